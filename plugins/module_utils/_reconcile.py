@@ -1,0 +1,247 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Read once, compare purely, write once, report: what every module of the collection does.
+
+This file is private to the collection. It knows no tool: a module gives it a way to read the host, a pure
+function from (wanted, found) to a `Change`, and it does the rest (check mode, diff, the commands in the result).
+"""
+from __future__ import annotations
+
+import os
+import shlex
+import tempfile
+import typing as t
+
+MASK = "********"
+
+
+class FabricError(Exception):
+    """A wrong input or a refused command, told in one sentence that names the object and the option."""
+
+
+class Step(t.NamedTuple):
+    """One low-level command.
+
+    argv: the argument list, never a shell line.
+    stdin: text that the command reads (`ip -batch -`), or None.
+    secrets: values that are masked wherever the command is shown.
+    """
+
+    argv: tuple[str, ...]
+    stdin: str | None = None
+    secrets: tuple[str, ...] = ()
+
+    def shown(self) -> str:
+        """The command as a person would type it, with the secrets masked."""
+        line = shlex.join(self.argv)
+        if self.stdin is not None:
+            line += " <<'EOF'\n" + self.stdin.rstrip("\n") + "\nEOF"
+        return mask(line, self.secrets)
+
+
+class Write(t.NamedTuple):
+    """One file, written as a whole and put in place atomically.
+
+    path: absolute path; content: its text; mode: permission bits.
+    """
+
+    path: str
+    content: str
+    mode: int = 0o644
+    secrets: tuple[str, ...] = ()
+
+    def shown(self) -> str:
+        """The write as a command that a person can repeat."""
+        body = mask(self.content, self.secrets).rstrip("\n")
+        return f"install -m {self.mode:04o} /dev/stdin {shlex.quote(self.path)} <<'EOF'\n{body}\nEOF"
+
+    def do(self) -> None:
+        """Write beside the file and rename, so that a reader never sees half of it."""
+        folder = os.path.dirname(self.path)
+        os.makedirs(folder, mode=0o755, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix=".overloom-")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as stream:
+                stream.write(self.content)
+            os.chmod(temporary, self.mode)
+            os.replace(temporary, self.path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+
+
+class Remove(t.NamedTuple):
+    """One file to remove; missing already is as good."""
+
+    path: str
+
+    def shown(self) -> str:
+        """The removal as a command."""
+        return f"rm -f {shlex.quote(self.path)}"
+
+    def do(self) -> None:
+        """Remove the file."""
+        try:
+            os.unlink(self.path)
+        except FileNotFoundError:
+            pass
+
+
+class Change(t.NamedTuple):
+    """What a pure comparison found: the steps to take, and the objects before and after them.
+
+    before and after hold only objects and options that the caller declared; they are equal if and only if
+    there are no steps.
+    """
+
+    steps: list[Step | Write | Remove]
+    before: dict[str, t.Any]
+    after: dict[str, t.Any]
+    warnings: tuple[str, ...] = ()
+
+
+def mask(text: str, secrets: t.Iterable[str]) -> str:
+    """Replace each secret in text by asterisks, the longest first, so that none survives as a part of another."""
+    for secret in sorted({s for s in secrets if s}, key=len, reverse=True):
+        text = text.replace(secret, MASK)
+    return text
+
+
+Run = t.Callable[[t.Sequence[str], t.Optional[str]], t.Tuple[int, str, str]]
+
+
+class Runner:
+    """Runs argument lists and counts them.
+
+    run: called with (argv, stdin) and returns (exit status, standard output, standard error).
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self.spawned = 0
+
+    def do(self, step: Step | Write | Remove) -> None:
+        """Take one step: run a command, or write or remove a file (which spawns nothing)."""
+        if isinstance(step, Step):
+            self(step)
+            return
+        try:
+            step.do()
+        except OSError as error:
+            raise FabricError(f"{step.path} could not be changed: {error.strerror}") from error
+
+    def __call__(self, step: Step | t.Sequence[str], accept: t.Container[int] = (0,)) -> str:
+        """Run one step and return its standard output.
+
+        Raises FabricError with what the command said when its exit status is not in accept, or it does not exist.
+        """
+        if not isinstance(step, Step):
+            step = Step(tuple(step))
+        self.spawned += 1
+        try:
+            status, out, err = self._run(step.argv, step.stdin)
+        except FileNotFoundError:
+            status, out, err = 127, "", "not installed"
+        if status not in accept:
+            said = mask((err or out).strip(), step.secrets) or "nothing was said"
+            raise FabricError(f"{mask(shlex.join(step.argv[:12]), step.secrets)} ended with {status}: {said}")
+        return out
+
+
+def module_runner(module: t.Any) -> Runner:
+    """A Runner over AnsibleModule.run_command, in the C locale."""
+
+    def run(argv: t.Sequence[str], stdin: str | None) -> tuple[int, str, str]:
+        return module.run_command(
+            list(argv),
+            data=stdin,
+            binary_data=False,
+            environ_update={"LC_ALL": "C"},
+            # A missing tool reaches the Runner, which words it, instead of ending the module.
+            handle_exceptions=False,
+        )
+
+    return Runner(run)
+
+
+def to_text(value: t.Any, indent: int = 0) -> str:
+    """Plain data as the YAML that a person would write (block style, sorted as given); for diffs only."""
+    pad = "  " * indent
+    if isinstance(value, dict) and value:
+        lines = []
+        for key, item in value.items():
+            if isinstance(item, (dict, list)) and item and not _is_short_list(item):
+                lines.append(f"{pad}{key}:\n{to_text(item, indent + 1)}")
+            else:
+                lines.append(f"{pad}{key}: {_scalar(item)}\n")
+        return "".join(lines)
+    if isinstance(value, list) and value and not _is_short_list(value):
+        lines = []
+        for item in value:
+            inner = to_text(item, indent + 1)
+            lines.append(f"{pad}- {inner.lstrip()}")
+        return "".join(lines)
+    return f"{pad}{_scalar(value)}\n"
+
+
+def _is_short_list(value: t.Any) -> bool:
+    return isinstance(value, list) and all(isinstance(v, (int, str, bool)) for v in value) and len(value) <= 64
+
+
+def _scalar(value: t.Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        return "[" + ", ".join(_scalar(v) for v in value) + "]"
+    if isinstance(value, dict):
+        return "{}"
+    text = str(value)
+    plain = text and text.isprintable() and not set(text) & set("#{}[]&*!|>'\"%@`,") and ": " not in text
+    if isinstance(value, str) and not (plain and text == text.strip()):
+        return '"' + text.encode("unicode_escape").decode("ascii").replace('"', '\\"') + '"'
+    return text
+
+
+def reconcile(
+    module: t.Any,
+    read: t.Callable[[], t.Any],
+    compare: t.Callable[[t.Any], Change],
+    runner: Runner,
+    state: t.Callable[[t.Any], dict[str, t.Any]],
+    judge: t.Callable[[t.Any], t.Sequence[str]] = lambda found: (),
+) -> t.NoReturn:
+    """Read, compare, write, read again, judge, and end the module.
+
+    read: reads the host once and returns what it found.
+    compare: the pure function from what was found to a Change; wanted items are bound into it.
+    state: from what was found to the typed values that the module returns besides the common ones.
+    judge: from what was found after a write to the errors that the tool only reports late.
+    A FabricError from any of them fails the module with its one sentence. In check mode nothing is written,
+    and the state returned is the one that was found.
+    """
+    result: dict[str, t.Any] = {"changed": False, "commands": []}
+    try:
+        found = read()
+        change = compare(found)
+        result["changed"] = bool(change.steps)
+        result["commands"] = [step.shown() for step in change.steps]
+        for warning in change.warnings:
+            module.warn(warning)
+        if change.steps and module._diff:
+            result["diff"] = {"before": to_text(change.before), "after": to_text(change.after)}
+        if change.steps and not module.check_mode:
+            for step in change.steps:
+                runner.do(step)
+            found = read()
+        errors = [] if module.check_mode else list(judge(found))
+        result.update(state(found))
+        if errors:
+            raise FabricError("; ".join(errors))
+    except FabricError as error:
+        result.update(spawned=runner.spawned)
+        module.fail_json(msg=str(error), **result)
+    result.update(spawned=runner.spawned)
+    module.exit_json(**result)
