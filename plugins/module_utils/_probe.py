@@ -1,0 +1,568 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Measure from a host's endpoints, all side by side, in one process and without spawning any.
+
+A socket belongs to the network namespace in which it was made (namespaces(7)). So one process enters each
+namespace once, makes its sockets there, comes back, and then serves all of them from one event loop.
+
+This file is private to the collection.
+"""
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import heapq
+import ipaddress
+import os
+import selectors
+import signal
+import socket
+import struct
+import time
+import typing as t
+
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
+
+CLONE_NEWNET = 0x40000000  # setns(2)
+SIOCGIFHWADDR = 0x8927  # netdevice(7)
+IP_MTU_DISCOVER, IPV6_MTU_DISCOVER, PMTUDISC_PROBE = 10, 23, 3  # ip(7), ipv6(7): set DF, ignore the cached path MTU
+ETH_P_ARP, ETH_P_IPV6 = 0x0806, 0x86DD
+ECHO_PORT = 40989  # in the range that IANA leaves for private use
+
+PING_COUNT = 5
+PING_INTERVAL = 0.05
+PACKETS_PER_SECOND = 4000
+REPLY_WINDOW = 1.0
+TCP_AT_ONCE = 4
+
+
+@contextlib.contextmanager
+def inside(namespace: str | None) -> t.Iterator[None]:
+    """Enter a named network namespace (ip-netns(8)) for the length of a with block; None stays in the host's own.
+
+    Raises FabricError when there is no namespace of that name.
+    """
+    if namespace is None:
+        yield
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    try:
+        target = os.open("/run/netns/" + namespace, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise FabricError(f"namespace {namespace} does not exist on this host; run site.yml first") from error
+    home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if libc.setns(target, CLONE_NEWNET) != 0:
+            raise FabricError(f"namespace {namespace} could not be entered: {os.strerror(ctypes.get_errno())}")
+        try:
+            yield
+        finally:
+            if libc.setns(home, CLONE_NEWNET) != 0:
+                # Going on in a foreign namespace would measure the wrong network.
+                os._exit(70)
+    finally:
+        os.close(target)
+        os.close(home)
+
+
+def internet_checksum(data: bytes) -> int:
+    """The checksum of RFC 1071 over data."""
+    if len(data) % 2:
+        data += b"\0"
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+
+def echo_request(version: int, identifier: int, sequence: int, payload: int) -> bytes:
+    """An ICMP echo request (RFC 792; RFC 4443, whose checksum the kernel computes) with payload bytes of data."""
+    kind = 8 if version == 4 else 128
+    body = bytes(payload)
+    packet = struct.pack("!BBHHH", kind, 0, 0, identifier, sequence) + body
+    if version == 4:
+        packet = packet[:2] + struct.pack("!H", internet_checksum(packet)) + packet[4:]
+    return packet
+
+
+def parse_echo_reply(version: int, packet: bytes) -> tuple[int, int] | None:
+    """(identifier, sequence) of an echo reply as a raw socket delivers it, or None for anything else."""
+    offset = (packet[0] & 0x0F) * 4 if version == 4 and packet else 0
+    if len(packet) < offset + 8 or packet[offset] != (0 if version == 4 else 129):
+        return None
+    return struct.unpack("!HH", packet[offset + 4 : offset + 8])
+
+
+def arp_probe(mac: bytes, target: str) -> bytes:
+    """An Ethernet frame with an ARP probe for target (RFC 5227: sender address 0.0.0.0).
+
+    Every owner of the address that the frame reaches answers it, whatever its routes are: it tests the layer-2
+    network and nothing else.
+    """
+    arp = struct.pack("!HHBBH", 1, 0x0800, 6, 4, 1) + mac + bytes(4) + bytes(6) + socket.inet_aton(target)
+    return b"\xff" * 6 + mac + struct.pack("!H", ETH_P_ARP) + arp
+
+
+def parse_arp_reply(frame: bytes) -> tuple[str, str] | None:
+    """(address, MAC) of the sender of an ARP reply, or None."""
+    if len(frame) < 42 or frame[12:14] != b"\x08\x06" or frame[20:22] != b"\x00\x02":
+        return None
+    return socket.inet_ntoa(frame[28:32]), frame[22:28].hex(":")
+
+
+def neighbour_probe(mac: bytes, target: str) -> bytes:
+    """An Ethernet frame with a neighbour solicitation for target from the unspecified address (RFC 4862, 5.4.2)."""
+    wanted = socket.inet_pton(socket.AF_INET6, target)
+    group = bytes.fromhex("ff0200000000000000000001ff") + wanted[-3:]
+    body = struct.pack("!BBHI", 135, 0, 0, 0) + wanted
+    pseudo = bytes(16) + group + struct.pack("!IxxxB", len(body), 58)
+    body = body[:2] + struct.pack("!H", internet_checksum(pseudo + body)) + body[4:]
+    header = struct.pack("!IHBB", 6 << 28, len(body), 58, 255) + bytes(16) + group
+    return b"\x33\x33" + group[-4:] + mac + struct.pack("!H", ETH_P_IPV6) + header + body
+
+
+def parse_neighbour_advert(frame: bytes) -> tuple[str, str] | None:
+    """(address, MAC) of a neighbour advertisement's sender (RFC 4861, 4.4), or None."""
+    if len(frame) < 78 or frame[12:14] != b"\x86\xdd" or frame[20] != 58 or frame[54] != 136:
+        return None
+    return socket.inet_ntop(socket.AF_INET6, frame[62:78]), frame[6:12].hex(":")
+
+
+class Loop:
+    """Sockets and timers, served until nothing is left to wait for."""
+
+    def __init__(self) -> None:
+        self.selector = selectors.DefaultSelector()
+        self._timers: list[tuple[float, int, t.Callable[[], None]]] = []
+        self._order = 0
+        self._next_packet = 0.0
+
+    def at(self, when: float, action: t.Callable[[], None]) -> None:
+        """Call action at the monotonic time when."""
+        self._order += 1
+        heapq.heappush(self._timers, (when, self._order, action))
+
+    def packet(self, not_before: float, action: t.Callable[[], None]) -> float:
+        """Call action at not_before, or later when the packet rate says so; returns the time at which that is."""
+        self._next_packet = max(self._next_packet + 1 / PACKETS_PER_SECOND, not_before)
+        self.at(self._next_packet, action)
+        return self._next_packet
+
+    def run(self, done: t.Callable[[], bool], deadline: float) -> None:
+        """Serve sockets and timers until done() or the monotonic time deadline; timers left over are dropped."""
+        while True:
+            now = time.monotonic()
+            while self._timers and self._timers[0][0] <= now:
+                heapq.heappop(self._timers)[2]()
+            if now >= deadline or done():
+                break
+            wake = min(deadline, self._timers[0][0]) if self._timers else deadline
+            for key, mask in self.selector.select(max(0.0, wake - time.monotonic())):
+                key.data(mask)
+        self._timers.clear()
+
+
+class Sender(t.NamedTuple):
+    """Where probes start: an endpoint, or the host itself (namespace and interface None)."""
+
+    id: str
+    namespace: str | None
+    interface: str | None
+
+
+class Echo:
+    """Echo requests from one sender over one IP version; replies are told apart by sequence number."""
+
+    def __init__(self, loop: Loop, sender: Sender, version: int) -> None:
+        family, protocol = (socket.AF_INET, 1) if version == 4 else (socket.AF_INET6, 58)
+        with inside(sender.namespace):
+            self.socket = socket.socket(family, socket.SOCK_RAW | socket.SOCK_NONBLOCK, protocol)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+        level, option = (socket.IPPROTO_IP, IP_MTU_DISCOVER) if version == 4 else (41, IPV6_MTU_DISCOVER)
+        self.socket.setsockopt(level, option, PMTUDISC_PROBE)
+        self.version = version
+        self.identifier = (os.getpid() ^ id(self)) & 0xFFFF
+        self.sequence = 0
+        self.waiting: dict[int, t.Callable[[float], None]] = {}
+        loop.selector.register(self.socket, selectors.EVENT_READ, self._receive)
+
+    def send(self, to: str, payload: int, answered: t.Callable[[float], None]) -> str | None:
+        """Send one request; answered(seconds) is called with its round-trip time. Returns an error's text."""
+        self.sequence = (self.sequence + 1) & 0xFFFF
+        sent = time.monotonic()
+        self.waiting[self.sequence] = lambda now: answered(now - sent)
+        try:
+            self.socket.sendto(echo_request(self.version, self.identifier, self.sequence, payload), (to, 0))
+        except OSError as error:
+            del self.waiting[self.sequence]
+            return error.strerror or str(error)
+        return None
+
+    def _receive(self, _mask: int) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                packet = self.socket.recv(65536)
+                reply = parse_echo_reply(self.version, packet)
+                if reply and reply[0] == self.identifier:
+                    answered = self.waiting.pop(reply[1], None)
+                    if answered:
+                        answered(time.monotonic())
+
+
+class Layer2:
+    """Address probes from one sender's interface, below IP."""
+
+    def __init__(self, loop: Loop, sender: Sender, version: int) -> None:
+        protocol = ETH_P_ARP if version == 4 else ETH_P_IPV6
+        with inside(sender.namespace):
+            self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.htons(protocol))
+        self.socket.bind((sender.interface, protocol))
+        self.mac = self.socket.getsockname()[4]
+        self.version = version
+        self.answers: dict[str, set[str]] = {}
+        if version == 6:
+            # Neighbour advertisements for a probe go to all nodes; the interface listens to that group already.
+            self._frame, self._parse = neighbour_probe, parse_neighbour_advert
+        else:
+            self._frame, self._parse = arp_probe, parse_arp_reply
+        loop.selector.register(self.socket, selectors.EVENT_READ, self._receive)
+
+    def send(self, to: str) -> str | None:
+        """Ask who has address to; returns an error's text."""
+        try:
+            self.socket.send(self._frame(self.mac, to))
+        except OSError as error:
+            return error.strerror or str(error)
+        return None
+
+    def _receive(self, _mask: int) -> None:
+        with contextlib.suppress(BlockingIOError, OSError):
+            while True:
+                said = self._parse(self.socket.recv(2048))
+                if said:
+                    self.answers.setdefault(said[0], set()).add(said[1])
+
+
+class Transfer:
+    """One TCP connection that carries a number of bytes and waits for the other end to say how many it got."""
+
+    def __init__(self, loop: Loop, sender: Sender, to: str, size: int, deadline: float, done: t.Callable[[dict], None]) -> None:
+        self.loop, self.size, self.done, self.deadline = loop, size, done, deadline
+        version = ipaddress.ip_address(to).version
+        with inside(sender.namespace):
+            self.socket = socket.socket(socket.AF_INET if version == 4 else socket.AF_INET6, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        self.sent = 0
+        self.answer = b""
+        self.finished = False
+        self.started = time.monotonic()
+        status = self.socket.connect_ex((to, ECHO_PORT))
+        if status not in (0, errno.EINPROGRESS):
+            self._finish({"error": os.strerror(status)})
+            return
+        loop.selector.register(self.socket, selectors.EVENT_WRITE, self._ready)
+        loop.at(deadline, lambda: self._finish({"error": f"stalled after {self.sent} of {size} bytes"}))
+
+    def _ready(self, _mask: int) -> None:
+        try:
+            if self.sent < self.size:
+                self.sent += self.socket.send(memoryview(CHUNK)[: self.size - self.sent])
+                if self.sent == self.size:
+                    self.socket.shutdown(socket.SHUT_WR)
+                    self.loop.selector.modify(self.socket, selectors.EVENT_READ, self._ready)
+                return
+            data = self.socket.recv(8)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._finish({"error": error.strerror or str(error)})
+            return
+        self.answer += data
+        if data and len(self.answer) < 8:
+            return
+        seconds = time.monotonic() - self.started
+        received = struct.unpack("!Q", self.answer)[0] if len(self.answer) == 8 else 0
+        self._finish({"bytes": received, "seconds": round(seconds, 6), "mbit_per_second": round(received * 8 / seconds / 1e6, 1)})
+
+    def _finish(self, outcome: dict) -> None:
+        if self.finished:
+            return
+        self.finished = True
+        with contextlib.suppress(KeyError, ValueError):
+            self.loop.selector.unregister(self.socket)
+        self.socket.close()
+        self.done(outcome)
+
+
+CHUNK = bytes(262144)
+
+
+class Prober:
+    """Takes all of a host's measurements, in four rounds: settle, ping, transfer, isolation."""
+
+    def __init__(self, senders: t.Sequence[Sender]) -> None:
+        self.loop = Loop()
+        self.senders = {sender.id: sender for sender in senders}
+        self._echo: dict[tuple[str, int], Echo] = {}
+        self._layer2: dict[tuple[str, int], Layer2] = {}
+
+    def echo(self, sender: str, version: int) -> Echo:
+        """The sender's echo socket for an IP version, made at its first use."""
+        if (sender, version) not in self._echo:
+            self._echo[sender, version] = Echo(self.loop, self.senders[sender], version)
+        return self._echo[sender, version]
+
+    def layer2(self, sender: str, version: int) -> Layer2:
+        """The sender's layer-2 socket for an IP version, made at its first use."""
+        if (sender, version) not in self._layer2:
+            self._layer2[sender, version] = Layer2(self.loop, self.senders[sender], version)
+        return self._layer2[sender, version]
+
+    def measure(self, probes: t.Sequence[dict], settle: float, tcp_bytes: int, tcp_timeout: float) -> list[dict]:
+        """Run every probe and return what was observed, in the order of probes.
+
+        probes: dicts with kind (ping, mtu, tcp, isolation), from (a sender's id), to (an address), and for mtu
+        the size of the IP packet, for isolation optionally to_mac and control (an address that must answer).
+        settle: seconds to wait at most for a first answer before the counted pings.
+        """
+        observed: list[dict] = [{} for _probe in probes]
+        by_kind: dict[str, list[tuple[dict, dict]]] = {}
+        unusable = {sender.id: why for sender in self.senders.values() for why in [self._why_unusable(sender)] if why}
+        for probe, outcome in zip(probes, observed):
+            if probe["from"] in unusable:
+                outcome["error"] = unusable[probe["from"]]
+                continue
+            by_kind.setdefault(probe["kind"], []).append((probe, outcome))
+        reachable = by_kind.get("ping", []) + by_kind.get("mtu", [])
+        self._settle(reachable, settle)
+        self._ping(reachable)
+        self._transfer(by_kind.get("tcp", []), tcp_bytes, tcp_timeout)
+        self._isolation(by_kind.get("isolation", []))
+        return observed
+
+    @staticmethod
+    def _why_unusable(sender: Sender) -> str | None:
+        """Why nothing can be sent from here, or None; one endpoint that is gone must not hide the others' results."""
+        try:
+            with inside(sender.namespace):
+                if sender.interface is not None:
+                    socket.if_nametoindex(sender.interface)
+        except FabricError as error:
+            return str(error)
+        except OSError:
+            return f"interface {sender.interface} does not exist in namespace {sender.namespace}; run site.yml first"
+        return None
+
+    def _settle(self, pairs: list[tuple[dict, dict]], settle: float) -> None:
+        """Wait until each pair has answered once: routes, MAC tables and spanning trees take their time after a change."""
+        begun = time.monotonic()
+        open_pairs = {(probe["from"], probe["to"]) for probe, _outcome in pairs}
+        seconds: dict[tuple[str, str], float] = {}
+
+        def attempt(pair: tuple[str, str]) -> None:
+            if pair in seconds:
+                return
+            sender, to = pair
+            self.echo(sender, ipaddress.ip_address(to).version).send(
+                to, 56, lambda _rtt: seconds.setdefault(pair, time.monotonic() - begun)
+            )
+            self.loop.packet(time.monotonic() + 0.25, lambda: attempt(pair))
+
+        for pair in sorted(open_pairs):
+            self.loop.packet(begun, lambda pair=pair: attempt(pair))
+        self.loop.run(lambda: len(seconds) == len(open_pairs), begun + settle)
+        for probe, outcome in pairs:
+            settled = seconds.get((probe["from"], probe["to"]))
+            outcome["settled_after"] = None if settled is None else round(settled, 3)
+
+    def _ping(self, pairs: list[tuple[dict, dict]]) -> None:
+        """The counted pings: none may be lost, none is repeated."""
+        last = begun = time.monotonic()
+        missing = [PING_COUNT * len(pairs)]
+        for probe, outcome in pairs:
+            version = ipaddress.ip_address(probe["to"]).version
+            payload = probe["size"] - (28 if version == 4 else 48) if probe["kind"] == "mtu" else 56
+            outcome.update(sent=0, received=0, rtt_ms=None, error=None)
+
+            def send(probe: dict = probe, outcome: dict = outcome, version: int = version, payload: int = payload) -> None:
+                def answered(rtt: float) -> None:
+                    outcome["received"] += 1
+                    outcome["rtt_ms"] = (outcome["rtt_ms"] or 0.0) + rtt * 1000
+                    missing[0] -= 1
+
+                outcome["sent"] += 1
+                error = self.echo(probe["from"], version).send(probe["to"], payload, answered)
+                if error:
+                    outcome["error"] = error
+                    missing[0] -= 1
+
+            for count in range(PING_COUNT):
+                last = self.loop.packet(begun + count * PING_INTERVAL, send)
+        self.loop.run(lambda: not missing[0], last + REPLY_WINDOW)
+        for _probe, outcome in pairs:
+            if outcome["received"]:
+                outcome["rtt_ms"] = round(outcome["rtt_ms"] / outcome["received"], 3)
+
+    def _transfer(self, pairs: list[tuple[dict, dict]], size: int, timeout: float) -> None:
+        """TCP transfers, a few at a time so that each one's rate means something."""
+        waiting = list(reversed(pairs))
+        running = [0]
+
+        def start() -> None:
+            while waiting and running[0] < TCP_AT_ONCE:
+                probe, outcome = waiting.pop()
+                running[0] += 1
+
+                def done(result: dict, outcome: dict = outcome) -> None:
+                    outcome.update(result)
+                    running[0] -= 1
+                    self.loop.at(0.0, start)
+
+                Transfer(self.loop, self.senders[probe["from"]], probe["to"], size, time.monotonic() + timeout, done)
+
+        start()
+        self.loop.run(lambda: not (waiting or running[0]), time.monotonic() + timeout * (1 + len(pairs) / TCP_AT_ONCE))
+
+    def _isolation(self, pairs: list[tuple[dict, dict]]) -> None:
+        """Ask below IP and by echo for addresses that must stay silent, and for a control that must not."""
+        last = begun = time.monotonic()
+        for probe, outcome in pairs:
+            version = ipaddress.ip_address(probe["to"]).version
+            layer2 = self.layer2(probe["from"], version)
+            outcome.update(echo_replies=0, error=None)
+
+            def ask(probe: dict = probe, outcome: dict = outcome, version: int = version, layer2: Layer2 = layer2) -> None:
+                def answered(_rtt: float) -> None:
+                    outcome["echo_replies"] += 1
+
+                outcome["error"] = layer2.send(probe["to"])
+                if probe.get("control"):
+                    outcome["error"] = outcome["error"] or layer2.send(probe["control"])
+                # "No route" is the expected answer here; only a reply counts.
+                self.echo(probe["from"], version).send(probe["to"], 56, answered)
+
+            for again in (0.0, 0.2):
+                last = self.loop.packet(begun + again, ask)
+        if pairs:
+            self.loop.run(lambda: False, last + REPLY_WINDOW)
+        for probe, outcome in pairs:
+            answers = self.layer2(probe["from"], ipaddress.ip_address(probe["to"]).version).answers
+            heard = answers.get(probe["to"], set())
+            outcome["answered_by"] = sorted(heard & {probe["to_mac"]} if probe.get("to_mac") else heard)
+            if probe.get("control"):
+                outcome["control_answered"] = bool(answers.get(probe["control"]))
+
+
+class Responder:
+    """The far end of the transfers: counts what it receives and says so, then ends by itself after lifetime seconds."""
+
+    def __init__(self, addresses: t.Sequence[tuple[str | None, str]]) -> None:
+        """addresses: (namespace, address) pairs to listen on. Raises FabricError when one is not there."""
+        self.loop = Loop()
+        self.listeners: list[socket.socket] = []
+        for namespace, address in addresses:
+            version = ipaddress.ip_address(address).version
+            with inside(namespace):
+                listener = socket.socket(socket.AF_INET if version == 4 else socket.AF_INET6, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                listener.bind((address, ECHO_PORT))
+            except OSError as error:
+                # The measurements will say that nothing answers there; the other endpoints still count.
+                if error.errno not in (errno.EADDRNOTAVAIL, errno.EADDRINUSE):
+                    raise
+                listener.close()
+                continue
+            listener.listen(128)
+            self.listeners.append(listener)
+            self.loop.selector.register(listener, selectors.EVENT_READ, lambda _mask, listener=listener: self._accept(listener))
+
+    def serve(self, lifetime: float) -> None:
+        """Serve for lifetime seconds."""
+        self.loop.run(lambda: False, time.monotonic() + lifetime)
+
+    def _accept(self, listener: socket.socket) -> None:
+        connection, _peer = listener.accept()
+        connection.setblocking(False)
+        received = [0]
+
+        def ready(_mask: int) -> None:
+            try:
+                data = connection.recv(262144)
+                received[0] += len(data)
+                if data:
+                    return
+                connection.send(struct.pack("!Q", received[0]))
+            except BlockingIOError:
+                return
+            except OSError:
+                pass
+            self.loop.selector.unregister(connection)
+            connection.close()
+
+        self.loop.selector.register(connection, selectors.EVENT_READ, ready)
+
+
+def process_start(pid: int) -> str | None:
+    """The start time of a process (field 22 of proc_pid_stat(5)), which tells it from a later one of the same number."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stream:
+            return stream.read().rpartition(")")[2].split()[19]
+    except OSError:
+        return None
+
+
+class Background:
+    """A responder as a process of its own, remembered by number and start time in a file below /run."""
+
+    def __init__(self, name: str) -> None:
+        self.path = f"/run/overloom/probe-{name}.pid"
+
+    def running(self) -> int | None:
+        """The process number of the responder, or None."""
+        try:
+            with open(self.path, encoding="ascii") as stream:
+                pid, start = stream.read().split()
+        except (OSError, ValueError):
+            return None
+        return int(pid) if process_start(int(pid)) == start else None
+
+    def start(self, addresses: t.Sequence[tuple[str | None, str]], lifetime: float) -> int:
+        """Listen, then leave a process that serves for lifetime seconds at most; returns its number."""
+        responder = Responder(addresses)
+        os.makedirs(os.path.dirname(self.path), mode=0o755, exist_ok=True)
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.setsid()
+            if os.fork():
+                os._exit(0)
+            os.close(reader)
+            pid = os.getpid()
+            with open(self.path, "w", encoding="ascii") as stream:
+                stream.write(f"{pid} {process_start(pid)}\n")
+            os.write(writer, str(pid).encode())
+            os.close(writer)
+            null = os.open(os.devnull, os.O_RDWR)
+            for standard in (0, 1, 2):
+                os.dup2(null, standard)
+            try:
+                responder.serve(lifetime)
+            finally:
+                with contextlib.suppress(OSError):
+                    os.unlink(self.path)
+                os._exit(0)
+        os.close(writer)
+        os.waitpid(child, 0)
+        with os.fdopen(reader) as stream:
+            return int(stream.read())
+
+    def stop(self) -> bool:
+        """End the responder; False when none runs."""
+        pid = self.running()
+        if pid is not None:
+            os.kill(pid, signal.SIGTERM)
+        with contextlib.suppress(OSError):
+            os.unlink(self.path)
+        return pid is not None

@@ -1,0 +1,113 @@
+#!/usr/bin/python
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: host_info
+short_description: What the roles must know of a host before they change it
+version_added: 0.1.0
+author: The overloom.fabric authors (@overloom)
+description:
+  - Reads a host's distribution, missing commands, services, interfaces, and whether its kernel has Open vSwitch's datapath.
+  - Takes a few milliseconds and starts one process at the most, where the full set of facts takes a second.
+extends_documentation_fragment:
+  - overloom.fabric.attributes.info
+options:
+  commands:
+    description: Commands that should be there; those that are not are returned in RV(missing_commands).
+    type: list
+    elements: str
+    default: []
+  services:
+    description: systemd units whose state is wanted.
+    type: list
+    elements: str
+    default: []
+"""
+
+EXAMPLES = r"""
+- name: See what the host has
+  overloom.fabric.host_info:
+    commands: [ovs-vsctl, ip]
+    services: [openvswitch-switch.service]
+  register: host
+"""
+
+RETURN = r"""
+distribution:
+  description: The distribution, after os-release(5).
+  returned: always
+  type: dict
+  sample: {id: ubuntu, like: [debian], version: "24.04"}
+datapath_type:
+  description:
+    - V(system) when the kernel has Open vSwitch's datapath, else V(netdev), the one in user space.
+  returned: always
+  type: str
+  sample: system
+missing_commands:
+  description: Those of O(commands) that are not installed.
+  returned: always
+  type: list
+  elements: str
+  sample: [ovs-vsctl]
+services:
+  description: For each of O(services), whether it exists, is active, and is enabled.
+  returned: always
+  type: dict
+  sample: {openvswitch-switch.service: {exists: true, active: true, enabled: true}}
+interfaces:
+  description: The host's interfaces by name.
+  returned: always
+  type: dict
+  sample: {eth0: {mtu: 1500, up: true, physical: true}}
+default_routes:
+  description: Interface and gateway of each IPv4 default route.
+  returned: always
+  type: list
+  elements: dict
+  sample: [{interface: eth0, gateway: 192.0.2.1}]
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.overloom.fabric.plugins.module_utils._host import (
+    kernel_has_module,
+    missing_commands,
+    parse_os_release,
+    parse_routes,
+    parse_units,
+    read_interfaces,
+)
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "commands": {"type": "list", "elements": "str", "default": []},
+            "services": {"type": "list", "elements": "str", "default": []},
+        },
+        supports_check_mode=True,
+    )
+    services = {}
+    if module.params["services"]:
+        command = ["systemctl", "show", "--property=Id,LoadState,ActiveState,UnitFileState", "--", *module.params["services"]]
+        services = parse_units(module.run_command(command)[1])
+    with open("/etc/os-release", encoding="utf-8") as stream:
+        distribution = parse_os_release(stream.read())
+    with open("/proc/net/route", encoding="ascii") as stream:
+        default_routes = parse_routes(stream.read())
+    module.exit_json(
+        changed=False,
+        distribution=distribution,
+        datapath_type="system" if kernel_has_module("openvswitch") else "netdev",
+        missing_commands=missing_commands(module.params["commands"]),
+        services=services,
+        interfaces=read_interfaces(),
+        default_routes=default_routes,
+    )
+
+
+if __name__ == "__main__":
+    main()
