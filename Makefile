@@ -1,0 +1,82 @@
+# Two commands matter: `make lab` runs the main job, `make test` runs every test. `make help` lists the rest.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help lab lab-down plan verify packages test-packages test check bench docs build clean
+
+INVENTORY ?= inventory/lab
+PYTHON ?= python3
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+BIN := .venv/bin
+PLAYBOOK := ANSIBLE_CONFIG=$(CURDIR)/ansible.cfg $(BIN)/ansible-playbook -i $(INVENTORY)
+
+# Debian and Ubuntu package that brings each command which the lab needs on the machine that carries it.
+LAB_COMMANDS := ovs-vsctl:openvswitch-switch systemd-nspawn:systemd-container ip:iproute2 ethtool:ethtool
+TEST_COMMANDS := git:git tcpdump:tcpdump
+
+help: ## List the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | awk -F: '{printf "  make %-12s%s\n", $$1, $$2}'
+
+lab: packages $(BIN)/.lab ## Boot the lab, build the fabric on it, prove it (INVENTORY=inventory/lab)
+	$(PLAYBOOK) playbooks/lab.yml
+	$(PLAYBOOK) site.yml
+	$(PLAYBOOK) playbooks/verify.yml
+	@echo
+	@echo "The fabric of $(INVENTORY) stands and is proved. Next, with '. .venv/bin/activate':"
+	@echo "  ansible-playbook site.yml                      again: nothing changes"
+	@echo "  ansible-playbook playbooks/plan.yml            what was decided, and why"
+	@echo "  ansible kvm1 -m ovs_tunnel_info                the tunnels of a host, typed"
+	@echo "  ansible kvm1 -a 'ovs-vsctl show'               or look by hand; change something,"
+	@echo "  ansible-playbook site.yml --check --diff       and see it found and repaired"
+	@echo "  make lab-down                                  leave nothing behind"
+
+lab-down: $(BIN)/.lab ## Remove the lab: every process, mount, namespace and file of it
+	$(PLAYBOOK) playbooks/lab_down.yml
+
+plan: $(BIN)/.lab ## Print the plan of an inventory
+	$(PLAYBOOK) playbooks/plan.yml
+
+verify: $(BIN)/.lab ## Measure the fabric against the plan
+	$(PLAYBOOK) playbooks/verify.yml
+
+packages:
+	@missing=; for pair in $(LAB_COMMANDS); do \
+	  PATH="$$PATH:/usr/sbin:/sbin" command -v "$${pair%%:*}" >/dev/null 2>&1 || missing="$$missing $${pair#*:}"; \
+	done; \
+	[ -z "$$($(PYTHON) -c 'import ensurepip' 2>&1)" ] || missing="$$missing python3-venv"; \
+	[ -z "$$missing" ] || { echo "Installing:$$missing"; \
+	  $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; }
+
+test-packages: packages
+	@missing=; for pair in $(TEST_COMMANDS); do \
+	  PATH="$$PATH:/usr/sbin:/sbin" command -v "$${pair%%:*}" >/dev/null 2>&1 || missing="$$missing $${pair#*:}"; \
+	done; \
+	[ -z "$$missing" ] || { echo "Installing:$$missing"; \
+	  $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; }
+
+$(BIN)/.lab: requirements.txt | packages
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(BIN)/.test: requirements.txt requirements-test.txt | test-packages
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-test.txt
+	@touch $@ $(BIN)/.lab
+
+test: $(BIN)/.test ## Run every test: lint, units, sanity, integration, scenarios
+	$(BIN)/python tests/run.py
+
+check: $(BIN)/.test ## Run the fast tests: lint, units, sanity
+	$(BIN)/python tests/run.py lint unit sanity
+
+bench: $(BIN)/.test ## Measure speed as ratios
+	$(BIN)/python -m tests.bench
+
+docs: $(BIN)/.test ## Write the generated parts of the documentation anew
+	$(BIN)/python docs/generate.py
+
+build: $(BIN)/.lab ## Build the collection's tarball
+	$(BIN)/ansible-galaxy collection build --force
+
+clean: ## Remove the virtual environment and what tests left in the checkout
+	rm -rf .venv .ansible .cache .hypothesis .pytest_cache reports tests/output overloom-fabric-*.tar.gz

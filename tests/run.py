@@ -1,0 +1,97 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run the parts of the test suite side by side, one on each core, and say what came of them.
+
+    python tests/run.py [PART ...] [--jobs N]
+
+Without a part, all of them. What a part printed is in tests/output/PART.log; of a failed one it is also shown.
+"""
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+CHECKOUT = pathlib.Path(__file__).resolve().parent.parent
+OUTPUT = CHECKOUT / "tests/output"
+BIN = pathlib.Path(sys.executable).parent
+PART_TIMEOUT = 1800
+
+
+def parts() -> dict[str, list[str]]:
+    """Every part's command. The long ones come first, so that the cores finish together."""
+    python = str(BIN / "python")
+    scenarios = sorted(path.parent.name for path in (CHECKOUT / "molecule").glob("*/molecule.yml"))
+    integration = sorted(path.stem for path in (CHECKOUT / "tests/integration").glob("test_*.py"))
+    pytest = [python, "-m", "pytest", "-q", "--durations=5", "-p", "no:cacheprovider"]
+    found = {f"molecule-{name}": [str(BIN / "molecule"), "test", "--scenario-name", name] for name in scenarios}
+    found.update({f"integration-{name[5:]}": [*pytest, f"tests/integration/{name}.py"] for name in integration})
+    found["sanity"] = [python, "tests/sanity.py"]
+    found["unit"] = [*pytest, "tests/unit"]
+    found["lint"] = [str(BIN / "ansible-lint"), "--offline", "--profile", "production", "--strict", "-q"]
+    return found
+
+
+def run_part(name: str, command: list[str]) -> tuple[str, bool, float]:
+    """Run one part with its output in a file; returns its name, whether it passed, and its seconds."""
+    begun = time.monotonic()
+    environment = {
+        **os.environ,
+        "PATH": f"{BIN}:{os.environ['PATH']}",
+        "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
+        "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".collections"),
+        # Each part has a home for Ansible's own files, so that side by side none sees another's.
+        "ANSIBLE_HOME": str(OUTPUT / f"{name}.home"),
+        "ANSIBLE_NOCOLOR": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    with open(OUTPUT / f"{name}.log", "w", encoding="utf-8") as log:
+        try:
+            done = subprocess.run(command, cwd=CHECKOUT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, timeout=PART_TIMEOUT, check=False)
+            passed = done.returncode == 0
+        except subprocess.TimeoutExpired:
+            log.write(f"\nended after {PART_TIMEOUT} s: it took too long\n")
+            passed = False
+    return name, passed, time.monotonic() - begun
+
+
+def summary_of(name: str) -> str:
+    """The closing line of a part's output."""
+    lines = [line.strip("= ") for line in (OUTPUT / f"{name}.log").read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    return lines[-1][:100] if lines else ""
+
+
+def main() -> None:
+    known = parts()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(known))
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    chosen = parser.parse_args()
+    wrong = sorted(set(chosen.parts) - set(known))
+    if wrong:
+        parser.error(f"no such part: {', '.join(wrong)}; there are {', '.join(known)}")
+    todo = {name: known[name] for name in (chosen.parts or known)}
+    OUTPUT.mkdir(parents=True, exist_ok=True)
+    print(f"{len(todo)} parts, {chosen.jobs} side by side; what they print is in {OUTPUT.relative_to(CHECKOUT)}/", flush=True)
+    failed = []
+    begun = time.monotonic()
+    with concurrent.futures.ThreadPoolExecutor(chosen.jobs) as pool:
+        for future in concurrent.futures.as_completed([pool.submit(run_part, *item) for item in todo.items()]):
+            name, passed, seconds = future.result()
+            print(f"{time.monotonic() - begun:6.0f} s  {'passed' if passed else 'FAILED'}  {name:28} {seconds:5.0f} s  {summary_of(name)}", flush=True)
+            if not passed:
+                failed.append(name)
+    for name in failed:
+        print(f"\n----- {name}: the end of {OUTPUT.relative_to(CHECKOUT)}/{name}.log -----")
+        print("\n".join((OUTPUT / f"{name}.log").read_text(encoding="utf-8", errors="replace").splitlines()[-80:]))
+    print(f"\n{len(todo) - len(failed)} passed, {len(failed)} failed")
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
