@@ -482,6 +482,11 @@ class Responder:
         """Serve for lifetime seconds."""
         self.loop.run(lambda: False, time.monotonic() + lifetime)
 
+    def close(self) -> None:
+        """Stop listening in this process; a child that serves goes on."""
+        for listener in self.listeners:
+            listener.close()
+
     def _accept(self, listener: socket.socket) -> None:
         connection, _peer = listener.accept()
         connection.setblocking(False)
@@ -554,6 +559,7 @@ class Background:
                     os.unlink(self.path)
                 os._exit(0)
         os.close(writer)
+        responder.close()
         os.waitpid(child, 0)
         with os.fdopen(reader) as stream:
             return int(stream.read())

@@ -9,6 +9,7 @@ function from (wanted, found) to a `Change`, and it does the rest (check mode, d
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import tempfile
 import typing as t
@@ -199,10 +200,23 @@ def _scalar(value: t.Any) -> str:
     if isinstance(value, dict):
         return "{}"
     text = str(value)
-    plain = text and text.isprintable() and not set(text) & set("#{}[]&*!|>'\"%@`,") and ": " not in text
-    if isinstance(value, str) and not (plain and text == text.strip()):
-        return '"' + text.encode("unicode_escape").decode("ascii").replace('"', '\\"') + '"'
+    if isinstance(value, str) and not _PLAIN.fullmatch(text):
+        return '"' + "".join(_escaped(character) for character in text) + '"'
     return text
+
+
+# Words that need no quotes in YAML; among the rest are all that would read back as a number, a date or a truth value.
+_PLAIN = re.compile(r"(?!(?i:null|true|false|yes|no|on|off|y|n)$)[A-Za-z_/](?:[\w ./@%+-]|:(?! |$))*(?<![ ])|[0-9]+(?:\.[0-9]+){3}(?:/[0-9]+)?", re.ASCII)
+
+
+def _escaped(character: str) -> str:
+    if character in '"\\':
+        return "\\" + character
+    if character == "\n":
+        return "\\n"
+    if character.isprintable() and character != "\ufeff":
+        return character
+    return f"\\U{ord(character):08x}"
 
 
 def reconcile(
@@ -212,6 +226,7 @@ def reconcile(
     runner: Runner,
     state: t.Callable[[t.Any], dict[str, t.Any]],
     judge: t.Callable[[t.Any], t.Sequence[str]] = lambda found: (),
+    undo: t.Callable[[t.Any], t.Sequence[Step | Write | Remove]] = lambda found: (),
 ) -> t.NoReturn:
     """Read, compare, write, read again, judge, and end the module.
 
@@ -219,6 +234,8 @@ def reconcile(
     compare: the pure function from what was found to a Change; wanted items are bound into it.
     state: from what was found to the typed values that the module returns besides the common ones.
     judge: from what was found after a write to the errors that the tool only reports late.
+    undo: from what was found after a write with such errors to the steps that take back what came to nothing,
+        so that the next run tries again.
     A FabricError from any of them fails the module with its one sentence. In check mode nothing is written,
     and the state returned is the one that was found.
     """
@@ -239,6 +256,10 @@ def reconcile(
         errors = [] if module.check_mode else list(judge(found))
         result.update(state(found))
         if errors:
+            if change.steps:
+                for step in undo(found):
+                    result["commands"].append(step.shown())
+                    runner.do(step)
             raise FabricError("; ".join(errors))
     except FabricError as error:
         result.update(spawned=runner.spawned)

@@ -100,7 +100,8 @@ def matrix(checks: t.Sequence[dict], endpoints: t.Sequence[dict]) -> list[str]:
     names = [endpoint["id"] for endpoint in endpoints]
     labels = [f"{endpoint['id']}  {endpoint['segment']}  {endpoint['address']}" for endpoint in endpoints]
     width = max(map(len, labels))
-    lines = [f"  {'from \\ to'.ljust(width)}  " + " ".join(f"{number:>2}" for number in range(1, len(names) + 1))]
+    corner = "from \\ to".ljust(width)
+    lines = [f"  {corner}  " + " ".join(f"{number:>2}" for number in range(1, len(names) + 1))]
     for number, (name, label) in enumerate(zip(names, labels), start=1):
         row = " ".join(f"{' –' if name == other else found.get((name, other), ' ').rjust(2)}" for other in names)
         lines.append(f"  {label.ljust(width)}  {row}  {number}")

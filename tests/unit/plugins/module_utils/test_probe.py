@@ -1,0 +1,104 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import time
+
+from ansible_collections.overloom.fabric.plugins.module_utils import _probe as probe
+from hypothesis import given
+from hypothesis import strategies as st
+
+MACS = st.binary(min_size=6, max_size=6)
+IPV4 = st.ip_addresses(v=4).map(str)
+IPV6 = st.ip_addresses(v=6).map(str)
+
+
+@given(st.binary(max_size=200))
+def test_a_packet_with_its_checksum_in_it_sums_up_to_zero(data):
+    data += bytes(len(data) % 2)
+    assert probe.internet_checksum(data + struct.pack("!H", probe.internet_checksum(data))) == 0
+
+
+@given(st.integers(0, 65535), st.integers(0, 65535), st.integers(0, 1500))
+def test_an_echo_request_is_answered_by_its_identifier_and_sequence(identifier, sequence, payload):
+    for version, reply in ((4, 0), (6, 129)):
+        request = probe.echo_request(version, identifier, sequence, payload)
+        assert len(request) == 8 + payload
+        header = b"\x45" + bytes(19) if version == 4 else b""
+        assert probe.parse_echo_reply(version, header + bytes([reply]) + request[1:]) == (identifier, sequence)
+        assert probe.parse_echo_reply(version, header + request) is None
+
+
+@given(st.binary(max_size=100))
+def test_whatever_arrives_is_parsed_or_passed_over(frame):
+    for parse in (probe.parse_arp_reply, probe.parse_neighbour_advert):
+        parse(frame)
+    probe.parse_echo_reply(4, frame)
+    probe.parse_echo_reply(6, frame)
+
+
+@given(MACS, IPV4)
+def test_an_arp_probe_has_no_sender_address_and_its_answer_names_the_owner(mac, target):
+    frame = probe.arp_probe(mac, target)
+    assert frame[:6] == b"\xff" * 6 and frame[6:12] == mac and frame[28:32] == bytes(4)
+    assert frame[38:42] == socket.inet_aton(target)
+    reply = frame[:20] + b"\x00\x02" + mac + socket.inet_aton(target) + frame[32:]
+    assert probe.parse_arp_reply(reply) == (target, mac.hex(":"))
+    assert probe.parse_arp_reply(frame) is None
+
+
+@given(MACS, IPV6)
+def test_a_neighbour_probe_goes_to_the_solicited_node_group_from_no_address(mac, target):
+    frame = probe.neighbour_probe(mac, target)
+    packed = socket.inet_pton(socket.AF_INET6, target)
+    assert frame[:6] == b"\x33\x33\xff" + packed[-3:] and frame[12:14] == b"\x86\xdd"
+    assert frame[22:38] == bytes(16) and frame[38:54] == bytes.fromhex("ff0200000000000000000001ff") + packed[-3:]
+    assert frame[62:78] == packed
+    body = frame[54:]
+    pseudo = frame[22:54] + struct.pack("!IxxxB", len(body), 58)
+    assert probe.internet_checksum(pseudo + body) == 0
+
+
+def test_the_loop_serves_timers_in_their_order_and_ends_at_its_deadline():
+    loop, seen, begun = probe.Loop(), [], time.monotonic()
+    loop.at(begun + 0.02, lambda: seen.append("later"))
+    loop.at(begun + 0.01, lambda: seen.append("sooner"))
+    loop.at(begun + 9.0, lambda: seen.append("never"))
+    loop.run(lambda: False, begun + 0.05)
+    assert seen == ["sooner", "later"] and 0.05 <= time.monotonic() - begun < 1
+
+
+def test_the_loop_ends_as_soon_as_all_is_done():
+    loop, seen, begun = probe.Loop(), [], time.monotonic()
+    loop.at(begun, lambda: seen.append(1))
+    loop.run(lambda: bool(seen), begun + 30)
+    assert time.monotonic() - begun < 5
+
+
+def test_an_endpoint_that_is_gone_fails_alone():
+    prober = probe.Prober([probe.Sender("here", None, "lo"), probe.Sender("gone", "no-such-namespace", "eth0")])
+    here, gone = prober.measure([{"kind": "ping", "from": "here", "to": "127.0.0.1"}, {"kind": "ping", "from": "gone", "to": "127.0.0.1"}], 1, 1, 1)
+    assert here["received"] == here["sent"] == probe.PING_COUNT
+    assert "no-such-namespace does not exist" in gone["error"]
+
+
+def test_a_transfer_over_loopback_is_counted_by_the_far_end():
+    background = probe.Background(f"test-{os.getpid()}")
+    pid = background.start([(None, "127.0.0.1")], 20)
+    try:
+        assert background.running() == pid
+        prober = probe.Prober([probe.Sender("here", None, "lo")])
+        (outcome,) = prober.measure([{"kind": "tcp", "from": "here", "to": "127.0.0.1"}], 1, 300_000, 5)
+        assert outcome["bytes"] == 300_000 and outcome["mbit_per_second"] > 0
+    finally:
+        assert background.stop()
+    for _attempt in range(100):
+        if background.running() is None and probe.process_start(pid) is None:
+            break
+        time.sleep(0.02)
+    (refused,) = probe.Prober([probe.Sender("here", None, "lo")]).measure([{"kind": "tcp", "from": "here", "to": "127.0.0.1"}], 1, 1000, 1)
+    assert refused["error"] == "Connection refused"

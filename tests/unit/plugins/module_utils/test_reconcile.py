@@ -1,0 +1,130 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import os
+
+import pytest
+import yaml
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
+    Change,
+    FabricError,
+    Remove,
+    Runner,
+    Step,
+    Write,
+    mask,
+    reconcile,
+    to_text,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+WORDS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=12)
+TRAPS = st.sampled_from("1 1.5 1e3 0x1f 0o7 yes null ~ on 2024-01-01 12:30 10.0.0.1 10.0.0.0/24 fe80::1 - ? a:b a: #a =".split(" ") + ["a: b", "a #b", " a", "a ", ""])
+SCALARS = TRAPS | st.none() | st.booleans() | st.integers() | WORDS
+KEYS = st.text("abcdefgh_-", min_size=1, max_size=6).filter(lambda key: key[0] not in "-_")
+DATA = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4), max_leaves=12)
+
+
+class Ended(Exception):
+    def __init__(self, result):
+        self.result = result
+
+
+class FakeModule:
+    """Stands for AnsibleModule: ends by an exception that carries the result."""
+
+    def __init__(self, check_mode=False, diff=True):
+        self.check_mode, self._diff, self.warnings = check_mode, diff, []
+
+    def warn(self, text):
+        self.warnings.append(text)
+
+    def exit_json(self, **result):
+        raise Ended(result)
+
+    def fail_json(self, **result):
+        raise Ended({"failed": True, **result})
+
+
+def run_reconcile(module, change, judge=lambda found: ()):
+    ran = []
+
+    def run(argv, stdin):
+        ran.append(list(argv))
+        return 0, "", ""
+
+    runner = Runner(run)
+    with pytest.raises(Ended) as ended:
+        reconcile(module, lambda: runner(["read"]), lambda found: change, runner, lambda found: {"state": found}, judge)
+    return ended.value.result, ran
+
+
+CHANGED = Change([Step(("make", "it"))], {"it": False}, {"it": True}, ("careful",))
+SAME = Change([], {"it": True}, {"it": True})
+
+
+def test_a_change_is_read_written_and_read_again():
+    module = FakeModule()
+    result, ran = run_reconcile(module, CHANGED)
+    assert ran == [["read"], ["make", "it"], ["read"]]
+    assert (result["changed"], result["commands"], result["spawned"]) == (True, ["make it"], 3)
+    assert result["diff"] == {"before": "it: false\n", "after": "it: true\n"}
+    assert module.warnings == ["careful"]
+
+
+def test_check_mode_foretells_the_commands_and_writes_nothing():
+    result, ran = run_reconcile(FakeModule(check_mode=True), CHANGED)
+    assert ran == [["read"]]
+    assert (result["changed"], result["commands"]) == (True, ["make it"])
+
+
+def test_nothing_to_do_is_one_read():
+    result, ran = run_reconcile(FakeModule(), SAME)
+    assert ran == [["read"]]
+    assert (result["changed"], result["commands"]) == (False, [])
+    assert "diff" not in result
+
+
+def test_an_error_that_the_tool_reports_late_fails_the_task():
+    result, _ran = run_reconcile(FakeModule(), CHANGED, judge=lambda found: ["port x has no device"])
+    assert result["failed"] and result["msg"] == "port x has no device" and result["changed"]
+
+
+def test_a_refused_command_fails_with_what_it_said_and_without_its_secret():
+    runner = Runner(lambda argv, stdin: (1, "", "cannot use hunter2"))
+    with pytest.raises(FabricError) as error:
+        runner(Step(("tool", "key=hunter2"), secrets=("hunter2",)))
+    assert "hunter2" not in str(error.value) and "ended with 1: cannot use ********" in str(error.value)
+
+
+def test_a_missing_tool_is_told_by_its_name():
+    def missing(argv, stdin):
+        raise FileNotFoundError(argv[0])
+
+    with pytest.raises(FabricError, match="nonesuch ended with 127: not installed"):
+        Runner(missing)(["nonesuch"])
+
+
+def test_a_file_is_put_in_place_whole_with_its_mode_and_removed_again(tmp_path):
+    path = tmp_path / "a" / "b"
+    runner = Runner(lambda argv, stdin: pytest.fail("no process is needed"))
+    runner.do(Write(str(path), "text\n", 0o600))
+    assert path.read_text() == "text\n" and path.stat().st_mode & 0o777 == 0o600
+    assert os.listdir(path.parent) == ["b"]
+    runner.do(Remove(str(path)))
+    runner.do(Remove(str(path)))
+    assert not path.exists()
+
+
+@given(DATA)
+def test_text_of_any_data_reads_back_as_the_same_yaml(data):
+    assert yaml.safe_load(to_text({"data": data})) == {"data": data}
+
+
+@given(st.lists(st.text(min_size=1, max_size=8), max_size=4), st.text(max_size=40))
+def test_no_secret_survives_masking(secrets, text):
+    masked = mask(text + "".join(secrets), secrets)
+    assert not any(secret in masked.replace("********", "") for secret in secrets if "*" not in secret)

@@ -1,0 +1,66 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import json
+from xml.etree import ElementTree
+
+from ansible_collections.overloom.fabric.plugins.plugin_utils import _report as report
+from hypothesis import given
+from hypothesis import strategies as st
+
+KINDS = ["tep-ping", "ping", "mtu", "tcp", "isolation", "tunnel"]
+NAMES = st.sampled_from([f"kvm{number}/red" for number in range(1, 5)])
+CHECKS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "kind": st.sampled_from(KINDS),
+            "from": NAMES,
+            "to": NAMES,
+            "expected": st.text(max_size=20),
+            "observed": st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=20),
+            "passed": st.booleans(),
+        }
+    ),
+    max_size=30,
+)
+ENDPOINTS = [{"id": f"kvm{number}/red", "segment": f"s{number % 2}", "address": f"10.0.0.{number}"} for number in range(1, 5)]
+
+
+@given(CHECKS)
+def test_the_counts_agree_in_every_form(checks):
+    result = report.summary("f", checks, 1.0)
+    assert result["passed"] + result["failed"] == len(checks) == len(json.loads(json.dumps(result))["checks"])
+    lines = report.terminal(result, ENDPOINTS)
+    assert lines[-1] == f"  {result['passed']} passed, {result['failed']} failed in 1.0 s"
+
+
+@given(st.lists(st.fixed_dictionaries({"kind": st.sampled_from(KINDS), "from": NAMES, "to": NAMES, "expected": st.just('a <b> & "c"'), "observed": st.just("none"), "passed": st.booleans()}), max_size=20))
+def test_junit_reads_back_with_a_case_a_check_and_a_failure_a_failed_one(checks):
+    tree = ElementTree.fromstring(report.junit(report.summary("f", checks, 1.0)).split("\n", 1)[1])
+    assert len(tree.findall(".//testcase")) == len(checks)
+    assert len(tree.findall(".//failure")) == sum(not check["passed"] for check in checks)
+
+
+def check(kind, source, target, passed):
+    return {"kind": kind, "from": source, "to": target, "expected": "e", "observed": "o", "passed": passed}
+
+
+def test_one_failed_check_of_a_pair_decides_its_cell():
+    found = report.cells([check("ping", "a", "b", True), check("mtu", "a", "b", False), check("tcp", "a", "b", True), check("isolation", "b", "a", False)])
+    assert found == {("a", "b"): report.LOST, ("b", "a"): report.LEAK}
+
+
+def test_a_failure_is_told_with_the_pair_the_expectation_and_where_to_look():
+    failed = {**check("ping", "kvm1/red", "kvm2/red", False), "look": "ovs-vsctl show"}
+    text = "\n".join(report.terminal(report.summary("f", [failed], 1.0), ENDPOINTS))
+    assert "ping: kvm1/red -> kvm2/red" in text and "expected  e" in text and "observed  o" in text and "look at   ovs-vsctl show" in text
+
+
+def test_many_endpoints_are_told_by_segment():
+    endpoints = [{"id": f"k/{number}", "segment": f"s{number % 3}", "address": "x"} for number in range(60)]
+    checks = [check("ping", "k/0", "k/3", True), check("isolation", "k/0", "k/1", True), check("isolation", "k/1", "k/0", False)]
+    lines = report.terminal(report.summary("f", checks, 1.0), endpoints)
+    assert lines[0].split() == "● s0 1 of 1 pairs reach each other, 1 of 1 kept apart from the others".split()
+    assert lines[1].split() == "✗ s1 0 of 0 pairs reach each other, 0 of 1 kept apart from the others".split()
