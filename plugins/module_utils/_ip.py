@@ -210,7 +210,7 @@ def check_interface_name(name: str, what: str) -> str:
     elif name in (".", "..") or name.startswith("-"):
         bad = "must not be '.' or '..' or begin with '-'"
     if bad:
-        raise FabricError(f"{what}: {name!r} is no interface name, it {bad}.")
+        raise FabricError(f"{what}: {name!r} is no interface name, it {bad}")
     return name
 
 
@@ -222,16 +222,16 @@ def check_address(text: str, what: str) -> str:
         address = ipaddress.ip_interface(text)
     except ValueError:
         raise FabricError(
-            f"{what}: {text!r} is no address with a prefix length; write it like 10.1.1.1/24 or fd00::1/64."
+            f"{what}: {text!r} is no address with a prefix length; write it like 10.1.1.1/24 or fd00::1/64"
         ) from None
     ip, network = address.ip, address.network
     if ip.is_multicast or ip.is_unspecified or (ip.version == 4 and ip == ipaddress.IPv4Address("255.255.255.255")):
-        raise FabricError(f"{what}: {text!r} cannot be given to an interface, it is no unicast address.")
+        raise FabricError(f"{what}: {text!r} cannot be given to an interface, it is no unicast address")
     room = network.max_prefixlen - network.prefixlen
     if room >= 2 and ip == network.network_address:
-        raise FabricError(f"{what}: {text!r} is the address of the subnet itself; give one of its hosts' addresses.")
+        raise FabricError(f"{what}: {text!r} is the address of the subnet itself; give one of its hosts' addresses")
     if room >= 2 and ip.version == 4 and ip == network.broadcast_address:
-        raise FabricError(f"{what}: {text!r} is the broadcast address of {network}; give one of its hosts' addresses.")
+        raise FabricError(f"{what}: {text!r} is the broadcast address of {network}; give one of its hosts' addresses")
     return str(address)
 
 
@@ -241,7 +241,7 @@ def check_addresses(texts: t.Iterable[str], what: str) -> tuple[str, ...]:
     for text in texts:
         address = check_address(text, what)
         if any(address.split("/")[0] == other.split("/")[0] for other in found):
-            raise FabricError(f"{what}: {text!r} is listed twice; remove one of the two.")
+            raise FabricError(f"{what}: {text!r} is listed twice; remove one of the two")
         found.append(address)
     return tuple(found)
 
@@ -250,19 +250,19 @@ def check_mac(text: str, what: str) -> str:
     """A unicast MAC address, in lower case with colons."""
     mac = text.lower().replace("-", ":")
     if not _MAC.fullmatch(mac):
-        raise FabricError(f"{what}: {text!r} is no MAC address; write six pairs of hexadecimal digits, like 02:00:00:00:00:01.")
+        raise FabricError(f"{what}: {text!r} is no MAC address; write six pairs of hexadecimal digits, like 02:00:00:00:00:01")
     if int(mac[:2], 16) & 1 or mac == "00:00:00:00:00:00":
-        raise FabricError(f"{what}: {text!r} is not the MAC address of one node; its first byte has to be even, and not all may be zero.")
+        raise FabricError(f"{what}: {text!r} is not the MAC address of one node; its first byte has to be even, and not all may be zero")
     return mac
 
 
 def check_mtu(mtu: int, addresses: t.Iterable[str], what: str) -> int:
     """An MTU in bytes that the interface's addresses can live with."""
     if not SMALLEST_MTU <= mtu <= LARGEST_MTU:
-        raise FabricError(f"{what}: {mtu} is out of range; an MTU has {SMALLEST_MTU} to {LARGEST_MTU} bytes.")
+        raise FabricError(f"{what}: {mtu} is out of range; an MTU has {SMALLEST_MTU} to {LARGEST_MTU} bytes")
     six = next((a for a in addresses if family(a) == 6), None)
     if mtu < SMALLEST_MTU_IPV6 and six is not None:
-        raise FabricError(f"{what}: {mtu} is too small for {six}; IPv6 needs an MTU of {SMALLEST_MTU_IPV6} or more (RFC 8200).")
+        raise FabricError(f"{what}: {mtu} is too small for {six}; IPv6 needs an MTU of {SMALLEST_MTU_IPV6} or more (RFC 8200)")
     return mtu
 
 
@@ -271,22 +271,22 @@ def check_route(to: str, via: str, metric: int | None, onlink: bool, what: str) 
     try:
         gateway = ipaddress.ip_address("" if "%" in via else via)
     except ValueError:
-        raise FabricError(f"{what}: via {via!r} of the route to {to!r} is no address.") from None
+        raise FabricError(f"{what}: via {via!r} of the route to {to!r} is no address") from None
     if gateway.is_multicast or gateway.is_unspecified:
-        raise FabricError(f"{what}: via {via!r} of the route to {to!r} is no unicast address.")
+        raise FabricError(f"{what}: via {via!r} of the route to {to!r} is no unicast address")
     prefix = to
     if to != "default":
         try:
             network = ipaddress.ip_network(to)
         except ValueError:
             raise FabricError(
-                f"{what}: {to!r} is no destination; write 'default' or a prefix without host bits, like 10.2.0.0/16."
+                f"{what}: {to!r} is no destination; write 'default' or a prefix without host bits, like 10.2.0.0/16"
             ) from None
         if network.version != gateway.version:
-            raise FabricError(f"{what}: the route to {to!r} cannot go via {via!r}, which is of the other address family.")
+            raise FabricError(f"{what}: the route to {to!r} cannot go via {via!r}, which is of the other address family")
         prefix = "default" if network.prefixlen == 0 else str(network)
     if metric is not None and not (0 if gateway.version == 4 else 1) <= metric < 2**32:
-        raise FabricError(f"{what}: metric {metric} of the route to {to!r} is out of range; give 1 to 4294967295.")
+        raise FabricError(f"{what}: metric {metric} of the route to {to!r} is out of range; give 1 to 4294967295")
     if metric is None:
         metric = 0 if gateway.version == 4 else IPV6_METRIC
     return Route(prefix, str(gateway), metric, onlink)
@@ -297,12 +297,12 @@ def check_gateway(route: Route, addresses: t.Iterable[str], what: str) -> None:
     gateway = ipaddress.ip_address(route.via)
     known = [ipaddress.ip_interface(a) for a in addresses if " " not in a]
     if any(gateway == a.ip for a in known):
-        raise FabricError(f"{what}: via {route.via} of the route to {route.to} is the interface's own address.")
+        raise FabricError(f"{what}: via {route.via} of the route to {route.to} is the interface's own address")
     if route.onlink or gateway.is_link_local or any(gateway in a.network for a in known):
         return
     raise FabricError(
         f"{what}: via {route.via} of the route to {route.to} is in no subnet of the interface's addresses; "
-        "give the interface an address in its subnet, or the route onlink: true."
+        "give the interface an address in its subnet, or the route onlink: true"
     )
 
 
@@ -317,7 +317,7 @@ def word(value: str) -> str:
     if _BARE_WORD.fullmatch(value):
         return value
     if not value.isprintable() or "#" in value or "\\" in value or ('"' in value and "'" in value):
-        raise FabricError(f"{value!r} cannot be given to ip(8), which reads '#', '\\', line breaks and mixed quotes itself.")
+        raise FabricError(f"{value!r} cannot be given to ip(8), which reads '#', '\\', line breaks and mixed quotes itself")
     return f"'{value}'" if '"' in value else f'"{value}"'
 
 
