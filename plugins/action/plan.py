@@ -1,0 +1,129 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The plan of the fabric: collects the variables of all hosts, and hands them to the pure library."""
+from __future__ import annotations
+
+import os
+import typing as t
+
+import yaml
+
+from ansible.errors import AnsibleError
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import compile_plan
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_tables import render
+from ansible_collections.overloom.fabric.plugins.plugin_utils._spec import PlanError
+
+try:
+    import jmespath
+except ImportError:
+    jmespath = None
+
+# The groups whose hosts are the fabric.
+GROUPS = ("kvm_hosts",)
+_ROLES = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "roles")
+
+
+class ActionModule(ActionBase):
+    """Runs on the controller; no host is touched, so check mode is the same."""
+
+    _requires_connection = False
+    _supports_check_mode = True
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        result = super().run(tmp, task_vars)
+        result["changed"] = False
+        _validation, options = self.validate_argument_spec(
+            argument_spec={"query": {"type": "str"}, "show": {"type": "bool", "default": False}}
+        )
+        try:
+            hosts, others = _variables(task_vars or {})
+            plan = compile_plan(hosts, _specification("plan"), others, _specification("lab"))
+            part = _select(plan, options["query"]) if options["query"] else plan
+        except PlanError as error:
+            result.update(failed=True, msg=_told(error.problems))
+            return result
+        if options["show"]:
+            text = yaml.safe_dump(part, sort_keys=False, allow_unicode=True) if options["query"] else render(plan)
+            Display().display("\n" + text)
+        result["plan"] = part
+        return result
+
+
+def _told(problems: list[str]) -> str:
+    """All errors as one readable message."""
+    if len(problems) == 1:
+        return f"The intent has an error; no host was touched. {problems[0]}"
+    listed = "\n".join(f"{i}. {problem}" for i, problem in enumerate(problems, 1))
+    return f"The intent has {len(problems)} errors; no host was touched.\n{listed}"
+
+
+def _select(plan: dict[str, t.Any], query: str) -> t.Any:
+    """The part of the plan that a JMESPath expression selects."""
+    if jmespath is None:
+        raise PlanError(["query needs the Python library jmespath on the controller; install it with: pip install jmespath."])
+    try:
+        return jmespath.search(query, plan)
+    except jmespath.exceptions.JMESPathError as error:
+        raise PlanError([f"query {query!r} is no JMESPath expression: {str(error).splitlines()[0]}"]) from error
+
+
+def _specification(role: str) -> dict[str, t.Any]:
+    """The variables that a role's argument specification declares, for whichever of its entry points."""
+    path = os.path.join(_ROLES, role, "meta", "argument_specs.yml")
+    if not os.path.exists(path):
+        return {}
+    with open(path, encoding="utf-8") as stream:
+        entries = yaml.load(stream, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))["argument_specs"]
+    return {name: option for entry in entries.values() for name, option in entry.get("options", {}).items()}
+
+
+def _variables(task_vars: dict[str, t.Any]) -> tuple[dict[str, dict[str, t.Any]], dict[str, dict[str, t.Any]]]:
+    """The fabric's and the lab's variables of the fabric's hosts and of all others, with templates resolved.
+
+    `groups` and `hostvars` know all hosts of the inventory, whatever --limit says.
+    """
+    groups, hostvars = task_vars["groups"], task_vars["hostvars"]
+    fabric = {name for group in GROUPS for name in groups.get(group, ())}
+    hosts, others = {}, {}
+    problems = []
+    for name in map(str, groups["all"]):
+        variables = hostvars[name]
+        values = {}
+        for variable in sorted(variables):
+            if not variable.startswith(("fabric_", "lab_")) or variable in _computed(hostvars, name):
+                continue
+            try:
+                values[str(variable)] = _plain(variables[variable])
+            except AnsibleError as error:
+                problems.append(f"{name}: {variable} has a template that fails: {str(error).splitlines()[0]}")
+        (hosts if name in fabric else others)[name] = values
+    if problems:
+        raise PlanError(problems)
+    return hosts, others
+
+
+def _computed(hostvars: t.Any, name: str) -> t.Collection[str]:
+    """The variables that tasks of this run registered or set, which are nobody's intent."""
+    manager = getattr(hostvars, "_variable_manager", None)
+    return getattr(manager, "_nonpersistent_fact_cache", {}).get(name, ())
+
+
+def _plain(value: t.Any) -> t.Any:
+    """Data without Ansible's own types (tags, trust, lazy templates), of which the library knows nothing."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return float(value)
+    if isinstance(value, dict) or hasattr(value, "items"):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set)):
+        return [_plain(item) for item in value]
+    return str(value)

@@ -1,0 +1,517 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The intent: the variables of all hosts, checked one by one and turned into typed objects.
+
+What needs a look at more than one object (overlaps, meshes, addresses) is the concern of the _plan files.
+
+This file is private to the collection.
+"""
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import re
+import typing as t
+
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs import interface_name
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs_port import PORT_OPTIONS
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
+from ansible_collections.overloom.fabric.plugins.plugin_utils._spec import (
+    INVALID,
+    conform,
+    label,
+    show,
+    suggest,
+)
+
+Network = t.Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
+Address = t.Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
+
+# What a host says for itself; every other variable is stated once for all hosts.
+HOST_VARIABLES = ("fabric_host_id", "fabric_tep_address", "fabric_underlay_interface", "fabric_endpoints")
+
+# Set by the role `plan` itself, so found among the variables of a host afterwards.
+RESULTS = ("fabric_plan", "fabric_plan_result")
+
+_SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+_SYSCTL = re.compile(r"[a-zA-Z0-9_*-]+([./][a-zA-Z0-9_*:@-]+)+")
+
+KEY_BITS = {"gre": 32, "vxlan": 24, "geneve": 24}
+DST_PORTS = {"vxlan": 4789, "geneve": 6081}
+BFD = next(option.kind for option in PORT_OPTIONS if option.name == "bfd")
+IPV4_MIN_MTU = 68  # RFC 791
+IPV6_MIN_MTU = 1280  # RFC 8200, section 5
+
+
+@dataclasses.dataclass
+class Underlay:
+    """The network between the hosts; mtu in bytes of an IP packet."""
+
+    subnet: Network | t.Any
+    mtu: int | t.Any
+    bridge: str | t.Any
+    interface: str | t.Any
+    tep: str | t.Any
+    vlan: int | None | t.Any
+
+
+@dataclasses.dataclass
+class Overlay:
+    """A mesh of tunnels; options holds what goes to each tunnel as it is (csum, ttl and so on)."""
+
+    where: str
+    name: str | t.Any
+    encapsulation: str | t.Any
+    topology: str | t.Any
+    hubs: list[str] | None | t.Any
+    links: list[tuple[str, str]] | None | t.Any
+    bridge: str | t.Any
+    key: int | None | t.Any
+    options: dict[str, t.Any]
+    loop_guard: str | t.Any
+
+
+@dataclasses.dataclass
+class Segment:
+    """A layer-2 network; overlay is None for one that is local to each host."""
+
+    where: str
+    name: str | t.Any
+    vlan: int | None | t.Any
+    subnet: Network | t.Any
+    subnet6: Network | None | t.Any
+    mtu: int | None | t.Any
+    overlay: str | None | t.Any
+
+
+@dataclasses.dataclass
+class Endpoint:
+    """Anything with an address on a segment."""
+
+    where: str
+    host: str
+    name: str | t.Any
+    kind: str | t.Any
+    segment: str | t.Any
+    address: Address | None | t.Any
+    address6: Address | None | t.Any
+    mac: str | None | t.Any
+    interface: str | t.Any
+    routes: list[dict[str, str]]
+    sysctls: dict[str, str]
+
+    @property
+    def id(self) -> str:
+        """Its name in the whole fabric."""
+        return f"{self.host}/{self.name}"
+
+
+@dataclasses.dataclass
+class Host:
+    """What a host says for itself; None where it leaves a value to the plan."""
+
+    name: str
+    id: int | None | t.Any
+    tep_address: Address | None | t.Any
+    tep_prefix: int | None
+    interface: str | None | t.Any
+    endpoints: list[Endpoint]
+
+
+@dataclasses.dataclass
+class Intent:
+    """The whole intent.
+
+    given holds the places of all values that the user wrote, such as `fabric_underlay.mtu`; refused the variables with
+    an item that was left out, so that a name which is not found may well be that item's.
+    """
+
+    name: str | t.Any
+    underlay: Underlay
+    overlays: list[Overlay]
+    segments: list[Segment]
+    max_hosts: int | None | t.Any
+    hosts: dict[str, Host]
+    given: set[str]
+    refused: set[str]
+
+
+def load(
+    hosts: dict[str, dict[str, t.Any]],
+    spec: dict[str, t.Any],
+    problems: list[str],
+) -> Intent:
+    """The intent from the variables of the fabric's hosts; what is wrong with them is appended to problems.
+
+    hosts: name to variables (plain data, templates resolved; variables of another prefix are ignored).
+    spec: the options of roles/plan/meta/argument_specs.yml.
+    A value that was refused is INVALID in the result.
+    """
+    given: set[str] = set()
+    common = _common(hosts, spec, problems, given)
+    overlays, segments = "fabric_overlays", "fabric_segments"
+    named_overlays = [_overlay(item, i, problems) for i, item in _items(common, overlays)]
+    named_segments = [_segment(item, i, problems) for i, item in _items(common, segments)]
+    refused = {
+        variable
+        for variable, found in ((overlays, named_overlays), (segments, named_segments))
+        if common[variable] is INVALID or INVALID in common[variable] or any(item.name is INVALID for item in found)
+    }
+    return Intent(
+        name=_fabric_name(common["fabric_name"], problems),
+        underlay=_underlay(common["fabric_underlay"], problems),
+        overlays=_unique([item for item in named_overlays if item.name is not INVALID], overlays, problems),
+        segments=_unique([item for item in named_segments if item.name is not INVALID], segments, problems),
+        max_hosts=_between(common["fabric_max_hosts"], 1, 65535, "fabric_max_hosts", problems),
+        hosts={name: _host(name, hosts[name], spec, problems, given) for name in sorted(hosts)},
+        given=given,
+        refused=refused,
+    )
+
+
+def read_network(value: t.Any, where: str, problems: list[str], version: int | None = None) -> Network | t.Any:
+    """A subnet in CIDR notation without host bits; INVALID and a sentence if it is none."""
+    if not isinstance(value, str):
+        return value
+    try:
+        if "/" not in value or "%" in value:
+            raise ValueError
+        network = ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        problems.append(f"{where} {show(value)} is no subnet; write it as 10.1.1.0/24 or 2001:db8:1::/64.")
+        return INVALID
+    if network.network_address != ipaddress.ip_address(value.partition("/")[0]):
+        problems.append(f"{where} {value} has host bits set; the subnet is {network}.")
+        return INVALID
+    if network.is_multicast or network.is_loopback:
+        problems.append(f"{where} {value} is a {'multicast' if network.is_multicast else 'loopback'} range; take a unicast subnet.")
+        return INVALID
+    if version and network.version != version:
+        problems.append(f"{where} {value} must be IPv{version}; an IPv6 subnet stands alone in subnet, or in subnet6 beside an IPv4 one.")
+        return INVALID
+    return network
+
+
+def read_address(value: t.Any, where: str, problems: list[str]) -> Address | t.Any:
+    """An address without prefix length; INVALID and a sentence if it is none."""
+    if not isinstance(value, str):
+        return value
+    try:
+        if "%" in value:
+            raise ValueError
+        return ipaddress.ip_address(value)
+    except ValueError:
+        hint = "leave out the prefix length, which is the segment's" if "/" in value else "write it as 10.1.1.2 or 2001:db8:1::2"
+        problems.append(f"{where} {show(value)} is no address; {hint}.")
+        return INVALID
+
+
+def read_interface(value: t.Any, where: str, problems: list[str]) -> str | t.Any:
+    """A name that Linux and Open vSwitch take for an interface or a bridge; INVALID and a sentence if it is none."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return interface_name(value, where)
+    except FabricError as error:
+        problems.append(f"{error}.")
+        return INVALID
+
+
+def check_names(hosts: dict[str, dict[str, t.Any]], prefix: str, known: t.Collection[str], problems: list[str]) -> None:
+    """Tell each variable with the prefix that does not exist, with the nearest one that does."""
+    unknown: dict[str, list[str]] = {}
+    for name in sorted(hosts):
+        for variable in hosts[name]:
+            if variable.startswith(prefix) and variable not in known:
+                unknown.setdefault(variable, []).append(name)
+    for variable, names in sorted(unknown.items()):
+        shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        problems.append(f"{variable} (of {shown}) is no variable of the {prefix[:-1]}{suggest(variable, known)}")
+
+
+def check_others(others: dict[str, dict[str, t.Any]], problems: list[str]) -> None:
+    """Tell endpoints and ids of hosts that are not in the fabric, where nobody would read them."""
+    for name, variables in sorted(others.items()):
+        for variable in HOST_VARIABLES:
+            if variables.get(variable):
+                problems.append(f"{name}: {variable} is set, but the host is not in the fabric; put it into the group kvm_hosts.")
+
+
+def _common(
+    hosts: dict[str, dict[str, t.Any]], spec: dict[str, t.Any], problems: list[str], given: set[str]
+) -> dict[str, t.Any]:
+    """The variables that are stated once for all hosts."""
+    result = {}
+    for variable, option in spec.items():
+        if variable in HOST_VARIABLES:
+            continue
+        value, source = None, ""
+        for name in sorted(hosts):
+            other = hosts[name].get(variable)
+            if other is None or other is value:
+                continue
+            if value is None:
+                value, source = other, name
+            elif other != value:
+                problems.append(
+                    f"{variable} differs between {source} and {name}; it holds for the whole fabric, so state it once, in group_vars/all.yml."
+                )
+                break
+        _note(value, variable, given)
+        result[variable] = conform(value, option, variable, problems)
+    return result
+
+
+def _note(value: t.Any, where: str, given: set[str]) -> None:
+    """Remember the places of all values that the user wrote."""
+    if value is None:
+        return
+    given.add(where)
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _note(item, f"{where}.{key}", given)
+    elif isinstance(value, list):
+        for i, item in enumerate(value):
+            if isinstance(item, dict):
+                _note(item, f"{where}[{label(item, i)}]", given)
+
+
+def _items(common: dict[str, t.Any], variable: str) -> list[tuple[int, dict[str, t.Any]]]:
+    """The items of a list that are dictionaries, with their positions."""
+    return [(i, item) for i, item in enumerate(common[variable] or ()) if isinstance(item, dict)]
+
+
+def _unique(objects: list[t.Any], where: str, problems: list[str]) -> list[t.Any]:
+    """Objects with different names; a second one of a name is told and left out."""
+    seen: set[str] = set()
+    result = []
+    for item in objects:
+        if item.name in seen:
+            problems.append(f"{where} has the name {item.name} twice; give each its own.")
+            continue
+        seen.add(item.name)
+        result.append(item)
+    return result
+
+
+def _between(value: t.Any, low: int, high: int, where: str, problems: list[str]) -> int | None | t.Any:
+    """A number within its limits."""
+    if isinstance(value, int) and not low <= value <= high:
+        problems.append(f"{where} must be {low} to {high}, not {value}.")
+        return INVALID
+    return value
+
+
+def _vlan(value: t.Any, where: str, problems: list[str]) -> int | None | t.Any:
+    if isinstance(value, int) and not 1 <= value <= 4094:
+        problems.append(f"{where} must be 1 to 4094, not {value}; leave it out for untagged.")
+        return INVALID
+    return value
+
+
+def _matching(value: t.Any, pattern: re.Pattern[str], allowed: str, where: str, problems: list[str]) -> str | t.Any:
+    if isinstance(value, str) and not pattern.fullmatch(value):
+        problems.append(f"{where} {show(value)} is no name here; use at most 32 of {allowed}, the first a letter or digit.")
+        return INVALID
+    return value
+
+
+_SLUG_ALLOWED = "a-z, 0-9, '_' and '-'"
+_NAME_ALLOWED = "A-Z, a-z, 0-9, '_', '.' and '-'"
+
+
+def _fabric_name(value: t.Any, problems: list[str]) -> str | t.Any:
+    return _matching(value, re.compile("[a-z0-9][a-z0-9-]{0,31}"), "a-z, 0-9 and '-'", "fabric_name", problems)
+
+
+def _underlay(item: t.Any, problems: list[str]) -> Underlay:
+    if item is INVALID:
+        return Underlay(*[INVALID] * 6)
+    where = "fabric_underlay"
+    subnet = read_network(item["subnet"], f"{where}.subnet", problems)
+    low = IPV6_MIN_MTU if subnet and subnet.version == 6 else IPV4_MIN_MTU
+    return Underlay(
+        subnet=subnet,
+        mtu=_between(item["mtu"], low, 65535, f"{where}.mtu", problems),
+        bridge=read_interface(item["bridge"], f"{where}.bridge", problems),
+        interface=read_interface(item["interface"], f"{where}.interface", problems),
+        tep=read_interface(item["tep"], f"{where}.tep", problems),
+        vlan=_vlan(item["vlan"], f"{where}.vlan", problems),
+    )
+
+
+def _overlay(item: dict[str, t.Any], index: int, problems: list[str]) -> Overlay:
+    name = item["name"] if item["name"] is not None else item["encapsulation"]
+    where = f"fabric_overlays[{label(item, index)}]"
+    encapsulation = item["encapsulation"]
+    if item["dst_port"] is not None and encapsulation and encapsulation not in DST_PORTS:
+        problems.append(f"{where}.dst_port is for vxlan and geneve; leave it out with {encapsulation}.")
+    key = item["key"]
+    if encapsulation and isinstance(key, int) and not 1 <= key < 2 ** KEY_BITS[encapsulation]:
+        problems.append(
+            f"{where}.key must be 1 to {2 ** KEY_BITS[encapsulation] - 1} ({KEY_BITS[encapsulation]} bits with {encapsulation}),"
+            f" not {key}; leave it out for none."
+        )
+        key = INVALID
+    topology = item["topology"]
+    for option, needed in (("hubs", "hub_and_spoke"), ("links", "links")):
+        if topology is INVALID or item[option] is INVALID:
+            continue
+        if topology == needed and not item[option]:
+            problems.append(f"{where}.{option} is missing; topology {needed} needs it.")
+            item[option] = INVALID
+        elif topology != needed and item[option] is not None:
+            problems.append(f"{where}.{option} is for topology {needed}; leave it out with {topology}.")
+            item[option] = INVALID
+    links = item["links"]
+    if links:
+        links = [_link(link, where, problems) for link in links]
+    options = {
+        "dst_port": _between(item["dst_port"], 1, 65535, f"{where}.dst_port", problems),
+        "csum": item["csum"],
+        "ttl": _between(item["ttl"], 1, 255, f"{where}.ttl", problems),
+        "tos": _tos(item["tos"], f"{where}.tos", problems),
+        "df_default": item["df_default"],
+        "bfd": _bfd(item["bfd"], f"{where}.bfd", problems),
+    }
+    return Overlay(
+        where=where,
+        name=_matching(name, _SLUG, _SLUG_ALLOWED, f"{where}.name", problems),
+        encapsulation=encapsulation,
+        topology=topology,
+        hubs=item["hubs"],
+        links=links,
+        bridge=read_interface(item["bridge"], f"{where}.bridge", problems),
+        key=key,
+        options=options,
+        loop_guard=item["loop_guard"],
+    )
+
+
+def _link(link: t.Any, where: str, problems: list[str]) -> tuple[str, str] | t.Any:
+    if link is INVALID:
+        return INVALID
+    if len(link) != 2 or not all(isinstance(end, str) for end in link):
+        problems.append(f"{where}.links has {show(link)}; write each link as the names of two hosts, [kvm1, kvm2].")
+        return INVALID
+    return tuple(link)
+
+
+def _bfd(value: t.Any, where: str, problems: list[str]) -> dict[str, t.Any] | None | t.Any:
+    """BFD as the module takes it: a dictionary."""
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        enable = conform(value, {"type": "bool"}, where, problems)
+        return INVALID if enable is INVALID else {"enable": enable}
+    spec = {"type": "dict", "options": BFD.spec["options"]}
+    result = {key: item for key, item in conform(value, spec, where, problems).items() if item is not None}
+    try:
+        BFD.parse({key: item for key, item in result.items() if item is not INVALID}, where)
+    except FabricError as error:
+        problems.append(f"{error}.")
+    return result
+
+
+def _tos(value: t.Any, where: str, problems: list[str]) -> int | None | t.Any:
+    if isinstance(value, int) and (not 0 <= value <= 252 or value % 4):
+        problems.append(f"{where} must be 0 to 252 in steps of 4, not {value}; its two lowest bits are ECN, which is not settable.")
+        return INVALID
+    return value
+
+
+def _segment(item: dict[str, t.Any], index: int, problems: list[str]) -> Segment:
+    where = f"fabric_segments[{label(item, index)}]"
+    subnet = read_network(item["subnet"], f"{where}.subnet", problems)
+    subnet6 = read_network(item["subnet6"], f"{where}.subnet6", problems, version=6)
+    if subnet and subnet6 and subnet.version == 6:
+        problems.append(f"{where}.subnet6 stands beside an IPv4 subnet only, and subnet {subnet} is IPv6; leave one of them out.")
+        subnet6 = INVALID
+    six = (subnet and subnet.version == 6) or subnet6
+    mtu = _between(item["mtu"], IPV4_MIN_MTU, 65535, f"{where}.mtu", problems)
+    if mtu and six and mtu < IPV6_MIN_MTU:
+        problems.append(f"{where}.mtu {mtu} is too small for IPv6, which needs {IPV6_MIN_MTU} (RFC 8200); raise it or leave it out.")
+        mtu = INVALID
+    return Segment(
+        where=where,
+        name=_matching(item["name"], _NAME, _NAME_ALLOWED, f"{where}.name", problems),
+        vlan=_vlan(item["vlan"], f"{where}.vlan", problems),
+        subnet=subnet,
+        subnet6=subnet6,
+        mtu=mtu,
+        overlay=item["overlay"],
+    )
+
+
+def _host(
+    name: str, variables: dict[str, t.Any], spec: dict[str, t.Any], problems: list[str], given: set[str]
+) -> Host:
+    values = {}
+    for variable in HOST_VARIABLES:
+        _note(variables.get(variable), f"{name}: {variable}", given)
+        values[variable] = conform(variables.get(variable), spec[variable], f"{name}: {variable}", problems)
+    address, _slash, prefix = (values["fabric_tep_address"] or "").partition("/")
+    where = f"{name}: fabric_tep_address"
+    if prefix and not prefix.isdecimal():
+        problems.append(f"{where} {show(values['fabric_tep_address'])} has no prefix length after the slash; write it as 192.168.200.1/24.")
+        address = ""
+    endpoints = [
+        _endpoint(item, i, name, problems) for i, item in _items(values, "fabric_endpoints")
+    ]
+    return Host(
+        name=name,
+        id=_between(values["fabric_host_id"], 1, 65535, f"{name}: fabric_host_id", problems),
+        tep_address=read_address(address, where, problems) if address else (INVALID if values["fabric_tep_address"] else values["fabric_tep_address"]),
+        tep_prefix=int(prefix) if prefix.isdecimal() else None,
+        interface=read_interface(values["fabric_underlay_interface"], f"{name}: fabric_underlay_interface", problems),
+        endpoints=_unique([item for item in endpoints if item.name is not INVALID], f"{name}: fabric_endpoints", problems),
+    )
+
+
+def _endpoint(item: dict[str, t.Any], index: int, host: str, problems: list[str]) -> Endpoint:
+    where = f"{host}: fabric_endpoints[{label(item, index)}]"
+    mac = item["mac"]
+    if isinstance(mac, str):
+        mac = mac.lower()
+        if not _MAC.fullmatch(mac):
+            problems.append(f"{where}.mac {show(item['mac'])} is no MAC address; write it in quotes, as '02:00:00:00:00:01'.")
+            mac = INVALID
+        elif int(mac[:2], 16) & 1 or mac == "00:00:00:00:00:00":
+            problems.append(f"{where}.mac {mac} is no address of a single interface; its first byte must be even, and not all be zero.")
+            mac = INVALID
+    routes = []
+    for route in item["routes"] or ():
+        if route is INVALID:
+            continue
+        to = route["to"]
+        if isinstance(to, str) and to != "default":
+            to = read_network(to, f"{where}.routes.to", problems)
+        via = read_address(route["via"], f"{where}.routes.via", problems)
+        if to and via:
+            if to != "default" and to.version != via.version:
+                problems.append(f"{where}.routes to {to} goes via {via}; both must be of the same address family.")
+            routes.append({"to": str(to), "via": str(via)})
+    sysctls = {}
+    for key, value in (item["sysctls"] or {}).items():
+        if not _SYSCTL.fullmatch(str(key)):
+            problems.append(f"{where}.sysctls has no valid name {show(key)}; write it as net.ipv4.ip_forward.")
+        elif isinstance(value, (dict, list)) or value is None or "\n" in str(value):
+            problems.append(f"{where}.sysctls.{key} must be a number or a line of text, not {show(value)}.")
+        else:
+            sysctls[key] = str(int(value)) if isinstance(value, bool) else str(value)
+    return Endpoint(
+        where=where,
+        host=host,
+        name=_matching(item["name"], _NAME, _NAME_ALLOWED, f"{where}.name", problems),
+        kind=item["kind"],
+        segment=item["segment"],
+        address=read_address(item["address"], f"{where}.address", problems),
+        address6=read_address(item["address6"], f"{where}.address6", problems),
+        mac=mac,
+        interface=read_interface(item["interface"], f"{where}.interface", problems),
+        routes=routes,
+        sysctls=sysctls,
+    )

@@ -1,0 +1,151 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The plan as tables for a terminal. Pure: plan in, text out.
+
+This file is private to the collection.
+"""
+from __future__ import annotations
+
+import textwrap
+import typing as t
+
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_mesh import tunnel_name
+
+LEGEND = "Where a value came from: g given, d default, a allocated, c computed. In full, with each rule: -e plan_query=sources"
+
+
+def ranges(numbers: t.Sequence[int]) -> str:
+    """Ascending numbers as a person writes them: 10,20-29."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in runs)
+
+
+def table(title: str, header: t.Sequence[str], rows: t.Sequence[t.Sequence[t.Any]], width: int) -> str:
+    """Aligned columns under a title; the widest columns wrap until the table fits into width."""
+    cells = [[[*str(cell).split("\n")] for cell in row] for row in rows]
+    widths = [
+        max([len(name)] + [len(line) for row in cells for line in row[column]]) for column, name in enumerate(header)
+    ]
+    while sum(widths) + 2 * len(widths) > width and max(widths) > 12:
+        widths[widths.index(max(widths))] -= 1
+    lines = [title, _line(header, widths), _line(["─" * size for size in widths], widths)]
+    for row in cells:
+        wrapped = [
+            [part for line in cell for part in textwrap.wrap(line, size) or [""]] for cell, size in zip(row, widths)
+        ]
+        for i in range(max(map(len, wrapped))):
+            lines.append(_line([cell[i] if i < len(cell) else "" for cell in wrapped], widths))
+    return "\n".join(lines) + "\n"
+
+
+def _line(cells: t.Sequence[str], widths: t.Sequence[int]) -> str:
+    return ("  " + "  ".join(cell.ljust(size) for cell, size in zip(cells, widths))).rstrip()
+
+
+def render(plan: dict[str, t.Any], width: int = 100) -> str:
+    """All tables of a plan, at most width columns wide."""
+    source = plan["sources"]
+
+    def marked(value: t.Any, key: str) -> str:
+        kind = source.get(key, "")
+        if value is None:
+            return "-"
+        mark = {"given": "g", "default": "d", "allocated": "a", "derived": "c"}.get(kind.partition(":")[0], "")
+        return f"{value} {mark}".rstrip()
+
+    underlay = plan["underlay"]
+    tunnels = sum(len(overlay["tunnels"]) for overlay in plan["overlays"])
+    counts = [(len(plan["hosts"]), "host"), (len(plan["segments"]), "segment"), (len(plan["endpoints"]), "endpoint"), (tunnels, "tunnel")]
+    parts = [
+        f"Fabric {plan['fabric']}: " + ", ".join(f"{count} {what}{'' if count == 1 else 's'}" for count, what in counts) + "\n",
+        table(
+            "Underlay",
+            ("Subnet", "MTU", "Bridge", "Tunnel endpoint port", "VLAN"),
+            [[marked(underlay[name], f"underlay.{name}") for name in ("subnet", "mtu", "bridge", "tep", "vlan")]],
+            width,
+        ),
+        table(
+            "Hosts",
+            ("Host", "Id", "Tunnel endpoint", "NIC", "Bridges", "Tunnels", "Endpoints"),
+            [
+                (
+                    name,
+                    marked(host["id"], f"hosts.{name}.id"),
+                    marked(host["underlay"]["tep"]["address"], f"hosts.{name}.underlay.tep.address"),
+                    marked(host["underlay"]["interface"], f"hosts.{name}.underlay.interface"),
+                    " ".join(bridge["name"] for bridge in host["bridges"]),
+                    len(host["tunnels"]),
+                    len(host["namespaces"]),
+                )
+                for name, host in plan["hosts"].items()
+            ],
+            width,
+        ),
+    ]
+    if plan["segments"]:
+        parts.append(table(
+            "Segments",
+            ("Segment", "VLAN", "Subnet", "Overlay", "MTU", "How the MTU came about"),
+            [
+                (
+                    segment["name"],
+                    "untagged" if segment["vlan"] is None else marked(segment["vlan"], f"segments.{segment['name']}.vlan"),
+                    "\n".join(filter(None, (segment["subnet"], segment["subnet6"]))),
+                    marked(segment["overlay"] or "local", f"segments.{segment['name']}.overlay"),
+                    marked(segment["mtu"], f"segments.{segment['name']}.mtu"),
+                    source[f"segments.{segment['name']}.mtu"].partition(": ")[2],
+                )
+                for segment in plan["segments"]
+            ],
+            width,
+        ))
+    if tunnels:
+        parts.append(_tunnels(plan, marked, width))
+    if plan["endpoints"]:
+        parts.append(table(
+            "Endpoints",
+            ("Endpoint", "Kind", "Segment", "Address", "MAC", "Interface", "MTU"),
+            [
+                (
+                    point["id"],
+                    marked(point["kind"], f"endpoints.{point['id']}.kind"),
+                    point["segment"],
+                    "\n".join(
+                        marked(f"{point[name]}/{point[name.replace('address', 'prefix')]}", f"endpoints.{point['id']}.{name}")
+                        for name in ("address", "address6")
+                        if point[name]
+                    ),
+                    marked(point["mac"], f"endpoints.{point['id']}.mac"),
+                    marked(point["interface"], f"endpoints.{point['id']}.interface"),
+                    point["mtu"],
+                )
+                for point in plan["endpoints"]
+            ],
+            width,
+        ))
+    return "\n".join(parts) + "\n" + textwrap.fill(LEGEND, width) + "\n"
+
+
+def _tunnels(plan: dict[str, t.Any], marked: t.Callable[[t.Any, str], str], width: int) -> str:
+    """One row a tunnel, with both its ends."""
+    ends = {(name, tunnel["name"]): tunnel for name, host in plan["hosts"].items() for tunnel in host["tunnels"]}
+    rows = []
+    for overlay in plan["overlays"]:
+        key = f"overlays.{overlay['name']}"
+        for one, other in overlay["tunnels"]:
+            found = [ends[here, tunnel_name(overlay["name"], there)] for here, there in ((one, other), (other, one))]
+            rows.append((
+                f"{one}:{found[0]['name']}\n{other}:{found[1]['name']}",
+                f"{found[0]['local_ip']}\n{found[0]['remote_ip']}",
+                marked(overlay["encapsulation"], f"{key}.encapsulation"),
+                marked(overlay["key"], f"{key}.key"),
+                ranges(found[0]["trunks"]) or "all",
+                marked(overlay["loop_guard"], f"{key}.loop_guard"),
+            ))
+    return table("Tunnels", ("Ends", "From, to", "Type", "Key", "VLANs (0: untagged)", "Loop guard"), rows, width)
