@@ -1,0 +1,481 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bridges of Open vSwitch and their ports: what is declared, and the comparison with what is there.
+
+This file is private to the collection. Source: ovs-vswitchd.conf.db(5), tables Bridge, Port and Interface.
+"""
+from __future__ import annotations
+
+import re
+import typing as t
+
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs import (
+    TUNNEL_TYPES,
+    Flag,
+    Integer,
+    Item,
+    Mac,
+    Option,
+    Pairs,
+    Text,
+    Vlans,
+    Wanted,
+    Words,
+    argument_spec,
+    configurable,
+    described,
+    differences,
+    failed_bridge,
+    interface_name,
+    is_remote,
+    late_error,
+    made_by,
+    mark,
+    network_devices,
+    own_keys,
+    owner_of,
+    parse,
+    removable,
+    view,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs_port import (
+    PORT_OPTIONS,
+    check_types,
+    check_vlans,
+    extra_columns,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import (
+    CLEAR,
+    AddBridge,
+    AddMember,
+    AddPort,
+    Controllers,
+    Database,
+    DelBridge,
+    DelMember,
+    DelPort,
+    MovePort,
+    Op,
+    apply,
+    ovs_runner,
+    ovs_vsctl,
+    read_database,
+    transaction,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, FabricError, Step, reconcile
+
+MODULE = "ovs_bridge"
+
+_MANY = 2**31 - 1
+_DATAPATH_ID = (r"0x[0-9a-fA-F]{1,16}|[0-9a-fA-F]{16}", "16 hexadecimal digits, or 0x and up to 16 of them")
+
+BRIDGE_OPTIONS = [
+    Option("datapath_type", "Bridge", "datapath_type", Text("system", "netdev", same={"system": ""})),
+    Option("fail_mode", "Bridge", "fail_mode", Text("standalone", "secure")),
+    Option("mac", "Bridge", "other_config", Mac(), "hwaddr"),
+    Option("datapath_id", "Bridge", "other_config", Text(pattern=_DATAPATH_ID), "datapath-id"),
+    Option("protocols", "Bridge", "protocols", Words(*(f"OpenFlow1{minor}" for minor in range(6)))),
+    Option("disable_in_band", "Bridge", "other_config", Flag(), "disable-in-band"),
+    Option("flood_vlans", "Bridge", "flood_vlans", Vlans()),
+    Option("forward_bpdu", "Bridge", "other_config", Flag(), "forward-bpdu"),
+    Option("mac_aging_time", "Bridge", "other_config", Integer(1, _MANY), "mac-aging-time"),
+    Option("mac_table_size", "Bridge", "other_config", Integer(1, _MANY), "mac-table-size"),
+    Option("stp", "Bridge", "stp_enable", Flag()),
+    Option("stp_system_id", "Bridge", "other_config", Mac(), "stp-system-id"),
+    Option("stp_priority", "Bridge", "other_config", Integer(0, 65535), "stp-priority"),
+    Option("stp_hello_time", "Bridge", "other_config", Integer(1, 10), "stp-hello-time"),
+    Option("stp_max_age", "Bridge", "other_config", Integer(6, 40), "stp-max-age"),
+    Option("stp_forward_delay", "Bridge", "other_config", Integer(4, 30), "stp-forward-delay"),
+    Option("rstp", "Bridge", "rstp_enable", Flag()),
+    Option("rstp_address", "Bridge", "other_config", Mac(), "rstp-address"),
+    Option("rstp_priority", "Bridge", "other_config", Integer(0, 61440, step=4096), "rstp-priority"),
+    Option("rstp_max_age", "Bridge", "other_config", Integer(6, 40), "rstp-max-age"),
+    Option("rstp_forward_delay", "Bridge", "other_config", Integer(4, 30), "rstp-forward-delay"),
+    Option("rstp_transmit_hold_count", "Bridge", "other_config", Integer(1, 10), "rstp-transmit-hold-count"),
+    Option("mcast_snooping", "Bridge", "mcast_snooping_enable", Flag()),
+    Option("mcast_snooping_aging_time", "Bridge", "other_config", Integer(1, _MANY), "mcast-snooping-aging-time"),
+    Option("mcast_snooping_table_size", "Bridge", "other_config", Integer(1, _MANY), "mcast-snooping-table-size"),
+    Option("mcast_snooping_disable_flood_unregistered", "Bridge", "other_config", Flag(), "mcast-snooping-disable-flood-unregistered"),
+    Option("external_ids", "Bridge", "external_ids", Pairs()),
+    Option("other_config", "Bridge", "other_config", Pairs()),
+]
+
+PORT_TYPES = ("system", "internal", "patch", "tap", "afxdp", "afxdp-nonpmd", "dpdk", "dpdkvhostuser", "dpdkvhostuserclient")
+# The types that attach a network device which must be there already.
+DEVICE_TYPES = ("", "system", "afxdp", "afxdp-nonpmd")
+
+MEMBER_OPTIONS = [
+    Option("type", "Interface", "type", Text(*PORT_TYPES, same={"system": ""})),
+    Option("peer", "Interface", "options", Text(), "peer", types=("patch",)),
+    Option("mtu", "Interface", "mtu_request", Integer(68, 65535)),
+    Option("mac", "Interface", "mac", Mac(), types=("internal",)),
+    Option("bond_mode", "Port", "bond_mode", Text("active-backup", "balance-slb", "balance-tcp")),
+    Option("bond_updelay", "Port", "bond_updelay", Integer(0, _MANY)),
+    Option("bond_downdelay", "Port", "bond_downdelay", Integer(0, _MANY)),
+    Option("bond_primary", "Port", "other_config", Text(), "bond-primary"),
+    Option("bond_detect_mode", "Port", "other_config", Text("carrier", "miimon"), "bond-detect-mode"),
+    Option("bond_miimon_interval", "Port", "other_config", Integer(1, _MANY), "bond-miimon-interval"),
+    Option("bond_rebalance_interval", "Port", "other_config", Integer(0, _MANY), "bond-rebalance-interval"),
+    Option("lacp", "Port", "lacp", Text("active", "passive", "off")),
+    Option("lacp_time", "Port", "other_config", Text("fast", "slow"), "lacp-time"),
+    Option("lacp_fallback_ab", "Port", "other_config", Flag(), "lacp-fallback-ab"),
+    Option("lacp_system_id", "Port", "other_config", Mac(), "lacp-system-id"),
+    Option("lacp_system_priority", "Port", "other_config", Integer(1, 65535), "lacp-system-priority"),
+    Option("options", "Interface", "options", Pairs()),
+]
+OPTIONS = MEMBER_OPTIONS + PORT_OPTIONS
+OWNED = own_keys(BRIDGE_OPTIONS + OPTIONS)
+_TARGET = re.compile(r"(tcp|ssl|ptcp|pssl|unix|punix):[!-~]+")
+
+
+def port_argument_spec() -> dict:
+    """The options of one port."""
+    return {
+        "name": {"type": "str", "required": True},
+        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        "members": {"type": "list", "elements": "str"},
+        **argument_spec(OPTIONS),
+    }
+
+
+def bridge_argument_spec() -> dict:
+    """The options of one bridge."""
+    return {
+        "name": {"type": "str"},
+        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        **argument_spec(BRIDGE_OPTIONS),
+        "controllers": {"type": "list", "elements": "str"},
+        "ports": {"type": "list", "elements": "dict", "options": port_argument_spec()},
+    }
+
+
+class Port(t.NamedTuple):
+    """One declared port. members: its interfaces, None to leave them; wanted: its checked values; item: as declared."""
+
+    name: str
+    bridge: str
+    present: bool
+    members: tuple[str, ...] | None
+    wanted: list[Wanted]
+    item: Item
+
+    @property
+    def what(self) -> str:
+        """How errors call it."""
+        return f"port {self.name} of bridge {self.bridge}"
+
+
+class Bridge(t.NamedTuple):
+    """One declared bridge. controllers: None to leave them."""
+
+    name: str
+    present: bool
+    wanted: list[Wanted]
+    controllers: tuple[str, ...] | None
+    ports: list[Port]
+    item: Item
+
+    @property
+    def what(self) -> str:
+        """How errors call it."""
+        return f"bridge {self.name}"
+
+
+class Settings(t.NamedTuple):
+    """What holds for all bridges of a call."""
+
+    owner: str
+    adopt: bool = False
+    purge: bool = False
+    # In check mode what an earlier task may still make is a warning.
+    lenient: bool = False
+
+
+def declared(items: t.Iterable[Item]) -> list[Bridge]:
+    """The declared bridges, checked as far as that goes without the host."""
+    bridges: list[Bridge] = []
+    for item in items:
+        name = interface_name(item.get("name") or "", "bridge: name")
+        if any(bridge.name == name for bridge in bridges):
+            raise FabricError(f"bridge {name} is declared twice; declare it once")
+        present = item.get("state") != "absent"
+        if present and item.get("stp") and item.get("rstp"):
+            raise FabricError(f"bridge {name}: stp and rstp exclude each other; turn on one")
+        controllers = item.get("controllers")
+        if controllers is not None:
+            controllers = tuple(sorted({target.strip() for target in controllers if target.strip()}))
+            for target in controllers:
+                if not _TARGET.fullmatch(target):
+                    raise FabricError(f"bridge {name}: controllers holds {target!r}; give targets such as tcp:192.0.2.1:6653 or ptcp:6653")
+        ports = [_port(name, port) for port in item.get("ports") or []] if present else []
+        wanted = parse(BRIDGE_OPTIONS, item, f"bridge {name}") if present else []
+        bridges.append(Bridge(name, present, wanted, controllers, ports, item))
+    taken = {bridge.name: bridge.what for bridge in bridges if bridge.present}
+    for bridge in bridges:
+        for port in bridge.ports:
+            if not port.present or port.name == bridge.name:
+                continue
+            for name in dict.fromkeys((port.name, *(port.members or ()))):
+                if name in taken:
+                    raise FabricError(f"{port.what}: {name} is declared also as {taken[name]}; declare it once")
+            for name in (port.name, *(port.members or ())):
+                taken[name] = port.what
+    return bridges
+
+
+def _port(bridge: str, item: Item) -> Port:
+    name = interface_name(item.get("name") or "", f"bridge {bridge}: ports: name")
+    what = f"port {name} of bridge {bridge}"
+    present = item.get("state") != "absent"
+    members = item.get("members")
+    if members is not None:
+        members = tuple(sorted({interface_name(member, f"{what}: members:") for member in members})) or (name,)
+    if name == bridge:
+        if not present:
+            raise FabricError(f"{what} is the bridge's local port and cannot be absent; set state: absent on the bridge")
+        if item.get("type") not in (None, "internal") or members not in (None, (name,)):
+            raise FabricError(f"{what} is the bridge's local port, which is internal; leave type and members out")
+    if item.get("peer") and item["peer"] == name:
+        raise FabricError(f"{what}: peer is the port itself; name the patch port at the other end")
+    return Port(name, bridge, present, members, parse(OPTIONS, item, what) if present else [], item)
+
+
+def compare(
+    found: Database, bridges: list[Bridge], settings: Settings, devices: t.Container[str] | None
+) -> tuple[list[Op], Database, list[str]]:
+    """The pure comparison: the changes, the database after them, and warnings.
+
+    devices: the names of the host's network devices, or None if they are not to be looked at.
+    """
+    warnings: list[str] = []
+    ports = [port for bridge in bridges for port in bridge.ports]
+    ops = _structure(found, bridges, ports, settings, warnings)
+    staged = apply(found, ops)
+    _check_members(staged, ports)
+    for bridge in bridges:
+        if bridge.present:
+            row = staged.tables["Bridge"][bridge.name]
+            if bridge.name not in found.tables["Bridge"] or settings.adopt:
+                ops += mark("Bridge", bridge.name, row, settings.owner, MODULE)
+            ops += differences(row, bridge.name, bridge.wanted, OWNED)
+            if bridge.controllers is not None and bridge.controllers != staged.controllers[bridge.name]:
+                ops.append(Controllers(bridge.name, bridge.controllers))
+    for port in ports:
+        if port.present:
+            row = staged.tables["Port"][port.name]
+            # The local port comes and goes with its bridge, whose mark is enough.
+            if port.name != port.bridge and (port.name not in found.tables["Port"] or settings.adopt):
+                ops += mark("Port", port.name, row, settings.owner, MODULE)
+            ops += differences(row, port.name, [w for w in port.wanted if w.option.table == "Port"], OWNED)
+            interface = [w for w in port.wanted if w.option.table == "Interface"]
+            for member in staged.members[port.name]:
+                ops += differences(staged.tables["Interface"][member], member, interface, OWNED)
+    after = apply(found, ops)
+    for bridge in bridges:
+        if bridge.present:
+            row = after.tables["Bridge"][bridge.name]
+            if row["stp_enable"] and row["rstp_enable"] and (bridge.item.get("stp") or bridge.item.get("rstp")):
+                on, off = ("stp", "rstp") if bridge.item.get("stp") else ("rstp", "stp")
+                raise FabricError(f"{bridge.what}: {off} is on, and it excludes {on}; set {off}: false")
+    for port in ports:
+        if port.present:
+            warnings += _check_port(found, after, port, settings, devices)
+    return ops, after, warnings
+
+
+def _structure(found: Database, bridges: list[Bridge], ports: list[Port], settings: Settings, warnings: list[str]) -> list[Op]:
+    """What comes, goes and moves."""
+    ops: list[Op] = []
+    owner, adopt = settings.owner, settings.adopt
+    stays = {port.name: port for port in ports if port.present}
+    gone: set[str] = set()
+
+    def remove(port: str, bridge: str) -> None:
+        if port not in gone:
+            gone.add(port)
+            ops.append(DelPort(bridge, port, found.tables["Port"][port]["_uuid"]))
+
+    for bridge in bridges:
+        row = found.tables["Bridge"].get(bridge.name)
+        if bridge.present and row is None:
+            if bridge.name in found.tables["Port"] or bridge.name in found.tables["Interface"]:
+                raise FabricError(f"{bridge.what}: {bridge.name} is a port of bridge {found.bridge_of.get(bridge.name)} already; choose another name")
+            ops.append(AddBridge(bridge.name))
+        elif bridge.present:
+            configurable(row, bridge.what, owner, adopt)
+        elif row is not None:
+            removable(row, bridge.what, owner, adopt)
+            foreign = _foreign(found, bridge.name, stays, owner)
+            if foreign and not adopt:
+                raise FabricError(f"{bridge.what} still has ports that this collection did not make ({', '.join(foreign)}); remove them, or give adopt: true to remove all")
+            ops.append(DelBridge(bridge.name))
+    for port in ports:
+        row, bridge = found.tables["Port"].get(port.name), found.bridge_of.get(port.name)
+        if not port.present:
+            if row is not None and bridge == port.bridge and port.name not in stays:
+                removable(row, port.what, owner, adopt)
+                remove(port.name, bridge)
+        elif port.name == port.bridge:
+            continue
+        elif row is None:
+            ops.append(AddPort(port.bridge, port.name, port.members or (port.name,)))
+        else:
+            if port.name in found.tables["Bridge"]:
+                raise FabricError(f"{port.what}: {port.name} is a bridge; choose another name")
+            configurable(row, port.what, owner, adopt)
+            if bridge != port.bridge:
+                ops.append(MovePort(port.name, row["_uuid"], bridge, port.bridge))
+            if port.members is not None:
+                held = found.members[port.name]
+                ops += [AddMember(port.name, name) for name in port.members if name not in held]
+                ops += [DelMember(port.name, name, found.tables["Interface"][name]["_uuid"]) for name in held if name not in port.members]
+    if settings.purge:
+        named = {bridge.name for bridge in bridges}
+        for name, row in sorted(found.tables["Bridge"].items()):
+            if name not in named and made_by(row, owner, MODULE):
+                foreign = _foreign(found, name, stays, owner)
+                if foreign:
+                    warnings.append(f"bridge {name} is kept, because it has ports that this collection did not make: {', '.join(foreign)}")
+                else:
+                    ops.append(DelBridge(name))
+        dropped = {op.bridge for op in ops if isinstance(op, DelBridge)}
+        for name, row in sorted(found.tables["Port"].items()):
+            if name not in stays and found.bridge_of.get(name) not in dropped and made_by(row, owner, MODULE):
+                remove(name, found.bridge_of[name])
+    return ops
+
+
+def _foreign(found: Database, bridge: str, stays: t.Container[str], owner: str) -> list[str]:
+    """The ports of a bridge that do not carry the owner's mark and do not move away in this call."""
+    return [port for port in found.ports_of(bridge) if port not in stays and owner_of(found.tables["Port"][port]) != owner]
+
+
+def _check_members(staged: Database, ports: list[Port]) -> None:
+    """Refuse an interface that is to be in two ports."""
+    holder: dict[str, str] = {}
+    declared_names = {port.name for port in ports if port.present}
+    for name in sorted(staged.members, key=lambda n: n in declared_names):
+        for member in staged.members[name]:
+            if member in holder:
+                raise FabricError(
+                    f"port {name} of bridge {staged.bridge_of[name]}: interface {member} is in port {holder[member]} "
+                    f"of bridge {staged.bridge_of[holder[member]]} already; remove it there first"
+                )
+            holder[member] = name
+
+
+def _check_port(found: Database, after: Database, port: Port, settings: Settings, devices: t.Container[str] | None) -> list[str]:
+    """Refuse a port that Open vSwitch would take and not follow; returns warnings."""
+    check_vlans(port.item, after.tables["Port"][port.name], port.what)
+    warnings = []
+    for member in after.members[port.name]:
+        row = after.tables["Interface"][member]
+        kind = row["type"]
+        check_types(after, kind, port.what)
+        old = found.tables["Interface"].get(member, {}).get("type", "")
+        if old in TUNNEL_TYPES and kind != old:
+            raise FabricError(f"{port.what} is a {old} tunnel; remove it with ovs_tunnel first")
+        for wanted in port.wanted:
+            option = wanted.option
+            if option.types and wanted.value is not CLEAR and kind not in option.types:
+                raise FabricError(f"{port.what}: {option.name} applies only to type {', '.join(option.types)}; its type is {kind or 'system'}")
+        if kind == "patch" and not row["options"].get("peer"):
+            raise FabricError(f"{port.what}: peer is missing; a patch port needs the name of the patch port at the other end")
+        if kind in DEVICE_TYPES and devices is not None and member not in devices:
+            missing = f"{port.what}: there is no interface {member} on this host; create it first, or set type: internal to have it made"
+            if not settings.lenient:
+                raise FabricError(missing)
+            warnings.append(missing)
+    return warnings
+
+
+def port_state(database: Database, name: str) -> Item:
+    """A port as the modules return it."""
+    row = database.interface(name)
+    members = database.members[name]
+    result = {
+        "name": name,
+        "bridge": database.bridge_of.get(name),
+        "owner": owner_of(database.tables["Port"][name]),
+        "members": list(members),
+        "ofport": row["ofport"],
+        "error": next((e for e in (database.tables["Interface"][m]["error"] for m in members) if e), None),
+        "mac_in_use": row["mac_in_use"],
+        "mtu_in_use": row["mtu"],
+        "admin_state": row["admin_state"],
+        "link_state": row["link_state"],
+        **view(database, "Port", name, OPTIONS),
+        **view(database, "Interface", members[0], OPTIONS),
+    }
+    if "psk" in result["options"]:
+        result["options"]["psk"] = "********"
+    return result
+
+
+def bridge_state(database: Database, name: str) -> Item:
+    """A bridge with its ports as the modules return it."""
+    row = database.tables["Bridge"][name]
+    local = database.interface(name)
+    return {
+        "name": name,
+        "owner": owner_of(row),
+        "datapath_id_in_use": row["datapath_id"],
+        "mac_in_use": local["mac_in_use"],
+        "error": failed_bridge(database, name),
+        "controllers": list(database.controllers[name]),
+        **view(database, "Bridge", name, BRIDGE_OPTIONS),
+        "ports": [port_state(database, port) for port in [name, *database.ports_of(name)] if port in database.members],
+    }
+
+
+def run(module: t.Any) -> t.NoReturn:
+    """The module ovs_bridge."""
+    params = module.params
+    items = params["bridges"]
+    if items is None:
+        items = [{name: params[name] for name in bridge_argument_spec()}] if params["name"] else []
+    settings = Settings(params["owner"], params["adopt"], params["purge"], module.check_mode)
+    begin = ovs_vsctl(params["database"], params["timeout"])
+    runner = ovs_runner(module)
+    try:
+        bridges = declared(items)
+    except FabricError as error:
+        module.fail_json(msg=str(error), changed=False, commands=[])
+    present = [bridge for bridge in bridges if bridge.present]
+    ports = [port for bridge in present for port in bridge.ports if port.present]
+    done: list[Op] = []
+
+    def find(found: Database) -> Change:
+        devices = None if is_remote(params["database"]) or not ports else network_devices()
+        ops, after, warnings = compare(found, bridges, settings, devices)
+        done.extend(ops)
+        before, later = described(found, after, ops, BRIDGE_OPTIONS + OPTIONS, "port")
+        return Change(list(transaction(begin, ops)), before, later, tuple(warnings))
+
+    def judge(found: Database) -> list[str]:
+        errors = [failed_bridge(found, bridge.name) for bridge in present]
+        errors += [late_error(found, port.bridge, port.name) for port in ports if port.name != port.bridge]
+        return [error for error in errors if error]
+
+    def undo(found: Database) -> list[Step]:
+        # Ports that moved into a bridge that failed go back; if their old bridge is gone, the new one has to stay.
+        moved = [op for op in done if isinstance(op, MovePort) and failed_bridge(found, op.target)]
+        back: list[Op] = [MovePort(op.port, op.uuid, op.target, op.source) for op in moved if op.source in found.tables["Bridge"]]
+        stuck = {op.target for op in moved if op.source not in found.tables["Bridge"]}
+        gone = {op.bridge for op in done if isinstance(op, AddBridge) and failed_bridge(found, op.bridge)} - stuck
+        back += [DelBridge(bridge) for bridge in sorted(gone)]
+        for op in done:
+            if isinstance(op, AddPort) and op.bridge not in gone and late_error(found, op.bridge, op.port):
+                back.append(DelPort(op.bridge, op.port, found.tables["Port"][op.port]["_uuid"]))
+        return transaction(begin, back)
+
+    reconcile(
+        module,
+        read=lambda: read_database(runner, begin, extra_columns(port.item for port in ports)),
+        compare=find,
+        runner=runner,
+        state=lambda found: {"bridges": [bridge_state(found, x.name) for x in present if x.name in found.tables["Bridge"]]},
+        judge=judge,
+        undo=undo,
+    )

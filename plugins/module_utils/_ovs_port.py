@@ -1,0 +1,116 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The options that every port of an Open vSwitch bridge has, be it a device, a bond or a tunnel.
+
+This file is private to the collection. Source for each row: ovs-vswitchd.conf.db(5), tables Port and Interface.
+"""
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs import (
+    Address,
+    Flag,
+    Integer,
+    Item,
+    Mac,
+    Option,
+    Pairs,
+    Structure,
+    Text,
+    Vlans,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import Database
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
+
+_MANY = 2**31 - 1
+
+PORT_OPTIONS = [
+    # VLANs
+    Option("tag", "Port", "tag", Integer(1, 4094)),
+    Option("trunks", "Port", "trunks", Vlans()),
+    Option("vlan_mode", "Port", "vlan_mode", Text("access", "trunk", "native-tagged", "native-untagged", "dot1q-tunnel")),
+    Option("cvlans", "Port", "cvlans", Vlans()),
+    Option("qinq_ethtype", "Port", "other_config", Text("802.1ad", "802.1q"), "qinq-ethtype"),
+    Option("priority_tags", "Port", "other_config", Text("always", "if-nonzero", "never"), "priority-tags"),
+    Option("protected", "Port", "protected", Flag()),
+    # Spanning trees and multicast
+    Option("stp", "Port", "other_config", Flag(True), "stp-enable"),
+    Option("stp_port_priority", "Port", "other_config", Integer(0, 255), "stp-port-priority"),
+    Option("stp_path_cost", "Port", "other_config", Integer(0, 65535), "stp-path-cost"),
+    Option("rstp", "Port", "other_config", Flag(True), "rstp-enable"),
+    Option("rstp_port_priority", "Port", "other_config", Integer(0, 240, step=16), "rstp-port-priority"),
+    Option("rstp_path_cost", "Port", "other_config", Integer(0, 200000000), "rstp-path-cost"),
+    Option("rstp_admin_edge", "Port", "other_config", Flag(), "rstp-port-admin-edge"),
+    Option("rstp_auto_edge", "Port", "other_config", Flag(True), "rstp-port-auto-edge"),
+    Option("mcast_snooping_flood", "Port", "other_config", Flag(), "mcast-snooping-flood"),
+    Option("mcast_snooping_flood_reports", "Port", "other_config", Flag(), "mcast-snooping-flood-reports"),
+    # The interface
+    Option("ofport_request", "Interface", "ofport_request", Integer(1, 65279)),
+    Option("ingress_policing_rate", "Interface", "ingress_policing_rate", Integer(0, _MANY)),
+    Option("ingress_policing_burst", "Interface", "ingress_policing_burst", Integer(0, _MANY)),
+    Option("ingress_policing_kpkts_rate", "Interface", "ingress_policing_kpkts_rate", Integer(0, _MANY)),
+    Option("ingress_policing_kpkts_burst", "Interface", "ingress_policing_kpkts_burst", Integer(0, _MANY)),
+    Option("lldp", "Interface", "lldp", Flag(), "enable"),
+    Option(
+        "bfd",
+        "Interface",
+        "bfd",
+        Structure(
+            enable=Flag(),
+            min_rx=Integer(1, _MANY),
+            min_tx=Integer(1, _MANY),
+            mult=Integer(1, 255),
+            decay_min_rx=Integer(0, _MANY),
+            forwarding_if_rx=Flag(),
+            cpath_down=Flag(),
+            check_tnl_key=Flag(),
+            oam=Flag(),
+            bfd_local_src_mac=Mac(),
+            bfd_local_dst_mac=Mac(),
+            bfd_remote_dst_mac=Mac(),
+            bfd_src_ip=Address(version=4),
+            bfd_dst_ip=Address(version=4),
+        ),
+    ),
+    Option("cfm_mpid", "Interface", "cfm_mpid", Integer(1, 2**63 - 1)),
+    Option("cfm_interval", "Interface", "other_config", Integer(1, 600000), "cfm_interval"),
+    Option("cfm_extended", "Interface", "other_config", Flag(), "cfm_extended"),
+    Option("cfm_demand", "Interface", "other_config", Flag(), "cfm_demand"),
+    Option("cfm_opstate", "Interface", "other_config", Text("up", "down"), "cfm_opstate"),
+    # Maps
+    Option("external_ids", "Port", "external_ids", Pairs()),
+    Option("other_config", "Port", "other_config", Pairs()),
+    Option("interface_external_ids", "Interface", "external_ids", Pairs()),
+    Option("interface_other_config", "Interface", "other_config", Pairs()),
+]
+
+
+def check_vlans(item: Item, row: Item, what: str) -> None:
+    """Refuse VLAN settings that Open vSwitch would take and then not follow.
+
+    item: the declared options; row: the Port row as it will be. what: names the port in the sentence.
+    """
+    if not any(item.get(name) for name in ("tag", "trunks", "vlan_mode")):
+        return
+    mode, tag = row["vlan_mode"], row["tag"]
+    if mode in ("access", "native-tagged", "native-untagged", "dot1q-tunnel") and tag is None:
+        raise FabricError(f"{what}: vlan_mode {mode} needs a VLAN; give tag")
+    if item.get("trunks") and tag is not None and mode in (None, "access", "dot1q-tunnel"):
+        raise FabricError(
+            f"{what}: trunks has no effect on an access port, and its tag is {tag}; "
+            "clear tag with an empty value, or set vlan_mode to native-tagged or native-untagged"
+        )
+
+
+def check_types(database: Database, kind: str, what: str) -> None:
+    """Refuse an interface type that the installed Open vSwitch does not have."""
+    if database.types and kind and kind not in database.types:
+        raise FabricError(f"{what}: the installed Open vSwitch {database.version} does not support the type {kind}; it has {', '.join(database.types)}")
+
+
+def extra_columns(items: t.Iterable[Item]) -> set[tuple[str, str]]:
+    """The columns that must be read besides the usual ones, because an item declares an option that lives there."""
+    declared = {name for item in items for name, value in item.items() if value is not None}
+    return {(o.table, o.column) for o in PORT_OPTIONS if o.name in declared and o.name.startswith("ingress_policing_kpkts")}
