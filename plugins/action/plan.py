@@ -41,7 +41,8 @@ class ActionModule(ActionBase):
         )
         try:
             hosts, others = _variables(task_vars or {})
-            plan = compile_plan(hosts, _specification("plan"), others, _specification("lab"))
+            lab = [name for name in _specification("lab") if name.startswith("lab_")]
+            plan = compile_plan(hosts, _specification("plan"), others, lab)
             part = _select(plan, options["query"]) if options["query"] else plan
         except PlanError as error:
             result.update(failed=True, msg=_told(error.problems))
@@ -74,8 +75,6 @@ def _select(plan: dict[str, t.Any], query: str) -> t.Any:
 def _specification(role: str) -> dict[str, t.Any]:
     """The variables that a role's argument specification declares, for whichever of its entry points."""
     path = os.path.join(_ROLES, role, "meta", "argument_specs.yml")
-    if not os.path.exists(path):
-        return {}
     with open(path, encoding="utf-8") as stream:
         entries = yaml.load(stream, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))["argument_specs"]
     return {name: option for entry in entries.values() for name, option in entry.get("options", {}).items()}

@@ -67,7 +67,7 @@ plan:
           tep: {name: tep0, address: 192.168.200.1/24, vlan: null}
         bridges: [{name: br-underlay}, {name: br-int}]
         tunnels: [{bridge: br-int, name: vxlan-kvm2, type: vxlan, local_ip: 192.168.200.1, remote_ip: 192.168.200.2}]
-        namespaces: [{name: red, interface: eth0, outer: ve-red, bridge: br-int, tag: 20, mtu: 1446}]
+        namespaces: [{name: red, interface: eth0, outer: v-red, bridge: br-int, tag: 20, mtu: 1446}]
     overlays: []
     segments: []
     endpoints: []

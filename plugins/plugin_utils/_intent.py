@@ -14,6 +14,7 @@ import ipaddress
 import re
 import typing as t
 
+from ansible_collections.overloom.fabric.plugins.module_utils._netns import check_sysctl
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs import interface_name
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs_port import PORT_OPTIONS
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
@@ -37,7 +38,6 @@ RESULTS = ("fabric_plan", "fabric_plan_result")
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
-_SYSCTL = re.compile(r"[a-zA-Z0-9_*-]+([./][a-zA-Z0-9_*:@-]+)+")
 
 KEY_BITS = {"gre": 32, "vxlan": 24, "geneve": 24}
 DST_PORTS = {"vxlan": 4789, "geneve": 6081}
@@ -496,12 +496,11 @@ def _endpoint(item: dict[str, t.Any], index: int, host: str, problems: list[str]
             routes.append({"to": str(to), "via": str(via)})
     sysctls = {}
     for key, value in (item["sysctls"] or {}).items():
-        if not _SYSCTL.fullmatch(str(key)):
-            problems.append(f"{where}.sysctls has no valid name {show(key)}; write it as net.ipv4.ip_forward.")
-        elif isinstance(value, (dict, list)) or value is None or "\n" in str(value):
-            problems.append(f"{where}.sysctls.{key} must be a number or a line of text, not {show(value)}.")
-        else:
+        try:
+            check_sysctl(key, value, f"{where}.sysctls")
             sysctls[key] = str(int(value)) if isinstance(value, bool) else str(value)
+        except FabricError as error:
+            problems.append(f"{error}.")
     return Endpoint(
         where=where,
         host=host,

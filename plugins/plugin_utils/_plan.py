@@ -421,6 +421,9 @@ class _Compiler:
     def _fill(self, hosts: dict[str, Plan]) -> None:
         """The items for the modules."""
         carried = self._carried()
+        self.carried_by: dict[str, list[int]] = {overlay.bridge: [] for overlay in self.overlays.values()}
+        for segment in self.segments.values():
+            self.carried_by.setdefault(self._bridge(segment), []).append(segment.vlan or 0)
         users: dict[str, dict[str, bool]] = {name: {} for name in hosts}
         for overlay in self.overlays.values():
             rstp = self.guards[overlay.name][0] == "rstp"
@@ -444,10 +447,12 @@ class _Compiler:
             host["bridges"].append(self._underlay_bridge(host["underlay"]))
             host["bridges"] += [{"name": bridge, "rstp": rstp} for bridge, rstp in users[name].items()]
 
+    def _trunks(self, bridge: str, vlans: list[int]) -> list[int]:
+        """The trunk list of a port; empty on a bridge that has just the one untagged segment, where all may pass."""
+        return [] if self.carried_by[bridge] == [0] else vlans
+
     def _tunnel_options(self, overlay: Overlay, carried: dict[str, list[Segment]]) -> Plan:
         """What all tunnels of an overlay have in common."""
-        shared = sum(other.bridge == overlay.bridge for other in self.overlays.values()) > 1
-        vlans = sorted(segment.vlan or 0 for segment in carried[overlay.name])
         options = overlay.options
         # All that the intent governs is stated, with an empty value where it says nothing: what is taken out of the
         # intent is then taken off the tunnels.
@@ -459,8 +464,9 @@ class _Compiler:
             "tos": _or_clear(options["tos"]),
             "df_default": options["df_default"] is not False,
             "bfd": options["bfd"] or {},
-            # The only segment of a bridge, untagged, needs no trunk list.
-            "trunks": [] if vlans == [0] and not shared else vlans,
+            "tag": "",
+            "vlan_mode": "",
+            "trunks": self._trunks(overlay.bridge, sorted(segment.vlan or 0 for segment in carried[overlay.name])),
             "protected": self.guards[overlay.name][0] == "split_horizon",
         }
 
@@ -473,6 +479,9 @@ class _Compiler:
             "outer": outer_name(endpoint.name),
             "bridge": self._bridge(segment),
             "tag": _or_clear(segment.vlan),
+            # An access port needs none; a port of untagged frames would otherwise carry all VLANs of its bridge.
+            "trunks": self._trunks(self._bridge(segment), [0]) if segment.vlan is None else [],
+            "vlan_mode": "",
             "mtu": self.mtus[segment.name].value,
             "mac": addressed.mac.value,
             "addresses": [addresses.with_prefix(address, subnet) for address, subnet in pairs if address],
@@ -485,15 +494,23 @@ class _Compiler:
         return {
             "name": underlay["bridge"],
             "ports": [
-                {"name": underlay["interface"], "mtu": underlay["mtu"]},
-                {"name": tep["name"], "type": "internal", "tag": _or_clear(tep["vlan"]), "mtu": underlay["mtu"], "addresses": [tep["address"]]},
+                {"name": underlay["interface"], "tag": "", "trunks": [], "vlan_mode": "", "mtu": underlay["mtu"]},
+                {
+                    "name": tep["name"],
+                    "type": "internal",
+                    "tag": _or_clear(tep["vlan"]),
+                    "trunks": [],
+                    "vlan_mode": "",
+                    "mtu": underlay["mtu"],
+                    "addresses": [tep["address"]],
+                },
             ],
         }
 
 
 def outer_name(endpoint: str) -> str:
-    """The host's end of an endpoint's cable, `ve-NAME`; with a hash at the end where that has over 15 bytes."""
-    name = f"ve-{endpoint}"
+    """The host's end of an endpoint's cable, `v-NAME`; with a hash at the end where that has over 15 bytes."""
+    name = f"v-{endpoint}"
     return name if len(name) <= 15 else mesh.shortened(name)
 
 

@@ -1,0 +1,181 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What must hold if the fabric is as planned: the list of what verify measures. Pure: plan in, plain data out.
+
+This file is private to the collection.
+"""
+from __future__ import annotations
+
+import collections
+import typing as t
+
+Item = t.Dict[str, t.Any]
+
+# Bytes of an IP packet that are not the payload of an echo request: IPv4 20 (RFC 791) or IPv6 40 (RFC 8200), and ICMP 8.
+PING_HEADERS = {4: 28, 6: 48}
+
+# Above so many ordered pairs, a TCP transfer in one direction stands for both.
+TCP_BOTH_WAYS = 2000
+
+
+def expectations(plan: Item, isolation_limit: int | None = 2000) -> Item:
+    """All that must hold, as a dictionary of lists.
+
+    teps: a ping from one end of each tunnel to the other, both ways (from and to: hosts; source, address: what to ping; mtu).
+    pairs: each ordered pair of endpoints of a segment, for each address of the second (from, to: endpoint ids; segment, family,
+        address, mtu; payload: bytes of an echo request that fills the MTU exactly; tcp: whether to try a transfer).
+    isolated: ordered pairs of endpoints of different segments, for each address of the second (from, to, family, address, mac;
+        control: an endpoint and its address which the first must reach, or None where it has no peer).
+    isolation: how many such pairs were chosen, of how many there are; likewise classes, see _sample().
+    hosts: the state of each host to compare: bridges, ports, tunnels, namespaces, by their names. None stands for not set.
+
+    isolation_limit: how many isolated pairs are chosen; None for all of them.
+    """
+    by_segment: dict[str, list[Item]] = {}
+    for point in plan["endpoints"]:
+        by_segment.setdefault(point["segment"], []).append(point)
+    isolated, isolation = _sample(by_segment, isolation_limit)
+    return {
+        "teps": _teps(plan),
+        "pairs": _pairs(by_segment),
+        "isolated": [entry for one, other in isolated for entry in _isolated(one, other, by_segment[one["segment"]])],
+        "isolation": isolation,
+        "hosts": {name: _state(host) for name, host in plan["hosts"].items()},
+    }
+
+
+def _teps(plan: Item) -> list[Item]:
+    address = {tep["host"]: tep for tep in plan["teps"]}
+    ends = dict.fromkeys(
+        way for overlay in plan["overlays"] for one, other in overlay["tunnels"] for way in ((one, other), (other, one))
+    )
+    return [
+        {"from": one, "to": other, "source": address[one]["address"], "address": address[other]["address"], "mtu": address[other]["mtu"]}
+        for one, other in ends
+    ]
+
+
+def addresses(point: Item) -> list[tuple[int, str]]:
+    """The addresses of an endpoint with their families, 4 or 6."""
+    return [(6 if ":" in address else 4, address) for address in (point["address"], point["address6"]) if address]
+
+
+def _pairs(by_segment: dict[str, list[Item]]) -> list[Item]:
+    both = sum(len(points) * (len(points) - 1) for points in by_segment.values()) <= TCP_BOTH_WAYS
+    return [
+        {
+            "from": one["id"],
+            "to": other["id"],
+            "segment": segment,
+            "family": family,
+            "address": address,
+            "mtu": other["mtu"],
+            "payload": other["mtu"] - PING_HEADERS[family],
+            "tcp": both or i < j,
+        }
+        for segment, points in by_segment.items()
+        for i, one in enumerate(points)
+        for j, other in enumerate(points)
+        if i != j
+        for family, address in addresses(other)
+    ]
+
+
+def _isolated(one: Item, other: Item, peers: list[Item]) -> list[Item]:
+    """One entry for each address of the other."""
+    controls = _controls(one, peers)
+    return [
+        {
+            "from": one["id"],
+            "to": other["id"],
+            "family": family,
+            "address": address,
+            "mac": other["mac"],
+            "control": next((c for c in controls if c["family"] == family), controls[0] if controls else None),
+        }
+        for family, address in addresses(other)
+    ]
+
+
+def _controls(one: Item, peers: list[Item]) -> list[Item]:
+    """The addresses of the next peer on the segment, one on another host if there is any, as that proves more."""
+    at = next(i for i, peer in enumerate(peers) if peer["id"] == one["id"])
+    others = peers[at + 1:] + peers[:at]
+    peer = next((p for p in others if p["host"] != one["host"]), others[0] if others else None)
+    if peer is None:
+        return []
+    return [{"to": peer["id"], "family": family, "address": address} for family, address in addresses(peer)]
+
+
+def _sample(by_segment: dict[str, list[Item]], limit: int | None) -> tuple[list[tuple[Item, Item]], Item]:
+    """Ordered pairs of endpoints of different segments, always the same ones for a plan, and how many of how many.
+
+    A class is (segment, host) of the first with (segment, host) of the second. One pair of each class comes first, then
+    second pairs, and so on. limit pairs are chosen, or one of each class where that is more, but ten times limit at most.
+    """
+    cells: dict[tuple[str, str], list[Item]] = {}
+    for segment, points in by_segment.items():
+        for point in points:
+            cells.setdefault((segment, point["host"]), []).append(point)
+    keys = list(cells)
+    total = _ordered_apart([len(points) for points in by_segment.values()])
+    classes = _ordered_apart(list(collections.Counter(segment for segment, _host in keys).values()))
+    bound = total if limit is None else min(total, max(limit, min(classes, 10 * limit)))
+    chosen: list[tuple[Item, Item]] = []
+    met = 0
+    nth = 0
+    while len(chosen) < bound:
+        # Turning one list of cells against the other meets every cell early, however early the end comes.
+        for turn in range(1, len(keys)):
+            for i, key in enumerate(keys):
+                other = keys[(i + turn) % len(keys)]
+                ones, others = cells[key], cells[other]
+                if key[0] == other[0] or nth >= len(ones) * len(others):
+                    continue
+                if len(chosen) == bound:
+                    break
+                chosen.append((ones[nth % len(ones)], others[nth // len(ones)]))
+                met += nth == 0
+        nth += 1
+    return chosen, {"checked": len(chosen), "of": total, "classes_checked": met, "classes": classes}
+
+
+def _ordered_apart(sizes: list[int]) -> int:
+    """How many ordered pairs have their two members in different groups of these sizes."""
+    return sum(sizes) ** 2 - sum(size * size for size in sizes)
+
+
+def _state(host: Item) -> Item:
+    """What the *_info modules must find on a host."""
+    ports: dict[str, Item] = {}
+    for bridge in host["bridges"]:
+        for port in bridge.get("ports", ()):
+            ports[port["name"]] = {"bridge": bridge["name"], "tag": _value(port.get("tag")), "trunks": [], "mtu": port["mtu"]}
+    for tunnel in host["tunnels"]:
+        ports[tunnel["name"]] = {
+            "bridge": tunnel["bridge"], "tag": None, "trunks": tunnel["trunks"], "protected": tunnel["protected"],
+        }
+    for space in host["namespaces"]:
+        ports[space["outer"]] = {"bridge": space["bridge"], "tag": _value(space["tag"]), "trunks": space["trunks"]}
+    return {
+        "bridges": {bridge["name"]: {"rstp": bridge.get("rstp", False)} for bridge in host["bridges"]},
+        "tep": {"interface": host["underlay"]["tep"]["name"], "address": host["underlay"]["tep"]["address"]},
+        "ports": ports,
+        "tunnels": {
+            tunnel["name"]: {
+                name: _value(tunnel[name])
+                for name in ("bridge", "type", "local_ip", "remote_ip", "key", "dst_port", "csum", "ttl", "tos", "df_default", "bfd")
+            }
+            for tunnel in host["tunnels"]
+        },
+        "namespaces": {
+            space["name"]: {name: space[name] for name in ("interface", "addresses", "mtu", "mac", "routes", "sysctls")}
+            for space in host["namespaces"]
+        },
+    }
+
+
+def _value(value: t.Any) -> t.Any:
+    """None for what a module item clears."""
+    return None if value == "" else value
