@@ -17,10 +17,21 @@ MATRIX_LIMIT = 24
 FAILURES_SHOWN = 25
 
 
-def summary(fabric: str, checks: t.Sequence[dict], seconds: float) -> dict[str, t.Any]:
-    """The report as plain data: what reports/verify.json holds."""
+def summary(fabric: str, checks: t.Sequence[dict], seconds: float, isolation: dict | None = None) -> dict[str, t.Any]:
+    """The report as plain data: what reports/verify.json holds.
+
+    seconds: how long the slowest host measured. isolation: how many pairs that must be kept apart were measured
+    (checked) of how many there are (of).
+    """
     failed = sum(not check["passed"] for check in checks)
-    return {"fabric": fabric, "passed": len(checks) - failed, "failed": failed, "seconds": round(seconds, 2), "checks": list(checks)}
+    return {
+        "fabric": fabric,
+        "passed": len(checks) - failed,
+        "failed": failed,
+        "seconds": round(seconds, 2),
+        "isolation": isolation or {},
+        "checks": list(checks),
+    }
 
 
 def junit(report: dict[str, t.Any]) -> str:
@@ -64,6 +75,9 @@ def terminal(report: dict[str, t.Any], endpoints: t.Sequence[dict]) -> list[str]
             lines.append(f"      look at   {check['look']}")
     if len(failed) > FAILURES_SHOWN:
         lines += ["", f"  and {len(failed) - FAILURES_SHOWN} more failures, all of them in the report"]
+    isolation = report["isolation"]
+    if isolation.get("checked", 0) < isolation.get("of", 0):
+        lines += ["", f"  isolation: {isolation['checked']} of {isolation['of']} pairs were measured (verify_isolation_limit)"]
     lines += ["", f"  {report['passed']} passed, {report['failed']} failed in {report['seconds']:.1f} s"]
     return lines
 

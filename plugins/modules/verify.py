@@ -1,0 +1,89 @@
+#!/usr/bin/python
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: verify
+short_description: Hold a fabric against its plan
+version_added: 0.1.0
+author: The overloom.fabric authors (@overloom)
+description:
+  - Runs on the controller, once for all hosts, in two steps.
+  - Without O(observed) it derives from the plan what each host must measure, as options for M(overloom.fabric.probe).
+  - With O(observed) it judges what the hosts measured and what their C(*_info) modules read, prints a matrix,
+    writes a report as JSON and as JUnit XML, and fails if anything is not as planned.
+extends_documentation_fragment:
+  - overloom.fabric.attributes.info
+options:
+  plan:
+    description: The plan, as M(overloom.fabric.plan) returns it.
+    type: dict
+    required: true
+  observed:
+    description:
+      - Names of the registered variables that hold what the hosts' tasks returned. A host where one is missing or failed
+        fails the checks that needed it.
+    type: dict
+    suboptions:
+      probes:
+        description: The variable with the result of M(overloom.fabric.probe).
+        type: str
+        required: true
+      bridges:
+        description: The variable with the result of M(overloom.fabric.ovs_bridge_info).
+        type: str
+        required: true
+      tunnels:
+        description: The variable with the result of M(overloom.fabric.ovs_tunnel_info).
+        type: str
+        required: true
+      namespaces:
+        description: The variable with the result of M(overloom.fabric.netns_info).
+        type: str
+        required: true
+  report:
+    description: Folder for C(verify.json) and C(verify.xml), on the controller. It is made when it is missing.
+    type: path
+  isolation_limit:
+    description:
+      - How many pairs of endpoints that must not reach each other are measured at most. Beyond it a sample is taken in which
+        each pair of segments on each pair of hosts is met, and the report says how many of how many were measured.
+    type: int
+    default: 2000
+"""
+
+EXAMPLES = r"""
+- name: Derive what each host must measure
+  overloom.fabric.verify:
+    plan: "{{ fabric_plan }}"
+  run_once: true
+  register: verify_expected
+"""
+
+RETURN = r"""
+hosts:
+  description: For each host, the options O(overloom.fabric.probe#module:endpoints) and O(overloom.fabric.probe#module:probes).
+  returned: without O(observed)
+  type: dict
+tcp_bytes:
+  description: How many bytes a TCP transfer may carry, so that all transfers together take seconds.
+  returned: without O(observed)
+  type: int
+report:
+  description: The report, as in C(verify.json).
+  returned: with O(observed)
+  type: dict
+  contains:
+    passed:
+      description: How many checks passed.
+      type: int
+    failed:
+      description: How many checks failed.
+      type: int
+    checks:
+      description: Every check with C(kind), C(from), C(to), C(expected), C(observed) and C(passed).
+      type: list
+      elements: dict
+"""

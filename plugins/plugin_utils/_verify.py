@@ -1,0 +1,263 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From what must hold to what each host measures, and from what was observed to checks. Pure.
+
+This file is private to the collection.
+"""
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.overloom.fabric.plugins.plugin_utils._expectations import addresses
+
+Item = t.Dict[str, t.Any]
+
+# All transfers of a fabric together, and the least that still says something of a rate; in bytes.
+TRANSFER_TOTAL = 512 << 20
+TRANSFER_LEAST = 128 << 10
+
+PROBE_OPTIONS = ("kind", "from", "to", "to_mac", "size", "control")
+
+
+def probes(plan: Item, expected: Item) -> dict[str, list[Item]]:
+    """For each host the probes that start there, in a fixed order.
+
+    A probe has the options of the probe module, and `target` (the endpoint or host it measures), which verify alone needs.
+    """
+    host_of = {point["id"]: point["host"] for point in plan["endpoints"]}
+    found: dict[str, list[Item]] = {name: [] for name in plan["hosts"]}
+    for tep in expected["teps"]:
+        base = {"from": tep["from"], "to": tep["address"], "target": tep["to"], "tep": True}
+        found[tep["from"]] += [{**base, "kind": "ping"}, {**base, "kind": "mtu", "size": tep["mtu"]}]
+    for pair in expected["pairs"]:
+        base = {"from": pair["from"], "to": pair["address"], "target": pair["to"]}
+        host = found[host_of[pair["from"]]]
+        host += [{**base, "kind": "ping"}, {**base, "kind": "mtu", "size": pair["mtu"]}]
+        if pair["tcp"]:
+            host.append({**base, "kind": "tcp"})
+    for pair in expected["isolated"]:
+        control = pair["control"] if pair["control"] and pair["control"]["family"] == pair["family"] else None
+        found[host_of[pair["from"]]].append(
+            {
+                "kind": "isolation",
+                "from": pair["from"],
+                "to": pair["address"],
+                "target": pair["to"],
+                "to_mac": pair["mac"],
+                "control": control["address"] if control else None,
+                "control_target": control["to"] if control else None,
+            }
+        )
+    return found
+
+
+def options(plan: Item, expected: Item) -> tuple[dict[str, Item], int]:
+    """For each host the options endpoints and probes of the probe module, and the length of a transfer in bytes."""
+    points: dict[str, list[Item]] = {
+        name: [{"id": name, "addresses": []}] for name in plan["hosts"]
+    }
+    for point in plan["endpoints"]:
+        points[point["host"]].append(
+            {
+                "id": point["id"],
+                "namespace": point["name"],
+                "interface": point["interface"],
+                "addresses": [address for _family, address in addresses(point)],
+            }
+        )
+    hosts = {
+        name: {
+            "endpoints": points[name],
+            "probes": [{key: probe[key] for key in PROBE_OPTIONS if probe.get(key) is not None} for probe in todo],
+        }
+        for name, todo in probes(plan, expected).items()
+    }
+    transfers = sum(pair["tcp"] for pair in expected["pairs"])
+    return hosts, max(TRANSFER_LEAST, TRANSFER_TOTAL // max(1, transfers))
+
+
+def judge(plan: Item, expected: Item, observed: dict[str, Item]) -> list[Item]:
+    """All checks, with what was expected and seen.
+
+    observed: for each host, what its tasks returned under the keys probes, bridges, tunnels and namespaces; a missing
+    or failed one fails the checks that needed it.
+    """
+    checks: list[Item] = []
+    for host, todo in probes(plan, expected).items():
+        result = observed.get(host, {}).get("probes") or {}
+        outcomes = result.get("observed")
+        if outcomes is None or len(outcomes) != len(todo):
+            outcomes = [{"error": f"{host} did not measure: {_why(result)}"}] * len(todo)
+        checks += [_measured(plan, probe, outcome) for probe, outcome in zip(todo, outcomes)]
+    for host, state in expected["hosts"].items():
+        checks += _state(plan["hosts"][host], host, state, observed.get(host, {}))
+    return checks
+
+
+def _why(result: Item) -> str:
+    return str(result.get("msg") or "no answer from the host").strip().splitlines()[0]
+
+
+def _measured(plan: Item, probe: Item, outcome: Item) -> Item:
+    """One measurement as a check."""
+    kind = ("tep-" if probe.get("tep") else "") + probe["kind"]
+    check = {"kind": kind, "from": probe["from"], "to": probe["target"], "address": probe["to"]}
+    if probe["kind"] == "tcp":
+        return {**check, **_transfer(outcome), "look": _look(plan, probe)}
+    if probe["kind"] == "isolation":
+        return {**check, **_isolation(probe, outcome), "look": _look(plan, probe)}
+    return {**check, **_ping(probe, outcome), "look": _look(plan, probe)}
+
+
+def _ping(probe: Item, outcome: Item) -> Item:
+    size = f" of {probe['size']} bytes, not fragmented" if probe["kind"] == "mtu" else ""
+    passed = bool(outcome.get("sent")) and outcome["sent"] == outcome.get("received") and not outcome.get("error")
+    if outcome.get("sent"):
+        seen = f"{outcome['received']} of {outcome['sent']} packets came back"
+        if outcome.get("rtt_ms") is not None:
+            seen += f", {outcome['rtt_ms']:.2f} ms"
+        if outcome.get("settled_after") is None:
+            seen += "; never any answer"
+    else:
+        seen = "nothing was sent"
+    if outcome.get("error"):
+        seen += f"; {outcome['error']}"
+    return {"expected": f"every packet{size} comes back", "observed": seen, "passed": passed, "rtt_ms": outcome.get("rtt_ms")}
+
+
+def _transfer(outcome: Item) -> Item:
+    rate = outcome.get("mbit_per_second")
+    if outcome.get("error"):
+        seen = outcome["error"]
+    else:
+        seen = f"{outcome.get('bytes', 0)} bytes at {rate} Mbit/s"
+    return {"expected": "a TCP transfer", "observed": seen, "passed": not outcome.get("error") and bool(outcome.get("bytes")), "mbit_per_second": rate}
+
+
+def _isolation(probe: Item, outcome: Item) -> Item:
+    leaks = []
+    if outcome.get("answered_by"):
+        leaks.append(f"{', '.join(outcome['answered_by'])} answered for the address")
+    if outcome.get("echo_replies"):
+        leaks.append(f"{outcome['echo_replies']} echo replies")
+    control = probe["control_target"]
+    if "answered_by" not in outcome:
+        seen, passed = outcome.get("error") or "nothing was measured", False
+    elif leaks:
+        seen, passed = "; ".join(leaks), False
+    elif outcome.get("error"):
+        seen, passed = f"nothing could be asked: {outcome['error']}", False
+    elif control and not outcome.get("control_answered"):
+        seen, passed = f"no answer, but none from {control} either, which must answer: silence proves nothing", False
+    elif control:
+        seen, passed = f"no answer, while {control} answered", True
+    else:
+        seen, passed = "no answer; the segment has no second endpoint that could show that asking works", True
+    return {"expected": "no answer", "observed": seen, "passed": passed, "control": control}
+
+
+def _look(plan: Item, probe: Item) -> str:
+    """Commands that show where a packet of this probe may have died, the nearest first."""
+    if probe.get("tep"):
+        host = plan["hosts"][probe["from"]]["underlay"]
+        return f"on {probe['from']}: ip route get {probe['to']}; ovs-vsctl list interface {host['interface']} {host['tep']['name']}"
+    points = {point["id"]: point for point in plan["endpoints"]}
+    one, other = points[probe["from"]], points[probe["target"]]
+    bridge = next(space["bridge"] for space in plan["hosts"][one["host"]]["namespaces"] if space["name"] == one["name"])
+    places = [f"on {one['host']}: ip -n {one['name']} addr; ovs-appctl fdb/show {bridge}"]
+    if one["host"] != other["host"]:
+        tunnel = next(
+            (tunnel["name"] for tunnel in plan["hosts"][one["host"]]["tunnels"] if tunnel["bridge"] == bridge and _leads_to(plan, tunnel, other["host"])),
+            None,
+        )
+        places[0] += f"; ovs-vsctl list interface {tunnel}" if tunnel else ""
+        places.append(f"on {other['host']}: ip -n {other['name']} addr; ovs-appctl fdb/show {bridge}")
+    return "; then ".join(places)
+
+
+def _leads_to(plan: Item, tunnel: Item, host: str) -> bool:
+    return any(tep["host"] == host and tep["address"] == tunnel["remote_ip"] for tep in plan["teps"])
+
+
+# The state of the hosts
+
+
+def _state(plan_host: Item, host: str, state: Item, observed: Item) -> list[Item]:
+    """The host's bridges, ports, tunnels and namespaces, each as one check."""
+    found_bridges = _by_name(observed.get("bridges"), "bridges")
+    found_ports = {
+        port["name"]: {**port, "bridge": bridge["name"]} for bridge in (found_bridges or {}).values() for port in bridge.get("ports", ())
+    }
+    found_tunnels = _by_name(observed.get("tunnels"), "tunnels")
+    found_spaces = _by_name(observed.get("namespaces"), "namespaces")
+    checks = []
+    for kind, wanted, found, result, look in (
+        ("bridge", state["bridges"], found_bridges, "bridges", "ovs-vsctl list bridge {name}"),
+        ("port", state["ports"], None if found_bridges is None else found_ports, "bridges", "ovs-vsctl list port {name}"),
+        ("tunnel", state["tunnels"], found_tunnels, "tunnels", "ovs-vsctl list interface {name}"),
+        ("namespace", state["namespaces"], found_spaces, "namespaces", "ip -n {name} addr; ip -n {name} route"),
+    ):
+        for name, want in wanted.items():
+            check = {"kind": kind, "from": f"{host}:{name}", "to": "", "look": f"on {host}: {look.format(name=name)}"}
+            if found is None:
+                seen, passed = f"{host} was not read: {_why(observed.get(result) or {})}", False
+                checks.append({**check, "expected": "as planned", "observed": seen, "passed": passed})
+                continue
+            checks.append({**check, **_compared(kind, want, found.get(name))})
+    return checks
+
+
+def _by_name(result: Item | None, key: str) -> dict[str, Item] | None:
+    if not result or result.get("failed") or result.get("unreachable") or key not in result:
+        return None
+    return {item["name"]: item for item in result[key]}
+
+
+def _compared(kind: str, want: Item, found: Item | None) -> Item:
+    """One thing against the plan: only what differs is told."""
+    if found is None:
+        return {"expected": f"a {kind} as planned", "observed": "it is not there", "passed": False}
+    if kind == "namespace":
+        found = _inside(want["interface"], found)
+    differing = {}
+    for option, value in want.items():
+        seen = _canonical(option, found.get(option))
+        if seen != _canonical(option, value):
+            differing[option] = (value, found.get(option))
+    if not differing:
+        return {"expected": "as planned", "observed": "as planned", "passed": True}
+    return {
+        "expected": ", ".join(f"{option} {_shown(wanted)}" for option, (wanted, _seen) in differing.items()),
+        "observed": ", ".join(f"{option} {_shown(seen)}" for option, (_wanted, seen) in differing.items()),
+        "passed": False,
+    }
+
+
+def _inside(interface: str, space: Item) -> Item:
+    """A namespace's one interface together with its sysctls, in the form of the plan's items."""
+    link = next((link for link in space.get("interfaces", ()) if link["name"] == interface), {})
+    return {**link, "interface": link.get("name"), "sysctls": space.get("sysctls")}
+
+
+def _canonical(option: str, value: t.Any) -> t.Any:
+    """A value in a form in which equal means equal: what is not set, off and empty are one."""
+    if option == "df_default":
+        return value is not False
+    if value in (None, "", False) or (isinstance(value, (list, dict)) and not value):
+        return None
+    if option == "routes":
+        return sorted(sorted((key, str(item[key])) for key in ("to", "via") if item.get(key)) for item in value)
+    if isinstance(value, dict):
+        return sorted((key, str(item).lower()) for key, item in value.items())
+    if isinstance(value, list):
+        return sorted(str(item).lower() for item in value)
+    return str(value).lower()
+
+
+def _shown(value: t.Any) -> str:
+    if value is None or value == "" or (isinstance(value, (list, dict)) and not value):
+        return "not set"
+    if isinstance(value, list):
+        return " ".join(str(item) for item in value)
+    return str(value)
