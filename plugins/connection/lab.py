@@ -31,6 +31,11 @@ options:
     default: inventory_hostname
     vars:
       - name: inventory_hostname
+  remote_user:
+    description: Who runs the commands in the host. Entering a host's namespaces makes it root, so that C(become) to root needs no C(sudo) there.
+    type: str
+    choices: [root]
+    default: root
   pipelining:
     description: Give modules to the interpreter without writing them to a file in the host first.
     type: bool
