@@ -114,35 +114,43 @@ def _in_thread(work: t.Callable[[], None]) -> None:
     raise raised[0]
 
 
-def checksum_offload(interface: str) -> bool | None:
-    """Whether an interface of this namespace leaves transmit checksums to its other end; None if it is not there."""
-    answer = ctypes.create_string_buffer(struct.pack("II", _ETHTOOL_GTXCSUM, 0), 8)
-    request = struct.pack("16sP16x", interface.encode(), ctypes.addressof(answer))
+def checksum_offloads() -> dict[str, bool]:
+    """Which interfaces of this thread's namespace leave transmit checksums to their other end; without those that cannot tell."""
+    found = {}
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        for _index, interface in socket.if_nameindex():
+            answer = ctypes.create_string_buffer(struct.pack("II", _ETHTOOL_GTXCSUM, 0), 8)
+            request = struct.pack("16sP16x", interface.encode(), ctypes.addressof(answer))
+            try:
+                fcntl.ioctl(control, _SIOCETHTOOL, request)
+            except OSError:
+                continue
+            found[interface] = bool(struct.unpack("II", answer.raw)[1])
+    return found
+
+
+def processes_of(names: t.Iterable[str]) -> dict[str, list[int]]:
+    """The process ids of those that run in each namespace, sorted."""
+    by_file: dict[tuple[int, int], list[int]] = {}
+    found: dict[str, list[int]] = {}
+    for name in names:
+        found[name] = []
         try:
-            fcntl.ioctl(control, _SIOCETHTOOL, request)
+            file = os.stat(os.path.join(FOLDER, name))
         except OSError:
-            return None
-    return bool(struct.unpack("II", answer.raw)[1])
-
-
-def processes(name: str) -> list[int]:
-    """The process ids of those that run in a namespace, sorted."""
-    try:
-        wanted = os.stat(os.path.join(FOLDER, name))
-    except OSError:
-        return []
-    found = []
-    for entry in os.listdir("/proc"):
+            continue
+        # Two names of one namespace share the list.
+        found[name] = by_file.setdefault((file.st_dev, file.st_ino), found[name])
+    for entry in os.listdir("/proc") if by_file else ():
         if not entry.isdigit():
             continue
         try:
             own = os.stat(f"/proc/{entry}/ns/net")
         except OSError:
             continue
-        if (own.st_dev, own.st_ino) == (wanted.st_dev, wanted.st_ino):
-            found.append(int(entry))
-    return sorted(found)
+        if (own.st_dev, own.st_ino) in by_file:
+            by_file[own.st_dev, own.st_ino].append(int(entry))
+    return {name: sorted(pids) for name, pids in found.items()}
 
 
 # --- sysctl --------------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ import typing as t
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Remove, Step, Write
 
 FOLDER = "/etc/systemd/system"
+_HEAD = "# Made by overloom.fabric; the next run of it replaces what is changed here."
 _NOTE = "X-Overloom-"
 # A fixed search order, so that the same unit comes out whatever the PATH of the one who runs Ansible is.
 _TOOLS = "/usr/sbin:/usr/bin:/sbin:/bin"
@@ -82,7 +83,7 @@ def oneshot(
     notes: what stands in the `X-Overloom-` keys; `Owner` is the owner mark.
     part_of: units with whose stop and restart this one is stopped and restarted.
     """
-    lines = ["# Made by overloom.fabric; the next run of it replaces what is changed here.", "[Unit]"]
+    lines = [_HEAD, "[Unit]"]
     lines.append(_setting("Description", description))
     lines += [_setting(_NOTE + key, value) for key, value in {**notes, "Name": name}.items()]
     for key, units in (("After", after), ("Before", before), ("PartOf", part_of)):
@@ -93,8 +94,19 @@ def oneshot(
         path, *arguments = command.argv
         line = " ".join([tool(path), *map(exec_word, arguments)])
         lines.append(f"ExecStart={'-' if command.may_fail else ''}{line}")
-    lines += ["", "[Install]", _setting("WantedBy", " ".join(wanted_by))]
-    return Unit(unit_name(kind, name), "\n".join(lines) + "\n", tuple(wanted_by))
+    return _unit(unit_name(kind, name), lines, wanted_by)
+
+
+def path_unit(kind: str, name: str, description: str, path: str) -> Unit:
+    """What starts `oneshot(kind, name, ...)` as soon as a path is there (systemd.path(5))."""
+    lines = [_HEAD, "[Unit]", _setting("Description", description), "", "[Path]", _setting("PathExists", path)]
+    return _unit(unit_name(kind, name, "path"), lines, ["multi-user.target"])
+
+
+def _unit(name: str, lines: list[str], wanted_by: t.Sequence[str]) -> Unit:
+    if wanted_by:
+        lines += ["", "[Install]", _setting("WantedBy", " ".join(wanted_by))]
+    return Unit(name, "\n".join(lines) + "\n", tuple(wanted_by))
 
 
 def ovs_port_unit(name: str, notes: t.Mapping[str, str], lines: t.Iterable[str]) -> Unit:
@@ -176,7 +188,7 @@ def unit_steps(
         present = found.get(name)
         if present is None or present.content != unit.content:
             put.append(Write(os.path.join(folder, name), unit.content))
-        if present is None or set(present.wanted_by) != set(unit.wanted_by):
+        if set(present.wanted_by if present else ()) != set(unit.wanted_by):
             enable.append(name)
     if enable:
         # Enables for exactly the units of [Install], and makes systemd read all changed files.

@@ -115,7 +115,7 @@ options:
     elements: raw
   vlan_mode:
     description:
-      - How the port uses O(tag) and O(trunks), see R(ovs-vswitchd.conf.db,https://man7.org/linux/man-pages/man5/ovs-vswitchd.conf.db.5.html).
+      - How the port uses O(tag) and O(trunks), see L(ovs-vswitchd.conf.db,https://man7.org/linux/man-pages/man5/ovs-vswitchd.conf.db.5.html).
         V("") clears it.
     type: str
     choices: ['', access, trunk, native-tagged, native-untagged, dot1q-tunnel]
