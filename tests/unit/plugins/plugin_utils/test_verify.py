@@ -1,0 +1,152 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import copy
+import json
+
+import pytest
+from ansible_collections.overloom.fabric.plugins.plugin_utils import _verify as verify
+from ansible_collections.overloom.fabric.plugins.plugin_utils._expectations import expectations
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import compile_plan
+from ansible_collections.overloom.fabric.tests.unit.intents import SPEC
+
+COMMON = {
+    "fabric_name": "f",
+    "fabric_overlays": [{"name": "gre", "encapsulation": "gre"}],
+    "fabric_segments": [
+        {"name": "blue", "vlan": 10, "subnet": "10.1.1.0/24"},
+        {"name": "red", "vlan": 20, "subnet": "10.1.2.0/24", "subnet6": "2001:db8::/64"},
+    ],
+}
+HOSTS = {
+    "kvm1": {**COMMON, "fabric_endpoints": [{"name": "blue", "segment": "blue"}, {"name": "red", "segment": "red"}]},
+    "kvm2": {**COMMON, "fabric_endpoints": [{"name": "blue", "segment": "blue"}, {"name": "red", "segment": "red"}]},
+}
+
+
+@pytest.fixture(scope="module")
+def plan():
+    return compile_plan(copy.deepcopy(HOSTS), SPEC)
+
+
+@pytest.fixture(scope="module")
+def expected(plan):
+    return expectations(plan)
+
+
+@pytest.fixture
+def observed(plan, expected):
+    """A fabric where everything is as planned, as the hosts' tasks would return it."""
+    seen = {}
+    for host, todo in verify.probes(plan, expected).items():
+        outcomes = []
+        for probe in todo:
+            if probe["kind"] == "tcp":
+                outcomes.append({"bytes": 100, "seconds": 0.1, "mbit_per_second": 0.008})
+            elif probe["kind"] == "isolation":
+                outcomes.append({"echo_replies": 0, "error": None, "answered_by": [], "control_answered": True})
+            else:
+                outcomes.append({"sent": 5, "received": 5, "rtt_ms": 0.2, "settled_after": 0.0, "error": None})
+        state = expected["hosts"][host]
+        bridges = {name: {"name": name, **want, "ports": []} for name, want in state["bridges"].items()}
+        for name, port in state["ports"].items():
+            bridges[port["bridge"]]["ports"].append({"name": name, **{key: value for key, value in port.items() if key != "bridge"}})
+        seen[host] = {
+            "probes": {"observed": outcomes, "seconds": 1.0},
+            "bridges": {"bridges": list(bridges.values())},
+            "tunnels": {"tunnels": [{"name": name, **want} for name, want in state["tunnels"].items()]},
+            "namespaces": {
+                "namespaces": [
+                    {"name": name, "sysctls": want["sysctls"], "interfaces": [{**want, "name": want["interface"]}]}
+                    for name, want in state["namespaces"].items()
+                ]
+            },
+        }
+    return seen
+
+
+def failed(plan, expected, observed):
+    return [check for check in verify.judge(plan, expected, observed) if not check["passed"]]
+
+
+def outcome(plan, expected, observed, kind, source, target):
+    """The observation of one probe, to spoil it."""
+    todo = verify.probes(plan, expected)[source.split("/")[0]]
+    index = next(i for i, probe in enumerate(todo) if (probe["kind"], probe["from"], probe["target"]) == (kind, source, target))
+    return observed[source.split("/")[0]]["probes"]["observed"][index]
+
+
+def test_a_fabric_as_planned_passes_every_check(plan, expected, observed):
+    checks = verify.judge(plan, expected, observed)
+    assert all(check["passed"] for check in checks), [check for check in checks if not check["passed"]]
+    kinds = {check["kind"] for check in checks}
+    assert kinds == {"tep-ping", "tep-mtu", "ping", "mtu", "tcp", "isolation", "bridge", "port", "tunnel", "namespace"}
+    assert {"kind", "from", "to", "expected", "observed", "passed"} <= set.intersection(*map(set, checks))
+
+
+def test_every_pair_is_measured_in_the_kinds_that_the_plan_promises(plan, expected):
+    todo = [probe for probes in verify.probes(plan, expected).values() for probe in probes]
+    counted = {kind: sum(probe["kind"] == kind for probe in todo) for kind in ("ping", "mtu", "tcp", "isolation")}
+    # Ordered pairs of a segment times the addresses of the target: blue 2, red 2 x 2; and two ends of a tunnel.
+    assert counted == {"ping": 8, "mtu": 8, "tcp": 6, "isolation": 12}
+
+
+def test_the_options_of_the_probe_module_are_plain_and_small(plan, expected):
+    hosts, size = verify.options(plan, expected)
+    assert json.loads(json.dumps(hosts)) == hosts and size >= verify.TRANSFER_LEAST
+    assert {key for host in hosts.values() for probe in host["probes"] for key in probe} <= set(verify.PROBE_OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("kind", "source", "target", "spoil", "says"),
+    [
+        ("ping", "kvm1/red", "kvm2/red", {"received": 4}, "4 of 5 packets came back"),
+        ("mtu", "kvm1/red", "kvm2/red", {"received": 0, "error": "Message too long"}, "Message too long"),
+        ("ping", "kvm1/red", "kvm2/red", {"settled_after": None, "received": 0, "rtt_ms": None}, "never any answer"),
+        ("tcp", "kvm1/blue", "kvm2/blue", {"error": "stalled after 0 of 100 bytes"}, "stalled"),
+        ("isolation", "kvm1/blue", "kvm2/red", {"answered_by": ["02:00:00:00:00:01"]}, "02:00:00:00:00:01 answered"),
+        ("isolation", "kvm1/blue", "kvm2/red", {"echo_replies": 2}, "2 echo replies"),
+        ("isolation", "kvm1/blue", "kvm2/red", {"control_answered": False}, "silence proves nothing"),
+    ],
+)
+def test_what_is_not_as_planned_fails_and_names_the_pair(plan, expected, observed, kind, source, target, spoil, says):
+    outcome(plan, expected, observed, kind, source, target).update(spoil)
+    (check,) = failed(plan, expected, observed)
+    assert (check["kind"], check["from"], check["to"]) == (kind, source, target)
+    assert says in check["observed"] and check["look"]
+
+
+def test_a_host_that_did_not_answer_fails_all_that_needed_it_and_no_more(plan, expected, observed):
+    observed["kvm2"] = {}
+    checks = failed(plan, expected, observed)
+    assert {check["from"].split("/")[0].split(":")[0] for check in checks} == {"kvm2"}
+    assert len(checks) == sum(check["from"].startswith("kvm2") for check in verify.judge(plan, expected, observed))
+    assert "no answer from the host" in checks[0]["observed"]
+
+
+def test_a_wrong_tunnel_tag_trunk_mtu_or_address_on_a_host_is_told_with_both_values(plan, expected, observed):
+    observed["kvm1"]["tunnels"]["tunnels"][0]["remote_ip"] = "192.0.2.1"
+    (check,) = failed(plan, expected, observed)
+    assert check["expected"] == "remote_ip 192.168.200.2" and check["observed"] == "remote_ip 192.0.2.1"
+    port = next(port for bridge in observed["kvm2"]["bridges"]["bridges"] for port in bridge["ports"] if port["tag"])
+    port["tag"] = 99
+    space = observed["kvm2"]["namespaces"]["namespaces"][0]["interfaces"][0]
+    space["mtu"] = 9000
+    del observed["kvm1"]["namespaces"]["namespaces"][0]
+    assert sorted(check["observed"] for check in failed(plan, expected, observed)) == ["it is not there", "mtu 9000", "remote_ip 192.0.2.1", "tag 99"]
+
+
+def test_a_lonely_endpoint_has_no_control_and_says_so():
+    hosts = copy.deepcopy(HOSTS)
+    del hosts["kvm2"]["fabric_endpoints"][1]
+    plan = compile_plan(hosts, SPEC)
+    expected = expectations(plan)
+    lonely = [probe for probe in verify.probes(plan, expected)["kvm1"] if probe["kind"] == "isolation" and probe["from"] == "kvm1/red"]
+    assert lonely and all(probe["control"] is None for probe in lonely)
+    result = verify.judge(plan, expected, {"kvm1": {"probes": {"observed": [
+        {"echo_replies": 0, "error": None, "answered_by": []} for _probe in verify.probes(plan, expected)["kvm1"]
+    ]}}})
+    seen = next(check for check in result if check["kind"] == "isolation" and check["from"] == "kvm1/red")
+    assert seen["passed"] and "no second endpoint" in seen["observed"]
