@@ -52,12 +52,11 @@ SWITCH_MTU = 9216
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 HOST = re.compile(r"(?=.{1,63}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*", re.IGNORECASE)
-INTERFACE = re.compile(r"(?![-.])[!-.0-~]{1,15}")
+INTERFACE = re.compile(r"(?!-|\.\.?$)[!-$&-.0-9;-~]{1,15}")
 
 # Folders of the root that a lab host finds without files; the folders inside, with their owners, stay.
 EMPTIED = (
     "etc/cron.d",
-    "etc/default/grub.d",
     "etc/frr",
     "etc/libvirt/qemu",
     "etc/libvirt/storage",
@@ -85,7 +84,7 @@ EMPTIED = (
 # Folders that it finds empty: they belong to the people of the machine.
 HIDDEN = ("home", "root", "var/tmp")
 # Files that it does not find.
-GONE = ("usr/sbin/policy-rc.d", "var/lib/dbus/machine-id", "etc/sysctl.conf", "etc/crypttab")
+GONE = (".dockerenv", "etc/crypttab", "etc/sysctl.conf", "usr/sbin/policy-rc.d", "var/lib/dbus/machine-id")
 # Files that it finds with this content, where the root has them.
 REPLACED = {
     "etc/fstab": "",
@@ -125,7 +124,7 @@ class Entry(t.NamedTuple):
 class HostFound(t.NamedTuple):
     """What there is of one host.
 
-    pids: the lab's own processes of this host in the machine's process namespace, the supervisor first.
+    pids: the lab's own processes of this host in the machine's process namespace, the supervisor first, and strangers in its network.
     definition, cables: what host.json and cables.json say, or None.
     interfaces: name to group (see cable_group) of what is in its network namespace, or None when there is none.
     """
@@ -155,6 +154,7 @@ class Found(t.NamedTuple):
     record: t.Any
     hosts: dict[str, HostFound]
     switch: dict[str, dict] | None
+    switch_pids: tuple[int, ...]
     mounts: tuple[str, ...]
     layer: bool
     entries: tuple[Entry, ...]
@@ -270,7 +270,7 @@ def _end(word: t.Any, number: int, hosts: t.Sequence[str]) -> tuple[str, str]:
     if host not in hosts:
         raise FabricError(f"links: link {number} names {host!r}, which is not one of the hosts; add it to hosts or correct the link")
     if not INTERFACE.fullmatch(interface) or interface == "lo":
-        raise FabricError(f"links: {interface!r} of {host} in link {number} is no interface name; use 1 to 15 printable characters without '/' or space")
+        raise FabricError(f"links: {interface!r} of {host} in link {number} is no interface name; use 1 to 15 printable characters without '/', ':', '%' or space")
     return host, interface
 
 
@@ -329,6 +329,22 @@ def lock(name: str, seconds: float) -> socket.socket:
             time.sleep(0.1)
 
 
+def await_boot(name: str, seconds: float) -> None:
+    """Wait until none of the lab's hosts is booting any more, for so many seconds at most.
+
+    A host's network namespace is being exchanged while it boots, so it is read afterwards.
+    """
+    until = time.monotonic() + seconds
+    booting = [
+        (process.pid, host_folder(name, host) + "/leader")
+        for host, processes in lab_processes(name).items()
+        for process in processes
+        if process.role == "supervisor"
+    ]
+    while time.monotonic() < until and any(os.path.exists(f"/proc/{pid}") and not os.path.exists(path) for pid, path in booting):
+        time.sleep(0.02)
+
+
 def read_lab(wanted: Wanted, runner: Runner) -> Found:
     """Read once what there is of the lab, from the kernel wherever it knows."""
     folder = lab_folder(wanted.name)
@@ -339,14 +355,17 @@ def read_lab(wanted: Wanted, runner: Runner) -> Found:
     names = set(_names(f"{folder}/hosts")) | set(processes)
     names |= {name for name in _names(storage) if name != "clean"}
     layer = os.path.isdir(f"{storage}/clean")
-    hosts = {host: _read_host(wanted.name, host, storage, processes.get(host, []), mounts, runner) for host in sorted(names)}
+    # What is to be removed needs no look inside, which might fail where a run was killed.
+    looks = runner if wanted.present else None
+    hosts = {host: _read_host(wanted.name, host, storage, processes.get(host, []), mounts, looks) for host in sorted(names)}
     prefix = unit(wanted.name, "")
     inside = tuple(path for path in mounts if path.startswith(folder + "/"))
     return Found(
         exists=os.path.isdir(folder),
         record=record,
         hosts=hosts,
-        switch=_interfaces(f"{folder}/switch", runner) if f"{folder}/switch" in mounts else None,
+        switch=_interfaces(f"{folder}/switch", looks) if looks and f"{folder}/switch" in mounts else None,
+        switch_pids=tuple(_strangers(f"{folder}/switch")),
         mounts=inside,
         layer=layer,
         entries=() if layer or not wanted.present else tuple(clean_layer(wanted.root)),
@@ -369,20 +388,21 @@ def read_lab(wanted: Wanted, runner: Runner) -> Found:
     )
 
 
-def _read_host(name: str, host: str, storage: str, processes: list, mounts: t.Container[str], runner: Runner) -> HostFound:
+def _read_host(name: str, host: str, storage: str, processes: list, mounts: t.Container[str], runner: Runner | None) -> HostFound:
     folder = host_folder(name, host)
     booted = (_text(f"{folder}/leader") or "").split()
-    leaders = [process.pid for process in processes if process.role == "leader"]
-    leader = leaders[0] if leaders else None
+    leader = next((process.pid for process in processes if process.role == "leader"), None)
     return HostFound(
-        pids=tuple(process.pid for process in processes),
+        pids=(*(process.pid for process in processes), *_strangers(f"{folder}/net")),
         supervisor=any(process.role == "supervisor" for process in processes),
         leader=leader,
         boot_seconds=float(booted[1]) if len(booted) == 2 and booted[0] == str(leader) else None,
         definition=_json(f"{folder}/host.json"),
         cables=tuple(_json(f"{folder}/cables.json") or ()),
         interfaces=(
-            {link: found["group"] for link, found in _interfaces(f"{folder}/net", runner).items()} if f"{folder}/net" in mounts else None
+            {link: found["group"] for link, found in _interfaces(f"{folder}/net", runner).items()}
+            if runner and f"{folder}/net" in mounts
+            else None
         ),
         mounted=f"{folder}/merged" in mounts,
         prepared=os.path.isdir(f"{storage}/{host}/upper"),
@@ -426,6 +446,29 @@ def lab_processes(name: str) -> dict[str, list[Process]]:
     return {host: sorted(processes, key=lambda p: (order[p.role], p.pid)) for host, processes in found.items()}
 
 
+def _strangers(net: str) -> list[int]:
+    """The machine's own processes in the network namespace that is mounted at net; they would keep it, and all cables in it, alive.
+
+    A capture that somebody has started from outside, for instance. What runs in a host is not among them: it ends with the leader.
+    """
+    try:
+        wanted, own = os.stat(net), os.stat("/proc/self/ns/net")
+    except OSError:
+        return []
+    # Not mounted (a plain file), or the machine's own: nobody is to be killed.
+    if wanted.st_dev != own.st_dev or wanted.st_ino == own.st_ino:
+        return []
+    depth = len(_pids("self"))
+    found = []
+    for entry in os.listdir("/proc"):
+        try:
+            if entry.isdigit() and os.stat(f"/proc/{entry}/ns/net").st_ino == wanted.st_ino and len(_pids(entry)) == depth:
+                found.append(int(entry))
+        except OSError:
+            continue
+    return found
+
+
 def _pids(process: str) -> list[str]:
     """The pids of a process in its nested process namespaces, the outermost visible one first (proc(5), NSpid)."""
     with open(f"/proc/{process}/status", encoding="utf-8", errors="replace") as stream:
@@ -433,7 +476,14 @@ def _pids(process: str) -> list[str]:
 
 
 def _interfaces(net: str, runner: Runner) -> dict[str, dict]:
-    links = json.loads(runner(["nsenter", "--net=" + net, "ip", "-json", "link", "show"]) or "[]")
+    command = _in(net, "ip", "-json", "link", "show")
+    try:
+        out = runner(command)
+    except FabricError:
+        # A host that reboots just now gets another namespace; it is there in a moment.
+        time.sleep(0.2)
+        out = runner(command)
+    links = json.loads(out or "[]")
     return {link["ifname"]: {"group": link.get("group", "default"), "master": link.get("master")} for link in links if link["ifname"] != "lo"}
 
 
@@ -628,6 +678,8 @@ class PowerOn(t.NamedTuple):
         """Leave the task behind by two forks, as daemon(7) tells."""
         for group in self.groups:
             os.makedirs(group, exist_ok=True)
+        # Of a boot before a power failure.
+        Remove(f"{self.path}/leader").do()
         console = os.open(f"{self.path}/console.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644)
         # Closed by the kernel as the program starts: only from then on does the process carry the lab's mark.
         started, starting = os.pipe()
@@ -652,6 +704,8 @@ class PowerOn(t.NamedTuple):
             os.chdir("/")
             # The path of a server, whatever the person who runs the play has in front of it.
             os.execve(self.argv[0], self.argv, {"PATH": PATH, "LANG": "C.UTF-8", MARK: self.mark})
+        except OSError as error:
+            os.write(console, f"{self.argv[0]}: {error}\n".encode())
         finally:
             os._exit(127)
 
@@ -659,6 +713,8 @@ class PowerOn(t.NamedTuple):
 class PowerOff(t.NamedTuple):
     """Kill a host as a power failure does: its processes on the machine, with the leader all inside, and strangers in its network.
 
+    path: its network namespace.
+    host: the host, or "" for the lab's switches.
     pids: those known when the lab was read; they are found afresh until none is left.
     """
 
@@ -675,7 +731,7 @@ class PowerOff(t.NamedTuple):
         """Kill, and wait until all are gone."""
         until = time.monotonic() + 10
         while True:
-            left = [process.pid for process in lab_processes(self.name).get(self.host, [])] + _in_network(self.path + "/net")
+            left = [process.pid for process in lab_processes(self.name).get(self.host, [])] + _strangers(self.path)
             if not left:
                 return
             if time.monotonic() > until:
@@ -686,25 +742,6 @@ class PowerOff(t.NamedTuple):
                 except ProcessLookupError:
                     pass
             time.sleep(0.02)
-
-
-def _in_network(net: str) -> list[int]:
-    """The processes in the network namespace that is mounted there; they would keep it, and all cables in it, alive."""
-    found = []
-    try:
-        wanted = os.stat(net)
-        own = os.stat("/proc/self/ns/net")
-    except OSError:
-        return []
-    if (wanted.st_dev, wanted.st_ino) == (own.st_dev, own.st_ino) or wanted.st_dev != own.st_dev:
-        return []
-    for entry in os.listdir("/proc"):
-        try:
-            if entry.isdigit() and os.stat(f"/proc/{entry}/ns/net").st_ino == wanted.st_ino:
-                found.append(int(entry))
-        except OSError:
-            continue
-    return found
 
 
 class RemoveGroup(t.NamedTuple):
@@ -963,8 +1000,8 @@ def _prepare_host(wanted: Wanted, host: str, found: HostFound, cards: dict, boot
     if _outdated(wanted, host, found):
         boot.append(host)
         if found.pids:
-            steps.append(PowerOff(folder, wanted.name, host, found.pids))
-    if found.definition is None:
+            steps.append(PowerOff(f"{folder}/net", wanted.name, host, found.pids))
+    if found.definition is None or not found.prepared:
         # The host's files are written once: what it changes in them later is its own, and outlives a power failure.
         steps += [
             Folder(f"{layers}/work"),
@@ -1005,7 +1042,7 @@ def _remove_host(wanted: Wanted, found: Found, host: str) -> list:
     storage = found.record["storage"] if found.record else wanted.storage
     steps: list = []
     if found.hosts[host].pids:
-        steps.append(PowerOff(folder, wanted.name, host, found.hosts[host].pids))
+        steps.append(PowerOff(f"{folder}/net", wanted.name, host, found.hosts[host].pids))
     steps += [Remove(inode) for path, inode in found.locks.items() if path.startswith(folder + "/")]
     steps += _unmount(path for path in reversed(found.mounts) if path.startswith(folder + "/"))
     steps.append(Step(("rm", "-rf", "--one-file-system", folder, f"{storage}/{host}")))
@@ -1021,6 +1058,8 @@ def _demolish(wanted: Wanted, found: Found) -> Change:
         steps += _remove_host(wanted, found, host)
     known = {unit(wanted.name, host) for host in found.hosts} | {machine(wanted.name, host) for host in found.hosts}
     steps += [RemoveGroup(path) for path in found.leftovers if os.path.basename(path) not in known]
+    if found.switch_pids:
+        steps.append(PowerOff(f"{folder}/switch", wanted.name, "", found.switch_pids))
     steps += _unmount(path for path in reversed(found.mounts) if not path.startswith(f"{folder}/hosts/"))
     if found.storage_exists and storage != f"{folder}/layers":
         steps.append(Step(("rm", "-rf", "--one-file-system", storage)))
@@ -1058,27 +1097,6 @@ def _shape_wanted(wanted: Wanted, found: Found) -> dict[str, t.Any]:
 
 
 # --- After the steps -----------------------------------------------------------------------------------------------------
-
-
-def await_boot(wanted: Wanted, found: Found, seconds: float) -> Found:
-    """Wait until no host is booting any more, for so many seconds at most, and return what is found then."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until and any(host.state == "booting" for host in found.hosts.values()):
-        time.sleep(0.02)
-        processes = lab_processes(wanted.name)
-        hosts = {}
-        for name, host in found.hosts.items():
-            hosts[name] = host
-            if host.state == "booting":
-                booted = (_text(f"{host_folder(wanted.name, name)}/leader") or "").split()
-                mine = processes.get(name, [])
-                hosts[name] = host._replace(
-                    supervisor=any(p.role == "supervisor" for p in mine),
-                    leader=next((p.pid for p in mine if p.role == "leader"), None),
-                    boot_seconds=float(booted[1]) if len(booted) == 2 else None,
-                )
-        found = found._replace(hosts=hosts)
-    return found
 
 
 def judge_boot(wanted: Wanted, found: Found, runner: Runner, seconds: float, booted: t.Container[str]) -> list[str]:
@@ -1121,17 +1139,15 @@ class Lab:
         self.wanted = wanted
         self.runner = runner
         self.boot_timeout = boot_timeout
-        self.check_mode = check_mode
         self.booted: set[str] = set()
         # Kept until the process ends.
         self.lock = None if check_mode else lock(wanted.name, boot_timeout)
 
     def read(self) -> Found:
-        """What there is; outside check mode, when no host is booting any more."""
-        found = read_lab(self.wanted, self.runner)
-        if self.check_mode or not self.wanted.present:
-            return found
-        return await_boot(self.wanted, found, self.boot_timeout)
+        """What there is, when no host is booting any more."""
+        if self.wanted.present:
+            await_boot(self.wanted.name, self.boot_timeout)
+        return read_lab(self.wanted, self.runner)
 
     def compare(self, found: Found) -> Change:
         """The steps; remembers the hosts that they boot."""

@@ -10,8 +10,8 @@ systemd-nspawn(1) with --keep-unit ends with 133 when the host inside reboots, a
 is the chance to give the host what a real reboot gives: a network namespace without any setting, address, route or firewall
 rule of the time before, in which only the network cards are.
 
-In FOLDER it reads `host.json` (argv: the systemd-nspawn command) and `cables.json` (a list of interface, address, mtu), and keeps
-`supervisor.pid`, and, while the host is up, `leader` (pid of the host's process 1, and the seconds that it took to boot).
+In FOLDER it reads `host.json` (argv: the systemd-nspawn command) and `cables.json` (a list of interface, address, mtu), and keeps,
+while the host is up, `leader` (pid of the host's process 1, and the seconds that it took to boot).
 """
 from __future__ import annotations
 
@@ -88,7 +88,6 @@ class Power:
         with open(os.path.join(self.folder, "host.json"), encoding="utf-8") as stream:
             argv = json.load(stream)["argv"]
         self.down()
-        write(os.path.join(self.folder, "supervisor.pid"), f"{os.getpid()}\n")
         threading.Thread(target=self.listen, daemon=True).start()
         while True:
             self.started = time.monotonic()

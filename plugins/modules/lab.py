@@ -169,6 +169,8 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
 
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    # Not every way to become root brings the folders of root's tools along.
+    os.environ["PATH"] = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
     # The hosts' root folders must be readable for their services, whatever the person's mask.
     os.umask(0o022)
     try:
