@@ -66,6 +66,10 @@ class Write(t.NamedTuple):
             with os.fdopen(handle, "w", encoding="utf-8") as stream:
                 stream.write(self.content)
             os.chmod(temporary, self.mode)
+            if os.path.exists(self.path):
+                # A daemon's file stays the daemon's.
+                kept = os.stat(self.path)
+                os.chown(temporary, kept.st_uid, kept.st_gid)
             os.replace(temporary, self.path)
         except BaseException:
             os.unlink(temporary)
@@ -92,13 +96,13 @@ class Remove(t.NamedTuple):
 class Change(t.NamedTuple):
     """What a pure comparison found: the steps to take, and the objects before and after them.
 
-    before and after hold only objects and options that the caller declared; they are equal if and only if
-    there are no steps.
+    before and after hold only objects and options that the caller declared, as plain data or as text in the tool's own
+    language; they are equal if and only if there are no steps.
     """
 
     steps: list[Step | Write | Remove]
-    before: dict[str, t.Any]
-    after: dict[str, t.Any]
+    before: dict[str, t.Any] | str
+    after: dict[str, t.Any] | str
     warnings: tuple[str, ...] = ()
 
 
@@ -132,6 +136,16 @@ class Runner:
         except OSError as error:
             raise FabricError(f"{step.path} could not be changed: {error.strerror}") from error
 
+    def run(self, step: Step | t.Sequence[str]) -> tuple[int, str, str]:
+        """Run one step and return its exit status (127: not installed), standard output and standard error."""
+        if not isinstance(step, Step):
+            step = Step(tuple(step))
+        self.spawned += 1
+        try:
+            return self._run(step.argv, step.stdin)
+        except FileNotFoundError:
+            return 127, "", "not installed"
+
     def __call__(self, step: Step | t.Sequence[str], accept: t.Container[int] = (0,)) -> str:
         """Run one step and return its standard output.
 
@@ -139,11 +153,7 @@ class Runner:
         """
         if not isinstance(step, Step):
             step = Step(tuple(step))
-        self.spawned += 1
-        try:
-            status, out, err = self._run(step.argv, step.stdin)
-        except FileNotFoundError:
-            status, out, err = 127, "", "not installed"
+        status, out, err = self.run(step)
         if status not in accept:
             said = mask((err or out).strip(), step.secrets) or "nothing was said"
             raise FabricError(f"{mask(shlex.join(step.argv[:12]), step.secrets)} ended with {status}: {said}")
@@ -248,7 +258,10 @@ def reconcile(
         for warning in change.warnings:
             module.warn(warning)
         if change.steps and module._diff:
-            result["diff"] = {"before": to_text(change.before), "after": to_text(change.after)}
+            result["diff"] = {
+                when: text if isinstance(text, str) else to_text(text)
+                for when, text in (("before", change.before), ("after", change.after))
+            }
         if change.steps and not module.check_mode:
             for step in change.steps:
                 runner.do(step)
