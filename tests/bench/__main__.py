@@ -1,0 +1,132 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Speed as ratios within one run, so that the machine's own speed cancels out.
+
+    python -m tests.bench [NAME ...]
+
+A figure with a bound that is not kept makes the exit status 1. It is not a part of `make test`: a noisy machine fails no test.
+"""
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(CHECKOUT / ".collections"), str(CHECKOUT / "tests/integration")]
+
+from harness import LIBRARY, PYTHON, Lab, Machine  # noqa: E402
+
+BIN = pathlib.Path(sys.executable).parent
+ROUNDS = 5
+HOSTS = 4
+
+
+class Figures:
+    """Prints each figure as it comes, and remembers whether all bounds were kept."""
+
+    def __init__(self) -> None:
+        self.kept = True
+
+    def ratio(self, what: str, pairs: list[tuple[float, float]], bound: float | None = None) -> None:
+        """The median of the ratios of paired times in seconds."""
+        ratios = sorted(mine / other for mine, other in pairs)
+        value = statistics.median(ratios)
+        kept = bound is None or value <= bound
+        self.kept &= kept
+        mine, other = (statistics.median(times) for times in zip(*pairs))
+        limit = "" if bound is None else f"  (at most {bound:g}: {'kept' if kept else 'NOT KEPT'})"
+        print(f"  {what:62} {value:6.2f}  [{ratios[0]:.2f} to {ratios[-1]:.2f}]  {mine * 1000:.0f} ms / {other * 1000:.0f} ms{limit}", flush=True)
+
+    def count(self, what: str, value: int, bound: int) -> None:
+        """A number that must not exceed its bound."""
+        self.kept &= value <= bound
+        print(f"  {what:62} {value:6}  (at most {bound}: {'kept' if value <= bound else 'NOT KEPT'})", flush=True)
+
+
+def bench_tunnels(figures: Figures, machine: Machine) -> None:
+    """The module ovs_tunnel against ovs-vsctl by hand, in a lab host."""
+    lab = Lab(machine, f"bench-{os.getpid()}")
+    try:
+        lab.make(["a"])
+        host = lab.host("a")
+        host.run(["systemctl", "start", "openvswitch-switch"])
+        for tunnels in (10, 100, 500, 1000):
+            out = host.run(["env", f"PYTHONPATH={LIBRARY}", PYTHON, f"{LIBRARY}/ansible_collections/overloom/fabric/tests/bench/tunnels.py", str(tunnels), str(ROUNDS)], timeout=600)
+            seen = json.loads(out)
+            print(f"\n{tunnels} GRE tunnels, the module's own work against one hand-written ovs-vsctl transaction of the same")
+            bound = 1.5 if tunnels == 500 else None
+            figures.ratio("make and re-check / hand-written transaction", list(zip(seen["make"], seen["hand"])), bound)
+            figures.ratio("check again (nothing to do) / hand-written transaction", list(zip(seen["again"], seen["hand"])))
+            if seen["loop"]:
+                figures.ratio("make and re-check / a loop of one ovs-vsctl call a tunnel", list(zip(seen["make"], seen["loop"])))
+            figures.count("processes spawned to make them", seen["spawned_make"], 3)
+            figures.count("processes spawned when nothing is to do", seen["spawned_again"], 1)
+    finally:
+        lab.remove()
+
+
+def bench_site(figures: Figures, machine: Machine) -> None:
+    """site.yml against a play with one ping task on as many hosts."""
+    del machine  # A lab of its own, through the playbook, as a user makes it.
+    with tempfile.TemporaryDirectory(prefix="overloom-bench-") as folder:
+        inventory = pathlib.Path(folder, "hosts.yml")
+        endpoints = [{"name": name, "segment": name} for name in ("red", "blue")]
+        hosts = {f"kvm{number}": {"fabric_endpoints": endpoints} for number in range(1, HOSTS + 1)}
+        variables = {
+            "fabric_name": f"bench-{os.getpid()}",
+            "fabric_overlays": [{"name": "gre", "encapsulation": "gre"}],
+            "fabric_segments": [{"name": "red", "vlan": 10, "subnet": "10.1.1.0/24"}, {"name": "blue", "vlan": 20, "subnet": "10.1.2.0/24"}],
+            "ansible_connection": "overloom.fabric.lab",
+        }
+        inventory.write_text(json.dumps({"all": {"vars": variables, "children": {"kvm_hosts": {"hosts": hosts}}}}), encoding="utf-8")
+        ping = pathlib.Path(folder, "ping.yml")
+        ping.write_text("- hosts: kvm_hosts\n  gather_facts: false\n  tasks:\n    - ansible.builtin.ping:\n", encoding="utf-8")
+
+        def play(name: str | pathlib.Path) -> float:
+            begun = time.monotonic()
+            environment = {**os.environ, "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg")}
+            done = subprocess.run([BIN / "ansible-playbook", "-i", inventory, name], cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False)
+            if done.returncode:
+                sys.exit(done.stdout + done.stderr)
+            return time.monotonic() - begun
+
+        try:
+            play("playbooks/lab.yml")
+            play(ping)
+            first, again = [], []
+            for _round in range(3):
+                first.append((play("site.yml"), play(ping)))
+                again.append((play("site.yml"), play(ping)))
+                play("playbooks/teardown.yml")
+            print(f"\nsite.yml on {HOSTS} hosts against a play of one ping task on them")
+            figures.ratio("the first run / ping", first)
+            figures.ratio("the second run, nothing changed / ping", again)
+        finally:
+            play("playbooks/lab_down.yml")
+
+
+BENCHES = {"tunnels": bench_tunnels, "site": bench_site}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHES))
+    chosen = parser.parse_args().names or list(BENCHES)
+    figures = Figures()
+    with tempfile.TemporaryDirectory(prefix="overloom-bench-library-") as library:
+        machine = Machine(pathlib.Path(library))
+        for name in chosen:
+            BENCHES[name](figures, machine)
+    sys.exit(0 if figures.kept else 1)
+
+
+if __name__ == "__main__":
+    main()
