@@ -160,12 +160,16 @@ def load(
         for variable, found in ((overlays, named_overlays), (segments, named_segments))
         if common[variable] is INVALID or INVALID in common[variable] or any(item.name is INVALID for item in found)
     }
+    max_hosts = _between(common["fabric_max_hosts"], 1, 65535, "fabric_max_hosts", problems)
+    if max_hosts and max_hosts < len(hosts):
+        problems.append(f"fabric_max_hosts is {max_hosts}, but the fabric has {len(hosts)} hosts; raise it.")
+        max_hosts = INVALID
     return Intent(
         name=_fabric_name(common["fabric_name"], problems),
         underlay=_underlay(common["fabric_underlay"], problems),
         overlays=_unique([item for item in named_overlays if item.name is not INVALID], overlays, problems),
         segments=_unique([item for item in named_segments if item.name is not INVALID], segments, problems),
-        max_hosts=_between(common["fabric_max_hosts"], 1, 65535, "fabric_max_hosts", problems),
+        max_hosts=max_hosts,
         hosts={name: _host(name, hosts[name], spec, problems, given) for name in sorted(hosts)},
         given=given,
         refused=refused,
@@ -314,7 +318,7 @@ def _vlan(value: t.Any, where: str, problems: list[str]) -> int | None | t.Any:
 
 def _matching(value: t.Any, pattern: re.Pattern[str], allowed: str, where: str, problems: list[str]) -> str | t.Any:
     if isinstance(value, str) and not pattern.fullmatch(value):
-        problems.append(f"{where} {show(value)} is no name here; use at most 32 of {allowed}, the first a letter or digit.")
+        problems.append(f"{where} {show(value)} is not a valid name; use at most 32 of {allowed}, the first a letter or digit.")
         return INVALID
     return value
 
@@ -453,19 +457,21 @@ def _host(
     for variable in HOST_VARIABLES:
         _note(variables.get(variable), f"{name}: {variable}", given)
         values[variable] = conform(variables.get(variable), spec[variable], f"{name}: {variable}", problems)
-    address, _slash, prefix = (values["fabric_tep_address"] or "").partition("/")
     where = f"{name}: fabric_tep_address"
-    if prefix and not prefix.isdecimal():
-        problems.append(f"{where} {show(values['fabric_tep_address'])} has no prefix length after the slash; write it as 192.168.200.1/24.")
-        address = ""
-    endpoints = [
-        _endpoint(item, i, name, problems) for i, item in _items(values, "fabric_endpoints")
-    ]
+    tep, prefix = values["fabric_tep_address"], None
+    if isinstance(tep, str) and "/" in tep:
+        tep, _slash, length = tep.partition("/")
+        if re.fullmatch("[0-9]{1,3}", length):
+            prefix = int(length)
+        else:
+            problems.append(f"{where} {show(values['fabric_tep_address'])} has no prefix length after the slash; write it as 192.168.200.1/24.")
+            tep = INVALID
+    endpoints = [_endpoint(item, i, name, problems) for i, item in _items(values, "fabric_endpoints")]
     return Host(
         name=name,
         id=_between(values["fabric_host_id"], 1, 65535, f"{name}: fabric_host_id", problems),
-        tep_address=read_address(address, where, problems) if address else (INVALID if values["fabric_tep_address"] else values["fabric_tep_address"]),
-        tep_prefix=int(prefix) if prefix.isdecimal() else None,
+        tep_address=read_address(tep, where, problems),
+        tep_prefix=prefix,
         interface=read_interface(values["fabric_underlay_interface"], f"{name}: fabric_underlay_interface", problems),
         endpoints=_unique([item for item in endpoints if item.name is not INVALID], f"{name}: fabric_endpoints", problems),
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.overloom.fabric.plugins.module_utils._netns_veth import default_outer
 from ansible_collections.overloom.fabric.plugins.plugin_utils import _plan_addresses as addresses
 from ansible_collections.overloom.fabric.plugins.plugin_utils import _plan_mesh as mesh
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent import (
@@ -24,7 +25,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._intent import (
     load,
 )
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_mtu import overhead, spelled
-from ansible_collections.overloom.fabric.plugins.plugin_utils._spec import INVALID, PlanError, suggest
+from ansible_collections.overloom.fabric.plugins.plugin_utils._spec import INVALID, PlanError, suggest, word
 
 # The bridge of segments that no overlay carries.
 LOCAL_BRIDGE = "br-int"
@@ -100,11 +101,11 @@ class _Compiler:
                 continue
             if named is not None:
                 ending = suggest(named, self.overlays) if self.overlays else "; fabric_overlays is empty."
-                self.problems.append(f"{where} {named} is no overlay{ending}")
+                self.problems.append(f"{where} {word(named)} is no overlay{ending}")
             elif len(self.overlays) == 1:
                 segment.overlay = next(iter(self.overlays))
             else:
-                self.problems.append(f"{where} is missing; there are several overlays, so name one of {', '.join(self.overlays)}.")
+                self.problems.append(f"{where} is missing; there are several overlays, so name one: {', '.join(self.overlays)}.")
 
     def _bridge(self, segment: Segment) -> str | t.Any:
         """The bridge that a segment's endpoints are plugged into."""
@@ -163,13 +164,13 @@ class _Compiler:
     def _check_endpoints(self) -> None:
         """Each endpoint's segment exists, and its routes leave through it."""
         for endpoint in self._endpoints():
-            if not endpoint.segment:
+            if endpoint.segment is INVALID:
                 continue
             segment = self.segments.get(endpoint.segment)
             if segment is None:
                 if "fabric_segments" not in self.intent.refused:
                     self.problems.append(
-                        f"{endpoint.where}.segment {endpoint.segment} is no segment{suggest(endpoint.segment, self.segments)}"
+                        f"{endpoint.where}.segment {word(endpoint.segment)} is no segment{suggest(endpoint.segment, self.segments)}"
                     )
                 continue
             nets = [net for net in (segment.subnet, segment.subnet6) if net]
@@ -260,7 +261,7 @@ class _Compiler:
                 self.problems.append(
                     f"{segment.where} has endpoints on {', '.join(hosts)}, but fabric_overlays is empty, so nothing joins them; add an overlay."
                 )
-            elif segment.overlay in joined and self.overlays[segment.overlay].links is not INVALID:
+            elif segment.overlay in joined and INVALID not in (self.overlays[segment.overlay].hubs, self.overlays[segment.overlay].links):
                 part = joined[segment.overlay]
                 for host in hosts:
                     if part[host] != part[first]:
@@ -274,6 +275,7 @@ class _Compiler:
         """Each name on a host, and in a namespace, is one thing."""
         underlay = self.intent.underlay
         bridges = {o.bridge: f"{o.where}.bridge" for o in self.overlays.values() if o.bridge}
+        told = set()
         for name, host in self.intent.hosts.items():
             taken: dict[str, str] = {}
             nic = host.interface if host.interface is not None else underlay.interface
@@ -284,10 +286,12 @@ class _Compiler:
                     if name in pair:
                         peer = pair[1] if pair[0] == name else pair[0]
                         things.append((mesh.tunnel_name(overlay, peer), f"the tunnel of {overlay} to {peer}"))
-            things += [(outer_name(e.name), f"the outer end of {e.id}") for e in host.endpoints]
+            things += [(default_outer(e.name, e.interface), f"the outer end of {e.id}") for e in host.endpoints if e.interface]
             for thing, what in things:
-                if thing and taken.setdefault(thing, what) != what:
-                    self.problems.append(f"{name}: the name {thing} is both {taken[thing]} and {what}; rename one of them.")
+                clash = taken.setdefault(thing, what) if thing else what
+                if clash != what and (clash, what) not in told:
+                    told.add((clash, what))
+                    self.problems.append(f"{name}: the name {thing} is both {clash} and {what}; rename one of them.")
         for endpoint in self._endpoints():
             if endpoint.interface == "lo":
                 self.problems.append(f"{endpoint.where}.interface lo is the loopback; take another name.")
@@ -476,7 +480,7 @@ class _Compiler:
         return {
             "name": endpoint.name,
             "interface": endpoint.interface,
-            "outer": outer_name(endpoint.name),
+            "outer": default_outer(endpoint.name, endpoint.interface),
             "bridge": self._bridge(segment),
             "tag": _or_clear(segment.vlan),
             # An access port needs none; a port of untagged frames would otherwise carry all VLANs of its bridge.
@@ -506,12 +510,6 @@ class _Compiler:
                 },
             ],
         }
-
-
-def outer_name(endpoint: str) -> str:
-    """The host's end of an endpoint's cable, `v-NAME`; with a hash at the end where that has over 15 bytes."""
-    name = f"v-{endpoint}"
-    return name if len(name) <= 15 else mesh.shortened(name)
 
 
 def _or_clear(value: t.Any) -> t.Any:

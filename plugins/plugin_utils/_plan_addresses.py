@@ -63,11 +63,12 @@ def reserved(subnet: Network, address: Address) -> str:
 
 def host_ids(intent: Intent, problems: list[str]) -> dict[str, Value]:
     """The number of each host, unique in the fabric."""
-    room = 64
-    if intent.underlay.subnet:
-        room = max(room, block_size(intent.underlay.subnet, None))
-    if intent.max_hosts:
-        room = block_size(intent.underlay.subnet, intent.max_hosts)
+    if intent.max_hosts is INVALID:
+        return dict.fromkeys(intent.hosts, Value(INVALID, ""))
+    room = block_size(intent.underlay.subnet, intent.max_hosts) if intent.max_hosts or intent.underlay.subnet else 0
+    if not intent.max_hosts:
+        # A small underlay, where all tunnel endpoints are given, still lets hosts have numbers.
+        room = max(room, 64)
     ids: dict[str, Value] = {}
     owner: dict[int, str] = {}
     for name, host in intent.hosts.items():
@@ -80,6 +81,7 @@ def host_ids(intent: Intent, problems: list[str]) -> dict[str, Value]:
             ids[name] = Value(INVALID, "")
         elif number in owner:
             problems.append(f"{owner[number]} and {name} both have the host id {number}; give one of them another fabric_host_id.")
+            ids[name] = Value(INVALID, "")
         else:
             owner[number] = name
     return ids
@@ -87,7 +89,7 @@ def host_ids(intent: Intent, problems: list[str]) -> dict[str, Value]:
 
 def _host_id(host: Host, room: int) -> Value:
     if host.id is not None:
-        return Value(host.id, f"given: {host.name}: fabric_host_id")
+        return Value(host.id, "given: fabric_host_id")
     label = host.name
     if not re.fullmatch(r"[0-9.]+|.*:.*", label):
         label = label.partition(".")[0]
@@ -101,7 +103,7 @@ def teps(intent: Intent, ids: dict[str, Value], problems: list[str]) -> dict[str
     """The address of each host's tunnel endpoint."""
     subnet = intent.underlay.subnet
     result: dict[str, Value] = {}
-    owner: dict[Address, str] = {}
+    owner: dict[Address, tuple[str, str]] = {}
     for name, host in intent.hosts.items():
         result[name] = Value(INVALID, "")
         if not subnet:
@@ -110,11 +112,13 @@ def teps(intent: Intent, ids: dict[str, Value], problems: list[str]) -> dict[str
         if value.value is INVALID:
             continue
         if value.value in owner:
+            other, source = owner[value.value]
             problems.append(
-                f"{owner[value.value]} and {name} both have the tunnel endpoint {value.value} ({value.source}); give one of them another fabric_tep_address."
+                f"{other} ({source}) and {name} ({value.source}) both have the tunnel endpoint {value.value};"
+                " give one of them another fabric_tep_address."
             )
             continue
-        owner[value.value] = name
+        owner[value.value] = (name, value.source)
         result[name] = value
     return result
 
@@ -127,7 +131,7 @@ def _tep(host: Host, subnet: Network, number: Value, max_hosts: int | None, prob
         if host.tep_prefix not in (None, subnet.prefixlen):
             problems.append(f"{where} has the prefix length {host.tep_prefix}, but fabric_underlay.subnet is {subnet}; leave the length out.")
             return Value(INVALID, "")
-        return Value(host.tep_address, f"given: {where}")
+        return Value(host.tep_address, "given: fabric_tep_address")
     if number.value is INVALID:
         return Value(INVALID, "")
     if number.value >= block_size(subnet, max_hosts) or number.value >= subnet.num_addresses - 1:

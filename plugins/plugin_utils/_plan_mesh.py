@@ -16,6 +16,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._intent import Ove
 from ansible_collections.overloom.fabric.plugins.plugin_utils._spec import (
     INVALID,
     suggest,
+    word,
 )
 
 Edge = t.Tuple[str, str]
@@ -58,7 +59,7 @@ def _known(names: t.Iterable[t.Any], hosts: list[str], where: str, problems: lis
         if name is INVALID:
             continue
         if name not in known:
-            problems.append(f"{where} names {name}, which is no host of the fabric{suggest(name, hosts)}")
+            problems.append(f"{where} names {word(name)}, which is no host of the fabric{suggest(name, hosts)}")
         elif name in result:
             problems.append(f"{where} names {name} twice; leave one out.")
         else:

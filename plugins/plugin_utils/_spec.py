@@ -56,6 +56,11 @@ def show(value: t.Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+def word(name: str) -> str:
+    """A name that was not found as it appears in a sentence: bare where it is one word."""
+    return name if re.fullmatch(r"[!-~]{1,60}", name) else show(name)
+
+
 def conform(value: t.Any, spec: dict[str, t.Any], where: str, problems: list[str]) -> t.Any:
     """The value converted to the type of spec, with defaults filled in; INVALID, and a sentence in problems, if it cannot be.
 
@@ -78,7 +83,7 @@ def conform(value: t.Any, spec: dict[str, t.Any], where: str, problems: list[str
         return INVALID
     if "choices" in spec and value not in spec["choices"]:
         problems.append(
-            f"{where} must be one of {', '.join(map(str, spec['choices']))}, not {show(value)}"
+            f"{where} must be {'one of ' * (len(spec['choices']) > 1)}{', '.join(map(str, spec['choices']))}, not {show(value)}"
             + (suggest(value, spec["choices"]) if difflib.get_close_matches(str(value), spec["choices"]) else ".")
         )
         return INVALID
@@ -111,7 +116,7 @@ def conform_options(value: dict[str, t.Any], options: dict[str, t.Any], where: s
 def label(item: t.Any, index: int) -> str:
     """An item of a list by its name, where it has one, else by its position from 0."""
     name = item.get("name") if isinstance(item, dict) else None
-    if isinstance(name, (str, int)) and str(name).strip() and str(name).isprintable():
+    if isinstance(name, (str, int)) and not isinstance(name, bool) and str(name).strip() and str(name).isprintable():
         return str(name)
     return str(index)
 

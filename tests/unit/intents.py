@@ -1,0 +1,101 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Intents for tests of the plan: the specification, and random valid ones."""
+from __future__ import annotations
+
+import ipaddress
+import pathlib
+
+import yaml
+from hypothesis import strategies as st
+
+CHECKOUT = pathlib.Path(__file__).resolve().parent.parent.parent
+SPEC = yaml.safe_load((CHECKOUT / "roles/plan/meta/argument_specs.yml").read_text(encoding="utf-8"))["argument_specs"]["intent"]["options"]
+
+NAMES = st.text("abcdefghijklmnopqrstuvwxyz0123456789-", min_size=1, max_size=20).filter(lambda name: name[0] not in "-" and name[-1] not in "-")
+
+
+@st.composite
+def fabrics(draw, most=6):
+    """The variables of the hosts of a random fabric that is valid: one to `most` hosts, overlays of all kinds, segments, endpoints."""
+    count = draw(st.integers(1, most))
+    hosts = draw(st.lists(NAMES, min_size=count, max_size=count, unique=True))
+    numbers = draw(st.lists(st.integers(1, 63), min_size=count, max_size=count, unique=True))
+    six = draw(st.booleans())
+    common = {
+        "fabric_name": draw(NAMES),
+        "fabric_underlay": {
+            "subnet": "fd00:99::/64" if six else "192.168.200.0/24",
+            "mtu": draw(st.integers(1500, 9216)),
+            **draw(st.fixed_dictionaries({}, optional={"vlan": st.integers(1, 4094), "bridge": st.just("br-phys"), "tep": st.just("vtep")})),
+        },
+    }
+    overlays = [draw(_overlay(number, hosts)) for number in range(draw(st.integers(1, 3)))]
+    if not draw(st.booleans()):
+        common["fabric_overlays"] = overlays
+    else:
+        overlays = [{"name": "vxlan"}]
+    segments = [draw(_segment(number, overlays, six_only=draw(st.booleans()))) for number in range(draw(st.integers(1, 8)))]
+    for bridge in {overlay.get("bridge", "br-int") for overlay in overlays}:
+        inside = [s for s in segments if bridge in {o.get("bridge", "br-int") for o in overlays if s.get("overlay", "vxlan") == o["name"]}]
+        if inside and draw(st.booleans()):
+            del draw(st.sampled_from(inside))["vlan"]
+    common["fabric_segments"] = segments
+    variables = {}
+    for number, host in zip(numbers, hosts):
+        own = {"fabric_host_id": number, "fabric_endpoints": draw(_endpoints(number, segments))}
+        own.update(draw(st.fixed_dictionaries({}, optional={"fabric_underlay_interface": st.sampled_from(["enp1s0", "eth7"])})))
+        variables[host] = {**common, **own}
+    return variables
+
+
+@st.composite
+def _overlay(draw, number, hosts):
+    topology = draw(st.sampled_from(["full_mesh", "hub_and_spoke", "ring", "links"]))
+    if topology == "links" and len(hosts) < 2:
+        topology = "full_mesh"
+    encapsulation = draw(st.sampled_from(["gre", "vxlan", "geneve"]))
+    overlay = {
+        "name": f"o{number}",
+        "bridge": f"br-o{number}",
+        "encapsulation": encapsulation,
+        "topology": topology,
+        "key": number + draw(st.sampled_from([1, 1000, 16777200])),
+        **draw(st.fixed_dictionaries({}, optional={"csum": st.booleans(), "ttl": st.integers(1, 255), "bfd": st.booleans(), "df_default": st.booleans()})),
+    }
+    if number == 0 and draw(st.booleans()):
+        del overlay["key"]
+    if topology == "hub_and_spoke":
+        overlay["hubs"] = [draw(st.sampled_from(hosts))]
+    if topology == "links":
+        order = draw(st.permutations(hosts))
+        overlay["links"] = [[order[i], order[draw(st.integers(0, i - 1))]] for i in range(1, len(order))]
+    return overlay
+
+
+@st.composite
+def _segment(draw, number, overlays, six_only):
+    segment = {"name": f"s{number}", "vlan": number * 17 + 1, "subnet": f"2001:db8:{number + 1}::/64" if six_only else f"10.{number}.0.0/20"}
+    if not six_only and draw(st.booleans()):
+        segment["subnet6"] = f"2001:db8:ff{number}::/64"
+    if len(overlays) > 1 or draw(st.booleans()):
+        segment["overlay"] = draw(st.sampled_from(overlays))["name"]
+    if draw(st.booleans()):
+        segment["mtu"] = draw(st.integers(1280, 1400))
+    return segment
+
+
+@st.composite
+def _endpoints(draw, number, segments):
+    endpoints = []
+    for segment in segments:
+        for nth in range(draw(st.integers(0, 3))):
+            endpoint = {"name": f"{segment['name']}-{nth}", "segment": segment["name"]}
+            if draw(st.booleans()):
+                first = ipaddress.ip_network(segment["subnet"]).network_address
+                endpoint["address"] = str(first + 70 + number * 4 + nth)
+            if draw(st.booleans()):
+                endpoint["mac"] = f"52:54:00:{number:02x}:{segments.index(segment):02x}:{nth:02x}"
+            endpoints.append(endpoint)
+    return draw(st.permutations(endpoints))
