@@ -48,8 +48,7 @@ class ActionModule(ActionBase):
             result.update(failed=True, msg=_told(error.problems))
             return result
         if options["show"]:
-            text = yaml.safe_dump(part, sort_keys=False, allow_unicode=True) if options["query"] else render(plan)
-            Display().display("\n" + text)
+            Display().display("\n" + (_as_yaml(part) if options["query"] else render(plan)))
         result["plan"] = part
         return result
 
@@ -70,6 +69,13 @@ def _select(plan: dict[str, t.Any], query: str) -> t.Any:
         return jmespath.search(query, plan)
     except jmespath.exceptions.JMESPathError as error:
         raise PlanError([f"query {query!r} is no JMESPath expression: {str(error).splitlines()[0]}"]) from error
+
+
+def _as_yaml(part: t.Any) -> str:
+    """A part of the plan as a person reads it."""
+    if isinstance(part, (str, int)):
+        return f"{part}\n"
+    return yaml.safe_dump(part, sort_keys=False, allow_unicode=True)
 
 
 def _specification(role: str) -> dict[str, t.Any]:
