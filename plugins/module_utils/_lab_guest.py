@@ -1,0 +1,368 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A guest for labs: Debian's own kernel and a BusyBox initramfs, up in two seconds even without KVM.
+
+Nothing is installed: the packages are fetched with the machine's own apt, unpacked in memory, and what the guest
+needs of them is kept. This file is private to the collection.
+
+What the guest takes from its kernel command line:
+  overloom.hostname=NAME
+  overloom.ethN=ITEM[,ITEM...]   items: ADDRESS/PREFIX, `dhcp`, `mtu=BYTES`, `gateway=ADDRESS`
+  overloom.http=PORT             serves its host name over HTTP
+  overloom.modules=NAME[,NAME]   kernel modules of the image to load besides those of its devices
+It answers the QEMU guest agent's protocol on the port org.qemu.guest_agent.0 (guest-ping, guest-info, guest-exec,
+guest-exec-status, guest-shutdown), obeys the ACPI power button, and gives a root shell on ttyS0.
+"""
+from __future__ import annotations
+
+import gzip
+import hashlib
+import lzma
+import os
+import re
+import stat
+import struct
+import tarfile
+import tempfile
+import typing as t
+
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner, Step
+
+# Devices that a guest boots from, talks through, or is switched off by.
+BASE_MODULES = (
+    "virtio_pci", "virtio_net", "virtio_blk", "virtio_scsi", "virtio_console", "virtio_rng",
+    "e1000", "e1000e", "8139cp", "ata_piix", "ahci", "sd_mod", "sr_mod",
+    "isofs", "vfat", "nls_ascii", "nls_cp437", "button", "evdev",
+)  # fmt: skip
+# What a fabric is made of, for guests that route, tunnel or impair.
+NETWORK_MODULES = (
+    "8021q", "bonding", "bridge", "dummy", "geneve", "gre", "ip_gre", "macvlan", "openvswitch", "sch_netem",
+    "veth", "vrf", "vxlan", "wireguard",
+)  # fmt: skip
+APPLETS = (
+    "acpid arp arping ash awk base64 basename brctl cat chmod cp cut date dd dmesg echo env expr false find free ftpget "
+    "grep gunzip gzip halt head hexdump hostname httpd id ifconfig insmod ip ipcalc kill killall ln ls lsmod md5sum "
+    "mkdir mkfifo mknod modprobe mount mv nc netstat nslookup od pgrep pidof ping ping6 poweroff printf ps pwd readlink "
+    "reboot rm rmdir rmmod route sed seq setsid sh sha256sum sleep sort stat stty switch_root sync sysctl tail tar tee "
+    "telnet test tftp time timeout top touch tr traceroute traceroute6 true udhcpc umount uname uniq uptime vconfig vi "
+    "watch wc wget which xargs"
+).split()
+KERNELS = {"x86_64": "linux-image-amd64", "aarch64": "linux-image-arm64"}
+
+INIT = r"""#!/bin/sh
+export PATH=/bin HOME=/ TERM=linux
+mount -t devtmpfs devtmpfs /dev
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+exec </dev/console >/dev/console 2>&1
+echo 3 > /proc/sys/kernel/printk
+# Only what the shell does itself is cheap on an emulated processor; every process costs some 20 ms.
+read -r words < /proc/cmdline
+option() { value=; for word in $words; do case $word in overloom.$1=*) value=${word#*=} ;; esac; done; }
+
+option hostname
+hostname "$value"
+modprobe virtio_pci 2>/dev/null
+# In the order of the bus, so that eth0 is the first NIC whatever its model.
+for device in /sys/bus/pci/devices/*; do
+  read -r vendor < $device/vendor
+  read -r id < $device/device
+  case $vendor:$id in
+    0x1af4:0x1000|0x1af4:0x1041) modprobe virtio_net ;;
+    0x1af4:0x1001|0x1af4:0x1042) modprobe virtio_blk ;;
+    0x1af4:0x1003|0x1af4:0x1043) modprobe virtio_console ;;
+    0x1af4:0x1004|0x1af4:0x1048) modprobe virtio_scsi; modprobe sd_mod; modprobe sr_mod ;;
+    0x8086:0x100e|0x8086:0x100f|0x8086:0x1004) modprobe e1000 ;;
+    0x8086:0x10d3) modprobe e1000e ;;
+    0x10ec:0x8139) modprobe 8139cp ;;
+    0x8086:0x7010) modprobe ata_piix; modprobe sd_mod; modprobe sr_mod ;;
+    0x8086:0x2922) modprobe ahci; modprobe sd_mod; modprobe sr_mod ;;
+  esac
+done
+comma() { old=$IFS; IFS=,; set -- $value; IFS=$old; items="$*"; }
+option modules; comma
+for module in $items; do modprobe $module; done
+
+ip link set lo up
+for path in /sys/class/net/eth*; do
+  [ -e "$path" ] || continue
+  nic=${path##*/}
+  option $nic; comma
+  for item in $items; do case $item in mtu=*) ip link set $nic mtu ${item#mtu=} ;; esac; done
+  ip link set $nic up
+  for item in $items; do
+    case $item in
+      *:*/*) ip -6 address add $item dev $nic nodad ;;
+      */*) ip address add $item dev $nic ;;
+      dhcp) udhcpc -i $nic -s /etc/udhcpc -b -t 10 -T 1 >/dev/null ;;
+    esac
+  done
+  for item in $items; do case $item in gateway=*) ip route add default via ${item#gateway=} ;; esac; done
+done
+
+option http
+if [ -n "$value" ]; then
+  hostname > /www/index.html
+  httpd -p "$value" -h /www
+fi
+/etc/agent &
+read -r up rest < /proc/uptime
+echo "overloom guest $(hostname) is up after $up s"
+modprobe evdev 2>/dev/null
+modprobe button 2>/dev/null
+for event in /dev/input/event*; do
+  grep -q 'Power Button' /sys/class/input/${event##*/}/device/name 2>/dev/null || continue
+  (dd if=$event of=/dev/null bs=24 count=1 2>/dev/null; echo 'overloom guest is powered off'; poweroff -f) &
+done
+[ -c /dev/ttyS0 ] && tty=/dev/ttyS0 || tty=/dev/console
+while :; do setsid sh -c "exec sh -i <$tty >$tty 2>&1"; sleep 1; done
+"""
+
+# The QEMU guest agent's protocol, as far as a probe needs it: one JSON object a line. libvirt writes it without spaces.
+AGENT = r"""#!/bin/sh
+for i in 1 2 3 4 5 6 7 8 9 10; do
+  for name in /sys/class/virtio-ports/*/name; do
+    [ "$(cat $name 2>/dev/null)" = org.qemu.guest_agent.0 ] && port=/dev/$(basename ${name%/name}) && break 2
+  done
+  sleep 0.2
+done
+[ -n "$port" ] || exit 0
+text() { printf '%s' "$line" | sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p"; }
+number() { printf '%s' "$line" | sed -n "s/.*\"$1\":\([0-9]*\).*/\1/p"; }
+answer() { printf '{"return":%s}\n' "$1" >&3; }
+refuse() { printf '{"error":{"class":"%s","desc":"%s"}}\n' "$1" "$2" >&3; }
+mkdir -p /run
+jobs=0
+exec 3<>$port
+while :; do
+  # A port that nobody holds open reads as ended.
+  IFS= read -r line <&3 || { sleep 0.2; continue; }
+  case $line in
+    *'"guest-sync"'*) answer "$(number id)" ;;
+    *'"guest-sync-delimited"'*) printf '\377' >&3; answer "$(number id)" ;;
+    *'"guest-ping"'*) answer '{}' ;;
+    *'"guest-info"'*)
+      answer '{"version":"overloom","supported_commands":[{"name":"guest-ping","enabled":true},{"name":"guest-exec","enabled":true}]}' ;;
+    *'"guest-get-host-name"'*) answer "{\"host-name\":\"$(hostname)\"}" ;;
+    *'"guest-shutdown"'*) sync; poweroff -f ;;
+    *'"guest-exec-status"'*)
+      job=/run/job.$(number pid)
+      if [ -e $job.status ]; then
+        answer "{\"exited\":true,\"exitcode\":$(cat $job.status),\"out-data\":\"$(base64 -w 0 $job.out)\",\"err-data\":\"$(base64 -w 0 $job.err)\"}"
+        rm -f $job.*
+      elif [ -e $job.out ]; then
+        answer '{"exited":false}'
+      else
+        refuse InvalidParameter 'no such pid'
+      fi ;;
+    *'"guest-exec"'*)
+      jobs=$((jobs + 1))
+      job=/run/job.$jobs
+      path=$(text path)
+      list=$(printf '%s' "$line" | sed -n 's/.*"arg":\["\([^]]*\)"\].*/\1/p' | sed 's/","/\n/g')
+      : > $job.out
+      ( IFS='
+'
+        set -f
+        "$path" $list >$job.out 2>$job.err </dev/null
+        echo $? > $job.part
+        mv $job.part $job.status ) &
+      answer "{\"pid\":$jobs}" ;;
+    *) refuse CommandNotFound 'the lab guest has no such command' ;;
+  esac
+done
+"""
+
+UDHCPC = r"""#!/bin/sh
+case $1 in
+  deconfig) ip address flush dev $interface ;;
+  bound|renew)
+    [ -n "$mtu" ] && ip link set $interface mtu $mtu
+    ip address replace $ip/$mask dev $interface
+    if [ -n "$staticroutes" ]; then
+      set -- $staticroutes
+      while [ $# -ge 2 ]; do
+        [ $2 = 0.0.0.0 ] && ip route replace $1 dev $interface || ip route replace $1 via $2 dev $interface
+        shift 2
+      done
+    else
+      for gateway in $router; do ip route replace default via $gateway dev $interface; done
+    fi ;;
+esac
+"""
+
+
+def deb_members(path: str) -> t.Iterator[tuple[str, t.Callable[[], bytes]]]:
+    """Name and reader of each regular file in a Debian package, in its order (deb(5)). Raises FabricError."""
+    try:
+        with open(path, "rb") as stream:
+            if stream.read(8) != b"!<arch>\n":
+                raise FabricError(f"{path} is no Debian package: remove it, it will be fetched again")
+            while True:
+                header = stream.read(60)
+                if len(header) < 60:
+                    raise FabricError(f"{path} has no data archive: remove it, it will be fetched again")
+                name, size = header[:16].decode().strip().rstrip("/"), int(header[48:58])
+                if name.startswith("data.tar"):
+                    break
+                stream.seek(size + size % 2, os.SEEK_CUR)
+            openers = {"data.tar": lambda s: s, "data.tar.xz": lzma.open, "data.tar.gz": gzip.open}
+            if name not in openers:
+                raise FabricError(f"{path} is packed as {name}, which Python's standard library cannot read: use Debian's package")
+            with tarfile.open(fileobj=openers[name](stream), mode="r|") as archive:
+                for member in archive:
+                    if member.isfile():
+                        yield member.name.lstrip("./"), lambda member=member: archive.extractfile(member).read()
+    except (OSError, EOFError, lzma.LZMAError, tarfile.TarError, ValueError) as error:
+        raise FabricError(f"{path} cannot be read ({error}): remove it, it will be fetched again") from error
+
+
+def fast_kernel(kernel: bytes) -> bytes:
+    """The ELF kernel inside an x86 bzImage, without its symbols; other kernels as they are.
+
+    QEMU starts it by the PVH protocol, which saves unpacking it on the emulated processor: four seconds without KVM.
+    Offsets after Documentation/arch/x86/boot.rst (setup_sects, payload_offset, payload_length) and elf(5).
+    """
+    if kernel[0x202:0x206] != b"HdrS":
+        return kernel
+    setup_sects = kernel[0x1F1] or 4
+    offset, length = struct.unpack_from("<II", kernel, 0x248)
+    start = (setup_sects + 1) * 512 + offset
+    try:
+        elf = bytearray(lzma.LZMADecompressor().decompress(kernel[start : start + length]))
+    except lzma.LZMAError:
+        return kernel
+    if elf[:5] != b"\x7fELF\x02":
+        return kernel
+    table, size, count = struct.unpack_from("<Q", elf, 32)[0], *struct.unpack_from("<HH", elf, 54)
+    ends = [sum(struct.unpack_from("<Q", elf, table + n * size + field)[0] for field in (8, 32)) for n in range(count)]
+    struct.pack_into("<Q", elf, 40, 0)
+    struct.pack_into("<HHH", elf, 58, 0, 0, 0)
+    return bytes(elf[: max(ends)])
+
+
+def module_depends(content: bytes) -> list[str]:
+    """The modules that a kernel module needs, from its .modinfo section."""
+    match = re.search(rb"\0depends=([^\0]*)\0", content)
+    return [name.replace("-", "_") for name in match.group(1).decode().split(",") if name] if match else []
+
+
+def closure(wanted: t.Iterable[str], depends: t.Mapping[str, t.Sequence[str]]) -> list[str]:
+    """The wanted modules and all that they need, each after what it needs. Names that are not in depends are left out."""
+    order: list[str] = []
+
+    def visit(name: str) -> None:
+        if name in depends and name not in order:
+            for needed in depends[name]:
+                visit(needed)
+            order.append(name)
+
+    for name in wanted:
+        visit(name)
+    return order
+
+
+def cpio(entries: t.Iterable[tuple[str, int, bytes]]) -> bytes:
+    """A `newc` archive (cpio(5)) of (path, mode, content); the content of a link is its target."""
+    parts = []
+    for inode, (path, mode, content) in enumerate([*entries, ("TRAILER!!!", 0, b"")], start=1):
+        name = path.encode() + b"\0"
+        links = 2 if stat.S_ISDIR(mode) else 1
+        fields = (inode, mode, 0, 0, links, 0, len(content), 0, 0, 0, 0, len(name), 0)
+        header = b"070701" + b"".join(b"%08X" % field for field in fields)
+        parts.append(header + name + b"\0" * (-(len(header) + len(name)) % 4))
+        parts.append(content + b"\0" * (-len(content) % 4))
+    return b"".join(parts)
+
+
+def initramfs(busybox: bytes, release: str, modules: dict[str, bytes]) -> bytes:
+    """The guest's whole root file system. modules are in the order of closure()."""
+    folder = f"lib/modules/{release}"
+    entries = [(path, stat.S_IFDIR | 0o755, b"") for path in ("bin", "dev", "etc", "lib", "lib/modules", folder, "proc", "run", "sys", "tmp", "www")]
+    entries += [("bin/busybox", stat.S_IFREG | 0o755, busybox)]
+    entries += [(f"bin/{applet}", stat.S_IFLNK | 0o777, b"busybox") for applet in APPLETS]
+    entries += [(f"etc/{name}", stat.S_IFREG | 0o755, text.encode()) for name, text in (("agent", AGENT), ("udhcpc", UDHCPC))]
+    entries += [("init", stat.S_IFREG | 0o755, INIT.encode())]
+    depends = {name: module_depends(content) for name, content in modules.items()}
+    lines = []
+    for name, content in modules.items():
+        entries.append((f"{folder}/{name}.ko", stat.S_IFREG | 0o644, content))
+        # modprobe loads a line's modules from the last to the first.
+        needed = closure(depends[name], depends)[::-1]
+        lines.append(f"{name}.ko:" + "".join(f" {other}.ko" for other in needed))
+    entries.append((f"{folder}/modules.dep", stat.S_IFREG | 0o644, ("\n".join(lines) + "\n").encode()))
+    return cpio(entries)
+
+
+class Image(t.NamedTuple):
+    """A guest image that is, or will be, in the cache."""
+
+    kernel: str
+    initrd: str
+    complete: bool
+
+
+def locate(cache: str, package: str, modules: t.Sequence[str]) -> Image:
+    """Where the image with these modules lies. Its name changes with everything that it is made from but the package's version."""
+    made_from = "\0".join(["2", package, INIT, AGENT, UDHCPC, *APPLETS, *BASE_MODULES, *sorted(modules)])
+    folder = os.path.join(cache, "guest-" + hashlib.sha256(made_from.encode()).hexdigest()[:12])
+    kernel, initrd = os.path.join(folder, "vmlinux"), os.path.join(folder, "initrd")
+    return Image(kernel, initrd, os.path.exists(kernel) and os.path.exists(initrd))
+
+
+def real_package(runner: Runner, package: str) -> str:
+    """The package that a metapackage such as linux-image-amd64 stands for. Raises FabricError."""
+    text = runner(["apt-cache", "depends", "--important", package])
+    match = re.search(r"^\s*Depends: (linux-image-\S+)", text, re.M)
+    if not match:
+        raise FabricError(f"kernel_package {package} names no kernel: use a metapackage such as linux-image-amd64, after apt-get update")
+    return match.group(1)
+
+
+def build(runner: Runner, cache: str, package: str, modules: t.Sequence[str]) -> Image:
+    """Fetch the packages, unpack what is needed, and put the image into the cache in one rename."""
+    image = locate(cache, package, modules)
+    os.makedirs(cache, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".guest-", dir=cache) as scratch:
+        here = os.getcwd()
+        kernel_package = real_package(runner, package)
+        os.chdir(scratch)
+        try:
+            # apt-get download writes into the working folder.
+            runner(Step(("apt-get", "download", "-q", "-o", "APT::Sandbox::User=root", kernel_package, "busybox-static")))
+        finally:
+            os.chdir(here)
+        debs = {name.split("_")[0]: os.path.join(scratch, name) for name in os.listdir(scratch)}
+        kernel, release, found = b"", "", {}
+        for name, read in deb_members(debs[kernel_package]):
+            if name.startswith("boot/vmlinuz-"):
+                kernel, release = read(), name[len("boot/vmlinuz-") :]
+            match = re.search(r"/([^/]+)\.ko(\.xz)?$", name)
+            # Which modules depend on which is known only when all of them are here; the network's and the drivers' are few.
+            if match and re.search(r"/kernel/(net|lib|block|crypto|arch|drivers/(net|virtio|block|char|ata|scsi|acpi|input|firmware|cdrom|md)|fs/(isofs|fat|nls))/", name):
+                content = read()
+                found[match.group(1).replace("-", "_")] = lzma.decompress(content) if match.group(2) else content
+        missing = sorted(set(modules) - set(found))
+        if not kernel or missing:
+            raise FabricError(f"kernel_package {kernel_package} lacks {', '.join(missing) or 'a kernel'}: name modules that it has")
+        order = closure([*BASE_MODULES, *modules], {name: module_depends(content) for name, content in found.items()})
+        busybox = next((read() for name, read in deb_members(debs["busybox-static"]) if name in ("bin/busybox", "usr/bin/busybox")), None)
+        if busybox is None:
+            raise FabricError("the package busybox-static has no bin/busybox: report this with the package's version")
+        folder = os.path.join(scratch, "image")
+        os.mkdir(folder)
+        with open(os.path.join(folder, "vmlinux"), "wb") as stream:
+            stream.write(fast_kernel(kernel))
+        # Not compressed: a guest without KVM would spend longer on unpacking it than the host on reading it.
+        with open(os.path.join(folder, "initrd"), "wb") as stream:
+            stream.write(initramfs(busybox, release, {name: found[name] for name in order}))
+        os.chmod(folder, 0o755)
+        target = os.path.dirname(image.kernel)
+        try:
+            os.rename(folder, target)
+        except OSError as error:
+            # Another build of the same image was faster.
+            if not locate(cache, package, modules).complete:
+                raise FabricError(f"{target} could not be written: {error.strerror}") from error
+    return locate(cache, package, modules)
