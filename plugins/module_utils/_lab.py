@@ -975,7 +975,7 @@ def _definition(wanted: Wanted, host: str) -> dict[str, t.Any]:
             "--resolv-conf=off",
             "--timezone=off",
             "--notify-ready=yes",
-            "--console=passive",
+            "--console=read-only",
             f"--setenv={MARK}={wanted.name}/{host}",
             *(f"--bind-ro={source}:{target}" for source, target in wanted.binds),
             "--boot",

@@ -63,7 +63,7 @@ class Power:
         address = "\0overloom-lab/" + folder
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(address)
-        self.environment = dict(os.environ, NOTIFY_SOCKET="@" + address[1:])
+        self.environment = dict(os.environ, NOTIFY_SOCKET="@" + address[1:], SYSTEMD_NSPAWN_API_VFS_WRITABLE="network")
 
     def listen(self) -> None:
         """Take what systemd-nspawn tells by sd_notify(3): the pid of the leader, then that the host is up."""

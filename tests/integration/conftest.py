@@ -28,7 +28,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> harness.Machine:
 @pytest.fixture(scope="session")
 def session_lab(machine: harness.Machine) -> t.Iterator[harness.Lab]:
     """Two hosts, a and b, cabled a:eth1 to b:eth1, with Open vSwitch enabled and started."""
-    lab = harness.Lab(machine, harness.test_lab_name())
+    lab = harness.Lab(machine, harness.lab_name())
     try:
         _make(lab)
         for name in HOSTS:

@@ -4,6 +4,7 @@
 """A lab to test modules in: real systemd hosts, and modules run in them as Ansible would, without Ansible's start."""
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pathlib
@@ -235,7 +236,24 @@ class Host(Runs):
         self.run([PYTHON, "-c", CLEAN])
 
 
-def test_lab_name(suffix: str = "") -> str:
+def cached(name: str, make: t.Callable[[pathlib.Path], t.Any]) -> pathlib.Path:
+    """A file or folder that takes long to make and stays the same: made once, and kept in the person's cache.
+
+    make: makes it at the path that it is given. Other runs wait meanwhile; a run that is killed leaves nothing that looks whole.
+    """
+    cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "overloom"
+    cache.mkdir(parents=True, exist_ok=True)
+    with open(cache / f"{name}.lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (cache / name).exists():
+            aside = cache / f"{name}.new"
+            execute(privileged(["rm", "-rf", "--one-file-system", str(aside)]))
+            make(aside)
+            aside.rename(cache / name)
+    return cache / name
+
+
+def lab_name(suffix: str = "") -> str:
     """A name that no other run has at the same time."""
     return f"test-{os.getpid()}{suffix}"
 
