@@ -1,0 +1,916 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""FRR's configuration: read once through vtysh, compared as settings, written in one `vtysh -f`, saved in frr.conf.
+
+This file is private to the collection. A configuration is a dictionary from the address of a setting to its line. The
+address is the path of the blocks around the line and the line's key, which is the part of the line that says what is
+set (`ip ospf cost`) without the value (`10`). Two lines with one address are two values of one setting, so a difference
+is a comparison of two dictionaries, and only lines that differ are sent. Everything but `Apply` and `read` is pure.
+"""
+from __future__ import annotations
+
+import glob
+import ipaddress
+import json
+import os
+import re
+import typing as t
+
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
+    MASK,
+    Change,
+    FabricError,
+    Runner,
+    Step,
+    Write,
+    module_runner,
+    reconcile,
+)
+
+CONF = "/etc/frr/frr.conf"
+NOTES = "/etc/overloom/frr"
+
+READ = ("vtysh", "-c", "show running-config no-header", "-c", "show daemons")
+LOAD = ("vtysh", "-f", "/dev/stdin")
+VALIDATE = ("vtysh", "-C", "-f", "/dev/stdin")
+
+Address = t.Tuple[str, ...]
+Config = t.Dict[Address, str]
+
+# --- the spelling of FRR ---------------------------------------------------------------------------------------------
+
+# How many words of a line are its key, by the words that it begins with; the longest beginning counts. A line that is
+# not listed is its own key: it is there or it is not.
+_KEY_WORDS = {
+    "access-list": 4,
+    "aggregate-address": 2,
+    "area * authentication": 3,
+    "area * default-cost": 3,
+    "area * range": 4,
+    "auto-cost": 1,
+    "bgp as-path access-list": 6,
+    "bgp bestpath med": 3,
+    "bgp cluster-id": 2,
+    "bgp community-list": 6,
+    "bgp extcommunity-list": 6,
+    "bgp graceful-restart restart-time": 3,
+    "bgp graceful-restart stalepath-time": 3,
+    "bgp large-community-list": 6,
+    "bgp listen limit": 3,
+    "bgp listen range": 4,
+    "bgp router-id": 2,
+    "cryptographic-algorithm": 1,
+    "default-information": 1,
+    "default-metric": 1,
+    "description": 1,
+    "detect-multiplier": 1,
+    "distance": 1,
+    "graceful-restart": 1,
+    "graceful-restart helper": 2,
+    "ip ospf *": 3,
+    "ip ospf bfd profile": 4,
+    "ip ospf message-digest-key": 4,
+    "ip prefix-list * description": 4,
+    "ip prefix-list * seq": 5,
+    "ip rip authentication key-chain": 4,
+    "ip rip authentication mode": 4,
+    "ip rip authentication string": 4,
+    "ip rip receive": 3,
+    "ip rip send": 3,
+    "ip rip split-horizon": 3,
+    "ipv6 ospf6 *": 3,
+    "ipv6 ospf6 bfd profile": 4,
+    "ipv6 prefix-list * description": 4,
+    "ipv6 prefix-list * seq": 5,
+    "key-string": 1,
+    "accept-lifetime": 1,
+    "send-lifetime": 1,
+    "log-adjacency-changes": 1,
+    "maximum-paths": 1,
+    "maximum-paths ibgp": 2,
+    "minimum-ttl": 1,
+    "neighbor * *": 3,
+    "neighbor * bfd profile": 4,
+    "neighbor * capability extended-nexthop": 4,
+    "neighbor * send-community": 4,
+    "neighbor * timers connect": 4,
+    "network": 2,
+    "ospf router-id": 2,
+    "ospf6 router-id": 2,
+    "passive-interface default": 2,
+    "receive-interval": 1,
+    "redistribute": 2,
+    "rpki cache": 3,
+    "summary-address": 2,
+    "timers basic": 2,
+    "timers bgp": 2,
+    "timers throttle spf": 3,
+    "transmit-interval": 1,
+    "update-delay": 1,
+    "version": 1,
+}
+_KEYS = [
+    (len(begin.split()), re.compile(" ".join(r"\S+" if word == "*" else re.escape(word) for word in begin.split()) + r"(?= |$)"), words)
+    for begin, words in _KEY_WORDS.items()
+]
+_KEYS.sort(key=lambda row: -row[0])
+# A neighbour has one filter of a kind in each direction, which is the line's last word.
+_DIRECTED = re.compile(r"(neighbor \S+ (?:route-map|prefix-list|filter-list|distribute-list)) \S+ (in|out)$")
+_AREA_TYPE = re.compile(r"(area \S+) (?:stub|nssa)\b")
+_AREA = re.compile(r"^((?:no )?(?:area|ip ospf area|ipv6 ospf6 area|network \S+ area)) (\d+)(?= |$)")
+_ASN = re.compile(r"^(router bgp|(?:no )?neighbor \S+ (?:interface )?(?:v6only )?(?:remote-as|local-as)) (\d+)\.(\d+)(?= |$)")
+_ROUTE = re.compile(r"^(ip|ipv6) route \S+ ")
+
+# Lines that say what FRR does anyway, and that it may or may not show.
+_DEFAULTS = frozenset(
+    (
+        "area stub",
+        "bgp graceful-restart restart-time 120",
+        "bgp graceful-restart stalepath-time 360",
+        "bgp listen limit 100",
+        "default-metric 1",
+        "detect-multiplier 3",
+        "ip ospf hello-interval 10",
+        "ip ospf priority 1",
+        "ip ospf retransmit-interval 5",
+        "ip ospf transmit-delay 1",
+        "ip rip split-horizon",
+        "ipv6 ospf6 hello-interval 10",
+        "ipv6 ospf6 dead-interval 40",
+        "ipv6 ospf6 instance-id 0",
+        "ipv6 ospf6 priority 1",
+        "ipv6 ospf6 retransmit-interval 5",
+        "ipv6 ospf6 transmit-delay 1",
+        "receive-interval 300",
+        "timers basic 30 180 120",
+        "timers bgp 60 180",
+        "timers throttle spf 0 50 5000",
+        "transmit-interval 300",
+    )
+)
+
+_ACTIVE = "no ip ospf passive"
+
+_BLOCK = re.compile(
+    r"(?:router (?:ospf|ospf6|bgp|rip|ripng)\b.*|route-map \S+ (?:permit|deny) \d+|bfd|profile \S+|key chain \S+|key \d+"
+    r"|vrf \S+|interface \S+|address-family \S.*|rpki|router .*)$"
+)
+# FRR shows these blocks because the thing exists, not because somebody configured it.
+_SHOWN_ANYWAY = re.compile(r"(?:interface|address-family|vrf) ")
+_CLOSING = re.compile(r"(?:exit|end|exit-address-family|exit-vrf|exit-.*)$")
+
+# Definitions that routers refer to: added before the routers change, and removed after.
+_DEFINITION = re.compile(r"(?:key chain|ip prefix-list|ipv6 prefix-list|access-list|bgp [a-z-]*(?:access|community)-list|bgp as-path|route-map|bfd)\b")
+# Settings where a second line is refused, or merged with the first, unless the first is taken away before.
+_REMOVE_FIRST = re.compile(
+    r"(?:ip ospf area|ip ospf bfd profile|ipv6 ospf6 (?:area|authentication)|ip ospf dead-interval|redistribute|network"
+    r"|aggregate-address|area \S+ (?:type|authentication|range)|default-information|summary-address|bgp listen range|graceful-restart"
+    r"|neighbor \S+ (?:peer-group|next-hop-self|remove-private-AS|allowas-in|default-originate|maximum-prefix|interface|local-as)"
+    r"|ip ospf authentication|ip rip authentication string|distance|log-adjacency-changes)(?: |$)"
+)
+_SECRET = re.compile(
+    r"(?m)^(\s*(?:no )?(?:neighbor \S+ password|ip ospf message-digest-key \d+ md5|ip ospf authentication-key|key-string"
+    r"|ip rip authentication string|ipv6 ospf6 authentication key-id \d+ hash-algo \S+ key|(?:enable )?password(?: 8)?"
+    r"|area \S+ virtual-link \S+ (?:message-digest-key \d+ md5|authentication-key))) .*$"
+)
+
+# The order in which lines of one block must come, in a file and in a change.
+_RANKS = tuple(
+    (re.compile(pattern), rank)
+    for pattern, rank in (
+        (r"(?:no )?bgp (?!listen range)", 0),
+        (r"neighbor \S+ peer-group$", 1),
+        (r"neighbor \S+ (?:remote-as|interface)\b", 2),
+        (r"neighbor \S+ peer-group ", 3),
+        (r"(?:no )?neighbor \S+ activate$", 4),
+        (r"address-family ", 8),
+        (r"(?:ip ospf|ipv6 ospf6) area ", 9),
+        (r"key chain ", 0),
+        (r"ip(?:v6)? prefix-list |access-list |bgp ", 1),
+        (r"route-map ", 2),
+        (r"bfd$", 3),
+        (r"interface ", 9),
+    )
+)
+
+
+def rank(line: str) -> int:
+    """The place of a line among the lines of its block: what others depend on comes first."""
+    return next((value for pattern, value in _RANKS if pattern.match(line)), 5)
+
+
+def hide(text: str) -> str:
+    """A configuration with its passwords and keys masked."""
+    return _SECRET.sub(lambda found: f"{found.group(1)} {MASK}", text)
+
+
+def key_of(line: str) -> str:
+    """The part of a canonical line that says what it sets."""
+    if line.startswith("no "):
+        return key_of(line[3:])
+    directed = _DIRECTED.match(line)
+    if directed:
+        return f"{directed.group(1)} {directed.group(2)}"
+    area_type = _AREA_TYPE.match(line)
+    if area_type:
+        return f"{area_type.group(1)} type"
+    if _ROUTE.match(line):
+        return _route_key(line)
+    for _length, begin, words in _KEYS:
+        if begin.match(line):
+            return " ".join(line.split()[:words])
+    return line
+
+
+def _route_key(line: str) -> str:
+    """A static route's prefix, next hop, table and VRF: what FRR tells routes apart by, without tag, distance and onlink."""
+    words = line.split()
+    kept = words[:4]
+    rest = iter(words[4:])
+    for word in rest:
+        if word == "tag":
+            next(rest, None)
+        elif word in ("table", "nexthop-vrf", "label", "segments", "color"):
+            kept += [word, next(rest, "")]
+        elif not word.isdigit() and word != "onlink":
+            kept.append(word)
+    return " ".join(kept)
+
+
+def dotted_area(area: str) -> str:
+    """An OSPF area as a dotted quad, which is one of the two ways that FRR takes and shows it."""
+    return str(ipaddress.IPv4Address(int(area) if area.isdigit() else area))
+
+
+def canonical(line: str) -> t.Iterator[str]:
+    """The one spelling of a line: as FRR shows it, with what differs between releases or with the input made equal.
+
+    Nothing for a line that says what FRR does anyway; several lines for one that sets several settings.
+    """
+    line = " ".join(line.split())
+    line = _AREA.sub(lambda found: f"{found.group(1)} {dotted_area(found.group(2))}", line)
+    line = _ASN.sub(lambda found: f"{found.group(1)} {int(found.group(2)) * 65536 + int(found.group(3))}", line)
+    if line.startswith("router-id "):
+        line = "ospf " + line
+    elif line.startswith("no neighbor ") and " send-community" in line:
+        begin, kind = line.split(" send-community")
+        every = {"": ["standard"], "both": ["standard", "extended"], "all": ["standard", "extended", "large"]}
+        for name in every.get(kind.strip(), [kind.strip()]):
+            yield f"{begin} send-community {name}"
+        return
+    elif " maximum-prefix " in line:
+        line = re.sub(r"( maximum-prefix \d+) 75(?= |$)", r"\1", line)
+    elif line.startswith(("redistribute ", "default-information ")):
+        line = line.replace(" metric-type 2", "")
+    elif " allowas-in 3" in line or " ebgp-multihop 255" in line:
+        line = re.sub(r" (?:3|255)$", "", line)
+    elif line == "graceful-restart grace-period 120":
+        line = "graceful-restart"
+    elif _ROUTE.match(line):
+        line = re.sub(r" 1$", "", line) if line.split()[-2] not in ("tag", "table") else line
+    if line not in _DEFAULTS:
+        yield line
+
+
+def negation(line: str) -> str:
+    """The line that takes a line away."""
+    if line.startswith("no "):
+        return line[3:]
+    # The variants of an area's type and of a process are taken away by their plain form.
+    line = re.sub(r"^(area \S+ (?:stub|nssa)) .*", r"\1", line)
+    line = re.sub(r"^(auto-cost reference-bandwidth|maximum-paths(?: ibgp)?|default-information originate|ip rip (?:send|receive) version) .*", r"\1", line)
+    return "no " + line
+
+
+def parse(text: str) -> Config:
+    """A configuration as FRR shows it, as settings by address. Blocks without a line of their own are left out."""
+    config: Config = {}
+    around: list[tuple[int, str]] = []
+    # Once set, this cannot be unset; it means something only where interfaces are passive by default.
+    idle = "" if re.search("^ passive-interface default", text, re.M) else _ACTIVE
+    for raw in text.splitlines():
+        line = raw.strip()
+        if not line or line[0] in "!#" or _CLOSING.match(line) or line == idle:
+            continue
+        depth = len(raw) - len(raw.lstrip())
+        while around and around[-1][0] >= depth:
+            around.pop()
+        path = tuple(header for _depth, header in around)
+        for one in canonical(line):
+            block = _BLOCK.match(one)
+            if not (block and _SHOWN_ANYWAY.match(one)):
+                config[path + (one if block else key_of(one),)] = one
+            around.append((depth, one))
+    return config
+
+
+def render(changes: t.Iterable[tuple[Address, str]]) -> str:
+    """Lines, each with the path of its blocks, as a file for `vtysh -f`; a line that opens a block may stand alone."""
+    out: list[str] = []
+    inside: Address = ()
+
+    def leave(depth: int) -> None:
+        nonlocal inside
+        while len(inside) > depth:
+            out.append(" " * (len(inside) - 1) + _closing(inside[-1]))
+            inside = inside[:-1]
+
+    for path, line in changes:
+        common = 0
+        while common < min(len(path), len(inside)) and path[common] == inside[common]:
+            common += 1
+        leave(common)
+        for header in path[common:]:
+            out.append(" " * len(inside) + header)
+            inside += (header,)
+        if _BLOCK.match(line):
+            out.append(" " * len(inside) + line)
+            inside += (line,)
+        else:
+            out.append(" " * len(path) + line)
+    leave(0)
+    return "\n".join(out) + "\n" if out else ""
+
+
+def _closing(header: str) -> str:
+    if header.startswith("address-family "):
+        return "exit-address-family"
+    return "exit-vrf" if header.startswith("vrf ") else "exit"
+
+
+def show(config: t.Iterable[tuple[Address, str]]) -> str:
+    """Settings as the running configuration would show them, with the secrets masked."""
+    return hide(render((address[:-1], line) for address, line in config))
+
+
+# --- frr.conf --------------------------------------------------------------------------------------------------------
+
+
+class _Node:
+    """One line of a file with the lines inside its block; comments and blank lines stay with the line after them."""
+
+    def __init__(self, raw: str, before: list[str]) -> None:
+        self.raw, self.before = raw, before
+        self.inside: list[_Node] = []
+        self.close: list[str] = []
+        self.emptied = False
+        self.lines = list(canonical(raw.strip())) if raw.strip() else []
+        self.header = self.lines[0] if self.lines and _BLOCK.match(self.lines[0]) else None
+
+    def text(self) -> t.Iterator[str]:
+        """The lines of the file."""
+        yield from self.before
+        yield self.raw
+        for node in self.inside:
+            yield from node.text()
+        yield from self.close
+
+
+def edit(text: str, changes: t.Mapping[Address, t.Optional[str]]) -> str:
+    """A configuration file with settings changed, and every other line, comment and blank line kept.
+
+    A line that takes part in a change may move within its block, so that the file can be read from top to bottom.
+    """
+    top = _Node("", [])
+    around: list[tuple[int, _Node]] = [(-1, top)]
+    before: list[str] = []
+    for raw in text.splitlines():
+        line = raw.strip()
+        if not line or line[0] in "!#":
+            before.append(raw)
+            continue
+        depth = len(raw) - len(raw.lstrip())
+        if _CLOSING.match(line):
+            while len(around) > 2 and around[-1][0] > depth:
+                around.pop()
+            around[-1][1].close += before + [raw]
+            before = []
+            if len(around) > 1:
+                around.pop()
+            continue
+        while around[-1][0] >= depth:
+            around.pop()
+        node = _Node(raw, before)
+        before = []
+        around[-1][1].inside.append(node)
+        if node.header:
+            around.append((depth, node))
+    touched: list[_Node] = []
+
+    def find(path: Address) -> _Node:
+        """The first block of a path, made when there is none."""
+        at = top
+        for depth, header in enumerate(path):
+            block = next((node for node in at.inside if node.header == header), None)
+            if block is None:
+                block = _Node(" " * depth + header, ["!"] if depth == 0 else [])
+                block.close = [" " * depth + _closing(header)]
+                at.inside.append(block)
+                touched.append(at)
+            at = block
+        return at
+
+    def blocks(path: Address, at: _Node) -> t.Iterator[_Node]:
+        """All blocks of a path: a file may open one several times."""
+        if not path:
+            yield at
+            return
+        for node in at.inside:
+            if node.header == path[0]:
+                yield from blocks(path[1:], node)
+
+    for address, line in changes.items():
+        path, key = address[:-1], address[-1]
+        if line is not None and _BLOCK.match(line):
+            find(address)
+            continue
+        comments: list[str] = []
+        for block in blocks(path, top):
+            for node in list(block.inside):
+                if node.header == key or (node.header is None and key in map(key_of, node.lines)):
+                    block.inside.remove(node)
+                    block.emptied = not block.inside
+                    comments += node.before
+                    # What a line of several settings says besides is kept.
+                    for other in node.lines:
+                        if not node.header and key_of(other) != key:
+                            block.inside.append(_Node(" " * len(path) + other, []))
+        if line is not None:
+            block = find(path)
+            block.inside.append(_Node(" " * len(path) + line, comments))
+            touched.append(block)
+    for block in touched:
+        if block is not top:
+            block.inside.sort(key=lambda node: rank(node.lines[0] if node.lines else ""))
+    _prune(top)
+    lines = [line for node in top.inside for line in node.text()] + top.close + before
+    return "".join(line + "\n" for line in lines)
+
+
+def _prune(at: _Node) -> None:
+    """Drop blocks that existed only for lines inside them that are gone."""
+    for node in list(at.inside):
+        _prune(node)
+        if node.emptied and not node.inside and _SHOWN_ANYWAY.match(node.header or ""):
+            at.inside.remove(node)
+            at.emptied = not at.inside
+
+
+# --- what is wanted --------------------------------------------------------------------------------------------------
+
+
+class Thing(t.NamedTuple):
+    """One thing that a module can make and remove: a process, an interface's settings, a neighbour, a list.
+
+    name: what it is called, unique within the module.
+    lines: its settings by address in the order of their dependence; None clears one.
+    scope: where its lines are: pairs of a path and the beginning of a key; an empty beginning is the block itself.
+    drop: a line that takes all of it away at once, with its path; None when its lines go one by one.
+    """
+
+    name: str
+    lines: dict[Address, t.Optional[str]]
+    scope: tuple[tuple[Address, str], ...]
+    drop: tuple[Address, str] | None = None
+    present: bool = True
+
+    def holds(self, address: Address) -> bool:
+        """Whether a setting belongs to this thing."""
+        return within(self.scope, address)
+
+
+def within(scope: t.Iterable[t.Sequence[t.Any]], address: Address) -> bool:
+    """Whether an address lies in one of the pairs of a path and the beginning of a key; a line break ends a whole key."""
+    for path, begin in scope:
+        if address[: len(path)] == tuple(path):
+            if len(address) == len(path):
+                if not begin:
+                    return True
+            elif (address[len(path)] + "\n").startswith(begin):
+                return True
+    return False
+
+
+class Lines:
+    """Collects the settings of a thing.
+
+    found: the running configuration, for options whose value is the whole list.
+    """
+
+    def __init__(self, found: Config) -> None:
+        self.found = found
+        self.wanted: dict[Address, t.Optional[str]] = {}
+
+    def put(self, path: Address, line: str, present: bool = True) -> None:
+        """Want a line, or want its setting cleared."""
+        if _BLOCK.match(line):
+            self.wanted[path + (line,)] = line if present else None
+            return
+        lines = list(canonical(line))
+        if not lines:
+            self.wanted[path + (key_of(line),)] = None
+        for one in lines:
+            self.wanted[path + (key_of(one),)] = one if present else None
+
+    def options(self, path: Address, params: t.Mapping[str, t.Any], rows: t.Iterable[tuple[str, str]]) -> None:
+        """Want each given option of params, by rows of an option's name and its line.
+
+        {} in a line takes the value. A line with `no ` in front belongs to an option that FRR has on by itself. None leaves a
+        setting, and false, 0 and the empty text clear it.
+        """
+        for name, line in rows:
+            value = params.get(name)
+            if value is None:
+                continue
+            if line.startswith("no ") and "{}" not in line:
+                value = not value
+            self.put(path, line.format(value if value or value is not False else ""), present=bool(value))
+
+    def exactly(self, path: Address, begin: str, lines: t.Iterable[str]) -> None:
+        """Want these lines, and no other whose key begins so."""
+        wanted = [one for line in lines for one in canonical(line)]
+        keys = {key_of(line) for line in wanted}
+        for address in self.found:
+            if address[:-1] == path and address[-1].startswith(begin) and address[-1] not in keys:
+                self.wanted[address] = None
+        for line in wanted:
+            self.put(path, line)
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+Notes = t.Dict[str, t.Dict[str, t.Any]]
+
+
+class Found(t.NamedTuple):
+    """What one read saw.
+
+    running: the running configuration; text: the same as FRR shows it; daemons: those that vtysh is connected to.
+    saved: the text of frr.conf.
+    notes: for each owner what a module made: by a thing's name `lines` (addresses), `scope` and `drop`.
+    """
+
+    running: Config
+    text: str
+    daemons: tuple[str, ...]
+    saved: str
+    notes: dict[str, Notes]
+
+
+def notes_path(owner: str, module: str) -> str:
+    """The file that remembers what a module made for an owner, as FRR keeps no comment that could."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", owner, re.ASCII):
+        raise FabricError(f"owner {owner!r} cannot be part of a file name; use letters, digits, dots, hyphens and underscores")
+    return f"{NOTES}/{owner}-{module}.json"
+
+
+def read(runner: Runner, module: str) -> Found:
+    """Read the running configuration, frr.conf and the notes of a module. Spawns one process.
+
+    Raises FabricError when FRR keeps its configuration in several files. That FRR does not run is left to `compare`.
+    """
+    status, out, _err = runner.run(READ)
+    text, _end, rest = out.rpartition("\nend") if status == 0 else ("", "", "")
+    daemons = tuple(rest.split())
+    if "no service integrated-vtysh-config" in text:
+        raise FabricError("FRR keeps a file for each daemon; put 'service integrated-vtysh-config' into /etc/frr/vtysh.conf, as the role frr_router does")
+    notes: dict[str, Notes] = {}
+    for path in glob.glob(f"{glob.escape(NOTES)}/*-{module}.json"):
+        content = _read(path)
+        try:
+            notes[os.path.basename(path)[: -len(f"-{module}.json")]] = json.loads(content)
+        except ValueError as error:
+            raise FabricError(f"{path} is not JSON ({error}); mend it, or remove it to forget what was made") from error
+    return Found(parse(text), text, daemons, _read(CONF), notes)
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as stream:
+            return stream.read()
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise FabricError(f"{path} cannot be read: {error.strerror}") from error
+
+
+# --- writing ---------------------------------------------------------------------------------------------------------
+
+
+class Save(Write):
+    """frr.conf with the change in it; nothing else in the file is touched."""
+
+    def shown(self) -> str:
+        """A comment: the file may hold a thousand lines that are not ours."""
+        return f"# {self.path} takes the same lines (by hand: vtysh -c 'write memory')"
+
+
+class Note(Write):
+    """The file that remembers what was made."""
+
+    def shown(self) -> str:
+        """A comment, as no command does this."""
+        return f"# {self.path} remembers what was made"
+
+
+class Apply:
+    """One `vtysh -f` with all changed lines. When FRR refuses one, what had changed is taken back."""
+
+    path = "vtysh"
+
+    def __init__(self, runner: Runner, text: str, config: Config, touched: t.Collection[Address]) -> None:
+        self.runner, self.text, self.config, self.touched = runner, text, config, touched
+
+    def shown(self) -> str:
+        """The command as a person would type it, with the secrets masked."""
+        return hide(Step(LOAD, self.text).shown())
+
+    def validate(self) -> None:
+        """Have vtysh check the lines without applying them. Raises FabricError that names the first unknown line."""
+        status, out, err = self.runner.run(Step(VALIDATE, self.text))
+        refused = refusals(self.text, out, err)
+        if status or refused:
+            raise FabricError("FRR does not know " + (refused[0] if refused else f"a line: {hide(out + err).strip()}"))
+
+    def do(self) -> None:
+        """Apply the lines. Raises FabricError that names the lines that FRR refused."""
+        status, out, err = self.runner.run(Step(LOAD, self.text))
+        refused = refusals(self.text, out, err)
+        if not refused and (status == 0 or not re.search(r"^%", out, re.M)):
+            return
+        now = parse(self.runner(READ).rpartition("\nend")[0])
+        back = difference(now, {address: self.config.get(address) for address in self.touched}, ())
+        if back:
+            self.runner.run(Step(LOAD, render(back)))
+        said = "; ".join(refused) or " ".join(hide(out).split())
+        raise FabricError(f"FRR refused {said}; what it had taken of this change was taken back")
+
+
+def refusals(text: str, out: str, err: str) -> list[str]:
+    """The lines of a change that vtysh refused, each with its blocks and what FRR said of it."""
+    lines = text.splitlines()
+    found = []
+    said = [line.strip("% ").strip() for line in out.splitlines() if line.strip()]
+    for number in dict.fromkeys(int(n) for n in re.findall(r"^line (\d+): ", err, re.M)):
+        if not 0 < number <= len(lines):
+            continue
+        line = lines[number - 1]
+        around, depth = [], len(line) - len(line.lstrip())
+        for earlier in reversed(lines[: number - 1]):
+            if len(earlier) - len(earlier.lstrip()) < depth and not _CLOSING.match(earlier.strip()):
+                depth = len(earlier) - len(earlier.lstrip())
+                around.insert(0, earlier.strip())
+        found.append(f"the line '{hide(line.strip())}'" + (f" in '{' / '.join(around)}'" if around else ""))
+    if not found and "Configuration failed" in out:
+        rejected = [line[1:].strip() for line in out.splitlines() if line.startswith("- ")]
+        return ["the lines " + ", ".join(f"'{hide(line)}'" for line in dict.fromkeys(rejected))]
+    if found and said:
+        found[-1] += ": " + hide("; ".join(dict.fromkeys(said)))
+    return found
+
+
+# --- comparing -------------------------------------------------------------------------------------------------------
+
+Drop = t.Tuple[Address, str, t.Tuple[t.Sequence[t.Any], ...]]
+
+
+def difference(config: Config, changes: t.Mapping[Address, t.Optional[str]], drops: t.Iterable[Drop]) -> list[tuple[Address, str]]:
+    """The lines, each with its path, that bring a configuration to the wanted settings, in an order that FRR takes.
+
+    Lines go before lines come, but definitions (lists, route-maps) come before the routers that use them, and go after.
+    A block goes only when everything in it does.
+    """
+    before: list[tuple[tuple[t.Any, ...], Address, str]] = []
+    during: list[tuple[tuple[t.Any, ...], Address, str]] = []
+    after: list[tuple[tuple[t.Any, ...], Address, str]] = []
+    gone = {address for address, line in changes.items() if line is None and address in config}
+    covered: set[Address] = set()
+    for path, line, scope in drops:
+        hit = {address for address in config if within(scope, address)}
+        if hit and hit <= gone:
+            covered |= hit
+            (after if _DEFINITION.match(line[3:]) else before).append(((0, path), path, line))
+    for address in gone - covered:
+        if _BLOCK.match(config[address]):
+            inside = {other for other in config if other[: len(address)] == address and other != address}
+            if inside <= gone:
+                covered |= inside
+    at: dict[Address, int] = {}
+
+    def place(path: Address, line: str) -> tuple[t.Any, ...]:
+        """Where a line belongs: its blocks in their rank and order, then its own rank and order."""
+        order: list[t.Any] = []
+        for depth, part in enumerate(path + (line,)):
+            spot = path[:depth] + (part,)
+            order += [rank(part), at.setdefault(spot, len(at))]
+        return tuple(order)
+
+    for address, line in changes.items():
+        path, old = address[:-1], config.get(address)
+        top = path[0] if path else line or old or ""
+        definition = bool(_DEFINITION.match(top))
+        if line is None:
+            if old is not None and old != _ACTIVE and address not in covered:
+                block = _BLOCK.match(old)
+                if block and any(other[: len(address)] == address and other not in gone for other in config if other != address):
+                    continue
+                stage = during if definition and path else after if definition else before
+                stage.append((place(path, "") if definition else (len(before),), path, negation(old)))
+        elif old != line:
+            if old is not None and _REMOVE_FIRST.match(address[-1]):
+                before.append(((len(before),), path, negation(old)))
+            during.append((place(path, line), path, line))
+    # Address families after the lines of their router, so that each block is entered once.
+    before.sort(key=lambda row: (rank(row[1][0]), row[1]) if row[1] else (-1, ()))
+    during.sort(key=lambda row: row[0])
+    return [(path, line) for _place, path, line in before + during + after]
+
+
+class Options(t.NamedTuple):
+    """The options that every FRR module has.
+
+    module: its name; kept: beginnings of names of things that an omitted list leaves alone; daemons: those it needs.
+    """
+
+    module: str
+    owner: str
+    adopt: bool = False
+    purge: bool = False
+    check: bool = False
+    kept: tuple[str, ...] = ()
+    daemons: tuple[str, ...] = ()
+
+
+def compare(runner: Runner, found: Found, things: t.Sequence[Thing], options: Options) -> Change:
+    """What must change so that the things are as wanted, live, in frr.conf and in the notes.
+
+    Raises FabricError for a thing of another owner, and for an absent one that is nobody's.
+    """
+    path = notes_path(options.owner, options.module)
+    notes = json.loads(json.dumps(found.notes))
+    mine: Notes = notes.setdefault(options.owner, {})
+    saved = parse(found.saved)
+    changes: dict[Address, t.Optional[str]] = {}
+    drops: list[Drop] = []
+    warnings: list[str] = []
+    missing = [daemon for daemon in options.daemons if daemon not in found.daemons]
+    if missing:
+        said = f"the FRR daemon {missing[0]} does not run; enable it in /etc/frr/daemons, as frr_router_daemons of the role frr_router does"
+        if not options.check:
+            raise FabricError(said)
+        # An earlier task of the same play may start it.
+        warnings.append(said)
+
+    def forget(name: str) -> None:
+        """Take away what the notes say that we made of a thing."""
+        note = mine.pop(name)
+        addresses = [tuple(address) for address in note["lines"]]
+        if note.get("drop"):
+            where, line = note["drop"]
+            drops.append((tuple(where), line, tuple(note["scope"])))
+            addresses += [a for config in (found.running, saved) for a in config if within(note["scope"], a)]
+        changes.update({address: None for address in addresses if address not in changes})
+
+    for thing in things:
+        rivals = [owner for owner in notes if owner != options.owner and thing.name in notes[owner]]
+        if rivals and not options.adopt:
+            raise FabricError(f"{thing.name} belongs to owner {rivals[0]}; set adopt to take it over")
+        for rival in rivals:
+            notes[rival].pop(thing.name)
+        there = [address for address in found.running if thing.holds(address)]
+        note = mine.get(thing.name)
+        if not thing.present:
+            if options.adopt and there:
+                note = mine[thing.name] = {"lines": there, "scope": thing.scope, "drop": thing.drop}
+            if note is not None:
+                forget(thing.name)
+            elif there:
+                raise FabricError(f"{thing.name} was not made by owner {options.owner}; set adopt to remove it all the same")
+            continue
+        made = {tuple(address) for address in note["lines"]} if note else set()
+        # Blocks around the lines are made with them.
+        lines = dict(thing.lines)
+        whole = bool(note and note.get("drop")) or options.adopt or not there
+        if options.adopt:
+            made |= set(there)
+        for address, line in thing.lines.items():
+            for depth in range(1, len(address)):
+                header = address[:depth]
+                if line is not None and thing.holds(header) and not _SHOWN_ANYWAY.match(header[-1]):
+                    lines.setdefault(header, header[-1])
+        for address, line in lines.items():
+            if line is None:
+                made.discard(address)
+            elif address not in found.running:
+                made.add(address)
+        changes.update(lines)
+        made = {address for address in made if address in found.running or lines.get(address) is not None}
+        if made:
+            mine[thing.name] = {
+                "lines": sorted(made),
+                "scope": thing.scope,
+                "drop": thing.drop if whole else None,
+            }
+        elif note:
+            del mine[thing.name]
+    if options.purge:
+        declared = {thing.name for thing in things}
+        for name in list(mine):
+            if name not in declared and not name.startswith(options.kept or ("\n",)):
+                forget(name)
+
+    for address in [a for a, line in changes.items() if line is None and a in found.running and _BLOCK.match(found.running[a])]:
+        foreign = [a for a in found.running if a[: len(address)] == address and a != address and changes.get(a, "") is not None]
+        if foreign:
+            warnings.append(f"'{' / '.join(address)}' stays, as somebody else configured '{hide(found.running[foreign[0]])}' in it")
+    lines = difference(found.running, changes, drops)
+    steps: list[t.Any] = []
+    if lines:
+        apply = Apply(runner, render(lines), found.running, list(changes))
+        if found.daemons:
+            apply.validate()
+        steps.append(apply)
+    unsaved = {a: line for a, line in changes.items() if saved.get(a) != line}
+    foreign_blocks = {
+        a for a, line in unsaved.items() if line is None and a in saved and _BLOCK.match(saved[a])
+        and any(o[: len(a)] == a and o != a and changes.get(o, "") is not None for o in saved)
+    }
+    unsaved = {a: line for a, line in unsaved.items() if a not in foreign_blocks}
+    if unsaved:
+        steps.append(Save(CONF, edit(found.saved, unsaved), 0o640))
+    for owner, note in notes.items():
+        if json.loads(json.dumps(note)) != found.notes.get(owner, {}):
+            steps.append(Note(notes_path(owner, options.module), json.dumps(note, indent=1, sort_keys=True) + "\n", 0o600))
+    before, after = _views(found, saved, changes, lines, unsaved)
+    if steps and before == after:
+        before, after = before + "! not yet noted as ours\n", after + f"! noted as {options.owner}'s in {path}\n"
+    return Change(steps, t.cast(t.Any, before), t.cast(t.Any, after), tuple(warnings))
+
+
+def _views(
+    found: Found, saved: Config, changes: dict[Address, t.Optional[str]], lines: t.Sequence[t.Any], unsaved: t.Collection[Address]
+) -> tuple[str, str]:
+    """The declared settings before and after, as the running configuration shows them, and frr.conf's where it differs."""
+
+    def view(config: Config) -> str:
+        return show((address, config[address]) for address in changes if address in config)
+
+    wanted = {address: line for address, line in changes.items() if line is not None}
+    before, after = view(found.running), view(wanted)
+    if not lines and unsaved:
+        before, after = f"! {CONF}\n" + view(saved), f"! {CONF}\n" + after
+    return before, after
+
+
+def judge(found: Found, things: t.Sequence[Thing]) -> list[str]:
+    """After a write: each declared line that FRR did not take, named."""
+    errors = []
+    for thing in things:
+        if thing.present:
+            for address, line in thing.lines.items():
+                now = found.running.get(address)
+                if now != line and not (line is None and _BLOCK.match(now or "")):
+                    inside = f" in '{' / '.join(address[:-1])}'" if address[:-1] else ""
+                    kept = f" (it shows '{hide(now)}')" if now else ""
+                    errors.append(f"FRR did not take '{hide(line or negation(now or ''))}'{inside}{kept}")
+    return errors
+
+
+def run(
+    module: t.Any,
+    name: str,
+    option: str,
+    plain: t.Mapping[str, t.Any],
+    things: t.Callable[[t.Sequence[t.Mapping[str, t.Any]], Found], tuple[list[Thing], tuple[str, ...]]],
+    daemons: t.Callable[[t.Sequence[t.Mapping[str, t.Any]]], tuple[str, ...]],
+) -> t.NoReturn:
+    """What `main` of each FRR module does.
+
+    name: the module's; option: its list of items; plain: the argument spec of one item, which are plain options too.
+    things: from the items and what was found to the things wanted and the beginnings of names to leave alone;
+    daemons: those that the items need.
+    """
+    runner = module_runner(module)
+    params = module.params
+    wanted: list[Thing] = []
+
+    def change(found: Found) -> Change:
+        items = params[option]
+        if items is None:
+            items = [{key: params[key] for key in plain}]
+        else:
+            extra = [key for key, spec in plain.items() if params[key] != spec.get("default")]
+            if extra:
+                raise FabricError(f"{extra[0]} and {option} exclude each other; put {extra[0]} into an item of {option}")
+        wanted[:], kept = things(items, found)
+        needed = daemons([item for item in items if item.get("state") != "absent"])
+        return compare(
+            runner, found, wanted, Options(name, params["owner"], params["adopt"], params["purge"], module.check_mode, kept, needed)
+        )
+
+    def state(found: Found) -> dict[str, t.Any]:
+        inside = ((address, line) for address, line in found.running.items() if any(thing.holds(address) for thing in wanted))
+        return {"running": show(inside).splitlines()}
+
+    reconcile(module, lambda: read(runner, name), change, runner, state, lambda found: judge(found, wanted))
