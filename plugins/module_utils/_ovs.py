@@ -11,8 +11,8 @@ ovs-vswitchd.conf.db(5).
 from __future__ import annotations
 
 import ipaddress
-import os
 import re
+import socket
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import OVS_MODULE, OVS_OWNER
@@ -429,8 +429,8 @@ def is_remote(database: str | None) -> bool:
 
 
 def network_devices() -> frozenset[str]:
-    """The names of the network devices in this network namespace."""
-    return frozenset(os.listdir("/sys/class/net"))
+    """The names of the network devices in this process's network namespace (/sys shows that of whoever mounted it)."""
+    return frozenset(name for _index, name in socket.if_nameindex())
 
 
 def late_error(database: Database, bridge: str, port: str, kind: str = "port") -> str | None:

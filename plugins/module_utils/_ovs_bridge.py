@@ -44,6 +44,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs_port import (
     check_types,
     check_vlans,
     extra_columns,
+    write_steps,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import (
     CLEAR,
@@ -451,7 +452,7 @@ def run(module: t.Any) -> t.NoReturn:
         ops, after, warnings = compare(found, bridges, settings, devices)
         done.extend(ops)
         before, later = described(found, after, ops, BRIDGE_OPTIONS + OPTIONS, "port")
-        return Change(list(transaction(begin, ops)), before, later, tuple(warnings))
+        return Change(list(write_steps(begin, found, after, ops)), before, later, tuple(warnings))
 
     def judge(found: Database) -> list[str]:
         errors = [failed_bridge(found, bridge.name) for bridge in present]
@@ -479,3 +480,15 @@ def run(module: t.Any) -> t.NoReturn:
         judge=judge,
         undo=undo,
     )
+
+
+def run_info(module: t.Any) -> t.NoReturn:
+    """The module ovs_bridge_info."""
+    name, owner = module.params["name"], module.params["owner"]
+    runner = ovs_runner(module)
+    try:
+        found = read_database(runner, ovs_vsctl(module.params["database"], module.params["timeout"]))
+    except FabricError as error:
+        module.fail_json(msg=str(error), spawned=runner.spawned)
+    names = [x for x, row in sorted(found.tables["Bridge"].items()) if name in (None, x) and owner in (None, owner_of(row))]
+    module.exit_json(changed=False, bridges=[bridge_state(found, x) for x in names], spawned=runner.spawned)

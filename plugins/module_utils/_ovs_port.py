@@ -7,9 +7,11 @@ This file is private to the collection. Source for each row: ovs-vswitchd.conf.d
 """
 from __future__ import annotations
 
+import ipaddress
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs import (
+    TUNNEL_TYPES,
     Address,
     Flag,
     Integer,
@@ -21,10 +23,13 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs import (
     Text,
     Vlans,
 )
-from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import Database
-from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
+from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import AddPort, Database, MovePort, Op, Put, transaction
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Step
 
 _MANY = 2**31 - 1
+
+# The destination port that Open vSwitch uses when none is given; with the type it tells tunnels apart.
+DEFAULT_PORTS = {"vxlan": "4789", "geneve": "6081", "stt": "7471", "lisp": "4341", "gtpu": "2152", "bareudp": "6635"}
 
 PORT_OPTIONS = [
     # VLANs
@@ -114,3 +119,49 @@ def extra_columns(items: t.Iterable[Item]) -> set[tuple[str, str]]:
     """The columns that must be read besides the usual ones, because an item declares an option that lives there."""
     declared = {name for item in items for name, value in item.items() if value is not None}
     return {(o.table, o.column) for o in PORT_OPTIONS if o.name in declared and o.name.startswith("ingress_policing_kpkts")}
+
+
+def ip_address(text: str | None) -> t.Any:
+    """The address that a text spells, or None."""
+    try:
+        return ipaddress.ip_address(text) if text else None
+    except ValueError:
+        return None
+
+
+def identity(database: Database, port: str) -> tuple[t.Any, ...]:
+    """What tells a tunnel from the others of its datapath (ovs-vswitchd.conf.db(5), "Tunnel Options").
+
+    A key of 0 is no key, and each type has its default port.
+    """
+    row = database.interface(port)
+    options, kind = row["options"], row["type"]
+    bridge = database.tables["Bridge"].get(database.bridge_of.get(port, ""), {})
+    key = "0" if kind == "bareudp" else options.get("in_key", options.get("key", "0"))
+    local, remote = options.get("local_ip"), options.get("remote_ip")
+    return (
+        "netdev" if bridge.get("datapath_type") == "netdev" else "system",
+        kind,
+        str(ip_address(local) or local),
+        str(ip_address(remote) or remote),
+        key if key == "flow" else Integer(0, 0).canonical(key),
+        options.get("dst_port", DEFAULT_PORTS.get(kind)),
+    )
+
+
+def write_steps(begin: t.Sequence[str], found: Database, after: Database, ops: t.Sequence[Op], secrets: tuple[str, ...] = ()) -> list[Step]:
+    """The transaction, and a second call where ovs-vswitchd needs one.
+
+    A tunnel port that comes to its bridge while another that could not be told from it leaves is refused at first
+    ("File exists"), because ovs-vswitchd forgets the old one only at the end of its round. Any later change makes it
+    try again; clearing the error is the one that changes nothing else.
+    """
+    steps = transaction(begin, ops, secrets)
+    taken = {identity(found, port) for port in found.members if found.interface(port)["type"] in TUNNEL_TYPES}
+    again: list[str] = []
+    for op in ops:
+        comes = isinstance(op, (AddPort, MovePort)) or isinstance(op, Put) and op.column == "type"
+        port = op.record if isinstance(op, Put) else getattr(op, "port", "")
+        if comes and port in after.members and after.interface(port)["type"] in TUNNEL_TYPES and identity(after, port) in taken:
+            again += ["--", "clear", "Interface", port, "error"]
+    return steps + ([Step((*begin, *again))] if again else [])

@@ -7,7 +7,6 @@ This file is private to the collection. Source: ovs-vswitchd.conf.db(5), table I
 """
 from __future__ import annotations
 
-import ipaddress
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs import (
@@ -37,10 +36,14 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs import (
     view,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs_port import (
+    DEFAULT_PORTS,
     PORT_OPTIONS,
     check_types,
     check_vlans,
     extra_columns,
+    identity,
+    ip_address,
+    write_steps,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import (
     CLEAR,
@@ -66,10 +69,6 @@ _ERSPAN = ("erspan", "ip6erspan")
 
 # Bits of the key on the wire; Open vSwitch takes a wider one without a word and sends what fits.
 KEY_BITS = {"gre": 32, "ip6gre": 32, "vxlan": 24, "geneve": 24, "lisp": 24, "stt": 64, "gtpu": 32, "erspan": 10, "ip6erspan": 10}
-
-# The destination port that Open vSwitch uses when none is given; with the type it tells tunnels apart.
-DEFAULT_PORTS = {"vxlan": "4789", "geneve": "6081", "stt": "7471", "lisp": "4341", "gtpu": "2152", "bareudp": "6635"}
-
 
 def _tunnel_option(name: str, kind: t.Any, types: tuple[str, ...] = (), secret: bool = False) -> Option:
     return Option(name, "Interface", "options", kind, name, secret, types)
@@ -260,10 +259,10 @@ def _check(after: Database, tunnel: Tunnel, settings: Settings, routes: Routes |
         raise FabricError(f"{tunnel.what}: local_ip flow is valid only with remote_ip flow; give an address, or clear it")
     if remote == "flow":
         return []
-    address = _address(remote)
+    address = ip_address(remote)
     if address is None:
         return []
-    source = _address(local)
+    source = ip_address(local)
     if source is not None and source.version != address.version:
         raise FabricError(f"{tunnel.what}: remote_ip {remote} and local_ip {local} are not of the same address family; give two of the same")
     _check_family(after, tunnel, kind, address)
@@ -290,30 +289,6 @@ def _check_family(after: Database, tunnel: Tunnel, kind: str, address: t.Any) ->
         raise FabricError(f"{tunnel.what}: in the kernel datapath type {kind} runs over IPv4, and remote_ip {address} is not; use type ip6{kind}")
 
 
-def _address(text: str | None) -> t.Any:
-    try:
-        return ipaddress.ip_address(text) if text else None
-    except ValueError:
-        return None
-
-
-def identity(row: Item) -> tuple[t.Any, ...]:
-    """What tells a tunnel from the others of its datapath (ovs-vswitchd.conf.db(5), "Tunnel Options").
-
-    For options as they are stored: a key of 0 is no key, and each type has its default port.
-    """
-    options, kind = row["options"], row["type"]
-    key = "0" if kind == "bareudp" else options.get("in_key", options.get("key", "0"))
-    local, remote = options.get("local_ip"), options.get("remote_ip")
-    return (
-        kind,
-        str(_address(local) or local),
-        str(_address(remote) or remote),
-        key if key == "flow" else Integer(0, 0).canonical(key),
-        options.get("dst_port", DEFAULT_PORTS.get(kind)),
-    )
-
-
 def _check_unique(after: Database, tunnels: list[Tunnel]) -> None:
     """Refuse two tunnels that Open vSwitch could not tell apart: it would answer File exists, late."""
     taken: dict[tuple[t.Any, ...], str] = {}
@@ -324,9 +299,7 @@ def _check_unique(after: Database, tunnels: list[Tunnel]) -> None:
         row = after.tables["Interface"][after.members[name][0]]
         if row["type"] not in TUNNEL_TYPES:
             continue
-        bridge = after.bridge_of.get(name)
-        datapath = after.tables["Bridge"].get(bridge, {}).get("datapath_type", "")
-        same = ("netdev" if datapath == "netdev" else "system", *identity(row))
+        same = identity(after, name)
         if same in taken and name in declared_names:
             raise FabricError(
                 f"tunnel {name} and tunnel {taken[same]} have the same type, local_ip, remote_ip, key and dst_port "
@@ -386,7 +359,7 @@ def run(module: t.Any) -> t.NoReturn:
         routes = None if is_remote(params["database"]) or not present else host_routes()
         ops, after, warnings = compare(found, tunnels, settings, routes)
         done.extend(ops)
-        steps: list[t.Any] = list(transaction(begin, ops, secrets))
+        steps: list[t.Any] = list(write_steps(begin, found, after, ops, secrets))
         before, later = described(found, after, ops, OPTIONS, "tunnel")
         return Change(steps, before, later, tuple(warnings))
 
@@ -411,3 +384,16 @@ def run(module: t.Any) -> t.NoReturn:
         judge=judge,
         undo=undo,
     )
+
+
+def run_info(module: t.Any) -> t.NoReturn:
+    """The module ovs_tunnel_info."""
+    params = module.params
+    runner = ovs_runner(module)
+    try:
+        found = read_database(runner, ovs_vsctl(params["database"], params["timeout"]))
+    except FabricError as error:
+        module.fail_json(msg=str(error), spawned=runner.spawned)
+    states = (state(found, name) for name in tunnel_names(found))
+    filters = [(key, params[key]) for key in ("name", "bridge", "type", "owner") if params[key] is not None]
+    module.exit_json(changed=False, tunnels=[s for s in states if all(s[k] == v for k, v in filters)], spawned=runner.spawned)

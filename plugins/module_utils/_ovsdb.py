@@ -448,7 +448,7 @@ def ovs_runner(module: t.Any) -> Runner:
                 )
             if status in (-14, 142) or "signal 14" in err:
                 raise FabricError(
-                    f"ovs-vswitchd did not answer in time ({argv[1].lstrip('-')} s): the database may hold the change already; "
+                    f"ovs-vswitchd did not answer in time ({argv[1].split('=')[-1]} s): the database may hold the change already; "
                     "check that the service ovs-vswitchd runs, then run this again"
                 )
         return status, out, err
