@@ -1,0 +1,170 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What must not be in a fabric, beyond what a single value shows.
+
+This file is private to the collection.
+"""
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.overloom.fabric.plugins.module_utils._netns_veth import default_outer
+from ansible_collections.overloom.fabric.plugins.plugin_utils import _plan_addresses as addresses
+from ansible_collections.overloom.fabric.plugins.plugin_utils import _plan_mesh as mesh
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent import DST_PORTS, Overlay, Segment
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_values import Values
+from ansible_collections.overloom.fabric.plugins.plugin_utils._spec import INVALID, suggest, word
+
+
+def check(values: Values) -> None:
+    """All checks; what is wrong goes to the values' problems."""
+    _endpoints(values)
+    _networks(values)
+    _vlans(values)
+    _bridges(values)
+    _keys(values)
+    _reach(values)
+    _interfaces(values)
+
+
+def _endpoints(values: Values) -> None:
+    """Each endpoint's segment exists, and its routes leave through it."""
+    for endpoint in values.endpoints:
+        if endpoint.segment is INVALID:
+            continue
+        segment = values.segments.get(endpoint.segment)
+        if segment is None:
+            if "fabric_segments" not in values.intent.refused:
+                values.problems.append(
+                    f"{endpoint.where}.segment {word(endpoint.segment)} is no segment{suggest(endpoint.segment, values.segments)}"
+                )
+            continue
+        nets = [net for net in (segment.subnet, segment.subnet6) if net]
+        if segment.subnet is INVALID or segment.subnet6 is INVALID:
+            continue
+        for route in endpoint.routes:
+            if not any(addresses.contains(net, route["via"]) for net in nets):
+                values.problems.append(
+                    f"{endpoint.where}.routes to {route['to']} goes via {route['via']}, which is not on segment {segment.name}"
+                    f" ({', '.join(map(str, nets))}); give a next hop there."
+                )
+
+
+def _networks(values: Values) -> None:
+    """No two networks share an address."""
+    networks = []
+    for segment in values.segments.values():
+        networks += [(net, f"{segment.where}.{option}") for option in ("subnet", "subnet6") if (net := getattr(segment, option))]
+    if values.intent.underlay.subnet:
+        networks.append((values.intent.underlay.subnet, "fabric_underlay.subnet"))
+    addresses.overlaps(networks, values.problems)
+
+
+def _vlans(values: Values) -> None:
+    """A VLAN of a bridge is one segment, and so is the untagged traffic."""
+    seen: dict[tuple[str, int | None], Segment] = {}
+    for segment in values.segments.values():
+        bridge = values.bridge_of(segment)
+        if not bridge or segment.vlan is INVALID:
+            continue
+        other = seen.setdefault((bridge, segment.vlan), segment)
+        if other is not segment:
+            what = "are both untagged" if segment.vlan is None else f"both have VLAN {segment.vlan}"
+            values.problems.append(f"{other.where} and {segment.where} {what} on bridge {bridge}; give one of them another vlan.")
+
+
+def _bridges(values: Values) -> None:
+    """Overlays that share a bridge stay apart by their VLANs, which RSTP does not know."""
+    carried = values.carried()
+    by_bridge: dict[str, list[Overlay]] = {}
+    for overlay in values.overlays.values():
+        if overlay.bridge:
+            by_bridge.setdefault(overlay.bridge, []).append(overlay)
+    for bridge, sharing in by_bridge.items():
+        if bridge == values.intent.underlay.bridge:
+            values.problems.append(f"{sharing[0].where}.bridge {bridge} is the underlay's bridge too; give the overlay its own.")
+        if len(sharing) < 2:
+            continue
+        for overlay in sharing:
+            others = ", ".join(o.name for o in sharing if o is not overlay)
+            if values.guards.get(overlay.name, ("", ""))[0] == "rstp":
+                values.problems.append(
+                    f"{overlay.where}.bridge {bridge} is shared with {others}, but RSTP needs a bridge of its own; give it another bridge."
+                )
+            if not carried[overlay.name] and all(s.overlay is not INVALID for s in values.segments.values()):
+                values.problems.append(
+                    f"{overlay.where} has no segment, but shares bridge {bridge} with {others};"
+                    " give it a segment or another bridge, or leave it out."
+                )
+
+
+def _keys(values: Values) -> None:
+    """Open vSwitch tells tunnels between the same two endpoints apart by protocol, key and port alone."""
+    seen: dict[tuple[t.Any, ...], Overlay] = {}
+    told = set()
+    for name, pairs in values.edges.items():
+        overlay = values.overlays[name]
+        port = overlay.options["dst_port"] or DST_PORTS.get(overlay.encapsulation)
+        if INVALID in (overlay.encapsulation, overlay.key, port):
+            continue
+        for pair in pairs:
+            other = seen.setdefault((frozenset(pair), overlay.encapsulation, overlay.key, port), overlay)
+            if other is not overlay and (other.name, name) not in told:
+                told.add((other.name, name))
+                what = "no key" if overlay.key is None else f"the key {overlay.key}"
+                values.problems.append(
+                    f"{other.where} and {overlay.where} are both {overlay.encapsulation} with {what} between {pair[0]} and {pair[1]};"
+                    " give one of them another key."
+                )
+
+
+def _reach(values: Values) -> None:
+    """All hosts with endpoints of a segment are joined by its overlay."""
+    users: dict[str, dict[str, None]] = {}
+    for endpoint in values.endpoints:
+        if endpoint.segment in values.segments:
+            users.setdefault(endpoint.segment, {})[endpoint.host] = None
+    joined = {name: mesh.components(values.order, pairs) for name, pairs in values.edges.items()}
+    for name, hosts in users.items():
+        segment = values.segments[name]
+        first = next(iter(hosts))
+        if segment.overlay is None and len(hosts) > 1:
+            values.problems.append(
+                f"{segment.where} has endpoints on {', '.join(hosts)}, but fabric_overlays is empty, so nothing joins them; add an overlay."
+            )
+        elif segment.overlay in joined and INVALID not in (values.overlays[segment.overlay].hubs, values.overlays[segment.overlay].links):
+            part = joined[segment.overlay]
+            for host in hosts:
+                if part[host] != part[first]:
+                    values.problems.append(
+                        f"{segment.where} has endpoints on {first} and {host}, but overlay {segment.overlay} does not join"
+                        " these hosts; add a tunnel, or take another topology."
+                    )
+                    break
+
+
+def _interfaces(values: Values) -> None:
+    """Each name on a host, and in a namespace, is one thing."""
+    underlay = values.intent.underlay
+    bridges = {o.bridge: f"{o.where}.bridge" for o in values.overlays.values() if o.bridge}
+    told = set()
+    for name, host in values.intent.hosts.items():
+        taken: dict[str, str] = {}
+        nic = host.interface if host.interface is not None else underlay.interface
+        things = [(underlay.bridge, "fabric_underlay.bridge"), (nic, "the underlay's NIC"), (underlay.tep, "fabric_underlay.tep")]
+        things += [item for item in bridges.items() if item[0] != underlay.bridge]
+        for overlay, pairs in values.edges.items():
+            for pair in pairs:
+                if name in pair:
+                    peer = pair[1] if pair[0] == name else pair[0]
+                    things.append((mesh.tunnel_name(overlay, peer), f"the tunnel of {overlay} to {peer}"))
+        things += [(default_outer(e.name, e.interface), f"the outer end of {e.id}") for e in host.endpoints if e.interface]
+        for thing, what in things:
+            clash = taken.setdefault(thing, what) if thing else what
+            if clash != what and (clash, what) not in told:
+                told.add((clash, what))
+                values.problems.append(f"{name}: the name {thing} is both {clash} and {what}; rename one of them.")
+    for endpoint in values.endpoints:
+        if endpoint.interface == "lo":
+            values.problems.append(f"{endpoint.where}.interface lo is the loopback; take another name.")
