@@ -348,7 +348,8 @@ def interface_batch(found: Interface | None, wanted: Wanted) -> list[str]:
     present = found.addresses if found else ()
     link_local = found.link_local if found else ()
     target = present if wanted.addresses is None else wanted.addresses
-    surplus = [a for a in present if a not in target]
+    # The last first: secondaries are listed after the primary, with which they would go.
+    surplus = [a for a in reversed(present) if a not in target]
     gone = set(surplus)
     if goes_down:
         gone.update(a for a in present if family(a) == 6)

@@ -5,11 +5,12 @@
 
 This file is private to the collection. The marks of what the module makes: the alias of a namespace's loopback interface
 and of both ends of a veth pair, the external_ids of a port, and the unit, which also keeps what was declared so far. The
-unit is written first and removed last, so that a run that was interrupted anywhere knows its own things again.
+unit notes a thing before it is made and until it is removed, so that a run that was interrupted anywhere knows it again.
 """
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import time
 import typing as t
@@ -353,6 +354,8 @@ class _Plan:
         mine = {name for name, space in found.spaces.items() if space.owner == settings.owner}
         self.purged = mine - names if settings.purge else set()
         self._outers = self._resolve(veths)
+        # Ports that stay, or come back, whatever else goes with their names.
+        self._plugged = {self._outers[veth.name, veth.interface] for veth in veths if veth.interface and veth.present and veth.bridge}
         self._clear: list[Step] = []
         # Dictionaries as ordered sets: two items may agree that a line is needed.
         self._delete: dict[str, None] = {}
@@ -361,6 +364,8 @@ class _Plan:
         self._ops: list[Op] = []
         self._finish: dict[str, None] = {}
         self._units: dict[str, Unit | None] = {}
+        # Units that note what goes as well, until it is gone; with what they note in the meantime.
+        self._interim: dict[str, Unit] = {}
         self._before: dict[str, t.Any] = {}
         self._after: dict[str, t.Any] = {}
         self._warnings: list[str] = []
@@ -368,14 +373,20 @@ class _Plan:
     def change(self) -> Change:
         """All steps in an order that an interruption does not harm."""
         units = unit_steps(self._found.units, self._units, booted())
-        steps: list[t.Any] = [step for step in units.put if isinstance(step, Write)]
+        writes = {os.path.basename(step.path): step for step in units.put if isinstance(step, Write)}
+        interim = unit_steps(self._found.units, self._interim, booted()).put
+        steps: list[t.Any] = [step for step in interim if isinstance(step, Write)]
+        steps += [step for name, step in writes.items() if name not in self._interim]
         steps += self._clear
         if self._delete or self._make:
             steps.append(_ip.batch_step([*self._delete, *self._make]))
         steps += self._inside
         steps += transaction(OVS_BEGIN, self._ops)
-        if self._finish:
-            steps.append(_ip.batch_step(self._finish))
+        # What had to make room for another is gone already.
+        finish = [line for line in self._finish if line not in self._delete]
+        if finish:
+            steps.append(_ip.batch_step(finish))
+        steps += [step for name, step in writes.items() if name in self._interim]
         steps += [step for step in units.put if not isinstance(step, Write)]
         steps += units.drop
         return Change(steps, self._before, self._after, tuple(dict.fromkeys(self._warnings)))
@@ -477,6 +488,10 @@ class _Plan:
         """Note the unit of a namespace, and whether it changes."""
         units = {unit.name: unit for unit in units_of(name, space)} if space else {}
         every = [unit_name(UNIT_KIND, name), unit_name(UNIT_KIND, name, "path")]
+        old = self._found.spaces.get(name)
+        if space and old and _loses(old, space):
+            both = space._replace(veths={**space.veths, **old.veths}, sysctls={**space.sysctls, **old.sysctls})
+            self._interim.update({unit.name: unit for unit in units_of(name, both)})
         self._units.update({unit: units.get(unit) for unit in every})
         present = {unit: self._found.units[unit] for unit in every if unit in self._found.units}
         same = {u: (x.content, set(x.wanted_by)) for u, x in units.items()} == {u: (x.content, set(x.wanted_by)) for u, x in present.items()}
@@ -523,17 +538,17 @@ class _Plan:
         inside = found.look(veth.name)
         near, far = found.host.get(outer), inside.interfaces.get(interface)
         joined = found.joined(veth.name, interface, outer)
+        leaving = self._leave(kept.outer) if kept and kept.outer != outer else []
         if joined:
             assert near is not None
             self._allowed(f"interface {outer}", alias_owner(near.alias))
-            ours = kept is not None and kept.outer == outer
-            mine = ours or near.alias == self._mark or self._settings.adopt
+            mine = kept is not None or near.alias == self._mark or self._settings.adopt
             if not mine:
                 self._warnings.append(
                     f"{veth.what}: the veth pair was there before; it is configured, but not made again at boot, unless adopt is true"
                 )
         else:
-            self._make_room(veth, outer, kept)
+            self._make_room(veth, outer, leaving)
             mine = True
             self._make.append(_add_line(veth.name, interface, outer))
             near = far = None
@@ -562,7 +577,8 @@ class _Plan:
         mtu = given.mtu or (far.mtu if far is not None else None)
         if mtu is not None:
             _ip.check_mtu(mtu, addresses, f"{veth.what}: mtu")
-        for route in keep.all_routes() or ():
+        # Routes of an earlier run too, if the addresses change below them.
+        for route in (keep.all_routes() or ()) if (veth.addresses, veth.routes) != (None, None) else ():
             _ip.check_gateway(route, addresses, f"{veth.what}: routes")
 
         self._make += _ip.interface_batch(near, _ip.Wanted(outer, mtu=given.mtu, alias=self._mark if mine else None, up=True))
@@ -572,10 +588,10 @@ class _Plan:
         present = inside.routes.get(interface, ()) if far is not None else ()
         target = given.all_routes()
         if target is None:
-            target = tuple(route for route in present if _reachable(route, addresses)) if disturbed else present
-            if far is not None and veth.up and not far.up:
-                # The kernel dropped them when the interface went down.
-                target = tuple({route.key(): route for route in (*(keep.all_routes() or ()), *target)}.values())
+            # The kernel drops routes when their interface goes down, so those of an earlier run come back when it goes up.
+            goes_up = far is not None and veth.up and not far.up
+            known = (*((keep.all_routes() or ()) if goes_up else ()), *present)
+            target = tuple({route.key(): route for route in known if _reachable(route, addresses)}.values()) if disturbed else present
         first, last = _ip.route_batch(interface, present, target if veth.up else (), again=disturbed) if veth.up else ([], [])
         if veth.routes is None:
             first = []
@@ -616,25 +632,31 @@ class _Plan:
                 before[interface]["owner"] = None
         return _Part(joined, first, lines, last, offloads, keep if mine else None, before, {interface: after})
 
-    def _make_room(self, veth: Veth, outer: str, kept: Kept | None) -> None:
-        """Remove remains of our own that stand where a veth pair shall be made; refuse anything else."""
+    def _leave(self, outer: str) -> list[_ip.Interface]:
+        """Remove a veth pair of our own by the host's end, with its port; returns the end if there was one."""
+        self._drop_port(outer)
+        near = self._found.host.get(outer)
+        if near is None or near.kind != "veth" or near.alias != self._mark:
+            return []
+        self._delete[f"link delete dev {_ip.word(outer)}"] = None
+        return [near]
+
+    def _make_room(self, veth: Veth, outer: str, leaving: list[_ip.Interface]) -> None:
+        """Remove remains of our own that stand where a veth pair shall be made; refuse anything else.
+
+        leaving: the host's ends of veth pairs that are removed already.
+        """
         found = self._found
-        far = found.look(veth.name).interfaces.get(t.cast(str, veth.interface))
-        leaving = []
-        for name in dict.fromkeys([outer, *([kept.outer] if kept else [])]):
-            near = found.host.get(name)
-            if name != outer:
-                self._drop_port(name)
-            if near is None:
-                continue
-            if near.kind == "veth" and near.alias == self._mark:
-                leaving.append(near)
-                self._delete[f"link delete dev {_ip.word(name)}"] = None
-            elif name == outer:
+        if outer in found.host:
+            remains = found.host[outer]
+            if remains.kind != "veth" or remains.alias != self._mark:
                 raise FabricError(
                     f"{veth.what}: outer {outer} is an interface already, and not the other end of {veth.interface}; "
                     "give another outer, or remove that interface"
                 )
+            self._delete[f"link delete dev {_ip.word(outer)}"] = None
+            leaving = [*leaving, remains]
+        far = found.look(veth.name).interfaces.get(t.cast(str, veth.interface))
         if far is None or any(end.link_index == far.index and far.link_index == end.index for end in leaving):
             return
         if far.alias != self._mark:
@@ -693,7 +715,7 @@ class _Plan:
         """Remove the port of an interface that goes, if this module made it."""
         database = self._found.database
         bridge = database.bridge_of.get(outer)
-        if bridge is None or outer not in database.tables["Port"]:
+        if bridge is None or outer not in database.tables["Port"] or outer in self._plugged:
             return
         row = database.tables["Port"][outer]
         drop = DelPort(bridge, outer, row["_uuid"])
@@ -719,7 +741,7 @@ class _Plan:
         return True
 
     def remove(self, name: str) -> None:
-        """Remove a namespace with its interfaces, or only the interfaces where the namespace is not ours."""
+        """Remove a namespace with its interfaces; purge takes only the interfaces out of one that is not ours."""
         found, settings = self._found, self._settings
         space, live = found.spaces.get(name), found.live_owner(name)
         there = name in found.ids or name in found.stale
@@ -728,8 +750,10 @@ class _Plan:
         what = f"namespace {name}"
         self._allowed(what, space.owner if space else None, live)
         mine = settings.adopt or (space.made if space else live == settings.owner)
-        if not mine and space is None:
-            raise FabricError(f"{what} was not made by this collection; give adopt: true to remove it all the same")
+        if there and not mine and name in self.gone:
+            raise FabricError(
+                f"{what} was not made by this collection; give interface to remove only that, or adopt: true to remove the namespace all the same"
+            )
         number = found.ids.get(name)
         noted = {kept.outer for kept in space.veths.values()} if space else set()
         for outer, near in found.host.items():
@@ -766,6 +790,12 @@ class _Part(t.NamedTuple):
     kept: Kept | None
     before: dict[str, t.Any]
     after: dict[str, t.Any]
+
+
+def _loses(old: Space, new: Space) -> bool:
+    """Whether the new notes leave out something of the old ones that has to be removed."""
+    gone = any(interface not in new.veths or new.veths[interface].outer != kept.outer for interface, kept in old.veths.items())
+    return gone or not set(old.sysctls) <= set(new.sysctls)
 
 
 def _port_owner(ids: t.Mapping[str, str]) -> str | None:
