@@ -13,6 +13,8 @@ from ansible.utils.display import Display
 from ansible_collections.overloom.fabric.plugins.plugin_utils import _report, _verify
 from ansible_collections.overloom.fabric.plugins.plugin_utils._expectations import expectations
 
+# The report's files hold all of them.
+FAILURES_RETURNED = 25
 OBSERVED = ("probes", "bridges", "tunnels", "namespaces")
 ARGUMENTS = {
     "plan": {"type": "dict", "required": True},
@@ -51,13 +53,15 @@ class ActionModule(ActionBase):
             _write(options["report"], report)
         lines = _report.terminal(report, plan["endpoints"])
         Display().display("\n".join(["", *lines, ""]))
-        result["report"] = report
-        if report["failed"]:
-            first = next(check for check in checks if not check["passed"])
-            result.update(
-                failed=True,
-                msg=f"{report['failed']} of {len(checks)} checks failed; the first: {first['kind']} {first['from']} -> {first['to']}:"
-                f" expected {first['expected']}, observed {first['observed']}. Look {first['look']}",
+        failures = [check for check in checks if not check["passed"]]
+        result.update({key: report[key] for key in ("fabric", "passed", "seconds", "isolation")})
+        # `failed` is Ansible's own word in a result: there it says whether the task did.
+        result.update(failures=failures[:FAILURES_RETURNED], failed=bool(failures))
+        if failures:
+            first = failures[0]
+            result["msg"] = (
+                f"{len(failures)} of {len(checks)} checks failed; the first is {first['kind']} {_report.pair(first)}:"
+                f" expected {first['expected']}, observed {first['observed']}. Look {first['look']}."
             )
         return result
 

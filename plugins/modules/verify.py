@@ -71,19 +71,47 @@ tcp_bytes:
   description: How many bytes a TCP transfer may carry, so that all transfers together take seconds.
   returned: without O(observed)
   type: int
-report:
-  description: The report, as in C(verify.json).
+passed:
+  description: How many checks passed.
+  returned: with O(observed)
+  type: int
+  sample: 44
+failures:
+  description: The first 25 checks that failed, as in C(verify.json).
+  returned: with O(observed)
+  type: list
+  elements: dict
+  contains:
+    kind:
+      description: What was measured or compared.
+      type: str
+    from:
+      description: The endpoint or host that measured, or the host and the thing that was read.
+      type: str
+    to:
+      description: The endpoint or host that was measured, if any.
+      type: str
+    expected:
+      description: What the plan says.
+      type: str
+    observed:
+      description: What was seen.
+      type: str
+    passed:
+      description: Always V(false) here.
+      type: bool
+    look:
+      description: Commands that show where the cause may be.
+      type: str
+  sample: []
+seconds:
+  description: How long the slowest host measured.
+  returned: with O(observed)
+  type: float
+  sample: 1.6
+isolation:
+  description: How many of the pairs that must be kept apart were measured.
   returned: with O(observed)
   type: dict
-  contains:
-    passed:
-      description: How many checks passed.
-      type: int
-    failed:
-      description: How many checks failed.
-      type: int
-    checks:
-      description: Every check with C(kind), C(from), C(to), C(expected), C(observed) and C(passed).
-      type: list
-      elements: dict
+  sample: {checked: 8, of: 8}
 """

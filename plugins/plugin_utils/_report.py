@@ -44,8 +44,7 @@ def junit(report: dict[str, t.Any]) -> str:
         failures = sum(not check["passed"] for check in checks)
         suite = ElementTree.SubElement(suites, "testsuite", name=kind, tests=str(len(checks)), failures=str(failures))
         for check in checks:
-            name = f"{check['from']} -> {check['to']}" if check["to"] else check["from"]
-            case = ElementTree.SubElement(suite, "testcase", classname=f"{report['fabric']}.{kind}", name=name)
+            case = ElementTree.SubElement(suite, "testcase", classname=f"{report['fabric']}.{kind}", name=pair(check))
             if not check["passed"]:
                 failure = ElementTree.SubElement(case, "failure", message=f"expected {check['expected']}; observed {check['observed']}")
                 failure.text = check.get("look", "")
@@ -69,8 +68,7 @@ def terminal(report: dict[str, t.Any], endpoints: t.Sequence[dict]) -> list[str]
         lines.append(f"  {mark}  {kind:{width}}  {len(checks) - failures:>5} of {len(checks)}  {_figures(checks)}".rstrip())
     failed = [check for check in report["checks"] if not check["passed"]]
     for check in failed[:FAILURES_SHOWN]:
-        pair = f"{check['from']} -> {check['to']}" if check["to"] else check["from"]
-        lines += ["", f"  {LOST} {check['kind']}: {pair}", f"      expected  {check['expected']}", f"      observed  {check['observed']}"]
+        lines += ["", f"  {LOST} {check['kind']}: {pair(check)}", f"      expected  {check['expected']}", f"      observed  {check['observed']}"]
         if check.get("look"):
             lines.append(f"      look at   {check['look']}")
     if len(failed) > FAILURES_SHOWN:
@@ -92,19 +90,24 @@ def _figures(checks: t.Sequence[dict]) -> str:
     return ""
 
 
+def pair(check: dict) -> str:
+    """What a check is about, as one text."""
+    return f"{check['from']} -> {check['to']}" if check["to"] else check["from"]
+
+
 def cells(checks: t.Sequence[dict]) -> dict[tuple[str, str], str]:
     """What each ordered pair of endpoints shows in the matrix; one failed check of a pair decides its cell."""
     found: dict[tuple[str, str], str] = {}
     for check in checks:
         if check["kind"] not in ("ping", "mtu", "tcp", "isolation"):
             continue
-        pair = (check["from"], check["to"])
+        ends = (check["from"], check["to"])
         if check["kind"] == "isolation":
             mark = QUIET if check["passed"] else LEAK
         else:
             mark = GOOD if check["passed"] else LOST
-        if found.get(pair) not in (LOST, LEAK):
-            found[pair] = mark
+        if found.get(ends) not in (LOST, LEAK):
+            found[ends] = mark
     return found
 
 
@@ -112,7 +115,9 @@ def matrix(checks: t.Sequence[dict], endpoints: t.Sequence[dict]) -> list[str]:
     """A table of who reaches whom: rows measure, columns are measured."""
     found = cells(checks)
     names = [endpoint["id"] for endpoint in endpoints]
-    labels = [f"{endpoint['id']}  {endpoint['segment']}  {endpoint['address']}" for endpoint in endpoints]
+    columns = [[str(endpoint[key]) for endpoint in endpoints] for key in ("id", "segment", "address")]
+    widths = [max(map(len, column)) for column in columns]
+    labels = ["  ".join(text.ljust(width) for text, width in zip(row, widths)) for row in zip(*columns)]
     width = max(map(len, labels))
     corner = "from \\ to".ljust(width)
     lines = [f"  {corner}  " + " ".join(f"{number:>2}" for number in range(1, len(names) + 1))]
@@ -129,15 +134,15 @@ def segment_table(checks: t.Sequence[dict], endpoints: t.Sequence[dict]) -> list
     segments = list(dict.fromkeys(segment_of.values()))
     counts: dict[tuple[str, str], list[int]] = {}
     for (source, target), mark in found.items():
-        pair = counts.setdefault((segment_of[source], segment_of[target]), [0, 0])
-        pair[0] += mark in (GOOD, QUIET)
-        pair[1] += 1
+        count = counts.setdefault((segment_of[source], segment_of[target]), [0, 0])
+        count[0] += mark in (GOOD, QUIET)
+        count[1] += 1
     width = max(max(map(len, segments)), 9)
     lines = []
     for source in segments:
         inside = counts.get((source, source), [0, 0])
         others = [counts[source, target] for target in segments if target != source and (source, target) in counts]
-        apart = [sum(pair[0] for pair in others), sum(pair[1] for pair in others)]
+        apart = [sum(count[0] for count in others), sum(count[1] for count in others)]
         mark = GOOD if inside[0] == inside[1] and apart[0] == apart[1] else LOST
         lines.append(f"  {mark} {source.ljust(width)}  {inside[0]} of {inside[1]} pairs reach each other, {apart[0]} of {apart[1]} kept apart from the others")
     return lines

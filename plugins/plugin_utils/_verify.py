@@ -190,6 +190,9 @@ def _state(plan_host: Item, host: str, state: Item, observed: Item) -> list[Item
         port["name"]: {**port, "bridge": bridge["name"]} for bridge in (found_bridges or {}).values() for port in bridge.get("ports", ())
     }
     found_tunnels = _by_name(observed.get("tunnels"), "tunnels")
+    if found_tunnels is not None:
+        # Open vSwitch keeps most of what makes a tunnel in one map of texts.
+        found_tunnels = {name: {**tunnel, **tunnel.get("options", {})} for name, tunnel in found_tunnels.items()}
     found_spaces = _by_name(observed.get("namespaces"), "namespaces")
     checks = []
     for kind, wanted, found, result, look in (
@@ -243,8 +246,8 @@ def _inside(interface: str, space: Item) -> Item:
 def _canonical(option: str, value: t.Any) -> t.Any:
     """A value in a form in which equal means equal: what is not set, off and empty are one."""
     if option == "df_default":
-        return value is not False
-    if value in (None, "", False) or (isinstance(value, (list, dict)) and not value):
+        return str(value).lower() != "false"
+    if value in (None, "", False, "false") or (isinstance(value, (list, dict)) and not value):
         return None
     if option == "routes":
         return sorted(sorted((key, str(item[key])) for key in ("to", "via") if item.get(key)) for item in value)

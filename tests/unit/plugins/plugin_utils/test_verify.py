@@ -56,7 +56,7 @@ def observed(plan, expected):
         seen[host] = {
             "probes": {"observed": outcomes, "seconds": 1.0},
             "bridges": {"bridges": list(bridges.values())},
-            "tunnels": {"tunnels": [{"name": name, **want} for name, want in state["tunnels"].items()]},
+            "tunnels": {"tunnels": [{"name": name, "bridge": want["bridge"], "type": want["type"], "bfd": want["bfd"], "options": {k: str(v).lower() for k, v in want.items() if k not in ("bridge", "type", "bfd") and v is not None}} for name, want in state["tunnels"].items()]},
             "namespaces": {
                 "namespaces": [
                     {"name": name, "sysctls": want["sysctls"], "interfaces": [{**want, "name": want["interface"]}]}
@@ -127,7 +127,7 @@ def test_a_host_that_did_not_answer_fails_all_that_needed_it_and_no_more(plan, e
 
 
 def test_a_wrong_tunnel_tag_trunk_mtu_or_address_on_a_host_is_told_with_both_values(plan, expected, observed):
-    observed["kvm1"]["tunnels"]["tunnels"][0]["remote_ip"] = "192.0.2.1"
+    observed["kvm1"]["tunnels"]["tunnels"][0]["options"]["remote_ip"] = "192.0.2.1"
     (check,) = failed(plan, expected, observed)
     assert check["expected"] == "remote_ip 192.168.200.2" and check["observed"] == "remote_ip 192.0.2.1"
     port = next(port for bridge in observed["kvm2"]["bridges"]["bridges"] for port in bridge["ports"] if port["tag"])

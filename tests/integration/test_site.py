@@ -1,0 +1,248 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The whole way as its user goes it: a lab, site.yml, verify, drift, a killed run, teardown, by the playbooks alone."""
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+from harness import REPOSITORY
+
+BIN = pathlib.Path(sys.executable).parent
+SEGMENTS = [
+    {"name": "blue", "vlan": 10, "subnet": "10.1.1.0/24"},
+    {"name": "red", "vlan": 20, "subnet": "10.1.2.0/24"},
+    {"name": "green", "vlan": 30, "subnet": "10.1.3.0/24"},
+]
+
+
+class Fabric:
+    """An inventory in a folder of its own, and the commands that a user gives."""
+
+    def __init__(self, folder: pathlib.Path, name: str) -> None:
+        self.folder = folder
+        self.intent = {
+            "fabric_name": name,
+            "fabric_overlays": [{"name": "gre", "encapsulation": "gre"}],
+            "fabric_segments": [dict(segment) for segment in SEGMENTS],
+            "ansible_connection": "overloom.fabric.lab",
+        }
+        self.hosts = {
+            "kvm1": {"fabric_endpoints": [{"name": "vm1", "segment": "blue", "address": "10.1.1.2"}, {"name": "red", "segment": "red", "address": "10.1.2.1"}]},
+            "kvm2": {"fabric_endpoints": [{"name": "vm2", "segment": "red", "address": "10.1.2.2"}, {"name": "blue", "segment": "blue", "address": "10.1.1.1"}]},
+        }
+        self.write()
+
+    def write(self) -> None:
+        text = yaml.safe_dump({"all": {"vars": self.intent, "children": {"kvm_hosts": {"hosts": self.hosts}}}})
+        (self.folder / "hosts.yml").write_text(text)
+
+    def start(self, tool: str, *argv: str) -> subprocess.Popen:
+        environment = {**os.environ, "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+        command = [str(BIN / tool), *argv, "-i", str(self.folder / "hosts.yml")]
+        return subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+
+    def run(self, tool: str, *argv: str, ok: bool = True) -> str:
+        """Run an Ansible command from the checkout; ok says whether it must succeed."""
+        process = self.start(tool, *argv)
+        out, _err = process.communicate(timeout=300)
+        assert (process.returncode == 0) is ok, f"{tool} {argv} ended with {process.returncode}\n{out}"
+        return out
+
+    def play(self, name: str, *argv: str, ok: bool = True) -> str:
+        return self.run("ansible-playbook", name, *argv, ok=ok)
+
+    def verify(self, ok: bool = True) -> dict:
+        self.play("playbooks/verify.yml", "-e", f"verify_report={self.folder}/reports", ok=ok)
+        return json.loads((self.folder / "reports/verify.json").read_text())
+
+    def on(self, host: str, *argv: str) -> str:
+        """Run a command on a host, by hand as it were."""
+        out = self.run("ansible", host, "-m", "ansible.builtin.command", "-a", json.dumps({"argv": list(argv)}))
+        return out.split("\n", 1)[1]
+
+
+def changed(text: str) -> dict[str, int]:
+    """How many tasks changed something on each host, from the recap."""
+    return {name: int(count) for name, count in re.findall(r"^(\S+) +: ok=.* changed=(\d+) ", text, re.M)}
+
+
+@pytest.fixture(scope="module")
+def fabric(tmp_path_factory):
+    fabric = Fabric(tmp_path_factory.mktemp("site"), f"site-{os.getpid()}")
+    fabric.play("playbooks/lab.yml")
+    try:
+        yield fabric
+    finally:
+        fabric.play("playbooks/lab_down.yml")
+
+
+@pytest.fixture
+def built(fabric):
+    """The fabric as declared, whatever the test before has left."""
+    fabric.play("site.yml")
+    return fabric
+
+
+def test_from_an_empty_host_to_a_proven_overlay_and_nothing_changes_again(fabric):
+    first = fabric.play("site.yml")
+    assert all(count >= 3 for host, count in changed(first).items() if host.startswith("kvm"))
+    assert set(changed(fabric.play("site.yml")).values()) == {0}
+    report = fabric.verify()
+    assert report["failed"] == 0
+    kinds = {kind: sum(check["kind"] == kind for check in report["checks"]) for kind in ("tep-ping", "ping", "mtu", "tcp", "isolation")}
+    assert kinds == {"tep-ping": 2, "ping": 4, "mtu": 4, "tcp": 4, "isolation": 8}
+    assert all(check["control"] for check in report["checks"] if check["kind"] == "isolation")
+    assert "<testsuites" in (fabric.folder / "reports/verify.xml").read_text()
+
+
+DRIFTS = {
+    "the remote end of a tunnel": ("kvm1", ["ovs-vsctl", "set", "interface", "gre-kvm2", "options:remote_ip=192.168.200.99"], "192.168.200.2"),
+    "an access tag": ("kvm2", ["ovs-vsctl", "set", "port", "v-blue", "tag=20"], "tag: 10"),
+    "the trunks of a tunnel": ("kvm1", ["ovs-vsctl", "set", "port", "gre-kvm2", "trunks=30"], "10"),
+    "an MTU": ("kvm1", ["ip", "-n", "red", "link", "set", "dev", "eth0", "mtu", "1200"], "mtu: 1458"),
+    "an address": ("kvm1", ["ip", "-n", "red", "addr", "del", "10.1.2.1/24", "dev", "eth0"], "10.1.2.1/24"),
+    "a deleted veth pair": ("kvm2", ["ip", "link", "del", "v-blue"], "10.1.1.1/24"),
+    "the tunnel endpoint's address": ("kvm2", ["ip", "addr", "flush", "dev", "tep0"], "192.168.200.2/24"),
+}
+
+
+@pytest.mark.parametrize("what", DRIFTS)
+def test_what_was_changed_by_hand_fails_verify_is_foretold_repaired_and_verified(built, what):
+    host, by_hand, shown = DRIFTS[what]
+    built.on(host, *by_hand)
+    assert built.verify(ok=False)["failed"] > 0
+    foretold = built.play("site.yml", "--check", "--diff")
+    assert changed(foretold)[host] == 1 and f"+{shown}" in re.sub(r"(?m)^\+\s+(- )?", "+", foretold) or shown in foretold
+    assert built.verify(ok=False)["failed"] > 0, "check mode must not repair"
+    assert changed(built.play("site.yml"))[host] == 1
+    assert built.verify()["failed"] == 0
+
+
+def test_a_leak_between_vlans_is_found(built):
+    """The negative checks can fail: two VLANs joined by hand on one host."""
+    built.on("kvm1", "ovs-vsctl", "set", "port", "v-red", "tag=10")
+    report = built.verify(ok=False)
+    leaks = [check for check in report["checks"] if check["kind"] == "isolation" and not check["passed"]]
+    assert {(check["from"], check["to"]) for check in leaks} >= {("kvm1/vm1", "kvm1/red"), ("kvm1/red", "kvm1/vm1"), ("kvm2/blue", "kvm1/red")}
+
+
+def test_a_segment_more_in_the_intent_is_everywhere_after_one_run_and_gone_after_another(built):
+    built.hosts["kvm1"]["fabric_endpoints"].append({"name": "green", "segment": "green"})
+    built.hosts["kvm2"]["fabric_endpoints"].append({"name": "green", "segment": "green"})
+    built.write()
+    try:
+        built.play("site.yml")
+        assert any(check["from"] == "kvm1/green" and check["to"] == "kvm2/green" for check in built.verify()["checks"])
+    finally:
+        for host in built.hosts.values():
+            host["fabric_endpoints"].pop()
+        built.write()
+    built.play("site.yml")
+    assert "green" not in built.on("kvm1", "ip", "netns", "list") and "v-green" not in built.on("kvm1", "ovs-vsctl", "list-ports", "br-int")
+
+
+def test_a_rebooted_host_has_it_all_without_a_run(built):
+    built.run("ansible", "kvm1", "-m", "ansible.builtin.reboot")
+    assert built.verify()["failed"] == 0
+    assert set(changed(built.play("site.yml")).values()) == {0}
+
+
+def test_an_unreachable_host_fails_its_checks_and_the_others_are_still_measured(built):
+    built.on("kvm2", "systemctl", "poweroff")
+    time.sleep(3)
+    try:
+        report = built.verify(ok=False)
+        assert any(check["passed"] for check in report["checks"] if check["from"].startswith("kvm1"))
+        assert all(not check["passed"] for check in report["checks"] if check["from"].startswith("kvm2"))
+    finally:
+        built.play("playbooks/lab.yml")
+        built.play("site.yml")
+    assert built.verify()["failed"] == 0
+
+
+def test_a_run_killed_at_any_moment_converges_in_the_next(fabric):
+    for tenths in (8, 14, 18, 22, 26, 30):
+        fabric.play("playbooks/teardown.yml")
+        process = fabric.start("ansible-playbook", "site.yml")
+        time.sleep(tenths / 10)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        fabric.play("site.yml")
+        assert set(changed(fabric.play("site.yml")).values()) == {0}
+    assert fabric.verify()["failed"] == 0
+
+
+def test_an_ad_hoc_tunnel_from_the_checkout_is_made_once(built):
+    words = "bridge=br-int name=adhoc0 type=gre remote_ip=192.168.200.77 key=7"
+    assert "CHANGED" in built.run("ansible", "kvm1", "-m", "ovs_tunnel", "-a", words)
+    assert "CHANGED" not in built.run("ansible", "kvm1", "-m", "ovs_tunnel", "-a", words)
+    assert set(changed(built.play("site.yml")).values()) == {0}, "what the user made by hand with another owner is not the fabric's"
+    assert "CHANGED" in built.run("ansible", "kvm1", "-m", "ovs_tunnel", "-a", "name=adhoc0 state=absent")
+
+
+def test_foreign_things_are_untouched_by_site_purge_and_teardown(fabric):
+    fabric.play("playbooks/teardown.yml")
+    by_hand = [
+        ["ovs-vsctl", "add-br", "br-foreign", "--", "set", "bridge", "br-foreign", "datapath_type=netdev", "external_ids:who=somebody"],
+        ["ovs-vsctl", "add-port", "br-foreign", "foreign0", "--", "set", "interface", "foreign0", "type=internal"],
+        ["ovs-vsctl", "add-port", "br-foreign", "gre-foreign", "--", "set", "interface", "gre-foreign", "type=gre", "options:remote_ip=10.99.0.1"],
+        ["ip", "netns", "add", "foreign"],
+        ["ip", "link", "add", "v-foreign", "type", "veth", "peer", "name", "eth0", "netns", "foreign"],
+        ["ip", "-n", "foreign", "addr", "add", "10.99.1.1/24", "dev", "eth0"],
+    ]
+    for command in by_hand:
+        fabric.on("kvm1", *command)
+
+    def look():
+        return [
+            fabric.on("kvm1", "ovs-vsctl", "--columns=_uuid,name,external_ids,tag", "list", "port", "br-foreign", "foreign0", "gre-foreign"),
+            fabric.on("kvm1", "ovs-vsctl", "get", "bridge", "br-foreign", "_uuid", "datapath_type", "external_ids"),
+            fabric.on("kvm1", "ip", "-n", "foreign", "-brief", "addr"),
+            fabric.on("kvm1", "ip", "-brief", "link", "show", "v-foreign"),
+        ]
+
+    try:
+        before = look()
+        fabric.play("site.yml")
+        assert look() == before
+        fabric.play("playbooks/teardown.yml")
+        assert look() == before
+        assert fabric.on("kvm1", "ovs-vsctl", "list-br").split() == ["br-foreign"]
+        assert fabric.on("kvm1", "ip", "netns", "list").split()[0] == "foreign"
+    finally:
+        fabric.on("kvm1", "ovs-vsctl", "del-br", "br-foreign")
+        fabric.on("kvm1", "ip", "netns", "del", "foreign")
+
+
+def test_teardown_leaves_nothing_and_a_second_one_changes_nothing(built):
+    assert changed(built.play("playbooks/teardown.yml"))["kvm1"] > 0
+    assert set(changed(built.play("playbooks/teardown.yml")).values()) == {0}
+    assert built.on("kvm1", "ovs-vsctl", "list-br").strip() == ""
+    assert built.on("kvm1", "ip", "netns", "list").strip() == ""
+    assert "overloom-" not in built.on("kvm1", "ls", "-R", "/etc/systemd/system")
+
+
+def test_a_wrong_intent_is_refused_as_a_whole_before_a_host_is_touched(built):
+    built.intent["fabric_segments"][0]["vlan"] = 4095
+    built.intent["fabric_overlay"] = []
+    built.hosts["kvm1"]["fabric_endpoints"][0]["address"] = "10.9.9.9"
+    built.write()
+    try:
+        out = built.play("site.yml", ok=False)
+        assert "4095" in out and "10.9.9.9" in out and "did you mean fabric_overlays" in out
+        assert "Make the bridges" not in out
+    finally:
+        built.intent["fabric_segments"][0]["vlan"] = 10
+        del built.intent["fabric_overlay"]
+        built.hosts["kvm1"]["fabric_endpoints"][0]["address"] = "10.1.1.2"
+        built.write()
