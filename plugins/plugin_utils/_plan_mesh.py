@@ -7,6 +7,7 @@ This file is private to the collection.
 """
 from __future__ import annotations
 
+import collections
 import hashlib
 import itertools
 import re
@@ -34,7 +35,7 @@ def edges(overlay: Overlay, hosts: list[str], problems: list[str]) -> list[Edge]
             return list(itertools.combinations(hosts, 2))
         return list(zip(hosts, hosts[1:])) + [(hosts[0], hosts[-1])]
     if overlay.topology == "hub_and_spoke":
-        hubs = [hub for hub in _known(overlay.hubs or [], hosts, f"{overlay.where}.hubs", problems)]
+        hubs = _known(overlay.hubs or [], hosts, f"{overlay.where}.hubs", problems)
         order = hubs + [host for host in hosts if host not in hubs]
         return [(hub, peer) for i, hub in enumerate(hubs) for peer in order[i + 1:]]
     result: dict[frozenset[str], Edge] = {}
@@ -97,17 +98,18 @@ def cycle(pairs: t.Iterable[Edge]) -> list[str]:
 def _path(neighbours: dict[str, list[str]], start: str, end: str) -> list[str]:
     """The way from start to end in a forest, or an empty list."""
     before: dict[str, str | None] = {start: None}
-    queue = [start]
-    for node in queue:
+    queue = collections.deque([start])
+    while queue:
+        node = queue.popleft()
         for peer in neighbours.get(node, ()):
             if peer not in before:
                 before[peer] = node
                 queue.append(peer)
     path: list[str] = []
-    node: str | None = end if end in before else None
-    while node is not None:
-        path.append(node)
-        node = before[node]
+    step: str | None = end if end in before else None
+    while step is not None:
+        path.append(step)
+        step = before[step]
     return path[::-1]
 
 

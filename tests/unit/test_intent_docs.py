@@ -38,7 +38,7 @@ def test_the_smallest_intent_gives_what_the_page_says():
     assert [bridge["name"] for bridge in plan["hosts"]["kvm1"]["bridges"]] == ["br-underlay", "br-int"]
 
 
-@pytest.mark.parametrize("change", CHANGES, ids=lambda change: "-".join(change))
+@pytest.mark.parametrize("change", CHANGES, ids="-".join)
 def test_every_example_compiles(change):
     compile_plan(fabric(change), SPEC)
 

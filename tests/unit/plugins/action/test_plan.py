@@ -51,8 +51,8 @@ PLAY = """
 def fabric(tmp_path):
     """Runs a playbook on an inventory of HOSTS, changed by what the caller gives; returns (exit status, output)."""
 
-    def run(playbook, *arguments, hosts=HOSTS, everyone=None, others=None):
-        groups = {"kvm_hosts": {"hosts": hosts}, "others": {"hosts": others or {}}}
+    def run(playbook, *arguments, hosts=None, everyone=None, others=None):
+        groups = {"kvm_hosts": {"hosts": HOSTS if hosts is None else hosts}, "others": {"hosts": others or {}}}
         inventory = tmp_path / "inventory"
         (inventory / "group_vars").mkdir(parents=True, exist_ok=True)
         (inventory / "hosts.yml").write_text(yaml.safe_dump({"all": {"children": groups}}), encoding="utf-8")

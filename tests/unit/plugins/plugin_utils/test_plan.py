@@ -180,7 +180,8 @@ def spanning_tree(ports):
     for root in sorted(ports):
         queue = [] if root in seen else [root]
         seen.add(root)
-        for here in queue:
+        while queue:
+            here = queue.pop(0)
             for peer, protected in ports[here]:
                 if peer not in seen:
                     seen.add(peer)

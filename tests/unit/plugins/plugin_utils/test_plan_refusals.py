@@ -201,21 +201,24 @@ REFUSED = [
         "dup address",
         fabric(kvm1=endpoint(address="10.1.1.5"), kvm2=endpoint(address="10.1.1.5")),
         [
-            "kvm1/a (given: kvm1: fabric_endpoints[a].address) and kvm2/a (given: kvm2: fabric_endpoints[a].address) both have the address 10.1.1.5; give one of them another address."
+            "kvm1/a (given: kvm1: fabric_endpoints[a].address) and kvm2/a (given: kvm2: fabric_endpoints[a].address) both have "
+            "the address 10.1.1.5; give one of them another address."
         ],
     ),
     (
         "given takes allocated",
         fabric(kvm1=endpoint(address="10.1.1.66")),
         [
-            "kvm1/a (given: kvm1: fabric_endpoints[a].address) and kvm2/a (allocated: block 1, host id 2 in fabric_segments[blue].subnet) both have the address 10.1.1.66; give one of them another address."
+            "kvm1/a (given: kvm1: fabric_endpoints[a].address) and kvm2/a (allocated: block 1, host id 2 in "
+            "fabric_segments[blue].subnet) both have the address 10.1.1.66; give one of them another address."
         ],
     ),
     (
         "dup mac",
         fabric(kvm1=endpoint(mac="02:00:00:00:00:01"), kvm2=endpoint(mac="02:00:00:00:00:01")),
         [
-            "kvm1/a (given: kvm1: fabric_endpoints[a].mac) and kvm2/a (given: kvm2: fabric_endpoints[a].mac) both have the MAC address 02:00:00:00:00:01; give one of them another mac."
+            "kvm1/a (given: kvm1: fabric_endpoints[a].mac) and kvm2/a (given: kvm2: fabric_endpoints[a].mac) both have the MAC "
+            "address 02:00:00:00:00:01; give one of them another mac."
         ],
     ),
     (
@@ -275,7 +278,8 @@ REFUSED = [
         "address6 without subnet6",
         fabric(kvm1=endpoint(address6="2001:db8::1")),
         [
-            "kvm1: fabric_endpoints[a].address6 is given, but segment blue has no subnet6; give fabric_segments[blue].subnet6, or leave the address out."
+            "kvm1: fabric_endpoints[a].address6 is given, but segment blue has no subnet6; give fabric_segments[blue].subnet6, "
+            "or leave the address out."
         ],
     ),
     (
@@ -363,21 +367,24 @@ REFUSED = [
         "long bridge",
         fabric(common=mesh(bridge="br-integration-1")),
         [
-            "fabric_overlays[0].bridge 'br-integration-1' is not a name for a network device; give 1 to 15 printable ASCII characters without spaces and slashes, and no leading hyphen."
+            "fabric_overlays[0].bridge 'br-integration-1' is not a name for a network device; give 1 to 15 printable ASCII "
+            "characters without spaces and slashes, and no leading hyphen."
         ],
     ),
     (
         "bad interface",
         fabric(common={"fabric_underlay": {"interface": "eth 1"}}),
         [
-            "fabric_underlay.interface 'eth 1' is not a name for a network device; give 1 to 15 printable ASCII characters without spaces and slashes, and no leading hyphen."
+            "fabric_underlay.interface 'eth 1' is not a name for a network device; give 1 to 15 printable ASCII characters "
+            "without spaces and slashes, and no leading hyphen."
         ],
     ),
     (
         "bad interface of host",
         fabric(kvm1={"fabric_underlay_interface": "-eth1"}),
         [
-            "kvm1: fabric_underlay_interface '-eth1' is not a name for a network device; give 1 to 15 printable ASCII characters without spaces and slashes, and no leading hyphen."
+            "kvm1: fabric_underlay_interface '-eth1' is not a name for a network device; give 1 to 15 printable ASCII characters "
+            "without spaces and slashes, and no leading hyphen."
         ],
     ),
     (
@@ -423,7 +430,8 @@ REFUSED = [
         "mtu too large",
         fabric(common=segments({**BLUE, "mtu": 1500}, RED)),
         [
-            "fabric_segments[blue].mtu 1500 does not fit; at most 1446 = underlay 1500 - outer IPv4 20 - UDP 8 - VXLAN 8 - inner Ethernet 14 - inner VLAN tag 4: lower it, leave it out, or raise fabric_underlay.mtu."
+            "fabric_segments[blue].mtu 1500 does not fit; at most 1446 = underlay 1500 - outer IPv4 20 - UDP 8 - VXLAN 8 - inner "
+            "Ethernet 14 - inner VLAN tag 4: lower it, leave it out, or raise fabric_underlay.mtu."
         ],
     ),
     ("mtu too small", fabric(common=segments({**BLUE, "mtu": 60}, RED)), ["fabric_segments[blue].mtu must be 68 to 65535, not 60."]),
@@ -436,7 +444,8 @@ REFUSED = [
         "ipv6 derived",
         fabric(common={"fabric_underlay": {"mtu": 1300}, **segments({**BLUE, "subnet6": "2001:db8::/64"}, RED)}),
         [
-            "fabric_segments[blue] gets the MTU 1246 = underlay 1300 - outer IPv4 20 - UDP 8 - VXLAN 8 - inner Ethernet 14 - inner VLAN tag 4, but IPv6 needs 1280; raise fabric_underlay.mtu."
+            "fabric_segments[blue] gets the MTU 1246 = underlay 1300 - outer IPv4 20 - UDP 8 - VXLAN 8 - inner Ethernet 14 - "
+            "inner VLAN tag 4, but IPv6 needs 1280; raise fabric_underlay.mtu."
         ],
     ),
     (
@@ -468,7 +477,8 @@ REFUSED = [
         "tep twice",
         fabric(kvm1={"fabric_tep_address": "192.168.200.2"}),
         [
-            "kvm1 (given: fabric_tep_address) and kvm2 (allocated: host id 2 in fabric_underlay.subnet) both have the tunnel endpoint 192.168.200.2; give one of them another fabric_tep_address."
+            "kvm1 (given: fabric_tep_address) and kvm2 (allocated: host id 2 in fabric_underlay.subnet) both have the tunnel "
+            "endpoint 192.168.200.2; give one of them another fabric_tep_address."
         ],
     ),
     (
@@ -480,15 +490,18 @@ REFUSED = [
         "tep no room",
         fabric(common={"fabric_underlay": {"subnet": "192.168.200.0/30"}}),
         [
-            "kvm1: the host id 1 has no address in fabric_underlay.subnet 192.168.200.0/30; enlarge the subnet, set fabric_max_hosts, or give fabric_tep_address.",
-            "kvm2: the host id 2 has no address in fabric_underlay.subnet 192.168.200.0/30; enlarge the subnet, set fabric_max_hosts, or give fabric_tep_address.",
+            "kvm1: the host id 1 has no address in fabric_underlay.subnet 192.168.200.0/30; enlarge the subnet, set "
+            "fabric_max_hosts, or give fabric_tep_address.",
+            "kvm2: the host id 2 has no address in fabric_underlay.subnet 192.168.200.0/30; enlarge the subnet, set "
+            "fabric_max_hosts, or give fabric_tep_address.",
         ],
     ),
     (
         "no room",
         fabric(1, kvm1={"fabric_endpoints": [{"name": f"e{i}", "segment": "blue"} for i in range(4)]}),
         [
-            "kvm1: fabric_endpoints[e3].address cannot be allocated: fabric_segments[blue].subnet 10.1.1.0/24 has room for 3 endpoints of host id 1 (blocks of 64); enlarge the subnet, set fabric_max_hosts, or give the address."
+            "kvm1: fabric_endpoints[e3].address cannot be allocated: fabric_segments[blue].subnet 10.1.1.0/24 has room for 3 "
+            "endpoints of host id 1 (blocks of 64); enlarge the subnet, set fabric_max_hosts, or give the address."
         ],
     ),
     ("max_hosts", fabric(common={"fabric_max_hosts": 1}), ["fabric_max_hosts is 1, but the fabric has 2 hosts; raise it."]),
@@ -496,7 +509,8 @@ REFUSED = [
         "not joined",
         fabric(3, common=mesh(topology="links", links=[["kvm1", "kvm2"]])),
         [
-            "fabric_segments[blue] has endpoints on kvm1 and kvm3, but overlay vxlan does not join these hosts; add a tunnel, or take another topology."
+            "fabric_segments[blue] has endpoints on kvm1 and kvm3, but overlay vxlan does not join these hosts; add a tunnel, or "
+            "take another topology."
         ],
     ),
     (
@@ -576,7 +590,8 @@ REFUSED = [
         "name odd",
         fabric(kvm1=endpoint(name="a b;$(reboot)")),
         [
-            "kvm1: fabric_endpoints[a b;$(reboot)].name 'a b;$(reboot)' is not a valid name; use at most 32 of A-Z, a-z, 0-9, '_', '.' and '-', the first a letter or digit."
+            "kvm1: fabric_endpoints[a b;$(reboot)].name 'a b;$(reboot)' is not a valid name; use at most 32 of A-Z, a-z, 0-9, "
+            "'_', '.' and '-', the first a letter or digit."
         ],
     ),
     ("no hosts", {}, ["The group kvm_hosts has no host; put the fabric's hosts into it."]),
