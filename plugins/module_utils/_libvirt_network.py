@@ -1,0 +1,490 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""libvirt's networks: typed options, what a document says of them, and how a document is patched. Pure.
+
+After https://libvirt.org/formatnetwork.html. This file is private to the collection.
+"""
+from __future__ import annotations
+
+import ipaddress
+import re
+import typing as t
+import xml.etree.ElementTree as ET
+
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml import (
+    Mark,
+    attribute,
+    check_address,
+    check_bandwidth,
+    check_mac,
+    check_name,
+    check_number,
+    check_uuid,
+    check_vlan,
+    contains,
+    derived_uuid,
+    drop,
+    element,
+    make,
+    merge,
+    parse,
+    parse_bandwidth,
+    parse_vlan,
+    set_attribute,
+    set_bandwidth,
+    set_vlan,
+    write_mark,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
+
+MODULE = "libvirt_network"
+# Option to libvirt's forward mode; an isolated network has none, and Open vSwitch is a bridge with a virtual port.
+MODES = {"isolated": "", "nat": "nat", "routed": "route", "open": "open", "bridge": "bridge", "openvswitch": "bridge"}
+MANAGED = ("isolated", "nat", "routed", "open")
+STATES = ("present", "active", "inactive", "absent")
+BEHIND_METADATA = ("forward", "bridge", "mac", "domain", "dns", "ip", "route", "virtualport", "vlan", "portgroup")
+
+BANDWIDTH = {key: {"type": "int"} for key in ("average", "peak", "burst", "floor")}
+PORTGROUP = {
+    "name": {"type": "str", "required": True},
+    "default": {"type": "bool", "default": False},
+    "vlan": {"type": "int"},
+    "trunks": {"type": "list", "elements": "str"},
+    "native_vlan": {"type": "int"},
+    "inbound": {"type": "dict", "options": BANDWIDTH},
+    "outbound": {"type": "dict", "options": BANDWIDTH},
+}
+ADDRESS = {
+    "address": {"type": "str", "required": True},
+    "dhcp_ranges": {
+        "type": "list",
+        "elements": "dict",
+        "options": {"start": {"type": "str", "required": True}, "end": {"type": "str", "required": True}},
+    },
+    "dhcp_hosts": {
+        "type": "list",
+        "elements": "dict",
+        "options": {"mac": {"type": "str"}, "name": {"type": "str"}, "address": {"type": "str", "required": True}},
+    },
+}
+ROUTE = {"to": {"type": "str", "required": True}, "via": {"type": "str", "required": True}, "metric": {"type": "int"}}
+DNS_HOST = {"address": {"type": "str", "required": True}, "hostnames": {"type": "list", "elements": "str", "required": True}}
+SPEC: dict[str, t.Any] = {
+    "name": {"type": "str"},
+    "state": {"type": "str", "choices": list(STATES), "default": "active"},
+    "uuid": {"type": "str"},
+    "mode": {"type": "str", "choices": list(MODES)},
+    "bridge": {"type": "str"},
+    "device": {"type": "str"},
+    "stp": {"type": "bool"},
+    "mtu": {"type": "int"},
+    "domain": {"type": "str"},
+    "vlan": {"type": "int"},
+    "trunks": {"type": "list", "elements": "str"},
+    "native_vlan": {"type": "int"},
+    "addresses": {"type": "list", "elements": "dict", "options": ADDRESS},
+    "routes": {"type": "list", "elements": "dict", "options": ROUTE},
+    "dns": {"type": "bool"},
+    "dns_forwarders": {"type": "list", "elements": "str"},
+    "dns_hosts": {"type": "list", "elements": "dict", "options": DNS_HOST},
+    "inbound": {"type": "dict", "options": BANDWIDTH},
+    "outbound": {"type": "dict", "options": BANDWIDTH},
+    "portgroups": {"type": "list", "elements": "dict", "options": PORTGROUP},
+    "autostart": {"type": "bool"},
+    "xml": {"type": "str"},
+    "restart": {"type": "bool", "default": False},
+}
+# Options that only a network of whose bridge libvirt is the master can have.
+MANAGED_ONLY = ("addresses", "routes", "dns", "dns_forwarders", "dns_hosts", "domain", "mtu", "stp", "inbound", "outbound")
+
+
+class Network(t.NamedTuple):
+    """A wanted network, checked. options: the declared ones, in the shape of `view`."""
+
+    name: str
+    state: str
+    options: dict[str, t.Any]
+    raw: ET.Element | None
+    autostart: bool | None
+    restart: bool
+
+
+def want(item: t.Mapping[str, t.Any]) -> Network:
+    """Check one item. Raises FabricError."""
+    name = check_name(item["name"], "network name")
+    if "/" in name:
+        raise FabricError(f"network name {name!r} holds a slash: leave it out")
+    what = f"network {name}:"
+    options: dict[str, t.Any] = {}
+    mode = item["mode"]
+    if item["uuid"] is not None:
+        options["uuid"] = check_uuid(item["uuid"], f"{what} uuid")
+    if mode is not None:
+        options["mode"] = mode
+    for key in ("bridge", "device"):
+        if item[key] is not None:
+            options[key] = item[key]
+            if item[key] and (not re.fullmatch(r"[!-.0-~]{1,15}", item[key]) or item[key].startswith("-") or item[key] in (".", "..")):
+                raise FabricError(f"{what} {key} {item[key]!r} is no interface name: use 1 to 15 characters without blank or slash")
+    if mode in ("bridge", "openvswitch"):
+        if not item["bridge"]:
+            raise FabricError(f"{what} mode {mode} needs bridge")
+        alien = next((key for key in MANAGED_ONLY if item[key]), None)
+        if alien == "mtu":
+            raise FabricError(f"{what} mtu belongs to the bridge with mode {mode}: set it on the bridge, or on a guest's NIC")
+        if alien:
+            raise FabricError(f"{what} {alien} needs a network whose bridge libvirt makes, not mode {mode}")
+        if item["device"]:
+            raise FabricError(f"{what} device needs mode nat or routed, not {mode}")
+    if mode in ("isolated", "open") and item["device"]:
+        raise FabricError(f"{what} device needs mode nat or routed, not {mode}")
+    if mode is not None and mode != "openvswitch" and (item["vlan"] or item["trunks"]):
+        raise FabricError(f"{what} vlan and trunks need mode openvswitch, not {mode}")
+    if item["mtu"] is not None:
+        options["mtu"] = check_number(item["mtu"], f"{what} mtu", 0, 65535)
+        if 0 < item["mtu"] < 68:
+            raise FabricError(f"{what} mtu {item['mtu']} is below 68 bytes, IPv4's least")
+    for key in ("stp", "dns"):
+        if item[key] is not None:
+            options[key] = item[key]
+    if item["domain"] is not None:
+        options["domain"] = _dns_name(item["domain"], f"{what} domain") if item["domain"] else ""
+    options.update(check_vlan(item, what) or {})
+    if item["addresses"] is not None:
+        options["addresses"] = _want_addresses(item["addresses"], what)
+    if item["routes"] is not None:
+        options["routes"] = [_want_route(route, what) for route in item["routes"]]
+    if item["dns_forwarders"] is not None:
+        options["dns_forwarders"] = [check_address(value, f"{what} dns_forwarders") for value in item["dns_forwarders"]]
+    if item["dns_hosts"] is not None:
+        options["dns_hosts"] = []
+        for host in item["dns_hosts"]:
+            if not host["hostnames"]:
+                raise FabricError(f"{what} dns_hosts {host['address']} has no hostnames")
+            names = [_dns_name(value, f"{what} dns_hosts") for value in host["hostnames"]]
+            options["dns_hosts"].append({"address": check_address(host["address"], f"{what} dns_hosts"), "hostnames": names})
+    for key in ("inbound", "outbound"):
+        limits = check_bandwidth(item[key], f"{what} {key}")
+        if limits is not None:
+            options[key] = limits
+    if item["portgroups"] is not None:
+        options["portgroups"] = _want_portgroups(item["portgroups"], what, mode)
+    return Network(name, item["state"], options, _want_raw(item["xml"], options, what), item["autostart"], item["restart"])
+
+
+def _dns_name(value: str, what: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?", value):
+        raise FabricError(f"{what} {value!r} is no DNS name")
+    return value
+
+
+def _want_addresses(values: t.Sequence[t.Mapping[str, t.Any]], what: str) -> list[dict[str, t.Any]]:
+    wanted: list[dict[str, t.Any]] = []
+    for value in values:
+        try:
+            interface = ipaddress.ip_interface(value["address"])
+        except ValueError:
+            interface = None
+        if interface is None or "/" not in value["address"]:
+            raise FabricError(f"{what} address {value['address']!r} is no address with its prefix: write it like 10.0.0.1/24")
+        here = f"{what} address {interface}:"
+        if any(interface.network.overlaps(ipaddress.ip_interface(other["address"]).network) for other in wanted if _family(other) == interface.version):
+            raise FabricError(f"{here} its subnet is declared twice")
+        found: dict[str, t.Any] = {"address": str(interface)}
+        if value["dhcp_ranges"] is not None:
+            found["dhcp_ranges"] = []
+            for pair in value["dhcp_ranges"]:
+                start, end = (_inside(pair[key], interface, f"{here} dhcp_ranges {key}") for key in ("start", "end"))
+                if int(ipaddress.ip_address(end)) < int(ipaddress.ip_address(start)):
+                    raise FabricError(f"{here} dhcp_ranges end {end} lies before start {start}")
+                found["dhcp_ranges"].append({"start": start, "end": end})
+        if value["dhcp_hosts"] is not None:
+            found["dhcp_hosts"] = []
+            for host in value["dhcp_hosts"]:
+                address = _inside(host["address"], interface, f"{here} dhcp_hosts")
+                mac = check_mac(host["mac"], f"{here} dhcp_hosts mac") if host["mac"] else ""
+                if not mac and not host["name"]:
+                    raise FabricError(f"{here} dhcp_hosts {address} needs mac or name")
+                if mac and interface.version == 6:
+                    raise FabricError(f"{here} dhcp_hosts {address}: DHCPv6 knows no MAC address: use name")
+                name = _dns_name(host["name"], f"{here} dhcp_hosts name") if host["name"] else ""
+                for other in found["dhcp_hosts"]:
+                    if other["address"] == address or mac and other["mac"] == mac:
+                        raise FabricError(f"{here} dhcp_hosts names {address if other['address'] == address else mac} twice")
+                found["dhcp_hosts"].append({"mac": mac, "name": name, "address": address})
+        wanted.append(found)
+    if sum(1 for entry in wanted if _family(entry) == 4 and (entry.get("dhcp_ranges") or entry.get("dhcp_hosts"))) > 1:
+        raise FabricError(f"{what} addresses: libvirt serves DHCP in one IPv4 subnet of a network only")
+    return wanted
+
+
+def _family(entry: t.Mapping[str, t.Any]) -> int:
+    return ipaddress.ip_interface(entry["address"]).version
+
+
+def _inside(value: str, interface: t.Any, what: str) -> str:
+    address = ipaddress.ip_address(check_address(value, what))
+    if address not in interface.network or address == interface.ip:
+        raise FabricError(f"{what} {value} is not free in {interface.network}")
+    return str(address)
+
+
+def _want_route(route: t.Mapping[str, t.Any], what: str) -> dict[str, t.Any]:
+    try:
+        network = ipaddress.ip_network(route["to"])
+    except ValueError as error:
+        raise FabricError(f"{what} routes to {route['to']!r} is no subnet: {error}") from None
+    via = check_address(route["via"], f"{what} routes via")
+    if ipaddress.ip_address(via).version != network.version:
+        raise FabricError(f"{what} routes to {network} via {via}: the families differ")
+    return {"to": str(network), "via": via, "metric": check_number(route["metric"] or 0, f"{what} routes metric", 0, 2**31)}
+
+
+def _want_portgroups(values: t.Sequence[t.Mapping[str, t.Any]], what: str, mode: str | None) -> list[dict[str, t.Any]]:
+    wanted: list[dict[str, t.Any]] = []
+    for value in values:
+        name = check_name(value["name"], f"{what} portgroup name")
+        here = f"{what} portgroup {name}"
+        if any(other["name"] == name for other in wanted):
+            raise FabricError(f"{here} is declared twice: declare it once")
+        if value["default"] and any(other["default"] for other in wanted):
+            raise FabricError(f"{here}: only one portgroup can be the default")
+        vlan = check_vlan(value, here) or {"vlan": 0, "trunks": [], "native_vlan": 0}
+        if mode is not None and mode != "openvswitch" and (vlan["vlan"] or vlan["trunks"]):
+            raise FabricError(f"{here}: vlan and trunks need mode openvswitch, not {mode}")
+        limits = {key: check_bandwidth(value[key] or {}, f"{here} {key}") for key in ("inbound", "outbound")}
+        wanted.append({"name": name, "default": value["default"], **vlan, **limits})
+    return wanted
+
+
+def _want_raw(text: str | None, options: t.Mapping[str, t.Any], what: str) -> ET.Element | None:
+    if not text:
+        return None
+    root = parse(text, f"{what} xml")
+    if root.tag != "network":
+        raise FabricError(f"{what} xml begins with {root.tag}: wrap it in <network>")
+    for tag, option in (("name", "name"), ("uuid", "uuid"), ("metadata", "owner"), ("portgroup", "portgroups"), ("ip", "addresses"), ("route", "routes")):
+        if root.find(tag) is not None and (option in options or tag in ("name", "uuid", "metadata")):
+            raise FabricError(f"{what} xml holds {tag}: say it with the option {option}")
+    return root
+
+
+# ---- from a document
+
+
+def view(root: ET.Element) -> dict[str, t.Any]:
+    """All typed options that a document states."""
+    forward = root.find("forward")
+    mode = "" if forward is None else forward.get("mode", "nat")
+    names = {value: key for key, value in MODES.items() if key != "openvswitch"}
+    typed = names.get(mode, mode)
+    if typed == "bridge" and attribute(root, "virtualport", "type") == "openvswitch":
+        typed = "openvswitch"
+    dns = root.find("dns")
+    dns = ET.Element("dns") if dns is None else dns
+    return {
+        "uuid": root.findtext("uuid", ""),
+        "mode": typed,
+        "bridge": attribute(root, "bridge", "name") or "",
+        "device": "" if forward is None else forward.get("dev", ""),
+        "stp": attribute(root, "bridge", "stp") != "off",
+        "mtu": int(attribute(root, "mtu", "size") or 0),
+        "domain": attribute(root, "domain", "name") or "",
+        **parse_vlan(root),
+        "addresses": [_view_address(found) for found in root.findall("ip")],
+        "routes": [_view_route(found) for found in root.findall("route")],
+        "dns": dns.get("enable") != "no",
+        "dns_forwarders": [found.get("addr", "") for found in dns.findall("forwarder")],
+        "dns_hosts": [{"address": found.get("ip", ""), "hostnames": [name.text or "" for name in found.findall("hostname")]} for found in dns.findall("host")],
+        "inbound": parse_bandwidth(root, "inbound"),
+        "outbound": parse_bandwidth(root, "outbound"),
+        "portgroups": [_view_portgroup(found) for found in root.findall("portgroup")],
+    }
+
+
+def _view_address(found: ET.Element) -> dict[str, t.Any]:
+    address = found.get("address", "")
+    prefix = found.get("prefix") or found.get("netmask") or ("128" if ":" in address else "32")
+    return {
+        "address": str(ipaddress.ip_interface(f"{address}/{prefix}")),
+        "dhcp_ranges": [{"start": pair.get("start", ""), "end": pair.get("end", "")} for pair in found.findall("dhcp/range")],
+        "dhcp_hosts": [{"mac": host.get("mac", "").lower(), "name": host.get("name", ""), "address": host.get("ip", "")} for host in found.findall("dhcp/host")],
+    }
+
+
+def _view_route(found: ET.Element) -> dict[str, t.Any]:
+    address = found.get("address", "")
+    prefix = found.get("prefix") or found.get("netmask") or ("128" if ":" in address else "32")
+    return {"to": str(ipaddress.ip_network(f"{address}/{prefix}", strict=False)), "via": found.get("gateway", ""), "metric": int(found.get("metric") or 0)}
+
+
+def _view_portgroup(found: ET.Element) -> dict[str, t.Any]:
+    limits = {key: parse_bandwidth(found, key) for key in ("inbound", "outbound")}
+    return {"name": found.get("name", ""), "default": found.get("default") == "yes", **parse_vlan(found), **limits}
+
+
+# ---- comparison
+
+
+def restrict(options: t.Mapping[str, t.Any], seen: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """What a document says of the declared options, in their shape; lists in the declared order, then what is not declared."""
+    result: dict[str, t.Any] = {}
+    for key, wanted in options.items():
+        found = seen[key]
+        if key in ("portgroups", "addresses", "dns_hosts"):
+            by = "name" if key == "portgroups" else "address"
+            declared = [item[by] for item in wanted]
+            found = sorted(found, key=lambda item: declared.index(item[by]) if item[by] in declared else len(declared))
+            if key == "addresses":
+                shape = {item["address"]: item for item in wanted}
+                found = [_shaped(item, shape.get(item["address"], item)) for item in found]
+        elif key == "bridge" and wanted == "":
+            found = ""
+        result[key] = found
+    return result
+
+
+def _shaped(found: t.Mapping[str, t.Any], wanted: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    result = {}
+    for key in wanted:
+        entries = found[key]
+        if key != "address":
+            entries = sorted(entries, key=lambda entry: wanted[key].index(entry) if entry in wanted[key] else len(wanted[key]))
+        result[key] = entries
+    return result
+
+
+def differences(options: t.Mapping[str, t.Any], seen: t.Mapping[str, t.Any]) -> list[str]:
+    """The declared options that a document states otherwise."""
+    found = restrict(options, seen)
+    return [key for key in found if found[key] != options[key]]
+
+
+def patch(root: ET.Element, network: Network, mark: Mark) -> None:
+    """Make a document say what is wanted. root is changed in place."""
+    options, seen = network.options, view(root)
+    found = restrict(options, seen)
+    write_mark(root, mark, BEHIND_METADATA)
+    if "mode" in options and seen["mode"] != options["mode"]:
+        old, drop_virtualport = seen["mode"], options["mode"] != "openvswitch"
+        drop(root, "forward", *(["virtualport"] if drop_virtualport else []))
+        if (old in MANAGED) != (options["mode"] in MANAGED):
+            drop(root, "bridge", "mac", "ip", "dns", "domain", "mtu", "route", "bandwidth")
+        if MODES[options["mode"]]:
+            make(root, "forward", BEHIND_METADATA[1:]).set("mode", MODES[options["mode"]])
+        if options["mode"] == "openvswitch" and root.find("virtualport") is None:
+            make(root, "virtualport", ("vlan", "portgroup")).set("type", "openvswitch")
+    if options.get("bridge") and seen["bridge"] != options["bridge"]:
+        make(root, "bridge", BEHIND_METADATA[2:]).set("name", options["bridge"])
+    if "device" in options and seen["device"] != options["device"]:
+        forward = make(root, "forward", BEHIND_METADATA[1:])
+        forward.attrib.pop("dev", None)
+        drop(forward, "interface")
+        if options["device"]:
+            forward.set("dev", options["device"])
+    if "stp" in options and seen["stp"] != options["stp"]:
+        make(root, "bridge", BEHIND_METADATA[2:]).set("stp", "on" if options["stp"] else "off")
+    if "mtu" in options:
+        set_attribute(root, "mtu", "size", options["mtu"] or None)
+    if "domain" in options:
+        set_attribute(root, "domain", "name", options["domain"])
+    if "vlan" in options:
+        set_vlan(root, options)
+    if found.get("addresses") != options.get("addresses"):
+        _patch_addresses(root, options["addresses"])
+    if found.get("routes") != options.get("routes"):
+        drop(root, "route")
+        root.extend(_route(route) for route in options["routes"])
+    if found.get("dns") != options.get("dns"):
+        dns = make(root, "dns", ("ip", "route", "portgroup"))
+        dns.attrib.pop("enable", None)
+        if not options["dns"]:
+            dns.set("enable", "no")
+    if found.get("dns_forwarders") != options.get("dns_forwarders"):
+        dns = make(root, "dns", ("ip", "route", "portgroup"))
+        drop(dns, "forwarder")
+        dns.extend(element("forwarder", {"addr": value}) for value in options["dns_forwarders"])
+    if found.get("dns_hosts") != options.get("dns_hosts"):
+        dns = make(root, "dns", ("ip", "route", "portgroup"))
+        drop(dns, "host")
+        dns.extend(dns_host(host) for host in options["dns_hosts"])
+    for key in ("inbound", "outbound"):
+        if key in options:
+            set_bandwidth(root, key, options[key])
+    if found.get("portgroups") != options.get("portgroups"):
+        _patch_portgroups(root, options["portgroups"])
+    if network.raw is not None and not contains(root, network.raw):
+        merge(root, network.raw)
+
+
+def _patch_addresses(root: ET.Element, wanted: t.Sequence[t.Mapping[str, t.Any]]) -> None:
+    here = {_view_address(found)["address"]: found for found in root.findall("ip")}
+    drop(root, "ip")
+    for item in wanted:
+        interface = ipaddress.ip_interface(item["address"])
+        found = here.get(item["address"])
+        if found is None:
+            family = "ipv6" if interface.version == 6 else None
+            found = element("ip", {"family": family, "address": interface.ip, "prefix": interface.network.prefixlen})
+        root.append(found)
+        for key, tag, made in (("dhcp_ranges", "range", dhcp_range), ("dhcp_hosts", "host", dhcp_host)):
+            if key in item and _view_address(found)[key] != item[key]:
+                dhcp = make(found, "dhcp")
+                drop(dhcp, tag)
+                dhcp.extend(made(entry) for entry in item[key])
+                if not len(dhcp):
+                    found.remove(dhcp)
+
+
+def dhcp_range(entry: t.Mapping[str, str]) -> ET.Element:
+    """A <range> of addresses."""
+    return element("range", {"start": entry["start"], "end": entry["end"]})
+
+
+def dhcp_host(entry: t.Mapping[str, str]) -> ET.Element:
+    """A <host> of DHCP."""
+    return element("host", {"mac": entry["mac"] or None, "name": entry["name"] or None, "ip": entry["address"]})
+
+
+def dns_host(entry: t.Mapping[str, t.Any]) -> ET.Element:
+    """A <host> of DNS."""
+    return element("host", {"ip": entry["address"]}, *[element("hostname", text=name) for name in entry["hostnames"]])
+
+
+def portgroup(entry: t.Mapping[str, t.Any], found: ET.Element | None = None) -> ET.Element:
+    """A <portgroup>; of one that is there, what no option says stays."""
+    made = element("portgroup", {"name": entry["name"]}) if found is None else found
+    made.attrib.pop("default", None)
+    if entry["default"]:
+        made.set("default", "yes")
+    set_vlan(made, entry)
+    for key in ("inbound", "outbound"):
+        set_bandwidth(made, key, entry[key])
+    return made
+
+
+def _route(route: t.Mapping[str, t.Any]) -> ET.Element:
+    network = ipaddress.ip_network(route["to"])
+    family = "ipv6" if network.version == 6 else None
+    values = {"family": family, "address": network.network_address, "prefix": network.prefixlen, "gateway": route["via"], "metric": route["metric"] or None}
+    return element("route", values)
+
+
+def _patch_portgroups(root: ET.Element, wanted: t.Sequence[t.Mapping[str, t.Any]]) -> None:
+    here = {found.get("name"): found for found in root.findall("portgroup")}
+    drop(root, "portgroup")
+    root.extend(portgroup(item, here.get(item["name"])) for item in wanted)
+
+
+def skeleton(network: Network, owner: str) -> ET.Element:
+    """The document that a new network begins with."""
+    root = element("network", None, element("name", text=network.name))
+    root.append(element("uuid", text=network.options.get("uuid") or derived_uuid(MODULE, owner, network.name)))
+    return root
+
+
+def check_new(network: Network) -> None:
+    """What a network that is to be made must say. Raises FabricError."""
+    if "mode" not in network.options and network.raw is None:
+        raise FabricError(f"network {network.name} does not exist and mode is missing: choose one of {', '.join(MODES)}")
