@@ -671,7 +671,7 @@ class _Plan:
         current = database.bridge_of.get(outer)
         target = current if veth.bridge is None else veth.bridge
         bridges = database.tables["Bridge"]
-        netdev = bridges.get(target or "", {}).get("datapath_type") == "netdev"
+        netdev = bridges.get(keep.bridge or "", {}).get("datapath_type") == "netdev"
         if veth.bridge is None and not veth.port:
             return {}, {}, netdev
         names = ["bridge", *(wanted.option.name for wanted in veth.port)]
