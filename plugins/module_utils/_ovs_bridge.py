@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import typing as t
 
+from ansible_collections.overloom.fabric.plugins.module_utils import _ip, _ovs_address
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs import (
     TUNNEL_TYPES,
     Flag,
@@ -65,6 +66,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import (
     transaction,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, FabricError, Step, reconcile
+from ansible_collections.overloom.fabric.plugins.module_utils._systemd import Unit, booted, read_units
 
 MODULE = "ovs_bridge"
 
@@ -136,6 +138,8 @@ def port_argument_spec() -> dict:
         "name": {"type": "str", "required": True},
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         "members": {"type": "list", "elements": "str"},
+        "addresses": {"type": "list", "elements": "str"},
+        "up": {"type": "bool"},
         **argument_spec(OPTIONS),
     }
 
@@ -159,6 +163,7 @@ class Port(t.NamedTuple):
     present: bool
     members: tuple[str, ...] | None
     wanted: list[Wanted]
+    device: _ovs_address.Device
     item: Item
 
     @property
@@ -239,7 +244,13 @@ def _port(bridge: str, item: Item) -> Port:
             raise FabricError(f"{what} is the bridge's local port, which is internal; leave type and members out")
     if item.get("peer") and item["peer"] == name:
         raise FabricError(f"{what}: peer is the port itself; name the patch port at the other end")
-    return Port(name, bridge, present, members, parse(OPTIONS, item, what) if present else [], item)
+    addresses = item.get("addresses")
+    if addresses is not None:
+        addresses = _ip.check_addresses(addresses, f"{what}: addresses")
+        if item.get("mtu") and any(_ip.family(address) == 6 for address in addresses) and str(item["mtu"]).isdigit():
+            _ip.check_mtu(int(item["mtu"]), addresses, f"{what}: mtu")
+    device = _ovs_address.Device(name, addresses, item.get("up"))
+    return Port(name, bridge, present, members, parse(OPTIONS, item, what) if present else [], device, item)
 
 
 def compare(
@@ -370,6 +381,10 @@ def _check_port(found: Database, after: Database, port: Port, settings: Settings
     """Refuse a port that Open vSwitch would take and not follow; returns warnings."""
     check_vlans(port.item, after.tables["Port"][port.name], port.what)
     warnings = []
+    if after.members[port.name] == (port.name,):
+        _ovs_address.check(port.device, after.interface(port.name)["type"], port.what)
+    elif port.device.addresses or port.device.up is not None:
+        raise FabricError(f"{port.what} is a bond and has no device of its own; put addresses on an internal port, and leave up out")
     for member in after.members[port.name]:
         row = after.tables["Interface"][member]
         kind = row["type"]
@@ -430,6 +445,14 @@ def bridge_state(database: Database, name: str) -> Item:
     }
 
 
+class Found(t.NamedTuple):
+    """What was read. interfaces: the kernel's, empty if nothing is declared of them."""
+
+    database: Database
+    interfaces: dict[str, _ip.Interface]
+    units: dict[str, Unit]
+
+
 def run(module: t.Any) -> t.NoReturn:
     """The module ovs_bridge."""
     params = module.params
@@ -438,48 +461,78 @@ def run(module: t.Any) -> t.NoReturn:
         items = [{name: params[name] for name in bridge_argument_spec()}] if params["name"] else []
     settings = Settings(params["owner"], params["adopt"], params["purge"], module.check_mode)
     begin = ovs_vsctl(params["database"], params["timeout"])
+    remote = is_remote(params["database"])
     runner = ovs_runner(module)
     try:
         bridges = declared(items)
+        present = [bridge for bridge in bridges if bridge.present]
+        ports = [port for bridge in present for port in bridge.ports if port.present]
+        devices = [port.device for port in ports]
+        for port in ports:
+            if remote and (port.device.addresses is not None or port.device.up is not None):
+                raise FabricError(f"{port.what}: addresses and up need the host itself, and database is on another; leave them out")
     except FabricError as error:
         module.fail_json(msg=str(error), changed=False, commands=[])
-    present = [bridge for bridge in bridges if bridge.present]
-    ports = [port for bridge in present for port in bridge.ports if port.present]
     done: list[Op] = []
 
-    def find(found: Database) -> Change:
-        devices = None if is_remote(params["database"]) or not ports else network_devices()
-        ops, after, warnings = compare(found, bridges, settings, devices)
-        done.extend(ops)
-        before, later = described(found, after, ops, BRIDGE_OPTIONS + OPTIONS, "port")
-        return Change(list(write_steps(begin, found, after, ops)), before, later, tuple(warnings))
+    def read() -> Found:
+        database = read_database(runner, begin, extra_columns(port.item for port in ports))
+        units = {} if remote else read_units(_ovs_address.KIND)
+        # A second process only for those who declare what needs it.
+        asks = any(device.addresses is not None or device.up is not None for device in devices)
+        return Found(database, _ip.read_interfaces(runner) if asks else {}, units)
 
-    def judge(found: Database) -> list[str]:
-        errors = [failed_bridge(found, bridge.name) for bridge in present]
-        errors += [late_error(found, port.bridge, port.name) for port in ports if port.name != port.bridge]
+    def find(found: Found) -> Change:
+        known = None if remote or not ports else network_devices()
+        ops, after, warnings = compare(found.database, bridges, settings, known)
+        done.extend(ops)
+        steps: list[t.Any] = list(write_steps(begin, found.database, after, ops))
+        before, later = described(found.database, after, ops, BRIDGE_OPTIONS + OPTIONS, "port")
+        addressed = _ovs_address.compare(
+            found.database, after, ops, devices, found.interfaces, found.units, settings.owner, settings.purge, booted()
+        )
+        for side, fields in ((before, addressed.before), (later, addressed.after)):
+            for name, values in fields.items():
+                side.setdefault(f"port {name}", {}).update(values)
+        return Change(steps + addressed.steps, before, later, tuple(warnings))
+
+    def judge(found: Found) -> list[str]:
+        errors = [failed_bridge(found.database, bridge.name) for bridge in present]
+        errors += [late_error(found.database, port.bridge, port.name) for port in ports if port.name != port.bridge]
+        for port in ports:
+            interface = found.interfaces.get(port.name)
+            for address in interface.broken if interface and port.device.addresses else ():
+                errors.append(f"{port.what}: another node on the link has the address {address} too; give one of them another")
         return [error for error in errors if error]
 
-    def undo(found: Database) -> list[Step]:
-        # Ports that moved into a bridge that failed go back; if their old bridge is gone, the new one has to stay.
-        moved = [op for op in done if isinstance(op, MovePort) and failed_bridge(found, op.target)]
-        back: list[Op] = [MovePort(op.port, op.uuid, op.target, op.source) for op in moved if op.source in found.tables["Bridge"]]
-        stuck = {op.target for op in moved if op.source not in found.tables["Bridge"]}
-        gone = {op.bridge for op in done if isinstance(op, AddBridge) and failed_bridge(found, op.bridge)} - stuck
-        back += [DelBridge(bridge) for bridge in sorted(gone)]
-        for op in done:
-            if isinstance(op, AddPort) and op.bridge not in gone and late_error(found, op.bridge, op.port):
-                back.append(DelPort(op.bridge, op.port, found.tables["Port"][op.port]["_uuid"]))
-        return transaction(begin, back)
+    def undo(found: Found) -> list[Step]:
+        return transaction(begin, taken_back(found.database, done))
 
-    reconcile(
-        module,
-        read=lambda: read_database(runner, begin, extra_columns(port.item for port in ports)),
-        compare=find,
-        runner=runner,
-        state=lambda found: {"bridges": [bridge_state(found, x.name) for x in present if x.name in found.tables["Bridge"]]},
-        judge=judge,
-        undo=undo,
-    )
+    def state(found: Found) -> dict[str, t.Any]:
+        states = [bridge_state(found.database, x.name) for x in present if x.name in found.database.tables["Bridge"]]
+        for port in (port for bridge in states for port in bridge["ports"]):
+            interface = found.interfaces.get(port["name"])
+            if interface is not None:
+                port.update(addresses=list(interface.addresses), up=interface.up)
+        return {"bridges": states}
+
+    reconcile(module, read=read, compare=find, runner=runner, state=state, judge=judge, undo=undo)
+
+
+def taken_back(found: Database, done: t.Iterable[Op]) -> list[Op]:
+    """The ops that take back what was newly made and which Open vSwitch then refused.
+
+    Ports that moved into a bridge that failed go back; if their old bridge is gone, the new one has to stay.
+    """
+    moved = [op for op in done if isinstance(op, MovePort) and failed_bridge(found, op.target)]
+    back: list[Op] = [MovePort(op.port, op.uuid, op.target, op.source) for op in moved if op.source in found.tables["Bridge"]]
+    stuck = {op.target for op in moved if op.source not in found.tables["Bridge"]}
+    gone = {op.bridge for op in done if isinstance(op, AddBridge) and failed_bridge(found, op.bridge)} - stuck
+    back += [DelBridge(bridge) for bridge in sorted(gone)]
+    for op in done:
+        if isinstance(op, AddPort) and op.bridge not in gone and op.port in found.members and late_error(found, op.bridge, op.port):
+            back.append(DelPort(op.bridge, op.port, found.tables["Port"][op.port]["_uuid"]))
+    return back
 
 
 def run_info(module: t.Any) -> t.NoReturn:

@@ -236,7 +236,7 @@ def reconcile(
     runner: Runner,
     state: t.Callable[[t.Any], dict[str, t.Any]],
     judge: t.Callable[[t.Any], t.Sequence[str]] = lambda found: (),
-    undo: t.Callable[[t.Any], t.Sequence[Step | Write | Remove]] = lambda found: (),
+    undo: t.Callable[[t.Any], t.Sequence[Step | Write | Remove]] | None = None,
 ) -> t.NoReturn:
     """Read, compare, write, read again, judge, and end the module.
 
@@ -245,7 +245,7 @@ def reconcile(
     state: from what was found to the typed values that the module returns besides the common ones.
     judge: from what was found after a write to the errors that the tool only reports late.
     undo: from what was found after a write with such errors to the steps that take back what came to nothing,
-        so that the next run tries again.
+        so that the next run tries again. With it, such errors also count as the reason for a step that fails.
     A FabricError from any of them fails the module with its one sentence. In check mode nothing is written,
     and the state returned is the one that was found.
     """
@@ -262,18 +262,24 @@ def reconcile(
                 when: text if isinstance(text, str) else to_text(text)
                 for when, text in (("before", change.before), ("after", change.after))
             }
+        failure = None
         if change.steps and not module.check_mode:
-            for step in change.steps:
-                runner.do(step)
+            try:
+                for step in change.steps:
+                    runner.do(step)
+            except FabricError as error:
+                if undo is None:
+                    raise
+                failure = error
             found = read()
         errors = [] if module.check_mode else list(judge(found))
         result.update(state(found))
-        if errors:
-            if change.steps:
-                for step in undo(found):
-                    result["commands"].append(step.shown())
-                    runner.do(step)
-            raise FabricError("; ".join(errors))
+        if errors and change.steps and undo is not None:
+            for step in undo(found):
+                result["commands"].append(step.shown())
+                runner.do(step)
+        if errors or failure:
+            raise FabricError("; ".join(errors) or str(failure))
     except FabricError as error:
         result.update(spawned=runner.spawned)
         module.fail_json(msg=str(error), **result)

@@ -188,6 +188,17 @@ options:
             - Members come and go without the bond going down.
           type: list
           elements: str
+        addresses:
+          description:
+            - The addresses of an internal port, such as V(10.1.1.1/24) and V(fd00::1/64); the port is up then.
+            - They are there again after a reboot, and after a restart of C(ovs-vswitchd), by a systemd unit V(overloom-port-NAME.service).
+            - An empty list removes all.
+          type: list
+          elements: str
+        up:
+          description:
+            - Whether the port's device is up, now and after a reboot. Without it, a port with addresses is up, and others are left.
+          type: bool
         type:
           description:
             - The type of the interface. V(system), or empty, is a network device that is on the host already;
@@ -502,6 +513,7 @@ EXAMPLES = r"""
       - name: tep0
         type: internal
         mtu: 1500
+        addresses: [192.168.200.20/24]
 
 - name: Two bridges with a patch cable between them, and nothing else of ours
   overloom.fabric.ovs_bridge:

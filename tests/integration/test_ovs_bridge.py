@@ -4,6 +4,8 @@
 """ovs_bridge against a real Open vSwitch."""
 from __future__ import annotations
 
+import json
+import time
 import typing as t
 
 import pytest
@@ -441,3 +443,83 @@ def test_a_database_on_another_socket(host: Host) -> None:
     host.apply("ovs_bridge", {**BR, "database": "unix:/run/openvswitch/db.sock"})
     failed = host.module("ovs_bridge", {**BR, "database": "unix:/run/nowhere.sock"}, ok=False)
     assert "/run/nowhere.sock" in failed["msg"] and "cannot be reached" in failed["msg"]
+
+
+def addresses(host: Host, name: str) -> list[str]:
+    """The addresses of an interface, without those that the kernel made."""
+    rows = json.loads(host.run(["ip", "-json", "address", "show", "dev", name]))
+    return [f"{info['local']}/{info['prefixlen']}" for row in rows for info in row["addr_info"] if info["scope"] == "global"]
+
+
+TEP = {"name": "tep0", "type": "internal", "addresses": ["192.0.2.1/24", "2001:db8::1/64"]}
+
+
+def test_addresses_of_an_internal_port_are_set_changed_and_cleared(host: Host) -> None:
+    done = host.apply("ovs_bridge", {**BR, "ports": [TEP]})
+    assert addresses(host, "tep0") == TEP["addresses"] == done["bridges"][0]["ports"][1]["addresses"]
+    assert done["bridges"][0]["ports"][1]["up"] is True
+    assert not host.module("ovs_bridge", {**BR, "ports": [{"name": "tep0"}]})["changed"], "what is left out stays"
+    host.apply("ovs_bridge", {**BR, "ports": [{**TEP, "addresses": ["192.0.2.2/24"]}]})
+    assert addresses(host, "tep0") == ["192.0.2.2/24"]
+    host.run("ip address add 192.0.2.9/24 dev tep0".split())
+    host.run("ip link set tep0 down".split())
+    host.apply("ovs_bridge", {**BR, "ports": [{**TEP, "addresses": ["192.0.2.2/24"]}]})
+    assert addresses(host, "tep0") == ["192.0.2.2/24"]
+    host.apply("ovs_bridge", {**BR, "ports": [{**TEP, "addresses": []}]})
+    assert addresses(host, "tep0") == [] and not host.exists("/etc/systemd/system/overloom-port-tep0.service")
+
+
+def test_addresses_are_there_after_a_reboot_and_a_restart_of_the_switch(host: Host) -> None:
+    args = {**BR, "ports": [TEP, {"name": "br0", "addresses": ["198.51.100.1/24"]}, {"name": "eth1", "up": True}]}
+    host.apply("ovs_bridge", args)
+
+    def settled() -> bool:
+        return not host.module("ovs_bridge", args, check=True)["changed"]
+
+    for disturb in (lambda: host.run(["systemctl", "restart", "ovs-vswitchd"]), host.reboot):
+        disturb()
+        until = time.monotonic() + 30
+        while not settled():
+            assert time.monotonic() < until, host.run(["systemctl", "status", "overloom-port-tep0"], ok=None)
+            time.sleep(0.2)
+        assert addresses(host, "tep0") == TEP["addresses"] and addresses(host, "br0") == ["198.51.100.1/24"]
+
+
+def test_a_port_that_moves_keeps_its_addresses(host: Host) -> None:
+    host.module("ovs_bridge", {**BR, "ports": [TEP]})
+    host.apply("ovs_bridge", {**BR, "name": "br1", "ports": [{"name": "tep0"}]})
+    assert addresses(host, "tep0") == TEP["addresses"]
+
+
+def test_the_unit_of_a_port_goes_with_the_port(host: Host) -> None:
+    unit = "/etc/systemd/system/overloom-port-tep0.service"
+    for gone in (
+        {**BR, "ports": [{"name": "tep0", "state": "absent"}]},
+        {"name": "br0", "state": "absent"},
+        {"bridges": [], "purge": True},
+    ):
+        host.module("ovs_bridge", {**BR, "ports": [TEP]})
+        assert host.exists(unit)
+        host.apply("ovs_bridge", gone)
+        assert not host.exists(unit)
+
+
+def test_addresses_on_a_bridge_that_could_not_be_made_name_the_cause(host: Host) -> None:
+    failed = host.module("ovs_bridge", {"name": "br0", "ports": [TEP]}, ok=False)
+    assert "set datapath_type: netdev" in failed["msg"] and bridges(host) == []
+
+
+@pytest.mark.parametrize(
+    ("port", "said"),
+    [
+        ({**TEP, "addresses": ["192.0.2.1"]}, "port tep0 of bridge br0: addresses: '192.0.2.1'"),
+        ({**TEP, "addresses": ["192.0.2.0/24"]}, "addresses"),
+        ({**TEP, "addresses": ["x; reboot"]}, "addresses"),
+        ({"name": "eth1", "addresses": ["192.0.2.1/24"]}, "port eth1 of bridge br0: addresses applies only to type internal"),
+        ({"name": "p0", "type": "patch", "peer": "p1", "up": True}, "up does not apply to type patch"),
+        ({**TEP, "mtu": 1000}, "IPv6"),
+    ],
+)
+def test_addresses_that_cannot_be_are_refused(host: Host, port: dict[str, t.Any], said: str) -> None:
+    failed = host.module("ovs_bridge", {**BR, "ports": [port]}, ok=False)
+    assert said in failed["msg"] and bridges(host) == []
