@@ -335,13 +335,19 @@ def await_boot(name: str, seconds: float) -> None:
     A host's network namespace is being exchanged while it boots, so it is read afterwards.
     """
     until = time.monotonic() + seconds
-    booting = [
-        (process.pid, host_folder(name, host) + "/leader")
+    supervisors = [
+        (process.pid, host)
         for host, processes in lab_processes(name).items()
         for process in processes
         if process.role == "supervisor"
     ]
-    while time.monotonic() < until and any(os.path.exists(f"/proc/{pid}") and not os.path.exists(path) for pid, path in booting):
+
+    def waits(pid: int, host: str) -> bool:
+        # A supervisor whose host has just ended will end or boot it again in a moment.
+        leader = (_text(host_folder(name, host) + "/leader") or "0").split()[0]
+        return _host_of(str(pid), name) is not None and _host_of(leader, name) != host
+
+    while time.monotonic() < until and any(waits(pid, host) for pid, host in supervisors):
         time.sleep(0.02)
 
 
@@ -424,26 +430,33 @@ def lab_processes(name: str) -> dict[str, list[Process]]:
     own = len(_pids("self"))
     found: dict[str, list[Process]] = {}
     for entry in os.listdir("/proc"):
-        if not entry.isdigit() or int(entry) == os.getpid():
+        host = _host_of(entry, name) if entry.isdigit() and int(entry) != os.getpid() else None
+        if host is None:
             continue
         try:
-            with open(f"/proc/{entry}/environ", "rb") as stream:
-                environment = stream.read().split(b"\0")
-            mark = next((word for word in environment if word.startswith(MARK.encode() + b"=" + name.encode() + b"/")), None)
-            if mark is None:
-                continue
             pids = _pids(entry)
             with open(f"/proc/{entry}/cmdline", "rb") as stream:
                 supervisor = b"/supervisor.py\0" in stream.read()
         except OSError:
             continue
-        host = mark.decode().partition("/")[2]
         if len(pids) == own:
             found.setdefault(host, []).append(Process(int(entry), "supervisor" if supervisor else "nspawn"))
         elif len(pids) == own + 1 and pids[-1] == "1":
             found.setdefault(host, []).append(Process(int(entry), "leader"))
     order = {"supervisor": 0, "nspawn": 1, "leader": 2}
     return {host: sorted(processes, key=lambda p: (order[p.role], p.pid)) for host, processes in found.items()}
+
+
+def _host_of(pid: str, name: str) -> str | None:
+    """The host of the lab that a process carries the mark of; None also for one that has ended."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as stream:
+            environment = stream.read()
+    except OSError:
+        return None
+    start = f"{MARK}={name}/".encode()
+    mark = next((word for word in environment.split(b"\0") if word.startswith(start)), None)
+    return None if mark is None else mark[len(start):].decode()
 
 
 def _strangers(net: str) -> list[int]:
