@@ -14,7 +14,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils import _report, _v
 from ansible_collections.overloom.fabric.plugins.plugin_utils._expectations import expectations
 
 # The report's files hold all of them.
-FAILURES_RETURNED = 25
+FAILURES_RETURNED = 5
 OBSERVED = ("probes", "bridges", "tunnels", "namespaces")
 ARGUMENTS = {
     "plan": {"type": "dict", "required": True},

@@ -77,7 +77,7 @@ passed:
   type: int
   sample: 44
 failures:
-  description: The first 25 checks that failed, as in C(verify.json).
+  description: The first five checks that failed, as in C(verify.json).
   returned: with O(observed)
   type: list
   elements: dict

@@ -12,9 +12,9 @@ from __future__ import annotations
 import typing as t
 from xml.etree import ElementTree
 
-GOOD, QUIET, LOST, LEAK = "●", "·", "✗", "!"
+GOOD, QUIET, LOST, LEAK, UNPROVEN = "●", "·", "✗", "!", "?"
 MATRIX_LIMIT = 24
-FAILURES_SHOWN = 25
+FAILURES_SHOWN = 12
 
 
 def summary(fabric: str, checks: t.Sequence[dict], seconds: float, isolation: dict | None = None) -> dict[str, t.Any]:
@@ -103,10 +103,10 @@ def cells(checks: t.Sequence[dict]) -> dict[tuple[str, str], str]:
             continue
         ends = (check["from"], check["to"])
         if check["kind"] == "isolation":
-            mark = QUIET if check["passed"] else LEAK
+            mark = QUIET if check["passed"] else LEAK if check.get("leak") else UNPROVEN
         else:
             mark = GOOD if check["passed"] else LOST
-        if found.get(ends) not in (LOST, LEAK):
+        if found.get(ends) not in (LOST, LEAK, UNPROVEN):
             found[ends] = mark
     return found
 
@@ -124,7 +124,10 @@ def matrix(checks: t.Sequence[dict], endpoints: t.Sequence[dict]) -> list[str]:
     for number, (name, label) in enumerate(zip(names, labels), start=1):
         row = " ".join(f"{' –' if name == other else found.get((name, other), ' ').rjust(2)}" for other in names)
         lines.append(f"  {label.ljust(width)}  {row}  {number}")
-    return lines + [f"  {GOOD} reaches, as planned   {QUIET} kept apart, as planned   {LOST} should reach, does not   {LEAK} should not reach, does"]
+    return lines + [
+        f"  {GOOD} reaches, as planned   {QUIET} kept apart, as planned   {LOST} should reach, does not",
+        f"  {LEAK} should not reach, does   {UNPROVEN} kept apart, but nothing showed that it could be told",
+    ]
 
 
 def segment_table(checks: t.Sequence[dict], endpoints: t.Sequence[dict]) -> list[str]:

@@ -154,7 +154,7 @@ def _isolation(probe: Item, outcome: Item) -> Item:
         seen, passed = f"no answer, while {control} answered", True
     else:
         seen, passed = "no answer; the segment has no second endpoint that could show that asking works", True
-    return {"expected": "no answer", "observed": seen, "passed": passed, "control": control}
+    return {"expected": "no answer", "observed": seen, "passed": passed, "leak": bool(leaks), "control": control}
 
 
 def _look(plan: Item, probe: Item) -> str:

@@ -48,8 +48,9 @@ def check(kind, source, target, passed):
 
 
 def test_one_failed_check_of_a_pair_decides_its_cell():
-    found = report.cells([check("ping", "a", "b", True), check("mtu", "a", "b", False), check("tcp", "a", "b", True), check("isolation", "b", "a", False)])
-    assert found == {("a", "b"): report.LOST, ("b", "a"): report.LEAK}
+    leak = {**check("isolation", "b", "a", False), "leak": True}
+    found = report.cells([check("ping", "a", "b", True), check("mtu", "a", "b", False), check("tcp", "a", "b", True), leak, check("isolation", "a", "c", False)])
+    assert found == {("a", "b"): report.LOST, ("b", "a"): report.LEAK, ("a", "c"): report.UNPROVEN}
 
 
 def test_a_failure_is_told_with_the_pair_the_expectation_and_where_to_look():
