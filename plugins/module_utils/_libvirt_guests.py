@@ -107,14 +107,7 @@ class Found(t.NamedTuple):
 def read(connection: t.Any, runner: Runner, wanted: t.Sequence[Domain], accelerator: t.Callable[[], str]) -> Found:
     """Read the host once. accelerator is asked only when a domain is to be made without a declared one."""
     names = {domain.name for domain in wanted}
-    domains = {}
-    for handle in asked("the domains cannot be listed", connection.listAllDomains):
-        try:
-            domains[handle.name()] = _read_domain(handle, handle.name() in names)
-        except libvirt.libvirtError as error:
-            # Removed by somebody else since the list was made.
-            if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
-                raise FabricError(f"a domain cannot be read: {said(error)}") from error
+    domains = read_domains(connection, names)
     networks = {}
     used = {nic["network"] for domain in wanted for nic in domain.options.get("nics", ()) if "network" in nic}
     for handle in asked("the networks cannot be listed", connection.listAllNetworks) if used else ():
@@ -151,6 +144,20 @@ def read(connection: t.Any, runner: Runner, wanted: t.Sequence[Domain], accelera
         info[2],
         accelerator() if creates else "",
     )
+
+
+def read_domains(connection: t.Any, declared: t.Container[str] | None = None) -> dict[str, Here]:
+    """All domains of the host; of those that are not declared only what is needed to keep clear of them."""
+    domains = {}
+    for handle in asked("the domains cannot be listed", connection.listAllDomains):
+        try:
+            name = handle.name()
+            domains[name] = _read_domain(handle, declared is None or name in declared)
+        except libvirt.libvirtError as error:
+            # Removed by somebody else since the list was made.
+            if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
+                raise FabricError(f"a domain cannot be read: {said(error)}") from error
+    return domains
 
 
 def _read_domain(handle: t.Any, declared: bool) -> Here:
@@ -755,11 +762,11 @@ def _remove(result: Plan, name: str, here: Here, policy: t.Mapping[str, t.Any], 
 # ---- the result
 
 
-def state_of(found: Found, names: t.Iterable[str], restart: t.Mapping[str, list[str]]) -> dict[str, t.Any]:
+def state_of(domains: t.Mapping[str, Here], names: t.Iterable[str], restart: t.Mapping[str, list[str]]) -> dict[str, t.Any]:
     """The typed state of these domains, without secrets."""
     result = {}
     for name in names:
-        here = found.domains.get(name)
+        here = domains.get(name)
         if here is None:
             continue
         mark = read_mark(here.inactive)
@@ -792,7 +799,7 @@ def run(module: t.Any) -> t.NoReturn:
 
     def state(found: Found) -> dict[str, t.Any]:
         restart = latest["plan"].restart
-        return {"domains": state_of(found, [domain.name for domain in wanted], restart), "restart_required": restart}
+        return {"domains": state_of(found.domains, [domain.name for domain in wanted], restart), "restart_required": restart}
 
     reconcile(module, lambda: read(connection, runner, wanted, lambda: try_kvm(connection, runner)), compare, runner, state, judge)
 

@@ -76,15 +76,7 @@ class Found(t.NamedTuple):
 
 def read(connection: t.Any, runner: Runner) -> Found:
     """Read the host once."""
-    networks = {}
-    for handle in asked("the networks cannot be listed", connection.listAllNetworks):
-        try:
-            inactive = ET.fromstring(handle.XMLDesc(libvirt.VIR_NETWORK_XML_INACTIVE))
-            live = ET.fromstring(handle.XMLDesc()) if handle.isActive() else None
-            networks[handle.name()] = Here(inactive, live, bool(handle.autostart()))
-        except libvirt.libvirtError as error:
-            if error.get_error_code() != libvirt.VIR_ERR_NO_NETWORK:
-                raise FabricError(f"a network cannot be read: {said(error)}") from error
+    networks = read_networks(connection)
     guests = []
     for handle in asked("the domains cannot be listed", connection.listAllDomains):
         try:
@@ -95,6 +87,20 @@ def read(connection: t.Any, runner: Runner) -> Found:
                 raise FabricError(f"a domain cannot be read: {said(error)}") from error
     plugged = any(guest.live is not None and guest.live.find("devices/interface/source[@network]/../virtualport") is not None for guest in guests)
     return Found(networks, guests, read_ports(runner) if plugged else {})
+
+
+def read_networks(connection: t.Any) -> dict[str, Here]:
+    """All networks of the host."""
+    networks = {}
+    for handle in asked("the networks cannot be listed", connection.listAllNetworks):
+        try:
+            inactive = ET.fromstring(handle.XMLDesc(libvirt.VIR_NETWORK_XML_INACTIVE))
+            live = ET.fromstring(handle.XMLDesc()) if handle.isActive() else None
+            networks[handle.name()] = Here(inactive, live, bool(handle.autostart()))
+        except libvirt.libvirtError as error:
+            if error.get_error_code() != libvirt.VIR_ERR_NO_NETWORK:
+                raise FabricError(f"a network cannot be read: {said(error)}") from error
+    return networks
 
 
 class Actions:
@@ -371,11 +377,11 @@ def _remove(result: Plan, found: Found, name: str, here: Here, actions: Actions)
     result.before[name], result.after[name] = {"state": "active" if here.live is not None else "inactive"}, {"state": "absent"}
 
 
-def state_of(found: Found, names: t.Iterable[str], restart: t.Mapping[str, list[str]]) -> dict[str, t.Any]:
+def state_of(networks: t.Mapping[str, Here], names: t.Iterable[str], restart: t.Mapping[str, list[str]]) -> dict[str, t.Any]:
     """The typed state of these networks."""
     result = {}
     for name in names:
-        here = found.networks.get(name)
+        here = networks.get(name)
         if here is not None:
             state = "active" if here.live is not None else "inactive"
             owner = read_mark(here.inactive).owner
@@ -409,6 +415,6 @@ def run(module: t.Any) -> t.NoReturn:
 
     def state(found: Found) -> dict[str, t.Any]:
         restart = latest["plan"].restart
-        return {"networks": state_of(found, [network.name for network in wanted], restart), "restart_required": restart}
+        return {"networks": state_of(found.networks, [network.name for network in wanted], restart), "restart_required": restart}
 
     reconcile(module, lambda: read(connection, runner), compare, runner, state, judge)
