@@ -132,6 +132,7 @@ _DEFAULTS = frozenset(
         "default-metric 1",
         "detect-multiplier 3",
         "ip ospf hello-interval 10",
+        "ip ospf network broadcast",
         "ip ospf priority 1",
         "ip ospf retransmit-interval 5",
         "ip ospf transmit-delay 1",
@@ -156,8 +157,9 @@ _BLOCK = re.compile(
     r"(?:router (?:ospf|ospf6|bgp|rip|ripng)\b.*|route-map \S+ (?:permit|deny) \d+|bfd|profile \S+|key chain \S+|key \d+"
     r"|vrf \S+|interface \S+|address-family \S.*|rpki|router .*)$"
 )
-# FRR shows these blocks because the thing exists, not because somebody configured it.
-_SHOWN_ANYWAY = re.compile(r"(?:interface|address-family|vrf) ")
+# FRR shows these blocks because the thing exists or existed, not because somebody configured it.
+_SHOWN_ANYWAY = re.compile(r"(?:interface|address-family|vrf) |bfd$")
+_ENTRY = re.compile(r"(route-map \S+) (permit|deny) (\d+)$")
 _CLOSING = re.compile(r"(?:exit|end|exit-address-family|exit-vrf|exit-.*)$")
 
 # Definitions that routers refer to: added before the routers change, and removed after.
@@ -166,7 +168,7 @@ _DEFINITION = re.compile(r"(?:key chain|ip prefix-list|ipv6 prefix-list|access-l
 _REMOVE_FIRST = re.compile(
     r"(?:ip ospf area|ip ospf bfd profile|ipv6 ospf6 (?:area|authentication)|ip ospf dead-interval|redistribute|network"
     r"|aggregate-address|area \S+ (?:type|authentication|range)|default-information|summary-address|bgp listen range|graceful-restart"
-    r"|neighbor \S+ (?:peer-group|next-hop-self|remove-private-AS|allowas-in|default-originate|maximum-prefix|interface|local-as)"
+    r"|neighbor \S+ (?:peer-group|next-hop-self|remove-private-AS|allowas-in|default-originate|maximum-prefix|local-as)"
     r"|ip ospf authentication|ip rip authentication string|distance|log-adjacency-changes)(?: |$)"
 )
 _SECRET = re.compile(
@@ -179,7 +181,7 @@ _SECRET = re.compile(
 _RANKS = tuple(
     (re.compile(pattern), rank)
     for pattern, rank in (
-        (r"(?:no )?bgp (?!listen range)", 0),
+        (r"(?:no )?bgp (?!listen range|\S*community-list|as-path)", 0),
         (r"neighbor \S+ peer-group$", 1),
         (r"neighbor \S+ (?:remote-as|interface)\b", 2),
         (r"neighbor \S+ peer-group ", 3),
@@ -187,7 +189,7 @@ _RANKS = tuple(
         (r"address-family ", 8),
         (r"(?:ip ospf|ipv6 ospf6) area ", 9),
         (r"key chain ", 0),
-        (r"ip(?:v6)? prefix-list |access-list |bgp ", 1),
+        (r"ip(?:v6)? prefix-list |access-list |bgp \S+(?:access-list|community-list) ", 1),
         (r"route-map ", 2),
         (r"bfd$", 3),
         (r"interface ", 9),
@@ -277,9 +279,12 @@ def negation(line: str) -> str:
     """The line that takes a line away."""
     if line.startswith("no "):
         return line[3:]
+    if line == "ip rip split-horizon poisoned-reverse":
+        # With `no`, it would take the split horizon away as well.
+        return "ip rip split-horizon"
     # The variants of an area's type and of a process are taken away by their plain form.
-    line = re.sub(r"^(area \S+ (?:stub|nssa)) .*", r"\1", line)
-    line = re.sub(r"^(auto-cost reference-bandwidth|maximum-paths(?: ibgp)?|default-information originate|ip rip (?:send|receive) version) .*", r"\1", line)
+    line = re.sub(r"^(area \S+ (?:stub|nssa)|summary-address \S+) .*", r"\1", line)
+    line = re.sub(r"^(auto-cost reference-bandwidth|maximum-paths(?: ibgp)?|neighbor \S+ maximum-prefix|description|log-adjacency-changes|default-information originate|ip rip (?:send|receive) version) .*", r"\1", line)
     return "no " + line
 
 
@@ -467,6 +472,7 @@ class Thing(t.NamedTuple):
     lines: its settings by address in the order of their dependence; None clears one.
     scope: where its lines are: pairs of a path and the beginning of a key; an empty beginning is the block itself.
     drop: a line that takes all of it away at once, with its path; None when its lines go one by one.
+    renew: the change needs it to be made anew; what it has besides the wanted lines is kept.
     """
 
     name: str
@@ -474,6 +480,7 @@ class Thing(t.NamedTuple):
     scope: tuple[tuple[Address, str], ...]
     drop: tuple[Address, str] | None = None
     present: bool = True
+    renew: bool = False
 
     def holds(self, address: Address) -> bool:
         """Whether a setting belongs to this thing."""
@@ -640,7 +647,9 @@ class Apply:
         if not refused and (status == 0 or not re.search(r"^%", out, re.M)):
             return
         now = parse(self.runner(READ).rpartition("\nend")[0])
-        back = difference(now, {address: self.config.get(address) for address in self.touched}, ())
+        new = [address for address in self.touched if address not in self.config and address in now and _BLOCK.match(now[address])]
+        inside = [address for address in now if any(address[: len(block)] == block for block in new)]
+        back = difference(now, {address: self.config.get(address) for address in [*self.touched, *inside]}, ())
         if back:
             self.runner.run(Step(LOAD, render(back)))
         said = "; ".join(refused) or " ".join(hide(out).split())
@@ -686,16 +695,18 @@ def difference(config: Config, changes: t.Mapping[Address, t.Optional[str]], dro
     after: list[tuple[tuple[t.Any, ...], Address, str]] = []
     gone = {address for address, line in changes.items() if line is None and address in config}
     covered: set[Address] = set()
-    for path, line, scope in drops:
-        hit = {address for address in config if within(scope, address)}
-        if hit and hit <= gone:
-            covered |= hit
-            (after if _DEFINITION.match(line[3:]) else before).append(((0, path), path, line))
-    for address in gone - covered:
+    blocks: set[Address] = set()
+    for address in gone:
         if _BLOCK.match(config[address]):
             inside = {other for other in config if other[: len(address)] == address and other != address}
             if inside <= gone:
                 covered |= inside
+                blocks.add(address)
+    for path, line, scope in drops:
+        hit = {address for address in config if within(scope, address)}
+        if hit and hit <= gone and not hit <= covered | blocks:
+            covered |= hit
+            (after if _DEFINITION.match(line[3:]) else before).append(((0, path), path, line))
     at: dict[Address, int] = {}
 
     def place(path: Address, line: str) -> tuple[t.Any, ...]:
@@ -706,18 +717,38 @@ def difference(config: Config, changes: t.Mapping[Address, t.Optional[str]], dro
             order += [rank(part), at.setdefault(spot, len(at))]
         return tuple(order)
 
+    # FRR ignores an entry of a list that says what another one says, so the old one goes before the new one comes.
+    coming = {_rule(address, line) for address, line in changes.items() if line is not None and config.get(address) != line and not address[1:]}
+    moved = set()
+    for address, old in config.items():
+        if address in changes and changes[address] != old and _rule(address, old) in coming and " seq " in address[0] and not address[1:]:
+            moved.add(address)
+            during.append(((rank(address[0]), -1), (), negation(old)))
+
+    # Without the default, an interface is active by itself; the line's negation would make it passive.
+    passive = not any(line is None and address[-1] == "passive-interface default" for address, line in changes.items())
+    # Changing the default makes FRR forget what the interfaces say.
+    forgotten = any(address[-1] == "passive-interface default" and config.get(address) != line for address, line in changes.items())
     for address, line in changes.items():
+        if address in moved and line is None:
+            continue
         path, old = address[:-1], config.get(address)
         top = path[0] if path else line or old or ""
         definition = bool(_DEFINITION.match(top))
         if line is None:
-            if old is not None and old != _ACTIVE and address not in covered:
+            if old is not None and (passive or old != _ACTIVE) and address not in covered:
                 block = _BLOCK.match(old)
                 if block and any(other[: len(address)] == address and other not in gone for other in config if other != address):
                     continue
+                entry = _ENTRY.match(old)
+                other = entry and f"{entry.group(1)} {'deny' if entry.group(2) == 'permit' else 'permit'} {entry.group(3)}"
+                if other and changes.get((other,)) is not None:
+                    # The entry that takes its number comes right after.
+                    during.append((place((), other)[:1] + (at[(other,)] - 0.5,), path, negation(old)))
+                    continue
                 stage = during if definition and path else after if definition else before
                 stage.append((place(path, "") if definition else (len(before),), path, negation(old)))
-        elif old != line:
+        elif old != line or (forgotten and address[-1] == "ip ospf passive"):
             if old is not None and _REMOVE_FIRST.match(address[-1]):
                 before.append(((len(before),), path, negation(old)))
             during.append((place(path, line), path, line))
@@ -725,6 +756,11 @@ def difference(config: Config, changes: t.Mapping[Address, t.Optional[str]], dro
     before.sort(key=lambda row: (rank(row[1][0]), row[1]) if row[1] else (-1, ()))
     during.sort(key=lambda row: row[0])
     return [(path, line) for _place, path, line in before + during + after]
+
+
+def _rule(address: Address, line: str) -> tuple[str, str]:
+    """What an entry of a list says, without its sequence number: the list, and the rest of the line."""
+    return address[0].partition(" seq ")[0], line[len(address[0]) :]
 
 
 class Options(t.NamedTuple):
@@ -754,6 +790,8 @@ def compare(runner: Runner, found: Found, things: t.Sequence[Thing], options: Op
     changes: dict[Address, t.Optional[str]] = {}
     drops: list[Drop] = []
     warnings: list[str] = []
+    renewed: list[tuple[Address, str]] = []
+    base = dict(found.running)
     missing = [daemon for daemon in options.daemons if daemon not in found.daemons]
     if missing:
         said = f"the FRR daemon {missing[0]} does not run; enable it in /etc/frr/daemons, as frr_router_daemons of the role frr_router does"
@@ -805,7 +843,12 @@ def compare(runner: Runner, found: Found, things: t.Sequence[Thing], options: Op
             elif address not in found.running:
                 made.add(address)
         changes.update(lines)
-        made = {address for address in made if address in found.running or lines.get(address) is not None}
+        if thing.renew and thing.drop:
+            renewed.append(thing.drop)
+            for address in there:
+                base.pop(address)
+                if address not in changes:
+                    changes[address] = found.running[address]
         if made:
             mine[thing.name] = {
                 "lines": sorted(made),
@@ -824,7 +867,7 @@ def compare(runner: Runner, found: Found, things: t.Sequence[Thing], options: Op
         foreign = [a for a in found.running if a[: len(address)] == address and a != address and changes.get(a, "") is not None]
         if foreign:
             warnings.append(f"'{' / '.join(address)}' stays, as somebody else configured '{hide(found.running[foreign[0]])}' in it")
-    lines = difference(found.running, changes, drops)
+    lines = renewed + difference(base, changes, drops)
     steps: list[t.Any] = []
     if lines:
         apply = Apply(runner, render(lines), found.running, list(changes))

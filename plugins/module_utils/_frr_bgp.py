@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.module_utils._frr import Address, Found, Lines, Thing
+from ansible_collections.overloom.fabric.plugins.module_utils._frr import Address, Config, Found, Lines, Thing, key_of
 from ansible_collections.overloom.fabric.plugins.module_utils._frr_lists import (
     AS_PATH_LISTS,
     BFD_PROFILES,
@@ -265,14 +265,15 @@ def _instance(item: Params, found: Found, owner: str, adopt: bool, kept: list[st
     ipv4 = item["default_ipv4_unicast"]
     if ipv4 is None:
         ipv4 = path + ("bgp default ipv4-unicast",) not in found.running
-    groups = {}
+    groups: dict[str, Config] = {}
     if item["peer_groups"] is None:
         kept.append(f"{name} peer group ")
     else:
         check_unique((group["name"] for group in item["peer_groups"]), f"{name}: peer_groups")
         for group in item["peer_groups"]:
-            groups[group["name"]] = group
-            made.append(_peer(group, check_word(group["name"], f"{name}: peer_groups: name"), "peer group", name, header, ipv4, groups, found))
+            thing = _peer(group, check_word(group["name"], f"{name}: peer_groups: name"), "peer group", name, header, ipv4, {}, found)
+            groups[group["name"]] = {a: line for a, line in {**found.running, **thing.lines}.items() if line}
+            made.append(thing)
     if item["neighbors"] is None:
         kept.append(f"{name} neighbor ")
     else:
@@ -318,8 +319,8 @@ def _other_asn(header: str, vrf: str, found: Found, owner: str, adopt: bool) -> 
 def _timers(row: Params, what: str) -> str:
     keepalive, hold = row["keepalive"], row["hold"]
     check_numbers(row, {"keepalive": (0, 65535), "hold": (0, 65535)}, f"{what}: timers")
-    if hold and (hold < 3 or keepalive >= hold):
-        raise FabricError(f"{what}: timers: hold {hold} has to be 0, or at least 3 and more than keepalive {keepalive}")
+    if hold and (hold < 3 or keepalive > hold // 3):
+        raise FabricError(f"{what}: timers: keepalive {keepalive} has to be at most a third of hold {hold}, and hold 0 or at least 3; FRR lowers it else")
     return f"{keepalive} {hold}"
 
 
@@ -338,7 +339,7 @@ def _remote_as(value: str, what: str) -> str:
 
 
 def _peer(
-    item: Params, peer: str, kind: str, process: str, header: str, ipv4: bool, groups: t.Mapping[str, Params], found: Found
+    item: Params, peer: str, kind: str, process: str, header: str, ipv4: bool, groups: t.Mapping[str, Config], found: Found
 ) -> Thing:
     what = f"{process} {kind} {peer}"
     path: Address = (header,)
@@ -353,7 +354,7 @@ def _peer(
         return Thing(what, {}, tuple(scope), drop, False)
     group = item.get("peer_group")
     remote_as = _remote_as(item["remote_as"], f"{what}: remote_as") if item["remote_as"] else None
-    if group and remote_as and (unnumbered or groups.get(group, {}).get("remote_as")):
+    if group and remote_as and (unnumbered or path + (f"neighbor {group} remote-as",) in groups.get(group, found.running)):
         raise FabricError(f"{what}: remote_as and peer_group: the peer group {group} brings the AS number; give it in one place")
     if kind == "neighbor" and not group and not remote_as and path + (f"{begin} remote-as",) not in found.running:
         if not any(address[:1] == path and within_neighbor(address, begin) for address in found.running):
@@ -369,12 +370,27 @@ def _peer(
             lines.put(path, f"{begin} remote-as {remote_as}")
         if group is not None:
             lines.put(path, f"{begin} peer-group {group or '-'}", bool(group))
-    _session(item, lines, path, begin, what)
+    if unnumbered and item["extended_nexthop"] is False:
+        raise FabricError(f"{what}: extended_nexthop: a session without addresses cannot do without it; leave it out")
+    _session({**item, "extended_nexthop": None if unnumbered else item["extended_nexthop"]}, lines, path, begin, what)
     if item["address_families"] is not None:
         check_unique((row["family"] for row in item["address_families"]), f"{what}: address_families")
         for row in item["address_families"]:
             _peer_family(row, lines, path + (f"address-family {FAMILIES[row['family']]}",), begin, what, ipv4)
-    return Thing(what, lines.wanted, tuple(scope), drop)
+    # A neighbour that leaves its group is gone with it, so it is made anew with all that it has.
+    member = path + (f"{begin} interface" if unnumbered else f"{begin} peer-group",)
+    now, wanted = found.running.get(member), lines.wanted.get(member)
+    renew = kind == "neighbor" and member in lines.wanted and now not in (None, wanted) and " peer-group " in f"{now} {wanted}"
+    if group:
+        # FRR does not show of a member what its group says as well.
+        for address, line in list(lines.wanted.items()):
+            other = line and line.replace(begin, f"neighbor {group}", 1)
+            if line and groups.get(group, found.running).get(address[:-1] + (key_of(other or ""),)) == other:
+                if address in found.running and found.running[address] != line:
+                    lines.wanted[address] = None
+                elif address not in found.running:
+                    del lines.wanted[address]
+    return Thing(what, lines.wanted, tuple(scope), drop, renew=renew)
 
 
 def within_neighbor(address: Address, begin: str) -> bool:

@@ -106,7 +106,7 @@ def check_clause(value: str, what: str) -> str:
 
 def check_secret(value: str, what: str, longest: int) -> str:
     """A password or key: one word of printable characters. The sentence does not show it."""
-    if not value.isascii() or not value.isprintable() or re.search(r"\s|\?", value) or value[:1] in "!#" or len(value) > longest:
+    if not value.isascii() or not value.isprintable() or re.search(r"\s|\?", value) or value.startswith(("!", "#")) or len(value) > longest:
         raise FabricError(f"{what}: the secret has to be one word of at most {longest} printable ASCII characters, without '?' and not beginning with '!' or '#'")
     return value
 
@@ -222,11 +222,10 @@ def _flat(name: str, begin: str, item: Params, found: Found, entry: t.Callable[[
     lines = Lines(found.running)
     if item["entries"] is not None and item["state"] == "present":
         numbers = _sequence(item["entries"], name)
-        lines.exactly(
-            (),
-            f"{begin} seq ",
-            [f"{begin} seq {n} {row['action']} {entry(row, f'{name}: seq {n}')}" for n, row in zip(numbers, item["entries"])],
-        )
+        rules = [f"{row['action']} {entry(row, f'{name}: seq {n}')}" for n, row in zip(numbers, item["entries"])]
+        # FRR ignores the second one without a word.
+        check_unique(rules, f"{name}: entries")
+        lines.exactly((), f"{begin} seq ", [f"{begin} seq {n} {rule}" for n, rule in zip(numbers, rules)])
         if not numbers:
             raise FabricError(f"{name}: entries is empty, and FRR keeps no empty list; declare an entry, or state absent")
     return Thing(name, lines.wanted, (((), begin + " "),), ((), f"no {begin}"), item["state"] == "present")
@@ -294,6 +293,8 @@ def _route_map(item: Params, found: Found) -> Thing:
             if row["on_match"]:
                 if not re.fullmatch(r"next|goto [1-9]\d{0,4}", row["on_match"], re.ASCII):
                     raise FabricError(f"{at}: on_match: {row['on_match']!r} is neither 'next' nor 'goto' with an entry's number")
+                if row["action"] == "deny":
+                    raise FabricError(f"{at}: on_match: an entry that denies is the end; use action permit, or leave on_match out")
                 clauses.append(f"on-match {row['on_match']}")
             lines.put((), header)
             lines.exactly((header,), "", clauses)

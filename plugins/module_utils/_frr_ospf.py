@@ -278,6 +278,9 @@ def _default_information(row: Params, what: str) -> tuple[str, bool]:
 def _summaries(rows: t.Iterable[Params], version: int, what: str) -> t.Iterator[str]:
     for row in rows:
         line = f"summary-address {check_prefix(row['prefix'], what, 4 if version == 2 else 6)}"
+        if version == 3 and not row["advertise"]:
+            # FRR 8.4 turns it into an announced one on removal, and then keeps it.
+            raise FabricError(f"{what}: {row['prefix']}: advertise false is for OSPFv2 only")
         if row["tag"] is not None:
             line += f" tag {check_number(row['tag'], 1, 4294967295, what + ': tag')}"
             if not row["advertise"]:
@@ -362,18 +365,22 @@ def _interface(item: Params, process: Params, version: int, around: str, found: 
         by_default = process.get("passive_default")
         if by_default is None:
             by_default = any(line == "passive-interface default" for line in found.running.values())
-        if item["passive"] or not (by_default and version == 2):
+        if version == 3 or not by_default:
             lines.put(path, f"{begin} passive", item["passive"])
         else:
-            lines.put(path, f"no {begin} passive")
+            # FRR does not show of an interface what the process says as well.
+            lines.put(path, "no ip ospf passive", not item["passive"])
     profile = item["bfd_profile"]
     if profile is not None or item["bfd"] is not None:
         if profile and item["bfd"] is False:
             raise FabricError(f"{what}: bfd_profile {profile} needs bfd; leave bfd out, or set it")
+        # BFD itself first: it would reset the profile.
+        if profile:
+            lines.put(path, f"{begin} bfd")
         if profile is not None or not item["bfd"]:
             lines.put(path, f"{begin} bfd profile {check_word(profile or 'none', what + ': bfd_profile')}", bool(profile))
-        if profile or item["bfd"] is not None:
-            lines.put(path, f"{begin} bfd", bool(profile or item["bfd"]))
+        if not profile and item["bfd"] is not None:
+            lines.put(path, f"{begin} bfd", item["bfd"])
     _authentication(item, lines, path, begin, version, what)
     if item["area"] is not None:
         area = check_area(item["area"] or "0", f"{what}: area")

@@ -144,9 +144,13 @@ def _interface(item: Params, process: str, found: Found) -> Thing:
             raise FabricError(f"{what}: authentication_key and key_chain exclude each other; use one")
         if item["authentication_key"] is not None:
             secret = check_secret(item["authentication_key"], f"{what}: authentication_key", 16)
+            if secret:
+                lines.put(path, "ip rip authentication key-chain -", False)
             lines.put(path, f"ip rip authentication string {secret or '-'}", bool(secret))
         if item["key_chain"] is not None:
             chain = check_word(item["key_chain"] or "none", f"{what}: key_chain")
+            if item["key_chain"]:
+                lines.put(path, "ip rip authentication string -", False)
             lines.put(path, f"ip rip authentication key-chain {chain}", bool(item["key_chain"]))
         if item["authentication"]:
             lines.put(path, f"ip rip authentication mode {item['authentication']}", item["authentication"] != "none")

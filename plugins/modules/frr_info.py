@@ -1,0 +1,152 @@
+#!/usr/bin/python
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: frr_info
+short_description: Read neighbours, sessions and routes from FRR
+version_added: 0.1.0
+author: The overloom.fabric authors (@overloom)
+description:
+  - Reads what FRR knows from its JSON output, with the same names and types for all its releases.
+  - Starts two processes, whatever is asked.
+extends_documentation_fragment:
+  - overloom.fabric.attributes.info
+options:
+  gather:
+    description: What to read. What belongs to a daemon that does not run is returned empty.
+    type: list
+    elements: str
+    choices: [ospf, ospf6, bgp, routes, interfaces, bfd]
+    default: [ospf, ospf6, bgp, routes, interfaces, bfd]
+  prefixes:
+    description: Return only routes inside these prefixes.
+    type: list
+    elements: str
+    default: []
+"""
+
+EXAMPLES = r"""
+- name: Read the adjacencies
+  overloom.fabric.frr_info:
+    gather: [ospf]
+  register: frr
+
+- name: All of them are Full
+  ansible.builtin.assert:
+    that: frr.ospf_neighbors | rejectattr('state', 'equalto', 'Full') | length == 0
+
+- name: Read the routes to the tunnel endpoints
+  overloom.fabric.frr_info:
+    gather: [routes]
+    prefixes: [10.255.0.0/24]
+"""
+
+RETURN = r"""
+daemons:
+  description: The daemons that run.
+  returned: always
+  type: list
+  elements: str
+  sample: [zebra, ospfd, staticd]
+ospf_neighbors:
+  description: Neighbours of OSPFv2.
+  returned: always
+  type: list
+  elements: dict
+  sample:
+    - {vrf: default, router_id: 10.0.0.2, address: 192.0.2.2, interface: eth1, state: Full, role: '-', area: 0.0.0.0, priority: 1,
+       state_changes: 6, uptime_seconds: 125}
+ospf6_neighbors:
+  description: Neighbours of OSPFv3.
+  returned: always
+  type: list
+  elements: dict
+  sample:
+    - {vrf: default, router_id: 10.0.0.2, address: 'fe80::2', interface: eth1, state: Full, area: 0.0.0.0, priority: 1, uptime_seconds: 125}
+bgp_neighbors:
+  description: Sessions of BGP, one for each address family.
+  returned: always
+  type: list
+  elements: dict
+  sample:
+    - {vrf: default, family: ipv4_unicast, neighbor: 192.0.2.2, remote_as: 64513, local_as: 64512, state: Established, dynamic: false,
+       prefixes_received: 2, prefixes_sent: 1, established_count: 1, dropped_count: 0, uptime_seconds: 60}
+routes:
+  description: Routes of both address families, with all that a protocol offers for a prefix.
+  returned: always
+  type: list
+  elements: dict
+  sample:
+    - {vrf: default, prefix: 10.0.0.2/32, protocol: ospf, selected: true, distance: 110, metric: 10, table: 254, uptime_seconds: 60,
+       nexthops: [{address: 192.0.2.2, interface: eth1, active: true, installed: true, discard: false}]}
+interfaces:
+  description: Interfaces by name.
+  returned: always
+  type: dict
+  sample: {eth1: {vrf: default, up: true, running: true, mtu: 1500, addresses: [192.0.2.1/30]}}
+bfd_peers:
+  description: Sessions of BFD.
+  returned: always
+  type: list
+  elements: dict
+  sample:
+    - {vrf: default, peer: 192.0.2.2, local: 192.0.2.1, interface: eth1, state: up, uptime_seconds: 60, diagnostic: ok,
+       receive_interval: 300, transmit_interval: 300, detect_multiplier: 3}
+spawned:
+  description: Number of processes that were started.
+  returned: always
+  type: int
+  sample: 2
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.overloom.fabric.plugins.module_utils._frr_info import (
+    bfd_peers,
+    bgp_neighbors,
+    gather,
+    interfaces,
+    ospf6_neighbors,
+    ospf_neighbors,
+    routes,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._frr_lists import check_prefix
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, module_runner
+
+SUBSETS = ["ospf", "ospf6", "bgp", "routes", "interfaces", "bfd"]
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "gather": {"type": "list", "elements": "str", "choices": SUBSETS, "default": SUBSETS},
+            "prefixes": {"type": "list", "elements": "str", "default": []},
+        },
+        supports_check_mode=True,
+    )
+    runner = module_runner(module)
+    asked = [name for name in SUBSETS if name in module.params["gather"]]
+    if "routes" in asked:
+        asked.append("routes6")
+    try:
+        within = [check_prefix(prefix, "prefixes") for prefix in module.params["prefixes"]]
+        daemons, found = gather(runner, asked)
+    except FabricError as error:
+        module.fail_json(msg=str(error), spawned=runner.spawned)
+    module.exit_json(
+        changed=False,
+        daemons=list(daemons),
+        ospf_neighbors=ospf_neighbors(found.get("ospf")),
+        ospf6_neighbors=ospf6_neighbors(found.get("ospf6")),
+        bgp_neighbors=bgp_neighbors(found.get("bgp")),
+        routes=routes(found.get("routes"), within) + routes(found.get("routes6"), within),
+        interfaces=interfaces(found.get("interfaces")),
+        bfd_peers=bfd_peers(found.get("bfd")),
+        spawned=runner.spawned,
+    )
+
+
+if __name__ == "__main__":
+    main()
