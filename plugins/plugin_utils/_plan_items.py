@@ -34,13 +34,15 @@ def fill(values: Values, hosts: dict[str, Item]) -> None:
         trunks = [] if overlay.bridge in plain else sorted(segment.vlan or 0 for segment in carried[overlay.name])
         guard = values.guards[overlay.name][0]
         common = _tunnel(overlay, trunks, guard)
+        # The kernel's datapath knows GRE over IPv6 by this name only; the one in user space takes either.
+        six = overlay.encapsulation == "gre" and values.intent.underlay.subnet.version == 6
         for pair in values.edges[overlay.name]:
             for name, peer in (pair, pair[::-1]):
                 users[name][overlay.bridge] = guard == "rstp"
                 hosts[name]["tunnels"].append({
                     "bridge": overlay.bridge,
                     "name": mesh.tunnel_name(overlay.name, peer),
-                    "type": overlay.encapsulation,
+                    "type": "ip6gre" if six else overlay.encapsulation,
                     "local_ip": str(values.teps[name].value),
                     "remote_ip": str(values.teps[peer].value),
                     **common,
@@ -100,7 +102,7 @@ def _underlay_bridge(underlay: Item) -> Item:
     return {
         "name": underlay["bridge"],
         "ports": [
-            {"name": underlay["interface"], "tag": "", "trunks": [], "vlan_mode": "", "mtu": underlay["mtu"]},
+            {"name": underlay["interface"], "up": True, "tag": "", "trunks": [], "vlan_mode": "", "mtu": underlay["mtu"]},
             {
                 "name": tep["name"],
                 "type": "internal",

@@ -217,6 +217,16 @@ def test_a_tunnel_carries_exactly_the_vlans_of_its_overlay(hosts):
 
 @many
 @given(fabrics())
+def test_a_tunnel_is_of_its_overlays_type_and_gre_over_ipv6_has_its_own(hosts):
+    plan = plan_of(hosts)
+    six = ":" in plan["underlay"]["subnet"]
+    for overlay in plan["overlays"]:
+        kind = "ip6gre" if six and overlay["encapsulation"] == "gre" else overlay["encapsulation"]
+        assert {t["type"] for h in plan["hosts"].values() for t in h["tunnels"] if t["bridge"] == overlay["bridge"]} <= {kind}
+
+
+@many
+@given(fabrics())
 def test_an_endpoint_is_on_its_segments_vlan_and_no_other(hosts):
     plan = plan_of(hosts)
     segments = {segment["name"]: segment for segment in plan["segments"]}
