@@ -98,6 +98,9 @@ def result_of(done: subprocess.CompletedProcess, name: str, ok: bool | None) -> 
         result = json.loads(done.stdout)
     except ValueError:
         raise Failed(f"{name} printed no result\n{done.stdout}{done.stderr}") from None
+    # From ansible-core 2.19 on, a module tells more of a warning than its text.
+    if "warnings" in result:
+        result["warnings"] = [w if isinstance(w, str) else w["event"]["msg"] for w in result["warnings"]]
     if ok is not None and ok == bool(result.get("failed")):
         raise Failed(f"{name}: {json.dumps(result, indent=2)}")
     return result
