@@ -10,6 +10,7 @@ This file is private to the collection.
 """
 from __future__ import annotations
 
+import collections
 import contextlib
 import ctypes
 import errno
@@ -33,8 +34,10 @@ ECHO_PORT = 40989  # in the range that IANA leaves for private use
 
 PING_COUNT = 5
 PING_INTERVAL = 0.05
-PACKETS_PER_SECOND = 4000
-REPLY_WINDOW = 1.0
+PACKETS_PER_SECOND = 2000
+IN_FLIGHT = 16
+REPLY_WINDOW = 2.0
+SILENCE_WINDOW = 1.0
 TCP_AT_ONCE = 4
 
 
@@ -377,32 +380,63 @@ class Prober:
             outcome["settled_after"] = None if settled is None else round(settled, 3)
 
     def _ping(self, pairs: list[tuple[dict, dict]]) -> None:
-        """The counted pings: none may be lost, none is repeated."""
-        last = begun = time.monotonic()
-        missing = [PING_COUNT * len(pairs)]
-        for probe, outcome in pairs:
-            version = ipaddress.ip_address(probe["to"]).version
-            payload = probe["size"] - (28 if version == 4 else 48) if probe["kind"] == "mtu" else 56
+        """The counted pings: none may be lost, none is repeated.
+
+        Only so many wait for their answer at a time. A busy forwarder then slows the measurement down, instead of
+        losing packets because it was asked for more at once than any user would.
+        """
+        begun = time.monotonic()
+        todo = collections.deque((count, probe, outcome) for count in range(PING_COUNT) for probe, outcome in pairs)
+        waiting = [0, len(todo)]  # in flight; not answered and not given up
+        for _probe, outcome in pairs:
             outcome.update(sent=0, received=0, rtt_ms=None, error=None)
 
-            def send(probe: dict = probe, outcome: dict = outcome, version: int = version, payload: int = payload) -> None:
-                def answered(rtt: float) -> None:
-                    outcome["received"] += 1
-                    outcome["rtt_ms"] = (outcome["rtt_ms"] or 0.0) + rtt * 1000
-                    missing[0] -= 1
+        def settled() -> None:
+            waiting[0] -= 1
+            waiting[1] -= 1
+            self.loop.at(0.0, send_more)
 
-                outcome["sent"] += 1
-                error = self.echo(probe["from"], version).send(probe["to"], payload, answered)
-                if error:
-                    outcome["error"] = error
-                    missing[0] -= 1
+        def send_more() -> None:
+            while todo and waiting[0] < IN_FLIGHT:
+                count, probe, outcome = todo[0]
+                not_before = begun + count * PING_INTERVAL
+                if time.monotonic() < not_before:
+                    self.loop.at(not_before, send_more)
+                    return
+                todo.popleft()
+                waiting[0] += 1
+                self._ping_once(probe, outcome, settled)
 
-            for count in range(PING_COUNT):
-                last = self.loop.packet(begun + count * PING_INTERVAL, send)
-        self.loop.run(lambda: not missing[0], last + REPLY_WINDOW)
+        send_more()
+        self.loop.run(lambda: not waiting[1], begun + PING_COUNT * PING_INTERVAL + REPLY_WINDOW * (2 + PING_COUNT * len(pairs) / IN_FLIGHT))
         for _probe, outcome in pairs:
             if outcome["received"]:
                 outcome["rtt_ms"] = round(outcome["rtt_ms"] / outcome["received"], 3)
+
+    def _ping_once(self, probe: dict, outcome: dict, settled: t.Callable[[], None]) -> None:
+        """Send one counted ping; settled() is called once, when it is answered, refused, or given up."""
+        version = ipaddress.ip_address(probe["to"]).version
+        payload = probe["size"] - (28 if version == 4 else 48) if probe["kind"] == "mtu" else 56
+        is_open = [True]
+
+        def close() -> None:
+            if is_open[0]:
+                is_open[0] = False
+                settled()
+
+        def answered(rtt: float) -> None:
+            if is_open[0]:
+                outcome["received"] += 1
+                outcome["rtt_ms"] = (outcome["rtt_ms"] or 0.0) + rtt * 1000
+            close()
+
+        outcome["sent"] += 1
+        error = self.echo(probe["from"], version).send(probe["to"], payload, answered)
+        if error:
+            outcome["error"] = error
+            close()
+        else:
+            self.loop.at(time.monotonic() + REPLY_WINDOW, close)
 
     def _transfer(self, pairs: list[tuple[dict, dict]], size: int, timeout: float) -> None:
         """TCP transfers, a few at a time so that each one's rate means something."""
@@ -427,6 +461,7 @@ class Prober:
     def _isolation(self, pairs: list[tuple[dict, dict]]) -> None:
         """Ask below IP and by echo for addresses that must stay silent, and for a control that must not."""
         last = begun = time.monotonic()
+        asks: list[t.Callable[[], None]] = []
         for probe, outcome in pairs:
             version = ipaddress.ip_address(probe["to"]).version
             layer2 = self.layer2(probe["from"], version)
@@ -442,10 +477,12 @@ class Prober:
                 # "No route" is the expected answer here; only a reply counts.
                 self.echo(probe["from"], version).send(probe["to"], 56, answered)
 
-            for again in (0.0, 0.2):
+            asks.append(ask)
+        for again in (0.0, 0.2, 0.4):
+            for ask in asks:
                 last = self.loop.packet(begun + again, ask)
         if pairs:
-            self.loop.run(lambda: False, last + REPLY_WINDOW)
+            self.loop.run(lambda: False, last + SILENCE_WINDOW)
         for probe, outcome in pairs:
             answers = self.layer2(probe["from"], ipaddress.ip_address(probe["to"]).version).answers
             heard = answers.get(probe["to"], set())
