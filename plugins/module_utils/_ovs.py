@@ -461,6 +461,8 @@ def failed_bridge(database: Database, bridge: str) -> str | None:
     if row["error"] or row["ofport"] == -1:
         return f"bridge {bridge} could not be created by ovs-vswitchd: {row['error'] or 'nothing was said'}; see its log"
     if row["ofport"] is None:
+        if not database.answered:
+            return f"bridge {bridge} is not set up, because ovs-vswitchd has not taken up the last change; check that its service runs"
         if database.tables["Bridge"][bridge]["datapath_type"] in ("", "system"):
             return (
                 f"bridge {bridge} could not be created by ovs-vswitchd: "

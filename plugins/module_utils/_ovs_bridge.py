@@ -497,6 +497,8 @@ def run(module: t.Any) -> t.NoReturn:
         return Change(steps + addressed.steps, before, later, tuple(warnings))
 
     def judge(found: Found) -> list[str]:
+        if runner.unanswered:
+            return []
         errors = [failed_bridge(found.database, bridge.name) for bridge in present]
         errors += [late_error(found.database, port.bridge, port.name) for port in ports if port.name != port.bridge]
         for port in ports:

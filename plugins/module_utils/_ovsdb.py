@@ -21,6 +21,9 @@ CLEAR = None
 # del-port take time that grows with the square of their number. Below it, what a person would type is shown.
 READABLE = 16
 
+# Bytes of arguments in one call; the kernel takes a quarter of the stack's limit, 2 MiB by default, with the environment.
+LONGEST = 1_500_000
+
 _PLAIN = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.-]*")
 
 
@@ -45,7 +48,7 @@ _MAP = Column("map", {})
 # The columns that the modules know. Those of EXTRA are read only when an option needs them, because an older
 # Open vSwitch has not all of them and ovs-vsctl refuses to list a column that is not there.
 TABLES: dict[str, dict[str, Column]] = {
-    "Open_vSwitch": {"ovs_version": _MAYBE, "iface_types": _SET},
+    "Open_vSwitch": {"ovs_version": _MAYBE, "iface_types": _SET, "cur_cfg": _NUMBER, "next_cfg": _NUMBER},
     "Bridge": {
         "_uuid": _TEXT, "name": _TEXT, "ports": _SET, "controller": _SET, "datapath_type": _TEXT, "datapath_id": _MAYBE,
         "fail_mode": _MAYBE, "stp_enable": _FLAG, "rstp_enable": _FLAG, "mcast_snooping_enable": _FLAG, "protocols": _SET,
@@ -74,6 +77,7 @@ class Database(t.NamedTuple):
     tables: table -> name of the row -> column -> value (see Column); Bridge, Port and Interface.
     bridge_of: port -> bridge. members: port -> its interfaces. controllers: bridge -> its controllers' targets.
     version: of Open vSwitch, or None. types: the interface types that it supports; empty if it did not say.
+    answered: whether ovs-vswitchd has taken up the last change.
     """
 
     tables: dict[str, dict[str, dict[str, t.Any]]]
@@ -82,6 +86,7 @@ class Database(t.NamedTuple):
     controllers: dict[str, tuple[str, ...]]
     version: str | None = None
     types: tuple[str, ...] = ()
+    answered: bool = True
 
     def ports_of(self, bridge: str) -> list[str]:
         """The names of a bridge's ports, sorted, without its local port."""
@@ -143,9 +148,9 @@ def decode(text: str) -> Database:
         controllers[bridge["name"]] = tuple(sorted(rows["Controller"][uuid]["target"] for uuid in bridge["controller"]))
     for port in rows["Port"].values():
         members[port["name"]] = tuple(sorted(rows["Interface"][uuid]["name"] for uuid in port["interfaces"]))
-    root = next(iter(rows["Open_vSwitch"].values()), {"ovs_version": None, "iface_types": ()})
+    root = next(iter(rows["Open_vSwitch"].values()), {"ovs_version": None, "iface_types": (), "cur_cfg": 0, "next_cfg": 0})
     tables = {t_: {row["name"]: row for row in rows[t_].values()} for t_ in ("Bridge", "Port", "Interface")}
-    return Database(tables, bridge_of, members, controllers, root["ovs_version"], root["iface_types"])
+    return Database(tables, bridge_of, members, controllers, root["ovs_version"], root["iface_types"], root["cur_cfg"] >= root["next_cfg"])
 
 
 def _value(kind: str, value: t.Any) -> t.Any:
@@ -292,10 +297,55 @@ def _assignment(put: Put) -> str:
 def transaction(begin: t.Sequence[str], ops: t.Sequence[Op], secrets: tuple[str, ...] = ()) -> list[Step]:
     """One ovs-vsctl call that does all ops at once or nothing; no call if there are none.
 
-    Names are free before they are used: ports move and go first, then bridges go, then ports come.
+    Only what is longer than LONGEST (some four thousand new tunnels) becomes several calls, each of which is atomic.
     """
     if not ops:
         return []
+    argv = _arguments(begin, ops)
+    if _length(argv) <= LONGEST:
+        return [Step(tuple(argv), secrets=secrets)]
+    steps: list[Step] = []
+    part: list[Op] = []
+    size = 0
+    for unit in _units(ops):
+        length = _length(_arguments((), unit))
+        if part and size + length > LONGEST:
+            steps.append(Step(tuple(_arguments(begin, part)), secrets=secrets))
+            part, size = [], 0
+        part += unit
+        size += length
+    return [*steps, Step(tuple(_arguments(begin, part)), secrets=secrets)]
+
+
+def _length(argv: t.Iterable[str]) -> int:
+    """What arguments take of the kernel's limit, in bytes: each with its end and its pointer (execve(2))."""
+    return sum(len(word.encode("utf-8")) + 9 for word in argv)
+
+
+def _units(ops: t.Iterable[Op]) -> list[list[Op]]:
+    """The ops in the order in which they have to happen, those on the rows of a new port together with it."""
+    ordered = sorted(ops, key=lambda op: _ORDER.index(type(op)))
+    units: list[list[Op]] = []
+    of_row: dict[tuple[str, str], list[Op]] = {}
+    for op in ordered:
+        unit = of_row.get((op.table, op.record)) if isinstance(op, Put) else None
+        if unit is not None:
+            unit.append(op)
+            continue
+        unit = [op]
+        units.append(unit)
+        if isinstance(op, AddPort):
+            of_row[("Port", op.port)] = unit
+            of_row.update({("Interface", member): unit for member in op.members})
+        elif isinstance(op, AddMember):
+            of_row[("Interface", op.interface)] = unit
+        elif isinstance(op, Put):
+            of_row[(op.table, op.record)] = unit
+    return units
+
+
+def _arguments(begin: t.Sequence[str], ops: t.Iterable[Op]) -> list[str]:
+    """The arguments of one call. Names are free before they are used: ports move and go first, then bridges, then ports come."""
     kinds: dict[type, list[t.Any]] = {}
     for op in ops:
         kinds.setdefault(type(op), []).append(op)
@@ -333,7 +383,7 @@ def transaction(begin: t.Sequence[str], ops: t.Sequence[Op], secrets: tuple[str,
                 gone_keys.setdefault(put.column, []).append(quote(put.key))
         for column, keys in gone_keys.items():
             argv += ["--", "remove", table, record, column, *keys]
-    return [Step(tuple(argv), secrets=secrets)]
+    return argv
 
 
 def _removals(gone: t.Sequence[DelPort]) -> list[str]:
@@ -428,7 +478,13 @@ def _copy(row: dict[str, t.Any]) -> dict[str, t.Any]:
 # Failing clearly -------------------------------------------------------------------------------------------------
 
 
-def ovs_runner(module: t.Any) -> Runner:
+class OvsRunner(Runner):
+    """A Runner that knows whether ovs-vswitchd let a change wait in vain."""
+
+    unanswered = False
+
+
+def ovs_runner(module: t.Any) -> OvsRunner:
     """A Runner that says in one sentence why ovs-vsctl could not do its work."""
     inner = module_runner(module)._run
 
@@ -436,8 +492,10 @@ def ovs_runner(module: t.Any) -> Runner:
         try:
             status, out, err = inner(argv, stdin)
         except FileNotFoundError:
+            if argv[0] != "ovs-vsctl":
+                raise
             raise FabricError(
-                f"{argv[0]} is not installed: install the package openvswitch-switch (Debian, Ubuntu) or openvswitch (other distributions)"
+                "ovs-vsctl is not installed: install the package openvswitch-switch (Debian, Ubuntu) or openvswitch (other distributions)"
             ) from None
         if status and argv[0] == "ovs-vsctl":
             if "database connection failed" in err:
@@ -447,10 +505,12 @@ def ovs_runner(module: t.Any) -> Runner:
                     "start the service openvswitch-switch (Debian, Ubuntu) or openvswitch (other distributions)"
                 )
             if status in (-14, 142) or "signal 14" in err:
+                runner.unanswered = True
                 raise FabricError(
                     f"ovs-vswitchd did not answer in time ({argv[1].split('=')[-1]} s): the database may hold the change already; "
                     "check that the service ovs-vswitchd runs, then run this again"
                 )
         return status, out, err
 
-    return Runner(run)
+    runner = OvsRunner(run)
+    return runner

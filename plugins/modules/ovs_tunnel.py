@@ -19,8 +19,8 @@ description:
     reports only after the change is an error of the task, and a new tunnel that came to nothing is removed again.
   - Tunnels made here carry the mark of O(owner) in their C(external_ids). Others are configured when they are declared,
     and never removed.
-  - All tunnels of a call are one call of C(ovs-vsctl). The kernel's limit for its arguments, 2 MiB by default, is
-    enough for some ten thousand tunnels.
+  - All tunnels of a call are one transaction. Only beyond some four thousand new tunnels, where the kernel's limit for
+    the arguments of a command comes near, they become several, each of which is done as a whole or not at all.
   - Each option's meaning is that of ovs-vswitchd.conf.db(5).
 extends_documentation_fragment:
   - overloom.fabric.attributes

@@ -409,8 +409,10 @@ def test_a_stopped_switch_is_one_sentence_and_the_next_run_converges(host: Host)
     host.run(["ovs-appctl", "exit"])
     try:
         failed = host.module("ovs_bridge", {**BR, "timeout": 1}, ok=False)
+        again = host.module("ovs_bridge", {**BR, "timeout": 1}, ok=False)
     finally:
         host.run(["systemctl", "restart", "ovs-vswitchd"])
+    assert "ovs-vswitchd has not taken up the last change" in again["msg"]
     assert "ovs-vswitchd did not answer in time (1 s)" in failed["msg"] and "\n" not in failed["msg"]
     host.module("ovs_bridge", BR)
     assert not host.apply("ovs_bridge", BR)["changed"]

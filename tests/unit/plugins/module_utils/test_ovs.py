@@ -1,0 +1,280 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The pure parts of the Open vSwitch modules."""
+from __future__ import annotations
+
+import ipaddress
+import json
+import pathlib
+import random
+import sys
+import typing as t
+
+import pytest
+from ansible_collections.overloom.fabric.plugins.module_utils import _ovs_bridge, _ovs_tunnel
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs import described, made_by
+from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import (
+    LONGEST,
+    READABLE,
+    TABLES,
+    AddBridge,
+    AddPort,
+    Database,
+    DelBridge,
+    DelPort,
+    MovePort,
+    Op,
+    Put,
+    _units,
+    apply,
+    decode,
+    empty_database,
+    quote,
+    runs,
+    transaction,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
+from ansible_collections.overloom.fabric.plugins.module_utils._routes import parse_routes
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+
+import ovs_draw as draw  # noqa: E402  # pylint: disable=wrong-import-position
+
+BEGIN = ["ovs-vsctl"]
+OWNER = draw.OWNERS[0]
+
+
+def bridge_ops(found: Database, items: t.Any, **options: t.Any) -> tuple[list[Op], Database, list[str]]:
+    return _ovs_bridge.compare(found, _ovs_bridge.declared(items), _ovs_bridge.Settings(**{"owner": OWNER, **options}), None)
+
+
+def tunnel_ops(found: Database, items: t.Any, **options: t.Any) -> tuple[list[Op], Database, list[str]]:
+    return _ovs_tunnel.compare(found, _ovs_tunnel.declared(items), _ovs_tunnel.Settings(**{"owner": OWNER, **options}), None)
+
+
+def database(rnd: random.Random) -> Database:
+    """A database that came about by earlier runs, of this owner and another, and by hand."""
+    found = empty_database()
+    if rnd.random() < 0.8:
+        found = bridge_ops(found, [{"name": name, "datapath_type": "netdev"} for name in draw.BRIDGES], owner=rnd.choice(draw.OWNERS))[1]
+    for _round in range(rnd.randint(0, 3)):
+        owner = rnd.choice(draw.OWNERS)
+        for make, items in ((bridge_ops, draw.bridges), (tunnel_ops, draw.tunnels)):
+            try:
+                found = make(found, items(rnd), owner=owner)[1]
+            except FabricError:
+                # What is drawn may not be allowed on what is there: another owner's, two tunnels alike.
+                continue
+    for table in ("Bridge", "Port"):
+        for row in found.tables[table].values():
+            if rnd.random() < 0.3:
+                row["external_ids"] = {k: v for k, v in row["external_ids"].items() if not k.startswith("overloom")}
+    return found
+
+
+CASES = [(bridge_ops, draw.bridges, _ovs_bridge.BRIDGE_OPTIONS + _ovs_bridge.OPTIONS), (tunnel_ops, draw.tunnels, _ovs_tunnel.OPTIONS)]
+seeds = given(st.integers(0, 2**32))
+many = settings(max_examples=700, deadline=None)
+
+
+@pytest.mark.parametrize(("ops_of", "items", "options"), CASES, ids=["bridges", "tunnels"])
+def test_after_the_changes_nothing_is_left_to_change(ops_of: t.Callable, items: t.Callable, options: t.Any) -> None:
+    outcomes = []
+
+    @many
+    @seeds
+    def claim(seed: int) -> None:
+        rnd = random.Random(seed)
+        found, wanted = database(rnd), items(rnd)
+        how = {"purge": rnd.random() < 0.5, "adopt": rnd.random() < 0.5}
+        untouched = json.dumps(draw.essence(found), sort_keys=True)
+        try:
+            ops, after, _warnings = ops_of(found, wanted, **how)
+        except FabricError as error:
+            assert "\n" not in str(error)
+            outcomes.append("refused")
+            return
+        assert json.dumps(draw.essence(found), sort_keys=True) == untouched, "what was found is not written to"
+        again, same, _warnings = ops_of(after, wanted, **how)
+        assert again == [] and draw.essence(same) == draw.essence(after)
+        before, later = described(found, after, ops, options, "port")
+        assert (before == later) == (ops == [])
+        assert all(isinstance(word, str) for step in transaction(BEGIN, ops) for word in step.argv)
+        outcomes.append("changed" if ops else "same")
+
+    claim()
+    assert outcomes.count("changed") > len(outcomes) / 4, "most cases are no empty ones"
+
+
+@many
+@seeds
+def test_purge_and_absent_never_remove_what_is_not_marked(seed: int) -> None:
+    rnd = random.Random(seed)
+    found, wanted = database(rnd), draw.bridges(rnd)
+    try:
+        ops, after, _warnings = bridge_ops(found, wanted, purge=True)
+    except FabricError:
+        return
+    for name, row in found.tables["Bridge"].items():
+        if row["external_ids"].get("overloom-owner") != OWNER:
+            assert name in after.tables["Bridge"]
+    for name, row in found.tables["Port"].items():
+        own = row["external_ids"].get("overloom-owner") == OWNER
+        if name not in found.tables["Bridge"] and not own:
+            assert name in after.tables["Port"]
+    declared = {item["name"] for item in wanted}
+    for op in ops:
+        if isinstance(op, DelBridge):
+            assert op.bridge in declared or made_by(found.tables["Bridge"][op.bridge], OWNER, "ovs_bridge")
+
+
+@many
+@seeds
+def test_purged_tunnels_are_own_tunnels(seed: int) -> None:
+    rnd = random.Random(seed)
+    found, wanted = database(rnd), draw.tunnels(rnd)
+    try:
+        ops, after, _warnings = tunnel_ops(found, wanted, purge=True)
+    except FabricError:
+        return
+    declared = {item["name"] for item in wanted}
+    for op in ops:
+        if isinstance(op, DelPort):
+            assert op.port in declared or made_by(found.tables["Port"][op.port], OWNER, "ovs_tunnel")
+            assert draw.is_tunnel(found, op.port)
+    assert set(found.tables["Bridge"]) == set(after.tables["Bridge"])
+
+
+@many
+@seeds
+def test_what_is_left_out_stays_as_it_is(seed: int) -> None:
+    rnd = random.Random(seed)
+    found, wanted = database(rnd), draw.bridges(rnd)
+    try:
+        after = bridge_ops(found, wanted)[1]
+    except FabricError:
+        return
+    named = {item["name"] for item in wanted} | {p["name"] for item in wanted for p in item["ports"]}
+    gone = {item["name"] for item in wanted if item["state"] == "absent"}
+    for table, rows in found.tables.items():
+        for name, row in rows.items():
+            if name not in named and found.bridge_of.get(name) not in gone:
+                assert after.tables[table][name] == row
+    bare = [{"name": item["name"]} for item in wanted if item["state"] == "present"]
+    assert bridge_ops(after, bare)[0] == []
+
+
+@seeds
+@settings(deadline=None)
+def test_a_transaction_in_parts_says_the_same_as_a_whole(seed: int) -> None:
+    rnd = random.Random(seed)
+    found, items = database(rnd), draw.bridges(rnd)
+    try:
+        ops, after, _warnings = bridge_ops(found, items, adopt=True, purge=True)
+    except FabricError:
+        return
+    assert draw.essence(apply(found, [op for unit in _units(ops) for op in unit])) == draw.essence(after)
+    in_parts = found
+    for unit in _units(ops):
+        in_parts = apply(in_parts, unit)
+    assert draw.essence(in_parts) == draw.essence(after)
+
+
+@given(st.text())
+def test_quoted_values_are_json_strings_or_plain_words(text: str) -> None:
+    quoted = quote(text)
+    assert (json.loads(quoted) if quoted.startswith('"') else quoted) == text
+    assert quoted.startswith('"') or (quoted and not set(quoted) & set(' "=:,{}[]!<>\\'))
+
+
+@pytest.mark.parametrize("text", ["", "--", "a=b", "a,b", "0f9a6ff0-3aa7-4b1b-a2b6-9b1d3a3a7b11", "-x", "@x", "[]"])
+def test_what_ovs_vsctl_could_read_otherwise_is_quoted(text: str) -> None:
+    assert quote(text) == json.dumps(text)
+
+
+@given(st.sets(st.integers(0, 4094)))
+def test_runs_hold_all_numbers_once(numbers: set[int]) -> None:
+    found = [n for low, high in runs(sorted(numbers)) for n in range(low, high + 1)]
+    assert found == sorted(numbers)
+
+
+def test_few_ports_are_made_as_a_person_would_and_many_row_by_row() -> None:
+    def ops(count: int) -> list[Op]:
+        made: list[Op] = [AddPort("br0", f"t{i}", (f"t{i}",)) for i in range(count)]
+        return made + [Put(table, f"t{i}", column, None, value) for i in range(count) for table, column, value in (("Interface", "type", "gre"), ("Port", "tag", 5))]
+
+    (few,) = transaction(BEGIN, ops(1))
+    assert few.argv[1:] == tuple("-- --may-exist add-port br0 t0 -- set Interface t0 type=gre -- set Port t0 tag=5".split())
+    (many_of_them,) = transaction(BEGIN, ops(READABLE + 1))
+    assert many_of_them.argv[1:17] == tuple(
+        "-- --id=@i0.0 create Interface name=t0 type=gre -- --id=@p0 create Port name=t0 interfaces=@i0.0 tag=5 -- --id=@i1.0 create".split()
+    )
+    assert many_of_them.argv[-READABLE - 6 :] == ("--", "add", "Bridge", "br0", "ports", *(f"@p{i}" for i in range(READABLE + 1)))
+
+
+def test_transactions_stay_below_the_limit_of_the_kernel() -> None:
+    items = [{"name": f"t{i:05}", "bridge": "br0", "type": "gre", "remote_ip": "192.0.2.1", "key": i + 1, "trunks": ["10-20"]} for i in range(10000)]
+    ops = tunnel_ops(empty_database(), items, lenient=True)[0]
+    steps = transaction(BEGIN, ops)
+    assert len(steps) == 3
+    assert all(sum(len(word) + 9 for word in step.argv) < 1.1 * LONGEST for step in steps)
+    assert sum(word.startswith("--id=@p") for step in steps for word in step.argv) == 10000
+    assert len(transaction(BEGIN, tunnel_ops(empty_database(), items[:3500], lenient=True)[0])) == 1
+
+
+def test_names_are_free_before_they_are_used() -> None:
+    (step,) = transaction(BEGIN, [AddPort("x", "p1", ("p1",)), AddBridge("x"), DelPort("y", "p2", "v"), MovePort("p0", "u", "br0", "x"), DelBridge("br0")])
+    line = " ".join(step.argv)
+    places = [line.index(part) for part in ("add-br x", "remove Bridge br0 ports u", "del-port y p2", "del-br br0", "add-port x p1")]
+    assert places == sorted(places)
+
+
+def test_decode_reads_what_ovs_vsctl_prints() -> None:
+    uuid = "0f9a6ff0-3aa7-4b1b-a2b6-9b1d3a3a7b11"
+    rows: dict[str, dict[str, t.Any]] = {
+        "Open_vSwitch": {"ovs_version": "3.1.0", "iface_types": ["set", ["gre", "internal"]], "cur_cfg": 2, "next_cfg": 3},
+        "Bridge": {"_uuid": ["uuid", uuid], "name": "br0", "ports": ["uuid", uuid], "controller": ["set", []], "fail_mode": ["set", []],
+                   "external_ids": ["map", [["a", "b"]]], "protocols": "OpenFlow13"},
+        "Port": {"_uuid": ["uuid", uuid], "name": "br0", "interfaces": ["uuid", uuid], "tag": 5, "trunks": ["set", [7, 6]], "external_ids": ["map", []]},
+        "Interface": {"_uuid": ["uuid", uuid], "name": "br0", "type": "internal", "ofport": ["set", []], "error": ["set", []]},
+        "Controller": {},
+    }
+    assert list(rows) == list(TABLES)
+    text = "\n".join(json.dumps({"headings": list(row), "data": [list(row.values())] if row else []}) for row in rows.values())
+    found = decode(text + "\n")
+    assert found.bridge_of == {"br0": "br0"} and found.members == {"br0": ("br0",)} and not found.answered
+    assert found.tables["Bridge"]["br0"]["protocols"] == ("OpenFlow13",) and found.tables["Bridge"]["br0"]["external_ids"] == {"a": "b"}
+    assert (found.tables["Port"]["br0"]["tag"], found.tables["Port"]["br0"]["trunks"]) == (5, (6, 7))
+    assert found.interface("br0")["ofport"] is None and found.types == ("gre", "internal")
+
+
+def test_a_database_that_is_empty_is_read() -> None:
+    text = "".join(json.dumps({"headings": list(columns), "data": []}) for columns in TABLES.values())
+    assert decode(text)._replace(types=()) == empty_database()
+
+
+ROUTE = """Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT
+eth0\t000200C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0
+eth0\t006433C6\t010200C0\t0003\t0\t0\t0\t00FFFFFF\t0\t0\t0
+*\t076433C6\t00000000\t0205\t0\t0\t0\tFFFFFFFF\t0\t0\t0
+"""
+ROUTE6 = """20010db8000000000000000000000000 40 00000000000000000000000000000000 00 00000000000000000000000000000000 00000100 00000001 00000000 00000001     eth0
+00000000000000000000000000000000 00 00000000000000000000000000000000 00 00000000000000000000000000000000 ffffffff 00000001 00000000 00200200       lo
+"""
+TRIE = """Local:
+  +-- 0.0.0.0/0 3 0 5
+     |-- 192.0.2.2
+        /32 host LOCAL
+     |-- 192.0.2.255
+        /32 link BROADCAST
+"""
+
+
+def test_the_longest_prefix_decides_whether_there_is_a_route() -> None:
+    routes = parse_routes(TRIE, "20010db8000000000000000000000002 04 40 00 82     eth0\n", ROUTE, ROUTE6)
+    assert {str(a) for a in routes.addresses} == {"192.0.2.2", "2001:db8::2"}
+    reached = {text: routes.reach(ipaddress.ip_address(text)) for text in ("192.0.2.9", "198.51.100.6", "198.51.100.7", "203.0.113.1", "2001:db8::9", "2001:db8:1::9")}
+    assert reached == {"192.0.2.9": True, "198.51.100.6": True, "198.51.100.7": False, "203.0.113.1": False, "2001:db8::9": True, "2001:db8:1::9": False}
