@@ -678,7 +678,8 @@ def patch(root: ET.Element, domain: Domain, mark: Mark) -> None:
     if "tpm" in options and restrict(options, seen)["tpm"] != options["tpm"]:
         drop(devices, "tpm")
         if options["tpm"]:
-            made = {**seen["tpm"], **options["tpm"]}
+            same = seen["tpm"].get("backend") == options["tpm"]["backend"]
+            made = {**(seen["tpm"] if same else {}), **options["tpm"]}
             device = [element("device", {"path": made["device"]})] if made.get("device") else []
             backend = element("backend", {"type": made["backend"], "version": made.get("version") or None}, *device)
             devices.append(element("tpm", {"model": made.get("model") or None}, backend))

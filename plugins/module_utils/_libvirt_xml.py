@@ -321,8 +321,9 @@ def parse_vlan(parent: ET.Element) -> dict[str, t.Any]:
 
 
 def set_vlan(parent: ET.Element, wanted: t.Mapping[str, t.Any]) -> None:
-    """Write the VLANs into an element."""
-    if parse_vlan(parent) == dict(wanted):
+    """Write the VLANs of wanted (which may hold more) into an element."""
+    found = parse_vlan(parent)
+    if all(found[key] == wanted[key] for key in found):
         return
     drop(parent, "vlan")
     if wanted["vlan"]:
