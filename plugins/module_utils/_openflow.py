@@ -66,8 +66,13 @@ def _number(text: str) -> int:
 # Text in general ---------------------------------------------------------------------------------------------------
 
 
+_NESTED = re.compile(r'[("\[]')
+
+
 def split_top(text: str, separators: str = ",") -> list[str]:
     """Split at separators that stand outside parentheses, brackets and double quotes; nothing empty comes out."""
+    if separators == "," and not _NESTED.search(text):
+        return [part for part in map(str.strip, text.split(",")) if part]
     parts, depth, start, quoted, at = [], 0, 0, False, 0
     while at < len(text):
         character = text[at]
@@ -100,16 +105,20 @@ def one_line(value: t.Any, where: str) -> str:
 
 # Words that stand for ports in Open vSwitch's own language, or where a port could stand (ovs-ofctl(8), "Flow Syntax").
 _RESERVED = frozenset("in_port table normal flood all controller local any none unset".split())
-_PORT = r'"(?:[^"\\]|\\.)*"|[^\s,()"=:\[\]]+'
+# Fields whose value may say where to output to.
+_REGISTER = re.compile(r"x{0,2}reg[0-9]+|(?:NXM|OXM)_\w+")
+_QUOTED = r'"(?:[^"\\]|\\.)*"'
+_PORT = _QUOTED + r'|[^\s,()"=:\[\]]+'
+# A quoted name elsewhere is passed over as a whole, whatever stands in it.
 _KEYED = re.compile(
     r"(?<![\w.\"-])("
     r"(?:in_port|actset_output|watch_port)\s*[=:]\s*"
     r"|(?:output|resubmit|enqueue)\s*:\s*"
     r"|(?:resubmit|enqueue)\s*\(\s*"
-    r"|output\s*\((?:[^()]*,)?\s*port\s*[=:]\s*"
-    rf")({_PORT})(?=[\s,():]|$)"
+    r"|output\s*\((?:[^()\"]*,)?\s*port\s*[=:]\s*"
+    rf")({_PORT})(?=[\s,():]|$)|{_QUOTED}"
 )
-_MEMBERS = re.compile(r"\b((?:members|slaves)\s*[:=]\s*)([^()]*)")
+_MEMBERS = re.compile(rf'\b((?:members|slaves)\s*[:=]\s*)((?:{_QUOTED}|[^()"])*)')
 _WORD = re.compile(r"[A-Za-z_][\w.-]*")
 
 Translate = t.Callable[[str, bool], str]
@@ -122,12 +131,14 @@ def _each_port(text: str, translate: Translate, bare: bool) -> str:
     """
 
     def keyed(match: t.Match) -> str:
-        return match.group(1) + translate(match.group(2), True)
+        return match.group(1) + translate(match.group(2), True) if match.group(1) else match.group(0)
 
     def members(match: t.Match) -> str:
         return match.group(1) + ",".join(translate(part, True) for part in split_top(match.group(2)))
 
-    text = _MEMBERS.sub(members, _KEYED.sub(keyed, text))
+    text = _KEYED.sub(keyed, text)
+    if "members" in text or "slaves" in text:
+        text = _MEMBERS.sub(members, text)
     if bare:
         text = ",".join(translate(part, False) if _WORD.fullmatch(part) or part[0] == '"' else part for part in split_top(text))
     return text
@@ -151,8 +162,8 @@ def with_numbers(text: str, ports: t.Mapping[str, int], unknown: t.Callable[[str
             return word
         number = ports.get(name)
         if number is None:
-            if not must and word[0] != '"':
-                # Some other action: strip_vlan, drop, ...
+            if word[0] != '"' and (not must or _REGISTER.fullmatch(name)):
+                # Some other action such as strip_vlan, or the field that has the port.
                 return word
             number = unknown(name)
         return str(number) if must else f"output:{number}"
@@ -224,18 +235,20 @@ class Flow(t.NamedTuple):
         return f"table={self.table},priority={self.priority}" + (f",{with_names(self.match, names)}" if self.match else "")
 
     def data(self, names: t.Mapping[int, str]) -> dict[str, t.Any]:
-        """The flow as the modules' options state it."""
+        """The flow as the modules' options state it, without timeouts and flags that are not set."""
         return {
             "table": self.table,
             "priority": self.priority,
             "match": match_data(with_names(self.match, names)),
             "actions": [] if self.actions == "drop" else split_top(with_names(self.actions, names)),
             "cookie": f"{self.cookie:#x}",
-            "idle_timeout": self.idle_timeout,
-            "hard_timeout": self.hard_timeout,
-            "importance": self.importance,
-            **{flag: flag in self.flags for flag in FLAGS},
+            **{name: value for name, value in zip(self._fields[4:7], self[4:7]) if value},
+            **{flag: True for flag in self.flags},
         }
+
+    def full_data(self, names: t.Mapping[int, str]) -> dict[str, t.Any]:
+        """The flow as the modules' options state it, each of them."""
+        return {**dict.fromkeys(self._fields[4:7], 0), **dict.fromkeys(FLAGS, False), **self.data(names)}
 
 
 def match_data(text: str) -> dict[str, t.Any]:

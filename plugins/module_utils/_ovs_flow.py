@@ -122,15 +122,14 @@ def argument_spec() -> dict:
     }
     single = flow_argument_spec()
 
-    def things(options: dict, text: str) -> dict:
-        others = [name for name in options if name not in (text, "state")]
-        return {"type": "list", "elements": "dict", "options": options, "mutually_exclusive": [(text, name) for name in others]}
+    def things(options: dict) -> dict:
+        return {"type": "list", "elements": "dict", "options": options}
 
     return {
         "bridge": {"type": "str", "required": True},
-        "flows": things({**single, "cookie": {"type": "str"}}, "flow"),
-        "groups": things(group, "group"),
-        "meters": things(meter, "meter"),
+        "flows": things({**single, "cookie": {"type": "str"}}),
+        "groups": things(group),
+        "meters": things(meter),
         "cookie": {"type": "str"},
         "tables": {"type": "list", "elements": "int"},
         "persist": {"type": "bool", "default": True},
@@ -141,8 +140,7 @@ def argument_spec() -> dict:
 
 def exclusions() -> list[tuple[str, str]]:
     """Which options of the module exclude each other."""
-    single = [name for name in flow_argument_spec() if name != "state"]
-    return [("flows", name) for name in single] + [("flow", name) for name in single if name != "flow"]
+    return [("flows", name) for name in flow_argument_spec() if name != "state"]
 
 
 # What is declared --------------------------------------------------------------------------------------------------
@@ -194,9 +192,19 @@ def declaration(params: t.Mapping[str, t.Any]) -> Declaration:
     )
 
 
+def _is_text(item: t.Mapping[str, t.Any], text: str, what: str) -> bool:
+    """Whether a thing is given as text. Raises FabricError if it is given as structured data besides."""
+    if item[text] is None:
+        return False
+    for name, value in item.items():
+        if value is not None and name not in (text, "state"):
+            raise FabricError(f"{what} has both {text} and {name}; state the whole thing in one of the two ways")
+    return True
+
+
 def _flow(item: t.Mapping[str, t.Any], what: str) -> Declared:
     present = item["state"] == "present"
-    if item["flow"] is not None:
+    if _is_text(item, "flow", what):
         text = one_line(item["flow"], f"{what}, option flow").strip()
         where = f"{what} ({_short(text)})"
         declared = {*_TIMEOUTS, *FLAGS}
@@ -231,7 +239,7 @@ def _short(text: str) -> str:
 
 def _group(item: t.Mapping[str, t.Any], what: str) -> WantedGroup:
     present = item["state"] == "present"
-    if item["group"] is not None:
+    if _is_text(item, "group", what):
         text = one_line(item["group"], f"{what}, option group")
         if not present and "type=" not in text:
             text += ",type=all"
@@ -257,7 +265,7 @@ def _group(item: t.Mapping[str, t.Any], what: str) -> WantedGroup:
 
 def _meter(item: t.Mapping[str, t.Any], what: str) -> WantedMeter:
     present = item["state"] == "present"
-    if item["meter"] is not None:
+    if _is_text(item, "meter", what):
         text = one_line(item["meter"], f"{what}, option meter")
         meter = parse_meter(text, f"{what} ({_short(text)})")
         values = {**meter._asdict(), "bands": [band._asdict() for band in meter.bands]}
@@ -319,27 +327,33 @@ def record_path(bridge: str, owner: str) -> str:
     return os.path.join(FOLDER, unit_name("flows", f"{bridge}:{owner}", "flows")[len("overloom-flows-") :])
 
 
-def restore_unit(bridge: str, owner: str, protocol: str, switch: Switch, names: t.Mapping[int, str]) -> Unit:
-    """The service that fills the bridge whenever ovs-vswitchd has started, because only that keeps flows, in its memory."""
-    used: dict[int, str] = {}
+class Seen(t.Dict[int, str]):
+    """Names by number, which notes the names that are asked for."""
 
-    class Seen(dict):
-        """Names, noting which are asked for."""
+    def __init__(self, names: t.Mapping[int, str]) -> None:
+        super().__init__(names)
+        self.used: set[str] = set()
 
-        def get(self, key: int, default: t.Any = None) -> t.Any:
-            if key in names:
-                used[key] = names[key]
-            return names.get(key, default)
+    def get(self, key: int, default: t.Any = None) -> t.Any:
+        """As of any mapping."""
+        name = super().get(key, default)
+        if name is not None:
+            self.used.add(name)
+        return name
 
-    restore_lines(switch, Seen())
+
+def restore_unit(bridge: str, owner: str, protocol: str, meters: t.Iterable[str], ports: t.Iterable[str]) -> Unit:
+    """The service that fills the bridge whenever ovs-vswitchd has started, because only that keeps flows, in its memory.
+
+    meters: their texts. ports: the names of the ports that have to be there first.
+    """
     wait = ["ovs-vsctl", f"--timeout={_PORT_WAIT}", "wait-until", "Bridge", bridge]
-    for name in sorted(used.values()):
+    for name in sorted(ports):
         wait += ["--", "wait-until", "Interface", name, "ofport>0"]
     # Without a port ovs-ofctl refuses the whole bundle, and says which; that is this unit's failure, not the wait's.
     commands = [Command(tuple(wait), may_fail=True)]
     begin = ("ovs-ofctl", f"--timeout={_PORT_WAIT}", "-O", protocol)
-    for _id, meter in sorted(switch.meters.items()):
-        commands.append(Command((*begin, "add-meter", bridge, meter.text()), may_fail=True))
+    commands += [Command((*begin, "add-meter", bridge, meter), may_fail=True) for meter in meters]
     commands.append(Command((*begin, "bundle", bridge, record_path(bridge, owner))))
     return oneshot(
         "flows",
@@ -381,6 +395,11 @@ def ofctl_runner(module: t.Any) -> Runner:
 
     def run(argv: t.Sequence[str], stdin: str | None) -> tuple[int, str, str]:
         status, out, err = inner(argv, stdin)
+        if status in (-14, 142) and argv[0] == "ovs-ofctl":
+            raise FabricError(
+                f"ovs-vswitchd did not answer for the bridge {argv[5]} in time ({argv[1]}): the bridge may hold the change already; "
+                "check that the service ovs-vswitchd runs, then run this again"
+            )
         if status and argv[0] == "ovs-ofctl" and argv[4] == "bundle":
             raise FabricError(refusal(argv[5], err, stdin or ""))
         if status and argv[0] == "ovs-ofctl" and re.search(r"is not a bridge or a socket|Connection refused|End of file|reset by peer", err):
@@ -569,7 +588,12 @@ class Bridge:
         status, out, err = self._runner.run(Step(tuple(argv), "".join(f"{text}\n" for _where, text in lines)))
         if status:
             match = re.search(r"(?m)^ovs-ofctl: -:(\d+): (.*)", err)
-            return ([], int(match.group(1)) - 1, match.group(2)) if match else ([], None, _said(err))
+            if match:
+                return [], int(match.group(1)) - 1, match.group(2)
+            said = _said(err)
+            if said == "no usable protocol":
+                said = f"{self._begin[3]} has no such flow; an action needs a match on what it presupposes, such as dl_vlan for strip_vlan"
+            return [], None, said
         parsed = parse_parsed(out)
         for index, flow in enumerate(parsed):
             if isinstance(flow, str):
@@ -610,8 +634,11 @@ def change(declared: Declaration, timeout: int, running: bool, found: Found) -> 
     unit = None
     if declared.persist:
         record = kept(found.record, found.wanted, plan, found.scope)
-        content = record_text(bridge, declared.owner, record, plan.own_groups, plan.own_meters, names)
-        unit = restore_unit(bridge, declared.owner, found.protocol, record, names) if content else None
+        seen = Seen(names)
+        content = record_text(bridge, declared.owner, record, plan.own_groups, plan.own_meters, seen)
+        if content:
+            meters = [meter.text() for _id, meter in sorted(record.meters.items())]
+            unit = restore_unit(bridge, declared.owner, found.protocol, meters, seen.used)
     path = record_path(bridge, declared.owner)
     if content and content != found.content:
         steps.append(Write(path, content))
@@ -737,7 +764,7 @@ def run_info(module: t.Any) -> t.NoReturn:
         if "flows" in gather:
             numbered = [with_numbers(wanted, ports, lambda name: _no_port(name, bridge))] if wanted else []
             flows = parse_dump(ofctl("dump-flows", *numbered))
-            result["flows"] = [{**flow.data(names), **counters, "ours": ours.holds(flow.cookie)} for flow, counters in flows]
+            result["flows"] = [{**flow.full_data(names), **counters, "ours": ours.holds(flow.cookie)} for flow, counters in flows]
         if "groups" in gather:
             counts = parse_group_stats(ofctl("dump-group-stats"))
             groups = parse_groups(ofctl("dump-groups"))
