@@ -8,7 +8,6 @@ This file is private to the collection.
 from __future__ import annotations
 
 import os
-import stat
 import struct
 import tempfile
 import typing as t
@@ -33,10 +32,10 @@ def look(path: str) -> Image:
         with open(path, "rb") as stream:
             head = stream.read(4096)
             length = stream.seek(0, os.SEEK_END)
-            if stat.S_ISDIR(os.fstat(stream.fileno()).st_mode):
-                raise FabricError(f"{path} is a folder: name a file in it")
     except FileNotFoundError:
         return Image()
+    except IsADirectoryError:
+        raise FabricError(f"{path} is a folder: name a file in it") from None
     except OSError as error:
         raise FabricError(f"{path} cannot be read: {error.strerror}") from error
     return parse_head(head, length)
