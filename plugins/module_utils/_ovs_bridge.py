@@ -320,7 +320,10 @@ def _structure(found: Database, bridges: list[Bridge], ports: list[Port], settin
             removable(row, bridge.what, owner, adopt)
             foreign = _foreign(found, bridge.name, stays, owner)
             if foreign and not adopt:
-                raise FabricError(f"{bridge.what} still has ports that this collection did not make ({', '.join(foreign)}); remove them, or give adopt: true to remove all")
+                raise FabricError(
+                    f"{bridge.what} still has ports that this collection did not make ({', '.join(foreign)}); "
+                    "remove them, or give adopt: true to remove all"
+                )
             ops.append(DelBridge(bridge.name))
     for port in ports:
         row, bridge = found.tables["Port"].get(port.name), found.bridge_of.get(port.name)

@@ -70,6 +70,7 @@ _ERSPAN = ("erspan", "ip6erspan")
 # Bits of the key on the wire; Open vSwitch takes a wider one without a word and sends what fits.
 KEY_BITS = {"gre": 32, "ip6gre": 32, "vxlan": 24, "geneve": 24, "lisp": 24, "stt": 64, "gtpu": 32, "erspan": 10, "ip6erspan": 10}
 
+
 def _tunnel_option(name: str, kind: t.Any, types: tuple[str, ...] = (), secret: bool = False) -> Option:
     return Option(name, "Interface", "options", kind, name, secret, types)
 
@@ -249,7 +250,10 @@ def _check(after: Database, tunnel: Tunnel, settings: Settings, routes: Routes |
             raise FabricError(f"{tunnel.what}: {option.name} does not apply to type {kind}, but to {', '.join(option.types)}; leave it out")
         if option.name in ("key", "in_key", "out_key") and wanted.value not in (CLEAR, "flow"):
             if int(wanted.value, 0) >= 2 ** KEY_BITS[kind]:
-                raise FabricError(f"{tunnel.what}: {option.name} {wanted.value} does not fit into the {KEY_BITS[kind]} bits of {kind}; give at most {2 ** KEY_BITS[kind] - 1}")
+                bits = KEY_BITS[kind]
+                raise FabricError(
+                    f"{tunnel.what}: {option.name} {wanted.value} does not fit into the {bits} bits of {kind}; give at most {2 ** bits - 1}"
+                )
     if "key" in options and ("in_key" in options or "out_key" in options):
         raise FabricError(f"{tunnel.what}: key sets in_key and out_key at the same time; give either key or the other two, and clear the rest")
     remote, local = options.get("remote_ip"), options.get("local_ip")

@@ -159,7 +159,7 @@ def _value(kind: str, value: t.Any) -> t.Any:
         if tag == "uuid":
             value = content
         elif tag == "map":
-            return {key: item for key, item in content}
+            return dict(content)
         else:
             items = [item[1] if isinstance(item, list) else item for item in content]
             return tuple(sorted(items)) if kind == "set" else (items[0] if items else None)

@@ -24,12 +24,12 @@ extends_documentation_fragment:
   - overloom.fabric.owner
   - overloom.fabric.ovs
 options:
-  # One bridge's options, here and in each item of the list.
+  name:
+    description:
+      - The bridge's name, of 1 to 15 characters.
+    type: str
+  # A bridge's other options, here and in each item of the list.
   <<: &bridge
-    name:
-      description:
-        - The bridge's name, of 1 to 15 characters.
-      type: str
     state:
       description:
         - Whether it should be there. What this collection did not make is removed only with O(adopt=true).

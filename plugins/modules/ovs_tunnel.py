@@ -27,16 +27,16 @@ extends_documentation_fragment:
   - overloom.fabric.owner
   - overloom.fabric.ovs
 options:
-  # One tunnel's options, here and in each item of the list.
+  name:
+    description:
+      - The tunnel port's name, of 1 to 15 characters.
+    type: str
+  # A tunnel's other options, here and in each item of the list.
   <<: &tunnel
     bridge:
       description:
         - The bridge that the tunnel hangs in. A tunnel that hangs in another bridge moves to this one with all its settings.
         - Needed unless O(state=absent).
-      type: str
-    name:
-      description:
-        - The tunnel port's name, of 1 to 15 characters.
       type: str
     state:
       description:
@@ -393,8 +393,7 @@ EXAMPLES = r"""
   overloom.fabric.ovs_tunnel:
     purge: true
     tunnels:
-      - &vxlan
-        bridge: br-int
+      - bridge: br-int
         name: vx-kvm2
         type: vxlan
         key: 100
@@ -402,9 +401,14 @@ EXAMPLES = r"""
         local_ip: 192.168.200.20
         protected: true
         bfd: {enable: true, min_rx: 300, min_tx: 300}
-      - <<: *vxlan
+      - bridge: br-int
         name: vx-kvm3
+        type: vxlan
+        key: 100
         remote_ip: 192.168.200.22
+        local_ip: 192.168.200.20
+        protected: true
+        bfd: {enable: true, min_rx: 300, min_tx: 300}
 
 - name: One tunnel for all peers, set by OpenFlow
   overloom.fabric.ovs_tunnel:

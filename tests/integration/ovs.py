@@ -21,7 +21,7 @@ def plain(value: t.Any) -> t.Any:
     if isinstance(value, list):
         kind, content = value
         if kind == "map":
-            return {key: item for key, item in content}
+            return dict(content)
         if kind == "set":
             return sorted(plain(item) for item in content)
         return content

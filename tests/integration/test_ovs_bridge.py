@@ -220,12 +220,16 @@ def test_a_port_that_moves_away_survives_the_removal_of_its_bridge(host: Host) -
     assert bridges(host) == ["br1"] and column(host, "Port", "v0", "tag") == 10
 
 
-AWKWARD = ["a b", '"', "'", "=", "--", ",", "{}", "[]", "a\nb", "; rm -rf /", "$(reboot)", "`id`", "\\", "ü€😀", "", "true", "x:y", "a=b,c=d", "\t", "\x01", "@x", "*", "%s", "-1"]
+AWKWARD = [
+    "a b", '"', "'", "=", "--", ",", "{}", "[]", "a\nb", "; rm -rf /", "$(reboot)", "`id`", "\\", "ü€😀", "", "true", "x:y", "a=b,c=d",
+    "\t", "\x01", "@x", "*", "%s", "-1",
+]
 
 
 def test_values_with_quotes_equals_signs_and_spaces_are_kept_as_they_are(host: Host) -> None:
     wanted = {text: text for text in AWKWARD}
-    host.apply("ovs_bridge", {**BR, "external_ids": wanted, "other_config": wanted, "ports": [{"name": "p0", "type": "internal", "external_ids": wanted, "options": wanted}]})
+    port = {"name": "p0", "type": "internal", "external_ids": wanted, "options": wanted}
+    host.apply("ovs_bridge", {**BR, "external_ids": wanted, "other_config": wanted, "ports": [port]})
     held = column(host, "Bridge", "br0", "external_ids")
     assert {key: held.get(key) for key in wanted} == wanted
     assert column(host, "Bridge", "br0", "other_config") == wanted

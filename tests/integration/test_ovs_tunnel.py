@@ -102,7 +102,8 @@ def test_a_tunnel_comes_and_goes_over_both_families(br2: Host, kind: str, remote
 
 
 def test_vlans_and_bfd_of_a_tunnel(br2: Host) -> None:
-    br2.apply("ovs_tunnel", {**GRE, "trunks": [10, "20-22"], "protected": True, "bfd": {"enable": True, "min_rx": 100, "min_tx": 100}, "external_ids": {"a": "b"}})
+    bfd = {"enable": True, "min_rx": 100, "min_tx": 100}
+    br2.apply("ovs_tunnel", {**GRE, "trunks": [10, "20-22"], "protected": True, "bfd": bfd, "external_ids": {"a": "b"}})
     assert column(br2, "Port", "gre0", "trunks") == [10, 20, 21, 22]
     assert column(br2, "Port", "gre0", "protected") is True
     assert column(br2, "Interface", "gre0", "bfd") == {"enable": "true", "min_rx": "100", "min_tx": "100"}

@@ -41,7 +41,8 @@ def text(rnd: random.Random) -> str:
     """A string that is easily taken for something else."""
     if rnd.random() < 0.5:
         return rnd.choice(AWKWARD)
-    return "".join(chr(rnd.choice([rnd.randint(1, 0x7F), rnd.randint(0x80, 0x7FF), rnd.randint(0xE000, 0x10FFFF)])) for _ in range(rnd.randint(1, 4)))
+    ranges = ((1, 0x7F), (0x80, 0x7FF), (0xE000, 0x10FFFF))
+    return "".join(chr(rnd.randint(*rnd.choice(ranges))) for _index in range(rnd.randint(1, 4)))
 
 
 def value(rnd: random.Random, option: Option) -> t.Any:
@@ -58,9 +59,10 @@ def value(rnd: random.Random, option: Option) -> t.Any:
     if isinstance(kind, Vlans):
         return rnd.sample([0, 1, 7, 4094, "10-12", "11-20"], rnd.randint(1, 4))
     if isinstance(kind, Structure):
-        return {key: value(rnd, option._replace(kind=inner, name=key)) for key, inner in kind.keys.items() if isinstance(inner, (Flag, Integer)) and rnd.random() < 0.3}
+        simple = {key: inner for key, inner in kind.keys.items() if isinstance(inner, (Flag, Integer)) and rnd.random() < 0.3}
+        return {key: value(rnd, option._replace(kind=inner, name=key)) for key, inner in simple.items()}
     if isinstance(kind, Pairs):
-        return {text(rnd): rnd.choice([text(rnd), 5, True]) for _ in range(rnd.randint(1, 3))}
+        return {text(rnd): rnd.choice([text(rnd), 5, True]) for _index in range(rnd.randint(1, 3))}
     if isinstance(kind, Words):
         return rnd.sample(kind.spec["choices"], 2)
     if isinstance(kind, Mac):
@@ -98,7 +100,7 @@ def bridges(rnd: random.Random) -> list[Item]:
         item = {**options(rnd, _ovs_bridge.BRIDGE_OPTIONS, 0.2), "name": name, "datapath_type": "netdev", "state": _state(rnd), "ports": []}
         if rnd.random() < 0.3:
             item["controllers"] = rnd.choice([[], ["ptcp:16653:127.0.0.1"], ["ptcp:16654:127.0.0.1", "ptcp:16653:127.0.0.1"]])
-        for _ in range(rnd.randint(0, len(ports))):
+        for _index in range(rnd.randint(0, len(ports))):
             port = {**options(rnd, _ovs_bridge.OPTIONS, 0.1), **_vlan(rnd), "name": ports.pop(), "type": "internal", "state": _state(rnd)}
             item["ports"].append(port)
         items.append(item)

@@ -204,7 +204,8 @@ def test_runs_hold_all_numbers_once(numbers: set[int]) -> None:
 def test_few_ports_are_made_as_a_person_would_and_many_row_by_row() -> None:
     def ops(count: int) -> list[Op]:
         made: list[Op] = [AddPort("br0", f"t{i}", (f"t{i}",)) for i in range(count)]
-        return made + [Put(table, f"t{i}", column, None, value) for i in range(count) for table, column, value in (("Interface", "type", "gre"), ("Port", "tag", 5))]
+        cells = (("Interface", "type", "gre"), ("Port", "tag", 5))
+        return made + [Put(table, f"t{i}", column, None, value) for i in range(count) for table, column, value in cells]
 
     (few,) = transaction(BEGIN, ops(1))
     assert few.argv[1:] == tuple("-- --may-exist add-port br0 t0 -- set Interface t0 type=gre -- set Port t0 tag=5".split())
@@ -261,8 +262,9 @@ eth0\t000200C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0
 eth0\t006433C6\t010200C0\t0003\t0\t0\t0\t00FFFFFF\t0\t0\t0
 *\t076433C6\t00000000\t0205\t0\t0\t0\tFFFFFFFF\t0\t0\t0
 """
-ROUTE6 = """20010db8000000000000000000000000 40 00000000000000000000000000000000 00 00000000000000000000000000000000 00000100 00000001 00000000 00000001     eth0
-00000000000000000000000000000000 00 00000000000000000000000000000000 00 00000000000000000000000000000000 ffffffff 00000001 00000000 00200200       lo
+NONE = "00000000000000000000000000000000"
+ROUTE6 = f"""20010db8000000000000000000000000 40 {NONE} 00 {NONE} 00000100 00000001 00000000 00000001     eth0
+{NONE} 00 {NONE} 00 {NONE} ffffffff 00000001 00000000 00200200       lo
 """
 TRIE = """Local:
   +-- 0.0.0.0/0 3 0 5
@@ -276,5 +278,7 @@ TRIE = """Local:
 def test_the_longest_prefix_decides_whether_there_is_a_route() -> None:
     routes = parse_routes(TRIE, "20010db8000000000000000000000002 04 40 00 82     eth0\n", ROUTE, ROUTE6)
     assert {str(a) for a in routes.addresses} == {"192.0.2.2", "2001:db8::2"}
-    reached = {text: routes.reach(ipaddress.ip_address(text)) for text in ("192.0.2.9", "198.51.100.6", "198.51.100.7", "203.0.113.1", "2001:db8::9", "2001:db8:1::9")}
-    assert reached == {"192.0.2.9": True, "198.51.100.6": True, "198.51.100.7": False, "203.0.113.1": False, "2001:db8::9": True, "2001:db8:1::9": False}
+    expected = {
+        "192.0.2.9": True, "198.51.100.6": True, "198.51.100.7": False, "203.0.113.1": False, "2001:db8::9": True, "2001:db8:1::9": False,
+    }
+    assert {text: routes.reach(ipaddress.ip_address(text)) for text in expected} == expected
