@@ -8,7 +8,7 @@ This file is private to the collection. A lab is a folder below /run/overloom/la
     lab.json           the root and the storage that it was made with
     supervisor.py      the power supply of its hosts (_lab_supervisor.py)
     layers/            a tmpfs, unless the storage is elsewhere
-      clean/           what hides the machine's own state (units, logs, databases) from all hosts
+      .clean/          what hides the machine's own state (units, logs, databases) from all hosts
       HOST/upper       what the host has written, HOST/work (overlayfs's own)
     hosts/HOST/        net (its network namespace), merged (its root), host.json, cables.json, leader, console.log, ...
     switch             the network namespace of the lab's switches
@@ -18,206 +18,40 @@ shows is compared with what is wanted; nothing relies on a former run having com
 """
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
-import shlex
-import shutil
-import signal
-import socket
-import stat
-import sys
-import time
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.module_utils import _lab_supervisor
-from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
-    Change,
-    FabricError,
-    Remove,
-    Runner,
-    Step,
-    Write,
+from ansible_collections.overloom.fabric.plugins.module_utils._lab_clean import CLEAN, Layer
+from ansible_collections.overloom.fabric.plugins.module_utils._lab_state import (
+    FORMER_LIMIT,
+    LABS,
+    MARK,
+    Found,
+    HostFound,
+    Wanted,
+    await_boot,
+    digest,
+    host_folder,
+    in_network,
+    lab_folder,
+    lock,
+    mac_address,
+    machine,
+    read_lab,
+    text_of,
+    unit,
 )
+from ansible_collections.overloom.fabric.plugins.module_utils._lab_steps import Folder, PowerOff, PowerOn, Program, RemoveGroup
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, FabricError, Remove, Runner, Step, Write
 
-LABS = "/run/overloom/labs"
-# The former value of the one kernel setting that a lab may raise, until the last lab is gone.
-FORMER_LIMIT = "/run/overloom/max_user_instances"
-LIMIT = "/proc/sys/fs/inotify/max_user_instances"
-NSPAWN = "/run/systemd/nspawn"
-MARK = "OVERLOOM_LAB_HOST"
 # What a switch carries; a frame of a host whose card has a smaller MTU fits in any case.
 SWITCH_MTU = 9216
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 HOST = re.compile(r"(?=.{1,63}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*", re.IGNORECASE)
 INTERFACE = re.compile(r"(?!-|\.\.?$)[!-$&-.0-9;-~]{1,15}")
-
-# Folders of the root that a lab host finds without files; the folders inside, with their owners, stay.
-EMPTIED = (
-    "etc/cron.d",
-    "etc/frr",
-    "etc/libvirt/qemu",
-    "etc/libvirt/storage",
-    "etc/NetworkManager/system-connections",
-    "etc/netns",
-    "etc/netplan",
-    "etc/network/interfaces.d",
-    "etc/openvswitch",
-    "etc/rc0.d",
-    "etc/rc1.d",
-    "etc/rc2.d",
-    "etc/rc3.d",
-    "etc/rc4.d",
-    "etc/rc5.d",
-    "etc/rc6.d",
-    "etc/rcS.d",
-    "etc/sysctl.d",
-    "etc/systemd/network",
-    "etc/systemd/system",
-    "var/lib/libvirt",
-    "var/lib/openvswitch",
-    "var/log",
-    "var/spool/cron",
-)
-# Folders that it finds empty: they belong to the people of the machine.
-HIDDEN = ("home", "root", "var/tmp")
-# Files that it does not find.
-GONE = (".dockerenv", "etc/crypttab", "etc/sysctl.conf", "usr/sbin/policy-rc.d", "var/lib/dbus/machine-id")
-# Files that it finds with this content, where the root has them.
-REPLACED = {
-    "etc/fstab": "",
-    "etc/network/interfaces": "auto lo\niface lo inet loopback\n",
-}
-# Units that the distribution enables by itself and that a lab host has no use for: consoles and periodic cleaning.
-MASKED = ("console-getty.service", "getty.target", "systemd-tmpfiles-clean.timer", "systemd-networkd-wait-online.service")
-
-
-class Wanted(t.NamedTuple):
-    """The lab as its user declares it, checked.
-
-    links: each a sorted tuple of at least two ends (host, interface).
-    binds: (folder of the machine, where the hosts see it).
-    """
-
-    name: str
-    hosts: tuple[str, ...]
-    links: tuple[tuple[tuple[str, str], ...], ...]
-    root: str
-    storage: str
-    mtu: int
-    binds: tuple[tuple[str, str], ...]
-    present: bool
-
-
-class Entry(t.NamedTuple):
-    """One name in the layer that hides the machine's state: a folder (opaque or not), a file, a link, or a hole (whiteout)."""
-
-    path: str
-    kind: str
-    mode: int = 0o755
-    owner: tuple[int, int] = (0, 0)
-    content: str = ""
-
-
-class HostFound(t.NamedTuple):
-    """What there is of one host.
-
-    pids: the lab's own processes of this host in the machine's process namespace, the supervisor first, and strangers in its network.
-    definition, cables: what host.json and cables.json say, or None.
-    interfaces: name to group (see cable_group) of what is in its network namespace, or None when there is none.
-    """
-
-    pids: tuple[int, ...] = ()
-    supervisor: bool = False
-    leader: int | None = None
-    boot_seconds: float | None = None
-    definition: t.Any = None
-    cables: tuple[dict, ...] = ()
-    interfaces: dict[str, str] | None = None
-    mounted: bool = False
-    prepared: bool = False
-
-    @property
-    def state(self) -> str:
-        """running, booting, or off; a host without its supervisor could not reboot, so it counts as off."""
-        if not self.supervisor:
-            return "off"
-        return "booting" if self.boot_seconds is None else "running"
-
-
-class Found(t.NamedTuple):
-    """What there is of a lab, and of the machine what a lab needs to know."""
-
-    exists: bool
-    record: t.Any
-    hosts: dict[str, HostFound]
-    switch: dict[str, dict] | None
-    switch_pids: tuple[int, ...]
-    mounts: tuple[str, ...]
-    layer: bool
-    entries: tuple[Entry, ...]
-    supervisor_current: bool
-    storage_exists: bool
-    leftovers: tuple[str, ...]
-    locks: dict[str, str]
-    labs: tuple[str, ...]
-    others: int
-    limit: int
-    former_limit: int | None
-    systemd: bool
-    cgroups: tuple[str, ...]
-    python: str
-
-
-# --- Names ---------------------------------------------------------------------------------------------------------------
-
-
-def lab_folder(name: str) -> str:
-    """Where a lab keeps its state; gone after a reboot of the machine, as its processes are."""
-    return f"{LABS}/{name}"
-
-
-def host_folder(name: str, host: str) -> str:
-    """Where a lab keeps the state of one host."""
-    return f"{LABS}/{name}/hosts/{host}"
-
-
-def machine(name: str, host: str) -> str:
-    """The name that a host has among all machines of all labs: 64 characters at most (machinectl(1)).
-
-    A lab's name has no dot, so the first dot ends it, and no two hosts of two labs share a name.
-    """
-    full = f"{name}.{host}"
-    return full if len(full) <= 64 else full[:51] + "-" + _digest(full)[:12]
-
-
-def unit(name: str, host: str) -> str:
-    """The name of a host's control group."""
-    return "overloom-lab-" + machine(name, host)
-
-
-def mac_address(name: str, host: str, interface: str) -> str:
-    """The address of a network card: locally administered, and the same whenever the cable is made again."""
-    return "02:" + ":".join(re.findall("..", _digest(name, host, interface)[:10]))
-
-
-def cable_group(mtu: int, *ends: t.Sequence[str]) -> str:
-    """The interface group of both ends of a cable: tells which cable it is, and is set as it is made, so that it is never in doubt."""
-    return str(int(_digest(str(mtu), *("\0".join(end) for end in sorted(ends)))[:7], 16) + 1)
-
-
-def switch_port(end: tuple[str, str]) -> str:
-    """The name of the switch's end of a cable."""
-    return "p" + _digest(*end)[:10]
-
-
-def _digest(*words: str) -> str:
-    return hashlib.sha256("\0".join(words).encode()).hexdigest()
-
-
-# --- Input ---------------------------------------------------------------------------------------------------------------
 
 
 def wanted_lab(params: dict[str, t.Any]) -> Wanted:
@@ -270,7 +104,9 @@ def _end(word: t.Any, number: int, hosts: t.Sequence[str]) -> tuple[str, str]:
     if host not in hosts:
         raise FabricError(f"links: link {number} names {host!r}, which is not one of the hosts; add it to hosts or correct the link")
     if not INTERFACE.fullmatch(interface) or interface == "lo":
-        raise FabricError(f"links: {interface!r} of {host} in link {number} is no interface name; use 1 to 15 printable characters without '/', ':', '%' or space")
+        raise FabricError(
+            f"links: {interface!r} of {host} in link {number} is no interface name; use 1 to 15 printable characters without '/', ':', '%' or space"
+        )
     return host, interface
 
 
@@ -306,484 +142,19 @@ def check_machine(wanted: Wanted, tools: t.Mapping[str, str | None]) -> None:
             raise FabricError(f"storage: {parent} is no folder; make it, or leave storage out to use memory")
         inside = os.path.realpath(parent) + "/"
         if inside.startswith(os.path.realpath(wanted.root).rstrip("/") + "/") and os.stat(parent).st_dev == os.stat(wanted.root).st_dev:
-            raise FabricError(f"storage: {parent} lies in root {wanted.root} on the same filesystem, which overlayfs refuses; name a folder on another filesystem")
+            raise FabricError(
+                f"storage: {parent} lies in root {wanted.root} on the same filesystem, which overlayfs refuses; name a folder on another filesystem"
+            )
 
 
-# --- Reading -------------------------------------------------------------------------------------------------------------
+def cable_group(mtu: int, *ends: t.Sequence[str]) -> str:
+    """The interface group of both ends of a cable: tells which cable it is, and is set as it is made, so that it is never in doubt."""
+    return str(int(digest(str(mtu), *("\0".join(end) for end in ends))[:7], 16) + 1)
 
 
-def lock(name: str, seconds: float) -> socket.socket:
-    """Keep other runs from changing the lab until the returned socket is closed, which the end of the process does at the latest.
-
-    An abstract socket leaves no file behind, whatever kills this process. Raises FabricError after waiting for so many seconds.
-    """
-    holder = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    until = time.monotonic() + seconds
-    while True:
-        try:
-            holder.bind(f"\0overloom-lab-lock/{name}")
-            return holder
-        except OSError:
-            if time.monotonic() > until:
-                raise FabricError(f"lab {name}: another run is changing it; wait for that run to end") from None
-            time.sleep(0.1)
-
-
-def await_boot(name: str, seconds: float) -> None:
-    """Wait until none of the lab's hosts is booting any more, for so many seconds at most.
-
-    A host's network namespace is being exchanged while it boots, so it is read afterwards.
-    """
-    until = time.monotonic() + seconds
-    supervisors = [
-        (process.pid, host)
-        for host, processes in lab_processes(name).items()
-        for process in processes
-        if process.role == "supervisor"
-    ]
-
-    def waits(pid: int, host: str) -> bool:
-        # A supervisor whose host has just ended will end or boot it again in a moment.
-        leader = (_text(host_folder(name, host) + "/leader") or "0").split()[0]
-        return _host_of(str(pid), name) is not None and _host_of(leader, name) != host
-
-    while time.monotonic() < until and any(waits(pid, host) for pid, host in supervisors):
-        time.sleep(0.02)
-
-
-def read_lab(wanted: Wanted, runner: Runner) -> Found:
-    """Read once what there is of the lab, from the kernel wherever it knows."""
-    folder = lab_folder(wanted.name)
-    mounts = _mounts()
-    record = _json(f"{folder}/lab.json")
-    storage = record["storage"] if record else wanted.storage
-    processes = lab_processes(wanted.name)
-    names = set(_names(f"{folder}/hosts")) | set(processes)
-    names |= {name for name in _names(storage) if name != "clean"}
-    layer = os.path.isdir(f"{storage}/clean")
-    # What is to be removed needs no look inside, which might fail where a run was killed.
-    looks = runner if wanted.present else None
-    hosts = {host: _read_host(wanted.name, host, storage, processes.get(host, []), mounts, looks) for host in sorted(names)}
-    prefix = unit(wanted.name, "")
-    inside = tuple(path for path in mounts if path.startswith(folder + "/"))
-    return Found(
-        exists=os.path.isdir(folder),
-        record=record,
-        hosts=hosts,
-        switch=_interfaces(f"{folder}/switch", looks) if looks and f"{folder}/switch" in mounts else None,
-        switch_pids=tuple(_strangers(f"{folder}/switch")),
-        mounts=inside,
-        layer=layer,
-        entries=() if layer or not wanted.present else tuple(clean_layer(wanted.root)),
-        supervisor_current=_text(f"{folder}/supervisor.py") == supervisor_source(),
-        storage_exists=os.path.isdir(storage),
-        leftovers=tuple(
-            f"{parent}/{name}"
-            for parent in [*cgroup_roots(), NSPAWN + "/propagate"]
-            for name in _names(parent)
-            if name.startswith(prefix if parent[:4] == "/sys" else wanted.name + ".")
-        ),
-        locks={path: inode for path in inside if path.endswith("/merged") for inode in [_nspawn_lock(path)] if inode},
-        labs=tuple(_names(LABS)),
-        others=sum(len(_names(f"{LABS}/{lab}/hosts")) for lab in _names(LABS) if lab != wanted.name),
-        limit=int(_text(LIMIT) or 0),
-        former_limit=int(_text(FORMER_LIMIT) or 0) or None,
-        systemd=os.path.isdir("/run/systemd/system"),
-        cgroups=tuple(cgroup_roots()),
-        python=sys.executable,
-    )
-
-
-def _read_host(name: str, host: str, storage: str, processes: list, mounts: t.Container[str], runner: Runner | None) -> HostFound:
-    folder = host_folder(name, host)
-    booted = (_text(f"{folder}/leader") or "").split()
-    leader = next((process.pid for process in processes if process.role == "leader"), None)
-    return HostFound(
-        pids=(*(process.pid for process in processes), *_strangers(f"{folder}/net")),
-        supervisor=any(process.role == "supervisor" for process in processes),
-        leader=leader,
-        boot_seconds=float(booted[1]) if len(booted) == 2 and booted[0] == str(leader) else None,
-        definition=_json(f"{folder}/host.json"),
-        cables=tuple(_json(f"{folder}/cables.json") or ()),
-        interfaces=(
-            {link: found["group"] for link, found in _interfaces(f"{folder}/net", runner).items()}
-            if runner and f"{folder}/net" in mounts
-            else None
-        ),
-        mounted=f"{folder}/merged" in mounts,
-        prepared=os.path.isdir(f"{storage}/{host}/upper"),
-    )
-
-
-class Process(t.NamedTuple):
-    """A process of a lab: its pid, and whether it is the supervisor, systemd-nspawn, or the leader (the host's process 1)."""
-
-    pid: int
-    role: str
-
-
-def lab_processes(name: str) -> dict[str, list[Process]]:
-    """The lab's processes of each host, the supervisors first: they would boot what is killed.
-
-    Processes deeper inside a host end with its leader, and a lab inside a lab host is another one's, so both are left out.
-    """
-    own = len(_pids("self"))
-    found: dict[str, list[Process]] = {}
-    for entry in os.listdir("/proc"):
-        host = _host_of(entry, name) if entry.isdigit() and int(entry) != os.getpid() else None
-        if host is None:
-            continue
-        try:
-            pids = _pids(entry)
-            with open(f"/proc/{entry}/cmdline", "rb") as stream:
-                supervisor = b"/supervisor.py\0" in stream.read()
-        except OSError:
-            continue
-        if len(pids) == own:
-            found.setdefault(host, []).append(Process(int(entry), "supervisor" if supervisor else "nspawn"))
-        elif len(pids) == own + 1 and pids[-1] == "1":
-            found.setdefault(host, []).append(Process(int(entry), "leader"))
-    order = {"supervisor": 0, "nspawn": 1, "leader": 2}
-    return {host: sorted(processes, key=lambda p: (order[p.role], p.pid)) for host, processes in found.items()}
-
-
-def _host_of(pid: str, name: str) -> str | None:
-    """The host of the lab that a process carries the mark of; None also for one that has ended."""
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as stream:
-            environment = stream.read()
-    except OSError:
-        return None
-    start = f"{MARK}={name}/".encode()
-    mark = next((word for word in environment.split(b"\0") if word.startswith(start)), None)
-    return None if mark is None else mark[len(start):].decode()
-
-
-def _strangers(net: str) -> list[int]:
-    """The machine's own processes in the network namespace that is mounted at net; they would keep it, and all cables in it, alive.
-
-    A capture that somebody has started from outside, for instance. What runs in a host is not among them: it ends with the leader.
-    """
-    try:
-        wanted, own = os.stat(net), os.stat("/proc/self/ns/net")
-    except OSError:
-        return []
-    # Not mounted (a plain file), or the machine's own: nobody is to be killed.
-    if wanted.st_dev != own.st_dev or wanted.st_ino == own.st_ino:
-        return []
-    depth = len(_pids("self"))
-    found = []
-    for entry in os.listdir("/proc"):
-        try:
-            if entry.isdigit() and os.stat(f"/proc/{entry}/ns/net").st_ino == wanted.st_ino and len(_pids(entry)) == depth:
-                found.append(int(entry))
-        except OSError:
-            continue
-    return found
-
-
-def _pids(process: str) -> list[str]:
-    """The pids of a process in its nested process namespaces, the outermost visible one first (proc(5), NSpid)."""
-    with open(f"/proc/{process}/status", encoding="utf-8", errors="replace") as stream:
-        return next((line.split()[1:] for line in stream if line.startswith("NSpid:")), [])
-
-
-def _interfaces(net: str, runner: Runner) -> dict[str, dict]:
-    command = _in(net, "ip", "-json", "link", "show")
-    try:
-        out = runner(command)
-    except FabricError:
-        # A host that reboots just now gets another namespace; it is there in a moment.
-        time.sleep(0.2)
-        out = runner(command)
-    links = json.loads(out or "[]")
-    return {link["ifname"]: {"group": link.get("group", "default"), "master": link.get("master")} for link in links if link["ifname"] != "lo"}
-
-
-def _mounts() -> tuple[str, ...]:
-    """Where something is mounted, in the order of mounting (proc(5), mountinfo)."""
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as stream:
-        return tuple(re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), line.split()[4]) for line in stream)
-
-
-def cgroup_roots() -> list[str]:
-    """The control group hierarchies that systemd uses: version 2, and version 1's name=systemd."""
-    roots = []
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as stream:
-        for line in stream:
-            words = line.split()
-            kind, options = words[words.index("-") + 1], words[-1].split(",")
-            if kind == "cgroup2" or (kind == "cgroup" and "name=systemd" in options):
-                roots.append(words[4])
-    return roots
-
-
-def _nspawn_lock(merged: str) -> str | None:
-    """The lock that systemd-nspawn keeps on a root folder; it stays behind when nspawn is killed."""
-    try:
-        found = os.stat(merged)
-    except OSError:
-        return None
-    return f"{NSPAWN}/locks/inode-{found.st_dev}:{found.st_ino}"
-
-
-def clean_layer(root: str) -> t.Iterator[Entry]:
-    """What hides the machine's own state from the hosts, given what the root holds."""
-
-    def entry(path: str, kind: str) -> Entry:
-        found = os.stat(os.path.join(root, path))
-        return Entry(path, kind, stat.S_IMODE(found.st_mode), (found.st_uid, found.st_gid))
-
-    def parents(path: str) -> t.Iterator[Entry]:
-        # An overlaid folder shows the upper one's owner and mode, so they are the root's.
-        above = os.path.dirname(path)
-        if above and above not in seen:
-            yield from parents(above)
-            seen.add(above)
-            yield entry(above, "folder")
-
-    seen: set[str] = set()
-    for path in EMPTIED + HIDDEN:
-        if not os.path.isdir(os.path.join(root, path)):
-            continue
-        yield from parents(path)
-        yield entry(path, "opaque")
-        seen.add(path)
-        if path in EMPTIED:
-            for above, folders, _files in os.walk(os.path.join(root, path)):
-                for folder in folders:
-                    inner = os.path.join(above, folder)
-                    if not os.path.islink(inner):
-                        yield entry(os.path.relpath(inner, root), "folder")
-    for path in GONE:
-        if os.path.lexists(os.path.join(root, path)):
-            yield from parents(path)
-            yield Entry(path, "hole")
-    for path, content in REPLACED.items():
-        if os.path.lexists(os.path.join(root, path)):
-            yield from parents(path)
-            yield Entry(path, "file", 0o644, content=content)
-    yield from parents("etc/systemd/system/x")
-    for name in MASKED:
-        yield Entry(f"etc/systemd/system/{name}", "link", content="/dev/null")
-
-
-def supervisor_source() -> str:
-    """The program text of the power supply: it runs after the task, so it cannot stay in the task's archive."""
-    return t.cast(t.Any, _lab_supervisor.__loader__).get_source(_lab_supervisor.__name__)
-
-
-def _names(folder: str) -> list[str]:
-    try:
-        return sorted(os.listdir(folder))
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-
-
-def _text(path: str) -> str | None:
-    try:
-        with open(path, encoding="utf-8") as stream:
-            return stream.read()
-    except FileNotFoundError:
-        return None
-
-
-def _json(path: str) -> t.Any:
-    text = _text(path)
-    return None if text is None else json.loads(text)
-
-
-# --- Steps that are no commands ------------------------------------------------------------------------------------------
-
-
-class Folder(t.NamedTuple):
-    """A folder, and those above it."""
-
-    path: str
-
-    def shown(self) -> str:
-        """The command that does the same."""
-        return f"mkdir -p {shlex.quote(self.path)}"
-
-    def do(self) -> None:
-        """Make it."""
-        os.makedirs(self.path, mode=0o755, exist_ok=True)
-
-
-class Program(t.NamedTuple):
-    """The program of the hosts' power supply (_lab_supervisor.py)."""
-
-    path: str
-
-    def shown(self) -> str:
-        """The command, without the program's text."""
-        return f"install -m 0755 plugins/module_utils/_lab_supervisor.py {shlex.quote(self.path)}"
-
-    def do(self) -> None:
-        """Write it."""
-        Write(self.path, supervisor_source(), 0o755).do()
-
-
-class Layer(t.NamedTuple):
-    """The layer that hides the machine's state: built aside and renamed, so that it is there as a whole or not at all."""
-
-    path: str
-    entries: tuple[Entry, ...]
-
-    def shown(self) -> str:
-        """The commands that do the same."""
-        lines = []
-        for entry in self.entries:
-            path = shlex.quote(f"{self.path}/{entry.path}")
-            if entry.kind in ("folder", "opaque"):
-                lines.append(f"install -d -m {entry.mode:04o} -o {entry.owner[0]} -g {entry.owner[1]} {path}")
-            if entry.kind == "opaque":
-                lines.append(f"setfattr -n trusted.overlay.opaque -v y {path}")
-            if entry.kind == "hole":
-                lines.append(f"mknod {path} c 0 0")
-            if entry.kind == "link":
-                lines.append(f"ln -s {shlex.quote(entry.content)} {path}")
-            if entry.kind == "file":
-                lines.append(f"printf %s {shlex.quote(entry.content)} >{path}")
-        return "\n".join(lines)
-
-    def do(self) -> None:
-        """Build it."""
-        aside = self.path + ".new"
-        shutil.rmtree(aside, ignore_errors=True)
-        os.makedirs(aside)
-        for entry in self.entries:
-            path = os.path.join(aside, entry.path)
-            if entry.kind in ("folder", "opaque"):
-                os.makedirs(path, exist_ok=True)
-                os.chown(path, *entry.owner)
-                os.chmod(path, entry.mode)
-            if entry.kind == "opaque":
-                os.setxattr(path, "trusted.overlay.opaque", b"y")
-            if entry.kind == "hole":
-                os.mknod(path, stat.S_IFCHR, os.makedev(0, 0))
-            if entry.kind == "link":
-                os.symlink(entry.content, path)
-            if entry.kind == "file":
-                with open(path, "w", encoding="utf-8") as stream:
-                    stream.write(entry.content)
-        os.rename(aside, self.path)
-
-
-class PowerOn(t.NamedTuple):
-    """Start a host's power supply; it goes on after the task, in a control group of its own.
-
-    groups: control groups to make and to enter, where systemd does not run this machine and so cannot make one (argv then has no
-    systemd-run). Two hosts in one group would take each other's services for their own.
-    """
-
-    path: str
-    mark: str
-    argv: tuple[str, ...]
-    groups: tuple[str, ...]
-
-    def shown(self) -> str:
-        """The command that does the same."""
-        enter = "".join(f"mkdir {path} && echo $$ >{path}/cgroup.procs && " for path in self.groups)
-        return f"{enter}{MARK}={self.mark} setsid --fork {shlex.join(self.argv)} </dev/null >{self.path}/console.log 2>&1"
-
-    def do(self) -> None:
-        """Leave the task behind by two forks, as daemon(7) tells."""
-        for group in self.groups:
-            os.makedirs(group, exist_ok=True)
-        # Of a boot before a power failure.
-        Remove(f"{self.path}/leader").do()
-        console = os.open(f"{self.path}/console.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644)
-        # Closed by the kernel as the program starts: only from then on does the process carry the lab's mark.
-        started, starting = os.pipe()
-        child = os.fork()
-        if child:
-            os.close(console)
-            os.close(starting)
-            os.waitpid(child, 0)
-            os.read(started, 1)
-            os.close(started)
-            return
-        try:
-            os.setsid()
-            if os.fork():
-                os._exit(0)
-            for group in self.groups:
-                with open(f"{group}/cgroup.procs", "w", encoding="ascii") as stream:
-                    stream.write("0")
-            null = os.open("/dev/null", os.O_RDONLY)
-            for number, handle in enumerate((null, console, console)):
-                os.dup2(handle, number)
-            os.chdir("/")
-            # The path of a server, whatever the person who runs the play has in front of it.
-            os.execve(self.argv[0], self.argv, {"PATH": PATH, "LANG": "C.UTF-8", MARK: self.mark})
-        except OSError as error:
-            os.write(console, f"{self.argv[0]}: {error}\n".encode())
-        finally:
-            os._exit(127)
-
-
-class PowerOff(t.NamedTuple):
-    """Kill a host as a power failure does: its processes on the machine, with the leader all inside, and strangers in its network.
-
-    path: its network namespace.
-    host: the host, or "" for the lab's switches.
-    pids: those known when the lab was read; they are found afresh until none is left.
-    """
-
-    path: str
-    name: str
-    host: str
-    pids: tuple[int, ...]
-
-    def shown(self) -> str:
-        """The command that does the same."""
-        return f"kill -KILL {' '.join(str(pid) for pid in self.pids)}"
-
-    def do(self) -> None:
-        """Kill, and wait until all are gone."""
-        until = time.monotonic() + 10
-        while True:
-            left = [process.pid for process in lab_processes(self.name).get(self.host, [])] + _strangers(self.path)
-            if not left:
-                return
-            if time.monotonic() > until:
-                raise FabricError(f"lab {self.name}: processes {left} of host {self.host} do not end; look at them with ps")
-            for pid in left:
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
-            time.sleep(0.02)
-
-
-class RemoveGroup(t.NamedTuple):
-    """Remove a control group and those below it, once the kernel has seen their last process off; or any tree of empty folders."""
-
-    path: str
-
-    def shown(self) -> str:
-        """The command that does the same."""
-        return f"find {self.path} -depth -type d -delete"
-
-    def do(self) -> None:
-        """Remove it; a group is busy for a moment after its processes are gone."""
-        until = time.monotonic() + 5
-        while os.path.isdir(self.path):
-            try:
-                for above, _folders, _files in os.walk(self.path, topdown=False):
-                    os.rmdir(above)
-            except FileNotFoundError:
-                continue
-            except OSError:
-                if time.monotonic() > until:
-                    raise
-                time.sleep(0.02)
-
-
-# --- Comparing -----------------------------------------------------------------------------------------------------------
-
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+def switch_port(end: tuple[str, str]) -> str:
+    """The name of the switch's end of a cable."""
+    return "p" + digest(*end)[:10]
 
 
 def compare_lab(wanted: Wanted, found: Found) -> Change:
@@ -823,7 +194,7 @@ def _build(wanted: Wanted, found: Found) -> Change:
     elif not found.storage_exists:
         steps.append(Folder(wanted.storage))
     if not found.layer:
-        steps.append(Layer(f"{wanted.storage}/clean", found.entries))
+        steps.append(Layer(f"{wanted.storage}/{CLEAN}", found.entries))
 
     cards = _cards(wanted)
     switches = _switches(wanted)
@@ -833,21 +204,15 @@ def _build(wanted: Wanted, found: Found) -> Change:
     for host in gone:
         steps += _remove_host(wanted, found, host)
 
-    boot = []
     for host in wanted.hosts:
-        steps += _prepare_host(wanted, host, found.hosts.get(host, HostFound()), cards[host], boot)
+        steps += _prepare_host(wanted, found, host, cards[host])
     steps += _plug(wanted, found, cards, switches)
-    for host in boot:
-        steps.append(_power_on(wanted, found, host))
+    steps += [_power_on(wanted, found, host) for host in wanted.hosts if _outdated(wanted, found, host)]
     return Change(steps, _shape_found(found), _shape_wanted(wanted, found), tuple(warnings))
 
 
 def _sysctl(key: str, value: t.Any) -> Step:
     return Step(("sysctl", "--quiet", "--write", f"{key}={value}"))
-
-
-def _in(net: str, *argv: str) -> Step:
-    return Step(("nsenter", "--net=" + net, *argv))
 
 
 def _net(wanted: Wanted, host: str) -> str:
@@ -905,7 +270,7 @@ def _pull(wanted: Wanted, found: Found, cards: dict, switches: list) -> list:
     def pull(net: str, interface: str, group: str) -> None:
         # The other end goes with this one.
         if group not in pulled:
-            steps.append(_in(net, "ip", "link", "delete", "dev", interface))
+            steps.append(in_network(net, "ip", "link", "delete", "dev", interface))
         if group != "default":
             pulled.add(group)
 
@@ -945,10 +310,10 @@ def _plug(wanted: Wanted, found: Found, cards: dict, switches: list) -> list:
     if switches and found.switch is None:
         steps += [Write(switch, ""), Step(("unshare", "--net=" + switch, "true"))]
         # A switch has no address of its own, and says nothing by itself.
-        steps.append(_in(switch, "sysctl", "--quiet", "--write", "net.ipv6.conf.default.disable_ipv6=1"))
+        steps.append(in_network(switch, "sysctl", "--quiet", "--write", "net.ipv6.conf.default.disable_ipv6=1"))
     for bridge in bridges:
         if bridge not in (found.switch or {}):
-            steps.append(_in(switch, "ip", "link", "add", "name", bridge, "mtu", str(SWITCH_MTU), "up", "type", "bridge", "mcast_snooping", "0"))
+            steps.append(in_network(switch, "ip", "link", "add", "name", bridge, "mtu", str(SWITCH_MTU), "up", "type", "bridge", "mcast_snooping", "0"))
     for group, ends in _cables(wanted, cards):
         if _whole(found, group, ends):
             continue
@@ -965,22 +330,29 @@ def _plug(wanted: Wanted, found: Found, cards: dict, switches: list) -> list:
             port = switch_port(end)
             group = cards[end[0]][end[1]]["group"]
             if not (_whole(found, group, [end, ("", port)]) and (found.switch or {})[port]["master"] == bridge):
-                steps.append(_in(switch, "ip", "link", "set", "dev", port, "master", bridge, "up"))
+                steps.append(in_network(switch, "ip", "link", "set", "dev", port, "master", bridge, "up"))
     return steps
 
 
-def _definition(wanted: Wanted, host: str) -> dict[str, t.Any]:
+def _scope(*properties: str) -> list[str]:
+    """What runs a command in a unit of its own, where systemd runs the machine: it outlives the person's session there."""
+    return ["/usr/bin/systemd-run", "--scope", "--quiet", "--collect", *(f"--property={word}" for word in properties)]
+
+
+def _definition(wanted: Wanted, found: Found, host: str) -> dict[str, t.Any]:
     """What host.json says: the command that boots the host."""
     folder = host_folder(wanted.name, host)
     return {
         "argv": [
+            # A unit without the supervisor in it, because control groups (version 2) are handed on only by one that has no process.
+            *(_scope("Delegate=yes", "TasksMax=infinity") if found.systemd else ()),
             "systemd-nspawn",
             "--quiet",
             f"--directory={folder}/merged",
             f"--machine={machine(wanted.name, host)}",
             f"--hostname={host}",
             f"--network-namespace-path={folder}/net",
-            # No machined and no unit of its own: neither is there on every machine. The supervisor is in a group of its own.
+            # No machined, and no unit of nspawn's own making: neither is there on every machine.
             "--register=no",
             "--keep-unit",
             "--capability=all",
@@ -996,50 +368,44 @@ def _definition(wanted: Wanted, host: str) -> dict[str, t.Any]:
     }
 
 
-def _outdated(wanted: Wanted, host: str, found: HostFound) -> bool:
+def _outdated(wanted: Wanted, found: Found, host: str) -> bool:
     """Whether the host must be booted (again)."""
-    return (
-        found.state == "off"
-        or found.definition != _definition(wanted, host)
-        or found.interfaces is None
-        or not found.mounted
-    )
+    known = found.hosts.get(host, HostFound())
+    return known.state == "off" or known.definition != _definition(wanted, found, host) or known.interfaces is None or not known.mounted
 
 
-def _prepare_host(wanted: Wanted, host: str, found: HostFound, cards: dict, boot: list[str]) -> list:
+def _prepare_host(wanted: Wanted, found: Found, host: str, cards: dict) -> list:
+    """Everything of one host but its cables, and without switching it on."""
     folder = host_folder(wanted.name, host)
     layers = f"{wanted.storage}/{host}"
+    known = found.hosts.get(host, HostFound())
+    definition = _definition(wanted, found, host)
     steps: list = []
-    if _outdated(wanted, host, found):
-        boot.append(host)
-        if found.pids:
-            steps.append(PowerOff(f"{folder}/net", wanted.name, host, found.pids))
-    if found.definition is None or not found.prepared:
+    if known.pids and _outdated(wanted, found, host):
+        steps.append(PowerOff(f"{folder}/net", wanted.name, host, known.pids))
+    if known.definition is None or not known.prepared:
         # The host's files are written once: what it changes in them later is its own, and outlives a power failure.
         steps += [
             Folder(f"{layers}/work"),
             Write(f"{layers}/upper/etc/hostname", host + "\n"),
             Write(f"{layers}/upper/etc/hosts", f"127.0.0.1\tlocalhost\n127.0.1.1\t{host}\n::1\tlocalhost ip6-localhost ip6-loopback\n"),
-            Write(f"{layers}/upper/etc/machine-id", _digest("machine-id", wanted.name, host)[:32] + "\n", 0o444),
+            Write(f"{layers}/upper/etc/machine-id", digest("machine-id", wanted.name, host)[:32] + "\n", 0o444),
         ]
-    if not found.mounted:
-        layered = f"lowerdir={wanted.storage}/clean:{wanted.root},upperdir={layers}/upper,workdir={layers}/work"
+    if not known.mounted:
+        layered = f"lowerdir={wanted.storage}/{CLEAN}:{wanted.root},upperdir={layers}/upper,workdir={layers}/work"
         steps += [Folder(f"{folder}/merged"), Step(("mount", "-t", "overlay", "-o", layered, "overloom-lab", f"{folder}/merged"))]
-    if found.interfaces is None:
+    if known.interfaces is None:
         steps += [Write(f"{folder}/net", ""), Step(("unshare", f"--net={folder}/net", "true"))]
-    if list(found.cables) != list(cards.values()) or found.definition is None:
+    if list(known.cables) != list(cards.values()) or known.definition is None:
         steps.append(Write(f"{folder}/cables.json", json.dumps(list(cards.values())) + "\n"))
-    if found.definition != _definition(wanted, host):
-        steps.append(Write(f"{folder}/host.json", json.dumps(_definition(wanted, host)) + "\n"))
+    if known.definition != definition:
+        steps.append(Write(f"{folder}/host.json", json.dumps(definition) + "\n"))
     return steps
 
 
 def _power_on(wanted: Wanted, found: Found, host: str) -> PowerOn:
     folder = host_folder(wanted.name, host)
-    argv = [found.python, "-I", f"{lab_folder(wanted.name)}/supervisor.py", folder]
-    if found.systemd:
-        properties = ["--property=Delegate=yes", "--property=TasksMax=infinity"]
-        argv = ["/usr/bin/systemd-run", "--scope", "--quiet", "--collect", f"--unit={unit(wanted.name, host)}", *properties, *argv]
+    argv = [*(_scope() if found.systemd else ()), found.python, "-I", f"{lab_folder(wanted.name)}/supervisor.py", folder]
     groups = () if found.systemd else tuple(f"{root}/{unit(wanted.name, host)}" for root in found.cgroups)
     return PowerOn(folder, f"{wanted.name}/{host}", tuple(argv), groups)
 
@@ -1102,14 +468,11 @@ def _shape_wanted(wanted: Wanted, found: Found) -> dict[str, t.Any]:
     return {
         "lab": "present",
         "hosts": {
-            host: "running" if host not in found.hosts or _outdated(wanted, host, found.hosts[host]) else found.hosts[host].state
+            host: "running" if _outdated(wanted, found, host) else found.hosts[host].state
             for host in sorted(wanted.hosts)
         },
         "interfaces": sorted(f"{host}:{interface}" for link in wanted.links for host, interface in link),
     }
-
-
-# --- After the steps -----------------------------------------------------------------------------------------------------
 
 
 def judge_boot(wanted: Wanted, found: Found, runner: Runner, seconds: float, booted: t.Container[str]) -> list[str]:
@@ -1130,7 +493,7 @@ def judge_boot(wanted: Wanted, found: Found, runner: Runner, seconds: float, boo
             what = f"was not up after {seconds:g} s (boot_timeout)"
         else:
             what = "went off while it booted"
-        tail = "".join((_text(f"{host_folder(wanted.name, name)}/console.log") or "").splitlines(True)[-15:])
+        tail = "".join((text_of(f"{host_folder(wanted.name, name)}/console.log") or "").splitlines(True)[-15:])
         errors.append(f"lab {wanted.name}: host {name} {what}; the last lines of its console:\n{tail}")
     return errors
 

@@ -1,0 +1,153 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What hides the machine's own state from lab hosts, which lie over the machine's own root: a layer between the two.
+
+This file is private to the collection.
+"""
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import stat
+import typing as t
+
+# The layer's name among those of the hosts, none of which begins with a dot.
+CLEAN = ".clean"
+
+# Folders of the root that a lab host finds without files; the folders inside, with their owners, stay.
+EMPTIED = (
+    "etc/cron.d",
+    "etc/frr",
+    "etc/libvirt/qemu",
+    "etc/libvirt/storage",
+    "etc/NetworkManager/system-connections",
+    "etc/netns",
+    "etc/netplan",
+    "etc/network/interfaces.d",
+    "etc/openvswitch",
+    "etc/rc0.d",
+    "etc/rc1.d",
+    "etc/rc2.d",
+    "etc/rc3.d",
+    "etc/rc4.d",
+    "etc/rc5.d",
+    "etc/rc6.d",
+    "etc/rcS.d",
+    "etc/sysctl.d",
+    "etc/systemd/network",
+    "etc/systemd/system",
+    "var/lib/libvirt",
+    "var/lib/openvswitch",
+    "var/log",
+    "var/spool/cron",
+)
+# Folders that it finds empty: they belong to the people of the machine.
+HIDDEN = ("home", "root", "var/tmp")
+# Files that it does not find.
+GONE = (".dockerenv", "etc/crypttab", "etc/sysctl.conf", "usr/sbin/policy-rc.d", "var/lib/dbus/machine-id")
+# Files that it finds with this content, where the root has them.
+REPLACED = {
+    "etc/fstab": "",
+    "etc/network/interfaces": "auto lo\niface lo inet loopback\n",
+}
+# Units that the distribution enables by itself and that a lab host has no use for: consoles and periodic cleaning.
+MASKED = ("console-getty.service", "getty.target", "systemd-tmpfiles-clean.timer", "systemd-networkd-wait-online.service")
+
+
+class Entry(t.NamedTuple):
+    """One name in the layer that hides the machine's state: a folder (opaque or not), a file, a link, or a hole (whiteout)."""
+
+    path: str
+    kind: str
+    mode: int = 0o755
+    owner: tuple[int, int] = (0, 0)
+    content: str = ""
+
+
+def clean_layer(root: str) -> t.Iterator[Entry]:
+    """What hides the machine's own state from the hosts, given what the root holds."""
+
+    def entry(path: str, kind: str) -> Entry:
+        found = os.stat(os.path.join(root, path))
+        return Entry(path, kind, stat.S_IMODE(found.st_mode), (found.st_uid, found.st_gid))
+
+    def parents(path: str) -> t.Iterator[Entry]:
+        # An overlaid folder shows the upper one's owner and mode, so they are the root's.
+        above = os.path.dirname(path)
+        if above and above not in seen:
+            yield from parents(above)
+            seen.add(above)
+            yield entry(above, "folder")
+
+    seen: set[str] = set()
+    for path in EMPTIED + HIDDEN:
+        if not os.path.isdir(os.path.join(root, path)):
+            continue
+        yield from parents(path)
+        yield entry(path, "opaque")
+        seen.add(path)
+        if path in EMPTIED:
+            for above, folders, _files in os.walk(os.path.join(root, path)):
+                for folder in folders:
+                    inner = os.path.join(above, folder)
+                    if not os.path.islink(inner):
+                        yield entry(os.path.relpath(inner, root), "folder")
+    for path in GONE:
+        if os.path.lexists(os.path.join(root, path)):
+            yield from parents(path)
+            yield Entry(path, "hole")
+    for path, content in REPLACED.items():
+        if os.path.lexists(os.path.join(root, path)):
+            yield from parents(path)
+            yield Entry(path, "file", 0o644, content=content)
+    yield from parents("etc/systemd/system/x")
+    for name in MASKED:
+        yield Entry(f"etc/systemd/system/{name}", "link", content="/dev/null")
+
+
+class Layer(t.NamedTuple):
+    """The layer that hides the machine's state: built aside and renamed, so that it is there as a whole or not at all."""
+
+    path: str
+    entries: tuple[Entry, ...]
+
+    def shown(self) -> str:
+        """The commands that do the same."""
+        lines = []
+        for entry in self.entries:
+            path = shlex.quote(f"{self.path}/{entry.path}")
+            if entry.kind in ("folder", "opaque"):
+                lines.append(f"install -d -m {entry.mode:04o} -o {entry.owner[0]} -g {entry.owner[1]} {path}")
+            if entry.kind == "opaque":
+                lines.append(f"setfattr -n trusted.overlay.opaque -v y {path}")
+            if entry.kind == "hole":
+                lines.append(f"mknod {path} c 0 0")
+            if entry.kind == "link":
+                lines.append(f"ln -s {shlex.quote(entry.content)} {path}")
+            if entry.kind == "file":
+                lines.append(f"printf %s {shlex.quote(entry.content)} >{path}")
+        return "\n".join(lines)
+
+    def do(self) -> None:
+        """Build it."""
+        aside = self.path + ".new"
+        shutil.rmtree(aside, ignore_errors=True)
+        os.makedirs(aside)
+        for entry in self.entries:
+            path = os.path.join(aside, entry.path)
+            if entry.kind in ("folder", "opaque"):
+                os.makedirs(path, exist_ok=True)
+                os.chown(path, *entry.owner)
+                os.chmod(path, entry.mode)
+            if entry.kind == "opaque":
+                os.setxattr(path, "trusted.overlay.opaque", b"y")
+            if entry.kind == "hole":
+                os.mknod(path, stat.S_IFCHR, os.makedev(0, 0))
+            if entry.kind == "link":
+                os.symlink(entry.content, path)
+            if entry.kind == "file":
+                with open(path, "w", encoding="utf-8") as stream:
+                    stream.write(entry.content)
+        os.rename(aside, self.path)
