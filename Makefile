@@ -1,7 +1,7 @@
 # Two commands matter: `make lab` runs the main job, `make test` runs every test. `make help` lists the rest.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help lab lab-down plan verify packages test-packages test check bench docs build clean
+.PHONY: help lab lab-down plan verify packages test-packages test test-machines machine-packages check bench docs build clean
 
 INVENTORY ?= inventory/lab
 PYTHON ?= python3
@@ -12,9 +12,19 @@ PLAYBOOK := ANSIBLE_CONFIG=$(CURDIR)/ansible.cfg $(BIN)/ansible-playbook -i $(IN
 # Debian and Ubuntu package that brings each command which the lab needs on the machine that carries it.
 LAB_COMMANDS := ovs-vsctl:openvswitch-switch systemd-nspawn:systemd-container ip:iproute2 ethtool:ethtool
 TEST_COMMANDS := git:git tcpdump:tcpdump
+MACHINE_COMMANDS := mmdebstrap:mmdebstrap qemu-system-x86_64:qemu-system-x86 mke2fs:e2fsprogs debugfs:e2fsprogs ssh:openssh-client
+
+# $(call install,PAIRS,PACKAGES): install the packages of the commands that are missing, and these packages.
+define install
+@missing="$(2)"; for pair in $(1); do \
+  PATH="$$PATH:/usr/sbin:/sbin" command -v "$${pair%%:*}" >/dev/null 2>&1 || missing="$$missing $${pair#*:}"; \
+done; \
+[ -z "$$missing" ] || { echo "Installing: $$missing"; \
+  $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; }
+endef
 
 help: ## List the commands
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | awk -F: '{printf "  make %-12s%s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | awk -F: '{printf "  make %-15s%s\n", $$1, $$2}'
 
 lab: packages $(BIN)/.lab ## Boot the lab, build the fabric on it, prove it (INVENTORY=inventory/lab)
 	$(PLAYBOOK) playbooks/lab.yml
@@ -39,19 +49,13 @@ verify: $(BIN)/.lab ## Measure the fabric against the plan
 	$(PLAYBOOK) playbooks/verify.yml
 
 packages:
-	@missing=; for pair in $(LAB_COMMANDS); do \
-	  PATH="$$PATH:/usr/sbin:/sbin" command -v "$${pair%%:*}" >/dev/null 2>&1 || missing="$$missing $${pair#*:}"; \
-	done; \
-	[ -z "$$($(PYTHON) -c 'import ensurepip' 2>&1)" ] || missing="$$missing python3-venv"; \
-	[ -z "$$missing" ] || { echo "Installing:$$missing"; \
-	  $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; }
+	$(call install,$(LAB_COMMANDS),$(shell $(PYTHON) -c 'import ensurepip' 2>/dev/null || echo python3-venv))
 
 test-packages: packages
-	@missing=; for pair in $(TEST_COMMANDS); do \
-	  PATH="$$PATH:/usr/sbin:/sbin" command -v "$${pair%%:*}" >/dev/null 2>&1 || missing="$$missing $${pair#*:}"; \
-	done; \
-	[ -z "$$missing" ] || { echo "Installing:$$missing"; \
-	  $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; }
+	$(call install,$(TEST_COMMANDS))
+
+machine-packages:
+	$(call install,$(MACHINE_COMMANDS))
 
 $(BIN)/.lab: requirements.txt | packages
 	$(PYTHON) -m venv .venv
@@ -65,6 +69,9 @@ $(BIN)/.test: requirements.txt requirements-test.txt | test-packages
 
 test: $(BIN)/.test ## Run every test: lint, units, sanity, integration, scenarios
 	$(BIN)/python tests/run.py
+
+test-machines: $(BIN)/.lab machine-packages ## Prove it on two machines under QEMU, over SSH, with the kernel's own datapath
+	$(BIN)/python -m tests.machines
 
 check: $(BIN)/.test ## Run the fast tests: lint, units, sanity
 	$(BIN)/python tests/run.py lint unit sanity

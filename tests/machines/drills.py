@@ -1,0 +1,223 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a user does with two machines, in order; each step is a claim that can fail."""
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+
+from .image import USER
+from .machine import Machine, MachineError
+
+CHECKOUT = pathlib.Path(__file__).resolve().parent.parent.parent
+BIN = pathlib.Path(sys.executable).parent
+PLAYBOOK_TIMEOUT = 600
+RECAP = re.compile(r"^(\S+)\s+:\s+ok=\d+\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE)
+
+
+def claim(condition: object, text: str) -> None:
+    """Raise MachineError with the text unless the condition holds."""
+    if not condition:
+        raise MachineError(text)
+
+
+def _replaced(text: str, changes: dict[str, str]) -> str:
+    """Make the changes, each of which must be possible exactly once, so that the example cannot change unnoticed."""
+    for old, new in changes.items():
+        claim(text.count(old) == 1, f"inventory/example has {old!r} {text.count(old)} times, not once: adapt tests/machines to it")
+        text = text.replace(old, new)
+    return text
+
+
+class Drills:
+    """The steps over two machines that run. `folder` takes the inventory and Ansible's own files, `logs` what the commands print."""
+
+    def __init__(self, machines: Sequence[Machine], folder: pathlib.Path, logs: pathlib.Path) -> None:
+        self.first, self.second = self.machines = machines
+        self.inventory = folder / "inventory"
+        self.folder = folder
+        self.logs = logs
+        self.step = ""
+        self.deleted = ""
+
+    def steps(self) -> list[tuple[str, Callable[[], None]]]:
+        """Every step with its name, in the order in which they must run."""
+        return [
+            ("the machines talk over their cable", self.cable),
+            ("Ansible finds the kernel's datapath", self.datapath_found),
+            ("the management interface is refused, nothing made", self.management_refused),
+            ("site.yml builds the fabric", self.build),
+            ("the kernel's datapath carries it", self.datapath_used),
+            ("site.yml again changes nothing", self.unchanged),
+            ("verify", self.verify),
+            ("both reboot", self.reboot),
+            ("verify, without a run in between", self.verify),
+            ("drift by hand: verify sees it", self.drift),
+            ("--check --diff shows it and changes nothing", self.drift_shown),
+            ("site.yml repairs it", self.repair),
+            ("verify", self.verify),
+            ("teardown leaves nothing", self.teardown),
+        ]
+
+    def write_inventory(self) -> None:
+        """Copy inventory/example and change the lines that its comments tell a user to change."""
+        shutil.copytree(CHECKOUT / "inventory/example", self.inventory)
+        hosts, variables = self.inventory / "hosts.yml", self.inventory / "group_vars/all.yml"
+        indent = "\n" + 10 * " "
+        changes = {
+            "ansible_host: 192.0.2.11 # <-- the address that SSH reaches the host by": f"ansible_host: 127.0.0.1{indent}ansible_port: {self.first.port}",
+            "ansible_host: 192.0.2.12 # <--": f"ansible_host: 127.0.0.1{indent}ansible_port: {self.second.port}",
+            "fabric_underlay_interface: enp5s0 # <-- or leave this line out": "fabric_underlay_interface: eth1",
+        }
+        hosts.write_text(_replaced(hosts.read_text(encoding="utf-8"), changes), encoding="utf-8")
+        changes = {
+            "ansible_user: admin # <-- the user on the hosts": f"ansible_user: {USER}\n"
+            f"ansible_ssh_private_key_file: {self.first.key}\nansible_ssh_args: {json.dumps(shlex.join(self.first.ssh_options()))}",
+            "fabric_name: example # <-- your own": "fabric_name: machines",
+            "interface: enp2s0 # <-- the NIC": "interface: eth1",
+            # One segment on each kind of tunnel, side by side.
+            "  - {encapsulation: vxlan}": "  - {encapsulation: vxlan}\n  - {encapsulation: gre}",
+            "- {name: web, vlan: 10, ": "- {name: web, overlay: vxlan, vlan: 10, ",
+            "- {name: db, vlan: 20, ": "- {name: db, overlay: gre, vlan: 20, ",
+        }
+        variables.write_text(_replaced(variables.read_text(encoding="utf-8"), changes), encoding="utf-8")
+
+    def _ansible(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run one of Ansible's programs as a user would, from the checkout, and keep what it printed."""
+        argv = [str(BIN / program), "-i", str(self.inventory), *arguments]
+        environment = {
+            **os.environ,
+            "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
+            "ANSIBLE_HOME": str(self.folder / "ansible"),
+            "ANSIBLE_NOCOLOR": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        with open(self.logs / "commands.log", "a", encoding="utf-8") as log:
+            log.write(f"\n===== {self.step}\n+ {shlex.join([program, *arguments])}\n")
+            log.flush()
+            try:
+                done = subprocess.run(
+                    argv, cwd=CHECKOUT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=PLAYBOOK_TIMEOUT, check=False
+                )
+            except subprocess.TimeoutExpired as late:
+                log.write((late.stdout or b"").decode(errors="replace"))
+                raise MachineError(f"{program} {shlex.join(arguments)} took longer than {PLAYBOOK_TIMEOUT} s") from late
+            log.write(done.stdout)
+        return done
+
+    def _playbook(self, name: str, *arguments: str, ok: bool = True) -> tuple[str, dict[str, int]]:
+        """Run a playbook. Returns what it printed and the number of changes on each host; claims that it passed, or failed."""
+        done = self._ansible("ansible-playbook", name, *arguments)
+        claim((done.returncode == 0) == ok, f"{name} ended with {done.returncode}:\n{done.stdout[-4000:]}")
+        return done.stdout, {host: int(changed) for host, changed, _unreachable, _failed in RECAP.findall(done.stdout)}
+
+    def _each(self, *argv: str) -> dict[str, str]:
+        return {machine.name: machine.ssh(*argv).strip() for machine in self.machines}
+
+    def _nothing_there(self) -> None:
+        """Claim that no host has anything of a fabric."""
+        for argv in (
+            ["sudo", "ovs-vsctl", "list-br"],
+            ["sudo", "ovs-vsctl", "--bare", "--columns=name", "list", "Port"],
+            ["sudo", "ip", "netns", "list"],
+            ["ip", "-oneline", "link", "show", "type", "veth"],
+            ["sudo", "find", "/etc", "/run/systemd", "/var/lib/systemd", "-name", "*overloom-*"],
+        ):
+            for name, left in self._each(*argv).items():
+                claim(not left, f"{name} still has, by {shlex.join(argv)}: {left}")
+
+    def cable(self) -> None:
+        """Full-sized frames pass between both eth1, by addresses that are gone afterwards."""
+        for machine in self.machines:
+            machine.ssh("sudo", "ip", "link", "set", "eth1", "up")
+            machine.ssh("sudo", "ip", "address", "add", f"192.0.2.{machine.number}/24", "dev", "eth1")
+        try:
+            self.first.ssh("ping", "-c", "3", "-i", "0.2", "-w", "20", "-M", "do", "-s", "1472", f"192.0.2.{self.second.number}")
+        finally:
+            for machine in self.machines:
+                machine.ssh("sudo", "ip", "address", "flush", "dev", "eth1")
+                machine.ssh("sudo", "ip", "link", "set", "eth1", "down")
+
+    def datapath_found(self) -> None:
+        done = self._ansible("ansible", "kvm_hosts", "-m", "host_info")
+        found = dict(re.findall(r"^(\S+) \| SUCCESS => (?:.|\n)*?datapath_type\"?: \"?(\w+)", done.stdout, re.MULTILINE))
+        claim(found == {machine.name: "system" for machine in self.machines}, f"host_info says {found}:\n{done.stdout[-3000:]}")
+
+    def management_refused(self) -> None:
+        output, changed = self._playbook("site.yml", "--extra-vars", "fabric_underlay_interface=eth0", ok=False)
+        for machine in self.machines:
+            claim(re.search(rf"{machine.name}: .*eth0.*default\s+route", output), f"no sentence for {machine.name} about eth0 and its default route:\n{output[-3000:]}")
+        claim(not any(changed.values()), f"changed {changed}")
+        self._nothing_there()
+
+    def build(self) -> None:
+        _output, changed = self._playbook("site.yml")
+        claim(len(changed) == 2 and all(changed.values()), f"changed {changed}")
+
+    def datapath_used(self) -> None:
+        for name, text in self._each("sudo", "ovs-appctl", "dpif/show").items():
+            claim("br-underlay" in text and "br-int" in text and "netdev@" not in text, f"the bridges of {name} are not all on the kernel's datapath: {text}")
+        for name, text in self._each("sudo", "ovs-dpctl", "show").items():
+            claim(all(word in text for word in ("system@ovs-system", "eth1", "vxlan_sys_4789", "gre_sys")), f"the kernel's datapath of {name} has only: {text}")
+
+    def unchanged(self) -> None:
+        _output, changed = self._playbook("site.yml")
+        claim(changed == {machine.name: 0 for machine in self.machines}, f"changed {changed}")
+
+    def verify(self) -> None:
+        self._playbook("playbooks/verify.yml", "--extra-vars", f"verify_report={self.logs}")
+        report = json.loads((self.logs / "verify.json").read_text(encoding="utf-8"))
+        claim(report["failed"] == 0 and report["passed"] > 20, f"the report says {report['passed']} passed, {report['failed']} failed")
+
+    def reboot(self) -> None:
+        before = self._each("cat", "/proc/sys/kernel/random/boot_id")
+        done = self._ansible("ansible", "kvm_hosts", "-m", "ansible.builtin.reboot", "-a", "reboot_timeout=240")
+        claim(done.returncode == 0, f"reboot ended with {done.returncode}:\n{done.stdout[-3000:]}")
+        for machine in self.machines:
+            machine.wait()
+        after = self._each("cat", "/proc/sys/kernel/random/boot_id")
+        claim(not set(before.values()) & set(after.values()), "a machine did not really reboot")
+
+    def drift(self) -> None:
+        """Point a tunnel elsewhere and change a tag on the first machine, delete a veth on the second."""
+        ports = json.loads(self.first.ssh("sudo", "ovs-vsctl", "--format=json", "--columns=name,tag", "list", "Port"))["data"]
+        tagged = next(name for name, tag in ports if tag == 20)
+        self.first.ssh("sudo", "ovs-vsctl", "set", "Interface", "vxlan-kvm2", "options:remote_ip=192.0.2.99", "--", "set", "Port", tagged, "tag=4000")
+        veth = self.second.ssh("ip", "-oneline", "link", "show", "type", "veth").split(": ")[1].partition("@")[0]
+        self.second.ssh("sudo", "ip", "link", "delete", veth)
+        self.deleted = veth
+        self._playbook("playbooks/verify.yml", "--extra-vars", f"verify_report={self.logs}", "--extra-vars", "verify_settle=2", ok=False)
+        report = json.loads((self.logs / "verify.json").read_text(encoding="utf-8"))
+        seen = {check["kind"]: f"{check['from']} {check['observed']}" for check in report["checks"] if not check["passed"]}
+        # The plan names the outer end of a namespace's veth after it.
+        for kind, text in {
+            "tunnel": "kvm1:vxlan-kvm2 remote_ip 192.0.2.99",
+            "port": f"kvm1:{tagged} tag 4000",
+            "namespace": f"kvm2:{veth.removeprefix('v-')} interface not set",
+        }.items():
+            claim(seen.get(kind, "").startswith(text), f"verify does not say {text!r}, but of this kind: {seen.get(kind)}")
+
+    def drift_shown(self) -> None:
+        output, changed = self._playbook("site.yml", "--check", "--diff")
+        claim(len(changed) == 2 and all(changed.values()), f"foretold {changed}")
+        for line in (r"-\s+remote_ip: 192.0.2.99", r"\+\s+remote_ip: 192.168.200.2", r"-\s+tag: 4000", r"\+\s+tag: 20", rf"\+\s+outer: {self.deleted}"):
+            claim(re.search(rf"^{line}$", output, re.MULTILINE), f"the diff does not show {line}:\n{output[-4000:]}")
+        claim("192.0.2.99" in self.first.ssh("sudo", "ovs-vsctl", "get", "Interface", "vxlan-kvm2", "options:remote_ip"), "check mode repaired the tunnel")
+
+    def repair(self) -> None:
+        _output, changed = self._playbook("site.yml")
+        claim(len(changed) == 2 and all(changed.values()), f"changed {changed}")
+
+    def teardown(self) -> None:
+        self._playbook("playbooks/teardown.yml")
+        self._nothing_there()
+        for name, state in self._each("systemctl", "is-system-running").items():
+            claim(state == "running", f"{name} is {state}")
