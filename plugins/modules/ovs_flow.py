@@ -39,7 +39,7 @@ options:
   flows:
     description:
       - The flows, with the same options as one flow has.
-      - O(adopt) and O(purge) speak of flows only if this is given or one flow is; an empty list removes all flows that are ours
+      - O(purge) removes flows only if this is given or one flow is; an empty list removes all flows that are ours
         if O(purge=true).
     type: list
     elements: dict
@@ -68,7 +68,8 @@ options:
         actions:
           description:
             - What is done with the packets, one action of ovs-actions(7) an element. An empty list drops them.
-            - An element is text, such as V(output:gre0), or a dictionary with one key. C({output: gre0}) is C(output:gre0),
+            - >-
+              An element is text, such as V(output:gre0), or a dictionary with one key. C({output: gre0}) is C(output:gre0),
               C({normal: true}) is C(normal), C({ct: {commit: true, zone: 1}}) is C(ct(commit,zone=1)), and
               C({resubmit: ["", 3]}) is C(resubmit(,3)).
             - Ports are given by their name or number.

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """ovs_flow and ovs_flow_info against a real Open vSwitch."""
+
 from __future__ import annotations
 
 import random
@@ -49,8 +50,17 @@ def info(host: Host, **options: t.Any) -> dict[str, t.Any]:
 # What is declared in three steps (a value, another, the clearing one), and how the flow is printed after each.
 STEPS = [
     (
-        {"actions": ["output:p1"], "idle_timeout": 1000, "hard_timeout": 3000, "importance": 7, "send_flow_rem": True, "check_overlap": True,
-         "reset_counts": True, "no_packet_counts": True, "no_byte_counts": True},
+        {
+            "actions": ["output:p1"],
+            "idle_timeout": 1000,
+            "hard_timeout": 3000,
+            "importance": 7,
+            "send_flow_rem": True,
+            "check_overlap": True,
+            "reset_counts": True,
+            "no_packet_counts": True,
+            "no_byte_counts": True,
+        },
         "idle_timeout=1000, hard_timeout=3000, send_flow_rem check_overlap reset_counts no_packet_counts no_byte_counts importance=7, arp actions=output:p1",
     ),
     (
@@ -59,8 +69,17 @@ STEPS = [
         'arp actions=output:"p-2.x",output:p3',
     ),
     (
-        {"actions": [], "idle_timeout": 0, "hard_timeout": 0, "importance": 0, "send_flow_rem": False, "check_overlap": False,
-         "reset_counts": False, "no_packet_counts": False, "no_byte_counts": False},
+        {
+            "actions": [],
+            "idle_timeout": 0,
+            "hard_timeout": 0,
+            "importance": 0,
+            "send_flow_rem": False,
+            "check_overlap": False,
+            "reset_counts": False,
+            "no_packet_counts": False,
+            "no_byte_counts": False,
+        },
         "arp actions=drop",
     ),
 ]
@@ -81,7 +100,13 @@ def test_one_flow_is_made_changed_and_removed_as_plain_options(br0: Host) -> Non
     done = br0.apply("ovs_flow", flow)
     assert flows(br0) == ['table=3, priority=7,ip,in_port="p-2.x",nw_dst=10.1.2.0/24 actions=output:p1']
     assert done["flows"] == [
-        {"table": 3, "priority": 7, "match": {"ip": True, "in_port": "p-2.x", "nw_dst": "10.1.2.0/24"}, "actions": ["output:p1"], "cookie": "0x6f761202711c0000"}
+        {
+            "table": 3,
+            "priority": 7,
+            "match": {"ip": True, "in_port": "p-2.x", "nw_dst": "10.1.2.0/24"},
+            "actions": ["output:p1"],
+            "cookie": "0x6f761202711c0000",
+        }
     ]
     assert br0.apply("ovs_flow", {**flow, "actions": ["drop"]})["diff"] == {
         "before": 'table=3,cookie=0x6f761202711c0000,priority=7,ip,in_port="p-2.x",nw_dst=10.1.2.0/24,actions=output:p1\n',
@@ -127,7 +152,9 @@ def test_another_spelling_is_no_change(br0: Host) -> None:
     assert br0.apply("ovs_flow", args)["changed"]
     dumped = ofctl(br0, "dump-flows")
     assert len(dumped) == len(SPELLINGS)
-    assert not br0.module("ovs_flow", {"bridge": "br0", "flows": [{"flow": line} for line in dumped]})["changed"], "the switch's own lines are the same flows"
+    assert not br0.module("ovs_flow", {"bridge": "br0", "flows": [{"flow": line} for line in dumped]})[
+        "changed"
+    ], "the switch's own lines are the same flows"
 
 
 def random_flows(seed: int, count: int) -> list[dict[str, t.Any]]:
@@ -152,7 +179,16 @@ def random_flows(seed: int, count: int) -> list[dict[str, t.Any]]:
         if rand.random() < 0.3:
             match["dl_src"] = f"02:00:00:00:0A:{rand.randrange(99):02d}"
         actions = rand.sample(
-            ["output:p1", "p3", "set_field:5->reg3", "load:0x7->NXM_NX_REG1[0..3]", {"resubmit": ["", 9]}, "push_vlan:0x8100", "mod_dl_dst:02:00:00:00:00:01", "group:1"],
+            [
+                "output:p1",
+                "p3",
+                "set_field:5->reg3",
+                "load:0x7->NXM_NX_REG1[0..3]",
+                {"resubmit": ["", 9]},
+                "push_vlan:0x8100",
+                "mod_dl_dst:02:00:00:00:00:01",
+                "group:1",
+            ],
             rand.randrange(0, 5),
         )
         flow = {"table": rand.randrange(3), "priority": rand.randrange(1, 60000), "match": match, "actions": actions}
@@ -196,7 +232,9 @@ def test_purge_keeps_to_the_tables(br0: Host) -> None:
     assert "table=1,flow" not in br0.run(["cat", FILE]) and "table=0," in br0.run(["cat", FILE])
 
 
-@pytest.mark.parametrize(("options", "left"), [({"cookie": "0/0"}, ["ip"]), ({"cookie": "0/0", "tables": [0]}, ["ip", "table=1, arp"]), ({"cookie": "0x5/0xf"}, ["arp", "ip"])])
+@pytest.mark.parametrize(
+    ("options", "left"), [({"cookie": "0/0"}, ["ip"]), ({"cookie": "0/0", "tables": [0]}, ["ip", "table=1, arp"]), ({"cookie": "0x5/0xf"}, ["arp", "ip"])]
+)
 def test_the_wanted_set_is_a_bridge_a_table_or_a_cookie(br0: Host, options: dict[str, t.Any], left: list[str]) -> None:
     br0.run(["ovs-ofctl", "-O", "OpenFlow15", "add-flow", "br0", "cookie=0x7,arp,actions=drop"])
     br0.run(["ovs-ofctl", "-O", "OpenFlow15", "add-flow", "br0", "table=1,cookie=0x15,arp,actions=drop"])
@@ -278,7 +316,8 @@ def test_groups_and_meters_come_before_their_users_and_go_after_them(br0: Host) 
     br0.apply("ovs_flow", wanted)
     assert sorted(ofctl(br0, "dump-groups")) == [
         'group_id=1,type=ff,bucket=bucket_id:0,watch_port:p1,actions=output:p1,bucket=bucket_id:1,watch_port:"p-2.x",actions=output:"p-2.x"',
-        "group_id=2,type=select,selection_method=hash,fields(ip_src,ip_dst),bucket=bucket_id:0,weight:3,actions=set_field:10.0.0.1->ip_dst,group:1,bucket=bucket_id:1,actions=output:p3",
+        "group_id=2,type=select,selection_method=hash,fields(ip_src,ip_dst),"
+        "bucket=bucket_id:0,weight:3,actions=set_field:10.0.0.1->ip_dst,group:1,bucket=bucket_id:1,actions=output:p3",
     ]
     wanted["groups"][0]["buckets"].pop()
     wanted["meters"][0]["bands"][0]["rate"] = 2000
@@ -297,8 +336,18 @@ def test_groups_and_meters_come_before_their_users_and_go_after_them(br0: Host) 
 GROUP_OPTIONS = [
     ("type", ("all", "indirect"), "all", ("type=all", "type=indirect")),
     ("selection_method", ("hash", "dp_hash", ""), "select", ("selection_method=hash", "selection_method=dp_hash", "type=select,bucket")),
-    ("buckets", ([{"actions": ["p1"]}], [{"actions": ["p3"], "bucket_id": 9}], []), "all", ("actions=output:p1", "bucket_id:9,actions=output:p3", "type=all")),
-    ("buckets", ([{"actions": ["p1"], "weight": 5}], [{"actions": ["p1"], "watch_group": 7}], [{"watch_port": "p3"}]), "select", ("weight:5", "watch_group:7", "watch_port:p3,actions=drop")),
+    (
+        "buckets",
+        ([{"actions": ["p1"]}], [{"actions": ["p3"], "bucket_id": 9}], []),
+        "all",
+        ("actions=output:p1", "bucket_id:9,actions=output:p3", "type=all"),
+    ),
+    (
+        "buckets",
+        ([{"actions": ["p1"], "weight": 5}], [{"actions": ["p1"], "watch_group": 7}], [{"watch_port": "p3"}]),
+        "select",
+        ("weight:5", "watch_group:7", "watch_port:p3,actions=drop"),
+    ),
 ]
 
 
@@ -314,8 +363,11 @@ def test_each_option_of_a_group_is_set_changed_and_cleared(br0: Host, option: st
 
 @pytest.mark.parametrize(
     ("option", "values", "printed"),
-    [("unit", ("kbps", "pktps"), ("kbps", "pktps")), ("stats", (True, False), ("kbps stats bands", "kbps bands")),
-     ("bands", ([{"rate": 5, "burst_size": 9}], [{"rate": 5}, {"rate": 8}]), ("type=drop rate=5 burst_size=9", "type=drop rate=8"))],
+    [
+        ("unit", ("kbps", "pktps"), ("kbps", "pktps")),
+        ("stats", (True, False), ("kbps stats bands", "kbps bands")),
+        ("bands", ([{"rate": 5, "burst_size": 9}], [{"rate": 5}, {"rate": 8}]), ("type=drop rate=5 burst_size=9", "type=drop rate=8")),
+    ],
 )
 def test_each_option_of_a_meter_is_set_changed_and_cleared(br0: Host, option: str, values: tuple, printed: tuple) -> None:
     plain = {"meter_id": 3, "unit": "kbps", "bands": [{"rate": 100}]}
@@ -342,11 +394,17 @@ def test_a_group_of_somebody_else_stays(br0: Host) -> None:
 
 BAD = [
     ({"flows": [{"flow": "arp,actions=normal"}, {"flow": "ip,actions=foo"}]}, "flow 2 (ip,actions=foo) is refused by ovs-ofctl: unknown action foo"),
-    ({"flows": [{"match": {"ip": True}, "actions": []}, {"match": {"tp_dst": 80}, "actions": []}]}, "flow 2 (tp_dst=80) is refused by ovs-ofctl: the match 'tp_dst=80' is not in normal form"),
+    (
+        {"flows": [{"match": {"ip": True}, "actions": []}, {"match": {"tp_dst": 80}, "actions": []}]},
+        "flow 2 (tp_dst=80) is refused by ovs-ofctl: the match 'tp_dst=80' is not in normal form",
+    ),
     ({"flow": "in_port=nix,actions=drop"}, "names nix, which is no port of bridge br0"),
     ({"flow": "actions=output:p11"}, "names p11, which is no port of bridge br0"),
     ({"flow": "actions=group:9"}, "refused 'ADD cookie:0x6f761202711c0000 actions=group:9' with OFPBAC_BAD_OUT_GROUP"),
-    ({"flows": [{"flow": "ip,actions=drop"}, {"match": {"eth_type": 2048}, "actions": ["normal"]}]}, "flow 2 (eth_type=2048) and flow 1 (ip,actions=drop) are the same flow"),
+    (
+        {"flows": [{"flow": "ip,actions=drop"}, {"match": {"eth_type": 2048}, "actions": ["normal"]}]},
+        "flow 2 (eth_type=2048) and flow 1 (ip,actions=drop) are the same flow",
+    ),
     ({"flow": "actions=drop", "cookie": "five"}, "cookie is 'five'; give a 64-bit number"),
     ({"flow": "cookie=5,actions=drop"}, "has the cookie 0x5, which is not in"),
     ({"flow": "arp,actions=drop\nip,actions=drop"}, "must be one line"),
@@ -377,7 +435,13 @@ def test_bad_input_is_one_sentence_and_changes_nothing(br0: Host) -> None:
 
 def test_hostile_words_are_never_run(br0: Host) -> None:
     for word in ("$(touch /tmp/pwned)", "; touch /tmp/pwned #", '--help a "b=c`touch /tmp/pwned`'):
-        for args in ({"flow": word}, {"flow": f"{word},actions=drop"}, {"match": {"in_port": word}, "actions": []}, {"actions": [word]}, {"flow": "actions=drop", "cookie": word}):
+        for args in (
+            {"flow": word},
+            {"flow": f"{word},actions=drop"},
+            {"match": {"in_port": word}, "actions": []},
+            {"actions": [word]},
+            {"flow": "actions=drop", "cookie": word},
+        ):
             br0.module("ovs_flow", {"bridge": "br0", **args}, ok=False)
     assert not br0.exists("/tmp/pwned") and not flows(br0)
 
@@ -404,7 +468,10 @@ def test_a_bridge_without_bundles_is_told_what_it_lacks(br0: Host) -> None:
 
 def test_flows_are_read_by_table_cookie_and_match(br0: Host) -> None:
     br0.run(["ovs-ofctl", "-O", "OpenFlow15", "add-flow", "br0", "cookie=0x7,arp,actions=drop"])
-    br0.module("ovs_flow", {"bridge": "br0", "flows": [{"table": 1, "match": {"in_port": "p-2.x", "ip": True}, "actions": ["p1"]}, {"match": {"ip": True}, "actions": []}]})
+    br0.module(
+        "ovs_flow",
+        {"bridge": "br0", "flows": [{"table": 1, "match": {"in_port": "p-2.x", "ip": True}, "actions": ["p1"]}, {"match": {"ip": True}, "actions": []}]},
+    )
 
     def matches(**options: t.Any) -> list[tuple]:
         return sorted((flow["table"], str(flow["match"]), flow["ours"]) for flow in info(br0, gather=["flows"], **options)["flows"])
@@ -413,7 +480,10 @@ def test_flows_are_read_by_table_cookie_and_match(br0: Host) -> None:
     assert matches(table=1) == [inside] == matches(match={"in_port": "p-2.x"})
     assert matches(cookie="7") == [(0, "{'arp': True}", False)]
     assert len(matches(match={"ip": True})) == 2 == len(matches(cookie="0x6f76000000000000/0xffff000000000000"))
-    assert info(br0, gather=["tables"])["tables"] == [{"table": 0, "active": 2, "lookup": 0, "matched": 0}, {"table": 1, "active": 1, "lookup": 0, "matched": 0}]
+    assert info(br0, gather=["tables"])["tables"] == [
+        {"table": 0, "active": 2, "lookup": 0, "matched": 0},
+        {"table": 1, "active": 1, "lookup": 0, "matched": 0},
+    ]
     assert "no port of bridge br0" in br0.module("ovs_flow_info", {"bridge": "br0", "match": {"in_port": "nix"}}, ok=False)["msg"]
     assert "br9 is not there" in br0.module("ovs_flow_info", {"bridge": "br9"}, ok=False)["msg"]
 
@@ -484,7 +554,10 @@ def test_everything_is_there_again_after_a_restart_of_the_daemon(br0: Host, how:
     until = time.monotonic() + 20
     while time.monotonic() < until:
         time.sleep(0.2)
-        if br0.run("systemctl show -p MainPID ovs-vswitchd".split()) not in (first, "MainPID=0\n") and br0.run(["systemctl", "is-active", UNIT], ok=None).strip() == "active":
+        if (
+            br0.run("systemctl show -p MainPID ovs-vswitchd".split()) not in (first, "MainPID=0\n")
+            and br0.run(["systemctl", "is-active", UNIT], ok=None).strip() == "active"
+        ):
             break
     assert held(br0) == before
 
@@ -536,7 +609,9 @@ def test_the_file_is_repaired(br0: Host) -> None:
 
 
 def test_thousands_of_flows_in_one_call_take_three_processes_to_read(br0: Host) -> None:
-    wanted = [{"flow": f"table={n % 4},priority=9,ip,in_port=p1,nw_dst=10.{n >> 8}.{n & 255}.0/24,actions=set_field:{n}->reg0,output:p-2.x"} for n in range(5000)]
+    wanted = [
+        {"flow": f"table={n % 4},priority=9,ip,in_port=p1,nw_dst=10.{n >> 8}.{n & 255}.0/24,actions=set_field:{n}->reg0,output:p-2.x"} for n in range(5000)
+    ]
     args = {"bridge": "br0", "purge": True, "flows": wanted}
     assert br0.module("ovs_flow", args)["changed"]
     assert len(flows(br0)) == 5000

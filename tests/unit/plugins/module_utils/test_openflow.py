@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Flows, groups and meters: text and data, and the comparison, without a switch."""
+
 from __future__ import annotations
 
 import typing as t
@@ -103,8 +104,10 @@ def test_bad_cookies_are_refused(text: t.Any) -> None:
         ("actions=output(port=gre0,max_len=9)", "actions=output(port=3,max_len=9)"),
         ("actions=output(max_len=9,port=gre0)", "actions=output(max_len=9,port=3)"),
         ("actions=bundle(eth_src,0,hrw,ofport,members:p1,gre0)", "actions=bundle(eth_src,0,hrw,ofport,members:1,3)"),
-        ("actions=learn(table=1,in_port=p1,output:NXM_OF_IN_PORT[]),output:NXM_NX_REG0[0..15],output:reg0[]",
-         "actions=learn(table=1,in_port=1,output:NXM_OF_IN_PORT[]),output:NXM_NX_REG0[0..15],output:reg0[]"),
+        (
+            "actions=learn(table=1,in_port=p1,output:NXM_OF_IN_PORT[]),output:NXM_NX_REG0[0..15],output:reg0[]",
+            "actions=learn(table=1,in_port=1,output:NXM_OF_IN_PORT[]),output:NXM_NX_REG0[0..15],output:reg0[]",
+        ),
         ("actions=clone(output:p1,resubmit(gre0,5)),drop", "actions=clone(output:1,resubmit(3,5)),drop"),
         ("group_id=1,type=ff,bucket=watch_port:p1,actions=output:p1", "group_id=1,type=ff,bucket=watch_port:1,actions=output:1"),
         ("in_port=LOCAL,actions=output:in_port,LOCAL,controller,flood", "in_port=LOCAL,actions=output:in_port,LOCAL,controller,flood"),
@@ -123,7 +126,7 @@ def test_a_name_is_matched_as_a_whole_or_is_unknown(text: str) -> None:
         with_numbers(text, PORTS, unknown)
 
 
-PORT_NAMES = st.text("abz019.,()\"\\ :[]=-_é", min_size=1, max_size=12)
+PORT_NAMES = st.text('abz019.,()"\\ :[]=-_é', min_size=1, max_size=12)
 
 
 @given(PORT_NAMES)
@@ -151,20 +154,55 @@ def test_numbers_become_names_and_come_back(ports: dict[str, int], data: st.Data
 # Flows
 
 FIELDS = st.lists(
-    st.sampled_from(["ip", "in_port=2", "dl_vlan=10", "nw_dst=10.0.0.0/8", "tp_dst=80", "dl_src=02:00:00:00:00:01", "ipv6_dst=2001:db8::/32", "reg0=0x5/0xff", "ct_state=+new+trk"]),
-    unique=True, max_size=4,
+    st.sampled_from(
+        [
+            "ip",
+            "in_port=2",
+            "dl_vlan=10",
+            "nw_dst=10.0.0.0/8",
+            "tp_dst=80",
+            "dl_src=02:00:00:00:00:01",
+            "ipv6_dst=2001:db8::/32",
+            "reg0=0x5/0xff",
+            "ct_state=+new+trk",
+        ]
+    ),
+    unique=True,
+    max_size=4,
 ).map(",".join)
 ACTIONS = st.one_of(
     st.just("drop"),
     st.lists(
-        st.sampled_from(["output:1", "output:3", "NORMAL", "group:5", "resubmit(,3)", "set_field:0x5->reg0", "ct(commit,zone=1,exec(set_field:0x1->ct_mark))", "meter:2",
-                         "learn(table=1,in_port=3,output:NXM_OF_IN_PORT[])", "note:01.02.00.00.00.00"]), min_size=1, max_size=4,
+        st.sampled_from(
+            [
+                "output:1",
+                "output:3",
+                "NORMAL",
+                "group:5",
+                "resubmit(,3)",
+                "set_field:0x5->reg0",
+                "ct(commit,zone=1,exec(set_field:0x1->ct_mark))",
+                "meter:2",
+                "learn(table=1,in_port=3,output:NXM_OF_IN_PORT[])",
+                "note:01.02.00.00.00.00",
+            ]
+        ),
+        min_size=1,
+        max_size=4,
     ).map(",".join),
 )
 COOKIES = st.one_of(st.just(0), st.just(OURS.value), st.integers(0, 20), st.integers(0, 0xFFFF).map(lambda n: OURS.value + n))
 FLOWS = st.builds(
-    Flow, st.integers(0, 3), st.sampled_from([0, 1, 32768, 65535]), FIELDS, COOKIES, st.sampled_from([0, 5]), st.sampled_from([0, 7]),
-    st.sampled_from([0, 9]), st.lists(st.sampled_from(FLAGS), unique=True).map(sorted).map(tuple), ACTIONS,
+    Flow,
+    st.integers(0, 3),
+    st.sampled_from([0, 1, 32768, 65535]),
+    FIELDS,
+    COOKIES,
+    st.sampled_from([0, 5]),
+    st.sampled_from([0, 7]),
+    st.sampled_from([0, 9]),
+    st.lists(st.sampled_from(FLAGS), unique=True).map(sorted).map(tuple),
+    ACTIONS,
 )
 
 
@@ -204,7 +242,9 @@ def test_a_flows_own_text_is_that_flow(flow: Flow) -> None:
     text = with_numbers(flow.text(NAMES), PORTS, unknown)
     head, actions = text.split(",actions=")
     words = head.split(",")
-    match = ",".join(word for word in words if word.split("=")[0] not in ("table", "cookie", "priority", "idle_timeout", "hard_timeout", "importance", *FLAGS))
+    match = ",".join(
+        word for word in words if word.split("=")[0] not in ("table", "cookie", "priority", "idle_timeout", "hard_timeout", "importance", *FLAGS)
+    )
     assert (match, actions) == (flow.match, flow.actions)
     assert flow.data(NAMES)["match"] == match_data(with_names(flow.match, NAMES))
 
@@ -226,14 +266,31 @@ def test_matches_from_data() -> None:
     assert match_text({"in_port": "a,b"}, "flow 1") == 'in_port="a,b"'
     assert match_text({"packet_type": "(1,0x800)"}, "flow 1") == "packet_type=(1,0x800)"
     assert match_data('ip,in_port="p-2.x",nw_dst=10.0.0.0/8,packet_type=(1,0x800)') == {
-        "ip": True, "in_port": "p-2.x", "nw_dst": "10.0.0.0/8", "packet_type": "(1,0x800)",
+        "ip": True,
+        "in_port": "p-2.x",
+        "nw_dst": "10.0.0.0/8",
+        "packet_type": "(1,0x800)",
     }
 
 
 @pytest.mark.parametrize(
     "match",
-    [{"priority": 5}, {"cookie": 1}, {"actions": "drop"}, {"Ip": True}, {"nw_dst": "1.2.3.4,tp_dst=5"}, {"nw_dst": "1 2"}, {"nw_dst": ""}, {"nw_dst": None},
-     {"ip": False}, {"x=y,z": 1}, {"nw_dst": "1\n2"}, {"nw_dst": "1#"}, {"out_port": 1}, {"send_flow_rem": True}],
+    [
+        {"priority": 5},
+        {"cookie": 1},
+        {"actions": "drop"},
+        {"Ip": True},
+        {"nw_dst": "1.2.3.4,tp_dst=5"},
+        {"nw_dst": "1 2"},
+        {"nw_dst": ""},
+        {"nw_dst": None},
+        {"ip": False},
+        {"x=y,z": 1},
+        {"nw_dst": "1\n2"},
+        {"nw_dst": "1#"},
+        {"out_port": 1},
+        {"send_flow_rem": True},
+    ],
 )
 def test_a_match_cannot_smuggle_another_field(match: dict[str, t.Any]) -> None:
     with pytest.raises(FabricError, match="^flow 1, option match"):
@@ -247,7 +304,10 @@ def test_a_match_cannot_smuggle_another_field(match: dict[str, t.Any]) -> None:
         (["normal"], "normal"),
         ([{"output": "gre0"}, {"output": 3}, {"normal": True}], "output:gre0,output:3,normal"),
         ([{"resubmit": ["", 3]}, {"conjunction": [1, "1/2"]}], "resubmit(,3),conjunction(1,1/2)"),
-        ([{"ct": {"commit": True, "zone": 1, "exec": ["set_field:1->ct_mark", {"move": "a->b"}]}}], "ct(commit,zone=1,exec(set_field:1->ct_mark,move:a->b))"),
+        (
+            [{"ct": {"commit": True, "zone": 1, "exec": ["set_field:1->ct_mark", {"move": "a->b"}]}}],
+            "ct(commit,zone=1,exec(set_field:1->ct_mark,move:a->b))",
+        ),
         ([{"ct": {"nat": {"src": "10.0.0.1"}}}, {"clone": [{"output": 1}]}], "ct(nat(src=10.0.0.1)),clone(output:1)"),
     ],
 )
@@ -270,7 +330,10 @@ def test_splitting_heeds_parentheses_and_quotes() -> None:
 
 BUCKETS = st.builds(
     lambda weight, port, group, actions: (weight, port, group, actions),
-    st.integers(0, 9), st.one_of(st.none(), st.sampled_from(["1", "3"])), st.one_of(st.none(), st.integers(0, 9)), ACTIONS,
+    st.integers(0, 9),
+    st.one_of(st.none(), st.sampled_from(["1", "3"])),
+    st.one_of(st.none(), st.integers(0, 9)),
+    ACTIONS,
 )
 
 
@@ -295,7 +358,8 @@ def test_a_groups_own_text_is_that_group(group: Group) -> None:
 def test_groups_as_dumped() -> None:
     text = (
         "OFPST_GROUP_DESC reply (OF1.5) (xid=0x2):\n"
-        " group_id=1,type=select,selection_method=hash,fields=ip_src,bucket=bucket_id:0,weight:3,watch_port:2,actions=output:2,bucket=bucket_id:7,actions=drop\n"
+        " group_id=1,type=select,selection_method=hash,fields=ip_src,bucket=bucket_id:0,weight:3,"
+        "watch_port:2,actions=output:2,bucket=bucket_id:7,actions=drop\n"
         " group_id=2,type=indirect\n"
     )
     assert parse_groups(text) == {
@@ -305,16 +369,33 @@ def test_groups_as_dumped() -> None:
 
 
 def test_a_group_as_a_person_writes_it() -> None:
-    written = "group_id=5, type=select selection_method=hash,fields(nw_src,nw_dst),bucket=weight=2,output:1,bucket=bucket_id=0,actions=set_field:1->reg0,output:2"
+    written = (
+        "group_id=5, type=select selection_method=hash,fields(nw_src,nw_dst),"
+        "bucket=weight=2,output:1,bucket=bucket_id=0,actions=set_field:1->reg0,output:2"
+    )
     assert parse_group(written, "group") == Group(
-        5, "select", "hash", 0, ("ip_dst", "ip_src"), (Bucket(1, 2, None, None, "output:1"), Bucket(0, 1, None, None, "set_field:1->reg0,output:2")),
+        5,
+        "select",
+        "hash",
+        0,
+        ("ip_dst", "ip_src"),
+        (Bucket(1, 2, None, None, "output:1"), Bucket(0, 1, None, None, "set_field:1->reg0,output:2")),
     )
 
 
 @pytest.mark.parametrize(
     "text",
-    ["type=all", "group_id=1", "group_id=x,type=all", "group_id=1,type=some", "group_id=1,type=all,weight=5", "group_id=1,type=all,fields(ip_src)",
-     "group_id=1,type=all,bucket=bucket_id:1,drop,bucket=bucket_id:1,drop", "group_id=1,type=select,bucket=weight:99999,drop", "group_id=1,type=select,selection_method=a-b"],
+    [
+        "type=all",
+        "group_id=1",
+        "group_id=x,type=all",
+        "group_id=1,type=some",
+        "group_id=1,type=all,weight=5",
+        "group_id=1,type=all,fields(ip_src)",
+        "group_id=1,type=all,bucket=bucket_id:1,drop,bucket=bucket_id:1,drop",
+        "group_id=1,type=select,bucket=weight:99999,drop",
+        "group_id=1,type=select,selection_method=a-b",
+    ],
 )
 def test_bad_groups_are_refused(text: str) -> None:
     with pytest.raises(FabricError, match="^group 1"):
@@ -322,9 +403,14 @@ def test_bad_groups_are_refused(text: str) -> None:
 
 
 METERS = st.builds(
-    lambda i, unit, stats, bands, burst: Meter(i, unit, stats, tuple(Band(kind, rate, size if burst else None, 1 if kind == "dscp_remark" else None) for kind, rate, size in bands)),
-    st.sampled_from(["1", "2", "controller", "slowpath"]), st.sampled_from(["kbps", "pktps"]), st.booleans(),
-    st.lists(st.tuples(st.sampled_from(["drop", "dscp_remark"]), st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=3), st.booleans(),
+    lambda i, unit, stats, bands, burst: Meter(
+        i, unit, stats, tuple(Band(kind, rate, size if burst else None, 1 if kind == "dscp_remark" else None) for kind, rate, size in bands)
+    ),
+    st.sampled_from(["1", "2", "controller", "slowpath"]),
+    st.sampled_from(["kbps", "pktps"]),
+    st.booleans(),
+    st.lists(st.tuples(st.sampled_from(["drop", "dscp_remark"]), st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=3),
+    st.booleans(),
 )
 
 
@@ -346,7 +432,16 @@ def test_meters_as_dumped() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["kbps,bands=type=drop,rate=1", "meter=1,bands=type=drop,rate=1", "meter=1,kbps", "meter=0,kbps,bands=type=drop,rate=1", "meter=1,kbps,bands=rate=1", "meter=1,kbps,bands=type=drop", "meter=1,kbps,x,bands=type=drop,rate=1"]
+    "text",
+    [
+        "kbps,bands=type=drop,rate=1",
+        "meter=1,bands=type=drop,rate=1",
+        "meter=1,kbps",
+        "meter=0,kbps,bands=type=drop,rate=1",
+        "meter=1,kbps,bands=rate=1",
+        "meter=1,kbps,bands=type=drop",
+        "meter=1,kbps,x,bands=type=drop,rate=1",
+    ],
 )
 def test_bad_meters_are_refused(text: str) -> None:
     with pytest.raises(FabricError, match="^meter 1"):
@@ -357,12 +452,13 @@ def test_counters_of_groups_meters_and_tables() -> None:
     assert parse_group_stats(" group_id=6,duration=0.062s,ref_count=1,packet_count=2,byte_count=3,bucket0:packet_count=4,byte_count=5\n") == {
         6: {"duration": 0.062, "ref_count": 1, "packet_count": 2, "byte_count": 3, "buckets": [{"packet_count": 4, "byte_count": 5}]}
     }
-    assert parse_meter_stats("OFPST_METER reply (OF1.5) (xid=0x2):\nmeter:2 flow_count:1 packet_in_count:3 byte_in_count:4 duration:0.014s bands:\n0: packet_count:5 byte_count:6\n") == {
-        "2": {"flow_count": 1, "packet_in_count": 3, "byte_in_count": 4, "duration": 0.014, "bands": [{"packet_count": 5, "byte_count": 6}]}
-    }
-    assert parse_tables('OFPST_TABLE reply (OF1.5) (xid=0x2):\n  table 0:\n    active=1, lookup=9, matched=8\n\n  table 1 ("x"):\n    active=0, lookup=0, matched=0\n\n  tables 2...253: ditto\n') == [
-        {"table": 0, "active": 1, "lookup": 9, "matched": 8}
-    ]
+    assert parse_meter_stats(
+        "OFPST_METER reply (OF1.5) (xid=0x2):\nmeter:2 flow_count:1 packet_in_count:3 byte_in_count:4 duration:0.014s bands:\n0: packet_count:5 byte_count:6\n"
+    ) == {"2": {"flow_count": 1, "packet_in_count": 3, "byte_in_count": 4, "duration": 0.014, "bands": [{"packet_count": 5, "byte_count": 6}]}}
+    assert parse_tables(
+        'OFPST_TABLE reply (OF1.5) (xid=0x2):\n  table 0:\n    active=1, lookup=9, matched=8\n\n'
+        '  table 1 ("x"):\n    active=0, lookup=0, matched=0\n\n  tables 2...253: ditto\n'
+    ) == [{"table": 0, "active": 1, "lookup": 9, "matched": 8}]
 
 
 # Comparing
@@ -383,7 +479,9 @@ def unique(flows: t.Iterable[Flow]) -> list[Flow]:
     return list({flow.key: flow for flow in flows}.values())
 
 
-@given(st.lists(FLOWS, max_size=8).map(unique), st.lists(FLOWS, max_size=8).map(unique), st.booleans(), st.booleans(), st.sets(st.sampled_from(sorted(ALL))))
+@given(
+    st.lists(FLOWS, max_size=8).map(unique), st.lists(FLOWS, max_size=8).map(unique), st.booleans(), st.booleans(), st.sets(st.sampled_from(sorted(ALL)))
+)
 @settings(max_examples=400, deadline=None)
 def test_after_the_plan_nothing_is_left_to_do_and_nothing_foreign_was_touched(
     wanted: list[Flow], found: list[Flow], purge: bool, adopt: bool, declared: set[str]
@@ -463,12 +561,30 @@ def test_what_is_left_out_stays() -> None:
         (want(Flow()), switch([Flow(cookie=owner_cookie("you"))]), Scope(OURS), "flow 1 .* another owner; set adopt"),
         (Wanted(None, [WantedGroup("group 1", 1, {})], None), EMPTY, Scope(OURS), "group 1 is not on the bridge, and has no type"),
         (Wanted(None, None, [WantedMeter("meter 1", "1", {})]), EMPTY, Scope(OURS), "meter 1, unit is ''"),
-        (Wanted(None, [WantedGroup("group 1", 1, {}, False)], None), switch((), [Group(1, "all", "", 0, (), ())]), Scope(OURS), "group 1 .* not ours; set adopt"),
-        (Wanted(None, [WantedGroup("group 1", 1, {}, False)], None), EMPTY, Scope(OURS, others={("group", 1): "you"}), "group 1 belongs to the owner you; set adopt"),
-        (Wanted([], [], None), switch([Flow(cookie=9, actions="group:1")], [Group(1, "all", "", 0, (), ())]), Scope(OURS, None, True, False, frozenset([1])),
-         "group 1 is still used by the flow table=0"),
-        (Wanted(None, None, []), switch([Flow(cookie=9, actions="meter:1,NORMAL")], (), [Meter("1", "kbps", False, ())]), Scope(OURS, None, True, False, frozenset(), frozenset(["1"])),
-         "meter 1 is still used by the flow table=0"),
+        (
+            Wanted(None, [WantedGroup("group 1", 1, {}, False)], None),
+            switch((), [Group(1, "all", "", 0, (), ())]),
+            Scope(OURS),
+            "group 1 .* not ours; set adopt",
+        ),
+        (
+            Wanted(None, [WantedGroup("group 1", 1, {}, False)], None),
+            EMPTY,
+            Scope(OURS, others={("group", 1): "you"}),
+            "group 1 belongs to the owner you; set adopt",
+        ),
+        (
+            Wanted([], [], None),
+            switch([Flow(cookie=9, actions="group:1")], [Group(1, "all", "", 0, (), ())]),
+            Scope(OURS, None, True, False, frozenset([1])),
+            "group 1 is still used by the flow table=0",
+        ),
+        (
+            Wanted(None, None, []),
+            switch([Flow(cookie=9, actions="meter:1,NORMAL")], (), [Meter("1", "kbps", False, ())]),
+            Scope(OURS, None, True, False, frozenset(), frozenset(["1"])),
+            "meter 1 is still used by the flow table=0",
+        ),
     ],
 )
 def test_what_must_not_be_done_is_refused(wanted: Wanted, found: Switch, scope: Scope, said: str) -> None:
@@ -484,7 +600,9 @@ def test_a_longer_number_is_not_the_group_that_goes() -> None:
 
 def test_the_bundle_makes_groups_first_and_takes_them_away_last() -> None:
     found = switch([Flow(priority=1, cookie=OURS.value, actions="group:2")], [Group(2, "all", "", 0, (), ())])
-    wanted = Wanted([WantedFlow("flow 1", Flow(priority=2, match="in_port=2", actions="group:1"), ALL)], [WantedGroup("group 1", 1, {"type": "all"})], None)
+    wanted = Wanted(
+        [WantedFlow("flow 1", Flow(priority=2, match="in_port=2", actions="group:1"), ALL)], [WantedGroup("group 1", 1, {"type": "all"})], None
+    )
     plan = compare(wanted, found, Scope(OURS, None, True, False, frozenset([2])), {})
     assert bundle_lines(plan, NAMES) == [
         "group add group_id=1,type=all",
