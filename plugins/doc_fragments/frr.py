@@ -16,6 +16,8 @@ notes:
   - FRR keeps no marks. What was made for O(owner) is remembered in C(/etc/overloom/frr), and only that is ever removed.
   - A list of values, such as networks, is taken as a whole. Lists of things that have a C(state), such as interfaces
     or neighbors, leave alone what they do not name, unless O(purge) removes what was made by an earlier call.
+  - FRR applies a changed route-map to the routes that it has. A changed prefix list that a neighbor uses directly counts for new routes
+    only, until C(clear bgp * soft); a route-map that matches it does not have this limit.
   - A zero or an empty text clears an option that has no other use for it.
 """
 

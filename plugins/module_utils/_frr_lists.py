@@ -191,9 +191,9 @@ def check_unique(values: t.Iterable[t.Any], what: str) -> None:
 def redistribute_lines(rows: t.Iterable[Params], protocols: t.Container[str], what: str, metric_types: bool = True) -> t.Iterator[str]:
     """The `redistribute` lines, in FRR's order of words."""
     for row in rows:
-        where = f"{what}: redistribute {row['protocol']}"
         if row["protocol"] not in protocols:
-            raise FabricError(f"{where}: FRR cannot redistribute this here")
+            raise FabricError(f"{what}: redistribute: protocol: FRR cannot redistribute {row['protocol']!r} here")
+        where = f"{what}: redistribute {row['protocol']}"
         line = f"redistribute {row['protocol']}"
         if row.get("metric") is not None:
             line += f" metric {check_number(row['metric'], 0, 16777214, where + ': metric')}"

@@ -120,7 +120,7 @@ def _instance(item: Params, found: Found, owner: str, kept: list[str]) -> list[T
     if item["redistribute"] is not None:
         check_unique((row["protocol"] for row in item["redistribute"]), f"{name}: redistribute")
         for row in item["redistribute"]:
-            check_numbers(row, {"metric": (0, 16)}, f"{name}: redistribute {row['protocol']}")
+            check_numbers(row, {"metric": (0, 16)}, f"{name}: redistribute")
         lines.exactly(path, "redistribute ", redistribute_lines(item["redistribute"], _PROTOCOLS, name, metric_types=False))
     made = [process]
     if item["interfaces"] is None:

@@ -51,8 +51,8 @@ def daemons(items: t.Iterable[Params]) -> tuple[str, ...]:
 def _route(item: Params, found: Found) -> Thing:
     if not item["prefix"]:
         raise FabricError("routes: prefix is missing; give the destination, such as 10.0.0.0/8")
-    what = f"route {item['prefix']}"
-    prefix = check_prefix(item["prefix"], f"{what}: prefix")
+    prefix = check_prefix(item["prefix"], "routes: prefix")
+    what = f"route {prefix}"
     version = 6 if ":" in prefix else 4
     words = ["ipv6" if version == 6 else "ip", "route", prefix]
     if bool(item["discard"]) == bool(item["via"] or item["interface"]):

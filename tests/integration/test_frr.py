@@ -1,0 +1,420 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the FRR modules do to a real FRR, whose daemons form real adjacencies and sessions."""
+from __future__ import annotations
+
+import random
+import re
+import time
+import typing as t
+
+import frr_configs
+import harness
+import pytest
+
+DAEMONS = ("bgpd", "ospfd", "ospf6d", "ripd", "bfdd")
+
+
+def settle(host: harness.Host) -> None:
+    """FRR in a host with an empty configuration and every daemon that the modules know."""
+    host.run(["rm", "-rf", "/etc/overloom/frr"])
+    if set(DAEMONS) <= daemons(host):
+        host.write("/etc/frr/frr.conf", "")
+        host.run(["vtysh", "-f", "/dev/stdin"], ok=None, stdin=undo(running(host)))
+        if not undo(running(host)):
+            return
+    host.run(["install", "-d", "-o", "frr", "-g", "frr", "-m", "0750", "/etc/frr", "/run/frr"])
+    wanted = "".join(f"{name}=yes\n" for name in DAEMONS) + 'vtysh_enable=yes\nzebra_options="-A 127.0.0.1"\n'
+    host.write("/etc/frr/daemons", wanted)
+    host.write("/etc/frr/vtysh.conf", "service integrated-vtysh-config\n")
+    host.write("/etc/frr/frr.conf", "")
+    host.run(["chown", "-R", "frr:frr", "/etc/frr"])
+    host.run(["systemctl", "reset-failed", "frr"], ok=None)
+    host.run(["systemctl", "restart", "frr"])
+    wait(lambda: set(DAEMONS) <= daemons(host), "FRR's daemons", 20)
+
+
+def daemons(host: harness.Host) -> set[str]:
+    """The daemons that run."""
+    return set(host.run(["vtysh", "-c", "show daemons"], ok=None).split())
+
+
+def undo(text: str) -> str:
+    """The lines that take a configuration away; much faster than a restart."""
+    lines, header = [], ""
+    for line in text.splitlines():
+        if line.startswith("interface "):
+            header = line
+        elif line.startswith(" ") and header:
+            lines += [header, " " + line.strip()[3:] if line.startswith(" no ") else " no " + line.strip(), "exit"]
+        elif line[:1].isalpha() and not re.match(r"(?:frr|hostname|no ip|service|exit|end|vrf)\b", line):
+            header = ""
+            lines.append("no " + line)
+        elif not line.startswith(" "):
+            header = ""
+    return "".join(line + "\n" for line in lines)
+
+
+def wait(true: t.Callable[[], t.Any], what: str, seconds: float = 30) -> t.Any:
+    """Wait until something is true, and return it."""
+    until = time.monotonic() + seconds
+    while True:
+        value = true()
+        if value:
+            return value
+        assert time.monotonic() < until, f"{what} did not come within {seconds} s"
+        time.sleep(0.1)
+
+
+def running(host: harness.Host) -> str:
+    """The running configuration without the blocks that only say that a thing exists."""
+    text = host.run(["vtysh", "-c", "show running-config no-header"])
+    return re.sub(r"^(?:interface \S+|bfd)\nexit\n!\n", "", text, flags=re.M)
+
+
+def by_hand(host: harness.Host, *lines: str) -> None:
+    """What a person types into vtysh's configuration mode."""
+    host.run(["vtysh", "-c", "configure terminal", *(word for line in lines for word in ("-c", line))])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def stopped_afterwards(session_lab: harness.Lab) -> t.Iterator[None]:
+    """FRR goes on running between these tests, and not after them."""
+    yield
+    for name in ("a", "b"):
+        if session_lab.host(name).leader is not None:
+            session_lab.host(name).run(["systemctl", "stop", "frr"], ok=None)
+
+
+@pytest.fixture
+def router(host: harness.Host) -> t.Iterator[harness.Host]:
+    """A host with FRR and three interfaces."""
+    settle(host)
+    for name in ("eth2", "eth3"):
+        host.run(["ip", "link", "add", name, "type", "veth", "peer", "name", f"p{name}"])
+    host.run(["ip", "address", "add", "10.0.1.1/24", "dev", "eth1"])
+    for name in ("eth1", "eth2", "eth3"):
+        host.run(["ip", "link", "set", name, "up"])
+    yield host
+
+
+@pytest.fixture
+def routers(pair: tuple[harness.Host, harness.Host]) -> t.Iterator[tuple[harness.Host, harness.Host]]:
+    """Two hosts with FRR, connected by 10.0.1.0/30 on eth1."""
+    for number, host in enumerate(pair, 1):
+        settle(host)
+        host.run(["ip", "address", "add", f"10.0.1.{number}/30", "dev", "eth1"])
+        host.run(["ip", "link", "set", "eth1", "up"])
+        host.run(["ip", "address", "replace", f"10.255.0.{number}/32", "dev", "lo"])
+    yield pair
+    for number, host in enumerate(pair, 1):
+        host.run(["ip", "address", "delete", f"10.255.0.{number}/32", "dev", "lo"])
+
+
+def ospf(number: int, **interface: t.Any) -> dict[str, t.Any]:
+    """A router on the cable."""
+    link = {"name": "eth1", "area": "0", "network_type": "point-to-point", "hello_interval": 1, "dead_interval": 4, "cost": 20, **interface}
+    return {"router_id": f"10.255.0.{number}", "interfaces": [{"name": "lo", "area": "0", "passive": True}, link]}
+
+
+# --- every option, twice, and back -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("module", ["frr_ospf", "frr_bgp", "frr_rip", "frr_static"])
+def test_random_configurations_are_taken_once_and_leave_nothing(router: harness.Host, module: str) -> None:
+    before = running(router)
+    saved = router.run(["cat", "/etc/frr/frr.conf"])
+    until = time.monotonic() + 7
+    seed = 0
+    while seed < 3 or time.monotonic() < until:
+        options = frr_configs.MODULES[module](random.Random(seed))
+        try:
+            router.module(module, options)
+            again = router.module(module, options, check=True)
+            assert not again["changed"], again["commands"]
+            assert again["spawned"] == 1
+        except AssertionError as error:
+            raise AssertionError(f"{module} with the configuration of seed {seed}: {error}") from error
+        seed += 1
+    router.apply(module, frr_configs.empty(module))
+    assert running(router) == before
+    assert router.run(["cat", "/etc/frr/frr.conf"]).strip("!\n") == saved.strip("!\n")
+
+
+def test_the_saved_file_is_what_frr_starts_with(router: harness.Host) -> None:
+    both = {"frr_ospf": frr_configs.ospf(random.Random(1)), "frr_bgp": frr_configs.bgp(random.Random(4))}
+    # Each module has its own lists, and these two draw them under the same names.
+    for name in ("prefix_lists", "route_maps", "bfd_profiles"):
+        both["frr_ospf"][name] = both["frr_bgp"][name]
+    for module, options in both.items():
+        router.module(module, options)
+    before = running(router)
+    router.run(["systemctl", "restart", "frr"])
+    wait(lambda: set(DAEMONS) <= daemons(router), "FRR's daemons")
+    wait(lambda: running(router) == before, "the same configuration", 10)
+    for module, options in both.items():
+        assert not router.module(module, options, check=True)["changed"]
+
+
+# --- one change ------------------------------------------------------------------------------------------------------
+
+
+def test_a_change_sends_only_the_lines_that_differ(router: harness.Host) -> None:
+    router.apply("frr_ospf", ospf(1))
+    done = router.apply("frr_ospf", ospf(1, cost=27))
+    assert done["commands"][0] == "vtysh -f /dev/stdin <<'EOF'\ninterface eth1\n ip ospf cost 27\nexit\nEOF"
+    assert " ip ospf cost 20\n" in done["diff"]["before"] and " ip ospf cost 27\n" in done["diff"]["after"]
+    assert done["spawned"] == 4
+
+
+def test_an_omitted_option_stays_and_an_empty_one_clears(router: harness.Host) -> None:
+    router.apply("frr_ospf", ospf(1))
+    assert not router.module("frr_ospf", {"interfaces": [{"name": "eth1"}]})["changed"]
+    router.apply("frr_ospf", {"router_id": "", "interfaces": [{"name": "eth1", "cost": 0, "network_type": "", "hello_interval": 0, "dead_interval": 0}]})
+    text = running(router)
+    assert "router-id" not in text and "cost" not in text and "hello" not in text and "ip ospf area" in text
+
+
+def test_check_mode_changes_nothing(router: harness.Host) -> None:
+    before = running(router)
+    foretold = router.module("frr_bgp", {"asn": "1.10", "router_id": "10.255.0.1"}, check=True, diff=True)
+    assert foretold["changed"] and "router bgp 65546" in foretold["diff"]["after"]
+    assert running(router) == before
+    assert not router.exists("/etc/overloom/frr")
+
+
+def test_secrets_are_nowhere_in_the_result(router: harness.Host) -> None:
+    options = {
+        "asn": "65000",
+        "neighbors": [{"neighbor": "10.0.1.2", "remote_as": "65001", "password": "tellnobody"}],
+    }
+    done = router.apply("frr_bgp", options)
+    assert "tellnobody" not in str({**done, "invocation": None})
+    assert "neighbor 10.0.1.2 password tellnobody" in running(router)
+    options["neighbors"][0]["password"] = "another"
+    by_hand(router, "router bgp 65000", "neighbor 10.0.1.2 password foreign")
+    done = router.apply("frr_bgp", options)
+    assert "foreign" not in str({**done, "invocation": None})
+
+
+def test_what_frr_refuses_is_named_and_taken_back(router: harness.Host) -> None:
+    router.apply("frr_bgp", {"asn": "65000"})
+    before = running(router)
+    # Neighbours in the own AS cannot be given another one to appear as.
+    bad = {"neighbor": "10.0.1.2", "remote_as": "internal", "description": "new", "local_as": "65009"}
+    done = router.module("frr_bgp", {"asn": "65000", "neighbors": [bad]}, ok=False)
+    assert "the line 'neighbor 10.0.1.2 local-as 65009' in 'router bgp 65000'" in done["msg"]
+    assert "Local-AS allowed only for EBGP peers" in done["msg"]
+    assert running(router) == before
+
+
+def test_an_unknown_line_is_refused_before_anything_changes(router: harness.Host) -> None:
+    before = running(router)
+    maps = [{"name": "RM", "entries": [{"set": ["nonsense 5"]}]}]
+    for check in (True, False):
+        done = router.module("frr_bgp", {"asn": "65000", "route_maps": maps}, check=check, ok=False)
+        assert "FRR does not know the line 'set nonsense 5' in 'route-map RM permit 10'" in done["msg"]
+    assert running(router) == before
+
+
+# --- what others made ------------------------------------------------------------------------------------------------
+
+
+def test_what_was_made_by_hand_stays(router: harness.Host) -> None:
+    by_hand(router, "interface eth2", "ip ospf cost 5", "exit", "ip route 10.99.0.0/16 blackhole", "ip prefix-list HAND permit any")
+    router.write("/etc/frr/frr.conf", "! a comment\nip route 10.99.0.0/16 blackhole\n!\ninterface eth2\n ip ospf cost 5\nexit\n")
+    before, saved = running(router), router.run(["cat", "/etc/frr/frr.conf"])
+    router.apply("frr_ospf", {**ospf(1), "purge": True})
+    router.apply("frr_static", {"prefix": "10.98.0.0/16", "discard": "blackhole", "purge": True})
+    assert "ip ospf cost 5" in running(router) and "10.99.0.0/16" in running(router)
+    refused = router.module("frr_static", {"prefix": "10.99.0.0/16", "discard": "blackhole", "state": "absent"}, ok=False)
+    assert "adopt" in refused["msg"]
+    router.apply("frr_static", {"routes": [], "purge": True})
+    router.apply("frr_ospf", frr_configs.empty("frr_ospf"))
+    assert running(router) == before
+    assert router.run(["cat", "/etc/frr/frr.conf"]) == saved
+    router.apply("frr_static", {"prefix": "10.99.0.0/16", "discard": "blackhole", "state": "absent", "adopt": True})
+    assert "10.99.0.0/16" not in running(router)
+
+
+def test_a_process_with_lines_of_others_in_it_stays(router: harness.Host) -> None:
+    router.apply("frr_bgp", {"asn": "65000", "router_id": "10.255.0.1", "neighbors": [{"neighbor": "10.0.1.2", "remote_as": "65001"}]})
+    by_hand(router, "router bgp 65000", "neighbor 10.0.1.3 remote-as 65002")
+    done = router.module("frr_bgp", {"asn": "65000", "state": "absent"})
+    assert "10.0.1.3" in str(done["warnings"])
+    text = running(router)
+    assert "10.0.1.3 remote-as 65002" in text and "10.0.1.2" not in text and "router-id" not in text
+
+
+def test_another_owner_is_respected(router: harness.Host) -> None:
+    route = {"prefix": "10.98.0.0/16", "discard": "blackhole"}
+    router.apply("frr_static", {**route, "owner": "first"})
+    router.apply("frr_static", {"routes": [], "owner": "second", "purge": True})
+    assert "10.98.0.0/16" in running(router)
+    assert "first" in router.module("frr_static", {**route, "owner": "second"}, ok=False)["msg"]
+    router.apply("frr_static", {**route, "owner": "second", "adopt": True})
+    router.apply("frr_static", {"routes": [], "owner": "first", "purge": True})
+    assert "10.98.0.0/16" in running(router)
+    router.apply("frr_static", {"routes": [], "owner": "second", "purge": True})
+    assert "10.98.0.0/16" not in running(router)
+
+
+def test_another_as_number_makes_the_process_anew(router: harness.Host) -> None:
+    router.apply("frr_bgp", {"asn": "65000", "neighbors": [{"neighbor": "10.0.1.2", "remote_as": "65001"}]})
+    router.apply("frr_bgp", {"asn": "65010", "neighbors": [{"neighbor": "10.0.1.3", "remote_as": "65001"}]})
+    text = running(router)
+    assert "router bgp 65010\n" in text and "router bgp 65000\n" not in text and "10.0.1.2" not in text
+
+
+# --- bad input -------------------------------------------------------------------------------------------------------
+
+def test_bad_input_is_one_sentence_and_changes_nothing(router: harness.Host) -> None:
+    before = running(router)
+    peer = {"neighbor": "10.0.1.2", "remote_as": "2", "description": "x\n shutdown"}
+    bad: list[tuple[str, dict[str, t.Any], str]] = [
+        ("frr_ospf", {"areas": [{"area": "0", "type": "stub"}]}, "OSPFv2 default area 0.0.0.0: type: the backbone cannot be stub"),
+        ("frr_ospf", {"router_id": "10.0.0.1", "instances": []}, "router_id and instances exclude each other"),
+        ("frr_bgp", {}, "asn is missing"),
+        ("frr_bgp", {"asn": "1", "neighbors": [peer]}, "line break"),
+        ("frr_static", {"prefix": "10.0.0.0/8", "discard": "blackhole", "owner": "../x"}, "file name"),
+    ]
+    for module, options, said in bad:
+        done = router.module(module, options, ok=False)
+        assert said in done["msg"] and "\n" not in done["msg"], (options, done["msg"])
+    assert running(router) == before
+    assert not router.exists("/etc/overloom/frr")
+
+
+def test_free_text_is_kept_as_it_is(router: harness.Host) -> None:
+    texts = ("a 'quoted' \"word\"", "$(reboot); `id` && x > y", "--option=value", "! no comment # either")
+    neighbors = [{"neighbor": f"10.0.1.{n}", "remote_as": "65001", "description": text} for n, text in enumerate(texts, 2)]
+    router.apply("frr_bgp", {"asn": "65000", "neighbors": neighbors})
+    for neighbor in neighbors:
+        assert f" neighbor {neighbor['neighbor']} description {neighbor['description']}\n" in running(router)
+
+
+def test_a_daemon_that_does_not_run_is_named(router: harness.Host) -> None:
+    router.write("/etc/frr/daemons", "bgpd=no\nospfd=yes\nvtysh_enable=yes\n")
+    router.run(["systemctl", "restart", "frr"])
+    options = {"asn": "65000"}
+    assert "bgpd does not run" in router.module("frr_bgp", options, ok=False)["msg"]
+    foretold = router.module("frr_bgp", options, check=True)
+    assert foretold["changed"] and "bgpd does not run" in foretold["warnings"][0]
+
+
+# --- adjacencies and sessions ----------------------------------------------------------------------------------------
+
+
+def full(host: harness.Host) -> dict[str, t.Any] | None:
+    """The neighbour on eth1 once its adjacency is Full."""
+    found = host.module("frr_info", {"gather": ["ospf"]})["ospf_neighbors"]
+    return next((one for one in found if one["interface"] == "eth1" and one["state"] == "Full"), None)
+
+
+def established(host: harness.Host) -> dict[str, t.Any] | None:
+    """The BGP session once it is up."""
+    found = host.module("frr_info", {"gather": ["bgp"]})["bgp_neighbors"]
+    return next((one for one in found if one["state"] == "Established"), None)
+
+
+def test_ospf_drift_is_repaired_without_dropping_the_adjacency(routers: tuple[harness.Host, harness.Host]) -> None:
+    first, second = routers
+    keys = {"authentication": "message_digest", "message_digest_keys": [{"id": 1, "key": "weave"}]}
+    first.apply("frr_ospf", ospf(1, **keys))
+    second.apply("frr_ospf", ospf(2, **keys))
+    neighbor = wait(lambda: full(first), "a Full adjacency")
+    assert neighbor["router_id"] == "10.255.0.2" and neighbor["address"] == "10.0.1.2" and neighbor["area"] == "0.0.0.0"
+    info = wait(
+        lambda: [
+            route
+            for route in first.module("frr_info", {"gather": ["routes"], "prefixes": ["10.255.0.2/32"]})["routes"]
+            if route["protocol"] == "ospf"
+        ],
+        "the other's loopback",
+    )
+    assert info[0]["metric"] == 20 and info[0]["nexthops"][0]["address"] == "10.0.1.2" and info[0]["nexthops"][0]["interface"] == "eth1"
+
+    changes = neighbor["state_changes"]
+    by_hand(first, "interface eth1", "ip ospf cost 99", "ip ospf retransmit-interval 9")
+    done = first.apply("frr_ospf", ospf(1, retransmit_interval=5, **keys))
+    assert done["commands"][0].splitlines()[1:-1] == ["interface eth1", " no ip ospf retransmit-interval 9", " ip ospf cost 20", "exit"]
+    time.sleep(5)
+    after = full(first)
+    assert after and after["state_changes"] == changes and after["uptime_seconds"] >= neighbor["uptime_seconds"] + 5
+
+
+def test_ospf_timers_that_do_not_match_form_no_adjacency(routers: tuple[harness.Host, harness.Host]) -> None:
+    first, second = routers
+    first.module("frr_ospf", ospf(1))
+    second.module("frr_ospf", ospf(2))
+    wait(lambda: full(first), "a Full adjacency")
+    second.module("frr_ospf", ospf(2, hello_interval=2))
+    wait(lambda: not full(first), "the end of the adjacency")
+    second.module("frr_ospf", ospf(2))
+    wait(lambda: full(first), "a Full adjacency again")
+
+
+def test_ospfv3_and_sub_second_hellos(routers: tuple[harness.Host, harness.Host]) -> None:
+    first, second = routers
+    for number, host in enumerate(routers, 1):
+        link = {"name": "eth1", "area": "0", "network_type": "point-to-point", "hello_interval": 1, "dead_interval": 3}
+        fast = ospf(number, hello_multiplier=4)
+        for option in ("hello_interval", "dead_interval"):
+            del fast["interfaces"][1][option]
+        host.apply("frr_ospf", {"instances": [fast, {"version": 3, "router_id": f"10.255.0.{number}", "interfaces": [link]}]})
+    wait(lambda: full(first), "a Full adjacency")
+    neighbors = wait(
+        lambda: [n for n in second.module("frr_info", {"gather": ["ospf6"]})["ospf6_neighbors"] if n["state"].startswith("Full")],
+        "a Full adjacency of OSPFv3",
+    )
+    assert neighbors[0]["router_id"] == "10.255.0.1" and neighbors[0]["interface"] == "eth1"
+
+
+def test_a_bgp_filter_changed_by_hand_is_repaired_without_dropping_the_session(routers: tuple[harness.Host, harness.Host]) -> None:
+    first, second = routers
+
+    def options(number: int) -> dict[str, t.Any]:
+        peer = {
+            "neighbor": f"10.0.1.{3 - number}",
+            "remote_as": f"6500{3 - number}",
+            "password": "weave",
+            "timers": {"keepalive": 1, "hold": 3},
+            "connect_timer": 1,
+            "bfd_profile": "SLOW",
+            "address_families": [{"family": "ipv4_unicast", "route_map_in": "LOOPBACKS", "soft_reconfiguration_inbound": True}],
+        }
+        return {
+            "asn": f"6500{number}",
+            "router_id": f"10.255.0.{number}",
+            "ebgp_requires_policy": False,
+            "neighbors": [peer],
+            "address_families": [{"family": "ipv4_unicast", "redistribute": [{"protocol": "connected"}]}],
+            "prefix_lists": [{"name": "LOOPBACKS", "entries": [{"prefix": "10.255.0.0/24", "ge": 32}]}],
+            "bfd_profiles": [{"name": "SLOW", "detect_multiplier": 9, "receive_interval": 500, "transmit_interval": 500}],
+            "route_maps": [{"name": "LOOPBACKS", "entries": [{"match": ["ip address prefix-list LOOPBACKS"]}]}],
+        }
+
+    first.apply("frr_bgp", options(1))
+    second.apply("frr_bgp", options(2))
+    session = wait(lambda: established(first), "an established session")
+    assert session["remote_as"] == 65002 and session["family"] == "ipv4_unicast"
+    wait(lambda: (established(first) or {}).get("prefixes_received") == 1, "exactly the other's loopback")
+    peers = wait(lambda: [p for p in first.module("frr_info", {"gather": ["bfd"]})["bfd_peers"] if p["state"] == "up"], "a BFD session")
+    assert peers[0]["peer"] == "10.0.1.2"
+
+    session = established(first)
+    assert session
+    by_hand(first, "ip prefix-list LOOPBACKS seq 1 permit any", "router bgp 65001", "neighbor 10.0.1.2 timers 7 21")
+    wait(lambda: (established(first) or {}).get("prefixes_received") == 2, "what the filter now lets through")
+    done = first.apply("frr_bgp", options(1))
+    assert "no ip prefix-list LOOPBACKS seq 1 permit any" in done["commands"][0]
+    wait(lambda: (established(first) or {}).get("prefixes_received") == 1, "exactly the other's loopback")
+    after = established(first)
+    assert after and after["dropped_count"] == session["dropped_count"] and after["uptime_seconds"] > session["uptime_seconds"]
+
+
+def test_info_without_frr_says_so(host: harness.Host) -> None:
+    host.run(["systemctl", "stop", "frr"])
+    assert host.module("frr_info")["daemons"] == []
+    assert "does not run" in host.module("frr_static", {"prefix": "10.0.0.0/8", "discard": "blackhole"}, ok=False)["msg"]
