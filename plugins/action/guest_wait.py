@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """guest_wait in slices, so that a person sees what is waited for while it lasts."""
+
 from __future__ import annotations
 
 import typing as t

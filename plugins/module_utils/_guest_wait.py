@@ -5,6 +5,7 @@
 
 This file is private to the collection.
 """
+
 from __future__ import annotations
 
 import base64
@@ -28,7 +29,16 @@ from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import 
 
 KINDS = ("agent", "arp", "console", "dhcp_lease", "http", "ping", "ssh", "tcp")
 # What each kind cannot do without.
-NEEDS = {"agent": ("name",), "arp": ("host",), "console": ("name", "text"), "dhcp_lease": ("network", "mac"), "http": ("url",), "ping": ("host",), "ssh": ("host",), "tcp": ("host", "port")}
+NEEDS = {
+    "agent": ("name",),
+    "arp": ("host",),
+    "console": ("name", "text"),
+    "dhcp_lease": ("network", "mac"),
+    "http": ("url",),
+    "ping": ("host",),
+    "ssh": ("host",),
+    "tcp": ("host", "port"),
+}
 SPEC: dict[str, t.Any] = {
     "name": {"type": "str"},
     "kind": {"type": "str", "choices": list(KINDS)},

@@ -5,6 +5,7 @@
 
 The same content gives the same bytes, so that a seed on a host can be compared. This file is private to the collection.
 """
+
 from __future__ import annotations
 
 import json

@@ -14,6 +14,7 @@ What the guest takes from its kernel command line:
 It answers the QEMU guest agent's protocol on the port org.qemu.guest_agent.0 (guest-ping, guest-info, guest-exec,
 guest-exec-status, guest-shutdown), obeys the ACPI power button, and gives a root shell on ttyS0.
 """
+
 from __future__ import annotations
 
 import gzip
@@ -340,7 +341,9 @@ def build(runner: Runner, cache: str, package: str, modules: t.Sequence[str]) ->
                 kernel, release = read(), name[len("boot/vmlinuz-") :]
             match = re.search(r"/([^/]+)\.ko(\.xz)?$", name)
             # Which modules depend on which is known only when all of them are here; the network's and the drivers' are few.
-            if match and re.search(r"/kernel/(net|lib|block|crypto|arch|drivers/(net|virtio|block|char|ata|scsi|acpi|input|firmware|cdrom|md)|fs/(isofs|fat|nls))/", name):
+            if match and re.search(
+                r"/kernel/(net|lib|block|crypto|arch|drivers/(net|virtio|block|char|ata|scsi|acpi|input|firmware|cdrom|md)|fs/(isofs|fat|nls))/", name
+            ):
                 content = read()
                 found[match.group(1).replace("-", "_")] = lzma.decompress(content) if match.group(2) else content
         missing = sorted(set(modules) - set(found))

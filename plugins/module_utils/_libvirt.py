@@ -5,6 +5,7 @@
 
 This file is private to the collection.
 """
+
 from __future__ import annotations
 
 import concurrent.futures
@@ -120,10 +121,13 @@ def virsh(uri: str, *argv: str) -> list[str]:
     return ["virsh", *([] if uri == DEFAULT_URI else ["-c", uri]), *argv]
 
 
-def items_of(params: t.Mapping[str, t.Any], spec: t.Mapping[str, t.Any], many: str, what: str) -> list[dict[str, t.Any]]:
-    """The declared items: the list, or the plain options as one item. Raises FabricError on a name declared twice."""
+def items_of(params: t.Mapping[str, t.Any], spec: t.Mapping[str, t.Any], many: str, what: str, beside: t.Container[str] = ()) -> list[dict[str, t.Any]]:
+    """The declared items: the list, or the plain options as one item. Raises FabricError on a name declared twice.
+
+    beside: the options that may stand beside a list, since they also say how to purge.
+    """
     if params[many] is not None:
-        given = sorted(key for key, value in params.items() if key in spec and value is not None and value != spec[key].get("default"))
+        given = sorted(key for key, value in params.items() if key in spec and key not in beside and value not in (None, spec[key].get("default")))
         if given:
             raise FabricError(f"{given[0]} is given beside {many}: write it into the items of {many}")
         items = params[many]

@@ -6,6 +6,7 @@
 After https://libvirt.org/formatdomain.html. A domain's options are compared one by one with its inactive document, and only those
 that the caller declared; what libvirt adds by itself is therefore never a change. This file is private to the collection.
 """
+
 from __future__ import annotations
 
 import re
@@ -152,7 +153,16 @@ SPEC: dict[str, t.Any] = {
     "restart": {"type": "bool", "default": False},
 }
 # Tags below devices that typed options own, and the option.
-OWNED_DEVICES = {"disk": "disks", "interface": "nics", "serial": "serial", "console": "serial", "graphics": "graphics", "video": "video", "tpm": "tpm", "hostdev": "hostdevs"}
+OWNED_DEVICES = {
+    "disk": "disks",
+    "interface": "nics",
+    "serial": "serial",
+    "console": "serial",
+    "graphics": "graphics",
+    "video": "video",
+    "tpm": "tpm",
+    "hostdev": "hostdevs",
+}
 # What takes effect in a running guest at once, or never has to.
 LIVE_OPTIONS = ("title", "description", "metadata", "disks", "nics", "xml", "autostart", "accelerator", "uuid")
 
@@ -198,7 +208,9 @@ def want(item: t.Mapping[str, t.Any], owner: str) -> Domain:
     take("title", check_line)
     take("description", lambda value, w: check_text(value, w).strip())
     if item.get("metadata") is not None:
-        options["metadata"] = {check_line(str(k), f"{what} metadata"): check_text(str(v), f"{what} metadata").strip() for k, v in sorted(item["metadata"].items())}
+        options["metadata"] = {
+            check_line(str(k), f"{what} metadata"): check_text(str(v), f"{what} metadata").strip() for k, v in sorted(item["metadata"].items())
+        }
     take("accelerator", lambda value, w: value)
     take("machine", check_line)
     take("firmware", lambda value, w: value)
@@ -338,7 +350,9 @@ def _want_nics(name: str, owner: str, nics: t.Sequence[t.Mapping[str, t.Any]]) -
         if nic["dev"] is not None:
             found["dev"] = nic["dev"]
             if nic["dev"] and (not re.fullmatch(r"[A-Za-z0-9_.:-]{1,15}", nic["dev"]) or re.match(r"-|(vnet|vif|macvtap|macvlan)\d", nic["dev"])):
-                raise FabricError(f"{what}: dev {nic['dev']!r} is no name that libvirt keeps: use up to 15 letters, digits and _.:-, and not vnet0 and the like")
+                raise FabricError(
+                    f"{what}: dev {nic['dev']!r} is no name that libvirt keeps: use up to 15 letters, digits and _.:-, and not vnet0 and the like"
+                )
         for key in ("link", "rom"):
             if nic[key] is not None:
                 found[key] = nic[key]
@@ -366,7 +380,13 @@ def _want_seed(name: str, owner: str, item: t.Mapping[str, t.Any], options: dict
     target = SEED_TARGETS[value["bus"]]
     if any(disk["target"] == target for disk in options.get("disks", ())):
         raise FabricError(f"{what} disk {target} is where the cloud-init seed goes: give the disk another target, or cloud_init another bus")
-    options["seed"] = {"target": target, "device": "disk" if value["bus"] == "virtio" else "cdrom", "bus": value["bus"], "path": seed_path(name), "format": "raw"}
+    options["seed"] = {
+        "target": target,
+        "device": "disk" if value["bus"] == "virtio" else "cdrom",
+        "bus": value["bus"],
+        "path": seed_path(name),
+        "format": "raw",
+    }
     if value["bus"] == "virtio":
         options["seed"]["readonly"] = True
     identity = options.get("uuid") or derived_uuid(MODULE, owner, name)
@@ -560,7 +580,12 @@ def _view_serial(root: ET.Element) -> dict[str, t.Any]:
 def _view_graphics(found: ET.Element) -> dict[str, t.Any]:
     port = int(found.get("port") or 0)
     listen = attribute(found, "listen", "address") or found.get("listen", "")
-    return {"type": found.get("type", ""), "listen": listen, "port": 0 if found.get("autoport") == "yes" or port < 0 else port, "password": found.get("passwd", "")}
+    return {
+        "type": found.get("type", ""),
+        "listen": listen,
+        "port": 0 if found.get("autoport") == "yes" or port < 0 else port,
+        "password": found.get("passwd", ""),
+    }
 
 
 def _view_tpm(root: ET.Element) -> dict[str, t.Any]:

@@ -5,6 +5,7 @@
 
 This file is private to the collection.
 """
+
 from __future__ import annotations
 
 import copy
@@ -53,7 +54,6 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml impor
     check_owner,
     contains,
     drop,
-    parse,
     parse_vlan,
     port_columns,
     read_mark,
@@ -71,6 +71,8 @@ from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import 
 )
 
 DETACH_SECONDS = 30.0
+# How to remove a domain; beside a list of domains they say it for those that are purged.
+PURGE_OPTIONS = ("remove_storage", "shutdown_timeout", "force")
 # Changes of a NIC that a running guest takes without losing the NIC.
 LIVE_NIC = {"link", "portgroup", "vlan", "trunks", "native_vlan"}
 
@@ -183,11 +185,13 @@ def _read_volume(connection: t.Any, pool: str, volume: str) -> _image.Image | No
             raise FabricError(f"pool {pool}: volume {volume} cannot be read: {said(error)}") from error
         return _image.Image()
     kind = found.find("target/format")
-    return _image.Image(True, "raw" if kind is None else kind.get("type", "raw"), int(found.findtext("capacity", "0")), found.findtext("backingStore/path", ""))
+    return _image.Image(
+        True, "raw" if kind is None else kind.get("type", "raw"), int(found.findtext("capacity", "0")), found.findtext("backingStore/path", "")
+    )
 
 
 def try_kvm(connection: t.Any, runner: Runner, device: str = "/dev/kvm") -> str:
-    """"kvm" when a virtual CPU really starts with it, else "tcg": the device may be there and still refuse to run a guest."""
+    """ "kvm" when a virtual CPU really starts with it, else "tcg": the device may be there and still refuse to run a guest."""
     if not os.path.exists(device):
         return "tcg"
     try:
@@ -218,9 +222,13 @@ class Actions:
     def define(self, name: str, root: ET.Element, secrets: t.Sequence[str]) -> Call:
         """Define, or define anew, from a document that libvirt checks against its schema."""
         text = to_xml(root, secret=True)
-        # Older libvirt checks only what it needs; the flag is there since 1.2.12.
-        act = lambda: self.connection.defineXMLFlags(text, libvirt.VIR_DOMAIN_DEFINE_VALIDATE)  # noqa: E731
-        return Call(f"domain {name} is refused", virsh(self.uri, "define", "--validate", "/dev/stdin"), act, to_xml(root), secrets)
+        return Call(
+            f"domain {name} is refused",
+            virsh(self.uri, "define", "--validate", "/dev/stdin"),
+            lambda: self.connection.defineXMLFlags(text, libvirt.VIR_DOMAIN_DEFINE_VALIDATE),
+            to_xml(root),
+            secrets,
+        )
 
     def device(self, verb: str, name: str, what: str, device: ET.Element) -> Call:
         """attach, update or detach a device of the running guest."""
@@ -291,7 +299,11 @@ class Actions:
 
     def switch(self, verb: str, name: str) -> Call:
         """suspend or resume."""
-        return Call(f"domain {name}: {verb}", virsh(self.uri, verb, name), lambda: getattr(self._domain(name), verb)())
+
+        def act() -> None:
+            getattr(self._domain(name), verb)()
+
+        return Call(f"domain {name}: {verb}", virsh(self.uri, verb, name), act)
 
     def undefine(self, name: str) -> Call:
         """Forget the domain with all that libvirt keeps for it; its disks stay."""
@@ -323,20 +335,30 @@ class Actions:
             ET.SubElement(store, "path").text = backing
             ET.SubElement(store, "format", {"type": backing_format})
         text = to_xml(root)
-        act = lambda: self.connection.storagePoolLookupByName(pool).createXML(text)  # noqa: E731
-        return Call(f"pool {pool}: volume {volume} cannot be made", virsh(self.uri, "vol-create", pool, "/dev/stdin"), act, text)
+        return Call(
+            f"pool {pool}: volume {volume} cannot be made",
+            virsh(self.uri, "vol-create", pool, "/dev/stdin"),
+            lambda: self.connection.storagePoolLookupByName(pool).createXML(text),
+            text,
+        )
 
     def grow_volume(self, pool: str, volume: str, capacity: int) -> Call:
         """Grow a volume that no guest has open."""
         argv = virsh(self.uri, "vol-resize", volume, str(capacity), "--pool", pool)
-        act = lambda: self.connection.storagePoolLookupByName(pool).storageVolLookupByName(volume).resize(capacity)  # noqa: E731
-        return Call(f"pool {pool}: volume {volume} cannot be grown", argv, act)
+        return Call(
+            f"pool {pool}: volume {volume} cannot be grown",
+            argv,
+            lambda: self.connection.storagePoolLookupByName(pool).storageVolLookupByName(volume).resize(capacity),
+        )
 
     def grow_live(self, name: str, target: str, capacity: int) -> Call:
         """Grow a disk of the running guest."""
         argv = virsh(self.uri, "blockresize", name, target, f"{capacity}B")
-        act = lambda: self._domain(name).blockResize(target, capacity, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)  # noqa: E731
-        return Call(f"domain {name}: disk {target} cannot be grown", argv, act)
+        return Call(
+            f"domain {name}: disk {target} cannot be grown",
+            argv,
+            lambda: self._domain(name).blockResize(target, capacity, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES),
+        )
 
     def remove_volume(self, pool: str, volume: str) -> Call:
         """Remove a volume from its pool."""
@@ -449,7 +471,9 @@ def _check_host(result: Plan, found: Found, domain: Domain, here: Here | None, c
         elif nic.get("portgroup"):
             groups = [group.get("name") for group in found.networks[network].findall("portgroup")]
             if nic["portgroup"] not in groups:
-                missing(f"{what}: network {network} has no portgroup {nic['portgroup']}, only {', '.join(sorted(groups)) or 'none'}: correct portgroup, or add it")
+                missing(
+                    f"{what}: network {network} has no portgroup {nic['portgroup']}, only {', '.join(sorted(groups)) or 'none'}: correct portgroup, or add it"
+                )
         elif nic.get("bridge") and not os.path.isdir(f"/sys/class/net/{nic['bridge']}") and domain.state in ("running", "paused"):
             missing(f"{what}: bridge {nic['bridge']} does not exist: make it first")
     for key in ("kernel", "initrd"):
@@ -507,7 +531,9 @@ def _one(result: Plan, found: Found, domain: Domain, here: Here | None, owner: s
         content = iso_image(domain.files)
         path = seed_path(name)
         if found.seeds.get(name) != content:
-            result.storage.append(_image.WriteBytes(path, content, shlex.join(["genisoimage", "-quiet", "-o", path, "-V", "cidata", "-J", *sorted(domain.files)])))
+            result.storage.append(
+                _image.WriteBytes(path, content, shlex.join(["genisoimage", "-quiet", "-o", path, "-V", "cidata", "-J", *sorted(domain.files)]))
+            )
         if path not in storage:
             storage.append(path)
     elif options.get("seed") == {} and seed_path(name) in storage:
@@ -623,7 +649,9 @@ def _pending(domain: Domain, here: Here) -> list[str]:
         found = disks.get(disk["target"])
         if found is None and disk["bus"] not in HOTPLUG_BUSES:
             pending.append(f"disks {disk['target']}")
-        elif found is not None and any(found[key] != value for key, value in disk.items() if not (_media(disk) and key in ("path", "pool", "volume", "format"))):
+        elif found is not None and any(
+            found[key] != value for key, value in disk.items() if not (_media(disk) and key in ("path", "pool", "volume", "format"))
+        ):
             pending.append(f"disks {disk['target']}")
     if "disks" in domain.options:
         declared = {disk["target"] for disk in domain.options["disks"]}
@@ -780,12 +808,12 @@ def run(module: t.Any) -> t.NoReturn:
     """The whole of libvirt_domain."""
     params, runner = module.params, module_runner(module)
     try:
-        wanted = [want(item, params["owner"]) for item in items_of(params, SPEC, "domains", "domain")]
+        wanted = [want(item, params["owner"]) for item in items_of(params, SPEC, "domains", "domain", PURGE_OPTIONS)]
         connection = connect(params["uri"])
     except FabricError as error:
         module.fail_json(msg=str(error), changed=False, commands=[], spawned=runner.spawned)
     actions = Actions(connection, params["uri"])
-    purge = {key: params[key] for key in ("remove_storage", "shutdown_timeout", "force")} if params["purge"] else None
+    purge = {key: params[key] for key in PURGE_OPTIONS} if params["purge"] else None
     latest: dict[str, Plan] = {}
 
     def compare(found: Found) -> Change:

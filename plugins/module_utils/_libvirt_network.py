@@ -5,6 +5,7 @@
 
 After https://libvirt.org/formatnetwork.html. This file is private to the collection.
 """
+
 from __future__ import annotations
 
 import ipaddress
@@ -150,6 +151,8 @@ def want(item: t.Mapping[str, t.Any]) -> Network:
             options[key] = item[key]
     if item["domain"] is not None:
         options["domain"] = _dns_name(item["domain"], f"{what} domain") if item["domain"] else ""
+    if item["dns"] is False and (item["dns_forwarders"] or item["dns_hosts"]):
+        raise FabricError(f"{what} dns is off, so nothing can be served: leave out dns_forwarders and dns_hosts")
     options.update(check_vlan(item, what) or {})
     if item["addresses"] is not None:
         options["addresses"] = _want_addresses(item["addresses"], what)
@@ -296,7 +299,9 @@ def view(root: ET.Element) -> dict[str, t.Any]:
         "routes": [_view_route(found) for found in root.findall("route")],
         "dns": dns.get("enable") != "no",
         "dns_forwarders": [found.get("addr", "") for found in dns.findall("forwarder")],
-        "dns_hosts": [{"address": found.get("ip", ""), "hostnames": [name.text or "" for name in found.findall("hostname")]} for found in dns.findall("host")],
+        "dns_hosts": [
+            {"address": found.get("ip", ""), "hostnames": [name.text or "" for name in found.findall("hostname")]} for found in dns.findall("host")
+        ],
         "inbound": parse_bandwidth(root, "inbound"),
         "outbound": parse_bandwidth(root, "outbound"),
         "portgroups": [_view_portgroup(found) for found in root.findall("portgroup")],
@@ -309,7 +314,9 @@ def _view_address(found: ET.Element) -> dict[str, t.Any]:
     return {
         "address": str(ipaddress.ip_interface(f"{address}/{prefix}")),
         "dhcp_ranges": [{"start": pair.get("start", ""), "end": pair.get("end", "")} for pair in found.findall("dhcp/range")],
-        "dhcp_hosts": [{"mac": host.get("mac", "").lower(), "name": host.get("name", ""), "address": host.get("ip", "")} for host in found.findall("dhcp/host")],
+        "dhcp_hosts": [
+            {"mac": host.get("mac", "").lower(), "name": host.get("name", ""), "address": host.get("ip", "")} for host in found.findall("dhcp/host")
+        ],
     }
 
 
@@ -367,17 +374,21 @@ def patch(root: ET.Element, network: Network, mark: Mark) -> None:
     found = restrict(options, seen)
     write_mark(root, mark, BEHIND_METADATA)
     if "mode" in options and seen["mode"] != options["mode"]:
-        old, drop_virtualport = seen["mode"], options["mode"] != "openvswitch"
-        drop(root, "forward", *(["virtualport"] if drop_virtualport else []))
-        if (old in MANAGED) != (options["mode"] in MANAGED):
+        if options["mode"] != "openvswitch":
+            drop(root, "virtualport", "vlan")
+        if not {seen["mode"], options["mode"]} <= {"nat", "routed"}:
+            drop(root, "forward")
+        if (seen["mode"] in MANAGED) != (options["mode"] in MANAGED):
             drop(root, "bridge", "mac", "ip", "dns", "domain", "mtu", "route", "bandwidth")
         if MODES[options["mode"]]:
-            make(root, "forward", BEHIND_METADATA[1:]).set("mode", MODES[options["mode"]])
+            forward = make(root, "forward", BEHIND_METADATA[1:])
+            drop(forward, "nat")
+            forward.set("mode", MODES[options["mode"]])
         if options["mode"] == "openvswitch" and root.find("virtualport") is None:
             make(root, "virtualport", ("vlan", "portgroup")).set("type", "openvswitch")
     if options.get("bridge") and seen["bridge"] != options["bridge"]:
         make(root, "bridge", BEHIND_METADATA[2:]).set("name", options["bridge"])
-    if "device" in options and seen["device"] != options["device"]:
+    if "device" in options and view(root)["device"] != options["device"]:
         forward = make(root, "forward", BEHIND_METADATA[1:])
         forward.attrib.pop("dev", None)
         drop(forward, "interface")
@@ -400,7 +411,9 @@ def patch(root: ET.Element, network: Network, mark: Mark) -> None:
         dns = make(root, "dns", ("ip", "route", "portgroup"))
         dns.attrib.pop("enable", None)
         if not options["dns"]:
-            dns.set("enable", "no")
+            # libvirt refuses whatever else a disabled server shall know.
+            drop(root, "dns")
+            make(root, "dns", ("ip", "route", "portgroup")).set("enable", "no")
     if found.get("dns_forwarders") != options.get("dns_forwarders"):
         dns = make(root, "dns", ("ip", "route", "portgroup"))
         drop(dns, "forwarder")
@@ -482,6 +495,13 @@ def skeleton(network: Network, owner: str) -> ET.Element:
     root = element("network", None, element("name", text=network.name))
     root.append(element("uuid", text=network.options.get("uuid") or derived_uuid(MODULE, owner, network.name)))
     return root
+
+
+def check_whole(root: ET.Element, name: str) -> None:
+    """What options alone do not show, since some of them may be there already. Raises FabricError."""
+    seen = view(root)
+    if seen["mode"] in ("nat", "routed") and not seen["addresses"]:
+        raise FabricError(f"network {name}: mode {seen['mode']} needs addresses, by which the host routes: declare one")
 
 
 def check_new(network: Network) -> None:

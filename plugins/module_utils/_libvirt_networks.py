@@ -5,6 +5,7 @@
 
 This file is private to the collection.
 """
+
 from __future__ import annotations
 
 import copy
@@ -32,6 +33,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_network i
     SPEC,
     Network,
     check_new,
+    check_whole,
     dhcp_host,
     dhcp_range,
     differences,
@@ -205,7 +207,9 @@ def _check_unique(found: Found, wanted: t.Sequence[Network]) -> None:
         if other != network.name and declared.get(other, network).state != "absent":
             raise FabricError(f"network {network.name}: uuid {uuid} is network {other}'s already: give each network a UUID of its own")
         if here is not None and here.inactive.findtext("uuid") != uuid:
-            raise FabricError(f"network {network.name} exists with uuid {here.inactive.findtext('uuid')}, which cannot change: leave uuid out, or remove the network first")
+            raise FabricError(
+                f"network {network.name} exists with uuid {here.inactive.findtext('uuid')}, which cannot change: leave uuid out, or remove the network first"
+            )
 
 
 def _users(found: Found, name: str, group: str | None = None, running: bool = True) -> list[str]:
@@ -242,6 +246,7 @@ def _one(
     lacks = network.raw is not None and not contains(root, network.raw)
     if here is None or differences(options, seen) or mark != old or lacks:
         patch(root, network, mark)
+        check_whole(root, name)
         result.steps.append(actions.define(name, root))
         if lacks:
             before["xml"], after["xml"] = None, to_xml(network.raw)
@@ -254,7 +259,11 @@ def _one(
         result.warnings.append(text)
     active = here is not None and here.live is not None
     if active and goal:
-        pending = [key for key in differences(options, view(here.live)) if key not in LIVE_OPTIONS and not (key == "addresses" and _same_addresses(options, here.live))]
+        pending = [
+            key
+            for key in differences(options, view(here.live))
+            if key not in LIVE_OPTIONS and not (key == "addresses" and _same_addresses(options, here.live))
+        ]
         pending += ["xml"] if lacks else []
         if pending and network.restart:
             _check_unused(found, name, here, "restarted")
@@ -409,7 +418,11 @@ def run(module: t.Any) -> t.NoReturn:
         change = compare(found)
         return [
             f"network {name} is not as declared after the change: "
-            + "; ".join(f"{key} is {change.before[name].get(key)!r}, not {value!r}" for key, value in change.after[name].items() if change.before[name].get(key) != value)
+            + "; ".join(
+                f"{key} is {change.before[name].get(key)!r}, not {value!r}"
+                for key, value in change.after[name].items()
+                if change.before[name].get(key) != value
+            )
             for name in change.after
         ]
 

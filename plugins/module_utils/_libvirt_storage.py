@@ -6,6 +6,7 @@
 libvirt keeps no metadata with either. A pool's mark is therefore its UUID, which follows from owner and name; a volume's mark is a
 line in a ledger on the host.
 """
+
 from __future__ import annotations
 
 import copy
@@ -15,7 +16,18 @@ import typing as t
 import xml.etree.ElementTree as ET
 
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import Call, asked, connect, items_of, libvirt, said, virsh
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml import check_line, check_name, check_path, derived_uuid, element, make, set_text, shown_size, size, to_xml
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml import (
+    check_line,
+    check_name,
+    check_path,
+    derived_uuid,
+    element,
+    make,
+    set_text,
+    shown_size,
+    size,
+    to_xml,
+)
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, FabricError, Write, module_runner, reconcile
 
 POOL_MODULE = "libvirt_pool"
@@ -62,7 +74,13 @@ def want_pool(item: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     options: dict[str, t.Any] = {}
     if item["type"] is not None:
         options["type"] = item["type"]
-    for key, check in (("path", check_path), ("source_device", check_path), ("source_host", check_line), ("source_dir", check_path), ("source_name", check_line)):
+    for key, check in (
+        ("path", check_path),
+        ("source_device", check_path),
+        ("source_host", check_line),
+        ("source_dir", check_path),
+        ("source_name", check_line),
+    ):
         if item[key] is not None:
             options[key] = check(item[key], f"{what} {key}")
     needs = {"fs": ["source_device"], "netfs": ["source_host", "source_dir"], "logical": ["source_name"]}.get(item["type"] or "", [])
@@ -134,7 +152,11 @@ class PoolActions:
     def simple(self, verb: str, name: str) -> Call:
         """build, start, destroy, undefine, or autostart."""
         calls = {"build": "build", "start": "create", "destroy": "destroy", "undefine": "undefine"}
-        return Call(f"pool {name}: {verb}", virsh(self.uri, f"pool-{verb}", name), lambda: getattr(self.connection.storagePoolLookupByName(name), calls[verb])())
+
+        def act() -> None:
+            getattr(self.connection.storagePoolLookupByName(name), calls[verb])()
+
+        return Call(f"pool {name}: {verb}", virsh(self.uri, f"pool-{verb}", name), act)
 
     def autostart(self, name: str, wanted: bool) -> Call:
         """Start the pool with the host, or not."""
@@ -329,21 +351,23 @@ class VolumeActions:
             path = element("path", text=options["backing_path"])
             root.append(element("backingStore", None, path, element("format", {"type": backing_format})))
         text = to_xml(root)
-        act = lambda: self._pool(pool).createXML(text)  # noqa: E731
-        return Call(f"volume {name} cannot be made", virsh(self.uri, "vol-create", pool, "/dev/stdin"), act, text)
+        argv = virsh(self.uri, "vol-create", pool, "/dev/stdin")
+        return Call(f"volume {name} cannot be made", argv, lambda: self._pool(pool).createXML(text), text)
 
     def resize(self, pool: str, name: str, capacity: int) -> Call:
         """Grow a volume."""
-        act = lambda: self._pool(pool).storageVolLookupByName(name).resize(capacity)  # noqa: E731
-        return Call(f"volume {name} cannot be grown", virsh(self.uri, "vol-resize", name, f"{capacity}B", "--pool", pool), act)
+        argv = virsh(self.uri, "vol-resize", name, f"{capacity}B", "--pool", pool)
+        return Call(f"volume {name} cannot be grown", argv, lambda: self._pool(pool).storageVolLookupByName(name).resize(capacity))
 
     def delete(self, pool: str, name: str) -> Call:
         """Remove a volume."""
-        act = lambda: self._pool(pool).storageVolLookupByName(name).delete()  # noqa: E731
-        return Call(f"volume {name} cannot be removed", virsh(self.uri, "vol-delete", name, "--pool", pool), act)
+        argv = virsh(self.uri, "vol-delete", name, "--pool", pool)
+        return Call(f"volume {name} cannot be removed", argv, lambda: self._pool(pool).storageVolLookupByName(name).delete())
 
 
-def plan_volumes(found: Volumes, wanted: t.Sequence[t.Mapping[str, t.Any]], owner: str, adopt: bool, purge: bool, check: bool, actions: VolumeActions) -> Change:
+def plan_volumes(
+    found: Volumes, wanted: t.Sequence[t.Mapping[str, t.Any]], owner: str, adopt: bool, purge: bool, check: bool, actions: VolumeActions
+) -> Change:
     """Compare. Raises FabricError."""
     steps: list[t.Any] = []
     before: dict[str, t.Any] = {}
@@ -372,7 +396,9 @@ def plan_volumes(found: Volumes, wanted: t.Sequence[t.Mapping[str, t.Any]], owne
             if there is None:
                 continue
             if holder != owner and not adopt:
-                raise FabricError(f"{what} in pool {pool} carries {'the mark of ' + holder if holder else 'no mark of ' + owner}, so it is not removed: set adopt")
+                raise FabricError(
+                    f"{what} in pool {pool} carries {'the mark of ' + holder if holder else 'no mark of ' + owner}, so it is not removed: set adopt"
+                )
             remove(key, pool, name, there)
             continue
         if there is None:
@@ -389,11 +415,16 @@ def plan_volumes(found: Volumes, wanted: t.Sequence[t.Mapping[str, t.Any]], owne
             ledger[key] = owner
         for option in ("format", "backing_path"):
             if option in options and options[option] != there[option]:
-                raise FabricError(f"{what} in pool {pool} has {option} {there[option] or 'none'}, which cannot become {options[option] or 'none'}: remove it, or correct {option}")
+                raise FabricError(
+                    f"{what} in pool {pool} has {option} {there[option] or 'none'}, which cannot become "
+                    f"{options[option] or 'none'}: remove it, or correct {option}"
+                )
         if options.get("size", 0) > there["size"]:
             steps.append(actions.resize(pool, name, options["size"]))
         elif 0 < options.get("size", 0) < there["size"]:
-            raise FabricError(f"{what} in pool {pool} has {shown_size(there['size'])} and size says {shown_size(options['size'])}: a volume is never shrunk, raise size")
+            raise FabricError(
+                f"{what} in pool {pool} has {shown_size(there['size'])} and size says {shown_size(options['size'])}: a volume is never shrunk, raise size"
+            )
         before[key] = _shown({"owner": holder or "", **{option: there[option] for option in options}})
         after[key] = _shown({"owner": ledger.get(key, ""), **options})
     if purge:

@@ -5,6 +5,7 @@
 
 A document is patched, never rewritten: what the caller did not declare, and what libvirt added, stays as it is.
 """
+
 from __future__ import annotations
 
 import copy

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the tests of libvirt's documents share: libvirt's own schemas, and options as a module hands them over."""
+
 from __future__ import annotations
 
 import functools

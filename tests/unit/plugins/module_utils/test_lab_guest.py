@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Images: seeds, what lies in a file, and the lab's guest."""
+
 from __future__ import annotations
 
 import io
@@ -51,7 +52,11 @@ def test_a_seed_holds_its_files_and_is_the_same_each_time(files: dict[str, bytes
 
 def test_a_seed_has_instance_id_and_host_name_and_reads_mappings_as_yaml() -> None:
     files = seed_files({"user_data": {"users": []}, "meta_data": {"local-hostname": "x"}, "network_config": None}, "vm1", "id-1")
-    assert files["user-data"].startswith(b"#cloud-config\n{") and b'"instance-id": "id-1"' in files["meta-data"] and b'"local-hostname": "x"' in files["meta-data"]
+    assert (
+        files["user-data"].startswith(b"#cloud-config\n{")
+        and b'"instance-id": "id-1"' in files["meta-data"]
+        and b'"local-hostname": "x"' in files["meta-data"]
+    )
     assert seed_files({"user_data": "#!/bin/sh\n"}, "vm1", "i")["user-data"] == b"#!/bin/sh\n"
 
 
@@ -110,7 +115,12 @@ class Apt:
 
 def test_a_build_takes_kernel_busybox_and_the_modules_with_what_they_need(tmp_path: pathlib.Path) -> None:
     drivers = "lib/modules/6.1.0-1-amd64/kernel/drivers/net/"
-    files = {"boot/vmlinuz-6.1.0-1-amd64": b"KERNEL", drivers + "geneve.ko": module("udp_tunnel,ip6-udp-tunnel"), drivers + "udp_tunnel.ko": module(""), drivers + "ip6-udp-tunnel.ko": module("udp_tunnel")}
+    files = {
+        "boot/vmlinuz-6.1.0-1-amd64": b"KERNEL",
+        drivers + "geneve.ko": module("udp_tunnel,ip6-udp-tunnel"),
+        drivers + "udp_tunnel.ko": module(""),
+        drivers + "ip6-udp-tunnel.ko": module("udp_tunnel"),
+    }
     apt = Apt(tmp_path, files)
     image = _lab_guest.build(apt, str(tmp_path / "cache"), "linux-image-amd64", ["geneve"])
     assert image.complete and apt.spawned == 2

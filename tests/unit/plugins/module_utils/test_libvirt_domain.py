@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Domains: every typed option is written as libvirt's schema wants it, is read back as it was given, and changes into any other."""
+
 from __future__ import annotations
 
 import copy
@@ -19,6 +20,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml impor
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 from libvirt_documents import assert_valid, filled  # noqa: E402  # pylint: disable=wrong-import-position
@@ -73,7 +75,9 @@ class Draw:
 
     def vlans(self) -> dict[str, t.Any]:
         vlan = self.random.randint(1, 4074)
-        return self.one({}, {"vlan": vlan}, {"vlan": 0}, {"trunks": []}, {"trunks": [str(vlan), "5"]}, {"trunks": [f"{vlan}-{vlan + 20}"], "native_vlan": vlan + 3})
+        return self.one(
+            {}, {"vlan": vlan}, {"vlan": 0}, {"trunks": []}, {"trunks": [str(vlan), "5"]}, {"trunks": [f"{vlan}-{vlan + 20}"], "native_vlan": vlan + 3}
+        )
 
     def nics(self) -> list[dict[str, t.Any]]:
         result = []
@@ -100,7 +104,9 @@ class Draw:
         result = []
         for _number in range(self.random.randint(0, 4)):
             disk = self.some(
-                format=lambda: self.one("raw", "qcow2", "vmdk"), cache=lambda: self.one("none", "unsafe", "default"), discard=lambda: self.one("unmap", "ignore")
+                format=lambda: self.one("raw", "qcow2", "vmdk"),
+                cache=lambda: self.one("none", "unsafe", "default"),
+                discard=lambda: self.one("unmap", "ignore"),
             )
             if self.one(True, True, False):
                 disk.update(
@@ -216,8 +222,8 @@ def test_what_libvirt_adds_is_never_a_change(seed: int) -> None:
 
 
 def test_uuid_and_macs_follow_from_owner_and_name() -> None:
-    first, _ = made(memory="64MiB", nics=[{"network": "n"}, {"network": "n"}])
-    second, _ = made(memory="1GiB", nics=[{"network": "m"}, {"bridge": "b"}])
+    first, _wanted = made(memory="64MiB", nics=[{"network": "n"}, {"network": "n"}])
+    second, _wanted = made(memory="1GiB", nics=[{"network": "m"}, {"bridge": "b"}])
     assert first.findtext("uuid") == second.findtext("uuid") == derived_uuid("libvirt_domain", OWNER, "vm1")
     macs = [nic["mac"] for nic in view(first)["nics"]]
     assert macs == [nic["mac"] for nic in view(second)["nics"]] == [derived_mac(OWNER, "vm1", "0"), derived_mac(OWNER, "vm1", "1")]
@@ -225,14 +231,14 @@ def test_uuid_and_macs_follow_from_owner_and_name() -> None:
 
 
 def test_a_nic_without_mac_takes_the_one_that_stands_in_its_place() -> None:
-    root, _ = made(memory="64MiB", nics=[{"network": "n", "mac": "52:54:00:00:00:01"}, {"network": "n", "mac": "52:54:00:00:00:02"}])
+    root, _wanted = made(memory="64MiB", nics=[{"network": "n", "mac": "52:54:00:00:00:01"}, {"network": "n", "mac": "52:54:00:00:00:02"}])
     wanted = settle(want(item(nics=[{"network": "n"}, {"network": "m"}]), OWNER), root)
     assert [nic["mac"] for nic in wanted.options["nics"]] == ["52:54:00:00:00:01", "52:54:00:00:00:02"]
 
 
 def test_reordered_nics_get_their_places_on_the_bus_anew() -> None:
     one, two = {"network": "n", "mac": "52:54:00:00:00:01"}, {"network": "n", "mac": "52:54:00:00:00:02"}
-    root, _ = made(memory="64MiB", nics=[one, two])
+    root, _wanted = made(memory="64MiB", nics=[one, two])
     for slot, nic in enumerate(root.findall("devices/interface")):
         ET.SubElement(nic, "address", {"type": "pci", "slot": str(slot)})
     appended = copy.deepcopy(root)
@@ -244,7 +250,7 @@ def test_reordered_nics_get_their_places_on_the_bus_anew() -> None:
 
 
 def test_a_password_is_kept_when_it_is_not_declared_and_never_shown() -> None:
-    root, _ = made(memory="64MiB", graphics=[{"type": "vnc", "password": "s3cret"}])
+    root, _wanted = made(memory="64MiB", graphics=[{"type": "vnc", "password": "s3cret"}])
     patch(root, want(item(graphics=[{"type": "vnc", "port": 5999}]), OWNER), MARK)
     assert view(root)["graphics"][0]["password"] == "s3cret"
     assert "s3cret" not in to_xml(root) and "s3cret" in to_xml(root, secret=True)
@@ -252,7 +258,10 @@ def test_a_password_is_kept_when_it_is_not_declared_and_never_shown() -> None:
 
 
 def test_raw_xml_adds_what_no_option_says_and_is_then_contained() -> None:
-    raw = "<domain><memtune><hard_limit unit='GiB'>1</hard_limit></memtune><features><hyperv><relaxed state='on'/></hyperv></features><devices><rng model='virtio'><backend model='random'>/dev/urandom</backend></rng></devices></domain>"
+    raw = (
+        "<domain><memtune><hard_limit unit='GiB'>1</hard_limit></memtune><features><hyperv><relaxed state='on'/></hyperv></features>"
+        "<devices><rng model='virtio'><backend model='random'>/dev/urandom</backend></rng></devices></domain>"
+    )
     root, wanted = made(memory="64MiB", xml=raw)
     assert_valid(root)
     assert contains(root, wanted.raw) and root.find("features/acpi") is not None

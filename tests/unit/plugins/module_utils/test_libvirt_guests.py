@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What becomes of declared domains on a host: the steps, their order, what is told, and what is refused."""
+
 from __future__ import annotations
 
 import copy
@@ -36,7 +37,22 @@ def wanted(**values: t.Any) -> t.Any:
 
 
 def host(**values: t.Any) -> Found:
-    return Found(**{**{"domains": {}, "networks": {"fab": NETWORK}, "images": {}, "volumes": {}, "seeds": {}, "ports": {}, "memory": 2**30, "vcpus": 2, "accelerator": "tcg"}, **values})
+    return Found(
+        **{
+            **{
+                "domains": {},
+                "networks": {"fab": NETWORK},
+                "images": {},
+                "volumes": {},
+                "seeds": {},
+                "ports": {},
+                "memory": 2**30,
+                "vcpus": 2,
+                "accelerator": "tcg",
+            },
+            **values,
+        }
+    )
 
 
 def commands(found: Found, *domains: t.Any, adopt: bool = False, purge: t.Any = None, check: bool = False) -> list[str]:
@@ -48,7 +64,9 @@ def commands(found: Found, *domains: t.Any, adopt: bool = False, purge: t.Any = 
 
 def defined(domain: t.Any, state: str = "shutoff", autostart: bool = False) -> Here:
     """The domain as it is on the host after its definition."""
-    step = plan(host(images={d["path"]: Image(True, "qcow2", 2**30) for d in domain.options.get("disks", ())}), [domain], OWNER, False, None, ACTIONS, False).define[0]
+    step = plan(
+        host(images={d["path"]: Image(True, "qcow2", 2**30) for d in domain.options.get("disks", ())}), [domain], OWNER, False, None, ACTIONS, False
+    ).define[0]
     root = parse(step.stdin, "x")
     return Here(root, copy.deepcopy(root) if state != "shutoff" else None, state, autostart)
 

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Networks: every typed option is written as libvirt's schema wants it, is read back as it was given, and changes into any other."""
+
 from __future__ import annotations
 
 import copy
@@ -43,7 +44,8 @@ def network(seed: int) -> dict[str, t.Any]:
     def groups(tagged: bool) -> list[dict[str, t.Any]]:
         names = draw.sample(["blue", "red", "green", "a.b-c_d"], draw.randint(0, 4))
         return [
-            {"name": name, "default": n == 0 and one(True, False), "inbound": limits(), "outbound": limits(), **(vlans() if tagged else {})} for n, name in enumerate(names)
+            {"name": name, "default": n == 0 and one(True, False), "inbound": limits(), "outbound": limits(), **(vlans() if tagged else {})}
+            for n, name in enumerate(names)
         ]
 
     mode = one("isolated", "nat", "routed", "open", "bridge", "openvswitch")
@@ -61,7 +63,13 @@ def network(seed: int) -> dict[str, t.Any]:
             "addresses": lambda: one(
                 [],
                 [{"address": "10.0.0.1/24"}],
-                [{"address": "10.0.0.1/24", "dhcp_ranges": [{"start": "10.0.0.9", "end": "10.0.0.99"}], "dhcp_hosts": [{"mac": "52:54:00:00:00:0A", "address": "10.0.0.2"}]}],
+                [
+                    {
+                        "address": "10.0.0.1/24",
+                        "dhcp_ranges": [{"start": "10.0.0.9", "end": "10.0.0.99"}],
+                        "dhcp_hosts": [{"mac": "52:54:00:00:00:0A", "address": "10.0.0.2"}],
+                    }
+                ],
                 [{"address": "fd00::1/64", "dhcp_ranges": []}, {"address": "10.9.0.1/16", "dhcp_hosts": [{"name": "w", "address": "10.9.1.1"}]}],
             ),
             "routes": lambda: one([], [{"to": "10.8.0.0/16", "via": "10.0.0.5"}], [{"to": "fd01::/48", "via": "fd00::5", "metric": 7}]),
@@ -72,6 +80,8 @@ def network(seed: int) -> dict[str, t.Any]:
             "outbound": limits,
         }
         values.update({key: make() for key, make in options.items() if draw.random() < 0.5})
+        if values.get("dns") is False:
+            values.update(dns_forwarders=[], dns_hosts=[])
         if mode in ("nat", "routed"):
             values.update(one({}, {"device": "eth0"}, {"device": ""}))
     if one(True, False):
@@ -111,14 +121,18 @@ def test_any_network_changes_into_any_other(one: int, other: int) -> None:
 def test_the_order_of_portgroups_and_leases_is_no_difference() -> None:
     groups = [{"name": "blue", "vlan": 10}, {"name": "red", "vlan": 20}]
     hosts = [{"name": "a", "address": "10.0.0.2"}, {"name": "b", "address": "10.0.0.3"}]
-    root, _ = made(mode="openvswitch", bridge="br0", portgroups=groups)
+    root, _wanted = made(mode="openvswitch", bridge="br0", portgroups=groups)
     assert differences(want(filled(SPEC, {"name": "n1", "portgroups": groups[::-1]})).options, view(root)) == []
-    root, _ = made(mode="isolated", addresses=[{"address": "10.0.0.1/24", "dhcp_hosts": hosts}])
+    root, _wanted = made(mode="isolated", addresses=[{"address": "10.0.0.1/24", "dhcp_hosts": hosts}])
     assert differences(want(filled(SPEC, {"name": "n1", "addresses": [{"address": "10.0.0.1/24", "dhcp_hosts": hosts[::-1]}]})).options, view(root)) == []
 
 
 def test_what_a_portgroup_means_for_the_port() -> None:
-    root, _ = made(mode="openvswitch", bridge="br0", portgroups=[{"name": "a", "vlan": 10}, {"name": "t", "trunks": ["10", "20-21"]}, {"name": "n", "trunks": ["20"], "native_vlan": 10}])
+    root, _wanted = made(
+        mode="openvswitch",
+        bridge="br0",
+        portgroups=[{"name": "a", "vlan": 10}, {"name": "t", "trunks": ["10", "20-21"]}, {"name": "n", "trunks": ["20"], "native_vlan": 10}],
+    )
     ports = [port_columns(parse_vlan(group)) for group in root.findall("portgroup")]
     assert ports == [
         {"tag": 10, "trunks": [], "vlan_mode": None},
@@ -150,6 +164,7 @@ BAD = [
     ({"dns_forwarders": ["a b"]}, "no IP address"),
     ({"domain": "a b"}, "DNS name"),
     ({"inbound": {"burst": 5}}, "average"),
+    ({"dns": False, "dns_forwarders": ["192.0.2.1"]}, "dns is off"),
     ({"mtu": 10}, "68"),
     ({"uuid": "1"}, "UUID"),
     ({"xml": "<domain/>"}, "wrap it"),

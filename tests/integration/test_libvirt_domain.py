@@ -1,0 +1,279 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Guests in a lab host: real libvirt, real QEMU (without KVM), real Open vSwitch."""
+
+from __future__ import annotations
+
+import time
+import typing as t
+import xml.etree.ElementTree as ET
+
+import guests
+import harness
+import pytest
+from guests import guest
+
+FABRIC = {
+    "name": "fab",
+    "mode": "openvswitch",
+    "bridge": "br0",
+    "portgroups": [{"name": "blue", "vlan": 10}, {"name": "red", "vlan": 20}, {"name": "trunk", "trunks": ["10", "20"], "native_vlan": 10}],
+}
+
+
+@pytest.fixture
+def kvm(machine: harness.Machine, host: harness.Host) -> t.Iterator[harness.Host]:
+    """A host with libvirt running, the network `fab` on the bridge br0, and no guest."""
+    guests.prepare(machine, host)
+    guests.clean(host)
+    guests.bridge(host)
+    host.module("libvirt_network", FABRIC)
+    yield host
+    guests.clean(host)
+
+
+def live(host: harness.Host, name: str) -> ET.Element:
+    return ET.fromstring(host.run(["virsh", "dumpxml", name]))
+
+
+def edit(host: harness.Host, name: str, old: str, new: str) -> None:
+    """Change the definition by hand."""
+    text = host.run(["virsh", "dumpxml", "--inactive", name])
+    assert old in text
+    host.run(["virsh", "define", "/dev/stdin"], stdin=text.replace(old, new))
+
+
+def test_a_guest_on_a_vlan_through_power_cycle_and_drift(kvm: harness.Host) -> None:
+    guests.namespace(kvm, "blue", 10, "10.1.1.1/24")
+    guests.namespace(kvm, "red", 20, "10.1.1.9/24")
+    wanted = guest("vm1", "10.1.1.2/24", nics=[{"network": "fab", "portgroup": "blue", "model": "e1000", "rom": False}])
+    made = kvm.apply("libvirt_domain", wanted)
+    assert made["domains"]["vm1"]["accelerator"] == "tcg" and made["domains"]["vm1"]["autostart"]
+    guests.reaches(kvm, "blue", "10.1.1.2")
+    guests.silent(kvm, "red", "10.1.1.2")
+
+    # The power cycle brings tag and reachability back without a run.
+    kvm.run(["virsh", "destroy", "vm1"])
+    kvm.run(["virsh", "start", "vm1"])
+    guests.reaches(kvm, "blue", "10.1.1.2")
+    assert not kvm.module("libvirt_domain", wanted, check=True)["changed"]
+
+    # Changed by hand on the port, in the definition, and to another portgroup in the intent.
+    dev = live(kvm, "vm1").find("devices/interface/target").get("dev")
+    kvm.run(["ovs-vsctl", "set", "port", dev, "tag=20"])
+    repaired = kvm.apply("libvirt_domain", wanted)
+    assert repaired["commands"] == [f"ovs-vsctl -- clear Port {dev} tag trunks vlan_mode -- set Port {dev} tag=10"]
+    guests.reaches(kvm, "blue", "10.1.1.2")
+    edit(kvm, "vm1", "portgroup='blue'", "portgroup='red'")
+    repaired = kvm.apply("libvirt_domain", wanted)
+    assert "portgroup: red" in repaired["diff"]["before"] and "portgroup: blue" in repaired["diff"]["after"]
+    wanted["nics"][0]["portgroup"] = "red"
+    moved = kvm.apply("libvirt_domain", wanted)
+    assert moved["restart_required"] == {}
+    guests.reaches(kvm, "red", "10.1.1.2")
+    guests.silent(kvm, "blue", "10.1.1.2")
+
+    # A portgroup's VLAN reaches the guest that runs in it.
+    groups = [{**group, "vlan": 30} if group["name"] == "red" else group for group in FABRIC["portgroups"]]
+    kvm.apply("libvirt_network", {**FABRIC, "portgroups": groups})
+    assert guests.port(kvm, dev)["tag"] == 30
+    assert not kvm.module("libvirt_domain", wanted, check=True)["changed"]
+    trunked = {**wanted, "nics": [{**wanted["nics"][0], "portgroup": "trunk"}]}
+    kvm.apply("libvirt_domain", trunked)
+    assert guests.port(kvm, dev) == {"tag": 10, "trunks": [10, 20], "vlan_mode": "native-untagged"}
+    kvm.run(["virsh", "destroy", "vm1"])
+    kvm.run(["virsh", "start", "vm1"])
+    assert not kvm.module("libvirt_domain", trunked, check=True)["changed"], "libvirt gives a trunk other columns at the start"
+    users = kvm.module("libvirt_network", {**FABRIC, "portgroups": FABRIC["portgroups"][:2]}, ok=False)
+    assert "portgroup trunk is used by domain vm1" in users["msg"]
+
+
+def test_devices_change_while_the_guest_runs_and_memory_waits_for_its_restart(kvm: harness.Host) -> None:
+    nic = {"network": "fab", "portgroup": "blue", "rom": False}
+    wanted = guest("vm1", "10.1.1.2/24", nics=[nic], disks=[{"size": "64MiB"}], cloud_init={"user_data": {"hostname": "vm1"}})
+    kvm.apply("libvirt_domain", wanted)
+    kvm.module("guest_wait", {"name": "vm1", "kind": "agent", "timeout": 90})
+
+    wanted = {**wanted, "nics": [nic, {"bridge": "br0", "vlan": 30, "rom": False}], "disks": [{"size": "64MiB"}, {"size": "32MiB", "format": "raw"}]}
+    assert kvm.apply("libvirt_domain", wanted)["restart_required"] == {}
+    running = live(kvm, "vm1")
+    assert len(running.findall("devices/interface")) == 2 and running.find("devices/disk/target[@dev='vdb']") is not None
+    wanted = {**wanted, "nics": [{**nic, "link": "down"}], "disks": [{"size": "96MiB"}]}
+    assert kvm.apply("libvirt_domain", wanted)["restart_required"] == {}
+    running = live(kvm, "vm1")
+    assert len(running.findall("devices/interface")) == 1 and running.find("devices/disk/target[@dev='vdb']") is None
+    assert running.find("devices/interface/link").get("state") == "down"
+    assert "100663296" in kvm.run(["virsh", "domblkinfo", "vm1", "vda"])
+    # Detached by hand while it runs, the definition untouched.
+    kvm.run(["virsh", "detach-interface", "vm1", "bridge", "--live"])
+    time.sleep(1)
+    assert "attach-device" in kvm.apply("libvirt_domain", wanted)["commands"][0]
+
+    for change in ({"memory": "160MiB"}, {"boot": ["cdrom", "hd"]}, {"vcpus": 2}, {"machine": "q35"}):
+        wanted.update(change)
+        told = kvm.apply("libvirt_domain", wanted)
+        assert list(change)[0] in told["restart_required"]["vm1"]
+    assert kvm.module("libvirt_domain", wanted, check=True)["restart_required"]["vm1"]
+    wanted["restart"] = True
+    done = kvm.apply("libvirt_domain", wanted)
+    assert done["restart_required"] == {} and live(kvm, "vm1").findtext("memory") == str(160 * 1024)
+    edit(kvm, "vm1", "<vcpu placement='static'>2</vcpu>", "<vcpu placement='static'>1</vcpu>")
+    assert "vcpus: 1" in kvm.apply("libvirt_domain", wanted)["diff"]["before"]
+
+
+def test_states_removal_and_foreign_guests(kvm: harness.Host) -> None:
+    wanted = guest("vm1", disks=[{"size": "64MiB"}], nics=[], force=False)
+    kvm.apply("libvirt_domain", {**wanted, "state": "paused"})
+    kvm.apply("libvirt_domain", {**wanted, "state": "running"})
+    kvm.module("guest_wait", {"name": "vm1", "kind": "console", "text": "^overloom guest vm1 is up", "timeout": 90})
+    # Shut down by itself: the guest hears the power button.
+    kvm.apply("libvirt_domain", {**wanted, "state": "shutoff", "guest_agent": False})
+    kvm.module("libvirt_domain", {**wanted, "state": "paused", "kernel": "", "initrd": "", "cmdline": ""})
+    stubborn = kvm.module("libvirt_domain", {**wanted, "state": "absent", "shutdown_timeout": 1}, ok=False)
+    assert "has not shut down in 1 s" in stubborn["msg"] and "force" in stubborn["msg"]
+
+    kvm.run(["virsh", "define", "/dev/stdin"], stdin="<domain type='qemu'><name>vm1-foreign</name><memory>65536</memory><os><type>hvm</type></os></domain>")
+    assert "no mark" in kvm.module("libvirt_domain", {"name": "vm1-foreign", "state": "absent"}, ok=False)["msg"]
+    # The names are exact: vm1 is removed, vm1-foreign is not, neither by absent nor by purge.
+    gone = kvm.apply("libvirt_domain", {"domains": [], "purge": True, "force": True, "shutdown_timeout": 0, "remove_storage": True})
+    assert "rm -f /var/lib/libvirt/images/vm1-vda.qcow2" in gone["commands"]
+    assert kvm.run(["virsh", "list", "--all", "--name"]).split() == ["vm1-foreign"]
+    assert not kvm.exists("/var/lib/libvirt/images/vm1-vda.qcow2")
+    assert not kvm.apply("libvirt_domain", {"name": "vm1", "state": "absent"})["changed"]
+    adopted = kvm.apply("libvirt_domain", {"name": "vm1-foreign", "adopt": True})
+    assert adopted["domains"]["vm1-foreign"]["owner"] == "overloom.fabric"
+    kvm.apply("libvirt_domain", {"name": "vm1-foreign", "state": "absent"})
+
+
+EVERYTHING = {
+    "title": "One",
+    "description": "a <b> & 'c'",
+    "metadata": {"role": "web"},
+    "machine": "q35",
+    "vcpus": 2,
+    "cpu_mode": "custom",
+    "cpu_model": "qemu64",
+    "boot": ["cdrom", "hd", "network"],
+    "cmdline": "a=$(reboot) 'b' \"c\" ;d",
+    "kernel": "/var/lib/libvirt/images/vmlinux",
+    "autostart": True,
+    "disks": [
+        {"size": "64MiB", "cache": "unsafe", "discard": "unmap", "serial": "S1"},
+        {"size": "64MiB", "format": "raw", "bus": "scsi", "shareable": True, "cache": "none"},
+        {"device": "cdrom", "path": ""},
+    ],
+    "cloud_init": {"user_data": {"hostname": "x"}, "network_config": {"version": 2}},
+    "nics": [
+        {"network": "fab", "portgroup": "trunk", "model": "e1000", "mac": "52:54:00:AA:00:01", "rom": False},
+        {"bridge": "br0", "trunks": ["10", "20-22"], "native_vlan": 10, "mtu": 1400, "queues": 2, "dev": "web-1"},
+        {"bridge": "br0", "vlan": 30, "link": "down"},
+    ],
+    "serial": {"type": "tcp", "port": 4555},
+    "graphics": [{"type": "vnc", "listen": "127.0.0.1", "port": 5905, "password": "s3cret"}],
+    "video": "vga",
+    "hostdevs": [{"usb": "046d:c077"}],
+    "guest_agent": True,
+    "xml": "<domain><memoryBacking><nosharepages/></memoryBacking>"
+    "<devices><rng model='virtio'><backend model='random'>/dev/urandom</backend></rng></devices></domain>",
+}
+CLEARED = {
+    "title": "", "description": "", "metadata": {}, "boot": [], "cmdline": "", "kernel": "", "autostart": False, "disks": [], "cloud_init": {}, "nics": [],
+    "serial": {}, "graphics": [], "video": "none", "hostdevs": [], "guest_agent": False, "machine": "pc", "vcpus": 1, "cpu_model": "kvm64",
+}  # fmt: skip
+
+
+def test_each_option_is_applied_alone_and_all_together_and_cleared(kvm: harness.Host) -> None:
+    kvm.apply("libvirt_domain", {"name": "vm1", "memory": "64MiB"})
+    for key, value in EVERYTHING.items():
+        done = kvm.module("libvirt_domain", {"name": "vm1", key: value, **({"cpu_model": "qemu64"} if key == "cpu_mode" else {})}, diff=True)
+        # The processor's model is what libvirt chose already.
+        assert done["changed"] or key in ("cpu_mode", "cpu_model", "video"), key
+        assert "s3cret" not in str(done["commands"]) + str(done.get("diff"))
+    assert not kvm.module("libvirt_domain", {"name": "vm1", "memory": "64MiB", **EVERYTHING}, check=True)["changed"]
+    kvm.apply("libvirt_domain", {"name": "vm1", **CLEARED})
+    kvm.apply("libvirt_domain", {"name": "vm1", **EVERYTHING})
+    # Omitted is left as it is.
+    assert not kvm.apply("libvirt_domain", {"name": "vm1"})["changed"]
+    kvm.apply("libvirt_domain", {"name": "vm2", "memory": "64MiB", **EVERYTHING, "nics": EVERYTHING["nics"][1:2], "state": "shutoff"})
+
+
+def test_what_is_refused_has_changed_nothing(kvm: harness.Host) -> None:
+    kvm.run(["dd", "if=/dev/zero", "of=/var/lib/libvirt/images/plain.img", "bs=1M", "count=1", "status=none"])
+    refused = [
+        ({"memory": "64TiB"}, "memory 64TiB"),
+        ({"memory": "64MiB", "nics": [{"network": "fab", "portgroup": "green"}]}, "portgroup green"),
+        ({"memory": "64MiB", "nics": [{"network": "no"}]}, "network no does not exist"),
+        ({"memory": "64MiB", "disks": [{"path": "/srv/none.qcow2"}]}, "/srv/none.qcow2 does not exist"),
+        ({"memory": "64MiB", "disks": [{"path": "/var/lib/libvirt/images/plain.img", "format": "qcow2"}]}, "is raw, not qcow2"),
+        ({"memory": "64MiB", "xml": "<domain><nonsense/></domain>"}, "domain bad is refused"),
+        ({"memory": "64MiB", "machine": "pdp-11"}, "domain bad is refused"),
+    ]
+    for options, part in refused:
+        result = kvm.module("libvirt_domain", {"name": "bad", **options}, ok=False)
+        assert part in result["msg"] and "\n" not in result["msg"], result["msg"]
+    assert kvm.run(["virsh", "list", "--all", "--name"]).split() == []
+    lost = kvm.module("libvirt_domain", {"name": "bad", "uri": "qemu+unix:///system?socket=/nowhere"}, ok=False)
+    assert "cannot be connected to" in lost["msg"] and "libvirtd" in lost["msg"]
+
+
+def test_ten_guests_start_side_by_side(kvm: harness.Host) -> None:
+    many = [guest(f"vm{n}", nics=[{"network": "fab", "portgroup": "blue", "rom": False}], memory="96MiB") for n in range(10)]
+    begun = time.monotonic()
+    made = kvm.module("libvirt_domain", {"domains": many})
+    together = time.monotonic() - begun
+    assert {entry["state"] for entry in made["domains"].values()} == {"running"}
+    kvm.module("libvirt_domain", {"domains": [{**each, "state": "shutoff", "shutdown_timeout": 0} for each in many]})
+    begun = time.monotonic()
+    kvm.run(["virsh", "start", "vm0"])
+    alone = time.monotonic() - begun
+    assert together < 10 * alone + 5
+    kvm.module("libvirt_domain", {"domains": [], "purge": True, "shutdown_timeout": 0, "force": True})
+    assert kvm.run(["virsh", "list", "--all", "--name"]).split() == []
+
+
+def test_waits_end_and_say_why(kvm: harness.Host) -> None:
+    kvm.module(
+        "libvirt_network",
+        {
+            "name": "lan",
+            "mode": "isolated",
+            "bridge": "lan0",
+            "addresses": [{"address": "10.5.0.1/24", "dhcp_ranges": [{"start": "10.5.0.10", "end": "10.5.0.20"}]}],
+        },
+    )
+    made = kvm.module(
+        "libvirt_domain",
+        guest(
+            "vm1", "dhcp", nics=[{"network": "lan", "rom": False}], cmdline="console=ttyS0 quiet overloom.hostname=vm1 overloom.eth0=dhcp overloom.http=80"
+        ),
+    )
+    mac = made["domains"]["vm1"]["nics"][0]["mac"]
+    kvm.module(
+        "guest_wait",
+        {
+            "waits": [
+                {"kind": "dhcp_lease", "network": "lan", "mac": mac},
+                {"name": "vm1", "kind": "agent"},
+                {"name": "vm1", "kind": "console", "text": "vm1 is up"},
+            ]
+        },
+    )
+    address = kvm.run(["virsh", "net-dhcp-leases", "lan", "--mac", mac]).split("ipv4")[1].split()[0].split("/")[0]
+    kvm.module(
+        "guest_wait",
+        {
+            "waits": [
+                {"kind": "http", "url": f"http://{address}/", "times": 2},
+                {"kind": "tcp", "host": address, "port": 80},
+                {"kind": "arp", "host": address, "interface": "lan0"},
+                {"kind": "ping", "host": address},
+            ]
+        },
+    )
+    failed = kvm.module("guest_wait", {"name": "vm1", "kind": "ssh", "host": address, "timeout": 2}, ok=False)
+    assert "ssh of vm1: not ready after 2 s" in failed["msg"] and "overloom guest vm1 is up" in failed["msg"]
+    info = kvm.module("libvirt_info")
+    assert info["domains"]["vm1"]["interfaces"][0]["mac"] == mac and info["networks"]["lan"]["state"] == "active"
+    kvm.run(["virsh", "destroy", "vm1"])
+    assert "does not run" in kvm.module("guest_wait", {"name": "vm1", "kind": "agent", "timeout": 60}, ok=False)["msg"]
