@@ -240,7 +240,7 @@ def check_addresses(texts: t.Iterable[str], what: str) -> tuple[str, ...]:
     found: list[str] = []
     for text in texts:
         address = check_address(text, what)
-        if any(address.split("/")[0] == other.split("/")[0] for other in found):
+        if any(ipaddress.ip_interface(address).ip == ipaddress.ip_interface(other).ip for other in found):
             raise FabricError(f"{what}: {text!r} is listed twice; remove one of the two")
         found.append(address)
     return tuple(found)

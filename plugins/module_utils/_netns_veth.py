@@ -540,9 +540,9 @@ class _Plan:
         joined = found.joined(veth.name, interface, outer)
         leaving = self._leave(kept.outer) if kept and kept.outer != outer else []
         if joined:
-            assert near is not None
-            self._allowed(f"interface {outer}", alias_owner(near.alias))
-            mine = kept is not None or near.alias == self._mark or self._settings.adopt
+            alias = found.host[outer].alias
+            self._allowed(f"interface {outer}", alias_owner(alias))
+            mine = kept is not None or alias == self._mark or self._settings.adopt
             if not mine:
                 self._warnings.append(
                     f"{veth.what}: the veth pair was there before; it is configured, but not made again at boot, unless adopt is true"

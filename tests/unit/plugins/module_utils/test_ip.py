@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 # What iproute2 6.1 printed for one veth pair, shortened to what matters.
 ADDRESSES = [
-    {"ifindex": 1, "ifname": "lo", "flags": ["LOOPBACK", "UP", "LOWER_UP"], "mtu": 65536, "address": "00:00:00:00:00:00", "ifalias": "overloom:x", "addr_info": [
+    {"ifindex": 1, "ifname": "lo", "flags": ["LOOPBACK", "UP", "LOWER_UP"], "mtu": 65536, "address": "00:00:00:00:00:00", "ifalias": "overloom:x",
+     "addr_info": [
         {"family": "inet", "local": "127.0.0.1", "prefixlen": 8, "scope": "host", "label": "lo"},
         {"family": "inet6", "local": "::1", "prefixlen": 128, "scope": "host"}]},
     {},

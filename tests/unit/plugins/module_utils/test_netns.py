@@ -26,7 +26,9 @@ def test_sysctls_are_canonical(key: str, value: t.Any, expected: tuple[str, str]
     assert _netns.check_sysctl(key, value, "x") == expected
 
 
-@pytest.mark.parametrize("key", ["", "net", "net.", "kernel.hostname", "network.x", "net..x", "net/../kernel/x", "net.ipv4.a b", "-net.x", "net.x=1", "net.x\n"])
+@pytest.mark.parametrize(
+    "key", ["", "net", "net.", "kernel.hostname", "network.x", "net..x", "net/../kernel/x", "net.ipv4.a b", "-net.x", "net.x=1", "net.x\n"]
+)
 def test_keys_that_belong_to_no_namespace_are_refused(key: str) -> None:
     with pytest.raises(FabricError, match="is no sysctl of a network namespace"):
         _netns.check_sysctl(key, 1, "x")
