@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import time
@@ -493,6 +494,37 @@ def test_a_stranger_in_a_hosts_or_switchs_network_does_not_keep_it(make_lab, mac
     lab.remove()
     assert [stranger.wait(5) for stranger in strangers] == [-signal.SIGKILL] * 2
     assert_gone(lab, kept)
+
+
+# --- A machine that systemd runs -------------------------------------------------------------------------------------------
+
+
+def test_a_lab_on_a_machine_that_systemd_runs_is_in_units_of_its_own(make_lab, machine):
+    # Such a machine is a lab host itself. The lab inside has the same name, and neither takes the other's hosts for its own.
+    lab = make_lab(["a"])
+    outer = lab.host("a")
+    arguments = {"name": lab.name, "hosts": ["a", "b"], "links": CABLE}
+    made = outer.apply("lab", arguments)
+    assert [host["state"] for host in made["hosts"]] == ["running", "running"]
+
+    def scopes() -> str:
+        return outer.run(["systemctl", "list-units", "--type=scope", "--no-legend", "--plain", "run-*"])
+
+    assert len(scopes().splitlines()) == 4
+    inner = {host["name"]: host["leader"] for host in made["hosts"]}
+    for leader in inner.values():
+        group = outer.run(["cat", f"/proc/{leader}/cgroup"])
+        assert all(re.search(r":/system\.slice/run-[^/]*\.scope/payload/", line) for line in group.splitlines() if "name=systemd" in line or line[:3] == "0::")
+    assert not lab.make(["a"])["changed"]
+    # A reboot, and a power failure.
+    outer.run(["nsenter", f"--target={inner['a']}", "--all", "systemctl", "reboot"])
+    outer.run(["kill", "-KILL", str(inner["b"])])
+    again = outer.module("lab", arguments)
+    assert {host["state"] for host in again["hosts"]} == {"running"}
+    assert not outer.module("lab", arguments)["changed"]
+    outer.apply("lab", {"name": lab.name, "state": "absent"})
+    assert scopes() == "" and not outer.exists("/run/overloom") and f"/labs/{lab.name}/hosts" not in outer.run(["cat", "/proc/self/mountinfo"])
+    assert not lab.make(["a"])["changed"]
 
 
 # --- Where the files are, and what the root is ---------------------------------------------------------------------------
