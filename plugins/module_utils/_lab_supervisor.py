@@ -99,4 +99,4 @@ class Power:
 
 
 if __name__ == "__main__":
-    sys.exit(Power(sys.argv[1]).run())
+    raise SystemExit(Power(sys.argv[1]).run())
