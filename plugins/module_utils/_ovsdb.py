@@ -56,7 +56,7 @@ TABLES: dict[str, dict[str, Column]] = {
     },
     "Port": {
         "_uuid": _TEXT, "name": _TEXT, "interfaces": _SET, "tag": _MAYBE, "trunks": _SET, "cvlans": _SET, "vlan_mode": _MAYBE,
-        "protected": _FLAG, "fake_bridge": _FLAG, "bond_mode": _MAYBE, "lacp": _MAYBE, "bond_updelay": _NUMBER,
+        "protected": _FLAG, "bond_mode": _MAYBE, "lacp": _MAYBE, "bond_updelay": _NUMBER,
         "bond_downdelay": _NUMBER, "external_ids": _MAP, "other_config": _MAP,
     },
     "Interface": {
@@ -423,7 +423,7 @@ def _additions(new: t.Sequence[AddPort], puts: dict[tuple[str, str], list[Put]])
 
 def apply(found: Database, ops: t.Iterable[Op]) -> Database:
     """What the database will hold after the ops: the model behind the diff, and behind the tests."""
-    tables = {name: {key: _copy(row) for key, row in rows.items()} for name, rows in found.tables.items()}
+    tables = {name: dict(rows) for name, rows in found.tables.items()}
     bridge_of, members, controllers = dict(found.bridge_of), dict(found.members), dict(found.controllers)
 
     def drop(port: str) -> None:
@@ -459,20 +459,21 @@ def apply(found: Database, ops: t.Iterable[Op]) -> Database:
             members[op.port] = tuple(sorted((*members[op.port], op.interface)))
         elif isinstance(op, Controllers):
             controllers[op.bridge] = op.targets
-        elif op.key is None:
-            tables[op.table][op.record][op.column] = TABLES[op.table][op.column].default if op.value is CLEAR else op.value
-        elif op.value is CLEAR:
-            tables[op.table][op.record][op.column].pop(op.key, None)
         else:
-            tables[op.table][op.record][op.column][op.key] = op.value
+            row = tables[op.table][op.record]
+            if row is found.tables[op.table].get(op.record):
+                # What was found is not written to; rows that are not touched are shared.
+                row = tables[op.table][op.record] = {c: dict(v) if isinstance(v, dict) else v for c, v in row.items()}
+            if op.key is None:
+                row[op.column] = TABLES[op.table][op.column].default if op.value is CLEAR else op.value
+            elif op.value is CLEAR:
+                row[op.column].pop(op.key, None)
+            else:
+                row[op.column][op.key] = op.value
     return found._replace(tables=tables, bridge_of=bridge_of, members=members, controllers=controllers)
 
 
 _ORDER = [AddBridge, MovePort, DelPort, DelBridge, DelMember, AddPort, AddMember, Controllers, Put]
-
-
-def _copy(row: dict[str, t.Any]) -> dict[str, t.Any]:
-    return {column: dict(value) if isinstance(value, dict) else value for column, value in row.items()}
 
 
 # Failing clearly -------------------------------------------------------------------------------------------------

@@ -346,19 +346,21 @@ def test_tunnels_are_there_after_a_reboot(br2: Host) -> None:
     assert not br2.module("ovs_tunnel", {**GRE, "key": 5, "check_route": False})["changed"]
 
 
-def test_frames_go_through_a_tunnel_and_bfd_comes_up(pair: tuple[Host, Host]) -> None:
+@pytest.mark.parametrize("net", ["192.0.2.{}", "2001:db8::{}"], ids=["IPv4", "IPv6"])
+@pytest.mark.parametrize("kind", ["gre", "vxlan", "geneve"])
+def test_frames_go_through_a_tunnel_and_bfd_comes_up(pair: tuple[Host, Host], kind: str, net: str) -> None:
     for number, host in enumerate(pair, 1):
-        underlay = {**BR, "name": "br-ul", "ports": [{"name": "eth1"}]}
-        host.module("ovs_bridge", {"bridges": [underlay, {**BR, "ports": [{"name": "in0", "type": "internal", "mtu": 1400}]}]})
-        for name, address in (("br-ul", f"192.0.2.{number}/24"), ("in0", f"10.10.10.{number}/24")):
-            host.run(["ip", "address", "add", address, "dev", name])
-            host.run(["ip", "link", "set", name, "up"])
-        host.run("ip link set eth1 up".split())
-        host.module("ovs_tunnel", {**GRE, "remote_ip": f"192.0.2.{3 - number}", "key": 7, "bfd": {"enable": True, "min_rx": 100, "min_tx": 100}})
+        prefix = "/24" if "." in net else "/64"
+        tep = {"name": "tep0", "type": "internal", "addresses": [net.format(number) + prefix]}
+        inner = {"name": "in0", "type": "internal", "mtu": 1400, "addresses": [f"10.10.10.{number}/24"]}
+        underlay = {**BR, "name": "br-ul", "ports": [{"name": "eth1", "up": True}, tep]}
+        host.module("ovs_bridge", {"bridges": [underlay, {**BR, "ports": [inner]}]})
+        bfd = {"enable": True, "min_rx": 100, "min_tx": 100}
+        host.module("ovs_tunnel", {**GRE, "type": kind, "remote_ip": net.format(3 - number), "key": 7, "bfd": bfd})
     first = pair[0]
-    until = time.monotonic() + 10
+    until = time.monotonic() + 20
     while first.module("ovs_tunnel_info", {"name": "gre0"})["tunnels"][0]["bfd_status"].get("state") != "up":
-        assert time.monotonic() < until, "BFD is not up after 10 s"
+        assert time.monotonic() < until, first.run(["ovs-vsctl", "list", "Interface", "gre0"])
     first.run("ping -c 3 -i 0.2 -W 2 10.10.10.2".split())
 
 

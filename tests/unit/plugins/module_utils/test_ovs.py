@@ -77,7 +77,7 @@ def database(rnd: random.Random) -> Database:
 
 CASES = [(bridge_ops, draw.bridges, _ovs_bridge.BRIDGE_OPTIONS + _ovs_bridge.OPTIONS), (tunnel_ops, draw.tunnels, _ovs_tunnel.OPTIONS)]
 seeds = given(st.integers(0, 2**32))
-many = settings(max_examples=700, deadline=None)
+many = settings(max_examples=300, deadline=None)
 
 
 @pytest.mark.parametrize(("ops_of", "items", "options"), CASES, ids=["bridges", "tunnels"])
