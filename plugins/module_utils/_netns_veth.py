@@ -470,7 +470,9 @@ class _Plan:
                 remade.add(t.cast(str, veth.interface))
             before["interfaces"].update(part.before)
             after["interfaces"].update(part.after)
-        sysctls = self._sysctls(name, items, remade, before, after)
+        known = ({*inside.interfaces, *veths, "lo"} - {veth.interface for veth in removed}) | {veth.interface for veth in present}
+        old_sysctls = {path: v for path, v in (space.sysctls if space else {}).items() if _netns.sysctl_interface(path) in known | {None}}
+        sysctls = self._sysctls(name, items, old_sysctls, known, remade, before, after) if will_be else old_sysctls
         if first or lines or last:
             self._inside.append(_ip.batch_step([*first, *lines, *last], netns=name))
         self._inside += offloads
@@ -499,14 +501,21 @@ class _Plan:
         before["at_boot"] = bool(units) if same else ("otherwise" if present else False)
 
     def _sysctls(
-        self, name: str, items: t.Sequence[Veth], remade: t.Container[str], before: dict[str, t.Any], after: dict[str, t.Any]
+        self,
+        name: str,
+        items: t.Sequence[Veth],
+        old: dict[str, str],
+        known: t.Container[str | None],
+        remade: t.Container[str | None],
+        before: dict[str, t.Any],
+        after: dict[str, t.Any],
     ) -> dict[str, str]:
-        """Set the sysctls of a namespace; returns those to keep."""
-        space, inside = self._found.spaces.get(name), self._found.look(name)
-        tried = self._found.tried.get(name, {})
-        old = space.sysctls if space else {}
+        """Set the sysctls of a namespace; returns those to keep.
+
+        old: those kept so far. known: the interfaces that there will be. remade: those that are new.
+        """
+        inside, tried = self._found.look(name), self._found.tried.get(name, {})
         given = joined_sysctls(items, name)
-        known = {veth.interface for veth in items if veth.present} | set(inside.interfaces) | {"lo"}
         keep = dict(old)
         if given is not None:
             for path in given:
@@ -520,7 +529,6 @@ class _Plan:
         # Left out, they are left as they are, except where something is made anew.
         held = keep if given is not None or not inside.interfaces else {p: v for p, v in keep.items() if _netns.sysctl_interface(p) in remade}
         reset = {path: tried[path].default for path in old if path not in keep and path in tried and tried[path].default}
-        reset = {path: value for path, value in reset.items() if _netns.sysctl_interface(path) in known | {None}}
         wanted = {**{path: value for path, value in reset.items() if now.get(path) != value}, **held}
         different = {path: value for path, value in wanted.items() if now.get(path) != value}
         if different:

@@ -407,6 +407,21 @@ def test_one_interface_can_go_while_the_namespace_stays() -> None:
     assert set(host.spaces["red"]) == {"lo", "eth2"}
 
 
+def test_sysctls_of_an_interface_go_with_it() -> None:
+    host = world()
+    forward, filtered = {"net.ipv4.ip_forward": 1}, {"net.ipv4.conf.eth1.rp_filter": 1}
+    converge(host, [item(sysctls=forward), item(interface="eth1", sysctls=filtered)])
+    gone = copy.deepcopy(host)
+    converge(host, [item(interface="eth1", state="absent")])
+    content = host.units["overloom-netns-red.service"].content
+    assert "eth1" not in content and "net/ipv4/ip_forward=1" in content
+    gone.delete_space("red")
+    converge(gone, [item(interface="eth1", state="absent")])
+    assert "red" not in gone.ids
+    with pytest.raises(FabricError, match="the namespace has no interface eth1"):
+        compare(host, [item(sysctls=filtered), item(interface="eth1", state="absent")])
+
+
 def test_absence_of_what_is_not_there_is_no_change() -> None:
     assert not compare(world(), [item(state="absent"), item("blue", interface="eth0", state="absent")]).steps
 
