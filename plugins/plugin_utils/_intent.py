@@ -14,6 +14,11 @@ import ipaddress
 import re
 import typing as t
 
+try:
+    import netaddr
+except ImportError:
+    netaddr = None
+
 from ansible_collections.overloom.fabric.plugins.module_utils._netns import check_sysctl
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs import interface_name
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs_port import PORT_OPTIONS
@@ -37,7 +42,6 @@ RESULTS = ("fabric_plan", "fabric_plan_result")
 
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
-_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 KEY_BITS = {"gre": 32, "vxlan": 24, "geneve": 24}
 DST_PORTS = {"vxlan": 4789, "geneve": 6081}
@@ -481,11 +485,16 @@ def _endpoint(item: dict[str, t.Any], index: int, host: str, problems: list[str]
     where = f"{host}: fabric_endpoints[{label(item, index)}]"
     mac = item["mac"]
     if isinstance(mac, str):
-        mac = mac.lower()
-        if not _MAC.fullmatch(mac):
+        if netaddr is None:
+            problems.append(f"{where}.mac needs the Python library netaddr on the controller; install it with: pip install netaddr.")
+            mac = INVALID
+        elif not netaddr.valid_mac(mac):
             problems.append(f"{where}.mac {show(item['mac'])} is no MAC address; write it in quotes, as '02:00:00:00:00:01'.")
             mac = INVALID
-        elif int(mac[:2], 16) & 1 or mac == "00:00:00:00:00:00":
+        else:
+            # However a vendor writes it (02-00-.., 0200.0000.0001), the hosts know one form.
+            mac = str(netaddr.EUI(mac, dialect=netaddr.mac_unix_expanded))
+        if mac is not INVALID and (int(mac[:2], 16) & 1 or mac == "00:00:00:00:00:00"):
             problems.append(f"{where}.mac {mac} is no address of a single interface; its first byte must be even, and not all be zero.")
             mac = INVALID
     routes = []

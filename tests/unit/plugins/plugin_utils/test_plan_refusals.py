@@ -223,8 +223,8 @@ REFUSED = [
     ),
     (
         "mac malformed",
-        fabric(kvm1=endpoint(mac="02-00-00-00-00-01")),
-        ["kvm1: fabric_endpoints[a].mac '02-00-00-00-00-01' is no MAC address; write it in quotes, as '02:00:00:00:00:01'."],
+        fabric(kvm1=endpoint(mac="02-00-00-00-00")),
+        ["kvm1: fabric_endpoints[a].mac '02-00-00-00-00' is no MAC address; write it in quotes, as '02:00:00:00:00:01'."],
     ),
     (
         "mac multicast",
