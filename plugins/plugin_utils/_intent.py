@@ -488,7 +488,8 @@ def _endpoint(item: dict[str, t.Any], index: int, host: str, problems: list[str]
         if netaddr is None:
             problems.append(f"{where}.mac needs the Python library netaddr on the controller; install it with: pip install netaddr.")
             mac = INVALID
-        elif not netaddr.valid_mac(mac):
+        elif not (set(mac) & set(":-.") and netaddr.valid_mac(mac)):
+            # Digits alone are a number that YAML has made of an address without quotes.
             problems.append(f"{where}.mac {show(item['mac'])} is no MAC address; write it in quotes, as '02:00:00:00:00:01'.")
             mac = INVALID
         else:
