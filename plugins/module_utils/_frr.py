@@ -171,6 +171,11 @@ _REMOVE_FIRST = re.compile(
     r"|neighbor \S+ (?:peer-group|next-hop-self|remove-private-AS|allowas-in|default-originate|maximum-prefix|local-as)"
     r"|ip ospf authentication|ip rip authentication string|distance|log-adjacency-changes)(?: |$)"
 )
+# The beginnings by which lines are taken away; with their values, FRR takes away less, or nothing.
+_PLAIN = re.compile(
+    r"^(area \S+ (?:stub|nssa)|summary-address \S+|auto-cost reference-bandwidth|maximum-paths(?: ibgp)?|neighbor \S+ maximum-prefix"
+    r"|description|log-adjacency-changes|default-information originate|ip rip (?:send|receive) version) .*"
+)
 _SECRET = re.compile(
     r"(?m)^(\s*(?:no )?(?:neighbor \S+ password|ip ospf message-digest-key \d+ md5|ip ospf authentication-key|key-string"
     r"|ip rip authentication string|ipv6 ospf6 authentication key-id \d+ hash-algo \S+ key|(?:enable )?password(?: 8)?"
@@ -282,9 +287,8 @@ def negation(line: str) -> str:
     if line == "ip rip split-horizon poisoned-reverse":
         # With `no`, it would take the split horizon away as well.
         return "ip rip split-horizon"
-    # The variants of an area's type and of a process are taken away by their plain form.
-    line = re.sub(r"^(area \S+ (?:stub|nssa)|summary-address \S+) .*", r"\1", line)
-    line = re.sub(r"^(auto-cost reference-bandwidth|maximum-paths(?: ibgp)?|neighbor \S+ maximum-prefix|description|log-adjacency-changes|default-information originate|ip rip (?:send|receive) version) .*", r"\1", line)
+    # The variants of a setting are taken away by its plain form.
+    line = _PLAIN.sub(r"\1", line)
     return "no " + line
 
 

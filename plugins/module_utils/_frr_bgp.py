@@ -22,7 +22,6 @@ from ansible_collections.overloom.fabric.plugins.module_utils._frr_lists import 
     check_asn,
     check_clause,
     check_host,
-    check_number,
     check_numbers,
     check_prefix,
     check_router_id,
@@ -407,7 +406,8 @@ def _session(item: Params, lines: Lines, path: Address, begin: str, what: str) -
         check_secret(item["password"], f"{what}: password", 80)
     if item["update_source"]:
         source = item["update_source"]
-        values["update_source"] = check_host(source, f"{what}: update_source") if ":" in source or source[0].isdigit() else check_interface_name(source, f"{what}: update_source")
+        check = check_host if ":" in source or source[0].isdigit() else check_interface_name
+        values["update_source"] = check(source, f"{what}: update_source")
     if item["local_as"]:
         values["local_as"] = check_asn(item["local_as"], f"{what}: local_as")
     if item["ebgp_multihop"] and item["ttl_security_hops"]:

@@ -53,7 +53,7 @@ COMMUNITY_LISTS = _named(
     entries=_list(seq=_SEQ, action=_ACTION, communities={"type": "str", "required": True}),
 )
 AS_PATH_LISTS = _named(entries=_list(seq=_SEQ, action=_ACTION, regex={"type": "str", "required": True}))
-KEY_CHAINS = _named(
+KEY_CHAINS: dict[str, t.Any] = _named(
     keys={
         "type": "list",
         "elements": "dict",
@@ -65,6 +65,7 @@ KEY_CHAINS = _named(
         },
     },
 )
+KEY_CHAINS["no_log"] = False
 BFD_PROFILES = _named(
     detect_multiplier={"type": "int"},
     receive_interval={"type": "int"},
@@ -106,8 +107,11 @@ def check_clause(value: str, what: str) -> str:
 
 def check_secret(value: str, what: str, longest: int) -> str:
     """A password or key: one word of printable characters. The sentence does not show it."""
-    if not value.isascii() or not value.isprintable() or re.search(r"\s|\?", value) or value.startswith(("!", "#")) or len(value) > longest:
-        raise FabricError(f"{what}: the secret has to be one word of at most {longest} printable ASCII characters, without '?' and not beginning with '!' or '#'")
+    printable = value.isascii() and value.isprintable() and " " not in value
+    if not printable or "?" in value or value.startswith(("!", "#")) or len(value) > longest:
+        raise FabricError(
+            f"{what}: the secret has to be one word of at most {longest} printable ASCII characters, without '?' and not beginning with '!' or '#'"
+        )
     return value
 
 
@@ -375,4 +379,3 @@ def below(found: Found, owner: str, name: str) -> list[Thing]:
 def vrf_suffix(vrf: str) -> str:
     """What follows `router PROTOCOL` for a VRF."""
     return "" if vrf == "default" else f" vrf {vrf}"
-

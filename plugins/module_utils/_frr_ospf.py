@@ -392,7 +392,8 @@ def _authentication(item: Params, lines: Lines, path: tuple[str, ...], begin: st
     kind = item["authentication"]
     if version == 2:
         if item["authentication_key"] is not None:
-            lines.put(path, f"ip ospf authentication-key {check_secret(item['authentication_key'], what + ': authentication_key', 8) or '-'}", bool(item["authentication_key"]))
+            secret = check_secret(item["authentication_key"], f"{what}: authentication_key", 8)
+            lines.put(path, f"ip ospf authentication-key {secret or '-'}", bool(secret))
         keys = item["message_digest_keys"]
         if keys is not None:
             check_unique((key["id"] for key in keys), f"{what}: message_digest_keys: id")

@@ -336,7 +336,10 @@ def bgp(rng: random.Random) -> Options:
         "peer_groups": groups,
         "neighbors": neighbors,
     }
-    entry = lambda **values: [{"seq": 5, "action": d.one("permit", "deny")(), **values}]  # noqa: E731
+
+    def entry(**values: str) -> list[Options]:
+        return [{"seq": 5, "action": d.one("permit", "deny")(), **values}]
+
     return {
         "instances": [instance],
         "community_lists": [
