@@ -1,0 +1,472 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible_collections.overloom.fabric.plugins.module_utils import _frr_bgp, _frr_ospf, _frr_rip, _frr_static
+from ansible_collections.overloom.fabric.plugins.module_utils._frr import (
+    Address,
+    Found,
+    Lines,
+    Options,
+    Thing,
+    compare,
+    difference,
+    edit,
+    hide,
+    key_of,
+    negation,
+    notes_path,
+    parse,
+    refusals,
+    render,
+    show,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._frr_info import _clock, bgp_neighbors, document, ospf_neighbors, routes
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner
+from hypothesis import given
+from hypothesis import strategies as st
+
+# A configuration as FRR 8.4 shows it.
+SHOWN = """\
+frr version 8.4.4
+frr defaults traditional
+hostname r1
+service integrated-vtysh-config
+!
+key chain KC
+ key 1
+  key-string abc
+ exit
+exit
+!
+ip route 10.50.0.0/16 10.0.1.254 tag 5 20
+!
+interface eth1
+ ip ospf area 0
+ ip ospf cost 10
+ ip ospf message-digest-key 1 md5 word
+exit
+!
+interface eth2
+exit
+!
+router bgp 65000
+ neighbor 10.0.1.2 remote-as 65001
+ neighbor 10.0.1.2 timers 3 9
+ !
+ address-family ipv4 unicast
+  neighbor 10.0.1.2 route-map RM in
+ exit-address-family
+exit
+!
+router ospf
+ ospf router-id 10.0.0.1
+ area 3 nssa\x20
+ area 4 nssa\x20
+ area 4 nssa no-summary
+exit
+!
+ip prefix-list P seq 5 permit 10.0.0.0/8
+!
+route-map RM permit 10
+ set metric 5
+exit
+!
+end
+"""
+
+
+def nothing(argv: t.Sequence[str], stdin: str | None) -> tuple[int, str, str]:
+    """A vtysh that finds no fault."""
+    return 0, "", ""
+
+
+def found(text: str = "", saved: str = "", notes: dict[str, t.Any] | None = None) -> Found:
+    """What a read would have seen."""
+    return Found(parse(text), text, ("zebra", "staticd", "ospfd", "ospf6d", "bgpd", "ripd"), saved, notes or {})
+
+
+def test_settings_are_told_apart_by_what_they_set() -> None:
+    config = parse(SHOWN)
+    assert config["interface eth1", "ip ospf cost"] == "ip ospf cost 10"
+    assert config["interface eth1", "ip ospf area"] == "ip ospf area 0.0.0.0"
+    assert config["router bgp 65000", "address-family ipv4 unicast", "neighbor 10.0.1.2 route-map in"] == "neighbor 10.0.1.2 route-map RM in"
+    assert config["router ospf", "area 0.0.0.3 type"] == "area 0.0.0.3 nssa"
+    assert config["router ospf", "area 0.0.0.4 type"] == "area 0.0.0.4 nssa no-summary"
+    assert config["key chain KC", "key 1", "key-string"] == "key-string abc"
+    assert config["ip route 10.50.0.0/16 10.0.1.254",] == "ip route 10.50.0.0/16 10.0.1.254 tag 5 20"
+    assert ("interface eth2",) not in config and ("router bgp 65000",) in config
+
+
+@pytest.mark.parametrize(
+    "one, other",
+    [
+        ("router ospf\n router-id 10.0.0.1", "router ospf\n ospf router-id 10.0.0.1"),
+        ("router ospf\n area 77 stub", "router ospf\n area 0.0.0.77 stub"),
+        ("router ospf\n network 10.0.0.0/8 area 1", "router ospf\n network 10.0.0.0/8 area 0.0.0.1"),
+        ("router bgp 1.10", "router bgp 65546"),
+        ("router bgp 1\n neighbor A remote-as 1.10", "router bgp 1\n neighbor A remote-as 65546"),
+        ("router bgp 1\n timers bgp 60 180", "router bgp 1"),
+        ("interface a\n ip ospf hello-interval 10", "interface a\n"),
+        ("router bgp 1\n no neighbor A send-community both", "router bgp 1\n no neighbor A send-community\n no neighbor A send-community extended"),
+        ("router bgp 1\n neighbor A maximum-prefix 5 75 restart 3", "router bgp 1\n neighbor A maximum-prefix 5 restart 3"),
+        ("router ospf\n redistribute bgp metric 5 metric-type 2", "router ospf\n redistribute bgp metric 5"),
+        ("ip route 10.0.0.0/8 Null0 1", "ip route 10.0.0.0/8 Null0"),
+        ("interface a\n no ip ospf passive", ""),
+    ],
+)
+def test_two_spellings_are_one_setting(one: str, other: str) -> None:
+    assert parse(one) == parse(other)
+
+
+def test_one_setting_has_one_key_with_any_value() -> None:
+    for pair in (
+        ("neighbor 10.0.1.2 timers 3 9", "neighbor 10.0.1.2 timers 1 3"),
+        ("no neighbor 10.0.1.2 activate", "neighbor 10.0.1.2 activate"),
+        ("ip ospf message-digest-key 1 md5 a", "ip ospf message-digest-key 1 md5 b"),
+        ("ip prefix-list P seq 5 permit any", "ip prefix-list P seq 5 deny 10.0.0.0/8"),
+        ("ip route 10.0.0.0/8 10.0.1.2 5", "ip route 10.0.0.0/8 10.0.1.2 tag 7"),
+    ):
+        assert key_of(pair[0]) == key_of(pair[1])
+    for pair in (
+        ("neighbor 10.0.1.2 timers 3 9", "neighbor 10.0.1.2 timers connect 3"),
+        ("neighbor 10.0.1.2 route-map RM in", "neighbor 10.0.1.2 route-map RM out"),
+        ("ip ospf bfd", "ip ospf bfd profile P"),
+        ("ip route 10.0.0.0/8 10.0.1.2", "ip route 10.0.0.0/8 10.0.1.3"),
+        ("neighbor 10.0.1.2 shutdown", "neighbor 10.0.1.22 shutdown"),
+    ):
+        assert key_of(pair[0]) != key_of(pair[1])
+
+
+# --- properties of the comparison ------------------------------------------------------------------------------------
+
+WORD = st.sampled_from(["a", "b", "c", "d"])
+LINES = {
+    "router ospf": ["ospf router-id 10.0.0.{}", "maximum-paths {}", "network 10.{}.0.0/16 area 0.0.0.0", "redistribute static metric {}"],
+    "router bgp 65000": ["bgp router-id 10.0.0.{}", "neighbor 10.0.0.{} shutdown", "bgp listen limit {}"],
+    "interface eth1": ["ip ospf cost {}", "ip ospf mtu-ignore", "ipv6 ospf6 cost {}"],
+    "route-map RM permit 10": ["set metric {}", "description word{}"],
+}
+
+
+@st.composite
+def configs(draw: st.DrawFn) -> dict[Address, str]:
+    """A configuration of some blocks with some lines."""
+    text = ""
+    for header, lines in LINES.items():
+        if draw(st.booleans()):
+            text += header + "\n"
+            for line in lines:
+                if draw(st.booleans()):
+                    text += " " + line.format(draw(st.integers(2, 9))) + "\n"
+    for number in draw(st.sets(st.integers(1, 4))):
+        text += f"ip prefix-list P seq {number} permit 10.{draw(st.integers(0, 9))}.{number}.0/24\n"
+    return parse(text)
+
+
+def obey(config: dict[Address, str], lines: t.Iterable[tuple[Address, str]]) -> dict[Address, str]:
+    """What a router that takes every line would have afterwards."""
+    config = dict(config)
+    for path, line in lines:
+        for depth in range(1, len(path) + 1):
+            if not path[depth - 1].startswith("interface "):
+                config.setdefault(path[:depth], path[depth - 1])
+        if line.startswith("no ") and path + (line[3:],) in config:
+            config = {a: value for a, value in config.items() if a[: len(path) + 1] != path + (line[3:],)}
+        elif line.startswith("no "):
+            config.pop(path + (key_of(line),), None)
+        elif line in LINES:
+            config[path + (line,)] = line
+        else:
+            config[path + (key_of(line),)] = line
+    return config
+
+
+@given(configs(), configs())
+def test_the_difference_leads_from_one_configuration_to_the_other(before: dict[Address, str], after: dict[Address, str]) -> None:
+    changes: dict[Address, t.Optional[str]] = {**dict.fromkeys(before), **after}
+    lines = difference(before, changes, ())
+    assert obey(before, lines) == after
+    assert difference(after, changes, ()) == []
+
+
+@given(configs(), configs())
+def test_the_file_ends_with_the_same_settings(before: dict[Address, str], after: dict[Address, str]) -> None:
+    text = show(before.items())
+    changes: dict[Address, t.Optional[str]] = {**dict.fromkeys(before), **after}
+    assert parse(edit(text, changes)) == after
+
+
+@given(configs())
+def test_what_is_shown_is_read_back(config: dict[Address, str]) -> None:
+    assert parse(show(config.items())) == config
+    assert edit(show(config.items()), {}) == show(config.items())
+
+
+def test_lines_go_before_lines_come_and_definitions_come_first() -> None:
+    before = parse("router ospf\n redistribute static\nip prefix-list OLD seq 5 permit any\n")
+    changes = {
+        ("router ospf", "redistribute static"): "redistribute static route-map RM",
+        ("route-map RM permit 10",): "route-map RM permit 10",
+        ("ip prefix-list OLD seq 5",): None,
+    }
+    assert [line for _path, line in difference(before, changes, ())] == [
+        "no redistribute static",
+        "route-map RM permit 10",
+        "redistribute static route-map RM",
+        "no ip prefix-list OLD seq 5 permit any",
+    ]
+
+
+def test_a_filter_is_replaced_without_a_moment_without_it() -> None:
+    at = ("router bgp 1", "address-family ipv4 unicast", "neighbor 10.0.1.2 route-map in")
+    lines = difference({at: "neighbor 10.0.1.2 route-map A in"}, {at: "neighbor 10.0.1.2 route-map B in"}, ())
+    assert lines == [(at[:2], "neighbor 10.0.1.2 route-map B in")]
+
+
+def test_blocks_are_entered_once_and_closed() -> None:
+    at = ("router bgp 1", "address-family ipv4 unicast")
+    assert render([(at, "maximum-paths 2"), (at, "network 10.0.0.0/8"), (("vrf a",), "ip route 10.0.0.0/8 Null0")]) == (
+        "router bgp 1\n address-family ipv4 unicast\n  maximum-paths 2\n  network 10.0.0.0/8\n exit-address-family\nexit\n"
+        "vrf a\n ip route 10.0.0.0/8 Null0\nexit-vrf\n"
+    )
+
+
+# --- frr.conf --------------------------------------------------------------------------------------------------------
+
+
+def test_the_file_keeps_comments_and_foreign_lines() -> None:
+    text = "! mine\nlog syslog\n!\ninterface eth1\n ! slow\n ip ospf cost 5\n description link\nexit\n!\nline vty\n!\nend\n"
+    changed = edit(
+        text,
+        {
+            ("interface eth1", "ip ospf cost"): "ip ospf cost 7",
+            ("router ospf",): "router ospf",
+            ("router ospf", "maximum-paths"): "maximum-paths 2",
+        },
+    )
+    assert changed == (
+        "! mine\nlog syslog\n!\ninterface eth1\n description link\n ! slow\n ip ospf cost 7\nexit\n!\nline vty\n"
+        "!\nrouter ospf\n maximum-paths 2\nexit\n!\nend\n"
+    )
+
+
+def test_a_setting_that_the_file_says_twice_is_said_once() -> None:
+    text = "interface eth1\n ip ospf cost 5\nexit\ninterface eth1\n ip ospf cost 6\nexit\n"
+    assert parse(edit(text, {("interface eth1", "ip ospf cost"): "ip ospf cost 7"})) == {("interface eth1", "ip ospf cost"): "ip ospf cost 7"}
+
+
+def test_in_the_file_what_others_need_stands_first() -> None:
+    path = ("router bgp 1",)
+    text = "router bgp 1\n neighbor 10.0.1.2 remote-as 2\n neighbor 10.0.1.2 description a\nexit\n"
+    changed = edit(text, {path + ("neighbor G peer-group",): "neighbor G peer-group", path + ("neighbor 10.0.1.2 remote-as",): "neighbor 10.0.1.2 remote-as 3"})
+    assert changed.split("\n")[1:4] == [" neighbor G peer-group", " neighbor 10.0.1.2 remote-as 3", " neighbor 10.0.1.2 description a"]
+
+
+# --- what is ours ----------------------------------------------------------------------------------------------------
+
+
+def route(name: str, line: str, present: bool = True) -> Thing:
+    """A thing of one line."""
+    lines = Lines({})
+    lines.put((), line)
+    return Thing(name, lines.wanted, (((), key_of(line) + "\n"),), None, present)
+
+
+def plan(before: Found, things: list[Thing], **options: t.Any) -> t.Any:
+    """What compare finds."""
+    return compare(Runner(nothing), before, things, Options("frr_static", options.pop("owner", "us"), **options))
+
+
+def test_only_what_was_made_is_purged() -> None:
+    notes = {"us": {"one": {"lines": [["ip route 10.1.0.0/16 Null0"]], "scope": [], "drop": None}}}
+    before = found("ip route 10.1.0.0/16 Null0\nip route 10.2.0.0/16 Null0\n", notes=notes)
+    change = plan(before, [], purge=True)
+    assert change.steps[0].text == "no ip route 10.1.0.0/16 Null0\n"
+    assert plan(before, []).steps == []
+
+
+def test_what_was_there_is_not_taken_over() -> None:
+    before = found("ip route 10.1.0.0/16 Null0\n", "ip route 10.1.0.0/16 Null0\n")
+    assert plan(before, [route("one", "ip route 10.1.0.0/16 Null0")]).steps == []
+    adopted = plan(before, [route("one", "ip route 10.1.0.0/16 Null0")], adopt=True)
+    assert [step.path for step in adopted.steps] == ["/etc/overloom/frr/us-frr_static.json"]
+    assert adopted.before != adopted.after
+    with pytest.raises(FabricError, match="one was not made by owner us; set adopt"):
+        plan(before, [route("one", "ip route 10.1.0.0/16 Null0", present=False)])
+
+
+def test_an_absent_thing_that_is_missing_is_no_change() -> None:
+    assert plan(found(), [route("one", "ip route 10.1.0.0/16 Null0", present=False)]).steps == []
+
+
+def test_a_line_that_is_only_missing_in_the_file_is_saved() -> None:
+    change = plan(found("ip route 10.1.0.0/16 Null0\n", "hostname a\n"), [route("one", "ip route 10.1.0.0/16 Null0")])
+    assert change.steps[0].content == "hostname a\nip route 10.1.0.0/16 Null0\n"
+    assert change.before != change.after
+
+
+def test_an_owner_that_is_no_file_name_is_refused() -> None:
+    for owner in ("../x", "", "a/b", "a b", "-x"):
+        with pytest.raises(FabricError, match="owner"):
+            notes_path(owner, "frr_ospf")
+
+
+# --- what FRR says ---------------------------------------------------------------------------------------------------
+
+
+def test_a_refused_line_is_named_with_its_blocks() -> None:
+    text = "router bgp 1\n address-family ipv4 unicast\n  neighbor 10.0.1.2 activate\n exit-address-family\nexit\n"
+    said = refusals(text, "% Specify remote-as or peer-group commands first\n", "line 3: Failure to communicate[13] to bgpd, line:   neighbor ...\n")
+    assert said == ["the line 'neighbor 10.0.1.2 activate' in 'router bgp 1 / address-family ipv4 unicast': Specify remote-as or peer-group commands first"]
+
+
+def test_secrets_are_masked() -> None:
+    for line in (
+        "neighbor 10.0.1.2 password word",
+        "no neighbor 10.0.1.2 password word",
+        "ip ospf message-digest-key 1 md5 word",
+        "ip ospf authentication-key word",
+        "key-string word",
+        "ip rip authentication string word",
+        "ipv6 ospf6 authentication key-id 3 hash-algo hmac-sha-256 key word",
+    ):
+        assert "word" not in hide(f"interface a\n {line}\nexit\n").replace("password", "")
+
+
+@given(st.text("abc |?\n\t\r\x00\x0b\x85\u2028!#;$`", max_size=8))
+def test_no_text_gets_a_second_line_into_vtysh(text: str) -> None:
+    options = {"asn": "1", "neighbors": [{"neighbor": "10.0.1.2", "remote_as": "2", "description": text, "password": text}]}
+    try:
+        things = declared("frr_bgp", options)
+    except FabricError as error:
+        assert "\n" not in str(error)
+        return
+    sent = render((address[:-1], line) for thing in things for address, line in thing.lines.items() if line)
+    wanted = sum(line is not None for thing in things for line in thing.lines.values())
+    assert len(sent.splitlines()) == wanted + 1
+    assert all(thing.lines == parse_again(thing) for thing in things)
+
+
+def parse_again(thing: Thing) -> dict[Address, t.Optional[str]]:
+    """A thing's lines after FRR has read and shown them."""
+    config = parse(render((address[:-1], line) for address, line in thing.lines.items() if line))
+    config.setdefault(("router bgp 1",), "router bgp 1")
+    return {address: config.get(address) for address in thing.lines}
+
+
+# --- options ---------------------------------------------------------------------------------------------------------
+
+
+def declared(module: str, options: dict[str, t.Any], text: str = "") -> list[Thing]:
+    """The things that a module's options declare."""
+    utils = {"frr_ospf": _frr_ospf, "frr_bgp": _frr_bgp, "frr_rip": _frr_rip}
+    if module == "frr_static":
+        validated = ArgumentSpecValidator(_frr_static.ROUTE).validate(options)
+        assert not validated.error_messages
+        return _frr_static.things([validated.validated_parameters], found(text))[0]
+    util = utils[module]
+    validated = ArgumentSpecValidator({**util.INSTANCE, **util.LISTS}).validate(options)
+    assert not validated.error_messages
+    params = validated.validated_parameters
+    extra = (False,) if module == "frr_bgp" else ()
+    return util.things(params, [params], found(text), "us", *extra)[0]
+
+
+PEER = {"neighbor": "10.0.1.2", "remote_as": "2"}
+BAD: list[tuple[str, dict[str, t.Any], str]] = [
+    ("frr_ospf", {"areas": [{"area": "0", "type": "stub"}]}, "the backbone cannot be stub"),
+    ("frr_ospf", {"areas": [{"area": "1"}, {"area": "0.0.0.1"}]}, "declared twice"),
+    ("frr_ospf", {"areas": [{"area": "1.2"}]}, "is no area"),
+    ("frr_ospf", {"interfaces": [{"name": "eth1", "hello_interval": 10, "dead_interval": 10}]}, "has to be less than dead_interval"),
+    ("frr_ospf", {"interfaces": [{"name": "eth1\n exit", "cost": 1}]}, "is no interface name"),
+    ("frr_ospf", {"interfaces": [{"name": "a-name-with-16by", "cost": 1}]}, "1 to 15 bytes"),
+    ("frr_ospf", {"interfaces": [{"name": "eth1", "cost": 65536}]}, "out of range"),
+    ("frr_ospf", {"interfaces": [{"name": "eth1", "area": "0"}], "networks": [{"prefix": "10.0.0.0/8", "area": "0"}]}, "exclude each other"),
+    ("frr_ospf", {"router_id": "10.0.0.256"}, "is no IP address"),
+    ("frr_ospf", {"version": 3, "passive_default": True}, "for OSPFv2 only"),
+    ("frr_ospf", {"redistribute": [{"protocol": "connected\n no router ospf"}]}, "cannot redistribute"),
+    ("frr_ospf", {"default_information": {"originate": True, "route_map": "a map"}}, "is no name for FRR"),
+    ("frr_bgp", {"asn": "0"}, "is no AS number"),
+    ("frr_bgp", {"asn": "4294967296"}, "is no AS number"),
+    ("frr_bgp", {"asn": "65536.1"}, "is no AS number"),
+    ("frr_bgp", {}, "asn is missing"),
+    ("frr_bgp", {"asn": "1", "neighbors": [{"neighbor": "10.0.1.2"}]}, "needs remote_as or peer_group"),
+    ("frr_bgp", {"asn": "1", "neighbors": [{"neighbor": "10.0.1.300", "remote_as": "2"}]}, "neither an address nor an interface"),
+    ("frr_bgp", {"asn": "1", "neighbors": [{**PEER, "description": "x\n shutdown"}]}, "line break"),
+    ("frr_bgp", {"asn": "1", "neighbors": [{**PEER, "description": "x | include y"}]}, "vtysh"),
+    ("frr_bgp", {"asn": "1", "neighbors": [{**PEER, "password": "two words"}]}, "one word"),
+    ("frr_bgp", {"asn": "1", "neighbors": [{**PEER, "timers": {"keepalive": 9, "hold": 9}}]}, "a third of hold"),
+    ("frr_bgp", {"asn": "1", "route_maps": [{"name": "RM!", "entries": [{}]}]}, "is no name for FRR"),
+    ("frr_bgp", {"asn": "1", "route_maps": [{"name": "RM", "entries": [{"match": ["tag 5\nexit"]}]}]}, "line break"),
+    ("frr_bgp", {"asn": "1", "prefix_lists": [{"name": "P", "entries": [{"prefix": "10.0.0.0/8", "ge": 7}]}]}, "out of range"),
+    ("frr_bgp", {"asn": "1", "prefix_lists": [{"name": "P", "entries": [{"prefix": "2001:db8::/32"}]}]}, "is no IPv4 prefix"),
+    ("frr_static", {"prefix": "10.0.0.0", "via": "10.0.1.2"}, "is no prefix"),
+    ("frr_static", {"prefix": "10.0.0.0/8"}, "next hop"),
+    ("frr_static", {"prefix": "10.0.0.0/8", "via": "2001:db8::1"}, "is no IPv4 address"),
+    ("frr_rip", {"networks": ["eth1 eth2"]}, "is no interface name"),
+]
+
+
+@pytest.mark.parametrize("module, options, said", BAD)
+def test_bad_input_is_one_sentence(module: str, options: dict[str, t.Any], said: str) -> None:
+    with pytest.raises(FabricError) as error:
+        declared(module, options)
+    assert said in str(error.value) and "\n" not in str(error.value)
+
+
+def test_an_omitted_option_is_not_touched_and_an_empty_one_is_cleared() -> None:
+    path = ("interface eth1",)
+    lines = declared("frr_ospf", {"interfaces": [{"name": "eth1", "cost": 0, "area": "5"}]})[-1].lines
+    assert lines == {path + ("ip ospf cost",): None, path + ("ip ospf area",): "ip ospf area 0.0.0.5"}
+
+
+def test_a_list_of_values_is_the_whole_list() -> None:
+    text = "router ospf\n network 10.1.0.0/16 area 0\n network 10.2.0.0/16 area 0\n"
+    options = {"networks": [{"prefix": "10.1.0.9/16", "area": "0"}]}
+    lines = declared("frr_ospf", options, text)[0].lines
+    assert lines["router ospf", "network 10.2.0.0/16"] is None
+    assert lines["router ospf", "network 10.1.0.0/16"] == "network 10.1.0.0/16 area 0.0.0.0"
+    assert not any("network" in address[-1] for address in declared("frr_ospf", {}, text)[0].lines)
+
+
+def test_a_neighbour_that_leaves_its_group_keeps_the_rest() -> None:
+    text = "router bgp 1\n neighbor G peer-group\n neighbor G remote-as 2\n neighbor 10.0.1.2 peer-group G\n neighbor 10.0.1.2 description kept\n"
+    things = declared("frr_bgp", {"asn": "1", "neighbors": [{**PEER, "peer_group": ""}]}, text)
+    change = plan(found(text, text), things)
+    assert change.steps[0].text.splitlines()[:-1] == [
+        "router bgp 1",
+        " no neighbor 10.0.1.2",
+        " neighbor 10.0.1.2 remote-as 2",
+        " neighbor 10.0.1.2 description kept",
+    ]
+
+
+def test_negations_take_away_the_whole_setting() -> None:
+    assert negation("no neighbor 10.0.1.2 activate") == "neighbor 10.0.1.2 activate"
+    assert negation("area 0.0.0.1 stub no-summary") == "no area 0.0.0.1 stub"
+    assert negation("ip ospf cost 5") == "no ip ospf cost 5"
+
+
+# --- facts -----------------------------------------------------------------------------------------------------------
+
+
+def test_durations_are_seconds() -> None:
+    assert [_clock(text) for text in ("00:01:05", "1d02h03m", "2w1d00h", "never", None)] == [65, 93780, 1296000, None, None]
+
+
+def test_answers_in_words_are_empty() -> None:
+    assert document("% BGP instance not found\n") == {} and document("") == {}
+    assert document('{"a": 1}\n{"b": 2}\n') == {"a": 1, "b": 2}
+    assert ospf_neighbors({}) == bgp_neighbors({}) == routes({}, []) == []
+
+
+def test_routes_are_filtered_by_prefix() -> None:
+    rows = {"10.1.0.0/16": [{"prefix": "10.1.0.0/16", "protocol": "ospf", "metric": 20}], "10.2.0.0/16": [{"protocol": "static"}]}
+    assert [row["prefix"] for row in routes({"default": rows}, ["10.1.0.0/16"])] == ["10.1.0.0/16"]
+    assert [row["metric"] for row in routes(rows, [])] == [20, 0]
