@@ -43,9 +43,13 @@ class Target(t.NamedTuple):
 
 
 class Steps(t.NamedTuple):
-    """The steps after Open vSwitch's own, and the touched devices before and after."""
+    """The steps before and after Open vSwitch's own, and the touched devices before and after them.
 
-    steps: list[t.Any]
+    Units go before their ports, so that a run that is killed in between leaves none behind.
+    """
+
+    first: list[t.Any]
+    last: list[t.Any]
     before: dict[str, Item]
     after: dict[str, Item]
 
@@ -123,15 +127,14 @@ def compare(
         if gone or (name not in after.members and purge and target.owner == owner):
             wanted_units[file] = None
     changes = unit_steps(units, wanted_units, running)
-    steps = [_ip.batch_step(lines)] if lines else []
-    steps += changes.put + changes.drop
+    last = ([_ip.batch_step(lines)] if lines else []) + changes.put
     for file, unit in sorted(wanted_units.items()):
         old_unit = units.get(file)
         if (old_unit and (old_unit.content, set(old_unit.wanted_by))) != (unit and (unit.content, set(unit.wanted_by))):
             name = (unit or old_unit).notes().get("Name", file)
             before.setdefault(name, {})["at_boot"] = _kept(old_unit)
             later.setdefault(name, {})["at_boot"] = _kept(unit)
-    return Steps(steps, before, later)
+    return Steps(changes.drop, last, before, later)
 
 
 def _kept(unit: Unit | None) -> list[str] | None:

@@ -497,7 +497,7 @@ def run(module: t.Any) -> t.NoReturn:
         for side, fields in ((before, addressed.before), (later, addressed.after)):
             for name, values in fields.items():
                 side.setdefault(f"port {name}", {}).update(values)
-        return Change(steps + addressed.steps, before, later, tuple(warnings))
+        return Change([*addressed.first, *steps, *addressed.last], before, later, tuple(warnings))
 
     def judge(found: Found) -> list[str]:
         if runner.unanswered:

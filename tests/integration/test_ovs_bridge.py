@@ -8,6 +8,7 @@ import json
 import time
 import typing as t
 
+import harness
 import pytest
 from ovs import bridges, column, ports, veth
 
@@ -529,3 +530,21 @@ def test_addresses_on_a_bridge_that_could_not_be_made_name_the_cause(host: Host)
 def test_addresses_that_cannot_be_are_refused(host: Host, port: dict[str, t.Any], said: str) -> None:
     failed = host.module("ovs_bridge", {**BR, "ports": [port]}, ok=False)
     assert said in failed["msg"] and bridges(host) == []
+
+
+def test_a_run_that_is_killed_at_any_moment_is_made_good_by_the_next(host: Host) -> None:
+    args = {"bridges": [{**BR, "ports": [TEP, {"name": "eth1", "up": True}]}], "purge": True}
+    empty = {"bridges": [], "purge": True}
+    started = time.monotonic()
+    host.module("ovs_bridge", args)
+    whole = time.monotonic() - started
+    for step in range(8):
+        for wanted in (empty, args):
+            python = ["env", f"PYTHONPATH={host.library}", harness.PYTHON, "-c", harness.DRIVER, "ovs_bridge"]
+            kill = ["timeout", "--signal=KILL", f"{whole * (0.3 + 0.1 * step):.3f}"]
+            host.run([*kill, *python], ok=None, stdin=harness.module_input(wanted, check=False, diff=False))
+        host.module("ovs_bridge", args)
+        assert not host.apply("ovs_bridge", args)["changed"]
+        assert addresses(host, "tep0") == TEP["addresses"]
+    host.module("ovs_bridge", empty)
+    assert bridges(host) == [] and not host.exists("/etc/systemd/system/overloom-port-tep0.service")
