@@ -11,7 +11,8 @@ PLAYBOOK := ANSIBLE_CONFIG=$(CURDIR)/ansible.cfg $(BIN)/ansible-playbook -i $(IN
 
 # Debian and Ubuntu package that brings each command which the lab needs on the machine that carries it.
 LAB_COMMANDS := ovs-vsctl:openvswitch-switch systemd-nspawn:systemd-container ip:iproute2 ethtool:ethtool
-TEST_COMMANDS := git:git tcpdump:tcpdump
+TEST_COMMANDS := git:git ping:iputils-ping vtysh:frr libvirtd:libvirt-daemon-system virsh:libvirt-clients dnsmasq:dnsmasq-base \
+  qemu-system-x86_64:qemu-system-x86 qemu-img:qemu-utils
 MACHINE_COMMANDS := mmdebstrap:mmdebstrap qemu-system-x86_64:qemu-system-x86 mke2fs:e2fsprogs debugfs:e2fsprogs ssh:openssh-client
 
 # $(call install,PAIRS,PACKAGES): install the packages of the commands that are missing, and these packages.
@@ -52,7 +53,7 @@ packages:
 	$(call install,$(LAB_COMMANDS),$(shell $(PYTHON) -c 'import ensurepip' 2>/dev/null || echo python3-venv))
 
 test-packages: packages
-	$(call install,$(TEST_COMMANDS))
+	$(call install,$(TEST_COMMANDS),$(shell /usr/bin/python3 -c 'import libvirt' 2>/dev/null || echo python3-libvirt))
 
 machine-packages:
 	$(call install,$(MACHINE_COMMANDS))
