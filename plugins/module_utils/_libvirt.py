@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import concurrent.futures
 import json
+import os
 import shlex
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner, mask
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Remove, Runner, Step, Write, mask
 
 try:
     import libvirt
@@ -21,6 +22,14 @@ except ImportError:
     libvirt = None
 
 DEFAULT_URI = "qemu:///system"
+# Distributions start libvirt and Open vSwitch side by side; a guest that starts with the host may then find no bridge, and stays off.
+ORDER_FILE = "/etc/systemd/system/{}.d/overloom.conf"
+ORDER = """# Written by overloom.fabric: guests that start with the host need their Open vSwitch bridges.
+[Unit]
+After=openvswitch-switch.service openvswitch.service ovs-vswitchd.service
+"""
+UNITS = ("libvirtd.service", "virtqemud.service")
+UNIT_FOLDERS = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
 
 
 def connect(uri: str) -> t.Any:
@@ -140,6 +149,29 @@ def items_of(params: t.Mapping[str, t.Any], spec: t.Mapping[str, t.Any], many: s
     if twice is not None:
         raise FabricError(f"{what} {twice} is declared twice: declare it once")
     return items
+
+
+def read_order(uri: str) -> dict[str, bool]:
+    """Whether each of libvirt's services on this host waits for Open vSwitch at boot."""
+    if uri != DEFAULT_URI:
+        return {}
+    found = {}
+    for unit in UNITS:
+        if any(os.path.exists(f"{folder}/{unit}") for folder in UNIT_FOLDERS):
+            try:
+                with open(ORDER_FILE.format(unit), encoding="utf-8") as stream:
+                    found[unit] = stream.read() == ORDER
+            except OSError:
+                found[unit] = False
+    return found
+
+
+def order_steps(found: t.Mapping[str, bool], wanted: bool) -> list[t.Any]:
+    """The steps after which libvirt's services wait for Open vSwitch at boot, or do not any more."""
+    steps: list[t.Any] = [
+        Write(ORDER_FILE.format(unit), ORDER) if wanted else Remove(ORDER_FILE.format(unit)) for unit, waits in found.items() if waits != wanted
+    ]
+    return [*steps, Step(("systemctl", "daemon-reload"))] if steps else []
 
 
 def read_ports(runner: Runner) -> dict[str, dict[str, t.Any]]:

@@ -24,7 +24,9 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import (
     connect,
     items_of,
     libvirt,
+    order_steps,
     port_command,
+    read_order,
     read_ports,
     said,
     virsh,
@@ -101,12 +103,13 @@ class Found(t.NamedTuple):
     memory: int
     vcpus: int
     accelerator: str
+    order: dict[str, bool]
 
 
 # ---- reading
 
 
-def read(connection: t.Any, runner: Runner, wanted: t.Sequence[Domain], accelerator: t.Callable[[], str]) -> Found:
+def read(connection: t.Any, runner: Runner, uri: str, wanted: t.Sequence[Domain], accelerator: t.Callable[[], str]) -> Found:
     """Read the host once. accelerator is asked only when a domain is to be made without a declared one."""
     names = {domain.name for domain in wanted}
     domains = read_domains(connection, names)
@@ -145,6 +148,7 @@ def read(connection: t.Any, runner: Runner, wanted: t.Sequence[Domain], accelera
         info[1] * 2**20,
         info[2],
         accelerator() if creates else "",
+        read_order(uri),
     )
 
 
@@ -414,6 +418,11 @@ def plan(found: Found, wanted: t.Sequence[Domain], owner: str, adopt: bool, purg
         else:
             _check_host(result, found, domain, here, check)
             _one(result, found, domain, here, owner, adopt, actions)
+    if any(nic.get("bridge") and nic["ovs"] for domain in wanted if domain.state != "absent" for nic in domain.options.get("nics", ())):
+        steps = order_steps(found.order, True)
+        if steps:
+            result.storage += steps
+            result.before["boot"], result.after["boot"] = {"waits_for_open_vswitch": False}, {"waits_for_open_vswitch": True}
     if purge is not None:
         declared = {domain.name for domain in wanted}
         for name, here in sorted(found.domains.items()):
@@ -829,7 +838,7 @@ def run(module: t.Any) -> t.NoReturn:
         restart = latest["plan"].restart
         return {"domains": state_of(found.domains, [domain.name for domain in wanted], restart), "restart_required": restart}
 
-    reconcile(module, lambda: read(connection, runner, wanted, lambda: try_kvm(connection, runner)), compare, runner, state, judge)
+    reconcile(module, lambda: read(connection, runner, params["uri"], wanted, lambda: try_kvm(connection, runner)), compare, runner, state, judge)
 
 
 def _still(change: Change, name: str) -> str:

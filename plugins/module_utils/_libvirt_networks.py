@@ -19,7 +19,9 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import (
     connect,
     items_of,
     libvirt,
+    order_steps,
     port_command,
+    read_order,
     read_ports,
     said,
     virsh,
@@ -74,9 +76,10 @@ class Found(t.NamedTuple):
     networks: dict[str, Here]
     guests: list[Guest]
     ports: dict[str, dict[str, t.Any]]
+    order: dict[str, bool]
 
 
-def read(connection: t.Any, runner: Runner) -> Found:
+def read(connection: t.Any, runner: Runner, uri: str) -> Found:
     """Read the host once."""
     networks = read_networks(connection)
     guests = []
@@ -88,7 +91,7 @@ def read(connection: t.Any, runner: Runner) -> Found:
             if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
                 raise FabricError(f"a domain cannot be read: {said(error)}") from error
     plugged = any(guest.live is not None and guest.live.find("devices/interface/source[@network]/../virtualport") is not None for guest in guests)
-    return Found(networks, guests, read_ports(runner) if plugged else {})
+    return Found(networks, guests, read_ports(runner) if plugged else {}, read_order(uri))
 
 
 def read_networks(connection: t.Any) -> dict[str, Here]:
@@ -193,7 +196,21 @@ def plan(found: Found, wanted: t.Sequence[Network], owner: str, adopt: bool, pur
             mark = read_mark(here.inactive)
             if name not in declared and mark.owner == owner and mark.module == MODULE:
                 _remove(result, found, name, here, actions)
+    _order(result, found, wanted)
     return result
+
+
+def _order(result: Plan, found: Found, wanted: t.Sequence[Network]) -> None:
+    """libvirt's services wait for Open vSwitch at boot as long as a network or a guest of the collection needs it."""
+    modes = {name: view(here.inactive)["mode"] for name, here in found.networks.items() if read_mark(here.inactive).module == MODULE}
+    modes.update({network.name: network.options["mode"] for network in wanted if "mode" in network.options})
+    gone = {name for name, after in result.after.items() if after["state"] == "absent"} | {network.name for network in wanted if network.state == "absent"}
+    plugged = any(guest.inactive.find("devices/interface/virtualport[@type='openvswitch']") is not None for guest in found.guests)
+    needed = plugged or any(mode == "openvswitch" for name, mode in modes.items() if name not in gone)
+    steps = order_steps(found.order, needed)
+    if steps:
+        result.steps += steps
+        result.before["boot"], result.after["boot"] = ({"waits_for_open_vswitch": flag} for flag in (not needed, needed))
 
 
 def _check_unique(found: Found, wanted: t.Sequence[Network]) -> None:
@@ -430,4 +447,4 @@ def run(module: t.Any) -> t.NoReturn:
         restart = latest["plan"].restart
         return {"networks": state_of(found.networks, [network.name for network in wanted], restart), "restart_required": restart}
 
-    reconcile(module, lambda: read(connection, runner), compare, runner, state, judge)
+    reconcile(module, lambda: read(connection, runner, params["uri"]), compare, runner, state, judge)

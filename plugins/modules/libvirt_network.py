@@ -15,6 +15,8 @@ description:
   - A change reaches the definition and the running network together, where libvirt can (portgroups, entries of DHCP and DNS).
     Where it cannot, RV(restart_required) says so, and O(restart) does it.
   - A portgroup's VLANs also reach the ports of guests that run, which libvirt alone would look at only when a guest starts.
+  - Distributions start libvirt and Open vSwitch side by side, so a guest that starts with the host may find no bridge. With O(mode=openvswitch)
+    the module lets libvirt's services wait for Open vSwitch (a C(systemd) drop-in, taken away when nothing needs it any more).
 requirements:
   - libvirt-python (the package C(python3-libvirt)), libvirt 6.0 or newer
 extends_documentation_fragment:

@@ -89,6 +89,23 @@ def test_a_guest_on_a_vlan_through_power_cycle_and_drift(kvm: harness.Host) -> N
     assert "portgroup trunk is used by domain vm1" in users["msg"]
 
 
+def test_a_guest_is_there_again_after_a_reboot_of_the_host(kvm: harness.Host) -> None:
+    wanted = guest("vm1", "10.1.1.2/24,mtu=1400", nics=[{"network": "fab", "portgroup": "blue", "mtu": 1400, "rom": False}])
+    kvm.module("libvirt_domain", wanted)
+    kvm.reboot()
+    # libvirt starts the guest a moment after it has started itself.
+    until = time.monotonic() + 30
+    while "vm1" not in kvm.run(["virsh", "list", "--name"], ok=None) and time.monotonic() < until:
+        time.sleep(0.2)
+    kvm.module("guest_wait", {"name": "vm1", "kind": "agent", "timeout": 90})
+    guests.namespace(kvm, "blue", 10, "10.1.1.1/24")
+    guests.reaches(kvm, "blue", "10.1.1.2")
+    dev = live(kvm, "vm1").find("devices/interface/target").get("dev")
+    assert guests.port(kvm, dev)["tag"] == 10 and kvm.run(["cat", f"/sys/class/net/{dev}/mtu"]).strip() == "1400"
+    assert not kvm.module("libvirt_domain", wanted, check=True)["changed"]
+    assert not kvm.module("libvirt_network", FABRIC, check=True)["changed"]
+
+
 def test_devices_change_while_the_guest_runs_and_memory_waits_for_its_restart(kvm: harness.Host) -> None:
     nic = {"network": "fab", "portgroup": "blue", "rom": False}
     wanted = guest("vm1", "10.1.1.2/24", nics=[nic], disks=[{"size": "64MiB"}], cloud_init={"user_data": {"hostname": "vm1"}})

@@ -49,6 +49,7 @@ def host(**values: t.Any) -> Found:
                 "memory": 2**30,
                 "vcpus": 2,
                 "accelerator": "tcg",
+                "order": {},
             },
             **values,
         }
