@@ -10,6 +10,7 @@ is a comparison of two dictionaries, and only lines that differ are sent. Everyt
 """
 from __future__ import annotations
 
+import functools
 import glob
 import ipaddress
 import json
@@ -110,11 +111,10 @@ _KEY_WORDS = {
     "update-delay": 1,
     "version": 1,
 }
-_KEYS = [
-    (len(begin.split()), re.compile(" ".join(r"\S+" if word == "*" else re.escape(word) for word in begin.split()) + r"(?= |$)"), words)
-    for begin, words in _KEY_WORDS.items()
-]
-_KEYS.sort(key=lambda row: -row[0])
+_KEYS: dict[str, list[tuple[re.Pattern, int]]] = {}
+for _begin in sorted(_KEY_WORDS, key=lambda begin: -len(begin.split())):
+    _words = [r"\S+" if word == "*" else re.escape(word) for word in _begin.split()]
+    _KEYS.setdefault(_begin.split()[0], []).append((re.compile(" ".join(_words) + r"(?= |$)"), _KEY_WORDS[_begin]))
 # A neighbour has one filter of a kind in each direction, which is the line's last word.
 _DIRECTED = re.compile(r"(neighbor \S+ (?:route-map|prefix-list|filter-list|distribute-list)) \S+ (in|out)$")
 _AREA_TYPE = re.compile(r"(area \S+) (?:stub|nssa)\b")
@@ -173,7 +173,7 @@ _REMOVE_FIRST = re.compile(
 )
 # The beginnings by which lines are taken away; with their values, FRR takes away less, or nothing.
 _PLAIN = re.compile(
-    r"^(area \S+ (?:stub|nssa)|summary-address \S+|auto-cost reference-bandwidth|maximum-paths(?: ibgp)?|neighbor \S+ maximum-prefix"
+    r"^(area \S+ (?:stub|nssa)|area \S+ range \S+|summary-address \S+|auto-cost reference-bandwidth|maximum-paths(?: ibgp)?|neighbor \S+ maximum-prefix"
     r"|description|log-adjacency-changes|default-information originate|ip rip (?:send|receive) version) .*"
 )
 _SECRET = re.compile(
@@ -212,6 +212,7 @@ def hide(text: str) -> str:
     return _SECRET.sub(lambda found: f"{found.group(1)} {MASK}", text)
 
 
+@functools.lru_cache(maxsize=1 << 16)
 def key_of(line: str) -> str:
     """The part of a canonical line that says what it sets."""
     if line.startswith("no "):
@@ -224,9 +225,10 @@ def key_of(line: str) -> str:
         return f"{area_type.group(1)} type"
     if _ROUTE.match(line):
         return _route_key(line)
-    for _length, begin, words in _KEYS:
+    words = line.split()
+    for begin, count in _KEYS.get(words[0] if words else "", ()):
         if begin.match(line):
-            return " ".join(line.split()[:words])
+            return " ".join(words[:count])
     return line
 
 
@@ -407,35 +409,37 @@ def edit(text: str, changes: t.Mapping[Address, t.Optional[str]]) -> str:
             around.append((depth, node))
     touched: list[_Node] = []
 
+    # A file may open one block several times.
+    blocks: dict[Address, list[_Node]] = {(): [top]}
+
+    def learn(at: _Node, path: Address) -> None:
+        for node in at.inside:
+            if node.header:
+                blocks.setdefault(path + (node.header,), []).append(node)
+                learn(node, path + (node.header,))
+
     def find(path: Address) -> _Node:
         """The first block of a path, made when there is none."""
         at = top
         for depth, header in enumerate(path):
-            block = next((node for node in at.inside if node.header == header), None)
+            block = next(iter(blocks.get(path[: depth + 1], ())), None)
             if block is None:
                 block = _Node(" " * depth + header, ["!"] if depth == 0 else [])
                 block.close = [" " * depth + _closing(header)]
                 at.inside.append(block)
+                blocks[path[: depth + 1]] = [block]
                 touched.append(at)
             at = block
         return at
 
-    def blocks(path: Address, at: _Node) -> t.Iterator[_Node]:
-        """All blocks of a path: a file may open one several times."""
-        if not path:
-            yield at
-            return
-        for node in at.inside:
-            if node.header == path[0]:
-                yield from blocks(path[1:], node)
-
+    learn(top, ())
     for address, line in changes.items():
         path, key = address[:-1], address[-1]
         if line is not None and _BLOCK.match(line):
             find(address)
             continue
         comments: list[str] = []
-        for block in blocks(path, top):
+        for block in blocks.get(path, ()):
             for node in list(block.inside):
                 if node.header == key or (node.header is None and key in map(key_of, node.lines)):
                     block.inside.remove(node)
@@ -501,6 +505,24 @@ def within(scope: t.Iterable[t.Sequence[t.Any]], address: Address) -> bool:
             elif (address[len(path)] + "\n").startswith(begin):
                 return True
     return False
+
+
+class Index:
+    """Settings by their outermost block, so that a thing finds its own among thousands."""
+
+    def __init__(self, config: Config) -> None:
+        self.by_top: dict[str, list[Address]] = {}
+        for address in config:
+            self.by_top.setdefault(address[0], []).append(address)
+
+    def inside(self, scope: t.Iterable[t.Sequence[t.Any]]) -> list[Address]:
+        """The settings in a scope, in their order."""
+        scope = [(tuple(path), begin) for path, begin in scope]
+        if all(path for path, _begin in scope):
+            tops: t.Iterable[str] = dict.fromkeys(path[0] for path, _begin in scope)
+        else:
+            tops = [top for top in self.by_top if any(not path and (top + "\n").startswith(begin) or path[:1] == (top,) for path, begin in scope)]
+        return [address for top in tops for address in self.by_top.get(top, ()) if within(scope, address)]
 
 
 class Lines:
@@ -630,8 +652,8 @@ class Apply:
 
     path = "vtysh"
 
-    def __init__(self, runner: Runner, text: str, config: Config, touched: t.Collection[Address]) -> None:
-        self.runner, self.text, self.config, self.touched = runner, text, config, touched
+    def __init__(self, runner: Runner, text: str, config: Config, changes: t.Mapping[Address, t.Optional[str]]) -> None:
+        self.runner, self.text, self.config, self.changes = runner, text, config, changes
 
     def shown(self) -> str:
         """The command as a person would type it, with the secrets masked."""
@@ -651,9 +673,9 @@ class Apply:
         if not refused and (status == 0 or not re.search(r"^%", out, re.M)):
             return
         now = parse(self.runner(READ).rpartition("\nend")[0])
-        new = [address for address in self.touched if address not in self.config and address in now and _BLOCK.match(now[address])]
+        new = [address for address in self.changes if address not in self.config and address in now and _BLOCK.match(now[address])]
         inside = [address for address in now if any(address[: len(block)] == block for block in new)]
-        back = difference(now, {address: self.config.get(address) for address in [*self.touched, *inside]}, ())
+        back = difference(now, {address: self.config.get(address) for address in [*self.changes, *inside]}, ())
         if back:
             self.runner.run(Step(LOAD, render(back)))
         said = "; ".join(refused) or " ".join(hide(out).split())
@@ -706,8 +728,9 @@ def difference(config: Config, changes: t.Mapping[Address, t.Optional[str]], dro
             if inside <= gone:
                 covered |= inside
                 blocks.add(address)
+    index = Index(config)
     for path, line, scope in drops:
-        hit = {address for address in config if within(scope, address)}
+        hit = set(index.inside(scope))
         if hit and hit <= gone and not hit <= covered | blocks:
             covered |= hit
             (after if _DEFINITION.match(line[3:]) else before).append(((0, path), path, line))
@@ -795,6 +818,7 @@ def compare(runner: Runner, found: Found, things: t.Sequence[Thing], options: Op
     drops: list[Drop] = []
     warnings: list[str] = []
     renewed: list[tuple[Address, str]] = []
+    index, saved_index = Index(found.running), Index(saved)
     base = dict(found.running)
     missing = [daemon for daemon in options.daemons if daemon not in found.daemons]
     if missing:
@@ -811,7 +835,7 @@ def compare(runner: Runner, found: Found, things: t.Sequence[Thing], options: Op
         if note.get("drop"):
             where, line = note["drop"]
             drops.append((tuple(where), line, tuple(note["scope"])))
-            addresses += [a for config in (found.running, saved) for a in config if within(note["scope"], a)]
+            addresses += index.inside(note["scope"]) + saved_index.inside(note["scope"])
         changes.update({address: None for address in addresses if address not in changes})
 
     for thing in things:
@@ -820,7 +844,7 @@ def compare(runner: Runner, found: Found, things: t.Sequence[Thing], options: Op
             raise FabricError(f"{thing.name} belongs to owner {rivals[0]}; set adopt to take it over")
         for rival in rivals:
             notes[rival].pop(thing.name)
-        there = [address for address in found.running if thing.holds(address)]
+        there = index.inside(thing.scope)
         note = mine.get(thing.name)
         if not thing.present:
             if options.adopt and there:
@@ -874,7 +898,7 @@ def compare(runner: Runner, found: Found, things: t.Sequence[Thing], options: Op
     lines = renewed + difference(base, changes, drops)
     steps: list[t.Any] = []
     if lines:
-        apply = Apply(runner, render(lines), found.running, list(changes))
+        apply = Apply(runner, render(lines), found.running, changes)
         if found.daemons:
             apply.validate()
         steps.append(apply)
@@ -910,17 +934,16 @@ def _views(
     return before, after
 
 
-def judge(found: Found, things: t.Sequence[Thing]) -> list[str]:
-    """After a write: each declared line that FRR did not take, named."""
+def judge(found: Found, changes: t.Mapping[Address, t.Optional[str]]) -> list[str]:
+    """After a write: each line that FRR did not take, named."""
     errors = []
-    for thing in things:
-        if thing.present:
-            for address, line in thing.lines.items():
-                now = found.running.get(address)
-                if now != line and not (line is None and _BLOCK.match(now or "")):
-                    inside = f" in '{' / '.join(address[:-1])}'" if address[:-1] else ""
-                    kept = f" (it shows '{hide(now)}')" if now else ""
-                    errors.append(f"FRR did not take '{hide(line or negation(now or ''))}'{inside}{kept}")
+    for address, line in changes.items():
+        now = found.running.get(address)
+        if now == line or now == _ACTIVE or (line is None and _BLOCK.match(now or "")):
+            continue
+        inside = f" in '{' / '.join(address[:-1])}'" if address[:-1] else ""
+        kept = f" (it shows '{hide(now)}')" if now else ""
+        errors.append(f"FRR did not take '{hide(line or negation(now or ''))}'{inside}{kept}")
     return errors
 
 
@@ -941,6 +964,7 @@ def run(
     runner = module_runner(module)
     params = module.params
     wanted: list[Thing] = []
+    changes: dict[Address, t.Optional[str]] = {}
 
     def change(found: Found) -> Change:
         items = params[option]
@@ -952,12 +976,16 @@ def run(
                 raise FabricError(f"{extra[0]} and {option} exclude each other; put {extra[0]} into an item of {option}")
         wanted[:], kept = things(items, found)
         needed = daemons([item for item in items if item.get("state") != "absent"])
-        return compare(
-            runner, found, wanted, Options(name, params["owner"], params["adopt"], params["purge"], module.check_mode, kept, needed)
-        )
+        options = Options(name, params["owner"], params["adopt"], params["purge"], module.check_mode, kept, needed)
+        planned = compare(runner, found, wanted, options)
+        for step in planned.steps:
+            if isinstance(step, Apply):
+                changes.update(step.changes)
+        return planned
 
     def state(found: Found) -> dict[str, t.Any]:
-        inside = ((address, line) for address, line in found.running.items() if any(thing.holds(address) for thing in wanted))
-        return {"running": show(inside).splitlines()}
+        index = Index(found.running)
+        ours = {address for thing in wanted for address in index.inside(thing.scope)}
+        return {"running": show((address, line) for address, line in found.running.items() if address in ours).splitlines()}
 
-    reconcile(module, lambda: read(runner, name), change, runner, state, lambda found: judge(found, wanted))
+    reconcile(module, lambda: read(runner, name), change, runner, state, lambda found: judge(found, changes))
