@@ -319,12 +319,13 @@ def _plug(wanted: Wanted, found: Found, cards: dict, switches: list) -> list:
             continue
         argv = ["ip", "link", "add"]
         for number, (host, interface) in enumerate(ends):
-            card = cards[host][interface] if host else {"mtu": max(SWITCH_MTU, wanted.mtu)}
-            argv += ["name", interface, "netns", _net(wanted, host) if host else switch]
-            argv += ["address", card["address"]] if host else []
-            argv += ["mtu", str(card["mtu"]), "group", group]
-            argv += ["type", "veth", "peer"] if number == 0 else []
-        steps.append(Step(tuple(argv)))
+            argv += ["name", interface]
+            argv += ["netns", _net(wanted, host) if host else switch] if number else []
+            argv += ["address", cards[host][interface]["address"]] if host else []
+            argv += ["mtu", str(wanted.mtu if host else max(SWITCH_MTU, wanted.mtu)), "group", group]
+            argv += [] if number else ["type", "veth", "peer"]
+        # Made in the namespace of its first end: elsewhere, an interface of the same name (the machine's own eth1) is in the way.
+        steps.append(in_network(_net(wanted, ends[0][0]), *argv))
     for bridge, link in zip(bridges, switches):
         for end in link:
             port = switch_port(end)

@@ -384,9 +384,11 @@ def test_nothing_foreign_is_touched(make_lab, machine):
     name = f"ovl{os.getpid()}"
     machine.run(["ip", "netns", "add", name])
     machine.run(["ip", "link", "add", "name", name, "type", "bridge"])
+    # The machine may have a card of the same name as the hosts have.
+    machine.run(["ip", "link", "add", "name", f"{name}c", "type", "bridge"])
     try:
         before = machine.run(["ip", "-json", "link", "show", "dev", name]), os.stat(f"/run/netns/{name}").st_ino
-        lab = make_lab(["a", "b", "c"], [["a:eth1", "b:eth1", "c:eth1"]])
+        lab = make_lab(["a", "b", "c"], [["a:eth1", "b:eth1", "c:eth1"], [f"a:{name}c", f"b:{name}c"]])
         # What the lab makes is nowhere in the machine's own network.
         own = {link["ifname"]: link for link in json.loads(machine.run(["ip", "-json", "-details", "link", "show"]))}
         assert not [link for link in own.values() if link.get("group", "default") != "default"]
@@ -395,6 +397,7 @@ def test_nothing_foreign_is_touched(make_lab, machine):
         assert (machine.run(["ip", "-json", "link", "show", "dev", name]), os.stat(f"/run/netns/{name}").st_ino) == before
     finally:
         machine.run(["ip", "link", "delete", "dev", name])
+        machine.run(["ip", "link", "delete", "dev", f"{name}c"])
         machine.run(["ip", "netns", "delete", name])
 
 

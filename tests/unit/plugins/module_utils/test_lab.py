@@ -160,8 +160,9 @@ class Model:
             near, far = " ".join(argv[3:]).split(" type veth peer ")
             for words in (near.split(), far.split()):
                 options = dict(zip(words[::2], words[1::2]))
-                assert options["name"] not in self.nets[options["netns"]]
-                self.nets[options["netns"]][options["name"]] = {"group": options["group"], "master": None}
+                links = self.nets[options["netns"]] if "netns" in options else net
+                assert options["name"] not in links
+                links[options["name"]] = {"group": options["group"], "master": None}
 
     def drop(self, path: str) -> None:
         """A namespace ends, and with each cable's end in it the other one."""
