@@ -52,7 +52,8 @@ def run_part(name: str, command: list[str]) -> tuple[str, bool, float]:
     }
     with open(OUTPUT / f"{name}.log", "w", encoding="utf-8") as log:
         try:
-            done = subprocess.run(command, cwd=CHECKOUT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, timeout=PART_TIMEOUT, check=False)
+            streams = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": subprocess.STDOUT}
+            done = subprocess.run(command, cwd=CHECKOUT, env=environment, timeout=PART_TIMEOUT, check=False, **streams)
             passed = done.returncode == 0
         except subprocess.TimeoutExpired:
             log.write(f"\nended after {PART_TIMEOUT} s: it took too long\n")

@@ -140,7 +140,7 @@ def segment_table(checks: t.Sequence[dict], endpoints: t.Sequence[dict]) -> list
         count = counts.setdefault((segment_of[source], segment_of[target]), [0, 0])
         count[0] += mark in (GOOD, QUIET)
         count[1] += 1
-    width = max(max(map(len, segments)), 9)
+    width = max(9, *map(len, segments))
     lines = []
     for source in segments:
         inside = counts.get((source, source), [0, 0])

@@ -59,7 +59,8 @@ def bench_tunnels(figures: Figures, machine: Machine) -> None:
         host = lab.host("a")
         host.run(["systemctl", "start", "openvswitch-switch"])
         for tunnels in (10, 100, 500, 1000):
-            out = host.run(["env", f"PYTHONPATH={LIBRARY}", PYTHON, f"{LIBRARY}/ansible_collections/overloom/fabric/tests/bench/tunnels.py", str(tunnels), str(ROUNDS)], timeout=600)
+            script = f"{LIBRARY}/ansible_collections/overloom/fabric/tests/bench/tunnels.py"
+            out = host.run(["env", f"PYTHONPATH={LIBRARY}", PYTHON, script, str(tunnels), str(ROUNDS)], timeout=600)
             seen = json.loads(out)
             print(f"\n{tunnels} GRE tunnels, the module's own work against one hand-written ovs-vsctl transaction of the same")
             bound = 1.5 if tunnels == 500 else None

@@ -170,7 +170,8 @@ def test_a_host_is_a_host_of_its_own_and_starts_clean(make_lab):
     assert len(ids) == 2 and all(len(text) == 33 for text in ids)
     assert first.run(["systemctl", "is-system-running"]) == "running\n"
     # Only what systemd itself brings is running: no service, timer or console of the machine.
-    running = {line.split()[0] for line in first.run(["systemctl", "list-units", "--type=service,timer", "--state=running,waiting", "--no-legend"]).splitlines()}
+    listing = first.run(["systemctl", "list-units", "--type=service,timer", "--state=running,waiting", "--no-legend"])
+    running = {line.split()[0] for line in listing.splitlines()}
     assert running <= {"dbus.service", "systemd-journald.service", "systemd-logind.service", "systemd-udevd.service"}
     assert first.run(["find", "/etc/systemd/system", "-type", "f"]) == ""
     assert first.run(["find", "/etc/openvswitch", "/var/lib/openvswitch", "/root", "/home", "-type", "f"]) == ""
@@ -632,7 +633,10 @@ def test_bad_input_is_refused_in_one_sentence_before_anything_changes(machine, o
 
 def test_a_missing_tool_is_named_with_its_package(machine, tmp_path):
     # The module finds tools in its PATH and in the folders of root's tools: here, neither has systemd-nspawn.
-    hidden = "import ansible.module_utils.basic as b\nfind = b.get_bin_path\nb.get_bin_path = lambda arg, **k: find('no-' + arg if arg == 'systemd-nspawn' else arg, **k)\n"
+    hidden = (
+        "import ansible.module_utils.basic as b\nfind = b.get_bin_path\n"
+        "b.get_bin_path = lambda arg, **k: find('no-' + arg if arg == 'systemd-nspawn' else arg, **k)\n"
+    )
     command = ["env", f"PYTHONPATH={machine.library}", harness.PYTHON, "-c", hidden + harness.DRIVER, "lab"]
     done = harness.execute(command, None, harness.module_input({"name": harness.lab_name("-bad"), "hosts": ["a"]}, False, False))
     failed = harness.result_of(done, "lab", False)

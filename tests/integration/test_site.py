@@ -25,6 +25,10 @@ SEGMENTS = [
 ]
 
 
+def endpoint(name: str, segment: str, address: str) -> dict[str, str]:
+    return {"name": name, "segment": segment, "address": address}
+
+
 class Fabric:
     """An inventory in a folder of its own, and the commands that a user gives."""
 
@@ -37,8 +41,8 @@ class Fabric:
             "ansible_connection": "overloom.fabric.lab",
         }
         self.hosts = {
-            "kvm1": {"fabric_endpoints": [{"name": "vm1", "segment": "blue", "address": "10.1.1.2"}, {"name": "red", "segment": "red", "address": "10.1.2.1"}]},
-            "kvm2": {"fabric_endpoints": [{"name": "vm2", "segment": "red", "address": "10.1.2.2"}, {"name": "blue", "segment": "blue", "address": "10.1.1.1"}]},
+            "kvm1": {"fabric_endpoints": [endpoint("vm1", "blue", "10.1.1.2"), endpoint("red", "red", "10.1.2.1")]},
+            "kvm2": {"fabric_endpoints": [endpoint("vm2", "red", "10.1.2.2"), endpoint("blue", "blue", "10.1.1.1")]},
         }
         self.write()
 
@@ -49,7 +53,8 @@ class Fabric:
     def start(self, tool: str, *argv: str) -> subprocess.Popen:
         environment = {**os.environ, "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
         command = [str(BIN / tool), *argv, "-i", str(self.folder / "hosts.yml")]
-        return subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        return subprocess.Popen(command, cwd=REPOSITORY, env=environment, start_new_session=True, **streams)
 
     def run(self, tool: str, *argv: str, ok: bool = True) -> str:
         """Run an Ansible command from the checkout; ok says whether it must succeed."""

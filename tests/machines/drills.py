@@ -105,7 +105,8 @@ class Drills:
             log.flush()
             try:
                 done = subprocess.run(
-                    argv, cwd=CHECKOUT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=PLAYBOOK_TIMEOUT, check=False
+                    argv, cwd=CHECKOUT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                    text=True, timeout=PLAYBOOK_TIMEOUT, check=False,
                 )
             except subprocess.TimeoutExpired as late:
                 log.write((late.stdout or b"").decode(errors="replace"))
@@ -154,7 +155,8 @@ class Drills:
     def management_refused(self) -> None:
         output, changed = self._playbook("site.yml", "--extra-vars", "fabric_underlay_interface=eth0", ok=False)
         for machine in self.machines:
-            claim(re.search(rf"{machine.name}: .*eth0.*default\s+route", output), f"no sentence for {machine.name} about eth0 and its default route:\n{output[-3000:]}")
+            told = re.search(rf"{machine.name}: .*eth0.*default\s+route", output)
+            claim(told, f"no sentence for {machine.name} about eth0 and its default route:\n{output[-3000:]}")
         claim(not any(changed.values()), f"changed {changed}")
         self._nothing_there()
 

@@ -54,7 +54,10 @@ COMMANDS = [
     ["install", "-d", "-o", USER, "-g", USER, "-m", "700", f"/home/{USER}/.ssh"],
     ["systemctl", "enable", "systemd-networkd.service"],
     # A wait for every interface to be online would wait for eth1, and timers would only take the processor away.
-    ["systemctl", "mask", "systemd-networkd-wait-online.service", "apt-daily.timer", "apt-daily-upgrade.timer", "e2scrub_all.timer", "e2scrub_reap.service", "fstrim.timer"],
+    [
+        "systemctl", "mask", "systemd-networkd-wait-online.service", "apt-daily.timer", "apt-daily-upgrade.timer", "e2scrub_all.timer",
+        "e2scrub_reap.service", "fstrim.timer",
+    ],
     ["sh", "-c", "rm /etc/ssh/ssh_host_* /etc/hostname /etc/hosts; : >/etc/resolv.conf; apt-get clean; rm -r /var/lib/apt/lists; : >/etc/machine-id"],
 ]
 # Drivers and texts that such a machine never loads are half of the disk.

@@ -24,7 +24,10 @@ def test_the_default_route_is_found_and_no_other():
 
 
 def test_a_unit_is_active_and_enabled_or_not_there():
-    text = "Id=a.service\nLoadState=loaded\nActiveState=active\nUnitFileState=enabled\n\nId=b.service\nLoadState=not-found\nActiveState=inactive\nUnitFileState=\n"
+    text = (
+        "Id=a.service\nLoadState=loaded\nActiveState=active\nUnitFileState=enabled\n\n"
+        "Id=b.service\nLoadState=not-found\nActiveState=inactive\nUnitFileState=\n"
+    )
     assert host.parse_units(text) == {
         "a.service": {"exists": True, "active": True, "enabled": True},
         "b.service": {"exists": False, "active": False, "enabled": False},
@@ -50,7 +53,8 @@ def test_a_kernel_module_is_there_when_loaded_built_in_or_loadable(tmp_path, loa
     if loaded:
         (tmp_path / "sys/module/openvswitch").mkdir(parents=True)
     (modules / "modules.builtin").write_text("kernel/net/openvswitch/openvswitch.ko\n" if builtin else "")
-    (modules / "modules.dep").write_text("kernel/net/openvswitch/openvswitch.ko.xz: kernel/net/nsh/nsh.ko\n" if loadable else "kernel/x/y.ko: kernel/net/openvswitch/openvswitch.ko\n")
+    its_own, of_another = "kernel/net/openvswitch/openvswitch.ko.xz: kernel/net/nsh/nsh.ko\n", "kernel/x/y.ko: kernel/net/openvswitch/openvswitch.ko\n"
+    (modules / "modules.dep").write_text(its_own if loadable else of_another)
     assert host.kernel_has_module("openvswitch", str(tmp_path)) is expected
 
 

@@ -433,5 +433,6 @@ def test_two_hundred_hosts_and_five_thousand_segments_take_seconds():
 
 @pytest.mark.parametrize("written", ["02:00:00:00:0a:01", "02-00-00-00-0A-01", "0200.0000.0a01"])
 def test_a_mac_address_in_any_vendors_notation_reaches_the_host_in_one_form(written):
-    hosts = {"kvm1": {"fabric_name": "f", "fabric_segments": [{"name": "s", "subnet": "10.0.0.0/24"}], "fabric_endpoints": [{"name": "a", "segment": "s", "mac": written}]}}
+    segment, point = {"name": "s", "subnet": "10.0.0.0/24"}, {"name": "a", "segment": "s", "mac": written}
+    hosts = {"kvm1": {"fabric_name": "f", "fabric_segments": [segment], "fabric_endpoints": [point]}}
     assert compile_plan(hosts, SPEC)["hosts"]["kvm1"]["namespaces"][0]["mac"] == "02:00:00:00:0a:01"

@@ -36,6 +36,13 @@ def expected(plan):
     return expectations(plan)
 
 
+def as_read(name, want):
+    """A tunnel as ovs_tunnel_info returns it: what makes it a tunnel is a map of texts."""
+    plain = ("bridge", "type", "bfd")
+    options = {key: str(value).lower() for key, value in want.items() if key not in plain and value is not None}
+    return {"name": name, **{key: want[key] for key in plain}, "options": options}
+
+
 @pytest.fixture
 def observed(plan, expected):
     """A fabric where everything is as planned, as the hosts' tasks would return it."""
@@ -56,7 +63,7 @@ def observed(plan, expected):
         seen[host] = {
             "probes": {"observed": outcomes, "seconds": 1.0},
             "bridges": {"bridges": list(bridges.values())},
-            "tunnels": {"tunnels": [{"name": name, "bridge": want["bridge"], "type": want["type"], "bfd": want["bfd"], "options": {k: str(v).lower() for k, v in want.items() if k not in ("bridge", "type", "bfd") and v is not None}} for name, want in state["tunnels"].items()]},
+            "tunnels": {"tunnels": [as_read(name, want) for name, want in state["tunnels"].items()]},
             "namespaces": {
                 "namespaces": [
                     {"name": name, "sysctls": want["sysctls"], "interfaces": [{**want, "name": want["interface"]}]}
