@@ -405,7 +405,7 @@ def test_nothing_foreign_is_touched(make_lab, machine):
 # --- Whatever is killed --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("victims", [["supervisor"], ["nspawn"], ["leader"], ["supervisor", "nspawn"], ["supervisor", "nspawn", "leader"]])
+@pytest.mark.parametrize("victims", [["supervisor"], ["nspawn"], ["leader"], ["supervisor", "nspawn", "leader"]])
 def test_a_killed_host_is_booted_again_with_its_files(make_lab, victims):
     lab = make_lab(links=CABLE)
     a, b = lab.host("a"), lab.host("b")
