@@ -84,14 +84,15 @@ def judge(plan: Item, expected: Item, observed: dict[str, Item]) -> list[Item]:
     or failed one fails the checks that needed it.
     """
     checks: list[Item] = []
+    # The hosts' state first: where that is wrong, it is the cause of what the packets did.
+    for host, state in expected["hosts"].items():
+        checks += _state(host, state, observed.get(host, {}))
     for host, todo in probes(plan, expected).items():
         result = observed.get(host, {}).get("probes") or {}
         outcomes = result.get("observed")
         if outcomes is None or len(outcomes) != len(todo):
             outcomes = [{"error": f"{host} did not measure: {_why(result)}"}] * len(todo)
         checks += [_measured(plan, probe, outcome) for probe, outcome in zip(todo, outcomes)]
-    for host, state in expected["hosts"].items():
-        checks += _state(plan["hosts"][host], host, state, observed.get(host, {}))
     return checks
 
 
@@ -183,7 +184,7 @@ def _leads_to(plan: Item, tunnel: Item, host: str) -> bool:
 # The state of the hosts
 
 
-def _state(plan_host: Item, host: str, state: Item, observed: Item) -> list[Item]:
+def _state(host: str, state: Item, observed: Item) -> list[Item]:
     """The host's bridges, ports, tunnels and namespaces, each as one check."""
     found_bridges = _by_name(observed.get("bridges"), "bridges")
     found_ports = {
