@@ -44,7 +44,8 @@ options:
   root:
     description:
       - The folder with the root file system that the hosts are booted from; it is only read.
-      - Another one than the machine's own can be made by C(mmdebstrap), for example.
+      - Another one than the machine's own can be made by C(mmdebstrap), for example. It needs systemd and D-Bus, kmod, iproute2 and Python for Ansible,
+        and the software that the hosts are to run, because they have no way to the Internet.
     type: path
     default: /
   storage:
@@ -103,6 +104,13 @@ EXAMPLES = r"""
     hosts: [kvm1, kvm2, kvm3]
     links:
       - ["kvm1:eth1", "kvm2:eth1", "kvm3:eth1"]
+
+# Made before by: mmdebstrap --include=systemd-sysv,dbus,kmod,iproute2,python3,openvswitch-switch trixie /srv/trixie
+- name: Hosts of another distribution than the machine's
+  overloom.fabric.lab:
+    name: other
+    hosts: [kvm1, kvm2]
+    root: /srv/trixie
 
 - name: Remove the lab
   overloom.fabric.lab:
