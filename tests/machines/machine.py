@@ -60,6 +60,7 @@ class Machine:
         self.console = folder / "console.log"
         self.known_hosts = folder.parent / "known_hosts"
         self.process: subprocess.Popen[bytes] | None = None
+        self.last_boot = ""
 
     def make_disk(self) -> None:
         """Copy the image's disk and give it a name, a machine id, a host key of its own, and the run's key for the user."""
@@ -172,10 +173,20 @@ class Machine:
         except OSError:
             return False
 
+    def boot_id(self) -> str:
+        """What the kernel calls this boot; empty while the machine does not answer."""
+        return self.ssh("cat", "/proc/sys/kernel/random/boot_id", check=False).strip() if self._greets() else ""
+
+    def reboot(self) -> None:
+        """Tell the machine to reboot, and drop the kept connection, which does not survive it. `wait` then waits for the new boot."""
+        self.last_boot = self.boot_id()
+        self.ssh("sudo", "systemctl", "reboot", check=False)
+        subprocess.run(["ssh", "-O", "exit", *self.ssh_argv()[1:]], capture_output=True, check=False)
+
     def wait(self) -> None:
         """Wait until the machine answers on SSH and systemd has started everything. Raises MachineError with the console's end."""
         begun = told = time.monotonic()
-        while not self._greets():
+        while self.boot_id() in ("", self.last_boot):
             now = time.monotonic()
             ended = self.process is None or self.process.poll() is not None
             if ended or now - begun > BOOT_TIMEOUT:
@@ -184,7 +195,7 @@ class Machine:
                 raise MachineError(f"{self.name}: {what}. {qemu}\nThe end of its console:\n{self.console_tail(20)}")
             if now - told > 20:
                 told = now
-                print(f"        {self.name} boots, {now - begun:.0f} s: {self.console_tail(1).strip()}", flush=True)
+                print(f"        {self.name}, {now - begun:.0f} s: {self.console_tail(1).strip()}", flush=True)
             time.sleep(0.5)
         state = self.ssh("systemctl", "is-system-running", "--wait", check=False).strip()
         if state != "running":
