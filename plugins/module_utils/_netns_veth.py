@@ -357,6 +357,7 @@ class _Plan:
         # Ports that stay, or come back, whatever else goes with their names.
         self._plugged = {self._outers[veth.name, veth.interface] for veth in veths if veth.interface and veth.present and veth.bridge}
         self._clear: list[Step] = []
+        self._unplug: list[Op] = []
         # Dictionaries as ordered sets: two items may agree that a line is needed.
         self._delete: dict[str, None] = {}
         self._make: list[str] = []
@@ -378,6 +379,7 @@ class _Plan:
         steps: list[t.Any] = [step for step in interim if isinstance(step, Write)]
         steps += [step for name, step in writes.items() if name not in self._interim]
         steps += self._clear
+        steps += transaction(OVS_BEGIN, self._unplug)
         if self._delete or self._make:
             steps.append(_ip.batch_step([*self._delete, *self._make]))
         steps += self._inside
@@ -570,7 +572,7 @@ class _Plan:
             mac=old.mac if veth.mac is None else veth.mac,
             bridge=old.bridge if veth.bridge is None else (veth.bridge or None),
         )
-        port_before, port_after, netdev = self._port(veth, outer, keep, mine)
+        port_before, port_after, netdev = self._port(veth, outer, keep, mine, anew=not joined)
         keep = keep._replace(tx={"on": True, "off": False, "auto": False if netdev else None}[veth.tx])
         # What is left out is left as it is; but a pair that is made anew gets back what was declared of it before.
         given = keep
@@ -673,8 +675,11 @@ class _Plan:
             )
         self._clear.append(_ip.batch_step([f"link delete dev {_ip.word(far.name)}"], netns=veth.name))
 
-    def _port(self, veth: Veth, outer: str, keep: Kept, mine: bool) -> tuple[dict[str, t.Any], dict[str, t.Any], bool]:
-        """Make the port in the bridge what is declared; returns it before and after, and whether its datapath is in user space."""
+    def _port(self, veth: Veth, outer: str, keep: Kept, mine: bool, anew: bool) -> tuple[dict[str, t.Any], dict[str, t.Any], bool]:
+        """Make the port in the bridge what is declared; returns it before and after, and whether its datapath is in user space.
+
+        anew: whether the device is made anew.
+        """
         database = self._found.database
         current = database.bridge_of.get(outer)
         target = current if veth.bridge is None else veth.bridge
@@ -699,11 +704,18 @@ class _Plan:
         if current:
             configurable(row, f"port {outer}", self._settings.owner, self._settings.adopt)
         ops: list[Op] = []
-        if not current:
+        if current and anew and made_by(row, self._settings.owner, MODULE):
+            # In user space, ovs-vswitchd goes on with the device that is gone, and says nothing: the port is made anew too.
+            self._unplug.append(DelPort(current, outer, row["_uuid"]))
             ops.append(AddPort(target, outer, (outer,)))
-        elif current != target:
-            ops.append(MovePort(outer, row["_uuid"], current, target))
-        ops += differences(row, outer, veth.port, _OWNED)
+            ops += _carried(row, outer, veth.port)
+            ops += differences(empty_row("Port", outer), outer, veth.port, _OWNED)
+        else:
+            if not current:
+                ops.append(AddPort(target, outer, (outer,)))
+            elif current != target:
+                ops.append(MovePort(outer, row["_uuid"], current, target))
+            ops += differences(row, outer, veth.port, _OWNED)
         later_row = {**row, **{wanted.option.column: wanted.value for wanted in veth.port}}
         check_vlans({wanted.option.name: wanted.value for wanted in veth.port}, later_row, veth.what)
         ids = dict(row["external_ids"])
@@ -798,6 +810,17 @@ class _Part(t.NamedTuple):
     kept: Kept | None
     before: dict[str, t.Any]
     after: dict[str, t.Any]
+
+
+def _carried(row: dict[str, t.Any], outer: str, declared_options: t.Sequence[Wanted]) -> list[Op]:
+    """What a port that is made anew keeps of the one before: all that is not declared, with the marks."""
+    declared_columns = {wanted.option.column for wanted in declared_options}
+    ops: list[Op] = [
+        Put("Port", outer, column, None, row[column])
+        for column in ("tag", "trunks", "vlan_mode")
+        if column not in declared_columns and row[column] != empty_row("Port", outer)[column]
+    ]
+    return ops + [Put("Port", outer, column, key, value) for column in ("external_ids", "other_config") for key, value in row[column].items()]
 
 
 def _loses(old: Space, new: Space) -> bool:
