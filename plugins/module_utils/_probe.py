@@ -375,9 +375,6 @@ class Prober:
         for pair in sorted(open_pairs):
             self.loop.packet(begun, lambda pair=pair: attempt(pair))
         self.loop.run(lambda: len(seconds) == len(open_pairs), begun + settle)
-        if open_pairs:
-            # The first packets made Open vSwitch learn addresses and renew its flows, which it checks twice a second.
-            self.loop.run(lambda: False, time.monotonic() + SILENCE_WINDOW)
         for probe, outcome in pairs:
             settled = seconds.get((probe["from"], probe["to"]))
             outcome["settled_after"] = None if settled is None else round(settled, 3)

@@ -27,8 +27,12 @@ options:
         fails the checks that needed it.
     type: dict
     suboptions:
-      probes:
-        description: The variable with the result of M(overloom.fabric.probe).
+      pings:
+        description: The variable with the result of M(overloom.fabric.probe) for the pings.
+        type: str
+        required: true
+      transfers:
+        description: The variable with the result of M(overloom.fabric.probe) for the transfers and what must stay silent.
         type: str
         required: true
       bridges:
@@ -64,7 +68,10 @@ EXAMPLES = r"""
 
 RETURN = r"""
 hosts:
-  description: For each host, the options O(overloom.fabric.probe#module:endpoints) and O(overloom.fabric.probe#module:probes).
+  description:
+    - For each host the option O(overloom.fabric.probe#module:endpoints), and under C(pings) and C(transfers) two rounds of
+      O(overloom.fabric.probe#module:probes). The second must not begin before every host has ended the first, as a forwarder
+      that is busy with transfers drops pings.
   returned: without O(observed)
   type: dict
 tcp_bytes:
@@ -105,7 +112,7 @@ failures:
       type: str
   sample: []
 seconds:
-  description: How long the slowest host measured.
+  description: How long the slowest host measured, both rounds together.
   returned: with O(observed)
   type: float
   sample: 1.6

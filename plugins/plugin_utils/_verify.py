@@ -14,8 +14,12 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._expectations impo
 Item = t.Dict[str, t.Any]
 
 # All transfers of a fabric together, and the least that still says something of a rate; in bytes.
-TRANSFER_TOTAL = 512 << 20
-TRANSFER_LEAST = 128 << 10
+TRANSFER_TOTAL = 64 << 20
+TRANSFER_LEAST = 16 << 10
+
+# What hosts measure at the same time. No host may start transfers while another one still pings: a forwarder under full
+# load drops packets, and the counted pings would then tell of the measurement instead of the network.
+ROUNDS = {"pings": ("ping", "mtu"), "transfers": ("tcp", "isolation")}
 
 PROBE_OPTIONS = ("kind", "from", "to", "to_mac", "size", "control")
 
@@ -53,7 +57,7 @@ def probes(plan: Item, expected: Item) -> dict[str, list[Item]]:
 
 
 def options(plan: Item, expected: Item) -> tuple[dict[str, Item], int]:
-    """For each host the options endpoints and probes of the probe module, and the length of a transfer in bytes."""
+    """For each host the option endpoints of the probe module and, for each round, its option probes; the length of a transfer in bytes."""
     points: dict[str, list[Item]] = {
         name: [{"id": name, "addresses": []}] for name in plan["hosts"]
     }
@@ -69,7 +73,10 @@ def options(plan: Item, expected: Item) -> tuple[dict[str, Item], int]:
     hosts = {
         name: {
             "endpoints": points[name],
-            "probes": [{key: probe[key] for key in PROBE_OPTIONS if probe.get(key) is not None} for probe in todo],
+            **{
+                round_name: [{key: probe[key] for key in PROBE_OPTIONS if probe.get(key) is not None} for probe in todo if probe["kind"] in kinds]
+                for round_name, kinds in ROUNDS.items()
+            },
         }
         for name, todo in probes(plan, expected).items()
     }
@@ -80,19 +87,21 @@ def options(plan: Item, expected: Item) -> tuple[dict[str, Item], int]:
 def judge(plan: Item, expected: Item, observed: dict[str, Item]) -> list[Item]:
     """All checks, with what was expected and seen.
 
-    observed: for each host, what its tasks returned under the keys probes, bridges, tunnels and namespaces; a missing
-    or failed one fails the checks that needed it.
+    observed: for each host, what its tasks returned under the keys pings, transfers, bridges, tunnels and namespaces; a
+    missing or failed one fails the checks that needed it.
     """
     checks: list[Item] = []
     # The hosts' state first: where that is wrong, it is the cause of what the packets did.
     for host, state in expected["hosts"].items():
         checks += _state(host, state, observed.get(host, {}))
     for host, todo in probes(plan, expected).items():
-        result = observed.get(host, {}).get("probes") or {}
-        outcomes = result.get("observed")
-        if outcomes is None or len(outcomes) != len(todo):
-            outcomes = [{"error": f"{host} did not measure: {_why(result)}"}] * len(todo)
-        checks += [_measured(plan, probe, outcome) for probe, outcome in zip(todo, outcomes)]
+        for round_name, kinds in ROUNDS.items():
+            asked = [probe for probe in todo if probe["kind"] in kinds]
+            result = observed.get(host, {}).get(round_name) or {}
+            outcomes = result.get("observed")
+            if outcomes is None or len(outcomes) != len(asked):
+                outcomes = [{"error": f"{host} did not measure: {_why(result)}"}] * len(asked)
+            checks += [_measured(plan, probe, outcome) for probe, outcome in zip(asked, outcomes)]
     return checks
 
 
