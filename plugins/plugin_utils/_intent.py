@@ -35,7 +35,7 @@ Network = t.Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 Address = t.Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 
 # What a host says for itself; every other variable is stated once for all hosts.
-HOST_VARIABLES = ("fabric_host_id", "fabric_tep_address", "fabric_underlay_interface", "fabric_endpoints")
+HOST_VARIABLES = ("fabric_host_id", "fabric_tep_address", "fabric_underlay_interface", "fabric_guest_memory", "fabric_endpoints")
 
 # Set by the role `plan` itself, so found among the variables of a host afterwards.
 RESULTS = ("fabric_plan", "fabric_plan_result")
@@ -106,6 +106,7 @@ class Endpoint:
     interface: str | t.Any
     routes: list[dict[str, str]]
     sysctls: dict[str, str]
+    guest: dict[str, t.Any] | None | t.Any = None
 
     @property
     def id(self) -> str:
@@ -123,6 +124,7 @@ class Host:
     tep_prefix: int | None
     interface: str | None | t.Any
     endpoints: list[Endpoint]
+    guest_memory: str | None | t.Any = None
 
 
 @dataclasses.dataclass
@@ -226,6 +228,25 @@ def read_interface(value: t.Any, where: str, problems: list[str]) -> str | t.Any
     except FabricError as error:
         problems.append(f"{error}.")
         return INVALID
+
+
+def read_mac(value: t.Any, where: str, problems: list[str]) -> str | None | t.Any:
+    """A MAC address of a single interface in the hosts' notation; INVALID and a sentence if it is none."""
+    if not isinstance(value, str):
+        return value
+    if netaddr is None:
+        problems.append(f"{where} needs the Python library netaddr on the controller; install it with: pip install netaddr.")
+        return INVALID
+    if not (set(value) & set(":-.") and netaddr.valid_mac(value)):
+        # Digits alone are a number that YAML has made of an address without quotes.
+        problems.append(f"{where} {show(value)} is no MAC address; write it in quotes, as '02:00:00:00:00:01'.")
+        return INVALID
+    # However a vendor writes it (02-00-.., 0200.0000.0001), the hosts know one form.
+    mac = str(netaddr.EUI(value, dialect=netaddr.mac_unix_expanded))
+    if int(mac[:2], 16) & 1 or mac == "00:00:00:00:00:00":
+        problems.append(f"{where} {mac} is no address of a single interface; its first byte must be even, and not all be zero.")
+        return INVALID
+    return mac
 
 
 def check_names(hosts: dict[str, dict[str, t.Any]], prefix: str, known: t.Collection[str], problems: list[str]) -> None:
@@ -478,26 +499,12 @@ def _host(
         tep_prefix=prefix,
         interface=read_interface(values["fabric_underlay_interface"], f"{name}: fabric_underlay_interface", problems),
         endpoints=_unique([item for item in endpoints if item.name is not INVALID], f"{name}: fabric_endpoints", problems),
+        guest_memory=values["fabric_guest_memory"],
     )
 
 
 def _endpoint(item: dict[str, t.Any], index: int, host: str, problems: list[str]) -> Endpoint:
     where = f"{host}: fabric_endpoints[{label(item, index)}]"
-    mac = item["mac"]
-    if isinstance(mac, str):
-        if netaddr is None:
-            problems.append(f"{where}.mac needs the Python library netaddr on the controller; install it with: pip install netaddr.")
-            mac = INVALID
-        elif not (set(mac) & set(":-.") and netaddr.valid_mac(mac)):
-            # Digits alone are a number that YAML has made of an address without quotes.
-            problems.append(f"{where}.mac {show(item['mac'])} is no MAC address; write it in quotes, as '02:00:00:00:00:01'.")
-            mac = INVALID
-        else:
-            # However a vendor writes it (02-00-.., 0200.0000.0001), the hosts know one form.
-            mac = str(netaddr.EUI(mac, dialect=netaddr.mac_unix_expanded))
-        if mac is not INVALID and (int(mac[:2], 16) & 1 or mac == "00:00:00:00:00:00"):
-            problems.append(f"{where}.mac {mac} is no address of a single interface; its first byte must be even, and not all be zero.")
-            mac = INVALID
     routes = []
     for route in item["routes"] or ():
         if route is INVALID:
@@ -525,8 +532,9 @@ def _endpoint(item: dict[str, t.Any], index: int, host: str, problems: list[str]
         segment=item["segment"],
         address=read_address(item["address"], f"{where}.address", problems),
         address6=read_address(item["address6"], f"{where}.address6", problems),
-        mac=mac,
+        mac=read_mac(item["mac"], f"{where}.mac", problems),
         interface=read_interface(item["interface"], f"{where}.interface", problems),
         routes=routes,
         sysctls=sysctls,
+        guest=item["guest"],
     )

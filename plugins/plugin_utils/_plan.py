@@ -20,6 +20,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._intent import (
     load,
 )
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_checks import check
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_guests import Guests
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_items import fill
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_values import Values
 from ansible_collections.overloom.fabric.plugins.plugin_utils._spec import PlanError
@@ -51,9 +52,12 @@ def compile_plan(
     check_others(others, problems)
     values = Values(load(hosts, spec, problems), problems)
     check(values)
+    guests = Guests(values)
     if problems:
         raise PlanError(problems)
-    return _Writer(values).plan()
+    plan = _Writer(values).plan()
+    guests.fill(plan)
+    return plan
 
 
 class _Writer:

@@ -243,8 +243,13 @@ def _mac(intent: Intent, endpoint: Endpoint) -> Value:
     """The given MAC, else a locally administered one (IEEE 802, second-lowest bit of the first byte) from the names."""
     if endpoint.mac is not None:
         return Value(endpoint.mac, f"given: {endpoint.where}.mac")
-    digest = hashlib.sha256(f"{intent.name}/{endpoint.id}".encode()).digest()
-    return Value("02:" + digest[:5].hex(":"), "derived: hash of the names of fabric, host and endpoint")
+    return Value(derived_mac(intent, endpoint.id), "derived: hash of the names of fabric, host and endpoint")
+
+
+def derived_mac(intent: Intent, name: str) -> str:
+    """A locally administered address from the names of the fabric and of a NIC."""
+    digest = hashlib.sha256(f"{intent.name}/{name}".encode()).digest()
+    return "02:" + digest[:5].hex(":")
 
 
 def overlaps(networks: list[tuple[Network, str]], problems: list[str]) -> None:

@@ -51,7 +51,8 @@ def fill(values: Values, hosts: dict[str, Item]) -> None:
         segment = values.segments[endpoint.segment]
         bridge = values.bridge_of(segment)
         users[endpoint.host].setdefault(bridge, False)
-        hosts[endpoint.host]["namespaces"].append(_namespace(values, endpoint, segment, bridge in plain))
+        if endpoint.kind == "namespace":
+            hosts[endpoint.host]["namespaces"].append(_namespace(values, endpoint, segment, bridge in plain))
     for name, host in hosts.items():
         host["bridges"].append(_underlay_bridge(host["underlay"]))
         host["bridges"] += [{"name": bridge, "rstp": rstp} for bridge, rstp in users[name].items()]

@@ -585,7 +585,7 @@ REFUSED = [
         fabric(kvm1=endpoint(sysctls={"net.ipv4.ip_forward": "1\n2"})),
         ["kvm1: fabric_endpoints[a].sysctls: the value '1\\n2' of net.ipv4.ip_forward is no number or single line of text."],
     ),
-    ("kind", fabric(kvm1=endpoint(kind="vm")), ["kvm1: fabric_endpoints[a].kind must be namespace, not 'vm'."]),
+    ("kind", fabric(kvm1=endpoint(kind="vm")), ["kvm1: fabric_endpoints[a].kind must be one of namespace, guest, not 'vm'."]),
     (
         "name odd",
         fabric(kvm1=endpoint(name="a b;$(reboot)")),
