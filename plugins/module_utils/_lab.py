@@ -25,8 +25,9 @@ import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._lab_clean import CLEAN, Layer
 from ansible_collections.overloom.fabric.plugins.module_utils._lab_state import (
-    FORMER_LIMIT,
+    FORMER_LIMITS,
     LABS,
+    LIMITS,
     MARK,
     Found,
     HostFound,
@@ -162,11 +163,6 @@ def compare_lab(wanted: Wanted, found: Found) -> Change:
     return _build(wanted, found) if wanted.present else _demolish(wanted, found)
 
 
-def needed_limit(hosts: int) -> int:
-    """fs.inotify.max_user_instances for so many hosts: systemd and the services of a host take about 16, and others have theirs."""
-    return 64 + 32 * hosts
-
-
 def _build(wanted: Wanted, found: Found) -> Change:
     folder = lab_folder(wanted.name)
     record = {"root": wanted.root, "storage": wanted.storage}
@@ -177,12 +173,15 @@ def _build(wanted: Wanted, found: Found) -> Change:
         )
     steps: list = []
     warnings = []
-    limit = needed_limit(len(wanted.hosts) + found.others)
-    if found.limit < limit:
-        warnings.append(f"fs.inotify.max_user_instances is raised from {found.limit} to {limit} until the last lab is gone")
-        if found.former_limit is None:
-            steps.append(Write(FORMER_LIMIT, f"{found.limit}\n"))
-        steps.append(_sysctl("fs.inotify.max_user_instances", limit))
+    hosts = len(wanted.hosts) + found.others
+    raised = {key: LIMITS[key][0] + LIMITS[key][1] * hosts for key, value in found.limits.items() if value < LIMITS[key][0] + LIMITS[key][1] * hosts}
+    if raised:
+        told = ", ".join(f"{key} from {found.limits[key]} to {value}" for key, value in raised.items())
+        warnings.append(f"kernel settings that all hosts of a machine share are raised until the last lab is gone: {told}")
+        former = {**{key: found.limits[key] for key in raised}, **found.former_limits}
+        if former != found.former_limits:
+            steps.append(Write(FORMER_LIMITS, json.dumps(former) + "\n"))
+        steps += [_sysctl(key, value) for key, value in raised.items()]
 
     if found.record != record:
         steps.append(Write(f"{folder}/lab.json", json.dumps(record) + "\n"))
@@ -445,11 +444,10 @@ def _demolish(wanted: Wanted, found: Found) -> Change:
         steps.append(Step(("rm", "-rf", "--one-file-system", storage)))
     if found.exists:
         steps.append(Step(("rm", "-rf", "--one-file-system", folder)))
-    if found.labs == (wanted.name,) or (found.former_limit and not found.labs):
-        if found.former_limit:
-            if found.limit > found.former_limit:
-                steps.append(_sysctl("fs.inotify.max_user_instances", found.former_limit))
-            steps.append(Remove(FORMER_LIMIT))
+    if found.labs == (wanted.name,) or (found.former_limits and not found.labs):
+        if found.former_limits:
+            steps += [_sysctl(key, value) for key, value in found.former_limits.items() if found.limits.get(key, 0) > value]
+            steps.append(Remove(FORMER_LIMITS))
         steps.append(Step(("rmdir", "--ignore-fail-on-non-empty", LABS, os.path.dirname(LABS))))
     return Change(steps, _shape_found(found), {"lab": "absent"} if steps else _shape_found(found))
 

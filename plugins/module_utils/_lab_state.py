@@ -21,9 +21,15 @@ from ansible_collections.overloom.fabric.plugins.module_utils._lab_clean import 
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner, Step
 
 LABS = "/run/overloom/labs"
-# The former value of the one kernel setting that a lab may raise, until the last lab is gone.
-FORMER_LIMIT = "/run/overloom/max_user_instances"
-LIMIT = "/proc/sys/fs/inotify/max_user_instances"
+# The former values of the kernel settings that a lab may raise, until the last lab is gone.
+FORMER_LIMITS = "/run/overloom/limits.json"
+# For each kernel setting that all hosts share: a base, and what each host adds. systemd and the services of a host take
+# about 16 inotify instances. The neighbour tables are one for all network namespaces of the machine (arp(7)): when one
+# is full, packets are dropped; above gc_thresh2 its entries are forgotten early.
+LIMITS = {
+    "fs.inotify.max_user_instances": (64, 32),
+    **{f"net.{family}.neigh.default.gc_thresh{level}": (0, 2048 * (level - 1)) for family in ("ipv4", "ipv6") for level in (3, 2)},
+}
 NSPAWN = "/run/systemd/nspawn"
 MARK = "OVERLOOM_LAB_HOST"
 
@@ -82,7 +88,7 @@ class Found(t.NamedTuple):
     leftovers: control groups and folders of systemd-nspawn that bear the lab's name.
     locks: locks of systemd-nspawn, by the root folder that they are for.
     labs, others: the labs of the machine, and how many hosts all others have.
-    limit, former_limit: fs.inotify.max_user_instances, and what it was before a lab raised it, or None.
+    limits, former_limits: the kernel settings of LIMITS that there are, and what those were that a lab has raised.
     systemd: whether systemd runs the machine; cgroups: the hierarchies to make control groups in where it does not.
     python: the interpreter for the supervisors.
     """
@@ -101,8 +107,8 @@ class Found(t.NamedTuple):
     locks: dict[str, str]
     labs: tuple[str, ...]
     others: int
-    limit: int
-    former_limit: int | None
+    limits: dict[str, int]
+    former_limits: dict[str, int]
     systemd: bool
     cgroups: tuple[str, ...]
     python: str
@@ -211,8 +217,8 @@ def read_lab(wanted: Wanted, runner: Runner) -> Found:
         locks={path: inode for path in inside if path.endswith("/merged") for inode in [_nspawn_lock(path)] if inode},
         labs=tuple(names_in(LABS)),
         others=sum(len(names_in(f"{LABS}/{lab}/hosts")) for lab in names_in(LABS) if lab != wanted.name),
-        limit=int(text_of(LIMIT) or 0),
-        former_limit=int(text_of(FORMER_LIMIT) or 0) or None,
+        limits={key: int(value) for key in LIMITS for value in [text_of("/proc/sys/" + key.replace(".", "/"))] if value},
+        former_limits=json.loads(text_of(FORMER_LIMITS) or "{}"),
         systemd=os.path.isdir("/run/systemd/system"),
         cgroups=tuple(cgroup_roots()),
         python=sys.executable,

@@ -37,7 +37,13 @@ PING_INTERVAL = 0.05
 PACKETS_PER_SECOND = 2000
 IN_FLIGHT = 16
 REPLY_WINDOW = 2.0
+PING_TIMEOUT = 60.0
 SILENCE_WINDOW = 1.0
+ASK_ROUNDS = 3
+ASK_INTERVAL = 0.2
+ASKED_AT_ONCE = 8
+ASKERS_AT_ONCE = 4
+CONTROL_WINDOW = 0.05
 TCP_AT_ONCE = 4
 
 
@@ -225,6 +231,8 @@ class Layer2:
         self.mac = self.socket.getsockname()[4]
         self.version = version
         self.answers: dict[str, set[str]] = {}
+        self.heard: dict[str, float] = {}  # for each address, when it last answered
+        self.expected: dict[str, t.Callable[[], None]] = {}  # for each address, what to call when it answers
         if version == 6:
             # Neighbour advertisements for a probe go to all nodes; the interface listens to that group already.
             self._frame, self._parse = neighbour_probe, parse_neighbour_advert
@@ -246,6 +254,8 @@ class Layer2:
                 said = self._parse(self.socket.recv(2048))
                 if said:
                     self.answers.setdefault(said[0], set()).add(said[1])
+                    self.heard[said[0]] = time.monotonic()
+                    self.expected.pop(said[0], lambda: None)()
 
 
 class Transfer:
@@ -383,32 +393,47 @@ class Prober:
         """The counted pings: none may be lost, none is repeated.
 
         Only so many wait for their answer at a time. A busy forwarder then slows the measurement down, instead of
-        losing packets because it was asked for more at once than any user would.
+        losing packets because it was asked for more at once than any user would. A pair that has not answered while
+        the network settled gets one more packet and no wait for each of five: many dead pairs must not take minutes.
         """
         begun = time.monotonic()
-        todo = collections.deque((count, probe, outcome) for count in range(PING_COUNT) for probe, outcome in pairs)
-        waiting = [0, len(todo)]  # in flight; not answered and not given up
+        todo = collections.deque(
+            (count, probe, outcome)
+            for count in range(PING_COUNT)
+            for probe, outcome in pairs
+            if count == 0 or outcome["settled_after"] is not None
+        )
+        in_flight = [0]
+        alarm = [begun]
         for _probe, outcome in pairs:
             outcome.update(sent=0, received=0, rtt_ms=None, error=None)
 
         def settled() -> None:
-            waiting[0] -= 1
-            waiting[1] -= 1
-            self.loop.at(0.0, send_more)
+            in_flight[0] -= 1
 
         def send_more() -> None:
-            while todo and waiting[0] < IN_FLIGHT:
+            while todo and in_flight[0] < IN_FLIGHT:
                 count, probe, outcome = todo[0]
                 not_before = begun + count * PING_INTERVAL
                 if time.monotonic() < not_before:
-                    self.loop.at(not_before, send_more)
+                    if alarm[0] < not_before:
+                        alarm[0] = not_before
+                        self.loop.at(not_before, send_more)
                     return
                 todo.popleft()
-                waiting[0] += 1
+                in_flight[0] += 1
                 self._ping_once(probe, outcome, settled)
 
+        def done() -> bool:
+            # Called after each packet and timer: here a place that has become free is taken again.
+            if in_flight[0] < IN_FLIGHT:
+                send_more()
+            return not (todo or in_flight[0])
+
         send_more()
-        self.loop.run(lambda: not waiting[1], begun + PING_COUNT * PING_INTERVAL + REPLY_WINDOW * (2 + PING_COUNT * len(pairs) / IN_FLIGHT))
+        self.loop.run(done, begun + PING_COUNT * PING_INTERVAL + REPLY_WINDOW + PING_TIMEOUT)
+        for _count, _probe, outcome in todo:
+            outcome["error"] = f"not measured within {PING_TIMEOUT:.0f} s: too many packets before it were lost"
         for _probe, outcome in pairs:
             if outcome["received"]:
                 outcome["rtt_ms"] = round(outcome["rtt_ms"] / outcome["received"], 3)
@@ -459,36 +484,62 @@ class Prober:
         self.loop.run(lambda: not (waiting or running[0]), time.monotonic() + timeout * (1 + len(pairs) / TCP_AT_ONCE))
 
     def _isolation(self, pairs: list[tuple[dict, dict]]) -> None:
-        """Ask below IP and by echo for addresses that must stay silent, and for a control that must not."""
-        last = begun = time.monotonic()
-        asks: list[t.Callable[[], None]] = []
+        """Ask below IP and by echo for addresses that must stay silent, and for a control that must not.
+
+        Every question is flooded to a whole segment, and a question that a busy forwarder dropped would pass for
+        silence. So each few of them are followed by the control, and the next wait for its answer.
+        """
+        groups: dict[tuple[str, int, str | None], list[tuple[dict, dict]]] = {}
         for probe, outcome in pairs:
-            version = ipaddress.ip_address(probe["to"]).version
-            layer2 = self.layer2(probe["from"], version)
             outcome.update(echo_replies=0, error=None)
+            version = ipaddress.ip_address(probe["to"]).version
+            groups.setdefault((probe["from"], version, probe.get("control")), []).append((probe, outcome))
+        questions = [
+            (self.layer2(sender, version), control, group[start : start + ASKED_AT_ONCE])
+            for (sender, version, control), group in groups.items()
+            for start in range(0, len(group), ASKED_AT_ONCE)
+        ]
+        for number in range(ASK_ROUNDS if questions else 0):
+            begun = time.monotonic()
+            todo = collections.deque(questions)
+            waiting: set[int] = set()
 
-            def ask(probe: dict = probe, outcome: dict = outcome, version: int = version, layer2: Layer2 = layer2) -> None:
-                def answered(_rtt: float) -> None:
-                    outcome["echo_replies"] += 1
+            def done(todo: collections.deque = todo, waiting: set[int] = waiting) -> bool:
+                while todo and len(waiting) < ASKERS_AT_ONCE:
+                    self._ask(*todo.popleft(), waiting)
+                return not (todo or waiting)
 
-                outcome["error"] = layer2.send(probe["to"])
-                if probe.get("control"):
-                    outcome["error"] = outcome["error"] or layer2.send(probe["control"])
-                # "No route" is the expected answer here; only a reply counts.
-                self.echo(probe["from"], version).send(probe["to"], 56, answered)
+            self.loop.run(done, begun + CONTROL_WINDOW * (1 + len(questions)))
+            pause = SILENCE_WINDOW if number == ASK_ROUNDS - 1 else begun + ASK_INTERVAL - time.monotonic()
+            self.loop.run(lambda: False, time.monotonic() + pause)
+        for (sender, version, control), group in groups.items():
+            layer2 = self.layer2(sender, version)
+            for probe, outcome in group:
+                heard = layer2.answers.get(probe["to"], set())
+                outcome["answered_by"] = sorted(heard & {probe["to_mac"]} if probe.get("to_mac") else heard)
+                asked = outcome.pop("asked")
+                if control:
+                    outcome["control_answered"] = layer2.heard.get(control, -1.0) >= asked
 
-            asks.append(ask)
-        for again in (0.0, 0.2, 0.4):
-            for ask in asks:
-                last = self.loop.packet(begun + again, ask)
-        if pairs:
-            self.loop.run(lambda: False, last + SILENCE_WINDOW)
-        for probe, outcome in pairs:
-            answers = self.layer2(probe["from"], ipaddress.ip_address(probe["to"]).version).answers
-            heard = answers.get(probe["to"], set())
-            outcome["answered_by"] = sorted(heard & {probe["to_mac"]} if probe.get("to_mac") else heard)
-            if probe.get("control"):
-                outcome["control_answered"] = bool(answers.get(probe["control"]))
+    def _ask(self, layer2: Layer2, control: str | None, group: list[tuple[dict, dict]], waiting: set[int]) -> None:
+        """Ask for the addresses of a group, then for the control; in waiting until that answers or a moment has gone."""
+        token = id(group)
+        for probe, outcome in group:
+
+            def answered(_rtt: float, outcome: dict = outcome) -> None:
+                outcome["echo_replies"] += 1
+
+            outcome.setdefault("asked", time.monotonic())
+            outcome["error"] = layer2.send(probe["to"])
+            # "No route" is the expected answer here; only a reply counts.
+            self.echo(probe["from"], layer2.version).send(probe["to"], 56, answered)
+        waiting.add(token)
+        self.loop.at(time.monotonic() + CONTROL_WINDOW, lambda: waiting.discard(token))
+        if control:
+            layer2.expected[control] = lambda: waiting.discard(token)
+            error = layer2.send(control)
+            for _probe, outcome in group:
+                outcome["error"] = outcome["error"] or error
 
 
 class Responder:

@@ -82,7 +82,8 @@ options:
     default: present
 notes:
   - It must run as root.
-  - With many hosts it raises C(fs.inotify.max_user_instances), which all hosts share, says so in a warning, and sets it back as the last lab is removed.
+  - It raises kernel settings that all hosts of a machine share (C(fs.inotify.max_user_instances), and the size of the neighbour tables,
+    C(net.ipv4.neigh.default.gc_thresh3) and its kin) as far as so many hosts need, says so in a warning, and sets them back as the last lab is removed.
     It changes no other setting of the machine.
 seealso:
   - plugin: overloom.fabric.lab

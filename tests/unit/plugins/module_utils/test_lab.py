@@ -39,7 +39,7 @@ class Model:
         self.nets: dict[str, dict[str, dict]] = {}
         self.power: dict[str, int] = {}
         self.pids = 100
-        self.limit = 128
+        self.limits = {"fs.inotify.max_user_instances": 128, "net.ipv4.neigh.default.gc_thresh3": 1 << 20}
         self.systemd, self.others = systemd, others
         self.booted: list[str] = []
         self.pulled: list[str] = []
@@ -49,7 +49,7 @@ class Model:
     def found(self) -> Found:
         names = {path.split("/")[6] for path in [*self.files, *self.mounts] if path.startswith(FOLDER + "/hosts/")}
         record = self.files.get(f"{FOLDER}/lab.json")
-        former = self.files.get("/run/overloom/max_user_instances")
+        former = self.files.get("/run/overloom/limits.json")
         return Found(
             exists=any(path.startswith(FOLDER) for path in [*self.files, *self.mounts]),
             record=record and json.loads(record),
@@ -65,8 +65,8 @@ class Model:
             locks={},
             labs=(*(["other"] if self.others else []), *(["demo"] if f"{FOLDER}/lab.json" in self.files else [])),
             others=self.others,
-            limit=self.limit,
-            former_limit=former and int(former),
+            limits=dict(self.limits),
+            former_limits=json.loads(former or "{}"),
             systemd=self.systemd,
             cgroups=("/sys/fs/cgroup",),
             python="/usr/bin/python3",
@@ -132,8 +132,9 @@ class Model:
             self.mounts.append(path)
             self.nets[path] = {}
         elif argv[0] == "sysctl":
-            if "max_user_instances" in argv[-1]:
-                self.limit = int(argv[-1].partition("=")[2])
+            key, _equals, value = argv[-1].partition("=")
+            if key in self.limits:
+                self.limits[key] = int(value)
         elif argv[:2] == ["rm", "-rf"]:
             for path in argv[3:]:
                 inside = re.compile(re.escape(path) + "(/|$)")
@@ -271,7 +272,7 @@ def test_a_run_that_ends_anywhere_is_finished_or_undone_by_the_next(options: dic
         steps = _lab.compare_lab(wanted(state="absent"), model.found()).steps
         model.take(steps[: data.draw(st.integers(0, len(steps)))])
     model.converge(wanted(state="absent"))
-    assert model.files.keys() <= {"/run/overloom/max_user_instances"} and model.mounts == [] and model.nets == {} and model.power == {}
+    assert model.files.keys() <= {"/run/overloom/limits.json"} and model.mounts == [] and model.nets == {} and model.power == {}
 
 
 def test_a_new_end_of_a_switch_pulls_no_cable_and_takes_no_bridge_from_another() -> None:
@@ -290,29 +291,45 @@ def test_a_lab_that_was_made_otherwise_is_not_changed_but_refused() -> None:
         _lab.compare_lab(wanted(root="/srv/tree"), model.found())
 
 
+INOTIFY, NEIGHBOURS = "fs.inotify.max_user_instances", "net.ipv4.neigh.default.gc_thresh3"
+
+
 @pytest.mark.parametrize(("hosts", "others", "limit"), [(2, 0, 128), (2, 1, 160), (20, 0, 704), (20, 20, 1344)])
 def test_the_machines_limit_is_raised_as_far_as_needed_and_set_back_with_the_last_lab(hosts: int, others: int, limit: int) -> None:
     model = Model(others=others)
     lab = wanted(hosts=[f"kvm{number}" for number in range(hosts)])
     warnings = _lab.compare_lab(lab, model.found()).warnings
     model.converge(lab)
-    assert model.limit == limit
-    assert warnings == ((f"fs.inotify.max_user_instances is raised from 128 to {limit} until the last lab is gone",) if limit > 128 else ())
+    assert model.limits[INOTIFY] == limit
+    assert [f"{INOTIFY} from 128 to {limit}" in warning for warning in warnings] == ([True] if limit > 128 else [])
     # Fewer hosts need less, but the machine's owner may have counted on it meanwhile.
     model.converge(wanted(hosts=["kvm1"]))
-    assert model.limit == limit
+    assert model.limits[INOTIFY] == limit
     model.converge(wanted(hosts=[f"kvm{number}" for number in range(100)]))
-    assert model.limit == 64 + 32 * (100 + others)
+    assert model.limits[INOTIFY] == 64 + 32 * (100 + others)
     model.converge(wanted(state="absent"))
-    assert model.limit == (64 + 32 * (100 + others) if others else 128)
+    assert model.limits[INOTIFY] == (64 + 32 * (100 + others) if others else 128)
+
+
+def test_each_limit_is_raised_by_itself_and_remembered_from_before_the_first_lab() -> None:
+    model = Model()
+    model.limits[NEIGHBOURS] = 1024
+    model.converge(wanted(hosts=["a"]))
+    assert model.limits == {INOTIFY: 128, NEIGHBOURS: 4096}
+    model.converge(wanted(hosts=["a", "b", "c"]))
+    assert model.limits == {INOTIFY: 160, NEIGHBOURS: 3 * 4096}
+    model.converge(wanted(state="absent"))
+    assert model.limits == {INOTIFY: 128, NEIGHBOURS: 1024}
 
 
 def test_a_limit_that_is_high_enough_is_left_alone() -> None:
     model = Model()
-    model.limit = 65536
+    before = {INOTIFY: 65536, NEIGHBOURS: 1 << 20}
+    model.limits = dict(before)
     model.converge(wanted(hosts=["a", "b", "c"]))
+    assert "/run/overloom/limits.json" not in model.files
     model.converge(wanted(state="absent"))
-    assert model.limit == 65536
+    assert model.limits == before
 
 
 def test_hosts_run_in_units_where_systemd_runs_the_machine_and_in_groups_of_their_own_elsewhere() -> None:
