@@ -7,13 +7,27 @@ This file is private to the collection.
 """
 from __future__ import annotations
 
+import fcntl
+import ipaddress
 import os
 import shlex
 import shutil
+import socket
+import struct
 import typing as t
 
 SBIN = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+SIOCGIFADDR = 0x8915  # netdevice(7)
 CAP_SYS_MODULE = 16  # capabilities(7)
+
+
+def content(path: str) -> str:
+    """The text of a file; empty when there is none, as with the files of IPv6 where the kernel has none."""
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return stream.read()
+    except OSError:
+        return ""
 
 
 def parse_os_release(text: str) -> dict[str, t.Any]:
@@ -36,6 +50,71 @@ def parse_routes(text: str) -> list[dict[str, str]]:
             packed = bytes.fromhex(fields[2])[::-1]
             defaults.append({"interface": fields[0], "gateway": ".".join(str(byte) for byte in packed)})
     return defaults
+
+
+def parse_routes6(text: str) -> list[dict[str, str]]:
+    """The default routes of /proc/net/ipv6_route: interface and gateway; unreachable ones, which the kernel keeps at lo, are none."""
+    defaults = []
+    for line in text.splitlines():
+        fields = line.split()
+        if len(fields) == 10 and fields[0] == "0" * 32 and fields[1] == "00" and fields[9] != "lo":
+            defaults.append({"interface": fields[9], "gateway": str(ipaddress.IPv6Address(int(fields[4], 16)))})
+    return defaults
+
+
+def ssh_address(environments: t.Iterable[bytes]) -> str | None:
+    """The host's own address in SSH_CONNECTION (ssh(1)) in the first of several process environments that has it."""
+    for environment in environments:
+        for variable in environment.split(b"\0"):
+            key, _equals, value = variable.partition(b"=")
+            fields = value.decode("ascii", "replace").split()
+            if key == b"SSH_CONNECTION" and len(fields) == 4:
+                return fields[2].partition("%")[0]
+    return None
+
+
+def parent_environments(root: str = "/") -> t.Iterator[bytes]:
+    """The environment of this process, its parent, and so on: sudo(8) hides SSH_CONNECTION from what it starts."""
+    pid = str(os.getpid())
+    while pid not in ("", "0"):
+        try:
+            with open(os.path.join(root, "proc", pid, "environ"), "rb") as stream:
+                yield stream.read()
+            with open(os.path.join(root, "proc", pid, "stat"), encoding="utf-8", errors="replace") as stream:
+                pid = stream.read().rpartition(")")[2].split()[1]
+        except OSError:
+            return
+
+
+def interface_of(address: str, interfaces: t.Iterable[str], inet6: str) -> str | None:
+    """The interface that has an address, or None. inet6: the text of /proc/net/if_inet6."""
+    wanted = ipaddress.ip_address(address)
+    wanted = getattr(wanted, "ipv4_mapped", None) or wanted
+    if wanted.version == 6:
+        fields = [line.split() for line in inet6.splitlines()]
+        return next((line[5] for line in fields if len(line) == 6 and int(line[0], 16) == int(wanted)), None)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
+        for name in interfaces:
+            request = struct.pack("256s", name.encode())
+            try:
+                answer = fcntl.ioctl(asker, SIOCGIFADDR, request)
+            except OSError:
+                continue
+            if answer[20:24] == wanted.packed:
+                return name
+    return None
+
+
+def neighbour_limit(root: str = "/") -> int | None:
+    """The size of the kernel's smaller neighbour table, in entries; None where it is another machine's, as in a container."""
+    sizes = []
+    for family in ("ipv4", "ipv6"):
+        try:
+            with open(os.path.join(root, f"proc/sys/net/{family}/neigh/default/gc_thresh3"), encoding="ascii") as stream:
+                sizes.append(int(stream.read()))
+        except OSError:
+            continue
+    return min(sizes, default=None)
 
 
 def parse_units(text: str) -> dict[str, dict[str, bool]]:

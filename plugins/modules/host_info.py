@@ -64,21 +64,39 @@ interfaces:
   type: dict
   sample: {eth0: {mtu: 1500, up: true, physical: true}}
 default_routes:
-  description: Interface and gateway of each IPv4 default route.
+  description: Interface and gateway of each IPv4 and IPv6 default route.
   returned: always
   type: list
   elements: dict
   sample: [{interface: eth0, gateway: 192.0.2.1}]
+reached_by:
+  description: The interface with the address at which SSH reached the host, or V(null) when that is not known or the connection is another.
+  returned: always
+  type: str
+  sample: eth0
+neighbour_limit:
+  description:
+    - How many entries the kernel's neighbour tables hold, all network namespaces together. When one is full, packets are dropped.
+    - V(null) where it cannot be read, as in a container.
+  returned: always
+  type: int
+  sample: 1024
 """
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.overloom.fabric.plugins.module_utils._host import (
+    content,
+    interface_of,
     kernel_has_module,
     missing_commands,
+    neighbour_limit,
+    parent_environments,
     parse_os_release,
     parse_routes,
+    parse_routes6,
     parse_units,
     read_interfaces,
+    ssh_address,
 )
 
 
@@ -96,16 +114,19 @@ def main() -> None:
         services = parse_units(module.run_command(command)[1])
     with open("/etc/os-release", encoding="utf-8") as stream:
         distribution = parse_os_release(stream.read())
-    with open("/proc/net/route", encoding="ascii") as stream:
-        default_routes = parse_routes(stream.read())
+    default_routes = parse_routes(content("/proc/net/route")) + parse_routes6(content("/proc/net/ipv6_route"))
+    interfaces = read_interfaces()
+    reached_at = ssh_address(parent_environments())
     module.exit_json(
         changed=False,
         distribution=distribution,
         datapath_type="system" if kernel_has_module("openvswitch") else "netdev",
         missing_commands=missing_commands(module.params["commands"]),
         services=services,
-        interfaces=read_interfaces(),
+        interfaces=interfaces,
         default_routes=default_routes,
+        reached_by=interface_of(reached_at, interfaces, content("/proc/net/if_inet6")) if reached_at else None,
+        neighbour_limit=neighbour_limit(),
     )
 
 

@@ -21,7 +21,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._intent import (
 )
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_checks import check
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_guests import Guests
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_items import fill
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_items import fill, neighbours
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_values import Values
 from ansible_collections.overloom.fabric.plugins.plugin_utils._spec import PlanError
 
@@ -78,6 +78,9 @@ class _Writer:
         hosts = {name: self._host(name) for name in values.order}
         endpoints = [self._endpoint(e) for name in values.order for e in intent.hosts[name].endpoints]
         fill(values, hosts)
+        held = neighbours(endpoints)
+        for name, host in hosts.items():
+            host["neighbours"] = held[name]
         return {
             "fabric": intent.name,
             "underlay": {

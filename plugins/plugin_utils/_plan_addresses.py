@@ -26,8 +26,9 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._intent import (
 )
 from ansible_collections.overloom.fabric.plugins.plugin_utils._spec import INVALID
 
-# A block never has more addresses, so that addresses in a large subnet stay readable (fd00::1:1, not fd00::4000:0:0:1).
-MAX_BLOCK = 65536
+# A block never has more addresses, so that addresses in a large subnet stay readable (10.0.1.2 and fd00::1:2 are the first
+# endpoint of host 2), and a host has room for many endpoints.
+MAX_BLOCK = {4: 256, 6: 65536}
 
 
 class Value(t.NamedTuple):
@@ -44,7 +45,7 @@ def block_size(subnet: Network, max_hosts: int | None) -> int:
     """
     if max_hosts:
         return 1 << max_hosts.bit_length()
-    return min(subnet.num_addresses // 4, MAX_BLOCK)
+    return min(subnet.num_addresses // 4, MAX_BLOCK[subnet.version])
 
 
 def reserved(subnet: Network, address: Address) -> str:

@@ -10,6 +10,7 @@ This file is private to the collection.
 """
 from __future__ import annotations
 
+import collections
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._netns_veth import default_outer
@@ -56,6 +57,18 @@ def fill(values: Values, hosts: dict[str, Item]) -> None:
     for name, host in hosts.items():
         host["bridges"].append(_underlay_bridge(host["underlay"]))
         host["bridges"] += [{"name": bridge, "rstp": rstp} for bridge, rstp in users[name].items()]
+
+
+def neighbours(endpoints: list[Item]) -> collections.Counter[str]:
+    """How many entries the neighbour tables of each host's kernel hold when all endpoints have talked to all of their segment.
+
+    A kernel has one table for all its network namespaces (arp(7)).
+    """
+    members = collections.Counter((point["segment"], family) for point in endpoints for family in ("address", "address6") if point[family])
+    found: collections.Counter[str] = collections.Counter()
+    for point in endpoints:
+        found[point["host"]] += sum(members[point["segment"], family] - 1 for family in ("address", "address6") if point[family])
+    return found
 
 
 def _tunnel(overlay: Overlay, trunks: list[int], guard: str) -> Item:

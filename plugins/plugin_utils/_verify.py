@@ -10,6 +10,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils._expectations import addresses
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_mesh import tunnel_name
 
 Item = t.Dict[str, t.Any]
 
@@ -177,17 +178,10 @@ def _look(plan: Item, probe: Item) -> str:
     bridge = next(space["bridge"] for space in plan["hosts"][one["host"]]["namespaces"] if space["name"] == one["name"])
     places = [f"on {one['host']}: ip -n {one['name']} addr; ovs-appctl fdb/show {bridge}"]
     if one["host"] != other["host"]:
-        tunnel = next(
-            (tunnel["name"] for tunnel in plan["hosts"][one["host"]]["tunnels"] if tunnel["bridge"] == bridge and _leads_to(plan, tunnel, other["host"])),
-            None,
-        )
-        places[0] += f"; ovs-vsctl list interface {tunnel}" if tunnel else ""
+        overlay = next(segment["overlay"] for segment in plan["segments"] if segment["name"] == one["segment"])
+        places[0] += f"; ovs-vsctl list interface {tunnel_name(overlay, other['host'])}" if overlay else ""
         places.append(f"on {other['host']}: ip -n {other['name']} addr; ovs-appctl fdb/show {bridge}")
     return "; then ".join(places)
-
-
-def _leads_to(plan: Item, tunnel: Item, host: str) -> bool:
-    return any(tep["host"] == host and tep["address"] == tunnel["remote_ip"] for tep in plan["teps"])
 
 
 # The state of the hosts
@@ -259,6 +253,8 @@ def _canonical(option: str, value: t.Any) -> t.Any:
         return str(value).lower() != "false"
     if value in (None, "", False, "false") or (isinstance(value, (list, dict)) and not value):
         return None
+    if option == "trunks":
+        return sorted(vlan for item in value for vlan in _vlans(str(item)))
     if option == "routes":
         return sorted(sorted((key, str(item[key])) for key in ("to", "via") if item.get(key)) for item in value)
     if isinstance(value, dict):
@@ -266,6 +262,12 @@ def _canonical(option: str, value: t.Any) -> t.Any:
     if isinstance(value, list):
         return sorted(str(item).lower() for item in value)
     return str(value).lower()
+
+
+def _vlans(text: str) -> t.Iterable[int]:
+    """The VLANs of a number or a range as ovs_bridge_info writes it: 10 or 10-14."""
+    first, _dash, last = text.partition("-")
+    return range(int(first), int(last or first) + 1)
 
 
 def _shown(value: t.Any) -> str:

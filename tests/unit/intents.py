@@ -94,7 +94,7 @@ def _endpoints(draw, number, segments):
             endpoint = {"name": f"{segment['name']}-{nth}", "segment": segment["name"]}
             if draw(st.booleans()):
                 first = ipaddress.ip_network(segment["subnet"]).network_address
-                endpoint["address"] = str(first + 70 + number * 4 + nth)
+                endpoint["address"] = str(first + 1 + number * 3 + nth)
             if draw(st.booleans()):
                 endpoint["mac"] = f"52:54:00:{number:02x}:{segments.index(segment):02x}:{nth:02x}"
             endpoints.append(endpoint)

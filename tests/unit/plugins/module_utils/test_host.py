@@ -23,6 +23,47 @@ def test_the_default_route_is_found_and_no_other():
     assert host.parse_routes(text) == [{"interface": "eth0", "gateway": "192.0.2.1"}]
 
 
+def test_an_ipv6_default_route_counts_too_and_the_kernels_unreachable_one_does_not():
+    zero, gateway = "0" * 32, "fe80000000000000000000000000fffe"
+    text = (
+        f"20010db8000000000000000000000000 40 {zero} 00 {zero} 00000100 00000001 00000000 00000001     eth1\n"
+        f"{zero} 00 {zero} 00 {gateway} 00000400 00000001 00000000 00000003     eth0\n"
+        f"{zero} 00 {zero} 00 {zero} ffffffff 00000001 00000000 00200200       lo\n"
+    )
+    assert host.parse_routes6(text) == [{"interface": "eth0", "gateway": "fe80::fffe"}]
+
+
+def test_the_address_that_ssh_came_to_is_found_although_sudo_hides_it():
+    above = [b"PATH=/bin\0SUDO_USER=me\0", b"SSH_CONNECTION=192.0.2.9 50000 192.0.2.1 22\0HOME=/\0", b"SSH_CONNECTION=a b c d\0"]
+    assert host.ssh_address(above) == "192.0.2.1"
+    assert host.ssh_address([b"SSH_CONNECTION=fe80::9%eth0 50000 fe80::1%eth0 22\0"]) == "fe80::1"
+    assert host.ssh_address([b"PATH=/bin\0"]) is None
+
+
+def test_the_interface_of_an_address_is_found_in_both_families():
+    inet6 = "fe800000000000000000000000000001 02 40 20 80     eth7\n00000000000000000000000000000001 01 80 10 80       lo\n"
+    assert host.interface_of("127.0.0.1", ["lo"], "") == "lo"
+    assert host.interface_of("::ffff:127.0.0.1", ["lo"], "") == "lo"
+    assert host.interface_of("192.0.2.1", ["lo"], inet6) is None
+    assert host.interface_of("fe80::1", [], inet6) == "eth7"
+
+
+def test_the_environments_go_from_this_process_up_to_the_first_that_cannot_be_read():
+    found = list(host.parent_environments())
+    with open("/proc/self/environ", "rb") as stream:
+        assert found[0] == stream.read()
+    assert list(host.parent_environments("/nowhere")) == []
+
+
+def test_the_neighbour_limit_is_the_smaller_one_or_unknown(tmp_path):
+    assert host.neighbour_limit(str(tmp_path)) is None
+    for family, size in (("ipv4", 4096), ("ipv6", 1024)):
+        folder = tmp_path / f"proc/sys/net/{family}/neigh/default"
+        folder.mkdir(parents=True)
+        (folder / "gc_thresh3").write_text(f"{size}\n")
+    assert host.neighbour_limit(str(tmp_path)) == 1024
+
+
 def test_a_unit_is_active_and_enabled_or_not_there():
     text = (
         "Id=a.service\nLoadState=loaded\nActiveState=active\nUnitFileState=enabled\n\n"

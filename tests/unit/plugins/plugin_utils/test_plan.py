@@ -111,6 +111,8 @@ def test_adding_a_host_moves_nothing_of_the_others(hosts, data):
                 # A third host is what makes a split horizon necessary.
                 del tunnel["protected"]
         # The first tunnel of a host brings the bridge with it.
+        # Its endpoints are neighbours of those that were there.
+        assert after[name].pop("neighbours") >= before[name].pop("neighbours")
         after[name]["bridges"] = [b for b in after[name]["bridges"] if b in before[name]["bridges"]]
     assert after == before
 
@@ -361,6 +363,18 @@ class TestAllocation:
         points = self.plan(["kvm5"], endpoints=3)["endpoints"]
         assert [point["address"] for point in points] == ["10.1.1.69", "10.1.1.133", "10.1.1.197"]
         assert [point["address6"] for point in points] == ["2001:db8::1:5", "2001:db8::2:5", "2001:db8::3:5"]
+
+    def test_in_a_large_subnet_a_host_has_room_for_many_endpoints_and_their_addresses_are_readable(self):
+        segment = {"name": "s", "vlan": 10, "subnet": "10.2.0.0/16", "subnet6": "2001:db8::/64"}
+        points = self.plan(["kvm5"], endpoints=255, fabric_segments=[segment])["endpoints"]
+        assert [point["address"] for point in points] == [f"10.2.{n}.5" for n in range(1, 256)]
+        assert points[254]["address6"] == "2001:db8::ff:5"
+
+    def test_a_host_knows_how_many_neighbours_its_kernel_will_hold(self):
+        """Each endpoint has all others of its segment as neighbours, in both address families."""
+        assert {name: host["neighbours"] for name, host in self.plan(["kvm1", "kvm2", "kvm3"], endpoints=2)["hosts"].items()} == dict.fromkeys(
+            ["kvm1", "kvm2", "kvm3"], 2 * 2 * 5
+        )
 
     def test_max_hosts_makes_smaller_blocks(self):
         points = self.plan(["kvm5"], endpoints=15, fabric_max_hosts=12)["endpoints"]

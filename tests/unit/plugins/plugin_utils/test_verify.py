@@ -166,3 +166,26 @@ def test_a_lonely_endpoint_has_no_control_and_says_so():
     ]}}})
     seen = next(check for check in result if check["kind"] == "isolation" and check["from"] == "kvm1/red")
     assert seen["passed"] and "no second endpoint" in seen["observed"]
+
+
+def test_a_range_of_vlans_is_the_vlans_in_it(plan, expected, observed):
+    """The info modules write 10, 11, 12 as 10-12."""
+    wanted = expected["hosts"]["kvm1"]["ports"]["gre-kvm2"]["trunks"]
+    assert wanted == [10, 20]
+    port = next(p for b in observed["kvm1"]["bridges"]["bridges"] for p in b["ports"] if p["name"] == "gre-kvm2")
+    many = copy.deepcopy(expected)
+    many["hosts"]["kvm1"]["ports"]["gre-kvm2"]["trunks"] = [10, 11, 12, 20]
+    port["trunks"] = ["10-12", "20"]
+    assert failed(plan, many, observed) == []
+    port["trunks"] = ["10-13", "20"]
+    assert [check["from"] for check in failed(plan, many, observed)] == ["kvm1:gre-kvm2"]
+
+
+def test_where_to_look_is_the_tunnel_of_the_segments_own_overlay():
+    hosts = copy.deepcopy(HOSTS)
+    for host in hosts.values():
+        host["fabric_overlays"] = [{"name": "gre", "encapsulation": "gre"}, {"name": "vx", "encapsulation": "vxlan", "bridge": "br-vx"}]
+        host["fabric_segments"] = [{**HOSTS["kvm1"]["fabric_segments"][0], "overlay": "gre"}, {**HOSTS["kvm1"]["fabric_segments"][1], "overlay": "vx"}]
+    plan = compile_plan(hosts, SPEC)
+    looks = {check["from"]: check["look"] for check in verify.judge(plan, expectations(plan), {}) if check["kind"] == "ping"}
+    assert "list interface gre-kvm2" in looks["kvm1/blue"] and "list interface vx-kvm2" in looks["kvm1/red"]
