@@ -176,6 +176,12 @@ def read_interfaces(root: str = "/") -> dict[str, dict[str, t.Any]]:
     return found
 
 
+def parse_memory(text: str) -> int:
+    """The host's memory in bytes, from /proc/meminfo (proc(5))."""
+    line = next(line for line in text.splitlines() if line.startswith("MemTotal:"))
+    return int(line.split()[1]) * 1024
+
+
 def missing_commands(wanted: t.Iterable[str]) -> list[str]:
     """Those of the wanted commands that are in no folder where an administrator's commands are."""
     return [name for name in wanted if shutil.which(name, path=SBIN) is None]

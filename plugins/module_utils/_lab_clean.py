@@ -50,6 +50,8 @@ GONE = (".dockerenv", "etc/crypttab", "etc/sysctl.conf", "usr/sbin/policy-rc.d",
 # Files that it finds with this content, where the root has them.
 REPLACED = {
     "etc/fstab": "",
+    # A lab host may not write to its cgroups.
+    "etc/libvirt/qemu.conf": "cgroup_controllers = []\n",
     "etc/network/interfaces": "auto lo\niface lo inet loopback\n",
 }
 # Units that the distribution enables by itself and that a lab host has no use for: consoles and periodic cleaning.

@@ -63,6 +63,11 @@ interfaces:
   returned: always
   type: dict
   sample: {eth0: {mtu: 1500, up: true, physical: true}}
+memory:
+  description: The host's memory in bytes.
+  returned: always
+  type: int
+  sample: 16777216000
 default_routes:
   description: Interface and gateway of each IPv4 and IPv6 default route.
   returned: always
@@ -91,6 +96,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._host import (
     missing_commands,
     neighbour_limit,
     parent_environments,
+    parse_memory,
     parse_os_release,
     parse_routes,
     parse_routes6,
@@ -124,6 +130,7 @@ def main() -> None:
         missing_commands=missing_commands(module.params["commands"]),
         services=services,
         interfaces=interfaces,
+        memory=parse_memory(content("/proc/meminfo")),
         default_routes=default_routes,
         reached_by=interface_of(reached_at, interfaces, content("/proc/net/if_inet6")) if reached_at else None,
         neighbour_limit=neighbour_limit(),

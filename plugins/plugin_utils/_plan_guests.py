@@ -25,7 +25,7 @@ Item = t.Dict[str, t.Any]
 
 IMAGES = "/var/lib/libvirt/images"
 # What the roles bring to a host themselves: the lab's small guest, and what stands in for a vendor's image in tests.
-BUILT = f"{IMAGES}/overloom"
+BUILT = IMAGES + "/overloom-{}"
 LAB, STAND_IN = "lab", "stand-in"
 CONSOLE = "/var/log/libvirt/qemu/{}-console.log"
 FORMATS = {".qcow2": "qcow2", ".vmdk": "vmdk", ".img": "raw", ".raw": "raw"}
@@ -79,6 +79,7 @@ class Guest(t.NamedTuple):
     uuid: str
     memory: int
     nics: list[Nic]
+    folder: str
 
     @property
     def built(self) -> bool:
@@ -130,7 +131,7 @@ class Guests:
         other = self.uuids.setdefault(uuid, endpoint.id)
         if other != endpoint.id:
             self.problems.append(f"{other} and {endpoint.id} both have the UUID {uuid}; give one of them another guest.uuid, or leave it out.")
-        return Guest(endpoint, kind, options, uuid, memory, nics)
+        return Guest(endpoint, kind, options, uuid, memory, nics, BUILT.format(self.values.intent.name))
 
     def _image(self, where: str, kind: Kind, options: Item) -> None:
         """Images are paths of files on the KVM host; whether they are there, and what they hold, is seen there."""
@@ -267,6 +268,7 @@ class Guests:
         points = {point["id"]: point for point in plan["endpoints"]}
         for name, host in plan["hosts"].items():
             host["guests"] = [self._item(guest) for guest in self.by_host[name]]
+            host["guest_images"] = BUILT.format(self.values.intent.name)
             host["guest_memory"] = sum(guest.memory for guest in self.by_host[name])
             host["networks"] = self._networks(self.by_host[name])
             for guest in self.by_host[name]:
@@ -366,7 +368,7 @@ def _linux(guest: Guest) -> Item:
             items = [f"mtu={nic.mtu}", *(addresses.with_prefix(*pair) for pair in nic.addresses)]
             items += [f"gateway={route['via']}" for route in nic.routes if route["to"] == "default"]
             words.append(f"overloom.eth{number}={','.join(items)}")
-        return {"kernel": f"{BUILT}/lab-guest/vmlinux", "initrd": f"{BUILT}/lab-guest/initrd", "cmdline": " ".join(words), "disks": []}
+        return {"kernel": f"{guest.folder}/lab-guest/vmlinux", "initrd": f"{guest.folder}/lab-guest/initrd", "cmdline": " ".join(words), "disks": []}
     user = {"name": options["user"], "ssh_authorized_keys": options["keys"] or [], "shell": "/bin/bash", "sudo": "ALL=(ALL) NOPASSWD:ALL"}
     if options["password_hash"]:
         user.update(passwd=options["password_hash"], lock_passwd=False)
@@ -408,7 +410,7 @@ def _disk(guest: Guest, bus: str) -> Item:
 
 def _veos(guest: Guest) -> Item:
     """IDE and nothing else; the Aboot ISO, where there is one, comes first in the boot order."""
-    folder = f"{BUILT}/stand-in-veos"
+    folder = f"{guest.folder}/stand-in-veos"
     aboot = f"{folder}/aboot.iso" if guest.built else guest.options["aboot"]
     flash = {"bus": "ide", "backing_path": f"{folder}/flash.qcow2", "backing_format": "qcow2"} if guest.built else _disk(guest, "ide")
     disks = [{**flash, "target": "hda"}]
@@ -422,7 +424,7 @@ def _veos(guest: Guest) -> Item:
 def _chr(guest: Guest) -> Item:
     """One disk."""
     if guest.built:
-        folder = f"{BUILT}/stand-in-chr"
+        folder = f"{guest.folder}/stand-in-chr"
         return {
             "disks": [
                 {"bus": "ide", "target": "hda", "backing_path": f"{folder}/flash.qcow2", "backing_format": "qcow2"},
