@@ -10,14 +10,14 @@ BIN := .venv/bin
 PLAYBOOK := ANSIBLE_CONFIG=$(CURDIR)/ansible.cfg $(BIN)/ansible-playbook -i $(INVENTORY)
 
 # Debian and Ubuntu package that brings each command which the lab needs on the machine that carries it.
-LAB_COMMANDS := ovs-vsctl:openvswitch-switch systemd-nspawn:systemd-container ip:iproute2 ethtool:ethtool
-TEST_COMMANDS := git:git ping:iputils-ping vtysh:frr libvirtd:libvirt-daemon-system virsh:libvirt-clients dnsmasq:dnsmasq-base \
-  qemu-system-x86_64:qemu-system-x86 qemu-img:qemu-utils mmdebstrap:mmdebstrap
+LAB_COMMANDS := ovs-vsctl:openvswitch-switch systemd-nspawn:systemd-container ip:iproute2 ethtool:ethtool \
+  virsh:libvirt-clients libvirtd:libvirt-daemon-system qemu-system-x86_64:qemu-system-x86 qemu-img:qemu-utils
+TEST_COMMANDS := git:git ping:iputils-ping vtysh:frr dnsmasq:dnsmasq-base mmdebstrap:mmdebstrap
 MACHINE_COMMANDS := mmdebstrap:mmdebstrap qemu-system-x86_64:qemu-system-x86 mke2fs:e2fsprogs debugfs:e2fsprogs ssh:openssh-client
 
 # $(call install,PAIRS,PACKAGES): install the packages of the commands that are missing, and these packages.
 define install
-@missing="$(2)"; for pair in $(1); do \
+@missing="$(strip $(2))"; for pair in $(1); do \
   PATH="$$PATH:/usr/sbin:/sbin" command -v "$${pair%%:*}" >/dev/null 2>&1 || missing="$$missing $${pair#*:}"; \
 done; \
 [ -z "$$missing" ] || { echo "Installing: $$missing"; \
@@ -50,10 +50,11 @@ verify: $(BIN)/.lab ## Measure the fabric against the plan
 	$(PLAYBOOK) playbooks/verify.yml
 
 packages:
-	$(call install,$(LAB_COMMANDS),$(shell $(PYTHON) -c 'import ensurepip' 2>/dev/null || echo python3-venv))
+	$(call install,$(LAB_COMMANDS),$(shell $(PYTHON) -c 'import ensurepip' 2>/dev/null || echo python3-venv) \
+	  $(shell /usr/bin/python3 -c 'import libvirt' 2>/dev/null || echo python3-libvirt))
 
 test-packages: packages
-	$(call install,$(TEST_COMMANDS),$(shell /usr/bin/python3 -c 'import libvirt' 2>/dev/null || echo python3-libvirt))
+	$(call install,$(TEST_COMMANDS))
 
 machine-packages:
 	$(call install,$(MACHINE_COMMANDS))

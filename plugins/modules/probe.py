@@ -14,9 +14,15 @@ description:
   - Pings without repeating a lost one, pings of an exact size that must not be fragmented, TCP transfers with their rate,
     and questions below IP (RFC 5227 ARP probes, RFC 4862 neighbour solicitations) to addresses that must stay silent.
   - Judges nothing. What was observed is returned, and P(overloom.fabric.verify#module) holds it against the plan.
+requirements:
+  - libvirt-python (the package C(python3-libvirt)), for O(endpoints[].guest)
 extends_documentation_fragment:
   - overloom.fabric.attributes.info
 options:
+  uri:
+    description: The URI that libvirt is connected to by, for O(endpoints[].guest).
+    type: str
+    default: qemu:///system
   state:
     description:
       - V(listening) leaves a responder for the TCP transfers of other hosts, which ends by itself after O(lifetime).
@@ -41,6 +47,9 @@ options:
         required: true
       namespace:
         description: The network namespace of the endpoint. Left out, it is the host itself.
+        type: str
+      guest:
+        description: The libvirt guest that the endpoint is, instead of a namespace. It measures through its QEMU guest agent, and listens to no transfers.
         type: str
       interface:
         description: The endpoint's interface; needed for probes of the kind V(isolation).
@@ -178,16 +187,20 @@ pid:
   sample: 4711
 """
 
+import concurrent.futures
 import re
 import time
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import DEFAULT_URI
 from ansible_collections.overloom.fabric.plugins.module_utils._probe import Background, Prober, Sender
+from ansible_collections.overloom.fabric.plugins.module_utils._probe_guest import measure as measure_from_guests
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 
 ENDPOINT = {
     "id": {"type": "str", "required": True},
     "namespace": {"type": "str"},
+    "guest": {"type": "str"},
     "interface": {"type": "str"},
     "addresses": {"type": "list", "elements": "str", "default": []},
 }
@@ -212,6 +225,7 @@ def main() -> None:
             "tcp_bytes": {"type": "int", "default": 1048576},
             "tcp_timeout": {"type": "float", "default": 10},
             "lifetime": {"type": "float", "default": 120},
+            "uri": {"type": "str", "default": DEFAULT_URI},
         },
         supports_check_mode=True,
     )
@@ -231,11 +245,19 @@ def main() -> None:
             module.exit_json(changed=False)
         if options["state"] == "listening":
             background.stop()
-            places = [(end["namespace"], address) for end in options["endpoints"] for address in end["addresses"]]
+            places = [(end["namespace"], address) for end in options["endpoints"] if not end["guest"] for address in end["addresses"]]
             module.exit_json(changed=False, pid=background.start(places, options["lifetime"]))
         begun = time.monotonic()
-        prober = Prober([Sender(end["id"], end["namespace"], end["interface"]) for end in options["endpoints"]])
-        observed = prober.measure(options["probes"], options["settle"], options["tcp_bytes"], options["tcp_timeout"])
+        guests = {end["id"]: (end["guest"], end["interface"] or "eth0") for end in options["endpoints"] if end["guest"]}
+        prober = Prober([Sender(end["id"], end["namespace"], end["interface"]) for end in options["endpoints"] if not end["guest"]])
+        inner = [probe for probe in options["probes"] if probe["from"] in guests]
+        outer = [probe for probe in options["probes"] if probe["from"] not in guests]
+        limits = (options["settle"], options["tcp_bytes"], options["tcp_timeout"])
+        with concurrent.futures.ThreadPoolExecutor(max_workers=1) as pool:
+            # A thread has its own namespace, so the guests are asked while the prober enters others.
+            asked = pool.submit(measure_from_guests, guests, inner, *limits, options["uri"])
+            seen, seen_inside = iter(prober.measure(outer, *limits)), iter(asked.result())
+        observed = [next(seen_inside if probe["from"] in guests else seen) for probe in options["probes"]]
     except FabricError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=False, observed=observed, seconds=round(time.monotonic() - begun, 3))

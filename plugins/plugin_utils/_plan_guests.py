@@ -273,8 +273,9 @@ class Guests:
             host["networks"] = self._networks(self.by_host[name])
             for guest in self.by_host[name]:
                 point = points[guest.endpoint.id]
-                # Guests without an agent are measured, but do not measure.
-                point.update(interface=guest.kind.first, port=guest.nics[0].dev, agent=guest.options["role"] == "linux")
+                # Guests without an agent are measured, but do not measure; a transfer needs tools that only the lab's guest is known to have.
+                linux = guest.options["role"] == "linux"
+                point.update(interface=guest.kind.first, port=guest.nics[0].dev, measures=linux, sends=linux and guest.built)
                 plan["sources"][f"endpoints.{point['id']}.interface"] = f"derived: first NIC of {guest.options['role']}"
                 if guest.options["role"] == "linux":
                     point["interface"] = guest.endpoint.interface

@@ -66,7 +66,7 @@ def options(plan: Item, expected: Item) -> tuple[dict[str, Item], int]:
         points[point["host"]].append(
             {
                 "id": point["id"],
-                "namespace": point["name"],
+                "guest" if point["kind"] == "guest" else "namespace": point["name"],
                 "interface": point["interface"],
                 "addresses": [address for _family, address in addresses(point)],
             }
@@ -175,13 +175,18 @@ def _look(plan: Item, probe: Item) -> str:
         return f"on {probe['from']}: ip route get {probe['to']}; ovs-vsctl list interface {host['interface']} {host['tep']['name']}"
     points = {point["id"]: point for point in plan["endpoints"]}
     one, other = points[probe["from"]], points[probe["target"]]
-    bridge = next(space["bridge"] for space in plan["hosts"][one["host"]]["namespaces"] if space["name"] == one["name"])
-    places = [f"on {one['host']}: ip -n {one['name']} addr; ovs-appctl fdb/show {bridge}"]
+    bridge = next(segment["bridge"] for segment in plan["segments"] if segment["name"] == one["segment"])
+    places = [f"on {one['host']}: {_inspect(one)}; ovs-appctl fdb/show {bridge}"]
     if one["host"] != other["host"]:
         overlay = next(segment["overlay"] for segment in plan["segments"] if segment["name"] == one["segment"])
         places[0] += f"; ovs-vsctl list interface {tunnel_name(overlay, other['host'])}" if overlay else ""
-        places.append(f"on {other['host']}: ip -n {other['name']} addr; ovs-appctl fdb/show {bridge}")
+        places.append(f"on {other['host']}: {_inspect(other)}; ovs-appctl fdb/show {bridge}")
     return "; then ".join(places)
+
+
+def _inspect(point: Item) -> str:
+    """The command that shows an endpoint's addresses."""
+    return f"virsh console {point['name']}" if point["kind"] == "guest" else f"ip -n {point['name']} addr"
 
 
 # The state of the hosts
