@@ -91,10 +91,12 @@ for path in /sys/class/net/eth*; do
   nic=${path##*/}
   option $nic; comma
   for item in $items; do case $item in mtu=*) ip link set $nic mtu ${item#mtu=} ;; esac; done
+  # BusyBox cannot say nodad, and a fresh address must not wait.
+  echo 0 > /proc/sys/net/ipv6/conf/$nic/accept_dad
   ip link set $nic up
   for item in $items; do
     case $item in
-      *:*/*) ip -6 address add $item dev $nic nodad ;;
+      *:*/*) ip -6 address add $item dev $nic ;;
       */*) ip address add $item dev $nic ;;
       dhcp) udhcpc -i $nic -s /etc/udhcpc -b -t 10 -T 1 >/dev/null ;;
     esac
