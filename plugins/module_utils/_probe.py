@@ -40,10 +40,12 @@ REPLY_WINDOW = 2.0
 PING_TIMEOUT = 60.0
 SILENCE_WINDOW = 1.0
 ASK_ROUNDS = 3
+ASK_AGAIN_ROUNDS = 2
 ASK_INTERVAL = 0.2
 ASKED_AT_ONCE = 8
 ASKERS_AT_ONCE = 4
-CONTROL_WINDOW = 0.05
+CONTROL_WINDOW = 0.5
+DEAD_CONTROL_WINDOW = 0.05
 TCP_AT_ONCE = 4
 
 
@@ -499,27 +501,39 @@ class Prober:
             for (sender, version, control), group in groups.items()
             for start in range(0, len(group), ASKED_AT_ONCE)
         ]
-        for number in range(ASK_ROUNDS if questions else 0):
+        for number in range(ASK_ROUNDS + ASK_AGAIN_ROUNDS):
+            if number >= ASK_ROUNDS:
+                # Silence that a silent control has made worthless is asked for once more, one question at a time.
+                questions = [question for question in questions if question[1] and not self._heard_since(*question)]
+            if not questions:
+                break
             begun = time.monotonic()
             todo = collections.deque(questions)
             waiting: set[int] = set()
+            at_once = ASKERS_AT_ONCE if number < ASK_ROUNDS else 1
 
-            def done(todo: collections.deque = todo, waiting: set[int] = waiting) -> bool:
-                while todo and len(waiting) < ASKERS_AT_ONCE:
+            def done(todo: collections.deque = todo, waiting: set[int] = waiting, at_once: int = at_once) -> bool:
+                while todo and len(waiting) < at_once:
                     self._ask(*todo.popleft(), waiting)
                 return not (todo or waiting)
 
             self.loop.run(done, begun + CONTROL_WINDOW * (1 + len(questions)))
-            pause = SILENCE_WINDOW if number == ASK_ROUNDS - 1 else begun + ASK_INTERVAL - time.monotonic()
+            pause = SILENCE_WINDOW if number >= ASK_ROUNDS - 1 else begun + ASK_INTERVAL - time.monotonic()
             self.loop.run(lambda: False, time.monotonic() + pause)
         for (sender, version, control), group in groups.items():
             layer2 = self.layer2(sender, version)
+            control_answered = control and self._heard_since(layer2, control, group)
             for probe, outcome in group:
                 heard = layer2.answers.get(probe["to"], set())
                 outcome["answered_by"] = sorted(heard & {probe["to_mac"]} if probe.get("to_mac") else heard)
-                asked = outcome.pop("asked")
                 if control:
-                    outcome["control_answered"] = layer2.heard.get(control, -1.0) >= asked
+                    outcome["control_answered"] = control_answered
+                del outcome["asked"]
+
+    @staticmethod
+    def _heard_since(layer2: Layer2, control: str, group: list[tuple[dict, dict]]) -> bool:
+        """Whether the control has answered after the group was asked for the first time."""
+        return layer2.heard.get(control, -1.0) > max(outcome["asked"] for _probe, outcome in group)
 
     def _ask(self, layer2: Layer2, control: str | None, group: list[tuple[dict, dict]], waiting: set[int]) -> None:
         """Ask for the addresses of a group, then for the control; in waiting until that answers or a moment has gone."""
@@ -534,7 +548,9 @@ class Prober:
             # "No route" is the expected answer here; only a reply counts.
             self.echo(probe["from"], layer2.version).send(probe["to"], 56, answered)
         waiting.add(token)
-        self.loop.at(time.monotonic() + CONTROL_WINDOW, lambda: waiting.discard(token))
+        # A control that has never answered so far is hardly going to: many dead endpoints must not take minutes.
+        window = DEAD_CONTROL_WINDOW if not control or control in layer2.expected else CONTROL_WINDOW
+        self.loop.at(time.monotonic() + window, lambda: waiting.discard(token))
         if control:
             layer2.expected[control] = lambda: waiting.discard(token)
             error = layer2.send(control)
