@@ -166,6 +166,11 @@ class Declaration(t.NamedTuple):
     scope: Scope
     persist: bool
 
+    @property
+    def wants_something(self) -> bool:
+        """Whether anything is to be there."""
+        return any(item.present for things in (self.flows, self.groups, self.meters) for item in things or ())
+
 
 def declaration(params: t.Mapping[str, t.Any]) -> Declaration:
     """The module's options as a declaration. Raises FabricError for what cannot be meant."""
@@ -492,6 +497,10 @@ class Bridge:
     def _locate(self, database: Database) -> str:
         """Note whether the bridge is there and its ports by name; return the protocol to speak."""
         bridge = self._declared.bridge
+        if bridge not in database.tables["Bridge"] and not self._declared.wants_something:
+            # Nothing of ours is on a bridge that is gone; its file and its service still are.
+            self._exists = False
+            return PROTOCOLS[0]
         if self._check and bridge not in database.tables["Bridge"]:
             self._warnings.append(f"bridge {bridge} is not there; it is taken to be made by an earlier task")
             self._exists = False
@@ -641,7 +650,7 @@ def change(declared: Declaration, timeout: int, running: bool, found: Found) -> 
             unit = restore_unit(bridge, declared.owner, found.protocol, meters, seen.used)
     path = record_path(bridge, declared.owner)
     if content and content != found.content:
-        steps.append(Write(path, content))
+        steps.append(Write(path, content, 0o600))
     units = unit_steps(found.units, {unit_name("flows", f"{bridge}:{declared.owner}"): unit}, running)
     steps += units.put + units.drop
     if not content and found.content is not None:

@@ -86,6 +86,12 @@ neighbour_limit:
   returned: always
   type: int
   sample: 1024
+flows:
+  description: Bridges on which M(overloom.fabric.ovs_flow) keeps something for an owner.
+  returned: always
+  type: list
+  elements: dict
+  sample: [{bridge: br-int, owner: myfabric}]
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -104,6 +110,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._host import (
     read_interfaces,
     ssh_address,
 )
+from ansible_collections.overloom.fabric.plugins.module_utils._systemd import read_units
 
 
 def main() -> None:
@@ -134,6 +141,7 @@ def main() -> None:
         default_routes=default_routes,
         reached_by=interface_of(reached_at, interfaces, content("/proc/net/if_inet6")) if reached_at else None,
         neighbour_limit=neighbour_limit(),
+        flows=[{"bridge": notes["Bridge"], "owner": notes["Owner"]} for notes in (unit.notes() for unit in read_units("flows").values())],
     )
 
 

@@ -35,7 +35,9 @@ Network = t.Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 Address = t.Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 
 # What a host says for itself; every other variable is stated once for all hosts.
-HOST_VARIABLES = ("fabric_host_id", "fabric_tep_address", "fabric_underlay_interface", "fabric_guest_memory", "fabric_endpoints")
+HOST_VARIABLES = (
+    "fabric_host_id", "fabric_tep_address", "fabric_underlay_interface", "fabric_guest_memory", "fabric_endpoints", "fabric_flows",
+)
 
 # Set by the role `plan` itself, so found among the variables of a host afterwards.
 RESULTS = ("fabric_plan", "fabric_plan_result")
@@ -64,7 +66,10 @@ class Underlay:
 
 @dataclasses.dataclass
 class Overlay:
-    """A mesh of tunnels; options holds what goes to each tunnel as it is (csum, ttl and so on)."""
+    """A mesh of tunnels; options holds what goes to each tunnel as it is (csum, ttl and so on).
+
+    segments_by: what tells its segments apart inside a tunnel, `vlan` or `key`.
+    """
 
     where: str
     name: str | t.Any
@@ -76,15 +81,26 @@ class Overlay:
     key: int | None | t.Any
     options: dict[str, t.Any]
     loop_guard: str | t.Any
+    segments_by: str | t.Any
+
+    @property
+    def keyed(self) -> bool:
+        """Whether its segments are told apart by tunnel key."""
+        return self.segments_by == "key"
 
 
 @dataclasses.dataclass
 class Segment:
-    """A layer-2 network; overlay is None for one that is local to each host."""
+    """A layer-2 network; overlay is None for one that is local to each host.
+
+    key: its tunnel key, on an overlay whose segments are told apart by keys. tenant: whose it is; None is the fabric's own.
+    """
 
     where: str
     name: str | t.Any
     vlan: int | None | t.Any
+    key: int | None | t.Any
+    tenant: str | None | t.Any
     subnet: Network | t.Any
     subnet6: Network | None | t.Any
     mtu: int | None | t.Any
@@ -125,6 +141,17 @@ class Host:
     interface: str | None | t.Any
     endpoints: list[Endpoint]
     guest_memory: str | None | t.Any = None
+    flows: list[dict[str, t.Any]] = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass
+class Denied:
+    """A pair of endpoints of one segment, by their ids, between which flows drop what the probes send."""
+
+    where: str
+    source: str | t.Any
+    target: str | t.Any
+    probes: list[str] | t.Any
 
 
 @dataclasses.dataclass
@@ -141,6 +168,7 @@ class Intent:
     segments: list[Segment]
     max_hosts: int | None | t.Any
     hosts: dict[str, Host]
+    denied: list[Denied]
     given: set[str]
     refused: set[str]
 
@@ -177,6 +205,7 @@ def load(
         segments=_unique([item for item in named_segments if item.name is not INVALID], segments, problems),
         max_hosts=max_hosts,
         hosts={name: _host(name, hosts[name], spec, problems, given) for name in sorted(hosts)},
+        denied=[Denied(f"fabric_denied[{i}]", item["from"], item["to"], item["probes"]) for i, item in _items(common, "fabric_denied")],
         given=given,
         refused=refused,
     )
@@ -417,6 +446,7 @@ def _overlay(item: dict[str, t.Any], index: int, problems: list[str]) -> Overlay
         key=key,
         options=options,
         loop_guard=item["loop_guard"],
+        segments_by=item["segments_by"],
     )
 
 
@@ -468,6 +498,8 @@ def _segment(item: dict[str, t.Any], index: int, problems: list[str]) -> Segment
         where=where,
         name=_matching(item["name"], _NAME, _NAME_ALLOWED, f"{where}.name", problems),
         vlan=_vlan(item["vlan"], f"{where}.vlan", problems),
+        key=_between(item["key"], 1, 2**32 - 1, f"{where}.key", problems),
+        tenant=_matching(item["tenant"], _NAME, _NAME_ALLOWED, f"{where}.tenant", problems),
         subnet=subnet,
         subnet6=subnet6,
         mtu=mtu,
@@ -500,6 +532,7 @@ def _host(
         interface=read_interface(values["fabric_underlay_interface"], f"{name}: fabric_underlay_interface", problems),
         endpoints=_unique([item for item in endpoints if item.name is not INVALID], f"{name}: fabric_endpoints", problems),
         guest_memory=values["fabric_guest_memory"],
+        flows=[item for _i, item in _items(values, "fabric_flows")],
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils import _plan_addresses as addresses
+from ansible_collections.overloom.fabric.plugins.plugin_utils import _plan_flows
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent import (
     RESULTS,
     Endpoint,
@@ -81,6 +82,7 @@ class _Writer:
         held = neighbours(endpoints)
         for name, host in hosts.items():
             host["neighbours"] = held[name]
+        _plan_flows.fill(values, hosts)
         return {
             "fabric": intent.name,
             "underlay": {
@@ -95,6 +97,7 @@ class _Writer:
             "overlays": overlays,
             "segments": segments,
             "endpoints": endpoints,
+            "denied": [{"from": denied.source, "to": denied.target, "probes": denied.probes} for denied in intent.denied],
             "teps": [{"host": name, "address": str(values.teps[name].value), "mtu": underlay.mtu} for name in values.order],
             "sources": self.sources,
         }
@@ -106,7 +109,7 @@ class _Writer:
 
     def _overlay(self, overlay: Overlay) -> Plan:
         guard, why = self.values.guards[overlay.name]
-        for option in ("name", "encapsulation", "topology", "bridge", "key"):
+        for option in ("name", "encapsulation", "topology", "bridge", "key", "segments_by"):
             self._state(f"overlays.{overlay.name}.{option}", f"{overlay.where}.{option}")
         self.sources[f"overlays.{overlay.name}.loop_guard"] = why
         return {
@@ -115,6 +118,7 @@ class _Writer:
             "topology": overlay.topology,
             "bridge": overlay.bridge,
             "key": overlay.key,
+            "segments_by": overlay.segments_by,
             "loop_guard": guard,
             "tunnels": [list(pair) for pair in self.values.edges[overlay.name]],
             **{name: value for name, value in overlay.options.items() if value is not None},
@@ -122,7 +126,7 @@ class _Writer:
 
     def _segment(self, segment: Segment) -> Plan:
         key = f"segments.{segment.name}"
-        for option in ("vlan", "subnet", "subnet6"):
+        for option in ("vlan", "key", "tenant", "subnet", "subnet6"):
             self._state(f"{key}.{option}", f"{segment.where}.{option}")
         self._state(f"{key}.overlay", f"{segment.where}.overlay")
         if self.sources[f"{key}.overlay"] == "default":
@@ -131,6 +135,8 @@ class _Writer:
         return {
             "name": segment.name,
             "vlan": segment.vlan,
+            "key": segment.key,
+            "tenant": segment.tenant,
             "subnet": str(segment.subnet),
             "subnet6": str(segment.subnet6) if segment.subnet6 else None,
             "mtu": self.values.mtus[segment.name].value,
@@ -188,4 +194,5 @@ class _Writer:
             "bridges": [],
             "tunnels": [],
             "namespaces": [],
+            "flows": [],
         }

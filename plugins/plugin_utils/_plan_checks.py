@@ -11,6 +11,7 @@ import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._netns_veth import default_outer
 from ansible_collections.overloom.fabric.plugins.plugin_utils import _plan_addresses as addresses
+from ansible_collections.overloom.fabric.plugins.plugin_utils import _plan_flows
 from ansible_collections.overloom.fabric.plugins.plugin_utils import _plan_mesh as mesh
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent import DST_PORTS, Overlay, Segment
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_values import Values
@@ -26,6 +27,7 @@ def check(values: Values) -> None:
     _keys(values)
     _reach(values)
     _interfaces(values)
+    _plan_flows.check(values)
 
 
 def _endpoints(values: Values) -> None:
@@ -52,13 +54,15 @@ def _endpoints(values: Values) -> None:
 
 
 def _networks(values: Values) -> None:
-    """No two networks share an address."""
-    networks = []
+    """No two networks share an address, but those of different tenants."""
+    tenants: dict[str | None, list[tuple[addresses.Network, str]]] = {}
     for segment in values.segments.values():
+        networks = tenants.setdefault(segment.tenant, [])
         networks += [(net, f"{segment.where}.{option}") for option in ("subnet", "subnet6") if (net := getattr(segment, option))]
-    if values.intent.underlay.subnet:
-        networks.append((values.intent.underlay.subnet, "fabric_underlay.subnet"))
-    addresses.overlaps(networks, values.problems)
+    for networks in tenants.values():
+        if values.intent.underlay.subnet:
+            networks.append((values.intent.underlay.subnet, "fabric_underlay.subnet"))
+        addresses.overlaps(networks, values.problems)
 
 
 def _vlans(values: Values) -> None:
@@ -66,7 +70,7 @@ def _vlans(values: Values) -> None:
     seen: dict[tuple[str, int | None], Segment] = {}
     for segment in values.segments.values():
         bridge = values.bridge_of(segment)
-        if not bridge or segment.vlan is INVALID:
+        if not bridge or segment.vlan is INVALID or values.keyed(segment):
             continue
         other = seen.setdefault((bridge, segment.vlan), segment)
         if other is not segment:
@@ -109,13 +113,14 @@ def _keys(values: Values) -> None:
         if INVALID in (overlay.encapsulation, overlay.key, port):
             continue
         for pair in pairs:
-            other = seen.setdefault((frozenset(pair), overlay.encapsulation, overlay.key, port), overlay)
+            key = "flow" if overlay.keyed else overlay.key
+            other = seen.setdefault((frozenset(pair), overlay.encapsulation, key, port), overlay)
             if other is not overlay and (other.name, name) not in told:
                 told.add((other.name, name))
-                what = "no key" if overlay.key is None else f"the key {overlay.key}"
+                what = "segments by key" if overlay.keyed else "no key" if overlay.key is None else f"the key {overlay.key}"
                 values.problems.append(
                     f"{other.where} and {overlay.where} are both {overlay.encapsulation} with {what} between {pair[0]} and {pair[1]};"
-                    " give one of them another key."
+                    f" give one of them another {'encapsulation or dst_port' if overlay.keyed else 'key'}."
                 )
 
 

@@ -28,8 +28,8 @@ def fill(values: Values, hosts: dict[str, Item]) -> None:
     vlans: dict[str, list[int]] = {overlay.bridge: [] for overlay in values.overlays.values()}
     for segment in values.segments.values():
         vlans.setdefault(values.bridge_of(segment), []).append(segment.vlan or 0)
-    # A bridge that has just the one untagged segment needs no trunk lists: all may pass.
-    plain = {bridge for bridge, on_bridge in vlans.items() if on_bridge == [0]}
+    # A bridge that has just the one untagged segment, or whose flows decide, needs no trunk lists: all may pass.
+    plain = {bridge for bridge, on_bridge in vlans.items() if on_bridge == [0]} | {o.bridge for o in values.overlays.values() if o.keyed}
     users: dict[str, dict[str, bool]] = {name: {} for name in hosts}
     for overlay in values.overlays.values():
         trunks = [] if overlay.bridge in plain else sorted(segment.vlan or 0 for segment in carried[overlay.name])
@@ -75,7 +75,7 @@ def _tunnel(overlay: Overlay, trunks: list[int], guard: str) -> Item:
     """What all tunnels of an overlay have in common."""
     options = overlay.options
     return {
-        "key": _or_clear(overlay.key),
+        "key": "flow" if overlay.keyed else _or_clear(overlay.key),
         "dst_port": _or_clear(options["dst_port"]),
         "csum": bool(options["csum"]),
         "ttl": _or_clear(options["ttl"]),

@@ -131,6 +131,8 @@ def guard(overlay: Overlay, pairs: list[Edge], problems: list[str]) -> tuple[str
     """How the mesh is kept free of loops (none, split_horizon or rstp), and why."""
     where = f"{overlay.where}.loop_guard"
     wish = overlay.loop_guard
+    if overlay.keyed:
+        return "split_horizon", "derived: the flows of segments_by: key let nothing pass from tunnel to tunnel"
     absent = missing(pairs)
     if wish == "rstp":
         return "rstp", "given: loop_guard"

@@ -53,6 +53,16 @@ class Values:
             return LOCAL_BRIDGE
         return self.overlays[segment.overlay].bridge if segment.overlay else INVALID
 
+    def keyed(self, segment: Segment) -> bool:
+        """Whether the segment is told apart from others by its tunnel key."""
+        return bool(segment.overlay) and self.overlays[segment.overlay].keyed
+
+    def bridges_of(self, host: str) -> list[str]:
+        """The integration bridges that a host has: those of its tunnels and of its endpoints."""
+        found = [self.overlays[name].bridge for name, pairs in self.edges.items() if any(host in pair for pair in pairs)]
+        found += [self.bridge_of(self.segments[e.segment]) for e in self.intent.hosts[host].endpoints if e.segment in self.segments]
+        return [bridge for bridge in dict.fromkeys(found) if bridge]
+
     def carried(self) -> dict[str, list[Segment]]:
         """The segments of each overlay."""
         result: dict[str, list[Segment]] = {name: [] for name in self.overlays}
@@ -98,7 +108,7 @@ class Values:
             parts = overhead(
                 overlay.encapsulation,
                 underlay.subnet.version,
-                overlay.key is not None,
+                overlay.key is not None or overlay.keyed,
                 bool(overlay.options["csum"]),
                 segment.vlan is not None,
             )

@@ -81,7 +81,7 @@ def conform(value: t.Any, spec: dict[str, t.Any], where: str, problems: list[str
     except ValueError as error:
         problems.append(f"{where} must be {error}, not {show(value)}.")
         return INVALID
-    if "choices" in spec and value not in spec["choices"]:
+    if "choices" in spec and not isinstance(value, list) and value not in spec["choices"]:
         problems.append(
             f"{where} must be {'one of ' * (len(spec['choices']) > 1)}{', '.join(map(str, spec['choices']))}, not {show(value)}"
             + (suggest(value, spec["choices"]) if difflib.get_close_matches(str(value), spec["choices"]) else ".")
@@ -89,6 +89,8 @@ def conform(value: t.Any, spec: dict[str, t.Any], where: str, problems: list[str
         return INVALID
     if isinstance(value, list) and "elements" in spec:
         element = {"type": spec["elements"], "options": spec.get("options"), "required": True}
+        if "choices" in spec:
+            element["choices"] = spec["choices"]
         return [conform(item, element, f"{where}[{label(item, i)}]", problems) for i, item in enumerate(value)]
     if isinstance(value, dict) and spec.get("options"):
         return conform_options(value, spec["options"], where, problems)

@@ -1,0 +1,142 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A small pure switch: what becomes of a frame in the flows of a plan, on all of its hosts.
+
+It knows just what the pipeline uses, and raises KeyError or ValueError for anything else. That it agrees with Open vSwitch is what
+tests/integration/test_pipeline.py is for.
+"""
+from __future__ import annotations
+
+import ipaddress
+import re
+
+MOST_TUNNELS = 10
+
+# Names that Open vSwitch has for one field.
+FIELDS = {
+    "NXM_OF_ETH_SRC[]": "dl_src", "NXM_OF_ETH_DST[]": "dl_dst", "OXM_OF_PKT_REG1[0..47]": "xreg1", "NXM_NX_REG1[]": "reg1",
+    "NXM_NX_ARP_SHA[]": "arp_sha", "NXM_NX_ARP_THA[]": "arp_tha", "NXM_OF_ARP_SPA[]": "arp_spa", "NXM_OF_ARP_TPA[]": "arp_tpa",
+    "NXM_NX_IPV6_SRC[]": "ipv6_src", "NXM_NX_IPV6_DST[]": "ipv6_dst", "NXM_NX_ND_TARGET[]": "nd_target", "NXM_NX_ND_TLL[]": "nd_tll",
+    "icmpv6_type": "icmp_type",
+}
+PROTOCOLS = {"arp", "icmp6", "ip", "ipv6"}
+
+
+def number(text):
+    """A value as ovs-ofctl writes it, as a number; other text, a port's name, as it is."""
+    text = text.strip('"')
+    if re.fullmatch("([0-9a-f]{2}:){5}[0-9a-f]{2}", text):
+        return int(text.replace(":", ""), 16)
+    if re.fullmatch(r"[0-9.]+\.[0-9.]+|[0-9a-f]*:[0-9a-f:]*", text):
+        return int(ipaddress.ip_address(text))
+    return int(text, 0) if re.fullmatch("0x[0-9a-f]+|[0-9]+", text) else text
+
+
+def mask_of(field, text):
+    if "/" not in text:
+        return None
+    value = text.partition("/")[2]
+    return (2**128 - 1) ^ (2 ** (128 - int(value)) - 1) if field == "nd_target" else number(value)
+
+
+class Flow:
+    """One flow, parsed."""
+
+    def __init__(self, text):
+        head, _sign, actions = text.partition(",actions=")
+        self.text, self.table, self.priority, self.protocol, self.match = text, 0, 32768, None, []
+        for part in head.split(","):
+            field, equals, value = part.partition("=")
+            if field in ("table", "priority"):
+                setattr(self, field, int(value))
+            elif not equals:
+                assert field in PROTOCOLS, field
+                self.protocol = field
+            else:
+                self.match.append((field, number(value.partition("/")[0]), mask_of(field, value)))
+        self.actions = actions.split(",")
+
+    def holds(self, frame):
+        if self.protocol and frame.get("protocol") != self.protocol:
+            return False
+        for field, value, mask in self.match:
+            seen = frame.get(field, 0)
+            if seen != value if mask is None else seen & mask != value & mask:
+                return False
+        return True
+
+
+class Bridge:
+    """One bridge's tables."""
+
+    def __init__(self, flows):
+        self.tables = {}
+        for flow in map(Flow, flows):
+            self.tables.setdefault(flow.table, []).append(flow)
+        for table in self.tables.values():
+            table.sort(key=lambda flow: -flow.priority)
+
+    def run(self, frame):
+        """What leaves the bridge: (port, frame) of each copy."""
+        frame, table, out = dict(frame), 0, []
+        while table is not None:
+            found = [flow for flow in self.tables.get(table, ()) if flow.holds(frame)]
+            if not found:
+                return out
+            assert len(found) == 1 or found[0].priority > found[1].priority, f"two flows of one priority hold: {found[0].text} and {found[1].text}"
+            following = None
+            for action in found[0].actions:
+                word, _colon, argument = action.partition(":")
+                if word == "goto_table":
+                    following = int(argument)
+                    assert following > table
+                elif word == "output":
+                    if argument.strip('"') != frame["in_port"]:
+                        out.append((argument.strip('"'), dict(frame)))
+                elif word == "in_port":
+                    out.append((frame["in_port"], dict(frame)))
+                elif word == "set_field":
+                    value, _arrow, field = argument.partition("->")
+                    frame[FIELDS.get(field, field)] = number(value)
+                elif word == "move":
+                    source, _arrow, target = argument.partition("->")
+                    frame[FIELDS[target]] = frame.get(FIELDS[source], 0)
+                else:
+                    assert word == "drop", action
+            table = following
+        return out
+
+
+class Fabric:
+    """All bridges by key of a plan, and the tunnels between them."""
+
+    def __init__(self, plan):
+        host_of = {tep["address"]: tep["host"] for tep in plan["teps"]}
+        self.bridges = {
+            (name, entry["bridge"]): Bridge([flow["flow"] for flow in entry["flows"]]) for name, host in plan["hosts"].items() for entry in host["flows"]
+        }
+        ends = {(name, tunnel["bridge"], host_of[tunnel["remote_ip"]]): tunnel["name"] for name, host in plan["hosts"].items() for tunnel in host["tunnels"]}
+        self.far = {(name, port): (peer, bridge, ends[peer, bridge, name]) for (name, bridge, peer), port in ends.items()}
+        self.port = {(name, space["name"]): (space["bridge"], space["outer"]) for name, host in plan["hosts"].items() for space in host["namespaces"]}
+        self.endpoint = {(name, port): f"{name}/{space}" for (name, space), (_bridge, port) in self.port.items()}
+
+    def send(self, point, **frame):
+        """What arrives of a frame that an endpoint sends: [(endpoint, frame)], and the hosts that saw it."""
+        bridge, port = self.port[point["host"], point["name"]]
+        frame = {key: number(value) if isinstance(value, str) and key != "protocol" else value for key, value in frame.items()}
+        queue = [(point["host"], bridge, {"dl_src": number(point["mac"]), **frame, "in_port": port}, 0)]
+        arrived, hosts = [], set()
+        while queue:
+            host, bridge, frame, crossed = queue.pop()
+            assert crossed <= MOST_TUNNELS, "the frame circles"
+            hosts.add(host)
+            for out, copy in self.bridges[host, bridge].run(frame):
+                if (host, out) in self.far:
+                    peer, there, into = self.far[host, out]
+                    # Only the packet and its key travel: registers and metadata do not.
+                    kept = {key: value for key, value in copy.items() if not key.startswith(("reg", "xreg", "metadata"))}
+                    queue.append((peer, there, {**kept, "in_port": into}, crossed + 1))
+                else:
+                    arrived.append((self.endpoint[host, out], copy))
+        return arrived, hosts

@@ -1,0 +1,233 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What holds for the flows of any fabric whose segments are told apart by tunnel key: a pure switch carries the frames."""
+from __future__ import annotations
+
+import re
+
+import pytest
+from ansible_collections.overloom.fabric.plugins.plugin_utils._pipeline import TABLES
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import compile_plan
+from ansible_collections.overloom.fabric.plugins.plugin_utils._spec import PlanError
+from ansible_collections.overloom.fabric.tests.unit.flowsim import Fabric, number
+from ansible_collections.overloom.fabric.tests.unit.intents import CHECKOUT, SPEC
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+many = settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+BROADCAST = "ff:ff:ff:ff:ff:ff"
+
+
+@st.composite
+def tenants(draw):
+    """The variables of a random fabric by key: tenants whose subnets overlap, endpoints anywhere, any mesh that joins them directly."""
+    hosts = [f"kvm{number}" for number in range(1, draw(st.integers(1, 5)) + 1)]
+    segments = []
+    for count in range(draw(st.integers(1, 6))):
+        # One of two subnets for each, so that most overlap; a tenant each, so that they may.
+        segment = {"name": f"s{count}", "tenant": f"t{count}", "key": draw(st.integers(0, 40)) * 100 + count + 1}
+        segment["subnet"] = draw(st.sampled_from(["10.0.0.0/24", "2001:db8::/64"]))
+        if draw(st.booleans()) and ":" not in segment["subnet"]:
+            segment["subnet6"] = "2001:db8::/64"
+        segments.append(segment)
+    common = {
+        "fabric_name": "tenants",
+        "fabric_overlays": [{"encapsulation": draw(st.sampled_from(["gre", "vxlan", "geneve"])), "segments_by": "key"}],
+        "fabric_segments": segments,
+    }
+    variables = {}
+    for host in hosts:
+        endpoints = [
+            {"name": f"{segment['name']}-{nth}", "segment": segment["name"]} for segment in segments for nth in range(draw(st.integers(0, 2)))
+        ]
+        variables[host] = {**common, "fabric_endpoints": endpoints}
+    return variables
+
+
+def addresses(point):
+    return [address for address in (point["address"], point["address6"]) if address]
+
+
+def ask(point, address):
+    """The frame by which an endpoint asks for an address."""
+    source = next(mine for mine in addresses(point) if (":" in mine) == (":" in address))
+    if ":" in address:
+        return {
+            "protocol": "icmp6", "icmp_type": 135, "icmp_code": 0, "nd_target": address, "nd_sll": point["mac"],
+            "dl_dst": "33:33:ff:00:00:01", "ipv6_src": source, "ipv6_dst": "ff02::1:ff00:1",
+        }
+    return {"protocol": "arp", "arp_op": 1, "arp_spa": source, "arp_tpa": address, "arp_sha": point["mac"], "dl_dst": BROADCAST}
+
+
+@many
+@given(tenants())
+def test_exactly_the_pairs_of_a_segment_reach_each_other_once(hosts):
+    plan = compile_plan(hosts, SPEC)
+    fabric = Fabric(plan)
+    for one in plan["endpoints"]:
+        for other in plan["endpoints"]:
+            arrived, _hosts = fabric.send(one, protocol="ip", dl_dst=other["mac"])
+            reaches = one is not other and one["segment"] == other["segment"]
+            assert [name for name, _frame in arrived] == [other["id"]] * reaches
+
+
+@many
+@given(tenants(), st.sampled_from([BROADCAST, "01:00:5e:00:00:fb", "33:33:00:00:00:01"]))
+def test_a_flooded_frame_reaches_each_of_its_segment_once_and_no_host_without_the_segment(hosts, group):
+    plan = compile_plan(hosts, SPEC)
+    fabric = Fabric(plan)
+    for one in plan["endpoints"]:
+        peers = [point for point in plan["endpoints"] if point["segment"] == one["segment"]]
+        arrived, seen = fabric.send(one, protocol="ip", dl_dst=group)
+        assert sorted(name for name, _frame in arrived) == sorted(point["id"] for point in peers if point is not one)
+        assert seen == {point["host"] for point in peers}
+
+
+@many
+@given(tenants())
+def test_a_known_address_is_answered_on_the_host_with_the_mac_of_its_segment_and_an_unknown_one_by_nobody(hosts):
+    plan = compile_plan(hosts, SPEC)
+    fabric = Fabric(plan)
+    everything = {address for point in plan["endpoints"] for address in addresses(point)} | {"10.0.0.254", "2001:db8::fe"}
+    for one in plan["endpoints"]:
+        own = {address: p for p in plan["endpoints"] if p["segment"] == one["segment"] for address in addresses(p)}
+        for address in everything:
+            if not any((":" in mine) == (":" in address) for mine in addresses(one)):
+                continue
+            arrived, seen = fabric.send(one, **ask(one, address))
+            if address not in own or own[address] is one:
+                # A multicast question in IPv6 may still be for a link-local address that no plan knows: it goes to the segment, and nobody has it.
+                assert {name for name, _frame in arrived} <= ({p["id"] for p in own.values()} if ":" in address else set())
+                continue
+            assert seen == {one["host"]}
+            ((name, answer),) = arrived
+            mac = number(own[address]["mac"])
+            assert name == one["id"] and answer["dl_src"] == mac and answer["dl_dst"] == number(one["mac"])
+            if ":" in address:
+                assert (answer["icmp_type"], answer["nd_tll"], answer["ipv6_src"], answer["nd_options_type"]) == (136, mac, number(address), 2)
+                assert answer["ipv6_dst"] in map(number, addresses(one))
+            else:
+                assert (answer["arp_op"], answer["arp_sha"], answer["arp_spa"]) == (2, mac, number(address))
+                assert answer["arp_tpa"] == number(one["address"]) and answer["arp_tha"] == number(one["mac"])
+
+
+@many
+@given(tenants(), st.data())
+def test_nobody_speaks_for_another_or_in_a_vlan_of_his_own(hosts, data):
+    plan = compile_plan(hosts, SPEC)
+    fabric = Fabric(plan)
+    if len(plan["endpoints"]) < 2:
+        return
+    one, other = data.draw(st.permutations(plan["endpoints"]))[:2]
+    assert fabric.send(one, dl_src=other["mac"], dl_dst=BROADCAST)[0] == []
+    assert fabric.send(one, vlan_tci=0x100A, dl_dst=BROADCAST)[0] == []
+    foreign = [address for address in addresses(other) if address not in addresses(one)]
+    for address in foreign:
+        if ":" in address:
+            claim = {"protocol": "icmp6", "icmp_type": 136, "icmp_code": 0, "nd_target": address, "dl_dst": "33:33:00:00:00:01"}
+        else:
+            claim = {"protocol": "arp", "arp_op": 2, "arp_spa": address, "arp_tpa": address, "arp_sha": one["mac"], "dl_dst": BROADCAST}
+        assert fabric.send(one, **claim)[0] == []
+
+
+@many
+@given(tenants())
+def test_tunnels_take_their_key_from_the_flow_and_the_bridge_forwards_nothing_by_itself(hosts):
+    plan = compile_plan(hosts, SPEC)
+    for host in plan["hosts"].values():
+        assert all(tunnel["key"] == "flow" and tunnel["trunks"] == [] for tunnel in host["tunnels"])
+        modes = {bridge["name"]: bridge.get("fail_mode") for bridge in host["bridges"]}
+        assert modes == {"br-underlay": None, **{entry["bridge"]: "secure" for entry in host["flows"]}}
+
+
+def scale(segments, hosts=10):
+    """Segments with an endpoint on each of two of the hosts."""
+    common = {
+        "fabric_name": "scale",
+        "fabric_overlays": [{"segments_by": "key"}],
+        "fabric_segments": [{"name": f"s{i}", "tenant": f"t{i}", "key": i + 1, "subnet": "10.0.0.0/24"} for i in range(segments)],
+    }
+    points = {f"kvm{n}": [] for n in range(1, hosts + 1)}
+    for i in range(segments):
+        for n in (i % hosts, (i + 1 + i // hosts % (hosts - 1)) % hosts):
+            points[f"kvm{n + 1}"].append({"name": f"e{i}", "segment": f"s{i}"})
+    return {name: {**common, "fabric_endpoints": endpoints} for name, endpoints in points.items()}
+
+
+def test_flows_grow_with_what_is_on_a_host_and_not_with_the_fabric():
+    def most(segments, hosts):
+        plan = compile_plan(scale(segments, hosts), SPEC)
+        assert all(len(host["flows"]) == 1 for host in plan["hosts"].values()), "one call a host"
+        return max(len(host["flows"][0]["flows"]) for host in plan["hosts"].values())
+
+    few, many_hosts = most(60, 3), most(200, 10)
+    assert many_hosts <= few, "as many segments a host, more hosts: no more flows"
+    assert (most(400, 10) - many_hosts) <= 1.1 * (many_hosts - most(100, 10)) * 2
+
+
+def test_every_table_is_documented():
+    page = (CHECKOUT / "docs/pipeline.md").read_text(encoding="utf-8")
+    for table, name in TABLES.items():
+        assert re.search(rf"\| {table} \| `{name}` \|", page)
+
+
+def keyed(segments=None, overlay=None, hosts=("kvm1", "kvm2"), **more):
+    """The smallest fabric by key, changed."""
+    segments = [{"name": "a", "key": 1, "subnet": "10.0.0.0/24", **(segments or {})}]
+    common = {"fabric_name": "t", "fabric_overlays": [{"segments_by": "key", **(overlay or {})}], "fabric_segments": segments}
+    return {name: {**common, "fabric_endpoints": [{"name": "e", "segment": "a"}], **more} for name in hosts}
+
+
+LINE = {"topology": "links", "links": [["kvm1", "kvm2"], ["kvm2", "kvm3"]]}
+
+
+@pytest.mark.parametrize(
+    "hosts, sentence",
+    [
+        (keyed({"key": None}), "fabric_segments[a].key is missing; overlay vxlan has segments_by: key, so give each segment a key of its own."),
+        (keyed({"vlan": 5}), "fabric_segments[a].vlan is of no use on overlay vxlan, which tells segments apart by key; leave it out."),
+        (keyed({"key": 2**24}), "fabric_segments[a].key must be 1 to 16777215 (24 bits with vxlan), not 16777216."),
+        (keyed(overlay={"key": 7}), "fabric_overlays[0].key is of no use with segments_by: key, where each segment has its own; leave it out."),
+        (keyed(overlay={"loop_guard": "rstp"}), "fabric_overlays[0].loop_guard rstp is for segments_by: vlan; leave it out, as the flows let nothing circle."),
+        (
+            keyed(overlay=LINE, hosts=("kvm1", "kvm2", "kvm3")),
+            "fabric_segments[a] has endpoints on kvm1 and kvm3, but overlay vxlan has no tunnel between them, and with segments_by: key a frame crosses"
+            " one tunnel only; add the tunnel, or take topology full_mesh.",
+        ),
+        (
+            keyed(fabric_segments=[{"name": "a", "key": 1, "subnet": "10.0.0.0/24"}, {"name": "b", "key": 1, "subnet": "10.0.1.0/24"}]),
+            "fabric_segments[a] and fabric_segments[b] both have the key 1; give one of them another key.",
+        ),
+        (
+            keyed(fabric_segments=[{"name": "a", "key": 1, "tenant": "x", "subnet": "10.0.0.0/24"}, {"name": "b", "key": 2, "tenant": "x", "subnet": "10.0.0.0/25"}]),
+            "fabric_segments[b].subnet 10.0.0.0/25 overlaps fabric_segments[a].subnet 10.0.0.0/24; give each its own range.",
+        ),
+        (
+            keyed(fabric_overlays=[{"name": "vlan"}]),
+            "fabric_segments[a].key is for overlays with segments_by: key; leave it out, or say so in fabric_overlays[vlan].segments_by.",
+        ),
+        (
+            keyed(
+                fabric_overlays=[{"name": "k", "segments_by": "key"}, {"name": "v", "key": 9}],
+                fabric_segments=[{"name": "a", "key": 1, "overlay": "k", "subnet": "10.0.0.0/24"}, {"name": "b", "overlay": "v", "subnet": "10.0.1.0/24"}],
+            ),
+            "fabric_overlays[k].bridge br-int is also that of v, but with segments_by: key it belongs to one overlay alone; give it another bridge.",
+        ),
+        (
+            keyed(
+                fabric_overlays=[{"name": "k", "segments_by": "key", "bridge": "br-k"}, {"name": "v", "key": 1}],
+                fabric_segments=[{"name": "a", "key": 1, "overlay": "k", "subnet": "10.0.0.0/24"}, {"name": "b", "overlay": "v", "subnet": "10.0.1.0/24"}],
+            ),
+            "fabric_overlays[v].key 1 is also that of fabric_segments[a]; give one of them another key.",
+        ),
+        (
+            keyed(fabric_flows=[{"actions": []}]),
+            "kvm1: fabric_flows[0].bridge br-int is that of overlay vxlan, whose flows are the plan's; take another bridge.",
+        ),
+    ],
+)
+def test_what_cannot_work_by_key_is_refused(hosts, sentence):
+    with pytest.raises(PlanError) as refused:
+        compile_plan(hosts, SPEC)
+    assert sentence in refused.value.problems
