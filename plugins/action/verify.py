@@ -15,7 +15,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._expectations impo
 
 # The report's files hold all of them.
 FAILURES_RETURNED = 5
-OBSERVED = (*_verify.ROUNDS, "bridges", "tunnels", "namespaces")
+OBSERVED = (*_verify.ROUNDS, "denied", "bridges", "tunnels", "namespaces", "flows")
 ARGUMENTS = {
     "plan": {"type": "dict", "required": True},
     "observed": {"type": "dict", "options": {name: {"type": "str", "required": True} for name in OBSERVED}},
@@ -48,7 +48,7 @@ class ActionModule(ActionBase):
         }
         checks = _verify.judge(plan, expected, observed)
         seconds = sum(
-            max(((seen.get(name) or {}).get("seconds") or 0 for seen in observed.values()), default=0) for name in _verify.ROUNDS
+            max(((seen.get(name) or {}).get("seconds") or 0 for seen in observed.values()), default=0) for name in (*_verify.ROUNDS, "denied")
         )
         report = _report.summary(plan["fabric"], checks, seconds, expected["isolation"])
         if options["report"]:

@@ -35,6 +35,10 @@ options:
         description: The variable with the result of M(overloom.fabric.probe) for the transfers and what must stay silent.
         type: str
         required: true
+      denied:
+        description: The variable with the result of M(overloom.fabric.probe) for what flows must not let through.
+        type: str
+        required: true
       bridges:
         description: The variable with the result of M(overloom.fabric.ovs_bridge_info).
         type: str
@@ -45,6 +49,10 @@ options:
         required: true
       namespaces:
         description: The variable with the result of M(overloom.fabric.netns_info).
+        type: str
+        required: true
+      flows:
+        description: The variable with the results of M(overloom.fabric.ovs_flow) in check mode, in a loop over the host's C(flows) of the plan.
         type: str
         required: true
   report:
@@ -71,7 +79,7 @@ hosts:
   description:
     - For each host the option O(overloom.fabric.probe#module:endpoints), and under C(pings) and C(transfers) two rounds of
       O(overloom.fabric.probe#module:probes). The second must not begin before every host has ended the first, as a forwarder
-      that is busy with transfers drops pings.
+      that is busy with transfers drops pings. C(denied) is a third one, of what flows must not let through.
   returned: without O(observed)
   type: dict
 tcp_bytes:

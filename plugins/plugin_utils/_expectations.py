@@ -24,8 +24,10 @@ def expectations(plan: Item, isolation_limit: int | None = 2000) -> Item:
 
     teps: a ping from one end of each tunnel to the other, both ways (from and to: hosts; source, address: what to ping; mtu).
     pairs: each ordered pair of endpoints of a segment, for each address of the second (from, to: endpoint ids; segment, family,
-        address, mtu; payload: bytes of an echo request that fills the MTU exactly; tcp: whether to try a transfer).
+        address, mtu; payload: bytes of an echo request that fills the MTU exactly; ping, tcp: whether to try these).
+    denied: what the intent says must not come through between two endpoints of a segment (from, to, family, address, mac, probe).
     isolated: ordered pairs of endpoints of different segments, for each address of the second (from, to, family, address, mac;
+        shared: whether the first's own segment has that address too, so that a reply alone says nothing;
         control: an endpoint and its address which the first must reach, or None where it has no peer).
     isolation: how many such pairs were chosen, of how many there are; likewise classes, see _sample().
     hosts: the state of each host to compare: bridges, ports, tunnels, namespaces, by their names. None stands for not set.
@@ -36,14 +38,17 @@ def expectations(plan: Item, isolation_limit: int | None = 2000) -> Item:
     for point in plan["endpoints"]:
         by_segment.setdefault(point["segment"], []).append(point)
     isolated, isolation = _sample(by_segment, isolation_limit)
+    denied = {(pair["from"], pair["to"]): pair["probes"] for pair in plan.get("denied", ())}
+    own = {segment: {address for point in points for _family, address in addresses(point)} for segment, points in by_segment.items()}
     return {
         "teps": _teps(plan),
-        "pairs": _pairs(by_segment),
+        "pairs": _pairs(by_segment, denied),
+        "denied": _denied(plan, denied),
         "isolated": [
             entry
             for one, other in isolated
             if one.get("measures", True)
-            for entry in _isolated(one, other, by_segment[one["segment"]])
+            for entry in _isolated(one, other, by_segment[one["segment"]], own[one["segment"]], denied)
             # A guest asks for an address on its link by the kernel's own means, which do so for IPv4 only.
             if one["kind"] != "guest" or entry["family"] == 4
         ],
@@ -68,7 +73,20 @@ def addresses(point: Item) -> list[tuple[int, str]]:
     return [(6 if ":" in address else 4, address) for address in (point["address"], point["address6"]) if address]
 
 
-def _pairs(by_segment: dict[str, list[Item]]) -> list[Item]:
+Denied = t.Mapping[t.Tuple[str, str], t.Collection[str]]
+
+
+def _denied(plan: Item, denied: Denied) -> list[Item]:
+    points = {point["id"]: point for point in plan["endpoints"]}
+    return [
+        {"from": one, "to": other, "family": family, "address": address, "mac": points[other]["mac"], "probe": probe}
+        for (one, other), probes in denied.items()
+        for family, address in addresses(points[other])
+        for probe in probes
+    ]
+
+
+def _pairs(by_segment: dict[str, list[Item]], denied: Denied) -> list[Item]:
     both = sum(len(points) * (len(points) - 1) for points in by_segment.values()) <= TCP_BOTH_WAYS
     return [
         {
@@ -79,7 +97,8 @@ def _pairs(by_segment: dict[str, list[Item]]) -> list[Item]:
             "address": address,
             "mtu": other["mtu"],
             "payload": other["mtu"] - PING_HEADERS[family],
-            "tcp": (both or i < j) and one.get("sends", True) and other["kind"] != "guest",
+            "ping": "ping" not in denied.get((one["id"], other["id"]), ()),
+            "tcp": _transfers(one, other, denied, both or i < j),
         }
         for segment, points in by_segment.items()
         for i, one in enumerate(points)
@@ -89,9 +108,16 @@ def _pairs(by_segment: dict[str, list[Item]]) -> list[Item]:
     ]
 
 
-def _isolated(one: Item, other: Item, peers: list[Item]) -> list[Item]:
-    """One entry for each address of the other."""
-    controls = _controls(one, peers)
+def _transfers(one: Item, other: Item, denied: Denied, due: bool) -> bool:
+    """Whether to try a transfer. due: whether this direction is one that is measured; if the other is denied, it is."""
+    if not one.get("sends", True) or other["kind"] == "guest" or "tcp" in denied.get((one["id"], other["id"]), ()):
+        return False
+    return due or "tcp" in denied.get((other["id"], one["id"]), ())
+
+
+def _isolated(one: Item, other: Item, peers: list[Item], own: t.Collection[str], denied: Denied) -> list[Item]:
+    """One entry for each address of the other. own: all addresses of the first's segment."""
+    controls = _controls(one, [peer for peer in peers if (one["id"], peer["id"]) not in denied])
     return [
         {
             "from": one["id"],
@@ -99,6 +125,7 @@ def _isolated(one: Item, other: Item, peers: list[Item]) -> list[Item]:
             "family": family,
             "address": address,
             "mac": other["mac"],
+            "shared": address in own,
             "control": next((c for c in controls if c["family"] == family), controls[0] if controls else None),
         }
         for family, address in addresses(other)
@@ -175,7 +202,11 @@ def _state(host: Item) -> Item:
             "mtu_in_use": nic["mtu"],
         }
     return {
-        "bridges": {bridge["name"]: {"rstp": bridge.get("rstp", False)} for bridge in host["bridges"]},
+        "bridges": {
+            bridge["name"]: {"rstp": bridge.get("rstp", False), **({"fail_mode": _value(bridge["fail_mode"])} if "fail_mode" in bridge else {})}
+            for bridge in host["bridges"]
+        },
+        "flows": {entry["bridge"]: len(entry["flows"]) for entry in host.get("flows", ())},
         "tep": {"interface": host["underlay"]["tep"]["name"], "address": host["underlay"]["tep"]["address"]},
         "ports": ports,
         "tunnels": {

@@ -162,6 +162,8 @@ def _denied(values: Values) -> None:
         for option, name in (("from", denied.source), ("to", denied.target)):
             if name is not INVALID and name not in points:
                 values.problems.append(f"{denied.where}.{option} {word(name)} is no endpoint{suggest(name, points)}")
+            elif name is not INVALID and points[name].kind == "guest":
+                values.problems.append(f"{denied.where}.{option} {name} is a guest; verify tries this between namespaces only, so leave it out.")
             elif name is not INVALID:
                 ends.append(points[name])
         if len(ends) < 2:

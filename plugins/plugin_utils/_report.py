@@ -99,9 +99,14 @@ def cells(checks: t.Sequence[dict]) -> dict[tuple[str, str], str]:
     """What each ordered pair of endpoints shows in the matrix; one failed check of a pair decides its cell."""
     found: dict[tuple[str, str], str] = {}
     for check in checks:
+        ends = (check["from"], check["to"])
+        if check["kind"].startswith("denied-"):
+            if not check["passed"]:
+                found[ends] = LEAK if check["leak"] else UNPROVEN
+            found.setdefault(ends, QUIET)
+            continue
         if check["kind"] not in ("ping", "mtu", "tcp", "isolation"):
             continue
-        ends = (check["from"], check["to"])
         if check["kind"] == "isolation":
             mark = QUIET if check["passed"] else LEAK if check.get("leak") else UNPROVEN
         else:

@@ -38,7 +38,8 @@ def probes(plan: Item, expected: Item) -> dict[str, list[Item]]:
     for pair in expected["pairs"]:
         base = {"from": pair["from"], "to": pair["address"], "target": pair["to"]}
         host = found[host_of[pair["from"]]]
-        host += [{**base, "kind": "ping"}, {**base, "kind": "mtu", "size": pair["mtu"]}]
+        if pair["ping"]:
+            host += [{**base, "kind": "ping"}, {**base, "kind": "mtu", "size": pair["mtu"]}]
         if pair["tcp"]:
             host.append({**base, "kind": "tcp"})
     for pair in expected["isolated"]:
@@ -50,6 +51,7 @@ def probes(plan: Item, expected: Item) -> dict[str, list[Item]]:
                 "to": pair["address"],
                 "target": pair["to"],
                 "to_mac": pair["mac"],
+                "shared": pair["shared"],
                 "control": control["address"] if control else None,
                 "control_target": control["to"] if control else None,
             }
@@ -71,9 +73,11 @@ def options(plan: Item, expected: Item) -> tuple[dict[str, Item], int]:
                 "addresses": [address for _family, address in addresses(point)],
             }
         )
+    refused = denials(plan, expected)
     hosts = {
         name: {
             "endpoints": points[name],
+            "denied": [{key: probe[key] for key in PROBE_OPTIONS if probe.get(key) is not None} for probe in refused[name]],
             **{
                 round_name: [{key: probe[key] for key in PROBE_OPTIONS if probe.get(key) is not None} for probe in todo if probe["kind"] in kinds]
                 for round_name, kinds in ROUNDS.items()
@@ -88,8 +92,8 @@ def options(plan: Item, expected: Item) -> tuple[dict[str, Item], int]:
 def judge(plan: Item, expected: Item, observed: dict[str, Item]) -> list[Item]:
     """All checks, with what was expected and seen.
 
-    observed: for each host, what its tasks returned under the keys pings, transfers, bridges, tunnels and namespaces; a
-    missing or failed one fails the checks that needed it.
+    observed: for each host, what its tasks returned under the keys pings, transfers, denied, bridges, tunnels, namespaces and
+    flows; a missing or failed one fails the checks that needed it.
     """
     checks: list[Item] = []
     # The hosts' state first: where that is wrong, it is the cause of what the packets did.
@@ -103,7 +107,48 @@ def judge(plan: Item, expected: Item, observed: dict[str, Item]) -> list[Item]:
             if outcomes is None or len(outcomes) != len(asked):
                 outcomes = [{"error": f"{host} did not measure: {_why(result)}"}] * len(asked)
             checks += [_measured(plan, probe, outcome) for probe, outcome in zip(asked, outcomes)]
-    return checks
+    return checks + _denied(plan, expected, observed, checks)
+
+
+def denials(plan: Item, expected: Item) -> dict[str, list[Item]]:
+    """For each host the probes of what must not come through, in a fixed order. They are a round of their own, as each waits in vain."""
+    host_of = {point["id"]: point["host"] for point in plan["endpoints"]}
+    found: dict[str, list[Item]] = {name: [] for name in plan["hosts"]}
+    for pair in expected["denied"]:
+        # Asking for a neighbour's address as well as for an echo, this kind has nothing to settle.
+        kind = {"ping": "isolation", "tcp": "tcp"}[pair["probe"]]
+        found[host_of[pair["from"]]].append({"kind": kind, "from": pair["from"], "to": pair["address"], "target": pair["to"], "to_mac": pair["mac"]})
+    return found
+
+
+def _denied(plan: Item, expected: Item, observed: dict[str, Item], checks: list[Item]) -> list[Item]:
+    """What must not come through. Silence proves something only of endpoints for which something else came through."""
+    wanted = {end for pair in expected["pairs"] if pair["ping"] or pair["tcp"] for end in (pair["from"], pair["to"])}
+    alive = {end for check in checks if check["kind"] in ("ping", "tcp") and check["passed"] for end in (check["from"], check["to"])}
+    result = []
+    for host, todo in denials(plan, expected).items():
+        answer = observed.get(host, {}).get("denied") or {}
+        outcomes = answer.get("observed")
+        if outcomes is None or len(outcomes) != len(todo):
+            outcomes = [None] * len(todo)
+        for probe, outcome in zip(todo, outcomes):
+            ends = (probe["from"], probe["target"])
+            what, came = ("ping", "echo_replies") if probe["kind"] == "isolation" else ("tcp", "bytes")
+            passed = False
+            if outcome is None:
+                seen = f"{host} did not measure: {_why(answer)}"
+            elif outcome.get(came):
+                seen = f"{outcome[came]} {'echo replies' if what == 'ping' else 'bytes arrived'}"
+            elif [end for end in ends if end in wanted - alive]:
+                seen = f"silence, but nothing else came through for {' and '.join(end for end in ends if end in wanted - alive)} either, so it proves nothing"
+            elif [end for end in ends if end not in wanted]:
+                seen, passed = f"silence; nothing is expected to come through for {' and '.join(end for end in ends if end not in wanted)} at all", True
+            else:
+                seen, passed = "silence, while other probes of both came through", True
+            check = {"kind": f"denied-{what}", "from": ends[0], "to": ends[1], "address": probe["to"], "expected": "nothing comes through"}
+            leak = bool(outcome and outcome.get(came))
+            result.append({**check, "observed": seen, "passed": passed, "leak": leak, "look": _look(plan, probe)})
+    return result
 
 
 def _why(result: Item) -> str:
@@ -150,7 +195,8 @@ def _isolation(probe: Item, outcome: Item) -> Item:
     leaks = []
     if outcome.get("answered_by"):
         leaks.append(f"{', '.join(outcome['answered_by'])} answered for the address")
-    if outcome.get("echo_replies"):
+    # Where the own segment has this address too, it is that one's reply.
+    if outcome.get("echo_replies") and not probe["shared"]:
         leaks.append(f"{outcome['echo_replies']} echo replies")
     control = probe["control_target"]
     if "answered_by" not in outcome:
@@ -193,7 +239,7 @@ def _inspect(point: Item) -> str:
 
 
 def _state(host: str, state: Item, observed: Item) -> list[Item]:
-    """The host's bridges, ports, tunnels and namespaces, each as one check."""
+    """The host's bridges, ports, tunnels, namespaces and the flows of a bridge, each as one check."""
     found_bridges = _by_name(observed.get("bridges"), "bridges")
     found_ports = {
         port["name"]: {**port, "bridge": bridge["name"]} for bridge in (found_bridges or {}).values() for port in bridge.get("ports", ())
@@ -217,7 +263,25 @@ def _state(host: str, state: Item, observed: Item) -> list[Item]:
                 checks.append({**check, "expected": "as planned", "observed": seen, "passed": passed})
                 continue
             checks.append({**check, **_compared(kind, want, found.get(name))})
-    return checks
+    return checks + [_flows(host, bridge, count, observed.get("flows") or {}) for bridge, count in state["flows"].items()]
+
+
+def _flows(host: str, bridge: str, count: int, observed: Item) -> Item:
+    """The flows of a bridge against what its switch makes of the planned ones: what a run would change is what differs."""
+    check = {
+        "kind": "flows", "from": f"{host}:{bridge}", "to": "", "expected": f"the {count} planned flows",
+        "look": f"on {host}: ovs-ofctl -O OpenFlow15 --names --no-stats dump-flows {bridge}",
+    }
+    result = next((item for item in observed.get("results") or () if (item.get("item") or {}).get("bridge") == bridge), observed)
+    if result.get("failed") or "commands" not in result:
+        return {**check, "observed": f"{host} was not read: {_why(result)}", "passed": False}
+    if not result["commands"]:
+        return {**check, "observed": "as planned", "passed": True}
+    wrong = [line for command in result["commands"] for line in command.splitlines() if line.startswith("flow ")]
+    if not wrong:
+        return {**check, "observed": "as planned, but the file or the service that brings them back after a restart is not", "passed": False}
+    what, flow = wrong[0].split(" ", 2)[1:]
+    return {**check, "observed": f"{len(wrong)} differ; the first is {'missing or changed' if what == 'add' else 'one too many'}: {flow}", "passed": False}
 
 
 def _by_name(result: Item | None, key: str) -> dict[str, Item] | None:
