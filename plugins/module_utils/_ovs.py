@@ -17,22 +17,19 @@ import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import OVS_MODULE, OVS_OWNER
 from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import (
-    CLEAR,
-    TABLES,
     AddBridge,
     AddMember,
     AddPort,
-    Controllers,
     Database,
     DelBridge,
     DelMember,
     DelPort,
     MovePort,
     Op,
-    Put,
-    checked_text,
-    runs,
 )
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs_rows import row_differences
+from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_tables import TABLES
+from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_text import CLEAR, Put, checked_text, runs
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 
 Item = t.Dict[str, t.Any]
@@ -61,6 +58,10 @@ class Kind:
     spec: dict = {"type": "str"}
     empty: t.Any = ""
 
+    def is_empty(self, value: t.Any) -> bool:
+        """Does the declared value clear?"""
+        return value == self.empty or value in ("", [], {})
+
     def parse(self, value: t.Any, where: str) -> t.Any:
         """The value for the database. Raises FabricError with one sentence that begins with where."""
         raise NotImplementedError
@@ -71,6 +72,10 @@ class Kind:
 
     def shown(self, value: t.Any) -> t.Any:
         """A database value, typed as it would be declared; None when it is not set."""
+        return value
+
+    def entry(self, value: t.Any) -> t.Any:
+        """As shown, for the value of one key of a map or of a column of rows."""
         return value
 
 
@@ -200,6 +205,25 @@ class Words(Kind):
         return list(value)
 
 
+class Strings(Kind):
+    """A set of strings. pattern: (regular expression, what to give)."""
+
+    spec = {"type": "list", "elements": "str"}
+    empty: t.Any = ()
+
+    def __init__(self, pattern: tuple[str, str]) -> None:
+        self._pattern = pattern
+
+    def parse(self, value: t.Any, where: str) -> tuple[str, ...]:
+        for item in value:
+            if not re.fullmatch(self._pattern[0], item):
+                raise FabricError(f"{where} holds {item!r}; give {self._pattern[1]}")
+        return tuple(sorted(set(value)))
+
+    def shown(self, value: t.Any) -> t.Any:
+        return list(value)
+
+
 class Address(Kind):
     """An IPv4 or IPv6 address, or one of some words. version: 4 or 6 if only that one fits."""
 
@@ -316,7 +340,7 @@ def parse(options: t.Sequence[Option], item: Item, what: str) -> list[Wanted]:
         if value is None:
             continue
         where = f"{what}: {option.name}"
-        value = _cleared(option) if value == option.kind.empty or value in ("", [], {}) else option.kind.parse(value, where)
+        value = _cleared(option) if option.kind.is_empty(value) else option.kind.parse(value, where)
         if option.key is not None and value is not CLEAR:
             value = as_text(value)
         if isinstance(option.kind, Pairs) and option.key is None:
@@ -341,15 +365,24 @@ def _cleared(option: Option) -> t.Any:
     return {} if isinstance(option.kind, Pairs) else default
 
 
-def differences(row: Item, record: str, wanted: t.Iterable[Wanted], owned: t.Container[tuple[str, str, str]]) -> list[Op]:
+def differences(
+    row: Item,
+    record: str,
+    wanted: t.Iterable[Wanted],
+    owned: t.Container[tuple[str, str, str]],
+    marks: t.Mapping[str, str] = {},
+) -> list[Op]:
     """The changes that make the row hold what is wanted, and touch nothing else.
 
     owned: the keys of maps that have an option of their own; a map that is declared as a whole leaves them alone.
+    marks: what rows that belong to this one get into their external_ids.
     """
     ops: list[Op] = []
     for option, value in wanted:
         table, column = option.table, option.column
-        if option.key is None and isinstance(option.kind, Pairs):
+        if TABLES[table][column].table:
+            ops += row_differences(row, record, option, value, marks)
+        elif option.key is None and isinstance(option.kind, Pairs):
             held = row[column]
             ops += [Put(table, record, column, key, item) for key, item in value.items() if held.get(key) != item]
             for key in held:
@@ -361,11 +394,15 @@ def differences(row: Item, record: str, wanted: t.Iterable[Wanted], owned: t.Con
     return ops
 
 
+def marks_of(owner: str, module: str) -> dict[str, str]:
+    """The owner mark, as a row's external_ids hold it."""
+    return {OVS_OWNER: owner, OVS_MODULE: module}
+
+
 def mark(table: str, record: str, row: Item, owner: str, module: str) -> list[Op]:
     """The changes that put the owner mark on a row."""
     ids = row["external_ids"]
-    pairs = ((OVS_OWNER, owner), (OVS_MODULE, module))
-    return [Put(table, record, "external_ids", key, value) for key, value in pairs if ids.get(key) != value]
+    return [Put(table, record, "external_ids", key, value) for key, value in marks_of(owner, module).items() if ids.get(key) != value]
 
 
 def owner_of(row: Item) -> str | None:
@@ -488,6 +525,8 @@ def described(
     later: dict[str, Item] = {}
 
     def label(table: str, record: str) -> str:
+        if table == "Open_vSwitch":
+            return "switch"
         if table == "Bridge":
             return f"bridge {record}"
         if table == "Interface" and port_of.get(record) != record:
@@ -511,7 +550,8 @@ def described(
             whole = names.get((put.table, put.column, None))
             held = fields.setdefault(whole.name if whole else put.column, {})
             if put.key in row[put.column]:
-                held[put.key] = row[put.column][put.key]
+                value = row[put.column][put.key]
+                held[put.key] = whole.kind.entry(value) if whole else value
 
     for op in ops:
         if isinstance(op, AddBridge):
@@ -529,10 +569,7 @@ def described(
         elif isinstance(op, (AddMember, DelMember)):
             before.setdefault(f"{noun} {op.port}", {})["members"] = list(found.members[op.port])
             later.setdefault(f"{noun} {op.port}", {})["members"] = list(after.members[op.port])
-        elif isinstance(op, Controllers):
-            before.setdefault(f"bridge {op.bridge}", {})["controllers"] = list(found.controllers.get(op.bridge, ()))
-            later.setdefault(f"bridge {op.bridge}", {})["controllers"] = list(op.targets)
-        else:
+        elif isinstance(op, Put):
             note(before, found, op)
             note(later, after, op)
     return before, later

@@ -12,7 +12,8 @@ import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils import _ip
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs import Item
-from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import AddBridge, AddPort, Database, MovePort, Op, Put
+from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import AddBridge, AddPort, Database, MovePort, Op
+from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_text import Put
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 from ansible_collections.overloom.fabric.plugins.module_utils._systemd import Unit, ovs_port_unit, unit_name, unit_steps
 

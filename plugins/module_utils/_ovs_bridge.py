@@ -7,7 +7,6 @@ This file is private to the collection. Source: ovs-vswitchd.conf.db(5), tables 
 """
 from __future__ import annotations
 
-import re
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils import _ip, _ovs_address
@@ -33,12 +32,24 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs import (
     late_error,
     made_by,
     mark,
+    marks_of,
     network_devices,
     own_keys,
     owner_of,
     parse,
     removable,
     view,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs_nested import (
+    AUTO_ATTACH,
+    CONTROLLERS,
+    FLOW_TABLES,
+    IPFIX,
+    MIRRORS,
+    NETFLOW,
+    SFLOW,
+    PortName,
+    check_mirrors,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs_port import (
     PORT_OPTIONS,
@@ -47,12 +58,11 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs_port import (
     extra_columns,
     write_steps,
 )
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs_rows import left_over
 from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import (
-    CLEAR,
     AddBridge,
     AddMember,
     AddPort,
-    Controllers,
     Database,
     DelBridge,
     DelMember,
@@ -65,6 +75,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import (
     read_database,
     transaction,
 )
+from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_text import CLEAR
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, FabricError, Step, reconcile
 from ansible_collections.overloom.fabric.plugins.module_utils._systemd import Unit, booted, read_units
 
@@ -78,8 +89,13 @@ BRIDGE_OPTIONS = [
     Option("fail_mode", "Bridge", "fail_mode", Text("standalone", "secure")),
     Option("mac", "Bridge", "other_config", Mac(), "hwaddr"),
     Option("datapath_id", "Bridge", "other_config", Text(pattern=_DATAPATH_ID), "datapath-id"),
+    Option("description", "Bridge", "other_config", Text(), "dp-desc"),
+    Option("serial_number", "Bridge", "other_config", Text(), "dp-sn"),
     Option("protocols", "Bridge", "protocols", Words(*(f"OpenFlow1{minor}" for minor in range(6)))),
     Option("disable_in_band", "Bridge", "other_config", Flag(), "disable-in-band"),
+    Option("in_band_queue", "Bridge", "other_config", Integer(0, 2**32 - 1), "in-band-queue"),
+    Option("controller_queue_size", "Bridge", "other_config", Integer(1, 512), "controller-queue-size"),
+    Option("controllers", "Bridge", "controller", CONTROLLERS),
     Option("flood_vlans", "Bridge", "flood_vlans", Vlans()),
     Option("forward_bpdu", "Bridge", "other_config", Flag(), "forward-bpdu"),
     Option("mac_aging_time", "Bridge", "other_config", Integer(1, _MANY), "mac-aging-time"),
@@ -95,24 +111,44 @@ BRIDGE_OPTIONS = [
     Option("rstp_priority", "Bridge", "other_config", Integer(0, 61440, step=4096), "rstp-priority"),
     Option("rstp_max_age", "Bridge", "other_config", Integer(6, 40), "rstp-max-age"),
     Option("rstp_forward_delay", "Bridge", "other_config", Integer(4, 30), "rstp-forward-delay"),
+    Option("rstp_force_protocol_version", "Bridge", "other_config", Integer(0, _MANY), "rstp-force-protocol-version"),
     Option("rstp_transmit_hold_count", "Bridge", "other_config", Integer(1, 10), "rstp-transmit-hold-count"),
     Option("mcast_snooping", "Bridge", "mcast_snooping_enable", Flag()),
     Option("mcast_snooping_aging_time", "Bridge", "other_config", Integer(1, _MANY), "mcast-snooping-aging-time"),
     Option("mcast_snooping_table_size", "Bridge", "other_config", Integer(1, _MANY), "mcast-snooping-table-size"),
     Option("mcast_snooping_disable_flood_unregistered", "Bridge", "other_config", Flag(), "mcast-snooping-disable-flood-unregistered"),
+    Option("mirrors", "Bridge", "mirrors", MIRRORS),
+    Option("netflow", "Bridge", "netflow", NETFLOW),
+    Option("sflow", "Bridge", "sflow", SFLOW),
+    Option("ipfix", "Bridge", "ipfix", IPFIX),
+    Option("flow_tables", "Bridge", "flow_tables", FLOW_TABLES),
+    Option("auto_attach", "Bridge", "auto_attach", AUTO_ATTACH),
     Option("external_ids", "Bridge", "external_ids", Pairs()),
     Option("other_config", "Bridge", "other_config", Pairs()),
 ]
 
 PORT_TYPES = ("system", "internal", "patch", "tap", "afxdp", "afxdp-nonpmd", "dpdk", "dpdkvhostuser", "dpdkvhostuserclient")
 # The types that attach a network device which must be there already.
-DEVICE_TYPES = ("", "system", "afxdp", "afxdp-nonpmd")
+AFXDP_TYPES = ("afxdp", "afxdp-nonpmd")
+DEVICE_TYPES = ("", "system", *AFXDP_TYPES)
 
-MEMBER_OPTIONS = [
+# Of one interface, be it the port's only one or a member of a bond.
+INTERFACE_OPTIONS = [
     Option("type", "Interface", "type", Text(*PORT_TYPES, same={"system": ""})),
-    Option("peer", "Interface", "options", Text(), "peer", types=("patch",)),
     Option("mtu", "Interface", "mtu_request", Integer(68, 65535)),
+    Option("dpdk_devargs", "Interface", "options", Text(), "dpdk-devargs", types=("dpdk",)),
+    Option("vhost_server_path", "Interface", "options", Text(), "vhost-server-path", types=("dpdkvhostuserclient",)),
+    Option("n_rxq", "Interface", "options", Integer(1, _MANY), "n_rxq", types=("dpdk", *AFXDP_TYPES)),
+    Option("xdp_mode", "Interface", "options", Text("best-effort", "native-with-zerocopy", "native", "generic"), "xdp-mode", types=AFXDP_TYPES),
+    Option("lacp_port_id", "Interface", "other_config", Integer(1, 65535), "lacp-port-id"),
+    Option("lacp_port_priority", "Interface", "other_config", Integer(1, 65535), "lacp-port-priority"),
+    Option("lacp_aggregation_key", "Interface", "other_config", Integer(1, 65535), "lacp-aggregation-key"),
+    Option("options", "Interface", "options", Pairs()),
+]
+MEMBER_OPTIONS = [
+    Option("peer", "Interface", "options", PortName(), "peer", types=("patch",)),
     Option("mac", "Interface", "mac", Mac(), types=("internal",)),
+    Option("bridge_mac", "Port", "mac", Mac()),
     Option("bond_mode", "Port", "bond_mode", Text("active-backup", "balance-slb", "balance-tcp")),
     Option("bond_updelay", "Port", "bond_updelay", Integer(0, _MANY)),
     Option("bond_downdelay", "Port", "bond_downdelay", Integer(0, _MANY)),
@@ -120,16 +156,20 @@ MEMBER_OPTIONS = [
     Option("bond_detect_mode", "Port", "other_config", Text("carrier", "miimon"), "bond-detect-mode"),
     Option("bond_miimon_interval", "Port", "other_config", Integer(1, _MANY), "bond-miimon-interval"),
     Option("bond_rebalance_interval", "Port", "other_config", Integer(0, _MANY), "bond-rebalance-interval"),
+    Option("bond_hash_basis", "Port", "other_config", Integer(0, _MANY), "bond-hash-basis"),
+    Option("bond_lb_output_action", "Port", "other_config", Flag(), "lb-output-action"),
+    Option("bond_all_members_active", "Port", "other_config", Flag(), "all-members-active"),
+    Option("bond_fake_iface", "Port", "bond_fake_iface", Flag()),
     Option("lacp", "Port", "lacp", Text("active", "passive", "off")),
     Option("lacp_time", "Port", "other_config", Text("fast", "slow"), "lacp-time"),
     Option("lacp_fallback_ab", "Port", "other_config", Flag(), "lacp-fallback-ab"),
     Option("lacp_system_id", "Port", "other_config", Mac(), "lacp-system-id"),
     Option("lacp_system_priority", "Port", "other_config", Integer(1, 65535), "lacp-system-priority"),
-    Option("options", "Interface", "options", Pairs()),
 ]
-OPTIONS = MEMBER_OPTIONS + PORT_OPTIONS
+OPTIONS = INTERFACE_OPTIONS + MEMBER_OPTIONS + PORT_OPTIONS
+# What makes a port a bridge of its own, on one VLAN of its parent: never declared by this name.
+FAKE_BRIDGE = Option("fake_bridge", "Port", "fake_bridge", Flag())
 OWNED = own_keys(BRIDGE_OPTIONS + OPTIONS)
-_TARGET = re.compile(r"(tcp|ssl|ptcp|pssl|unix|punix):[!-~]+")
 
 
 def port_argument_spec() -> dict:
@@ -138,6 +178,11 @@ def port_argument_spec() -> dict:
         "name": {"type": "str", "required": True},
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         "members": {"type": "list", "elements": "str"},
+        "interfaces": {
+            "type": "list",
+            "elements": "dict",
+            "options": {"name": {"type": "str", "required": True}, **argument_spec(INTERFACE_OPTIONS)},
+        },
         "addresses": {"type": "list", "elements": "str"},
         "up": {"type": "bool"},
         **argument_spec(OPTIONS),
@@ -149,20 +194,26 @@ def bridge_argument_spec() -> dict:
     return {
         "name": {"type": "str"},
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        "parent": {"type": "str"},
+        "vlan": {"type": "int"},
         **argument_spec(BRIDGE_OPTIONS),
-        "controllers": {"type": "list", "elements": "str"},
         "ports": {"type": "list", "elements": "dict", "options": port_argument_spec()},
     }
 
 
 class Port(t.NamedTuple):
-    """One declared port. members: its interfaces, None to leave them; wanted: its checked values; item: as declared."""
+    """One declared port.
+
+    members: its interfaces, None to leave them. wanted: its checked values. interfaces: those of single interfaces, over these.
+    item: as declared.
+    """
 
     name: str
     bridge: str
     present: bool
     members: tuple[str, ...] | None
     wanted: list[Wanted]
+    interfaces: dict[str, list[Wanted]]
     device: _ovs_address.Device
     item: Item
 
@@ -173,14 +224,14 @@ class Port(t.NamedTuple):
 
 
 class Bridge(t.NamedTuple):
-    """One declared bridge. controllers: None to leave them."""
+    """One declared bridge. parent: of a fake bridge, whose ports, and itself as a port, are the parent's."""
 
     name: str
     present: bool
     wanted: list[Wanted]
-    controllers: tuple[str, ...] | None
     ports: list[Port]
     item: Item
+    parent: str | None = None
 
     @property
     def what(self) -> str:
@@ -208,16 +259,15 @@ def declared(items: t.Iterable[Item]) -> list[Bridge]:
         present = item.get("state") != "absent"
         if present and item.get("stp") and item.get("rstp"):
             raise FabricError(f"bridge {name}: stp and rstp exclude each other; turn on one")
-        controllers = item.get("controllers")
-        if controllers is not None:
-            controllers = tuple(sorted({target.strip() for target in controllers if target.strip()}))
-            for target in controllers:
-                if not _TARGET.fullmatch(target):
-                    raise FabricError(f"bridge {name}: controllers holds {target!r}; give targets such as tcp:192.0.2.1:6653 or ptcp:6653")
+        if item.get("parent") and present:
+            bridges.append(_fake_bridge(name, item))
+            continue
+        if present and item.get("vlan") is not None:
+            raise FabricError(f"bridge {name}: vlan is for a fake bridge; name its parent too")
         ports = [_port(name, port) for port in item.get("ports") or []] if present else []
         wanted = parse(BRIDGE_OPTIONS, item, f"bridge {name}") if present else []
-        bridges.append(Bridge(name, present, wanted, controllers, ports, item))
-    taken = {bridge.name: bridge.what for bridge in bridges if bridge.present}
+        bridges.append(Bridge(name, present, wanted, ports, item))
+    taken = {bridge.name: bridge.what for bridge in bridges if bridge.present and not bridge.parent}
     for bridge in bridges:
         for port in bridge.ports:
             if not port.present or port.name == bridge.name:
@@ -228,6 +278,29 @@ def declared(items: t.Iterable[Item]) -> list[Bridge]:
             for name in (port.name, *(port.members or ())):
                 taken[name] = port.what
     return bridges
+
+
+def _fake_bridge(name: str, item: Item) -> Bridge:
+    """A bridge on one VLAN of another: an internal port of the parent, with its ports tagged alike (ovs-vsctl(8), "Fake Bridges")."""
+    what = f"bridge {name}"
+    parent = interface_name(item["parent"], f"{what}: parent")
+    vlan = item.get("vlan")
+    if vlan is None or not 1 <= vlan <= 4094:
+        raise FabricError(f"{what}: vlan is {vlan}; a fake bridge needs its VLAN, from 1 to 4094")
+    if parent == name:
+        raise FabricError(f"{what}: parent is the bridge itself; name another bridge")
+    for option in BRIDGE_OPTIONS:
+        if item.get(option.name) is not None:
+            raise FabricError(f"{what}: {option.name} does not apply to a fake bridge; give it to its parent {parent}")
+    ports = {port.get("name"): port for port in item.get("ports") or []}
+    local = {**ports.pop(name, {}), "name": name, "type": "internal", "fake_bridge": True}
+    if local.get("state") == "absent":
+        raise FabricError(f"{what}: its local port cannot be absent; set state: absent on the bridge")
+    items = [local, *ports.values()]
+    for port in items:
+        if port.get("tag") not in (None, vlan, str(vlan)):
+            raise FabricError(f"{what}: port {port['name']}: tag is {port['tag']}, and all ports of this bridge have its vlan {vlan}; leave tag out")
+    return Bridge(name, True, [], [_port(parent, {**port, "tag": vlan}) for port in items], item, parent)
 
 
 def _port(bridge: str, item: Item) -> Port:
@@ -250,7 +323,12 @@ def _port(bridge: str, item: Item) -> Port:
         if item.get("mtu") and any(_ip.family(address) == 6 for address in addresses) and str(item["mtu"]).isdigit():
             _ip.check_mtu(int(item["mtu"]), addresses, f"{what}: mtu")
     device = _ovs_address.Device(name, addresses, item.get("up"))
-    return Port(name, bridge, present, members, parse(OPTIONS, item, what) if present else [], device, item)
+    interfaces = {
+        interface_name(single["name"], f"{what}: interfaces: name"): parse(INTERFACE_OPTIONS, single, f"{what}: interface {single['name']}")
+        for single in item.get("interfaces") or []
+    }
+    wanted = parse([*OPTIONS, FAKE_BRIDGE], item, what) if present else []
+    return Port(name, bridge, present, members, wanted, interfaces if present else {}, device, item)
 
 
 def compare(
@@ -265,28 +343,30 @@ def compare(
     ops = _structure(found, bridges, ports, settings, warnings)
     staged = apply(found, ops)
     _check_members(staged, ports)
+    marks = marks_of(settings.owner, MODULE)
     for bridge in bridges:
-        if bridge.present:
+        if bridge.present and not bridge.parent:
             row = staged.tables["Bridge"][bridge.name]
             if bridge.name not in found.tables["Bridge"] or settings.adopt:
                 ops += mark("Bridge", bridge.name, row, settings.owner, MODULE)
-            ops += differences(row, bridge.name, bridge.wanted, OWNED)
-            if bridge.controllers is not None and bridge.controllers != staged.controllers[bridge.name]:
-                ops.append(Controllers(bridge.name, bridge.controllers))
+            ops += differences(row, bridge.name, bridge.wanted, OWNED, marks)
     for port in ports:
         if port.present:
             row = staged.tables["Port"][port.name]
             # The local port comes and goes with its bridge, whose mark is enough.
             if port.name != port.bridge and (port.name not in found.tables["Port"] or settings.adopt):
                 ops += mark("Port", port.name, row, settings.owner, MODULE)
-            ops += differences(row, port.name, [w for w in port.wanted if w.option.table == "Port"], OWNED)
-            interface = [w for w in port.wanted if w.option.table == "Interface"]
+            ops += differences(row, port.name, [w for w in port.wanted if w.option.table == "Port"], OWNED, marks)
             for member in staged.members[port.name]:
-                ops += differences(staged.tables["Interface"][member], member, interface, OWNED)
+                ops += differences(staged.tables["Interface"][member], member, _of_interface(port, member), OWNED, marks)
     after = apply(found, ops)
+    ops += left_over(found, after, settings.owner)
     for bridge in bridges:
-        if bridge.present:
+        if bridge.present and not bridge.parent:
             row = after.tables["Bridge"][bridge.name]
+            for wanted in bridge.wanted:
+                if wanted.option.name == "mirrors":
+                    check_mirrors(bridge.name, wanted.value, [bridge.name, *after.ports_of(bridge.name)])
             if row["stp_enable"] and row["rstp_enable"] and (bridge.item.get("stp") or bridge.item.get("rstp")):
                 on, off = ("stp", "rstp") if bridge.item.get("stp") else ("rstp", "stp")
                 raise FabricError(f"{bridge.what}: {off} is on, and it excludes {on}; set {off}: false")
@@ -294,6 +374,13 @@ def compare(
         if port.present:
             warnings += _check_port(found, after, port, settings, devices)
     return ops, after, warnings
+
+
+def _of_interface(port: Port, name: str) -> list[Wanted]:
+    """What is wanted of one interface of a port: what all of them get, and over it what it alone gets."""
+    own = port.interfaces.get(name, [])
+    named = {wanted.option.name for wanted in own}
+    return [wanted for wanted in port.wanted if wanted.option.table == "Interface" and wanted.option.name not in named] + own
 
 
 def _structure(found: Database, bridges: list[Bridge], ports: list[Port], settings: Settings, warnings: list[str]) -> list[Op]:
@@ -306,11 +393,23 @@ def _structure(found: Database, bridges: list[Bridge], ports: list[Port], settin
     def remove(port: str, bridge: str) -> None:
         if port not in gone:
             gone.add(port)
-            ops.append(DelPort(bridge, port, found.tables["Port"][port]["_uuid"]))
+            row = found.tables["Port"][port]
+            ops.append(DelPort(bridge, port, row["_uuid"], row["fake_bridge"]))
 
     for bridge in bridges:
         row = found.tables["Bridge"].get(bridge.name)
-        if bridge.present and row is None:
+        if bridge.parent:
+            if row is not None:
+                raise FabricError(f"{bridge.what} is a bridge of its own already, and has no parent; choose another name, or remove it first")
+            real = {other.name for other in bridges if other.present and not other.parent} | set(found.tables["Bridge"])
+            if bridge.parent not in real:
+                raise FabricError(f"{bridge.what}: there is no bridge {bridge.parent}, its parent, on this host; declare it too")
+        elif not bridge.present and is_fake(found, bridge.name):
+            for name in fake_ports(found, bridge.name):
+                if name not in stays:
+                    removable(found.tables["Port"][name], f"port {name} of {bridge.what}", owner, adopt)
+                    remove(name, found.bridge_of[name])
+        elif bridge.present and row is None:
             if bridge.name in found.tables["Port"] or bridge.name in found.tables["Interface"]:
                 raise FabricError(f"{bridge.what}: {bridge.name} is a port of bridge {found.bridge_of.get(bridge.name)} already; choose another name")
             ops.append(AddBridge(bridge.name))
@@ -361,6 +460,18 @@ def _structure(found: Database, bridges: list[Bridge], ports: list[Port], settin
     return ops
 
 
+def is_fake(database: Database, name: str) -> bool:
+    """Is there a fake bridge of this name?"""
+    return database.tables["Port"].get(name, {}).get("fake_bridge", False)
+
+
+def fake_ports(database: Database, name: str) -> list[str]:
+    """The ports of a fake bridge, itself first: those of its parent with its tag (ovs-vsctl(8))."""
+    rows = database.tables["Port"]
+    alike = (port for port in database.ports_of(database.bridge_of[name]) if rows[port]["tag"] == rows[name]["tag"])
+    return [name, *(port for port in alike if not rows[port]["fake_bridge"])]
+
+
 def _foreign(found: Database, bridge: str, stays: t.Container[str], owner: str) -> list[str]:
     """The ports of a bridge that do not carry the owner's mark and do not move away in this call."""
     return [port for port in found.ports_of(bridge) if port not in stays and owner_of(found.tables["Port"][port]) != owner]
@@ -388,6 +499,9 @@ def _check_port(found: Database, after: Database, port: Port, settings: Settings
         _ovs_address.check(port.device, after.interface(port.name)["type"], port.what)
     elif port.device.addresses or port.device.up is not None:
         raise FabricError(f"{port.what} is a bond and has no device of its own; put addresses on an internal port, and leave up out")
+    for name in port.interfaces:
+        if name not in after.members[port.name]:
+            raise FabricError(f"{port.what}: interfaces holds {name}, which is not among its members; add it there, or correct the name")
     for member in after.members[port.name]:
         row = after.tables["Interface"][member]
         kind = row["type"]
@@ -395,7 +509,7 @@ def _check_port(found: Database, after: Database, port: Port, settings: Settings
         old = found.tables["Interface"].get(member, {}).get("type", "")
         if old in TUNNEL_TYPES and kind != old:
             raise FabricError(f"{port.what} is a {old} tunnel; remove it with ovs_tunnel first")
-        for wanted in port.wanted:
+        for wanted in _of_interface(port, member):
             option = wanted.option
             if option.types and wanted.value is not CLEAR and kind not in option.types:
                 raise FabricError(f"{port.what}: {option.name} applies only to type {', '.join(option.types)}; its type is {kind or 'system'}")
@@ -427,6 +541,8 @@ def port_state(database: Database, name: str) -> Item:
         **view(database, "Port", name, OPTIONS),
         **view(database, "Interface", members[0], OPTIONS),
     }
+    if len(members) > 1:
+        result["interfaces"] = [{"name": name, **view(database, "Interface", name, INTERFACE_OPTIONS)} for name in members]
     if "psk" in result["options"]:
         result["options"]["psk"] = "********"
     return result
@@ -434,6 +550,16 @@ def port_state(database: Database, name: str) -> Item:
 
 def bridge_state(database: Database, name: str) -> Item:
     """A bridge with its ports as the modules return it."""
+    if is_fake(database, name):
+        port = database.tables["Port"][name]
+        return {
+            "name": name,
+            "parent": database.bridge_of[name],
+            "vlan": port["tag"],
+            "owner": owner_of(port),
+            "error": database.interface(name)["error"],
+            "ports": [port_state(database, x) for x in fake_ports(database, name)],
+        }
     row = database.tables["Bridge"][name]
     local = database.interface(name)
     return {
@@ -442,7 +568,8 @@ def bridge_state(database: Database, name: str) -> Item:
         "datapath_id_in_use": row["datapath_id"],
         "mac_in_use": local["mac_in_use"],
         "error": failed_bridge(database, name),
-        "controllers": list(database.controllers[name]),
+        "parent": None,
+        "vlan": None,
         **view(database, "Bridge", name, BRIDGE_OPTIONS),
         "ports": [port_state(database, port) for port in [name, *database.ports_of(name)] if port in database.members],
     }
@@ -490,7 +617,7 @@ def run(module: t.Any) -> t.NoReturn:
         ops, after, warnings = compare(found.database, bridges, settings, known)
         done.extend(ops)
         steps: list[t.Any] = list(write_steps(begin, found.database, after, ops))
-        before, later = described(found.database, after, ops, BRIDGE_OPTIONS + OPTIONS, "port")
+        before, later = described(found.database, after, ops, [*BRIDGE_OPTIONS, *OPTIONS, FAKE_BRIDGE], "port")
         addressed = _ovs_address.compare(
             found.database, after, ops, devices, found.interfaces, found.units, settings.owner, settings.purge, booted()
         )
@@ -514,7 +641,8 @@ def run(module: t.Any) -> t.NoReturn:
         return transaction(begin, taken_back(found.database, done))
 
     def state(found: Found) -> dict[str, t.Any]:
-        states = [bridge_state(found.database, x.name) for x in present if x.name in found.database.tables["Bridge"]]
+        known = found.database
+        states = [bridge_state(known, x.name) for x in present if x.name in known.tables["Bridge"] or is_fake(known, x.name)]
         for port in (port for bridge in states for port in bridge["ports"]):
             interface = found.interfaces.get(port["name"])
             if interface is not None:
@@ -548,5 +676,6 @@ def run_info(module: t.Any) -> t.NoReturn:
         found = read_database(runner, ovs_vsctl(module.params["database"], module.params["timeout"]))
     except FabricError as error:
         module.fail_json(msg=str(error), spawned=runner.spawned)
-    names = [x for x, row in sorted(found.tables["Bridge"].items()) if name in (None, x) and owner in (None, owner_of(row))]
-    module.exit_json(changed=False, bridges=[bridge_state(found, x) for x in names], spawned=runner.spawned)
+    names = [*found.tables["Bridge"], *(x for x in found.tables["Port"] if is_fake(found, x))]
+    states = [bridge_state(found, x) for x in sorted(names) if name in (None, x)]
+    module.exit_json(changed=False, bridges=[x for x in states if owner in (None, x["owner"])], spawned=runner.spawned)

@@ -23,7 +23,9 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs import (
     Text,
     Vlans,
 )
-from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import AddPort, Database, MovePort, Op, Put, transaction
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs_nested import QOS
+from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import AddPort, Database, MovePort, Op, transaction
+from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_text import Put
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Step
 
 _MANY = 2**31 - 1
@@ -40,15 +42,20 @@ PORT_OPTIONS = [
     Option("qinq_ethtype", "Port", "other_config", Text("802.1ad", "802.1q"), "qinq-ethtype"),
     Option("priority_tags", "Port", "other_config", Text("always", "if-nonzero", "never"), "priority-tags"),
     Option("protected", "Port", "protected", Flag()),
+    # Quality of service
+    Option("qos", "Port", "qos", QOS),
     # Spanning trees and multicast
     Option("stp", "Port", "other_config", Flag(True), "stp-enable"),
+    Option("stp_port_num", "Port", "other_config", Integer(1, 255), "stp-port-num"),
     Option("stp_port_priority", "Port", "other_config", Integer(0, 255), "stp-port-priority"),
     Option("stp_path_cost", "Port", "other_config", Integer(0, 65535), "stp-path-cost"),
     Option("rstp", "Port", "other_config", Flag(True), "rstp-enable"),
+    Option("rstp_port_num", "Port", "other_config", Integer(1, 4095), "rstp-port-num"),
     Option("rstp_port_priority", "Port", "other_config", Integer(0, 240, step=16), "rstp-port-priority"),
     Option("rstp_path_cost", "Port", "other_config", Integer(0, 200000000), "rstp-path-cost"),
     Option("rstp_admin_edge", "Port", "other_config", Flag(), "rstp-port-admin-edge"),
     Option("rstp_auto_edge", "Port", "other_config", Flag(True), "rstp-port-auto-edge"),
+    Option("rstp_mcheck", "Port", "other_config", Flag(), "rstp-port-mcheck"),
     Option("mcast_snooping_flood", "Port", "other_config", Flag(), "mcast-snooping-flood"),
     Option("mcast_snooping_flood_reports", "Port", "other_config", Flag(), "mcast-snooping-flood-reports"),
     # The interface
@@ -84,6 +91,10 @@ PORT_OPTIONS = [
     Option("cfm_extended", "Interface", "other_config", Flag(), "cfm_extended"),
     Option("cfm_demand", "Interface", "other_config", Flag(), "cfm_demand"),
     Option("cfm_opstate", "Interface", "other_config", Text("up", "down"), "cfm_opstate"),
+    Option("cfm_ccm_vlan", "Interface", "other_config", Integer(1, 4095), "cfm_ccm_vlan"),
+    Option("cfm_ccm_pcp", "Interface", "other_config", Integer(1, 7), "cfm_ccm_pcp"),
+    # Kept by ovs-ctl only as long as the host runs
+    Option("transient", "Port", "other_config", Flag(), "transient"),
     # Maps
     Option("external_ids", "Port", "external_ids", Pairs()),
     Option("other_config", "Port", "other_config", Pairs()),

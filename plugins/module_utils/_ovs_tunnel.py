@@ -29,6 +29,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs import (
     late_error,
     made_by,
     mark,
+    marks_of,
     own_keys,
     owner_of,
     parse,
@@ -45,20 +46,20 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs_port import (
     ip_address,
     write_steps,
 )
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs_rows import left_over
 from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import (
-    CLEAR,
     AddPort,
     Database,
     DelPort,
     MovePort,
     Op,
-    Put,
     apply,
     ovs_runner,
     ovs_vsctl,
     read_database,
     transaction,
 )
+from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_text import CLEAR, Put
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, FabricError, Step, reconcile
 from ansible_collections.overloom.fabric.plugins.module_utils._routes import Routes, host_routes
 
@@ -204,6 +205,7 @@ def compare(found: Database, tunnels: list[Tunnel], settings: Settings, routes: 
                 ops.append(DelPort(found.bridge_of[name], name, row["_uuid"]))
 
     staged = apply(found, ops)
+    marks = marks_of(settings.owner, MODULE)
     for tunnel in tunnels:
         if tunnel.present:
             port, interface = staged.tables["Port"][tunnel.name], staged.tables["Interface"][tunnel.name]
@@ -213,9 +215,10 @@ def compare(found: Database, tunnels: list[Tunnel], settings: Settings, routes: 
             by_table: dict[str, list[Wanted]] = {"Port": [], "Interface": []}
             for wanted in tunnel.wanted:
                 by_table[wanted.option.table].append(wanted)
-            ops += differences(port, tunnel.name, by_table["Port"], OWNED)
-            ops += differences(interface, tunnel.name, by_table["Interface"], OWNED)
+            ops += differences(port, tunnel.name, by_table["Port"], OWNED, marks)
+            ops += differences(interface, tunnel.name, by_table["Interface"], OWNED, marks)
     after = apply(found, ops)
+    ops += left_over(found, after, settings.owner)
     for tunnel in tunnels:
         if tunnel.present:
             warnings += _check(after, tunnel, settings, routes)

@@ -9,13 +9,11 @@ and the quoting of values: ovs-vsctl(8).
 from __future__ import annotations
 
 import json
-import re
 import typing as t
 
+from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_tables import EXTRA, ROOT, TABLES, empty_row, value_of, whole_rows
+from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_text import CLEAR, Put, assignment, quote, row_words
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner, Step, module_runner
-
-# A map's key that is not there; a column that is cleared.
-CLEAR = None
 
 # Beyond this many new or removed ports in one transaction the direct form is used, because ovs-vsctl's add-port and
 # del-port take time that grows with the square of their number. Below it, what a person would type is shown.
@@ -24,58 +22,12 @@ READABLE = 16
 # Bytes of arguments in one call; the kernel takes a quarter of the stack's limit, 2 MiB by default, with the environment.
 LONGEST = 1_500_000
 
-_PLAIN = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.-]*")
-
-
-class Column(t.NamedTuple):
-    """How a column is stored.
-
-    kind: "scalar" (always one value), "optional" (one value or None), "set" (a sorted tuple), "map" (a dict).
-    default: the value in a new row.
-    """
-
-    kind: str
-    default: t.Any = None
-
-
-_TEXT = Column("scalar", "")
-_NUMBER = Column("scalar", 0)
-_FLAG = Column("scalar", False)
-_MAYBE = Column("optional")
-_SET = Column("set", ())
-_MAP = Column("map", {})
-
-# The columns that the modules know. Those of EXTRA are read only when an option needs them, because an older
-# Open vSwitch has not all of them and ovs-vsctl refuses to list a column that is not there.
-TABLES: dict[str, dict[str, Column]] = {
-    "Open_vSwitch": {"ovs_version": _MAYBE, "iface_types": _SET, "cur_cfg": _NUMBER, "next_cfg": _NUMBER},
-    "Bridge": {
-        "_uuid": _TEXT, "name": _TEXT, "ports": _SET, "controller": _SET, "datapath_type": _TEXT, "datapath_id": _MAYBE,
-        "fail_mode": _MAYBE, "stp_enable": _FLAG, "rstp_enable": _FLAG, "mcast_snooping_enable": _FLAG, "protocols": _SET,
-        "flood_vlans": _SET, "external_ids": _MAP, "other_config": _MAP,
-    },
-    "Port": {
-        "_uuid": _TEXT, "name": _TEXT, "interfaces": _SET, "tag": _MAYBE, "trunks": _SET, "cvlans": _SET, "vlan_mode": _MAYBE,
-        "protected": _FLAG, "bond_mode": _MAYBE, "lacp": _MAYBE, "bond_updelay": _NUMBER,
-        "bond_downdelay": _NUMBER, "external_ids": _MAP, "other_config": _MAP,
-    },
-    "Interface": {
-        "_uuid": _TEXT, "name": _TEXT, "type": _TEXT, "options": _MAP, "ofport": _MAYBE, "ofport_request": _MAYBE, "error": _MAYBE,
-        "mac": _MAYBE, "mac_in_use": _MAYBE, "mtu": _MAYBE, "mtu_request": _MAYBE, "bfd": _MAP, "bfd_status": _MAP,
-        "cfm_mpid": _MAYBE, "cfm_fault": _MAYBE, "ingress_policing_rate": _NUMBER, "ingress_policing_burst": _NUMBER,
-        "ingress_policing_kpkts_rate": _NUMBER, "ingress_policing_kpkts_burst": _NUMBER, "admin_state": _MAYBE,
-        "link_state": _MAYBE, "lldp": _MAP, "status": _MAP, "external_ids": _MAP, "other_config": _MAP,
-    },
-    "Controller": {"_uuid": _TEXT, "target": _TEXT},
-}
-EXTRA = {("Interface", "ingress_policing_kpkts_rate"), ("Interface", "ingress_policing_kpkts_burst")}
-
 
 class Database(t.NamedTuple):
     """What was read, by name.
 
-    tables: table -> name of the row -> column -> value (see Column); Bridge, Port and Interface.
-    bridge_of: port -> bridge. members: port -> its interfaces. controllers: bridge -> its controllers' targets.
+    tables: table -> name of the row -> column -> value (see Column); Bridge, Port and Interface, and Open_vSwitch with its row ROOT.
+    bridge_of: port -> bridge. members: port -> its interfaces.
     version: of Open vSwitch, or None. types: the interface types that it supports; empty if it did not say.
     answered: whether ovs-vswitchd has taken up the last change.
     """
@@ -83,7 +35,6 @@ class Database(t.NamedTuple):
     tables: dict[str, dict[str, dict[str, t.Any]]]
     bridge_of: dict[str, str]
     members: dict[str, tuple[str, ...]]
-    controllers: dict[str, tuple[str, ...]]
     version: str | None = None
     types: tuple[str, ...] = ()
     answered: bool = True
@@ -97,16 +48,9 @@ class Database(t.NamedTuple):
         return self.tables["Interface"][self.members[port][0]]
 
 
-def empty_row(table: str, name: str) -> dict[str, t.Any]:
-    """A new row as Open vSwitch would make it."""
-    row = {column: dict(spec.default) if spec.kind == "map" else spec.default for column, spec in TABLES[table].items()}
-    row["name"] = name
-    return row
-
-
 def empty_database() -> Database:
     """A database without a bridge."""
-    return Database({"Bridge": {}, "Port": {}, "Interface": {}}, {}, {}, {})
+    return Database({"Open_vSwitch": {ROOT: empty_row("Open_vSwitch")}, "Bridge": {}, "Port": {}, "Interface": {}}, {}, {})
 
 
 # Reading ---------------------------------------------------------------------------------------------------------
@@ -138,32 +82,16 @@ def decode(text: str) -> Database:
             at += 1
         by_uuid = {}
         for values in document["data"]:
-            row = {c: _value(columns[c].kind, v) for c, v in zip(document["headings"], values)}
+            row = {c: value_of(columns[c].kind, v) for c, v in zip(document["headings"], values)}
             by_uuid[row.get("_uuid", "")] = row
         rows[table] = by_uuid
-    bridge_of, members, controllers = {}, {}, {}
-    for bridge in rows["Bridge"].values():
-        for uuid in bridge["ports"]:
-            bridge_of[rows["Port"][uuid]["name"]] = bridge["name"]
-        controllers[bridge["name"]] = tuple(sorted(rows["Controller"][uuid]["target"] for uuid in bridge["controller"]))
-    for port in rows["Port"].values():
-        members[port["name"]] = tuple(sorted(rows["Interface"][uuid]["name"] for uuid in port["interfaces"]))
-    root = next(iter(rows["Open_vSwitch"].values()), {"ovs_version": None, "iface_types": (), "cur_cfg": 0, "next_cfg": 0})
-    tables = {t_: {row["name"]: row for row in rows[t_].values()} for t_ in ("Bridge", "Port", "Interface")}
-    return Database(tables, bridge_of, members, controllers, root["ovs_version"], root["iface_types"], root["cur_cfg"] >= root["next_cfg"])
-
-
-def _value(kind: str, value: t.Any) -> t.Any:
-    if isinstance(value, list):
-        tag, content = value
-        if tag == "uuid":
-            value = content
-        elif tag == "map":
-            return dict(content)
-        else:
-            items = [item[1] if isinstance(item, list) else item for item in content]
-            return tuple(sorted(items)) if kind == "set" else (items[0] if items else None)
-    return (value,) if kind == "set" else value
+    rows = whole_rows(rows)
+    bridge_of = {rows["Port"][uuid]["name"]: bridge["name"] for bridge in rows["Bridge"].values() for uuid in bridge["ports"]}
+    members = {port["name"]: tuple(sorted(rows["Interface"][uuid]["name"] for uuid in port["interfaces"])) for port in rows["Port"].values()}
+    root = next(iter(rows["Open_vSwitch"].values()), empty_row("Open_vSwitch"))
+    tables = {table: {row["name"]: row for row in rows[table].values()} for table in ("Bridge", "Port", "Interface")}
+    tables["Open_vSwitch"] = {ROOT: root}
+    return Database(tables, bridge_of, members, root["ovs_version"], root["iface_types"], root["cur_cfg"] >= root["next_cfg"])
 
 
 # Changing --------------------------------------------------------------------------------------------------------
@@ -190,11 +118,12 @@ class AddPort(t.NamedTuple):
 
 
 class DelPort(t.NamedTuple):
-    """Remove a port and its interfaces."""
+    """Remove a port and its interfaces. fake: is it a fake bridge, which ovs-vsctl's del-port does not find?"""
 
     bridge: str
     port: str
     uuid: str
+    fake: bool = False
 
 
 class MovePort(t.NamedTuple):
@@ -221,77 +150,19 @@ class DelMember(t.NamedTuple):
     uuid: str
 
 
-class Controllers(t.NamedTuple):
-    """Make these targets a bridge's controllers."""
+class Destroy(t.NamedTuple):
+    """Remove a row that would stay though nothing refers to it any longer (QoS, Queue).
 
-    bridge: str
-    targets: tuple[str, ...]
-
-
-class Put(t.NamedTuple):
-    """Set a column, or one key of a map; the value CLEAR removes the key, or clears the column."""
+    holders: (bridge, UUID) of ports that referred to it and go in the same transaction. The database counts what they refer to
+    until they are gone, and ovs-vsctl's del-port and del-br forget what was cleared in them before: they go directly.
+    """
 
     table: str
-    record: str
-    column: str
-    key: str | None
-    value: t.Any
+    uuid: str
+    holders: tuple[tuple[str, str], ...] = ()
 
 
-Op = t.Union[AddBridge, DelBridge, AddPort, DelPort, MovePort, AddMember, DelMember, Controllers, Put]
-
-
-def quote(value: t.Any) -> str:
-    """A value as ovs-vsctl reads it; a string always as a JSON string, so that nothing in it has a meaning."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, tuple):
-        return ",".join(quote(v) for v in value) if value else "[]"
-    # A plain word needs no quotes, and reads better; a string that looks like a UUID would be one.
-    if _PLAIN.fullmatch(value) and value.count("-") < 4:
-        return value
-    return json.dumps(value, ensure_ascii=False)
-
-
-def checked_text(value: str, where: str) -> str:
-    """The value, if Open vSwitch can hold it: a Unicode string without null bytes (ovs-vsctl(8))."""
-    if "\0" in value:
-        raise FabricError(f"{where} holds a null byte, which Open vSwitch cannot store; remove it")
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError:
-        raise FabricError(f"{where} is not valid UTF-8, which Open vSwitch needs; give it as UTF-8 text") from None
-    return value
-
-
-def _ranges(numbers: t.Sequence[int]) -> str:
-    """VLANs as ovs-vsctl takes them, with ranges: 10,20-29."""
-    return ",".join(f"{low}-{high}" if high > low else str(low) for low, high in runs(numbers)) or "[]"
-
-
-def runs(numbers: t.Sequence[int]) -> list[tuple[int, int]]:
-    """The runs (first, last) in a sorted sequence of integers."""
-    found: list[tuple[int, int]] = []
-    for number in numbers:
-        if found and number == found[-1][1] + 1:
-            found[-1] = (found[-1][0], number)
-        else:
-            found.append((number, number))
-    return found
-
-
-def _assignment(put: Put) -> str:
-    column = TABLES[put.table][put.column]
-    value = column.default if put.value is CLEAR else put.value
-    if put.key is not None:
-        return f"{put.column}:{quote(put.key)}={quote(value)}"
-    if value is None:
-        return f"{put.column}=[]"
-    if isinstance(value, tuple) and value and isinstance(value[0], int):
-        return f"{put.column}={_ranges(value)}"
-    return f"{put.column}={quote(value)}"
+Op = t.Union[AddBridge, DelBridge, AddPort, DelPort, MovePort, AddMember, DelMember, Put, Destroy]
 
 
 def transaction(begin: t.Sequence[str], ops: t.Sequence[Op], secrets: tuple[str, ...] = ()) -> list[Step]:
@@ -354,27 +225,28 @@ def _arguments(begin: t.Sequence[str], ops: t.Iterable[Op]) -> list[str]:
         return kinds.get(kind, [])
 
     argv = list(begin)
+    holders = [holder for row in some(Destroy) for holder in row.holders]
+    for bridge, uuid in holders:
+        argv += ["--", "clear", "Port", uuid, "qos", "--", "remove", "Bridge", bridge, "ports", uuid]
     for add in some(AddBridge):
         argv += ["--", "--may-exist", "add-br", add.bridge]
     for move in some(MovePort):
         argv += ["--", "remove", "Bridge", move.source, "ports", move.uuid, "--", "add", "Bridge", move.target, "ports", move.uuid]
-    argv += _removals(some(DelPort))
+    argv += _removals([op for op in some(DelPort) if (op.bridge, op.uuid) not in holders])
     for gone in some(DelBridge):
         argv += ["--", "--if-exists", "del-br", gone.bridge]
     for leave in some(DelMember):
         argv += ["--", "remove", "Port", leave.port, "interfaces", leave.uuid]
     puts: dict[tuple[str, str], list[Put]] = {}
-    for put in some(Put):
+    for put in (put for put in some(Put) if not put.of_rows):
         puts.setdefault((put.table, put.record), []).append(put)
     argv += _additions(some(AddPort), puts)
     for number, join in enumerate(some(AddMember)):
         cells = puts.pop(("Interface", join.interface), [])
-        argv += ["--", f"--id=@m{number}", "create", "Interface", f"name={quote(join.interface)}", *map(_assignment, cells)]
+        argv += ["--", f"--id=@m{number}", "create", "Interface", f"name={quote(join.interface)}", *map(assignment, cells)]
         argv += ["--", "add", "Port", join.port, "interfaces", f"@m{number}"]
-    for control in some(Controllers):
-        argv += ["--", "set-controller", control.bridge, *control.targets] if control.targets else ["--", "del-controller", control.bridge]
     for (table, record), cells in puts.items():
-        values = [_assignment(p) for p in cells if p.key is None or p.value is not CLEAR]
+        values = [assignment(p) for p in cells if p.key is None or p.value is not CLEAR]
         if values:
             argv += ["--", "set", table, record, *values]
         gone_keys: dict[str, list[str]] = {}
@@ -383,11 +255,16 @@ def _arguments(begin: t.Sequence[str], ops: t.Iterable[Op]) -> list[str]:
                 gone_keys.setdefault(put.column, []).append(quote(put.key))
         for column, keys in gone_keys.items():
             argv += ["--", "remove", table, record, column, *keys]
+    # What refers to ports comes when all ports are there.
+    for number, put in enumerate(put for put in some(Put) if put.of_rows):
+        argv += row_words(put, f"r{number}")
+    for row in some(Destroy):
+        argv += ["--", "--if-exists", "destroy", row.table, row.uuid]
     return argv
 
 
 def _removals(gone: t.Sequence[DelPort]) -> list[str]:
-    if len(gone) <= READABLE:
+    if len(gone) <= READABLE and not any(op.fake for op in gone):
         return [word for op in gone for word in ("--", "--if-exists", "del-port", op.bridge, op.port)]
     by_bridge: dict[str, list[str]] = {}
     for op in gone:
@@ -412,9 +289,9 @@ def _additions(new: t.Sequence[AddPort], puts: dict[tuple[str, str], list[Put]])
         for index, member in enumerate(op.members):
             ids.append(f"@i{number}.{index}")
             cells = puts.pop(("Interface", member), [])
-            argv += ["--", f"--id={ids[-1]}", "create", "Interface", f"name={quote(member)}", *map(_assignment, cells)]
+            argv += ["--", f"--id={ids[-1]}", "create", "Interface", f"name={quote(member)}", *map(assignment, cells)]
         cells = puts.pop(("Port", op.port), [])
-        argv += ["--", f"--id=@p{number}", "create", "Port", f"name={quote(op.port)}", "interfaces=" + ",".join(ids), *map(_assignment, cells)]
+        argv += ["--", f"--id=@p{number}", "create", "Port", f"name={quote(op.port)}", "interfaces=" + ",".join(ids), *map(assignment, cells)]
         by_bridge.setdefault(op.bridge, []).append(f"@p{number}")
     for bridge, ids in by_bridge.items():
         argv += ["--", "add", "Bridge", bridge, "ports", *ids]
@@ -424,10 +301,13 @@ def _additions(new: t.Sequence[AddPort], puts: dict[tuple[str, str], list[Put]])
 def apply(found: Database, ops: t.Iterable[Op]) -> Database:
     """What the database will hold after the ops: the model behind the diff, and behind the tests."""
     tables = {name: dict(rows) for name, rows in found.tables.items()}
-    bridge_of, members, controllers = dict(found.bridge_of), dict(found.members), dict(found.controllers)
+    bridge_of, members = dict(found.bridge_of), dict(found.members)
 
     def drop(port: str) -> None:
-        del bridge_of[port], tables["Port"][port]
+        bridge = tables["Bridge"][bridge_of.pop(port)]
+        del tables["Port"][port]
+        if bridge["mirrors"]:
+            tables["Bridge"][bridge["name"]] = dict(_copied(bridge), mirrors={name: _without(row, port) for name, row in bridge["mirrors"].items()})
         for name in members.pop(port):
             del tables["Interface"][name]
 
@@ -439,7 +319,7 @@ def apply(found: Database, ops: t.Iterable[Op]) -> Database:
 
     for op in sorted(ops, key=lambda o: _ORDER.index(type(o))):
         if isinstance(op, AddBridge):
-            tables["Bridge"][op.bridge], controllers[op.bridge] = empty_row("Bridge", op.bridge), ()
+            tables["Bridge"][op.bridge] = empty_row("Bridge", op.bridge)
             add(op.bridge, op.bridge, (op.bridge,), "internal")
         elif isinstance(op, MovePort):
             bridge_of[op.port] = op.target
@@ -448,7 +328,7 @@ def apply(found: Database, ops: t.Iterable[Op]) -> Database:
         elif isinstance(op, DelBridge):
             for port in [p for p, b in bridge_of.items() if b == op.bridge]:
                 drop(port)
-            del tables["Bridge"][op.bridge], controllers[op.bridge]
+            del tables["Bridge"][op.bridge]
         elif isinstance(op, DelMember):
             del tables["Interface"][op.interface]
             members[op.port] = tuple(m for m in members[op.port] if m != op.interface)
@@ -457,23 +337,32 @@ def apply(found: Database, ops: t.Iterable[Op]) -> Database:
         elif isinstance(op, AddMember):
             tables["Interface"][op.interface] = empty_row("Interface", op.interface)
             members[op.port] = tuple(sorted((*members[op.port], op.interface)))
-        elif isinstance(op, Controllers):
-            controllers[op.bridge] = op.targets
-        else:
+        elif isinstance(op, Put):
             row = tables[op.table][op.record]
             if row is found.tables[op.table].get(op.record):
                 # What was found is not written to; rows that are not touched are shared.
-                row = tables[op.table][op.record] = {c: dict(v) if isinstance(v, dict) else v for c, v in row.items()}
+                row = tables[op.table][op.record] = _copied(row)
             if op.key is None:
                 row[op.column] = TABLES[op.table][op.column].default if op.value is CLEAR else op.value
             elif op.value is CLEAR:
                 row[op.column].pop(op.key, None)
             else:
                 row[op.column][op.key] = op.value
-    return found._replace(tables=tables, bridge_of=bridge_of, members=members, controllers=controllers)
+    return found._replace(tables=tables, bridge_of=bridge_of, members=members)
 
 
-_ORDER = [AddBridge, MovePort, DelPort, DelBridge, DelMember, AddPort, AddMember, Controllers, Put]
+def _copied(row: dict[str, t.Any]) -> dict[str, t.Any]:
+    """A row whose maps can be written to."""
+    return {column: dict(value) if isinstance(value, dict) else value for column, value in row.items()}
+
+
+def _without(mirror: dict[str, t.Any], port: str) -> dict[str, t.Any]:
+    """A mirror when a port is gone."""
+    rest = {column: tuple(name for name in mirror[column] if name != port) for column in ("select_src_port", "select_dst_port")}
+    return dict(mirror, **rest, output_port=None if mirror["output_port"] == port else mirror["output_port"])
+
+
+_ORDER = [AddBridge, MovePort, DelPort, DelBridge, DelMember, AddPort, AddMember, Put, Destroy]
 
 
 # Failing clearly -------------------------------------------------------------------------------------------------

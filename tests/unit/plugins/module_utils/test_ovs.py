@@ -17,7 +17,6 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs import descri
 from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import (
     LONGEST,
     READABLE,
-    TABLES,
     AddBridge,
     AddPort,
     Database,
@@ -25,15 +24,14 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import (
     DelPort,
     MovePort,
     Op,
-    Put,
     _units,
     apply,
     decode,
     empty_database,
-    quote,
-    runs,
     transaction,
 )
+from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_tables import TABLES
+from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_text import Put, quote, runs
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 from ansible_collections.overloom.fabric.plugins.module_utils._routes import parse_routes
 from hypothesis import given, settings
@@ -233,28 +231,47 @@ def test_names_are_free_before_they_are_used() -> None:
     assert places == sorted(places)
 
 
+EMPTY = {"set": ["set", []], "ports": ["set", []], "optional": ["set", []], "port": ["set", []], "row": ["set", []], "map": ["map", []]}
+
+
+def printed(rows: dict[str, dict[str, t.Any]]) -> str:
+    """What ovs-vsctl prints of one row a table, the columns that are not given being empty."""
+    documents = []
+    for table, columns in TABLES.items():
+        whole = {c: EMPTY.get(spec.kind, spec.default if spec.kind == "scalar" else ["set" if spec.key else "map", []]) for c, spec in columns.items()}
+        whole.update(rows.get(table, {}))
+        documents.append(json.dumps({"headings": list(whole), "data": [list(whole.values())] if table in rows else []}))
+    return "\n".join(documents) + "\n"
+
+
 def test_decode_reads_what_ovs_vsctl_prints() -> None:
     uuid = "0f9a6ff0-3aa7-4b1b-a2b6-9b1d3a3a7b11"
+    one = ["uuid", uuid]
     rows: dict[str, dict[str, t.Any]] = {
         "Open_vSwitch": {"ovs_version": "3.1.0", "iface_types": ["set", ["gre", "internal"]], "cur_cfg": 2, "next_cfg": 3},
-        "Bridge": {"_uuid": ["uuid", uuid], "name": "br0", "ports": ["uuid", uuid], "controller": ["set", []], "fail_mode": ["set", []],
-                   "external_ids": ["map", [["a", "b"]]], "protocols": "OpenFlow13"},
-        "Port": {"_uuid": ["uuid", uuid], "name": "br0", "interfaces": ["uuid", uuid], "tag": 5, "trunks": ["set", [7, 6]], "external_ids": ["map", []]},
-        "Interface": {"_uuid": ["uuid", uuid], "name": "br0", "type": "internal", "ofport": ["set", []], "error": ["set", []]},
-        "Controller": {},
+        "Bridge": {"_uuid": ["uuid", uuid], "name": "br0", "ports": one, "mirrors": one, "netflow": one,
+                   "flow_tables": ["map", [[5, one]]], "external_ids": ["map", [["a", "b"]]], "protocols": "OpenFlow13"},
+        "Port": {"_uuid": ["uuid", uuid], "name": "br0", "interfaces": ["uuid", uuid], "tag": 5, "trunks": ["set", [7, 6]], "qos": one},
+        "Interface": {"_uuid": ["uuid", uuid], "name": "br0", "type": "internal"},
+        "Mirror": {"_uuid": one, "name": "m", "output_port": one, "select_src_port": ["set", [one]]},
+        "NetFlow": {"_uuid": one, "targets": "192.0.2.1:2055"},
+        "Flow_Table": {"_uuid": one, "flow_limit": 7},
+        "QoS": {"_uuid": one, "type": "linux-htb", "queues": ["map", [[3, one]]]},
+        "Queue": {"_uuid": one, "dscp": 5},
     }
-    assert list(rows) == list(TABLES)
-    text = "\n".join(json.dumps({"headings": list(row), "data": [list(row.values())] if row else []}) for row in rows.values())
-    found = decode(text + "\n")
+    found = decode(printed(rows))
     assert found.bridge_of == {"br0": "br0"} and found.members == {"br0": ("br0",)} and not found.answered
     assert found.tables["Bridge"]["br0"]["protocols"] == ("OpenFlow13",) and found.tables["Bridge"]["br0"]["external_ids"] == {"a": "b"}
     assert (found.tables["Port"]["br0"]["tag"], found.tables["Port"]["br0"]["trunks"]) == (5, (6, 7))
     assert found.interface("br0")["ofport"] is None and found.types == ("gre", "internal")
+    bridge, port = found.tables["Bridge"]["br0"], found.tables["Port"]["br0"]
+    assert (bridge["mirrors"]["m"]["output_port"], bridge["mirrors"]["m"]["select_src_port"]) == ("br0", ("br0",))
+    assert bridge["netflow"]["targets"] == ("192.0.2.1:2055",) and bridge["flow_tables"][5]["flow_limit"] == 7 and bridge["controller"] == {}
+    assert port["qos"]["queues"][3]["dscp"] == 5 and port["qos"]["_uuid"] == uuid
 
 
 def test_a_database_that_is_empty_is_read() -> None:
-    text = "".join(json.dumps({"headings": list(columns), "data": []}) for columns in TABLES.values())
-    assert decode(text)._replace(types=()) == empty_database()
+    assert decode(printed({}))._replace(types=()) == empty_database()
 
 
 ROUTE = """Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT

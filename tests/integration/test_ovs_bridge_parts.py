@@ -1,0 +1,372 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What hangs from a bridge or a port in rows of its own, fake bridges, and bonds: ovs_bridge against a real Open vSwitch."""
+from __future__ import annotations
+
+import json
+import time
+import typing as t
+
+import pytest
+from ansible_collections.overloom.fabric.plugins.module_utils import _ovs_bridge, _ovs_port
+from ovs import bridges, column, plain, ports, veth
+from test_ovs_bridge import BRIDGE_CASES, PORT_CASES
+
+if t.TYPE_CHECKING:
+    from harness import Host
+
+BR = {"name": "br0", "datapath_type": "netdev"}
+INNER = {"name": "p0", "type": "internal"}
+
+
+def rows(host: Host, table: str, *columns: str) -> list[dict[str, t.Any]]:
+    """The rows of a table, without what is not set."""
+    found = json.loads(host.run(["ovs-vsctl", "--format=json", f"--columns={','.join(columns)}", "list", table]))
+    values = [{c: plain(v) for c, v in zip(found["headings"], row)} for row in found["data"]]
+    return [{c: v for c, v in row.items() if v not in ([], {})} for row in values]
+
+
+MARKS = {"overloom-owner": "overloom.fabric", "overloom-module": "ovs_bridge"}
+
+# option -> (table, its columns, steps of (declared, what the table holds then))
+PARTS: dict[str, tuple[str, tuple[str, ...], list[tuple[t.Any, list[dict[str, t.Any]]]]]] = {
+    "controllers": (
+        "Controller",
+        (
+            "target", "connection_mode", "inactivity_probe", "max_backoff", "other_config", "local_ip", "local_netmask", "local_gateway",
+            "enable_async_messages", "controller_rate_limit", "controller_burst_limit",
+        ),
+        [
+            (
+                [{
+                    "target": "ptcp:16653:127.0.0.1", "connection_mode": "out-of-band", "inactivity_probe": 0, "max_backoff": 1000, "dscp": 5,
+                    "local_ip": "192.0.2.1", "local_netmask": "255.255.255.0", "local_gateway": "192.0.2.9", "enable_async_messages": False,
+                    "rate_limit": 100, "burst_limit": 25, "other_config": {"a": "b"},
+                }],
+                [{
+                    "target": "ptcp:16653:127.0.0.1", "connection_mode": "out-of-band", "inactivity_probe": 0, "max_backoff": 1000,
+                    "other_config": {"dscp": "5", "a": "b"}, "local_ip": "192.0.2.1", "local_netmask": "255.255.255.0", "local_gateway": "192.0.2.9",
+                    "enable_async_messages": False, "controller_rate_limit": 100, "controller_burst_limit": 25,
+                }],
+            ),
+            ([{"target": "ptcp:16653:127.0.0.1", "max_backoff": 2000}], [{"target": "ptcp:16653:127.0.0.1", "max_backoff": 2000}]),
+            ([], []),
+        ],
+    ),
+    "mirrors": (
+        "Mirror",
+        ("name", "select_all", "select_vlan", "output_vlan", "snaplen"),
+        [
+            (
+                [{"name": "rspan", "select_all": True, "select_vlans": [5, "7-8"], "output_vlan": 99, "snaplen": 64}],
+                [{"name": "rspan", "select_all": True, "select_vlan": [5, 7, 8], "output_vlan": 99, "snaplen": 64}],
+            ),
+            ([{"name": "rspan", "select_all": True, "output_vlan": 98}], [{"name": "rspan", "select_all": True, "output_vlan": 98}]),
+            ([], []),
+        ],
+    ),
+    "netflow": (
+        "NetFlow",
+        ("targets", "active_timeout", "engine_type", "engine_id", "add_id_to_interface"),
+        [
+            (
+                {"targets": ["127.0.0.1:12055"], "active_timeout": -1, "engine_type": 1, "engine_id": 2, "add_id_to_interface": True},
+                [{"targets": "127.0.0.1:12055", "active_timeout": -1, "engine_type": 1, "engine_id": 2, "add_id_to_interface": True}],
+            ),
+            ({"targets": ["127.0.0.1:12055"]}, [{"targets": "127.0.0.1:12055", "active_timeout": 0, "add_id_to_interface": False}]),
+            ({}, []),
+        ],
+    ),
+    "sflow": (
+        "sFlow",
+        ("targets", "agent", "sampling", "polling", "header"),
+        [
+            (
+                {"targets": ["127.0.0.1:16343", "127.0.0.2"], "agent": "lo", "sampling": 64, "polling": 10, "header": 128},
+                [{"targets": ["127.0.0.1:16343", "127.0.0.2"], "agent": "lo", "sampling": 64, "polling": 10, "header": 128}],
+            ),
+            ({"targets": ["127.0.0.1:16343"], "sampling": 32}, [{"targets": "127.0.0.1:16343", "sampling": 32}]),
+            ({}, []),
+        ],
+    ),
+    "ipfix": (
+        "IPFIX",
+        ("targets", "sampling", "obs_domain_id", "obs_point_id", "cache_active_timeout", "cache_max_flows", "other_config"),
+        [
+            (
+                {
+                    "targets": ["127.0.0.1:14739"], "sampling": 64, "obs_domain_id": 1, "obs_point_id": 2, "cache_active_timeout": 60,
+                    "cache_max_flows": 100, "enable_tunnel_sampling": False, "enable_input_sampling": True, "enable_output_sampling": False,
+                    "virtual_obs_id": "a b", "other_config": {"c": "d"},
+                },
+                [{
+                    "targets": "127.0.0.1:14739", "sampling": 64, "obs_domain_id": 1, "obs_point_id": 2, "cache_active_timeout": 60,
+                    "cache_max_flows": 100,
+                    "other_config": {
+                        "enable-tunnel-sampling": "false", "enable-input-sampling": "true", "enable-output-sampling": "false",
+                        "virtual_obs_id": "a b", "c": "d",
+                    },
+                }],
+            ),
+            ({"targets": ["[::1]:14739"], "sampling": 32}, [{"targets": "[::1]:14739", "sampling": 32}]),
+            ({}, []),
+        ],
+    ),
+    "flow_tables": (
+        "Flow_Table",
+        ("name", "flow_limit", "overflow_policy", "groups", "prefixes"),
+        [
+            (
+                [{"table": 5, "name": "five", "flow_limit": 10, "overflow_policy": "evict", "groups": ["NXM_OF_IN_PORT[]"], "prefixes": ["ip_dst", "ip_src"]}],
+                [{"name": "five", "flow_limit": 10, "overflow_policy": "evict", "groups": "NXM_OF_IN_PORT[]", "prefixes": ["ip_dst", "ip_src"]}],
+            ),
+            ([{"table": 5, "flow_limit": 20, "overflow_policy": "refuse"}], [{"flow_limit": 20, "overflow_policy": "refuse"}]),
+            ([], []),
+        ],
+    ),
+    "auto_attach": (
+        "AutoAttach",
+        ("system_name", "system_description", "mappings"),
+        [
+            (
+                {"system_name": "a", "system_description": "b", "mappings": {"100": 5}},
+                [{"system_name": "a", "system_description": "b", "mappings": {100: 5}}],
+            ),
+            ({"system_name": "c"}, [{"system_name": "c", "system_description": ""}]),
+            ({}, []),
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("option", PARTS)
+def test_a_part_of_a_bridge_is_set_changed_and_cleared(host: Host, option: str) -> None:
+    table, columns, steps = PARTS[option]
+    host.module("ovs_bridge", BR)
+    for declared, expected in steps:
+        done = host.apply("ovs_bridge", {**BR, option: declared})
+        assert done["changed"] and len(done["commands"]) == 1 and done["spawned"] == 3
+        assert rows(host, table, *columns) == json.loads(json.dumps(expected), object_hook=lambda d: {int(k) if k.isdigit() else k: v for k, v in d.items()})
+        assert not host.module("ovs_bridge", BR)["changed"], "what is left out stays"
+        returned = done["bridges"][0][option]
+        if declared:
+            first = (returned[0], declared[0]) if isinstance(declared, list) else (returned, declared)
+            assert first[0].keys() >= {key for key, value in first[1].items() if value is not True or key != "enable_input_sampling"}
+        else:
+            assert not returned
+
+
+def test_every_option_has_a_test_that_sets_changes_and_clears_it() -> None:
+    elsewhere = {"datapath_type", "external_ids"}
+    assert {o.name for o in _ovs_bridge.BRIDGE_OPTIONS} - {case[0] for case in BRIDGE_CASES} - set(PARTS) == elsewhere
+    tested_here = {"type", "peer", "qos", "external_ids", "dpdk_devargs", "vhost_server_path", "n_rxq", "xdp_mode"}
+    assert {o.name for o in _ovs_bridge.OPTIONS} - {case[0] for case in PORT_CASES} == tested_here
+    assert {o.name for o in _ovs_port.PORT_OPTIONS} <= {o.name for o in _ovs_bridge.OPTIONS}
+
+
+# Mirrors
+
+
+def test_a_mirror_of_ports_copies_their_frames_to_another(host: Host) -> None:
+    veth(host, "v0", "v1", "v2")
+    mirror = {"name": "span", "select_src_ports": ["v0"], "select_dst_ports": ["v0"], "output_port": "v2"}
+    done = host.apply("ovs_bridge", {**BR, "ports": [{"name": "v0"}, {"name": "v1"}, {"name": "v2"}], "mirrors": [mirror]})
+    assert done["bridges"][0]["mirrors"] == [mirror]
+    for name in ("v0", "v0p", "v1", "v1p", "v2", "v2p"):
+        host.run(["ip", "link", "set", name, "up"])
+    host.run("ip address add 10.1.1.1/24 dev v0p".split())
+    # Nobody has the address, but the question for it is a frame too.
+    host.run("ping -c 1 -W 1 10.1.1.2".split(), ok=False)
+    until = time.monotonic() + 10
+    while not (statistics := rows(host, "Mirror", "statistics")[0].get("statistics", {})).get("tx_packets"):
+        assert time.monotonic() < until, statistics
+        time.sleep(0.3)
+    # A port that goes is no longer mirrored, and the mirror stays as it is declared.
+    host.apply("ovs_bridge", {**BR, "ports": [{"name": "v0"}, {"name": "v1", "state": "absent"}], "mirrors": [mirror]})
+    failed = host.module("ovs_bridge", {**BR, "mirrors": [{**mirror, "output_port": "v1"}]}, ok=False)
+    assert "bridge br0: mirrors span: output_port names v1" in failed["msg"]
+    assert "give one of" in host.module("ovs_bridge", {**BR, "mirrors": [{"name": "span", "select_all": True}]}, ok=False)["msg"]
+
+
+def test_the_mirrors_of_others_stay(host: Host) -> None:
+    host.module("ovs_bridge", BR)
+    host.run("ovs-vsctl --id=@m create Mirror name=ids select_all=true output_vlan=7 -- add Bridge br0 mirrors @m".split())
+    host.apply("ovs_bridge", {**BR, "mirrors": [{"name": "own", "select_all": True, "output_vlan": 9}]})
+    assert sorted(row["name"] for row in rows(host, "Mirror", "name")) == ["ids", "own"]
+    host.apply("ovs_bridge", {**BR, "mirrors": []})
+    assert rows(host, "Mirror", "name", "external_ids") == [{"name": "ids"}]
+    host.apply("ovs_bridge", {**BR, "mirrors": [{"name": "ids", "select_all": True, "output_vlan": 8}]})
+    assert rows(host, "Mirror", "output_vlan", "external_ids") == [{"output_vlan": 8}], "what is configured is not marked"
+
+
+# QoS
+
+HTB = {
+    "type": "linux-htb",
+    "max_rate": 100_000_000,
+    "queues": [{"queue_id": 0, "max_rate": 10_000_000, "min_rate": 1_000_000, "burst": 8000, "priority": 1}, {"queue_id": 7, "dscp": 46, "max_rate": 5_000_000}],
+}
+
+
+def test_the_qos_of_a_port_is_set_changed_and_cleared_and_reaches_the_kernel(host: Host) -> None:
+    veth(host, "v0")
+
+    def declared(qos: dict[str, t.Any]) -> dict[str, t.Any]:
+        return {**BR, "ports": [{"name": "v0", "qos": qos}]}
+
+    done = host.apply("ovs_bridge", declared(HTB))
+    assert done["bridges"][0]["ports"][1]["qos"] == HTB and len(done["commands"]) == 1
+    assert rows(host, "QoS", "type", "other_config", "external_ids") == [{"type": "linux-htb", "other_config": {"max-rate": "100000000"}, "external_ids": MARKS}]
+    assert len(rows(host, "Queue", "dscp")) == 2
+    until = time.monotonic() + 10
+    while "htb" not in host.run("tc qdisc show dev v0".split()):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    changed = {**HTB, "queues": [{"queue_id": 0, "max_rate": 20_000_000, "other_config": {"a": "b"}}], "other_config": {"c": "d"}}
+    host.apply("ovs_bridge", declared(changed))
+    assert rows(host, "Queue", "other_config") == [{"other_config": {"max-rate": "20000000", "a": "b"}}]
+    assert len(rows(host, "QoS", "type")) == 1, "the old row is gone"
+    policer = {"type": "egress-policer", "cir": 1000, "cbs": 2000, "eir": 10, "ebs": 20}
+    host.apply("ovs_bridge", declared(policer))
+    assert rows(host, "QoS", "other_config") == [{"other_config": {"cir": "1000", "cbs": "2000", "eir": "10", "ebs": "20"}}]
+    host.apply("ovs_bridge", declared({}))
+    assert rows(host, "QoS", "type") == rows(host, "Queue", "dscp") == []
+
+
+def test_the_qos_of_a_port_goes_with_the_port_and_with_the_bridge(host: Host) -> None:
+    for gone in ({**BR, "ports": [{**INNER, "state": "absent"}]}, {**BR, "state": "absent"}, {"bridges": [], "purge": True}):
+        host.module("ovs_bridge", {**BR, "ports": [{**INNER, "qos": HTB}]})
+        host.apply("ovs_bridge", gone)
+        assert rows(host, "QoS", "type") == rows(host, "Queue", "dscp") == []
+    host.module("ovs_bridge", BR)
+    args = {"bridge": "br0", "name": "gre0", "type": "gre", "remote_ip": "192.0.2.1", "check_route": False}
+    host.apply("ovs_tunnel", {**args, "qos": {"type": "linux-noop"}})
+    host.apply("ovs_tunnel", {"name": "gre0", "state": "absent"})
+    assert rows(host, "QoS", "type") == []
+
+
+def test_a_qos_that_serves_other_ports_too_is_left_to_them(host: Host) -> None:
+    host.module("ovs_bridge", {**BR, "ports": [INNER, {**INNER, "name": "p1"}]})
+    host.run("ovs-vsctl --id=@q create QoS type=linux-noop -- set Port p0 qos=@q -- set Port p1 qos=@q".split())
+    host.apply("ovs_bridge", {**BR, "ports": [{"name": "p0", "qos": HTB}]})
+    assert sorted(row["type"] for row in rows(host, "QoS", "type")) == ["linux-htb", "linux-noop"]
+    host.apply("ovs_bridge", {**BR, "ports": [{"name": "p0", "qos": {}}, {"name": "p1", "state": "absent"}]})
+    assert [row["type"] for row in rows(host, "QoS", "type")] == ["linux-noop"]
+
+
+def test_ingress_policing_reaches_the_kernel(host: Host) -> None:
+    veth(host, "v0")
+    host.apply("ovs_bridge", {**BR, "ports": [{"name": "v0", "ingress_policing_rate": 10000, "ingress_policing_burst": 8000}]})
+    until = time.monotonic() + 10
+    while "ingress" not in host.run("tc qdisc show dev v0".split()):
+        assert time.monotonic() < until, host.run("ovs-vsctl list Interface v0".split())
+        time.sleep(0.1)
+    host.apply("ovs_bridge", {**BR, "ports": [{"name": "v0", "ingress_policing_rate": "", "ingress_policing_burst": ""}]})
+
+
+# Fake bridges
+
+
+def test_a_fake_bridge_is_a_vlan_of_its_parent(host: Host) -> None:
+    fake = {"name": "vlan10", "parent": "br0", "vlan": 10, "ports": [{"name": "p10", "type": "internal"}]}
+    done = host.apply("ovs_bridge", {"bridges": [BR, fake]})
+    assert len(done["commands"]) == 1
+    assert bridges(host) == ["br0", "vlan10"] and ports(host, "vlan10") == ["p10"]
+    assert host.run("ovs-vsctl br-to-parent vlan10".split()) == "br0\n" and host.run("ovs-vsctl br-to-vlan vlan10".split()) == "10\n"
+    state = done["bridges"][1]
+    assert (state["name"], state["parent"], state["vlan"], [p["name"] for p in state["ports"]]) == ("vlan10", "br0", 10, ["vlan10", "p10"])
+    assert host.module("ovs_bridge_info", {"name": "vlan10"})["bridges"][0]["vlan"] == 10
+    host.apply("ovs_bridge", {**fake, "vlan": 11})
+    assert column(host, "Port", "p10", "tag") == 11
+    host.apply("ovs_bridge", {**fake, "vlan": 11, "ports": [{"name": "vlan10", "addresses": ["10.0.0.1/24"]}]})
+    host.run("ovs-vsctl add-port vlan10 byhand -- set Interface byhand type=internal".split())
+    failed = host.module("ovs_bridge", {"name": "vlan10", "state": "absent"}, ok=False)
+    assert "port byhand of bridge vlan10" in failed["msg"] and "adopt" in failed["msg"]
+    host.run("ovs-vsctl del-port byhand".split())
+    host.apply("ovs_bridge", {"name": "vlan10", "state": "absent"})
+    assert bridges(host) == ["br0"] and ports(host, "br0") == []
+    host.apply("ovs_bridge", {"bridges": [BR, fake], "purge": True})
+    host.apply("ovs_bridge", {"bridges": [BR], "purge": True})
+    assert bridges(host) == ["br0"]
+
+
+@pytest.mark.parametrize(
+    ("item", "said"),
+    [
+        ({"name": "f", "parent": "br9", "vlan": 5}, "bridge f: there is no bridge br9"),
+        ({"name": "f", "parent": "br0"}, "bridge f: vlan is None"),
+        ({"name": "f", "parent": "br0", "vlan": 4095}, "vlan is 4095"),
+        ({"name": "f", "parent": "f", "vlan": 5}, "parent is the bridge itself"),
+        ({"name": "f", "vlan": 5}, "name its parent"),
+        ({"name": "f", "parent": "br0", "vlan": 5, "stp": True}, "stp does not apply to a fake bridge"),
+        ({"name": "f", "parent": "br0", "vlan": 5, "ports": [{"name": "p", "tag": 6}]}, "leave tag out"),
+        ({"name": "br0", "parent": "br1", "vlan": 5}, "bridge br0 is a bridge of its own already"),
+    ],
+)
+def test_a_fake_bridge_that_cannot_be_is_refused(host: Host, item: dict[str, t.Any], said: str) -> None:
+    host.module("ovs_bridge", BR)
+    assert said in host.module("ovs_bridge", item, ok=False)["msg"]
+    assert bridges(host) == ["br0"]
+
+
+# Bonds and patch ports
+
+
+@pytest.mark.parametrize("mode", ["active-backup", "balance-slb", "balance-tcp"])
+def test_the_members_of_a_bond_change_without_the_bond_going_down(host: Host, mode: str) -> None:
+    veth(host, "v0", "v1", "v2")
+    for name in ("v0", "v1", "v2"):
+        host.run(["ip", "link", "set", name, "up"])
+        host.run(["ip", "link", "set", name + "p", "up"])
+    bond = {"name": "bond0", "members": ["v0", "v1"], "bond_mode": mode, "bond_updelay": 10, "bond_downdelay": 20}
+    if mode == "balance-tcp":
+        bond.update(lacp="active", lacp_time="fast", lacp_fallback_ab=True)
+    done = host.apply("ovs_bridge", {**BR, "ports": [bond]})
+    assert done["bridges"][0]["ports"][1]["members"] == ["v0", "v1"]
+    shown = host.run("ovs-appctl bond/show bond0".split())
+    assert "updelay: 10 ms" in shown and "downdelay: 20 ms" in shown and (mode in shown or "fallback" in shown.lower())
+    number = column(host, "Interface", "v0", "ofport")
+    bond["members"] = ["v0", "v2"]
+    bond["interfaces"] = [{"name": "v0", "lacp_port_id": 7}, {"name": "v2", "lacp_port_id": 8, "mtu": 1400}]
+    done = host.apply("ovs_bridge", {**BR, "ports": [bond]})
+    assert column(host, "Interface", "v0", "ofport") == number, "the member that stays is not touched"
+    assert [column(host, "Interface", name, "other_config")["lacp-port-id"] for name in ("v0", "v2")] == ["7", "8"]
+    assert (column(host, "Interface", "v0", "mtu_request"), column(host, "Interface", "v2", "mtu_request")) == ([], 1400)
+    assert [x["lacp_port_id"] for x in done["bridges"][0]["ports"][1]["interfaces"]] == [7, 8]
+    wrong = {**bond, "interfaces": [{"name": "v1"}]}
+    assert "interfaces holds v1" in host.module("ovs_bridge", {**BR, "ports": [wrong]}, ok=False)["msg"]
+    host.apply("ovs_bridge", {**BR, "ports": [{"name": "bond0", "members": ["v0"]}]})
+
+
+def test_lacp_is_negotiated_between_two_bonds(host: Host) -> None:
+    veth(host, "v0", "v1")
+    for name in ("v0", "v1", "v0p", "v1p"):
+        host.run(["ip", "link", "set", name, "up"])
+    bond = {"bond_mode": "balance-tcp", "lacp_time": "fast"}
+    first = {"name": "bond0", "members": ["v0", "v1"], "lacp": "active", **bond}
+    second = {"name": "bond1", "members": ["v0p", "v1p"], "lacp": "passive", **bond}
+    host.module("ovs_bridge", {"bridges": [{**BR, "ports": [first]}, {**BR, "name": "br1", "ports": [second]}]})
+    until = time.monotonic() + 20
+    while "lacp_status: negotiated" not in host.run("ovs-appctl bond/show bond0".split()):
+        assert time.monotonic() < until, host.run("ovs-appctl lacp/show".split())
+        time.sleep(0.2)
+
+
+def test_user_joins_two_bridges_by_patch_ports_in_one_call(host: Host) -> None:
+    ends = [{**BR, "ports": [{"name": "to1", "type": "patch", "peer": "to0"}]}, {**BR, "name": "br1", "ports": [{"name": "to0", "type": "patch", "peer": "to1"}]}]
+    done = host.apply("ovs_bridge", {"bridges": ends})
+    assert len(done["commands"]) == 1 and all(bridge["ports"][1]["ofport"] > 0 for bridge in done["bridges"])
+    assert "missing" in host.module("ovs_bridge", {**BR, "ports": [{"name": "to1", "peer": ""}]}, ok=False)["msg"]
+
+
+def test_a_type_that_the_installed_open_vswitch_has_not_is_refused_by_name(host: Host) -> None:
+    known = column(host, "Open_vSwitch", ".", "iface_types")
+    refused = 0
+    for kind in ("dpdk", "dpdkvhostuserclient", "afxdp"):
+        if kind in known:
+            continue
+        refused += 1
+        failed = host.module("ovs_bridge", {**BR, "ports": [{"name": "p0", "type": kind}]}, ok=False)
+        assert f"does not support the type {kind}" in failed["msg"] and bridges(host) == []
+    assert refused
