@@ -26,6 +26,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import (
     DelPort,
     MovePort,
     Op,
+    ovs_vsctl,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs_rows import row_differences
 from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_tables import TABLES
@@ -46,7 +47,15 @@ MARKS = (OVS_OWNER, OVS_MODULE)
 
 def ovs_argument_spec() -> dict:
     """The options that every Open vSwitch module shares (doc fragment `ovs`)."""
-    return {"database": {"type": "str"}, "timeout": {"type": "int", "default": 60}}
+    files = {f"database_{name}": {"type": "path", "no_log": False} for name in ("private_key", "certificate", "ca_cert")}
+    return {"database": {"type": "str"}, **files, "timeout": {"type": "int", "default": 60}}
+
+
+def vsctl(params: t.Mapping[str, t.Any]) -> list[str]:
+    """The beginning of every call of ovs-vsctl, from the options that ovs_argument_spec names."""
+    names = ("private_key", "certificate", "ca_cert")
+    files = [f"--{name.replace('_', '-')}={params[f'database_{name}']}" for name in names if params[f"database_{name}"]]
+    return [*ovs_vsctl(params["database"], params["timeout"]), *files]
 
 
 # Kinds of values ---------------------------------------------------------------------------------------------------
@@ -256,6 +265,8 @@ class Pairs(Kind):
 
     spec = {"type": "dict"}
     empty: t.Any = {}
+    # Is what is declared the whole map, so that other keys go?
+    whole = True
 
     def parse(self, value: t.Any, where: str) -> dict[str, str]:
         pairs = {}
@@ -269,6 +280,15 @@ class Pairs(Kind):
 
     def shown(self, value: t.Any) -> t.Any:
         return dict(sorted(value.items()))
+
+
+class SomePairs(Pairs):
+    """Some keys of a map that others write to as well: an empty value removes a key, other keys stay."""
+
+    whole = False
+
+    def parse(self, value: t.Any, where: str) -> dict[str, t.Any]:
+        return {key: CLEAR if item == "" else item for key, item in super().parse(value, where).items()}
 
 
 class Structure(Pairs):
@@ -387,7 +407,7 @@ def differences(
             ops += [Put(table, record, column, key, item) for key, item in value.items() if held.get(key) != item]
             for key in held:
                 kept = key in MARKS or (column == "external_ids" and RESERVED.fullmatch(key)) or (table, column, key) in owned
-                if key not in value and not kept:
+                if option.kind.whole and key not in value and not kept:
                     ops.append(Put(table, record, column, key, CLEAR))
         elif option.kind.canonical(option.value(row)) != option.kind.canonical(value):
             ops.append(Put(table, record, column, option.key, value))

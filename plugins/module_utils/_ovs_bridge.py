@@ -39,6 +39,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs import (
     parse,
     removable,
     view,
+    vsctl,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs_nested import (
     AUTO_ATTACH,
@@ -71,7 +72,6 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import (
     Op,
     apply,
     ovs_runner,
-    ovs_vsctl,
     read_database,
     transaction,
 )
@@ -590,7 +590,7 @@ def run(module: t.Any) -> t.NoReturn:
     if items is None:
         items = [{name: params[name] for name in bridge_argument_spec()}] if params["name"] else []
     settings = Settings(params["owner"], params["adopt"], params["purge"], module.check_mode)
-    begin = ovs_vsctl(params["database"], params["timeout"])
+    begin = vsctl(params)
     remote = is_remote(params["database"])
     runner = ovs_runner(module)
     try:
@@ -673,7 +673,7 @@ def run_info(module: t.Any) -> t.NoReturn:
     name, owner = module.params["name"], module.params["owner"]
     runner = ovs_runner(module)
     try:
-        found = read_database(runner, ovs_vsctl(module.params["database"], module.params["timeout"]))
+        found = read_database(runner, vsctl(module.params))
     except FabricError as error:
         module.fail_json(msg=str(error), spawned=runner.spawned)
     names = [*found.tables["Bridge"], *(x for x in found.tables["Port"] if is_fake(found, x))]

@@ -183,7 +183,7 @@ CONTROLLERS = Records(
     ),
     "target",
 )
-MANAGERS = Records(Record("Manager", _remote("Manager")), "target")
+MANAGERS = Records(Record("Manager", _remote("Manager")), "target", others_stay=True)
 SSL = Record(
     "SSL",
     [

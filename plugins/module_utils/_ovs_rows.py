@@ -12,17 +12,17 @@ import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import OVS_OWNER
 from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import Database, Destroy
-from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_tables import TABLES
+from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_tables import STATUS, TABLES
 from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_text import CLEAR, Put
 
 Row = t.Dict[str, t.Any]
 
 
 def essence(value: t.Any) -> t.Any:
-    """What a row says, without its identity and its marks."""
+    """What a row says, without its identity, its marks, and its state."""
     if not isinstance(value, dict):
         return value
-    return {key: essence(item) for key, item in value.items() if key not in ("_uuid", "external_ids")}
+    return {key: essence(item) for key, item in value.items() if key not in STATUS and key != "external_ids"}
 
 
 def marked(table: str, row: Row, marks: t.Mapping[str, str]) -> Row:

@@ -35,6 +35,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs import (
     parse,
     removable,
     view,
+    vsctl,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs_port import (
     DEFAULT_PORTS,
@@ -55,7 +56,6 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import (
     Op,
     apply,
     ovs_runner,
-    ovs_vsctl,
     read_database,
     transaction,
 )
@@ -352,7 +352,7 @@ def run(module: t.Any) -> t.NoReturn:
     if items is None:
         items = [{name: params[name] for name in tunnel_argument_spec()}] if params["name"] else []
     settings = Settings(params["owner"], params["adopt"], params["purge"], params["check_route"], module.check_mode)
-    begin = ovs_vsctl(params["database"], params["timeout"])
+    begin = vsctl(params)
     runner = ovs_runner(module)
     secrets = tuple(item["psk"] for item in items if item.get("psk"))
     try:
@@ -400,7 +400,7 @@ def run_info(module: t.Any) -> t.NoReturn:
     params = module.params
     runner = ovs_runner(module)
     try:
-        found = read_database(runner, ovs_vsctl(params["database"], params["timeout"]))
+        found = read_database(runner, vsctl(params))
     except FabricError as error:
         module.fail_json(msg=str(error), spawned=runner.spawned)
     states = (state(found, name) for name in tunnel_names(found))

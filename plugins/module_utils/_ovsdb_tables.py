@@ -59,11 +59,11 @@ TABLES: dict[str, dict[str, Column]] = {
     "Controller": {
         "_uuid": TEXT, "target": TEXT, "max_backoff": MAYBE, "inactivity_probe": MAYBE, "connection_mode": MAYBE, "local_ip": MAYBE,
         "local_netmask": MAYBE, "local_gateway": MAYBE, "enable_async_messages": MAYBE, "controller_rate_limit": MAYBE,
-        "controller_burst_limit": MAYBE, "other_config": MAP, "external_ids": MAP,
+        "controller_burst_limit": MAYBE, "other_config": MAP, "external_ids": MAP, "is_connected": FLAG, "role": MAYBE,
     },
     "Manager": {
         "_uuid": TEXT, "target": TEXT, "max_backoff": MAYBE, "inactivity_probe": MAYBE, "connection_mode": MAYBE, "other_config": MAP,
-        "external_ids": MAP,
+        "external_ids": MAP, "is_connected": FLAG,
     },
     "SSL": {"_uuid": TEXT, "private_key": TEXT, "certificate": TEXT, "ca_cert": TEXT, "bootstrap_ca_cert": FLAG, "external_ids": MAP},
     "Open_vSwitch": {
@@ -95,6 +95,9 @@ TABLES: dict[str, dict[str, Column]] = {
 EXTRA = {("Interface", "ingress_policing_kpkts_rate"), ("Interface", "ingress_policing_kpkts_burst")}
 
 _REFERRING = {table: [(c, spec) for c, spec in columns.items() if spec.table or spec.kind in ("port", "ports")] for table, columns in TABLES.items()}
+
+# What Open vSwitch itself writes into rows that belong to others.
+STATUS = frozenset({"_uuid", "is_connected", "role"})
 
 # The one row of the table Open_vSwitch.
 ROOT = "."

@@ -11,7 +11,7 @@ import json
 import re
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_tables import TABLES
+from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_tables import STATUS, TABLES
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 
 # A map's key that is not there; a column that is cleared.
@@ -120,7 +120,7 @@ def _created(table: str, row: t.Mapping[str, t.Any], name: str) -> list[str]:
     cells: list[str] = []
     for column, spec in TABLES[table].items():
         value = row.get(column, spec.default)
-        if column == "_uuid" or value == spec.default:
+        if column in STATUS or value == spec.default:
             continue
         if spec.kind in ("port", "ports"):
             ids = []
@@ -137,5 +137,5 @@ def _created(table: str, row: t.Mapping[str, t.Any], name: str) -> list[str]:
         else:
             cells.append(assignment(Put(table, "", column, None, value)))
     # A row that is as new in all columns: ovs-vsctl wants one of them all the same.
-    cells = cells or [assignment(Put(table, "", next(c for c, spec in TABLES[table].items() if c != "_uuid"), None, CLEAR))]
+    cells = cells or [assignment(Put(table, "", next(c for c, spec in TABLES[table].items() if c not in STATUS), None, CLEAR))]
     return [*words, "--", f"--id=@{name}", "create", table, *cells]

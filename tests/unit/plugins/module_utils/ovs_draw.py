@@ -24,6 +24,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs import (
     Words,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import Database
+from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_tables import STATUS
 
 Item = t.Dict[str, t.Any]
 
@@ -166,7 +167,7 @@ def essence(database: Database) -> t.Any:
 def _anonymous(value: t.Any) -> t.Any:
     if not isinstance(value, dict):
         return value
-    return {key: _anonymous(item) for key, item in value.items() if key != "_uuid"}
+    return {key: _anonymous(item) for key, item in value.items() if key not in STATUS}
 
 
 def is_tunnel(database: Database, name: str) -> bool:

@@ -1,0 +1,139 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""ovs_switch against a real Open vSwitch, and the modules over a database that is reached by TCP and by TLS."""
+from __future__ import annotations
+
+import time
+import typing as t
+
+import pytest
+from ansible_collections.overloom.fabric.plugins.module_utils import _ovs_switch
+from ovs import bridges, column
+
+if t.TYPE_CHECKING:
+    from harness import Host
+
+BR = {"name": "br0", "datapath_type": "netdev"}
+KEYS = "/etc/openvswitch/overloom-test"
+
+# option -> its key, (value, another value, the clearing value), what other_config holds after the first two
+CASES: list[tuple[str, str, tuple[t.Any, t.Any, t.Any], tuple[str, str]]] = [
+    ("ipsec_private_key", "private_key", ("/a b", "/c", ""), ("/a b", "/c")),
+    ("ipsec_certificate", "certificate", ("/a b", "/c", ""), ("/a b", "/c")),
+    ("ipsec_ca_cert", "ca_cert", ("/a b", "/c", ""), ("/a b", "/c")),
+    ("hw_offload", "hw-offload", (True, False, None), ("true", "false")),
+    ("tc_policy", "tc-policy", ("none", "skip_hw", ""), ("none", "skip_hw")),
+    ("flow_limit", "flow-limit", (1000, 2000, ""), ("1000", "2000")),
+    ("max_idle", "max-idle", (500, 600, ""), ("500", "600")),
+    ("max_revalidator", "max-revalidator", (100, 200, ""), ("100", "200")),
+    ("n_handler_threads", "n-handler-threads", (1, 2, ""), ("1", "2")),
+    ("n_revalidator_threads", "n-revalidator-threads", (1, 2, ""), ("1", "2")),
+    ("vlan_limit", "vlan-limit", (0, 2, ""), ("0", "2")),
+    ("stats_update_interval", "stats-update-interval", (5000, 6000, ""), ("5000", "6000")),
+    ("userspace_tso", "userspace-tso-enable", (True, False, None), ("true", "false")),
+    ("dpdk_init", "dpdk-init", ("false", "try", ""), ("false", "try")),
+    ("dpdk_lcore_mask", "dpdk-lcore-mask", ("0x1", "0x2", ""), ("0x1", "0x2")),
+    ("dpdk_socket_mem", "dpdk-socket-mem", ("1024", "1024,0", ""), ("1024", "1024,0")),
+    ("dpdk_extra", "dpdk-extra", ("-a b", "--c=d", ""), ("-a b", "--c=d")),
+    ("pmd_cpu_mask", "pmd-cpu-mask", ("0x1", "0x2", ""), ("0x1", "0x2")),
+]
+
+
+@pytest.fixture
+def switch(host: Host) -> t.Iterator[Host]:
+    """A host whose switch has no settings left from another test."""
+    yield host
+    host.run("ovs-vsctl clear Open_vSwitch . other_config -- del-manager -- del-ssl".split())
+
+
+def test_every_setting_is_set_changed_and_cleared(switch: Host) -> None:
+    assert {o.name for o in _ovs_switch.OPTIONS} - {case[0] for case in CASES} == {"managers", "ssl", "other_config", "external_ids"}
+    switch.run("ovs-vsctl set Open_vSwitch . other_config:others=kept".split())
+    for step in range(3):
+        declared = {case[0]: case[2][step] for case in CASES if case[2][step] is not None}
+        assert len(switch.apply("ovs_switch", declared)["commands"]) == 1
+        held = column(switch, "Open_vSwitch", ".", "other_config")
+        for name, key, values, expected in CASES:
+            assert held.get(key) == (expected[step] if step < 2 else expected[1] if values[2] is None else None), name
+        assert held["others"] == "kept"
+
+
+def test_other_settings_are_set_and_removed_one_by_one(switch: Host) -> None:
+    before = column(switch, "Open_vSwitch", ".", "external_ids")
+    switch.apply("ovs_switch", {"other_config": {"a": "b c", "d": 5}, "external_ids": {"site": "x=y"}})
+    assert column(switch, "Open_vSwitch", ".", "external_ids") == {**before, "site": "x=y"}
+    switch.apply("ovs_switch", {"other_config": {"a": ""}, "external_ids": {"site": ""}})
+    assert column(switch, "Open_vSwitch", ".", "other_config") == {"d": "5"} and column(switch, "Open_vSwitch", ".", "external_ids") == before
+    assert "use vlan_limit" in switch.module("ovs_switch", {"other_config": {"vlan-limit": "1"}}, ok=False)["msg"]
+
+
+def test_managers_are_set_changed_and_cleared_and_those_of_others_stay(switch: Host) -> None:
+    switch.run("ovs-vsctl set-manager ptcp:16641:127.0.0.1".split())
+    manager = {"target": "ptcp:16640:127.0.0.1", "connection_mode": "out-of-band", "inactivity_probe": 0, "max_backoff": 1000, "dscp": 5}
+    done = switch.apply("ovs_switch", {"managers": [{**manager, "other_config": {"a": "b"}}]})
+    assert [row["target"] for row in done["switch"]["managers"]] == ["ptcp:16640:127.0.0.1", "ptcp:16641:127.0.0.1"]
+    assert column(switch, "Manager", "ptcp:16640:127.0.0.1", "other_config") == {"dscp": "5", "a": "b"}
+    switch.apply("ovs_switch", {"managers": [{"target": "ptcp:16640:127.0.0.1"}]})
+    assert column(switch, "Manager", "ptcp:16640:127.0.0.1", "inactivity_probe") == []
+    switch.apply("ovs_switch", {"managers": []})
+    assert switch.run("ovs-vsctl get-manager".split()) == "ptcp:16641:127.0.0.1\n"
+    assert "target is 'x'" in switch.module("ovs_switch", {"managers": [{"target": "x"}]}, ok=False)["msg"]
+
+
+def test_user_asks_for_another_database_by_tcp(switch: Host) -> None:
+    switch.module("ovs_switch", {"managers": [{"target": "ptcp:16640:127.0.0.1"}]})
+    there = {"database": "tcp:127.0.0.1:16640"}
+    switch.apply("ovs_bridge", {**BR, **there, "ports": [{"name": "p0", "type": "internal", "tag": 5}]})
+    switch.apply("ovs_tunnel", {"bridge": "br0", "name": "gre0", "type": "gre", "remote_ip": "192.0.2.1", **there})
+    assert [b["name"] for b in switch.module("ovs_bridge_info", there)["bridges"]] == ["br0"]
+    failed = switch.module("ovs_bridge", {**BR, "database": "tcp:127.0.0.1:16649"}, ok=False)
+    assert "cannot be reached" in failed["msg"] and "16649" in failed["msg"]
+
+
+@pytest.fixture
+def keys(switch: Host) -> Host:
+    """A switch with a certificate authority of its own in KEYS, and with two keys that it has signed."""
+    switch.run(["rm", "-rf", KEYS])
+    switch.run(["mkdir", "-p", KEYS])
+
+    def openssl(*words: str) -> None:
+        switch.run(["openssl", *words])
+
+    openssl(*f"req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=ca -keyout {KEYS}/ca.key -out {KEYS}/ca.pem".split())
+    for name in ("switch", "client"):
+        openssl(*f"req -newkey rsa:2048 -nodes -subj /CN={name} -keyout {KEYS}/{name}.key -out {KEYS}/{name}.csr".split())
+        openssl(*f"x509 -req -days 30 -in {KEYS}/{name}.csr -CA {KEYS}/ca.pem -CAkey {KEYS}/ca.key -CAcreateserial -out {KEYS}/{name}.pem".split())
+    return switch
+
+
+def tls(name: str) -> dict[str, str]:
+    return {"private_key": f"{KEYS}/{name}.key", "certificate": f"{KEYS}/{name}.pem", "ca_cert": f"{KEYS}/ca.pem"}
+
+
+def test_tls_is_set_changed_and_cleared(keys: Host) -> None:
+    keys.apply("ovs_switch", {"ssl": {**tls("switch"), "bootstrap_ca_cert": True}})
+    assert column(keys, "SSL", ".", "bootstrap_ca_cert") is True
+    keys.apply("ovs_switch", {"ssl": tls("client")})
+    assert column(keys, "SSL", ".", "private_key") == f"{KEYS}/client.key"
+    assert not keys.module("ovs_switch", {})["changed"], "what is left out stays"
+    keys.apply("ovs_switch", {"ssl": {}})
+    assert column(keys, "Open_vSwitch", ".", "ssl") == []
+    failed = keys.module("ovs_switch", {"ssl": {**tls("switch"), "certificate": "/nowhere"}}, ok=False)
+    assert "ssl: certificate: there is no file /nowhere" in failed["msg"]
+    assert "ssl: ca_cert is missing" in keys.module("ovs_switch", {"ssl": {"private_key": "a", "certificate": "b"}}, ok=False)["msg"]
+
+
+def test_user_asks_for_another_database_by_tls_and_controls_a_bridge_by_tls(keys: Host) -> None:
+    keys.module("ovs_switch", {"ssl": tls("switch"), "managers": [{"target": "pssl:16640:127.0.0.1"}]})
+    there = {"database": "ssl:127.0.0.1:16640", **{f"database_{name}": path for name, path in tls("client").items()}}
+    controlled = {**BR, "controllers": [{"target": "pssl:16653:127.0.0.1", "connection_mode": "out-of-band"}]}
+    keys.apply("ovs_bridge", {**controlled, **there})
+    assert bridges(keys) == ["br0"]
+    options = [f"--{name.replace('_', '-')}={path}" for name, path in tls("client").items()]
+    until = time.monotonic() + 10
+    while "OFPT_FEATURES_REPLY" not in keys.run(["ovs-ofctl", *options, "show", "ssl:127.0.0.1:16653"], ok=None):
+        assert time.monotonic() < until
+        time.sleep(0.2)
+    failed = keys.module("ovs_bridge", {**BR, "database": "ssl:127.0.0.1:16640", "timeout": 3}, ok=False)
+    assert "database_private_key" in failed["msg"] or "cannot be reached" in failed["msg"], failed["msg"]
