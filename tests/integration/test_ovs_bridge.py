@@ -52,7 +52,7 @@ BRIDGE_CASES = [
         "mcast_snooping_disable_flood_unregistered", True, False, None,
         "other_config", "mcast-snooping-disable-flood-unregistered", "true", "false", None,
     ),
-    ("other_config", {"dp-desc": "a"}, {"dp-sn": "b"}, {}, "other_config", None, {"dp-desc": "a"}, {"dp-sn": "b"}, {}),
+    ("other_config", {"a": "1"}, {"b": "x y"}, {}, "other_config", None, {"a": "1"}, {"b": "x y"}, {}),
 ]
 
 PORT_CASES = [
@@ -332,8 +332,10 @@ def test_the_local_port_of_a_bridge_is_named_like_the_bridge(host: Host) -> None
 
 def test_controllers_are_made_so(host: Host) -> None:
     for targets in (["tcp:127.0.0.1:6653"], ["ptcp:6654", "tcp:127.0.0.1:6653"], []):
-        done = host.apply("ovs_bridge", {**BR, "controllers": targets})
-        assert sorted(host.run(["ovs-vsctl", "get-controller", "br0"]).split()) == targets == done["bridges"][0]["controllers"]
+        declared = [{"target": target} for target in targets]
+        done = host.apply("ovs_bridge", {**BR, "controllers": declared})
+        assert sorted(host.run(["ovs-vsctl", "get-controller", "br0"]).split()) == targets
+        assert done["bridges"][0]["controllers"] == declared
 
 
 def test_purge_removes_own_bridges_and_ports_and_nothing_else(host: Host) -> None:
