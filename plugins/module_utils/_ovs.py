@@ -390,7 +390,7 @@ def differences(
     record: str,
     wanted: t.Iterable[Wanted],
     owned: t.Container[tuple[str, str, str]],
-    marks: t.Mapping[str, str] = {},
+    marks: t.Mapping[str, str] | None = None,
 ) -> list[Op]:
     """The changes that make the row hold what is wanted, and touch nothing else.
 
@@ -401,7 +401,7 @@ def differences(
     for option, value in wanted:
         table, column = option.table, option.column
         if TABLES[table][column].table:
-            ops += row_differences(row, record, option, value, marks)
+            ops += row_differences(row, record, option, value, marks or {})
         elif option.key is None and isinstance(option.kind, Pairs):
             held = row[column]
             ops += [Put(table, record, column, key, item) for key, item in value.items() if held.get(key) != item]
