@@ -47,6 +47,8 @@ ASKERS_AT_ONCE = 4
 CONTROL_WINDOW = 0.5
 DEAD_CONTROL_WINDOW = 0.05
 TCP_AT_ONCE = 4
+CONNECTIONS_AT_ONCE = 64
+CONNECT_TIMEOUT = 5.0
 
 
 @contextlib.contextmanager
@@ -263,21 +265,46 @@ class Layer2:
 class Transfer:
     """One TCP connection that carries a number of bytes and waits for the other end to say how many it got."""
 
-    def __init__(self, loop: Loop, sender: Sender, to: str, size: int, deadline: float, done: t.Callable[[dict], None]) -> None:
-        self.loop, self.size, self.done, self.deadline = loop, size, done, deadline
+    def __init__(self, loop: Loop, sender: Sender, to: str, size: int, outcome: dict) -> None:
+        self.loop, self.to, self.size, self.outcome = loop, to, size, outcome
         version = ipaddress.ip_address(to).version
         with inside(sender.namespace):
             self.socket = socket.socket(socket.AF_INET if version == 4 else socket.AF_INET6, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         self.sent = 0
         self.answer = b""
+        self.connecting = True
         self.finished = False
-        self.started = time.monotonic()
-        status = self.socket.connect_ex((to, ECHO_PORT))
+        self.started = 0.0
+
+    def connect(self, connected: t.Callable[[Transfer], None], done: t.Callable[[Transfer], None]) -> None:
+        """Connect; then connected(this) is called, and the bytes go after start(). done(this) is called once, at the end of it all."""
+        self.connected, self.done = connected, done
+        status = self.socket.connect_ex((self.to, ECHO_PORT))
         if status not in (0, errno.EINPROGRESS):
             self._finish({"error": os.strerror(status)})
             return
-        loop.selector.register(self.socket, selectors.EVENT_WRITE, self._ready)
-        loop.at(deadline, lambda: self._finish({"error": f"stalled after {self.sent} of {size} bytes"}))
+        self.loop.selector.register(self.socket, selectors.EVENT_WRITE, self._answered)
+        self.loop.at(time.monotonic() + CONNECT_TIMEOUT, self._give_up_connecting)
+
+    def start(self, timeout: float) -> None:
+        """Send the bytes, within timeout seconds."""
+        self.started = time.monotonic()
+        self.loop.selector.register(self.socket, selectors.EVENT_WRITE, self._ready)
+        self.loop.at(self.started + timeout, lambda: self._finish({"error": f"stalled after {self.sent} of {self.size} bytes"}))
+
+    def _answered(self, _mask: int) -> None:
+        # Not watched until it starts: a socket that may be written to is ready all the time.
+        self.loop.selector.unregister(self.socket)
+        status = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if status:
+            self._finish({"error": os.strerror(status)})
+        else:
+            self.connecting = False
+            self.connected(self)
+
+    def _give_up_connecting(self) -> None:
+        if self.connecting:
+            self._finish({"error": f"no connection within {CONNECT_TIMEOUT:.0f} s"})
 
     def _ready(self, _mask: int) -> None:
         try:
@@ -304,10 +331,12 @@ class Transfer:
         if self.finished:
             return
         self.finished = True
+        self.connecting = False
         with contextlib.suppress(KeyError, ValueError):
             self.loop.selector.unregister(self.socket)
         self.socket.close()
-        self.done(outcome)
+        self.outcome.update(outcome)
+        self.done(self)
 
 
 CHUNK = bytes(262144)
@@ -466,24 +495,28 @@ class Prober:
             self.loop.at(time.monotonic() + REPLY_WINDOW, close)
 
     def _transfer(self, pairs: list[tuple[dict, dict]], size: int, timeout: float) -> None:
-        """TCP transfers, a few at a time so that each one's rate means something."""
-        waiting = list(reversed(pairs))
-        running = [0]
+        """TCP transfers, a few at a time so that each one's rate means something, while more may wait for their connection."""
+        todo = collections.deque(pairs)
+        opened: set[Transfer] = set()
+        running: set[Transfer] = set()
+        connected: collections.deque[Transfer] = collections.deque()
 
-        def start() -> None:
-            while waiting and running[0] < TCP_AT_ONCE:
-                probe, outcome = waiting.pop()
-                running[0] += 1
+        def closed(transfer: Transfer) -> None:
+            opened.discard(transfer)
+            running.discard(transfer)
 
-                def done(result: dict, outcome: dict = outcome) -> None:
-                    outcome.update(result)
-                    running[0] -= 1
-                    self.loop.at(0.0, start)
+        def done() -> bool:
+            while todo and len(opened) < CONNECTIONS_AT_ONCE:
+                probe, outcome = todo.popleft()
+                transfer = Transfer(self.loop, self.senders[probe["from"]], probe["to"], size, outcome)
+                opened.add(transfer)
+                transfer.connect(connected.append, closed)
+            while connected and len(running) < TCP_AT_ONCE:
+                running.add(connected[0])
+                connected.popleft().start(timeout)
+            return not opened
 
-                Transfer(self.loop, self.senders[probe["from"]], probe["to"], size, time.monotonic() + timeout, done)
-
-        start()
-        self.loop.run(lambda: not (waiting or running[0]), time.monotonic() + timeout * (1 + len(pairs) / TCP_AT_ONCE))
+        self.loop.run(done, time.monotonic() + CONNECT_TIMEOUT * (1 + len(pairs) / CONNECTIONS_AT_ONCE) + timeout * (1 + len(pairs) / TCP_AT_ONCE))
 
     def _isolation(self, pairs: list[tuple[dict, dict]]) -> None:
         """Ask below IP and by echo for addresses that must stay silent, and for a control that must not.

@@ -176,6 +176,24 @@ def module_runner(module: t.Any) -> Runner:
     return Runner(run)
 
 
+def differing(before: t.Any, after: t.Any) -> tuple[t.Any, t.Any]:
+    """Both sides of a change without what is equal, each value that differs below the keys that lead to it.
+
+    A diff shows three lines around a change, which in a large object are not the ones with its name.
+    """
+    if not (isinstance(before, dict) and isinstance(after, dict)):
+        return before, after
+    sides: tuple[dict, dict] = ({}, {})
+    for key in dict.fromkeys([*before, *after]):
+        if key in before and key in after:
+            if before[key] != after[key]:
+                sides[0][key], sides[1][key] = differing(before[key], after[key])
+        else:
+            side, found = (sides[0], before) if key in before else (sides[1], after)
+            side[key] = found[key]
+    return sides
+
+
 def to_text(value: t.Any, indent: int = 0) -> str:
     """Plain data as the YAML that a person would write (block style, sorted as given); for diffs only."""
     pad = "  " * indent
@@ -258,10 +276,8 @@ def reconcile(
         for warning in change.warnings:
             module.warn(warning)
         if change.steps and module._diff:
-            result["diff"] = {
-                when: text if isinstance(text, str) else to_text(text)
-                for when, text in (("before", change.before), ("after", change.after))
-            }
+            sides = differing(change.before, change.after)
+            result["diff"] = {when: text if isinstance(text, str) else to_text(text) for when, text in zip(("before", "after"), sides)}
         failure = None
         if change.steps and not module.check_mode:
             try:

@@ -132,6 +132,9 @@ def test_what_was_changed_by_hand_fails_verify_is_foretold_repaired_and_verified
     added = "\n".join(line for line in foretold.splitlines() if line.startswith("+"))
     for what, (_host, _by_hand, shown) in DRIFTS.items():
         assert shown in added, f"{what} is not shown by --diff:\n{foretold}"
+    # What changes is shown below the name of the thing that it changes on.
+    for name in ("red", "vm1", "gre-kvm2"):
+        assert re.search(rf"^ *([a-z]+ )?{name}:$", foretold, re.M), f"{name} is not named by --diff:\n{foretold}"
     # Bridges, tunnels and namespaces each change on both hosts, but kvm1 has no drift of a bridge.
     assert changed(foretold) == {"kvm1": 2, "kvm2": 3}
     assert changed(built.play("site.yml")) == {"kvm1": 2, "kvm2": 3}
@@ -191,6 +194,26 @@ def test_a_run_killed_at_any_moment_converges_in_the_next(fabric):
         fabric.play("site.yml")
         assert set(changed(fabric.play("site.yml")).values()) == {0}
     assert fabric.verify()["failed"] == 0
+
+
+def test_a_hundred_endpoints_are_measured_and_a_dead_segment_does_not_hold_up_the_others(tmp_path):
+    """More pairs than the kernel's default neighbour tables hold, and more questions than a forwarder takes at once."""
+    large = Fabric(tmp_path, f"large-{os.getpid()}")
+    names = [f"s{number}" for number in range(5)]
+    large.intent.update(fabric_segments=[{"name": name, "vlan": 10 + i, "subnet": f"10.{i}.0.0/16"} for i, name in enumerate(names)])
+    large.hosts = {host: {"fabric_endpoints": [{"name": f"e{i}", "segment": names[i % 5]} for i in range(50)]} for host in ("kvm1", "kvm2")}
+    large.write()
+    large.play("playbooks/lab.yml")
+    try:
+        large.play("site.yml")
+        report = large.verify()
+        kinds = {kind: sum(check["kind"] == kind for check in report["checks"]) for kind in ("ping", "mtu", "tcp", "isolation", "namespace")}
+        assert kinds == {"ping": 1900, "mtu": 1900, "tcp": 1900, "isolation": 2000, "namespace": 100} and report["failed"] == 0
+        large.on("kvm1", "ovs-vsctl", "set", "port", "gre-kvm2", "trunks=11,12,13,14")
+        failed = [check for check in large.verify(ok=False)["checks"] if not check["passed"] and check["kind"] == "ping"]
+        assert len(failed) == 2 * 10 * 10 and {check["observed"].partition(";")[0] for check in failed} == {"0 of 1 packets came back"}
+    finally:
+        large.play("playbooks/lab_down.yml")
 
 
 def test_an_ad_hoc_tunnel_from_the_checkout_is_made_once(built):

@@ -14,11 +14,12 @@ from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import 
     Runner,
     Step,
     Write,
+    differing,
     mask,
     reconcile,
     to_text,
 )
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 WORDS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=12)
@@ -123,6 +124,21 @@ def test_a_file_is_put_in_place_whole_with_its_mode_and_removed_again(tmp_path):
 @given(DATA)
 def test_text_of_any_data_reads_back_as_the_same_yaml(data):
     assert yaml.safe_load(to_text({"data": data})) == {"data": data}
+
+
+TREES = st.recursive(st.integers(0, 3), lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3), max_leaves=8)
+
+
+@settings(max_examples=1000, deadline=None)
+@given(TREES, TREES)
+def test_a_diff_keeps_what_differs_below_its_names_and_nothing_that_is_equal(before, after):
+    old, new = differing(before, after)
+    assert (old == new) == (before == after)
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key in before.keys() & after.keys():
+            assert (key in old) == (key in new) == (before[key] != after[key])
+        assert {key: new.get(key, value) for key, value in after.items()}.keys() == after.keys()
+        assert all(old[key] == before[key] for key in before.keys() - after.keys())
 
 
 @given(st.lists(st.text(min_size=1, max_size=8), max_size=4), st.text(max_size=40))
