@@ -1,0 +1,206 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Addresses, MTU and state of interfaces that exist already: a router's cards and its loopback.
+
+This file is private to the collection. The kernel has them now, a systemd unit gives them again at boot, and notes whose they
+are. Addresses that the unit does not note are another's, and are left.
+"""
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.overloom.fabric.plugins.module_utils import _ip
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, FabricError, Runner, module_runner, reconcile
+from ansible_collections.overloom.fabric.plugins.module_utils._systemd import Unit, booted, ip_commands, oneshot, read_units, unit_name, unit_steps
+
+KIND = "interface"
+
+INTERFACE: dict[str, t.Any] = {
+    "name": {"type": "str"},
+    "addresses": {"type": "list", "elements": "str"},
+    "mtu": {"type": "int"},
+    "up": {"type": "bool"},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+}
+
+
+class Item(t.NamedTuple):
+    """One declared interface. None leaves as it is; empty addresses clear those that were given before."""
+
+    name: str
+    addresses: tuple[str, ...] | None
+    mtu: int | None
+    up: bool | None
+    present: bool
+
+
+class Found(t.NamedTuple):
+    """What is on the host: its interfaces, and the units of the module, by file name."""
+
+    interfaces: dict[str, _ip.Interface]
+    units: dict[str, Unit]
+
+
+class Kept(t.NamedTuple):
+    """What a unit gives its interface at boot."""
+
+    owner: str
+    addresses: tuple[str, ...] = ()
+    mtu: int | None = None
+    up: bool | None = None
+
+
+def items(params: dict[str, t.Any]) -> list[Item]:
+    """The declared interfaces. Raises FabricError with the first wrong input."""
+    rows = params["interfaces"]
+    if rows is None:
+        rows = [params]
+    elif params["name"]:
+        raise FabricError("name and interfaces exclude each other; put the interface into the list")
+    made = []
+    for row in rows:
+        if not row["name"]:
+            raise FabricError("name is missing; give the interface, such as eth1")
+        name = _ip.check_interface_name(row["name"], "name")
+        what = f"interface {name}"
+        addresses = None if row["addresses"] is None else _ip.check_addresses(row["addresses"], f"{what}: addresses")
+        mtu = None if row["mtu"] is None else _ip.check_mtu(row["mtu"], addresses or (), f"{what}: mtu")
+        if addresses and row["up"] is False:
+            raise FabricError(f"{what}: up is false, but an interface with addresses is up; leave one of them out")
+        made.append(Item(name, addresses, mtu, row["up"], row["state"] == "present"))
+    names = [item.name for item in made]
+    for name in names:
+        if names.count(name) > 1:
+            raise FabricError(f"interface {name} is declared twice; leave one out")
+    return made
+
+
+def kept(unit: Unit | None) -> Kept | None:
+    """What a unit notes, or None if there is none of ours."""
+    notes = unit.notes() if unit else {}
+    if "Owner" not in notes:
+        return None
+    mtu = notes.get("Mtu", "")
+    up = {"yes": True, "no": False}.get(notes.get("Up", ""))
+    return Kept(notes["Owner"], tuple(notes.get("Addresses", "").split()), int(mtu) if mtu.isdigit() else None, up)
+
+
+def unit(name: str, wanted: Kept) -> Unit:
+    """The unit that gives an interface at boot what is declared."""
+    notes = {"Owner": wanted.owner, "Addresses": " ".join(wanted.addresses)}
+    if wanted.mtu is not None:
+        notes["Mtu"] = str(wanted.mtu)
+    if wanted.up is not None:
+        notes["Up"] = "yes" if wanted.up else "no"
+    lines = _ip.interface_batch(None, _ip.Wanted(name, mtu=wanted.mtu, up=wanted.up, addresses=wanted.addresses))
+    # FRR announces what it finds, so the addresses come first.
+    order = {"wanted_by": ["multi-user.target"], "after": ["network.target"], "before": ["frr.service"]}
+    return oneshot(KIND, name, f"Addresses of the interface {name}", notes, ip_commands(lines), **order)
+
+
+def compare(found: Found, declared: t.Sequence[Item], owner: str, adopt: bool, purge: bool, check: bool, running: bool) -> Change:
+    """The pure comparison. check: an interface may be missing yet. running: does systemd run this host?"""
+    wanted_units: dict[str, Unit | None] = {}
+    lines: list[str] = []
+    before: dict[str, t.Any] = {}
+    after: dict[str, t.Any] = {}
+    warnings = []
+    gone = [Item(one.notes()["Name"], None, None, None, False) for one in found.units.values() if _purged(one, declared, owner, purge)]
+    for item in [*declared, *gone]:
+        file = unit_name(KIND, item.name)
+        old = kept(found.units.get(file))
+        interface = found.interfaces.get(item.name)
+        if not item.present and old is None:
+            continue
+        if old is not None and old.owner != owner and not adopt:
+            raise FabricError(f"interface {item.name} belongs to {old.owner}; set adopt to take it over")
+        if interface is None and item.present:
+            sentence = f"interface {item.name} does not exist; make it first, or correct the name"
+            if not check:
+                raise FabricError(sentence)
+            warnings.append(sentence)
+        old = old or Kept(owner)
+        new = None
+        if item.present:
+            new = Kept(
+                owner,
+                old.addresses if item.addresses is None else item.addresses,
+                old.mtu if item.mtu is None else item.mtu,
+                old.up if item.up is None else item.up,
+            )
+            if new.addresses and new.up is None:
+                new = new._replace(up=True)
+        wanted_units[file] = unit(item.name, new) if new else None
+        if interface is not None or item.present:
+            held = interface.addresses if interface else ()
+            ours = new.addresses if new else ()
+            # In the declared order, after what others gave; what was given before and is declared no longer goes.
+            target = tuple(a for a in held if a not in old.addresses or a in ours) + tuple(a for a in ours if a not in held)
+            wanted = _ip.Wanted(item.name, mtu=new.mtu if new else None, up=new.up if new else None, addresses=target)
+            lines += _ip.interface_batch(interface, wanted)
+        _tell(item.name, interface, old if file in found.units else None, new, before, after)
+    changes = unit_steps(found.units, wanted_units, running)
+    steps = changes.drop + ([_ip.batch_step(lines)] if lines else []) + changes.put
+    if not steps:
+        before, after = {}, {}
+    return Change(steps, before, after, tuple(warnings))
+
+
+def _purged(one: Unit, declared: t.Sequence[Item], owner: str, purge: bool) -> bool:
+    old = kept(one)
+    return bool(purge and old and old.owner == owner and one.notes().get("Name") not in {item.name for item in declared})
+
+
+def _tell(name: str, interface: _ip.Interface | None, old: Kept | None, new: Kept | None, before: dict[str, t.Any], after: dict[str, t.Any]) -> None:
+    """An interface as it is and as it will be, and what it gets at boot."""
+    held = interface.addresses if interface else ()
+    before[name] = {"addresses": list(held), "at_boot": _spelled(old)}
+    ours = new.addresses if new else ()
+    was = old.addresses if old else ()
+    after[name] = {"addresses": [a for a in held if a not in was or a in ours] + [a for a in ours if a not in held], "at_boot": _spelled(new)}
+    for key in ("mtu", "up"):
+        value = getattr(new, key) if new else None
+        if value is not None:
+            before[name][key], after[name][key] = getattr(interface, key, None), value
+
+
+def _spelled(what: Kept | None) -> dict[str, t.Any] | None:
+    return None if what is None else {key: list(value) if isinstance(value, tuple) else value for key, value in what._asdict().items()}
+
+
+def run(module: t.Any) -> None:
+    """Do what the module's parameters ask for."""
+    runner = module_runner(module)
+    params = module.params
+    try:
+        declared = items(params)
+    except FabricError as error:
+        module.fail_json(msg=str(error), commands=[], spawned=0)
+
+    def state(found: Found) -> dict[str, t.Any]:
+        return {"interfaces": [_state(found.interfaces[item.name]) for item in declared if item.name in found.interfaces]}
+
+    reconcile(
+        module,
+        lambda: read(runner),
+        lambda found: compare(found, declared, params["owner"], params["adopt"], params["purge"], module.check_mode, booted()),
+        runner,
+        state,
+        lambda found: _late(found, declared),
+    )
+
+
+def _late(found: Found, declared: t.Sequence[Item]) -> list[str]:
+    """Addresses that another node on the link has already, which the kernel tells only after a while."""
+    rows = [(item.name, found.interfaces.get(item.name)) for item in declared if item.present]
+    return [f"interface {name}: {address} is in use by another node" for name, row in rows if row for address in row.broken]
+
+
+def read(runner: Runner) -> Found:
+    """Read the host once; spawns one process."""
+    return Found(_ip.read_interfaces(runner), read_units(KIND))
+
+
+def _state(interface: _ip.Interface) -> dict[str, t.Any]:
+    return {"name": interface.name, "mtu": interface.mtu, "mac": interface.mac, "up": interface.up, "addresses": list(interface.addresses)}

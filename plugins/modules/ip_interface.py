@@ -1,0 +1,97 @@
+#!/usr/bin/python
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: ip_interface
+short_description: Manage addresses, MTU and state of a host's interfaces
+version_added: 0.1.0
+author: The overloom.fabric authors (@overloom)
+description:
+  - Gives addresses, an MTU and the state up to interfaces that exist, such as the cards and the loopback of a router, now and at boot.
+  - Addresses that others gave to an interface are left.
+  - The plain options describe one interface; O(interfaces) describes several.
+extends_documentation_fragment:
+  - overloom.fabric.attributes
+  - overloom.fabric.owner
+options:
+  interfaces:
+    description: Several interfaces, instead of the plain options. An empty list declares none.
+    type: list
+    elements: dict
+    suboptions: &item
+      name:
+        description: Name of the interface. Needed, unless the list of items is given.
+        type: str
+      addresses:
+        description: Exactly the addresses that this module gives, with their prefix lengths. An interface with addresses is up.
+        type: list
+        elements: str
+      mtu:
+        description: MTU in bytes.
+        type: int
+      up:
+        description: Whether the interface is up.
+        type: bool
+      state:
+        description: With V(absent), the addresses that this module gave are taken away. The MTU and the state are left.
+        type: str
+        choices: [present, absent]
+        default: present
+  <<: *item
+notes:
+  - The kernel keeps no marks of addresses. They are noted in the systemd unit C(overloom-interface-NAME.service), which also makes them at boot.
+  - For an internal port of Open vSwitch, use M(overloom.fabric.ovs_bridge), which gives the addresses again when the port is made anew.
+"""
+
+EXAMPLES = r"""
+- name: A loopback and two links of a router
+  overloom.fabric.ip_interface:
+    interfaces:
+      - {name: lo, addresses: [10.255.0.1/32]}
+      - {name: eth1, addresses: [10.254.0.1/31], mtu: 9000}
+      - {name: eth2, addresses: [10.254.0.3/31, 'fd00:254::3/127']}
+    purge: true
+"""
+
+RETURN = r"""
+commands:
+  description: What was executed, in order, or would be in check mode.
+  returned: always
+  type: list
+  elements: str
+  sample: ["ip -batch - <<'EOF'\naddress replace 10.254.0.1/31 dev eth1\nlink set dev eth1 up\nEOF"]
+interfaces:
+  description: The declared interfaces as they are.
+  returned: always
+  type: list
+  elements: dict
+  sample: [{name: eth1, mtu: 1500, mac: '02:00:00:00:00:01', up: true, addresses: [10.254.0.1/31]}]
+spawned:
+  description: Number of processes that were started.
+  returned: always
+  type: int
+  sample: 1
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.overloom.fabric.plugins.module_utils._ip_interface import INTERFACE, run
+from ansible_collections.overloom.fabric.plugins.module_utils._owner import owner_argument_spec
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            **owner_argument_spec(),
+            **INTERFACE,
+            "interfaces": {"type": "list", "elements": "dict", "options": INTERFACE},
+        },
+        supports_check_mode=True,
+    )
+    run(module)
+
+
+if __name__ == "__main__":
+    main()

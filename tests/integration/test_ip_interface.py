@@ -1,0 +1,94 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What ip_interface does to the interfaces of a real host."""
+from __future__ import annotations
+
+import json
+import typing as t
+
+import harness
+import pytest
+
+
+def held(host: harness.Host, name: str) -> dict[str, t.Any]:
+    """An interface as ip(8) tells it: its addresses, MTU and flags."""
+    row = json.loads(host.run(["ip", "-json", "address", "show", "dev", name]))[0]
+    found = [f"{one['local']}/{one['prefixlen']}" for one in row["addr_info"] if one["scope"] == "global"]
+    return {"addresses": found, "mtu": row["mtu"], "up": "UP" in row["flags"]}
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(host: harness.Host) -> t.Iterator[None]:
+    """The loopback outlives a test."""
+    yield
+    host.module("ip_interface", {"interfaces": [], "purge": True, "owner": "test"}, ok=None)
+
+
+def test_an_interface_is_made_changed_and_cleared(host: harness.Host) -> None:
+    """Each option is set, changed and cleared; check mode foretells each."""
+    host.apply("ip_interface", {"name": "eth1", "addresses": ["10.254.0.1/31", "fd00::1/127"], "mtu": 1400, "owner": "test"})
+    assert held(host, "eth1") == {"addresses": ["10.254.0.1/31", "fd00::1/127"], "mtu": 1400, "up": True}
+    host.apply("ip_interface", {"name": "eth1", "addresses": ["10.254.0.3/31"], "owner": "test"})
+    assert held(host, "eth1") == {"addresses": ["10.254.0.3/31"], "mtu": 1400, "up": True}
+    host.apply("ip_interface", {"name": "eth1", "state": "absent", "owner": "test"})
+    assert held(host, "eth1")["addresses"] == []
+    assert not host.exists("/etc/systemd/system/overloom-interface-eth1.service")
+
+
+def test_addresses_of_others_stay(host: harness.Host) -> None:
+    """The loopback keeps what the kernel and people gave it, and a purge takes what is ours alone."""
+    host.run(["ip", "address", "add", "10.9.9.9/32", "dev", "lo"])
+    try:
+        host.apply("ip_interface", {"interfaces": [{"name": "lo", "addresses": ["10.255.0.1/32"]}], "owner": "test"})
+        assert held(host, "lo")["addresses"] == ["10.9.9.9/32", "10.255.0.1/32"]
+        host.apply("ip_interface", {"interfaces": [], "purge": True, "owner": "test"})
+        assert held(host, "lo")["addresses"] == ["10.9.9.9/32"]
+        assert "127.0.0.1" in host.run(["ip", "address", "show", "dev", "lo"])
+    finally:
+        host.run(["ip", "address", "del", "10.9.9.9/32", "dev", "lo"])
+
+
+def test_it_is_there_again_at_boot(host: harness.Host) -> None:
+    """The unit gives the addresses, the MTU and the state."""
+    host.apply("ip_interface", {"interfaces": [{"name": "eth1", "addresses": ["10.254.0.1/31"], "mtu": 1400}], "owner": "test"})
+    host.run(["ip", "address", "flush", "dev", "eth1"])
+    host.run(["ip", "link", "set", "eth1", "mtu", "1500", "down"])
+    host.reboot()
+    host.run(["systemctl", "is-system-running", "--wait"], ok=None)
+    assert held(host, "eth1") == {"addresses": ["10.254.0.1/31"], "mtu": 1400, "up": True}
+
+
+def test_what_was_changed_by_hand_is_repaired(host: harness.Host) -> None:
+    """An address that was taken away by hand is given again."""
+    args = {"name": "eth1", "addresses": ["10.254.0.1/31"], "owner": "test"}
+    host.apply("ip_interface", args)
+    host.run(["ip", "address", "del", "10.254.0.1/31", "dev", "eth1"])
+    assert host.apply("ip_interface", args)["changed"]
+    assert held(host, "eth1")["addresses"] == ["10.254.0.1/31"]
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        ({"name": "eth9", "addresses": ["10.0.0.1/24"]}, "interface eth9 does not exist; make it first, or correct the name"),
+        ({"name": "eth1", "addresses": ["10.0.0.0/24"]}, "interface eth1: addresses: '10.0.0.0/24' is the address of the subnet itself"),
+        ({"name": "eth1", "mtu": 20}, "interface eth1: mtu: 20 is out of range"),
+        ({"interfaces": [{"name": "eth1"}, {"name": "eth1"}]}, "interface eth1 is declared twice; leave one out"),
+        ({"addresses": []}, "name is missing; give the interface, such as eth1"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_changes_nothing(host: harness.Host, args: dict[str, t.Any], sentence: str) -> None:
+    """Wrong input is told, and nothing was started that changes the host."""
+    result = host.module("ip_interface", args, ok=False)
+    assert result["msg"].startswith(sentence)
+    assert not result["changed"] if "changed" in result else True
+
+
+def test_another_owner_is_respected(host: harness.Host) -> None:
+    """What belongs to another is refused, unless it is adopted."""
+    host.module("ip_interface", {"name": "eth1", "addresses": ["10.0.0.1/24"], "owner": "other"})
+    result = host.module("ip_interface", {"name": "eth1", "addresses": ["10.0.0.2/24"], "owner": "test"}, ok=False)
+    assert result["msg"] == "interface eth1 belongs to other; set adopt to take it over"
+    host.apply("ip_interface", {"name": "eth1", "addresses": ["10.0.0.2/24"], "owner": "test", "adopt": True})
+    assert held(host, "eth1")["addresses"] == ["10.0.0.2/24"]
