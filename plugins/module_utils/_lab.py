@@ -325,6 +325,8 @@ def _plug(wanted: Wanted, found: Found, cards: dict, switches: list) -> list:
             argv += [] if number else ["type", "veth", "peer"]
         # Made in the namespace of its first end: elsewhere, an interface of the same name (the machine's own eth1) is in the way.
         steps.append(in_network(_net(wanted, ends[0][0]), *argv))
+        # Frames on a wire have their checksums; the kernel leaves them out on a veth, and Open vSwitch in user space then delivers them wrong.
+        steps += [in_network(_net(wanted, host), "ethtool", "-K", interface, "tx", "off") for host, interface in ends if host]
     for bridge, link in zip(bridges, switches):
         for end in link:
             port = switch_port(end)

@@ -157,6 +157,8 @@ class Model:
         elif argv[-4:] == ["type", "bridge", "mcast_snooping", "0"]:
             assert argv[4] not in net
             net[argv[4]] = {"group": "default", "master": None}
+        elif argv[0] == "ethtool":
+            assert argv[1] == "-K" and argv[2] in net and argv[3:] == ["tx", "off"]
         else:
             near, far = " ".join(argv[3:]).split(" type veth peer ")
             for words in (near.split(), far.split()):
@@ -281,7 +283,7 @@ def test_a_new_end_of_a_switch_pulls_no_cable_and_takes_no_bridge_from_another()
     steps = model.converge(wanted(hosts=["a", "b", "c", "d"], links=[["a:e2", "b:e2", "c:e2"], ["d:e1", "c:e1", "b:e1", "a:e1"]]))
     assert model.pulled == [] and model.booted == []
     # One cable is made, and one end of it plugged into the switch; no other is moved.
-    assert [step.argv[-2:] for step in steps if isinstance(step, Step)][1:] == [("s1", "up")] and len([s for s in steps if isinstance(s, Step)]) == 2
+    assert [step.argv[-2:] for step in steps if isinstance(step, Step)][1:] == [("tx", "off"), ("s1", "up")]
 
 
 def test_a_lab_that_was_made_otherwise_is_not_changed_but_refused() -> None:
