@@ -22,7 +22,7 @@ except ImportError:
     jmespath = None
 
 # The groups whose hosts are the fabric.
-GROUPS = ("kvm_hosts",)
+GROUPS = ("kvm_hosts", "routers")
 _ROLES = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "roles")
 
 
@@ -37,15 +37,19 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         result["changed"] = False
         _validation, options = self.validate_argument_spec(
-            argument_spec={"query": {"type": "str"}, "show": {"type": "bool", "default": False}}
+            argument_spec={"query": {"type": "str"}, "show": {"type": "bool", "default": False}, "secrets": {"type": "bool", "default": False}}
         )
         try:
-            hosts, others = _variables(task_vars or {})
+            hosts, routers, others = _variables(task_vars or {})
             lab = [name for name in _specification("lab") if name.startswith("lab_")]
-            plan = compile_plan(hosts, _specification("plan"), others, lab)
+            plan = compile_plan(hosts, _specification("plan"), others, lab, routers)
+            secrets = plan.pop("secrets")
             part = _select(plan, options["query"]) if options["query"] else plan
         except PlanError as error:
             result.update(failed=True, msg=_told(error.problems))
+            return result
+        if options["secrets"]:
+            result["secrets"] = secrets
             return result
         if options["show"]:
             Display().display("\n" + (_as_yaml(part) if options["query"] else render(plan)))
@@ -86,14 +90,19 @@ def _specification(role: str) -> dict[str, t.Any]:
     return {name: option for entry in entries.values() for name, option in entry.get("options", {}).items()}
 
 
-def _variables(task_vars: dict[str, t.Any]) -> tuple[dict[str, dict[str, t.Any]], dict[str, dict[str, t.Any]]]:
-    """The fabric's and the lab's variables of the fabric's hosts and of all others, with templates resolved.
+Variables = t.Dict[str, t.Dict[str, t.Any]]
+
+
+def _variables(task_vars: dict[str, t.Any]) -> tuple[Variables, Variables, Variables]:
+    """The fabric's and the lab's variables of the fabric's KVM hosts, of its other routers, and of all others, with templates resolved.
 
     `groups` and `hostvars` know all hosts of the inventory, whatever --limit says.
     """
     groups, hostvars = task_vars["groups"], task_vars["hostvars"]
-    fabric = {name for group in GROUPS for name in groups.get(group, ())}
-    hosts, others = {}, {}
+    kvm_hosts, fabric_routers = (set(groups.get(group, ())) for group in GROUPS)
+    hosts: Variables = {}
+    routers: Variables = {}
+    others: Variables = {}
     problems = []
     for name in map(str, groups["all"]):
         variables = hostvars[name]
@@ -105,10 +114,10 @@ def _variables(task_vars: dict[str, t.Any]) -> tuple[dict[str, dict[str, t.Any]]
                 values[str(variable)] = _plain(variables[variable])
             except AnsibleError as error:
                 problems.append(f"{name}: {variable} has a template that fails: {str(error).splitlines()[0]}")
-        (hosts if name in fabric else others)[name] = values
+        (hosts if name in kvm_hosts else routers if name in fabric_routers else others)[name] = values
     if problems:
         raise PlanError(problems)
-    return hosts, others
+    return hosts, routers, others
 
 
 def _computed(hostvars: t.Any, name: str) -> t.Collection[str]:

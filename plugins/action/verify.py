@@ -10,15 +10,19 @@ import typing as t
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.overloom.fabric.plugins.plugin_utils import _report, _verify
+from ansible_collections.overloom.fabric.plugins.plugin_utils import _report, _verify, _verify_routers
 from ansible_collections.overloom.fabric.plugins.plugin_utils._expectations import expectations
 
 # The report's files hold all of them.
 FAILURES_RETURNED = 5
 OBSERVED = (*_verify.ROUNDS, "denied", "bridges", "tunnels", "namespaces", "flows")
+OPTIONAL = ("routers",)
 ARGUMENTS = {
     "plan": {"type": "dict", "required": True},
-    "observed": {"type": "dict", "options": {name: {"type": "str", "required": True} for name in OBSERVED}},
+    "observed": {"type": "dict", "options": {
+        **{name: {"type": "str", "required": True} for name in OBSERVED},
+        **{name: {"type": "str"} for name in OPTIONAL},
+    }},
     "report": {"type": "path"},
     "isolation_limit": {"type": "int", "default": 2000},
 }
@@ -39,11 +43,12 @@ class ActionModule(ActionBase):
         expected = expectations(plan, options["isolation_limit"])
         if not options["observed"]:
             result["hosts"], result["tcp_bytes"] = _verify.options(plan, expected)
+            result["routers"] = _verify_routers.awaited(expected["routers"])
             return result
         hostvars = (task_vars or {})["hostvars"]
         observed = {
             host: {key: hostvars[host].get(variable) for key, variable in options["observed"].items()}
-            for host in plan["hosts"]
+            for host in {**plan["hosts"], **plan["routers"]}
             if host in hostvars
         }
         checks = _verify.judge(plan, expected, observed)

@@ -10,8 +10,8 @@ short_description: Compile the intent of the inventory into the plan of the whol
 version_added: 0.1.0
 author: The overloom.fabric authors (@overloom)
 description:
-  - Reads the C(fabric_*) variables of all hosts in the group C(kvm_hosts), whatever C(--limit) says, checks them,
-    and computes what each host gets. Bridges, tunnel endpoints, tunnels, namespaces, addresses, VLANs, MTUs, loop guards.
+  - Reads the C(fabric_*) variables of all hosts in the groups C(kvm_hosts) and C(routers), whatever C(--limit) says, checks them,
+    and computes what each host gets. Bridges, tunnel endpoints, tunnels, namespaces, addresses, VLANs, MTUs, loop guards, routers.
   - Everything that is wrong is told in one message, one sentence each, with the variable and what to do.
   - The variables are described with the role P(overloom.fabric.plan#role), entry point C(intent), and in C(docs/intent.md).
   - This module is an action plugin. It runs on the controller and touches no host, so use it with C(run_once=true).
@@ -24,6 +24,11 @@ options:
   show:
     description:
       - Print the plan on the terminal as tables, or as YAML the part that O(query) selects.
+    type: bool
+    default: false
+  secrets:
+    description:
+      - Return only the secrets that the plan names, in RV(secrets). Use it with C(no_log=true).
     type: bool
     default: false
 extends_documentation_fragment:
@@ -51,8 +56,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 plan:
-  description: The plan, or the part of it that O(query) selects.
-  returned: success
+  description: The plan, or the part of it that O(query) selects. Secrets are not in it, only the places where they stand.
+  returned: without O(secrets)
   type: raw
   sample:
     fabric: example
@@ -74,4 +79,9 @@ plan:
     teps: [{host: kvm1, address: 192.168.200.1, mtu: 1500}]
     sources:
       hosts.kvm1.id: "derived: trailing digits of the name"
+secrets:
+  description: Each secret by the place where it stands.
+  returned: with O(secrets)
+  type: dict
+  sample: {fabric_routing.key: a secret}
 """

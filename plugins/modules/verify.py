@@ -55,6 +55,9 @@ options:
         description: The variable with the results of M(overloom.fabric.ovs_flow) in check mode, in a loop over the host's C(flows) of the plan.
         type: str
         required: true
+      routers:
+        description: The variable with the result of M(overloom.fabric.frr_info), where the plan has routers.
+        type: str
   report:
     description: Folder for C(verify.json) and C(verify.xml), on the controller. It is made when it is missing.
     type: path
@@ -82,6 +85,11 @@ hosts:
       that is busy with transfers drops pings. C(denied) is a third one, of what flows must not let through.
   returned: without O(observed)
   type: dict
+routers:
+  description: For each router of the plan that the fabric configures, how many adjacencies, routes and sessions it has to have.
+  returned: without O(observed)
+  type: dict
+  sample: {r1: {adjacencies: 2, routes: 3, sessions: 0}}
 tcp_bytes:
   description: How many bytes a TCP transfer may carry, so that all transfers together take seconds.
   returned: without O(observed)

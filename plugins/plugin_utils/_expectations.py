@@ -10,6 +10,8 @@ from __future__ import annotations
 import collections
 import typing as t
 
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify_routers import routing
+
 Item = t.Dict[str, t.Any]
 
 # Bytes of an IP packet that are not the payload of an echo request: IPv4 20 (RFC 791) or IPv6 40 (RFC 8200), and ICMP 8.
@@ -30,6 +32,7 @@ def expectations(plan: Item, isolation_limit: int | None = 2000) -> Item:
         shared: whether the first's own segment has that address too, so that a reply alone says nothing;
         control: an endpoint and its address which the first must reach, or None where it has no peer).
     isolation: how many such pairs were chosen, of how many there are; likewise classes, see _sample().
+    routers: what FRR must tell of each router, see _verify_routers.
     hosts: the state of each host to compare: bridges, ports, tunnels, namespaces, by their names. None stands for not set.
 
     isolation_limit: how many isolated pairs are chosen; None for all of them.
@@ -54,6 +57,7 @@ def expectations(plan: Item, isolation_limit: int | None = 2000) -> Item:
         ],
         "isolation": isolation,
         "hosts": {name: _state(host) for name, host in plan["hosts"].items()},
+        "routers": routing(plan),
     }
 
 

@@ -35,12 +35,14 @@ Network = t.Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 Address = t.Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 
 # What a host says for itself; every other variable is stated once for all hosts.
+ROUTER_VARIABLES = ("fabric_router", "fabric_bgp")
 HOST_VARIABLES = (
     "fabric_host_id", "fabric_tep_address", "fabric_underlay_interface", "fabric_guest_memory", "fabric_endpoints", "fabric_flows",
+    *ROUTER_VARIABLES,
 )
 
 # Set by the role `plan` itself, so found among the variables of a host afterwards.
-RESULTS = ("fabric_plan", "fabric_plan_result")
+RESULTS = ("fabric_plan", "fabric_plan_result", "fabric_secrets_result")
 
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
@@ -142,6 +144,7 @@ class Host:
     endpoints: list[Endpoint]
     guest_memory: str | None | t.Any = None
     flows: list[dict[str, t.Any]] = dataclasses.field(default_factory=list)
+    routing: dict[str, t.Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass
@@ -160,6 +163,7 @@ class Intent:
 
     given holds the places of all values that the user wrote, such as `fabric_underlay.mtu`; refused the variables with
     an item that was left out, so that a name which is not found may well be that item's.
+    routers: the hosts of the group routers, which have no tunnels. common: the variables of routing, as the specification has them.
     """
 
     name: str | t.Any
@@ -169,6 +173,8 @@ class Intent:
     max_hosts: int | None | t.Any
     hosts: dict[str, Host]
     denied: list[Denied]
+    routers: dict[str, Host]
+    common: dict[str, t.Any]
     given: set[str]
     refused: set[str]
 
@@ -177,15 +183,18 @@ def load(
     hosts: dict[str, dict[str, t.Any]],
     spec: dict[str, t.Any],
     problems: list[str],
+    routers: dict[str, dict[str, t.Any]] | None = None,
 ) -> Intent:
     """The intent from the variables of the fabric's hosts; what is wrong with them is appended to problems.
 
     hosts: name to variables (plain data, templates resolved; variables of another prefix are ignored).
+    routers: likewise of the hosts that are routers only.
     spec: the options of roles/plan/meta/argument_specs.yml.
     A value that was refused is INVALID in the result.
     """
     given: set[str] = set()
-    common = _common(hosts, spec, problems, given)
+    routers = routers or {}
+    common = _common({**hosts, **routers}, spec, problems, given)
     overlays, segments = "fabric_overlays", "fabric_segments"
     named_overlays = [_overlay(item, i, problems) for i, item in _items(common, overlays)]
     named_segments = [_segment(item, i, problems) for i, item in _items(common, segments)]
@@ -206,6 +215,8 @@ def load(
         max_hosts=max_hosts,
         hosts={name: _host(name, hosts[name], spec, problems, given) for name in sorted(hosts)},
         denied=[Denied(f"fabric_denied[{i}]", item["from"], item["to"], item["probes"]) for i, item in _items(common, "fabric_denied")],
+        routers={name: _host(name, routers[name], spec, problems, given) for name in sorted(routers)},
+        common=common,
         given=given,
         refused=refused,
     )
@@ -295,7 +306,8 @@ def check_others(others: dict[str, dict[str, t.Any]], problems: list[str]) -> No
     for name, variables in sorted(others.items()):
         for variable in HOST_VARIABLES:
             if variables.get(variable):
-                problems.append(f"{name}: {variable} is set, but the host is not in the fabric; put it into the group kvm_hosts.")
+                group = "routers" if variable in ROUTER_VARIABLES else "kvm_hosts"
+                problems.append(f"{name}: {variable} is set, but the host is not in the fabric; put it into the group {group}.")
 
 
 def _common(
@@ -363,6 +375,9 @@ def _between(value: t.Any, low: int, high: int, where: str, problems: list[str])
     return value
 
 
+between = _between  # for the files beside this one
+
+
 def _vlan(value: t.Any, where: str, problems: list[str]) -> int | None | t.Any:
     if isinstance(value, int) and not 1 <= value <= 4094:
         problems.append(f"{where} must be 1 to 4094, not {value}; leave it out for untagged.")
@@ -375,6 +390,11 @@ def _matching(value: t.Any, pattern: re.Pattern[str], allowed: str, where: str, 
         problems.append(f"{where} {show(value)} is not a valid name; use at most 32 of {allowed}, the first a letter or digit.")
         return INVALID
     return value
+
+
+def matching_name(value: t.Any, where: str, problems: list[str]) -> str | t.Any:
+    """A name as segments and endpoints have; INVALID and a sentence if it is none."""
+    return _matching(value, _NAME, _NAME_ALLOWED, where, problems)
 
 
 _SLUG_ALLOWED = "a-z, 0-9, '_' and '-'"
@@ -533,6 +553,7 @@ def _host(
         endpoints=_unique([item for item in endpoints if item.name is not INVALID], f"{name}: fabric_endpoints", problems),
         guest_memory=values["fabric_guest_memory"],
         flows=[item for _i, item in _items(values, "fabric_flows")],
+        routing={variable: values[variable] for variable in ROUTER_VARIABLES},
     )
 
 

@@ -20,9 +20,12 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._intent import (
     check_others,
     load,
 )
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent_routers import secrets
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_checks import check
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_guests import Guests
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_items import fill, neighbours
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_router_items import plan_links, plan_routers
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_routers import underlay_mac
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_values import Values
 from ansible_collections.overloom.fabric.plugins.plugin_utils._spec import PlanError
 
@@ -34,30 +37,37 @@ def compile_plan(
     spec: dict[str, t.Any],
     others: dict[str, dict[str, t.Any]] | None = None,
     lab: t.Collection[str] = (),
+    routers: dict[str, dict[str, t.Any]] | None = None,
 ) -> Plan:
     """The plan of the whole fabric.
 
     hosts: the hosts of the fabric, name to variables: plain data, templates resolved.
     spec: the options of roles/plan/meta/argument_specs.yml.
     others: the hosts of the inventory that are not in the fabric, likewise, to find misplaced variables.
+    routers: the hosts of the fabric that are routers only, likewise.
     lab: the variables of the lab, which are the role lab's concern; here only their names are checked.
+    The key `secrets` has the secrets that the rest only names; whoever shows the plan takes it out.
     Raises PlanError with all that is wrong, one sentence each. The order of the hosts means nothing.
     """
     problems: list[str] = []
-    if not hosts:
+    routers = routers or {}
+    if not hosts and not routers:
         raise PlanError(["The group kvm_hosts has no host; put the fabric's hosts into it."])
     others = others or {}
-    check_names({**others, **hosts}, "fabric_", {*spec, *RESULTS}, problems)
+    everyone = {**others, **routers, **hosts}
+    check_names(everyone, "fabric_", {*spec, *RESULTS}, problems)
     if lab:
-        check_names({**others, **hosts}, "lab_", lab, problems)
+        check_names(everyone, "lab_", lab, problems)
     check_others(others, problems)
-    values = Values(load(hosts, spec, problems), problems)
+    values = Values(load(hosts, spec, problems, routers), problems)
     check(values)
     guests = Guests(values)
     if problems:
         raise PlanError(problems)
     plan = _Writer(values).plan()
     guests.fill(plan)
+    everyone = {**values.intent.hosts, **values.intent.routers}
+    plan["secrets"] = secrets(values.intent.common, {name: host.routing for name, host in everyone.items()})
     return plan
 
 
@@ -83,6 +93,8 @@ class _Writer:
         for name, host in hosts.items():
             host["neighbours"] = held[name]
         _plan_flows.fill(values, hosts)
+        for name, router in values.routing.routers.items():
+            self.sources.update({f"routers.{name}.{key}": source for key, source in router.sources.items()})
         return {
             "fabric": intent.name,
             "underlay": {
@@ -98,6 +110,8 @@ class _Writer:
             "segments": segments,
             "endpoints": endpoints,
             "denied": [{"from": denied.source, "to": denied.target, "probes": denied.probes} for denied in intent.denied],
+            "links": plan_links(values.routing),
+            "routers": plan_routers(values.routing),
             "teps": [{"host": name, "address": str(values.teps[name].value), "mtu": underlay.mtu} for name in values.order],
             "sources": self.sources,
         }
@@ -171,6 +185,12 @@ class _Writer:
             "mtu": self.values.mtus[segment.name].value,
         }
 
+    def _tep(self, address: addresses.Address) -> str:
+        """A tunnel endpoint as an interface has it; on a routed underlay it is alone in its subnet."""
+        if self.values.routing.routed:
+            return f"{address}/{address.max_prefixlen}"
+        return addresses.with_prefix(address, self.values.intent.underlay.subnet)
+
     def _host(self, name: str) -> Plan:
         """A host without bridges, tunnels and endpoints."""
         host, underlay = self.values.intent.hosts[name], self.values.intent.underlay
@@ -184,10 +204,11 @@ class _Writer:
             "underlay": {
                 "bridge": underlay.bridge,
                 "interface": underlay.interface if host.interface is None else host.interface,
+                "links": self._links(name),
                 "mtu": underlay.mtu,
                 "tep": {
                     "name": underlay.tep,
-                    "address": addresses.with_prefix(self.values.teps[name].value, underlay.subnet),
+                    "address": self._tep(self.values.teps[name].value),
                     "vlan": underlay.vlan,
                 },
             },
@@ -196,3 +217,19 @@ class _Writer:
             "namespaces": [],
             "flows": [],
         }
+
+    def _links(self, name: str) -> list[Plan]:
+        """The ends of links on a KVM host with a routed underlay, whose interfaces are then the cards on the underlay bridge."""
+        router = self.values.routing.routers.get(name)
+        mac = underlay_mac(self.values.intent.name, name)
+        return [
+            {
+                "interface": end.interface,
+                "port": end.port,
+                "vlan": end.inner_vlan,
+                "mtu": end.mtu,
+                "mac": mac,
+                "addresses": [addresses.with_prefix(a, net) for a, net in ((end.address, end.link.subnet), (end.address6, end.link.subnet6)) if a],
+            }
+            for end in (router.ends if router else ())
+        ]

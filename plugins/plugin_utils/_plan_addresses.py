@@ -73,7 +73,7 @@ def host_ids(intent: Intent, problems: list[str]) -> dict[str, Value]:
     ids: dict[str, Value] = {}
     owner: dict[int, str] = {}
     for name, host in intent.hosts.items():
-        ids[name] = _host_id(host, room)
+        ids[name] = host_number(host, room)
         number = ids[name].value
         if number is INVALID:
             continue
@@ -88,7 +88,8 @@ def host_ids(intent: Intent, problems: list[str]) -> dict[str, Value]:
     return ids
 
 
-def _host_id(host: Host, room: int) -> Value:
+def host_number(host: Host, room: int) -> Value:
+    """The number of a host below room, as given or from its name."""
     if host.id is not None:
         return Value(host.id, "given: fabric_host_id")
     label = host.name

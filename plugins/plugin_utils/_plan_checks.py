@@ -60,7 +60,7 @@ def _networks(values: Values) -> None:
         networks = tenants.setdefault(segment.tenant, [])
         networks += [(net, f"{segment.where}.{option}") for option in ("subnet", "subnet6") if (net := getattr(segment, option))]
     for networks in tenants.values():
-        if values.intent.underlay.subnet:
+        if values.intent.underlay.subnet and values.intent.hosts:
             networks.append((values.intent.underlay.subnet, "fabric_underlay.subnet"))
         addresses.overlaps(networks, values.problems)
 
@@ -157,7 +157,10 @@ def _interfaces(values: Values) -> None:
     for name, host in values.intent.hosts.items():
         taken: dict[str, str] = {}
         nic = host.interface if host.interface is not None else underlay.interface
-        things = [(underlay.bridge, "fabric_underlay.bridge"), (nic, "the underlay's NIC"), (underlay.tep, "fabric_underlay.tep")]
+        nics = [(nic, "the underlay's NIC")]
+        if name in values.routing.routers:
+            nics = [pair for end in values.routing.routers[name].ends for pair in ((end.interface, f"the end of {end.link.name}"), (end.port, f"the port of {end.link.name}"))]
+        things = [(underlay.bridge, "fabric_underlay.bridge"), *nics, (underlay.tep, "fabric_underlay.tep")]
         things += [item for item in bridges.items() if item[0] != underlay.bridge]
         for overlay, pairs in values.edges.items():
             for pair in pairs:

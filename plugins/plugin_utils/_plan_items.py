@@ -113,6 +113,8 @@ def _namespace(values: Values, endpoint: Endpoint, segment: Segment, plain: bool
 def _underlay_bridge(underlay: Item) -> Item:
     """The bridge of the physical NIC and the tunnel endpoint."""
     tep = underlay["tep"]
+    if underlay["links"]:
+        return _routed_bridge(underlay)
     return {
         "name": underlay["bridge"],
         "ports": [
@@ -128,6 +130,21 @@ def _underlay_bridge(underlay: Item) -> Item:
             },
         ],
     }
+
+
+def _routed_bridge(underlay: Item) -> Item:
+    """The bridge of a routed underlay: for each link its card and a port with the link's address, and the tunnel endpoint by itself.
+
+    Each link is a VLAN inside the bridge, so that nothing passes from one to the other but through the kernel's routing. The ports
+    share one MAC address: see underlay_mac().
+    """
+    common = {"type": "internal", "trunks": [], "vlan_mode": "", "mac": underlay["links"][0]["mac"]}
+    tep = {"name": underlay["tep"]["name"], "tag": "", "mtu": underlay["mtu"], "addresses": [underlay["tep"]["address"]], **common}
+    ports = []
+    for link in underlay["links"]:
+        ports.append({"name": link["interface"], "up": True, "tag": link["vlan"], "trunks": [], "vlan_mode": "", "mtu": link["mtu"]})
+        ports.append({"name": link["port"], "tag": link["vlan"], "mtu": link["mtu"], "addresses": link["addresses"], **common})
+    return {"name": underlay["bridge"], "ports": [*ports, tep]}
 
 
 def _or_clear(value: t.Any) -> t.Any:

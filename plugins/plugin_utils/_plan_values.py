@@ -18,6 +18,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._intent import (
     Intent,
     Segment,
 )
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_routers import Routers
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_mtu import overhead, spelled
 from ansible_collections.overloom.fabric.plugins.plugin_utils._spec import INVALID, suggest, word
 
@@ -29,7 +30,7 @@ class Values:
     """All of them, each settled once. What is wrong goes to problems; a value that hangs on a refused one is INVALID or absent.
 
     overlays, segments: by name. order: the hosts by id. ids, teps: of each host. edges, guards: of each overlay.
-    mtus: of each segment. addressed: of each endpoint, by its id.
+    mtus: of each segment. addressed: of each endpoint, by its id. routing: links and routers.
     """
 
     def __init__(self, intent: Intent, problems: list[str]) -> None:
@@ -41,6 +42,7 @@ class Values:
         self.ids = addresses.host_ids(intent, problems)
         self.order = sorted(intent.hosts, key=lambda name: (self.ids[name].value or 0, name))
         self.teps = addresses.teps(intent, self.ids, problems)
+        self.routing = Routers(intent, self.ids, self.teps, problems)
         self._resolve_overlays()
         self.edges = {name: mesh.edges(o, self.order, problems) for name, o in self.overlays.items() if o.topology}
         self.guards = {name: mesh.guard(self.overlays[name], pairs, problems) for name, pairs in self.edges.items()}

@@ -12,6 +12,8 @@ from __future__ import annotations
 import typing as t
 from xml.etree import ElementTree
 
+from ansible_collections.overloom.fabric.plugins.plugin_utils import _verify_routers
+
 GOOD, QUIET, LOST, LEAK, UNPROVEN = "●", "·", "✗", "!", "?"
 MATRIX_LIMIT = 24
 FAILURES_SHOWN = 12
@@ -58,6 +60,7 @@ def terminal(report: dict[str, t.Any], endpoints: t.Sequence[dict]) -> list[str]
     if endpoints:
         lines += matrix(report["checks"], endpoints) if len(endpoints) <= MATRIX_LIMIT else segment_table(report["checks"], endpoints)
         lines.append("")
+    lines += _verify_routers.terminal(report["checks"])
     by_kind: dict[str, list[dict]] = {}
     for check in report["checks"]:
         by_kind.setdefault(check["kind"], []).append(check)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.overloom.fabric.plugins.plugin_utils import _verify_routers
 from ansible_collections.overloom.fabric.plugins.plugin_utils._expectations import addresses
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_mesh import tunnel_name
 
@@ -92,13 +93,14 @@ def options(plan: Item, expected: Item) -> tuple[dict[str, Item], int]:
 def judge(plan: Item, expected: Item, observed: dict[str, Item]) -> list[Item]:
     """All checks, with what was expected and seen.
 
-    observed: for each host, what its tasks returned under the keys pings, transfers, denied, bridges, tunnels, namespaces and
-    flows; a missing or failed one fails the checks that needed it.
+    observed: for each host, what its tasks returned under the keys pings, transfers, denied, bridges, tunnels, namespaces,
+    flows and routers; a missing or failed one fails the checks that needed it.
     """
     checks: list[Item] = []
     # The hosts' state first: where that is wrong, it is the cause of what the packets did.
     for host, state in expected["hosts"].items():
         checks += _state(host, state, observed.get(host, {}))
+    checks += _verify_routers.judge(expected["routers"], observed)
     for host, todo in probes(plan, expected).items():
         for round_name, kinds in ROUNDS.items():
             asked = [probe for probe in todo if probe["kind"] in kinds]

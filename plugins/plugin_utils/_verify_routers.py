@@ -1,0 +1,169 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Routers held against the plan: each adjacency by its two ends, each route with its next hops and cost, each session with its counts. Pure.
+
+This file is private to the collection.
+"""
+from __future__ import annotations
+
+import typing as t
+
+Item = t.Dict[str, t.Any]
+
+# How many rows of routes a terminal gets.
+ROUTES_SHOWN = 24
+
+
+def routing(plan: Item) -> dict[str, Item]:
+    """For each router that the fabric configures what FRR must tell of it: adjacencies, routes, sessions."""
+    return {
+        name: {"adjacencies": _adjacencies(plan, name), "routes": router["routes"], "sessions": router["sessions"]}
+        for name, router in plan["routers"].items()
+        if router["managed"]
+    }
+
+
+def awaited(expected: dict[str, Item]) -> dict[str, dict[str, int]]:
+    """How many adjacencies, routes and sessions each router waits for before it is measured."""
+    return {name: {kind: len(rows) for kind, rows in router.items()} for name, router in expected.items()}
+
+
+def _adjacencies(plan: Item, name: str) -> list[Item]:
+    made = []
+    for link in plan["links"]:
+        mine = [end for end in link["ends"] if end["host"] == name]
+        if not link["ospf"]:
+            continue
+        for end in mine:
+            for other in link["ends"]:
+                if other is end or end["passive"] or other["passive"]:
+                    continue
+                for version, option in ((2, "address"), (3, "address6")):
+                    if end[option] and other[option]:
+                        made.append(
+                            {
+                                "version": version,
+                                "interface": end["interface"],
+                                "port": end["port"],
+                                "peer": f"{other['host']}:{other['interface']}",
+                                "router_id": plan["routers"][other["host"]]["router_id"],
+                                "address": other["address"] if version == 2 else None,
+                                "area": link["area"],
+                                "bfd": end["bfd"],
+                                # Of many on one network, only the designated routers are adjacent to all (RFC 2328, section 10.4).
+                                "full": end["network_type"] == "point-to-point" or len(link["ends"]) <= 3,
+                            }
+                        )
+    return made
+
+
+def judge(expected: dict[str, Item], observed: dict[str, Item]) -> list[Item]:
+    """All checks of the routers. observed: for each host what frr_info returned, under `routers`."""
+    checks: list[Item] = []
+    for name, wanted in expected.items():
+        seen = observed.get(name, {}).get("routers") or {}
+        why = None if "ospf_neighbors" in seen else str(seen.get("msg") or "no answer from the host").splitlines()[0]
+        for row in wanted["adjacencies"]:
+            checks.append(_adjacency(name, row, seen, why))
+        for row in wanted["routes"]:
+            checks.append(_route(name, row, seen, why))
+        for row in wanted["sessions"]:
+            checks.append(_session(name, row, seen, why))
+    return checks
+
+
+def _check(kind: str, source: str, target: str, expected: str, observed: str, look: str, **more: t.Any) -> Item:
+    return {"kind": kind, "from": source, "to": target, "expected": expected, "observed": observed, "passed": expected == observed, "look": look, **more}
+
+
+def _adjacency(name: str, row: Item, seen: Item, why: str | None) -> Item:
+    family = "" if row["version"] == 2 else "OSPFv3 "
+    states = "Full" if row["full"] else "Full or 2-Way"
+    expected = f"{family}{states} in area {row['area']}" + (", BFD up" if row["bfd"] else "")
+    found = next(
+        (
+            one
+            for one in seen.get("ospf_neighbors" if row["version"] == 2 else "ospf6_neighbors", ())
+            if one["interface"] == row["port"] and one["router_id"] == row["router_id"]
+        ),
+        None,
+    )
+    if why:
+        observed = f"{name} was not read: {why}"
+    elif found is None:
+        observed = "no neighbour"
+    else:
+        state = "2-Way" if found["state"].lower() in ("2-way", "twoway") else found["state"]
+        state = states if state == "Full" or (state == "2-Way" and not row["full"]) else state
+        observed = f"{family}{state} in area {_dotted(found['area'])}" + (f", BFD {_bfd(row, seen)}" if row["bfd"] else "")
+    tool = "ip ospf" if row["version"] == 2 else "ipv6 ospf6"
+    look = f"on {name}: vtysh -c 'show {tool} interface {row['port']}' -c 'show {tool} neighbor'"
+    return _check("adjacency", f"{name}:{row['interface']}", row["peer"], expected, observed, look, area=row["area"])
+
+
+def _dotted(area: str) -> str:
+    """An area as the plan writes it."""
+    return ".".join(str(int(area) >> shift & 255) for shift in (24, 16, 8, 0)) if area.isdigit() else area
+
+
+def _bfd(row: Item, seen: Item) -> str:
+    for one in seen.get("bfd_peers", ()):
+        if one["peer"] == row["address"] or (row["version"] == 3 and one["interface"] == row["port"] and ":" in one["peer"]):
+            return one["state"]
+    return "has no session"
+
+
+def _hops(hops: t.Iterable[str]) -> str:
+    return ", ".join(sorted(hops)) or "nowhere"
+
+
+def _route(name: str, row: Item, seen: Item, why: str | None) -> Item:
+    wanted = [hop["address"] or hop["interface"] for hop in row["nexthops"]]
+    expected = f"by {row['protocol']} via {_hops(wanted)}" + ("" if row["cost"] is None else f", cost {row['cost']}")
+    found = next((one for one in seen.get("routes", ()) if one["prefix"] == row["prefix"] and one["selected"]), None)
+    if why:
+        observed = f"{name} was not read: {why}"
+    elif found is None:
+        observed = "no route"
+    else:
+        hops = [hop for hop in found["nexthops"] if hop["active"]]
+        # OSPFv3's next hops are link-local addresses, which no plan knows.
+        by_address = any(hop["address"] for hop in row["nexthops"])
+        names = {hop["address"] if by_address else hop["interface"] for hop in hops}
+        observed = f"by {found['protocol']} via {_hops(names)}" + ("" if row["cost"] is None else f", cost {found['metric']}")
+    look = f"on {name}: vtysh -c 'show ip{'v6' if ':' in row['prefix'] else ''} route {row['prefix']}'"
+    return _check("route", name, row["prefix"], expected, observed, look)
+
+
+def _session(name: str, row: Item, seen: Item, why: str | None) -> Item:
+    expected = f"Established with AS {row['asn']}, {row['accepted']} prefixes taken" + (f", {row['refused']} refused" if row["refused"] else "")
+    found = next((one for one in seen.get("bgp_neighbors", ()) if one["neighbor"] == row["remote"]), None)
+    if why:
+        observed = f"{name} was not read: {why}"
+    elif found is None:
+        observed = "no neighbour"
+    else:
+        observed = f"{found['state']} with AS {found['remote_as']}, {found['prefixes_received']} prefixes taken"
+        if row["refused"] or found.get("prefixes_refused"):
+            observed += f", {found.get('prefixes_refused')} refused"
+    look = f"on {name}: vtysh -c 'show bgp neighbors {row['remote']}' -c 'show bgp summary'"
+    return _check("session", name, f"{row['peer']} ({row['remote']})", expected, observed, look)
+
+
+def terminal(checks: t.Sequence[Item]) -> list[str]:
+    """Adjacencies, sessions and routes as they were observed, for a terminal."""
+    lines: list[str] = []
+    for kind, title in (("adjacency", "Adjacencies"), ("session", "Sessions"), ("route", "Routes")):
+        rows = [check for check in checks if check["kind"] == kind]
+        if not rows:
+            continue
+        shown = rows if kind != "route" else rows[:ROUTES_SHOWN]
+        one, other = (max(len(row[key]) for row in shown) for key in ("from", "to"))
+        lines += [f"  {title}"] if not lines else ["", f"  {title}"]
+        for row in shown:
+            mark = "●" if row["passed"] else "✗"
+            lines.append(f"  {mark} {row['from'].ljust(one)}  {row['to'].ljust(other)}  {row['observed']}")
+        if len(rows) > len(shown):
+            lines.append(f"    and {len(rows) - len(shown)} more, all of them in the report")
+    return lines + [""] if lines else []
