@@ -400,8 +400,11 @@ class TestScenarios:
     def plan(name):
         folder = CHECKOUT / "inventory" / name
         everyone = yaml.safe_load((folder / "group_vars/all.yml").read_text(encoding="utf-8"))
-        hosts = yaml.safe_load((folder / "hosts.yml").read_text(encoding="utf-8"))["all"]["children"]["kvm_hosts"]["hosts"]
-        return plan_of({name: {**everyone, **own} for name, own in hosts.items()})
+        groups = yaml.safe_load((folder / "hosts.yml").read_text(encoding="utf-8"))["all"]["children"]
+        hosts, routers = (
+            {name: {**everyone, **(own or {})} for name, own in ((groups.get(group) or {}).get("hosts") or {}).items()} for group in ("kvm_hosts", "routers")
+        )
+        return plan_of(hosts, routers=routers)
 
     @pytest.mark.parametrize("name", ["lab", "gre", "gre_vlan", "example"])
     def test_compiles(self, name):
