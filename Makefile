@@ -10,7 +10,7 @@ BIN := .venv/bin
 PLAYBOOK := ANSIBLE_CONFIG=$(CURDIR)/ansible.cfg $(BIN)/ansible-playbook -i $(INVENTORY)
 
 # Debian and Ubuntu package that brings each command which the lab needs on the machine that carries it.
-LAB_COMMANDS := ovs-vsctl:openvswitch-switch systemd-nspawn:systemd-container ip:iproute2 ethtool:ethtool \
+LAB_COMMANDS := ovs-vsctl:openvswitch-switch vtysh:frr systemd-nspawn:systemd-container ip:iproute2 ethtool:ethtool \
   virsh:libvirt-clients libvirtd:libvirt-daemon-system qemu-system-x86_64:qemu-system-x86 qemu-img:qemu-utils
 TEST_COMMANDS := git:git ping:iputils-ping vtysh:frr dnsmasq:dnsmasq-base mmdebstrap:mmdebstrap
 MACHINE_COMMANDS := mmdebstrap:mmdebstrap qemu-system-x86_64:qemu-system-x86 mke2fs:e2fsprogs debugfs:e2fsprogs ssh:openssh-client

@@ -147,7 +147,7 @@ class Routers:
 
     def _numbers(self) -> dict[str, addresses.Value]:
         """The numbers of the routers, which their loopbacks end in."""
-        room = min(max(self.routing.loopbacks.num_addresses - 1, 2), addresses.MAX_BLOCK)
+        room = min(max(self.routing.loopbacks.num_addresses - 1, 2), 65536)
         result: dict[str, addresses.Value] = {}
         owner: dict[int, str] = {}
         for name, host in self.intent.routers.items():

@@ -24,8 +24,8 @@ from hypothesis import strategies as st
 many = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
-def plan_of(hosts):
-    return compile_plan(hosts, SPEC)
+def plan_of(hosts, **more):
+    return compile_plan(hosts, SPEC, **more)
 
 
 @many
