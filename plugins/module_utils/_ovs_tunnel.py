@@ -7,6 +7,7 @@ This file is private to the collection. Source: ovs-vswitchd.conf.db(5), table I
 """
 from __future__ import annotations
 
+import os
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs import (
@@ -104,6 +105,9 @@ TUNNEL_OPTIONS = [
     _tunnel_option("remote_name", Text(), ("gre", "geneve", "vxlan", "stt")),
     Option("options", "Interface", "options", Pairs()),
 ]
+# A daemon of its own sets up IPsec; without it packets go as they are.
+IPSEC_OPTIONS = ("psk", "remote_cert", "remote_name")
+IPSEC_DAEMON = "/usr/share/openvswitch/scripts/ovs-monitor-ipsec"
 OPTIONS = TUNNEL_OPTIONS + PORT_OPTIONS
 OWNED = own_keys(OPTIONS)
 _PLACES = {(o.column, o.key): o for o in TUNNEL_OPTIONS if o.key is not None}
@@ -355,6 +359,11 @@ def run(module: t.Any) -> t.NoReturn:
     begin = vsctl(params)
     runner = ovs_runner(module)
     secrets = tuple(item["psk"] for item in items if item.get("psk"))
+    ipsec = [item["name"] for item in items if any(item.get(name) for name in IPSEC_OPTIONS)]
+    if ipsec and not is_remote(params["database"]) and not os.path.exists(IPSEC_DAEMON):
+        module.warn(
+            f"tunnel {', '.join(ipsec)}: this host has no ovs-monitor-ipsec, so packets go without encryption; install the package openvswitch-ipsec"
+        )
     try:
         tunnels = declared(items)
     except FabricError as error:
