@@ -43,7 +43,7 @@ def main() -> None:
             os.environ.pop(name, None)
         run(BIN / "ansible-galaxy", "collection", "build", "--output-path", work, cwd=CHECKOUT)
         tarball = next(work.glob("overloom-fabric-*.tar.gz"))
-        run(BIN / "ansible-galaxy", "collection", "install", "--offline", tarball, "-p", work, cwd=work)
+        run(BIN / "ansible-galaxy", "collection", "install", "--offline", "--force", tarball, "-p", work, cwd=work)
         installed = work / "ansible_collections/overloom/fabric"
 
         # ansible-test takes its list of files from git, as in a clone.

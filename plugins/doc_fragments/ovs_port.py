@@ -315,4 +315,4 @@ interface_other_config:
 class ModuleDocFragment:
     """The options of one port, for a module whose own options they are."""
 
-    DOCUMENTATION = "options:\n" + nested(PORT.replace("O(@", "O("), 1)
+    DOCUMENTATION: str = "options:\n" + nested(PORT.replace("O(@", "O("), 1)

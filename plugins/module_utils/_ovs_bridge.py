@@ -538,9 +538,14 @@ def port_state(database: Database, name: str) -> Item:
         "mtu_in_use": row["mtu"],
         "admin_state": row["admin_state"],
         "link_state": row["link_state"],
+        "lacp_current": row["lacp_current"],
+        "active_member_mac": database.tables["Port"][name]["bond_active_slave"],
         **view(database, "Port", name, OPTIONS),
         **view(database, "Interface", members[0], OPTIONS),
     }
+    if "statistics" in row:
+        result["statistics"] = row["statistics"]
+        result.update({key: database.tables["Port"][name][key] for key in ("status", "rstp_status")})
     if len(members) > 1:
         result["interfaces"] = [{"name": name, **view(database, "Interface", name, INTERFACE_OPTIONS)} for name in members]
     if "psk" in result["options"]:
@@ -562,7 +567,9 @@ def bridge_state(database: Database, name: str) -> Item:
         }
     row = database.tables["Bridge"][name]
     local = database.interface(name)
+    result = {key: row[key] for key in ("status", "rstp_status") if key in row}
     return {
+        **result,
         "name": name,
         "owner": owner_of(row),
         "datapath_id_in_use": row["datapath_id"],

@@ -758,35 +758,44 @@ def run_info(module: t.Any) -> t.NoReturn:
     """ovs_flow_info."""
     params = module.params
     runner = ofctl_runner(module)
-    gather = params["gather"]
     result: dict[str, t.Any] = {"changed": False}
     try:
         bridge = interface_name(params["bridge"], "option bridge:")
         wanted = flow_filter(params)
-        ports, protocol = locate(read_database(runner, ovs_vsctl(None, params["timeout"])), bridge)
-        names = {ofport: name for name, ofport in ports.items()}
-        ours = Cookie(owner_cookie(params["owner"]), COOKIE_MASK)
-
-        def ofctl(command: str, *arguments: str) -> str:
-            return runner(["ovs-ofctl", f"--timeout={params['timeout']}", "-O", protocol, command, bridge, *arguments, "--no-names"])
-
-        if "flows" in gather:
-            numbered = [with_numbers(wanted, ports, lambda name: _no_port(name, bridge))] if wanted else []
-            flows = parse_dump(ofctl("dump-flows", *numbered))
-            result["flows"] = [{**flow.full_data(names), **counters, "ours": ours.holds(flow.cookie)} for flow, counters in flows]
-        if "groups" in gather:
-            counts = parse_group_stats(ofctl("dump-group-stats"))
-            groups = parse_groups(ofctl("dump-groups"))
-            result["groups"] = [{**group.data(names), "statistics": counts.get(key, {})} for key, group in groups.items()]
-        if "meters" in gather:
-            meter_counts = parse_meter_stats(ofctl("meter-stats"))
-            meters = parse_meters(ofctl("dump-meters"))
-            result["meters"] = [{**meter.data(), "statistics": meter_counts.get(key, {})} for key, meter in meters.items()]
-        if "tables" in gather:
-            result["tables"] = parse_tables(ofctl("dump-tables"))
+        database = read_database(runner, ovs_vsctl(None, params["timeout"]))
+        result.update(gathered(runner, database, bridge, params["gather"], wanted, params["owner"], params["timeout"]))
     except FabricError as error:
         module.fail_json(msg=str(error), spawned=runner.spawned, **result)
     module.exit_json(spawned=runner.spawned, **result)
+
+
+def gathered(
+    runner: Runner, database: Database, bridge: str, gather: t.Container[str], wanted: str, owner: str, timeout: int
+) -> dict[str, list[dict[str, t.Any]]]:
+    """What a bridge holds of each kind in gather; wanted: the flows, as dump-flows takes it."""
+    ports, protocol = locate(database, bridge)
+    names = {ofport: name for name, ofport in ports.items()}
+    ours = Cookie(owner_cookie(owner), COOKIE_MASK)
+    result: dict[str, list[dict[str, t.Any]]] = {}
+
+    def ofctl(command: str, *arguments: str) -> str:
+        return runner(["ovs-ofctl", f"--timeout={timeout}", "-O", protocol, command, bridge, *arguments, "--no-names"])
+
+    if "flows" in gather:
+        numbered = [with_numbers(wanted, ports, lambda name: _no_port(name, bridge))] if wanted else []
+        flows = parse_dump(ofctl("dump-flows", *numbered))
+        result["flows"] = [{**flow.full_data(names), **counters, "ours": ours.holds(flow.cookie)} for flow, counters in flows]
+    if "groups" in gather:
+        counts = parse_group_stats(ofctl("dump-group-stats"))
+        groups = parse_groups(ofctl("dump-groups"))
+        result["groups"] = [{**group.data(names), "statistics": counts.get(key, {})} for key, group in groups.items()]
+    if "meters" in gather:
+        meter_counts = parse_meter_stats(ofctl("meter-stats"))
+        meters = parse_meters(ofctl("dump-meters"))
+        result["meters"] = [{**meter.data(), "statistics": meter_counts.get(key, {})} for key, meter in meters.items()]
+    if "tables" in gather:
+        result["tables"] = parse_tables(ofctl("dump-tables"))
+    return result
 
 
 def _no_port(name: str, bridge: str) -> int:

@@ -35,7 +35,7 @@ SET = Column("set", ())
 MAP = Column("map", {})
 
 # The columns that the modules know. Those of EXTRA are read only when an option needs them, because an older
-# Open vSwitch has not all of them and ovs-vsctl refuses to list a column that is not there.
+# Open vSwitch has not all of them and ovs-vsctl refuses to list a column that is not there; those of STATE change all the time.
 TABLES: dict[str, dict[str, Column]] = {
     "Queue": {"_uuid": TEXT, "dscp": MAYBE, "other_config": MAP, "external_ids": MAP},
     "QoS": {"_uuid": TEXT, "type": TEXT, "queues": Column("rows", {}, "Queue"), "other_config": MAP, "external_ids": MAP},
@@ -73,7 +73,7 @@ TABLES: dict[str, dict[str, Column]] = {
     "Bridge": {
         "_uuid": TEXT, "name": TEXT, "ports": SET, "datapath_type": TEXT, "datapath_id": MAYBE,
         "fail_mode": MAYBE, "stp_enable": FLAG, "rstp_enable": FLAG, "mcast_snooping_enable": FLAG, "protocols": SET,
-        "flood_vlans": SET, "external_ids": MAP, "other_config": MAP,
+        "flood_vlans": SET, "external_ids": MAP, "other_config": MAP, "status": MAP, "rstp_status": MAP,
         "controller": Column("rows", {}, "Controller", "target"), "mirrors": Column("rows", {}, "Mirror", "name"),
         "netflow": Column("row", None, "NetFlow"), "sflow": Column("row", None, "sFlow"), "ipfix": Column("row", None, "IPFIX"),
         "flow_tables": Column("rows", {}, "Flow_Table"), "auto_attach": Column("row", None, "AutoAttach"),
@@ -82,17 +82,18 @@ TABLES: dict[str, dict[str, Column]] = {
         "_uuid": TEXT, "name": TEXT, "interfaces": SET, "tag": MAYBE, "trunks": SET, "cvlans": SET, "vlan_mode": MAYBE,
         "protected": FLAG, "bond_mode": MAYBE, "lacp": MAYBE, "bond_updelay": NUMBER, "bond_downdelay": NUMBER,
         "bond_fake_iface": FLAG, "bond_active_slave": MAYBE, "fake_bridge": FLAG, "mac": MAYBE, "qos": Column("row", None, "QoS"),
-        "external_ids": MAP, "other_config": MAP,
+        "external_ids": MAP, "other_config": MAP, "status": MAP, "rstp_status": MAP,
     },
     "Interface": {
         "_uuid": TEXT, "name": TEXT, "type": TEXT, "options": MAP, "ofport": MAYBE, "ofport_request": MAYBE, "error": MAYBE,
         "mac": MAYBE, "mac_in_use": MAYBE, "mtu": MAYBE, "mtu_request": MAYBE, "bfd": MAP, "bfd_status": MAP,
         "cfm_mpid": MAYBE, "cfm_fault": MAYBE, "ingress_policing_rate": NUMBER, "ingress_policing_burst": NUMBER,
         "ingress_policing_kpkts_rate": NUMBER, "ingress_policing_kpkts_burst": NUMBER, "admin_state": MAYBE,
-        "link_state": MAYBE, "lacp_current": MAYBE, "lldp": MAP, "status": MAP, "external_ids": MAP, "other_config": MAP,
+        "link_state": MAYBE, "lacp_current": MAYBE, "lldp": MAP, "status": MAP, "statistics": MAP, "external_ids": MAP, "other_config": MAP,
     },
 }
-EXTRA = {("Interface", "ingress_policing_kpkts_rate"), ("Interface", "ingress_policing_kpkts_burst")}
+STATE = {("Bridge", "status"), ("Bridge", "rstp_status"), ("Port", "status"), ("Port", "rstp_status"), ("Interface", "statistics")}
+EXTRA = {("Interface", "ingress_policing_kpkts_rate"), ("Interface", "ingress_policing_kpkts_burst"), *STATE}
 
 _REFERRING = {table: [(c, spec) for c, spec in columns.items() if spec.table or spec.kind in ("port", "ports")] for table, columns in TABLES.items()}
 

@@ -205,7 +205,10 @@ def test_the_mirrors_of_others_stay(host: Host) -> None:
 HTB = {
     "type": "linux-htb",
     "max_rate": 100_000_000,
-    "queues": [{"queue_id": 0, "max_rate": 10_000_000, "min_rate": 1_000_000, "burst": 8000, "priority": 1}, {"queue_id": 7, "dscp": 46, "max_rate": 5_000_000}],
+    "queues": [
+        {"queue_id": 0, "max_rate": 10_000_000, "min_rate": 1_000_000, "burst": 8000, "priority": 1},
+        {"queue_id": 7, "dscp": 46, "max_rate": 5_000_000},
+    ],
 }
 
 
@@ -217,7 +220,8 @@ def test_the_qos_of_a_port_is_set_changed_and_cleared_and_reaches_the_kernel(hos
 
     done = host.apply("ovs_bridge", declared(HTB))
     assert done["bridges"][0]["ports"][1]["qos"] == HTB and len(done["commands"]) == 1
-    assert rows(host, "QoS", "type", "other_config", "external_ids") == [{"type": "linux-htb", "other_config": {"max-rate": "100000000"}, "external_ids": MARKS}]
+    row = {"type": "linux-htb", "other_config": {"max-rate": "100000000"}, "external_ids": MARKS}
+    assert rows(host, "QoS", "type", "other_config", "external_ids") == [row]
     assert len(rows(host, "Queue", "dscp")) == 2
     until = time.monotonic() + 10
     while "htb" not in host.run("tc qdisc show dev v0".split()):
@@ -354,7 +358,7 @@ def test_lacp_is_negotiated_between_two_bonds(host: Host) -> None:
 
 
 def test_user_joins_two_bridges_by_patch_ports_in_one_call(host: Host) -> None:
-    ends = [{**BR, "ports": [{"name": "to1", "type": "patch", "peer": "to0"}]}, {**BR, "name": "br1", "ports": [{"name": "to0", "type": "patch", "peer": "to1"}]}]
+    ends = [{**BR, "name": f"br{n}", "ports": [{"name": f"to{1 - n}", "type": "patch", "peer": f"to{n}"}]} for n in (0, 1)]
     done = host.apply("ovs_bridge", {"bridges": ends})
     assert len(done["commands"]) == 1 and all(bridge["ports"][1]["ofport"] > 0 for bridge in done["bridges"])
     assert "missing" in host.module("ovs_bridge", {**BR, "ports": [{"name": "to1", "peer": ""}]}, ok=False)["msg"]

@@ -12,6 +12,7 @@ import typing as t
 import pytest
 from ansible_collections.overloom.fabric.plugins.module_utils import _ovs_bridge, _ovs_tunnel
 from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import Database, read_database, transaction
+from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_tables import EXTRA
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "unit/plugins/module_utils"))
@@ -22,7 +23,6 @@ if t.TYPE_CHECKING:
     from harness import Host
 
 BEGIN = ["ovs-vsctl", "--timeout=30"]
-EXTRA = [("Interface", "ingress_policing_kpkts_rate"), ("Interface", "ingress_policing_kpkts_burst")]
 
 
 def plan(found: Database, rnd: random.Random) -> t.Any:

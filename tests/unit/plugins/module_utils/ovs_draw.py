@@ -54,7 +54,10 @@ NESTED: dict[str, list[t.Any]] = {
     "netflow": [_COLLECTOR, {**_COLLECTOR, "active_timeout": 60, "engine_id": 3, "add_id_to_interface": True}],
     "sflow": [_COLLECTOR, {**_COLLECTOR, "agent": "a b", "sampling": 64, "header": 128, "polling": 10}],
     "ipfix": [_COLLECTOR, {**_COLLECTOR, "obs_domain_id": 1, "virtual_obs_id": "x=y", "other_config": {"a": "b c"}, "enable_input_sampling": False}],
-    "flow_tables": [[{"table": 0, "flow_limit": 1000}], [{"table": 1, "name": "a b", "overflow_policy": "evict", "prefixes": ["ip_dst", "ip_src"]}, {"table": 0}]],
+    "flow_tables": [
+        [{"table": 0, "flow_limit": 1000}],
+        [{"table": 1, "name": "a b", "overflow_policy": "evict", "prefixes": ["ip_dst", "ip_src"]}, {"table": 0}],
+    ],
     # With mappings, Open vSwitch itself writes the trunks of ports.
     "auto_attach": [{"system_name": "a b"}, {"system_description": "x"}],
     "qos": [
@@ -149,7 +152,7 @@ def tunnels(rnd: random.Random) -> list[Item]:
 
 # Columns that Open vSwitch itself writes, and identities that are its own.
 EPHEMERAL = {
-    "_uuid", "ports", "interfaces", "datapath_id", "ofport", "mac_in_use", "mtu", "error", "bfd_status", "status",
+    "_uuid", "ports", "interfaces", "datapath_id", "ofport", "mac_in_use", "mtu", "error", "bfd_status", "status", "rstp_status", "statistics",
     "admin_state", "link_state", "lacp_current", "bond_active_slave", "cfm_fault",
 }
 
