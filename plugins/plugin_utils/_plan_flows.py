@@ -7,6 +7,7 @@ This file is private to the collection.
 """
 from __future__ import annotations
 
+import re
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._netns_veth import default_outer
@@ -142,7 +143,8 @@ def _flows(values: Values) -> None:
             try:
                 declaration(_module_options(given))
             except FabricError as error:
-                values.problems.append(f"{where}: {error}.")
+                # To the module this is its only flow, whose number means nothing here.
+                values.problems.append(f"{where}: {re.sub('^flow 1,? ?', '', str(error))}.")
 
 
 def _module_options(flow: Item) -> Item:

@@ -109,7 +109,19 @@ def judge(plan: Item, expected: Item, observed: dict[str, Item]) -> list[Item]:
             if outcomes is None or len(outcomes) != len(asked):
                 outcomes = [{"error": f"{host} did not measure: {_why(result)}"}] * len(asked)
             checks += [_measured(plan, probe, outcome) for probe, outcome in zip(asked, outcomes)]
+    _prove(plan, checks)
     return checks + _denied(plan, expected, observed, checks)
+
+
+def _prove(plan: Item, checks: list[Item]) -> None:
+    """Where flows answer for the addresses, a control that answers has to be reached too: they still answer when all else is lost."""
+    overlays = {overlay["name"] for overlay in plan["overlays"] if overlay.get("segments_by") == "key"}
+    segments = {segment["name"] for segment in plan["segments"] if segment["overlay"] in overlays}
+    keyed = {point["id"] for point in plan["endpoints"] if point["segment"] in segments}
+    lost = {(check["from"], check["to"]) for check in checks if check["kind"] == "ping" and check["from"] in keyed and not check["passed"]}
+    for check in checks:
+        if check["kind"] == "isolation" and check["passed"] and (check["from"], check["control"]) in lost:
+            check.update(passed=False, observed=f"no answer, but pings to {check['control']} do not come through either: silence proves nothing")
 
 
 def denials(plan: Item, expected: Item) -> dict[str, list[Item]]:

@@ -1,0 +1,220 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The pipeline of tenants and the user's own flows on real switches: as planned, changed by hand, changed in the intent, restarted."""
+from __future__ import annotations
+
+import itertools
+import re
+import time
+
+import pytest
+from sites import Fabric, changed
+
+TENANTS = {
+    "fabric_overlays": [{"encapsulation": "vxlan", "segments_by": "key"}],
+    "fabric_segments": [
+        {"name": "acme", "tenant": "acme", "key": 5001, "subnet": "10.0.0.0/24", "subnet6": "2001:db8::/64"},
+        {"name": "bolt", "tenant": "bolt", "key": 70001, "subnet": "10.0.0.0/24", "subnet6": "2001:db8::/64"},
+    ],
+}
+
+
+def points(*names):
+    """Endpoints, each on the segment that its name begins with, with the number at its end as address."""
+    return [{"name": name, "segment": name[:4], "address": f"10.0.0.{name[4:]}", "address6": f"2001:db8::{name[4:]}"} for name in names]
+
+
+@pytest.fixture(scope="module")
+def tenants(machine, tmp_path_factory):
+    hosts = {
+        "kvm1": {"fabric_endpoints": points("acme1", "bolt1")},
+        "kvm2": {"fabric_endpoints": points("acme2", "bolt2", "bolt4")},
+        "kvm3": {"fabric_endpoints": points("bolt3")},
+    }
+    with Fabric(machine, tmp_path_factory.mktemp("tenants"), hosts, TENANTS) as fabric:
+        fabric.play("site.yml")
+        yield fabric
+
+
+def flows(fabric, host):
+    """The fabric's own flows and others on a host's integration bridge, without counters."""
+    return fabric.on(host, "ovs-ofctl", "-O", "OpenFlow15", "--names", "--no-stats", "dump-flows", "br-int").splitlines()
+
+
+def test_tenants_with_one_subnet_are_apart_and_a_second_run_changes_nothing(tenants):
+    assert set(changed(tenants.play("site.yml")).values()) == {0}
+    report = tenants.verify()
+    assert report["failed"] == 0
+    kinds = {kind: sum(check["kind"] == kind for check in report["checks"]) for kind in ("flows", "ping", "isolation")}
+    assert kinds == {"flows": 3, "ping": 2 * (2 + 12), "isolation": 2 * 2 * 8}
+
+
+def test_the_switch_traces_each_pair_as_the_plan_says(tenants):
+    """ofproto/trace of a frame from each endpoint to the MAC address of each other: to its port, to the tunnel to its host, or dropped."""
+    plan = tenants.plan()
+    spaces = {f"{name}/{space['name']}": space for name, host in plan["hosts"].items() for space in host["namespaces"]}
+    for one, other in itertools.permutations(plan["endpoints"], 2):
+        frame = f'in_port="{spaces[one["id"]]["outer"]}",dl_src={one["mac"]},dl_dst={other["mac"]},dl_type=0x0800'
+        said = tenants.on(one["host"], "ovs-appctl", "ofproto/trace", "br-int", frame)
+        if one["segment"] != other["segment"]:
+            assert "Datapath actions: drop" in said
+        elif one["host"] == other["host"]:
+            assert f'output:{number_of(tenants, one["host"], spaces[other["id"]]["outer"])}\n' in said
+        else:
+            key = next(segment["key"] for segment in plan["segments"] if segment["name"] == one["segment"])
+            assert f"set_field:{key:#x}->tun_id" in said and "tnl_push" in said
+            assert f'output:{number_of(tenants, one["host"], "vxlan-" + other["host"])}\n' in said
+
+
+def number_of(fabric, host, port):
+    return fabric.on(host, "ovs-vsctl", "get", "Interface", port, "ofport").strip()
+
+
+def test_a_segment_is_not_flooded_to_a_host_that_has_none_of_it(tenants):
+    """A broadcast of acme's reaches kvm2, where acme is, and no packet of it kvm3. The control is bolt's, which does reach kvm3."""
+    def came(space):
+        def count():
+            return int(tenants.on("kvm3", "ovs-vsctl", "get", "Interface", "vxlan-kvm1", "statistics:rx_packets").strip() or 0)
+
+        before = count()
+        for _round in range(5):
+            tenants.on("kvm1", "ip", "netns", "exec", space, "ping", "-c", "1", "-W", "0.2", "-b", "10.0.0.255", ok=None)
+        time.sleep(0.5)
+        return count() - before
+
+    assert came("bolt1") >= 5
+    # Whatever else bolt has to say by itself in this second, it is no flood of five.
+    assert came("acme1") < 5
+
+
+def test_neighbours_are_answered_on_the_host(tenants):
+    """With the tunnel's far end gone, addresses are still known: ARP and neighbour discovery need no one else."""
+    tenants.on("kvm2", "ovs-vsctl", "set", "Interface", "vxlan-kvm1", "options:remote_ip=192.168.200.99")
+    try:
+        tenants.on("kvm1", "ip", "-n", "acme1", "neigh", "flush", "all")
+        for address in ("10.0.0.2", "2001:db8::2"):
+            tenants.on("kvm1", "ip", "netns", "exec", "acme1", "ping", "-c", "1", "-W", "1", address, ok=None)
+            seen = tenants.on("kvm1", "ip", "-n", "acme1", "neigh", "show", address)
+            mac = next(point["mac"] for point in tenants.plan()["endpoints"] if point["id"] == "kvm2/acme2")
+            assert mac in seen, seen
+    finally:
+        tenants.play("site.yml")
+
+
+def test_flows_changed_by_hand_fail_verify_are_foretold_and_repaired_and_foreign_ones_stay(tenants):
+    planned = {host: flows(tenants, host) for host in tenants.hosts}
+    foreign = "cookie=0x7,table=99,priority=5,actions=drop"
+    tenants.on("kvm1", "ovs-ofctl", "-O", "OpenFlow15", "add-flow", "br-int", foreign)
+    tenants.on("kvm1", "ovs-ofctl", "-O", "OpenFlow15", "--strict", "del-flows", "br-int", "table=30,priority=0")
+    tenants.on("kvm2", "ovs-ofctl", "-O", "OpenFlow15", "mod-flows", "br-int", "table=40,metadata=5001,actions=drop")
+    failed = {(check["kind"], check["from"]) for check in tenants.verify(ok=False)["checks"] if not check["passed"]}
+    assert {("flows", "kvm1:br-int"), ("flows", "kvm2:br-int"), ("ping", "kvm1/acme1")} <= failed and ("flows", "kvm3:br-int") not in failed
+    foretold = tenants.play("site.yml", "--check", "--diff")
+    assert changed(foretold) == {"kvm1": 1, "kvm2": 1, "kvm3": 0}
+    assert re.search(r"(?m)^\+table=30,.*goto_table:40", foretold) and re.search(r"(?m)^-table=40,.*actions=drop", foretold)
+    assert changed(tenants.play("site.yml")) == {"kvm1": 1, "kvm2": 1, "kvm3": 0}
+    left = flows(tenants, "kvm1")
+    assert [line for line in left if "cookie=0x7," in line] and sorted(line for line in left if "cookie=0x7," not in line) == sorted(planned["kvm1"])
+    tenants.on("kvm1", "ovs-ofctl", "-O", "OpenFlow15", "del-flows", "br-int", "cookie=0x7/-1")
+    assert sorted(flows(tenants, "kvm2")) == sorted(planned["kvm2"]) and tenants.verify()["failed"] == 0
+
+
+def test_flows_are_there_again_after_a_reboot_and_after_a_restart_of_the_switch(tenants):
+    tenants.run("ansible", "kvm1", "-m", "ansible.builtin.reboot")
+    tenants.on("kvm2", "systemctl", "restart", "ovs-vswitchd.service")
+    tenants.on("kvm3", "systemctl", "restart", "openvswitch-switch.service")
+    assert tenants.verify()["failed"] == 0
+    assert set(changed(tenants.play("site.yml")).values()) == {0}
+
+
+def test_a_tenant_that_leaves_the_intent_leaves_no_flow(tenants):
+    kept, tenants.common["fabric_segments"] = tenants.common["fabric_segments"], tenants.common["fabric_segments"][1:]
+    endpoints = {name: host["fabric_endpoints"] for name, host in tenants.hosts.items()}
+    for host in tenants.hosts.values():
+        host["fabric_endpoints"] = [point for point in host["fabric_endpoints"] if point["segment"] == "bolt"]
+    tenants.write()
+    try:
+        tenants.play("site.yml")
+        assert not any("0x1389" in line for host in tenants.hosts for line in flows(tenants, host))
+        assert tenants.verify()["failed"] == 0
+    finally:
+        tenants.common["fabric_segments"] = kept
+        for name, host in tenants.hosts.items():
+            host["fabric_endpoints"] = endpoints[name]
+        tenants.write()
+    tenants.play("site.yml")
+
+
+def test_from_keys_to_vlans_and_to_nothing_leaves_no_flow_and_no_file(tenants):
+    """The same hosts, told apart by VLAN now: the bridge switches by itself again."""
+    tenants.common["fabric_overlays"] = [{"encapsulation": "vxlan"}]
+    tenants.common["fabric_segments"] = [
+        {"name": "acme", "vlan": 10, "subnet": "10.0.0.0/24", "subnet6": "2001:db8::/64", "tenant": "acme"},
+        {"name": "bolt", "vlan": 20, "subnet": "10.0.0.0/24", "subnet6": "2001:db8::/64", "tenant": "bolt"},
+    ]
+    tenants.write()
+    tenants.play("site.yml")
+    for host in tenants.hosts:
+        assert [line.split(", ")[-1] for line in flows(tenants, host)] == ["priority=0 actions=NORMAL"]
+        assert tenants.on(host, "find", "/etc/overloom/flows", "/etc/systemd/system", "-name", "*br-int*") == ""
+    assert tenants.verify()["failed"] == 0
+    assert set(changed(tenants.play("site.yml")).values()) == {0}
+
+
+LAN = {
+    "fabric_segments": [{"name": "lan", "subnet": "10.1.1.0/24"}],
+    "fabric_denied": [{"from": one, "to": other, "probes": ["tcp"]} for one, other in (("kvm1/a", "kvm2/b"), ("kvm2/b", "kvm1/a"))],
+}
+DROP = {"priority": 9, "match": {"in_port": "v-a", "tcp": True, "nw_dst": "10.1.1.2"}, "actions": []}
+
+
+@pytest.fixture(scope="module")
+def lan(machine, tmp_path_factory):
+    hosts = {
+        "kvm1": {"fabric_endpoints": [{"name": "a", "segment": "lan", "address": "10.1.1.1"}], "fabric_flows": [DROP, {"priority": 8, "actions": ["normal"]}]},
+        "kvm2": {"fabric_endpoints": [{"name": "b", "segment": "lan", "address": "10.1.1.2"}, {"name": "c", "segment": "lan", "address": "10.1.1.3"}]},
+    }
+    with Fabric(machine, tmp_path_factory.mktemp("lan"), hosts, LAN) as fabric:
+        fabric.play("site.yml")
+        yield fabric
+
+
+def test_what_flows_drop_is_dropped_and_all_else_passes(lan):
+    report = lan.verify()
+    assert report["failed"] == 0 and sum(check["kind"] == "denied-tcp" for check in report["checks"]) == 2
+    assert set(changed(lan.play("site.yml")).values()) == {0}
+
+
+def test_what_comes_through_in_spite_of_the_intent_fails_verify(lan):
+    lan.on("kvm1", "ovs-ofctl", "-O", "OpenFlow15", "--strict", "del-flows", "br-int", "priority=9,tcp,in_port=v-a,nw_dst=10.1.1.2")
+    failed = {(check["kind"], check["from"], check.get("leak")) for check in lan.verify(ok=False)["checks"] if not check["passed"]}
+    assert failed == {("flows", "kvm1:br-int", None), ("denied-tcp", "kvm1/a", True), ("denied-tcp", "kvm2/b", True)}
+    lan.play("site.yml")
+    assert lan.verify()["failed"] == 0
+
+
+def test_a_flow_more_leaves_the_counters_of_the_others(lan):
+    def packets():
+        said = lan.on("kvm1", "ovs-ofctl", "-O", "OpenFlow15", "dump-flows", "br-int", "priority=8")
+        return max(int(count) for count in re.findall(r"n_packets=(\d+)", said))
+
+    before = packets()
+    assert before > 0
+    lan.hosts["kvm1"]["fabric_flows"].append({"table": 3, "actions": []})
+    lan.write()
+    foretold = lan.play("site.yml", "--check", "--diff")
+    added = [line for line in foretold.splitlines() if re.match(r"[+-]table=", line)]
+    assert len(added) == 1 and added[0].startswith("+table=3,")
+    assert changed(lan.play("site.yml")) == {"kvm1": 1, "kvm2": 0}
+    assert packets() >= before
+
+
+def test_flows_that_leave_the_intent_leave_the_bridge_its_file_and_its_service(lan):
+    lan.hosts["kvm1"]["fabric_flows"] = []
+    lan.common["fabric_denied"] = []
+    lan.write()
+    lan.play("site.yml")
+    assert [line.split(", ")[-1] for line in flows(lan, "kvm1")] == ["priority=0 actions=NORMAL"]
+    assert lan.on("kvm1", "find", "/etc/overloom/flows", "/etc/systemd/system", "-name", "*br-int*") == ""
+    assert lan.verify()["failed"] == 0
