@@ -15,7 +15,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs_flow import a
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 from ansible_collections.overloom.fabric.plugins.plugin_utils import _plan_mesh as mesh
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent import DST_PORTS, KEY_BITS, Endpoint, Overlay, Segment
-from ansible_collections.overloom.fabric.plugins.plugin_utils._pipeline import Point, Tenancy, pipeline
+from ansible_collections.overloom.fabric.plugins.plugin_utils._pipeline import TABLES, Point, Tenancy, pipeline
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_values import Values
 from ansible_collections.overloom.fabric.plugins.plugin_utils._spec import INVALID, label, suggest, word
 
@@ -181,7 +181,7 @@ def _denied(values: Values) -> None:
 
 
 def fill(values: Values, hosts: dict[str, Item]) -> None:
-    """Give each host its `flows`, one entry a bridge, and the bridges on which flows alone decide their fail mode."""
+    """Give each host its `flows`, one entry a bridge, and each integration bridge its fail mode and the names of its tables."""
     for name, host in hosts.items():
         host["flows"] = []
         for item in values.intent.hosts[name].flows:
@@ -193,12 +193,15 @@ def fill(values: Values, hosts: dict[str, Item]) -> None:
     for overlay, tenancies in _tenancies(values):
         for name, found in tenancies.items():
             hosts[name]["flows"].append({"bridge": overlay.bridge, "flows": [{"flow": flow} for flow in pipeline(found)]})
+    keyed = {overlay.bridge for overlay in values.overlays.values() if overlay.keyed}
     for name, host in hosts.items():
         whole = {entry["bridge"] for entry in host["flows"] if any(map(_catches_all, entry["flows"]))}
         for bridge in host["bridges"]:
             if "ports" not in bridge:  # The underlay's bridge is no integration bridge.
                 # Without a controller, Open vSwitch itself keeps NORMAL at table 0, priority 0 of a bridge that is not secure.
                 bridge["fail_mode"] = "secure" if bridge["name"] in whole else ""
+                named = TABLES.items() if bridge["name"] in keyed else ()
+                bridge["flow_tables"] = [{"table": table, "name": title} for table, title in named]
 
 
 def _catches_all(item: Item) -> bool:

@@ -114,7 +114,46 @@ def bench_site(figures: Figures, machine: Machine) -> None:
             play("playbooks/lab_down.yml")
 
 
-BENCHES = {"tunnels": bench_tunnels, "site": bench_site}
+def bench_tenants(figures: Figures, machine: Machine) -> None:
+    """Thousands of segments by tunnel key: the plan of all hosts, and one host's part of it on a switch."""
+    from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import compile_plan
+    from ansible_collections.overloom.fabric.tests.unit.intents import SPEC
+    from ansible_collections.overloom.fabric.tests.unit.plugins.plugin_utils.test_pipeline import scale
+
+    def compiled(segments: int) -> tuple[float, dict]:
+        intent = scale(segments)
+        begun = time.process_time()
+        plan = compile_plan(intent, SPEC)
+        return time.process_time() - begun, plan
+
+    print("\n5,000 segments over 10 hosts, compiled (processor time)")
+    pairs = [(compiled(5000)[0], compiled(500)[0]) for _round in range(3)]
+    figures.ratio("5,000 segments / 500 segments", pairs, 15)
+    figures.count("milliseconds to compile 5,000", round(1000 * statistics.median(mine for mine, _other in pairs)), 5000)
+    lab = Lab(machine, f"bench-{os.getpid()}")
+    try:
+        lab.make(["a"])
+        host = lab.host("a")
+        host.run(["systemctl", "start", "openvswitch-switch"])
+        folder = f"{LIBRARY}/ansible_collections/overloom/fabric/tests/bench"
+        for segments in (500, 5000):
+            part = compiled(segments)[1]["hosts"]["kvm1"]
+            (entry,) = part["flows"]
+            ports = [space["outer"] for space in part["namespaces"]] + [tunnel["name"] for tunnel in part["tunnels"]]
+            host.write("/root/flows.json", json.dumps({"ports": ports, "flows": entry["flows"]}))
+            out = host.run(["env", f"PYTHONPATH={LIBRARY}", PYTHON, f"{folder}/flows.py", "/root/flows.json", "3"], timeout=600)
+            seen = json.loads(out.splitlines()[0])
+            print(f"\n{segments} segments over 10 hosts: the {len(entry['flows'])} flows of one of them, in one call, against one hand-written ovs-ofctl bundle")
+            figures.ratio("make and re-check / hand-written bundle", list(zip(seen["make"], seen["hand"])), 20)
+            figures.ratio("one flow changed / hand-written bundle", list(zip(seen["change"], seen["hand"])))
+            figures.ratio("check again (nothing to do) / hand-written bundle", list(zip(seen["again"], seen["hand"])))
+            figures.count("processes spawned to make them", seen["spawned_make"], 5)
+            figures.count("processes spawned when nothing is to do", seen["spawned_again"], 3)
+    finally:
+        lab.remove()
+
+
+BENCHES = {"tunnels": bench_tunnels, "tenants": bench_tenants, "site": bench_site}
 
 
 def main() -> None:

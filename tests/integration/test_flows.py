@@ -4,12 +4,16 @@
 """The pipeline of tenants and the user's own flows on real switches: as planned, changed by hand, changed in the intent, restarted."""
 from __future__ import annotations
 
+import contextlib
 import itertools
+import os
 import re
 import time
 
 import pytest
-from sites import Fabric, changed
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import compile_plan
+from ansible_collections.overloom.fabric.tests.unit.intents import SPEC
+from test_site import Fabric, changed
 
 TENANTS = {
     "fabric_overlays": [{"encapsulation": "vxlan", "segments_by": "key"}],
@@ -20,20 +24,48 @@ TENANTS = {
 }
 
 
+class Site(Fabric):
+    """A fabric with an intent of its own."""
+
+    def __init__(self, folder, name, hosts, intent):
+        super().__init__(folder, name)
+        self.hosts = hosts
+        self.intent = {"fabric_name": name, "ansible_connection": "overloom.fabric.lab", **intent}
+        self.write()
+
+    def plan(self):
+        return compile_plan({name: {**self.intent, **host} for name, host in self.hosts.items()}, SPEC)
+
+    def try_on(self, host, *argv):
+        """A command whose end does not matter."""
+        self.start("ansible", host, "-m", "ansible.builtin.command", "-a", " ".join(argv)).communicate(timeout=60)
+
+
+@contextlib.contextmanager
+def standing(folder, name, hosts, intent):
+    """The site, built on a lab of its own, which is taken away in the end."""
+    site = Site(folder, f"{name}-{os.getpid()}", hosts, intent)
+    site.play("playbooks/lab.yml")
+    try:
+        site.play("site.yml")
+        yield site
+    finally:
+        site.play("playbooks/lab_down.yml")
+
+
 def points(*names):
     """Endpoints, each on the segment that its name begins with, with the number at its end as address."""
     return [{"name": name, "segment": name[:4], "address": f"10.0.0.{name[4:]}", "address6": f"2001:db8::{name[4:]}"} for name in names]
 
 
 @pytest.fixture(scope="module")
-def tenants(machine, tmp_path_factory):
+def tenants(tmp_path_factory):
     hosts = {
         "kvm1": {"fabric_endpoints": points("acme1", "bolt1")},
         "kvm2": {"fabric_endpoints": points("acme2", "bolt2", "bolt4")},
         "kvm3": {"fabric_endpoints": points("bolt3")},
     }
-    with Fabric(machine, tmp_path_factory.mktemp("tenants"), hosts, TENANTS) as fabric:
-        fabric.play("site.yml")
+    with standing(tmp_path_factory.mktemp("tenants"), "tenants", hosts, TENANTS) as fabric:
         yield fabric
 
 
@@ -44,6 +76,7 @@ def flows(fabric, host):
 
 def test_tenants_with_one_subnet_are_apart_and_a_second_run_changes_nothing(tenants):
     assert set(changed(tenants.play("site.yml")).values()) == {0}
+    assert " table=isolate," in tenants.on("kvm1", "ovs-ofctl", "-O", "OpenFlow15", "--names", "dump-flows", "br-int"), "tables have names"
     report = tenants.verify()
     assert report["failed"] == 0
     kinds = {kind: sum(check["kind"] == kind for check in report["checks"]) for kind in ("flows", "ping", "isolation")}
@@ -79,7 +112,7 @@ def test_a_segment_is_not_flooded_to_a_host_that_has_none_of_it(tenants):
 
         before = count()
         for _round in range(5):
-            tenants.on("kvm1", "ip", "netns", "exec", space, "ping", "-c", "1", "-W", "0.2", "-b", "10.0.0.255", ok=None)
+            tenants.try_on("kvm1", "ip", "netns", "exec", space, "ping", "-c", "1", "-W", "0.2", "-b", "10.0.0.255")
         time.sleep(0.5)
         return count() - before
 
@@ -94,7 +127,7 @@ def test_neighbours_are_answered_on_the_host(tenants):
     try:
         tenants.on("kvm1", "ip", "-n", "acme1", "neigh", "flush", "all")
         for address in ("10.0.0.2", "2001:db8::2"):
-            tenants.on("kvm1", "ip", "netns", "exec", "acme1", "ping", "-c", "1", "-W", "1", address, ok=None)
+            tenants.try_on("kvm1", "ip", "netns", "exec", "acme1", "ping", "-c", "1", "-W", "1", address)
             seen = tenants.on("kvm1", "ip", "-n", "acme1", "neigh", "show", address)
             mac = next(point["mac"] for point in tenants.plan()["endpoints"] if point["id"] == "kvm2/acme2")
             assert mac in seen, seen
@@ -129,7 +162,7 @@ def test_flows_are_there_again_after_a_reboot_and_after_a_restart_of_the_switch(
 
 
 def test_a_tenant_that_leaves_the_intent_leaves_no_flow(tenants):
-    kept, tenants.common["fabric_segments"] = tenants.common["fabric_segments"], tenants.common["fabric_segments"][1:]
+    kept, tenants.intent["fabric_segments"] = tenants.intent["fabric_segments"], tenants.intent["fabric_segments"][1:]
     endpoints = {name: host["fabric_endpoints"] for name, host in tenants.hosts.items()}
     for host in tenants.hosts.values():
         host["fabric_endpoints"] = [point for point in host["fabric_endpoints"] if point["segment"] == "bolt"]
@@ -139,7 +172,7 @@ def test_a_tenant_that_leaves_the_intent_leaves_no_flow(tenants):
         assert not any("0x1389" in line for host in tenants.hosts for line in flows(tenants, host))
         assert tenants.verify()["failed"] == 0
     finally:
-        tenants.common["fabric_segments"] = kept
+        tenants.intent["fabric_segments"] = kept
         for name, host in tenants.hosts.items():
             host["fabric_endpoints"] = endpoints[name]
         tenants.write()
@@ -148,15 +181,15 @@ def test_a_tenant_that_leaves_the_intent_leaves_no_flow(tenants):
 
 def test_from_keys_to_vlans_and_to_nothing_leaves_no_flow_and_no_file(tenants):
     """The same hosts, told apart by VLAN now: the bridge switches by itself again."""
-    tenants.common["fabric_overlays"] = [{"encapsulation": "vxlan"}]
-    tenants.common["fabric_segments"] = [
+    tenants.intent["fabric_overlays"] = [{"encapsulation": "vxlan"}]
+    tenants.intent["fabric_segments"] = [
         {"name": "acme", "vlan": 10, "subnet": "10.0.0.0/24", "subnet6": "2001:db8::/64", "tenant": "acme"},
         {"name": "bolt", "vlan": 20, "subnet": "10.0.0.0/24", "subnet6": "2001:db8::/64", "tenant": "bolt"},
     ]
     tenants.write()
     tenants.play("site.yml")
     for host in tenants.hosts:
-        assert [line.split(", ")[-1] for line in flows(tenants, host)] == ["priority=0 actions=NORMAL"]
+        assert [line.strip() for line in flows(tenants, host)] == ["priority=0 actions=NORMAL"]
         assert tenants.on(host, "find", "/etc/overloom/flows", "/etc/systemd/system", "-name", "*br-int*") == ""
     assert tenants.verify()["failed"] == 0
     assert set(changed(tenants.play("site.yml")).values()) == {0}
@@ -170,13 +203,12 @@ DROP = {"priority": 9, "match": {"in_port": "v-a", "tcp": True, "nw_dst": "10.1.
 
 
 @pytest.fixture(scope="module")
-def lan(machine, tmp_path_factory):
+def lan(tmp_path_factory):
     hosts = {
         "kvm1": {"fabric_endpoints": [{"name": "a", "segment": "lan", "address": "10.1.1.1"}], "fabric_flows": [DROP, {"priority": 8, "actions": ["normal"]}]},
         "kvm2": {"fabric_endpoints": [{"name": "b", "segment": "lan", "address": "10.1.1.2"}, {"name": "c", "segment": "lan", "address": "10.1.1.3"}]},
     }
-    with Fabric(machine, tmp_path_factory.mktemp("lan"), hosts, LAN) as fabric:
-        fabric.play("site.yml")
+    with standing(tmp_path_factory.mktemp("lan"), "lan", hosts, LAN) as fabric:
         yield fabric
 
 
@@ -212,9 +244,9 @@ def test_a_flow_more_leaves_the_counters_of_the_others(lan):
 
 def test_flows_that_leave_the_intent_leave_the_bridge_its_file_and_its_service(lan):
     lan.hosts["kvm1"]["fabric_flows"] = []
-    lan.common["fabric_denied"] = []
+    lan.intent["fabric_denied"] = []
     lan.write()
     lan.play("site.yml")
-    assert [line.split(", ")[-1] for line in flows(lan, "kvm1")] == ["priority=0 actions=NORMAL"]
+    assert [line.strip() for line in flows(lan, "kvm1")] == ["priority=0 actions=NORMAL"]
     assert lan.on("kvm1", "find", "/etc/overloom/flows", "/etc/systemd/system", "-name", "*br-int*") == ""
     assert lan.verify()["failed"] == 0
