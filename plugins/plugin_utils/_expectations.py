@@ -42,14 +42,15 @@ def expectations(plan: Item, isolation_limit: int | None = 2000) -> Item:
         by_segment.setdefault(point["segment"], []).append(point)
     isolated, isolation = _sample(by_segment, isolation_limit)
     denied = {(pair["from"], pair["to"]): pair["probes"] for pair in plan.get("denied", ())}
+    peers = _peers(plan)
     own = {segment: {address for point in points for _family, address in addresses(point)} for segment, points in by_segment.items()}
     return {
         "teps": _teps(plan),
-        "pairs": _pairs(by_segment, denied),
+        "pairs": _pairs(by_segment, denied) + _pairs_to_peers(by_segment, peers),
         "denied": _denied(plan, denied),
         "isolated": [
             entry
-            for one, other in isolated
+            for one, other in [*isolated, *_apart_from_peers(by_segment, peers)]
             if one.get("measures", True)
             for entry in _isolated(one, other, by_segment[one["segment"]], own[one["segment"]], denied)
             # A guest asks for an address on its link by the kernel's own means, which do so for IPv4 only.
@@ -69,12 +70,66 @@ def _teps(plan: Item) -> list[Item]:
     return [
         {"from": one, "to": other, "source": address[one]["address"], "address": address[other]["address"], "mtu": address[other]["mtu"]}
         for one, other in ends
+    ] + [
+        {"from": name, "to": peer["name"], "source": tep["address"], "address": peer["address"], "mtu": tep["mtu"]}
+        for overlay in plan["overlays"]
+        for peer in overlay["peers"]
+        for name, tep in address.items()
     ]
 
 
 def addresses(point: Item) -> list[tuple[int, str]]:
     """The addresses of an endpoint with their families, 4 or 6."""
     return [(6 if ":" in address else 4, address) for address in (point["address"], point["address6"]) if address]
+
+
+def _peers(plan: Item) -> list[Item]:
+    """What is known behind tunnel endpoints of others, each in the form of an endpoint."""
+    mtus = {segment["name"]: segment["mtu"] for segment in plan["segments"]}
+    return [
+        {
+            "id": peer["name"],
+            "kind": "peer",
+            "segment": end["segment"],
+            "address": end["address"],
+            "address6": None,
+            "mac": None,
+            "mtu": mtus[end["segment"]],
+        }
+        for overlay in plan["overlays"]
+        for peer in overlay["peers"]
+        for end in peer["endpoints"]
+    ]
+
+
+def _pairs_to_peers(by_segment: dict[str, list[Item]], peers: list[Item]) -> list[Item]:
+    """Each endpoint of a segment with each address behind a peer. Nobody listens there for a transfer."""
+    return [
+        {
+            "from": one["id"],
+            "to": other["id"],
+            "segment": other["segment"],
+            "family": family,
+            "address": address,
+            "mtu": other["mtu"],
+            "payload": other["mtu"] - PING_HEADERS[family],
+            "ping": True,
+            "tcp": False,
+        }
+        for other in peers
+        for one in by_segment.get(other["segment"], ())
+        if one.get("measures", True)
+        for family, address in addresses(other)
+    ]
+
+
+def _apart_from_peers(by_segment: dict[str, list[Item]], peers: list[Item]) -> list[tuple[Item, Item]]:
+    """The first endpoint of each other segment on each host, with each address behind a peer."""
+    firsts: dict[tuple[str, str], Item] = {}
+    for segment, points in by_segment.items():
+        for point in points:
+            firsts.setdefault((segment, point["host"]), point)
+    return [(one, other) for other in peers for (segment, _host), one in firsts.items() if segment != other["segment"]]
 
 
 Denied = t.Mapping[t.Tuple[str, str], t.Collection[str]]

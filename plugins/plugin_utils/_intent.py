@@ -47,6 +47,10 @@ RESULTS = ("fabric_plan", "fabric_plan_result", "fabric_secrets_result")
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
 
+# Options of an overlay that say how its tunnels are.
+OF_TUNNELS = (
+    "topology", "hubs", "links", "bridge", "key", "dst_port", "csum", "ttl", "tos", "df_default", "bfd", "loop_guard", "segments_by", "peers",
+)
 KEY_BITS = {"gre": 32, "vxlan": 24, "geneve": 24}
 DST_PORTS = {"vxlan": 4789, "geneve": 6081}
 BFD = next(option.kind for option in PORT_OPTIONS if option.name == "bfd")
@@ -67,8 +71,18 @@ class Underlay:
 
 
 @dataclasses.dataclass
+class Peer:
+    """A tunnel endpoint that the fabric does not manage; endpoints holds (segment, address) of what is known behind it."""
+
+    where: str
+    name: str | t.Any
+    address: Address | t.Any
+    endpoints: list[tuple[str | t.Any, Address | t.Any]]
+
+
+@dataclasses.dataclass
 class Overlay:
-    """A mesh of tunnels; options holds what goes to each tunnel as it is (csum, ttl and so on).
+    """A mesh of tunnels, or with the encapsulation `vlan` none: its segments are VLANs of the underlay itself. options holds what goes to each tunnel as it is (csum, ttl and so on).
 
     segments_by: what tells its segments apart inside a tunnel, `vlan` or `key`.
     """
@@ -84,11 +98,17 @@ class Overlay:
     options: dict[str, t.Any]
     loop_guard: str | t.Any
     segments_by: str | t.Any
+    peers: list[Peer]
 
     @property
     def keyed(self) -> bool:
         """Whether its segments are told apart by tunnel key."""
         return self.segments_by == "key"
+
+    @property
+    def bare(self) -> bool:
+        """Whether its segments are VLANs of the underlay, without tunnels."""
+        return self.encapsulation == "vlan"
 
 
 @dataclasses.dataclass
@@ -196,7 +216,8 @@ def load(
     routers = routers or {}
     common = _common({**hosts, **routers}, spec, problems, given)
     overlays, segments = "fabric_overlays", "fabric_segments"
-    named_overlays = [_overlay(item, i, problems) for i, item in _items(common, overlays)]
+    underlay = _underlay(common["fabric_underlay"], problems)
+    named_overlays = [_overlay(item, i, underlay, given, problems) for i, item in _items(common, overlays)]
     named_segments = [_segment(item, i, problems) for i, item in _items(common, segments)]
     refused = {
         variable
@@ -209,7 +230,7 @@ def load(
         max_hosts = INVALID
     return Intent(
         name=_fabric_name(common["fabric_name"], problems),
-        underlay=_underlay(common["fabric_underlay"], problems),
+        underlay=underlay,
         overlays=_unique([item for item in named_overlays if item.name is not INVALID], overlays, problems),
         segments=_unique([item for item in named_segments if item.name is not INVALID], segments, problems),
         max_hosts=max_hosts,
@@ -421,14 +442,20 @@ def _underlay(item: t.Any, problems: list[str]) -> Underlay:
     )
 
 
-def _overlay(item: dict[str, t.Any], index: int, problems: list[str]) -> Overlay:
+def _overlay(item: dict[str, t.Any], index: int, underlay: Underlay, given: set[str], problems: list[str]) -> Overlay:
     name = item["name"] if item["name"] is not None else item["encapsulation"]
     where = f"fabric_overlays[{label(item, index)}]"
     encapsulation = item["encapsulation"]
+    if encapsulation == "vlan":
+        for option in OF_TUNNELS:
+            if f"{where}.{option}" in given:
+                problems.append(f"{where}.{option} is for tunnels; leave it out with the encapsulation vlan, which has none.")
+                item[option] = None
+        item.update(topology="full_mesh", bridge=underlay.bridge)
     if item["dst_port"] is not None and encapsulation and encapsulation not in DST_PORTS:
         problems.append(f"{where}.dst_port is for vxlan and geneve; leave it out with {encapsulation}.")
     key = item["key"]
-    if encapsulation and isinstance(key, int) and not 1 <= key < 2 ** KEY_BITS[encapsulation]:
+    if encapsulation in KEY_BITS and isinstance(key, int) and not 1 <= key < 2 ** KEY_BITS[encapsulation]:
         problems.append(
             f"{where}.key must be 1 to {2 ** KEY_BITS[encapsulation] - 1} ({KEY_BITS[encapsulation]} bits with {encapsulation}),"
             f" not {key}; leave it out for none."
@@ -467,7 +494,24 @@ def _overlay(item: dict[str, t.Any], index: int, problems: list[str]) -> Overlay
         options=options,
         loop_guard=item["loop_guard"],
         segments_by=item["segments_by"],
+        peers=_unique([peer for peer in _peers(item["peers"], where, problems) if peer.name is not INVALID], f"{where}.peers", problems),
     )
+
+
+def _peers(items: t.Any, where: str, problems: list[str]) -> list[Peer]:
+    """The tunnel endpoints that others manage."""
+    found = []
+    for index, item in enumerate(items if isinstance(items, list) else []):
+        if isinstance(item, dict):
+            place = f"{where}.peers[{label(item, index)}]"
+            behind = [(i, end) for i, end in enumerate(item["endpoints"] or []) if isinstance(end, dict)]
+            found.append(Peer(
+                where=place,
+                name=matching_name(item["name"], f"{place}.name", problems),
+                address=read_address(item["address"], f"{place}.address", problems),
+                endpoints=[(end["segment"], read_address(end["address"], f"{place}.endpoints[{i}].address", problems)) for i, end in behind],
+            ))
+    return found
 
 
 def _link(link: t.Any, where: str, problems: list[str]) -> tuple[str, str] | t.Any:

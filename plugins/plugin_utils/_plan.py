@@ -135,6 +135,14 @@ class _Writer:
             "segments_by": overlay.segments_by,
             "loop_guard": guard,
             "tunnels": [list(pair) for pair in self.values.edges[overlay.name]],
+            "peers": [
+                {
+                    "name": peer.name,
+                    "address": str(peer.address),
+                    "endpoints": [{"segment": segment, "address": str(address)} for segment, address in peer.endpoints],
+                }
+                for peer in overlay.peers
+            ],
             **{name: value for name, value in overlay.options.items() if value is not None},
         }
 

@@ -26,6 +26,8 @@ def check(values: Values) -> None:
     _bridges(values)
     _keys(values)
     _reach(values)
+    _bare(values)
+    _peers(values)
     _interfaces(values)
     _plan_flows.check(values)
 
@@ -86,7 +88,7 @@ def _bridges(values: Values) -> None:
         if overlay.bridge:
             by_bridge.setdefault(overlay.bridge, []).append(overlay)
     for bridge, sharing in by_bridge.items():
-        if bridge == values.intent.underlay.bridge:
+        if bridge == values.intent.underlay.bridge and not sharing[0].bare:
             values.problems.append(f"{sharing[0].where}.bridge {bridge} is the underlay's bridge too; give the overlay its own.")
         if len(sharing) < 2:
             continue
@@ -130,7 +132,7 @@ def _reach(values: Values) -> None:
     for endpoint in values.endpoints:
         if endpoint.segment in values.segments:
             users.setdefault(endpoint.segment, {})[endpoint.host] = None
-    joined = {name: mesh.components(values.order, pairs) for name, pairs in values.edges.items()}
+    joined = values.joined()
     for name, hosts in users.items():
         segment = values.segments[name]
         first = next(iter(hosts))
@@ -147,6 +149,56 @@ def _reach(values: Values) -> None:
                         " these hosts; add a tunnel, or take another topology."
                     )
                     break
+
+
+def _bare(values: Values) -> None:
+    """VLANs on the underlay itself stay apart from the tunnel endpoints' own network, and need an underlay that carries frames."""
+    for name, segments in values.carried().items():
+        overlay = values.overlays[name]
+        if not overlay.bare:
+            continue
+        if values.routing.routed:
+            values.problems.append(
+                f"{overlay.where} has the encapsulation vlan, but fabric_links makes the underlay routed, and no VLAN passes a router;"
+                " take a tunnel, as vxlan."
+            )
+        for segment in segments:
+            if segment.vlan is None:
+                values.problems.append(f"{segment.where}.vlan is missing; overlay {name} has no tunnels, so only a VLAN keeps its segments apart.")
+            elif segment.vlan and segment.vlan == values.intent.underlay.vlan:
+                values.problems.append(f"{segment.where}.vlan {segment.vlan} is fabric_underlay.vlan too; give the segment another.")
+
+
+def _peers(values: Values) -> None:
+    """A peer is no host of the fabric, can be reached from it, and has endpoints on its overlay's segments."""
+    subnet = values.intent.underlay.subnet
+    teps = {values.teps[host].value: host for host in values.order}
+    carried = values.carried()
+    for overlay in values.overlays.values():
+        seen: dict[t.Any, str] = {}
+        for peer in overlay.peers:
+            where = peer.where
+            if peer.name in values.intent.hosts:
+                values.problems.append(f"{where} has the name of the host {peer.name}, which has its tunnels anyway; leave it out, or rename it.")
+            if peer.address and subnet:
+                if peer.address.version != subnet.version:
+                    values.problems.append(
+                        f"{where}.address {peer.address} is IPv{peer.address.version}, but fabric_underlay.subnet {subnet} is IPv{subnet.version};"
+                        f" give an IPv{subnet.version} address."
+                    )
+                elif peer.address in teps:
+                    values.problems.append(f"{where}.address {peer.address} is the tunnel endpoint of {teps[peer.address]}; give the peer's own.")
+                elif seen.setdefault(peer.address, where) != where:
+                    values.problems.append(f"{seen[peer.address]} and {where} both have the address {peer.address}; leave one out.")
+            for index, (name, address) in enumerate(peer.endpoints):
+                segment = next((s for s in carried[overlay.name] if s.name == name), None)
+                place = f"{where}.endpoints[{index}]"
+                if segment is None:
+                    values.problems.append(f"{place}.segment {word(name)} is no segment of overlay {overlay.name}{suggest(name, [s.name for s in carried[overlay.name]])}")
+                elif address and INVALID not in (segment.subnet, segment.subnet6) and not any(
+                    addresses.contains(net, str(address)) for net in (segment.subnet, segment.subnet6) if net
+                ):
+                    values.problems.append(f"{place}.address {address} is not on segment {name}; give an address in its subnet.")
 
 
 def _interfaces(values: Values) -> None:
@@ -167,6 +219,8 @@ def _interfaces(values: Values) -> None:
                 if name in pair:
                     peer = pair[1] if pair[0] == name else pair[0]
                     things.append((mesh.tunnel_name(overlay, peer), f"the tunnel of {overlay} to {peer}"))
+        for overlay in values.overlays.values():
+            things += [(mesh.tunnel_name(overlay.name, peer.name), f"the tunnel of {overlay.name} to {peer.name}") for peer in overlay.peers]
         things += [(default_outer(e.name, e.interface), f"the outer end of {e.id}") for e in host.endpoints if e.interface]
         for thing, what in things:
             clash = taken.setdefault(thing, what) if thing else what

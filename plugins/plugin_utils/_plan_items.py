@@ -37,17 +37,18 @@ def fill(values: Values, hosts: dict[str, Item]) -> None:
         common = _tunnel(overlay, trunks, guard)
         # The kernel's datapath knows GRE over IPv6 by this name only; the one in user space takes either.
         six = overlay.encapsulation == "gre" and values.intent.underlay.subnet.version == 6
-        for pair in values.edges[overlay.name]:
-            for name, peer in (pair, pair[::-1]):
-                users[name][overlay.bridge] = guard == "rstp"
-                hosts[name]["tunnels"].append({
-                    "bridge": overlay.bridge,
-                    "name": mesh.tunnel_name(overlay.name, peer),
-                    "type": "ip6gre" if six else overlay.encapsulation,
-                    "local_ip": str(values.teps[name].value),
-                    "remote_ip": str(values.teps[peer].value),
-                    **common,
-                })
+        ends = [(name, peer, values.teps[peer].value) for pair in values.edges[overlay.name] for name, peer in (pair, pair[::-1])]
+        ends += [(name, peer.name, peer.address) for peer in overlay.peers for name in hosts]
+        for name, peer, address in ends:
+            users[name][overlay.bridge] = guard == "rstp"
+            hosts[name]["tunnels"].append({
+                "bridge": overlay.bridge,
+                "name": mesh.tunnel_name(overlay.name, peer),
+                "type": "ip6gre" if six else overlay.encapsulation,
+                "local_ip": str(values.teps[name].value),
+                "remote_ip": str(address),
+                **common,
+            })
     for endpoint in values.endpoints:
         segment = values.segments[endpoint.segment]
         bridge = values.bridge_of(segment)
@@ -56,7 +57,7 @@ def fill(values: Values, hosts: dict[str, Item]) -> None:
             hosts[endpoint.host]["namespaces"].append(_namespace(values, endpoint, segment, bridge in plain))
     for name, host in hosts.items():
         host["bridges"].append(_underlay_bridge(host["underlay"]))
-        host["bridges"] += [{"name": bridge, "rstp": rstp} for bridge, rstp in users[name].items()]
+        host["bridges"] += [{"name": bridge, "rstp": rstp} for bridge, rstp in users[name].items() if bridge != host["underlay"]["bridge"]]
 
 
 def neighbours(endpoints: list[Item]) -> collections.Counter[str]:

@@ -28,6 +28,8 @@ def edges(overlay: Overlay, hosts: list[str], problems: list[str]) -> list[Edge]
 
     hosts: all hosts of the fabric, by host id. Unknown hosts, doubled links and links to oneself are told and left out.
     """
+    if overlay.bare:
+        return []
     if overlay.topology == "full_mesh":
         return list(itertools.combinations(hosts, 2))
     if overlay.topology == "ring":
@@ -131,9 +133,13 @@ def guard(overlay: Overlay, pairs: list[Edge], problems: list[str]) -> tuple[str
     """How the mesh is kept free of loops (none, split_horizon or rstp), and why."""
     where = f"{overlay.where}.loop_guard"
     wish = overlay.loop_guard
-    if overlay.keyed:
+    if overlay.keyed and not overlay.peers:
         return "split_horizon", "derived: the flows of segments_by: key let nothing pass from tunnel to tunnel"
+    if overlay.bare:
+        return "none", "derived: VLANs of the underlay, whose switches keep it free of loops"
     absent = missing(pairs)
+    if overlay.peers:
+        return _guard_peers(overlay, pairs, problems)
     if wish == "rstp":
         return "rstp", "given: loop_guard"
     if wish == "split_horizon":
@@ -153,6 +159,22 @@ def guard(overlay: Overlay, pairs: list[Edge], problems: list[str]) -> tuple[str
         shown = " - ".join(loop[:8] + ["..."] * (len(loop) > 8) + loop[:1])
         problems.append(f"{where} {wish} would let frames circle: {shown}; set it to rstp, or take out a tunnel.")
     return "none", ""
+
+
+def _guard_peers(overlay: Overlay, pairs: list[Edge], problems: list[str]) -> tuple[str, str]:
+    """The guard of a mesh with peers: every host has a tunnel to each, so nothing needs to pass from tunnel to tunnel."""
+    where = overlay.where
+    if overlay.topology != "full_mesh":
+        problems.append(f"{where}.peers needs topology full_mesh, in which every host reaches a peer by itself; not {overlay.topology}.")
+    if overlay.keyed:
+        problems.append(f"{where}.peers is for segments_by: vlan; the pipeline of segments_by: key knows the fabric's own hosts only.")
+    if overlay.loop_guard == "rstp":
+        problems.append(f"{where}.loop_guard rstp is no guard with peers, which may not speak it; leave it out.")
+    if len(overlay.peers) + bool(pairs) < 2:
+        return "none", "derived: one tunnel a host"
+    if overlay.loop_guard == "none":
+        problems.append(f"{where}.loop_guard none would let frames circle between hosts and peers; leave it out.")
+    return "split_horizon", "derived: full mesh of hosts, and peers that do not forward from tunnel to tunnel"
 
 
 def tunnel_name(overlay: str, peer: str) -> str:

@@ -34,4 +34,4 @@ def overhead(encapsulation: str, version: int, key: bool, csum: bool, tagged: bo
 
 def spelled(underlay: int, parts: list[tuple[str, int]]) -> str:
     """The arithmetic as a person would write it."""
-    return f"underlay {underlay} " + " ".join(f"- {what} {size}" for what, size in parts)
+    return " ".join([f"underlay {underlay}", *(f"- {what} {size}" for what, size in parts)])

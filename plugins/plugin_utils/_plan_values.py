@@ -61,9 +61,18 @@ class Values:
 
     def bridges_of(self, host: str) -> list[str]:
         """The integration bridges that a host has: those of its tunnels and of its endpoints."""
-        found = [self.overlays[name].bridge for name, pairs in self.edges.items() if any(host in pair for pair in pairs)]
+        found = [
+            self.overlays[name].bridge for name, pairs in self.edges.items() if self.overlays[name].peers or any(host in pair for pair in pairs)
+        ]
         found += [self.bridge_of(self.segments[e.segment]) for e in self.intent.hosts[host].endpoints if e.segment in self.segments]
         return [bridge for bridge in dict.fromkeys(found) if bridge]
+
+    def joined(self) -> dict[str, dict[str, str]]:
+        """For each overlay the hosts that it joins, each by the name of its component."""
+        return {
+            name: dict.fromkeys(self.order, name) if self.overlays[name].bare else mesh.components(self.order, pairs)
+            for name, pairs in self.edges.items()
+        }
 
     def carried(self) -> dict[str, list[Segment]]:
         """The segments of each overlay."""
@@ -107,7 +116,8 @@ class Values:
             overlay = self.overlays[segment.overlay] if segment.overlay else None
             if not (overlay and overlay.encapsulation and underlay.subnet) or overlay.key is INVALID:
                 return unknown
-            parts = overhead(
+            # A VLAN tag is outside of what a NIC counts as its MTU (IEEE 802.3, 3.2.7).
+            parts = [] if overlay.bare else overhead(
                 overlay.encapsulation,
                 underlay.subnet.version,
                 overlay.key is not None or overlay.keyed,

@@ -235,14 +235,25 @@ def _look(plan: Item, probe: Item) -> str:
         host = plan["hosts"][probe["from"]]["underlay"]
         return f"on {probe['from']}: ip route get {probe['to']}; ovs-vsctl list interface {host['interface']} {host['tep']['name']}"
     points = {point["id"]: point for point in plan["endpoints"]}
-    one, other = points[probe["from"]], points[probe["target"]]
+    one, other = points[probe["from"]], points.get(probe["target"])
     bridge = next(segment["bridge"] for segment in plan["segments"] if segment["name"] == one["segment"])
     places = [f"on {one['host']}: {_inspect(one)}; ovs-appctl fdb/show {bridge}"]
-    if one["host"] != other["host"]:
-        overlay = next(segment["overlay"] for segment in plan["segments"] if segment["name"] == one["segment"])
-        places[0] += f"; ovs-vsctl list interface {tunnel_name(overlay, other['host'])}" if overlay else ""
+    far = other["host"] if other else probe["target"]
+    if one["host"] != far:
+        carrier = _carrier(plan, one, far)
+        places[0] += f"; ovs-vsctl list interface {carrier}" if carrier else ""
+    if other and one["host"] != far:
         places.append(f"on {other['host']}: {_inspect(other)}; ovs-appctl fdb/show {bridge}")
     return "; then ".join(places)
+
+
+def _carrier(plan: Item, point: Item, far: str) -> str | None:
+    """The port by which an endpoint's frames leave its host: a tunnel, or the card of the underlay."""
+    name = next(segment["overlay"] for segment in plan["segments"] if segment["name"] == point["segment"])
+    overlay = next((overlay for overlay in plan["overlays"] if overlay["name"] == name), None)
+    if overlay and overlay["encapsulation"] == "vlan":
+        return plan["hosts"][point["host"]]["underlay"]["interface"]
+    return tunnel_name(name, far) if overlay else None
 
 
 def _inspect(point: Item) -> str:

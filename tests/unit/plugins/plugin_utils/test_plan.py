@@ -15,8 +15,10 @@ import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.overloom.fabric.plugins.module_utils import _netns_veth, _ovs_bridge, _ovs_tunnel
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs import interface_name
+from ansible_collections.overloom.fabric.plugins.plugin_utils._expectations import expectations
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import compile_plan
 from ansible_collections.overloom.fabric.plugins.plugin_utils._spec import PlanError
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify import judge
 from ansible_collections.overloom.fabric.tests.unit.intents import CHECKOUT, SPEC, fabrics
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
@@ -453,3 +455,70 @@ def test_a_mac_address_in_any_vendors_notation_reaches_the_host_in_one_form(writ
     segment, point = {"name": "s", "subnet": "10.0.0.0/24"}, {"name": "a", "segment": "s", "mac": written}
     hosts = {"kvm1": {"fabric_name": "f", "fabric_segments": [segment], "fabric_endpoints": [point]}}
     assert compile_plan(hosts, SPEC)["hosts"]["kvm1"]["namespaces"][0]["mac"] == "02:00:00:00:0a:01"
+
+
+class TestNetworksWithoutTunnels:
+    """An overlay with the encapsulation vlan: VLANs of the underlay itself."""
+
+    HOSTS = {
+        f"kvm{n}": {
+            "fabric_name": "test",
+            "fabric_overlays": [{"name": "office", "encapsulation": "vlan"}, {"name": "vx", "encapsulation": "vxlan"}],
+            "fabric_segments": [
+                {"name": "desk", "vlan": 10, "subnet": "10.1.1.0/24", "overlay": "office"},
+                {"name": "web", "vlan": 10, "subnet": "10.1.2.0/24", "overlay": "vx"},
+            ],
+            "fabric_endpoints": [{"name": "desk", "segment": "desk"}, {"name": "web", "segment": "web"}],
+        }
+        for n in (1, 2)
+    }
+
+    def test_endpoints_are_on_the_underlays_bridge_with_the_underlays_mtu(self):
+        plan = plan_of(self.HOSTS)
+        host = plan["hosts"]["kvm1"]
+        assert [bridge["name"] for bridge in host["bridges"]] == ["br-underlay", "br-int"]
+        assert [(space["name"], space["bridge"], space["tag"], space["mtu"]) for space in host["namespaces"]] == [
+            ("desk", "br-underlay", 10, 1500),
+            ("web", "br-int", 10, 1446),
+        ]
+        assert [tunnel["name"] for tunnel in host["tunnels"]] == ["vx-kvm2"]
+
+    def test_where_to_look_is_the_card(self):
+        plan = plan_of(self.HOSTS)
+        looks = {check["from"]: check["look"] for check in judge(plan, expectations(plan), {}) if check["kind"] == "ping"}
+        assert "list interface eth1" in looks["kvm1/desk"] and "list interface vx-kvm2" in looks["kvm1/web"]
+
+
+class TestPeers:
+    """Tunnel endpoints that the fabric does not manage."""
+
+    def plan(self, hosts=2):
+        peers = [{"name": "switch1", "address": "192.168.200.101", "endpoints": [{"segment": "web", "address": "10.1.2.101"}]}]
+        common = {
+            "fabric_name": "test",
+            "fabric_overlays": [{"name": "vx", "encapsulation": "vxlan", "key": 5, "peers": peers}],
+            "fabric_segments": [{"name": "web", "subnet": "10.1.2.0/24"}, {"name": "db", "vlan": 9, "subnet": "10.1.3.0/24"}],
+            "fabric_endpoints": [{"name": "web", "segment": "web"}, {"name": "db", "segment": "db"}],
+        }
+        return plan_of({f"kvm{n}": common for n in range(1, hosts + 1)})
+
+    def test_every_host_has_a_tunnel_to_each_and_none_forwards_to_another(self):
+        for count, tunnels in ((2, 2), (3, 3)):
+            for host in self.plan(count)["hosts"].values():
+                assert len(host["tunnels"]) == tunnels and all(tunnel["protected"] for tunnel in host["tunnels"])
+                assert [t["remote_ip"] for t in host["tunnels"] if t["name"] == "vx-switch1"] == ["192.168.200.101"]
+
+    def test_a_lonely_tunnel_needs_no_guard(self):
+        (host,) = self.plan(1)["hosts"].values()
+        assert [(tunnel["name"], tunnel["protected"]) for tunnel in host["tunnels"]] == [("vx-switch1", False)]
+
+    def test_what_is_behind_a_peer_is_measured_and_so_is_that_others_do_not_reach_it(self):
+        plan = self.plan()
+        checks = [check for check in judge(plan, expectations(plan), {}) if check["to"] == "switch1"]
+        seen = sorted((check["kind"], check["from"]) for check in checks)
+        assert seen == sorted(
+            [(kind, f"kvm{n}") for kind in ("tep-ping", "tep-mtu") for n in (1, 2)]
+            + [(kind, f"kvm{n}/web") for kind in ("ping", "mtu") for n in (1, 2)]
+            + [("isolation", f"kvm{n}/db") for n in (1, 2)]
+        )
+        assert all("vx-switch1" in check["look"] for check in checks if check["kind"] in ("ping", "mtu"))

@@ -93,12 +93,12 @@ REFUSED = [
     (
         "encapsulation",
         fabric(common=mesh(encapsulation="grx")),
-        ["fabric_overlays[0].encapsulation must be one of gre, vxlan, geneve, not 'grx'; did you mean gre?"],
+        ["fabric_overlays[0].encapsulation must be one of gre, vxlan, geneve, vlan, not 'grx'; did you mean gre?"],
     ),
     (
         "encapsulation unlike",
         fabric(common=mesh(encapsulation="ipsec")),
-        ["fabric_overlays[0].encapsulation must be one of gre, vxlan, geneve, not 'ipsec'."],
+        ["fabric_overlays[0].encapsulation must be one of gre, vxlan, geneve, vlan, not 'ipsec'."],
     ),
     ("no subnet", fabric(common=segments({"name": "blue"}, RED)), ["fabric_segments[blue].subnet is missing; it is required."]),
     (
@@ -594,6 +594,48 @@ REFUSED = [
             "'_', '.' and '-', the first a letter or digit."
         ],
     ),
+    (
+        "vlan with options of tunnels",
+        fabric(common=mesh(encapsulation="vlan", key=7, bridge="br-x")),
+        [
+            "fabric_overlays[0].bridge is for tunnels; leave it out with the encapsulation vlan, which has none.",
+            "fabric_overlays[0].key is for tunnels; leave it out with the encapsulation vlan, which has none.",
+        ],
+    ),
+    (
+        "vlan untagged, or the underlay's own",
+        fabric(common={
+            **mesh(encapsulation="vlan"),
+            "fabric_underlay": {"vlan": 20},
+            "fabric_segments": [{"name": "blue", "subnet": "10.1.1.0/24"}, RED],
+        }),
+        [
+            "fabric_segments[blue].vlan is missing; overlay vlan has no tunnels, so only a VLAN keeps its segments apart.",
+            "fabric_segments[red].vlan 20 is fabric_underlay.vlan too; give the segment another.",
+        ],
+    ),
+    (
+        "peer that is a host, and one that is nowhere",
+        fabric(common=mesh(encapsulation="vxlan", peers=[
+            {"name": "kvm2", "address": "192.168.200.2"},
+            {"name": "far", "address": "2001:db8::1", "endpoints": [{"segment": "blu", "address": "10.1.1.9"}, {"segment": "red", "address": "10.1.1.9"}]},
+            {"name": "a", "address": "192.168.200.9"},
+            {"name": "b", "address": "192.168.200.9"},
+        ])),
+        [
+            "fabric_overlays[0].peers[kvm2] has the name of the host kvm2, which has its tunnels anyway; leave it out, or rename it.",
+            "fabric_overlays[0].peers[kvm2].address 192.168.200.2 is the tunnel endpoint of kvm2; give the peer's own.",
+            "fabric_overlays[0].peers[far].address 2001:db8::1 is IPv6, but fabric_underlay.subnet 192.168.200.0/24 is IPv4; give an IPv4 address.",
+            "fabric_overlays[0].peers[far].endpoints[0].segment blu is no segment of overlay vxlan; did you mean blue?",
+            "fabric_overlays[0].peers[far].endpoints[1].address 10.1.1.9 is not on segment red; give an address in its subnet.",
+            "fabric_overlays[0].peers[a] and fabric_overlays[0].peers[b] both have the address 192.168.200.9; leave one out.",
+        ],
+    ),
+    (
+        "peers beside a mesh that forwards",
+        fabric(3, common=mesh(encapsulation="vxlan", topology="ring", peers=[{"name": "far", "address": "192.168.200.99"}])),
+        ["fabric_overlays[0].peers needs topology full_mesh, in which every host reaches a peer by itself; not ring."],
+    ),
     ("no hosts", {}, ["The group kvm_hosts has no host; put the fabric's hosts into it."]),
 ]
 
@@ -622,7 +664,7 @@ def test_all_errors_are_told_at_once():
     assert refused(broken) == [
         "fabric_segmants (of kvm1, kvm2, kvm3) is no variable of the fabric; did you mean fabric_segments?",
         "fabric_underlay.mtu must be a whole number, not 'big'.",
-        "fabric_overlays[0].encapsulation must be one of gre, vxlan, geneve, not 'grx'; did you mean gre?",
+        "fabric_overlays[0].encapsulation must be one of gre, vxlan, geneve, vlan, not 'grx'; did you mean gre?",
         "fabric_segments[blue].vlan must be a whole number, not 'ten'.",
         "fabric_segments[red].subnet 10.1.2.1/24 has host bits set; the subnet is 10.1.2.0/24.",
         "kvm2 and kvm3 both have the host id 3; give one of them another fabric_host_id.",
