@@ -10,57 +10,19 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 
 from ansible_collections.overloom.fabric.plugins.module_utils import _ovs_tunnel
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs import ovs_argument_spec
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import owner_argument_spec
+from standalone import module, timed
 
 BRIDGE = ["ovs-vsctl", "--", "--if-exists", "del-br", "br", "--", "add-br", "br", "--", "set", "bridge", "br", "datapath_type=netdev"]
+SPEC = {**_ovs_tunnel.tunnel_argument_spec(), **ovs_argument_spec(), **owner_argument_spec(), "tunnels": {}, "check_route": {}}
 LOOP_LIMIT = 500
 
 
-class Done(Exception):
-    """The module has ended."""
-
-
-class Module:
-    """What the module sees of Ansible, without Ansible."""
-
-    check_mode = _diff = False
-
-    def __init__(self, **options):
-        spec = {**_ovs_tunnel.tunnel_argument_spec(), **ovs_argument_spec(), **owner_argument_spec(), "tunnels": {}, "check_route": {}}
-        self.params = {**{name: option.get("default") for name, option in spec.items()}, **options}
-        self.result = None
-
-    def run_command(self, argv, data=None, **_options):
-        done = subprocess.run(argv, input=data, capture_output=True, text=True, check=False)
-        return done.returncode, done.stdout, done.stderr
-
-    def warn(self, text):
-        raise AssertionError(text)
-
-    def exit_json(self, **result):
-        self.result = result
-        raise Done
-
-    def fail_json(self, **result):
-        raise AssertionError(result["msg"])
-
-
-def timed(action):
-    begun = time.monotonic()
-    result = action()
-    return time.monotonic() - begun, result
-
-
-def module(items):
-    one = Module(tunnels=items, check_route=False)
-    try:
-        _ovs_tunnel.run(one)
-    except Done:
-        return one.result
+def tunnels(items):
+    return module(_ovs_tunnel.run, SPEC, tunnels=items, check_route=False)
 
 
 def main():
@@ -71,26 +33,30 @@ def main():
         {**empty, "bridge": "br", "name": f"gre{i}", "type": "gre", "remote_ip": remote, "key": "7", "state": "present"}
         for i, remote in enumerate(remotes)
     ]
+    changed = [{**items[0], "key": "8"}, *items[1:]]
     single = [
         ["--", "add-port", "br", f"gre{i}", "--", "set", "interface", f"gre{i}", "type=gre", f"options:remote_ip={remote}", "options:key=7"]
         for i, remote in enumerate(remotes)
     ]
     together = ["ovs-vsctl", *(word for words in single for word in words)]
-    seen = {"make": [], "again": [], "hand": [], "loop": []}
+    seen = {"make": [], "again": [], "change": [], "hand": [], "loop": []}
     for number in range(rounds):
         subprocess.run(BRIDGE, check=True)
         seen["hand"].append(timed(lambda: subprocess.run(together, check=True))[0])
         subprocess.run(BRIDGE, check=True)
-        seconds, made = timed(lambda: module(items))
+        seconds, made = timed(lambda: tunnels(items))
         seen["make"].append(seconds)
-        seconds, again = timed(lambda: module(items))
+        seconds, again = timed(lambda: tunnels(items))
         seen["again"].append(seconds)
+        seconds, one = timed(lambda: tunnels(changed))
+        seen["change"].append(seconds)
         assert made["changed"] and len(made["tunnels"]) == count and not again["changed"]
+        assert len(one["commands"]) == 1 and "gre0" in one["commands"][0] and "gre1" not in one["commands"][0]
         if number == 0 and count <= LOOP_LIMIT:
             subprocess.run(BRIDGE, check=True)
             seen["loop"].append(timed(lambda: [subprocess.run(["ovs-vsctl", *words], check=True) for words in single])[0])
     subprocess.run(["ovs-vsctl", "del-br", "br"], check=True)
-    print(json.dumps({**seen, "spawned_make": made["spawned"], "spawned_again": again["spawned"]}))
+    print(json.dumps({**seen, **{f"spawned_{name}": result["spawned"] for name, result in (("make", made), ("again", again), ("change", one))}}))
 
 
 if __name__ == "__main__":

@@ -374,3 +374,71 @@ def test_a_type_that_the_installed_open_vswitch_has_not_is_refused_by_name(host:
         failed = host.module("ovs_bridge", {**BR, "ports": [{"name": "p0", "type": kind}]}, ok=False)
         assert f"does not support the type {kind}" in failed["msg"] and bridges(host) == []
     assert refused
+
+
+# What users of other modules run into
+
+
+def test_user_changes_the_mode_the_lacp_and_the_members_of_a_bond_that_was_made_by_hand(host: Host) -> None:
+    veth(host, "v0", "v1", "v2")
+    host.module("ovs_bridge", BR)
+    host.run("ovs-vsctl add-bond br0 bond0 v0 v1 bond_mode=active-backup lacp=off".split())
+    bond = {"name": "bond0", "members": ["v1", "v2"], "bond_mode": "balance-tcp", "lacp": "active"}
+    done = host.apply("ovs_bridge", {**BR, "ports": [bond]})
+    assert done["changed"] and len(done["commands"]) == 1
+    assert (column(host, "Port", "bond0", "bond_mode"), column(host, "Port", "bond0", "lacp")) == ("balance-tcp", "active")
+    assert {"v1", "v2"} <= set(host.run("ovs-vsctl list-ifaces br0".split()).split())
+
+
+def test_user_sets_several_properties_of_a_bridge_and_its_ports_in_one_transaction(host: Host) -> None:
+    veth(host, "v0")
+    args = {
+        **BR, "fail_mode": "secure", "stp": True, "mac": "02:00:00:00:00:01", "external_ids": {"a": "b=c"}, "netflow": {"targets": ["127.0.0.1:2055"]},
+        "ports": [{"name": "v0", "tag": 5, "qos": {"type": "linux-noop"}}, {**INNER, "mtu": 1400, "mac": "02:00:00:00:00:02", "ofport_request": 77}],
+    }
+    done = host.apply("ovs_bridge", args)
+    assert len(done["commands"]) == 1 and done["spawned"] == 3
+    again = host.module("ovs_bridge", args)
+    assert again["spawned"] == 1 and not again["changed"], "nothing to do is one process"
+    (bridge,) = again["bridges"]
+    assert [port["ofport"] for port in bridge["ports"] if port["name"] == "p0"] == [77]
+    shown = host.run("ip link show p0".split())
+    assert "mtu 1400" in shown and "02:00:00:00:00:02" in shown
+
+
+def test_user_gives_one_wrong_port_among_good_ones_and_nothing_of_the_change_happens(host: Host) -> None:
+    host.module("ovs_bridge", {**BR, "fail_mode": "standalone"})
+    wrong = {**BR, "fail_mode": "secure", "ports": [{**INNER, "tag": 5}, {"name": "missing0"}]}
+    assert "there is no interface missing0" in host.module("ovs_bridge", wrong, ok=False)["msg"]
+    assert column(host, "Bridge", "br0", "fail_mode") == "standalone" and ports(host, "br0") == []
+
+
+def test_user_gives_trunks_as_ranges_and_sees_them_as_ranges(host: Host) -> None:
+    done = host.apply("ovs_bridge", {**BR, "ports": [{**INNER, "trunks": ["10-19", 30, "15-25"]}]})
+    assert column(host, "Port", "p0", "trunks") == [*range(10, 26), 30] and done["bridges"][0]["ports"][1]["trunks"] == ["10-25", 30]
+    assert "10-25" in done["commands"][0] or "10-25" in str(done["diff"]), "in the difference and the command too"
+
+
+def test_user_leaves_a_bridge_out_and_it_goes_with_purge(host: Host) -> None:
+    host.module("ovs_bridge", {"bridges": [BR, {**BR, "name": "br1"}]})
+    host.apply("ovs_bridge", {"bridges": [BR], "purge": True})
+    assert bridges(host) == ["br0"]
+
+
+@pytest.mark.parametrize("kind", ["afxdp", "afxdp-nonpmd"])
+def test_af_xdp_is_passed_through_or_its_refusal_is_an_error_that_leaves_nothing(host: Host, kind: str) -> None:
+    veth(host, "v0")
+    host.run("ip link set v0 up".split())
+    host.module("ovs_bridge", BR)
+    port = {"name": "v0", "type": kind, "n_rxq": 1, "xdp_mode": "generic", "interface_other_config": {"a": "b"}}
+    foretold = host.module("ovs_bridge", {**BR, "ports": [port]}, check=True)
+    assert f"type={kind}" in foretold["commands"][0] and "options:xdp-mode=generic" in foretold["commands"][0]
+    done = host.module("ovs_bridge", {**BR, "ports": [port]}, ok=None)
+    if done.get("failed"):
+        # A kernel or a container may not let it.
+        assert "port v0 of bridge br0 was refused by ovs-vswitchd" in done["msg"] and ports(host, "br0") == []
+    else:
+        held = column(host, "Interface", "v0", "options")
+        assert held == {"n_rxq": "1", "xdp-mode": "generic"}
+        host.apply("ovs_bridge", {**BR, "ports": [{**port, "n_rxq": "", "xdp_mode": ""}]})
+        assert column(host, "Interface", "v0", "options") == {}
