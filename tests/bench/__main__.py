@@ -18,11 +18,12 @@ import subprocess
 import sys
 import tempfile
 import time
+import typing as t
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(CHECKOUT / ".collections"), str(CHECKOUT / "tests/integration")]
 
-from harness import LIBRARY, PYTHON, Lab, Machine  # noqa: E402
+from harness import LIBRARY, PYTHON, Host, Lab, Machine  # noqa: E402
 
 BIN = pathlib.Path(sys.executable).parent
 ROUNDS = 5
@@ -51,8 +52,24 @@ class Figures:
         print(f"  {what:62} {value:6}  (at most {bound}: {'kept' if value <= bound else 'NOT KEPT'})", flush=True)
 
 
+Times = t.Dict[str, t.List[float]]
+
+
+def line(figures: Figures, curve: dict[int, Times]) -> None:
+    """Is the work for more things a line? What one more takes between the largest two counts, and from the smallest on.
+
+    In the processor's time, of which the rest of the machine takes nothing away from one count and not from another.
+    """
+    least, middle, most = (sorted(curve)[index] for index in (0, -2, -1))
+    for name in ("make", "again", "change"):
+        first, second, third = (statistics.median(curve[count][f"cpu_{name}"]) for count in (least, middle, most))
+        pair = ((third - second) / (most - middle), (second - first) / (middle - least))
+        figures.ratio(f"{name}: one more from {middle} to {most} / from {least} to {middle}", [pair], 2)
+
+
 def bench_tunnels(figures: Figures, machine: Machine) -> None:
     """The module ovs_tunnel against ovs-vsctl by hand, in a lab host."""
+    curve: dict[int, Times] = {}
     lab = Lab(machine, f"bench-{os.getpid()}")
     try:
         lab.make(["a"])
@@ -61,15 +78,50 @@ def bench_tunnels(figures: Figures, machine: Machine) -> None:
         for tunnels in (10, 100, 500, 1000):
             script = f"{LIBRARY}/ansible_collections/overloom/fabric/tests/bench/tunnels.py"
             out = host.run(["env", f"PYTHONPATH={LIBRARY}", PYTHON, script, str(tunnels), str(ROUNDS)], timeout=600)
-            seen = json.loads(out)
+            seen = curve[tunnels] = json.loads(out)
             print(f"\n{tunnels} GRE tunnels, the module's own work against one hand-written ovs-vsctl transaction of the same")
-            bound = 1.5 if tunnels == 500 else None
+            bound = 1.5 if tunnels >= 500 else None
             figures.ratio("make and re-check / hand-written transaction", list(zip(seen["make"], seen["hand"])), bound)
             figures.ratio("check again (nothing to do) / hand-written transaction", list(zip(seen["again"], seen["hand"])))
+            figures.ratio("one tunnel changed / hand-written transaction", list(zip(seen["change"], seen["hand"])))
             if seen["loop"]:
                 figures.ratio("make and re-check / a loop of one ovs-vsctl call a tunnel", list(zip(seen["make"], seen["loop"])))
             figures.count("processes spawned to make them", seen["spawned_make"], 3)
+            figures.count("processes spawned to change one", seen["spawned_change"], 3)
             figures.count("processes spawned when nothing is to do", seen["spawned_again"], 1)
+        print("\nis it a line?")
+        line(figures, curve)
+    finally:
+        lab.remove()
+
+
+def timed_flows(host: Host, ports: list[str], flows: list[dict[str, str]], rounds: int) -> Times:
+    """What flows.py measures in a lab host."""
+    host.write("/root/flows.json", json.dumps({"ports": ports, "flows": flows}))
+    script = f"{LIBRARY}/ansible_collections/overloom/fabric/tests/bench/flows.py"
+    out = host.run(["env", f"PYTHONPATH={LIBRARY}", PYTHON, script, "/root/flows.json", str(rounds)], timeout=600)
+    return json.loads(out.splitlines()[0])
+
+
+def bench_flows(figures: Figures, machine: Machine) -> None:
+    """The module ovs_flow against a hand-written bundle of ovs-ofctl, in a lab host."""
+    curve: dict[int, Times] = {}
+    lab = Lab(machine, f"bench-{os.getpid()}")
+    try:
+        lab.make(["a"])
+        host = lab.host("a")
+        host.run(["systemctl", "start", "openvswitch-switch"])
+        for count in (10, 1000, 5000):
+            match = "table=1,priority=100,ip,nw_dst=10.{}.{}.{}"
+            flows = [f"{match.format(i // 62500, i // 250 % 250, i % 250 + 1)},actions=load:{i}->NXM_NX_REG0[],resubmit(,2)" for i in range(count)]
+            seen = curve[count] = timed_flows(host, [], [{"flow": flow} for flow in flows], 3)
+            print(f"\n{count} flows, the module's own work against one hand-written ovs-ofctl bundle of the same")
+            for what, name in (("make and re-check", "make"), ("one flow changed", "change"), ("check again (nothing to do)", "again")):
+                figures.ratio(f"{what} / hand-written bundle", list(zip(seen[name], seen["hand"])))
+            figures.count("processes spawned to make them", seen["spawned_make"], 5)
+            figures.count("processes spawned when nothing is to do", seen["spawned_again"], 3)
+        print("\nis it a line?")
+        line(figures, curve)
     finally:
         lab.remove()
 
@@ -135,14 +187,11 @@ def bench_tenants(figures: Figures, machine: Machine) -> None:
         lab.make(["a"])
         host = lab.host("a")
         host.run(["systemctl", "start", "openvswitch-switch"])
-        folder = f"{LIBRARY}/ansible_collections/overloom/fabric/tests/bench"
         for segments in (500, 5000):
             part = compiled(segments)[1]["hosts"]["kvm1"]
             (entry,) = part["flows"]
             ports = [space["outer"] for space in part["namespaces"]] + [tunnel["name"] for tunnel in part["tunnels"]]
-            host.write("/root/flows.json", json.dumps({"ports": ports, "flows": entry["flows"]}))
-            out = host.run(["env", f"PYTHONPATH={LIBRARY}", PYTHON, f"{folder}/flows.py", "/root/flows.json", "3"], timeout=600)
-            seen = json.loads(out.splitlines()[0])
+            seen = timed_flows(host, ports, entry["flows"], 3)
             print(f"\n{segments} segments over 10 hosts: the {len(entry['flows'])} flows of one of them, in one call, against one hand-written ovs-ofctl bundle")
             figures.ratio("make and re-check / hand-written bundle", list(zip(seen["make"], seen["hand"])), 20)
             figures.ratio("one flow changed / hand-written bundle", list(zip(seen["change"], seen["hand"])))
@@ -153,7 +202,7 @@ def bench_tenants(figures: Figures, machine: Machine) -> None:
         lab.remove()
 
 
-BENCHES = {"tunnels": bench_tunnels, "tenants": bench_tenants, "site": bench_site}
+BENCHES = {"tunnels": bench_tunnels, "flows": bench_flows, "tenants": bench_tenants, "site": bench_site}
 
 
 def main() -> None:

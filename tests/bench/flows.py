@@ -15,43 +15,16 @@ import time
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.overloom.fabric.plugins.module_utils import _ovs_flow
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import owner_argument_spec
-from tunnels import Done, timed
+from standalone import Module, measured, run_to_end
 
 SPEC = {**_ovs_flow.argument_spec(), **owner_argument_spec()}
 
 
-class Module:
-    """What the module sees of Ansible, without Ansible's start; its check of the options is included."""
-
-    check_mode = _diff = False
-
-    def __init__(self, **options):
-        checked = ArgumentSpecValidator(SPEC).validate(options)
-        assert not checked.error_messages, checked.error_messages
-        self.params = checked.validated_parameters
-        self.result = None
-
-    def run_command(self, argv, data=None, **_options):
-        done = subprocess.run(argv, input=data, capture_output=True, text=True, check=False)
-        return done.returncode, done.stdout, done.stderr
-
-    def warn(self, text):
-        raise AssertionError(text)
-
-    def exit_json(self, **result):
-        self.result = result
-        raise Done
-
-    def fail_json(self, **result):
-        raise AssertionError(result["msg"])
-
-
 def module(flows):
-    one = Module(bridge="br", owner="bench", purge=True, flows=flows)
-    try:
-        _ovs_flow.run(one)
-    except Done:
-        return one.result
+    """The module's result; Ansible's check of the options is included."""
+    checked = ArgumentSpecValidator(SPEC).validate({"bridge": "br", "owner": "bench", "purge": True, "flows": flows})
+    assert not checked.error_messages, checked.error_messages
+    return run_to_end(_ovs_flow.run, Module(checked.validated_parameters))
 
 
 def main():
@@ -66,17 +39,14 @@ def main():
     flows = given["flows"]
     by_hand = "".join(f"flow add {flow['flow']}\n" for flow in flows)
     changed = [*flows[:-1], {"flow": flows[-1]["flow"].partition("actions=")[0] + "actions=drop"}]
-    seen = {"make": [], "again": [], "change": [], "hand": []}
+    seen = {}
     for _round in range(int(sys.argv[2])):
         subprocess.run(["ovs-ofctl", "-O", "OpenFlow15", "del-flows", "br"], check=True)
-        seen["hand"].append(timed(lambda: subprocess.run(["ovs-ofctl", "-O", "OpenFlow15", "bundle", "br", "-"], input=by_hand, text=True, check=True))[0])
+        measured(seen, "hand", lambda: subprocess.run(["ovs-ofctl", "-O", "OpenFlow15", "bundle", "br", "-"], input=by_hand, text=True, check=True))
         subprocess.run(["ovs-ofctl", "-O", "OpenFlow15", "del-flows", "br"], check=True)
-        seconds, made = timed(lambda: module(flows))
-        seen["make"].append(seconds)
-        seconds, again = timed(lambda: module(flows))
-        seen["again"].append(seconds)
-        seconds, one = timed(lambda: module(changed))
-        seen["change"].append(seconds)
+        made = measured(seen, "make", lambda: module(flows))
+        again = measured(seen, "again", lambda: module(flows))
+        one = measured(seen, "change", lambda: module(changed))
         assert made["changed"] and len(made["flows"]) == len(flows) and not again["changed"]
         assert one["changed"] and sum("flow" in line for command in one["commands"] if " bundle " in command for line in command.splitlines()[1:-1]) == 1
     module([])

@@ -4,6 +4,7 @@
 """What the benches that run in a lab host share: a module without Ansible's start, and the clock."""
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 
@@ -17,8 +18,8 @@ class Module:
 
     check_mode = _diff = False
 
-    def __init__(self, spec, **options):
-        self.params = {**{name: option.get("default") for name, option in spec.items()}, **options}
+    def __init__(self, params):
+        self.params = params
         self.result = None
 
     def run_command(self, argv, data=None, **_options):
@@ -36,18 +37,25 @@ class Module:
         raise AssertionError(result["msg"])
 
 
-def timed(action):
-    """The seconds that an action took, and what it returned."""
-    begun = time.monotonic()
+def processor():
+    """The processor time in seconds of this process and of those that it started and that have ended."""
+    spent = os.times()
+    return spent.user + spent.system + spent.children_user + spent.children_system
+
+
+def measured(seen, name, action):
+    """The result of an action; its seconds are added to seen[name], and those of the processor to seen["cpu_" + name]."""
+    begun, spent = time.monotonic(), processor()
     result = action()
-    return time.monotonic() - begun, result
+    seen.setdefault(name, []).append(time.monotonic() - begun)
+    seen.setdefault(f"cpu_{name}", []).append(processor() - spent)
+    return result
 
 
-def module(run, spec, **options):
-    """The result of a module."""
-    one = Module(spec, **options)
+def run_to_end(run, module):
+    """The result of a module, whose logic run is."""
     try:
-        run(one)
+        run(module)
     except Done:
-        return one.result
+        return module.result
     raise AssertionError("the module did not end")

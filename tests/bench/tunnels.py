@@ -14,15 +14,16 @@ import sys
 from ansible_collections.overloom.fabric.plugins.module_utils import _ovs_tunnel
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs import ovs_argument_spec
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import owner_argument_spec
-from standalone import module, timed
+from standalone import Module, measured, run_to_end
 
 BRIDGE = ["ovs-vsctl", "--", "--if-exists", "del-br", "br", "--", "add-br", "br", "--", "set", "bridge", "br", "datapath_type=netdev"]
 SPEC = {**_ovs_tunnel.tunnel_argument_spec(), **ovs_argument_spec(), **owner_argument_spec(), "tunnels": {}, "check_route": {}}
+DEFAULTS = {name: option.get("default") for name, option in SPEC.items()}
 LOOP_LIMIT = 500
 
 
 def tunnels(items):
-    return module(_ovs_tunnel.run, SPEC, tunnels=items, check_route=False)
+    return run_to_end(_ovs_tunnel.run, Module({**DEFAULTS, "tunnels": items, "check_route": False}))
 
 
 def main():
@@ -39,22 +40,19 @@ def main():
         for i, remote in enumerate(remotes)
     ]
     together = ["ovs-vsctl", *(word for words in single for word in words)]
-    seen = {"make": [], "again": [], "change": [], "hand": [], "loop": []}
+    seen = {"loop": []}
     for number in range(rounds):
         subprocess.run(BRIDGE, check=True)
-        seen["hand"].append(timed(lambda: subprocess.run(together, check=True))[0])
+        measured(seen, "hand", lambda: subprocess.run(together, check=True))
         subprocess.run(BRIDGE, check=True)
-        seconds, made = timed(lambda: tunnels(items))
-        seen["make"].append(seconds)
-        seconds, again = timed(lambda: tunnels(items))
-        seen["again"].append(seconds)
-        seconds, one = timed(lambda: tunnels(changed))
-        seen["change"].append(seconds)
+        made = measured(seen, "make", lambda: tunnels(items))
+        again = measured(seen, "again", lambda: tunnels(items))
+        one = measured(seen, "change", lambda: tunnels(changed))
         assert made["changed"] and len(made["tunnels"]) == count and not again["changed"]
         assert len(one["commands"]) == 1 and "gre0" in one["commands"][0] and "gre1" not in one["commands"][0]
         if number == 0 and count <= LOOP_LIMIT:
             subprocess.run(BRIDGE, check=True)
-            seen["loop"].append(timed(lambda: [subprocess.run(["ovs-vsctl", *words], check=True) for words in single])[0])
+            measured(seen, "loop", lambda: [subprocess.run(["ovs-vsctl", *words], check=True) for words in single])
     subprocess.run(["ovs-vsctl", "del-br", "br"], check=True)
     print(json.dumps({**seen, **{f"spawned_{name}": result["spawned"] for name, result in (("make", made), ("again", again), ("change", one))}}))
 

@@ -299,3 +299,29 @@ def test_the_longest_prefix_decides_whether_there_is_a_route() -> None:
         "192.0.2.9": True, "198.51.100.6": True, "198.51.100.7": False, "203.0.113.1": False, "2001:db8::9": True, "2001:db8:1::9": False,
     }
     assert {text: routes.reach(ipaddress.ip_address(text)) for text in expected} == expected
+
+
+def test_dpdk_is_passed_through_with_the_device_of_each_member() -> None:
+    bond = {
+        "name": "bond0", "type": "dpdk", "members": ["d0", "d1"], "n_rxq": 2,
+        "interfaces": [{"name": "d0", "dpdk_devargs": "0000:06:00.0"}, {"name": "d1", "dpdk_devargs": "0000:06:00.1", "n_rxq": 4}],
+    }
+    guest = {"name": "vh0", "type": "dpdkvhostuserclient", "vhost_server_path": "/run/a b"}
+    after = bridge_ops(empty_database(), [{"name": "br0", "datapath_type": "netdev", "ports": [bond, guest]}])[1]
+    rows = after.tables["Interface"]
+    assert rows["d0"]["options"] == {"dpdk-devargs": "0000:06:00.0", "n_rxq": "2"}
+    assert rows["d1"]["options"] == {"dpdk-devargs": "0000:06:00.1", "n_rxq": "4"}
+    assert (rows["vh0"]["type"], rows["vh0"]["options"]) == ("dpdkvhostuserclient", {"vhost-server-path": "/run/a b"})
+    with pytest.raises(FabricError, match="dpdk_devargs applies only to type dpdk"):
+        bridge_ops(empty_database(), [{"name": "br0", "ports": [{"name": "p0", "type": "internal", "dpdk_devargs": "x"}]}])
+
+
+def test_a_qos_goes_in_the_transaction_in_which_its_port_goes() -> None:
+    found = bridge_ops(empty_database(), [{"name": "br0", "ports": [{"name": "p0", "type": "internal", "qos": {"type": "linux-noop"}}]}])[1]
+    port = found.tables["Port"]["p0"]
+    port["_uuid"], port["qos"]["_uuid"] = "of-port", "of-qos"
+    ops = bridge_ops(found, [{"name": "br0", "state": "absent"}])[0]
+    (step,) = transaction(BEGIN, ops)
+    line = " ".join(step.argv)
+    places = [line.index(part) for part in ("clear Port of-port qos", "remove Bridge br0 ports of-port", "del-br br0", "destroy QoS of-qos")]
+    assert places == sorted(places)
