@@ -192,7 +192,8 @@ def bench_tenants(figures: Figures, machine: Machine) -> None:
             (entry,) = part["flows"]
             ports = [space["outer"] for space in part["namespaces"]] + [tunnel["name"] for tunnel in part["tunnels"]]
             seen = timed_flows(host, ports, entry["flows"], 3)
-            print(f"\n{segments} segments over 10 hosts: the {len(entry['flows'])} flows of one of them, in one call, against one hand-written ovs-ofctl bundle")
+            count = len(entry["flows"])
+            print(f"\n{segments} segments over 10 hosts: the {count} flows of one of them, in one call, against one hand-written ovs-ofctl bundle")
             figures.ratio("make and re-check / hand-written bundle", list(zip(seen["make"], seen["hand"])), 20)
             figures.ratio("one flow changed / hand-written bundle", list(zip(seen["change"], seen["hand"])))
             figures.ratio("check again (nothing to do) / hand-written bundle", list(zip(seen["again"], seen["hand"])))

@@ -34,7 +34,8 @@ def main():
     subprocess.run(new, check=True)
     # Patch ports without a peer have a number, which is all that flows need, and no device.
     for start in range(0, len(given["ports"]), 500):
-        words = [["--", "add-port", "br", port, "--", "set", "interface", port, "type=patch", f"options:peer=p-{port}"] for port in given["ports"][start:start + 500]]
+        some = given["ports"][start:start + 500]
+        words = [["--", "add-port", "br", port, "--", "set", "interface", port, "type=patch", f"options:peer=p-{port}"] for port in some]
         subprocess.run(["ovs-vsctl", *(word for part in words for word in part)], check=True)
     flows = given["flows"]
     by_hand = "".join(f"flow add {flow['flow']}\n" for flow in flows)
