@@ -113,6 +113,23 @@ def test_a_known_address_is_answered_on_the_host_with_the_mac_of_its_segment_and
 
 
 @many
+@given(tenants())
+def test_an_endpoints_answer_for_itself_reaches_who_asked_on_whichever_host(hosts):
+    plan = compile_plan(hosts, SPEC)
+    fabric = Fabric(plan)
+    for one in plan["endpoints"]:
+        for other in plan["endpoints"]:
+            if one is other or one["segment"] != other["segment"]:
+                continue
+            for address in addresses(one):
+                if ":" in address:
+                    answer = {"protocol": "icmp6", "icmp_type": 136, "icmp_code": 0, "nd_target": address}
+                else:
+                    answer = {"protocol": "arp", "arp_op": 2, "arp_spa": address, "arp_tpa": other["address"], "arp_sha": one["mac"]}
+                assert [name for name, _frame in fabric.send(one, **answer, dl_dst=other["mac"])[0]] == [other["id"]]
+
+
+@many
 @given(tenants(), st.data())
 def test_nobody_speaks_for_another_or_in_a_vlan_of_his_own(hosts, data):
     plan = compile_plan(hosts, SPEC)
