@@ -171,7 +171,9 @@ def _denied(values: Values) -> None:
         if len(ends) < 2:
             continue
         if ends[0] is ends[1] or ends[0].segment != ends[1].segment:
-            values.problems.append(f"{denied.where} has {denied.source} and {denied.target}; name two endpoints of one segment, as others are kept apart anyway.")
+            values.problems.append(
+                f"{denied.where} has {denied.source} and {denied.target}; name two endpoints of one segment, as others are kept apart anyway."
+            )
         first = seen.setdefault((ends[0].id, ends[1].id), denied.where)
         if first != denied.where:
             values.problems.append(f"{first} and {denied.where} both are from {ends[0].id} to {ends[1].id}; make them one.")

@@ -15,7 +15,7 @@ from ansible_collections.overloom.fabric.tests.unit.intents import CHECKOUT, SPE
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-many = settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+many = settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 BROADCAST = "ff:ff:ff:ff:ff:ff"
 
 
@@ -217,7 +217,7 @@ LINE = {"topology": "links", "links": [["kvm1", "kvm2"], ["kvm2", "kvm3"]]}
             "fabric_segments[a] and fabric_segments[b] both have the key 1; give one of them another key.",
         ),
         (
-            keyed(fabric_segments=[{"name": "a", "key": 1, "tenant": "x", "subnet": "10.0.0.0/24"}, {"name": "b", "key": 2, "tenant": "x", "subnet": "10.0.0.0/25"}]),
+            keyed(fabric_segments=[{"name": name, "key": key, "tenant": "x", "subnet": f"10.0.0.0/2{3 + key}"} for name, key in (("a", 1), ("b", 2))]),
             "fabric_segments[b].subnet 10.0.0.0/25 overlaps fabric_segments[a].subnet 10.0.0.0/24; give each its own range.",
         ),
         (

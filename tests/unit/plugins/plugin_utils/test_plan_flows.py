@@ -105,7 +105,7 @@ def judged(plan, denied, lost=()):
     hosts, _size = options(plan, expected)
     observed = {}
     for host, todo in probes(plan, expected).items():
-        results = [{"sent": 5, "received": 0, "error": "lost"} if lost and {probe["from"], probe["target"]} & set(lost) else outcome(probe) for probe in todo]
+        results = [{"sent": 5, "received": 0, "error": "lost"} if {probe["from"], probe["target"]} & set(lost) else outcome(probe) for probe in todo]
         observed[host] = {
             "pings": {"observed": [r for p, r in zip(todo, results) if p["kind"] in ("ping", "mtu")]},
             "transfers": {"observed": [r for p, r in zip(todo, results) if p["kind"] not in ("ping", "mtu")]},
