@@ -140,7 +140,7 @@ def test_a_host_that_did_not_try_fails_what_it_had_to_try():
     "result, passed, words",
     [
         ({"commands": []}, True, "as planned"),
-        ({"commands": ["ovs-ofctl bundle br-int - <<'EOF'\nflow add table=0,priority=5,actions=drop\nEOF"]}, False, "1 differ; the first is missing or changed: table=0"),
+        ({"commands": ["ovs-ofctl bundle br-int - <<'EOF'\nflow add table=0,actions=drop\nEOF"]}, False, "1 differ; the first is missing or changed: table=0"),
         ({"commands": ["ovs-ofctl bundle br-int - <<'EOF'\nflow delete_strict cookie=0x5/-1,table=9\nEOF"]}, False, "one too many"),
         ({"commands": ["systemctl enable x"]}, False, "brings them back"),
         ({"failed": True, "msg": "bridge br-int is not there"}, False, "kvm1 was not read: bridge br-int is not there"),
