@@ -36,22 +36,32 @@ def _text(value: t.Any, head: str = "") -> bytes:
     return text.encode("utf-8")
 
 
-def iso_image(files: t.Mapping[str, bytes], label: str = "cidata") -> bytes:
-    """The volume. Its dates are fixed; its names must be ASCII and fit Joliet (64 characters)."""
+def iso_image(files: t.Mapping[str, bytes], label: str = "cidata", boot: str = "") -> bytes:
+    """The volume. Its dates are fixed; its names must be ASCII and fit Joliet (64 characters).
+
+    boot: the file that a BIOS starts (El Torito, no emulation), whose names must fit 8.3 then; ISOLINUX's boot information is filled in.
+    """
     contents = sorted(files.items())
-    # 16 sectors for the system, three descriptors, two path tables of each kind, two root folders, then the files.
-    tables, roots, place = (19, 21), (23, 24), 25
+    # 16 sectors for the system, three or four descriptors, two path tables of each kind, two root folders, a boot catalogue, then the files.
+    more = 1 if boot else 0
+    tables, roots, place = (19 + more, 21 + more), (23 + more, 24 + more), 25 + 2 * more
     extents = []
     for _name, content in contents:
         extents.append((place, len(content)))
         place += max(1, -(-len(content) // SECTOR))
-    short = [f"FILE{n}.;1".encode("ascii") for n in range(len(contents))]
+    short = [(name.upper() + ("" if "." in name else ".") + ";1" if boot else f"FILE{n}.;1").encode("ascii") for n, (name, _c) in enumerate(contents)]
+    start: list[tuple[int, bytes]] = []
+    if boot:
+        at = extents[[name for name, _content in contents].index(boot)][0]
+        contents = [(name, _boot_information(content, at) if name == boot else content) for name, content in contents]
+        start = [(17, _boot_record(roots[1] + 1)), (roots[1] + 1, _boot_catalogue(at))]
     long = [name.encode("utf-16-be") for name, _content in contents]
     image = bytearray(place * SECTOR)
     for sector, data in (
         (16, _descriptor(1, label.upper().encode("ascii"), b"", place, tables[0], roots[0])),
-        (17, _descriptor(2, label.encode("utf-16-be"), JOLIET, place, tables[1], roots[1])),
-        (18, b"\xffCD001\x01"),
+        *start,
+        (17 + more, _descriptor(2, label.encode("utf-16-be"), JOLIET, place, tables[1], roots[1])),
+        (18 + more, b"\xffCD001\x01"),
         (tables[0], _path_table("<", roots[0])),
         (tables[0] + 1, _path_table(">", roots[0])),
         (tables[1], _path_table("<", roots[1])),
@@ -62,6 +72,26 @@ def iso_image(files: t.Mapping[str, bytes], label: str = "cidata") -> bytes:
     ):
         image[sector * SECTOR : sector * SECTOR + len(data)] = data
     return bytes(image)
+
+
+def _boot_record(catalogue: int) -> bytes:
+    """The descriptor that leads to the boot catalogue (El Torito 1.0, figure 7)."""
+    return b"\0CD001\x01" + b"EL TORITO SPECIFICATION".ljust(32, b"\0") + bytes(32) + struct.pack("<I", catalogue)
+
+
+def _boot_catalogue(place: int) -> bytes:
+    """One entry: start the file at this sector, of which the BIOS reads four of 512 bytes (El Torito 1.0, figures 2 and 3)."""
+    head = struct.pack("<BBH24sH", 1, 0, 0, b"", 0) + b"\x55\xaa"
+    total = sum(struct.unpack("<16H", head)) & 0xFFFF
+    head = head[:28] + struct.pack("<H", -total & 0xFFFF) + head[30:]
+    return head + struct.pack("<BBHBBHI20x", 0x88, 0, 0, 0, 0, 4, place)
+
+
+def _boot_information(content: bytes, place: int) -> bytes:
+    """The file with what ISOLINUX wants to know of its own place (the boot information table of genisoimage(1))."""
+    padded = content + bytes(-len(content) % 4)
+    total = sum(struct.unpack(f"<{len(padded) // 4 - 16}I", padded[64:])) & 0xFFFFFFFF
+    return content[:8] + struct.pack("<IIII40x", 16, place, len(content), total) + content[64:]
 
 
 def _both16(value: int) -> bytes:

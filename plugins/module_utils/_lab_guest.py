@@ -22,19 +22,21 @@ import hashlib
 import lzma
 import os
 import re
+import shutil
 import stat
 import struct
 import tarfile
 import tempfile
 import typing as t
 
+from ansible_collections.overloom.fabric.plugins.module_utils._iso import iso_image
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner, Step
 
 # Devices that a guest boots from, talks through, or is switched off by.
 BASE_MODULES = (
     "virtio_pci", "virtio_net", "virtio_blk", "virtio_scsi", "virtio_console", "virtio_rng",
     "e1000", "e1000e", "8139cp", "ata_piix", "ahci", "sd_mod", "sr_mod",
-    "isofs", "vfat", "nls_ascii", "nls_cp437", "button", "evdev",
+    "isofs", "crc32c_generic", "ext4", "vfat", "nls_ascii", "nls_cp437", "button", "evdev",
 )  # fmt: skip
 # What a fabric is made of, for guests that route, tunnel or impair.
 NETWORK_MODULES = (
@@ -109,6 +111,8 @@ if [ -n "$value" ]; then
   hostname > /www/index.html
   httpd -p "$value" -h /www
 fi
+option stand_in
+[ -n "$value" ] && /etc/stand-in
 /etc/agent &
 read -r up rest < /proc/uptime
 echo "overloom guest $(hostname) is up after $up s"
@@ -175,6 +179,63 @@ while :; do
     *) refuse CommandNotFound 'the lab guest has no such command' ;;
   esac
 done
+"""
+
+# Plays a vendor's image in tests, and nothing of its software: it finds its flash partition, takes name, addresses and MTUs from the
+# configuration there, the first NIC being Management1 or ether1, and opens the port of the API.
+STAND_IN = r"""#!/bin/sh
+mkdir -p /mnt/flash
+# ext4 wants the checksum, which the kernel would ask for by a name.
+modprobe crc32c_generic
+modprobe ext4
+for i in 1 2 3 4 5 6 7 8 9 10; do
+  for device in /dev/sda2 /dev/vda2; do [ -b $device ] && break 2; done
+  sleep 0.3
+done
+mount -t ext4 $device /mnt/flash || exit 1
+nic= port=
+if [ -e /mnt/flash/startup-config ]; then
+  kind=startup-config
+  while read -r one two three rest; do
+    case "$one $two" in
+      "hostname "*) hostname "$two" ;;
+      "interface Management1") nic=eth0 ;;
+      "interface Ethernet"*) nic=eth${two#Ethernet} ;;
+      "interface "*) nic= ;;
+      "ip address") [ -n "$nic" ] && ip address add "$three" dev $nic ;;
+      "ipv6 address") [ -n "$nic" ] && ip -6 address add "$three" dev $nic ;;
+      "mtu "*) [ -n "$nic" ] && ip link set $nic mtu "$two" ;;
+      "management api") port=443 ;;
+    esac
+  done < /mnt/flash/startup-config
+  grep -q '^DISABLE=True' /mnt/flash/zerotouch-config || echo 'overloom stand-in: zero touch provisioning is on'
+elif [ -e /mnt/flash/rw/autorun.scr ]; then
+  kind=autorun.scr
+  while read -r line; do
+    nic= address= mtu= name=
+    for word in $line; do
+      case $word in
+        interface=ether*|default-name=ether*) nic=eth$((${word##*=ether} - 1)) ;;
+        address=*) address=${word#*=} ;;
+        l2mtu=*) ;;
+        mtu=*) mtu=${word#*=} ;;
+        name=*) name=${word#*=} ;;
+      esac
+    done
+    case $line in
+      "/ip address add"*) ip address add $address dev $nic ;;
+      "/ipv6 address add"*) ip -6 address add $address dev $nic ;;
+      "/interface ethernet set"*) ip link set ${nic:-eth0} mtu $mtu ;;
+      "/system identity set"*) hostname $name ;;
+      "/ip service enable www"*) port=80 ;;
+    esac
+  done < /mnt/flash/rw/autorun.scr
+else
+  echo 'overloom stand-in: there is no configuration on the flash partition'
+  exit 1
+fi
+hostname > /www/index.html
+[ -n "$port" ] && httpd -p $port -h /www && echo "overloom stand-in $(hostname) took $kind: API on port $port"
 """
 
 UDHCPC = r"""#!/bin/sh
@@ -285,7 +346,7 @@ def initramfs(busybox: bytes, release: str, modules: dict[str, bytes]) -> bytes:
     entries = [(path, stat.S_IFDIR | 0o755, b"") for path in ("bin", "dev", "etc", "lib", "lib/modules", folder, "proc", "run", "sys", "tmp", "www")]
     entries += [("bin/busybox", stat.S_IFREG | 0o755, busybox)]
     entries += [(f"bin/{applet}", stat.S_IFLNK | 0o777, b"busybox") for applet in APPLETS]
-    entries += [(f"etc/{name}", stat.S_IFREG | 0o755, text.encode()) for name, text in (("agent", AGENT), ("udhcpc", UDHCPC))]
+    entries += [(f"etc/{name}", stat.S_IFREG | 0o755, text.encode()) for name, text in (("agent", AGENT), ("stand-in", STAND_IN), ("udhcpc", UDHCPC))]
     entries += [("init", stat.S_IFREG | 0o755, INIT.encode())]
     depends = {name: module_depends(content) for name, content in modules.items()}
     lines = []
@@ -304,14 +365,17 @@ class Image(t.NamedTuple):
     kernel: str
     initrd: str
     complete: bool
+    iso: str = ""
+    flash: str = ""
 
 
-def locate(cache: str, package: str, modules: t.Sequence[str]) -> Image:
+def locate(cache: str, package: str, modules: t.Sequence[str], stand_in: bool = False) -> Image:
     """Where the image with these modules lies. Its name changes with everything that it is made from but the package's version."""
-    made_from = "\0".join(["2", package, INIT, AGENT, UDHCPC, *APPLETS, *BASE_MODULES, *sorted(modules)])
-    folder = os.path.join(cache, "guest-" + hashlib.sha256(made_from.encode()).hexdigest()[:12])
-    kernel, initrd = os.path.join(folder, "vmlinux"), os.path.join(folder, "initrd")
-    return Image(kernel, initrd, os.path.exists(kernel) and os.path.exists(initrd))
+    made_from = "\0".join(["2", package, INIT, AGENT, STAND_IN, UDHCPC, *APPLETS, *BASE_MODULES, *sorted(modules)])
+    folder = os.path.join(cache, ("stand-in-" if stand_in else "guest-") + hashlib.sha256(made_from.encode()).hexdigest()[:12])
+    names = ["vmlinux", "initrd", *(("boot.iso", "flash.qcow2") if stand_in else ())]
+    kernel, initrd, *more = (os.path.join(folder, name) for name in names)
+    return Image(kernel, initrd, all(os.path.exists(path) for path in (kernel, initrd, *more)), *more)
 
 
 def real_package(runner: Runner, package: str) -> str:
@@ -323,17 +387,57 @@ def real_package(runner: Runner, package: str) -> str:
     return match.group(1)
 
 
-def build(runner: Runner, cache: str, package: str, modules: t.Sequence[str]) -> Image:
+FLASH_SIZE, FLASH_AT = 16 << 20, 2 << 20
+
+
+def boot_disc(files: t.Mapping[str, bytes]) -> bytes:
+    """The disc that the stand-in boots from. files: isolinux.bin, ldlinux.c32, vmlinuz, initrd."""
+    script = "default linux\nprompt 0\nlabel linux\n  kernel vmlinuz\n  append initrd=initrd console=ttyS0 quiet overloom.stand_in=yes\n"
+    return iso_image({**files, "isolinux.cfg": script.encode()}, "STANDIN", "isolinux.bin")
+
+
+def partition_table(parts: t.Sequence[tuple[int, int]]) -> bytes:
+    """A master boot record with Linux partitions of (first byte, bytes)."""
+    entries = b"".join(struct.pack("<B3xB3xII", 0, 0x83, start // 512, size // 512) for start, size in parts)
+    return bytes(446) + entries.ljust(64, b"\0") + b"\x55\xaa"
+
+
+def build_stand_in(runner: Runner, folder: str, kernel: bytes, debs: t.Mapping[str, str]) -> None:
+    """Put the stand-in's boot disc and its flash disk, whose second partition is empty, into the folder."""
+    loader = {}
+    for package, path in (("isolinux", "isolinux.bin"), ("syslinux-common", "bios/ldlinux.c32")):
+        name = os.path.basename(path)
+        loader[name] = next((read() for found, read in deb_members(debs[package]) if found.endswith("/" + path)), b"")
+        if not loader[name]:
+            raise FabricError(f"the package {package} has no {path}: report this with the package's version")
+    with open(os.path.join(folder, "initrd"), "rb") as stream:
+        initrd = gzip.compress(stream.read(), 1, mtime=0)
+    with open(os.path.join(folder, "boot.iso"), "wb") as stream:
+        stream.write(boot_disc({**loader, "vmlinuz": kernel, "initrd": initrd}))
+    content, raw = os.path.join(folder, "content"), os.path.join(folder, "flash.raw")
+    os.makedirs(os.path.join(content, "rw"))
+    with open(raw, "wb") as stream:
+        stream.write(partition_table([(1 << 20, 1 << 20), (FLASH_AT, FLASH_SIZE - FLASH_AT)]))
+        stream.truncate(FLASH_SIZE)
+    options = f"offset={FLASH_AT}"
+    runner(["mke2fs", "-q", "-F", "-t", "ext2", "-E", options, "-d", content, raw, f"{(FLASH_SIZE - FLASH_AT) >> 10}k"])
+    runner(["qemu-img", "convert", "-q", "-O", "qcow2", raw, os.path.join(folder, "flash.qcow2")])
+    os.unlink(raw)
+    shutil.rmtree(content)
+
+
+def build(runner: Runner, cache: str, package: str, modules: t.Sequence[str], stand_in: bool = False) -> Image:
     """Fetch the packages, unpack what is needed, and put the image into the cache in one rename."""
-    image = locate(cache, package, modules)
+    image = locate(cache, package, modules, stand_in)
     os.makedirs(cache, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".guest-", dir=cache) as scratch:
         here = os.getcwd()
         kernel_package = real_package(runner, package)
+        loader = ("isolinux", "syslinux-common") if stand_in else ()
         os.chdir(scratch)
         try:
             # apt-get download writes into the working folder.
-            runner(Step(("apt-get", "download", "-q", "-o", "APT::Sandbox::User=root", kernel_package, "busybox-static")))
+            runner(Step(("apt-get", "download", "-q", "-o", "APT::Sandbox::User=root", kernel_package, "busybox-static", *loader)))
         finally:
             os.chdir(here)
         debs = {name.split("_")[0]: os.path.join(scratch, name) for name in os.listdir(scratch)}
@@ -344,7 +448,7 @@ def build(runner: Runner, cache: str, package: str, modules: t.Sequence[str]) ->
             match = re.search(r"/([^/]+)\.ko(\.xz)?$", name)
             # Which modules depend on which is known only when all of them are here; the network's and the drivers' are few.
             if match and re.search(
-                r"/kernel/(net|lib|block|crypto|arch|drivers/(net|virtio|block|char|ata|scsi|acpi|input|firmware|cdrom|md)|fs/(isofs|fat|nls))/", name
+                r"/kernel/(net|lib|block|crypto|arch|drivers/(net|virtio|block|char|ata|scsi|acpi|input|firmware|cdrom|md)|fs/(isofs|fat|nls|ext4|jbd2))/|/kernel/fs/mbcache", name
             ):
                 content = read()
                 found[match.group(1).replace("-", "_")] = lzma.decompress(content) if match.group(2) else content
@@ -362,12 +466,14 @@ def build(runner: Runner, cache: str, package: str, modules: t.Sequence[str]) ->
         # Not compressed: a guest without KVM would spend longer on unpacking it than the host on reading it.
         with open(os.path.join(folder, "initrd"), "wb") as stream:
             stream.write(initramfs(busybox, release, {name: found[name] for name in order}))
+        if stand_in:
+            build_stand_in(runner, folder, kernel, debs)
         os.chmod(folder, 0o755)
         target = os.path.dirname(image.kernel)
         try:
             os.rename(folder, target)
         except OSError as error:
             # Another build of the same image was faster.
-            if not locate(cache, package, modules).complete:
+            if not locate(cache, package, modules, stand_in).complete:
                 raise FabricError(f"{target} could not be written: {error.strerror}") from error
-    return locate(cache, package, modules)
+    return locate(cache, package, modules, stand_in)

@@ -31,6 +31,13 @@ options:
       - The metapackage of the kernel. It must not be a C(cloud) flavour, which lacks drivers.
       - By default the one of the machine's architecture.
     type: str
+  stand_in:
+    description:
+      - Also make a disc that the guest boots from by its BIOS, and an empty flash disk. With them it stands in, in tests, for a
+        vendor's image that configures itself from a flash partition. It is nothing of any vendor's software.
+      - Needs C(mke2fs) and C(qemu-img).
+    type: bool
+    default: false
   modules:
     description: Kernel modules that the image carries, besides the drivers of QEMU's devices.
     type: list
@@ -57,6 +64,16 @@ initrd:
   returned: success
   type: str
   sample: /root/.cache/overloom/guest-0123456789ab/initrd
+iso:
+  description: Path of the boot disc.
+  returned: with O(stand_in)
+  type: str
+  sample: /root/.cache/overloom/stand-in-0123456789ab/boot.iso
+flash:
+  description: Path of the flash disk.
+  returned: with O(stand_in)
+  type: str
+  sample: /root/.cache/overloom/stand-in-0123456789ab/flash.qcow2
 spawned:
   description: The number of processes that the module started.
   returned: always
@@ -76,6 +93,7 @@ def main() -> None:
         argument_spec={
             "cache": {"type": "path", "default": "~/.cache/overloom"},
             "kernel_package": {"type": "str"},
+            "stand_in": {"type": "bool", "default": False},
             "modules": {"type": "list", "elements": "str", "default": list(NETWORK_MODULES)},
         },
         supports_check_mode=True,
@@ -83,15 +101,16 @@ def main() -> None:
     runner = module_runner(module)
     cache, names = module.params["cache"], [name.replace("-", "_") for name in module.params["modules"]]
     package = module.params["kernel_package"] or KERNELS.get(os.uname().machine, "linux-image-" + os.uname().machine)
-    image = locate(cache, package, names)
+    image = locate(cache, package, names, module.params["stand_in"])
     missing = not image.complete
     try:
         if missing and not module.check_mode:
-            image = build(runner, cache, package, names)
+            image = build(runner, cache, package, names, module.params["stand_in"])
     except FabricError as error:
         module.fail_json(msg=str(error), spawned=runner.spawned)
     diff = {"before": "", "after": f"kernel: {image.kernel}\ninitrd: {image.initrd}\n"} if missing else {"before": "", "after": ""}
-    module.exit_json(changed=missing, kernel=image.kernel, initrd=image.initrd, spawned=runner.spawned, diff=diff)
+    more = {"iso": image.iso, "flash": image.flash} if module.params["stand_in"] else {}
+    module.exit_json(changed=missing, kernel=image.kernel, initrd=image.initrd, spawned=runner.spawned, diff=diff, **more)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml impor
 from ansible_collections.overloom.fabric.plugins.module_utils._netns_veth import default_outer
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 from ansible_collections.overloom.fabric.plugins.plugin_utils import _plan_addresses as addresses
+from ansible_collections.overloom.fabric.plugins.plugin_utils._guest_configs import Port, autorun, startup_config
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent import Endpoint, Segment, read_address, read_mac
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_values import Values
 from ansible_collections.overloom.fabric.plugins.plugin_utils._spec import INVALID, show, suggest, word
@@ -120,6 +121,7 @@ class Guests:
             return None
         self._image(where, kind, options)
         self._limits(where, kind, options)
+        self._texts(where, options)
         nics = self._nics(endpoint, where, options)
         uuid = options["uuid"] or derived_uuid("guest", str(self.values.intent.name), endpoint.id)
         try:
@@ -161,6 +163,26 @@ class Guests:
             self.problems.append(f"{where}.nics makes {count} NICs with its endpoint's, but {role} takes {kind.most[model]} of the model {model}; remove some.")
         if options["vcpus"] is not None and not 1 <= options["vcpus"] <= 255:
             self.problems.append(f"{where}.vcpus must be 1 to 255, not {options['vcpus']}.")
+
+    def _texts(self, where: str, options: Item) -> None:
+        """What is written into a device's configuration: lines, and never a password in clear."""
+        role, hashed = options["role"], options["password_hash"]
+        lines = [(name, line) for name in ("keys", "config") for line in options[name] or () if line is not INVALID]
+        for name, line in [*lines, ("user", options["user"])]:
+            if not line.isprintable() or name == "user" and not re.fullmatch("[a-z_][a-z0-9_-]{0,31}", line):
+                self.problems.append(f"{where}.{name} {show(line)} is no {'name of a user' if name == 'user' else 'single line'}; correct it.")
+        if hashed is not None and not re.fullmatch(r"\$6\$\S+" if role == "veos" else r"\$\w+\$\S+", hashed):
+            self.problems.append(f"{where}.password_hash is no hash of crypt(5); make one with: openssl passwd -6.")
+        for name, roles in (("ospf", ("veos", "chr")), ("bgp", ("veos",)), ("config", ("veos", "chr"))):
+            if options[name] and role not in roles:
+                self.problems.append(f"{where}.{name} is for the role {' or '.join(roles)}; leave it out with {role}.")
+        if hashed is not None and role == "chr":
+            self.problems.append(f"{where}.password_hash is not for chr, which takes none; give the role's variable chr_guest_password.")
+        for name, path in [("extra_disks", path) for path in options["extra_disks"] or () if path is not INVALID]:
+            if role != "veos" or not path.startswith("/") or not path.endswith(tuple(FORMATS)):
+                self.problems.append(f"{where}.{name} {show(path)} must be the absolute path of an image for the role veos, ending in {', '.join(FORMATS)}.")
+        if len(options["extra_disks"] or ()) > 2:
+            self.problems.append(f"{where}.extra_disks has more than the 2 that IDE has room for; remove some.")
 
     def _nics(self, endpoint: Endpoint, where: str, options: Item) -> list[Nic]:
         addressed, segment = self.values.addressed[endpoint.id], self.values.segments[endpoint.segment]
@@ -271,6 +293,9 @@ class Guests:
             host["guest_images"] = BUILT.format(self.values.intent.name)
             host["guest_memory"] = sum(guest.memory for guest in self.by_host[name])
             host["networks"] = self._networks(self.by_host[name])
+            # A guest's further NIC may be all that uses a bridge there.
+            known = [bridge["name"] for bridge in host["bridges"]]
+            host["bridges"] += [{"name": net["bridge"], "rstp": False} for net in host["networks"] if net["bridge"] not in known]
             for guest in self.by_host[name]:
                 point = points[guest.endpoint.id]
                 # Guests without an agent are measured, but do not measure; a transfer needs tools that only the lab's guest is known to have.
@@ -300,7 +325,8 @@ class Guests:
     def _item(self, guest: Guest) -> Item:
         """A guest with the domain as the module takes it, what to wait for, and what its role needs besides."""
         endpoint, options = guest.endpoint, guest.options
-        model = options["model"] or ("e1000" if options["image"] == LAB else guest.kind.model)
+        # What is built for labs meets the datapath in user space, where the half-done checksums of virtio get lost, and TCP with them.
+        model = options["model"] or ("e1000" if guest.built else guest.kind.model)
         domain = {
             "name": endpoint.name,
             "state": "running",
@@ -332,11 +358,15 @@ class Guests:
             "name": endpoint.name,
             "role": options["role"],
             "image": options["image"],
-            "image_sha256": options["image_sha256"],
-            "aboot_sha256": options["aboot_sha256"],
+            "sums": [
+                {"path": options[name], "sha256": options[f"{name}_sha256"]} for name in ("image", "aboot") if options[name] and options[f"{name}_sha256"]
+            ],
+            "user": options["user"],
+            "addresses": [{"nic": number, "address": addresses.with_prefix(*pair)} for number, nic in enumerate(guest.nics) for pair in nic.addresses],
             "built": guest.built,
             "domain": {**domain, **_MACHINES[options["role"]](guest)},
-            "wait": _WAITS[options["role"]](guest),
+            "wait": _wait(guest, [e for e in self.values.intent.hosts[endpoint.host].endpoints if (e.kind, e.segment) == ("namespace", endpoint.segment)]),
+            "flash": _flash(guest),
         }
 
 
@@ -411,8 +441,8 @@ def _disk(guest: Guest, bus: str) -> Item:
 
 def _veos(guest: Guest) -> Item:
     """IDE and nothing else; the Aboot ISO, where there is one, comes first in the boot order."""
-    folder = f"{guest.folder}/stand-in-veos"
-    aboot = f"{folder}/aboot.iso" if guest.built else guest.options["aboot"]
+    folder = f"{guest.folder}/stand-in"
+    aboot = f"{folder}/boot.iso" if guest.built else guest.options["aboot"]
     flash = {"bus": "ide", "backing_path": f"{folder}/flash.qcow2", "backing_format": "qcow2"} if guest.built else _disk(guest, "ide")
     disks = [{**flash, "target": "hda"}]
     for number, path in enumerate(guest.options["extra_disks"] or ()):
@@ -425,7 +455,7 @@ def _veos(guest: Guest) -> Item:
 def _chr(guest: Guest) -> Item:
     """One disk."""
     if guest.built:
-        folder = f"{guest.folder}/stand-in-chr"
+        folder = f"{guest.folder}/stand-in"
         return {
             "disks": [
                 {"bus": "ide", "target": "hda", "backing_path": f"{folder}/flash.qcow2", "backing_format": "qcow2"},
@@ -439,17 +469,55 @@ def _chr(guest: Guest) -> Item:
 _MACHINES: dict[str, t.Callable[[Guest], Item]] = {"linux": _linux, "veos": _veos, "chr": _chr}
 
 
-def _wait_linux(guest: Guest) -> Item:
-    return {"name": guest.endpoint.name, "kind": "agent", "timeout": guest.options["ready_timeout"]}
+def _ports(guest: Guest) -> list[Port]:
+    return [
+        Port(
+            [addresses.with_prefix(*pair) for pair in nic.addresses],
+            nic.mtu,
+            nic.segment.vlan if nic.segment else None,
+            _vlans(nic),
+            nic.native.vlan if nic.native else None,
+            nic.routes,
+        )
+        for nic in guest.nics
+    ]
 
 
-def _wait_tcp(port: int) -> t.Callable[[Guest], Item]:
-    def wait(guest: Guest) -> Item:
-        """The API's port, from the KVM host's side of the guest's own segment: see the role."""
-        found = {"name": guest.endpoint.name, "kind": "console", "timeout": guest.options["ready_timeout"]}
-        return {**found, "text": "login:" if not guest.built else f"API on port {port}"}
+def _flash(guest: Guest) -> Item | None:
+    """What is written to a device's flash partition, the second one, before its first boot."""
+    role, name = guest.options["role"], guest.endpoint.name
+    if role == "linux":
+        return None
+    if role == "chr":
+        files = {"/rw/autorun.scr": autorun(name, _ports(guest), guest.options)}
+    else:
+        carried = [*(segment for nic in guest.nics for segment in nic.trunks), *(n.segment for n in guest.nics[1:] if n.segment and not n.addresses)]
+        vlans = {segment.vlan: segment.name for segment in carried if segment.vlan}
+        files = {"/startup-config": startup_config(name, _ports(guest), guest.options, vlans), "/zerotouch-config": "DISABLE=True\n"}
+    return {
+        "image": f"{IMAGES}/{name}-hda.qcow2",
+        "partition": 2,
+        "files": [{"path": path, "content": content} for path, content in files.items()],
+        "secrets": [guest.options["password_hash"]] if guest.options["password_hash"] else [],
+    }
 
-    return wait
+
+# Readiness of a device without an agent: the port that its management opens, and what its console says.
+_READY = {"veos": ({"kind": "ssh", "times": 2}, "login:", 443), "chr": ({"kind": "tcp", "port": 80, "times": 2}, "Login:", 80)}
 
 
-_WAITS: dict[str, t.Callable[[Guest], Item]] = {"linux": _wait_linux, "veos": _wait_tcp(443), "chr": _wait_tcp(80)}
+def _wait(guest: Guest, spaces: t.Sequence[Endpoint]) -> Item:
+    """What must answer before a guest is called ready. spaces: namespaces on the guest's host and segment, from which it can be asked.
+
+    The KVM host itself has no address on a segment; without a namespace there, the guest's console tells.
+    """
+    role = guest.options["role"]
+    common = {"name": guest.endpoint.name, "timeout": guest.options["ready_timeout"]}
+    if role == "linux":
+        return {**common, "kind": "agent"}
+    asked, text, port = _READY[role]
+    if guest.built:
+        asked, text = {"kind": "tcp", "port": port}, f"API on port {port}"
+    if spaces and guest.nics[0].addresses:
+        return {**common, **asked, "host": str(guest.nics[0].addresses[0][0]), "namespace": spaces[0].name}
+    return {**common, "kind": "console", "text": text}
