@@ -295,7 +295,8 @@ class Guests:
             host["networks"] = self._networks(self.by_host[name])
             # A guest's further NIC may be all that uses a bridge there.
             known = [bridge["name"] for bridge in host["bridges"]]
-            host["bridges"] += [{"name": net["bridge"], "rstp": False} for net in host["networks"] if net["bridge"] not in known]
+            missing = [network["bridge"] for network in host["networks"] if network["bridge"] not in known]
+            host["bridges"] += [{"name": bridge, "rstp": False, "fail_mode": "", "flow_tables": []} for bridge in missing]
             for guest in self.by_host[name]:
                 point = points[guest.endpoint.id]
                 # Guests without an agent are measured, but do not measure; a transfer needs tools that only the lab's guest is known to have.

@@ -115,7 +115,8 @@ def test_adding_a_host_moves_nothing_of_the_others(hosts, data):
         # The first tunnel of a host brings the bridge with it.
         # Its endpoints are neighbours of those that were there.
         assert after[name].pop("neighbours") >= before[name].pop("neighbours")
-        after[name]["bridges"] = [b for b in after[name]["bridges"] if b in before[name]["bridges"]]
+        for host in (after[name], before[name]):
+            host["bridges"] = sorted((b for b in host["bridges"] if b in before[name]["bridges"]), key=lambda bridge: bridge["name"])
     assert after == before
 
 
