@@ -121,7 +121,7 @@ def test_all_errors_come_as_one_numbered_list_before_any_host_is_asked(fabric):
         "1. fabric_segmants (of kvm1, kvm2, web1) is no variable of the fabric; did you mean fabric_segments?",
         "2. lab_link (of kvm1, kvm2, web1) is no variable of the lab; did you mean lab_links?",
         "3. web1: fabric_endpoints is set, but the host is not in the fabric; put it into the group kvm_hosts.",
-        "4. fabric_overlays[0].encapsulation must be one of gre, vxlan, geneve, not 'grx'; did you mean gre?",
+        "4. fabric_overlays[0].encapsulation must be one of gre, vxlan, geneve, vlan, not 'grx'; did you mean gre?",
     ]
 
 
