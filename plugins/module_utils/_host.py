@@ -17,6 +17,8 @@ import struct
 import typing as t
 
 SBIN = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# Where distributions keep it (ovs-ctl(8)).
+OVS_DATABASES = ("/etc/openvswitch/conf.db", "/var/lib/openvswitch/conf.db")
 SIOCGIFADDR = 0x8915  # netdevice(7)
 CAP_SYS_MODULE = 16  # capabilities(7)
 

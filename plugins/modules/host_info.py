@@ -79,6 +79,11 @@ reached_by:
   returned: always
   type: str
   sample: eth0
+ovs_database:
+  description: Whether there is a database of Open vSwitch, running or not.
+  returned: always
+  type: bool
+  sample: true
 neighbour_limit:
   description:
     - How many entries the kernel's neighbour tables hold, all network namespaces together. When one is full, packets are dropped.
@@ -94,8 +99,11 @@ flows:
   sample: [{bridge: br-int, owner: myfabric}]
 """
 
+import os
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.overloom.fabric.plugins.module_utils._host import (
+    OVS_DATABASES,
     content,
     interface_of,
     kernel_has_module,
@@ -140,6 +148,7 @@ def main() -> None:
         memory=parse_memory(content("/proc/meminfo")),
         default_routes=default_routes,
         reached_by=interface_of(reached_at, interfaces, content("/proc/net/if_inet6")) if reached_at else None,
+        ovs_database=any(os.path.exists(path) for path in OVS_DATABASES),
         neighbour_limit=neighbour_limit(),
         flows=[{"bridge": notes["Bridge"], "owner": notes["Owner"]} for notes in (unit.notes() for unit in read_units("flows").values())],
     )

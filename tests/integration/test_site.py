@@ -99,6 +99,10 @@ def built(fabric):
     return fabric
 
 
+def test_a_host_that_was_never_built_has_nothing_to_take_down(fabric):
+    assert set(changed(fabric.play("playbooks/teardown.yml")).values()) == {0}
+
+
 def test_from_an_empty_host_to_a_proven_overlay_and_nothing_changes_again(fabric):
     first = fabric.play("site.yml")
     assert all(count >= 3 for host, count in changed(first).items() if host.startswith("kvm"))
