@@ -89,13 +89,15 @@ def render(plan: dict[str, t.Any], width: int = 100) -> str:
         ),
     ]
     if plan["segments"]:
+        keys, tenants = any(segment["key"] for segment in plan["segments"]), any(segment["tenant"] for segment in plan["segments"])
         parts.append(table(
             "Segments",
-            ("Segment", "VLAN", "Subnet", "Overlay", "MTU", "How the MTU came about"),
+            ("Segment", *["Tenant"] * tenants, "VLAN or key" if keys else "VLAN", "Subnet", "Overlay", "MTU", "How the MTU came about"),
             [
                 (
                     segment["name"],
-                    "untagged" if segment["vlan"] is None else marked(segment["vlan"], f"segments.{segment['name']}.vlan"),
+                    *[marked(segment["tenant"], f"segments.{segment['name']}.tenant")] * tenants,
+                    _separation(segment, marked),
                     "\n".join(filter(None, (segment["subnet"], segment["subnet6"]))),
                     marked(segment["overlay"] or "local", f"segments.{segment['name']}.overlay"),
                     marked(segment["mtu"], f"segments.{segment['name']}.mtu"),
@@ -132,6 +134,13 @@ def render(plan: dict[str, t.Any], width: int = 100) -> str:
     return "\n".join(parts) + "\n" + textwrap.fill(LEGEND, width) + "\n"
 
 
+def _separation(segment: dict[str, t.Any], marked: t.Callable[[t.Any, str], str]) -> str:
+    """What tells a segment from the others of its bridge."""
+    if segment["key"]:
+        return marked(f"key {segment['key']}", f"segments.{segment['name']}.key")
+    return "untagged" if segment["vlan"] is None else marked(segment["vlan"], f"segments.{segment['name']}.vlan")
+
+
 def _tunnels(plan: dict[str, t.Any], marked: t.Callable[[t.Any, str], str], width: int) -> str:
     """One row a tunnel, with both its ends."""
     ends = {(name, tunnel["name"]): tunnel for name, host in plan["hosts"].items() for tunnel in host["tunnels"]}
@@ -144,8 +153,8 @@ def _tunnels(plan: dict[str, t.Any], marked: t.Callable[[t.Any, str], str], widt
                 f"{one}:{found[0]['name']}\n{other}:{found[1]['name']}",
                 f"{found[0]['local_ip']}\n{found[0]['remote_ip']}",
                 marked(overlay["encapsulation"], f"{key}.encapsulation"),
-                marked(overlay["key"], f"{key}.key"),
-                ranges(found[0]["trunks"]) or "all",
+                "the segment's" if overlay["segments_by"] == "key" else marked(overlay["key"], f"{key}.key"),
+                "none" if overlay["segments_by"] == "key" else ranges(found[0]["trunks"]) or "all",
                 marked(overlay["loop_guard"], f"{key}.loop_guard"),
             ))
     return table("Tunnels", ("Ends", "From, to", "Type", "Key", "VLANs (0: untagged)", "Loop guard"), rows, width)

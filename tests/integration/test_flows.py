@@ -250,3 +250,16 @@ def test_flows_that_leave_the_intent_leave_the_bridge_its_file_and_its_service(l
     assert [line.strip() for line in flows(lan, "kvm1")] == ["priority=0 actions=NORMAL"]
     assert lan.on("kvm1", "find", "/etc/overloom/flows", "/etc/systemd/system", "-name", "*br-int*").strip() == ""
     assert lan.verify()["failed"] == 0
+
+
+def test_flows_of_a_bridge_that_is_gone_leave_no_file_and_only_root_reads_it(host):
+    host.run(["ovs-vsctl", "add-br", "br0", "--", "set", "Bridge", "br0", "datapath_type=netdev"])
+    host.apply("ovs_flow", {"bridge": "br0", "owner": "o", "flow": "priority=5,actions=drop"})
+    path = "/etc/overloom/flows/br0:o.flows"
+    assert host.run(["stat", "-c", "%a %U", path]) == "600 root\n"
+    host.run(["ovs-vsctl", "del-br", "br0"])
+    refused = host.module("ovs_flow", {"bridge": "br0", "owner": "o", "flow": "priority=5,actions=drop"}, ok=None)
+    assert refused["failed"] and "bridge br0 is not there" in refused["msg"]
+    host.apply("ovs_flow", {"bridge": "br0", "owner": "o", "flows": [], "purge": True})
+    assert not host.exists(path) and host.run(["find", "/etc/systemd/system", "-name", "*br0*"]) == ""
+    assert not host.module("ovs_flow", {"bridge": "br0", "owner": "o", "flows": [], "purge": True})["changed"]
