@@ -86,7 +86,7 @@ options:
     type: str
   hw_offload:
     description:
-      - Whether flows are handed to the network card.
+      - Whether flows are handed to the network card. Turned off, it is off when C(ovs-vswitchd) starts again.
     type: bool
   tc_policy:
     description:

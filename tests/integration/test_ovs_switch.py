@@ -45,6 +45,8 @@ def switch(host: Host) -> t.Iterator[Host]:
     """A host whose switch has no settings left from another test."""
     yield host
     host.run("ovs-vsctl clear Open_vSwitch . other_config -- del-manager -- del-ssl".split())
+    # Some settings, such as hw-offload, stay in force in a switch that has once seen them.
+    host.run("systemctl restart openvswitch-switch".split())
 
 
 def test_every_setting_is_set_changed_and_cleared(switch: Host) -> None:
