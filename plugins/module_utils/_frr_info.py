@@ -28,6 +28,9 @@ QUESTIONS = {
 }
 
 
+FAMILY_WORDS = {"ipv4_unicast": "ipv4 unicast", "ipv6_unicast": "ipv6 unicast"}
+
+
 def gather(runner: Runner, subsets: t.Iterable[str]) -> tuple[tuple[str, ...], dict[str, Json]]:
     """The daemons that run, and FRR's answer for each subset whose daemon runs. Spawns at most two processes."""
     status, out, err = runner.run(("vtysh", "-c", "show daemons"))
@@ -47,6 +50,23 @@ def gather(runner: Runner, subsets: t.Iterable[str]) -> tuple[tuple[str, ...], d
     mark = " " + " ".join(daemons)
     answers = [part.strip() for part in out.split(mark + "\n")] if daemons else []
     return daemons, {name: document(answer) for name, answer in zip(asked, answers)}
+
+
+def refused(runner: Runner, daemons: tuple[str, ...], neighbors: list[dict[str, Json]]) -> None:
+    """Set `prefixes_refused` of sessions that keep what they received: how much of it no filter let through. Spawns one process at most."""
+    asked = [row for row in neighbors if row["state"] == "Established" and row["vrf"] == "default" and row["family"] in FAMILY_WORDS]
+    if not asked:
+        return
+    argv = ["vtysh"]
+    for row in asked:
+        argv += ["-c", f"show bgp {FAMILY_WORDS[row['family']]} neighbors {row['neighbor']} prefix-counts json", "-c", "show daemons"]
+    status, out, _err = runner.run(argv)
+    answers = out.split(" " + " ".join(daemons) + "\n") if status == 0 else []
+    for row, answer in zip(asked, answers):
+        counts = document(answer)
+        received = _number((counts.get("ribTableWalkCounters") or {}).get("Adj-in"))
+        if received:
+            row["prefixes_refused"] = received - (_number(counts.get("pfxCounter")) or 0)
 
 
 def document(text: str) -> Json:
@@ -146,6 +166,7 @@ def bgp_neighbors(answer: Json) -> list[dict[str, Json]]:
                         "state": row.get("state", ""),
                         "dynamic": bool(row.get("dynamicPeer", False)),
                         "prefixes_received": _number(row.get("pfxRcd")),
+                        "prefixes_refused": None,
                         "prefixes_sent": _number(row.get("pfxSnt")),
                         "established_count": _number(row.get("connectionsEstablished")),
                         "dropped_count": _number(row.get("connectionsDropped")),

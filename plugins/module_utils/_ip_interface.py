@@ -94,8 +94,8 @@ def unit(name: str, wanted: Kept) -> Unit:
     if wanted.up is not None:
         notes["Up"] = "yes" if wanted.up else "no"
     lines = _ip.interface_batch(None, _ip.Wanted(name, mtu=wanted.mtu, up=wanted.up, addresses=wanted.addresses))
-    # FRR announces what it finds, so the addresses come first.
-    order = {"wanted_by": ["multi-user.target"], "after": ["network.target"], "before": ["frr.service"]}
+    # FRR announces what it finds, so the addresses come first. It is itself before network.target, so these must not be after that.
+    order = {"wanted_by": ["multi-user.target"], "after": ["network-pre.target"], "before": ["frr.service", "network.target"]}
     return oneshot(KIND, name, f"Addresses of the interface {name}", notes, ip_commands(lines), **order)
 
 

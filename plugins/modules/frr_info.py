@@ -11,7 +11,7 @@ version_added: 0.1.0
 author: The overloom.fabric authors (@overloom)
 description:
   - Reads what FRR knows from its JSON output, with the same names and types for all its releases.
-  - Starts two processes, whatever is asked.
+  - Starts two processes, whatever is asked, and a third for what sessions of BGP refused.
 extends_documentation_fragment:
   - overloom.fabric.attributes.info
 options:
@@ -19,7 +19,7 @@ options:
     description: What to read. What belongs to a daemon that does not run is returned empty.
     type: list
     elements: str
-    choices: [ospf, ospf6, bgp, routes, interfaces, bfd]
+    choices: [ospf, ospf6, bgp, bgp_refused, routes, interfaces, bfd]
     default: [ospf, ospf6, bgp, routes, interfaces, bfd]
   prefixes:
     description: Return only routes inside these prefixes.
@@ -67,13 +67,15 @@ ospf6_neighbors:
   sample:
     - {vrf: default, router_id: 10.0.0.2, address: 'fe80::2', interface: eth1, state: Full, area: 0.0.0.0, priority: 1, uptime_seconds: 125}
 bgp_neighbors:
-  description: Sessions of BGP, one for each address family.
+  description:
+    - Sessions of BGP, one for each address family. C(prefixes_received) is what was taken. C(prefixes_refused) is what was received besides and
+      filtered out; it is known with C(bgp_refused) in O(gather), of sessions with C(soft_reconfiguration_inbound).
   returned: always
   type: list
   elements: dict
   sample:
     - {vrf: default, family: ipv4_unicast, neighbor: 192.0.2.2, remote_as: 64513, local_as: 64512, state: Established, dynamic: false,
-       prefixes_received: 2, prefixes_sent: 1, established_count: 1, dropped_count: 0, uptime_seconds: 60}
+       prefixes_received: 2, prefixes_refused: 0, prefixes_sent: 1, established_count: 1, dropped_count: 0, uptime_seconds: 60}
 routes:
   description: Routes of both address families, with all that a protocol offers for a prefix.
   returned: always
@@ -110,18 +112,20 @@ from ansible_collections.overloom.fabric.plugins.module_utils._frr_info import (
     interfaces,
     ospf6_neighbors,
     ospf_neighbors,
+    refused,
     routes,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._frr_lists import check_prefix
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, module_runner
 
 SUBSETS = ["ospf", "ospf6", "bgp", "routes", "interfaces", "bfd"]
+CHOICES = [*SUBSETS[:3], "bgp_refused", *SUBSETS[3:]]
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "gather": {"type": "list", "elements": "str", "choices": SUBSETS, "default": SUBSETS},
+            "gather": {"type": "list", "elements": "str", "choices": CHOICES, "default": SUBSETS},
             "prefixes": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
@@ -133,6 +137,9 @@ def main() -> None:
     try:
         within = [check_prefix(prefix, "prefixes") for prefix in module.params["prefixes"]]
         daemons, found = gather(runner, asked)
+        sessions = bgp_neighbors(found.get("bgp"))
+        if "bgp_refused" in module.params["gather"]:
+            refused(runner, daemons, sessions)
     except FabricError as error:
         module.fail_json(msg=str(error), spawned=runner.spawned)
     module.exit_json(
@@ -140,7 +147,7 @@ def main() -> None:
         daemons=list(daemons),
         ospf_neighbors=ospf_neighbors(found.get("ospf")),
         ospf6_neighbors=ospf6_neighbors(found.get("ospf6")),
-        bgp_neighbors=bgp_neighbors(found.get("bgp")),
+        bgp_neighbors=sessions,
         routes=routes(found.get("routes"), within) + routes(found.get("routes6"), within),
         interfaces=interfaces(found.get("interfaces")),
         bfd_peers=bfd_peers(found.get("bfd")),

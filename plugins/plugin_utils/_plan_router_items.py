@@ -12,10 +12,10 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils import _plan_addresses as addresses
-from ansible_collections.overloom.fabric.plugins.plugin_utils._intent_routers import BACKBONE, Accept, Session
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent_routers import Accept, Session
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_bgp import exchange
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_routers import End, Peering, Router, Routers, underlay_mac
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_spf import fib, loopback_cost
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_spf import fib, loopback_area, loopback_cost
 
 Item = t.Dict[str, t.Any]
 
@@ -116,11 +116,6 @@ def _sysctls(router: Router) -> Item:
     return {f"net/ipv4/conf/{end.interface}/arp_ignore": 1 for end in router.ends}
 
 
-def inside_areas(router: Router) -> str:
-    """The area that the loopback is announced in: the backbone, if the router is in it."""
-    return router.areas[0] if router.areas else BACKBONE
-
-
 def _ospf(routers: Routers, router: Router) -> Item:
     """The options of frr_ospf."""
     ends = [end for end in router.ends if end.link.ospf]
@@ -159,7 +154,7 @@ def _area(area: t.Any, version: int) -> Item:
 
 
 def _ospf_loopback(router: Router, version: int) -> Item:
-    item: Item = {"name": router.loopback_port, "area": inside_areas(router), "passive": True, "cost": loopback_cost(router, version)}
+    item: Item = {"name": router.loopback_port, "area": loopback_area(router, version), "passive": True, "cost": loopback_cost(router, version)}
     if router.kvm and version == 2:
         # FRR takes a /32 on a point-to-point interface for an unnumbered one, and announces nothing.
         item["network_type"] = "broadcast"

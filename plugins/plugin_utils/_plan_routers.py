@@ -299,12 +299,28 @@ class Routers:
         _unique([(router.router_id, router.name) for router in self.routers.values()], "router id", "fabric_router.router_id", problems)
         loopbacks = [(str(a), r.name) for r in self.routers.values() for a in (r.loopback, r.loopback6) if a]
         _unique(loopbacks, "loopback", "fabric_router.loopback", problems)
+        transit = self._transit()
         for link in self.links.values():
-            self._check_link(link, [end for router in self.routers.values() for end in router.ends if end.link is link])
+            self._check_link(link, [end for router in self.routers.values() for end in router.ends if end.link is link], transit)
         self._check_areas()
         self._check_networks()
 
-    def _check_link(self, link: Link, ends: list[End]) -> None:
+    def _transit(self) -> set[str]:
+        """The links that tunnels may go over: what is left when routers that lead nowhere else are taken away, one after the other."""
+        links = {link.name: {host for host, _interface in link.ends} for link in self.links.values() if link.ospf}
+        while True:
+            lonely = {
+                host
+                for hosts in links.values()
+                for host in hosts
+                if host not in self.intent.hosts and sum(host in others for others in links.values()) == 1
+            }
+            left = {name: hosts - lonely for name, hosts in links.items() if len(hosts - lonely) > 1}
+            if left == links:
+                return set(links)
+            links = left
+
+    def _check_link(self, link: Link, ends: list[End], transit: set[str]) -> None:
         """The ends of a link agree; else no adjacency would form, or one that fails under load."""
         for option, subnet in (("subnet", link.subnet), ("subnet6", link.subnet6)):
             if subnet is not None and _nth(subnet, len(link.ends) - 1) is None:
@@ -316,7 +332,7 @@ class Routers:
                 )
             if link.subnet6 and end.mtu < 1280:
                 self.problems.append(f"{link.where}: {end.name} has the MTU {end.mtu}, but IPv6 needs 1280 (RFC 8200); raise it.")
-            if self.routed and self.intent.underlay.mtu and end.mtu < self.intent.underlay.mtu:
+            if link.name in transit and self.intent.underlay.mtu and end.mtu < self.intent.underlay.mtu:
                 self.problems.append(
                     f"{link.where}: {end.name} has the MTU {end.mtu}, less than fabric_underlay.mtu {self.intent.underlay.mtu},"
                     " which has to pass on the whole way; lower that one."

@@ -35,6 +35,12 @@ def loopback_cost(router: Router, version: int) -> int:
     return 1 if router.kvm or version == 3 else 0
 
 
+def loopback_area(router: Router, version: int) -> str:
+    """The area that the loopback is announced in: the backbone, if the router is in it with this version."""
+    areas = {end.link.area for end in router.ends if end.link.ospf and (end.address if version == 2 else end.address6)}
+    return next((area for area in router.areas if area in areas), BACKBONE)
+
+
 def fib(routers: Routers) -> dict[str, list[Item]]:
     """For each router the routes by OSPF, that is, to all announced networks that are not its own."""
     result: dict[str, list[Item]] = {name: [] for name in routers.routers}
@@ -197,7 +203,7 @@ class _Domain:
                 continue
             router = self.routers[name]
             loopback = self.loopback(router)
-            if loopback and self.loopback_area(router) == area:
+            if loopback and loopback_area(router, self.version) == area:
                 self.better(networks, {loopback: Route(way.cost + loopback_cost(router, self.version), way.hops)})
             for end in self.ends[name]:
                 if end.link.area == area:
@@ -207,7 +213,3 @@ class _Domain:
     def stub_cost(self, end: End) -> int:
         """What the last router adds for a network: its interface's cost, on whichever side of the network the packet comes from."""
         return end.cost
-
-    def loopback_area(self, router: Router) -> str:
-        """The area that a loopback is announced in."""
-        return router.areas[0] if router.areas else BACKBONE
