@@ -203,7 +203,31 @@ def bench_tenants(figures: Figures, machine: Machine) -> None:
         lab.remove()
 
 
-BENCHES = {"tunnels": bench_tunnels, "flows": bench_flows, "tenants": bench_tenants, "site": bench_site}
+def bench_frr(figures: Figures, machine: Machine) -> None:
+    """A large router: the modules frr_ospf and frr_bgp against frr-reload.py on the same configuration, in a lab host."""
+    lab = Lab(machine, f"bench-{os.getpid()}")
+    try:
+        lab.make(["a"])
+        host = lab.host("a")
+        host.run(["install", "-d", "-o", "frr", "-g", "frr", "-m", "0750", "/etc/frr", "/run/frr"])
+        host.write("/etc/frr/daemons", "ospfd=yes\nbgpd=yes\nbfdd=yes\nvtysh_enable=yes\n")
+        host.write("/etc/frr/vtysh.conf", "service integrated-vtysh-config\n")
+        host.write("/etc/frr/frr.conf", "")
+        host.run(["chown", "-R", "frr:frr", "/etc/frr"])
+        script = f"{LIBRARY}/ansible_collections/overloom/fabric/tests/bench/frr.py"
+        out = host.run(["env", f"PYTHONPATH={LIBRARY}", PYTHON, script, "500", "200", "3"], timeout=600)
+        seen = json.loads(out.splitlines()[-1])
+        print("\nA router of 500 interfaces by OSPF and 200 neighbours by BGP, against frr-reload.py on the same configuration")
+        figures.ratio("make and re-check, both modules / frr-reload.py --reload", list(zip(seen["make"], seen["reload"])), 1)
+        figures.ratio("check again (nothing to do) / frr-reload.py --test", list(zip(seen["again"], seen["reload_again"])), 1)
+        # One read, a check of the lines, one write, one read again.
+        figures.count("processes that a module spawned to make its part", seen["spawned_make"], 4)
+        figures.count("processes that it spawned when nothing was to do", seen["spawned_again"], 1)
+    finally:
+        lab.remove()
+
+
+BENCHES = {"tunnels": bench_tunnels, "flows": bench_flows, "frr": bench_frr, "tenants": bench_tenants, "site": bench_site}
 
 
 def main() -> None:

@@ -404,15 +404,27 @@ class TestScenarios:
         folder = CHECKOUT / "inventory" / name
         everyone = yaml.safe_load((folder / "group_vars/all.yml").read_text(encoding="utf-8"))
         groups = yaml.safe_load((folder / "hosts.yml").read_text(encoding="utf-8"))["all"]["children"]
-        hosts, routers = (
-            {name: {**everyone, **(own or {})} for name, own in ((groups.get(group) or {}).get("hosts") or {}).items()} for group in ("kvm_hosts", "routers")
-        )
+
+        def members(group, inherited):
+            group = group or {}
+            inherited = {**inherited, **(group.get("vars") or {})}
+            found = {name: {**inherited, **(own or {})} for name, own in (group.get("hosts") or {}).items()}
+            for child in (group.get("children") or {}).values():
+                found.update(members(child, inherited))
+            return found
+
+        hosts, routers = (members(groups.get(group), everyone) for group in ("kvm_hosts", "routers"))
         return plan_of(hosts, routers=routers)
 
     @pytest.mark.parametrize("name", ["lab", "gre", "gre_vlan", "example"])
     def test_compiles(self, name):
         plan = self.plan(name)
         assert list(plan["hosts"]) == ["kvm1", "kvm2"] and plan["endpoints"]
+
+    @pytest.mark.parametrize("name", ["ospf", "ospf_interop", "bgp_k8s"])
+    def test_routers_compile(self, name):
+        plan = self.plan(name)
+        assert plan["links"] and all(router["routes"] for name, router in plan["routers"].items() if router["managed"])
 
     def test_gre_is_the_article_by_article(self):
         plan = self.plan("gre")

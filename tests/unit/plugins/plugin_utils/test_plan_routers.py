@@ -259,7 +259,10 @@ def test_every_host_of_a_routed_underlay_needs_a_link():
 
 
 def test_the_links_of_a_routed_underlay_let_its_mtu_pass():
-    found = problems({"fabric_links": [{"ends": ["kvm1:eth1", "r1:eth1"], "mtu": 1400}]}, {"kvm1": {}}, {"r1": {}})
+    links = [{"ends": ["kvm1:eth1", "r1:eth1"], "mtu": 1400}, {"ends": ["kvm2:eth1", "r1:eth2"]}, {"ends": ["r1:eth3", "r2:eth1"], "mtu": 1300}]
+    found = problems({"fabric_links": links}, {"kvm1": {}, "kvm2": {}}, {"r1": {}, "r2": {}})
+    # A router that leads nowhere else is on no tunnel's way.
+    assert not any("r2" in problem for problem in found)
     assert any("kvm1:eth1 has the MTU 1400, less than fabric_underlay.mtu 1500" in problem for problem in found)
 
 
