@@ -10,7 +10,7 @@ import typing as t
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.overloom.fabric.plugins.plugin_utils import _report, _verify, _verify_routers
+from ansible_collections.overloom.fabric.plugins.plugin_utils import _report, _verify
 from ansible_collections.overloom.fabric.plugins.plugin_utils._expectations import expectations
 
 # The report's files hold all of them.
@@ -43,7 +43,6 @@ class ActionModule(ActionBase):
         expected = expectations(plan, options["isolation_limit"])
         if not options["observed"]:
             result["hosts"], result["tcp_bytes"] = _verify.options(plan, expected)
-            result["routers"] = _verify_routers.awaited(expected["routers"])
             return result
         hostvars = (task_vars or {})["hostvars"]
         observed = {

@@ -9,6 +9,7 @@ name: reveal
 short_description: Put secrets in the places that the plan keeps for them
 version_added: 0.1.0
 author: The overloom.fabric authors (@overloom)
+positional: secrets
 description:
   - The plan has only the place of a secret, in angle brackets. This filter puts the secret there, in data of any depth.
 options:

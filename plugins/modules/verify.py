@@ -85,11 +85,6 @@ hosts:
       that is busy with transfers drops pings. C(denied) is a third one, of what flows must not let through.
   returned: without O(observed)
   type: dict
-routers:
-  description: For each router of the plan that the fabric configures, how many adjacencies, routes and sessions it has to have.
-  returned: without O(observed)
-  type: dict
-  sample: {r1: {adjacencies: 2, routes: 3, sessions: 0}}
 tcp_bytes:
   description: How many bytes a TCP transfer may carry, so that all transfers together take seconds.
   returned: without O(observed)

@@ -88,6 +88,7 @@ def render(plan: dict[str, t.Any], width: int = 100) -> str:
             width,
         ),
     ]
+    parts += _routing(plan, marked, width)
     if plan["segments"]:
         keys, tenants = any(segment["key"] for segment in plan["segments"]), any(segment["tenant"] for segment in plan["segments"])
         parts.append(table(
@@ -139,6 +140,42 @@ def _separation(segment: dict[str, t.Any], marked: t.Callable[[t.Any, str], str]
     if segment["key"]:
         return marked(f"key {segment['key']}", f"segments.{segment['name']}.key")
     return "untagged" if segment["vlan"] is None else marked(segment["vlan"], f"segments.{segment['name']}.vlan")
+
+
+def _routing(plan: dict[str, t.Any], marked: t.Callable[[t.Any, str], str], width: int) -> list[str]:
+    """Routers and links, where there are any."""
+    if not plan.get("routers"):
+        return []
+    routers = [
+        (
+            name,
+            marked(router["router_id"], f"routers.{name}.router_id"),
+            "\n".join(filter(None, (router["loopback"], router["loopback6"]))) or "-",
+            " ".join(router["areas"]) or "-",
+            router["asn"] or "-",
+            len(router["sessions"]),
+            len(router["routes"]),
+            "the fabric" if router["managed"] else "others",
+        )
+        for name, router in plan["routers"].items()
+    ]
+    links = [
+        (
+            link["name"],
+            "\n".join(f"{end['host']}:{end['interface']}" for end in link["ends"]),
+            "\n".join(end["address"] or end["address6"] for end in link["ends"]),
+            link["subnet"] or link["subnet6"],
+            link["area"] or "no OSPF",
+            "\n".join(str(end["cost"]) for end in link["ends"]) if link["ospf"] else "-",
+            link["ends"][0]["mtu"],
+            "key" if link["authenticated"] else "-",
+        )
+        for link in plan["links"]
+    ]
+    return [
+        table("Routers", ("Router", "Router id", "Loopback", "Areas", "AS", "Sessions", "Routes", "Configured by"), routers, width),
+        table("Links", ("Link", "Ends", "Addresses", "Subnet", "Area", "Cost", "MTU", "Secret"), links, width),
+    ]
 
 
 def _tunnels(plan: dict[str, t.Any], marked: t.Callable[[t.Any, str], str], width: int) -> str:

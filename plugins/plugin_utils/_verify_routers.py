@@ -24,11 +24,6 @@ def routing(plan: Item) -> dict[str, Item]:
     }
 
 
-def awaited(expected: dict[str, Item]) -> dict[str, dict[str, int]]:
-    """How many adjacencies, routes and sessions each router waits for before it is measured."""
-    return {name: {kind: len(rows) for kind, rows in router.items()} for name, router in expected.items()}
-
-
 def _adjacencies(plan: Item, name: str) -> list[Item]:
     made = []
     for link in plan["links"]:
