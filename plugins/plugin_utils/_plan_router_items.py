@@ -14,7 +14,7 @@ import typing as t
 from ansible_collections.overloom.fabric.plugins.plugin_utils import _plan_addresses as addresses
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent_routers import Accept, Session
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_bgp import exchange
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_routers import End, Peering, Router, Routers, underlay_mac
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_routers import End, Peering, Router, Routers
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_spf import fib, loopback_area, loopback_cost
 
 Item = t.Dict[str, t.Any]

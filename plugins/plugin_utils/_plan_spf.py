@@ -111,7 +111,7 @@ class _Domain:
                         own = {prefix: route.cost for prefix, route in inside[BACKBONE][border][1].items()}
                         # Routes between areas reach an area too, but not the ones that came from it.
                         own.update({prefix: route.cost for prefix, route in between[border].items()})
-                        own.update({prefix: cost for prefix, cost in self.summaries(border, inside, self.areas[border] - {area, BACKBONE}).items()})
+                        own.update(self.summaries(border, inside, self.areas[border] - {area, BACKBONE}))
                         own = {prefix: cost for prefix, cost in own.items() if prefix not in inside[area][border][1]}
                         if kind.startswith("totally"):
                             own = {}

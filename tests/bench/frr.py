@@ -120,7 +120,8 @@ def main():
         assert not any(result["changed"] for result in again)
         seen["again"].append(seconds)
         if number == 0:
-            WANTED.write_text(subprocess.run(["vtysh", "-c", "show running-config no-header"], capture_output=True, text=True, check=True).stdout, encoding="utf-8")
+            shown = subprocess.run(["vtysh", "-c", "show running-config no-header"], capture_output=True, text=True, check=True)
+            WANTED.write_text(shown.stdout, encoding="utf-8")
         clear("")
         seen["reload"].append(timed(lambda: reload("--reload"))[0])
         seen["reload_again"].append(timed(lambda: reload("--test"))[0])

@@ -226,7 +226,11 @@ REFUSED = [
         "r1:right has the network type point-to-point and r2:left broadcast",
     ),
     ({"r2": {"fabric_router": {"interfaces": [{"name": "l*", "bfd": True}]}}}, {}, "r1:right has the BFD False and r2:left True"),
-    ({"r2": {"fabric_router": {"interfaces": [{"name": "eth*", "cost": 3}]}}}, {}, "fabric_router.interfaces[eth*] meets no interface of a link; known here: left."),
+    (
+        {"r2": {"fabric_router": {"interfaces": [{"name": "eth*", "cost": 3}]}}},
+        {},
+        "fabric_router.interfaces[eth*] meets no interface of a link; known here: left.",
+    ),
     ({"r2": {"fabric_bgp": {"asn": "4294967296"}}}, {}, "r2: fabric_bgp.asn '4294967296' is out of range"),
     ({"r2": {"fabric_bgp": {"asn": "70000.1"}}}, {}, "r2: fabric_bgp.asn '70000.1' is out of range"),
     ({"r2": {"fabric_bgp": {"asn": "23456"}}}, {}, "r2: fabric_bgp.asn 23456 is reserved"),
