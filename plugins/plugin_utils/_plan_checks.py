@@ -211,7 +211,8 @@ def _interfaces(values: Values) -> None:
         nic = host.interface if host.interface is not None else underlay.interface
         nics = [(nic, "the underlay's NIC")]
         if name in values.routing.routers:
-            nics = [pair for end in values.routing.routers[name].ends for pair in ((end.interface, f"the end of {end.link.name}"), (end.port, f"the port of {end.link.name}"))]
+            ends = values.routing.routers[name].ends
+            nics = [(end.interface, f"the end of {end.link.name}") for end in ends] + [(end.port, f"the port of {end.link.name}") for end in ends]
         things = [(underlay.bridge, "fabric_underlay.bridge"), *nics, (underlay.tep, "fabric_underlay.tep")]
         things += [item for item in bridges.items() if item[0] != underlay.bridge]
         for overlay, pairs in values.edges.items():
