@@ -448,7 +448,9 @@ def build(runner: Runner, cache: str, package: str, modules: t.Sequence[str], st
             match = re.search(r"/([^/]+)\.ko(\.xz)?$", name)
             # Which modules depend on which is known only when all of them are here; the network's and the drivers' are few.
             if match and re.search(
-                r"/kernel/(net|lib|block|crypto|arch|drivers/(net|virtio|block|char|ata|scsi|acpi|input|firmware|cdrom|md)|fs/(isofs|fat|nls|ext4|jbd2))/|/kernel/fs/mbcache", name
+                r"/kernel/(net|lib|block|crypto|arch|drivers/(net|virtio|block|char|ata|scsi|acpi|input|firmware|cdrom|md)"
+                r"|fs/(isofs|fat|nls|ext4|jbd2))/|/kernel/fs/mbcache",
+                name,
             ):
                 content = read()
                 found[match.group(1).replace("-", "_")] = lzma.decompress(content) if match.group(2) else content

@@ -95,6 +95,7 @@ SPEC: dict[str, t.Any] = {
     "autostart": {"type": "bool"},
     "xml": {"type": "str"},
     "restart": {"type": "bool", "default": False},
+    "keep_used": {"type": "bool", "default": False},
 }
 # Options that only a network of whose bridge libvirt is the master can have.
 MANAGED_ONLY = ("addresses", "routes", "dns", "dns_forwarders", "dns_hosts", "domain", "mtu", "stp", "inbound", "outbound")
@@ -109,6 +110,7 @@ class Network(t.NamedTuple):
     raw: ET.Element | None
     autostart: bool | None
     restart: bool
+    keep_used: bool
 
 
 def want(item: t.Mapping[str, t.Any]) -> Network:
@@ -173,7 +175,7 @@ def want(item: t.Mapping[str, t.Any]) -> Network:
             options[key] = limits
     if item["portgroups"] is not None:
         options["portgroups"] = _want_portgroups(item["portgroups"], what, mode)
-    return Network(name, item["state"], options, _want_raw(item["xml"], options, what), item["autostart"], item["restart"])
+    return Network(name, item["state"], options, _want_raw(item["xml"], options, what), item["autostart"], item["restart"], item["keep_used"])
 
 
 def _dns_name(value: str, what: str) -> str:

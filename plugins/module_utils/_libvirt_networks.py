@@ -251,11 +251,17 @@ def _one(
     root = skeleton(network, owner) if here is None else copy.deepcopy(here.inactive)
     seen = view(root)
     if "portgroups" in options:
-        kept = {group["name"] for group in options["portgroups"]}
+        declared = {group["name"] for group in options["portgroups"]}
         for group in seen["portgroups"]:
             users = _users(found, name, group["name"]) or _users(found, name, group["name"], running=False)
-            if group["name"] not in kept and users:
+            if group["name"] in declared or not users:
+                continue
+            if not network.keep_used:
                 raise FabricError(f"network {name}: portgroup {group['name']} is used by domain {users[0]}: move its NIC first, or keep the portgroup")
+            # In the place where it is, so that keeping it is no change.
+            options = {**options, "portgroups": [*options["portgroups"]]}
+            options["portgroups"].insert(seen["portgroups"].index(group), group)
+    network = network._replace(options=options)
     marked = here is None or adopt or old.owner == owner
     mark = Mark(owner if marked else old.owner, MODULE if marked else old.module, old.storage, old.items)
     before: dict[str, t.Any] = {"state": "absent"} if here is None else {"owner": old.owner, **restrict(options, seen)}

@@ -71,8 +71,10 @@ def job(number: int, probe: t.Mapping[str, t.Any], interface: str, settle: float
         # By an interface, the kernel asks for the address on the link, whatever its routes are.
         control = ipaddress.ip_address(probe["control"]) if probe.get("control") else ""
         asked_too = f"ping -c 2 -W 1 {control} >/dev/null 2>&1; c=$?" if control else "c=1"
+        # What was learned before, from a port on a wrong VLAN say, is no answer.
+        forget = f"ip neigh flush {to} dev {interface} >/dev/null 2>&1"
         return (
-            f"{{ ping {six}-c 3 -i 0.2 -W 1 -I {interface} {to} >/dev/null 2>&1; r=$?; {asked_too};"
+            f"{{ {forget}; ping {six}-c 3 -i 0.2 -W 1 -I {interface} {to} >/dev/null 2>&1; r=$?; {asked_too};"
             f" echo @{number} $r $c $(ip neigh show {to} dev {interface}); }} &"
         )
     size = probe["size"] - (28 if to.version == 4 else 48) if probe["kind"] == "mtu" else 56

@@ -168,7 +168,7 @@ options:
         type: dict
         suboptions: *limits
       portgroups: &portgroups
-        description: All portgroups. One that a guest uses is not removed.
+        description: All portgroups. One that a guest uses is not removed; see O(keep_used).
         type: list
         elements: dict
         suboptions:
@@ -208,6 +208,12 @@ options:
         description: Whether a running network is restarted when a declared change needs it. Refused while guests run on a bridge that libvirt made.
         type: bool
         default: false
+      keep_used: &keep_used
+        description:
+          - Whether a portgroup that is not declared stays while a guest uses it, instead of being an error.
+            For runs that move guests to other portgroups afterwards.
+        type: bool
+        default: false
   name:
     description: The network's name, an exact match.
     type: str
@@ -237,6 +243,7 @@ options:
   autostart: *autostart
   xml: *xml
   restart: *restart
+  keep_used: *keep_used
 """
 
 EXAMPLES = r"""

@@ -71,7 +71,8 @@ def autorun(name: str, ports: t.Sequence[Port], options: Item) -> str:
     for number, port in enumerate(ports, 1):
         lines.append(f"/interface ethernet set [ find default-name=ether{number} ] mtu={port.mtu}")
         lines += [f"/{'ipv6' if ':' in address else 'ip'} address add address={address} interface=ether{number}" for address in port.addresses]
-        lines += [f"/ip route add dst-address={r['to'] if r['to'] != 'default' else '0.0.0.0/0'} gateway={r['via']}" for r in port.routes if ":" not in r["via"]]
+        routes = [(route["to"], route["via"]) for route in port.routes if ":" not in route["via"]]
+        lines += [f"/ip route add dst-address={to if to != 'default' else '0.0.0.0/0'} gateway={via}" for to, via in routes]
         lines += [f"/interface vlan add name=ether{number}.{vlan} vlan-id={vlan} interface=ether{number}" for vlan in port.trunks if vlan != port.native]
         if ospf and port.addresses:
             lines.append(f"/routing ospf interface-template add interfaces=ether{number} area=fabric")

@@ -66,7 +66,8 @@ def test_mac_and_uuid_are_the_same_after_the_guest_was_made_again(kvm: harness.H
 
 
 def test_a_change_reaches_the_running_guest_and_its_definition_together(kvm: harness.Host) -> None:
-    kvm.module("libvirt_network", {"name": "fab", "mode": "openvswitch", "bridge": "br0", "portgroups": [{"name": "blue", "vlan": 10}, {"name": "red", "vlan": 20}]})
+    groups = [{"name": "blue", "vlan": 10}, {"name": "red", "vlan": 20}]
+    kvm.module("libvirt_network", {"name": "fab", "mode": "openvswitch", "bridge": "br0", "portgroups": groups})
     wanted = guests.guest("vm1", nics=[{"network": "fab", "portgroup": "blue", "rom": False}])
     kvm.module("libvirt_domain", wanted)
     kvm.apply("libvirt_domain", {**wanted, "nics": [{"network": "fab", "portgroup": "red", "rom": False}]})

@@ -125,7 +125,8 @@ REFUSED = [
     ("missing image", fabric({"role": "veos"}), [f"{WHERE}.image is missing; it is required."]),
     ("a relative image", fabric({"image": "debian.qcow2"}), [f"{WHERE}.image 'debian.qcow2' must be the absolute path of a file on the KVM host, or lab."]),
     ("a wrong format", fabric({"image": "/srv/a.iso"}), [f"{WHERE}.image /srv/a.iso has no known format; its name must end in .qcow2, .vmdk, .img, .raw."]),
-    ("the lab's image as vEOS", fabric({"role": "veos", "image": "lab"}), [f"{WHERE}.image 'lab' must be the absolute path of a file on the KVM host, or stand-in."]),
+    ("the lab's image as vEOS", fabric({"role": "veos", "image": "lab"}),
+     [f"{WHERE}.image 'lab' must be the absolute path of a file on the KVM host, or stand-in."]),
     ("a SCSI disk for vEOS", fabric({**VEOS, "disk_bus": "scsi"}), [f"{WHERE}.disk_bus scsi is not for veos, which boots from ide only; leave it out."]),
     (
         "more NICs than the image takes",
