@@ -82,7 +82,9 @@ class Peer:
 
 @dataclasses.dataclass
 class Overlay:
-    """A mesh of tunnels, or with the encapsulation `vlan` none: its segments are VLANs of the underlay itself. options holds what goes to each tunnel as it is (csum, ttl and so on).
+    """A mesh of tunnels, or with the encapsulation `vlan` none: its segments are VLANs of the underlay itself.
+
+    options holds what goes to each tunnel as it is (csum, ttl and so on).
 
     segments_by: what tells its segments apart inside a tunnel, `vlan` or `key`.
     """

@@ -194,7 +194,8 @@ def _peers(values: Values) -> None:
                 segment = next((s for s in carried[overlay.name] if s.name == name), None)
                 place = f"{where}.endpoints[{index}]"
                 if segment is None:
-                    values.problems.append(f"{place}.segment {word(name)} is no segment of overlay {overlay.name}{suggest(name, [s.name for s in carried[overlay.name]])}")
+                    known = [s.name for s in carried[overlay.name]]
+                    values.problems.append(f"{place}.segment {word(name)} is no segment of overlay {overlay.name}{suggest(name, known)}")
                 elif address and INVALID not in (segment.subnet, segment.subnet6) and not any(
                     addresses.contains(net, str(address)) for net in (segment.subnet, segment.subnet6) if net
                 ):

@@ -89,7 +89,8 @@ with socket.create_connection((sys.argv[1], 5002), timeout=10) as client:
 def arrived(server: Host, client: Host, netns: str, address: str, count: str, send: str) -> int:
     """What the program count has counted in the server's namespace of what the program send has sent from the client's."""
     server.write("/run/count.py", count)
-    server.run(["systemd-run", "--quiet", "--unit=count", "--property=StandardOutput=truncate:/run/counted", *inside(netns, "python3", "/run/count.py", address)])
+    unit = ["systemd-run", "--quiet", "--unit=count", "--property=StandardOutput=truncate:/run/counted"]
+    server.run([*unit, *inside(netns, "python3", "/run/count.py", address)])
     client.run(["sleep", "0.5"])
     client.run(inside(netns, "python3", "-c", send, address))
     server.run(["timeout", "10", "sh", "-c", "while systemctl --quiet is-active count; do sleep 0.1; done"])
