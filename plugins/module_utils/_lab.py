@@ -129,7 +129,7 @@ def check_machine(wanted: Wanted, tools: t.Mapping[str, str | None]) -> None:
         raise FabricError(f"lab {wanted.name}: root is needed to make or remove a lab; use become")
     if not wanted.present:
         return
-    for tool, package in (("systemd-nspawn", "systemd-container"), ("ip", "iproute2"), ("nsenter", "util-linux")):
+    for tool, package in (("systemd-nspawn", "systemd-container"), ("ip", "iproute2"), ("nsenter", "util-linux"), ("ethtool", "ethtool")):
         if not tools.get(tool):
             raise FabricError(f"lab {wanted.name}: {tool} is not installed on this machine; install the package {package} (its name on Debian)")
     if not any(os.path.exists(os.path.join(wanted.root, path)) for path in ("usr/lib/systemd/systemd", "lib/systemd/systemd")):
