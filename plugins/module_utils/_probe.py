@@ -14,6 +14,7 @@ import collections
 import contextlib
 import ctypes
 import errno
+import functools
 import heapq
 import ipaddress
 import os
@@ -543,13 +544,7 @@ class Prober:
             begun = time.monotonic()
             todo = collections.deque(questions)
             waiting: set[int] = set()
-            at_once = ASKERS_AT_ONCE if number < ASK_ROUNDS else 1
-
-            def done(todo: collections.deque = todo, waiting: set[int] = waiting, at_once: int = at_once) -> bool:
-                while todo and len(waiting) < at_once:
-                    self._ask(*todo.popleft(), waiting)
-                return not (todo or waiting)
-
+            done = functools.partial(self._ask_more, todo, waiting, ASKERS_AT_ONCE if number < ASK_ROUNDS else 1)
             self.loop.run(done, begun + CONTROL_WINDOW * (1 + len(questions)))
             pause = SILENCE_WINDOW if number >= ASK_ROUNDS - 1 else begun + ASK_INTERVAL - time.monotonic()
             self.loop.run(lambda: False, time.monotonic() + pause)
@@ -562,6 +557,12 @@ class Prober:
                 if control:
                     outcome["control_answered"] = control_answered
                 del outcome["asked"]
+
+    def _ask_more(self, todo: collections.deque, waiting: set[int], at_once: int) -> bool:
+        """Ask as many questions as may wait at once; returns whether all have been asked and none waits."""
+        while todo and len(waiting) < at_once:
+            self._ask(*todo.popleft(), waiting)
+        return not (todo or waiting)
 
     @staticmethod
     def _heard_since(layer2: Layer2, control: str, group: list[tuple[dict, dict]]) -> bool:
