@@ -31,6 +31,13 @@ options:
     default: inventory_hostname
     vars:
       - name: inventory_hostname
+  address:
+    description:
+      - Where it is the name of a host of the lab, that host is the one. A task with C(delegate_to) has there the host that it runs on,
+        while O(host) is the one that it runs for.
+    type: str
+    vars:
+      - name: ansible_host
   remote_user:
     description: Who runs the commands in the host. Entering a host's namespaces makes it root, so that C(become) to root needs no C(sudo) there.
     type: str
@@ -44,6 +51,7 @@ options:
       - name: ansible_pipelining
 """
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -77,12 +85,20 @@ class Connection(ConnectionBase):
         self._connected = True
         return self
 
+    def _host(self) -> str:
+        """The name of the host in the lab."""
+        address = self.get_option("address")
+        with contextlib.suppress(OSError):
+            if address in os.listdir(f"{LABS}/{self.get_option('lab_name')}/hosts"):
+                return address
+        return self.get_option("host")
+
     def _leader(self) -> int:
         """The pid, as this machine sees it, of the host's process 1.
 
         Raises AnsibleConnectionFailure when the host is not up.
         """
-        lab, host = self.get_option("lab_name"), self.get_option("host")
+        lab, host = self.get_option("lab_name"), self._host()
         try:
             with open(f"{LABS}/{lab}/hosts/{host}/leader", encoding="ascii") as stream:
                 leader = int(stream.read().split()[0])
@@ -103,7 +119,7 @@ class Connection(ConnectionBase):
 
     def _execute(self, argv: t.Sequence[str], **streams: t.Any) -> tuple[int, bytes, bytes]:
         command = self._enter(argv)
-        display.vvv(f"EXEC {command}", host=self.get_option("host"))
+        display.vvv(f"EXEC {command}", host=self._host())
         if not shutil.which(command[0]):
             raise AnsibleError(f"{command[0]} is not installed on this machine, and the lab connection needs it")
         data = streams.pop("data", None)
@@ -138,7 +154,7 @@ class Connection(ConnectionBase):
     def _copy(self, argv: t.Sequence[str], what: str, **streams: t.Any) -> None:
         status, _out, err = self._execute(argv, **streams)
         if status:
-            raise AnsibleError(f"could not copy {what} of lab host {self.get_option('host')}: {err.decode('utf-8', 'replace').strip()}")
+            raise AnsibleError(f"could not copy {what} of lab host {self._host()}: {err.decode('utf-8', 'replace').strip()}")
 
     def close(self) -> None:
         """Nothing is open."""

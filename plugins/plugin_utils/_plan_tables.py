@@ -81,7 +81,7 @@ def render(plan: dict[str, t.Any], width: int = 100) -> str:
                     marked(host["underlay"]["interface"], f"hosts.{name}.underlay.interface"),
                     " ".join(bridge["name"] for bridge in host["bridges"]),
                     len(host["tunnels"]),
-                    len(host["namespaces"]),
+                    sum(point["host"] == name for point in plan["endpoints"]),
                 )
                 for name, host in plan["hosts"].items()
             ],

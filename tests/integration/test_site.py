@@ -220,6 +220,16 @@ def test_a_hundred_endpoints_are_measured_and_a_dead_segment_does_not_hold_up_th
         large.play("playbooks/lab_down.yml")
 
 
+def test_a_delegated_task_runs_on_the_host_that_it_is_sent_to(fabric):
+    tasks = [
+        {"ansible.builtin.command": "hostname", "delegate_to": "kvm2", "register": "told"},
+        {"ansible.builtin.debug": {"msg": "ran on {{ told.stdout }}"}},
+    ]
+    playbook = fabric.folder / "delegated.yml"
+    playbook.write_text(yaml.safe_dump([{"hosts": "kvm1", "gather_facts": False, "tasks": tasks}]))
+    assert "ran on kvm2" in fabric.play(str(playbook))
+
+
 def test_an_ad_hoc_tunnel_from_the_checkout_is_made_once(built):
     words = "bridge=br-int name=adhoc0 type=gre remote_ip=192.168.200.77 key=7"
     assert "CHANGED" in built.run("ansible", "kvm1", "-m", "ovs_tunnel", "-a", words)

@@ -23,7 +23,7 @@ def connection(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> t.Any
     # `sudo` is one of ours, which leaves nsenter and the namespaces out.
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
     (tmp_path / "bin").mkdir()
-    monkeypatch.setattr(lab.Connection, "get_option", lambda self, name: {"lab_name": "demo", "host": "kvm1"}[name])
+    monkeypatch.setattr(lab.Connection, "get_option", lambda self, name: {"lab_name": "demo", "host": "kvm1", "address": None}[name])
     return lab.Connection(PlayContext())
 
 
@@ -38,6 +38,14 @@ def test_only_process_1_of_a_namespace_of_its_own_is_a_host(connection: t.Any, t
         (tmp_path / "demo/hosts/kvm1/leader").write_text(leader, encoding="ascii")
     with pytest.raises(AnsibleConnectionFailure, match="^lab host kvm1 of lab demo is not running; make it with playbooks/lab.yml$"):
         connection.exec_command("true")
+
+
+@pytest.mark.parametrize(("address", "host"), [(None, "kvm1"), ("kvm2", "kvm2"), ("192.0.2.1", "kvm1"), ("..", "kvm1")])
+def test_a_delegated_task_runs_where_it_is_sent(connection: t.Any, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, address: str, host: str) -> None:
+    """An address that is no host of the lab is for another connection, and means nothing here."""
+    (tmp_path / "demo/hosts/kvm2").mkdir()
+    monkeypatch.setattr(lab.Connection, "get_option", lambda self, name: {"lab_name": "demo", "host": "kvm1", "address": address}[name])
+    assert connection._host() == host
 
 
 def test_who_is_not_root_enters_by_sudo_which_must_not_ask(connection: t.Any, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
