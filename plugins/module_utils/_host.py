@@ -162,7 +162,7 @@ def _may_load_modules(root: str) -> bool:
 
 
 def read_interfaces(root: str = "/") -> dict[str, dict[str, t.Any]]:
-    """Name, MTU, link state, and master of each interface, from sysfs."""
+    """MTU, link state, and arp_ignore (0: answers ARP for every address of the host) of each interface, from sysfs and procfs."""
     folder = os.path.join(root, "sys/class/net")
     found = {}
     for name in sorted(os.listdir(folder)):
@@ -174,7 +174,8 @@ def read_interfaces(root: str = "/") -> dict[str, dict[str, t.Any]]:
                 up = stream.read().strip() in ("up", "unknown")
         except OSError:
             continue
-        found[name] = {"mtu": mtu, "up": up, "physical": os.path.exists(os.path.join(path, "device"))}
+        ignore = content(os.path.join(root, "proc/sys/net/ipv4/conf", name, "arp_ignore"))
+        found[name] = {"mtu": mtu, "up": up, "physical": os.path.exists(os.path.join(path, "device")), "arp_ignore": int(ignore or 0)}
     return found
 
 

@@ -59,10 +59,10 @@ services:
   type: dict
   sample: {openvswitch-switch.service: {exists: true, active: true, enabled: true}}
 interfaces:
-  description: The host's interfaces by name.
+  description: The host's interfaces by name. C(arp_ignore) is the kernel's setting of that name; V(0) answers for every address of the host.
   returned: always
   type: dict
-  sample: {eth0: {mtu: 1500, up: true, physical: true}}
+  sample: {eth0: {mtu: 1500, up: true, physical: true, arp_ignore: 0}}
 memory:
   description: The host's memory in bytes.
   returned: always

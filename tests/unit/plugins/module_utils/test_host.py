@@ -55,6 +55,19 @@ def test_the_environments_go_from_this_process_up_to_the_first_that_cannot_be_re
     assert list(host.parent_environments("/nowhere")) == []
 
 
+def test_an_interface_says_whether_it_answers_for_every_address(tmp_path):
+    for name, ignore in (("eth0", None), ("eth1", "1")):
+        folder = tmp_path / "sys/class/net" / name
+        folder.mkdir(parents=True)
+        (folder / "mtu").write_text("1500\n")
+        (folder / "operstate").write_text("up\n")
+        if ignore:
+            (tmp_path / "proc/sys/net/ipv4/conf" / name).mkdir(parents=True)
+            (tmp_path / "proc/sys/net/ipv4/conf" / name / "arp_ignore").write_text(ignore + "\n")
+    found = host.read_interfaces(str(tmp_path))
+    assert {name: (item["up"], item["arp_ignore"]) for name, item in found.items()} == {"eth0": (True, 0), "eth1": (True, 1)}
+
+
 def test_the_neighbour_limit_is_the_smaller_one_or_unknown(tmp_path):
     assert host.neighbour_limit(str(tmp_path)) is None
     for family, size in (("ipv4", 4096), ("ipv6", 1024)):
