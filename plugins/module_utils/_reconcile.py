@@ -164,14 +164,18 @@ def module_runner(module: t.Any) -> Runner:
     """A Runner over AnsibleModule.run_command, in the C locale."""
 
     def run(argv: t.Sequence[str], stdin: str | None) -> tuple[int, str, str]:
-        return module.run_command(
-            list(argv),
-            data=stdin,
-            binary_data=False,
-            environ_update={"LC_ALL": "C"},
-            # A missing tool reaches the Runner, which words it, instead of ending the module.
-            handle_exceptions=False,
-        )
+        try:
+            return module.run_command(
+                list(argv),
+                data=stdin,
+                binary_data=False,
+                environ_update={"LC_ALL": "C"},
+                # A missing tool reaches the Runner, which words it, instead of ending the module.
+                handle_exceptions=False,
+            )
+        except BrokenPipeError:
+            # Its end came in the middle of writing to it, as when the daemon that it serves is killed.
+            return 1, "", "it ended before it had read all of its input"
 
     return Runner(run)
 

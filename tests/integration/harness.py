@@ -50,6 +50,7 @@ if units:
 for folder in ('/etc/overloom', '/var/lib/overloom', '/run/overloom'):
     shutil.rmtree(folder, ignore_errors=True)
 if subprocess.call(['systemctl', '--quiet', 'is-active', 'openvswitch-switch', 'ovs-vswitchd', 'ovsdb-server']):
+    subprocess.run(['systemctl', 'reset-failed', 'openvswitch-switch', 'ovsdb-server', 'ovs-vswitchd'], check=False, stderr=subprocess.DEVNULL)
     run('systemctl', 'restart', 'openvswitch-switch')
 bridges = run('ovs-vsctl', 'list-br').split()
 if bridges:

@@ -46,6 +46,8 @@ def switch(host: Host) -> t.Iterator[Host]:
     yield host
     host.run("ovs-vsctl clear Open_vSwitch . other_config -- del-manager -- del-ssl".split())
     # Some settings, such as hw-offload, stay in force in a switch that has once seen them.
+    # systemd counts restarts, and tests make many.
+    host.run("systemctl reset-failed openvswitch-switch ovsdb-server ovs-vswitchd".split(), ok=None)
     host.run("systemctl restart openvswitch-switch".split())
 
 

@@ -16,6 +16,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import 
     Write,
     differing,
     mask,
+    module_runner,
     reconcile,
     to_text,
 )
@@ -100,6 +101,15 @@ def test_a_refused_command_fails_with_what_it_said_and_without_its_secret():
     with pytest.raises(FabricError) as error:
         runner(Step(("tool", "key=hunter2"), secrets=("hunter2",)))
     assert "hunter2" not in str(error.value) and "ended with 1: cannot use ********" in str(error.value)
+
+
+def test_a_tool_that_dies_while_it_is_written_to_is_an_error_like_any_other():
+    class Module:
+        def run_command(self, argv, **options):
+            raise BrokenPipeError(32, "Broken pipe")
+
+    with pytest.raises(FabricError, match="tool ended with 1: it ended before it had read all of its input"):
+        module_runner(Module())(Step(("tool",), "input"))
 
 
 def test_a_missing_tool_is_told_by_its_name():
