@@ -40,9 +40,9 @@ _value:
   type: bool
 """
 
-import typing as t  # noqa: E402
+import typing as t
 
-from ansible_collections.overloom.fabric.plugins.plugin_utils._verify_routers import judge, routing  # noqa: E402
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify_routers import judge, routing
 
 
 def as_planned(observed: dict[str, t.Any], plan: dict[str, t.Any], name: str) -> bool:

@@ -35,7 +35,7 @@ _value:
   type: raw
 """
 
-import typing as t  # noqa: E402
+import typing as t
 
 
 def reveal(data: t.Any, secrets: dict[str, str]) -> t.Any:

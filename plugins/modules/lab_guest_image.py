@@ -58,22 +58,22 @@ kernel:
   description: Path of the kernel.
   returned: success
   type: str
-  sample: /root/.cache/overloom/guest-0123456789ab/vmlinux
+  sample: /home/me/.cache/overloom/guest-0123456789ab/vmlinux
 initrd:
   description: Path of the initramfs.
   returned: success
   type: str
-  sample: /root/.cache/overloom/guest-0123456789ab/initrd
+  sample: /home/me/.cache/overloom/guest-0123456789ab/initrd
 iso:
   description: Path of the boot disc.
   returned: with O(stand_in)
   type: str
-  sample: /root/.cache/overloom/stand-in-0123456789ab/boot.iso
+  sample: /home/me/.cache/overloom/stand-in-0123456789ab/boot.iso
 flash:
   description: Path of the flash disk.
   returned: with O(stand_in)
   type: str
-  sample: /root/.cache/overloom/stand-in-0123456789ab/flash.qcow2
+  sample: /home/me/.cache/overloom/stand-in-0123456789ab/flash.qcow2
 spawned:
   description: The number of processes that the module started.
   returned: always

@@ -97,9 +97,9 @@ def bench_tunnels(figures: Figures, machine: Machine) -> None:
 
 def timed_flows(host: Host, ports: list[str], flows: list[dict[str, str]], rounds: int) -> Times:
     """What flows.py measures in a lab host."""
-    host.write("/root/flows.json", json.dumps({"ports": ports, "flows": flows}))
+    host.write("/run/flows.json", json.dumps({"ports": ports, "flows": flows}))
     script = f"{LIBRARY}/ansible_collections/overloom/fabric/tests/bench/flows.py"
-    out = host.run(["env", f"PYTHONPATH={LIBRARY}", PYTHON, script, "/root/flows.json", str(rounds)], timeout=600)
+    out = host.run(["env", f"PYTHONPATH={LIBRARY}", PYTHON, script, "/run/flows.json", str(rounds)], timeout=600)
     return json.loads(out.splitlines()[0])
 
 

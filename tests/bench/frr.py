@@ -14,38 +14,11 @@ import sys
 import time
 
 from ansible_collections.overloom.fabric.plugins.module_utils import _frr, _frr_bgp, _frr_ospf
+from standalone import Module, run_to_end
 
 CONF = pathlib.Path("/etc/frr/frr.conf")
-WANTED = pathlib.Path("/root/wanted.conf")
+WANTED = pathlib.Path("/run/wanted.conf")
 RELOAD = ["/usr/bin/python3", "/usr/lib/frr/frr-reload.py"]
-
-
-class Done(Exception):
-    """The module has ended."""
-
-
-class Module:
-    """What a module sees of Ansible, without Ansible."""
-
-    check_mode = _diff = False
-
-    def __init__(self, params):
-        self.params = {"owner": "bench", "adopt": False, "purge": True, **params}
-        self.result = None
-
-    def run_command(self, argv, data=None, **_options):
-        done = subprocess.run(argv, input=data, capture_output=True, text=True, check=False)
-        return done.returncode, done.stdout, done.stderr
-
-    def warn(self, text):
-        raise AssertionError(text)
-
-    def exit_json(self, **result):
-        self.result = result
-        raise Done
-
-    def fail_json(self, **result):
-        raise AssertionError(result["msg"])
 
 
 def filled(spec, given):
@@ -67,11 +40,11 @@ def timed(action):
 
 def module(name, code, instances, things):
     spec = {**code.INSTANCE, "instances": {"type": "list", "options": code.INSTANCE}, **code.LISTS}
-    one = Module(filled(spec, {"instances": instances, **{key: [] for key in code.LISTS}}))
-    try:
-        _frr.run(one, name, "instances", code.INSTANCE, lambda items, found: things(one.params, items, found), code.daemons)
-    except Done:
-        return one.result
+    params = {"owner": "bench", "adopt": False, "purge": True}
+    params.update(filled(spec, {"instances": instances, **{key: [] for key in code.LISTS}}))
+    return run_to_end(
+        lambda one: _frr.run(one, name, "instances", code.INSTANCE, lambda items, found: things(params, items, found), code.daemons), Module(params)
+    )
 
 
 def ospf(instances):

@@ -8,20 +8,15 @@ import copy
 import ipaddress
 import itertools
 import json
-import pathlib
-import sys
 
 import pytest
+from ansible_collections.overloom.fabric.plugins.filter.reveal import reveal
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import compile_plan
+from ansible_collections.overloom.fabric.plugins.plugin_utils._spec import PlanError
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify_routers import judge, routing
+from ansible_collections.overloom.fabric.tests.unit.intents import SPEC
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
-
-from ansible_collections.overloom.fabric.plugins.filter.reveal import reveal  # noqa: E402
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import compile_plan  # noqa: E402
-from ansible_collections.overloom.fabric.plugins.plugin_utils._spec import PlanError  # noqa: E402
-from ansible_collections.overloom.fabric.plugins.plugin_utils._verify_routers import judge, routing  # noqa: E402
-from intents import SPEC  # noqa: E402
 
 
 def plan(common, kvm=None, routers=None):
