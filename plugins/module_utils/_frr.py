@@ -22,6 +22,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import 
     MASK,
     Change,
     FabricError,
+    Remove,
     Runner,
     Step,
     Write,
@@ -912,7 +913,8 @@ def compare(runner: Runner, found: Found, things: t.Sequence[Thing], options: Op
         steps.append(Save(CONF, edit(found.saved, unsaved), 0o640))
     for owner, note in notes.items():
         if json.loads(json.dumps(note)) != found.notes.get(owner, {}):
-            steps.append(Note(notes_path(owner, options.module), json.dumps(note, indent=1, sort_keys=True) + "\n", 0o600))
+            place = notes_path(owner, options.module)
+            steps.append(Note(place, json.dumps(note, indent=1, sort_keys=True) + "\n", 0o600) if note else Remove(place))
     before, after = _views(found, saved, changes, lines, unsaved)
     if steps and before == after:
         before, after = before + "! not yet noted as ours\n", after + f"! noted as {options.owner}'s in {path}\n"

@@ -12,6 +12,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._frr import (
     Address,
     Found,
     Lines,
+    Note,
     Options,
     Thing,
     compare,
@@ -27,7 +28,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._frr import (
     show,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._frr_info import _clock, bgp_neighbors, document, ospf_neighbors, routes
-from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Remove, Runner
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -289,6 +290,15 @@ def test_only_what_was_made_is_purged() -> None:
     change = plan(before, [], purge=True)
     assert change.steps[0].text == "no ip route 10.1.0.0/16 Null0\n"
     assert plan(before, []).steps == []
+
+
+def test_notes_of_nothing_are_no_file() -> None:
+    one, two = (f"ip route 10.{number}.0.0/16 Null0" for number in (1, 2))
+    notes = {"us": {name: {"lines": [[line]], "scope": [], "drop": None} for name, line in (("one", one), ("two", two))}}
+    before = found(f"{one}\n{two}\n", notes=notes)
+    assert plan(before, [], purge=True).steps[-1] == Remove("/etc/overloom/frr/us-frr_static.json")
+    assert isinstance(plan(before, [route("one", one)], purge=True).steps[-1], Note)
+    assert plan(found(notes={"us": {}}), [], purge=True).steps == []
 
 
 def test_what_was_there_is_not_taken_over() -> None:
