@@ -107,16 +107,10 @@ def interface_of(address: str, interfaces: t.Iterable[str], inet6: str) -> str |
     return None
 
 
-def neighbour_limit(root: str = "/") -> int | None:
-    """The size of the kernel's smaller neighbour table, in entries; None where it is another machine's, as in a container."""
-    sizes = []
-    for family in ("ipv4", "ipv6"):
-        try:
-            with open(os.path.join(root, f"proc/sys/net/{family}/neigh/default/gc_thresh3"), encoding="ascii") as stream:
-                sizes.append(int(stream.read()))
-        except OSError:
-            continue
-    return min(sizes, default=None)
+def neighbour_limits(root: str = "/") -> dict[str, int]:
+    """The size of the kernel's neighbour table of each address family, in entries; empty where they are another machine's, as in a container."""
+    sizes = {family: content(os.path.join(root, f"proc/sys/net/{family}/neigh/default/gc_thresh3")) for family in ("ipv4", "ipv6")}
+    return {family: int(size) for family, size in sizes.items() if size}
 
 
 def parse_units(text: str) -> dict[str, dict[str, bool]]:

@@ -84,13 +84,13 @@ ovs_database:
   returned: always
   type: bool
   sample: true
-neighbour_limit:
+neighbour_limits:
   description:
-    - How many entries the kernel's neighbour tables hold, all network namespaces together. When one is full, packets are dropped.
-    - V(null) where it cannot be read, as in a container.
+    - How many entries the kernel's neighbour table of each address family holds, all network namespaces together. When it is full, packets are dropped.
+    - Empty where that cannot be read, as in a container.
   returned: always
-  type: int
-  sample: 1024
+  type: dict
+  sample: {ipv4: 1024, ipv6: 1024}
 flows:
   description: Bridges on which M(overloom.fabric.ovs_flow) keeps something for an owner.
   returned: always
@@ -108,7 +108,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._host import (
     interface_of,
     kernel_has_module,
     missing_commands,
-    neighbour_limit,
+    neighbour_limits,
     parent_environments,
     parse_memory,
     parse_os_release,
@@ -149,7 +149,7 @@ def main() -> None:
         default_routes=default_routes,
         reached_by=interface_of(reached_at, interfaces, content("/proc/net/if_inet6")) if reached_at else None,
         ovs_database=any(os.path.exists(path) for path in OVS_DATABASES),
-        neighbour_limit=neighbour_limit(),
+        neighbour_limits=neighbour_limits(),
         flows=[{"bridge": notes["Bridge"], "owner": notes["Owner"]} for notes in (unit.notes() for unit in read_units("flows").values())],
     )
 
