@@ -47,6 +47,21 @@ def connect(uri: str) -> t.Any:
         raise FabricError(f"uri {uri} cannot be connected to ({said(error)}): start libvirtd or virtqemud, or correct uri") from error
 
 
+def connect_or_foresee(module: t.Any, wanted: t.Iterable[t.Any], **nothing: t.Any) -> t.Any:
+    """The connection that a module uses. In check mode, where an earlier task may only have foretold libvirt, it ends the module when there is none.
+
+    wanted: each with a state. nothing: what the module then returns as found. Raises FabricError.
+    """
+    try:
+        return connect(module.params["uri"])
+    except FabricError as error:
+        if not module.check_mode:
+            raise
+        module.warn(f"{error}; only libvirt can tell more of what would change")
+        states = [item["state"] if isinstance(item, dict) else item.state for item in wanted]
+        module.exit_json(changed=any(state != "absent" for state in states), commands=[], spawned=0, **nothing)
+
+
 def said(error: Exception) -> str:
     """What libvirt says, without its repetition of the call's name."""
     return str(error).strip().replace("\n", " ")

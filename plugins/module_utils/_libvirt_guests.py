@@ -21,7 +21,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import (
     Call,
     Group,
     asked,
-    connect,
+    connect_or_foresee,
     items_of,
     libvirt,
     order_steps,
@@ -818,7 +818,7 @@ def run(module: t.Any) -> t.NoReturn:
     params, runner = module.params, module_runner(module)
     try:
         wanted = [want(item, params["owner"]) for item in items_of(params, SPEC, "domains", "domain", PURGE_OPTIONS)]
-        connection = connect(params["uri"])
+        connection = connect_or_foresee(module, wanted, domains={}, restart_required={})
     except FabricError as error:
         module.fail_json(msg=str(error), changed=False, commands=[], spawned=runner.spawned)
     actions = Actions(connection, params["uri"])

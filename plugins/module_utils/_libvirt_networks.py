@@ -16,7 +16,7 @@ import xml.etree.ElementTree as ET
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import (
     Call,
     asked,
-    connect,
+    connect_or_foresee,
     items_of,
     libvirt,
     order_steps,
@@ -426,7 +426,7 @@ def run(module: t.Any) -> t.NoReturn:
     params, runner = module.params, module_runner(module)
     try:
         wanted = [want(item) for item in items_of(params, SPEC, "networks", "network")]
-        connection = connect(params["uri"])
+        connection = connect_or_foresee(module, wanted, networks={}, restart_required={})
     except FabricError as error:
         module.fail_json(msg=str(error), changed=False, commands=[], spawned=runner.spawned)
     actions, guests = Actions(connection, params["uri"]), DomainActions(connection, params["uri"])

@@ -15,7 +15,7 @@ import re
 import typing as t
 import xml.etree.ElementTree as ET
 
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import Call, asked, connect, items_of, libvirt, said, virsh
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import Call, asked, connect_or_foresee, items_of, libvirt, said, virsh
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml import (
     check_line,
     check_name,
@@ -254,7 +254,7 @@ def run_pools(module: t.Any) -> t.NoReturn:
     params, runner = module.params, module_runner(module)
     try:
         wanted = [want_pool(item) for item in items_of(params, POOL_SPEC, "pools", "pool")]
-        connection = connect(params["uri"])
+        connection = connect_or_foresee(module, wanted, pools={})
     except FabricError as error:
         module.fail_json(msg=str(error), changed=False, commands=[], spawned=runner.spawned)
     actions = PoolActions(connection, params["uri"])
@@ -467,7 +467,7 @@ def run_volumes(module: t.Any) -> t.NoReturn:
         # Two pools may hold volumes of one name, which items_of would refuse.
         items = given or items_of(params, VOLUME_SPEC, "volumes", "volume")
         wanted = [want_volume(item) for item in items]
-        connection = connect(params["uri"])
+        connection = connect_or_foresee(module, wanted, volumes={})
     except FabricError as error:
         module.fail_json(msg=str(error), changed=False, commands=[], spawned=runner.spawned)
     actions = VolumeActions(connection, params["uri"])

@@ -52,10 +52,10 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import (
     MovePort,
     Op,
     Put,
-    empty_database,
     empty_row,
     ovs_runner,
     read_database,
+    read_or_foresee,
     transaction,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import (
@@ -880,15 +880,6 @@ def run(module: t.Any) -> None:
         )
         return noted or any(veth.bridge is not None or veth.port for veth in veths)
 
-    def read_ovs() -> Database:
-        try:
-            return read_database(runner, OVS_BEGIN)
-        except FabricError as error:
-            if not settings.lenient:
-                raise
-            module.warn(str(error))
-            return empty_database()
-
     def judge(found: Found) -> list[str]:
         """What the tools say late: a duplicate address on the link, a port without its device."""
         errors = []
@@ -915,7 +906,7 @@ def run(module: t.Any) -> None:
 
     reconcile(
         module,
-        read=lambda: read_host(runner, interests, wants_ovs, read_ovs),
+        read=lambda: read_host(runner, interests, wants_ovs, lambda: read_or_foresee(module, runner, OVS_BEGIN)),
         compare=lambda found: compare(found, veths, settings),
         runner=runner,
         state=state,

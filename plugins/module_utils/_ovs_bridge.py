@@ -73,6 +73,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import (
     apply,
     ovs_runner,
     read_database,
+    read_or_foresee,
     transaction,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_text import CLEAR
@@ -613,7 +614,7 @@ def run(module: t.Any) -> t.NoReturn:
     done: list[Op] = []
 
     def read() -> Found:
-        database = read_database(runner, begin, extra_columns(port.item for port in ports))
+        database = read_or_foresee(module, runner, begin, extra_columns(port.item for port in ports), here=not remote)
         units = {} if remote else read_units(_ovs_address.KIND)
         # A second process only for those who declare what needs it.
         asks = any(device.addresses is not None or device.up is not None for device in devices)

@@ -47,7 +47,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._openflow import (
     with_numbers,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs import interface_name
-from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import Database, ovs_runner, ovs_vsctl, read_database
+from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import Database, ovs_runner, ovs_vsctl, read_database, read_or_foresee
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import DEFAULT_OWNER
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, FabricError, Remove, Runner, Step, Write, reconcile
 from ansible_collections.overloom.fabric.plugins.module_utils._systemd import (
@@ -455,11 +455,12 @@ def locate(database: Database, bridge: str) -> tuple[dict[str, int], str]:
 class Bridge:
     """Reads one bridge. The ports, and what is wanted in the switch's words, are read once only."""
 
-    def __init__(self, runner: Runner, declared: Declaration, timeout: int, check: bool) -> None:
+    def __init__(self, module: t.Any, runner: Runner, declared: Declaration) -> None:
+        self._module = module
         self._runner = runner
         self._declared = declared
-        self._timeout = timeout
-        self._check = check
+        self._timeout = module.params["timeout"]
+        self._check = module.check_mode
         self._warnings: list[str] = []
         self._begin: list[str] = []
         self._first: Found | None = None
@@ -472,7 +473,7 @@ class Bridge:
         content = _text_of(path)
         units = read_units("flows")
         if self._first is None:
-            protocol = self._locate(read_database(self._runner, ovs_vsctl(None, self._timeout)))
+            protocol = self._locate(read_or_foresee(self._module, self._runner, ovs_vsctl(None, self._timeout)))
             self._begin = ["ovs-ofctl", f"--timeout={self._timeout}", "-O", protocol]
             record = parse_record(content or "")
             scope = self._declared.scope._replace(own_groups=record.own_groups, own_meters=record.own_meters, others=self._others(path))
@@ -699,8 +700,12 @@ def run(module: t.Any) -> t.NoReturn:
         declared = declaration(params)
     except FabricError as error:
         module.fail_json(msg=str(error))
+    if module.check_mode and not module.get_bin_path("ovs-ofctl"):
+        module.warn("ovs-ofctl is not installed, and only it can tell what would change of the flows")
+        nothing: dict[str, list] = {"commands": [], "flows": [], "groups": [], "meters": []}
+        module.exit_json(changed=declared.wants_something, bridge=declared.bridge, cookie=str(declared.scope.cookie), spawned=0, **nothing)
     runner = ofctl_runner(module)
-    bridge = Bridge(runner, declared, params["timeout"], module.check_mode)
+    bridge = Bridge(module, runner, declared)
     plans: list[Plan] = []
 
     def compared(found: Found) -> Change:

@@ -28,7 +28,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs import (
     vsctl,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs_nested import MANAGERS, SSL
-from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import Database, apply, ovs_runner, read_database, transaction
+from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import Database, apply, ovs_runner, read_or_foresee, transaction
 from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_tables import ROOT
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, FabricError, reconcile
 
@@ -116,7 +116,7 @@ def run(module: t.Any) -> t.NoReturn:
 
     reconcile(
         module,
-        read=lambda: read_database(runner, begin),
+        read=lambda: read_or_foresee(module, runner, begin, here=not is_remote(params["database"])),
         compare=find,
         runner=runner,
         state=lambda found: {"switch": state(found)},

@@ -58,6 +58,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import (
     apply,
     ovs_runner,
     read_database,
+    read_or_foresee,
     transaction,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_text import CLEAR, Put
@@ -395,7 +396,7 @@ def run(module: t.Any) -> t.NoReturn:
 
     reconcile(
         module,
-        read=lambda: read_database(runner, begin, extra_columns(items)),
+        read=lambda: read_or_foresee(module, runner, begin, extra_columns(items), here=not is_remote(params["database"])),
         compare=find,
         runner=runner,
         state=lambda found: {"tunnels": [state(found, x.name) for x in present if x.name in found.members]},

@@ -28,11 +28,12 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import (
     apply,
     decode,
     empty_database,
+    read_or_foresee,
     transaction,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_tables import TABLES
 from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_text import Put, quote, runs
-from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner
 from ansible_collections.overloom.fabric.plugins.module_utils._routes import parse_routes
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -222,6 +223,36 @@ def test_transactions_stay_below_the_limit_of_the_kernel() -> None:
     assert all(sum(len(word) + 9 for word in step.argv) < 1.1 * LONGEST for step in steps)
     assert sum(word.startswith("--id=@p") for step in steps for word in step.argv) == 10000
     assert len(transaction(BEGIN, tunnel_ops(empty_database(), items[:3500], lenient=True)[0])) == 1
+
+
+def test_a_secret_does_not_reach_the_log_of_ovs_vsctl() -> None:
+    found = bridge_ops(empty_database(), [{"name": "br0"}])[1]
+    ops = tunnel_ops(found, [{"bridge": "br0", "name": "gre0", "type": "gre", "remote_ip": "192.0.2.1", "psk": "hush"}])[0]
+    (step,) = transaction(BEGIN, ops, ("hush",))
+    assert "hush" in " ".join(step.argv) and "hush" not in step.shown()
+    assert step.argv[1] == "--no-syslog"
+    assert "--no-syslog" not in transaction(BEGIN, ops)[0].argv
+
+
+class Module:
+    """As much of AnsibleModule as reading takes."""
+
+    def __init__(self, check_mode: bool) -> None:
+        self.check_mode = check_mode
+        self.warnings: list[str] = []
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+
+
+def test_check_mode_takes_an_open_vswitch_that_is_not_there_yet_for_an_empty_one() -> None:
+    runner = Runner(lambda argv, stdin: (1, "", "database connection failed"))
+    module = Module(check_mode=True)
+    assert read_or_foresee(module, runner, BEGIN) == empty_database()
+    assert "database connection failed" in module.warnings[0]
+    for module, here in ((Module(check_mode=False), True), (Module(check_mode=True), False)):
+        with pytest.raises(FabricError, match="database connection failed"):
+            read_or_foresee(module, runner, BEGIN, here=here)
 
 
 def test_names_are_free_before_they_are_used() -> None:
