@@ -1,0 +1,35 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What runs on a host is Python 3.8 with its standard library; ansible-test looks at the Python that it runs on alone."""
+from __future__ import annotations
+
+import ast
+import pathlib
+import sys
+
+import pytest
+
+PLUGINS = pathlib.Path(__file__).resolve().parent.parent.parent / "plugins"
+ON_TARGETS = sorted(path for folder in ("modules", "module_utils") for path in (PLUGINS / folder).glob("*.py"))
+# The tool's own binding, and what comes with Ansible.
+BESIDES = {"ansible", "ansible_collections", "libvirt", "libvirt_qemu"}
+# Standard library of Python 3.9 and newer.
+NEWER = {"removeprefix", "removesuffix", "pairwise", "batched", "randbytes", "to_thread", "zoneinfo", "graphlib", "tomllib"}
+
+
+@pytest.mark.parametrize("path", ON_TARGETS, ids=lambda path: path.stem)
+def test_a_module_needs_no_more_than_python_38(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 8))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module or ""]
+        else:
+            names = []
+            if isinstance(node, ast.Attribute):
+                assert node.attr not in NEWER, f"line {node.lineno}: {node.attr} is newer than Python 3.8"
+        for name in names:
+            top = name.partition(".")[0]
+            assert top in BESIDES or top in sys.stdlib_module_names and top not in NEWER, f"line {node.lineno}: {top} is not there on every host"
