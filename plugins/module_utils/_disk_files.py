@@ -8,6 +8,7 @@ This file is private to the collection.
 """
 from __future__ import annotations
 
+import glob
 import os
 import re
 import struct
@@ -19,6 +20,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import 
 
 SECTOR = 512
 HEAD = 1 << 20
+PART = ".overloom-part"
 NAME = re.compile(r"(?:/[A-Za-z0-9_][A-Za-z0-9_.-]*)+")
 
 
@@ -136,7 +138,7 @@ def compare(wanted: t.Mapping[str, str], found: Found, image: str, keep: bool, s
         todo = {}
     if not todo:
         return Change([], {}, {})
-    part = image + ".overloom-part"
+    part = image + PART
     sources = {path: f"{part}.{number}" for number, path in enumerate(todo)}
     steps: list[t.Any] = [_cut(image, found.format, found.place, part)]
     steps += [Write(sources[path], content, 0o600, tuple(secrets)) for path, content in todo.items()]
@@ -151,6 +153,11 @@ def compare(wanted: t.Mapping[str, str], found: Found, image: str, keep: bool, s
     steps.append(Step(("qemu-img", "convert", "-n", "-f", "raw", part, "--target-image-opts", _slice(image, found.format, found.place))))
     steps += [Remove(path) for path in (*sources.values(), part)]
     return Change(steps, {path: found.files[path] for path in todo}, dict(todo))
+
+
+def leftovers(image: str) -> list[Remove]:
+    """What a step that failed has left beside the image; it may hold a password."""
+    return [Remove(path) for path in sorted(glob.glob(glob.escape(image) + PART + "*"))]
 
 
 def judge(wanted: t.Mapping[str, str], found: Found, image: str, keep: bool) -> list[str]:
