@@ -215,6 +215,15 @@ def read_ports(runner: Runner) -> dict[str, dict[str, t.Any]]:
     return ports
 
 
+def read_user_space(runner: Runner) -> frozenset[str]:
+    """The Open vSwitch bridges whose datapath is in user space; none where Open vSwitch does not run."""
+    try:
+        text = runner(["ovs-vsctl", "--format=json", "--columns=name,datapath_type", "list", "Bridge"])
+    except FabricError:
+        return frozenset()
+    return frozenset(name for name, kind in json.loads(text)["data"] if kind == "netdev")
+
+
 def port_command(name: str, wanted: t.Mapping[str, t.Any]) -> tuple[str, ...]:
     """The ovs-vsctl command that gives a port its VLANs."""
     argv = ["ovs-vsctl", "--", "clear", "Port", name, "tag", "trunks", "vlan_mode"]

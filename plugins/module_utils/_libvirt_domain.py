@@ -89,6 +89,7 @@ NIC = {
     "link": {"type": "str", "choices": ["up", "down"]},
     "mtu": {"type": "int"},
     "queues": {"type": "int"},
+    "offload": {"type": "str", "choices": ["auto", "on", "off"]},
     "rom": {"type": "bool"},
     "boot_order": {"type": "int"},
 }
@@ -163,6 +164,8 @@ OWNED_DEVICES = {
     "tpm": "tpm",
     "hostdev": "hostdevs",
 }
+# What a virtio NIC leaves to its host (formatdomain, "Setting NIC driver-specific options"): to send, and to receive.
+OFFLOADS = {"host": ("csum", "gso", "tso4", "tso6", "ecn", "ufo"), "guest": ("csum", "tso4", "tso6", "ecn", "ufo")}
 # What takes effect in a running guest at once, or never has to.
 LIVE_OPTIONS = ("title", "description", "metadata", "disks", "nics", "xml", "autostart", "accelerator", "uuid")
 
@@ -359,6 +362,10 @@ def _want_nics(name: str, owner: str, nics: t.Sequence[t.Mapping[str, t.Any]]) -
         for key, least, most in (("mtu", 0, 65535), ("queues", 0, 256), ("boot_order", 0, 9999)):
             if nic[key] is not None:
                 found[key] = check_number(nic[key], f"{what} {key}", least, most)
+        if nic["offload"] is not None:
+            found["offload"] = nic["offload"]
+            if nic["offload"] != "auto" and nic["model"] not in (None, "virtio"):
+                raise FabricError(f"{what}: offload {nic['offload']} is for the model virtio, not {nic['model']}: leave it out, or make it auto")
         if found.get("mtu") and found["mtu"] < 68:
             raise FabricError(f"{what} mtu {found['mtu']} is below 68 bytes, IPv4's least")
         if any(other["mac"] == found["mac"] for other in wanted):
@@ -557,6 +564,7 @@ def view_nic(nic: ET.Element) -> dict[str, t.Any]:
         "link": attribute(nic, "link", "state") or "up",
         "mtu": int(attribute(nic, "mtu", "size") or 0),
         "queues": int(attribute(nic, "driver", "queues") or 0),
+        "offload": "off" if attribute(nic, "driver/host", "csum") == "off" else "on",
         "rom": attribute(nic, "rom", "enabled") != "no",
         "boot_order": int(attribute(nic, "boot", "order") or 0),
     }
@@ -614,18 +622,28 @@ def _view_hostdev(found: ET.Element) -> dict[str, t.Any]:
 # ---- comparison
 
 
-def settle(domain: Domain, found: ET.Element | None) -> Domain:
-    """The wanted domain with each NIC that names no MAC bound to the NIC that stands in its place already."""
+def settle(domain: Domain, found: ET.Element | None, in_user_space: t.Callable[[t.Mapping[str, t.Any]], bool] = lambda nic: False) -> Domain:
+    """The wanted domain with each NIC that names no MAC bound to the NIC that stands in its place already, and its offload decided.
+
+    in_user_space: whether a NIC is on a bridge whose datapath is in user space; asked where that decides.
+    """
     if "nics" not in domain.options:
         return domain
-    here = [] if found is None else [view_nic(nic)["mac"] for nic in found.findall("devices/interface")]
+    models = {} if found is None else {view_nic(nic)["mac"]: view_nic(nic)["model"] for nic in found.findall("devices/interface")}
+    here = list(models)
     taken = {nic["mac"] for nic in domain.options["nics"] if not nic.get("derived") or nic["mac"] in here}
     nics = []
     for position, nic in enumerate(domain.options["nics"]):
         mac = nic["mac"]
         if nic.get("derived") and mac not in here and position < len(here) and here[position] not in taken:
             mac = here[position]
-        nics.append({**{key: value for key, value in nic.items() if key != "derived"}, "mac": mac})
+        nic = {**{key: value for key, value in nic.items() if key != "derived"}, "mac": mac}
+        if nic.get("offload") == "auto":
+            if nic.get("model", models.get(mac, "virtio")) == "virtio":
+                nic["offload"] = "off" if in_user_space(nic) else "on"
+            else:
+                del nic["offload"]
+        nics.append(nic)
     return domain._replace(options={**domain.options, "nics": nics})
 
 
@@ -881,6 +899,13 @@ def write_nic(nic: ET.Element, item: t.Mapping[str, t.Any]) -> None:
         if item["queues"]:
             make(nic, "driver").set("name", "vhost" if attribute(nic, "driver", "name") is None else attribute(nic, "driver", "name"))
         set_attribute(nic, "driver", "queues", item["queues"] or None)
+    if "offload" in item and seen["offload"] != item["offload"]:
+        driver = make(nic, "driver")
+        drop(driver, *OFFLOADS)
+        if item["offload"] == "off":
+            driver.extend(element(way, dict.fromkeys(names, "off")) for way, names in OFFLOADS.items())
+        elif not driver.attrib and not len(driver):
+            nic.remove(driver)
     if "link" in item and seen["link"] != item["link"]:
         set_attribute(nic, "link", "state", item["link"])
     if "mtu" in item:

@@ -28,6 +28,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import (
     port_command,
     read_order,
     read_ports,
+    read_user_space,
     said,
     virsh,
 )
@@ -53,6 +54,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_domain im
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml import (
     Mark,
+    attribute,
     check_owner,
     contains,
     drop,
@@ -91,7 +93,8 @@ class Here(t.NamedTuple):
 class Found(t.NamedTuple):
     """What one read of the host brings.
 
-    volumes: (pool, volume) to its image, None when the pool is missing. networks: name to its document.
+    volumes: (pool, volume) to its image, None when the pool is missing. networks: name to its document. user_space: the Open vSwitch
+    bridges whose datapath is there, when somebody asks.
     """
 
     domains: dict[str, Here]
@@ -104,6 +107,7 @@ class Found(t.NamedTuple):
     vcpus: int
     accelerator: str
     order: dict[str, bool]
+    user_space: frozenset[str] = frozenset()
 
 
 # ---- reading
@@ -137,6 +141,7 @@ def read(connection: t.Any, runner: Runner, uri: str, wanted: t.Sequence[Domain]
         if name in names
     )
     creates = any(domain.name not in domains and domain.options.get("accelerator", "auto") == "auto" and domain.state != "absent" for domain in wanted)
+    asks = any(nic.get("offload") == "auto" for domain in wanted for nic in domain.options.get("nics", ()))
     info = asked("the host's memory cannot be read", connection.getInfo)
     return Found(
         domains,
@@ -149,6 +154,7 @@ def read(connection: t.Any, runner: Runner, uri: str, wanted: t.Sequence[Domain]
         info[2],
         accelerator() if creates else "",
         read_order(uri),
+        read_user_space(runner) if asks else frozenset(),
     )
 
 
@@ -407,7 +413,14 @@ class Plan:
 def plan(found: Found, wanted: t.Sequence[Domain], owner: str, adopt: bool, purge: dict[str, t.Any] | None, actions: Actions, check: bool) -> Plan:
     """Compare. purge: the policy for domains that are not declared any more, or None. check: whether this is check mode. Raises FabricError."""
     result = Plan()
-    wanted = [settle(domain, found.domains[domain.name].inactive if domain.name in found.domains else None) for domain in wanted]
+
+    def in_user_space(nic: t.Mapping[str, t.Any]) -> bool:
+        if "network" not in nic:
+            return nic["bridge"] in found.user_space
+        network = found.networks.get(nic["network"])
+        return network is not None and attribute(network, "bridge", "name") in found.user_space
+
+    wanted = [settle(domain, found.domains[domain.name].inactive if domain.name in found.domains else None, in_user_space) for domain in wanted]
     _check_unique(found, wanted, owner)
     for domain in wanted:
         here = found.domains.get(domain.name)

@@ -228,6 +228,13 @@ options:
           queues:
             description: The number of queues of a virtio NIC. 0 removes it.
             type: int
+          offload:
+            description:
+              - Whether a virtio NIC leaves checksums and the cutting up of large packets to its host.
+              - With V(auto) it does not where the NIC is on an Open vSwitch bridge that forwards in user space, which loses such packets and TCP with
+                them while pings pass; elsewhere it does.
+            type: str
+            choices: [auto, "on", "off"]
           rom:
             description: Whether the NIC has its boot ROM. Without it a guest that does not boot from the network starts sooner.
             type: bool

@@ -88,6 +88,7 @@ class Draw:
                 link=lambda: self.one("up", "down"),
                 mtu=lambda: self.one(0, 68, 1400, 9000),
                 queues=lambda: self.one(0, 1, 4),
+                offload=lambda: self.one("auto", "on", "off"),
                 rom=lambda: self.one(True, False),
                 mac=lambda number=number: f"52:54:01:00:00:{number:02X}",
             )
@@ -97,6 +98,8 @@ class Draw:
                 nic.update(bridge=self.one("br0", "br-int"), ovs=self.one(True, False))
             if nic.get("ovs", True):
                 nic.update(self.vlans())
+            if nic.get("model", "virtio") != "virtio":
+                nic.pop("offload", None)
             result.append(nic)
         return result
 
@@ -300,6 +303,7 @@ BAD = [
     ({"nics": [{"bridge": "b", "portgroup": "g"}]}, "needs a network"),
     ({"nics": [{"network": "n", "dev": "vnet7"}]}, "vnet0"),
     ({"nics": [{"network": "n", "mtu": 67}]}, "68"),
+    ({"nics": [{"network": "n", "model": "e1000", "offload": "off"}]}, "offload off is for the model virtio"),
     ({"nics": [{"network": "n", "model": "e1000; reboot"}]}, "model"),
     ({"disks": [{}]}, "neither path nor pool nor size"),
     ({"disks": [{"path": "x.img"}]}, "absolute path"),

@@ -72,6 +72,21 @@ def defined(domain: t.Any, state: str = "shutoff", autostart: bool = False) -> H
     return Here(root, copy.deepcopy(root) if state != "shutoff" else None, state, autostart)
 
 
+@pytest.mark.parametrize("space, kept", [(frozenset({"br0"}), "off"), (frozenset({"br1"}), "on")])
+def test_offload_is_left_to_the_host_unless_its_datapath_is_in_user_space(space: frozenset[str], kept: str) -> None:
+    nics = [{"network": "fab", "offload": "auto"}, {"bridge": "br0", "offload": "auto"}, {"network": "fab", "model": "e1000", "offload": "auto"}]
+    domain = wanted(memory="64MiB", nics=nics)
+    step = plan(host(user_space=space), [domain], OWNER, False, None, ACTIONS, False).define[0]
+    root = parse(step.stdin, "x")
+    assert [nic["offload"] for nic in view(root)["nics"]] == [kept, kept, "on"]
+    here = Here(root, None, "shutoff", False)
+    assert commands(host(user_space=space, domains={"vm1": here}), domain) == []
+    # A datapath that has become another one is a change, and what was declared by hand is kept.
+    other = host(user_space=frozenset({"br0"}) - space, domains={"vm1": here})
+    assert commands(other, domain) == ["virsh define --validate"]
+    assert commands(other, wanted(nics=[{**nic, "offload": kept} for nic in nics[:2]] + nics[2:])) == []
+
+
 def test_a_new_domain_is_defined_then_its_disks_are_made_then_it_starts() -> None:
     domain = wanted(state="running", memory="64MiB", disks=[{"size": "1GiB"}], cloud_init={"user_data": "x"})
     found = host(images={"/var/lib/libvirt/images/vm1-vda.qcow2": Image()})
