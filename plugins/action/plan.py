@@ -13,7 +13,7 @@ from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import compile_plan
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_tables import render
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_tables import outputs, render, render_outputs
 from ansible_collections.overloom.fabric.plugins.plugin_utils._spec import PlanError
 
 try:
@@ -37,19 +37,24 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         result["changed"] = False
         _validation, options = self.validate_argument_spec(
-            argument_spec={"query": {"type": "str"}, "show": {"type": "bool", "default": False}, "secrets": {"type": "bool", "default": False}}
+            argument_spec={"query": {"type": "str"}, **{name: {"type": "bool", "default": False} for name in ("outputs", "secrets", "show")}}
         )
         try:
             hosts, routers, others = _variables(task_vars or {})
             lab = [name for name in _specification("lab") if name.startswith("lab_")]
             plan = compile_plan(hosts, _specification("plan"), others, lab, routers)
             secrets = plan.pop("secrets")
+            plan["outputs"] = outputs(plan)
             part = _select(plan, options["query"]) if options["query"] else plan
         except PlanError as error:
             result.update(failed=True, msg=_told(error.problems))
             return result
         if options["secrets"]:
             result["secrets"] = secrets
+            return result
+        if options["outputs"]:
+            Display().display("\n" + render_outputs(plan["outputs"]))
+            result["outputs"] = plan["outputs"]
             return result
         if options["show"]:
             Display().display("\n" + (_as_yaml(part) if options["query"] else render(plan)))

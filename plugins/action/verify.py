@@ -11,7 +11,7 @@ import typing as t
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.overloom.fabric.plugins.plugin_utils import _report, _verify
-from ansible_collections.overloom.fabric.plugins.plugin_utils._expectations import expectations
+from ansible_collections.overloom.fabric.plugins.plugin_utils._expectations import expectations, points_of
 
 # The report's files hold all of them.
 FAILURES_RETURNED = 5
@@ -57,7 +57,7 @@ class ActionModule(ActionBase):
         report = _report.summary(plan["fabric"], checks, seconds, expected["isolation"])
         if options["report"]:
             _write(options["report"], report)
-        lines = _report.terminal(report, plan["endpoints"])
+        lines = _report.terminal(report, points_of(plan))
         Display().display("\n".join(["", *lines, ""]))
         failures = [check for check in checks if not check["passed"]]
         result.update({key: report[key] for key in ("fabric", "passed", "seconds", "isolation")})

@@ -181,6 +181,14 @@ while :; do
 done
 """
 
+# The other end of a transfer: counts what comes, and says how much it was in eight bytes.
+COUNT = r"""#!/bin/sh
+n=$(wc -c)
+bytes=
+for shift in 56 48 40 32 24 16 8 0; do bytes=$bytes$(printf '\\%03o' $(((n >> shift) & 255))); done
+printf "$bytes"
+"""
+
 # Plays a vendor's image in tests, and nothing of its software: it finds its flash partition, takes name, addresses and MTUs from the
 # configuration there, the first NIC being Management1 or ether1, and opens the port of the API.
 STAND_IN = r"""#!/bin/sh
@@ -234,8 +242,39 @@ else
   echo 'overloom stand-in: there is no configuration on the flash partition'
   exit 1
 fi
-hostname > /www/index.html
-[ -n "$port" ] && httpd -p $port -h /www && echo "overloom stand-in $(hostname) took $kind: API on port $port"
+[ -n "$port" ] || exit 1
+setsid nc -ll -p $port -e /etc/api >/dev/null 2>&1 &
+echo "overloom stand-in $(hostname) took $kind: API on port $port"
+"""
+
+# The stand-in's API: one HTTP request, and of all that eAPI and RouterOS's REST know, a ping. Everything else gets the host's name.
+API = r"""#!/bin/sh
+read -r method path rest
+length=0
+cr=$(printf '\r')
+while read -r line; do
+  line=${line%$cr}
+  [ -n "$line" ] || break
+  case $line in [Cc]ontent-[Ll]ength:*) length=${line#*: } ;; esac
+done
+body=$(head -c "$length")
+value() { printf '%s' "$body" | sed -n "s/.*\"$1\": *\"\([^\"]*\)\".*/\1/p"; }
+text=$(hostname)
+case $path in
+  /command-api)
+    set -- $(printf '%s' "$body" | sed -n 's/.*"ping \([^"]*\)".*/\1/p')
+    [ "$1" = ipv6 ] && header=48 || header=28
+    output=$(ping -W 2 -i 0.2 -c "$4" -s $(($6 - header)) "$2" 2>&1 | sed 's/"//g;s/$/\\n/' | tr -d '\n')
+    text="{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":[{\"output\":\"\"},{\"output\":\"$output\"}]}" ;;
+  /rest/tool/ping)
+    to=$(value address) count=$(value count)
+    case $to in *:*) header=48 ;; *) header=28 ;; esac
+    output=$(ping -W 2 -i 0.2 -c "$count" -s $(($(value size) - header)) "$to" 2>&1)
+    received=$(printf '%s' "$output" | sed -n 's/.*transmitted, \([0-9]*\) packets received.*/\1/p')
+    rtt=$(printf '%s' "$output" | sed -n 's/.*= [0-9.]*\/\([0-9]*\)\.\([0-9]*\)\/.*/\1ms\2us/p')
+    text="[{\"host\":\"$to\",\"sent\":\"$count\",\"received\":\"${received:-0}\",\"avg-rtt\":\"$rtt\"}]" ;;
+esac
+printf 'HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n%s' ${#text} "$text"
 """
 
 UDHCPC = r"""#!/bin/sh
@@ -255,6 +294,9 @@ case $1 in
     fi ;;
 esac
 """
+
+
+SCRIPTS = {"agent": AGENT, "api": API, "count": COUNT, "stand-in": STAND_IN, "udhcpc": UDHCPC}
 
 
 def deb_members(path: str) -> t.Iterator[tuple[str, t.Callable[[], bytes]]]:
@@ -346,7 +388,7 @@ def initramfs(busybox: bytes, release: str, modules: dict[str, bytes]) -> bytes:
     entries = [(path, stat.S_IFDIR | 0o755, b"") for path in ("bin", "dev", "etc", "lib", "lib/modules", folder, "proc", "run", "sys", "tmp", "www")]
     entries += [("bin/busybox", stat.S_IFREG | 0o755, busybox)]
     entries += [(f"bin/{applet}", stat.S_IFLNK | 0o777, b"busybox") for applet in APPLETS]
-    entries += [(f"etc/{name}", stat.S_IFREG | 0o755, text.encode()) for name, text in (("agent", AGENT), ("stand-in", STAND_IN), ("udhcpc", UDHCPC))]
+    entries += [(f"etc/{name}", stat.S_IFREG | 0o755, text.encode()) for name, text in SCRIPTS.items()]
     entries += [("init", stat.S_IFREG | 0o755, INIT.encode())]
     depends = {name: module_depends(content) for name, content in modules.items()}
     lines = []
@@ -371,7 +413,7 @@ class Image(t.NamedTuple):
 
 def locate(cache: str, package: str, modules: t.Sequence[str], stand_in: bool = False) -> Image:
     """Where the image with these modules lies. Its name changes with everything that it is made from but the package's version."""
-    made_from = "\0".join(["2", package, INIT, AGENT, STAND_IN, UDHCPC, *APPLETS, *BASE_MODULES, *sorted(modules)])
+    made_from = "\0".join(["2", package, INIT, *SCRIPTS.values(), *APPLETS, *BASE_MODULES, *sorted(modules)])
     folder = os.path.join(cache, ("stand-in-" if stand_in else "guest-") + hashlib.sha256(made_from.encode()).hexdigest()[:12])
     names = ["vmlinux", "initrd", *(("boot.iso", "flash.qcow2") if stand_in else ())]
     kernel, initrd, *more = (os.path.join(folder, name) for name in names)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import concurrent.futures
+import contextlib
 import ipaddress
 import json
 import re
@@ -28,6 +29,7 @@ except ImportError:
 AGENT_SECONDS = 10
 POLL = 0.2
 AT_ONCE = 24
+LENT_METRIC = 40989
 INTERFACE = re.compile(r"[A-Za-z0-9._-]{1,15}")
 
 
@@ -57,6 +59,24 @@ class Agent:
             time.sleep(POLL)
 
 
+def listen(guests: t.Iterable[str], lifetime: float, uri: str) -> None:
+    """Have lab guests answer transfers for lifetime seconds at most, instead of the answering that a measurement before has left. Raises FabricError."""
+    guests = list(guests)
+    if not guests:
+        return
+    connection = connect(uri)
+    old = "test -e /run/counting && kill $(cat /run/counting)"
+    script = f"{old}; timeout {lifetime:.0f} nc -ll -p {ECHO_PORT} -e /etc/count >/dev/null 2>&1 & echo $! > /run/counting"
+
+    def one(name: str) -> None:
+        # The measurements say that nothing answers there; the other guests still count.
+        with contextlib.suppress(FabricError):
+            Agent(connection, name).script(script, AGENT_SECONDS)
+
+    with concurrent.futures.ThreadPoolExecutor(max_workers=len(guests)) as pool:
+        list(pool.map(one, guests))
+
+
 def job(number: int, probe: t.Mapping[str, t.Any], interface: str, settle: float, tcp_bytes: int, tcp_timeout: float) -> str:
     """The part of the script that takes one measurement and prints it after @NUMBER. Pure.
 
@@ -68,14 +88,18 @@ def job(number: int, probe: t.Mapping[str, t.Any], interface: str, settle: float
         send = f"head -c {tcp_bytes} /dev/zero | nc -w {tcp_timeout:.0f} {to} {ECHO_PORT} | od -A n -t x1"
         return f"{{ read a x < /proc/uptime; o=$({send}); read b x < /proc/uptime; echo @{number} $a $b $o; }} &"
     if probe["kind"] == "isolation":
-        # By an interface, the kernel asks for the address on the link, whatever its routes are.
+        # By an interface, the kernel asks for an IPv4 address on the link, whatever its routes are.
         control = ipaddress.ip_address(probe["control"]) if probe.get("control") else ""
         asked_too = f"ping -c 2 -W 1 {control} >/dev/null 2>&1; c=$?" if control else "c=1"
         # What was learned before, from a port on a wrong VLAN say, is no answer.
-        forget = f"ip neigh flush {to} dev {interface} >/dev/null 2>&1"
+        before = f"ip {six}neigh flush {to} dev {interface} >/dev/null 2>&1"
+        # With IPv6 it does not (RFC 4861, 5.2, asks for a route); one for this address alone is lent to it.
+        lent = f"{to}/128 dev {interface} metric {LENT_METRIC} >/dev/null 2>&1"
+        before += f"; ip -6 route add {lent}" if six else ""
+        after = f"; ip -6 route del {lent}" if six else ""
         return (
-            f"{{ {forget}; ping {six}-c 3 -i 0.2 -W 1 -I {interface} {to} >/dev/null 2>&1; r=$?; {asked_too};"
-            f" echo @{number} $r $c $(ip neigh show {to} dev {interface}); }} &"
+            f"{{ {before}; ping {six}-c 3 -i 0.2 -W 1 -I {interface} {to} >/dev/null 2>&1; r=$?; {asked_too};"
+            f" echo @{number} $r $c $(ip {six}neigh show {to} dev {interface}){after}; }} &"
         )
     size = probe["size"] - (28 if to.version == 4 else 48) if probe["kind"] == "mtu" else 56
     # Linux sets the DF bit on an echo request that fits its interface's MTU; one that does not fit would be sent in pieces.
@@ -124,15 +148,19 @@ def measure(
     guests: by the id that a probe is from, (domain, interface as the guest sees it). A guest that cannot measure says why in its outcomes.
     """
     observed: list[dict] = [{} for _probe in probes]
-    todo: dict[str, list[int]] = {}
+    todo: dict[str, dict[str, list[int]]] = {}
     for number, probe in enumerate(probes):
-        todo.setdefault(probe["from"], []).append(number)
+        todo.setdefault(guests[probe["from"]][0], {}).setdefault(probe["from"], []).append(number)
     if not todo:
         return observed
     connection = connect(uri)
 
-    def one(source: str, numbers: list[int]) -> None:
-        domain, interface = guests[source]
+    def every(domain: str) -> None:
+        # One after the other: an agent takes one command at a time.
+        for source, numbers in todo[domain].items():
+            one(domain, guests[source][1], numbers)
+
+    def one(domain: str, interface: str, numbers: list[int]) -> None:
         try:
             if not INTERFACE.fullmatch(interface):
                 raise FabricError(f"interface {interface!r} of guest {domain} is no name of an interface")
@@ -145,7 +173,7 @@ def measure(
                 observed[number] = observed[number] or {"error": str(error)}
 
     with concurrent.futures.ThreadPoolExecutor(max_workers=len(todo)) as pool:
-        list(pool.map(lambda item: one(*item), todo.items()))
+        list(pool.map(every, todo))
     return observed
 
 

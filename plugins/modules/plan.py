@@ -26,6 +26,11 @@ options:
       - Print the plan on the terminal as tables, or as YAML the part that O(query) selects.
     type: bool
     default: false
+  outputs:
+    description:
+      - Print only where each endpoint and router is, its addresses and the command that leads into it, and return them in RV(outputs).
+    type: bool
+    default: false
   secrets:
     description:
       - Return only the secrets that the plan names, in RV(secrets). Use it with C(no_log=true).
@@ -57,7 +62,7 @@ EXAMPLES = r"""
 RETURN = r"""
 plan:
   description: The plan, or the part of it that O(query) selects. Secrets are not in it, only the places where they stand.
-  returned: without O(secrets)
+  returned: without O(secrets) and O(outputs)
   type: raw
   sample:
     fabric: example
@@ -79,6 +84,30 @@ plan:
     teps: [{host: kvm1, address: 192.168.200.1, mtu: 1500}]
     sources:
       hosts.kvm1.id: "derived: trailing digits of the name"
+outputs:
+  description: What the fabric gives its user. It is a part of the plan, too.
+  returned: with O(outputs)
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The endpoint's id, or the router's name.
+      type: str
+    kind:
+      description: C(namespace), C(guest) or C(router).
+      type: str
+    host:
+      description: The host that it is on.
+      type: str
+    addresses:
+      description: Its addresses with their prefix lengths, of all NICs.
+      type: list
+      elements: str
+    console:
+      description: The command that leads into it on its host, or V(null).
+      type: str
+  sample:
+    - {name: kvm1/vm1, kind: guest, host: kvm1, addresses: [10.1.1.2/24], console: virsh console vm1}
 secrets:
   description: Each secret by the place where it stands.
   returned: with O(secrets)

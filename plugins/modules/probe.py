@@ -49,8 +49,31 @@ options:
         description: The network namespace of the endpoint. Left out, it is the host itself.
         type: str
       guest:
-        description: The libvirt guest that the endpoint is, instead of a namespace. It measures through its QEMU guest agent, and listens to no transfers.
+        description: The libvirt guest that the endpoint is, instead of a namespace. It measures through its QEMU guest agent.
         type: str
+      listens:
+        description: Whether the guest has the lab guest's program that answers transfers; others listen to none.
+        type: bool
+        default: false
+      device:
+        description:
+          - The API of the switch or router that the endpoint is. It measures with its own ping, so probes of the kinds V(ping) and V(mtu) only,
+            and listens to no transfers. With O(endpoints[].namespace), it is asked from there.
+        type: dict
+        suboptions:
+          api:
+            description: V(eos) for Arista's eAPI, V(routeros) for RouterOS's REST.
+            type: str
+            choices: [eos, routeros]
+            required: true
+          url:
+            description: The beginning of its address, such as V(https://10.1.1.2). Its certificate is not checked.
+            type: str
+            required: true
+          user:
+            description: The user.
+            type: str
+            default: admin
       interface:
         description: The endpoint's interface; needed for probes of the kind V(isolation).
         type: str
@@ -103,6 +126,10 @@ options:
     description: Seconds that one TCP transfer may take.
     type: float
     default: 10
+  device_passwords:
+    description: The password of O(endpoints[].device.user), by O(endpoints[].device.api).
+    type: dict
+    default: {}
   lifetime:
     description: Seconds after which the responder ends by itself.
     type: float
@@ -194,6 +221,9 @@ import time
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import DEFAULT_URI
 from ansible_collections.overloom.fabric.plugins.module_utils._probe import Background, Prober, Sender
+from ansible_collections.overloom.fabric.plugins.module_utils._probe_device import APIS, Device
+from ansible_collections.overloom.fabric.plugins.module_utils._probe_device import measure as measure_from_devices
+from ansible_collections.overloom.fabric.plugins.module_utils._probe_guest import listen as listen_in_guests
 from ansible_collections.overloom.fabric.plugins.module_utils._probe_guest import measure as measure_from_guests
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 
@@ -201,6 +231,15 @@ ENDPOINT = {
     "id": {"type": "str", "required": True},
     "namespace": {"type": "str"},
     "guest": {"type": "str"},
+    "listens": {"type": "bool", "default": False},
+    "device": {
+        "type": "dict",
+        "options": {
+            "api": {"type": "str", "required": True, "choices": list(APIS)},
+            "url": {"type": "str", "required": True},
+            "user": {"type": "str", "default": "admin"},
+        },
+    },
     "interface": {"type": "str"},
     "addresses": {"type": "list", "elements": "str", "default": []},
 }
@@ -224,6 +263,7 @@ def main() -> None:
             "settle": {"type": "float", "default": 10},
             "tcp_bytes": {"type": "int", "default": 1048576},
             "tcp_timeout": {"type": "float", "default": 10},
+            "device_passwords": {"type": "dict", "default": {}, "no_log": True},
             "lifetime": {"type": "float", "default": 120},
             "uri": {"type": "str", "default": DEFAULT_URI},
         },
@@ -245,19 +285,25 @@ def main() -> None:
             module.exit_json(changed=False)
         if options["state"] == "listening":
             background.stop()
-            places = [(end["namespace"], address) for end in options["endpoints"] if not end["guest"] for address in end["addresses"]]
+            places = [(end["namespace"], address) for end in options["endpoints"] if not (end["guest"] or end["device"]) for address in end["addresses"]]
+            listen_in_guests({end["guest"] for end in options["endpoints"] if end["guest"] and end["listens"]}, options["lifetime"], options["uri"])
             module.exit_json(changed=False, pid=background.start(places, options["lifetime"]))
         begun = time.monotonic()
         guests = {end["id"]: (end["guest"], end["interface"] or "eth0") for end in options["endpoints"] if end["guest"]}
-        prober = Prober([Sender(end["id"], end["namespace"], end["interface"]) for end in options["endpoints"] if not end["guest"]])
+        devices = {end["id"]: Device(namespace=end["namespace"], password=options["device_passwords"].get(end["device"]["api"], ""), **end["device"]) for end in options["endpoints"] if end["device"]}
+        prober = Prober([Sender(end["id"], end["namespace"], end["interface"]) for end in options["endpoints"] if end["id"] not in {**guests, **devices}])
         inner = [probe for probe in options["probes"] if probe["from"] in guests]
-        outer = [probe for probe in options["probes"] if probe["from"] not in guests]
+        remote = [probe for probe in options["probes"] if probe["from"] in devices]
+        outer = [probe for probe in options["probes"] if probe["from"] not in {**guests, **devices}]
         limits = (options["settle"], options["tcp_bytes"], options["tcp_timeout"])
-        with concurrent.futures.ThreadPoolExecutor(max_workers=1) as pool:
-            # A thread has its own namespace, so the guests are asked while the prober enters others.
+        with concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
+            # A thread has its own namespace, so guests and devices are asked while the prober enters others.
             asked = pool.submit(measure_from_guests, guests, inner, *limits, options["uri"])
-            seen, seen_inside = iter(prober.measure(outer, *limits)), iter(asked.result())
-        observed = [next(seen_inside if probe["from"] in guests else seen) for probe in options["probes"]]
+            asked_too = pool.submit(measure_from_devices, devices, remote, options["settle"])
+            seen, seen_inside, seen_by_devices = iter(prober.measure(outer, *limits)), iter(asked.result()), iter(asked_too.result())
+        observed = [
+            next(seen_inside if probe["from"] in guests else seen_by_devices if probe["from"] in devices else seen) for probe in options["probes"]
+        ]
     except FabricError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=False, observed=observed, seconds=round(time.monotonic() - begun, 3))

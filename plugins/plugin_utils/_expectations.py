@@ -38,11 +38,12 @@ def expectations(plan: Item, isolation_limit: int | None = 2000) -> Item:
     isolation_limit: how many isolated pairs are chosen; None for all of them.
     """
     by_segment: dict[str, list[Item]] = {}
-    for point in plan["endpoints"]:
+    for point in points_of(plan):
         by_segment.setdefault(point["segment"], []).append(point)
     isolated, isolation = _sample(by_segment, isolation_limit)
     denied = {(pair["from"], pair["to"]): pair["probes"] for pair in plan.get("denied", ())}
     peers = _peers(plan)
+    owners = {segment: {_owner(point) for point in points} for segment, points in by_segment.items()}
     own = {segment: {address for point in points for _family, address in addresses(point)} for segment, points in by_segment.items()}
     return {
         "teps": _teps(plan),
@@ -51,10 +52,11 @@ def expectations(plan: Item, isolation_limit: int | None = 2000) -> Item:
         "isolated": [
             entry
             for one, other in [*isolated, *_apart_from_peers(by_segment, peers)]
-            if one.get("measures", True)
+            # A switch or router may well know a way there.
+            if one.get("measures", True) and not one.get("device")
+            # A guest with NICs on both segments answers for all its addresses on each.
+            and _owner(other) not in owners[one["segment"]]
             for entry in _isolated(one, other, by_segment[one["segment"]], own[one["segment"]], denied)
-            # A guest asks for an address on its link by the kernel's own means, which do so for IPv4 only.
-            if one["kind"] != "guest" or entry["family"] == 4
         ],
         "isolation": isolation,
         "hosts": {name: _state(host) for name, host in plan["hosts"].items()},
@@ -76,6 +78,16 @@ def _teps(plan: Item) -> list[Item]:
         for peer in overlay["peers"]
         for name, tep in address.items()
     ]
+
+
+def points_of(plan: Item) -> list[Item]:
+    """All endpoints, and each further NIC of a guest that has an address, as an endpoint of its own."""
+    return [found for point in plan["endpoints"] for found in (point, *({**point, **nic, "of": point["id"]} for nic in point.get("nics", ())))]
+
+
+def _owner(point: Item) -> str:
+    """The endpoint that this is, or a NIC of."""
+    return point.get("of", point["id"])
 
 
 def addresses(point: Item) -> list[tuple[int, str]]:
@@ -136,7 +148,7 @@ Denied = t.Mapping[t.Tuple[str, str], t.Collection[str]]
 
 
 def _denied(plan: Item, denied: Denied) -> list[Item]:
-    points = {point["id"]: point for point in plan["endpoints"]}
+    points = {point["id"]: point for point in points_of(plan)}
     return [
         {"from": one, "to": other, "family": family, "address": address, "mac": points[other]["mac"], "probe": probe}
         for (one, other), probes in denied.items()
@@ -162,14 +174,14 @@ def _pairs(by_segment: dict[str, list[Item]], denied: Denied) -> list[Item]:
         for segment, points in by_segment.items()
         for i, one in enumerate(points)
         for j, other in enumerate(points)
-        if i != j and one.get("measures", True)
+        if _owner(one) != _owner(other) and one.get("measures", True)
         for family, address in addresses(other)
     ]
 
 
 def _transfers(one: Item, other: Item, denied: Denied, due: bool) -> bool:
     """Whether to try a transfer. due: whether this direction is one that is measured; if the other is denied, it is."""
-    if not one.get("sends", True) or other["kind"] == "guest" or "tcp" in denied.get((one["id"], other["id"]), ()):
+    if not (one.get("sends", True) and other.get("sends", True)) or "tcp" in denied.get((one["id"], other["id"]), ()):
         return False
     return due or "tcp" in denied.get((other["id"], one["id"]), ())
 

@@ -299,12 +299,25 @@ class Guests:
             host["bridges"] += [{"name": bridge, "rstp": False, "fail_mode": "", "flow_tables": []} for bridge in missing]
             for guest in self.by_host[name]:
                 point = points[guest.endpoint.id]
-                # Guests without an agent are measured, but do not measure; a transfer needs tools that only the lab's guest is known to have.
+                # A transfer needs tools that only the lab's guest is known to have. Without an agent, a guest's own API is asked.
                 linux = guest.options["role"] == "linux"
-                point.update(interface=guest.kind.first, port=guest.nics[0].dev, measures=linux, sends=linux and guest.built)
+                device = None if linux else _device(guest, self._spaces(guest))
+                point.update(
+                    interface=guest.kind.first,
+                    port=guest.nics[0].dev,
+                    measures=linux or device is not None,
+                    sends=linux and guest.built,
+                    device=device,
+                    nics=[_further(guest, number, nic) for number, nic in enumerate(guest.nics) if number and nic.addresses],
+                )
                 plan["sources"][f"endpoints.{point['id']}.interface"] = f"derived: first NIC of {guest.options['role']}"
                 if guest.options["role"] == "linux":
                     point["interface"] = guest.endpoint.interface
+
+    def _spaces(self, guest: Guest) -> list[Endpoint]:
+        """The namespaces on the guest's host and segment, from which it can be asked."""
+        here = self.values.intent.hosts[guest.endpoint.host].endpoints
+        return [e for e in here if (e.kind, e.segment) == ("namespace", guest.endpoint.segment)]
 
     def _network(self, nic: Nic) -> str:
         return network_name(self.values.intent.name, self.values.bridge_of(nic.segment or nic.trunks[0]))
@@ -326,8 +339,6 @@ class Guests:
     def _item(self, guest: Guest) -> Item:
         """A guest with the domain as the module takes it, what to wait for, and what its role needs besides."""
         endpoint, options = guest.endpoint, guest.options
-        # What is built for labs meets the datapath in user space, where the half-done checksums of virtio get lost, and TCP with them.
-        model = options["model"] or ("e1000" if guest.built else guest.kind.model)
         domain = {
             "name": endpoint.name,
             "state": "running",
@@ -339,7 +350,8 @@ class Guests:
             "nics": [
                 {
                     "mac": nic.mac,
-                    "model": model,
+                    "model": options["model"] or guest.kind.model,
+                    "offload": "auto",
                     "network": self._network(nic),
                     "portgroup": portgroup(nic),
                     "dev": nic.dev,
@@ -366,9 +378,39 @@ class Guests:
             "addresses": [{"nic": number, "address": addresses.with_prefix(*pair)} for number, nic in enumerate(guest.nics) for pair in nic.addresses],
             "built": guest.built,
             "domain": {**domain, **_MACHINES[options["role"]](guest)},
-            "wait": _wait(guest, [e for e in self.values.intent.hosts[endpoint.host].endpoints if (e.kind, e.segment) == ("namespace", endpoint.segment)]),
+            "wait": _wait(guest, self._spaces(guest)),
             "flash": _flash(guest),
         }
+
+
+def _further(guest: Guest, number: int, nic: Nic) -> Item:
+    """A NIC besides the first, as verify measures it: in the form of an endpoint, as far as it differs from the guest's."""
+    name = {"linux": "eth", "veos": "Ethernet", "chr": "ether"}[guest.options["role"]] + str(number + (guest.options["role"] == "chr"))
+    by_version = {address.version: (str(address), subnet.prefixlen) for address, subnet in nic.addresses}
+    (address, prefix), (address6, prefix6) = (by_version.get(version, (None, None)) for version in (4, 6))
+    return {
+        "id": f"{guest.endpoint.id}:{name}",
+        "interface": name,
+        "segment": nic.segment.name,
+        "address": address,
+        "prefix": prefix,
+        "address6": address6,
+        "prefix6": prefix6,
+        "mac": nic.mac,
+        "mtu": nic.mtu,
+        "port": nic.dev,
+    }
+
+
+def _device(guest: Guest, spaces: t.Sequence[Endpoint]) -> Item | None:
+    """How a switch or router is asked to measure, or None when there is no namespace that could ask it."""
+    if not spaces or not guest.nics[0].addresses:
+        return None
+    api, scheme, port = {"veos": ("eos", "https", 443), "chr": ("routeros", "http", 80)}[guest.options["role"]]
+    address = next((f"[{a}]" if a.version == 6 else str(a) for a, _subnet in guest.nics[0].addresses))
+    # The stand-in speaks no TLS.
+    url = f"http://{address}:{port}" if guest.built and port != 80 else f"{scheme}://{address}"
+    return {"api": api, "url": url, "user": guest.options["user"] if api == "eos" else "admin", "namespace": spaces[0].name}
 
 
 def network_name(fabric: str, bridge: str) -> str:
@@ -503,10 +545,6 @@ def _flash(guest: Guest) -> Item | None:
     }
 
 
-# Readiness of a device without an agent: the port that its management opens, and what its console says.
-_READY = {"veos": ({"kind": "ssh", "times": 2}, "login:", 443), "chr": ({"kind": "tcp", "port": 80, "times": 2}, "Login:", 80)}
-
-
 def _wait(guest: Guest, spaces: t.Sequence[Endpoint]) -> Item:
     """What must answer before a guest is called ready. spaces: namespaces on the guest's host and segment, from which it can be asked.
 
@@ -516,9 +554,13 @@ def _wait(guest: Guest, spaces: t.Sequence[Endpoint]) -> Item:
     common = {"name": guest.endpoint.name, "timeout": guest.options["ready_timeout"]}
     if role == "linux":
         return {**common, "kind": "agent"}
-    asked, text, port = _READY[role]
-    if guest.built:
-        asked, text = {"kind": "tcp", "port": port}, f"API on port {port}"
-    if spaces and guest.nics[0].addresses:
-        return {**common, **asked, "host": str(guest.nics[0].addresses[0][0]), "namespace": spaces[0].name}
-    return {**common, "kind": "console", "text": text}
+    device = _device(guest, spaces)
+    if device is None:
+        text = f"API on port {443 if role == 'veos' else 80}" if guest.built else {"veos": "login:", "chr": "Login:"}[role]
+        return {**common, "kind": "console", "text": text}
+    asked: Item = {"namespace": device["namespace"], "times": 2}
+    if role == "chr":
+        # Which answers with 401 when it wants a password.
+        return {**common, **asked, "kind": "http", "url": f"{device['url']}/rest/system/resource", "status": [200, 401]}
+    asked["host"] = str(guest.nics[0].addresses[0][0])
+    return {**common, **asked, "kind": "tcp", "port": 443} if guest.built else {**common, **asked, "kind": "ssh"}

@@ -135,6 +135,27 @@ def render(plan: dict[str, t.Any], width: int = 100) -> str:
     return "\n".join(parts) + "\n" + textwrap.fill(LEGEND, width) + "\n"
 
 
+def outputs(plan: dict[str, t.Any]) -> list[dict[str, t.Any]]:
+    """What the fabric gives its user: where each endpoint is, its addresses, and the command that leads into it on its host."""
+    found = []
+    for point in plan["endpoints"]:
+        ends = (point, *point.get("nics", ()))
+        addresses = [f"{end[name]}/{end[name.replace('address', 'prefix')]}" for end in ends for name in ("address", "address6") if end[name]]
+        console = f"virsh console {point['name']}" if point["kind"] == "guest" else f"ip netns exec {point['name']} sh"
+        found.append({"name": point["id"], "kind": point["kind"], "host": point["host"], "addresses": addresses, "console": console})
+    for name, router in plan.get("routers", {}).items():
+        loopbacks = [router[key] for key in ("loopback", "loopback6") if router[key]]
+        found.append({"name": name, "kind": "router", "host": name, "addresses": loopbacks, "console": "vtysh" if router["managed"] else None})
+    return found
+
+
+def render_outputs(found: list[dict[str, t.Any]], width: int = 100, most: int = 50) -> str:
+    """The outputs as a table, of at most so many rows."""
+    rows = [(e["name"], e["kind"], "\n".join(e["addresses"]) or "-", f"on {e['host']}: {e['console']}" if e["console"] else "-") for e in found]
+    more = f"  and {len(rows) - most} more: playbooks/plan.yml -e plan_query=outputs\n" if len(rows) > most else ""
+    return table("Outputs", ("What", "Kind", "Addresses", "Console"), rows[:most], width) + more
+
+
 def _separation(segment: dict[str, t.Any], marked: t.Callable[[t.Any, str], str]) -> str:
     """What tells a segment from the others of its bridge."""
     if segment["key"]:

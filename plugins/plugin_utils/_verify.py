@@ -10,7 +10,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils import _verify_routers
-from ansible_collections.overloom.fabric.plugins.plugin_utils._expectations import addresses
+from ansible_collections.overloom.fabric.plugins.plugin_utils._expectations import addresses, points_of
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_mesh import tunnel_name
 
 Item = t.Dict[str, t.Any]
@@ -31,7 +31,7 @@ def probes(plan: Item, expected: Item) -> dict[str, list[Item]]:
 
     A probe has the options of the probe module, and `target` (the endpoint or host it measures), which verify alone needs.
     """
-    host_of = {point["id"]: point["host"] for point in plan["endpoints"]}
+    host_of = {point["id"]: point["host"] for point in points_of(plan)}
     found: dict[str, list[Item]] = {name: [] for name in plan["hosts"]}
     for tep in expected["teps"]:
         base = {"from": tep["from"], "to": tep["address"], "target": tep["to"], "tep": True}
@@ -65,15 +65,15 @@ def options(plan: Item, expected: Item) -> tuple[dict[str, Item], int]:
     points: dict[str, list[Item]] = {
         name: [{"id": name, "addresses": []}] for name in plan["hosts"]
     }
-    for point in plan["endpoints"]:
-        points[point["host"]].append(
-            {
-                "id": point["id"],
-                "guest" if point["kind"] == "guest" else "namespace": point["name"],
-                "interface": point["interface"],
-                "addresses": [address for _family, address in addresses(point)],
-            }
-        )
+    for point in points_of(plan):
+        base = {"id": point["id"], "interface": point["interface"], "addresses": [address for _family, address in addresses(point)]}
+        if point["kind"] != "guest":
+            points[point["host"]].append({**base, "namespace": point["name"]})
+        elif point.get("device"):
+            device = {key: value for key, value in point["device"].items() if key != "namespace"}
+            points[point["host"]].append({**base, "device": device, "namespace": point["device"]["namespace"]})
+        else:
+            points[point["host"]].append({**base, "guest": point["name"], "listens": point["sends"]})
     refused = denials(plan, expected)
     hosts = {
         name: {
@@ -117,7 +117,7 @@ def _prove(plan: Item, checks: list[Item]) -> None:
     """Where flows answer for the addresses, a control that answers has to be reached too: they still answer when all else is lost."""
     overlays = {overlay["name"] for overlay in plan["overlays"] if overlay.get("segments_by") == "key"}
     segments = {segment["name"] for segment in plan["segments"] if segment["overlay"] in overlays}
-    keyed = {point["id"] for point in plan["endpoints"] if point["segment"] in segments}
+    keyed = {point["id"] for point in points_of(plan) if point["segment"] in segments}
     # One packet that was lost is a failure of its own, and still shows that the control is reached.
     lost = {(c["from"], c["to"]) for c in checks if c["kind"] == "ping" and c["from"] in keyed and not c["passed"] and c["rtt_ms"] is None}
     for check in checks:
@@ -234,7 +234,7 @@ def _look(plan: Item, probe: Item) -> str:
     if probe.get("tep"):
         host = plan["hosts"][probe["from"]]["underlay"]
         return f"on {probe['from']}: ip route get {probe['to']}; ovs-vsctl list interface {host['interface']} {host['tep']['name']}"
-    points = {point["id"]: point for point in plan["endpoints"]}
+    points = {point["id"]: point for point in points_of(plan)}
     one, other = points[probe["from"]], points.get(probe["target"])
     bridge = next(segment["bridge"] for segment in plan["segments"] if segment["name"] == one["segment"])
     places = [f"on {one['host']}: {_inspect(one)}; ovs-appctl fdb/show {bridge}"]

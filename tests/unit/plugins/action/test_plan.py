@@ -85,6 +85,12 @@ def test_the_playbook_prints_tables(fabric):
     assert "changed=0" in output
 
 
+def test_the_outputs_are_printed_alone(fabric):
+    status, output = fabric("[{hosts: kvm_hosts, gather_facts: false, tasks: [{overloom.fabric.plan: {outputs: true}, run_once: true}]}]")
+    assert status == 0, output
+    assert "ip netns exec" in output and "10.1.1.65/24" in output and "Underlay" not in output
+
+
 def test_a_query_prints_the_part_that_it_selects(fabric):
     status, output = fabric(SHOW, "-e", "plan_query=hosts.kvm2.tunnels[0].name")
     assert status == 0, output

@@ -66,3 +66,10 @@ def test_a_transfer_is_what_the_other_end_confirmed():
     probe = {"kind": "tcp", "to": "10.1.1.1"}
     assert guest.outcome(probe, "10.00 10.50 00 00 00 00 00 10 00 00", 10, 1500) == {"bytes": 1048576, "seconds": 0.5, "mbit_per_second": 16.8}
     assert "confirm" in guest.outcome(probe, "10.00 10.50", 10, 1500)["error"]
+
+
+def test_a_question_over_ipv6_lends_the_guest_a_route_and_takes_it_back():
+    text = guest.job(3, {"kind": "isolation", "to": "fd00:2::1", "control": "fd00:1::1"}, "eth0", 10, 1, 1)
+    lent = "fd00:2::1/128 dev eth0 metric"
+    assert text.index(f"ip -6 route add {lent}") < text.index("ping -6 -c 3") < text.index("@3") < text.index(f"ip -6 route del {lent}")
+    assert "route" not in guest.job(3, {"kind": "isolation", "to": "10.1.2.1"}, "eth0", 10, 1, 1)

@@ -5,10 +5,15 @@
 from __future__ import annotations
 
 import copy
+import subprocess
 
 import pytest
+import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.overloom.fabric.plugins.module_utils import _libvirt_domain, _libvirt_network
+from ansible_collections.overloom.fabric.plugins.module_utils._iso import iso_image
+from ansible_collections.overloom.fabric.plugins.plugin_utils import _verify
+from ansible_collections.overloom.fabric.plugins.plugin_utils._expectations import expectations
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import compile_plan
 from ansible_collections.overloom.fabric.plugins.plugin_utils._spec import PlanError
 from ansible_collections.overloom.fabric.tests.unit.intents import SPEC, fabrics
@@ -115,6 +120,80 @@ def test_a_cloud_image_gets_its_addresses_user_and_keys():
     ethernets = seed["network_config"]["ethernets"]
     assert ethernets["eth0"]["addresses"] == ["10.1.1.65/24"] and ethernets["eth0"]["mtu"] == 1446
     assert ethernets["eth1"]["addresses"] == ["10.1.2.9/24"] and ethernets["eth1"]["match"]["macaddress"] == domain["nics"][1]["mac"]
+
+
+def measured(hosts):
+    """The plan, and what is measured as (kind, from, target)."""
+    plan = compile_plan(hosts, SPEC)
+    todo = _verify.probes(plan, expectations(plan))
+    return plan, {(probe["kind"], probe["from"], probe["target"]) for name in todo for probe in todo[name] if not probe.get("tep")}
+
+
+def test_a_switch_and_a_router_measure_over_their_own_api_where_a_namespace_can_ask():
+    hosts = fabric({**VEOS, "user": "op"}, {"role": "chr", "image": "/srv/chr.img"}, segments=({**BLUE, "subnet6": "fd00:1::/64"}, RED))
+    hosts["kvm1"]["fabric_endpoints"].append({"name": "jump", "segment": "blue"})
+    plan, probes = measured(hosts)
+    for name in ("vm1", "vm2"):
+        assert {("ping", f"kvm1/{name}", "kvm1/jump"), ("mtu", f"kvm1/{name}", "kvm1/jump")} <= probes
+    assert not [probe for probe in probes if probe[0] in ("tcp", "isolation") and probe[1] != "kvm1/jump"]
+    ends = {end["id"]: end for end in _verify.options(plan, expectations(plan))[0]["kvm1"]["endpoints"]}
+    address = {point["id"]: point["address"] for point in plan["endpoints"]}
+    assert ends["kvm1/vm1"]["device"] == {"api": "eos", "url": f"https://{address['kvm1/vm1']}", "user": "op"}
+    assert ends["kvm1/vm2"]["device"] == {"api": "routeros", "url": f"http://{address['kvm1/vm2']}", "user": "admin"}
+    assert ends["kvm1/vm1"]["namespace"] == "jump" and "guest" not in ends["kvm1/vm1"]
+    # With nobody there to ask it, a device is measured only.
+    assert not [probe for probe in measured(fabric(VEOS, LAB))[1] if probe[1] == "kvm1/vm1"]
+
+
+def test_further_nics_are_measured_as_the_first_one_is():
+    nics = [{"segment": "red", "address": "10.1.2.9"}, {"trunks": ["blue", "red"]}]
+    hosts = fabric({**LAB, "nics": nics}, LAB)
+    hosts["kvm2"] = {**hosts["kvm2"], "fabric_endpoints": [{"name": "one", "segment": "red"}]}
+    plan, probes = measured(hosts)
+    second = "kvm1/vm1:eth1"
+    for pair in ((second, "kvm2/one"), ("kvm2/one", second)):
+        assert {(kind, *pair) for kind in ("ping", "mtu", "tcp")} <= probes
+    # A guest answers for all its addresses on each of its NICs, so only those who share none with it are kept apart from it.
+    assert ("isolation", "kvm1/vm2", "kvm2/one") in probes and ("isolation", "kvm1/vm2", second) not in probes
+    assert not [probe for probe in probes if {probe[1], probe[2]} == {"kvm1/vm1", second}]
+    end = next(end for end in _verify.options(plan, expectations(plan))[0]["kvm1"]["endpoints"] if end["id"] == second)
+    assert end == {"id": second, "guest": "vm1", "interface": "eth1", "addresses": ["10.1.2.9"], "listens": True}
+
+
+def test_guests_take_part_in_transfers_and_ask_over_ipv6_too():
+    segments = ({**BLUE, "subnet6": "fd00:1::/64"}, {**RED, "subnet6": "fd00:2::/64"})
+    hosts = fabric(LAB, {"image": "/srv/debian.qcow2"}, segments=segments)
+    hosts["kvm2"] = {**hosts["kvm2"], "fabric_endpoints": [{"name": "one", "segment": "red"}, {"name": "two", "segment": "blue"}]}
+    plan, probes = measured(hosts)
+    assert {("tcp", "kvm1/vm1", "kvm2/two"), ("tcp", "kvm2/two", "kvm1/vm1")} <= probes
+    # Of a cloud image nobody knows which tools it has.
+    assert not [probe for probe in probes if probe[0] == "tcp" and "kvm1/vm2" in probe]
+    asked = [(e["from"], e["family"]) for e in expectations(plan)["isolated"] if e["to"] == "kvm2/one"]
+    assert {("kvm1/vm1", 4), ("kvm1/vm1", 6)} <= set(asked)
+
+
+def test_a_seed_is_made_without_a_network_and_reads_back_with_a_tool_of_others(tmp_path):
+    keys, shadow = ["ssh-ed25519 AAAA me"], "$6$salt$hash"
+    nics = [{"segment": "red", "address": "10.1.2.9"}]
+    host = planned({"image": "/srv/debian.qcow2", "keys": keys, "user": "op", "password_hash": shadow, "nics": nics})
+    domain = _libvirt_domain.want(validated(_libvirt_domain.SPEC, host["guests"][0]["domain"]), host["owner"])
+    seed = tmp_path / "seed.iso"
+    seed.write_bytes(iso_image(domain.files))
+
+    def isoinfo(*options):
+        return subprocess.run(["isoinfo", "-i", seed, *options], check=True, capture_output=True, text=True).stdout
+
+    # NoCloud looks for a file system of this label.
+    assert "Volume id: CIDATA" in isoinfo("-d") and set(isoinfo("-J", "-f").split()) == {"/meta-data", "/network-config", "/user-data"}
+    user_data = isoinfo("-J", "-x", "/user-data")
+    user = yaml.safe_load(user_data)["users"][0]
+    assert user_data.startswith("#cloud-config\n") and (user["name"], user["ssh_authorized_keys"], user["passwd"]) == ("op", keys, shadow)
+    meta = yaml.safe_load(isoinfo("-J", "-x", "/meta-data"))
+    assert meta == {"instance-id": domain.options["uuid"], "local-hostname": "vm1"}
+    network = yaml.safe_load(isoinfo("-J", "-x", "/network-config"))
+    assert network["version"] == 2 and network["ethernets"]["eth0"]["mtu"] == 1446
+    assert [network["ethernets"][name]["addresses"] for name in ("eth0", "eth1")] == [["10.1.1.65/24"], ["10.1.2.9/24"]]
+    assert [network["ethernets"][f"eth{n}"]["match"]["macaddress"] for n in (0, 1)] == [nic["mac"] for nic in domain.options["nics"]]
 
 
 MAC = {"segment": "red", "mac": "52:54:00:00:00:01"}

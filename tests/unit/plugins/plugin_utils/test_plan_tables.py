@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import compile_plan
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_tables import ranges, render, table
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_tables import outputs, ranges, render, render_outputs, table
 from ansible_collections.overloom.fabric.tests.unit.intents import SPEC, fabrics
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -35,6 +35,21 @@ def test_a_value_is_marked_with_where_it_came_from():
     text = render(compile_plan(hosts, SPEC))
     for marked in ("10.1.1.65/24 a", "10.1.1.2/24 g", "1500 d", "1446 c", "10 g"):
         assert marked in text
+
+
+def test_outputs_say_where_each_endpoint_is_and_how_to_get_in():
+    guest = {"name": "vm1", "kind": "guest", "segment": "s", "guest": {"image": "lab", "nics": [{"segment": "t", "address": "10.1.2.9"}]}}
+    hosts = {"kvm1": {
+        "fabric_name": "test",
+        "fabric_segments": [{"name": "s", "vlan": 10, "subnet": "10.1.1.0/24", "subnet6": "fd00::/64"}, {"name": "t", "vlan": 20, "subnet": "10.1.2.0/24"}],
+        "fabric_endpoints": [{"name": "a", "segment": "s"}, guest],
+    }}
+    found = outputs(compile_plan(hosts, SPEC))
+    assert [(e["name"], e["console"]) for e in found] == [("kvm1/a", "ip netns exec a sh"), ("kvm1/vm1", "virsh console vm1")]
+    assert [address.rpartition("/")[2] for address in found[1]["addresses"]] == ["24", "64", "24"] and "10.1.2.9/24" in found[1]["addresses"]
+    text = render_outputs(found)
+    assert "on kvm1: virsh console vm1" in text and "10.1.2.9/24" in text
+    assert "and 10 more" in render_outputs(found * 30)
 
 
 def test_numbers_become_ranges():
