@@ -11,7 +11,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils import _ip
-from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, FabricError, Runner, module_runner, reconcile
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, FabricError, Runner, Write, module_runner, reconcile
 from ansible_collections.overloom.fabric.plugins.module_utils._systemd import Unit, booted, ip_commands, oneshot, read_units, unit_name, unit_steps
 
 KIND = "interface"
@@ -43,12 +43,13 @@ class Found(t.NamedTuple):
 
 
 class Kept(t.NamedTuple):
-    """What a unit gives its interface at boot."""
+    """What a unit gives its interface at boot. others: those of its addresses that were there before, and so are never taken away."""
 
     owner: str
     addresses: tuple[str, ...] = ()
     mtu: int | None = None
     up: bool | None = None
+    others: tuple[str, ...] = ()
 
 
 def items(params: dict[str, t.Any]) -> list[Item]:
@@ -83,7 +84,8 @@ def kept(unit: Unit | None) -> Kept | None:
         return None
     mtu = notes.get("Mtu", "")
     up = {"yes": True, "no": False}.get(notes.get("Up", ""))
-    return Kept(notes["Owner"], tuple(notes.get("Addresses", "").split()), int(mtu) if mtu.isdigit() else None, up)
+    addresses, others = (tuple(notes.get(key, "").split()) for key in ("Addresses", "Others"))
+    return Kept(notes["Owner"], addresses, int(mtu) if mtu.isdigit() else None, up, others)
 
 
 def unit(name: str, wanted: Kept) -> Unit:
@@ -93,6 +95,8 @@ def unit(name: str, wanted: Kept) -> Unit:
         notes["Mtu"] = str(wanted.mtu)
     if wanted.up is not None:
         notes["Up"] = "yes" if wanted.up else "no"
+    if wanted.others:
+        notes["Others"] = " ".join(wanted.others)
     lines = _ip.interface_batch(None, _ip.Wanted(name, mtu=wanted.mtu, up=wanted.up, addresses=wanted.addresses))
     # FRR announces what it finds, so the addresses come first. It is itself before network.target, so these must not be after that.
     order = {"wanted_by": ["multi-user.target"], "after": ["network-pre.target"], "before": ["frr.service", "network.target"]}
@@ -102,6 +106,8 @@ def unit(name: str, wanted: Kept) -> Unit:
 def compare(found: Found, declared: t.Sequence[Item], owner: str, adopt: bool, purge: bool, check: bool, running: bool) -> Change:
     """The pure comparison. check: an interface may be missing yet. running: does systemd run this host?"""
     wanted_units: dict[str, Unit | None] = {}
+    # Until it is done, a unit notes what comes and what goes, so that a run that is killed leaves nothing that nobody knows.
+    interim: dict[str, Unit | None] = {}
     lines: list[str] = []
     before: dict[str, t.Any] = {}
     after: dict[str, t.Any] = {}
@@ -121,6 +127,8 @@ def compare(found: Found, declared: t.Sequence[Item], owner: str, adopt: bool, p
                 raise FabricError(sentence)
             warnings.append(sentence)
         old = old or Kept(owner)
+        held = interface.addresses if interface else ()
+        foreign = () if adopt else old.others
         new = None
         if item.present:
             new = Kept(
@@ -131,20 +139,28 @@ def compare(found: Found, declared: t.Sequence[Item], owner: str, adopt: bool, p
             )
             if new.addresses and new.up is None:
                 new = new._replace(up=True)
+            if not adopt:
+                new = new._replace(others=tuple(a for a in new.addresses if a in foreign or (a in held and a not in old.addresses)))
+            interim[file] = unit(item.name, new._replace(addresses=_both(new.addresses, old.addresses), others=_both(new.others, foreign)))
         wanted_units[file] = unit(item.name, new) if new else None
+        ours = new.addresses if new else ()
+        # In the declared order, after what others gave; what was given before and is declared no longer goes.
+        target = tuple(a for a in held if a not in old.addresses or a in foreign or a in ours) + tuple(a for a in ours if a not in held)
         if interface is not None or item.present:
-            held = interface.addresses if interface else ()
-            ours = new.addresses if new else ()
-            # In the declared order, after what others gave; what was given before and is declared no longer goes.
-            target = tuple(a for a in held if a not in old.addresses or a in ours) + tuple(a for a in ours if a not in held)
             wanted = _ip.Wanted(item.name, mtu=new.mtu if new else None, up=new.up if new else None, addresses=target)
             lines += _ip.interface_batch(interface, wanted)
-        _tell(item.name, interface, old if file in found.units else None, new, before, after)
+        _tell(item.name, interface, target, old if file in found.units else None, new, before, after)
     changes = unit_steps(found.units, wanted_units, running)
-    steps = changes.drop + ([_ip.batch_step(lines)] if lines else []) + changes.put
+    first = [step for step in unit_steps(found.units, interim, running).put if isinstance(step, Write)]
+    put = [step for step in changes.put if step not in first]
+    steps = [*first, *([_ip.batch_step(lines)] if lines else []), *put, *changes.drop]
     if not steps:
         before, after = {}, {}
     return Change(steps, before, after, tuple(warnings))
+
+
+def _both(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*one, *other)))
 
 
 def _purged(one: Unit, declared: t.Sequence[Item], owner: str, purge: bool) -> bool:
@@ -152,13 +168,12 @@ def _purged(one: Unit, declared: t.Sequence[Item], owner: str, purge: bool) -> b
     return bool(purge and old and old.owner == owner and one.notes().get("Name") not in {item.name for item in declared})
 
 
-def _tell(name: str, interface: _ip.Interface | None, old: Kept | None, new: Kept | None, before: dict[str, t.Any], after: dict[str, t.Any]) -> None:
+def _tell(
+    name: str, interface: _ip.Interface | None, target: tuple[str, ...], old: Kept | None, new: Kept | None, before: dict[str, t.Any], after: dict[str, t.Any]
+) -> None:
     """An interface as it is and as it will be, and what it gets at boot."""
-    held = interface.addresses if interface else ()
-    before[name] = {"addresses": list(held), "at_boot": _spelled(old)}
-    ours = new.addresses if new else ()
-    was = old.addresses if old else ()
-    after[name] = {"addresses": [a for a in held if a not in was or a in ours] + [a for a in ours if a not in held], "at_boot": _spelled(new)}
+    before[name] = {"addresses": list(interface.addresses if interface else ()), "at_boot": _spelled(old)}
+    after[name] = {"addresses": list(target), "at_boot": _spelled(new)}
     for key in ("mtu", "up"):
         value = getattr(new, key) if new else None
         if value is not None:
@@ -166,7 +181,7 @@ def _tell(name: str, interface: _ip.Interface | None, old: Kept | None, new: Kep
 
 
 def _spelled(what: Kept | None) -> dict[str, t.Any] | None:
-    return None if what is None else {key: list(value) if isinstance(value, tuple) else value for key, value in what._asdict().items()}
+    return None if what is None else {key: list(value) if isinstance(value, tuple) else value for key, value in what._asdict().items() if key != "others" or value}
 
 
 def run(module: t.Any) -> None:

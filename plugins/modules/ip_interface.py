@@ -11,7 +11,7 @@ version_added: 0.1.0
 author: The overloom.fabric authors (@overloom)
 description:
   - Gives addresses, an MTU and the state up to interfaces that exist, such as the cards and the loopback of a router, now and at boot.
-  - Addresses that others gave to an interface are left.
+  - Addresses that others gave to an interface are left, also where they are declared here too, unless O(adopt=true).
   - The plain options describe one interface; O(interfaces) describes several.
 extends_documentation_fragment:
   - overloom.fabric.attributes

@@ -1,0 +1,73 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Addresses of interfaces that exist: what becomes of them on a model of a host, whose each step may be the last of a run."""
+from __future__ import annotations
+
+import pathlib
+import sys
+import typing as t
+
+from ansible_collections.overloom.fabric.plugins.module_utils import _ip_interface as ip_interface
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, Step
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent.parent))
+
+from kernel import World  # noqa: E402  # pylint: disable=wrong-import-position
+
+POOL = ["10.0.0.1/24", "10.0.0.2/24", "10.0.1.1/31", "fd00::1/64"]
+addresses = st.lists(st.sampled_from(POOL), unique=True)
+
+
+def plan(world: World, items: list[dict[str, t.Any]], purge: bool = True, adopt: bool = False) -> Change:
+    every = [{"addresses": None, "mtu": None, "up": None, "state": "present", **item} for item in items]
+    wanted = ip_interface.items({"interfaces": every, "name": None})
+    found = ip_interface.Found(world.read({}).host, dict(world.units))
+    return ip_interface.compare(found, wanted, "us", adopt, purge, check=False, running=True)
+
+
+def run(world: World, items: list[dict[str, t.Any]], last: int | None = None, **options: bool) -> None:
+    """One run, which is killed after so many steps."""
+    for step in plan(world, items, **options).steps[:last]:
+        world.do(step)
+
+
+def card(held: t.Iterable[str] = ()) -> World:
+    """A host with a card that somebody has given addresses."""
+    world = World()
+    world.add(None, "eth1").addresses = list(held)
+    return world
+
+
+def held(world: World) -> list[str]:
+    return world.spaces[None]["eth1"].addresses
+
+
+@given(st.data(), addresses, addresses, addresses)
+@settings(max_examples=600, deadline=None)
+def test_what_others_gave_is_there_after_all_runs_and_nothing_else(data, others, one, two):
+    world = card(others)
+    for wanted in (one, two):
+        item = {"name": "eth1", "addresses": wanted}
+        run(world, [item], last=data.draw(st.integers(0, 6)))
+        run(world, [item])
+        assert set(held(world)) == {*others, *wanted}
+        assert not plan(world, [item]).steps
+    run(world, [], last=data.draw(st.integers(0, 6)))
+    run(world, [])
+    assert set(held(world)) == set(others) and not world.units
+
+
+def test_a_run_that_is_foretold_is_the_one_that_is_done():
+    change = plan(card(), [{"name": "eth1", "addresses": POOL, "mtu": 1400}])
+    assert [step.stdin for step in change.steps if isinstance(step, Step) and step.stdin]
+    assert change.before["eth1"]["addresses"] == [] and change.after["eth1"]["addresses"] == POOL
+
+
+def test_an_adopted_address_is_taken_away_with_the_others():
+    world = card(POOL[:2])
+    run(world, [{"name": "eth1", "addresses": POOL[:1]}], adopt=True)
+    run(world, [])
+    assert held(world) == POOL[1:2]
