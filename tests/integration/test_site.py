@@ -104,7 +104,11 @@ def test_a_host_that_was_never_built_has_nothing_to_take_down(fabric):
 
 
 def test_from_an_empty_host_to_a_proven_overlay_and_nothing_changes_again(fabric):
+    # Open vSwitch does not run yet, and its unit is one of what check mode only foretells.
+    foretold = fabric.play("site.yml", "--check")
+    assert "database cannot be reached" in foretold
     first = fabric.play("site.yml")
+    assert changed(first) == changed(foretold)
     assert all(count >= 3 for host, count in changed(first).items() if host.startswith("kvm"))
     assert set(changed(fabric.play("site.yml")).values()) == {0}
     report = fabric.verify()

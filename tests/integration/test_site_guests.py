@@ -50,6 +50,11 @@ def test_guests_follow_the_intent_and_drift_is_seen(tmp_path):
         fabric.write()
         fabric.play("site.yml")
         assert fabric.on("kvm1", "virsh", "list", "--all", "--name").split() == ["foreign"]
+        # libvirt need not run to be torn down: its sockets start it.
+        mark = f"<metadata><o:fabric xmlns:o='urn:overloom.fabric' owner='{fabric.intent['fabric_name']}' module='libvirt_domain'/></metadata>"
+        ours = foreign.replace("<name>foreign</name>", f"<name>ours</name>{mark}")
+        fabric.on("kvm1", "python3", "-c", f"import libvirt; libvirt.open('qemu:///system').defineXML({ours!r})")
+        fabric.on("kvm1", "systemctl", "stop", "libvirtd.service")
         fabric.play("playbooks/teardown.yml")
         assert fabric.on("kvm1", "virsh", "list", "--all", "--name").split() == ["foreign"]
         assert fabric.on("kvm1", "virsh", "net-list", "--all", "--name").split() == []
