@@ -13,7 +13,7 @@ PLAYBOOK := ANSIBLE_CONFIG=$(CURDIR)/ansible.cfg $(BIN)/ansible-playbook -i $(IN
 LAB_COMMANDS := ovs-vsctl:openvswitch-switch vtysh:frr systemd-nspawn:systemd-container ip:iproute2 ethtool:ethtool \
   virsh:libvirt-clients libvirtd:libvirt-daemon-system qemu-system-x86_64:qemu-system-x86 qemu-img:qemu-utils
 TEST_COMMANDS := git:git ping:iputils-ping birdc:bird2 /usr/lib/frr/frr-reload.py:frr-pythontools dnsmasq:dnsmasq-base mmdebstrap:mmdebstrap \
-  mkfs.vfat:dosfstools mcopy:mtools isoinfo:genisoimage
+  mkfs.vfat:dosfstools mcopy:mtools isoinfo:genisoimage swtpm:swtpm swtpm_setup:swtpm-tools
 MACHINE_COMMANDS := mmdebstrap:mmdebstrap qemu-system-x86_64:qemu-system-x86 mke2fs:e2fsprogs debugfs:e2fsprogs ssh:openssh-client
 
 # $(call install,PAIRS,PACKAGES): install the packages of the commands that are missing, and these packages.

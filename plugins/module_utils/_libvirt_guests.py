@@ -65,6 +65,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml impor
     to_xml,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
+    MASK,
     Change,
     FabricError,
     Remove,
@@ -570,6 +571,9 @@ def _one(result: Plan, found: Found, domain: Domain, here: Here | None, owner: s
     seen = view(root)
     before = {} if here is None else {"owner": old.owner, **shown(restrict(options, seen))}
     after = {"owner": mark.owner, **shown({key: value for key, value in options.items() if key in seen})}
+    if before.get("graphics") and before["graphics"] == after["graphics"] and "graphics" in differences(options, seen):
+        # Nothing but a secret differs.
+        before["graphics"] = [{**item, "password": f"another {MASK}"} if item.get("password") else item for item in before["graphics"]]
     changed = here is None or bool(differences(options, seen)) or mark != old or _lacks(root, domain)
     if changed:
         patch(root, domain, mark)

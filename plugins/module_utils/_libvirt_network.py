@@ -46,7 +46,7 @@ MANAGED = ("isolated", "nat", "routed", "open")
 STATES = ("present", "active", "inactive", "absent")
 BEHIND_METADATA = ("forward", "bridge", "mac", "domain", "dns", "ip", "route", "virtualport", "vlan", "portgroup")
 
-BANDWIDTH = {key: {"type": "int"} for key in ("average", "peak", "burst", "floor")}
+BANDWIDTH = {key: {"type": "int"} for key in ("average", "peak", "burst")}
 PORTGROUP = {
     "name": {"type": "str", "required": True},
     "default": {"type": "bool", "default": False},

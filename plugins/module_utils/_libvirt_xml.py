@@ -343,11 +343,11 @@ def port_columns(vlan: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
 
 # ---- bandwidth
 
-RATES = ("average", "peak", "burst", "floor")
+RATES = ("average", "peak", "burst")
 
 
 def parse_bandwidth(parent: ET.Element, direction: str) -> dict[str, int]:
-    """average, peak, floor in KiB/s and burst in KiB of one direction; empty without a limit."""
+    """average, peak in KiB/s and burst in KiB of one direction; empty without a limit."""
     found = parent.find(f"bandwidth/{direction}")
     return {} if found is None else {key: int(found.get(key)) for key in RATES if found.get(key)}
 
@@ -369,7 +369,7 @@ def check_bandwidth(options: t.Mapping[str, t.Any] | None, what: str) -> dict[st
     if options is None:
         return None
     found = {key: check_number(value, f"{what} {key}", 1, 2**32 - 1) for key, value in options.items() if value is not None}
-    if found and "average" not in found and "floor" not in found:
+    if found and "average" not in found:
         raise FabricError(f"{what} needs average, in KiB a second")
     return found
 

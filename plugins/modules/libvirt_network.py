@@ -160,9 +160,6 @@ options:
           burst:
             description: The amount that may go at the peak rate, in KiB.
             type: int
-          floor:
-            description: The guaranteed rate, in KiB a second.
-            type: int
       outbound: &outbound
         description: The limits of traffic from the guests, of the whole network. Empty removes them.
         type: dict

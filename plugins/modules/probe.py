@@ -290,7 +290,12 @@ def main() -> None:
             module.exit_json(changed=False, pid=background.start(places, options["lifetime"]))
         begun = time.monotonic()
         guests = {end["id"]: (end["guest"], end["interface"] or "eth0") for end in options["endpoints"] if end["guest"]}
-        devices = {end["id"]: Device(namespace=end["namespace"], password=options["device_passwords"].get(end["device"]["api"], ""), **end["device"]) for end in options["endpoints"] if end["device"]}
+        passwords = options["device_passwords"]
+        devices = {
+            end["id"]: Device(namespace=end["namespace"], password=passwords.get(end["device"]["api"], ""), **end["device"])
+            for end in options["endpoints"]
+            if end["device"]
+        }
         prober = Prober([Sender(end["id"], end["namespace"], end["interface"]) for end in options["endpoints"] if end["id"] not in {**guests, **devices}])
         inner = [probe for probe in options["probes"] if probe["from"] in guests]
         remote = [probe for probe in options["probes"] if probe["from"] in devices]
