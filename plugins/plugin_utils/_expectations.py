@@ -256,7 +256,10 @@ def _state(host: Item) -> Item:
     ports: dict[str, Item] = {}
     for bridge in host["bridges"]:
         for port in bridge.get("ports", ()):
-            ports[port["name"]] = {"bridge": bridge["name"], "tag": _value(port.get("tag")), "trunks": [], "mtu": port["mtu"]}
+            ports[port["name"]] = {"bridge": bridge["name"], "tag": _value(port.get("tag")), "trunks": []}
+            # A patch port has none.
+            if "mtu" in port:
+                ports[port["name"]]["mtu"] = port["mtu"]
     for tunnel in host["tunnels"]:
         ports[tunnel["name"]] = {
             "bridge": tunnel["bridge"], "tag": None, "trunks": tunnel["trunks"], "protected": tunnel["protected"],

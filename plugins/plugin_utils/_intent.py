@@ -118,6 +118,7 @@ class Segment:
     """A layer-2 network; overlay is None for one that is local to each host.
 
     key: its tunnel key, on an overlay whose segments are told apart by keys. tenant: whose it is; None is the fabric's own.
+    learn: whether endpoints that the plan does not know may be on it.
     """
 
     where: str
@@ -129,6 +130,7 @@ class Segment:
     subnet6: Network | None | t.Any
     mtu: int | None | t.Any
     overlay: str | None | t.Any
+    learn: bool | t.Any = False
 
 
 @dataclasses.dataclass
@@ -570,6 +572,7 @@ def _segment(item: dict[str, t.Any], index: int, problems: list[str]) -> Segment
         subnet6=subnet6,
         mtu=mtu,
         overlay=item["overlay"],
+        learn=item["learn"],
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils import _plan_addresses as addresses
-from ansible_collections.overloom.fabric.plugins.plugin_utils import _plan_flows
+from ansible_collections.overloom.fabric.plugins.plugin_utils import _plan_flows, _plan_wires
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent import (
     RESULTS,
     Endpoint,
@@ -64,7 +64,7 @@ def compile_plan(
     guests = Guests(values)
     if problems:
         raise PlanError(problems)
-    plan = _Writer(values).plan()
+    plan = _Writer(values, guests).plan()
     guests.fill(plan)
     everyone = {**values.intent.hosts, **values.intent.routers}
     plan["secrets"] = secrets(values.intent.common, {name: host.routing for name, host in everyone.items()})
@@ -74,8 +74,9 @@ def compile_plan(
 class _Writer:
     """The values as plain data, and where each of them came from."""
 
-    def __init__(self, values: Values) -> None:
+    def __init__(self, values: Values, guests: Guests) -> None:
         self.values = values
+        self.guests = guests
         self.sources: dict[str, str] = {}
 
     def plan(self) -> Plan:
@@ -92,7 +93,8 @@ class _Writer:
         held = neighbours(endpoints)
         for name, host in hosts.items():
             host["neighbours"] = held[name]
-        _plan_flows.fill(values, hosts)
+        _plan_flows.fill(values, self.guests, hosts)
+        _plan_wires.fill(values.bridge_of, values.wires, hosts)
         for name, router in values.routing.routers.items():
             self.sources.update({f"routers.{name}.{key}": source for key, source in router.sources.items()})
         return {
@@ -148,7 +150,7 @@ class _Writer:
 
     def _segment(self, segment: Segment) -> Plan:
         key = f"segments.{segment.name}"
-        for option in ("vlan", "key", "tenant", "subnet", "subnet6"):
+        for option in ("vlan", "key", "learn", "tenant", "subnet", "subnet6"):
             self._state(f"{key}.{option}", f"{segment.where}.{option}")
         self._state(f"{key}.overlay", f"{segment.where}.overlay")
         if self.sources[f"{key}.overlay"] == "default":
@@ -158,6 +160,7 @@ class _Writer:
             "name": segment.name,
             "vlan": segment.vlan,
             "key": segment.key,
+            "learn": segment.learn,
             "tenant": segment.tenant,
             "subnet": str(segment.subnet),
             "subnet6": str(segment.subnet6) if segment.subnet6 else None,

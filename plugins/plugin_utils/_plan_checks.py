@@ -15,6 +15,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils import _plan_flows
 from ansible_collections.overloom.fabric.plugins.plugin_utils import _plan_mesh as mesh
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent import DST_PORTS, Overlay, Segment
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_values import Values
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_wires import plug_bridge
 from ansible_collections.overloom.fabric.plugins.plugin_utils._spec import INVALID, suggest, word
 
 
@@ -128,12 +129,8 @@ def _keys(values: Values) -> None:
 
 def _reach(values: Values) -> None:
     """All hosts with endpoints of a segment are joined by its overlay."""
-    users: dict[str, dict[str, None]] = {}
-    for endpoint in values.endpoints:
-        if endpoint.segment in values.segments:
-            users.setdefault(endpoint.segment, {})[endpoint.host] = None
     joined = values.joined()
-    for name, hosts in users.items():
+    for name, hosts in values.members().items():
         segment = values.segments[name]
         first = next(iter(hosts))
         if segment.overlay is None and len(hosts) > 1:
@@ -224,6 +221,11 @@ def _interfaces(values: Values) -> None:
         for overlay in values.overlays.values():
             things += [(mesh.tunnel_name(overlay.name, peer.name), f"the tunnel of {overlay.name} to {peer.name}") for peer in overlay.peers]
         things += [(default_outer(e.name, e.interface), f"the outer end of {e.id}") for e in host.endpoints if e.interface]
+        for wire in values.wires[name]:
+            things += [(end, f"an end of the wire of {wire.name}") for end in (wire.port, wire.far)]
+            bridge = values.bridge_of(wire.segment)
+            if bridge:
+                things.append((plug_bridge(bridge), f"the plug bridge of {bridge}"))
         for thing, what in things:
             clash = taken.setdefault(thing, what) if thing else what
             if clash != what and (clash, what) not in told:

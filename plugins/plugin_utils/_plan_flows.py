@@ -14,8 +14,9 @@ from ansible_collections.overloom.fabric.plugins.module_utils._netns_veth import
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs_flow import argument_spec, declaration
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 from ansible_collections.overloom.fabric.plugins.plugin_utils import _plan_mesh as mesh
-from ansible_collections.overloom.fabric.plugins.plugin_utils._intent import DST_PORTS, KEY_BITS, Endpoint, Overlay, Segment
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent import DST_PORTS, KEY_BITS, Overlay, Segment
 from ansible_collections.overloom.fabric.plugins.plugin_utils._pipeline import TABLES, Point, Tenancy, pipeline
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_guests import Guests
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_values import Values
 from ansible_collections.overloom.fabric.plugins.plugin_utils._spec import INVALID, label, suggest, word
 
@@ -36,26 +37,34 @@ def check(values: Values) -> None:
             _overlay(values, overlay, carried[overlay.name])
     for segment in values.segments.values():
         overlay = values.overlays.get(segment.overlay) if segment.overlay is not INVALID else None
-        if segment.key and segment.overlay is not INVALID and not (overlay and overlay.segments_by != "vlan"):
-            values.problems.append(
-                f"{segment.where}.key is for overlays with segments_by: key; leave it out, or say so in"
+        if segment.overlay is not INVALID and not (overlay and overlay.segments_by != "vlan"):
+            values.problems += [
+                f"{segment.where}.{option} is for overlays with segments_by: key; leave it out, or say so in"
                 f" {overlay.where if overlay else 'an overlay of fabric_overlays'}.segments_by."
-            )
+                for option in ("key", "learn")
+                if getattr(segment, option)
+            ]
     _guests(values)
     _flows(values)
     _denied(values)
 
 
 def _guests(values: Values) -> None:
-    """A guest's port has another number after each start of the guest, so flows that name it would be about another port."""
+    """What the NICs of guests cannot be where flows tell segments apart: trunks, and without an address where nothing is learned."""
     for endpoint in values.endpoints:
-        guest = endpoint.guest if isinstance(endpoint.guest, dict) else {}
-        for name in [endpoint.segment] * (endpoint.kind == "guest") + [nic["segment"] for nic in guest.get("nics") or () if isinstance(nic, dict)]:
-            segment = values.segments.get(name) if name else None
-            if segment and values.keyed(segment):
+        guest = endpoint.guest if endpoint.kind == "guest" and isinstance(endpoint.guest, dict) else {}
+        for number, nic in enumerate(guest.get("nics") or ()):
+            if not isinstance(nic, dict):
+                continue
+            where = f"{endpoint.where}.guest.nics[{number}]"
+            for name in nic["trunks"] or ():
+                segment = values.segments.get(name)
+                if segment and values.keyed(segment):
+                    values.problems.append(f"{where}.trunks has segment {name}, whose overlay has segments_by: key and no VLANs; give it a NIC of its own.")
+            segment = values.segments.get(nic["segment"])
+            if segment and values.keyed(segment) and not segment.learn and nic["address"] is None:
                 values.problems.append(
-                    f"{endpoint.where} is a guest on segment {name}, whose overlay has segments_by: key, where guests cannot be yet;"
-                    " put it on a segment with a vlan."
+                    f"{where}.address is missing; segment {segment.name} forwards to addresses that the plan knows, so give one, or set learn: true there."
                 )
 
 
@@ -107,9 +116,7 @@ def _direct(values: Values, overlay: Overlay, segments: list[Segment]) -> None:
     if pairs is None or INVALID in (overlay.hubs, overlay.links) or mesh.missing(pairs) is None:
         return  # Hosts that the overlay does not join at all are told by the checks of every overlay.
     joined, part = {frozenset(pair) for pair in pairs}, mesh.components(values.order, pairs)
-    hosts: dict[str, dict[str, None]] = {}
-    for endpoint in values.endpoints:
-        hosts.setdefault(endpoint.segment, {})[endpoint.host] = None
+    hosts = values.members()
     for segment in segments:
         first, *others = hosts.get(segment.name, {None: None})
         while others:
@@ -182,7 +189,7 @@ def _denied(values: Values) -> None:
 # The items of the plan ---------------------------------------------------------------------------------------------
 
 
-def fill(values: Values, hosts: dict[str, Item]) -> None:
+def fill(values: Values, guests: Guests, hosts: dict[str, Item]) -> None:
     """Give each host its `flows`, one entry a bridge, and each integration bridge its fail mode and the names of its tables."""
     for name, host in hosts.items():
         host["flows"] = []
@@ -192,7 +199,7 @@ def fill(values: Values, hosts: dict[str, Item]) -> None:
                 entry = {"bridge": item["bridge"], "flows": []}
                 host["flows"].append(entry)
             entry["flows"].append({option: item[option] for option in _FLOW if item[option] is not None})
-    for overlay, tenancies in _tenancies(values):
+    for overlay, tenancies in _tenancies(values, guests):
         for name, found in tenancies.items():
             hosts[name]["flows"].append({"bridge": overlay.bridge, "flows": [{"flow": flow} for flow in pipeline(found)]})
     keyed = {overlay.bridge for overlay in values.overlays.values() if overlay.keyed}
@@ -214,11 +221,12 @@ def _catches_all(item: Item) -> bool:
     return not item.get("table") and item.get("priority") == 0 and not item.get("match")
 
 
-def _tenancies(values: Values) -> t.Iterator[tuple[Overlay, dict[str, list[Tenancy]]]]:
+def _tenancies(values: Values, guests: Guests) -> t.Iterator[tuple[Overlay, dict[str, list[Tenancy]]]]:
     """For each overlay by key, what of its segments is on each host that has a tunnel or an endpoint of it."""
-    points: dict[str, dict[str, list[Endpoint]]] = {}
-    for endpoint in values.endpoints:
-        points.setdefault(endpoint.segment, {}).setdefault(endpoint.host, []).append(endpoint)
+    points: dict[str, dict[str, list[Point]]] = {}
+    for segment_name, host, point in _points(values, guests):
+        points.setdefault(segment_name, {}).setdefault(host, []).append(point)
+    sockets = {(wire.name, host): wire.port for host, found in values.wires.items() for wire in found if not wire.user}
     carried = values.carried()
     for overlay in values.overlays.values():
         if not overlay.keyed:
@@ -232,15 +240,26 @@ def _tenancies(values: Values) -> t.Iterator[tuple[Overlay, dict[str, list[Tenan
                 result.setdefault(name, []).append(
                     Tenancy(
                         segment.key,
-                        [_point(values, endpoint, default_outer(endpoint.name, endpoint.interface)) for endpoint in local],
-                        [_point(values, endpoint, tunnel[other]) for other in others for endpoint in on_hosts[other]],
+                        local,
+                        [point._replace(port=tunnel[other]) for other in others for point in on_hosts[other]],
                         [tunnel[other] for other in others],
+                        sockets.get((segment.name, name)),
                     )
                 )
         yield overlay, result
 
 
-def _point(values: Values, endpoint: Endpoint, port: str) -> Point:
-    addressed = values.addressed[endpoint.id]
-    found = (addressed.address.value, addressed.address6.value)
-    return Point(port, addressed.mac.value, [str(address) for address in found if address])
+def _points(values: Values, guests: Guests) -> t.Iterator[tuple[str, str, Point]]:
+    """Everything that is plugged into bridges of flows: (segment, host, what the host sees of it)."""
+    for endpoint in values.endpoints:
+        if endpoint.kind == "namespace":
+            addressed = values.addressed[endpoint.id]
+            found = [str(value.value) for value in (addressed.address, addressed.address6) if value.value]
+            yield endpoint.segment, endpoint.host, Point(default_outer(endpoint.name, endpoint.interface), addressed.mac.value, found)
+    for host, there in guests.by_host.items():
+        ports = {wire.user: wire.port for wire in values.wires[host]}
+        for guest in there:
+            for number, nic in enumerate(guest.nics):
+                if (guest.endpoint.id, number) in ports:
+                    port = ports[guest.endpoint.id, number]
+                    yield nic.segment.name, host, Point(port, nic.mac, [str(address) for address, _subnet in nic.addresses])

@@ -17,6 +17,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml impor
 from ansible_collections.overloom.fabric.plugins.module_utils._netns_veth import default_outer
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 from ansible_collections.overloom.fabric.plugins.plugin_utils import _plan_addresses as addresses
+from ansible_collections.overloom.fabric.plugins.plugin_utils import _plan_wires as wires
 from ansible_collections.overloom.fabric.plugins.plugin_utils._guest_configs import Port, autorun, startup_config
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent import Endpoint, Segment, read_address, read_mac
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_values import Values
@@ -232,7 +233,7 @@ class Guests:
                 self.problems.append(f"{place}: a trunk has no address, and its native segment is one of its trunks.")
                 return None
             for segment in segments:
-                if segment.vlan is None:
+                if segment.vlan is None and not self.values.keyed(segment):
                     self.problems.append(f"{place}.trunks has segment {segment.name}, which is untagged; give it a vlan, or take it out.")
             if len({self.values.bridge_of(segment) for segment in segments}) > 1:
                 self.problems.append(f"{place}.trunks has segments of different bridges; name those of one.")
@@ -319,17 +320,29 @@ class Guests:
         here = self.values.intent.hosts[guest.endpoint.host].endpoints
         return [e for e in here if (e.kind, e.segment) == ("namespace", guest.endpoint.segment)]
 
-    def _network(self, nic: Nic) -> str:
-        return network_name(self.values.intent.name, self.values.bridge_of(nic.segment or nic.trunks[0]))
+    def _bridge(self, nic: Nic) -> str:
+        """The bridge that libvirt plugs a NIC into."""
+        bridge = self.values.bridge_of(nic.segment or nic.trunks[0])
+        return wires.plug_bridge(bridge) if nic.segment and self.values.keyed(nic.segment) else bridge
+
+    def _portgroup(self, nic: Nic) -> str:
+        """The portgroup of a NIC: named after its wire, its segment, or the VLANs of its trunk."""
+        return nic.dev if nic.segment and self.values.keyed(nic.segment) else portgroup(nic)
 
     def _networks(self, guests: list[Guest]) -> list[Item]:
         """A libvirt network for each bridge that guests are on: a portgroup for each of its segments, and for each trunk that is used."""
         found: dict[str, Item] = {}
         for guest in guests:
             for nic in guest.nics:
-                bridge, name = self.values.bridge_of(nic.segment or nic.trunks[0]), self._network(nic)
+                bridge = self._bridge(nic)
+                name = network_name(self.values.intent.name, bridge)
                 if name not in found:
                     groups = [_access(s) for s in self.values.segments.values() if self.values.bridge_of(s) == bridge]
+                    groups += [
+                        {"name": wire.name, "vlan": wire.vlan}
+                        for wire in self.values.wires[guest.endpoint.host]
+                        if wires.plug_bridge(self.values.bridge_of(wire.segment)) == bridge
+                    ]
                     found[name] = {"name": name, "mode": "openvswitch", "bridge": bridge, "portgroups": groups}
                 if nic.trunks and portgroup(nic) not in [group["name"] for group in found[name]["portgroups"]]:
                     trunk = {"name": portgroup(nic), "trunks": [str(vlan) for vlan in _vlans(nic)]}
@@ -352,8 +365,8 @@ class Guests:
                     "mac": nic.mac,
                     "model": options["model"] or guest.kind.model,
                     "offload": "auto",
-                    "network": self._network(nic),
-                    "portgroup": portgroup(nic),
+                    "network": network_name(self.values.intent.name, self._bridge(nic)),
+                    "portgroup": self._portgroup(nic),
                     "dev": nic.dev,
                     "mtu": nic.mtu,
                     "rom": False,

@@ -55,6 +55,9 @@ def fill(values: Values, hosts: dict[str, Item]) -> None:
         users[endpoint.host].setdefault(bridge, False)
         if endpoint.kind == "namespace":
             hosts[endpoint.host]["namespaces"].append(_namespace(values, endpoint, segment, bridge in plain))
+    for name, found in values.wires.items():
+        for wire in found:
+            users[name].setdefault(values.bridge_of(wire.segment), False)
     for name, host in hosts.items():
         host["bridges"].append(_underlay_bridge(host["underlay"]))
         host["bridges"] += [{"name": bridge, "rstp": rstp} for bridge, rstp in users[name].items() if bridge != host["underlay"]["bridge"]]

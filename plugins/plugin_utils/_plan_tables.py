@@ -159,7 +159,7 @@ def render_outputs(found: list[dict[str, t.Any]], width: int = 100, most: int = 
 def _separation(segment: dict[str, t.Any], marked: t.Callable[[t.Any, str], str]) -> str:
     """What tells a segment from the others of its bridge."""
     if segment["key"]:
-        return marked(f"key {segment['key']}", f"segments.{segment['name']}.key")
+        return marked(f"key {segment['key']}{', learns' * segment['learn']}", f"segments.{segment['name']}.key")
     return "untagged" if segment["vlan"] is None else marked(segment["vlan"], f"segments.{segment['name']}.vlan")
 
 

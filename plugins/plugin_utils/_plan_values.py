@@ -11,6 +11,7 @@ import typing as t
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils import _plan_addresses as addresses
 from ansible_collections.overloom.fabric.plugins.plugin_utils import _plan_mesh as mesh
+from ansible_collections.overloom.fabric.plugins.plugin_utils import _plan_wires as wires
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent import (
     IPV4_MIN_MTU,
     IPV6_MIN_MTU,
@@ -30,7 +31,7 @@ class Values:
     """All of them, each settled once. What is wrong goes to problems; a value that hangs on a refused one is INVALID or absent.
 
     overlays, segments: by name. order: the hosts by id. ids, teps: of each host. edges, guards: of each overlay.
-    mtus: of each segment. addressed: of each endpoint, by its id. routing: links and routers.
+    mtus: of each segment. addressed: of each endpoint, by its id. routing: links and routers. wires: of each host.
     """
 
     def __init__(self, intent: Intent, problems: list[str]) -> None:
@@ -48,6 +49,8 @@ class Values:
         self.guards = {name: mesh.guard(self.overlays[name], pairs, problems) for name, pairs in self.edges.items()}
         self.mtus = {name: self._mtu(segment) for name, segment in self.segments.items()}
         self.addressed = addresses.endpoints(intent, self.segments, self.ids, problems)
+        keyed = {name: segment for name, segment in self.segments.items() if self.keyed(segment)}
+        self.wires = {name: wires.wires(name, host.endpoints, keyed, problems) if keyed else [] for name, host in intent.hosts.items()}
 
     def bridge_of(self, segment: Segment) -> str | t.Any:
         """The bridge that a segment's endpoints are plugged into."""
@@ -58,6 +61,15 @@ class Values:
     def keyed(self, segment: Segment) -> bool:
         """Whether the segment is told apart from others by its tunnel key."""
         return bool(segment.overlay) and self.overlays[segment.overlay].keyed
+
+    def members(self) -> dict[str, dict[str, None]]:
+        """For each segment that there is the hosts that have an endpoint of it, or a guest with a further NIC there."""
+        found: dict[str, dict[str, None]] = {}
+        for endpoint in self.endpoints:
+            for _number, name in wires.nics(endpoint):
+                if name in self.segments:
+                    found.setdefault(name, {})[endpoint.host] = None
+        return found
 
     def bridges_of(self, host: str) -> list[str]:
         """The integration bridges that a host has: those of its tunnels and of its endpoints."""

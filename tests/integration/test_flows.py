@@ -11,13 +11,13 @@ import re
 
 import pytest
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import compile_plan
-from ansible_collections.overloom.fabric.tests.unit.intents import SPEC
+from ansible_collections.overloom.fabric.tests.unit.intents import SPEC, scale
 from test_site import Fabric, changed
 
 TENANTS = {
     "fabric_overlays": [{"encapsulation": "vxlan", "segments_by": "key"}],
     "fabric_segments": [
-        {"name": "acme", "tenant": "acme", "key": 5001, "subnet": "10.0.0.0/24", "subnet6": "2001:db8::/64"},
+        {"name": "acme", "tenant": "acme", "key": 5001, "subnet": "10.0.0.0/24", "subnet6": "2001:db8::/64", "learn": True},
         {"name": "bolt", "tenant": "bolt", "key": 70001, "subnet": "10.0.0.0/24", "subnet6": "2001:db8::/64"},
     ],
 }
@@ -116,6 +116,62 @@ def test_a_segment_is_not_flooded_to_a_host_that_has_none_of_it(tenants):
         tenants.try_on("kvm1", "ip", "netns", "exec", space, "ping", "-c", "5", "-i", "0.2", "-W", "0.2", "-b", "10.0.0.255")
     assert came("priority=100,tun_id=0x11171") >= bolt + 5
     assert came("priority=0") == unclaimed
+
+
+def plugged_in(fabric, host, number):
+    """A namespace of which the plan knows nothing, plugged by hand into the wire of the segment acme. Returns its MAC address."""
+    ports = next(bridge["ports"] for bridge in fabric.plan()["hosts"][host]["bridges"] if bridge["name"] == "br-int-plug")
+    vlan = next(port["tag"] for port in ports if port["name"] == "t-acme")
+    space, mac = f"stranger{number}", f"0a:00:00:00:00:{number:02x}"
+    fabric.on(host, "ip", "netns", "add", space)
+    fabric.on(host, "ip", "link", "add", f"x-{number}", "type", "veth", "peer", "name", "eth0", "address", mac, "netns", space)
+    for argv in (["link", "set", "eth0", "mtu", "1400", "up"], ["addr", "add", f"10.0.0.{number}/24", "dev", "eth0"]):
+        fabric.on(host, "ip", "-n", space, *argv)
+    fabric.on(host, "ip", "-n", space, "addr", "add", f"2001:db8::{number}/64", "dev", "eth0", "nodad")
+    fabric.on(host, "ip", "link", "set", f"x-{number}", "up")
+    fabric.on(host, "ovs-vsctl", "add-port", "br-int-plug", f"x-{number}", f"tag={vlan}")
+    return mac
+
+
+def test_endpoints_that_no_plan_knows_talk_across_hosts_and_to_nobody_of_another_tenant(tenants):
+    def answers(host, space, address):
+        said = tenants.on(host, "ip", "netns", "exec", space, "sh", "-c", f"ping -c 3 -i 0.2 -W 1 {address} || true")
+        return int(re.search(r"(\d+) received", said).group(1))
+
+    macs = [plugged_in(tenants, "kvm1", 201), plugged_in(tenants, "kvm2", 202)]
+    strangers = {("kvm1", "stranger201"): "10.0.0.202", ("kvm2", "stranger202"): "10.0.0.201"}
+    for (host, space), other in strangers.items():
+        # With each other, with planned endpoints of the same and of the other host, and back; in IPv6, too.
+        for address in (other, "10.0.0.1", "10.0.0.2", other.replace("10.0.0.", "2001:db8::"), "2001:db8::1", "2001:db8::2"):
+            assert answers(host, space, address) == 3, (host, address)
+        # Only bolt has these.
+        for address in ("10.0.0.3", "10.0.0.4", "2001:db8::3"):
+            assert answers(host, space, address) == 0, (host, address)
+    assert answers("kvm1", "acme1", "10.0.0.202") == 3 and answers("kvm1", "bolt1", "10.0.0.202") == 0 and answers("kvm1", "bolt1", "10.0.0.4") == 3
+    for host in ("kvm1", "kvm2"):
+        learned = [line for line in flows(tenants, host) if "table=learned" in line]
+        assert all("cookie=0x1389," in line and "metadata=0x1389" in line for line in learned)
+        assert {mac for mac in macs if any(f"dl_dst={mac}" in line for line in learned)} == set(macs)
+    # What is learned is the switch's own, and nothing of it concerns the host that has no acme.
+    assert tenants.verify()["failed"] == 0
+    assert set(changed(tenants.play("site.yml")).values()) == {0}
+    assert not any("table=learn" in line for line in flows(tenants, "kvm3"))
+
+
+def test_a_stranger_cannot_take_a_planned_endpoints_place(tenants):
+    """It gives itself the address, then also the MAC address of acme2: acme1 still finds acme2, and its frames."""
+    planned = next(point for point in tenants.plan()["endpoints"] if point["id"] == "kvm2/acme2")
+    tenants.on("kvm1", "ip", "-n", "stranger201", "addr", "add", "10.0.0.2/24", "dev", "eth0")
+    for mac in ("0a:00:00:00:00:c9", planned["mac"]):
+        tenants.on("kvm1", "ip", "-n", "stranger201", "link", "set", "eth0", "address", mac)
+        tenants.on("kvm1", "ip", "-n", "acme1", "neigh", "flush", "all")
+        tenants.try_on("kvm1", "ip", "netns", "exec", "stranger201", "ping", "-c", "2", "-i", "0.2", "-W", "0.3", "-I", "10.0.0.2", "10.0.0.1")
+        tenants.on("kvm1", "ip", "netns", "exec", "acme1", "ping", "-c", "2", "-i", "0.2", "-W", "1", "10.0.0.2")
+        assert planned["mac"] in tenants.on("kvm1", "ip", "-n", "acme1", "neigh", "show", "10.0.0.2")
+    assert tenants.verify()["failed"] == 0
+    for host, number in (("kvm1", 201), ("kvm2", 202)):
+        tenants.on(host, "ovs-vsctl", "del-port", "br-int-plug", f"x-{number}")
+        tenants.on(host, "ip", "netns", "del", f"stranger{number}")
 
 
 def test_neighbours_are_answered_on_the_host(tenants):
@@ -260,3 +316,20 @@ def test_flows_of_a_bridge_that_is_gone_leave_no_file_and_only_root_reads_it(hos
     host.apply("ovs_flow", {"bridge": "br0", "owner": "o", "flows": [], "purge": True})
     assert not host.exists(path) and host.run(["find", "/etc/systemd/system", "-name", "*br0*"]) == ""
     assert not host.module("ovs_flow", {"bridge": "br0", "owner": "o", "flows": [], "purge": True})["changed"]
+
+
+def test_a_hosts_part_of_five_thousand_segments_over_ten_hosts_is_one_call_and_one_bundle(host):
+    part = compile_plan(scale(5000), SPEC)["hosts"]["kvm1"]
+    flows = part["flows"][0]["flows"]
+    host.run(["ovs-vsctl", "add-br", "br-int", "--", "set", "Bridge", "br-int", "datapath_type=netdev", "fail_mode=secure"])
+    # Patch ports without a peer have a number, which is all that flows need, and no device.
+    ports = [*(space["outer"] for space in part["namespaces"]), *(tunnel["name"] for tunnel in part["tunnels"])]
+    for start in range(0, len(ports), 500):
+        some = [["--", "add-port", "br-int", port, "--", "set", "Interface", port, "type=patch", f"options:peer=x-{port}"] for port in ports[start : start + 500]]
+        host.run(["ovs-vsctl", *(word for part in some for word in part)])
+    options = {"bridge": "br-int", "owner": "o", "flows": flows, "purge": True}
+    made = host.module("ovs_flow", options)
+    assert made["changed"] and sum(" bundle " in command for command in made["commands"]) == 1
+    assert len(host.run(["ovs-ofctl", "-O", "OpenFlow15", "dump-flows", "br-int"]).splitlines()) == len(flows) > 10000
+    again = host.module("ovs_flow", options)
+    assert not again["changed"] and again["spawned"] <= 3 and made["spawned"] <= 5

@@ -4,7 +4,7 @@
 """A small pure switch: what becomes of a frame in the flows of a plan, on all of its hosts.
 
 It knows just what the pipeline uses, and raises KeyError or ValueError for anything else. That it agrees with Open vSwitch is what
-tests/integration/test_pipeline.py is for.
+tests/integration/test_flows.py is for.
 """
 from __future__ import annotations
 
@@ -18,8 +18,12 @@ FIELDS = {
     "NXM_OF_ETH_SRC[]": "dl_src", "NXM_OF_ETH_DST[]": "dl_dst", "OXM_OF_PKT_REG1[0..47]": "xreg1", "NXM_NX_REG1[]": "reg1",
     "NXM_NX_ARP_SHA[]": "arp_sha", "NXM_NX_ARP_THA[]": "arp_tha", "NXM_OF_ARP_SPA[]": "arp_spa", "NXM_OF_ARP_TPA[]": "arp_tpa",
     "NXM_NX_IPV6_SRC[]": "ipv6_src", "NXM_NX_IPV6_DST[]": "ipv6_dst", "NXM_NX_ND_TARGET[]": "nd_target", "NXM_NX_ND_TLL[]": "nd_tll",
-    "icmpv6_type": "icmp_type",
+    "icmpv6_type": "icmp_type", "OXM_OF_METADATA[]": "metadata", "NXM_NX_TUN_ID[]": "tun_id",
 }
+LEARNED = (
+    r"learn\(table=51,idle_timeout=300,cookie=(0x[0-9a-f]+),delete_learned,limit=2048,OXM_OF_METADATA\[\],NXM_OF_ETH_DST\[\]=NXM_OF_ETH_SRC\[\],"
+    r"load:NXM_OF_IN_PORT\[\]->NXM_NX_REG2\[0..15\],load:(0x[12])->NXM_NX_REG3\[\]\)"
+)
 PROTOCOLS = {"arp", "icmp6", "ip", "ipv6"}
 
 
@@ -55,7 +59,7 @@ class Flow:
                 self.protocol = field
             else:
                 self.match.append((field, number(value.partition("/")[0]), mask_of(field, value)))
-        self.actions = actions.split(",")
+        self.actions = re.findall(r"(?:[^,(]|\([^)]*\))+", actions)
 
     def holds(self, frame):
         if self.protocol and frame.get("protocol") != self.protocol:
@@ -76,6 +80,7 @@ class Bridge:
             self.tables.setdefault(flow.table, []).append(flow)
         for table in self.tables.values():
             table.sort(key=lambda flow: -flow.priority)
+        self.learned = {}
 
     def run(self, frame):
         """What leaves the bridge: (port, frame) of each copy."""
@@ -91,6 +96,15 @@ class Bridge:
                 if word == "goto_table":
                     following = int(argument)
                     assert following > table
+                elif word == "output" and argument == "NXM_NX_REG2[0..15]":
+                    if frame["reg2"] != frame["in_port"]:
+                        out.append((frame["reg2"], dict(frame)))
+                elif action == "resubmit(,51)":
+                    frame.update(self.learned.get((frame["metadata"], frame["dl_dst"]), {}))
+                elif word.startswith("learn("):
+                    cookie, where = re.fullmatch(LEARNED, action).groups()
+                    assert number(cookie) == frame["metadata"]
+                    self.learned[frame["metadata"], frame["dl_src"]] = {"reg2": frame["in_port"], "reg3": number(where)}
                 elif word == "output":
                     if argument.strip('"') != frame["in_port"]:
                         out.append((argument.strip('"'), dict(frame)))
@@ -119,13 +133,38 @@ class Fabric:
         ends = {(name, tunnel["bridge"], host_of[tunnel["remote_ip"]]): tunnel["name"] for name, host in plan["hosts"].items() for tunnel in host["tunnels"]}
         self.far = {(name, port): (peer, bridge, ends[peer, bridge, name]) for (name, bridge, peer), port in ends.items()}
         self.port = {(name, space["name"]): (space["bridge"], space["outer"]) for name, host in plan["hosts"].items() for space in host["namespaces"]}
+        self.wires = {}
+        for name, host in plan["hosts"].items():
+            self._cables(name, host)
         self.endpoint = {(name, port): f"{name}/{space}" for (name, space), (_bridge, port) in self.port.items()}
+        self.endpoint.update({(name, port): f"{name}//{vlan}" for (name, vlan), (_bridge, port) in self.wires.items()})
+
+    def _cables(self, name, host):
+        """Where what is plugged in at the other end of a cable comes in: guests by name, all else by the VLAN of its plug bridge."""
+        ends = {port["name"]: (bridge["name"], port) for bridge in host["bridges"] for port in bridge.get("ports", ()) if port.get("type") == "patch"}
+        wires = {(bridge, port["tag"]): ends[port["peer"]] for bridge, port in ends.values() if port["tag"]}
+        assert 2 * len(wires) == len(ends) and all(ends[port["peer"]][1]["peer"] == end for end, (_bridge, port) in ends.items())
+        for guest in host["guests"]:
+            for number_, nic in enumerate(guest["domain"]["nics"]):
+                network = next(network for network in host["networks"] if network["name"] == nic["network"])
+                vlan = next(group["vlan"] for group in network["portgroups"] if group["name"] == nic["portgroup"])
+                bridge, port = wires.pop((network["bridge"], vlan))
+                self.port[name, guest["name"] + f"#{number_}" * bool(number_)] = (bridge, port["name"])
+        self.wires.update({(name, vlan): (bridge, port["name"]) for (_plug, vlan), (bridge, port) in wires.items()})
 
     def send(self, point, **frame):
         """What arrives of a frame that an endpoint sends: [(endpoint, frame)], and the hosts that saw it."""
         bridge, port = self.port[point["host"], point["name"]]
+        return self.put(point["host"], bridge, port, {"dl_src": point["mac"], **frame})
+
+    def plug(self, host, vlan, **frame):
+        """Likewise of a frame that somebody sends into the wire of a segment that learns."""
+        return self.put(host, *self.wires[host, vlan], frame)
+
+    def put(self, host, bridge, port, frame):
+        """Likewise of a frame that comes in by a port."""
         frame = {key: number(value) if isinstance(value, str) and key != "protocol" else value for key, value in frame.items()}
-        queue = [(point["host"], bridge, {"dl_src": number(point["mac"]), **frame, "in_port": port}, 0)]
+        queue = [(host, bridge, {**frame, "in_port": port}, 0)]
         arrived, hosts = [], set()
         while queue:
             host, bridge, frame, crossed = queue.pop()

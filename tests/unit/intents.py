@@ -99,3 +99,17 @@ def _endpoints(draw, number, segments):
                 endpoint["mac"] = f"52:54:00:{number:02x}:{segments.index(segment):02x}:{nth:02x}"
             endpoints.append(endpoint)
     return draw(st.permutations(endpoints))
+
+
+def scale(segments, hosts=10):
+    """Segments with an endpoint on each of two of the hosts."""
+    common = {
+        "fabric_name": "scale",
+        "fabric_overlays": [{"segments_by": "key"}],
+        "fabric_segments": [{"name": f"s{i}", "tenant": f"t{i}", "key": i + 1, "subnet": "10.0.0.0/24"} for i in range(segments)],
+    }
+    points = {f"kvm{n}": [] for n in range(1, hosts + 1)}
+    for i in range(segments):
+        for n in (i % hosts, (i + 1 + i // hosts % (hosts - 1)) % hosts):
+            points[f"kvm{n + 1}"].append({"name": f"e{i}", "segment": f"s{i}"})
+    return {name: {**common, "fabric_endpoints": endpoints} for name, endpoints in points.items()}

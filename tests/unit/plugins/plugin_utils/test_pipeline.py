@@ -5,31 +5,41 @@
 from __future__ import annotations
 
 import re
+import time
+from types import SimpleNamespace as Some
 
 import pytest
+from ansible_collections.overloom.fabric.plugins.plugin_utils import _plan_wires
 from ansible_collections.overloom.fabric.plugins.plugin_utils._pipeline import TABLES
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import compile_plan
 from ansible_collections.overloom.fabric.plugins.plugin_utils._spec import PlanError
 from ansible_collections.overloom.fabric.tests.unit.flowsim import Fabric, number
-from ansible_collections.overloom.fabric.tests.unit.intents import CHECKOUT, SPEC
+from ansible_collections.overloom.fabric.tests.unit.intents import CHECKOUT, SPEC, scale
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 many = settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 BROADCAST = "ff:ff:ff:ff:ff:ff"
+GUEST = {"kind": "guest", "guest": {"image": "lab"}}
 
 
 @st.composite
-def tenants(draw):
-    """The variables of a random fabric by key: tenants whose subnets overlap, endpoints anywhere, any mesh that joins them directly."""
+def tenants(draw, learn=False):
+    """The variables of a random fabric by key: tenants whose subnets overlap, endpoints and guests anywhere.
+
+    learn: whether some segments do.
+    """
     hosts = [f"kvm{number}" for number in range(1, draw(st.integers(1, 5)) + 1)]
     segments = []
+    guests = draw(st.booleans())
     for count in range(draw(st.integers(1, 6))):
         # One of two subnets for each, so that most overlap; a tenant each, so that they may.
         segment = {"name": f"s{count}", "tenant": f"t{count}", "key": draw(st.integers(0, 40)) * 100 + count + 1}
         segment["subnet"] = draw(st.sampled_from(["10.0.0.0/24", "2001:db8::/64"]))
         if draw(st.booleans()) and ":" not in segment["subnet"]:
             segment["subnet6"] = "2001:db8::/64"
+        if learn:
+            segment["learn"] = draw(st.booleans())
         segments.append(segment)
     common = {
         "fabric_name": "tenants",
@@ -39,7 +49,9 @@ def tenants(draw):
     variables = {}
     for host in hosts:
         endpoints = [
-            {"name": f"{segment['name']}-{nth}", "segment": segment["name"]} for segment in segments for nth in range(draw(st.integers(0, 2)))
+            {"name": f"{segment['name']}-{nth}", "segment": segment["name"], **(GUEST if guests and draw(st.booleans()) else {})}
+            for segment in segments
+            for nth in range(draw(st.integers(0, 2)))
         ]
         variables[host] = {**common, "fabric_endpoints": endpoints}
     return variables
@@ -148,6 +160,74 @@ def test_nobody_speaks_for_another_or_in_a_vlan_of_his_own(hosts, data):
         assert fabric.send(one, **claim)[0] == []
 
 
+def learning(plan, fabric):
+    """The segments that learn, each with (host, VLAN of its wire, a MAC address that no plan knows, what a copy that arrives there is called)."""
+    found = {}
+    for segment in plan["segments"]:
+        ports = [(host, vlan) for (host, vlan), (_bridge, port) in fabric.wires.items() if port == f"s-{segment['name']}"]
+        found[segment["name"]] = [(host, vlan, f"0a:00:00:00:00:{nth:02x}", f"{host}//{vlan}") for nth, (host, vlan) in enumerate(ports)]
+        assert {host for host, _vlan in ports} == {p["host"] for p in plan["endpoints"] if p["segment"] == segment["name"] and segment["learn"]}
+    return found
+
+
+def names(sent):
+    return sorted(name for name, _frame in sent[0])
+
+
+@many
+@given(tenants(learn=True), st.data())
+def test_unknown_endpoints_reach_all_of_their_segment_by_what_is_learned_and_nobody_else(hosts, data):
+    plan = compile_plan(hosts, SPEC)
+    fabric = Fabric(plan)
+    sockets = learning(plan, fabric)
+    for segment, there in sockets.items():
+        known = [point for point in plan["endpoints"] if point["segment"] == segment]
+        everyone = {point["id"] for point in known} | {name for *_where, name in there}
+        for host, vlan, mac, name in there:
+            # Nobody has heard of it: a frame to it goes to all of the segment once, and to no other.
+            one = data.draw(st.sampled_from(known))
+            arrived, seen = fabric.send(one, protocol="ip", dl_dst="0a:00:00:00:99:99")
+            assert sorted(name for name, _frame in arrived) == sorted(everyone - {one["id"]}) and seen == {p["host"] for p in known}
+            for target in known:
+                assert names(fabric.plug(host, vlan, protocol="ip", dl_src=mac, dl_dst=target["mac"])) == [target["id"]]
+            assert names(fabric.plug(host, vlan, protocol="ip", dl_src=mac, dl_dst=BROADCAST)) == sorted(everyone - {name})
+            for source in known:
+                assert names(fabric.send(source, protocol="ip", dl_dst=mac)) == [name], "learned"
+            for host2, vlan2, mac2, name2 in there:
+                if name2 != name:
+                    assert names(fabric.plug(host2, vlan2, protocol="ip", dl_src=mac2, dl_dst=mac)) == [name]
+                    # It moves, and is where it was last heard.
+                    fabric.plug(host2, vlan2, protocol="ip", dl_src=mac, dl_dst=BROADCAST)
+                    assert all(names(fabric.send(source, protocol="ip", dl_dst=mac)) == [name2] for source in known)
+                    fabric.plug(host, vlan, protocol="ip", dl_src=mac, dl_dst=BROADCAST)
+        for other in plan["endpoints"]:
+            if other["segment"] != segment and there and other["segment"] not in [s for s, where in sockets.items() if where]:
+                assert fabric.send(other, protocol="ip", dl_dst=there[0][2])[0] == [], "another tenant"
+
+
+@many
+@given(tenants(learn=True))
+def test_what_the_plan_knows_cannot_be_learned_away(hosts):
+    plan = compile_plan(hosts, SPEC)
+    fabric = Fabric(plan)
+    for segment, there in learning(plan, fabric).items():
+        known = [point for point in plan["endpoints"] if point["segment"] == segment]
+        for host, vlan, mac, _name in there:
+            for point in known:
+                assert fabric.plug(host, vlan, protocol="ip", dl_src=point["mac"], dl_dst=BROADCAST)[0] == [], "its MAC address"
+                for address in addresses(point):
+                    if ":" in address:
+                        claim = {"protocol": "icmp6", "icmp_type": 136, "icmp_code": 0, "nd_target": address, "dl_dst": "33:33:00:00:00:01"}
+                    else:
+                        claim = {"protocol": "arp", "arp_op": 2, "arp_spa": address, "arp_tpa": address, "arp_sha": mac, "dl_dst": BROADCAST}
+                    assert fabric.plug(host, vlan, dl_src=mac, **claim)[0] == [], "its address"
+            free = {"protocol": "arp", "arp_op": 1, "arp_spa": "10.0.0.250", "arp_tpa": "10.0.0.251", "arp_sha": mac, "dl_dst": BROADCAST}
+            assert len(fabric.plug(host, vlan, dl_src=mac, **free)[0]) == len(known) + len(there) - 1, "a free address may be spoken for and asked for"
+        for (name, _bridge), bridge in fabric.bridges.items():
+            macs = {number(point["mac"]) for point in known}
+            assert not any(learned in macs for _metadata, learned in bridge.learned), name
+
+
 @many
 @given(tenants())
 def test_tunnels_take_their_key_from_the_flow_and_the_bridge_forwards_nothing_by_itself(hosts):
@@ -155,21 +235,8 @@ def test_tunnels_take_their_key_from_the_flow_and_the_bridge_forwards_nothing_by
     for host in plan["hosts"].values():
         assert all(tunnel["key"] == "flow" and tunnel["trunks"] == [] for tunnel in host["tunnels"])
         modes = {bridge["name"]: bridge.get("fail_mode") for bridge in host["bridges"]}
-        assert modes == {"br-underlay": None, **{entry["bridge"]: "secure" for entry in host["flows"]}}
-
-
-def scale(segments, hosts=10):
-    """Segments with an endpoint on each of two of the hosts."""
-    common = {
-        "fabric_name": "scale",
-        "fabric_overlays": [{"segments_by": "key"}],
-        "fabric_segments": [{"name": f"s{i}", "tenant": f"t{i}", "key": i + 1, "subnet": "10.0.0.0/24"} for i in range(segments)],
-    }
-    points = {f"kvm{n}": [] for n in range(1, hosts + 1)}
-    for i in range(segments):
-        for n in (i % hosts, (i + 1 + i // hosts % (hosts - 1)) % hosts):
-            points[f"kvm{n + 1}"].append({"name": f"e{i}", "segment": f"s{i}"})
-    return {name: {**common, "fabric_endpoints": endpoints} for name, endpoints in points.items()}
+        plugged = {network["bridge"]: "" for network in host["networks"]}
+        assert modes == {"br-underlay": None, **{entry["bridge"]: "secure" for entry in host["flows"]}, **plugged}
 
 
 def test_flows_grow_with_what_is_on_a_host_and_not_with_the_fabric():
@@ -183,6 +250,14 @@ def test_flows_grow_with_what_is_on_a_host_and_not_with_the_fabric():
     assert (most(400, 10) - many_hosts) <= 1.1 * (many_hosts - most(100, 10)) * 2
 
 
+def test_five_thousand_segments_over_ten_hosts_compile_in_five_seconds():
+    hosts = scale(5000)
+    begun = time.process_time()
+    plan = compile_plan(hosts, SPEC)
+    assert time.process_time() - begun < 5
+    assert all(len(host["flows"]) == 1 and len(host["flows"][0]["flows"]) > 10000 for host in plan["hosts"].values())
+
+
 def test_every_table_is_documented():
     page = (CHECKOUT / "docs/pipeline.md").read_text(encoding="utf-8")
     for table, name in TABLES.items():
@@ -194,6 +269,60 @@ def keyed(segments=None, overlay=None, hosts=("kvm1", "kvm2"), **more):
     segments = [{"name": "a", "key": 1, "subnet": "10.0.0.0/24", **(segments or {})}]
     common = {"fabric_name": "t", "fabric_overlays": [{"segments_by": "key", **(overlay or {})}], "fabric_segments": segments}
     return {name: {**common, "fabric_endpoints": [{"name": "e", "segment": "a"}], **more} for name in hosts}
+
+
+def guest(segment="a", **options):
+    """The one endpoint of a fabric as a guest."""
+    return [{"name": "e", "segment": segment, "kind": "guest", "guest": {"image": "lab", **options}}]
+
+
+def test_a_guest_is_on_a_wire_of_its_own_that_others_do_not_move():
+    two = [{"name": "a", "key": 1, "subnet": "10.0.0.0/24"}, {"name": "b", "key": 2, "subnet": "10.0.1.0/24"}]
+    points = guest(nics=[{"segment": "b", "address": "10.0.1.9"}])
+
+    def host(*more):
+        return compile_plan(keyed(hosts=["kvm1"], fabric_segments=two, fabric_endpoints=[*more, *points]), SPEC)["hosts"]["kvm1"]
+
+    alone = host()
+    bridges = {bridge["name"]: bridge for bridge in alone["bridges"]}
+    assert [port["name"] for port in bridges["br-int"]["ports"]] == ["p-e", "p-e-eth1"]
+    vlans = {port["name"]: port["tag"] for port in bridges["br-int-plug"]["ports"]}
+    assert bridges["br-int-plug"]["flood_vlans"] == list(vlans.values()) and len(set(vlans.values())) == 2
+    (network,) = alone["networks"]
+    assert network["bridge"] == "br-int-plug"
+    assert network["portgroups"] == [{"name": "v-e", "vlan": vlans["q-e"]}, {"name": "v-e-eth1", "vlan": vlans["q-e-eth1"]}]
+    assert [(nic["dev"], nic["portgroup"]) for nic in alone["guests"][0]["domain"]["nics"]] == [("v-e", "v-e"), ("v-e-eth1", "v-e-eth1")]
+    text = "\n".join(flow["flow"] for flow in alone["flows"][0]["flows"])
+    assert 'in_port="p-e"' in text and 'arp_tpa=10.0.1.9' in text and "v-e" not in text
+    crowded = host(*[{**guest()[0], "name": f"g{number}", "address": f"10.0.0.{100 + number}"} for number in range(40)])
+    assert {port["name"]: port["tag"] for bridge in crowded["bridges"] for port in bridge.get("ports", ()) if port["name"] in vlans} == vlans
+
+
+def test_a_host_without_guests_and_learning_has_no_second_bridge():
+    host = compile_plan(keyed(), SPEC)["hosts"]["kvm1"]
+    assert [bridge["name"] for bridge in host["bridges"]] == ["br-underlay", "br-int"] and "ports" not in host["bridges"][1]
+
+
+def test_the_second_nic_of_a_guest_counts_as_its_segment_being_there():
+    """Its host gets the segment's flows, and needs a tunnel to the others."""
+    two = [{"name": "a", "key": 1, "subnet": "10.0.0.0/24"}, {"name": "b", "key": 2, "subnet": "10.0.1.0/24"}]
+    hosts = keyed(overlay=LINE, hosts=("kvm1", "kvm2", "kvm3"), fabric_segments=two)
+    hosts["kvm1"]["fabric_endpoints"] = guest(nics=[{"segment": "b", "address": "10.0.1.9"}])
+    hosts["kvm2"]["fabric_endpoints"], hosts["kvm3"]["fabric_endpoints"] = [], [{"name": "e", "segment": "b"}]
+    with pytest.raises(PlanError) as refused:
+        compile_plan(hosts, SPEC)
+    assert [problem for problem in refused.value.problems if problem.startswith("fabric_segments[b] has endpoints on kvm1 and kvm3")]
+
+
+def test_wires_that_meet_get_another_vlan_and_too_many_are_refused():
+    segment = Some(learn=False)
+    points = [Some(id=f"h/g{n}", name=f"g{n}", kind="guest", segment="s", guest={"nics": []}) for n in range(4093)]
+    problems = []
+    found = _plan_wires.wires("h", points, {"s": segment}, problems)
+    vlans = [wire.vlan for wire in found]
+    assert len(set(vlans)) == 4093 and set(vlans) <= set(range(1, 4095)) and not problems
+    _plan_wires.wires("h", [*points, *[Some(id="h/x", name="x", kind="guest", segment="s", guest={})]], {"s": segment}, problems)
+    assert problems and problems[0].startswith("h: has 4094 NICs of guests and segments with learn")
 
 
 LINE = {"topology": "links", "links": [["kvm1", "kvm2"], ["kvm2", "kvm3"]]}
@@ -238,6 +367,24 @@ LINE = {"topology": "links", "links": [["kvm1", "kvm2"], ["kvm2", "kvm3"]]}
             ),
             "fabric_overlays[v].key 1 is also that of fabric_segments[a]; give one of them another key.",
         ),
+        (
+            keyed(overlay={"segments_by": "vlan"}, segments={"key": None, "learn": True}),
+            "fabric_segments[a].learn is for overlays with segments_by: key; leave it out, or say so in fabric_overlays[0].segments_by.",
+        ),
+        (
+            keyed(fabric_endpoints=guest(nics=[{"trunks": ["a"]}])),
+            "kvm1: fabric_endpoints[e].guest.nics[0].trunks has segment a, whose overlay has segments_by: key and no VLANs; give it a NIC of its own.",
+        ),
+        (
+            keyed(fabric_endpoints=guest(nics=[{"segment": "a"}])),
+            "kvm1: fabric_endpoints[e].guest.nics[0].address is missing; segment a forwards to addresses that the plan knows, so give one,"
+            " or set learn: true there.",
+        ),
+        (
+            keyed({"learn": True}, overlay={"bridge": "p-e"}, fabric_endpoints=guest()),
+            "kvm1: the name p-e is both fabric_overlays[0].bridge and an end of the wire of v-e; rename one of them.",
+        ),
+        (keyed({"learn": "perhaps"}), "fabric_segments[a].learn must be true or false, not 'perhaps'."),
         (
             keyed(fabric_flows=[{"actions": []}]),
             "kvm1: fabric_flows[0].bridge br-int is that of overlay vxlan, whose flows are the plan's; take another bridge.",

@@ -64,7 +64,7 @@ REFUSED = [
     (
         "unknown option nothing like it",
         fabric(common=segments({**BLUE, "zzz": 5}, RED)),
-        ["fabric_segments[blue] has no option 'zzz'; known here: key, mtu, name, overlay, subnet, subnet6, tenant, vlan."],
+        ["fabric_segments[blue] has no option 'zzz'; known here: key, learn, mtu, name, overlay, subnet, subnet6, tenant, vlan."],
     ),
     ("segments no list", fabric(common={"fabric_segments": "blue"}), ["fabric_segments must be a list, not 'blue'."]),
     ("segment no dict", fabric(common=segments("blue", BLUE, RED)), ["fabric_segments[0] must be a dictionary, not 'blue'."]),
