@@ -168,7 +168,8 @@ class Machine(Runs):
 class Lab:
     """A lab, made by the module `lab`."""
 
-    def __init__(self, machine: Machine, name: str) -> None:
+    def __init__(self, machine: Machine | None, name: str) -> None:
+        """machine: None for a lab that others make and remove."""
         self.machine = machine
         self.name = name
 

@@ -37,7 +37,7 @@ class Site(Fabric):
 
     def try_on(self, host, *argv):
         """A command whose end does not matter."""
-        self.start("ansible", host, "-m", "ansible.builtin.command", "-a", " ".join(argv)).communicate(timeout=60)
+        return self.lab.host(host).run(argv, ok=None)
 
 
 @contextlib.contextmanager
@@ -83,14 +83,18 @@ def test_tenants_with_one_subnet_are_apart_and_a_second_run_changes_nothing(tena
 
 
 def test_the_switch_traces_each_pair_as_the_plan_says(tenants):
-    """ofproto/trace of a frame from each endpoint to the MAC address of each other: to its port, to the tunnel to its host, or dropped."""
+    """ofproto/trace of a frame from each endpoint to the MAC address of each other: to its port, to the tunnel to its host, or not at all."""
     plan = tenants.plan()
     spaces = {f"{name}/{space['name']}": space for name, host in plan["hosts"].items() for space in host["namespaces"]}
     for one, other in itertools.permutations(plan["endpoints"], 2):
         frame = f'in_port="{spaces[one["id"]]["outer"]}",dl_src={one["mac"]},dl_dst={other["mac"]},dl_type=0x0800'
         said = tenants.on(one["host"], "ovs-appctl", "ofproto/trace", "br-int", frame)
-        if one["segment"] != other["segment"]:
+        if one["segment"] == "bolt" != other["segment"]:
             assert "Datapath actions: drop" in said
+        elif one["segment"] != other["segment"]:
+            # acme learns, so what it does not know goes to all of acme, and to no other.
+            keys = set(re.findall("set_field:(0x[0-9a-f]+)->tun_id", said))
+            assert keys == {"0x1389"} and f'output:{number_of(tenants, one["host"], spaces[one["id"]]["outer"].replace("acme", "bolt"))}\n' not in said
         elif one["host"] == other["host"]:
             assert f'output:{number_of(tenants, one["host"], spaces[other["id"]]["outer"])}\n' in said
         else:
@@ -135,7 +139,7 @@ def plugged_in(fabric, host, number):
 
 def test_endpoints_that_no_plan_knows_talk_across_hosts_and_to_nobody_of_another_tenant(tenants):
     def answers(host, space, address):
-        said = tenants.on(host, "ip", "netns", "exec", space, "sh", "-c", f"ping -c 3 -i 0.2 -W 1 {address} || true")
+        said = tenants.try_on(host, "ip", "netns", "exec", space, "ping", "-c", "3", "-i", "0.2", "-W", "1", address)
         return int(re.search(r"(\d+) received", said).group(1))
 
     macs = [plugged_in(tenants, "kvm1", 201), plugged_in(tenants, "kvm2", 202)]
@@ -329,7 +333,7 @@ def test_a_hosts_part_of_five_thousand_segments_over_ten_hosts_is_one_call_and_o
         host.run(["ovs-vsctl", *(word for part in some for word in part)])
     options = {"bridge": "br-int", "owner": "o", "flows": flows, "purge": True}
     made = host.module("ovs_flow", options)
-    assert made["changed"] and sum(" bundle " in command for command in made["commands"]) == 1
-    assert len(host.run(["ovs-ofctl", "-O", "OpenFlow15", "dump-flows", "br-int"]).splitlines()) == len(flows) > 10000
+    assert made["changed"] and sum(command.startswith("ovs-ofctl") and " bundle " in command for command in made["commands"]) == 1
+    assert host.run(["ovs-ofctl", "-O", "OpenFlow15", "dump-flows", "br-int"]).count(" cookie=") == len(flows) > 10000
     again = host.module("ovs_flow", options)
-    assert not again["changed"] and again["spawned"] <= 3 and made["spawned"] <= 5
+    assert not again["changed"] and again["spawned"] <= 3 and made["spawned"] <= 6

@@ -15,7 +15,7 @@ import time
 
 import pytest
 import yaml
-from harness import REPOSITORY
+from harness import REPOSITORY, Lab
 
 BIN = pathlib.Path(sys.executable).parent
 SEGMENTS = [
@@ -34,6 +34,7 @@ class Fabric:
 
     def __init__(self, folder: pathlib.Path, name: str) -> None:
         self.folder = folder
+        self.lab = Lab(None, name)
         self.intent = {
             "fabric_name": name,
             "fabric_overlays": [{"name": "gre", "encapsulation": "gre"}],
@@ -72,8 +73,7 @@ class Fabric:
 
     def on(self, host: str, *argv: str) -> str:
         """Run a command on a host, by hand as it were."""
-        out = self.run("ansible", host, "-m", "ansible.builtin.command", "-a", json.dumps({"argv": list(argv)}))
-        return out.split("\n", 1)[1]
+        return self.lab.host(host).run(argv)
 
 
 def changed(text: str) -> dict[str, int]:
