@@ -649,12 +649,23 @@ class Note(Write):
 
 
 class Apply:
-    """One `vtysh -f` with all changed lines. When FRR refuses one, what had changed is taken back."""
+    """One `vtysh -f` with all changed lines. When FRR refuses one, what had changed is taken back.
+
+    ahead: notes of what comes, written before it comes, so that a run that is killed leaves no line that nobody knows; back: what undoes them.
+    """
 
     path = "vtysh"
 
-    def __init__(self, runner: Runner, text: str, config: Config, changes: t.Mapping[Address, t.Optional[str]]) -> None:
-        self.runner, self.text, self.config, self.changes = runner, text, config, changes
+    def __init__(
+        self,
+        runner: Runner,
+        text: str,
+        config: Config,
+        changes: t.Mapping[Address, t.Optional[str]],
+        ahead: t.Sequence[Note] = (),
+        back: t.Sequence[Note | Remove] = (),
+    ) -> None:
+        self.runner, self.text, self.config, self.changes, self.ahead, self.back = runner, text, config, changes, ahead, back
 
     def shown(self) -> str:
         """The command as a person would type it, with the secrets masked."""
@@ -669,6 +680,8 @@ class Apply:
 
     def do(self) -> None:
         """Apply the lines. Raises FabricError that names the lines that FRR refused."""
+        for note in self.ahead:
+            note.do()
         status, out, err = self.runner.run(Step(LOAD, self.text))
         refused = refusals(self.text, out, err)
         if not refused and (status == 0 or not re.search(r"^%", out, re.M)):
@@ -679,6 +692,8 @@ class Apply:
         back = difference(now, {address: self.config.get(address) for address in [*self.changes, *inside]}, ())
         if back:
             self.runner.run(Step(LOAD, render(back)))
+        for step in self.back:
+            step.do()
         said = "; ".join(refused) or " ".join(hide(out).split())
         raise FabricError(f"FRR refused {said}; what it had taken of this change was taken back")
 
@@ -897,9 +912,13 @@ def compare(runner: Runner, found: Found, things: t.Sequence[Thing], options: Op
         if foreign:
             warnings.append(f"'{' / '.join(address)}' stays, as somebody else configured '{hide(found.running[foreign[0]])}' in it")
     lines = renewed + difference(base, changes, drops)
+    notes = json.loads(json.dumps(notes))
     steps: list[t.Any] = []
     if lines:
-        apply = Apply(runner, render(lines), found.running, changes)
+        ahead = {owner: _joined(found.notes.get(owner, {}), note) for owner, note in notes.items()}
+        ahead = {owner: note for owner, note in ahead.items() if note != found.notes.get(owner, {})}
+        back = [_noting(owner, options.module, found.notes.get(owner, {})) for owner in ahead]
+        apply = Apply(runner, render(lines), found.running, changes, [_noting(owner, options.module, note) for owner, note in ahead.items()], back)
         if found.daemons:
             apply.validate()
         steps.append(apply)
@@ -912,13 +931,25 @@ def compare(runner: Runner, found: Found, things: t.Sequence[Thing], options: Op
     if unsaved:
         steps.append(Save(CONF, edit(found.saved, unsaved), 0o640))
     for owner, note in notes.items():
-        if json.loads(json.dumps(note)) != found.notes.get(owner, {}):
-            place = notes_path(owner, options.module)
-            steps.append(Note(place, json.dumps(note, indent=1, sort_keys=True) + "\n", 0o600) if note else Remove(place))
+        if note != found.notes.get(owner, {}):
+            steps.append(_noting(owner, options.module, note))
     before, after = _views(found, saved, changes, lines, unsaved)
     if steps and before == after:
         before, after = before + "! not yet noted as ours\n", after + f"! noted as {options.owner}'s in {path}\n"
     return Change(steps, t.cast(t.Any, before), t.cast(t.Any, after), tuple(warnings))
+
+
+def _noting(owner: str, module: str, note: Notes) -> Note | Remove:
+    """The step that remembers this for an owner; nothing is no file."""
+    place = notes_path(owner, module)
+    return Note(place, json.dumps(note, indent=1, sort_keys=True) + "\n", 0o600) if note else Remove(place)
+
+
+def _joined(old: Notes, new: Notes) -> Notes:
+    """What an owner has before a change and after it."""
+    both = {**old, **new}
+    lines = {name: {tuple(line) for side in (old, new) for line in side.get(name, {}).get("lines", ())} for name in both}
+    return {name: {**both[name], "lines": [list(line) for line in sorted(lines[name])]} for name in both}
 
 
 def _views(

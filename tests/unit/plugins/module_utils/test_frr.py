@@ -3,11 +3,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import json
+import pathlib
 import typing as t
 
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible_collections.overloom.fabric.plugins.module_utils import _frr_bgp, _frr_ospf, _frr_rip, _frr_static
+from ansible_collections.overloom.fabric.plugins.module_utils import _frr, _frr_bgp, _frr_ospf, _frr_rip, _frr_static
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import (
     Address,
     Found,
@@ -299,6 +301,27 @@ def test_notes_of_nothing_are_no_file() -> None:
     assert plan(before, [], purge=True).steps[-1] == Remove("/etc/overloom/frr/us-frr_static.json")
     assert isinstance(plan(before, [route("one", one)], purge=True).steps[-1], Note)
     assert plan(found(notes={"us": {}}), [], purge=True).steps == []
+
+
+def test_a_run_that_is_killed_leaves_no_line_that_nobody_knows(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_frr, "NOTES", str(tmp_path))
+    line = "ip route 10.1.0.0/16 Null0"
+
+    def killed(argv: t.Any, stdin: t.Any) -> t.Any:
+        raise KeyboardInterrupt
+
+    applied = plan(found(), [route("one", line)]).steps[0]
+    applied.runner = Runner(killed)
+    with pytest.raises(KeyboardInterrupt):
+        applied.do()
+    notes = {"us": json.loads((tmp_path / "us-frr_static.json").read_text())}
+    assert plan(found(line + "\n", line + "\n", notes=notes), [], purge=True).steps[0].text == f"no {line}\n"
+    assert plan(found(notes=notes), [route("one", line)]).steps[0].ahead == []
+    # What FRR refused is not remembered.
+    applied.runner = Runner(lambda argv, stdin: (1, "% Unknown command", "line 1: Failure") if "-f" in argv else (0, "\nend\n", ""))
+    with pytest.raises(FabricError, match="FRR refused"):
+        applied.do()
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_was_there_is_not_taken_over() -> None:
