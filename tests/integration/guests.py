@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
+import time
 import typing as t
 
 import harness
@@ -106,3 +108,21 @@ def port(host: harness.Host, name: str) -> dict[str, t.Any]:
     text = host.run(["ovs-vsctl", "--format=json", "--columns=tag,trunks,vlan_mode", "list", "Port", name])
     table = json.loads(text)
     return {key: value if not isinstance(value, list) else value[1] for key, value in zip(table["headings"], table["data"][0])}
+
+
+def inside(host: harness.Host, name: str, script: str, seconds: float = 20) -> str:
+    """What a script prints in a guest, run by its agent."""
+
+    def ask(command: str, **arguments: t.Any) -> t.Any:
+        text = json.dumps({"execute": command, "arguments": arguments})
+        return json.loads(host.run(["virsh", "qemu-agent-command", name, text]))["return"]
+
+    job = ask("guest-exec", **{"path": "/bin/sh", "arg": ["-c", script], "capture-output": True})["pid"]
+    until = time.monotonic() + seconds
+    while True:
+        state = ask("guest-exec-status", pid=job)
+        if state["exited"]:
+            assert state["exitcode"] == 0, base64.b64decode(state.get("out-data", "")).decode() + base64.b64decode(state.get("err-data", "")).decode()
+            return base64.b64decode(state.get("out-data", "")).decode()
+        assert time.monotonic() < until, f"{name}: {script} did not end in {seconds} s"
+        time.sleep(0.2)

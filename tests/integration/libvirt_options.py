@@ -165,7 +165,9 @@ NETWORK: dict[str, Row] = {
         {"dhcp_hosts": [{"mac": "52:54:00:00:00:01", "address": "10.20.0.5"}]}, {"dhcp_hosts": [{"mac": "52:54:00:00:00:02", "address": "10.20.0.5"}]}
     ),
     "addresses.dhcp_hosts.name": served({"dhcp_hosts": [{"name": "one", "address": "10.20.0.5"}]}, {"dhcp_hosts": [{"name": "two", "address": "10.20.0.5"}]}),
-    "addresses.dhcp_hosts.address": served({"dhcp_hosts": [{"name": "one", "address": "10.20.0.5"}]}, {"dhcp_hosts": [{"name": "one", "address": "10.20.0.6"}]}),
+    "addresses.dhcp_hosts.address": served(
+        {"dhcp_hosts": [{"name": "one", "address": "10.20.0.5"}]}, {"dhcp_hosts": [{"name": "one", "address": "10.20.0.6"}]}
+    ),
     "routes": Row({**LAN, "routes": []}, {**LAN, "routes": [{"to": "10.99.0.0/16", "via": "10.20.0.5"}]}),
     "routes.to": Row(*({**LAN, "routes": [{"to": to, "via": "10.20.0.5"}]} for to in ("10.98.0.0/16", "10.99.0.0/16"))),
     "routes.via": Row(*({**LAN, "routes": [{"to": "10.99.0.0/16", "via": via}]} for via in ("10.20.0.5", "10.20.0.6"))),

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import time
 import typing as t
 import xml.etree.ElementTree as ET
@@ -116,6 +118,9 @@ def test_devices_change_while_the_guest_runs_and_memory_waits_for_its_restart(kv
     assert kvm.apply("libvirt_domain", wanted)["restart_required"] == {}
     running = live(kvm, "vm1")
     assert len(running.findall("devices/interface")) == 2 and running.find("devices/disk/target[@dev='vdb']") is not None
+    # The seed is a disc that the guest's kernel reads.
+    seed = guests.inside(kvm, "vm1", "modprobe isofs; mkdir /tmp/seed; mount -r -t iso9660 /dev/sr0 /tmp/seed && ls /tmp/seed && cat /tmp/seed/user-data")
+    assert seed.split()[:3] == ["meta-data", "user-data", "#cloud-config"] and json.loads(seed.split("#cloud-config")[1]) == {"hostname": "vm1"}
     wanted = {**wanted, "nics": [{**nic, "link": "down"}], "disks": [{"size": "96MiB"}]}
     assert kvm.apply("libvirt_domain", wanted)["restart_required"] == {}
     running = live(kvm, "vm1")
@@ -226,10 +231,24 @@ def test_what_is_refused_has_changed_nothing(kvm: harness.Host) -> None:
         ({"memory": "64MiB", "xml": "<domain><nonsense/></domain>"}, "domain bad is refused"),
         ({"memory": "64MiB", "machine": "pdp-11"}, "domain bad is refused"),
     ]
+    backing = {"backing_path": "/var/lib/libvirt/images/plain.img"}
+    mac, uuid = "52:54:00:00:00:01", "4dea22b3-1d52-d8f3-2516-782e98ab3fa0"
+    kvm.module("libvirt_domain", {"name": "good", "memory": "64MiB", "uuid": uuid, "nics": [{"bridge": "br0", "mac": mac}]})
+    refused += [
+        ({"memory": "64MiB", "disks": [{"backing_path": "/srv/none.qcow2"}]}, "backing_path /srv/none.qcow2 does not exist: put the image there"),
+        ({"memory": "64MiB", "disks": [backing]}, "plain.img is raw, not qcow2: correct backing_format"),
+        ({"memory": "64MiB", "nics": [{"bridge": "br0", "mac": mac}]}, f"mac {mac} is domain good's already"),
+        ({"memory": "64MiB", "uuid": uuid}, f"uuid {uuid} is domain good's already"),
+        ({"memory": "64MiB", "disks": [{"size": "8MiB", "bus": "ide"}] * 5}, "domain bad is refused"),
+    ]
     for options, part in refused:
         result = kvm.module("libvirt_domain", {"name": "bad", **options}, ok=False)
         assert part in result["msg"] and "\n" not in result["msg"], result["msg"]
-    assert kvm.run(["virsh", "list", "--all", "--name"]).split() == []
+    assert kvm.run(["virsh", "list", "--all", "--name"]).split() == ["good"]
+    assert [name for name in kvm.run(["ls", guests.IMAGES]).split() if name.startswith("bad")] == []
+    # Two of one call, too.
+    twins = [{"name": f"twin{n}", "memory": "64MiB", "nics": [{"bridge": "br0", "mac": "52:54:00:00:00:02"}]} for n in (1, 2)]
+    assert "is domain twin1's already" in kvm.module("libvirt_domain", {"domains": twins}, ok=False)["msg"]
     lost = kvm.module("libvirt_domain", {"name": "bad", "uri": "qemu+unix:///system?socket=/nowhere"}, ok=False)
     assert "cannot be connected to" in lost["msg"] and "libvirtd" in lost["msg"]
 
@@ -288,8 +307,29 @@ def test_waits_end_and_say_why(kvm: harness.Host) -> None:
             ]
         },
     )
-    failed = kvm.module("guest_wait", {"name": "vm1", "kind": "ssh", "host": address, "timeout": 2}, ok=False)
-    assert "ssh of vm1: not ready after 2 s" in failed["msg"] and "overloom guest vm1 is up" in failed["msg"]
+    # Each kind once more, for what never comes: it ends, and tells why and where the guest stands.
+    kvm.module("libvirt_domain", guest("vm2", nics=[], guest_agent=False))
+    kvm.module("guest_wait", {"name": "vm2", "kind": "console", "text": "vm2 is up"})
+    never = {
+        "agent": ({"name": "vm2"}, "agent"),
+        "arp": ({"host": "10.5.0.99", "interface": "lan0"}, "no answer"),
+        "console": ({"text": "never said"}, "has not come"),
+        "dhcp_lease": ({"network": "lan", "mac": "52:54:00:00:00:99"}, "no lease yet"),
+        "http": ({"url": f"http://{address}/none"}, "status 404"),
+        "ping": ({"host": "10.5.0.99"}, "no answer"),
+        "ssh": ({"host": address, "port": 80}, "connected"),
+        "tcp": ({"host": address, "port": 81}, "refused"),
+    }
+    begun = time.monotonic()
+    waits = [{"name": "vm1", "timeout": 3, "kind": kind, **options} for kind, (options, _why) in never.items()]
+    failed = kvm.module("guest_wait", {"waits": waits}, ok=False)
+    assert time.monotonic() - begun < 20, "they do not wait for each other"
+    told = re.split(r"^(?=[a-z_]+ of vm)", failed["msg"], flags=re.M)[1:]
+    for (kind, (options, why)), sentence in zip(never.items(), told):
+        name = options.get("name", "vm1")
+        assert sentence.startswith(f"{kind} of {name}: not ready after 3 s (since ") and f"overloom guest {name} is up" in sentence, sentence
+        assert why in sentence.split("; its console")[0], sentence
+    assert len(told) == len(never)
     info = kvm.module("libvirt_info")
     assert info["domains"]["vm1"]["interfaces"][0]["mac"] == mac and info["networks"]["lan"]["state"] == "active"
     kvm.run(["virsh", "destroy", "vm1"])

@@ -25,7 +25,9 @@ def paths(options: dict[str, t.Any], before: str = "") -> t.Iterator[str]:
         yield from paths(option.get("suboptions") or {}, f"{before}{name}.")
 
 
-@pytest.mark.parametrize("module, many", [("libvirt_domain", "domains"), ("libvirt_network", "networks"), ("libvirt_pool", "pools"), ("libvirt_volume", "volumes")])
+@pytest.mark.parametrize(
+    "module, many", [("libvirt_domain", "domains"), ("libvirt_network", "networks"), ("libvirt_pool", "pools"), ("libvirt_volume", "volumes")]
+)
 def test_each_documented_option_has_two_values_or_a_test_of_its_own(module: str, many: str) -> None:
     place = "ansible_collections.overloom.fabric.plugins"
     fragment = yaml.safe_load(importlib.import_module(f"{place}.doc_fragments.owner").ModuleDocFragment.DOCUMENTATION)
