@@ -602,9 +602,10 @@ def notes_path(owner: str, module: str) -> str:
 def read(runner: Runner, module: str) -> Found:
     """Read the running configuration, frr.conf and the notes of a module. Spawns one process.
 
-    Raises FabricError when FRR keeps its configuration in several files. That FRR does not run is left to `compare`.
+    Raises FabricError when this user may not, or FRR keeps its configuration in several files. That FRR does not run is left to `compare`.
     """
-    status, out, _err = runner.run(READ)
+    status, out, err = runner.run(READ)
+    check_allowed(status, out + err)
     text, _end, rest = out.rpartition("\nend") if status == 0 else ("", "", "")
     daemons = tuple(rest.split())
     if "no service integrated-vtysh-config" in text:
@@ -617,6 +618,12 @@ def read(runner: Runner, module: str) -> Found:
         except ValueError as error:
             raise FabricError(f"{path} is not JSON ({error}); mend it, or remove it to forget what was made") from error
     return Found(parse(text), text, daemons, _read(CONF), notes)
+
+
+def check_allowed(status: int, said: str) -> None:
+    """Tell a user without rights, to whom FRR looks as if it did not run. Raises FabricError."""
+    if status and "Permission denied" in said:
+        raise FabricError("FRR answers only root and the group frrvty; run the task with become: true")
 
 
 def _read(path: str) -> str:

@@ -12,6 +12,7 @@ import ipaddress
 import json
 import typing as t
 
+from ansible_collections.overloom.fabric.plugins.module_utils._frr import check_allowed
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner
 
 Json = t.Any
@@ -36,6 +37,7 @@ def gather(runner: Runner, subsets: t.Iterable[str]) -> tuple[tuple[str, ...], d
     status, out, err = runner.run(("vtysh", "-c", "show daemons"))
     if status == 127:
         raise FabricError("vtysh is not installed; the role frr_router installs FRR")
+    check_allowed(status, out + err)
     daemons = tuple(out.split()) if status == 0 else ()
     asked = [name for name in subsets if QUESTIONS[name][0] in daemons]
     if not asked:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import concurrent.futures
 import json
 import os
+import re
 import shlex
 import typing as t
 
@@ -55,7 +56,7 @@ def connect_or_foresee(module: t.Any, wanted: t.Iterable[t.Any], **nothing: t.An
     try:
         return connect(module.params["uri"])
     except FabricError as error:
-        if not module.check_mode:
+        if not module.check_mode or not re.search("No such file|Connection refused|is missing for this Python", str(error)):
             raise
         module.warn(f"{error}; only libvirt can tell more of what would change")
         states = [item["state"] if isinstance(item, dict) else item.state for item in wanted]

@@ -28,7 +28,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml impor
     size,
     to_xml,
 )
-from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, FabricError, Write, module_runner, reconcile
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, FabricError, Remove, Write, module_runner, reconcile
 
 POOL_MODULE = "libvirt_pool"
 LEDGER = "/var/lib/overloom/libvirt-volumes.json"
@@ -447,8 +447,8 @@ def plan_volumes(
     return Change(steps, {key: before[key] for key in names}, {key: after[key] for key in names}, tuple(warnings))
 
 
-def _write_ledger(ledger: t.Mapping[str, str]) -> Write:
-    return Write(LEDGER, json.dumps(ledger, indent=1, sort_keys=True) + "\n")
+def _write_ledger(ledger: t.Mapping[str, str]) -> Write | Remove:
+    return Write(LEDGER, json.dumps(ledger, indent=1, sort_keys=True) + "\n") if ledger else Remove(LEDGER)
 
 
 def _shown(options: dict[str, t.Any]) -> dict[str, t.Any]:

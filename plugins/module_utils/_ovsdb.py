@@ -78,7 +78,7 @@ def read_or_foresee(module: t.Any, runner: Runner, begin: t.Sequence[str], extra
     """
     try:
         return read_database(runner, begin, extra)
-    except FabricError as error:
+    except NoSwitch as error:
         if not (module.check_mode and here):
             raise
         module.warn(str(error))
@@ -385,6 +385,10 @@ _ORDER = [AddBridge, MovePort, DelPort, DelBridge, DelMember, AddPort, AddMember
 # Failing clearly -------------------------------------------------------------------------------------------------
 
 
+class NoSwitch(FabricError):
+    """Open vSwitch is not installed, or does not run."""
+
+
 class OvsRunner(Runner):
     """A Runner that knows whether ovs-vswitchd let a change wait in vain."""
 
@@ -401,16 +405,16 @@ def ovs_runner(module: t.Any) -> OvsRunner:
         except FileNotFoundError:
             if argv[0] != "ovs-vsctl":
                 raise
-            raise FabricError(
+            raise NoSwitch(
                 "ovs-vsctl is not installed: install the package openvswitch-switch (Debian, Ubuntu) or openvswitch (other distributions)"
             ) from None
         if status and argv[0] == "ovs-vsctl":
             if "database connection failed" in err:
                 said = err.strip().splitlines()[-1].split("ovs-vsctl: ")[-1]
-                raise FabricError(
-                    f"Open vSwitch's database cannot be reached ({said}): "
-                    "start the service openvswitch-switch (Debian, Ubuntu) or openvswitch (other distributions)"
-                )
+                unreachable = f"Open vSwitch's database cannot be reached ({said})"
+                if "Permission denied" in said:
+                    raise FabricError(f"{unreachable}: run the task with become: true")
+                raise NoSwitch(f"{unreachable}: start the service openvswitch-switch (Debian, Ubuntu) or openvswitch (other distributions)")
             if status in (-14, 142) or "signal 14" in err:
                 runner.unanswered = True
                 raise FabricError(

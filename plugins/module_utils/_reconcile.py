@@ -8,6 +8,7 @@ function from (wanted, found) to a `Change`, and it does the rest (check mode, d
 """
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -107,9 +108,14 @@ class Change(t.NamedTuple):
 
 
 def mask(text: str, secrets: t.Iterable[str]) -> str:
-    """Replace each secret in text by asterisks, the longest first, so that none survives as a part of another."""
-    for secret in sorted({s for s in secrets if s}, key=len, reverse=True):
-        text = text.replace(secret, MASK)
+    """Replace each secret in text by asterisks, the longest first, so that none survives as a part of another.
+
+    A secret is also found as a tool's JSON string has it, and with its single quotes as a shell's word has them.
+    """
+    spellings = {spelling for s in secrets for spelling in (s, json.dumps(s)[1:-1], json.dumps(s, ensure_ascii=False)[1:-1]) if s}
+    spellings |= {spelling.replace("'", "'\"'\"'") for spelling in spellings}
+    for spelling in sorted(spellings, key=len, reverse=True):
+        text = text.replace(spelling, MASK)
     return text
 
 

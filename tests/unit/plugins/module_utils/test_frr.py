@@ -25,11 +25,12 @@ from ansible_collections.overloom.fabric.plugins.module_utils._frr import (
     negation,
     notes_path,
     parse,
+    read,
     refusals,
     render,
     show,
 )
-from ansible_collections.overloom.fabric.plugins.module_utils._frr_info import _clock, bgp_neighbors, document, ospf_neighbors, routes
+from ansible_collections.overloom.fabric.plugins.module_utils._frr_info import _clock, bgp_neighbors, document, gather, ospf_neighbors, routes
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Remove, Runner
 from hypothesis import given
 from hypothesis import strategies as st
@@ -357,6 +358,14 @@ def test_a_refused_line_is_named_with_its_blocks() -> None:
     text = "router bgp 1\n address-family ipv4 unicast\n  neighbor 10.0.1.2 activate\n exit-address-family\nexit\n"
     said = refusals(text, "% Specify remote-as or peer-group commands first\n", "line 3: Failure to communicate[13] to bgpd, line:   neighbor ...\n")
     assert said == ["the line 'neighbor 10.0.1.2 activate' in 'router bgp 1 / address-family ipv4 unicast': Specify remote-as or peer-group commands first"]
+
+
+def test_a_user_without_rights_is_told_so() -> None:
+    said = "% Can't open configuration file /etc/frr/vtysh.conf due to 'Permission denied'.\nExiting: failed to connect to any daemons.\n"
+    runner = Runner(lambda argv, stdin: (1, said, ""))
+    for ask in (lambda: read(runner, "frr_ospf"), lambda: gather(runner, [])):
+        with pytest.raises(FabricError, match="become: true"):
+            ask()
 
 
 def test_secrets_are_masked() -> None:

@@ -28,12 +28,13 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import (
     apply,
     decode,
     empty_database,
+    ovs_runner,
     read_or_foresee,
     transaction,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_tables import TABLES
 from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_text import Put, quote, runs
-from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 from ansible_collections.overloom.fabric.plugins.module_utils._routes import parse_routes
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -235,24 +236,31 @@ def test_a_secret_does_not_reach_the_log_of_ovs_vsctl() -> None:
 
 
 class Module:
-    """As much of AnsibleModule as reading takes."""
+    """As much of AnsibleModule as reading takes. said: what every command complains about before it fails."""
 
-    def __init__(self, check_mode: bool) -> None:
-        self.check_mode = check_mode
+    def __init__(self, check_mode: bool, said: t.Sequence[str] = ()) -> None:
+        self.check_mode, self.said = check_mode, said
         self.warnings: list[str] = []
+
+    def run_command(self, argv: t.Sequence[str], **_options: t.Any) -> tuple[int, str, str]:
+        return 1, "", self.said[0]
 
     def warn(self, text: str) -> None:
         self.warnings.append(text)
 
 
 def test_check_mode_takes_an_open_vswitch_that_is_not_there_yet_for_an_empty_one() -> None:
-    runner = Runner(lambda argv, stdin: (1, "", "database connection failed"))
+    said = ["ovs-vsctl: unix:db.sock: database connection failed (No such file or directory)"]
+    runner = ovs_runner(Module(check_mode=True, said=said))
     module = Module(check_mode=True)
     assert read_or_foresee(module, runner, BEGIN) == empty_database()
     assert "database connection failed" in module.warnings[0]
     for module, here in ((Module(check_mode=False), True), (Module(check_mode=True), False)):
         with pytest.raises(FabricError, match="database connection failed"):
             read_or_foresee(module, runner, BEGIN, here=here)
+    said[0] = "ovs-vsctl: unix:db.sock: database connection failed (Permission denied)"
+    with pytest.raises(FabricError, match="Permission denied.*become: true"):
+        read_or_foresee(Module(check_mode=True), runner, BEGIN)
 
 
 def test_names_are_free_before_they_are_used() -> None:

@@ -3,7 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import json
 import os
+import shlex
 
 import pytest
 import yaml
@@ -155,3 +157,11 @@ def test_a_diff_keeps_what_differs_below_its_names_and_nothing_that_is_equal(bef
 def test_no_secret_survives_masking(secrets, text):
     masked = mask(text + "".join(secrets), secrets)
     assert not any(secret in masked.replace("********", "") for secret in secrets if "*" not in secret)
+
+
+@given(st.text(min_size=4, max_size=12).filter(lambda text: "*" not in text and "\0" not in text))
+def test_no_secret_survives_the_quotes_of_a_shell_or_of_a_tool(secret):
+    for spelled in (secret, json.dumps(secret), json.dumps(secret, ensure_ascii=False)):
+        step = Step(("tool", "--", f"psk={spelled}"), secrets=(secret,))
+        word = shlex.split(step.shown())[-1]
+        assert word.strip('"') == "psk=********" or word == 'psk="********"'
