@@ -38,6 +38,7 @@ class Interface(t.NamedTuple):
     link_index, link_netnsid: the index of a veth's other end and the id of the namespace it is in
         (None: the same namespace), as this namespace counts them.
     master: the bridge or bond that has this interface as a port ("" without; `ovs-system` with the kernel datapath).
+    addrgen: how the kernel makes the link-local address (`eui64`, `none`, ...), "" in a kernel without IPv6.
     """
 
     name: str
@@ -53,10 +54,14 @@ class Interface(t.NamedTuple):
     link_index: int | None = None
     link_netnsid: int | None = None
     master: str = ""
+    addrgen: str = ""
 
 
 class Wanted(t.NamedTuple):
-    """What one interface shall be. None leaves as it is, an empty value clears."""
+    """What one interface shall be. None leaves as it is, an empty value clears.
+
+    addrgen: with `none`, link-local addresses that the kernel has made already go too.
+    """
 
     name: str
     mtu: int | None = None
@@ -64,6 +69,7 @@ class Wanted(t.NamedTuple):
     up: bool | None = None
     alias: str | None = None
     addresses: tuple[str, ...] | None = None
+    addrgen: str | None = None
 
 
 class Route(t.NamedTuple):
@@ -150,6 +156,7 @@ def _interface(row: dict[str, t.Any]) -> Interface:
         link_index=row.get("link_index"),
         link_netnsid=row.get("link_netnsid"),
         master=row.get("master", ""),
+        addrgen=row.get("inet6_addr_gen_mode", ""),
     )
 
 
@@ -342,6 +349,8 @@ def interface_batch(found: Interface | None, wanted: Wanted) -> list[str]:
         lines.append(f"link set {device} mtu {wanted.mtu}")
     if wanted.alias is not None and (found.alias if found else "") != wanted.alias:
         lines.append(f"link set {device} alias {word(wanted.alias)}")
+    if wanted.addrgen is not None and (found is None or found.addrgen != wanted.addrgen):
+        lines.append(f"link set {device} addrgenmode {wanted.addrgen}")
     goes_down = wanted.up is False and found is not None and found.up
     if goes_down:
         lines.append(f"link set {device} down")
@@ -356,6 +365,8 @@ def interface_batch(found: Interface | None, wanted: Wanted) -> list[str]:
     for lost in surplus:
         gone.update(a for a in present if family(a) == family(lost) == 4 and _same_subnet(a, lost))
     # An address that went down with the link is not there to be deleted.
+    if wanted.addrgen == "none" and not goes_down:
+        lines += [f"address delete {a} {device}" for a in link_local]
     lines += [f"address delete {a} {device}" for a in surplus if not (goes_down and family(a) == 6)]
     lines += [
         f"address replace {a} {device}" for a in target if a in gone or (a not in present and a not in link_local)

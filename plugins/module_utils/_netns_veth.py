@@ -80,6 +80,8 @@ MODULE = "netns_veth"
 INTERFACE = "eth0"
 # How long a port whose device was made again may take until ovs-vswitchd has noticed, in seconds.
 PATIENCE = 5.0
+# The type of an interface that no device can have: so it is while the device is made anew.
+_LOOSE = "patch"
 
 _OWNED = own_keys(VLAN_OPTIONS)
 _OWNER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@+-]{0,63}", re.ASCII)
@@ -276,8 +278,9 @@ def units_of(name: str, space: Space) -> list[Unit]:
         commands += ip_commands(_ip.interface_batch(None, _ip.Wanted("lo", alias=interface_alias(space.owner), up=True)), name)
     for interface, kept in space.veths.items():
         commands += [Command(command.argv, may_fail=True) for command in ip_commands([_add_line(name, interface, kept.outer)])]
-        outer = _ip.Wanted(kept.outer, mtu=kept.mtu, alias=interface_alias(space.owner), up=True)
-        commands += ip_commands(_ip.interface_batch(None, outer))
+        outer = _ip.Wanted(kept.outer, mtu=kept.mtu, alias=interface_alias(space.owner), up=True, addrgen=_addrgen(kept))
+        # A kernel without IPv6 has no such mode.
+        commands += [command._replace(may_fail="addrgenmode" in command.argv) for command in ip_commands(_ip.interface_batch(None, outer))]
     if space.sysctls:
         commands.append(Command(_sysctl_step(name, space.sysctls).argv))
     for interface, kept in space.veths.items():
@@ -318,6 +321,14 @@ def _inner(owner: str, interface: str, kept: Kept, mine: bool) -> _ip.Wanted:
     )
 
 
+def _addrgen(kept: Kept) -> str | None:
+    """How the kernel shall make the link-local address of the host's end: of a port in a bridge, not at all.
+
+    In the datapath in user space the kernel sees the frames too, so that a guest would reach its host at this address.
+    """
+    return "none" if kept.bridge else None
+
+
 def _sysctl_step(name: str, sysctls: t.Mapping[str, str]) -> Step:
     return Step(("ip", "netns", "exec", name, "sysctl", "-q", "-w", *(f"{path}={value}" for path, value in sysctls.items())))
 
@@ -353,6 +364,7 @@ class _Plan:
         names = {veth.name for veth in veths}
         mine = {name for name, space in found.spaces.items() if space.owner == settings.owner}
         self.purged = mine - names if settings.purge else set()
+        self._ipv6 = any(interface.addrgen for interface in found.host.values())
         self._outers = self._resolve(veths)
         # Ports that stay, or come back, whatever else goes with their names.
         self._plugged = {self._outers[veth.name, veth.interface] for veth in veths if veth.interface and veth.present and veth.bridge}
@@ -591,7 +603,8 @@ class _Plan:
         for route in (keep.all_routes() or ()) if (veth.addresses, veth.routes) != (None, None) else ():
             _ip.check_gateway(route, addresses, f"{veth.what}: routes")
 
-        self._make += _ip.interface_batch(near, _ip.Wanted(outer, mtu=given.mtu, alias=self._mark if mine else None, up=True))
+        addrgen = _addrgen(keep) if self._ipv6 else None
+        self._make += _ip.interface_batch(near, _ip.Wanted(outer, mtu=given.mtu, alias=self._mark if mine else None, up=True, addrgen=addrgen))
         wanted = _inner(self._settings.owner, interface, given, mine)
         lines = _ip.interface_batch(far, wanted)
         disturbed = _ip.disturbs_routes(lines)
@@ -619,6 +632,8 @@ class _Plan:
             "addresses": given.addresses,
             "routes": None if given.routes is None else [shown_route(_ip.Route(*r)) for r in given.routes],
             "tx_checksum": keep.tx,
+            "outer_addrgenmode": addrgen,
+            "outer_link_local": None if addrgen is None else [],
         }
         after.update({key: value for key, value in shown.items() if value is not None})
         if far is not None and near is not None:
@@ -636,6 +651,8 @@ class _Plan:
                 "addresses": present_addresses + [a for a in far.addresses if a not in present_addresses],
                 "routes": _in_order(present, given.all_routes() or ()),
                 "tx_checksum": offload,
+                "outer_addrgenmode": near.addrgen,
+                "outer_link_local": list(near.link_local),
             }
             before[interface] = {key: was[key] for key in after}
             if not mine:
@@ -704,22 +721,24 @@ class _Plan:
         if current:
             configurable(row, f"port {outer}", self._settings.owner, self._settings.adopt)
         ops: list[Op] = []
-        if current and anew and made_by(row, self._settings.owner, MODULE):
-            # In user space, ovs-vswitchd goes on with the device that is gone, and says nothing: the port is made anew too.
-            self._unplug.append(DelPort(current, outer, row["_uuid"]))
+        if not current:
             ops.append(AddPort(target, outer, (outer,)))
-            ops += _carried(row, outer, veth.port)
-            ops += differences(empty_row("Port", outer), outer, veth.port, _OWNED)
         else:
-            if not current:
-                ops.append(AddPort(target, outer, (outer,)))
-            elif current != target:
+            if current != target:
                 ops.append(MovePort(outer, row["_uuid"], current, target))
-            ops += differences(row, outer, veth.port, _OWNED)
+            kind = database.tables["Interface"][outer]["type"]
+            if anew and kind != _LOOSE:
+                # In user space, ovs-vswitchd goes on with the device that is gone, and says nothing. With another type in
+                # between it lets go of it, while the port keeps all that was set on it.
+                self._unplug.append(Put("Interface", outer, "type", None, _LOOSE))
+            if anew or kind == _LOOSE:
+                ops.append(Put("Interface", outer, "type", None, "" if kind == _LOOSE else kind))
+        ops += differences(row, outer, veth.port, _OWNED)
         later_row = {**row, **{wanted.option.column: wanted.value for wanted in veth.port}}
         check_vlans({wanted.option.name: wanted.value for wanted in veth.port}, later_row, veth.what)
         ids = dict(row["external_ids"])
         before["port_owner"] = _port_owner(ids)
+        before["plugged"] = bool(current) and database.tables["Interface"][outer]["type"] != _LOOSE
         # A port of our own interface is ours, unless it carries a mark already.
         if not current or self._settings.adopt or (mine and owner_of(row) is None):
             marks = mark("Port", outer, row, self._settings.owner, MODULE)
@@ -727,7 +746,7 @@ class _Plan:
             ids.update({put.key: put.value for put in t.cast(t.List[Put], marks)})
         self._ops += ops
         wanted = {w.option.name: w.option.kind.shown(w.value) if w.value is not None else None for w in veth.port}
-        return before, {"bridge": target, **wanted, "port_owner": _port_owner(ids)}, netdev
+        return before, {"bridge": target, **wanted, "port_owner": _port_owner(ids), "plugged": True}, netdev
 
     # Things that shall not be there
 
@@ -810,17 +829,6 @@ class _Part(t.NamedTuple):
     kept: Kept | None
     before: dict[str, t.Any]
     after: dict[str, t.Any]
-
-
-def _carried(row: dict[str, t.Any], outer: str, declared_options: t.Sequence[Wanted]) -> list[Op]:
-    """What a port that is made anew keeps of the one before: all that is not declared, with the marks."""
-    declared_columns = {wanted.option.column for wanted in declared_options}
-    ops: list[Op] = [
-        Put("Port", outer, column, None, row[column])
-        for column in ("tag", "trunks", "vlan_mode")
-        if column not in declared_columns and row[column] != empty_row("Port", outer)[column]
-    ]
-    return ops + [Put("Port", outer, column, key, value) for column in ("external_ids", "other_config") for key, value in row[column].items()]
 
 
 def _loses(old: Space, new: Space) -> bool:

@@ -103,6 +103,7 @@ options:
   bridge:
     description:
       - Open vSwitch bridge that gets O(outer) as a port; a port that is in another bridge moves. V("") takes it out of its bridge.
+      - The kernel then gives O(outer) no link-local address, at which the namespace could reach the host.
     type: str
   tag:
     description:

@@ -52,6 +52,7 @@ def is_full(host: Host, name: str = "red", outer: str = "v-red") -> None:
     assert ports(host, "br0") == [outer] and column(host, "Port", outer, "tag") == 20
     assert column(host, "Port", outer, "external_ids") == {"overloom-owner": "overloom.fabric", "overloom-module": "netns_veth"}
     assert column(host, "Interface", outer, "ofport") > 0
+    assert near["inet6_addr_gen_mode"] == "none" and not near["addr_info"], "a guest has no way to its host"
 
 
 def test_a_namespace_is_made_as_declared_and_removed_without_a_trace(host: Host) -> None:
@@ -141,6 +142,34 @@ def test_options_that_are_left_out_stay_and_come_back_with_a_deleted_veth(host: 
     is_full(host)
 
 
+def test_what_others_set_on_a_port_outlives_a_new_device(host: Host) -> None:
+    bridge(host, "br0")
+    both = [{"name": name, "bridge": "br0", "addresses": [f"10.0.0.{number}/24"]} for number, name in enumerate(("red", "blue"), 1)]
+    apply(host, namespaces=both)
+    port = {"name": "v-red", "protected": True, "qos": {"type": "linux-noop"}, "ofport_request": 77, "ingress_policing_rate": 100000, "cfm_mpid": 5}
+    host.apply("ovs_bridge", {"name": "br0", "ports": [port]})
+    host.run(["ip", "-n", "red", "link", "delete", "eth0"])
+    apply(host, namespaces=both)
+    assert not host.module("ovs_bridge", {"name": "br0", "ports": [port]}, check=True)["changed"]
+    assert len(host.run("ovs-vsctl --columns=_uuid list QoS".split()).split("_uuid")) == 2, "and no second QoS is left behind"
+    assert column(host, "Interface", "v-red", "ofport") == 77
+    ping(host, "red", "10.0.0.2")
+
+
+def test_a_guest_does_not_reach_its_host_at_the_outer_end(host: Host) -> None:
+    bridge(host, "br0")
+    red = {"name": "red", "bridge": "br0", "addresses": ["10.0.0.1/24"]}
+    apply(host, **red)
+    mac = [int(byte, 16) for byte in link(host, "v-red")["address"].split(":")]
+    at_host = "fe80::{:x}:{:x}:{:x}:{:x}%eth0".format((mac[0] ^ 2) << 8 | mac[1], mac[2] << 8 | 0xFF, 0xFE00 | mac[3], mac[4] << 8 | mac[5])
+    ping(host, "red", at_host, ok=False)
+    for words in ("addrgenmode eui64", "down", "up"):
+        host.run(["ip", "link", "set", "dev", "v-red", *words.split()])
+    ping(host, "red", at_host)
+    assert apply(host, **red)["changed"]
+    ping(host, "red", at_host, ok=False)
+
+
 DRIFTS = {
     "address added": [["ip", "-n", "red", "address", "add", "10.0.0.77/24", "dev", "eth0"]],
     "address removed": [["ip", "-n", "red", "address", "delete", "10.0.0.1/24", "dev", "eth0"]],
@@ -166,6 +195,7 @@ DRIFTS = {
     "namespace an empty file": [["ip", "netns", "delete", "red"], ["touch", "/run/netns/red"]],
     "namespace made again by hand": [["ip", "netns", "delete", "red"], ["ip", "netns", "add", "red"]],
     "veth made again by hand": [["ip", "link", "delete", "v-red"], ["ip", "link", "add", "v-red", "type", "veth", "peer", "name", "eth0", "netns", "red"]],
+    "a link-local address outside": [["ip", "link", "set", "v-red", "addrgenmode", "eui64"], ["ip", "link", "set", "v-red", "down"], ["ip", "link", "set", "v-red", "up"]],
     "down inside": [["ip", "-n", "red", "link", "set", "eth0", "down"]],
     "down outside": [["ip", "link", "set", "v-red", "down"]],
     "loopback down": [["ip", "-n", "red", "link", "set", "lo", "down"]],

@@ -42,23 +42,32 @@ class Link:
     addresses: list[str] = dataclasses.field(default_factory=list)
     routes: list[_ip.Route] = dataclasses.field(default_factory=list)
     peer: Link | None = None
+    addrgen: str = "eui64"
+    link_local: list[str] = dataclasses.field(default_factory=list)
 
     def set(self, key: str, value: str = "") -> None:
-        """`ip link set`: down drops IPv6 addresses, and all routes."""
+        """`ip link set`: up makes the link-local address, down drops IPv6 addresses, and all routes."""
         if key == "up":
             self.up = True
+            self.link_local = ["fe80::a8aa:aaff:feaa:aaaa/64"] if self.addrgen == "eui64" else []
         elif key == "down":
             self.up = False
+            self.link_local = []
             self.addresses = [a for a in self.addresses if _ip.family(a) == 4]
             self.routes = []
         elif key == "mtu":
             self.mtu = int(value)
+        elif key == "addrgenmode":
+            self.addrgen = value
         else:
             assert key in ("alias", "address")
             setattr(self, "mac" if key == "address" else key, value)
 
     def delete_address(self, address: str) -> None:
         """`ip address delete`: an IPv4 primary takes its secondaries along, the last IPv4 address all IPv4 routes."""
+        if address in self.link_local:
+            self.link_local.remove(address)
+            return
         assert address in self.addresses, f"{address} is not there"
         network = ipaddress.ip_interface(address).network
         same = [a for a in self.addresses if _ip.family(a) == 4 and ipaddress.ip_interface(a).network == network]
@@ -203,7 +212,7 @@ class World:
             number = self.ids[where] if where is not None else 0
         return _ip.Interface(
             link.name, link.index, link.mtu, link.mac, link.up, link.alias, link.kind, tuple(link.addresses),
-            link_index=link.peer.index if link.peer else None, link_netnsid=number,
+            link_local=tuple(link.link_local), link_index=link.peer.index if link.peer else None, link_netnsid=number, addrgen=link.addrgen,
         )
 
     def read(self, interests: t.Mapping[str, t.Mapping[str, str]]) -> Found:

@@ -92,6 +92,7 @@ WANTED = st.builds(
     up=st.none() | st.booleans(),
     alias=st.none() | st.sampled_from(["", "overloom:x"]),
     addresses=st.none() | ADDRESS_LISTS.map(tuple),
+    addrgen=st.none() | st.sampled_from(["none", "eui64"]),
 )
 
 
@@ -105,7 +106,8 @@ def test_a_batch_makes_an_interface_what_is_wanted_and_leaves_the_rest(steps: li
         for line in _ip.interface_batch(before, wanted):
             world._line(None, shlex.split(line))
         found = world.read({}).host["eth0"]
-        for field in ("mtu", "mac", "up", "alias"):
+        assert not (wanted.addrgen == "none" and found.link_local)
+        for field in ("mtu", "mac", "up", "alias", "addrgen"):
             value = getattr(wanted, field)
             assert getattr(found, field) == (getattr(before, field) if value is None else value)
         assert set(found.addresses) == set(before.addresses if wanted.addresses is None else wanted.addresses)

@@ -9,7 +9,7 @@ import typing as t
 import pytest
 from ansible_collections.overloom.fabric.plugins.module_utils import _netns_veth as netns
 from ansible_collections.overloom.fabric.plugins.module_utils._netns_host import Kept, Space, notes_of, space_of
-from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import AddBridge, AddPort, DelPort, MovePort, Put, apply
+from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import AddBridge, AddPort, DelPort, MovePort, Put, apply, empty_row
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, FabricError
 from ansible_collections.overloom.fabric.tests.unit.kernel import Transaction, World
 from hypothesis import given, settings
@@ -125,7 +125,7 @@ def drift(host: World, draw: t.Callable) -> None:
     name = draw(st.sampled_from(names))
     links = host.spaces[name]
     far = links.get(draw(st.sampled_from(["eth0", "eth1"])))
-    actions = ["space", "veth", "mtu", "mac", "down", "add", "delete", "routes", "alias", "lo", "unit", "disable", "port", "move", "sysctl"]
+    actions = ["space", "veth", "mtu", "mac", "down", "add", "delete", "routes", "alias", "lo", "unit", "disable", "port", "move", "sysctl", "addrgen"]
     action = draw(st.sampled_from(actions))
     unit = f"overloom-netns-{name}.service"
     if action == "space":
@@ -162,6 +162,9 @@ def drift(host: World, draw: t.Callable) -> None:
     elif action == "alias" and unit in host.units:
         far.set("alias", "")
         far.peer.set("alias", "")
+    elif action == "addrgen":
+        far.peer.set("addrgenmode", "eui64")
+        far.peer.set("up")
     elif action in ("port", "move") and far.peer.name in host.database.bridge_of:
         outer = far.peer.name
         uuid, bridge = host.database.tables["Port"][outer]["_uuid"], host.database.bridge_of[outer]
@@ -187,6 +190,8 @@ def check(host: World, declared: list[dict]) -> None:
             assert far.mac == wanted["mac"]
         if "bridge" in wanted:
             assert host.database.bridge_of.get(near.name, "") == wanted["bridge"]
+            if wanted["bridge"]:
+                assert near.addrgen == "none" and not near.link_local and host.database.interface(near.name)["type"] == ""
         if wanted.get("tag") is not None:
             assert host.database.tables["Port"][near.name]["tag"] == (wanted["tag"] or None)
         if wanted["tx_checksum"] != "auto":
@@ -312,6 +317,18 @@ def test_what_an_earlier_run_declared_comes_back_with_a_veth_that_was_deleted() 
     converge(host, [item()])
     far = host.spaces["red"]["eth0"]
     assert (far.addresses, far.mtu, far.mac) == (["10.0.0.1/24"], 1400, "02:00:00:00:00:01")
+
+
+def test_all_that_was_set_on_a_port_outlives_a_new_device() -> None:
+    host = world()
+    converge(host, [item(bridge="br0", tag=10)])
+    qos = {**empty_row("QoS"), "_uuid": "q", "type": "linux-noop"}
+    ops = [Put("Port", "v-red", "protected", None, True), Put("Port", "v-red", "qos", None, qos), Put("Interface", "v-red", "ofport_request", None, 7)]
+    host.database = apply(host.database, ops)
+    before = copy.deepcopy(host.database)
+    host.delete("red", "eth0")
+    converge(host, [item(bridge="br0")])
+    assert host.database == before and host.spaces["red"]["eth0"].peer is host.spaces[None]["v-red"]
 
 
 def test_a_changed_address_keeps_the_routes_that_are_not_declared() -> None:
