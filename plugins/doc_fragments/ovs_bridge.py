@@ -6,6 +6,80 @@ from __future__ import annotations
 
 from ansible_collections.overloom.fabric.plugins.doc_fragments.ovs_port import PORT, nested
 
+# What controllers and managers have in common.
+REMOTE = r"""
+connection_mode:
+  description:
+    - Whether the other end is reached by a bridge itself or by another network. An empty value clears it.
+  type: str
+  choices: ["", in-band, out-of-band]
+inactivity_probe:
+  description:
+    - After how many idle milliseconds the connection is probed; 0 turns that off.
+  type: raw
+max_backoff:
+  description:
+    - How many milliseconds lie between two attempts to connect at the most, at least 1000.
+  type: raw
+dscp:
+  description:
+    - The DSCP of the packets of the connection, from 0 to 63.
+  type: raw
+other_config:
+  description:
+    - Its other settings.
+  type: dict
+"""
+
+# Of the bridge, and of a set of collectors for single flows.
+IPFIX = r"""
+targets:
+  description:
+    - The collectors, at least one, as V(192.0.2.9:4739).
+  type: list
+  elements: str
+sampling:
+  description:
+    - One packet of so many is sampled.
+  type: raw
+obs_domain_id:
+  description:
+    - The observation domain.
+  type: raw
+obs_point_id:
+  description:
+    - The observation point.
+  type: raw
+cache_active_timeout:
+  description:
+    - For how many seconds a flow is held at the most, from 0 to 4200.
+  type: raw
+cache_max_flows:
+  description:
+    - How many flows are held at the most; 0 holds none.
+  type: raw
+enable_tunnel_sampling:
+  description:
+    - Whether the outer headers of tunnels are reported.
+  type: bool
+enable_input_sampling:
+  description:
+    - Whether packets are sampled when they come in.
+  type: bool
+enable_output_sampling:
+  description:
+    - Whether packets are sampled when they go out.
+  type: bool
+virtual_obs_id:
+  description:
+    - A name for what is observed.
+  type: str
+other_config:
+  description:
+    - Its other settings.
+  type: dict
+"""
+
 BRIDGE = r"""
 state:
   description:
@@ -82,27 +156,7 @@ controllers:
         - Where the controller is, or where to listen for it, such as V(tcp:192.0.2.1:6653), V(ssl:192.0.2.1:6653) or V(ptcp:6653).
       type: str
       required: true
-    connection_mode:
-      description:
-        - Whether the controller is reached by the bridge itself or by another network. An empty value clears it.
-      type: str
-      choices: ["", in-band, out-of-band]
-    inactivity_probe:
-      description:
-        - After how many idle milliseconds the connection is probed; 0 turns that off.
-      type: raw
-    max_backoff:
-      description:
-        - How many milliseconds lie between two attempts to connect at the most, at least 1000.
-      type: raw
-    dscp:
-      description:
-        - The DSCP of the packets of the connection, from 0 to 63.
-      type: raw
-    other_config:
-      description:
-        - Its other settings.
-      type: dict
+    @REMOTE
     local_ip:
       description:
         - The IPv4 address of the local port for an in-band controller.
@@ -127,6 +181,15 @@ controllers:
       description:
         - How many packets may be saved up beyond that, at least 25.
       type: raw
+    queue_size:
+      description:
+        - How many packets wait for it at the most, from 1 to 512.
+      type: raw
+    type:
+      description:
+        - Whether it is a controller that the bridge itself heeds in its O(fail_mode), or one that only serves, such as C(ovs-ofctl).
+      type: str
+      choices: ["", primary, service]
 flood_vlans:
   description:
     - The VLANs on which no MAC addresses are learned, as numbers and ranges. An empty list clears it.
@@ -312,51 +375,25 @@ ipfix:
     - Where the bridge reports flows by IPFIX. All of it, so what is not given is as Open vSwitch has it. An empty dictionary turns it off.
   type: dict
   suboptions:
-    targets:
+    @IPFIX
+collector_sets:
+  description:
+    - Collectors for single flows, to which OpenFlow's action C(sample) sends by their number.
+    - Sets that carry the mark of O(owner) and are not in the list are removed; those that others made stay. An empty list removes all own ones.
+  type: list
+  elements: dict
+  suboptions:
+    id:
       description:
-        - The collectors, at least one, as V(192.0.2.9:4739).
-      type: list
-      elements: str
-    sampling:
-      description:
-        - One packet of so many is sampled.
+        - The set's number.
       type: raw
-    obs_domain_id:
+      required: true
+    ipfix:
       description:
-        - The observation domain.
-      type: raw
-    obs_point_id:
-      description:
-        - The observation point.
-      type: raw
-    cache_active_timeout:
-      description:
-        - For how many seconds a flow is held at the most, from 0 to 4200.
-      type: raw
-    cache_max_flows:
-      description:
-        - How many flows are held at the most; 0 holds none.
-      type: raw
-    enable_tunnel_sampling:
-      description:
-        - Whether the outer headers of tunnels are reported.
-      type: bool
-    enable_input_sampling:
-      description:
-        - Whether packets are sampled when they come in.
-      type: bool
-    enable_output_sampling:
-      description:
-        - Whether packets are sampled when they go out.
-      type: bool
-    virtual_obs_id:
-      description:
-        - A name for what is observed.
-      type: str
-    other_config:
-      description:
-        - Its other settings.
+        - As O(ipfix), for the packets of these flows; what samples which packets is the flow's matter.
       type: dict
+      suboptions:
+        @IPFIX
 flow_tables:
   description:
     - >-
@@ -422,7 +459,7 @@ other_config:
     - >-
       The bridge's other settings, all of those that have no option of their own: keys that are not given are removed, an empty dictionary removes all.
   type: dict
-"""
+""".replace("    @REMOTE\n", nested(REMOTE, 2)).replace("        @IPFIX\n", nested(IPFIX, 4)).replace("    @IPFIX\n", nested(IPFIX, 2))
 
 # Of one interface: the port's only one, or a member of a bond.
 INTERFACE = r"""

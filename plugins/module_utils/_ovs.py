@@ -29,7 +29,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import (
     ovs_vsctl,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs_rows import row_differences
-from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_tables import TABLES
+from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_tables import EXTRA, TABLES
 from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_text import CLEAR, Put, checked_text, runs
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 
@@ -371,6 +371,12 @@ def parse(options: t.Sequence[Option], item: Item, what: str) -> list[Wanted]:
                     raise FabricError(f"{where}: the key {key} has an option of its own; use {owned[option.table, option.column, key]}")
         wanted.append(Wanted(option, value))
     return wanted
+
+
+def extra_columns(options: t.Iterable[Option], items: t.Iterable[Item]) -> set[tuple[str, str]]:
+    """The columns that must be read besides the usual ones, because an item declares an option that lives there."""
+    declared = {name for item in items for name, value in item.items() if value is not None}
+    return {(o.table, o.column) for o in options if o.name in declared and (o.table, o.column) in EXTRA}
 
 
 def own_keys(options: t.Iterable[Option]) -> dict[tuple[str, str, str], str]:

@@ -26,6 +26,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs import (
     configurable,
     described,
     differences,
+    extra_columns,
     failed_bridge,
     interface_name,
     is_remote,
@@ -43,6 +44,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs import (
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs_nested import (
     AUTO_ATTACH,
+    COLLECTOR_SETS,
     CONTROLLERS,
     FLOW_TABLES,
     IPFIX,
@@ -56,7 +58,6 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs_port import (
     PORT_OPTIONS,
     check_types,
     check_vlans,
-    extra_columns,
     write_steps,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs_rows import left_over
@@ -122,6 +123,7 @@ BRIDGE_OPTIONS = [
     Option("netflow", "Bridge", "netflow", NETFLOW),
     Option("sflow", "Bridge", "sflow", SFLOW),
     Option("ipfix", "Bridge", "ipfix", IPFIX),
+    Option("collector_sets", "Bridge", "collector_sets", COLLECTOR_SETS),
     Option("flow_tables", "Bridge", "flow_tables", FLOW_TABLES),
     Option("auto_attach", "Bridge", "auto_attach", AUTO_ATTACH),
     Option("external_ids", "Bridge", "external_ids", Pairs()),
@@ -614,7 +616,7 @@ def run(module: t.Any) -> t.NoReturn:
     done: list[Op] = []
 
     def read() -> Found:
-        database = read_or_foresee(module, runner, begin, extra_columns(port.item for port in ports), here=not remote)
+        database = read_or_foresee(module, runner, begin, extra_columns(OPTIONS, (port.item for port in ports)), here=not remote)
         units = {} if remote else read_units(_ovs_address.KIND)
         # A second process only for those who declare what needs it.
         asks = any(device.addresses is not None or device.up is not None for device in devices)

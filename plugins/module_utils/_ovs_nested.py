@@ -55,19 +55,33 @@ class PortNames(Kind):
 
 
 class Numbers(Kind):
-    """A map from numbers to numbers, each within its limits."""
+    """A map to numbers within limits."""
 
     spec = {"type": "dict"}
     empty: t.Any = {}
 
-    def __init__(self, keys: Integer, values: Integer) -> None:
+    def __init__(self, keys: Kind, values: Integer) -> None:
         self._keys, self._values = keys, values
 
-    def parse(self, value: t.Any, where: str) -> dict[int, int]:
+    def parse(self, value: t.Any, where: str) -> dict[t.Any, int]:
         return {self._keys.parse(key, f"{where}: a key"): self._values.parse(item, f"{where}: the value of {key}") for key, item in value.items()}
 
     def shown(self, value: t.Any) -> t.Any:
         return dict(sorted(value.items()))
+
+
+class Single(Kind):
+    """One row of a table by its only option."""
+
+    def __init__(self, table: str, option: Option) -> None:
+        self._table, self._option = table, option
+        self.spec, self.empty = option.kind.spec, option.kind.empty
+
+    def parse(self, value: t.Any, where: str) -> Item:
+        return {**empty_row(self._table), self._option.column: self._option.kind.parse(value, where)}
+
+    def shown(self, value: t.Any) -> t.Any:
+        return self._option.kind.shown(self._option.value(value))
 
 
 class Record(Kind):
@@ -117,22 +131,22 @@ class Record(Kind):
 class Records(Kind):
     """Rows of a table, as a list of dictionaries.
 
-    key: the option that tells them apart; number: its kind, where it is not a column of the row, but the number by which the
-    parent knows it. others_stay: are rows without the owner's mark left, though they are not declared?
+    key: the option that tells them apart; known: its kind, where it is not a string that is a column of the row, but the number or
+    word by which the parent knows it. others_stay: are rows without the owner's mark left, though they are not declared?
     """
 
     empty: t.Any = ()
 
-    def __init__(self, record: Record, key: str, number: Integer | None = None, others_stay: bool = False) -> None:
-        self._record, self._key, self._number, self.others_stay = record, key, number, others_stay
-        named = {key: dict(number.spec if number else {"type": "str"}, required=True)}
+    def __init__(self, record: Record, key: str, known: Kind | None = None, others_stay: bool = False) -> None:
+        self._record, self._key, self._known, self.others_stay = record, key, known, others_stay
+        named = {key: dict(known.spec if known else {"type": "str"}, required=True)}
         self.spec = {"type": "list", "elements": "dict", "options": {**record.spec["options"], **named}}
 
     def parse(self, value: t.Any, where: str) -> dict[t.Any, Item]:
         rows: dict[t.Any, Item] = {}
         for item in value:
             name = checked_text(str(item[self._key]), f"{where}: {self._key}")
-            key = self._number.parse(item[self._key], f"{where}: {self._key}") if self._number else name
+            key = self._known.parse(item[self._key], f"{where}: {self._key}") if self._known else name
             if key in rows or not name:
                 raise FabricError(f"{where}: {self._key} {name!r} is {'declared twice; declare it once' if name else 'empty; give it'}")
             rows[key] = self._record.parse(item, f"{where} {name}")
@@ -179,6 +193,8 @@ CONTROLLERS = Records(
             Option("enable_async_messages", "Controller", "enable_async_messages", Flag(True)),
             Option("rate_limit", "Controller", "controller_rate_limit", Integer(100, _MANY)),
             Option("burst_limit", "Controller", "controller_burst_limit", Integer(25, _MANY)),
+            Option("queue_size", "Controller", "controller_queue_size", Integer(1, 512)),
+            Option("type", "Controller", "type", Text("primary", "service")),
         ],
     ),
     "target",
@@ -194,6 +210,23 @@ SSL = Record(
     ],
     ("private_key", "certificate", "ca_cert"),
 )
+
+# Of a datapath -----------------------------------------------------------------------------------------------------
+
+_STATES = (
+    "tcp_syn_sent tcp_syn_recv tcp_established tcp_fin_wait tcp_close_wait tcp_last_ack tcp_time_wait tcp_close tcp_syn_sent2 "
+    "tcp_retransmit tcp_unack udp_first udp_single udp_multiple icmp_first icmp_reply"
+).split()
+_TIMEOUTS = Numbers(Text(pattern=("|".join(_STATES), f"one of {', '.join(_STATES)}")), Integer(0, _WORD))
+_ZONES = Records(
+    Record(
+        "CT_Zone",
+        [Option("timeouts", "CT_Zone", "timeout_policy", Single("CT_Timeout_Policy", Option("timeouts", "CT_Timeout_Policy", "timeouts", _TIMEOUTS)))],
+    ),
+    "zone",
+    Integer(0, 65535),
+)
+DATAPATHS = Records(Record("Datapath", [Option("zones", "Datapath", "ct_zones", _ZONES)]), "type", Text("system", "netdev", clears=False), others_stay=True)
 
 # Of a bridge -------------------------------------------------------------------------------------------------------
 
@@ -252,6 +285,18 @@ IPFIX = Record(
         Option("other_config", "IPFIX", "other_config", Pairs()),
     ],
     ("targets",),
+)
+COLLECTOR_SETS = Records(
+    Record(
+        "Flow_Sample_Collector_Set",
+        [
+            Option("id", "Flow_Sample_Collector_Set", "id", Integer(0, _WORD)),
+            Option("ipfix", "Flow_Sample_Collector_Set", "ipfix", IPFIX),
+        ],
+    ),
+    "id",
+    Integer(0, _WORD),
+    others_stay=True,
 )
 FLOW_TABLES = Records(
     Record(

@@ -126,12 +126,6 @@ def check_types(database: Database, kind: str, what: str) -> None:
         raise FabricError(f"{what}: the installed Open vSwitch {database.version} does not support the type {kind}; it has {', '.join(database.types)}")
 
 
-def extra_columns(items: t.Iterable[Item]) -> set[tuple[str, str]]:
-    """The columns that must be read besides the usual ones, because an item declares an option that lives there."""
-    declared = {name for item in items for name, value in item.items() if value is not None}
-    return {(o.table, o.column) for o in PORT_OPTIONS if o.name in declared and o.name.startswith("ingress_policing_kpkts")}
-
-
 def ip_address(text: str | None) -> t.Any:
     """The address that a text spells, or None."""
     try:

@@ -33,6 +33,8 @@ def marked(table: str, row: Row, marks: t.Mapping[str, str]) -> Row:
             result[column] = dict(marks)
         elif spec.kind == "rows":
             result[column] = {key: marked(spec.table, item, marks) for key, item in row[column].items()}
+        elif spec.kind == "row" and row[column]:
+            result[column] = marked(spec.table, row[column], marks)
     return result
 
 
@@ -62,7 +64,7 @@ def row_differences(row: Row, record: str, option: t.Any, value: t.Any, marks: t
 
 
 def left_over(found: Database, after: Database, owner: str) -> list[Destroy]:
-    """The QoS and queues of this owner to which a port referred and to which none does any longer."""
+    """The QoS and queues of this owner to which a port referred and to which none does any longer, and whosever collector sets of bridges that go."""
 
     def held(database: Database, table: str) -> t.Iterator[Row]:
         for port in database.tables["Port"].values():
@@ -79,4 +81,7 @@ def left_over(found: Database, after: Database, owner: str) -> list[Destroy]:
         used = {row["_uuid"] for row in held(after, table)}
         gone = {row["_uuid"] for row in held(found, table) if row["external_ids"].get(OVS_OWNER) == owner}
         ops += [Destroy(table, uuid, holders.get(uuid, ())) for uuid in sorted(gone - used)]
+    for name in sorted(set(found.tables["Bridge"]) - set(after.tables["Bridge"])):
+        # They would keep the bridge's row, and with it its name.
+        ops += [Destroy("Flow_Sample_Collector_Set", row["_uuid"]) for row in found.tables["Bridge"][name]["collector_sets"].values()]
     return ops

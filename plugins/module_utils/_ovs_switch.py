@@ -20,6 +20,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs import (
     argument_spec,
     described,
     differences,
+    extra_columns,
     is_remote,
     marks_of,
     own_keys,
@@ -27,7 +28,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs import (
     view,
     vsctl,
 )
-from ansible_collections.overloom.fabric.plugins.module_utils._ovs_nested import MANAGERS, SSL
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs_nested import DATAPATHS, MANAGERS, SSL
 from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import Database, apply, ovs_runner, read_or_foresee, transaction
 from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_tables import ROOT
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, FabricError, reconcile
@@ -43,6 +44,7 @@ def _setting(name: str, kind: t.Any, key: str = "") -> Option:
 OPTIONS = [
     Option("managers", "Open_vSwitch", "manager_options", MANAGERS),
     Option("ssl", "Open_vSwitch", "ssl", SSL),
+    Option("datapaths", "Open_vSwitch", "datapaths", DATAPATHS),
     _setting("ipsec_private_key", Text(), "private_key"),
     _setting("ipsec_certificate", Text(), "certificate"),
     _setting("ipsec_ca_cert", Text(), "ca_cert"),
@@ -116,7 +118,7 @@ def run(module: t.Any) -> t.NoReturn:
 
     reconcile(
         module,
-        read=lambda: read_or_foresee(module, runner, begin, here=not is_remote(params["database"])),
+        read=lambda: read_or_foresee(module, runner, begin, extra_columns(OPTIONS, [item]), here=not is_remote(params["database"])),
         compare=find,
         runner=runner,
         state=lambda found: {"switch": state(found)},

@@ -24,6 +24,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs import (
     configurable,
     described,
     differences,
+    extra_columns,
     failed_bridge,
     interface_name,
     is_remote,
@@ -43,7 +44,6 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs_port import (
     PORT_OPTIONS,
     check_types,
     check_vlans,
-    extra_columns,
     identity,
     ip_address,
     write_steps,
@@ -396,7 +396,7 @@ def run(module: t.Any) -> t.NoReturn:
 
     reconcile(
         module,
-        read=lambda: read_or_foresee(module, runner, begin, extra_columns(items), here=not is_remote(params["database"])),
+        read=lambda: read_or_foresee(module, runner, begin, extra_columns(OPTIONS, items), here=not is_remote(params["database"])),
         compare=find,
         runner=runner,
         state=lambda found: {"tunnels": [state(found, x.name) for x in present if x.name in found.members]},

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_tables import EXTRA, ROOT, TABLES, empty_row, value_of, whole_rows
+from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_tables import ROOT, TABLES, empty_row, queries, value_of, whole_rows
 from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_text import CLEAR, Put, assignment, quote, row_words
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner, Step, module_runner
 
@@ -63,12 +63,11 @@ def ovs_vsctl(database: str | None, timeout: int) -> list[str]:
 
 def read_database(runner: Runner, begin: t.Sequence[str], extra: t.Iterable[tuple[str, str]] = ()) -> Database:
     """Read the columns in TABLES, and the extra (table, column) pairs, in one call."""
-    wanted = set(extra)
     argv = [*begin, "--format=json"]
-    for table, columns in TABLES.items():
-        names = [c for c in columns if (table, c) not in EXTRA or (table, c) in wanted]
+    asked = queries(set(extra))
+    for table, names in asked.items():
         argv += ["--", "--columns=" + ",".join(names), "list", table]
-    return decode(runner(argv))
+    return decode(runner(argv), asked)
 
 
 def read_or_foresee(module: t.Any, runner: Runner, begin: t.Sequence[str], extra: t.Iterable[tuple[str, str]] = (), here: bool = True) -> Database:
@@ -85,18 +84,19 @@ def read_or_foresee(module: t.Any, runner: Runner, begin: t.Sequence[str], extra
         return empty_database()
 
 
-def decode(text: str) -> Database:
-    """The output of read_database's call: one JSON document a table, one after the other (RFC 7047, 5.1)."""
+def decode(text: str, asked: t.Iterable[str] = TABLES) -> Database:
+    """The output of read_database's call: one JSON document for each table that was asked, one after the other (RFC 7047, 5.1)."""
     parser = json.JSONDecoder()
-    rows: dict[str, dict[str, dict[str, t.Any]]] = {}
+    rows: dict[str, dict[str, dict[str, t.Any]]] = {table: {} for table in TABLES}
     at = 0
-    for table, columns in TABLES.items():
+    for table in asked:
+        columns = TABLES[table]
         document, at = parser.raw_decode(text, at)
         while at < len(text) and text[at].isspace():
             at += 1
         by_uuid = {}
         for values in document["data"]:
-            row = {c: value_of(columns[c].kind, v) for c, v in zip(document["headings"], values)}
+            row = {c: value_of(columns[c].kind if c in columns else "", v) for c, v in zip(document["headings"], values)}
             by_uuid[row.get("_uuid", "")] = row
         rows[table] = by_uuid
     rows = whole_rows(rows)
@@ -165,7 +165,7 @@ class DelMember(t.NamedTuple):
 
 
 class Destroy(t.NamedTuple):
-    """Remove a row that would stay though nothing refers to it any longer (QoS, Queue).
+    """Remove a row that would stay though nothing refers to it any longer (QoS, Queue), or what it refers to is gone (collector sets).
 
     holders: (bridge, UUID) of ports that referred to it and go in the same transaction. The database counts what they refer to
     until they are gone, and ovs-vsctl's del-port and del-br forget what was cleared in them before: they go directly.

@@ -13,18 +13,19 @@ import typing as t
 class Column(t.NamedTuple):
     """How a column is stored.
 
-    kind: "scalar" (always one value), "optional" (one value or None), "set" (a sorted tuple), "map" (a dict),
-        "ports" (a sorted tuple of names of ports), "port" (one of them or None), and what belongs to the row alone and is
+    kind: "scalar" (always one value), "optional" (one value or None), "set" (a sorted tuple), "map" (a dict of strings),
+        "numbers" (a dict from strings to numbers), "ports" (a sorted tuple of names of ports), "port" (one of them or None), and what belongs to the row alone and is
         a part of it in the model: "row" (a dict of columns or None), "rows" (a dict of such by their key).
     default: the value in a new row.
     table: of "row" and "rows": where these are. key: of "rows": the column that tells them apart; without one the column is
-        a map, and its keys do.
+        a map, and its keys do. back: of "rows" that are in no column here: the column there that says whose they are.
     """
 
     kind: str
     default: t.Any = None
     table: str = ""
     key: str = ""
+    back: str = ""
 
 
 TEXT = Column("scalar", "")
@@ -52,6 +53,7 @@ TABLES: dict[str, dict[str, Column]] = {
         "_uuid": TEXT, "targets": SET, "sampling": MAYBE, "obs_domain_id": MAYBE, "obs_point_id": MAYBE, "cache_active_timeout": MAYBE,
         "cache_max_flows": MAYBE, "other_config": MAP, "external_ids": MAP,
     },
+    "Flow_Sample_Collector_Set": {"_uuid": TEXT, "id": NUMBER, "ipfix": Column("row", None, "IPFIX"), "external_ids": MAP},
     "Flow_Table": {
         "_uuid": TEXT, "name": MAYBE, "flow_limit": MAYBE, "overflow_policy": MAYBE, "groups": SET, "prefixes": SET, "external_ids": MAP,
     },
@@ -59,16 +61,21 @@ TABLES: dict[str, dict[str, Column]] = {
     "Controller": {
         "_uuid": TEXT, "target": TEXT, "max_backoff": MAYBE, "inactivity_probe": MAYBE, "connection_mode": MAYBE, "local_ip": MAYBE,
         "local_netmask": MAYBE, "local_gateway": MAYBE, "enable_async_messages": MAYBE, "controller_rate_limit": MAYBE,
-        "controller_burst_limit": MAYBE, "other_config": MAP, "external_ids": MAP, "is_connected": FLAG, "role": MAYBE,
+        "controller_burst_limit": MAYBE, "controller_queue_size": MAYBE, "type": MAYBE, "other_config": MAP, "external_ids": MAP,
+        "is_connected": FLAG, "role": MAYBE,
     },
     "Manager": {
         "_uuid": TEXT, "target": TEXT, "max_backoff": MAYBE, "inactivity_probe": MAYBE, "connection_mode": MAYBE, "other_config": MAP,
         "external_ids": MAP, "is_connected": FLAG,
     },
     "SSL": {"_uuid": TEXT, "private_key": TEXT, "certificate": TEXT, "ca_cert": TEXT, "bootstrap_ca_cert": FLAG, "external_ids": MAP},
+    "CT_Timeout_Policy": {"_uuid": TEXT, "timeouts": Column("numbers", {}), "external_ids": MAP},
+    "CT_Zone": {"_uuid": TEXT, "timeout_policy": Column("row", None, "CT_Timeout_Policy"), "external_ids": MAP},
+    "Datapath": {"_uuid": TEXT, "ct_zones": Column("rows", {}, "CT_Zone"), "external_ids": MAP},
     "Open_vSwitch": {
         "ovs_version": MAYBE, "iface_types": SET, "cur_cfg": NUMBER, "next_cfg": NUMBER, "other_config": MAP, "external_ids": MAP,
         "manager_options": Column("rows", {}, "Manager", "target"), "ssl": Column("row", None, "SSL"),
+        "datapaths": Column("rows", {}, "Datapath"),
     },
     "Bridge": {
         "_uuid": TEXT, "name": TEXT, "ports": SET, "datapath_type": TEXT, "datapath_id": MAYBE,
@@ -77,6 +84,7 @@ TABLES: dict[str, dict[str, Column]] = {
         "controller": Column("rows", {}, "Controller", "target"), "mirrors": Column("rows", {}, "Mirror", "name"),
         "netflow": Column("row", None, "NetFlow"), "sflow": Column("row", None, "sFlow"), "ipfix": Column("row", None, "IPFIX"),
         "flow_tables": Column("rows", {}, "Flow_Table"), "auto_attach": Column("row", None, "AutoAttach"),
+        "collector_sets": Column("rows", {}, "Flow_Sample_Collector_Set", "id", "bridge"),
     },
     "Port": {
         "_uuid": TEXT, "name": TEXT, "interfaces": SET, "tag": MAYBE, "trunks": SET, "cvlans": SET, "vlan_mode": MAYBE,
@@ -93,7 +101,7 @@ TABLES: dict[str, dict[str, Column]] = {
     },
 }
 STATE = {("Bridge", "status"), ("Bridge", "rstp_status"), ("Port", "status"), ("Port", "rstp_status"), ("Interface", "statistics")}
-EXTRA = {("Interface", "ingress_policing_kpkts_rate"), ("Interface", "ingress_policing_kpkts_burst"), *STATE}
+EXTRA = {("Interface", "ingress_policing_kpkts_rate"), ("Interface", "ingress_policing_kpkts_burst"), ("Open_vSwitch", "datapaths"), *STATE}
 
 _REFERRING = {table: [(c, spec) for c, spec in columns.items() if spec.table or spec.kind in ("port", "ports")] for table, columns in TABLES.items()}
 
@@ -134,9 +142,14 @@ def whole_rows(rows: dict[str, dict[str, Row]]) -> dict[str, dict[str, Row]]:
     names = {uuid: port["name"] for uuid, port in rows["Port"].items()}
 
     def whole(table: str, row: Row) -> Row:
-        result = dict(row) if _REFERRING[table] else row
+        result = {column: value for column, value in row.items() if column in TABLES[table]} if _REFERRING[table] else row
         for column, spec in _REFERRING[table]:
-            value = row[column]
+            if spec.back:
+                value = [other for other, there in rows[spec.table].items() if there[spec.back] == row["_uuid"]]
+            elif column in row:
+                value = row[column]
+            else:
+                continue
             if spec.kind == "ports":
                 result[column] = tuple(sorted(names[uuid] for uuid in value if uuid in names))
             elif spec.kind == "port":
@@ -149,3 +162,18 @@ def whole_rows(rows: dict[str, dict[str, Row]]) -> dict[str, dict[str, Row]]:
         return result
 
     return {table: {uuid: whole(table, row) for uuid, row in rows[table].items()} for table in ("Open_vSwitch", "Bridge", "Port", "Interface")}
+
+
+def queries(extra: t.Container[tuple[str, str]]) -> dict[str, list[str]]:
+    """The columns to read of each table, where of EXTRA only these are wanted, and what only the rest of it refers to is left out."""
+    referred = {spec.table: (table, column) for table, columns in TABLES.items() for column, spec in columns.items() if spec.table}
+    asked: dict[str, list[str]] = {}
+
+    def wanted(place: tuple[str, str] | None) -> bool:
+        return place is None or ((place not in EXTRA or place in extra) and wanted(referred.get(place[0])))
+
+    for table, columns in TABLES.items():
+        if wanted(referred.get(table)):
+            backward = [spec.back for others in TABLES.values() for spec in others.values() if spec.table == table and spec.back]
+            asked[table] = [c for c, spec in columns.items() if not spec.back and ((table, c) not in EXTRA or (table, c) in extra)] + backward
+    return asked

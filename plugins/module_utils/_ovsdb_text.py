@@ -98,7 +98,9 @@ def row_words(put: Put, name: str) -> list[str]:
     spec = TABLES[put.table][put.column]
     target = [put.table, put.record, put.column]
     words: list[str] = []
-    if spec.kind == "rows" and put.uuid and spec.key:
+    if spec.back and put.uuid:
+        words += ["--", "--if-exists", "destroy", spec.table, put.uuid]
+    elif spec.kind == "rows" and put.uuid and spec.key:
         words += ["--", "remove", *target, put.uuid]
     if put.value is CLEAR:
         if spec.kind == "row":
@@ -106,6 +108,9 @@ def row_words(put: Put, name: str) -> list[str]:
         elif not spec.key:
             words += ["--", "remove", *target, quote(put.key)]
         return words
+    if spec.back:
+        words += ["--", f"--id=@{name}.{spec.back}", "get", put.table, put.record]
+        return words + _created(spec.table, put.value, name, [f"{spec.back}=@{name}.{spec.back}"])
     words += _created(spec.table, put.value, name)
     if spec.kind == "row":
         return [*words, "--", "set", put.table, put.record, f"{put.column}=@{name}"]
@@ -114,10 +119,10 @@ def row_words(put: Put, name: str) -> list[str]:
     return [*words, "--", "set", put.table, put.record, f"{put.column}:{quote(put.key)}=@{name}"]
 
 
-def _created(table: str, row: t.Mapping[str, t.Any], name: str) -> list[str]:
-    """The commands that make a row which is called @name in the rest of the call, with what it refers to."""
+def _created(table: str, row: t.Mapping[str, t.Any], name: str, more: t.Sequence[str] = ()) -> list[str]:
+    """The commands that make a row which is called @name in the rest of the call, with what it refers to. more: cells besides."""
     words: list[str] = []
-    cells: list[str] = []
+    cells: list[str] = list(more)
     for column, spec in TABLES[table].items():
         value = row.get(column, spec.default)
         if column in STATUS or value == spec.default:
@@ -132,7 +137,10 @@ def _created(table: str, row: t.Mapping[str, t.Any], name: str) -> list[str]:
             for key, child in sorted(value.items()):
                 words += _created(spec.table, child, f"{name}.{key}")
                 cells.append(f"{column}:{quote(key)}=@{name}.{key}")
-        elif spec.kind == "map":
+        elif spec.kind == "row":
+            words += _created(spec.table, value, f"{name}.{column}")
+            cells.append(f"{column}=@{name}.{column}")
+        elif spec.kind in ("map", "numbers"):
             cells += [assignment(Put(table, "", column, key, item)) for key, item in sorted(value.items())]
         else:
             cells.append(assignment(Put(table, "", column, None, value)))

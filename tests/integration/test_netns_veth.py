@@ -97,6 +97,11 @@ CASES: list[tuple[dict, dict, dict]] = [
     ({"bridge": "br0", "trunks": [1, "5-7"]}, {"bridge": "br1", "trunks": ["0", 8]}, {"trunks": []}),
     ({"bridge": "br0", "tag": 5, "vlan_mode": "native-untagged"}, {"vlan_mode": "access"}, {"vlan_mode": "", "tag": ""}),
     ({"outer": "one"}, {"outer": "two"}, {}),
+    (
+        {"addresses": ["10.0.0.1/24"], "routes": [{"to": "10.1.0.0/16", "via": "10.0.0.9", "metric": 5, "onlink": True}]},
+        {"routes": [{"to": "10.2.0.0/16", "via": "10.0.0.8", "metric": 6, "onlink": False}]},
+        {"routes": []},
+    ),
 ]
 
 
@@ -110,7 +115,7 @@ def test_each_option_is_set_changed_and_cleared(host: Host, case: tuple[dict, di
         for option, value in options.items():
             if option == "addresses":
                 assert sorted(found[option]) == sorted(value)
-            elif option in ("mtu", "up"):
+            elif option in ("mtu", "up", "routes"):
                 assert found[option] == value
             elif option in ("bridge", "vlan_mode"):
                 assert (found[option] or "") == value

@@ -55,6 +55,25 @@ BRIDGE_CASES = [
     ("other_config", {"a": "1"}, {"b": "x y"}, {}, "other_config", None, {"a": "1"}, {"b": "x y"}, {}),
 ]
 
+BFD = (
+    {
+        "enable": True, "min_rx": 500, "min_tx": 600, "mult": 4, "decay_min_rx": 1000, "forwarding_if_rx": True, "cpath_down": True,
+        "check_tnl_key": True, "oam": True, "bfd_local_src_mac": "02:00:00:00:00:01", "bfd_local_dst_mac": "02:00:00:00:00:02",
+        "bfd_remote_dst_mac": "02:00:00:00:00:03", "bfd_src_ip": "192.0.2.1", "bfd_dst_ip": "192.0.2.2",
+    },
+    {
+        "enable": False, "min_rx": 100, "min_tx": 200, "mult": 5, "decay_min_rx": 300, "forwarding_if_rx": False, "cpath_down": False,
+        "check_tnl_key": False, "oam": False, "bfd_local_src_mac": "02:00:00:00:00:04", "bfd_local_dst_mac": "02:00:00:00:00:05",
+        "bfd_remote_dst_mac": "02:00:00:00:00:06", "bfd_src_ip": "192.0.2.3", "bfd_dst_ip": "192.0.2.4",
+    },
+)
+
+
+def as_text(declared: dict[str, t.Any]) -> dict[str, str]:
+    """A map as the database holds it."""
+    return {key: str(value).lower() for key, value in declared.items()}
+
+
 PORT_CASES = [
     ("tag", 10, "20", "", "Port", "tag", None, 10, 20, []),
     ("trunks", [10, "20-22"], ["5"], [], "Port", "trunks", None, [10, 20, 21, 22], 5, []),
@@ -107,7 +126,7 @@ PORT_CASES = [
     ("ingress_policing_kpkts_rate", 10, 20, "", "Interface", "ingress_policing_kpkts_rate", None, 10, 20, 0),
     ("ingress_policing_kpkts_burst", 1, 2, "", "Interface", "ingress_policing_kpkts_burst", None, 1, 2, 0),
     ("lldp", True, False, None, "Interface", "lldp", "enable", "true", "false", None),
-    ("bfd", {"enable": True, "min_rx": 500}, {"mult": 5}, {}, "Interface", "bfd", None, {"enable": "true", "min_rx": "500"}, {"mult": "5"}, {}),
+    ("bfd", *BFD, {}, "Interface", "bfd", None, *map(as_text, BFD), {}),
     ("cfm_mpid", 1, 2, "", "Interface", "cfm_mpid", None, 1, 2, []),
     ("cfm_interval", 100, 1000, "", "Interface", "other_config", "cfm_interval", "100", "1000", None),
     ("cfm_extended", True, False, None, "Interface", "other_config", "cfm_extended", "true", "false", None),
@@ -126,18 +145,21 @@ def holds(host: Host, table: str, record: str, name: str, key: str | None) -> t.
     return value if key is None else value.get(key)
 
 
-def run_cases(host: Host, cases: list[tuple[t.Any, ...]], declare: t.Callable[[dict[str, t.Any]], dict[str, t.Any]], skip: t.Container[str]) -> None:
+def run_cases(
+    host: Host, cases: list[tuple[t.Any, ...]], declare: t.Callable[[dict[str, t.Any]], dict[str, t.Any]], skip: t.Container[str],
+    module: str = "ovs_bridge",
+) -> None:
     """Set all options in one call, change all, clear all; after each the database holds what was said."""
     for step in range(3):
         chosen = [case for case in cases if case[0] not in skip and case[1 + step] is not None]
         if not chosen:
             continue
-        done = host.apply("ovs_bridge", declare({case[0]: case[1 + step] for case in chosen}))
+        done = host.apply(module, declare({case[0]: case[1 + step] for case in chosen}))
         assert done["changed"] and len(done["commands"]) == 1 and done["spawned"] == 3
         for case in chosen:
             table, record, name, key = case[4:8]
             assert holds(host, table, record, name, key) == case[8 + step], case[0]
-        assert not host.module("ovs_bridge", declare({}))["changed"], "what is left out stays"
+        assert not host.module(module, declare({}))["changed"], "what is left out stays"
 
 
 def test_every_option_of_a_bridge_is_set_changed_and_cleared(host: Host) -> None:
@@ -198,6 +220,10 @@ def test_user_clears_external_ids_and_the_marks_of_others_stay(host: Host) -> No
     assert column(host, "Bridge", "br0", "external_ids") == {"c": "e", **marks}
     host.apply("ovs_bridge", {"name": "br0", "external_ids": {}})
     assert column(host, "Bridge", "br0", "external_ids") == marks
+    del marks["bridge-id"]
+    for declared in ({"a": "b", "c": "d"}, {"c": "e"}, {}):
+        host.apply("ovs_bridge", {"name": "br0", "ports": [{"name": "p0", "type": "internal", "external_ids": declared}]})
+        assert column(host, "Port", "p0", "external_ids") == {**declared, **marks}
 
 
 def test_user_leaves_the_tag_out_on_a_tagged_port(host: Host) -> None:
@@ -300,6 +326,19 @@ def test_a_patch_cable_between_two_bridges(host: Host) -> None:
     ]
     host.apply("ovs_bridge", {"bridges": cable})
     assert column(host, "Interface", "to-br1", "options") == {"peer": "to-br0"}
+    cable[0]["ports"][0]["peer"] = "other"
+    cable[1]["ports"] = [{"name": "to-br0", "state": "absent"}, {"name": "other", "type": "patch", "peer": "to-br1"}]
+    host.apply("ovs_bridge", {"bridges": cable})
+    assert column(host, "Interface", "to-br1", "options") == {"peer": "other"} and ports(host, "br1") == ["other"]
+
+
+def test_a_port_changes_its_type(host: Host) -> None:
+    for port in ({"type": "internal"}, {"type": "tap"}, {"type": "internal", "addresses": ["192.0.2.1/24"]}):
+        host.apply("ovs_bridge", {**BR, "ports": [{"name": "p0", **port}]})
+        assert column(host, "Interface", "p0", "type") == port["type"] and column(host, "Interface", "p0", "ofport") > 0
+    veth(host, "v0")
+    host.apply("ovs_bridge", {**BR, "ports": [{"name": "v0", "type": "system"}]})
+    assert not host.apply("ovs_bridge", {**BR, "ports": [{"name": "v0", "type": ""}]})["changed"], "which is the same"
 
 
 def test_a_patch_port_whose_peer_is_missing_fails_and_is_taken_back(host: Host) -> None:
@@ -493,7 +532,10 @@ def test_addresses_of_an_internal_port_are_set_changed_and_cleared(host: Host) -
     host.run("ip link set tep0 down".split())
     host.apply("ovs_bridge", {**BR, "ports": [{**TEP, "addresses": ["192.0.2.2/24"]}]})
     assert addresses(host, "tep0") == ["192.0.2.2/24"]
-    host.apply("ovs_bridge", {**BR, "ports": [{**TEP, "addresses": []}]})
+    for up in (False, True):
+        done = host.apply("ovs_bridge", {**BR, "ports": [{**TEP, "addresses": ["192.0.2.2/24"], "up": up}]})
+        assert done["bridges"][0]["ports"][1]["up"] is up
+    host.apply("ovs_bridge", {**BR, "ports": [{**TEP, "addresses": [], "up": False}]})
     assert addresses(host, "tep0") == [] and not host.exists("/etc/systemd/system/overloom-port-tep0.service")
 
 

@@ -9,9 +9,7 @@ import time
 import typing as t
 
 import pytest
-from ansible_collections.overloom.fabric.plugins.module_utils import _ovs_bridge, _ovs_port
 from ovs import bridges, column, plain, ports, veth
-from test_ovs_bridge import BRIDGE_CASES, PORT_CASES
 
 if t.TYPE_CHECKING:
     from harness import Host
@@ -29,28 +27,47 @@ def rows(host: Host, table: str, *columns: str) -> list[dict[str, t.Any]]:
 
 MARKS = {"overloom-owner": "overloom.fabric", "overloom-module": "ovs_bridge"}
 
-# option -> (table, its columns, steps of (declared, what the table holds then))
+# A key that is not there.
+NONE: dict[str, t.Any] = {}
+BRIDGE_PORTS = [INNER, {**INNER, "name": "p1"}]
+
+# option -> (table, its columns, steps of (declared, what the table holds then)): each option within it is set, changed, left out, and
+# then all of it is cleared.
 PARTS: dict[str, tuple[str, tuple[str, ...], list[tuple[t.Any, list[dict[str, t.Any]]]]]] = {
     "controllers": (
         "Controller",
         (
             "target", "connection_mode", "inactivity_probe", "max_backoff", "other_config", "local_ip", "local_netmask", "local_gateway",
-            "enable_async_messages", "controller_rate_limit", "controller_burst_limit",
+            "enable_async_messages", "controller_rate_limit", "controller_burst_limit", "controller_queue_size", "type",
         ),
         [
             (
                 [{
                     "target": "ptcp:16653:127.0.0.1", "connection_mode": "out-of-band", "inactivity_probe": 0, "max_backoff": 1000, "dscp": 5,
-                    "local_ip": "192.0.2.1", "local_netmask": "255.255.255.0", "local_gateway": "192.0.2.9", "enable_async_messages": False,
-                    "rate_limit": 100, "burst_limit": 25, "other_config": {"a": "b"},
+                    "local_ip": "192.0.2.1", "local_netmask": "255.255.255.0", "local_gateway": "192.0.2.9", "enable_async_messages": True,
+                    "rate_limit": 100, "burst_limit": 25, "queue_size": 10, "type": "service", "other_config": {"a": "b"},
                 }],
                 [{
                     "target": "ptcp:16653:127.0.0.1", "connection_mode": "out-of-band", "inactivity_probe": 0, "max_backoff": 1000,
                     "other_config": {"dscp": "5", "a": "b"}, "local_ip": "192.0.2.1", "local_netmask": "255.255.255.0", "local_gateway": "192.0.2.9",
-                    "enable_async_messages": False, "controller_rate_limit": 100, "controller_burst_limit": 25,
+                    "enable_async_messages": True, "controller_rate_limit": 100, "controller_burst_limit": 25, "controller_queue_size": 10,
+                    "type": "service",
                 }],
             ),
-            ([{"target": "ptcp:16653:127.0.0.1", "max_backoff": 2000}], [{"target": "ptcp:16653:127.0.0.1", "max_backoff": 2000}]),
+            (
+                [{
+                    "target": "ptcp:16654:127.0.0.1", "connection_mode": "in-band", "inactivity_probe": 5000, "max_backoff": 2000, "dscp": 6,
+                    "local_ip": "192.0.2.2", "local_netmask": "255.255.0.0", "local_gateway": "192.0.2.8", "enable_async_messages": False,
+                    "rate_limit": 200, "burst_limit": 50, "queue_size": 20, "type": "primary", "other_config": {"c": "d"},
+                }],
+                [{
+                    "target": "ptcp:16654:127.0.0.1", "connection_mode": "in-band", "inactivity_probe": 5000, "max_backoff": 2000,
+                    "other_config": {"dscp": "6", "c": "d"}, "local_ip": "192.0.2.2", "local_netmask": "255.255.0.0", "local_gateway": "192.0.2.8",
+                    "enable_async_messages": False, "controller_rate_limit": 200, "controller_burst_limit": 50, "controller_queue_size": 20,
+                    "type": "primary",
+                }],
+            ),
+            ([{"target": "ptcp:16654:127.0.0.1"}], [{"target": "ptcp:16654:127.0.0.1"}]),
             ([], []),
         ],
     ),
@@ -59,10 +76,22 @@ PARTS: dict[str, tuple[str, tuple[str, ...], list[tuple[t.Any, list[dict[str, t.
         ("name", "select_all", "select_vlan", "output_vlan", "snaplen"),
         [
             (
-                [{"name": "rspan", "select_all": True, "select_vlans": [5, "7-8"], "output_vlan": 99, "snaplen": 64}],
+                [{
+                    "name": "rspan", "select_all": True, "select_vlans": [5, "7-8"], "output_vlan": 99, "snaplen": 64,
+                    "select_src_ports": ["p0"], "select_dst_ports": ["p0"],
+                }],
                 [{"name": "rspan", "select_all": True, "select_vlan": [5, 7, 8], "output_vlan": 99, "snaplen": 64}],
             ),
-            ([{"name": "rspan", "select_all": True, "output_vlan": 98}], [{"name": "rspan", "select_all": True, "output_vlan": 98}]),
+            (
+                [{
+                    "name": "rspan", "select_all": False, "select_vlans": [6, "7-8"], "output_vlan": 98, "snaplen": 128,
+                    "select_src_ports": ["p1"], "select_dst_ports": ["p0", "p1"],
+                }],
+                [{"name": "rspan", "select_all": False, "select_vlan": [6, 7, 8], "output_vlan": 98, "snaplen": 128}],
+            ),
+            ([{"name": "span", "output_port": "p0"}], [{"name": "span", "select_all": False}]),
+            ([{"name": "span", "output_port": "p1"}], [{"name": "span", "select_all": False}]),
+            ([{"name": "span", "output_vlan": 98}], [{"name": "span", "select_all": False, "output_vlan": 98}]),
             ([], []),
         ],
     ),
@@ -73,6 +102,10 @@ PARTS: dict[str, tuple[str, tuple[str, ...], list[tuple[t.Any, list[dict[str, t.
             (
                 {"targets": ["127.0.0.1:12055"], "active_timeout": -1, "engine_type": 1, "engine_id": 2, "add_id_to_interface": True},
                 [{"targets": "127.0.0.1:12055", "active_timeout": -1, "engine_type": 1, "engine_id": 2, "add_id_to_interface": True}],
+            ),
+            (
+                {"targets": ["127.0.0.1:12056"], "active_timeout": 60, "engine_type": 3, "engine_id": 4, "add_id_to_interface": False},
+                [{"targets": "127.0.0.1:12056", "active_timeout": 60, "engine_type": 3, "engine_id": 4, "add_id_to_interface": False}],
             ),
             ({"targets": ["127.0.0.1:12055"]}, [{"targets": "127.0.0.1:12055", "active_timeout": 0, "add_id_to_interface": False}]),
             ({}, []),
@@ -86,7 +119,11 @@ PARTS: dict[str, tuple[str, tuple[str, ...], list[tuple[t.Any, list[dict[str, t.
                 {"targets": ["127.0.0.1:16343", "127.0.0.2"], "agent": "lo", "sampling": 64, "polling": 10, "header": 128},
                 [{"targets": ["127.0.0.1:16343", "127.0.0.2"], "agent": "lo", "sampling": 64, "polling": 10, "header": 128}],
             ),
-            ({"targets": ["127.0.0.1:16343"], "sampling": 32}, [{"targets": "127.0.0.1:16343", "sampling": 32}]),
+            (
+                {"targets": ["127.0.0.1:16344"], "agent": "eth1", "sampling": 32, "polling": 20, "header": 256},
+                [{"targets": "127.0.0.1:16344", "agent": "eth1", "sampling": 32, "polling": 20, "header": 256}],
+            ),
+            ({"targets": ["127.0.0.1:16343"]}, [{"targets": "127.0.0.1:16343"}]),
             ({}, []),
         ],
     ),
@@ -109,7 +146,22 @@ PARTS: dict[str, tuple[str, tuple[str, ...], list[tuple[t.Any, list[dict[str, t.
                     },
                 }],
             ),
-            ({"targets": ["[::1]:14739"], "sampling": 32}, [{"targets": "[::1]:14739", "sampling": 32}]),
+            (
+                {
+                    "targets": ["[::1]:14739"], "sampling": 32, "obs_domain_id": 3, "obs_point_id": 4, "cache_active_timeout": 70,
+                    "cache_max_flows": 200, "enable_tunnel_sampling": True, "enable_input_sampling": False, "enable_output_sampling": True,
+                    "virtual_obs_id": "c", "other_config": {"e": "f"},
+                },
+                [{
+                    "targets": "[::1]:14739", "sampling": 32, "obs_domain_id": 3, "obs_point_id": 4, "cache_active_timeout": 70,
+                    "cache_max_flows": 200,
+                    "other_config": {
+                        "enable-tunnel-sampling": "true", "enable-input-sampling": "false", "enable-output-sampling": "true",
+                        "virtual_obs_id": "c", "e": "f",
+                    },
+                }],
+            ),
+            ({"targets": ["[::1]:14739"]}, [{"targets": "[::1]:14739"}]),
             ({}, []),
         ],
     ),
@@ -121,7 +173,11 @@ PARTS: dict[str, tuple[str, tuple[str, ...], list[tuple[t.Any, list[dict[str, t.
                 [{"table": 5, "name": "five", "flow_limit": 10, "overflow_policy": "evict", "groups": ["NXM_OF_IN_PORT[]"], "prefixes": ["ip_dst", "ip_src"]}],
                 [{"name": "five", "flow_limit": 10, "overflow_policy": "evict", "groups": "NXM_OF_IN_PORT[]", "prefixes": ["ip_dst", "ip_src"]}],
             ),
-            ([{"table": 5, "flow_limit": 20, "overflow_policy": "refuse"}], [{"flow_limit": 20, "overflow_policy": "refuse"}]),
+            (
+                [{"table": 6, "name": "six", "flow_limit": 20, "overflow_policy": "refuse", "groups": ["NXM_OF_ETH_DST[]"], "prefixes": ["ip_dst"]}],
+                [{"name": "six", "flow_limit": 20, "overflow_policy": "refuse", "groups": "NXM_OF_ETH_DST[]", "prefixes": "ip_dst"}],
+            ),
+            ([{"table": 6}], [NONE]),
             ([], []),
         ],
     ),
@@ -131,38 +187,63 @@ PARTS: dict[str, tuple[str, tuple[str, ...], list[tuple[t.Any, list[dict[str, t.
         [
             (
                 {"system_name": "a", "system_description": "b", "mappings": {"100": 5}},
-                [{"system_name": "a", "system_description": "b", "mappings": {100: 5}}],
+                [{"system_name": "a", "system_description": "b", "mappings": {"100": 5}}],
+            ),
+            (
+                {"system_name": "c", "system_description": "d", "mappings": {"200": 6}},
+                [{"system_name": "c", "system_description": "d", "mappings": {"200": 6}}],
             ),
             ({"system_name": "c"}, [{"system_name": "c", "system_description": ""}]),
+            ({"system_description": "d"}, [{"system_name": "", "system_description": "d"}]),
             ({}, []),
         ],
     ),
 }
 
 
+# The same in sets of collectors for single flows.
+_TABLE, _COLUMNS, _STEPS = PARTS["ipfix"]
+PARTS["collector_sets"] = (
+    _TABLE,
+    _COLUMNS,
+    [
+        *(([{"id": 1, "ipfix": declared}], held) for declared, held in _STEPS[:-1]),
+        ([{"id": 2, "ipfix": _STEPS[0][0]}, {"id": 1}], _STEPS[0][1]),
+        ([{"id": 1}], []),
+        ([], []),
+    ],
+)
+
+
+def with_text_keys(held: list[dict[str, t.Any]]) -> t.Any:
+    """Rows, as JSON has them."""
+    return sorted(json.loads(json.dumps(held)), key=str)
+
+
 @pytest.mark.parametrize("option", PARTS)
 def test_a_part_of_a_bridge_is_set_changed_and_cleared(host: Host, option: str) -> None:
     table, columns, steps = PARTS[option]
-    host.module("ovs_bridge", BR)
+    host.module("ovs_bridge", {**BR, "ports": BRIDGE_PORTS})
     for declared, expected in steps:
         done = host.apply("ovs_bridge", {**BR, option: declared})
         assert done["changed"] and len(done["commands"]) == 1 and done["spawned"] == 3
-        assert rows(host, table, *columns) == json.loads(json.dumps(expected), object_hook=lambda d: {int(k) if k.isdigit() else k: v for k, v in d.items()})
+        assert with_text_keys(rows(host, table, *columns)) == with_text_keys(expected)
         assert not host.module("ovs_bridge", BR)["changed"], "what is left out stays"
         returned = done["bridges"][0][option]
-        if declared:
-            first = (returned[0], declared[0]) if isinstance(declared, list) else (returned, declared)
-            assert first[0].keys() >= {key for key, value in first[1].items() if value is not True or key != "enable_input_sampling"}
-        else:
-            assert not returned
+        for told, meant in zip(returned, declared) if isinstance(declared, list) else [(returned, declared)]:
+            # What is as in a new row is not told.
+            assert {key: str(told.get(key, value)) for key, value in meant.items()} == {key: str(value) for key, value in meant.items()}
+        assert bool(returned) == bool(declared)
 
 
-def test_every_option_has_a_test_that_sets_changes_and_clears_it() -> None:
-    elsewhere = {"datapath_type", "external_ids"}
-    assert {o.name for o in _ovs_bridge.BRIDGE_OPTIONS} - {case[0] for case in BRIDGE_CASES} - set(PARTS) == elsewhere
-    tested_here = {"type", "peer", "qos", "external_ids", "dpdk_devargs", "vhost_server_path", "n_rxq", "xdp_mode"}
-    assert {o.name for o in _ovs_bridge.OPTIONS} - {case[0] for case in PORT_CASES} == tested_here
-    assert {o.name for o in _ovs_port.PORT_OPTIONS} <= {o.name for o in _ovs_bridge.OPTIONS}
+def test_the_collector_sets_of_others_stay_and_all_go_with_their_bridge(host: Host) -> None:
+    host.module("ovs_bridge", {**BR, "collector_sets": [{"id": 1}]})
+    host.run("ovs-vsctl --id=@b get Bridge br0 -- create Flow_Sample_Collector_Set id=9 bridge=@b".split())
+    host.apply("ovs_bridge", {**BR, "collector_sets": []})
+    assert rows(host, "Flow_Sample_Collector_Set", "id") == [{"id": 9}]
+    host.apply("ovs_bridge", {"name": "br0", "state": "absent"})
+    assert rows(host, "Flow_Sample_Collector_Set", "id") == rows(host, "Bridge", "name") == []
+    host.apply("ovs_bridge", {**BR, "collector_sets": [{"id": 1}]})
 
 
 # Mirrors
@@ -212,30 +293,64 @@ HTB = {
 }
 
 
-def test_the_qos_of_a_port_is_set_changed_and_cleared_and_reaches_the_kernel(host: Host) -> None:
+# (declared, what the tables QoS and Queue hold then)
+QOS: list[tuple[dict[str, t.Any], list[dict[str, t.Any]], list[dict[str, t.Any]]]] = [
+    (
+        HTB,
+        [{"type": "linux-htb", "other_config": {"max-rate": "100000000"}, "external_ids": MARKS}],
+        [{"other_config": {"max-rate": "10000000", "min-rate": "1000000", "burst": "8000", "priority": "1"}}, {"dscp": 46, "other_config": {"max-rate": "5000000"}}],
+    ),
+    (
+        {
+            **HTB, "max_rate": 200_000_000, "other_config": {"c": "d"},
+            "queues": [{"queue_id": 7, "dscp": 10, "max_rate": 20_000_000, "min_rate": 2_000_000, "burst": 9000, "priority": 2, "other_config": {"a": "b"}}],
+        },
+        [{"type": "linux-htb", "other_config": {"max-rate": "200000000", "c": "d"}, "external_ids": MARKS}],
+        [{"dscp": 10, "other_config": {"max-rate": "20000000", "min-rate": "2000000", "burst": "9000", "priority": "2", "a": "b"}}],
+    ),
+    (
+        {**HTB, "other_config": {"e": "f"}, "queues": [{"queue_id": 7, "other_config": {"g": "h"}}]},
+        [{"type": "linux-htb", "other_config": {"max-rate": "100000000", "e": "f"}, "external_ids": MARKS}],
+        [{"other_config": {"g": "h"}}],
+    ),
+    ({**HTB, "queues": [{"queue_id": 3}]}, [{"type": "linux-htb", "other_config": {"max-rate": "100000000"}, "external_ids": MARKS}], [{}]),
+    (
+        {"type": "trtcm-policer", "cir": 1000, "cbs": 2000, "eir": 10, "ebs": 20},
+        [{"type": "trtcm-policer", "other_config": {"cir": "1000", "cbs": "2000", "eir": "10", "ebs": "20"}, "external_ids": MARKS}],
+        [],
+    ),
+    (
+        {"type": "trtcm-policer", "cir": 2000, "cbs": 4000, "eir": 20, "ebs": 40},
+        [{"type": "trtcm-policer", "other_config": {"cir": "2000", "cbs": "4000", "eir": "20", "ebs": "40"}, "external_ids": MARKS}],
+        [],
+    ),
+    ({"type": "linux-noop"}, [{"type": "linux-noop", "external_ids": MARKS}], []),
+    ({}, [], []),
+]
+
+
+def test_the_qos_of_a_port_is_set_changed_and_cleared(host: Host) -> None:
+    host.module("ovs_bridge", {**BR, "ports": [INNER]})
+    host.module("ovs_tunnel", {"bridge": "br0", "name": "gre0", "type": "gre", "remote_ip": "192.0.2.1", "check_route": False})
+    for declared, held, queues in QOS:
+        done = host.apply("ovs_bridge", {**BR, "ports": [{"name": "p0", "qos": declared}]})
+        assert done["bridges"][0]["ports"][-1]["qos"] == (declared or None) and len(done["commands"]) == 1
+        assert rows(host, "QoS", "type", "other_config", "external_ids") == held, "and the old row is gone"
+        assert with_text_keys(rows(host, "Queue", "dscp", "other_config")) == with_text_keys(queues)
+        assert not host.module("ovs_bridge", {**BR, "ports": [{"name": "p0"}]})["changed"], "what is left out stays"
+    for declared, held, queues in QOS:
+        host.apply("ovs_tunnel", {"bridge": "br0", "name": "gre0", "check_route": False, "qos": declared})
+        assert [row["type"] for row in rows(host, "QoS", "type")] == [row["type"] for row in held]
+        assert with_text_keys(rows(host, "Queue", "dscp", "other_config")) == with_text_keys(queues)
+
+
+def test_the_qos_of_a_port_reaches_the_kernel(host: Host) -> None:
     veth(host, "v0")
-
-    def declared(qos: dict[str, t.Any]) -> dict[str, t.Any]:
-        return {**BR, "ports": [{"name": "v0", "qos": qos}]}
-
-    done = host.apply("ovs_bridge", declared(HTB))
-    assert done["bridges"][0]["ports"][1]["qos"] == HTB and len(done["commands"]) == 1
-    row = {"type": "linux-htb", "other_config": {"max-rate": "100000000"}, "external_ids": MARKS}
-    assert rows(host, "QoS", "type", "other_config", "external_ids") == [row]
-    assert len(rows(host, "Queue", "dscp")) == 2
+    host.module("ovs_bridge", {**BR, "ports": [{"name": "v0", "qos": HTB}]})
     until = time.monotonic() + 10
     while "htb" not in host.run("tc qdisc show dev v0".split()):
         assert time.monotonic() < until
         time.sleep(0.1)
-    changed = {**HTB, "queues": [{"queue_id": 0, "max_rate": 20_000_000, "other_config": {"a": "b"}}], "other_config": {"c": "d"}}
-    host.apply("ovs_bridge", declared(changed))
-    assert rows(host, "Queue", "other_config") == [{"other_config": {"max-rate": "20000000", "a": "b"}}]
-    assert len(rows(host, "QoS", "type")) == 1, "the old row is gone"
-    policer = {"type": "egress-policer", "cir": 1000, "cbs": 2000, "eir": 10, "ebs": 20}
-    host.apply("ovs_bridge", declared(policer))
-    assert rows(host, "QoS", "other_config") == [{"other_config": {"cir": "1000", "cbs": "2000", "eir": "10", "ebs": "20"}}]
-    host.apply("ovs_bridge", declared({}))
-    assert rows(host, "QoS", "type") == rows(host, "Queue", "dscp") == []
 
 
 def test_the_qos_of_a_port_goes_with_the_port_and_with_the_bridge(host: Host) -> None:
@@ -341,6 +456,28 @@ def test_the_members_of_a_bond_change_without_the_bond_going_down(host: Host, mo
     wrong = {**bond, "interfaces": [{"name": "v1"}]}
     assert "interfaces holds v1" in host.module("ovs_bridge", {**BR, "ports": [wrong]}, ok=False)["msg"]
     host.apply("ovs_bridge", {**BR, "ports": [{"name": "bond0", "members": ["v0"]}]})
+
+
+# What is declared of one member of a bond, and what its row holds then: type, mtu_request, options, other_config.
+MEMBER: list[tuple[dict[str, t.Any], tuple[t.Any, ...]]] = [
+    (
+        {"lacp_port_id": 7, "lacp_port_priority": 8, "lacp_aggregation_key": 9, "mtu": 1400, "options": {"a": "1"}, "type": "tap"},
+        ("tap", 1400, {"a": "1"}, {"lacp-port-id": "7", "lacp-port-priority": "8", "lacp-aggregation-key": "9"}),
+    ),
+    (
+        {"lacp_port_id": 17, "lacp_port_priority": 18, "lacp_aggregation_key": 19, "mtu": 1300, "options": {"b": "2"}, "type": "internal"},
+        ("internal", 1300, {"b": "2"}, {"lacp-port-id": "17", "lacp-port-priority": "18", "lacp-aggregation-key": "19"}),
+    ),
+    ({"lacp_port_id": "", "lacp_port_priority": "", "lacp_aggregation_key": "", "mtu": "", "options": {}}, ("internal", [], {}, {})),
+]
+
+
+def test_each_option_of_a_member_is_set_changed_and_cleared(host: Host) -> None:
+    host.module("ovs_bridge", {**BR, "ports": [{"name": "bond0", "members": ["i0", "i1"], "type": "internal"}]})
+    for declared, held in MEMBER:
+        host.apply("ovs_bridge", {**BR, "ports": [{"name": "bond0", "interfaces": [{"name": "i1", **declared}]}]})
+        assert tuple(column(host, "Interface", "i1", name) for name in ("type", "mtu_request", "options", "other_config")) == held
+        assert column(host, "Interface", "i0", "type") == "internal", "the other member is as it was"
 
 
 def test_lacp_is_negotiated_between_two_bonds(host: Host) -> None:

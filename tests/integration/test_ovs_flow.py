@@ -333,47 +333,70 @@ def test_groups_and_meters_come_before_their_users_and_go_after_them(br0: Host) 
     assert not flows(br0) and not ofctl(br0, "dump-groups") and "meter=1" not in br0.run(["ovs-ofctl", "-O", "OpenFlow15", "dump-meters", "br0"])
 
 
-GROUP_OPTIONS = [
-    ("type", ("all", "indirect"), "all", ("type=all", "type=indirect")),
-    ("selection_method", ("hash", "dp_hash", ""), "select", ("selection_method=hash", "selection_method=dp_hash", "type=select,bucket")),
+# kind, steps of (what is declared, what is printed of it)
+GROUPS: list[tuple[str, list[tuple[dict[str, t.Any], str]]]] = [
+    ("all", [({"type": "all"}, "type=all"), ({"type": "indirect"}, "type=indirect")]),
     (
-        "buckets",
-        ([{"actions": ["p1"]}], [{"actions": ["p3"], "bucket_id": 9}], []),
-        "all",
-        ("actions=output:p1", "bucket_id:9,actions=output:p3", "type=all"),
+        "select",
+        [
+            (
+                {"selection_method": "hash", "selection_method_param": 3, "fields": ["ip_src"]},
+                "selection_method=hash,selection_method_param=3,fields(ip_src)",
+            ),
+            (
+                {"selection_method": "dp_hash", "selection_method_param": 4, "fields": []},
+                "selection_method=dp_hash,selection_method_param=4,bucket",
+            ),
+            (
+                {"selection_method": "hash", "selection_method_param": 0, "fields": ["ip_dst", "ip_src"]},
+                "selection_method=hash,fields(ip_src,ip_dst)",
+            ),
+            ({"selection_method": "", "selection_method_param": 0, "fields": []}, "type=select,bucket"),
+        ],
     ),
     (
-        "buckets",
-        ([{"actions": ["p1"], "weight": 5}], [{"actions": ["p1"], "watch_group": 7}], [{"watch_port": "p3"}]),
         "select",
-        ("weight:5", "watch_group:7", "watch_port:p3,actions=drop"),
+        [
+            (
+                {"buckets": [{"actions": ["p1"], "bucket_id": 8, "weight": 5, "watch_port": "p1", "watch_group": 7}]},
+                "bucket_id:8,weight:5,watch_port:p1,watch_group:7,actions=output:p1",
+            ),
+            (
+                {"buckets": [{"actions": ["p3"], "bucket_id": 9, "weight": 6, "watch_port": "p3", "watch_group": 6}]},
+                "bucket_id:9,weight:6,watch_port:p3,watch_group:6,actions=output:p3",
+            ),
+            ({"buckets": [{}]}, "bucket_id:0,actions=drop"),
+            ({"buckets": []}, "type=select"),
+        ],
     ),
 ]
 
 
-@pytest.mark.parametrize(("option", "values", "kind", "printed"), GROUP_OPTIONS)
-def test_each_option_of_a_group_is_set_changed_and_cleared(br0: Host, option: str, values: tuple, kind: str, printed: tuple) -> None:
-    plain = {"group_id": 7, "type": kind, **({} if option == "buckets" else {"buckets": [{"actions": ["p1"]}]})}
-    for value, part in zip(values, printed):
-        br0.apply("ovs_flow", {"bridge": "br0", "groups": [{**plain, option: value}]})
+@pytest.mark.parametrize(("kind", "steps"), GROUPS)
+def test_each_option_of_a_group_is_set_changed_and_cleared(br0: Host, kind: str, steps: list[tuple[dict[str, t.Any], str]]) -> None:
+    plain = {"group_id": 5, "type": kind, **({} if "buckets" in steps[0][0] else {"buckets": [{"actions": ["p1"]}]})}
+    for declared, part in steps:
+        br0.apply("ovs_flow", {"bridge": "br0", "groups": [{**plain, **declared}]})
         (line,) = ofctl(br0, "dump-groups")
         assert part in line
-        assert not br0.module("ovs_flow", {"bridge": "br0", "groups": [{"group_id": 7}]})["changed"], "an option that is left out stays"
+        assert not br0.module("ovs_flow", {"bridge": "br0", "groups": [{"group_id": 5}]})["changed"], "an option that is left out stays"
 
 
-@pytest.mark.parametrize(
-    ("option", "values", "printed"),
-    [
-        ("unit", ("kbps", "pktps"), ("kbps", "pktps")),
-        ("stats", (True, False), ("kbps stats bands", "kbps bands")),
-        ("bands", ([{"rate": 5, "burst_size": 9}], [{"rate": 5}, {"rate": 8}]), ("type=drop rate=5 burst_size=9", "type=drop rate=8")),
-    ],
-)
-def test_each_option_of_a_meter_is_set_changed_and_cleared(br0: Host, option: str, values: tuple, printed: tuple) -> None:
-    plain = {"meter_id": 3, "unit": "kbps", "bands": [{"rate": 100}]}
-    for value, part in zip(values, printed):
-        br0.apply("ovs_flow", {"bridge": "br0", "meters": [{**plain, option: value}]})
-        assert part in br0.run(["ovs-ofctl", "-O", "OpenFlow15", "dump-meters", "br0"])
+# steps of (what is declared, what is printed of it)
+METERS: list[tuple[dict[str, t.Any], str]] = [
+    ({"unit": "kbps", "stats": True, "bands": [{"type": "dscp_remark", "rate": 5, "burst_size": 9, "prec_level": 1}]},
+     "kbps burst stats bands=\ntype=dscp_remark rate=5 burst_size=9 prec_level=1"),
+    ({"unit": "pktps", "stats": False, "bands": [{"type": "dscp_remark", "rate": 6, "burst_size": 10, "prec_level": 2}]},
+     "pktps burst bands=\ntype=dscp_remark rate=6 burst_size=10 prec_level=2"),
+    ({"bands": [{"type": "drop", "rate": 7}, {"rate": 8}]}, "pktps bands=\ntype=drop rate=7\ntype=drop rate=8"),
+]
+
+
+def test_each_option_of_a_meter_is_set_changed_and_cleared(br0: Host) -> None:
+    for declared, part in METERS:
+        br0.apply("ovs_flow", {"bridge": "br0", "meters": [{"meter_id": 3, **declared}]})
+        printed = br0.run(["ovs-ofctl", "-O", "OpenFlow15", "dump-meters", "br0"])
+        assert part in "\n".join(" ".join(line.split()) for line in printed.splitlines())
         assert not br0.module("ovs_flow", {"bridge": "br0", "meters": [{"meter_id": 3}]})["changed"], "an option that is left out stays"
     br0.apply("ovs_flow", {"bridge": "br0", "meters": [{"meter_id": 3, "state": "absent"}]})
     assert "meter=3" not in br0.run(["ovs-ofctl", "-O", "OpenFlow15", "dump-meters", "br0"])

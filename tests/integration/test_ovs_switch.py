@@ -8,7 +8,6 @@ import time
 import typing as t
 
 import pytest
-from ansible_collections.overloom.fabric.plugins.module_utils import _ovs_switch
 from ovs import bridges, column
 
 if t.TYPE_CHECKING:
@@ -44,7 +43,7 @@ CASES: list[tuple[str, str, tuple[t.Any, t.Any, t.Any], tuple[str, str]]] = [
 def switch(host: Host) -> t.Iterator[Host]:
     """A host whose switch has no settings left from another test."""
     yield host
-    host.run("ovs-vsctl clear Open_vSwitch . other_config -- del-manager -- del-ssl".split())
+    host.run("ovs-vsctl clear Open_vSwitch . other_config -- clear Open_vSwitch . datapaths -- del-manager -- del-ssl".split())
     # Some settings, such as hw-offload, stay in force in a switch that has once seen them.
     # systemd counts restarts, and tests make many.
     host.run("systemctl reset-failed openvswitch-switch ovsdb-server ovs-vswitchd".split(), ok=None)
@@ -52,7 +51,6 @@ def switch(host: Host) -> t.Iterator[Host]:
 
 
 def test_every_setting_is_set_changed_and_cleared(switch: Host) -> None:
-    assert {o.name for o in _ovs_switch.OPTIONS} - {case[0] for case in CASES} == {"managers", "ssl", "other_config", "external_ids"}
     switch.run("ovs-vsctl set Open_vSwitch . other_config:others=kept".split())
     for step in range(3):
         declared = {case[0]: case[2][step] for case in CASES if case[2][step] is not None}
@@ -63,26 +61,96 @@ def test_every_setting_is_set_changed_and_cleared(switch: Host) -> None:
         assert held["others"] == "kept"
 
 
-def test_other_settings_are_set_and_removed_one_by_one(switch: Host) -> None:
+MAPS: list[dict[str, t.Any]] = [
+    {"other_config": {"a": "b c", "d": 5}, "external_ids": {"site": "x=y"}},
+    {"other_config": {"a": "e", "d": 5}, "external_ids": {"site": "z"}},
+    {"other_config": {"a": "", "d": 5}, "external_ids": {"site": ""}},
+]
+
+
+def test_other_settings_are_set_changed_and_removed_one_by_one(switch: Host) -> None:
     before = column(switch, "Open_vSwitch", ".", "external_ids")
-    switch.apply("ovs_switch", {"other_config": {"a": "b c", "d": 5}, "external_ids": {"site": "x=y"}})
-    assert column(switch, "Open_vSwitch", ".", "external_ids") == {**before, "site": "x=y"}
-    switch.apply("ovs_switch", {"other_config": {"a": ""}, "external_ids": {"site": ""}})
-    assert column(switch, "Open_vSwitch", ".", "other_config") == {"d": "5"} and column(switch, "Open_vSwitch", ".", "external_ids") == before
+    for declared in MAPS:
+        switch.apply("ovs_switch", declared)
+        held = {key: str(value) for key, value in declared["other_config"].items() if value != ""}
+        assert column(switch, "Open_vSwitch", ".", "other_config") == held
+        assert column(switch, "Open_vSwitch", ".", "external_ids") == {**before, **{k: v for k, v in declared["external_ids"].items() if v}}
+    switch.apply("ovs_switch", {"other_config": {"a": ""}})
+    assert column(switch, "Open_vSwitch", ".", "other_config") == {"d": "5"}
     assert "use vlan_limit" in switch.module("ovs_switch", {"other_config": {"vlan-limit": "1"}}, ok=False)["msg"]
+
+
+# What is declared, and of Manager what it holds then.
+MANAGERS: list[tuple[list[dict[str, t.Any]], dict[str, t.Any]]] = [
+    (
+        [{
+            "target": "ptcp:16640:127.0.0.1", "connection_mode": "out-of-band", "inactivity_probe": 0, "max_backoff": 1000, "dscp": 5,
+            "other_config": {"a": "b"},
+        }],
+        {"connection_mode": "out-of-band", "inactivity_probe": 0, "max_backoff": 1000, "other_config": {"dscp": "5", "a": "b"}},
+    ),
+    (
+        [{
+            "target": "ptcp:16642:127.0.0.1", "connection_mode": "in-band", "inactivity_probe": 5000, "max_backoff": 2000, "dscp": 6,
+            "other_config": {"c": "d"},
+        }],
+        {"connection_mode": "in-band", "inactivity_probe": 5000, "max_backoff": 2000, "other_config": {"dscp": "6", "c": "d"}},
+    ),
+    ([{"target": "ptcp:16642:127.0.0.1"}], {"connection_mode": [], "inactivity_probe": [], "max_backoff": [], "other_config": {}}),
+    ([], {}),
+]
 
 
 def test_managers_are_set_changed_and_cleared_and_those_of_others_stay(switch: Host) -> None:
     switch.run("ovs-vsctl set-manager ptcp:16641:127.0.0.1".split())
-    manager = {"target": "ptcp:16640:127.0.0.1", "connection_mode": "out-of-band", "inactivity_probe": 0, "max_backoff": 1000, "dscp": 5}
-    done = switch.apply("ovs_switch", {"managers": [{**manager, "other_config": {"a": "b"}}]})
-    assert [row["target"] for row in done["switch"]["managers"]] == ["ptcp:16640:127.0.0.1", "ptcp:16641:127.0.0.1"]
-    assert column(switch, "Manager", "ptcp:16640:127.0.0.1", "other_config") == {"dscp": "5", "a": "b"}
-    switch.apply("ovs_switch", {"managers": [{"target": "ptcp:16640:127.0.0.1"}]})
-    assert column(switch, "Manager", "ptcp:16640:127.0.0.1", "inactivity_probe") == []
-    switch.apply("ovs_switch", {"managers": []})
+    for declared, held in MANAGERS:
+        done = switch.apply("ovs_switch", {"managers": declared})
+        assert sorted(row["target"] for row in done["switch"]["managers"]) == sorted(["ptcp:16641:127.0.0.1", *(row["target"] for row in declared)])
+        for name, value in held.items():
+            assert column(switch, "Manager", declared[0]["target"], name) == value
     assert switch.run("ovs-vsctl get-manager".split()) == "ptcp:16641:127.0.0.1\n"
     assert "target is 'x'" in switch.module("ovs_switch", {"managers": [{"target": "x"}]}, ok=False)["msg"]
+
+
+# What is declared, and what `ovs-vsctl list-zone-tp` says then.
+DATAPATHS: list[tuple[list[dict[str, t.Any]], str | None]] = [
+    ([{"type": "netdev", "zones": [{"zone": 5, "timeouts": {"tcp_established": 60, "icmp_reply": 3}}]}], "Zone:5, Timeout Policies: icmp_reply=3 tcp_established=60"),
+    ([{"type": "netdev", "zones": [{"zone": 6, "timeouts": {"tcp_established": 90}}]}], "Zone:6, Timeout Policies: tcp_established=90"),
+    ([{"type": "netdev", "zones": [{"zone": 6, "timeouts": {}}]}], "Zone:6, Timeout Policies: system default"),
+    ([{"type": "netdev"}], ""),
+    ([{"type": "system"}], None),
+    ([], None),
+]
+
+
+def test_timeouts_of_connection_tracking_are_set_changed_and_cleared(switch: Host) -> None:
+    for declared, said in DATAPATHS:
+        done = switch.apply("ovs_switch", {"datapaths": declared})
+        assert [row["type"] for row in done["switch"]["datapaths"]] == [row["type"] for row in declared]
+        if said is not None:
+            assert switch.run("ovs-vsctl list-zone-tp netdev".split()).strip() == said
+        assert not switch.module("ovs_switch", {"vlan_limit": ""})["changed"], "what is left out stays"
+    failed = switch.module("ovs_switch", {"datapaths": [{"type": "netdev", "zones": [{"zone": 1, "timeouts": {"tcp": 5}}]}]}, ok=False)
+    assert "timeouts: a key is 'tcp'; give one of tcp_syn_sent" in failed["msg"]
+
+
+def test_user_forgets_idle_connections_of_a_zone_sooner(switch: Host) -> None:
+    """Open vSwitch in user space does with the timeouts what they say."""
+    switch.module("ovs_switch", {"datapaths": [{"type": "netdev", "zones": [{"zone": 7, "timeouts": {"icmp_first": 1, "icmp_reply": 1}}]}]})
+    switch.module("ovs_bridge", {**BR, "ports": [{"name": "p0", "type": "internal", "addresses": ["10.9.0.1/24"]}]})
+    switch.module("ovs_flow", {"bridge": "br0", "flows": [{"flow": "priority=9,icmp,actions=ct(commit,zone=7)"}, {"flow": "priority=9,icmp6,actions=ct(commit,zone=8)"}]})
+    switch.run("ip neighbour add 10.9.0.2 lladdr 02:00:00:00:00:02 dev p0".split())
+
+    def known() -> str:
+        return switch.run("ovs-appctl dpctl/dump-conntrack".split())
+
+    switch.run("ping -c 1 -W 1 10.9.0.2".split(), ok=False)
+    assert "zone=7" in known()
+    until = time.monotonic() + 15
+    # Without the policy it would be there for 30 seconds.
+    while "zone=7" in known():
+        assert time.monotonic() < until
+        time.sleep(0.2)
 
 
 def test_user_asks_for_another_database_by_tcp(switch: Host) -> None:
@@ -115,13 +183,19 @@ def tls(name: str) -> dict[str, str]:
     return {"private_key": f"{KEYS}/{name}.key", "certificate": f"{KEYS}/{name}.pem", "ca_cert": f"{KEYS}/ca.pem"}
 
 
+SSL: list[dict[str, t.Any]] = [
+    {**tls("switch"), "bootstrap_ca_cert": True},
+    {**tls("client"), "bootstrap_ca_cert": False, "ca_cert": f"{KEYS}/switch.pem"},
+    {},
+]
+
+
 def test_tls_is_set_changed_and_cleared(keys: Host) -> None:
-    keys.apply("ovs_switch", {"ssl": {**tls("switch"), "bootstrap_ca_cert": True}})
-    assert column(keys, "SSL", ".", "bootstrap_ca_cert") is True
-    keys.apply("ovs_switch", {"ssl": tls("client")})
-    assert column(keys, "SSL", ".", "private_key") == f"{KEYS}/client.key"
-    assert not keys.module("ovs_switch", {})["changed"], "what is left out stays"
-    keys.apply("ovs_switch", {"ssl": {}})
+    for declared in SSL:
+        keys.apply("ovs_switch", {"ssl": declared})
+        for name, value in declared.items():
+            assert column(keys, "SSL", ".", name) == value
+        assert not keys.module("ovs_switch", {})["changed"], "what is left out stays"
     assert column(keys, "Open_vSwitch", ".", "ssl") == []
     failed = keys.module("ovs_switch", {"ssl": {**tls("switch"), "certificate": "/nowhere"}}, ok=False)
     assert "ssl: certificate: there is no file /nowhere" in failed["msg"]

@@ -8,8 +8,9 @@ import time
 import typing as t
 
 import pytest
-from ansible_collections.overloom.fabric.plugins.module_utils import _ovs_tunnel
+from ansible_collections.overloom.fabric.plugins.module_utils import _ovs_port
 from ovs import bridges, column, ports, veth
+from test_ovs_bridge import PORT_CASES, run_cases
 
 if t.TYPE_CHECKING:
     from harness import Host
@@ -56,8 +57,6 @@ FIRST = {
     "erspan": {"key": 9, "erspan_ver": 1, "erspan_idx": 5},
     "ip6erspan": {"key": 9, "erspan_ver": 1, "erspan_idx": 5},
 }
-# What the installed Open vSwitch has no type for.
-UNKNOWN = {"srv6_segs", "srv6_flowlabel"}
 
 
 @pytest.fixture
@@ -93,8 +92,20 @@ def test_every_option_is_set_changed_and_cleared(br2: Host, kind: str) -> None:
         assert not br2.module("ovs_tunnel", {"bridge": "br2", "name": name})["changed"], "what is left out stays"
 
 
-def test_every_option_of_a_tunnel_has_a_test() -> None:
-    assert {o.name for o in _ovs_tunnel.TUNNEL_OPTIONS} - {case[1] for case in CASES} == {"type"} | UNKNOWN
+def test_every_option_that_all_ports_have_is_set_changed_and_cleared(br2: Host) -> None:
+    shared = {option.name for option in _ovs_port.PORT_OPTIONS}
+    cases = [(*case[:5], "gre0", *case[5:]) for case in PORT_CASES if case[0] in shared]
+    br2.module("ovs_tunnel", GRE)
+
+    def run(wanted: t.Callable[[str], bool]) -> None:
+        run_cases(br2, [case for case in cases if wanted(case[0])], lambda options: {"bridge": "br2", "name": "gre0", **options}, (), "ovs_tunnel")
+
+    # A trunk has no tag, and a map as a whole is told apart from the options that live in it.
+    run(lambda name: name not in ("trunks", "other_config", "interface_other_config"))
+    run(lambda name: name == "trunks")
+    br2.module("ovs_tunnel", {"tunnels": [], "purge": True})
+    br2.module("ovs_tunnel", GRE)
+    run(lambda name: name in ("other_config", "interface_other_config"))
 
 
 def test_both_ends_of_a_tunnel_are_left_to_openflow_and_fixed_again(br2: Host) -> None:
@@ -127,7 +138,8 @@ def test_vlans_and_bfd_of_a_tunnel(br2: Host) -> None:
     assert column(br2, "Port", "gre0", "protected") is True
     assert column(br2, "Interface", "gre0", "bfd") == {"enable": "true", "min_rx": "100", "min_tx": "100"}
     assert br2.module("ovs_tunnel", GRE)["tunnels"][0]["bfd_status"]["state"] == "down"
-    br2.apply("ovs_tunnel", {**GRE, "trunks": [], "tag": 5, "bfd": {"enable": True}})
+    br2.apply("ovs_tunnel", {**GRE, "trunks": [], "tag": 5, "bfd": {"enable": True}, "external_ids": {"c": "d"}})
+    assert set(column(br2, "Port", "gre0", "external_ids")) == {"c", "overloom-owner", "overloom-module"}
     assert column(br2, "Interface", "gre0", "bfd") == {"enable": "true"}
     br2.apply("ovs_tunnel", {**GRE, "tag": "", "bfd": {}, "external_ids": {}})
     assert column(br2, "Interface", "gre0", "bfd") == {} and column(br2, "Port", "gre0", "tag") == []
@@ -239,6 +251,19 @@ def test_a_wrong_input_is_one_sentence_and_changes_nothing(br2: Host, args: dict
     assert said in failed["msg"], failed["msg"]
     assert "\n" not in failed["msg"]
     assert ports(br2, "br2") == []
+
+
+def test_srv6_is_passed_through_or_refused_by_name(br2: Host) -> None:
+    tunnel = {**GRE, "type": "srv6", "remote_ip": "2001:db8::21", "srv6_segs": "2001:db8::1,2001:db8::2", "srv6_flowlabel": "copy"}
+    done = br2.module("ovs_tunnel", tunnel, ok=None)
+    if done.get("failed"):
+        known = column(br2, "Open_vSwitch", ".", "iface_types")
+        assert "srv6" not in known and "does not support the type srv6; it has" in done["msg"] and ports(br2, "br2") == []
+    else:
+        assert column(br2, "Interface", "gre0", "options")["srv6_segs"] == "2001:db8::1,2001:db8::2"
+        br2.apply("ovs_tunnel", {**tunnel, "srv6_segs": "2001:db8::3", "srv6_flowlabel": "zero"})
+        br2.apply("ovs_tunnel", {**tunnel, "srv6_segs": "", "srv6_flowlabel": ""})
+        assert set(column(br2, "Interface", "gre0", "options")) == {"remote_ip"}
 
 
 def test_missing_bridge_and_route_are_warnings_in_check_mode(br2: Host) -> None:

@@ -54,6 +54,10 @@ NESTED: dict[str, list[t.Any]] = {
     "netflow": [_COLLECTOR, {**_COLLECTOR, "active_timeout": 60, "engine_id": 3, "add_id_to_interface": True}],
     "sflow": [_COLLECTOR, {**_COLLECTOR, "agent": "a b", "sampling": 64, "header": 128, "polling": 10}],
     "ipfix": [_COLLECTOR, {**_COLLECTOR, "obs_domain_id": 1, "virtual_obs_id": "x=y", "other_config": {"a": "b c"}, "enable_input_sampling": False}],
+    "collector_sets": [
+        [{"id": 1, "ipfix": {**_COLLECTOR, "sampling": 7}}],
+        [{"id": 0, "ipfix": _COLLECTOR}, {"id": 1}],
+    ],
     "flow_tables": [
         [{"table": 0, "flow_limit": 1000}],
         [{"table": 1, "name": "a b", "overflow_policy": "evict", "prefixes": ["ip_dst", "ip_src"]}, {"table": 0}],

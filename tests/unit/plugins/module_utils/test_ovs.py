@@ -277,7 +277,7 @@ def printed(rows: dict[str, dict[str, t.Any]]) -> str:
     """What ovs-vsctl prints of one row a table, the columns that are not given being empty."""
     documents = []
     for table, columns in TABLES.items():
-        whole = {c: EMPTY.get(spec.kind, spec.default if spec.kind == "scalar" else ["set" if spec.key else "map", []]) for c, spec in columns.items()}
+        whole = {c: EMPTY.get(spec.kind, spec.default if spec.kind == "scalar" else ["set" if spec.key else "map", []]) for c, spec in columns.items() if not spec.back}
         whole.update(rows.get(table, {}))
         documents.append(json.dumps({"headings": list(whole), "data": [list(whole.values())] if table in rows else []}))
     return "\n".join(documents) + "\n"
@@ -297,6 +297,8 @@ def test_decode_reads_what_ovs_vsctl_prints() -> None:
         "Flow_Table": {"_uuid": one, "flow_limit": 7},
         "QoS": {"_uuid": one, "type": "linux-htb", "queues": ["map", [[3, one]]]},
         "Queue": {"_uuid": one, "dscp": 5},
+        "Flow_Sample_Collector_Set": {"_uuid": one, "id": 9, "bridge": one, "ipfix": one},
+        "IPFIX": {"_uuid": one, "targets": "192.0.2.1:4739"},
     }
     found = decode(printed(rows))
     assert found.bridge_of == {"br0": "br0"} and found.members == {"br0": ("br0",)} and not found.answered
@@ -306,6 +308,7 @@ def test_decode_reads_what_ovs_vsctl_prints() -> None:
     bridge, port = found.tables["Bridge"]["br0"], found.tables["Port"]["br0"]
     assert (bridge["mirrors"]["m"]["output_port"], bridge["mirrors"]["m"]["select_src_port"]) == ("br0", ("br0",))
     assert bridge["netflow"]["targets"] == ("192.0.2.1:2055",) and bridge["flow_tables"][5]["flow_limit"] == 7 and bridge["controller"] == {}
+    assert bridge["collector_sets"][9]["ipfix"]["targets"] == ("192.0.2.1:4739",) and "bridge" not in bridge["collector_sets"][9]
     assert port["qos"]["queues"][3]["dscp"] == 5 and port["qos"]["_uuid"] == uuid
 
 
