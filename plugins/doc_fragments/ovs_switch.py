@@ -45,7 +45,7 @@ options:
         type: bool
   datapaths:
     description:
-      - Settings of connection tracking in each datapath.
+      - Settings of connection tracking in each datapath. Make a bridge in the datapath first, without which Open vSwitch does not take them up.
       - Datapaths that carry the mark of O(owner) and are not in the list lose their settings; those that others made keep them.
     type: list
     elements: dict

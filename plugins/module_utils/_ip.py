@@ -38,7 +38,8 @@ class Interface(t.NamedTuple):
     link_index, link_netnsid: the index of a veth's other end and the id of the namespace it is in
         (None: the same namespace), as this namespace counts them.
     master: the bridge or bond that has this interface as a port ("" without; `ovs-system` with the kernel datapath).
-    addrgen: how the kernel makes the link-local address (`eui64`, `none`, ...), "" in a kernel without IPv6.
+    addrgen: how the kernel makes the link-local address (`eui64`, `none`, ...), "" in a kernel without IPv6; `address show` does
+        not tell it.
     """
 
     name: str
@@ -156,7 +157,6 @@ def _interface(row: dict[str, t.Any]) -> Interface:
         link_index=row.get("link_index"),
         link_netnsid=row.get("link_netnsid"),
         master=row.get("master", ""),
-        addrgen=row.get("inet6_addr_gen_mode", ""),
     )
 
 

@@ -25,6 +25,8 @@ from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import 
 from ansible_collections.overloom.fabric.plugins.module_utils._systemd import Unit, read_units
 
 UNIT_KIND = "netns"
+# The kernel's numbers for the modes of `ip link set ... addrgenmode`.
+ADDRGEN = {"0": "eui64", "1": "none", "2": "stable_secret", "3": "random"}
 OVS_BEGIN = ovs_vsctl(None, 60)
 VLAN_OPTIONS = [option for option in PORT_OPTIONS if option.name in ("tag", "trunks", "vlan_mode")]
 
@@ -172,6 +174,10 @@ def read_host(
         if answer is not None:
             addresses, routes = _answers(runner(_ip.read_step("address show", "route show table all", netns=name)))
             inside[name] = Inside(_ip.parse_interfaces(addresses), _ip.parse_routes(routes), *answer)
+    host = {
+        name: end._replace(addrgen=ADDRGEN.get(_netns.read_sysctl(f"net/ipv6/conf/{name}/addr_gen_mode") or "", "")) if end.kind == "veth" or name == "lo" else end
+        for name, end in _ip.parse_interfaces(near).items()
+    }
     stale = frozenset(name for name, answer in answers.items() if answer is None)
     tried: dict[tuple, dict[str, _netns.Sysctl]] = {}
     for sysctls in wanted.values():
@@ -181,7 +187,7 @@ def read_host(
     if wants_ovs(spaces):
         database = read_ovs() if read_ovs else read_database(runner, OVS_BEGIN)
     return Found(
-        host=_ip.parse_interfaces(near),
+        host=host,
         ids={name: numbers.get(name) for name in names if name not in stale},
         stale=stale,
         inside=inside,

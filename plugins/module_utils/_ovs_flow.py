@@ -49,7 +49,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._openflow import (
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs import interface_name
 from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import Database, ovs_runner, ovs_vsctl, read_database, read_or_foresee
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import DEFAULT_OWNER
-from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, FabricError, Remove, Runner, Step, Write, reconcile
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, FabricError, Remove, RemoveFolder, Runner, Step, Write, reconcile
 from ansible_collections.overloom.fabric.plugins.module_utils._systemd import (
     Command,
     Unit,
@@ -655,7 +655,7 @@ def change(declared: Declaration, timeout: int, running: bool, found: Found) -> 
     units = unit_steps(found.units, {unit_name("flows", f"{bridge}:{declared.owner}"): unit}, running)
     steps += units.put + units.drop
     if not content and found.content is not None:
-        steps.append(Remove(path))
+        steps += [Remove(path), RemoveFolder(FOLDER), RemoveFolder(os.path.dirname(FOLDER))]
     before, after = _shown(found.switch, plan, names)
     if bool(steps) and before == after:
         before, after = found.content or f"# {path}: nothing is restored\n", content or f"# {path}: nothing is restored\n"

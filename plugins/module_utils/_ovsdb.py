@@ -30,6 +30,7 @@ class Database(t.NamedTuple):
     bridge_of: port -> bridge. members: port -> its interfaces.
     version: of Open vSwitch, or None. types: the interface types that it supports; empty if it did not say.
     answered: whether ovs-vswitchd has taken up the last change.
+    remains: name of a bridge that was removed by hand -> UUIDs of the collector sets that keep its row, and with it its name.
     """
 
     tables: dict[str, dict[str, dict[str, t.Any]]]
@@ -38,6 +39,7 @@ class Database(t.NamedTuple):
     version: str | None = None
     types: tuple[str, ...] = ()
     answered: bool = True
+    remains: t.Mapping[str, tuple[str, ...]] = {}
 
     def ports_of(self, bridge: str) -> list[str]:
         """The names of a bridge's ports, sorted, without its local port."""
@@ -100,12 +102,17 @@ def decode(text: str, asked: t.Iterable[str] = TABLES) -> Database:
             by_uuid[row.get("_uuid", "")] = row
         rows[table] = by_uuid
     rows = whole_rows(rows)
+    root = next(iter(rows["Open_vSwitch"].values()), empty_row("Open_vSwitch"))
+    gone = [rows["Bridge"].pop(uuid) for uuid in set(rows["Bridge"]) - set(root["bridges"])]
+    remains = {bridge["name"]: tuple(row["_uuid"] for row in bridge["collector_sets"].values()) for bridge in gone}
+    for uuid in (uuid for bridge in gone for uuid in bridge["ports"]):
+        for interface in rows["Port"].pop(uuid)["interfaces"]:
+            del rows["Interface"][interface]
     bridge_of = {rows["Port"][uuid]["name"]: bridge["name"] for bridge in rows["Bridge"].values() for uuid in bridge["ports"]}
     members = {port["name"]: tuple(sorted(rows["Interface"][uuid]["name"] for uuid in port["interfaces"])) for port in rows["Port"].values()}
-    root = next(iter(rows["Open_vSwitch"].values()), empty_row("Open_vSwitch"))
     tables = {table: {row["name"]: row for row in rows[table].values()} for table in ("Bridge", "Port", "Interface")}
     tables["Open_vSwitch"] = {ROOT: root}
-    return Database(tables, bridge_of, members, root["ovs_version"], root["iface_types"], root["cur_cfg"] >= root["next_cfg"])
+    return Database(tables, bridge_of, members, root["ovs_version"], root["iface_types"], root["cur_cfg"] >= root["next_cfg"], remains)
 
 
 # Changing --------------------------------------------------------------------------------------------------------

@@ -73,7 +73,7 @@ TABLES: dict[str, dict[str, Column]] = {
     "CT_Zone": {"_uuid": TEXT, "timeout_policy": Column("row", None, "CT_Timeout_Policy"), "external_ids": MAP},
     "Datapath": {"_uuid": TEXT, "ct_zones": Column("rows", {}, "CT_Zone"), "external_ids": MAP},
     "Open_vSwitch": {
-        "ovs_version": MAYBE, "iface_types": SET, "cur_cfg": NUMBER, "next_cfg": NUMBER, "other_config": MAP, "external_ids": MAP,
+        "bridges": SET, "ovs_version": MAYBE, "iface_types": SET, "cur_cfg": NUMBER, "next_cfg": NUMBER, "other_config": MAP, "external_ids": MAP,
         "manager_options": Column("rows", {}, "Manager", "target"), "ssl": Column("row", None, "SSL"),
         "datapaths": Column("rows", {}, "Datapath"),
     },

@@ -94,6 +94,21 @@ class Remove(t.NamedTuple):
             pass
 
 
+class RemoveFolder(t.NamedTuple):
+    """One folder to remove, if nothing is in it."""
+
+    path: str
+
+    def shown(self) -> str:
+        """The removal as a command."""
+        return f"rmdir --ignore-fail-on-non-empty {shlex.quote(self.path)}"
+
+    def do(self) -> None:
+        """Remove the folder."""
+        if os.path.isdir(self.path) and not os.listdir(self.path):
+            os.rmdir(self.path)
+
+
 class Change(t.NamedTuple):
     """What a pure comparison found: the steps to take, and the objects before and after them.
 
@@ -101,7 +116,7 @@ class Change(t.NamedTuple):
     language; they are equal if and only if there are no steps.
     """
 
-    steps: list[Step | Write | Remove]
+    steps: list[Step | Write | Remove | RemoveFolder]
     before: dict[str, t.Any] | str
     after: dict[str, t.Any] | str
     warnings: tuple[str, ...] = ()
@@ -132,7 +147,7 @@ class Runner:
         self._run = run
         self.spawned = 0
 
-    def do(self, step: Step | Write | Remove) -> None:
+    def do(self, step: Step | Write | Remove | RemoveFolder) -> None:
         """Take one step: run a command, or write or remove a file (which spawns nothing)."""
         if isinstance(step, Step):
             self(step)
@@ -264,7 +279,7 @@ def reconcile(
     runner: Runner,
     state: t.Callable[[t.Any], dict[str, t.Any]],
     judge: t.Callable[[t.Any], t.Sequence[str]] = lambda found: (),
-    undo: t.Callable[[t.Any], t.Sequence[Step | Write | Remove]] | None = None,
+    undo: t.Callable[[t.Any], t.Sequence[Step | Write | Remove | RemoveFolder]] | None = None,
 ) -> t.NoReturn:
     """Read, compare, write, read again, judge, and end the module.
 

@@ -55,7 +55,7 @@ if subprocess.call(['systemctl', '--quiet', 'is-active', 'openvswitch-switch', '
 bridges = run('ovs-vsctl', 'list-br').split()
 if bridges:
     run('ovs-vsctl', *(word for bridge in bridges for word in ('--', '--if-exists', 'del-br', bridge)))
-run('ovs-vsctl', *'-- --all destroy QoS -- --all destroy Queue -- del-manager -- del-ssl'.split())
+run('ovs-vsctl', *'-- --all destroy QoS -- --all destroy Queue -- --all destroy Flow_Sample_Collector_Set -- del-manager -- del-ssl'.split())
 for line in run('ip', 'netns', 'list').splitlines():
     run('ip', 'netns', 'delete', line.split()[0])
 for link in json.loads(run('ip', '-json', '-details', 'link', 'show')):

@@ -84,10 +84,10 @@ PARTS: dict[str, tuple[str, tuple[str, ...], list[tuple[t.Any, list[dict[str, t.
             ),
             (
                 [{
-                    "name": "rspan", "select_all": False, "select_vlans": [6, "7-8"], "output_vlan": 98, "snaplen": 128,
+                    "name": "rspan", "select_all": False, "select_vlans": [6, "8-9"], "output_vlan": 98, "snaplen": 128,
                     "select_src_ports": ["p1"], "select_dst_ports": ["p0", "p1"],
                 }],
-                [{"name": "rspan", "select_all": False, "select_vlan": [6, 7, 8], "output_vlan": 98, "snaplen": 128}],
+                [{"name": "rspan", "select_all": False, "select_vlan": [6, 8, 9], "output_vlan": 98, "snaplen": 128}],
             ),
             ([{"name": "span", "output_port": "p0"}], [{"name": "span", "select_all": False}]),
             ([{"name": "span", "output_port": "p1"}], [{"name": "span", "select_all": False}]),
@@ -208,7 +208,7 @@ PARTS["collector_sets"] = (
     _COLUMNS,
     [
         *(([{"id": 1, "ipfix": declared}], held) for declared, held in _STEPS[:-1]),
-        ([{"id": 2, "ipfix": _STEPS[0][0]}, {"id": 1}], _STEPS[0][1]),
+        ([{"id": 1}, {"id": 2, "ipfix": _STEPS[0][0]}], _STEPS[0][1]),
         ([{"id": 1}], []),
         ([], []),
     ],
@@ -244,6 +244,9 @@ def test_the_collector_sets_of_others_stay_and_all_go_with_their_bridge(host: Ho
     host.apply("ovs_bridge", {"name": "br0", "state": "absent"})
     assert rows(host, "Flow_Sample_Collector_Set", "id") == rows(host, "Bridge", "name") == []
     host.apply("ovs_bridge", {**BR, "collector_sets": [{"id": 1}]})
+    host.run("ovs-vsctl del-br br0".split())
+    assert rows(host, "Bridge", "name") == [{"name": "br0"}], "it keeps the row of its bridge"
+    host.apply("ovs_bridge", BR)
 
 
 # Mirrors

@@ -223,6 +223,8 @@ def test_purge_removes_only_what_is_ours_and_not_declared(br0: Host) -> None:
     br0.apply("ovs_flow", {"bridge": "br0", "purge": True, "flows": []})
     assert sorted(line.split("priority=")[1][0] for line in flows(br0)) == ["1", "2", "3"]
     assert not br0.exists(FILE) and br0.exists("/etc/overloom/flows/br0:other.flows")
+    br0.apply("ovs_flow", {"bridge": "br0", "owner": "other", "purge": True, "flows": []})
+    assert not br0.exists("/etc/overloom"), "the last one leaves no folder"
 
 
 def test_purge_keeps_to_the_tables(br0: Host) -> None:
@@ -340,8 +342,8 @@ GROUPS: list[tuple[str, list[tuple[dict[str, t.Any], str]]]] = [
         "select",
         [
             (
-                {"selection_method": "hash", "selection_method_param": 3, "fields": ["ip_src"]},
-                "selection_method=hash,selection_method_param=3,fields(ip_src)",
+                {"selection_method": "hash", "selection_method_param": 3, "fields": ["eth_src", "ip_src"]},
+                "selection_method=hash,selection_method_param=3,fields(eth_src,ip_src)",
             ),
             (
                 {"selection_method": "dp_hash", "selection_method_param": 4, "fields": []},
@@ -384,10 +386,8 @@ def test_each_option_of_a_group_is_set_changed_and_cleared(br0: Host, kind: str,
 
 # steps of (what is declared, what is printed of it)
 METERS: list[tuple[dict[str, t.Any], str]] = [
-    ({"unit": "kbps", "stats": True, "bands": [{"type": "dscp_remark", "rate": 5, "burst_size": 9, "prec_level": 1}]},
-     "kbps burst stats bands=\ntype=dscp_remark rate=5 burst_size=9 prec_level=1"),
-    ({"unit": "pktps", "stats": False, "bands": [{"type": "dscp_remark", "rate": 6, "burst_size": 10, "prec_level": 2}]},
-     "pktps burst bands=\ntype=dscp_remark rate=6 burst_size=10 prec_level=2"),
+    ({"unit": "kbps", "stats": True, "bands": [{"type": "drop", "rate": 5, "burst_size": 9}]}, "kbps burst stats bands=\ntype=drop rate=5 burst_size=9"),
+    ({"unit": "pktps", "stats": False, "bands": [{"rate": 6, "burst_size": 10}]}, "pktps burst bands=\ntype=drop rate=6 burst_size=10"),
     ({"bands": [{"type": "drop", "rate": 7}, {"rate": 8}]}, "pktps bands=\ntype=drop rate=7\ntype=drop rate=8"),
 ]
 
@@ -400,6 +400,13 @@ def test_each_option_of_a_meter_is_set_changed_and_cleared(br0: Host) -> None:
         assert not br0.module("ovs_flow", {"bridge": "br0", "meters": [{"meter_id": 3}]})["changed"], "an option that is left out stays"
     br0.apply("ovs_flow", {"bridge": "br0", "meters": [{"meter_id": 3, "state": "absent"}]})
     assert "meter=3" not in br0.run(["ovs-ofctl", "-O", "OpenFlow15", "dump-meters", "br0"])
+
+
+def test_a_band_that_the_switch_cannot_do_is_refused_in_its_own_words(br0: Host) -> None:
+    meter = {"meter_id": 3, "unit": "kbps", "bands": [{"type": "dscp_remark", "rate": 5, "prec_level": 1}]}
+    assert "type=dscp_remark,rate=5,prec_level=1" in br0.module("ovs_flow", {"bridge": "br0", "meters": [meter]}, check=True)["commands"][0]
+    failed = br0.module("ovs_flow", {"bridge": "br0", "meters": [meter]}, ok=False)
+    assert "OFPMMFC_BAD_BAND" in failed["msg"] and "meter=3" not in br0.run(["ovs-ofctl", "-O", "OpenFlow15", "dump-meters", "br0"])
 
 
 def test_a_group_of_somebody_else_stays(br0: Host) -> None:

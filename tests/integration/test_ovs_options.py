@@ -131,7 +131,8 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "timeout": "test_a_daemon_that_hangs_is_a_clear_error_and_the_next_run_converges",
         **{path: WHOLE for path in ("groups", "groups.group", "groups.group_id", "meters", "meters.meter", "meters.meter_id")},
         "groups.state": "test_a_group_of_somebody_else_stays", "groups.type": "test_each_option_of_a_group_is_set_changed_and_cleared",
-        **{f"meters.{name}": "test_each_option_of_a_meter_is_set_changed_and_cleared" for name in ("state", "unit", "bands", "bands.type", "bands.rate")},
+        **{f"meters.{name}": "test_each_option_of_a_meter_is_set_changed_and_cleared" for name in ("state", "unit", "bands", "bands.rate")},
+        **{f"meters.bands.{name}": "test_a_band_that_the_switch_cannot_do_is_refused_in_its_own_words" for name in ("type", "prec_level")},
     },
     "netns_veth": {
         "name": "test_a_namespace_is_made_as_declared_and_removed_without_a_trace", "state": "test_a_namespace_is_made_as_declared_and_removed_without_a_trace",

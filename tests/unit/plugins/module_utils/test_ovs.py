@@ -287,7 +287,7 @@ def test_decode_reads_what_ovs_vsctl_prints() -> None:
     uuid = "0f9a6ff0-3aa7-4b1b-a2b6-9b1d3a3a7b11"
     one = ["uuid", uuid]
     rows: dict[str, dict[str, t.Any]] = {
-        "Open_vSwitch": {"ovs_version": "3.1.0", "iface_types": ["set", ["gre", "internal"]], "cur_cfg": 2, "next_cfg": 3},
+        "Open_vSwitch": {"bridges": one, "ovs_version": "3.1.0", "iface_types": ["set", ["gre", "internal"]], "cur_cfg": 2, "next_cfg": 3},
         "Bridge": {"_uuid": ["uuid", uuid], "name": "br0", "ports": one, "mirrors": one, "netflow": one,
                    "flow_tables": ["map", [[5, one]]], "external_ids": ["map", [["a", "b"]]], "protocols": "OpenFlow13"},
         "Port": {"_uuid": ["uuid", uuid], "name": "br0", "interfaces": ["uuid", uuid], "tag": 5, "trunks": ["set", [7, 6]], "qos": one},
@@ -310,6 +310,12 @@ def test_decode_reads_what_ovs_vsctl_prints() -> None:
     assert bridge["netflow"]["targets"] == ("192.0.2.1:2055",) and bridge["flow_tables"][5]["flow_limit"] == 7 and bridge["controller"] == {}
     assert bridge["collector_sets"][9]["ipfix"]["targets"] == ("192.0.2.1:4739",) and "bridge" not in bridge["collector_sets"][9]
     assert port["qos"]["queues"][3]["dscp"] == 5 and port["qos"]["_uuid"] == uuid
+
+
+def test_a_bridge_whose_row_only_a_collector_set_keeps_is_none() -> None:
+    one = ["uuid", "0f9a6ff0-3aa7-4b1b-a2b6-9b1d3a3a7b11"]
+    found = decode(printed({"Bridge": {"_uuid": one, "name": "br0"}, "Flow_Sample_Collector_Set": {"_uuid": one, "id": 1, "bridge": one}}))
+    assert not found.tables["Bridge"] and found.remains == {"br0": (one[1],)}
 
 
 def test_a_database_that_is_empty_is_read() -> None:
