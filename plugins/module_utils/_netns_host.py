@@ -174,10 +174,11 @@ def read_host(
         if answer is not None:
             addresses, routes = _answers(runner(_ip.read_step("address show", "route show table all", netns=name)))
             inside[name] = Inside(_ip.parse_interfaces(addresses), _ip.parse_routes(routes), *answer)
-    host = {
-        name: end._replace(addrgen=ADDRGEN.get(_netns.read_sysctl(f"net/ipv6/conf/{name}/addr_gen_mode") or "", "")) if end.kind == "veth" or name == "lo" else end
-        for name, end in _ip.parse_interfaces(near).items()
-    }
+    host = _ip.parse_interfaces(near)
+    for name, end in host.items():
+        if end.kind == "veth" or name == "lo":
+            mode = _netns.read_sysctl(f"net/ipv6/conf/{name}/addr_gen_mode")
+            host[name] = end._replace(addrgen=ADDRGEN.get(mode or "", ""))
     stale = frozenset(name for name, answer in answers.items() if answer is None)
     tried: dict[tuple, dict[str, _netns.Sysctl]] = {}
     for sysctls in wanted.values():

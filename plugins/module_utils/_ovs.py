@@ -502,7 +502,7 @@ def late_error(database: Database, bridge: str, port: str, kind: str = "port") -
         return None
     for member in database.members.get(port, ()):
         row = database.tables["Interface"][member]
-        if row["error"] or row["ofport"] in (-1, None):
+        if (row["error"] and not _patched(database, member)) or row["ofport"] in (-1, None):
             said = (row["error"] or "nothing was said").strip()
             hints = {
                 "File exists": "another tunnel has the same type, local_ip, remote_ip, key and dst_port; change one of them",
@@ -514,6 +514,19 @@ def late_error(database: Database, bridge: str, port: str, kind: str = "port") -
             name = port if member == port else f"{port}, interface {member},"
             return f"{kind} {name} of bridge {bridge} was refused by ovs-vswitchd: {said}; {hint}"
     return None
+
+
+def _patched(database: Database, name: str) -> bool:
+    """Whether an interface and another are each other's patch peers: that a peer was not there at first, ovs-vswitchd takes back only seconds later."""
+
+    def told(interface: str) -> tuple[t.Any, ...]:
+        row = database.tables["Interface"].get(interface, {"type": "", "ofport": None, "options": {}})
+        port = next((port for port, members in database.members.items() if interface in members), "")
+        bridge = database.tables["Bridge"].get(database.bridge_of.get(port, ""), {})
+        return row["options"].get("peer"), row["type"] == "patch" and (row["ofport"] or 0) > 0, bridge.get("datapath_type")
+
+    peer, works, datapath = told(name)
+    return works and told(peer) == (name, True, datapath)
 
 
 def failed_bridge(database: Database, bridge: str) -> str | None:

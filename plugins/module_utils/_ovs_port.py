@@ -25,7 +25,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs import (
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs_nested import QOS
 from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import AddBridge, AddPort, Database, MovePort, Op, transaction
-from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_text import Put
+from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_text import CLEAR, Put
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Step
 
 _MANY = 2**31 - 1
@@ -160,12 +160,14 @@ def write_steps(begin: t.Sequence[str], found: Database, after: Database, ops: t
     The row of a bridge that was removed by hand, but for the collector sets that keep it, has to go before the name is used again.
     A tunnel port that comes to its bridge while another that could not be told from it leaves is refused at first
     ("File exists"), because ovs-vswitchd forgets the old one only at the end of its round. Any later change makes it
-    try again; clearing the error is the one that changes nothing else. So it is with a patch port whose new peer comes
-    in the same call.
+    try again; clearing the error is the one that changes nothing else.
+    A patch port that turns to a peer which comes at the same time would never find it: it turns in a call of its own.
     """
     remains = [uuid for op in ops if isinstance(op, AddBridge) for uuid in found.remains.get(op.bridge, ())]
     steps = [Step((*begin, "--", "--if-exists", "destroy", "Flow_Sample_Collector_Set", *remains))] if remains else []
-    steps += transaction(begin, ops, secrets)
+    peers = [op for op in ops if isinstance(op, Put) and (op.column, op.key) == ("options", "peer")]
+    turns = [op for op in peers if op.record in found.members and op.value not in (CLEAR, *found.members)]
+    steps += transaction(begin, [op for op in ops if op not in turns] if turns else ops, secrets) + transaction(begin, turns)
     taken = {identity(found, port) for port in found.members if found.interface(port)["type"] in TUNNEL_TYPES}
     again: list[str] = []
     for op in ops:
@@ -173,6 +175,4 @@ def write_steps(begin: t.Sequence[str], found: Database, after: Database, ops: t
         port = op.record if isinstance(op, Put) else getattr(op, "port", "")
         if comes and port in after.members and after.interface(port)["type"] in TUNNEL_TYPES and identity(after, port) in taken:
             again += ["--", "clear", "Interface", port, "error"]
-        elif isinstance(op, Put) and (op.column, op.key) == ("options", "peer") and op.record in found.members and op.value not in found.members:
-            again += ["--", "clear", "Interface", op.record, "error"]
     return steps + ([Step((*begin, *again))] if again else [])

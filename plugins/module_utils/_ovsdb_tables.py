@@ -14,7 +14,8 @@ class Column(t.NamedTuple):
     """How a column is stored.
 
     kind: "scalar" (always one value), "optional" (one value or None), "set" (a sorted tuple), "map" (a dict of strings),
-        "numbers" (a dict from strings to numbers), "ports" (a sorted tuple of names of ports), "port" (one of them or None), and what belongs to the row alone and is
+        "numbers" (a dict from strings to numbers), "ports" (a sorted tuple of names of ports), "port" (one of them or None), and
+        what belongs to the row alone and is
         a part of it in the model: "row" (a dict of columns or None), "rows" (a dict of such by their key).
     default: the value in a new row.
     table: of "row" and "rows": where these are. key: of "rows": the column that tells them apart; without one the column is

@@ -200,7 +200,7 @@ DRIFTS = {
     "namespace an empty file": [["ip", "netns", "delete", "red"], ["touch", "/run/netns/red"]],
     "namespace made again by hand": [["ip", "netns", "delete", "red"], ["ip", "netns", "add", "red"]],
     "veth made again by hand": [["ip", "link", "delete", "v-red"], ["ip", "link", "add", "v-red", "type", "veth", "peer", "name", "eth0", "netns", "red"]],
-    "a link-local address outside": [["ip", "link", "set", "v-red", "addrgenmode", "eui64"], ["ip", "link", "set", "v-red", "down"], ["ip", "link", "set", "v-red", "up"]],
+    "a link-local address outside": [["ip", "link", "set", "v-red", *words] for words in (["addrgenmode", "eui64"], ["down"], ["up"])],
     "down inside": [["ip", "-n", "red", "link", "set", "eth0", "down"]],
     "down outside": [["ip", "link", "set", "v-red", "down"]],
     "loopback down": [["ip", "-n", "red", "link", "set", "lo", "down"]],

@@ -330,6 +330,10 @@ def test_a_patch_cable_between_two_bridges(host: Host) -> None:
     cable[1]["ports"] = [{"name": "to-br0", "state": "absent"}, {"name": "other", "type": "patch", "peer": "to-br1"}]
     host.apply("ovs_bridge", {"bridges": cable})
     assert column(host, "Interface", "to-br1", "options") == {"peer": "other"} and ports(host, "br1") == ["other"]
+    until = time.monotonic() + 15
+    while column(host, "Interface", "to-br1", "error") != []:
+        assert time.monotonic() < until, host.run(["ovs-vsctl", "list", "Interface"])
+        time.sleep(0.2)
 
 
 def test_a_port_changes_its_type(host: Host) -> None:

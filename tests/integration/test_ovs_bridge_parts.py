@@ -301,7 +301,10 @@ QOS: list[tuple[dict[str, t.Any], list[dict[str, t.Any]], list[dict[str, t.Any]]
     (
         HTB,
         [{"type": "linux-htb", "other_config": {"max-rate": "100000000"}, "external_ids": MARKS}],
-        [{"other_config": {"max-rate": "10000000", "min-rate": "1000000", "burst": "8000", "priority": "1"}}, {"dscp": 46, "other_config": {"max-rate": "5000000"}}],
+        [
+            {"other_config": {"max-rate": "10000000", "min-rate": "1000000", "burst": "8000", "priority": "1"}},
+            {"dscp": 46, "other_config": {"max-rate": "5000000"}},
+        ],
     ),
     (
         {

@@ -114,7 +114,10 @@ def test_managers_are_set_changed_and_cleared_and_those_of_others_stay(switch: H
 
 # What is declared, and what `ovs-vsctl list-zone-tp` says then.
 DATAPATHS: list[tuple[list[dict[str, t.Any]], str | None]] = [
-    ([{"type": "netdev", "zones": [{"zone": 5, "timeouts": {"tcp_established": 60, "icmp_reply": 3}}]}], "Zone:5, Timeout Policies: icmp_reply=3 tcp_established=60"),
+    (
+        [{"type": "netdev", "zones": [{"zone": 5, "timeouts": {"tcp_established": 60, "icmp_reply": 3}}]}],
+        "Zone:5, Timeout Policies: icmp_reply=3 tcp_established=60",
+    ),
     ([{"type": "netdev", "zones": [{"zone": 6, "timeouts": {"tcp_established": 90}}]}], "Zone:6, Timeout Policies: tcp_established=90"),
     ([{"type": "netdev", "zones": [{"zone": 6, "timeouts": {}}]}], "Zone:6, Timeout Policies: system default"),
     ([{"type": "netdev"}], ""),

@@ -277,7 +277,8 @@ def printed(rows: dict[str, dict[str, t.Any]]) -> str:
     """What ovs-vsctl prints of one row a table, the columns that are not given being empty."""
     documents = []
     for table, columns in TABLES.items():
-        whole = {c: EMPTY.get(spec.kind, spec.default if spec.kind == "scalar" else ["set" if spec.key else "map", []]) for c, spec in columns.items() if not spec.back}
+        known = {c: spec for c, spec in columns.items() if not spec.back}
+        whole = {c: EMPTY.get(spec.kind, spec.default if spec.kind == "scalar" else ["set" if spec.key else "map", []]) for c, spec in known.items()}
         whole.update(rows.get(table, {}))
         documents.append(json.dumps({"headings": list(whole), "data": [list(whole.values())] if table in rows else []}))
     return "\n".join(documents) + "\n"
