@@ -709,4 +709,6 @@ class Background:
             os.kill(pid, signal.SIGTERM)
         with contextlib.suppress(OSError):
             os.unlink(self.path)
+            # Other fabrics and labs may have something there.
+            os.rmdir(os.path.dirname(self.path))
         return pid is not None

@@ -66,6 +66,9 @@ class Write(t.NamedTuple):
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as stream:
                 stream.write(self.content)
+                stream.flush()
+                # Else a power failure may leave the new name with no content.
+                os.fsync(stream.fileno())
             os.chmod(temporary, self.mode)
             if os.path.exists(self.path):
                 # A daemon's file stays the daemon's.
