@@ -181,7 +181,9 @@ def _tell(
 
 
 def _spelled(what: Kept | None) -> dict[str, t.Any] | None:
-    return None if what is None else {key: list(value) if isinstance(value, tuple) else value for key, value in what._asdict().items() if key != "others" or value}
+    if what is None:
+        return None
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in what._asdict().items() if key != "others" or value}
 
 
 def run(module: t.Any) -> None:

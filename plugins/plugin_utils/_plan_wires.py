@@ -75,7 +75,9 @@ def wires(host: str, endpoints: t.Iterable[Endpoint], keyed: dict[str, Segment],
             vlan = vlan % VLANS + 1
         taken.add(vlan)
         if len(taken) == VLANS:
-            problems.append(f"{host}: has {len(wanted)} NICs of guests and segments with learn on overlays with segments_by: key, but {VLANS - 1} at most can be.")
+            problems.append(
+                f"{host}: has {len(wanted)} NICs of guests and segments with learn on overlays with segments_by: key, but {VLANS - 1} at most can be."
+            )
             break
         ends = (f"p{name[1:]}", f"q{name[1:]}") if user else (_end("s", name), _end("t", name))
         found.append(Wire(name, segment, *ends, vlan, user))

@@ -329,7 +329,8 @@ def test_a_hosts_part_of_five_thousand_segments_over_ten_hosts_is_one_call_and_o
     # Patch ports without a peer have a number, which is all that flows need, and no device.
     ports = [*(space["outer"] for space in part["namespaces"]), *(tunnel["name"] for tunnel in part["tunnels"])]
     for start in range(0, len(ports), 500):
-        some = [["--", "add-port", "br-int", port, "--", "set", "Interface", port, "type=patch", f"options:peer=x-{port}"] for port in ports[start : start + 500]]
+        few = ports[start : start + 500]
+        some = [["--", "add-port", "br-int", port, "--", "set", "Interface", port, "type=patch", f"options:peer=x-{port}"] for port in few]
         host.run(["ovs-vsctl", *(word for part in some for word in part)])
     options = {"bridge": "br-int", "owner": "o", "flows": flows, "purge": True}
     made = host.module("ovs_flow", options)

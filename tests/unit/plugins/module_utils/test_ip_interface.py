@@ -46,7 +46,7 @@ def held(world: World) -> list[str]:
 
 
 @given(st.data(), addresses, addresses, addresses)
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=250, deadline=None)
 def test_what_others_gave_is_there_after_all_runs_and_nothing_else(data, others, one, two):
     world = card(others)
     for wanted in (one, two):
