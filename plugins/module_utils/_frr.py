@@ -10,6 +10,7 @@ is a comparison of two dictionaries, and only lines that differ are sent. Everyt
 """
 from __future__ import annotations
 
+import bisect
 import functools
 import glob
 import ipaddress
@@ -100,6 +101,7 @@ _KEY_WORDS = {
     "network": 2,
     "ospf router-id": 2,
     "ospf6 router-id": 2,
+    "on-match": 1,
     "passive-interface default": 2,
     "receive-interval": 1,
     "redistribute": 2,
@@ -175,13 +177,30 @@ _REMOVE_FIRST = re.compile(
 # The beginnings by which lines are taken away; with their values, FRR takes away less, or nothing.
 _PLAIN = re.compile(
     r"^(area \S+ (?:stub|nssa)|area \S+ range \S+|summary-address \S+|auto-cost reference-bandwidth|maximum-paths(?: ibgp)?|neighbor \S+ maximum-prefix"
-    r"|description|log-adjacency-changes|default-information originate|ip rip (?:send|receive) version) .*"
+    r"|description|on-match goto|log-adjacency-changes|default-information originate|ip rip (?:send|receive) version) .*"
 )
 _SECRET = re.compile(
     r"(?m)^(\s*(?:no )?(?:neighbor \S+ password|ip ospf message-digest-key \d+ md5|ip ospf authentication-key|key-string"
     r"|ip rip authentication string|ipv6 ospf6 authentication key-id \d+ hash-algo \S+ key|(?:enable )?password(?: 8)?"
     r"|area \S+ virtual-link \S+ (?:message-digest-key \d+ md5|authentication-key))) .*$"
 )
+
+# What lines need that not every FRR has.
+_NEEDS = tuple(
+    (re.compile(pattern), what)
+    for pattern, what in (
+        (r"ip ospf authentication key-chain ", "a newer FRR than 8.4"),
+        (r"cryptographic-algorithm |ipv6 ospf6 authentication .*hash-algo ", "an FRR built with OpenSSL, for all algorithms but md5 and hmac-sha-256"),
+        (r"rpki( |$)", "FRR's package for RPKI, and bgpd started with -M rpki, as bgpd_options in /etc/frr/daemons can say"),
+    )
+)
+
+
+def needs(line: str) -> str:
+    """What a refused line needs, as the end of a sentence; empty where nothing special is known."""
+    what = next((what for pattern, what in _NEEDS if pattern.match(line.strip())), "")
+    return f"; it needs {what}" if what else ""
+
 
 # The order in which lines of one block must come, in a file and in a change.
 _RANKS = tuple(
@@ -253,11 +272,16 @@ def dotted_area(area: str) -> str:
     return str(ipaddress.IPv4Address(int(area) if area.isdigit() else area))
 
 
-def canonical(line: str) -> t.Iterator[str]:
+@functools.lru_cache(maxsize=1 << 16)
+def canonical(line: str) -> t.Tuple[str, ...]:
     """The one spelling of a line: as FRR shows it, with what differs between releases or with the input made equal.
 
     Nothing for a line that says what FRR does anyway; several lines for one that sets several settings.
     """
+    return tuple(_spellings(line))
+
+
+def _spellings(line: str) -> t.Iterator[str]:
     line = " ".join(line.split())
     line = _AREA.sub(lambda found: f"{found.group(1)} {dotted_area(found.group(2))}", line)
     line = _ASN.sub(lambda found: f"{found.group(1)} {int(found.group(2)) * 65536 + int(found.group(3))}", line)
@@ -279,6 +303,8 @@ def canonical(line: str) -> t.Iterator[str]:
         line = "graceful-restart"
     elif _ROUTE.match(line):
         line = re.sub(r" 1$", "", line) if line.split()[-2] not in ("tag", "table") else line
+        if " onlink " in line:
+            line = line.replace(" onlink ", " ") + " onlink"
     if line not in _DEFAULTS:
         yield line
 
@@ -298,7 +324,7 @@ def negation(line: str) -> str:
 def parse(text: str) -> Config:
     """A configuration as FRR shows it, as settings by address. Blocks without a line of their own are left out."""
     config: Config = {}
-    around: list[tuple[int, str]] = []
+    around: list[tuple[int, Address]] = []
     # Once set, this cannot be unset; it means something only where interfaces are passive by default.
     idle = "" if re.search("^ passive-interface default", text, re.M) else _ACTIVE
     for raw in text.splitlines():
@@ -308,13 +334,18 @@ def parse(text: str) -> Config:
         depth = len(raw) - len(raw.lstrip())
         while around and around[-1][0] >= depth:
             around.pop()
-        path = tuple(header for _depth, header in around)
-        for one in canonical(line):
-            block = _BLOCK.match(one)
-            if not (block and _SHOWN_ANYWAY.match(one)):
-                config[path + (one if block else key_of(one),)] = one
-            around.append((depth, one))
+        path = around[-1][1] if around else ()
+        for one, key in _keyed(line):
+            if key:
+                config[path + (key,)] = one
+            around.append((depth, path + (one,)))
     return config
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _keyed(line: str) -> t.Tuple[t.Tuple[str, str], ...]:
+    """The spellings of a line, each with the last part of its address; none for a block that is shown anyway."""
+    return tuple((one, ("" if _SHOWN_ANYWAY.match(one) else one) if _BLOCK.match(one) else key_of(one)) for one in canonical(line))
 
 
 def render(changes: t.Iterable[tuple[Address, str]]) -> str:
@@ -367,7 +398,7 @@ class _Node:
         self.inside: list[_Node] = []
         self.close: list[str] = []
         self.emptied = False
-        self.lines = list(canonical(raw.strip())) if raw.strip() else []
+        self.lines = canonical(raw.strip()) if raw.strip() else ()
         self.header = self.lines[0] if self.lines and _BLOCK.match(self.lines[0]) else None
 
     def text(self) -> t.Iterator[str]:
@@ -509,21 +540,32 @@ def within(scope: t.Iterable[t.Sequence[t.Any]], address: Address) -> bool:
 
 
 class Index:
-    """Settings by their outermost block, so that a thing finds its own among thousands."""
+    """Settings in the order of their addresses, so that a thing finds its own among thousands by two bisections."""
 
     def __init__(self, config: Config) -> None:
-        self.by_top: dict[str, list[Address]] = {}
-        for address in config:
-            self.by_top.setdefault(address[0], []).append(address)
+        self.addresses = list(config)
+
+    @functools.cached_property
+    def sorted(self) -> list[tuple[Address, int]]:
+        """The addresses with a line break after each part, as in scopes, where it ends a whole key; each with its place."""
+        return sorted((_ended(address), place) for place, address in enumerate(self.addresses))
 
     def inside(self, scope: t.Iterable[t.Sequence[t.Any]]) -> list[Address]:
         """The settings in a scope, in their order."""
-        scope = [(tuple(path), begin) for path, begin in scope]
-        if all(path for path, _begin in scope):
-            tops: t.Iterable[str] = dict.fromkeys(path[0] for path, _begin in scope)
-        else:
-            tops = [top for top in self.by_top if any(not path and (top + "\n").startswith(begin) or path[:1] == (top,) for path, begin in scope)]
-        return [address for top in tops for address in self.by_top.get(top, ()) if within(scope, address)]
+        places: set[int] = set()
+        for path, begin in scope:
+            around = _ended(path)
+            low, high = (around + (begin,) if begin else around), around + (begin + _LAST,)
+            places.update(place for _address, place in self.sorted[bisect.bisect_left(self.sorted, (low, -1)) : bisect.bisect_left(self.sorted, (high, -1))])
+        return [self.addresses[place] for place in sorted(places)]
+
+
+# Sorts after every character that FRR takes.
+_LAST = "\x7f"
+
+
+def _ended(path: t.Iterable[str]) -> Address:
+    return tuple(part + "\n" for part in path)
 
 
 class Lines:
@@ -541,7 +583,7 @@ class Lines:
         if _BLOCK.match(line):
             self.wanted[path + (line,)] = line if present else None
             return
-        lines = list(canonical(line))
+        lines = canonical(line)
         if not lines:
             self.wanted[path + (key_of(line),)] = None
         for one in lines:
@@ -559,7 +601,8 @@ class Lines:
                 continue
             if line.startswith("no ") and "{}" not in line:
                 value = not value
-            self.put(path, line.format(value if value or value is not False else ""), present=bool(value))
+            # A word in the place of an empty value, so that the key is found where the value is not the last word.
+            self.put(path, line.format(value or "-"), present=bool(value))
 
     def exactly(self, path: Address, begin: str, lines: t.Iterable[str]) -> None:
         """Want these lines, and no other whose key begins so."""
@@ -719,7 +762,7 @@ def refusals(text: str, out: str, err: str) -> list[str]:
             if len(earlier) - len(earlier.lstrip()) < depth and not _CLOSING.match(earlier.strip()):
                 depth = len(earlier) - len(earlier.lstrip())
                 around.insert(0, earlier.strip())
-        found.append(f"the line '{hide(line.strip())}'" + (f" in '{' / '.join(around)}'" if around else ""))
+        found.append(f"the line '{hide(line.strip())}'" + (f" in '{' / '.join(around)}'" if around else "") + needs(line))
     if not found and "Configuration failed" in out:
         rejected = [line[1:].strip() for line in out.splitlines() if line.startswith("- ")]
         return ["the lines " + ", ".join(f"'{hide(line)}'" for line in dict.fromkeys(rejected))]

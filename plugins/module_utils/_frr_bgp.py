@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.module_utils._frr import Address, Config, Found, Lines, Thing, key_of
+from ansible_collections.overloom.fabric.plugins.module_utils._frr import Address, Config, Found, Lines, Thing, key_of, within
 from ansible_collections.overloom.fabric.plugins.module_utils._frr_lists import (
     AS_PATH_LISTS,
     BFD_PROFILES,
@@ -381,11 +381,12 @@ def _peer(
     now, wanted = found.running.get(member), lines.wanted.get(member)
     renew = kind == "neighbor" and member in lines.wanted and now not in (None, wanted) and " peer-group " in f"{now} {wanted}"
     if group:
-        # FRR does not show of a member what its group says as well.
-        for address, line in list(lines.wanted.items()):
+        # FRR does not show of a member what its group says as well, neither what is wanted nor what a new member brings along.
+        brought = [a for a in found.running if renew and a[:1] == path and within(scope, a) and a not in lines.wanted]
+        for address, line in [*lines.wanted.items(), *((a, found.running[a]) for a in brought)]:
             other = line and line.replace(begin, f"neighbor {group}", 1)
             if line and groups.get(group, found.running).get(address[:-1] + (key_of(other or ""),)) == other:
-                if address in found.running and found.running[address] != line:
+                if address in brought or (address in found.running and found.running[address] != line):
                     lines.wanted[address] = None
                 elif address not in found.running:
                     del lines.wanted[address]

@@ -116,6 +116,8 @@ def ospf_neighbors(answer: Json) -> list[dict[str, Json]]:
                         "priority": _number(row.get("nbrPriority")),
                         "state_changes": _number(row.get("stateChangeCounter")),
                         "uptime_seconds": _milliseconds(row.get("lastPrgrsvChangeMsec")),
+                        "dropped_seconds": _milliseconds(row.get("lastRegressiveChangeMsec")),
+                        "dropped_reason": row.get("lastRegressiveChangeReason", ""),
                     }
                 )
     return made

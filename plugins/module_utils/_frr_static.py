@@ -66,7 +66,8 @@ def _route(item: Params, found: Found) -> Thing:
     if item["onlink"]:
         if not (item["via"] and item["interface"]):
             raise FabricError(f"{what}: onlink needs via and interface")
-        words.append("onlink")
+    if item["nexthop_vrf"] and item["discard"]:
+        raise FabricError(f"{what}: nexthop_vrf says nothing about a route that discards; leave one of the two out")
     check_numbers(item, {"distance": (1, 255), "tag": (1, 4294967295), "table": (1, 4294967295)}, what)
     if item["tag"]:
         words += ["tag", str(item["tag"])]
@@ -76,6 +77,8 @@ def _route(item: Params, found: Found) -> Thing:
         words += ["table", str(item["table"])]
     if item["nexthop_vrf"]:
         words += ["nexthop-vrf", check_vrf(item["nexthop_vrf"], f"{what}: nexthop_vrf")]
+    if item["onlink"]:
+        words.append("onlink")
     vrf = check_vrf(item["vrf"], f"{what}: vrf")
     path = () if vrf == "default" else (f"vrf {vrf}",)
     line = " ".join(words)

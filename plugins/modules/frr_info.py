@@ -52,13 +52,15 @@ daemons:
   elements: str
   sample: [zebra, ospfd, staticd]
 ospf_neighbors:
-  description: Neighbours of OSPFv2.
+  description:
+    - Neighbours of OSPFv2 with the history of the adjacency. C(state_changes) counts its states. C(uptime_seconds) have passed since it last
+      got on, C(dropped_seconds) since it last fell back, for C(dropped_reason); null and empty if it never did.
   returned: always
   type: list
   elements: dict
   sample:
     - {vrf: default, router_id: 10.0.0.2, address: 192.0.2.2, interface: eth1, state: Full, role: '-', area: 0.0.0.0, priority: 1,
-       state_changes: 6, uptime_seconds: 125}
+       state_changes: 6, uptime_seconds: 125, dropped_seconds: null, dropped_reason: ''}
 ospf6_neighbors:
   description: Neighbours of OSPFv3.
   returned: always

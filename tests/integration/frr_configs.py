@@ -9,6 +9,8 @@ import typing as t
 
 Options = t.Dict[str, t.Any]
 INTERFACES = ("eth1", "eth2", "eth3", "lo", "nowhere0")
+# How many are drawn: together, they have every documented option, which a unit test makes sure of.
+SEEDS = 20
 
 
 class Draw:
@@ -16,10 +18,12 @@ class Draw:
 
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
+        # Few options together, or nearly all of them.
+        self.share = rng.choice((0.35, 0.35, 0.9))
 
     def some(self, **options: t.Callable[[], t.Any]) -> Options:
         """Some of the options, each drawn."""
-        return {name: draw() for name, draw in options.items() if self.rng.random() < 0.45}
+        return {name: draw() for name, draw in options.items() if self.rng.random() < self.share}
 
     def number(self, low: int, high: int) -> t.Callable[[], int]:
         """A number, often at an edge of its range."""
@@ -46,6 +50,11 @@ class Draw:
         return f"10.{self.rng.randint(0, 255)}.{self.rng.randint(0, 255)}.0/{self.rng.randint(9, 24)}"
 
 
+def present(d: Draw) -> Options:
+    """A thing's state, said or not."""
+    return d.some(state=d.one("present"))
+
+
 def _lists(d: Draw) -> Options:
     def entries(make: t.Callable[[], Options]) -> t.Callable[[], list[Options]]:
         def draw() -> list[Options]:
@@ -63,29 +72,26 @@ def _lists(d: Draw) -> Options:
         base = f"10.{d.rng.randint(0, 255)}.0.0" if version == 4 else f"2001:DB8:{d.rng.randint(1, 999)}::"
         return {"prefix": f"{base}/{length}", **d.some(ge=lambda: bounds[0], le=lambda: bounds[1])}
 
+    def entry(seq: int) -> Options:
+        action = d.one("permit", "deny")()
+        made = {"seq": seq, "action": action, "match": d.one(*clauses["match"])(), "set": d.one(*clauses["set"])()}
+        made.update(d.some(description=d.one("some words"), call=d.one("SUB", "")))
+        if action == "permit":
+            made.update(d.some(on_match=d.one("next", "goto 90", "")))
+        return made
+
     clauses = {
         "match": [["ip address prefix-list P1"], ["interface eth1"], ["tag 7"], ["metric 5"], []],
         "set": [["metric 100"], ["metric 20", "tag 9"], ["tag 3"], []],
     }
     return {
         "prefix_lists": [
-            {"name": "P1", "entries": entries(lambda: prefix(4))(), **d.some(description=d.one("what we take", ""))},
+            {"name": "P1", "entries": entries(lambda: prefix(4))(), **d.some(description=d.one("what we take", ""), family=d.one("ipv4")), **present(d)},
             *d.rows(["P1", "P2"], lambda name: {"name": name, "family": "ipv6", "entries": entries(lambda: prefix(6))()})(),
         ],
         "route_maps": [
-            {
-                "name": "RM",
-                "entries": [
-                    {
-                        "seq": 10 * (n + 1),
-                        "action": d.one("permit", "deny")(),
-                        "match": d.one(*clauses["match"])(),
-                        "set": d.one(*clauses["set"])(),
-                        **d.some(description=d.one("some words")),
-                    }
-                    for n in range(d.rng.randint(1, 3))
-                ],
-            }
+            {"name": "SUB", "entries": [{"match": ["interface eth1"]}], **present(d)},
+            {"name": "RM", "entries": [entry(10 * (n + 1)) for n in range(d.rng.randint(1, 3))], **present(d)},
         ],
     }
 
@@ -102,6 +108,7 @@ def _bfd(d: Draw) -> Options:
                     passive_mode=d.flag,
                     minimum_ttl=d.number(1, 253),
                 ),
+                **present(d),
             }
         ]
     }
@@ -120,9 +127,16 @@ def _redistribute(d: Draw, protocols: t.Sequence[str], types: bool, highest: int
 def ospf(rng: random.Random) -> Options:
     """Options for frr_ospf: a process of each version, or of one."""
     d = Draw(rng)
-    instances = [_ospf_instance(d, version) for version in d.one((2, 3), (2,), (3,))()]
-    chains = [{"name": "KC", "keys": [{"id": n, "string": f"word{rng.randint(1, 99)}", **d.some(algorithm=d.one("md5", "hmac-sha-256"))} for n in (1, 2)]}]
-    return {"instances": instances, "key_chains": chains, **_lists(d), **_bfd(d), "purge": True}
+    versions = d.one((2, 3), (2,), (3,))()
+    instances = [_ospf_instance(d, version) for version in versions]
+    instances += [{"version": version, "vrf": "RED", **d.some(router_id=d.one("10.0.0.9"))} for version in d.subset(versions)]
+    return {"instances": instances, **_chains(d), **_lists(d), **_bfd(d), "purge": True}
+
+
+def _chains(d: Draw) -> Options:
+    # FRR's own build knows these two algorithms; the others need one with OpenSSL.
+    keys = [{"id": n, "string": f"word{d.rng.randint(1, 99)}", **d.some(algorithm=d.one("md5", "hmac-sha-256"))} for n in (1, 2)]
+    return {"key_chains": [{"name": "KC", "keys": keys, **present(d)}]}
 
 
 def _ospf_instance(d: Draw, version: int) -> Options:
@@ -148,7 +162,7 @@ def _ospf_instance(d: Draw, version: int) -> Options:
             return row
 
         made.update(d.some(ranges=d.rows([11, 12, 13], span)))
-        return made
+        return {**made, **present(d)}
 
     def interface(name: str) -> Options:
         made: Options = {"name": name}
@@ -167,7 +181,8 @@ def _ospf_instance(d: Draw, version: int) -> Options:
             # FRR 8.4 does not always take it on an interface that is not there, and the module then says so.
             made.pop("passive", None)
         if name != "lo":
-            made.update(d.some(network_type=d.one("broadcast", "point-to-point", "")))
+            kinds = ("non-broadcast", "point-to-multipoint") if version == 2 else ()
+            made.update(d.some(network_type=d.one("broadcast", "point-to-point", "", *kinds)))
         timers = d.rng.random()
         if timers < 0.4:
             made.update(hello_interval=hello, dead_interval=d.rng.randint(hello + 1, 60))
@@ -189,10 +204,15 @@ def _ospf_instance(d: Draw, version: int) -> Options:
                     {},
                     {"authentication": ""},
                     {"authentication": "key_chain", "key_chain": "KC"},
-                    {"authentication": "key", "authentication_key": "w0rd", "authentication_key_id": 3, "authentication_algorithm": "hmac-sha-256"},
+                    {
+                        "authentication": "key",
+                        "authentication_key": "w0rd",
+                        "authentication_key_id": 3,
+                        "authentication_algorithm": d.one("md5", "hmac-sha-256")(),
+                    },
                 )()
             )
-        return made
+        return {**made, **present(d)}
 
     made = d.some(
         router_id=d.one("10.0.0.1", "10.0.0.2"),
@@ -221,7 +241,7 @@ def _ospf_instance(d: Draw, version: int) -> Options:
         made.setdefault("interfaces", [])
         if by_network:
             made["networks"] = d.rows([f"10.{n}.0.0/16" for n in range(5)], lambda p: {"prefix": p, "area": d.one(*areas)()})()
-    return {"version": version, **made}
+    return {"version": version, **made, **present(d)}
 
 
 def bgp(rng: random.Random) -> Options:
@@ -262,6 +282,9 @@ def bgp(rng: random.Random) -> Options:
             **d.one({}, {"default_originate": True}, {"default_originate": False}, {"default_originate_route_map": "RM"})(),
         }
 
+    def evpn(name: str) -> Options:
+        return {"family": name, **d.some(activate=d.flag)}
+
     def peer() -> Options:
         return {
             **d.some(
@@ -272,15 +295,19 @@ def bgp(rng: random.Random) -> Options:
                 connect_timer=d.number(1, 65535),
                 advertisement_interval=d.number(0, 600),
                 passive=d.flag,
-                address_families=d.rows(["ipv4_unicast", "ipv6_unicast"], family),
+                address_families=lambda: [*d.rows(["ipv4_unicast", "ipv6_unicast"], family)(), *d.rows(["l2vpn_evpn"], evpn)()],
             ),
             **d.one({}, {"bfd": True}, {"bfd": False}, {"bfd_profile": "FAST"})(),
+            **present(d),
         }
 
     groups = [{"name": "OPEN", **peer()}, {"name": "CLOSED", "remote_as": "65001", **peer()}]
     # Both ways to reach a distant neighbour exclude each other, also through the group, and one on the link needs neither.
     distance = {"ebgp_multihop": 0, "ttl_security_hops": 0, **d.one({}, {"ebgp_multihop": d.number(2, 255)()}, {"ttl_security_hops": d.number(1, 254)()})()}
     groups[0].update(distance)
+    # Without members, so that what a session on a link must not have is here.
+    groups[0].update(d.some(extended_nexthop=d.flag, disable_connected_check=d.flag, update_source=d.one("lo", "10.0.1.1", ""), local_as=d.one("")))
+    groups[1].update(d.some(local_as=d.one("65009", "")))
     neighbors = []
     for address in d.subset(["10.0.1.2", "10.0.1.3", "2001:DB8:1::2", "eth2", "eth3"]):
         named = {"neighbor": address}
@@ -288,6 +315,7 @@ def bgp(rng: random.Random) -> Options:
         if kind < 0.6:
             named["remote_as"] = d.one("65002", "1.10", "external")()
             named.update({} if address[0] == "e" else {"peer_group": ""})
+            named.update(d.some(local_as=d.one("65008", "")))
         else:
             named["peer_group"] = "CLOSED"
         if address[0] != "e":
@@ -327,9 +355,10 @@ def bgp(rng: random.Random) -> Options:
             always_compare_med=d.flag,
             listen_limit=d.number(1, 5000),
             timers=timers,
-            graceful_restart=lambda: d.some(
-                mode=d.one("helper", "enabled", "disabled"), restart_time=d.number(1, 3600), stalepath_time=d.number(1, 4095)
-            ),
+            graceful_restart=lambda: {
+                "mode": d.one("helper", "enabled", "disabled")(),
+                **d.some(restart_time=d.number(1, 3600), stalepath_time=d.number(1, 4095)),
+            },
             listen_ranges=d.rows(["10.7.0.0/16", "2001:db8:7::/64"], lambda p: {"prefix": p, "peer_group": "CLOSED"}),
             address_families=lambda: [
                 *d.rows(["ipv4_unicast", "ipv6_unicast"], own)(),
@@ -338,19 +367,27 @@ def bgp(rng: random.Random) -> Options:
         ),
         "peer_groups": groups,
         "neighbors": neighbors,
+        **present(d),
     }
+    instances = [instance, *d.rows(["RED"], lambda vrf: {"asn": "65000", "vrf": vrf, **d.some(router_id=d.one("10.0.0.9"))})()]
 
     def entry(**values: str) -> list[Options]:
         return [{"seq": 5, "action": d.one("permit", "deny")(), **values}]
 
     return {
-        "instances": [instance],
+        "instances": instances,
         "community_lists": [
-            {"name": "CL", "entries": entry(communities=d.one("65000:1", "65000:1 no-export")())},
+            {
+                "name": "CL",
+                "entries": entry(communities=d.one("65000:1", "65000:1 no-export")()),
+                **d.some(kind=d.one("community"), type=d.one("standard")),
+                **present(d),
+            },
             {"name": "CE", "type": "expanded", "entries": entry(communities="65000:.*")},
             {"name": "LC", "kind": "large-community", "entries": entry(communities="1:2:3")},
+            {"name": "EC", "kind": "extcommunity", "entries": entry(communities="rt 65000:1")},
         ],
-        "as_path_lists": [{"name": "AP", "entries": entry(regex=d.one("^65000_", "^$", "^(1|2)$")())}],
+        "as_path_lists": [{"name": "AP", "entries": entry(regex=d.one("^65000_", "^$", "^(1|2)$")()), **present(d)}],
         **_lists(d),
         **_bfd(d),
         "purge": True,
@@ -363,7 +400,7 @@ def rip(rng: random.Random) -> Options:
 
     def interface(name: str) -> Options:
         made = d.some(split_horizon=d.one("plain", "poisoned_reverse", "none"), authentication=d.one("none", "text", "md5"))
-        return {"name": name, **made, **d.one({}, {"authentication_key": "word"}, {"key_chain": "KC"})()}
+        return {"name": name, **made, **d.one({}, {"authentication_key": "word"}, {"key_chain": "KC"})(), **present(d)}
 
     instance = d.some(
         networks=d.rows(["eth1", "10.0.1.0/24", "10.7.0.0/16"], str),
@@ -377,7 +414,8 @@ def rip(rng: random.Random) -> Options:
         redistribute=_redistribute(d, ["kernel", "connected", "static"], False, 16),
         interfaces=d.rows(INTERFACES, interface),
     )
-    return {"instances": [instance], "key_chains": [{"name": "KC", "keys": [{"id": 1, "string": "word"}]}], **_lists(d), "purge": True}
+    instances = [{**instance, **present(d)}, *d.rows(["RED"], lambda vrf: {"vrf": vrf, **d.some(default_metric=d.number(1, 16))})()]
+    return {"instances": instances, **_chains(d), **_lists(d), "purge": True}
 
 
 def static(rng: random.Random) -> Options:
@@ -389,7 +427,12 @@ def static(rng: random.Random) -> Options:
         prefix = f"10.{number}.0.0/16" if version == 4 else f"2001:db8:{number}::/48"
         via = f"10.0.1.{rng.randint(2, 9)}" if version == 4 else "2001:db8:1::9"
         hop = d.one({"via": via}, {"interface": "eth1"}, {"via": via, "interface": "eth2"}, {"discard": "blackhole"}, {"discard": "reject"})()
-        return {"prefix": prefix, **hop, **d.some(distance=d.number(1, 255), tag=d.number(1, 4294967295))}
+        if len(hop) == 2 and hop.get("via"):
+            hop = {**hop, **d.some(onlink=d.flag)}
+        more = d.some(distance=d.number(1, 255), tag=d.number(1, 4294967295), table=d.number(1, 252))
+        if "table" not in more:
+            more.update(d.some(vrf=d.one("RED")) if "discard" in hop else d.some(vrf=d.one("RED"), nexthop_vrf=d.one("BLUE")))
+        return {"prefix": prefix, **hop, **more, **present(d)}
 
     return {"routes": [route(n) for n in d.subset(range(20, 30))], "purge": True}
 

@@ -5,86 +5,13 @@
 from __future__ import annotations
 
 import random
-import re
 import time
 import typing as t
 
 import frr_configs
 import harness
 import pytest
-
-DAEMONS = ("bgpd", "ospfd", "ospf6d", "ripd", "bfdd")
-
-
-def settle(host: harness.Host) -> None:
-    """FRR in a host with an empty configuration and every daemon that the modules know."""
-    host.run(["rm", "-rf", "/etc/overloom/frr"])
-    if set(DAEMONS) <= daemons(host):
-        host.write("/etc/frr/frr.conf", "")
-        host.run(["vtysh", "-f", "/dev/stdin"], ok=None, stdin=undo(running(host)))
-        if not undo(running(host)):
-            return
-    host.run(["install", "-d", "-o", "frr", "-g", "frr", "-m", "0750", "/etc/frr", "/run/frr"])
-    wanted = "".join(f"{name}=yes\n" for name in DAEMONS) + 'vtysh_enable=yes\nzebra_options="-A 127.0.0.1"\n'
-    host.write("/etc/frr/daemons", wanted)
-    host.write("/etc/frr/vtysh.conf", "service integrated-vtysh-config\n")
-    host.write("/etc/frr/frr.conf", "")
-    host.run(["chown", "-R", "frr:frr", "/etc/frr"])
-    host.run(["systemctl", "reset-failed", "frr"], ok=None)
-    host.run(["systemctl", "restart", "frr"])
-    wait(lambda: set(DAEMONS) <= daemons(host), "FRR's daemons", 20)
-
-
-def daemons(host: harness.Host) -> set[str]:
-    """The daemons that run."""
-    return set(host.run(["vtysh", "-c", "show daemons"], ok=None).split())
-
-
-def undo(text: str) -> str:
-    """The lines that take a configuration away; much faster than a restart."""
-    lines, header = [], ""
-    for line in text.splitlines():
-        if line.startswith("interface "):
-            header = line
-        elif line.startswith(" ") and header:
-            lines += [header, " " + line.strip()[3:] if line.startswith(" no ") else " no " + line.strip(), "exit"]
-        elif line[:1].isalpha() and not re.match(r"(?:frr|hostname|no ip|service|exit|end|vrf)\b", line):
-            header = ""
-            lines.append("no " + line)
-        elif not line.startswith(" "):
-            header = ""
-    return "".join(line + "\n" for line in lines)
-
-
-def wait(true: t.Callable[[], t.Any], what: str, seconds: float = 30) -> t.Any:
-    """Wait until something is true, and return it."""
-    until = time.monotonic() + seconds
-    while True:
-        value = true()
-        if value:
-            return value
-        assert time.monotonic() < until, f"{what} did not come within {seconds} s"
-        time.sleep(0.1)
-
-
-def running(host: harness.Host) -> str:
-    """The running configuration without the blocks that only say that a thing exists."""
-    text = host.run(["vtysh", "-c", "show running-config no-header"])
-    return re.sub(r"^(?:interface \S+|bfd)\nexit\n!\n", "", text, flags=re.M)
-
-
-def by_hand(host: harness.Host, *lines: str) -> None:
-    """What a person types into vtysh's configuration mode."""
-    host.run(["vtysh", "-c", "configure terminal", *(word for line in lines for word in ("-c", line))])
-
-
-@pytest.fixture(scope="module", autouse=True)
-def stopped_afterwards(session_lab: harness.Lab) -> t.Iterator[None]:
-    """FRR goes on running between these tests, and not after them."""
-    yield
-    for name in ("a", "b"):
-        if session_lab.host(name).leader is not None:
-            session_lab.host(name).run(["systemctl", "stop", "frr"], ok=None)
+from routers import DAEMONS, by_hand, daemons, full, running, settle, stopped_afterwards, wait  # noqa: F401 - a fixture
 
 
 @pytest.fixture
@@ -125,7 +52,7 @@ def ospf(number: int, **interface: t.Any) -> dict[str, t.Any]:
 def test_random_configurations_are_taken_once_and_leave_nothing(router: harness.Host, module: str) -> None:
     before = running(router)
     saved = router.run(["cat", "/etc/frr/frr.conf"])
-    for seed in range(12):
+    for seed in range(frr_configs.SEEDS):
         options = frr_configs.MODULES[module](random.Random(seed))
         try:
             router.module(module, options)
@@ -303,12 +230,6 @@ def test_a_daemon_that_does_not_run_is_named(router: harness.Host) -> None:
 # --- adjacencies and sessions ----------------------------------------------------------------------------------------
 
 
-def full(host: harness.Host) -> dict[str, t.Any] | None:
-    """The neighbour on eth1 once its adjacency is Full."""
-    found = host.module("frr_info", {"gather": ["ospf"]})["ospf_neighbors"]
-    return next((one for one in found if one["interface"] == "eth1" and one["state"] == "Full"), None)
-
-
 def established(host: harness.Host) -> dict[str, t.Any] | None:
     """The BGP session once it is up."""
     found = host.module("frr_info", {"gather": ["bgp"]})["bgp_neighbors"]
@@ -339,6 +260,7 @@ def test_ospf_drift_is_repaired_without_dropping_the_adjacency(routers: tuple[ha
     time.sleep(5)
     after = full(first)
     assert after and after["state_changes"] == changes and after["uptime_seconds"] >= neighbor["uptime_seconds"] + 5
+    assert after["dropped_seconds"] is None
 
 
 def test_ospf_timers_that_do_not_match_form_no_adjacency(routers: tuple[harness.Host, harness.Host]) -> None:

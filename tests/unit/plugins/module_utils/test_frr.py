@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import random
 import typing as t
 
 import pytest
@@ -32,6 +33,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._frr import (
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._frr_info import _clock, bgp_neighbors, document, gather, ospf_neighbors, routes
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Remove, Runner
+from ansible_collections.overloom.fabric.tests.integration import frr_configs
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -368,6 +370,12 @@ def test_a_user_without_rights_is_told_so() -> None:
             ask()
 
 
+def test_a_line_that_another_frr_would_take_says_what_it_needs() -> None:
+    text = "interface eth1\n ip ospf authentication key-chain KC\nexit\n"
+    (said,) = refusals(text, "% Unknown command:  ip ospf authentication key-chain KC\n", "line 2: Unknown command\n")
+    assert said.startswith("the line 'ip ospf authentication key-chain KC' in 'interface eth1'; it needs a newer FRR than 8.4: ")
+
+
 def test_secrets_are_masked() -> None:
     for line in (
         "neighbor 10.0.1.2 password word",
@@ -468,6 +476,45 @@ def test_an_omitted_option_is_not_touched_and_an_empty_one_is_cleared() -> None:
     assert lines == {path + ("ip ospf cost",): None, path + ("ip ospf area",): "ip ospf area 0.0.0.5"}
 
 
+# What says which thing it is, what another option needs, and lists whose rows are single lines.
+KEPT = {
+    *("asn", "vrf", "remote_as", "peer_group", "area", "key_chain", "authentication_key", "authentication_key_id", "bfd_profile"),
+    "default_originate_route_map",
+    *("networks", "ranges", "summaries", "redistribute", "aggregates", "listen_ranges"),
+}
+
+
+def emptied(values: dict[str, t.Any], spec: dict[str, t.Any]) -> dict[str, t.Any]:
+    """The same things with each of their options empty, as far as it can be."""
+    empty = {"str": "", "int": 0, "bool": False}
+    made = {}
+    for name, value in values.items():
+        option = spec[name]
+        if name in KEPT or option.get("required") or option.get("choices") or option["type"] == "dict":
+            made[name] = value
+        elif option.get("options"):
+            made[name] = [emptied(row, option["options"]) for row in value]
+        else:
+            made[name] = empty.get(option["type"], value)
+    return made
+
+
+@pytest.mark.parametrize("module", ["frr_ospf", "frr_bgp", "frr_rip"])
+def test_an_empty_option_is_about_the_setting_that_a_value_sets(module: str) -> None:
+    """Else clearing it would find nothing to clear, and say that nothing is to do."""
+    spec = {"frr_ospf": _frr_ospf, "frr_bgp": _frr_bgp, "frr_rip": _frr_rip}[module].INSTANCE
+    for seed in range(200):
+        for instance in frr_configs.MODULES[module](random.Random(seed))["instances"]:
+            if module == "frr_bgp":
+                # A member of a group says nothing of what its group says as well.
+                instance["neighbors"] = [row for row in instance.get("neighbors", ()) if not row.get("peer_group")]
+            full = {thing.name: thing for thing in declared(module, instance)}
+            empty = {thing.name: thing for thing in declared(module, emptied(instance, spec))}
+            for name, thing in full.items():
+                missed = {address for address, line in thing.lines.items() if line} - set(empty[name].lines)
+                assert not missed, (seed, name, missed)
+
+
 def test_a_list_of_values_is_the_whole_list() -> None:
     text = "router ospf\n network 10.1.0.0/16 area 0\n network 10.2.0.0/16 area 0\n"
     options = {"networks": [{"prefix": "10.1.0.9/16", "area": "0"}]}
@@ -506,6 +553,15 @@ def test_answers_in_words_are_empty() -> None:
     assert document("% BGP instance not found\n") == {} and document("") == {}
     assert document('{"a": 1}\n{"b": 2}\n') == {"a": 1, "b": 2}
     assert ospf_neighbors({}) == bgp_neighbors({}) == routes({}, []) == []
+
+
+def test_an_adjacency_has_its_history() -> None:
+    row = {"nbrState": "Full/-", "ifaceName": "eth1:10.0.1.1", "areaId": "0.0.0.0", "stateChangeCounter": 12, "lastPrgrsvChangeMsec": 2500}
+    (steady,) = ospf_neighbors({"default": {"neighbors": {"10.0.0.2": [row]}}})
+    row.update(lastRegressiveChangeMsec=9100, lastRegressiveChangeReason="1-WayReceived")
+    (fallen,) = ospf_neighbors({"default": {"neighbors": {"10.0.0.2": [row]}}})
+    assert (steady["state_changes"], steady["uptime_seconds"], steady["dropped_seconds"], steady["dropped_reason"]) == (12, 2, None, "")
+    assert (fallen["dropped_seconds"], fallen["dropped_reason"]) == (9, "1-WayReceived")
 
 
 def test_routes_are_filtered_by_prefix() -> None:

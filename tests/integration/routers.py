@@ -1,0 +1,91 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the tests with FRR share: a fresh FRR in a host, and waiting for what routers agree on."""
+from __future__ import annotations
+
+import re
+import time
+import typing as t
+
+import harness
+import pytest
+
+DAEMONS = ("bgpd", "ospfd", "ospf6d", "ripd", "bfdd")
+
+
+def settle(host: harness.Host) -> None:
+    """FRR in a host with an empty configuration and every daemon that the modules know."""
+    host.run(["rm", "-rf", "/etc/overloom/frr"])
+    if set(DAEMONS) <= daemons(host):
+        host.write("/etc/frr/frr.conf", "")
+        host.run(["vtysh", "-f", "/dev/stdin"], ok=None, stdin=undo(running(host)))
+        if not undo(running(host)):
+            return
+    host.run(["install", "-d", "-o", "frr", "-g", "frr", "-m", "0750", "/etc/frr", "/run/frr"])
+    wanted = "".join(f"{name}=yes\n" for name in DAEMONS) + 'vtysh_enable=yes\nzebra_options="-A 127.0.0.1"\n'
+    host.write("/etc/frr/daemons", wanted)
+    host.write("/etc/frr/vtysh.conf", "service integrated-vtysh-config\n")
+    host.write("/etc/frr/frr.conf", "")
+    host.run(["chown", "-R", "frr:frr", "/etc/frr"])
+    host.run(["systemctl", "reset-failed", "frr"], ok=None)
+    host.run(["systemctl", "restart", "frr"])
+    wait(lambda: set(DAEMONS) <= daemons(host), "FRR's daemons", 20)
+
+
+def daemons(host: harness.Host) -> set[str]:
+    """The daemons that run."""
+    return set(host.run(["vtysh", "-c", "show daemons"], ok=None).split())
+
+
+def undo(text: str) -> str:
+    """The lines that take a configuration away; much faster than a restart."""
+    lines, header = [], ""
+    for line in text.splitlines():
+        if line.startswith("interface "):
+            header = line
+        elif line.startswith(" ") and header:
+            lines += [header, " " + line.strip()[3:] if line.startswith(" no ") else " no " + line.strip(), "exit"]
+        elif line[:1].isalpha() and not re.match(r"(?:frr|hostname|no ip|service|exit|end|vrf)\b", line):
+            header = ""
+            lines.append("no " + line)
+        elif not line.startswith(" "):
+            header = ""
+    return "".join(line + "\n" for line in lines)
+
+
+def wait(true: t.Callable[[], t.Any], what: str, seconds: float = 30) -> t.Any:
+    """Wait until something is true, and return it."""
+    until = time.monotonic() + seconds
+    while True:
+        value = true()
+        if value:
+            return value
+        assert time.monotonic() < until, f"{what} did not come within {seconds} s"
+        time.sleep(0.1)
+
+
+def running(host: harness.Host) -> str:
+    """The running configuration without the blocks that only say that a thing exists."""
+    text = host.run(["vtysh", "-c", "show running-config no-header"])
+    return re.sub(r"^(?:interface \S+|bfd)\nexit\n!\n", "", text, flags=re.M)
+
+
+def by_hand(host: harness.Host, *lines: str) -> None:
+    """What a person types into vtysh's configuration mode."""
+    host.run(["vtysh", "-c", "configure terminal", *(word for line in lines for word in ("-c", line))])
+
+
+def full(host: harness.Host, interface: str = "eth1") -> dict[str, t.Any] | None:
+    """The neighbour on an interface once its adjacency is Full."""
+    found = host.module("frr_info", {"gather": ["ospf"]})["ospf_neighbors"]
+    return next((one for one in found if one["interface"] == interface and one["state"] == "Full"), None)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def stopped_afterwards(session_lab: harness.Lab) -> t.Iterator[None]:
+    """FRR goes on running between these tests, and not after them."""
+    yield
+    for name in ("a", "b"):
+        if session_lab.host(name).leader is not None:
+            session_lab.host(name).run(["systemctl", "stop", "frr"], ok=None)
