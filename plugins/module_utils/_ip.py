@@ -40,6 +40,7 @@ class Interface(t.NamedTuple):
     master: the bridge or bond that has this interface as a port ("" without; `ovs-system` with the kernel datapath).
     addrgen: how the kernel makes the link-local address (`eui64`, `none`, ...), "" in a kernel without IPv6; `address show` does
         not tell it.
+    parent, vlan: of a VLAN, the interface that carries it and its number (IEEE 802.1Q).
     """
 
     name: str
@@ -56,6 +57,8 @@ class Interface(t.NamedTuple):
     link_netnsid: int | None = None
     master: str = ""
     addrgen: str = ""
+    parent: str = ""
+    vlan: int | None = None
 
 
 class Wanted(t.NamedTuple):
@@ -157,6 +160,8 @@ def _interface(row: dict[str, t.Any]) -> Interface:
         link_index=row.get("link_index"),
         link_netnsid=row.get("link_netnsid"),
         master=row.get("master", ""),
+        parent=row.get("link", ""),
+        vlan=row.get("linkinfo", {}).get("info_data", {}).get("id") if row.get("linkinfo", {}).get("info_kind") == "vlan" else None,
     )
 
 

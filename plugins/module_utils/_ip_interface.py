@@ -1,7 +1,7 @@
 # Copyright: the overloom.fabric authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Addresses, MTU and state of interfaces that exist already: a router's cards and its loopback.
+"""Addresses, MTU and state of interfaces that exist already, a router's cards and its loopback; and VLANs on cards, which it makes.
 
 This file is private to the collection. The kernel has them now, a systemd unit gives them again at boot, and notes whose they
 are. Addresses that the unit does not note are another's, and are left.
@@ -18,6 +18,8 @@ KIND = "interface"
 
 INTERFACE: dict[str, t.Any] = {
     "name": {"type": "str"},
+    "parent": {"type": "str"},
+    "vlan": {"type": "int"},
     "addresses": {"type": "list", "elements": "str"},
     "mtu": {"type": "int"},
     "up": {"type": "bool"},
@@ -33,6 +35,8 @@ class Item(t.NamedTuple):
     mtu: int | None
     up: bool | None
     present: bool
+    parent: str = ""
+    vlan: int | None = None
 
 
 class Found(t.NamedTuple):
@@ -50,6 +54,8 @@ class Kept(t.NamedTuple):
     mtu: int | None = None
     up: bool | None = None
     others: tuple[str, ...] = ()
+    parent: str = ""
+    vlan: int | None = None
 
 
 def items(params: dict[str, t.Any]) -> list[Item]:
@@ -69,7 +75,14 @@ def items(params: dict[str, t.Any]) -> list[Item]:
         mtu = None if row["mtu"] is None else _ip.check_mtu(row["mtu"], addresses or (), f"{what}: mtu")
         if addresses and row["up"] is False:
             raise FabricError(f"{what}: up is false, but an interface with addresses is up; leave one of them out")
-        made.append(Item(name, addresses, mtu, row["up"], row["state"] == "present"))
+        parent, vlan = row["parent"] or "", row["vlan"]
+        if bool(parent) != (vlan is not None):
+            raise FabricError(f"{what}: parent and vlan belong together; give both, or none")
+        if parent and _ip.check_interface_name(parent, f"{what}: parent") == name:
+            raise FabricError(f"{what}: parent is the interface itself; give the card that carries the VLAN")
+        if vlan is not None and not 1 <= vlan <= 4094:
+            raise FabricError(f"{what}: vlan {vlan} is out of range; a VLAN is 1 to 4094")
+        made.append(Item(name, addresses, mtu, row["up"], row["state"] == "present", parent, vlan))
     names = [item.name for item in made]
     for name in names:
         if names.count(name) > 1:
@@ -85,7 +98,9 @@ def kept(unit: Unit | None) -> Kept | None:
     mtu = notes.get("Mtu", "")
     up = {"yes": True, "no": False}.get(notes.get("Up", ""))
     addresses, others = (tuple(notes.get(key, "").split()) for key in ("Addresses", "Others"))
-    return Kept(notes["Owner"], addresses, int(mtu) if mtu.isdigit() else None, up, others)
+    vlan = notes.get("Vlan", "")
+    parent = notes.get("Parent", "")
+    return Kept(notes["Owner"], addresses, int(mtu) if mtu.isdigit() else None, up, others, parent, int(vlan) if vlan.isdigit() else None)
 
 
 def unit(name: str, wanted: Kept) -> Unit:
@@ -97,10 +112,36 @@ def unit(name: str, wanted: Kept) -> Unit:
         notes["Up"] = "yes" if wanted.up else "no"
     if wanted.others:
         notes["Others"] = " ".join(wanted.others)
-    lines = _ip.interface_batch(None, _ip.Wanted(name, mtu=wanted.mtu, up=wanted.up, addresses=wanted.addresses))
+    if wanted.vlan is not None:
+        notes.update(Parent=wanted.parent, Vlan=str(wanted.vlan))
+    lines = _create(name, wanted)
+    lines += _ip.interface_batch(None, _ip.Wanted(name, mtu=wanted.mtu, up=wanted.up, addresses=wanted.addresses))
     # FRR announces what it finds, so the addresses come first. It is itself before network.target, so these must not be after that.
     order = {"wanted_by": ["multi-user.target"], "after": ["network-pre.target"], "before": ["frr.service", "network.target"]}
     return oneshot(KIND, name, f"Addresses of the interface {name}", notes, ip_commands(lines), **order)
+
+
+def _create(name: str, wanted: Kept) -> list[str]:
+    """The lines that make a VLAN; its card has to be up before the VLAN can be."""
+    if wanted.vlan is None:
+        return []
+    parent = _ip.word(wanted.parent)
+    return [f"link set dev {parent} up", f"link add link {parent} name {_ip.word(name)} type vlan id {wanted.vlan}"]
+
+
+def _vlan(item: Item, old: Kept, interface: _ip.Interface | None, adopt: bool) -> tuple[Item, list[str]]:
+    """The lines that make a declared VLAN, or make it anew; and the item without the VLAN where somebody else made it."""
+    parent, vlan = (item.parent, item.vlan) if item.parent else (old.parent, old.vlan)
+    if vlan is None:
+        return item, []
+    there = (interface.parent, interface.vlan) if interface else None
+    if there == (parent, vlan):
+        # Not ours to remove, nor to make at boot.
+        return (item if old.vlan is not None or adopt else item._replace(parent="", vlan=None)), []
+    if there not in (None, (old.parent, old.vlan)):
+        raise FabricError(f"interface {item.name} exists and is not VLAN {vlan} of {parent}; remove it, or take another name")
+    gone = [f"link delete dev {_ip.word(item.name)}"] if there else []
+    return item, gone + _create(item.name, Kept("", parent=parent, vlan=vlan))
 
 
 def compare(found: Found, declared: t.Sequence[Item], owner: str, adopt: bool, purge: bool, check: bool, running: bool) -> Change:
@@ -121,12 +162,20 @@ def compare(found: Found, declared: t.Sequence[Item], owner: str, adopt: bool, p
             continue
         if old is not None and old.owner != owner and not adopt:
             raise FabricError(f"interface {item.name} belongs to {old.owner}; set adopt to take it over")
-        if interface is None and item.present:
-            sentence = f"interface {item.name} does not exist; make it first, or correct the name"
+        # A VLAN is made, and needs its card.
+        needed = item.parent or (old.parent if old else "") or item.name
+        if item.present and needed not in found.interfaces:
+            sentence = f"interface {needed} does not exist; make it first, or correct the name"
             if not check:
                 raise FabricError(sentence)
             warnings.append(sentence)
         old = old or Kept(owner)
+        made: list[str] = []
+        if item.present:
+            item, made = _vlan(item, old, interface, adopt)
+        if made:
+            # What was there under the name is gone then.
+            interface = None
         held = interface.addresses if interface else ()
         foreign = () if adopt else old.others
         new = None
@@ -136,6 +185,8 @@ def compare(found: Found, declared: t.Sequence[Item], owner: str, adopt: bool, p
                 old.addresses if item.addresses is None else item.addresses,
                 old.mtu if item.mtu is None else item.mtu,
                 old.up if item.up is None else item.up,
+                parent=item.parent or old.parent,
+                vlan=item.vlan if item.parent else old.vlan,
             )
             if new.addresses and new.up is None:
                 new = new._replace(up=True)
@@ -143,6 +194,12 @@ def compare(found: Found, declared: t.Sequence[Item], owner: str, adopt: bool, p
                 new = new._replace(others=tuple(a for a in new.addresses if a in foreign or (a in held and a not in old.addresses)))
             interim[file] = unit(item.name, new._replace(addresses=_both(new.addresses, old.addresses), others=_both(new.others, foreign)))
         wanted_units[file] = unit(item.name, new) if new else None
+        if new is None and old.vlan is not None:
+            # What was made here goes as a whole.
+            lines += [f"link delete dev {_ip.word(item.name)}"] if interface else []
+            _tell(item.name, interface, (), old, new, before, after)
+            continue
+        lines += made
         ours = new.addresses if new else ()
         # In the declared order, after what others gave; what was given before and is declared no longer goes.
         target = tuple(a for a in held if a not in old.addresses or a in foreign or a in ours) + tuple(a for a in ours if a not in held)
@@ -183,7 +240,10 @@ def _tell(
 def _spelled(what: Kept | None) -> dict[str, t.Any] | None:
     if what is None:
         return None
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in what._asdict().items() if key != "others" or value}
+    # Most interfaces are no VLANs, and have no addresses of others, and say nothing of it.
+    unsaid = {"others"} if not what.others else set()
+    unsaid |= {"parent", "vlan"} if what.vlan is None else set()
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in what._asdict().items() if key not in unsaid}
 
 
 def run(module: t.Any) -> None:

@@ -11,6 +11,7 @@ version_added: 0.1.0
 author: The overloom.fabric authors (@overloom)
 description:
   - Gives addresses, an MTU and the state up to interfaces that exist, such as the cards and the loopback of a router, now and at boot.
+  - Makes VLANs on cards (IEEE 802.1Q), as a router on a stick has them.
   - Addresses that others gave to an interface are left, also where they are declared here too, unless O(adopt=true).
   - The plain options describe one interface; O(interfaces) describes several.
 extends_documentation_fragment:
@@ -25,6 +26,12 @@ options:
       name:
         description: Name of the interface. Needed, unless the list of items is given.
         type: str
+      parent:
+        description: The interface that this one is a VLAN of, with O(interfaces[].vlan). The VLAN is made when it is missing, and its parent is up.
+        type: str
+      vlan:
+        description: Number of the VLAN on O(interfaces[].parent), 1 to 4094.
+        type: int
       addresses:
         description: Exactly the addresses that this module gives, with their prefix lengths. An interface with addresses is up.
         type: list
@@ -36,7 +43,7 @@ options:
         description: Whether the interface is up.
         type: bool
       state:
-        description: With V(absent), the addresses that this module gave are taken away. The MTU and the state are left.
+        description: With V(absent), the addresses that this module gave are taken away, and a VLAN that it made. The MTU and the state are left.
         type: str
         choices: [present, absent]
         default: present
@@ -54,6 +61,12 @@ EXAMPLES = r"""
       - {name: eth1, addresses: [10.254.0.1/31], mtu: 9000}
       - {name: eth2, addresses: [10.254.0.3/31, 'fd00:254::3/127']}
     purge: true
+
+- name: A router on a stick
+  overloom.fabric.ip_interface:
+    interfaces:
+      - {name: eth1.10, parent: eth1, vlan: 10, addresses: [10.1.10.1/24]}
+      - {name: eth1.20, parent: eth1, vlan: 20, addresses: [10.1.20.1/24]}
 """
 
 RETURN = r"""

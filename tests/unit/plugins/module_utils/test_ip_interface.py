@@ -22,7 +22,7 @@ addresses = st.lists(st.sampled_from(POOL), unique=True)
 
 
 def plan(world: World, items: list[dict[str, t.Any]], purge: bool = True, adopt: bool = False) -> Change:
-    every = [{"addresses": None, "mtu": None, "up": None, "state": "present", **item} for item in items]
+    every = [{"parent": None, "vlan": None, "addresses": None, "mtu": None, "up": None, "state": "present", **item} for item in items]
     wanted = ip_interface.items({"interfaces": every, "name": None})
     found = ip_interface.Found(world.read({}).host, dict(world.units))
     return ip_interface.compare(found, wanted, "us", adopt, purge, check=False, running=True)
