@@ -116,6 +116,17 @@ class Bgp:
 
 
 @dataclasses.dataclass
+class Static:
+    """A static route: via a next hop, or discarded."""
+
+    where: str
+    prefix: Network
+    via: Address | None
+    discard: str | None
+    distance: int
+
+
+@dataclasses.dataclass
 class Own:
     """What a router has for itself."""
 
@@ -125,6 +136,8 @@ class Own:
     loopback6: Address | None
     interfaces: list[Item]
     bgp: Bgp | None
+    static: list[Static]
+    redistribute: list[Item]
 
 
 @dataclasses.dataclass
@@ -266,7 +279,26 @@ def _own(host: str, row: Item, problems: list[str]) -> Own:
         for option in ("cost", "priority", "mtu", "hello_interval", "dead_interval", "hello_multiplier"):
             between(item[option], *LIMITS[option], f"{where}.interfaces[{label(item, i)}].{option}", problems)
     bgp = _bgp(host, row["fabric_bgp"], problems) if row["fabric_bgp"] else None
-    return Own(router["managed"], router_id, loopbacks["loopback"], loopbacks["loopback6"], router["interfaces"], bgp)
+    static = [_static(item, f"{where}.static[{item['prefix']}]", problems) for item in router["static"]]
+    for option, values in (("static", [one.prefix for one in static]), ("redistribute", [one["protocol"] for one in router["redistribute"]])):
+        for value in sorted({str(value) for value in values if values.count(value) > 1}):
+            problems.append(f"{where}.{option} has {value} twice; leave one out.")
+    for item in router["redistribute"]:
+        between(item["metric"], 0, 16777214, f"{where}.redistribute[{item['protocol']}].metric", problems)
+    return Own(
+        router["managed"], router_id, loopbacks["loopback"], loopbacks["loopback6"], router["interfaces"], bgp, static, router["redistribute"]
+    )
+
+
+def _static(row: Item, where: str, problems: list[str]) -> Static:
+    prefix = read_network(row["prefix"], f"{where}.prefix", problems)
+    via = read_address(row["via"], f"{where}.via", problems)
+    between(row["distance"], 1, 255, f"{where}.distance", problems)
+    if bool(row["via"]) == bool(row["discard"]):
+        problems.append(f"{where} needs either via, a next hop, or discard.")
+    if prefix and via and prefix.version != via.version:
+        problems.append(f"{where}.via {via} is IPv{via.version}, and the prefix IPv{prefix.version}; take a next hop of the same.")
+    return Static(where, prefix, via, row["discard"], row["distance"])
 
 
 def _bgp(host: str, row: Item, problems: list[str]) -> Bgp:

@@ -91,5 +91,11 @@ def _route(routers: Routers, name: str, prefix: Network, paths: dict[str, Path])
     equal = [path for path in ranked if _rank(routers, path)[:3] == _rank(routers, ranked[0])[:3]]
     hops = list(dict.fromkeys(path.hop for path in equal[: routers.routers[name].bgp.maximum_paths]))
     return [
-        {"prefix": str(prefix), "cost": None, "protocol": "bgp", "nexthops": [{"address": hop, "interface": None} for hop in sorted(hops)]}
+        {
+            "prefix": str(prefix),
+            "cost": None,
+            "protocol": "bgp",
+            "distance": 200 if ranked[0].internal else 20,
+            "nexthops": [{"address": hop, "interface": None} for hop in sorted(hops)],
+        }
     ]

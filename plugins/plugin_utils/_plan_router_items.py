@@ -12,7 +12,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils import _plan_addresses as addresses
-from ansible_collections.overloom.fabric.plugins.plugin_utils._intent_routers import Accept, Session
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent_routers import Accept, Session, Static
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_bgp import exchange
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_routers import End, Peering, Router, Routers
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_spf import fib, loopback_area, loopback_cost
@@ -30,8 +30,29 @@ def secret(place: str) -> str:
 
 def plan_routers(routers: Routers) -> Item:
     """All routers as plain data, by name; see docs/intent.md for what each key is."""
-    by_ospf, by_bgp = fib(routers), exchange(routers)
-    return {name: _router(routers, router, by_ospf[name] + by_bgp.get(name, [])) for name, router in routers.routers.items()}
+    by_bgp = exchange(routers)
+    static = {name: [_expected(route) for route in router.static] for name, router in routers.routers.items()}
+    by_ospf = fib(routers, static, by_bgp)
+    return {name: _router(routers, router, _selected(static[name] + by_ospf[name] + by_bgp.get(name, []))) for name, router in routers.routers.items()}
+
+
+def _selected(table: list[Item]) -> list[Item]:
+    """Of the routes to one prefix that of the least administrative distance."""
+    best: Item = {}
+    for row in table:
+        if row["prefix"] not in best or row["distance"] < best[row["prefix"]]["distance"]:
+            best[row["prefix"]] = row
+    return list(best.values())
+
+
+def _expected(route: Static) -> Item:
+    hops = [{"address": str(route.via), "interface": None}] if route.via else []
+    return {"prefix": str(route.prefix), "cost": None, "protocol": "static", "distance": route.distance, "nexthops": hops}
+
+
+def _static(route: Static) -> Item:
+    """The options of frr_static."""
+    return {"prefix": str(route.prefix), "via": str(route.via) if route.via else None, "discard": route.discard, "distance": route.distance}
 
 
 def plan_links(routers: Routers) -> list[Item]:
@@ -49,7 +70,7 @@ def plan_links(routers: Routers) -> list[Item]:
                 "subnet6": str(link.subnet6) if link.subnet6 else None,
                 "ospf": link.ospf,
                 "area": link.area if link.ospf else None,
-                "authenticated": bool(link.key),
+                "key_id": link.key_id if link.key else None,
                 "ends": [_end(end) for end in ends],
             }
         )
@@ -86,7 +107,21 @@ def _router(routers: Routers, router: Router, table: list[Item]) -> Item:
     if not router.kvm:
         # A KVM host's ports are Open vSwitch's, and made with its bridges.
         interfaces = [{"name": router.loopback_port, "addresses": loopbacks}]
-        interfaces += [{"name": end.port, "addresses": _addresses(end), "mtu": end.mtu, "up": True} for end in router.ends]
+        # The card of VLANs is up, and its MTU lets all of them pass.
+        cards = {end.vlan[0]: max(one.mtu for one in router.ends if one.vlan and one.vlan[0] == end.vlan[0]) for end in router.ends if end.vlan}
+        plain = {end.port for end in router.ends}
+        interfaces += [{"name": card, "mtu": mtu, "up": True} for card, mtu in cards.items() if card not in plain]
+        interfaces += [
+            {
+                "name": end.port,
+                **(dict(zip(("parent", "vlan"), end.vlan)) if end.vlan else {}),
+                "addresses": _addresses(end),
+                "mtu": end.mtu,
+                "up": True,
+            }
+            # Cards before what is on them.
+            for end in sorted(router.ends, key=lambda end: bool(end.vlan))
+        ]
     return {
         "managed": router.managed,
         "kvm": router.kvm,
@@ -98,6 +133,7 @@ def _router(routers: Routers, router: Router, table: list[Item]) -> Item:
         "interfaces": interfaces,
         "ospf": _ospf(routers, router),
         "bgp": _bgp(routers, router) if router.bgp else {},
+        "static": [{key: value for key, value in _static(route).items() if value is not None} for route in router.static],
         "sysctls": _sysctls(router),
         "routes": table,
         "asn": router.bgp.asn if router.bgp else None,
@@ -136,6 +172,7 @@ def _ospf(routers: Routers, router: Router) -> Item:
             "log_adjacency_changes": "detail",
             "maximum_paths": routers.routing.maximum_paths or 0,
             "areas": [_area(area, version) for area in routers.routing.areas if area.area in router.areas],
+            "redistribute": router.redistribute,
             "interfaces": interfaces,
         }
         instances.append(instance)
@@ -177,10 +214,15 @@ def _ospf_interface(end: End, version: int) -> Item:
         item["hello_multiplier"] = end.hello_multiplier
     else:
         item.update(hello_interval=end.hello_interval, dead_interval=max(end.dead_interval, end.hello_interval + 1))
+    key = end.link.key
     if version == 2:
-        key = end.link.key
         item["authentication"] = "message_digest" if key else ""
         item["message_digest_keys"] = [{"id": end.link.key_id, "key": secret(key)}] if key else []
+    elif key:
+        # Of the algorithms, MD5 and this one are in every FRR (RFC 7166).
+        item.update(authentication="key", authentication_key=secret(key), authentication_key_id=end.link.key_id, authentication_algorithm="hmac-sha-256")
+    else:
+        item["authentication"] = ""
     return item
 
 

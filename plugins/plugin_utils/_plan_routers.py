@@ -11,6 +11,7 @@ import dataclasses
 import fnmatch
 import hashlib
 import ipaddress
+import re
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils import _plan_addresses as addresses
@@ -23,6 +24,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._intent_routers im
     Own,
     Routing,
     Session,
+    Static,
     load_routing,
 )
 from ansible_collections.overloom.fabric.plugins.plugin_utils._spec import INVALID, suggest, word
@@ -60,6 +62,13 @@ class End:
         """As the user writes it."""
         return f"{self.host}:{self.interface}"
 
+    @property
+    def vlan(self) -> tuple[str, int] | None:
+        """The card and the number, if the end is a VLAN on a router's card, such as eth1.10."""
+        card, _dot, number = self.interface.rpartition(".")
+        on_router = self.inner_vlan is None
+        return (card, int(number)) if on_router and card and re.fullmatch("[1-9][0-9]{0,3}", number) and int(number) <= 4094 else None
+
 
 @dataclasses.dataclass
 class Router:
@@ -75,6 +84,8 @@ class Router:
     loopback_port: str
     ends: list[End]
     bgp: Bgp | None
+    static: list[Static]
+    redistribute: list[dict[str, t.Any]]
     sources: dict[str, str]
 
     @property
@@ -259,7 +270,7 @@ class Routers:
         if router_id is None:
             self.problems.append(f"{name}: fabric_router.router_id is missing; the tunnel endpoint is IPv6, which is no router id.")
         port = self.intent.underlay.tep if kvm else "lo"
-        return Router(name, kvm, own.managed, number, router_id or "", loopback, loopback6, port, ends, own.bgp, sources)
+        return Router(name, kvm, own.managed, number, router_id or "", loopback, loopback6, port, ends, own.bgp, own.static, own.redistribute, sources)
 
     # What must not be
 
@@ -304,6 +315,12 @@ class Routers:
             self._check_link(link, [end for router in self.routers.values() for end in router.ends if end.link is link], transit)
         self._check_areas()
         self._check_networks()
+        for router in self.routers.values():
+            self._check_static(router)
+            for end in router.ends:
+                card = next((one for one in router.ends if end.vlan and one.interface == end.vlan[0]), None)
+                if card and card.mtu < end.mtu:
+                    problems.append(f"{end.link.where}: {end.name} has the MTU {end.mtu}, more than its card {card.name} with {card.mtu}; raise that one.")
 
     def _transit(self) -> set[str]:
         """The links that tunnels may go over: what is left when routers that lead nowhere else are taken away, one after the other."""
@@ -352,8 +369,6 @@ class Routers:
             self.problems.append(f"{link.where} has {len(ends)} ends, but the network type point-to-point; take broadcast.")
         if len(ends) > 1 and ends[0].network_type == "broadcast" and all(end.priority == 0 for end in ends):
             self.problems.append(f"{link.where}: all ends have the priority 0, so none can be the designated router; raise one.")
-        if link.key and link.subnet6:
-            self.problems.append(f"{link.where}: authentication of OSPFv3 depends on FRR's build, so a link with subnet6 has no key; leave one out.")
 
     def _check_areas(self) -> None:
         """Each area hangs together, and border routers hang on the backbone."""
@@ -370,6 +385,21 @@ class Routers:
                     f"area {area} ({', '.join(router.name for router in members)}) has no router in the backbone, area 0;"
                     " give one of them a link there."
                 )
+
+    def _check_static(self, router: Router) -> None:
+        """Next hops are neighbours, and what is told by OSPF can be told."""
+        here = [(address, net) for end in router.ends for address, net in ((end.address, end.link.subnet), (end.address6, end.link.subnet6)) if net]
+        for route in router.static:
+            if route.via and not any(route.via in net and route.via != address for address, net in here if net.version == route.via.version):
+                known = ", ".join(str(net) for _address, net in here)
+                self.problems.append(f"{route.where}.via {route.via} is no neighbour on a link of {router.name}; its subnets are {known or 'none'}.")
+        kinds = {area.area: area.type for area in self.routing.areas}
+        for item in router.redistribute:
+            where = f"{router.name}: fabric_router.redistribute[{item['protocol']}]"
+            if not router.areas:
+                self.problems.append(f"{where}: {router.name} has no link with OSPF; leave it out.")
+            elif all(kinds.get(area) in ("stub", "totally_stubby") for area in router.areas):
+                self.problems.append(f"{where}: {router.name} is in the stub area {router.areas[0]} only, which takes no routes from outside; make it an NSSA.")
 
     def _check_networks(self) -> None:
         """No two networks share an address."""

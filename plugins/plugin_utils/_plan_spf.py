@@ -41,16 +41,22 @@ def loopback_area(router: Router, version: int) -> str:
     return next((area for area in router.areas if area in areas), BACKBONE)
 
 
-def fib(routers: Routers) -> dict[str, list[Item]]:
-    """For each router the routes by OSPF, that is, to all announced networks that are not its own."""
+def fib(routers: Routers, static: dict[str, list[Item]], by_bgp: dict[str, list[Item]]) -> dict[str, list[Item]]:
+    """For each router the routes by OSPF, that is, to all announced networks that are not its own.
+
+    static, by_bgp: what each router knows otherwise, and may tell by OSPF.
+    """
     result: dict[str, list[Item]] = {name: [] for name in routers.routers}
     for version in (2, 3):
-        for name, table in _Domain(routers, version).tables().items():
+        domain = _Domain(routers, version)
+        tables = domain.tables()
+        for name, table in domain.with_external(tables, {"static": static, "bgp": by_bgp}).items():
             result[name] += [
                 {
                     "prefix": str(prefix),
                     "cost": route.cost,
                     "protocol": "ospf" if version == 2 else "ospf6",
+                    "distance": 110,
                     "nexthops": [{"address": address, "interface": interface} for address, interface in sorted(route.hops, key=str)],
                 }
                 for prefix, route in sorted(table.items(), key=lambda item: (item[0].version, item[0]))
@@ -71,6 +77,7 @@ class _Domain:
         }
         self.routers = {name: router for name, router in routers.routers.items() if self.ends[name]}
         self.areas = {name: {end.link.area for end in self.ends[name]} for name in self.routers}
+        self.by_area: dict[str, dict[str, tuple[dict[str, Route], dict[Network, Route]]]] = {}
         self.by_link: dict[str, list[End]] = {}
         for name in self.routers:
             for end in self.ends[name]:
@@ -127,6 +134,79 @@ class _Domain:
             result[name] = {prefix: route for prefix, route in {**between[name], **known[name]}.items() if prefix not in mine and route.hops}
         return result
 
+    def with_external(self, tables: dict[str, dict[Network, Route]], known: dict[str, dict[str, list[Item]]]) -> dict[str, dict[Network, Route]]:
+        """The tables with the routes from outside (RFC 2328, section 16.4): those of type 1 first, then the cheapest.
+
+        known: by protocol and router, the routes that may be redistributed.
+        """
+        result = {name: dict(table) for name, table in tables.items()}
+        best: dict[tuple[str, Network], tuple[tuple[int, ...], frozenset[Hop]]] = {}
+        for teller, told in ((name, row) for name, router in self.routers.items() for row in self.redistributed(router, tables[name], known)):
+            prefix, cost, kind, hop = told
+            for name in self.routers:
+                way = self.way(tables[name], name, teller)
+                if way is not None and hop:
+                    way = self.forwarded(tables[name], name, teller, hop) or way
+                own = {self.net(end) for end in self.ends[name]}
+                if way is None or prefix in tables[name] or prefix in own:
+                    continue
+                # Type 1 goes before type 2, and the way to the teller decides between equals.
+                rank = (1, way.cost + cost) if kind == 1 else (2, cost, way.cost)
+                old = best.get((name, prefix))
+                if old is None or rank < old[0]:
+                    best[name, prefix] = (rank, way.hops)
+                elif rank == old[0]:
+                    best[name, prefix] = (rank, old[1] | way.hops)
+        for (name, prefix), (rank, hops) in best.items():
+            result[name][prefix] = Route(rank[1], hops)
+        return result
+
+    def redistributed(self, router: Router, table: dict[Network, Route], known: dict[str, dict[str, list[Item]]]) -> list[tuple[Network, int, int, str]]:
+        """What a router tells of what it knows otherwise: prefix, cost, type and its own next hop.
+
+        What OSPF itself knows better is not redistributed, and FRR never redistributes a default route.
+        """
+        told = []
+        for item in router.redistribute:
+            if item["protocol"] == "connected":
+                pairs = [(self.net(end), "") for end in router.ends if not end.link.ospf and self.net(end)]
+            else:
+                rows = [(ipaddress.ip_network(row["prefix"]), row) for row in known[item["protocol"]].get(router.name, ())]
+                pairs = [
+                    (prefix, next((hop["address"] for hop in row["nexthops"]), "")) for prefix, row in rows if row["distance"] < 110 or prefix not in table
+                ]
+            told += [
+                (prefix, item["metric"], item["metric_type"], hop)
+                for prefix, hop in pairs
+                if prefix.version == (4 if self.version == 2 else 6) and prefix.prefixlen
+            ]
+        return told
+
+    def forwarded(self, table: dict[Network, Route], name: str, teller: str, hop: str) -> Route | None:
+        """The way to the next hop of the one that tells, where that is on a network of OSPF: then it is told as well, and packets go there."""
+        address = ipaddress.ip_address(hop)
+        net = next((self.net(end) for end in self.ends[teller] if self.version == 2 and address in self.net(end)), None)
+        if net is None:
+            return None
+        mine = next((end for end in self.ends[name] if self.net(end) == net), None)
+        return Route(mine.cost, frozenset([(hop, mine.port)])) if mine else table.get(net)
+
+    def way(self, table: dict[Network, Route], name: str, teller: str) -> Route | None:
+        """How a router gets to one that tells routes from outside; None where an area keeps them from it."""
+        kinds = {area: self.kinds[area].type if area in self.kinds else "normal" for area in self.areas[name] | self.areas[teller]}
+        open_here = [area for area in self.areas[name] if kinds[area] == "normal"]
+        shared = [area for area in self.areas[name] & self.areas[teller] if "stub" not in kinds[area]]
+        if name == teller or not (open_here or shared):
+            return None
+        if shared:
+            # What is inside an area goes first, and an area before the backbone.
+            inside = {area: self.inside(area)[name][0].get(teller) for area in shared}
+            ways = [(area == BACKBONE, way.cost, area) for area, way in inside.items() if way is not None]
+            return inside[min(ways)[2]] if ways else None
+        loopback = self.loopback(self.routers[teller])
+        route = table.get(loopback) if loopback else None
+        return route and Route(route.cost - loopback_cost(self.routers[teller], self.version), route.hops)
+
     def summaries(self, name: str, inside: dict[str, t.Any], areas: t.Iterable[str]) -> dict[Network, int]:
         """What a border router tells of its areas: each network with its cost, or a range with the largest of them."""
         told: dict[Network, int] = {}
@@ -161,8 +241,10 @@ class _Domain:
 
     def inside(self, area: str) -> dict[str, tuple[dict[str, Route], dict[Network, Route]]]:
         """For each router of an area, its ways to the routers, and its routes to the networks of the area."""
-        members = [name for name in self.routers if area in self.areas[name]]
-        return {name: self.shortest(name, area, members) for name in members}
+        if area not in self.by_area:
+            members = [name for name in self.routers if area in self.areas[name]]
+            self.by_area[area] = {name: self.shortest(name, area, members) for name in members}
+        return self.by_area[area]
 
     def neighbours(self, end: End) -> list[End]:
         """Who an end forms an adjacency with."""

@@ -189,7 +189,7 @@ def _routing(plan: dict[str, t.Any], marked: t.Callable[[t.Any, str], str], widt
             link["area"] or "no OSPF",
             "\n".join(str(end["cost"]) for end in link["ends"]) if link["ospf"] else "-",
             link["ends"][0]["mtu"],
-            "key" if link["authenticated"] else "-",
+            "key" if link["key_id"] else "-",
         )
         for link in plan["links"]
     ]

@@ -105,6 +105,33 @@ def test_secrets_are_in_no_part_of_the_plan_but_theirs():
     assert all(shown.count(secret) == 2 for secret in hidden.values())
 
 
+def test_a_router_on_a_stick_has_vlans_on_its_card():
+    links = [
+        {"name": "red", "ends": ["r1:eth1.10"], "subnet": "10.1.10.0/24"},
+        {"name": "blue", "ends": ["r1:eth1.20"], "subnet": "10.1.20.0/24", "mtu": 1600},
+        {"name": "up", "ends": ["r1:eth2", "r2:eth2"]},
+        {"name": "more", "ends": ["r1:eth2.7", "r2:eth2.7"], "subnet": "10.1.7.0/31"},
+    ]
+    made = plan({"fabric_links": links}, routers={"r1": {}, "r2": {}})
+    items = {item["name"]: item for item in made["routers"]["r1"]["interfaces"]}
+    assert list(items) == ["lo", "eth1", "eth2", "eth1.10", "eth1.20", "eth2.7"]
+    # The card itself gets no address, and lets the largest of its VLANs pass.
+    assert items["eth1"] == {"name": "eth1", "mtu": 1600, "up": True}
+    assert items["eth1.10"] == {"name": "eth1.10", "parent": "eth1", "vlan": 10, "addresses": ["10.1.10.1/24"], "mtu": 1500, "up": True}
+    assert routes(made, "r2")["10.1.10.0/24"][0] == routes(made, "r2")["10.1.20.0/24"][0] == 20
+    links[3]["mtu"] = 9000
+    (problem,) = problems({"fabric_links": links}, routers={"r1": {"fabric_host_id": 1, "fabric_router": {}}, "r2": {}})[:1]
+    assert "r1:eth2.7 has the MTU 9000, more than its card r1:eth2 with 1500" in problem
+
+
+def test_links_with_a_secret_have_it_in_both_versions():
+    common = {"fabric_links": chain("r1", "r2", subnet6="fd00::/127", key="SECRET", key_id=7)}
+    made = plan(common, routers={"r1": {}, "r2": {}})
+    old, new = (instance["interfaces"][-1] for instance in made["routers"]["r1"]["ospf"]["instances"])
+    assert old["message_digest_keys"] == [{"id": 7, "key": "<fabric_links[r1-r2].key>"}]
+    assert (new["authentication"], new["authentication_key"], new["authentication_key_id"]) == ("key", "<fabric_links[r1-r2].key>", 7)
+
+
 # Which routes must come of it
 
 
@@ -141,6 +168,66 @@ def test_a_passive_interface_has_its_network_announced_and_no_neighbour():
     made = plan(common, routers={"r1": {}, "r2": {}})
     assert routes(made, "r1")["10.7.0.0/24"][0] == 13
     assert [row["peer"] for row in routing(made)["r2"]["adjacencies"]] == ["r1:right"]
+
+
+def outside(**more):
+    """A router with a link to a network without OSPF, a static route into it, and what it tells of them."""
+    static = [{"prefix": "10.60.0.0/16", "via": "10.50.0.9"}, {"prefix": "10.61.0.0/16", "discard": "blackhole"}]
+    return {"fabric_router": {"static": static, "redistribute": [{"protocol": "static"}, {"protocol": "connected", "metric": 5, "metric_type": 1}], **more}}
+
+
+LAN = {"name": "lan", "ends": ["r1:lan"], "subnet": "10.50.0.0/24", "ospf": False}
+
+
+def test_static_routes_and_what_is_told_of_them():
+    """Of type 2, the cost stays; of type 1, the way adds to it; a discarded prefix goes to the one that discards it."""
+    made = plan({"fabric_links": [*chain("r1", "r2", "r3"), LAN]}, routers={"r1": outside(), "r2": {}, "r3": {}})
+    mine = {row["prefix"]: (row["protocol"], [hop["address"] for hop in row["nexthops"]]) for row in made["routers"]["r1"]["routes"]}
+    assert mine["10.60.0.0/16"] == ("static", ["10.50.0.9"]) and mine["10.61.0.0/16"] == ("static", [])
+    assert made["routers"]["r1"]["static"] == [
+        {"prefix": "10.60.0.0/16", "via": "10.50.0.9", "distance": 1}, {"prefix": "10.61.0.0/16", "discard": "blackhole", "distance": 1},
+    ]
+    far = routes(made, "r3")
+    hop = far["10.255.0.1/32"][1]
+    assert far["10.60.0.0/16"] == (20, hop) and far["10.61.0.0/16"] == (20, hop) and far["10.50.0.0/24"] == (25, hop)
+
+
+def test_a_static_route_wins_over_one_by_ospf():
+    links = [*chain("r1", "r2"), {"name": "lan", "ends": ["r2:lan"], "subnet": "10.60.0.0/16"}]
+    via = next(end["address"] for link in plan({"fabric_links": links}, routers={"r1": {}, "r2": {}})["links"] for end in link["ends"] if end["host"] == "r2")
+    for distance, protocol in ((1, "static"), (200, "ospf")):
+        static = [{"prefix": "10.60.0.0/16", "via": via, "distance": distance}]
+        made = plan({"fabric_links": links}, routers={"r1": {"fabric_router": {"static": static}}, "r2": {}})
+        assert [row["protocol"] for row in made["routers"]["r1"]["routes"] if row["prefix"] == "10.60.0.0/16"] == [protocol]
+
+
+def test_a_next_hop_on_a_network_of_ospf_is_where_the_others_go():
+    """The forwarding address of RFC 2328, section 12.4.4.1: r2 sends to the next hop itself, not to r1, which told of it."""
+    lan = {"name": "lan", "ends": ["r1:lan", "r2:lan", "r3:lan"], "subnet": "10.50.0.0/24"}
+    own = {"static": [{"prefix": "10.60.0.0/16", "via": "10.50.0.3"}], "redistribute": [{"protocol": "static"}]}
+    made = plan({"fabric_links": [lan]}, routers={"r1": {"fabric_router": own}, "r2": {}, "r3": {}})
+    assert routes(made, "r2")["10.60.0.0/16"] == (20, {"10.50.0.3"})
+
+
+@pytest.mark.parametrize("kind", ["stub", "totally_stubby", "nssa"])
+def test_a_stub_area_takes_no_routes_from_outside(kind):
+    common = {"fabric_links": [*chain("r1", "r2"), *chain("r2", "r3", area="1"), LAN], "fabric_routing": {"areas": [{"area": "1", "type": kind}]}}
+    made = plan(common, routers={"r1": outside(), "r2": {}, "r3": {}})
+    assert "10.60.0.0/16" in routes(made, "r2") and "10.60.0.0/16" not in routes(made, "r3")
+
+
+def test_an_nssa_tells_its_own_routes_from_outside():
+    common = {"fabric_links": [*chain("r1", "r2", area="1"), *chain("r2", "r3"), LAN], "fabric_routing": {"areas": [{"area": "1", "type": "nssa"}]}}
+    made = plan(common, routers={"r1": outside(), "r2": {}, "r3": {}})
+    assert routes(made, "r2")["10.60.0.0/16"][0] == routes(made, "r3")["10.60.0.0/16"][0] == 20
+
+
+def test_what_bgp_brings_is_told_by_ospf():
+    links = [{**link, "ospf": False} for link in chain("r1", "r2")] + chain("r2", "r3")
+    own = {"fabric_router": {"redistribute": [{"protocol": "bgp", "metric": 7}]}}
+    routers = {"r1": bgp("r1", "r2", asn="64513", networks=["203.0.113.0/24", "0.0.0.0/0"]), "r2": {**bgp("r2", "r1"), **own}, "r3": {}}
+    made = plan({"fabric_links": links}, routers=routers)
+    assert routes(made, "r3")["203.0.113.0/24"][0] == 7 and "0.0.0.0/0" not in routes(made, "r3")
 
 
 @settings(max_examples=60, deadline=None)
@@ -243,6 +330,23 @@ REFUSED = [
     ({}, {"fabric_routing": {"loopback": "10.0.0.0/24"}}, "fabric_routing has no option 'loopback'; did you mean loopbacks?"),
     ({"r3": {}}, {"fabric_links": chain("r1", "r2", area="1") + chain("r2", "r3", area="2")}, "has no router in the backbone, area 0"),
     ({}, {"fabric_routing": {"areas": [{"area": "7", "type": "stub"}]}}, "fabric_routing.areas[7] is the area of no link"),
+    (
+        {"r2": {"fabric_router": {"static": [{"prefix": "10.60.0.0/16", "via": "10.9.9.9"}]}}},
+        {},
+        "r2: fabric_router.static[10.60.0.0/16].via 10.9.9.9 is no neighbour on a link of r2; its subnets are",
+    ),
+    ({"r2": {"fabric_router": {"static": [{"prefix": "10.60.0.0/16"}]}}}, {}, "needs either via, a next hop, or discard."),
+    ({"r2": {"fabric_router": {"static": [{"prefix": "10.60.0.0/16", "via": "fd00::1"}]}}}, {}, "is IPv6, and the prefix IPv4"),
+    (
+        {"r2": {"fabric_router": {"redistribute": [{"protocol": "static"}]}}},
+        {"fabric_links": chain("r1", "r2", ospf=False)},
+        "r2: fabric_router.redistribute[static]: r2 has no link with OSPF; leave it out.",
+    ),
+    (
+        {"r2": {"fabric_router": {"redistribute": [{"protocol": "static"}]}}, "r3": {}},
+        {"fabric_links": [*chain("r3", "r1"), *chain("r1", "r2", area="1")], "fabric_routing": {"areas": [{"area": "1", "type": "stub"}]}},
+        "r2 is in the stub area 0.0.0.1 only, which takes no routes from outside; make it an NSSA.",
+    ),
 ]
 
 
