@@ -34,6 +34,9 @@ from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import 
 CONF = "/etc/frr/frr.conf"
 NOTES = "/etc/overloom/frr"
 
+# Seconds that a command of FRR may take; thousands of lines take some.
+LONGEST = 300
+
 READ = ("vtysh", "-c", "show running-config no-header", "-c", "show daemons")
 LOAD = ("vtysh", "-f", "/dev/stdin")
 VALIDATE = ("vtysh", "-C", "-f", "/dev/stdin")
@@ -663,6 +666,19 @@ def read(runner: Runner, module: str) -> Found:
     return Found(parse(text), text, daemons, _read(CONF), notes)
 
 
+def frr_runner(module: t.Any) -> Runner:
+    """A Runner whose commands end: vtysh itself waits for ever for a daemon that hangs. What is shown of them is without timeout(1)."""
+    inner = module_runner(module)._run
+
+    def run(argv: t.Sequence[str], stdin: str | None) -> tuple[int, str, str]:
+        status, out, err = inner(("timeout", "--kill-after=5", str(LONGEST), *argv), stdin)
+        if status in (124, 137):
+            raise FabricError(f"{argv[0]} had no answer of FRR in {LONGEST} s; see with systemctl status frr which daemon hangs, then run this again")
+        return status, out, err
+
+    return Runner(run)
+
+
 def check_allowed(status: int, said: str) -> None:
     """Tell a user without rights, to whom FRR looks as if it did not run. Raises FabricError."""
     if status and "Permission denied" in said:
@@ -1044,7 +1060,7 @@ def run(
     things: from the items and what was found to the things wanted and the beginnings of names to leave alone;
     daemons: those that the items need.
     """
-    runner = module_runner(module)
+    runner = frr_runner(module)
     params = module.params
     wanted: list[Thing] = []
     changes: dict[Address, t.Optional[str]] = {}

@@ -107,6 +107,7 @@ spawned:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.overloom.fabric.plugins.module_utils._frr import frr_runner
 from ansible_collections.overloom.fabric.plugins.module_utils._frr_info import (
     bfd_peers,
     bgp_neighbors,
@@ -118,7 +119,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._frr_info import (
     routes,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._frr_lists import check_prefix
-from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, module_runner
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 
 SUBSETS = ["ospf", "ospf6", "bgp", "routes", "interfaces", "bfd"]
 CHOICES = [*SUBSETS[:3], "bgp_refused", *SUBSETS[3:]]
@@ -132,7 +133,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    runner = module_runner(module)
+    runner = frr_runner(module)
     asked = [name for name in SUBSETS if name in module.params["gather"]]
     if "routes" in asked:
         asked.append("routes6")

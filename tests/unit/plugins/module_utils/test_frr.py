@@ -21,6 +21,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._frr import (
     compare,
     difference,
     edit,
+    frr_runner,
     hide,
     key_of,
     negation,
@@ -360,6 +361,19 @@ def test_a_refused_line_is_named_with_its_blocks() -> None:
     text = "router bgp 1\n address-family ipv4 unicast\n  neighbor 10.0.1.2 activate\n exit-address-family\nexit\n"
     said = refusals(text, "% Specify remote-as or peer-group commands first\n", "line 3: Failure to communicate[13] to bgpd, line:   neighbor ...\n")
     assert said == ["the line 'neighbor 10.0.1.2 activate' in 'router bgp 1 / address-family ipv4 unicast': Specify remote-as or peer-group commands first"]
+
+
+def test_a_daemon_that_hangs_ends_the_task() -> None:
+    class Module:
+        """As much of AnsibleModule as running a command takes."""
+
+        @staticmethod
+        def run_command(argv: list[str], **_options: t.Any) -> tuple[int, str, str]:
+            assert argv[:3] == ["timeout", "--kill-after=5", "300"] and argv[3] == "vtysh"
+            return 124, "", ""
+
+    with pytest.raises(FabricError, match="no answer of FRR in 300 s"):
+        read(frr_runner(Module()), "frr_ospf")
 
 
 def test_a_user_without_rights_is_told_so() -> None:
