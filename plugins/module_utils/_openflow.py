@@ -121,6 +121,11 @@ _KEYED = re.compile(
 _MEMBERS = re.compile(rf'\b((?:members|slaves)\s*[:=]\s*)((?:{_QUOTED}|[^()"])*)')
 _WORD = re.compile(r"[A-Za-z_][\w.-]*")
 
+# What may name a port, or hold its number, in any of the places above.
+_PORTED = re.compile(r"port|output|resubmit(?!\(,)|enqueue|members|slaves")
+# A name alone as an action.
+_BARE = re.compile(r"(?:^|[=,])\s*([A-Za-z_][\w.-]*)\s*(?=,|$)")
+
 Translate = t.Callable[[str, bool], str]
 
 
@@ -168,6 +173,8 @@ def with_numbers(text: str, ports: t.Mapping[str, int], unknown: t.Callable[[str
             number = unknown(name)
         return str(number) if must else f"output:{number}"
 
+    if '"' not in text and not _PORTED.search(text) and not any(word in ports for word in _BARE.findall(text)):
+        return text
     head, actions = _actions_apart(text)
     head = _each_port(head, translate, False)
     return head if actions is None else f"{head},actions={_each_port(actions, translate, True)}".lstrip(",")
@@ -180,6 +187,8 @@ def with_names(text: str, names: t.Mapping[int, str]) -> str:
         name = names.get(int(word)) if word.isascii() and word.isdigit() else None
         return word if name is None else quoted(name)
 
+    if not _PORTED.search(text):
+        return text
     return _each_port(text, translate, False)
 
 
@@ -264,6 +273,23 @@ _SETTINGS = {
 _COUNTERS = {"duration": float, "n_packets": int, "n_bytes": int, "idle_age": int, "hard_age": int}
 
 
+# A line of dump-flows, and one of parse-flows from behind its ADD, that has none of the settings which few flows have.
+_MATCHED = r"(?:priority=(?P<priority>[0-9]+),?)?(?P<match>\S*) ?"
+_PLAIN = re.compile(rf" ?cookie=(?P<cookie>0x[0-9a-f]+), (?:table=(?P<table>[0-9]+), )?{_MATCHED}actions=(?P<actions>.+)")
+_PLAIN_ADD = re.compile(rf"(?:table:(?P<table>[0-9]+) )?{_MATCHED}(?:cookie:(?P<cookie>0x[0-9a-f]+) )?actions=(?P<actions>.+)")
+
+
+def _plain_flow(found: t.Match | None) -> Flow | None:
+    if found is None:
+        return None
+    table, priority, match, cookie, actions = found.group("table", "priority", "match", "cookie", "actions")
+    if match in FLAGS or match.endswith(",") or ":" in match.partition("=")[0]:
+        return None
+    return Flow(
+        int(table) if table else 0, int(priority) if priority else DEFAULT_PRIORITY, match, int(cookie, 16) if cookie else 0, actions=actions
+    )
+
+
 def parse_flow(line: str) -> tuple[Flow, dict[str, t.Any]]:
     """One line of dump-flows, or one of parse-flows from behind its ADD: the flow and its counters, if it has any."""
     # An empty match leaves nothing, not even a blank, before `actions=` in some places.
@@ -289,7 +315,12 @@ def parse_flow(line: str) -> tuple[Flow, dict[str, t.Any]]:
 
 def parse_dump(text: str) -> list[tuple[Flow, dict[str, t.Any]]]:
     """The flows, with their counters, in what `ovs-ofctl dump-flows` printed."""
-    return [parse_flow(line) for line in text.splitlines() if "actions=" in line]
+    found = []
+    for line in text.splitlines():
+        if "actions=" in line:
+            plain = _plain_flow(_PLAIN.fullmatch(line))
+            found.append((plain, {}) if plain else parse_flow(line))
+    return found
 
 
 def parse_parsed(text: str) -> list[Flow | str]:
@@ -299,7 +330,10 @@ def parse_parsed(text: str) -> list[Flow | str]:
         match = re.match(r"\S+ (?:\(OF[0-9.]+\) )?\(xid=0x[0-9a-f]+\): ", line)
         if match:
             body = line[match.end() :]
-            found.append(parse_flow(body[4:])[0] if body.startswith("ADD ") else body.strip("* "))
+            if body.startswith("ADD "):
+                found.append(_plain_flow(_PLAIN_ADD.fullmatch(body, 4)) or parse_flow(body[4:])[0])
+            else:
+                found.append(body.strip("* "))
     return found
 
 

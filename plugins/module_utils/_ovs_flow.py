@@ -327,6 +327,17 @@ def record_text(bridge: str, owner: str, switch: Switch, own_groups: t.Iterable[
     return "\n".join(lines) + "\n"
 
 
+def declared_all(declared: Declaration) -> bool:
+    """Does the call say what all flows of its scope are?"""
+    return declared.scope.purge and declared.flows is not None
+
+
+def in_scope(text: str, scope: Scope) -> bool:
+    """Is a flow, as the file has it, surely one of those that the call is about?"""
+    match = re.match(r"table=([0-9]+),cookie=(0x[0-9a-f]+),", text)
+    return bool(match) and scope.cookie.holds(int(match.group(2), 16)) and (scope.tables is None or int(match.group(1)) in scope.tables)
+
+
 def record_path(bridge: str, owner: str) -> str:
     """Where an owner's file for a bridge lies."""
     return os.path.join(FOLDER, unit_name("flows", f"{bridge}:{owner}", "flows")[len("overloom-flows-") :])
@@ -476,6 +487,9 @@ class Bridge:
             protocol = self._locate(read_or_foresee(self._module, self._runner, ovs_vsctl(None, self._timeout)))
             self._begin = ["ovs-ofctl", f"--timeout={self._timeout}", "-O", protocol]
             record = parse_record(content or "")
+            if declared_all(self._declared):
+                # They would be left out of the file in any case, so what they mean is of no interest.
+                record = record._replace(flows=tuple(text for text in record.flows if not in_scope(text, self._declared.scope)))
             scope = self._declared.scope._replace(own_groups=record.own_groups, own_meters=record.own_meters, others=self._others(path))
             switch = self._switch()
             wanted, remembered = self._learn(record)
@@ -627,8 +641,8 @@ def _text_of(path: str) -> str | None:
 # Changing ----------------------------------------------------------------------------------------------------------
 
 
-def change(declared: Declaration, timeout: int, running: bool, found: Found) -> tuple[Change, Plan]:
-    """From what was found to the steps."""
+def change(declared: Declaration, timeout: int, running: bool, found: Found, diff: bool = True) -> tuple[Change, Plan]:
+    """From what was found to the steps. diff: are the things before and after them wanted?"""
     plan = compare(found.wanted, found.switch, found.scope, found.names)
     bridge, names = declared.bridge, found.names
     begin = ("ovs-ofctl", f"--timeout={timeout}", "-O", found.protocol)
@@ -656,8 +670,8 @@ def change(declared: Declaration, timeout: int, running: bool, found: Found) -> 
     steps += units.put + units.drop
     if not content and found.content is not None:
         steps += [Remove(path), RemoveFolder(FOLDER), RemoveFolder(os.path.dirname(FOLDER))]
-    before, after = _shown(found.switch, plan, names)
-    if bool(steps) and before == after:
+    before, after = _shown(found.switch, plan, names) if diff else ("", "")
+    if diff and bool(steps) and before == after:
         before, after = found.content or f"# {path}: nothing is restored\n", content or f"# {path}: nothing is restored\n"
         if before == after:
             after += "# and the unit that restores it is enabled\n"
@@ -709,7 +723,7 @@ def run(module: t.Any) -> t.NoReturn:
     plans: list[Plan] = []
 
     def compared(found: Found) -> Change:
-        done, plan = change(declared, params["timeout"], booted(), found)
+        done, plan = change(declared, params["timeout"], booted(), found, module._diff)
         plans.append(plan)
         return done
 

@@ -620,3 +620,36 @@ def test_a_bucket_is_shown_to_the_parser_with_what_its_fields_need() -> None:
     assert bucket_line("output:1") == "actions=output:1"
     assert bucket_line("set_field:10.0.0.1->ip_dst,output:1") == "ip,actions=set_field:10.0.0.1->ip_dst,output:1"
     assert bucket_line("set_field:80->tcp_dst") == "tcp,actions=set_field:80->tcp_dst"
+
+
+HEADS = ["", "table=3, ", "idle_timeout=5, ", "table=1, hard_timeout=7, ", "importance=9, ", "send_flow_rem ", "send_flow_rem no_byte_counts importance=2, "]
+MATCHES = ["", "priority=5", "priority=5,ip,nw_dst=10.0.0.0/24", "ip", "in_port=3", "ipv6,ipv6_src=2001:db8::/32", "dl_src=02:00:00:00:00:01,dl_vlan=5"]
+ACTIONS = [
+    "drop", "output:3", "resubmit(,4)", "set_field:0x5->reg0,output:1,NORMAL",
+    "learn(table=1,NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],output:NXM_OF_IN_PORT[])",
+]
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("match", MATCHES)
+@pytest.mark.parametrize("actions", ACTIONS)
+def test_the_short_way_through_plain_lines_ends_where_the_long_one_does(head: str, match: str, actions: str) -> None:
+    dumped = f" cookie=0x5, {head}{match}{' ' * bool(match)}actions={actions}"
+    assert parse_dump(dumped) == [parse_flow(dumped)]
+    settings = head.replace("=", ":").replace(",", "").replace("send_flow_rem ", "").replace("no_byte_counts ", "")
+    table, rest = (settings.split(" ", 1)[0] + " ", settings.split(" ", 1)[1]) if settings.startswith("table") else ("", settings)
+    added = f"{table}{match}{' ' * bool(match)}cookie:0x5 {rest}actions={actions}"
+    line = f"OFPT_FLOW_MOD (OF1.5) (xid=0x2): ADD {added}"
+    assert parse_parsed(line) == [parse_flow(added)[0]]
+    assert parse_parsed(line)[0].cookie == 5 and parse_parsed(line)[0].actions == actions
+
+
+PLACES = ["p1", "gre0,drop", "output:gre0", "clone(p1,drop)", "resubmit(p1,4)", "enqueue:p1:3", "bundle(eth_src,0,hrw,ofport,members:p1,gre0)"]
+
+
+@pytest.mark.parametrize("actions", [*ACTIONS, *PLACES])
+def test_names_are_found_wherever_they_stand(actions: str) -> None:
+    numbered = with_numbers(f"ip,actions={actions}", PORTS, lambda name: pytest.fail(name))
+    expected = actions.replace("output:p1", "output:1").replace("gre0", "3").replace("p1", "1")
+    expected = {"1": "output:1", "3,drop": "output:3,drop", "clone(1,drop)": "clone(p1,drop)"}.get(expected, expected)
+    assert numbered == f"ip,actions={expected}"
