@@ -132,7 +132,8 @@ def test_ospf_across_vxlan_in_a_tenant(routers: tuple[Host, Host]) -> None:
     try:
         wait(lambda: full(first, "one"), "the adjacency across VXLAN")
         wait(lambda: known(first).get("10.255.0.2/32"), "the other's loopback")
-        wait(lambda: "1 received" in first.run(["ping", "-c", "1", "-W", "1", "-M", "do", "-s", "1422", "-I", "10.255.0.1", "10.255.0.2"], ok=None), "a full packet")
+        full_packet = ["ping", "-c", "1", "-W", "1", "-M", "do", "-s", "1422", "-I", "10.255.0.1", "10.255.0.2"]
+        wait(lambda: "1 received" in first.run(full_packet, ok=None), "a full packet")
         assert "two" not in states(first) and "two" not in states(second)
     finally:
         for number, host in enumerate(routers, 1):
