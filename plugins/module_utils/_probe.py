@@ -263,6 +263,45 @@ class Layer2:
                     self.expected.pop(said[0], lambda: None)()
 
 
+class AllNodes:
+    """An echo request to all nodes of a link (ff02::1, RFC 4291, 2.7.1), and the addresses from which it was answered."""
+
+    def __init__(self, loop: Loop, sender: Sender) -> None:
+        with inside(sender.namespace):
+            self.socket = socket.socket(socket.AF_INET6, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_ICMPV6)
+            self.to = ("ff02::1", 0, 0, socket.if_nametoindex(sender.interface))
+        # The sender's own namespace is a node of the link, too, and shows nothing.
+        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, 0)
+        self.identifier = (os.getpid() ^ id(self)) & 0xFFFF
+        self.answers: set[str] = set()
+        loop.selector.register(self.socket, selectors.EVENT_READ, self._receive)
+
+    def send(self, sequence: int) -> str | None:
+        """Ask once; returns an error's text."""
+        try:
+            self.socket.sendto(echo_request(6, self.identifier, sequence, 8), self.to)
+        except OSError as error:
+            return error.strerror or str(error)
+        return None
+
+    def _receive(self, _mask: int) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                packet, source = self.socket.recvfrom(2048)
+                reply = parse_echo_reply(6, packet)
+                if reply and reply[0] == self.identifier:
+                    self.answers.add(source[0].partition("%")[0])
+
+
+def own_addresses() -> set[str]:
+    """The IPv6 addresses of this network namespace (/proc/net/if_inet6)."""
+    try:
+        with open("/proc/net/if_inet6", encoding="ascii") as stream:
+            return {socket.inet_ntop(socket.AF_INET6, bytes.fromhex(line[:32])) for line in stream}
+    except OSError:
+        return set()
+
+
 class Transfer:
     """One TCP connection that carries a number of bytes and waits for the other end to say how many it got."""
 
@@ -367,7 +406,7 @@ class Prober:
     def measure(self, probes: t.Sequence[dict], settle: float, tcp_bytes: int, tcp_timeout: float) -> list[dict]:
         """Run every probe and return what was observed, in the order of probes.
 
-        probes: dicts with kind (ping, mtu, tcp, isolation), from (a sender's id), to (an address), and for mtu
+        probes: dicts with kind (ping, mtu, tcp, isolation, host), from (a sender's id), to (an address), and for mtu
         the size of the IP packet, for isolation optionally to_mac and control (an address that must answer).
         settle: seconds to wait at most for a first answer before the counted pings.
         """
@@ -384,6 +423,7 @@ class Prober:
         self._ping(reachable)
         self._transfer(by_kind.get("tcp", []), tcp_bytes, tcp_timeout)
         self._isolation(by_kind.get("isolation", []))
+        self._host(by_kind.get("host", []))
         return observed
 
     @staticmethod
@@ -557,6 +597,22 @@ class Prober:
                 if control:
                     outcome["control_answered"] = control_answered
                 del outcome["asked"]
+
+    def _host(self, pairs: list[tuple[dict, dict]]) -> None:
+        """Ask all nodes of each sender's link, and see whether this host is among those that answer."""
+        asked = [(AllNodes(self.loop, self.senders[probe["from"]]), outcome) for probe, outcome in pairs]
+        begun = time.monotonic()
+        for number in range(ASK_ROUNDS):
+            for link, outcome in asked:
+                outcome["error"] = link.send(number)
+            self.loop.run(lambda: False, begun + ASK_INTERVAL * (number + 1))
+        if asked:
+            self.loop.run(lambda: False, time.monotonic() + SILENCE_WINDOW)
+        own = own_addresses()
+        for link, outcome in asked:
+            outcome.update(answered_by=sorted(link.answers & own), others_answered=len(link.answers - own))
+            self.loop.selector.unregister(link.socket)
+            link.socket.close()
 
     def _ask_more(self, todo: collections.deque, waiting: set[int], at_once: int) -> bool:
         """Ask as many questions as may wait at once; returns whether all have been asked and none waits."""

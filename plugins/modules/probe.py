@@ -75,7 +75,7 @@ options:
             type: str
             default: admin
       interface:
-        description: The endpoint's interface; needed for probes of the kind V(isolation).
+        description: The endpoint's interface; needed for probes of the kinds V(isolation) and V(host).
         type: str
       addresses:
         description: IPv4 and IPv6 addresses of the endpoint, without prefix length.
@@ -94,15 +94,16 @@ options:
           - V(mtu) does so with O(probes[].size) bytes and the do-not-fragment bit.
           - V(tcp) sends O(tcp_bytes) to the responder there.
           - V(isolation) asks for the address below IP and by echo, and asks for O(probes[].control) beside it.
+          - V(host) asks all IPv6 nodes of the endpoint's link by echo, to see whether the host itself is among them. Not from a guest.
         type: str
-        choices: [ping, mtu, tcp, isolation]
+        choices: [ping, mtu, tcp, isolation, host]
         required: true
       from:
         description: The O(endpoints[].id) to measure from.
         type: str
         required: true
       to:
-        description: The address to measure to.
+        description: The address to measure to; for V(host), C(ff02::1).
         type: str
         required: true
       to_mac:
@@ -184,10 +185,16 @@ observed:
       type: float
       returned: for the kind V(tcp), on success
     answered_by:
-      description: Hardware addresses that answered for an address which should be silent.
+      description:
+        - For V(isolation), hardware addresses that answered for an address which should be silent.
+        - For V(host), addresses of the host itself that answered.
       type: list
       elements: str
-      returned: for the kind V(isolation)
+      returned: for the kinds V(isolation) and V(host)
+    others_answered:
+      description: How many other addresses answered, which shows that asking works.
+      type: int
+      returned: for the kind V(host)
     echo_replies:
       description: Echo replies from it.
       type: int
@@ -244,7 +251,7 @@ ENDPOINT = {
     "addresses": {"type": "list", "elements": "str", "default": []},
 }
 PROBE = {
-    "kind": {"type": "str", "required": True, "choices": ["ping", "mtu", "tcp", "isolation"]},
+    "kind": {"type": "str", "required": True, "choices": ["ping", "mtu", "tcp", "isolation", "host"]},
     "from": {"type": "str", "required": True},
     "to": {"type": "str", "required": True},
     "to_mac": {"type": "str"},

@@ -31,6 +31,7 @@ def expectations(plan: Item, isolation_limit: int | None = 2000) -> Item:
     isolated: ordered pairs of endpoints of different segments, for each address of the second (from, to, family, address, mac;
         shared: whether the first's own segment has that address too, so that a reply alone says nothing;
         control: an endpoint and its address which the first must reach, or None where it has no peer).
+    alone: endpoints in namespaces that must not find their host on their link (from; others: whether some other must answer there).
     isolation: how many such pairs were chosen, of how many there are; likewise classes, see _sample().
     routers: what FRR must tell of each router, see _verify_routers.
     hosts: the state of each host to compare: bridges, ports, tunnels, namespaces, by their names. None stands for not set.
@@ -58,6 +59,7 @@ def expectations(plan: Item, isolation_limit: int | None = 2000) -> Item:
             and _owner(other) not in owners[one["segment"]]
             for entry in _isolated(one, other, by_segment[one["segment"]], own[one["segment"]], denied)
         ],
+        "alone": _alone(by_segment, denied),
         "isolation": isolation,
         "hosts": {name: _state(host) for name, host in plan["hosts"].items()},
         "routers": routing(plan),
@@ -200,6 +202,18 @@ def _isolated(one: Item, other: Item, peers: list[Item], own: t.Collection[str],
             "control": next((c for c in controls if c["family"] == family), controls[0] if controls else None),
         }
         for family, address in addresses(other)
+    ]
+
+
+def _alone(by_segment: dict[str, list[Item]], denied: Denied) -> list[Item]:
+    """In IPv6 every host answers on each of its links, unless it has no address there."""
+    silent = {end for pair in denied for end in pair}
+    return [
+        {"from": point["id"], "others": bool(point["address6"] or ":" in point["address"]) and any(other["kind"] == "namespace" for other in others)}
+        for points in by_segment.values()
+        for point in points
+        if point["kind"] == "namespace"
+        for others in [[other for other in points if other is not point and not silent & {point["id"], other["id"]}]]
     ]
 
 

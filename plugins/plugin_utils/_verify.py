@@ -21,8 +21,9 @@ TRANSFER_LEAST = 16 << 10
 
 # What hosts measure at the same time. No host may start transfers while another one still pings: a forwarder under full
 # load drops packets, and the counted pings would then tell of the measurement instead of the network.
-ROUNDS = {"pings": ("ping", "mtu"), "transfers": ("tcp", "isolation")}
+ROUNDS = {"pings": ("ping", "mtu"), "transfers": ("tcp", "isolation", "host")}
 
+ALL_NODES = "ff02::1"
 PROBE_OPTIONS = ("kind", "from", "to", "to_mac", "size", "control")
 
 
@@ -57,6 +58,9 @@ def probes(plan: Item, expected: Item) -> dict[str, list[Item]]:
                 "control_target": control["to"] if control else None,
             }
         )
+    for alone in expected["alone"]:
+        host = host_of[alone["from"]]
+        found[host].append({"kind": "host", "from": alone["from"], "to": ALL_NODES, "target": host, "others": alone["others"]})
     return found
 
 
@@ -178,6 +182,8 @@ def _measured(plan: Item, probe: Item, outcome: Item) -> Item:
         return {**check, **_transfer(outcome), "look": _look(plan, probe)}
     if probe["kind"] == "isolation":
         return {**check, **_isolation(probe, outcome), "look": _look(plan, probe)}
+    if probe["kind"] == "host":
+        return {**check, **_host(probe, outcome), "look": f"on {probe['target']}: ip -6 addr show scope link; it must have none on a port of a bridge"}
     return {**check, **_ping(probe, outcome), "look": _look(plan, probe)}
 
 
@@ -227,6 +233,22 @@ def _isolation(probe: Item, outcome: Item) -> Item:
     else:
         seen, passed = "no answer; the segment has no second endpoint that could show that asking works", True
     return {"expected": "no answer", "observed": seen, "passed": passed, "leak": bool(leaks), "control": control}
+
+
+def _host(probe: Item, outcome: Item) -> Item:
+    """An endpoint must not find its host on its link."""
+    seen = outcome.get("answered_by")
+    if seen:
+        text, passed = f"{', '.join(seen)} of {probe['target']} answered", False
+    elif seen is None or probe["others"] and outcome.get("error"):
+        text, passed = outcome.get("error") or "nothing was measured", False
+    elif probe["others"] and not outcome["others_answered"]:
+        text, passed = "no answer, but none of the segment's others either, which must answer: silence proves nothing", False
+    elif outcome["others_answered"]:
+        text, passed = f"no answer, while {outcome['others_answered']} others answered", True
+    else:
+        text, passed = "no answer; nobody else is on the segment who could show that asking works", True
+    return {"expected": "no answer of its own host", "observed": text, "passed": passed, "leak": bool(seen)}
 
 
 def _look(plan: Item, probe: Item) -> str:

@@ -136,3 +136,12 @@ def test_five_thousand_endpoints_on_as_many_segments_stay_bounded():
     expected = expectations(compile_plan(hosts, SPEC), 500)
     assert len(expected["isolated"]) == expected["isolation"]["checked"] == 5000
     assert expected["isolation"]["of"] > 20_000_000
+
+
+def test_namespaces_ask_for_their_host_and_guests_do_not():
+    segments = [{"name": name, "vlan": vlan, "subnet": f"10.{vlan}.0.0/24", "subnet6": f"2001:db8:{vlan}::/64"} for name, vlan in (("blue", 10), ("red", 20))]
+    points = [{"name": "vm", "segment": "blue", "kind": "guest", "guest": {"image": "lab"}}, *({"name": name, "segment": "red"} for name in ("one", "two"))]
+    points.append({"name": "three", "segment": "blue"})
+    plan = compile_plan({"kvm1": {"fabric_name": "f", "fabric_segments": segments, "fabric_endpoints": points}}, SPEC)
+    alone = {"kvm1/three": False, "kvm1/one": True, "kvm1/two": True}
+    assert {entry["from"]: entry["others"] for entry in expectations(plan)["alone"]} == alone, "a guest may have its own mind on answering all nodes"

@@ -96,6 +96,8 @@ def outcome(probe):
         return {"bytes": 100, "mbit_per_second": 1.0}
     if probe["kind"] == "isolation":
         return {"answered_by": [], "echo_replies": 0, "error": None, "control_answered": True}
+    if probe["kind"] == "host":
+        return {"answered_by": [], "others_answered": 1, "error": None}
     return {"sent": 5, "received": 5, "rtt_ms": 1.0, "settled_after": 0.1}
 
 

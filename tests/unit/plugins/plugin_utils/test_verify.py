@@ -54,6 +54,8 @@ def observed(plan, expected):
                 transfers.append({"bytes": 100, "seconds": 0.1, "mbit_per_second": 0.008})
             elif probe["kind"] == "isolation":
                 transfers.append({"echo_replies": 0, "error": None, "answered_by": [], "control_answered": True})
+            elif probe["kind"] == "host":
+                transfers.append({"error": None, "answered_by": [], "others_answered": 1})
             else:
                 pings.append({"sent": 5, "received": 5, "rtt_ms": 0.2, "settled_after": 0.0, "error": None})
         state = expected["hosts"][host]
@@ -88,11 +90,25 @@ def outcome(plan, expected, observed, kind, source, target):
     return observed[host][round_name]["observed"][index]
 
 
+def test_an_endpoint_that_finds_its_host_on_its_link_is_a_leak_and_silence_alone_proves_nothing(plan, expected, observed):
+    seen = outcome(plan, expected, observed, "host", "kvm1/red", "kvm1")
+    seen["answered_by"] = ["fe80::1"]
+    (check,) = failed(plan, expected, observed)
+    assert check["leak"] and "fe80::1 of kvm1 answered" in check["observed"] and "ip -6 addr" in check["look"]
+    seen.update(answered_by=[], others_answered=0)
+    assert "proves nothing" in failed(plan, expected, observed)[0]["observed"], "red has IPv6, and an endpoint on the other host"
+    seen.clear()
+    assert "nothing was measured" in failed(plan, expected, observed)[0]["observed"]
+    seen.update(answered_by=[], others_answered=1)
+    outcome(plan, expected, observed, "host", "kvm1/blue", "kvm1").update(others_answered=0, error="Cannot assign requested address")
+    assert not failed(plan, expected, observed), "blue has no IPv6 that anybody asked for"
+
+
 def test_a_fabric_as_planned_passes_every_check(plan, expected, observed):
     checks = verify.judge(plan, expected, observed)
     assert all(check["passed"] for check in checks), [check for check in checks if not check["passed"]]
     kinds = {check["kind"] for check in checks}
-    assert kinds == {"tep-ping", "tep-mtu", "ping", "mtu", "tcp", "isolation", "bridge", "port", "tunnel", "namespace"}
+    assert kinds == {"tep-ping", "tep-mtu", "ping", "mtu", "tcp", "isolation", "host", "bridge", "port", "tunnel", "namespace"}
     assert {"kind", "from", "to", "expected", "observed", "passed"} <= set.intersection(*map(set, checks))
 
 
@@ -109,7 +125,7 @@ def test_the_options_of_the_probe_module_are_plain_and_small(plan, expected):
     for host in hosts.values():
         # Transfers load a forwarder until it drops packets: no ping may be counted beside them.
         assert {probe["kind"] for probe in host["pings"]} == {"ping", "mtu"}
-        assert {probe["kind"] for probe in host["transfers"]} == {"tcp", "isolation"}
+        assert {probe["kind"] for probe in host["transfers"]} == {"tcp", "isolation", "host"}
     assert {key for host in hosts.values() for name in verify.ROUNDS for probe in host[name] for key in probe} <= set(verify.PROBE_OPTIONS)
 
 
@@ -160,7 +176,7 @@ def test_a_lonely_endpoint_has_no_control_and_says_so():
     lonely = [probe for probe in verify.probes(plan, expected)["kvm1"] if probe["kind"] == "isolation" and probe["from"] == "kvm1/red"]
     assert lonely and all(probe["control"] is None for probe in lonely)
     result = verify.judge(plan, expected, {"kvm1": {"transfers": {"observed": [
-        {"echo_replies": 0, "error": None, "answered_by": []}
+        {"echo_replies": 0, "error": None, "answered_by": [], "others_answered": 0}
         for probe in verify.probes(plan, expected)["kvm1"]
         if probe["kind"] in verify.ROUNDS["transfers"]
     ]}}})
