@@ -196,7 +196,7 @@ def test_a_bridge_comes_and_goes(host: Host) -> None:
     assert bridges(host) == []
 
 
-def test_absent_on_a_missing_bridge_is_no_change(host: Host) -> None:
+def test_user_removes_a_bridge_that_is_not_there(host: Host) -> None:
     assert not host.apply("ovs_bridge", {"name": "br0", "state": "absent"})["changed"]
 
 
@@ -242,7 +242,7 @@ def test_user_changes_an_access_port_to_a_trunk(host: Host) -> None:
     assert column(host, "Port", "v0", "trunks") == [10, 20]
 
 
-def test_a_port_on_another_bridge_moves_with_its_attributes(host: Host) -> None:
+def test_user_names_a_port_that_sits_on_another_bridge_and_it_moves_with_its_attributes(host: Host) -> None:
     veth(host, "v0")
     both = [{"name": "br0", "datapath_type": "netdev"}, {"name": "br1", "datapath_type": "netdev"}]
     host.apply("ovs_bridge", {"bridges": both})
@@ -272,7 +272,7 @@ AWKWARD = [
 ]
 
 
-def test_values_with_quotes_equals_signs_and_spaces_are_kept_as_they_are(host: Host) -> None:
+def test_user_gives_values_with_quotes_equals_signs_and_spaces_and_finds_them_as_they_are(host: Host) -> None:
     wanted = {text: text for text in AWKWARD}
     port = {"name": "p0", "type": "internal", "external_ids": wanted, "options": wanted}
     host.apply("ovs_bridge", {**BR, "external_ids": wanted, "other_config": wanted, "ports": [port]})
@@ -496,7 +496,7 @@ def test_a_host_without_open_vswitch_is_one_sentence_that_names_the_package(host
     assert "install the package openvswitch-switch" in failed["msg"]
 
 
-def test_the_diff_shows_before_and_after_in_the_words_of_the_options(host: Host) -> None:
+def test_user_asks_what_would_change_and_reads_it_in_the_words_of_the_options(host: Host) -> None:
     host.apply("ovs_bridge", {**BR, "ports": [{"name": "p0", "type": "internal", "tag": 10}]})
     diff = host.module("ovs_bridge", {**BR, "ports": [{"name": "p0", "tag": 20}]}, check=True, diff=True)["diff"]
     assert diff == {"before": "port p0:\n  tag: 10\n", "after": "port p0:\n  tag: 20\n"}

@@ -252,7 +252,7 @@ def test_the_collector_sets_of_others_stay_and_all_go_with_their_bridge(host: Ho
 # Mirrors
 
 
-def test_a_mirror_of_ports_copies_their_frames_to_another(host: Host) -> None:
+def test_user_mirrors_a_port_to_another(host: Host) -> None:
     veth(host, "v0", "v1", "v2")
     mirror = {"name": "span", "select_src_ports": ["v0"], "select_dst_ports": ["v0"], "output_port": "v2"}
     done = host.apply("ovs_bridge", {**BR, "ports": [{"name": "v0"}, {"name": "v1"}, {"name": "v2"}], "mirrors": [mirror]})
@@ -350,7 +350,7 @@ def test_the_qos_of_a_port_is_set_changed_and_cleared(host: Host) -> None:
         assert with_text_keys(rows(host, "Queue", "dscp", "other_config")) == with_text_keys(queues)
 
 
-def test_the_qos_of_a_port_reaches_the_kernel(host: Host) -> None:
+def test_user_shapes_what_leaves_a_port_and_the_kernel_does_it(host: Host) -> None:
     veth(host, "v0")
     host.module("ovs_bridge", {**BR, "ports": [{"name": "v0", "qos": HTB}]})
     until = time.monotonic() + 10

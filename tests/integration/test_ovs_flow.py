@@ -237,7 +237,7 @@ def test_purge_keeps_to_the_tables(br0: Host) -> None:
 @pytest.mark.parametrize(
     ("options", "left"), [({"cookie": "0/0"}, ["ip"]), ({"cookie": "0/0", "tables": [0]}, ["ip", "table=1, arp"]), ({"cookie": "0x5/0xf"}, ["arp", "ip"])]
 )
-def test_the_wanted_set_is_a_bridge_a_table_or_a_cookie(br0: Host, options: dict[str, t.Any], left: list[str]) -> None:
+def test_user_declares_all_flows_of_a_bridge_a_table_or_a_cookie(br0: Host, options: dict[str, t.Any], left: list[str]) -> None:
     br0.run(["ovs-ofctl", "-O", "OpenFlow15", "add-flow", "br0", "cookie=0x7,arp,actions=drop"])
     br0.run(["ovs-ofctl", "-O", "OpenFlow15", "add-flow", "br0", "table=1,cookie=0x15,arp,actions=drop"])
     done = br0.apply("ovs_flow", {"bridge": "br0", "purge": True, "flows": [{"match": {"ip": True}, "actions": []}], **options})

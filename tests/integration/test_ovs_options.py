@@ -125,7 +125,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
     },
     "ovs_flow": {
         "bridge": FLOWS, "table": FLOWS, "priority": FLOWS, "match": FLOWS, "state": FLOWS, "flow": "test_another_spelling_is_no_change",
-        "cookie": "test_the_wanted_set_is_a_bridge_a_table_or_a_cookie", "tables": "test_purge_keeps_to_the_tables",
+        "cookie": "test_user_declares_all_flows_of_a_bridge_a_table_or_a_cookie", "tables": "test_purge_keeps_to_the_tables",
         "purge": "test_purge_removes_only_what_is_ours_and_not_declared", "owner": "test_purge_removes_only_what_is_ours_and_not_declared",
         "adopt": "test_a_foreign_flow_is_configured_but_never_removed_unless_adopted", "persist": "test_persist_can_be_turned_off_and_on",
         "timeout": "test_a_daemon_that_hangs_is_a_clear_error_and_the_next_run_converges",
@@ -146,6 +146,31 @@ ELSEWHERE: dict[str, dict[str, str]] = {
     "ovs_tunnel_info": {**DATABASE, **{name: TUNNEL_FILTERS for name in ("name", "bridge", "type", "owner")}},
     "ovs_flow_info": {**{name: FLOW_FILTERS for name in ("bridge", "cookie", "gather", "match", "table")}, "owner": FLOW_FILTERS, "timeout": FLOW_FILTERS},
     "netns_info": {name: "test_namespaces_are_chosen_by_exact_name_and_by_owner" for name in ("names", "owner")},
+}
+
+
+# What users of other modules for Open vSwitch run into or ask for, each as a test.
+HABITS = {
+    "a failure leaves half a change": "test_user_gives_one_wrong_port_among_good_ones_and_nothing_of_the_change_happens",
+    "a process for each attribute, and some when there is nothing to do": "test_user_sets_several_properties_of_a_bridge_and_its_ports_in_one_transaction",
+    "fail_mode left out where there is one": "test_user_leaves_fail_mode_out_on_a_bridge_that_has_one",
+    "external_ids where there are none": "test_user_adds_external_ids_to_a_bridge_without_any",
+    "external_ids that are to be cleared": "test_user_clears_external_ids_and_the_marks_of_others_stay",
+    "tag left out on a tagged port": "test_user_leaves_the_tag_out_on_a_tagged_port",
+    "values with quotes, equals signs and spaces": "test_user_gives_values_with_quotes_equals_signs_and_spaces_and_finds_them_as_they_are",
+    "another remote_ip of a port that was made by hand": "test_user_gives_a_gre_port_made_by_hand_another_remote_ip",
+    "another type, key, or trunks": "test_user_changes_a_tunnel_by_hand_and_the_next_run_repairs_it",
+    "another mode, LACP, or members of a bond": "test_user_changes_the_mode_the_lacp_and_the_members_of_a_bond_that_was_made_by_hand",
+    "a port on another bridge": "test_user_names_a_port_that_sits_on_another_bridge_and_it_moves_with_its_attributes",
+    "absent where there is no bridge": "test_user_removes_a_bridge_that_is_not_there",
+    "mirrors": "test_user_mirrors_a_port_to_another",
+    "QoS": "test_user_shapes_what_leaves_a_port_and_the_kernel_does_it",
+    "a difference": "test_user_asks_what_would_change_and_reads_it_in_the_words_of_the_options",
+    "what is no longer declared": "test_user_leaves_a_bridge_out_and_it_goes_with_purge",
+    "ranges of VLANs": "test_user_gives_trunks_as_ranges_and_sees_them_as_ranges",
+    "patch ports": "test_user_joins_two_bridges_by_patch_ports_in_one_call",
+    "another socket of the database": "test_user_asks_for_another_database_by_tcp",
+    "whole tables of flows": "test_user_declares_all_flows_of_a_bridge_a_table_or_a_cookie",
 }
 
 
@@ -224,7 +249,7 @@ def test_every_documented_option_is_set_changed_and_cleared_on_a_real_switch(doc
 def test_the_tests_that_are_named_here_are_there() -> None:
     files = [*(harness.REPOSITORY / "tests/integration").glob("test_*.py"), *(harness.REPOSITORY / "tests/unit/plugins/module_utils").glob("test_ovs*.py")]
     there = {name for file in files for name in re.findall(r"(?m)^def (test_\w+)", file.read_text(encoding="utf-8"))}
-    assert not {name for tests in ELSEWHERE.values() for name in tests.values()} - there
+    assert not {name for tests in (*ELSEWHERE.values(), HABITS) for name in tests.values()} - there
 
 
 # Columns that no option sets, and why.
