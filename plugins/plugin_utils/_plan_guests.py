@@ -29,6 +29,8 @@ IMAGES = "/var/lib/libvirt/images"
 # What the roles bring to a host themselves: the lab's small guest, and what stands in for a vendor's image in tests.
 BUILT = IMAGES + "/overloom-{}"
 LAB, STAND_IN = "lab", "stand-in"
+# Kernel and initramfs lie in it side by side while it boots.
+LAB_MEMORY = "128MiB"
 CONSOLE = "/var/log/libvirt/qemu/{}-console.log"
 FORMATS = {".qcow2": "qcow2", ".vmdk": "vmdk", ".img": "raw", ".raw": "raw"}
 
@@ -127,10 +129,12 @@ class Guests:
         uuid = options["uuid"] or derived_uuid("guest", str(self.values.intent.name), endpoint.id)
         try:
             uuid = check_uuid(uuid, f"{where}.uuid")
-            memory = size(options["memory"] or ("128MiB" if options["image"] == LAB else kind.memory), f"{where}.memory")
+            memory = size(options["memory"] or (LAB_MEMORY if options["image"] == LAB else kind.memory), f"{where}.memory")
         except FabricError as error:
             self.problems.append(f"{error}.")
             return None
+        if options["image"] == LAB and memory < size(LAB_MEMORY, "memory"):
+            self.problems.append(f"{where}.memory {shown_size(memory)} is too little for {LAB}, which does not boot with less than {LAB_MEMORY}; raise it.")
         other = self.uuids.setdefault(uuid, endpoint.id)
         if other != endpoint.id:
             self.problems.append(f"{other} and {endpoint.id} both have the UUID {uuid}; give one of them another guest.uuid, or leave it out.")

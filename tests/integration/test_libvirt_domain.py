@@ -254,7 +254,7 @@ def test_what_is_refused_has_changed_nothing(kvm: harness.Host) -> None:
 
 
 def test_ten_guests_start_side_by_side(kvm: harness.Host) -> None:
-    many = [guest(f"vm{n}", nics=[{"network": "fab", "portgroup": "blue", "rom": False}], memory="96MiB") for n in range(10)]
+    many = [guest(f"vm{n}", nics=[{"network": "fab", "portgroup": "blue", "rom": False}]) for n in range(10)]
     begun = time.monotonic()
     made = kvm.module("libvirt_domain", {"domains": many})
     together = time.monotonic() - begun

@@ -4,6 +4,7 @@
 """Guests as the intent changes and as hands change them, by the playbooks alone."""
 from __future__ import annotations
 
+import json
 import os
 
 from test_site import Fabric, changed, endpoint
@@ -13,6 +14,71 @@ LAB = {"image": "lab", "nics": [{"trunks": ["blue", "red"]}]}
 
 def guest(name: str, segment: str, **options: object) -> dict:
     return {**endpoint(name, segment, "10.1.1.2" if segment == "blue" else "10.1.3.2"), "kind": "guest", "guest": {**LAB, **options}}
+
+
+# For each guest of the host: when its process began, and how long its own clock ran until it was up; both in seconds.
+STARTS = r"""
+import glob, json, os, re
+found = {}
+for path in set(glob.glob('/run/libvirt/qemu/*.pid')) - {'/run/libvirt/qemu/driver.pid'}:
+    name, pid = os.path.basename(path)[:-4], open(path).read().strip()
+    began = int(open(f'/proc/{pid}/stat').read().rpartition(')')[2].split()[19]) / os.sysconf('SC_CLK_TCK')
+    up = re.search(r'is up after ([0-9.]+) s', open(f'/var/log/libvirt/qemu/{name}-console.log', errors='replace').read())
+    found[name] = [int(pid), began, float(up[1])]
+print(json.dumps(found))
+"""
+
+
+def starts(fabric: Fabric) -> dict[str, list[float]]:
+    return json.loads(fabric.on("kvm1", "python3", "-c", STARTS))
+
+
+def many(*numbers: int) -> list[dict]:
+    return [{**endpoint(f"many{n}", "blue", f"10.1.1.{100 + n}"), "kind": "guest", "guest": {"image": "lab"}} for n in numbers]
+
+
+def ten_guests(fabric: Fabric, points: list[dict]) -> None:
+    """Ten more guests come up side by side; and where one is exchanged, the others do not notice."""
+    fabric.hosts["kvm1"]["fabric_endpoints"] = points + many(*range(10))
+    fabric.write()
+    fabric.play("site.yml")
+    before = starts(fabric)
+    ten = {name: when for name, when in before.items() if name.startswith("many")}
+    assert len(ten) == 10
+    last_began, first_up = max(began for _pid, began, _up in ten.values()), min(began + up for _pid, began, up in ten.values())
+    assert last_began < first_up, f"one was up {last_began - first_up:.1f} s before the last was started"
+    fabric.hosts["kvm1"]["fabric_endpoints"] = points + many(*range(1, 11))
+    fabric.write()
+    said = fabric.play("site.yml")
+    after = starts(fabric)
+    assert set(after) - set(before) == {"many10"} and set(before) - set(after) == {"many0"}
+    assert all(after[name][0] == before[name][0] for name in set(before) & set(after)), "a guest that did not change was restarted"
+    assert "10.1.1.110/24" in said.split("Outputs")[1] and "on kvm1: virsh console many10" in said
+
+
+def refused(fabric: Fabric, points: list[dict], one: dict, other: dict) -> str:
+    """What a run says when such a guest is added on each host. Nothing of them is defined."""
+    fabric.hosts["kvm1"]["fabric_endpoints"] = [*points, {**endpoint("bad", "blue", "10.1.1.9"), "kind": "guest", "guest": one}]
+    fabric.hosts["kvm2"]["fabric_endpoints"] = [{**endpoint("bad", "blue", "10.1.1.8"), "kind": "guest", "guest": other}]
+    fabric.write()
+    said = fabric.play("site.yml", ok=False)
+    for host in ("kvm1", "kvm2"):
+        assert "bad" not in fabric.on(host, "ls", "-R", "/etc/libvirt/qemu", "/var/lib/libvirt/images")
+    return said
+
+
+def bad_guests(fabric: Fabric, points: list[dict]) -> None:
+    """What only the host can know is refused there, each by one sentence."""
+    for host in ("kvm1", "kvm2"):
+        fabric.on(host, "python3", "-c", "open('/var/lib/plain.qcow2', 'wb').truncate(1 << 20)")
+    said = refused(fabric, points, {"image": "/srv/none.qcow2"}, {"image": "/var/lib/plain.qcow2"})
+    assert "domain bad: disk vda: backing_path /srv/none.qcow2 does not exist: put the image there first" in said
+    assert "domain bad: disk vda: backing_path /var/lib/plain.qcow2 is raw, not qcow2: correct backing_format" in said
+    said = refused(fabric, points, {"image": "lab", "memory": "8TiB"}, {"image": "/var/lib/plain.qcow2", "image_sha256": "0" * 64})
+    assert "kvm1: its guests take" in said and "lower guest.memory in fabric_endpoints, or move a guest" in said
+    assert "kvm2: the SHA-256 of /var/lib/plain.qcow2, which guest bad needs, is" in said and "or correct the checksum" in said
+    fabric.hosts["kvm1"]["fabric_endpoints"], fabric.hosts["kvm2"]["fabric_endpoints"] = points, []
+    fabric.write()
 
 
 def test_guests_follow_the_intent_and_drift_is_seen(tmp_path):
@@ -26,6 +92,9 @@ def test_guests_follow_the_intent_and_drift_is_seen(tmp_path):
         fabric.play("site.yml")
         report = fabric.verify()
         assert report["failed"] == 0 and {"ping", "mtu", "tcp", "isolation"} <= {c["kind"] for c in report["checks"] if c["from"] == "kvm1/vm1"}
+
+        ten_guests(fabric, points)
+        bad_guests(fabric, points)
 
         # Moved to another segment, with another trunk and more memory; the trunk's old portgroup goes in the same run.
         moved = guest("vm1", "green", memory="160MiB", restart=True, nics=[{"trunks": ["blue", "red", "green"]}])

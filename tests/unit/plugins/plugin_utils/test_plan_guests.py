@@ -228,6 +228,11 @@ REFUSED = [
         fabric({**LAB, "memory": "6GiB"}, {**LAB, "memory": "3GiB"}, fabric_guest_memory="8GiB"),
         ["kvm1: its 2 guests take 9GiB of memory, but fabric_guest_memory is 8GiB; lower guest.memory, or move a guest."],
     ),
+    (
+        "too little memory for the lab's guest",
+        fabric({**LAB, "memory": "96MiB"}),
+        [f"{WHERE}.memory 96MiB is too little for lab, which does not boot with less than 128MiB; raise it."],
+    ),
     ("no memory", fabric({**LAB, "memory": "much"}), [f"{WHERE}.memory 'much' is no size: write a number and its unit, such as 512MiB or 10GiB."]),
     (
         "untagged among VLANs",
