@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import argparse
 import concurrent.futures
+import contextlib
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import time
@@ -21,6 +23,9 @@ CHECKOUT = pathlib.Path(__file__).resolve().parent.parent
 OUTPUT = CHECKOUT / "tests/output"
 BIN = pathlib.Path(sys.executable).parent
 PART_TIMEOUT = 1800
+CLEANUP_TIMEOUT = 60
+
+running: dict[str, subprocess.Popen] = {}
 
 
 def parts() -> dict[str, list[str]]:
@@ -37,6 +42,16 @@ def parts() -> dict[str, list[str]]:
     return found
 
 
+def end(process: subprocess.Popen) -> None:
+    """Interrupt a part as from the keyboard, so that it cleans up; kill what does not end in time."""
+    for number in (signal.SIGINT, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(CLEANUP_TIMEOUT)
+            return
+
+
 def run_part(name: str, command: list[str]) -> tuple[str, bool, float]:
     """Run one part with its output in a file; returns its name, whether it passed, and its seconds."""
     begun = time.monotonic()
@@ -51,13 +66,18 @@ def run_part(name: str, command: list[str]) -> tuple[str, bool, float]:
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     with open(OUTPUT / f"{name}.log", "w", encoding="utf-8") as log:
-        try:
-            streams = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": subprocess.STDOUT}
-            done = subprocess.run(command, cwd=CHECKOUT, env=environment, timeout=PART_TIMEOUT, check=False, **streams)
-            passed = done.returncode == 0
-        except subprocess.TimeoutExpired:
-            log.write(f"\nended after {PART_TIMEOUT} s: it took too long\n")
-            passed = False
+        streams = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": subprocess.STDOUT}
+        # A group of its own, so that what the part has started ends with it.
+        with subprocess.Popen(command, cwd=CHECKOUT, env=environment, start_new_session=True, **streams) as process:
+            running[name] = process
+            try:
+                passed = process.wait(PART_TIMEOUT) == 0
+            except subprocess.TimeoutExpired:
+                log.write(f"\nended after {PART_TIMEOUT} s: it took too long\n")
+                end(process)
+                passed = False
+            finally:
+                del running[name]
     return name, passed, time.monotonic() - begun
 
 
@@ -81,12 +101,20 @@ def main() -> None:
     print(f"{len(todo)} parts, {chosen.jobs} side by side; what they print is in {OUTPUT.relative_to(CHECKOUT)}/", flush=True)
     failed = []
     begun = time.monotonic()
+    # A terminated run ends its parts as an interrupted one does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with concurrent.futures.ThreadPoolExecutor(chosen.jobs) as pool:
-        for future in concurrent.futures.as_completed([pool.submit(run_part, *item) for item in todo.items()]):
-            name, passed, seconds = future.result()
-            print(f"{time.monotonic() - begun:6.0f} s  {'passed' if passed else 'FAILED'}  {name:28} {seconds:5.0f} s  {summary_of(name)}", flush=True)
-            if not passed:
-                failed.append(name)
+        try:
+            for future in concurrent.futures.as_completed([pool.submit(run_part, *item) for item in todo.items()]):
+                name, passed, seconds = future.result()
+                print(f"{time.monotonic() - begun:6.0f} s  {'passed' if passed else 'FAILED'}  {name:28} {seconds:5.0f} s  {summary_of(name)}", flush=True)
+                if not passed:
+                    failed.append(name)
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in list(running.values()):
+                end(process)
+            sys.exit(130)
     for name in failed:
         print(f"\n----- {name}: the end of {OUTPUT.relative_to(CHECKOUT)}/{name}.log -----")
         print("\n".join((OUTPUT / f"{name}.log").read_text(encoding="utf-8", errors="replace").splitlines()[-80:]))

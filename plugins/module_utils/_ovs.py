@@ -478,10 +478,10 @@ def view(database: Database, table: str, record: str, options: t.Iterable[Option
 def interface_name(value: t.Any, what: str) -> str:
     """A name that Linux takes for a network device. Raises FabricError with one sentence that begins with what."""
     text = str(value)
-    if not re.fullmatch(r"[!-~]{1,15}", text) or "/" in text or "\\" in text or text[0] == "-" or text in (".", ".."):
+    if not re.fullmatch(r"[!-~]{1,15}", text) or any(character in text for character in "/\\:%") or text[0] == "-" or text in (".", ".."):
         raise FabricError(
             f"{what} {text!r} is not a name for a network device; give 1 to 15 printable ASCII characters "
-            "without spaces and slashes, and no leading hyphen"
+            "without spaces, slashes, ':' and '%', and no leading hyphen"
         )
     return text
 

@@ -501,9 +501,10 @@ class Bridge:
     def _others(self, path: str) -> dict[tuple[str, t.Any], str]:
         """The owners of groups and meters by the files of the others."""
         others: dict[tuple[str, t.Any], str] = {}
+        begin = os.path.basename(path).split(":")[0] + ":"
         for name in os.listdir(FOLDER) if os.path.isdir(FOLDER) else ():
             other = os.path.join(FOLDER, name)
-            if name.startswith(f"{self._declared.bridge}:") and other != path:
+            if name.startswith(begin) and other != path:
                 record = parse_record(_text_of(other) or "")
                 others.update({("group", group): record.owner for group in record.own_groups})
                 others.update({("meter", meter): record.owner for meter in record.own_meters})

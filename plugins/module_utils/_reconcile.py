@@ -292,7 +292,7 @@ def reconcile(
     judge: from what was found after a write to the errors that the tool only reports late.
     undo: from what was found after a write with such errors to the steps that take back what came to nothing,
         so that the next run tries again. With it, such errors also count as the reason for a step that fails.
-    A FabricError from any of them fails the module with its one sentence. In check mode nothing is written,
+    A FabricError from any of them fails the module with its one sentence; of its commands the last is then the one that failed. In check mode nothing is written,
     and the state returned is the one that was found.
     """
     result: dict[str, t.Any] = {"changed": False, "commands": []}
@@ -308,8 +308,10 @@ def reconcile(
             result["diff"] = {when: text if isinstance(text, str) else to_text(text) for when, text in zip(("before", "after"), sides)}
         failure = None
         if change.steps and not module.check_mode:
+            result["commands"] = []
             try:
                 for step in change.steps:
+                    result["commands"].append(step.shown())
                     runner.do(step)
             except FabricError as error:
                 if undo is None:

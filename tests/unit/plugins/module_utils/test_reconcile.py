@@ -80,6 +80,14 @@ def test_a_change_is_read_written_and_read_again():
     assert module.warnings == ["careful"]
 
 
+def test_of_a_failed_change_the_last_command_is_the_one_that_failed():
+    change = CHANGED._replace(steps=[Step(("make", "it")), Step(("break", "it")), Step(("never", "reached"))])
+    runner = Runner(lambda argv, stdin: (int(argv[0] == "break"), "", "no"))
+    with pytest.raises(Ended) as ended:
+        reconcile(FakeModule(), lambda: None, lambda found: change, runner, lambda found: {})
+    assert ended.value.result["commands"] == ["make it", "break it"] and ended.value.result["failed"]
+
+
 def test_check_mode_foretells_the_commands_and_writes_nothing():
     result, ran = run_reconcile(FakeModule(check_mode=True), CHANGED)
     assert ran == [["read"]]

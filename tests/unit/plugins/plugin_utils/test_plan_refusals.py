@@ -368,7 +368,7 @@ REFUSED = [
         fabric(common=mesh(bridge="br-integration-1")),
         [
             "fabric_overlays[0].bridge 'br-integration-1' is not a name for a network device; give 1 to 15 printable ASCII "
-            "characters without spaces and slashes, and no leading hyphen."
+            "characters without spaces, slashes, ':' and '%', and no leading hyphen."
         ],
     ),
     (
@@ -376,7 +376,7 @@ REFUSED = [
         fabric(common={"fabric_underlay": {"interface": "eth 1"}}),
         [
             "fabric_underlay.interface 'eth 1' is not a name for a network device; give 1 to 15 printable ASCII characters "
-            "without spaces and slashes, and no leading hyphen."
+            "without spaces, slashes, ':' and '%', and no leading hyphen."
         ],
     ),
     (
@@ -384,7 +384,7 @@ REFUSED = [
         fabric(kvm1={"fabric_underlay_interface": "-eth1"}),
         [
             "kvm1: fabric_underlay_interface '-eth1' is not a name for a network device; give 1 to 15 printable ASCII characters "
-            "without spaces and slashes, and no leading hyphen."
+            "without spaces, slashes, ':' and '%', and no leading hyphen."
         ],
     ),
     (
