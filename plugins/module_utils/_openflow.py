@@ -66,6 +66,8 @@ def _number(text: str) -> int:
 # Text in general ---------------------------------------------------------------------------------------------------
 
 
+# By the separators: a string in double quotes as a whole, and each character that opens, closes or separates.
+_BREAKS = {separators: re.compile(rf'(?s)"(?:[^"\\]|\\.?)*"?|[()\[\]{separators}]') for separators in (",", ", ")}
 _NESTED = re.compile(r'[("\[]')
 
 
@@ -73,22 +75,16 @@ def split_top(text: str, separators: str = ",") -> list[str]:
     """Split at separators that stand outside parentheses, brackets and double quotes; nothing empty comes out."""
     if separators == "," and not _NESTED.search(text):
         return [part for part in map(str.strip, text.split(",")) if part]
-    parts, depth, start, quoted, at = [], 0, 0, False, 0
-    while at < len(text):
-        character = text[at]
-        if quoted:
-            at += character == "\\"
-            quoted = character != '"'
-        elif character == '"':
-            quoted = True
-        elif character in "([":
+    parts, depth, start = [], 0, 0
+    for found in _BREAKS[separators].finditer(text):
+        character = found.group()[0]
+        if character in "([":
             depth += 1
         elif character in ")]":
             depth -= 1
-        elif character in separators and depth <= 0:
-            parts.append(text[start:at])
-            start = at + 1
-        at += 1
+        elif character != '"' and depth <= 0:
+            parts.append(text[start : found.start()])
+            start = found.end()
     parts.append(text[start:])
     return [part.strip() for part in parts if part.strip()]
 
@@ -824,6 +820,9 @@ def _compare_flows(
     return put, drop, stated
 
 
+_WHOLE = frozenset((*Flow._fields[4:7], *FLAGS, "actions"))
+
+
 def _merge_flow(item: WantedFlow, present: Flow | None, scope: Scope, ours: bool) -> Flow:
     """The flow as it is to be: what is declared, and for the rest what is there."""
     flow = item.flow
@@ -831,6 +830,9 @@ def _merge_flow(item: WantedFlow, present: Flow | None, scope: Scope, ours: bool
         if "actions" not in item.declared:
             raise FabricError(f"{item.where} is not on the bridge, and has no actions; state them ([] drops)")
         return flow if "cookie" in item.declared else flow._replace(cookie=scope.cookie.value)
+    if _WHOLE <= item.declared and (ours or not scope.adopt):
+        # Nothing of what is there stays but the cookie, and that unless it is declared too.
+        return flow if "cookie" in item.declared else Flow(*flow[:3], present.cookie, *flow[4:])
     kept = {field: getattr(present, field) for field in Flow._fields[4:7] + ("actions",) if field not in item.declared}
     flags = {flag for flag in FLAGS if (flag in flow.flags if flag in item.declared else flag in present.flags)}
     if "cookie" not in item.declared:

@@ -86,7 +86,7 @@ def read_or_foresee(module: t.Any, runner: Runner, begin: t.Sequence[str], extra
         return empty_database()
 
 
-def decode(text: str, asked: t.Iterable[str] = TABLES) -> Database:
+def decode(text: str, asked: t.Iterable[str] = tuple(TABLES)) -> Database:
     """The output of read_database's call: one JSON document for each table that was asked, one after the other (RFC 7047, 5.1)."""
     parser = json.JSONDecoder()
     rows: dict[str, dict[str, dict[str, t.Any]]] = {table: {} for table in TABLES}

@@ -649,7 +649,7 @@ PLACES = ["p1", "gre0,drop", "output:gre0", "clone(p1,drop)", "resubmit(p1,4)", 
 
 @pytest.mark.parametrize("actions", [*ACTIONS, *PLACES])
 def test_names_are_found_wherever_they_stand(actions: str) -> None:
-    numbered = with_numbers(f"ip,actions={actions}", PORTS, lambda name: pytest.fail(name))
+    numbered = with_numbers(f"ip,actions={actions}", PORTS, pytest.fail)
     expected = actions.replace("output:p1", "output:1").replace("gre0", "3").replace("p1", "1")
     expected = {"1": "output:1", "3,drop": "output:3,drop", "clone(1,drop)": "clone(p1,drop)"}.get(expected, expected)
     assert numbered == f"ip,actions={expected}"
