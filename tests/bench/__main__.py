@@ -219,6 +219,8 @@ def bench_frr(figures: Figures, machine: Machine) -> None:
         print("\nA router of 500 interfaces by OSPF and 200 neighbours by BGP, against frr-reload.py on the same configuration")
         figures.ratio("make and re-check, both modules / frr-reload.py --reload", list(zip(seen["make"], seen["reload"])), 1)
         figures.ratio("check again (nothing to do) / frr-reload.py --test", list(zip(seen["again"], seen["reload_again"])))
+        # Of so short a time, only the processor's tells something on a machine that does other things.
+        figures.ratio("the same in the processor's time", list(zip(seen["cpu_again"], seen["cpu_reload_again"])), 1)
         # One read, a check of the lines, one write, one read again.
         figures.count("processes that a module spawned to make its part", seen["spawned_make"], 4)
         figures.count("processes that it spawned when nothing was to do", seen["spawned_again"], 1)

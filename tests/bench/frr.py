@@ -14,7 +14,7 @@ import sys
 import time
 
 from ansible_collections.overloom.fabric.plugins.module_utils import _frr, _frr_bgp, _frr_ospf
-from standalone import Module, run_to_end
+from standalone import Module, measured, run_to_end
 
 CONF = pathlib.Path("/etc/frr/frr.conf")
 WANTED = pathlib.Path("/run/wanted.conf")
@@ -30,12 +30,6 @@ def filled(spec, given):
             value = [filled(option["options"], one) for one in value] if option["type"] == "list" else filled(option["options"], value)
         made[name] = value
     return made
-
-
-def timed(action):
-    begun = time.monotonic()
-    result = action()
-    return time.monotonic() - begun, result
 
 
 def module(name, code, instances, things):
@@ -83,21 +77,19 @@ def main():
         for n in range(neighbors)
     ]
     two = [{"asn": "64512", "router_id": "10.0.0.1", "neighbors": peers}]
-    seen = {"make": [], "again": [], "reload": [], "reload_again": []}
+    seen = {}
     for number in range(rounds):
         clear("")
-        seconds, made = timed(lambda: (ospf(one), bgp(two)))
+        made = measured(seen, "make", lambda: (ospf(one), bgp(two)))
         assert all(result["changed"] for result in made)
-        seen["make"].append(seconds)
-        seconds, again = timed(lambda: (ospf(one), bgp(two)))
+        again = measured(seen, "again", lambda: (ospf(one), bgp(two)))
         assert not any(result["changed"] for result in again)
-        seen["again"].append(seconds)
         if number == 0:
             shown = subprocess.run(["vtysh", "-c", "show running-config no-header"], capture_output=True, text=True, check=True)
             WANTED.write_text(shown.stdout, encoding="utf-8")
         clear("")
-        seen["reload"].append(timed(lambda: reload("--reload"))[0])
-        seen["reload_again"].append(timed(lambda: reload("--test"))[0])
+        measured(seen, "reload", lambda: reload("--reload"))
+        measured(seen, "reload_again", lambda: reload("--test"))
     print(json.dumps({**seen, "spawned_make": max(result["spawned"] for result in made), "spawned_again": max(result["spawned"] for result in again)}))
 
 
