@@ -229,6 +229,23 @@ def test_what_the_plan_knows_cannot_be_learned_away(hosts):
 
 
 @many
+@given(tenants(learn=True))
+def test_what_was_learned_of_somebody_who_has_moved_on_circles_nowhere(hosts):
+    """Each host takes the address to be at another one: a frame to it crosses one tunnel, and ends there."""
+    plan = compile_plan(hosts, SPEC)
+    fabric = Fabric(plan)
+    learns = {segment["name"]: segment["key"] for segment in plan["segments"] if segment["learn"]}
+    mac = "0a:00:00:00:00:01"
+    for (host, _name), bridge in fabric.bridges.items():
+        tunnel = next((port for name, port in fabric.far if name == host), None)
+        bridge.learned.update({(key, number(mac)): {"reg2": tunnel, "reg3": 2} for key in learns.values() if tunnel})
+    for point in plan["endpoints"]:
+        if point["segment"] in learns:
+            arrived, seen = fabric.send(point, protocol="ip", dl_dst=mac)
+            assert len(seen) <= 2 and (len(plan["hosts"]) == 1 or not arrived)
+
+
+@many
 @given(tenants())
 def test_tunnels_take_their_key_from_the_flow_and_the_bridge_forwards_nothing_by_itself(hosts):
     plan = compile_plan(hosts, SPEC)
