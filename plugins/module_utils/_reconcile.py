@@ -292,8 +292,8 @@ def reconcile(
     judge: from what was found after a write to the errors that the tool only reports late.
     undo: from what was found after a write with such errors to the steps that take back what came to nothing,
         so that the next run tries again. With it, such errors also count as the reason for a step that fails.
-    A FabricError from any of them fails the module with its one sentence; of its commands the last is then the one that failed. In check mode nothing is written,
-    and the state returned is the one that was found.
+    A FabricError from any of them fails the module with its one sentence; of its commands the last is then the one that failed.
+    In check mode nothing is written, and the state returned is the one that was found.
     """
     result: dict[str, t.Any] = {"changed": False, "commands": []}
     try:

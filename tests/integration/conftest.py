@@ -65,3 +65,12 @@ def pair(session_lab: harness.Lab) -> tuple[harness.Host, harness.Host]:
     """Two such hosts, a and b, with a cable between the eth1 of both. Both cards are down and without address."""
     first, second = _clean(session_lab, HOSTS)
     return first, second
+
+
+@pytest.fixture(scope="module")
+def frr_stopped_afterwards(session_lab: harness.Lab) -> t.Iterator[None]:
+    """FRR goes on running between the tests of a file, and not after them."""
+    yield
+    for name in HOSTS:
+        if session_lab.host(name).leader is not None:
+            session_lab.host(name).run(["systemctl", "stop", "frr"], ok=None)

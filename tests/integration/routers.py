@@ -9,7 +9,6 @@ import time
 import typing as t
 
 import harness
-import pytest
 
 DAEMONS = ("bgpd", "ospfd", "ospf6d", "ripd", "bfdd")
 
@@ -80,12 +79,3 @@ def full(host: harness.Host, interface: str = "eth1") -> dict[str, t.Any] | None
     """The neighbour on an interface once its adjacency is Full."""
     found = host.module("frr_info", {"gather": ["ospf"]})["ospf_neighbors"]
     return next((one for one in found if one["interface"] == interface and one["state"] == "Full"), None)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def stopped_afterwards(session_lab: harness.Lab) -> t.Iterator[None]:
-    """FRR goes on running between these tests, and not after them."""
-    yield
-    for name in ("a", "b"):
-        if session_lab.host(name).leader is not None:
-            session_lab.host(name).run(["systemctl", "stop", "frr"], ok=None)

@@ -11,7 +11,10 @@ import typing as t
 import frr_configs
 import harness
 import pytest
-from routers import DAEMONS, by_hand, daemons, full, running, settle, stopped_afterwards, wait  # noqa: F401 - a fixture
+from routers import DAEMONS, by_hand, daemons, full, running, settle, wait
+
+
+pytestmark = pytest.mark.usefixtures("frr_stopped_afterwards")
 
 
 @pytest.fixture
