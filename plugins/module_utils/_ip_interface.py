@@ -12,7 +12,17 @@ import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils import _ip
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, FabricError, Runner, Write, module_runner, reconcile
-from ansible_collections.overloom.fabric.plugins.module_utils._systemd import Unit, booted, ip_commands, oneshot, read_units, unit_name, unit_steps
+from ansible_collections.overloom.fabric.plugins.module_utils._systemd import (
+    Unit,
+    booted,
+    device_unit,
+    devices_told,
+    ip_commands,
+    oneshot,
+    read_units,
+    unit_name,
+    unit_steps,
+)
 
 KIND = "interface"
 
@@ -40,10 +50,11 @@ class Item(t.NamedTuple):
 
 
 class Found(t.NamedTuple):
-    """What is on the host: its interfaces, and the units of the module, by file name."""
+    """What is on the host: its interfaces, and the units of the module, by file name. devices: can a unit wait for a card?"""
 
     interfaces: dict[str, _ip.Interface]
     units: dict[str, Unit]
+    devices: bool = False
 
 
 class Kept(t.NamedTuple):
@@ -103,8 +114,8 @@ def kept(unit: Unit | None) -> Kept | None:
     return Kept(notes["Owner"], addresses, int(mtu) if mtu.isdigit() else None, up, others, parent, int(vlan) if vlan.isdigit() else None)
 
 
-def unit(name: str, wanted: Kept) -> Unit:
-    """The unit that gives an interface at boot what is declared."""
+def unit(name: str, wanted: Kept, devices: bool) -> Unit:
+    """The unit that gives an interface at boot what is declared. devices: whether it can wait for its card, which may come late."""
     notes = {"Owner": wanted.owner, "Addresses": " ".join(wanted.addresses)}
     if wanted.mtu is not None:
         notes["Mtu"] = str(wanted.mtu)
@@ -117,7 +128,9 @@ def unit(name: str, wanted: Kept) -> Unit:
     lines = _create(name, wanted)
     lines += _ip.interface_batch(None, _ip.Wanted(name, mtu=wanted.mtu, up=wanted.up, addresses=wanted.addresses))
     # FRR announces what it finds, so the addresses come first. It is itself before network.target, so these must not be after that.
-    order = {"wanted_by": ["multi-user.target"], "after": ["network-pre.target"], "before": ["frr.service", "network.target"]}
+    card = wanted.parent or name
+    wants = [device_unit(card)] if devices and card != "lo" else []
+    order = {"wanted_by": ["multi-user.target"], "after": ["network-pre.target", *wants], "before": ["frr.service", "network.target"], "wants": wants}
     return oneshot(KIND, name, f"Addresses of the interface {name}", notes, ip_commands(lines), **order)
 
 
@@ -192,8 +205,8 @@ def compare(found: Found, declared: t.Sequence[Item], owner: str, adopt: bool, p
                 new = new._replace(up=True)
             if not adopt:
                 new = new._replace(others=tuple(a for a in new.addresses if a in foreign or (a in held and a not in old.addresses)))
-            interim[file] = unit(item.name, new._replace(addresses=_both(new.addresses, old.addresses), others=_both(new.others, foreign)))
-        wanted_units[file] = unit(item.name, new) if new else None
+            interim[file] = unit(item.name, new._replace(addresses=_both(new.addresses, old.addresses), others=_both(new.others, foreign)), found.devices)
+        wanted_units[file] = unit(item.name, new, found.devices) if new else None
         if new is None and old.vlan is not None:
             # What was made here goes as a whole.
             lines += [f"link delete dev {_ip.word(item.name)}"] if interface else []
@@ -276,7 +289,7 @@ def _late(found: Found, declared: t.Sequence[Item]) -> list[str]:
 
 def read(runner: Runner) -> Found:
     """Read the host once; spawns one process."""
-    return Found(_ip.read_interfaces(runner), read_units(KIND))
+    return Found(_ip.read_interfaces(runner), read_units(KIND), devices_told())
 
 
 def _state(interface: _ip.Interface) -> dict[str, t.Any]:

@@ -55,6 +55,17 @@ def unit_name(kind: str, name: str, suffix: str = "service") -> str:
     return f"overloom-{kind}-{safe}.{suffix}"
 
 
+def device_unit(interface: str) -> str:
+    """The unit that is there as soon as udev has found a network interface (systemd.device(5), systemd-escape(1))."""
+    safe = "".join(c if c.isascii() and (c.isalnum() or c in ":_.") else "".join(f"\\x{b:02x}" for b in c.encode()) for c in interface)
+    return f"sys-subsystem-net-devices-{safe}.device"
+
+
+def devices_told() -> bool:
+    """Does udev tell systemd of this host's devices? In containers it does not, and one would wait in vain."""
+    return os.path.exists("/run/udev/control")
+
+
 def tool(name: str) -> str:
     """The path of a tool for a unit: older systemd takes no bare names."""
     return shutil.which(name, path=_TOOLS) or name
@@ -77,16 +88,18 @@ def oneshot(
     after: t.Sequence[str] = (),
     before: t.Sequence[str] = (),
     part_of: t.Sequence[str] = (),
+    wants: t.Sequence[str] = (),
 ) -> Unit:
     """A service that runs commands once, one after the other, and then counts as active.
 
     notes: what stands in the `X-Overloom-` keys; `Owner` is the owner mark.
+    wants: units that are started with this one, and without which it is tried all the same.
     part_of: units with whose stop and restart this one is stopped and restarted.
     """
     lines = [_HEAD, "[Unit]"]
     lines.append(_setting("Description", description))
     lines += [_setting(_NOTE + key, value) for key, value in {**notes, "Name": name}.items()]
-    for key, units in (("After", after), ("Before", before), ("PartOf", part_of)):
+    for key, units in (("Wants", wants), ("After", after), ("Before", before), ("PartOf", part_of)):
         if units:
             lines.append(_setting(key, " ".join(units)))
     lines += ["", "[Service]", "Type=oneshot", "RemainAfterExit=yes"]

@@ -58,8 +58,10 @@ class Drills:
             ("the kernel's datapath carries it", self.datapath_used),
             ("site.yml again changes nothing", self.unchanged),
             ("verify", self.verify),
+            ("a VLAN on the card carries frames", self.vlan),
             ("both reboot", self.reboot),
             ("verify, without a run in between", self.verify),
+            ("the VLAN is there again, and goes", self.vlan_again),
             ("drift by hand: verify sees it", self.drift),
             ("--check --diff shows it and changes nothing", self.drift_shown),
             ("site.yml repairs it", self.repair),
@@ -178,6 +180,27 @@ class Drills:
         self._playbook("playbooks/verify.yml", "--extra-vars", f"verify_report={self.logs}")
         report = json.loads((self.logs / "verify.json").read_text(encoding="utf-8"))
         claim(report["failed"] == 0 and report["passed"] > 20, f"the report says {report['passed']} passed, {report['failed']} failed")
+
+    def _vlan(self, state: str) -> None:
+        """Have a VLAN on each eth1, beside the fabric, or not; a second call changes nothing."""
+        for changed in ("true", "false"):
+            for machine in self.machines:
+                options = f"name=eth1.30 parent=eth1 vlan=30 addresses=198.51.100.{machine.number}/24 state={state}"
+                done = self._ansible("ansible", machine.name, "--become", "-m", "ip_interface", "-a", options)
+                claim(done.returncode == 0 and re.search(rf'changed"?: {changed}', done.stdout), f"changed is not {changed}:\n{done.stdout[-3000:]}")
+
+    def _vlan_ping(self) -> None:
+        self.first.ssh("ping", "-c", "3", "-i", "0.2", "-w", "20", "-I", "eth1.30", f"198.51.100.{self.second.number}")
+
+    def vlan(self) -> None:
+        self._vlan("present")
+        self._vlan_ping()
+
+    def vlan_again(self) -> None:
+        self._vlan_ping()
+        self._vlan("absent")
+        for name, links in self._each("ip", "-oneline", "link").items():
+            claim("eth1.30" not in links and " eth1:" in links, f"{name} has {links}")
 
     def reboot(self) -> None:
         for machine in self.machines:

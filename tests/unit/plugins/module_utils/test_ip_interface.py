@@ -71,3 +71,15 @@ def test_an_adopted_address_is_taken_away_with_the_others():
     run(world, [{"name": "eth1", "addresses": POOL[:1]}], adopt=True)
     run(world, [])
     assert held(world) == POOL[1:2]
+
+
+def test_at_boot_a_unit_waits_for_its_card_where_somebody_tells_of_it() -> None:
+    for name, kept, device in (
+        ("eth1", ip_interface.Kept("lab", up=True), "sys-subsystem-net-devices-eth1.device"),
+        ("eth1.30", ip_interface.Kept("lab", parent="br-x", vlan=30), r"sys-subsystem-net-devices-br\x2dx.device"),
+        ("lo", ip_interface.Kept("lab", up=True), ""),
+    ):
+        lines = ip_interface.unit(name, kept, devices=True).content.splitlines()
+        assert [line for line in lines if line.startswith("Wants=")] == ([f"Wants={device}"] if device else [])
+        assert f"After=network-pre.target {device}".strip() in lines
+        assert ".device" not in ip_interface.unit(name, kept, devices=False).content
