@@ -157,7 +157,8 @@ _DEFAULTS = frozenset(
     )
 )
 
-_ACTIVE = "no ip ospf passive"
+_PASSIVE = "ip ospf passive"
+_ACTIVE = f"no {_PASSIVE}"
 
 _BLOCK = re.compile(
     r"(?:router (?:ospf|ospf6|bgp|rip|ripng)\b.*|route-map \S+ (?:permit|deny) \d+|bfd|profile \S+|key chain \S+|key \d+"
@@ -197,6 +198,10 @@ _NEEDS = tuple(
         (r"rpki( |$)", "FRR's package for RPKI, and bgpd started with -M rpki, as bgpd_options in /etc/frr/daemons can say"),
     )
 )
+
+
+# The address of the line that makes a neighbour or a peer group of BGP.
+_PEER = re.compile(r"neighbor (\S+) (?:remote-as|peer-group|interface)$")
 
 
 def needs(line: str) -> str:
@@ -857,14 +862,41 @@ def difference(config: Config, changes: t.Mapping[Address, t.Optional[str]], dro
                     continue
                 stage = during if definition and path else after if definition else before
                 stage.append((place(path, "") if definition else (len(before),), path, negation(old)))
-        elif old != line or (forgotten and address[-1] == "ip ospf passive"):
+        elif old != line or (forgotten and address[-1] == _PASSIVE):
             if old is not None and _REMOVE_FIRST.match(address[-1]):
                 before.append(((len(before),), path, negation(old)))
             during.append((place(path, line), path, line))
+            if line == _PASSIVE:
+                # Where an interface still says that it is not passive, which means nothing, the first one only takes that away.
+                during.append((place(path, line), path, line))
     # Address families after the lines of their router, so that each block is entered once.
     before.sort(key=lambda row: (rank(row[1][0]), row[1]) if row[1] else (-1, ()))
     during.sort(key=lambda row: row[0])
     return [(path, line) for _place, path, line in before + during + after]
+
+
+def _turned(config: Config, changes: t.Mapping[Address, t.Optional[str]]) -> Config:
+    """The configuration as FRR has it once the changes turn the default that activates BGP's neighbours for IPv4.
+
+    Those that are there stay as active as they were, and are shown with what was unsaid before. Told only of those that change.
+    """
+    turned = dict(config)
+    for address, line in changes.items():
+        if address[1:] != ("bgp default ipv4-unicast",) or config.get(address) == line:
+            continue
+        for made, first in config.items():
+            peer = made[:1] == address[:1] and _PEER.match(made[-1])
+            if not peer or len(made) != 2:
+                continue
+            name = peer.group(1)
+            group = re.search(r" peer-group (\S+)$", first)
+            at, of_group = (address[:1] + ("address-family ipv4 unicast", f"neighbor {who} activate") for who in (name, group.group(1) if group else name))
+            said = config.get(at, config.get(of_group))
+            active = not said.startswith("no ") if said else address not in config
+            turned.pop(at, None)
+            if at in changes and active != (line is None):
+                turned[at] = f"{'' if active else 'no '}neighbor {name} activate"
+    return turned
 
 
 def _rule(address: Address, line: str) -> tuple[str, str]:
@@ -977,7 +1009,7 @@ def compare(runner: Runner, found: Found, things: t.Sequence[Thing], options: Op
         foreign = [a for a in found.running if a[: len(address)] == address and a != address and changes.get(a, "") is not None]
         if foreign:
             warnings.append(f"'{' / '.join(address)}' stays, as somebody else configured '{hide(found.running[foreign[0]])}' in it")
-    lines = renewed + difference(base, changes, drops)
+    lines = renewed + difference(_turned(base, changes), changes, drops)
     notes = json.loads(json.dumps(notes))
     steps: list[t.Any] = []
     if lines:

@@ -383,9 +383,11 @@ def _peer(
     if group:
         # FRR does not show of a member what its group says as well, neither what is wanted nor what a new member brings along.
         brought = [a for a in found.running if renew and a[:1] == path and within(scope, a) and a not in lines.wanted]
+        # With a profile of its own, a member's BFD is shown all the same.
+        shown = {path + (f"{begin} bfd",)} if lines.wanted.get(path + (f"{begin} bfd profile",)) else set()
         for address, line in [*lines.wanted.items(), *((a, found.running[a]) for a in brought)]:
-            other = line and line.replace(begin, f"neighbor {group}", 1)
-            if line and groups.get(group, found.running).get(address[:-1] + (key_of(other or ""),)) == other:
+            other = address not in shown and line and line.replace(begin, f"neighbor {group}", 1)
+            if other and groups.get(group, found.running).get(address[:-1] + (key_of(other),)) == other:
                 if address in brought or (address in found.running and found.running[address] != line):
                     lines.wanted[address] = None
                 elif address not in found.running:

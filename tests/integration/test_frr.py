@@ -95,6 +95,26 @@ def test_a_change_sends_only_the_lines_that_differ(router: harness.Host) -> None
     assert done["spawned"] == 4
 
 
+def test_the_default_for_ipv4_turns_and_groups_turn_with_it(router: harness.Host) -> None:
+    def speaker(default: bool, active: bool) -> dict[str, t.Any]:
+        group = {"name": "G", "remote_as": "65001", "address_families": [{"family": "ipv4_unicast", "activate": active}]}
+        return {"asn": "65000", "default_ipv4_unicast": default, "peer_groups": [group], "neighbors": [{"neighbor": "10.0.1.2", "peer_group": "G"}]}
+
+    for default, active, shown in ((True, True, ""), (False, False, ""), (False, True, "  neighbor G activate"), (True, False, "  no neighbor G activate")):
+        router.apply("frr_bgp", speaker(default, active))
+        assert [line for line in running(router).splitlines() if "activate" in line] == ([shown] if shown else [])
+
+
+def test_an_interface_is_passive_also_after_it_was_excepted_from_a_default(router: harness.Host) -> None:
+    router.apply("frr_ospf", {**ospf(1, passive=False), "passive_default": True})
+    router.apply("frr_ospf", {**ospf(1), "passive_default": False})
+    # FRR keeps the exception.
+    assert " no ip ospf passive\n" in running(router)
+    router.apply("frr_ospf", ospf(1, passive=True))
+    text = running(router)
+    assert text.count(" ip ospf passive\n") == 2 and "no ip ospf passive" not in text
+
+
 def test_an_omitted_option_stays_and_an_empty_one_clears(router: harness.Host) -> None:
     router.apply("frr_ospf", ospf(1))
     assert not router.module("frr_ospf", {"interfaces": [{"name": "eth1"}]})["changed"]
