@@ -55,7 +55,7 @@ packages:
 	  $(shell /usr/bin/python3 -c 'import libvirt' 2>/dev/null || echo python3-libvirt))
 
 test-packages: packages
-	$(call install,$(TEST_COMMANDS))
+	$(call install,$(TEST_COMMANDS),$(if $(wildcard /usr/lib/*/frr/modules/bgpd_rpki.so),,frr-rpki-rtrlib))
 
 machine-packages:
 	$(call install,$(MACHINE_COMMANDS))

@@ -261,7 +261,7 @@ options:
   rpki:
     description:
       - Lines of FRR's C(rpki) block, passed through as they are and spelled as FRR shows them.
-      - Needs FRR's RPKI module (package C(frr-rpki-rtr) on Debian) and C(-M rpki) among the options of bgpd.
+      - Needs FRR's RPKI module (package C(frr-rpki-rtrlib) on Debian) and C(-M rpki) among the options of bgpd.
     type: list
     elements: str
 """

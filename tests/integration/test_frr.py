@@ -356,6 +356,23 @@ def test_a_bgp_filter_changed_by_hand_is_repaired_without_dropping_the_session(r
     assert after and after["dropped_count"] == session["dropped_count"] and after["uptime_seconds"] > session["uptime_seconds"]
 
 
+def test_rpki_is_passed_through(router: harness.Host) -> None:
+    started = router.run(["cat", "/etc/frr/daemons"])
+    rpki = ["rpki polling_period 600", "rpki cache 127.0.0.1 3323 preference 1"]
+    try:
+        router.write("/etc/frr/daemons", started + 'bgpd_options="-A 127.0.0.1 -M rpki"\n')
+        router.run(["systemctl", "restart", "frr"])
+        wait(lambda: set(DAEMONS) <= daemons(router), "FRR's daemons")
+        options = {"asn": "65000", "route_maps": [{"name": "RM", "entries": [{"seq": 10, "action": "permit", "match": ["rpki valid"]}]}]}
+        router.apply("frr_bgp", {**options, "rpki": rpki})
+        assert all(f" {line}\n" in running(router) for line in rpki)
+        router.apply("frr_bgp", {**options, "rpki": rpki[:1]})
+        assert "rpki cache" not in running(router) and "rpki polling_period 600" in running(router)
+    finally:
+        router.write("/etc/frr/daemons", started)
+        router.run(["systemctl", "restart", "frr"])
+
+
 def test_info_without_frr_says_so(host: harness.Host) -> None:
     host.run(["systemctl", "stop", "frr"])
     assert host.module("frr_info")["daemons"] == []

@@ -17,7 +17,7 @@ SPECS: dict[str, dict[str, t.Any]] = {
     "frr_rip": {"instances": {"options": _frr_rip.INSTANCE}, **_frr_rip.LISTS},
     "frr_static": {"routes": {"options": _frr_static.ROUTE}},
 }
-# What the installed FRR has only with OpenSSL or with a package of its own (rpki), and what is no configuration of its own.
+# What the installed FRR has only with OpenSSL, what has a test of its own (rpki), and what is no configuration.
 ELSEWHERE = ("hmac-sha-1", "hmac-sha-384", "hmac-sha-512", "rpki", "state=absent")
 
 
