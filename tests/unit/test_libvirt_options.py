@@ -6,16 +6,12 @@ from __future__ import annotations
 
 import importlib
 import re
-import sys
 import typing as t
 
 import pytest
 import yaml
+from ansible_collections.overloom.fabric.tests.integration import libvirt_options
 from ansible_collections.overloom.fabric.tests.unit.intents import CHECKOUT
-
-sys.path.insert(0, str(CHECKOUT / "tests/integration"))
-
-import libvirt_options  # noqa: E402  # pylint: disable=wrong-import-position
 
 
 def paths(options: dict[str, t.Any], before: str = "") -> t.Iterator[str]:

@@ -4,18 +4,13 @@
 """Addresses of interfaces that exist: what becomes of them on a model of a host, whose each step may be the last of a run."""
 from __future__ import annotations
 
-import pathlib
-import sys
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils import _ip_interface as ip_interface
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, Step
+from ansible_collections.overloom.fabric.tests.unit.kernel import World
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-sys.path.insert(0, str(pathlib.Path(__file__).parent.parent.parent))
-
-from kernel import World  # noqa: E402  # pylint: disable=wrong-import-position
 
 POOL = ["10.0.0.1/24", "10.0.0.2/24", "10.0.1.1/31", "fd00::1/64"]
 addresses = st.lists(st.sampled_from(POOL), unique=True)

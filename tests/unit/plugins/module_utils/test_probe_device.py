@@ -68,7 +68,7 @@ class Router(http.server.BaseHTTPRequestHandler):
 
     asked: list = []
 
-    def do_POST(self):  # noqa: N802
+    def do_POST(self):  # noqa: N802 (the name that http.server calls)
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.asked.append((self.headers["Authorization"], body))
         received = body["count"] if len(self.asked) > 2 else "0"
