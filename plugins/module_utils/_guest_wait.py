@@ -149,31 +149,37 @@ def _connected(options: t.Mapping[str, t.Any], seconds: float) -> socket.socket:
 
 def probe_http(options: t.Mapping[str, t.Any], seconds: float) -> str:
     """An HTTP answer with an accepted status (eAPI, REST)."""
+    asked = {key: options[key] for key in ("body", "user", "password", "validate_certs")}
+    status, _text = http_answer(options["url"], seconds, **asked)
+    if status not in options["status"]:
+        raise NotYet(f"status {status}, not {' or '.join(str(n) for n in options['status'])}")
+    return f"status {status}"
+
+
+def http_answer(
+    url: str, seconds: float, body: str | None = None, user: str | None = None, password: str | None = None, validate_certs: bool = False
+) -> tuple[int, bytes]:
+    """The status and the text of an HTTP answer; with a body of JSON the request is a POST. Raises NotYet when there is none."""
     headers = {}
-    if options["user"] is not None:
-        pair = f"{options['user']}:{options['password'] or ''}".encode()
-        headers["Authorization"] = "Basic " + base64.b64encode(pair).decode()
-    body = None
-    if options["body"] is not None:
-        body = options["body"].encode()
+    if user is not None:
+        headers["Authorization"] = "Basic " + base64.b64encode(f"{user}:{password or ''}".encode()).decode()
+    if body is not None:
         headers["Content-Type"] = "application/json"
     context = ssl.create_default_context()
-    if not options["validate_certs"]:
+    if not validate_certs:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
+    data = None if body is None else body.encode()
     try:
-        with opener.open(urllib.request.Request(options["url"], data=body, headers=headers), timeout=seconds) as answer:
-            status = answer.status
+        with opener.open(urllib.request.Request(url, data=data, headers=headers), timeout=seconds) as answer:
+            return answer.status, answer.read()
     except urllib.error.HTTPError as error:
-        status = error.code
+        return error.code, error.read()
     except (OSError, ValueError) as error:
         raise NotYet(str(getattr(error, "reason", error))) from error
     except Exception as error:  # http.client raises its own kinds on an answer that is none.
         raise NotYet(f"no HTTP answer: {error}") from error
-    if status not in options["status"]:
-        raise NotYet(f"status {status}, not {' or '.join(str(n) for n in options['status'])}")
-    return f"status {status}"
 
 
 def checksum(data: bytes) -> int:

@@ -8,18 +8,14 @@ no address on a guest's segment, so a namespace there asks. This file is private
 """
 from __future__ import annotations
 
-import base64
-import http.client
 import ipaddress
 import json
 import re
-import ssl
 import threading
 import time
 import typing as t
-import urllib.parse
 
-from ansible_collections.overloom.fabric.plugins.module_utils._guest_wait import NotYet, enter_namespace
+from ansible_collections.overloom.fabric.plugins.module_utils._guest_wait import NotYet, enter_namespace, http_answer
 from ansible_collections.overloom.fabric.plugins.module_utils._probe import PING_COUNT
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 
@@ -73,26 +69,14 @@ def _milliseconds(text: str) -> float | None:
 
 def ask(device: Device, path: str, body: dict[str, t.Any]) -> t.Any:
     """One request of the API. Raises FabricError."""
-    place = urllib.parse.urlsplit(device.url)
-    # The certificate is one that the device made for itself, so nobody can vouch for it.
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    secure = {"context": context} if place.scheme == "https" else {}
-    kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
-    connection = kind(place.hostname, place.port, timeout=ANSWER_SECONDS, **secure)
-    pair = base64.b64encode(f"{device.user}:{device.password}".encode()).decode()
     try:
-        connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json", "Authorization": f"Basic {pair}"})
-        answer = connection.getresponse()
-        text = answer.read()
-        if answer.status == 401:
+        # The certificate is one that the device made for itself, so nobody can vouch for it.
+        status, text = http_answer(device.url + path, ANSWER_SECONDS, json.dumps(body), device.user, device.password)
+        if status == 401:
             raise FabricError(f"{device.url} refuses user {device.user}: give its password")
         return json.loads(text)
-    except (OSError, ValueError, http.client.HTTPException) as error:
+    except (NotYet, ValueError) as error:
         raise FabricError(f"{device.url} does not answer: {error}") from error
-    finally:
-        connection.close()
 
 
 def _one(device: Device, probe: t.Mapping[str, t.Any], settle: float) -> dict[str, t.Any]:

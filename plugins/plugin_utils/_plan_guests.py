@@ -419,11 +419,22 @@ def _further(guest: Guest, number: int, nic: Nic) -> Item:
     }
 
 
+class _Api(t.NamedTuple):
+    """How a vendor's management is spoken to."""
+
+    name: str
+    scheme: str
+    port: int
+
+
+_APIS = {"veos": _Api("eos", "https", 443), "chr": _Api("routeros", "http", 80)}
+
+
 def _device(guest: Guest, spaces: t.Sequence[Endpoint]) -> Item | None:
     """How a switch or router is asked to measure, or None when there is no namespace that could ask it."""
     if not spaces or not guest.nics[0].addresses:
         return None
-    api, scheme, port = {"veos": ("eos", "https", 443), "chr": ("routeros", "http", 80)}[guest.options["role"]]
+    api, scheme, port = _APIS[guest.options["role"]]
     address = next((f"[{a}]" if a.version == 6 else str(a) for a, _subnet in guest.nics[0].addresses))
     # The stand-in speaks no TLS.
     url = f"http://{address}:{port}" if guest.built and port != 80 else f"{scheme}://{address}"
@@ -573,11 +584,11 @@ def _wait(guest: Guest, spaces: t.Sequence[Endpoint]) -> Item:
         return {**common, "kind": "agent"}
     device = _device(guest, spaces)
     if device is None:
-        text = f"API on port {443 if role == 'veos' else 80}" if guest.built else {"veos": "login:", "chr": "Login:"}[role]
+        text = f"API on port {_APIS[role].port}" if guest.built else {"veos": "login:", "chr": "Login:"}[role]
         return {**common, "kind": "console", "text": text}
     asked: Item = {"namespace": device["namespace"], "times": 2}
     if role == "chr":
         # Which answers with 401 when it wants a password.
         return {**common, **asked, "kind": "http", "url": f"{device['url']}/rest/system/resource", "status": [200, 401]}
     asked["host"] = str(guest.nics[0].addresses[0][0])
-    return {**common, **asked, "kind": "tcp", "port": 443} if guest.built else {**common, **asked, "kind": "ssh"}
+    return {**common, **asked, "kind": "tcp", "port": _APIS[role].port} if guest.built else {**common, **asked, "kind": "ssh"}
