@@ -53,8 +53,9 @@ class ActionModule(ActionBase):
             result["secrets"] = secrets
             return result
         if options["outputs"]:
-            Display().display("\n" + render_outputs(plan["outputs"]))
-            result["outputs"] = plan["outputs"]
+            reached = set((task_vars or {}).get("ansible_play_hosts", ()))
+            result["outputs"] = [output for output in plan["outputs"] if output["host"] in reached]
+            Display().display("\n" + render_outputs(result["outputs"]))
             return result
         if options["show"]:
             Display().display("\n" + (_as_yaml(part) if options["query"] else render(plan)))

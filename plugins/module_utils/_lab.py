@@ -95,6 +95,7 @@ def wanted_lab(params: dict[str, t.Any]) -> Wanted:
         mtu=params["mtu"],
         binds=tuple(_bind(word) for word in params["binds"] or []),
         present=params["state"] == "present",
+        inventory=os.path.normpath(params["inventory"]) if params.get("inventory") else "",
     )
 
 
@@ -160,13 +161,25 @@ def switch_port(end: tuple[str, str]) -> str:
 
 def compare_lab(wanted: Wanted, found: Found) -> Change:
     """The steps from what was found to what is wanted; pure."""
+    _refuse_another(wanted, found)
     return _build(wanted, found) if wanted.present else _demolish(wanted, found)
+
+
+def _refuse_another(wanted: Wanted, found: Found) -> None:
+    """A lab is that of one inventory: a second one with the same name would exchange or remove the first one's hosts."""
+    known = found.record["inventory"] if found.record else ""
+    if known and wanted.inventory and known != wanted.inventory:
+        raise FabricError(
+            f"lab {wanted.name}: it belongs to the inventory in {known}, not to that in {wanted.inventory}; "
+            f"give this one another fabric_name or lab_name, or remove the lab with the inventory in {known}"
+        )
 
 
 def _build(wanted: Wanted, found: Found) -> Change:
     folder = lab_folder(wanted.name)
-    record = {"root": wanted.root, "storage": wanted.storage}
-    if found.record and found.record != record:
+    known = (found.record or {}).get("inventory", "")
+    record = {"root": wanted.root, "storage": wanted.storage, "inventory": wanted.inventory or known}
+    if found.record and (found.record["root"], found.record["storage"]) != (wanted.root, wanted.storage):
         raise FabricError(
             f"lab {wanted.name}: it was made with root {found.record['root']} and storage {found.record['storage']}; "
             f"remove it with state=absent before it is made with root {wanted.root} and storage {wanted.storage}"

@@ -39,6 +39,7 @@ class Wanted(t.NamedTuple):
 
     links: each a sorted tuple of at least two ends (host, interface).
     binds: (folder of the machine, where the hosts see it).
+    inventory: the folder whose lab it is, or "".
     """
 
     name: str
@@ -49,6 +50,7 @@ class Wanted(t.NamedTuple):
     mtu: int
     binds: tuple[tuple[str, str], ...]
     present: bool
+    inventory: str = ""
 
 
 class HostFound(t.NamedTuple):
@@ -191,7 +193,7 @@ def read_lab(wanted: Wanted, runner: Runner) -> Found:
     """Read once what there is of the lab, from the kernel wherever it knows."""
     folder = lab_folder(wanted.name)
     mounts = _mounts()
-    record = json_of(f"{folder}/lab.json")
+    record = _record(f"{folder}/lab.json")
     storage = record["storage"] if record else wanted.storage
     processes = lab_processes(wanted.name)
     names = set(names_in(f"{folder}/hosts")) | set(processes)
@@ -223,6 +225,14 @@ def read_lab(wanted: Wanted, runner: Runner) -> Found:
         cgroups=tuple(cgroup_roots()),
         python=sys.executable,
     )
+
+
+def _record(path: str) -> t.Any:
+    """What lab.json says, or None. An inventory that was removed keeps its lab from nobody."""
+    record = json_of(path)
+    if record and not os.path.isdir(record.get("inventory") or ""):
+        record["inventory"] = ""
+    return record
 
 
 def _read_host(name: str, host: str, storage: str, processes: list, mounts: t.Container[str], runner: Runner | None) -> HostFound:

@@ -67,6 +67,11 @@ options:
       - A change of it makes all cables anew.
     type: int
     default: 1500
+  inventory:
+    description:
+      - The folder of the inventory whose lab this is. It is remembered, and a lab of another inventory is neither changed nor removed,
+        as long as that folder exists.
+    type: path
   boot_timeout:
     description:
       - How many seconds a host may take until it is up. All hosts are booted side by side.
@@ -171,6 +176,7 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
     "storage": {"type": "path"},
     "binds": {"type": "list", "elements": "str"},
     "mtu": {"type": "int", "default": 1500},
+    "inventory": {"type": "path"},
     "boot_timeout": {"type": "int", "default": 60},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
 }

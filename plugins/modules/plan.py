@@ -28,7 +28,7 @@ options:
     default: false
   outputs:
     description:
-      - Print only where each endpoint and router is, its addresses and the command that leads into it, and return them in RV(outputs).
+      - Print only where each endpoint and router of the hosts that this run reached is, its addresses and the command that leads into it, and return them in RV(outputs).
     type: bool
     default: false
   secrets:
@@ -85,7 +85,7 @@ plan:
     sources:
       hosts.kvm1.id: "derived: trailing digits of the name"
 outputs:
-  description: What the fabric gives its user. It is a part of the plan, too.
+  description: What the fabric gives its user, on the hosts that this run reached. It is a part of the plan, too.
   returned: with O(outputs)
   type: list
   elements: dict

@@ -287,6 +287,45 @@ def test_teardown_leaves_nothing_and_a_second_one_changes_nothing(built):
     assert "overloom-" not in built.on("kvm1", "ls", "-R", "/etc/systemd/system")
 
 
+def test_without_a_package_source_the_packages_are_named_at_once_and_the_outputs_leave_the_host_out(built):
+    tool = built.on("kvm1", "sh", "-c", "command -v ethtool").strip()
+    built.on("kvm1", "mv", tool, "/root/ethtool")
+    try:
+        begun = time.monotonic()
+        out = built.play("site.yml", "-e", '{"kvm_host_packages": ["overloom-none"]}', ok=False)
+        assert time.monotonic() - begun < 40
+        assert re.search(r"kvm1 lacks ethtool, and the packages\s+overloom-none could not be installed", out) and "package source" in out
+        assert "on kvm2: ip netns exec" in out and "on kvm1: ip netns exec" not in out, "the outputs are of the hosts that were reached"
+        refused = " ".join(built.play("site.yml", "--limit", "kvm1", "-e", "kvm_host_install=false", ok=False).split())
+        assert "kvm1 lacks ethtool, and kvm_host_install is false" in refused
+    finally:
+        built.on("kvm1", "mv", "/root/ethtool", tool)
+
+
+@pytest.mark.parametrize("playbook", ["site.yml", "playbooks/plan.yml", "playbooks/verify.yml", "playbooks/teardown.yml"])
+def test_a_playbook_that_would_match_no_host_fails_and_names_the_groups_that_are_there(fabric, tmp_path, playbook):
+    inventory = tmp_path / "hosts.yml"
+    inventory.write_text(yaml.safe_dump({"all": {"children": {"kvmhosts": {"hosts": {"kvm1": None}}}}}))
+    for arguments, sentence in (
+        (["-i", str(inventory)], "its groups are kvmhosts (kvm1) (did you mean kvm_hosts with kvmhosts?)"),
+        (["-i", str(inventory), "--limit", "kvm1"], "its groups are kvmhosts (kvm1)"),
+        (["-i", str(tmp_path / "nowhere")], "/nowhere has no host at all"),
+    ):
+        done = subprocess.run([BIN / "ansible-playbook", playbook, *arguments], cwd=REPOSITORY, text=True, capture_output=True, check=False)
+        assert done.returncode != 0 and sentence in done.stderr, done
+
+
+def test_a_second_inventory_with_the_same_fabric_name_neither_takes_nor_removes_the_first_ones_lab(built, tmp_path):
+    second = Fabric(tmp_path, built.intent["fabric_name"])
+    second.hosts = {"other1": {}, "other2": {}}
+    second.write()
+    for playbook in ("playbooks/lab.yml", "playbooks/lab_down.yml"):
+        out = second.play(playbook, ok=False)
+        assert f"inventory in {built.folder}, not to that in {second.folder}" in out
+    assert set(changed(built.play("playbooks/lab.yml")).values()) == {0}
+    assert built.on("kvm1", "hostname").strip() == "kvm1"
+
+
 def test_a_wrong_intent_is_refused_as_a_whole_before_a_host_is_touched(built):
     built.intent["fabric_segments"][0]["vlan"] = 4095
     built.intent["fabric_overlay"] = []

@@ -393,3 +393,17 @@ def test_the_machines_state_is_hidden_and_its_folders_stay_with_their_owners(tmp
     # Each folder comes before what is in it.
     order = list(entries)
     assert all(order.index(path.rpartition("/")[0]) < number for number, path in enumerate(order) if "/" in path)
+
+
+def test_a_second_inventory_with_the_same_name_takes_no_host_of_the_first_one() -> None:
+    model = Model()
+    model.take(_lab.compare_lab(wanted(inventory="/inventories/one"), model.found()).steps)
+    hosts = dict(model.power)
+    for options in ({"hosts": ["x"]}, {"state": "absent"}):
+        with pytest.raises(FabricError, match="belongs to the inventory in /inventories/one, not to that in /inventories/two; give this one another"):
+            _lab.compare_lab(wanted(inventory="/inventories/two", **options), model.found())
+    assert model.power == hosts
+    for inventory in ("/inventories/one", None):
+        assert not _lab.compare_lab(wanted(inventory=inventory), model.found()).steps
+    model.take(_lab.compare_lab(wanted(inventory="/inventories/one", state="absent"), model.found()).steps)
+    assert not model.power

@@ -1,0 +1,117 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The groups of an inventory that the fabric consists of."""
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: fabric_groups
+short_description: The groups of an inventory that the fabric consists of
+version_added: 0.1.0
+author: The overloom.fabric authors (@overloom)
+description:
+  - Returns those of the groups C(kvm_hosts) and C(routers) that have hosts, for the C(hosts) of a play.
+  - Fails when there is none, and when a limit leaves none of their hosts. Ansible itself ends a play that matches no host with success.
+positional: limit
+options:
+  _input:
+    description: The inventory's groups with their hosts, which is the variable C(groups).
+    type: dict
+    required: true
+  limit:
+    description: The run's limit, which is the variable C(ansible_limit).
+    type: str
+    default: ''
+  sources:
+    description: The inventory's paths for the error's text, which is the variable C(ansible_inventory_sources).
+    type: list
+    elements: str
+    default: []
+"""
+
+EXAMPLES = r"""
+- name: Measure the fabric against its plan
+  hosts: "{{ groups | overloom.fabric.fabric_groups(ansible_limit | default(''), sources=ansible_inventory_sources | default([])) }}"
+  roles:
+    - role: overloom.fabric.plan
+    - role: overloom.fabric.verify
+"""
+
+RETURN = r"""
+_value:
+  description: The names of the groups.
+  type: list
+  elements: str
+"""
+
+import difflib
+import typing as t
+
+from ansible.errors import AnsibleFilterError
+from ansible.inventory.manager import InventoryManager
+from ansible.parsing.dataloader import DataLoader
+
+GROUPS = ("kvm_hosts", "routers")
+_BUILT_IN = ("all", "ungrouped")
+
+
+def fabric_groups(groups: dict[str, list[str]], limit: str = "", sources: t.Sequence[str] = ()) -> list[str]:
+    """The groups of the fabric that have hosts; an error that names the groups that are there, if there is none."""
+    there = [name for name in GROUPS if groups.get(name)]
+    if not there:
+        raise AnsibleFilterError(_nothing(groups, ", ".join(sources)))
+    left = _limited(groups, limit)
+    if left is not None and not any(host in left for name in there for host in groups[name]):
+        raise AnsibleFilterError(
+            f"The limit {limit!r} leaves no host of the fabric; its groups are {' and '.join(map(_with_hosts(groups), there))}. No host was touched."
+        )
+    return there
+
+
+def _nothing(groups: dict[str, list[str]], where: str) -> str:
+    """The sentence about an inventory without a host of the fabric."""
+    inventory = f"The inventory {where}" if where else "The inventory"
+    own = [name for name in groups if name not in _BUILT_IN]
+    if not own and not groups.get("all"):
+        return f"{inventory} has no host at all; correct its path (-i), or put hosts into the group kvm_hosts. No host was touched."
+    known = f"its groups are {', '.join(map(_with_hosts(groups), own))}" if own else f"its hosts, {', '.join(groups['all'])}, are in no group"
+    return f"{inventory} has no host in the group kvm_hosts or routers; {known}{_meant(own)}. Put the fabric's hosts into kvm_hosts. No host was touched."
+
+
+def _with_hosts(groups: dict[str, list[str]]) -> t.Callable[[str], str]:
+    """What tells a group with its hosts; of many hosts, the first three."""
+
+    def shown(name: str) -> str:
+        hosts = groups[name]
+        more = f" and {len(hosts) - 3} more" if len(hosts) > 3 else ""
+        return f"{name} ({', '.join(hosts[:3]) + more if hosts else 'no host'})"
+
+    return shown
+
+
+def _meant(own: list[str]) -> str:
+    """A question, where a group's name is nearly one of the fabric's."""
+    for wanted in GROUPS:
+        for near in difflib.get_close_matches(wanted, [name for name in own if name not in GROUPS], n=1, cutoff=0.8):
+            return f" (did you mean {wanted} with {near}?)"
+    return ""
+
+
+def _limited(groups: dict[str, list[str]], limit: str) -> set[str] | None:
+    """The hosts that a limit leaves, as Ansible itself resolves patterns; None if there is no limit, or if it is in a file."""
+    if not limit or "@" in limit:
+        return None
+    manager = InventoryManager(DataLoader(), parse=False)
+    for group, hosts in groups.items():
+        manager.add_group(group)
+        for host in hosts:
+            manager.add_host(host, group=group)
+    return {str(host) for host in manager.list_hosts(limit)}
+
+
+class FilterModule:
+    """The filters of this file."""
+
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        """By name."""
+        return {"fabric_groups": fabric_groups}
