@@ -19,6 +19,8 @@ import os
 import re
 import typing as t
 
+from ansible_collections.overloom.fabric.plugins.module_utils import _frr_conf as conf
+from ansible_collections.overloom.fabric.plugins.module_utils._frr_spelling import Speller
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
     MASK,
     Change,
@@ -118,11 +120,13 @@ _KEY_WORDS = {
     "version": 1,
 }
 _KEYS: dict[str, list[tuple[re.Pattern, int]]] = {}
-for _begin in sorted(_KEY_WORDS, key=lambda begin: -len(begin.split())):
+for _begin in sorted(_KEY_WORDS, key=lambda begin: (-len(begin.split()), "*" in begin)):
     _words = [r"\S+" if word == "*" else re.escape(word) for word in _begin.split()]
     _KEYS.setdefault(_begin.split()[0], []).append((re.compile(" ".join(_words) + r"(?= |$)"), _KEY_WORDS[_begin]))
 # A neighbour has one filter of a kind in each direction, which is the line's last word.
 _DIRECTED = re.compile(r"(neighbor \S+ (?:route-map|prefix-list|filter-list|distribute-list)) \S+ (in|out)$")
+# Most settings of OSPF on an interface may be one address's.
+_OF_ADDRESS = re.compile(r"ip ospf (?!area |authentication-key \S+$)\S.* (\d+\.\d+\.\d+\.\d+)$|ip ospf area \S+ (\d+\.\d+\.\d+\.\d+)$")
 _AREA_TYPE = re.compile(r"(area \S+) (?:stub|nssa)\b")
 _AREA = re.compile(r"^((?:no )?(?:area|ip ospf area|ipv6 ospf6 area|network \S+ area)) (\d+)(?= |$)")
 _ASN = re.compile(r"^(router bgp|(?:no )?neighbor \S+ (?:interface )?(?:v6only )?(?:remote-as|local-as)) (\d+)\.(\d+)(?= |$)")
@@ -226,6 +230,8 @@ _RANKS = tuple(
         (r"route-map ", 2),
         (r"bfd$", 3),
         (r"interface ", 9),
+        # Where files of old end.
+        (r"line vty$", 10),
     )
 )
 
@@ -253,6 +259,9 @@ def key_of(line: str) -> str:
         return f"{area_type.group(1)} type"
     if _ROUTE.match(line):
         return _route_key(line)
+    of_address = _OF_ADDRESS.match(line)
+    if of_address:
+        return f"{key_of(line.rpartition(' ')[0])} {of_address.group(1) or of_address.group(2)}"
     words = line.split()
     for begin, count in _KEYS.get(words[0] if words else "", ()):
         if begin.match(line):
@@ -272,7 +281,8 @@ def _route_key(line: str) -> str:
             kept += [word, next(rest, "")]
         elif not word.isdigit() and word != "onlink":
             kept.append(word)
-    return " ".join(kept)
+    # The ways to discard are one next hop.
+    return " ".join("blackhole" if word in ("Null0", "reject") else word for word in kept)
 
 
 def dotted_area(area: str) -> str:
@@ -364,7 +374,7 @@ def render(changes: t.Iterable[tuple[Address, str]]) -> str:
     def leave(depth: int) -> None:
         nonlocal inside
         while len(inside) > depth:
-            out.append(" " * (len(inside) - 1) + _closing(inside[-1]))
+            out.append(" " * (len(inside) - 1) + conf.closing(inside[-1]))
             inside = inside[:-1]
 
     for path, line in changes:
@@ -384,12 +394,6 @@ def render(changes: t.Iterable[tuple[Address, str]]) -> str:
     return "\n".join(out) + "\n" if out else ""
 
 
-def _closing(header: str) -> str:
-    if header.startswith("address-family "):
-        return "exit-address-family"
-    return "exit-vrf" if header.startswith("vrf ") else "exit"
-
-
 def show(config: t.Iterable[tuple[Address, str]]) -> str:
     """Settings as the running configuration would show them, with the secrets masked."""
     return hide(render((address[:-1], line) for address, line in config))
@@ -398,116 +402,78 @@ def show(config: t.Iterable[tuple[Address, str]]) -> str:
 # --- frr.conf --------------------------------------------------------------------------------------------------------
 
 
-class _Node:
-    """One line of a file with the lines inside its block; comments and blank lines stay with the line after them."""
-
-    def __init__(self, raw: str, before: list[str]) -> None:
-        self.raw, self.before = raw, before
-        self.inside: list[_Node] = []
-        self.close: list[str] = []
-        self.emptied = False
-        self.lines = canonical(raw.strip()) if raw.strip() else ()
-        self.header = self.lines[0] if self.lines and _BLOCK.match(self.lines[0]) else None
-
-    def text(self) -> t.Iterator[str]:
-        """The lines of the file."""
-        yield from self.before
-        yield self.raw
-        for node in self.inside:
-            yield from node.text()
-        yield from self.close
+def meanings(lines: t.Iterable[conf.Line]) -> list[conf.Entries]:
+    """What each line of the file sets, by the addresses of the running configuration."""
+    paths: dict[conf.Path, Address] = {(): ()}
+    speller = Speller()
+    return [_meaning(line, paths, speller) for line in lines]
 
 
-def edit(text: str, changes: t.Mapping[Address, t.Optional[str]]) -> str:
-    """A configuration file with settings changed, and every other line, comment and blank line kept.
-
-    A line that takes part in a change may move within its block, so that the file can be read from top to bottom.
-    """
-    top = _Node("", [])
-    around: list[tuple[int, _Node]] = [(-1, top)]
-    before: list[str] = []
-    for raw in text.splitlines():
-        line = raw.strip()
-        if not line or line[0] in "!#":
-            before.append(raw)
-            continue
-        depth = len(raw) - len(raw.lstrip())
-        if _CLOSING.match(line):
-            while len(around) > 2 and around[-1][0] > depth:
-                around.pop()
-            around[-1][1].close += before + [raw]
-            before = []
-            if len(around) > 1:
-                around.pop()
-            continue
-        while around[-1][0] >= depth:
-            around.pop()
-        node = _Node(raw, before)
-        before = []
-        around[-1][1].inside.append(node)
-        if node.header:
-            around.append((depth, node))
-    touched: list[_Node] = []
-
-    # A file may open one block several times.
-    blocks: dict[Address, list[_Node]] = {(): [top]}
-
-    def learn(at: _Node, path: Address) -> None:
-        for node in at.inside:
-            if node.header:
-                blocks.setdefault(path + (node.header,), []).append(node)
-                learn(node, path + (node.header,))
-
-    def find(path: Address) -> _Node:
-        """The first block of a path, made when there is none."""
-        at = top
-        for depth, header in enumerate(path):
-            block = next(iter(blocks.get(path[: depth + 1], ())), None)
-            if block is None:
-                block = _Node(" " * depth + header, ["!"] if depth == 0 else [])
-                block.close = [" " * depth + _closing(header)]
-                at.inside.append(block)
-                blocks[path[: depth + 1]] = [block]
-                touched.append(at)
-            at = block
-        return at
-
-    learn(top, ())
-    for address, line in changes.items():
-        path, key = address[:-1], address[-1]
-        if line is not None and _BLOCK.match(line):
-            find(address)
-            continue
-        comments: list[str] = []
-        for block in blocks.get(path, ()):
-            for node in list(block.inside):
-                if node.header == key or (node.header is None and key in map(key_of, node.lines)):
-                    block.inside.remove(node)
-                    block.emptied = not block.inside
-                    comments += node.before
-                    # What a line of several settings says besides is kept.
-                    for other in node.lines:
-                        if not node.header and key_of(other) != key:
-                            block.inside.append(_Node(" " * len(path) + other, []))
-        if line is not None:
-            block = find(path)
-            block.inside.append(_Node(" " * len(path) + line, comments))
-            touched.append(block)
-    for block in touched:
-        if block is not top:
-            block.inside.sort(key=lambda node: rank(node.lines[0] if node.lines else ""))
-    _prune(top)
-    lines = [line for node in top.inside for line in node.text()] + top.close + before
-    return "".join(line + "\n" for line in lines)
+def _meaning(line: conf.Line, paths: dict[conf.Path, Address], speller: Speller) -> conf.Entries:
+    """What one line sets. paths: the addresses of the blocks so far."""
+    if not line.text:
+        return ()
+    placed = speller.respelled(paths.get(line.path, line.path), line.text)
+    if line.opens:
+        path, said = placed[0]
+        # A block that says what FRR does anyway is a block all the same.
+        header = next(iter(canonical(said)), said)
+        paths[line.path + (line.text,)] = path + (header,)
+        return ((path + (header,), header),)
+    return tuple((path + (key_of(one),), one) for path, said in placed for one in canonical(said))
 
 
-def _prune(at: _Node) -> None:
-    """Drop blocks that existed only for lines inside them that are gone."""
-    for node in list(at.inside):
-        _prune(node)
-        if node.emptied and not node.inside and _SHOWN_ANYWAY.match(node.header or ""):
-            at.inside.remove(node)
-            at.emptied = not at.inside
+def settings(lines: t.Sequence[conf.Line], meant: t.Sequence[conf.Entries]) -> Config:
+    """The configuration that a file makes, as `parse` reads it from what runs."""
+    config: Config = {}
+    for line, entries in zip(lines, meant):
+        for address, one in entries:
+            if not (line.opens and _SHOWN_ANYWAY.match(one)):
+                # The last one counts.
+                config.pop(address, None)
+                config[address] = one
+    if not any(address[-1] == "passive-interface default" for address in config):
+        config = {address: line for address, line in config.items() if line != _ACTIVE}
+    return config
+
+
+def _needed(address: Address) -> list[Address]:
+    """The settings that have to stand before one in the file: what makes its neighbor."""
+    peer = re.match(r"(neighbor \S+) ", address[-1])
+    if not peer or not address[0].startswith("router bgp "):
+        return []
+    return [(address[0], f"{peer.group(1)} {made}") for made in ("remote-as", "peer-group", "interface")]
+
+
+GRAMMAR = conf.Grammar(lambda line: bool(_BLOCK.match(line)), rank, lambda line: bool(_SHOWN_ANYWAY.match(line)), _needed)
+
+
+def edit(text: str, changes: t.Mapping[Address, t.Optional[str]], lines: t.Sequence[conf.Line] = ()) -> str:
+    """A configuration file with settings changed, and every other byte of it kept. lines: the file as FRR reads it."""
+    lines = lines or conf.by_indentation(text, _BLOCK.match)
+    return conf.Editor(lines, meanings(lines), GRAMMAR).change(changes).text
+
+
+def saved_lines(runner: Runner, saved: str, text: str) -> list[conf.Line]:
+    """The lines of frr.conf in their blocks. vtysh is asked only where the file is not what FRR shows of itself."""
+    lines = conf.by_indentation(saved, _BLOCK.match)
+    if conf.closed(lines):
+        shown = {(line.path, line.text) for line in conf.by_indentation(text, _BLOCK.match)}
+        if all((line.path, line.text) in shown for line in lines if line.text):
+            return lines
+    return conf.read(saved, lambda argv, asked: runner.run(Step(argv, asked))[1:], _BLOCK.match)
+
+
+def edited(runner: Runner, found: Found, lines: t.Sequence[conf.Line], changes: t.Mapping[Address, t.Optional[str]]) -> str:
+    """frr.conf with settings changed, and read again as FRR would. Raises FabricError when another line would mean something else."""
+    made = conf.Editor(lines, meanings(lines), GRAMMAR).change(changes)
+    again = saved_lines(runner, made.text, found.text)
+    now = conf.counted(again, meanings(again))
+    lost = [(path, line) for path, line in made.lines if now[path, line] != made.lines[path, line]]
+    if lost:
+        path, line = lost[0]
+        raise FabricError(f"{CONF}: '{hide(line)}' in '{' / '.join(path) or 'no block'}' would not be read as before; close the blocks of the file with 'exit'")
+    return made.text
 
 
 # --- what is wanted --------------------------------------------------------------------------------------------------
@@ -632,7 +598,7 @@ class Found(t.NamedTuple):
     """What one read saw.
 
     running: the running configuration; text: the same as FRR shows it; daemons: those that vtysh is connected to.
-    saved: the text of frr.conf.
+    saved: the text of frr.conf; lines: the same as FRR reads it.
     notes: for each owner what a module made: by a thing's name `lines` (addresses), `scope` and `drop`.
     """
 
@@ -641,6 +607,7 @@ class Found(t.NamedTuple):
     daemons: tuple[str, ...]
     saved: str
     notes: dict[str, Notes]
+    lines: t.Sequence[conf.Line] = ()
 
 
 def notes_path(owner: str, module: str) -> str:
@@ -668,7 +635,8 @@ def read(runner: Runner, module: str) -> Found:
             notes[os.path.basename(path)[: -len(f"-{module}.json")]] = json.loads(content)
         except ValueError as error:
             raise FabricError(f"{path} is not JSON ({error}); mend it, or remove it to forget what was made") from error
-    return Found(parse(text), text, daemons, _read(CONF), notes)
+    saved = _read(CONF)
+    return Found(parse(text), text, daemons, saved, notes, saved_lines(runner, saved, text))
 
 
 def frr_runner(module: t.Any) -> Runner:
@@ -692,7 +660,8 @@ def check_allowed(status: int, said: str) -> None:
 
 def _read(path: str) -> str:
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as stream:
+        # A carriage return at the end of a line is a byte of somebody's as well.
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as stream:
             return stream.read()
     except FileNotFoundError:
         return ""
@@ -927,7 +896,8 @@ def compare(runner: Runner, found: Found, things: t.Sequence[Thing], options: Op
     path = notes_path(options.owner, options.module)
     notes = json.loads(json.dumps(found.notes))
     mine: Notes = notes.setdefault(options.owner, {})
-    saved = parse(found.saved)
+    saved_as = found.lines or conf.by_indentation(found.saved, _BLOCK.match)
+    saved = settings(saved_as, meanings(saved_as))
     changes: dict[Address, t.Optional[str]] = {}
     drops: list[Drop] = []
     warnings: list[str] = []
@@ -1027,7 +997,7 @@ def compare(runner: Runner, found: Found, things: t.Sequence[Thing], options: Op
     }
     unsaved = {a: line for a, line in unsaved.items() if a not in foreign_blocks}
     if unsaved:
-        steps.append(Save(CONF, edit(found.saved, unsaved), 0o640))
+        steps.append(Save(CONF, edited(runner, found, saved_as, unsaved), 0o640))
     for owner, note in notes.items():
         if note != found.notes.get(owner, {}):
             steps.append(_noting(owner, options.module, note))

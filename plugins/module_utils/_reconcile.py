@@ -64,7 +64,7 @@ class Write(t.NamedTuple):
         os.makedirs(folder, mode=0o755, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=folder, prefix=".overloom-")
         try:
-            with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
                 stream.write(self.content)
                 stream.flush()
                 # Else a power failure may leave the new name with no content.

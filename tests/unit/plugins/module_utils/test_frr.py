@@ -123,7 +123,7 @@ def test_settings_are_told_apart_by_what_they_set() -> None:
         ("router bgp 1\n no neighbor A send-community both", "router bgp 1\n no neighbor A send-community\n no neighbor A send-community extended"),
         ("router bgp 1\n neighbor A maximum-prefix 5 75 restart 3", "router bgp 1\n neighbor A maximum-prefix 5 restart 3"),
         ("router ospf\n redistribute bgp metric 5 metric-type 2", "router ospf\n redistribute bgp metric 5"),
-        ("ip route 10.0.0.0/8 Null0 1", "ip route 10.0.0.0/8 Null0"),
+        ("ip route 10.0.0.0/8 blackhole 1", "ip route 10.0.0.0/8 blackhole"),
         ("interface a\n no ip ospf passive", ""),
     ],
 )
@@ -238,9 +238,9 @@ def test_a_filter_is_replaced_without_a_moment_without_it() -> None:
 
 def test_blocks_are_entered_once_and_closed() -> None:
     at = ("router bgp 1", "address-family ipv4 unicast")
-    assert render([(at, "maximum-paths 2"), (at, "network 10.0.0.0/8"), (("vrf a",), "ip route 10.0.0.0/8 Null0")]) == (
+    assert render([(at, "maximum-paths 2"), (at, "network 10.0.0.0/8"), (("vrf a",), "ip route 10.0.0.0/8 blackhole")]) == (
         "router bgp 1\n address-family ipv4 unicast\n  maximum-paths 2\n  network 10.0.0.0/8\n exit-address-family\nexit\n"
-        "vrf a\n ip route 10.0.0.0/8 Null0\nexit-vrf\n"
+        "vrf a\n ip route 10.0.0.0/8 blackhole\nexit-vrf\n"
     )
 
 
@@ -258,8 +258,8 @@ def test_the_file_keeps_comments_and_foreign_lines() -> None:
         },
     )
     assert changed == (
-        "! mine\nlog syslog\n!\ninterface eth1\n description link\n ! slow\n ip ospf cost 7\nexit\n!\nline vty\n"
-        "!\nrouter ospf\n maximum-paths 2\nexit\n!\nend\n"
+        "! mine\nlog syslog\nrouter ospf\n maximum-paths 2\nexit\n!\n"
+        "interface eth1\n ! slow\n ip ospf cost 7\n description link\nexit\n!\nline vty\n!\nend\n"
     )
 
 
@@ -291,15 +291,15 @@ def plan(before: Found, things: list[Thing], **options: t.Any) -> t.Any:
 
 
 def test_only_what_was_made_is_purged() -> None:
-    notes = {"us": {"one": {"lines": [["ip route 10.1.0.0/16 Null0"]], "scope": [], "drop": None}}}
-    before = found("ip route 10.1.0.0/16 Null0\nip route 10.2.0.0/16 Null0\n", notes=notes)
+    notes = {"us": {"one": {"lines": [["ip route 10.1.0.0/16 blackhole"]], "scope": [], "drop": None}}}
+    before = found("ip route 10.1.0.0/16 blackhole\nip route 10.2.0.0/16 blackhole\n", notes=notes)
     change = plan(before, [], purge=True)
-    assert change.steps[0].text == "no ip route 10.1.0.0/16 Null0\n"
+    assert change.steps[0].text == "no ip route 10.1.0.0/16 blackhole\n"
     assert plan(before, []).steps == []
 
 
 def test_notes_of_nothing_are_no_file() -> None:
-    one, two = (f"ip route 10.{number}.0.0/16 Null0" for number in (1, 2))
+    one, two = (f"ip route 10.{number}.0.0/16 blackhole" for number in (1, 2))
     notes = {"us": {name: {"lines": [[line]], "scope": [], "drop": None} for name, line in (("one", one), ("two", two))}}
     before = found(f"{one}\n{two}\n", notes=notes)
     assert plan(before, [], purge=True).steps[-1] == Remove("/etc/overloom/frr/us-frr_static.json")
@@ -309,7 +309,7 @@ def test_notes_of_nothing_are_no_file() -> None:
 
 def test_a_run_that_is_killed_leaves_no_line_that_nobody_knows(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_frr, "NOTES", str(tmp_path))
-    line = "ip route 10.1.0.0/16 Null0"
+    line = "ip route 10.1.0.0/16 blackhole"
 
     def killed(argv: t.Any, stdin: t.Any) -> t.Any:
         raise KeyboardInterrupt
@@ -329,22 +329,22 @@ def test_a_run_that_is_killed_leaves_no_line_that_nobody_knows(tmp_path: pathlib
 
 
 def test_what_was_there_is_not_taken_over() -> None:
-    before = found("ip route 10.1.0.0/16 Null0\n", "ip route 10.1.0.0/16 Null0\n")
-    assert plan(before, [route("one", "ip route 10.1.0.0/16 Null0")]).steps == []
-    adopted = plan(before, [route("one", "ip route 10.1.0.0/16 Null0")], adopt=True)
+    before = found("ip route 10.1.0.0/16 blackhole\n", "ip route 10.1.0.0/16 blackhole\n")
+    assert plan(before, [route("one", "ip route 10.1.0.0/16 blackhole")]).steps == []
+    adopted = plan(before, [route("one", "ip route 10.1.0.0/16 blackhole")], adopt=True)
     assert [step.path for step in adopted.steps] == ["/etc/overloom/frr/us-frr_static.json"]
     assert adopted.before != adopted.after
     with pytest.raises(FabricError, match="one was not made by owner us; set adopt"):
-        plan(before, [route("one", "ip route 10.1.0.0/16 Null0", present=False)])
+        plan(before, [route("one", "ip route 10.1.0.0/16 blackhole", present=False)])
 
 
 def test_an_absent_thing_that_is_missing_is_no_change() -> None:
-    assert plan(found(), [route("one", "ip route 10.1.0.0/16 Null0", present=False)]).steps == []
+    assert plan(found(), [route("one", "ip route 10.1.0.0/16 blackhole", present=False)]).steps == []
 
 
 def test_a_line_that_is_only_missing_in_the_file_is_saved() -> None:
-    change = plan(found("ip route 10.1.0.0/16 Null0\n", "hostname a\n"), [route("one", "ip route 10.1.0.0/16 Null0")])
-    assert change.steps[0].content == "hostname a\nip route 10.1.0.0/16 Null0\n"
+    change = plan(found("ip route 10.1.0.0/16 blackhole\n", "hostname a\n"), [route("one", "ip route 10.1.0.0/16 blackhole")])
+    assert change.steps[0].content == "hostname a\nip route 10.1.0.0/16 blackhole\n"
     assert change.before != change.after
 
 

@@ -1,0 +1,555 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""frr.conf as FRR reads it: in which block each line stands, and an editor that touches no other byte.
+
+This file is private to the collection. The structure is not parsed here: vtysh tells it. A dry run (`vtysh -C`, which
+needs no daemon) says of an unknown line in which node of its grammar it stands, so an unknown line after each line of the
+file shows where that line led. One more dry run tells lines that open a block from lines in it. Everything but the
+callable that asks vtysh is pure.
+"""
+from __future__ import annotations
+
+import collections
+import functools
+import re
+import typing as t
+
+Path = t.Tuple[str, ...]
+# From a command and its standard input to its standard output and standard error.
+Ask = t.Callable[[t.Tuple[str, ...], str], t.Tuple[str, str]]
+
+_DRY_RUN = ("vtysh", "-C", "-f", "/dev/stdin")
+# Prints a file with the closings that it leaves out.
+_MARK = ("vtysh", "-m", "-f", "/dev/stdin")
+
+# No command of FRR begins so.
+_PROBE = "overloom-asks"
+_ANSWER = re.compile(r"^line (\d+): % (?:Unknown command|Ambiguous command|Command incomplete)\[(\d+)\]: ", re.M)
+# A second one at the top would end vtysh, so each is followed by the way back into the configuration.
+_MAY_LEAVE = re.compile(r"(?:e|en|end|ex|exi|exit|q|qu|qui|quit)$")
+_AGAIN = "configure terminal"
+# Known at the top only, so that it leads there from anywhere.
+_TOP = "hostname overloom"
+_CLOSING = re.compile(r"(?:end|exi?t?|qui?t?|exit-.*)$")
+_SPACES = re.compile(r"[ \t\r\n]+")
+# vtysh reads longer lines in pieces.
+_LONGEST = 4000
+# Blocks lie five deep in FRR; each round settles at least one level.
+_ROUNDS = 9
+
+
+class Line(t.NamedTuple):
+    """One line of the file.
+
+    raw: with its line break; path: the blocks around it, as the file spells them; text: the words, empty for what FRR does
+    not take from here: a comment, a closing, a line that this FRR does not know, and all after the end of the configuration.
+    inside: how many blocks are open after it.
+    """
+
+    raw: str
+    text: str = ""
+    path: Path = ()
+    opens: bool = False
+    closes: bool = False
+    unknown: bool = False
+    dead: bool = False
+    inside: int = 0
+
+
+def split(text: str) -> list[str]:
+    """The lines of a file with their line breaks; only a line feed breaks a line for FRR."""
+    lines = text.split("\n")
+    return [line + "\n" for line in lines[:-1]] + lines[-1:] * bool(lines[-1])
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def words(raw: str) -> str:
+    """A line without spaces around and runs of spaces in it; empty for a comment."""
+    line = _SPACES.sub(" ", raw).strip(" ")
+    return "" if line[:1] in ("!", "#") else line
+
+
+def read(text: str, ask: Ask, block: t.Callable[[str], t.Any] = lambda _line: False) -> list[Line]:
+    """The lines of a file, each in the block in which FRR puts it."""
+    raws = split(text)
+    if not any(map(words, raws)):
+        return by_indentation(text, block)
+    asked: list[str] = [_PROBE]
+    after: list[int] = []
+    lines: list[int] = []
+    for raw in raws:
+        asked.append(_plain(raw))
+        lines.append(len(asked))
+        asked.append(_PROBE)
+        after.append(len(asked))
+        if _MAY_LEAVE.match(words(raw)):
+            asked.append(_AGAIN)
+    said = _answers(ask, asked)
+    if 1 not in said or not said.keys() >= set(after):
+        # A vtysh of another kind, or none.
+        return by_indentation(text, block)
+    nodes = [said[number] for number in after]
+    unknown = [number in said for number in lines]
+    walk = _Walk(raws, nodes, unknown, said[1], {}, {})
+    for _round in range(_ROUNDS):
+        if not walk.leading and not walk.falling:
+            break
+        known = {**walk.known, **_lead(walk.leading, ask)}
+        walk = _Walk(raws, nodes, unknown, said[1], known, {**walk.falls, **_fall(walk.falling, ask)})
+    return walk.lines
+
+
+def _plain(raw: str) -> str:
+    """A line for the dry run: nothing that vtysh would cut, and a comment for what it has nothing to say about."""
+    line = words(raw)
+    return re.sub(r"[^ -~]", "x", line) if line and len(raw) < _LONGEST else "!"
+
+
+def _answers(ask: Ask, lines: t.Iterable[str]) -> dict[int, int]:
+    """The nodes in which lines are unknown, by their numbers from 1."""
+    _out, said = ask(_DRY_RUN, "".join(line + "\n" for line in lines))
+    return {int(number): int(node) for number, node in _ANSWER.findall(said)}
+
+
+Question = t.Tuple[int, str]
+
+
+def _lead(questions: t.Mapping[Question, Path], ask: Ask) -> dict[Question, int]:
+    """For nodes and lines, each with headers that lead to the node: the node after the line; -1 where it cannot be told."""
+    if not questions:
+        return {}
+    asked: list[str] = []
+    probes: dict[tuple[int, str], tuple[int, int]] = {}
+    for (node, line), path in questions.items():
+        asked += [_TOP, *map(_plain, path), _PROBE]
+        begin = len(asked)
+        asked += [_plain(line), _PROBE]
+        probes[node, line] = begin, len(asked)
+    said = _answers(ask, asked)
+    led = {}
+    for (node, line), (begin, end) in probes.items():
+        taken = said.get(begin) == node and begin + 1 not in said
+        led[node, line] = said.get(end, -1) if taken else -1
+    return led
+
+
+def _fall(questions: t.Mapping[Question, Path], ask: Ask) -> dict[Question, bool]:
+    """For the same: whether the node does not know the line, which then is one of a block around."""
+    if not questions:
+        return {}
+    asked: list[str] = []
+    for number, ((_node, line), path) in enumerate(questions.items()):
+        asked += [_TOP, *map(_plain, path), f"! {_PROBE} {number}", _plain(line)]
+    # Some of vtysh's rules look at the first columns; far from them, only its grammar counts.
+    out, _err = ask(_MARK, "".join(f"        {line}\n" for line in asked))
+    told = out.splitlines()
+    follow = {line.split()[-1]: after.strip() for line, after in zip(told, told[1:]) if line.strip().startswith(f"! {_PROBE} ")}
+    return {
+        question: bool(_CLOSING.match(follow.get(str(number), ""))) for number, question in enumerate(questions)
+    }
+
+
+class _Walk:
+    """One way through the file with what is known so far; what had to be guessed becomes a question."""
+
+    def __init__(
+        self,
+        raws: t.Sequence[str],
+        nodes: t.Sequence[int],
+        unknown: t.Sequence[bool],
+        top: int,
+        known: t.Mapping[Question, int],
+        falls: t.Mapping[Question, bool],
+    ) -> None:
+        self.known, self.falls = known, falls
+        self.leading: dict[Question, Path] = {}
+        self.falling: dict[Question, Path] = {}
+        self.lines: list[Line] = []
+        # The nodes around, each with the header that led there.
+        self.around: list[tuple[int, str]] = [(top, "")]
+        left = False
+        for raw, node, foreign in zip(raws, nodes, unknown):
+            text = words(raw)
+            inside = len(self.around) - 1
+            if left or not text:
+                self.lines.append(Line(raw, path=self.path(), dead=left, inside=inside))
+            elif foreign or len(raw) >= _LONGEST:
+                self.lines.append(Line(raw, path=self.path(), unknown=True, inside=inside))
+            elif _CLOSING.match(text):
+                left = self.close(raw, node)
+            else:
+                self.take(raw, text, node)
+
+    def path(self, depth: int | None = None) -> Path:
+        """The headers of the blocks around."""
+        return tuple(header for _node, header in self.around[1:][:depth])
+
+    def close(self, raw: str, node: int) -> bool:
+        """A closing; true when it leaves the configuration."""
+        path = self.path()
+        depth = self.depth(node)
+        left = depth is None
+        del self.around[(depth or 0) + 1 :]
+        self.lines.append(Line(raw, path=path, closes=True, dead=left, inside=len(self.around) - 1))
+        return left
+
+    def depth(self, node: int) -> int | None:
+        """At which depth a node is open."""
+        return next((depth for depth, (one, _header) in enumerate(self.around) if one == node), None)
+
+    def leads(self, depth: int, text: str) -> int:
+        """Where a line leads from the block at a depth."""
+        node = self.around[depth][0]
+        if (node, text) not in self.known:
+            self.leading[node, text] = self.path(depth)
+        return self.known.get((node, text), -1)
+
+    def again(self, depth: int, text: str) -> bool:
+        """Whether a line that leaves the node at a depth as it is opens another block of the kind."""
+        node, header = self.around[depth]
+        if depth == 0 or self.leads(depth - 1, text) != node:
+            return False
+        # `key 2` is known in the block of `key 1` and opens another; `nexthop 192.0.2.1` would open a `nexthop-group` elsewhere.
+        if text.split()[0] == header.split()[0]:
+            return True
+        if (node, text) not in self.falls:
+            self.falling[node, text] = self.path(depth)
+        return self.falls.get((node, text), False)
+
+    def take(self, raw: str, text: str, node: int) -> None:
+        """A line that FRR takes, and after which it is in a node."""
+        depth = self.depth(node)
+        if depth is not None:
+            opens = self.again(depth, text)
+            del self.around[depth + (not opens) :]
+        else:
+            opens = True
+            # vtysh tries the blocks around from the inmost on, so where all lead there, the outmost is the one that takes it.
+            leading = [at for at in range(len(self.around)) if self.leads(at, text) == node]
+            del self.around[(leading[0] if leading else len(self.around) - 1) + 1 :]
+        path = self.path()
+        if opens:
+            self.around.append((node, text))
+        self.lines.append(Line(raw, text, path, opens, inside=len(self.around) - 1))
+
+
+def by_indentation(text: str, block: t.Callable[[str], t.Any] = lambda _line: False) -> list[Line]:
+    """The lines of a file as FRR itself writes it: what is indented more stands in the block of the line before.
+
+    block: whether a line opens a block although nothing is in it.
+    """
+    raws = split(text)
+    depths = [len(raw) - len(raw.lstrip(" \t")) for raw in raws]
+    around: list[tuple[int, str]] = []
+    lines = []
+    for number, (raw, depth) in enumerate(zip(raws, depths)):
+        line = words(raw)
+        if not line:
+            lines.append(Line(raw, path=tuple(header for _depth, header in around), inside=len(around)))
+            continue
+        if _CLOSING.match(line):
+            while len(around) > 1 and around[-1][0] > depth:
+                around.pop()
+            path = tuple(header for _depth, header in around)
+            del around[-1:]
+            lines.append(Line(raw, path=path, closes=True, inside=len(around)))
+            continue
+        while around and around[-1][0] >= depth:
+            around.pop()
+        path = tuple(header for _depth, header in around)
+        follow = next((n for n in range(number + 1, len(raws)) if words(raws[n])), None)
+        opens = follow is not None and (depths[follow] > depth or (depths[follow] == depth and bool(_CLOSING.match(words(raws[follow])))))
+        opens = (opens and words(raws[t.cast(int, follow)]) != "end") or bool(block(line))
+        if opens:
+            around.append((depth, line))
+        lines.append(Line(raw, line, path, opens, inside=len(around)))
+    return lines
+
+
+def closed(lines: t.Sequence[Line]) -> bool:
+    """Whether each block is closed in words before the next line outside it, so that no order or indentation is needed."""
+    inside = 0
+    for line in lines:
+        if line.text and len(line.path) != inside:
+            return False
+        inside = line.inside
+    return inside == 0
+
+
+# --- editing ---------------------------------------------------------------------------------------------------------
+
+Address = t.Tuple[str, ...]
+# What a line sets: addresses of settings, each with its line in the one spelling. For a line that opens a block, the block's own.
+Entries = t.Sequence[t.Tuple[Address, str]]
+
+
+class Grammar(t.NamedTuple):
+    """What the editor has to know of FRR's lines.
+
+    opens: whether a line opens a block; rank: its place among the lines of its block; vanishes: whether a block without a line means
+    nothing; needs: the addresses of the settings that have to stand before a line.
+    """
+
+    opens: t.Callable[[str], bool]
+    rank: t.Callable[[str], int]
+    vanishes: t.Callable[[str], bool]
+    needs: t.Callable[[Address], t.Sequence[Address]]
+
+
+# Sub-blocks stand after the settings of their block.
+_SUB_BLOCK = 8
+
+
+class _Node:
+    """A line of the file with the lines of the block that it opens, and what it sets."""
+
+    def __init__(self, line: Line, entries: Entries, around: _Node | None, rank: int = 5, added: bool = False) -> None:
+        self.line, self.entries, self.around, self.rank, self.added = line, entries, around, rank, added
+        self.inside: list[_Node] = []
+        self.gone = self.touched = False
+        # The last place where a line was put, as the next one often follows.
+        self.last: tuple[int, int] = (-1, 0)
+
+    @property
+    def setting(self) -> bool:
+        """Whether FRR, or somebody who reads the file, would miss this line."""
+        return bool(self.line.text or self.line.unknown or (self.line.dead and words(self.line.raw)))
+
+    @property
+    def dead(self) -> bool:
+        """Whether the configuration ends at this line, or in its block."""
+        return self.line.dead or any(node.dead for node in self.inside)
+
+    def closed(self, depth: int | None = None) -> bool:
+        """Whether the block is closed in words, which may stand in a block within that nobody closed."""
+        depth = len(self.line.path) if depth is None else depth
+        closings = [node for node in self.inside if node.line.closes and not node.gone]
+        return any(node.line.inside <= depth for node in closings) or any(node.closed(depth) for node in self.inside if node.line.opens)
+
+
+class Edited(t.NamedTuple):
+    """A changed file: its text, and how often a line has to stand in a block of it."""
+
+    text: str
+    lines: collections.Counter[tuple[Address, str]]
+
+
+class Editor:
+    """The file as a tree of lines, with settings changed in it. A line that takes no part in a change keeps each byte and its place."""
+
+    def __init__(self, lines: t.Sequence[Line], meant: t.Sequence[Entries], grammar: Grammar) -> None:
+        self.grammar = grammar
+        self.top = _Node(Line("", opens=True), [((), "")], None)
+        self.found: dict[Address, list[_Node]] = {}
+        self.eol = "\r\n" if lines and lines[0].raw.endswith("\r\n") else "\n"
+        around = [self.top]
+        for line, entries in zip(lines, meant):
+            # A line that closes a block is the last one in it.
+            del around[len(line.path) + 1 :]
+            rank = grammar.rank(entries[0][1]) if entries else 5
+            if line.opens and len(around) > 1:
+                rank = max(rank, _SUB_BLOCK)
+            node = _Node(line, entries, around[-1], rank)
+            around[-1].inside.append(node)
+            for address, _one in entries:
+                self.found.setdefault(address, []).append(node)
+            if line.opens:
+                around.append(node)
+            else:
+                del around[line.inside + 1 :]
+
+    def change(self, changes: t.Mapping[Address, str | None]) -> Edited:
+        """Have each setting as wanted; None takes it away."""
+        removed = [address for address, line in changes.items() if line is None]
+        for address in removed:
+            self.clear(address)
+        for address, line in changes.items():
+            if line is not None:
+                self.put(address, line)
+        for address in sorted(removed, key=len, reverse=True):
+            for node in self.found.get(address, ()):
+                self.drop(node)
+        self.prune(self.top)
+        out: list[str] = []
+        self.write(self.top, out, [])
+        counted: collections.Counter[tuple[Address, str]] = collections.Counter()
+        self.count(self.top, (), counted)
+        return Edited(self.joined(out), counted)
+
+    def clear(self, address: Address) -> list[_Node]:
+        """Take away the lines that say a setting; what they say besides is said by lines of its own. Blocks are left for later."""
+        cleared = []
+        for node in self.found.get(address, ()):
+            if node.gone or node.line.opens:
+                continue
+            node.gone = True
+            around = t.cast(_Node, node.around)
+            around.touched = True
+            cleared.append(node)
+            for other, line in node.entries:
+                if other != address:
+                    self.add(other, line, around if self.path(around) == other[:-1] else self.block(other), after=node)
+        return cleared
+
+    def path(self, node: _Node) -> Address:
+        """The address of a block."""
+        return node.entries[0][0] if node.entries else (*self.path(t.cast(_Node, node.around)), node.line.text)
+
+    def put(self, address: Address, line: str) -> None:
+        """Have a line, in the place of the one that it replaces, or by its rank."""
+        if self.grammar.opens(line):
+            if not self.instances(address):
+                self.block((*address, ""))
+            return
+        cleared = self.clear(address)
+        same = next((node for node in cleared if self.path(t.cast(_Node, node.around)) == address[:-1]), None)
+        around = t.cast(_Node, same.around) if same else self.block(address)
+        self.add(address, line, around, after=same)
+
+    def instances(self, address: Address) -> list[_Node]:
+        """The blocks of an address, which a file may open several times."""
+        return [node for node in self.found.get(address, ()) if not node.gone and node.line.opens and not node.dead]
+
+    def block(self, address: Address) -> _Node:
+        """The block for a new line: the last of its kind, as what the line needs may stand in it or before it; or a new one."""
+        at = self.top
+        needed = [node for one in self.grammar.needs(address) for node in self.found.get(one, ()) if not node.gone]
+        for depth in range(1, len(address)):
+            path = address[:depth]
+            last = next((node for node in reversed(self.instances(path)) if node.around is at), None)
+            late = [node for node in needed if node.around is at]
+            if last and late and at.inside.index(last) < max(map(at.inside.index, late)):
+                last = None
+            if last and self.grammar.vanishes(path[-1]) and not any(node.setting and not node.gone for node in last.inside):
+                # An empty one is somebody's, and stays when ours goes.
+                last = None
+            at = last or self.add(path, path[-1], at, opens=True)
+        return at
+
+    def add(self, address: Address, line: str, around: _Node, after: _Node | None = None, opens: bool = False) -> _Node:
+        """Put a line into a block: after a line of it, or after all that its rank lets stand before it."""
+        rank = self.grammar.rank(line)
+        if opens and around is not self.top:
+            rank = max(rank, _SUB_BLOCK)
+        indent = self.indent(around)
+        made = Line(f"{indent}{line}{self.eol}", line, (), opens)
+        node = _Node(made, [(address, line)], around, rank, added=True)
+        place = around.inside.index(after) + 1 if after and after.around is around else self.place(around, rank)
+        around.inside.insert(place, node)
+        around.last = (rank, place + 1) if after is None else (-1, 0)
+        self.found.setdefault(address, []).append(node)
+        return node
+
+    def place(self, around: _Node, rank: int) -> int:
+        """Where a new line of a rank stands in a block."""
+        if around.last[0] == rank:
+            return around.last[1]
+        end = len(around.inside)
+        if around is self.top:
+            end = next((number for number, node in enumerate(around.inside) if node.dead), end)
+        while end and not (around.inside[end - 1].setting and not around.inside[end - 1].line.dead and around.inside[end - 1].rank <= rank):
+            end -= 1
+        return end
+
+    def indent(self, around: _Node) -> str:
+        """The spaces before the lines of a block."""
+        if around is self.top:
+            return ""
+        sibling = next((node.line.raw for node in around.inside if node.line.text), None)
+        if sibling is None:
+            header = around.line.raw
+            return header[: len(header) - len(header.lstrip(" \t"))] + " "
+        return sibling[: len(sibling) - len(sibling.lstrip(" \t"))]
+
+    def drop(self, node: _Node) -> None:
+        """Take a block away when nothing of anybody is left in it."""
+        if node.line.opens and not any(inner.setting and not inner.gone for inner in node.inside):
+            node.gone = True
+            t.cast(_Node, node.around).touched = True
+            for inner in node.inside:
+                inner.gone = inner.gone or inner.line.closes
+
+    def prune(self, around: _Node) -> None:
+        """Take away the blocks that existed only for lines that are gone."""
+        for node in around.inside:
+            if not node.line.opens or node.gone:
+                continue
+            self.prune(node)
+            remarks = any(words(inner.line.raw.replace("!", "").replace("#", "")) for inner in node.inside if not inner.line.closes and not inner.gone)
+            if node.touched and not remarks and self.grammar.vanishes(node.entries[0][1] if node.entries else node.line.text):
+                self.drop(node)
+
+    def write(self, around: _Node, out: list[str], still: list[str]) -> None:
+        """The lines of a block. still: the indentations of the blocks before that no line has closed, the inmost last.
+
+        FRR would look in those first for a line, so a line after a change gets them closed.
+        """
+        moved = False
+        for node in around.inside:
+            if node.gone and not node.line.opens:
+                moved = True
+                continue
+            if node.gone:
+                moved = True
+                self.write(node, out, still)
+                continue
+            speaks = node.setting or node.line.closes
+            if speaks and (node.added or moved):
+                while still:
+                    out.append(f"{still.pop()}exit{self.eol}")
+            elif speaks:
+                still.clear()
+            moved = moved and not speaks
+            out.append(node.line.raw)
+            if not node.line.opens:
+                continue
+            self.write(node, out, still)
+            raw = node.line.raw
+            indent = raw[: len(raw) - len(raw.lstrip(" \t"))]
+            if node.added:
+                while still:
+                    out.append(f"{still.pop()}exit{self.eol}")
+                out.append(f"{indent}{closing(node.line.text)}{self.eol}")
+            elif not node.closed():
+                still.insert(0, indent)
+
+    def count(self, around: _Node, path: Address, counted: collections.Counter[tuple[Address, str]]) -> None:
+        """How often each line stands in each block."""
+        for node in around.inside:
+            if node.gone:
+                continue
+            if node.line.text:
+                counted[path, node.entries[0][1] if node.line.opens and node.entries else node.line.text] += 1
+            elif node.line.unknown:
+                counted[path, words(node.line.raw)] += 1
+            if node.line.opens:
+                self.count(node, self.path(node), counted)
+
+    def joined(self, out: t.Sequence[str]) -> str:
+        """The text of the file, with a line break between any two lines, and at the end only where there was one."""
+        ends = not self.last_raw() or self.last_raw().endswith("\n")
+        text = "".join(raw if raw.endswith("\n") else raw + self.eol for raw in out)
+        return text if ends else text[: -len(self.eol)] if text.endswith(self.eol) else text
+
+    def last_raw(self) -> str:
+        """The last line that the file had."""
+        node = self.top
+        while True:
+            old = [inner for inner in node.inside if not inner.added]
+            if not old:
+                return node.line.raw
+            node = old[-1]
+
+
+def counted(lines: t.Sequence[Line], meant: t.Sequence[Entries]) -> collections.Counter[tuple[Address, str]]:
+    """How often each line stands in each block of a file, as Editor counts it."""
+    editor = Editor(lines, meant, Grammar(lambda _line: False, lambda _line: 5, lambda _line: False, lambda _address: ()))
+    return editor.change({}).lines
+
+
+def closing(header: str) -> str:
+    """How FRR's own writer closes a block."""
+    if header.startswith("address-family "):
+        return "exit-address-family"
+    return "exit-vrf" if header.startswith("vrf ") else "exit"
