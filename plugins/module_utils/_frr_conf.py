@@ -367,6 +367,7 @@ class Editor:
         for address, line in changes.items():
             if line is not None:
                 self.put(address, line)
+        self.prune(self.top)
         for address in sorted(removed, key=len, reverse=True):
             for node in self.found.get(address, ()):
                 self.drop(node)

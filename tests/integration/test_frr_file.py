@@ -5,11 +5,16 @@
 from __future__ import annotations
 
 import collections
+import os
+import random
 import re
 import typing as t
 
+import frr_files
 import harness
 import pytest
+from ansible_collections.overloom.fabric.plugins.module_utils import _frr
+from ansible_collections.overloom.fabric.plugins.module_utils import _frr_conf as conf
 from routers import DAEMONS, daemons, running, wait
 
 pytestmark = pytest.mark.usefixtures("frr_stopped_afterwards")
@@ -121,3 +126,140 @@ def test_somebody_with_evpn_gets_a_description(crowded: harness.Host) -> None:
     start(crowded, EVPN)
     holds(crowded, "frr_bgp", {"asn": "65000", "neighbors": [{"neighbor": "192.0.2.9", "description": "spine"}]})
     assert saved(crowded).replace(" neighbor 192.0.2.9 description spine\n", "") == EVPN
+
+
+# --- any file --------------------------------------------------------------------------------------------------------
+
+# How many random files are edited; the long form takes 10,000.
+FILES = int(os.environ.get("OVERLOOM_FRR_FILES", "60"))
+BGP = "router bgp 65000"
+CHANGES = {
+    ("ip route 10.9.0.0/16 blackhole",): "ip route 10.9.0.0/16 blackhole",
+    (BGP,): BGP,
+    (BGP, "neighbor 10.1.1.1 remote-as"): "neighbor 10.1.1.1 remote-as 1",
+    (BGP, "address-family l2vpn evpn", "neighbor 10.1.1.1 activate"): "neighbor 10.1.1.1 activate",
+    ("interface eth1", "ip ospf cost"): "ip ospf cost 5",
+    ("vrf V0", "ip route 10.0.0.0/8 blackhole"): "ip route 10.0.0.0/8 blackhole",
+    ("bfd", "profile US"): "profile US",
+    ("bfd", "profile US", "transmit-interval"): "transmit-interval 77",
+}
+
+
+def ask(argv: t.Sequence[str], text: str) -> tuple[str, str]:
+    """vtysh without a daemon."""
+    done = harness.execute(argv, None, text)
+    return done.stdout, done.stderr
+
+
+def change(text: str, changes: dict[tuple[str, ...], str | None]) -> tuple[str, list[conf.Line]]:
+    """The text changed, and read again."""
+    lines = conf.read(text, ask)
+    made = conf.Editor(lines, _frr.meanings(lines), _frr.GRAMMAR).change(changes)
+    return made.text, conf.read(made.text, ask)
+
+
+def test_lines_of_others_stay_in_their_blocks_byte_by_byte() -> None:
+    for seed in range(FILES):
+        rng = random.Random(seed)
+        stanzas = frr_files.draw(rng)
+        text = frr_files.written(rng, stanzas, frr_files.hand(rng))
+        foreign = collections.Counter(frr_files.placed(stanzas))
+        lines = conf.read(text, ask)
+        assert collections.Counter((line.path, line.text) for line in lines if line.text) == foreign, seed
+        changed, again = change(text, t.cast(t.Any, CHANGES))
+        assert not foreign - collections.Counter((line.path, line.text) for line in again if line.text), seed
+        config = _frr.settings(again, _frr.meanings(again))
+        assert {address: config.get(address) for address in CHANGES} == CHANGES, seed
+        rest = iter(changed.splitlines())
+        assert all(line in rest for line in text.splitlines()), seed
+        # What was made goes without a trace; what was there stays.
+        ours = [address for address in CHANGES if (address[-1],) != (BGP,) or not any(path == (BGP,) for path, _line in foreign)]
+        back, _again = change(changed, dict.fromkeys(ours))
+        assert back == text, seed
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_frr_starts_with_all_that_others_wrote(crowded: harness.Host, seed: int) -> None:
+    rng = random.Random(1000 + seed)
+    # What others have that runs in a lab, and in any order.
+    kinds = [kind for kind in frr_files.KINDS if kind not in (frr_files.ldp, frr_files.others)]
+    start(crowded, frr_files.written(rng, frr_files.draw(rng, kinds), frr_files.hand(rng)))
+    before = running(crowded)
+    holds(crowded, "frr_ospf", {"router_id": "10.0.0.1", "interfaces": [{"name": "eth1", "area": "0", "cost": 5}]})
+    crowded.apply("frr_ospf", {"instances": [], "purge": True})
+    assert running(crowded) == before
+    restart(crowded)
+    wait(lambda: running(crowded) == before, "what ran at first", 10)
+
+
+# --- older and shorter spellings -------------------------------------------------------------------------------------
+
+
+QUAGGA = """\
+! by hand, long ago
+hostname a
+!
+interface eth1
+ ip ospf cost 12
+ ip ospf hello-interval 7
+!
+router bgp 65000
+ neighbor 192.0.2.9 remote-as 65001
+ network 10.0.0.0
+ network 10.77.0.0 mask 255.255.0.0
+ redistribute static route-map RM metric 5
+ neighbor 192.0.2.9 route-map RM in
+ neighbor 192.0.2.9 next-hop-self
+ aggregate-address 10.88.0.0 255.255.0.0
+!
+router ospf
+ router-id 10.0.0.1
+ network 10.3.0.0/16 area 5
+ passive-interface eth2
+ redistribute connected metric-type 1 metric 9
+!
+ip prefix-list PL permit 10.1.0.0/16
+ip prefix-list PL permit 10.2.0.0/16
+ip route 10.50.0.0 255.255.0.0 Null0
+ip route 10.60.0.0/16 192.0.2.1 20 tag 5
+route-map RM permit 10
+ match ip address prefix-list PL
+!
+line vty
+!
+"""
+
+
+def test_an_older_spelling_that_is_changed_is_not_back_after_a_restart(crowded: harness.Host) -> None:
+    start(crowded, QUAGGA)
+    family: dict[str, t.Any] = {"family": "ipv4_unicast", "networks": [{"prefix": "10.77.0.0/16"}], "redistribute": [], "aggregates": []}
+    of_neighbor = {"family": "ipv4_unicast", "route_map_in": "", "next_hop_self": "none"}
+    options = {
+        "asn": "65000",
+        "address_families": [family],
+        "neighbors": [{"neighbor": "192.0.2.9", "address_families": [of_neighbor]}],
+        "prefix_lists": [{"name": "PL", "entries": [{"seq": 5, "prefix": "10.9.0.0/16"}]}],
+        "adopt": True,
+    }
+    holds(crowded, "frr_bgp", options)
+    text = running(crowded)
+    assert "network 10.77.0.0/16\n" in text and "ip prefix-list PL seq 5 permit 10.9.0.0/16\n" in text
+    assert not re.search("network 10.0.0.0/8|redistribute static|route-map RM in|next-hop-self|aggregate-address|10.2.0.0/16", text)
+
+
+def test_older_spellings_of_ospf_and_routes(crowded: harness.Host) -> None:
+    start(crowded, QUAGGA)
+    ospf = {
+        "router_id": "10.0.0.2",
+        "networks": [],
+        "redistribute": [],
+        "interfaces": [{"name": "eth1", "cost": 0, "hello_interval": 0}, {"name": "eth2", "passive": False}],
+        "adopt": True,
+    }
+    holds(crowded, "frr_ospf", ospf)
+    assert not re.search("network 10.3|passive|redistribute connected|ospf cost|hello-interval", running(crowded))
+    discarded = {"prefix": "10.50.0.0/16", "discard": "reject", "adopt": True}
+    holds(crowded, "frr_static", discarded)
+    holds(crowded, "frr_static", {"prefix": "10.60.0.0/16", "via": "192.0.2.1", "state": "absent", "adopt": True})
+    assert re.findall("^ip route .*", running(crowded), re.M) == ["ip route 10.50.0.0/16 reject"]
+    assert "! by hand, long ago\nhostname a\n" in saved(crowded) and saved(crowded).endswith("line vty\n!\n")
