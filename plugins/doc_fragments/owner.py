@@ -19,6 +19,8 @@ options:
     description:
       - Put the mark of O(owner) on declared things that exist already without it, or with another owner's.
         From then on they can be removed by O(state=absent) and O(purge).
+      - Bridges, ports and tunnels of Open vSwitch that were there before are given back instead, with their former settings.
+        Only O(adopt=true) together with O(state=absent) removes them.
     type: bool
     default: false
   purge:

@@ -256,6 +256,10 @@ class Flow(t.NamedTuple):
         return {**dict.fromkeys(self._fields[4:7], 0), **dict.fromkeys(FLAGS, False), **self.data(names)}
 
 
+# What Open vSwitch puts by itself into a bridge that no controller rules.
+DEFAULT_FLOW = Flow(priority=0, actions="NORMAL")
+
+
 def match_data(text: str) -> dict[str, t.Any]:
     """A canonical match as a dictionary; a protocol's word such as `ip` becomes a key whose value is true."""
     pairs = (part.partition("=") for part in split_top(text))
@@ -679,6 +683,53 @@ def parse_tables(text: str) -> list[dict[str, int]]:
         if counts["active"]:
             found.append({"table": int(match.group(1)), **counts})
     return found
+
+
+# GENEVE options ----------------------------------------------------------------------------------------------------
+
+
+class Tlv(t.NamedTuple):
+    """One entry of a bridge's map from GENEVE options to fields (ovs-ofctl(8), add-tlv-map): tun_metadataINDEX holds it.
+
+    option_class and type: of the option (RFC 8926, 3.5). length: of its data in bytes.
+    """
+
+    option_class: int
+    type: int
+    length: int
+    index: int
+
+    def text(self) -> str:
+        """The entry as ovs-ofctl reads it."""
+        return f"{{class={self.option_class:#x},type={self.type:#x},len={self.length}}}->tun_metadata{self.index}"
+
+    def data(self) -> dict[str, t.Any]:
+        """The entry as the modules' options state it."""
+        return {"class": f"{self.option_class:#06x}", "type": self.type, "length": self.length, "field": f"tun_metadata{self.index}"}
+
+
+def parse_tlvs(text: str) -> list[Tlv]:
+    """The entries in what `ovs-ofctl dump-tlv-map` printed."""
+    rows = re.findall(r"(?m)^\s*(0x[0-9a-f]+|0)\s+(0x[0-9a-f]+|0)\s+([0-9]+)\s+tun_metadata([0-9]+)\s*$", text)
+    return [Tlv(_number(option_class), _number(kind), int(length), int(index)) for option_class, kind, length, index in rows]
+
+
+def tlvs_text(tlvs: t.Iterable[Tlv]) -> str:
+    """Entries as one argument of ovs-ofctl."""
+    return ",".join(tlv.text() for tlv in tlvs)
+
+
+# Versions ----------------------------------------------------------------------------------------------------------
+
+# The newest first; the first has all of groups.
+VERSIONS = tuple(f"OpenFlow1{minor}" for minor in range(5, -1, -1))
+# Those that have bundles, in which all happens at once or nothing (ovs-ofctl(8), "bundle").
+BUNDLED = VERSIONS[:3]
+
+
+def spoken(protocols: t.Collection[str]) -> str:
+    """The newest version that a bridge speaks, from its column protocols."""
+    return next((version for version in VERSIONS if version in protocols), VERSIONS[0])
 
 
 # Comparing ---------------------------------------------------------------------------------------------------------

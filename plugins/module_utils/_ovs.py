@@ -15,7 +15,7 @@ import re
 import socket
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.module_utils._owner import OVS_MODULE, OVS_OWNER
+from ansible_collections.overloom.fabric.plugins.module_utils._owner import OVS_MODULE, OVS_OWNER, Caller, is_ovs_mark, may_declare, may_remove
 from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import (
     AddBridge,
     AddMember,
@@ -42,7 +42,6 @@ TUNNEL_TYPES = ("gre", "ip6gre", "vxlan", "geneve", "stt", "lisp", "erspan", "ip
 RESERVED = re.compile(
     r"attached-mac|iface-id|iface-status|vm-id|vm-uuid|bridge-id|fake-bridge-.*|xs-.*|ovn-.*|ct-zone-.*|NM\..*"
 )
-MARKS = (OVS_OWNER, OVS_MODULE)
 
 
 def ovs_argument_spec() -> dict:
@@ -365,7 +364,7 @@ def parse(options: t.Sequence[Option], item: Item, what: str) -> list[Wanted]:
             value = as_text(value)
         if isinstance(option.kind, Pairs) and option.key is None:
             for key in value:
-                if key in MARKS:
+                if is_ovs_mark(key):
                     raise FabricError(f"{where}: the key {key} is the owner mark; use the option owner")
                 if (option.table, option.column, key) in owned:
                     raise FabricError(f"{where}: the key {key} has an option of its own; use {owned[option.table, option.column, key]}")
@@ -412,7 +411,7 @@ def differences(
             held = row[column]
             ops += [Put(table, record, column, key, item) for key, item in value.items() if held.get(key) != item]
             for key in held:
-                kept = key in MARKS or (column == "external_ids" and RESERVED.fullmatch(key)) or (table, column, key) in owned
+                kept = is_ovs_mark(key) or (column == "external_ids" and RESERVED.fullmatch(key)) or (table, column, key) in owned
                 if option.kind.whole and key not in value and not kept:
                     ops.append(Put(table, record, column, key, CLEAR))
         elif option.kind.canonical(option.value(row)) != option.kind.canonical(value):
@@ -442,18 +441,13 @@ def made_by(row: Item, owner: str, module: str) -> bool:
 
 
 def configurable(row: Item, what: str, owner: str, adopt: bool) -> None:
-    """Refuse to configure what another owner made, unless it is adopted."""
-    other = owner_of(row)
-    if other not in (None, owner) and not adopt:
-        raise FabricError(f"{what} belongs to the owner {other}; give that owner, or adopt: true to take it over")
+    """Refuse to declare another owner's object, unless it is adopted."""
+    may_declare(what, owner_of(row), Caller(owner, adopt))
 
 
 def removable(row: Item, what: str, owner: str, adopt: bool) -> None:
     """Refuse to remove what this owner did not make, unless it is adopted."""
-    other = owner_of(row)
-    if other != owner and not adopt:
-        whose = f"belongs to the owner {other}" if other else "was not made by this collection"
-        raise FabricError(f"{what} {whose}; give adopt: true to remove it all the same")
+    may_remove(what, owner_of(row), Caller(owner, adopt))
 
 
 def view(database: Database, table: str, record: str, options: t.Iterable[Option]) -> Item:
@@ -551,6 +545,18 @@ def failed_bridge(database: Database, bridge: str) -> str | None:
 # The difference as a person reads it -------------------------------------------------------------------------------
 
 
+def words_for(options: t.Sequence[Option]) -> t.Callable[[Put], str]:
+    """How errors call the option behind a change."""
+    names = {(o.table, o.column, o.key): o.name for o in options}
+
+    def words(put: Put) -> str:
+        own = names.get((put.table, put.column, put.key))
+        whole = names.get((put.table, put.column, None), put.column)
+        return own or (whole if put.key is None else f"{whole} {put.key}")
+
+    return words
+
+
 def described(
     found: Database, after: Database, ops: t.Iterable[Op], options: t.Sequence[Option], noun: str
 ) -> tuple[dict[str, Item], dict[str, Item]]:
@@ -578,8 +584,10 @@ def described(
             return
         fields = side.setdefault(label(put.table, put.record), {})
         own = names.get((put.table, put.column, put.key))
-        if put.key in MARKS:
-            fields["owner"] = owner_of(row)
+        if is_ovs_mark(put.key):
+            # On a row that carries the record of an object alone, such as an interface, there is no owner to show.
+            if put.key == OVS_OWNER or put.table != "Interface":
+                fields["owner"] = owner_of(row)
         elif own is not None:
             value = own.value(row)
             if own.secret and value is not None:

@@ -41,7 +41,18 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs import (
     removable,
     view,
     vsctl,
+    words_for,
 )
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs_before import (
+    Before,
+    bridge_given_back,
+    flushes,
+    moves_back,
+    port_given_back,
+    users,
+    was_there,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs_held import Reader, others, put_back
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs_nested import (
     AUTO_ATTACH,
     COLLECTOR_SETS,
@@ -78,6 +89,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import (
     transaction,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_text import CLEAR
+from ansible_collections.overloom.fabric.plugins.module_utils._owner import Caller
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, FabricError, Step, reconcile
 from ansible_collections.overloom.fabric.plugins.module_utils._systemd import Unit, booted, read_units
 
@@ -241,6 +253,11 @@ class Bridge(t.NamedTuple):
         """How errors call it."""
         return f"bridge {self.name}"
 
+    @property
+    def itself(self) -> bool:
+        """Is the bridge itself declared, and not only named as the place of ports?"""
+        return bool(self.wanted) or not self.ports
+
 
 class Settings(t.NamedTuple):
     """What holds for all bridges of a call."""
@@ -335,11 +352,16 @@ def _port(bridge: str, item: Item) -> Port:
 
 
 def compare(
-    found: Database, bridges: list[Bridge], settings: Settings, devices: t.Container[str] | None
+    found: Database,
+    bridges: list[Bridge],
+    settings: Settings,
+    devices: t.Container[str] | None,
+    flows: t.Callable[[str], t.Sequence[str]] = lambda bridge: (),
 ) -> tuple[list[Op], Database, list[str]]:
     """The pure comparison: the changes, the database after them, and warnings.
 
     devices: the names of the host's network devices, or None if they are not to be looked at.
+    flows: from a bridge that is not ours to the flows of others on it, in words.
     """
     warnings: list[str] = []
     ports = [port for bridge in bridges for port in bridge.ports]
@@ -350,7 +372,7 @@ def compare(
     for bridge in bridges:
         if bridge.present and not bridge.parent:
             row = staged.tables["Bridge"][bridge.name]
-            if bridge.name not in found.tables["Bridge"] or settings.adopt:
+            if bridge.name not in found.tables["Bridge"] or settings.adopt and bridge.itself:
                 ops += mark("Bridge", bridge.name, row, settings.owner, MODULE)
             ops += differences(row, bridge.name, bridge.wanted, OWNED, marks)
     for port in ports:
@@ -362,6 +384,9 @@ def compare(
             ops += differences(row, port.name, [w for w in port.wanted if w.option.table == "Port"], OWNED, marks)
             for member in staged.members[port.name]:
                 ops += differences(staged.tables["Interface"][member], member, _of_interface(port, member), OWNED, marks)
+    before = Before(found, Caller(settings.owner, settings.adopt), words_for([*BRIDGE_OPTIONS, *OPTIONS, FAKE_BRIDGE]), flows)
+    ops = before.settle(ops) + _given_back(found, bridges, ports, settings)
+    warnings += before.left
     after = apply(found, ops)
     ops += left_over(found, after, settings.owner)
     for bridge in bridges:
@@ -409,7 +434,7 @@ def _structure(found: Database, bridges: list[Bridge], ports: list[Port], settin
                 raise FabricError(f"{bridge.what}: there is no bridge {bridge.parent}, its parent, on this host; declare it too")
         elif not bridge.present and is_fake(found, bridge.name):
             for name in fake_ports(found, bridge.name):
-                if name not in stays:
+                if name not in stays and not _stays(found.tables["Port"][name], settings):
                     removable(found.tables["Port"][name], f"port {name} of {bridge.what}", owner, adopt)
                     remove(name, found.bridge_of[name])
         elif bridge.present and row is None:
@@ -417,9 +442,15 @@ def _structure(found: Database, bridges: list[Bridge], ports: list[Port], settin
                 raise FabricError(f"{bridge.what}: {bridge.name} is a port of bridge {found.bridge_of.get(bridge.name)} already; choose another name")
             ops.append(AddBridge(bridge.name))
         elif bridge.present:
-            configurable(row, bridge.what, owner, adopt)
+            if bridge.itself:
+                configurable(row, bridge.what, owner, adopt)
         elif row is not None:
             removable(row, bridge.what, owner, adopt)
+            if _stays(row, settings):
+                warnings.append(f"{bridge.what} was there before it was adopted: it is given back, not removed; give adopt: true to remove it")
+                for name in _own_ports(found, bridge.name, stays, owner):
+                    remove(name, bridge.name)
+                continue
             foreign = _foreign(found, bridge.name, stays, owner)
             if foreign and not adopt:
                 raise FabricError(
@@ -432,7 +463,8 @@ def _structure(found: Database, bridges: list[Bridge], ports: list[Port], settin
         if not port.present:
             if row is not None and bridge == port.bridge and port.name not in stays:
                 removable(row, port.what, owner, adopt)
-                remove(port.name, bridge)
+                if not _stays(row, settings):
+                    remove(port.name, bridge)
         elif port.name == port.bridge:
             continue
         elif row is None:
@@ -450,7 +482,7 @@ def _structure(found: Database, bridges: list[Bridge], ports: list[Port], settin
     if settings.purge:
         named = {bridge.name for bridge in bridges}
         for name, row in sorted(found.tables["Bridge"].items()):
-            if name not in named and made_by(row, owner, MODULE):
+            if name not in named and made_by(row, owner, MODULE) and not was_there(row, owner):
                 foreign = _foreign(found, name, stays, owner)
                 if foreign:
                     warnings.append(f"bridge {name} is kept, because it has ports that this collection did not make: {', '.join(foreign)}")
@@ -458,8 +490,46 @@ def _structure(found: Database, bridges: list[Bridge], ports: list[Port], settin
                     ops.append(DelBridge(name))
         dropped = {op.bridge for op in ops if isinstance(op, DelBridge)}
         for name, row in sorted(found.tables["Port"].items()):
-            if name not in stays and found.bridge_of.get(name) not in dropped and made_by(row, owner, MODULE):
+            gives_way = name not in stays and found.bridge_of.get(name) not in dropped
+            if gives_way and made_by(row, owner, MODULE) and not was_there(row, owner):
                 remove(name, found.bridge_of[name])
+    return ops
+
+
+def _stays(row: Item, settings: Settings) -> bool:
+    """Does an object stay that is to be absent, because it was there before us? To adopt means to have it removed all the same."""
+    return was_there(row, settings.owner) and not settings.adopt
+
+
+def _own_ports(found: Database, bridge: str, stays: t.Container[str], owner: str) -> list[str]:
+    """The ports that this owner made on a bridge which was there before."""
+    rows = found.tables["Port"]
+    return [port for port in found.ports_of(bridge) if port not in stays and owner_of(rows[port]) == owner and not was_there(rows[port], owner)]
+
+
+def _given_back(found: Database, bridges: list[Bridge], ports: list[Port], settings: Settings) -> list[Op]:
+    """The changes that put back what was there before, of what is absent now or, with purge, no longer declared."""
+    owner = settings.owner
+    declared_bridges = {bridge.name: bridge for bridge in bridges}
+    declared_ports = {port.name: port for port in ports}
+    removed = {bridge.name for bridge in bridges if not bridge.present and bridge.name in found.tables["Bridge"]}
+
+    def goes(declared_item: t.Any, place: str | None = None) -> bool:
+        if declared_item is None:
+            return settings.purge or place in removed
+        return not declared_item.present and not settings.adopt
+
+    ops: list[Op] = []
+    for name, row in sorted(found.tables["Bridge"].items()):
+        if was_there(row, owner) and goes(declared_bridges.get(name)):
+            ops += bridge_given_back(found, name, owner)
+    for name, row in sorted(found.tables["Port"].items()):
+        local = name in found.tables["Bridge"]
+        tunnel = found.interface(name)["type"] in TUNNEL_TYPES
+        place = found.bridge_of[name]
+        deleted = place in removed and not was_there(found.tables["Bridge"][place], owner) and not moves_back(found, name, owner)
+        if was_there(row, owner) and not local and not tunnel and not deleted and goes(declared_ports.get(name), place):
+            ops += port_given_back(found, name, owner)
     return ops
 
 
@@ -476,8 +546,10 @@ def fake_ports(database: Database, name: str) -> list[str]:
 
 
 def _foreign(found: Database, bridge: str, stays: t.Container[str], owner: str) -> list[str]:
-    """The ports of a bridge that do not carry the owner's mark and do not move away in this call."""
-    return [port for port in found.ports_of(bridge) if port not in stays and owner_of(found.tables["Port"][port]) != owner]
+    """The ports of a bridge that this owner did not make, and which do not leave it in this call."""
+    rows = found.tables["Port"]
+    others = [port for port in found.ports_of(bridge) if owner_of(rows[port]) != owner or was_there(rows[port], owner)]
+    return [port for port in others if port not in stays and not moves_back(found, port, owner)]
 
 
 def _check_members(staged: Database, ports: list[Port]) -> None:
@@ -556,8 +628,11 @@ def port_state(database: Database, name: str) -> Item:
     return result
 
 
-def bridge_state(database: Database, name: str) -> Item:
-    """A bridge with its ports as the modules return it."""
+def bridge_state(database: Database, name: str, flows: t.Callable[[str], t.Sequence[str]] | None = None) -> Item:
+    """A bridge with its ports as the modules return it.
+
+    flows: from a bridge to the flows of others on it, in words; with it, those who use the bridge are told.
+    """
     if is_fake(database, name):
         port = database.tables["Port"][name]
         return {
@@ -571,10 +646,13 @@ def bridge_state(database: Database, name: str) -> Item:
     row = database.tables["Bridge"][name]
     local = database.interface(name)
     result = {key: row[key] for key in ("status", "rstp_status") if key in row}
+    if flows is not None:
+        result["users"] = users(database, name, None, flows)
     return {
         **result,
         "name": name,
         "owner": owner_of(row),
+        "adopted": was_there(row, owner_of(row) or ""),
         "datapath_id_in_use": row["datapath_id"],
         "mac_in_use": local["mac_in_use"],
         "error": failed_bridge(database, name),
@@ -624,9 +702,10 @@ def run(module: t.Any) -> t.NoReturn:
 
     def find(found: Found) -> Change:
         known = None if remote or not ports else network_devices()
-        ops, after, warnings = compare(found.database, bridges, settings, known)
+        held = Holdings(runner, found.database, params["timeout"], remote)
+        ops, after, warnings = compare(found.database, bridges, settings, known, held.others)
         done.extend(ops)
-        steps: list[t.Any] = list(write_steps(begin, found.database, after, ops))
+        steps: list[t.Any] = [*write_steps(begin, found.database, after, ops), *held.put_back(after)]
         before, later = described(found.database, after, ops, [*BRIDGE_OPTIONS, *OPTIONS, FAKE_BRIDGE], "port")
         addressed = _ovs_address.compare(
             found.database, after, ops, devices, found.interfaces, found.units, settings.owner, settings.purge, booted()
@@ -662,6 +741,34 @@ def run(module: t.Any) -> t.NoReturn:
     reconcile(module, read=read, compare=find, runner=runner, state=state, judge=judge, undo=undo)
 
 
+class Holdings:
+    """What bridges hold in the memory of ovs-vswitchd; it is read only where it matters.
+
+    remote: is the database another host's, so that nothing can be read?
+    """
+
+    def __init__(self, runner: t.Any, database: Database, timeout: int, remote: bool = False) -> None:
+        self._runner, self._database, self._timeout, self._remote = runner, database, timeout, remote
+
+    def _reader(self, bridge: str) -> Reader:
+        return Reader(self._runner, bridge, self._database.tables["Bridge"][bridge], self._timeout)
+
+    def others(self, bridge: str) -> list[str]:
+        """The flows of others on a bridge, in words."""
+        return [] if self._remote else others(self._reader(bridge).flows())
+
+    def put_back(self, after: Database) -> list[Step]:
+        """The commands that bring back what Open vSwitch drops by the side when the database becomes this."""
+        steps: list[Step] = []
+        for name, row in sorted(self._database.tables["Bridge"].items()):
+            later = after.tables["Bridge"].get(name)
+            if later is not None and flushes(row, later) and not self._remote:
+                # A new datapath makes the bridge anew, and its map of GENEVE options with it.
+                held = self._reader(name).held(tlvs=row["datapath_type"] != later["datapath_type"])
+                steps += put_back(held, name, later["protocols"], self._timeout)
+        return steps
+
+
 def taken_back(found: Database, done: t.Iterable[Op]) -> list[Op]:
     """The ops that take back what was newly made and which Open vSwitch then refused.
 
@@ -687,5 +794,6 @@ def run_info(module: t.Any) -> t.NoReturn:
     except FabricError as error:
         module.fail_json(msg=str(error), spawned=runner.spawned)
     names = [*found.tables["Bridge"], *(x for x in found.tables["Port"] if is_fake(found, x))]
-    states = [bridge_state(found, x) for x in sorted(names) if name in (None, x)]
+    held = Holdings(runner, found, module.params["timeout"], is_remote(module.params["database"]))
+    states = [bridge_state(found, x, held.others) for x in sorted(names) if name in (None, x)]
     module.exit_json(changed=False, bridges=[x for x in states if owner in (None, x["owner"])], spawned=runner.spawned)

@@ -38,7 +38,9 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs import (
     removable,
     view,
     vsctl,
+    words_for,
 )
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs_before import Before, port_given_back, was_there
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs_port import (
     DEFAULT_PORTS,
     PORT_OPTIONS,
@@ -62,6 +64,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import (
     transaction,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_text import CLEAR, Put
+from ansible_collections.overloom.fabric.plugins.module_utils._owner import Caller
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, FabricError, Step, reconcile
 from ansible_collections.overloom.fabric.plugins.module_utils._routes import Routes, host_routes
 
@@ -186,6 +189,9 @@ def compare(found: Database, tunnels: list[Tunnel], settings: Settings, routes: 
         if not tunnel.present:
             if row is not None and tunnel.bridge in (None, bridge):
                 removable(row, tunnel.what, settings.owner, settings.adopt)
+                if was_there(row, settings.owner) and not settings.adopt:
+                    warnings.append(f"{tunnel.what} was there before it was adopted: it is given back, not removed; give adopt: true to remove it")
+                    continue
                 ops.append(DelPort(bridge, tunnel.name, row["_uuid"]))
             continue
         if tunnel.bridge not in found.tables["Bridge"]:
@@ -206,7 +212,7 @@ def compare(found: Database, tunnels: list[Tunnel], settings: Settings, routes: 
                 ops.append(MovePort(tunnel.name, row["_uuid"], bridge, tunnel.bridge))
     if settings.purge:
         for name, row in sorted(found.tables["Port"].items()):
-            if name not in kept and made_by(row, settings.owner, MODULE):
+            if name not in kept and made_by(row, settings.owner, MODULE) and not was_there(row, settings.owner):
                 ops.append(DelPort(found.bridge_of[name], name, row["_uuid"]))
 
     staged = apply(found, ops)
@@ -222,6 +228,9 @@ def compare(found: Database, tunnels: list[Tunnel], settings: Settings, routes: 
                 by_table[wanted.option.table].append(wanted)
             ops += differences(port, tunnel.name, by_table["Port"], OWNED, marks)
             ops += differences(interface, tunnel.name, by_table["Interface"], OWNED, marks)
+    before = Before(found, Caller(settings.owner, settings.adopt), words_for(OPTIONS))
+    ops = before.settle(ops) + _given_back(found, tunnels, settings)
+    warnings += before.left
     after = apply(found, ops)
     ops += left_over(found, after, settings.owner)
     for tunnel in tunnels:
@@ -229,6 +238,18 @@ def compare(found: Database, tunnels: list[Tunnel], settings: Settings, routes: 
             warnings += _check(after, tunnel, settings, routes)
     _check_unique(after, tunnels)
     return ops, after, warnings
+
+
+def _given_back(found: Database, tunnels: list[Tunnel], settings: Settings) -> list[Op]:
+    """The changes that put back what was there before, of what is absent now or, with purge, no longer declared."""
+    by_name = {tunnel.name: tunnel for tunnel in tunnels}
+    ops: list[Op] = []
+    for name in tunnel_names(found):
+        tunnel = by_name.get(name)
+        goes = settings.purge if tunnel is None else not tunnel.present and not settings.adopt
+        if goes and was_there(found.tables["Port"][name], settings.owner):
+            ops += port_given_back(found, name, settings.owner)
+    return ops
 
 
 def _left_over(tunnel: Tunnel, row: Item) -> list[Op]:
@@ -376,7 +397,9 @@ def run(module: t.Any) -> t.NoReturn:
         routes = None if is_remote(params["database"]) or not present else host_routes()
         ops, after, warnings = compare(found, tunnels, settings, routes)
         done.extend(ops)
-        steps: list[t.Any] = list(write_steps(begin, found, after, ops, secrets))
+        # A key that was there before is remembered with the rest, and shown no more than the new one.
+        known = tuple(row["options"]["psk"] for row in found.tables["Interface"].values() if row["options"].get("psk"))
+        steps: list[t.Any] = list(write_steps(begin, found, after, ops, secrets + known))
         before, later = described(found, after, ops, OPTIONS, "tunnel")
         return Change(steps, before, later, tuple(warnings))
 

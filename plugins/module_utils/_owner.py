@@ -1,17 +1,27 @@
 # Copyright: the overloom.fabric authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The owner mark: what a module makes carries it, and nothing without it is ever removed.
+"""The one rule of owners: which objects a module may create, change and remove.
 
-This file is private to the collection.
+This file is private to the collection. It knows no tool: a module says whose mark an object carries, and who uses it.
+docs/architecture.md ("The owner mark") has the rule in prose.
 """
 from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 
 DEFAULT_OWNER = "overloom.fabric"
 
 # Keys of external_ids in Open vSwitch (Bridge and Port).
 OVS_OWNER = "overloom-owner"
 OVS_MODULE = "overloom-module"
+# With an owner behind it: what this owner found on an object that was there before it (_ovs_before.py).
+OVS_BEFORE = "overloom-before:"
+
+# How many users of an object a refusal names.
+_NAMED = 4
 
 
 def owner_argument_spec() -> dict:
@@ -23,6 +33,44 @@ def owner_argument_spec() -> dict:
     }
 
 
+def is_ovs_mark(key: t.Any) -> bool:
+    """Is it a key of external_ids that belongs to this collection?"""
+    return isinstance(key, str) and (key in (OVS_OWNER, OVS_MODULE) or key.startswith(OVS_BEFORE))
+
+
 def interface_alias(owner: str) -> str:
     """The alias (`ip link set dev X alias ...`) of an interface that belongs to owner."""
     return "overloom:" + owner
+
+
+class Caller(t.NamedTuple):
+    """Who calls a module: the owner, and whether it adopts what it declares."""
+
+    owner: str
+    adopt: bool = False
+
+
+def may_declare(what: str, mark: str | None, caller: Caller) -> None:
+    """Refuse to declare another owner's object, unless it is adopted."""
+    if mark not in (None, caller.owner) and not caller.adopt:
+        raise FabricError(f"{what} belongs to the owner {mark}; give that owner, or adopt: true to take it over")
+
+
+def may_change(what: str, mark: str | None, caller: Caller, change: str, users: t.Sequence[str] = ()) -> None:
+    """Refuse to replace or empty what others set on an object without the caller's mark, unless it is adopted.
+
+    change: what would be done to the object, as in "fail_mode would be emptied". users: who uses it, as in "controller tcp:192.0.2.1".
+    """
+    if mark == caller.owner or caller.adopt:
+        return
+    whose = f"belongs to the owner {mark}" if mark else "is not ours"
+    shown = ", ".join([*users[:_NAMED], *([f"{len(users) - _NAMED} more"] if len(users) > _NAMED else [])])
+    used = f" and is in use ({shown})" if users else ""
+    raise FabricError(f"{what} {whose}{used}, and {change}; choose another name, or give adopt: true to take it over")
+
+
+def may_remove(what: str, mark: str | None, caller: Caller) -> None:
+    """Refuse to remove what the caller's owner did not make, unless it is adopted."""
+    if mark != caller.owner and not caller.adopt:
+        whose = f"belongs to the owner {mark}" if mark else "was not made by this collection"
+        raise FabricError(f"{what} {whose}; give adopt: true to remove it all the same")

@@ -16,8 +16,15 @@ description:
   - An option that is left out leaves things as they are; an empty value clears; a value makes it so.
   - What Open vSwitch reports only after the change, such as an interface that it cannot open, is an error of the task,
     and what was newly made and came to nothing is removed again.
-  - Bridges and ports made here carry the mark of O(owner) in their C(external_ids). Others are configured when they are
-    declared, and never removed.
+  - Bridges and ports made here carry the mark of O(owner) in their C(external_ids). Others are never removed.
+  - A bridge without that mark which somebody uses (a controller, C(fail_mode) C(secure), flows with other cookies, ports or
+    C(external_ids) of others, a mirror, a collector, a spanning tree) is not changed, and neither are its ports, unless O(adopt=true).
+    Own ports, tunnels and mirrors can be made on it; a bridge that is declared with O(ports) alone is only their place.
+  - A bridge that nobody uses is configured without O(adopt).
+  - The former value of each setting that is changed on a bridge or port of others is kept in its C(external_ids). An empty value
+    takes the own setting back and leaves what others set. O(state=absent) and O(purge) give the thing back as it was.
+  - Open vSwitch drops all flows, groups and meters of a bridge when C(fail_mode) turns to or from C(secure), the first controller comes
+    or the last one goes, or the datapath changes. They are put back after such a change.
   - Each option's meaning is that of ovs-vswitchd.conf.db(5).
 extends_documentation_fragment:
   - overloom.fabric.attributes
@@ -69,6 +76,18 @@ EXAMPLES = r"""
         bond_mode: balance-tcp
         lacp: active
 
+- name: A port of our own on the bridge of a controller, which stays as it is
+  overloom.fabric.ovs_bridge:
+    name: br-ovn
+    ports:
+      - {name: probe0, type: internal, tag: 30}
+
+- name: Take over a bridge made by hand, with its settings remembered
+  overloom.fabric.ovs_bridge:
+    name: br-ex
+    fail_mode: standalone
+    adopt: true
+
 - name: Remove a bridge
   overloom.fabric.ovs_bridge:
     name: br-int
@@ -89,8 +108,11 @@ bridges:
       type: str
       sample: br-int
     owner:
-      description: Whose mark it carries.
+      description: Owner recorded in external_ids, or null.
       type: str
+    adopted:
+      description: Whether the bridge was there before its owner, so that it is given back and not removed.
+      type: bool
     mac_in_use:
       description: The MAC address of its local port.
       type: str

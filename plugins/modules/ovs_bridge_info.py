@@ -52,8 +52,18 @@ bridges:
       type: str
       sample: br-int
     owner:
-      description: Whose mark it carries.
+      description: Owner recorded in external_ids, or null.
       type: str
+    adopted:
+      description: Whether the bridge was there before its owner, so that it is given back and not removed.
+      type: bool
+    users:
+      description:
+        - Users of the bridge besides this collection, in words. Empty for a bridge that nobody else uses.
+        - M(overloom.fabric.ovs_bridge) changes a bridge without a mark of the owner only where this is empty, or with O(overloom.fabric.ovs_bridge#module:adopt=true).
+      type: list
+      elements: str
+      sample: [fail_mode secure, external_ids ovn-nb_cfg, port tap1, 2 flows with cookie 0xc0ffee]
     mac_in_use:
       description: The MAC address of its local port.
       type: str

@@ -17,8 +17,8 @@ description:
     changed by hand is repaired.
   - A tunnel that could not work is refused before anything changes, with one sentence that says why. What Open vSwitch
     reports only after the change is an error of the task, and a new tunnel that came to nothing is removed again.
-  - Tunnels made here carry the mark of O(owner) in their C(external_ids). Others are configured when they are declared,
-    and never removed.
+  - Tunnels made here carry the mark of O(owner) in their C(external_ids). Others are never removed, and what others set on them is
+    changed only with O(adopt=true), which remembers the former settings. O(state=absent) and O(purge) give them back.
   - All tunnels of a call are one transaction. Only beyond some four thousand new tunnels, where the kernel's limit for
     the arguments of a command comes near, they become several, each of which is done as a whole or not at all.
   - Each option's meaning is that of ovs-vswitchd.conf.db(5).

@@ -155,7 +155,8 @@ def run_cases(
         if not chosen:
             continue
         done = host.apply(module, declare({case[0]: case[1 + step] for case in chosen}))
-        assert done["changed"] and len(done["commands"]) == 1 and done["spawned"] == 3
+        # What fail_mode and datapath_type would drop of a bridge's flows, groups and meters is read before.
+        assert done["changed"] and len(done["commands"]) == 1 and done["spawned"] in (3, 6)
         for case in chosen:
             table, record, name, key = case[4:8]
             assert holds(host, table, record, name, key) == case[8 + step], case[0]
@@ -209,7 +210,7 @@ def test_user_leaves_fail_mode_out_on_a_bridge_that_has_one(host: Host) -> None:
 def test_user_adds_external_ids_to_a_bridge_without_any(host: Host) -> None:
     host.run("ovs-vsctl add-br br0 -- set Bridge br0 datapath_type=netdev".split())
     assert host.apply("ovs_bridge", {"name": "br0", "external_ids": {"a": "b"}})["changed"]
-    assert column(host, "Bridge", "br0", "external_ids") == {"a": "b"}
+    assert column(host, "Bridge", "br0", "external_ids").pop("a") == "b"
 
 
 def test_user_clears_external_ids_and_the_marks_of_others_stay(host: Host) -> None:
@@ -404,11 +405,14 @@ def test_what_others_made_is_configured_but_not_removed_unless_adopted(host: Hos
     assert done["bridges"][0]["owner"] is None
     failed = host.module("ovs_bridge", {"name": "br0", "state": "absent"}, ok=False)
     assert "bridge br0" in failed["msg"] and "adopt" in failed["msg"]
-    assert not host.apply("ovs_bridge", {"bridges": [], "purge": True})["changed"]
+    host.apply("ovs_bridge", {"bridges": [], "purge": True})
+    assert bridges(host) == ["br0"] and column(host, "Bridge", "br0", "fail_mode") == []
     host.apply("ovs_bridge", {"name": "br0", "adopt": True})
     failed = host.module("ovs_bridge", {"name": "br0", "owner": "else"}, ok=False)
     assert "belongs to the owner overloom.fabric" in failed["msg"]
-    host.apply("ovs_bridge", {"name": "br0", "state": "absent"})
+    host.module("ovs_bridge", {"name": "br0", "state": "absent"})
+    assert bridges(host) == ["br0"] and column(host, "Bridge", "br0", "external_ids") == {}
+    host.apply("ovs_bridge", {"name": "br0", "state": "absent", "adopt": True})
     assert bridges(host) == []
 
 

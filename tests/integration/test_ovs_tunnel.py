@@ -170,10 +170,13 @@ def test_user_changes_a_tunnel_by_hand_and_the_next_run_repairs_it(br2: Host, by
 
 def test_user_gives_a_gre_port_made_by_hand_another_remote_ip(br2: Host) -> None:
     br2.run("ovs-vsctl add-port br2 gre0 -- set Interface gre0 type=gre options:remote_ip=192.0.2.50".split())
-    done = br2.apply("ovs_tunnel", GRE)
-    assert done["changed"] and column(br2, "Interface", "gre0", "options") == {"remote_ip": "192.0.2.21"}
-    assert done["tunnels"][0]["owner"] is None
+    assert "its remote_ip would be changed" in br2.module("ovs_tunnel", GRE, ok=False)["msg"]
     assert "adopt" in br2.module("ovs_tunnel", {"name": "gre0", "state": "absent"}, ok=False)["msg"]
+    done = br2.apply("ovs_tunnel", {**GRE, "adopt": True})
+    assert done["changed"] and column(br2, "Interface", "gre0", "options") == {"remote_ip": "192.0.2.21"}
+    assert done["tunnels"][0]["owner"] == "overloom.fabric"
+    assert "given back" in br2.module("ovs_tunnel", {"name": "gre0", "state": "absent"})["warnings"][0]
+    assert column(br2, "Interface", "gre0", "options") == {"remote_ip": "192.0.2.50"}
 
 
 def test_a_changed_type_makes_the_tunnel_anew_in_one_transaction(br2: Host) -> None:

@@ -1,0 +1,211 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bridges, ports, tunnels and flows that others made and use: refused, shared, adopted and given back, on a real Open vSwitch."""
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from ovs import bridges, column, ports
+
+if t.TYPE_CHECKING:
+    from harness import Host
+
+FOREIGN_FLOWS = ["cookie=0xc0ffee,priority=9,ip actions=drop", "cookie=0xc0ffee,priority=7,arp actions=NORMAL"]
+# What the plan says of a bridge for which the intent says nothing.
+FROM_PLAN = {"name": "br-int", "datapath_type": "netdev", "rstp": False, "fail_mode": "", "flow_tables": [], "flood_vlans": []}
+
+
+def flows(host: Host, bridge: str = "br-int") -> list[str]:
+    """The bridge's flows, without counters."""
+    lines = host.run(["ovs-ofctl", "-O", "OpenFlow15", "dump-flows", bridge, "--no-stats"]).splitlines()
+    return sorted(line.strip().replace(" reset_counts", "").replace(", ", ",", 1) for line in lines)
+
+
+def fingerprint(host: Host) -> t.Any:
+    """All that the database and the switch hold of br-int."""
+    names = ["name", "fail_mode", "datapath_type", "controller", "external_ids", "other_config", "mirrors", "stp_enable", "protocols"]
+    bridge = {name: column(host, "Bridge", "br-int", name) for name in names}
+    bridge["controllers"] = host.run(["ovs-vsctl", "get-controller", "br-int"]).split()
+    bridge.pop("controller")
+    held = {port: [column(host, "Port", port, name) for name in ("tag", "trunks", "external_ids")] for port in ports(host, "br-int")}
+    groups = host.run(["ovs-ofctl", "-O", "OpenFlow15", "dump-groups", "br-int"]).splitlines()[1:]
+    return bridge, held, flows(host), groups
+
+
+@pytest.fixture
+def neutron(host: Host) -> Host:
+    """A host with a br-int as a controller leaves it: secure, with flows, a group and a port of its own."""
+    host.run("ovs-vsctl add-br br-int -- set Bridge br-int datapath_type=netdev fail_mode=secure external_ids:ovn-nb_cfg=7".split())
+    host.run("ovs-vsctl add-port br-int tap1 -- set Interface tap1 type=internal external_ids:iface-id=vm1 -- set Port tap1 tag=5".split())
+    for flow in FOREIGN_FLOWS:
+        host.run(["ovs-ofctl", "-O", "OpenFlow15", "add-flow", "br-int", flow.replace(" actions", ",actions")])
+    host.run(["ovs-ofctl", "-O", "OpenFlow15", "add-group", "br-int", "group_id=7,type=all,bucket=output:LOCAL"])
+    return host
+
+
+def test_the_plan_names_a_bridge_that_a_controller_runs_and_nothing_of_it_is_changed(neutron: Host) -> None:
+    before = fingerprint(neutron)
+    for check in (True, False):
+        said = neutron.module("ovs_bridge", FROM_PLAN, check=check, ok=False)
+        assert "bridge br-int is not ours and is in use (fail_mode secure" in said["msg"] and "its fail_mode would be emptied" in said["msg"]
+        assert "2 flows with cookie 0xc0ffee" in said["msg"] and "choose another name, or give adopt: true" in said["msg"]
+        assert said["commands"] == [] and not said["changed"]
+    assert fingerprint(neutron) == before
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"fail_mode": "standalone"}, {"stp": True}, {"datapath_type": "system"}, {"controllers": [{"target": "ptcp:16653:127.0.0.1"}]},
+        {"protocols": ["OpenFlow13"]}, {"flood_vlans": [5]}, {"netflow": {"targets": ["127.0.0.1:2055"]}}, {"mac": "02:00:00:00:00:01"},
+        {"ports": [{"name": "tap1", "tag": 6}]}, {"ports": [{"name": "tap1", "trunks": [6]}]}, {"ports": [{"name": "tap1", "protected": True}]},
+        {"ports": [{"name": "br-int", "mtu": 1400}]},
+    ],
+    ids=str,
+)
+def test_a_change_of_what_others_set_or_use_is_refused_and_names_the_option(neutron: Host, option: dict[str, t.Any]) -> None:
+    before = fingerprint(neutron)
+    name = next(iter(option)) if "ports" not in option else list(option["ports"][0])[-1]
+    said = neutron.module("ovs_bridge", {"name": "br-int", **option}, ok=False)["msg"]
+    assert f"its {name}" in said and said.endswith("choose another name, or give adopt: true to take it over")
+    assert fingerprint(neutron) == before
+
+
+def test_what_is_left_out_or_already_so_is_no_change_of_a_foreign_bridge(neutron: Host) -> None:
+    assert not neutron.apply("ovs_bridge", {"name": "br-int", "fail_mode": "secure", "ports": [{"name": "tap1", "tag": 5}]})["changed"]
+
+
+def test_own_ports_tunnels_mirrors_and_marks_come_and_go_on_a_foreign_bridge(neutron: Host) -> None:
+    before = fingerprint(neutron)
+    own = {"name": "ours0", "type": "internal", "tag": 30}
+    neutron.apply("ovs_bridge", {"name": "br-int", "ports": [own]})
+    neutron.apply("ovs_tunnel", {"bridge": "br-int", "name": "gre0", "type": "gre", "remote_ip": "192.0.2.9", "check_route": False})
+    mirror = {"name": "ours", "select_all": True, "output_vlan": 9}
+    neutron.apply("ovs_bridge", {"name": "br-int", "mirrors": [mirror], "external_ids": {"ovn-nb_cfg": "7", "note": "x"}})
+    assert column(neutron, "Port", "ours0", "tag") == 30 and flows(neutron) == sorted(FOREIGN_FLOWS)
+    assert "overloom-owner" not in column(neutron, "Bridge", "br-int", "external_ids")
+    neutron.apply("ovs_tunnel", {"tunnels": [], "purge": True})
+    neutron.apply("ovs_bridge", {"bridges": [], "purge": True})
+    assert fingerprint(neutron) == before
+
+
+def test_an_adopted_bridge_keeps_its_flows_and_is_given_back_with_its_settings(neutron: Host) -> None:
+    before = fingerprint(neutron)
+    args = {**FROM_PLAN, "fail_mode": "standalone", "stp": True, "adopt": True, "ports": [{"name": "ours0", "type": "internal"}, {"name": "tap1", "tag": 6}]}
+    done = neutron.apply("ovs_bridge", args)
+    assert done["bridges"][0]["owner"] == "overloom.fabric" and done["bridges"][0]["adopted"]
+    held = fingerprint(neutron)
+    assert set(FOREIGN_FLOWS) < set(held[2]) and held[3] == before[3], "a change of fail_mode drops all flows in Open vSwitch"
+    assert column(neutron, "Port", "tap1", "tag") == 6
+    neutron.run(["systemctl", "restart", "openvswitch-switch"])
+    neutron.reboot()
+    done = neutron.apply("ovs_bridge", {"bridges": [], "purge": True})
+    assert done["changed"] and bridges(neutron) == ["br-int"]
+    after = fingerprint(neutron)
+    # What a controller keeps in the switch's memory comes back by the controller.
+    assert after[:2] == before[:2]
+    assert not neutron.apply("ovs_bridge", {"bridges": [], "purge": True})["changed"]
+
+
+def test_teardown_right_after_adoption_gives_back_the_flows_too(neutron: Host) -> None:
+    before = fingerprint(neutron)
+    neutron.apply("ovs_bridge", {"name": "br-int", "fail_mode": "standalone", "adopt": True})
+    said = neutron.module("ovs_bridge", {"name": "br-int", "state": "absent"})
+    assert "given back, not removed" in said["warnings"][0]
+    assert fingerprint(neutron) == before
+
+
+def test_an_empty_value_on_an_adopted_bridge_leaves_what_others_set_and_takes_back_what_we_set(neutron: Host) -> None:
+    before = fingerprint(neutron)
+    neutron.apply("ovs_bridge", {**FROM_PLAN, "adopt": True})
+    assert column(neutron, "Bridge", "br-int", "fail_mode") == "secure" and flows(neutron) == sorted(FOREIGN_FLOWS)
+    neutron.apply("ovs_bridge", {"name": "br-int", "mac": "02:00:00:00:00:01", "fail_mode": "standalone"})
+    neutron.apply("ovs_bridge", {"name": "br-int", "mac": "", "fail_mode": ""})
+    assert column(neutron, "Bridge", "br-int", "fail_mode") == "secure" and column(neutron, "Bridge", "br-int", "other_config") == {}
+    neutron.apply("ovs_bridge", {"bridges": [], "purge": True})
+    assert fingerprint(neutron) == before
+
+
+def test_controllers_of_an_adopted_bridge_come_back(neutron: Host) -> None:
+    neutron.run("ovs-vsctl set-controller br-int ptcp:16653:127.0.0.1 -- set Controller br-int max_backoff=2000 external_ids:a=b".split())
+    before = fingerprint(neutron)
+    assert "controller ptcp:16653:127.0.0.1" in neutron.module("ovs_bridge", FROM_PLAN, ok=False)["msg"]
+    neutron.apply("ovs_bridge", {"name": "br-int", "adopt": True, "controllers": [{"target": "ptcp:16654:127.0.0.1"}]})
+    assert neutron.run(["ovs-vsctl", "get-controller", "br-int"]).split() != before[0]["controllers"]
+    neutron.apply("ovs_bridge", {"bridges": [], "purge": True})
+    assert fingerprint(neutron) == before
+    assert column(neutron, "Controller", "br-int", "max_backoff") == 2000 and column(neutron, "Controller", "br-int", "external_ids") == {"a": "b"}
+
+
+def test_adoption_of_one_port_marks_the_port_and_not_the_bridge(neutron: Host) -> None:
+    before = fingerprint(neutron)
+    neutron.apply("ovs_bridge", {"name": "br-int", "adopt": True, "ports": [{"name": "tap1", "tag": 6}]})
+    assert column(neutron, "Port", "tap1", "external_ids")["overloom-owner"] == "overloom.fabric"
+    assert not any(key.startswith("overloom") for key in column(neutron, "Bridge", "br-int", "external_ids"))
+    neutron.module("ovs_bridge", {"name": "br-int", "ports": [{"name": "tap1", "state": "absent"}]})
+    assert fingerprint(neutron) == before
+    neutron.apply("ovs_bridge", {"name": "br-int", "adopt": True, "ports": [{"name": "tap1", "state": "absent"}]})
+    assert ports(neutron, "br-int") == []
+    assert not any(key.startswith("overloom") for key in column(neutron, "Bridge", "br-int", "external_ids"))
+
+
+def test_a_foreign_port_moves_to_our_bridge_only_when_adopted_and_goes_back(neutron: Host) -> None:
+    before = fingerprint(neutron)
+    args = {"name": "br0", "datapath_type": "netdev", "ports": [{"name": "tap1"}]}
+    assert "port tap1 of bridge br-int is not ours, and it would move to bridge br0" in neutron.module("ovs_bridge", args, ok=False)["msg"]
+    neutron.apply("ovs_bridge", {**args, "adopt": True})
+    assert ports(neutron, "br0") == ["tap1"] and ports(neutron, "br-int") == []
+    neutron.apply("ovs_bridge", {"bridges": [], "purge": True})
+    assert bridges(neutron) == ["br-int"] and fingerprint(neutron) == before
+
+
+def test_a_foreign_tunnel_is_changed_only_when_adopted_and_is_given_back(neutron: Host) -> None:
+    neutron.run("ovs-vsctl add-port br-int ovn-1 -- set Interface ovn-1 type=geneve options:remote_ip=192.0.2.5 options:key=flow".split())
+    before, options = fingerprint(neutron), column(neutron, "Interface", "ovn-1", "options")
+    args = {"bridge": "br-int", "name": "ovn-1", "type": "geneve", "remote_ip": "192.0.2.6", "check_route": False}
+    said = neutron.module("ovs_tunnel", args, ok=False)["msg"]
+    assert "port ovn-1 of bridge br-int is not ours, and its remote_ip would be changed" in said
+    neutron.apply("ovs_tunnel", {**args, "adopt": True})
+    assert column(neutron, "Interface", "ovn-1", "options") == {"remote_ip": "192.0.2.6", "key": "flow"}
+    neutron.apply("ovs_tunnel", {"tunnels": [], "purge": True})
+    assert column(neutron, "Interface", "ovn-1", "options") == options and fingerprint(neutron) == before
+    assert not column(neutron, "Interface", "ovn-1", "external_ids")
+
+
+def test_a_fresh_bridge_made_by_hand_is_configured_without_adoption(host: Host) -> None:
+    host.run("ovs-vsctl add-br br-int -- set Bridge br-int datapath_type=netdev fail_mode=standalone".split())
+    before = fingerprint(host)
+    host.apply("ovs_bridge", {**FROM_PLAN, "fail_mode": "secure", "ports": [{"name": "ours0", "type": "internal"}]})
+    host.apply("ovs_bridge", {**FROM_PLAN, "stp": True, "ports": [{"name": "ours0", "type": "internal", "tag": 4}]})
+    host.apply("ovs_bridge", {"bridges": [], "purge": True})
+    assert fingerprint(host) == before
+
+
+def test_flows_of_others_on_our_bridge_outlive_what_drops_all_flows(host: Host) -> None:
+    host.apply("ovs_bridge", {"name": "br-int", "datapath_type": "netdev"})
+    host.run(["ovs-ofctl", "-O", "OpenFlow15", "add-flow", "br-int", "cookie=0x5,priority=3,ip,actions=drop"])
+    host.run(["ovs-ofctl", "-O", "OpenFlow15", "add-meter", "br-int", "meter=3,kbps,band=type=drop,rate=100"])
+    host.apply("ovs_flow", {"bridge": "br-int", "match": {"arp": True}, "actions": ["normal"]})
+    wanted = set(flows(host)) - {"priority=0 actions=NORMAL"}
+    controllers = [{"controllers": [{"target": target}]} for target in ("ptcp:16653:127.0.0.1", "tcp:127.0.0.1:16653")]
+    steps = ({"fail_mode": "secure"}, *controllers, {"controllers": []}, {"fail_mode": ""})
+    for option in steps:
+        host.apply("ovs_bridge", {"name": "br-int", **option})
+        assert wanted <= set(flows(host)), option
+        assert "meter=3" in host.run(["ovs-ofctl", "-O", "OpenFlow15", "dump-meters", "br-int"]), option
+        assert ("priority=0 actions=NORMAL" in flows(host)) == (option == {"fail_mode": ""}), option
+
+
+def test_the_infos_tell_who_uses_a_bridge_before_it_is_touched(neutron: Host) -> None:
+    (bridge,) = neutron.module("ovs_bridge_info", {"name": "br-int"})["bridges"]
+    assert bridge["owner"] is None and not bridge["adopted"]
+    assert bridge["users"] == ["fail_mode secure", "external_ids ovn-nb_cfg", "port tap1", "2 flows with cookie 0xc0ffee"]
+    neutron.run(["ovs-vsctl", "add-br", "fresh", "--", "set", "Bridge", "fresh", "datapath_type=netdev"])
+    neutron.module("ovs_bridge", {"name": "ours", "datapath_type": "netdev", "ports": [{"name": "p", "type": "internal"}]})
+    for name in ("fresh", "ours"):
+        (bridge,) = neutron.module("ovs_bridge_info", {"name": name})["bridges"]
+        assert bridge["users"] == [], name
+
+
