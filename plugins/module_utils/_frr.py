@@ -20,6 +20,7 @@ import re
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils import _frr_conf as conf
+from ansible_collections.overloom.fabric.plugins.module_utils import _frr_profile as profiles
 from ansible_collections.overloom.fabric.plugins.module_utils._frr_spelling import Speller
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
     MASK,
@@ -34,6 +35,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import 
 )
 
 CONF = "/etc/frr/frr.conf"
+DAEMONS = "/etc/frr/daemons"
 NOTES = "/etc/overloom/frr"
 
 # Seconds that a command of FRR may take; thousands of lines take some.
@@ -155,7 +157,6 @@ _DEFAULTS = frozenset(
         "ipv6 ospf6 transmit-delay 1",
         "receive-interval 300",
         "timers basic 30 180 120",
-        "timers bgp 60 180",
         "timers throttle spf 0 50 5000",
         "transmit-interval 300",
     )
@@ -558,6 +559,10 @@ class Lines:
             self.wanted[path + (line,)] = line if present else None
             return
         lines = canonical(line)
+        if profiles.depends(path + (key_of(line),)):
+            # Said in either case, as what FRR does unsaid depends.
+            self.wanted[path + (key_of(line),)] = line if present else negation(line)
+            return
         if not lines:
             self.wanted[path + (key_of(line),)] = None
         for one in lines:
@@ -598,7 +603,7 @@ class Found(t.NamedTuple):
     """What one read saw.
 
     running: the running configuration; text: the same as FRR shows it; daemons: those that vtysh is connected to.
-    saved: the text of frr.conf; lines: the same as FRR reads it.
+    saved: the text of frr.conf; lines: the same as FRR reads it; profile: what FRR starts with where the file states none.
     notes: for each owner what a module made: by a thing's name `lines` (addresses), `scope` and `drop`.
     """
 
@@ -608,6 +613,7 @@ class Found(t.NamedTuple):
     saved: str
     notes: dict[str, Notes]
     lines: t.Sequence[conf.Line] = ()
+    profile: str = "traditional"
 
 
 def notes_path(owner: str, module: str) -> str:
@@ -636,7 +642,9 @@ def read(runner: Runner, module: str) -> Found:
         except ValueError as error:
             raise FabricError(f"{path} is not JSON ({error}); mend it, or remove it to forget what was made") from error
     saved = _read(CONF)
-    return Found(parse(text), text, daemons, saved, notes, saved_lines(runner, saved, text))
+    profile = re.search(r"""^\s*frr_profile=["']?(\w+)""", _read(DAEMONS), re.M)
+    lines = saved_lines(runner, saved, text)
+    return Found(parse(text), text, daemons, saved, notes, lines, profile.group(1) if profile else "traditional")
 
 
 def frr_runner(module: t.Any) -> Runner:
@@ -888,6 +896,15 @@ class Options(t.NamedTuple):
     daemons: tuple[str, ...] = ()
 
 
+def _unsaid(found: Found, things: t.Sequence[Thing]) -> list[Thing]:
+    """The things without what FRR does anyway, by what its configuration states."""
+    profile = profiles.stated(found.text.splitlines())
+    coming = dict(found.running)
+    for thing in things:
+        coming.update(t.cast(Config, thing.lines))
+    return [thing._replace(lines=profiles.unsaid(thing.lines, coming, profile)) for thing in things]
+
+
 def compare(runner: Runner, found: Found, things: t.Sequence[Thing], options: Options) -> Change:
     """What must change so that the things are as wanted, live, in frr.conf and in the notes.
 
@@ -897,7 +914,11 @@ def compare(runner: Runner, found: Found, things: t.Sequence[Thing], options: Op
     notes = json.loads(json.dumps(found.notes))
     mine: Notes = notes.setdefault(options.owner, {})
     saved_as = found.lines or conf.by_indentation(found.saved, _BLOCK.match)
-    saved = settings(saved_as, meanings(saved_as))
+    profile = profiles.stated((line.text for line in saved_as), found.profile)
+    saved = profiles.said(settings(saved_as, meanings(saved_as)), profile)
+    found = found._replace(running=profiles.said(found.running, profiles.stated(found.text.splitlines())))
+    explicit = {address: line for thing in things for address, line in thing.lines.items() if thing.present and profiles.depends(address)}
+    things = _unsaid(found, things)
     changes: dict[Address, t.Optional[str]] = {}
     drops: list[Drop] = []
     warnings: list[str] = []
@@ -990,7 +1011,8 @@ def compare(runner: Runner, found: Found, things: t.Sequence[Thing], options: Op
         if found.daemons:
             apply.validate()
         steps.append(apply)
-    unsaved = {a: line for a, line in changes.items() if saved.get(a) != line}
+    to_save = {**changes, **profiles.unsaid(explicit, {**saved, **changes}, profile)}
+    unsaved = {a: line for a, line in to_save.items() if saved.get(a) != line}
     foreign_blocks = {
         a for a, line in unsaved.items() if line is None and a in saved and _BLOCK.match(saved[a])
         and any(o[: len(a)] == a and o != a and changes.get(o, "") is not None for o in saved)

@@ -192,6 +192,33 @@ def test_frr_starts_with_all_that_others_wrote(crowded: harness.Host, seed: int)
     wait(lambda: running(crowded) == before, "what ran at first", 10)
 
 
+# --- the defaults of a profile -----------------------------------------------------------------------------------------
+
+DATACENTER = "frr version 8.4\nfrr defaults datacenter\nrouter bgp 65000\n bgp default ipv6-unicast\n neighbor 192.0.2.9 remote-as 65001\nexit\n"
+
+
+@pytest.mark.parametrize("defaults", ["datacenter", "traditional"])
+@pytest.mark.parametrize("strict", [True, False])
+def test_an_option_means_the_same_under_each_profile(crowded: harness.Host, defaults: str, strict: bool) -> None:
+    start(crowded, DATACENTER.replace("datacenter", defaults))
+    timers = {"keepalive": 60, "hold": 180} if strict else {"keepalive": 3, "hold": 9}
+    switches = dict.fromkeys(("ebgp_requires_policy", "log_neighbor_changes", "deterministic_med", "network_import_check"), strict)
+    families = [{"family": "ipv6_unicast", "activate": strict}]
+    options = {"asn": "65000", "timers": timers, **switches, "neighbors": [{"neighbor": "192.0.2.9", "address_families": families}]}
+    holds(crowded, "frr_bgp", options)
+    holds(crowded, "frr_ospf", {"router_id": "10.0.0.1", "log_adjacency_changes": "changes" if strict else "none"})
+    text = running(crowded)
+    modern = defaults == "datacenter"
+    for key, unsaid in (("bgp ebgp-requires-policy", not modern), ("bgp log-neighbor-changes", modern), ("bgp deterministic-med", modern), ("log-adjacency-changes", modern)):
+        assert bool(re.search(f"^ {key}$", text, re.M)) == (strict and not unsaid), key
+        assert bool(re.search(f"^ no {key}$", text, re.M)) == (not strict and unsaid), key
+    assert (f" timers bgp {timers['keepalive']} {timers['hold']}\n" in text) == (strict == modern)
+    assert ("no neighbor 192.0.2.9 activate" in text) != strict
+    # After the other, the unsaid one.
+    start(crowded, re.sub("frr defaults .*", f"frr defaults {'traditional' if modern else 'datacenter'}", saved(crowded)))
+    holds(crowded, "frr_bgp", options)
+
+
 # --- older and shorter spellings -------------------------------------------------------------------------------------
 
 

@@ -118,7 +118,6 @@ def test_settings_are_told_apart_by_what_they_set() -> None:
         ("router ospf\n network 10.0.0.0/8 area 1", "router ospf\n network 10.0.0.0/8 area 0.0.0.1"),
         ("router bgp 1.10", "router bgp 65546"),
         ("router bgp 1\n neighbor A remote-as 1.10", "router bgp 1\n neighbor A remote-as 65546"),
-        ("router bgp 1\n timers bgp 60 180", "router bgp 1"),
         ("interface a\n ip ospf hello-interval 10", "interface a\n"),
         ("router bgp 1\n no neighbor A send-community both", "router bgp 1\n no neighbor A send-community\n no neighbor A send-community extended"),
         ("router bgp 1\n neighbor A maximum-prefix 5 75 restart 3", "router bgp 1\n neighbor A maximum-prefix 5 restart 3"),
