@@ -22,6 +22,7 @@ import typing as t
 from ansible_collections.overloom.fabric.plugins.module_utils import _frr_conf as conf
 from ansible_collections.overloom.fabric.plugins.module_utils import _frr_profile as profiles
 from ansible_collections.overloom.fabric.plugins.module_utils._frr_spelling import Speller
+from ansible_collections.overloom.fabric.plugins.module_utils import _frr_vtysh as vtysh
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
     MASK,
     Change,
@@ -30,7 +31,6 @@ from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import 
     Runner,
     Step,
     Write,
-    module_runner,
     reconcile,
 )
 
@@ -38,12 +38,9 @@ CONF = "/etc/frr/frr.conf"
 DAEMONS = "/etc/frr/daemons"
 NOTES = "/etc/overloom/frr"
 
-# Seconds that a command of FRR may take; thousands of lines take some.
-LONGEST = 300
-
 READ = ("vtysh", "-c", "show running-config no-header", "-c", "show daemons")
-LOAD = ("vtysh", "-f", "/dev/stdin")
-VALIDATE = ("vtysh", "-C", "-f", "/dev/stdin")
+LOAD = ("vtysh", "-f", vtysh.STDIN)
+VALIDATE = ("vtysh", "-C", "-f", vtysh.STDIN)
 
 Address = t.Tuple[str, ...]
 Config = t.Dict[Address, str]
@@ -112,7 +109,6 @@ _KEY_WORDS = {
     "passive-interface default": 2,
     "receive-interval": 1,
     "redistribute": 2,
-    "rpki cache": 3,
     "summary-address": 2,
     "timers basic": 2,
     "timers bgp": 2,
@@ -141,6 +137,7 @@ _DEFAULTS = frozenset(
         "bgp graceful-restart restart-time 120",
         "bgp graceful-restart stalepath-time 360",
         "bgp listen limit 100",
+        "no allow-ecmp",
         "default-metric 1",
         "detect-multiplier 3",
         "ip ospf hello-interval 10",
@@ -318,6 +315,9 @@ def _spellings(line: str) -> t.Iterator[str]:
         line = line.replace(" metric-type 2", "")
     elif " allowas-in 3" in line or " ebgp-multihop 255" in line:
         line = re.sub(r" (?:3|255)$", "", line)
+    elif line.startswith("allow-ecmp "):
+        # Newer ones show how many; one alone is none.
+        line = "allow-ecmp" if line != "allow-ecmp 1" else "no allow-ecmp"
     elif line == "graceful-restart grace-period 120":
         line = "graceful-restart"
     elif _ROUTE.match(line):
@@ -616,6 +616,12 @@ class Found(t.NamedTuple):
     profile: str = "traditional"
 
 
+def release(found: Found) -> int:
+    """The first number of FRR's version; 0 where it does not run."""
+    match = re.search(r"^frr version (\d+)", found.text, re.M)
+    return int(match.group(1)) if match else 0
+
+
 def notes_path(owner: str, module: str) -> str:
     """The file that remembers what a module made for an owner, as FRR keeps no comment that could."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", owner, re.ASCII):
@@ -648,13 +654,12 @@ def read(runner: Runner, module: str) -> Found:
 
 
 def frr_runner(module: t.Any) -> Runner:
-    """A Runner whose commands end: vtysh itself waits for ever for a daemon that hangs. What is shown of them is without timeout(1)."""
-    inner = module_runner(module)._run
+    """A Runner whose commands end, also when a daemon hangs, and read their lines from a file."""
 
     def run(argv: t.Sequence[str], stdin: str | None) -> tuple[int, str, str]:
-        status, out, err = inner(("timeout", "--kill-after=5", str(LONGEST), *argv), stdin)
+        status, out, err = vtysh.execute(module, argv, stdin)
         if status in (124, 137):
-            raise FabricError(f"{argv[0]} had no answer of FRR in {LONGEST} s; see with systemctl status frr which daemon hangs, then run this again")
+            raise FabricError(f"{argv[0]} had no answer of FRR in {vtysh.LONGEST} s; see with systemctl status frr which daemon hangs, then run this again")
         return status, out, err
 
     return Runner(run)
@@ -717,7 +722,7 @@ class Apply:
 
     def shown(self) -> str:
         """The command as a person would type it, with the secrets masked."""
-        return hide(Step(LOAD, self.text).shown())
+        return hide(vtysh.shown(self.text))
 
     def validate(self) -> None:
         """Have vtysh check the lines without applying them. Raises FabricError that names the first unknown line."""
@@ -751,7 +756,7 @@ def refusals(text: str, out: str, err: str) -> list[str]:
     lines = text.splitlines()
     found = []
     said = [line.strip("% ").strip() for line in out.splitlines() if line.strip()]
-    for number in dict.fromkeys(int(n) for n in re.findall(r"^line (\d+): ", err, re.M)):
+    for number in sorted({int(n) for n in re.findall(r"^line (\d+): ", err, re.M)}):
         if not 0 < number <= len(lines):
             continue
         line = lines[number - 1]

@@ -8,9 +8,10 @@ This file is private to the collection, and pure.
 from __future__ import annotations
 
 import ipaddress
+import re
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.module_utils._frr import Address, Config, Found, Lines, Thing, key_of, within
+from ansible_collections.overloom.fabric.plugins.module_utils._frr import Address, Config, Found, Lines, Thing, key_of, release, within
 from ansible_collections.overloom.fabric.plugins.module_utils._frr_lists import (
     AS_PATH_LISTS,
     BFD_PROFILES,
@@ -185,6 +186,8 @@ _PEER_RANGES = {
     "ebgp_multihop": (0, 255),
     "ttl_security_hops": (0, 254),
 }
+# A cache over TCP.
+_CACHE = re.compile(r"rpki cache (?:tcp )?(\S+ \d+(?: source \S+)? preference \d+)")
 _REMOVE_PRIVATE = {"none": "", "plain": "", "all": " all", "replace": " replace-AS", "all_replace": " all replace-AS"}
 
 
@@ -197,14 +200,25 @@ def things(params: Params, items: t.Sequence[Params], found: Found, owner: str, 
     if params.get("rpki") is None:
         kept.append("RPKI")
     elif params["rpki"]:
-        lines = Lines(found.running)
-        lines.put((), "rpki")
-        lines.exactly(("rpki",), "", [check_clause(line, "rpki") for line in params["rpki"]])
-        made.append(Thing("RPKI", lines.wanted, ((("rpki",), ""),)))
+        made.append(_rpki(params["rpki"], found))
     check_unique((item["vrf"] for item in items), "instances: vrf")
     for item in items:
         made += _instance(item, found, owner, adopt, kept)
     return made, tuple(kept)
+
+
+def _rpki(wanted: t.Sequence[str], found: Found) -> Thing:
+    """The block with its caches in the spelling of this FRR; a file from before an upgrade may have the other one."""
+    lines = Lines(found.running)
+    lines.put((), "rpki")
+    given = [check_clause(line, "rpki") for line in wanted]
+    spellings = ("rpki cache {}", "rpki cache tcp {}")
+    spelling, other = spellings[::-1] if release(found) >= 10 else spellings
+    caches = [match.group(1) for match in map(_CACHE.fullmatch, given) if match]
+    for cache in caches:
+        lines.put(("rpki",), other.format(cache), False)
+    lines.exactly(("rpki",), "", [_CACHE.sub(lambda match: spelling.format(match.group(1)), line) for line in given])
+    return Thing("RPKI", lines.wanted, ((("rpki",), ""),))
 
 
 def daemons(items: t.Iterable[Params]) -> tuple[str, ...]:

@@ -549,7 +549,7 @@ commands:
   returned: always
   type: list
   elements: str
-  sample: ["vtysh -f /dev/stdin <<'EOF'\nrouter bgp 64512\n neighbor 192.0.2.9 remote-as 64513\nexit\nEOF"]
+  sample: ["install -m 0600 /dev/stdin change.conf <<'EOF'\nrouter bgp 64512\n neighbor 192.0.2.9 remote-as 64513\nexit\nEOF\nvtysh -f change.conf"]
 running:
   description: The declared things as FRR's running configuration shows them, with the secrets masked.
   returned: always

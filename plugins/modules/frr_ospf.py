@@ -344,7 +344,7 @@ commands:
   returned: always
   type: list
   elements: str
-  sample: ["vtysh -f /dev/stdin <<'EOF'\ninterface eth1\n ip ospf cost 20\nexit\nEOF"]
+  sample: ["install -m 0600 /dev/stdin change.conf <<'EOF'\ninterface eth1\n ip ospf cost 20\nexit\nEOF\nvtysh -f change.conf"]
 running:
   description: The declared things as FRR's running configuration shows them, with the secrets masked.
   returned: always

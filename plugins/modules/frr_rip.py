@@ -134,7 +134,7 @@ commands:
   returned: always
   type: list
   elements: str
-  sample: ["vtysh -f /dev/stdin <<'EOF'\nrouter rip\n network eth1\nexit\nEOF"]
+  sample: ["install -m 0600 /dev/stdin change.conf <<'EOF'\nrouter rip\n network eth1\nexit\nEOF\nvtysh -f change.conf"]
 running:
   description: The declared things as FRR's running configuration shows them, with the secrets masked.
   returned: always

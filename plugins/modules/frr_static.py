@@ -79,7 +79,7 @@ commands:
   returned: always
   type: list
   elements: str
-  sample: ["vtysh -f /dev/stdin <<'EOF'\nip route 10.20.0.0/16 192.0.2.1\nEOF"]
+  sample: ["install -m 0600 /dev/stdin change.conf <<'EOF'\nip route 10.20.0.0/16 192.0.2.1\nEOF\nvtysh -f change.conf"]
 running:
   description: The declared things as FRR's running configuration shows them, with the secrets masked.
   returned: always

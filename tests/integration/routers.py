@@ -27,9 +27,15 @@ def settle(host: harness.Host) -> None:
     host.write("/etc/frr/vtysh.conf", "service integrated-vtysh-config\n")
     host.write("/etc/frr/frr.conf", "")
     host.run(["chown", "-R", "frr:frr", "/etc/frr"])
+    restart(host)
+
+
+def restart(host: harness.Host) -> None:
+    """Restart FRR, and wait for its daemons."""
+    # systemd counts the starts.
     host.run(["systemctl", "reset-failed", "frr"], ok=None)
     host.run(["systemctl", "restart", "frr"])
-    wait(lambda: set(DAEMONS) <= daemons(host), "FRR's daemons", 20)
+    wait(lambda: set(DAEMONS) <= daemons(host), "FRR's daemons")
 
 
 def daemons(host: harness.Host) -> set[str]:
@@ -67,7 +73,7 @@ def wait(true: t.Callable[[], t.Any], what: str, seconds: float = 30) -> t.Any:
 def running(host: harness.Host) -> str:
     """The running configuration without the blocks that only say that a thing exists."""
     text = host.run(["vtysh", "-c", "show running-config no-header"])
-    return re.sub(r"^(?:interface \S+|bfd)\nexit\n!\n", "", text, flags=re.M)
+    return re.sub(r"^(?:interface \S+\nexit|bfd\nexit|vrf \S+\nexit-vrf)\n!\n", "", text, flags=re.M)
 
 
 def by_hand(host: harness.Host, *lines: str) -> None:

@@ -11,7 +11,7 @@ import typing as t
 import frr_configs
 import harness
 import pytest
-from routers import DAEMONS, by_hand, daemons, full, running, settle, wait
+from routers import by_hand, full, restart, running, settle, wait
 
 
 pytestmark = pytest.mark.usefixtures("frr_stopped_afterwards")
@@ -77,8 +77,7 @@ def test_the_saved_file_is_what_frr_starts_with(router: harness.Host) -> None:
     for module, options in both.items():
         router.module(module, options)
     before = running(router)
-    router.run(["systemctl", "restart", "frr"])
-    wait(lambda: set(DAEMONS) <= daemons(router), "FRR's daemons")
+    restart(router)
     wait(lambda: running(router) == before, "the same configuration", 10)
     for module, options in both.items():
         assert not router.module(module, options, check=True)["changed"]
@@ -90,7 +89,7 @@ def test_the_saved_file_is_what_frr_starts_with(router: harness.Host) -> None:
 def test_a_change_sends_only_the_lines_that_differ(router: harness.Host) -> None:
     router.apply("frr_ospf", ospf(1))
     done = router.apply("frr_ospf", ospf(1, cost=27))
-    assert done["commands"][0] == "vtysh -f /dev/stdin <<'EOF'\ninterface eth1\n ip ospf cost 27\nexit\nEOF"
+    assert done["commands"][0] .splitlines()[1:-2] == ["interface eth1", " ip ospf cost 27", "exit"]
     assert " ip ospf cost 20\n" in done["diff"]["before"] and " ip ospf cost 27\n" in done["diff"]["after"]
     # Read, check, apply, read again; and vtysh tells twice where the lines of the changed frr.conf stand.
     assert done["spawned"] == 6
@@ -149,11 +148,11 @@ def test_secrets_are_nowhere_in_the_result(router: harness.Host) -> None:
 def test_what_frr_refuses_is_named_and_taken_back(router: harness.Host) -> None:
     router.apply("frr_bgp", {"asn": "65000"})
     before = running(router)
-    # Neighbours in the own AS cannot be given another one to appear as.
-    bad = {"neighbor": "10.0.1.2", "remote_as": "internal", "description": "new", "local_as": "65009"}
+    # The own AS is no other one to appear as.
+    bad = {"neighbor": "10.0.1.2", "remote_as": "65001", "description": "new", "local_as": "65000"}
     done = router.module("frr_bgp", {"asn": "65000", "neighbors": [bad]}, ok=False)
-    assert "the line 'neighbor 10.0.1.2 local-as 65009' in 'router bgp 65000'" in done["msg"]
-    assert "Local-AS allowed only for EBGP peers" in done["msg"]
+    assert "the line 'neighbor 10.0.1.2 local-as 65000' in 'router bgp 65000'" in done["msg"]
+    assert "Cannot have local-as same as BGP AS number" in done["msg"]
     assert running(router) == before
 
 
@@ -280,7 +279,7 @@ def test_ospf_drift_is_repaired_without_dropping_the_adjacency(routers: tuple[ha
     changes = neighbor["state_changes"]
     by_hand(first, "interface eth1", "ip ospf cost 99", "ip ospf retransmit-interval 9")
     done = first.apply("frr_ospf", ospf(1, retransmit_interval=5, **keys))
-    assert done["commands"][0].splitlines()[1:-1] == ["interface eth1", " no ip ospf retransmit-interval 9", " ip ospf cost 20", "exit"]
+    assert done["commands"][0].splitlines()[1:-2] == ["interface eth1", " no ip ospf retransmit-interval 9", " ip ospf cost 20", "exit"]
     time.sleep(5)
     after = full(first)
     assert after and after["state_changes"] == changes and after["uptime_seconds"] >= neighbor["uptime_seconds"] + 5
@@ -357,21 +356,28 @@ def test_a_bgp_filter_changed_by_hand_is_repaired_without_dropping_the_session(r
     assert after and after["dropped_count"] == session["dropped_count"] and after["uptime_seconds"] > session["uptime_seconds"]
 
 
-def test_rpki_is_passed_through(router: harness.Host) -> None:
+def test_rpki_is_passed_through_in_the_spelling_of_this_frr(router: harness.Host) -> None:
     started = router.run(["cat", "/etc/frr/daemons"])
-    rpki = ["rpki polling_period 600", "rpki cache 127.0.0.1 3323 preference 1"]
+    polling, *caches = ["rpki polling_period 600", "rpki cache 127.0.0.1 3323 preference 1", "rpki cache tcp 127.0.0.1 3324 preference 2"]
+    options = {"asn": "65000", "route_maps": [{"name": "RM", "entries": [{"seq": 10, "action": "permit", "match": ["rpki valid"]}]}]}
+
+    def shown() -> list[str]:
+        return [line.strip().replace(" tcp ", " ") for line in running(router).splitlines() if line.startswith(" rpki ")]
+
     try:
         router.write("/etc/frr/daemons", started + 'bgpd_options="-A 127.0.0.1 -M rpki"\n')
-        router.run(["systemctl", "restart", "frr"])
-        wait(lambda: set(DAEMONS) <= daemons(router), "FRR's daemons")
-        options = {"asn": "65000", "route_maps": [{"name": "RM", "entries": [{"seq": 10, "action": "permit", "match": ["rpki valid"]}]}]}
-        router.apply("frr_bgp", {**options, "rpki": rpki})
-        assert all(f" {line}\n" in running(router) for line in rpki)
-        router.apply("frr_bgp", {**options, "rpki": rpki[:1]})
-        assert "rpki cache" not in running(router) and "rpki polling_period 600" in running(router)
+        restart(router)
+        router.apply("frr_bgp", {**options, "rpki": [polling, *caches]})
+        wanted = [polling, "rpki cache 127.0.0.1 3323 preference 1", "rpki cache 127.0.0.1 3324 preference 2"]
+        assert sorted(shown()) == sorted(wanted)
+        restart(router)
+        wait(lambda: sorted(shown()) == sorted(wanted), "both caches after a restart")
+        assert not router.module("frr_bgp", {**options, "rpki": [polling, *caches]}, check=True)["changed"]
+        router.apply("frr_bgp", {**options, "rpki": [polling]})
+        assert shown() == [polling]
     finally:
         router.write("/etc/frr/daemons", started)
-        router.run(["systemctl", "restart", "frr"])
+        restart(router)
 
 
 def test_info_without_frr_says_so(host: harness.Host) -> None:

@@ -124,6 +124,8 @@ def test_settings_are_told_apart_by_what_they_set() -> None:
         ("router ospf\n redistribute bgp metric 5 metric-type 2", "router ospf\n redistribute bgp metric 5"),
         ("ip route 10.0.0.0/8 blackhole 1", "ip route 10.0.0.0/8 blackhole"),
         ("interface a\n no ip ospf passive", ""),
+        ("router rip\n allow-ecmp 25", "router rip\n allow-ecmp"),
+        ("router rip\n allow-ecmp 1", "router rip"),
     ],
 )
 def test_two_spellings_are_one_setting(one: str, other: str) -> None:
@@ -526,6 +528,16 @@ def test_an_empty_option_is_about_the_setting_that_a_value_sets(module: str) -> 
             for name, thing in full.items():
                 missed = {address for address, line in thing.lines.items() if line} - set(empty[name].lines)
                 assert not missed, (seed, name, missed)
+
+
+def test_rpki_caches_are_spelled_as_this_release_does() -> None:
+    caches = ["rpki cache 192.0.2.1 323 preference 1", "rpki cache tcp 192.0.2.1 324 source 192.0.2.9 preference 2", "rpki cache ssh 192.0.2.1 22 me /key preference 3"]
+    shown = {}
+    for release in ("8.4.4", "10.3"):
+        rpki = _frr_bgp._rpki(caches, found(f"frr version {release}\n"))
+        shown[release] = [line for line in rpki.lines.values() if line and line != "rpki"]
+    assert shown["8.4.4"] == [caches[0], caches[1].replace(" tcp ", " "), caches[2]]
+    assert shown["10.3"] == [caches[0].replace("cache ", "cache tcp "), *caches[1:]]
 
 
 def test_a_list_of_values_is_the_whole_list() -> None:

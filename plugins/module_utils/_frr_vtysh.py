@@ -1,0 +1,53 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Transport of lines to vtysh: a file without a name instead of a pipe.
+
+This file is private to the collection. From FRR 10 on, `vtysh -f` starts a process for each daemon, and each opens the file by itself. From a
+pipe each would read some of the bytes, and the exit status would be 0. The file is in memory and has no name, so that no secret
+stays behind, however the run ends.
+"""
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import typing as t
+
+STDIN = "/dev/stdin"
+# The file in the commands that are shown, which a person can repeat with any FRR.
+SHOWN = "change.conf"
+
+# Seconds that a command of FRR may take; thousands of lines take some.
+LONGEST = 300
+
+# What the processes of FRR 10 say of themselves.
+_PROGRESS = re.compile(r"^(?:\[\d+\|\w+\] .*|Waiting for children to finish applying config.*)\n?", re.M)
+
+
+@contextlib.contextmanager
+def nameless_file(text: str) -> t.Iterator[int]:
+    """The descriptor of a file that holds a text and is gone afterwards."""
+    with os.fdopen(os.memfd_create("vtysh"), "w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
+        os.fchmod(stream.fileno(), 0o600)
+        stream.write(text)
+        stream.flush()
+        yield stream.fileno()
+
+
+def execute(module: t.Any, argv: t.Sequence[str], text: str | None) -> tuple[int, str, str]:
+    """Run a command of FRR that ends in time, and give it a text as the file that it knows as standard input."""
+    # A daemon that hangs would make vtysh wait for ever.
+    command = ["timeout", "--kill-after=5", str(LONGEST), *argv]
+    options = {"environ_update": {"LC_ALL": "C"}, "handle_exceptions": False}
+    if text is None:
+        return module.run_command(command, **options)
+    with nameless_file(text) as descriptor:
+        command = [f"/proc/self/fd/{descriptor}" if word == STDIN else word for word in command]
+        status, out, err = module.run_command(command, pass_fds=(descriptor,), **options)
+    return status, _PROGRESS.sub("", out), _PROGRESS.sub("", err)
+
+
+def shown(text: str) -> str:
+    """A change as a person would type it, with whatever FRR."""
+    return f"install -m 0600 {STDIN} {SHOWN} <<'EOF'\n{text.rstrip()}\nEOF\nvtysh -f {SHOWN}"

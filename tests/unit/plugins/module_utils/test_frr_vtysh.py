@@ -1,0 +1,68 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How lines reach vtysh: whole, by whatever number of processes they are read, and without a trace."""
+from __future__ import annotations
+
+import os
+import pathlib
+import stat
+import subprocess
+import typing as t
+
+import pytest
+from ansible_collections.overloom.fabric.plugins.module_utils import _frr_vtysh as vtysh
+
+TEXT = "".join(f"ip route 10.{number // 256}.{number % 256}.0/24 blackhole\n" for number in range(5000))
+
+
+class Module:
+    """As much of AnsibleModule as running a command takes."""
+
+    def __init__(self) -> None:
+        self.path = ""
+        self.answer = (0, "", "")
+
+    def run_command(self, argv: list[str], pass_fds: t.Sequence[int] = (), **_options: t.Any) -> tuple[int, str, str]:
+        assert argv[:3] == ["timeout", "--kill-after=5", "300"]
+        self.path = argv[-1]
+        (descriptor,) = pass_fds
+        assert stat.S_ISREG(os.fstat(descriptor).st_mode) and stat.S_IMODE(os.fstat(descriptor).st_mode) == 0o600
+        # As many processes as FRR has daemons, at the same time, each of which opens the file.
+        readers = [subprocess.Popen(["cat", self.path], pass_fds=pass_fds, stdout=subprocess.PIPE, text=True) for _number in range(9)]
+        assert {reader.communicate()[0] for reader in readers} == {TEXT}
+        return self.answer
+
+
+def test_each_process_reads_every_line() -> None:
+    module = Module()
+    assert vtysh.execute(module, ("vtysh", "-f", vtysh.STDIN), TEXT) == (0, "", "")
+    assert not os.path.exists(module.path)
+
+
+def test_the_file_is_gone_also_after_a_failure(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
+    module = Module()
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+
+    def killed(argv: list[str], pass_fds: t.Sequence[int], **_options: t.Any) -> t.NoReturn:
+        module.path = argv[-1]
+        assert pathlib.Path(module.path).read_text(encoding="utf-8") == "a secret\n"
+        raise KeyboardInterrupt
+
+    module.run_command = killed  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        vtysh.execute(module, ("vtysh", "-f", vtysh.STDIN), "a secret\n")
+    assert not os.path.exists(module.path) and not list(tmp_path.iterdir())
+
+
+def test_what_the_processes_say_of_themselves_is_left_out() -> None:
+    module = Module()
+    said = "[520|mgmtd] sending configuration\n% Configure the peer-group first\nWaiting for children to finish applying config...\n"
+    failed = "[527|bgpd] Configuration file[/etc/frr/frr.conf] processing failure: 2\nline 5: Failure to communicate[13] to bgpd, line: x\n[527|bgpd] done\n"
+    module.answer = (2, said, failed)
+    status, out, err = vtysh.execute(module, ("vtysh", "-f", vtysh.STDIN), TEXT)
+    assert (status, out, err) == (2, "% Configure the peer-group first\n", "line 5: Failure to communicate[13] to bgpd, line: x\n")
+
+
+def test_what_is_shown_needs_no_pipe() -> None:
+    assert vtysh.shown("ip route 10.0.0.0/8 Null0\n").splitlines()[-1] == "vtysh -f change.conf"
