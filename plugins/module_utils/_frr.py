@@ -21,8 +21,8 @@ import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils import _frr_conf as conf
 from ansible_collections.overloom.fabric.plugins.module_utils import _frr_profile as profiles
-from ansible_collections.overloom.fabric.plugins.module_utils._frr_spelling import Speller
 from ansible_collections.overloom.fabric.plugins.module_utils import _frr_vtysh as vtysh
+from ansible_collections.overloom.fabric.plugins.module_utils._frr_spelling import Speller
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
     MASK,
     Change,
