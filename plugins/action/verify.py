@@ -4,25 +4,31 @@
 """Verify: derives what every host measures, and judges what came of it. The work is done in plugin_utils."""
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import random
+import tempfile
 import typing as t
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.overloom.fabric.plugins.plugin_utils import _report, _verify
 from ansible_collections.overloom.fabric.plugins.plugin_utils._expectations import expectations, points_of
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify_causes import causes
 
-# The report's files hold all of them.
-FAILURES_RETURNED = 5
-OBSERVED = (*_verify.ROUNDS, "denied", "bridges", "tunnels", "namespaces", "flows")
-OPTIONAL = ("routers",)
+# Of the ports that IANA leaves for private use, those above the range from which Linux takes the ports of outgoing connections.
+PORTS = range(61000, 65536)
+FILES = ("verify.json", "verify.xml")
+REQUIRED = (*_verify.ROUNDS, "denied", "bridges", "tunnels", "namespaces", "flows")
+OPTIONAL = ("reached", "pings_again", "transfers_again", "routers")
 ARGUMENTS = {
     "plan": {"type": "dict", "required": True},
     "observed": {"type": "dict", "options": {
-        **{name: {"type": "str", "required": True} for name in OBSERVED},
+        **{name: {"type": "str", "required": True} for name in REQUIRED},
         **{name: {"type": "str"} for name in OPTIONAL},
     }},
+    "again": {"type": "bool", "default": False},
     "report": {"type": "path"},
     "isolation_limit": {"type": "int", "default": 2000},
 }
@@ -42,41 +48,69 @@ class ActionModule(ActionBase):
         plan = options["plan"]
         expected = expectations(plan, options["isolation_limit"])
         if not options["observed"]:
-            result["hosts"], result["tcp_bytes"] = _verify.options(plan, expected)
-            return result
-        hostvars = (task_vars or {})["hostvars"]
-        observed = {
-            host: {key: hostvars[host].get(variable) for key, variable in options["observed"].items()}
-            for host in {**plan["hosts"], **plan["routers"]}
-            if host in hostvars
-        }
+            # What is there is of an earlier run, and must not be taken for this one's.
+            _remove(options["report"])
+            # Runs side by side listen on ports of their own.
+            return {**result, "hosts": _verify.options(plan, expected), "port": random.choice(PORTS)}
+        observed = _observed(plan, options["observed"], (task_vars or {})["hostvars"])
+        if options["again"]:
+            hosts = _verify.again(plan, expected, observed)
+            open_ones = sum(len(probes) for rounds in hosts.values() for probes in rounds.values())
+            if open_ones:
+                Display().display(f"{open_ones} of the measurements failed, and are taken once more before they are judged")
+            return {**result, "hosts": hosts, "count": _verify.COUNT_AGAIN}
+        return {**result, **self._judged(plan, expected, observed, options["report"])}
+
+    @staticmethod
+    def _judged(plan: dict[str, t.Any], expected: dict[str, t.Any], observed: dict[str, t.Any], folder: str | None) -> dict[str, t.Any]:
+        """Judge, report, and return what the task says of it."""
         checks = _verify.judge(plan, expected, observed)
-        seconds = sum(
-            max(((seen.get(name) or {}).get("seconds") or 0 for seen in observed.values()), default=0) for name in (*_verify.ROUNDS, "denied")
-        )
-        report = _report.summary(plan["fabric"], checks, seconds, expected["isolation"])
-        if options["report"]:
-            _write(options["report"], report)
-        lines = _report.terminal(report, points_of(plan))
-        Display().display("\n".join(["", *lines, ""]))
-        failures = [check for check in checks if not check["passed"]]
-        result.update({key: report[key] for key in ("fabric", "passed", "seconds", "isolation")})
-        # `failed` is Ansible's own word in a result: there it says whether the task did.
-        result.update(failures=failures[:FAILURES_RETURNED], failed=bool(failures))
-        if failures:
-            first = failures[0]
-            result["msg"] = (
-                f"{len(failures)} of {len(checks)} checks failed; the first is {first['kind']} {_report.pair(first)}:"
-                f" expected {first['expected']}, observed {first['observed']}. Look {first['look']}."
-            )
+        down = {host: reason for host in observed for reason in [_verify.unreached(observed, host)] if reason}
+        report = _report.summary(plan["fabric"], checks, _seconds(observed), expected["isolation"])
+        report["causes"] = causes(plan, checks, down)
+        report["underlay"] = _verify.underlay(plan, expected, observed)
+        if folder:
+            _write(folder, report)
+        Display().display("\n".join(["", *_report.terminal(report, points_of(plan)), ""]))
+        measured = sum("unmeasured" not in check and not check.get("unread") for check in checks)
+        result = {key: report[key] for key in ("fabric", "passed", "seconds", "isolation")}
+        # What failed is in the report, and on the terminal: here it would be a second time.
+        result["failed_checks"] = report["failed"]
+        if report["failed"]:
+            result.update(failed=True, msg=_report.sentence(report, folder))
+        elif not measured:
+            result.update(failed=True, msg="Nothing was measured: the plan has no host that could be asked for anything.")
         return result
 
 
+def _observed(plan: dict[str, t.Any], variables: dict[str, str | None], hostvars: t.Any) -> dict[str, dict[str, t.Any]]:
+    """For each host of the plan what its tasks have registered."""
+    return {
+        host: {key: hostvars[host].get(variable) for key, variable in variables.items() if variable}
+        for host in {**plan["hosts"], **plan["routers"]}
+        if host in hostvars
+    }
+
+
+def _seconds(observed: dict[str, dict[str, t.Any]]) -> float:
+    """How long the slowest host measured, all rounds together."""
+    rounds = (*_verify.ROUNDS, "pings_again", "transfers_again", "denied")
+    return sum(max(((seen.get(name) or {}).get("seconds") or 0 for seen in observed.values()), default=0) for name in rounds)
+
+
+def _remove(folder: str | None) -> None:
+    """Remove the report of an earlier run."""
+    for name in FILES if folder else ():
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(os.path.join(folder, name))
+
+
 def _write(folder: str, report: dict[str, t.Any]) -> None:
-    """Put the report's two files in place; each whole or not at all."""
+    """Put the report's two files in place; each whole or not at all, whoever else writes there."""
     os.makedirs(folder, exist_ok=True)
-    for name, text in (("verify.json", json.dumps(report, indent=1) + "\n"), ("verify.xml", _report.junit(report))):
-        path = os.path.join(folder, name)
-        with open(path + ".new", "w", encoding="utf-8") as stream:
+    for name, text in zip(FILES, (json.dumps(report, indent=1) + "\n", _report.junit(report))):
+        handle, path = tempfile.mkstemp(prefix=f".{name}.", dir=folder)
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
             stream.write(text)
-        os.replace(path + ".new", path)
+        os.chmod(path, 0o644)
+        os.replace(path, os.path.join(folder, name))

@@ -15,6 +15,7 @@ import contextlib
 import ctypes
 import errno
 import functools
+import glob
 import heapq
 import ipaddress
 import os
@@ -31,7 +32,8 @@ CLONE_NEWNET = 0x40000000  # setns(2)
 SIOCGIFHWADDR = 0x8927  # netdevice(7)
 IP_MTU_DISCOVER, IPV6_MTU_DISCOVER, PMTUDISC_PROBE = 10, 23, 3  # ip(7), ipv6(7): set DF, ignore the cached path MTU
 ETH_P_ARP, ETH_P_IPV6 = 0x0806, 0x86DD
-ECHO_PORT = 40989  # in the range that IANA leaves for private use
+# Of the ports that IANA leaves for private use, those above the range from which Linux takes the ports of outgoing connections.
+DEFAULT_PORT = 61000
 
 PING_COUNT = 5
 PING_INTERVAL = 0.05
@@ -50,6 +52,9 @@ DEAD_CONTROL_WINDOW = 0.05
 TCP_AT_ONCE = 4
 CONNECTIONS_AT_ONCE = 64
 CONNECT_TIMEOUT = 5.0
+# A transfer that is bounded by time: no more than this, and no more of it in the sender's buffer than drains in a moment.
+TIMED_BYTES = 1 << 30
+TIMED_BUFFER = 256 << 10
 
 
 @contextlib.contextmanager
@@ -303,13 +308,20 @@ def own_addresses() -> set[str]:
 
 
 class Transfer:
-    """One TCP connection that carries a number of bytes and waits for the other end to say how many it got."""
+    """One TCP connection that carries bytes and waits for the other end to say how many it got.
 
-    def __init__(self, loop: Loop, sender: Sender, to: str, size: int, outcome: dict) -> None:
-        self.loop, self.to, self.size, self.outcome = loop, to, size, outcome
+    size: how many bytes; seconds: instead of it, for how long.
+    """
+
+    def __init__(self, loop: Loop, sender: Sender, target: tuple[str, int], size: int, seconds: float | None, outcome: dict) -> None:
+        to, self.port = target
+        self.loop, self.to, self.seconds, self.outcome = loop, to, seconds, outcome
+        self.size = TIMED_BYTES if seconds else size
         version = ipaddress.ip_address(to).version
         with inside(sender.namespace):
             self.socket = socket.socket(socket.AF_INET if version == 4 else socket.AF_INET6, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        if seconds:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, TIMED_BUFFER)
         self.sent = 0
         self.answer = b""
         self.connecting = True
@@ -319,7 +331,7 @@ class Transfer:
     def connect(self, connected: t.Callable[[Transfer], None], done: t.Callable[[Transfer], None]) -> None:
         """Connect; then connected(this) is called, and the bytes go after start(). done(this) is called once, at the end of it all."""
         self.connected, self.done = connected, done
-        status = self.socket.connect_ex((self.to, ECHO_PORT))
+        status = self.socket.connect_ex((self.to, self.port))
         if status not in (0, errno.EINPROGRESS):
             self._finish({"error": os.strerror(status)})
             return
@@ -330,7 +342,7 @@ class Transfer:
         """Send the bytes, within timeout seconds."""
         self.started = time.monotonic()
         self.loop.selector.register(self.socket, selectors.EVENT_WRITE, self._ready)
-        self.loop.at(self.started + timeout, lambda: self._finish({"error": f"stalled after {self.sent} of {self.size} bytes"}))
+        self.loop.at(self.started + timeout, lambda: self._finish({"error": f"stalled after {self.sent} bytes"}))
 
     def _answered(self, _mask: int) -> None:
         # Not watched until it starts: a socket that may be written to is ready all the time.
@@ -350,6 +362,8 @@ class Transfer:
         try:
             if self.sent < self.size:
                 self.sent += self.socket.send(memoryview(CHUNK)[: self.size - self.sent])
+                if self.seconds and time.monotonic() - self.started >= self.seconds:
+                    self.size = self.sent
                 if self.sent == self.size:
                     self.socket.shutdown(socket.SHUT_WR)
                     self.loop.selector.modify(self.socket, selectors.EVENT_READ, self._ready)
@@ -365,7 +379,8 @@ class Transfer:
             return
         seconds = time.monotonic() - self.started
         received = struct.unpack("!Q", self.answer)[0] if len(self.answer) == 8 else 0
-        self._finish({"bytes": received, "seconds": round(seconds, 6), "mbit_per_second": round(received * 8 / seconds / 1e6, 1)})
+        outcome = {"bytes": received, "sent_bytes": self.sent}
+        self._finish({**outcome, "seconds": round(seconds, 6), "mbit_per_second": round(received * 8 / seconds / 1e6, 1)})
 
     def _finish(self, outcome: dict) -> None:
         if self.finished:
@@ -383,10 +398,15 @@ CHUNK = bytes(262144)
 
 
 class Prober:
-    """Takes all of a host's measurements, in four rounds: settle, ping, transfer, isolation."""
+    """Takes all of a host's measurements, in four rounds: settle, ping, transfer, isolation.
 
-    def __init__(self, senders: t.Sequence[Sender]) -> None:
+    port: where responders listen; count: how many pings are counted.
+    """
+
+    def __init__(self, senders: t.Sequence[Sender], port: int = DEFAULT_PORT, count: int = PING_COUNT) -> None:
         self.loop = Loop()
+        self.port = port
+        self.count = count
         self.senders = {sender.id: sender for sender in senders}
         self._echo: dict[tuple[str, int], Echo] = {}
         self._layer2: dict[tuple[str, int], Layer2] = {}
@@ -407,7 +427,8 @@ class Prober:
         """Run every probe and return what was observed, in the order of probes.
 
         probes: dicts with kind (ping, mtu, tcp, isolation, host), from (a sender's id), to (an address), and for mtu
-        the size of the IP packet, for isolation optionally to_mac and control (an address that must answer).
+        the size of the IP packet, for isolation optionally to_mac and control (an address that must answer), for tcp
+        bytes or seconds, instead of tcp_bytes.
         settle: seconds to wait at most for a first answer before the counted pings.
         """
         observed: list[dict] = [{} for _probe in probes]
@@ -421,7 +442,10 @@ class Prober:
         reachable = by_kind.get("ping", []) + by_kind.get("mtu", [])
         self._settle(reachable, settle)
         self._ping(reachable)
-        self._transfer(by_kind.get("tcp", []), tcp_bytes, tcp_timeout)
+        transfers = by_kind.get("tcp", [])
+        # One that is to tell a rate has the host's sending for itself.
+        self._transfer([pair for pair in transfers if pair[0].get("seconds")], tcp_bytes, tcp_timeout, 1)
+        self._transfer([pair for pair in transfers if not pair[0].get("seconds")], tcp_bytes, tcp_timeout, TCP_AT_ONCE)
         self._isolation(by_kind.get("isolation", []))
         self._host(by_kind.get("host", []))
         return observed
@@ -466,19 +490,16 @@ class Prober:
 
         Only so many wait for their answer at a time. A busy forwarder then slows the measurement down, instead of
         losing packets because it was asked for more at once than any user would. A pair that has not answered while
-        the network settled gets one more packet and no wait for each of five: many dead pairs must not take minutes.
+        the network settled gets one more packet, and nothing waits for that: many dead pairs must not take minutes.
         """
-        begun = time.monotonic()
-        todo = collections.deque(
-            (count, probe, outcome)
-            for count in range(PING_COUNT)
-            for probe, outcome in pairs
-            if count == 0 or outcome["settled_after"] is not None
-        )
-        in_flight = [0]
-        alarm = [begun]
         for _probe, outcome in pairs:
             outcome.update(sent=0, received=0, rtt_ms=None, error=None)
+        self._ping_dead([pair for pair in pairs if pair[1]["settled_after"] is None])
+        begun = time.monotonic()
+        alive = [pair for pair in pairs if pair[1]["settled_after"] is not None]
+        todo = collections.deque((count, probe, outcome) for count in range(self.count) for probe, outcome in alive)
+        in_flight = [0]
+        alarm = [begun]
 
         def settled() -> None:
             in_flight[0] -= 1
@@ -503,12 +524,22 @@ class Prober:
             return not (todo or in_flight[0])
 
         send_more()
-        self.loop.run(done, begun + PING_COUNT * PING_INTERVAL + REPLY_WINDOW + PING_TIMEOUT)
+        self.loop.run(done, begun + self.count * PING_INTERVAL + REPLY_WINDOW + PING_TIMEOUT)
         for _count, _probe, outcome in todo:
             outcome["error"] = f"not measured within {PING_TIMEOUT:.0f} s: too many packets before it were lost"
         for _probe, outcome in pairs:
             if outcome["received"]:
                 outcome["rtt_ms"] = round(outcome["rtt_ms"] / outcome["received"], 3)
+
+    def _ping_dead(self, pairs: list[tuple[dict, dict]]) -> None:
+        """One packet for each pair that never answered, all on their way together."""
+        answered: list[dict] = []
+        last = time.monotonic()
+        for probe, outcome in pairs:
+            send = functools.partial(self._ping_once, probe, outcome, functools.partial(answered.append, outcome))
+            last = self.loop.packet(last, send)
+        if pairs:
+            self.loop.run(lambda: len(answered) == len(pairs), last + REPLY_WINDOW + 0.1)
 
     def _ping_once(self, probe: dict, outcome: dict, settled: t.Callable[[], None]) -> None:
         """Send one counted ping; settled() is called once, when it is answered, refused, or given up."""
@@ -535,8 +566,8 @@ class Prober:
         else:
             self.loop.at(time.monotonic() + REPLY_WINDOW, close)
 
-    def _transfer(self, pairs: list[tuple[dict, dict]], size: int, timeout: float) -> None:
-        """TCP transfers, a few at a time so that each one's rate means something, while more may wait for their connection."""
+    def _transfer(self, pairs: list[tuple[dict, dict]], size: int, timeout: float, at_once: int) -> None:
+        """TCP transfers, a few at a time, while more may wait for their connection."""
         todo = collections.deque(pairs)
         opened: set[Transfer] = set()
         running: set[Transfer] = set()
@@ -549,15 +580,16 @@ class Prober:
         def done() -> bool:
             while todo and len(opened) < CONNECTIONS_AT_ONCE:
                 probe, outcome = todo.popleft()
-                transfer = Transfer(self.loop, self.senders[probe["from"]], probe["to"], size, outcome)
+                length = probe.get("bytes") or size
+                transfer = Transfer(self.loop, self.senders[probe["from"]], (probe["to"], self.port), length, probe.get("seconds"), outcome)
                 opened.add(transfer)
                 transfer.connect(connected.append, closed)
-            while connected and len(running) < TCP_AT_ONCE:
+            while connected and len(running) < at_once:
                 running.add(connected[0])
                 connected.popleft().start(timeout)
             return not opened
 
-        self.loop.run(done, time.monotonic() + CONNECT_TIMEOUT * (1 + len(pairs) / CONNECTIONS_AT_ONCE) + timeout * (1 + len(pairs) / TCP_AT_ONCE))
+        self.loop.run(done, time.monotonic() + CONNECT_TIMEOUT * (1 + len(pairs) / CONNECTIONS_AT_ONCE) + timeout * (1 + len(pairs) / at_once))
 
     def _isolation(self, pairs: list[tuple[dict, dict]]) -> None:
         """Ask below IP and by echo for addresses that must stay silent, and for a control that must not.
@@ -649,11 +681,12 @@ class Prober:
 
 
 class Responder:
-    """The far end of the transfers: counts what it receives and says so, then ends by itself after lifetime seconds."""
+    """The far end of the transfers: counts what it receives and says so, and ends by itself when nobody has come for some time."""
 
-    def __init__(self, addresses: t.Sequence[tuple[str | None, str]]) -> None:
+    def __init__(self, addresses: t.Sequence[tuple[str | None, str]], port: int = DEFAULT_PORT) -> None:
         """addresses: (namespace, address) pairs to listen on. Raises FabricError when one is not there."""
         self.loop = Loop()
+        self.last = time.monotonic()
         self.listeners: list[socket.socket] = []
         for namespace, address in addresses:
             version = ipaddress.ip_address(address).version
@@ -661,7 +694,7 @@ class Responder:
                 listener = socket.socket(socket.AF_INET if version == 4 else socket.AF_INET6, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                listener.bind((address, ECHO_PORT))
+                listener.bind((address, port))
             except OSError as error:
                 # The measurements will say that nothing answers there; the other endpoints still count.
                 if error.errno not in (errno.EADDRNOTAVAIL, errno.EADDRINUSE):
@@ -673,8 +706,10 @@ class Responder:
             self.loop.selector.register(listener, selectors.EVENT_READ, lambda _mask, listener=listener: self._accept(listener))
 
     def serve(self, lifetime: float) -> None:
-        """Serve for lifetime seconds."""
-        self.loop.run(lambda: False, time.monotonic() + lifetime)
+        """Serve until nothing has come for lifetime seconds."""
+        self.last = time.monotonic()
+        while time.monotonic() < self.last + lifetime:
+            self.loop.run(lambda: False, self.last + lifetime)
 
     def close(self) -> None:
         """Stop listening in this process; a child that serves goes on."""
@@ -684,11 +719,13 @@ class Responder:
     def _accept(self, listener: socket.socket) -> None:
         connection, _peer = listener.accept()
         connection.setblocking(False)
+        self.last = time.monotonic()
         received = [0]
 
         def ready(_mask: int) -> None:
             try:
                 data = connection.recv(262144)
+                self.last = time.monotonic()
                 received[0] += len(data)
                 if data:
                     return
@@ -713,23 +750,40 @@ def process_start(pid: int) -> str | None:
 
 
 class Background:
-    """A responder as a process of its own, remembered by number and start time in a file below /run."""
+    """A responder as a process of its own, remembered by number and start time in a file below /run.
 
-    def __init__(self, name: str) -> None:
-        self.path = f"/run/overloom/probe-{name}.pid"
+    Each port has its own, so that runs side by side do not end each other's.
+    """
+
+    def __init__(self, name: str, port: int = DEFAULT_PORT) -> None:
+        self.port = port
+        self.family = f"/run/overloom/probe-{name}-"
+        self.path = f"{self.family}{port}.pid"
 
     def running(self) -> int | None:
         """The process number of the responder, or None."""
+        return self._running(self.path)
+
+    @staticmethod
+    def _running(path: str) -> int | None:
         try:
-            with open(self.path, encoding="ascii") as stream:
+            with open(path, encoding="ascii") as stream:
                 pid, start = stream.read().split()
         except (OSError, ValueError):
             return None
         return int(pid) if process_start(int(pid)) == start else None
 
+    def _forget_killed(self) -> None:
+        """Remove the files of responders that somebody killed; those that end by themselves remove their own."""
+        for path in glob.glob(glob.escape(self.family) + "*.pid"):
+            if self._running(path) is None:
+                with contextlib.suppress(OSError):
+                    os.unlink(path)
+
     def start(self, addresses: t.Sequence[tuple[str | None, str]], lifetime: float) -> int:
-        """Listen, then leave a process that serves for lifetime seconds at most; returns its number."""
-        responder = Responder(addresses)
+        """Listen, then leave a process that serves until nothing has come for lifetime seconds; returns its number."""
+        self._forget_killed()
+        responder = Responder(addresses, self.port)
         os.makedirs(os.path.dirname(self.path), mode=0o755, exist_ok=True)
         reader, writer = os.pipe()
         child = os.fork()

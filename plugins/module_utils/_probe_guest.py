@@ -18,7 +18,7 @@ import time
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import asked, connect
-from ansible_collections.overloom.fabric.plugins.module_utils._probe import ECHO_PORT, PING_COUNT, PING_INTERVAL
+from ansible_collections.overloom.fabric.plugins.module_utils._probe import DEFAULT_PORT, PING_COUNT, PING_INTERVAL
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 
 try:
@@ -29,7 +29,11 @@ except ImportError:
 AGENT_SECONDS = 10
 POLL = 0.2
 AT_ONCE = 24
-LENT_METRIC = 40989
+# nc of BusyBox takes the number of its -l for how many connections may wait to be accepted. With two, a guest answers the third with a
+# SYN cookie, and resets it when data follows while the first still wait (TcpExtSyncookiesFailed).
+BACKLOG = 64
+# A guest cannot tell whether anybody still comes.
+LIFETIMES = 5
 INTERFACE = re.compile(r"[A-Za-z0-9._-]{1,15}")
 
 
@@ -59,14 +63,33 @@ class Agent:
             time.sleep(POLL)
 
 
-def listen(guests: t.Iterable[str], lifetime: float, uri: str) -> None:
-    """Have lab guests answer transfers for lifetime seconds at most, instead of the answering that a measurement before has left. Raises FabricError."""
+def listening(port: int, lifetime: float) -> str:
+    """The script that answers transfers to a port for some lifetimes at most. Pure."""
+    return f"timeout {lifetime * LIFETIMES:.0f} nc -{'l' * BACKLOG} -p {port} -e /etc/count >/dev/null 2>&1 & echo $! > /run/counting.{port}"
+
+
+def stopping(port: int) -> str:
+    """The script that ends it. Pure."""
+    note = f"/run/counting.{port}"
+    return f"test -e {note} && kill $(cat {note}); rm -f {note}"
+
+
+def listen(guests: t.Iterable[str], port: int, lifetime: float, uri: str) -> None:
+    """Have lab guests answer transfers to a port. Raises FabricError."""
+    _everywhere(guests, f"{stopping(port)}; {listening(port, lifetime)}", uri)
+
+
+def stop(guests: t.Iterable[str], port: int, uri: str) -> None:
+    """Have lab guests answer transfers to a port no longer. Raises FabricError."""
+    _everywhere(guests, stopping(port), uri)
+
+
+def _everywhere(guests: t.Iterable[str], script: str, uri: str) -> None:
+    """Run a script in each guest, side by side."""
     guests = list(guests)
     if not guests:
         return
     connection = connect(uri)
-    old = "test -e /run/counting && kill $(cat /run/counting)"
-    script = f"{old}; timeout {lifetime:.0f} nc -ll -p {ECHO_PORT} -e /etc/count >/dev/null 2>&1 & echo $! > /run/counting"
 
     def one(name: str) -> None:
         # The measurements say that nothing answers there; the other guests still count.
@@ -77,7 +100,17 @@ def listen(guests: t.Iterable[str], lifetime: float, uri: str) -> None:
         list(pool.map(one, guests))
 
 
-def job(number: int, probe: t.Mapping[str, t.Any], interface: str, settle: float, tcp_bytes: int, tcp_timeout: float) -> str:
+class Limits(t.NamedTuple):
+    """How long and how much is measured: as the options of the module probe."""
+
+    settle: float
+    tcp_bytes: int
+    tcp_timeout: float
+    port: int = DEFAULT_PORT
+    count: int = PING_COUNT
+
+
+def job(number: int, probe: t.Mapping[str, t.Any], interface: str, limits: Limits) -> str:
     """The part of the script that takes one measurement and prints it after @NUMBER. Pure.
 
     No quotes, brackets and line ends, which the lab guest's agent does not understand. The values are numbers and addresses only.
@@ -85,7 +118,8 @@ def job(number: int, probe: t.Mapping[str, t.Any], interface: str, settle: float
     to = ipaddress.ip_address(probe["to"])
     six = "-6 " if to.version == 6 else ""
     if probe["kind"] == "tcp":
-        send = f"head -c {tcp_bytes} /dev/zero | nc -w {tcp_timeout:.0f} {to} {ECHO_PORT} | od -A n -t x1"
+        count = probe.get("bytes") or limits.tcp_bytes
+        send = f"head -c {count} /dev/zero | nc -w {limits.tcp_timeout:.0f} {to} {limits.port} | od -A n -t x1"
         return f"{{ read a x < /proc/uptime; o=$({send}); read b x < /proc/uptime; echo @{number} $a $b $o; }} &"
     if probe["kind"] == "isolation":
         # By an interface, the kernel asks for an IPv4 address on the link, whatever its routes are.
@@ -94,7 +128,8 @@ def job(number: int, probe: t.Mapping[str, t.Any], interface: str, settle: float
         # What was learned before, from a port on a wrong VLAN say, is no answer.
         before = f"ip {six}neigh flush {to} dev {interface} >/dev/null 2>&1"
         # With IPv6 it does not (RFC 4861, 5.2, asks for a route); one for this address alone is lent to it.
-        lent = f"{to}/128 dev {interface} metric {LENT_METRIC} >/dev/null 2>&1"
+        # Its metric is the run's own, so that none takes another's back.
+        lent = f"{to}/128 dev {interface} metric {limits.port} >/dev/null 2>&1"
         before += f"; ip -6 route add {lent}" if six else ""
         after = f"; ip -6 route del {lent}" if six else ""
         return (
@@ -104,8 +139,8 @@ def job(number: int, probe: t.Mapping[str, t.Any], interface: str, settle: float
     size = probe["size"] - (28 if to.version == 4 else 48) if probe["kind"] == "mtu" else 56
     # Linux sets the DF bit on an echo request that fits its interface's MTU; one that does not fit would be sent in pieces.
     return (
-        f"{{ n=0; until ping {six}-c 1 -W 1 {to} >/dev/null 2>&1 || test $n -ge {max(1, int(settle))}; do n=$((n+1)); done;"
-        f" o=$(ping {six}-c {PING_COUNT} -i {max(0.2, PING_INTERVAL)} -W 2 -s {size} {to} 2>&1); echo @{number} $n $o; }} &"
+        f"{{ n=0; until ping {six}-c 1 -W 1 {to} >/dev/null 2>&1 || test $n -ge {max(1, int(limits.settle))}; do n=$((n+1)); done;"
+        f" o=$(ping {six}-c {limits.count} -i {max(0.2, PING_INTERVAL)} -W 2 -s {size} {to} 2>&1); echo @{number} $n $o; }} &"
     )
 
 
@@ -117,7 +152,8 @@ def outcome(probe: t.Mapping[str, t.Any], words: str, settle: float, mtu: int) -
             return {"error": "the other end did not confirm what it got"}
         seconds = max(0.01, float(end) - float(begin))
         received = int("".join(count[:8]), 16)
-        return {"bytes": received, "seconds": round(seconds, 2), "mbit_per_second": round(received * 8 / seconds / 1e6, 1)}
+        seen = {"bytes": received, "sent_bytes": probe.get("bytes"), "seconds": round(seconds, 2)}
+        return {**seen, "mbit_per_second": round(received * 8 / seconds / 1e6, 1)}
     if probe["kind"] == "isolation":
         echo, control, *neighbour = words.split(" ", 2)
         found = re.search(r"lladdr ([0-9A-Fa-f:]+)", "".join(neighbour))
@@ -141,7 +177,7 @@ def outcome(probe: t.Mapping[str, t.Any], words: str, settle: float, mtu: int) -
 
 
 def measure(
-    guests: t.Mapping[str, tuple[str, str]], probes: t.Sequence[dict], settle: float, tcp_bytes: int, tcp_timeout: float, uri: str
+    guests: t.Mapping[str, tuple[str, str]], probes: t.Sequence[dict], limits: Limits, uri: str
 ) -> list[dict]:
     """Run every probe and return what was observed, in the order of probes.
 
@@ -167,7 +203,7 @@ def measure(
             agent = Agent(connection, domain)
             for begin in range(0, len(numbers), AT_ONCE):
                 part = numbers[begin : begin + AT_ONCE]
-                _round(agent, interface, {n: probes[n] for n in part}, observed, (settle, tcp_bytes, tcp_timeout))
+                _round(agent, interface, {n: probes[n] for n in part}, observed, limits)
         except FabricError as error:
             for number in numbers:
                 observed[number] = observed[number] or {"error": str(error)}
@@ -177,12 +213,11 @@ def measure(
     return observed
 
 
-def _round(agent: Agent, interface: str, probes: t.Mapping[int, dict], observed: list[dict], limits: tuple[float, int, float]) -> None:
-    settle, _bytes, tcp_timeout = limits
-    jobs = [job(number, probe, interface, *limits) for number, probe in probes.items()]
+def _round(agent: Agent, interface: str, probes: t.Mapping[int, dict], observed: list[dict], limits: Limits) -> None:
+    jobs = [job(number, probe, interface, limits) for number, probe in probes.items()]
     script = "set -f; " + " ".join(jobs) + f" wait; echo @mtu $(cat /sys/class/net/{interface}/mtu)"
-    lines = dict(line[1:].partition(" ")[::2] for line in agent.script(script, settle + tcp_timeout + 30) if line.startswith("@"))
+    lines = dict(line[1:].partition(" ")[::2] for line in agent.script(script, limits.settle + limits.tcp_timeout + 30 + limits.count) if line.startswith("@"))
     mtu = int(lines.get("mtu") or 0)
     for number, probe in probes.items():
         words = lines.get(str(number))
-        observed[number] = {"error": "the guest's shell said nothing of it"} if words is None else outcome(probe, words, settle, mtu)
+        observed[number] = {"error": "the guest's shell said nothing of it"} if words is None else outcome(probe, words, limits.settle, mtu)

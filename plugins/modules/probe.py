@@ -25,9 +25,9 @@ options:
     default: qemu:///system
   state:
     description:
-      - V(listening) leaves a responder for the TCP transfers of other hosts, which ends by itself after O(lifetime).
+      - V(listening) leaves a responder for the TCP transfers of other hosts, which ends by itself O(lifetime) after the last of them.
       - V(measured) runs O(probes).
-      - V(stopped) ends the responder.
+      - V(stopped) ends the responder of this O(name) and O(port), in O(endpoints[].guest) too.
     type: str
     choices: [listening, measured, stopped]
     default: measured
@@ -35,6 +35,10 @@ options:
     description: Tells the responders of several fabrics on a host apart.
     type: str
     default: default
+  port:
+    description: TCP port of the responder. Measurements that run side by side each have their own, so that none ends another's.
+    type: int
+    default: 61000
   endpoints:
     description: Where measurements start and where the responder listens.
     type: list
@@ -90,9 +94,9 @@ options:
     suboptions:
       kind:
         description:
-          - V(ping) sends five echo requests.
+          - V(ping) sends O(count) echo requests.
           - V(mtu) does so with O(probes[].size) bytes and the do-not-fragment bit.
-          - V(tcp) sends O(tcp_bytes) to the responder there.
+          - V(tcp) sends O(tcp_bytes), or what the probe says, to the responder there.
           - V(isolation) asks for the address below IP and by echo, and asks for O(probes[].control) beside it.
           - V(host) asks all IPv6 nodes of the endpoint's link by echo, to see whether the host itself is among them. Not from a guest.
         type: str
@@ -115,6 +119,18 @@ options:
       control:
         description: For V(isolation), an address that must answer, or silence proves nothing.
         type: str
+      bytes:
+        description: For V(tcp), the length of this transfer in bytes, instead of O(tcp_bytes).
+        type: int
+      seconds:
+        description:
+          - For V(tcp), send for so many seconds instead of a number of bytes. Nothing else of the host sends meanwhile, so the rate says something.
+          - A guest sends O(probes[].bytes) all the same.
+        type: float
+  count:
+    description: How many echo requests are counted for each probe of the kinds V(ping) and V(mtu). A device with an API of its own sends five.
+    type: int
+    default: 5
   settle:
     description: Seconds to wait at most for each pair's first answer before the counted pings.
     type: float
@@ -132,9 +148,9 @@ options:
     type: dict
     default: {}
   lifetime:
-    description: Seconds after which the responder ends by itself.
+    description: Seconds without a transfer after which the responder ends by itself. In a guest it ends after five times as many, whatever comes.
     type: float
-    default: 120
+    default: 60
 """
 
 EXAMPLES = r"""
@@ -178,6 +194,10 @@ observed:
       returned: for the kinds V(ping) and V(mtu)
     bytes:
       description: What the responder says it received.
+      type: int
+      returned: for the kind V(tcp), on success
+    sent_bytes:
+      description: What was sent.
       type: int
       returned: for the kind V(tcp), on success
     mbit_per_second:
@@ -224,14 +244,17 @@ pid:
 import concurrent.futures
 import re
 import time
+import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import DEFAULT_URI
-from ansible_collections.overloom.fabric.plugins.module_utils._probe import Background, Prober, Sender
+from ansible_collections.overloom.fabric.plugins.module_utils._probe import DEFAULT_PORT, PING_COUNT, Background, Prober, Sender
 from ansible_collections.overloom.fabric.plugins.module_utils._probe_device import APIS, Device
 from ansible_collections.overloom.fabric.plugins.module_utils._probe_device import measure as measure_from_devices
+from ansible_collections.overloom.fabric.plugins.module_utils._probe_guest import Limits
 from ansible_collections.overloom.fabric.plugins.module_utils._probe_guest import listen as listen_in_guests
 from ansible_collections.overloom.fabric.plugins.module_utils._probe_guest import measure as measure_from_guests
+from ansible_collections.overloom.fabric.plugins.module_utils._probe_guest import stop as stop_in_guests
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 
 ENDPOINT = {
@@ -257,7 +280,62 @@ PROBE = {
     "to_mac": {"type": "str"},
     "size": {"type": "int"},
     "control": {"type": "str"},
+    "bytes": {"type": "int"},
+    "seconds": {"type": "float"},
 }
+
+
+def listen(options: dict, background: Background) -> int:
+    """Answer transfers in this host's namespaces and guests; returns the process number."""
+    background.stop()
+    listen_in_guests(listening_guests(options), options["port"], options["lifetime"], options["uri"])
+    ends = [end for end in options["endpoints"] if not (end["guest"] or end["device"])]
+    return background.start([(end["namespace"], address) for end in ends for address in end["addresses"]], options["lifetime"])
+
+
+def listening_guests(options: dict) -> set:
+    """The guests that answer transfers."""
+    return {end["guest"] for end in options["endpoints"] if end["guest"] and end["listens"]}
+
+
+def measure(options: dict) -> list:
+    """Run the probes, each from where it is; returns what was observed, in their order."""
+    ends = options["endpoints"]
+    guests = {end["id"]: (end["guest"], end["interface"] or "eth0") for end in ends if end["guest"]}
+    passwords = options["device_passwords"]
+    devices = {
+        end["id"]: Device(namespace=end["namespace"], password=passwords.get(end["device"]["api"], ""), **end["device"])
+        for end in ends
+        if end["device"]
+    }
+    senders = [Sender(end["id"], end["namespace"], end["interface"]) for end in ends if end["id"] not in guests and end["id"] not in devices]
+    limits = Limits(options["settle"], options["tcp_bytes"], options["tcp_timeout"], options["port"], options["count"])
+    prober = Prober(senders, limits.port, limits.count)
+    observed = [{}] * len(options["probes"])
+
+    def take(mine: list, measured: t.Callable[[list], list]) -> None:
+        for number, outcome in zip(mine, measured([options["probes"][number] for number in mine])):
+            observed[number] = outcome
+
+    def ours(probes: list) -> list:
+        return prober.measure(probes, limits.settle, limits.tcp_bytes, limits.tcp_timeout)
+
+    at = {"guest": [], "device": [], "timed": [], "other": []}
+    for number, probe in enumerate(options["probes"]):
+        kind = "guest" if probe["from"] in guests else "device" if probe["from"] in devices else "timed" if probe["seconds"] else "other"
+        at[kind].append(number)
+    # Before guests measure: an emulated one takes a whole processor, and no rate would say anything.
+    take(at["timed"], ours)
+    with concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
+        # A thread has its own namespace, so guests and devices are asked while the prober enters others.
+        asked = [
+            pool.submit(take, at["guest"], lambda probes: measure_from_guests(guests, probes, limits, options["uri"])),
+            pool.submit(take, at["device"], lambda probes: measure_from_devices(devices, probes, limits.settle)),
+        ]
+        take(at["other"], ours)
+        for each in asked:
+            each.result()
+    return observed
 
 
 def main() -> None:
@@ -265,13 +343,15 @@ def main() -> None:
         argument_spec={
             "state": {"type": "str", "choices": ["listening", "measured", "stopped"], "default": "measured"},
             "name": {"type": "str", "default": "default"},
+            "port": {"type": "int", "default": DEFAULT_PORT},
             "endpoints": {"type": "list", "elements": "dict", "default": [], "options": ENDPOINT},
             "probes": {"type": "list", "elements": "dict", "default": [], "options": PROBE},
             "settle": {"type": "float", "default": 10},
+            "count": {"type": "int", "default": PING_COUNT},
             "tcp_bytes": {"type": "int", "default": 1048576},
             "tcp_timeout": {"type": "float", "default": 10},
             "device_passwords": {"type": "dict", "default": {}, "no_log": True},
-            "lifetime": {"type": "float", "default": 120},
+            "lifetime": {"type": "float", "default": 60},
             "uri": {"type": "str", "default": DEFAULT_URI},
         },
         supports_check_mode=True,
@@ -285,37 +365,18 @@ def main() -> None:
             module.fail_json(msg=f"probe from {probe['from']} to {probe['to']}: the kind mtu needs size, the length of the IP packet")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", options["name"]):
         module.fail_json(msg=f"name {options['name']!r}: use letters, digits, '.', '_' and '-' only")
-    background = Background(options["name"])
+    if not 0 < options["port"] < 65536:
+        module.fail_json(msg=f"port {options['port']}: give one of 1 to 65535")
+    background = Background(options["name"], options["port"])
     try:
         if options["state"] == "stopped":
             background.stop()
+            stop_in_guests(listening_guests(options), options["port"], options["uri"])
             module.exit_json(changed=False)
         if options["state"] == "listening":
-            background.stop()
-            places = [(end["namespace"], address) for end in options["endpoints"] if not (end["guest"] or end["device"]) for address in end["addresses"]]
-            listen_in_guests({end["guest"] for end in options["endpoints"] if end["guest"] and end["listens"]}, options["lifetime"], options["uri"])
-            module.exit_json(changed=False, pid=background.start(places, options["lifetime"]))
+            module.exit_json(changed=False, pid=listen(options, background))
         begun = time.monotonic()
-        guests = {end["id"]: (end["guest"], end["interface"] or "eth0") for end in options["endpoints"] if end["guest"]}
-        passwords = options["device_passwords"]
-        devices = {
-            end["id"]: Device(namespace=end["namespace"], password=passwords.get(end["device"]["api"], ""), **end["device"])
-            for end in options["endpoints"]
-            if end["device"]
-        }
-        prober = Prober([Sender(end["id"], end["namespace"], end["interface"]) for end in options["endpoints"] if end["id"] not in {**guests, **devices}])
-        inner = [probe for probe in options["probes"] if probe["from"] in guests]
-        remote = [probe for probe in options["probes"] if probe["from"] in devices]
-        outer = [probe for probe in options["probes"] if probe["from"] not in {**guests, **devices}]
-        limits = (options["settle"], options["tcp_bytes"], options["tcp_timeout"])
-        with concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
-            # A thread has its own namespace, so guests and devices are asked while the prober enters others.
-            asked = pool.submit(measure_from_guests, guests, inner, *limits, options["uri"])
-            asked_too = pool.submit(measure_from_devices, devices, remote, options["settle"])
-            seen, seen_inside, seen_by_devices = iter(prober.measure(outer, *limits)), iter(asked.result()), iter(asked_too.result())
-        observed = [
-            next(seen_inside if probe["from"] in guests else seen_by_devices if probe["from"] in devices else seen) for probe in options["probes"]
-        ]
+        observed = measure(options)
     except FabricError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=False, observed=observed, seconds=round(time.monotonic() - begun, 3))

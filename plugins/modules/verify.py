@@ -10,10 +10,13 @@ short_description: Hold a fabric against its plan
 version_added: 0.1.0
 author: The overloom.fabric authors (@overloom)
 description:
-  - Runs on the controller, once for all hosts, in two steps.
-  - Without O(observed) it derives from the plan what each host must measure, as options for M(overloom.fabric.probe).
-  - With O(observed) it judges what the hosts measured and what their C(*_info) modules read, prints a matrix,
-    writes a report as JSON and as JUnit XML, and fails if anything is not as planned.
+  - Runs on the controller, once for all hosts, in three steps.
+  - Without O(observed) it derives from the plan what each host must measure, as options for M(overloom.fabric.probe), and removes an
+    earlier report.
+  - With O(again) it derives what has to be measured once more, as it failed. A busy machine loses a packet now and then. A leak is never
+    asked again, as nothing excuses it.
+  - With O(observed) alone it judges what the hosts measured and what their C(*_info) modules read, prints a matrix,
+    writes a report as JSON and as JUnit XML, names the cause of what is not as planned, and fails if there is any.
 extends_documentation_fragment:
   - overloom.fabric.attributes.info
 options:
@@ -27,6 +30,15 @@ options:
         fails the checks that needed it.
     type: dict
     suboptions:
+      reached:
+        description: The variable with the result of the first task that needed the host. One that failed says that the host is down.
+        type: str
+      pings_again:
+        description: The variable with the result of M(overloom.fabric.probe) for the pings that O(again) named.
+        type: str
+      transfers_again:
+        description: The variable with the result of M(overloom.fabric.probe) for the transfers and silences that O(again) named.
+        type: str
       pings:
         description: The variable with the result of M(overloom.fabric.probe) for the pings.
         type: str
@@ -58,6 +70,10 @@ options:
       routers:
         description: The variable with the result of M(overloom.fabric.frr_info), where the plan has routers.
         type: str
+  again:
+    description: Derive from O(observed) what has to be measured once more, and judge nothing yet.
+    type: bool
+    default: false
   report:
     description: Folder for C(verify.json) and C(verify.xml), on the controller. It is made when it is missing.
     type: path
@@ -83,45 +99,28 @@ hosts:
     - For each host the option O(overloom.fabric.probe#module:endpoints), and under C(pings) and C(transfers) two rounds of
       O(overloom.fabric.probe#module:probes). The second must not begin before every host has ended the first, as a forwarder
       that is busy with transfers drops pings. C(denied) is a third one, of what flows must not let through.
-  returned: without O(observed)
+  returned: without O(observed), and with O(again)
   type: dict
-tcp_bytes:
-  description: How many bytes a TCP transfer may carry, so that all transfers together take seconds.
+port:
+  description: A TCP port for the responders of this run.
   returned: without O(observed)
   type: int
+  sample: 62044
+count:
+  description: How many echo requests are to be counted when a ping is taken once more.
+  returned: with O(again)
+  type: int
+  sample: 20
 passed:
   description: How many checks passed.
   returned: with O(observed)
   type: int
   sample: 44
-failures:
-  description: The first five checks that failed, as in C(verify.json).
+failed_checks:
+  description: How many checks failed. Which, and why, is in C(verify.json).
   returned: with O(observed)
-  type: list
-  elements: dict
-  contains:
-    kind:
-      description: What was measured or compared.
-      type: str
-    from:
-      description: The endpoint or host that measured, or the host and the thing that was read.
-      type: str
-    to:
-      description: The endpoint or host that was measured, if any.
-      type: str
-    expected:
-      description: What the plan says.
-      type: str
-    observed:
-      description: What was seen.
-      type: str
-    passed:
-      description: Always V(false) here.
-      type: bool
-    look:
-      description: Commands that show where the cause may be.
-      type: str
-  sample: []
+  type: int
+  sample: 0
 seconds:
   description: How long the slowest host measured, both rounds together.
   returned: with O(observed)

@@ -16,7 +16,29 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils import _verify_rou
 
 GOOD, QUIET, LOST, LEAK, UNPROVEN = "●", "·", "✗", "!", "?"
 MATRIX_LIMIT = 24
-FAILURES_SHOWN = 12
+CAUSES_SHOWN = 8
+UNSTEADY_SHOWN = 4
+
+# What each kind of check measures or compares.
+KINDS = {
+    "bridge": "bridges of Open vSwitch, as planned",
+    "port": "ports, their VLANs and MTU",
+    "tunnel": "tunnels, their ends and keys",
+    "namespace": "namespaces, their addresses, routes, MTU",
+    "flows": "flows of a bridge",
+    "adjacency": "OSPF neighbors",
+    "session": "BGP sessions and their prefixes",
+    "route": "routes of the routers",
+    "tep-ping": "tunnel endpoint to tunnel endpoint, over the underlay",
+    "tep-mtu": "the same with packets that fill the underlay's MTU",
+    "ping": "endpoint to endpoint of its segment",
+    "mtu": "the same with packets that fill the segment's MTU",
+    "tcp": "TCP transfers between endpoints of a segment",
+    "isolation": "no answer from endpoints of other segments",
+    "host": "no answer from the host itself on its endpoints' links",
+    "denied-ping": "pings that flows must drop",
+    "denied-tcp": "TCP that flows must drop",
+}
 
 
 def summary(fabric: str, checks: t.Sequence[dict], seconds: float, isolation: dict | None = None) -> dict[str, t.Any]:
@@ -68,29 +90,71 @@ def terminal(report: dict[str, t.Any], endpoints: t.Sequence[dict]) -> list[str]
     for kind, checks in by_kind.items():
         failures = sum(not check["passed"] for check in checks)
         mark = "ok    " if not failures else "FAILED"
-        lines.append(f"  {mark}  {kind:{width}}  {len(checks) - failures:>5} of {len(checks)}  {_figures(checks)}".rstrip())
-    failed = [check for check in report["checks"] if not check["passed"]]
-    for check in failed[:FAILURES_SHOWN]:
-        lines += ["", f"  {LOST} {check['kind']}: {pair(check)}", f"      expected  {check['expected']}", f"      observed  {check['observed']}"]
-        if check.get("look"):
-            lines.append(f"      look at   {check['look']}")
-    if len(failed) > FAILURES_SHOWN:
-        lines += ["", f"  and {len(failed) - FAILURES_SHOWN} more failures, all of them in the report"]
+        lines.append(f"  {mark}  {kind:{width}}  {len(checks) - failures:>5} of {len(checks):<5}  {KINDS.get(kind, '')}".rstrip())
+    lines += _times(by_kind) + _rates(report)
     isolation = report["isolation"]
     if isolation.get("checked", 0) < isolation.get("of", 0):
         lines += ["", f"  isolation: {isolation['checked']} of {isolation['of']} pairs were measured (verify_isolation_limit)"]
-    lines += ["", f"  {report['passed']} passed, {report['failed']} failed in {report['seconds']:.1f} s"]
+    lines += _unsteady(report["checks"]) + _causes(report)
+    return lines + ["", f"  {report['passed']} passed, {report['failed']} failed in {report['seconds']:.1f} s"]
+
+
+def _causes(report: dict[str, t.Any]) -> list[str]:
+    """Each cause with what shows it and where to look next."""
+    lines: list[str] = []
+    causes = report.get("causes", [])
+    for cause in causes[:CAUSES_SHOWN]:
+        lines += ["", f"  {LOST} {cause['title']}: {'; '.join(cause['because'])}"]
+        lines += [f"      {sample}" for sample in cause["samples"]]
+        if cause["look"]:
+            lines.append(f"      look {cause['look']}")
+    if len(causes) > CAUSES_SHOWN:
+        lines += ["", f"  and {len(causes) - CAUSES_SHOWN} more causes, all of them in the report"]
     return lines
 
 
-def _figures(checks: t.Sequence[dict]) -> str:
-    rates = sorted(check["mbit_per_second"] for check in checks if check.get("mbit_per_second"))
-    times = sorted(check["rtt_ms"] for check in checks if check.get("rtt_ms"))
-    if rates:
-        return f"median {rates[len(rates) // 2]:.0f} Mbit/s, slowest {rates[0]:.0f}"
-    if times:
-        return f"median {times[len(times) // 2]:.2f} ms, slowest {times[-1]:.2f}"
-    return ""
+def _unsteady(checks: t.Sequence[dict]) -> list[str]:
+    """What failed first and passed when it was asked again: no failure, and not nothing."""
+    found = [check for check in checks if check.get("unsteady")]
+    if not found:
+        return []
+    lines = ["", f"  {len(found)} {'check' if len(found) == 1 else 'checks'} failed first and passed when asked again (a busy machine, or a link that comes and goes):"]
+    lines += [f"      {check['kind']} {pair(check)}: {check['observed']}" for check in found[:UNSTEADY_SHOWN]]
+    return lines + ([f"      and {len(found) - UNSTEADY_SHOWN} more in the report"] if len(found) > UNSTEADY_SHOWN else [])
+
+
+def sentence(report: dict[str, t.Any], folder: str | None) -> str:
+    """A failed run in one sentence."""
+    total = report["passed"] + report["failed"]
+    causes = report["causes"]
+    text = f"{report['failed']} of {total} checks failed, for {len(causes)} {'cause' if len(causes) == 1 else 'causes'}: "
+    text += "; ".join(cause["title"] for cause in causes[:CAUSES_SHOWN]) + (f" and {len(causes) - CAUSES_SHOWN} more" if len(causes) > CAUSES_SHOWN else "")
+    return text + (f". The report is {folder}/verify.json." if folder else ".")
+
+
+def _spread(values: t.Sequence[tuple[float, dict]], unit: str, slowest: int, digits: int) -> str:
+    """The median and the slowest with its pair. slowest: where in the sorted values that one is."""
+    ordered = sorted(values, key=lambda value: value[0])
+    value, check = ordered[slowest]
+    median = ordered[len(ordered) // 2][0]
+    digits = digits if median >= 10 else max(1, digits)
+    return f"median {median:.{digits}f} {unit}, slowest {value:.{digits}f} ({pair(check)})"
+
+
+def _times(by_kind: dict[str, list[dict]]) -> list[str]:
+    found = {kind: [(check["rtt_ms"], check) for check in by_kind.get(kind, ()) if check.get("rtt_ms")] for kind in ("tep-ping", "ping")}
+    names = {"tep-ping": "over the underlay", "ping": "between endpoints"}
+    lines = [f"  {names[kind]:20} {_spread(values, 'ms', -1, 2)}" for kind, values in found.items() if values]
+    return ["", "  Round trips", *lines] if lines else []
+
+
+def _rates(report: dict[str, t.Any]) -> list[str]:
+    """The rates of transfers that were long enough, beside the underlay's own."""
+    rows = [("over the underlay", [(way["mbit_per_second"], way) for way in report.get("underlay", ())])]
+    for sort, name in (("rated", "between namespaces"), ("guest", "with guests")):
+        rows.append((name, [(c["mbit_per_second"], c) for c in report["checks"] if c.get("sort") == sort and c.get("mbit_per_second")]))
+    lines = [f"  {name:20} {_spread(values, 'Mbit/s', 0, 0)}" for name, values in rows if values]
+    return ["", "  Rates, of one TCP connection", *lines] if lines else []
 
 
 def pair(check: dict) -> str:
@@ -132,9 +196,12 @@ def matrix(checks: t.Sequence[dict], endpoints: t.Sequence[dict]) -> list[str]:
     for number, (name, label) in enumerate(zip(names, labels), start=1):
         row = " ".join(f"{' –' if name == other else found.get((name, other), ' ').rjust(2)}" for other in names)
         lines.append(f"  {label.ljust(width)}  {row}  {number}")
+    blank = any((one, other) not in found for one in names for other in names if one != other)
+    legend = ["  blank: not measured, as too many pairs must be kept apart, or this kind of endpoint cannot ask"] if blank else []
     return lines + [
         f"  {GOOD} reaches, as planned   {QUIET} kept apart, as planned   {LOST} should reach, does not",
         f"  {LEAK} should not reach, does   {UNPROVEN} kept apart, but nothing showed that it could be told",
+        *legend,
     ]
 
 

@@ -69,7 +69,9 @@ def judge(expected: dict[str, Item], observed: dict[str, Item]) -> list[Item]:
 
 
 def _check(kind: str, source: str, target: str, expected: str, observed: str, look: str, **more: t.Any) -> Item:
-    return {"kind": kind, "from": source, "to": target, "expected": expected, "observed": observed, "passed": expected == observed, "look": look, **more}
+    host = source.partition(":")[0]
+    more["unread"] = observed.startswith(f"{host} was not read")
+    return {"kind": kind, "host": host, "from": source, "to": target, "expected": expected, "observed": observed, "passed": expected == observed, "look": look, **more}
 
 
 def _adjacency(name: str, row: Item, seen: Item, why: str | None) -> Item:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import struct
 import time
@@ -86,19 +87,72 @@ def test_an_endpoint_that_is_gone_fails_alone():
     assert "no-such-namespace does not exist" in gone["error"]
 
 
+def answering(name, port, lifetime=20):
+    """A responder on loopback, in the background."""
+    background = probe.Background(f"test-{os.getpid()}-{name}", port)
+    return background, background.start([(None, "127.0.0.1")], lifetime)
+
+
+def transfer(port, **options):
+    prober = probe.Prober([probe.Sender("here", None, "lo")], port)
+    (outcome,) = prober.measure([{"kind": "tcp", "from": "here", "to": "127.0.0.1", **options}], 1, 300_000, 5)
+    return outcome
+
+
+def gone(pid):
+    """Whether a process ends within two seconds."""
+    for _attempt in range(100):
+        if probe.process_start(pid) is None:
+            return True
+        time.sleep(0.02)
+    return False
+
+
 def test_a_transfer_over_loopback_is_counted_by_the_far_end():
-    background = probe.Background(f"test-{os.getpid()}")
-    pid = background.start([(None, "127.0.0.1")], 20)
+    background, pid = answering("one", 61901)
     try:
         assert background.running() == pid
-        prober = probe.Prober([probe.Sender("here", None, "lo")])
-        (outcome,) = prober.measure([{"kind": "tcp", "from": "here", "to": "127.0.0.1"}], 1, 300_000, 5)
-        assert outcome["bytes"] == 300_000 and outcome["mbit_per_second"] > 0
+        outcome = transfer(61901)
+        assert outcome["bytes"] == outcome["sent_bytes"] == 300_000 and outcome["mbit_per_second"] > 0
+        assert transfer(61901, bytes=1000)["bytes"] == 1000
     finally:
         assert background.stop()
-    for _attempt in range(100):
-        if background.running() is None and probe.process_start(pid) is None:
-            break
-        time.sleep(0.02)
-    (refused,) = probe.Prober([probe.Sender("here", None, "lo")]).measure([{"kind": "tcp", "from": "here", "to": "127.0.0.1"}], 1, 1000, 1)
-    assert refused["error"] == "Connection refused"
+    assert gone(pid) and background.running() is None
+    assert transfer(61901)["error"] == "Connection refused"
+
+
+def test_a_timed_transfer_ends_in_its_time_and_is_counted_whole():
+    background, _pid = answering("timed", 61902)
+    try:
+        begun = time.monotonic()
+        outcome = transfer(61902, seconds=0.2)
+        assert 0.2 <= outcome["seconds"] and time.monotonic() - begun < 3
+        assert outcome["bytes"] == outcome["sent_bytes"] > 300_000
+    finally:
+        background.stop()
+
+
+def test_two_runs_side_by_side_answer_and_end_each_by_itself():
+    first, first_pid = answering("same", 61903)
+    second, second_pid = answering("same", 61904)
+    try:
+        assert transfer(61903)["bytes"] == transfer(61904)["bytes"] == 300_000
+        assert first.stop() and gone(first_pid)
+        assert transfer(61904)["bytes"] == 300_000 and second.running() == second_pid
+    finally:
+        first.stop()
+        second.stop()
+
+
+def test_a_run_that_died_leaves_no_responder_and_the_next_one_no_note_of_a_killed_one():
+    background, pid = answering("dead", 61905, lifetime=0.3)
+    assert transfer(61905)["bytes"] == 300_000
+    assert gone(pid) and not os.path.exists(background.path)
+    killed, pid = answering("dead", 61906)
+    os.kill(pid, signal.SIGKILL)
+    assert gone(pid) and os.path.exists(killed.path)
+    later, _pid = answering("dead", 61907)
+    try:
+        assert not os.path.exists(killed.path) and os.path.exists(later.path)
+    finally:
+        later.stop()

@@ -17,6 +17,7 @@ PROBES = st.one_of(
     st.fixed_dictionaries({"kind": st.just("mtu"), "to": ADDRESSES, "size": st.integers(1280, 9000)}),
     st.fixed_dictionaries({"kind": st.just("isolation"), "to": ADDRESSES, "control": st.one_of(st.none(), ADDRESSES)}),
 )
+LIMITS = guest.Limits(10.0, 65536, 10.0, 61234, 7)
 BUSYBOX = (
     "0 PING 10.1.1.1 (10.1.1.1): 1430 data bytes 1438 bytes from 10.1.1.1: seq=0 ttl=64 time=9.951 ms"
     " --- 10.1.1.1 ping statistics --- 5 packets transmitted, {} packets received, 0% packet loss round-trip min/avg/max = 1.580/3.949/9.951 ms"
@@ -26,14 +27,14 @@ IPUTILS = "2 PING --- 10.1.1.1 ping statistics --- 5 packets transmitted, 5 rece
 
 @given(PROBES, st.integers(0, 99))
 def test_a_job_holds_nothing_that_a_simple_agent_cannot_read(probe, number):
-    text = guest.job(number, probe, "eth0", 10.0, 65536, 10.0)
+    text = guest.job(number, probe, "eth0", LIMITS)
     assert not set(text) & set("\"'[]\\\n`") and text.endswith("&") and f"echo @{number} " in text
 
 
 @pytest.mark.parametrize("to", ["10.1.1.1; reboot", "$(reboot)", "-f", ""])
 def test_a_value_that_is_no_address_never_reaches_a_shell(to):
     with pytest.raises(ValueError):
-        guest.job(0, {"kind": "ping", "to": to}, "eth0", 10, 1, 1)
+        guest.job(0, {"kind": "ping", "to": to}, "eth0", LIMITS)
 
 
 @pytest.mark.parametrize("words, received, rtt, settled", [(BUSYBOX.format(5), 5, 3.949, 0.0), (BUSYBOX.format(3), 3, 3.949, 0.0), (IPUTILS, 5, 0.25, 2.0)])
@@ -63,13 +64,29 @@ def test_isolation_counts_an_answer_on_the_link_even_without_an_echo():
 
 
 def test_a_transfer_is_what_the_other_end_confirmed():
-    probe = {"kind": "tcp", "to": "10.1.1.1"}
-    assert guest.outcome(probe, "10.00 10.50 00 00 00 00 00 10 00 00", 10, 1500) == {"bytes": 1048576, "seconds": 0.5, "mbit_per_second": 16.8}
+    probe = {"kind": "tcp", "to": "10.1.1.1", "bytes": 1048576}
+    seen = guest.outcome(probe, "10.00 10.50 00 00 00 00 00 10 00 00", 10, 1500)
+    assert seen == {"bytes": 1048576, "sent_bytes": 1048576, "seconds": 0.5, "mbit_per_second": 16.8}
     assert "confirm" in guest.outcome(probe, "10.00 10.50", 10, 1500)["error"]
 
 
 def test_a_question_over_ipv6_lends_the_guest_a_route_and_takes_it_back():
-    text = guest.job(3, {"kind": "isolation", "to": "fd00:2::1", "control": "fd00:1::1"}, "eth0", 10, 1, 1)
+    text = guest.job(3, {"kind": "isolation", "to": "fd00:2::1", "control": "fd00:1::1"}, "eth0", LIMITS)
     lent = "fd00:2::1/128 dev eth0 metric"
     assert text.index(f"ip -6 route add {lent}") < text.index("ping -6 -c 3") < text.index("@3") < text.index(f"ip -6 route del {lent}")
-    assert "route" not in guest.job(3, {"kind": "isolation", "to": "10.1.2.1"}, "eth0", 10, 1, 1)
+    assert "route" not in guest.job(3, {"kind": "isolation", "to": "10.1.2.1"}, "eth0", LIMITS)
+
+
+def test_a_run_stops_the_answering_of_its_own_port_only_and_lets_many_wait_to_be_accepted():
+    """With a short queue a busy guest resets what it was sent: see BACKLOG."""
+    script = guest.listening(61234, 60)
+    assert "-p 61234" in script and "/run/counting.61234" in script and f" -{'l' * 64} " in script and "timeout 300 " in script
+    assert "/run/counting.61234" in guest.stopping(61234) and "61235" not in guest.stopping(61234)
+    assert not set(script + guest.stopping(61234)) & set("\"'[]\\\n`")
+
+
+def test_a_job_takes_the_port_the_count_and_the_length_that_it_is_told():
+    assert "nc -w 10 10.1.1.1 61234" in guest.job(0, {"kind": "tcp", "to": "10.1.1.1"}, "eth0", LIMITS)
+    assert "head -c 999 " in guest.job(0, {"kind": "tcp", "to": "10.1.1.1", "bytes": 999}, "eth0", LIMITS)
+    assert "-c 7 " in guest.job(0, {"kind": "ping", "to": "10.1.1.1"}, "eth0", LIMITS)
+    assert "metric 61234" in guest.job(0, {"kind": "isolation", "to": "fd00::1"}, "eth0", LIMITS)

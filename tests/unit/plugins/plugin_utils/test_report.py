@@ -55,10 +55,36 @@ def test_one_failed_check_of_a_pair_decides_its_cell():
     assert found == {("a", "b"): report.LOST, ("b", "a"): report.LEAK, ("a", "c"): report.UNPROVEN}
 
 
-def test_a_failure_is_told_with_the_pair_the_expectation_and_where_to_look():
-    failed = {**check("ping", "kvm1/red", "kvm2/red", False), "look": "ovs-vsctl show"}
-    text = "\n".join(report.terminal(report.summary("f", [failed], 1.0), ENDPOINTS))
-    assert "ping: kvm1/red -> kvm2/red" in text and "expected  e" in text and "observed  o" in text and "look at   ovs-vsctl show" in text
+def test_a_cause_is_told_once_with_what_shows_it_and_where_to_look():
+    result = report.summary("f", [check("ping", "kvm1/red", "kvm2/red", False)], 1.0)
+    result["causes"] = [{"title": "tunnel a <-> b", "because": ["1 pair fails (ping)"], "checks": [0], "samples": ["ping x"], "look": "on a: ovs-vsctl show"}]
+    text = "\n".join(report.terminal(result, ENDPOINTS))
+    assert "✗ tunnel a <-> b: 1 pair fails (ping)" in text and "ping x" in text and "look on a: ovs-vsctl show" in text
+    assert report.sentence(result, "reports") == "1 of 1 checks failed, for 1 cause: tunnel a <-> b. The report is reports/verify.json."
+
+
+def test_what_passed_only_when_asked_again_is_said_and_counts_as_passed():
+    unsteady = {**check("ping", "kvm1/red", "kvm2/red", True), "observed": "first 4 of 5; asked again: 20 of 20", "unsteady": True}
+    lines = report.terminal(report.summary("f", [unsteady], 1.0), ENDPOINTS)
+    assert any("1 check failed first and passed when asked again" in line for line in lines)
+    assert any("first 4 of 5; asked again: 20 of 20" in line for line in lines) and lines[-1].startswith("  1 passed, 0 failed")
+
+
+def test_rates_are_told_by_what_carries_them_with_the_slowest_pair():
+    def tcp(sort, source, rate):
+        return {**check("tcp", source, "b", True), "sort": sort, "mbit_per_second": rate}
+
+    result = report.summary("f", [tcp("rated", "x", 300), tcp("rated", "y", 100), tcp("plain", "z", 1), tcp("guest", "g", 4)], 1.0)
+    result["underlay"] = [{"from": "kvm1", "to": "kvm2", "mbit_per_second": 400}]
+    text = "\n".join(report.terminal(result, []))
+    assert "over the underlay    median 400 Mbit/s, slowest 400 (kvm1 -> kvm2)" in text
+    assert "between namespaces   median 300 Mbit/s, slowest 100 (y -> b)" in text
+    assert "with guests          median 4.0 Mbit/s" in text and "z -> b" not in text
+
+
+def test_each_kind_and_blank_cells_are_explained_where_they_are_seen():
+    text = "\n".join(report.terminal(report.summary("f", [check("tep-ping", "kvm1", "kvm2", True), check("host", "kvm1/red", "kvm1", True)], 1.0), ENDPOINTS))
+    assert "tunnel endpoint to tunnel endpoint" in text and "no answer from the host itself" in text and "blank: not measured" in text
 
 
 def test_many_endpoints_are_told_by_segment():

@@ -1,0 +1,139 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One fault is told once: from failed checks to causes. What real breaks look like is in tests/integration/test_verify_breaks.py."""
+from __future__ import annotations
+
+import copy
+
+import pytest
+from ansible_collections.overloom.fabric.plugins.plugin_utils import _verify as verify
+from ansible_collections.overloom.fabric.plugins.plugin_utils._expectations import expectations
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import compile_plan
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify_causes import answering, causes
+from ansible_collections.overloom.fabric.tests.unit.intents import SPEC
+from hypothesis import given
+from hypothesis import strategies as st
+
+COMMON = {
+    "fabric_name": "f",
+    "fabric_links": [{"ends": ["kvm1:eth1", "r1:eth1"]}, {"ends": ["kvm2:eth1", "r1:eth2"]}, {"ends": ["kvm3:eth1", "r1:eth3"]}],
+    "fabric_overlays": [{"name": "gre", "encapsulation": "gre"}],
+    "fabric_segments": [
+        {"name": "blue", "vlan": 10, "subnet": "10.1.1.0/24"},
+        {"name": "red", "vlan": 20, "subnet": "10.1.2.0/24", "subnet6": "2001:db8::/64"},
+    ],
+    "fabric_denied": [{"from": "kvm1/blue", "to": "kvm2/blue", "probes": ["tcp"]}],
+}
+ENDS = [{"name": "blue", "segment": "blue"}, {"name": "red", "segment": "red"}]
+HOSTS = {f"kvm{number}": {**COMMON, "fabric_endpoints": ENDS} for number in (1, 2, 3)}
+PLAN = compile_plan(copy.deepcopy(HOSTS), SPEC, routers={"r1": COMMON})
+EXPECTED = expectations(PLAN)
+# With nothing read and nothing measured, every check is there, and fails.
+CHECKS = verify.judge(PLAN, EXPECTED, {})
+
+
+def failing(*wanted, **more):
+    """All checks, of which those fail for which one of the wanted functions says so."""
+    found = []
+    for check in CHECKS:
+        bad = any(one(check) for one in wanted)
+        clean = {key: value for key, value in check.items() if key not in ("unread", "unmeasured")}
+        found.append({**clean, "passed": not bad, "observed": "bad" if bad else "good", **(more if bad else {})})
+    return found
+
+
+def told(checks, down=()):
+    return causes(PLAN, checks, {host: "No route to host" for host in down})
+
+
+@given(st.lists(st.integers(0, len(CHECKS) - 1), max_size=60), st.sets(st.sampled_from(["kvm1", "kvm2", "r1"]), max_size=2), st.booleans(), st.booleans())
+def test_every_failed_check_has_exactly_one_cause(numbers, down, unread, leak):
+    flags = {**({"unread": True} if unread else {}), "leak": leak}
+    checks = [{**check, "passed": number not in set(numbers), **flags} for number, check in enumerate(CHECKS)]
+    found = told(checks, down)
+    covered = [number for cause in found for number in cause["checks"]]
+    assert sorted(covered) == sorted(set(numbers))
+    assert all(cause["title"] and cause["because"] for cause in found)
+    assert not any(f"on {host}:" in cause["look"] for cause in found for host in down), "a look is at a host that answers"
+
+
+def test_no_failure_has_no_cause():
+    assert told(failing()) == []
+
+
+def between(one, other):
+    """Whether a check is of packets between endpoints of two hosts that are to reach each other."""
+    def match(check):
+        hosts = {check["from"].split("/")[0], check["to"].split("/")[0]}
+        return check["kind"] in ("ping", "mtu", "tcp") and hosts == {one, other}
+    return match
+
+
+def kind(*kinds):
+    return lambda check: check["kind"] in kinds
+
+
+def at(kinds, source):
+    return lambda check: check["kind"] in kinds and check["from"] == source
+
+
+def both(*tests):
+    return lambda check: all(test(check) for test in tests)
+
+
+def ends(host):
+    return lambda check: host in (check["from"].split("/")[0], check["to"].split("/")[0])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "title"),
+    [
+        ([between("kvm1", "kvm2")], "tunnel kvm1 <-> kvm2 of overlay gre"),
+        ([between("kvm1", "kvm2"), at(["tunnel"], "kvm1:gre-kvm2")], "tunnel kvm1 <-> kvm2 of overlay gre"),
+        ([both(kind("ping", "mtu", "tcp"), lambda c: "kvm1/red" in (c["from"], c["to"]))], "endpoint kvm1/red"),
+        ([both(kind("ping", "mtu", "tcp"), lambda c: "kvm1/red" in (c["from"], c["to"])), at(["port"], "kvm1:v-red")], "endpoint kvm1/red"),
+        ([at(["namespace"], "kvm1:red")], "endpoint kvm1/red"),
+        ([both(kind("ping", "mtu", "tcp", "tep-ping", "tep-mtu"), ends("kvm1"))], "underlay of kvm1"),
+        ([both(kind("ping", "mtu", "tcp"), ends("kvm1"))], "bridge br-int on kvm1"),
+        ([both(kind("ping"), lambda c: c["from"].endswith("/blue"))], "segment blue"),
+        ([at(["adjacency"], "kvm1:eth1"), both(kind("route"), ends("kvm1"))], "link kvm1:eth1 <-> r1:eth1"),
+        ([both(kind("ping"), lambda c: (c["from"], c["to"]) == ("kvm1/red", "kvm2/red"))], "from kvm1/red to kvm2/red"),
+    ],
+)
+def test_the_part_that_explains_all_is_the_only_cause(wanted, title):
+    assert [cause["title"] for cause in told(failing(*wanted))] == [title]
+
+
+def test_a_host_that_is_down_is_one_cause_with_all_that_was_asked_of_it():
+    bad = both(lambda c: True, lambda c: any(part.split("/")[0].split(":")[0] == "kvm2" for part in (c["from"], c["to"])))
+    (cause,) = told(failing(bad), ["kvm2"])
+    assert cause["title"] == "host kvm2 does not answer" and "No route to host" in cause["because"][0]
+    assert "on kvm1: ping" in cause["look"] and "on kvm2" not in cause["look"]
+
+
+def test_only_large_packets_and_only_tcp_say_so():
+    (mtu,) = told(failing(both(between("kvm1", "kvm2"), kind("mtu")), both(kind("tep-mtu"), ends("kvm1"), ends("kvm2"))))
+    assert mtu["title"] == "underlay kvm1 <-> kvm2" and "full ones do not" in mtu["because"][1]
+    (tcp,) = told(failing(both(kind("tcp"), lambda c: "kvm1/red" in (c["from"], c["to"]))))
+    assert tcp["title"] == "endpoint kvm1/red" and "TCP does not" in tcp["because"][1] and "ethtool -k eth0" in tcp["look"]
+
+
+def test_a_leak_is_told_by_its_segments():
+    leak = both(kind("isolation"), lambda c: c["from"] == "kvm1/red")
+    (cause,) = told(failing(leak, leak=True))
+    assert cause["title"] == "leak: blue and red must be kept apart"
+
+
+def test_open_vswitch_that_does_not_run_is_one_cause_and_two_faults_are_two():
+    state = both(kind("bridge", "port", "tunnel"), lambda c: c["host"] == "kvm1")
+    checks = failing(state, both(kind("ping", "mtu", "tcp"), ends("kvm1")))
+    (cause,) = told([{**check, "unread": state(check)} for check in checks])
+    assert cause["title"] == "Open vSwitch on kvm1"
+    two = told(failing(at(["tunnel"], "kvm1:gre-kvm2"), between("kvm1", "kvm2"), at(["namespace"], "kvm3:blue")))
+    assert {cause["title"] for cause in two} == {"tunnel kvm1 <-> kvm2 of overlay gre", "endpoint kvm3/blue"}
+
+
+def test_a_look_leaves_out_hosts_that_do_not_answer():
+    assert answering("on a: x; y; then on b: z", {"a": ""}) == "on b: z"
+    assert answering("on a: x; y; then on b: z", {}) == "on a: x; y; then on b: z"
