@@ -23,7 +23,7 @@ FILES = ("verify.json", "verify.xml")
 REQUIRED = (*_verify.ROUNDS, "denied", "bridges", "tunnels", "namespaces", "flows")
 OPTIONAL = ("reached", "pings_again", "transfers_again", "routers")
 ARGUMENTS = {
-    "plan": {"type": "dict", "required": True},
+    "plan": {"type": "dict"},
     "observed": {"type": "dict", "options": {
         **{name: {"type": "str", "required": True} for name in REQUIRED},
         **{name: {"type": "str"} for name in OPTIONAL},
@@ -46,10 +46,13 @@ class ActionModule(ActionBase):
         result["changed"] = False
         _validation, options = self.validate_argument_spec(argument_spec=ARGUMENTS)
         plan = options["plan"]
-        expected = expectations(plan, options["isolation_limit"])
         if not options["observed"]:
             # What is there is of an earlier run, and must not be taken for this one's.
             _remove(options["report"])
+        if not plan:
+            return result
+        expected = expectations(plan, options["isolation_limit"])
+        if not options["observed"]:
             # Runs side by side listen on ports of their own.
             return {**result, "hosts": _verify.options(plan, expected), "port": random.choice(PORTS)}
         observed = _observed(plan, options["observed"], (task_vars or {})["hostvars"])

@@ -11,7 +11,7 @@ version_added: 0.1.0
 author: The overloom.fabric authors (@overloom)
 description:
   - Runs on the controller, once for all hosts, in three steps.
-  - Without O(observed) it derives from the plan what each host must measure, as options for M(overloom.fabric.probe), and removes an
+  - With O(plan) but without O(observed) it derives from the plan what each host must measure, as options for M(overloom.fabric.probe), and removes an
     earlier report.
   - With O(again) it derives what has to be measured once more, as it failed. A busy machine loses a packet now and then. A leak is never
     asked again, as nothing excuses it.
@@ -21,9 +21,8 @@ extends_documentation_fragment:
   - overloom.fabric.attributes.info
 options:
   plan:
-    description: The plan, as M(overloom.fabric.plan) returns it.
+    description: The plan, as M(overloom.fabric.plan) returns it. Without it, an earlier report is removed and nothing else is done.
     type: dict
-    required: true
   observed:
     description:
       - Names of the registered variables that hold what the hosts' tasks returned. A host where one is missing or failed

@@ -279,7 +279,7 @@ def _state(host: Item) -> Item:
             "bridge": tunnel["bridge"], "tag": None, "trunks": tunnel["trunks"], "protected": tunnel["protected"],
         }
     for space in host["namespaces"]:
-        ports[space["outer"]] = {"bridge": space["bridge"], "tag": _value(space["tag"]), "trunks": space["trunks"]}
+        ports[space["outer"]] = {"bridge": space["bridge"], "tag": _value(space["tag"]), "trunks": space["trunks"], "link_state": "up"}
     groups = {(network["name"], group["name"]): (network["bridge"], group) for network in host.get("networks", ()) for group in network["portgroups"]}
     for nic in [nic for guest in host.get("guests", ()) for nic in guest["domain"]["nics"]]:
         bridge, group = groups[nic["network"], nic["portgroup"]]

@@ -45,10 +45,12 @@ class Fabric:
             "kvm1": {"fabric_endpoints": [endpoint("vm1", "blue", "10.1.1.2"), endpoint("red", "red", "10.1.2.1")]},
             "kvm2": {"fabric_endpoints": [endpoint("vm2", "red", "10.1.2.2"), endpoint("blue", "blue", "10.1.1.1")]},
         }
+        self.routers: dict[str, dict] = {}
         self.write()
 
     def write(self) -> None:
-        text = yaml.safe_dump({"all": {"vars": self.intent, "children": {"kvm_hosts": {"hosts": self.hosts}}}})
+        groups = {"kvm_hosts": {"hosts": self.hosts}, **({"routers": {"hosts": self.routers}} if self.routers else {})}
+        text = yaml.safe_dump({"all": {"vars": self.intent, "children": groups}})
         (self.folder / "hosts.yml").write_text(text)
 
     def start(self, tool: str, *argv: str) -> subprocess.Popen:

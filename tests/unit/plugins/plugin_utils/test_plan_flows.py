@@ -104,7 +104,7 @@ def outcome(probe):
 def judged(plan, denied, lost=()):
     """The checks of the denied pairs, where the denials observed `denied` and the pings and transfers that touch `lost` are lost."""
     expected = expectations(plan)
-    hosts, _size = options(plan, expected)
+    hosts = options(plan, expected)
     observed = {}
     for host, todo in probes(plan, expected).items():
         results = [{"sent": 5, "received": 0, "error": "lost"} if {probe["from"], probe["target"]} & set(lost) else outcome(probe) for probe in todo]

@@ -136,7 +136,7 @@ def test_a_switch_and_a_router_measure_over_their_own_api_where_a_namespace_can_
     for name in ("vm1", "vm2"):
         assert {("ping", f"kvm1/{name}", "kvm1/jump"), ("mtu", f"kvm1/{name}", "kvm1/jump")} <= probes
     assert not [probe for probe in probes if probe[0] in ("tcp", "isolation") and probe[1] != "kvm1/jump"]
-    ends = {end["id"]: end for end in _verify.options(plan, expectations(plan))[0]["kvm1"]["endpoints"]}
+    ends = {end["id"]: end for end in _verify.options(plan, expectations(plan))["kvm1"]["endpoints"]}
     address = {point["id"]: point["address"] for point in plan["endpoints"]}
     assert ends["kvm1/vm1"]["device"] == {"api": "eos", "url": f"https://{address['kvm1/vm1']}", "user": "op"}
     assert ends["kvm1/vm2"]["device"] == {"api": "routeros", "url": f"http://{address['kvm1/vm2']}", "user": "admin"}
@@ -156,7 +156,7 @@ def test_further_nics_are_measured_as_the_first_one_is():
     # A guest answers for all its addresses on each of its NICs, so only those who share none with it are kept apart from it.
     assert ("isolation", "kvm1/vm2", "kvm2/one") in probes and ("isolation", "kvm1/vm2", second) not in probes
     assert not [probe for probe in probes if {probe[1], probe[2]} == {"kvm1/vm1", second}]
-    end = next(end for end in _verify.options(plan, expectations(plan))[0]["kvm1"]["endpoints"] if end["id"] == second)
+    end = next(end for end in _verify.options(plan, expectations(plan))["kvm1"]["endpoints"] if end["id"] == second)
     assert end == {"id": second, "guest": "vm1", "interface": "eth1", "addresses": ["10.1.2.9"], "listens": True}
 
 

@@ -205,3 +205,87 @@ def test_where_to_look_is_the_tunnel_of_the_segments_own_overlay():
     plan = compile_plan(hosts, SPEC)
     looks = {check["from"]: check["look"] for check in verify.judge(plan, expectations(plan), {}) if check["kind"] == "ping"}
     assert "list interface gre-kvm2" in looks["kvm1/blue"] and "list interface vx-kvm2" in looks["kvm1/red"]
+
+
+def again(plan, expected, observed, host="kvm1"):
+    """What is measured once more from a host: kind, from and to."""
+    return [(probe["kind"], probe["from"], probe["to"]) for name in verify.ROUNDS for probe in verify.again(plan, expected, observed)[host][name]]
+
+
+def answer_again(plan, expected, observed, **outcome_again):
+    """The second measurements, all with one outcome."""
+    for host, rounds in verify.again(plan, expected, observed).items():
+        for name in verify.ROUNDS:
+            observed[host][f"{name}_again"] = {"observed": [dict(outcome_again) for _probe in rounds[name]], "seconds": 0.1}
+
+
+GOOD_PING = {"sent": 20, "received": 20, "rtt_ms": 0.2, "settled_after": 0.0, "error": None}
+
+
+def test_nothing_is_asked_again_of_a_fabric_as_planned(plan, expected, observed):
+    assert again(plan, expected, observed) == again(plan, expected, observed, "kvm2") == []
+
+
+def test_a_lost_ping_is_asked_again_and_what_comes_back_then_passes_with_both_answers_shown(plan, expected, observed):
+    outcome(plan, expected, observed, "ping", "kvm1/red", "kvm2/red")["received"] = 4
+    assert again(plan, expected, observed) == [("ping", "kvm1/red", "10.1.2.66")]
+    answer_again(plan, expected, observed, **GOOD_PING)
+    (check,) = [check for check in verify.judge(plan, expected, observed) if check.get("unsteady")]
+    assert check["passed"] and check["observed"].startswith("first 4 of 5 packets came back") and "again: 20 of 20" in check["observed"]
+    assert failed(plan, expected, observed) == []
+
+
+def test_what_fails_twice_fails_and_one_of_twenty_is_enough(plan, expected, observed):
+    outcome(plan, expected, observed, "ping", "kvm1/red", "kvm2/red")["received"] = 4
+    answer_again(plan, expected, observed, **{**GOOD_PING, "received": 19})
+    (check,) = failed(plan, expected, observed)
+    assert "first 4 of 5" in check["observed"] and "asked again: 19 of 20" in check["observed"]
+
+
+def test_a_leak_is_not_asked_again_and_silence_that_proved_nothing_is(plan, expected, observed):
+    seen = outcome(plan, expected, observed, "isolation", "kvm1/blue", "kvm2/red")
+    seen["answered_by"] = ["02:00:00:00:00:01"]
+    assert again(plan, expected, observed) == []
+    seen.update(answered_by=[], control_answered=False)
+    assert again(plan, expected, observed) == [("isolation", "kvm1/blue", "10.1.2.66")]
+    answer_again(plan, expected, observed, echo_replies=0, error=None, answered_by=[], control_answered=True)
+    assert failed(plan, expected, observed) == []
+    answer_again(plan, expected, observed, echo_replies=1, error=None, answered_by=[], control_answered=True)
+    (leak,) = failed(plan, expected, observed)
+    assert leak["leak"] and "1 echo replies" in leak["observed"]
+
+
+def test_a_host_that_is_down_is_not_asked_again_and_nobody_is_asked_for_it(plan, expected, observed):
+    observed["kvm2"] = {"reached": {"unreachable": True, "msg": "No route to host"}}
+    outcome(plan, expected, observed, "ping", "kvm1/red", "kvm2/red")["received"] = 0
+    assert again(plan, expected, observed) == again(plan, expected, observed, "kvm2") == []
+    assert all("No route to host" in check["observed"] for check in failed(plan, expected, observed) if check.get("unmeasured"))
+
+
+def test_a_transfer_that_did_not_arrive_whole_fails(plan, expected, observed):
+    outcome(plan, expected, observed, "tcp", "kvm1/blue", "kvm2/blue").update(bytes=99, sent_bytes=100)
+    (check,) = failed(plan, expected, observed)
+    assert check["observed"] == "99 of 100 bytes arrived"
+
+
+def test_transfers_are_sized_by_pair_and_each_host_is_met_by_one_that_tells_a_rate(plan, expected):
+    """Between namespaces some are long enough for a rate; with a guest, which may be emulated, they are short."""
+    hosts = {f"kvm{number}": {**COMMON, "fabric_endpoints": [{"name": f"e{i}", "segment": "blue"} for i in range(3)]} for number in range(1, 5)}
+    large = compile_plan(copy.deepcopy(hosts), SPEC)
+    todo = verify.probes(large, expectations(large))["kvm1"]
+    rated = [probe for probe in todo if probe.get("seconds") and not probe.get("tep")]
+    assert len(rated) == verify.RATED and {probe["target"].split("/")[0] for probe in rated} == {"kvm1", "kvm2", "kvm3", "kvm4"}
+    assert all(probe["bytes"] == verify.PLAIN_BYTES for probe in todo if probe["kind"] == "tcp" and not probe.get("tep"))
+    assert [probe["target"] for probe in todo if probe["kind"] == "tcp" and probe.get("tep")] == ["kvm2"], "the underlay's own rate beside them"
+
+
+@pytest.mark.parametrize("spelled", ["net.ipv4.ip_forward", "net/ipv4/ip_forward"])
+def test_a_sysctl_is_one_however_it_is_spelled(plan, expected, observed, spelled):
+    wanted = copy.deepcopy(expected)
+    wanted["hosts"]["kvm1"]["namespaces"]["red"]["sysctls"] = {spelled: 1, "net.ipv4.conf.eth0/10.forwarding": True}
+    space = next(space for space in observed["kvm1"]["namespaces"]["namespaces"] if space["name"] == "red")
+    space["sysctls"] = {"net/ipv4/ip_forward": "1", "net/ipv4/conf/eth0.10/forwarding": "1"}
+    assert failed(plan, wanted, observed) == []
+    space["sysctls"]["net/ipv4/ip_forward"] = "0"
+    (check,) = failed(plan, wanted, observed)
+    assert "sysctls" in check["expected"]
