@@ -281,7 +281,8 @@ def _measured(plan: Item, probe: Item, outcome: Item) -> Item:
     """One measurement as a check."""
     kind = ("tep-" if probe.get("tep") else "") + probe["kind"]
     check = {"kind": kind, "host": probe["from"].split("/")[0], "from": probe["from"], "to": probe["target"], "address": probe["to"]}
-    if outcome.get("error") and len(outcome) == 1 or "unreached" in outcome:
+    # A transfer's error is its outcome; of the others, one with nothing beside it says that nothing could be sent.
+    if "unreached" in outcome or (set(outcome) == {"error"} and (probe["kind"] != "tcp" or "did not measure" in outcome["error"])):
         check["unmeasured"] = outcome["error"]
     if probe["kind"] == "tcp":
         check["sort"] = "guest" if probe["bytes"] == GUEST_BYTES else "rated" if probe.get("seconds") else "plain"

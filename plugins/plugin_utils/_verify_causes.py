@@ -87,7 +87,15 @@ class World:
         if check["kind"] == "isolation" and not check.get("leak"):
             # Silence that proves nothing: the control was not reached.
             return self._path(check["from"], check.get("control") or check["from"])
+        if check["kind"] == "host" and check["from"] in self.points and not check.get("leak"):
+            return self._to_segment(self.points[check["from"]])
         return self._path(check["from"], check["to"])
+
+    def _to_segment(self, point: Item) -> list[Part]:
+        """The parts between an endpoint and all others of its segment."""
+        others = [other["id"] for other in self.points.values() if other["segment"] == point["segment"] and other["kind"] == "namespace"]
+        parts = dict.fromkeys(part for other in others for part in self._path(point["id"], other) if part[0] not in ("endpoint", "segment"))
+        return [("endpoint", self.owner(point["id"])), *parts, ("segment", point["segment"])]
 
     def _path(self, source: str, target: str) -> list[Part]:
         parts: list[Part] = [("endpoint", self.owner(end)) for end in (source, target) if end in self.points]
