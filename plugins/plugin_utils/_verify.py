@@ -21,7 +21,7 @@ Item = t.Dict[str, t.Any]
 RATED = 8
 RATED_SECONDS = 0.25
 # With a guest, which may be emulated and then carries a few Mbit/s, less when the machine is busy; and the others, which show that TCP passes.
-GUEST_BYTES = 64 << 10
+GUEST_BYTES = 32 << 10
 PLAIN_BYTES = 16 << 10
 
 # A second time, more pings are counted than the first: one that gets through by chance must not do.
