@@ -23,6 +23,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils import _frr_conf a
 from ansible_collections.overloom.fabric.plugins.module_utils import _frr_profile as profiles
 from ansible_collections.overloom.fabric.plugins.module_utils import _frr_vtysh as vtysh
 from ansible_collections.overloom.fabric.plugins.module_utils._frr_spelling import Speller
+from ansible_collections.overloom.fabric.plugins.module_utils._frr_uses import orphans
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
     MASK,
     Change,
@@ -739,39 +740,60 @@ class Apply:
         refused = refusals(self.text, out, err)
         if not refused and (status == 0 or not re.search(r"^%", out, re.M)):
             return
-        now = parse(self.runner(READ).rpartition("\nend")[0])
-        new = [address for address in self.changes if address not in self.config and address in now and _BLOCK.match(now[address])]
-        inside = [address for address in now if any(address[: len(block)] == block for block in new)]
-        back = difference(now, {address: self.config.get(address) for address in [*self.changes, *inside]}, ())
-        if back:
-            self.runner.run(Step(LOAD, render(back)))
+        self.take_back(parse(self.runner(READ).rpartition("\nend")[0]))
         for step in self.back:
             step.do()
         said = "; ".join(refused) or " ".join(hide(out).split())
         raise FabricError(f"FRR refused {said}; what it had taken of this change was taken back")
 
+    def take_back(self, now: Config) -> None:
+        """Bring what FRR has now of the change back to what it had before, wherever a line went."""
+        new = [address for address in self.changes if address not in self.config and address in now and _BLOCK.match(now[address])]
+        inside = [address for address in now if any(address[: len(block)] == block for block in new)]
+        # When FRR refuses a line late, the header after it may fail as well, and what stands below that goes into another block, as into the default VRF.
+        sent = {one for line in self.text.splitlines() for one in canonical(line)}
+        astray = [address for address, line in now.items() if line in sent and self.config.get(address) != line]
+        back = difference(now, {address: self.config.get(address) for address in [*self.changes, *inside, *astray]}, ())
+        if back:
+            self.runner.run(Step(LOAD, render(back)))
+
 
 def refusals(text: str, out: str, err: str) -> list[str]:
     """The lines of a change that vtysh refused, each with its blocks and what FRR said of it."""
+    late = _refused_late(out)
+    if late:
+        # The lines that vtysh numbers are those after them.
+        return [late]
     lines = text.splitlines()
     found = []
     said = [line.strip("% ").strip() for line in out.splitlines() if line.strip()]
     for number in sorted({int(n) for n in re.findall(r"^line (\d+): ", err, re.M)}):
-        if not 0 < number <= len(lines):
-            continue
-        line = lines[number - 1]
-        around, depth = [], len(line) - len(line.lstrip())
-        for earlier in reversed(lines[: number - 1]):
-            if len(earlier) - len(earlier.lstrip()) < depth and not _CLOSING.match(earlier.strip()):
-                depth = len(earlier) - len(earlier.lstrip())
-                around.insert(0, earlier.strip())
-        found.append(f"the line '{hide(line.strip())}'" + (f" in '{' / '.join(around)}'" if around else "") + needs(line))
-    if not found and "Configuration failed" in out:
-        rejected = [line[1:].strip() for line in out.splitlines() if line.startswith("- ")]
-        return ["the lines " + ", ".join(f"'{hide(line)}'" for line in dict.fromkeys(rejected))]
+        if 0 < number <= len(lines) and not _CLOSING.match(lines[number - 1].strip()):
+            found.append(_refused(lines, number))
     if found and said:
         found[-1] += ": " + hide("; ".join(dict.fromkeys(said)))
     return found
+
+
+def _refused(lines: t.Sequence[str], number: int) -> str:
+    """The line of a number, counted from 1, with the blocks around it."""
+    line = lines[number - 1]
+    around, depth = [], len(line) - len(line.lstrip())
+    for earlier in reversed(lines[: number - 1]):
+        if len(earlier) - len(earlier.lstrip()) < depth and not _CLOSING.match(earlier.strip()):
+            depth = len(earlier) - len(earlier.lstrip())
+            around.insert(0, earlier.strip())
+    return f"the line '{hide(line.strip())}'" + (f" in '{' / '.join(around)}'" if around else "") + needs(line)
+
+
+def _refused_late(out: str) -> str:
+    """The lines that a daemon refused together, after it had taken each, and why; empty if there are none."""
+    rejected = [line[1:].strip() for line in out.splitlines() if line.startswith("- ")]
+    if "Configuration failed" not in out or not rejected:
+        return ""
+    why = re.search(r"^Error description: (.*)", out, re.M)
+    named = ", ".join(f"'{hide(line)}'" for line in dict.fromkeys(rejected))
+    return f"the line{'s' * (len(rejected) > 1)} {named}" + (f": {why.group(1).strip('% ')}" if why else "")
 
 
 # --- comparing -------------------------------------------------------------------------------------------------------
@@ -901,6 +923,30 @@ class Options(t.NamedTuple):
     daemons: tuple[str, ...] = ()
 
 
+def made_by(owner: str) -> set[Address]:
+    """The settings that an owner's modules have made."""
+    made: set[Address] = set()
+    for path in glob.glob(f"{glob.escape(NOTES)}/{glob.escape(owner)}-frr_*.json"):
+        try:
+            notes = json.loads(_read(path))
+        except ValueError:
+            # The module whose notes these are says so.
+            continue
+        made.update(tuple(address) for note in notes.values() for address in note["lines"])
+    return made
+
+
+def _check_used(running: Config, changes: t.Mapping[Address, t.Optional[str]], ours: t.Container[Address]) -> None:
+    """Refuse to take away what lines of others use. Raises FabricError."""
+    after = {address: line for address, line in {**running, **changes}.items() if line is not None}
+    for (kind, name), address in orphans(running, after):
+        if address in ours or address in changes:
+            continue
+        inside = f" in '{' / '.join(address[:-1])}'" if address[:-1] else ""
+        name = name.partition(" of ")[0]
+        raise FabricError(f"{kind} {name} is used by '{hide(running[address])}'{inside}, which somebody else configured; take that away first, or keep the {kind}")
+
+
 def _unsaid(found: Found, things: t.Sequence[Thing]) -> list[Thing]:
     """The things without what FRR does anyway, by what its configuration states."""
     profile = profiles.stated(found.text.splitlines())
@@ -1005,6 +1051,7 @@ def compare(runner: Runner, found: Found, things: t.Sequence[Thing], options: Op
         foreign = [a for a in found.running if a[: len(address)] == address and a != address and changes.get(a, "") is not None]
         if foreign:
             warnings.append(f"'{' / '.join(address)}' stays, as somebody else configured '{hide(found.running[foreign[0]])}' in it")
+    _check_used(found.running, changes, made_by(options.owner))
     lines = renewed + difference(_turned(base, changes), changes, drops)
     notes = json.loads(json.dumps(notes))
     steps: list[t.Any] = []

@@ -15,7 +15,7 @@ import harness
 import pytest
 from ansible_collections.overloom.fabric.plugins.module_utils import _frr
 from ansible_collections.overloom.fabric.plugins.module_utils import _frr_conf as conf
-from routers import DAEMONS, daemons, running, wait
+from routers import DAEMONS, by_hand, daemons, running, wait
 
 pytestmark = pytest.mark.usefixtures("frr_stopped_afterwards")
 
@@ -290,3 +290,47 @@ def test_older_spellings_of_ospf_and_routes(crowded: harness.Host) -> None:
     holds(crowded, "frr_static", {"prefix": "10.60.0.0/16", "via": "192.0.2.1", "state": "absent", "adopt": True})
     assert re.findall("^ip route .*", running(crowded), re.M) == ["ip route 10.50.0.0/16 reject"]
     assert "! by hand, long ago\nhostname a\n" in saved(crowded) and saved(crowded).endswith("line vty\n!\n")
+
+
+# --- what FRR refuses ------------------------------------------------------------------------------------------------
+
+
+def test_a_refused_route_leaves_no_route_in_another_vrf(crowded: harness.Host) -> None:
+    start(crowded, "ip route 10.231.0.0/16 blackhole\nip route 10.41.0.0/16 192.0.2.9 7\n")
+    before, file = running(crowded), saved(crowded)
+    routes = [
+        {"prefix": "10.231.0.0/16", "via": "192.0.2.7"},
+        {"prefix": "10.40.0.0/16", "via": "192.0.2.9", "vrf": "red"},
+        {"prefix": "10.41.0.0/16", "via": "192.0.2.9", "vrf": "red"},
+    ]
+    refused = crowded.module("frr_static", {"routes": routes}, ok=False)
+    assert "the line 'ip route 10.231.0.0/16 192.0.2.7': Route cannot have blackhole and non-blackhole nexthops" in refused["msg"]
+    assert running(crowded) == before and saved(crowded) == file
+    # Without the refused one, the others are taken where they belong.
+    holds(crowded, "frr_static", {"routes": routes[1:]})
+    assert "vrf red\n ip route 10.40.0.0/16 192.0.2.9\n" in running(crowded)
+
+
+USED = {
+    "peer group G": ({"peer_groups": [{"name": "G", "remote_as": "65002"}]}, ["router bgp 65000", "neighbor 192.0.2.9 peer-group G"]),
+    "route map RM": ({"route_maps": [{"name": "RM", "entries": [{"action": "deny"}]}]}, ["router ospf", "redistribute static route-map RM"]),
+    "prefix list ipv4 PL": ({"prefix_lists": [{"name": "PL", "entries": [{"prefix": "any"}]}]}, ["route-map X permit 10", "match ip address prefix-list PL"]),
+    "BFD profile FAST": ({"bfd_profiles": [{"name": "FAST", "transmit_interval": 77}]}, ["bfd", "peer 192.0.2.9", "profile FAST"]),
+    "AS path list AP": ({"as_path_lists": [{"name": "AP", "entries": [{"regex": "^1$"}]}]}, ["route-map X permit 10", "match as-path AP"]),
+}
+
+
+def test_what_others_use_does_not_go(crowded: harness.Host) -> None:
+    start(crowded, "")
+    emptied = {next(iter(options)): [] for options, _use in USED.values()}
+    everything = {name: rows for options, _use in USED.values() for name, rows in options.items()}
+    crowded.apply("frr_bgp", {"asn": "65000", **everything})
+    for name, (_options, use) in USED.items():
+        by_hand(crowded, *use)
+        before = running(crowded)
+        option = next(iter(_options))
+        refused = crowded.module("frr_bgp", {"asn": "65000", option: [], "purge": True}, ok=False)
+        assert refused["msg"].startswith(f"{name} is used by '{use[-1]}' in '") and running(crowded) == before
+        by_hand(crowded, *use[:-1], f"no {use[-1]}")
+    crowded.apply("frr_bgp", {"asn": "65000", **emptied, "purge": True})
+    assert not re.search("G|FAST|RM|PL|AP", running(crowded).replace("!", ""))

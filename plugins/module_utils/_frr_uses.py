@@ -1,0 +1,82 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which lines use what other lines define by name: lists, route-maps, key chains, BFD profiles, peer groups.
+
+FRR takes a definition away whoever uses it: a filter then lets everything or nothing through, and with a peer group its
+members go. This file is private to the collection, and pure.
+"""
+from __future__ import annotations
+
+import re
+import typing as t
+
+Address = t.Tuple[str, ...]
+Config = t.Mapping[Address, str]
+# A kind, and the name with what it is valid in.
+Definition = t.Tuple[str, str]
+
+_DEFINED = tuple(
+    (re.compile(pattern), kind)
+    for pattern, kind in (
+        (r"route-map (\S+) (?:permit|deny) \d+$", "route map"),
+        (r"ip prefix-list (\S+) seq ", "prefix list ipv4"),
+        (r"ipv6 prefix-list (\S+) seq ", "prefix list ipv6"),
+        (r"bgp community-list (?:standard |expanded )?(\S+) seq ", "community list"),
+        (r"bgp large-community-list (?:standard |expanded )?(\S+) seq ", "large-community list"),
+        (r"bgp extcommunity-list (?:standard |expanded )?(\S+) seq ", "extcommunity list"),
+        (r"bgp as-path access-list (\S+) seq ", "AS path list"),
+        (r"key chain (\S+)$", "key chain"),
+    )
+)
+_USED = tuple(
+    (re.compile(pattern), kind)
+    for pattern, kind in (
+        (r"(?<!^)\broute-map (\S+)|^call (\S+)|^table-map (\S+)", "route map"),
+        (r"(?<=.)\bprefix-list (\S+)|\bdistribute-list prefix (\S+)", "prefix list"),
+        (r"^match community (\S+)|^set comm-list (\S+)", "community list"),
+        (r"^match large-community (\S+)|^set large-comm-list (\S+)", "large-community list"),
+        (r"^match extcommunity (\S+)", "extcommunity list"),
+        (r"^match as-path (\S+)|\bfilter-list (\S+)", "AS path list"),
+        (r"\bkey-chain (\S+)", "key chain"),
+        (r"\bbfd profile (\S+)|^profile (\S+)$", "BFD profile"),
+        (r"\bpeer-group (\S+)", "peer group"),
+    )
+)
+
+
+def defined(config: Config) -> set[Definition]:
+    """What a configuration defines."""
+    found: set[Definition] = set()
+    for address, line in config.items():
+        if len(address) == 1:
+            found.update((kind, match.group(1)) for pattern, kind in _DEFINED for match in [pattern.match(line)] if match)
+        elif address[0] == "bfd" and len(address) == 2 and line.startswith("profile "):
+            found.add(("BFD profile", line.partition(" ")[2]))
+        elif len(address) == 2 and address[0].startswith("router bgp ") and re.match(r"neighbor \S+ peer-group$", line):
+            found.add(("peer group", f"{line.split()[1]} of {address[0]}"))
+    return found
+
+
+def used(address: Address, line: str) -> t.Iterator[Definition]:
+    """What a line uses."""
+    if line.startswith("no ") or "prefix-list " in line[:12] or (address[0] == "bfd" and len(address) == 2):
+        return
+    for pattern, kind in _USED:
+        for match in pattern.finditer(line):
+            name = next(group for group in match.groups() if group)
+            if kind == "prefix list":
+                six = "ipv6" in line or any("ipv6" in part for part in address[1:-1])
+                kind = f"prefix list ipv{6 if six else 4}"
+            yield kind, f"{name} of {address[0]}" if kind == "peer group" else name
+
+
+def orphans(before: Config, after: Config) -> t.Iterator[tuple[Definition, Address]]:
+    """Definitions that a change takes away, each with a line that goes on using it."""
+    gone = defined(before) - defined(after)
+    if not gone:
+        return
+    for address, line in after.items():
+        for definition in used(address, line):
+            if definition in gone:
+                yield definition, address
