@@ -923,6 +923,20 @@ class Options(t.NamedTuple):
     daemons: tuple[str, ...] = ()
 
 
+def _not_running(lines: t.Sequence[conf.Line], things: t.Sequence[Thing], running: Config, to_save: t.Collection[Address]) -> list[str]:
+    """A warning about lines of frr.conf that stand where ours do, do not run, and are not changed here."""
+    scopes = [pair for thing in things if thing.present for pair in thing.scope]
+    found = []
+    for number, (line, entries) in enumerate(zip(lines, meanings(lines)), 1):
+        for address, one in entries:
+            if running.get(address) != one and address not in to_save and not line.opens and one != _ACTIVE and within(scopes, address):
+                found.append(f"line {number}, '{hide(one)}'")
+    if not found:
+        return []
+    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    return [f"{CONF}: {'; '.join(found[:3])}{more}: not what runs, so FRR's next start changes it; mend the file, or write what runs with vtysh -c 'write memory'"]
+
+
 def made_by(owner: str) -> set[Address]:
     """The settings that an owner's modules have made."""
     made: set[Address] = set()
@@ -1064,6 +1078,7 @@ def compare(runner: Runner, found: Found, things: t.Sequence[Thing], options: Op
             apply.validate()
         steps.append(apply)
     to_save = {**changes, **profiles.unsaid(explicit, {**saved, **changes}, profile)}
+    warnings += _not_running(saved_as, things, found.running, to_save) if found.daemons else []
     unsaved = {a: line for a, line in to_save.items() if saved.get(a) != line}
     foreign_blocks = {
         a for a, line in unsaved.items() if line is None and a in saved and _BLOCK.match(saved[a])

@@ -12,6 +12,8 @@ import ipaddress
 import re
 import typing as t
 
+from ansible_collections.overloom.fabric.plugins.module_utils._frr_words import written_out
+
 Address = t.Tuple[str, ...]
 Placed = t.Tuple[Address, str]
 
@@ -45,6 +47,7 @@ class Speller:
 
     def respelled(self, path: Address, line: str) -> list[Placed]:
         """A line of a block as FRR shows it. path: the block, as FRR shows it."""
+        line = written_out(path, line)
         if not path:
             return [self.top(line)]
         if path[0].startswith("router bgp "):

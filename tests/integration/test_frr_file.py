@@ -292,6 +292,46 @@ def test_older_spellings_of_ospf_and_routes(crowded: harness.Host) -> None:
     assert "! by hand, long ago\nhostname a\n" in saved(crowded) and saved(crowded).endswith("line vty\n!\n")
 
 
+SHORT = """\
+router b 65000
+ neigh 192.0.2.9 remote 65001
+ neigh 192.0.2.9 desc old words
+ addr ipv4 uni
+  neigh 192.0.2.9 soft in
+  red stat met 5
+ exit
+exit
+int eth1
+ ip ospf co 12
+ ip ospf hel 7
+ip pref PL per 10.1.0.0/16
+ip rou 10.50.0.0/16 blackhole
+"""
+
+
+def test_keywords_written_short_are_what_they_mean(crowded: harness.Host) -> None:
+    start(crowded, SHORT.replace("met 5", "metric 5"))
+    family = {"family": "ipv4_unicast", "redistribute": []}
+    of_neighbor = {"family": "ipv4_unicast", "soft_reconfiguration_inbound": False}
+    neighbor = {"neighbor": "192.0.2.9", "description": "new", "address_families": [of_neighbor]}
+    lists = [{"name": "PL", "state": "absent"}]
+    holds(crowded, "frr_bgp", {"asn": "65000", "address_families": [family], "neighbors": [neighbor], "prefix_lists": lists, "adopt": True})
+    holds(crowded, "frr_ospf", {"interfaces": [{"name": "eth1", "cost": 0, "hello_interval": 0}]})
+    holds(crowded, "frr_static", {"prefix": "10.50.0.0/16", "discard": "blackhole", "state": "absent", "adopt": True})
+    assert not re.search("old words|soft|redistribute|ospf cost|hello|prefix-list|ip route", running(crowded))
+    assert saved(crowded).startswith("router b 65000\n neigh 192.0.2.9 remote 65001\n neighbor 192.0.2.9 description new\n")
+
+
+def test_a_line_of_the_file_that_does_not_run_is_told_of(crowded: harness.Host) -> None:
+    start(crowded, "router bgp 65000\n neighbor 192.0.2.9 remote-as 65001\n neighbor 192.0.2.9 description a\nexit\n")
+    by_hand(crowded, "router bgp 65000", "no neighbor 192.0.2.9 description")
+    options = {"asn": "65000", "neighbors": [{"neighbor": "192.0.2.9", "remote_as": "65001"}]}
+    (told,) = crowded.module("frr_bgp", options)["warnings"]
+    assert "frr.conf: line 3, 'neighbor 192.0.2.9 description a': not what runs" in told
+    by_hand(crowded, "router bgp 65000", "neighbor 192.0.2.9 description a")
+    assert "warnings" not in crowded.module("frr_bgp", options)
+
+
 # --- what FRR refuses ------------------------------------------------------------------------------------------------
 
 
