@@ -35,6 +35,8 @@ _CLOSING = re.compile(r"(?:end|exi?t?|qui?t?|exit-.*)$")
 _SPACES = re.compile(r"[ \t\r\n]+")
 # vtysh reads longer lines in pieces.
 _LONGEST = 4000
+# The node of a line that vtysh does not read, as since FRR 10 all after a closing outside all blocks.
+_ENDED = -2
 # Blocks lie five deep in FRR; each round settles at least one level.
 _ROUNDS = 9
 
@@ -86,10 +88,11 @@ def read(text: str, ask: Ask, block: t.Callable[[str], t.Any] = lambda _line: Fa
         if _MAY_LEAVE.match(words(raw)):
             asked.append(_AGAIN)
     said = _answers(ask, asked)
-    if 1 not in said or not said.keys() >= set(after):
+    nodes = [said.get(number, _ENDED) for number in after]
+    read_on = nodes.index(_ENDED) if _ENDED in nodes else len(nodes)
+    if 1 not in said or not read_on or set(nodes[read_on:]) > {_ENDED}:
         # A vtysh of another kind, or none.
         return by_indentation(text, block)
-    nodes = [said[number] for number in after]
     unknown = [number in said for number in lines]
     walk = _Walk(raws, nodes, unknown, said[1], {}, {})
     for _round in range(_ROUNDS):
@@ -172,6 +175,7 @@ class _Walk:
         for raw, node, foreign in zip(raws, nodes, unknown):
             text = words(raw)
             inside = len(self.around) - 1
+            left = left or (node == _ENDED and not _CLOSING.match(text))
             if left or not text:
                 self.lines.append(Line(raw, path=self.path(), dead=left, inside=inside))
             elif foreign or len(raw) >= _LONGEST:
