@@ -20,10 +20,17 @@ import sys
 import time
 
 CHECKOUT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(CHECKOUT / "tests/integration"))
+
+import roots  # noqa: E402  # pylint: disable=wrong-import-position
+
 OUTPUT = CHECKOUT / "tests/output"
 BIN = pathlib.Path(sys.executable).parent
 PART_TIMEOUT = 1800
 CLEANUP_TIMEOUT = 60
+
+# The parts that boot hosts.
+IN_LABS = ("molecule-", "integration-")
 
 running: dict[str, subprocess.Popen] = {}
 
@@ -98,6 +105,8 @@ def main() -> None:
         parser.error(f"no such part: {', '.join(wrong)}; there are {', '.join(known)}")
     todo = {name: known[name] for name in (chosen.parts or known)}
     OUTPUT.mkdir(parents=True, exist_ok=True)
+    if any(name.startswith(IN_LABS) for name in todo):
+        os.environ[roots.VARIABLE] = roots.lab_root()
     print(f"{len(todo)} parts, {chosen.jobs} side by side; what they print is in {OUTPUT.relative_to(CHECKOUT)}/", flush=True)
     failed = []
     begun = time.monotonic()

@@ -13,6 +13,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 import harness  # noqa: E402  # pylint: disable=wrong-import-position
+import roots  # noqa: E402  # pylint: disable=wrong-import-position
 
 HOSTS = ("a", "b")
 
@@ -28,7 +29,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> harness.Machine:
 @pytest.fixture(scope="session")
 def session_lab(machine: harness.Machine) -> t.Iterator[harness.Lab]:
     """Two hosts, a and b, cabled a:eth1 to b:eth1, with Open vSwitch enabled and started."""
-    lab = harness.Lab(machine, harness.lab_name())
+    lab = harness.Lab(machine, harness.lab_name(), roots.lab_root())
     try:
         _make(lab)
         for name in HOSTS:

@@ -168,10 +168,11 @@ class Machine(Runs):
 class Lab:
     """A lab, made by the module `lab`."""
 
-    def __init__(self, machine: Machine | None, name: str) -> None:
-        """machine: None for a lab that others make and remove."""
+    def __init__(self, machine: Machine | None, name: str, root: str = "/") -> None:
+        """machine: None for a lab that others make and remove. root: the folder that its hosts boot from."""
         self.machine = machine
         self.name = name
+        self.root = root
 
     def make(self, hosts: t.Sequence[str], links: t.Sequence[t.Sequence[str]] = (), ok: bool | None = True, **options: t.Any) -> dict[str, t.Any]:
         """Make or change the lab; the module's result."""
@@ -180,7 +181,7 @@ class Lab:
     def arguments(self, hosts: t.Sequence[str], links: t.Sequence[t.Sequence[str]] = (), **options: t.Any) -> dict[str, t.Any]:
         """The module's options for such a lab, whose hosts see the collection."""
         binds = [f"{REPOSITORY}:{LIBRARY}/ansible_collections/overloom/fabric", f"{pathlib.Path(ansible.__file__).parent}:{LIBRARY}/ansible"]
-        return {"name": self.name, "hosts": list(hosts), "links": [list(link) for link in links], "binds": binds, **options}
+        return {"name": self.name, "hosts": list(hosts), "links": [list(link) for link in links], "root": self.root, "binds": binds, **options}
 
     def remove(self) -> dict[str, t.Any]:
         """Remove it."""

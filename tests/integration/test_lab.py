@@ -17,6 +17,7 @@ import typing as t
 import pytest
 
 import harness
+import roots
 
 REPOSITORY = harness.REPOSITORY
 CABLE = [["a:eth1", "b:eth1"]]
@@ -581,14 +582,9 @@ def test_another_root_tree_boots_another_distribution(make_lab, other_root):
 
 
 @pytest.fixture(scope="session")
-def other_root(machine: harness.Machine) -> pathlib.Path:
-    """A root tree of another release than the machine's (Debian 13), made once and kept in the person's cache."""
-    include = "systemd-sysv,dbus,kmod,procps,iproute2,iputils-ping,python3,openvswitch-switch"
-
-    def make(path: pathlib.Path) -> None:
-        machine.run(["mmdebstrap", "--quiet", "--variant=minbase", f"--include={include}", "trixie", str(path)], timeout=600)
-
-    return harness.cached("root-trixie-2", make)
+def other_root() -> pathlib.Path:
+    """A root tree of another release than the machine's (Debian 13)."""
+    return roots.debian_root("trixie")
 
 
 # --- Bad input -----------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ import sys
 import time
 
 import pytest
+import roots
 import yaml
 from harness import REPOSITORY, Lab
 
@@ -49,8 +50,9 @@ class Fabric:
         self.write()
 
     def write(self) -> None:
+        everybody = {**self.intent, "lab_root": roots.lab_root()}
         groups = {"kvm_hosts": {"hosts": self.hosts}, **({"routers": {"hosts": self.routers}} if self.routers else {})}
-        text = yaml.safe_dump({"all": {"vars": self.intent, "children": groups}})
+        text = yaml.safe_dump({"all": {"vars": everybody, "children": groups}})
         (self.folder / "hosts.yml").write_text(text)
 
     def start(self, tool: str, *argv: str) -> subprocess.Popen:

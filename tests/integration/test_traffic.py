@@ -9,6 +9,7 @@ import typing as t
 
 import harness
 import pytest
+import roots
 from harness import Host
 from netns import inside
 
@@ -174,7 +175,7 @@ def test_different_natives_at_the_two_ends_join_the_two_vlans(pair: tuple[Host, 
 
 def test_a_triangle_has_no_loop_and_everyone_reaches_everyone(machine: harness.Machine) -> None:
     """Three hosts with a tunnel between each two: a broadcast arrives once, because no tunnel forwards to another."""
-    lab = harness.Lab(machine, harness.lab_name("-triangle"))
+    lab = harness.Lab(machine, harness.lab_name("-triangle"), roots.lab_root())
     names = ("a", "b", "c")
     try:
         lab.make(names, [[f"{name}:eth1" for name in names]])
