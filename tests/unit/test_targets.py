@@ -6,19 +6,29 @@ from __future__ import annotations
 
 import ast
 import pathlib
+import re
 import sys
 
 import pytest
+import yaml
 
 PLUGINS = pathlib.Path(__file__).resolve().parent.parent.parent / "plugins"
-ON_TARGETS = sorted(path for folder in ("modules", "module_utils") for path in (PLUGINS / folder).glob("*.py"))
+ON_TARGETS = sorted(path for folder in ("modules", "module_utils") for path in (PLUGINS / folder).rglob("*.py"))
 # The tool's own binding, and what comes with Ansible.
 BESIDES = {"ansible", "ansible_collections", "libvirt", "libvirt_qemu"}
 # Standard library of Python 3.9 and newer.
 NEWER = {"removeprefix", "removesuffix", "pairwise", "batched", "randbytes", "to_thread", "zoneinfo", "graphlib", "tomllib"}
 
 
-@pytest.mark.parametrize("path", ON_TARGETS, ids=lambda path: path.stem)
+def test_every_module_is_looked_at():
+    """A file that has moved into a folder is one of them, too."""
+    public = set(yaml.safe_load((PLUGINS.parent / "meta/runtime.yml").read_text(encoding="utf-8"))["action_groups"]["fabric"])
+    assert public <= {path.stem for path in ON_TARGETS}
+    private = {word for path in ON_TARGETS for word in re.findall(r"plugins\.module_utils\.([\w.]+) import", path.read_text(encoding="utf-8"))}
+    assert private and all((PLUGINS / "module_utils" / (name.replace(".", "/") + ".py")) in ON_TARGETS for name in private)
+
+
+@pytest.mark.parametrize("path", ON_TARGETS, ids=lambda path: str(path.relative_to(PLUGINS)))
 def test_a_module_needs_no_more_than_python_38(path):
     tree = ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 8))
     for node in ast.walk(tree):
