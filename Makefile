@@ -86,7 +86,7 @@ docs: $(BIN)/.test ## Write the generated parts of the documentation anew
 	$(BIN)/python docs/generate.py
 
 build: $(BIN)/.lab ## Build the collection's tarball
-	$(BIN)/ansible-galaxy collection build --force
+	$(BIN)/python tools/build.py
 
 clean: ## Remove the virtual environment and what tests left in the checkout
 	rm -rf .venv .ansible .cache .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache reports tests/output overloom-fabric-*.tar.gz

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Write the generated parts of the documentation anew: the reference in docs/intent.md, from the role's argument specification."""
+
 from __future__ import annotations
 
 import pathlib
@@ -20,7 +21,9 @@ END = "<!-- end -->\n"
 def prose(description: str | list[str]) -> str:
     """A description as Markdown: Ansible's semantic markup becomes code."""
     text = " ".join([description] if isinstance(description, str) else description)
-    text = re.sub(r"\b[OVCM]\((?:[a-z_.]+#\w+:)?([^()]*)\)", lambda match: f"`{match.group(1).replace('[]', '')}`", text)
+    text = re.sub(
+        r"\b[OVCM]\((?:[a-z_.]+#\w+:)?([^()]*)\)", lambda match: f"`{match.group(1).replace('[]', '')}`", text
+    )
     return text.replace("|", "\\|").strip()
 
 
@@ -54,10 +57,18 @@ def reference() -> str:
     options = yaml.safe_load(SPEC.read_text(encoding="utf-8"))["argument_specs"]["intent"]["options"]
     parts = []
     for name, option in options.items():
-        facts = ", ".join(filter(None, (kind(option), "required" if option.get("required") else "", default(option).replace("required", ""))))
+        facts = ", ".join(
+            filter(
+                None,
+                (kind(option), "required" if option.get("required") else "", default(option).replace("required", "")),
+            )
+        )
         parts.append(f"### {name}\n\n{prose(option['description'])} ({facts.replace(', `', ', default `')})\n")
         if "options" in option:
-            parts.append("\n".join(["| Option | Type | Default | Meaning |", "|---|---|---|---|", *table(option["options"])]) + "\n")
+            parts.append(
+                "\n".join(["| Option | Type | Default | Meaning |", "|---|---|---|---|", *table(option["options"])])
+                + "\n"
+            )
     return "\n".join(parts)
 
 

@@ -7,6 +7,7 @@
 
 prints the packages of these uses whose first program this machine lacks. Needs Python alone: the Makefile asks it first of all.
 """
+
 from __future__ import annotations
 
 import glob
@@ -31,7 +32,11 @@ class Package(t.NamedTuple):
     def is_here(self) -> bool:
         """Whether this machine has its first program."""
         program = self.programs[0]
-        return bool(glob.glob(program) if program.startswith("/") else shutil.which(program, path=f"{os.environ.get('PATH', '')}:{PATH}"))
+        return bool(
+            glob.glob(program)
+            if program.startswith("/")
+            else shutil.which(program, path=f"{os.environ.get('PATH', '')}:{PATH}")
+        )
 
 
 def declared() -> list[Package]:
@@ -43,7 +48,9 @@ def declared() -> list[Package]:
             continue
         uses = tuple(words[1].split(",")) if len(words) > 2 else ()
         if not uses or set(uses) - set(USES):
-            raise ValueError(f"{DECLARED.name}:{number}: write PACKAGE USES PROGRAM..., uses being of {', '.join(USES)}")
+            raise ValueError(
+                f"{DECLARED.name}:{number}: write PACKAGE USES PROGRAM..., uses being of {', '.join(USES)}"
+            )
         packages.append(Package(words[0], uses, tuple(words[2:])))
     return packages
 

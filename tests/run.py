@@ -7,6 +7,7 @@
 
 Without a part, all of them. What a part printed is in tests/output/PART.log; of a failed one it is also shown.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -32,7 +33,7 @@ CLEANUP_TIMEOUT = 60
 # The parts that boot hosts.
 IN_LABS = ("molecule-", "integration-")
 
-running: dict[str, subprocess.Popen] = {}
+running: dict[str, subprocess.Popen[bytes]] = {}
 
 
 def parts() -> dict[str, list[str]]:
@@ -43,13 +44,14 @@ def parts() -> dict[str, list[str]]:
     pytest = [python, "-m", "pytest", "-q", "--durations=5", "-p", "no:cacheprovider"]
     found = {f"molecule-{name}": [str(BIN / "molecule"), "test", "--scenario-name", name] for name in scenarios}
     found.update({f"integration-{name[5:]}": [*pytest, f"tests/integration/{name}.py"] for name in integration})
+    found["gates"] = [python, "tests/gates.py"]
     found["sanity"] = [python, "tests/sanity.py"]
     found["unit"] = [*pytest, "tests/unit"]
     found["lint"] = [str(BIN / "ansible-lint"), "--offline", "--profile", "production", "--strict", "-q"]
     return found
 
 
-def end(process: subprocess.Popen) -> None:
+def end(process: subprocess.Popen[bytes]) -> None:
     """Interrupt a part as from the keyboard, so that it cleans up; kill what does not end in time."""
     for number in (signal.SIGINT, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
@@ -73,9 +75,16 @@ def run_part(name: str, command: list[str]) -> tuple[str, bool, float]:
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     with open(OUTPUT / f"{name}.log", "w", encoding="utf-8") as log:
-        streams = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": subprocess.STDOUT}
         # A group of its own, so that what the part has started ends with it.
-        with subprocess.Popen(command, cwd=CHECKOUT, env=environment, start_new_session=True, **streams) as process:
+        with subprocess.Popen(
+            command,
+            cwd=CHECKOUT,
+            env=environment,
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        ) as process:
             running[name] = process
             try:
                 passed = process.wait(PART_TIMEOUT) == 0
@@ -90,7 +99,11 @@ def run_part(name: str, command: list[str]) -> tuple[str, bool, float]:
 
 def summary_of(name: str) -> str:
     """The closing line of a part's output."""
-    lines = [line.strip("= ") for line in (OUTPUT / f"{name}.log").read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    lines = [
+        line.strip("= ")
+        for line in (OUTPUT / f"{name}.log").read_text(encoding="utf-8", errors="replace").splitlines()
+        if line.strip()
+    ]
     return lines[-1][:100] if lines else ""
 
 
@@ -107,7 +120,10 @@ def main() -> None:
     OUTPUT.mkdir(parents=True, exist_ok=True)
     if any(name.startswith(IN_LABS) for name in todo):
         os.environ[roots.VARIABLE] = roots.lab_root()
-    print(f"{len(todo)} parts, {chosen.jobs} side by side; what they print is in {OUTPUT.relative_to(CHECKOUT)}/", flush=True)
+    print(
+        f"{len(todo)} parts, {chosen.jobs} side by side; what they print is in {OUTPUT.relative_to(CHECKOUT)}/",
+        flush=True,
+    )
     failed = []
     begun = time.monotonic()
     # A terminated run ends its parts as an interrupted one does.
@@ -116,7 +132,10 @@ def main() -> None:
         try:
             for future in concurrent.futures.as_completed([pool.submit(run_part, *item) for item in todo.items()]):
                 name, passed, seconds = future.result()
-                print(f"{time.monotonic() - begun:6.0f} s  {'passed' if passed else 'FAILED'}  {name:28} {seconds:5.0f} s  {summary_of(name)}", flush=True)
+                print(
+                    f"{time.monotonic() - begun:6.0f} s  {'passed' if passed else 'FAILED'}  {name:28} {seconds:5.0f} s  {summary_of(name)}",
+                    flush=True,
+                )
                 if not passed:
                     failed.append(name)
         except KeyboardInterrupt:

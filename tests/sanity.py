@@ -6,6 +6,7 @@
 ansible-test sanity (without an ignore file), antsibull-docs, galaxy-importer, and an installation from the tarball
 whose playbooks run by their full names. Needs only the Python package index.
 """
+
 from __future__ import annotations
 
 import importlib.util
@@ -27,7 +28,15 @@ def run(*argv: object, cwd: pathlib.Path, env: dict[str, str] | None = None) -> 
     """Run a command and show it; its output is shown and returned. Ends this program when the command fails."""
     line = [str(word) for word in argv]
     print("+", " ".join(line), flush=True)
-    done = subprocess.run(line, cwd=cwd, env={**os.environ, **(env or {})}, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    done = subprocess.run(
+        line,
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
     print(done.stdout, flush=True)
     if done.returncode:
         sys.exit(f"failed with {done.returncode}: {' '.join(line)}")
@@ -41,7 +50,7 @@ def main() -> None:
         # The built collection is judged, so nothing may lead Ansible to the checkout.
         for name in ("ANSIBLE_CONFIG", "ANSIBLE_COLLECTIONS_PATH"):
             os.environ.pop(name, None)
-        run(BIN / "ansible-galaxy", "collection", "build", "--output-path", work, cwd=CHECKOUT)
+        run(sys.executable, CHECKOUT / "tools/build.py", work, cwd=CHECKOUT)
         tarball = next(work.glob("overloom-fabric-*.tar.gz"))
         run(BIN / "ansible-galaxy", "collection", "install", "--offline", "--force", tarball, "-p", work, cwd=work)
         installed = work / "ansible_collections/overloom/fabric"
@@ -52,7 +61,10 @@ def main() -> None:
         home = work / "home"
         cache = pathlib.Path.home() / ".ansible/test/cache"
         cache.mkdir(parents=True, exist_ok=True)
-        requirements = pathlib.Path(importlib.util.find_spec("ansible_test").origin or "").parent / "_internal/python_requirements.py"
+        requirements = (
+            pathlib.Path(importlib.util.find_spec("ansible_test").origin or "").parent
+            / "_internal/python_requirements.py"
+        )
         for pip in set(re.findall(r"pip=['\"]([0-9.]+)['\"]", requirements.read_text(encoding="utf-8"))):
             script = cache / f"get_pip_{pip.replace('.', '_')}.py"
             if not script.exists():
@@ -60,13 +72,30 @@ def main() -> None:
         if list((installed / "tests").glob("sanity/ignore*")):
             sys.exit("there is an ignore file for ansible-test sanity; mend what it hides instead")
         python = f"{sys.version_info.major}.{sys.version_info.minor}"
-        run(BIN / "ansible-test", "sanity", "--local", "--requirements", "--python", python, "--color", "no", cwd=installed)
+        run(
+            BIN / "ansible-test",
+            "sanity",
+            "--local",
+            "--requirements",
+            "--python",
+            python,
+            "--color",
+            "no",
+            cwd=installed,
+        )
         run(BIN / "antsibull-docs", "lint-collection-docs", "--plugin-docs", "--skip-rstcheck", ".", cwd=installed)
         said = run(sys.executable, "-m", "galaxy_importer.main", tarball, cwd=work, env={"HOME": str(home)})
         doubts = [line for line in said.splitlines() if line.startswith(("WARNING", "ERROR"))]
         if doubts:
             sys.exit("galaxy-importer has doubts:\n" + "\n".join(doubts))
-        run(BIN / "ansible-playbook", "overloom.fabric.plan", "-i", CHECKOUT / "inventory/gre_vlan", cwd=work, env={"ANSIBLE_COLLECTIONS_PATH": str(work)})
+        run(
+            BIN / "ansible-playbook",
+            "overloom.fabric.plan",
+            "-i",
+            CHECKOUT / "inventory/gre_vlan",
+            cwd=work,
+            env={"ANSIBLE_COLLECTIONS_PATH": str(work)},
+        )
     print("sanity: everything holds")
 
 

@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Enter a host of an inventory, for a shell or one command: a lab host by its namespaces, another one over SSH.
 
-    python tools/enter.py INVENTORY HOST [COMMAND...]
+python tools/enter.py INVENTORY HOST [COMMAND...]
 """
+
 from __future__ import annotations
 
 import json
@@ -18,7 +19,12 @@ import typing as t
 LABS = pathlib.Path("/run/overloom/labs")
 LAB = "overloom.fabric.lab"
 NAMESPACES = ("--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup")
-ENVIRONMENT = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "USER=root", "LANG=C.UTF-8")
+ENVIRONMENT = (
+    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME=/root",
+    "USER=root",
+    "LANG=C.UTF-8",
+)
 
 
 def inventory(path: str) -> dict[str, dict[str, t.Any]]:
@@ -35,14 +41,32 @@ def command(name: str, variables: dict[str, t.Any], argv: list[str], folder: pat
     if variables.get("ansible_connection") != LAB:
         user = [f"-l{variables['ansible_user']}"] if "ansible_user" in variables else []
         port = [f"-p{variables['ansible_port']}"] if "ansible_port" in variables else []
-        return ["ssh", "-t", *user, *port, str(variables.get("ansible_host", name)), *([shlex.join(argv)] if argv else [])]
+        return [
+            "ssh",
+            "-t",
+            *user,
+            *port,
+            str(variables.get("ansible_host", name)),
+            *([shlex.join(argv)] if argv else []),
+        ]
     lab = variables.get("lab_name", variables["fabric_name"])
     try:
         leader = (folder / lab / "hosts" / name / "leader").read_text(encoding="ascii").split()[0]
     except (OSError, IndexError):
         raise LookupError(f"host {name} of lab {lab} is not up; boot it with make lab") from None
     terminal = [f"TERM={os.environ.get('TERM', 'dumb')}"]
-    enter = ["nsenter", f"--target={leader}", *NAMESPACES, "--wd=/root", "--", "env", "-i", *ENVIRONMENT, *terminal, *(argv or ["bash", "-l"])]
+    enter = [
+        "nsenter",
+        f"--target={leader}",
+        *NAMESPACES,
+        "--wd=/root",
+        "--",
+        "env",
+        "-i",
+        *ENVIRONMENT,
+        *terminal,
+        *(argv or ["bash", "-l"]),
+    ]
     return enter if os.geteuid() == 0 else ["sudo", *enter]
 
 
@@ -52,7 +76,9 @@ def main() -> None:
     path, name, *argv = sys.argv[1:]
     hosts = inventory(path)
     if name not in hosts:
-        sys.exit(f"{path} has no host {name or 'without a name'}; say HOST=NAME, NAME being one of: {', '.join(sorted(hosts))}")
+        sys.exit(
+            f"{path} has no host {name or 'without a name'}; say HOST=NAME, NAME being one of: {', '.join(sorted(hosts))}"
+        )
     if "" in argv:
         guests = [one["name"] for one in hosts[name].get("fabric_endpoints", []) if one.get("kind") == "guest"]
         sys.exit(f"say GUEST=NAME; guests of {name}: {', '.join(guests) or 'none'}")

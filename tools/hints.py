@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Print the next commands for a lab that stands, as they work for its inventory.
 
-    python tools/hints.py INVENTORY
+python tools/hints.py INVENTORY
 """
+
 from __future__ import annotations
 
 import sys

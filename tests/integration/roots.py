@@ -9,6 +9,7 @@ So a test that starts a program of an undeclared package fails, by the program's
 
 makes it, if it is not there yet, and prints its folder.
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -45,13 +46,24 @@ def debian_root(suite: str = SUITE) -> pathlib.Path:
     It is another one when the list of packages changes. One that was not used for two weeks is removed when another is made.
     """
     include = sorted(package.name for package in packages.of("lab", "host"))
-    command = ["mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", "--format=directory", f"--include={','.join(include)}"]
+    command = [
+        "mmdebstrap",
+        "--quiet",
+        "--mode=root",
+        "--variant=minbase",
+        "--format=directory",
+        f"--include={','.join(include)}",
+    ]
     command += [f"--dpkgopt=path-exclude={path}" for path in LEFT_OUT]
     key = hashlib.sha256("\0".join([*command, suite]).encode()).hexdigest()[:12]
 
     def make(path: pathlib.Path) -> None:
         _remove_unused(path.parent)
-        print(f"making a root of Debian {suite} for lab hosts in {path.parent}, once, about a minute", file=sys.stderr, flush=True)
+        print(
+            f"making a root of Debian {suite} for lab hosts in {path.parent}, once, about a minute",
+            file=sys.stderr,
+            flush=True,
+        )
         harness.execute(harness.privileged([*command, suite, str(path)]), timeout=BUILD_TIMEOUT)
 
     root = harness.cached(f"root-{suite}-{key}", make)

@@ -7,6 +7,7 @@ A program is found where it is started as these sources do it: as the first word
 is built elsewhere than where it is run, if the word is the name of a program. What a program is given as its own arguments
 is seen where it starts another one (`ip netns exec`, `env`, `nsenter`).
 """
+
 from __future__ import annotations
 
 import ast
@@ -26,7 +27,22 @@ PLACED = {"inside", "on", "try_on"}
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 NAME = re.compile(r"/?[a-z][A-Za-z0-9_.+/-]*")
 # Words of make and of the shell itself.
-SHELL = {"call", "cd", "command", "define", "done", "echo", "endef", "exit", "make", "printf", "read", "set", "strip", "while"}
+SHELL = {
+    "call",
+    "cd",
+    "command",
+    "define",
+    "done",
+    "echo",
+    "endef",
+    "exit",
+    "make",
+    "printf",
+    "read",
+    "set",
+    "strip",
+    "while",
+}
 COMMAND_MODULES = ("ansible.builtin.command", "ansible.builtin.shell", "command", "shell")
 
 
@@ -62,9 +78,13 @@ def in_python(text: str, names: t.Collection[str]) -> dict[str, int]:
         elif isinstance(node, ast.Call) and _name(node.func) in STARTERS:
             for program in _started(node):
                 found.setdefault(program, line)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and re.search(r"^ *import ", node.value, re.MULTILINE):
+        elif (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and re.search(r"^ *import ", node.value, re.MULTILINE)
+        ):
             # A script that is run elsewhere.
-            found.update({name: line for name in _in_script(node.value, names)})
+            found.update(dict.fromkeys(_in_script(node.value, names), line))
     return found
 
 
@@ -82,7 +102,10 @@ def _name(function: ast.expr) -> str:
 
 
 def _words(elements: t.Iterable[ast.expr]) -> list[str | None]:
-    return [element.value if isinstance(element, ast.Constant) and isinstance(element.value, str) else None for element in elements]
+    return [
+        element.value if isinstance(element, ast.Constant) and isinstance(element.value, str) else None
+        for element in elements
+    ]
 
 
 def _started(call: ast.Call) -> t.Iterator[str]:
@@ -137,7 +160,12 @@ def in_recipes(text: str) -> dict[str, int]:
     found: dict[str, int] = {}
     text = text.replace("\\\n", " ")
     for number, line in enumerate(text.splitlines(), 1):
-        if line.startswith("#") or not (line.startswith(("\t", "@", "[", "missing", "  ")) or "$(shell" in line or ":" not in line and "=" not in line):
+        if line.startswith("#") or not (
+            line.startswith(("\t", "@", "[", "missing", "  "))
+            or "$(shell" in line
+            or ":" not in line
+            and "=" not in line
+        ):
             continue
         bare = re.sub(r"'[^']*'|\"(?:[^\"$]|\$\$[a-z{]|\$\(strip \$\(2\)\))*\"|\s#.*", " '' ", line)
         for command in re.split(r"\$\(shell|\$\$\(|&&|\|\||[|;{}(]|\bdo\b|\bthen\b", bare):
@@ -145,5 +173,3 @@ def in_recipes(text: str) -> dict[str, int]:
             if words and NAME.fullmatch(words[0]) and words[0] not in SHELL:
                 found.setdefault(words[0], number)
     return found
-
-

@@ -2,11 +2,13 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Every program that the sources start comes from a package that packages.txt declares."""
+
 from __future__ import annotations
 
 import pathlib
 
 import pytest
+
 from ansible_collections.overloom.fabric.tests import packages
 from ansible_collections.overloom.fabric.tests.unit import programs
 
@@ -43,11 +45,21 @@ ON_THE_MACHINE = {
 def started() -> dict[str, dict[str, int]]:
     """By source, the programs that it starts and a line where it does."""
     names = programs.executables() | DECLARED
-    python = [path for folder in ("plugins", "tests", "tools", "docs") for path in (CHECKOUT / folder).rglob("*.py") if path.name != pathlib.Path(__file__).name]
+    python = [
+        path
+        for folder in ("plugins", "tests", "tools", "docs")
+        for path in (CHECKOUT / folder).rglob("*.py")
+        if path.name != pathlib.Path(__file__).name
+    ]
     tasks = [path for folder in ("roles", "playbooks", "molecule") for path in (CHECKOUT / folder).rglob("*.yml")]
     found = {path: programs.in_python(path.read_text(encoding="utf-8"), names) for path in python}
     found.update({path: programs.in_tasks(path.read_text(encoding="utf-8")) for path in tasks})
-    found.update({path: programs.in_recipes(path.read_text(encoding="utf-8")) for path in (CHECKOUT / "Makefile", CHECKOUT / ".ci/run")})
+    found.update(
+        {
+            path: programs.in_recipes(path.read_text(encoding="utf-8"))
+            for path in (CHECKOUT / "Makefile", CHECKOUT / ".ci/run")
+        }
+    )
     return {str(path.relative_to(CHECKOUT)): found[path] for path in found}
 
 
@@ -64,12 +76,35 @@ def enough(source: str) -> set[str]:
 @pytest.mark.parametrize("source", sorted(source for source in STARTED if STARTED[source]))
 def test_every_program_that_is_started_is_declared(source):
     uses = enough(source)
-    declared = {program.rpartition("/")[2] for package in packages.of(*uses) for program in package.programs} | set(ELSEWHERE) | OTHER_WORDS
+    declared = (
+        {program.rpartition("/")[2] for package in packages.of(*uses) for program in package.programs}
+        | set(ELSEWHERE)
+        | OTHER_WORDS
+    )
     missing = {program: line for program, line in STARTED[source].items() if program.rpartition("/")[2] not in declared}
-    assert not missing, f"{source}: name the packages of these programs in packages.txt, with one of the uses {', '.join(sorted(uses))}"
+    assert not missing, (
+        f"{source}: name the packages of these programs in packages.txt, with one of the uses {', '.join(sorted(uses))}"
+    )
 
 
-@pytest.mark.parametrize("program", ["ovs-vsctl", "iperf3", "nft", "killall", "mmdebstrap", "vtysh", "virsh", "apt-get", "openssl", "ssh-keygen", "setpriv", "sysctl", "id"])
+@pytest.mark.parametrize(
+    "program",
+    [
+        "ovs-vsctl",
+        "iperf3",
+        "nft",
+        "killall",
+        "mmdebstrap",
+        "vtysh",
+        "virsh",
+        "apt-get",
+        "openssl",
+        "ssh-keygen",
+        "setpriv",
+        "sysctl",
+        "id",
+    ],
+)
 def test_the_search_sees_programs_of_every_kind_of_source(program):
     assert program in ANYWHERE
 
@@ -129,5 +164,5 @@ def test_programs_in_tasks(task, expected):
 
 
 def test_programs_in_recipes():
-    text = "# comment tool0\nall: other\n\ttool1 x && tool2 | tool3\n\t@tool4 \"tool0 $$x\" || { tool5; }\nX := $(shell tool6 y)\n"
+    text = '# comment tool0\nall: other\n\ttool1 x && tool2 | tool3\n\t@tool4 "tool0 $$x" || { tool5; }\nX := $(shell tool6 y)\n'
     assert set(programs.in_recipes(text)) == {f"tool{number}" for number in range(1, 7)}

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What runs on a host is Python 3.8 with its standard library; ansible-test looks at the Python that it runs on alone."""
+
 from __future__ import annotations
 
 import ast
@@ -17,15 +18,33 @@ ON_TARGETS = sorted(path for folder in ("modules", "module_utils") for path in (
 # The tool's own binding, and what comes with Ansible.
 BESIDES = {"ansible", "ansible_collections", "libvirt", "libvirt_qemu"}
 # Standard library of Python 3.9 and newer.
-NEWER = {"removeprefix", "removesuffix", "pairwise", "batched", "randbytes", "to_thread", "zoneinfo", "graphlib", "tomllib"}
+NEWER = {
+    "removeprefix",
+    "removesuffix",
+    "pairwise",
+    "batched",
+    "randbytes",
+    "to_thread",
+    "zoneinfo",
+    "graphlib",
+    "tomllib",
+}
 
 
 def test_every_module_is_looked_at():
     """A file that has moved into a folder is one of them, too."""
-    public = set(yaml.safe_load((PLUGINS.parent / "meta/runtime.yml").read_text(encoding="utf-8"))["action_groups"]["fabric"])
+    public = set(
+        yaml.safe_load((PLUGINS.parent / "meta/runtime.yml").read_text(encoding="utf-8"))["action_groups"]["fabric"]
+    )
     assert public <= {path.stem for path in ON_TARGETS}
-    private = {word for path in ON_TARGETS for word in re.findall(r"plugins\.module_utils\.([\w.]+) import", path.read_text(encoding="utf-8"))}
-    assert private and all((PLUGINS / "module_utils" / (name.replace(".", "/") + ".py")) in ON_TARGETS for name in private)
+    private = {
+        word
+        for path in ON_TARGETS
+        for word in re.findall(r"plugins\.module_utils\.([\w.]+) import", path.read_text(encoding="utf-8"))
+    }
+    assert private and all(
+        (PLUGINS / "module_utils" / (name.replace(".", "/") + ".py")) in ON_TARGETS for name in private
+    )
 
 
 @pytest.mark.parametrize("path", ON_TARGETS, ids=lambda path: str(path.relative_to(PLUGINS)))
@@ -42,4 +61,6 @@ def test_a_module_needs_no_more_than_python_38(path):
                 assert node.attr not in NEWER, f"line {node.lineno}: {node.attr} is newer than Python 3.8"
         for name in names:
             top = name.partition(".")[0]
-            assert top in BESIDES or top in sys.stdlib_module_names and top not in NEWER, f"line {node.lineno}: {top} is not there on every host"
+            assert top in BESIDES or top in sys.stdlib_module_names and top not in NEWER, (
+                f"line {node.lineno}: {top} is not there on every host"
+            )
