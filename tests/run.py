@@ -19,6 +19,7 @@ import signal
 import subprocess
 import sys
 import time
+import typing as t
 
 CHECKOUT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(CHECKOUT / "tests/integration"))
@@ -74,26 +75,19 @@ def run_part(name: str, command: list[str]) -> tuple[str, bool, float]:
         "ANSIBLE_NOCOLOR": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    with open(OUTPUT / f"{name}.log", "w", encoding="utf-8") as log:
-        # A group of its own, so that what the part has started ends with it.
-        with subprocess.Popen(
-            command,
-            cwd=CHECKOUT,
-            env=environment,
-            start_new_session=True,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        ) as process:
-            running[name] = process
-            try:
-                passed = process.wait(PART_TIMEOUT) == 0
-            except subprocess.TimeoutExpired:
-                log.write(f"\nended after {PART_TIMEOUT} s: it took too long\n")
-                end(process)
-                passed = False
-            finally:
-                del running[name]
+    log = open(OUTPUT / f"{name}.log", "w", encoding="utf-8")  # noqa: SIM115, as it is one of two below
+    # A group of its own, so that what the part has started ends with it.
+    streams: dict[str, t.Any] = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": subprocess.STDOUT}
+    with log, subprocess.Popen(command, cwd=CHECKOUT, env=environment, start_new_session=True, **streams) as process:
+        running[name] = process
+        try:
+            passed = process.wait(PART_TIMEOUT) == 0
+        except subprocess.TimeoutExpired:
+            log.write(f"\nended after {PART_TIMEOUT} s: it took too long\n")
+            end(process)
+            passed = False
+        finally:
+            del running[name]
     return name, passed, time.monotonic() - begun
 
 
