@@ -7,7 +7,9 @@ INVENTORY ?= inventory/lab
 PYTHON ?= python3
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 BIN := .venv/bin
-PLAYBOOK := ANSIBLE_CONFIG=$(CURDIR)/ansible.cfg $(BIN)/ansible-playbook -i $(INVENTORY)
+# Another root for the lab's hosts than this machine's: see lab_root in roles/lab.
+LAB_ROOT ?=
+PLAYBOOK := ANSIBLE_CONFIG=$(CURDIR)/ansible.cfg $(BIN)/ansible-playbook -i $(INVENTORY) $(if $(LAB_ROOT),-e lab_root=$(LAB_ROOT))
 ENTER = ANSIBLE_CONFIG=$(CURDIR)/ansible.cfg $(BIN)/python tools/enter.py $(INVENTORY)
 PIP := $(BIN)/pip --quiet --disable-pip-version-check install
 

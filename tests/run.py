@@ -32,7 +32,7 @@ PART_TIMEOUT = 1800
 CLEANUP_TIMEOUT = 60
 
 # The parts that boot hosts.
-IN_LABS = ("molecule-", "integration-")
+IN_LABS = ("molecule-", "integration-", "guide-readme")
 
 running: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -44,6 +44,8 @@ def parts() -> dict[str, list[str]]:
     integration = sorted(path.stem for path in (CHECKOUT / "tests/integration").glob("test_*.py"))
     pytest = [python, "-m", "pytest", "-q", "--durations=5", "-p", "no:cacheprovider"]
     found = {f"molecule-{name}": [str(BIN / "molecule"), "test", "--scenario-name", name] for name in scenarios}
+    found["guide-readme"] = [python, "tests/guides.py", "README.md", "standing"]
+    found["guide-intent"] = [python, "tests/guides.py", "docs/intent.md", "standing"]
     found.update({f"integration-{name[5:]}": [*pytest, f"tests/integration/{name}.py"] for name in integration})
     found["gates"] = [python, "tests/gates.py"]
     found["sanity"] = [python, "tests/sanity.py"]
@@ -110,6 +112,8 @@ def main() -> None:
     wrong = sorted(set(chosen.parts) - set(known))
     if wrong:
         parser.error(f"no such part: {', '.join(wrong)}; there are {', '.join(known)}")
+    if not (BIN / "molecule").exists():
+        sys.exit(f"{BIN} lacks the tools of the tests (it may be of `make lab`); run `make check` once, which installs them")
     todo = {name: known[name] for name in (chosen.parts or known)}
     OUTPUT.mkdir(parents=True, exist_ok=True)
     if any(name.startswith(IN_LABS) for name in todo):
