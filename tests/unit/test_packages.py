@@ -18,6 +18,7 @@ DECLARED = {program for package in packages.declared() for program in package.pr
 ELSEWHERE = {
     "ansible": "requirements.txt",
     "ansible-playbook": "requirements.txt",
+    "{{ ansible_playbook_python }}": "runs Ansible",
 }
 # The names of programs that begin lists of other words here.
 OTHER_WORDS = {
