@@ -98,6 +98,9 @@ _KEY_WORDS = {
     "maximum-paths": 1,
     "maximum-paths ibgp": 2,
     "minimum-ttl": 1,
+    # Of OSPF; all others are of BGP.
+    "neighbor * poll-interval": 2,
+    "neighbor * priority": 2,
     "neighbor * *": 3,
     "neighbor * bfd profile": 4,
     "neighbor * capability extended-nexthop": 4,
@@ -129,6 +132,8 @@ _OF_ADDRESS = re.compile(r"ip ospf (?!area |authentication-key \S+$)\S.* (\d+\.\
 _AREA_TYPE = re.compile(r"(area \S+) (?:stub|nssa)\b")
 _AREA = re.compile(r"^((?:no )?(?:area|ip ospf area|ipv6 ospf6 area|network \S+ area)) (\d+)(?= |$)")
 _ASN = re.compile(r"^(router bgp|(?:no )?neighbor \S+ (?:interface )?(?:v6only )?(?:remote-as|local-as)) (\d+)\.(\d+)(?= |$)")
+# A neighbor of OSPF on a network without multicast.
+_NBMA = re.compile(r"neighbor \S+ (?:priority|poll-interval) \d+")
 _ROUTE = re.compile(r"^(ip|ipv6) route \S+ ")
 
 # Lines that say what FRR does anyway, and that it may or may not show.
@@ -176,7 +181,7 @@ _CLOSING = re.compile(r"(?:exit|end|exit-address-family|exit-vrf|exit-.*)$")
 _DEFINITION = re.compile(r"(?:key chain|ip prefix-list|ipv6 prefix-list|access-list|bgp [a-z-]*(?:access|community)-list|bgp as-path|route-map|bfd)\b")
 # Settings where a second line is refused, or merged with the first, unless the first is taken away before.
 _REMOVE_FIRST = re.compile(
-    r"(?:ip ospf area|ip ospf bfd profile|ipv6 ospf6 (?:area|authentication)|ip ospf dead-interval|redistribute|network"
+    r"(?:neighbor \S+$|ip ospf area|ip ospf bfd profile|ipv6 ospf6 (?:area|authentication)|ip ospf dead-interval|redistribute|network"
     r"|aggregate-address|area \S+ (?:type|authentication|range)|default-information|summary-address|bgp listen range|graceful-restart"
     r"|neighbor \S+ (?:peer-group|next-hop-self|remove-private-AS|allowas-in|default-originate|maximum-prefix|local-as)"
     r"|ip ospf authentication|ip rip authentication string|distance|log-adjacency-changes)(?: |$)"
@@ -316,6 +321,11 @@ def _spellings(line: str) -> t.Iterator[str]:
         line = line.replace(" metric-type 2", "")
     elif " allowas-in 3" in line or " ebgp-multihop 255" in line:
         line = re.sub(r" (?:3|255)$", "", line)
+    elif _NBMA.match(line):
+        # Without what is so anyway, and in one order.
+        words = dict(zip(line.split()[2::2], line.split()[3::2]))
+        shown = [f" {word} {words[word]}" for word, usual in (("priority", "0"), ("poll-interval", "60")) if words.get(word, usual) != usual]
+        line = " ".join(line.split()[:2]) + "".join(shown)
     elif line.startswith("allow-ecmp "):
         # Newer ones show how many; one alone is none.
         line = "allow-ecmp" if line != "allow-ecmp 1" else "no allow-ecmp"

@@ -91,6 +91,8 @@ _PEER: dict[str, t.Any] = {
     "disable_connected_check": {"type": "bool"},
     "passive": {"type": "bool"},
     "local_as": {"type": "str"},
+    "local_as_no_prepend": {"type": "bool"},
+    "local_as_replace_as": {"type": "bool"},
     "extended_nexthop": {"type": "bool"},
     "bfd": {"type": "bool"},
     "bfd_profile": {"type": "str"},
@@ -385,7 +387,9 @@ def _peer(
             lines.put(path, f"{begin} peer-group {group or '-'}", bool(group))
     if unnumbered and item["extended_nexthop"] is False:
         raise FabricError(f"{what}: extended_nexthop: a session without addresses cannot do without it; leave it out")
-    _session({**item, "extended_nexthop": None if unnumbered else item["extended_nexthop"]}, lines, path, begin, what)
+    of_group = groups.get(group, found.running).get(path + (f"neighbor {group} local-as",), "") if group else ""
+    own_as = _local_as(item, found.running.get(path + (f"{begin} local-as",), of_group), what)
+    _session({**item, "local_as": own_as, "extended_nexthop": None if unnumbered else item["extended_nexthop"]}, lines, path, begin, what)
     if item["address_families"] is not None:
         check_unique((row["family"] for row in item["address_families"]), f"{what}: address_families")
         for row in item["address_families"]:
@@ -414,6 +418,35 @@ def within_neighbor(address: Address, begin: str) -> bool:
     return address[-1] in (f"{begin} remote-as", f"{begin} peer-group", f"{begin} interface")
 
 
+def _local_as(item: Params, now: str, what: str) -> str | None:
+    """The AS number to appear as, with its words.
+
+    now: the line that is there, whose words stay where they are not given.
+    """
+    hidden, replaced = item["local_as_no_prepend"], item["local_as_replace_as"]
+    if item["local_as"] is None and hidden is None and replaced is None:
+        return None
+    number, *words = now.split()[3:] or [""]
+    number = number if item["local_as"] is None else item["local_as"]
+    if not number:
+        if hidden or replaced:
+            raise FabricError(f"{what}: local_as_no_prepend and local_as_replace_as need local_as, the AS number to appear as")
+        return ""
+    if replaced and hidden is False:
+        raise FabricError(f"{what}: local_as_replace_as needs local_as_no_prepend in FRR; leave that out, or set it")
+    if replaced is None:
+        replaced = "replace-as" in words and hidden is not False
+    if hidden is None:
+        hidden = "no-prepend" in words
+    value = check_asn(number, f"{what}: local_as")
+    if hidden or replaced:
+        value += " no-prepend"
+    if replaced:
+        # Newer releases have one word more.
+        value += " replace-as dual-as" if "dual-as" in words else " replace-as"
+    return value
+
+
 def _session(item: Params, lines: Lines, path: Address, begin: str, what: str) -> None:
     check_numbers(item, _PEER_RANGES, what)
     values = dict(item)
@@ -425,8 +458,6 @@ def _session(item: Params, lines: Lines, path: Address, begin: str, what: str) -
         source = item["update_source"]
         check = check_host if ":" in source or source[0].isdigit() else check_interface_name
         values["update_source"] = check(source, f"{what}: update_source")
-    if item["local_as"]:
-        values["local_as"] = check_asn(item["local_as"], f"{what}: local_as")
     if item["ebgp_multihop"] and item["ttl_security_hops"]:
         raise FabricError(f"{what}: ebgp_multihop and ttl_security_hops exclude each other; use one")
     profile = item["bfd_profile"]

@@ -18,6 +18,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._frr_lists import 
     Params,
     below,
     check_area,
+    check_host,
     check_number,
     check_numbers,
     check_prefix,
@@ -81,6 +82,15 @@ INSTANCE: dict[str, t.Any] = {
         "type": "list",
         "elements": "dict",
         "options": {"prefix": {"type": "str", "required": True}, "area": {"type": "str", "required": True}},
+    },
+    "neighbors": {
+        "type": "list",
+        "elements": "dict",
+        "options": {
+            "address": {"type": "str", "required": True},
+            "priority": {"type": "int", "default": 0},
+            "poll_interval": {"type": "int", "default": 60},
+        },
     },
     "summaries": {
         "type": "list",
@@ -160,7 +170,7 @@ _PROTOCOLS = {
 _AREA_TYPES = {"stub": "stub", "totally_stubby": "stub no-summary", "nssa": "nssa", "totally_nssa": "nssa no-summary"}
 _AUTHENTICATION = {"": "", "none": " null", "simple": "", "message_digest": " message-digest"}
 # Options that OSPFv3 in FRR has no line for.
-_ONLY_2 = ("default_metric", "passive_default", "networks")
+_ONLY_2 = ("default_metric", "passive_default", "networks", "neighbors")
 _INTERFACE_ONLY_2 = ("hello_multiplier", "message_digest_keys")
 _INTERFACE_RANGES = {
     "cost": (0, 65535),
@@ -239,6 +249,8 @@ def _instance(item: Params, found: Found, owner: str, kept: list[str]) -> list[T
         networks = [(check_prefix(row["prefix"], f"{name}: networks", 4), check_area(row["area"], f"{name}: networks")) for row in item["networks"]]
         check_unique((prefix for prefix, _area in networks), f"{name}: networks")
         lines.exactly(path, "network ", [f"network {prefix} area {area}" for prefix, area in networks])
+    if item["neighbors"] is not None:
+        lines.exactly(path, "neighbor ", _neighbors(item["neighbors"], f"{name}: neighbors"))
     if item["summaries"] is not None:
         lines.exactly(path, "summary-address ", _summaries(item["summaries"], version, f"{name}: summaries"))
     made = [process]
@@ -260,6 +272,17 @@ def _refuse(item: Params, options: t.Iterable[str], what: str) -> None:
     for option in options:
         if item[option]:
             raise FabricError(f"{what}: {option} is for OSPFv2 only")
+
+
+def _neighbors(rows: t.Sequence[Params], what: str) -> list[str]:
+    """Those to whom a router speaks on networks that carry no multicast."""
+    lines = []
+    for row in rows:
+        address = check_host(row["address"], f"{what}: address", 4)
+        check_numbers(row, {"priority": (0, 255), "poll_interval": (0, 65535)}, f"{what}: {address}")
+        lines.append(f"neighbor {address} priority {row['priority']} poll-interval {row['poll_interval'] or 60}")
+    check_unique((line.split()[1] for line in lines), what)
+    return lines
 
 
 def _default_information(row: Params, what: str) -> tuple[str, bool]:

@@ -116,158 +116,167 @@ options:
             description: Name of the group.
             type: str
             required: true
-          remote_as:
-            description: AS number, plain or dotted, or V(internal) or V(external).
-            type: str
-          description:
-            description: Free text.
-            type: str
-          password:
-            description: Password of the TCP session (RFC 2385).
-            type: str
-          shutdown:
-            description: Keep the session down.
-            type: bool
-          timers:
-            description: Timers of the session.
-            type: dict
-            suboptions:
-              keepalive:
-                description: Seconds between keepalives.
-                type: int
-                required: true
-              hold:
-                description: Seconds without one until the session is gone.
-                type: int
-                required: true
-          connect_timer:
-            description: Seconds until a failed connection is tried again.
-            type: int
-          advertisement_interval:
-            description: Seconds between updates.
-            type: int
-          update_source:
-            description: Interface or address that the session comes from.
-            type: str
-          ebgp_multihop:
-            description: Hops that the neighbour may be away.
-            type: int
-          ttl_security_hops:
-            description: Hops that the neighbour is away at most (RFC 5082).
-            type: int
-          disable_connected_check:
-            description: Take a neighbour that is not on a connected network.
-            type: bool
-          passive:
-            description: Wait for the neighbour to connect.
-            type: bool
-          local_as:
-            description: AS number to appear as.
-            type: str
-          extended_nexthop:
-            description: Announce IPv4 routes with IPv6 next hops (RFC 8950).
-            type: bool
-          bfd:
-            description: Watch the neighbour with BFD.
-            type: bool
-          bfd_profile:
-            description: BFD profile, which implies BFD.
-            type: str
-          address_families:
-            description: Settings of an address family.
-            type: list
-            elements: dict
-            suboptions:
-              family:
-                description: The address family.
-                type: str
-                choices: [ipv4_unicast, ipv6_unicast, l2vpn_evpn]
-                required: true
-              activate:
-                description: Exchange routes of this family.
-                type: bool
-              route_reflector_client:
-                description: Reflect routes to this neighbour (RFC 4456).
-                type: bool
-              route_server_client:
-                description: Serve as a route server.
-                type: bool
-              next_hop_self:
-                description: Announce itself as next hop; V(force) also for reflected routes.
-                type: str
-                choices: [none, plain, force]
-              send_community:
-                description: Exactly the kinds of communities that are sent.
-                type: list
-                elements: str
-                choices: [standard, extended, large]
-              soft_reconfiguration_inbound:
-                description: Keep the routes as received.
-                type: bool
-              default_originate:
-                description: Announce a default route.
-                type: bool
-              default_originate_route_map:
-                description: Route-map that decides on it.
-                type: str
-              route_map_in:
-                description: Route-map for received routes.
-                type: str
-              route_map_out:
-                description: Route-map for sent routes.
-                type: str
-              prefix_list_in:
-                description: Prefix list for received routes.
-                type: str
-              prefix_list_out:
-                description: Prefix list for sent routes.
-                type: str
-              as_path_list_in:
-                description: AS path list for received routes.
-                type: str
-              as_path_list_out:
-                description: AS path list for sent routes.
-                type: str
-              maximum_prefix:
-                description: Most prefixes that are taken. A limit of 0 clears.
-                type: dict
-                suboptions:
-                  limit:
-                    description: Number of prefixes.
-                    type: int
-                    required: true
-                  threshold:
-                    description: Percentage at which a warning is logged.
-                    type: int
-                    default: 75
-                  restart:
-                    description: Minutes until a session that went over it starts again.
-                    type: int
-                  warning_only:
-                    description: Only warn.
-                    type: bool
-                    default: false
-              weight:
-                description: Weight of received routes.
-                type: int
-              allowas_in:
-                description: How often the own AS number may be in a path.
-                type: int
-              as_override:
-                description: Put the own AS number in the place of the neighbour's.
-                type: bool
-              remove_private_as:
-                description: Take private AS numbers out of the path, or replace them.
-                type: str
-                choices: [none, plain, all, replace, all_replace]
-              addpath_tx_all_paths:
-                description: Send all paths (RFC 7911).
-                type: bool
-          state:
-            description: Whether it is there.
-            type: str
-            choices: [present, absent]
-            default: present
+          <<: &session
+            remote_as:
+              description: AS number, plain or dotted, or V(internal) or V(external).
+              type: str
+            description:
+              description: Free text.
+              type: str
+            password:
+              description: Password of the TCP session (RFC 2385).
+              type: str
+            shutdown:
+              description: Keep the session down.
+              type: bool
+            timers:
+              description: Timers of the session.
+              type: dict
+              suboptions:
+                keepalive:
+                  description: Seconds between keepalives.
+                  type: int
+                  required: true
+                hold:
+                  description: Seconds without one until the session is gone.
+                  type: int
+                  required: true
+            connect_timer:
+              description: Seconds until a failed connection is tried again.
+              type: int
+            advertisement_interval:
+              description: Seconds between updates.
+              type: int
+            update_source:
+              description: Interface or address that the session comes from.
+              type: str
+            ebgp_multihop:
+              description: Hops that the neighbour may be away.
+              type: int
+            ttl_security_hops:
+              description: Hops that the neighbour is away at most (RFC 5082).
+              type: int
+            disable_connected_check:
+              description: Take a neighbour that is not on a connected network.
+              type: bool
+            passive:
+              description: Wait for the neighbour to connect.
+              type: bool
+            local_as:
+              description:
+                - AS number to appear as. Empty clears it with its words.
+                - Another number keeps the words that are there.
+              type: str
+            local_as_no_prepend:
+              description: Leave the number of C(local_as) out of the paths of received routes.
+              type: bool
+            local_as_replace_as:
+              description: Put it in the place of the process's own number in the paths of sent routes. Implies C(local_as_no_prepend).
+              type: bool
+            extended_nexthop:
+              description: Announce IPv4 routes with IPv6 next hops (RFC 8950).
+              type: bool
+            bfd:
+              description: Watch the neighbour with BFD.
+              type: bool
+            bfd_profile:
+              description: BFD profile, which implies BFD.
+              type: str
+            address_families:
+              description: Settings of an address family.
+              type: list
+              elements: dict
+              suboptions:
+                family:
+                  description: The address family.
+                  type: str
+                  choices: [ipv4_unicast, ipv6_unicast, l2vpn_evpn]
+                  required: true
+                activate:
+                  description: Exchange routes of this family.
+                  type: bool
+                route_reflector_client:
+                  description: Reflect routes to this neighbour (RFC 4456).
+                  type: bool
+                route_server_client:
+                  description: Serve as a route server.
+                  type: bool
+                next_hop_self:
+                  description: Announce itself as next hop; V(force) also for reflected routes.
+                  type: str
+                  choices: [none, plain, force]
+                send_community:
+                  description: Exactly the kinds of communities that are sent.
+                  type: list
+                  elements: str
+                  choices: [standard, extended, large]
+                soft_reconfiguration_inbound:
+                  description: Keep the routes as received.
+                  type: bool
+                default_originate:
+                  description: Announce a default route.
+                  type: bool
+                default_originate_route_map:
+                  description: Route-map that decides on it.
+                  type: str
+                route_map_in:
+                  description: Route-map for received routes.
+                  type: str
+                route_map_out:
+                  description: Route-map for sent routes.
+                  type: str
+                prefix_list_in:
+                  description: Prefix list for received routes.
+                  type: str
+                prefix_list_out:
+                  description: Prefix list for sent routes.
+                  type: str
+                as_path_list_in:
+                  description: AS path list for received routes.
+                  type: str
+                as_path_list_out:
+                  description: AS path list for sent routes.
+                  type: str
+                maximum_prefix:
+                  description: Most prefixes that are taken. A limit of 0 clears.
+                  type: dict
+                  suboptions:
+                    limit:
+                      description: Number of prefixes.
+                      type: int
+                      required: true
+                    threshold:
+                      description: Percentage at which a warning is logged.
+                      type: int
+                      default: 75
+                    restart:
+                      description: Minutes until a session that went over it starts again.
+                      type: int
+                    warning_only:
+                      description: Only warn.
+                      type: bool
+                      default: false
+                weight:
+                  description: Weight of received routes.
+                  type: int
+                allowas_in:
+                  description: How often the own AS number may be in a path.
+                  type: int
+                as_override:
+                  description: Put the own AS number in the place of the neighbour's.
+                  type: bool
+                remove_private_as:
+                  description: Take private AS numbers out of the path, or replace them.
+                  type: str
+                  choices: [none, plain, all, replace, all_replace]
+                addpath_tx_all_paths:
+                  description: Send all paths (RFC 7911).
+                  type: bool
+            state:
+              description: Whether it is there.
+              type: str
+              choices: [present, absent]
+              default: present
       neighbors:
         description: Neighbours.
         type: list
@@ -280,158 +289,7 @@ options:
           peer_group:
             description: Peer group that it belongs to.
             type: str
-          remote_as:
-            description: AS number, plain or dotted, or V(internal) or V(external).
-            type: str
-          description:
-            description: Free text.
-            type: str
-          password:
-            description: Password of the TCP session (RFC 2385).
-            type: str
-          shutdown:
-            description: Keep the session down.
-            type: bool
-          timers:
-            description: Timers of the session.
-            type: dict
-            suboptions:
-              keepalive:
-                description: Seconds between keepalives.
-                type: int
-                required: true
-              hold:
-                description: Seconds without one until the session is gone.
-                type: int
-                required: true
-          connect_timer:
-            description: Seconds until a failed connection is tried again.
-            type: int
-          advertisement_interval:
-            description: Seconds between updates.
-            type: int
-          update_source:
-            description: Interface or address that the session comes from.
-            type: str
-          ebgp_multihop:
-            description: Hops that the neighbour may be away.
-            type: int
-          ttl_security_hops:
-            description: Hops that the neighbour is away at most (RFC 5082).
-            type: int
-          disable_connected_check:
-            description: Take a neighbour that is not on a connected network.
-            type: bool
-          passive:
-            description: Wait for the neighbour to connect.
-            type: bool
-          local_as:
-            description: AS number to appear as.
-            type: str
-          extended_nexthop:
-            description: Announce IPv4 routes with IPv6 next hops (RFC 8950).
-            type: bool
-          bfd:
-            description: Watch the neighbour with BFD.
-            type: bool
-          bfd_profile:
-            description: BFD profile, which implies BFD.
-            type: str
-          address_families:
-            description: Settings of an address family.
-            type: list
-            elements: dict
-            suboptions:
-              family:
-                description: The address family.
-                type: str
-                choices: [ipv4_unicast, ipv6_unicast, l2vpn_evpn]
-                required: true
-              activate:
-                description: Exchange routes of this family.
-                type: bool
-              route_reflector_client:
-                description: Reflect routes to this neighbour (RFC 4456).
-                type: bool
-              route_server_client:
-                description: Serve as a route server.
-                type: bool
-              next_hop_self:
-                description: Announce itself as next hop; V(force) also for reflected routes.
-                type: str
-                choices: [none, plain, force]
-              send_community:
-                description: Exactly the kinds of communities that are sent.
-                type: list
-                elements: str
-                choices: [standard, extended, large]
-              soft_reconfiguration_inbound:
-                description: Keep the routes as received.
-                type: bool
-              default_originate:
-                description: Announce a default route.
-                type: bool
-              default_originate_route_map:
-                description: Route-map that decides on it.
-                type: str
-              route_map_in:
-                description: Route-map for received routes.
-                type: str
-              route_map_out:
-                description: Route-map for sent routes.
-                type: str
-              prefix_list_in:
-                description: Prefix list for received routes.
-                type: str
-              prefix_list_out:
-                description: Prefix list for sent routes.
-                type: str
-              as_path_list_in:
-                description: AS path list for received routes.
-                type: str
-              as_path_list_out:
-                description: AS path list for sent routes.
-                type: str
-              maximum_prefix:
-                description: Most prefixes that are taken. A limit of 0 clears.
-                type: dict
-                suboptions:
-                  limit:
-                    description: Number of prefixes.
-                    type: int
-                    required: true
-                  threshold:
-                    description: Percentage at which a warning is logged.
-                    type: int
-                    default: 75
-                  restart:
-                    description: Minutes until a session that went over it starts again.
-                    type: int
-                  warning_only:
-                    description: Only warn.
-                    type: bool
-                    default: false
-              weight:
-                description: Weight of received routes.
-                type: int
-              allowas_in:
-                description: How often the own AS number may be in a path.
-                type: int
-              as_override:
-                description: Put the own AS number in the place of the neighbour's.
-                type: bool
-              remove_private_as:
-                description: Take private AS numbers out of the path, or replace them.
-                type: str
-                choices: [none, plain, all, replace, all_replace]
-              addpath_tx_all_paths:
-                description: Send all paths (RFC 7911).
-                type: bool
-          state:
-            description: Whether it is there.
-            type: str
-            choices: [present, absent]
-            default: present
+          <<: *session
       address_families:
         description: What is announced in each address family.
         type: list
@@ -536,6 +394,11 @@ EXAMPLES = r"""
       - {neighbor: eth2, remote_as: external, bfd: true}
     address_families:
       - {family: ipv4_unicast, redistribute: [{protocol: connected}], maximum_paths: 4}
+
+- name: Appear as the AS that was taken over, in paths that do not show both
+  overloom.fabric.frr_bgp:
+    asn: 64512
+    neighbors: [{neighbor: 192.0.2.9, remote_as: 64999, local_as: 64513, local_as_no_prepend: true, local_as_replace_as: true}]
 
 - name: Remove one neighbour
   overloom.fabric.frr_bgp:

@@ -16,7 +16,9 @@ extends_documentation_fragment:
   - overloom.fabric.attributes.info
 options:
   gather:
-    description: What to read. What belongs to a daemon that does not run is returned empty.
+    description:
+      - Subsets to read; no value is returned of the others.
+      - A subset of a daemon that does not run is returned empty. V(bgp_refused) includes V(bgp).
     type: list
     elements: str
     choices: [ospf, ospf6, bgp, bgp_refused, routes, interfaces, bfd]
@@ -55,7 +57,7 @@ ospf_neighbors:
   description:
     - Neighbours of OSPFv2 with the history of the adjacency. C(state_changes) counts its states. C(uptime_seconds) have passed since it last
       got on, C(dropped_seconds) since it last fell back, for C(dropped_reason); null and empty if it never did.
-  returned: always
+  returned: with C(ospf) in O(gather)
   type: list
   elements: dict
   sample:
@@ -63,7 +65,7 @@ ospf_neighbors:
        state_changes: 6, uptime_seconds: 125, dropped_seconds: null, dropped_reason: ''}
 ospf6_neighbors:
   description: Neighbours of OSPFv3.
-  returned: always
+  returned: with C(ospf6) in O(gather)
   type: list
   elements: dict
   sample:
@@ -72,7 +74,7 @@ bgp_neighbors:
   description:
     - Sessions of BGP, one for each address family. C(prefixes_received) is what was taken. C(prefixes_refused) is what was received besides and
       filtered out; it is known with C(bgp_refused) in O(gather), of sessions with C(soft_reconfiguration_inbound).
-  returned: always
+  returned: with C(bgp) in O(gather)
   type: list
   elements: dict
   sample:
@@ -80,7 +82,7 @@ bgp_neighbors:
        prefixes_received: 2, prefixes_refused: 0, prefixes_sent: 1, established_count: 1, dropped_count: 0, uptime_seconds: 60}
 routes:
   description: Routes of both address families, with all that a protocol offers for a prefix.
-  returned: always
+  returned: with C(routes) in O(gather)
   type: list
   elements: dict
   sample:
@@ -88,12 +90,12 @@ routes:
        nexthops: [{address: 192.0.2.2, interface: eth1, active: true, installed: true, discard: false}]}
 interfaces:
   description: Interfaces by name.
-  returned: always
+  returned: with C(interfaces) in O(gather)
   type: dict
   sample: {eth1: {vrf: default, up: true, running: true, mtu: 1500, addresses: [192.0.2.1/30]}}
 bfd_peers:
   description: Sessions of BFD.
-  returned: always
+  returned: with C(bfd) in O(gather)
   type: list
   elements: dict
   sample:
@@ -105,6 +107,8 @@ spawned:
   type: int
   sample: 2
 """
+
+import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import frr_runner
@@ -135,6 +139,8 @@ def main() -> None:
     )
     runner = frr_runner(module)
     asked = [name for name in SUBSETS if name in module.params["gather"]]
+    if "bgp_refused" in module.params["gather"] and "bgp" not in asked:
+        asked.append("bgp")
     if "routes" in asked:
         asked.append("routes6")
     try:
@@ -145,17 +151,18 @@ def main() -> None:
             refused(runner, daemons, sessions)
     except FabricError as error:
         module.fail_json(msg=str(error), spawned=runner.spawned)
-    module.exit_json(
-        changed=False,
-        daemons=list(daemons),
-        ospf_neighbors=ospf_neighbors(found.get("ospf")),
-        ospf6_neighbors=ospf6_neighbors(found.get("ospf6")),
-        bgp_neighbors=sessions,
-        routes=routes(found.get("routes"), within) + routes(found.get("routes6"), within),
-        interfaces=interfaces(found.get("interfaces")),
-        bfd_peers=bfd_peers(found.get("bfd")),
-        spawned=runner.spawned,
-    )
+    facts = {
+        "ospf": {"ospf_neighbors": ospf_neighbors(found.get("ospf"))},
+        "ospf6": {"ospf6_neighbors": ospf6_neighbors(found.get("ospf6"))},
+        "bgp": {"bgp_neighbors": sessions},
+        "routes": {"routes": routes(found.get("routes"), within) + routes(found.get("routes6"), within)},
+        "interfaces": {"interfaces": interfaces(found.get("interfaces"))},
+        "bfd": {"bfd_peers": bfd_peers(found.get("bfd"))},
+    }
+    gathered: dict[str, t.Any] = {}
+    for name in asked:
+        gathered.update(facts.get(name, {}))
+    module.exit_json(changed=False, daemons=list(daemons), spawned=runner.spawned, **gathered)
 
 
 if __name__ == "__main__":

@@ -145,6 +145,24 @@ options:
             description: Area, as a number or with dots.
             type: str
             required: true
+      neighbors:
+        description:
+          - Exactly the neighbors that the router speaks to by itself, on interfaces whose C(network_type) is V(non-broadcast). OSPFv2 only.
+        type: list
+        elements: dict
+        suboptions:
+          address:
+            description: Address of the neighbor on the network that is shared.
+            type: str
+            required: true
+          priority:
+            description: Its priority in the election of the designated router, until it says it itself; V(0) never waits for it.
+            type: int
+            default: 0
+          poll_interval:
+            description: Seconds between hellos to a neighbor that is silent; V(0) is FRR's own value.
+            type: int
+            default: 60
       summaries:
         description: Exactly the external summaries that are announced.
         type: list
@@ -312,6 +330,11 @@ EXAMPLES = r"""
       - {name: lo, area: 0, passive: true}
       - {name: eth1, area: 0, network_type: point-to-point, cost: 10, hello_interval: 1, dead_interval: 4, bfd: true}
       - {name: eth2, area: 1}
+
+- name: Speak to two neighbors on a network without multicast
+  overloom.fabric.frr_ospf:
+    neighbors: [{address: 192.0.2.2, priority: 10}, {address: 192.0.2.3}]
+    interfaces: [{name: eth1, area: 0, network_type: non-broadcast}]
 
 - name: Authenticate one link with MD5
   overloom.fabric.frr_ospf:

@@ -239,9 +239,18 @@ def _ospf_instance(d: Draw, version: int) -> Options:
         # An interface keeps FRR from taking networks, and the other way round, so both are always said.
         made["networks"] = []
         made.setdefault("interfaces", [])
+        numbers = {"priority": d.number(0, 255), "poll_interval": d.number(1, 65535)}
+        made.update(d.some(neighbors=d.rows(["10.0.1.2", "10.0.1.3"], lambda address: {"address": address, **d.some(**numbers)})))
         if by_network:
             made["networks"] = d.rows([f"10.{n}.0.0/16" for n in range(5)], lambda p: {"prefix": p, "area": d.one(*areas)()})()
     return {"version": version, **made, **present(d)}
+
+
+def _own_as(d: Draw, number: str) -> Options:
+    made = d.some(local_as=d.one(number, ""))
+    words = [{}, {"local_as_no_prepend": True}, {"local_as_no_prepend": False}, {"local_as_replace_as": True}]
+    words.append({"local_as_no_prepend": True, "local_as_replace_as": False})
+    return {**made, **d.one(*words)()} if made.get("local_as") else made
 
 
 def bgp(rng: random.Random) -> Options:
@@ -307,7 +316,7 @@ def bgp(rng: random.Random) -> Options:
     groups[0].update(distance)
     # Without members, so that what a session on a link must not have is here.
     groups[0].update(d.some(extended_nexthop=d.flag, disable_connected_check=d.flag, update_source=d.one("lo", "10.0.1.1", ""), local_as=d.one("")))
-    groups[1].update(d.some(local_as=d.one("65009", "")))
+    groups[1].update(_own_as(d, "65009"))
     neighbors = []
     for address in d.subset(["10.0.1.2", "10.0.1.3", "2001:DB8:1::2", "eth2", "eth3"]):
         named = {"neighbor": address}
@@ -315,7 +324,7 @@ def bgp(rng: random.Random) -> Options:
         if kind < 0.6:
             named["remote_as"] = d.one("65002", "1.10", "external")()
             named.update({} if address[0] == "e" else {"peer_group": ""})
-            named.update(d.some(local_as=d.one("65008", "")))
+            named.update(_own_as(d, "65008"))
         else:
             named["peer_group"] = "CLOSED"
         if address[0] != "e":

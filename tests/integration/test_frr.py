@@ -215,6 +215,88 @@ def test_another_as_number_makes_the_process_anew(router: harness.Host) -> None:
     assert "router bgp 65010\n" in text and "router bgp 65000\n" not in text and "10.0.1.2" not in text
 
 
+# --- options with a test of their own --------------------------------------------------------------------------------
+
+
+def kept(router: harness.Host, module: str, options: dict[str, t.Any]) -> str:
+    """Apply options and restart FRR: what runs is the same, and nothing is left to do. The running configuration."""
+    router.apply(module, options)
+    before = running(router)
+    restart(router)
+    wait(lambda: running(router) == before, "what ran before the restart", 10)
+    assert not router.module(module, options, check=True)["changed"]
+    return before
+
+
+def test_an_as_that_was_taken_over_appears_with_its_words(router: harness.Host) -> None:
+    def peer(**options: t.Any) -> dict[str, t.Any]:
+        return {"asn": "65000", "neighbors": [{"neighbor": "10.0.1.2", "remote_as": "65001", **options}]}
+
+    def shown(text: str) -> list[str]:
+        return [line.strip() for line in text.splitlines() if "local-as" in line]
+
+    line = "neighbor 10.0.1.2 local-as 65123"
+    assert shown(kept(router, "frr_bgp", peer(local_as="65123", local_as_replace_as=True))) == [f"{line} no-prepend replace-as"]
+    # A plain number, the same or another, and an omitted one leave the words as they are.
+    assert not router.module("frr_bgp", peer(local_as="65123"))["changed"] and not router.module("frr_bgp", peer())["changed"]
+    assert shown(kept(router, "frr_bgp", peer(local_as="65124"))) == ["neighbor 10.0.1.2 local-as 65124 no-prepend replace-as"]
+    assert shown(kept(router, "frr_bgp", peer(local_as="65123", local_as_replace_as=False))) == [f"{line} no-prepend"]
+    assert shown(kept(router, "frr_bgp", peer(local_as_no_prepend=False))) == [line]
+    assert shown(kept(router, "frr_bgp", peer(local_as=""))) == []
+    assert "need local_as" in router.module("frr_bgp", peer(local_as_no_prepend=True), ok=False)["msg"]
+
+
+def test_words_that_somebody_typed_stay_with_a_plain_number(router: harness.Host) -> None:
+    options = {"asn": "65000", "neighbors": [{"neighbor": "10.0.1.2", "remote_as": "65001", "local_as": "65123"}]}
+    router.apply("frr_bgp", options)
+    by_hand(router, "router bgp 65000", "neighbor 10.0.1.2 local-as 65123 no-prepend replace-as")
+    router.apply("frr_bgp", options)
+    assert "local-as 65123 no-prepend replace-as" in running(router)
+    assert "local-as 65123 no-prepend replace-as" in router.run(["cat", "/etc/frr/frr.conf"])
+
+
+def test_neighbors_on_a_network_without_multicast(routers: tuple[harness.Host, harness.Host]) -> None:
+    def options(number: int, *neighbors: dict[str, t.Any]) -> dict[str, t.Any]:
+        return {**ospf(number, network_type="non-broadcast"), "neighbors": list(neighbors)}
+
+    first, second = routers
+    other = {"address": "10.0.1.2", "poll_interval": 1, "priority": 5}
+    second.apply("frr_ospf", options(2, {"address": "10.0.1.1", "poll_interval": 1, "priority": 5}))
+    assert " neighbor 10.0.1.2 priority 5 poll-interval 1\n" in kept(first, "frr_ospf", options(1, other))
+    wait(lambda: full(first), "a Full adjacency", 60)
+    assert " neighbor 10.0.1.2 poll-interval 1\n" in kept(first, "frr_ospf", options(1, {**other, "priority": 0}))
+    text = kept(first, "frr_ospf", options(1, {"address": "10.0.1.2"}, {"address": "10.0.1.3"}))
+    assert " neighbor 10.0.1.2\n neighbor 10.0.1.3\n" in text
+    # An omitted list leaves them.
+    assert not first.module("frr_ospf", {"router_id": "10.255.0.1"})["changed"]
+    assert "neighbor" not in kept(first, "frr_ospf", options(1))
+
+
+@pytest.mark.parametrize("family", ["ipv4_unicast", "ipv6_unicast", "l2vpn_evpn"])
+def test_activation_where_somebody_turned_the_default(router: harness.Host, family: str) -> None:
+    words = family.replace("_", "-")
+    by_hand(router, "router bgp 65000", f"bgp default {words}")
+    router.run(["vtysh", "-c", "write memory"])
+
+    def peer(active: bool) -> dict[str, t.Any]:
+        families = [{"family": family, "activate": active}]
+        return {"asn": "65000", "neighbors": [{"neighbor": "10.0.1.2", "remote_as": "65001", "address_families": families}]}
+
+    def active() -> bool:
+        return "10.0.1.2" in router.run(["vtysh", "-c", f"show bgp {family.replace('_', ' ')} summary json"])
+
+    for wanted in (True, False, True):
+        kept(router, "frr_bgp", peer(wanted))
+        assert active() == wanted
+
+
+def test_only_what_was_gathered_is_returned(router: harness.Host) -> None:
+    assert set(router.module("frr_info", {"gather": ["ospf"]})) >= {"ospf_neighbors", "daemons"}
+    for subset, name in (("ospf", "ospf_neighbors"), ("bgp_refused", "bgp_neighbors"), ("bfd", "bfd_peers")):
+        told = router.module("frr_info", {"gather": [subset]})
+        assert {"ospf_neighbors", "ospf6_neighbors", "bgp_neighbors", "routes", "interfaces", "bfd_peers"} & set(told) == {name}
+
+
 # --- bad input -------------------------------------------------------------------------------------------------------
 
 def test_bad_input_is_one_sentence_and_changes_nothing(router: harness.Host) -> None:
@@ -383,5 +465,6 @@ def test_rpki_is_passed_through_in_the_spelling_of_this_frr(router: harness.Host
 
 def test_info_without_frr_says_so(host: harness.Host) -> None:
     host.run(["systemctl", "stop", "frr"])
-    assert host.module("frr_info")["daemons"] == []
+    info = host.module("frr_info")
+    assert info["daemons"] == [] and info["bfd_peers"] == []
     assert "does not run" in host.module("frr_static", {"prefix": "10.0.0.0/8", "discard": "blackhole"}, ok=False)["msg"]
