@@ -46,7 +46,10 @@ BREAKS = {
     "tunnel key": Break("kvm2", ovs("set", "interface", "gre-kvm1", "options:key=7"), ovs("remove", "interface", "gre-kvm1", "options", "key"), TUNNEL, "key 7"),
     "tag": Break("kvm1", ovs("set", "port", "v-web1", "tag=77"), ovs("set", "port", "v-web1", "tag=10"), "endpoint kvm1/web1", "tag 77; planned is tag 10"),
     "port down": Break("kvm1", ip("link", "set", "v-db1", "down"), ip("link", "set", "v-db1", "up"), "endpoint kvm1/db1", "link_state down"),
-    "MTU": Break("r1", ip("link", "set", "eth2", "mtu", "1300"), ip("link", "set", "eth2", "mtu", "1500"), "underlay kvm1 <-> kvm2", "full ones do not"),
+    "MTU": Break(
+        "r1", ip("link", "set", "eth2", "mtu", "1300"), ip("link", "set", "eth2", "mtu", "1500"),
+        "link kvm2:eth1 <-> r1:eth2", "ExStart in area 0.0.0.0; planned is Full in area 0.0.0.0; the MTUs of the two ends differ", "on kvm2: vtysh",
+    ),
     "address": Break(
         "kvm2", ip("-n", "web2", "addr", "del", "10.1.1.66/24", "dev", "eth0"), ip("-n", "web2", "addr", "add", "10.1.1.66/24", "dev", "eth0"),
         "endpoint kvm2/web2", "planned is addresses 10.1.1.66/24", "on kvm2: ip -n web2 addr",

@@ -12,7 +12,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._expectations impo
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import compile_plan
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify_causes import answering, causes
 from ansible_collections.overloom.fabric.tests.unit.intents import SPEC
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 COMMON = {
@@ -47,6 +47,7 @@ def told(checks, down=()):
     return causes(PLAN, checks, {host: "No route to host" for host in down})
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.integers(0, len(CHECKS) - 1), max_size=60), st.sets(st.sampled_from(["kvm1", "kvm2", "r1"]), max_size=2), st.booleans(), st.booleans())
 def test_every_failed_check_has_exactly_one_cause(numbers, down, unread, leak):
     flags = {**({"unread": True} if unread else {}), "leak": leak}
@@ -117,6 +118,11 @@ def test_only_large_packets_and_only_tcp_say_so():
     assert mtu["title"] == "underlay kvm1 <-> kvm2" and "full ones do not" in mtu["because"][1]
     (tcp,) = told(failing(both(kind("tcp"), lambda c: "kvm1/red" in (c["from"], c["to"]))))
     assert tcp["title"] == "endpoint kvm1/red" and "TCP does not" in tcp["because"][1] and "ethtool -k eth0" in tcp["look"]
+
+
+def test_an_adjacency_that_hangs_in_exstart_points_at_the_mtu():
+    (cause,) = told(failing(at(["adjacency"], "kvm1:eth1"), observed="ExStart in area 0.0.0.0"))
+    assert cause["title"] == "link kvm1:eth1 <-> r1:eth1" and "MTUs of the two ends differ" in cause["because"][0]
 
 
 def test_a_leak_is_told_by_its_segments():
