@@ -64,8 +64,8 @@ $(BIN)/.test: requirements-test.lock | test-packages
 	$(PIP) --require-hashes -r requirements-test.lock
 	@touch $@ $(BIN)/.lab
 
-test: $(BIN)/.test ## Run every test: gates, lint, units, sanity, integration, scenarios
-	$(BIN)/python tests/run.py
+test: $(BIN)/.test ## Run every test: gates, lint, units, sanity, integration, scenarios (JOBS=cores)
+	$(BIN)/python tests/run.py $(if $(JOBS),--jobs $(JOBS))
 
 test-machines: $(BIN)/.lab machine-packages ## Prove it on two machines under QEMU, over SSH, with the kernel's own datapath
 	$(BIN)/python -m tests.machines

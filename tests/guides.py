@@ -8,6 +8,7 @@
 A Molecule scenario calls it for its guide, on the lab that it has made: once while the fabric stands and once after the
 teardown. README.md is run on the default lab by the part `guide-readme` of tests/run.py.
 """
+
 from __future__ import annotations
 
 import os
@@ -44,7 +45,11 @@ class Place(t.NamedTuple):
 ON_A_HOST = {
     "ovs-vsctl add-br br-underlay": Place("kvm1", "inventory/gre", "empty"),
     "ip address replace 192.168.200.101/24": Place(
-        "legacy1", "inventory/vxlan", "standing", ("ip link delete vx5000", "ip address flush dev eth1"), "playbooks/verify.yml"
+        "legacy1",
+        "inventory/vxlan",
+        "standing",
+        ("ip link delete vx5000", "ip address flush dev eth1"),
+        "playbooks/verify.yml",
     ),
 }
 NOT_RUN = {
@@ -115,7 +120,13 @@ def on_host(place: Place, line: str) -> None:
     """Run a line on a host."""
     tool = [str(BIN / "python"), str(CHECKOUT / "tools/enter.py"), place.inventory, place.host, "bash", "-c", line]
     print(f"{place.host} #", line, flush=True)
-    subprocess.run(tool, cwd=CHECKOUT, env={**os.environ, "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg")}, timeout=TIMEOUT, check=True)
+    subprocess.run(
+        tool,
+        cwd=CHECKOUT,
+        env={**os.environ, "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg")},
+        timeout=TIMEOUT,
+        check=True,
+    )
 
 
 def run(block: Block, phase: str) -> int:

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Every block of shell commands in the documentation is run by a test, or says why it cannot be."""
+
 from __future__ import annotations
 
 import pathlib
@@ -12,7 +13,11 @@ from ansible_collections.overloom.fabric.tests import guides
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 BLOCKS = [block for page in guides.pages() for block in guides.blocks(page)]
 # Pages that are run by a part of tests/run.py; each guide is run by the Molecule scenario of its name.
-RUN = {"README.md", "docs/intent.md", *(f"docs/scenarios/{path.parent.name}.md" for path in CHECKOUT.glob("molecule/*/molecule.yml"))}
+RUN = {
+    "README.md",
+    "docs/intent.md",
+    *(f"docs/scenarios/{path.parent.name}.md" for path in CHECKOUT.glob("molecule/*/molecule.yml")),
+}
 
 
 def starts(table):
