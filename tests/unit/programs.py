@@ -36,6 +36,7 @@ SHELL = {
     "echo",
     "endef",
     "exit",
+    "if",
     "make",
     "printf",
     "read",

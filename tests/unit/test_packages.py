@@ -22,7 +22,7 @@ ELSEWHERE = {
 }
 # The names of programs that begin lists of other words here.
 OTHER_WORDS = {
-    "arp", "break", "chroot", "dir", "groups", "hd", "init", "kvm", "link", "never", "patch", "read", "red", "route", "setns", "shutdown",
+    "arp", "break", "chroot", "dir", "groups", "hd", "init", "kvm", "link", "n1", "never", "patch", "read", "red", "route", "setns", "shutdown",
     "tool", "vm1", "yes",
 }  # fmt: skip
 
