@@ -15,8 +15,21 @@ import xml.etree.ElementTree as ET
 
 from ansible_collections.overloom.fabric.plugins.module_utils._image import FORMATS
 from ansible_collections.overloom.fabric.plugins.module_utils._iso import seed_files
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_devices import (
+    NIC_KINDS,
+    GRAPHICS_KINDS,
+    has_agent,
+    is_ours_to_say,
+    nic_kind,
+    view_disk,
+    view_graphics,
+    view_hostdevs,
+    view_nic,
+    view_serial,
+    view_tpm,
+    view_video,
+)
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml import (
-    Mark,
     attribute,
     check_address,
     check_line,
@@ -27,22 +40,13 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml impor
     check_text,
     check_uuid,
     check_vlan,
-    contains,
     derived_mac,
     derived_uuid,
-    drop,
     element,
-    make,
-    merge,
     parse,
-    parse_vlan,
     read_mark,
-    set_attribute,
-    set_text,
-    set_vlan,
     shown_size,
     size,
-    write_mark,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import MASK, FabricError
 
@@ -53,10 +57,6 @@ BOOT = ("hd", "cdrom", "network", "fd")
 BUSES = {"virtio": "vd", "ide": "hd", "sata": "sd", "scsi": "sd", "usb": "sd", "fdc": "fd"}
 HOTPLUG_BUSES = ("virtio", "scsi", "usb")
 SEED_TARGETS = {"ide": "hdd", "sata": "sdf", "scsi": "sdf", "usb": "sdf", "virtio": "vdz"}
-AGENT = "org.qemu.guest_agent.0"
-# What stands behind the metadata and behind the devices in libvirt's own order; only for the reader's eyes.
-AFTER_METADATA = ("maxMemory", "memory", "currentMemory", "vcpu", "os", "devices")
-
 DISK = {
     "target": {"type": "str"},
     "device": {"type": "str", "choices": ["disk", "cdrom", "floppy"], "default": "disk"},
@@ -82,9 +82,15 @@ NIC = {
     "portgroup": {"type": "str"},
     "bridge": {"type": "str"},
     "ovs": {"type": "bool", "default": True},
+    "direct": {"type": "str"},
+    "direct_mode": {"type": "str", "choices": ["bridge", "vepa", "private", "passthrough"]},
+    "hostdev": {"type": "str"},
+    "vhostuser": {"type": "str"},
+    "vhostuser_mode": {"type": "str", "choices": ["server", "client"]},
     "vlan": {"type": "int"},
     "trunks": {"type": "list", "elements": "str"},
     "native_vlan": {"type": "int"},
+    "native_mode": {"type": "str", "choices": ["untagged", "tagged"]},
     "dev": {"type": "str"},
     "link": {"type": "str", "choices": ["up", "down"]},
     "mtu": {"type": "int"},
@@ -164,8 +170,6 @@ OWNED_DEVICES = {
     "tpm": "tpm",
     "hostdev": "hostdevs",
 }
-# What a virtio NIC leaves to its host (formatdomain, "Setting NIC driver-specific options"): to send, and to receive.
-OFFLOADS = {"host": ("csum", "gso", "tso4", "tso6", "ecn", "ufo"), "guest": ("csum", "tso4", "tso6", "ecn", "ufo")}
 # What takes effect in a running guest at once, or never has to.
 LIVE_OPTIONS = ("title", "description", "metadata", "disks", "nics", "xml", "autostart", "accelerator", "uuid")
 
@@ -175,6 +179,8 @@ class Domain(t.NamedTuple):
 
     options: the declared ones, in the shape of `view`. raw: the caller's own XML. files: the content of its cloud-init seed, or None.
     sizes: for each disk's target (size in bytes, backing path, backing format). policy: the options that say how, not what.
+    left: MAC addresses of NICs that others added, which are left alone. declared: a disk as it was declared, by its target, where it is bound
+    to the image that lies upon the declared one.
     """
 
     name: str
@@ -185,6 +191,8 @@ class Domain(t.NamedTuple):
     sizes: dict[str, tuple[int, str, str]]
     policy: dict[str, t.Any]
     secrets: tuple[str, ...]
+    left: frozenset[str] = frozenset()
+    declared: t.Mapping[str, dict[str, t.Any]] = {}
 
 
 def seed_path(name: str) -> str:
@@ -328,50 +336,85 @@ def _want_nics(name: str, owner: str, nics: t.Sequence[t.Mapping[str, t.Any]]) -
             found["mac"] = check_mac(nic["mac"], f"{what} mac")
         else:
             found.update(mac=derived_mac(owner, name, str(position)), derived=True)
-        if nic["network"] and nic["bridge"]:
-            raise FabricError(f"{what}: network and bridge exclude each other")
-        if not nic["network"] and not nic["bridge"]:
-            raise FabricError(f"{what} has neither network nor bridge: say where it is plugged in")
-        vlan = check_vlan(nic, what)
-        if nic["network"]:
-            found["network"] = check_name(nic["network"], f"{what} network")
-            if nic["portgroup"] is not None:
-                found["portgroup"] = nic["portgroup"] and check_name(nic["portgroup"], f"{what} portgroup")
-        else:
-            if nic["portgroup"]:
-                raise FabricError(f"{what}: portgroup {nic['portgroup']} needs a network")
-            found.update(bridge=check_line(nic["bridge"], f"{what} bridge"), ovs=nic["ovs"])
-            if not re.fullmatch(r"[!-.0-~]{1,15}", nic["bridge"]) or nic["bridge"].startswith("-"):
-                raise FabricError(f"{what}: bridge {nic['bridge']!r} is no interface name")
-            if vlan and not nic["ovs"] and (vlan["vlan"] or vlan["trunks"]):
-                raise FabricError(f"{what}: libvirt sets VLANs on Open vSwitch bridges only: leave ovs true, or use a bridge for each VLAN")
-        found.update(vlan or {})
-        if nic["model"] is not None:
-            found["model"] = nic["model"]
-            if not re.fullmatch(r"[a-zA-Z0-9_-]+", nic["model"]):
-                raise FabricError(f"{what}: model {nic['model']!r} may hold letters, digits, _ and - only")
-        if nic["dev"] is not None:
-            found["dev"] = nic["dev"]
-            if nic["dev"] and (not re.fullmatch(r"[A-Za-z0-9_.:-]{1,15}", nic["dev"]) or re.match(r"-|(vnet|vif|macvtap|macvlan)\d", nic["dev"])):
-                raise FabricError(
-                    f"{what}: dev {nic['dev']!r} is no name that libvirt keeps: use up to 15 letters, digits and _.:-, and not vnet0 and the like"
-                )
-        for key in ("link", "rom"):
-            if nic[key] is not None:
-                found[key] = nic[key]
-        for key, least, most in (("mtu", 0, 65535), ("queues", 0, 256), ("boot_order", 0, 9999)):
-            if nic[key] is not None:
-                found[key] = check_number(nic[key], f"{what} {key}", least, most)
-        if nic["offload"] is not None:
-            found["offload"] = nic["offload"]
-            if nic["offload"] != "auto" and nic["model"] not in (None, "virtio"):
-                raise FabricError(f"{what}: offload {nic['offload']} is for the model virtio, not {nic['model']}: leave it out, or make it auto")
-        if found.get("mtu") and found["mtu"] < 68:
-            raise FabricError(f"{what} mtu {found['mtu']} is below 68 bytes, IPv4's least")
+        kinds = [kind for kind in NIC_KINDS if nic[kind]]
+        if len(kinds) > 1:
+            raise FabricError(f"{what}: {kinds[0]} and {kinds[1]} exclude each other")
+        if not kinds:
+            raise FabricError(f"{what} has neither network nor bridge, direct, hostdev or vhostuser: say where it is plugged in")
+        found.update(_want_plug(nic, kinds[0], what))
+        found.update(_want_looks(nic, what))
         if any(other["mac"] == found["mac"] for other in wanted):
             raise FabricError(f"{what}: mac {found['mac']} is declared twice")
         wanted.append(found)
     return wanted
+
+
+def _want_plug(nic: t.Mapping[str, t.Any], kind: str, what: str) -> dict[str, t.Any]:
+    """Where a NIC is plugged in, and its VLANs."""
+    found: dict[str, t.Any] = {}
+    vlan = check_vlan(nic, what)
+    if kind != "network" and nic["portgroup"]:
+        raise FabricError(f"{what}: portgroup {nic['portgroup']} needs a network")
+    for key in ("direct_mode", "vhostuser_mode"):
+        if nic[key] is not None:
+            if not key.startswith(kind):
+                raise FabricError(f"{what}: {key} needs {key.partition('_')[0]}")
+            found[key] = nic[key]
+    if kind == "network":
+        found["network"] = check_name(nic["network"], f"{what} network")
+        if nic["portgroup"] is not None:
+            found["portgroup"] = nic["portgroup"] and check_name(nic["portgroup"], f"{what} portgroup")
+    elif kind in ("bridge", "direct"):
+        found[kind] = check_line(nic[kind], f"{what} {kind}")
+        if not re.fullmatch(r"[!-.0-~]{1,15}", nic[kind]) or nic[kind].startswith("-"):
+            raise FabricError(f"{what}: {kind} {nic[kind]!r} is no interface name")
+    elif kind == "hostdev":
+        found["hostdev"] = _check_pci(nic["hostdev"], f"{what} hostdev")
+    else:
+        found["vhostuser"] = check_path(nic["vhostuser"], f"{what} vhostuser")
+    if kind == "bridge":
+        found["ovs"] = nic["ovs"]
+    if vlan and (vlan["vlan"] or vlan["trunks"]) and (kind in ("direct", "vhostuser") or kind == "bridge" and not nic["ovs"]):
+        raise FabricError(f"{what}: libvirt sets VLANs on Open vSwitch bridges only: leave ovs true, or use a bridge for each VLAN")
+    return {**found, **(vlan or {})}
+
+
+def _want_looks(nic: t.Mapping[str, t.Any], what: str) -> dict[str, t.Any]:
+    """What a NIC is to the guest, and its end on the host."""
+    found: dict[str, t.Any] = {}
+    if nic["model"] is not None:
+        found["model"] = nic["model"]
+        if not re.fullmatch(r"[a-zA-Z0-9_-]+", nic["model"]):
+            raise FabricError(f"{what}: model {nic['model']!r} may hold letters, digits, _ and - only")
+    if nic["dev"] is not None:
+        found["dev"] = nic["dev"]
+        if nic["dev"] and (not re.fullmatch(r"[A-Za-z0-9_.:-]{1,15}", nic["dev"]) or re.match(r"-|(vnet|vif|macvtap|macvlan)\d", nic["dev"])):
+            raise FabricError(
+                f"{what}: dev {nic['dev']!r} is no name that libvirt keeps: use up to 15 letters, digits and _.:-, and not vnet0 and the like"
+            )
+    for key in ("link", "rom"):
+        if nic[key] is not None:
+            found[key] = nic[key]
+    for key, least, most in (("mtu", 0, 65535), ("queues", 0, 256), ("boot_order", 0, 9999)):
+        if nic[key] is not None:
+            found[key] = check_number(nic[key], f"{what} {key}", least, most)
+    if nic["offload"] is not None:
+        found["offload"] = nic["offload"]
+        if nic["offload"] != "auto" and nic["model"] not in (None, "virtio"):
+            raise FabricError(f"{what}: offload {nic['offload']} is for the model virtio, not {nic['model']}: leave it out, or make it auto")
+    if found.get("mtu") and found["mtu"] < 68:
+        raise FabricError(f"{what} mtu {found['mtu']} is below 68 bytes, IPv4's least")
+    if nic["hostdev"]:
+        alien = next((key for key in ("dev", "mtu", "queues", "offload", "link") if found.get(key)), None)
+        if alien:
+            raise FabricError(f"{what}: {alien} is the device's own with hostdev: leave it out")
+    return found
+
+
+def _check_pci(value: str, what: str) -> str:
+    if not re.fullmatch(r"[0-9a-fA-F]{4}:[0-9a-fA-F]{2}:[01][0-9a-fA-F]\.[0-7]", value):
+        raise FabricError(f"{what} {value!r} is no address: write it like 0000:01:00.0")
+    return value.lower()
 
 
 def _want_seed(name: str, owner: str, item: t.Mapping[str, t.Any], options: dict[str, t.Any], what: str) -> dict[str, bytes] | None:
@@ -454,8 +497,8 @@ def _want_hostdevs(values: t.Sequence[t.Mapping[str, t.Any]], what: str) -> list
         pci, usb = value["pci"], value["usb"]
         if bool(pci) == bool(usb):
             raise FabricError(f"{what}: each device needs pci or usb, and not both")
-        if pci and not re.fullmatch(r"[0-9a-fA-F]{4}:[0-9a-fA-F]{2}:[01][0-9a-fA-F]\.[0-7]", pci):
-            raise FabricError(f"{what} pci {pci!r} is no address: write it like 0000:01:00.0")
+        if pci:
+            _check_pci(pci, f"{what} pci")
         if usb and not re.fullmatch(r"[0-9a-fA-F]{4}:[0-9a-fA-F]{4}", usb):
             raise FabricError(f"{what} usb {usb!r} is no device: write vendor and product like 046d:c077")
         wanted.append({"pci": pci.lower()} if pci else {"usb": usb.lower()})
@@ -473,6 +516,10 @@ def _want_raw(text: str | None, options: t.Mapping[str, t.Any], what: str) -> ET
             raise FabricError(f"{what} xml holds {tag}: use the option {tag}")
     for child in root.findall("devices/*"):
         option = OWNED_DEVICES.get(child.tag)
+        if child.tag == "interface" and child.find("mac") is not None:
+            mac = (attribute(child, "mac", "address") or "").lower()
+            if mac not in [nic["mac"] for nic in options.get("nics", ())]:
+                continue
         if option and options.get(option) is not None:
             raise FabricError(f"{what} xml holds the device {child.tag}, which the option {option} declares too: say it in one place")
     return root
@@ -485,138 +532,54 @@ def view(root: ET.Element) -> dict[str, t.Any]:
     """All typed options that a document states."""
     mark = read_mark(root)
     seed = seed_path(root.findtext("name", ""))
-    disks = [view_disk(disk) for disk in root.findall("devices/disk")]
+    disks = [view_disk(disk) for disk in root.findall("devices/disk") if is_ours_to_say(disk)]
+    devices = root.find("devices")
+    devices = ET.Element("devices") if devices is None else devices
     os_element = root.find("os")
     os_element = ET.Element("os") if os_element is None else os_element
     loader = os_element.find("loader")
     vcpu = root.find("vcpu")
     memory = root.find("memory")
     efi = os_element.get("firmware") == "efi" or loader is not None and loader.get("type") == "pflash"
-    video = root.find("devices/video/model")
     return {
         "uuid": root.findtext("uuid", ""),
         "title": root.findtext("title", ""),
         "description": root.findtext("description", "").strip(),
         "metadata": dict(sorted(mark.items)),
-        "accelerator": "kvm" if root.get("type") == "kvm" else "tcg",
+        "accelerator": {"qemu": "tcg"}.get(root.get("type", "qemu"), root.get("type")),
         "machine": attribute(root, "os/type", "machine") or "",
         "firmware": "efi" if efi else "bios",
-        "memory": 0 if memory is None else _bytes(memory),
+        "memory": 0 if memory is None else memory_bytes(memory),
         "vcpus": 1 if vcpu is None else int(vcpu.get("current") or vcpu.text or 1),
         "cpu_mode": attribute(root, "cpu", "mode") or ("custom" if root.find("cpu/model") is not None else ""),
         "cpu_model": root.findtext("cpu/model", ""),
-        "boot": [boot.get("dev", "") for boot in os_element.findall("boot")] or ["hd"],
+        # An order on devices stands in the place of one of kinds.
+        "boot": [boot.get("dev", "") for boot in os_element.findall("boot")] or ([] if root.find("devices/*/boot") is not None else ["hd"]),
         "kernel": os_element.findtext("kernel", ""),
         "initrd": os_element.findtext("initrd", ""),
         "cmdline": os_element.findtext("cmdline", ""),
         "disks": [disk for disk in disks if disk["path"] != seed],
         "seed": next((disk for disk in disks if disk["path"] == seed), {}),
         "nics": [view_nic(nic) for nic in root.findall("devices/interface")],
-        "serial": _view_serial(root),
-        "graphics": [_view_graphics(found) for found in root.findall("devices/graphics")],
-        "video": "none" if video is None else video.get("type", ""),
-        "tpm": _view_tpm(root),
-        "hostdevs": [_view_hostdev(found) for found in root.findall("devices/hostdev")],
-        "guest_agent": any(channel.get("name") == AGENT for channel in root.findall("devices/channel/target")),
+        "serial": view_serial(devices),
+        "graphics": [view_graphics(found) for found in devices.findall("graphics") if found.get("type") in GRAPHICS_KINDS],
+        "video": view_video(devices),
+        "tpm": view_tpm(devices),
+        "hostdevs": view_hostdevs(devices),
+        "guest_agent": has_agent(devices),
     }
 
 
-def _bytes(holder: ET.Element) -> int:
-    return size(f"{holder.text} {holder.get('unit', 'KiB')}", "memory") if (holder.text or "").strip() != "0" else 0
+def view_of(root: ET.Element, domain: Domain) -> dict[str, t.Any]:
+    """All typed options that a document states, without the NICs that are left alone."""
+    seen = view(root)
+    return {**seen, "nics": [nic for nic in seen["nics"] if nic["mac"] not in domain.left]}
 
 
-def view_disk(disk: ET.Element) -> dict[str, t.Any]:
-    """A disk's typed options."""
-    source, driver = disk.find("source"), disk.find("driver")
-    source = ET.Element("source") if source is None else source
-    driver = ET.Element("driver") if driver is None else driver
-    return {
-        "target": attribute(disk, "target", "dev") or "",
-        "device": disk.get("device", "disk"),
-        "bus": attribute(disk, "target", "bus") or "",
-        "path": source.get("file") or source.get("dev") or "",
-        "pool": source.get("pool", ""),
-        "volume": source.get("volume", ""),
-        "format": driver.get("type", "raw"),
-        "readonly": disk.find("readonly") is not None,
-        "shareable": disk.find("shareable") is not None,
-        "cache": driver.get("cache", "default"),
-        "discard": driver.get("discard", "ignore"),
-        "serial": disk.findtext("serial", ""),
-        "boot_order": int(attribute(disk, "boot", "order") or 0),
-    }
-
-
-def view_nic(nic: ET.Element) -> dict[str, t.Any]:
-    """A NIC's typed options. In the document of a running guest the source still names the network that it comes from."""
-    source = nic.find("source")
-    source = ET.Element("source") if source is None else source
-    network = source.get("network", "")
-    return {
-        "mac": (attribute(nic, "mac", "address") or "").lower(),
-        "model": attribute(nic, "model", "type") or "",
-        "network": network,
-        "portgroup": source.get("portgroup", ""),
-        "bridge": "" if network else source.get("bridge", ""),
-        "ovs": attribute(nic, "virtualport", "type") == "openvswitch",
-        **parse_vlan(nic),
-        "dev": attribute(nic, "target", "dev") or "",
-        "link": attribute(nic, "link", "state") or "up",
-        "mtu": int(attribute(nic, "mtu", "size") or 0),
-        "queues": int(attribute(nic, "driver", "queues") or 0),
-        "offload": "off" if attribute(nic, "driver/host", "csum") == "off" else "on",
-        "rom": attribute(nic, "rom", "enabled") != "no",
-        "boot_order": int(attribute(nic, "boot", "order") or 0),
-    }
-
-
-def _view_serial(root: ET.Element) -> dict[str, t.Any]:
-    found = root.find("devices/serial")
-    if found is None:
-        return {}
-    kind = found.get("type", "pty")
-    source = found.find("source")
-    source = ET.Element("source") if source is None else source
-    seen: dict[str, t.Any] = {"type": kind, "log": attribute(found, "log", "file") or ""}
-    if kind == "tcp":
-        seen.update(host=source.get("host", ""), port=int(source.get("service") or 0))
-    elif kind != "pty":
-        seen["path"] = source.get("path", "")
-    return seen
-
-
-def _view_graphics(found: ET.Element) -> dict[str, t.Any]:
-    port = int(found.get("port") or 0)
-    listen = attribute(found, "listen", "address") or found.get("listen", "")
-    return {
-        "type": found.get("type", ""),
-        "listen": listen,
-        "port": 0 if found.get("autoport") == "yes" or port < 0 else port,
-        "password": found.get("passwd", ""),
-    }
-
-
-def _view_tpm(root: ET.Element) -> dict[str, t.Any]:
-    found = root.find("devices/tpm")
-    if found is None:
-        return {}
-    return {
-        "model": found.get("model", ""),
-        "backend": attribute(found, "backend", "type") or "",
-        "version": attribute(found, "backend", "version") or "",
-        "device": attribute(found, "backend/device", "path") or "",
-    }
-
-
-def _view_hostdev(found: ET.Element) -> dict[str, t.Any]:
-    address = found.find("source/address")
-    if found.get("type") == "pci" and address is not None:
-        domain, bus, slot, function = (int(address.get(key) or "0", 0) for key in ("domain", "bus", "slot", "function"))
-        return {"pci": f"{domain:04x}:{bus:02x}:{slot:02x}.{function:x}"}
-    vendor, product = attribute(found, "source/vendor", "id"), attribute(found, "source/product", "id")
-    if vendor and product:
-        return {"usb": f"{int(vendor, 0):04x}:{int(product, 0):04x}"}
-    return {"other": found.get("type", "")}
+def memory_bytes(holder: ET.Element) -> int:
+    """The bytes of a memory element."""
+    amount = (holder.text or "0").strip()
+    return 0 if amount == "0" else size(f"{amount} {holder.get('unit', 'KiB')}", "memory")
 
 
 # ---- comparison
@@ -625,32 +588,69 @@ def _view_hostdev(found: ET.Element) -> dict[str, t.Any]:
 def settle(domain: Domain, found: ET.Element | None, in_user_space: t.Callable[[t.Mapping[str, t.Any]], bool] = lambda nic: False) -> Domain:
     """The wanted domain with each NIC that names no MAC bound to the NIC that stands in its place already, and its offload decided.
 
+    A NIC that is not declared is left alone, unless the mark says that it was declared once.
     in_user_space: whether a NIC is on a bridge whose datapath is in user space; asked where that decides.
     """
     if "nics" not in domain.options:
         return domain
-    models = {} if found is None else {view_nic(nic)["mac"]: view_nic(nic)["model"] for nic in found.findall("devices/interface")}
-    here = list(models)
-    taken = {nic["mac"] for nic in domain.options["nics"] if not nic.get("derived") or nic["mac"] in here}
+    elements = [] if found is None else found.findall("devices/interface")
+    here = {view_nic(nic)["mac"]: nic for nic in elements}
+    ours = _ours(found, here)
+    macs = _bind(domain.options["nics"], here, ours)
     nics = []
-    for position, nic in enumerate(domain.options["nics"]):
-        mac = nic["mac"]
-        if nic.get("derived") and mac not in here and position < len(here) and here[position] not in taken:
-            mac = here[position]
+    for nic, mac in zip(domain.options["nics"], macs):
         nic = {**{key: value for key, value in nic.items() if key != "derived"}, "mac": mac}
         if nic.get("offload") == "auto":
-            if nic.get("model", models.get(mac, "virtio")) == "virtio":
+            there = view_nic(here[mac])["model"] if mac in here else "virtio"
+            if nic.get("model", there) == "virtio" and (nic.get("network") or nic.get("bridge")):
                 nic["offload"] = "off" if in_user_space(nic) else "on"
             else:
                 del nic["offload"]
         nics.append(nic)
-    return domain._replace(options={**domain.options, "nics": nics})
+    left = frozenset(mac for mac in here if mac not in macs and (mac not in ours or read_mark(found).owner == ""))
+    return domain._replace(options={**domain.options, "nics": nics}, left=left)
+
+
+def _ours(found: ET.Element | None, here: t.Mapping[str, ET.Element]) -> set[str]:
+    """The NICs that a run has declared before; without such a note, those that an option could have declared."""
+    noted = None if found is None else read_mark(found).nics
+    return {mac for mac, nic in here.items() if (nic_kind(nic) in NIC_KINDS if noted is None else mac in noted)}
+
+
+def _bind(wanted: t.Sequence[t.Mapping[str, t.Any]], here: t.Mapping[str, ET.Element], ours: t.Container[str]) -> list[str]:
+    """The MAC address of each wanted NIC. One without takes that of the NIC which stands in its place among those of its kind."""
+
+    def group(kind: str) -> str:
+        return "plugged" if kind in ("network", "bridge") else kind
+
+    taken = {nic["mac"] for nic in wanted if not nic.get("derived") or nic["mac"] in here}
+    places: dict[str, list[str]] = {}
+    for mac, nic in here.items():
+        if mac in ours:
+            places.setdefault(group(nic_kind(nic)), []).append(mac)
+    counts: dict[str, int] = {}
+    macs = []
+    for nic in wanted:
+        kind = group(next(kind for kind in NIC_KINDS if nic.get(kind)))
+        place = counts.get(kind, 0)
+        counts[kind] = place + 1
+        stands = places.get(kind, [])[place : place + 1]
+        free = nic.get("derived") and nic["mac"] not in here and stands and stands[0] not in taken
+        macs.append(stands[0] if free else nic["mac"])
+    return macs
+
+
+MACHINES = {"q35": "pc-q35-", "pc": "pc-i440fx-", "virt": "virt-"}
+
+
+def machine_family(machine: str) -> str:
+    """The machine type without its version."""
+    return next((alias for alias, prefix in MACHINES.items() if machine == alias or machine.startswith(prefix)), machine)
 
 
 def same_machine(wanted: str, found: str) -> bool:
     """Whether a machine type is the wanted one; an alias (q35, pc) stands for each of its versions."""
-    families = {"q35": "pc-q35-", "pc": "pc-i440fx-", "virt": "virt-"}
-    return wanted == found or (wanted in families and found.startswith(families[wanted]))
+    return wanted == found or (wanted in MACHINES and found.startswith(MACHINES[wanted]))
 
 
 def restrict(options: t.Mapping[str, t.Any], seen: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
@@ -678,292 +678,6 @@ def restrict(options: t.Mapping[str, t.Any], seen: t.Mapping[str, t.Any]) -> dic
             found = [{name: item[name] for name in declared[item[by]]} if item[by] in declared else dict(item) for item in found]
         result[key] = found
     return result
-
-
-def patch(root: ET.Element, domain: Domain, mark: Mark) -> None:
-    """Make a document say what is wanted. root is changed in place."""
-    options, seen = domain.options, view(root)
-    if options.get("uuid"):
-        set_text(root, "uuid", options["uuid"])
-    for key in ("title", "description"):
-        if key in options and seen[key] != options[key]:
-            set_text(root, key, options[key], ("metadata", *AFTER_METADATA))
-    write_mark(root, mark, AFTER_METADATA)
-    if options.get("accelerator") in ("kvm", "tcg"):
-        root.set("type", "kvm" if options["accelerator"] == "kvm" else "qemu")
-    if "memory" in options and seen["memory"] != options["memory"]:
-        drop(root, "currentMemory")
-        memory = make(root, "memory", ("vcpu", "os"))
-        memory.attrib.clear()
-        memory.set("unit", "KiB")
-        memory.text = str(options["memory"] // 1024)
-    if "vcpus" in options and seen["vcpus"] != options["vcpus"]:
-        vcpu = make(root, "vcpu", ("os",))
-        vcpu.attrib.pop("current", None)
-        vcpu.text = str(options["vcpus"])
-        # A topology of the old number would be refused.
-        if root.find("cpu/topology") is not None:
-            drop(root.find("cpu"), "topology")
-    _patch_os(root, options, seen)
-    _patch_cpu(root, options, seen)
-    devices = make(root, "devices")
-    if "disks" in options or "seed" in options:
-        _patch_disks(devices, options, seen)
-    if "nics" in options:
-        _patch_nics(devices, options["nics"], seen["nics"])
-    if "serial" in options and restrict(options, seen)["serial"] != options["serial"]:
-        _patch_serial(devices, options["serial"], seen["serial"])
-    if "graphics" in options and restrict(options, seen)["graphics"] != options["graphics"]:
-        _patch_graphics(devices, options["graphics"], seen["graphics"])
-    if "video" in options and seen["video"] != options["video"]:
-        drop(devices, "video")
-        devices.append(element("video", None, element("model", {"type": options["video"]})))
-    if "tpm" in options and restrict(options, seen)["tpm"] != options["tpm"]:
-        drop(devices, "tpm")
-        if options["tpm"]:
-            same = seen["tpm"].get("backend") == options["tpm"]["backend"]
-            made = {**(seen["tpm"] if same else {}), **options["tpm"]}
-            device = [element("device", {"path": made["device"]})] if made.get("device") else []
-            backend = element("backend", {"type": made["backend"], "version": made.get("version") or None}, *device)
-            devices.append(element("tpm", {"model": made.get("model") or None}, backend))
-    if "hostdevs" in options and seen["hostdevs"] != options["hostdevs"]:
-        _patch_hostdevs(devices, options["hostdevs"])
-    if "guest_agent" in options and seen["guest_agent"] != options["guest_agent"]:
-        for channel in devices.findall("channel"):
-            if attribute(channel, "target", "name") == AGENT:
-                devices.remove(channel)
-        if options["guest_agent"]:
-            devices.append(element("channel", {"type": "unix"}, element("target", {"type": "virtio", "name": AGENT})))
-    if domain.raw is not None and not contains(root, domain.raw):
-        merge(root, domain.raw, ("devices",))
-
-
-def _patch_os(root: ET.Element, options: t.Mapping[str, t.Any], seen: t.Mapping[str, t.Any]) -> None:
-    os_element = make(root, "os", ("devices",))
-    kind = make(os_element, "type")
-    kind.text = kind.text or "hvm"
-    if "machine" in options and not same_machine(options["machine"], seen["machine"]):
-        if seen["machine"]:
-            # Another chipset has other buses: libvirt gives out the addresses anew.
-            devices = make(root, "devices")
-            for device in list(devices):
-                if device.tag == "controller" and device.get("type") in ("pci", "usb", "ide", "sata"):
-                    devices.remove(device)
-                elif attribute(device, "address", "type") == "pci":
-                    drop(device, "address")
-        kind.set("machine", options["machine"])
-    if "firmware" in options and seen["firmware"] != options["firmware"]:
-        drop(os_element, "loader", "nvram", "firmware")
-        os_element.attrib.pop("firmware", None)
-        if options["firmware"] == "efi":
-            os_element.set("firmware", "efi")
-    for key in ("kernel", "initrd", "cmdline"):
-        if key in options and seen[key] != options[key]:
-            set_text(os_element, key, options[key], ("boot",))
-    if any(item.get("boot_order") for key in ("disks", "nics") for item in options.get(key, ())):
-        drop(os_element, "boot")
-    if "boot" in options and seen["boot"] != options["boot"]:
-        for device in root.findall("devices/*"):
-            if device.tag in ("disk", "interface", "hostdev"):
-                drop(device, "boot")
-        drop(os_element, "boot")
-        os_element.extend(element("boot", {"dev": dev}) for dev in options["boot"])
-
-
-def _patch_cpu(root: ET.Element, options: t.Mapping[str, t.Any], seen: t.Mapping[str, t.Any]) -> None:
-    if all(key not in options or seen[key] == options[key] for key in ("cpu_mode", "cpu_model")):
-        return
-    mode = options.get("cpu_mode", "custom")
-    old = root.find("cpu")
-    topology = None if old is None else old.find("topology")
-    drop(root, "cpu")
-    cpu = make(root, "cpu", ("clock", "on_poweroff", "devices"))
-    cpu.set("mode", mode)
-    if mode == "custom":
-        cpu.set("match", "exact")
-        cpu.append(element("model", {"fallback": "forbid"}, text=options.get("cpu_model") or seen["cpu_model"]))
-    if topology is not None:
-        cpu.append(topology)
-
-
-def _patch_disks(devices: ET.Element, options: t.Mapping[str, t.Any], seen: t.Mapping[str, t.Any]) -> None:
-    wanted = [*options.get("disks", seen["disks"])]
-    keep_seed = options.get("seed", seen["seed"])
-    wanted += [keep_seed] if keep_seed else []
-    targets = {disk["target"] for disk in wanted}
-    for disk in devices.findall("disk"):
-        if view_disk(disk)["target"] not in targets:
-            devices.remove(disk)
-    here = {view_disk(disk)["target"]: disk for disk in devices.findall("disk")}
-    for item in wanted:
-        disk = here.get(item["target"])
-        if disk is None:
-            disk = element("disk")
-            place = list(devices).index(devices.findall("disk")[-1]) + 1 if devices.find("disk") is not None else len(devices)
-            devices.insert(place, disk)
-        write_disk(disk, item)
-
-
-def write_disk(disk: ET.Element, item: t.Mapping[str, t.Any]) -> None:
-    """Make a <disk> say what is wanted."""
-    seen = view_disk(disk)
-    if all(seen[key] == value for key, value in item.items()) and len(disk):
-        return
-    disk.set("device", item["device"])
-    if "path" in item and any(seen[key] != item[key] for key in ("path", "pool", "volume") if key in item) or disk.get("type") is None:
-        drop(disk, "source", "backingStore")
-        if item.get("pool"):
-            disk.set("type", "volume")
-            disk.insert(0, element("source", {"pool": item["pool"], "volume": item["volume"]}))
-        else:
-            path = item.get("path", "")
-            block = path.startswith("/dev/")
-            disk.set("type", "block" if block else "file")
-            if path:
-                disk.insert(0, element("source", {"dev" if block else "file": path}))
-    if "format" in item or disk.find("driver") is None:
-        driver = make(disk, "driver", ("source",))
-        driver.set("name", "qemu")
-        driver.set("type", item.get("format", seen["format"]))
-    for key in ("cache", "discard"):
-        if key in item and seen[key] != item[key]:
-            set_attribute(disk, "driver", key, None if item[key] in ("default", "ignore") else item[key])
-    if seen["bus"] != item["bus"]:
-        drop(disk, "address")
-        set_attribute(disk, "target", "bus", item["bus"])
-    set_attribute(disk, "target", "dev", item["target"])
-    if item.get("serial", seen["serial"]) != seen["serial"]:
-        set_text(disk, "serial", item["serial"])
-    for key in ("readonly", "shareable"):
-        if key in item and seen[key] != item[key]:
-            drop(disk, key)
-            if item[key]:
-                disk.append(element(key))
-    if item["device"] == "cdrom" and disk.find("readonly") is None:
-        disk.append(element("readonly"))
-    if "boot_order" in item:
-        set_attribute(disk, "boot", "order", item["boot_order"] or None)
-
-
-def _patch_nics(devices: ET.Element, wanted: t.Sequence[t.Mapping[str, t.Any]], seen: t.Sequence[t.Mapping[str, t.Any]]) -> None:
-    here = {view_nic(nic)["mac"]: nic for nic in devices.findall("interface")}
-    order = [nic["mac"] for nic in wanted]
-    for mac, nic in here.items():
-        if mac not in order:
-            devices.remove(nic)
-    kept = [nic["mac"] for nic in seen if nic["mac"] in order]
-    for item in wanted:
-        nic = here.get(item["mac"])
-        if nic is None:
-            nic = element("interface", None, element("mac", {"address": item["mac"]}))
-            devices.append(nic)
-            here[item["mac"]] = nic
-        write_nic(nic, item)
-    if kept != order[: len(kept)]:
-        # A guest counts its NICs along the bus: give the addresses out anew, in the declared order.
-        for nic in here.values():
-            drop(nic, "address")
-    elements = [here[mac] for mac in order]
-    if devices.findall("interface") != elements:
-        places = [n for n, child in enumerate(devices) if child.tag == "interface"]
-        for place, nic in zip(places, elements):
-            devices[place] = nic
-
-
-def write_nic(nic: ET.Element, item: t.Mapping[str, t.Any]) -> None:
-    """Make an <interface> say what is wanted."""
-    seen = view_nic(nic)
-    if "network" in item and (seen["network"] != item["network"] or nic.get("type") is None):
-        drop(nic, "source", "virtualport", "vlan")
-        nic.set("type", "network")
-        nic.append(element("source", {"network": item["network"]}))
-    if item.get("bridge") and (seen["bridge"] != item["bridge"] or nic.get("type") is None):
-        drop(nic, "source")
-        if nic.get("type") != "bridge":
-            drop(nic, "virtualport", "vlan")
-        nic.set("type", "bridge")
-        nic.append(element("source", {"bridge": item["bridge"]}))
-    if "portgroup" in item:
-        set_attribute(nic, "source", "portgroup", item["portgroup"])
-    if "ovs" in item and item["ovs"] != (attribute(nic, "virtualport", "type") == "openvswitch"):
-        drop(nic, "virtualport")
-        if item["ovs"]:
-            nic.append(element("virtualport", {"type": "openvswitch"}))
-    if "vlan" in item:
-        set_vlan(nic, item)
-    if "dev" in item:
-        set_attribute(nic, "target", "dev", item["dev"])
-    if "model" in item or seen["model"] == "":
-        set_attribute(nic, "model", "type", item.get("model", "virtio"))
-    if "queues" in item and seen["queues"] != item["queues"]:
-        if item["queues"]:
-            make(nic, "driver").set("name", "vhost" if attribute(nic, "driver", "name") is None else attribute(nic, "driver", "name"))
-        set_attribute(nic, "driver", "queues", item["queues"] or None)
-    if "offload" in item and seen["offload"] != item["offload"]:
-        driver = make(nic, "driver")
-        drop(driver, *OFFLOADS)
-        if item["offload"] == "off":
-            driver.extend(element(way, dict.fromkeys(names, "off")) for way, names in OFFLOADS.items())
-        elif not driver.attrib and not len(driver):
-            nic.remove(driver)
-    if "link" in item and seen["link"] != item["link"]:
-        set_attribute(nic, "link", "state", item["link"])
-    if "mtu" in item:
-        set_attribute(nic, "mtu", "size", item["mtu"] or None)
-    if "rom" in item and seen["rom"] != item["rom"]:
-        set_attribute(nic, "rom", "enabled", None if item["rom"] else "no")
-    if "boot_order" in item:
-        set_attribute(nic, "boot", "order", item["boot_order"] or None)
-
-
-def _patch_serial(devices: ET.Element, wanted: t.Mapping[str, t.Any], seen: t.Mapping[str, t.Any]) -> None:
-    first = devices.find("serial")
-    if first is not None:
-        devices.remove(first)
-    drop(devices, "console")
-    if not wanted:
-        return
-    made = {**(seen if seen.get("type") == wanted["type"] else {}), **wanted}
-    serial = element("serial", {"type": made["type"]})
-    if made["type"] == "tcp":
-        serial.append(element("source", {"mode": "bind", "host": made["host"], "service": made["port"]}))
-        serial.append(element("protocol", {"type": "raw"}))
-    elif made["type"] == "unix":
-        serial.append(element("source", {"mode": "bind", "path": made["path"]}))
-    elif made["type"] == "file":
-        serial.append(element("source", {"path": made["path"]}))
-    if made.get("log"):
-        serial.append(element("log", {"file": made["log"], "append": "off"}))
-    serial.append(element("target", {"port": 0}))
-    devices.insert(0, serial)
-
-
-def _patch_graphics(devices: ET.Element, wanted: t.Sequence[t.Mapping[str, t.Any]], seen: t.Sequence[t.Mapping[str, t.Any]]) -> None:
-    drop(devices, "graphics")
-    for item in wanted:
-        made = {"listen": "", "port": 0, "password": "", **next((old for old in seen if old["type"] == item["type"]), {}), **item}
-        port = {"port": made["port"], "autoport": "no"} if made["port"] else {"autoport": "yes"}
-        listen = [element("listen", {"type": "address", "address": made["listen"]})] if made["listen"] else []
-        devices.append(element("graphics", {"type": made["type"], **port, "passwd": made["password"] or None}, *listen))
-
-
-def _patch_hostdevs(devices: ET.Element, wanted: t.Sequence[t.Mapping[str, t.Any]]) -> None:
-    here = devices.findall("hostdev")
-    for found in here:
-        if _view_hostdev(found) not in wanted:
-            devices.remove(found)
-    known = [_view_hostdev(found) for found in here]
-    for item in wanted:
-        if item in known:
-            continue
-        if "pci" in item:
-            domain, bus, slot, function = re.split("[:.]", item["pci"])
-            address = {"domain": f"0x{domain}", "bus": f"0x{bus}", "slot": f"0x{slot}", "function": f"0x{function}"}
-            devices.append(element("hostdev", {"mode": "subsystem", "type": "pci", "managed": True}, element("source", None, element("address", address))))
-        else:
-            vendor, product = item["usb"].split(":")
-            source = element("source", None, element("vendor", {"id": f"0x{vendor}"}), element("product", {"id": f"0x{product}"}))
-            devices.append(element("hostdev", {"mode": "subsystem", "type": "usb", "managed": True}, source))
 
 
 def skeleton(domain: Domain, owner: str, accelerator: str) -> ET.Element:

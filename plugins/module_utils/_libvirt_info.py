@@ -10,7 +10,7 @@ import xml.etree.ElementTree as ET
 
 from ansible_collections.overloom.fabric.plugins.module_utils import _libvirt_guests, _libvirt_networks
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import asked, connect
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_domain import view_nic
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_devices import view_nic
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_storage import pool_state, read_pools
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml import attribute, parse_vlan, shown_size
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import DEFAULT_OWNER

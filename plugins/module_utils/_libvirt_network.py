@@ -14,6 +14,7 @@ import typing as t
 import xml.etree.ElementTree as ET
 
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml import (
+    NO_VLAN,
     Mark,
     attribute,
     check_address,
@@ -53,6 +54,7 @@ PORTGROUP = {
     "vlan": {"type": "int"},
     "trunks": {"type": "list", "elements": "str"},
     "native_vlan": {"type": "int"},
+    "native_mode": {"type": "str", "choices": ["untagged", "tagged"]},
     "inbound": {"type": "dict", "options": BANDWIDTH},
     "outbound": {"type": "dict", "options": BANDWIDTH},
 }
@@ -84,6 +86,7 @@ SPEC: dict[str, t.Any] = {
     "vlan": {"type": "int"},
     "trunks": {"type": "list", "elements": "str"},
     "native_vlan": {"type": "int"},
+    "native_mode": {"type": "str", "choices": ["untagged", "tagged"]},
     "addresses": {"type": "list", "elements": "dict", "options": ADDRESS},
     "routes": {"type": "list", "elements": "dict", "options": ROUTE},
     "dns": {"type": "bool"},
@@ -255,7 +258,7 @@ def _want_portgroups(values: t.Sequence[t.Mapping[str, t.Any]], what: str, mode:
             raise FabricError(f"{here} is declared twice: declare it once")
         if value["default"] and any(other["default"] for other in wanted):
             raise FabricError(f"{here}: only one portgroup can be the default")
-        vlan = check_vlan(value, here) or {"vlan": 0, "trunks": [], "native_vlan": 0}
+        vlan = check_vlan(value, here) or NO_VLAN
         if mode is not None and mode != "openvswitch" and (vlan["vlan"] or vlan["trunks"]):
             raise FabricError(f"{here}: vlan and trunks need mode openvswitch, not {mode}")
         limits = {key: check_bandwidth(value[key] or {}, f"{here} {key}") for key in ("inbound", "outbound")}

@@ -26,9 +26,9 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import (
     said,
     virsh,
 )
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_domain import view_nic, write_nic
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_devices import view_nic, write_nic
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_guests import Actions as DomainActions
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_guests import expected_vlan, live_interface
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_live import expected_vlan, live_interface
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_network import (
     MANAGED,
     MODULE,

@@ -232,12 +232,17 @@ class Mark(t.NamedTuple):
     """What the collection keeps in a document's metadata.
 
     owner, module: who made it, or empty. storage: files and volumes that were made for it. items: the caller's own data.
+    nics: MAC addresses of the NICs that were declared, or None when none ever were. adopted: whether it was there before its owner was.
+    before: the NICs that a domain had before, each as a document.
     """
 
     owner: str = ""
     module: str = ""
     storage: tuple[str, ...] = ()
     items: tuple[tuple[str, str], ...] = ()
+    nics: tuple[str, ...] | None = None
+    adopted: bool = False
+    before: tuple[str, ...] = ()
 
 
 def read_mark(root: ET.Element) -> Mark:
@@ -247,17 +252,28 @@ def read_mark(root: ET.Element) -> Mark:
         return Mark()
     items = tuple((e.get("key", ""), e.text or "") for e in found.findall("{%s}item" % NAMESPACE))
     storage = tuple(e.get("path", "") for e in found.findall("{%s}storage" % NAMESPACE))
-    return Mark(found.get("owner", ""), found.get("module", ""), storage, items)
+    nics = tuple(found.get("nics", "").split()) if "nics" in found.attrib else None
+    return Mark(found.get("owner", ""), found.get("module", ""), storage, items, nics, found.get("adopted") == "yes", _read_before(found))
+
+
+def _read_before(mark: ET.Element) -> tuple[str, ...]:
+    return tuple(to_xml(nic) for holder in mark.findall("{%s}before" % NAMESPACE) for nic in holder)
 
 
 def write_mark(root: ET.Element, mark: Mark, before: t.Sequence[str]) -> None:
     """Put the mark into a document; an empty one removes it. before: the tags that metadata stands ahead of."""
+    if read_mark(root) == mark:
+        return
     metadata = make(root, "metadata", before)
     drop(metadata, MARK)
     if mark != Mark():
-        made = element(MARK, {"owner": mark.owner or None, "module": mark.module or None})
+        made = element(MARK, {"owner": mark.owner or None, "module": mark.module or None, "adopted": mark.adopted or None})
+        if mark.nics is not None:
+            made.set("nics", " ".join(mark.nics))
         made.extend(element("{%s}storage" % NAMESPACE, {"path": path}) for path in mark.storage)
         made.extend(element("{%s}item" % NAMESPACE, {"key": key}, text=value) for key, value in mark.items)
+        if mark.before:
+            made.append(element("{%s}before" % NAMESPACE, None, *map(ET.fromstring, mark.before)))
         metadata.append(made)
     if not len(metadata):
         root.remove(metadata)
@@ -271,6 +287,16 @@ def check_owner(found: Mark, owner: str, adopt: bool, thing: str, removing: bool
         raise FabricError(f"{thing} belongs to {found.owner}, not to {owner}: leave it, or set adopt to take it over")
     if removing:
         raise FabricError(f"{thing} carries no mark of {owner}, so it is not removed: set adopt to take it over")
+
+
+def check_change(thing: str, changed: t.Sequence[str], uses: t.Sequence[str] = ()) -> None:
+    """Refuse to replace what others set on a thing without a mark. changed: the options. uses: who uses it. Raises FabricError."""
+    if not changed:
+        return
+    used = f" and is in use ({', '.join(uses)})" if uses else ""
+    raise FabricError(
+        f"{thing} is not ours{used}, and {', '.join(changed)} would be replaced; choose another name, or give adopt: true to take it over"
+    )
 
 
 # ---- VLANs (the same element in a network, a portgroup and an interface)
@@ -294,31 +320,45 @@ def check_vlan(options: t.Mapping[str, t.Any], what: str) -> dict[str, t.Any] | 
     An access port has only a vlan; 0 and [] clear. Raises FabricError.
     """
     vlan, trunks, native = (options.get(key) for key in ("vlan", "trunks", "native_vlan"))
+    mode = options.get("native_mode")
     if vlan is None and trunks is None and native is None:
+        if mode:
+            raise FabricError(f"{what}: native_mode {mode} needs native_vlan")
         return None
     if vlan and (trunks or native):
         raise FabricError(f"{what}: vlan makes an access port and trunks a trunk port: set one of them")
     if vlan:
-        return {"vlan": vlan_ids([vlan], f"{what} vlan")[0], "trunks": [], "native_vlan": 0}
+        return {"vlan": vlan_ids([vlan], f"{what} vlan")[0], "trunks": [], "native_vlan": 0, "native_mode": ""}
     ids = vlan_ids(trunks or [], f"{what} trunks")
     if native and not ids:
         raise FabricError(f"{what}: native_vlan {native} needs trunks")
     if native:
         ids = vlan_ids([*ids, native], f"{what} native_vlan")
-    return {"vlan": 0, "trunks": ids, "native_vlan": native or 0}
+    if mode and not native:
+        raise FabricError(f"{what}: native_mode {mode} needs native_vlan")
+    return {"vlan": 0, "trunks": ids, "native_vlan": native or 0, "native_mode": (mode or "untagged") if native else ""}
+
+
+NO_VLAN: dict[str, t.Any] = {"vlan": 0, "trunks": [], "native_vlan": 0, "native_mode": ""}
 
 
 def parse_vlan(parent: ET.Element) -> dict[str, t.Any]:
     """The VLANs of an element with a <vlan> child or none, as check_vlan writes them."""
     found = parent.find("vlan")
     tags = [] if found is None else found.findall("tag")
-    ids = sorted(int(tag.get("id", "0"), 0) for tag in tags)
+    ids = sorted(_vlan_id(tag) for tag in tags)
     if found is None or not ids:
-        return {"vlan": 0, "trunks": [], "native_vlan": 0}
+        return dict(NO_VLAN)
     if found.get("trunk") != "yes" and len(ids) == 1 and tags[0].get("nativeMode") is None:
-        return {"vlan": ids[0], "trunks": [], "native_vlan": 0}
-    native = next((int(tag.get("id", "0"), 0) for tag in tags if tag.get("nativeMode")), 0)
-    return {"vlan": 0, "trunks": ids, "native_vlan": native}
+        return {**NO_VLAN, "vlan": ids[0]}
+    native = next((tag for tag in tags if tag.get("nativeMode")), None)
+    if native is None:
+        return {**NO_VLAN, "trunks": ids}
+    return {"vlan": 0, "trunks": ids, "native_vlan": _vlan_id(native), "native_mode": native.get("nativeMode")}
+
+
+def _vlan_id(tag: ET.Element) -> int:
+    return int(tag.get("id", "0"), 0)
 
 
 def set_vlan(parent: ET.Element, wanted: t.Mapping[str, t.Any]) -> None:
@@ -330,14 +370,15 @@ def set_vlan(parent: ET.Element, wanted: t.Mapping[str, t.Any]) -> None:
     if wanted["vlan"]:
         parent.append(element("vlan", None, element("tag", {"id": wanted["vlan"]})))
     elif wanted["trunks"]:
-        tags = [element("tag", {"id": n, "nativeMode": "untagged" if n == wanted["native_vlan"] else None}) for n in wanted["trunks"]]
+        modes = {wanted["native_vlan"]: wanted["native_mode"]}
+        tags = [element("tag", {"id": vlan, "nativeMode": modes.get(vlan)}) for vlan in wanted["trunks"]]
         parent.append(element("vlan", {"trunk": "yes"}, *tags))
 
 
 def port_columns(vlan: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """What libvirt sets on the Open vSwitch port of such an interface: tag, trunks and vlan_mode of its row in Port."""
     if vlan["native_vlan"]:
-        return {"tag": vlan["native_vlan"], "trunks": vlan["trunks"], "vlan_mode": "native-untagged"}
+        return {"tag": vlan["native_vlan"], "trunks": vlan["trunks"], "vlan_mode": f"native-{vlan['native_mode']}"}
     return {"tag": vlan["vlan"] or None, "trunks": vlan["trunks"], "vlan_mode": None}
 
 
@@ -403,11 +444,11 @@ def _scaled(holder: ET.Element, text: str) -> t.Any:
     return int(text) * UNITS[unit] if unit in UNITS and text.isdigit() else text
 
 
-def merge(found: ET.Element, wanted: ET.Element, lists: t.Container[str] = ()) -> None:
+def merge(found: ET.Element, wanted: ET.Element, lists: t.Container[str] = (), declared: t.Container[str] = ()) -> None:
     """Put wanted into found. Its elements go into the element of the same tag, or are added.
 
-    lists: tags whose children are things of their own (devices). There an element of the same tag is replaced only when no more of
-    them are there than wanted has; else the wanted one is added.
+    lists: tags whose children are things of their own (devices). There an element goes into one of the same tag only when no more of
+    them are there than wanted has, else it is added; a NIC goes into the one with its MAC address. declared: the options, as nics may stand beside.
     """
     for key, value in wanted.attrib.items():
         found.set(key, value)
@@ -424,13 +465,13 @@ def merge(found: ET.Element, wanted: ET.Element, lists: t.Container[str] = ()) -
     for child in open_children:
         same = [candidate for candidate in rest if candidate.tag == child.tag]
         many = wanted.tag in lists and len(found.findall(child.tag)) > len(wanted.findall(child.tag))
+        if child.tag == "interface" and child.find("mac") is not None:
+            same = [candidate for candidate in same if attribute(candidate, "mac", "address") == attribute(child, "mac", "address")]
+            many = False
+        elif child.tag == "interface" and "nics" in declared:
+            many = True
         if not same or many:
             found.append(copy.deepcopy(child))
             continue
         rest.remove(same[0])
-        if wanted.tag in lists:
-            place = list(found).index(same[0])
-            found.remove(same[0])
-            found.insert(place, copy.deepcopy(child))
-        else:
-            merge(same[0], child, lists)
+        merge(same[0], child, lists, declared)

@@ -12,8 +12,11 @@ author: The overloom.fabric authors (@overloom)
 description:
   - Makes, changes, starts, stops and removes guests, one by plain options or many by O(domains), without any XML.
   - Only declared options are compared, with the guest's inactive document, so what libvirt adds by itself is never a change.
+  - A definition is patched. An option changes its own element, and all that it does not state stays. A change that draws others after it
+    shows them in the diff as C(besides).
+  - A guest without a mark of O(owner) is not changed where that would replace what others set, unless O(adopt=true).
   - NICs and disks of a running guest are attached, changed and detached at once, and persistently. What needs a restart is told in
-    RV(restart_required), and done only with O(restart).
+    RV(restart_required) and RV(restart_reasons), and done only with O(restart).
   - A NIC's VLAN is also compared with the port of Open vSwitch that carries the running guest.
   - Guests are started and shut down side by side.
 requirements:
@@ -39,6 +42,9 @@ options:
           - V(present) defines the guest and leaves it running or not.
           - V(running), V(shutoff) and V(paused) define it and bring it there.
           - V(absent) removes it. Its disks stay unless O(remove_storage); a cloud-init seed goes with it.
+          - A guest that was there before it was adopted is removed only with O(adopt=true). O(purge) takes the mark from it, gives it back the NICs
+            that it had, and leaves it as it runs.
+          - A guest that was migrated to another host is not started here, and one that was migrated here is not removed while it runs.
         type: str
         choices: [present, running, shutoff, paused, absent]
         default: present
@@ -56,7 +62,8 @@ options:
         type: dict
       accelerator: &accelerator
         description:
-          - V(kvm) or emulation, V(tcg). V(auto), the default for a new guest, tries whether a virtual CPU really starts with KVM.
+          - V(kvm) or emulation, V(tcg). V(auto), the default for a new guest, takes KVM where a boot sector is really executed with it.
+            It is tried once a boot of the host.
         type: str
         choices: [auto, kvm, tcg]
       machine: &machine
@@ -70,7 +77,9 @@ options:
         description: Memory with its unit, such as V(512MiB) or V(2GiB). A new guest needs it.
         type: str
       vcpus: &vcpus
-        description: The number of virtual CPUs.
+        description:
+          - The number of virtual CPUs that the guest starts with.
+          - Where the definition names single CPUs (a topology, NUMA cells, pins), fewer of them are present at the start and the rest can be plugged in.
         type: int
       cpu_mode: &cpu_mode
         description: How the CPU is chosen.
@@ -80,7 +89,9 @@ options:
         description: The CPU's model, such as V(qemu64), with O(cpu_mode=custom).
         type: str
       boot: &boot
-        description: The kinds of device to boot from, in this order. Excludes C(boot_order) of disks and NICs.
+        description:
+          - The kinds of device to boot from, in this order. An order on single devices, which libvirt takes instead, is removed.
+          - Excludes C(boot_order) of disks and NICs.
         type: list
         elements: str
         choices: [hd, cdrom, network, fd]
@@ -98,7 +109,10 @@ options:
         type: bool
       disks: &disks
         description:
-          - All disks of the guest, but for a cloud-init seed. Those that are not listed are taken out (their files stay).
+          - All disks of the guest that are files, block devices or volumes, but for a cloud-init seed.
+            Those that are not listed are taken out (their files stay).
+          - A disk whose backing chain leads to the declared image is that disk. Snapshots upon it stay, and the definition never goes back beneath them.
+            Where the chain cannot be read, the disk is left alone with a warning.
         type: list
         elements: dict
         suboptions:
@@ -182,7 +196,9 @@ options:
             default: sata
       nics: &nics
         description:
-          - All NICs of the guest, in the order in which the guest counts them. Those that are not listed are taken out.
+          - The NICs of the guest, in the order in which the guest counts them.
+          - A NIC is known by its MAC address; one that is declared without, by its place among those of its kind.
+          - A NIC that was declared once and is not listed any more is taken out. One that others added is left alone.
         type: list
         elements: dict
         suboptions:
@@ -205,6 +221,23 @@ options:
             description: Whether C(bridge) is an Open vSwitch bridge.
             type: bool
             default: true
+          direct:
+            description: The host's interface that the NIC is a macvtap device of, instead of C(network).
+            type: str
+          direct_mode:
+            description: The mode of C(direct). V(bridge) for a new NIC.
+            type: str
+            choices: [bridge, vepa, private, passthrough]
+          hostdev:
+            description: The PCI address of the virtual function (SR-IOV) that is the NIC, such as V(0000:03:10.0), instead of C(network).
+            type: str
+          vhostuser:
+            description: The socket of the userspace switch that the NIC is a vhost-user port of, instead of C(network).
+            type: str
+          vhostuser_mode:
+            description: Which end of the socket QEMU is. V(server) for a new NIC, as ports of type C(dpdkvhostuserclient) need it.
+            type: str
+            choices: [server, client]
           vlan:
             description: The VLAN of an access port. 0 removes it.
             type: int
@@ -213,8 +246,12 @@ options:
             type: list
             elements: str
           native_vlan:
-            description: The VLAN of C(trunks) that travels untagged.
+            description: The native VLAN of C(trunks).
             type: int
+          native_mode:
+            description: Whether frames of C(native_vlan) leave untagged, as they do by default, or tagged.
+            type: str
+            choices: [untagged, tagged]
           dev:
             description: The name of the host's end. Empty leaves it to libvirt.
             type: str
@@ -262,7 +299,7 @@ options:
             description: A file that gets all that the guest writes, which M(overloom.fabric.guest_wait) reads. Empty removes it.
             type: str
       graphics: &graphics
-        description: The graphical consoles, one of a kind. Empty removes them.
+        description: The graphical consoles, one of a kind. Empty removes them. Consoles of other kinds are left alone.
         type: list
         elements: dict
         suboptions:
@@ -303,7 +340,9 @@ options:
             description: The device of V(passthrough), V(/dev/tpm0) by default.
             type: str
       hostdevs: &hostdevs
-        description: The host's devices that are passed to the guest. Those that are not listed are taken back.
+        description:
+          - The host's devices that are passed to the guest. Those that are not listed are taken back.
+          - Devices that cannot be named so (mediated devices, SCSI) are left alone.
         type: list
         elements: dict
         suboptions:
@@ -319,10 +358,12 @@ options:
       xml: &xml
         description:
           - What no option says, as a C(<domain>) document with only these elements. They are compared element by element.
-          - A device of a kind that an option declares is refused.
+          - A device of a kind that an option declares is refused, but for a NIC with a MAC address of its own.
         type: str
       remove_storage: &remove_storage
-        description: With V(absent), also remove the files and volumes that this module made for the guest. Others are never removed.
+        description:
+          - With V(absent), also remove the files and volumes that this module made for the guest. Others are never removed.
+          - An image that another lies upon (a snapshot that somebody took, a clone) stays, with a warning that names both.
         type: bool
         default: false
       shutdown_timeout: &shutdown_timeout
@@ -432,6 +473,12 @@ domains:
   returned: always
   type: dict
   sample: {web1: {state: running, memory: 512MiB, vcpus: 2, restart_required: []}}
+restart_reasons:
+  description: The same one by one, with the reason. Every run returns them until the guest has been restarted.
+  returned: always
+  type: list
+  elements: dict
+  sample: [{name: web1, option: memory, reason: "the guest runs with 512MiB, 1GiB is declared"}]
 restart_required:
   description: For each running guest that is not yet as declared, the options that wait for its restart.
   returned: always

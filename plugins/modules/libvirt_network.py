@@ -71,8 +71,12 @@ options:
         type: list
         elements: str
       native_vlan: &native_vlan
-        description: The VLAN of C(trunks) that travels untagged.
+        description: The native VLAN of C(trunks).
         type: int
+      native_mode: &native_mode
+        description: Whether frames of C(native_vlan) leave untagged, as they do by default, or tagged.
+        type: str
+        choices: [untagged, tagged]
       addresses: &addresses
         description: All addresses of the host in the network, and what is served there. Empty removes them.
         type: list
@@ -185,8 +189,12 @@ options:
             type: list
             elements: str
           native_vlan:
-            description: The VLAN of C(trunks) that travels untagged.
+            description: The native VLAN of C(trunks).
             type: int
+          native_mode:
+            description: Whether frames of C(native_vlan) leave untagged, as they do by default, or tagged.
+            type: str
+            choices: [untagged, tagged]
           inbound:
             description: The limits of traffic towards each guest.
             type: dict
@@ -229,6 +237,7 @@ options:
   vlan: *vlan
   trunks: *trunks
   native_vlan: *native_vlan
+  native_mode: *native_mode
   addresses: *addresses
   routes: *routes
   dns: *dns

@@ -15,7 +15,8 @@ import xml.etree.ElementTree as ET
 
 import pytest
 from ansible_collections.overloom.fabric.plugins.module_utils import _libvirt_domain as domain_lib
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_domain import SPEC, differences, patch, settle, skeleton, view, want
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_domain import SPEC, differences, settle, skeleton, view, want
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_patch import patch
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml import Mark, contains, derived_mac, derived_uuid, parse, read_mark, to_xml
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 from hypothesis import HealthCheck, given, settings

@@ -12,9 +12,14 @@ import typing as t
 import xml.etree.ElementTree as ET
 
 import pytest
+from ansible_collections.overloom.fabric.plugins.module_utils import _accelerator
 from ansible_collections.overloom.fabric.plugins.module_utils._image import Image
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_domain import SPEC, view, want
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_guests import Actions, Found, Here, plan, try_kvm
+from ansible_collections.overloom.fabric.plugins.module_utils._iso import iso_image
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_chain import Chain
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_guest_plan import Found, Here, plan
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_guests import Actions, left_host, try_kvm
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_patch import lines
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml import parse
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner
 
@@ -66,7 +71,7 @@ def commands(found: Found, *domains: t.Any, adopt: bool = False, purge: t.Any = 
 def defined(domain: t.Any, state: str = "shutoff", autostart: bool = False) -> Here:
     """The domain as it is on the host after its definition."""
     step = plan(
-        host(images={d["path"]: Image(True, "qcow2", 2**30) for d in domain.options.get("disks", ())}), [domain], OWNER, False, None, ACTIONS, False
+        host(images={d["path"]: Image(True, d.get("format", "qcow2"), 2**30) for d in domain.options.get("disks", ())}), [domain], OWNER, False, None, ACTIONS, False
     ).define[0]
     root = parse(step.stdin, "x")
     return Here(root, copy.deepcopy(root) if state != "shutoff" else None, state, autostart)
@@ -157,16 +162,186 @@ def test_nics_of_a_running_guest_are_attached_changed_and_detached_live() -> Non
     assert commands(drifted, wanted(nics=[one, two])) == ["ovs-vsctl -- clear Port vnet0 tag trunks vlan_mode -- set Port vnet0 tag=10"]
 
 
-def test_a_foreign_domain_is_configured_and_never_removed() -> None:
-    here = defined(wanted(memory="64MiB"))
-    here.inactive.remove(here.inactive.find("metadata"))
-    found = host(domains={"vm1": here})
-    assert commands(found, wanted(memory="64MiB")) == []
+def foreign(state: str = "shutoff", **values: t.Any) -> Here:
+    """A domain that somebody else made."""
+    here = defined(wanted(memory="64MiB", **values), state)
+    for root in (here.inactive, here.live):
+        if root is not None:
+            root.remove(root.find("metadata"))
+    return here
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_a_guest_of_others_is_changed_only_when_it_is_adopted_and_never_removed(check: bool) -> None:
+    found = host(domains={"vm1": foreign("running", nics=[{"network": "fab", "mac": "52:54:00:00:00:01"}])})
+    assert commands(found, wanted(memory="64MiB"), check=check) == []
     assert commands(found, purge=POLICY) == []
     with pytest.raises(FabricError, match="vm1 carries no mark of fabric-1.*adopt"):
+        commands(found, wanted(state="absent"), check=check)
+    with pytest.raises(FabricError, match=r"domain vm1 is not ours and is in use \(it runs\), and memory would be replaced; choose another name, or give adopt"):
+        commands(found, wanted(memory="128MiB"), check=check)
+    with pytest.raises(FabricError, match="state would be replaced"):
+        commands(found, wanted(state="shutoff"), check=check)
+    # What replaces nothing is done.
+    assert commands(found, wanted(title="One"), check=check) == ["virsh define --validate"]
+    assert commands(found, wanted(memory="128MiB"), adopt=True, check=check) == ["virsh define --validate"]
+
+
+def adopted(here: Here, **values: t.Any) -> Here:
+    """The same after a run that adopts it."""
+    step = plan(host(domains={"vm1": here}), [wanted(**values)], OWNER, True, None, ACTIONS, False).define[0]
+    return here._replace(inactive=parse(step.stdin, "x"))
+
+
+def test_an_adopted_guest_is_given_back_as_it_was_and_removed_only_by_another_word() -> None:
+    before = foreign(nics=[{"network": "fab", "mac": "52:54:00:00:00:01"}, {"bridge": "br9", "mac": "52:54:00:00:00:02"}])
+    nics = [{"network": "fab", "portgroup": "blue", "mac": "52:54:00:00:00:01"}, {"network": "fab", "mac": "52:54:00:00:00:03"}]
+    here = adopted(before, nics=nics)
+    assert [nic["mac"][-1] for nic in view(here.inactive)["nics"]] == ["1", "2", "3"], "a NIC that is not declared stays"
+    found = host(domains={"vm1": here})
+    assert commands(found, wanted(nics=nics)) == []
+    with pytest.raises(FabricError, match="was there before fabric-1 adopted it.*adopt: true"):
         commands(found, wanted(state="absent"))
-    assert commands(found, wanted(memory="64MiB"), adopt=True) == ["virsh define --validate"]
     assert commands(found, wanted(state="absent"), adopt=True)[-1].startswith("virsh undefine vm1")
+    assert commands(found, purge=POLICY) == ["virsh define --validate"]
+    step = plan(found, [], OWNER, False, POLICY, ACTIONS, False).define[0]
+    assert lines(parse(step.stdin, "x")) == lines(before.inactive)
+
+
+def test_a_nic_that_others_added_stays_and_one_that_was_declared_goes() -> None:
+    here = defined(wanted(memory="64MiB", nics=[{"network": "fab"}, {"network": "fab", "portgroup": "blue"}]))
+    other = ET.fromstring("<interface type='direct'><mac address='52:54:00:00:00:99'/><source dev='eth1' mode='bridge'/><model type='virtio'/></interface>")
+    here.inactive.find("devices").append(other)
+    found = host(domains={"vm1": here})
+    assert commands(found, wanted(nics=[{"network": "fab"}, {"network": "fab", "portgroup": "blue"}])) == []
+    step = plan(found, [wanted(nics=[{"network": "fab"}])], OWNER, False, None, ACTIONS, False).define[0]
+    assert [nic["direct"] for nic in view(parse(step.stdin, "x"))["nics"]] == ["", "eth1"]
+    # A NIC without a MAC address does not take the place of somebody else's.
+    more = [{"network": "fab"}, {"network": "fab", "portgroup": "blue"}, {"network": "fab"}]
+    step = plan(found, [wanted(nics=more)], OWNER, False, None, ACTIONS, False).define[0]
+    assert [nic["direct"] for nic in view(parse(step.stdin, "x"))["nics"]] == ["", "", "eth1", ""]
+
+
+def snapshot(here: Here, path: str) -> Here:
+    """What `virsh snapshot-create-as vm1 s1 --disk-only` makes of the documents."""
+    for root in (here.inactive, here.live):
+        if root is not None:
+            source = root.find("devices/disk/source")
+            source.set("file", path)
+            root.find("devices/disk/driver").set("type", "qcow2")
+    return here
+
+
+@pytest.mark.parametrize("state", ["shutoff", "running"])
+def test_a_disk_with_snapshots_upon_it_is_the_declared_disk(state: str) -> None:
+    disk = {"size": "1GiB", "format": "raw"}
+    base, top = "/var/lib/libvirt/images/vm1-vda.raw", "/var/lib/libvirt/images/vm1-vda.s2"
+    here = snapshot(defined(wanted(memory="64MiB", disks=[disk]), state), top)
+    images = {base: Image(True, "raw", 2**30), top: Image(True, "qcow2", 2**30, "vm1-vda.s1")}
+    found = host(domains={"vm1": here}, images=images, chains={top: Chain((top, "/var/lib/libvirt/images/vm1-vda.s1", base))})
+    assert commands(found, wanted(disks=[disk])) == []
+    # Other options of it, and its size, are those of the image that the guest writes to.
+    assert commands(found, wanted(disks=[{**disk, "cache": "none"}])) == ["virsh define --validate"]
+    step = plan(found, [wanted(disks=[{**disk, "cache": "none"}])], OWNER, False, None, ACTIONS, False).define[0]
+    assert view(parse(step.stdin, "x"))["disks"][0]["path"] == top
+    grown = commands(found, wanted(disks=[{**disk, "size": "2GiB"}]))
+    assert grown == (["virsh blockresize vm1 vda 2147483648B"] if state == "running" else [f"qemu-img resize -q -f qcow2 {top} 2147483648"])
+
+
+def test_a_chain_that_cannot_be_read_is_left_alone_and_told() -> None:
+    disk = {"path": "/srv/a.qcow2", "format": "qcow2"}
+    here = snapshot(defined(wanted(memory="64MiB", disks=[disk])), "/srv/a.s1")
+    images = {"/srv/a.qcow2": Image(True, "qcow2", 2**30), "/srv/a.s1": Image(True)}
+    found = host(domains={"vm1": here}, images=images, chains={"/srv/a.s1": Chain(("/srv/a.s1",), "/srv/a.s1 cannot be read")})
+    result = plan(found, [wanted(disks=[disk])], OWNER, False, None, ACTIONS, False)
+    assert result.change().steps == []
+    assert result.warnings == ["domain vm1: disk vda stays on /srv/a.s1: whether it lies upon /srv/a.qcow2 cannot be seen (/srv/a.s1 cannot be read)"]
+    # A chain that was read to its end, and is another's: the declared image is put there.
+    found = found._replace(chains={"/srv/a.s1": Chain(("/srv/a.s1", "/srv/b.qcow2"))})
+    assert commands(found, wanted(disks=[disk])) == ["virsh define --validate"]
+
+
+def test_a_disk_that_was_copied_elsewhere_does_not_go_back_to_the_older_image() -> None:
+    disk = {"size": "1GiB"}
+    image = "/var/lib/libvirt/images/vm1-vda.qcow2"
+    step = plan(host(images={image: Image()}), [wanted(memory="64MiB", disks=[disk])], OWNER, False, None, ACTIONS, False).define[0]
+    here = snapshot(Here(parse(step.stdin, "x"), None, "shutoff", False), "/srv/pulled.qcow2")
+    for exists in (True, False):
+        images = {image: Image(exists, "qcow2", 2**30), "/srv/pulled.qcow2": Image(True, "qcow2", 2**30)}
+        found = host(domains={"vm1": here}, images=images, chains={"/srv/pulled.qcow2": Chain(("/srv/pulled.qcow2",))})
+        result = plan(found, [wanted(disks=[disk])], OWNER, False, None, ACTIONS, False)
+        assert result.change().steps == [] and "somebody has replaced it since" in result.warnings[0]
+
+
+def test_removed_storage_leaves_no_snapshot_without_what_it_lies_upon() -> None:
+    image = "/var/lib/libvirt/images/vm1-vda.qcow2"
+    step = plan(host(images={image: Image()}), [wanted(memory="64MiB", disks=[{"size": "1GiB"}])], OWNER, False, None, ACTIONS, False).define[0]
+    here = snapshot(Here(parse(step.stdin, "x"), None, "shutoff", False), "/srv/vm1.s1")
+    found = host(domains={"vm1": here}, chains={"/srv/vm1.s1": Chain(("/srv/vm1.s1", image))})
+    result = plan(found, [wanted(state="absent", remove_storage=True)], OWNER, False, None, ACTIONS, False)
+    assert [step.shown().split()[1] for step in result.change().steps] == ["undefine"]
+    assert result.warnings == [
+        f"domain vm1: {image} stays, as /srv/vm1.s1 lies upon it, which was not made here: remove both by hand when they are not needed"
+    ]
+    alone = host(domains={"vm1": here}, chains={"/srv/other": Chain(("/srv/other",))})
+    assert f"rm -f {image}" in commands(alone, wanted(state="absent", remove_storage=True))
+
+
+def test_a_guest_that_was_migrated_is_neither_started_here_nor_killed_there() -> None:
+    away = defined(wanted(memory="64MiB"))._replace(migrated=True)
+    for goal in ("running", "paused"):
+        with pytest.raises(FabricError, match="vm1 was migrated from this host to another.*virsh start"):
+            commands(host(domains={"vm1": away}), wanted(state=goal))
+        with pytest.raises(FabricError, match="vm1 was migrated from this host.*not defined here any more"):
+            commands(host(gone=frozenset({"vm1"})), wanted(state=goal, memory="64MiB"))
+    assert commands(host(domains={"vm1": away}), wanted(state="shutoff")) == []
+    assert len(commands(host(domains={"vm1": away}), purge=POLICY)) == 1
+    came = defined(wanted(memory="64MiB"), "running")._replace(migrated=True)
+    for removal in ({"purge": POLICY}, {"state": "absent"}):
+        with pytest.raises(FabricError, match="vm1 was migrated to this host and runs"):
+            commands(host(domains={"vm1": came}), *([] if "purge" in removal else [wanted(**removal)]), purge=removal.get("purge"))
+    assert commands(host(domains={"vm1": came}), wanted(state="running")) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("2026-11-28 04:00:00.000+0000: starting up libvirt version: 9.0.0\n2026-11-28 04:01:00.000+0000: shutting down, reason=migrated\n", True),
+        ("2026-11-28 04:00:00.000+0000: shutting down, reason=migrated\n2026-11-28 04:01:00.000+0000: starting up libvirt version: 9.0.0\n", False),
+        ("2026-11-28 04:01:00.000+0000: shutting down, reason=destroyed\n", False),
+        ("a guest may say: shutting down, reason=migrated\n", False),
+        ("", False),
+    ],
+)
+def test_the_log_tells_of_a_migration_after_libvirt_has_forgotten_it(tmp_path: pathlib.Path, text: str, left: bool) -> None:
+    (tmp_path / "vm1.log").write_text(text, encoding="ascii")
+    assert left_host("vm1", f"{tmp_path}/{{}}.log") is left
+    assert not left_host("vm2", f"{tmp_path}/{{}}.log")
+
+
+def test_a_changed_address_waits_for_a_restart_of_the_guest_and_is_told_each_time() -> None:
+    seed = {"user_data": "x", "network_config": {"version": 2}}
+    begun = wanted(memory="64MiB", cloud_init=seed)
+    here = defined(begun, "running")
+    content = iso_image(begun.files)
+    assert plan(host(domains={"vm1": here}, seeds={"vm1": content}), [begun], OWNER, False, None, ACTIONS, False).restart == {}
+    changed = wanted(memory="64MiB", cloud_init={**seed, "network_config": {"version": 2, "ethernets": {}}})
+    for found in (host(domains={"vm1": here}, seeds={"vm1": content}), host(domains={"vm1": here}, seeds={"vm1": iso_image(changed.files)}, stale=frozenset({"vm1"}))):
+        result = plan(found, [changed], OWNER, False, None, ACTIONS, False)
+        assert result.restart == {"vm1": ["cloud_init"]}
+        assert [reason["option"] for reason in result.reasons] == ["cloud_init"] and "instance-id" in result.reasons[0]["reason"]
+
+
+def test_the_segment_changes_at_once_and_the_mtu_is_told() -> None:
+    nic = {"network": "fab", "portgroup": "blue", "mac": "52:54:00:00:00:01", "mtu": 1500}
+    here = defined(wanted(memory="64MiB", nics=[nic]), "running")
+    for text in ("<virtualport type='openvswitch'/>", "<vlan><tag id='10'/></vlan>", "<target dev='vnet0'/>"):
+        here.live.find("devices/interface").append(ET.fromstring(text))
+    found = host(domains={"vm1": here}, ports={"vnet0": {"tag": 10, "trunks": [], "vlan_mode": None}}, mtus={"vnet0": 1500})
+    result = plan(found, [wanted(nics=[{**nic, "portgroup": "trunk", "mtu": 1400}])], OWNER, False, None, ACTIONS, False)
+    assert [step.shown().split()[1] for step in result.live] == ["update-device", "--", "link"]
+    assert "<mtu size=\"1500\"" in result.live[0].stdin, "libvirt takes no other MTU while the guest runs"
+    assert result.reasons == [{"name": "vm1", "option": "nics 52:54:00:00:00:01", "reason": "mtu: the guest runs with 1500, 1400 is declared"}]
 
 
 def test_another_owners_domain_is_left_alone() -> None:
@@ -244,13 +419,32 @@ class Capable:
     """A connection that says KVM is there."""
 
     def getDomainCapabilities(self, *_args: t.Any) -> str:  # noqa: N802
-        return "<domainCapabilities><path>/usr/bin/qemu-system-x86_64</path></domainCapabilities>"
+        return "<domainCapabilities/>"
 
 
-@pytest.mark.parametrize(("status", "expected"), [(0, "kvm"), (1, "tcg")])
-def test_kvm_is_tried_and_not_only_looked_for(tmp_path: pathlib.Path, status: int, expected: str) -> None:
-    device = tmp_path / "kvm"
-    runner = Runner(lambda argv, stdin: (status, "", "failed to set MSR 0x10a"))
-    assert try_kvm(Capable(), runner, str(device)) == "tcg" and runner.spawned == 0
+@pytest.mark.parametrize(
+    ("status", "expected", "why"),
+    [
+        (_accelerator.ENDED, "kvm", "the boot sector was executed"),
+        (0, "tcg", "a virtual CPU was made, and ended otherwise"),
+        (-6, "tcg", "failed to set MSR 0x10a"),
+        (137, "tcg", "it executed nothing, and was ended after its time"),
+    ],
+)
+def test_kvm_is_taken_only_where_it_executes_and_tried_once_a_boot(tmp_path: pathlib.Path, status: int, expected: str, why: str) -> None:
+    device, cache = tmp_path / "kvm", tmp_path / "run" / "kvm.json"
+    runner = Runner(lambda argv, stdin: (status, "", why))
+
+    def choice() -> str:
+        return try_kvm(Capable(), runner, str(device), str(cache))
+
+    assert choice() == "tcg" and runner.spawned == 0
     device.touch()
-    assert try_kvm(Capable(), runner, str(device)) == expected and runner.spawned == 1
+    assert choice() == expected and runner.spawned == 1
+    assert choice() == expected and runner.spawned == 1, "the answer is kept"
+    cache.write_text("{", encoding="ascii")
+    assert choice() == expected and runner.spawned == 2
+    # Another device is another question.
+    device.rename(tmp_path / "old")
+    device.touch()
+    assert choice() == expected and runner.spawned == 3
