@@ -35,9 +35,11 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_patch imp
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml import (
     Mark,
     attribute,
+    check_adopted,
     check_change,
     check_owner,
     read_mark,
+    replaces,
     shown_size,
     to_xml,
     write_mark,
@@ -422,19 +424,10 @@ class One:
 
     def _check_foreign(self) -> None:
         """Refuse to replace what others set on a domain that carries no mark. Additions replace nothing."""
-        changed = [key for key in self.after if _replaces(self.before.get(key), self.after[key])]
+        changed = [key for key in self.after if replaces(self.before.get(key), self.after[key])]
         changed += [path for path in self.before.get("besides", {}) if "besides" in self.after]
         uses = ["it runs"] if self.here.live is not None else []
         check_change(f"domain {self.name}", [key for key in changed if key not in ("besides", "storage", "owner")], uses)
-
-
-def _replaces(before: t.Any, after: t.Any) -> bool:
-    """Whether something that was there before is another, or gone."""
-    if before in (None, "", 0, False, [], {}) or before in ("shutoff", "absent"):
-        return False
-    if isinstance(before, list):
-        return any(each not in after for each in before)
-    return before != after
 
 
 def _accelerator(domain: Domain, found: Found) -> str:
@@ -497,16 +490,12 @@ def _switch(result: Plan, domain: Domain, state: str, goal: str, actions: Action
 def _check_removal(name: str, here: Here, owner: str, adopt: bool) -> None:
     mark = read_mark(here.inactive)
     check_owner(mark, owner, adopt, f"domain {name}", removing=True)
-    if mark.adopted and not adopt:
-        raise FabricError(
-            f"domain {name} was there before {owner} adopted it, so it is not removed: give adopt: true to remove it all the same; "
-            "purge takes the mark away and leaves the guest"
-        )
+    check_adopted(mark, owner, adopt, f"domain {name}")
     _check_moved(name, here)
 
 
 def _check_moved(name: str, here: Here) -> None:
-    if here.migrated and here.live is not None or here.migrated and here.state == "running":
+    if here.migrated and here.state == "running":
         raise FabricError(
             f"domain {name} was migrated to this host and runs, so it is not removed: declare it here, migrate it back, or shut it down first"
         )

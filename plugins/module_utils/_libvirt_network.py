@@ -26,6 +26,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml impor
     check_vlan,
     contains,
     derived_uuid,
+    document_lines,
     drop,
     element,
     make,
@@ -303,10 +304,8 @@ def view(root: ET.Element) -> dict[str, t.Any]:
         "addresses": [_view_address(found) for found in root.findall("ip")],
         "routes": [_view_route(found) for found in root.findall("route")],
         "dns": dns.get("enable") != "no",
-        "dns_forwarders": [found.get("addr", "") for found in dns.findall("forwarder")],
-        "dns_hosts": [
-            {"address": found.get("ip", ""), "hostnames": [name.text or "" for name in found.findall("hostname")]} for found in dns.findall("host")
-        ],
+        "dns_forwarders": [found.get("addr", "") for found in dns.findall("forwarder") if is_forwarder(found)],
+        "dns_hosts": [_view_dns_host(found) for found in dns.findall("host")],
         "inbound": parse_bandwidth(root, "inbound"),
         "outbound": parse_bandwidth(root, "outbound"),
         "portgroups": [_view_portgroup(found) for found in root.findall("portgroup")],
@@ -318,11 +317,23 @@ def _view_address(found: ET.Element) -> dict[str, t.Any]:
     prefix = found.get("prefix") or found.get("netmask") or ("128" if ":" in address else "32")
     return {
         "address": str(ipaddress.ip_interface(f"{address}/{prefix}")),
-        "dhcp_ranges": [{"start": pair.get("start", ""), "end": pair.get("end", "")} for pair in found.findall("dhcp/range")],
-        "dhcp_hosts": [
-            {"mac": host.get("mac", "").lower(), "name": host.get("name", ""), "address": host.get("ip", "")} for host in found.findall("dhcp/host")
-        ],
+        "dhcp_ranges": [view_range(pair) for pair in found.findall("dhcp/range")],
+        "dhcp_hosts": [view_host(host) for host in found.findall("dhcp/host")],
     }
+
+
+def view_range(found: ET.Element) -> dict[str, str]:
+    """The typed options of a <range> of DHCP."""
+    return {"start": found.get("start", ""), "end": found.get("end", "")}
+
+
+def view_host(found: ET.Element) -> dict[str, str]:
+    """The typed options of a <host> of DHCP."""
+    return {"mac": found.get("mac", "").lower(), "name": found.get("name", ""), "address": found.get("ip", "")}
+
+
+def _view_dns_host(found: ET.Element) -> dict[str, t.Any]:
+    return {"address": found.get("ip", ""), "hostnames": [name.text or "" for name in found.findall("hostname")]}
 
 
 def _view_route(found: ET.Element) -> dict[str, t.Any]:
@@ -362,9 +373,14 @@ def _shaped(found: t.Mapping[str, t.Any], wanted: t.Mapping[str, t.Any]) -> dict
     for key in wanted:
         entries = found[key]
         if key != "address":
-            entries = sorted(entries, key=lambda entry: wanted[key].index(entry) if entry in wanted[key] else len(wanted[key]))
+            entries = restrict_entries(entries, wanted[key])
         result[key] = entries
     return result
+
+
+def restrict_entries(found: t.Sequence[t.Any], wanted: t.Sequence[t.Any]) -> list[t.Any]:
+    """Entries in the declared order, then those that are not declared."""
+    return sorted(found, key=lambda entry: wanted.index(entry) if entry in wanted else len(wanted))
 
 
 def differences(options: t.Mapping[str, t.Any], seen: t.Mapping[str, t.Any]) -> list[str]:
@@ -374,83 +390,125 @@ def differences(options: t.Mapping[str, t.Any], seen: t.Mapping[str, t.Any]) -> 
 
 
 def patch(root: ET.Element, network: Network, mark: Mark) -> None:
-    """Make a document say what is wanted. root is changed in place."""
+    """Make a document say what is wanted; all that no option says stays. root is changed in place."""
     options, seen = network.options, view(root)
-    found = restrict(options, seen)
+    changed = set(differences(options, seen))
     write_mark(root, mark, BEHIND_METADATA)
-    if "mode" in options and seen["mode"] != options["mode"]:
-        if options["mode"] != "openvswitch":
-            drop(root, "virtualport", "vlan")
-        if not {seen["mode"], options["mode"]} <= {"nat", "routed"}:
-            drop(root, "forward")
-        if (seen["mode"] in MANAGED) != (options["mode"] in MANAGED):
-            drop(root, "bridge", "mac", "ip", "dns", "domain", "mtu", "route", "bandwidth")
-        if MODES[options["mode"]]:
-            forward = make(root, "forward", BEHIND_METADATA[1:])
-            drop(forward, "nat")
-            forward.set("mode", MODES[options["mode"]])
-        if options["mode"] == "openvswitch" and root.find("virtualport") is None:
-            make(root, "virtualport", ("vlan", "portgroup")).set("type", "openvswitch")
-    if options.get("bridge") and seen["bridge"] != options["bridge"]:
-        make(root, "bridge", BEHIND_METADATA[2:]).set("name", options["bridge"])
-    if "device" in options and view(root)["device"] != options["device"]:
-        forward = make(root, "forward", BEHIND_METADATA[1:])
-        forward.attrib.pop("dev", None)
-        drop(forward, "interface")
-        if options["device"]:
-            forward.set("dev", options["device"])
-    if "stp" in options and seen["stp"] != options["stp"]:
-        make(root, "bridge", BEHIND_METADATA[2:]).set("stp", "on" if options["stp"] else "off")
-    if "mtu" in options:
-        set_attribute(root, "mtu", "size", options["mtu"] or None)
-    if "domain" in options:
-        set_attribute(root, "domain", "name", options["domain"])
+    if "mode" in changed:
+        _patch_mode(root, options["mode"], seen["mode"])
+    _patch_bridge(root, options)
+    if "domain" in changed:
+        if options["domain"]:
+            make(root, "domain", ("dns", "ip", "route", "portgroup")).set("name", options["domain"])
+        else:
+            drop(root, "domain")
     if "vlan" in options:
         set_vlan(root, options)
-    if found.get("addresses") != options.get("addresses"):
+    if "addresses" in changed or "mode" in changed and "addresses" in options:
         _patch_addresses(root, options["addresses"])
-    if found.get("routes") != options.get("routes"):
-        drop(root, "route")
-        root.extend(_route(route) for route in options["routes"])
-    if found.get("dns") != options.get("dns"):
-        dns = make(root, "dns", ("ip", "route", "portgroup"))
-        dns.attrib.pop("enable", None)
-        if not options["dns"]:
-            # libvirt refuses whatever else a disabled server shall know.
-            drop(root, "dns")
-            make(root, "dns", ("ip", "route", "portgroup")).set("enable", "no")
-    if found.get("dns_forwarders") != options.get("dns_forwarders"):
-        dns = make(root, "dns", ("ip", "route", "portgroup"))
-        drop(dns, "forwarder")
-        dns.extend(element("forwarder", {"addr": value}) for value in options["dns_forwarders"])
-    if found.get("dns_hosts") != options.get("dns_hosts"):
-        dns = make(root, "dns", ("ip", "route", "portgroup"))
-        drop(dns, "host")
-        dns.extend(dns_host(host) for host in options["dns_hosts"])
+    if "routes" in changed or "mode" in changed and "routes" in options:
+        _patch_entries(root, "route", options["routes"], _view_route, _route)
+    _patch_dns(root, options, changed)
     for key in ("inbound", "outbound"):
         if key in options:
             set_bandwidth(root, key, options[key])
-    if found.get("portgroups") != options.get("portgroups"):
+    if "portgroups" in changed:
         _patch_portgroups(root, options["portgroups"])
     if network.raw is not None and not contains(root, network.raw):
         merge(root, network.raw)
 
 
+def _patch_mode(root: ET.Element, wanted: str, seen: str) -> None:
+    """Another way to other networks; what belongs to the old way only goes with it."""
+    if wanted != "openvswitch":
+        drop(root, "virtualport", "vlan")
+    if not {seen, wanted} <= {"nat", "routed"}:
+        drop(root, "forward")
+    if (seen in MANAGED) != (wanted in MANAGED):
+        drop(root, "bridge", "mac", "ip", "dns", "domain", "mtu", "route", "bandwidth")
+    if MODES[wanted]:
+        forward = make(root, "forward", BEHIND_METADATA[1:])
+        drop(forward, "nat")
+        forward.set("mode", MODES[wanted])
+    if wanted == "openvswitch" and attribute(root, "virtualport", "type") != "openvswitch":
+        make(root, "virtualport", ("vlan", "portgroup")).set("type", "openvswitch")
+
+
+def _patch_bridge(root: ET.Element, options: t.Mapping[str, t.Any]) -> None:
+    seen = view(root)
+    if options.get("bridge") and seen["bridge"] != options["bridge"]:
+        make(root, "bridge", BEHIND_METADATA[2:]).set("name", options["bridge"])
+    if "device" in options and seen["device"] != options["device"]:
+        forward = make(root, "forward", BEHIND_METADATA[1:])
+        forward.attrib.pop("dev", None)
+        drop(forward, "interface")
+        if options["device"]:
+            forward.set("dev", options["device"])
+    if options.get("stp", seen["stp"]) != seen["stp"]:
+        make(root, "bridge", BEHIND_METADATA[2:]).set("stp", "on" if options["stp"] else "off")
+    if options.get("mtu", seen["mtu"]) != seen["mtu"]:
+        set_attribute(root, "mtu", "size", options["mtu"] or None)
+
+
+def _patch_dns(root: ET.Element, options: t.Mapping[str, t.Any], changed: set[str]) -> None:
+    before = ("ip", "route", "portgroup")
+    if "dns" in changed:
+        if options["dns"]:
+            make(root, "dns", before).attrib.pop("enable", None)
+        else:
+            # libvirt refuses whatever else a disabled server shall know.
+            drop(root, "dns")
+            make(root, "dns", before).set("enable", "no")
+    seen = view(root)
+    if options.get("dns_forwarders", seen["dns_forwarders"]) != seen["dns_forwarders"]:
+        dns = make(root, "dns", before)
+        # A forwarder of one domain is none of the option's.
+        for found in dns.findall("forwarder"):
+            if is_forwarder(found):
+                dns.remove(found)
+        dns.extend([element("forwarder", {"addr": value}) for value in options["dns_forwarders"]])
+    if "dns_hosts" in options and restrict({"dns_hosts": options["dns_hosts"]}, seen)["dns_hosts"] != options["dns_hosts"]:
+        _patch_entries(make(root, "dns", before), "host", options["dns_hosts"], _view_dns_host, dns_host)
+
+
+def is_forwarder(found: ET.Element) -> bool:
+    """Whether a <forwarder> is one that the option can say: it serves all domains."""
+    return "domain" not in found.attrib
+
+
+def _patch_entries(
+    parent: ET.Element,
+    tag: str,
+    wanted: t.Sequence[t.Mapping[str, t.Any]],
+    seen: t.Callable[[ET.Element], t.Mapping[str, t.Any]],
+    made: t.Callable[[t.Mapping[str, t.Any]], ET.Element],
+) -> None:
+    """Remove the entries that are not wanted and add those that are missing; the others stay as they are, with all that they hold."""
+    here = []
+    for found in parent.findall(tag):
+        if seen(found) in wanted:
+            here.append(seen(found))
+        else:
+            parent.remove(found)
+    parent.extend([made(entry) for entry in wanted if entry not in here])
+
+
 def _patch_addresses(root: ET.Element, wanted: t.Sequence[t.Mapping[str, t.Any]]) -> None:
     here = {_view_address(found)["address"]: found for found in root.findall("ip")}
-    drop(root, "ip")
+    for address, found in here.items():
+        if address not in [item["address"] for item in wanted]:
+            root.remove(found)
     for item in wanted:
         interface = ipaddress.ip_interface(item["address"])
         found = here.get(item["address"])
         if found is None:
             family = "ipv6" if interface.version == 6 else None
             found = element("ip", {"family": family, "address": interface.ip, "prefix": interface.network.prefixlen})
-        root.append(found)
-        for key, tag, made in (("dhcp_ranges", "range", dhcp_range), ("dhcp_hosts", "host", dhcp_host)):
-            if key in item and _view_address(found)[key] != item[key]:
+            root.append(found)
+        for key, tag, seen, made in (("dhcp_ranges", "range", view_range, dhcp_range), ("dhcp_hosts", "host", view_host, dhcp_host)):
+            if key in item and restrict_entries(_view_address(found)[key], item[key]) != item[key]:
                 dhcp = make(found, "dhcp")
-                drop(dhcp, tag)
-                dhcp.extend(made(entry) for entry in item[key])
+                _patch_entries(dhcp, tag, item[key], seen, made)
                 if not len(dhcp):
                     found.remove(dhcp)
 
@@ -473,9 +531,10 @@ def dns_host(entry: t.Mapping[str, t.Any]) -> ET.Element:
 def portgroup(entry: t.Mapping[str, t.Any], found: ET.Element | None = None) -> ET.Element:
     """A <portgroup>; of one that is there, what no option says stays."""
     made = element("portgroup", {"name": entry["name"]}) if found is None else found
-    made.attrib.pop("default", None)
-    if entry["default"]:
-        made.set("default", "yes")
+    if entry["default"] != (made.get("default") == "yes"):
+        made.attrib.pop("default", None)
+        if entry["default"]:
+            made.set("default", "yes")
     set_vlan(made, entry)
     for key in ("inbound", "outbound"):
         set_bandwidth(made, key, entry[key])
@@ -491,8 +550,53 @@ def _route(route: t.Mapping[str, t.Any]) -> ET.Element:
 
 def _patch_portgroups(root: ET.Element, wanted: t.Sequence[t.Mapping[str, t.Any]]) -> None:
     here = {found.get("name"): found for found in root.findall("portgroup")}
-    drop(root, "portgroup")
-    root.extend(portgroup(item, here.get(item["name"])) for item in wanted)
+    for name, found in here.items():
+        if name not in [item["name"] for item in wanted]:
+            root.remove(found)
+    for item in wanted:
+        made = portgroup(item, here.get(item["name"]))
+        if item["name"] not in here:
+            root.append(made)
+
+
+# The lines of a document that an option says, by their paths.
+_SAYS = {
+    "uuid": "uuid",
+    "mode": "forward/@mode|virtualport/@type",
+    "bridge": "bridge/@name",
+    "device": "forward/(@dev|interface/@dev)",
+    "stp": "bridge/@stp",
+    "mtu": "mtu/@size",
+    "domain": "domain/@name",
+    "vlan": "vlan/.*",
+    "addresses": r"ip\[[^]]*\]/(@.*|dhcp/(range|host)/@.*)",
+    "routes": "route/@.*",
+    "dns": "dns/@enable",
+    "dns_forwarders": "dns/forwarder/@addr",
+    "dns_hosts": "dns/host/(@ip|hostname)",
+    "inbound": "bandwidth/inbound/@.*",
+    "outbound": "bandwidth/outbound/@.*",
+    "portgroups": r"portgroup\[[^]]*\]/(@(name|default)|vlan/.*|bandwidth/.*)",
+}
+
+
+def _name_of(found: ET.Element) -> str:
+    key = {"ip": "address", "portgroup": "name"}.get(found.tag)
+    return f"{found.tag}[{found.get(key)}]" if key else found.tag
+
+
+def besides(before: ET.Element, after: ET.Element, network: Network) -> tuple[dict[str, str], dict[str, str]]:
+    """The lines of two documents that differ and that no declared option shows: each path with what is there before, and after."""
+    old, new = document_lines(before, _name_of), document_lines(after, _name_of)
+    raw = {path for path, _value in document_lines(network.raw, _name_of)} if network.raw is not None else set()
+    says = [pattern for key, pattern in _SAYS.items() if key in network.options]
+    sides: tuple[dict[str, str], dict[str, str]] = ({}, {})
+    for side, gone in zip(sides, (old - new, new - old)):
+        for path, value in sorted(gone.elements()):
+            if path in raw or path == "metadata" or any(re.fullmatch(pattern, path) for pattern in says):
+                continue
+            side[path] = value if path not in side else f"{side[path]}, {value}"
+    return sides
 
 
 def skeleton(network: Network, owner: str) -> ET.Element:

@@ -34,6 +34,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_network i
     MODULE,
     SPEC,
     Network,
+    besides,
     check_new,
     check_whole,
     dhcp_host,
@@ -47,7 +48,19 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_network i
     view,
     want,
 )
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml import Mark, check_owner, contains, parse_vlan, port_columns, read_mark, to_xml
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml import (
+    Mark,
+    check_adopted,
+    check_change,
+    check_owner,
+    contains,
+    parse_vlan,
+    port_columns,
+    read_mark,
+    replaces,
+    to_xml,
+    write_mark,
+)
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, FabricError, Runner, Step, module_runner, reconcile
 
 # What libvirt changes in a running network (virNetworkUpdate); all else waits for its restart.
@@ -186,16 +199,21 @@ def plan(found: Found, wanted: t.Sequence[Network], owner: str, adopt: bool, pur
     for network in wanted:
         here = found.networks.get(network.name)
         if network.state != "absent":
-            _one(result, found, network, here, owner, adopt, actions, guests, check)
+            One(result, found, network, here, actions).plan(owner, adopt, guests, check)
         elif here is not None:
-            check_owner(read_mark(here.inactive), owner, adopt, f"network {network.name}", removing=True)
+            mark = read_mark(here.inactive)
+            check_owner(mark, owner, adopt, f"network {network.name}", removing=True)
+            check_adopted(mark, owner, adopt, f"network {network.name}")
             _remove(result, found, network.name, here, actions)
     if purge:
         declared = {network.name for network in wanted}
         for name, here in sorted(found.networks.items()):
             mark = read_mark(here.inactive)
             if name not in declared and mark.owner == owner and mark.module == MODULE:
-                _remove(result, found, name, here, actions)
+                if mark.adopted:
+                    _give_back(result, name, here, actions)
+                else:
+                    _remove(result, found, name, here, actions)
     _order(result, found, wanted)
     return result
 
@@ -204,7 +222,8 @@ def _order(result: Plan, found: Found, wanted: t.Sequence[Network]) -> None:
     """libvirt's services wait for Open vSwitch at boot as long as a network or a guest of the collection needs it."""
     modes = {name: view(here.inactive)["mode"] for name, here in found.networks.items() if read_mark(here.inactive).module == MODULE}
     modes.update({network.name: network.options["mode"] for network in wanted if "mode" in network.options})
-    gone = {name for name, after in result.after.items() if after["state"] == "absent"} | {network.name for network in wanted if network.state == "absent"}
+    gone = {name for name, after in result.after.items() if after == {"owner": ""} or after["state"] == "absent"}
+    gone |= {network.name for network in wanted if network.state == "absent"}
     plugged = any(guest.inactive.find("devices/interface/virtualport[@type='openvswitch']") is not None for guest in found.guests)
     needed = plugged or any(mode == "openvswitch" for name, mode in modes.items() if name not in gone)
     steps = order_steps(found.order, needed)
@@ -240,79 +259,130 @@ def _users(found: Found, name: str, group: str | None = None, running: bool = Tr
     return users
 
 
-def _one(
-    result: Plan, found: Found, network: Network, here: Here | None, owner: str, adopt: bool, actions: Actions, guests: DomainActions, check: bool
-) -> None:
-    name, options = network.name, network.options
-    old = Mark() if here is None else read_mark(here.inactive)
-    check_owner(old, owner, adopt, f"network {name}")
-    if here is None:
-        check_new(network)
-    root = skeleton(network, owner) if here is None else copy.deepcopy(here.inactive)
-    seen = view(root)
-    if "portgroups" in options:
-        declared = {group["name"] for group in options["portgroups"]}
+class One:
+    """The plan for one declared network."""
+
+    def __init__(self, result: Plan, found: Found, network: Network, here: Here | None, actions: Actions) -> None:
+        self.result, self.found, self.network, self.here, self.actions = result, found, network, here, actions
+        self.name = network.name
+        self.old = Mark() if here is None else read_mark(here.inactive)
+        self.before: dict[str, t.Any] = {}
+        self.after: dict[str, t.Any] = {}
+
+    def note(self, key: str, before: t.Any, after: t.Any) -> None:
+        """For the diff."""
+        self.before[key], self.after[key] = before, after
+
+    @property
+    def active(self) -> bool:
+        """Whether the network runs."""
+        return self.here is not None and self.here.live is not None
+
+    def plan(self, owner: str, adopt: bool, guests: DomainActions, check: bool) -> None:
+        """All of it. Raises FabricError."""
+        check_owner(self.old, owner, adopt, f"network {self.name}")
+        if self.here is None:
+            check_new(self.network)
+        self.network = self.network._replace(options=self._options())
+        marked = self.here is None or adopt or self.old.owner == owner
+        root = self._define(owner, marked)
+        goal = {"present": self.active, "active": True, "inactive": False}[self.network.state]
+        self._check_bridge(root, goal, check)
+        if self.active and goal:
+            self._running()
+            if "portgroups" in self.network.options or "vlan" in self.network.options:
+                _replug(self.result, self.found, self.name, root, guests, self.before, self.after)
+        elif goal:
+            self.result.steps.append(self.actions.simple("start", self.name))
+        elif self.active:
+            _check_unused(self.found, self.name, self.here, "stopped")
+            self.result.steps.append(self.actions.simple("destroy", self.name))
+        self._autostart(goal)
+        if self.here is not None:
+            self.before["state"] = "active" if self.active else "inactive"
+        self.after["state"] = "active" if goal else "inactive"
+        if not marked:
+            self._check_foreign()
+        self.result.before[self.name], self.result.after[self.name] = self.before, self.after
+
+    def _options(self) -> dict[str, t.Any]:
+        """The declared options; a portgroup that is used and may stay is kept in the place where it is."""
+        options = dict(self.network.options)
+        if "portgroups" not in options or self.here is None:
+            return options
+        seen, declared = view(self.here.inactive), {group["name"] for group in options["portgroups"]}
         for group in seen["portgroups"]:
-            users = _users(found, name, group["name"]) or _users(found, name, group["name"], running=False)
+            users = _users(self.found, self.name, group["name"]) or _users(self.found, self.name, group["name"], running=False)
             if group["name"] in declared or not users:
                 continue
-            if not network.keep_used:
-                raise FabricError(f"network {name}: portgroup {group['name']} is used by domain {users[0]}: move its NIC first, or keep the portgroup")
-            # In the place where it is, so that keeping it is no change.
-            options = {**options, "portgroups": [*options["portgroups"]]}
+            if not self.network.keep_used:
+                raise FabricError(
+                    f"network {self.name}: portgroup {group['name']} is used by domain {users[0]}: move its NIC first, or keep the portgroup"
+                )
+            options["portgroups"] = [*options["portgroups"]]
             options["portgroups"].insert(seen["portgroups"].index(group), group)
-    network = network._replace(options=options)
-    marked = here is None or adopt or old.owner == owner
-    mark = Mark(owner if marked else old.owner, MODULE if marked else old.module, old.storage, old.items)
-    before: dict[str, t.Any] = {"state": "absent"} if here is None else {"owner": old.owner, **restrict(options, seen)}
-    after: dict[str, t.Any] = {"owner": mark.owner, **options}
-    lacks = network.raw is not None and not contains(root, network.raw)
-    if here is None or differences(options, seen) or mark != old or lacks:
-        patch(root, network, mark)
-        check_whole(root, name)
-        result.steps.append(actions.define(name, root))
+        return options
+
+    def _define(self, owner: str, marked: bool) -> ET.Element:
+        """Plan the definition; the document as it is then."""
+        here, options, old = self.here, self.network.options, self.old
+        root = skeleton(self.network, owner) if here is None else copy.deepcopy(here.inactive)
+        seen = view(root)
+        adopted = old.adopted or here is not None and not old.owner
+        mark = old._replace(owner=owner, module=MODULE, adopted=adopted) if marked else old
+        self.before = {"state": "absent"} if here is None else {"owner": old.owner, **restrict(options, seen)}
+        self.after = {"owner": mark.owner, **options}
+        lacks = self.network.raw is not None and not contains(root, self.network.raw)
+        if here is not None and not differences(options, seen) and mark == old and not lacks:
+            return root
         if lacks:
-            before["xml"], after["xml"] = None, to_xml(network.raw)
-    goal = {"present": here is not None and here.live is not None, "active": True, "inactive": False}[network.state]
-    bridge = view(root)["bridge"]
-    if goal and view(root)["mode"] in ("bridge", "openvswitch") and bridge and not os.path.isdir(f"/sys/class/net/{bridge}"):
-        text = f"network {name}: bridge {bridge} does not exist: make it first, with ovs_bridge for Open vSwitch"
-        if not check:
-            raise FabricError(text)
-        result.warnings.append(text)
-    active = here is not None and here.live is not None
-    if active and goal:
-        pending = [
-            key
-            for key in differences(options, view(here.live))
-            if key not in LIVE_OPTIONS and not (key == "addresses" and _same_addresses(options, here.live))
-        ]
-        pending += ["xml"] if lacks else []
-        if pending and network.restart:
-            _check_unused(found, name, here, "restarted")
-            result.steps += [actions.simple("destroy", name), actions.simple("start", name)]
-            before["running_with_old"], after["running_with_old"] = pending, []
-        else:
-            if pending:
-                result.restart[name] = pending
-            notes = _live(result, network, here, pending, actions)
-            if notes:
-                before["running"], after["running"] = notes
-        if "portgroups" in options or "vlan" in options:
-            _replug(result, found, name, root, guests, before, after)
-    elif goal:
-        result.steps.append(actions.simple("start", name))
-    elif active:
-        _check_unused(found, name, here, "stopped")
-        result.steps.append(actions.simple("destroy", name))
-    autostart = network.autostart if network.autostart is not None or here is not None else goal
-    if autostart is not None and autostart != (here is not None and here.autostart):
-        result.steps.append(actions.autostart(name, autostart))
-        before["autostart"], after["autostart"] = here is not None and here.autostart, autostart
-    if here is not None:
-        before["state"] = "active" if active else "inactive"
-    after["state"] = "active" if goal else "inactive"
-    result.before[name], result.after[name] = before, after
+            self.note("xml", None, to_xml(self.network.raw))
+        patch(root, self.network, mark)
+        check_whole(root, self.name)
+        if here is not None:
+            gone, come = besides(here.inactive, root, self.network)
+            if gone or come:
+                self.note("besides", gone, come)
+        self.result.steps.append(self.actions.define(self.name, root))
+        return root
+
+    def _check_bridge(self, root: ET.Element, goal: bool, check: bool) -> None:
+        seen = view(root)
+        if goal and seen["mode"] in ("bridge", "openvswitch") and seen["bridge"] and not os.path.isdir(f"/sys/class/net/{seen['bridge']}"):
+            text = f"network {self.name}: bridge {seen['bridge']} does not exist: make it first, with ovs_bridge for Open vSwitch"
+            if not check:
+                raise FabricError(text)
+            self.result.warnings.append(text)
+
+    def _running(self) -> None:
+        """Plan the running network's restart, or its changes without one."""
+        options, live, name = self.network.options, self.here.live, self.name
+        late = [key for key in differences(options, view(live)) if key not in LIVE_OPTIONS]
+        pending = [key for key in late if not (key == "addresses" and _same_addresses(options, live))]
+        pending += ["xml"] if "xml" in self.after else []
+        if pending and self.network.restart:
+            _check_unused(self.found, name, self.here, "restarted")
+            self.result.steps += [self.actions.simple("destroy", name), self.actions.simple("start", name)]
+            self.note("running_with_old", pending, [])
+            return
+        if pending:
+            self.result.restart[name] = pending
+        notes = _live(self.result, self.network, self.here, pending, self.actions)
+        if notes:
+            self.note("running", *notes)
+
+    def _autostart(self, goal: bool) -> None:
+        found = self.here is not None and self.here.autostart
+        wanted = self.network.autostart if self.network.autostart is not None or self.here is not None else goal
+        if wanted is not None and wanted != found:
+            self.result.steps.append(self.actions.autostart(self.name, wanted))
+            self.note("autostart", found, wanted)
+
+    def _check_foreign(self) -> None:
+        """Refuse to replace what others set on a network that carries no mark."""
+        changed = [key for key in self.after if key in self.before and replaces(self.before[key], self.after[key])]
+        users = [f"domain {name}" for name in _users(self.found, self.name) or _users(self.found, self.name, running=False)]
+        check_change(f"network {self.name}", [key for key in changed if key not in ("owner", "besides")], users)
 
 
 def _same_addresses(options: t.Mapping[str, t.Any], live: ET.Element) -> bool:
@@ -407,6 +477,15 @@ def _remove(result: Plan, found: Found, name: str, here: Here, actions: Actions)
         result.steps.append(actions.simple("destroy", name))
     result.steps.append(actions.simple("undefine", name))
     result.before[name], result.after[name] = {"state": "active" if here.live is not None else "inactive"}, {"state": "absent"}
+
+
+def _give_back(result: Plan, name: str, here: Here, actions: Actions) -> None:
+    """Take the mark from a network that was there before; it stays as it is."""
+    root = copy.deepcopy(here.inactive)
+    owner = read_mark(root).owner
+    write_mark(root, Mark(), ())
+    result.steps.append(actions.define(name, root))
+    result.before[name], result.after[name] = {"owner": owner}, {"owner": ""}
 
 
 def state_of(networks: t.Mapping[str, Here], names: t.Iterable[str], restart: t.Mapping[str, list[str]]) -> dict[str, t.Any]:

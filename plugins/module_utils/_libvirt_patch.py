@@ -34,10 +34,10 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_domain im
     view_of,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml import (
-    MARK,
     Mark,
     attribute,
     contains,
+    document_lines,
     drop,
     element,
     make,
@@ -303,20 +303,9 @@ def name_of(device: ET.Element) -> str:
 
 def lines(root: ET.Element) -> collections.Counter[tuple[str, str]]:
     """Each attribute and text of a document with its path."""
-    found: collections.Counter[tuple[str, str]] = collections.Counter()
-
-    def walk(holder: ET.Element, path: str) -> None:
-        for key, value in holder.attrib.items():
-            found[(f"{path}@{key}", value)] += 1
-        text = (holder.text or "").strip()
-        if path and (text or not len(holder) and not holder.attrib):
-            found[(path[:-1], text)] += 1
-        for each in holder:
-            if each.tag != MARK:
-                walk(each, path + (name_of(each) if path == "devices/" else each.tag) + "/")
-
-    walk(root, "")
-    return found
+    devices = root.find("devices")
+    own = set() if devices is None else {id(device) for device in devices}
+    return document_lines(root, lambda each: name_of(each) if id(each) in own else each.tag)
 
 
 def _explained(path: str, options: t.Mapping[str, t.Any], whole: t.Container[str]) -> bool:

@@ -17,12 +17,15 @@ import xml.etree.ElementTree as ET
 
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import Call, asked, connect_or_foresee, items_of, libvirt, said, virsh
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml import (
+    check_change,
     check_line,
     check_name,
     check_path,
     derived_uuid,
+    drop,
     element,
     make,
+    replaces,
     set_text,
     shown_size,
     size,
@@ -108,16 +111,18 @@ def view_pool(root: ET.Element) -> dict[str, t.Any]:
 
 
 def patch_pool(root: ET.Element, options: t.Mapping[str, t.Any]) -> None:
-    """Make a pool's document say what is wanted."""
-    if "type" in options:
-        root.set("type", options["type"])
-    if "path" in options:
-        set_text(make(root, "target"), "path", options["path"])
+    """Make a pool's document say what is wanted; what no option says stays."""
+    seen = view_pool(root)
+    changed = {key: value for key, value in options.items() if seen[key] != value}
+    if "type" in changed:
+        root.set("type", changed["type"])
+    if "path" in changed:
+        set_text(make(root, "target"), "path", changed["path"])
     for key, tag, name in (("source_device", "device", "path"), ("source_host", "host", "name"), ("source_dir", "dir", "path")):
-        if key in options:
-            make(make(root, "source", ("target",)), tag).set(name, options[key])
-    if "source_name" in options:
-        set_text(make(root, "source", ("target",)), "name", options["source_name"])
+        if key in changed:
+            make(make(root, "source", ("target",)), tag).set(name, changed[key])
+    if "source_name" in changed:
+        set_text(make(root, "source", ("target",)), "name", changed["source_name"])
 
 
 def pool_uuid(owner: str, name: str) -> str:
@@ -166,74 +171,103 @@ class PoolActions:
 
 def plan_pools(found: t.Mapping[str, Pool], wanted: t.Sequence[t.Mapping[str, t.Any]], owner: str, adopt: bool, purge: bool, actions: PoolActions) -> Change:
     """Compare. A pool's files are never touched. Raises FabricError."""
-    steps: list[t.Any] = []
-    before: dict[str, t.Any] = {}
-    after: dict[str, t.Any] = {}
-
-    def remove(name: str, pool: Pool) -> None:
-        if pool.active:
-            steps.append(actions.simple("destroy", name))
-        steps.append(actions.simple("undefine", name))
-        before[name], after[name] = {"state": "active" if pool.active else "inactive"}, {"state": "absent"}
-
+    result = PoolPlan(found, owner, adopt, actions)
     for item in wanted:
-        name, options = item["name"], item["options"]
-        pool = found.get(name)
-        uuid = pool_uuid(owner, name)
-        mine = pool is not None and pool.root.findtext("uuid") == uuid
         if item["state"] == "absent":
-            if pool is not None and not mine and not adopt:
-                raise FabricError(f"pool {name} carries no mark of {owner}, so it is not removed: set adopt to take it over")
-            if pool is not None:
-                remove(name, pool)
-            continue
-        goal = {"active": True, "inactive": False, "present": pool is not None and pool.active}[item["state"]]
-        active = pool is not None and pool.active
-        was: dict[str, t.Any] = {"state": "absent"}
-        will: dict[str, t.Any] = dict(options)
-        if pool is None:
-            if "type" not in options or ("path" not in options and options["type"] != "logical"):
-                raise FabricError(f"pool {name} does not exist and {'path' if 'type' in options else 'type'} is missing: say where it lies")
-            root = element("pool", None, element("name", text=name), element("uuid", text=uuid))
+            result.remove_declared(item["name"])
         else:
-            root = copy.deepcopy(pool.root)
-            seen = view_pool(root)
-            was = {"owned": mine, "state": "active" if active else "inactive", **{key: seen[key] for key in options}}
-            will["owned"] = mine or adopt
-        changed = pool is None or any(view_pool(root)[key] != value for key, value in options.items())
-        if changed or adopt and not mine:
-            if active:
-                # Guests keep the files open that they have; only the pool is away for a moment.
-                steps.append(actions.simple("destroy", name))
-                active = False
-            if adopt and pool is not None and not mine:
-                steps.append(actions.simple("undefine", name))
-                set_text(root, "uuid", uuid)
-            patch_pool(root, options)
-            for tag in ("capacity", "allocation", "available"):
-                for child in root.findall(tag):
-                    root.remove(child)
-            steps.append(actions.define(name, root))
-            if root.get("type") in ("dir", "netfs", "fs") and (changed and "path" in options):
-                steps.append(actions.simple("build", name))
-        if goal != active:
-            steps.append(actions.simple("start" if goal else "destroy", name))
-        autostart = item["autostart"] if item["autostart"] is not None or pool is not None else goal
-        autostarted = pool is not None and pool.autostart and not (adopt and not mine)
-        if autostart is None and adopt and pool is not None and not mine:
-            autostart = pool.autostart
-        if autostart is not None and autostart != autostarted:
-            steps.append(actions.autostart(name, autostart))
-            was["autostart"], will["autostart"] = pool is not None and pool.autostart, autostart
-        will["state"] = "active" if goal else "inactive"
-        before[name], after[name] = was, will
+            result.declare(item)
     if purge:
         declared = {item["name"] for item in wanted}
         for name, pool in sorted(found.items()):
-            if name not in declared and pool.root.findtext("uuid") == pool_uuid(owner, name):
-                remove(name, pool)
-    names = [name for name in after if before[name] != after[name]]
-    return Change(steps, {name: before[name] for name in names}, {name: after[name] for name in names})
+            if name not in declared and result.is_mine(name):
+                result.remove(name, pool)
+    names = [name for name in result.after if result.before[name] != result.after[name]]
+    return Change(result.steps, {name: result.before[name] for name in names}, {name: result.after[name] for name in names})
+
+
+class PoolPlan:
+    """The steps for all pools, and what differs."""
+
+    def __init__(self, found: t.Mapping[str, Pool], owner: str, adopt: bool, actions: PoolActions) -> None:
+        self.found, self.owner, self.adopt, self.actions = found, owner, adopt, actions
+        self.steps: list[t.Any] = []
+        self.before: dict[str, t.Any] = {}
+        self.after: dict[str, t.Any] = {}
+
+    def is_mine(self, name: str) -> bool:
+        """Whether the pool carries this owner's mark."""
+        pool = self.found.get(name)
+        return pool is not None and pool.root.findtext("uuid") == pool_uuid(self.owner, name)
+
+    def remove_declared(self, name: str) -> None:
+        """Remove a pool by its name. Raises FabricError."""
+        pool = self.found.get(name)
+        if pool is None:
+            return
+        if not self.is_mine(name) and not self.adopt:
+            raise FabricError(f"pool {name} carries no mark of {self.owner}, so it is not removed: set adopt to take it over")
+        self.remove(name, pool)
+
+    def remove(self, name: str, pool: Pool) -> None:
+        """Stop and forget a pool."""
+        if pool.active:
+            self.steps.append(self.actions.simple("destroy", name))
+        self.steps.append(self.actions.simple("undefine", name))
+        self.before[name], self.after[name] = {"state": "active" if pool.active else "inactive"}, {"state": "absent"}
+
+    def declare(self, item: t.Mapping[str, t.Any]) -> None:
+        """Make a pool so. Raises FabricError."""
+        name, options = item["name"], item["options"]
+        pool = self.found.get(name)
+        if pool is None and ("type" not in options or ("path" not in options and options["type"] != "logical")):
+            raise FabricError(f"pool {name} does not exist and {'path' if 'type' in options else 'type'} is missing: say where it lies")
+        taken = self.adopt and pool is not None and not self.is_mine(name)
+        active = pool is not None and pool.active
+        goal = {"active": True, "inactive": False, "present": active}[item["state"]]
+        was: dict[str, t.Any] = {"state": "absent"}
+        will: dict[str, t.Any] = {**options, "state": "active" if goal else "inactive"}
+        seen = {} if pool is None else view_pool(pool.root)
+        if pool is not None:
+            was = {"owned": self.is_mine(name), "state": "active" if active else "inactive", **{key: seen[key] for key in options}}
+            will["owned"] = was["owned"] or taken
+        changed = pool is None or any(seen[key] != value for key, value in options.items())
+        if pool is not None and not will["owned"]:
+            replaced = [key for key, value in options.items() if replaces(seen[key], value)]
+            check_change(f"pool {name}", replaced + (["state"] if active and not goal else []), ["it is active"] if active else [])
+        if changed or taken:
+            self._define(name, pool, options, taken)
+            active = False
+        if goal != active:
+            self.steps.append(self.actions.simple("start" if goal else "destroy", name))
+        self._autostart(item, pool, goal, taken, (was, will))
+        self.before[name], self.after[name] = was, will
+
+    def _define(self, name: str, pool: Pool | None, options: t.Mapping[str, t.Any], taken: bool) -> None:
+        root = copy.deepcopy(pool.root) if pool is not None else element("pool", None, element("name", text=name))
+        if pool is None or taken:
+            set_text(root, "uuid", pool_uuid(self.owner, name))
+        if pool is not None and pool.active:
+            # Guests keep the files open that they have; only the pool is away for a moment.
+            self.steps.append(self.actions.simple("destroy", name))
+        if taken:
+            self.steps.append(self.actions.simple("undefine", name))
+        moved = "path" in options and view_pool(root)["path"] != options["path"] or pool is None
+        patch_pool(root, options)
+        drop(root, "capacity", "allocation", "available")
+        self.steps.append(self.actions.define(name, root))
+        if root.get("type") in ("dir", "netfs", "fs") and moved:
+            self.steps.append(self.actions.simple("build", name))
+
+    def _autostart(self, item: t.Mapping[str, t.Any], pool: Pool | None, goal: bool, taken: bool, sides: tuple[dict[str, t.Any], dict[str, t.Any]]) -> None:
+        found = pool is not None and pool.autostart
+        wanted = item["autostart"] if item["autostart"] is not None or pool is not None else goal
+        # One that is defined under another UUID begins without.
+        if wanted is None and taken:
+            wanted = found
+        if wanted is not None and wanted != (found and not taken):
+            self.steps.append(self.actions.autostart(item["name"], wanted))
+            sides[0]["autostart"], sides[1]["autostart"] = found, wanted
 
 
 def pool_state(found: t.Mapping[str, Pool], owner: str) -> dict[str, t.Any]:

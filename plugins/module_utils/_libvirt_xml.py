@@ -8,6 +8,7 @@ A document is patched, never rewritten: what the caller did not declare, and wha
 
 from __future__ import annotations
 
+import collections
 import copy
 import ipaddress
 import re
@@ -297,6 +298,47 @@ def check_change(thing: str, changed: t.Sequence[str], uses: t.Sequence[str] = (
     raise FabricError(
         f"{thing} is not ours{used}, and {', '.join(changed)} would be replaced; choose another name, or give adopt: true to take it over"
     )
+
+
+def replaces(before: t.Any, after: t.Any) -> bool:
+    """Whether something that was there before becomes another, or goes. An addition replaces nothing."""
+    if before in (None, "", 0, False, [], {}) or before in ("shutoff", "absent", "inactive", "detached"):
+        return False
+    if isinstance(before, dict) and isinstance(after, dict):
+        return any(replaces(value, after.get(key)) for key, value in before.items())
+    if isinstance(before, list):
+        return any(each not in after for each in before)
+    return before != after
+
+
+def check_adopted(mark: Mark, owner: str, adopt: bool, thing: str) -> None:
+    """Refuse to remove a thing that was there before it was adopted, unless that is said. Raises FabricError."""
+    if mark.adopted and not adopt:
+        raise FabricError(
+            f"{thing} was there before {owner} adopted it, so it is not removed: give adopt: true to remove it all the same; "
+            "purge takes the mark away and leaves it"
+        )
+
+
+# ---- lines of a document
+
+
+def document_lines(root: ET.Element, name_of: t.Callable[[ET.Element], str]) -> collections.Counter[tuple[str, str]]:
+    """Each attribute and text of a document with its path, but for the mark. name_of: how a device or an entry of a list is called there."""
+    found: collections.Counter[tuple[str, str]] = collections.Counter()
+
+    def walk(holder: ET.Element, path: str) -> None:
+        for key, value in holder.attrib.items():
+            found[(f"{path}@{key}", value)] += 1
+        text = (holder.text or "").strip()
+        if path and (text or not len(holder) and not holder.attrib):
+            found[(path[:-1], text)] += 1
+        for each in holder:
+            if each.tag != MARK:
+                walk(each, f"{path}{name_of(each)}/")
+
+    walk(root, "")
+    return found
 
 
 # ---- VLANs (the same element in a network, a portgroup and an interface)

@@ -13,8 +13,8 @@ import typing as t
 import xml.etree.ElementTree as ET
 
 import pytest
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_network import SPEC, differences, patch, skeleton, view, want
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml import Mark, parse_vlan, port_columns, read_mark, to_xml
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_network import SPEC, besides, differences, patch, skeleton, view, want
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml import Mark, document_lines, parse_vlan, port_columns, read_mark, to_xml
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -178,3 +178,70 @@ def test_bad_input_gets_one_sentence_that_names_it(values: dict[str, t.Any], par
         want(filled(SPEC, {"name": "n1", **values}))
     text = str(caught.value)
     assert part in text and "\n" not in text and "n1" in text
+
+
+# Networks as others write them.
+FOREIGN = (
+    """<network connections='1'><name>n1</name><forward mode='nat' dev='eth0'><nat><port start='1024' end='65535'/></nat><interface dev='eth0'/></forward>
+    <bridge name='virbr0' zone='libvirt' stp='on' delay='0' macTableManager='kernel'/><mac address='52:54:00:5d:c7:9e'/><mtu size='9000'/>
+    <domain name='lan.example' localOnly='yes'/>
+    <dns forwardPlainNames='no'><forwarder domain='corp.example' addr='192.0.2.9'/><forwarder addr='192.0.2.1'/><txt name='a' value='b'/>
+    <host ip='10.0.0.9'><hostname>nine</hostname></host><srv service='ldap' protocol='tcp' target='t' port='1'/></dns>
+    <bandwidth><inbound average='1000' peak='5000' burst='5120'/></bandwidth>
+    <ip address='10.0.0.1' netmask='255.255.255.0' localPtr='yes'><tftp root='/srv/tftp'/><dhcp><range start='10.0.0.10' end='10.0.0.99'>
+    <lease expiry='24' unit='hours'/></range><host mac='52:54:00:00:00:0a' name='a' ip='10.0.0.5'><lease expiry='1'/></host><bootp file='pxelinux.0'/></dhcp></ip>
+    <route address='10.8.0.0' prefix='16' gateway='10.0.0.2' metric='5'/></network>""",
+    """<network trustGuestRxFilters='yes'><name>n1</name><forward mode='bridge'/><bridge name='br0'/>
+    <virtualport type='openvswitch'><parameters profileid='p'/></virtualport>
+    <vlan trunk='yes'><tag id='42' nativeMode='tagged'/><tag id='47'/></vlan>
+    <portgroup name='a' default='yes' trustGuestRxFilters='yes'><virtualport><parameters profileid='q'/></virtualport>
+    <bandwidth><inbound average='10'/></bandwidth><vlan><tag id='10'/></vlan></portgroup><portgroup name='b'/></network>""",
+    """<network><name>n1</name><forward mode='hostdev' managed='yes'><pf dev='eth3'/></forward><portgroup name='a'/></network>""",
+)
+CHANGES: tuple[tuple[int, dict[str, t.Any], set[str]], ...] = (
+    (0, {"mtu": 1400}, {"mtu/@size"}),
+    (0, {"stp": False}, {"bridge/@stp"}),
+    (0, {"domain": "new.example"}, {"domain/@name"}),
+    (0, {"domain": ""}, {"domain/@name", "domain/@localOnly"}),
+    (0, {"dns_forwarders": ["192.0.2.2"]}, {"dns/forwarder/@addr"}),
+    (0, {"dns_hosts": [{"address": "10.0.0.9", "hostnames": ["nine"]}, {"address": "10.0.0.8", "hostnames": ["eight"]}]}, {"dns/host/@ip", "dns/host/hostname"}),
+    (0, {"addresses": [{"address": "10.0.0.1/24", "dhcp_hosts": [{"mac": "52:54:00:00:00:0a", "name": "a", "address": "10.0.0.5"}]}]}, set()),
+    (
+        0,
+        {"addresses": [{"address": "10.0.0.1/24", "dhcp_ranges": [{"start": "10.0.0.10", "end": "10.0.0.99"}, {"start": "10.0.0.200", "end": "10.0.0.210"}]}]},
+        {"ip[10.0.0.1]/dhcp/range/@start", "ip[10.0.0.1]/dhcp/range/@end"},
+    ),
+    (0, {"routes": [{"to": "10.8.0.0/16", "via": "10.0.0.2", "metric": 5}]}, set()),
+    (0, {"inbound": {"average": 2000}}, {"bandwidth/inbound/@average", "bandwidth/inbound/@peak", "bandwidth/inbound/@burst"}),
+    (0, {"device": "eth1"}, {"forward/@dev", "forward/interface/@dev"}),
+    (0, {"mode": "routed", "device": "eth0"}, {"forward/@mode", "forward/nat/port/@start", "forward/nat/port/@end"}),
+    (0, {"dns": False}, {"dns/@enable", "dns/@forwardPlainNames", "dns/forwarder/@addr", "dns/forwarder/@domain", "dns/txt/@name", "dns/txt/@value", "dns/host/@ip",
+                         "dns/host/hostname", "dns/srv/@service", "dns/srv/@protocol", "dns/srv/@target", "dns/srv/@port"}),  # fmt: skip
+    (1, {"bridge": "br1"}, {"bridge/@name"}),
+    (1, {"trunks": ["42", "47", "50"], "native_vlan": 42, "native_mode": "tagged"}, {"vlan/tag/@id"}),
+    (1, {"trunks": ["42", "47"], "native_vlan": 42}, {"vlan/tag/@nativeMode"}),
+    (1, {"portgroups": [{"name": "a", "default": True, "vlan": 11, "inbound": {"average": 10}}, {"name": "b"}]}, {"portgroup[a]/vlan/tag/@id"}),
+    (1, {"portgroups": [{"name": "b"}, {"name": "a", "default": True, "vlan": 10, "inbound": {"average": 10}}]}, set()),
+    (2, {"portgroups": [{"name": "a"}, {"name": "b"}]}, {"portgroup[b]/@name"}),
+)
+
+
+@pytest.mark.parametrize(("which", "options", "expected"), CHANGES, ids=[f"{which}-{'-'.join(options)}-{len(exp)}" for which, options, exp in CHANGES])
+def test_an_option_changes_its_own_lines_of_a_network_that_others_made(which: int, options: dict[str, t.Any], expected: set[str]) -> None:
+    before = ET.fromstring(FOREIGN[which])
+    assert_valid(before, "network")
+    root = copy.deepcopy(before)
+    wanted = want(filled(SPEC, {"name": "n1", **options}))
+    patch(root, wanted, MARK)
+
+    def lines(document: ET.Element) -> t.Any:
+        return document_lines(document, lambda each: f"{each.tag}[{each.get('address') or each.get('name')}]" if each.tag in ("ip", "portgroup") else each.tag)
+
+    old, new = lines(before), lines(root)
+    assert {path for path, _value in [*(old - new), *(new - old)]} - {"metadata"} == expected
+    assert differences(wanted.options, view(root)) == []
+    # What no option shows is told beside.
+    gone, _come = besides(before, root, wanted)
+    differs = set(differences(wanted.options, view(before)))
+    unsaid = {"domain/@localOnly", "forward/nat/port/@start", "forward/nat/port/@end"} | {path for path in expected if "dns" in differs and path != "dns/@enable"}
+    assert set(gone) == expected & unsaid

@@ -1,0 +1,157 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Pools and volumes: the steps, what is kept of others, and what is refused."""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+import typing as t
+import xml.etree.ElementTree as ET
+
+import pytest
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_storage import (
+    POOL_SPEC,
+    VOLUME_SPEC,
+    Pool,
+    PoolActions,
+    VolumeActions,
+    Volumes,
+    plan_pools,
+    plan_volumes,
+    pool_uuid,
+    view_pool,
+    want_pool,
+    want_volume,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml import parse
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, FabricError
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+
+from libvirt_documents import assert_valid, filled  # noqa: E402  # pylint: disable=wrong-import-position
+
+OWNER = "fabric-1"
+ACTIONS = PoolActions(None, "qemu:///system")
+THEIRS = """<pool type='netfs'><name>p1</name><uuid>11111111-2222-3333-4444-555555555555</uuid>
+<source><host name='nas'/><dir path='/export'/><format type='nfs'/><protocol ver='4'/></source>
+<target><path>/mnt/p1</path><permissions><mode>0711</mode><owner>0</owner><group>0</group></permissions></target></pool>"""
+
+
+def pools(found: dict[str, Pool], *items: dict[str, t.Any], adopt: bool = False, purge: bool = False) -> Change:
+    return plan_pools(found, [want_pool(filled(POOL_SPEC, {"name": "p1", **item})) for item in items], OWNER, adopt, purge, ACTIONS)
+
+
+def verbs(change: Change) -> list[str]:
+    assert bool(change.steps) == (change.before != change.after)
+    return [step.argv[1] for step in change.steps]
+
+
+def here(text: str = THEIRS, active: bool = True, autostart: bool = True) -> dict[str, Pool]:
+    return {"p1": Pool(parse(text, "pool"), active, autostart)}
+
+
+def ours(**options: t.Any) -> dict[str, Pool]:
+    """A pool of the owner, as a run defines it."""
+    step = next(step for step in pools({}, {"type": "dir", "path": "/srv/p1", **options}).steps if step.argv[1] == "pool-define")
+    return {"p1": Pool(parse(step.stdin, "pool"), True, True)}
+
+
+def test_a_new_pool_is_defined_built_and_started() -> None:
+    change = pools({}, {"type": "dir", "path": "/srv/p1"})
+    assert verbs(change) == ["pool-define", "pool-build", "pool-start", "pool-autostart"]
+    root = parse(change.steps[0].stdin, "pool")
+    assert_valid(root, "storagepool")
+    assert root.findtext("uuid") == pool_uuid(OWNER, "p1")
+    assert verbs(pools(ours(), {"type": "dir", "path": "/srv/p1"})) == []
+
+
+def test_another_path_keeps_what_no_option_says() -> None:
+    change = pools(here(), {"path": "/mnt/other"}, adopt=True)
+    assert verbs(change) == ["pool-destroy", "pool-undefine", "pool-define", "pool-build", "pool-start", "pool-autostart"]
+    root = parse(next(step.stdin for step in change.steps if step.argv[1] == "pool-define"), "pool")
+    assert view_pool(root) == {**view_pool(parse(THEIRS, "pool")), "path": "/mnt/other"}
+    assert root.find("source/protocol").get("ver") == "4" and root.findtext("target/permissions/mode") == "0711"
+
+
+def test_a_pool_of_others_is_not_changed_unasked_nor_removed() -> None:
+    assert verbs(pools(here(), {"path": "/mnt/p1"})) == []
+    with pytest.raises(FabricError, match=r"pool p1 is not ours and is in use \(it is active\), and path would be replaced"):
+        pools(here(), {"path": "/mnt/other"})
+    with pytest.raises(FabricError, match="state would be replaced"):
+        pools(here(), {"state": "inactive"})
+    with pytest.raises(FabricError, match="pool p1 carries no mark of fabric-1"):
+        pools(here(), {"state": "absent"})
+    assert verbs(pools(here(), purge=True)) == []
+    assert verbs(pools(ours(), purge=True)) == ["pool-destroy", "pool-undefine"]
+
+
+@pytest.mark.parametrize(("autostart", "declared", "expected"), [(True, None, ["pool-autostart"]), (False, None, []), (True, False, []), (False, True, ["pool-autostart"])])
+def test_adoption_keeps_autostart_unless_it_is_declared(autostart: bool, declared: bool | None, expected: list[str]) -> None:
+    change = pools(here(active=False, autostart=autostart), {"state": "inactive", "autostart": declared}, adopt=True)
+    assert verbs(change) == ["pool-undefine", "pool-define", *expected]
+
+
+@pytest.mark.parametrize(
+    ("item", "part"),
+    [
+        ({}, "type is missing"),
+        ({"type": "dir"}, "path is missing"),
+        ({"type": "netfs", "path": "/a", "source_host": "nas"}, "type netfs needs source_dir"),
+        ({"name": "a/b"}, "no name"),
+        ({"type": "dir", "path": "a"}, "absolute path"),
+    ],
+)
+def test_bad_input_of_a_pool_gets_one_sentence(item: dict[str, t.Any], part: str) -> None:
+    with pytest.raises(FabricError) as caught:
+        pools({}, item)
+    assert part in str(caught.value) and "\n" not in str(caught.value)
+
+
+VOLUME = {"path": "/srv/v1", "size": 2**20, "format": "qcow2", "backing_path": ""}
+
+
+def volumes(found: Volumes, *items: dict[str, t.Any], adopt: bool = False, purge: bool = False) -> list[str]:
+    wanted = [want_volume(filled(VOLUME_SPEC, {"name": "v1", "pool": "p1", **item})) for item in items]
+    change = plan_volumes(found, wanted, OWNER, adopt, purge, False, VolumeActions(None, "qemu:///system"))
+    assert bool(change.steps) == (change.before != change.after)
+    return [step.argv[1] if hasattr(step, "argv") else type(step).__name__ for step in change.steps]
+
+
+def test_a_volume_is_noted_before_it_is_made_and_forgotten_after_it_is_gone() -> None:
+    assert volumes(Volumes({"p1": {}}, {}), {"size": "1MiB"}) == ["Write", "vol-create"]
+    found = Volumes({"p1": {"v1": VOLUME}}, {"p1/v1": OWNER})
+    assert volumes(found, {"size": "1MiB"}) == []
+    assert volumes(found, {"size": "2MiB"}) == ["vol-resize"]
+    assert volumes(found, {"state": "absent"}) == volumes(found, purge=True) == ["vol-delete", "Remove"]
+    assert volumes(Volumes({"p1": {}}, {"p1/v1": OWNER}), purge=True) == ["Remove"]
+
+
+@pytest.mark.parametrize(
+    ("ledger", "item", "part"),
+    [
+        ({}, {"state": "absent"}, "no mark of fabric-1"),
+        ({"p1/v1": "other"}, {"state": "absent"}, "the mark of other"),
+        ({"p1/v1": "other"}, {"size": "2MiB"}, "belongs to other"),
+        ({"p1/v1": OWNER}, {"size": "512KiB"}, "never shrunk"),
+        ({"p1/v1": OWNER}, {"format": "raw"}, "cannot become raw"),
+        ({"p1/v1": OWNER}, {"backing_path": "/srv/base"}, "cannot become /srv/base"),
+        ({"p1/v1": OWNER}, {"pool": "p2", "size": "1MiB"}, "pool p2 does not exist"),
+    ],
+)
+def test_what_a_volume_cannot_become_is_refused(ledger: dict[str, str], item: dict[str, t.Any], part: str) -> None:
+    with pytest.raises(FabricError) as caught:
+        volumes(Volumes({"p1": {"v1": VOLUME}}, ledger), item)
+    assert part in str(caught.value) and "v1" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_volume_of_nobody_is_adopted_and_then_removed() -> None:
+    found = Volumes({"p1": {"v1": VOLUME}}, {})
+    assert volumes(found, {"size": "1MiB"}) == []
+    assert volumes(found, {"size": "1MiB"}, adopt=True) == ["Write"]
+    assert volumes(found, {"state": "absent"}, adopt=True) == ["vol-delete"]
+
+
+def test_the_documents_of_these_tests_are_such_as_libvirt_knows() -> None:
+    assert_valid(ET.fromstring(THEIRS), "storagepool")
