@@ -47,6 +47,10 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml impor
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import MASK, Change, FabricError, Remove
 
 
+# States in which nothing of a domain is declared.
+GONE = ("released", "absent")
+
+
 class Here(t.NamedTuple):
     """A domain on the host. live is the document of the running guest, or None.
 
@@ -131,13 +135,16 @@ def plan(found: Found, wanted: t.Sequence[Domain], owner: str, adopt: bool, purg
     _check_unique(found, wanted)
     for domain in wanted:
         here = found.domains.get(domain.name)
-        if domain.state != "absent":
+        if domain.state == "released":
+            if here is not None and read_mark(here.inactive).owner == owner:
+                _give_back(result, domain.name, here, actions)
+        elif domain.state != "absent":
             _check_host(result, found, domain, here, check)
             One(result, found, domain, here, actions).plan(owner, adopt)
         elif here is not None:
             _check_removal(domain.name, here, owner, adopt)
             _remove(result, found, domain.name, here, domain.policy, actions)
-    if any(nic.get("bridge") and nic["ovs"] for domain in wanted if domain.state != "absent" for nic in domain.options.get("nics", ())):
+    if any(nic.get("bridge") and nic["ovs"] for domain in wanted if domain.state not in GONE for nic in domain.options.get("nics", ())):
         steps = order_steps(found.order, True)
         if steps:
             result.storage += steps
@@ -161,7 +168,7 @@ def _settled(result: Plan, found: Found, domain: Domain) -> Domain:
         return found.places.get((disk["pool"], disk["volume"]), "") if disk.get("pool") else disk.get("path", "")
 
     domain = settle(domain, here.inactive if here is not None else None, in_user_space)
-    if here is None or domain.state == "absent":
+    if here is None or domain.state in GONE:
         return domain
     domain, told = bind(domain, here.inactive, read_mark(here.inactive), found.chains, place)
     result.warnings += told
@@ -186,14 +193,14 @@ def _check_unique(found: Found, wanted: t.Sequence[Domain]) -> None:
     uuids: dict[str, str] = {}
     declared = {domain.name: domain for domain in wanted}
     for name, here in found.domains.items():
-        if name in declared and declared[name].state == "absent":
+        if name in declared and declared[name].state in GONE:
             continue
         uuids[here.inactive.findtext("uuid", "")] = name
         wants = name in declared and "nics" in declared[name].options
         found_macs = {view_nic(nic)["mac"] for nic in here.inactive.findall("devices/interface")}
         macs.update(dict.fromkeys(found_macs & declared[name].left if wants else found_macs, name))
     for domain in wanted:
-        if domain.state == "absent":
+        if domain.state in GONE:
             continue
         for nic in domain.options.get("nics", ()):
             other = macs.setdefault(nic["mac"], domain.name)

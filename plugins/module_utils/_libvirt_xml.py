@@ -16,6 +16,7 @@ import typing as t
 import uuid
 import xml.etree.ElementTree as ET
 
+from ansible_collections.overloom.fabric.plugins.module_utils._owner import DEFAULT_OWNER, Caller, may_change
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import MASK, FabricError
 
 NAMESPACE = "urn:overloom.fabric"
@@ -294,10 +295,7 @@ def check_change(thing: str, changed: t.Sequence[str], uses: t.Sequence[str] = (
     """Refuse to replace what others set on a thing without a mark. changed: the options. uses: who uses it. Raises FabricError."""
     if not changed:
         return
-    used = f" and is in use ({', '.join(uses)})" if uses else ""
-    raise FabricError(
-        f"{thing} is not ours{used}, and {', '.join(changed)} would be replaced; choose another name, or give adopt: true to take it over"
-    )
+    may_change(thing, None, Caller(DEFAULT_OWNER), f"{', '.join(changed)} would be replaced", uses)
 
 
 def replaces(before: t.Any, after: t.Any) -> bool:

@@ -165,7 +165,8 @@ def test_states_removal_and_foreign_guests(kvm: harness.Host) -> None:
     assert not kvm.apply("libvirt_domain", {"name": "vm1", "state": "absent"})["changed"]
     adopted = kvm.apply("libvirt_domain", {"name": "vm1-foreign", "adopt": True})
     assert adopted["domains"]["vm1-foreign"]["owner"] == "overloom.fabric"
-    kvm.apply("libvirt_domain", {"name": "vm1-foreign", "state": "absent"})
+    assert "was there before" in kvm.module("libvirt_domain", {"name": "vm1-foreign", "state": "absent"}, ok=False)["msg"]
+    kvm.apply("libvirt_domain", {"name": "vm1-foreign", "state": "absent", "adopt": True})
 
 
 EVERYTHING = {

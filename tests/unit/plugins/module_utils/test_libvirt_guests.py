@@ -203,7 +203,8 @@ def test_an_adopted_guest_is_given_back_as_it_was_and_removed_only_by_another_wo
     with pytest.raises(FabricError, match="was there before fabric-1 adopted it.*adopt: true"):
         commands(found, wanted(state="absent"))
     assert commands(found, wanted(state="absent"), adopt=True)[-1].startswith("virsh undefine vm1")
-    assert commands(found, purge=POLICY) == ["virsh define --validate"]
+    assert commands(found, purge=POLICY) == commands(found, wanted(state="released")) == ["virsh define --validate"]
+    assert commands(host(domains={"vm1": before}), wanted(state="released")) == commands(host(), wanted(state="released")) == []
     step = plan(found, [], OWNER, False, POLICY, ACTIONS, False).define[0]
     assert lines(parse(step.stdin, "x")) == lines(before.inactive)
 
