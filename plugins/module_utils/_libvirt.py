@@ -60,7 +60,7 @@ def connect_or_foresee(module: t.Any, wanted: t.Iterable[t.Any], **nothing: t.An
             raise
         module.warn(f"{error}; only libvirt can tell more of what would change")
         states = [item["state"] if isinstance(item, dict) else item.state for item in wanted]
-        module.exit_json(changed=any(state not in ("absent", "released") for state in states), commands=[], spawned=0, **nothing)
+        module.exit_json(changed=any(state != "absent" for state in states), commands=[], spawned=0, **nothing)
 
 
 def said(error: Exception) -> str:

@@ -52,7 +52,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import 
 
 MODULE = "libvirt_domain"
 IMAGES = "/var/lib/libvirt/images"
-STATES = ("present", "running", "shutoff", "paused", "released", "absent")
+STATES = ("present", "running", "shutoff", "paused", "absent")
 BOOT = ("hd", "cdrom", "network", "fd")
 BUSES = {"virtio": "vd", "ide": "hd", "sata": "sd", "scsi": "sd", "usb": "sd", "fdc": "fd"}
 HOTPLUG_BUSES = ("virtio", "scsi", "usb")

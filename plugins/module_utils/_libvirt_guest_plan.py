@@ -35,9 +35,9 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_patch imp
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml import (
     Mark,
     attribute,
-    check_adopted,
     check_change,
     check_owner,
+    given_back,
     read_mark,
     replaces,
     shown_size,
@@ -45,10 +45,6 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml impor
     write_mark,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import MASK, Change, FabricError, Remove
-
-
-# States in which nothing of a domain is declared.
-GONE = ("released", "absent")
 
 
 class Here(t.NamedTuple):
@@ -135,16 +131,19 @@ def plan(found: Found, wanted: t.Sequence[Domain], owner: str, adopt: bool, purg
     _check_unique(found, wanted)
     for domain in wanted:
         here = found.domains.get(domain.name)
-        if domain.state == "released":
-            if here is not None and read_mark(here.inactive).owner == owner:
-                _give_back(result, domain.name, here, actions)
-        elif domain.state != "absent":
+        if domain.state != "absent":
             _check_host(result, found, domain, here, check)
             One(result, found, domain, here, actions).plan(owner, adopt)
         elif here is not None:
-            _check_removal(domain.name, here, owner, adopt)
-            _remove(result, found, domain.name, here, domain.policy, actions)
-    if any(nic.get("bridge") and nic["ovs"] for domain in wanted if domain.state not in GONE for nic in domain.options.get("nics", ())):
+            mark = read_mark(here.inactive)
+            check_owner(mark, owner, adopt, f"domain {domain.name}", removing=True)
+            if mark.adopted and not adopt:
+                result.warnings.append(given_back(f"domain {domain.name}"))
+                _give_back(result, domain.name, here, actions)
+            else:
+                _check_moved(domain.name, here)
+                _remove(result, found, domain.name, here, domain.policy, actions)
+    if any(nic.get("bridge") and nic["ovs"] for domain in wanted if domain.state != "absent" for nic in domain.options.get("nics", ())):
         steps = order_steps(found.order, True)
         if steps:
             result.storage += steps
@@ -168,7 +167,7 @@ def _settled(result: Plan, found: Found, domain: Domain) -> Domain:
         return found.places.get((disk["pool"], disk["volume"]), "") if disk.get("pool") else disk.get("path", "")
 
     domain = settle(domain, here.inactive if here is not None else None, in_user_space)
-    if here is None or domain.state in GONE:
+    if here is None or domain.state == "absent":
         return domain
     domain, told = bind(domain, here.inactive, read_mark(here.inactive), found.chains, place)
     result.warnings += told
@@ -193,14 +192,14 @@ def _check_unique(found: Found, wanted: t.Sequence[Domain]) -> None:
     uuids: dict[str, str] = {}
     declared = {domain.name: domain for domain in wanted}
     for name, here in found.domains.items():
-        if name in declared and declared[name].state in GONE:
+        if name in declared and declared[name].state == "absent":
             continue
         uuids[here.inactive.findtext("uuid", "")] = name
         wants = name in declared and "nics" in declared[name].options
         found_macs = {view_nic(nic)["mac"] for nic in here.inactive.findall("devices/interface")}
         macs.update(dict.fromkeys(found_macs & declared[name].left if wants else found_macs, name))
     for domain in wanted:
-        if domain.state in GONE:
+        if domain.state == "absent":
             continue
         for nic in domain.options.get("nics", ()):
             other = macs.setdefault(nic["mac"], domain.name)
@@ -492,13 +491,6 @@ def _switch(result: Plan, domain: Domain, state: str, goal: str, actions: Action
         result.starts.append(result.start.add(actions.start(name, goal == "paused")))
     else:
         result.starts.append(result.start.add(actions.switch("suspend" if goal == "paused" else "resume", name)))
-
-
-def _check_removal(name: str, here: Here, owner: str, adopt: bool) -> None:
-    mark = read_mark(here.inactive)
-    check_owner(mark, owner, adopt, f"domain {name}", removing=True)
-    check_adopted(mark, owner, adopt, f"domain {name}")
-    _check_moved(name, here)
 
 
 def _check_moved(name: str, here: Here) -> None:

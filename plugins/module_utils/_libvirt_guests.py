@@ -32,7 +32,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import (
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_chain import read_chains
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_devices import view_disk, view_nic
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_domain import SPEC, Domain, seed_path, shown, view, want
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_guest_plan import GONE, Found, Here, Plan, plan
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_guest_plan import Found, Here, Plan, plan
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml import read_mark, to_xml
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, FabricError, Runner, module_runner, reconcile
 
@@ -54,7 +54,7 @@ def read(
     """Read the host once. accelerator is asked only when a domain is to be made without a declared one. removes: storage may go."""
     names = {domain.name for domain in wanted}
     domains = read_domains(connection, names)
-    disks = [disk for domain in wanted if domain.state not in GONE for disk in domain.options.get("disks", ())]
+    disks = [disk for domain in wanted if domain.state != "absent" for disk in domain.options.get("disks", ())]
     paths = {disk["path"] for disk in disks if disk.get("path")}
     paths |= {backing for domain in wanted for _size, backing, _format in domain.sizes.values() if backing}
     paths |= {domain.options[key] for domain in wanted for key in ("kernel", "initrd") if domain.options.get(key)}
@@ -67,7 +67,7 @@ def read(
     paths |= set(chains)
     running = [here.live for name, here in domains.items() if name in names and here.live is not None]
     ovs = any(root.find("devices/interface/virtualport[@type='openvswitch']") is not None for root in running)
-    creates = any(domain.name not in domains and domain.options.get("accelerator", "auto") == "auto" and domain.state not in GONE for domain in wanted)
+    creates = any(domain.name not in domains and domain.options.get("accelerator", "auto") == "auto" and domain.state != "absent" for domain in wanted)
     asks = any(nic.get("offload") == "auto" for domain in wanted for nic in domain.options.get("nics", ()))
     info = asked("the host's memory cannot be read", connection.getInfo)
     return Found(

@@ -50,10 +50,10 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_network i
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml import (
     Mark,
-    check_adopted,
     check_change,
     check_owner,
     contains,
+    given_back,
     parse_vlan,
     port_columns,
     read_mark,
@@ -203,8 +203,11 @@ def plan(found: Found, wanted: t.Sequence[Network], owner: str, adopt: bool, pur
         elif here is not None:
             mark = read_mark(here.inactive)
             check_owner(mark, owner, adopt, f"network {network.name}", removing=True)
-            check_adopted(mark, owner, adopt, f"network {network.name}")
-            _remove(result, found, network.name, here, actions)
+            if mark.adopted and not adopt:
+                result.warnings.append(given_back(f"network {network.name}"))
+                _give_back(result, network.name, here, actions)
+            else:
+                _remove(result, found, network.name, here, actions)
     if purge:
         declared = {network.name for network in wanted}
         for name, here in sorted(found.networks.items()):

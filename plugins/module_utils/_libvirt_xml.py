@@ -309,13 +309,9 @@ def replaces(before: t.Any, after: t.Any) -> bool:
     return before != after
 
 
-def check_adopted(mark: Mark, owner: str, adopt: bool, thing: str) -> None:
-    """Refuse to remove a thing that was there before it was adopted, unless that is said. Raises FabricError."""
-    if mark.adopted and not adopt:
-        raise FabricError(
-            f"{thing} was there before {owner} adopted it, so it is not removed: give adopt: true to remove it all the same; "
-            "purge takes the mark away and leaves it"
-        )
+def given_back(thing: str) -> str:
+    """The warning for a thing that was there before it was adopted and is to be removed."""
+    return f"{thing} was there before it was adopted: it is given back, not removed; give adopt: true to remove it"
 
 
 # ---- lines of a document

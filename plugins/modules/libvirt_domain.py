@@ -42,11 +42,11 @@ options:
           - V(present) defines the guest and leaves it running or not.
           - V(running), V(shutoff) and V(paused) define it and bring it there.
           - V(absent) removes it. Its disks stay unless O(remove_storage); a cloud-init seed goes with it.
-          - V(released) takes the mark of O(owner) from a guest, gives it back the NICs that it had before it was adopted, and leaves it as it runs.
-          - A guest that was there before it was adopted is removed only with O(adopt=true). O(purge) releases it.
+          - A guest that was there before it was adopted is given back instead of removed, also by O(purge). It loses the mark, gets back the NICs
+            that it had, and runs on. O(adopt=true) removes it.
           - A guest that was migrated to another host is not started here, and one that was migrated here is not removed while it runs.
         type: str
-        choices: [present, running, shutoff, paused, released, absent]
+        choices: [present, running, shutoff, paused, absent]
         default: present
       uuid: &uuid
         description: The guest's UUID. By default it follows from O(owner) and the name, so that it is the same wherever the guest is made again.

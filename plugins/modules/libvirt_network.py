@@ -14,6 +14,8 @@ description:
     Networks over Open vSwitch bridges with portgroups, over bridges, and isolated, routed or translated networks with DHCP and DNS.
   - A change reaches the definition and the running network together, where libvirt can (portgroups, entries of DHCP and DNS).
     Where it cannot, RV(restart_required) says so, and O(restart) does it.
+  - A definition is patched. An option changes its own element, and all that it does not state stays.
+  - A network without a mark of O(owner) is not changed where that would replace what others set, unless O(adopt=true).
   - A portgroup's VLANs also reach the ports of guests that run, which libvirt alone would look at only when a guest starts.
   - Distributions start libvirt and Open vSwitch side by side, so a guest that starts with the host may find no bridge. With O(mode=openvswitch)
     the module lets libvirt's services wait for Open vSwitch (a C(systemd) drop-in, taken away when nothing needs it any more).
@@ -35,7 +37,7 @@ options:
       state: &state
         description:
           - V(active) and V(inactive) define the network and bring it there; V(present) leaves it active or not.
-          - V(absent) removes it.
+          - V(absent) removes it. A network that was there before it was adopted is given back instead, also by O(purge); O(adopt=true) removes it.
         type: str
         choices: [present, active, inactive, absent]
         default: active

@@ -165,7 +165,9 @@ def test_states_removal_and_foreign_guests(kvm: harness.Host) -> None:
     assert not kvm.apply("libvirt_domain", {"name": "vm1", "state": "absent"})["changed"]
     adopted = kvm.apply("libvirt_domain", {"name": "vm1-foreign", "adopt": True})
     assert adopted["domains"]["vm1-foreign"]["owner"] == "overloom.fabric"
-    assert "was there before" in kvm.module("libvirt_domain", {"name": "vm1-foreign", "state": "absent"}, ok=False)["msg"]
+    given = kvm.module("libvirt_domain", {"name": "vm1-foreign", "state": "absent"})
+    assert "was there before it was adopted: it is given back" in str(given["warnings"])
+    assert kvm.run(["virsh", "list", "--all", "--name"]).split() == ["vm1-foreign"]
     kvm.apply("libvirt_domain", {"name": "vm1-foreign", "state": "absent", "adopt": True})
 
 
