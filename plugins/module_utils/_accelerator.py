@@ -34,8 +34,26 @@ def boot_sector() -> bytes:
 def command(emulator: str, disk: str, accelerator: str = "kvm", seconds: int = SECONDS) -> list[str]:
     """Start a machine from the disk, for so many seconds at the most. It ends with ENDED when it has executed the sector."""
     processor = "host" if accelerator == "kvm" else "qemu64"
-    machine = ["-nodefaults", "-no-user-config", "-display", "none", "-machine", f"pc,accel={accelerator}", "-cpu", processor, "-m", "16"]
-    devices = ["-device", f"isa-debug-exit,iobase={PORT:#x},iosize=1", "-drive", f"file={disk},format=raw,if=floppy,readonly=on", "-boot", "a"]
+    machine = [
+        "-nodefaults",
+        "-no-user-config",
+        "-display",
+        "none",
+        "-machine",
+        f"pc,accel={accelerator}",
+        "-cpu",
+        processor,
+        "-m",
+        "16",
+    ]
+    devices = [
+        "-device",
+        f"isa-debug-exit,iobase={PORT:#x},iosize=1",
+        "-drive",
+        f"file={disk},format=raw,if=floppy,readonly=on",
+        "-boot",
+        "a",
+    ]
     return ["timeout", "--signal=KILL", str(seconds), emulator, *machine, *devices]
 
 

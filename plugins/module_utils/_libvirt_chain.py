@@ -95,7 +95,13 @@ def read_chains(documents: t.Iterable[ET.Element]) -> dict[str, Chain]:
     return chains
 
 
-def bind(domain: Domain, root: ET.Element, mark: Mark, chains: t.Mapping[str, Chain], places: t.Callable[[t.Mapping[str, t.Any]], str]) -> tuple[Domain, list[str]]:
+def bind(
+    domain: Domain,
+    root: ET.Element,
+    mark: Mark,
+    chains: t.Mapping[str, Chain],
+    places: t.Callable[[t.Mapping[str, t.Any]], str],
+) -> tuple[Domain, list[str]]:
     """The wanted domain with each disk bound to the image that lies upon the declared one, and what is to be told.
 
     places: from a declared disk to the path of its image, empty when its pool does not tell.
@@ -116,7 +122,12 @@ def bind(domain: Domain, root: ET.Element, mark: Mark, chains: t.Mapping[str, Ch
                 continue
             told.append(f"domain {domain.name}: disk {disk['target']} stays on {there['path']}: {left}")
         declared[disk["target"]] = disk
-        disks.append({**disk, **{key: there[key] for key in ("path", "pool", "volume", "format") if key in disk or key == "path"}})
+        disks.append(
+            {
+                **disk,
+                **{key: there[key] for key in ("path", "pool", "volume", "format") if key in disk or key == "path"},
+            }
+        )
     if not declared:
         return domain, told
     return domain._replace(options={**domain.options, "disks": disks}, declared=declared), told
@@ -139,6 +150,10 @@ def upon(mark: Mark, chains: t.Mapping[str, Chain], place: str) -> str:
     """An image that lies upon one that was made for a guest and was not made by us, or empty: without the lower one it would be lost."""
     real = os.path.realpath(place)
     for top, chain in sorted(chains.items()):
-        if top not in mark.storage and os.path.realpath(top) != real and (chain.leads_to(place) or chain.leads_to(real)):
+        if (
+            top not in mark.storage
+            and os.path.realpath(top) != real
+            and (chain.leads_to(place) or chain.leads_to(real))
+        ):
             return top
     return ""

@@ -103,7 +103,9 @@ def write_disk(disk: ET.Element, item: t.Mapping[str, t.Any]) -> None:
         set_attribute(disk, "boot", "order", item["boot_order"] or None)
 
 
-def _write_flags(disk: ET.Element, item: t.Mapping[str, t.Any], seen: t.Mapping[str, t.Any], other_device: bool) -> None:
+def _write_flags(
+    disk: ET.Element, item: t.Mapping[str, t.Any], seen: t.Mapping[str, t.Any], other_device: bool
+) -> None:
     for key in ("readonly", "shareable"):
         if item.get(key, seen[key]) != seen[key]:
             drop(disk, key)
@@ -161,12 +163,20 @@ def patch_disks(devices: ET.Element, options: t.Mapping[str, t.Any], seed: str, 
         write_disk(disk, item)
 
 
-def _check_taken(disk: ET.Element, item: t.Mapping[str, t.Any], options: t.Mapping[str, t.Any], seed: str, what: str) -> None:
+def _check_taken(
+    disk: ET.Element, item: t.Mapping[str, t.Any], options: t.Mapping[str, t.Any], seed: str, what: str
+) -> None:
     """Refuse to make something else of a disk that is not meant."""
     place = f"{what} disk {item['target']}"
     if not is_ours_to_say(disk):
-        raise FabricError(f"{place} is of type {disk.get('type')}, which no option says: give the declared disk another target")
-    if item["path" if "path" in item else "pool"] == seed and "disks" not in options and view_disk(disk)["path"] != seed:
+        raise FabricError(
+            f"{place} is of type {disk.get('type')}, which no option says: give the declared disk another target"
+        )
+    if (
+        item["path" if "path" in item else "pool"] == seed
+        and "disks" not in options
+        and view_disk(disk)["path"] != seed
+    ):
         raise FabricError(f"{place} is there already, where the cloud-init seed would go: give cloud_init another bus")
 
 
@@ -241,7 +251,12 @@ def write_nic(nic: ET.Element, item: t.Mapping[str, t.Any]) -> None:
         set_vlan(nic, item)
     if "model" in item or fresh and kind != "hostdev":
         set_attribute(nic, "model", "type", item.get("model", "virtio"))
-    for key, tag, name in (("dev", "target", "dev"), ("link", "link", "state"), ("mtu", "mtu", "size"), ("boot_order", "boot", "order")):
+    for key, tag, name in (
+        ("dev", "target", "dev"),
+        ("link", "link", "state"),
+        ("mtu", "mtu", "size"),
+        ("boot_order", "boot", "order"),
+    ):
         if item.get(key, seen[key]) != seen[key]:
             set_attribute(nic, tag, name, item[key] or None)
     if item.get("rom", seen["rom"]) != seen["rom"]:
@@ -330,7 +345,9 @@ def patch_nics(devices: ET.Element, wanted: t.Sequence[t.Mapping[str, t.Any]], l
 
 def first_serial(devices: ET.Element) -> ET.Element | None:
     """The serial port that the guest counts as the first."""
-    return next((found for found in devices.findall("serial") if (attribute(found, "target", "port") or "0") == "0"), None)
+    return next(
+        (found for found in devices.findall("serial") if (attribute(found, "target", "port") or "0") == "0"), None
+    )
 
 
 def view_serial(devices: ET.Element) -> dict[str, t.Any]:
@@ -425,7 +442,9 @@ def _check_spice(devices: ET.Element, what: str) -> None:
     """A guest whose devices speak SPICE does not start without it."""
     for tag in ("channel", "redirdev", "smartcard"):
         if any(found.get("type") in ("spicevmc", "spiceport") for found in devices.findall(tag)):
-            raise FabricError(f"{what} graphics leaves out spice, which its {tag} needs: keep spice, or remove the {tag} with virsh edit first")
+            raise FabricError(
+                f"{what} graphics leaves out spice, which its {tag} needs: keep spice, or remove the {tag} with virsh edit first"
+            )
 
 
 def _write_graphics(found: ET.Element, item: t.Mapping[str, t.Any]) -> None:
@@ -539,7 +558,9 @@ def _hostdev(item: t.Mapping[str, str]) -> ET.Element:
         source = element("source", None, element("address", pci_attributes(item["pci"])))
     else:
         vendor, product = item["usb"].split(":")
-        source = element("source", None, element("vendor", {"id": f"0x{vendor}"}), element("product", {"id": f"0x{product}"}))
+        source = element(
+            "source", None, element("vendor", {"id": f"0x{vendor}"}), element("product", {"id": f"0x{product}"})
+        )
     return element("hostdev", {"mode": "subsystem", "type": "pci" if "pci" in item else "usb", "managed": True}, source)
 
 

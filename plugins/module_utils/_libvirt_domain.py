@@ -220,7 +220,8 @@ def want(item: t.Mapping[str, t.Any], owner: str) -> Domain:
     take("description", lambda value, w: check_text(value, w).strip())
     if item.get("metadata") is not None:
         options["metadata"] = {
-            check_line(str(k), f"{what} metadata"): check_text(str(v), f"{what} metadata").strip() for k, v in sorted(item["metadata"].items())
+            check_line(str(k), f"{what} metadata"): check_text(str(v), f"{what} metadata").strip()
+            for k, v in sorted(item["metadata"].items())
         }
     take("accelerator", lambda value, w: value)
     take("machine", check_line)
@@ -252,19 +253,25 @@ def want(item: t.Mapping[str, t.Any], owner: str) -> Domain:
     take("tpm", _want_tpm)
     take("hostdevs", _want_hostdevs)
     take("guest_agent", lambda value, w: value)
-    if options.get("boot") is not None and any(d.get("boot_order") for key in ("disks", "nics") for d in options.get(key, ())):
+    if options.get("boot") is not None and any(
+        d.get("boot_order") for key in ("disks", "nics") for d in options.get(key, ())
+    ):
         raise FabricError(f"{what} boot and boot_order exclude each other: name the order in one of them")
     policy = {key: item[key] for key in ("remove_storage", "shutdown_timeout", "force", "restart")}
     check_number(policy["shutdown_timeout"], f"{what} shutdown_timeout", 0, 3600)
     secrets = tuple(g["password"] for g in options.get("graphics", ()) if g.get("password"))
-    return Domain(name, item["state"], options, _want_raw(item.get("xml"), options, what), files, sizes, policy, secrets)
+    return Domain(
+        name, item["state"], options, _want_raw(item.get("xml"), options, what), files, sizes, policy, secrets
+    )
 
 
 def _declared(value: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     return {key: entry for key, entry in value.items() if entry is not None}
 
 
-def _want_disks(name: str, disks: t.Sequence[t.Mapping[str, t.Any]], sizes: dict[str, tuple[int, str, str]]) -> list[dict[str, t.Any]]:
+def _want_disks(
+    name: str, disks: t.Sequence[t.Mapping[str, t.Any]], sizes: dict[str, tuple[int, str, str]]
+) -> list[dict[str, t.Any]]:
     wanted: list[dict[str, t.Any]] = []
     counts: dict[str, int] = {}
     for position, disk in enumerate(disks):
@@ -293,7 +300,11 @@ def _want_disks(name: str, disks: t.Sequence[t.Mapping[str, t.Any]], sizes: dict
         backing = disk["backing_path"] or ""
         kind = disk["format"]
         if disk["pool"]:
-            found.update(pool=check_name(disk["pool"], f"{what}: pool"), volume=check_line(disk["volume"], f"{what}: volume"), path="")
+            found.update(
+                pool=check_name(disk["pool"], f"{what}: pool"),
+                volume=check_line(disk["volume"], f"{what}: volume"),
+                path="",
+            )
         elif disk["path"] is not None:
             found.update(path=check_path(disk["path"], f"{what}: path") if disk["path"] else "", pool="", volume="")
         elif capacity or backing:
@@ -318,7 +329,11 @@ def _want_disks(name: str, disks: t.Sequence[t.Mapping[str, t.Any]], sizes: dict
         if disk["boot_order"] is not None:
             found["boot_order"] = check_number(disk["boot_order"], f"{what}: boot_order", 0, 9999)
         if capacity or backing:
-            sizes[target] = (capacity, check_path(backing, f"{what}: backing_path") if backing else "", disk["backing_format"] if backing else "")
+            sizes[target] = (
+                capacity,
+                check_path(backing, f"{what}: backing_path") if backing else "",
+                disk["backing_format"] if backing else "",
+            )
         wanted.append(found)
     return wanted
 
@@ -340,7 +355,9 @@ def _want_nics(name: str, owner: str, nics: t.Sequence[t.Mapping[str, t.Any]]) -
         if len(kinds) > 1:
             raise FabricError(f"{what}: {kinds[0]} and {kinds[1]} exclude each other")
         if not kinds:
-            raise FabricError(f"{what} has neither network nor bridge, direct, hostdev or vhostuser: say where it is plugged in")
+            raise FabricError(
+                f"{what} has neither network nor bridge, direct, hostdev or vhostuser: say where it is plugged in"
+            )
         found.update(_want_plug(nic, kinds[0], what))
         found.update(_want_looks(nic, what))
         if any(other["mac"] == found["mac"] for other in wanted):
@@ -374,8 +391,14 @@ def _want_plug(nic: t.Mapping[str, t.Any], kind: str, what: str) -> dict[str, t.
         found["vhostuser"] = check_path(nic["vhostuser"], f"{what} vhostuser")
     if kind == "bridge":
         found["ovs"] = nic["ovs"]
-    if vlan and (vlan["vlan"] or vlan["trunks"]) and (kind in ("direct", "vhostuser") or kind == "bridge" and not nic["ovs"]):
-        raise FabricError(f"{what}: libvirt sets VLANs on Open vSwitch bridges only: leave ovs true, or use a bridge for each VLAN")
+    if (
+        vlan
+        and (vlan["vlan"] or vlan["trunks"])
+        and (kind in ("direct", "vhostuser") or kind == "bridge" and not nic["ovs"])
+    ):
+        raise FabricError(
+            f"{what}: libvirt sets VLANs on Open vSwitch bridges only: leave ovs true, or use a bridge for each VLAN"
+        )
     return {**found, **(vlan or {})}
 
 
@@ -388,7 +411,10 @@ def _want_looks(nic: t.Mapping[str, t.Any], what: str) -> dict[str, t.Any]:
             raise FabricError(f"{what}: model {nic['model']!r} may hold letters, digits, _ and - only")
     if nic["dev"] is not None:
         found["dev"] = nic["dev"]
-        if nic["dev"] and (not re.fullmatch(r"[A-Za-z0-9_.:-]{1,15}", nic["dev"]) or re.match(r"-|(vnet|vif|macvtap|macvlan)\d", nic["dev"])):
+        if nic["dev"] and (
+            not re.fullmatch(r"[A-Za-z0-9_.:-]{1,15}", nic["dev"])
+            or re.match(r"-|(vnet|vif|macvtap|macvlan)\d", nic["dev"])
+        ):
             raise FabricError(
                 f"{what}: dev {nic['dev']!r} is no name that libvirt keeps: use up to 15 letters, digits and _.:-, and not vnet0 and the like"
             )
@@ -401,7 +427,9 @@ def _want_looks(nic: t.Mapping[str, t.Any], what: str) -> dict[str, t.Any]:
     if nic["offload"] is not None:
         found["offload"] = nic["offload"]
         if nic["offload"] != "auto" and nic["model"] not in (None, "virtio"):
-            raise FabricError(f"{what}: offload {nic['offload']} is for the model virtio, not {nic['model']}: leave it out, or make it auto")
+            raise FabricError(
+                f"{what}: offload {nic['offload']} is for the model virtio, not {nic['model']}: leave it out, or make it auto"
+            )
     if found.get("mtu") and found["mtu"] < 68:
         raise FabricError(f"{what} mtu {found['mtu']} is below 68 bytes, IPv4's least")
     if nic["hostdev"]:
@@ -417,7 +445,9 @@ def _check_pci(value: str, what: str) -> str:
     return value.lower()
 
 
-def _want_seed(name: str, owner: str, item: t.Mapping[str, t.Any], options: dict[str, t.Any], what: str) -> dict[str, bytes] | None:
+def _want_seed(
+    name: str, owner: str, item: t.Mapping[str, t.Any], options: dict[str, t.Any], what: str
+) -> dict[str, bytes] | None:
     value = item.get("cloud_init")
     if value is None:
         return None
@@ -429,7 +459,9 @@ def _want_seed(name: str, owner: str, item: t.Mapping[str, t.Any], options: dict
             raise FabricError(f"{what} cloud_init {key} must be a text or a mapping")
     target = SEED_TARGETS[value["bus"]]
     if any(disk["target"] == target for disk in options.get("disks", ())):
-        raise FabricError(f"{what} disk {target} is where the cloud-init seed goes: give the disk another target, or cloud_init another bus")
+        raise FabricError(
+            f"{what} disk {target} is where the cloud-init seed goes: give the disk another target, or cloud_init another bus"
+        )
     options["seed"] = {
         "target": target,
         "device": "disk" if value["bus"] == "virtio" else "cdrom",
@@ -451,7 +483,10 @@ def _want_serial(value: t.Mapping[str, t.Any], what: str) -> dict[str, t.Any]:
     if kind == "tcp":
         if value["port"] is None:
             raise FabricError(f"{what} type tcp needs port")
-        found.update(host=check_line(value["host"] or "127.0.0.1", f"{what} host"), port=check_number(value["port"], f"{what} port", 1, 65535))
+        found.update(
+            host=check_line(value["host"] or "127.0.0.1", f"{what} host"),
+            port=check_number(value["port"], f"{what} port", 1, 65535),
+        )
     elif kind in ("unix", "file"):
         if not value["path"]:
             raise FabricError(f"{what} type {kind} needs path")
@@ -521,7 +556,9 @@ def _want_raw(text: str | None, options: t.Mapping[str, t.Any], what: str) -> ET
             if mac not in [nic["mac"] for nic in options.get("nics", ())]:
                 continue
         if option and options.get(option) is not None:
-            raise FabricError(f"{what} xml holds the device {child.tag}, which the option {option} declares too: say it in one place")
+            raise FabricError(
+                f"{what} xml holds the device {child.tag}, which the option {option} declares too: say it in one place"
+            )
     return root
 
 
@@ -554,7 +591,8 @@ def view(root: ET.Element) -> dict[str, t.Any]:
         "cpu_mode": attribute(root, "cpu", "mode") or ("custom" if root.find("cpu/model") is not None else ""),
         "cpu_model": root.findtext("cpu/model", ""),
         # An order on devices stands in the place of one of kinds.
-        "boot": [boot.get("dev", "") for boot in os_element.findall("boot")] or ([] if root.find("devices/*/boot") is not None else ["hd"]),
+        "boot": [boot.get("dev", "") for boot in os_element.findall("boot")]
+        or ([] if root.find("devices/*/boot") is not None else ["hd"]),
         "kernel": os_element.findtext("kernel", ""),
         "initrd": os_element.findtext("initrd", ""),
         "cmdline": os_element.findtext("cmdline", ""),
@@ -562,7 +600,9 @@ def view(root: ET.Element) -> dict[str, t.Any]:
         "seed": next((disk for disk in disks if disk["path"] == seed), {}),
         "nics": [view_nic(nic) for nic in root.findall("devices/interface")],
         "serial": view_serial(devices),
-        "graphics": [view_graphics(found) for found in devices.findall("graphics") if found.get("type") in GRAPHICS_KINDS],
+        "graphics": [
+            view_graphics(found) for found in devices.findall("graphics") if found.get("type") in GRAPHICS_KINDS
+        ],
         "video": view_video(devices),
         "tpm": view_tpm(devices),
         "hostdevs": view_hostdevs(devices),
@@ -585,7 +625,11 @@ def memory_bytes(holder: ET.Element) -> int:
 # ---- comparison
 
 
-def settle(domain: Domain, found: ET.Element | None, in_user_space: t.Callable[[t.Mapping[str, t.Any]], bool] = lambda nic: False) -> Domain:
+def settle(
+    domain: Domain,
+    found: ET.Element | None,
+    in_user_space: t.Callable[[t.Mapping[str, t.Any]], bool] = lambda nic: False,
+) -> Domain:
     """The wanted domain with each NIC that names no MAC bound to the NIC that stands in its place already, and its offload decided.
 
     A NIC that is not declared is left alone, unless the mark says that it was declared once.
@@ -617,7 +661,9 @@ def _ours(found: ET.Element | None, here: t.Mapping[str, ET.Element]) -> set[str
     return {mac for mac, nic in here.items() if (nic_kind(nic) in NIC_KINDS if noted is None else mac in noted)}
 
 
-def _bind(wanted: t.Sequence[t.Mapping[str, t.Any]], here: t.Mapping[str, ET.Element], ours: t.Container[str]) -> list[str]:
+def _bind(
+    wanted: t.Sequence[t.Mapping[str, t.Any]], here: t.Mapping[str, ET.Element], ours: t.Container[str]
+) -> list[str]:
     """The MAC address of each wanted NIC. One without takes that of the NIC which stands in its place among those of its kind."""
 
     def group(kind: str) -> str:
@@ -645,7 +691,9 @@ MACHINES = {"q35": "pc-q35-", "pc": "pc-i440fx-", "virt": "virt-"}
 
 def machine_family(machine: str) -> str:
     """The machine type without its version."""
-    return next((alias for alias, prefix in MACHINES.items() if machine == alias or machine.startswith(prefix)), machine)
+    return next(
+        (alias for alias, prefix in MACHINES.items() if machine == alias or machine.startswith(prefix)), machine
+    )
 
 
 def same_machine(wanted: str, found: str) -> bool:
@@ -674,8 +722,13 @@ def restrict(options: t.Mapping[str, t.Any], seen: t.Mapping[str, t.Any]) -> dic
             declared = {item[by]: item for item in wanted}
             if key != "nics":
                 # libvirt sorts disks in its own way; the order of NICs is the guest's.
-                found = sorted(found, key=lambda item: list(declared).index(item[by]) if item[by] in declared else len(declared))
-            found = [{name: item[name] for name in declared[item[by]]} if item[by] in declared else dict(item) for item in found]
+                found = sorted(
+                    found, key=lambda item: list(declared).index(item[by]) if item[by] in declared else len(declared)
+                )
+            found = [
+                {name: item[name] for name in declared[item[by]]} if item[by] in declared else dict(item)
+                for item in found
+            ]
         result[key] = found
     return result
 
@@ -699,7 +752,9 @@ def shown(options: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     if "memory" in result:
         result["memory"] = shown_size(result["memory"])
     if "graphics" in result:
-        result["graphics"] = [{**item, "password": MASK} if item.get("password") else dict(item) for item in result["graphics"]]
+        result["graphics"] = [
+            {**item, "password": MASK} if item.get("password") else dict(item) for item in result["graphics"]
+        ]
     return result
 
 

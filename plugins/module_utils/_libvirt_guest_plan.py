@@ -121,10 +121,20 @@ class Plan:
         """All of it; equal entries are left out of the diff."""
         names = [name for name in self.after if self.before[name] != self.after[name]]
         steps = [*self.define, *self.storage, *self.live, *self.stops, *self.remove, *self.starts]
-        return Change(steps, {n: self.before[n] for n in names}, {n: self.after[n] for n in names}, tuple(self.warnings))
+        return Change(
+            steps, {n: self.before[n] for n in names}, {n: self.after[n] for n in names}, tuple(self.warnings)
+        )
 
 
-def plan(found: Found, wanted: t.Sequence[Domain], owner: str, adopt: bool, purge: dict[str, t.Any] | None, actions: t.Any, check: bool) -> Plan:
+def plan(
+    found: Found,
+    wanted: t.Sequence[Domain],
+    owner: str,
+    adopt: bool,
+    purge: dict[str, t.Any] | None,
+    actions: t.Any,
+    check: bool,
+) -> Plan:
     """Compare. purge: the policy for domains that are not declared any more, or None. check: whether this is check mode. Raises FabricError."""
     result = Plan()
     wanted = [_settled(result, found, domain) for domain in wanted]
@@ -143,11 +153,19 @@ def plan(found: Found, wanted: t.Sequence[Domain], owner: str, adopt: bool, purg
             else:
                 _check_moved(domain.name, here)
                 _remove(result, found, domain.name, here, domain.policy, actions)
-    if any(nic.get("bridge") and nic["ovs"] for domain in wanted if domain.state != "absent" for nic in domain.options.get("nics", ())):
+    if any(
+        nic.get("bridge") and nic["ovs"]
+        for domain in wanted
+        if domain.state != "absent"
+        for nic in domain.options.get("nics", ())
+    ):
         steps = order_steps(found.order, True)
         if steps:
             result.storage += steps
-            result.before["boot"], result.after["boot"] = {"waits_for_open_vswitch": False}, {"waits_for_open_vswitch": True}
+            result.before["boot"], result.after["boot"] = (
+                {"waits_for_open_vswitch": False},
+                {"waits_for_open_vswitch": True},
+            )
     if purge is not None:
         _purge(result, found, {domain.name for domain in wanted}, owner, purge, actions)
     return result
@@ -174,7 +192,9 @@ def _settled(result: Plan, found: Found, domain: Domain) -> Domain:
     return domain
 
 
-def _purge(result: Plan, found: Found, declared: set[str], owner: str, policy: dict[str, t.Any], actions: t.Any) -> None:
+def _purge(
+    result: Plan, found: Found, declared: set[str], owner: str, policy: dict[str, t.Any], actions: t.Any
+) -> None:
     for name, here in sorted(found.domains.items()):
         mark = read_mark(here.inactive)
         if name in declared or mark.owner != owner or mark.module != MODULE:
@@ -204,11 +224,15 @@ def _check_unique(found: Found, wanted: t.Sequence[Domain]) -> None:
         for nic in domain.options.get("nics", ()):
             other = macs.setdefault(nic["mac"], domain.name)
             if other != domain.name:
-                raise FabricError(f"domain {domain.name}: mac {nic['mac']} is domain {other}'s already: give each NIC a MAC address of its own")
+                raise FabricError(
+                    f"domain {domain.name}: mac {nic['mac']} is domain {other}'s already: give each NIC a MAC address of its own"
+                )
         if domain.options.get("uuid"):
             other = uuids.setdefault(domain.options["uuid"], domain.name)
             if other != domain.name:
-                raise FabricError(f"domain {domain.name}: uuid {domain.options['uuid']} is domain {other}'s already: give each domain a UUID of its own")
+                raise FabricError(
+                    f"domain {domain.name}: uuid {domain.options['uuid']} is domain {other}'s already: give each domain a UUID of its own"
+                )
 
 
 def _check_host(result: Plan, found: Found, domain: Domain, here: Here | None, check: bool) -> None:
@@ -222,12 +246,18 @@ def _check_host(result: Plan, found: Found, domain: Domain, here: Here | None, c
         result.warnings.append(text)
 
     if options.get("memory", 0) > found.memory:
-        raise FabricError(f"{what}: memory {shown_size(options['memory'])} is more than the host's {shown_size(found.memory)}: lower it")
+        raise FabricError(
+            f"{what}: memory {shown_size(options['memory'])} is more than the host's {shown_size(found.memory)}: lower it"
+        )
     if here is None:
         if "memory" not in options:
-            raise FabricError(f"{what} does not exist and memory is missing: say how much it shall have, such as 512MiB")
+            raise FabricError(
+                f"{what} does not exist and memory is missing: say how much it shall have, such as 512MiB"
+            )
     elif options.get("uuid") and here.inactive.findtext("uuid") != options["uuid"]:
-        raise FabricError(f"{what} exists with uuid {here.inactive.findtext('uuid')}, which cannot change: leave uuid out, or remove the domain first")
+        raise FabricError(
+            f"{what} exists with uuid {here.inactive.findtext('uuid')}, which cannot change: leave uuid out, or remove the domain first"
+        )
     for nic in options.get("nics", ()):
         network = nic.get("network")
         if network and network not in found.networks:
@@ -238,7 +268,11 @@ def _check_host(result: Plan, found: Found, domain: Domain, here: Here | None, c
                 missing(
                     f"{what}: network {network} has no portgroup {nic['portgroup']}, only {', '.join(sorted(groups)) or 'none'}: correct portgroup, or add it"
                 )
-        elif nic.get("bridge") and not os.path.isdir(f"/sys/class/net/{nic['bridge']}") and domain.state in ("running", "paused"):
+        elif (
+            nic.get("bridge")
+            and not os.path.isdir(f"/sys/class/net/{nic['bridge']}")
+            and domain.state in ("running", "paused")
+        ):
             missing(f"{what}: bridge {nic['bridge']} does not exist: make it first")
     for key in ("kernel", "initrd"):
         if options.get(key) and not found.images[options[key]].exists:
@@ -248,10 +282,16 @@ def _check_host(result: Plan, found: Found, domain: Domain, here: Here | None, c
 
 
 def _image_of(found: Found, disk: t.Mapping[str, t.Any]) -> _image.Image | None:
-    return found.volumes[(disk["pool"], disk["volume"])] if disk.get("pool") else found.images.get(disk.get("path", ""), _image.Image())
+    return (
+        found.volumes[(disk["pool"], disk["volume"])]
+        if disk.get("pool")
+        else found.images.get(disk.get("path", ""), _image.Image())
+    )
 
 
-def _check_disk(what: str, found: Found, domain: Domain, disk: t.Mapping[str, t.Any], missing: t.Callable[[str], None]) -> None:
+def _check_disk(
+    what: str, found: Found, domain: Domain, disk: t.Mapping[str, t.Any], missing: t.Callable[[str], None]
+) -> None:
     if not disk.get("path") and not disk.get("pool"):
         return
     place = f"{disk['pool']}/{disk['volume']}" if disk.get("pool") else disk["path"]
@@ -265,9 +305,13 @@ def _check_disk(what: str, found: Found, domain: Domain, disk: t.Mapping[str, t.
         if not base.exists:
             missing(f"{what}: backing_path {backing} does not exist: put the image there first")
         elif base.format != backing_format:
-            raise FabricError(f"{what}: backing_path {backing} is {base.format}, not {backing_format}: correct backing_format")
+            raise FabricError(
+                f"{what}: backing_path {backing} is {base.format}, not {backing_format}: correct backing_format"
+            )
         elif capacity and base.size > capacity:
-            raise FabricError(f"{what}: size {shown_size(capacity)} is less than its backing file's {shown_size(base.size)}: raise it")
+            raise FabricError(
+                f"{what}: size {shown_size(capacity)} is less than its backing file's {shown_size(base.size)}: raise it"
+            )
     if not image.exists:
         if disk["target"] in domain.declared:
             return  # The guest lies on another by now.
@@ -279,9 +323,13 @@ def _check_disk(what: str, found: Found, domain: Domain, disk: t.Mapping[str, t.
     if disk.get("format") == "raw" and image.format == "qcow2":
         raise FabricError(f"{what}: {place} is qcow2, not raw: correct format")
     if capacity and image.size > capacity:
-        raise FabricError(f"{what}: {place} has {shown_size(image.size)} and size says {shown_size(capacity)}: a disk is never shrunk, raise size")
+        raise FabricError(
+            f"{what}: {place} has {shown_size(image.size)} and size says {shown_size(capacity)}: a disk is never shrunk, raise size"
+        )
     if backing and image.backing and image.backing != backing:
-        raise FabricError(f"{what}: {place} lies on {image.backing}, not on {backing}: remove the file, or correct backing_path")
+        raise FabricError(
+            f"{what}: {place} lies on {image.backing}, not on {backing}: remove the file, or correct backing_path"
+        )
 
 
 class One:
@@ -320,12 +368,20 @@ class One:
 
     def _check_left(self) -> None:
         """A guest that was migrated away runs elsewhere: a second one here would have its disks, addresses and identity."""
-        away = self.here.migrated and self.here.state == "shutoff" if self.here is not None else self.name in self.found.gone
+        away = (
+            self.here.migrated and self.here.state == "shutoff"
+            if self.here is not None
+            else self.name in self.found.gone
+        )
         if away and self._goal() in ("running", "paused"):
             raise FabricError(
                 f"domain {self.name} was migrated from this host to another, where it may run; declare it there, migrate it back, "
                 f"or, if it runs nowhere, start it here once with virsh start"
-                + ("" if self.here is not None else f" (it is not defined here any more: remove /var/log/libvirt/qemu/{self.name}.log then)")
+                + (
+                    ""
+                    if self.here is not None
+                    else f" (it is not defined here any more: remove /var/log/libvirt/qemu/{self.name}.log then)"
+                )
             )
 
     def _goal(self) -> str:
@@ -343,7 +399,9 @@ class One:
         if self.domain.files is not None:
             content = iso_image(self.domain.files)
             if seed != content:
-                command = shlex.join(["genisoimage", "-quiet", "-o", path, "-V", "cidata", "-J", *sorted(self.domain.files)])
+                command = shlex.join(
+                    ["genisoimage", "-quiet", "-o", path, "-V", "cidata", "-J", *sorted(self.domain.files)]
+                )
                 self.result.storage.append(_image.WriteBytes(path, content, command))
                 self.note("cloud_init", "absent" if seed is None else "other content", "as declared")
             if path not in storage:
@@ -378,10 +436,21 @@ class One:
         seen = view_of(root, self.domain)
         if here is not None:
             self.before = {"owner": self.old.owner, **shown(restrict(options, seen)), **self.before}
-        self.after = {"owner": mark.owner, **shown({key: value for key, value in options.items() if key in seen}), **self.after}
-        if self.before.get("graphics") and self.before["graphics"] == self.after["graphics"] and "graphics" in differences(options, seen):
+        self.after = {
+            "owner": mark.owner,
+            **shown({key: value for key, value in options.items() if key in seen}),
+            **self.after,
+        }
+        if (
+            self.before.get("graphics")
+            and self.before["graphics"] == self.after["graphics"]
+            and "graphics" in differences(options, seen)
+        ):
             # Nothing but a secret differs.
-            self.before["graphics"] = [{**item, "password": f"another {MASK}"} if item.get("password") else item for item in self.before["graphics"]]
+            self.before["graphics"] = [
+                {**item, "password": f"another {MASK}"} if item.get("password") else item
+                for item in self.before["graphics"]
+            ]
         if here is not None and not differences(options, seen) and mark == self.old and not lacks(root, self.domain):
             return
         if lacks(root, self.domain):
@@ -416,7 +485,11 @@ class One:
         pending = pending_of(self.domain, here.live, lacks(here.inactive, self.domain), stale)
         if pending and self.domain.policy["restart"]:
             policy = self.domain.policy
-            result.stops.append(result.stop.add(self.actions.stop(self.name, here.state == "paused", policy["shutdown_timeout"], policy["force"])))
+            result.stops.append(
+                result.stop.add(
+                    self.actions.stop(self.name, here.state == "paused", policy["shutdown_timeout"], policy["force"])
+                )
+            )
             result.starts.append(result.start.add(self.actions.start(self.name, self._goal() == "paused")))
             self.note("running_with_old", [each.option for each in pending], [])
             return self._goal()
@@ -425,7 +498,11 @@ class One:
         live = Live(self.domain, here.live, self.actions, self.found.networks, self.found.ports, self.found.mtus).run()
         result.live += live.steps
         if live.notes:
-            self.note("running", {key: pair[0] for key, pair in live.notes.items()}, {key: pair[1] for key, pair in live.notes.items()})
+            self.note(
+                "running",
+                {key: pair[0] for key, pair in live.notes.items()},
+                {key: pair[1] for key, pair in live.notes.items()},
+            )
         return here.state
 
     def _check_foreign(self) -> None:
@@ -433,7 +510,9 @@ class One:
         changed = [key for key in self.after if replaces(self.before.get(key), self.after[key])]
         changed += [path for path in self.before.get("besides", {}) if "besides" in self.after]
         uses = ["it runs"] if self.here.live is not None else []
-        check_change(f"domain {self.name}", [key for key in changed if key not in ("besides", "storage", "owner")], uses)
+        check_change(
+            f"domain {self.name}", [key for key in changed if key not in ("besides", "storage", "owner")], uses
+        )
 
 
 def _accelerator(domain: Domain, found: Found) -> str:
@@ -456,7 +535,9 @@ def _disk_steps(found: Found, domain: Domain, here: Here | None, actions: t.Any)
             yield _grow_disk(domain.name, disk, image, capacity, here, actions), ""
 
 
-def _make_disk(found: Found, disk: t.Mapping[str, t.Any], size: tuple[int, str, str], actions: t.Any) -> tuple[t.Any, str]:
+def _make_disk(
+    found: Found, disk: t.Mapping[str, t.Any], size: tuple[int, str, str], actions: t.Any
+) -> tuple[t.Any, str]:
     capacity, backing, backing_format = size
     if disk.get("pool"):
         base = found.images.get(backing)
@@ -465,7 +546,9 @@ def _make_disk(found: Found, disk: t.Mapping[str, t.Any], size: tuple[int, str, 
     return _image.create(disk["path"], disk["format"], capacity, backing, backing_format), disk["path"]
 
 
-def _grow_disk(name: str, disk: t.Mapping[str, t.Any], image: _image.Image, capacity: int, here: Here | None, actions: t.Any) -> t.Any:
+def _grow_disk(
+    name: str, disk: t.Mapping[str, t.Any], image: _image.Image, capacity: int, here: Here | None, actions: t.Any
+) -> t.Any:
     if here is not None and here.live is not None:
         return actions.grow_live(name, disk["target"], capacity)
     if disk.get("pool"):
@@ -486,7 +569,9 @@ def _switch(result: Plan, domain: Domain, state: str, goal: str, actions: Action
     name, policy = domain.name, domain.policy
     if goal == "shutoff":
         if state in ("running", "paused"):
-            result.stops.append(result.stop.add(actions.stop(name, state == "paused", policy["shutdown_timeout"], policy["force"])))
+            result.stops.append(
+                result.stop.add(actions.stop(name, state == "paused", policy["shutdown_timeout"], policy["force"]))
+            )
     elif state in ("shutoff", "absent"):
         result.starts.append(result.start.add(actions.start(name, goal == "paused")))
     else:
@@ -502,7 +587,9 @@ def _check_moved(name: str, here: Here) -> None:
 
 def _remove(result: Plan, found: Found, name: str, here: Here, policy: t.Mapping[str, t.Any], actions: t.Any) -> None:
     if here.state != "shutoff":
-        result.stops.append(result.stop.add(actions.stop(name, here.state == "paused", policy["shutdown_timeout"], policy["force"])))
+        result.stops.append(
+            result.stop.add(actions.stop(name, here.state == "paused", policy["shutdown_timeout"], policy["force"]))
+        )
     result.remove.append(actions.undefine(name))
     mark = read_mark(here.inactive)
     gone = [place for place in mark.storage if policy["remove_storage"] or place == seed_path(name)]
@@ -511,7 +598,9 @@ def _remove(result: Plan, found: Found, name: str, here: Here, policy: t.Mapping
         top = upon(mark, found.chains, path)
         if top:
             gone.remove(place)
-            result.warnings.append(f"domain {name}: {place} stays, as {top} lies upon it, which was not made here: remove both by hand when they are not needed")
+            result.warnings.append(
+                f"domain {name}: {place} stays, as {top} lies upon it, which was not made here: remove both by hand when they are not needed"
+            )
             continue
         pool, slash, volume = place.partition("/")
         result.remove.append(actions.remove_volume(pool, volume) if pool and slash else Remove(place))
@@ -539,6 +628,8 @@ def _give_back(result: Plan, name: str, here: Here, actions: t.Any) -> None:
     write_mark(root, Mark(), AFTER_METADATA)
     result.define.append(actions.define(name, root, ()))
     if here.state != "shutoff" and told:
-        result.warnings.append(f"domain {name} is given back and runs on with the NICs that it has until its next start")
+        result.warnings.append(
+            f"domain {name} is given back and runs on with the NICs that it has until its next start"
+        )
     result.before[name] = {"owner": mark.owner, **({"nics": dict.fromkeys(told, "declared")} if told else {})}
     result.after[name] = {"owner": "", **({"nics": told} if told else {})}

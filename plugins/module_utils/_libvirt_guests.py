@@ -31,10 +31,23 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import (
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_chain import read_chains
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_devices import view_disk, view_nic
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_domain import SPEC, Domain, seed_path, shown, view, want
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_domain import (
+    SPEC,
+    Domain,
+    seed_path,
+    shown,
+    view,
+    want,
+)
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_guest_plan import Found, Here, Plan, plan
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml import read_mark, to_xml
-from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, FabricError, Runner, module_runner, reconcile
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
+    Change,
+    FabricError,
+    Runner,
+    module_runner,
+    reconcile,
+)
 
 DETACH_SECONDS = 30.0
 # How to remove a domain; beside a list of domains they say it for those that are purged.
@@ -49,7 +62,12 @@ EMULATORS = ("qemu-system-x86_64", "/usr/libexec/qemu-kvm", "qemu-kvm")
 
 
 def read(
-    connection: t.Any, runner: Runner, uri: str, wanted: t.Sequence[Domain], accelerator: t.Callable[[], str], removes: bool = False
+    connection: t.Any,
+    runner: Runner,
+    uri: str,
+    wanted: t.Sequence[Domain],
+    accelerator: t.Callable[[], str],
+    removes: bool = False,
 ) -> Found:
     """Read the host once. accelerator is asked only when a domain is to be made without a declared one. removes: storage may go."""
     names = {domain.name for domain in wanted}
@@ -61,13 +79,22 @@ def read(
     volumes, places = {}, {}
     for pool, volume in {(disk["pool"], disk["volume"]) for disk in disks if disk.get("pool")}:
         volumes[pool, volume], places[pool, volume] = _read_volume(connection, pool, volume)
-    documents = [root for name, here in domains.items() if removes or name in names for root in (here.inactive, here.live) if root is not None]
+    documents = [
+        root
+        for name, here in domains.items()
+        if removes or name in names
+        for root in (here.inactive, here.live)
+        if root is not None
+    ]
     chains = read_chains(documents)
     # A disk may turn out to be the image that lies upon the declared one.
     paths |= set(chains)
     running = [here.live for name, here in domains.items() if name in names and here.live is not None]
     ovs = any(root.find("devices/interface/virtualport[@type='openvswitch']") is not None for root in running)
-    creates = any(domain.name not in domains and domain.options.get("accelerator", "auto") == "auto" and domain.state != "absent" for domain in wanted)
+    creates = any(
+        domain.name not in domains and domain.options.get("accelerator", "auto") == "auto" and domain.state != "absent"
+        for domain in wanted
+    )
     asks = any(nic.get("offload") == "auto" for domain in wanted for nic in domain.options.get("nics", ()))
     info = asked("the host's memory cannot be read", connection.getInfo)
     return Found(
@@ -168,7 +195,11 @@ def read_domains(connection: t.Any, declared: t.Container[str] | None = None) ->
 
 
 def _read_domain(handle: t.Any, declared: bool) -> Here:
-    names = {libvirt.VIR_DOMAIN_PAUSED: "paused", libvirt.VIR_DOMAIN_SHUTOFF: "shutoff", libvirt.VIR_DOMAIN_CRASHED: "shutoff"}
+    names = {
+        libvirt.VIR_DOMAIN_PAUSED: "paused",
+        libvirt.VIR_DOMAIN_SHUTOFF: "shutoff",
+        libvirt.VIR_DOMAIN_CRASHED: "shutoff",
+    }
     state = names.get(handle.state()[0], "running")
     # Without the flag SECURE a password would be lost when the document is written back.
     inactive = ET.fromstring(handle.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE))
@@ -176,7 +207,9 @@ def _read_domain(handle: t.Any, declared: bool) -> Here:
     came = [libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_RUNNING_MIGRATED]
     left = [libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_MIGRATED]
     migrated = list(handle.state()) in (came, left) or declared and state == "shutoff" and left_host(handle.name())
-    return Here(inactive, live, state, bool(handle.autostart()) if declared and handle.isPersistent() else False, migrated)
+    return Here(
+        inactive, live, state, bool(handle.autostart()) if declared and handle.isPersistent() else False, migrated
+    )
 
 
 def _read_volume(connection: t.Any, pool: str, volume: str) -> tuple[_image.Image | None, str]:
@@ -195,18 +228,26 @@ def _read_volume(connection: t.Any, pool: str, volume: str) -> tuple[_image.Imag
         return _image.Image(), ""
     kind = found.find("target/format")
     image = _image.Image(
-        True, "raw" if kind is None else kind.get("type", "raw"), int(found.findtext("capacity", "0")), found.findtext("backingStore/path", "")
+        True,
+        "raw" if kind is None else kind.get("type", "raw"),
+        int(found.findtext("capacity", "0")),
+        found.findtext("backingStore/path", ""),
     )
     return image, found.findtext("target/path", "")
 
 
-def try_kvm(connection: t.Any, runner: Runner, device: str = _accelerator.DEVICE, cache: str = _accelerator.CACHE) -> str:
+def try_kvm(
+    connection: t.Any, runner: Runner, device: str = _accelerator.DEVICE, cache: str = _accelerator.CACHE
+) -> str:
     """ "kvm" when libvirt offers it and it really executes a guest, else "tcg". What executes is tried once a boot."""
     if not os.path.exists(device):
         return "tcg"
     emulator = next(filter(None, map(shutil.which, EMULATORS)), "")
     # The boot sector is for a PC; elsewhere libvirt is believed.
-    if platform.machine() == "x86_64" and _accelerator.choose(emulator, lambda argv: runner.run(argv)[0], device, cache) != "kvm":
+    if (
+        platform.machine() == "x86_64"
+        and _accelerator.choose(emulator, lambda argv: runner.run(argv)[0], device, cache) != "kvm"
+    ):
         return "tcg"
     try:
         connection.getDomainCapabilities(None, None, None, "kvm")
@@ -245,11 +286,20 @@ class Actions:
         def act() -> None:
             domain = self._domain(name)
             flags = libvirt.VIR_DOMAIN_AFFECT_LIVE
-            {"attach": domain.attachDeviceFlags, "update": domain.updateDeviceFlags, "detach": domain.detachDeviceFlags}[verb](text, flags)
+            {
+                "attach": domain.attachDeviceFlags,
+                "update": domain.updateDeviceFlags,
+                "detach": domain.detachDeviceFlags,
+            }[verb](text, flags)
             if verb == "detach":
                 self._wait_detached(domain, name, what, device)
 
-        return Call(f"domain {name}: {what} ({verb})", virsh(self.uri, f"{verb}-device", name, "/dev/stdin", "--live"), act, to_xml(device))
+        return Call(
+            f"domain {name}: {what} ({verb})",
+            virsh(self.uri, f"{verb}-device", name, "/dev/stdin", "--live"),
+            act,
+            to_xml(device),
+        )
 
     @staticmethod
     def _wait_detached(domain: t.Any, name: str, what: str, device: ET.Element) -> None:
@@ -262,7 +312,9 @@ class Actions:
             if key not in [view_nic(found)["mac"] if nic else view_disk(found)["target"] for found in devices]:
                 return
             time.sleep(0.1)
-        raise FabricError(f"domain {name}: the guest has not released {what} in {DETACH_SECONDS:.0f} s: set restart, or look at the guest")
+        raise FabricError(
+            f"domain {name}: the guest has not released {what} in {DETACH_SECONDS:.0f} s: set restart, or look at the guest"
+        )
 
     def autostart(self, name: str, wanted: bool) -> Call:
         """Start the domain with the host, or not."""
@@ -291,7 +343,9 @@ class Actions:
             if not domain.isActive():
                 return
             if not force:
-                raise FabricError(f"domain {name} has not shut down in {seconds} s: raise shutdown_timeout, or set force")
+                raise FabricError(
+                    f"domain {name} has not shut down in {seconds} s: raise shutdown_timeout, or set force"
+                )
             domain.destroy()
 
         if not seconds:
@@ -328,7 +382,9 @@ class Actions:
                 raise
             domain.undefineFlags(flags)
 
-        argv = virsh(self.uri, "undefine", name, "--managed-save", "--snapshots-metadata", "--checkpoints-metadata", "--nvram")
+        argv = virsh(
+            self.uri, "undefine", name, "--managed-save", "--snapshots-metadata", "--checkpoints-metadata", "--nvram"
+        )
         return Call(f"domain {name}: undefine", argv, act)
 
     def create_volume(self, disk: t.Mapping[str, t.Any], capacity: int, backing: str, backing_format: str) -> Call:
@@ -378,13 +434,19 @@ class Actions:
                 if error.get_error_code() not in (libvirt.VIR_ERR_NO_STORAGE_VOL, libvirt.VIR_ERR_NO_STORAGE_POOL):
                     raise
 
-        return Call(f"pool {pool}: volume {volume} cannot be removed", virsh(self.uri, "vol-delete", volume, "--pool", pool), act)
+        return Call(
+            f"pool {pool}: volume {volume} cannot be removed",
+            virsh(self.uri, "vol-delete", volume, "--pool", pool),
+            act,
+        )
 
 
 # ---- the result
 
 
-def state_of(domains: t.Mapping[str, Here], names: t.Iterable[str], restart: t.Mapping[str, list[str]]) -> dict[str, t.Any]:
+def state_of(
+    domains: t.Mapping[str, Here], names: t.Iterable[str], restart: t.Mapping[str, list[str]]
+) -> dict[str, t.Any]:
     """The typed state of these domains, without secrets."""
     result = {}
     for name in names:
@@ -393,7 +455,14 @@ def state_of(domains: t.Mapping[str, Here], names: t.Iterable[str], restart: t.M
             continue
         mark = read_mark(here.inactive)
         typed = shown(view(here.inactive))
-        typed.update(state=here.state, autostart=here.autostart, owner=mark.owner, adopted=mark.adopted, storage=list(mark.storage), restart_required=restart.get(name, []))
+        typed.update(
+            state=here.state,
+            autostart=here.autostart,
+            owner=mark.owner,
+            adopted=mark.adopted,
+            storage=list(mark.storage),
+            restart_required=restart.get(name, []),
+        )
         result[name] = typed
     return result
 
@@ -417,7 +486,11 @@ def run(module: t.Any) -> t.NoReturn:
     def judge(found: Found) -> list[str]:
         """What libvirt did not keep, or what did not last: a second comparison must find nothing."""
         change = compare(found)
-        return [f"domain {name} is not as declared after the change: {_still(change, name)}" for name in change.after] if change.steps else []
+        return (
+            [f"domain {name} is not as declared after the change: {_still(change, name)}" for name in change.after]
+            if change.steps
+            else []
+        )
 
     def state(found: Found) -> dict[str, t.Any]:
         restart = latest["plan"].restart
@@ -434,4 +507,6 @@ def run(module: t.Any) -> t.NoReturn:
 
 def _still(change: Change, name: str) -> str:
     before, after = change.before[name], change.after[name]
-    return "; ".join(f"{key} is {before.get(key)!r}, not {after[key]!r}" for key in after if before.get(key) != after[key])
+    return "; ".join(
+        f"{key} is {before.get(key)!r}, not {after[key]!r}" for key in after if before.get(key) != after[key]
+    )

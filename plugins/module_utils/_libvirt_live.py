@@ -13,7 +13,13 @@ import typing as t
 import xml.etree.ElementTree as ET
 
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import port_command
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_devices import is_ours_to_say, view_disk, view_nic, write_disk, write_nic
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_devices import (
+    is_ours_to_say,
+    view_disk,
+    view_nic,
+    write_disk,
+    write_nic,
+)
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_domain import (
     HOTPLUG_BUSES,
     LIVE_OPTIONS,
@@ -24,7 +30,12 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_domain im
     shown,
     view_of,
 )
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml import contains, drop, parse_vlan, port_columns
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml import (
+    contains,
+    drop,
+    parse_vlan,
+    port_columns,
+)
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Step
 
 # Changes of a NIC that a running guest takes without losing the NIC.
@@ -44,7 +55,12 @@ def pending_of(domain: Domain, live: ET.Element, lacks: bool, stale: bool) -> li
     seen = view_of(live, domain)
     pending = _pending_options(domain, seen) + _pending_nics(domain, seen) + _pending_disks(domain, seen)
     if stale and domain.files is not None:
-        pending.append(Pending("cloud_init", "the guest started with another seed; cloud-init reads it at a start, and takes it for a new guest's if the instance-id is another"))
+        pending.append(
+            Pending(
+                "cloud_init",
+                "the guest started with another seed; cloud-init reads it at a start, and takes it for a new guest's if the instance-id is another",
+            )
+        )
     if lacks:
         pending.append(Pending("xml", "the definition has it, the running guest has not"))
     return pending
@@ -64,7 +80,11 @@ def _pending_options(domain: Domain, seen: t.Mapping[str, t.Any]) -> list[Pendin
 def _reason(runs: t.Any, declared: t.Any) -> str:
     """Plain values are told; of longer ones, that they differ."""
     short = all(isinstance(value, (int, str)) and len(str(value)) < 60 for value in (runs, declared))
-    return f"the guest runs with {runs or 'none'}, {declared or 'none'} is declared" if short else "the guest runs with other values"
+    return (
+        f"the guest runs with {runs or 'none'}, {declared or 'none'} is declared"
+        if short
+        else "the guest runs with other values"
+    )
 
 
 def _pending_nics(domain: Domain, seen: t.Mapping[str, t.Any]) -> list[Pending]:
@@ -74,7 +94,9 @@ def _pending_nics(domain: Domain, seen: t.Mapping[str, t.Any]) -> list[Pending]:
         found = live.get(nic["mac"])
         late = [key for key in nic if key not in LIVE_NIC and found and found[key] != nic[key]]
         if late:
-            pending.append(Pending(f"nics {nic['mac']}", "; ".join(f"{key}: {_reason(found[key], nic[key])}" for key in late)))
+            pending.append(
+                Pending(f"nics {nic['mac']}", "; ".join(f"{key}: {_reason(found[key], nic[key])}" for key in late))
+            )
     return pending
 
 
@@ -87,11 +109,18 @@ def _pending_disks(domain: Domain, seen: t.Mapping[str, t.Any]) -> list[Pending]
             pending.append(Pending(f"disks {disk['target']}", f"bus {disk['bus']} takes no disk while the guest runs"))
         late = [key for key in disk if found and found[key] != disk[key] and not (is_media(disk) and key in MEDIA)]
         if late:
-            pending.append(Pending(f"disks {disk['target']}", "; ".join(f"{key}: {_reason(found[key], disk[key])}" for key in late)))
+            pending.append(
+                Pending(
+                    f"disks {disk['target']}", "; ".join(f"{key}: {_reason(found[key], disk[key])}" for key in late)
+                )
+            )
     if "disks" in domain.options:
         declared = [disk["target"] for disk in domain.options["disks"]]
         stays = [disk for disk in seen["disks"] if disk["target"] not in declared and disk["bus"] not in HOTPLUG_BUSES]
-        pending += [Pending(f"disks {disk['target']}", f"bus {disk['bus']} releases no disk while the guest runs") for disk in stays]
+        pending += [
+            Pending(f"disks {disk['target']}", f"bus {disk['bus']} releases no disk while the guest runs")
+            for disk in stays
+        ]
     return pending
 
 
@@ -106,7 +135,15 @@ class Live:
     steps: the calls. notes: what differed, for the diff. networks, ports, mtus: as in `Found`.
     """
 
-    def __init__(self, domain: Domain, live: ET.Element, actions: t.Any, networks: t.Mapping[str, ET.Element], ports: t.Mapping[str, t.Any], mtus: t.Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        domain: Domain,
+        live: ET.Element,
+        actions: t.Any,
+        networks: t.Mapping[str, ET.Element],
+        ports: t.Mapping[str, t.Any],
+        mtus: t.Mapping[str, int],
+    ) -> None:
         self.domain, self.live, self.actions = domain, live, actions
         self.networks, self.ports, self.mtus = networks, ports, mtus
         self.steps: list[t.Any] = []
@@ -209,7 +246,9 @@ def live_interface(nic: ET.Element) -> ET.Element:
     return made
 
 
-def expected_vlan(item: t.Mapping[str, t.Any], networks: t.Mapping[str, ET.Element], ovs: bool) -> dict[str, t.Any] | None:
+def expected_vlan(
+    item: t.Mapping[str, t.Any], networks: t.Mapping[str, ET.Element], ovs: bool
+) -> dict[str, t.Any] | None:
     """The VLANs that a NIC's port must have: its own, or its portgroup's, or its network's. None when nothing says."""
     if "vlan" in item:
         return {key: item[key] for key in ("vlan", "trunks", "native_vlan", "native_mode")}

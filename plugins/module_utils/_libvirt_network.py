@@ -73,7 +73,10 @@ ADDRESS = {
     },
 }
 ROUTE = {"to": {"type": "str", "required": True}, "via": {"type": "str", "required": True}, "metric": {"type": "int"}}
-DNS_HOST = {"address": {"type": "str", "required": True}, "hostnames": {"type": "list", "elements": "str", "required": True}}
+DNS_HOST = {
+    "address": {"type": "str", "required": True},
+    "hostnames": {"type": "list", "elements": "str", "required": True},
+}
 SPEC: dict[str, t.Any] = {
     "name": {"type": "str"},
     "state": {"type": "str", "choices": list(STATES), "default": "active"},
@@ -102,7 +105,18 @@ SPEC: dict[str, t.Any] = {
     "keep_used": {"type": "bool", "default": False},
 }
 # Options that only a network of whose bridge libvirt is the master can have.
-MANAGED_ONLY = ("addresses", "routes", "dns", "dns_forwarders", "dns_hosts", "domain", "mtu", "stp", "inbound", "outbound")
+MANAGED_ONLY = (
+    "addresses",
+    "routes",
+    "dns",
+    "dns_forwarders",
+    "dns_hosts",
+    "domain",
+    "mtu",
+    "stp",
+    "inbound",
+    "outbound",
+)
 
 
 class Network(t.NamedTuple):
@@ -132,14 +146,20 @@ def want(item: t.Mapping[str, t.Any]) -> Network:
     for key in ("bridge", "device"):
         if item[key] is not None:
             options[key] = item[key]
-            if item[key] and (not re.fullmatch(r"[!-.0-~]{1,15}", item[key]) or item[key].startswith("-") or item[key] in (".", "..")):
-                raise FabricError(f"{what} {key} {item[key]!r} is no interface name: use 1 to 15 characters without blank or slash")
+            if item[key] and (
+                not re.fullmatch(r"[!-.0-~]{1,15}", item[key]) or item[key].startswith("-") or item[key] in (".", "..")
+            ):
+                raise FabricError(
+                    f"{what} {key} {item[key]!r} is no interface name: use 1 to 15 characters without blank or slash"
+                )
     if mode in ("bridge", "openvswitch"):
         if not item["bridge"]:
             raise FabricError(f"{what} mode {mode} needs bridge")
         alien = next((key for key in MANAGED_ONLY if item[key]), None)
         if alien == "mtu":
-            raise FabricError(f"{what} mtu belongs to the bridge with mode {mode}: set it on the bridge, or on a guest's NIC")
+            raise FabricError(
+                f"{what} mtu belongs to the bridge with mode {mode}: set it on the bridge, or on a guest's NIC"
+            )
         if alien:
             raise FabricError(f"{what} {alien} needs a network whose bridge libvirt makes, not mode {mode}")
         if item["device"]:
@@ -172,14 +192,24 @@ def want(item: t.Mapping[str, t.Any]) -> Network:
             if not host["hostnames"]:
                 raise FabricError(f"{what} dns_hosts {host['address']} has no hostnames")
             names = [_dns_name(value, f"{what} dns_hosts") for value in host["hostnames"]]
-            options["dns_hosts"].append({"address": check_address(host["address"], f"{what} dns_hosts"), "hostnames": names})
+            options["dns_hosts"].append(
+                {"address": check_address(host["address"], f"{what} dns_hosts"), "hostnames": names}
+            )
     for key in ("inbound", "outbound"):
         limits = check_bandwidth(item[key], f"{what} {key}")
         if limits is not None:
             options[key] = limits
     if item["portgroups"] is not None:
         options["portgroups"] = _want_portgroups(item["portgroups"], what, mode)
-    return Network(name, item["state"], options, _want_raw(item["xml"], options, what), item["autostart"], item["restart"], item["keep_used"])
+    return Network(
+        name,
+        item["state"],
+        options,
+        _want_raw(item["xml"], options, what),
+        item["autostart"],
+        item["restart"],
+        item["keep_used"],
+    )
 
 
 def _dns_name(value: str, what: str) -> str:
@@ -196,9 +226,15 @@ def _want_addresses(values: t.Sequence[t.Mapping[str, t.Any]], what: str) -> lis
         except ValueError:
             interface = None
         if interface is None or "/" not in value["address"]:
-            raise FabricError(f"{what} address {value['address']!r} is no address with its prefix: write it like 10.0.0.1/24")
+            raise FabricError(
+                f"{what} address {value['address']!r} is no address with its prefix: write it like 10.0.0.1/24"
+            )
         here = f"{what} address {interface}:"
-        if any(interface.network.overlaps(ipaddress.ip_interface(other["address"]).network) for other in wanted if _family(other) == interface.version):
+        if any(
+            interface.network.overlaps(ipaddress.ip_interface(other["address"]).network)
+            for other in wanted
+            if _family(other) == interface.version
+        ):
             raise FabricError(f"{here} its subnet is declared twice")
         found: dict[str, t.Any] = {"address": str(interface)}
         if value["dhcp_ranges"] is not None:
@@ -220,7 +256,9 @@ def _want_addresses(values: t.Sequence[t.Mapping[str, t.Any]], what: str) -> lis
                 name = _dns_name(host["name"], f"{here} dhcp_hosts name") if host["name"] else ""
                 for other in found["dhcp_hosts"]:
                     if other["address"] == address or mac and other["mac"] == mac:
-                        raise FabricError(f"{here} dhcp_hosts names {address if other['address'] == address else mac} twice")
+                        raise FabricError(
+                            f"{here} dhcp_hosts names {address if other['address'] == address else mac} twice"
+                        )
                 found["dhcp_hosts"].append({"mac": mac, "name": name, "address": address})
         wanted.append(found)
     if sum(1 for entry in wanted if _family(entry) == 4 and (entry.get("dhcp_ranges") or entry.get("dhcp_hosts"))) > 1:
@@ -247,7 +285,11 @@ def _want_route(route: t.Mapping[str, t.Any], what: str) -> dict[str, t.Any]:
     via = check_address(route["via"], f"{what} routes via")
     if ipaddress.ip_address(via).version != network.version:
         raise FabricError(f"{what} routes to {network} via {via}: the families differ")
-    return {"to": str(network), "via": via, "metric": check_number(route["metric"] or 0, f"{what} routes metric", 0, 2**31)}
+    return {
+        "to": str(network),
+        "via": via,
+        "metric": check_number(route["metric"] or 0, f"{what} routes metric", 0, 2**31),
+    }
 
 
 def _want_portgroups(values: t.Sequence[t.Mapping[str, t.Any]], what: str, mode: str | None) -> list[dict[str, t.Any]]:
@@ -273,7 +315,14 @@ def _want_raw(text: str | None, options: t.Mapping[str, t.Any], what: str) -> ET
     root = parse(text, f"{what} xml")
     if root.tag != "network":
         raise FabricError(f"{what} xml begins with {root.tag}: wrap it in <network>")
-    for tag, option in (("name", "name"), ("uuid", "uuid"), ("metadata", "owner"), ("portgroup", "portgroups"), ("ip", "addresses"), ("route", "routes")):
+    for tag, option in (
+        ("name", "name"),
+        ("uuid", "uuid"),
+        ("metadata", "owner"),
+        ("portgroup", "portgroups"),
+        ("ip", "addresses"),
+        ("route", "routes"),
+    ):
         if root.find(tag) is not None and (option in options or tag in ("name", "uuid", "metadata")):
             raise FabricError(f"{what} xml holds {tag}: say it with the option {option}")
     return root
@@ -339,7 +388,11 @@ def _view_dns_host(found: ET.Element) -> dict[str, t.Any]:
 def _view_route(found: ET.Element) -> dict[str, t.Any]:
     address = found.get("address", "")
     prefix = found.get("prefix") or found.get("netmask") or ("128" if ":" in address else "32")
-    return {"to": str(ipaddress.ip_network(f"{address}/{prefix}", strict=False)), "via": found.get("gateway", ""), "metric": int(found.get("metric") or 0)}
+    return {
+        "to": str(ipaddress.ip_network(f"{address}/{prefix}", strict=False)),
+        "via": found.get("gateway", ""),
+        "metric": int(found.get("metric") or 0),
+    }
 
 
 def _view_portgroup(found: ET.Element) -> dict[str, t.Any]:
@@ -467,7 +520,10 @@ def _patch_dns(root: ET.Element, options: t.Mapping[str, t.Any], changed: set[st
             if is_forwarder(found):
                 dns.remove(found)
         dns.extend([element("forwarder", {"addr": value}) for value in options["dns_forwarders"]])
-    if "dns_hosts" in options and restrict({"dns_hosts": options["dns_hosts"]}, seen)["dns_hosts"] != options["dns_hosts"]:
+    if (
+        "dns_hosts" in options
+        and restrict({"dns_hosts": options["dns_hosts"]}, seen)["dns_hosts"] != options["dns_hosts"]
+    ):
         _patch_entries(make(root, "dns", before), "host", options["dns_hosts"], _view_dns_host, dns_host)
 
 
@@ -505,7 +561,10 @@ def _patch_addresses(root: ET.Element, wanted: t.Sequence[t.Mapping[str, t.Any]]
             family = "ipv6" if interface.version == 6 else None
             found = element("ip", {"family": family, "address": interface.ip, "prefix": interface.network.prefixlen})
             root.append(found)
-        for key, tag, seen, made in (("dhcp_ranges", "range", view_range, dhcp_range), ("dhcp_hosts", "host", view_host, dhcp_host)):
+        for key, tag, seen, made in (
+            ("dhcp_ranges", "range", view_range, dhcp_range),
+            ("dhcp_hosts", "host", view_host, dhcp_host),
+        ):
             if key in item and restrict_entries(_view_address(found)[key], item[key]) != item[key]:
                 dhcp = make(found, "dhcp")
                 _patch_entries(dhcp, tag, item[key], seen, made)
@@ -544,7 +603,13 @@ def portgroup(entry: t.Mapping[str, t.Any], found: ET.Element | None = None) -> 
 def _route(route: t.Mapping[str, t.Any]) -> ET.Element:
     network = ipaddress.ip_network(route["to"])
     family = "ipv6" if network.version == 6 else None
-    values = {"family": family, "address": network.network_address, "prefix": network.prefixlen, "gateway": route["via"], "metric": route["metric"] or None}
+    values = {
+        "family": family,
+        "address": network.network_address,
+        "prefix": network.prefixlen,
+        "gateway": route["via"],
+        "metric": route["metric"] or None,
+    }
     return element("route", values)
 
 
@@ -616,4 +681,6 @@ def check_whole(root: ET.Element, name: str) -> None:
 def check_new(network: Network) -> None:
     """What a network that is to be made must say. Raises FabricError."""
     if "mode" not in network.options and network.raw is None:
-        raise FabricError(f"network {network.name} does not exist and mode is missing: choose one of {', '.join(MODES)}")
+        raise FabricError(
+            f"network {network.name} does not exist and mode is missing: choose one of {', '.join(MODES)}"
+        )

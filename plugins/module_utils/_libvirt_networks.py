@@ -61,7 +61,14 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml impor
     to_xml,
     write_mark,
 )
-from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, FabricError, Runner, Step, module_runner, reconcile
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
+    Change,
+    FabricError,
+    Runner,
+    Step,
+    module_runner,
+    reconcile,
+)
 
 # What libvirt changes in a running network (virNetworkUpdate); all else waits for its restart.
 LIVE_OPTIONS = ("portgroups", "dns_hosts")
@@ -103,7 +110,10 @@ def read(connection: t.Any, runner: Runner, uri: str) -> Found:
         except libvirt.libvirtError as error:
             if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
                 raise FabricError(f"a domain cannot be read: {said(error)}") from error
-    plugged = any(guest.live is not None and guest.live.find("devices/interface/source[@network]/../virtualport") is not None for guest in guests)
+    plugged = any(
+        guest.live is not None and guest.live.find("devices/interface/source[@network]/../virtualport") is not None
+        for guest in guests
+    )
     return Found(networks, guests, read_ports(runner) if plugged else {}, read_order(uri))
 
 
@@ -149,15 +159,30 @@ class Actions:
             numbers = {"add-last": "ADD_LAST", "modify": "MODIFY", "delete": "DELETE"}
             number = getattr(libvirt, "VIR_NETWORK_UPDATE_COMMAND_" + numbers[command])
             place = getattr(libvirt, "VIR_NETWORK_SECTION_" + section.upper().replace("-", "_"))
-            self.connection.networkLookupByName(name).update(number, place, parent, text, libvirt.VIR_NETWORK_UPDATE_AFFECT_LIVE)
+            self.connection.networkLookupByName(name).update(
+                number, place, parent, text, libvirt.VIR_NETWORK_UPDATE_AFFECT_LIVE
+            )
 
-        argv = virsh(self.uri, "net-update", name, command, section, "/dev/stdin", "--live", *(["--parent-index", str(parent)] if parent >= 0 else []))
+        argv = virsh(
+            self.uri,
+            "net-update",
+            name,
+            command,
+            section,
+            "/dev/stdin",
+            "--live",
+            *(["--parent-index", str(parent)] if parent >= 0 else []),
+        )
         return Call(f"network {name}: {section} ({command})", argv, act, text)
 
     def autostart(self, name: str, wanted: bool) -> Call:
         """Start the network with the host, or not."""
         argv = virsh(self.uri, "net-autostart", name, *([] if wanted else ["--disable"]))
-        return Call(f"network {name}: autostart", argv, lambda: self.connection.networkLookupByName(name).setAutostart(int(wanted)))
+        return Call(
+            f"network {name}: autostart",
+            argv,
+            lambda: self.connection.networkLookupByName(name).setAutostart(int(wanted)),
+        )
 
     def simple(self, verb: str, name: str) -> Call:
         """start, destroy or undefine."""
@@ -189,10 +214,21 @@ class Plan:
     def change(self) -> Change:
         """All of it; equal entries are left out of the diff."""
         names = [name for name in self.after if self.before[name] != self.after[name]]
-        return Change(self.steps, {n: self.before[n] for n in names}, {n: self.after[n] for n in names}, tuple(self.warnings))
+        return Change(
+            self.steps, {n: self.before[n] for n in names}, {n: self.after[n] for n in names}, tuple(self.warnings)
+        )
 
 
-def plan(found: Found, wanted: t.Sequence[Network], owner: str, adopt: bool, purge: bool, actions: Actions, guests: DomainActions, check: bool) -> Plan:
+def plan(
+    found: Found,
+    wanted: t.Sequence[Network],
+    owner: str,
+    adopt: bool,
+    purge: bool,
+    actions: Actions,
+    guests: DomainActions,
+    check: bool,
+) -> Plan:
     """Compare. check: whether this is check mode, where an earlier task may still bring a bridge. Raises FabricError."""
     result = Plan()
     _check_unique(found, wanted)
@@ -223,16 +259,24 @@ def plan(found: Found, wanted: t.Sequence[Network], owner: str, adopt: bool, pur
 
 def _order(result: Plan, found: Found, wanted: t.Sequence[Network]) -> None:
     """libvirt's services wait for Open vSwitch at boot as long as a network or a guest of the collection needs it."""
-    modes = {name: view(here.inactive)["mode"] for name, here in found.networks.items() if read_mark(here.inactive).module == MODULE}
+    modes = {
+        name: view(here.inactive)["mode"]
+        for name, here in found.networks.items()
+        if read_mark(here.inactive).module == MODULE
+    }
     modes.update({network.name: network.options["mode"] for network in wanted if "mode" in network.options})
     gone = {name for name, after in result.after.items() if after == {"owner": ""} or after["state"] == "absent"}
     gone |= {network.name for network in wanted if network.state == "absent"}
-    plugged = any(guest.inactive.find("devices/interface/virtualport[@type='openvswitch']") is not None for guest in found.guests)
+    plugged = any(
+        guest.inactive.find("devices/interface/virtualport[@type='openvswitch']") is not None for guest in found.guests
+    )
     needed = plugged or any(mode == "openvswitch" for name, mode in modes.items() if name not in gone)
     steps = order_steps(found.order, needed)
     if steps:
         result.steps += steps
-        result.before["boot"], result.after["boot"] = ({"waits_for_open_vswitch": flag} for flag in (not needed, needed))
+        result.before["boot"], result.after["boot"] = (
+            {"waits_for_open_vswitch": flag} for flag in (not needed, needed)
+        )
 
 
 def _check_unique(found: Found, wanted: t.Sequence[Network]) -> None:
@@ -244,7 +288,9 @@ def _check_unique(found: Found, wanted: t.Sequence[Network]) -> None:
             continue
         other = uuids.get(uuid, network.name)
         if other != network.name and declared.get(other, network).state != "absent":
-            raise FabricError(f"network {network.name}: uuid {uuid} is network {other}'s already: give each network a UUID of its own")
+            raise FabricError(
+                f"network {network.name}: uuid {uuid} is network {other}'s already: give each network a UUID of its own"
+            )
         if here is not None and here.inactive.findtext("uuid") != uuid:
             raise FabricError(
                 f"network {network.name} exists with uuid {here.inactive.findtext('uuid')}, which cannot change: leave uuid out, or remove the network first"
@@ -315,7 +361,9 @@ class One:
             return options
         seen, declared = view(self.here.inactive), {group["name"] for group in options["portgroups"]}
         for group in seen["portgroups"]:
-            users = _users(self.found, self.name, group["name"]) or _users(self.found, self.name, group["name"], running=False)
+            users = _users(self.found, self.name, group["name"]) or _users(
+                self.found, self.name, group["name"], running=False
+            )
             if group["name"] in declared or not users:
                 continue
             if not self.network.keep_used:
@@ -351,7 +399,12 @@ class One:
 
     def _check_bridge(self, root: ET.Element, goal: bool, check: bool) -> None:
         seen = view(root)
-        if goal and seen["mode"] in ("bridge", "openvswitch") and seen["bridge"] and not os.path.isdir(f"/sys/class/net/{seen['bridge']}"):
+        if (
+            goal
+            and seen["mode"] in ("bridge", "openvswitch")
+            and seen["bridge"]
+            and not os.path.isdir(f"/sys/class/net/{seen['bridge']}")
+        ):
             text = f"network {self.name}: bridge {seen['bridge']} does not exist: make it first, with ovs_bridge for Open vSwitch"
             if not check:
                 raise FabricError(text)
@@ -384,13 +437,17 @@ class One:
     def _check_foreign(self) -> None:
         """Refuse to replace what others set on a network that carries no mark."""
         changed = [key for key in self.after if key in self.before and replaces(self.before[key], self.after[key])]
-        users = [f"domain {name}" for name in _users(self.found, self.name) or _users(self.found, self.name, running=False)]
+        users = [
+            f"domain {name}" for name in _users(self.found, self.name) or _users(self.found, self.name, running=False)
+        ]
         check_change(f"network {self.name}", [key for key in changed if key not in ("owner", "besides")], users)
 
 
 def _same_addresses(options: t.Mapping[str, t.Any], live: ET.Element) -> bool:
     """Whether the running network has the declared addresses, so that only DHCP entries differ, which it takes at once."""
-    return [item["address"] for item in restrict(options, view(live))["addresses"]] == [item["address"] for item in options["addresses"]]
+    return [item["address"] for item in restrict(options, view(live))["addresses"]] == [
+        item["address"] for item in options["addresses"]
+    ]
 
 
 def _check_unused(found: Found, name: str, here: Here, what: str) -> None:
@@ -400,7 +457,9 @@ def _check_unused(found: Found, name: str, here: Here, what: str) -> None:
         raise FabricError(f"network {name} cannot be {what} while domain {users[0]} runs in it: stop the domain first")
 
 
-def _live(result: Plan, network: Network, here: Here, pending: t.Sequence[str], actions: Actions) -> tuple[dict[str, t.Any], dict[str, t.Any]] | None:
+def _live(
+    result: Plan, network: Network, here: Here, pending: t.Sequence[str], actions: Actions
+) -> tuple[dict[str, t.Any], dict[str, t.Any]] | None:
     """Bring the running network's portgroups, DHCP and DNS entries to what is declared; returns what differed."""
     options, live = network.options, view(here.live)
     before: dict[str, t.Any] = {}
@@ -416,16 +475,25 @@ def _live(result: Plan, network: Network, here: Here, pending: t.Sequence[str], 
         for group in options["portgroups"]:
             if now.get(group["name"]) != group:
                 found = copy.deepcopy(elements[group["name"]]) if group["name"] in elements else None
-                result.steps.append(actions.update(name, "add-last" if found is None else "modify", "portgroup", portgroup(group, found)))
+                result.steps.append(
+                    actions.update(
+                        name, "add-last" if found is None else "modify", "portgroup", portgroup(group, found)
+                    )
+                )
     if "dns_hosts" in options:
         _live_entries(result, name, "dns-host", live["dns_hosts"], options["dns_hosts"], dns_host, -1, actions)
     if "addresses" in options and "addresses" not in pending:
         order = [item["address"] for item in live["addresses"]]
         for item in options["addresses"]:
             now = live["addresses"][order.index(item["address"])]
-            for key, section, made in (("dhcp_ranges", "ip-dhcp-range", dhcp_range), ("dhcp_hosts", "ip-dhcp-host", dhcp_host)):
+            for key, section, made in (
+                ("dhcp_ranges", "ip-dhcp-range", dhcp_range),
+                ("dhcp_hosts", "ip-dhcp-host", dhcp_host),
+            ):
                 if key in item:
-                    _live_entries(result, name, section, now[key], item[key], made, order.index(item["address"]), actions)
+                    _live_entries(
+                        result, name, section, now[key], item[key], made, order.index(item["address"]), actions
+                    )
     if len(result.steps) == count:
         return None
     keys = [key for key in ("portgroups", "dns_hosts", "addresses") if key in differences(options, live)]
@@ -451,12 +519,22 @@ def _live_entries(
             result.steps.append(actions.update(name, "add-last", section, made(entry), parent))
 
 
-def _replug(result: Plan, found: Found, name: str, root: ET.Element, actions: DomainActions, before: dict[str, t.Any], after: dict[str, t.Any]) -> None:
+def _replug(
+    result: Plan,
+    found: Found,
+    name: str,
+    root: ET.Element,
+    actions: DomainActions,
+    before: dict[str, t.Any],
+    after: dict[str, t.Any],
+) -> None:
     """Bring the ports of running guests to their portgroup's VLANs: libvirt itself looks at those only when a guest starts."""
     for guest in found.guests:
         if guest.live is None:
             continue
-        own = {view_nic(nic)["mac"] for nic in guest.inactive.findall("devices/interface") if nic.find("vlan") is not None}
+        own = {
+            view_nic(nic)["mac"] for nic in guest.inactive.findall("devices/interface") if nic.find("vlan") is not None
+        }
         for nic in guest.live.findall("devices/interface"):
             seen = view_nic(nic)
             if seen["network"] != name or not seen["ovs"] or seen["mac"] in own:
@@ -479,7 +557,10 @@ def _remove(result: Plan, found: Found, name: str, here: Here, actions: Actions)
         _check_unused(found, name, here, "removed")
         result.steps.append(actions.simple("destroy", name))
     result.steps.append(actions.simple("undefine", name))
-    result.before[name], result.after[name] = {"state": "active" if here.live is not None else "inactive"}, {"state": "absent"}
+    result.before[name], result.after[name] = (
+        {"state": "active" if here.live is not None else "inactive"},
+        {"state": "absent"},
+    )
 
 
 def _give_back(result: Plan, name: str, here: Here, actions: Actions) -> None:
@@ -491,7 +572,9 @@ def _give_back(result: Plan, name: str, here: Here, actions: Actions) -> None:
     result.before[name], result.after[name] = {"owner": owner}, {"owner": ""}
 
 
-def state_of(networks: t.Mapping[str, Here], names: t.Iterable[str], restart: t.Mapping[str, list[str]]) -> dict[str, t.Any]:
+def state_of(
+    networks: t.Mapping[str, Here], names: t.Iterable[str], restart: t.Mapping[str, list[str]]
+) -> dict[str, t.Any]:
     """The typed state of these networks."""
     result = {}
     for name in names:
@@ -499,7 +582,13 @@ def state_of(networks: t.Mapping[str, Here], names: t.Iterable[str], restart: t.
         if here is not None:
             state = "active" if here.live is not None else "inactive"
             owner = read_mark(here.inactive).owner
-            result[name] = {**view(here.inactive), "state": state, "autostart": here.autostart, "owner": owner, "restart_required": restart.get(name, [])}
+            result[name] = {
+                **view(here.inactive),
+                "state": state,
+                "autostart": here.autostart,
+                "owner": owner,
+                "restart_required": restart.get(name, []),
+            }
     return result
 
 
@@ -515,7 +604,9 @@ def run(module: t.Any) -> t.NoReturn:
     latest: dict[str, Plan] = {}
 
     def compare(found: Found) -> Change:
-        latest["plan"] = plan(found, wanted, params["owner"], params["adopt"], params["purge"], actions, guests, module.check_mode)
+        latest["plan"] = plan(
+            found, wanted, params["owner"], params["adopt"], params["purge"], actions, guests, module.check_mode
+        )
         return latest["plan"].change()
 
     def judge(found: Found) -> list[str]:
@@ -533,6 +624,9 @@ def run(module: t.Any) -> t.NoReturn:
 
     def state(found: Found) -> dict[str, t.Any]:
         restart = latest["plan"].restart
-        return {"networks": state_of(found.networks, [network.name for network in wanted], restart), "restart_required": restart}
+        return {
+            "networks": state_of(found.networks, [network.name for network in wanted], restart),
+            "restart_required": restart,
+        }
 
     reconcile(module, lambda: read(connection, runner, params["uri"]), compare, runner, state, judge)

@@ -80,7 +80,9 @@ def patch(root: ET.Element, domain: Domain, mark: Mark) -> None:
 def _patch_devices(devices: ET.Element, domain: Domain, changed: set[str], what: str) -> None:
     options = domain.options
     if changed & {"disks", "seed"}:
-        patch_disks(devices, {key: options[key] for key in ("disks", "seed") if key in options}, seed_path(domain.name), what)
+        patch_disks(
+            devices, {key: options[key] for key in ("disks", "seed") if key in options}, seed_path(domain.name), what
+        )
     if "nics" in changed:
         patch_nics(devices, options["nics"], domain.left)
     if "serial" in changed:
@@ -101,7 +103,9 @@ def _patch_memory(root: ET.Element, wanted: int, what: str) -> None:
     memory = make(root, "memory", ("vcpu", "os"))
     cells = root.findall("cpu/numa/cell")
     if len(cells) > 1:
-        raise FabricError(f"{what} memory is shared out among {len(cells)} NUMA cells: change the cells with virsh edit, or leave memory out")
+        raise FabricError(
+            f"{what} memory is shared out among {len(cells)} NUMA cells: change the cells with virsh edit, or leave memory out"
+        )
     old = kibibytes(memory)
     balloon = root.find("currentMemory")
     # What the balloon leaves to the guest stays, as far as there is so much.
@@ -131,7 +135,10 @@ def _patch_vcpus(root: ET.Element, wanted: int, what: str) -> None:
     most = int(vcpu.text or 1)
     topology = root.find("cpu/topology")
     # Whatever names single CPUs would be refused if they were no more: then only fewer of them are there when the guest starts.
-    named = [root.find(path) for path in ("cpu/topology", "cpu/numa/cell[@cpus]", "cputune/*[@vcpu]", "cputune/*[@vcpus]", "vcpus/vcpu")]
+    named = [
+        root.find(path)
+        for path in ("cpu/topology", "cpu/numa/cell[@cpus]", "cputune/*[@vcpu]", "cputune/*[@vcpus]", "vcpus/vcpu")
+    ]
     if wanted > most:
         _raise_vcpus(root, wanted, topology, what)
         vcpu.attrib.pop("current", None)
@@ -149,16 +156,22 @@ def _patch_vcpus(root: ET.Element, wanted: int, what: str) -> None:
 
 def _raise_vcpus(root: ET.Element, wanted: int, topology: ET.Element | None, what: str) -> None:
     if root.find("cpu/numa/cell[@cpus]") is not None:
-        raise FabricError(f"{what} vcpus {wanted} is more than its NUMA cells have: change the cells with virsh edit, or lower vcpus")
+        raise FabricError(
+            f"{what} vcpus {wanted} is more than its NUMA cells have: change the cells with virsh edit, or lower vcpus"
+        )
     if root.find("vcpus") is not None:
-        raise FabricError(f"{what} vcpus {wanted} is more than its <vcpus> lists one by one: change that with virsh edit, or lower vcpus")
+        raise FabricError(
+            f"{what} vcpus {wanted} is more than its <vcpus> lists one by one: change that with virsh edit, or lower vcpus"
+        )
     if topology is None:
         return
     socket = 1
     for key in ("dies", "clusters", "cores", "threads"):
         socket *= int(topology.get(key, "1"))
     if wanted % socket:
-        raise FabricError(f"{what} vcpus {wanted} does not fit its topology, whose sockets have {socket} each: take a multiple of {socket}")
+        raise FabricError(
+            f"{what} vcpus {wanted} does not fit its topology, whose sockets have {socket} each: take a multiple of {socket}"
+        )
     topology.set("sockets", str(wanted // socket))
 
 
@@ -294,7 +307,9 @@ def name_of(device: ET.Element) -> str:
         "interface": lambda: (attribute(device, "mac", "address") or "").lower(),
         "graphics": lambda: device.get("type"),
         "serial": lambda: attribute(device, "target", "port") or "0",
-        "console": lambda: f"{attribute(device, 'target', 'type') or 'serial'} {attribute(device, 'target', 'port') or '0'}",
+        "console": lambda: (
+            f"{attribute(device, 'target', 'type') or 'serial'} {attribute(device, 'target', 'port') or '0'}"
+        ),
         "channel": lambda: attribute(device, "target", "name"),
         "hostdev": lambda: " ".join(view_hostdev(device).values()),
     }
@@ -318,7 +333,11 @@ def _explained(path: str, options: t.Mapping[str, t.Any], whole: t.Container[str
     device, tag, key, rest = match.groups()
     if device in whole and (_OPTION_OF.get(tag) in options or tag == "disk" and "seed" in options):
         return True
-    tables = {"disk": (_DISK_SAYS, "disks", "target"), "interface": (_NIC_SAYS, "nics", "mac"), "graphics": (_GRAPHICS_SAYS, "graphics", "type")}
+    tables = {
+        "disk": (_DISK_SAYS, "disks", "target"),
+        "interface": (_NIC_SAYS, "nics", "mac"),
+        "graphics": (_GRAPHICS_SAYS, "graphics", "type"),
+    }
     if tag not in tables:
         return False
     says, option, by = tables[tag]

@@ -11,7 +11,8 @@ import xml.etree.ElementTree as ET
 
 METADATA = (
     "",
-    '<libosinfo:libosinfo xmlns:libosinfo="http://libosinfo.org/xmlns/libvirt/domain/1.0"><libosinfo:os id="http://debian.org/debian/12"/></libosinfo:libosinfo>',
+    '<libosinfo:libosinfo xmlns:libosinfo="http://libosinfo.org/xmlns/libvirt/domain/1.0">'
+    '<libosinfo:os id="http://debian.org/debian/12"/></libosinfo:libosinfo>',
     '<nova:instance xmlns:nova="http://openstack.org/xmlns/libvirt/nova/1.1"><nova:name>vm</nova:name><nova:owner><nova:user uuid="1">a</nova:user>'
     "</nova:owner></nova:instance>",
     '<cockpit_machines:data xmlns:cockpit_machines="https://github.com/cockpit-project/cockpit/tree/main/pkg/machines">'
@@ -29,7 +30,7 @@ TUNING = (
     '<blkiotune><weight>500</weight></blkiotune><memtune><hard_limit unit="KiB">8388608</hard_limit></memtune>',
     "<resource><partition>/machine/production</partition></resource>",
     '<sysinfo type="smbios"><system><entry name="manufacturer">OpenStack Foundation</entry></system></sysinfo>',
-    '<iothreads>2</iothreads>',
+    "<iothreads>2</iothreads>",
     '<clock offset="utc"><timer name="rtc" tickpolicy="catchup"/><timer name="hpet" present="no"/></clock>',
     "<on_poweroff>destroy</on_poweroff><on_reboot>restart</on_reboot><on_crash>restart</on_crash>",
     '<pm><suspend-to-mem enabled="no"/><suspend-to-disk enabled="no"/></pm>',
@@ -66,13 +67,15 @@ DISKS = (
     '<target dev="vd{a}" bus="virtio"/><serial>S{n}</serial><iotune><total_bytes_sec>1000000</total_bytes_sec></iotune>{boot}{pci}</disk>',
     '<disk type="file" device="disk"><driver name="qemu" type="qcow2"/><source file="/srv/{n}.s1"/><backingStore type="file"><format type="qcow2"/>'
     '<source file="/srv/{n}.qcow2"/><backingStore/></backingStore><target dev="sd{a}" bus="sata" rotation_rate="1"/>{boot}<alias name="ua-{n}"/></disk>',
-    '<disk type="block" device="disk" snapshot="no"><driver name="qemu" type="raw" iothread="1"/><source dev="/dev/vg/{n}"><reservations managed="yes"/></source>'
+    '<disk type="block" device="disk" snapshot="no"><driver name="qemu" type="raw" iothread="1"/>'
+    '<source dev="/dev/vg/{n}"><reservations managed="yes"/></source>'
     '<target dev="vd{a}" bus="virtio"/><shareable/><wwn>5000c50015ea71aa</wwn>{boot}</disk>',
     '<disk type="network" device="disk"><driver name="qemu" type="raw"/><auth username="nova"><secret type="ceph" uuid="11111111-2222-3333-4444-555555555555"/>'
     '</auth><source protocol="rbd" name="vms/{n}"><host name="mon1" port="6789"/></source><target dev="vd{a}" bus="virtio"/>{boot}</disk>',
     '<disk type="file" device="cdrom"><driver name="qemu" type="raw"/><source file="/srv/cidata-{n}.iso"/><target dev="sd{a}" bus="sata" tray="closed"/>'
     "<readonly/>{boot}</disk>",
-    '<disk type="volume" device="disk"><driver name="qemu" type="raw"/><source pool="default" volume="{n}.img" mode="host"/><target dev="vd{a}" bus="virtio"/></disk>',
+    '<disk type="volume" device="disk"><driver name="qemu" type="raw"/>'
+    '<source pool="default" volume="{n}.img" mode="host"/><target dev="vd{a}" bus="virtio"/></disk>',
 )
 NICS = (
     '<interface type="network"><mac address="{mac}"/><source network="default" portgroup="old"/><model type="virtio"/>'
@@ -80,9 +83,11 @@ NICS = (
     '<interface type="bridge"><mac address="{mac}"/><source bridge="br0"/><virtualport type="openvswitch"><parameters interfaceid="{uuid}" profileid="p"/>'
     '</virtualport><vlan trunk="yes"><tag id="42" nativeMode="tagged"/><tag id="47"/></vlan><target dev="tap{n}"/><model type="virtio"/>'
     '<driver><host csum="off" mrg_rxbuf="off"/></driver><mtu size="9000"/>{boot}</interface>',
-    '<interface type="hostdev" managed="yes"><mac address="{mac}"/><source><address type="pci" domain="0x0000" bus="0x03" slot="0x1{n}" function="0x0"/>'
+    '<interface type="hostdev" managed="yes"><mac address="{mac}"/>'
+    '<source><address type="pci" domain="0x0000" bus="0x03" slot="0x1{n}" function="0x0"/>'
     '</source><vlan><tag id="10"/></vlan><teaming type="transient" persistent="ua-x"/>{boot}</interface>',
-    '<interface type="direct" trustGuestRxFilters="yes"><mac address="{mac}"/><source dev="eth{n}" mode="passthrough"/><model type="virtio"/>{boot}</interface>',
+    '<interface type="direct" trustGuestRxFilters="yes"><mac address="{mac}"/>'
+    '<source dev="eth{n}" mode="passthrough"/><model type="virtio"/>{boot}</interface>',
     '<interface type="vhostuser"><mac address="{mac}"/><source type="unix" path="/run/vhu{n}" mode="server"><reconnect enabled="yes" timeout="10"/></source>'
     '<target dev="vhu{n}"/><model type="virtio"/><driver queues="2" rx_queue_size="1024"/>{boot}</interface>',
     '<interface type="ethernet"><mac address="{mac}"/><target dev="t{n}" managed="no"/><model type="e1000"/><link state="down"/></interface>',
@@ -134,7 +139,7 @@ OTHERS = (
     '<input type="tablet" bus="usb"/>',
     '<watchdog model="i6300esb" action="reset"/>',
     '<panic model="isa"/>',
-    '<emulator>/usr/bin/qemu-system-x86_64</emulator>',
+    "<emulator>/usr/bin/qemu-system-x86_64</emulator>",
 )
 
 
@@ -164,14 +169,34 @@ class Compose:
         cells = self.one(("", "", *NUMA))
         inner = (self.one(TOPOLOGY) if shaped else "") + cells
         cpu = self.one(("", *CPU)) if not inner else self.one(CPU)
-        vcpu = '<vcpu placement="static" cpuset="0-3">4</vcpu>' if inner else self.one(('<vcpu current="2">4</vcpu>', "<vcpu>2</vcpu>", '<vcpu placement="auto">4</vcpu>'))
+        vcpu = (
+            '<vcpu placement="static" cpuset="0-3">4</vcpu>'
+            if inner
+            else self.one(('<vcpu current="2">4</vcpu>', "<vcpu>2</vcpu>", '<vcpu placement="auto">4</vcpu>'))
+        )
         pins = '<cputune><shares>2048</shares><vcpupin vcpu="0" cpuset="0"/><vcpupin vcpu="1" cpuset="1"/><emulatorpin cpuset="0"/></cputune>'
-        os = self.one(OS).format("" if ordered else self.one(("", '<boot dev="hd"/>', '<boot dev="network"/><boot dev="hd"/>')))
-        parts = [self.one(("", "<title>Old title</title>")), self.one(("", "<description>Somebody's\n server</description>"))]
+        os = self.one(OS).format(
+            "" if ordered else self.one(("", '<boot dev="hd"/>', '<boot dev="network"/><boot dev="hd"/>'))
+        )
+        parts = [
+            self.one(("", "<title>Old title</title>")),
+            self.one(("", "<description>Somebody's\n server</description>")),
+        ]
         metadata = self.one(METADATA)
-        parts += [f"<metadata>{metadata}</metadata>" if metadata else "", self.one(MEMORY), vcpu, self.one(("", pins)), f"<os>{os}</os>", cpu.format(inner)]
+        parts += [
+            f"<metadata>{metadata}</metadata>" if metadata else "",
+            self.one(MEMORY),
+            vcpu,
+            self.one(("", pins)),
+            f"<os>{os}</os>",
+            cpu.format(inner),
+        ]
         kind = self.one(("kvm", "qemu"))
-        text = f'<domain type="{kind}"><name>vm1</name>' + "".join(parts + self.some(TUNING, 6)) + f"<devices>{self.devices(ordered)}</devices></domain>"
+        text = (
+            f'<domain type="{kind}"><name>vm1</name>'
+            + "".join(parts + self.some(TUNING, 6))
+            + f"<devices>{self.devices(ordered)}</devices></domain>"
+        )
         return ET.fromstring(text)
 
     def devices(self, ordered: bool) -> str:
@@ -189,7 +214,11 @@ class Compose:
             parts.append('<console type="pty"><target type="serial" port="0"/></console>')
         parts += self.some(CONSOLES, 1) + self.some(list(GRAPHICS.values()), 2)
         for number, video in enumerate(self.some(VIDEO, 2)):
-            parts.append(video.format(self.one(("", PCI.format(3, number)))).replace(' primary="yes"', "" if number else ' primary="yes"'))
+            parts.append(
+                video.format(self.one(("", PCI.format(3, number)))).replace(
+                    ' primary="yes"', "" if number else ' primary="yes"'
+                )
+            )
         parts += self.some(TPM, 1) + self.some(OTHERS, 8)
         self.random.shuffle(parts)
         return "".join(parts)

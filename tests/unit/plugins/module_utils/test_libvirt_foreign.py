@@ -33,7 +33,9 @@ from libvirt_documents import assert_valid, filled  # noqa: E402  # pylint: disa
 from libvirt_foreign import Compose  # noqa: E402  # pylint: disable=wrong-import-position
 
 LONG = bool(os.environ.get("OVERLOOM_LONG"))
-SETTINGS = settings(max_examples=10000 if LONG else 250, deadline=None, suppress_health_check=list(HealthCheck), derandomize=not LONG)
+SETTINGS = settings(
+    max_examples=10000 if LONG else 200, deadline=None, suppress_health_check=list(HealthCheck), derandomize=not LONG
+)
 SEEDS = st.integers(0, 2**40)
 MARK = "{urn:overloom.fabric}fabric"
 
@@ -99,7 +101,13 @@ def _step(element: t.Any) -> str:
     parent = element.getparent()
     if parent is None or parent.tag != "devices":
         return element.tag
-    keys = {"disk": "target/@dev", "interface": "mac/@address", "graphics": "@type", "serial": "target/@port", "channel": "target/@name"}
+    keys = {
+        "disk": "target/@dev",
+        "interface": "mac/@address",
+        "graphics": "@type",
+        "serial": "target/@port",
+        "channel": "target/@name",
+    }
     keys.update(console="target/@type")
     name = element.xpath(f"string({keys[element.tag]})") if element.tag in keys else ""
     return f"{element.tag} {name}".strip()
@@ -118,12 +126,31 @@ def applied(root: ET.Element, options: dict[str, t.Any]) -> tuple[ET.Element, Pl
     actions = Recorder(None, "qemu:///system")
     actions.defined = root
     wanted = want(filled(SPEC, {"name": "vm1", **options}), "fabric-1")
-    paths = {disk["path"]: Image(True, disk.get("format", "raw"), 2**30) for disk in wanted.options.get("disks", ()) if disk.get("path")}
+    paths = {
+        disk["path"]: Image(True, disk.get("format", "raw"), 2**30)
+        for disk in wanted.options.get("disks", ())
+        if disk.get("path")
+    }
     paths.update({wanted.options[key]: Image(True) for key in ("kernel", "initrd") if wanted.options.get(key)})
-    volumes = {(disk["pool"], disk["volume"]): Image(True, disk.get("format", "raw"), 2**30) for disk in wanted.options.get("disks", ()) if disk.get("pool")}
+    volumes = {
+        (disk["pool"], disk["volume"]): Image(True, disk.get("format", "raw"), 2**30)
+        for disk in wanted.options.get("disks", ())
+        if disk.get("pool")
+    }
     groups = "".join(f"<portgroup name='{name}'/>" for name in ("old", "blue"))
     networks = {name: ET.fromstring(f"<network><name>{name}</name>{groups}</network>") for name in ("default", "fab")}
-    found = Found({"vm1": Here(copy.deepcopy(root), None, "shutoff", False)}, networks, paths, volumes, {}, {}, 2**50, 64, "tcg", {})
+    found = Found(
+        {"vm1": Here(copy.deepcopy(root), None, "shutoff", False)},
+        networks,
+        paths,
+        volumes,
+        {},
+        {},
+        2**50,
+        64,
+        "tcg",
+        {},
+    )
     run = plan(found, [wanted], "fabric-1", True, None, actions, False)
     return actions.defined, run
 
@@ -148,7 +175,9 @@ class Options:
         if seen["boot"]:
             there["boot"] = seen["boot"]
         if seen["serial"]:
-            there["serial"] = {key: value for key, value in seen["serial"].items() if self.random.random() < 0.7 or key != "log"}
+            there["serial"] = {
+                key: value for key, value in seen["serial"].items() if self.random.random() < 0.7 or key != "log"
+            }
         if seen["tpm"]:
             there["tpm"] = {key: value for key, value in seen["tpm"].items() if value}
         mode = {"cpu_mode": seen["cpu_mode"]} if seen["cpu_mode"] else {}
@@ -177,7 +206,11 @@ class Options:
         result.update(self.some({"model": nic["model"]}) if nic["model"] else {})
         result.update(self.some({"portgroup": nic["portgroup"]}) if kind == "network" else {})
         if kind == "bridge" and nic["ovs"] and nic["trunks"]:
-            result.update(trunks=[str(vlan) for vlan in nic["trunks"]], native_vlan=nic["native_vlan"], native_mode=nic["native_mode"])
+            result.update(
+                trunks=[str(vlan) for vlan in nic["trunks"]],
+                native_vlan=nic["native_vlan"],
+                native_mode=nic["native_mode"],
+            )
         return result
 
     def disk(self, disk: dict[str, t.Any]) -> dict[str, t.Any]:
@@ -200,7 +233,15 @@ class Options:
         }  # fmt: skip
         if "cpu_mode" in names:
             result.pop("cpu_model", None)
-            result.update(choose([{"cpu_mode": "host-passthrough"}, {"cpu_mode": "maximum"}, {"cpu_mode": "custom", "cpu_model": "qemu64"}]))
+            result.update(
+                choose(
+                    [
+                        {"cpu_mode": "host-passthrough"},
+                        {"cpu_mode": "maximum"},
+                        {"cpu_mode": "custom", "cpu_model": "qemu64"},
+                    ]
+                )
+            )
         for name in names:
             if name in ("nics", "disks"):
                 self.change_each(result[name], name)
@@ -217,7 +258,9 @@ class Options:
             elif "hostdev" in item:
                 item.update(self.some({"vlan": 99}))
             else:
-                item.update(self.some({"link": choose(["up", "down"]), "mtu": choose([0, 1400]), "rom": choose([True, False])}))
+                item.update(
+                    self.some({"link": choose(["up", "down"]), "mtu": choose([0, 1400]), "rom": choose([True, False])})
+                )
                 if item.get("model") in (None, "virtio") and self.random.random() < 0.3:
                     item["offload"] = choose(["on", "off"])
                 if "bridge" in item and item["ovs"] and self.random.random() < 0.5:
@@ -239,13 +282,17 @@ def may_change(path: str, options: dict[str, t.Any]) -> bool:
             # A disk that is not listed goes; a NIC that is listed and was not there comes.
             if item is None:
                 return tag == "disk"
-            if match[1] == "52:54:00:0b:00:01" or any(key in item and re.fullmatch(pattern, match[2]) for key, pattern in table.items()):
+            if match[1] == "52:54:00:0b:00:01" or any(
+                key in item and re.fullmatch(pattern, match[2]) for key, pattern in table.items()
+            ):
                 return True
             return tag == "interface" and "trunks" in item and match[2].startswith("vlan/")
     graphics = re.match(r"devices/graphics (vnc|spice)/(.*)", path)
     if graphics and "graphics" in options:
         kinds = [item["type"] for item in options["graphics"]]
-        return graphics[1] not in kinds or bool(re.fullmatch(r"@(type|port|autoport|listen|passwd)|listen.*", graphics[2]))
+        return graphics[1] not in kinds or bool(
+            re.fullmatch(r"@(type|port|autoport|listen|passwd)|listen.*", graphics[2])
+        )
     # An order of kinds and an order on devices exclude each other.
     ordered = any(item.get("boot_order") for key in ("disks", "nics") for item in options.get(key, ()))
     return ordered and path == "os/boot/@dev"
@@ -265,15 +312,22 @@ def test_an_option_changes_its_own_lines_and_the_diff_says_each(seed: int, other
     old, new = canonical(root), canonical(after)
     lines = [path for path, _value in [*(old - new), *(new - old)]]
     # A serial port that comes or goes does so as a whole.
-    ports = [{path.split("/")[1] for path, _value in side if path.startswith(("devices/serial 0", "devices/console serial"))} for side in (old, new)]
+    ports = [
+        {path.split("/")[1] for path, _value in side if path.startswith(("devices/serial 0", "devices/console serial"))}
+        for side in (old, new)
+    ]
     if "serial" in options:
-        lines = [path for path in lines if not path.startswith("devices/") or path.split("/")[1] not in ports[0] ^ ports[1]]
+        lines = [
+            path for path in lines if not path.startswith("devices/") or path.split("/")[1] not in ports[0] ^ ports[1]
+        ]
     assert [path for path in lines if not may_change(path, options)] == []
     # Each line is shown: by an option whose value differs, or beside.
     before, told = change.before.get("vm1", {}), change.after.get("vm1", {})
     differing = {key: options[key] for key in options if before.get(key) != told.get(key)}
     beside = {_spelled(path) for side in (before, told) for path in side.get("besides", {})}
-    assert [path for path in lines if path not in beside and not may_change(path, differing)] == [], "the diff is silent"
+    assert [path for path in lines if path not in beside and not may_change(path, differing)] == [], (
+        "the diff is silent"
+    )
     assert not [path for path in beside if path not in lines], "the diff tells of what did not change"
 
 
@@ -306,7 +360,7 @@ def test_the_documents_are_such_as_libvirt_knows(seed: int) -> None:
 
 
 @given(SEEDS, SEEDS)
-@settings(SETTINGS, max_examples=2000 if LONG else 100)
+@settings(SETTINGS, max_examples=2000 if LONG else 60)
 def test_a_patched_document_is_such_as_libvirt_knows(seed: int, other: int) -> None:
     root = Compose(seed).document()
     try:

@@ -71,7 +71,13 @@ def commands(found: Found, *domains: t.Any, adopt: bool = False, purge: t.Any = 
 def defined(domain: t.Any, state: str = "shutoff", autostart: bool = False) -> Here:
     """The domain as it is on the host after its definition."""
     step = plan(
-        host(images={d["path"]: Image(True, d.get("format", "qcow2"), 2**30) for d in domain.options.get("disks", ())}), [domain], OWNER, False, None, ACTIONS, False
+        host(images={d["path"]: Image(True, d.get("format", "qcow2"), 2**30) for d in domain.options.get("disks", ())}),
+        [domain],
+        OWNER,
+        False,
+        None,
+        ACTIONS,
+        False,
     ).define[0]
     root = parse(step.stdin, "x")
     return Here(root, copy.deepcopy(root) if state != "shutoff" else None, state, autostart)
@@ -79,7 +85,11 @@ def defined(domain: t.Any, state: str = "shutoff", autostart: bool = False) -> H
 
 @pytest.mark.parametrize("space, kept", [(frozenset({"br0"}), "off"), (frozenset({"br1"}), "on")])
 def test_offload_is_left_to_the_host_unless_its_datapath_is_in_user_space(space: frozenset[str], kept: str) -> None:
-    nics = [{"network": "fab", "offload": "auto"}, {"bridge": "br0", "offload": "auto"}, {"network": "fab", "model": "e1000", "offload": "auto"}]
+    nics = [
+        {"network": "fab", "offload": "auto"},
+        {"bridge": "br0", "offload": "auto"},
+        {"network": "fab", "model": "e1000", "offload": "auto"},
+    ]
     domain = wanted(memory="64MiB", nics=nics)
     step = plan(host(user_space=space), [domain], OWNER, False, None, ACTIONS, False).define[0]
     root = parse(step.stdin, "x")
@@ -120,8 +130,19 @@ def test_as_declared_is_unchanged() -> None:
         ("running", "shutoff", ["virsh shutdown vm1  # within 60 s"]),
         ("paused", "running", ["virsh resume vm1"]),
         ("paused", "shutoff", ["virsh shutdown vm1  # within 60 s"]),
-        ("running", "absent", ["virsh shutdown vm1  # within 60 s", "virsh undefine vm1 --managed-save --snapshots-metadata --checkpoints-metadata --nvram"]),
-        ("shutoff", "absent", ["virsh undefine vm1 --managed-save --snapshots-metadata --checkpoints-metadata --nvram"]),
+        (
+            "running",
+            "absent",
+            [
+                "virsh shutdown vm1  # within 60 s",
+                "virsh undefine vm1 --managed-save --snapshots-metadata --checkpoints-metadata --nvram",
+            ],
+        ),
+        (
+            "shutoff",
+            "absent",
+            ["virsh undefine vm1 --managed-save --snapshots-metadata --checkpoints-metadata --nvram"],
+        ),
     ],
 )
 def test_from_each_state_to_each_other(state: str, goal: str, expected: list[str]) -> None:
@@ -159,7 +180,9 @@ def test_nics_of_a_running_guest_are_attached_changed_and_detached_live() -> Non
         "virsh attach-device vm1 --live",
     ]
     drifted = found._replace(ports={"vnet0": {**port, "tag": 99}, "vnet1": port})
-    assert commands(drifted, wanted(nics=[one, two])) == ["ovs-vsctl -- clear Port vnet0 tag trunks vlan_mode -- set Port vnet0 tag=10"]
+    assert commands(drifted, wanted(nics=[one, two])) == [
+        "ovs-vsctl -- clear Port vnet0 tag trunks vlan_mode -- set Port vnet0 tag=10"
+    ]
 
 
 def foreign(state: str = "shutoff", **values: t.Any) -> Here:
@@ -178,7 +201,10 @@ def test_a_guest_of_others_is_changed_only_when_it_is_adopted_and_never_removed(
     assert commands(found, purge=POLICY) == []
     with pytest.raises(FabricError, match="vm1 carries no mark of fabric-1.*adopt"):
         commands(found, wanted(state="absent"), check=check)
-    with pytest.raises(FabricError, match=r"domain vm1 is not ours and is in use \(it runs\), and memory would be replaced; choose another name, or give adopt"):
+    with pytest.raises(
+        FabricError,
+        match=r"domain vm1 is not ours and is in use \(it runs\), and memory would be replaced; choose another name, or give adopt",
+    ):
         commands(found, wanted(memory="128MiB"), check=check)
     with pytest.raises(FabricError, match="state would be replaced"):
         commands(found, wanted(state="shutoff"), check=check)
@@ -194,10 +220,17 @@ def adopted(here: Here, **values: t.Any) -> Here:
 
 
 def test_an_adopted_guest_is_given_back_as_it_was_and_removed_only_by_another_word() -> None:
-    before = foreign(nics=[{"network": "fab", "mac": "52:54:00:00:00:01"}, {"bridge": "br9", "mac": "52:54:00:00:00:02"}])
-    nics = [{"network": "fab", "portgroup": "blue", "mac": "52:54:00:00:00:01"}, {"network": "fab", "mac": "52:54:00:00:00:03"}]
+    before = foreign(
+        nics=[{"network": "fab", "mac": "52:54:00:00:00:01"}, {"bridge": "br9", "mac": "52:54:00:00:00:02"}]
+    )
+    nics = [
+        {"network": "fab", "portgroup": "blue", "mac": "52:54:00:00:00:01"},
+        {"network": "fab", "mac": "52:54:00:00:00:03"},
+    ]
     here = adopted(before, nics=nics)
-    assert [nic["mac"][-1] for nic in view(here.inactive)["nics"]] == ["1", "2", "3"], "a NIC that is not declared stays"
+    assert [nic["mac"][-1] for nic in view(here.inactive)["nics"]] == ["1", "2", "3"], (
+        "a NIC that is not declared stays"
+    )
     found = host(domains={"vm1": here})
     assert commands(found, wanted(nics=nics)) == []
     result = plan(found, [wanted(state="absent")], OWNER, False, None, ACTIONS, False)
@@ -210,7 +243,9 @@ def test_an_adopted_guest_is_given_back_as_it_was_and_removed_only_by_another_wo
 
 def test_a_nic_that_others_added_stays_and_one_that_was_declared_goes() -> None:
     here = defined(wanted(memory="64MiB", nics=[{"network": "fab"}, {"network": "fab", "portgroup": "blue"}]))
-    other = ET.fromstring("<interface type='direct'><mac address='52:54:00:00:00:99'/><source dev='eth1' mode='bridge'/><model type='virtio'/></interface>")
+    other = ET.fromstring(
+        "<interface type='direct'><mac address='52:54:00:00:00:99'/><source dev='eth1' mode='bridge'/><model type='virtio'/></interface>"
+    )
     here.inactive.find("devices").append(other)
     found = host(domains={"vm1": here})
     assert commands(found, wanted(nics=[{"network": "fab"}, {"network": "fab", "portgroup": "blue"}])) == []
@@ -238,24 +273,34 @@ def test_a_disk_with_snapshots_upon_it_is_the_declared_disk(state: str) -> None:
     base, top = "/var/lib/libvirt/images/vm1-vda.raw", "/var/lib/libvirt/images/vm1-vda.s2"
     here = snapshot(defined(wanted(memory="64MiB", disks=[disk]), state), top)
     images = {base: Image(True, "raw", 2**30), top: Image(True, "qcow2", 2**30, "vm1-vda.s1")}
-    found = host(domains={"vm1": here}, images=images, chains={top: Chain((top, "/var/lib/libvirt/images/vm1-vda.s1", base))})
+    found = host(
+        domains={"vm1": here}, images=images, chains={top: Chain((top, "/var/lib/libvirt/images/vm1-vda.s1", base))}
+    )
     assert commands(found, wanted(disks=[disk])) == []
     # Other options of it, and its size, are those of the image that the guest writes to.
     assert commands(found, wanted(disks=[{**disk, "cache": "none"}])) == ["virsh define --validate"]
     step = plan(found, [wanted(disks=[{**disk, "cache": "none"}])], OWNER, False, None, ACTIONS, False).define[0]
     assert view(parse(step.stdin, "x"))["disks"][0]["path"] == top
     grown = commands(found, wanted(disks=[{**disk, "size": "2GiB"}]))
-    assert grown == (["virsh blockresize vm1 vda 2147483648B"] if state == "running" else [f"qemu-img resize -q -f qcow2 {top} 2147483648"])
+    assert grown == (
+        ["virsh blockresize vm1 vda 2147483648B"]
+        if state == "running"
+        else [f"qemu-img resize -q -f qcow2 {top} 2147483648"]
+    )
 
 
 def test_a_chain_that_cannot_be_read_is_left_alone_and_told() -> None:
     disk = {"path": "/srv/a.qcow2", "format": "qcow2"}
     here = snapshot(defined(wanted(memory="64MiB", disks=[disk])), "/srv/a.s1")
     images = {"/srv/a.qcow2": Image(True, "qcow2", 2**30), "/srv/a.s1": Image(True)}
-    found = host(domains={"vm1": here}, images=images, chains={"/srv/a.s1": Chain(("/srv/a.s1",), "/srv/a.s1 cannot be read")})
+    found = host(
+        domains={"vm1": here}, images=images, chains={"/srv/a.s1": Chain(("/srv/a.s1",), "/srv/a.s1 cannot be read")}
+    )
     result = plan(found, [wanted(disks=[disk])], OWNER, False, None, ACTIONS, False)
     assert result.change().steps == []
-    assert result.warnings == ["domain vm1: disk vda stays on /srv/a.s1: whether it lies upon /srv/a.qcow2 cannot be seen (/srv/a.s1 cannot be read)"]
+    assert result.warnings == [
+        "domain vm1: disk vda stays on /srv/a.s1: whether it lies upon /srv/a.qcow2 cannot be seen (/srv/a.s1 cannot be read)"
+    ]
     # A chain that was read to its end, and is another's: the declared image is put there.
     found = found._replace(chains={"/srv/a.s1": Chain(("/srv/a.s1", "/srv/b.qcow2"))})
     assert commands(found, wanted(disks=[disk])) == ["virsh define --validate"]
@@ -264,7 +309,9 @@ def test_a_chain_that_cannot_be_read_is_left_alone_and_told() -> None:
 def test_a_disk_that_was_copied_elsewhere_does_not_go_back_to_the_older_image() -> None:
     disk = {"size": "1GiB"}
     image = "/var/lib/libvirt/images/vm1-vda.qcow2"
-    step = plan(host(images={image: Image()}), [wanted(memory="64MiB", disks=[disk])], OWNER, False, None, ACTIONS, False).define[0]
+    step = plan(
+        host(images={image: Image()}), [wanted(memory="64MiB", disks=[disk])], OWNER, False, None, ACTIONS, False
+    ).define[0]
     here = snapshot(Here(parse(step.stdin, "x"), None, "shutoff", False), "/srv/pulled.qcow2")
     for exists in (True, False):
         images = {image: Image(exists, "qcow2", 2**30), "/srv/pulled.qcow2": Image(True, "qcow2", 2**30)}
@@ -275,7 +322,15 @@ def test_a_disk_that_was_copied_elsewhere_does_not_go_back_to_the_older_image() 
 
 def test_removed_storage_leaves_no_snapshot_without_what_it_lies_upon() -> None:
     image = "/var/lib/libvirt/images/vm1-vda.qcow2"
-    step = plan(host(images={image: Image()}), [wanted(memory="64MiB", disks=[{"size": "1GiB"}])], OWNER, False, None, ACTIONS, False).define[0]
+    step = plan(
+        host(images={image: Image()}),
+        [wanted(memory="64MiB", disks=[{"size": "1GiB"}])],
+        OWNER,
+        False,
+        None,
+        ACTIONS,
+        False,
+    ).define[0]
     here = snapshot(Here(parse(step.stdin, "x"), None, "shutoff", False), "/srv/vm1.s1")
     found = host(domains={"vm1": here}, chains={"/srv/vm1.s1": Chain(("/srv/vm1.s1", image))})
     result = plan(found, [wanted(state="absent", remove_storage=True)], OWNER, False, None, ACTIONS, False)
@@ -299,21 +354,33 @@ def test_a_guest_that_was_migrated_is_neither_started_here_nor_killed_there() ->
     came = defined(wanted(memory="64MiB"), "running")._replace(migrated=True)
     for removal in ({"purge": POLICY}, {"state": "absent"}):
         with pytest.raises(FabricError, match="vm1 was migrated to this host and runs"):
-            commands(host(domains={"vm1": came}), *([] if "purge" in removal else [wanted(**removal)]), purge=removal.get("purge"))
+            commands(
+                host(domains={"vm1": came}),
+                *([] if "purge" in removal else [wanted(**removal)]),
+                purge=removal.get("purge"),
+            )
     assert commands(host(domains={"vm1": came}), wanted(state="running")) == []
 
 
 @pytest.mark.parametrize(
     ("text", "left"),
     [
-        ("2026-11-28 04:00:00.000+0000: starting up libvirt version: 9.0.0\n2026-11-28 04:01:00.000+0000: shutting down, reason=migrated\n", True),
-        ("2026-11-28 04:00:00.000+0000: shutting down, reason=migrated\n2026-11-28 04:01:00.000+0000: starting up libvirt version: 9.0.0\n", False),
+        (
+            "2026-11-28 04:00:00.000+0000: starting up libvirt version: 9.0.0\n2026-11-28 04:01:00.000+0000: shutting down, reason=migrated\n",
+            True,
+        ),
+        (
+            "2026-11-28 04:00:00.000+0000: shutting down, reason=migrated\n2026-11-28 04:01:00.000+0000: starting up libvirt version: 9.0.0\n",
+            False,
+        ),
         ("2026-11-28 04:01:00.000+0000: shutting down, reason=destroyed\n", False),
         ("a guest may say: shutting down, reason=migrated\n", False),
         ("", False),
     ],
 )
-def test_the_log_tells_of_a_migration_after_libvirt_has_forgotten_it(tmp_path: pathlib.Path, text: str, left: bool) -> None:
+def test_the_log_tells_of_a_migration_after_libvirt_has_forgotten_it(
+    tmp_path: pathlib.Path, text: str, left: bool
+) -> None:
     (tmp_path / "vm1.log").write_text(text, encoding="ascii")
     assert left_host("vm1", f"{tmp_path}/{{}}.log") is left
     assert not left_host("vm2", f"{tmp_path}/{{}}.log")
@@ -324,12 +391,20 @@ def test_a_changed_address_waits_for_a_restart_of_the_guest_and_is_told_each_tim
     begun = wanted(memory="64MiB", cloud_init=seed)
     here = defined(begun, "running")
     content = iso_image(begun.files)
-    assert plan(host(domains={"vm1": here}, seeds={"vm1": content}), [begun], OWNER, False, None, ACTIONS, False).restart == {}
+    assert (
+        plan(host(domains={"vm1": here}, seeds={"vm1": content}), [begun], OWNER, False, None, ACTIONS, False).restart
+        == {}
+    )
     changed = wanted(memory="64MiB", cloud_init={**seed, "network_config": {"version": 2, "ethernets": {}}})
-    for found in (host(domains={"vm1": here}, seeds={"vm1": content}), host(domains={"vm1": here}, seeds={"vm1": iso_image(changed.files)}, stale=frozenset({"vm1"}))):
+    for found in (
+        host(domains={"vm1": here}, seeds={"vm1": content}),
+        host(domains={"vm1": here}, seeds={"vm1": iso_image(changed.files)}, stale=frozenset({"vm1"})),
+    ):
         result = plan(found, [changed], OWNER, False, None, ACTIONS, False)
         assert result.restart == {"vm1": ["cloud_init"]}
-        assert [reason["option"] for reason in result.reasons] == ["cloud_init"] and "instance-id" in result.reasons[0]["reason"]
+        assert [reason["option"] for reason in result.reasons] == ["cloud_init"] and "instance-id" in result.reasons[0][
+            "reason"
+        ]
 
 
 def test_the_segment_changes_at_once_and_the_mtu_is_told() -> None:
@@ -337,11 +412,17 @@ def test_the_segment_changes_at_once_and_the_mtu_is_told() -> None:
     here = defined(wanted(memory="64MiB", nics=[nic]), "running")
     for text in ("<virtualport type='openvswitch'/>", "<vlan><tag id='10'/></vlan>", "<target dev='vnet0'/>"):
         here.live.find("devices/interface").append(ET.fromstring(text))
-    found = host(domains={"vm1": here}, ports={"vnet0": {"tag": 10, "trunks": [], "vlan_mode": None}}, mtus={"vnet0": 1500})
-    result = plan(found, [wanted(nics=[{**nic, "portgroup": "trunk", "mtu": 1400}])], OWNER, False, None, ACTIONS, False)
+    found = host(
+        domains={"vm1": here}, ports={"vnet0": {"tag": 10, "trunks": [], "vlan_mode": None}}, mtus={"vnet0": 1500}
+    )
+    result = plan(
+        found, [wanted(nics=[{**nic, "portgroup": "trunk", "mtu": 1400}])], OWNER, False, None, ACTIONS, False
+    )
     assert [step.shown().split()[1] for step in result.live] == ["update-device", "--", "link"]
-    assert "<mtu size=\"1500\"" in result.live[0].stdin, "libvirt takes no other MTU while the guest runs"
-    assert result.reasons == [{"name": "vm1", "option": "nics 52:54:00:00:00:01", "reason": "mtu: the guest runs with 1500, 1400 is declared"}]
+    assert '<mtu size="1500"' in result.live[0].stdin, "libvirt takes no other MTU while the guest runs"
+    assert result.reasons == [
+        {"name": "vm1", "option": "nics 52:54:00:00:00:01", "reason": "mtu: the guest runs with 1500, 1400 is declared"}
+    ]
 
 
 def test_another_owners_domain_is_left_alone() -> None:
@@ -358,11 +439,24 @@ def test_purge_removes_what_is_ours_and_not_declared() -> None:
 
 
 def test_only_storage_that_was_made_for_the_guest_is_removed() -> None:
-    domain = wanted(memory="64MiB", disks=[{"size": "1GiB"}, {"path": "/srv/user.qcow2", "format": "qcow2"}, {"pool": "p", "volume": "v", "size": "1GiB"}])
-    found = host(images={"/var/lib/libvirt/images/vm1-vda.qcow2": Image(), "/srv/user.qcow2": Image(True, "qcow2", 2**30)}, volumes={("p", "v"): Image()})
+    domain = wanted(
+        memory="64MiB",
+        disks=[
+            {"size": "1GiB"},
+            {"path": "/srv/user.qcow2", "format": "qcow2"},
+            {"pool": "p", "volume": "v", "size": "1GiB"},
+        ],
+    )
+    found = host(
+        images={"/var/lib/libvirt/images/vm1-vda.qcow2": Image(), "/srv/user.qcow2": Image(True, "qcow2", 2**30)},
+        volumes={("p", "v"): Image()},
+    )
     step = plan(found, [domain], OWNER, False, None, ACTIONS, False).define[0]
     here = host(domains={"vm1": Here(parse(step.stdin, "x"), None, "shutoff", False)})
-    assert commands(here, wanted(state="absent", remove_storage=True))[1:] == ["rm -f /var/lib/libvirt/images/vm1-vda.qcow2", "virsh vol-delete v --pool p"]
+    assert commands(here, wanted(state="absent", remove_storage=True))[1:] == [
+        "rm -f /var/lib/libvirt/images/vm1-vda.qcow2",
+        "virsh vol-delete v --pool p",
+    ]
     assert len(commands(here, wanted(state="absent"))) == 1
 
 
@@ -370,26 +464,60 @@ DISK = {"path": "/srv/a.img", "format": "qcow2"}
 REFUSED = [
     ({"memory": "2GiB"}, {}, "memory 2GiB is more than the host's 1GiB"),
     ({}, {}, "memory is missing"),
-    ({"memory": "64MiB", "nics": [{"network": "fab", "portgroup": "green"}]}, {}, "no portgroup green, only blue, trunk"),
+    (
+        {"memory": "64MiB", "nics": [{"network": "fab", "portgroup": "green"}]},
+        {},
+        "no portgroup green, only blue, trunk",
+    ),
     ({"memory": "64MiB", "nics": [{"network": "nope"}]}, {}, "network nope does not exist"),
     ({"memory": "64MiB", "disks": [DISK]}, {"images": {"/srv/a.img": Image()}}, "/srv/a.img does not exist"),
-    ({"memory": "64MiB", "disks": [DISK]}, {"images": {"/srv/a.img": Image(True, "vmdk", 2**20)}}, "/srv/a.img is vmdk, not qcow2"),
-    ({"memory": "64MiB", "disks": [{**DISK, "size": "1MiB"}]}, {"images": {"/srv/a.img": Image(True, "qcow2", 2**30)}}, "never shrunk"),
-    ({"memory": "64MiB", "disks": [{"pool": "p", "volume": "v"}]}, {"volumes": {("p", "v"): None}}, "pool p does not exist"),
-    ({"memory": "64MiB", "kernel": "/srv/vmlinux"}, {"images": {"/srv/vmlinux": Image()}}, "kernel /srv/vmlinux does not exist"),
-    ({"memory": "64MiB", "nics": [{"bridge": "no-such-bridge"}], "state": "running"}, {}, "bridge no-such-bridge does not exist"),
+    (
+        {"memory": "64MiB", "disks": [DISK]},
+        {"images": {"/srv/a.img": Image(True, "vmdk", 2**20)}},
+        "/srv/a.img is vmdk, not qcow2",
+    ),
+    (
+        {"memory": "64MiB", "disks": [{**DISK, "size": "1MiB"}]},
+        {"images": {"/srv/a.img": Image(True, "qcow2", 2**30)}},
+        "never shrunk",
+    ),
+    (
+        {"memory": "64MiB", "disks": [{"pool": "p", "volume": "v"}]},
+        {"volumes": {("p", "v"): None}},
+        "pool p does not exist",
+    ),
+    (
+        {"memory": "64MiB", "kernel": "/srv/vmlinux"},
+        {"images": {"/srv/vmlinux": Image()}},
+        "kernel /srv/vmlinux does not exist",
+    ),
+    (
+        {"memory": "64MiB", "nics": [{"bridge": "no-such-bridge"}], "state": "running"},
+        {},
+        "bridge no-such-bridge does not exist",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("values", "found", "part"), REFUSED, ids=[part for _v, _f, part in REFUSED])
-def test_what_the_host_has_not_is_refused_before_anything_is_defined(values: dict[str, t.Any], found: dict[str, t.Any], part: str) -> None:
+def test_what_the_host_has_not_is_refused_before_anything_is_defined(
+    values: dict[str, t.Any], found: dict[str, t.Any], part: str
+) -> None:
     with pytest.raises(FabricError) as caught:
         commands(host(**found), wanted(**values))
     assert part in str(caught.value) and "domain vm1" in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_check_mode_warns_of_what_an_earlier_task_may_bring() -> None:
-    result = plan(host(networks={}), [wanted(memory="64MiB", nics=[{"network": "fab", "portgroup": "blue"}])], OWNER, False, None, ACTIONS, True)
+    result = plan(
+        host(networks={}),
+        [wanted(memory="64MiB", nics=[{"network": "fab", "portgroup": "blue"}])],
+        OWNER,
+        False,
+        None,
+        ACTIONS,
+        True,
+    )
     assert len(result.change().steps) == 1 and "network fab does not exist" in result.warnings[0]
 
 
@@ -409,7 +537,15 @@ def test_duplicate_macs_and_uuids_are_refused() -> None:
 
 
 def test_secrets_are_in_no_command_and_no_diff() -> None:
-    result = plan(host(), [wanted(memory="64MiB", graphics=[{"type": "vnc", "password": "s3cret"}])], OWNER, False, None, ACTIONS, False)
+    result = plan(
+        host(),
+        [wanted(memory="64MiB", graphics=[{"type": "vnc", "password": "s3cret"}])],
+        OWNER,
+        False,
+        None,
+        ACTIONS,
+        False,
+    )
     change = result.change()
     assert all("s3cret" not in step.shown() for step in change.steps)
     assert "s3cret" not in str(change.before) + str(change.after)
@@ -431,7 +567,9 @@ class Capable:
         (137, "tcg", "it executed nothing, and was ended after its time"),
     ],
 )
-def test_kvm_is_taken_only_where_it_executes_and_tried_once_a_boot(tmp_path: pathlib.Path, status: int, expected: str, why: str) -> None:
+def test_kvm_is_taken_only_where_it_executes_and_tried_once_a_boot(
+    tmp_path: pathlib.Path, status: int, expected: str, why: str
+) -> None:
     device, cache = tmp_path / "kvm", tmp_path / "run" / "kvm.json"
     runner = Runner(lambda argv, stdin: (status, "", why))
 

@@ -13,8 +13,23 @@ import typing as t
 import xml.etree.ElementTree as ET
 
 import pytest
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_network import SPEC, besides, differences, patch, skeleton, view, want
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml import Mark, document_lines, parse_vlan, port_columns, read_mark, to_xml
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_network import (
+    SPEC,
+    besides,
+    differences,
+    patch,
+    skeleton,
+    view,
+    want,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml import (
+    Mark,
+    document_lines,
+    parse_vlan,
+    port_columns,
+    read_mark,
+    to_xml,
+)
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -39,12 +54,23 @@ def network(seed: int) -> dict[str, t.Any]:
         return one({}, {"average": 1000}, {"average": 1000, "peak": 5000, "burst": 1024})
 
     def vlans() -> dict[str, t.Any]:
-        return one({}, {"vlan": draw.randint(1, 4094)}, {"trunks": ["10", "20-25"]}, {"trunks": ["30"], "native_vlan": draw.randint(1, 4094)})
+        return one(
+            {},
+            {"vlan": draw.randint(1, 4094)},
+            {"trunks": ["10", "20-25"]},
+            {"trunks": ["30"], "native_vlan": draw.randint(1, 4094)},
+        )
 
     def groups(tagged: bool) -> list[dict[str, t.Any]]:
         names = draw.sample(["blue", "red", "green", "a.b-c_d"], draw.randint(0, 4))
         return [
-            {"name": name, "default": n == 0 and one(True, False), "inbound": limits(), "outbound": limits(), **(vlans() if tagged else {})}
+            {
+                "name": name,
+                "default": n == 0 and one(True, False),
+                "inbound": limits(),
+                "outbound": limits(),
+                **(vlans() if tagged else {}),
+            }
             for n, name in enumerate(names)
         ]
 
@@ -70,9 +96,14 @@ def network(seed: int) -> dict[str, t.Any]:
                         "dhcp_hosts": [{"mac": "52:54:00:00:00:0A", "address": "10.0.0.2"}],
                     }
                 ],
-                [{"address": "fd00::1/64", "dhcp_ranges": []}, {"address": "10.9.0.1/16", "dhcp_hosts": [{"name": "w", "address": "10.9.1.1"}]}],
+                [
+                    {"address": "fd00::1/64", "dhcp_ranges": []},
+                    {"address": "10.9.0.1/16", "dhcp_hosts": [{"name": "w", "address": "10.9.1.1"}]},
+                ],
             ),
-            "routes": lambda: one([], [{"to": "10.8.0.0/16", "via": "10.0.0.5"}], [{"to": "fd01::/48", "via": "fd00::5", "metric": 7}]),
+            "routes": lambda: one(
+                [], [{"to": "10.8.0.0/16", "via": "10.0.0.5"}], [{"to": "fd01::/48", "via": "fd00::5", "metric": 7}]
+            ),
             "dns": lambda: one(True, False),
             "dns_forwarders": lambda: one([], ["192.0.2.1", "2001:db8::1"]),
             "dns_hosts": lambda: one([], [{"address": "10.0.0.3", "hostnames": ["a", "b.example"]}]),
@@ -124,14 +155,26 @@ def test_the_order_of_portgroups_and_leases_is_no_difference() -> None:
     root, _wanted = made(mode="openvswitch", bridge="br0", portgroups=groups)
     assert differences(want(filled(SPEC, {"name": "n1", "portgroups": groups[::-1]})).options, view(root)) == []
     root, _wanted = made(mode="isolated", addresses=[{"address": "10.0.0.1/24", "dhcp_hosts": hosts}])
-    assert differences(want(filled(SPEC, {"name": "n1", "addresses": [{"address": "10.0.0.1/24", "dhcp_hosts": hosts[::-1]}]})).options, view(root)) == []
+    assert (
+        differences(
+            want(
+                filled(SPEC, {"name": "n1", "addresses": [{"address": "10.0.0.1/24", "dhcp_hosts": hosts[::-1]}]})
+            ).options,
+            view(root),
+        )
+        == []
+    )
 
 
 def test_what_a_portgroup_means_for_the_port() -> None:
     root, _wanted = made(
         mode="openvswitch",
         bridge="br0",
-        portgroups=[{"name": "a", "vlan": 10}, {"name": "t", "trunks": ["10", "20-21"]}, {"name": "n", "trunks": ["20"], "native_vlan": 10}],
+        portgroups=[
+            {"name": "a", "vlan": 10},
+            {"name": "t", "trunks": ["10", "20-21"]},
+            {"name": "n", "trunks": ["20"], "native_vlan": 10},
+        ],
     )
     ports = [port_columns(parse_vlan(group)) for group in root.findall("portgroup")]
     assert ports == [
@@ -155,10 +198,23 @@ BAD = [
     ({"portgroups": [{"name": "a", "default": True}, {"name": "b", "default": True}]}, "default"),
     ({"addresses": [{"address": "10.0.0.1"}]}, "prefix"),
     ({"addresses": [{"address": "10.0.0.1/24"}, {"address": "10.0.0.9/16"}]}, "declared twice"),
-    ({"addresses": [{"address": "10.0.0.1/24", "dhcp_ranges": [{"start": "10.0.1.1", "end": "10.0.1.9"}]}]}, "10.0.1.1"),
+    (
+        {"addresses": [{"address": "10.0.0.1/24", "dhcp_ranges": [{"start": "10.0.1.1", "end": "10.0.1.9"}]}]},
+        "10.0.1.1",
+    ),
     ({"addresses": [{"address": "10.0.0.1/24", "dhcp_ranges": [{"start": "10.0.0.9", "end": "10.0.0.2"}]}]}, "before"),
     ({"addresses": [{"address": "10.0.0.1/24", "dhcp_hosts": [{"address": "10.0.0.2"}]}]}, "mac or name"),
-    ({"addresses": [{"address": "10.0.0.1/24", "dhcp_hosts": [{"name": "a", "address": "10.0.0.2"}, {"name": "b", "address": "10.0.0.2"}]}]}, "twice"),
+    (
+        {
+            "addresses": [
+                {
+                    "address": "10.0.0.1/24",
+                    "dhcp_hosts": [{"name": "a", "address": "10.0.0.2"}, {"name": "b", "address": "10.0.0.2"}],
+                }
+            ]
+        },
+        "twice",
+    ),
     ({"routes": [{"to": "10.0.0.1/8", "via": "10.0.0.1"}]}, "host bits"),
     ({"routes": [{"to": "10.0.0.0/8", "via": "fd00::1"}]}, "families"),
     ({"dns_forwarders": ["a b"]}, "no IP address"),
@@ -189,7 +245,8 @@ FOREIGN = (
     <host ip='10.0.0.9'><hostname>nine</hostname></host><srv service='ldap' protocol='tcp' target='t' port='1'/></dns>
     <bandwidth><inbound average='1000' peak='5000' burst='5120'/></bandwidth>
     <ip address='10.0.0.1' netmask='255.255.255.0' localPtr='yes'><tftp root='/srv/tftp'/><dhcp><range start='10.0.0.10' end='10.0.0.99'>
-    <lease expiry='24' unit='hours'/></range><host mac='52:54:00:00:00:0a' name='a' ip='10.0.0.5'><lease expiry='1'/></host><bootp file='pxelinux.0'/></dhcp></ip>
+    <lease expiry='24' unit='hours'/></range><host mac='52:54:00:00:00:0a' name='a' ip='10.0.0.5'><lease expiry='1'/></host>
+    <bootp file='pxelinux.0'/></dhcp></ip>
     <route address='10.8.0.0' prefix='16' gateway='10.0.0.2' metric='5'/></network>""",
     """<network trustGuestRxFilters='yes'><name>n1</name><forward mode='bridge'/><bridge name='br0'/>
     <virtualport type='openvswitch'><parameters profileid='p'/></virtualport>
@@ -204,30 +261,90 @@ CHANGES: tuple[tuple[int, dict[str, t.Any], set[str]], ...] = (
     (0, {"domain": "new.example"}, {"domain/@name"}),
     (0, {"domain": ""}, {"domain/@name", "domain/@localOnly"}),
     (0, {"dns_forwarders": ["192.0.2.2"]}, {"dns/forwarder/@addr"}),
-    (0, {"dns_hosts": [{"address": "10.0.0.9", "hostnames": ["nine"]}, {"address": "10.0.0.8", "hostnames": ["eight"]}]}, {"dns/host/@ip", "dns/host/hostname"}),
-    (0, {"addresses": [{"address": "10.0.0.1/24", "dhcp_hosts": [{"mac": "52:54:00:00:00:0a", "name": "a", "address": "10.0.0.5"}]}]}, set()),
     (
         0,
-        {"addresses": [{"address": "10.0.0.1/24", "dhcp_ranges": [{"start": "10.0.0.10", "end": "10.0.0.99"}, {"start": "10.0.0.200", "end": "10.0.0.210"}]}]},
+        {
+            "dns_hosts": [
+                {"address": "10.0.0.9", "hostnames": ["nine"]},
+                {"address": "10.0.0.8", "hostnames": ["eight"]},
+            ]
+        },
+        {"dns/host/@ip", "dns/host/hostname"},
+    ),
+    (
+        0,
+        {
+            "addresses": [
+                {
+                    "address": "10.0.0.1/24",
+                    "dhcp_hosts": [{"mac": "52:54:00:00:00:0a", "name": "a", "address": "10.0.0.5"}],
+                }
+            ]
+        },
+        set(),
+    ),
+    (
+        0,
+        {
+            "addresses": [
+                {
+                    "address": "10.0.0.1/24",
+                    "dhcp_ranges": [
+                        {"start": "10.0.0.10", "end": "10.0.0.99"},
+                        {"start": "10.0.0.200", "end": "10.0.0.210"},
+                    ],
+                }
+            ]
+        },
         {"ip[10.0.0.1]/dhcp/range/@start", "ip[10.0.0.1]/dhcp/range/@end"},
     ),
     (0, {"routes": [{"to": "10.8.0.0/16", "via": "10.0.0.2", "metric": 5}]}, set()),
-    (0, {"inbound": {"average": 2000}}, {"bandwidth/inbound/@average", "bandwidth/inbound/@peak", "bandwidth/inbound/@burst"}),
+    (
+        0,
+        {"inbound": {"average": 2000}},
+        {"bandwidth/inbound/@average", "bandwidth/inbound/@peak", "bandwidth/inbound/@burst"},
+    ),
     (0, {"device": "eth1"}, {"forward/@dev", "forward/interface/@dev"}),
     (0, {"mode": "routed", "device": "eth0"}, {"forward/@mode", "forward/nat/port/@start", "forward/nat/port/@end"}),
-    (0, {"dns": False}, {"dns/@enable", "dns/@forwardPlainNames", "dns/forwarder/@addr", "dns/forwarder/@domain", "dns/txt/@name", "dns/txt/@value", "dns/host/@ip",
-                         "dns/host/hostname", "dns/srv/@service", "dns/srv/@protocol", "dns/srv/@target", "dns/srv/@port"}),  # fmt: skip
+    (
+        0,
+        {"dns": False},
+        {
+            "dns/@enable",
+            "dns/@forwardPlainNames",
+            "dns/forwarder/@addr",
+            "dns/forwarder/@domain",
+            "dns/txt/@name",
+            "dns/txt/@value",
+            "dns/host/@ip",
+            "dns/host/hostname",
+            "dns/srv/@service",
+            "dns/srv/@protocol",
+            "dns/srv/@target",
+            "dns/srv/@port",
+        },
+    ),  # fmt: skip
     (1, {"bridge": "br1"}, {"bridge/@name"}),
     (1, {"trunks": ["42", "47", "50"], "native_vlan": 42, "native_mode": "tagged"}, {"vlan/tag/@id"}),
     (1, {"trunks": ["42", "47"], "native_vlan": 42}, {"vlan/tag/@nativeMode"}),
-    (1, {"portgroups": [{"name": "a", "default": True, "vlan": 11, "inbound": {"average": 10}}, {"name": "b"}]}, {"portgroup[a]/vlan/tag/@id"}),
+    (
+        1,
+        {"portgroups": [{"name": "a", "default": True, "vlan": 11, "inbound": {"average": 10}}, {"name": "b"}]},
+        {"portgroup[a]/vlan/tag/@id"},
+    ),
     (1, {"portgroups": [{"name": "b"}, {"name": "a", "default": True, "vlan": 10, "inbound": {"average": 10}}]}, set()),
     (2, {"portgroups": [{"name": "a"}, {"name": "b"}]}, {"portgroup[b]/@name"}),
 )
 
 
-@pytest.mark.parametrize(("which", "options", "expected"), CHANGES, ids=[f"{which}-{'-'.join(options)}-{len(exp)}" for which, options, exp in CHANGES])
-def test_an_option_changes_its_own_lines_of_a_network_that_others_made(which: int, options: dict[str, t.Any], expected: set[str]) -> None:
+@pytest.mark.parametrize(
+    ("which", "options", "expected"),
+    CHANGES,
+    ids=[f"{which}-{'-'.join(options)}-{len(exp)}" for which, options, exp in CHANGES],
+)
+def test_an_option_changes_its_own_lines_of_a_network_that_others_made(
+    which: int, options: dict[str, t.Any], expected: set[str]
+) -> None:
     before = ET.fromstring(FOREIGN[which])
     assert_valid(before, "network")
     root = copy.deepcopy(before)
@@ -235,7 +352,14 @@ def test_an_option_changes_its_own_lines_of_a_network_that_others_made(which: in
     patch(root, wanted, MARK)
 
     def lines(document: ET.Element) -> t.Any:
-        return document_lines(document, lambda each: f"{each.tag}[{each.get('address') or each.get('name')}]" if each.tag in ("ip", "portgroup") else each.tag)
+        return document_lines(
+            document,
+            lambda each: (
+                f"{each.tag}[{each.get('address') or each.get('name')}]"
+                if each.tag in ("ip", "portgroup")
+                else each.tag
+            ),
+        )
 
     old, new = lines(before), lines(root)
     assert {path for path, _value in [*(old - new), *(new - old)]} - {"metadata"} == expected
@@ -243,5 +367,7 @@ def test_an_option_changes_its_own_lines_of_a_network_that_others_made(which: in
     # What no option shows is told beside.
     gone, _come = besides(before, root, wanted)
     differs = set(differences(wanted.options, view(before)))
-    unsaid = {"domain/@localOnly", "forward/nat/port/@start", "forward/nat/port/@end"} | {path for path in expected if "dns" in differs and path != "dns/@enable"}
+    unsaid = {"domain/@localOnly", "forward/nat/port/@start", "forward/nat/port/@end"} | {
+        path for path in expected if "dns" in differs and path != "dns/@enable"
+    }
     assert set(gone) == expected & unsaid

@@ -14,7 +14,14 @@ import xml.etree.ElementTree as ET
 import pytest
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_guests import Actions as DomainActions
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_network import SPEC, want
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_networks import Actions, Found, Guest, Here, Plan, plan
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_networks import (
+    Actions,
+    Found,
+    Guest,
+    Here,
+    Plan,
+    plan,
+)
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml import parse, read_mark
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 
@@ -28,7 +35,13 @@ LAN = {"mode": "isolated", "bridge": "lan0", "addresses": [{"address": "10.5.0.1
 GROUPS = {"portgroups": [{"name": "blue", "vlan": 10}, {"name": "red", "vlan": 20}]}
 
 
-def planned(networks: dict[str, Here], *items: dict[str, t.Any], guests: t.Sequence[Guest] = (), adopt: bool = False, purge: bool = False) -> Plan:
+def planned(
+    networks: dict[str, Here],
+    *items: dict[str, t.Any],
+    guests: t.Sequence[Guest] = (),
+    adopt: bool = False,
+    purge: bool = False,
+) -> Plan:
     found = Found(networks, list(guests), {}, {})
     wanted = [want(filled(SPEC, {"name": "n1", **item})) for item in items]
     return plan(found, wanted, OWNER, adopt, purge, Actions(None, URI), DomainActions(None, URI), False)
@@ -66,12 +79,18 @@ def test_a_new_network_is_defined_started_and_starts_with_the_host() -> None:
 def test_a_network_of_others_is_changed_only_when_it_is_adopted() -> None:
     theirs = here(marked=False)
     assert verbs(theirs, {"addresses": LAN["addresses"]}) == []
-    with pytest.raises(FabricError, match=r"network n1 is not ours and is in use \(domain web\), and addresses would be replaced; choose another name, or give adopt"):
+    with pytest.raises(
+        FabricError,
+        match=r"network n1 is not ours and is in use \(domain web\), and addresses would be replaced; choose another name, or give adopt",
+    ):
         planned(theirs, {"addresses": [{"address": "10.6.0.1/24"}]}, guests=[guest()])
     with pytest.raises(FabricError, match="state would be replaced"):
         planned(theirs, {"state": "inactive"})
     # A portgroup or a name more replaces nothing.
-    assert verbs(theirs, {"dns_hosts": [{"address": "10.5.0.9", "hostnames": ["nine"]}]}) == ["net-define", "net-update"]
+    assert verbs(theirs, {"dns_hosts": [{"address": "10.5.0.9", "hostnames": ["nine"]}]}) == [
+        "net-define",
+        "net-update",
+    ]
     assert verbs(theirs, {"domain": "lan.example"}, adopt=True) == ["net-define"]
 
 
@@ -82,12 +101,16 @@ def test_an_adopted_network_is_given_back_and_removed_only_by_another_word() -> 
     assert read_mark(root).owner == OWNER and read_mark(root).adopted
     taken = {"n1": theirs["n1"]._replace(inactive=root)}
     result = planned(taken, {"state": "absent"})
-    assert [step.argv[1] for step in result.steps] == ["net-define"] and "network n1 was there before it was adopted" in result.warnings[0]
+    assert [step.argv[1] for step in result.steps] == [
+        "net-define"
+    ] and "network n1 was there before it was adopted" in result.warnings[0]
     assert verbs(taken, {"state": "absent"}, adopt=True) == ["net-destroy", "net-undefine"]
     change = planned(taken, purge=True).change()
     assert [each.argv[1] for each in change.steps] == ["net-define"]
     back = parse(change.steps[0].stdin, "network")
-    assert ET.canonicalize(ET.tostring(back), strip_text=True) == ET.canonicalize(ET.tostring(theirs["n1"].inactive), strip_text=True)
+    assert ET.canonicalize(ET.tostring(back), strip_text=True) == ET.canonicalize(
+        ET.tostring(theirs["n1"].inactive), strip_text=True
+    )
     assert verbs(here(), purge=True) == ["net-destroy", "net-undefine"]
 
 

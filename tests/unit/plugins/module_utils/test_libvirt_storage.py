@@ -40,7 +40,9 @@ THEIRS = """<pool type='netfs'><name>p1</name><uuid>11111111-2222-3333-4444-5555
 
 
 def pools(found: dict[str, Pool], *items: dict[str, t.Any], adopt: bool = False, purge: bool = False) -> Change:
-    return plan_pools(found, [want_pool(filled(POOL_SPEC, {"name": "p1", **item})) for item in items], OWNER, adopt, purge, ACTIONS)
+    return plan_pools(
+        found, [want_pool(filled(POOL_SPEC, {"name": "p1", **item})) for item in items], OWNER, adopt, purge, ACTIONS
+    )
 
 
 def verbs(change: Change) -> list[str]:
@@ -54,7 +56,9 @@ def here(text: str = THEIRS, active: bool = True, autostart: bool = True) -> dic
 
 def ours(**options: t.Any) -> dict[str, Pool]:
     """A pool of the owner, as a run defines it."""
-    step = next(step for step in pools({}, {"type": "dir", "path": "/srv/p1", **options}).steps if step.argv[1] == "pool-define")
+    step = next(
+        step for step in pools({}, {"type": "dir", "path": "/srv/p1", **options}).steps if step.argv[1] == "pool-define"
+    )
     return {"p1": Pool(parse(step.stdin, "pool"), True, True)}
 
 
@@ -69,7 +73,14 @@ def test_a_new_pool_is_defined_built_and_started() -> None:
 
 def test_another_path_keeps_what_no_option_says() -> None:
     change = pools(here(), {"path": "/mnt/other"}, adopt=True)
-    assert verbs(change) == ["pool-destroy", "pool-undefine", "pool-define", "pool-build", "pool-start", "pool-autostart"]
+    assert verbs(change) == [
+        "pool-destroy",
+        "pool-undefine",
+        "pool-define",
+        "pool-build",
+        "pool-start",
+        "pool-autostart",
+    ]
     root = parse(next(step.stdin for step in change.steps if step.argv[1] == "pool-define"), "pool")
     assert view_pool(root) == {**view_pool(parse(THEIRS, "pool")), "path": "/mnt/other"}
     assert root.find("source/protocol").get("ver") == "4" and root.findtext("target/permissions/mode") == "0711"
@@ -77,7 +88,9 @@ def test_another_path_keeps_what_no_option_says() -> None:
 
 def test_a_pool_of_others_is_not_changed_unasked_nor_removed() -> None:
     assert verbs(pools(here(), {"path": "/mnt/p1"})) == []
-    with pytest.raises(FabricError, match=r"pool p1 is not ours and is in use \(it is active\), and path would be replaced"):
+    with pytest.raises(
+        FabricError, match=r"pool p1 is not ours and is in use \(it is active\), and path would be replaced"
+    ):
         pools(here(), {"path": "/mnt/other"})
     with pytest.raises(FabricError, match="state would be replaced"):
         pools(here(), {"state": "inactive"})
@@ -87,8 +100,13 @@ def test_a_pool_of_others_is_not_changed_unasked_nor_removed() -> None:
     assert verbs(pools(ours(), purge=True)) == ["pool-destroy", "pool-undefine"]
 
 
-@pytest.mark.parametrize(("autostart", "declared", "expected"), [(True, None, ["pool-autostart"]), (False, None, []), (True, False, []), (False, True, ["pool-autostart"])])
-def test_adoption_keeps_autostart_unless_it_is_declared(autostart: bool, declared: bool | None, expected: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("autostart", "declared", "expected"),
+    [(True, None, ["pool-autostart"]), (False, None, []), (True, False, []), (False, True, ["pool-autostart"])],
+)
+def test_adoption_keeps_autostart_unless_it_is_declared(
+    autostart: bool, declared: bool | None, expected: list[str]
+) -> None:
     change = pools(here(active=False, autostart=autostart), {"state": "inactive", "autostart": declared}, adopt=True)
     assert verbs(change) == ["pool-undefine", "pool-define", *expected]
 
