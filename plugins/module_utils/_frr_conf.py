@@ -312,6 +312,8 @@ class _Node:
         self.line, self.entries, self.around, self.rank, self.added = line, entries, around, rank, added
         self.inside: list[_Node] = []
         self.gone = self.touched = False
+        # Whether the configuration ends at this line, or in its block.
+        self.dead = False
         # The last place where a line was put, as the next one often follows.
         self.last: tuple[int, int] = (-1, 0)
 
@@ -319,11 +321,6 @@ class _Node:
     def setting(self) -> bool:
         """Whether FRR, or somebody who reads the file, would miss this line."""
         return bool(self.line.text or self.line.unknown or (self.line.dead and words(self.line.raw)))
-
-    @property
-    def dead(self) -> bool:
-        """Whether the configuration ends at this line, or in its block."""
-        return self.line.dead or any(node.dead for node in self.inside)
 
     def closed(self, depth: int | None = None) -> bool:
         """Whether the block is closed in words, which may stand in a block within that nobody closed."""
@@ -356,6 +353,8 @@ class Editor:
                 rank = max(rank, _SUB_BLOCK)
             node = _Node(line, entries, around[-1], rank)
             around[-1].inside.append(node)
+            for holder in (*around[1:], node) if line.dead else ():
+                holder.dead = True
             for address, _one in entries:
                 self.found.setdefault(address, []).append(node)
             if line.opens:
@@ -424,7 +423,7 @@ class Editor:
             path = address[:depth]
             last = next((node for node in reversed(self.instances(path)) if node.around is at), None)
             late = [node for node in needed if node.around is at]
-            if last and late and at.inside.index(last) < max(map(at.inside.index, late)):
+            if last and late and next(node for node in reversed(at.inside) if node is last or node in late) is not last:
                 last = None
             if last and self.grammar.vanishes(path[-1]) and not any(node.setting and not node.gone for node in last.inside):
                 # An empty one is somebody's, and stays when ours goes.

@@ -79,6 +79,16 @@ def _forms(begin: str) -> tuple[tuple[tuple[str, ...], ...], ...]:
     return tuple(tuple(tuple(word.split("|")) for word in form.split()) for form in re.split(r"[;\n]+ *", _FORMS[begin]) if form)
 
 
+@functools.lru_cache(maxsize=1 << 12)
+def _alike(begin: str, first: str, third: str) -> tuple[tuple[tuple[str, ...], ...], ...]:
+    """The forms of a block that begin like a line, by its first and, where it is given, its third word."""
+
+    def may(choices: tuple[str, ...], word: str) -> bool:
+        return choices in (("*",), ("**",)) or any(choice.startswith(word) for choice in choices)
+
+    return tuple(form for form in _forms(begin) if may(form[0], first) and (not third or len(form) < 3 or may(form[2], third)))
+
+
 def written_out(path: Address, line: str) -> str:
     """A line with its keywords in full. path: the blocks around it, in full."""
     begin = next((begin for begin in _FORMS if begin and path and path[0].startswith(begin)), "")
@@ -86,7 +96,9 @@ def written_out(path: Address, line: str) -> str:
         return line
     negative, line = (line[:3], line[3:]) if line.startswith("no ") else ("", line)
     words = tuple(line.split(" "))
-    matches = [match for form in _forms(begin) for match in [_match(form, words)] if match]
+    # The word after a neighbor's name says the most of its many forms.
+    third = words[2] if len(words) > 2 and "neighbor".startswith(words[0]) else ""
+    matches = [match for form in _alike(begin, words[0], third) for match in [_match(form, words)] if match]
     for place in range(len(words)):
         exact = [match for match in matches if place < len(match) and match[place] == words[place]]
         matches = exact or matches
