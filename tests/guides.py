@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 import typing as t
@@ -26,7 +27,7 @@ BY_THE_SCENARIO = re.compile(
     r"ansible-playbook -i inventory/\w+ "
     r"(playbooks/(lab|verify|teardown|lab_down)\.yml|site\.yml|molecule/shared/bird\.yml|molecule/vxlan/peer\.yml)"
 )
-TIMEOUT = 600
+TIMEOUT = 1200
 DEFAULT_LAB = pathlib.Path("/run/overloom/labs/lab")
 
 
@@ -111,9 +112,15 @@ def shell(line: str, ok: bool = True) -> None:
     environment["LAB_ROOT"] = os.environ.get("OVERLOOM_TEST_ROOT", "")
     environment["PATH"] = f"{BIN}:{environment['PATH']}"
     print("$", line, flush=True)
-    done = subprocess.run(["bash", "-c", line], cwd=CHECKOUT, env=environment, timeout=TIMEOUT, check=False)
-    if (done.returncode == 0) is not ok:
-        sys.exit(f"ended with {done.returncode}, which the page does not say: {line}")
+    # A group of its own, so that what the line has started ends with it.
+    with subprocess.Popen(["bash", "-c", line], cwd=CHECKOUT, env=environment, start_new_session=True) as process:
+        try:
+            status = process.wait(TIMEOUT)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGTERM)
+            raise
+    if (status == 0) is not ok:
+        sys.exit(f"ended with {status}, which the page does not say: {line}")
 
 
 def on_host(place: Place, line: str) -> None:
