@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import re
 import typing as t
 
 import yaml
@@ -23,6 +24,7 @@ except ImportError:
 
 # The groups whose hosts are the fabric.
 GROUPS = ("kvm_hosts", "routers")
+_TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.S)
 _ROLES = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "roles")
 
 
@@ -120,6 +122,9 @@ def _variables(task_vars: dict[str, t.Any]) -> tuple[Variables, Variables, Varia
                 values[str(variable)] = _plain(variables[variable])
             except AnsibleError as error:
                 problems.append(f"{name}: {variable} has a template that fails: {str(error).splitlines()[0]}")
+                continue
+            # Before ansible-core 2.19, one with an undefined variable stays as text, which could become a key.
+            problems += [f"{name}: {left}" for left in _templates(values[variable], variable)]
         (hosts if name in kvm_hosts else routers if name in fabric_routers else others)[name] = values
     if problems:
         raise PlanError(problems)
@@ -130,6 +135,21 @@ def _computed(hostvars: t.Any, name: str) -> t.Collection[str]:
     """The variables that tasks of this run registered or set, which are nobody's intent."""
     manager = getattr(hostvars, "_variable_manager", None)
     return getattr(manager, "_nonpersistent_fact_cache", {}).get(name, ())
+
+
+def _templates(value: t.Any, place: str) -> t.Iterator[str]:
+    """A sentence for each string that still holds a template."""
+    if isinstance(value, str):
+        found = _TEMPLATE.search(value)
+        if found:
+            yield f"{place} has a template that fails: {found.group()} stays as text; define the variables that it names."
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _templates(key, f"{place}: a key")
+            yield from _templates(item, f"{place}.{key}")
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from _templates(item, f"{place}[{number}]")
 
 
 def _plain(value: t.Any) -> t.Any:

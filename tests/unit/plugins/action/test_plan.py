@@ -12,6 +12,7 @@ import sys
 
 import pytest
 import yaml
+from ansible_collections.overloom.fabric.plugins.action.plan import _templates
 from ansible_collections.overloom.fabric.tests.unit.intents import CHECKOUT
 
 EVERYONE = {
@@ -135,6 +136,20 @@ def test_a_template_that_fails_is_told_with_its_variable(fabric):
     status, output = fabric(SHOW, everyone={"fabric_segments": "{{ nothing_like_it }}"})
     assert status != 0
     assert "kvm1: fabric_segments has a template that fails: " in output and "nothing_like_it" in output
+
+
+@pytest.mark.parametrize("value", ["{{ nokey }}", "{% if nokey %}x{% endif %}", "{{\n nokey }}word"])
+def test_a_template_that_stays_as_text_is_no_key(value):
+    """As ansible-core 2.18 leaves one whose variable is not defined."""
+    problems = list(_templates({"key": value, "links": [{"password": value}], "interval": 5}, "fabric_routing"))
+    assert [problem.split(" has a template that fails")[0] for problem in problems] == ["fabric_routing.key", "fabric_routing.links[0].password"]
+    assert not list(_templates({"key": "a{b}%c", "links": [{"description": "{ {x} }"}]}, "fabric_routing"))
+
+
+def test_a_key_whose_variable_is_not_defined_is_refused(fabric):
+    status, output = fabric(SHOW, everyone={"fabric_routing": {"protocol": "ospf", "key": "{{ nokey }}"}})
+    assert status != 0
+    assert "has a template that fails" in output and "nokey" in output and "no host was touched" in output
 
 
 def test_an_empty_group_is_told(fabric):
