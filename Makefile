@@ -1,7 +1,7 @@
 # Two commands matter: `make lab` runs the main job, `make test` runs every test. `make help` lists the rest.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help lab lab-down shell console plan verify packages test-packages test test-machines machine-packages check coverage lock bench docs build clean
+.PHONY: help lab lab-down shell console plan verify packages test-packages test test-platforms test-machines machine-packages check coverage lock bench docs build clean
 
 INVENTORY ?= inventory/lab
 PYTHON ?= python3
@@ -66,6 +66,9 @@ $(BIN)/.test: requirements-test.lock | test-packages
 
 test: $(BIN)/.test ## Run every test: gates, lint, units, sanity, integration, scenarios (JOBS=cores)
 	$(BIN)/python tests/run.py $(if $(JOBS),--jobs $(JOBS))
+
+test-platforms: $(BIN)/.test ## Prove it on Debian 13, and with each ansible-core as controller
+	$(BIN)/python tests/platforms.py
 
 test-machines: $(BIN)/.lab machine-packages ## Prove it on two machines under QEMU, over SSH, with the kernel's own datapath
 	$(BIN)/python -m tests.machines

@@ -28,6 +28,7 @@ TYPED = (
     "tests/integration/roots.py",
     "tests/machines",
     "tests/packages.py",
+    "tests/platforms.py",
     "tests/run.py",
     "tools",
 )

@@ -115,7 +115,13 @@ def with_core(name: str, core: str, python: str) -> None:
             if "[DEPRECATION WARNING]" in printed:
                 raise Failed(f"{playbook} uses a thing that is deprecated")
     except Failed:
-        subprocess.run([*play, "playbooks/lab_down.yml"], cwd=CHECKOUT, env={**os.environ, **environment}, capture_output=True, check=False)
+        subprocess.run(
+            [*play, "playbooks/lab_down.yml"],
+            cwd=CHECKOUT,
+            env={**os.environ, **environment},
+            capture_output=True,
+            check=False,
+        )
         raise
 
 
@@ -147,7 +153,9 @@ def main() -> None:
     for result, name, why in told:
         if result == "not tried":
             print(result, name, why)
-    print(f"\n{results.count('passed')} passed, {results.count('FAILED')} failed, {results.count('not tried')} not tried")
+    print(
+        f"\n{results.count('passed')} passed, {results.count('FAILED')} failed, {results.count('not tried')} not tried"
+    )
     sys.exit(1 if "FAILED" in results else 0)
 
 
