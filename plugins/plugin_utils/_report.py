@@ -118,7 +118,8 @@ def _unsteady(checks: t.Sequence[dict]) -> list[str]:
     found = [check for check in checks if check.get("unsteady")]
     if not found:
         return []
-    lines = ["", f"  {len(found)} {'check' if len(found) == 1 else 'checks'} failed first and passed when asked again (a busy machine, or a link that comes and goes):"]
+    count = f"{len(found)} {'check' if len(found) == 1 else 'checks'}"
+    lines = ["", f"  {count} failed first and passed when asked again (a busy machine, or a link that comes and goes):"]
     lines += [f"      {check['kind']} {pair(check)}: {check['observed']}" for check in found[:UNSTEADY_SHOWN]]
     return lines + ([f"      and {len(found) - UNSTEADY_SHOWN} more in the report"] if len(found) > UNSTEADY_SHOWN else [])
 

@@ -12,6 +12,7 @@ A part is a thing of the fabric that a packet crosses, as a tuple of its sort an
 
 This file is private to the collection.
 """
+
 from __future__ import annotations
 
 import collections
@@ -41,7 +42,12 @@ class World:
         self.points = {point["id"]: point for point in points_of(plan)}
         self.overlays = {overlay["name"]: overlay for overlay in plan["overlays"]}
         self.segments = {segment["name"]: segment for segment in plan["segments"]}
-        self.behind = {end["address"]: peer["name"] for overlay in plan["overlays"] for peer in overlay["peers"] for end in peer["endpoints"]}
+        self.behind = {
+            end["address"]: peer["name"]
+            for overlay in plan["overlays"]
+            for peer in overlay["peers"]
+            for end in peer["endpoints"]
+        }
         self.ports = self._ports()
         self.tunnels = {
             (host, tunnel_name(overlay["name"], far)): _between("tunnel", overlay["name"], host, far)
@@ -55,11 +61,17 @@ class World:
         found: dict[tuple[str, str], Part] = {}
         for name, host in self.plan["hosts"].items():
             for bridge in host["bridges"]:
-                part = ("card", name) if bridge["name"] == host["underlay"]["bridge"] else ("bridge", name, bridge["name"])
+                part = (
+                    ("card", name) if bridge["name"] == host["underlay"]["bridge"] else ("bridge", name, bridge["name"])
+                )
                 found.update({(name, port["name"]): part for port in bridge.get("ports", ())})
-            found.update({(name, space["outer"]): ("endpoint", f"{name}/{space['name']}") for space in host["namespaces"]})
+            found.update(
+                {(name, space["outer"]): ("endpoint", f"{name}/{space['name']}") for space in host["namespaces"]}
+            )
             for guest in host.get("guests", ()):
-                found.update({(name, nic["dev"]): ("endpoint", f"{name}/{guest['name']}") for nic in guest["domain"]["nics"]})
+                found.update(
+                    {(name, nic["dev"]): ("endpoint", f"{name}/{guest['name']}") for nic in guest["domain"]["nics"]}
+                )
         return found
 
     def part_of_state(self, check: Item) -> Part:
@@ -93,8 +105,17 @@ class World:
 
     def _to_segment(self, point: Item) -> list[Part]:
         """The parts between an endpoint and all others of its segment."""
-        others = [other["id"] for other in self.points.values() if other["segment"] == point["segment"] and other["kind"] == "namespace"]
-        parts = dict.fromkeys(part for other in others for part in self._path(point["id"], other) if part[0] not in ("endpoint", "segment"))
+        others = [
+            other["id"]
+            for other in self.points.values()
+            if other["segment"] == point["segment"] and other["kind"] == "namespace"
+        ]
+        parts = dict.fromkeys(
+            part
+            for other in others
+            for part in self._path(point["id"], other)
+            if part[0] not in ("endpoint", "segment")
+        )
         return [("endpoint", self.owner(point["id"])), *parts, ("segment", point["segment"])]
 
     def _path(self, source: str, target: str) -> list[Part]:
@@ -104,10 +125,18 @@ class World:
             return parts
         segment = self.segments[point["segment"]]
         far = self.host_of(target)
-        ends = [self.host_of(source), *([far] if far in self.plan["hosts"] or target in self.points else self._peer(segment, target))]
+        ends = [
+            self.host_of(source),
+            *([far] if far in self.plan["hosts"] or target in self.points else self._peer(segment, target)),
+        ]
         hops = self._hops(segment["overlay"], ends[0], ends[-1])
         for one, other in zip(hops, hops[1:]):
-            parts += [_between("tunnel", segment["overlay"], one, other), _between("underlay", one, other), ("card", one), ("card", other)]
+            parts += [
+                _between("tunnel", segment["overlay"], one, other),
+                _between("underlay", one, other),
+                ("card", one),
+                ("card", other),
+            ]
         for host in hops:
             if host in self.plan["hosts"]:
                 parts += [("bridge", host, segment["bridge"]), ("switch", host)]
@@ -122,7 +151,11 @@ class World:
         if one == other:
             return [one]
         edges = [*map(tuple, self.overlays[overlay]["tunnels"])] if overlay in self.overlays else []
-        edges += [(host, peer["name"]) for host in self.plan["hosts"] for peer in (self.overlays[overlay]["peers"] if overlay in self.overlays else ())]
+        edges += [
+            (host, peer["name"])
+            for host in self.plan["hosts"]
+            for peer in (self.overlays[overlay]["peers"] if overlay in self.overlays else ())
+        ]
         before: dict[str, str] = {one: one}
         todo = collections.deque([one])
         while todo and other not in before:
@@ -176,7 +209,7 @@ def causes(plan: Item, checks: t.Sequence[Item], down: t.Mapping[str, str]) -> l
     _unreached(world, faults)
     _unread(world, faults)
     _differing(world, faults)
-    _routing(world, faults)
+    _routing(faults)
     _crossing(world, faults)
     _inferred(world, faults)
     for number in sorted(faults.open):
@@ -247,10 +280,12 @@ def _bridge_of(world: World, check: Item) -> str:
 def _difference(check: Item) -> str:
     if check["observed"] == "it is not there":
         return f"{check['kind']} {check['thing']} is not there"
-    return f"{check['kind']} {check['thing']} on {check['host']} has {check['observed']}; planned is {check['expected']}"
+    return (
+        f"{check['kind']} {check['thing']} on {check['host']} has {check['observed']}; planned is {check['expected']}"
+    )
 
 
-def _routing(world: World, faults: Faults) -> None:
+def _routing(faults: Faults) -> None:
     """A router that does not run fails its neighbors' checks, a lost adjacency its routes, and both the ways between tunnel endpoints."""
     dead = {part[1] for part in faults.by_part if part[0] in ("router", "host")}
     for number in sorted(faults.open):
@@ -260,7 +295,9 @@ def _routing(world: World, faults: Faults) -> None:
         ends = [check["from"].partition(":")[0], check["to"].partition(":")[0].partition(" ")[0]]
         gone = next((end for end in ends if end in dead), None)
         if gone:
-            faults.add(next(part for part in faults.by_part if part[0] in ("router", "host") and part[1] == gone), [number])
+            faults.add(
+                next(part for part in faults.by_part if part[0] in ("router", "host") and part[1] == gone), [number]
+            )
         else:
             sort = "link" if check["kind"] == "adjacency" else "session"
             seen = f"{check['from']} sees {check['observed']}; planned is {check['expected']}"
@@ -292,7 +329,10 @@ def _crossing(world: World, faults: Faults) -> None:
         if routing and lost & set(blame.paths.get(number, ())):
             parts.append(routing)
         if parts:
-            best = max(parts, key=lambda part: (blame.share(part, check["kind"]) if part is not routing else 1.0, -parts.index(part)))
+            best = max(
+                parts,
+                key=lambda part: (blame.share(part, check["kind"]) if part is not routing else 1.0, -parts.index(part)),
+            )
             faults.add(best, [number])
 
 
@@ -300,7 +340,9 @@ class _Blame:
     """How much of what crosses a part fails."""
 
     def __init__(self, world: World, faults: Faults) -> None:
-        measured = {number: check for number, check in enumerate(faults.checks) if check["kind"] not in (*STATE, *ROUTING)}
+        measured = {
+            number: check for number, check in enumerate(faults.checks) if check["kind"] not in (*STATE, *ROUTING)
+        }
         self.paths = {number: world.path(check) for number, check in measured.items()}
         self.all: collections.Counter[tuple[Part, str]] = collections.Counter()
         self.failed: collections.Counter[tuple[Part, str]] = collections.Counter()
@@ -311,7 +353,9 @@ class _Blame:
                 self.failed[part, _plain(kind)] += not measured[number]["passed"]
         # The underlay is blamed only where packets that need nothing else fail.
         self.bare = {
-            part for number, parts in self.paths.items() for part in parts
+            part
+            for number, parts in self.paths.items()
+            for part in parts
             if measured[number]["kind"].startswith("tep-") and not measured[number]["passed"]
         }
 
@@ -341,17 +385,31 @@ def _inferred(world: World, faults: Faults) -> None:
             if leaks:
                 check = faults.checks[leaks[0]]
                 part = _leak(world, check)
-                faults.add(part, [number for number in leaks if _leak(world, faults.checks[number]) == part], "", check["look"])
+                faults.add(
+                    part, [number for number in leaks if _leak(world, faults.checks[number]) == part], "", check["look"]
+                )
                 continue
             part = _worst(faults, blame, mine)
-            first = faults.checks[next(number for number in mine if part == ("pair", str(number)) or part in blame.paths[number])]
-            crossing = [number for number in sorted(faults.open) if part in blame.paths.get(number, ()) and not faults.checks[number].get("leak")]
-            later = [kind for these in SYMPTOMS[SYMPTOMS.index(kinds):] for kind in these]
+            first = faults.checks[
+                next(number for number in mine if part == ("pair", str(number)) or part in blame.paths[number])
+            ]
+            crossing = [
+                number
+                for number in sorted(faults.open)
+                if part in blame.paths.get(number, ()) and not faults.checks[number].get("leak")
+            ]
+            later = [kind for these in SYMPTOMS[SYMPTOMS.index(kinds) :] for kind in these]
             if part[0] == "pair":
                 ends = (first["from"], first["to"])
                 part = ("pair", *ends)
-                crossing = [number for number in sorted(faults.open) if (faults.checks[number]["from"], faults.checks[number]["to"]) == ends]
-            faults.add(part, [number for number in crossing if faults.checks[number]["kind"] in later], "", first["look"])
+                crossing = [
+                    number
+                    for number in sorted(faults.open)
+                    if (faults.checks[number]["from"], faults.checks[number]["to"]) == ends
+                ]
+            faults.add(
+                part, [number for number in crossing if faults.checks[number]["kind"] in later], "", first["look"]
+            )
 
 
 def _leak(world: World, check: Item) -> Part:
@@ -454,7 +512,14 @@ def _where(world: World, part: Part, mine: list[Item], look: str) -> str:
     sort, *names = part
     if sort == "host":
         other = next((host for host in world.plan["hosts"] if host not in world.down), None)
-        tep = world.plan["hosts"].get(names[0], {}).get("underlay", {}).get("tep", {}).get("address", "").partition("/")[0]
+        tep = (
+            world.plan["hosts"]
+            .get(names[0], {})
+            .get("underlay", {})
+            .get("tep", {})
+            .get("address", "")
+            .partition("/")[0]
+        )
         here = f"here: ansible {names[0]} -m ansible.builtin.ping"
         return f"{here}; then on {other}: ping -c 3 {tep}" if other and tep else here
     if sort == "switch":

@@ -58,7 +58,7 @@ def judge(expected: dict[str, Item], observed: dict[str, Item]) -> list[Item]:
     checks: list[Item] = []
     for name, wanted in expected.items():
         seen = observed.get(name, {}).get("routers") or {}
-        why = None if "ospf_neighbors" in seen else str(seen.get("msg") or "no answer from the host").splitlines()[0]
+        why = _unread(wanted, seen)
         for row in wanted["adjacencies"]:
             checks.append(_adjacency(name, row, seen, why))
         for row in wanted["routes"]:
@@ -68,10 +68,21 @@ def judge(expected: dict[str, Item], observed: dict[str, Item]) -> list[Item]:
     return checks
 
 
+def _unread(wanted: Item, seen: Item) -> str | None:
+    """Why nothing can be told of a router, if so: it was not read, or a daemon that it needs does not run."""
+    if "ospf_neighbors" not in seen:
+        return str(seen.get("msg") or "no answer from the host").splitlines()[0]
+    versions = {row["version"] for row in wanted["adjacencies"]}
+    needed = {"ospfd": 2 in versions, "ospf6d": 3 in versions, "bgpd": bool(wanted["sessions"]), "zebra": bool(wanted["routes"])}
+    stopped = [name for name, due in needed.items() if due and name not in seen.get("daemons", needed)]
+    return f"{' and '.join(stopped)} {'does' if len(stopped) == 1 else 'do'} not run" if stopped else None
+
+
 def _check(kind: str, source: str, target: str, expected: str, observed: str, look: str, **more: t.Any) -> Item:
     host = source.partition(":")[0]
     more["unread"] = observed.startswith(f"{host} was not read")
-    return {"kind": kind, "host": host, "from": source, "to": target, "expected": expected, "observed": observed, "passed": expected == observed, "look": look, **more}
+    ends = {"kind": kind, "host": host, "from": source, "to": target}
+    return {**ends, "expected": expected, "observed": observed, "passed": expected == observed, "look": look, **more}
 
 
 def _adjacency(name: str, row: Item, seen: Item, why: str | None) -> Item:

@@ -5,6 +5,7 @@
 
 This file is private to the collection.
 """
+
 from __future__ import annotations
 
 import typing as t
@@ -23,7 +24,9 @@ def judge(host: str, state: Item, observed: Item) -> list[Item]:
     """The host's bridges, ports, tunnels, namespaces and the flows of a bridge, each as one check."""
     found_bridges = _by_name(observed.get("bridges"), "bridges")
     found_ports = {
-        port["name"]: {**port, "bridge": bridge["name"]} for bridge in (found_bridges or {}).values() for port in bridge.get("ports", ())
+        port["name"]: {**port, "bridge": bridge["name"]}
+        for bridge in (found_bridges or {}).values()
+        for port in bridge.get("ports", ())
     }
     found_tunnels = _by_name(observed.get("tunnels"), "tunnels")
     if found_tunnels is not None:
@@ -33,36 +36,66 @@ def judge(host: str, state: Item, observed: Item) -> list[Item]:
     checks = []
     for kind, wanted, found, result, look in (
         ("bridge", state["bridges"], found_bridges, "bridges", "ovs-vsctl list bridge {name}"),
-        ("port", state["ports"], None if found_bridges is None else found_ports, "bridges", "ovs-vsctl list port {name}"),
+        (
+            "port",
+            state["ports"],
+            None if found_bridges is None else found_ports,
+            "bridges",
+            "ovs-vsctl list port {name}",
+        ),
         ("tunnel", state["tunnels"], found_tunnels, "tunnels", "ovs-vsctl list interface {name}"),
         ("namespace", state["namespaces"], found_spaces, "namespaces", "ip -n {name} addr; ip -n {name} route"),
     ):
         for name, want in wanted.items():
-            check = {"kind": kind, "host": host, "thing": name, "from": f"{host}:{name}", "to": "", "look": f"on {host}: {look.format(name=name)}"}
+            check = {
+                "kind": kind,
+                "host": host,
+                "thing": name,
+                "from": f"{host}:{name}",
+                "to": "",
+                "look": f"on {host}: {look.format(name=name)}",
+            }
             if found is None:
                 seen, passed = f"{host} was not read: {why(observed.get(result) or {})}", False
                 checks.append({**check, "expected": "as planned", "observed": seen, "passed": passed, "unread": True})
                 continue
             checks.append({**check, **_compared(kind, want, found.get(name))})
-    return checks + [_flows(host, bridge, count, observed.get("flows") or {}) for bridge, count in state["flows"].items()]
+    return checks + [
+        _flows(host, bridge, count, observed.get("flows") or {}) for bridge, count in state["flows"].items()
+    ]
 
 
 def _flows(host: str, bridge: str, count: int, observed: Item) -> Item:
     """The flows of a bridge against what its switch makes of the planned ones: what a run would change is what differs."""
     check = {
-        "kind": "flows", "host": host, "thing": bridge, "from": f"{host}:{bridge}", "to": "", "expected": f"the {count} planned flows",
+        "kind": "flows",
+        "host": host,
+        "thing": bridge,
+        "from": f"{host}:{bridge}",
+        "to": "",
+        "expected": f"the {count} planned flows",
         "look": f"on {host}: ovs-ofctl -O OpenFlow15 --names --no-stats dump-flows {bridge}",
     }
-    result = next((item for item in observed.get("results") or () if (item.get("item") or {}).get("bridge") == bridge), observed)
+    result = next(
+        (item for item in observed.get("results") or () if (item.get("item") or {}).get("bridge") == bridge), observed
+    )
     if result.get("failed") or "commands" not in result:
         return {**check, "observed": f"{host} was not read: {why(result)}", "passed": False, "unread": True}
     if not result["commands"]:
         return {**check, "observed": "as planned", "passed": True}
     wrong = [line for command in result["commands"] for line in command.splitlines() if line.startswith("flow ")]
     if not wrong:
-        return {**check, "observed": "as planned, but the file or the service that brings them back after a restart is not", "passed": False}
+        return {
+            **check,
+            "observed": "as planned, but the file or the service that brings them back after a restart is not",
+            "passed": False,
+        }
     what, flow = wrong[0].split(" ", 2)[1:]
-    return {**check, "observed": f"{len(wrong)} differ; the first is {'missing or changed' if what == 'add' else 'one too many'}: {flow}", "passed": False}
+    return {
+        **check,
+        "observed": f"{len(wrong)} differ; the first is {'missing or changed' if what == 'add' else 'one too many'}: {flow}",
+        "passed": False,
+    }
 
 
 def _by_name(result: Item | None, key: str) -> dict[str, Item] | None:

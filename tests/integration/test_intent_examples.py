@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Every example of docs/intent.md is built in a lab and verified: the smallest intent, and each later example on top of it."""
+
 from __future__ import annotations
 
 import os
@@ -15,7 +16,9 @@ from test_site import Fabric
 from verifier import Verifier, give_library, plan_of
 
 PAGE = (REPOSITORY / "docs/intent.md").read_text(encoding="utf-8")
-INVENTORY, SMALLEST, *CHANGES = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", PAGE, flags=re.DOTALL)]
+INVENTORY, SMALLEST, *CHANGES = [
+    yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", PAGE, flags=re.DOTALL)
+]
 
 # Examples that no lab can carry as they are, each by a word that only it has.
 NOT_HERE = {
@@ -29,7 +32,9 @@ TOGETHER = {"fabric_denied": "fabric_flows"}
 
 def shape(change: dict[str, t.Any]) -> str:
     """A name for an example: its variables, and the first words of it."""
-    words = re.sub(r"[^a-z0-9]+", "-", yaml.safe_dump(change, default_flow_style=True, sort_keys=False).lower()).strip("-")
+    words = re.sub(r"[^a-z0-9]+", "-", yaml.safe_dump(change, default_flow_style=True, sort_keys=False).lower()).strip(
+        "-"
+    )
     return words[:48]
 
 
@@ -46,13 +51,21 @@ def apply(fabric: Fabric, change: dict[str, t.Any]) -> None:
     """The smallest intent with the example on top, as a reader would write it down."""
     hosts = INVENTORY["all"]["children"]["kvm_hosts"]["hosts"]
     together = [other for name in change if name in TOGETHER for other in CHANGES if TOGETHER[name] in other]
-    own = {key: value for one in [change, *together] for key, value in one.items() if key in ("fabric_endpoints", "fabric_flows")}
+    own = {
+        key: value
+        for one in [change, *together]
+        for key, value in one.items()
+        if key in ("fabric_endpoints", "fabric_flows")
+    }
     shared = {key: value for key, value in change.items() if key not in own}
     common = {**SMALLEST, **shared, "fabric_name": fabric.lab.name, "ansible_connection": "overloom.fabric.lab"}
     # Where an example has segments of its own, the smallest one's endpoints follow to the first of them.
     first = common["fabric_segments"][0]["name"]
     fabric.intent = common
-    fabric.hosts = {name: {"fabric_endpoints": [{**point, "segment": first} for point in host["fabric_endpoints"]]} for name, host in hosts.items()}
+    fabric.hosts = {
+        name: {"fabric_endpoints": [{**point, "segment": first} for point in host["fabric_endpoints"]]}
+        for name, host in hosts.items()
+    }
     if "fabric_endpoints" in own:
         fabric.hosts["kvm1"]["fabric_endpoints"] = [*fabric.hosts["kvm1"]["fabric_endpoints"], *own["fabric_endpoints"]]
     if "fabric_flows" in own:

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A fabric is broken by hand, and the first screen of verify names the break. Then it is mended, and verify is content."""
+
 from __future__ import annotations
 
 import concurrent.futures
@@ -40,32 +41,103 @@ def ip(*words: str) -> list[list[str]]:
 TUNNEL = "tunnel kvm1 <-> kvm2 of overlay gre"
 BREAKS = {
     "remote_ip": Break(
-        "kvm1", ovs("set", "interface", "gre-kvm2", "options:remote_ip=192.168.200.99"), ovs("set", "interface", "gre-kvm2", "options:remote_ip=192.168.200.2"),
-        TUNNEL, "remote_ip 192.168.200.99; planned is remote_ip 192.168.200.2", "on kvm1: ovs-vsctl list interface gre-kvm2",
+        "kvm1",
+        ovs("set", "interface", "gre-kvm2", "options:remote_ip=192.168.200.99"),
+        ovs("set", "interface", "gre-kvm2", "options:remote_ip=192.168.200.2"),
+        TUNNEL,
+        "remote_ip 192.168.200.99; planned is remote_ip 192.168.200.2",
+        "on kvm1: ovs-vsctl list interface gre-kvm2",
     ),
-    "tunnel key": Break("kvm2", ovs("set", "interface", "gre-kvm1", "options:key=7"), ovs("remove", "interface", "gre-kvm1", "options", "key"), TUNNEL, "key 7"),
-    "tag": Break("kvm1", ovs("set", "port", "v-web1", "tag=77"), ovs("set", "port", "v-web1", "tag=10"), "endpoint kvm1/web1", "tag 77; planned is tag 10"),
-    "port down": Break("kvm1", ip("link", "set", "v-db1", "down"), ip("link", "set", "v-db1", "up"), "endpoint kvm1/db1", "link_state down"),
+    "tunnel key": Break(
+        "kvm2",
+        ovs("set", "interface", "gre-kvm1", "options:key=7"),
+        ovs("remove", "interface", "gre-kvm1", "options", "key"),
+        TUNNEL,
+        "key 7",
+    ),
+    "tag": Break(
+        "kvm1",
+        ovs("set", "port", "v-web1", "tag=77"),
+        ovs("set", "port", "v-web1", "tag=10"),
+        "endpoint kvm1/web1",
+        "tag 77; planned is tag 10",
+    ),
+    "port down": Break(
+        "kvm1",
+        ip("link", "set", "v-db1", "down"),
+        ip("link", "set", "v-db1", "up"),
+        "endpoint kvm1/db1",
+        "link_state down",
+    ),
     "MTU": Break(
-        "r1", ip("link", "set", "eth2", "mtu", "1300"), ip("link", "set", "eth2", "mtu", "1500"),
-        "link kvm2:eth1 <-> r1:eth2", "ExStart in area 0.0.0.0; planned is Full in area 0.0.0.0; the MTUs of the two ends differ", "on kvm2: vtysh",
+        "r1",
+        ip("link", "set", "eth2", "mtu", "1300"),
+        ip("link", "set", "eth2", "mtu", "1500"),
+        "link kvm2:eth1 <-> r1:eth2",
+        "ExStart in area 0.0.0.0; planned is Full in area 0.0.0.0; the MTUs of the two ends differ",
+        "on kvm2: vtysh",
     ),
     "address": Break(
-        "kvm2", ip("-n", "web2", "addr", "del", "10.1.1.66/24", "dev", "eth0"), ip("-n", "web2", "addr", "add", "10.1.1.66/24", "dev", "eth0"),
-        "endpoint kvm2/web2", "planned is addresses 10.1.1.66/24", "on kvm2: ip -n web2 addr",
+        "kvm2",
+        ip("-n", "web2", "addr", "del", "10.1.1.66/24", "dev", "eth0"),
+        ip("-n", "web2", "addr", "add", "10.1.1.66/24", "dev", "eth0"),
+        "endpoint kvm2/web2",
+        "planned is addresses 10.1.1.66/24",
+        "on kvm2: ip -n web2 addr",
     ),
-    "forwarding": Break("r1", [["sysctl", "-qw", "net.ipv4.ip_forward=0"]], [["sysctl", "-qw", "net.ipv4.ip_forward=1"]], "underlay kvm1 <-> kvm2", "tep-ping"),
-    "flow": Break("kvm2", [["ovs-ofctl", "del-flows", "br-int"]], [["ovs-ofctl", "add-flow", "br-int", "priority=0,actions=NORMAL"]], "bridge br-int on kvm2", "ping", "on kvm2: ovs-ofctl"),
+    "forwarding": Break(
+        "r1",
+        [["sysctl", "-qw", "net.ipv4.ip_forward=0"]],
+        [["sysctl", "-qw", "net.ipv4.ip_forward=1"]],
+        "underlay kvm1 <-> kvm2",
+        "tep-ping",
+    ),
+    "flow": Break(
+        "kvm2",
+        [["ovs-ofctl", "del-flows", "br-int"]],
+        [["ovs-ofctl", "add-flow", "br-int", "priority=0,actions=NORMAL"]],
+        "bridge br-int on kvm2",
+        "ping",
+        "on kvm2: ovs-ofctl",
+    ),
     "checksum": Break(
-        "kvm1", [["ip", "netns", "exec", "web1", "ethtool", "-K", "eth0", "tx", "on"]], [["ip", "netns", "exec", "web1", "ethtool", "-K", "eth0", "tx", "off"]],
-        "endpoint kvm1/web1", "TCP does not", "ethtool -k eth0",
+        "kvm1",
+        [["ip", "netns", "exec", "web1", "ethtool", "-K", "eth0", "tx", "on"]],
+        [["ip", "netns", "exec", "web1", "ethtool", "-K", "eth0", "tx", "off"]],
+        "endpoint kvm1/web1",
+        "TCP does not",
+        "ethtool -k eth0",
     ),
-    "leak": Break("kvm1", ovs("set", "port", "v-db1", "tag=10"), ovs("set", "port", "v-db1", "tag=20"), "endpoint kvm1/db1", "tag 10; planned is tag 20"),
-    "FRR": Break("r1", [["systemctl", "stop", "frr"]], [["systemctl", "start", "frr"]], "FRR on r1", "", "on r1: systemctl status frr"),
-    "guest": Break("kvm1", [["virsh", "-q", "destroy", "vm1"]], [["virsh", "-q", "start", "vm1"]], "guest kvm1/vm1", "not", "on kvm1: virsh domstate vm1"),
+    "leak": Break(
+        "kvm1",
+        ovs("set", "port", "v-db1", "tag=10"),
+        ovs("set", "port", "v-db1", "tag=20"),
+        "endpoint kvm1/db1",
+        "tag 10; planned is tag 20",
+    ),
+    "FRR": Break(
+        "r1",
+        [["systemctl", "stop", "frr"]],
+        [["systemctl", "start", "frr"]],
+        "FRR on r1",
+        "do not run",
+        "on r1: systemctl status frr",
+    ),
+    "guest": Break(
+        "kvm1",
+        [["virsh", "-q", "destroy", "vm1"]],
+        [["virsh", "-q", "start", "vm1"]],
+        "guest kvm1/vm1",
+        "not",
+        "on kvm1: virsh domstate vm1",
+    ),
     "Open vSwitch": Break(
-        "kvm2", [["systemctl", "stop", "openvswitch-switch", "ovs-vswitchd", "ovsdb-server"]], [["systemctl", "start", "openvswitch-switch"]],
-        "Open vSwitch on kvm2", "", "on kvm2: systemctl status openvswitch-switch",
+        "kvm2",
+        [["systemctl", "stop", "openvswitch-switch", "ovs-vswitchd", "ovsdb-server"]],
+        [["systemctl", "start", "openvswitch-switch"]],
+        "Open vSwitch on kvm2",
+        "",
+        "on kvm2: systemctl status openvswitch-switch",
     ),
 }
 
@@ -77,10 +149,16 @@ def fabric(tmp_path_factory):
     fabric.intent.update(
         fabric_links=[{"ends": ["kvm1:eth1", "r1:eth1"]}, {"ends": ["kvm2:eth1", "r1:eth2"]}],
         fabric_routing={"hello_interval": 1, "dead_interval": 3},
-        fabric_segments=[{"name": "web", "vlan": 10, "subnet": "10.1.1.0/24"}, {"name": "db", "vlan": 20, "subnet": "10.1.2.0/24"}],
+        fabric_segments=[
+            {"name": "web", "vlan": 10, "subnet": "10.1.1.0/24"},
+            {"name": "db", "vlan": 20, "subnet": "10.1.2.0/24"},
+        ],
     )
     guest = {"name": "vm1", "kind": "guest", "segment": "web", "guest": {"image": "lab"}}
-    fabric.hosts = {f"kvm{n}": {"fabric_endpoints": [{"name": f"{name}{n}", "segment": name} for name in ("web", "db")]} for n in (1, 2)}
+    fabric.hosts = {
+        f"kvm{n}": {"fabric_endpoints": [{"name": f"{name}{n}", "segment": name} for name in ("web", "db")]}
+        for n in (1, 2)
+    }
     fabric.hosts["kvm1"]["fabric_endpoints"].append(guest)
     fabric.routers = {"r1": {}}
     fabric.write()
@@ -126,11 +204,13 @@ def test_the_first_screen_names_the_break(fabric, verifier, name):
     assert covered == [number for number, check in enumerate(report["checks"]) if not check["passed"]]
 
 
-def test_a_host_that_is_down_is_asked_once_and_named_once_by_the_playbook(fabric, verifier):
+def test_a_host_that_is_down_is_asked_once_and_named_once_by_the_playbook(fabric):
     """The whole way, as its user goes it, after all the breaks were mended: one sentence, and a next command on a host that answers."""
     fabric.on("kvm2", "systemctl", "poweroff")
     time.sleep(3)
-    said = fabric.play("playbooks/verify.yml", "-e", f"verify_report={fabric.folder}/reports", "-e", "verify_settle=2", ok=False)
+    said = fabric.play(
+        "playbooks/verify.yml", "-e", f"verify_report={fabric.folder}/reports", "-e", "verify_settle=2", ok=False
+    )
     report = json.loads((fabric.folder / "reports/verify.json").read_text())
     assert [cause["title"] for cause in report["causes"]] == ["host kvm2 does not answer"], said
     assert said.count("UNREACHABLE") == 1 and "1 cause: host kvm2 does not answer" in said
@@ -162,4 +242,3 @@ def test_a_run_that_was_killed_leaves_the_next_one_alone_and_no_old_report(fabri
     process.communicate()
     assert not old.exists()
     assert fabric.verify()["failed"] == 0
-

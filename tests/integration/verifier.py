@@ -7,6 +7,7 @@
 
 measures a lab that stands so many times, with processes beside it that keep the processors busy, and counts the runs in which anything failed.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -55,6 +56,7 @@ class Verifier:
 
     def everywhere(self, name: str, options: t.Callable[[str], Item | None], hosts: t.Iterable[str]) -> dict[str, Item]:
         """Run a module on hosts side by side; options says which, or None for no run there."""
+
         def one(host: str) -> Item:
             given = options(host)
             return {} if given is None else self.hosts[host].module(name, given, ok=None)
@@ -68,7 +70,7 @@ class Verifier:
         read: dict[str, Item] = {}
         managed = [name for name in up if self.plan["routers"].get(name, {}).get("managed")]
         for _attempt in range(max(1, int(self.settle * 2))):
-            read = self.everywhere("frr_info", lambda host: {"gather": GATHER}, managed)
+            read = self.everywhere("frr_info", lambda _host: {"gather": GATHER}, managed)
             if all(as_planned(read[name], self.plan, name) for name in managed):
                 break
             time.sleep(0.5)
@@ -80,7 +82,12 @@ class Verifier:
         todo = _verify.options(self.plan, self.expected)
         up = [name for name, host in self.hosts.items() if host.leader is not None]
         kvm = [name for name in up if name in self.plan["hosts"]]
-        seen: dict[str, Item] = {name: {"reached": {"ping": "pong"} if name in up else {"unreachable": True, "msg": "the host does not answer"}} for name in self.hosts}
+        seen: dict[str, Item] = {
+            name: {
+                "reached": {"ping": "pong"} if name in up else {"unreachable": True, "msg": "the host does not answer"}
+            }
+            for name in self.hosts
+        }
 
         def keep(key: str, results: dict[str, Item]) -> None:
             for name, result in results.items():
@@ -89,29 +96,46 @@ class Verifier:
         def probes(key: str, which: dict[str, Item], **more: t.Any) -> dict[str, Item]:
             return self.everywhere(
                 "probe",
-                lambda host: {"endpoints": todo[host]["endpoints"], "probes": which[host][key], "port": port, **more} if which[host][key] else None,
+                lambda host: (
+                    {"endpoints": todo[host]["endpoints"], "probes": which[host][key], "port": port, **more}
+                    if which[host][key]
+                    else None
+                ),
                 kvm,
             )
 
         keep("routers", self.routers(up))
         keep("pings", probes("pings", todo, settle=self.settle))
         listening = {"name": self.plan["fabric"], "port": port}
-        self.everywhere("probe", lambda host: {"state": "listening", "endpoints": todo[host]["endpoints"], **listening}, kvm)
+        self.everywhere(
+            "probe", lambda host: {"state": "listening", "endpoints": todo[host]["endpoints"], **listening}, kvm
+        )
         keep("transfers", probes("transfers", todo))
         keep("denied", probes("denied", todo, tcp_timeout=3))
         again = _verify.again(self.plan, self.expected, seen)
         keep("pings_again", probes("pings", again, settle=self.settle, count=_verify.COUNT_AGAIN))
         keep("transfers_again", probes("transfers", again))
-        self.everywhere("probe", lambda host: {"state": "stopped", "endpoints": todo[host]["endpoints"], **listening}, kvm)
-        for key, module in (("bridges", "ovs_bridge_info"), ("tunnels", "ovs_tunnel_info"), ("namespaces", "netns_info")):
-            keep(key, self.everywhere(module, lambda host: {}, kvm))
+        self.everywhere(
+            "probe", lambda host: {"state": "stopped", "endpoints": todo[host]["endpoints"], **listening}, kvm
+        )
+        for key, module in (
+            ("bridges", "ovs_bridge_info"),
+            ("tunnels", "ovs_tunnel_info"),
+            ("namespaces", "netns_info"),
+        ):
+            keep(key, self.everywhere(module, lambda _host: {}, kvm))
         for name in kvm:
             seen[name]["flows"] = {"results": [self.flows(name, entry) for entry in self.plan["hosts"][name]["flows"]]}
         return seen
 
     def flows(self, name: str, entry: Item) -> Item:
         """What a run would change of a bridge's flows, as a loop's item."""
-        options = {"owner": self.plan["hosts"][name]["owner"], "bridge": entry["bridge"], "flows": entry["flows"], "purge": True}
+        options = {
+            "owner": self.plan["hosts"][name]["owner"],
+            "bridge": entry["bridge"],
+            "flows": entry["flows"],
+            "purge": True,
+        }
         return {**self.hosts[name].module("ovs_flow", options, check=True, ok=None), "item": entry}
 
     def run(self) -> Item:
@@ -134,7 +158,10 @@ def plan_of(folder: pathlib.Path) -> Item:
     common = {**inventory.get("vars", {}), **(yaml.safe_load(shared.read_text()) if shared.exists() else {})}
     common = {name: value for name, value in common.items() if name.startswith("fabric_")}
     groups = {name: group.get("hosts") or {} for name, group in inventory["children"].items()}
-    hosts, routers = ({name: {**common, **(own or {})} for name, own in groups.get(group, {}).items()} for group in ("kvm_hosts", "routers"))
+    hosts, routers = (
+        {name: {**common, **(own or {})} for name, own in groups.get(group, {}).items()}
+        for group in ("kvm_hosts", "routers")
+    )
     return compile_plan(hosts, SPEC, routers=routers or None)
 
 
@@ -163,7 +190,10 @@ def main() -> None:
         steady = [check for check in report["checks"] if check.get("unsteady")]
         failed += bool(report["failed"])
         unsteady += bool(steady)
-        print(f"{number}: {report['failed']} failed, {len(steady)} passed when asked again, {report['seconds']:.1f} s", flush=True)
+        print(
+            f"{number}: {report['failed']} failed, {len(steady)} passed when asked again, {report['seconds']:.1f} s",
+            flush=True,
+        )
         for check in [check for check in report["checks"] if not check["passed"] or check.get("unsteady")]:
             print(f"    {check['kind']} {_report.pair(check)}: {check['observed']}", flush=True)
     print(f"{chosen.runs} runs: {failed} failed, {unsteady} had something that passed when asked again")

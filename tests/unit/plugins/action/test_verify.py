@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Verify in Ansible, with no host that answers: never green for nothing, never a report of an earlier run."""
+
 from __future__ import annotations
 
 import json
@@ -12,6 +13,7 @@ import sys
 
 import pytest
 import yaml
+
 from ansible_collections.overloom.fabric.tests.unit.intents import CHECKOUT
 
 EVERYONE = {
@@ -35,10 +37,29 @@ def verify(tmp_path):
         (reports / name).write_text("old")
 
     def run(group):
-        (tmp_path / "hosts.yml").write_text(yaml.safe_dump({"all": {"vars": EVERYONE, "children": {group: {"hosts": HOSTS}}}}))
-        command = [str(pathlib.Path(sys.executable).parent / "ansible-playbook"), "playbooks/verify.yml", "-i", str(tmp_path / "hosts.yml")]
-        environment = {**os.environ, "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"), "ANSIBLE_HOME": str(tmp_path / "home"), "ANSIBLE_NOCOLOR": "1"}
-        options = {"capture_output": True, "text": True, "cwd": CHECKOUT, "env": environment, "timeout": 300, "check": False}
+        (tmp_path / "hosts.yml").write_text(
+            yaml.safe_dump({"all": {"vars": EVERYONE, "children": {group: {"hosts": HOSTS}}}})
+        )
+        command = [
+            str(pathlib.Path(sys.executable).parent / "ansible-playbook"),
+            "playbooks/verify.yml",
+            "-i",
+            str(tmp_path / "hosts.yml"),
+        ]
+        environment = {
+            **os.environ,
+            "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
+            "ANSIBLE_HOME": str(tmp_path / "home"),
+            "ANSIBLE_NOCOLOR": "1",
+        }
+        options = {
+            "capture_output": True,
+            "text": True,
+            "cwd": CHECKOUT,
+            "env": environment,
+            "timeout": 300,
+            "check": False,
+        }
         return subprocess.run([*command, "-e", f"verify_report={reports}"], **options), reports
 
     return run
