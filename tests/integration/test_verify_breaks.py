@@ -195,6 +195,7 @@ def test_the_first_screen_names_the_break(fabric, verifier, name):
     finally:
         for command in broken.undo:
             fabric.on(broken.host, *command)
+        verifier.recover()
     shown = screen(report)
     assert [cause["title"] for cause in report["causes"]] == [broken.title], shown
     (line,) = [line for line in shown.splitlines() if f"✗ {broken.title}:" in line]

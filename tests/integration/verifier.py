@@ -76,6 +76,18 @@ class Verifier:
             time.sleep(0.5)
         return read
 
+    def recover(self, seconds: float = 120) -> None:
+        """Wait until routers know their ways and guests answer, after what was broken has been mended."""
+        deadline = time.monotonic() + seconds
+        names = [name for name in self.hosts if self.plan["routers"].get(name, {}).get("managed")]
+        while time.monotonic() < deadline:
+            read = self.everywhere("frr_info", lambda _host: {"gather": GATHER}, names)
+            if all(as_planned(read[name], self.plan, name) for name in names):
+                break
+            time.sleep(0.5)
+        waits = {name: [guest["wait"] for guest in host["guests"]] for name, host in self.plan["hosts"].items()}
+        self.everywhere("guest_wait", lambda host: {"waits": waits[host]} if waits[host] else None, waits)
+
     def observe(self) -> dict[str, Item]:
         """What the hosts saw, as the role's tasks register it."""
         port = random.choice(range(61000, 65536))
