@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Verify: derives what every host measures, and judges what came of it. The work is done in plugin_utils."""
+
 from __future__ import annotations
 
 import contextlib
@@ -13,6 +14,7 @@ import typing as t
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+
 from ansible_collections.overloom.fabric.plugins.plugin_utils import _report, _verify
 from ansible_collections.overloom.fabric.plugins.plugin_utils._expectations import expectations, points_of
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify_causes import causes
@@ -24,10 +26,13 @@ REQUIRED = (*_verify.ROUNDS, "denied", "bridges", "tunnels", "namespaces", "flow
 OPTIONAL = ("reached", "pings_again", "transfers_again", "routers")
 ARGUMENTS = {
     "plan": {"type": "dict"},
-    "observed": {"type": "dict", "options": {
-        **{name: {"type": "str", "required": True} for name in REQUIRED},
-        **{name: {"type": "str"} for name in OPTIONAL},
-    }},
+    "observed": {
+        "type": "dict",
+        "options": {
+            **{name: {"type": "str", "required": True} for name in REQUIRED},
+            **{name: {"type": "str"} for name in OPTIONAL},
+        },
+    },
     "again": {"type": "bool", "default": False},
     "report": {"type": "path"},
     "isolation_limit": {"type": "int", "default": 2000},
@@ -60,12 +65,16 @@ class ActionModule(ActionBase):
             hosts = _verify.again(plan, expected, observed)
             open_ones = sum(len(probes) for rounds in hosts.values() for probes in rounds.values())
             if open_ones:
-                Display().display(f"{open_ones} of the measurements failed, and are taken once more before they are judged")
+                Display().display(
+                    f"{open_ones} of the measurements failed, and are taken once more before they are judged"
+                )
             return {**result, "hosts": hosts, "count": _verify.COUNT_AGAIN}
         return {**result, **self._judged(plan, expected, observed, options["report"])}
 
     @staticmethod
-    def _judged(plan: dict[str, t.Any], expected: dict[str, t.Any], observed: dict[str, t.Any], folder: str | None) -> dict[str, t.Any]:
+    def _judged(
+        plan: dict[str, t.Any], expected: dict[str, t.Any], observed: dict[str, t.Any], folder: str | None
+    ) -> dict[str, t.Any]:
         """Judge, report, and return what the task says of it."""
         checks = _verify.judge(plan, expected, observed)
         down = {host: reason for host in observed for reason in [_verify.unreached(observed, host)] if reason}
@@ -82,7 +91,9 @@ class ActionModule(ActionBase):
         if report["failed"]:
             result.update(failed=True, msg=_report.sentence(report, folder))
         elif not measured:
-            result.update(failed=True, msg="Nothing was measured: the plan has no host that could be asked for anything.")
+            result.update(
+                failed=True, msg="Nothing was measured: the plan has no host that could be asked for anything."
+            )
         return result
 
 
@@ -98,12 +109,16 @@ def _observed(plan: dict[str, t.Any], variables: dict[str, str | None], hostvars
 def _seconds(observed: dict[str, dict[str, t.Any]]) -> float:
     """How long the slowest host measured, all rounds together."""
     rounds = (*_verify.ROUNDS, "pings_again", "transfers_again", "denied")
-    return sum(max(((seen.get(name) or {}).get("seconds") or 0 for seen in observed.values()), default=0) for name in rounds)
+    return sum(
+        max(((seen.get(name) or {}).get("seconds") or 0 for seen in observed.values()), default=0) for name in rounds
+    )
 
 
 def _remove(folder: str | None) -> None:
     """Remove the report of an earlier run."""
-    for name in FILES if folder else ():
+    if not folder:
+        return
+    for name in FILES:
         with contextlib.suppress(FileNotFoundError):
             os.remove(os.path.join(folder, name))
 

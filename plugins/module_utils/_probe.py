@@ -8,6 +8,7 @@ namespace once, makes its sockets there, comes back, and then serves all of them
 
 This file is private to the collection.
 """
+
 from __future__ import annotations
 
 import collections
@@ -236,7 +237,9 @@ class Layer2:
     def __init__(self, loop: Loop, sender: Sender, version: int) -> None:
         protocol = ETH_P_ARP if version == 4 else ETH_P_IPV6
         with inside(sender.namespace):
-            self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.htons(protocol))
+            self.socket = socket.socket(
+                socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.htons(protocol)
+            )
         self.socket.bind((sender.interface, protocol))
         self.mac = self.socket.getsockname()[4]
         self.version = version
@@ -313,13 +316,17 @@ class Transfer:
     size: how many bytes; seconds: instead of it, for how long.
     """
 
-    def __init__(self, loop: Loop, sender: Sender, target: tuple[str, int], size: int, seconds: float | None, outcome: dict) -> None:
+    def __init__(
+        self, loop: Loop, sender: Sender, target: tuple[str, int], size: int, seconds: float | None, outcome: dict
+    ) -> None:
         to, self.port = target
         self.loop, self.to, self.seconds, self.outcome = loop, to, seconds, outcome
         self.size = TIMED_BYTES if seconds else size
         version = ipaddress.ip_address(to).version
         with inside(sender.namespace):
-            self.socket = socket.socket(socket.AF_INET if version == 4 else socket.AF_INET6, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+            self.socket = socket.socket(
+                socket.AF_INET if version == 4 else socket.AF_INET6, socket.SOCK_STREAM | socket.SOCK_NONBLOCK
+            )
         if seconds:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, TIMED_BUFFER)
         self.sent = 0
@@ -380,7 +387,9 @@ class Transfer:
         seconds = time.monotonic() - self.started
         received = struct.unpack("!Q", self.answer)[0] if len(self.answer) == 8 else 0
         outcome = {"bytes": received, "sent_bytes": self.sent}
-        self._finish({**outcome, "seconds": round(seconds, 6), "mbit_per_second": round(received * 8 / seconds / 1e6, 1)})
+        self._finish(
+            {**outcome, "seconds": round(seconds, 6), "mbit_per_second": round(received * 8 / seconds / 1e6, 1)}
+        )
 
     def _finish(self, outcome: dict) -> None:
         if self.finished:
@@ -581,7 +590,14 @@ class Prober:
             while todo and len(opened) < CONNECTIONS_AT_ONCE:
                 probe, outcome = todo.popleft()
                 length = probe.get("bytes") or size
-                transfer = Transfer(self.loop, self.senders[probe["from"]], (probe["to"], self.port), length, probe.get("seconds"), outcome)
+                transfer = Transfer(
+                    self.loop,
+                    self.senders[probe["from"]],
+                    (probe["to"], self.port),
+                    length,
+                    probe.get("seconds"),
+                    outcome,
+                )
                 opened.add(transfer)
                 transfer.connect(connected.append, closed)
             while connected and len(running) < at_once:
@@ -589,7 +605,12 @@ class Prober:
                 connected.popleft().start(timeout)
             return not opened
 
-        self.loop.run(done, time.monotonic() + CONNECT_TIMEOUT * (1 + len(pairs) / CONNECTIONS_AT_ONCE) + timeout * (1 + len(pairs) / at_once))
+        self.loop.run(
+            done,
+            time.monotonic()
+            + CONNECT_TIMEOUT * (1 + len(pairs) / CONNECTIONS_AT_ONCE)
+            + timeout * (1 + len(pairs) / at_once),
+        )
 
     def _isolation(self, pairs: list[tuple[dict, dict]]) -> None:
         """Ask below IP and by echo for addresses that must stay silent, and for a control that must not.
@@ -691,7 +712,9 @@ class Responder:
         for namespace, address in addresses:
             version = ipaddress.ip_address(address).version
             with inside(namespace):
-                listener = socket.socket(socket.AF_INET if version == 4 else socket.AF_INET6, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+                listener = socket.socket(
+                    socket.AF_INET if version == 4 else socket.AF_INET6, socket.SOCK_STREAM | socket.SOCK_NONBLOCK
+                )
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 listener.bind((address, port))
@@ -703,7 +726,9 @@ class Responder:
                 continue
             listener.listen(128)
             self.listeners.append(listener)
-            self.loop.selector.register(listener, selectors.EVENT_READ, lambda _mask, listener=listener: self._accept(listener))
+            self.loop.selector.register(
+                listener, selectors.EVENT_READ, lambda _mask, listener=listener: self._accept(listener)
+            )
 
     def serve(self, lifetime: float) -> None:
         """Serve until nothing has come for lifetime seconds."""

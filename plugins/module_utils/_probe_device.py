@@ -6,6 +6,7 @@
 Arista's eAPI is JSON-RPC (EOS Command API Guide), RouterOS's REST takes its commands as paths (RouterOS manual, REST API). A KVM host has
 no address on a guest's segment, so a namespace there asks. This file is private to the collection.
 """
+
 from __future__ import annotations
 
 import ipaddress
@@ -37,10 +38,21 @@ def question(api: str, to: str, count: int, size: int) -> tuple[str, dict[str, t
     """The path and the body that ask for so many echo requests of size bytes, as IP packets that must not be fragmented. Pure."""
     address = ipaddress.ip_address(to)
     if api == "routeros":
-        return "/rest/tool/ping", {"address": str(address), "count": str(count), "size": str(size), "interval": "0.2", "do-not-fragment": ""}
+        return "/rest/tool/ping", {
+            "address": str(address),
+            "count": str(count),
+            "size": str(size),
+            "interval": "0.2",
+            "do-not-fragment": "",
+        }
     six = address.version == 6
     command = f"ping {'ipv6' if six else 'ip'} {address} repeat {count} size {size}" + ("" if six else " df-bit")
-    return "/command-api", {"jsonrpc": "2.0", "method": "runCmds", "id": 1, "params": {"version": 1, "format": "text", "cmds": ["enable", command]}}
+    return "/command-api", {
+        "jsonrpc": "2.0",
+        "method": "runCmds",
+        "id": 1,
+        "params": {"version": 1, "format": "text", "cmds": ["enable", command]},
+    }
 
 
 def counted(api: str, said: t.Any) -> dict[str, t.Any]:
@@ -48,8 +60,16 @@ def counted(api: str, said: t.Any) -> dict[str, t.Any]:
     if api == "routeros":
         last = said[-1] if isinstance(said, list) and said else {}
         if "sent" not in last:
-            raise FabricError(str(said.get("detail") or said.get("message") or said) if isinstance(said, dict) else "its ping says nothing")
-        return {"sent": int(last["sent"]), "received": int(last.get("received") or 0), "rtt_ms": _milliseconds(last.get("avg-rtt") or "")}
+            raise FabricError(
+                str(said.get("detail") or said.get("message") or said)
+                if isinstance(said, dict)
+                else "its ping says nothing"
+            )
+        return {
+            "sent": int(last["sent"]),
+            "received": int(last.get("received") or 0),
+            "rtt_ms": _milliseconds(last.get("avg-rtt") or ""),
+        }
     result = said.get("result") if isinstance(said, dict) else None
     if not result:
         raise FabricError(str((said.get("error") or {}).get("message") if isinstance(said, dict) else said))
@@ -64,7 +84,11 @@ def counted(api: str, said: t.Any) -> dict[str, t.Any]:
 def _milliseconds(text: str) -> float | None:
     """RouterOS writes times as 1ms339us."""
     parts = re.findall(r"(\d+)(us|ms|s)", text)
-    return round(sum(int(number) * {"us": 0.001, "ms": 1, "s": 1000}[unit] for number, unit in parts), 3) if parts else None
+    return (
+        round(sum(int(number) * {"us": 0.001, "ms": 1, "s": 1000}[unit] for number, unit in parts), 3)
+        if parts
+        else None
+    )
 
 
 def ask(device: Device, path: str, body: dict[str, t.Any]) -> t.Any:
@@ -87,7 +111,11 @@ def _one(device: Device, probe: t.Mapping[str, t.Any], settle: float) -> dict[st
     while settled is None and time.monotonic() - begun < settle:
         if counted(device.api, ask(device, *question(device.api, to, 1, size)))["received"]:
             settled = round(time.monotonic() - begun, 3)
-    return {**counted(device.api, ask(device, *question(device.api, to, PING_COUNT, size))), "settled_after": settled, "error": None}
+    return {
+        **counted(device.api, ask(device, *question(device.api, to, PING_COUNT, size))),
+        "settled_after": settled,
+        "error": None,
+    }
 
 
 def measure(devices: t.Mapping[str, Device], probes: t.Sequence[dict], settle: float) -> list[dict]:
@@ -106,13 +134,17 @@ def measure(devices: t.Mapping[str, Device], probes: t.Sequence[dict], settle: f
         for number in mine:
             try:
                 if probes[number]["kind"] not in ("ping", "mtu"):
-                    raise FabricError(f"{probes[number]['kind']} is no measurement that a {devices[source].api} device takes")
+                    raise FabricError(
+                        f"{probes[number]['kind']} is no measurement that a {devices[source].api} device takes"
+                    )
                 observed[number] = _one(devices[source], probes[number], settle)
             except FabricError as error:
                 observed[number] = {"error": str(error)}
 
     # A thread for each device, not a pool: one that has moved into a namespace must not ask another device.
-    threads = [threading.Thread(target=one, args=(source,)) for source in dict.fromkeys(probe["from"] for probe in probes)]
+    threads = [
+        threading.Thread(target=one, args=(source,)) for source in dict.fromkeys(probe["from"] for probe in probes)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -6,6 +6,7 @@
 A guest runs one small script a round, with all its measurements side by side; each prints one line. What it needs is in BusyBox as well
 as in a distribution: ping, and ip, and for transfers head, nc and od. This file is private to the collection.
 """
+
 from __future__ import annotations
 
 import base64
@@ -47,7 +48,14 @@ class Agent:
     def ask(self, command: str, **arguments: t.Any) -> t.Any:
         """One command of the agent's protocol (https://www.qemu.org/docs/master/interop/qemu-ga-ref.html). Raises FabricError."""
         text = json.dumps({"execute": command, "arguments": arguments})
-        answer = asked(f"guest {self.name}: its agent does not answer", libvirt_qemu.qemuAgentCommand, self.handle, text, AGENT_SECONDS, 0)
+        answer = asked(
+            f"guest {self.name}: its agent does not answer",
+            libvirt_qemu.qemuAgentCommand,
+            self.handle,
+            text,
+            AGENT_SECONDS,
+            0,
+        )
         return json.loads(answer)["return"]
 
     def script(self, text: str, seconds: float) -> list[str]:
@@ -107,7 +115,7 @@ class Limits(t.NamedTuple):
     tcp_bytes: int
     tcp_timeout: float
     port: int = DEFAULT_PORT
-    count: int = PING_COUNT
+    pings: int = PING_COUNT
 
 
 def job(number: int, probe: t.Mapping[str, t.Any], interface: str, limits: Limits) -> str:
@@ -118,8 +126,8 @@ def job(number: int, probe: t.Mapping[str, t.Any], interface: str, limits: Limit
     to = ipaddress.ip_address(probe["to"])
     six = "-6 " if to.version == 6 else ""
     if probe["kind"] == "tcp":
-        count = probe.get("bytes") or limits.tcp_bytes
-        send = f"head -c {count} /dev/zero | nc -w {limits.tcp_timeout:.0f} {to} {limits.port} | od -A n -t x1"
+        length = probe.get("bytes") or limits.tcp_bytes
+        send = f"head -c {length} /dev/zero | nc -w {limits.tcp_timeout:.0f} {to} {limits.port} | od -A n -t x1"
         return f"{{ read a x < /proc/uptime; o=$({send}); read b x < /proc/uptime; echo @{number} $a $b $o; }} &"
     if probe["kind"] == "isolation":
         # By an interface, the kernel asks for an IPv4 address on the link, whatever its routes are.
@@ -140,7 +148,7 @@ def job(number: int, probe: t.Mapping[str, t.Any], interface: str, limits: Limit
     # Linux sets the DF bit on an echo request that fits its interface's MTU; one that does not fit would be sent in pieces.
     return (
         f"{{ n=0; until ping {six}-c 1 -W 1 {to} >/dev/null 2>&1 || test $n -ge {max(1, int(limits.settle))}; do n=$((n+1)); done;"
-        f" o=$(ping {six}-c {limits.count} -i {max(0.2, PING_INTERVAL)} -W 2 -s {size} {to} 2>&1); echo @{number} $n $o; }} &"
+        f" o=$(ping {six}-c {limits.pings} -i {max(0.2, PING_INTERVAL)} -W 2 -s {size} {to} 2>&1); echo @{number} $n $o; }} &"
     )
 
 
@@ -152,8 +160,13 @@ def outcome(probe: t.Mapping[str, t.Any], words: str, settle: float, mtu: int) -
             return {"error": "the other end did not confirm what it got"}
         seconds = max(0.01, float(end) - float(begin))
         received = int("".join(count[:8]), 16)
-        seen = {"bytes": received, "sent_bytes": probe.get("bytes"), "seconds": round(seconds, 2)}
-        return {**seen, "mbit_per_second": round(received * 8 / seconds / 1e6, 1)}
+        rate = round(received * 8 / seconds / 1e6, 1)
+        return {
+            "bytes": received,
+            "sent_bytes": probe.get("bytes"),
+            "seconds": round(seconds, 2),
+            "mbit_per_second": rate,
+        }
     if probe["kind"] == "isolation":
         echo, control, *neighbour = words.split(" ", 2)
         found = re.search(r"lladdr ([0-9A-Fa-f:]+)", "".join(neighbour))
@@ -166,9 +179,17 @@ def outcome(probe: t.Mapping[str, t.Any], words: str, settle: float, mtu: int) -
     tries, _blank, said = words.partition(" ")
     counts = re.search(r"(\d+) packets transmitted, (\d+) (?:packets )?received", said)
     times = re.search(r"= [\d.]+/([\d.]+)/", said)
-    seen = {"sent": 0, "received": 0, "rtt_ms": None, "error": None, "settled_after": None if int(tries) >= max(1, int(settle)) else float(tries)}
+    seen = {
+        "sent": 0,
+        "received": 0,
+        "rtt_ms": None,
+        "error": None,
+        "settled_after": None if int(tries) >= max(1, int(settle)) else float(tries),
+    }
     if counts:
-        seen.update(sent=int(counts.group(1)), received=int(counts.group(2)), rtt_ms=float(times.group(1)) if times else None)
+        seen.update(
+            sent=int(counts.group(1)), received=int(counts.group(2)), rtt_ms=float(times.group(1)) if times else None
+        )
     else:
         seen["error"] = said or "its ping says nothing"
     if probe["kind"] == "mtu" and mtu != probe["size"]:
@@ -176,9 +197,7 @@ def outcome(probe: t.Mapping[str, t.Any], words: str, settle: float, mtu: int) -
     return seen
 
 
-def measure(
-    guests: t.Mapping[str, tuple[str, str]], probes: t.Sequence[dict], limits: Limits, uri: str
-) -> list[dict]:
+def measure(guests: t.Mapping[str, tuple[str, str]], probes: t.Sequence[dict], limits: Limits, uri: str) -> list[dict]:
     """Run every probe and return what was observed, in the order of probes.
 
     guests: by the id that a probe is from, (domain, interface as the guest sees it). A guest that cannot measure says why in its outcomes.
@@ -216,8 +235,16 @@ def measure(
 def _round(agent: Agent, interface: str, probes: t.Mapping[int, dict], observed: list[dict], limits: Limits) -> None:
     jobs = [job(number, probe, interface, limits) for number, probe in probes.items()]
     script = "set -f; " + " ".join(jobs) + f" wait; echo @mtu $(cat /sys/class/net/{interface}/mtu)"
-    lines = dict(line[1:].partition(" ")[::2] for line in agent.script(script, limits.settle + limits.tcp_timeout + 30 + limits.count) if line.startswith("@"))
+    lines = dict(
+        line[1:].partition(" ")[::2]
+        for line in agent.script(script, limits.settle + limits.tcp_timeout + 30 + limits.pings)
+        if line.startswith("@")
+    )
     mtu = int(lines.get("mtu") or 0)
     for number, probe in probes.items():
         words = lines.get(str(number))
-        observed[number] = {"error": "the guest's shell said nothing of it"} if words is None else outcome(probe, words, limits.settle, mtu)
+        observed[number] = (
+            {"error": "the guest's shell said nothing of it"}
+            if words is None
+            else outcome(probe, words, limits.settle, mtu)
+        )

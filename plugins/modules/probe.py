@@ -247,8 +247,15 @@ import time
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import DEFAULT_URI
-from ansible_collections.overloom.fabric.plugins.module_utils._probe import DEFAULT_PORT, PING_COUNT, Background, Prober, Sender
+from ansible_collections.overloom.fabric.plugins.module_utils._probe import (
+    DEFAULT_PORT,
+    PING_COUNT,
+    Background,
+    Prober,
+    Sender,
+)
 from ansible_collections.overloom.fabric.plugins.module_utils._probe_device import APIS, Device
 from ansible_collections.overloom.fabric.plugins.module_utils._probe_device import measure as measure_from_devices
 from ansible_collections.overloom.fabric.plugins.module_utils._probe_guest import Limits
@@ -290,7 +297,9 @@ def listen(options: dict, background: Background) -> int:
     background.stop()
     listen_in_guests(listening_guests(options), options["port"], options["lifetime"], options["uri"])
     ends = [end for end in options["endpoints"] if not (end["guest"] or end["device"])]
-    return background.start([(end["namespace"], address) for end in ends for address in end["addresses"]], options["lifetime"])
+    return background.start(
+        [(end["namespace"], address) for end in ends for address in end["addresses"]], options["lifetime"]
+    )
 
 
 def listening_guests(options: dict) -> set:
@@ -308,10 +317,14 @@ def measure(options: dict) -> list:
         for end in ends
         if end["device"]
     }
-    senders = [Sender(end["id"], end["namespace"], end["interface"]) for end in ends if end["id"] not in guests and end["id"] not in devices]
+    senders = [
+        Sender(end["id"], end["namespace"], end["interface"])
+        for end in ends
+        if end["id"] not in guests and end["id"] not in devices
+    ]
     limits = Limits(options["settle"], options["tcp_bytes"], options["tcp_timeout"], options["port"], options["count"])
-    prober = Prober(senders, limits.port, limits.count)
-    observed = [{}] * len(options["probes"])
+    prober = Prober(senders, limits.port, limits.pings)
+    observed: t.List[dict] = [{}] * len(options["probes"])
 
     def take(mine: list, measured: t.Callable[[list], list]) -> None:
         for number, outcome in zip(mine, measured([options["probes"][number] for number in mine])):
@@ -320,9 +333,17 @@ def measure(options: dict) -> list:
     def ours(probes: list) -> list:
         return prober.measure(probes, limits.settle, limits.tcp_bytes, limits.tcp_timeout)
 
-    at = {"guest": [], "device": [], "timed": [], "other": []}
+    at: t.Dict[str, t.List[int]] = {"guest": [], "device": [], "timed": [], "other": []}
     for number, probe in enumerate(options["probes"]):
-        kind = "guest" if probe["from"] in guests else "device" if probe["from"] in devices else "timed" if probe["seconds"] else "other"
+        kind = (
+            "guest"
+            if probe["from"] in guests
+            else "device"
+            if probe["from"] in devices
+            else "timed"
+            if probe["seconds"]
+            else "other"
+        )
         at[kind].append(number)
     # Before guests measure: an emulated one takes a whole processor, and no rate would say anything.
     take(at["timed"], ours)
@@ -362,7 +383,9 @@ def main() -> None:
         if probe["from"] not in known:
             module.fail_json(msg=f"probe from {probe['from']}: no endpoint has this id; name one of endpoints")
         if probe["kind"] == "mtu" and not probe["size"]:
-            module.fail_json(msg=f"probe from {probe['from']} to {probe['to']}: the kind mtu needs size, the length of the IP packet")
+            module.fail_json(
+                msg=f"probe from {probe['from']} to {probe['to']}: the kind mtu needs size, the length of the IP packet"
+            )
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", options["name"]):
         module.fail_json(msg=f"name {options['name']!r}: use letters, digits, '.', '_' and '-' only")
     if not 0 < options["port"] < 65536:

@@ -5,6 +5,7 @@
 
 This file is private to the collection.
 """
+
 from __future__ import annotations
 
 import collections
@@ -45,7 +46,10 @@ def expectations(plan: Item, isolation_limit: int | None = 2000) -> Item:
     denied = {(pair["from"], pair["to"]): pair["probes"] for pair in plan.get("denied", ())}
     peers = _peers(plan)
     owners = {segment: {_owner(point) for point in points} for segment, points in by_segment.items()}
-    own = {segment: {address for point in points for _family, address in addresses(point)} for segment, points in by_segment.items()}
+    own = {
+        segment: {address for point in points for _family, address in addresses(point)}
+        for segment, points in by_segment.items()
+    }
     return {
         "teps": _teps(plan),
         "pairs": _pairs(by_segment, denied) + _pairs_to_peers(by_segment, peers),
@@ -54,7 +58,8 @@ def expectations(plan: Item, isolation_limit: int | None = 2000) -> Item:
             entry
             for one, other in [*isolated, *_apart_from_peers(by_segment, peers)]
             # A switch or router may well know a way there.
-            if one.get("measures", True) and not one.get("device")
+            if one.get("measures", True)
+            and not one.get("device")
             # A guest with NICs on both segments answers for all its addresses on each.
             and _owner(other) not in owners[one["segment"]]
             for entry in _isolated(one, other, by_segment[one["segment"]], own[one["segment"]], denied)
@@ -72,7 +77,13 @@ def _teps(plan: Item) -> list[Item]:
         way for overlay in plan["overlays"] for one, other in overlay["tunnels"] for way in ((one, other), (other, one))
     )
     return [
-        {"from": one, "to": other, "source": address[one]["address"], "address": address[other]["address"], "mtu": address[other]["mtu"]}
+        {
+            "from": one,
+            "to": other,
+            "source": address[one]["address"],
+            "address": address[other]["address"],
+            "mtu": address[other]["mtu"],
+        }
         for one, other in ends
     ] + [
         {"from": name, "to": peer["name"], "source": tep["address"], "address": peer["address"], "mtu": tep["mtu"]}
@@ -84,7 +95,11 @@ def _teps(plan: Item) -> list[Item]:
 
 def points_of(plan: Item) -> list[Item]:
     """All endpoints, and each further NIC of a guest that has an address, as an endpoint of its own."""
-    return [found for point in plan["endpoints"] for found in (point, *({**point, **nic, "of": point["id"]} for nic in point.get("nics", ())))]
+    return [
+        found
+        for point in plan["endpoints"]
+        for found in (point, *({**point, **nic, "of": point["id"]} for nic in point.get("nics", ())))
+    ]
 
 
 def _owner(point: Item) -> str:
@@ -209,7 +224,11 @@ def _alone(by_segment: dict[str, list[Item]], denied: Denied) -> list[Item]:
     """In IPv6 every host answers on each of its links, unless it has no address there."""
     silent = {end for pair in denied for end in pair}
     return [
-        {"from": point["id"], "others": bool(point["address6"] or ":" in point["address"]) and any(other["kind"] == "namespace" for other in others)}
+        {
+            "from": point["id"],
+            "others": bool(point["address6"] or ":" in point["address"])
+            and any(other["kind"] == "namespace" for other in others),
+        }
         for points in by_segment.values()
         for point in points
         if point["kind"] == "namespace"
@@ -220,7 +239,7 @@ def _alone(by_segment: dict[str, list[Item]], denied: Denied) -> list[Item]:
 def _controls(one: Item, peers: list[Item]) -> list[Item]:
     """The addresses of the next peer on the segment, one on another host if there is any, as that proves more."""
     at = next(i for i, peer in enumerate(peers) if peer["id"] == one["id"])
-    others = peers[at + 1:] + peers[:at]
+    others = peers[at + 1 :] + peers[:at]
     peer = next((p for p in others if p["host"] != one["host"]), others[0] if others else None)
     if peer is None:
         return []
@@ -276,11 +295,23 @@ def _state(host: Item) -> Item:
                 ports[port["name"]]["mtu"] = port["mtu"]
     for tunnel in host["tunnels"]:
         ports[tunnel["name"]] = {
-            "bridge": tunnel["bridge"], "tag": None, "trunks": tunnel["trunks"], "protected": tunnel["protected"],
+            "bridge": tunnel["bridge"],
+            "tag": None,
+            "trunks": tunnel["trunks"],
+            "protected": tunnel["protected"],
         }
     for space in host["namespaces"]:
-        ports[space["outer"]] = {"bridge": space["bridge"], "tag": _value(space["tag"]), "trunks": space["trunks"], "link_state": "up"}
-    groups = {(network["name"], group["name"]): (network["bridge"], group) for network in host.get("networks", ()) for group in network["portgroups"]}
+        ports[space["outer"]] = {
+            "bridge": space["bridge"],
+            "tag": _value(space["tag"]),
+            "trunks": space["trunks"],
+            "link_state": "up",
+        }
+    groups = {
+        (network["name"], group["name"]): (network["bridge"], group)
+        for network in host.get("networks", ())
+        for group in network["portgroups"]
+    }
     for nic in [nic for guest in host.get("guests", ()) for nic in guest["domain"]["nics"]]:
         bridge, group = groups[nic["network"], nic["portgroup"]]
         ports[nic["dev"]] = {
@@ -291,7 +322,10 @@ def _state(host: Item) -> Item:
         }
     return {
         "bridges": {
-            bridge["name"]: {"rstp": bridge.get("rstp", False), **({"fail_mode": _value(bridge["fail_mode"])} if "fail_mode" in bridge else {})}
+            bridge["name"]: {
+                "rstp": bridge.get("rstp", False),
+                **({"fail_mode": _value(bridge["fail_mode"])} if "fail_mode" in bridge else {}),
+            }
             for bridge in host["bridges"]
         },
         "flows": {entry["bridge"]: len(entry["flows"]) for entry in host.get("flows", ())},
@@ -300,7 +334,19 @@ def _state(host: Item) -> Item:
         "tunnels": {
             tunnel["name"]: {
                 name: _value(tunnel[name])
-                for name in ("bridge", "type", "local_ip", "remote_ip", "key", "dst_port", "csum", "ttl", "tos", "df_default", "bfd")
+                for name in (
+                    "bridge",
+                    "type",
+                    "local_ip",
+                    "remote_ip",
+                    "key",
+                    "dst_port",
+                    "csum",
+                    "ttl",
+                    "tos",
+                    "df_default",
+                    "bfd",
+                )
             }
             for tunnel in host["tunnels"]
         },

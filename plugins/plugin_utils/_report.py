@@ -7,6 +7,7 @@ A check is a dict: kind, from, to, expected, observed (sentences), passed, and w
 
 This file is private to the collection.
 """
+
 from __future__ import annotations
 
 import typing as t
@@ -60,7 +61,9 @@ def summary(fabric: str, checks: t.Sequence[dict], seconds: float, isolation: di
 
 def junit(report: dict[str, t.Any]) -> str:
     """The report as JUnit XML, one test case a check, grouped by kind."""
-    suites = ElementTree.Element("testsuites", name=report["fabric"], tests=str(len(report["checks"])), failures=str(report["failed"]))
+    suites = ElementTree.Element(
+        "testsuites", name=report["fabric"], tests=str(len(report["checks"])), failures=str(report["failed"])
+    )
     by_kind: dict[str, list[dict]] = {}
     for check in report["checks"]:
         by_kind.setdefault(check["kind"], []).append(check)
@@ -70,7 +73,9 @@ def junit(report: dict[str, t.Any]) -> str:
         for check in checks:
             case = ElementTree.SubElement(suite, "testcase", classname=f"{report['fabric']}.{kind}", name=pair(check))
             if not check["passed"]:
-                failure = ElementTree.SubElement(case, "failure", message=f"expected {check['expected']}; observed {check['observed']}")
+                failure = ElementTree.SubElement(
+                    case, "failure", message=f"expected {check['expected']}; observed {check['observed']}"
+                )
                 failure.text = check.get("look", "")
     ElementTree.indent(suites)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(suites, encoding="unicode") + "\n"
@@ -80,7 +85,11 @@ def terminal(report: dict[str, t.Any], endpoints: t.Sequence[dict]) -> list[str]
     """The report as lines for a terminal: the matrix, a line a kind, every failure with where to look next."""
     lines = []
     if endpoints:
-        lines += matrix(report["checks"], endpoints) if len(endpoints) <= MATRIX_LIMIT else segment_table(report["checks"], endpoints)
+        lines += (
+            matrix(report["checks"], endpoints)
+            if len(endpoints) <= MATRIX_LIMIT
+            else segment_table(report["checks"], endpoints)
+        )
         lines.append("")
     lines += _verify_routers.terminal(report["checks"])
     by_kind: dict[str, list[dict]] = {}
@@ -90,11 +99,16 @@ def terminal(report: dict[str, t.Any], endpoints: t.Sequence[dict]) -> list[str]
     for kind, checks in by_kind.items():
         failures = sum(not check["passed"] for check in checks)
         mark = "ok    " if not failures else "FAILED"
-        lines.append(f"  {mark}  {kind:{width}}  {len(checks) - failures:>5} of {len(checks):<5}  {KINDS.get(kind, '')}".rstrip())
+        lines.append(
+            f"  {mark}  {kind:{width}}  {len(checks) - failures:>5} of {len(checks):<5}  {KINDS.get(kind, '')}".rstrip()
+        )
     lines += _times(by_kind) + _rates(report)
     isolation = report["isolation"]
     if isolation.get("checked", 0) < isolation.get("of", 0):
-        lines += ["", f"  isolation: {isolation['checked']} of {isolation['of']} pairs were measured (verify_isolation_limit)"]
+        lines += [
+            "",
+            f"  isolation: {isolation['checked']} of {isolation['of']} pairs were measured (verify_isolation_limit)",
+        ]
     lines += _unsteady(report["checks"]) + _causes(report)
     return lines + ["", f"  {report['passed']} passed, {report['failed']} failed in {report['seconds']:.1f} s"]
 
@@ -121,15 +135,21 @@ def _unsteady(checks: t.Sequence[dict]) -> list[str]:
     count = f"{len(found)} {'check' if len(found) == 1 else 'checks'}"
     lines = ["", f"  {count} failed first and passed when asked again (a busy machine, or a link that comes and goes):"]
     lines += [f"      {check['kind']} {pair(check)}: {check['observed']}" for check in found[:UNSTEADY_SHOWN]]
-    return lines + ([f"      and {len(found) - UNSTEADY_SHOWN} more in the report"] if len(found) > UNSTEADY_SHOWN else [])
+    return lines + (
+        [f"      and {len(found) - UNSTEADY_SHOWN} more in the report"] if len(found) > UNSTEADY_SHOWN else []
+    )
 
 
 def sentence(report: dict[str, t.Any], folder: str | None) -> str:
     """A failed run in one sentence."""
     total = report["passed"] + report["failed"]
     causes = report["causes"]
-    text = f"{report['failed']} of {total} checks failed, for {len(causes)} {'cause' if len(causes) == 1 else 'causes'}: "
-    text += "; ".join(cause["title"] for cause in causes[:CAUSES_SHOWN]) + (f" and {len(causes) - CAUSES_SHOWN} more" if len(causes) > CAUSES_SHOWN else "")
+    text = (
+        f"{report['failed']} of {total} checks failed, for {len(causes)} {'cause' if len(causes) == 1 else 'causes'}: "
+    )
+    text += "; ".join(cause["title"] for cause in causes[:CAUSES_SHOWN]) + (
+        f" and {len(causes) - CAUSES_SHOWN} more" if len(causes) > CAUSES_SHOWN else ""
+    )
     return text + (f". The report is {folder}/verify.json." if folder else ".")
 
 
@@ -143,7 +163,10 @@ def _spread(values: t.Sequence[tuple[float, dict]], unit: str, slowest: int, dig
 
 
 def _times(by_kind: dict[str, list[dict]]) -> list[str]:
-    found = {kind: [(check["rtt_ms"], check) for check in by_kind.get(kind, ()) if check.get("rtt_ms")] for kind in ("tep-ping", "ping")}
+    found = {
+        kind: [(check["rtt_ms"], check) for check in by_kind.get(kind, ()) if check.get("rtt_ms")]
+        for kind in ("tep-ping", "ping")
+    }
     names = {"tep-ping": "over the underlay", "ping": "between endpoints"}
     lines = [f"  {names[kind]:20} {_spread(values, 'ms', -1, 2)}" for kind, values in found.items() if values]
     return ["", "  Round trips", *lines] if lines else []
@@ -153,7 +176,16 @@ def _rates(report: dict[str, t.Any]) -> list[str]:
     """The rates of transfers that were long enough, beside the underlay's own."""
     rows = [("over the underlay", [(way["mbit_per_second"], way) for way in report.get("underlay", ())])]
     for sort, name in (("rated", "between namespaces"), ("guest", "with guests")):
-        rows.append((name, [(c["mbit_per_second"], c) for c in report["checks"] if c.get("sort") == sort and c.get("mbit_per_second")]))
+        rows.append(
+            (
+                name,
+                [
+                    (c["mbit_per_second"], c)
+                    for c in report["checks"]
+                    if c.get("sort") == sort and c.get("mbit_per_second")
+                ],
+            )
+        )
     lines = [f"  {name:20} {_spread(values, 'Mbit/s', 0, 0)}" for name, values in rows if values]
     return ["", "  Rates, of one TCP connection", *lines] if lines else []
 
@@ -198,7 +230,11 @@ def matrix(checks: t.Sequence[dict], endpoints: t.Sequence[dict]) -> list[str]:
         row = " ".join(f"{' –' if name == other else found.get((name, other), ' ').rjust(2)}" for other in names)
         lines.append(f"  {label.ljust(width)}  {row}  {number}")
     blank = any((one, other) not in found for one in names for other in names if one != other)
-    legend = ["  blank: not measured, as too many pairs must be kept apart, or this kind of endpoint cannot ask"] if blank else []
+    legend = (
+        ["  blank: not measured, as too many pairs must be kept apart, or this kind of endpoint cannot ask"]
+        if blank
+        else []
+    )
     return lines + [
         f"  {GOOD} reaches, as planned   {QUIET} kept apart, as planned   {LOST} should reach, does not",
         f"  {LEAK} should not reach, does   {UNPROVEN} kept apart, but nothing showed that it could be told",
@@ -223,5 +259,7 @@ def segment_table(checks: t.Sequence[dict], endpoints: t.Sequence[dict]) -> list
         others = [counts[source, target] for target in segments if target != source and (source, target) in counts]
         apart = [sum(count[0] for count in others), sum(count[1] for count in others)]
         mark = GOOD if inside[0] == inside[1] and apart[0] == apart[1] else LOST
-        lines.append(f"  {mark} {source.ljust(width)}  {inside[0]} of {inside[1]} pairs reach each other, {apart[0]} of {apart[1]} kept apart from the others")
+        lines.append(
+            f"  {mark} {source.ljust(width)}  {inside[0]} of {inside[1]} pairs reach each other, {apart[0]} of {apart[1]} kept apart from the others"
+        )
     return lines

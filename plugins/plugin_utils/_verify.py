@@ -5,6 +5,7 @@
 
 This file is private to the collection.
 """
+
 from __future__ import annotations
 
 import collections
@@ -52,7 +53,9 @@ def probes(plan: Item, expected: Item) -> dict[str, list[Item]]:
         if pair["ping"]:
             host += [{**base, "kind": "ping"}, {**base, "kind": "mtu", "size": pair["mtu"]}]
         if pair["tcp"]:
-            host.append({**base, "kind": "tcp", "bytes": GUEST_BYTES if guests & {pair["from"], pair["to"]} else PLAIN_BYTES})
+            host.append(
+                {**base, "kind": "tcp", "bytes": GUEST_BYTES if guests & {pair["from"], pair["to"]} else PLAIN_BYTES}
+            )
     for pair in expected["isolated"]:
         control = pair["control"] if pair["control"] and pair["control"]["family"] == pair["family"] else None
         found[host_of[pair["from"]]].append(
@@ -69,13 +72,17 @@ def probes(plan: Item, expected: Item) -> dict[str, list[Item]]:
         )
     for alone in expected["alone"]:
         host = host_of[alone["from"]]
-        found[host].append({"kind": "host", "from": alone["from"], "to": ALL_NODES, "target": host, "others": alone["others"]})
+        found[host].append(
+            {"kind": "host", "from": alone["from"], "to": ALL_NODES, "target": host, "others": alone["others"]}
+        )
     return {host: _underlay(plan, expected, host) + _rated(todo) for host, todo in found.items()}
 
 
 def _rated(todo: list[Item]) -> list[Item]:
     """The probes, some of their transfers long enough to tell a rate: each other host is met before one is met twice."""
-    candidates = [number for number, probe in enumerate(todo) if probe["kind"] == "tcp" and probe["bytes"] == PLAIN_BYTES]
+    candidates = [
+        number for number, probe in enumerate(todo) if probe["kind"] == "tcp" and probe["bytes"] == PLAIN_BYTES
+    ]
     met: collections.Counter[str] = collections.Counter()
     turn = {}
     for number in candidates:
@@ -90,7 +97,16 @@ def _underlay(plan: Item, expected: Item, host: str) -> list[Item]:
     """One transfer from this host's tunnel endpoint to another's, to hold the other rates against. A firewall may well forbid it."""
     for tep in expected["teps"]:
         if tep["from"] == host and tep["to"] in plan["hosts"]:
-            return [{"from": host, "to": tep["address"], "target": tep["to"], "tep": True, "kind": "tcp", "seconds": RATED_SECONDS}]
+            return [
+                {
+                    "from": host,
+                    "to": tep["address"],
+                    "target": tep["to"],
+                    "tep": True,
+                    "kind": "tcp",
+                    "seconds": RATED_SECONDS,
+                }
+            ]
     return []
 
 
@@ -106,7 +122,11 @@ def options(plan: Item, expected: Item) -> dict[str, Item]:
         name: [{"id": name, "addresses": [teps[name]] if name in teps else []}] for name in plan["hosts"]
     }
     for point in points_of(plan):
-        base = {"id": point["id"], "interface": point["interface"], "addresses": [address for _family, address in addresses(point)]}
+        base = {
+            "id": point["id"],
+            "interface": point["interface"],
+            "addresses": [address for _family, address in addresses(point)],
+        }
         if point["kind"] != "guest":
             points[point["host"]].append({**base, "namespace": point["name"]})
         elif point.get("device"):
@@ -119,7 +139,10 @@ def options(plan: Item, expected: Item) -> dict[str, Item]:
         name: {
             "endpoints": points[name],
             "denied": [plain(probe) for probe in refused[name]],
-            **{round_name: [plain(probe) for probe in todo if probe["kind"] in kinds] for round_name, kinds in ROUNDS.items()},
+            **{
+                round_name: [plain(probe) for probe in todo if probe["kind"] in kinds]
+                for round_name, kinds in ROUNDS.items()
+            },
         }
         for name, todo in probes(plan, expected).items()
     }
@@ -132,7 +155,10 @@ def again(plan: Item, expected: Item, observed: dict[str, Item]) -> dict[str, It
     host would have measured that was not reached, or of one that was not, is not asked again either.
     """
     return {
-        host: {name: [plain(probe) for probe, outcome in taken if _open(probe, outcome, observed)] for name, taken in rounds.items()}
+        host: {
+            name: [plain(probe) for probe, outcome in taken if _open(probe, outcome, observed)]
+            for name, taken in rounds.items()
+        }
         for host, rounds in _taken(plan, expected, observed).items()
     }
 
@@ -230,10 +256,17 @@ def _prove(plan: Item, checks: list[Item]) -> None:
     segments = {segment["name"] for segment in plan["segments"] if segment["overlay"] in overlays}
     keyed = {point["id"] for point in points_of(plan) if point["segment"] in segments}
     # One packet that was lost is a failure of its own, and still shows that the control is reached.
-    lost = {(c["from"], c["to"]) for c in checks if c["kind"] == "ping" and c["from"] in keyed and not c["passed"] and c["rtt_ms"] is None}
+    lost = {
+        (c["from"], c["to"])
+        for c in checks
+        if c["kind"] == "ping" and c["from"] in keyed and not c["passed"] and c["rtt_ms"] is None
+    }
     for check in checks:
         if check["kind"] == "isolation" and check["passed"] and (check["from"], check["control"]) in lost:
-            check.update(passed=False, observed=f"no answer, but pings to {check['control']} do not come through either: silence proves nothing")
+            check.update(
+                passed=False,
+                observed=f"no answer, but pings to {check['control']} do not come through either: silence proves nothing",
+            )
 
 
 def denials(plan: Item, expected: Item) -> dict[str, list[Item]]:
@@ -243,14 +276,21 @@ def denials(plan: Item, expected: Item) -> dict[str, list[Item]]:
     for pair in expected["denied"]:
         # Asking for a neighbour's address as well as for an echo, this kind has nothing to settle.
         kind = {"ping": "isolation", "tcp": "tcp"}[pair["probe"]]
-        found[host_of[pair["from"]]].append({"kind": kind, "from": pair["from"], "to": pair["address"], "target": pair["to"], "to_mac": pair["mac"]})
+        found[host_of[pair["from"]]].append(
+            {"kind": kind, "from": pair["from"], "to": pair["address"], "target": pair["to"], "to_mac": pair["mac"]}
+        )
     return found
 
 
 def _denied(plan: Item, expected: Item, observed: dict[str, Item], checks: list[Item]) -> list[Item]:
     """What must not come through. Silence proves something only of endpoints for which something else came through."""
     wanted = {end for pair in expected["pairs"] if pair["ping"] or pair["tcp"] for end in (pair["from"], pair["to"])}
-    alive = {end for check in checks if check["kind"] in ("ping", "tcp") and check["passed"] for end in (check["from"], check["to"])}
+    alive = {
+        end
+        for check in checks
+        if check["kind"] in ("ping", "tcp") and check["passed"]
+        for end in (check["from"], check["to"])
+    }
     result = []
     for host, todo in denials(plan, expected).items():
         answer = observed.get(host, {}).get("denied") or {}
@@ -268,10 +308,20 @@ def _denied(plan: Item, expected: Item, observed: dict[str, Item], checks: list[
             elif [end for end in ends if end in wanted - alive]:
                 seen = f"silence, but nothing else came through for {' and '.join(end for end in ends if end in wanted - alive)} either, so it proves nothing"
             elif [end for end in ends if end not in wanted]:
-                seen, passed = f"silence; nothing is expected to come through for {' and '.join(end for end in ends if end not in wanted)} at all", True
+                seen, passed = (
+                    f"silence; nothing is expected to come through for {' and '.join(end for end in ends if end not in wanted)} at all",
+                    True,
+                )
             else:
                 seen, passed = "silence, while other probes of both came through", True
-            check = {"kind": f"denied-{what}", "host": host, "from": ends[0], "to": ends[1], "address": probe["to"], "expected": "nothing comes through"}
+            check = {
+                "kind": f"denied-{what}",
+                "host": host,
+                "from": ends[0],
+                "to": ends[1],
+                "address": probe["to"],
+                "expected": "nothing comes through",
+            }
             leak = bool(outcome and outcome.get(came))
             result.append({**check, "observed": seen, "passed": passed, "leak": leak, "look": _look(plan, probe)})
     return result
@@ -280,13 +330,25 @@ def _denied(plan: Item, expected: Item, observed: dict[str, Item], checks: list[
 def _measured(plan: Item, probe: Item, outcome: Item) -> Item:
     """One measurement as a check."""
     kind = ("tep-" if probe.get("tep") else "") + probe["kind"]
-    check = {"kind": kind, "host": probe["from"].split("/")[0], "from": probe["from"], "to": probe["target"], "address": probe["to"]}
+    check = {
+        "kind": kind,
+        "host": probe["from"].split("/")[0],
+        "from": probe["from"],
+        "to": probe["target"],
+        "address": probe["to"],
+    }
     # A transfer's error is its outcome; of the others, one with nothing beside it says that nothing could be sent.
-    if "unreached" in outcome or (set(outcome) == {"error"} and (probe["kind"] != "tcp" or "did not measure" in outcome["error"])):
+    if "unreached" in outcome or (
+        set(outcome) == {"error"} and (probe["kind"] != "tcp" or "did not measure" in outcome["error"])
+    ):
         check["unmeasured"] = outcome["error"]
     if probe["kind"] == "tcp":
         check["sort"] = "guest" if probe["bytes"] == GUEST_BYTES else "rated" if probe.get("seconds") else "plain"
-    look = _look(plan, probe) if probe["kind"] != "host" else f"on {probe['target']}: ip -6 addr show scope link; it must have none on a port of a bridge"
+    look = (
+        _look(plan, probe)
+        if probe["kind"] != "host"
+        else f"on {probe['target']}: ip -6 addr show scope link; it must have none on a port of a bridge"
+    )
     return {**check, **_verdict(probe, outcome), "look": look}
 
 
@@ -312,7 +374,12 @@ def _ping(probe: Item, outcome: Item) -> Item:
         seen = "nothing was sent"
     if outcome.get("error"):
         seen += f"; {outcome['error']}"
-    return {"expected": f"every packet{size} comes back", "observed": seen, "passed": passed, "rtt_ms": outcome.get("rtt_ms")}
+    return {
+        "expected": f"every packet{size} comes back",
+        "observed": seen,
+        "passed": passed,
+        "rtt_ms": outcome.get("rtt_ms"),
+    }
 
 
 def _transfer(outcome: Item) -> Item:
@@ -325,7 +392,12 @@ def _transfer(outcome: Item) -> Item:
     whole = bool(received) and sent in (None, received)
     if received and not whole:
         seen = f"{received} of {sent} bytes arrived"
-    return {"expected": "a TCP transfer", "observed": seen, "passed": not outcome.get("error") and whole, "mbit_per_second": rate}
+    return {
+        "expected": "a TCP transfer",
+        "observed": seen,
+        "passed": not outcome.get("error") and whole,
+        "mbit_per_second": rate,
+    }
 
 
 def _isolation(probe: Item, outcome: Item) -> Item:
@@ -359,7 +431,10 @@ def _host(probe: Item, outcome: Item) -> Item:
     elif seen is None or probe["others"] and outcome.get("error"):
         text, passed = outcome.get("error") or "nothing was measured", False
     elif probe["others"] and not outcome["others_answered"]:
-        text, passed = "no answer, but none of the segment's others either, which must answer: silence proves nothing", False
+        text, passed = (
+            "no answer, but none of the segment's others either, which must answer: silence proves nothing",
+            False,
+        )
     elif outcome["others_answered"]:
         text, passed = f"no answer, while {outcome['others_answered']} others answered", True
     else:

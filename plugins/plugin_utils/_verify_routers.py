@@ -5,6 +5,7 @@
 
 This file is private to the collection.
 """
+
 from __future__ import annotations
 
 import typing as t
@@ -73,7 +74,12 @@ def _unread(wanted: Item, seen: Item) -> str | None:
     if "ospf_neighbors" not in seen:
         return str(seen.get("msg") or "no answer from the host").splitlines()[0]
     versions = {row["version"] for row in wanted["adjacencies"]}
-    needed = {"ospfd": 2 in versions, "ospf6d": 3 in versions, "bgpd": bool(wanted["sessions"]), "zebra": bool(wanted["routes"])}
+    needed = {
+        "ospfd": 2 in versions,
+        "ospf6d": 3 in versions,
+        "bgpd": bool(wanted["sessions"]),
+        "zebra": bool(wanted["routes"]),
+    }
     stopped = [name for name, due in needed.items() if due and name not in seen.get("daemons", needed)]
     return f"{' and '.join(stopped)} {'does' if len(stopped) == 1 else 'do'} not run" if stopped else None
 
@@ -104,7 +110,9 @@ def _adjacency(name: str, row: Item, seen: Item, why: str | None) -> Item:
     else:
         state = "2-Way" if found["state"].lower() in ("2-way", "twoway") else found["state"]
         state = states if state == "Full" or (state == "2-Way" and not row["full"]) else state
-        observed = f"{family}{state} in area {_dotted(found['area'])}" + (f", BFD {_bfd(row, seen)}" if row["bfd"] else "")
+        observed = f"{family}{state} in area {_dotted(found['area'])}" + (
+            f", BFD {_bfd(row, seen)}" if row["bfd"] else ""
+        )
     tool = "ip ospf" if row["version"] == 2 else "ipv6 ospf6"
     look = f"on {name}: vtysh -c 'show {tool} interface {row['port']}' -c 'show {tool} neighbor'"
     return _check("adjacency", f"{name}:{row['interface']}", row["peer"], expected, observed, look, area=row["area"])
@@ -117,7 +125,9 @@ def _dotted(area: str) -> str:
 
 def _bfd(row: Item, seen: Item) -> str:
     for one in seen.get("bfd_peers", ()):
-        if one["peer"] == row["address"] or (row["version"] == 3 and one["interface"] == row["port"] and ":" in one["peer"]):
+        if one["peer"] == row["address"] or (
+            row["version"] == 3 and one["interface"] == row["port"] and ":" in one["peer"]
+        ):
             return one["state"]
     return "has no session"
 
@@ -139,13 +149,17 @@ def _route(name: str, row: Item, seen: Item, why: str | None) -> Item:
         # OSPFv3's next hops are link-local addresses, which no plan knows.
         by_address = any(hop["address"] for hop in row["nexthops"])
         names = {hop["address"] if by_address else hop["interface"] for hop in hops}
-        observed = f"by {found['protocol']} via {_hops(names)}" + ("" if row["cost"] is None else f", cost {found['metric']}")
+        observed = f"by {found['protocol']} via {_hops(names)}" + (
+            "" if row["cost"] is None else f", cost {found['metric']}"
+        )
     look = f"on {name}: vtysh -c 'show ip{'v6' if ':' in row['prefix'] else ''} route {row['prefix']}'"
     return _check("route", name, row["prefix"], expected, observed, look)
 
 
 def _session(name: str, row: Item, seen: Item, why: str | None) -> Item:
-    expected = f"Established with AS {row['asn']}, {row['accepted']} prefixes taken" + (f", {row['refused']} refused" if row["refused"] else "")
+    expected = f"Established with AS {row['asn']}, {row['accepted']} prefixes taken" + (
+        f", {row['refused']} refused" if row["refused"] else ""
+    )
     found = next((one for one in seen.get("bgp_neighbors", ()) if one["neighbor"] == row["remote"]), None)
     if why:
         observed = f"{name} was not read: {why}"

@@ -126,7 +126,7 @@ def _compared(kind: str, want: Item, found: Item | None) -> Item:
 
 def _inside(interface: str, space: Item) -> Item:
     """A namespace's one interface together with its sysctls, in the form of the plan's items."""
-    link = next((link for link in space.get("interfaces", ()) if link["name"] == interface), {})
+    link: Item = next((link for link in space.get("interfaces", ()) if link["name"] == interface), {})
     return {**link, "interface": link.get("name"), "sysctls": space.get("sysctls")}
 
 

@@ -9,9 +9,10 @@ import socket
 import struct
 import time
 
-from ansible_collections.overloom.fabric.plugins.module_utils import _probe as probe
 from hypothesis import given
 from hypothesis import strategies as st
+
+from ansible_collections.overloom.fabric.plugins.module_utils import _probe as probe
 
 MACS = st.binary(min_size=6, max_size=6)
 IPV4 = st.ip_addresses(v=4).map(str)
@@ -82,7 +83,12 @@ def test_the_loop_ends_as_soon_as_all_is_done():
 
 def test_an_endpoint_that_is_gone_fails_alone():
     prober = probe.Prober([probe.Sender("here", None, "lo"), probe.Sender("gone", "no-such-namespace", "eth0")])
-    here, gone = prober.measure([{"kind": "ping", "from": "here", "to": "127.0.0.1"}, {"kind": "ping", "from": "gone", "to": "127.0.0.1"}], 1, 1, 1)
+    here, gone = prober.measure(
+        [{"kind": "ping", "from": "here", "to": "127.0.0.1"}, {"kind": "ping", "from": "gone", "to": "127.0.0.1"}],
+        1,
+        1,
+        1,
+    )
     assert here["received"] == here["sent"] == probe.PING_COUNT
     assert "no-such-namespace does not exist" in gone["error"]
 
@@ -126,7 +132,7 @@ def test_a_timed_transfer_ends_in_its_time_and_is_counted_whole():
     try:
         begun = time.monotonic()
         outcome = transfer(61902, seconds=0.2)
-        assert 0.2 <= outcome["seconds"] and time.monotonic() - begun < 3
+        assert outcome["seconds"] >= 0.2 and time.monotonic() - begun < 3
         assert outcome["bytes"] == outcome["sent_bytes"] > 300_000
     finally:
         background.stop()

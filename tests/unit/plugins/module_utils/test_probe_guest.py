@@ -2,14 +2,16 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a guest is asked to run, and what its answers mean."""
+
 from __future__ import annotations
 
 import re
 
 import pytest
-from ansible_collections.overloom.fabric.plugins.module_utils import _probe_guest as guest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from ansible_collections.overloom.fabric.plugins.module_utils import _probe_guest as guest
 
 ADDRESSES = st.ip_addresses().map(str)
 PROBES = st.one_of(
@@ -37,7 +39,10 @@ def test_a_value_that_is_no_address_never_reaches_a_shell(to):
         guest.job(0, {"kind": "ping", "to": to}, "eth0", LIMITS)
 
 
-@pytest.mark.parametrize("words, received, rtt, settled", [(BUSYBOX.format(5), 5, 3.949, 0.0), (BUSYBOX.format(3), 3, 3.949, 0.0), (IPUTILS, 5, 0.25, 2.0)])
+@pytest.mark.parametrize(
+    "words, received, rtt, settled",
+    [(BUSYBOX.format(5), 5, 3.949, 0.0), (BUSYBOX.format(3), 3, 3.949, 0.0), (IPUTILS, 5, 0.25, 2.0)],
+)
 def test_pings_are_read_from_busybox_and_from_iputils(words, received, rtt, settled):
     seen = guest.outcome({"kind": "ping", "to": "10.1.1.1"}, words, 10, 1500)
     assert seen == {"sent": 5, "received": received, "rtt_ms": rtt, "error": None, "settled_after": settled}
@@ -73,14 +78,24 @@ def test_a_transfer_is_what_the_other_end_confirmed():
 def test_a_question_over_ipv6_lends_the_guest_a_route_and_takes_it_back():
     text = guest.job(3, {"kind": "isolation", "to": "fd00:2::1", "control": "fd00:1::1"}, "eth0", LIMITS)
     lent = "fd00:2::1/128 dev eth0 metric"
-    assert text.index(f"ip -6 route add {lent}") < text.index("ping -6 -c 3") < text.index("@3") < text.index(f"ip -6 route del {lent}")
+    assert (
+        text.index(f"ip -6 route add {lent}")
+        < text.index("ping -6 -c 3")
+        < text.index("@3")
+        < text.index(f"ip -6 route del {lent}")
+    )
     assert "route" not in guest.job(3, {"kind": "isolation", "to": "10.1.2.1"}, "eth0", LIMITS)
 
 
 def test_a_run_stops_the_answering_of_its_own_port_only_and_lets_many_wait_to_be_accepted():
     """With a short queue a busy guest resets what it was sent: see BACKLOG."""
     script = guest.listening(61234, 60)
-    assert "-p 61234" in script and "/run/counting.61234" in script and f" -{'l' * 64} " in script and "timeout 300 " in script
+    assert (
+        "-p 61234" in script
+        and "/run/counting.61234" in script
+        and f" -{'l' * 64} " in script
+        and "timeout 300 " in script
+    )
     assert "/run/counting.61234" in guest.stopping(61234) and "61235" not in guest.stopping(61234)
     assert not set(script + guest.stopping(61234)) & set("\"'[]\\\n`")
 

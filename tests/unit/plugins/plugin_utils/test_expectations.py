@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What must hold, derived from a plan."""
+
 from __future__ import annotations
 
 import collections
@@ -9,11 +10,12 @@ import itertools
 import json
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from ansible_collections.overloom.fabric.plugins.plugin_utils._expectations import expectations
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import compile_plan
 from ansible_collections.overloom.fabric.tests.unit.intents import SPEC, fabrics
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 many = settings(max_examples=80, deadline=None)
 
@@ -65,7 +67,9 @@ def test_each_negative_has_a_positive_control_where_there_is_a_peer(hosts):
             peer = points[control["to"]]
             assert peer["segment"] == source["segment"] and peer["id"] != source["id"]
             assert control["address"] in (peer["address"], peer["address6"])
-            elsewhere = any(p["segment"] == source["segment"] and p["host"] != source["host"] for p in plan["endpoints"])
+            elsewhere = any(
+                p["segment"] == source["segment"] and p["host"] != source["host"] for p in plan["endpoints"]
+            )
             assert elsewhere == (peer["host"] != source["host"])
 
 
@@ -111,15 +115,22 @@ def test_the_state_of_each_host_names_every_port_once(hosts):
         assert sorted(state["ports"]) == sorted(ports)
         assert set(state["bridges"]) == {bridge["name"] for bridge in host["bridges"]}
         assert {port["bridge"] for port in state["ports"].values()} <= set(state["bridges"])
-        assert "" not in [value for port in state["ports"].values() for value in port.values() if isinstance(value, str)]
+        assert "" not in [
+            value for port in state["ports"].values() for value in port.values() if isinstance(value, str)
+        ]
 
 
 @pytest.mark.parametrize("endpoints, both", [(45, True), (46, False)])
 def test_a_transfer_in_one_direction_stands_for_both_in_a_large_fabric(endpoints, both):
     points = [{"name": f"e{i}", "segment": "s"} for i in range(endpoints)]
-    hosts = {"kvm1": {
-        "fabric_name": "test", "fabric_max_hosts": 1, "fabric_segments": [{"name": "s", "subnet": "10.0.0.0/16"}], "fabric_endpoints": points,
-    }}
+    hosts = {
+        "kvm1": {
+            "fabric_name": "test",
+            "fabric_max_hosts": 1,
+            "fabric_segments": [{"name": "s", "subnet": "10.0.0.0/16"}],
+            "fabric_endpoints": points,
+        }
+    }
     pairs = expectations(compile_plan(hosts, SPEC))["pairs"]
     assert sum(pair["tcp"] for pair in pairs) == len(pairs) // (1 if both else 2)
 
@@ -128,10 +139,16 @@ def test_five_thousand_endpoints_on_as_many_segments_stay_bounded():
     common = {
         "fabric_name": "big",
         "fabric_max_hosts": 20,
-        "fabric_segments": [{"name": f"s{i}", "vlan": i + 1, "subnet": f"10.{i // 64}.{i % 64 * 4}.0/22"} for i in range(2500)],
+        "fabric_segments": [
+            {"name": f"s{i}", "vlan": i + 1, "subnet": f"10.{i // 64}.{i % 64 * 4}.0/22"} for i in range(2500)
+        ],
     }
     hosts = {
-        f"kvm{n}": {**common, "fabric_endpoints": [{"name": f"e{k}", "segment": f"s{(n // 2 * 250 + k) % 2500}"} for k in range(250)]} for n in range(20)
+        f"kvm{n}": {
+            **common,
+            "fabric_endpoints": [{"name": f"e{k}", "segment": f"s{(n // 2 * 250 + k) % 2500}"} for k in range(250)],
+        }
+        for n in range(20)
     }
     expected = expectations(compile_plan(hosts, SPEC), 500)
     assert len(expected["isolated"]) == expected["isolation"]["checked"] == 5000
@@ -139,9 +156,17 @@ def test_five_thousand_endpoints_on_as_many_segments_stay_bounded():
 
 
 def test_namespaces_ask_for_their_host_and_guests_do_not():
-    segments = [{"name": name, "vlan": vlan, "subnet": f"10.{vlan}.0.0/24", "subnet6": f"2001:db8:{vlan}::/64"} for name, vlan in (("blue", 10), ("red", 20))]
-    points = [{"name": "vm", "segment": "blue", "kind": "guest", "guest": {"image": "lab"}}, *({"name": name, "segment": "red"} for name in ("one", "two"))]
+    segments = [
+        {"name": name, "vlan": vlan, "subnet": f"10.{vlan}.0.0/24", "subnet6": f"2001:db8:{vlan}::/64"}
+        for name, vlan in (("blue", 10), ("red", 20))
+    ]
+    points = [
+        {"name": "vm", "segment": "blue", "kind": "guest", "guest": {"image": "lab"}},
+        *({"name": name, "segment": "red"} for name in ("one", "two")),
+    ]
     points.append({"name": "three", "segment": "blue"})
     plan = compile_plan({"kvm1": {"fabric_name": "f", "fabric_segments": segments, "fabric_endpoints": points}}, SPEC)
     alone = {"kvm1/three": False, "kvm1/one": True, "kvm1/two": True}
-    assert {entry["from"]: entry["others"] for entry in expectations(plan)["alone"]} == alone, "a guest may have its own mind on answering all nodes"
+    assert {entry["from"]: entry["others"] for entry in expectations(plan)["alone"]} == alone, (
+        "a guest may have its own mind on answering all nodes"
+    )

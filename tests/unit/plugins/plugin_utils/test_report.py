@@ -6,9 +6,10 @@ from __future__ import annotations
 import json
 from xml.etree import ElementTree
 
-from ansible_collections.overloom.fabric.plugins.plugin_utils import _report as report
 from hypothesis import given
 from hypothesis import strategies as st
+
+from ansible_collections.overloom.fabric.plugins.plugin_utils import _report as report
 
 KINDS = ["tep-ping", "ping", "mtu", "tcp", "isolation", "tunnel"]
 NAMES = st.sampled_from([f"kvm{number}/red" for number in range(1, 5)])
@@ -25,7 +26,9 @@ CHECKS = st.lists(
     ),
     max_size=30,
 )
-ENDPOINTS = [{"id": f"kvm{number}/red", "segment": f"s{number % 2}", "address": f"10.0.0.{number}"} for number in range(1, 5)]
+ENDPOINTS = [
+    {"id": f"kvm{number}/red", "segment": f"s{number % 2}", "address": f"10.0.0.{number}"} for number in range(1, 5)
+]
 
 
 @given(CHECKS)
@@ -57,24 +60,43 @@ def test_one_failed_check_of_a_pair_decides_its_cell():
 
 def test_a_cause_is_told_once_with_what_shows_it_and_where_to_look():
     result = report.summary("f", [check("ping", "kvm1/red", "kvm2/red", False)], 1.0)
-    result["causes"] = [{"title": "tunnel a <-> b", "because": ["1 pair fails (ping)"], "checks": [0], "samples": ["ping x"], "look": "on a: ovs-vsctl show"}]
+    result["causes"] = [
+        {
+            "title": "tunnel a <-> b",
+            "because": ["1 pair fails (ping)"],
+            "checks": [0],
+            "samples": ["ping x"],
+            "look": "on a: ovs-vsctl show",
+        }
+    ]
     text = "\n".join(report.terminal(result, ENDPOINTS))
     assert "✗ tunnel a <-> b: 1 pair fails (ping)" in text and "ping x" in text and "look on a: ovs-vsctl show" in text
-    assert report.sentence(result, "reports") == "1 of 1 checks failed, for 1 cause: tunnel a <-> b. The report is reports/verify.json."
+    assert (
+        report.sentence(result, "reports")
+        == "1 of 1 checks failed, for 1 cause: tunnel a <-> b. The report is reports/verify.json."
+    )
 
 
 def test_what_passed_only_when_asked_again_is_said_and_counts_as_passed():
-    unsteady = {**check("ping", "kvm1/red", "kvm2/red", True), "observed": "first 4 of 5; asked again: 20 of 20", "unsteady": True}
+    unsteady = {
+        **check("ping", "kvm1/red", "kvm2/red", True),
+        "observed": "first 4 of 5; asked again: 20 of 20",
+        "unsteady": True,
+    }
     lines = report.terminal(report.summary("f", [unsteady], 1.0), ENDPOINTS)
     assert any("1 check failed first and passed when asked again" in line for line in lines)
-    assert any("first 4 of 5; asked again: 20 of 20" in line for line in lines) and lines[-1].startswith("  1 passed, 0 failed")
+    assert any("first 4 of 5; asked again: 20 of 20" in line for line in lines) and lines[-1].startswith(
+        "  1 passed, 0 failed"
+    )
 
 
 def test_rates_are_told_by_what_carries_them_with_the_slowest_pair():
     def tcp(sort, source, rate):
         return {**check("tcp", source, "b", True), "sort": sort, "mbit_per_second": rate}
 
-    result = report.summary("f", [tcp("rated", "x", 300), tcp("rated", "y", 100), tcp("plain", "z", 1), tcp("guest", "g", 4)], 1.0)
+    result = report.summary(
+        "f", [tcp("rated", "x", 300), tcp("rated", "y", 100), tcp("plain", "z", 1), tcp("guest", "g", 4)], 1.0
+    )
     result["underlay"] = [{"from": "kvm1", "to": "kvm2", "mbit_per_second": 400}]
     text = "\n".join(report.terminal(result, []))
     assert "over the underlay    median 400 Mbit/s, slowest 400 (kvm1 -> kvm2)" in text
@@ -83,13 +105,28 @@ def test_rates_are_told_by_what_carries_them_with_the_slowest_pair():
 
 
 def test_each_kind_and_blank_cells_are_explained_where_they_are_seen():
-    text = "\n".join(report.terminal(report.summary("f", [check("tep-ping", "kvm1", "kvm2", True), check("host", "kvm1/red", "kvm1", True)], 1.0), ENDPOINTS))
-    assert "tunnel endpoint to tunnel endpoint" in text and "no answer from the host itself" in text and "blank: not measured" in text
+    text = "\n".join(
+        report.terminal(
+            report.summary(
+                "f", [check("tep-ping", "kvm1", "kvm2", True), check("host", "kvm1/red", "kvm1", True)], 1.0
+            ),
+            ENDPOINTS,
+        )
+    )
+    assert (
+        "tunnel endpoint to tunnel endpoint" in text
+        and "no answer from the host itself" in text
+        and "blank: not measured" in text
+    )
 
 
 def test_many_endpoints_are_told_by_segment():
     endpoints = [{"id": f"k/{number}", "segment": f"s{number % 3}", "address": "x"} for number in range(60)]
-    checks = [check("ping", "k/0", "k/3", True), check("isolation", "k/0", "k/1", True), check("isolation", "k/1", "k/0", False)]
+    checks = [
+        check("ping", "k/0", "k/3", True),
+        check("isolation", "k/0", "k/1", True),
+        check("isolation", "k/1", "k/0", False),
+    ]
     lines = report.terminal(report.summary("f", checks, 1.0), endpoints)
     assert lines[0].split() == "● s0 1 of 1 pairs reach each other, 1 of 1 kept apart from the others".split()
     assert lines[1].split() == "✗ s1 0 of 0 pairs reach each other, 0 of 1 kept apart from the others".split()

@@ -7,6 +7,7 @@ import copy
 import json
 
 import pytest
+
 from ansible_collections.overloom.fabric.plugins.plugin_utils import _verify as verify
 from ansible_collections.overloom.fabric.plugins.plugin_utils._expectations import expectations
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import compile_plan
@@ -61,7 +62,9 @@ def observed(plan, expected):
         state = expected["hosts"][host]
         bridges = {name: {"name": name, **want, "ports": []} for name, want in state["bridges"].items()}
         for name, port in state["ports"].items():
-            bridges[port["bridge"]]["ports"].append({"name": name, **{key: value for key, value in port.items() if key != "bridge"}})
+            bridges[port["bridge"]]["ports"].append(
+                {"name": name, **{key: value for key, value in port.items() if key != "bridge"}}
+            )
         seen[host] = {
             "pings": {"observed": pings, "seconds": 1.0},
             "transfers": {"observed": transfers, "seconds": 1.0},
@@ -86,21 +89,29 @@ def outcome(plan, expected, observed, kind, source, target):
     host = source.split("/")[0]
     round_name = next(name for name, kinds in verify.ROUNDS.items() if kind in kinds)
     asked = [probe for probe in verify.probes(plan, expected)[host] if probe["kind"] in verify.ROUNDS[round_name]]
-    index = next(i for i, probe in enumerate(asked) if (probe["kind"], probe["from"], probe["target"]) == (kind, source, target))
+    index = next(
+        i for i, probe in enumerate(asked) if (probe["kind"], probe["from"], probe["target"]) == (kind, source, target)
+    )
     return observed[host][round_name]["observed"][index]
 
 
-def test_an_endpoint_that_finds_its_host_on_its_link_is_a_leak_and_silence_alone_proves_nothing(plan, expected, observed):
+def test_an_endpoint_that_finds_its_host_on_its_link_is_a_leak_and_silence_alone_proves_nothing(
+    plan, expected, observed
+):
     seen = outcome(plan, expected, observed, "host", "kvm1/red", "kvm1")
     seen["answered_by"] = ["fe80::1"]
     (check,) = failed(plan, expected, observed)
     assert check["leak"] and "fe80::1 of kvm1 answered" in check["observed"] and "ip -6 addr" in check["look"]
     seen.update(answered_by=[], others_answered=0)
-    assert "proves nothing" in failed(plan, expected, observed)[0]["observed"], "red has IPv6, and an endpoint on the other host"
+    assert "proves nothing" in failed(plan, expected, observed)[0]["observed"], (
+        "red has IPv6, and an endpoint on the other host"
+    )
     seen.clear()
     assert "nothing was measured" in failed(plan, expected, observed)[0]["observed"]
     seen.update(answered_by=[], others_answered=1)
-    outcome(plan, expected, observed, "host", "kvm1/blue", "kvm1").update(others_answered=0, error="Cannot assign requested address")
+    outcome(plan, expected, observed, "host", "kvm1/blue", "kvm1").update(
+        others_answered=0, error="Cannot assign requested address"
+    )
     assert not failed(plan, expected, observed), "blue has no IPv6 that anybody asked for"
 
 
@@ -108,7 +119,19 @@ def test_a_fabric_as_planned_passes_every_check(plan, expected, observed):
     checks = verify.judge(plan, expected, observed)
     assert all(check["passed"] for check in checks), [check for check in checks if not check["passed"]]
     kinds = {check["kind"] for check in checks}
-    assert kinds == {"tep-ping", "tep-mtu", "ping", "mtu", "tcp", "isolation", "host", "bridge", "port", "tunnel", "namespace"}
+    assert kinds == {
+        "tep-ping",
+        "tep-mtu",
+        "ping",
+        "mtu",
+        "tcp",
+        "isolation",
+        "host",
+        "bridge",
+        "port",
+        "tunnel",
+        "namespace",
+    }
     assert {"kind", "from", "to", "expected", "observed", "passed"} <= set.intersection(*map(set, checks))
 
 
@@ -126,7 +149,9 @@ def test_the_options_of_the_probe_module_are_plain_and_small(plan, expected):
         # Transfers load a forwarder until it drops packets: no ping may be counted beside them.
         assert {probe["kind"] for probe in host["pings"]} == {"ping", "mtu"}
         assert {probe["kind"] for probe in host["transfers"]} == {"tcp", "isolation", "host"}
-    assert {key for host in hosts.values() for name in verify.ROUNDS for probe in host[name] for key in probe} <= set(verify.PROBE_OPTIONS)
+    assert {key for host in hosts.values() for name in verify.ROUNDS for probe in host[name] for key in probe} <= set(
+        verify.PROBE_OPTIONS
+    )
 
 
 @pytest.mark.parametrize(
@@ -165,7 +190,12 @@ def test_a_wrong_tunnel_tag_trunk_mtu_or_address_on_a_host_is_told_with_both_val
     space = observed["kvm2"]["namespaces"]["namespaces"][0]["interfaces"][0]
     space["mtu"] = 9000
     del observed["kvm1"]["namespaces"]["namespaces"][0]
-    assert sorted(check["observed"] for check in failed(plan, expected, observed)) == ["it is not there", "mtu 9000", "remote_ip 192.0.2.1", "tag 99"]
+    assert sorted(check["observed"] for check in failed(plan, expected, observed)) == [
+        "it is not there",
+        "mtu 9000",
+        "remote_ip 192.0.2.1",
+        "tag 99",
+    ]
 
 
 def test_a_lonely_endpoint_has_no_control_and_says_so():
@@ -173,13 +203,27 @@ def test_a_lonely_endpoint_has_no_control_and_says_so():
     del hosts["kvm2"]["fabric_endpoints"][1]
     plan = compile_plan(hosts, SPEC)
     expected = expectations(plan)
-    lonely = [probe for probe in verify.probes(plan, expected)["kvm1"] if probe["kind"] == "isolation" and probe["from"] == "kvm1/red"]
-    assert lonely and all(probe["control"] is None for probe in lonely)
-    result = verify.judge(plan, expected, {"kvm1": {"transfers": {"observed": [
-        {"echo_replies": 0, "error": None, "answered_by": [], "others_answered": 0}
+    lonely = [
+        probe
         for probe in verify.probes(plan, expected)["kvm1"]
-        if probe["kind"] in verify.ROUNDS["transfers"]
-    ]}}})
+        if probe["kind"] == "isolation" and probe["from"] == "kvm1/red"
+    ]
+    assert lonely and all(probe["control"] is None for probe in lonely)
+    result = verify.judge(
+        plan,
+        expected,
+        {
+            "kvm1": {
+                "transfers": {
+                    "observed": [
+                        {"echo_replies": 0, "error": None, "answered_by": [], "others_answered": 0}
+                        for probe in verify.probes(plan, expected)["kvm1"]
+                        if probe["kind"] in verify.ROUNDS["transfers"]
+                    ]
+                }
+            }
+        },
+    )
     seen = next(check for check in result if check["kind"] == "isolation" and check["from"] == "kvm1/red")
     assert seen["passed"] and "no second endpoint" in seen["observed"]
 
@@ -200,23 +244,38 @@ def test_a_range_of_vlans_is_the_vlans_in_it(plan, expected, observed):
 def test_where_to_look_is_the_tunnel_of_the_segments_own_overlay():
     hosts = copy.deepcopy(HOSTS)
     for host in hosts.values():
-        host["fabric_overlays"] = [{"name": "gre", "encapsulation": "gre"}, {"name": "vx", "encapsulation": "vxlan", "bridge": "br-vx"}]
-        host["fabric_segments"] = [{**HOSTS["kvm1"]["fabric_segments"][0], "overlay": "gre"}, {**HOSTS["kvm1"]["fabric_segments"][1], "overlay": "vx"}]
+        host["fabric_overlays"] = [
+            {"name": "gre", "encapsulation": "gre"},
+            {"name": "vx", "encapsulation": "vxlan", "bridge": "br-vx"},
+        ]
+        host["fabric_segments"] = [
+            {**HOSTS["kvm1"]["fabric_segments"][0], "overlay": "gre"},
+            {**HOSTS["kvm1"]["fabric_segments"][1], "overlay": "vx"},
+        ]
     plan = compile_plan(hosts, SPEC)
-    looks = {check["from"]: check["look"] for check in verify.judge(plan, expectations(plan), {}) if check["kind"] == "ping"}
+    looks = {
+        check["from"]: check["look"] for check in verify.judge(plan, expectations(plan), {}) if check["kind"] == "ping"
+    }
     assert "list interface gre-kvm2" in looks["kvm1/blue"] and "list interface vx-kvm2" in looks["kvm1/red"]
 
 
 def again(plan, expected, observed, host="kvm1"):
     """What is measured once more from a host: kind, from and to."""
-    return [(probe["kind"], probe["from"], probe["to"]) for name in verify.ROUNDS for probe in verify.again(plan, expected, observed)[host][name]]
+    return [
+        (probe["kind"], probe["from"], probe["to"])
+        for name in verify.ROUNDS
+        for probe in verify.again(plan, expected, observed)[host][name]
+    ]
 
 
 def answer_again(plan, expected, observed, **outcome_again):
     """The second measurements, all with one outcome."""
     for host, rounds in verify.again(plan, expected, observed).items():
         for name in verify.ROUNDS:
-            observed[host][f"{name}_again"] = {"observed": [dict(outcome_again) for _probe in rounds[name]], "seconds": 0.1}
+            observed[host][f"{name}_again"] = {
+                "observed": [dict(outcome_again) for _probe in rounds[name]],
+                "seconds": 0.1,
+            }
 
 
 GOOD_PING = {"sent": 20, "received": 20, "rtt_ms": 0.2, "settled_after": 0.0, "error": None}
@@ -231,7 +290,11 @@ def test_a_lost_ping_is_asked_again_and_what_comes_back_then_passes_with_both_an
     assert again(plan, expected, observed) == [("ping", "kvm1/red", "10.1.2.66")]
     answer_again(plan, expected, observed, **GOOD_PING)
     (check,) = [check for check in verify.judge(plan, expected, observed) if check.get("unsteady")]
-    assert check["passed"] and check["observed"].startswith("first 4 of 5 packets came back") and "again: 20 of 20" in check["observed"]
+    assert (
+        check["passed"]
+        and check["observed"].startswith("first 4 of 5 packets came back")
+        and "again: 20 of 20" in check["observed"]
+    )
     assert failed(plan, expected, observed) == []
 
 
@@ -259,7 +322,9 @@ def test_a_host_that_is_down_is_not_asked_again_and_nobody_is_asked_for_it(plan,
     observed["kvm2"] = {"reached": {"unreachable": True, "msg": "No route to host"}}
     outcome(plan, expected, observed, "ping", "kvm1/red", "kvm2/red")["received"] = 0
     assert again(plan, expected, observed) == again(plan, expected, observed, "kvm2") == []
-    assert all("No route to host" in check["observed"] for check in failed(plan, expected, observed) if check.get("unmeasured"))
+    assert all(
+        "No route to host" in check["observed"] for check in failed(plan, expected, observed) if check.get("unmeasured")
+    )
 
 
 def test_a_transfer_that_did_not_arrive_whole_fails(plan, expected, observed):
@@ -268,15 +333,27 @@ def test_a_transfer_that_did_not_arrive_whole_fails(plan, expected, observed):
     assert check["observed"] == "99 of 100 bytes arrived"
 
 
-def test_transfers_are_sized_by_pair_and_each_host_is_met_by_one_that_tells_a_rate(plan, expected):
+def test_transfers_are_sized_by_pair_and_each_host_is_met_by_one_that_tells_a_rate():
     """Between namespaces some are long enough for a rate; with a guest, which may be emulated, they are short."""
-    hosts = {f"kvm{number}": {**COMMON, "fabric_endpoints": [{"name": f"e{i}", "segment": "blue"} for i in range(3)]} for number in range(1, 5)}
+    hosts = {
+        f"kvm{number}": {**COMMON, "fabric_endpoints": [{"name": f"e{i}", "segment": "blue"} for i in range(3)]}
+        for number in range(1, 5)
+    }
     large = compile_plan(copy.deepcopy(hosts), SPEC)
     todo = verify.probes(large, expectations(large))["kvm1"]
     rated = [probe for probe in todo if probe.get("seconds") and not probe.get("tep")]
-    assert len(rated) == verify.RATED and {probe["target"].split("/")[0] for probe in rated} == {"kvm1", "kvm2", "kvm3", "kvm4"}
-    assert all(probe["bytes"] == verify.PLAIN_BYTES for probe in todo if probe["kind"] == "tcp" and not probe.get("tep"))
-    assert [probe["target"] for probe in todo if probe["kind"] == "tcp" and probe.get("tep")] == ["kvm2"], "the underlay's own rate beside them"
+    assert len(rated) == verify.RATED and {probe["target"].split("/")[0] for probe in rated} == {
+        "kvm1",
+        "kvm2",
+        "kvm3",
+        "kvm4",
+    }
+    assert all(
+        probe["bytes"] == verify.PLAIN_BYTES for probe in todo if probe["kind"] == "tcp" and not probe.get("tep")
+    )
+    assert [probe["target"] for probe in todo if probe["kind"] == "tcp" and probe.get("tep")] == ["kvm2"], (
+        "the underlay's own rate beside them"
+    )
 
 
 @pytest.mark.parametrize("spelled", ["net.ipv4.ip_forward", "net/ipv4/ip_forward"])
