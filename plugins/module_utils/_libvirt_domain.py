@@ -30,6 +30,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_devices i
     view_video,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml import (
+    Mark,
     attribute,
     check_address,
     check_line,
@@ -651,7 +652,9 @@ def settle(
             else:
                 del nic["offload"]
         nics.append(nic)
-    left = frozenset(mac for mac in here if mac not in macs and (mac not in ours or read_mark(found).owner == ""))
+    mark = Mark() if found is None else read_mark(found)
+    theirs = mark.nics is None and (mark.adopted or not mark.owner)
+    left = frozenset(mac for mac in here if mac not in macs and (theirs or mac not in ours))
     return domain._replace(options={**domain.options, "nics": nics}, left=left)
 
 

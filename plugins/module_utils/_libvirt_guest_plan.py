@@ -424,11 +424,11 @@ class One:
         return Mark(owner, MODULE, tuple(storage), items, nics, adopted, self._nics_before(nics) if adopted else ())
 
     def _nics_before(self, nics: tuple[str, ...] | None) -> tuple[str, ...]:
-        """Of a domain that is adopted, the NICs as they were before, so that they can be given back."""
-        if self.old.adopted:
-            return self.old.before
+        """Of a domain that was adopted, the NICs as they were before they were declared, so that they can be given back."""
+        known = {view_nic(ET.fromstring(text))["mac"] for text in self.old.before} | set(self.old.nics or ())
         elements = {view_nic(nic)["mac"]: nic for nic in self.here.inactive.findall("devices/interface")}
-        return tuple(to_xml(elements[mac]) for mac in nics or () if mac in elements)
+        taken = [mac for mac in nics or () if mac in elements and mac not in known]
+        return (*self.old.before, *(to_xml(elements[mac]) for mac in taken))
 
     def _define(self, mark: Mark, accelerator: str, owner: str) -> None:
         here, options = self.here, self.options

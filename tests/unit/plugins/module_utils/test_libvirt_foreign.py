@@ -73,7 +73,7 @@ OPTIONS = {
     "boot": r"os/boot/@dev|devices/[^/]*/boot/@order",
     "kernel": r"os/kernel",
     "cmdline": r"os/cmdline",
-    "video": r"devices/video/model/@(type|ram|vram|vram64|vgamem)|devices/video.*",
+    "video": r"devices/video/model/@(type|ram|vram|vram64|vgamem)",
     "serial": r"devices/(serial 0|console serial)/(@type|source.*|protocol.*|log/@.*)",
     "guest_agent": r"devices/channel org\.qemu\.guest_agent\.0/.*",
     "tpm": r"devices/tpm/.*",
@@ -274,6 +274,9 @@ class Options:
 def may_change(path: str, options: dict[str, t.Any]) -> bool:
     """Whether a declared option may change this line."""
     if any(name in options and re.fullmatch(pattern, path) for name, pattern in OPTIONS.items()):
+        return True
+    # Without a card, none stays.
+    if options.get("video") == "none" and path.startswith("devices/video"):
         return True
     for tag, option, by, table in (("disk", "disks", "target", DISK), ("interface", "nics", "mac", NIC)):
         match = re.fullmatch(rf"devices/{tag} ([^/]*)/(.*)", path)
