@@ -72,7 +72,7 @@ def in_python(text: str, names: t.Collection[str]) -> dict[str, int]:
     found: dict[str, int] = {}
     for node in ast.walk(ast.parse(text)):
         line = getattr(node, "lineno", 0)
-        if isinstance(node, (ast.List, ast.Tuple)):
+        if isinstance(node, (ast.List, ast.Tuple)) and _is_like_arguments(node.elts):
             for program in program_of(_words(node.elts)):
                 if program in names:
                     found.setdefault(program, line)
@@ -94,6 +94,12 @@ def _in_script(text: str, names: t.Collection[str]) -> t.Collection[str]:
         return in_python(text.replace("{{", "{").replace("}}", "}"), names)
     except SyntaxError:
         return ()
+
+
+def _is_like_arguments(elements: list[ast.expr]) -> bool:
+    """Whether a list is no mere enumeration of words: it has an option, or something that is not written out."""
+    words = _words(elements)
+    return None in words or any(word.startswith("-") for word in words if word)
 
 
 def _name(function: ast.expr) -> str:
