@@ -8,6 +8,7 @@ needs no daemon) says of an unknown line in which node of its grammar it stands,
 file shows where that line led. One more dry run tells lines that open a block from lines in it. Everything but the
 callable that asks vtysh is pure.
 """
+
 from __future__ import annotations
 
 import collections
@@ -147,10 +148,12 @@ def _fall(questions: t.Mapping[Question, Path], ask: Ask) -> dict[Question, bool
     # Some of vtysh's rules look at the first columns; far from them, only its grammar counts.
     out, _err = ask(_MARK, "".join(f"        {line}\n" for line in asked))
     told = out.splitlines()
-    follow = {line.split()[-1]: after.strip() for line, after in zip(told, told[1:]) if line.strip().startswith(f"! {_PROBE} ")}
-    return {
-        question: bool(_CLOSING.match(follow.get(str(number), ""))) for number, question in enumerate(questions)
+    follow = {
+        line.split()[-1]: after.strip()
+        for line, after in zip(told, told[1:])
+        if line.strip().startswith(f"! {_PROBE} ")
     }
+    return {question: bool(_CLOSING.match(follow.get(str(number), ""))) for number, question in enumerate(questions)}
 
 
 class _Walk:
@@ -263,7 +266,9 @@ def by_indentation(text: str, block: t.Callable[[str], t.Any] = lambda _line: Fa
             around.pop()
         path = tuple(header for _depth, header in around)
         follow = next((n for n in range(number + 1, len(raws)) if words(raws[n])), None)
-        opens = follow is not None and (depths[follow] > depth or (depths[follow] == depth and bool(_CLOSING.match(words(raws[follow])))))
+        opens = follow is not None and (
+            depths[follow] > depth or (depths[follow] == depth and bool(_CLOSING.match(words(raws[follow]))))
+        )
         opens = (opens and words(raws[t.cast(int, follow)]) != "end") or bool(block(line))
         if opens:
             around.append((depth, line))
@@ -326,7 +331,9 @@ class _Node:
         """Whether the block is closed in words, which may stand in a block within that nobody closed."""
         depth = len(self.line.path) if depth is None else depth
         closings = [node for node in self.inside if node.line.closes and not node.gone]
-        return any(node.line.inside <= depth for node in closings) or any(node.closed(depth) for node in self.inside if node.line.opens)
+        return any(node.line.inside <= depth for node in closings) or any(
+            node.closed(depth) for node in self.inside if node.line.opens
+        )
 
 
 class Edited(t.NamedTuple):
@@ -425,7 +432,11 @@ class Editor:
             late = [node for node in needed if node.around is at]
             if last and late and next(node for node in reversed(at.inside) if node is last or node in late) is not last:
                 last = None
-            if last and self.grammar.vanishes(path[-1]) and not any(node.setting and not node.gone for node in last.inside):
+            if (
+                last
+                and self.grammar.vanishes(path[-1])
+                and not any(node.setting and not node.gone for node in last.inside)
+            ):
                 # An empty one is somebody's, and stays when ours goes.
                 last = None
             at = last or self.add(path, path[-1], at, opens=True)
@@ -452,7 +463,11 @@ class Editor:
         end = len(around.inside)
         if around is self.top:
             end = next((number for number, node in enumerate(around.inside) if node.dead), end)
-        while end and not (around.inside[end - 1].setting and not around.inside[end - 1].line.dead and around.inside[end - 1].rank <= rank):
+        while end and not (
+            around.inside[end - 1].setting
+            and not around.inside[end - 1].line.dead
+            and around.inside[end - 1].rank <= rank
+        ):
             end -= 1
         return end
 
@@ -480,8 +495,16 @@ class Editor:
             if not node.line.opens or node.gone:
                 continue
             self.prune(node)
-            remarks = any(words(inner.line.raw.replace("!", "").replace("#", "")) for inner in node.inside if not inner.line.closes and not inner.gone)
-            if node.touched and not remarks and self.grammar.vanishes(node.entries[0][1] if node.entries else node.line.text):
+            remarks = any(
+                words(inner.line.raw.replace("!", "").replace("#", ""))
+                for inner in node.inside
+                if not inner.line.closes and not inner.gone
+            )
+            if (
+                node.touched
+                and not remarks
+                and self.grammar.vanishes(node.entries[0][1] if node.entries else node.line.text)
+            ):
                 self.drop(node)
 
     def write(self, around: _Node, out: list[str], still: list[str]) -> None:
@@ -491,32 +514,34 @@ class Editor:
         """
         moved = False
         for node in around.inside:
-            if node.gone and not node.line.opens:
-                moved = True
-                continue
             if node.gone:
                 moved = True
+                # Remarks in a block that goes stay.
                 self.write(node, out, still)
                 continue
-            speaks = node.setting or node.line.closes
-            if speaks and (node.added or moved):
-                while still:
-                    out.append(f"{still.pop()}exit{self.eol}")
-            elif speaks:
+            if node.setting or node.line.closes:
+                if node.added or moved:
+                    self.close(out, still)
                 still.clear()
-            moved = moved and not speaks
+                moved = False
             out.append(node.line.raw)
-            if not node.line.opens:
-                continue
-            self.write(node, out, still)
-            raw = node.line.raw
-            indent = raw[: len(raw) - len(raw.lstrip(" \t"))]
-            if node.added:
-                while still:
-                    out.append(f"{still.pop()}exit{self.eol}")
-                out.append(f"{indent}{closing(node.line.text)}{self.eol}")
-            elif not node.closed():
-                still.insert(0, indent)
+            if node.line.opens:
+                self.write_block(node, out, still)
+
+    def write_block(self, node: _Node, out: list[str], still: list[str]) -> None:
+        """The lines in a block, and its closing if it is ours."""
+        self.write(node, out, still)
+        indent = node.line.raw[: len(node.line.raw) - len(node.line.raw.lstrip(" \t"))]
+        if node.added:
+            self.close(out, still)
+            out.append(f"{indent}{closing(node.line.text)}{self.eol}")
+        elif not node.closed():
+            still.insert(0, indent)
+
+    def close(self, out: list[str], still: list[str]) -> None:
+        """Close what is still open."""
+        while still:
+            out.append(f"{still.pop()}exit{self.eol}")
 
     def count(self, around: _Node, path: Address, counted: collections.Counter[tuple[Address, str]]) -> None:
         """How often each line stands in each block."""
@@ -548,7 +573,9 @@ class Editor:
 
 def counted(lines: t.Sequence[Line], meant: t.Sequence[Entries]) -> collections.Counter[tuple[Address, str]]:
     """How often each line stands in each block of a file, as Editor counts it."""
-    editor = Editor(lines, meant, Grammar(lambda _line: False, lambda _line: 5, lambda _line: False, lambda _address: ()))
+    editor = Editor(
+        lines, meant, Grammar(lambda _line: False, lambda _line: 5, lambda _line: False, lambda _address: ())
+    )
     return editor.change({}).lines
 
 

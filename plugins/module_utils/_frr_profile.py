@@ -6,6 +6,7 @@ configuration states, and for a neighbor's address families on `bgp default`.
 
 This file is private to the collection, and pure.
 """
+
 from __future__ import annotations
 
 import re
@@ -14,7 +15,13 @@ import typing as t
 Address = t.Tuple[str, ...]
 Config = t.Mapping[Address, t.Optional[str]]
 
-_SWITCHES = ("bgp ebgp-requires-policy", "bgp network import-check", "bgp log-neighbor-changes", "bgp deterministic-med", "log-adjacency-changes")
+_SWITCHES = (
+    "bgp ebgp-requires-policy",
+    "bgp network import-check",
+    "bgp log-neighbor-changes",
+    "bgp deterministic-med",
+    "log-adjacency-changes",
+)
 _TIMERS = "timers bgp"
 _ACTIVATE = re.compile(r"neighbor \S+ activate$")
 # Since this release, policy is required and networks are checked.
@@ -44,7 +51,12 @@ def depends(address: Address) -> bool:
     """Whether the default of a setting depends on something."""
     if len(address) == 2 and address[0].startswith("router "):
         return address[1] in _SWITCHES or (address[1] == _TIMERS and address[0].startswith("router bgp"))
-    return len(address) == 3 and address[0].startswith("router bgp ") and address[1] != "address-family ipv4 unicast" and bool(_ACTIVATE.match(address[2]))
+    return (
+        len(address) == 3
+        and address[0].startswith("router bgp ")
+        and address[1] != "address-family ipv4 unicast"
+        and bool(_ACTIVATE.match(address[2]))
+    )
 
 
 def default(address: Address, config: Config, profile: Profile) -> str:
@@ -75,4 +87,8 @@ def unsaid(lines: t.Mapping[Address, str | None], config: Config, profile: Profi
 
 def said(config: t.Mapping[Address, str], profile: Profile) -> dict[Address, str]:
     """A configuration without the lines that say what FRR does anyway."""
-    return {address: line for address, line in config.items() if not depends(address) or line != default(address, config, profile)}
+    return {
+        address: line
+        for address, line in config.items()
+        if not depends(address) or line != default(address, config, profile)
+    }

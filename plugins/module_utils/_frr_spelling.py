@@ -6,6 +6,7 @@
 This file is private to the collection, and pure. `respelled` gives a line of frr.conf the place and the words with which FRR
 shows it. That it does is tried on a real FRR, spelling by spelling.
 """
+
 from __future__ import annotations
 
 import ipaddress
@@ -26,11 +27,19 @@ _OF_IPV4 = re.compile(
     r"|(?:network|aggregate-address|redistribute|distance|maximum-paths|bgp dampening|table-map) ?)"
 )
 _GROUP_IN_FAMILY = re.compile(r"(?:no )?neighbor \S+ peer-group \S+$")
-_MASK = re.compile(r"^((?:no )?(?:ip route|network|aggregate-address)) (\d+\.\d+\.\d+\.\d+) (?:mask )?(\d+\.\d+\.\d+\.\d+)(?= |$)")
+_MASK = re.compile(
+    r"^((?:no )?(?:ip route|network|aggregate-address)) (\d+\.\d+\.\d+\.\d+) (?:mask )?(\d+\.\d+\.\d+\.\d+)(?= |$)"
+)
 _PREFIX = re.compile(r"(?<= )(?:\d+\.\d+\.\d+\.\d+|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*)/\d+(?= |$)")
-_WITH_PREFIX = re.compile(r"(?:no )?(?:ip route|ipv6 route|ip prefix-list|ipv6 prefix-list|network|aggregate-address|area \S+ range|summary-address|bgp listen range) ")
+_WITH_PREFIX = re.compile(
+    r"(?:no )?(?:ip route|ipv6 route|ip prefix-list|ipv6 prefix-list|network|aggregate-address|area \S+ range"
+    r"|summary-address|bgp listen range) "
+)
 _NEIGHBOR = re.compile(r"((?:no )?neighbor) ([0-9A-Fa-f]*:[0-9A-Fa-f:.]*)(?= )")
-_OSPF_INTERFACE = re.compile(r"^(?:no )?ospf (?=(?:authentication|authentication-key|cost|dead-interval|hello-interval|message-digest-key|network|priority|retransmit-interval|transmit-delay)\b)")
+_OSPF_INTERFACE = re.compile(
+    r"^(?:no )?ospf (?=(?:authentication|authentication-key|cost|dead-interval|hello-interval|message-digest-key"
+    r"|network|priority|retransmit-interval|transmit-delay)\b)"
+)
 _PASSIVE = re.compile(r"(no )?passive-interface (\S+)( \d+\.\d+\.\d+\.\d+)?$")
 _ROUTE_WORDS = ("tag", "table", "label", "vrf", "nexthop-vrf", "color", "segments")
 _LIST = r"((?:ip|ipv6) prefix-list \S+|bgp as-path access-list \S+|bgp (?:large-|ext)?community-list (?:standard |expanded )?\S+)"
@@ -99,13 +108,19 @@ class Speller:
         if path[0].startswith("router ospf6"):
             line = re.sub(r"^((?:no )?)router-id ", r"\1ospf6 router-id ", line)
             inside = re.match(r"(no )?interface (\S+) area (\S+)$", line)
-            return [((f"interface {inside.group(2)}",), f"{inside.group(1) or ''}ipv6 ospf6 area {inside.group(3)}")] if inside else [(path, line)]
+            return (
+                [((f"interface {inside.group(2)}",), f"{inside.group(1) or ''}ipv6 ospf6 area {inside.group(3)}")]
+                if inside
+                else [(path, line)]
+            )
         line = re.sub(r"^((?:no )?)router-id ", r"\1ospf router-id ", line)
         line = re.sub(r"^((?:no )?)ospf rfc1583compatibility$", r"\1compatible rfc1583", line)
         line = re.sub(r"^((?:no )?area \S+ range \S+) advertise(?= cost|$)", r"\1", line)
         passive = _PASSIVE.match(line)
         if passive and passive.group(2) != "default":
-            return [((f"interface {passive.group(2)}",), f"{passive.group(1) or ''}ip ospf passive{passive.group(3) or ''}")]
+            return [
+                ((f"interface {passive.group(2)}",), f"{passive.group(1) or ''}ip ospf passive{passive.group(3) or ''}")
+            ]
         return [(path, line)]
 
 
@@ -124,10 +139,14 @@ def _masked(line: str) -> str:
     mask = _MASK.match(line)
     if mask:
         try:
-            line = f"{mask.group(1)} {ipaddress.IPv4Network(f'{mask.group(2)}/{mask.group(3)}', strict=False)}{line[mask.end():]}"
+            line = f"{mask.group(1)} {ipaddress.IPv4Network(f'{mask.group(2)}/{mask.group(3)}', strict=False)}{line[mask.end() :]}"
         except ValueError:
             return line
-    line = re.sub(r"^((?:no )?network) (\d+\.\d+\.\d+\.\d+)(?= |$)", lambda found: f"{found.group(1)} {_classful(found.group(2))}", line)
+    line = re.sub(
+        r"^((?:no )?network) (\d+\.\d+\.\d+\.\d+)(?= |$)",
+        lambda found: f"{found.group(1)} {_classful(found.group(2))}",
+        line,
+    )
     return _PREFIX.sub(lambda found: _network(found.group(0)), line)
 
 
@@ -146,7 +165,10 @@ def _classful(value: str) -> str:
 
 def _redistribution(line: str) -> str:
     """The words after a source of routes, which come in any order, in FRR's."""
-    found = re.match(r"((?:no )?(?:redistribute \S+|default-information originate))((?: (?:always|(?:metric|metric-type|route-map) \S+))+)$", line)
+    found = re.match(
+        r"((?:no )?(?:redistribute \S+|default-information originate))((?: (?:always|(?:metric|metric-type|route-map) \S+))+)$",
+        line,
+    )
     if not found:
         return line
     parts = re.findall(r"always|(?:metric|metric-type|route-map) \S+", found.group(2))
@@ -176,7 +198,9 @@ def _route(path: Address, line: str) -> Placed:
     if said.get("vrf") and not path:
         path = (f"vrf {said['vrf']}",)
     said.pop("vrf", None)
-    ordered = [said["distance"] if key == "distance" else f"{key} {said[key]}".strip() for key in _ROUTE_ORDER if key in said]
+    ordered = [
+        said["distance"] if key == "distance" else f"{key} {said[key]}".strip() for key in _ROUTE_ORDER if key in said
+    ]
     return path, " ".join([*words[:begin], *hops, *ordered])
 
 

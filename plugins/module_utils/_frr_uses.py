@@ -6,6 +6,7 @@
 FRR takes a definition away whoever uses it: a filter then lets everything or nothing through, and with a peer group its
 members go. This file is private to the collection, and pure.
 """
+
 from __future__ import annotations
 
 import re
@@ -50,7 +51,9 @@ def defined(config: Config) -> set[Definition]:
     found: set[Definition] = set()
     for address, line in config.items():
         if len(address) == 1:
-            found.update((kind, match.group(1)) for pattern, kind in _DEFINED for match in [pattern.match(line)] if match)
+            found.update(
+                (kind, match.group(1)) for pattern, kind in _DEFINED for match in [pattern.match(line)] if match
+            )
         elif address[0] == "bfd" and len(address) == 2 and line.startswith("profile "):
             found.add(("BFD profile", line.partition(" ")[2]))
         elif len(address) == 2 and address[0].startswith("router bgp ") and re.match(r"neighbor \S+ peer-group$", line):

@@ -7,6 +7,7 @@ FRR takes a beginning of a keyword that no other keyword of its place has. So wh
 the modules manage begins so word by word, that is the line; FRR would have found two otherwise. A line that is none of
 these stays as it is. This file is private to the collection, and pure.
 """
+
 from __future__ import annotations
 
 import functools
@@ -29,17 +30,17 @@ address-family ipv4|ipv6; address-family ipv4|ipv6 unicast; address-family l2vpn
 aggregate-address * **; bgp always-compare-med; bgp bestpath as-path multipath-relax; bgp bestpath compare-routerid; bgp cluster-id *
 bgp default *; bgp deterministic-med; bgp ebgp-requires-policy; bgp graceful-restart; bgp graceful-restart restart-time *
 bgp graceful-restart stalepath-time *; bgp graceful-restart-disable; bgp listen limit *; bgp listen range * peer-group *
-bgp log-neighbor-changes; bgp network import-check; bgp router-id *; maximum-paths *; maximum-paths ibgp *; network * **; redistribute babel|bgp|connected|eigrp|isis|kernel|nhrp|ospf|ospf6|rip|ripng|static **
+bgp log-neighbor-changes; bgp network import-check; bgp router-id *; maximum-paths *; maximum-paths ibgp *; network * **; redistribute SOURCE **
 timers bgp * *
 """
 _OSPF = """
 area * authentication; area * authentication message-digest; area * default-cost *; area * nssa; area * nssa no-summary; area * range * **
 area * stub; area * stub no-summary; auto-cost reference-bandwidth *; default-information originate **; default-metric *; distance *
 graceful-restart **; interface * area *; log-adjacency-changes; log-adjacency-changes detail; maximum-paths *; network * area *
-ospf router-id *; ospf6 router-id *; passive-interface *; redistribute babel|bgp|connected|eigrp|isis|kernel|nhrp|ospf|ospf6|rip|ripng|static **; router-id *; summary-address * **; timers throttle spf * * *
+ospf router-id *; ospf6 router-id *; passive-interface *; redistribute SOURCE **; router-id *; summary-address * **; timers throttle spf * * *
 """
 _RIP = """
-allow-ecmp; default-information originate; default-metric *; distance *; neighbor *; network *; passive-interface *; redistribute babel|bgp|connected|eigrp|isis|kernel|nhrp|ospf|ospf6|rip|ripng|static **
+allow-ecmp; default-information originate; default-metric *; distance *; neighbor *; network *; passive-interface *; redistribute SOURCE **
 timers basic * * *
 """
 _LINK = """
@@ -59,6 +60,7 @@ bgp community-list|large-community-list|extcommunity-list standard|expanded * se
 ip|ipv6 prefix-list * description **; ip|ipv6 prefix-list * permit|deny **; ip|ipv6 prefix-list * seq * permit|deny **; key chain *
 route-map * permit|deny *; router bgp *; router bgp * vrf *; router ospf|ospf6|rip; router ospf|ospf6|rip vrf *; vrf *
 """
+_SOURCES = "babel|bgp|connected|eigrp|isis|kernel|nhrp|ospf|ospf6|rip|ripng|static"
 _FORMS = {
     "router bgp ": _BGP + "".join(f"neighbor * {form}\n" for form in re.split(r"[;\n]+ *", _PEER) if form),
     "router ospf": _OSPF,
@@ -76,7 +78,8 @@ _FURTHER = ("metric", "metric-type", "route-map", "always")
 @functools.lru_cache(maxsize=None)
 def _forms(begin: str) -> tuple[tuple[tuple[str, ...], ...], ...]:
     """The forms of a block, each word with its choices."""
-    return tuple(tuple(tuple(word.split("|")) for word in form.split()) for form in re.split(r"[;\n]+ *", _FORMS[begin]) if form)
+    text = _FORMS[begin].replace("SOURCE", _SOURCES)
+    return tuple(tuple(tuple(word.split("|")) for word in form.split()) for form in re.split(r"[;\n]+ *", text) if form)
 
 
 @functools.lru_cache(maxsize=1 << 12)
@@ -86,7 +89,9 @@ def _alike(begin: str, first: str, third: str) -> tuple[tuple[tuple[str, ...], .
     def may(choices: tuple[str, ...], word: str) -> bool:
         return choices in (("*",), ("**",)) or any(choice.startswith(word) for choice in choices)
 
-    return tuple(form for form in _forms(begin) if may(form[0], first) and (not third or len(form) < 3 or may(form[2], third)))
+    return tuple(
+        form for form in _forms(begin) if may(form[0], first) and (not third or len(form) < 3 or may(form[2], third))
+    )
 
 
 def written_out(path: Address, line: str) -> str:
@@ -105,7 +110,9 @@ def written_out(path: Address, line: str) -> str:
     found = set()
     for match in matches:
         rest = words[len(match) :]
-        found.add(" ".join([*match, *(_further(rest) if match[0] in ("redistribute", "default-information") else rest)]))
+        found.add(
+            " ".join([*match, *(_further(rest) if match[0] in ("redistribute", "default-information") else rest)])
+        )
     return negative + (found.pop() if len(found) == 1 else line)
 
 

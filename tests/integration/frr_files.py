@@ -5,6 +5,7 @@
 
 A file is drawn as blocks, then written in some hand. So what stands in which block is known without reading the file.
 """
+
 from __future__ import annotations
 
 import random
@@ -18,20 +19,39 @@ Placed = t.Tuple[t.Tuple[str, ...], str]
 def pbr(rng: random.Random, n: int) -> list[Stanza]:
     """Policy based routing."""
     groups: list[Stanza] = [(f"nexthop-group G{n}", [f"nexthop 192.0.2.{k}" for k in range(1, rng.randint(2, 4))])]
-    return groups + [(f"pbr-map M{n} seq {5 * k}", [f"match src-ip 198.51.{k}.0/24", f"set nexthop-group G{n}"]) for k in range(1, rng.randint(2, 4))]
+    return groups + [
+        (f"pbr-map M{n} seq {5 * k}", [f"match src-ip 198.51.{k}.0/24", f"set nexthop-group G{n}"])
+        for k in range(1, rng.randint(2, 4))
+    ]
 
 
 def bfd(rng: random.Random, n: int) -> list[Stanza]:
     """BFD with peers and profiles."""
-    peers: list[Stanza] = [(f"peer 192.0.2.{n * 4 + k}", [f"detect-multiplier {k + 4}"]) for k in range(rng.randint(1, 3))]
+    peers: list[Stanza] = [
+        (f"peer 192.0.2.{n * 4 + k}", [f"detect-multiplier {k + 4}"]) for k in range(rng.randint(1, 3))
+    ]
     return [("bfd", [(f"profile THEIRS{n}", [f"transmit-interval {rng.randint(50, 299)}"]), *peers])]
 
 
 def evpn(rng: random.Random, n: int) -> list[Stanza]:
     """BGP in a VRF of theirs, with EVPN in the default one."""
-    vnis: list[Stanza] = [(f"vni {1000 + n * 10 + k}", [f"rd {n + 1}:{k + 1}", f"route-target import {n + 1}:{k + 1}"]) for k in range(rng.randint(1, 3))]
-    return [(f"router bgp 6510{n} vrf V{n}", [f"neighbor 198.51.100.{n + 1} remote-as 65001", ("address-family l2vpn evpn", ["advertise ipv4 unicast"])])] + [
-        ("router bgp 65000", ["neighbor 203.0.113.9 remote-as 65009", ("address-family l2vpn evpn", ["neighbor 203.0.113.9 activate", *vnis, "advertise-svi-ip"])])
+    vnis: list[Stanza] = [
+        (f"vni {1000 + n * 10 + k}", [f"rd {n + 1}:{k + 1}", f"route-target import {n + 1}:{k + 1}"])
+        for k in range(rng.randint(1, 3))
+    ]
+    return [
+        (
+            f"router bgp 6510{n} vrf V{n}",
+            [f"neighbor 198.51.100.{n + 1} remote-as 65001", ("address-family l2vpn evpn", ["advertise ipv4 unicast"])],
+        )
+    ] + [
+        (
+            "router bgp 65000",
+            [
+                "neighbor 203.0.113.9 remote-as 65009",
+                ("address-family l2vpn evpn", ["neighbor 203.0.113.9 activate", *vnis, "advertise-svi-ip"]),
+            ],
+        )
     ] * (n == 0)
 
 
@@ -59,15 +79,23 @@ def ldp(rng: random.Random, n: int) -> list[Stanza]:
     interfaces: list[Stanza] = [(f"interface eth{k}", []) for k in (1, 2, 3)[: rng.randint(1, 3)]]
     wire: Stanza = (f"member pseudowire mpw{n}", [f"neighbor lsr-id 192.0.2.{n + 1}", f"pw-id {n + 1}"])
     return [
-        ("mpls ldp", ["router-id 192.0.2.1", ("address-family ipv4", ["discovery transport-address 192.0.2.1", *interfaces])]),
+        (
+            "mpls ldp",
+            ["router-id 192.0.2.1", ("address-family ipv4", ["discovery transport-address 192.0.2.1", *interfaces])],
+        ),
         (f"l2vpn L{n} type vpls", ["bridge br0", f"member interface eth{n + 4}", wire]),
     ]
 
 
 def segments(rng: random.Random, n: int) -> list[Stanza]:
     """Segment routing."""
-    lists: list[Stanza] = [(f"segment-list S{n}{k}", [f"index 5 mpls label {16 + k}"]) for k in range(rng.randint(1, 3))]
-    policy: Stanza = (f"policy color {n + 1} endpoint 192.0.2.8", [f"candidate-path preference 100 name A{n} explicit segment-list S{n}0"])
+    lists: list[Stanza] = [
+        (f"segment-list S{n}{k}", [f"index 5 mpls label {16 + k}"]) for k in range(rng.randint(1, 3))
+    ]
+    policy: Stanza = (
+        f"policy color {n + 1} endpoint 192.0.2.8",
+        [f"candidate-path preference 100 name A{n} explicit segment-list S{n}0"],
+    )
     return [("segment-routing", [("traffic-eng", [*lists, policy])])]
 
 
@@ -96,9 +124,17 @@ def policies(rng: random.Random, n: int) -> list[Stanza]:
     ]
 
 
-def globals_(rng: random.Random, n: int) -> list[Stanza]:
+def globals_(rng: random.Random, _n: int) -> list[Stanza]:
     """Lines outside blocks."""
-    return rng.sample(["ip nht resolve-via-default", "log syslog informational", "ip route 192.0.2.128/25 blackhole 200", "debug bgp keepalives"], rng.randint(1, 3))
+    return rng.sample(
+        [
+            "ip nht resolve-via-default",
+            "log syslog informational",
+            "ip route 192.0.2.128/25 blackhole 200",
+            "debug bgp keepalives",
+        ],
+        rng.randint(1, 3),
+    )
 
 
 KINDS = (pbr, bfd, evpn, vrfs, isis, pim, ldp, segments, others, policies, globals_)
@@ -106,7 +142,9 @@ KINDS = (pbr, bfd, evpn, vrfs, isis, pim, ldp, segments, others, policies, globa
 
 def draw(rng: random.Random, kinds: t.Sequence[t.Callable[[random.Random, int], list[Stanza]]] = KINDS) -> list[Stanza]:
     """A file's blocks, in any order, some of them opened twice."""
-    stanzas = [stanza for n in range(2) for kind in rng.sample(kinds, rng.randint(1, len(kinds))) for stanza in kind(rng, n)]
+    stanzas = [
+        stanza for n in range(2) for kind in rng.sample(kinds, rng.randint(1, len(kinds))) for stanza in kind(rng, n)
+    ]
     rng.shuffle(stanzas)
     return stanzas
 
@@ -133,7 +171,13 @@ class Hand(t.NamedTuple):
 
 def hand(rng: random.Random) -> Hand:
     """Some hand."""
-    return Hand(rng.choice((" ", "", "  ", "\t")), rng.choice(("\n", "\n", "\n", "\r\n")), rng.random() < 0.5, rng.random() < 0.5, rng.random() < 0.9)
+    return Hand(
+        rng.choice((" ", "", "  ", "\t")),
+        rng.choice(("\n", "\n", "\n", "\r\n")),
+        rng.random() < 0.5,
+        rng.random() < 0.5,
+        rng.random() < 0.9,
+    )
 
 
 def written(rng: random.Random, stanzas: t.Iterable[Stanza], how: Hand) -> str:

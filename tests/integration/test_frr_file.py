@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """frr.conf as people have it, edited beside what others wrote, and what FRR makes of it when it starts again."""
+
 from __future__ import annotations
 
 import collections
@@ -13,9 +14,10 @@ import typing as t
 import frr_files
 import harness
 import pytest
+from routers import DAEMONS, by_hand, daemons, running, wait
+
 from ansible_collections.overloom.fabric.plugins.module_utils import _frr
 from ansible_collections.overloom.fabric.plugins.module_utils import _frr_conf as conf
-from routers import DAEMONS, by_hand, daemons, running, wait
 
 pytestmark = pytest.mark.usefixtures("frr_stopped_afterwards")
 
@@ -131,7 +133,7 @@ def test_somebody_with_evpn_gets_a_description(crowded: harness.Host) -> None:
 # --- any file --------------------------------------------------------------------------------------------------------
 
 # How many random files are edited; the long form takes 10,000.
-FILES = int(os.environ.get("OVERLOOM_FRR_FILES", "100"))
+FILES = int(os.environ.get("OVERLOOM_FRR_FILES", "60"))
 BGP = "router bgp 65000"
 CHANGES = {
     ("ip route 10.9.0.0/16 blackhole",): "ip route 10.9.0.0/16 blackhole",
@@ -172,7 +174,11 @@ def test_lines_of_others_stay_in_their_blocks_byte_by_byte() -> None:
         rest = iter(changed.splitlines())
         assert all(line in rest for line in text.splitlines()), seed
         # What was made goes without a trace; what was there stays.
-        ours = [address for address in CHANGES if (address[-1],) != (BGP,) or not any(path == (BGP,) for path, _line in foreign)]
+        ours = [
+            address
+            for address in CHANGES
+            if (address[-1],) != (BGP,) or not any(path == (BGP,) for path, _line in foreign)
+        ]
         assert change(again, dict.fromkeys(ours)) == text, seed
 
 
@@ -200,20 +206,34 @@ DATACENTER = "frr version 8.4\nfrr defaults datacenter\nrouter bgp 65000\n bgp d
 def test_an_option_means_the_same_under_each_profile(crowded: harness.Host, defaults: str, strict: bool) -> None:
     start(crowded, DATACENTER.replace("datacenter", defaults))
     timers = {"keepalive": 60, "hold": 180} if strict else {"keepalive": 3, "hold": 9}
-    switches = dict.fromkeys(("ebgp_requires_policy", "log_neighbor_changes", "deterministic_med", "network_import_check"), strict)
+    switches = dict.fromkeys(
+        ("ebgp_requires_policy", "log_neighbor_changes", "deterministic_med", "network_import_check"), strict
+    )
     families = [{"family": "ipv6_unicast", "activate": strict}]
-    options = {"asn": "65000", "timers": timers, **switches, "neighbors": [{"neighbor": "192.0.2.9", "address_families": families}]}
+    options = {
+        "asn": "65000",
+        "timers": timers,
+        **switches,
+        "neighbors": [{"neighbor": "192.0.2.9", "address_families": families}],
+    }
     holds(crowded, "frr_bgp", options)
     holds(crowded, "frr_ospf", {"router_id": "10.0.0.1", "log_adjacency_changes": "changes" if strict else "none"})
     text = running(crowded)
     modern = defaults == "datacenter"
-    for key, unsaid in (("bgp ebgp-requires-policy", not modern), ("bgp log-neighbor-changes", modern), ("bgp deterministic-med", modern), ("log-adjacency-changes", modern)):
+    for key, unsaid in (
+        ("bgp ebgp-requires-policy", not modern),
+        ("bgp log-neighbor-changes", modern),
+        ("bgp deterministic-med", modern),
+        ("log-adjacency-changes", modern),
+    ):
         assert bool(re.search(f"^ {key}$", text, re.M)) == (strict and not unsaid), key
         assert bool(re.search(f"^ no {key}$", text, re.M)) == (not strict and unsaid), key
     assert (f" timers bgp {timers['keepalive']} {timers['hold']}\n" in text) == (strict == modern)
     assert ("no neighbor 192.0.2.9 activate" in text) != strict
     # After the other, the unsaid one.
-    start(crowded, re.sub("frr defaults .*", f"frr defaults {'traditional' if modern else 'datacenter'}", saved(crowded)))
+    start(
+        crowded, re.sub("frr defaults .*", f"frr defaults {'traditional' if modern else 'datacenter'}", saved(crowded))
+    )
     holds(crowded, "frr_bgp", options)
 
 
@@ -257,7 +277,12 @@ line vty
 
 def test_an_older_spelling_that_is_changed_is_not_back_after_a_restart(crowded: harness.Host) -> None:
     start(crowded, QUAGGA)
-    family: dict[str, t.Any] = {"family": "ipv4_unicast", "networks": [{"prefix": "10.77.0.0/16"}], "redistribute": [], "aggregates": []}
+    family: dict[str, t.Any] = {
+        "family": "ipv4_unicast",
+        "networks": [{"prefix": "10.77.0.0/16"}],
+        "redistribute": [],
+        "aggregates": [],
+    }
     of_neighbor = {"family": "ipv4_unicast", "route_map_in": "", "next_hop_self": "none"}
     options = {
         "asn": "65000",
@@ -269,7 +294,9 @@ def test_an_older_spelling_that_is_changed_is_not_back_after_a_restart(crowded: 
     holds(crowded, "frr_bgp", options)
     text = running(crowded)
     assert "network 10.77.0.0/16\n" in text and "ip prefix-list PL seq 5 permit 10.9.0.0/16\n" in text
-    assert not re.search("network 10.0.0.0/8|redistribute static|route-map RM in|next-hop-self|aggregate-address|10.2.0.0/16", text)
+    assert not re.search(
+        "network 10.0.0.0/8|redistribute static|route-map RM in|next-hop-self|aggregate-address|10.2.0.0/16", text
+    )
 
 
 def test_older_spellings_of_ospf_and_routes(crowded: harness.Host) -> None:
@@ -313,11 +340,17 @@ def test_keywords_written_short_are_what_they_mean(crowded: harness.Host) -> Non
     of_neighbor = {"family": "ipv4_unicast", "soft_reconfiguration_inbound": False}
     neighbor = {"neighbor": "192.0.2.9", "description": "new", "address_families": [of_neighbor]}
     lists = [{"name": "PL", "state": "absent"}]
-    holds(crowded, "frr_bgp", {"asn": "65000", "address_families": [family], "neighbors": [neighbor], "prefix_lists": lists, "adopt": True})
+    holds(
+        crowded,
+        "frr_bgp",
+        {"asn": "65000", "address_families": [family], "neighbors": [neighbor], "prefix_lists": lists, "adopt": True},
+    )
     holds(crowded, "frr_ospf", {"interfaces": [{"name": "eth1", "cost": 0, "hello_interval": 0}]})
     holds(crowded, "frr_static", {"prefix": "10.50.0.0/16", "discard": "blackhole", "state": "absent", "adopt": True})
     assert not re.search("old words|soft|redistribute|ospf cost|hello|prefix-list|ip route", running(crowded))
-    assert saved(crowded).startswith("router b 65000\n neigh 192.0.2.9 remote 65001\n neighbor 192.0.2.9 description new\n")
+    assert saved(crowded).startswith(
+        "router b 65000\n neigh 192.0.2.9 remote 65001\n neighbor 192.0.2.9 description new\n"
+    )
 
 
 def test_a_line_of_the_file_that_does_not_run_is_told_of(crowded: harness.Host) -> None:
@@ -342,7 +375,10 @@ def test_a_refused_route_leaves_no_route_in_another_vrf(crowded: harness.Host) -
         {"prefix": "10.41.0.0/16", "via": "192.0.2.9", "vrf": "red"},
     ]
     refused = crowded.module("frr_static", {"routes": routes}, ok=False)
-    assert "the line 'ip route 10.231.0.0/16 192.0.2.7': Route cannot have blackhole and non-blackhole nexthops" in refused["msg"]
+    assert (
+        "the line 'ip route 10.231.0.0/16 192.0.2.7': Route cannot have blackhole and non-blackhole nexthops"
+        in refused["msg"]
+    )
     assert running(crowded) == before and saved(crowded) == file
     # Without the refused one, the others are taken where they belong.
     holds(crowded, "frr_static", {"routes": routes[1:]})
@@ -350,11 +386,26 @@ def test_a_refused_route_leaves_no_route_in_another_vrf(crowded: harness.Host) -
 
 
 USED = {
-    "peer group G": ({"peer_groups": [{"name": "G", "remote_as": "65002"}]}, ["router bgp 65000", "neighbor 192.0.2.9 peer-group G"]),
-    "route map RM": ({"route_maps": [{"name": "RM", "entries": [{"action": "deny"}]}]}, ["router ospf", "redistribute static route-map RM"]),
-    "prefix list ipv4 PL": ({"prefix_lists": [{"name": "PL", "entries": [{"prefix": "any"}]}]}, ["route-map X permit 10", "match ip address prefix-list PL"]),
-    "BFD profile FAST": ({"bfd_profiles": [{"name": "FAST", "transmit_interval": 77}]}, ["bfd", "peer 192.0.2.9", "profile FAST"]),
-    "AS path list AP": ({"as_path_lists": [{"name": "AP", "entries": [{"regex": "^1$"}]}]}, ["route-map X permit 10", "match as-path AP"]),
+    "peer group G": (
+        {"peer_groups": [{"name": "G", "remote_as": "65002"}]},
+        ["router bgp 65000", "neighbor 192.0.2.9 peer-group G"],
+    ),
+    "route map RM": (
+        {"route_maps": [{"name": "RM", "entries": [{"action": "deny"}]}]},
+        ["router ospf", "redistribute static route-map RM"],
+    ),
+    "prefix list ipv4 PL": (
+        {"prefix_lists": [{"name": "PL", "entries": [{"prefix": "any"}]}]},
+        ["route-map X permit 10", "match ip address prefix-list PL"],
+    ),
+    "BFD profile FAST": (
+        {"bfd_profiles": [{"name": "FAST", "transmit_interval": 77}]},
+        ["bfd", "peer 192.0.2.9", "profile FAST"],
+    ),
+    "AS path list AP": (
+        {"as_path_lists": [{"name": "AP", "entries": [{"regex": "^1$"}]}]},
+        ["route-map X permit 10", "match as-path AP"],
+    ),
 }
 
 
