@@ -31,6 +31,8 @@ ROUTING = ("adjacency", "session", "route")
 # A ping that fails explains why larger packets and transfers fail.
 SYMPTOMS = (("ping", "tep-ping"), ("mtu", "tep-mtu"), ("tcp",), ("isolation", "host"), ("denied-ping", "denied-tcp"))
 SAMPLES = 3
+# Faults that take routes away.
+UPSTREAM = ("link", "router", "host", "switch", "card", "session")
 
 
 class World:
@@ -95,7 +97,8 @@ class World:
         """The parts that a measurement crosses, with which it stands or falls."""
         one, other = self.host_of(check["from"]), self.host_of(check["to"])
         if check["kind"].startswith("tep-"):
-            return [_between("underlay", one, other), ("card", one), ("card", other)]
+            ends = [(sort, host) for sort in ("card", "switch") for host in (one, other) if host in self.plan["hosts"]]
+            return [_between("underlay", one, other), *ends]
         if check["kind"] == "isolation" and not check.get("leak"):
             # Silence that proves nothing: the control was not reached.
             return self._path(check["from"], check.get("control") or check["from"])
@@ -287,7 +290,8 @@ def _difference(check: Item) -> str:
 
 def _routing(faults: Faults) -> None:
     """A router that does not run fails its neighbors' checks, a lost adjacency its routes, and both the ways between tunnel endpoints."""
-    dead = {part[1] for part in faults.by_part if part[0] in ("router", "host")}
+    # On a KVM host the router's interfaces are ports of Open vSwitch.
+    dead = {part[1]: part for part in faults.by_part if part[0] in ("switch", "card", "router", "host")}
     for number in sorted(faults.open):
         check = faults.checks[number]
         if check["kind"] not in ("adjacency", "session"):
@@ -295,9 +299,7 @@ def _routing(faults: Faults) -> None:
         ends = [check["from"].partition(":")[0], check["to"].partition(":")[0].partition(" ")[0]]
         gone = next((end for end in ends if end in dead), None)
         if gone:
-            faults.add(
-                next(part for part in faults.by_part if part[0] in ("router", "host") and part[1] == gone), [number]
-            )
+            faults.add(dead[gone], [number])
         else:
             sort = "link" if check["kind"] == "adjacency" else "session"
             seen = f"{check['from']} sees {check['observed']}; planned is {check['expected']}"
@@ -308,7 +310,7 @@ def _routing(faults: Faults) -> None:
     for number in routes:
         check = faults.checks[number]
         seen = f"to {check['to']}: {check['observed']}; planned is {check['expected']}"
-        upstream = next((part for part in faults.by_part if part[0] in ("link", "router", "host", "session")), None)
+        upstream = next((part for part in faults.by_part if part[0] in UPSTREAM), None)
         faults.add(upstream or ("routes", check["host"]), [number], "" if upstream else seen, check["look"])
 
 

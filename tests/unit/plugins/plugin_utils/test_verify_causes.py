@@ -196,3 +196,12 @@ def test_a_router_whose_daemons_do_not_run_is_one_cause_with_all_that_hangs_on_i
 def apart(check):
     """Whether a check is between two hosts."""
     return check["from"].split("/")[0] != check["to"].split("/")[0]
+
+
+def test_open_vswitch_that_stops_takes_the_routers_interfaces_with_it():
+    state = both(kind("bridge", "port", "tunnel"), lambda c: c["host"] == "kvm2")
+    neighbors = both(kind("adjacency"), lambda c: "kvm2:eth1" in (c["from"], c["to"]))
+    packets = both(kind("ping", "mtu", "tcp", "tep-ping", "tep-mtu"), ends("kvm2"))
+    checks = failing(state, neighbors, both(kind("route"), ends("kvm2")), packets)
+    (cause,) = told([{**check, "unread": state(check)} for check in checks])
+    assert cause["title"] == "Open vSwitch on kvm2"
