@@ -113,7 +113,9 @@ def main() -> None:
     if wrong:
         parser.error(f"no such part: {', '.join(wrong)}; there are {', '.join(known)}")
     if not (BIN / "molecule").exists():
-        sys.exit(f"{BIN} lacks the tools of the tests (it may be of `make lab`); run `make check` once, which installs them")
+        sys.exit(
+            f"{BIN} lacks the tools of the tests (it may be of `make lab`); run `make check` once, which installs them"
+        )
     todo = {name: known[name] for name in (chosen.parts or known)}
     OUTPUT.mkdir(parents=True, exist_ok=True)
     if any(name.startswith(IN_LABS) for name in todo):
