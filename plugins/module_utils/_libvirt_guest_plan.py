@@ -106,6 +106,7 @@ class Plan:
         self.after: dict[str, t.Any] = {}
         self.warnings: list[str] = []
         self.pending: dict[str, list[Pending]] = {}
+        self.released: set[str] = set()
 
     @property
     def restart(self) -> dict[str, list[str]]:
@@ -610,6 +611,7 @@ def _remove(result: Plan, found: Found, name: str, here: Here, policy: t.Mapping
 
 def _give_back(result: Plan, name: str, here: Here, actions: t.Any) -> None:
     """Take the mark from a domain that was there before: its NICs become those that it had, the guest stays and runs on."""
+    result.released.add(name)
     root = copy.deepcopy(here.inactive)
     mark = read_mark(root)
     devices = root.find("devices")

@@ -480,7 +480,10 @@ def run(module: t.Any) -> t.NoReturn:
     latest: dict[str, Plan] = {}
 
     def compare(found: Found) -> Change:
-        latest["plan"] = plan(found, wanted, params["owner"], params["adopt"], purge, actions, module.check_mode)
+        # What has been given back is nobody's any more when the change is judged.
+        released = latest["plan"].released if latest else set()
+        asked_for = [domain for domain in wanted if domain.name not in released]
+        latest["plan"] = plan(found, asked_for, params["owner"], params["adopt"], purge, actions, module.check_mode)
         return latest["plan"].change()
 
     def judge(found: Found) -> list[str]:

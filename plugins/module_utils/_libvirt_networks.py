@@ -210,6 +210,7 @@ class Plan:
         self.after: dict[str, t.Any] = {}
         self.warnings: list[str] = []
         self.restart: dict[str, list[str]] = {}
+        self.released: set[str] = set()
 
     def change(self) -> Change:
         """All of it; equal entries are left out of the diff."""
@@ -565,6 +566,7 @@ def _remove(result: Plan, found: Found, name: str, here: Here, actions: Actions)
 
 def _give_back(result: Plan, name: str, here: Here, actions: Actions) -> None:
     """Take the mark from a network that was there before; it stays as it is."""
+    result.released.add(name)
     root = copy.deepcopy(here.inactive)
     owner = read_mark(root).owner
     write_mark(root, Mark(), ())
@@ -604,8 +606,11 @@ def run(module: t.Any) -> t.NoReturn:
     latest: dict[str, Plan] = {}
 
     def compare(found: Found) -> Change:
+        # What has been given back is nobody's any more when the change is judged.
+        released = latest["plan"].released if latest else set()
+        asked_for = [network for network in wanted if network.name not in released]
         latest["plan"] = plan(
-            found, wanted, params["owner"], params["adopt"], params["purge"], actions, guests, module.check_mode
+            found, asked_for, params["owner"], params["adopt"], params["purge"], actions, guests, module.check_mode
         )
         return latest["plan"].change()
 
