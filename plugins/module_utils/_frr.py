@@ -944,7 +944,8 @@ def _not_running(lines: t.Sequence[conf.Line], things: t.Sequence[Thing], runnin
     if not found:
         return []
     more = f" and {len(found) - 3} more" if len(found) > 3 else ""
-    return [f"{CONF}: {'; '.join(found[:3])}{more}: not what runs, so FRR's next start changes it; mend the file, or write what runs with vtysh -c 'write memory'"]
+    advice = "mend the file, or write what runs with vtysh -c 'write memory'"
+    return [f"{CONF}: {'; '.join(found[:3])}{more}: not what runs, so FRR's next start changes it; {advice}"]
 
 
 def made_by(owner: str) -> set[Address]:
@@ -968,7 +969,8 @@ def _check_used(running: Config, changes: t.Mapping[Address, t.Optional[str]], o
             continue
         inside = f" in '{' / '.join(address[:-1])}'" if address[:-1] else ""
         name = name.partition(" of ")[0]
-        raise FabricError(f"{kind} {name} is used by '{hide(running[address])}'{inside}, which somebody else configured; take that away first, or keep the {kind}")
+        line = hide(running[address])
+        raise FabricError(f"{kind} {name} is used by '{line}'{inside}, which somebody else configured; take that away first, or keep the {kind}")
 
 
 def _unsaid(found: Found, things: t.Sequence[Thing]) -> list[Thing]:

@@ -67,7 +67,7 @@ def used(address: Address, line: str) -> t.Iterator[Definition]:
         return
     for pattern, kind in _USED:
         for match in pattern.finditer(line):
-            name = next(group for group in match.groups() if group)
+            name = next(filter(None, match.groups()), "")
             if kind == "prefix list":
                 six = "ipv6" in line or any("ipv6" in part for part in address[1:-1])
                 kind = f"prefix list ipv{6 if six else 4}"

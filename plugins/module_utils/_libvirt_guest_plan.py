@@ -46,6 +46,10 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml impor
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import MASK, Change, FabricError, Remove
 
+if t.TYPE_CHECKING:
+    # That module imports this one.
+    from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_guests import Actions
+
 
 class Here(t.NamedTuple):
     """A domain on the host. live is the document of the running guest, or None.

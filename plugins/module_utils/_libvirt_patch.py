@@ -10,6 +10,7 @@ This file is private to the collection.
 from __future__ import annotations
 
 import collections
+import functools
 import re
 import typing as t
 import xml.etree.ElementTree as ET
@@ -305,7 +306,7 @@ def name_of(device: ET.Element) -> str:
     keys: dict[str, t.Callable[[], t.Any]] = {
         "disk": lambda: attribute(device, "target", "dev"),
         "interface": lambda: (attribute(device, "mac", "address") or "").lower(),
-        "graphics": lambda: device.get("type"),
+        "graphics": functools.partial(device.get, "type"),
         "serial": lambda: attribute(device, "target", "port") or "0",
         "console": lambda: (
             f"{attribute(device, 'target', 'type') or 'serial'} {attribute(device, 'target', 'port') or '0'}"

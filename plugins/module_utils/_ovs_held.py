@@ -26,6 +26,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._openflow import (
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Runner, Step
 
+
 class Held(t.NamedTuple):
     """What a bridge holds, but for the flow that Open vSwitch put there itself."""
 

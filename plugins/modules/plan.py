@@ -28,7 +28,8 @@ options:
     default: false
   outputs:
     description:
-      - Print only where each endpoint and router of the hosts that this run reached is, its addresses and the command that leads into it, and return them in RV(outputs).
+      - Print only where each endpoint and router of the hosts that this run reached is, its addresses and the command that leads into it,
+        and return them in RV(outputs).
     type: bool
     default: false
   secrets:

@@ -207,5 +207,3 @@ def test_the_infos_tell_who_uses_a_bridge_before_it_is_touched(neutron: Host) ->
     for name in ("fresh", "ours"):
         (bridge,) = neutron.module("ovs_bridge_info", {"name": name})["bridges"]
         assert bridge["users"] == [], name
-
-

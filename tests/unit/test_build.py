@@ -40,7 +40,9 @@ OWN = (
 )
 # Of which ansible-galaxy's own command in a checkout takes these, as galaxy.yml can only name what it is to leave out.
 TAKEN_BY_GALAXY = {
-    name for name in OWN if name.split("/")[0] in ("secrets.yml", "id_ed25519", "notes", "playbooks", "roles", "docs")
+    name
+    for name in OWN
+    if name.split("/", maxsplit=1)[0] in ("secrets.yml", "id_ed25519", "notes", "playbooks", "roles", "docs")
 }
 SECRET = "planted by a test"
 

@@ -58,9 +58,8 @@ def verify(tmp_path):
             "cwd": CHECKOUT,
             "env": environment,
             "timeout": 300,
-            "check": False,
         }
-        return subprocess.run([*command, "-e", f"verify_report={reports}"], **options), reports
+        return subprocess.run([*command, "-e", f"verify_report={reports}"], check=False, **options), reports
 
     return run
 

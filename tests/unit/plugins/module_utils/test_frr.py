@@ -531,7 +531,11 @@ def test_an_empty_option_is_about_the_setting_that_a_value_sets(module: str) -> 
 
 
 def test_rpki_caches_are_spelled_as_this_release_does() -> None:
-    caches = ["rpki cache 192.0.2.1 323 preference 1", "rpki cache tcp 192.0.2.1 324 source 192.0.2.9 preference 2", "rpki cache ssh 192.0.2.1 22 me /key preference 3"]
+    caches = [
+        "rpki cache 192.0.2.1 323 preference 1",
+        "rpki cache tcp 192.0.2.1 324 source 192.0.2.9 preference 2",
+        "rpki cache ssh 192.0.2.1 22 me /key preference 3",
+    ]
     shown = {}
     for release in ("8.4.4", "10.3"):
         rpki = _frr_bgp._rpki(caches, found(f"frr version {release}\n"))
