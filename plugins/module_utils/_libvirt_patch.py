@@ -305,7 +305,7 @@ def name_of(device: ET.Element) -> str:
     """A device's tag with whatever tells it from others of its kind."""
     keys: dict[str, t.Callable[[], t.Any]] = {
         "disk": lambda: attribute(device, "target", "dev"),
-        "interface": lambda: (attribute(device, "mac", "address") or "").lower(),
+        "interface": lambda: str.lower(attribute(device, "mac", "address") or ""),
         "graphics": functools.partial(device.get, "type"),
         "serial": lambda: attribute(device, "target", "port") or "0",
         "console": lambda: (

@@ -61,7 +61,7 @@ bridges:
       description:
         - Users of the bridge besides this collection, in words. Empty for a bridge that nobody else uses.
         - M(overloom.fabric.ovs_bridge) changes a bridge without a mark of the owner only where this is empty,
-        or with O(overloom.fabric.ovs_bridge#module:adopt=true).
+          or with O(overloom.fabric.ovs_bridge#module:adopt=true).
       type: list
       elements: str
       sample: [fail_mode secure, external_ids ovn-nb_cfg, port tap1, 2 flows with cookie 0xc0ffee]
