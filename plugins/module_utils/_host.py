@@ -32,6 +32,26 @@ def content(path: str) -> str:
         return ""
 
 
+def answers(path: str) -> bool:
+    """Whether somebody listens at a Unix socket."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(5)
+        try:
+            probe.connect(path)
+        except OSError:
+            return False
+    return True
+
+
+def switch_runs(folders: t.Iterable[str] = ("/run/openvswitch", "/var/run/openvswitch")) -> bool:
+    """Whether Open vSwitch's database and its daemon answer, whoever has started them."""
+    for folder in folders:
+        pid = content(f"{folder}/ovs-vswitchd.pid").strip()
+        if pid and answers(f"{folder}/db.sock") and answers(f"{folder}/ovs-vswitchd.{pid}.ctl"):
+            return True
+    return False
+
+
 def parse_os_release(text: str) -> dict[str, t.Any]:
     """The distribution of os-release(5): its id, what it is like, and its version."""
     values = {}

@@ -84,6 +84,12 @@ ovs_database:
   returned: always
   type: bool
   sample: true
+ovs_running:
+  description:
+    - Whether Open vSwitch's database and its daemon answer. systemd does not know when they were started by C(ovs-ctl).
+  returned: always
+  type: bool
+  sample: true
 neighbour_limits:
   description:
     - How many entries the kernel's neighbour table of each address family holds, all network namespaces together. When it is full, packets are dropped.
@@ -117,6 +123,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._host import (
     parse_units,
     read_interfaces,
     ssh_address,
+    switch_runs,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._systemd import read_units
 
@@ -149,6 +156,7 @@ def main() -> None:
         default_routes=default_routes,
         reached_by=interface_of(reached_at, interfaces, content("/proc/net/if_inet6")) if reached_at else None,
         ovs_database=any(os.path.exists(path) for path in OVS_DATABASES),
+        ovs_running=switch_runs(),
         neighbour_limits=neighbour_limits(),
         flows=[{"bridge": notes["Bridge"], "owner": notes["Owner"]} for notes in (unit.notes() for unit in read_units("flows").values())],
     )

@@ -37,12 +37,14 @@ Address = t.Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 # What a host says for itself; every other variable is stated once for all hosts.
 ROUTER_VARIABLES = ("fabric_router", "fabric_bgp")
 HOST_VARIABLES = (
-    "fabric_host_id", "fabric_tep_address", "fabric_underlay_interface", "fabric_guest_memory", "fabric_endpoints", "fabric_flows",
+    "fabric_adopt", "fabric_host_id", "fabric_tep_address", "fabric_underlay_interface", "fabric_guest_memory", "fabric_endpoints", "fabric_flows",
     *ROUTER_VARIABLES,
 )
 
 # Set by the role `plan` itself, so found among the variables of a host afterwards.
-RESULTS = ("fabric_plan", "fabric_plan_result", "fabric_secrets_result")
+RESULTS = ("fabric_plan", "fabric_plan_result", "fabric_secrets_result", "fabric_ownership")
+# What may stand in group_vars/all.yml, where hosts outside the fabric have it as well.
+_ANYWHERE = ("fabric_adopt",)
 
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
@@ -169,6 +171,7 @@ class Host:
     guest_memory: str | None | t.Any = None
     flows: list[dict[str, t.Any]] = dataclasses.field(default_factory=list)
     routing: dict[str, t.Any] = dataclasses.field(default_factory=dict)
+    adopt: list[str] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass
@@ -330,7 +333,7 @@ def check_others(others: dict[str, dict[str, t.Any]], problems: list[str]) -> No
     """Tell endpoints and ids of hosts that are not in the fabric, where nobody would read them."""
     for name, variables in sorted(others.items()):
         for variable in HOST_VARIABLES:
-            if variables.get(variable):
+            if variables.get(variable) and variable not in _ANYWHERE:
                 group = "routers" if variable in ROUTER_VARIABLES else "kvm_hosts"
                 problems.append(f"{name}: {variable} is set, but the host is not in the fabric; put it into the group {group}.")
 
@@ -603,7 +606,18 @@ def _host(
         guest_memory=values["fabric_guest_memory"],
         flows=[item for _i, item in _items(values, "fabric_flows")],
         routing={variable: values[variable] for variable in ROUTER_VARIABLES},
+        adopt=_adopted(values["fabric_adopt"], f"{name}: fabric_adopt", problems),
     )
+
+
+def _adopted(value: t.Any, where: str, problems: list[str]) -> list[str]:
+    """The names of things of others that the fabric may use; `*` for all."""
+    if isinstance(value, list) and all(isinstance(name, str) and name and name != "*" for name in value):
+        return value
+    truth = conform(value, {"type": "bool"}, where, [])
+    if truth is INVALID:
+        problems.append(f"{where} must be true, false, or a list of names of bridges, ports, namespaces, guests or networks, not {show(value)}.")
+    return ["*"] if truth else []
 
 
 def _endpoint(item: dict[str, t.Any], index: int, host: str, problems: list[str]) -> Endpoint:

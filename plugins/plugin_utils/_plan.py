@@ -22,6 +22,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._intent import (
 )
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent_routers import secrets
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_checks import check
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_claims import claims
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_guests import Guests
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_items import fill, neighbours
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_router_items import plan_links, plan_routers
@@ -66,6 +67,7 @@ def compile_plan(
         raise PlanError(problems)
     plan = _Writer(values, guests).plan()
     guests.fill(plan)
+    plan["claims"] = claims(plan, values.intent)
     everyone = {**values.intent.hosts, **values.intent.routers}
     plan["secrets"] = secrets(values.intent.common, {name: host.routing for name, host in everyone.items()})
     return plan

@@ -1,0 +1,344 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whose the things of a host are that somebody wants to make there: marks, and the traces of those who use them.
+
+This file is private to the collection. Reading spawns one process for the interfaces and one for Open vSwitch; further ones only
+for a bridge or a namespace that is there and has no mark.
+"""
+from __future__ import annotations
+
+import glob
+import json
+import os
+import re
+import shutil
+import typing as t
+import xml.etree.ElementTree as ET
+
+from ansible_collections.overloom.fabric.plugins.module_utils import _ip, _netns
+from ansible_collections.overloom.fabric.plugins.module_utils._frr import CONF, NOTES
+from ansible_collections.overloom.fabric.plugins.module_utils._host import OVS_DATABASES, SBIN, content
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml import read_mark
+from ansible_collections.overloom.fabric.plugins.module_utils._netns_host import OVS_BEGIN, UNIT_KIND, Space, alias_owner, space_of
+from ansible_collections.overloom.fabric.plugins.module_utils._openflow import COOKIE_PREFIX, parse_dump
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs import owner_of
+from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import Database, NoSwitch, empty_database, ovs_runner, read_database
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner
+from ansible_collections.overloom.fabric.plugins.module_utils._systemd import read_units
+
+KINDS = ("address", "bridge", "guest", "interface", "namespace", "network", "nic", "port", "router")
+# Persistent definitions, and what runs.
+LIBVIRT = {"guest": ("/etc/libvirt/qemu", "/run/libvirt/qemu"), "network": ("/etc/libvirt/qemu/networks", "/run/libvirt/network")}
+# How many traces of others a sentence names.
+NAMED = 4
+# What Open vSwitch, or a tool that only made the bridge, notes there itself.
+_HARMLESS = ("bridge-id", "overloom-")
+
+
+class Claim(t.NamedTuple):
+    """A thing that is to be made. on: the bridge of a port, or the interface of an address or in a namespace. instead: the way on besides adoption."""
+
+    kind: str
+    name: str
+    on: str
+    instead: str
+
+    @property
+    def what(self) -> str:
+        """How sentences call it."""
+        return f"{self.kind} {self.name}"
+
+
+class Host(t.NamedTuple):
+    """What was read. spaces: what our units note of namespaces. guests, networks: name to (owner or "", whether it runs)."""
+
+    interfaces: dict[str, _ip.Interface]
+    database: Database
+    flows: dict[str, list[int]]
+    spaces: dict[str, Space]
+    inside: dict[str, dict[str, _ip.Interface]]
+    processes: dict[str, list[int]]
+    guests: dict[str, tuple[str, bool]]
+    networks: dict[str, tuple[str, bool]]
+    routers: list[str]
+    notes: dict[str, set[str]]
+
+
+class Use(t.NamedTuple):
+    """Why a thing is not free. owner: whose mark it has, or "". traces: of those who use it, in words."""
+
+    owner: str
+    traces: list[str]
+
+
+# What is there ---------------------------------------------------------------------------------------------------------
+
+
+def read_host(runner: Runner, claims: t.Sequence[Claim]) -> Host:
+    """Read what the claims ask for."""
+    kinds = {claim.kind for claim in claims}
+    has_ip = shutil.which("ip", path=SBIN) is not None
+    interfaces = _ip.read_interfaces(runner) if has_ip else {}
+    database = _switch(runner)
+    unmarked = [c.name for c in claims if c.kind == "bridge" and c.name in database.tables["Bridge"] and not owner_of(database.tables["Bridge"][c.name])]
+    spaces = dict(filter(None, (space_of(unit) for unit in read_units(UNIT_KIND).values())))
+    there = set(_netns.existing()) if "namespace" in kinds and has_ip else set()
+    foreign = sorted({c.name for c in claims if c.kind == "namespace" and c.name in there and c.name not in spaces})
+    return Host(
+        interfaces=interfaces,
+        database=database,
+        flows={bridge: _cookies(runner, database, bridge) for bridge in unmarked},
+        spaces=spaces,
+        inside={name: _inside(runner, name) for name in foreign},
+        processes=_netns.processes_of(foreign) if foreign else {},
+        guests=_defined("guest") if "guest" in kinds else {},
+        networks=_defined("network") if "network" in kinds else {},
+        routers=re.findall(r"(?m)^router .*\S", content(CONF)) if "router" in kinds else [],
+        notes=_noted() if "router" in kinds else {},
+    )
+
+
+def _switch(runner: Runner) -> Database:
+    """Open vSwitch's database; empty where it does not run, as nobody uses it then."""
+    if not any(os.path.exists(path) for path in OVS_DATABASES):
+        return empty_database()
+    try:
+        return read_database(runner, OVS_BEGIN)
+    except NoSwitch:
+        return empty_database()
+
+
+def _cookies(runner: Runner, database: Database, bridge: str) -> list[int]:
+    """The cookies of the flows that others have put on a bridge."""
+    row = database.tables["Bridge"][bridge]
+    versions = ",".join(row["protocols"] or [f"OpenFlow1{minor}" for minor in (0, 3, 4, 5)])
+    status, out, _err = runner.run(["ovs-ofctl", "--timeout=10", "-O", versions, "dump-flows", "--no-names", "--no-stats", bridge])
+    if status:
+        return []
+    flows = [flow for flow, _counters in parse_dump(out)]
+    # Open vSwitch itself keeps this one on a bridge that no controller rules.
+    return [flow.cookie for flow in flows if flow.cookie >> 48 != COOKIE_PREFIX and (flow.priority, flow.actions) != (0, "NORMAL")]
+
+
+def _inside(runner: Runner, name: str) -> dict[str, _ip.Interface]:
+    try:
+        return _ip.read_interfaces(runner, name)
+    except FabricError:
+        # A file that an interrupted `ip netns add` has left.
+        return {}
+
+
+def _defined(kind: str) -> dict[str, tuple[str, bool]]:
+    """Guests or networks of libvirt, from its own files, so that no daemon has to run: name to (owner, whether it runs)."""
+    found: dict[str, tuple[str, bool]] = {}
+    persistent, running = LIBVIRT[kind]
+    for folder, runs in ((persistent, False), (running, True)):
+        for path in sorted(glob.glob(f"{folder}/*.xml")):
+            try:
+                document = ET.fromstring(content(path))
+            except ET.ParseError:
+                continue
+            tag = "domain" if kind == "guest" else "network"
+            root = document if document.tag == tag else document.find(tag)
+            name = root.findtext("name") if root is not None else None
+            if root is not None and name:
+                found[name] = (read_mark(root).owner or found.get(name, ("", False))[0], runs)
+    return found
+
+
+def _noted() -> dict[str, set[str]]:
+    """The parts of FRR's configuration that each owner's notes have."""
+    found: dict[str, set[str]] = {}
+    for path in sorted(glob.glob(f"{glob.escape(NOTES)}/*-frr_*.json")):
+        owner = os.path.basename(path).rpartition("-frr_")[0]
+        try:
+            found.setdefault(owner, set()).update(json.loads(content(path)))
+        except ValueError:
+            continue
+    return found
+
+
+# Whose it is -----------------------------------------------------------------------------------------------------------
+
+
+def use_of(claim: Claim, host: Host, owner: str) -> Use | None:
+    """Who has a claimed thing; None if it is free, ours, or there but used by nobody."""
+    return _JUDGES[claim.kind](claim, host, owner)
+
+
+def _used(mark: str | None, owner: str, traces: list[str]) -> Use | None:
+    """The use of a thing with this mark: another's in any case, nobody's if there are traces."""
+    if mark == owner:
+        return None
+    return Use(mark or "", traces) if mark or traces else None
+
+
+def _bridge(claim: Claim, host: Host, owner: str) -> Use | None:
+    row = host.database.tables["Bridge"].get(claim.name)
+    if row is None:
+        return _other_device(claim, host, owner)
+    traces = [f"controller {target}" for target in row["controller"]]
+    traces += ["fail_mode secure"] if row["fail_mode"] == "secure" else []
+    cookies = host.flows.get(claim.name, [])
+    if cookies:
+        shown = ", ".join(f"{cookie:#x}" for cookie in sorted(set(cookies))[:NAMED])
+        traces.append(f"{len(cookies)} flow{'s' * (len(cookies) > 1)} with cookie {shown}")
+    traces += [f"external_ids {key}" for key in sorted(row["external_ids"]) if not key.startswith(_HARMLESS)]
+    ports = [port for port in host.database.ports_of(claim.name) if port != claim.name]
+    traces += [f"port {port}" for port in ports if owner_of(host.database.tables["Port"][port]) != owner]
+    return _used(owner_of(row), owner, traces)
+
+
+def _other_device(claim: Claim, host: Host, owner: str) -> Use | None:
+    """The use of an interface of the kernel that has the name which Open vSwitch would need."""
+    there = host.interfaces.get(claim.name)
+    if there is None or claim.name in host.database.bridge_of:
+        return None
+    return _used(alias_owner(there.alias), owner, [f"an interface of the kind {there.kind or 'hardware'}"])
+
+
+def _port(claim: Claim, host: Host, owner: str) -> Use | None:
+    """A port that is to be made, or a NIC that is to be plugged in: on another's bridge it is another's."""
+    bridge = host.database.bridge_of.get(claim.name)
+    if bridge is None or claim.name == bridge:
+        return None
+    mark, bridge_mark = owner_of(host.database.tables["Port"][claim.name]), owner_of(host.database.tables["Bridge"][bridge])
+    # On the bridge itself it is among the traces of the bridge, if that is another's.
+    if bridge == claim.on or (mark is None and bridge_mark == owner):
+        return None if mark in (None, owner) else Use(mark or "", [])
+    return _used(mark, owner, [f"a port of bridge {bridge}"])
+
+
+def _interface(claim: Claim, host: Host, owner: str) -> Use | None:
+    if claim.name in host.database.bridge_of:
+        return _port(claim, host, owner)
+    if any(kept.outer == claim.name for space in host.spaces.values() if space.owner == owner for kept in space.veths.values()):
+        return None
+    return _other_device(claim, host, owner)
+
+
+def _nic(claim: Claim, host: Host, owner: str) -> Use | None:
+    """The card of the underlay. on: the bridge that it is to be plugged into, or "" where it is used as it is."""
+    there = host.interfaces.get(claim.name)
+    if there is None or not claim.on:
+        return None
+    if claim.name in host.database.bridge_of:
+        return _port(claim, host, owner)
+    traces = [f"a part of {there.master}"] if there.master else []
+    default = any(line.split()[:2] == [claim.name, "00000000"] for line in content("/proc/net/route").splitlines())
+    # That it carries the default route is told where the role looks at it, with the way on.
+    traces += [] if default else [f"address {address}" for address in there.addresses]
+    return _used(None, owner, traces)
+
+
+def missing_nic(claim: Claim, host: Host) -> str | None:
+    """The sentence about a card that is not there, with those that are."""
+    name = claim.name
+    if claim.kind != "nic" or not host.interfaces or name in host.interfaces or name in host.database.bridge_of:
+        return None
+    made = {port for port, bridge in host.database.bridge_of.items() if port == bridge or host.database.interface(port)["type"] == "internal"}
+    cards = [
+        interface.name
+        for interface in host.interfaces.values()
+        if interface.name not in {"lo", *made} and interface.kind not in ("openvswitch", "tun") and alias_owner(interface.alias) is None
+    ]
+    return f"there is no interface {name}; the host has {', '.join(sorted(cards)) or 'none but lo'}; {claim.instead}"
+
+
+def _namespace(claim: Claim, host: Host, owner: str) -> Use | None:
+    space = host.spaces.get(claim.name)
+    if space is not None:
+        return _used(space.owner, owner, [])
+    inside = host.inside.get(claim.name, {})
+    loopback = inside.get("lo")
+    running = host.processes.get(claim.name, [])
+    traces = [f"{len(running)} process{'es' * (len(running) > 1)}"] if running else []
+    traces += [f"interface {name}" for name in sorted(inside) if name != "lo"]
+    return _used(alias_owner(loopback.alias) if loopback else None, owner, traces)
+
+
+def _domain(claim: Claim, host: Host, owner: str) -> Use | None:
+    found = (host.guests if claim.kind == "guest" else host.networks).get(claim.name)
+    if found is None:
+        return None
+    mark, runs = found
+    return _used(mark, owner, ["it runs" if runs else "it is defined"])
+
+
+def _router(claim: Claim, host: Host, owner: str) -> Use | None:
+    """on: the name that the notes have for it. Of BGP there is one process, whatever its AS number."""
+    if claim.on in host.notes.get(owner, ()):
+        return None
+    same = re.compile(r"router bgp \S+" if claim.name.startswith("router bgp ") else re.escape(claim.name))
+    found = [line for line in host.routers if same.fullmatch(line.strip())]
+    if not found:
+        return None
+    rival = next((other for other, things in host.notes.items() if claim.on in things), "")
+    return Use(rival, [f"frr.conf has {found[0].strip()}"])
+
+
+def _address(claim: Claim, host: Host, owner: str) -> Use | None:
+    """An address that another interface has already. What is ours goes by itself when the plan moves the address."""
+    plain = claim.name.partition("/")[0]
+    for interface in host.interfaces.values():
+        bridge = host.database.bridge_of.get(interface.name)
+        marks = {alias_owner(interface.alias)}
+        if bridge is not None:
+            marks |= {owner_of(host.database.tables["Port"].get(interface.name, {"external_ids": {}})), owner_of(host.database.tables["Bridge"][bridge])}
+        if interface.name != claim.on and owner not in marks and plain in [address.partition("/")[0] for address in interface.addresses]:
+            return Use("", [f"interface {interface.name} has it"])
+    return None
+
+
+_JUDGES: dict[str, t.Callable[[Claim, Host, str], Use | None]] = {
+    "address": _address,
+    "bridge": _bridge,
+    "guest": _domain,
+    "interface": _interface,
+    "namespace": _namespace,
+    "network": _domain,
+    "nic": _nic,
+    "port": _port,
+    "router": _router,
+}
+
+
+def sentence(claim: Claim, use: Use) -> str:
+    """What a person reads: the thing, what shows that it is used, and the ways on."""
+    shown = ", ".join([*use.traces[:NAMED], *([f"{len(use.traces) - NAMED} more"] if len(use.traces) > NAMED else [])])
+    told = f" ({shown})" if shown else ""
+    whose = f"belongs to the owner {use.owner}" if use.owner else "was there before the fabric and is in use"
+    adopt = "" if claim.kind == "address" else ", or set fabric_adopt to let the fabric use this one"
+    return f"{claim.what} {whose}{told}; {claim.instead}{adopt}"
+
+
+# The module ------------------------------------------------------------------------------------------------------------
+
+
+def findings(claims: t.Iterable[Claim], host: Host, owner: str) -> list[dict[str, t.Any]]:
+    """All claimed things that are not free, each with its sentence; pure."""
+    found = []
+    for claim in claims:
+        missing = missing_nic(claim, host)
+        use = None if missing else use_of(claim, host, owner)
+        if missing:
+            found.append({"kind": claim.kind, "name": claim.name, "owner": None, "traces": [], "adoptable": False, "msg": missing})
+        elif use:
+            adoptable = claim.kind != "address"
+            traces = {"owner": use.owner or None, "traces": use.traces, "adoptable": adoptable}
+            found.append({"kind": claim.kind, "name": claim.name, **traces, "msg": sentence(claim, use)})
+    return found
+
+
+def run(module: t.Any) -> t.NoReturn:
+    """The module ownership_info."""
+    runner = ovs_runner(module)
+    claims = [Claim(row["kind"], row["name"], row["on"] or "", row["instead"]) for row in module.params["claims"]]
+    adopt = module.params["adopt"]
+    try:
+        found = findings(claims, read_host(runner, claims), module.params["owner"]) if claims else []
+    except FabricError as error:
+        module.fail_json(msg=str(error), spawned=runner.spawned)
+    left = [one for one in found if not (one["adoptable"] and ("*" in adopt or one["name"] in adopt))]
+    module.exit_json(changed=False, findings=left, adopted=[one for one in found if one not in left], spawned=runner.spawned)
