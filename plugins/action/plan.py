@@ -14,7 +14,7 @@ from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import compile_plan
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_tables import outputs, render, render_outputs
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_tables import outputs, render, render_outputs, restart_sentence, told
 from ansible_collections.overloom.fabric.plugins.plugin_utils._spec import PlanError
 
 try:
@@ -55,14 +55,24 @@ class ActionModule(ActionBase):
             result["secrets"] = secrets
             return result
         if options["outputs"]:
-            reached = set((task_vars or {}).get("ansible_play_hosts", ()))
-            result["outputs"] = [output for output in plan["outputs"] if output["host"] in reached]
+            restarts = _restarts(task_vars or {})
+            result["outputs"] = told(plan["outputs"], restarts)
+            result["warnings"] = [*result.get("warnings", ()), *(restart_sentence(output) for output in result["outputs"] if output["restart_required"])]
             Display().display("\n" + render_outputs(result["outputs"]))
             return result
         if options["show"]:
             Display().display("\n" + (_as_yaml(part) if options["query"] else render(plan)))
         result["plan"] = part
         return result
+
+
+def _restarts(task_vars: dict[str, t.Any]) -> dict[str, dict[str, list[str]]]:
+    """For each host that the run reached, the options that a running guest does not have yet. The guests' roles keep what their module returned."""
+    found = {}
+    for host in task_vars.get("ansible_play_hosts", ()):
+        made = [task_vars["hostvars"][host].get(f"{role}_guest_made") or {} for role in ("linux", "veos", "chr")]
+        found[str(host)] = {str(guest): [str(option) for option in options] for one in made for guest, options in one.get("restart_required", {}).items()}
+    return found
 
 
 def _told(problems: list[str]) -> str:

@@ -16,8 +16,6 @@ import socket
 import time
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.module_utils._errors import FabricError
-
 # How long a run waits for another one's module, in seconds; the start of guests takes the longest.
 PATIENCE = 300.0
 _LOCK = "\0overloom-lock/{}"
@@ -26,13 +24,13 @@ _HOLDER = "overloom-holder/{}/"
 
 @contextlib.contextmanager
 def host_lock(what: str, who: str, patience: float = PATIENCE) -> t.Iterator[None]:
-    """Hold the lock of a part of the host. who: how others call the holder. Raises FabricError after waiting in vain."""
+    """Hold the lock of a part of the host. who: how others call the holder. Raises TimeoutError after waiting in vain."""
     with contextlib.ExitStack() as held:
         lock = held.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
         until = time.monotonic() + patience
         while not _bound(lock, _LOCK.format(what)):
             if time.monotonic() > until:
-                raise FabricError(f"another run is changing this host ({holder(what) or 'unknown'}), since more than {patience:.0f} s; wait for its end")
+                raise TimeoutError(f"another run is changing this host ({holder(what) or 'unknown'}), since more than {patience:.0f} s; wait for its end")
             time.sleep(0.05)
         sign = held.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
         _bound(sign, f"\0{_HOLDER.format(what)}{who[:60]}")

@@ -21,8 +21,9 @@ from ansible_collections.overloom.fabric.plugins.module_utils._frr import CONF, 
 from ansible_collections.overloom.fabric.plugins.module_utils._host import OVS_DATABASES, SBIN, content
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml import read_mark
 from ansible_collections.overloom.fabric.plugins.module_utils._netns_host import OVS_BEGIN, UNIT_KIND, Space, alias_owner, space_of
-from ansible_collections.overloom.fabric.plugins.module_utils._openflow import COOKIE_PREFIX, parse_dump
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs import owner_of
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs_before import users
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs_held import Reader, others
 from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import Database, NoSwitch, empty_database, ovs_runner, read_database
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner
 from ansible_collections.overloom.fabric.plugins.module_utils._systemd import read_units
@@ -30,10 +31,12 @@ from ansible_collections.overloom.fabric.plugins.module_utils._systemd import re
 KINDS = ("address", "bridge", "guest", "interface", "namespace", "network", "nic", "port", "router")
 # Persistent definitions, and what runs.
 LIBVIRT = {"guest": ("/etc/libvirt/qemu", "/run/libvirt/qemu"), "network": ("/etc/libvirt/qemu/networks", "/run/libvirt/network")}
+# What cannot be shared: an address, and what a teardown would not give back.
+NOT_ADOPTABLE = ("address", "guest", "network")
 # How many traces of others a sentence names.
 NAMED = 4
-# What Open vSwitch, or a tool that only made the bridge, notes there itself.
-_HARMLESS = ("bridge-id", "overloom-")
+# Seconds that ovs-vswitchd has to answer.
+_PATIENCE = 10
 
 
 class Claim(t.NamedTuple):
@@ -51,11 +54,11 @@ class Claim(t.NamedTuple):
 
 
 class Host(t.NamedTuple):
-    """What was read. spaces: what our units note of namespaces. guests, networks: name to (owner or "", whether it runs)."""
+    """What was read. flows: of others on a bridge, in words. spaces: what our units note of namespaces. guests, networks: name to (owner or "", whether it runs)."""
 
     interfaces: dict[str, _ip.Interface]
     database: Database
-    flows: dict[str, list[int]]
+    flows: dict[str, list[str]]
     spaces: dict[str, Space]
     inside: dict[str, dict[str, _ip.Interface]]
     processes: dict[str, list[int]]
@@ -88,7 +91,7 @@ def read_host(runner: Runner, claims: t.Sequence[Claim]) -> Host:
     return Host(
         interfaces=interfaces,
         database=database,
-        flows={bridge: _cookies(runner, database, bridge) for bridge in unmarked},
+        flows={bridge: others(Reader(runner, bridge, database.tables["Bridge"][bridge], _PATIENCE).flows()) for bridge in unmarked},
         spaces=spaces,
         inside={name: _inside(runner, name) for name in foreign},
         processes=_netns.processes_of(foreign) if foreign else {},
@@ -107,18 +110,6 @@ def _switch(runner: Runner) -> Database:
         return read_database(runner, OVS_BEGIN)
     except NoSwitch:
         return empty_database()
-
-
-def _cookies(runner: Runner, database: Database, bridge: str) -> list[int]:
-    """The cookies of the flows that others have put on a bridge."""
-    row = database.tables["Bridge"][bridge]
-    versions = ",".join(row["protocols"] or [f"OpenFlow1{minor}" for minor in (0, 3, 4, 5)])
-    status, out, _err = runner.run(["ovs-ofctl", "--timeout=10", "-O", versions, "dump-flows", "--no-names", "--no-stats", bridge])
-    if status:
-        return []
-    flows = [flow for flow, _counters in parse_dump(out)]
-    # Open vSwitch itself keeps this one on a bridge that no controller rules.
-    return [flow.cookie for flow in flows if flow.cookie >> 48 != COOKIE_PREFIX and (flow.priority, flow.actions) != (0, "NORMAL")]
 
 
 def _inside(runner: Runner, name: str) -> dict[str, _ip.Interface]:
@@ -178,16 +169,7 @@ def _bridge(claim: Claim, host: Host, owner: str) -> Use | None:
     row = host.database.tables["Bridge"].get(claim.name)
     if row is None:
         return _other_device(claim, host, owner)
-    traces = [f"controller {target}" for target in row["controller"]]
-    traces += ["fail_mode secure"] if row["fail_mode"] == "secure" else []
-    cookies = host.flows.get(claim.name, [])
-    if cookies:
-        shown = ", ".join(f"{cookie:#x}" for cookie in sorted(set(cookies))[:NAMED])
-        traces.append(f"{len(cookies)} flow{'s' * (len(cookies) > 1)} with cookie {shown}")
-    traces += [f"external_ids {key}" for key in sorted(row["external_ids"]) if not key.startswith(_HARMLESS)]
-    ports = [port for port in host.database.ports_of(claim.name) if port != claim.name]
-    traces += [f"port {port}" for port in ports if owner_of(host.database.tables["Port"][port]) != owner]
-    return _used(owner_of(row), owner, traces)
+    return _used(owner_of(row), owner, users(host.database, claim.name, owner, lambda bridge: host.flows.get(bridge, [])))
 
 
 def _other_device(claim: Claim, host: Host, owner: str) -> Use | None:
@@ -309,7 +291,7 @@ def sentence(claim: Claim, use: Use) -> str:
     shown = ", ".join([*use.traces[:NAMED], *([f"{len(use.traces) - NAMED} more"] if len(use.traces) > NAMED else [])])
     told = f" ({shown})" if shown else ""
     whose = f"belongs to the owner {use.owner}" if use.owner else "was there before the fabric and is in use"
-    adopt = "" if claim.kind == "address" else ", or set fabric_adopt to let the fabric use this one"
+    adopt = "" if claim.kind in NOT_ADOPTABLE else ", or set fabric_adopt to let the fabric use this one"
     return f"{claim.what} {whose}{told}; {claim.instead}{adopt}"
 
 
@@ -325,8 +307,7 @@ def findings(claims: t.Iterable[Claim], host: Host, owner: str) -> list[dict[str
         if missing:
             found.append({"kind": claim.kind, "name": claim.name, "owner": None, "traces": [], "adoptable": False, "msg": missing})
         elif use:
-            adoptable = claim.kind != "address"
-            traces = {"owner": use.owner or None, "traces": use.traces, "adoptable": adoptable}
+            traces = {"owner": use.owner or None, "traces": use.traces, "adoptable": claim.kind not in NOT_ADOPTABLE}
             found.append({"kind": claim.kind, "name": claim.name, **traces, "msg": sentence(claim, use)})
     return found
 

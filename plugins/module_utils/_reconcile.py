@@ -8,12 +8,15 @@ function from (wanted, found) to a `Change`, and it does the rest (check mode, d
 """
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import shlex
 import tempfile
 import typing as t
+
+from ansible_collections.overloom.fabric.plugins.module_utils._host_lock import caller, host_lock
 
 MASK = "********"
 
@@ -275,7 +278,23 @@ def _escaped(character: str) -> str:
     return f"\\U{ord(character):08x}"
 
 
-def reconcile(
+# A lab has a lock of its own, and a disk's image is locked by QEMU's tools.
+_OWN_LOCKS = ("lab", "disk_files")
+
+
+def reconcile(module: t.Any, read: t.Callable[[], t.Any], compare: t.Callable[[t.Any], Change], runner: Runner, *more: t.Any, **options: t.Any) -> t.NoReturn:
+    """As reconciled(), while no other module's run reads or changes this host. libvirt, which may take minutes, is a part by itself."""
+    name = getattr(module, "_name", "").rpartition(".")[2]
+    part = "libvirt" if name.startswith("libvirt_") else "network"
+    lock = contextlib.nullcontext() if not name or name in _OWN_LOCKS else host_lock(part, caller(name, str(module.params.get("owner"))))
+    try:
+        with lock:
+            reconciled(module, read, compare, runner, *more, **options)
+    except TimeoutError as error:
+        module.fail_json(msg=str(error), changed=False, commands=[], spawned=runner.spawned)
+
+
+def reconciled(
     module: t.Any,
     read: t.Callable[[], t.Any],
     compare: t.Callable[[t.Any], Change],

@@ -107,6 +107,10 @@ outputs:
     console:
       description: The command that leads into it on its host, or V(null).
       type: str
+    restart_required:
+      description: The options of a guest that wait for its restart, which the intent does not allow (C(guest.restart)). A warning tells them, too.
+      type: list
+      elements: str
   sample:
     - {name: kvm1/vm1, kind: guest, host: kvm1, addresses: [10.1.1.2/24], console: virsh console vm1}
 secrets:

@@ -149,9 +149,27 @@ def outputs(plan: dict[str, t.Any]) -> list[dict[str, t.Any]]:
     return found
 
 
+def told(found: list[dict[str, t.Any]], restarts: dict[str, dict[str, list[str]]]) -> list[dict[str, t.Any]]:
+    """The outputs of the hosts that were reached. restarts: each of them with its guests that need a restart, and the options that wait for it."""
+    return [
+        {**output, "restart_required": restarts[output["host"]].get(output["name"].partition("/")[2], []) if output["kind"] == "guest" else []}
+        for output in found
+        if output["host"] in restarts
+    ]
+
+
+def restart_sentence(output: dict[str, t.Any]) -> str:
+    """What a person is told of a guest that does not run yet as it is declared."""
+    name = output["name"].partition("/")[2]
+    return (
+        f"{output['host']}: guest {name} still runs as it was before a change of {', '.join(output['restart_required'])}, which needs a restart;"
+        f" set guest.restart: true for {name} in fabric_endpoints and run this again, or restart it by hand"
+    )
+
+
 def render_outputs(found: list[dict[str, t.Any]], width: int = 100, most: int = 50) -> str:
     """The outputs as a table, of at most so many rows."""
-    rows = [(e["name"], e["kind"], "\n".join(e["addresses"]) or "-", f"on {e['host']}: {e['console']}" if e["console"] else "-") for e in found]
+    rows = [(e["name"], e["kind"] + ", restart needed" * bool(e.get("restart_required")), "\n".join(e["addresses"]) or "-", f"on {e['host']}: {e['console']}" if e["console"] else "-") for e in found]
     more = f"  and {len(rows) - most} more: playbooks/plan.yml -e plan_query=outputs\n" if len(rows) > most else ""
     return table("Outputs", ("What", "Kind", "Addresses", "Console"), rows[:most], width) + more
 

@@ -129,3 +129,26 @@ def test_guests_follow_the_intent_and_drift_is_seen(tmp_path):
         assert fabric.on("kvm1", "virsh", "net-list", "--all", "--name").split() == []
     finally:
         fabric.play("playbooks/lab_down.yml")
+
+
+def test_a_restart_that_a_changed_intent_needs_is_said_at_the_end_of_each_run_until_it_happens(tmp_path):
+    fabric = Fabric(tmp_path, f"restart-{os.getpid()}")
+    fabric.hosts = {"kvm1": {"fabric_endpoints": [{**endpoint("vm1", "blue", "10.1.1.2"), "kind": "guest", "guest": {"image": "lab"}}]}, "kvm2": {}}
+    fabric.write()
+    fabric.play("playbooks/lab.yml")
+    try:
+        assert "still runs as it was" not in fabric.play("site.yml")
+        # Another address is on the command line of the lab guest's kernel, which only a restart gives it.
+        vm1 = fabric.hosts["kvm1"]["fabric_endpoints"][0]
+        vm1["address"] = "10.1.1.7"
+        fabric.write()
+        sentence = "kvm1: guest vm1 still runs as it was before a change of cmdline, which needs a restart; set guest.restart: true for vm1"
+        for arguments, unchanged in ((["--check"], False), ([], False), (["--check"], True), ([], True)):
+            out = fabric.play("site.yml", *arguments)
+            assert sentence in " ".join(out.split()) and "guest, restart needed" in out
+            assert not unchanged or set(changed(out).values()) == {0}, out
+        vm1["guest"]["restart"] = True
+        fabric.write()
+        assert "still runs as it was" not in fabric.play("site.yml")
+    finally:
+        fabric.play("playbooks/lab_down.yml")

@@ -116,6 +116,18 @@ def test_open_vswitch_that_was_restarted_by_hand_is_taken_as_it_runs(empty):
     assert empty.verify()["failed"] == 0
 
 
+def test_two_runs_at_once_take_turns_and_a_killed_one_leaves_no_lock(empty):
+    runs = [empty.start("ansible-playbook", "site.yml") for _number in range(2)]
+    for run in runs:
+        out, _err = run.communicate(timeout=600)
+        assert run.returncode == 0, out
+    assert set(changed(empty.play("site.yml")).values()) == {0}
+    hold = "import socket,time; s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); s.bind('\\0overloom-lock/network'); print(1, flush=True); time.sleep(600)"
+    empty.on("kvm1", "sh", "-c", f'python3 -c "{hold}" >/dev/null 2>&1 & echo $! >/run/holder')
+    empty.on("kvm1", "sh", "-c", "kill -KILL $(cat /run/holder)")
+    assert set(changed(empty.play("site.yml")).values()) == {0}
+
+
 def test_an_empty_bridge_and_namespace_that_a_person_prepared_are_used(empty):
     empty.on("kvm1", "ovs-vsctl", "add-br", "br-int", "--", "set", "bridge", "br-int", "datapath_type=netdev")
     empty.on("kvm1", "ip", "netns", "add", "red")
@@ -124,3 +136,23 @@ def test_an_empty_bridge_and_namespace_that_a_person_prepared_are_used(empty):
     empty.play("playbooks/teardown.yml")
     assert empty.on("kvm1", "ovs-vsctl", "list-br").split() == ["br-int"]
     assert empty.on("kvm1", "ip", "netns", "list").split()[:1] == ["red"]
+
+
+def test_an_adopted_bridge_keeps_what_its_controller_set_and_is_given_back(empty):
+    empty.on("kvm1", *SECURE)
+    empty.on("kvm1", "ovs-ofctl", "add-flow", "br-int", "cookie=0x2a,priority=5,actions=normal")
+
+    def look() -> str:
+        columns = "--columns=name,fail_mode,controller,external_ids,other_config,datapath_type,protocols"
+        return empty.on("kvm1", "ovs-vsctl", columns, "list", "bridge", "br-int") + empty.on("kvm1", "ovs-ofctl", "dump-flows", "--no-stats", "br-int")
+
+    before = look()
+    empty.intent["fabric_adopt"] = ["br-int"]
+    empty.write()
+    empty.play("site.yml")
+    assert "secure" in empty.on("kvm1", "ovs-vsctl", "get", "bridge", "br-int", "fail_mode")
+    assert "cookie=0x2a" in empty.on("kvm1", "ovs-ofctl", "dump-flows", "br-int")
+    assert set(changed(empty.play("site.yml")).values()) == {0}
+    assert empty.verify()["failed"] == 0
+    empty.play("playbooks/teardown.yml")
+    assert look() == before

@@ -42,22 +42,23 @@ OURS = {"external_ids": {"overloom-owner": "us", "overloom-module": "ovs_bridge"
 
 
 @pytest.mark.parametrize(
-    ("columns", "cookies", "traces"),
+    ("columns", "flows", "traces"),
     [
         ({"fail_mode": "secure"}, [], "fail_mode secure"),
         ({"controller": {"tcp:192.0.2.1": {}}}, [], "controller tcp:192.0.2.1"),
-        ({}, [0x2A, 0x2A], "2 flows with cookie 0x2a"),
+        ({}, ["2 flows with cookie 0x2a"], "2 flows with cookie 0x2a"),
         ({"external_ids": {"ct-zone-x": "1", "bridge-id": "br"}}, [], "external_ids ct-zone-x"),
+        ({"rstp_enable": True}, [], "rstp_enable"),
         ({"ports": {f"p{i}": None for i in range(6)}}, [], "port p0, port p1, port p2, port p3, 2 more"),
     ],
 )
-def test_a_bridge_without_a_mark_that_somebody_uses_is_told_with_the_traces(columns, cookies, traces) -> None:
-    host = NOTHING._replace(database=database(**{"br-int": dict(columns)}), flows={"br-int": cookies})
+def test_a_bridge_without_a_mark_that_somebody_uses_is_told_with_the_traces(columns, flows, traces) -> None:
+    host = NOTHING._replace(database=database(**{"br-int": dict(columns)}), flows={"br-int": flows})
     assert told(host, "bridge", "br-int") == [
         f"bridge br-int was there before the fabric and is in use ({traces}); take another, or set fabric_adopt to let the fabric use this one"
     ]
     # With our mark it is ours, whatever is on it.
-    ours = NOTHING._replace(database=database(**{"br-int": {**columns, **OURS}}), flows={"br-int": cookies})
+    ours = NOTHING._replace(database=database(**{"br-int": {**columns, **OURS}}), flows={"br-int": flows})
     assert told(ours, "bridge", "br-int") == []
 
 

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import compile_plan
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_tables import outputs, ranges, render, render_outputs, table
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_tables import outputs, ranges, render, render_outputs, restart_sentence, table, told
 from ansible_collections.overloom.fabric.tests.unit.intents import SPEC, fabrics
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -65,3 +65,14 @@ def test_a_table_loses_no_word_and_keeps_its_width(rows, width):
         for cell in row:
             for letter in "abc":
                 assert sum(r.count(letter) for one in rows for r in one) == "".join(text.splitlines()[3:]).count(letter)
+
+
+def test_a_guest_that_waits_for_a_restart_is_told_with_its_options_and_the_way_on():
+    guest = {"name": "kvm1/vm1", "kind": "guest", "host": "kvm1", "addresses": [], "console": None}
+    found = told([guest, {**guest, "name": "kvm2/vm1", "host": "kvm2"}, {**guest, "name": "r1", "kind": "router"}], {"kvm1": {"vm1": ["nics", "cmdline"]}})
+    assert [(output["name"], output["restart_required"]) for output in found] == [("kvm1/vm1", ["nics", "cmdline"]), ("r1", [])]
+    assert "guest, restart needed" in render_outputs(found)
+    assert restart_sentence(found[0]) == (
+        "kvm1: guest vm1 still runs as it was before a change of nics, cmdline, which needs a restart;"
+        " set guest.restart: true for vm1 in fabric_endpoints and run this again, or restart it by hand"
+    )
