@@ -10,6 +10,7 @@
 Each part is a set of lines. Parts of what the fabric shares with others (FRR's configuration) may have more lines than before,
 but for --whole, and none less. The others' ping must go on, and may not have lost a packet.
 """
+
 from __future__ import annotations
 
 import collections
@@ -26,12 +27,46 @@ TAKEN = "/var/tmp/others-fingerprint.json"
 PING = "/var/tmp/others-ping.log"
 SPACES = ("theirs1", "theirs2")
 BRIDGES = ("br-int", "br-ex")
-FILES = ("/etc/others/*", "/usr/local/sbin/others-*", "/etc/systemd/system/others.service", "/etc/nftables.conf", "/etc/sysctl.d/10-others.conf", "/etc/libvirt/qemu/theirs*.xml")
+FILES = (
+    "/etc/others/*",
+    "/usr/local/sbin/others-*",
+    "/etc/systemd/system/others.service",
+    "/etc/nftables.conf",
+    "/etc/sysctl.d/10-others.conf",
+    "/etc/libvirt/qemu/theirs*.xml",
+)
 # What Open vSwitch itself changes from moment to moment, and the numbers that another order of a boot gives.
 PASSING = {
-    "statistics", "status", "rstp_status", "rstp_statistics", "link_resets", "ifindex", "ofport", "mac_in_use", "_uuid", "_version", "interfaces", "ports",
-    "bridges", "controller", "admin_state", "link_state", "link_speed", "duplex", "mtu", "error", "datapath_id", "bond_active_slave", "cfm_health", "lldp",
+    "statistics",
+    "status",
+    "rstp_status",
+    "rstp_statistics",
+    "link_resets",
+    "ifindex",
+    "ofport",
+    "mac_in_use",
+    "_uuid",
+    "_version",
+    "interfaces",
+    "ports",
+    "bridges",
+    "controller",
+    "admin_state",
+    "link_state",
+    "link_speed",
+    "duplex",
+    "mtu",
+    "error",
+    "datapath_id",
+    "bond_active_slave",
+    "cfm_health",
+    "lldp",
 }
+
+
+def text(path: str) -> str:
+    with open(path, encoding="utf-8") as stream:
+        return stream.read()
 
 
 def run(*argv: str) -> str:
@@ -44,12 +79,18 @@ def run(*argv: str) -> str:
 def switch() -> list[str]:
     """The rows of the others' bridges, with all that somebody may have set."""
     ports = [port for bridge in BRIDGES for port in (bridge, *run("ovs-vsctl", "list-ports", bridge).split())]
-    lines = [f"{bridge} has port {port}" for bridge in BRIDGES for port in run("ovs-vsctl", "list-ports", bridge).split()]
+    lines = [
+        f"{bridge} has port {port}" for bridge in BRIDGES for port in run("ovs-vsctl", "list-ports", bridge).split()
+    ]
     for table, names in (("Bridge", BRIDGES), ("Port", ports), ("Interface", ports)):
         found = json.loads(run("ovs-vsctl", "--format=json", "list", table, *names))
         for row in found["data"]:
             values = dict(zip(found["headings"], row))
-            lines += [f"{table} {values['name']}: {column} = {json.dumps(value)}" for column, value in values.items() if column not in PASSING]
+            lines += [
+                f"{table} {values['name']}: {column} = {json.dumps(value)}"
+                for column, value in values.items()
+                if column not in PASSING
+            ]
     return lines
 
 
@@ -57,8 +98,10 @@ def openflow() -> list[str]:
     lines = []
     for bridge in BRIDGES:
         for command in ("dump-flows", "dump-groups"):
-            text = run("ovs-ofctl", "-O", "OpenFlow13", "--no-stats", command, bridge) if command == "dump-flows" else run(
-                "ovs-ofctl", "-O", "OpenFlow13", command, bridge
+            text = (
+                run("ovs-ofctl", "-O", "OpenFlow13", "--no-stats", command, bridge)
+                if command == "dump-flows"
+                else run("ovs-ofctl", "-O", "OpenFlow13", command, bridge)
             )
             lines += [f"{bridge}: {line.strip()}" for line in text.splitlines() if "xid=" not in line]
     return lines
@@ -84,17 +127,32 @@ def interfaces(*inside: str) -> list[str]:
     for link in json.loads(run("ip", *inside, "-json", "address", "show")):
         name = link["ifname"]
         if inside or name in ("eth2", *(f"t-{space}" for space in SPACES)):
-            addresses = sorted(f"{one['local']}/{one['prefixlen']}" for one in link["addr_info"] if one["scope"] == "global")
-            lines.append(f"{name}: mtu {link['mtu']}, {'up' if 'UP' in link['flags'] else 'down'}, alias {link.get('ifalias')}, {addresses}")
+            addresses = sorted(
+                f"{one['local']}/{one['prefixlen']}" for one in link["addr_info"] if one["scope"] == "global"
+            )
+            lines.append(
+                f"{name}: mtu {link['mtu']}, {'up' if 'UP' in link['flags'] else 'down'}, alias {link.get('ifalias')}, {addresses}"
+            )
     return lines
 
 
 def spaces() -> list[str]:
     lines = []
     for name in SPACES:
-        lines += [f"{name}: {line}" for line in interfaces("-n", name) + run("ip", "-n", name, "route", "show").splitlines()]
-        lines += [f"{name}: {line}" for line in run("ip", "netns", "exec", name, "sysctl", "-a", "--pattern", r"net.ipv4.(ip_forward|conf.eth0)").splitlines()]
-        running = [open(f"/proc/{pid}/comm", encoding="utf-8").read().strip() for pid in run("ip", "netns", "pids", name).split() if os.path.exists(f"/proc/{pid}/comm")]
+        lines += [
+            f"{name}: {line}" for line in interfaces("-n", name) + run("ip", "-n", name, "route", "show").splitlines()
+        ]
+        lines += [
+            f"{name}: {line}"
+            for line in run(
+                "ip", "netns", "exec", name, "sysctl", "-a", "--pattern", r"net.ipv4.(ip_forward|conf.eth0)"
+            ).splitlines()
+        ]
+        running = [
+            text(f"/proc/{pid}/comm").strip()
+            for pid in run("ip", "netns", "pids", name).split()
+            if os.path.exists(f"/proc/{pid}/comm")
+        ]
         lines += [f"{name}: runs {comm}" for comm in running if comm != "ip"]
     return lines
 
@@ -109,8 +167,12 @@ def files() -> list[str]:
 
 
 def kernel() -> list[str]:
-    return ["nftables: " + run("nft", "-s", "list", "table", "inet", "others"), *interfaces(),
-            *run("ip", "rule", "show").splitlines(), *(f"table 77: {line}" for line in run("ip", "route", "show", "table", "77").splitlines())]
+    return [
+        "nftables: " + run("nft", "-s", "list", "table", "inet", "others"),
+        *interfaces(),
+        *run("ip", "rule", "show").splitlines(),
+        *(f"table 77: {line}" for line in run("ip", "route", "show", "table", "77").splitlines()),
+    ]
 
 
 def traffic() -> list[str]:
@@ -125,11 +187,18 @@ def traffic() -> list[str]:
     return [f"lost packets: {len(lost)}", f"goes on: {os.path.getsize(PING) > before}"]
 
 
-PARTS = {"Open vSwitch": switch, "OpenFlow": openflow, "namespaces": spaces, "files": files, "kernel": kernel, "traffic": traffic}
+PARTS = {
+    "Open vSwitch": switch,
+    "OpenFlow": openflow,
+    "namespaces": spaces,
+    "files": files,
+    "kernel": kernel,
+    "traffic": traffic,
+}
 SHARED = {
-    "frr.conf": lambda: blocks(open("/etc/frr/frr.conf", encoding="utf-8").read()),
+    "frr.conf": lambda: blocks(text("/etc/frr/frr.conf")),
     "FRR as it runs": lambda: blocks(run("vtysh", "-c", "show running-config")),
-    "FRR's daemons": lambda: [line for line in open("/etc/frr/daemons", encoding="utf-8").read().splitlines() if line],
+    "FRR's daemons": lambda: [line for line in text("/etc/frr/daemons").splitlines() if line],
 }
 
 

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The groups of an inventory that the fabric consists of."""
+
 from __future__ import annotations
 
 DOCUMENTATION = r"""
@@ -74,7 +75,11 @@ def _nothing(groups: dict[str, list[str]], where: str) -> str:
     own = [name for name in groups if name not in _BUILT_IN]
     if not own and not groups.get("all"):
         return f"{inventory} has no host at all; correct its path (-i), or put hosts into the group kvm_hosts. No host was touched."
-    known = f"its groups are {', '.join(map(_with_hosts(groups), own))}" if own else f"its hosts, {', '.join(groups['all'])}, are in no group"
+    known = (
+        f"its groups are {', '.join(map(_with_hosts(groups), own))}"
+        if own
+        else f"its hosts, {', '.join(groups['all'])}, are in no group"
+    )
     return f"{inventory} has no host in the group kvm_hosts or routers; {known}{_meant(own)}. Put the fabric's hosts into kvm_hosts. No host was touched."
 
 

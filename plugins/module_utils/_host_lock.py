@@ -7,6 +7,7 @@ This file is private to the collection. The lock is the name of an abstract Unix
 by itself, no file is left, and it is free as soon as the process that holds it is gone, whatever ended it. A second socket, whose
 name is never asked for, tells who holds the lock.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -30,7 +31,9 @@ def host_lock(what: str, who: str, patience: float = PATIENCE) -> t.Iterator[Non
         until = time.monotonic() + patience
         while not _bound(lock, _LOCK.format(what)):
             if time.monotonic() > until:
-                raise TimeoutError(f"another run is changing this host ({holder(what) or 'unknown'}), since more than {patience:.0f} s; wait for its end")
+                raise TimeoutError(
+                    f"another run is changing this host ({holder(what) or 'unknown'}), since more than {patience:.0f} s; wait for its end"
+                )
             time.sleep(0.05)
         sign = held.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
         _bound(sign, f"\0{_HOLDER.format(what)}{who[:60]}")

@@ -6,6 +6,7 @@
 This file is private to the collection. Reading spawns one process for the interfaces and one for Open vSwitch; further ones only
 for a bridge or a namespace that is there and has no mark.
 """
+
 from __future__ import annotations
 
 import glob
@@ -20,17 +21,32 @@ from ansible_collections.overloom.fabric.plugins.module_utils import _ip, _netns
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import CONF, NOTES
 from ansible_collections.overloom.fabric.plugins.module_utils._host import OVS_DATABASES, SBIN, content
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml import read_mark
-from ansible_collections.overloom.fabric.plugins.module_utils._netns_host import OVS_BEGIN, UNIT_KIND, Space, alias_owner, space_of
+from ansible_collections.overloom.fabric.plugins.module_utils._netns_host import (
+    OVS_BEGIN,
+    UNIT_KIND,
+    Space,
+    alias_owner,
+    space_of,
+)
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs import owner_of
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs_before import users
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs_held import Reader, others
-from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import Database, NoSwitch, empty_database, ovs_runner, read_database
+from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import (
+    Database,
+    NoSwitch,
+    empty_database,
+    ovs_runner,
+    read_database,
+)
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner
 from ansible_collections.overloom.fabric.plugins.module_utils._systemd import read_units
 
 KINDS = ("address", "bridge", "guest", "interface", "namespace", "network", "nic", "port", "router")
 # Persistent definitions, and what runs.
-LIBVIRT = {"guest": ("/etc/libvirt/qemu", "/run/libvirt/qemu"), "network": ("/etc/libvirt/qemu/networks", "/run/libvirt/network")}
+LIBVIRT = {
+    "guest": ("/etc/libvirt/qemu", "/run/libvirt/qemu"),
+    "network": ("/etc/libvirt/qemu/networks", "/run/libvirt/network"),
+}
 # What cannot be shared: an address, and what a teardown would not give back.
 NOT_ADOPTABLE = ("address", "guest", "network")
 # How many traces of others a sentence names.
@@ -54,7 +70,11 @@ class Claim(t.NamedTuple):
 
 
 class Host(t.NamedTuple):
-    """What was read. flows: of others on a bridge, in words. spaces: what our units note of namespaces. guests, networks: name to (owner or "", whether it runs)."""
+    """What was read.
+
+    switch: whether Open vSwitch answered; if not, its devices are there without anybody who knows them. flows: of others on a
+    bridge, in words. spaces: what our units note of namespaces. guests, networks: name to (owner or "", whether it runs).
+    """
 
     interfaces: dict[str, _ip.Interface]
     database: Database
@@ -66,6 +86,7 @@ class Host(t.NamedTuple):
     networks: dict[str, tuple[str, bool]]
     routers: list[str]
     notes: dict[str, set[str]]
+    switch: bool = True
 
 
 class Use(t.NamedTuple):
@@ -83,15 +104,26 @@ def read_host(runner: Runner, claims: t.Sequence[Claim]) -> Host:
     kinds = {claim.kind for claim in claims}
     has_ip = shutil.which("ip", path=SBIN) is not None
     interfaces = _ip.read_interfaces(runner) if has_ip else {}
-    database = _switch(runner)
-    unmarked = [c.name for c in claims if c.kind == "bridge" and c.name in database.tables["Bridge"] and not owner_of(database.tables["Bridge"][c.name])]
+    answered = _switch(runner)
+    database = answered or empty_database()
+    unmarked = [
+        c.name
+        for c in claims
+        if c.kind == "bridge"
+        and c.name in database.tables["Bridge"]
+        and not owner_of(database.tables["Bridge"][c.name])
+    ]
     spaces = dict(filter(None, (space_of(unit) for unit in read_units(UNIT_KIND).values())))
     there = set(_netns.existing()) if "namespace" in kinds and has_ip else set()
     foreign = sorted({c.name for c in claims if c.kind == "namespace" and c.name in there and c.name not in spaces})
     return Host(
         interfaces=interfaces,
         database=database,
-        flows={bridge: others(Reader(runner, bridge, database.tables["Bridge"][bridge], _PATIENCE).flows()) for bridge in unmarked},
+        switch=answered is not None,
+        flows={
+            bridge: others(Reader(runner, bridge, database.tables["Bridge"][bridge], _PATIENCE).flows())
+            for bridge in unmarked
+        },
         spaces=spaces,
         inside={name: _inside(runner, name) for name in foreign},
         processes=_netns.processes_of(foreign) if foreign else {},
@@ -102,14 +134,14 @@ def read_host(runner: Runner, claims: t.Sequence[Claim]) -> Host:
     )
 
 
-def _switch(runner: Runner) -> Database:
-    """Open vSwitch's database; empty where it does not run, as nobody uses it then."""
+def _switch(runner: Runner) -> Database | None:
+    """Open vSwitch's database; None where it does not run."""
     if not any(os.path.exists(path) for path in OVS_DATABASES):
-        return empty_database()
+        return None
     try:
         return read_database(runner, OVS_BEGIN)
     except NoSwitch:
-        return empty_database()
+        return None
 
 
 def _inside(runner: Runner, name: str) -> dict[str, _ip.Interface]:
@@ -169,13 +201,18 @@ def _bridge(claim: Claim, host: Host, owner: str) -> Use | None:
     row = host.database.tables["Bridge"].get(claim.name)
     if row is None:
         return _other_device(claim, host, owner)
-    return _used(owner_of(row), owner, users(host.database, claim.name, owner, lambda bridge: host.flows.get(bridge, [])))
+    return _used(
+        owner_of(row), owner, users(host.database, claim.name, owner, lambda bridge: host.flows.get(bridge, []))
+    )
 
 
 def _other_device(claim: Claim, host: Host, owner: str) -> Use | None:
     """The use of an interface of the kernel that has the name which Open vSwitch would need."""
     there = host.interfaces.get(claim.name)
     if there is None or claim.name in host.database.bridge_of:
+        return None
+    # A daemon that stopped leaves its devices, and only its database knows whose they are.
+    if not host.switch and there.kind in ("openvswitch", "tun"):
         return None
     return _used(alias_owner(there.alias), owner, [f"an interface of the kind {there.kind or 'hardware'}"])
 
@@ -185,7 +222,10 @@ def _port(claim: Claim, host: Host, owner: str) -> Use | None:
     bridge = host.database.bridge_of.get(claim.name)
     if bridge is None or claim.name == bridge:
         return None
-    mark, bridge_mark = owner_of(host.database.tables["Port"][claim.name]), owner_of(host.database.tables["Bridge"][bridge])
+    mark, bridge_mark = (
+        owner_of(host.database.tables["Port"][claim.name]),
+        owner_of(host.database.tables["Bridge"][bridge]),
+    )
     # On the bridge itself it is among the traces of the bridge, if that is another's.
     if bridge == claim.on or (mark is None and bridge_mark == owner):
         return None if mark in (None, owner) else Use(mark or "", [])
@@ -195,7 +235,12 @@ def _port(claim: Claim, host: Host, owner: str) -> Use | None:
 def _interface(claim: Claim, host: Host, owner: str) -> Use | None:
     if claim.name in host.database.bridge_of:
         return _port(claim, host, owner)
-    if any(kept.outer == claim.name for space in host.spaces.values() if space.owner == owner for kept in space.veths.values()):
+    if any(
+        kept.outer == claim.name
+        for space in host.spaces.values()
+        if space.owner == owner
+        for kept in space.veths.values()
+    ):
         return None
     return _other_device(claim, host, owner)
 
@@ -219,11 +264,17 @@ def missing_nic(claim: Claim, host: Host) -> str | None:
     name = claim.name
     if claim.kind != "nic" or not host.interfaces or name in host.interfaces or name in host.database.bridge_of:
         return None
-    made = {port for port, bridge in host.database.bridge_of.items() if port == bridge or host.database.interface(port)["type"] == "internal"}
+    made = {
+        port
+        for port, bridge in host.database.bridge_of.items()
+        if port == bridge or host.database.interface(port)["type"] == "internal"
+    }
     cards = [
         interface.name
         for interface in host.interfaces.values()
-        if interface.name not in {"lo", *made} and interface.kind not in ("openvswitch", "tun") and alias_owner(interface.alias) is None
+        if interface.name not in {"lo", *made}
+        and interface.kind not in ("openvswitch", "tun")
+        and alias_owner(interface.alias) is None
     ]
     return f"there is no interface {name}; the host has {', '.join(sorted(cards)) or 'none but lo'}; {claim.instead}"
 
@@ -267,8 +318,15 @@ def _address(claim: Claim, host: Host, owner: str) -> Use | None:
         bridge = host.database.bridge_of.get(interface.name)
         marks = {alias_owner(interface.alias)}
         if bridge is not None:
-            marks |= {owner_of(host.database.tables["Port"].get(interface.name, {"external_ids": {}})), owner_of(host.database.tables["Bridge"][bridge])}
-        if interface.name != claim.on and owner not in marks and plain in [address.partition("/")[0] for address in interface.addresses]:
+            marks |= {
+                owner_of(host.database.tables["Port"].get(interface.name, {"external_ids": {}})),
+                owner_of(host.database.tables["Bridge"][bridge]),
+            }
+        if (
+            interface.name != claim.on
+            and owner not in marks
+            and plain in [address.partition("/")[0] for address in interface.addresses]
+        ):
             return Use("", [f"interface {interface.name} has it"])
     return None
 
@@ -305,7 +363,16 @@ def findings(claims: t.Iterable[Claim], host: Host, owner: str) -> list[dict[str
         missing = missing_nic(claim, host)
         use = None if missing else use_of(claim, host, owner)
         if missing:
-            found.append({"kind": claim.kind, "name": claim.name, "owner": None, "traces": [], "adoptable": False, "msg": missing})
+            found.append(
+                {
+                    "kind": claim.kind,
+                    "name": claim.name,
+                    "owner": None,
+                    "traces": [],
+                    "adoptable": False,
+                    "msg": missing,
+                }
+            )
         elif use:
             traces = {"owner": use.owner or None, "traces": use.traces, "adoptable": claim.kind not in NOT_ADOPTABLE}
             found.append({"kind": claim.kind, "name": claim.name, **traces, "msg": sentence(claim, use)})
@@ -322,4 +389,6 @@ def run(module: t.Any) -> t.NoReturn:
     except FabricError as error:
         module.fail_json(msg=str(error), spawned=runner.spawned)
     left = [one for one in found if not (one["adoptable"] and ("*" in adopt or one["name"] in adopt))]
-    module.exit_json(changed=False, findings=left, adopted=[one for one in found if one not in left], spawned=runner.spawned)
+    module.exit_json(
+        changed=False, findings=left, adopted=[one for one in found if one not in left], spawned=runner.spawned
+    )

@@ -5,6 +5,7 @@
 
 This file is private to the collection.
 """
+
 from __future__ import annotations
 
 import typing as t
@@ -39,20 +40,34 @@ def _host(name: str, host: Plan, places: dict[str, str]) -> list[Claim]:
     underlay = host["underlay"]
     found = []
     for bridge in host["bridges"]:
-        place = "fabric_underlay" if bridge["name"] == underlay["bridge"] else places.get(bridge["name"], "fabric_overlays")
+        place = (
+            "fabric_underlay" if bridge["name"] == underlay["bridge"] else places.get(bridge["name"], "fabric_overlays")
+        )
         found.append(_claim("bridge", bridge["name"], "", f"name another bridge in {place}.bridge"))
         found += [_port(name, port, bridge["name"], bool(underlay["links"])) for port in bridge.get("ports", ())]
         for port in bridge.get("ports", ()):
             found += [_address(name, address, port["name"]) for address in port.get("addresses", ())]
     for tunnel in host["tunnels"]:
-        found.append(_claim("port", tunnel["name"], tunnel["bridge"], "give the overlay another name in fabric_overlays"))
+        found.append(
+            _claim("port", tunnel["name"], tunnel["bridge"], "give the overlay another name in fabric_overlays")
+        )
     for space in host["namespaces"]:
         other = f"give the endpoint {space['name']} another name in fabric_endpoints of {name}"
         found.append(_claim("namespace", space["name"], space["interface"], other))
         found.append(_claim("interface", space["outer"], space["bridge"], other))
     for guest in host["guests"]:
-        found.append(_claim("guest", guest["name"], "", f"give the endpoint {guest['name']} another name in fabric_endpoints of {name}"))
-    found += [_claim("network", network["name"], "", "take another fabric_name, or rename that network") for network in host.get("networks", ())]
+        found.append(
+            _claim(
+                "guest",
+                guest["name"],
+                "",
+                f"give the endpoint {guest['name']} another name in fabric_endpoints of {name}",
+            )
+        )
+    found += [
+        _claim("network", network["name"], "", "take another fabric_name, or rename that network")
+        for network in host.get("networks", ())
+    ]
     return found
 
 
@@ -78,11 +93,17 @@ def _router(name: str, router: Plan, kvm: bool) -> list[Claim]:
     found = []
     for instance in (router["ospf"] or {}).get("instances", ()):
         version = instance["version"]
-        found.append(_claim("router", "router ospf" if version == 2 else "router ospf6", f"OSPFv{version} default", other))
+        found.append(
+            _claim("router", "router ospf" if version == 2 else "router ospf6", f"OSPFv{version} default", other)
+        )
     for instance in (router["bgp"] or {}).get("instances", ()):
         found.append(_claim("router", f"router bgp {instance['asn']}", f"BGP {instance['asn']} default", other))
     if not kvm:
         cards = dict.fromkeys(interface.get("parent") or interface["name"] for interface in router["interfaces"])
         found += [_nic(name, card, "", True) for card in cards if card != "lo"]
-        found += [_address(name, address, item["name"]) for item in router["interfaces"] for address in item.get("addresses", ())]
+        found += [
+            _address(name, address, item["name"])
+            for item in router["interfaces"]
+            for address in item.get("addresses", ())
+        ]
     return found

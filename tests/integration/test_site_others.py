@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Hosts on which others were at work before the fabric: what is theirs is refused before the first change, or adopted and given back."""
+
 from __future__ import annotations
 
 import os
@@ -52,19 +53,41 @@ def test_a_bridge_of_another_controller_is_refused_in_one_sentence_and_left_as_i
         empty.on("kvm1", "ovs-ofctl", "add-flow", "br-int", f"cookie={cookie},in_port={int(cookie, 16)},actions=drop")
 
     def look() -> str:
-        return empty.on("kvm1", "ovs-vsctl", "list", "bridge") + empty.on("kvm1", "ovs-ofctl", "dump-flows", "--no-stats", "br-int")
+        return empty.on("kvm1", "ovs-vsctl", "list", "bridge") + empty.on(
+            "kvm1", "ovs-ofctl", "dump-flows", "--no-stats", "br-int"
+        )
 
     before = look()
     for arguments in (["--limit", "kvm1"], ["--limit", "kvm1", "--check"], []):
         said = refused(empty, *arguments)
-        assert "1. kvm1: bridge br-int was there before the fabric and is in use (fail_mode secure, 2 flows with cookie 0x2a, 0x2b);" in said
-        assert "name another bridge in fabric_overlays[gre].bridge, or set fabric_adopt to let the fabric use this one." in said
+        assert (
+            "1. kvm1: bridge br-int was there before the fabric and is in use (fail_mode secure, 2 flows with cookie 0x2a, 0x2b);"
+            in said
+        )
+        assert (
+            "name another bridge in fabric_overlays[gre].bridge, or set fabric_adopt to let the fabric use this one."
+            in said
+        )
         assert look() == before
 
 
 def test_all_that_others_use_is_told_of_all_hosts_at_once(empty):
     empty.on("kvm1", "ovs-vsctl", "add-br", "br-int", "--", "set-controller", "br-int", "tcp:192.0.2.9")
-    empty.on("kvm1", "ovs-vsctl", "add-br", "br-underlay", "--", "add-port", "br-underlay", "p0", "--", "set", "interface", "p0", "type=internal")
+    empty.on(
+        "kvm1",
+        "ovs-vsctl",
+        "add-br",
+        "br-underlay",
+        "--",
+        "add-port",
+        "br-underlay",
+        "p0",
+        "--",
+        "set",
+        "interface",
+        "p0",
+        "type=internal",
+    )
     empty.on("kvm1", "ip", "netns", "add", "red")
     empty.on("kvm1", "ip", "link", "add", "v-red", "type", "veth", "peer", "name", "theirs", "netns", "red")
     empty.on("kvm1", "ip", "address", "add", "192.168.200.1/24", "dev", "v-red")
@@ -86,7 +109,9 @@ def test_all_that_others_use_is_told_of_all_hosts_at_once(empty):
 
 
 def test_another_fabrics_things_are_refused_by_its_name(empty):
-    empty.on("kvm1", "ovs-vsctl", "add-br", "br-int", "--", "set", "bridge", "br-int", "external_ids:overloom-owner=blue")
+    empty.on(
+        "kvm1", "ovs-vsctl", "add-br", "br-int", "--", "set", "bridge", "br-int", "external_ids:overloom-owner=blue"
+    )
     assert "kvm1: bridge br-int belongs to the owner blue; name another bridge" in refused(empty)
 
 
@@ -96,7 +121,10 @@ def test_a_wrong_nic_is_an_error_that_names_those_that_are_there_in_check_mode_t
     try:
         for arguments in ([], ["--check"]):
             said = refused(empty, *arguments)
-            assert "kvm1: there is no interface enp7s0; the host has eth1; name another one in fabric_underlay_interface of kvm1." in said
+            assert (
+                "kvm1: there is no interface enp7s0; the host has eth1; name another one in fabric_underlay_interface of kvm1."
+                in said
+            )
             assert "kvm2: there is no interface enp7s0" in said
     finally:
         del empty.intent["fabric_underlay"]
@@ -106,7 +134,9 @@ def test_a_wrong_nic_is_an_error_that_names_those_that_are_there_in_check_mode_t
 def test_open_vswitch_that_was_restarted_by_hand_is_taken_as_it_runs(empty):
     empty.play("site.yml")
     empty.on("kvm1", "/usr/share/openvswitch/scripts/ovs-ctl", "restart")
-    assert "active" not in empty.on("kvm1", "sh", "-c", "systemctl is-active ovs-vswitchd.service || true").split(), "systemd knows of it here"
+    assert "active" not in empty.on("kvm1", "sh", "-c", "systemctl is-active ovs-vswitchd.service || true").split(), (
+        "systemd knows of it here"
+    )
     empty.play("site.yml")
     assert set(changed(empty.play("site.yml")).values()) == {0}
     assert empty.verify()["failed"] == 0
@@ -144,7 +174,9 @@ def test_an_adopted_bridge_keeps_what_its_controller_set_and_is_given_back(empty
 
     def look() -> str:
         columns = "--columns=name,fail_mode,controller,external_ids,other_config,datapath_type,protocols"
-        return empty.on("kvm1", "ovs-vsctl", columns, "list", "bridge", "br-int") + empty.on("kvm1", "ovs-ofctl", "dump-flows", "--no-stats", "br-int")
+        return empty.on("kvm1", "ovs-vsctl", columns, "list", "bridge", "br-int") + empty.on(
+            "kvm1", "ovs-ofctl", "dump-flows", "--no-stats", "br-int"
+        )
 
     before = look()
     empty.intent["fabric_adopt"] = ["br-int"]

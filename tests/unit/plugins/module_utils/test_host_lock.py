@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Two runs take turns on a host; who waits in vain says for whom; a killed holder holds nothing."""
+
 from __future__ import annotations
 
 import os
@@ -20,9 +21,9 @@ PART = f"test-{os.getpid()}"
 def test_one_at_a_time_and_the_waiting_one_names_the_holder() -> None:
     with host_lock(PART, caller("ovs_bridge", "blue")):
         assert holder(PART) == f"ovs_bridge for blue, process {os.getpid()}"
-        with pytest.raises(TimeoutError, match=rf"another run is changing this host \(ovs_bridge for blue, process {os.getpid()}\)"):
-            with host_lock(PART, "second", patience=0.1):
-                pytest.fail("both have the lock")
+        told = rf"another run is changing this host \(ovs_bridge for blue, process {os.getpid()}\)"
+        with pytest.raises(TimeoutError, match=told), host_lock(PART, "second", patience=0.1):
+            pytest.fail("both have the lock")
         with host_lock(PART + "-other", "another part of the host"):
             pass
     assert holder(PART) is None
@@ -45,12 +46,14 @@ def test_it_is_waited_for() -> None:
 
 
 def test_a_killed_holder_leaves_no_lock() -> None:
-    hold = f"import socket, time; s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); s.bind('\\0overloom-lock/{PART}'); print('held', flush=True); time.sleep(60)"
+    hold = (
+        "import socket, time; s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM);"
+        f" s.bind('\\0overloom-lock/{PART}'); print('held', flush=True); time.sleep(60)"
+    )
     with subprocess.Popen([sys.executable, "-c", hold], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "held\n"
-        with pytest.raises(TimeoutError, match="unknown"):
-            with host_lock(PART, "us", patience=0.1):
-                pytest.fail("both have the lock")
+        with pytest.raises(TimeoutError, match="unknown"), host_lock(PART, "us", patience=0.1):
+            pytest.fail("both have the lock")
         process.kill()
     with host_lock(PART, "us", patience=5):
         pass

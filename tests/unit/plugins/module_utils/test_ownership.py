@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Whose a thing is that the plan names: ours, nobody's, or somebody's, and the sentence about it."""
+
 from __future__ import annotations
 
 import typing as t
@@ -18,7 +19,19 @@ NOTHING = Host({}, empty_database(), {}, {}, {}, {}, {}, {}, [], {})
 
 
 def interface(name: str, **options: t.Any) -> Interface:
-    return Interface(**{"name": name, "index": 1, "mtu": 1500, "mac": "", "up": True, "alias": "", "kind": "", "addresses": (), **options})
+    return Interface(
+        **{
+            "name": name,
+            "index": 1,
+            "mtu": 1500,
+            "mac": "",
+            "up": True,
+            "alias": "",
+            "kind": "",
+            "addresses": (),
+            **options,
+        }
+    )
 
 
 def database(**bridges: dict[str, t.Any]) -> Database:
@@ -28,8 +41,14 @@ def database(**bridges: dict[str, t.Any]) -> Database:
         ports = columns.pop("ports", {})
         found.tables["Bridge"][name] = {**empty_row("Bridge", name), **columns}
         for port, mark in {name: None, **ports}.items():
-            found.tables["Port"][port] = {**empty_row("Port", port), "external_ids": {"overloom-owner": mark} if mark else {}}
-            found.tables["Interface"][port] = {**empty_row("Interface", port), "type": "internal" if port == name else ""}
+            found.tables["Port"][port] = {
+                **empty_row("Port", port),
+                "external_ids": {"overloom-owner": mark} if mark else {},
+            }
+            found.tables["Interface"][port] = {
+                **empty_row("Interface", port),
+                "type": "internal" if port == name else "",
+            }
             found.bridge_of[port], found.members[port] = name, (port,)
     return found
 
@@ -63,22 +82,50 @@ def test_a_bridge_without_a_mark_that_somebody_uses_is_told_with_the_traces(colu
 
 
 def test_a_bridge_that_nobody_uses_is_free_and_another_owners_never_is() -> None:
-    assert told(NOTHING._replace(database=database(**{"br-int": {"datapath_type": "netdev"}})), "bridge", "br-int") == []
+    assert (
+        told(NOTHING._replace(database=database(**{"br-int": {"datapath_type": "netdev"}})), "bridge", "br-int") == []
+    )
     other = NOTHING._replace(database=database(**{"br-int": {"external_ids": {"overloom-owner": "blue"}}}))
     assert told(other, "bridge", "br-int")[0].startswith("bridge br-int belongs to the owner blue; take another")
 
 
 def test_a_port_is_anothers_on_anothers_bridge_only() -> None:
-    assert "a port of bridge theirs" in told(NOTHING._replace(database=database(theirs={"ports": {"gre0": None}})), "port", "gre0", "br-int")[0]
-    assert told(NOTHING._replace(database=database(**{"br-int": {**OURS, "ports": {"gre0": None}}})), "port", "gre0", "br-int") == []
+    assert (
+        "a port of bridge theirs"
+        in told(NOTHING._replace(database=database(theirs={"ports": {"gre0": None}})), "port", "gre0", "br-int")[0]
+    )
+    assert (
+        told(
+            NOTHING._replace(database=database(**{"br-int": {**OURS, "ports": {"gre0": None}}})),
+            "port",
+            "gre0",
+            "br-int",
+        )
+        == []
+    )
     assert told(NOTHING._replace(database=database(old={"ports": {"gre0": "us"}})), "port", "gre0", "br-int") == []
-    assert "belongs to the owner blue" in told(NOTHING._replace(database=database(**{"br-int": {**OURS, "ports": {"gre0": "blue"}}})), "port", "gre0", "br-int")[0]
+    assert (
+        "belongs to the owner blue"
+        in told(
+            NOTHING._replace(database=database(**{"br-int": {**OURS, "ports": {"gre0": "blue"}}})),
+            "port",
+            "gre0",
+            "br-int",
+        )[0]
+    )
 
 
 def test_a_card_must_be_there_and_be_nobodys() -> None:
-    cards = {"lo": interface("lo"), "eth0": interface("eth0"), "eth1": interface("eth1", addresses=("192.0.2.1/24",)), "eth2": interface("eth2", master="bond0")}
+    cards = {
+        "lo": interface("lo"),
+        "eth0": interface("eth0"),
+        "eth1": interface("eth1", addresses=("192.0.2.1/24",)),
+        "eth2": interface("eth2", master="bond0"),
+    }
     host = NOTHING._replace(interfaces=cards)
-    assert told(host, "nic", "eth9", "br-underlay") == ["there is no interface eth9; the host has eth0, eth1, eth2; take another"]
+    assert told(host, "nic", "eth9", "br-underlay") == [
+        "there is no interface eth9; the host has eth0, eth1, eth2; take another"
+    ]
     assert told(host, "nic", "eth0", "br-underlay") == []
     assert "(address 192.0.2.1/24)" in told(host, "nic", "eth1", "br-underlay")[0]
     assert "(a part of bond0)" in told(host, "nic", "eth2", "br-underlay")[0]
@@ -91,10 +138,18 @@ def test_a_card_must_be_there_and_be_nobodys() -> None:
 def test_a_namespace_is_in_use_by_what_is_in_it() -> None:
     lo = {"lo": interface("lo")}
     assert told(NOTHING._replace(inside={"red": lo}, processes={"red": []}), "namespace", "red", "eth0") == []
-    assert "(2 processes, interface x)" in told(NOTHING._replace(inside={"red": {**lo, "x": interface("x")}}, processes={"red": [1, 2]}), "namespace", "red")[0]
+    assert (
+        "(2 processes, interface x)"
+        in told(
+            NOTHING._replace(inside={"red": {**lo, "x": interface("x")}}, processes={"red": [1, 2]}), "namespace", "red"
+        )[0]
+    )
     space = Space("us", False, {"eth0": Kept("v-red")}, {})
     assert told(NOTHING._replace(spaces={"red": space}), "namespace", "red") == []
-    assert "belongs to the owner blue" in told(NOTHING._replace(spaces={"red": space._replace(owner="blue")}), "namespace", "red")[0]
+    assert (
+        "belongs to the owner blue"
+        in told(NOTHING._replace(spaces={"red": space._replace(owner="blue")}), "namespace", "red")[0]
+    )
     end = {"v-red": interface("v-red", kind="veth")}
     assert told(NOTHING._replace(interfaces=end, spaces={"red": space}), "interface", "v-red") == []
     assert "an interface of the kind veth" in told(NOTHING._replace(interfaces=end), "interface", "v-red")[0]
@@ -109,8 +164,19 @@ def test_guests_networks_routers_and_addresses() -> None:
     assert "(frr.conf has router bgp 65001)" in told(frr, "router", "router bgp 64512", "BGP 64512 default")[0]
     assert told(frr, "router", "router ospf6", "OSPFv3 default") == []
     assert told(frr._replace(notes={"us": {"OSPFv2 default"}}), "router", "router ospf", "OSPFv2 default") == []
-    taken = NOTHING._replace(interfaces={"eth5": interface("eth5", addresses=("10.0.0.1/8",)), "tep0": interface("tep0", addresses=("10.0.0.2/24",))})
+    taken = NOTHING._replace(
+        interfaces={
+            "eth5": interface("eth5", addresses=("10.0.0.1/8",)),
+            "tep0": interface("tep0", addresses=("10.0.0.2/24",)),
+        }
+    )
     assert told(taken, "address", "10.0.0.1/24", "tep0") == [
         "address 10.0.0.1/24 was there before the fabric and is in use (interface eth5 has it); take another"
     ]
     assert told(taken, "address", "10.0.0.2/24", "tep0") == []
+
+
+def test_devices_of_a_switch_that_stopped_are_nobodys() -> None:
+    stopped = NOTHING._replace(interfaces={"br-int": interface("br-int", kind="tun")}, switch=False)
+    assert told(stopped, "bridge", "br-int") == []
+    assert "an interface of the kind tun" in told(stopped._replace(switch=True), "bridge", "br-int")[0]
