@@ -358,7 +358,7 @@ def sentence(claim: Claim, use: Use) -> str:
 
 def findings(claims: t.Iterable[Claim], host: Host, owner: str) -> list[dict[str, t.Any]]:
     """All claimed things that are not free, each with its sentence; pure."""
-    found = []
+    found: list[dict[str, t.Any]] = []
     for claim in claims:
         missing = missing_nic(claim, host)
         use = None if missing else use_of(claim, host, owner)
@@ -379,7 +379,7 @@ def findings(claims: t.Iterable[Claim], host: Host, owner: str) -> list[dict[str
     return found
 
 
-def run(module: t.Any) -> t.NoReturn:
+def run(module: t.Any) -> None:
     """The module ownership_info."""
     runner = ovs_runner(module)
     claims = [Claim(row["kind"], row["name"], row["on"] or "", row["instead"]) for row in module.params["claims"]]

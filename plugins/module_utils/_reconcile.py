@@ -284,7 +284,7 @@ _OWN_LOCKS = ("lab", "disk_files")
 
 def reconcile(module: t.Any, read: t.Callable[[], t.Any], compare: t.Callable[[t.Any], Change], runner: Runner, *more: t.Any, **options: t.Any) -> t.NoReturn:
     """As reconciled(), while no other module's run reads or changes this host. libvirt, which may take minutes, is a part by itself."""
-    name = getattr(module, "_name", "").rpartition(".")[2]
+    name = re.sub(r"\.py$", "", getattr(module, "_name", "")).rpartition(".")[2]
     part = "libvirt" if name.startswith("libvirt_") else "network"
     lock = contextlib.nullcontext() if not name or name in _OWN_LOCKS else host_lock(part, caller(name, str(module.params.get("owner"))))
     try:

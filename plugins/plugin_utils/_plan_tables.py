@@ -169,7 +169,15 @@ def restart_sentence(output: dict[str, t.Any]) -> str:
 
 def render_outputs(found: list[dict[str, t.Any]], width: int = 100, most: int = 50) -> str:
     """The outputs as a table, of at most so many rows."""
-    rows = [(e["name"], e["kind"] + ", restart needed" * bool(e.get("restart_required")), "\n".join(e["addresses"]) or "-", f"on {e['host']}: {e['console']}" if e["console"] else "-") for e in found]
+    rows = [
+        (
+            e["name"],
+            e["kind"] + ", restart needed" * bool(e.get("restart_required")),
+            "\n".join(e["addresses"]) or "-",
+            f"on {e['host']}: {e['console']}" if e["console"] else "-",
+        )
+        for e in found
+    ]
     more = f"  and {len(rows) - most} more: playbooks/plan.yml -e plan_query=outputs\n" if len(rows) > most else ""
     return table("Outputs", ("What", "Kind", "Addresses", "Console"), rows[:most], width) + more
 

@@ -19,6 +19,7 @@ ELSEWHERE = {
     "ansible": "requirements.txt",
     "ansible-playbook": "requirements.txt",
     "{{ ansible_playbook_python }}": "runs Ansible",
+    "others-fingerprint": "molecule/crowded/fingerprint.py",
 }
 # The names of programs that begin lists of other words here.
 OTHER_WORDS = {"break", "init", "link", "n1", "never", "read", "red", "route", "setns", "tool", "vm1", "yes"}  # fmt: skip
