@@ -157,9 +157,15 @@ options:
     type: dict
   owner:
     description:
-      - The mark that managers made by this module carry.
+      - The mark that managers made by this module carry, and by which it knows the settings that it made.
     type: str
     default: overloom.fabric
+  adopt:
+    description:
+      - Change settings that others made. The former values are kept in C(external_ids), and an empty value brings them back.
+      - Without it, such a setting is not changed, and an empty value leaves it.
+    type: bool
+    default: false
 """
 
 

@@ -17,6 +17,7 @@ import json
 import re
 import typing as t
 
+from ansible_collections.overloom.fabric.plugins.module_utils._owner import Caller, may_change
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 
 DEFAULT_PRIORITY = 32768
@@ -186,6 +187,14 @@ def with_names(text: str, names: t.Mapping[int, str]) -> str:
     if not _PORTED.search(text):
         return text
     return _each_port(text, translate, False)
+
+
+def speakable(names: t.Mapping[int, str]) -> dict[int, str]:
+    """The names by which ovs-ofctl finds ports; it sees the first 15 bytes of each only (OpenFlow 1.5, 7.2.1), and no more than ASCII."""
+    seen: dict[str, int] = {}
+    for name in names.values():
+        seen[name[:15]] = seen.get(name[:15], 0) + 1
+    return {number: name for number, name in names.items() if len(name) <= 15 and name.isascii() and seen[name] == 1}
 
 
 def unquoted(word: str) -> str:
@@ -384,7 +393,11 @@ def _action(action: t.Any, where: str) -> str:
         return f"{name}({','.join(_argument(k, v, where) for k, v in value.items())})"
     if isinstance(value, list):
         return f"{name}({','.join(_action(v, where) for v in value)})"
-    return f"{name}:{one_line(value, where)}"
+    text = one_line(value, where)
+    if name == "output" and re.search(r"\s", text) and text[0] != '"':
+        # A name with blanks; what else output takes has none.
+        text = json.dumps(text)
+    return f"{name}:{text}"
 
 
 def _argument(key: str, value: t.Any, where: str) -> str:
@@ -793,6 +806,11 @@ class Scope(t.NamedTuple):
     own_meters: t.FrozenSet[str] = frozenset()
     others: t.Mapping[t.Tuple[str, t.Any], str] = {}
 
+    @property
+    def caller(self) -> Caller:
+        """The caller, for the rule of owners; what it owns is known by the cookie, not by the name."""
+        return Caller("", self.adopt)
+
 
 class Plan(t.NamedTuple):
     """What is to be done. Each of put_groups and put_meters is (whether it is new, the thing).
@@ -824,6 +842,8 @@ def compare(wanted: Wanted, found: Switch, scope: Scope, names: t.Mapping[int, s
     put_meters, del_meters, meters, own_meters = _compare_things(
         "meter", wanted.meters, found.meters, scope.own_meters, scope, _merge_meter
     )
+    _refuse_foreign_users("group", [group.group_id for new, group in put_groups if not new], found.flows, scope, scope.own_groups)
+    _refuse_foreign_users("meter", [meter.meter_id for new, meter in put_meters if not new], found.flows, scope, scope.own_meters)
     plan = Plan(
         put_flows, del_flows, put_groups, del_groups, put_meters, del_meters, Switch(stated, groups, meters), own_groups, own_meters
     )
@@ -860,9 +880,15 @@ def _compare_flows(
             if present is not None:
                 drop.append(present)
             continue
+        default = present == DEFAULT_FLOW
         merged = _merge_flow(item, present, scope, ours)
+        if default and merged != present and "cookie" not in item.declared:
+            merged = merged._replace(cookie=scope.cookie.value)
         stated[flow.key] = merged
         if merged != present:
+            if not (ours or default):
+                what = f"{item.where} is on the bridge with the cookie {present.cookie:#x}: it"
+                may_change(what, None, scope.caller, "it would be changed", way="give yours another priority or table")
             put.append(merged)
     if scope.purge and wanted is not None:
         for key, flow in found.items():
@@ -929,6 +955,16 @@ def _compare_things(
         drop += [name for name in gone if name in found]
         ours -= set(gone)
     return put, drop, stated, frozenset(ours)
+
+
+def _refuse_foreign_users(kind: str, changed: t.Iterable[t.Any], flows: t.Mapping[Key, Flow], scope: Scope, own: t.Container[t.Any]) -> None:
+    """A group or meter that was not made here, and that a flow of others uses, is theirs."""
+    for name in changed:
+        for flow in flows.values():
+            used = re.search(rf"\b{kind}:{name}\b", flow.actions)
+            if used and name not in own and not scope.cookie.holds(flow.cookie):
+                user = f"the flow {flow.identity({})} with cookie {flow.cookie:#x}"
+                may_change(f"{kind} {name}", None, scope.caller, "it would be changed", [user], way="choose another number")
 
 
 def _merge_group(item: WantedGroup, present: Group | None) -> Group:

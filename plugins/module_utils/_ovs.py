@@ -480,6 +480,14 @@ def interface_name(value: t.Any, what: str) -> str:
     return text
 
 
+def port_name(value: t.Any, what: str) -> str:
+    """A name that Open vSwitch takes for a port, which may be no device of the kernel's. Raises FabricError with one sentence that begins with what."""
+    text = str(value)
+    if not text or not text.isprintable() or text[0] == "-" or text != text.strip():
+        raise FabricError(f"{what} {text!r} is not a name for a port; give printable characters, without a leading hyphen and without blanks at the ends")
+    return text
+
+
 def is_remote(database: str | None) -> bool:
     """Is the database on another machine, so that this one's devices and routes say nothing?"""
     return bool(database) and database.split(":")[0] in ("tcp", "ssl")

@@ -180,10 +180,12 @@ class Before:
         return self._found.tables[table][record]
 
     def _existed(self, table: str, record: str) -> bool:
-        return table in ("Bridge", "Port", "Interface") and record in self._found.tables[table]
+        return table in ("Open_vSwitch", "Bridge", "Port", "Interface") and record in self._found.tables[table]
 
     def _object(self, table: str, record: str) -> tuple[str, str]:
         """The (table, name) of the object that carries the mark for a row: a bridge for its local port, a port for its interfaces."""
+        if table == "Open_vSwitch":
+            return table, record
         if table == "Interface":
             record = self._port_of[record]
         return ("Bridge" if table == "Bridge" or record in self._found.tables["Bridge"] else "Port"), record
@@ -191,6 +193,8 @@ class Before:
     def _what(self, table: str, record: str) -> str:
         """How errors call the object behind a row."""
         owner_table, name = self._object(table, record)
+        if table == "Open_vSwitch":
+            return "switch"
         return f"bridge {name}" if owner_table == "Bridge" else f"port {name} of bridge {self._found.bridge_of[name]}"
 
     def _mark(self, table: str, record: str) -> str | None:
@@ -240,6 +244,12 @@ class Before:
         mark = self._mark(op.table, op.record)
         if mark == self._caller.owner or self._caller.adopt:
             return
+        change = f"its {self._words(op)} would be {'emptied' if empties else 'changed'}"
+        if op.table == "Open_vSwitch":
+            # The switch is nobody's; each of its settings is whose who made it.
+            if not empties and not _vacant(op.table, op.column, held):
+                may_change("switch", mark, self._caller, change, way="leave the option out")
+            return
         beside = held is CLEAR and op.key is not None and op.column in ("external_ids", *_SHARED_COLUMNS)
         table, name = self._object(op.table, op.record)
         bridge = name if table == "Bridge" else self._found.bridge_of[name]
@@ -249,7 +259,6 @@ class Before:
         replaces = table == "Port" and (op.column == "type" or not _vacant(op.table, op.column, held))
         if not beside and (self._users[bridge] or replaces):
             what = self._what(op.table, op.record)
-            change = f"its {self._words(op)} would be {'emptied' if empties else 'changed'}"
             may_change(what, mark, self._caller, change, self._users[bridge] if table == "Bridge" else ())
 
 

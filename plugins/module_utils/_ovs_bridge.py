@@ -38,6 +38,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs import (
     own_keys,
     owner_of,
     parse,
+    port_name,
     removable,
     view,
     vsctl,
@@ -146,6 +147,8 @@ PORT_TYPES = ("system", "internal", "patch", "tap", "afxdp", "afxdp-nonpmd", "dp
 # The types that attach a network device which must be there already.
 AFXDP_TYPES = ("afxdp", "afxdp-nonpmd")
 DEVICE_TYPES = ("", "system", *AFXDP_TYPES)
+# The types whose interface is a network device of the kernel's, with a name as it takes it.
+NAMED_TYPES = (*DEVICE_TYPES, "internal", "tap")
 
 # Of one interface, be it the port's only one or a member of a bond.
 INTERFACE_OPTIONS = [
@@ -324,12 +327,12 @@ def _fake_bridge(name: str, item: Item) -> Bridge:
 
 
 def _port(bridge: str, item: Item) -> Port:
-    name = interface_name(item.get("name") or "", f"bridge {bridge}: ports: name")
+    name = port_name(item.get("name") or "", f"bridge {bridge}: ports: name")
     what = f"port {name} of bridge {bridge}"
     present = item.get("state") != "absent"
     members = item.get("members")
     if members is not None:
-        members = tuple(sorted({interface_name(member, f"{what}: members:") for member in members})) or (name,)
+        members = tuple(sorted({port_name(member, f"{what}: members:") for member in members})) or (name,)
     if name == bridge:
         if not present:
             raise FabricError(f"{what} is the bridge's local port and cannot be absent; set state: absent on the bridge")
@@ -344,7 +347,7 @@ def _port(bridge: str, item: Item) -> Port:
             _ip.check_mtu(int(item["mtu"]), addresses, f"{what}: mtu")
     device = _ovs_address.Device(name, addresses, item.get("up"))
     interfaces = {
-        interface_name(single["name"], f"{what}: interfaces: name"): parse(INTERFACE_OPTIONS, single, f"{what}: interface {single['name']}")
+        port_name(single["name"], f"{what}: interfaces: name"): parse(INTERFACE_OPTIONS, single, f"{what}: interface {single['name']}")
         for single in item.get("interfaces") or []
     }
     wanted = parse([*OPTIONS, FAKE_BRIDGE], item, what) if present else []
@@ -581,6 +584,8 @@ def _check_port(found: Database, after: Database, port: Port, settings: Settings
         row = after.tables["Interface"][member]
         kind = row["type"]
         check_types(after, kind, port.what)
+        if kind in NAMED_TYPES and found.tables["Interface"].get(member, {}).get("type") != kind:
+            interface_name(member, f"bridge {port.bridge}: ports: name" if member == port.name else f"{port.what}: members:")
         old = found.tables["Interface"].get(member, {}).get("type", "")
         if old in TUNNEL_TYPES and kind != old:
             raise FabricError(f"{port.what} is a {old} tunnel; remove it with ovs_tunnel first")

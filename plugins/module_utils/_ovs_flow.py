@@ -12,13 +12,16 @@ import re
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._openflow import (
+    BUNDLED,
     COOKIE_MASK,
     FLAGS,
+    VERSIONS,
     Cookie,
     Flow,
     Plan,
     Scope,
     Switch,
+    Tlv,
     Wanted,
     WantedFlow,
     WantedGroup,
@@ -43,9 +46,15 @@ from ansible_collections.overloom.fabric.plugins.module_utils._openflow import (
     parse_meters,
     parse_parsed,
     parse_tables,
+    parse_tlvs,
     restore_lines,
+    speakable,
+    spoken,
+    tlvs_text,
+    with_names,
     with_numbers,
 )
+from ansible_collections.overloom.fabric.plugins.module_utils._openflow_tlv import TlvPlan, WantedTlv, compare_tlvs, tlv_argument_spec, wanted_tlvs
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs import interface_name
 from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import Database, ovs_runner, ovs_vsctl, read_database, read_or_foresee
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import DEFAULT_OWNER
@@ -64,8 +73,6 @@ FOLDER = "/etc/overloom/flows"
 
 _TIMEOUTS = ("idle_timeout", "hard_timeout", "importance")
 _STRUCTURED = ("table", "priority", "match", "actions", *_TIMEOUTS, *FLAGS)
-# Those that have bundles; the first has all of groups besides.
-PROTOCOLS = ("OpenFlow15", "OpenFlow14")
 # For how many seconds a restart of Open vSwitch waits for the ports that flows name.
 _PORT_WAIT = 10
 
@@ -130,6 +137,7 @@ def argument_spec() -> dict:
         "flows": things({**single, "cookie": {"type": "str"}}),
         "groups": things(group),
         "meters": things(meter),
+        "tlvs": things(tlv_argument_spec()),
         "cookie": {"type": "str"},
         "tables": {"type": "list", "elements": "int"},
         "persist": {"type": "bool", "default": True},
@@ -162,6 +170,7 @@ class Declaration(t.NamedTuple):
     flows: list[Declared] | None
     groups: list[WantedGroup] | None
     meters: list[WantedMeter] | None
+    tlvs: list[WantedTlv] | None
     owner: str
     scope: Scope
     persist: bool
@@ -169,7 +178,7 @@ class Declaration(t.NamedTuple):
     @property
     def wants_something(self) -> bool:
         """Whether anything is to be there."""
-        return any(item.present for things in (self.flows, self.groups, self.meters) for item in things or ())
+        return any(item.present for things in (self.flows, self.groups, self.meters, self.tlvs) for item in things or ())
 
 
 def declaration(params: t.Mapping[str, t.Any]) -> Declaration:
@@ -191,6 +200,7 @@ def declaration(params: t.Mapping[str, t.Any]) -> Declaration:
         None if flows is None else [_flow(item, "flow" if single else f"flow {n}") for n, item in enumerate(flows, 1)],
         None if params["groups"] is None else [_group(item, f"group {n}") for n, item in enumerate(params["groups"], 1)],
         None if params["meters"] is None else [_meter(item, f"meter {n}") for n, item in enumerate(params["meters"], 1)],
+        None if params["tlvs"] is None else wanted_tlvs(params["tlvs"]),
         owner,
         Scope(cookie, tables, params["purge"], params["adopt"]),
         params["persist"],
@@ -288,7 +298,10 @@ def _meter(item: t.Mapping[str, t.Any], what: str) -> WantedMeter:
 
 
 class Record(t.NamedTuple):
-    """An owner's file for a bridge. flows and groups are lines for `ovs-ofctl bundle`, meters are texts."""
+    """An owner's file for a bridge. flows and groups are lines for `ovs-ofctl bundle`, meters are texts.
+
+    ports: names by the numbers that the lines have, of ports that ovs-ofctl does not find by name.
+    """
 
     owner: str = ""
     own_groups: frozenset[int] = frozenset()
@@ -296,6 +309,30 @@ class Record(t.NamedTuple):
     flows: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     meters: tuple[str, ...] = ()
+    tlvs: tuple[Tlv, ...] = ()
+    ports: t.Mapping[int, str] = {}
+
+
+class Seen(t.Dict[int, str]):
+    """Names by number as ovs-ofctl knows them, which notes the ports that are asked for.
+
+    used: the names of these. numbered: by number, the names of those that ovs-ofctl does not find by name.
+    """
+
+    def __init__(self, names: t.Mapping[int, str]) -> None:
+        super().__init__(speakable(names))
+        self._all = names
+        self.used: set[str] = set()
+        self.numbered: dict[int, str] = {}
+
+    def get(self, key: int, default: t.Any = None) -> t.Any:
+        """As of any mapping."""
+        name = super().get(key, default)
+        if name is not None:
+            self.used.add(name)
+        elif key in self._all:
+            self.numbered[key] = self._all[key]
+        return name
 
 
 def parse_record(text: str) -> Record:
@@ -308,21 +345,28 @@ def parse_record(text: str) -> Record:
         tuple(re.findall(r"(?m)^flow add (.*)$", text)),
         tuple(re.findall(r"(?m)^group add_or_mod (.*)$", text)),
         tuple(re.findall(r"(?m)^# meter (.*)$", text)),
+        tuple(Tlv(*map(int, numbers)) for numbers in re.findall(r"(?m)^# tlv ([0-9]+) ([0-9]+) ([0-9]+) ([0-9]+)$", text)),
+        {int(port): name for port, name in re.findall(r"(?m)^# port ([0-9]+): (.*)$", text)},
     )
 
 
-def record_text(bridge: str, owner: str, switch: Switch, own_groups: t.Iterable[int], own_meters: t.Iterable[str], names: t.Mapping[int, str]) -> str:
+def record_text(
+    bridge: str, owner: str, switch: Switch, own_groups: t.Iterable[int], own_meters: t.Iterable[str], tlvs: t.Sequence[Tlv], names: Seen
+) -> str:
     """An owner's file for a bridge; empty when there is nothing to bring back."""
-    if not any(switch):
+    if not any(switch) and not tlvs:
         return ""
+    restored = restore_lines(switch, names)
     lines = [
         "# Made by overloom.fabric; the next run of it replaces what is changed here.",
         f"# bridge: {bridge}",
         f"# owner: {owner}",
         f"# own groups: {' '.join(map(str, sorted(own_groups)))}".rstrip(),
         f"# own meters: {' '.join(sorted(own_meters))}".rstrip(),
+        *(f"# port {number}: {name}" for number, name in sorted(names.numbered.items())),
+        *(f"# tlv {tlv.option_class} {tlv.type} {tlv.length} {tlv.index}" for tlv in tlvs),
         *(f"# meter {meter.text()}" for _id, meter in sorted(switch.meters.items())),
-        *restore_lines(switch, names),
+        *restored,
     ]
     return "\n".join(lines) + "\n"
 
@@ -343,32 +387,22 @@ def record_path(bridge: str, owner: str) -> str:
     return os.path.join(FOLDER, unit_name("flows", f"{bridge}:{owner}", "flows")[len("overloom-flows-") :])
 
 
-class Seen(t.Dict[int, str]):
-    """Names by number, which notes the names that are asked for."""
-
-    def __init__(self, names: t.Mapping[int, str]) -> None:
-        super().__init__(names)
-        self.used: set[str] = set()
-
-    def get(self, key: int, default: t.Any = None) -> t.Any:
-        """As of any mapping."""
-        name = super().get(key, default)
-        if name is not None:
-            self.used.add(name)
-        return name
-
-
-def restore_unit(bridge: str, owner: str, protocol: str, meters: t.Iterable[str], ports: t.Iterable[str]) -> Unit:
+def restore_unit(bridge: str, owner: str, protocol: str, meters: t.Iterable[str], tlvs: t.Sequence[Tlv], ports: Seen) -> Unit:
     """The service that fills the bridge whenever ovs-vswitchd has started, because only that keeps flows, in its memory.
 
-    meters: their texts. ports: the names of the ports that have to be there first.
+    meters: their texts. ports: that have to be there first.
     """
-    wait = ["ovs-vsctl", f"--timeout={_PORT_WAIT}", "wait-until", "Bridge", bridge]
-    for name in sorted(ports):
+    begin_wait = ["ovs-vsctl", f"--timeout={_PORT_WAIT}"]
+    wait = [*begin_wait, "wait-until", "Bridge", bridge]
+    for name in sorted(ports.used):
         wait += ["--", "wait-until", "Interface", name, "ofport>0"]
     # Without a port ovs-ofctl refuses the whole bundle, and says which; that is this unit's failure, not the wait's.
     commands = [Command(tuple(wait), may_fail=True)]
+    # The database keeps a port's number. Should it have another one all the same, the flows must not reach the wrong port.
+    for number_, name in sorted(ports.numbered.items()):
+        commands.append(Command((*begin_wait, "wait-until", "Interface", name, f"ofport={number_}")))
     begin = ("ovs-ofctl", f"--timeout={_PORT_WAIT}", "-O", protocol)
+    commands += [Command((*begin, "add-tlv-map", bridge, tlv.text()), may_fail=True) for tlv in tlvs]
     commands += [Command((*begin, "add-meter", bridge, meter), may_fail=True) for meter in meters]
     commands.append(Command((*begin, "bundle", bridge, record_path(bridge, owner))))
     return oneshot(
@@ -403,6 +437,8 @@ class Found(t.NamedTuple):
     content: str | None
     units: dict[str, Unit]
     warnings: tuple[str, ...]
+    tlvs: tuple[Tlv, ...] = ()
+    own_tlvs: tuple[Tlv, ...] = ()
 
 
 def ofctl_runner(module: t.Any) -> Runner:
@@ -445,7 +481,7 @@ def refusal(bridge: str, err: str, stdin: str) -> str:
 def locate(database: Database, bridge: str) -> tuple[dict[str, int], str]:
     """The numbers of a bridge's ports by name, and the protocol to speak with it.
 
-    Raises FabricError when the bridge is not there, or speaks none of PROTOCOLS.
+    Raises FabricError when the bridge is not there.
     """
     row = database.tables["Bridge"].get(bridge)
     if row is None:
@@ -456,11 +492,7 @@ def locate(database: Database, bridge: str) -> tuple[dict[str, int], str]:
             ofport = database.tables["Interface"][interface]["ofport"]
             if ofport is not None and ofport > 0:
                 ports[interface] = ofport
-    for protocol in PROTOCOLS:
-        if not row["protocols"] or protocol in row["protocols"]:
-            return ports, protocol
-    spoken = ", ".join(row["protocols"])
-    raise FabricError(f"bridge {bridge} speaks only {spoken}, and bundles need OpenFlow14 or OpenFlow15; add one of them to its protocols")
+    return ports, spoken(row["protocols"])
 
 
 class Bridge:
@@ -494,9 +526,10 @@ class Bridge:
             switch = self._switch()
             wanted, remembered = self._learn(record)
             names = {number: name for name, number in self._ports.items()}
-            self._first = Found(switch, wanted, names, protocol, scope, remembered, content, units, tuple(dict.fromkeys(self._warnings)))
+            warnings = tuple(dict.fromkeys(self._warnings))
+            self._first = Found(switch, wanted, names, protocol, scope, remembered, content, units, warnings, self._tlvs(), record.tlvs)
             return self._first
-        return self._first._replace(switch=self._switch(), content=content, units=units)
+        return self._first._replace(switch=self._switch(), content=content, units=units, tlvs=self._tlvs())
 
     def _others(self, path: str) -> dict[tuple[str, t.Any], str]:
         """The owners of groups and meters by the files of the others."""
@@ -516,11 +549,11 @@ class Bridge:
         if bridge not in database.tables["Bridge"] and not self._declared.wants_something:
             # Nothing of ours is on a bridge that is gone; its file and its service still are.
             self._exists = False
-            return PROTOCOLS[0]
+            return VERSIONS[0]
         if self._check and bridge not in database.tables["Bridge"]:
             self._warnings.append(f"bridge {bridge} is not there; it is taken to be made by an earlier task")
             self._exists = False
-            return PROTOCOLS[0]
+            return VERSIONS[0]
         self._ports, protocol = locate(database, bridge)
         return protocol
 
@@ -534,6 +567,12 @@ class Bridge:
         meters = self._runner([*self._begin, "dump-meters", declared.bridge]) if declared.meters is not None else ""
         return Switch({flow.key: flow for flow, _counters in flows}, parse_groups(groups), parse_meters(meters))
 
+    def _tlvs(self) -> tuple[Tlv, ...]:
+        """The map of GENEVE options if the call speaks of it."""
+        if not self._exists or self._declared.tlvs is None:
+            return ()
+        return tuple(parse_tlvs(self._runner([*self._begin, "dump-tlv-map", self._declared.bridge])))
+
     # Learning the canonical forms ----------------------------------------------------------------------------------
 
     def _learn(self, record: Record) -> tuple[Wanted, Switch]:
@@ -541,8 +580,9 @@ class Bridge:
         declared = self._declared
         lines: list[tuple[str, str]] = [(item.where, self._numbered(item.text, item.where)) for item in declared.flows or ()]
         path = record_path(declared.bridge, declared.owner)
-        remembered = [parse_group(text, path) for text in record.groups]
-        lines += [(path, self._numbered(text, None)) for text in record.flows]
+        # What the file has by number, because it has no name that ovs-ofctl knows, may have another number by now.
+        remembered = [parse_group(with_names(text, record.ports), path) for text in record.groups]
+        lines += [(path, self._numbered(with_names(text, record.ports), None)) for text in record.flows]
         for group in declared.groups or ():
             for bucket in group.values.get("buckets", ()):
                 lines.append((group.where, bucket_line(self._numbered("actions=" + bucket["actions"], group.where)[8:])))
@@ -646,24 +686,32 @@ def change(declared: Declaration, timeout: int, running: bool, found: Found, dif
     """From what was found to the steps. diff: are the things before and after them wanted?"""
     plan = compare(found.wanted, found.switch, found.scope, found.names)
     bridge, names = declared.bridge, found.names
+    gone = {flow.key for flow in plan.del_flows}
+    tlvs = compare_tlvs(declared.tlvs, found.tlvs, found.own_tlvs, found.scope, list(found.switch.flows.values()), gone)
+    _check_version(bridge, found.protocol, plan)
     begin = ("ovs-ofctl", f"--timeout={timeout}", "-O", found.protocol)
     steps: list[t.Any] = []
+    for command, entries in (("del-tlv-map", tlvs.clear), ("add-tlv-map", tlvs.put)):
+        if entries:
+            steps.append(Step((*begin, command, bridge, tlvs_text(entries))))
     for new, meter in plan.put_meters:
         steps.append(Step((*begin, "add-meter" if new else "mod-meter", bridge, meter.text())))
-    lines = bundle_lines(plan, names)
+    lines = bundle_lines(plan, speakable(names))
     if lines:
         steps.append(Step((*begin, "bundle", bridge, "-"), "\n".join(lines) + "\n"))
     for meter_id in plan.del_meters:
         steps.append(Step((*begin, "del-meters", bridge, f"meter={meter_id}")))
+    if tlvs.drop:
+        steps.append(Step((*begin, "del-tlv-map", bridge, tlvs_text(tlvs.drop))))
     content = ""
     unit = None
     if declared.persist:
         record = kept(found.record, found.wanted, plan, found.scope)
         seen = Seen(names)
-        content = record_text(bridge, declared.owner, record, plan.own_groups, plan.own_meters, seen)
+        content = record_text(bridge, declared.owner, record, plan.own_groups, plan.own_meters, tlvs.own, seen)
         if content:
             meters = [meter.text() for _id, meter in sorted(record.meters.items())]
-            unit = restore_unit(bridge, declared.owner, found.protocol, meters, seen.used)
+            unit = restore_unit(bridge, declared.owner, found.protocol, meters, tlvs.own, seen)
     path = record_path(bridge, declared.owner)
     if content and content != found.content:
         steps.append(Write(path, content, 0o600))
@@ -671,7 +719,7 @@ def change(declared: Declaration, timeout: int, running: bool, found: Found, dif
     steps += units.put + units.drop
     if not content and found.content is not None:
         steps += [Remove(path), RemoveFolder(FOLDER), RemoveFolder(os.path.dirname(FOLDER))]
-    before, after = _shown(found.switch, plan, names) if diff else ("", "")
+    before, after = _shown(found.switch, plan, names, tlvs) if diff else ("", "")
     if diff and bool(steps) and before == after:
         before, after = found.content or f"# {path}: nothing is restored\n", content or f"# {path}: nothing is restored\n"
         if before == after:
@@ -679,14 +727,24 @@ def change(declared: Declaration, timeout: int, running: bool, found: Found, dif
     return Change(steps, before, after, found.warnings), plan
 
 
-def _shown(found: Switch, plan: Plan, names: t.Mapping[int, str]) -> tuple[str, str]:
+def _check_version(bridge: str, protocol: str, plan: Plan) -> None:
+    """Refuse a change on a bridge whose versions of OpenFlow have no bundles."""
+    if plan and protocol not in BUNDLED:
+        raise FabricError(
+            f"bridge {bridge} speaks nothing newer than {protocol}, and a change needs bundles, which came with {BUNDLED[-1]}; "
+            f"add {BUNDLED[0]} to its protocols"
+        )
+
+
+def _shown(found: Switch, plan: Plan, names: t.Mapping[int, str], tlvs: TlvPlan) -> tuple[str, str]:
     """The things that change, before and after, as ovs-ofctl's text."""
     result = []
-    for switch in (found, apply(found, plan)):
+    for switch, entries in ((found, tlvs.clear + tlvs.drop), (apply(found, plan), tlvs.put)):
         flows = {flow.key for flow in (*plan.put_flows, *plan.del_flows)}
         groups = {group.group_id for _new, group in plan.put_groups} | set(plan.del_groups)
         meters = {meter.meter_id for _new, meter in plan.put_meters} | set(plan.del_meters)
-        lines = [f"meter {switch.meters[m].text()}" for m in sorted(meters) if m in switch.meters]
+        lines = [f"tlv {tlv.text()}" for tlv in sorted(entries)]
+        lines += [f"meter {switch.meters[m].text()}" for m in sorted(meters) if m in switch.meters]
         lines += [f"group {switch.groups[g].text(names)}" for g in sorted(groups) if g in switch.groups]
         order = sorted(flows & set(switch.flows), key=lambda key: (key[0], -key[1], key[2]))
         lines += [switch.flows[key].text(names) for key in order]
@@ -717,7 +775,7 @@ def run(module: t.Any) -> t.NoReturn:
         module.fail_json(msg=str(error))
     if module.check_mode and not module.get_bin_path("ovs-ofctl"):
         module.warn("ovs-ofctl is not installed, and only it can tell what would change of the flows")
-        nothing: dict[str, list] = {"commands": [], "flows": [], "groups": [], "meters": []}
+        nothing: dict[str, list] = {"commands": [], "flows": [], "groups": [], "meters": [], "tlvs": []}
         module.exit_json(changed=declared.wants_something, bridge=declared.bridge, cookie=str(declared.scope.cookie), spawned=0, **nothing)
     runner = ofctl_runner(module)
     bridge = Bridge(module, runner, declared)
@@ -739,6 +797,7 @@ def run(module: t.Any) -> t.NoReturn:
             "flows": held(found.switch.flows, wanted.flows, found.names),
             "groups": held(found.switch.groups, wanted.groups, found.names),
             "meters": held(found.switch.meters, wanted.meters),
+            "tlvs": [tlv.data() for tlv in found.tlvs if any(tlv == item.tlv and item.present for item in declared.tlvs or ())],
         }
 
     reconcile(module, bridge.read, compared, runner, state, lambda found: late_errors(plans[0], found))
@@ -749,7 +808,7 @@ def run(module: t.Any) -> t.NoReturn:
 
 def info_argument_spec() -> dict:
     """All options of ovs_flow_info."""
-    kinds = ["flows", "groups", "meters", "tables"]
+    kinds = ["flows", "groups", "meters", "tables", "tlvs"]
     return {
         "bridge": {"type": "str", "required": True},
         "table": {"type": "int"},
@@ -810,11 +869,15 @@ def gathered(
         groups = parse_groups(ofctl("dump-groups"))
         result["groups"] = [{**group.data(names), "statistics": counts.get(key, {})} for key, group in groups.items()]
     if "meters" in gather:
-        meter_counts = parse_meter_stats(ofctl("meter-stats"))
-        meters = parse_meters(ofctl("dump-meters"))
+        # They came with OpenFlow 1.3.
+        metered = protocol >= "OpenFlow13"
+        meter_counts = parse_meter_stats(ofctl("meter-stats")) if metered else {}
+        meters = parse_meters(ofctl("dump-meters")) if metered else {}
         result["meters"] = [{**meter.data(), "statistics": meter_counts.get(key, {})} for key, meter in meters.items()]
     if "tables" in gather:
         result["tables"] = parse_tables(ofctl("dump-tables"))
+    if "tlvs" in gather:
+        result["tlvs"] = [tlv.data() for tlv in parse_tlvs(ofctl("dump-tlv-map"))]
     return result
 
 

@@ -17,7 +17,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_tables impo
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import DEFAULT_OWNER
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 
-OPENFLOW = ("flows", "groups", "meters", "tables")
+OPENFLOW = ("flows", "groups", "meters", "tables", "tlvs")
 # What ovs-vswitchd on this host is asked for, and not the database.
 LOCAL = ("fdb", *OPENFLOW, "datapath_flows")
 KINDS = ("switch", "bridges", "statistics", "tunnels", *LOCAL)

@@ -22,9 +22,9 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs import (
     Vlans,
     argument_spec,
     checked_text,
-    interface_name,
     own_keys,
     parse,
+    port_name,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_tables import empty_row
 from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_text import CLEAR
@@ -38,7 +38,7 @@ class PortName(Kind):
     """The name of a port of the bridge."""
 
     def parse(self, value: t.Any, where: str) -> str:
-        return interface_name(value, f"{where}:")
+        return port_name(value, f"{where}:")
 
 
 class PortNames(Kind):
@@ -48,7 +48,7 @@ class PortNames(Kind):
     empty: t.Any = ()
 
     def parse(self, value: t.Any, where: str) -> tuple[str, ...]:
-        return tuple(sorted({interface_name(name, f"{where}:") for name in value}))
+        return tuple(sorted({port_name(name, f"{where}:") for name in value}))
 
     def shown(self, value: t.Any) -> t.Any:
         return list(value)

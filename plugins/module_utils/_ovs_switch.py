@@ -27,10 +27,13 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs import (
     parse,
     view,
     vsctl,
+    words_for,
 )
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs_before import Before
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs_nested import DATAPATHS, MANAGERS, SSL
 from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import Database, apply, ovs_runner, read_or_foresee, transaction
 from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_tables import ROOT
+from ansible_collections.overloom.fabric.plugins.module_utils._owner import Caller
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, FabricError, reconcile
 
 MODULE = "ovs_switch"
@@ -108,8 +111,10 @@ def run(module: t.Any) -> t.NoReturn:
 
     def find(found: Database) -> Change:
         ops = differences(found.tables["Open_vSwitch"][ROOT], ROOT, wanted, OWNED, marks_of(params["owner"], MODULE))
+        judged = Before(found, Caller(params["owner"], params["adopt"]), words_for(OPTIONS))
+        ops = judged.settle(ops)
         before, later = described(found, apply(found, ops), ops, OPTIONS, "port")
-        return Change(list(transaction(begin, ops)), before, later, tuple(missing))
+        return Change(list(transaction(begin, ops)), before, later, (*missing, *judged.left))
 
     def judge(found: Database) -> list[str]:
         if found.answered or runner.unanswered:

@@ -35,6 +35,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs import (
     own_keys,
     owner_of,
     parse,
+    port_name,
     removable,
     view,
     vsctl,
@@ -158,7 +159,7 @@ def declared(items: t.Iterable[Item]) -> list[Tunnel]:
     tunnels: list[Tunnel] = []
     names: set[str] = set()
     for item in items:
-        name = interface_name(item.get("name") or "", "tunnel: name")
+        name = port_name(item.get("name") or "", "tunnel: name")
         if name in names:
             raise FabricError(f"tunnel {name} is declared twice; declare it once")
         names.add(name)

@@ -56,17 +56,20 @@ def may_declare(what: str, mark: str | None, caller: Caller) -> None:
         raise FabricError(f"{what} belongs to the owner {mark}; give that owner, or adopt: true to take it over")
 
 
-def may_change(what: str, mark: str | None, caller: Caller, change: str, users: t.Sequence[str] = ()) -> None:
+def may_change(
+    what: str, mark: str | None, caller: Caller, change: str, users: t.Sequence[str] = (), way: str = "choose another name"
+) -> None:
     """Refuse to replace or empty what others set on an object without the caller's mark, unless it is adopted.
 
-    change: what would be done to the object, as in "fail_mode would be emptied". users: who uses it, as in "controller tcp:192.0.2.1".
+    change: what would be done to the object, as in "its fail_mode would be emptied". users: who uses it, as in "controller tcp:192.0.2.1".
+    way: what to do other than to adopt it.
     """
     if mark == caller.owner or caller.adopt:
         return
     whose = f"belongs to the owner {mark}" if mark else "is not ours"
     shown = ", ".join([*users[:_NAMED], *([f"{len(users) - _NAMED} more"] if len(users) > _NAMED else [])])
     used = f" and is in use ({shown})" if users else ""
-    raise FabricError(f"{what} {whose}{used}, and {change}; choose another name, or give adopt: true to take it over")
+    raise FabricError(f"{what} {whose}{used}, and {change}; {way}, or give adopt: true to take it over")
 
 
 def may_remove(what: str, mark: str | None, caller: Caller) -> None:

@@ -20,8 +20,8 @@ description:
     Only what differs is sent. Counters are kept, also those of a flow whose actions change, unless O(reset_counts=true).
   - Each flow made here carries a cookie, by which it is known to be ours. Unless O(cookie) says otherwise, its bits 63 to 48 are
     C(0x6f76), its bits 47 to 16 the first 32 bits of the SHA-256 of O(owner), and its bits 15 to 0 are free for use in the
-    C(cookie) of each of O(flows). Flows with other cookies are configured when they are declared, and keep their cookie.
-    They are never removed without O(adopt=true).
+    C(cookie) of each of O(flows). Flows with other cookies are never changed or removed without O(adopt=true), and neither is a group
+    or meter of others that such a flow uses.
   - Groups and meters have no cookie. Those which were made here are listed in a file of the host, see O(persist).
     A group or meter that is still used is not removed.
   - Flows that the action C(learn) makes carry the cookie that this action gives them, 0 by default. Give them one that is not
@@ -240,6 +240,41 @@ options:
         type: str
         choices: [present, absent]
         default: present
+  tlvs:
+    description:
+      - Entries of the bridge's map from GENEVE options to the fields C(tun_metadata0) to C(tun_metadata63), without which no flow on such a field
+        works. They are made before the flows of the same call, removed after them, and brought back before them, see O(persist).
+      - Entries of others stay. One that is in the way of a declared one is replaced only with O(adopt=true).
+      - An entry that a flow uses is not removed.
+      - O(purge) removes entries only if this is given.
+    type: list
+    elements: dict
+    version_added: 0.1.0
+    suboptions:
+      class:
+        description:
+          - The option class (RFC 8926), from V(0) to V(0xffff).
+        type: str
+        required: true
+      type:
+        description:
+          - The option type, from 0 to 255. From 128 on, the option is critical.
+        type: int
+        required: true
+      length:
+        description:
+          - The length of the option's data in bytes, from 4 to 124 in steps of 4. Needed for a new entry.
+        type: int
+      field:
+        description:
+          - The field, from V(tun_metadata0) to V(tun_metadata63). Needed for a new entry.
+        type: str
+      state:
+        description:
+          - Whether it should be there.
+        type: str
+        choices: [present, absent]
+        default: present
   cookie:
     description:
       - The cookie, or cookie/mask, of the flows that are ours, instead of the one that is made from O(owner).
@@ -310,6 +345,13 @@ EXAMPLES = r"""
     flows:
       - {priority: 50, match: {dl_vlan: 10}, actions: [meter:1, group:1]}
 
+- name: A flow on a GENEVE option, with the field that holds it
+  overloom.fabric.ovs_flow:
+    bridge: br0
+    tlvs:
+      - {class: "0x102", type: 128, length: 4, field: tun_metadata0}
+    flow: table=0,priority=20,tun_metadata0=0x2a,actions=drop
+
 - name: No such flow
   overloom.fabric.ovs_flow:
     bridge: br0
@@ -344,6 +386,12 @@ meters:
   returned: when the bridge could be read
   type: list
   elements: dict
+tlvs:
+  description: The declared GENEVE options as they are on the bridge, with the options of O(tlvs).
+  returned: when the bridge could be read
+  type: list
+  elements: dict
+  sample: [{"class": "0x0102", "type": 128, "length": 4, "field": "tun_metadata0"}]
 commands:
   description: The commands that were executed, or would be in check mode, in order.
   returned: always
@@ -368,7 +416,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={**argument_spec(), **owner_argument_spec()},
         mutually_exclusive=exclusions(),
-        required_one_of=[("flows", "groups", "meters", "flow", "match", "actions")],
+        required_one_of=[("flows", "groups", "meters", "tlvs", "flow", "match", "actions")],
         supports_check_mode=True,
     )
     run(module)

@@ -39,8 +39,8 @@ options:
       - What to read.
     type: list
     elements: str
-    choices: [flows, groups, meters, tables]
-    default: [flows, groups, meters, tables]
+    choices: [flows, groups, meters, tables, tlvs]
+    default: [flows, groups, meters, tables, tlvs]
   owner:
     description:
       - Whose flows are marked as ours.
@@ -145,6 +145,12 @@ tables:
   type: list
   elements: dict
   sample: [{"table": 0, "active": 3, "lookup": 10, "matched": 9}]
+tlvs:
+  description: The GENEVE options that the bridge maps to fields, with the options of M(overloom.fabric.ovs_flow).
+  returned: when asked for
+  type: list
+  elements: dict
+  sample: [{"class": "0x0102", "type": 128, "length": 4, "field": "tun_metadata0"}]
 spawned:
   description: How many processes the module started.
   returned: always

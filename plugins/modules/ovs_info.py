@@ -23,7 +23,7 @@ options:
       - What to read. V(statistics) adds counters and the state of spanning trees to V(bridges).
     type: list
     elements: str
-    choices: [switch, bridges, statistics, tunnels, fdb, flows, groups, meters, tables, datapath_flows]
+    choices: [switch, bridges, statistics, tunnels, fdb, flows, groups, meters, tables, tlvs, datapath_flows]
     default: [switch, bridges, tunnels]
   bridges:
     description:
@@ -123,6 +123,11 @@ meters:
   elements: dict
 tables:
   description: The tables that have flows, likewise.
+  returned: when asked for
+  type: list
+  elements: dict
+tlvs:
+  description: The GENEVE options that each bridge maps to fields, likewise.
   returned: when asked for
   type: list
   elements: dict

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Bridges, ports, tunnels and flows that others made and use: refused, shared, adopted and given back, on a real Open vSwitch."""
+
 from __future__ import annotations
 
 import typing as t
@@ -14,7 +15,14 @@ if t.TYPE_CHECKING:
 
 FOREIGN_FLOWS = ["cookie=0xc0ffee,priority=9,ip actions=drop", "cookie=0xc0ffee,priority=7,arp actions=NORMAL"]
 # What the plan says of a bridge for which the intent says nothing.
-FROM_PLAN = {"name": "br-int", "datapath_type": "netdev", "rstp": False, "fail_mode": "", "flow_tables": [], "flood_vlans": []}
+FROM_PLAN = {
+    "name": "br-int",
+    "datapath_type": "netdev",
+    "rstp": False,
+    "fail_mode": "",
+    "flow_tables": [],
+    "flood_vlans": [],
+}
 
 
 def flows(host: Host, bridge: str = "br-int") -> list[str]:
@@ -25,11 +33,24 @@ def flows(host: Host, bridge: str = "br-int") -> list[str]:
 
 def fingerprint(host: Host) -> t.Any:
     """All that the database and the switch hold of br-int."""
-    names = ["name", "fail_mode", "datapath_type", "controller", "external_ids", "other_config", "mirrors", "stp_enable", "protocols"]
+    names = [
+        "name",
+        "fail_mode",
+        "datapath_type",
+        "controller",
+        "external_ids",
+        "other_config",
+        "mirrors",
+        "stp_enable",
+        "protocols",
+    ]
     bridge = {name: column(host, "Bridge", "br-int", name) for name in names}
     bridge["controllers"] = host.run(["ovs-vsctl", "get-controller", "br-int"]).split()
     bridge.pop("controller")
-    held = {port: [column(host, "Port", port, name) for name in ("tag", "trunks", "external_ids")] for port in ports(host, "br-int")}
+    held = {
+        port: [column(host, "Port", port, name) for name in ("tag", "trunks", "external_ids")]
+        for port in ports(host, "br-int")
+    }
     groups = host.run(["ovs-ofctl", "-O", "OpenFlow15", "dump-groups", "br-int"]).splitlines()[1:]
     return bridge, held, flows(host), groups
 
@@ -37,8 +58,12 @@ def fingerprint(host: Host) -> t.Any:
 @pytest.fixture
 def neutron(host: Host) -> Host:
     """A host with a br-int as a controller leaves it: secure, with flows, a group and a port of its own."""
-    host.run("ovs-vsctl add-br br-int -- set Bridge br-int datapath_type=netdev fail_mode=secure external_ids:ovn-nb_cfg=7".split())
-    host.run("ovs-vsctl add-port br-int tap1 -- set Interface tap1 type=internal external_ids:iface-id=vm1 -- set Port tap1 tag=5".split())
+    host.run(
+        "ovs-vsctl add-br br-int -- set Bridge br-int datapath_type=netdev fail_mode=secure external_ids:ovn-nb_cfg=7".split()
+    )
+    host.run(
+        "ovs-vsctl add-port br-int tap1 -- set Interface tap1 type=internal external_ids:iface-id=vm1 -- set Port tap1 tag=5".split()
+    )
     for flow in FOREIGN_FLOWS:
         host.run(["ovs-ofctl", "-O", "OpenFlow15", "add-flow", "br-int", flow.replace(" actions", ",actions")])
     host.run(["ovs-ofctl", "-O", "OpenFlow15", "add-group", "br-int", "group_id=7,type=all,bucket=output:LOCAL"])
@@ -49,8 +74,13 @@ def test_the_plan_names_a_bridge_that_a_controller_runs_and_nothing_of_it_is_cha
     before = fingerprint(neutron)
     for check in (True, False):
         said = neutron.module("ovs_bridge", FROM_PLAN, check=check, ok=False)
-        assert "bridge br-int is not ours and is in use (fail_mode secure" in said["msg"] and "its fail_mode would be emptied" in said["msg"]
-        assert "2 flows with cookie 0xc0ffee" in said["msg"] and "choose another name, or give adopt: true" in said["msg"]
+        assert (
+            "bridge br-int is not ours and is in use (fail_mode secure" in said["msg"]
+            and "its fail_mode would be emptied" in said["msg"]
+        )
+        assert (
+            "2 flows with cookie 0xc0ffee" in said["msg"] and "choose another name, or give adopt: true" in said["msg"]
+        )
         assert said["commands"] == [] and not said["changed"]
     assert fingerprint(neutron) == before
 
@@ -58,14 +88,24 @@ def test_the_plan_names_a_bridge_that_a_controller_runs_and_nothing_of_it_is_cha
 @pytest.mark.parametrize(
     "option",
     [
-        {"fail_mode": "standalone"}, {"stp": True}, {"datapath_type": "system"}, {"controllers": [{"target": "ptcp:16653:127.0.0.1"}]},
-        {"protocols": ["OpenFlow13"]}, {"flood_vlans": [5]}, {"netflow": {"targets": ["127.0.0.1:2055"]}}, {"mac": "02:00:00:00:00:01"},
-        {"ports": [{"name": "tap1", "tag": 6}]}, {"ports": [{"name": "tap1", "trunks": [6]}]}, {"ports": [{"name": "tap1", "protected": True}]},
+        {"fail_mode": "standalone"},
+        {"stp": True},
+        {"datapath_type": "system"},
+        {"controllers": [{"target": "ptcp:16653:127.0.0.1"}]},
+        {"protocols": ["OpenFlow13"]},
+        {"flood_vlans": [5]},
+        {"netflow": {"targets": ["127.0.0.1:2055"]}},
+        {"mac": "02:00:00:00:00:01"},
+        {"ports": [{"name": "tap1", "tag": 6}]},
+        {"ports": [{"name": "tap1", "trunks": [6]}]},
+        {"ports": [{"name": "tap1", "protected": True}]},
         {"ports": [{"name": "br-int", "mtu": 1400}]},
     ],
     ids=str,
 )
-def test_a_change_of_what_others_set_or_use_is_refused_and_names_the_option(neutron: Host, option: dict[str, t.Any]) -> None:
+def test_a_change_of_what_others_set_or_use_is_refused_and_names_the_option(
+    neutron: Host, option: dict[str, t.Any]
+) -> None:
     before = fingerprint(neutron)
     name = next(iter(option)) if "ports" not in option else list(option["ports"][0])[-1]
     said = neutron.module("ovs_bridge", {"name": "br-int", **option}, ok=False)["msg"]
@@ -74,16 +114,23 @@ def test_a_change_of_what_others_set_or_use_is_refused_and_names_the_option(neut
 
 
 def test_what_is_left_out_or_already_so_is_no_change_of_a_foreign_bridge(neutron: Host) -> None:
-    assert not neutron.apply("ovs_bridge", {"name": "br-int", "fail_mode": "secure", "ports": [{"name": "tap1", "tag": 5}]})["changed"]
+    assert not neutron.apply(
+        "ovs_bridge", {"name": "br-int", "fail_mode": "secure", "ports": [{"name": "tap1", "tag": 5}]}
+    )["changed"]
 
 
 def test_own_ports_tunnels_mirrors_and_marks_come_and_go_on_a_foreign_bridge(neutron: Host) -> None:
     before = fingerprint(neutron)
     own = {"name": "ours0", "type": "internal", "tag": 30}
     neutron.apply("ovs_bridge", {"name": "br-int", "ports": [own]})
-    neutron.apply("ovs_tunnel", {"bridge": "br-int", "name": "gre0", "type": "gre", "remote_ip": "192.0.2.9", "check_route": False})
+    neutron.apply(
+        "ovs_tunnel",
+        {"bridge": "br-int", "name": "gre0", "type": "gre", "remote_ip": "192.0.2.9", "check_route": False},
+    )
     mirror = {"name": "ours", "select_all": True, "output_vlan": 9}
-    neutron.apply("ovs_bridge", {"name": "br-int", "mirrors": [mirror], "external_ids": {"ovn-nb_cfg": "7", "note": "x"}})
+    neutron.apply(
+        "ovs_bridge", {"name": "br-int", "mirrors": [mirror], "external_ids": {"ovn-nb_cfg": "7", "note": "x"}}
+    )
     assert column(neutron, "Port", "ours0", "tag") == 30 and flows(neutron) == sorted(FOREIGN_FLOWS)
     assert "overloom-owner" not in column(neutron, "Bridge", "br-int", "external_ids")
     neutron.apply("ovs_tunnel", {"tunnels": [], "purge": True})
@@ -93,11 +140,19 @@ def test_own_ports_tunnels_mirrors_and_marks_come_and_go_on_a_foreign_bridge(neu
 
 def test_an_adopted_bridge_keeps_its_flows_and_is_given_back_with_its_settings(neutron: Host) -> None:
     before = fingerprint(neutron)
-    args = {**FROM_PLAN, "fail_mode": "standalone", "stp": True, "adopt": True, "ports": [{"name": "ours0", "type": "internal"}, {"name": "tap1", "tag": 6}]}
+    args = {
+        **FROM_PLAN,
+        "fail_mode": "standalone",
+        "stp": True,
+        "adopt": True,
+        "ports": [{"name": "ours0", "type": "internal"}, {"name": "tap1", "tag": 6}],
+    }
     done = neutron.apply("ovs_bridge", args)
     assert done["bridges"][0]["owner"] == "overloom.fabric" and done["bridges"][0]["adopted"]
     held = fingerprint(neutron)
-    assert set(FOREIGN_FLOWS) < set(held[2]) and held[3] == before[3], "a change of fail_mode drops all flows in Open vSwitch"
+    assert set(FOREIGN_FLOWS) < set(held[2]) and held[3] == before[3], (
+        "a change of fail_mode drops all flows in Open vSwitch"
+    )
     assert column(neutron, "Port", "tap1", "tag") == 6
     neutron.run(["systemctl", "restart", "openvswitch-switch"])
     neutron.reboot()
@@ -123,20 +178,27 @@ def test_an_empty_value_on_an_adopted_bridge_leaves_what_others_set_and_takes_ba
     assert column(neutron, "Bridge", "br-int", "fail_mode") == "secure" and flows(neutron) == sorted(FOREIGN_FLOWS)
     neutron.apply("ovs_bridge", {"name": "br-int", "mac": "02:00:00:00:00:01", "fail_mode": "standalone"})
     neutron.apply("ovs_bridge", {"name": "br-int", "mac": "", "fail_mode": ""})
-    assert column(neutron, "Bridge", "br-int", "fail_mode") == "secure" and column(neutron, "Bridge", "br-int", "other_config") == {}
+    assert (
+        column(neutron, "Bridge", "br-int", "fail_mode") == "secure"
+        and column(neutron, "Bridge", "br-int", "other_config") == {}
+    )
     neutron.apply("ovs_bridge", {"bridges": [], "purge": True})
     assert fingerprint(neutron) == before
 
 
 def test_controllers_of_an_adopted_bridge_come_back(neutron: Host) -> None:
-    neutron.run("ovs-vsctl set-controller br-int ptcp:16653:127.0.0.1 -- set Controller br-int max_backoff=2000 external_ids:a=b".split())
+    neutron.run(
+        "ovs-vsctl set-controller br-int ptcp:16653:127.0.0.1 -- set Controller br-int max_backoff=2000 external_ids:a=b".split()
+    )
     before = fingerprint(neutron)
     assert "controller ptcp:16653:127.0.0.1" in neutron.module("ovs_bridge", FROM_PLAN, ok=False)["msg"]
     neutron.apply("ovs_bridge", {"name": "br-int", "adopt": True, "controllers": [{"target": "ptcp:16654:127.0.0.1"}]})
     assert neutron.run(["ovs-vsctl", "get-controller", "br-int"]).split() != before[0]["controllers"]
     neutron.apply("ovs_bridge", {"bridges": [], "purge": True})
     assert fingerprint(neutron) == before
-    assert column(neutron, "Controller", "br-int", "max_backoff") == 2000 and column(neutron, "Controller", "br-int", "external_ids") == {"a": "b"}
+    assert column(neutron, "Controller", "br-int", "max_backoff") == 2000 and column(
+        neutron, "Controller", "br-int", "external_ids"
+    ) == {"a": "b"}
 
 
 def test_adoption_of_one_port_marks_the_port_and_not_the_bridge(neutron: Host) -> None:
@@ -154,7 +216,10 @@ def test_adoption_of_one_port_marks_the_port_and_not_the_bridge(neutron: Host) -
 def test_a_foreign_port_moves_to_our_bridge_only_when_adopted_and_goes_back(neutron: Host) -> None:
     before = fingerprint(neutron)
     args = {"name": "br0", "datapath_type": "netdev", "ports": [{"name": "tap1"}]}
-    assert "port tap1 of bridge br-int is not ours, and it would move to bridge br0" in neutron.module("ovs_bridge", args, ok=False)["msg"]
+    assert (
+        "port tap1 of bridge br-int is not ours, and it would move to bridge br0"
+        in neutron.module("ovs_bridge", args, ok=False)["msg"]
+    )
     neutron.apply("ovs_bridge", {**args, "adopt": True})
     assert ports(neutron, "br0") == ["tap1"] and ports(neutron, "br-int") == []
     neutron.apply("ovs_bridge", {"bridges": [], "purge": True})
@@ -162,7 +227,9 @@ def test_a_foreign_port_moves_to_our_bridge_only_when_adopted_and_goes_back(neut
 
 
 def test_a_foreign_tunnel_is_changed_only_when_adopted_and_is_given_back(neutron: Host) -> None:
-    neutron.run("ovs-vsctl add-port br-int ovn-1 -- set Interface ovn-1 type=geneve options:remote_ip=192.0.2.5 options:key=flow".split())
+    neutron.run(
+        "ovs-vsctl add-port br-int ovn-1 -- set Interface ovn-1 type=geneve options:remote_ip=192.0.2.5 options:key=flow".split()
+    )
     before, options = fingerprint(neutron), column(neutron, "Interface", "ovn-1", "options")
     args = {"bridge": "br-int", "name": "ovn-1", "type": "geneve", "remote_ip": "192.0.2.6", "check_route": False}
     said = neutron.module("ovs_tunnel", args, ok=False)["msg"]
@@ -201,9 +268,64 @@ def test_flows_of_others_on_our_bridge_outlive_what_drops_all_flows(host: Host) 
 def test_the_infos_tell_who_uses_a_bridge_before_it_is_touched(neutron: Host) -> None:
     (bridge,) = neutron.module("ovs_bridge_info", {"name": "br-int"})["bridges"]
     assert bridge["owner"] is None and not bridge["adopted"]
-    assert bridge["users"] == ["fail_mode secure", "external_ids ovn-nb_cfg", "port tap1", "2 flows with cookie 0xc0ffee"]
+    assert bridge["users"] == [
+        "fail_mode secure",
+        "external_ids ovn-nb_cfg",
+        "port tap1",
+        "2 flows with cookie 0xc0ffee",
+    ]
     neutron.run(["ovs-vsctl", "add-br", "fresh", "--", "set", "Bridge", "fresh", "datapath_type=netdev"])
-    neutron.module("ovs_bridge", {"name": "ours", "datapath_type": "netdev", "ports": [{"name": "p", "type": "internal"}]})
+    neutron.module(
+        "ovs_bridge", {"name": "ours", "datapath_type": "netdev", "ports": [{"name": "p", "type": "internal"}]}
+    )
     for name in ("fresh", "ours"):
         (bridge,) = neutron.module("ovs_bridge_info", {"name": name})["bridges"]
         assert bridge["users"] == [], name
+
+
+def test_a_setting_of_the_switch_that_others_made_is_changed_only_when_adopted_and_comes_back(host: Host) -> None:
+    host.run(
+        ["ovs-vsctl", "set", "Open_vSwitch", ".", "other_config:max-idle=20000", "external_ids:ovn-encap-ip=192.0.2.1"]
+    )
+    before = [column(host, "Open_vSwitch", ".", name) for name in ("other_config", "external_ids")]
+    try:
+        for option, said in (
+            ({"max_idle": 30000}, "max_idle"),
+            ({"external_ids": {"ovn-encap-ip": "192.0.2.2"}}, "external_ids ovn-encap-ip"),
+        ):
+            failed = host.module("ovs_switch", option, ok=False)["msg"]
+            assert (
+                failed
+                == f"switch is not ours, and its {said} would be changed; leave the option out, or give adopt: true to take it over"
+            )
+        assert "max_idle was set by others and stays" in host.module("ovs_switch", {"max_idle": ""})["warnings"][0]
+        host.apply("ovs_switch", {"max_idle": 30000, "adopt": True})
+        host.apply("ovs_switch", {"max_idle": 40000, "flow_limit": 1000})
+        assert column(host, "Open_vSwitch", ".", "other_config")["max-idle"] == "40000"
+        host.apply("ovs_switch", {"max_idle": "", "flow_limit": ""})
+        held = [column(host, "Open_vSwitch", ".", name) for name in ("other_config", "external_ids")]
+        held[1].pop("overloom-before:overloom.fabric")
+        assert held == before
+    finally:
+        for name in (
+            "other_config max-idle",
+            "external_ids ovn-encap-ip",
+            "external_ids overloom-before:overloom.fabric",
+        ):
+            host.run(["ovs-vsctl", "remove", "Open_vSwitch", ".", *name.split()])
+
+
+def test_ovs_ctl_restart_by_hand_leaves_a_switch_that_runs(host: Host) -> None:
+    host.run(["/usr/share/openvswitch/scripts/ovs-ctl", "restart", "--system-id=random"])
+    try:
+        assert host.run(["systemctl", "is-active", "ovs-vswitchd"], ok=None).strip() != "active", (
+            "else nothing is tried here"
+        )
+        assert host.module("host_info")["ovs_running"]
+        host.apply("ovs_bridge", {"name": "br0", "datapath_type": "netdev"})
+        host.apply("ovs_flow", {"bridge": "br0", "flow": "arp,actions=drop"})
+        host.run(["/usr/share/openvswitch/scripts/ovs-ctl", "stop"])
+        assert not host.module("host_info")["ovs_running"]
+    finally:
+        host.run(["/usr/share/openvswitch/scripts/ovs-ctl", "stop"])
+        host.run(["systemctl", "restart", "ovsdb-server", "ovs-vswitchd", "openvswitch-switch"])

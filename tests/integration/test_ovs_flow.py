@@ -248,15 +248,28 @@ def test_user_declares_all_flows_of_a_bridge_a_table_or_a_cookie(br0: Host, opti
 def test_a_foreign_flow_is_configured_but_never_removed_unless_adopted(br0: Host) -> None:
     br0.run(["ovs-ofctl", "-O", "OpenFlow15", "add-flow", "br0", "cookie=0x7,arp,actions=drop"])
     flow = {"bridge": "br0", "match": {"arp": True}, "actions": ["normal"]}
-    assert br0.apply("ovs_flow", flow)["flows"][0]["cookie"] == "0x7"
+    assert not br0.apply("ovs_flow", {**flow, "actions": [], "persist": False})["changed"]
+    for check in (True, False):
+        said = br0.module("ovs_flow", flow, check=check, ok=False)["msg"]
+        assert "(arp)" in said and "cookie 0x7: it is not ours, and it would be changed; give yours another priority or table, or give adopt" in said
+    assert flows(br0) == ["arp actions=drop"]
     failed = br0.module("ovs_flow", {**flow, "state": "absent"}, ok=False)
     assert "(arp)" in failed["msg"] and "cookie 0x7" in failed["msg"] and "adopt" in failed["msg"]
     br0.apply("ovs_flow", {"bridge": "br0", "purge": True, "flows": []})
-    assert flows(br0) == ["arp actions=NORMAL"]
+    assert flows(br0) == ["arp actions=drop"]
     assert br0.apply("ovs_flow", {**flow, "adopt": True})["flows"][0]["cookie"] == "0x6f761202711c0000"
     assert "another owner" in br0.module("ovs_flow", {**flow, "owner": "other"}, ok=False)["msg"]
     br0.apply("ovs_flow", {**flow, "state": "absent"})
     assert not flows(br0)
+
+
+def test_a_group_that_a_foreign_flow_uses_is_changed_only_when_adopted(br0: Host) -> None:
+    br0.run(["ovs-ofctl", "-O", "OpenFlow15", "add-group", "br0", "group_id=7,type=all,bucket=output:LOCAL"])
+    br0.run(["ovs-ofctl", "-O", "OpenFlow15", "add-flow", "br0", "cookie=0x7,arp,actions=group:7"])
+    group = {"bridge": "br0", "groups": [{"group_id": 7, "type": "all", "buckets": [{"actions": ["p1"]}]}]}
+    said = br0.module("ovs_flow", group, ok=False)["msg"]
+    assert "group 7 is not ours and is in use (the flow table=0,priority=32768,arp with cookie 0x7)" in said and "choose another number" in said
+    br0.apply("ovs_flow", {**group, "adopt": True})
 
 
 def test_learned_flows_with_a_cookie_of_their_own_are_left_alone(br0: Host) -> None:
@@ -487,8 +500,9 @@ def test_in_check_mode_what_an_earlier_task_makes_is_a_warning(br0: Host) -> Non
 
 
 def test_a_bridge_without_bundles_is_told_what_it_lacks(br0: Host) -> None:
-    br0.run("ovs-vsctl set Bridge br0 protocols=OpenFlow10,OpenFlow13".split())
-    assert "speaks only OpenFlow10, OpenFlow13" in br0.module("ovs_flow", {"bridge": "br0", "flow": "actions=drop"}, ok=False)["msg"]
+    br0.run("ovs-vsctl set Bridge br0 protocols=OpenFlow10,OpenFlow12".split())
+    said = br0.module("ovs_flow", {"bridge": "br0", "flow": "actions=drop"}, ok=False)["msg"]
+    assert "speaks nothing newer than OpenFlow12" in said and "add OpenFlow15 to its protocols" in said
     br0.run("ovs-vsctl set Bridge br0 protocols=OpenFlow13,OpenFlow14".split())
     br0.apply("ovs_flow", {"bridge": "br0", "flow": "actions=drop", "groups": [{"group_id": 1, "type": "all", "buckets": [{"actions": ["p1"]}]}]})
 

@@ -111,6 +111,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
     },
     "ovs_switch": {
         **DATABASE, "owner": "test_managers_are_set_changed_and_cleared_and_those_of_others_stay",
+        "adopt": "test_a_setting_of_the_switch_that_others_made_is_changed_only_when_adopted_and_comes_back",
         "other_config": "test_other_settings_are_set_changed_and_removed_one_by_one",
         "external_ids": "test_other_settings_are_set_changed_and_removed_one_by_one",
     },
@@ -130,6 +131,9 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "adopt": "test_a_foreign_flow_is_configured_but_never_removed_unless_adopted", "persist": "test_persist_can_be_turned_off_and_on",
         "timeout": "test_a_daemon_that_hangs_is_a_clear_error_and_the_next_run_converges",
         **{path: WHOLE for path in ("groups", "groups.group", "groups.group_id", "meters", "meters.meter", "meters.meter_id")},
+        **{f"tlvs.{name}": "test_geneve_options_of_others_are_left_alone" for name in ("class", "type", "length", "field")},
+        "tlvs": "test_flows_on_geneve_options_come_back_after_a_restart_and_a_reboot",
+        "tlvs.state": "test_a_geneve_option_goes_with_its_flow_and_not_before",
         "groups.state": "test_a_group_of_somebody_else_stays", "groups.type": "test_each_option_of_a_group_is_set_changed_and_cleared",
         **{f"meters.{name}": "test_each_option_of_a_meter_is_set_changed_and_cleared" for name in ("state", "unit", "bands", "bands.rate")},
         **{f"meters.bands.{name}": "test_a_band_that_the_switch_cannot_do_is_refused_in_its_own_words" for name in ("type", "prec_level")},

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from ansible_collections.overloom.fabric.plugins.module_utils._openflow import (
     ALL_BITS,
     COOKIE_MASK,
+    DEFAULT_FLOW,
     FLAGS,
     Band,
     Bucket,
@@ -23,6 +25,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._openflow import (
     Meter,
     Scope,
     Switch,
+    Tlv,
     Wanted,
     WantedFlow,
     WantedGroup,
@@ -47,13 +50,17 @@ from ansible_collections.overloom.fabric.plugins.module_utils._openflow import (
     parse_meters,
     parse_parsed,
     parse_tables,
+    parse_tlvs,
     quoted,
     restore_lines,
+    speakable,
     split_top,
     unquoted,
     with_names,
     with_numbers,
 )
+from ansible_collections.overloom.fabric.plugins.module_utils._openflow_tlv import WantedTlv, compare_tlvs, wanted_tlvs
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs_flow import Seen, parse_record, record_text, restore_unit
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 
 PORTS = {"p1": 1, "p-2.x": 2, "gre0": 3, "br0": 65534, "a,b(c": 4, "normal": 5, "7": 6}
@@ -489,15 +496,20 @@ def test_after_the_plan_nothing_is_left_to_do_and_nothing_foreign_was_touched(
     before = switch(found)
     scope = Scope(OURS, None, purge, adopt)
     declaration = want(*wanted, declared=frozenset(declared | {"actions"}))
-    plan = compare(declaration, before, scope, {})
+    try:
+        plan = compare(declaration, before, scope, {})
+    except FabricError as error:
+        theirs = [flow for flow in found if flow.key in {flow.key for flow in wanted} and not OURS.holds(flow.cookie)]
+        assert theirs and not adopt and "it is not ours, and it would be changed; give yours another priority or table" in str(error)
+        return
     after = apply(before, plan)
     assert not compare(declaration, after, scope, {})
     keys = {flow.key for flow in wanted}
     for key, flow in before.flows.items():
         if key not in keys:
             assert after.flows.get(key) == (None if purge and OURS.holds(flow.cookie) else flow)
-        elif not OURS.holds(flow.cookie) and not adopt:
-            assert after.flows[key].cookie == flow.cookie
+        elif not OURS.holds(flow.cookie) and not adopt and flow != DEFAULT_FLOW:
+            assert after.flows[key] == flow
     for flow in wanted:
         assert after.flows[flow.key].actions == flow.actions
         assert flow.key in before.flows or after.flows[flow.key].cookie == OURS.value
@@ -540,6 +552,106 @@ def test_groups_converge_and_only_ours_go(wanted: list[Group], found: list[Group
     assert {g.group_id: g for g in wanted}.items() <= after.groups.items()
 
 
+def test_the_flow_that_open_vswitch_puts_by_itself_is_nobodys() -> None:
+    declared = want(DEFAULT_FLOW._replace(actions="drop"))
+    plan = compare(declared, switch([DEFAULT_FLOW]), Scope(OURS), {})
+    assert plan.put_flows == [DEFAULT_FLOW._replace(actions="drop", cookie=OURS.value)]
+    assert not compare(want(DEFAULT_FLOW), switch([DEFAULT_FLOW]), Scope(OURS), {})
+
+
+LONG_NAMES = {1: "p1", 2: "patch-br-int-to-br-ex", 3: "vxlan-to-compute-rack12", 4: "vxlan-to-comput", 5: "ünï", 6: "a b"}
+
+
+def test_ports_that_ovs_ofctl_does_not_find_by_name_go_by_number() -> None:
+    assert speakable(LONG_NAMES) == {1: "p1", 6: "a b"}
+    assert speakable({3: LONG_NAMES[3]}) == {} and speakable({4: LONG_NAMES[4]}) == {4: LONG_NAMES[4]}
+
+
+def test_the_file_of_an_owner_names_the_ports_behind_its_numbers() -> None:
+    flow = Flow(0, 5, "in_port=1", OURS.value, actions="output:2,output:6")
+    tlvs = [Tlv(0xFFFF, 1, 8, 0), Tlv(0x102, 128, 4, 63)]
+    names = Seen(LONG_NAMES)
+    text = record_text("br0", "me", switch([flow]), [], [], tlvs, names)
+    record = parse_record(text)
+    assert names.used == {"p1", "a b"} and record.ports == {2: "patch-br-int-to-br-ex"} and list(record.tlvs) == tlvs
+    (line,) = record.flows
+    assert line.endswith('in_port=p1,actions=output:2,output:"a b"')
+    moved = {name: number + 10 for number, name in LONG_NAMES.items()}
+    assert with_numbers(with_names(line, record.ports), moved, len).endswith("in_port=11,actions=output:12,output:16")
+    unit = restore_unit("br0", "me", "OpenFlow15", [], tlvs, names).content
+    assert "ExecStart=-" in unit and "wait-until Interface patch-br-int-to-br-ex ofport=2" in unit
+    assert "{class=0x102,type=0x80,len=4}->tun_metadata63" in unit
+    assert record_text("br0", "me", EMPTY, [], [], [], Seen({})) == ""
+
+
+TLVS = st.builds(Tlv, st.sampled_from([1, 0xFFFF]), st.integers(0, 2), st.sampled_from([4, 8]), st.integers(0, 3))
+
+
+def one_map(tlvs: t.Iterable[Tlv]) -> list[Tlv]:
+    """Entries that can be in a bridge at one time."""
+    by_option = {(tlv.option_class, tlv.type): tlv for tlv in tlvs}
+    return sorted({tlv.index: tlv for tlv in by_option.values()}.values())
+
+
+@given(st.lists(TLVS).map(one_map), st.lists(TLVS).map(one_map), st.sets(TLVS), st.booleans(), st.booleans(), st.sets(st.integers(0, 5)))
+@settings(max_examples=400, deadline=None)
+def test_geneve_options_converge_and_those_of_others_stay(
+    wanted: list[Tlv], found: list[Tlv], mine: set[Tlv], purge: bool, adopt: bool, absent: set[int]
+) -> None:
+    own = mine & set(found)
+    items = [WantedTlv(f"option {n}", tlv, n not in absent) for n, tlv in enumerate(wanted)]
+    scope = Scope(OURS, None, purge, adopt)
+    try:
+        plan = compare_tlvs(items, found, own, scope, [], ())
+    except FabricError as error:
+        assert "which is not ours" in str(error) and not adopt
+        return
+    after = sorted((set(found) - set(plan.clear) - set(plan.drop)) | set(plan.put))
+    assert one_map(after) == after, "no option and no field twice"
+    assert not compare_tlvs(items, after, plan.own, scope, [], ())
+    assert {item.tlv for item in items if item.present} <= set(after) and set(plan.own) <= set(after)
+    if not adopt:
+        assert set(found) - own <= set(after)
+    if purge:
+        assert set(plan.own) <= {item.tlv for item in items if item.present}
+
+
+def test_geneve_options_read_back_as_they_are_written() -> None:
+    dump = " mapping table:\n  class  type  length  match field\n ------  ----  ------  --------------\n 0xffff     0       4  tun_metadata0\n"
+    dump += "  0x102  0x80       8  tun_metadata63\n      0   0x1     124  tun_metadata9\n"
+    found = parse_tlvs(dump)
+    assert found == [Tlv(0xFFFF, 0, 4, 0), Tlv(0x102, 0x80, 8, 63), Tlv(0, 1, 124, 9)]
+    assert [item.tlv for item in wanted_tlvs({**tlv.data(), "state": "present"} for tlv in found)] == found
+
+
+@pytest.mark.parametrize(
+    ("items", "said"),
+    [
+        ([{"class": "0x10000"}], "class is '0x10000'"),
+        ([{"type": 256}], "type is 256"),
+        ([{"length": 5}], "GENEVE option 0xffff/1: length is 5; give its bytes, from 4 to 124 in steps of 4"),
+        ([{"field": "tun_metadata64"}], "field is 'tun_metadata64'"),
+        ([{"field": None}], "field is None"),
+        ([{}, {}], "declared twice"),
+        ([{}, {"type": 2}], "have the same field tun_metadata0"),
+    ],
+)
+def test_geneve_options_that_cannot_be_meant_are_refused(items: list[dict[str, t.Any]], said: str) -> None:
+    base = {"class": "0xffff", "type": 1, "length": 4, "field": "tun_metadata0", "state": "present"}
+    with pytest.raises(FabricError, match=re.escape(said)):
+        wanted_tlvs({**base, **item} for item in items)
+
+
+def test_a_geneve_option_in_use_is_not_taken_away() -> None:
+    tlv = Tlv(0xFFFF, 1, 4, 7)
+    flow = Flow(0, 1, "tun_metadata7=0x5", OURS.value)
+    gone = [WantedTlv("option", tlv, False)]
+    with pytest.raises(FabricError, match="field tun_metadata7 is still used by the flow table=0,priority=1"):
+        compare_tlvs(gone, [tlv], [tlv], Scope(OURS), [flow], ())
+    assert compare_tlvs(gone, [tlv], [tlv], Scope(OURS), [flow], {flow.key}).drop == [tlv]
+    assert compare_tlvs(gone, [tlv], [tlv], Scope(OURS), [flow._replace(match="tun_metadata70=1")], ()).drop == [tlv]
+
+
 def test_what_is_left_out_stays() -> None:
     there = Flow(0, 5, "ip", OURS.value + 3, 10, 20, 1, ("send_flow_rem",), "output:1")
     bare = Flow(0, 5, "ip")
@@ -559,6 +671,13 @@ def test_what_is_left_out_stays() -> None:
         (want(Flow(cookie=5), declared=ALL | {"cookie"}), EMPTY, Scope(OURS), "flow 1 has the cookie 0x5, which is not in"),
         (want(Flow(), present=False), switch([Flow(cookie=5)]), Scope(OURS), "flow 1 .* not ours; set adopt"),
         (want(Flow()), switch([Flow(cookie=owner_cookie("you"))]), Scope(OURS), "flow 1 .* another owner; set adopt"),
+        (want(Flow(actions="output:1")), switch([Flow(cookie=5)]), Scope(OURS), "flow 1 .* cookie 0x5: it is not ours, and it would be changed"),
+        (
+            Wanted(None, [WantedGroup("group 1", 1, {"type": "select"})], None),
+            switch([Flow(cookie=9, actions="group:1")], [Group(1, "all", "", 0, (), ())]),
+            Scope(OURS),
+            "group 1 is not ours and is in use .the flow .* cookie 0x9., and it would be changed; choose another number",
+        ),
         (Wanted(None, [WantedGroup("group 1", 1, {})], None), EMPTY, Scope(OURS), "group 1 is not on the bridge, and has no type"),
         (Wanted(None, None, [WantedMeter("meter 1", "1", {})]), EMPTY, Scope(OURS), "meter 1, unit is ''"),
         (
