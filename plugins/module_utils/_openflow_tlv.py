@@ -64,10 +64,10 @@ def wanted_tlvs(items: t.Iterable[t.Mapping[str, t.Any]]) -> list[WantedTlv]:
             raise FabricError(f"{where}: length is {length!r}; give its bytes, from 4 to 124 in steps of 4")
         wanted.append(WantedTlv(where, Tlv(option_class, kind, length, int(field.group(1)) if field else 0), present))
     fields: dict[int, str] = {}
-    for item in wanted:
-        if item.present and fields.setdefault(item.tlv.index, item.where) != item.where:
+    for one in wanted:
+        if one.present and fields.setdefault(one.tlv.index, one.where) != one.where:
             raise FabricError(
-                f"{item.where} and {fields[item.tlv.index]} have the same field tun_metadata{item.tlv.index}; give each its own"
+                f"{one.where} and {fields[one.tlv.index]} have the same field tun_metadata{one.tlv.index}; give each its own"
             )
     return wanted
 
@@ -111,11 +111,9 @@ def compare_tlvs(
         if present != item.tlv or item.tlv in own or scope.adopt:
             ours[key] = item.tlv
     if scope.purge:
-        declared = {(item.tlv.option_class, item.tlv.type) for item in wanted}
-        for key in [key for key in ours if key not in declared]:
-            tlv = ours.pop(key)
-            if held.get(key) == tlv and tlv not in clear:
-                drop.append(tlv)
+        undeclared = set(ours) - {(item.tlv.option_class, item.tlv.type) for item in wanted}
+        removed = [ours.pop(key) for key in sorted(undeclared)]
+        drop += [tlv for tlv in removed if tlv in found and tlv not in clear]
     _refuse_used(clear, used, ())
     _refuse_used(drop, used, gone)
     return TlvPlan(clear, put, drop, sorted(ours.values()))

@@ -78,7 +78,11 @@ from ansible_collections.overloom.fabric.plugins.module_utils._owner import owne
 def main() -> None:
     """Ansible's entry."""
     module = AnsibleModule(
-        argument_spec={**switch_argument_spec(), **{name: owner_argument_spec()[name] for name in ("owner", "adopt")}, **ovs_argument_spec()},
+        argument_spec={
+            **switch_argument_spec(),
+            **{name: owner_argument_spec()[name] for name in ("owner", "adopt")},
+            **ovs_argument_spec(),
+        },
         supports_check_mode=True,
     )
     run(module)
