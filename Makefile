@@ -64,7 +64,7 @@ $(BIN)/.test: requirements-test.lock | test-packages
 	$(PIP) --require-hashes -r requirements-test.lock
 	@touch $@ $(BIN)/.lab
 
-test: $(BIN)/.test ## Run every test: gates, lint, units, sanity, integration, scenarios (JOBS=cores)
+test: $(BIN)/.test ## Run the tests: gates, lint, units, sanity, integration, scenarios (JOBS=cores)
 	$(BIN)/python tests/run.py $(if $(JOBS),--jobs $(JOBS))
 
 test-platforms: $(BIN)/.test ## Prove it on Debian 13, and with each ansible-core as controller

@@ -310,7 +310,7 @@ def test_a_setting_of_the_switch_that_others_made_is_changed_only_when_adopted_a
         for name in (
             "other_config max-idle",
             "external_ids ovn-encap-ip",
-            "external_ids overloom-before:overloom.fabric",
+            'external_ids "overloom-before:overloom.fabric"',
         ):
             host.run(["ovs-vsctl", "remove", "Open_vSwitch", ".", *name.split()])
 
