@@ -76,7 +76,7 @@ def test_patch_ports_and_tunnels_with_long_names_come_and_go(long: Host) -> None
     assert long.run(["ovs-vsctl", "list-br"]) == ""
 
 
-@pytest.mark.parametrize("name", ["a b", 'q"x.y', "sl/ash", "1234", "a,b(c)=d:e", "ünïcode", "x" * 200, "it's"])
+@pytest.mark.parametrize("name", ["sl/ash", "ünïcode", "x" * 200, "it's"])
 def test_names_with_signs_that_open_vswitch_takes(host: Host, name: str) -> None:
     host.apply("ovs_bridge", BR)
     host.apply("ovs_tunnel", {**TUNNEL, "name": name})
