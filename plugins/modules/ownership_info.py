@@ -27,7 +27,7 @@ options:
     type: list
     elements: dict
     default: []
-    options:
+    suboptions:
       kind:
         description:
           - What it is.
