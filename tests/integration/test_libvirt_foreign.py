@@ -13,6 +13,7 @@ import guests
 import harness
 import pytest
 from guests import IMAGES, guest
+from routers import wait
 
 # As virt-manager writes it, with what people add by hand.
 FOREIGN = """<domain type='qemu'>
@@ -94,6 +95,12 @@ CHANGES: list[tuple[dict[str, t.Any], list[str], list[str]]] = [
     ),
     ({"guest_agent": True}, [], ["org.qemu.guest_agent.0"]),
 ]
+
+
+def restart_libvirtd(host: harness.Host) -> None:
+    """Restart libvirtd under the running guest vm1, which it finds again side by side with its first answers."""
+    host.run(["systemctl", "restart", "libvirtd"])
+    wait(lambda: "running" in host.run(["virsh", "domstate", "vm1"], ok=None), "libvirt's way back to the guest")
 
 
 @pytest.fixture
@@ -187,7 +194,7 @@ def test_a_guest_is_backed_up_by_snapshots_and_the_playbook_runs_again(kvm: harn
     text = kvm.run(["virsh", "dumpxml", "--inactive", "vm1"])
     assert "vm1-vda.s2" in text and "<serial>S1</serial>" in text
     wanted["disks"] = [{"size": "96MiB", "cache": "unsafe", "serial": "S1"}]
-    kvm.run(["systemctl", "restart", "libvirtd"])
+    restart_libvirtd(kvm)
     kvm.run(["virsh", "destroy", "vm1"])
     kvm.apply("libvirt_domain", wanted)
     kvm.module("guest_wait", {"name": "vm1", "kind": "agent", "timeout": 180})
@@ -239,7 +246,7 @@ def test_the_segment_of_a_running_guest_is_changed_in_the_intent(kvm: harness.Ho
     ] == [("vm1", "nics"), ("vm1", "cloud_init")]
     assert "mtu: the guest runs with 1500, 1400 is declared" in again["restart_reasons"][0]["reason"]
     assert kvm.run(["cat", "/run/libvirt/qemu/vm1.pid"]) == pid
-    kvm.run(["systemctl", "restart", "libvirtd"])
+    restart_libvirtd(kvm)
     assert kvm.module("libvirt_domain", wanted)["restart_required"] == again["restart_required"]
     done = kvm.apply("libvirt_domain", {**wanted, "restart": True})
     assert done["restart_reasons"] == [] and kvm.run(["cat", "/run/libvirt/qemu/vm1.pid"]) != pid
