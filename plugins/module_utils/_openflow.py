@@ -189,12 +189,19 @@ def with_names(text: str, names: t.Mapping[int, str]) -> str:
     return _each_port(text, translate, False)
 
 
+# What ovs-ofctl takes for a port's name in every place, quoted or not.
+_SPOKEN = re.compile(r"[A-Za-z_][\w.@+-]{0,14}", re.ASCII)
+
+
 def speakable(names: t.Mapping[int, str]) -> dict[int, str]:
-    """The names by which ovs-ofctl finds ports; it sees the first 15 bytes of each only (OpenFlow 1.5, 7.2.1), and no more than ASCII."""
+    """The names by which ovs-ofctl finds ports.
+
+    It sees the first 15 bytes of each only (OpenFlow 1.5, 7.2.1), and splits some quoted ones at blanks and commas (tried with 3.1).
+    """
     seen: dict[str, int] = {}
     for name in names.values():
         seen[name[:15]] = seen.get(name[:15], 0) + 1
-    return {number: name for number, name in names.items() if len(name) <= 15 and name.isascii() and seen[name] == 1}
+    return {port: name for port, name in names.items() if _SPOKEN.fullmatch(name) and seen[name] == 1}
 
 
 def unquoted(word: str) -> str:
@@ -394,8 +401,8 @@ def _action(action: t.Any, where: str) -> str:
     if isinstance(value, list):
         return f"{name}({','.join(_action(v, where) for v in value)})"
     text = one_line(value, where)
-    if name == "output" and re.search(r"\s", text) and text[0] != '"':
-        # A name with blanks; what else output takes has none.
+    if name == "output" and re.search(r'[\s,()"=]', text) and text[0] != '"':
+        # A port's name; what else output takes has none of these.
         text = json.dumps(text)
     return f"{name}:{text}"
 
@@ -884,6 +891,8 @@ def _compare_flows(
         merged = _merge_flow(item, present, scope, ours)
         if default and merged != present and "cookie" not in item.declared:
             merged = merged._replace(cookie=scope.cookie.value)
+        if not (ours or default or scope.adopt) and _lasting(merged) == _lasting(present):
+            merged = present
         stated[flow.key] = merged
         if merged != present:
             if not (ours or default):
@@ -895,6 +904,11 @@ def _compare_flows(
             if key not in seen and scope.cookie.holds(flow.cookie) and (scope.tables is None or flow.table in scope.tables):
                 drop.append(flow)
     return put, drop, stated
+
+
+def _lasting(flow: Flow) -> Flow:
+    """A flow without what counts only while it is sent, and which Open vSwitch notes by itself for a controller of OpenFlow 1.0."""
+    return flow._replace(flags=tuple(flag for flag in flow.flags if flag != "reset_counts"))
 
 
 _WHOLE = frozenset((*Flow._fields[4:7], *FLAGS, "actions"))

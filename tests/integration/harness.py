@@ -54,7 +54,8 @@ if subprocess.call(['systemctl', '--quiet', 'is-active', 'openvswitch-switch', '
     run('systemctl', 'restart', 'openvswitch-switch')
 bridges = run('ovs-vsctl', 'list-br').split()
 if bridges:
-    run('ovs-vsctl', *(word for bridge in bridges for word in ('--', '--if-exists', 'del-br', bridge)))
+    # Such a set keeps the row of a bridge that goes, its ports, and what these refer to.
+    run('ovs-vsctl', *'-- --all destroy Flow_Sample_Collector_Set'.split(), *(word for bridge in bridges for word in ('--', '--if-exists', 'del-br', bridge)))
 run('ovs-vsctl', *'-- --all destroy QoS -- --all destroy Queue -- --all destroy Flow_Sample_Collector_Set -- del-manager -- del-ssl'.split())
 for line in run('ip', 'netns', 'list').splitlines():
     run('ip', 'netns', 'delete', line.split()[0])

@@ -557,6 +557,13 @@ def test_groups_converge_and_only_ours_go(wanted: list[Group], found: list[Group
     assert {g.group_id: g for g in wanted}.items() <= after.groups.items()
 
 
+def test_a_flow_of_others_that_says_the_same_is_no_change() -> None:
+    theirs = Flow(0, 3, "ip", 5, flags=("reset_counts",))
+    assert not compare(want(Flow(0, 3, "ip")), switch([theirs]), Scope(OURS), {})
+    with pytest.raises(FabricError, match="it is not ours"):
+        compare(want(Flow(0, 3, "ip")), switch([theirs._replace(idle_timeout=7)]), Scope(OURS), {})
+
+
 def test_the_flow_that_open_vswitch_puts_by_itself_is_nobodys() -> None:
     declared = want(DEFAULT_FLOW._replace(actions="drop"))
     plan = compare(declared, switch([DEFAULT_FLOW]), Scope(OURS), {})
@@ -568,7 +575,7 @@ LONG_NAMES = {1: "p1", 2: "patch-br-int-to-br-ex", 3: "vxlan-to-compute-rack12",
 
 
 def test_ports_that_ovs_ofctl_does_not_find_by_name_go_by_number() -> None:
-    assert speakable(LONG_NAMES) == {1: "p1", 6: "a b"}
+    assert speakable(LONG_NAMES) == {1: "p1"} and speakable({2: "p-2.x", 3: "a,b", 4: "7", 5: 'a"b'}) == {2: "p-2.x"}
     assert speakable({3: LONG_NAMES[3]}) == {} and speakable({4: LONG_NAMES[4]}) == {4: LONG_NAMES[4]}
 
 
@@ -578,9 +585,9 @@ def test_the_file_of_an_owner_names_the_ports_behind_its_numbers() -> None:
     names = Seen(LONG_NAMES)
     text = record_text("br0", "me", switch([flow]), [], [], tlvs, names)
     record = parse_record(text)
-    assert names.used == {"p1", "a b"} and record.ports == {2: "patch-br-int-to-br-ex"} and list(record.tlvs) == tlvs
+    assert names.used == {"p1"} and record.ports == {2: "patch-br-int-to-br-ex", 6: "a b"} and list(record.tlvs) == tlvs
     (line,) = record.flows
-    assert line.endswith('in_port=p1,actions=output:2,output:"a b"')
+    assert line.endswith('in_port=p1,actions=output:2,output:6')
     moved = {name: number + 10 for number, name in LONG_NAMES.items()}
     assert with_numbers(with_names(line, record.ports), moved, len).endswith("in_port=11,actions=output:12,output:16")
     unit = restore_unit("br0", "me", "OpenFlow15", [], tlvs, names).content
