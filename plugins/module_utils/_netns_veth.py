@@ -61,7 +61,9 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import (
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import (
     OVS_MODULE,
     OVS_OWNER,
+    Caller,
     interface_alias,
+    may_declare,
     owner_argument_spec,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, FabricError, Step, Write, reconcile
@@ -435,8 +437,7 @@ class _Plan:
     def _allowed(self, what: str, *owners: str | None) -> None:
         """Refuse another owner's things, unless they are adopted."""
         for other in owners:
-            if other not in (None, self._settings.owner) and not self._settings.adopt:
-                raise FabricError(f"{what} belongs to the owner {other}; give that owner, or adopt: true to take it over")
+            may_declare(what, other, Caller(self._settings.owner, self._settings.adopt))
 
     # A namespace that shall be there
 

@@ -20,7 +20,7 @@ OVS_MODULE = "overloom-module"
 # With an owner behind it: what this owner found on an object that was there before it (_ovs_before.py).
 OVS_BEFORE = "overloom-before:"
 
-# How many users of an object a refusal names.
+# How many users of an object a sentence names.
 _NAMED = 4
 
 
@@ -50,6 +50,12 @@ class Caller(t.NamedTuple):
     adopt: bool = False
 
 
+def in_words(users: t.Sequence[str]) -> str:
+    """The users of an object for a sentence: the first ones, and how many more there are."""
+    more = len(users) - _NAMED
+    return ", ".join([*users[:_NAMED], *([f"{more} more"] if more > 0 else [])])
+
+
 def may_declare(what: str, mark: str | None, caller: Caller) -> None:
     """Refuse to declare another owner's object, unless it is adopted."""
     if mark not in (None, caller.owner) and not caller.adopt:
@@ -67,8 +73,7 @@ def may_change(
     if mark == caller.owner or caller.adopt:
         return
     whose = f"belongs to the owner {mark}" if mark else "is not ours"
-    shown = ", ".join([*users[:_NAMED], *([f"{len(users) - _NAMED} more"] if len(users) > _NAMED else [])])
-    used = f" and is in use ({shown})" if users else ""
+    used = f" and is in use ({in_words(users)})" if users else ""
     raise FabricError(f"{what} {whose}{used}, and {change}; {way}, or give adopt: true to take it over")
 
 

@@ -38,6 +38,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import (
     ovs_runner,
     read_database,
 )
+from ansible_collections.overloom.fabric.plugins.module_utils._owner import in_words
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner
 from ansible_collections.overloom.fabric.plugins.module_utils._systemd import read_units
 
@@ -49,8 +50,6 @@ LIBVIRT = {
 }
 # What cannot be shared: an address, and what a teardown would not give back.
 NOT_ADOPTABLE = ("address", "guest", "network")
-# How many traces of others a sentence names.
-NAMED = 4
 # Seconds that ovs-vswitchd has to answer.
 _PATIENCE = 10
 
@@ -346,8 +345,7 @@ _JUDGES: dict[str, t.Callable[[Claim, Host, str], Use | None]] = {
 
 def sentence(claim: Claim, use: Use) -> str:
     """What a person reads: the thing, what shows that it is used, and the ways on."""
-    shown = ", ".join([*use.traces[:NAMED], *([f"{len(use.traces) - NAMED} more"] if len(use.traces) > NAMED else [])])
-    told = f" ({shown})" if shown else ""
+    told = f" ({in_words(use.traces)})" if use.traces else ""
     whose = f"belongs to the owner {use.owner}" if use.owner else "was there before the fabric and is in use"
     adopt = "" if claim.kind in NOT_ADOPTABLE else ", or set fabric_adopt to let the fabric use this one"
     return f"{claim.what} {whose}{told}; {claim.instead}{adopt}"
@@ -363,20 +361,21 @@ def findings(claims: t.Iterable[Claim], host: Host, owner: str) -> list[dict[str
         missing = missing_nic(claim, host)
         use = None if missing else use_of(claim, host, owner)
         if missing:
-            found.append(
-                {
-                    "kind": claim.kind,
-                    "name": claim.name,
-                    "owner": None,
-                    "traces": [],
-                    "adoptable": False,
-                    "msg": missing,
-                }
-            )
+            found.append({**_finding(claim, None), "adoptable": False, "msg": missing})
         elif use:
-            traces = {"owner": use.owner or None, "traces": use.traces, "adoptable": claim.kind not in NOT_ADOPTABLE}
-            found.append({"kind": claim.kind, "name": claim.name, **traces, "msg": sentence(claim, use)})
+            found.append({**_finding(claim, use), "msg": sentence(claim, use)})
     return found
+
+
+def _finding(claim: Claim, use: Use | None) -> dict[str, t.Any]:
+    """A thing that is not free, but for the sentence."""
+    return {
+        "kind": claim.kind,
+        "name": claim.name,
+        "owner": (use.owner or None) if use else None,
+        "traces": use.traces if use else [],
+        "adoptable": claim.kind not in NOT_ADOPTABLE,
+    }
 
 
 def run(module: t.Any) -> None:

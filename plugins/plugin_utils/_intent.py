@@ -42,7 +42,7 @@ HOST_VARIABLES = (
 )
 
 # Set by the role `plan` itself, so found among the variables of a host afterwards.
-RESULTS = ("fabric_plan", "fabric_plan_result", "fabric_secrets_result", "fabric_ownership")
+RESULTS = ("fabric_plan", "fabric_plan_result", "fabric_secrets_result")
 # What may stand in group_vars/all.yml, where hosts outside the fabric have it as well.
 _ANYWHERE = ("fabric_adopt",)
 

@@ -59,10 +59,16 @@ def judge(host: str, state: Item, observed: Item) -> list[Item]:
                 seen, passed = f"{host} was not read: {why(observed.get(result) or {})}", False
                 checks.append({**check, "expected": "as planned", "observed": seen, "passed": passed, "unread": True})
                 continue
-            checks.append({**check, **_compared(kind, want, found.get(name))})
+            row = found.get(name)
+            checks.append({**check, **_compared(kind, _declared(want) if (row or {}).get("adopted") else want, row)})
     return checks + [
         _flows(host, bridge, count, observed.get("flows") or {}) for bridge, count in state["flows"].items()
     ]
+
+
+def _declared(want: Item) -> Item:
+    """What the intent declares of an adopted thing, which keeps what others set in all else."""
+    return {name: value for name, value in want.items() if value not in (None, "", False)}
 
 
 def _flows(host: str, bridge: str, count: int, observed: Item) -> Item:

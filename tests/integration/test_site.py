@@ -293,7 +293,7 @@ def test_teardown_leaves_nothing_and_a_second_one_changes_nothing(built):
 
 def test_without_a_package_source_the_packages_are_named_at_once_and_the_outputs_leave_the_host_out(built):
     tool = built.on("kvm1", "sh", "-c", "command -v ethtool").strip()
-    built.on("kvm1", "mv", tool, "/root/ethtool")
+    built.on("kvm1", "mv", tool, f"{tool}.away")
     try:
         begun = time.monotonic()
         out = built.play("site.yml", "-e", '{"kvm_host_packages": ["overloom-none"]}', ok=False)
@@ -303,7 +303,7 @@ def test_without_a_package_source_the_packages_are_named_at_once_and_the_outputs
         refused = " ".join(built.play("site.yml", "--limit", "kvm1", "-e", "kvm_host_install=false", ok=False).split())
         assert "kvm1 lacks ethtool, and kvm_host_install is false" in refused
     finally:
-        built.on("kvm1", "mv", "/root/ethtool", tool)
+        built.on("kvm1", "mv", f"{tool}.away", tool)
 
 
 @pytest.mark.parametrize("playbook", ["site.yml", "playbooks/plan.yml", "playbooks/verify.yml", "playbooks/teardown.yml"])

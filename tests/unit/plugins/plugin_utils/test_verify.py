@@ -181,6 +181,15 @@ def test_a_host_that_did_not_answer_fails_all_that_needed_it_and_no_more(plan, e
     assert "no answer from the host" in checks[0]["observed"]
 
 
+def test_an_adopted_bridge_may_keep_what_the_intent_leaves_out(plan, expected, observed):
+    bridge = next(found for found in observed["kvm1"]["bridges"]["bridges"] if "fail_mode" in found)
+    bridge["fail_mode"] = "secure"
+    (check,) = failed(plan, expected, observed)
+    assert check["observed"] == "fail_mode secure"
+    bridge["adopted"] = True
+    assert failed(plan, expected, observed) == []
+
+
 def test_a_wrong_tunnel_tag_trunk_mtu_or_address_on_a_host_is_told_with_both_values(plan, expected, observed):
     observed["kvm1"]["tunnels"]["tunnels"][0]["options"]["remote_ip"] = "192.0.2.1"
     (check,) = failed(plan, expected, observed)
