@@ -189,7 +189,8 @@ _REMOVE_FIRST = re.compile(
 # The beginnings by which lines are taken away; with their values, FRR takes away less, or nothing.
 _PLAIN = re.compile(
     r"^(area \S+ (?:stub|nssa)|area \S+ range \S+|summary-address \S+|auto-cost reference-bandwidth|maximum-paths(?: ibgp)?|neighbor \S+ maximum-prefix"
-    r"|description|on-match goto|log-adjacency-changes|default-information originate|ip rip (?:send|receive) version) .*"
+    r"|description|on-match goto|log-adjacency-changes|default-information originate|ip rip (?:send|receive) version"
+    r"|neighbor \S+(?= (?:priority|poll-interval) )) .*"
 )
 _SECRET = re.compile(
     r"(?m)^(\s*(?:no )?(?:neighbor \S+ password|ip ospf message-digest-key \d+ md5|ip ospf authentication-key|key-string"

@@ -803,6 +803,7 @@ class Scope(t.NamedTuple):
 
     cookie: our flows. tables: the tables that the call is about (None: all).
     own_groups, own_meters: ids of ours. others: owner by ("group" or "meter", id) of what is another owner's.
+    standalone: whether the bridge switches by itself, by the flow that Open vSwitch puts there once (fail_mode, no controller).
     """
 
     cookie: Cookie
@@ -812,6 +813,7 @@ class Scope(t.NamedTuple):
     own_groups: t.FrozenSet[int] = frozenset()
     own_meters: t.FrozenSet[str] = frozenset()
     others: t.Mapping[t.Tuple[str, t.Any], str] = {}
+    standalone: bool = False
 
     @property
     def caller(self) -> Caller:
@@ -903,6 +905,10 @@ def _compare_flows(
         for key, flow in found.items():
             if key not in seen and scope.cookie.holds(flow.cookie) and (scope.tables is None or flow.table in scope.tables):
                 drop.append(flow)
+    if scope.standalone and any(flow.key == DEFAULT_FLOW.key and flow != DEFAULT_FLOW for flow in drop):
+        # It had replaced the flow by which the bridge switches, which Open vSwitch does not put back.
+        drop = [flow for flow in drop if flow.key != DEFAULT_FLOW.key]
+        put.append(DEFAULT_FLOW)
     return put, drop, stated
 
 

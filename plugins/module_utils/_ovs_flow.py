@@ -508,6 +508,7 @@ class Bridge:
         self._begin: list[str] = []
         self._first: Found | None = None
         self._exists = True
+        self._standalone = False
         self._ports: dict[str, int] = {}
 
     def read(self) -> Found:
@@ -522,7 +523,9 @@ class Bridge:
             if declared_all(self._declared):
                 # They would be left out of the file in any case, so what they mean is of no interest.
                 record = record._replace(flows=tuple(text for text in record.flows if not in_scope(text, self._declared.scope)))
-            scope = self._declared.scope._replace(own_groups=record.own_groups, own_meters=record.own_meters, others=self._others(path))
+            scope = self._declared.scope._replace(
+                own_groups=record.own_groups, own_meters=record.own_meters, others=self._others(path), standalone=self._standalone
+            )
             switch = self._switch()
             wanted, remembered = self._learn(record)
             names = {number: name for name, number in self._ports.items()}
@@ -555,6 +558,8 @@ class Bridge:
             self._exists = False
             return VERSIONS[0]
         self._ports, protocol = locate(database, bridge)
+        row = database.tables["Bridge"].get(bridge, {})
+        self._standalone = row.get("fail_mode") != "secure" and not row.get("controller")
         return protocol
 
     def _switch(self) -> Switch:

@@ -226,7 +226,8 @@ def test_a_part_of_a_bridge_is_set_changed_and_cleared(host: Host, option: str) 
     host.module("ovs_bridge", {**BR, "ports": BRIDGE_PORTS})
     for declared, expected in steps:
         done = host.apply("ovs_bridge", {**BR, option: declared})
-        assert done["changed"] and len(done["commands"]) == 1 and done["spawned"] == 3
+        # Before another controller, the flows, groups and meters that Open vSwitch drops with the last one are read.
+        assert done["changed"] and len(done["commands"]) == 1 and done["spawned"] in ((3, 6) if option == "controllers" else (3,))
         assert with_text_keys(rows(host, table, *columns)) == with_text_keys(expected)
         assert not host.module("ovs_bridge", BR)["changed"], "what is left out stays"
         returned = done["bridges"][0][option]
@@ -527,7 +528,10 @@ def test_user_changes_the_mode_the_lacp_and_the_members_of_a_bond_that_was_made_
     host.module("ovs_bridge", BR)
     host.run("ovs-vsctl add-bond br0 bond0 v0 v1 bond_mode=active-backup lacp=off".split())
     bond = {"name": "bond0", "members": ["v1", "v2"], "bond_mode": "balance-tcp", "lacp": "active"}
-    done = host.apply("ovs_bridge", {**BR, "ports": [bond]})
+    refused = host.module("ovs_bridge", {**BR, "ports": [bond]}, ok=False)["msg"]
+    assert refused == "port bond0 of bridge br0 is not ours, and its members would change; choose another name, or give adopt: true to take it over"
+    assert column(host, "Port", "bond0", "bond_mode") == "active-backup"
+    done = host.apply("ovs_bridge", {**BR, "ports": [bond], "adopt": True})
     assert done["changed"] and len(done["commands"]) == 1
     assert (column(host, "Port", "bond0", "bond_mode"), column(host, "Port", "bond0", "lacp")) == ("balance-tcp", "active")
     assert {"v1", "v2"} <= set(host.run("ovs-vsctl list-ifaces br0".split()).split())

@@ -571,6 +571,15 @@ def test_the_flow_that_open_vswitch_puts_by_itself_is_nobodys() -> None:
     assert not compare(want(DEFAULT_FLOW), switch([DEFAULT_FLOW]), Scope(OURS), {})
 
 
+def test_a_bridge_that_switches_by_itself_gets_its_own_flow_back() -> None:
+    pipeline = Flow(0, 0, "", OURS.value, actions="drop")
+    purge = Scope(OURS, purge=True)
+    for scope, put, drop in ((purge._replace(standalone=True), [DEFAULT_FLOW], []), (purge, [], [pipeline])):
+        plan = compare(want(), switch([pipeline]), scope, {})
+        assert (plan.put_flows, plan.del_flows) == (put, drop)
+    assert not compare(want(), switch([DEFAULT_FLOW]), purge._replace(standalone=True), {})
+
+
 LONG_NAMES = {1: "p1", 2: "patch-br-int-to-br-ex", 3: "vxlan-to-compute-rack12", 4: "vxlan-to-comput", 5: "ünï", 6: "a b"}
 
 
