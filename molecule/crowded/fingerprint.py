@@ -99,7 +99,7 @@ def openflow() -> list[str]:
     for bridge in BRIDGES:
         for command in ("dump-flows", "dump-groups"):
             text = (
-                run("ovs-ofctl", "-O", "OpenFlow13", "--no-stats", command, bridge)
+                run("ovs-ofctl", "-O", "OpenFlow13", "--no-stats", "--names", command, bridge)
                 if command == "dump-flows"
                 else run("ovs-ofctl", "-O", "OpenFlow13", command, bridge)
             )

@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import re
+import select
 import subprocess
 import sys
 import time
@@ -114,6 +115,29 @@ def module_input(args: dict[str, t.Any], check: bool, diff: bool) -> str:
     return json.dumps({"ANSIBLE_MODULE_ARGS": {**args, "_ansible_check_mode": check, "_ansible_diff": diff}})
 
 
+# The module servers that wait for a request, by their command, which has the host's process 1 in it: a rebooted host gets another.
+_idle: dict[tuple[str, ...], list[subprocess.Popen[str]]] = {}
+
+
+def served(command: t.Sequence[str], name: str, given: str, timeout: float = 120) -> subprocess.CompletedProcess:
+    """Have a module run by a module server (see module_server.py), which `command` starts where none waits."""
+    waiting = _idle.setdefault(tuple(command), [])
+    if waiting:
+        server = waiting.pop()
+    else:
+        pipes: dict[str, t.Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        server = subprocess.Popen(command, text=True, env=_environment(), **pipes)  # pylint: disable=consider-using-with
+        # What was started ends at once, and leaves the server to the host.
+        server.wait(timeout)
+    assert server.stdin and server.stdout
+    print(json.dumps([name, given]), file=server.stdin, flush=True)
+    answered = select.select([server.stdout], [], [], timeout)[0] and server.stdout.readline()
+    if not answered:
+        raise Failed(f"{name} did not end within {timeout} s, or its host ended")
+    waiting.append(server)
+    return subprocess.CompletedProcess([*command, name], *json.loads(answered))
+
+
 class Runs:
     """Where modules run: `command` prefixes an argument list so that it runs there."""
 
@@ -135,8 +159,8 @@ class Runs:
         ok: True asserts that it does not fail, False that it does, None takes it either way.
         """
         environment = ["env", f"PYTHONPATH={self.library}", "PYTHONPYCACHEPREFIX=/tmp/overloom-test-pycache"]
-        command = self.command([*environment, PYTHON, "-c", DRIVER, name])
-        return result_of(execute(command, None, module_input(args or {}, check, diff)), name, ok)
+        server = f"{self.library}/ansible_collections/overloom/fabric/tests/integration/module_server.py"
+        return result_of(served(self.command([*environment, PYTHON, server]), name, module_input(args or {}, check, diff)), name, ok)
 
     def apply(self, name: str, args: dict[str, t.Any]) -> dict[str, t.Any]:
         """Foretell, do, and foretell again; the result of the second.

@@ -240,7 +240,6 @@ def test_a_port_of_another_kind_is_refused(br2: Host) -> None:
         ({"remote_ip": "2001:db8:1::7"}, "has no route to remote_ip 2001:db8:1::7"),
         ({"bridge": "br9"}, "tunnel gre0: there is no bridge br9 on this host"),
         ({"bridge": "a-name-over-15-b"}, "tunnel gre0: bridge 'a-name-over-15-b'"),
-        ({"name": "a-name-over-15-b"}, "tunnel: name 'a-name-over-15-b'"),
         ({"options": {"key": "1"}}, "use key"),
         ({"type": None}, "type is missing"),
         ({"remote_ip": None}, "remote_ip is missing"),
