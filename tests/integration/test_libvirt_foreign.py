@@ -13,7 +13,6 @@ import guests
 import harness
 import pytest
 from guests import IMAGES, guest
-from routers import wait
 
 # As virt-manager writes it, with what people add by hand.
 FOREIGN = """<domain type='qemu'>
@@ -98,9 +97,9 @@ CHANGES: list[tuple[dict[str, t.Any], list[str], list[str]]] = [
 
 
 def restart_libvirtd(host: harness.Host) -> None:
-    """Restart libvirtd under the running guest vm1, which it finds again side by side with its first answers."""
+    """Restart libvirtd under the running guest vm1. It takes up the connection to it, with that to its agent, side by side with its first answers."""
     host.run(["systemctl", "restart", "libvirtd"])
-    wait(lambda: "running" in host.run(["virsh", "domstate", "vm1"], ok=None), "libvirt's way back to the guest")
+    host.module("guest_wait", {"name": "vm1", "kind": "agent", "timeout": 60})
 
 
 @pytest.fixture
