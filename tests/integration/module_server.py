@@ -21,7 +21,9 @@ def run(name, given):
     basic._ANSIBLE_ARGS = given.encode()
     basic._ANSIBLE_PROFILE = "legacy"
     try:
-        runpy.run_module(f"ansible_collections.overloom.fabric.plugins.modules.{name}", run_name="__main__", alter_sys=True)
+        runpy.run_module(
+            f"ansible_collections.overloom.fabric.plugins.modules.{name}", run_name="__main__", alter_sys=True
+        )
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else bool(end.code)
     except BaseException:

@@ -23,7 +23,9 @@ LAB_HOST = {"ansible_connection": enter.LAB, "fabric_name": "demo"}
 
 def test_help_shows_every_target_with_its_whole_text():
     targets = re.findall(r"^([a-z-]+):.*## (.+)$", (CHECKOUT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
-    shown = subprocess.run(["make", "--no-print-directory", "help"], cwd=CHECKOUT, capture_output=True, text=True, check=True).stdout
+    shown = subprocess.run(
+        ["make", "--no-print-directory", "help"], cwd=CHECKOUT, capture_output=True, text=True, check=True
+    ).stdout
     assert len(targets) > 10 and any(":" in text for _name, text in targets)
     assert [line.split(None, 2)[1:] for line in shown.splitlines()] == [[name, text] for name, text in targets]
 
