@@ -25,11 +25,16 @@ class ActionModule(ActionBase):
         if args.get("slice") or self._task.check_mode or not isinstance(args.get("waits", []), list):
             return self._execute_module(module_args=args, task_vars=task_vars)
         if "waits" not in args:
-            args = {"waits": [{key: value for key, value in args.items() if key not in COMMON}], **{key: args[key] for key in COMMON if key in args}}
+            args = {
+                "waits": [{key: value for key, value in args.items() if key not in COMMON}],
+                **{key: args[key] for key in COMMON if key in args},
+            }
         open_waits = dict(enumerate(args["waits"]))
         outcomes: dict[int, dict[str, t.Any]] = {}
         while True:
-            result = self._execute_module(module_args={**args, "waits": list(open_waits.values()), "slice": SLICE_SECONDS}, task_vars=task_vars)
+            result = self._execute_module(
+                module_args={**args, "waits": list(open_waits.values()), "slice": SLICE_SECONDS}, task_vars=task_vars
+            )
             if "waits" not in result:
                 return result
             for number, outcome in zip(list(open_waits), result["waits"]):

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The plan of the fabric: collects the variables of all hosts, and hands them to the pure library."""
+
 from __future__ import annotations
 
 import os
@@ -14,7 +15,13 @@ from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import compile_plan
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_tables import outputs, render, render_outputs, restart_sentence, told
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_tables import (
+    outputs,
+    render,
+    render_outputs,
+    restart_sentence,
+    told,
+)
 from ansible_collections.overloom.fabric.plugins.plugin_utils._spec import PlanError
 
 try:
@@ -39,7 +46,10 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         result["changed"] = False
         _validation, options = self.validate_argument_spec(
-            argument_spec={"query": {"type": "str"}, **{name: {"type": "bool", "default": False} for name in ("outputs", "secrets", "show")}}
+            argument_spec={
+                "query": {"type": "str"},
+                **{name: {"type": "bool", "default": False} for name in ("outputs", "secrets", "show")},
+            }
         )
         try:
             hosts, routers, others = _variables(task_vars or {})
@@ -57,7 +67,10 @@ class ActionModule(ActionBase):
         if options["outputs"]:
             restarts = _restarts(task_vars or {})
             result["outputs"] = told(plan["outputs"], restarts)
-            result["warnings"] = [*result.get("warnings", ()), *(restart_sentence(output) for output in result["outputs"] if output["restart_required"])]
+            result["warnings"] = [
+                *result.get("warnings", ()),
+                *(restart_sentence(output) for output in result["outputs"] if output["restart_required"]),
+            ]
             Display().display("\n" + render_outputs(result["outputs"]))
             return result
         if options["show"]:
@@ -71,7 +84,11 @@ def _restarts(task_vars: dict[str, t.Any]) -> dict[str, dict[str, list[str]]]:
     found = {}
     for host in task_vars.get("ansible_play_hosts", ()):
         made = [task_vars["hostvars"][host].get(f"{role}_guest_made") or {} for role in ("linux", "veos", "chr")]
-        found[str(host)] = {str(guest): [str(option) for option in options] for one in made for guest, options in one.get("restart_required", {}).items()}
+        found[str(host)] = {
+            str(guest): [str(option) for option in options]
+            for one in made
+            for guest, options in one.get("restart_required", {}).items()
+        }
     return found
 
 
@@ -86,7 +103,9 @@ def _told(problems: list[str]) -> str:
 def _select(plan: dict[str, t.Any], query: str) -> t.Any:
     """The part of the plan that a JMESPath expression selects."""
     if jmespath is None:
-        raise PlanError(["query needs the Python library jmespath on the controller; install it with: pip install jmespath."])
+        raise PlanError(
+            ["query needs the Python library jmespath on the controller; install it with: pip install jmespath."]
+        )
     try:
         return jmespath.search(query, plan)
     except jmespath.exceptions.JMESPathError as error:

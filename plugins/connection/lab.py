@@ -108,7 +108,9 @@ class Connection(ConnectionBase):
             pids = []
         # The pid may be another process's by now: the right one is process 1 of its own namespace.
         if len(pids) < 2 or pids[-1] != "1":
-            raise AnsibleConnectionFailure(f"lab host {host} of lab {lab} is not running; make it with playbooks/lab.yml")
+            raise AnsibleConnectionFailure(
+                f"lab host {host} of lab {lab} is not running; make it with playbooks/lab.yml"
+            )
         return leader
 
     def _enter(self, argv: t.Sequence[str]) -> list[str]:
@@ -127,7 +129,9 @@ class Connection(ConnectionBase):
             out, err = process.communicate(data)
         # sudo(8) says so itself, with its own name in front, before anything runs.
         if process.returncode == 1 and command[0] == "sudo" and err.startswith(b"sudo: "):
-            raise AnsibleConnectionFailure(f"root is needed to enter a lab host, and {err.decode('utf-8', 'replace').strip()}")
+            raise AnsibleConnectionFailure(
+                f"root is needed to enter a lab host, and {err.decode('utf-8', 'replace').strip()}"
+            )
         return process.returncode, out or b"", err
 
     def exec_command(self, cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> tuple[int, bytes, bytes]:
@@ -143,18 +147,30 @@ class Connection(ConnectionBase):
         except FileNotFoundError as error:
             raise AnsibleFileNotFound(f"file {in_path} does not exist") from error
         with source:
-            self._copy(["dd", "status=none", "bs=1M", f"of={out_path}"], f"{in_path} to {out_path}", stdin=source, stdout=subprocess.DEVNULL)
+            self._copy(
+                ["dd", "status=none", "bs=1M", f"of={out_path}"],
+                f"{in_path} to {out_path}",
+                stdin=source,
+                stdout=subprocess.DEVNULL,
+            )
 
     def fetch_file(self, in_path: str, out_path: str) -> None:
         """Copy a file of the host to this machine."""
         super().fetch_file(in_path, out_path)
         with open(out_path, "wb") as target:
-            self._copy(["dd", "status=none", "bs=1M", f"if={in_path}"], f"{in_path} to {out_path}", stdin=subprocess.DEVNULL, stdout=target)
+            self._copy(
+                ["dd", "status=none", "bs=1M", f"if={in_path}"],
+                f"{in_path} to {out_path}",
+                stdin=subprocess.DEVNULL,
+                stdout=target,
+            )
 
     def _copy(self, argv: t.Sequence[str], what: str, **streams: t.Any) -> None:
         status, _out, err = self._execute(argv, **streams)
         if status:
-            raise AnsibleError(f"could not copy {what} of lab host {self._host()}: {err.decode('utf-8', 'replace').strip()}")
+            raise AnsibleError(
+                f"could not copy {what} of lab host {self._host()}: {err.decode('utf-8', 'replace').strip()}"
+            )
 
     def close(self) -> None:
         """Nothing is open."""

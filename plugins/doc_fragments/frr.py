@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The lists that FRR's routers refer to by name, shared by the modules of its protocols."""
+
 from __future__ import annotations
 
 

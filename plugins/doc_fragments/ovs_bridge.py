@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The options of bridges and their ports, for one bridge and for a list of them."""
+
 from __future__ import annotations
 
 from ansible_collections.overloom.fabric.plugins.doc_fragments.ovs_port import PORT, nested
@@ -80,7 +81,8 @@ other_config:
   type: dict
 """
 
-BRIDGE = r"""
+BRIDGE = (
+    r"""
 state:
   description:
     - Whether it should be there. What this collection did not make is removed only with O(adopt=true).
@@ -459,7 +461,10 @@ other_config:
     - >-
       The bridge's other settings, all of those that have no option of their own: keys that are not given are removed, an empty dictionary removes all.
   type: dict
-""".replace("    @REMOTE\n", nested(REMOTE, 2)).replace("        @IPFIX\n", nested(IPFIX, 4)).replace("    @IPFIX\n", nested(IPFIX, 2))
+""".replace("    @REMOTE\n", nested(REMOTE, 2))
+    .replace("        @IPFIX\n", nested(IPFIX, 4))
+    .replace("    @IPFIX\n", nested(IPFIX, 2))
+)
 
 # Of one interface: the port's only one, or a member of a bond.
 INTERFACE = r"""

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The options that every port of an Open vSwitch bridge has, be it a device, a bond or a tunnel: written once, shown in two modules."""
+
 from __future__ import annotations
 
 import textwrap

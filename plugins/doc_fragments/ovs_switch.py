@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The options of the switch as a whole."""
+
 from __future__ import annotations
 
 from ansible_collections.overloom.fabric.plugins.doc_fragments.ovs_bridge import REMOTE

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The options of tunnels, for one and for a list of them."""
+
 from __future__ import annotations
 
 from ansible_collections.overloom.fabric.plugins.doc_fragments.ovs_port import PORT, nested
@@ -155,5 +156,11 @@ class ModuleDocFragment:
     """All of it. Annotated, because the linter of YAML takes every plain assignment here for a document as it stands."""
 
     DOCUMENTATION: str = (
-        "options:\n" + nested(NAME, 1) + nested(OPTIONS, 1) + nested(TUNNELS, 1) + nested(NAME, 3) + "        required: true\n" + nested(OPTIONS, 3)
+        "options:\n"
+        + nested(NAME, 1)
+        + nested(OPTIONS, 1)
+        + nested(TUNNELS, 1)
+        + nested(NAME, 3)
+        + "        required: true\n"
+        + nested(OPTIONS, 3)
     )

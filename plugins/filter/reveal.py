@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Secrets put in the places that the plan keeps for them."""
+
 from __future__ import annotations
 
 DOCUMENTATION = r"""

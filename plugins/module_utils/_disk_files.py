@@ -6,6 +6,7 @@
 qemu-img cuts the partition out of an image of whatever format and puts it back; debugfs writes to ext2, ext3 and ext4, and mtools to FAT.
 This file is private to the collection.
 """
+
 from __future__ import annotations
 
 import glob
@@ -16,7 +17,14 @@ import tempfile
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils import _image
-from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, FabricError, Remove, Runner, Step, Write
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
+    Change,
+    FabricError,
+    Remove,
+    Runner,
+    Step,
+    Write,
+)
 
 SECTOR = 512
 HEAD = 1 << 20
@@ -39,7 +47,9 @@ def check_files(files: t.Sequence[t.Mapping[str, t.Any]], image: str) -> dict[st
     wanted: dict[str, str] = {}
     for item in files:
         if not NAME.fullmatch(item["path"]):
-            raise FabricError(f"image {image}: path {item['path']!r} is not one inside it; write it like /startup-config, of letters, digits and ._-")
+            raise FabricError(
+                f"image {image}: path {item['path']!r} is not one inside it; write it like /startup-config, of letters, digits and ._-"
+            )
         if item["path"] in wanted:
             raise FabricError(f"image {image}: {item['path']} is declared twice; declare it once")
         wanted[item["path"]] = item["content"]
@@ -99,7 +109,9 @@ def read(runner: Runner, image: str, number: int, paths: t.Iterable[str]) -> Fou
         with open(part, "rb") as stream:
             kind = file_system(stream.read(4096))
         if not kind:
-            raise FabricError(f"image {image}: partition {number} holds neither ext nor FAT; name the partition with the files")
+            raise FabricError(
+                f"image {image}: partition {number} holds neither ext nor FAT; name the partition with the files"
+            )
         files = {path: _read_file(runner, kind, part, path, scratch) for path in paths}
     return Found(True, seen.format, place, kind, files)
 
@@ -121,7 +133,9 @@ def _read_file(runner: Runner, kind: str, part: str, path: str, scratch: str) ->
         return stream.read()
 
 
-def compare(wanted: t.Mapping[str, str], found: Found, image: str, keep: bool, secrets: t.Sequence[str], check: bool) -> Change:
+def compare(
+    wanted: t.Mapping[str, str], found: Found, image: str, keep: bool, secrets: t.Sequence[str], check: bool
+) -> Change:
     """The steps that put the wanted files into the image; pure.
 
     keep: leave all as it is when one of the files is there. check: whether the image may be one that an earlier task only foretold.
@@ -150,7 +164,20 @@ def compare(wanted: t.Mapping[str, str], found: Found, image: str, keep: bool, s
         steps.append(Step(("debugfs", "-w", "-f", "-", part), "\n".join(lines) + "\n"))
     else:
         steps += [Step(("mcopy", "-o", "-i", part, source, f"::{path}")) for path, source in sources.items()]
-    steps.append(Step(("qemu-img", "convert", "-n", "-f", "raw", part, "--target-image-opts", _slice(image, found.format, found.place))))
+    steps.append(
+        Step(
+            (
+                "qemu-img",
+                "convert",
+                "-n",
+                "-f",
+                "raw",
+                part,
+                "--target-image-opts",
+                _slice(image, found.format, found.place),
+            )
+        )
+    )
     steps += [Remove(path) for path in (*sources.values(), part)]
     return Change(steps, {path: found.files[path] for path in todo}, dict(todo))
 
@@ -164,4 +191,8 @@ def judge(wanted: t.Mapping[str, str], found: Found, image: str, keep: bool) -> 
     """debugfs tells no errors by its exit status, so what it wrote is read back."""
     if keep and found.exists and all(content is not None for content in found.files.values()):
         return []
-    return [f"image {image}: {path} could not be written; is its folder there, and room?" for path, text in wanted.items() if found.files.get(path) != text]
+    return [
+        f"image {image}: {path} could not be written; is its folder there, and room?"
+        for path, text in wanted.items()
+        if found.files.get(path) != text
+    ]

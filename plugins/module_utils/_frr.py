@@ -8,6 +8,7 @@ address is the path of the blocks around the line and the line's key, which is t
 set (`ip ospf cost`) without the value (`10`). Two lines with one address are two values of one setting, so a difference
 is a comparison of two dictionaries, and only lines that differ are sent. Everything but `Apply` and `read` is pure.
 """
+
 from __future__ import annotations
 
 import bisect
@@ -128,10 +129,14 @@ for _begin in sorted(_KEY_WORDS, key=lambda begin: (-len(begin.split()), "*" in 
 # A neighbour has one filter of a kind in each direction, which is the line's last word.
 _DIRECTED = re.compile(r"(neighbor \S+ (?:route-map|prefix-list|filter-list|distribute-list)) \S+ (in|out)$")
 # Most settings of OSPF on an interface may be one address's.
-_OF_ADDRESS = re.compile(r"ip ospf (?!area |authentication-key \S+$)\S.* (\d+\.\d+\.\d+\.\d+)$|ip ospf area \S+ (\d+\.\d+\.\d+\.\d+)$")
+_OF_ADDRESS = re.compile(
+    r"ip ospf (?!area |authentication-key \S+$)\S.* (\d+\.\d+\.\d+\.\d+)$|ip ospf area \S+ (\d+\.\d+\.\d+\.\d+)$"
+)
 _AREA_TYPE = re.compile(r"(area \S+) (?:stub|nssa)\b")
 _AREA = re.compile(r"^((?:no )?(?:area|ip ospf area|ipv6 ospf6 area|network \S+ area)) (\d+)(?= |$)")
-_ASN = re.compile(r"^(router bgp|(?:no )?neighbor \S+ (?:interface )?(?:v6only )?(?:remote-as|local-as)) (\d+)\.(\d+)(?= |$)")
+_ASN = re.compile(
+    r"^(router bgp|(?:no )?neighbor \S+ (?:interface )?(?:v6only )?(?:remote-as|local-as)) (\d+)\.(\d+)(?= |$)"
+)
 # A neighbor of OSPF on a network without multicast.
 _NBMA = re.compile(r"neighbor \S+ (?:priority|poll-interval) \d+")
 _ROUTE = re.compile(r"^(ip|ipv6) route \S+ ")
@@ -178,7 +183,9 @@ _ENTRY = re.compile(r"(route-map \S+) (permit|deny) (\d+)$")
 _CLOSING = re.compile(r"(?:exit|end|exit-address-family|exit-vrf|exit-.*)$")
 
 # Definitions that routers refer to: added before the routers change, and removed after.
-_DEFINITION = re.compile(r"(?:key chain|ip prefix-list|ipv6 prefix-list|access-list|bgp [a-z-]*(?:access|community)-list|bgp as-path|route-map|bfd)\b")
+_DEFINITION = re.compile(
+    r"(?:key chain|ip prefix-list|ipv6 prefix-list|access-list|bgp [a-z-]*(?:access|community)-list|bgp as-path|route-map|bfd)\b"
+)
 # Settings where a second line is refused, or merged with the first, unless the first is taken away before.
 _REMOVE_FIRST = re.compile(
     r"(?:neighbor \S+$|ip ospf area|ip ospf bfd profile|ipv6 ospf6 (?:area|authentication)|ip ospf dead-interval|redistribute|network"
@@ -203,8 +210,14 @@ _NEEDS = tuple(
     (re.compile(pattern), what)
     for pattern, what in (
         (r"ip ospf authentication key-chain ", "a newer FRR than 8.4"),
-        (r"cryptographic-algorithm |ipv6 ospf6 authentication .*hash-algo ", "an FRR built with OpenSSL, for all algorithms but md5 and hmac-sha-256"),
-        (r"rpki( |$)", "FRR's package for RPKI, and bgpd started with -M rpki, as bgpd_options in /etc/frr/daemons can say"),
+        (
+            r"cryptographic-algorithm |ipv6 ospf6 authentication .*hash-algo ",
+            "an FRR built with OpenSSL, for all algorithms but md5 and hmac-sha-256",
+        ),
+        (
+            r"rpki( |$)",
+            "FRR's package for RPKI, and bgpd started with -M rpki, as bgpd_options in /etc/frr/daemons can say",
+        ),
     )
 )
 
@@ -325,7 +338,11 @@ def _spellings(line: str) -> t.Iterator[str]:
     elif _NBMA.match(line):
         # Without what is so anyway, and in one order.
         words = dict(zip(line.split()[2::2], line.split()[3::2]))
-        shown = [f" {word} {words[word]}" for word, usual in (("priority", "0"), ("poll-interval", "60")) if words.get(word, usual) != usual]
+        shown = [
+            f" {word} {words[word]}"
+            for word, usual in (("priority", "0"), ("poll-interval", "60"))
+            if words.get(word, usual) != usual
+        ]
         line = " ".join(line.split()[:2]) + "".join(shown)
     elif line.startswith("allow-ecmp "):
         # Newer ones show how many; one alone is none.
@@ -376,7 +393,10 @@ def parse(text: str) -> Config:
 @functools.lru_cache(maxsize=1 << 16)
 def _keyed(line: str) -> t.Tuple[t.Tuple[str, str], ...]:
     """The spellings of a line, each with the last part of its address; none for a block that is shown anyway."""
-    return tuple((one, ("" if _SHOWN_ANYWAY.match(one) else one) if _BLOCK.match(one) else key_of(one)) for one in canonical(line))
+    return tuple(
+        (one, ("" if _SHOWN_ANYWAY.match(one) else one) if _BLOCK.match(one) else key_of(one))
+        for one in canonical(line)
+    )
 
 
 def render(changes: t.Iterable[tuple[Address, str]]) -> str:
@@ -458,7 +478,9 @@ def _needed(address: Address) -> list[Address]:
     return [(address[0], f"{peer.group(1)} {made}") for made in ("remote-as", "peer-group", "interface")]
 
 
-GRAMMAR = conf.Grammar(lambda line: bool(_BLOCK.match(line)), rank, lambda line: bool(_SHOWN_ANYWAY.match(line)), _needed)
+GRAMMAR = conf.Grammar(
+    lambda line: bool(_BLOCK.match(line)), rank, lambda line: bool(_SHOWN_ANYWAY.match(line)), _needed
+)
 
 
 def edit(text: str, changes: t.Mapping[Address, t.Optional[str]], lines: t.Sequence[conf.Line] = ()) -> str:
@@ -477,7 +499,9 @@ def saved_lines(runner: Runner, saved: str, text: str) -> list[conf.Line]:
     return conf.read(saved, lambda argv, asked: runner.run(Step(argv, asked))[1:], _BLOCK.match)
 
 
-def edited(runner: Runner, found: Found, lines: t.Sequence[conf.Line], changes: t.Mapping[Address, t.Optional[str]]) -> str:
+def edited(
+    runner: Runner, found: Found, lines: t.Sequence[conf.Line], changes: t.Mapping[Address, t.Optional[str]]
+) -> str:
     """frr.conf with settings changed, and read again as FRR would. Raises FabricError when another line would mean something else."""
     made = conf.Editor(lines, meanings(lines), GRAMMAR).change(changes)
     again = saved_lines(runner, made.text, found.text)
@@ -485,7 +509,9 @@ def edited(runner: Runner, found: Found, lines: t.Sequence[conf.Line], changes: 
     lost = [(path, line) for path, line in made.lines if now[path, line] != made.lines[path, line]]
     if lost:
         path, line = lost[0]
-        raise FabricError(f"{CONF}: '{hide(line)}' in '{' / '.join(path) or 'no block'}' would not be read as before; close the blocks of the file with 'exit'")
+        raise FabricError(
+            f"{CONF}: '{hide(line)}' in '{' / '.join(path) or 'no block'}' would not be read as before; close the blocks of the file with 'exit'"
+        )
     return made.text
 
 
@@ -543,7 +569,12 @@ class Index:
         for path, begin in scope:
             around = _ended(path)
             low, high = (around + (begin,) if begin else around), around + (begin + _LAST,)
-            places.update(place for _address, place in self.sorted[bisect.bisect_left(self.sorted, (low, -1)) : bisect.bisect_left(self.sorted, (high, -1))])
+            places.update(
+                place
+                for _address, place in self.sorted[
+                    bisect.bisect_left(self.sorted, (low, -1)) : bisect.bisect_left(self.sorted, (high, -1))
+                ]
+            )
         return [self.addresses[place] for place in sorted(places)]
 
 
@@ -637,7 +668,9 @@ def release(found: Found) -> int:
 def notes_path(owner: str, module: str) -> str:
     """The file that remembers what a module made for an owner, as FRR keeps no comment that could."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", owner, re.ASCII):
-        raise FabricError(f"owner {owner!r} cannot be part of a file name; use letters, digits, dots, hyphens and underscores")
+        raise FabricError(
+            f"owner {owner!r} cannot be part of a file name; use letters, digits, dots, hyphens and underscores"
+        )
     return f"{NOTES}/{owner}-{module}.json"
 
 
@@ -651,7 +684,9 @@ def read(runner: Runner, module: str) -> Found:
     text, _end, rest = out.rpartition("\nend") if status == 0 else ("", "", "")
     daemons = tuple(rest.split())
     if "no service integrated-vtysh-config" in text:
-        raise FabricError("FRR keeps a file for each daemon; put 'service integrated-vtysh-config' into /etc/frr/vtysh.conf, as the role frr_router does")
+        raise FabricError(
+            "FRR keeps a file for each daemon; put 'service integrated-vtysh-config' into /etc/frr/vtysh.conf, as the role frr_router does"
+        )
     notes: dict[str, Notes] = {}
     for path in glob.glob(f"{glob.escape(NOTES)}/*-{module}.json"):
         content = _read(path)
@@ -671,7 +706,9 @@ def frr_runner(module: t.Any) -> Runner:
     def run(argv: t.Sequence[str], stdin: str | None) -> tuple[int, str, str]:
         status, out, err = vtysh.execute(module, argv, stdin)
         if status in (124, 137):
-            raise FabricError(f"{argv[0]} had no answer of FRR in {vtysh.LONGEST} s; see with systemctl status frr which daemon hangs, then run this again")
+            raise FabricError(
+                f"{argv[0]} had no answer of FRR in {vtysh.LONGEST} s; see with systemctl status frr which daemon hangs, then run this again"
+            )
         return status, out, err
 
     return Runner(run)
@@ -730,7 +767,14 @@ class Apply:
         ahead: t.Sequence[Note] = (),
         back: t.Sequence[Note | Remove] = (),
     ) -> None:
-        self.runner, self.text, self.config, self.changes, self.ahead, self.back = runner, text, config, changes, ahead, back
+        self.runner, self.text, self.config, self.changes, self.ahead, self.back = (
+            runner,
+            text,
+            config,
+            changes,
+            ahead,
+            back,
+        )
 
     def shown(self) -> str:
         """The command as a person would type it, with the secrets masked."""
@@ -759,7 +803,11 @@ class Apply:
 
     def take_back(self, now: Config) -> None:
         """Bring what FRR has now of the change back to what it had before, wherever a line went."""
-        new = [address for address in self.changes if address not in self.config and address in now and _BLOCK.match(now[address])]
+        new = [
+            address
+            for address in self.changes
+            if address not in self.config and address in now and _BLOCK.match(now[address])
+        ]
         inside = [address for address in now if any(address[: len(block)] == block for block in new)]
         # When FRR refuses a line late, the header after it may fail as well, and what stands below that goes into another block, as into the default VRF.
         sent = {one for line in self.text.splitlines() for one in canonical(line)}
@@ -812,7 +860,9 @@ def _refused_late(out: str) -> str:
 Drop = t.Tuple[Address, str, t.Tuple[t.Sequence[t.Any], ...]]
 
 
-def difference(config: Config, changes: t.Mapping[Address, t.Optional[str]], drops: t.Iterable[Drop]) -> list[tuple[Address, str]]:
+def difference(
+    config: Config, changes: t.Mapping[Address, t.Optional[str]], drops: t.Iterable[Drop]
+) -> list[tuple[Address, str]]:
     """The lines, each with its path, that bring a configuration to the wanted settings, in an order that FRR takes.
 
     Lines go before lines come, but definitions (lists, route-maps) come before the routers that use them, and go after.
@@ -847,17 +897,29 @@ def difference(config: Config, changes: t.Mapping[Address, t.Optional[str]], dro
         return tuple(order)
 
     # FRR ignores an entry of a list that says what another one says, so the old one goes before the new one comes.
-    coming = {_rule(address, line) for address, line in changes.items() if line is not None and config.get(address) != line and not address[1:]}
+    coming = {
+        _rule(address, line)
+        for address, line in changes.items()
+        if line is not None and config.get(address) != line and not address[1:]
+    }
     moved = set()
     for address, old in config.items():
-        if address in changes and changes[address] != old and _rule(address, old) in coming and " seq " in address[0] and not address[1:]:
+        if (
+            address in changes
+            and changes[address] != old
+            and _rule(address, old) in coming
+            and " seq " in address[0]
+            and not address[1:]
+        ):
             moved.add(address)
             during.append(((rank(address[0]), -1), (), negation(old)))
 
     # Without the default, an interface is active by itself; the line's negation would make it passive.
     passive = not any(line is None and address[-1] == "passive-interface default" for address, line in changes.items())
     # Changing the default makes FRR forget what the interfaces say.
-    forgotten = any(address[-1] == "passive-interface default" and config.get(address) != line for address, line in changes.items())
+    forgotten = any(
+        address[-1] == "passive-interface default" and config.get(address) != line for address, line in changes.items()
+    )
     for address, line in changes.items():
         if address in moved and line is None:
             continue
@@ -867,10 +929,14 @@ def difference(config: Config, changes: t.Mapping[Address, t.Optional[str]], dro
         if line is None:
             if old is not None and (passive or old != _ACTIVE) and address not in covered:
                 block = _BLOCK.match(old)
-                if block and any(other[: len(address)] == address and other not in gone for other in config if other != address):
+                if block and any(
+                    other[: len(address)] == address and other not in gone for other in config if other != address
+                ):
                     continue
                 entry = _ENTRY.match(old)
-                other = entry and f"{entry.group(1)} {'deny' if entry.group(2) == 'permit' else 'permit'} {entry.group(3)}"
+                other = (
+                    entry and f"{entry.group(1)} {'deny' if entry.group(2) == 'permit' else 'permit'} {entry.group(3)}"
+                )
                 if other and changes.get((other,)) is not None:
                     # The entry that takes its number comes right after.
                     during.append((place((), other)[:1] + (at[(other,)] - 0.5,), path, negation(old)))
@@ -905,7 +971,10 @@ def _turned(config: Config, changes: t.Mapping[Address, t.Optional[str]]) -> Con
                 continue
             name = peer.group(1)
             group = re.search(r" peer-group (\S+)$", first)
-            at, of_group = (address[:1] + ("address-family ipv4 unicast", f"neighbor {who} activate") for who in (name, group.group(1) if group else name))
+            at, of_group = (
+                address[:1] + ("address-family ipv4 unicast", f"neighbor {who} activate")
+                for who in (name, group.group(1) if group else name)
+            )
             said = config.get(at, config.get(of_group))
             active = not said.startswith("no ") if said else address not in config
             turned.pop(at, None)
@@ -934,13 +1003,21 @@ class Options(t.NamedTuple):
     daemons: tuple[str, ...] = ()
 
 
-def _not_running(lines: t.Sequence[conf.Line], things: t.Sequence[Thing], running: Config, to_save: t.Collection[Address]) -> list[str]:
+def _not_running(
+    lines: t.Sequence[conf.Line], things: t.Sequence[Thing], running: Config, to_save: t.Collection[Address]
+) -> list[str]:
     """A warning about lines of frr.conf that stand where ours do, do not run, and are not changed here."""
     scopes = [pair for thing in things if thing.present for pair in thing.scope]
     found = []
     for number, (line, entries) in enumerate(zip(lines, meanings(lines)), 1):
         for address, one in entries:
-            if running.get(address) != one and address not in to_save and not line.opens and one != _ACTIVE and within(scopes, address):
+            if (
+                running.get(address) != one
+                and address not in to_save
+                and not line.opens
+                and one != _ACTIVE
+                and within(scopes, address)
+            ):
                 found.append(f"line {number}, '{hide(one)}'")
     if not found:
         return []
@@ -971,7 +1048,9 @@ def _check_used(running: Config, changes: t.Mapping[Address, t.Optional[str]], o
         inside = f" in '{' / '.join(address[:-1])}'" if address[:-1] else ""
         name = name.partition(" of ")[0]
         line = hide(running[address])
-        raise FabricError(f"{kind} {name} is used by '{line}'{inside}, which somebody else configured; take that away first, or keep the {kind}")
+        raise FabricError(
+            f"{kind} {name} is used by '{line}'{inside}, which somebody else configured; take that away first, or keep the {kind}"
+        )
 
 
 def _unsaid(found: Found, things: t.Sequence[Thing]) -> list[Thing]:
@@ -995,7 +1074,12 @@ def compare(runner: Runner, found: Found, things: t.Sequence[Thing], options: Op
     profile = profiles.stated((line.text for line in saved_as), found.profile)
     saved = profiles.said(settings(saved_as, meanings(saved_as)), profile)
     found = found._replace(running=profiles.said(found.running, profiles.stated(found.text.splitlines())))
-    explicit = {address: line for thing in things for address, line in thing.lines.items() if thing.present and profiles.depends(address)}
+    explicit = {
+        address: line
+        for thing in things
+        for address, line in thing.lines.items()
+        if thing.present and profiles.depends(address)
+    }
     things = _unsaid(found, things)
     changes: dict[Address, t.Optional[str]] = {}
     drops: list[Drop] = []
@@ -1035,7 +1119,9 @@ def compare(runner: Runner, found: Found, things: t.Sequence[Thing], options: Op
             if note is not None:
                 forget(thing.name)
             elif there:
-                raise FabricError(f"{thing.name} was not made by owner {options.owner}; set adopt to remove it all the same")
+                raise FabricError(
+                    f"{thing.name} was not made by owner {options.owner}; set adopt to remove it all the same"
+                )
             continue
         made = {tuple(address) for address in note["lines"]} if note else set()
         # Blocks around the lines are made with them.
@@ -1074,10 +1160,16 @@ def compare(runner: Runner, found: Found, things: t.Sequence[Thing], options: Op
             if name not in declared and not name.startswith(options.kept or ("\n",)):
                 forget(name)
 
-    for address in [a for a, line in changes.items() if line is None and a in found.running and _BLOCK.match(found.running[a])]:
-        foreign = [a for a in found.running if a[: len(address)] == address and a != address and changes.get(a, "") is not None]
+    for address in [
+        a for a, line in changes.items() if line is None and a in found.running and _BLOCK.match(found.running[a])
+    ]:
+        foreign = [
+            a for a in found.running if a[: len(address)] == address and a != address and changes.get(a, "") is not None
+        ]
         if foreign:
-            warnings.append(f"'{' / '.join(address)}' stays, as somebody else configured '{hide(found.running[foreign[0]])}' in it")
+            warnings.append(
+                f"'{' / '.join(address)}' stays, as somebody else configured '{hide(found.running[foreign[0]])}' in it"
+            )
     _check_used(found.running, changes, made_by(options.owner))
     lines = renewed + difference(_turned(base, changes), changes, drops)
     notes = json.loads(json.dumps(notes))
@@ -1086,7 +1178,14 @@ def compare(runner: Runner, found: Found, things: t.Sequence[Thing], options: Op
         ahead = {owner: _joined(found.notes.get(owner, {}), note) for owner, note in notes.items()}
         ahead = {owner: note for owner, note in ahead.items() if note != found.notes.get(owner, {})}
         back = [_noting(owner, options.module, found.notes.get(owner, {})) for owner in ahead]
-        apply = Apply(runner, render(lines), found.running, changes, [_noting(owner, options.module, note) for owner, note in ahead.items()], back)
+        apply = Apply(
+            runner,
+            render(lines),
+            found.running,
+            changes,
+            [_noting(owner, options.module, note) for owner, note in ahead.items()],
+            back,
+        )
         if found.daemons:
             apply.validate()
         steps.append(apply)
@@ -1094,7 +1193,11 @@ def compare(runner: Runner, found: Found, things: t.Sequence[Thing], options: Op
     warnings += _not_running(saved_as, things, found.running, to_save) if found.daemons else []
     unsaved = {a: line for a, line in to_save.items() if saved.get(a) != line}
     foreign_blocks = {
-        a for a, line in unsaved.items() if line is None and a in saved and _BLOCK.match(saved[a])
+        a
+        for a, line in unsaved.items()
+        if line is None
+        and a in saved
+        and _BLOCK.match(saved[a])
         and any(o[: len(a)] == a and o != a and changes.get(o, "") is not None for o in saved)
     }
     unsaved = {a: line for a, line in unsaved.items() if a not in foreign_blocks}
@@ -1118,12 +1221,18 @@ def _noting(owner: str, module: str, note: Notes) -> Note | Remove:
 def _joined(old: Notes, new: Notes) -> Notes:
     """What an owner has before a change and after it."""
     both = {**old, **new}
-    lines = {name: {tuple(line) for side in (old, new) for line in side.get(name, {}).get("lines", ())} for name in both}
+    lines = {
+        name: {tuple(line) for side in (old, new) for line in side.get(name, {}).get("lines", ())} for name in both
+    }
     return {name: {**both[name], "lines": [list(line) for line in sorted(lines[name])]} for name in both}
 
 
 def _views(
-    found: Found, saved: Config, changes: dict[Address, t.Optional[str]], lines: t.Sequence[t.Any], unsaved: t.Collection[Address]
+    found: Found,
+    saved: Config,
+    changes: dict[Address, t.Optional[str]],
+    lines: t.Sequence[t.Any],
+    unsaved: t.Collection[Address],
 ) -> tuple[str, str]:
     """The declared settings before and after, as the running configuration shows them, and frr.conf's where it differs."""
 
@@ -1176,7 +1285,9 @@ def run(
         else:
             extra = [key for key, spec in plain.items() if params[key] != spec.get("default")]
             if extra:
-                raise FabricError(f"{extra[0]} and {option} exclude each other; put {extra[0]} into an item of {option}")
+                raise FabricError(
+                    f"{extra[0]} and {option} exclude each other; put {extra[0]} into an item of {option}"
+                )
         wanted[:], kept = things(items, found)
         needed = daemons([item for item in items if item.get("state") != "absent"])
         options = Options(name, params["owner"], params["adopt"], params["purge"], module.check_mode, kept, needed)
@@ -1189,6 +1300,8 @@ def run(
     def state(found: Found) -> dict[str, t.Any]:
         index = Index(found.running)
         ours = {address for thing in wanted for address in index.inside(thing.scope)}
-        return {"running": show((address, line) for address, line in found.running.items() if address in ours).splitlines()}
+        return {
+            "running": show((address, line) for address, line in found.running.items() if address in ours).splitlines()
+        }
 
     reconcile(module, lambda: read(runner, name), change, runner, state, lambda found: judge(found, changes))

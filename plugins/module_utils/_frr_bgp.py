@@ -5,13 +5,23 @@
 
 This file is private to the collection, and pure.
 """
+
 from __future__ import annotations
 
 import ipaddress
 import re
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.module_utils._frr import Address, Config, Found, Lines, Thing, key_of, release, within
+from ansible_collections.overloom.fabric.plugins.module_utils._frr import (
+    Address,
+    Config,
+    Found,
+    Lines,
+    Thing,
+    key_of,
+    release,
+    within,
+)
 from ansible_collections.overloom.fabric.plugins.module_utils._frr_lists import (
     AS_PATH_LISTS,
     BFD_PROFILES,
@@ -128,7 +138,11 @@ INSTANCE: dict[str, t.Any] = {
         "elements": "dict",
         "options": {"prefix": {"type": "str", "required": True}, "peer_group": {"type": "str", "required": True}},
     },
-    "peer_groups": {"type": "list", "elements": "dict", "options": {"name": {"type": "str", "required": True}, **_PEER}},
+    "peer_groups": {
+        "type": "list",
+        "elements": "dict",
+        "options": {"name": {"type": "str", "required": True}, **_PEER},
+    },
     "neighbors": {
         "type": "list",
         "elements": "dict",
@@ -156,7 +170,11 @@ INSTANCE: dict[str, t.Any] = {
             "redistribute": {
                 "type": "list",
                 "elements": "dict",
-                "options": {"protocol": {"type": "str", "required": True}, "metric": {"type": "int"}, "route_map": {"type": "str"}},
+                "options": {
+                    "protocol": {"type": "str", "required": True},
+                    "metric": {"type": "int"},
+                    "route_map": {"type": "str"},
+                },
             },
             "maximum_paths": {"type": "int"},
             "maximum_paths_ibgp": {"type": "int"},
@@ -193,7 +211,9 @@ _CACHE = re.compile(r"rpki cache (?:tcp )?(\S+ \d+(?: source \S+)? preference \d
 _REMOVE_PRIVATE = {"none": "", "plain": "", "all": " all", "replace": " replace-AS", "all_replace": " all replace-AS"}
 
 
-def things(params: Params, items: t.Sequence[Params], found: Found, owner: str, adopt: bool) -> tuple[list[Thing], tuple[str, ...]]:
+def things(
+    params: Params, items: t.Sequence[Params], found: Found, owner: str, adopt: bool
+) -> tuple[list[Thing], tuple[str, ...]]:
     """The things that the options declare, and the beginnings of names that an omitted list leaves alone.
 
     Raises FabricError with the first wrong input.
@@ -271,7 +291,10 @@ def _instance(item: Params, found: Found, owner: str, adopt: bool, kept: list[st
         lines.options(
             path,
             restart,
-            [("stalepath_time", "bgp graceful-restart stalepath-time {}"), ("restart_time", "bgp graceful-restart restart-time {}")],
+            [
+                ("stalepath_time", "bgp graceful-restart stalepath-time {}"),
+                ("restart_time", "bgp graceful-restart restart-time {}"),
+            ],
         )
         if restart["mode"] is not None:
             lines.put(path, "bgp graceful-restart", restart["mode"] == "enabled")
@@ -286,7 +309,16 @@ def _instance(item: Params, found: Found, owner: str, adopt: bool, kept: list[st
     else:
         check_unique((group["name"] for group in item["peer_groups"]), f"{name}: peer_groups")
         for group in item["peer_groups"]:
-            thing = _peer(group, check_word(group["name"], f"{name}: peer_groups: name"), "peer group", name, header, ipv4, {}, found)
+            thing = _peer(
+                group,
+                check_word(group["name"], f"{name}: peer_groups: name"),
+                "peer group",
+                name,
+                header,
+                ipv4,
+                {},
+                found,
+            )
             groups[group["name"]] = {a: line for a, line in {**found.running, **thing.lines}.items() if line}
             made.append(thing)
     if item["neighbors"] is None:
@@ -322,10 +354,17 @@ def _other_asn(header: str, vrf: str, found: Found, owner: str, adopt: bool) -> 
     for address in found.running:
         other = address[0]
         words = other.split()
-        if len(address) == 1 and words[:2] == ["router", "bgp"] and other != header and other == f"router bgp {words[2]}{suffix}":
+        if (
+            len(address) == 1
+            and words[:2] == ["router", "bgp"]
+            and other != header
+            and other == f"router bgp {words[2]}{suffix}"
+        ):
             name = f"BGP {words[2]} {vrf}"
             if name not in found.notes.get(owner, {}) and not adopt:
-                raise FabricError(f"{name} runs already and was not made by owner {owner}; set adopt to have its AS number changed, which drops every session")
+                raise FabricError(
+                    f"{name} runs already and was not made by owner {owner}; set adopt to have its AS number changed, which drops every session"
+                )
             made.append(Thing(name, {}, (((other,), ""),), present=False))
             made += below(found, owner, name)
     return made
@@ -335,7 +374,9 @@ def _timers(row: Params, what: str) -> str:
     keepalive, hold = row["keepalive"], row["hold"]
     check_numbers(row, {"keepalive": (0, 65535), "hold": (0, 65535)}, f"{what}: timers")
     if hold and (hold < 3 or keepalive > hold // 3):
-        raise FabricError(f"{what}: timers: keepalive {keepalive} has to be at most a third of hold {hold}, and hold 0 or at least 3; FRR lowers it else")
+        raise FabricError(
+            f"{what}: timers: keepalive {keepalive} has to be at most a third of hold {hold}, and hold 0 or at least 3; FRR lowers it else"
+        )
     return f"{keepalive} {hold}"
 
 
@@ -354,7 +395,14 @@ def _remote_as(value: str, what: str) -> str:
 
 
 def _peer(
-    item: Params, peer: str, kind: str, process: str, header: str, ipv4: bool, groups: t.Mapping[str, Config], found: Found
+    item: Params,
+    peer: str,
+    kind: str,
+    process: str,
+    header: str,
+    ipv4: bool,
+    groups: t.Mapping[str, Config],
+    found: Found,
 ) -> Thing:
     what = f"{process} {kind} {peer}"
     path: Address = (header,)
@@ -369,8 +417,14 @@ def _peer(
         return Thing(what, {}, tuple(scope), drop, False)
     group = item.get("peer_group")
     remote_as = _remote_as(item["remote_as"], f"{what}: remote_as") if item["remote_as"] else None
-    if group and remote_as and (unnumbered or path + (f"neighbor {group} remote-as",) in groups.get(group, found.running)):
-        raise FabricError(f"{what}: remote_as and peer_group: the peer group {group} brings the AS number; give it in one place")
+    if (
+        group
+        and remote_as
+        and (unnumbered or path + (f"neighbor {group} remote-as",) in groups.get(group, found.running))
+    ):
+        raise FabricError(
+            f"{what}: remote_as and peer_group: the peer group {group} brings the AS number; give it in one place"
+        )
     if kind == "neighbor" and not group and not remote_as and path + (f"{begin} remote-as",) not in found.running:
         if not any(address[:1] == path and within_neighbor(address, begin) for address in found.running):
             raise FabricError(f"{what}: a new neighbour needs remote_as or peer_group")
@@ -389,7 +443,13 @@ def _peer(
         raise FabricError(f"{what}: extended_nexthop: a session without addresses cannot do without it; leave it out")
     of_group = groups.get(group, found.running).get(path + (f"neighbor {group} local-as",), "") if group else ""
     own_as = _local_as(item, found.running.get(path + (f"{begin} local-as",), of_group), what)
-    _session({**item, "local_as": own_as, "extended_nexthop": None if unnumbered else item["extended_nexthop"]}, lines, path, begin, what)
+    _session(
+        {**item, "local_as": own_as, "extended_nexthop": None if unnumbered else item["extended_nexthop"]},
+        lines,
+        path,
+        begin,
+        what,
+    )
     if item["address_families"] is not None:
         check_unique((row["family"] for row in item["address_families"]), f"{what}: address_families")
         for row in item["address_families"]:
@@ -397,7 +457,12 @@ def _peer(
     # A neighbour that leaves its group is gone with it, so it is made anew with all that it has.
     member = path + (f"{begin} interface" if unnumbered else f"{begin} peer-group",)
     now, wanted = found.running.get(member), lines.wanted.get(member)
-    renew = kind == "neighbor" and member in lines.wanted and now not in (None, wanted) and " peer-group " in f"{now} {wanted}"
+    renew = (
+        kind == "neighbor"
+        and member in lines.wanted
+        and now not in (None, wanted)
+        and " peer-group " in f"{now} {wanted}"
+    )
     if group:
         # FRR does not show of a member what its group says as well, neither what is wanted nor what a new member brings along.
         brought = [a for a in found.running if renew and a[:1] == path and within(scope, a) and a not in lines.wanted]
@@ -430,7 +495,9 @@ def _local_as(item: Params, now: str, what: str) -> str | None:
     number = number if item["local_as"] is None else item["local_as"]
     if not number:
         if hidden or replaced:
-            raise FabricError(f"{what}: local_as_no_prepend and local_as_replace_as need local_as, the AS number to appear as")
+            raise FabricError(
+                f"{what}: local_as_no_prepend and local_as_replace_as need local_as, the AS number to appear as"
+            )
         return ""
     if replaced and hidden is False:
         raise FabricError(f"{what}: local_as_replace_as needs local_as_no_prepend in FRR; leave that out, or set it")
@@ -493,7 +560,14 @@ def _peer_family(row: Params, lines: Lines, path: Address, begin: str, what: str
         by_default = ipv4 and row["family"] == "ipv4_unicast"
         lines.put(path, f"no {begin} activate" if by_default else f"{begin} activate", row["activate"] != by_default)
     check_numbers(row, {"weight": (0, 65535), "allowas_in": (0, 10)}, what)
-    filters = ("route_map_in", "route_map_out", "prefix_list_in", "prefix_list_out", "as_path_list_in", "as_path_list_out")
+    filters = (
+        "route_map_in",
+        "route_map_out",
+        "prefix_list_in",
+        "prefix_list_out",
+        "as_path_list_in",
+        "as_path_list_out",
+    )
     for option in (*filters, "default_originate_route_map"):
         if row[option]:
             check_word(row[option], f"{what}: {option}")
@@ -512,20 +586,34 @@ def _peer_family(row: Params, lines: Lines, path: Address, begin: str, what: str
         rows.append((option, f"{words[name]} {{}} {way}"))
     lines.options(path, row, [(option, f"{begin} {line}") for option, line in rows])
     if row["next_hop_self"] is not None:
-        lines.put(path, f"{begin} next-hop-self" + (" force" if row["next_hop_self"] == "force" else ""), row["next_hop_self"] != "none")
+        lines.put(
+            path,
+            f"{begin} next-hop-self" + (" force" if row["next_hop_self"] == "force" else ""),
+            row["next_hop_self"] != "none",
+        )
     if row["remove_private_as"] is not None:
-        lines.put(path, f"{begin} remove-private-AS{_REMOVE_PRIVATE[row['remove_private_as']]}", row["remove_private_as"] != "none")
+        lines.put(
+            path,
+            f"{begin} remove-private-AS{_REMOVE_PRIVATE[row['remove_private_as']]}",
+            row["remove_private_as"] != "none",
+        )
     originate, route_map = row["default_originate"], row["default_originate_route_map"]
     if route_map and originate is False:
         raise FabricError(f"{what}: default_originate_route_map needs default_originate; set it, or leave both out")
     if originate is not None or route_map:
-        lines.put(path, f"{begin} default-originate" + (f" route-map {route_map}" if route_map else ""), bool(originate or route_map))
+        lines.put(
+            path,
+            f"{begin} default-originate" + (f" route-map {route_map}" if route_map else ""),
+            bool(originate or route_map),
+        )
     if row["send_community"] is not None:
         for kind in ("standard", "extended", "large"):
             lines.put(path, f"no {begin} send-community {kind}", kind not in row["send_community"])
     if row["maximum_prefix"] is not None:
         limit = row["maximum_prefix"]
-        check_numbers(limit, {"limit": (0, 4294967295), "threshold": (1, 100), "restart": (1, 65535)}, f"{what}: maximum_prefix")
+        check_numbers(
+            limit, {"limit": (0, 4294967295), "threshold": (1, 100), "restart": (1, 65535)}, f"{what}: maximum_prefix"
+        )
         if limit["warning_only"] and limit["restart"]:
             raise FabricError(f"{what}: maximum_prefix: restart and warning_only exclude each other; use one")
         line = f"{begin} maximum-prefix {limit['limit']} {limit['threshold']}"
@@ -542,7 +630,9 @@ def _family(row: Params, around: Address, lines: Lines, process: str) -> None:
     only_evpn = ("advertise_all_vni", "advertise_ipv4_unicast", "advertise_ipv6_unicast")
     for option in only_evpn if version else only_unicast:
         if row[option]:
-            raise FabricError(f"{what}: {option} is for {'l2vpn_evpn' if version else 'ipv4_unicast and ipv6_unicast'} only")
+            raise FabricError(
+                f"{what}: {option} is for {'l2vpn_evpn' if version else 'ipv4_unicast and ipv6_unicast'} only"
+            )
     if row["networks"] is not None:
         networks = [
             f"network {check_prefix(one['prefix'], what + ': networks', version)}"
@@ -562,7 +652,9 @@ def _family(row: Params, around: Address, lines: Lines, process: str) -> None:
         lines.exactly(path, "aggregate-address ", aggregates)
     if row["redistribute"] is not None:
         check_unique((one["protocol"] for one in row["redistribute"]), f"{what}: redistribute")
-        lines.exactly(path, "redistribute ", redistribute_lines(row["redistribute"], _PROTOCOLS[family], what, metric_types=False))
+        lines.exactly(
+            path, "redistribute ", redistribute_lines(row["redistribute"], _PROTOCOLS[family], what, metric_types=False)
+        )
     check_numbers(row, {"maximum_paths": (0, 256), "maximum_paths_ibgp": (0, 256)}, what)
     lines.options(
         path,

@@ -6,6 +6,7 @@
 This file is private to the collection. FRR's keys differ between its commands and releases; here each fact has one name
 and one type. Everything but `gather` is pure.
 """
+
 from __future__ import annotations
 
 import ipaddress
@@ -56,12 +57,21 @@ def gather(runner: Runner, subsets: t.Iterable[str]) -> tuple[tuple[str, ...], d
 
 def refused(runner: Runner, daemons: tuple[str, ...], neighbors: list[dict[str, Json]]) -> None:
     """Set `prefixes_refused` of sessions that keep what they received: how much of it no filter let through. Spawns one process at most."""
-    asked = [row for row in neighbors if row["state"] == "Established" and row["vrf"] == "default" and row["family"] in FAMILY_WORDS]
+    asked = [
+        row
+        for row in neighbors
+        if row["state"] == "Established" and row["vrf"] == "default" and row["family"] in FAMILY_WORDS
+    ]
     if not asked:
         return
     argv = ["vtysh"]
     for row in asked:
-        argv += ["-c", f"show bgp {FAMILY_WORDS[row['family']]} neighbors {row['neighbor']} prefix-counts json", "-c", "show daemons"]
+        argv += [
+            "-c",
+            f"show bgp {FAMILY_WORDS[row['family']]} neighbors {row['neighbor']} prefix-counts json",
+            "-c",
+            "show daemons",
+        ]
     status, out, _err = runner.run(argv)
     answers = out.split(" " + " ".join(daemons) + "\n") if status == 0 else []
     for row, answer in zip(asked, answers):
@@ -132,7 +142,11 @@ def ospf6_neighbors(answer: Json) -> list[dict[str, Json]]:
         # The detailed form is a dictionary by name, the other one a list.
         rows = process.get("neighbors")
         if not isinstance(rows, list):
-            rows = [row for row in process.values() if isinstance(row, dict)] if "neighborState" not in process and "interface" not in process else [process]
+            rows = (
+                [row for row in process.values() if isinstance(row, dict)]
+                if "neighborState" not in process and "interface" not in process
+                else [process]
+            )
         for row in rows:
             made.append(
                 {
@@ -209,7 +223,11 @@ def routes(answer: Json, prefixes: t.Sequence[str]) -> list[dict[str, Json]]:
                                 "interface": hop.get("interfaceName", ""),
                                 "active": bool(hop.get("active", False)),
                                 "installed": bool(hop.get("fib", False)),
-                                "discard": bool(hop.get("blackhole", False) or hop.get("reject", False) or hop.get("unreachable", False)),
+                                "discard": bool(
+                                    hop.get("blackhole", False)
+                                    or hop.get("reject", False)
+                                    or hop.get("unreachable", False)
+                                ),
                             }
                             for hop in row.get("nexthops", [])
                         ],

@@ -6,6 +6,7 @@ and the checks of values that every FRR module shares.
 
 This file is private to the collection, and pure.
 """
+
 from __future__ import annotations
 
 import ipaddress
@@ -34,7 +35,9 @@ _SEQ = {"type": "int"}
 PREFIX_LISTS = _named(
     family={"type": "str", "choices": ["ipv4", "ipv6"], "default": "ipv4"},
     description={"type": "str"},
-    entries=_list(seq=_SEQ, action=_ACTION, prefix={"type": "str", "required": True}, ge={"type": "int"}, le={"type": "int"}),
+    entries=_list(
+        seq=_SEQ, action=_ACTION, prefix={"type": "str", "required": True}, ge={"type": "int"}, le={"type": "int"}
+    ),
 )
 ROUTE_MAPS = _named(
     entries=_list(
@@ -60,7 +63,10 @@ KEY_CHAINS: dict[str, t.Any] = _named(
         "no_log": False,
         "options": {
             "id": {"type": "int", "required": True},
-            "algorithm": {"type": "str", "choices": ["md5", "hmac-sha-1", "hmac-sha-256", "hmac-sha-384", "hmac-sha-512"]},
+            "algorithm": {
+                "type": "str",
+                "choices": ["md5", "hmac-sha-1", "hmac-sha-256", "hmac-sha-384", "hmac-sha-512"],
+            },
             "string": {"type": "str", "required": True, "no_log": True},
         },
     },
@@ -81,14 +87,18 @@ BFD_PROFILES = _named(
 def check_word(value: str, what: str) -> str:
     """A name of FRR's: one word that no line can be broken with."""
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.:@+-]{0,62}", value, re.ASCII):
-        raise FabricError(f"{what}: {value!r} is no name for FRR; use 1 to 63 letters, digits and '_.:@+-', beginning with a letter, digit or '_'")
+        raise FabricError(
+            f"{what}: {value!r} is no name for FRR; use 1 to 63 letters, digits and '_.:@+-', beginning with a letter, digit or '_'"
+        )
     return value
 
 
 def check_text(value: str, what: str, longest: int = 80) -> str:
     """Free text that stays on its line, with runs of spaces made one, as FRR does; empty text clears."""
     if not value.isprintable() or not value.isascii():
-        raise FabricError(f"{what}: {value!r} has a line break or a character that is not printable ASCII; FRR's lines cannot hold it")
+        raise FabricError(
+            f"{what}: {value!r} has a line break or a character that is not printable ASCII; FRR's lines cannot hold it"
+        )
     if " |" in value or "?" in value:
         raise FabricError(f"{what}: {value!r} has ' |' or '?', which vtysh would take for its own; leave it out")
     value = " ".join(value.split())
@@ -164,7 +174,9 @@ def check_area(value: str, what: str) -> str:
     try:
         return str(ipaddress.IPv4Address(int(value) if value.isascii() and value.isdigit() else value))
     except ValueError:
-        raise FabricError(f"{what}: {value!r} is no area; write a number from 0 to 4294967295 or four numbers with dots") from None
+        raise FabricError(
+            f"{what}: {value!r} is no area; write a number from 0 to 4294967295 or four numbers with dots"
+        ) from None
 
 
 def check_asn(value: str, what: str) -> str:
@@ -174,7 +186,9 @@ def check_asn(value: str, what: str) -> str:
     if value.isascii() and high.isdigit() and (not dot or low.isdigit()):
         number = int(high) if not dot else int(high) * 65536 + int(low) if max(int(high), int(low)) < 65536 else -1
     if not 1 <= number <= 4294967295:
-        raise FabricError(f"{what}: {value!r} is no AS number; write 1 to 4294967295, or two numbers up to 65535 with a dot")
+        raise FabricError(
+            f"{what}: {value!r} is no AS number; write 1 to 4294967295, or two numbers up to 65535 with a dot"
+        )
     return str(number)
 
 
@@ -192,7 +206,9 @@ def check_unique(values: t.Iterable[t.Any], what: str) -> None:
         seen.add(value)
 
 
-def redistribute_lines(rows: t.Iterable[Params], protocols: t.Container[str], what: str, metric_types: bool = True) -> t.Iterator[str]:
+def redistribute_lines(
+    rows: t.Iterable[Params], protocols: t.Container[str], what: str, metric_types: bool = True
+) -> t.Iterator[str]:
     """The `redistribute` lines, in FRR's order of words."""
     for row in rows:
         if row["protocol"] not in protocols:
@@ -216,7 +232,10 @@ def _sequence(entries: t.Sequence[Params], what: str, highest: int = 4294967295)
     step = 10 if highest == 65535 else 5
     numbers: list[int] = []
     for entry in entries:
-        numbers.append(check_number(entry["seq"], 1, highest, f"{what}: seq") or (numbers[-1] if numbers else 0) // step * step + step)
+        numbers.append(
+            check_number(entry["seq"], 1, highest, f"{what}: seq")
+            or (numbers[-1] if numbers else 0) // step * step + step
+        )
     check_unique(numbers, f"{what}: seq")
     return numbers
 
@@ -231,7 +250,9 @@ def _flat(name: str, begin: str, item: Params, found: Found, entry: t.Callable[[
         check_unique(rules, f"{name}: entries")
         lines.exactly((), f"{begin} seq ", [f"{begin} seq {n} {rule}" for n, rule in zip(numbers, rules)])
         if not numbers:
-            raise FabricError(f"{name}: entries is empty, and FRR keeps no empty list; declare an entry, or state absent")
+            raise FabricError(
+                f"{name}: entries is empty, and FRR keeps no empty list; declare an entry, or state absent"
+            )
     return Thing(name, lines.wanted, (((), begin + " "),), ((), f"no {begin}"), item["state"] == "present")
 
 
@@ -254,7 +275,11 @@ def _prefix_list(item: Params, found: Found) -> Thing:
     thing = _flat(f"prefix list {family} {name}", begin, item, found, entry)
     if item["description"] is not None and thing.present:
         lines = Lines(found.running)
-        lines.options((), {"description": check_text(item["description"], f"{thing.name}: description")}, [("description", begin + " description {}")])
+        lines.options(
+            (),
+            {"description": check_text(item["description"], f"{thing.name}: description")},
+            [("description", begin + " description {}")],
+        )
         thing.lines.update(lines.wanted)
     return thing
 
@@ -264,13 +289,23 @@ def _community_list(item: Params, found: Found) -> Thing:
     if name.isdigit():
         raise FabricError(f"community_lists: name: {name} is a number; give the list a name")
     begin = f"bgp {item['kind']}-list {item['type']} {name}"
-    return _flat(f"{item['kind']} list {name}", begin, item, found, lambda row, what: check_clause(row["communities"], f"{what}: communities"))
+    return _flat(
+        f"{item['kind']} list {name}",
+        begin,
+        item,
+        found,
+        lambda row, what: check_clause(row["communities"], f"{what}: communities"),
+    )
 
 
 def _as_path_list(item: Params, found: Found) -> Thing:
     name = check_word(item["name"], "as_path_lists: name")
     return _flat(
-        f"AS path list {name}", f"bgp as-path access-list {name}", item, found, lambda row, what: check_clause(row["regex"], f"{what}: regex")
+        f"AS path list {name}",
+        f"bgp as-path access-list {name}",
+        item,
+        found,
+        lambda row, what: check_clause(row["regex"], f"{what}: regex"),
     )
 
 
@@ -281,7 +316,9 @@ def _route_map(item: Params, found: Found) -> Thing:
     if item["entries"] is not None and item["state"] == "present":
         numbers = _sequence(item["entries"], what, 65535)
         if not numbers:
-            raise FabricError(f"{what}: entries is empty, and FRR keeps no empty route-map; declare an entry, or state absent")
+            raise FabricError(
+                f"{what}: entries is empty, and FRR keeps no empty route-map; declare an entry, or state absent"
+            )
         headers = [f"route-map {name} {row['action']} {n}" for n, row in zip(numbers, item["entries"])]
         for address in found.running:
             if address[0].startswith(f"route-map {name} ") and address[0] not in headers:
@@ -296,13 +333,19 @@ def _route_map(item: Params, found: Found) -> Thing:
                 clauses.append(f"call {check_word(row['call'], at + ': call')}")
             if row["on_match"]:
                 if not re.fullmatch(r"next|goto [1-9]\d{0,4}", row["on_match"], re.ASCII):
-                    raise FabricError(f"{at}: on_match: {row['on_match']!r} is neither 'next' nor 'goto' with an entry's number")
+                    raise FabricError(
+                        f"{at}: on_match: {row['on_match']!r} is neither 'next' nor 'goto' with an entry's number"
+                    )
                 if row["action"] == "deny":
-                    raise FabricError(f"{at}: on_match: an entry that denies is the end; use action permit, or leave on_match out")
+                    raise FabricError(
+                        f"{at}: on_match: an entry that denies is the end; use action permit, or leave on_match out"
+                    )
                 clauses.append(f"on-match {row['on_match']}")
             lines.put((), header)
             lines.exactly((header,), "", clauses)
-    return Thing(what, lines.wanted, (((), f"route-map {name} "),), ((), f"no route-map {name}"), item["state"] == "present")
+    return Thing(
+        what, lines.wanted, (((), f"route-map {name} "),), ((), f"no route-map {name}"), item["state"] == "present"
+    )
 
 
 def _key_chain(item: Params, found: Found) -> Thing:
@@ -333,7 +376,12 @@ def _bfd_profile(item: Params, found: Found) -> Thing:
     header = f"profile {name}"
     lines = Lines(found.running)
     if item["state"] == "present":
-        limits = {"detect_multiplier": (1, 255), "receive_interval": (10, 60000), "transmit_interval": (10, 60000), "minimum_ttl": (1, 254)}
+        limits = {
+            "detect_multiplier": (1, 255),
+            "receive_interval": (10, 60000),
+            "transmit_interval": (10, 60000),
+            "minimum_ttl": (1, 254),
+        }
         check_numbers(item, limits, what)
         lines.put(("bfd",), header)
         rows = [(option, option.replace("_", "-") + " {}") for option in limits] + [("passive_mode", "passive-mode")]
@@ -358,7 +406,11 @@ def list_things(params: Params, found: Found) -> tuple[list[Thing], list[str]]:
     for option, (begin, build) in _KINDS.items():
         items = params.get(option)
         if items is None:
-            kept += [begin] if option != "community_lists" else ["community list ", "large-community list ", "extcommunity list "]
+            kept += (
+                [begin]
+                if option != "community_lists"
+                else ["community list ", "large-community list ", "extcommunity list "]
+            )
             continue
         made = [build(item, found) for item in items]
         check_unique((thing.name for thing in made), option)

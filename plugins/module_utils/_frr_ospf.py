@@ -5,6 +5,7 @@
 
 This file is private to the collection, and pure.
 """
+
 from __future__ import annotations
 
 import typing as t
@@ -129,7 +130,10 @@ INSTANCE: dict[str, t.Any] = {
             "name": {"type": "str", "required": True},
             "area": {"type": "str"},
             "cost": {"type": "int"},
-            "network_type": {"type": "str", "choices": ["", "broadcast", "non-broadcast", "point-to-point", "point-to-multipoint"]},
+            "network_type": {
+                "type": "str",
+                "choices": ["", "broadcast", "non-broadcast", "point-to-point", "point-to-multipoint"],
+            },
             "hello_interval": {"type": "int"},
             "dead_interval": {"type": "int"},
             "hello_multiplier": {"type": "int"},
@@ -152,7 +156,10 @@ INSTANCE: dict[str, t.Any] = {
                 "type": "list",
                 "elements": "dict",
                 "no_log": False,
-                "options": {"id": {"type": "int", "required": True}, "key": {"type": "str", "required": True, "no_log": True}},
+                "options": {
+                    "id": {"type": "int", "required": True},
+                    "key": {"type": "str", "required": True, "no_log": True},
+                },
             },
             "key_chain": {"type": "str", "no_log": False},
             "state": _STATE,
@@ -193,7 +200,9 @@ def things(params: Params, items: t.Sequence[Params], found: Found, owner: str) 
     check_unique((f"version {item['version']} in vrf {item['vrf']}" for item in items), "instances")
     for item in items:
         made += _instance(item, found, owner, kept)
-    declared = [interface["name"] + f" of version {item['version']}" for item in items for interface in item["interfaces"] or ()]
+    declared = [
+        interface["name"] + f" of version {item['version']}" for item in items for interface in item["interfaces"] or ()
+    ]
     check_unique(declared, "interfaces")
     return made, tuple(kept)
 
@@ -209,7 +218,12 @@ def _instance(item: Params, found: Found, owner: str, kept: list[str]) -> list[T
         return [process, *below(found, owner, name)]
     if version == 3:
         _refuse(item, _ONLY_2, name)
-    limits = {"reference_bandwidth": (0, 4294967), "maximum_paths": (0, 256), "distance": (0, 255), "default_metric": (0, 16777214)}
+    limits = {
+        "reference_bandwidth": (0, 4294967),
+        "maximum_paths": (0, 256),
+        "distance": (0, 255),
+        "default_metric": (0, 16777214),
+    }
     check_numbers(item, limits, name)
     lines.put((), header)
     if item["router_id"] is not None:
@@ -246,7 +260,10 @@ def _instance(item: Params, found: Found, owner: str, kept: list[str]) -> list[T
         lines.exactly(path, "redistribute ", redistribute_lines(item["redistribute"], _PROTOCOLS[version], name))
         check_unique((row["protocol"] for row in item["redistribute"]), f"{name}: redistribute")
     if item["networks"] is not None:
-        networks = [(check_prefix(row["prefix"], f"{name}: networks", 4), check_area(row["area"], f"{name}: networks")) for row in item["networks"]]
+        networks = [
+            (check_prefix(row["prefix"], f"{name}: networks", 4), check_area(row["area"], f"{name}: networks"))
+            for row in item["networks"]
+        ]
         check_unique((prefix for prefix, _area in networks), f"{name}: networks")
         lines.exactly(path, "network ", [f"network {prefix} area {area}" for prefix, area in networks])
     if item["neighbors"] is not None:
@@ -307,7 +324,9 @@ def _summaries(rows: t.Iterable[Params], version: int, what: str) -> t.Iterator[
         if row["tag"] is not None:
             line += f" tag {check_number(row['tag'], 1, 4294967295, what + ': tag')}"
             if not row["advertise"]:
-                raise FabricError(f"{what}: {row['prefix']}: tag says nothing about a summary that is not advertised; leave one of the two out")
+                raise FabricError(
+                    f"{what}: {row['prefix']}: tag says nothing about a summary that is not advertised; leave one of the two out"
+                )
         yield line + ("" if row["advertise"] else " no-advertise")
 
 
@@ -333,7 +352,9 @@ def _area(item: Params, header: str, version: int, process: str, found: Found) -
             lines.put(path, f"area {area} authentication{words}", item["authentication"] != "none")
         if item["ranges"] is not None:
             check_unique((row["prefix"] for row in item["ranges"]), f"{what}: ranges")
-            lines.exactly(path, f"area {area} range ", [_range(row, area, version, f"{what}: ranges") for row in item["ranges"]])
+            lines.exactly(
+                path, f"area {area} range ", [_range(row, area, version, f"{what}: ranges") for row in item["ranges"]]
+            )
     return Thing(what, lines.wanted, (((header,), f"area {area} "),), None, item["state"] == "present")
 
 
@@ -368,9 +389,13 @@ def _interface(item: Params, process: Params, version: int, around: str, found: 
     check_numbers(item, _INTERFACE_RANGES, what)
     hello, dead = item["hello_interval"], item["dead_interval"]
     if hello and dead and hello >= dead:
-        raise FabricError(f"{what}: hello_interval {hello} has to be less than dead_interval {dead}, or no neighbour stays")
+        raise FabricError(
+            f"{what}: hello_interval {hello} has to be less than dead_interval {dead}, or no neighbour stays"
+        )
     if item["hello_multiplier"] and (hello or dead):
-        raise FabricError(f"{what}: hello_multiplier makes the dead interval one second; leave out hello_interval and dead_interval")
+        raise FabricError(
+            f"{what}: hello_multiplier makes the dead interval one second; leave out hello_interval and dead_interval"
+        )
     if item["priority"] is not None:
         lines.put(path, f"{begin} priority {item['priority']}")
     rows = [("cost", "cost"), ("network_type", "network"), ("hello_interval", "hello-interval")]
@@ -401,7 +426,9 @@ def _interface(item: Params, process: Params, version: int, around: str, found: 
         if profile:
             lines.put(path, f"{begin} bfd")
         if profile is not None or not item["bfd"]:
-            lines.put(path, f"{begin} bfd profile {check_word(profile or 'none', what + ': bfd_profile')}", bool(profile))
+            lines.put(
+                path, f"{begin} bfd profile {check_word(profile or 'none', what + ': bfd_profile')}", bool(profile)
+            )
         if not profile and item["bfd"] is not None:
             lines.put(path, f"{begin} bfd", item["bfd"])
     _authentication(item, lines, path, begin, version, what)
@@ -435,9 +462,14 @@ def _authentication(item: Params, lines: Lines, path: tuple[str, ...], begin: st
         lines.put(path, f"{begin} authentication {word} {check_word(item['key_chain'], what + ': key_chain')}")
     elif kind == "key":
         if version == 2 or not item["authentication_key"] or item["authentication_key_id"] is None:
-            raise FabricError(f"{what}: authentication key is for OSPFv3, with authentication_key and authentication_key_id")
+            raise FabricError(
+                f"{what}: authentication key is for OSPFv3, with authentication_key and authentication_key_id"
+            )
         secret = check_secret(item["authentication_key"], f"{what}: authentication_key", 64)
-        lines.put(path, f"{begin} authentication key-id {item['authentication_key_id']} hash-algo {item['authentication_algorithm']} key {secret}")
+        lines.put(
+            path,
+            f"{begin} authentication key-id {item['authentication_key_id']} hash-algo {item['authentication_algorithm']} key {secret}",
+        )
     elif version == 3 and kind:
         raise FabricError(f"{what}: authentication {kind} is for OSPFv2; OSPFv3 has key_chain and key")
     else:

@@ -5,6 +5,7 @@
 
 This file is private to the collection, and pure.
 """
+
 from __future__ import annotations
 
 import typing as t
@@ -52,7 +53,11 @@ INSTANCE: dict[str, t.Any] = {
     "redistribute": {
         "type": "list",
         "elements": "dict",
-        "options": {"protocol": {"type": "str", "required": True}, "metric": {"type": "int"}, "route_map": {"type": "str"}},
+        "options": {
+            "protocol": {"type": "str", "required": True},
+            "metric": {"type": "int"},
+            "route_map": {"type": "str"},
+        },
     },
     "interfaces": {
         "type": "list",
@@ -109,11 +114,15 @@ def _instance(item: Params, found: Found, owner: str, kept: list[str]) -> list[T
         lines.put(path, f"timers basic {timers['update']} {timers['timeout']} {timers['garbage']}")
     if item["networks"] is not None:
         what = f"{name}: networks"
-        networks = [check_prefix(one, what, 4) if "/" in one else check_interface_name(one, what) for one in item["networks"]]
+        networks = [
+            check_prefix(one, what, 4) if "/" in one else check_interface_name(one, what) for one in item["networks"]
+        ]
         check_unique(networks, what)
         lines.exactly(path, "network ", [f"network {one}" for one in networks])
     if item["neighbors"] is not None:
-        lines.exactly(path, "neighbor ", [f"neighbor {check_host(one, f'{name}: neighbors', 4)}" for one in item["neighbors"]])
+        lines.exactly(
+            path, "neighbor ", [f"neighbor {check_host(one, f'{name}: neighbors', 4)}" for one in item["neighbors"]]
+        )
     if item["passive_interfaces"] is not None:
         names = [check_interface_name(one, f"{name}: passive_interfaces") for one in item["passive_interfaces"]]
         lines.exactly(path, "passive-interface ", [f"passive-interface {one}" for one in names])
@@ -121,7 +130,9 @@ def _instance(item: Params, found: Found, owner: str, kept: list[str]) -> list[T
         check_unique((row["protocol"] for row in item["redistribute"]), f"{name}: redistribute")
         for row in item["redistribute"]:
             check_numbers(row, {"metric": (0, 16)}, f"{name}: redistribute")
-        lines.exactly(path, "redistribute ", redistribute_lines(item["redistribute"], _PROTOCOLS, name, metric_types=False))
+        lines.exactly(
+            path, "redistribute ", redistribute_lines(item["redistribute"], _PROTOCOLS, name, metric_types=False)
+        )
     made = [process]
     if item["interfaces"] is None:
         kept.append(f"{name} interface ")
@@ -137,7 +148,11 @@ def _interface(item: Params, process: str, found: Found) -> Thing:
     path = (f"interface {name}",)
     lines = Lines(found.running)
     if item["state"] == "present":
-        horizon = {"plain": "ip rip split-horizon", "poisoned_reverse": "ip rip split-horizon poisoned-reverse", "none": "no ip rip split-horizon"}
+        horizon = {
+            "plain": "ip rip split-horizon",
+            "poisoned_reverse": "ip rip split-horizon poisoned-reverse",
+            "none": "no ip rip split-horizon",
+        }
         if item["split_horizon"]:
             lines.put(path, horizon[item["split_horizon"]])
         if item["authentication_key"] and item["key_chain"]:

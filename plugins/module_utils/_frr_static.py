@@ -5,6 +5,7 @@
 
 This file is private to the collection, and pure.
 """
+
 from __future__ import annotations
 
 import typing as t

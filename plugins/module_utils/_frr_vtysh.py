@@ -7,6 +7,7 @@ This file is private to the collection. From FRR 10 on, `vtysh -f` starts a proc
 pipe each would read some of the bytes, and the exit status would be 0. The file is in memory and has no name, so that no secret
 stays behind, however the run ends.
 """
+
 from __future__ import annotations
 
 import contextlib

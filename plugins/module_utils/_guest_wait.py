@@ -112,7 +112,11 @@ def want(item: t.Mapping[str, t.Any]) -> Wait:
         options["mac"] = check_mac(item["mac"], f"wait for {what}: mac")
     if kind == "http" and not re.match(r"https?://[^\s]+$", item["url"]):
         raise FabricError(f"wait for {what}: url {item['url']!r} must begin with http:// or https://")
-    if item["namespace"] and not re.fullmatch(r"[A-Za-z0-9_.:-]+", item["namespace"]) or item["namespace"] in (".", ".."):
+    if (
+        item["namespace"]
+        and not re.fullmatch(r"[A-Za-z0-9_.:-]+", item["namespace"])
+        or item["namespace"] in (".", "..")
+    ):
         raise FabricError(f"wait for {what}: namespace {item['namespace']!r} is no name")
     return Wait(what, options)
 
@@ -157,7 +161,12 @@ def probe_http(options: t.Mapping[str, t.Any], seconds: float) -> str:
 
 
 def http_answer(
-    url: str, seconds: float, body: str | None = None, user: str | None = None, password: str | None = None, validate_certs: bool = False
+    url: str,
+    seconds: float,
+    body: str | None = None,
+    user: str | None = None,
+    password: str | None = None,
+    validate_certs: bool = False,
 ) -> tuple[int, bytes]:
     """The status and the text of an HTTP answer; with a body of JSON the request is a POST. Raises NotYet when there is none."""
     headers = {}
@@ -204,7 +213,11 @@ def probe_ping(options: t.Mapping[str, t.Any], seconds: float) -> str:
             if options["interface"]:
                 stream.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, options["interface"].encode() + b"\0")
             stream.sendto(head + token, (options["host"], 0))
-            _await(stream, seconds, lambda packet: token in packet and packet[0 if six else (packet[0] & 15) * 4] == (129 if six else 0))
+            _await(
+                stream,
+                seconds,
+                lambda packet: token in packet and packet[0 if six else (packet[0] & 15) * 4] == (129 if six else 0),
+            )
     except OSError as error:
         raise NotYet(f"no ping can be sent: {error}") from error
     return "answers pings"
@@ -217,7 +230,15 @@ def probe_arp(options: t.Mapping[str, t.Any], seconds: float) -> str:
             stream.bind((options["interface"], 0))
             mac, target = stream.getsockname()[4], socket.inet_aton(options["host"])
             # Sender address zero, as RFC 5227 asks for a probe: it changes nobody's cache.
-            request = b"\xff" * 6 + mac + struct.pack("!HHHBBH", 0x0806, 1, 0x0800, 6, 4, 1) + mac + bytes(4) + bytes(6) + target
+            request = (
+                b"\xff" * 6
+                + mac
+                + struct.pack("!HHHBBH", 0x0806, 1, 0x0800, 6, 4, 1)
+                + mac
+                + bytes(4)
+                + bytes(6)
+                + target
+            )
             stream.send(request)
             answer = _await(stream, seconds, lambda packet: packet[20:22] == b"\0\2" and packet[28:32] == target)
     except OSError as error:
@@ -245,7 +266,9 @@ def probe_agent(connection: t.Any, name: str, seconds: float) -> str:
     import libvirt_qemu
 
     try:
-        libvirt_qemu.qemuAgentCommand(connection.lookupByName(name), '{"execute":"guest-ping"}', max(1, int(seconds)), 0)
+        libvirt_qemu.qemuAgentCommand(
+            connection.lookupByName(name), '{"execute":"guest-ping"}', max(1, int(seconds)), 0
+        )
     except libvirt.libvirtError as error:
         raise NotYet(said(error)) from error
     return "answers"
@@ -312,7 +335,11 @@ class Console:
 
     def tail(self) -> list[str]:
         """The last lines, without what only moves a cursor."""
-        text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b.|[\x00-\x08\x0b-\x1f\x7f]", "", self.read().replace("\r\n", "\n").replace("\r", "\n"))
+        text = re.sub(
+            r"\x1b\[[0-9;?]*[A-Za-z]|\x1b.|[\x00-\x08\x0b-\x1f\x7f]",
+            "",
+            self.read().replace("\r\n", "\n").replace("\r", "\n"),
+        )
         return [line.rstrip() for line in text.split("\n") if line.strip()][-TAIL_LINES:]
 
     def close(self) -> None:
@@ -388,7 +415,9 @@ class Waiter:
             return probe_agent(self._connection, options["name"], seconds)
         if kind == "dhcp_lease":
             return probe_lease(self._connection, options)
-        return {"tcp": probe_tcp, "ssh": probe_ssh, "http": probe_http, "ping": probe_ping, "arp": probe_arp}[kind](options, seconds)
+        return {"tcp": probe_tcp, "ssh": probe_ssh, "http": probe_http, "ping": probe_ping, "arp": probe_arp}[kind](
+            options, seconds
+        )
 
     def wait(self, wait: Wait, budget: float) -> dict[str, t.Any]:
         """Wait until satisfied, or the wait's time or the budget (seconds) is over; the typed outcome."""
@@ -474,7 +503,10 @@ def run(module: t.Any) -> t.NoReturn:
         if not outcome["error"] and not outcome["over"]:
             pending.append(outcome["what"])
             continue
-        told = outcome["error"] or f"not ready after {outcome['seconds']:.0f} s (since {outcome['since']}, {outcome['attempts']} tries): {outcome['last']}"
+        told = (
+            outcome["error"]
+            or f"not ready after {outcome['seconds']:.0f} s (since {outcome['since']}, {outcome['attempts']} tries): {outcome['last']}"
+        )
         tail = "; its console ends with:\n" + "\n".join(outcome["console"]) if outcome["console"] else ""
         sentences.append(f"{outcome['what']}: {told}{tail}")
     waiter.close()

@@ -5,6 +5,7 @@
 
 This file is private to the collection.
 """
+
 from __future__ import annotations
 
 import fcntl
@@ -129,7 +130,10 @@ def interface_of(address: str, interfaces: t.Iterable[str], inet6: str) -> str |
 
 def neighbour_limits(root: str = "/") -> dict[str, int]:
     """The size of the kernel's neighbour table of each address family, in entries; empty where they are another machine's, as in a container."""
-    sizes = {family: content(os.path.join(root, f"proc/sys/net/{family}/neigh/default/gc_thresh3")) for family in ("ipv4", "ipv6")}
+    sizes = {
+        family: content(os.path.join(root, f"proc/sys/net/{family}/neigh/default/gc_thresh3"))
+        for family in ("ipv4", "ipv6")
+    }
     return {family: int(size) for family, size in sizes.items() if size}
 
 
@@ -189,7 +193,12 @@ def read_interfaces(root: str = "/") -> dict[str, dict[str, t.Any]]:
         except OSError:
             continue
         ignore = content(os.path.join(root, "proc/sys/net/ipv4/conf", name, "arp_ignore"))
-        found[name] = {"mtu": mtu, "up": up, "physical": os.path.exists(os.path.join(path, "device")), "arp_ignore": int(ignore or 0)}
+        found[name] = {
+            "mtu": mtu,
+            "up": up,
+            "physical": os.path.exists(os.path.join(path, "device")),
+            "arp_ignore": int(ignore or 0),
+        }
     return found
 
 

@@ -50,7 +50,12 @@ def parse_head(head: bytes, length: int) -> Image:
         return Image(True, "qcow2", virtual, backing)
     if head[:4] == b"KDMV" and len(head) >= 20:
         return Image(True, "vmdk", struct.unpack("<Q", head[12:20])[0] * 512)
-    for start, magic, name in ((0, b"# Disk DescriptorFile", "vmdk"), (0, b"vhdxfile", "vhdx"), (0, b"conectix", "vpc"), (64, b"\x7f\x10\xda\xbe", "vdi")):
+    for start, magic, name in (
+        (0, b"# Disk DescriptorFile", "vmdk"),
+        (0, b"vhdxfile", "vhdx"),
+        (0, b"conectix", "vpc"),
+        (64, b"\x7f\x10\xda\xbe", "vdi"),
+    ):
         if head[start : start + len(magic)] == magic:
             return Image(True, name)
     return Image(True, "raw", length)

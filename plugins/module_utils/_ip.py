@@ -6,6 +6,7 @@
 This file is private to the collection. Everything is read with one `ip -json -batch -` and written with one
 `ip -batch -` for each network namespace. Everything but `read_interfaces` is pure.
 """
+
 from __future__ import annotations
 
 import ipaddress
@@ -161,7 +162,9 @@ def _interface(row: dict[str, t.Any]) -> Interface:
         link_netnsid=row.get("link_netnsid"),
         master=row.get("master", ""),
         parent=row.get("link", ""),
-        vlan=row.get("linkinfo", {}).get("info_data", {}).get("id") if row.get("linkinfo", {}).get("info_kind") == "vlan" else None,
+        vlan=row.get("linkinfo", {}).get("info_data", {}).get("id")
+        if row.get("linkinfo", {}).get("info_kind") == "vlan"
+        else None,
     )
 
 
@@ -262,9 +265,13 @@ def check_mac(text: str, what: str) -> str:
     """A unicast MAC address, in lower case with colons."""
     mac = text.lower().replace("-", ":")
     if not _MAC.fullmatch(mac):
-        raise FabricError(f"{what}: {text!r} is no MAC address; write six pairs of hexadecimal digits, like 02:00:00:00:00:01")
+        raise FabricError(
+            f"{what}: {text!r} is no MAC address; write six pairs of hexadecimal digits, like 02:00:00:00:00:01"
+        )
     if int(mac[:2], 16) & 1 or mac == "00:00:00:00:00:00":
-        raise FabricError(f"{what}: {text!r} is not the MAC address of one node; its first byte has to be even, and not all may be zero")
+        raise FabricError(
+            f"{what}: {text!r} is not the MAC address of one node; its first byte has to be even, and not all may be zero"
+        )
     return mac
 
 
@@ -274,7 +281,9 @@ def check_mtu(mtu: int, addresses: t.Iterable[str], what: str) -> int:
         raise FabricError(f"{what}: {mtu} is out of range; an MTU has {SMALLEST_MTU} to {LARGEST_MTU} bytes")
     six = next((a for a in addresses if family(a) == 6), None)
     if mtu < SMALLEST_MTU_IPV6 and six is not None:
-        raise FabricError(f"{what}: {mtu} is too small for {six}; IPv6 needs an MTU of {SMALLEST_MTU_IPV6} or more (RFC 8200)")
+        raise FabricError(
+            f"{what}: {mtu} is too small for {six}; IPv6 needs an MTU of {SMALLEST_MTU_IPV6} or more (RFC 8200)"
+        )
     return mtu
 
 
@@ -295,7 +304,9 @@ def check_route(to: str, via: str, metric: int | None, onlink: bool, what: str) 
                 f"{what}: {to!r} is no destination; write 'default' or a prefix without host bits, like 10.2.0.0/16"
             ) from None
         if network.version != gateway.version:
-            raise FabricError(f"{what}: the route to {to!r} cannot go via {via!r}, which is of the other address family")
+            raise FabricError(
+                f"{what}: the route to {to!r} cannot go via {via!r}, which is of the other address family"
+            )
         prefix = "default" if network.prefixlen == 0 else str(network)
     if metric is not None and not (0 if gateway.version == 4 else 1) <= metric < 2**32:
         raise FabricError(f"{what}: metric {metric} of the route to {to!r} is out of range; give 1 to 4294967295")
@@ -329,7 +340,9 @@ def word(value: str) -> str:
     if _BARE_WORD.fullmatch(value):
         return value
     if not value.isprintable() or "#" in value or "\\" in value or ('"' in value and "'" in value):
-        raise FabricError(f"{value!r} cannot be given to ip(8), which reads '#', '\\', line breaks and mixed quotes itself")
+        raise FabricError(
+            f"{value!r} cannot be given to ip(8), which reads '#', '\\', line breaks and mixed quotes itself"
+        )
     return f"'{value}'" if '"' in value else f'"{value}"'
 
 

@@ -6,12 +6,20 @@
 This file is private to the collection. The kernel has them now, a systemd unit gives them again at boot, and notes whose they
 are. Addresses that the unit does not note are another's, and are left.
 """
+
 from __future__ import annotations
 
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils import _ip
-from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, FabricError, Runner, Write, module_runner, reconcile
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
+    Change,
+    FabricError,
+    Runner,
+    Write,
+    module_runner,
+    reconcile,
+)
 from ansible_collections.overloom.fabric.plugins.module_utils._systemd import (
     Unit,
     booted,
@@ -111,7 +119,15 @@ def kept(unit: Unit | None) -> Kept | None:
     addresses, others = (tuple(notes.get(key, "").split()) for key in ("Addresses", "Others"))
     vlan = notes.get("Vlan", "")
     parent = notes.get("Parent", "")
-    return Kept(notes["Owner"], addresses, int(mtu) if mtu.isdigit() else None, up, others, parent, int(vlan) if vlan.isdigit() else None)
+    return Kept(
+        notes["Owner"],
+        addresses,
+        int(mtu) if mtu.isdigit() else None,
+        up,
+        others,
+        parent,
+        int(vlan) if vlan.isdigit() else None,
+    )
 
 
 def unit(name: str, wanted: Kept, devices: bool) -> Unit:
@@ -130,7 +146,12 @@ def unit(name: str, wanted: Kept, devices: bool) -> Unit:
     # FRR announces what it finds, so the addresses come first. It is itself before network.target, so these must not be after that.
     card = wanted.parent or name
     wants = [device_unit(card)] if devices and card != "lo" else []
-    order = {"wanted_by": ["multi-user.target"], "after": ["network-pre.target", *wants], "before": ["frr.service", "network.target"], "wants": wants}
+    order = {
+        "wanted_by": ["multi-user.target"],
+        "after": ["network-pre.target", *wants],
+        "before": ["frr.service", "network.target"],
+        "wants": wants,
+    }
     return oneshot(KIND, name, f"Addresses of the interface {name}", notes, ip_commands(lines), **order)
 
 
@@ -152,12 +173,16 @@ def _vlan(item: Item, old: Kept, interface: _ip.Interface | None, adopt: bool) -
         # Not ours to remove, nor to make at boot.
         return (item if old.vlan is not None or adopt else item._replace(parent="", vlan=None)), []
     if there not in (None, (old.parent, old.vlan)):
-        raise FabricError(f"interface {item.name} exists and is not VLAN {vlan} of {parent}; remove it, or take another name")
+        raise FabricError(
+            f"interface {item.name} exists and is not VLAN {vlan} of {parent}; remove it, or take another name"
+        )
     gone = [f"link delete dev {_ip.word(item.name)}"] if there else []
     return item, gone + _create(item.name, Kept("", parent=parent, vlan=vlan))
 
 
-def compare(found: Found, declared: t.Sequence[Item], owner: str, adopt: bool, purge: bool, check: bool, running: bool) -> Change:
+def compare(
+    found: Found, declared: t.Sequence[Item], owner: str, adopt: bool, purge: bool, check: bool, running: bool
+) -> Change:
     """The pure comparison. check: an interface may be missing yet. running: does systemd run this host?"""
     wanted_units: dict[str, Unit | None] = {}
     # Until it is done, a unit notes what comes and what goes, so that a run that is killed leaves nothing that nobody knows.
@@ -166,7 +191,11 @@ def compare(found: Found, declared: t.Sequence[Item], owner: str, adopt: bool, p
     before: dict[str, t.Any] = {}
     after: dict[str, t.Any] = {}
     warnings = []
-    gone = [Item(one.notes()["Name"], None, None, None, False) for one in found.units.values() if _purged(one, declared, owner, purge)]
+    gone = [
+        Item(one.notes()["Name"], None, None, None, False)
+        for one in found.units.values()
+        if _purged(one, declared, owner, purge)
+    ]
     for item in [*declared, *gone]:
         file = unit_name(KIND, item.name)
         old = kept(found.units.get(file))
@@ -204,8 +233,14 @@ def compare(found: Found, declared: t.Sequence[Item], owner: str, adopt: bool, p
             if new.addresses and new.up is None:
                 new = new._replace(up=True)
             if not adopt:
-                new = new._replace(others=tuple(a for a in new.addresses if a in foreign or (a in held and a not in old.addresses)))
-            interim[file] = unit(item.name, new._replace(addresses=_both(new.addresses, old.addresses), others=_both(new.others, foreign)), found.devices)
+                new = new._replace(
+                    others=tuple(a for a in new.addresses if a in foreign or (a in held and a not in old.addresses))
+                )
+            interim[file] = unit(
+                item.name,
+                new._replace(addresses=_both(new.addresses, old.addresses), others=_both(new.others, foreign)),
+                found.devices,
+            )
         wanted_units[file] = unit(item.name, new, found.devices) if new else None
         if new is None and old.vlan is not None:
             # What was made here goes as a whole.
@@ -215,7 +250,9 @@ def compare(found: Found, declared: t.Sequence[Item], owner: str, adopt: bool, p
         lines += made
         ours = new.addresses if new else ()
         # In the declared order, after what others gave; what was given before and is declared no longer goes.
-        target = tuple(a for a in held if a not in old.addresses or a in foreign or a in ours) + tuple(a for a in ours if a not in held)
+        target = tuple(a for a in held if a not in old.addresses or a in foreign or a in ours) + tuple(
+            a for a in ours if a not in held
+        )
         if interface is not None or item.present:
             wanted = _ip.Wanted(item.name, mtu=new.mtu if new else None, up=new.up if new else None, addresses=target)
             lines += _ip.interface_batch(interface, wanted)
@@ -235,11 +272,19 @@ def _both(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
 
 def _purged(one: Unit, declared: t.Sequence[Item], owner: str, purge: bool) -> bool:
     old = kept(one)
-    return bool(purge and old and old.owner == owner and one.notes().get("Name") not in {item.name for item in declared})
+    return bool(
+        purge and old and old.owner == owner and one.notes().get("Name") not in {item.name for item in declared}
+    )
 
 
 def _tell(
-    name: str, interface: _ip.Interface | None, target: tuple[str, ...], old: Kept | None, new: Kept | None, before: dict[str, t.Any], after: dict[str, t.Any]
+    name: str,
+    interface: _ip.Interface | None,
+    target: tuple[str, ...],
+    old: Kept | None,
+    new: Kept | None,
+    before: dict[str, t.Any],
+    after: dict[str, t.Any],
 ) -> None:
     """An interface as it is and as it will be, and what it gets at boot."""
     before[name] = {"addresses": list(interface.addresses if interface else ()), "at_boot": _spelled(old)}
@@ -256,7 +301,11 @@ def _spelled(what: Kept | None) -> dict[str, t.Any] | None:
     # Most interfaces are no VLANs, and have no addresses of others, and say nothing of it.
     unsaid = {"others"} if not what.others else set()
     unsaid |= {"parent", "vlan"} if what.vlan is None else set()
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in what._asdict().items() if key not in unsaid}
+    return {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in what._asdict().items()
+        if key not in unsaid
+    }
 
 
 def run(module: t.Any) -> None:
@@ -269,12 +318,16 @@ def run(module: t.Any) -> None:
         module.fail_json(msg=str(error), commands=[], spawned=0)
 
     def state(found: Found) -> dict[str, t.Any]:
-        return {"interfaces": [_state(found.interfaces[item.name]) for item in declared if item.name in found.interfaces]}
+        return {
+            "interfaces": [_state(found.interfaces[item.name]) for item in declared if item.name in found.interfaces]
+        }
 
     reconcile(
         module,
         lambda: read(runner),
-        lambda found: compare(found, declared, params["owner"], params["adopt"], params["purge"], module.check_mode, booted()),
+        lambda found: compare(
+            found, declared, params["owner"], params["adopt"], params["purge"], module.check_mode, booted()
+        ),
         runner,
         state,
         lambda found: _late(found, declared),
@@ -284,7 +337,9 @@ def run(module: t.Any) -> None:
 def _late(found: Found, declared: t.Sequence[Item]) -> list[str]:
     """Addresses that another node on the link has already, which the kernel tells only after a while."""
     rows = [(item.name, found.interfaces.get(item.name)) for item in declared if item.present]
-    return [f"interface {name}: {address} is in use by another node" for name, row in rows if row for address in row.broken]
+    return [
+        f"interface {name}: {address} is in use by another node" for name, row in rows if row for address in row.broken
+    ]
 
 
 def read(runner: Runner) -> Found:
@@ -293,4 +348,10 @@ def read(runner: Runner) -> Found:
 
 
 def _state(interface: _ip.Interface) -> dict[str, t.Any]:
-    return {"name": interface.name, "mtu": interface.mtu, "mac": interface.mac, "up": interface.up, "addresses": list(interface.addresses)}
+    return {
+        "name": interface.name,
+        "mtu": interface.mtu,
+        "mac": interface.mac,
+        "up": interface.up,
+        "addresses": list(interface.addresses),
+    }

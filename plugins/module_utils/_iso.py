@@ -49,7 +49,10 @@ def iso_image(files: t.Mapping[str, bytes], label: str = "cidata", boot: str = "
     for _name, content in contents:
         extents.append((place, len(content)))
         place += max(1, -(-len(content) // SECTOR))
-    short = [(name.upper() + ("" if "." in name else ".") + ";1" if boot else f"FILE{n}.;1").encode("ascii") for n, (name, _c) in enumerate(contents)]
+    short = [
+        (name.upper() + ("" if "." in name else ".") + ";1" if boot else f"FILE{n}.;1").encode("ascii")
+        for n, (name, _c) in enumerate(contents)
+    ]
     start: list[tuple[int, bytes]] = []
     if boot:
         at = extents[[name for name, _content in contents].index(boot)][0]
@@ -106,7 +109,17 @@ def _record(name: bytes, place: int, length: int, folder: bool) -> bytes:
     """A directory record (ECMA-119, 9.1)."""
     pad = b"" if len(name) % 2 else b"\0"
     date = bytes((120, 1, 1, 0, 0, 0, 0))
-    body = b"\0" + _both32(place) + _both32(length) + date + bytes((2 if folder else 0, 0, 0)) + _both16(1) + bytes((len(name),)) + name + pad
+    body = (
+        b"\0"
+        + _both32(place)
+        + _both32(length)
+        + date
+        + bytes((2 if folder else 0, 0, 0))
+        + _both16(1)
+        + bytes((len(name),))
+        + name
+        + pad
+    )
     return bytes((len(body) + 1,)) + body
 
 
@@ -129,9 +142,28 @@ def _descriptor(kind: int, label: bytes, escape: bytes, sectors: int, table: int
     dates = b"2020010100000000\0" * 2 + b"0" * 16 + b"\0" + b"2020010100000000\0"
     return b"".join(
         (
-            bytes((kind,)), b"CD001\x01\0", text(b"", 32), text(label, 32), bytes(8), _both32(sectors), escape.ljust(32, b"\0"),
-            _both16(1), _both16(1), _both16(SECTOR), _both32(10), struct.pack("<II", table, 0), struct.pack(">II", table + 1, 0),
-            _record(b"\0", root, SECTOR, True), text(b"", 128), text(b"", 128), text(b"", 128), text(b"", 128),
-            text(b"", 37), text(b"", 37), text(b"", 37), dates, b"\x01\0",
+            bytes((kind,)),
+            b"CD001\x01\0",
+            text(b"", 32),
+            text(label, 32),
+            bytes(8),
+            _both32(sectors),
+            escape.ljust(32, b"\0"),
+            _both16(1),
+            _both16(1),
+            _both16(SECTOR),
+            _both32(10),
+            struct.pack("<II", table, 0),
+            struct.pack(">II", table + 1, 0),
+            _record(b"\0", root, SECTOR, True),
+            text(b"", 128),
+            text(b"", 128),
+            text(b"", 128),
+            text(b"", 128),
+            text(b"", 37),
+            text(b"", 37),
+            text(b"", 37),
+            dates,
+            b"\x01\0",
         )  # fmt: skip
     )

@@ -16,6 +16,7 @@ This file is private to the collection. A lab is a folder below /run/overloom/la
 Every process of a lab carries LAB/HOST in its environment, so that it is found whatever was killed. What the kernel
 shows is compared with what is wanted; nothing relies on a former run having come to its end.
 """
+
 from __future__ import annotations
 
 import json
@@ -44,8 +45,21 @@ from ansible_collections.overloom.fabric.plugins.module_utils._lab_state import 
     text_of,
     unit,
 )
-from ansible_collections.overloom.fabric.plugins.module_utils._lab_steps import Folder, PowerOff, PowerOn, Program, RemoveGroup
-from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, FabricError, Remove, Runner, Step, Write
+from ansible_collections.overloom.fabric.plugins.module_utils._lab_steps import (
+    Folder,
+    PowerOff,
+    PowerOn,
+    Program,
+    RemoveGroup,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
+    Change,
+    FabricError,
+    Remove,
+    Runner,
+    Step,
+    Write,
+)
 
 # What a switch carries; a frame of a host whose card has a smaller MTU fits in any case.
 SWITCH_MTU = 9216
@@ -62,11 +76,15 @@ def wanted_lab(params: dict[str, t.Any]) -> Wanted:
     """
     name = params["name"]
     if not NAME.fullmatch(name):
-        raise FabricError(f"name: {name!r} is no lab name; use 1 to 32 lower-case letters, digits and '-', beginning with a letter or digit")
+        raise FabricError(
+            f"name: {name!r} is no lab name; use 1 to 32 lower-case letters, digits and '-', beginning with a letter or digit"
+        )
     hosts = params["hosts"] or []
     for host in hosts:
         if not HOST.fullmatch(host):
-            raise FabricError(f"hosts: {host!r} is no host name; use letters, digits, '-' and '.', at most 63 characters")
+            raise FabricError(
+                f"hosts: {host!r} is no host name; use letters, digits, '-' and '.', at most 63 characters"
+            )
         if hosts.count(host) > 1:
             raise FabricError(f"hosts: {host} is listed twice; list it once")
     links = []
@@ -74,10 +92,14 @@ def wanted_lab(params: dict[str, t.Any]) -> Wanted:
     for number, words in enumerate(params["links"] or [], 1):
         ends = [_end(word, number, hosts) for word in words]
         if len(ends) < 2:
-            raise FabricError(f"links: link {number} has {len(ends)} end{'s' * (len(ends) != 1)}; name at least two as host:interface")
+            raise FabricError(
+                f"links: link {number} has {len(ends)} end{'s' * (len(ends) != 1)}; name at least two as host:interface"
+            )
         for end in ends:
             if end in used:
-                raise FabricError(f"links: {end[0]}:{end[1]} is used by link {used[end]} and link {number}; an interface has one cable")
+                raise FabricError(
+                    f"links: {end[0]}:{end[1]} is used by link {used[end]} and link {number}; an interface has one cable"
+                )
             used[end] = number
         links.append(tuple(sorted(ends)))
     for option in ("root", "storage"):
@@ -91,7 +113,9 @@ def wanted_lab(params: dict[str, t.Any]) -> Wanted:
         hosts=tuple(hosts),
         links=tuple(links),
         root=os.path.normpath(params["root"]),
-        storage=os.path.join(params["storage"], "overloom-lab-" + name) if params["storage"] else lab_folder(name) + "/layers",
+        storage=os.path.join(params["storage"], "overloom-lab-" + name)
+        if params["storage"]
+        else lab_folder(name) + "/layers",
         mtu=params["mtu"],
         binds=tuple(_bind(word) for word in params["binds"] or []),
         present=params["state"] == "present",
@@ -104,7 +128,9 @@ def _end(word: t.Any, number: int, hosts: t.Sequence[str]) -> tuple[str, str]:
     if not colon:
         raise FabricError(f"links: {word!r} in link {number} is no end of a cable; write it as host:interface")
     if host not in hosts:
-        raise FabricError(f"links: link {number} names {host!r}, which is not one of the hosts; add it to hosts or correct the link")
+        raise FabricError(
+            f"links: link {number} names {host!r}, which is not one of the hosts; add it to hosts or correct the link"
+        )
     if not INTERFACE.fullmatch(interface) or interface == "lo":
         raise FabricError(
             f"links: {interface!r} of {host} in link {number} is no interface name; use 1 to 15 printable characters without '/', ':', '%' or space"
@@ -130,11 +156,22 @@ def check_machine(wanted: Wanted, tools: t.Mapping[str, str | None]) -> None:
         raise FabricError(f"lab {wanted.name}: root is needed to make or remove a lab; use become")
     if not wanted.present:
         return
-    for tool, package in (("systemd-nspawn", "systemd-container"), ("ip", "iproute2"), ("nsenter", "util-linux"), ("ethtool", "ethtool")):
+    for tool, package in (
+        ("systemd-nspawn", "systemd-container"),
+        ("ip", "iproute2"),
+        ("nsenter", "util-linux"),
+        ("ethtool", "ethtool"),
+    ):
         if not tools.get(tool):
-            raise FabricError(f"lab {wanted.name}: {tool} is not installed on this machine; install the package {package} (its name on Debian)")
-    if not any(os.path.exists(os.path.join(wanted.root, path)) for path in ("usr/lib/systemd/systemd", "lib/systemd/systemd")):
-        raise FabricError(f"root: {wanted.root} holds no systemd, which a lab host boots; name the root folder of a system that has it")
+            raise FabricError(
+                f"lab {wanted.name}: {tool} is not installed on this machine; install the package {package} (its name on Debian)"
+            )
+    if not any(
+        os.path.exists(os.path.join(wanted.root, path)) for path in ("usr/lib/systemd/systemd", "lib/systemd/systemd")
+    ):
+        raise FabricError(
+            f"root: {wanted.root} holds no systemd, which a lab host boots; name the root folder of a system that has it"
+        )
     for source, _target in wanted.binds:
         if not os.path.exists(source):
             raise FabricError(f"binds: {source} does not exist on this machine")
@@ -143,7 +180,10 @@ def check_machine(wanted: Wanted, tools: t.Mapping[str, str | None]) -> None:
         if not os.path.isdir(parent):
             raise FabricError(f"storage: {parent} is no folder; make it, or leave storage out to use memory")
         inside = os.path.realpath(parent) + "/"
-        if inside.startswith(os.path.realpath(wanted.root).rstrip("/") + "/") and os.stat(parent).st_dev == os.stat(wanted.root).st_dev:
+        if (
+            inside.startswith(os.path.realpath(wanted.root).rstrip("/") + "/")
+            and os.stat(parent).st_dev == os.stat(wanted.root).st_dev
+        ):
             raise FabricError(
                 f"storage: {parent} lies in root {wanted.root} on the same filesystem, which overlayfs refuses; name a folder on another filesystem"
             )
@@ -187,10 +227,16 @@ def _build(wanted: Wanted, found: Found) -> Change:
     steps: list = []
     warnings = []
     hosts = len(wanted.hosts) + found.others
-    raised = {key: LIMITS[key][0] + LIMITS[key][1] * hosts for key, value in found.limits.items() if value < LIMITS[key][0] + LIMITS[key][1] * hosts}
+    raised = {
+        key: LIMITS[key][0] + LIMITS[key][1] * hosts
+        for key, value in found.limits.items()
+        if value < LIMITS[key][0] + LIMITS[key][1] * hosts
+    }
     if raised:
         told = ", ".join(f"{key} from {found.limits[key]} to {value}" for key, value in raised.items())
-        warnings.append(f"kernel settings that all hosts of a machine share are raised until the last lab is gone: {told}")
+        warnings.append(
+            f"kernel settings that all hosts of a machine share are raised until the last lab is gone: {told}"
+        )
         former = {**{key: found.limits[key] for key in raised}, **found.former_limits}
         if former != found.former_limits:
             steps.append(Write(FORMER_LIMITS, json.dumps(former) + "\n"))
@@ -202,7 +248,10 @@ def _build(wanted: Wanted, found: Found) -> Change:
         steps.append(Program(f"{folder}/supervisor.py"))
     if wanted.storage == f"{folder}/layers":
         if wanted.storage not in found.mounts:
-            steps += [Folder(wanted.storage), Step(("mount", "-t", "tmpfs", "-o", "mode=0755", "overloom-lab", wanted.storage))]
+            steps += [
+                Folder(wanted.storage),
+                Step(("mount", "-t", "tmpfs", "-o", "mode=0755", "overloom-lab", wanted.storage)),
+            ]
     elif not found.storage_exists:
         steps.append(Folder(wanted.storage))
     if not found.layer:
@@ -325,7 +374,23 @@ def _plug(wanted: Wanted, found: Found, cards: dict, switches: list) -> list:
         steps.append(in_network(switch, "sysctl", "--quiet", "--write", "net.ipv6.conf.default.disable_ipv6=1"))
     for bridge in bridges:
         if bridge not in (found.switch or {}):
-            steps.append(in_network(switch, "ip", "link", "add", "name", bridge, "mtu", str(SWITCH_MTU), "up", "type", "bridge", "mcast_snooping", "0"))
+            steps.append(
+                in_network(
+                    switch,
+                    "ip",
+                    "link",
+                    "add",
+                    "name",
+                    bridge,
+                    "mtu",
+                    str(SWITCH_MTU),
+                    "up",
+                    "type",
+                    "bridge",
+                    "mcast_snooping",
+                    "0",
+                )
+            )
     for group, ends in _cables(wanted, cards):
         if _whole(found, group, ends):
             continue
@@ -339,7 +404,9 @@ def _plug(wanted: Wanted, found: Found, cards: dict, switches: list) -> list:
         # Made in the namespace of its first end: elsewhere, an interface of the same name (the machine's own eth1) is in the way.
         steps.append(in_network(_net(wanted, ends[0][0]), *argv))
         # Frames on a wire have their checksums; the kernel leaves them out on a veth, and Open vSwitch in user space then delivers them wrong.
-        steps += [in_network(_net(wanted, host), "ethtool", "-K", interface, "tx", "off") for host, interface in ends if host]
+        steps += [
+            in_network(_net(wanted, host), "ethtool", "-K", interface, "tx", "off") for host, interface in ends if host
+        ]
     for bridge, link in zip(bridges, switches):
         for end in link:
             port = switch_port(end)
@@ -386,7 +453,12 @@ def _definition(wanted: Wanted, found: Found, host: str) -> dict[str, t.Any]:
 def _outdated(wanted: Wanted, found: Found, host: str) -> bool:
     """Whether the host must be booted (again)."""
     known = found.hosts.get(host, HostFound())
-    return known.state == "off" or known.definition != _definition(wanted, found, host) or known.interfaces is None or not known.mounted
+    return (
+        known.state == "off"
+        or known.definition != _definition(wanted, found, host)
+        or known.interfaces is None
+        or not known.mounted
+    )
 
 
 def _prepare_host(wanted: Wanted, found: Found, host: str, cards: dict) -> list:
@@ -403,12 +475,18 @@ def _prepare_host(wanted: Wanted, found: Found, host: str, cards: dict) -> list:
         steps += [
             Folder(f"{layers}/work"),
             Write(f"{layers}/upper/etc/hostname", host + "\n"),
-            Write(f"{layers}/upper/etc/hosts", f"127.0.0.1\tlocalhost\n127.0.1.1\t{host}\n::1\tlocalhost ip6-localhost ip6-loopback\n"),
+            Write(
+                f"{layers}/upper/etc/hosts",
+                f"127.0.0.1\tlocalhost\n127.0.1.1\t{host}\n::1\tlocalhost ip6-localhost ip6-loopback\n",
+            ),
             Write(f"{layers}/upper/etc/machine-id", digest("machine-id", wanted.name, host)[:32] + "\n", 0o444),
         ]
     if not known.mounted:
         layered = f"lowerdir={wanted.storage}/{CLEAN}:{wanted.root},upperdir={layers}/upper,workdir={layers}/work"
-        steps += [Folder(f"{folder}/merged"), Step(("mount", "-t", "overlay", "-o", layered, "overloom-lab", f"{folder}/merged"))]
+        steps += [
+            Folder(f"{folder}/merged"),
+            Step(("mount", "-t", "overlay", "-o", layered, "overloom-lab", f"{folder}/merged")),
+        ]
     if known.interfaces is None:
         steps += [Write(f"{folder}/net", ""), Step(("unshare", f"--net={folder}/net", "true"))]
     if list(known.cables) != list(cards.values()) or known.definition is None:
@@ -420,7 +498,13 @@ def _prepare_host(wanted: Wanted, found: Found, host: str, cards: dict) -> list:
 
 def _power_on(wanted: Wanted, found: Found, host: str) -> PowerOn:
     folder = host_folder(wanted.name, host)
-    argv = [*(_scope() if found.systemd else ()), found.python, "-I", f"{lab_folder(wanted.name)}/supervisor.py", folder]
+    argv = [
+        *(_scope() if found.systemd else ()),
+        found.python,
+        "-I",
+        f"{lab_folder(wanted.name)}/supervisor.py",
+        folder,
+    ]
     groups = () if found.systemd else tuple(f"{root}/{unit(wanted.name, host)}" for root in found.cgroups)
     return PowerOn(folder, f"{wanted.name}/{host}", tuple(argv), groups)
 
@@ -440,7 +524,11 @@ def _remove_host(wanted: Wanted, found: Found, host: str) -> list:
     steps += [Remove(inode) for path, inode in found.locks.items() if path.startswith(folder + "/")]
     steps += _unmount(path for path in reversed(found.mounts) if path.startswith(folder + "/"))
     steps.append(Step(("rm", "-rf", "--one-file-system", folder, f"{storage}/{host}")))
-    steps += [RemoveGroup(path) for path in found.leftovers if os.path.basename(path) in (unit(wanted.name, host), machine(wanted.name, host))]
+    steps += [
+        RemoveGroup(path)
+        for path in found.leftovers
+        if os.path.basename(path) in (unit(wanted.name, host), machine(wanted.name, host))
+    ]
     return steps
 
 
@@ -461,7 +549,9 @@ def _demolish(wanted: Wanted, found: Found) -> Change:
         steps.append(Step(("rm", "-rf", "--one-file-system", folder)))
     if found.labs == (wanted.name,) or (found.former_limits and not found.labs):
         if found.former_limits:
-            steps += [_sysctl(key, value) for key, value in found.former_limits.items() if found.limits.get(key, 0) > value]
+            steps += [
+                _sysctl(key, value) for key, value in found.former_limits.items() if found.limits.get(key, 0) > value
+            ]
             steps.append(Remove(FORMER_LIMITS))
         steps.append(Step(("rmdir", "--ignore-fail-on-non-empty", LABS, os.path.dirname(LABS))))
     return Change(steps, _shape_found(found), {"lab": "absent"} if steps else _shape_found(found))
@@ -474,7 +564,9 @@ def _shape_found(found: Found) -> dict[str, t.Any]:
     return {
         "lab": "present" if found.record and found.layer else "incomplete",
         "hosts": {host: known.state for host, known in found.hosts.items()},
-        "interfaces": sorted(f"{host}:{card['interface']}" for host, known in found.hosts.items() for card in known.cables),
+        "interfaces": sorted(
+            f"{host}:{card['interface']}" for host, known in found.hosts.items() for card in known.cables
+        ),
     }
 
 
@@ -497,11 +589,25 @@ def judge_boot(wanted: Wanted, found: Found, runner: Runner, seconds: float, boo
         if host.state == "running":
             if name not in booted:
                 continue
-            inside = ["nsenter", f"--target={host.leader}", "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "systemctl"]
+            inside = [
+                "nsenter",
+                f"--target={host.leader}",
+                "--mount",
+                "--uts",
+                "--ipc",
+                "--net",
+                "--pid",
+                "--cgroup",
+                "systemctl",
+            ]
             state = runner([*inside, "is-system-running"], accept=range(256)).strip()
             if state == "running":
                 continue
-            failed = [line.split()[0] for line in runner([*inside, "list-units", "--failed", "--plain", "--no-legend"]).splitlines() if line.strip()]
+            failed = [
+                line.split()[0]
+                for line in runner([*inside, "list-units", "--failed", "--plain", "--no-legend"]).splitlines()
+                if line.strip()
+            ]
             what = f"is {state}: failed units {', '.join(failed) or 'none'}"
         elif host.state == "booting":
             what = f"was not up after {seconds:g} s (boot_timeout)"

@@ -5,6 +5,7 @@
 
 This file is private to the collection.
 """
+
 from __future__ import annotations
 
 import os
@@ -55,7 +56,12 @@ REPLACED = {
     "etc/network/interfaces": "auto lo\niface lo inet loopback\n",
 }
 # Units that the distribution enables by itself and that a lab host has no use for: consoles and periodic cleaning.
-MASKED = ("console-getty.service", "getty.target", "systemd-tmpfiles-clean.timer", "systemd-networkd-wait-online.service")
+MASKED = (
+    "console-getty.service",
+    "getty.target",
+    "systemd-tmpfiles-clean.timer",
+    "systemd-networkd-wait-online.service",
+)
 
 
 class Entry(t.NamedTuple):

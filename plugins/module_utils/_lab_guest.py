@@ -315,7 +315,9 @@ def deb_members(path: str) -> t.Iterator[tuple[str, t.Callable[[], bytes]]]:
                 stream.seek(size + size % 2, os.SEEK_CUR)
             openers = {"data.tar": lambda s: s, "data.tar.xz": lzma.open, "data.tar.gz": gzip.open}
             if name not in openers:
-                raise FabricError(f"{path} is packed as {name}, which Python's standard library cannot read: use Debian's package")
+                raise FabricError(
+                    f"{path} is packed as {name}, which Python's standard library cannot read: use Debian's package"
+                )
             with tarfile.open(fileobj=openers[name](stream), mode="r|") as archive:
                 for member in archive:
                     if member.isfile():
@@ -385,7 +387,10 @@ def cpio(entries: t.Iterable[tuple[str, int, bytes]]) -> bytes:
 def initramfs(busybox: bytes, release: str, modules: dict[str, bytes]) -> bytes:
     """The guest's whole root file system. modules are in the order of closure()."""
     folder = f"lib/modules/{release}"
-    entries = [(path, stat.S_IFDIR | 0o755, b"") for path in ("bin", "dev", "etc", "lib", "lib/modules", folder, "proc", "run", "sys", "tmp", "www")]
+    entries = [
+        (path, stat.S_IFDIR | 0o755, b"")
+        for path in ("bin", "dev", "etc", "lib", "lib/modules", folder, "proc", "run", "sys", "tmp", "www")
+    ]
     entries += [("bin/busybox", stat.S_IFREG | 0o755, busybox)]
     entries += [(f"bin/{applet}", stat.S_IFLNK | 0o777, b"busybox") for applet in APPLETS]
     entries += [(f"etc/{name}", stat.S_IFREG | 0o755, text.encode()) for name, text in SCRIPTS.items()]
@@ -414,7 +419,9 @@ class Image(t.NamedTuple):
 def locate(cache: str, package: str, modules: t.Sequence[str], stand_in: bool = False) -> Image:
     """Where the image with these modules lies. Its name changes with everything that it is made from but the package's version."""
     made_from = "\0".join(["2", package, INIT, *SCRIPTS.values(), *APPLETS, *BASE_MODULES, *sorted(modules)])
-    folder = os.path.join(cache, ("stand-in-" if stand_in else "guest-") + hashlib.sha256(made_from.encode()).hexdigest()[:12])
+    folder = os.path.join(
+        cache, ("stand-in-" if stand_in else "guest-") + hashlib.sha256(made_from.encode()).hexdigest()[:12]
+    )
     names = ["vmlinux", "initrd", *(("boot.iso", "flash.qcow2") if stand_in else ())]
     kernel, initrd, *more = (os.path.join(folder, name) for name in names)
     return Image(kernel, initrd, all(os.path.exists(path) for path in (kernel, initrd, *more)), *more)
@@ -425,7 +432,9 @@ def real_package(runner: Runner, package: str) -> str:
     text = runner(["apt-cache", "depends", "--important", package])
     match = re.search(r"^\s*Depends: (linux-image-\S+)", text, re.M)
     if not match:
-        raise FabricError(f"kernel_package {package} names no kernel: use a metapackage such as linux-image-amd64, after apt-get update")
+        raise FabricError(
+            f"kernel_package {package} names no kernel: use a metapackage such as linux-image-amd64, after apt-get update"
+        )
     return match.group(1)
 
 
@@ -479,7 +488,20 @@ def build(runner: Runner, cache: str, package: str, modules: t.Sequence[str], st
         os.chdir(scratch)
         try:
             # apt-get download writes into the working folder.
-            runner(Step(("apt-get", "download", "-q", "-o", "APT::Sandbox::User=root", kernel_package, "busybox-static", *loader)))
+            runner(
+                Step(
+                    (
+                        "apt-get",
+                        "download",
+                        "-q",
+                        "-o",
+                        "APT::Sandbox::User=root",
+                        kernel_package,
+                        "busybox-static",
+                        *loader,
+                    )
+                )
+            )
         finally:
             os.chdir(here)
         debs = {name.split("_")[0]: os.path.join(scratch, name) for name in os.listdir(scratch)}
@@ -498,9 +520,18 @@ def build(runner: Runner, cache: str, package: str, modules: t.Sequence[str], st
                 found[match.group(1).replace("-", "_")] = lzma.decompress(content) if match.group(2) else content
         missing = sorted(set(modules) - set(found))
         if not kernel or missing:
-            raise FabricError(f"kernel_package {kernel_package} lacks {', '.join(missing) or 'a kernel'}: name modules that it has")
+            raise FabricError(
+                f"kernel_package {kernel_package} lacks {', '.join(missing) or 'a kernel'}: name modules that it has"
+            )
         order = closure([*BASE_MODULES, *modules], {name: module_depends(content) for name, content in found.items()})
-        busybox = next((read() for name, read in deb_members(debs["busybox-static"]) if name in ("bin/busybox", "usr/bin/busybox")), None)
+        busybox = next(
+            (
+                read()
+                for name, read in deb_members(debs["busybox-static"])
+                if name in ("bin/busybox", "usr/bin/busybox")
+            ),
+            None,
+        )
         if busybox is None:
             raise FabricError("the package busybox-static has no bin/busybox: report this with the package's version")
         folder = os.path.join(scratch, "image")

@@ -5,6 +5,7 @@
 
 This file is private to the collection.
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -28,7 +29,11 @@ FORMER_LIMITS = "/run/overloom/limits.json"
 # is full, packets are dropped; above gc_thresh2 its entries are forgotten early.
 LIMITS = {
     "fs.inotify.max_user_instances": (64, 32),
-    **{f"net.{family}.neigh.default.gc_thresh{level}": (0, 2048 * (level - 1)) for family in ("ipv4", "ipv6") for level in (3, 2)},
+    **{
+        f"net.{family}.neigh.default.gc_thresh{level}": (0, 2048 * (level - 1))
+        for family in ("ipv4", "ipv6")
+        for level in (3, 2)
+    },
 }
 NSPAWN = "/run/systemd/nspawn"
 MARK = "OVERLOOM_LAB_HOST"
@@ -201,8 +206,12 @@ def read_lab(wanted: Wanted, runner: Runner) -> Found:
     layer = os.path.isdir(f"{storage}/{CLEAN}")
     # What is to be removed needs no look inside, which might fail where a run was killed.
     looks = runner if wanted.present else None
-    hosts = {host: _read_host(wanted.name, host, storage, processes.get(host, []), mounts, looks) for host in sorted(names)}
-    named = [(root, unit(wanted.name, "")) for root in cgroup_roots()] + [(NSPAWN + "/propagate", machine(wanted.name, ""))]
+    hosts = {
+        host: _read_host(wanted.name, host, storage, processes.get(host, []), mounts, looks) for host in sorted(names)
+    }
+    named = [(root, unit(wanted.name, "")) for root in cgroup_roots()] + [
+        (NSPAWN + "/propagate", machine(wanted.name, ""))
+    ]
     inside = tuple(path for path in mounts if path.startswith(folder + "/"))
     return Found(
         exists=os.path.isdir(folder),
@@ -215,11 +224,15 @@ def read_lab(wanted: Wanted, runner: Runner) -> Found:
         entries=() if layer or not wanted.present else tuple(clean_layer(wanted.root)),
         supervisor_current=text_of(f"{folder}/supervisor.py") == supervisor_source(),
         storage_exists=os.path.isdir(storage),
-        leftovers=tuple(f"{parent}/{name}" for parent, prefix in named for name in names_in(parent) if name.startswith(prefix)),
+        leftovers=tuple(
+            f"{parent}/{name}" for parent, prefix in named for name in names_in(parent) if name.startswith(prefix)
+        ),
         locks={path: inode for path in inside if path.endswith("/merged") for inode in [_nspawn_lock(path)] if inode},
         labs=tuple(names_in(LABS)),
         others=sum(len(names_in(f"{LABS}/{lab}/hosts")) for lab in names_in(LABS) if lab != wanted.name),
-        limits={key: int(value) for key in LIMITS for value in [text_of("/proc/sys/" + key.replace(".", "/"))] if value},
+        limits={
+            key: int(value) for key in LIMITS for value in [text_of("/proc/sys/" + key.replace(".", "/"))] if value
+        },
         former_limits=json.loads(text_of(FORMER_LIMITS) or "{}"),
         systemd=os.path.isdir("/run/systemd/system"),
         cgroups=tuple(cgroup_roots()),
@@ -235,7 +248,9 @@ def _record(path: str) -> t.Any:
     return record
 
 
-def _read_host(name: str, host: str, storage: str, processes: list, mounts: t.Container[str], runner: Runner | None) -> HostFound:
+def _read_host(
+    name: str, host: str, storage: str, processes: list, mounts: t.Container[str], runner: Runner | None
+) -> HostFound:
     folder = host_folder(name, host)
     booted = (text_of(f"{folder}/leader") or "").split()
     leader = next((process.pid for process in processes if process.role == "leader"), None)
@@ -298,7 +313,7 @@ def _host_of(pid: str, name: str) -> str | None:
         return None
     start = f"{MARK}={name}/".encode()
     mark = next((word for word in environment.split(b"\0") if word.startswith(start)), None)
-    return None if mark is None else mark[len(start):].decode()
+    return None if mark is None else mark[len(start) :].decode()
 
 
 def strangers(net: str) -> list[int]:
@@ -317,7 +332,11 @@ def strangers(net: str) -> list[int]:
     found = []
     for entry in os.listdir("/proc"):
         try:
-            if entry.isdigit() and os.stat(f"/proc/{entry}/ns/net").st_ino == wanted.st_ino and len(_pids(entry)) == depth:
+            if (
+                entry.isdigit()
+                and os.stat(f"/proc/{entry}/ns/net").st_ino == wanted.st_ino
+                and len(_pids(entry)) == depth
+            ):
                 found.append(int(entry))
         except OSError:
             continue
@@ -344,7 +363,11 @@ def _interfaces(net: str, runner: Runner) -> dict[str, dict]:
         time.sleep(0.2)
         out = runner(command)
     links = json.loads(out or "[]")
-    return {link["ifname"]: {"group": link.get("group", "default"), "master": link.get("master")} for link in links if link["ifname"] != "lo"}
+    return {
+        link["ifname"]: {"group": link.get("group", "default"), "master": link.get("master")}
+        for link in links
+        if link["ifname"] != "lo"
+    }
 
 
 def _mounts() -> tuple[str, ...]:

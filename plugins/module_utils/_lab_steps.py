@@ -5,6 +5,7 @@
 
 This file is private to the collection.
 """
+
 from __future__ import annotations
 
 import os
@@ -13,7 +14,12 @@ import signal
 import time
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.module_utils._lab_state import MARK, lab_processes, strangers, supervisor_source
+from ansible_collections.overloom.fabric.plugins.module_utils._lab_state import (
+    MARK,
+    lab_processes,
+    strangers,
+    supervisor_source,
+)
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Remove, Write
 
 # The path of a server, whatever the person who runs the play has in front of it.
@@ -63,7 +69,9 @@ class PowerOn(t.NamedTuple):
     def shown(self) -> str:
         """The command that does the same."""
         enter = "".join(f"mkdir {path} && echo $$ >{path}/cgroup.procs && " for path in self.groups)
-        return f"{enter}{MARK}={self.mark} setsid --fork {shlex.join(self.argv)} </dev/null >{self.path}/console.log 2>&1"
+        return (
+            f"{enter}{MARK}={self.mark} setsid --fork {shlex.join(self.argv)} </dev/null >{self.path}/console.log 2>&1"
+        )
 
     def do(self) -> None:
         """Leave the task behind by two forks, as daemon(7) tells."""
@@ -125,7 +133,9 @@ class PowerOff(t.NamedTuple):
             if not left:
                 return
             if time.monotonic() > until:
-                raise FabricError(f"lab {self.name}: processes {left} of host {self.host} do not end; look at them with ps")
+                raise FabricError(
+                    f"lab {self.name}: processes {left} of host {self.host} do not end; look at them with ps"
+                )
             for pid in left:
                 try:
                     os.kill(pid, signal.SIGKILL)

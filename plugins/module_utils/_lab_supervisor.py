@@ -13,6 +13,7 @@ rule of the time before, in which only the network cards are.
 In FOLDER it reads `host.json` (argv: the systemd-nspawn command) and `cables.json` (a list of interface, address, mtu), and keeps,
 while the host is up, `leader` (pid of the host's process 1, and the seconds that it took to boot).
 """
+
 from __future__ import annotations
 
 import json
@@ -44,7 +45,8 @@ def renew_network(folder: str) -> None:
     subprocess.run(["umount", "--lazy", net], check=True)
     subprocess.run(["unshare", "--net=" + net, "true"], check=True)
     moves = "".join(
-        f"link set dev {cable['interface']} netns {net} address {cable['address']} mtu {cable['mtu']}\n" for cable in cables
+        f"link set dev {cable['interface']} netns {net} address {cable['address']} mtu {cable['mtu']}\n"
+        for cable in cables
     )
     # -force: a cable that was pulled meanwhile is no reason to leave the others behind.
     command = ["nsenter", f"--net=/proc/self/fd/{old}", "ip", "-force", "-batch", "-"]

@@ -15,7 +15,14 @@ import re
 import shlex
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Remove, Runner, Step, Write, mask
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
+    FabricError,
+    Remove,
+    Runner,
+    Step,
+    Write,
+    mask,
+)
 
 try:
     import libvirt
@@ -45,7 +52,9 @@ def connect(uri: str) -> t.Any:
     try:
         return libvirt.open(uri)
     except libvirt.libvirtError as error:
-        raise FabricError(f"uri {uri} cannot be connected to ({said(error)}): start libvirtd or virtqemud, or correct uri") from error
+        raise FabricError(
+            f"uri {uri} cannot be connected to ({said(error)}): start libvirtd or virtqemud, or correct uri"
+        ) from error
 
 
 def connect_or_foresee(module: t.Any, wanted: t.Iterable[t.Any], **nothing: t.Any) -> t.Any:
@@ -56,7 +65,9 @@ def connect_or_foresee(module: t.Any, wanted: t.Iterable[t.Any], **nothing: t.An
     try:
         return connect(module.params["uri"])
     except FabricError as error:
-        if not module.check_mode or not re.search("No such file|Connection refused|is missing for this Python", str(error)):
+        if not module.check_mode or not re.search(
+            "No such file|Connection refused|is missing for this Python", str(error)
+        ):
             raise
         module.warn(f"{error}; only libvirt can tell more of what would change")
         states = [item["state"] if isinstance(item, dict) else item.state for item in wanted]
@@ -83,8 +94,23 @@ class Call:
     act: does it; libvirt's errors and FabricError pass with what in front of them.
     """
 
-    def __init__(self, what: str, argv: t.Sequence[str], act: t.Callable[[], t.Any], stdin: str = "", secrets: t.Sequence[str] = (), note: str = "") -> None:
-        self.what, self.argv, self.act, self.stdin, self.secrets, self.note = what, tuple(argv), act, stdin, tuple(secrets), note
+    def __init__(
+        self,
+        what: str,
+        argv: t.Sequence[str],
+        act: t.Callable[[], t.Any],
+        stdin: str = "",
+        secrets: t.Sequence[str] = (),
+        note: str = "",
+    ) -> None:
+        self.what, self.argv, self.act, self.stdin, self.secrets, self.note = (
+            what,
+            tuple(argv),
+            act,
+            stdin,
+            tuple(secrets),
+            note,
+        )
 
     def shown(self) -> str:
         """The command as a person would type it."""
@@ -146,13 +172,19 @@ def virsh(uri: str, *argv: str) -> list[str]:
     return ["virsh", *([] if uri == DEFAULT_URI else ["-c", uri]), *argv]
 
 
-def items_of(params: t.Mapping[str, t.Any], spec: t.Mapping[str, t.Any], many: str, what: str, beside: t.Container[str] = ()) -> list[dict[str, t.Any]]:
+def items_of(
+    params: t.Mapping[str, t.Any], spec: t.Mapping[str, t.Any], many: str, what: str, beside: t.Container[str] = ()
+) -> list[dict[str, t.Any]]:
     """The declared items: the list, or the plain options as one item. Raises FabricError on a name declared twice.
 
     beside: the options that may stand beside a list, since they also say how to purge.
     """
     if params[many] is not None:
-        given = sorted(key for key, value in params.items() if key in spec and key not in beside and value not in (None, spec[key].get("default")))
+        given = sorted(
+            key
+            for key, value in params.items()
+            if key in spec and key not in beside and value not in (None, spec[key].get("default"))
+        )
         if given:
             raise FabricError(f"{given[0]} is given beside {many}: write it into the items of {many}")
         items = params[many]
@@ -185,7 +217,9 @@ def read_order(uri: str) -> dict[str, bool]:
 def order_steps(found: t.Mapping[str, bool], wanted: bool) -> list[t.Any]:
     """The steps after which libvirt's services wait for Open vSwitch at boot, or do not any more."""
     steps: list[t.Any] = [
-        Write(ORDER_FILE.format(unit), ORDER) if wanted else Remove(ORDER_FILE.format(unit)) for unit, waits in found.items() if waits != wanted
+        Write(ORDER_FILE.format(unit), ORDER) if wanted else Remove(ORDER_FILE.format(unit))
+        for unit, waits in found.items()
+        if waits != wanted
     ]
     return [*steps, Step(("systemctl", "daemon-reload"))] if steps else []
 

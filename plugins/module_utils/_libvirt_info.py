@@ -39,12 +39,16 @@ def run(module: t.Any) -> t.NoReturn:
             domains = _libvirt_guests.read_domains(connection)
             typed = _libvirt_guests.state_of(domains, domains, {})
             result["domains"] = {
-                name: {**entry, "interfaces": interfaces(domains[name].live)} for name, entry in sorted(typed.items()) if owner in (None, entry["owner"])
+                name: {**entry, "interfaces": interfaces(domains[name].live)}
+                for name, entry in sorted(typed.items())
+                if owner in (None, entry["owner"])
             }
         if "networks" in params["gather"]:
             networks = _libvirt_networks.read_networks(connection)
             typed = _libvirt_networks.state_of(networks, networks, {})
-            result["networks"] = {name: entry for name, entry in sorted(typed.items()) if owner in (None, entry["owner"])}
+            result["networks"] = {
+                name: entry for name, entry in sorted(typed.items()) if owner in (None, entry["owner"])
+            }
         if "pools" in params["gather"]:
             pools = pool_state(read_pools(connection), owner or DEFAULT_OWNER)
             result["pools"] = {name: entry for name, entry in sorted(pools.items()) if owner is None or entry["owned"]}

@@ -15,7 +15,15 @@ import re
 import typing as t
 import xml.etree.ElementTree as ET
 
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import Call, asked, connect_or_foresee, items_of, libvirt, said, virsh
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import (
+    Call,
+    asked,
+    connect_or_foresee,
+    items_of,
+    libvirt,
+    said,
+    virsh,
+)
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml import (
     check_change,
     check_line,
@@ -31,7 +39,14 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml impor
     size,
     to_xml,
 )
-from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, FabricError, Remove, Write, module_runner, reconcile
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
+    Change,
+    FabricError,
+    Remove,
+    Write,
+    module_runner,
+    reconcile,
+)
 
 POOL_MODULE = "libvirt_pool"
 LEDGER = "/var/lib/overloom/libvirt-volumes.json"
@@ -86,7 +101,9 @@ def want_pool(item: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     ):
         if item[key] is not None:
             options[key] = check(item[key], f"{what} {key}")
-    needs = {"fs": ["source_device"], "netfs": ["source_host", "source_dir"], "logical": ["source_name"]}.get(item["type"] or "", [])
+    needs = {"fs": ["source_device"], "netfs": ["source_host", "source_dir"], "logical": ["source_name"]}.get(
+        item["type"] or "", []
+    )
     missing = next((key for key in needs if key not in options), None)
     if missing:
         raise FabricError(f"{what} type {item['type']} needs {missing}")
@@ -118,7 +135,11 @@ def patch_pool(root: ET.Element, options: t.Mapping[str, t.Any]) -> None:
         root.set("type", changed["type"])
     if "path" in changed:
         set_text(make(root, "target"), "path", changed["path"])
-    for key, tag, name in (("source_device", "device", "path"), ("source_host", "host", "name"), ("source_dir", "dir", "path")):
+    for key, tag, name in (
+        ("source_device", "device", "path"),
+        ("source_host", "host", "name"),
+        ("source_dir", "dir", "path"),
+    ):
         if key in changed:
             make(make(root, "source", ("target",)), tag).set(name, changed[key])
     if "source_name" in changed:
@@ -152,7 +173,12 @@ class PoolActions:
     def define(self, name: str, root: ET.Element) -> Call:
         """Define a pool, or define it anew."""
         text = to_xml(root)
-        return Call(f"pool {name} is refused", virsh(self.uri, "pool-define", "/dev/stdin"), lambda: self.connection.storagePoolDefineXML(text), text)
+        return Call(
+            f"pool {name} is refused",
+            virsh(self.uri, "pool-define", "/dev/stdin"),
+            lambda: self.connection.storagePoolDefineXML(text),
+            text,
+        )
 
     def simple(self, verb: str, name: str) -> Call:
         """build, start, destroy, undefine, or autostart."""
@@ -166,10 +192,21 @@ class PoolActions:
     def autostart(self, name: str, wanted: bool) -> Call:
         """Start the pool with the host, or not."""
         argv = virsh(self.uri, "pool-autostart", name, *([] if wanted else ["--disable"]))
-        return Call(f"pool {name}: autostart", argv, lambda: self.connection.storagePoolLookupByName(name).setAutostart(int(wanted)))
+        return Call(
+            f"pool {name}: autostart",
+            argv,
+            lambda: self.connection.storagePoolLookupByName(name).setAutostart(int(wanted)),
+        )
 
 
-def plan_pools(found: t.Mapping[str, Pool], wanted: t.Sequence[t.Mapping[str, t.Any]], owner: str, adopt: bool, purge: bool, actions: PoolActions) -> Change:
+def plan_pools(
+    found: t.Mapping[str, Pool],
+    wanted: t.Sequence[t.Mapping[str, t.Any]],
+    owner: str,
+    adopt: bool,
+    purge: bool,
+    actions: PoolActions,
+) -> Change:
     """Compare. A pool's files are never touched. Raises FabricError."""
     result = PoolPlan(found, owner, adopt, actions)
     for item in wanted:
@@ -183,7 +220,9 @@ def plan_pools(found: t.Mapping[str, Pool], wanted: t.Sequence[t.Mapping[str, t.
             if name not in declared and result.is_mine(name):
                 result.remove(name, pool)
     names = [name for name in result.after if result.before[name] != result.after[name]]
-    return Change(result.steps, {name: result.before[name] for name in names}, {name: result.after[name] for name in names})
+    return Change(
+        result.steps, {name: result.before[name] for name in names}, {name: result.after[name] for name in names}
+    )
 
 
 class PoolPlan:
@@ -206,7 +245,9 @@ class PoolPlan:
         if pool is None:
             return
         if not self.is_mine(name) and not self.adopt:
-            raise FabricError(f"pool {name} carries no mark of {self.owner}, so it is not removed: set adopt to take it over")
+            raise FabricError(
+                f"pool {name} carries no mark of {self.owner}, so it is not removed: set adopt to take it over"
+            )
         self.remove(name, pool)
 
     def remove(self, name: str, pool: Pool) -> None:
@@ -221,7 +262,9 @@ class PoolPlan:
         name, options = item["name"], item["options"]
         pool = self.found.get(name)
         if pool is None and ("type" not in options or ("path" not in options and options["type"] != "logical")):
-            raise FabricError(f"pool {name} does not exist and {'path' if 'type' in options else 'type'} is missing: say where it lies")
+            raise FabricError(
+                f"pool {name} does not exist and {'path' if 'type' in options else 'type'} is missing: say where it lies"
+            )
         taken = self.adopt and pool is not None and not self.is_mine(name)
         active = pool is not None and pool.active
         goal = {"active": True, "inactive": False, "present": active}[item["state"]]
@@ -229,12 +272,20 @@ class PoolPlan:
         will: dict[str, t.Any] = {**options, "state": "active" if goal else "inactive"}
         seen = {} if pool is None else view_pool(pool.root)
         if pool is not None:
-            was = {"owned": self.is_mine(name), "state": "active" if active else "inactive", **{key: seen[key] for key in options}}
+            was = {
+                "owned": self.is_mine(name),
+                "state": "active" if active else "inactive",
+                **{key: seen[key] for key in options},
+            }
             will["owned"] = was["owned"] or taken
         changed = pool is None or any(seen[key] != value for key, value in options.items())
         if pool is not None and not will["owned"]:
             replaced = [key for key, value in options.items() if replaces(seen[key], value)]
-            check_change(f"pool {name}", replaced + (["state"] if active and not goal else []), ["it is active"] if active else [])
+            check_change(
+                f"pool {name}",
+                replaced + (["state"] if active and not goal else []),
+                ["it is active"] if active else [],
+            )
         if changed or taken:
             self._define(name, pool, options, taken)
             active = False
@@ -259,7 +310,14 @@ class PoolPlan:
         if root.get("type") in ("dir", "netfs", "fs") and moved:
             self.steps.append(self.actions.simple("build", name))
 
-    def _autostart(self, item: t.Mapping[str, t.Any], pool: Pool | None, goal: bool, taken: bool, sides: tuple[dict[str, t.Any], dict[str, t.Any]]) -> None:
+    def _autostart(
+        self,
+        item: t.Mapping[str, t.Any],
+        pool: Pool | None,
+        goal: bool,
+        taken: bool,
+        sides: tuple[dict[str, t.Any], dict[str, t.Any]],
+    ) -> None:
         found = pool is not None and pool.autostart
         wanted = item["autostart"] if item["autostart"] is not None or pool is not None else goal
         # One that is defined under another UUID begins without.
@@ -324,7 +382,13 @@ def want_volume(item: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     if not item["pool"]:
         raise FabricError(f"volume {name} needs pool")
     pool = check_name(item["pool"], f"volume {name}: pool")
-    wanted: dict[str, t.Any] = {"name": name, "pool": pool, "state": item["state"], "backing_format": item["backing_format"], "options": {}}
+    wanted: dict[str, t.Any] = {
+        "name": name,
+        "pool": pool,
+        "state": item["state"],
+        "backing_format": item["backing_format"],
+        "options": {},
+    }
     if item["size"] is not None:
         wanted["options"]["size"] = size(item["size"], f"volume {name}: size")
         if wanted["options"]["size"] % 512:
@@ -379,7 +443,12 @@ class VolumeActions:
 
     def create(self, pool: str, name: str, options: t.Mapping[str, t.Any], backing_format: str) -> Call:
         """Make a volume."""
-        root = element("volume", None, element("name", text=name), element("capacity", {"unit": "bytes"}, text=str(options.get("size", 0))))
+        root = element(
+            "volume",
+            None,
+            element("name", text=name),
+            element("capacity", {"unit": "bytes"}, text=str(options.get("size", 0))),
+        )
         root.append(element("target", None, element("format", {"type": options["format"]})))
         if options.get("backing_path"):
             path = element("path", text=options["backing_path"])
@@ -391,16 +460,28 @@ class VolumeActions:
     def resize(self, pool: str, name: str, capacity: int) -> Call:
         """Grow a volume."""
         argv = virsh(self.uri, "vol-resize", name, f"{capacity}B", "--pool", pool)
-        return Call(f"volume {name} cannot be grown", argv, lambda: self._pool(pool).storageVolLookupByName(name).resize(capacity))
+        return Call(
+            f"volume {name} cannot be grown",
+            argv,
+            lambda: self._pool(pool).storageVolLookupByName(name).resize(capacity),
+        )
 
     def delete(self, pool: str, name: str) -> Call:
         """Remove a volume."""
         argv = virsh(self.uri, "vol-delete", name, "--pool", pool)
-        return Call(f"volume {name} cannot be removed", argv, lambda: self._pool(pool).storageVolLookupByName(name).delete())
+        return Call(
+            f"volume {name} cannot be removed", argv, lambda: self._pool(pool).storageVolLookupByName(name).delete()
+        )
 
 
 def plan_volumes(
-    found: Volumes, wanted: t.Sequence[t.Mapping[str, t.Any]], owner: str, adopt: bool, purge: bool, check: bool, actions: VolumeActions
+    found: Volumes,
+    wanted: t.Sequence[t.Mapping[str, t.Any]],
+    owner: str,
+    adopt: bool,
+    purge: bool,
+    check: bool,
+    actions: VolumeActions,
 ) -> Change:
     """Compare. Raises FabricError."""
     steps: list[t.Any] = []
@@ -438,13 +519,17 @@ def plan_volumes(
         if there is None:
             options.setdefault("format", "qcow2")
             if not options.get("size") and not options.get("backing_path"):
-                raise FabricError(f"{what} does not exist in pool {pool} and size is missing: say how large it shall be")
+                raise FabricError(
+                    f"{what} does not exist in pool {pool} and size is missing: say how large it shall be"
+                )
             steps.append(actions.create(pool, name, options, item["backing_format"]))
             ledger[key] = owner
             before[key], after[key] = {"state": "absent"}, _shown({"state": "present", **options})
             continue
         if holder and holder != owner and not adopt:
-            raise FabricError(f"{what} in pool {pool} belongs to {holder}, not to {owner}: leave it, or set adopt to take it over")
+            raise FabricError(
+                f"{what} in pool {pool} belongs to {holder}, not to {owner}: leave it, or set adopt to take it over"
+            )
         if adopt:
             ledger[key] = owner
         for option in ("format", "backing_path"):
@@ -516,7 +601,9 @@ def run_volumes(module: t.Any) -> t.NoReturn:
         return found
 
     def compare(found: Volumes) -> Change:
-        return plan_volumes(found, wanted, params["owner"], params["adopt"], params["purge"], module.check_mode, actions)
+        return plan_volumes(
+            found, wanted, params["owner"], params["adopt"], params["purge"], module.check_mode, actions
+        )
 
     def judge(found: Volumes) -> list[str]:
         return [f"volume {key} is not as declared after the change" for key in compare(found).after]

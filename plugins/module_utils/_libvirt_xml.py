@@ -62,14 +62,28 @@ def shown_size(value: int) -> str:
 
 def check_name(name: t.Any, what: str) -> str:
     """A name that libvirt takes and that cannot be read as an option, a path or a line. Raises FabricError."""
-    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_.:+@][A-Za-z0-9_.:+@ -]*", name) or name != name.strip() or name in (".", ".."):
-        raise FabricError(f"{what} {name!r} is no name: use letters, digits and _.:+@-, and begin with one of them but -")
+    if (
+        not isinstance(name, str)
+        or not re.fullmatch(r"[A-Za-z0-9_.:+@][A-Za-z0-9_.:+@ -]*", name)
+        or name != name.strip()
+        or name in (".", "..")
+    ):
+        raise FabricError(
+            f"{what} {name!r} is no name: use letters, digits and _.:+@-, and begin with one of them but -"
+        )
     return name
 
 
 def check_text(value: str, what: str) -> str:
     """A text that XML can carry. Raises FabricError."""
-    bad = next((c for c in value if (ord(c) < 32 and c not in "\t\n") or 0xD800 <= ord(c) < 0xE000 or ord(c) in (0xFFFE, 0xFFFF) or c == "\r"), None)
+    bad = next(
+        (
+            c
+            for c in value
+            if (ord(c) < 32 and c not in "\t\n") or 0xD800 <= ord(c) < 0xE000 or ord(c) in (0xFFFE, 0xFFFF) or c == "\r"
+        ),
+        None,
+    )
     if bad is not None:
         raise FabricError(f"{what} holds the character {bad!r}, which XML cannot carry: remove it")
     return value
@@ -168,7 +182,9 @@ def _indent(element: ET.Element, depth: int) -> None:
     element.tail = None if depth == 0 else element.tail
 
 
-def element(tag: str, attributes: t.Mapping[str, t.Any] | None = None, *children: ET.Element, text: str | None = None) -> ET.Element:
+def element(
+    tag: str, attributes: t.Mapping[str, t.Any] | None = None, *children: ET.Element, text: str | None = None
+) -> ET.Element:
     """A new element; attributes that are None are left out, truth values become yes and no."""
     made = ET.Element(tag)
     for key, value in (attributes or {}).items():
@@ -255,7 +271,15 @@ def read_mark(root: ET.Element) -> Mark:
     items = tuple((e.get("key", ""), e.text or "") for e in found.findall("{%s}item" % NAMESPACE))
     storage = tuple(e.get("path", "") for e in found.findall("{%s}storage" % NAMESPACE))
     nics = tuple(found.get("nics", "").split()) if "nics" in found.attrib else None
-    return Mark(found.get("owner", ""), found.get("module", ""), storage, items, nics, found.get("adopted") == "yes", _read_before(found))
+    return Mark(
+        found.get("owner", ""),
+        found.get("module", ""),
+        storage,
+        items,
+        nics,
+        found.get("adopted") == "yes",
+        _read_before(found),
+    )
 
 
 def _read_before(mark: ET.Element) -> tuple[str, ...]:
@@ -269,7 +293,9 @@ def write_mark(root: ET.Element, mark: Mark, before: t.Sequence[str]) -> None:
     metadata = make(root, "metadata", before)
     drop(metadata, MARK)
     if mark != Mark():
-        made = element(MARK, {"owner": mark.owner or None, "module": mark.module or None, "adopted": mark.adopted or None})
+        made = element(
+            MARK, {"owner": mark.owner or None, "module": mark.module or None, "adopted": mark.adopted or None}
+        )
         if mark.nics is not None:
             made.set("nics", " ".join(mark.nics))
         made.extend(element("{%s}storage" % NAMESPACE, {"path": path}) for path in mark.storage)
@@ -429,7 +455,9 @@ def parse_bandwidth(parent: ET.Element, direction: str) -> dict[str, int]:
     return {} if found is None else {key: int(found.get(key)) for key in RATES if found.get(key)}
 
 
-def set_bandwidth(parent: ET.Element, direction: str, wanted: t.Mapping[str, int], before: t.Sequence[str] = ()) -> None:
+def set_bandwidth(
+    parent: ET.Element, direction: str, wanted: t.Mapping[str, int], before: t.Sequence[str] = ()
+) -> None:
     """Write one direction's limits; an empty mapping removes them."""
     if parse_bandwidth(parent, direction) == dict(wanted):
         return
@@ -445,7 +473,9 @@ def check_bandwidth(options: t.Mapping[str, t.Any] | None, what: str) -> dict[st
     """The declared limits, {} to remove them, None when not declared. Raises FabricError."""
     if options is None:
         return None
-    found = {key: check_number(value, f"{what} {key}", 1, 2**32 - 1) for key, value in options.items() if value is not None}
+    found = {
+        key: check_number(value, f"{what} {key}", 1, 2**32 - 1) for key, value in options.items() if value is not None
+    }
     if found and "average" not in found:
         raise FabricError(f"{what} needs average, in KiB a second")
     return found
@@ -502,7 +532,11 @@ def merge(found: ET.Element, wanted: ET.Element, lists: t.Container[str] = (), d
         same = [candidate for candidate in rest if candidate.tag == child.tag]
         many = wanted.tag in lists and len(found.findall(child.tag)) > len(wanted.findall(child.tag))
         if child.tag == "interface" and child.find("mac") is not None:
-            same = [candidate for candidate in same if attribute(candidate, "mac", "address") == attribute(child, "mac", "address")]
+            same = [
+                candidate
+                for candidate in same
+                if attribute(candidate, "mac", "address") == attribute(child, "mac", "address")
+            ]
             many = False
         elif child.tag == "interface" and "nics" in declared:
             many = True

@@ -6,6 +6,7 @@
 This file is private to the collection. A thread of its own enters a namespace (setns(2) changes only the thread that
 calls it) and reads there what belongs to the namespace of the one who reads: /proc/sys/net, and offloads by ioctl.
 """
+
 from __future__ import annotations
 
 import ctypes
@@ -110,7 +111,9 @@ def _in_thread(work: t.Callable[[], None]) -> None:
     if not raised:
         return
     if isinstance(raised[0], PermissionError):
-        raise FabricError("network namespaces can be entered by root only; run the task with become: true") from raised[0]
+        raise FabricError("network namespaces can be entered by root only; run the task with become: true") from raised[
+            0
+        ]
     raise raised[0]
 
 
@@ -173,7 +176,9 @@ def check_sysctl(key: str, value: t.Any, what: str) -> tuple[str, str]:
     first = re.search(r"[./]", key)
     path = key.translate(str.maketrans("./", "/.")) if first and first.group() == "." else key
     if not _SYSCTL.fullmatch(path) or any(part in (".", "..") for part in path.split("/")):
-        raise FabricError(f"{what}: {key!r} is no sysctl of a network namespace; only keys like net.ipv4.ip_forward are")
+        raise FabricError(
+            f"{what}: {key!r} is no sysctl of a network namespace; only keys like net.ipv4.ip_forward are"
+        )
     if isinstance(value, bool):
         value = int(value)
     if not isinstance(value, (int, str)) or not str(value).strip() or not str(value).replace("\t", " ").isprintable():

@@ -6,6 +6,7 @@
 This file is private to the collection. Reading spawns one process for the host, one for each namespace of interest, and
 one for Open vSwitch where it is of interest.
 """
+
 from __future__ import annotations
 
 import json
@@ -112,7 +113,10 @@ class Found(t.NamedTuple):
 
     def outer_of(self, name: str, interface: str) -> str | None:
         """The host's end of a veth pair, by the inner end."""
-        return next((outer for outer, end in self.host.items() if end.kind == "veth" and self.joined(name, interface, outer)), None)
+        return next(
+            (outer for outer, end in self.host.items() if end.kind == "veth" and self.joined(name, interface, outer)),
+            None,
+        )
 
 
 def alias_owner(alias: str) -> str | None:

@@ -7,6 +7,7 @@ This file is private to the collection. The marks of what the module makes: the 
 and of both ends of a veth pair, the external_ids of a port, and the unit, which also keeps what was declared so far. The
 unit notes a thing before it is made and until it is removed, so that a run that was interrupted anywhere knows it again.
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -66,7 +67,13 @@ from ansible_collections.overloom.fabric.plugins.module_utils._owner import (
     may_declare,
     owner_argument_spec,
 )
-from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, FabricError, Step, Write, reconcile
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
+    Change,
+    FabricError,
+    Step,
+    Write,
+    reconcile,
+)
 from ansible_collections.overloom.fabric.plugins.module_utils._systemd import (
     Command,
     Unit,
@@ -193,7 +200,9 @@ def declared(items: t.Iterable[Item]) -> list[Veth]:
         by_key[veth.name, veth.interface] = veth
     for name in {veth.name for veth in veths if veth.interface is None}:
         if sum(veth.name == name for veth in veths) > 1:
-            raise FabricError(f"namespace {name} is declared absent as a whole, and with an interface; remove one of the items")
+            raise FabricError(
+                f"namespace {name} is declared absent as a whole, and with an interface; remove one of the items"
+            )
     _check_joined_options(veths)
     return veths
 
@@ -217,7 +226,9 @@ def _declared(item: Item) -> Veth:
         name,
         interface,
         outer=item.get("outer"),
-        addresses=None if item.get("addresses") is None else _ip.check_addresses(item["addresses"], f"{what}: addresses"),
+        addresses=None
+        if item.get("addresses") is None
+        else _ip.check_addresses(item["addresses"], f"{what}: addresses"),
         routes=None if item.get("routes") is None else tuple(_route(route, what) for route in item["routes"]),
         mac=None if item.get("mac") is None else _ip.check_mac(item["mac"], f"{what}: mac"),
         mtu=item.get("mtu"),
@@ -251,7 +262,9 @@ def _check_joined_options(veths: t.Sequence[Veth]) -> None:
     for veth in veths:
         for path, value in (veth.sysctls or {}).items():
             if sysctls.setdefault((veth.name, path), value) != value:
-                raise FabricError(f"{veth.what}: sysctls gives {path} another value than another item of the namespace does")
+                raise FabricError(
+                    f"{veth.what}: sysctls gives {path} another value than another item of the namespace does"
+                )
         for route in veth.routes or ():
             other = routes.setdefault((veth.name, route.key()), veth)
             if other is not veth or sum(r.key() == route.key() for r in veth.routes or ()) > 1:
@@ -277,12 +290,21 @@ def units_of(name: str, space: Space) -> list[Unit]:
     commands = []
     if space.made:
         commands.append(Command(("ip", "netns", "add", name), may_fail=True))
-        commands += ip_commands(_ip.interface_batch(None, _ip.Wanted("lo", alias=interface_alias(space.owner), up=True)), name)
+        commands += ip_commands(
+            _ip.interface_batch(None, _ip.Wanted("lo", alias=interface_alias(space.owner), up=True)), name
+        )
     for interface, kept in space.veths.items():
-        commands += [Command(command.argv, may_fail=True) for command in ip_commands([_add_line(name, interface, kept.outer)])]
-        outer = _ip.Wanted(kept.outer, mtu=kept.mtu, alias=interface_alias(space.owner), up=True, addrgen=_addrgen(kept))
+        commands += [
+            Command(command.argv, may_fail=True) for command in ip_commands([_add_line(name, interface, kept.outer)])
+        ]
+        outer = _ip.Wanted(
+            kept.outer, mtu=kept.mtu, alias=interface_alias(space.owner), up=True, addrgen=_addrgen(kept)
+        )
         # A kernel without IPv6 has no such mode.
-        commands += [command._replace(may_fail="addrgenmode" in command.argv) for command in ip_commands(_ip.interface_batch(None, outer))]
+        commands += [
+            command._replace(may_fail="addrgenmode" in command.argv)
+            for command in ip_commands(_ip.interface_batch(None, outer))
+        ]
     if space.sysctls:
         commands.append(Command(_sysctl_step(name, space.sysctls).argv))
     for interface, kept in space.veths.items():
@@ -304,7 +326,9 @@ def units_of(name: str, space: Space) -> list[Unit]:
         after=["network-pre.target"],
         before=["network.target"] if space.made else [],
     )
-    return [service] if space.made else [service, path_unit(UNIT_KIND, name, f"Wait for network namespace {name}", file)]
+    return (
+        [service] if space.made else [service, path_unit(UNIT_KIND, name, f"Wait for network namespace {name}", file)]
+    )
 
 
 def _add_line(name: str, interface: str, outer: str) -> str:
@@ -332,7 +356,9 @@ def _addrgen(kept: Kept) -> str | None:
 
 
 def _sysctl_step(name: str, sysctls: t.Mapping[str, str]) -> Step:
-    return Step(("ip", "netns", "exec", name, "sysctl", "-q", "-w", *(f"{path}={value}" for path, value in sysctls.items())))
+    return Step(
+        ("ip", "netns", "exec", name, "sysctl", "-q", "-w", *(f"{path}={value}" for path, value in sysctls.items()))
+    )
 
 
 def _offload_step(name: str, interface: str, tx: bool) -> Step:
@@ -369,7 +395,9 @@ class _Plan:
         self._ipv6 = any(interface.addrgen for interface in found.host.values())
         self._outers = self._resolve(veths)
         # Ports that stay, or come back, whatever else goes with their names.
-        self._plugged = {self._outers[veth.name, veth.interface] for veth in veths if veth.interface and veth.present and veth.bridge}
+        self._plugged = {
+            self._outers[veth.name, veth.interface] for veth in veths if veth.interface and veth.present and veth.bridge
+        }
         self._clear: list[Step] = []
         self._unplug: list[Op] = []
         # Dictionaries as ordered sets: two items may agree that a line is needed.
@@ -426,7 +454,11 @@ class _Plan:
         names = {veth.name for veth in veths}
         for name, space in self._found.spaces.items():
             for interface, kept in space.veths.items():
-                leaves = name in self.gone or name in self.purged or (self._settings.purge and name in names and space.owner == self._settings.owner)
+                leaves = (
+                    name in self.gone
+                    or name in self.purged
+                    or (self._settings.purge and name in names and space.owner == self._settings.owner)
+                )
                 if kept.outer in users and (name, interface) not in outers and not leaves:
                     user = users[kept.outer]
                     raise FabricError(
@@ -485,8 +517,14 @@ class _Plan:
                 remade.add(t.cast(str, veth.interface))
             before["interfaces"].update(part.before)
             after["interfaces"].update(part.after)
-        known = ({*inside.interfaces, *veths, "lo"} - {veth.interface for veth in removed}) | {veth.interface for veth in present}
-        old_sysctls = {path: v for path, v in (space.sysctls if space else {}).items() if _netns.sysctl_interface(path) in known | {None}}
+        known = ({*inside.interfaces, *veths, "lo"} - {veth.interface for veth in removed}) | {
+            veth.interface for veth in present
+        }
+        old_sysctls = {
+            path: v
+            for path, v in (space.sysctls if space else {}).items()
+            if _netns.sysctl_interface(path) in known | {None}
+        }
         sysctls = self._sysctls(name, items, old_sysctls, known, remade, before, after) if will_be else old_sysctls
         if first or lines or last:
             self._inside.append(_ip.batch_step([*first, *lines, *last], netns=name))
@@ -511,7 +549,9 @@ class _Plan:
             self._interim.update({unit.name: unit for unit in units_of(name, both)})
         self._units.update({unit: units.get(unit) for unit in every})
         present = {unit: self._found.units[unit] for unit in every if unit in self._found.units}
-        same = {u: (x.content, set(x.wanted_by)) for u, x in units.items()} == {u: (x.content, set(x.wanted_by)) for u, x in present.items()}
+        same = {u: (x.content, set(x.wanted_by)) for u, x in units.items()} == {
+            u: (x.content, set(x.wanted_by)) for u, x in present.items()
+        }
         after["at_boot"] = bool(units)
         before["at_boot"] = bool(units) if same else ("otherwise" if present else False)
 
@@ -536,14 +576,24 @@ class _Plan:
             for path in given:
                 owner = _netns.sysctl_interface(path)
                 if owner is not None and owner not in known:
-                    raise FabricError(f"namespace {name}: sysctls has {path}, but the namespace has no interface {owner}")
+                    raise FabricError(
+                        f"namespace {name}: sysctls has {path}, but the namespace has no interface {owner}"
+                    )
                 if tried[path].refused:
                     raise FabricError(f"namespace {name}: the sysctl {path} {tried[path].refused}")
             keep = {path: tried[path].value for path in given}
-        now = {path: None if _netns.sysctl_interface(path) in remade else value for path, value in inside.sysctls.items()}
+        now = {
+            path: None if _netns.sysctl_interface(path) in remade else value for path, value in inside.sysctls.items()
+        }
         # Left out, they are left as they are, except where something is made anew.
-        held = keep if given is not None or not inside.interfaces else {p: v for p, v in keep.items() if _netns.sysctl_interface(p) in remade}
-        reset = {path: tried[path].default for path in old if path not in keep and path in tried and tried[path].default}
+        held = (
+            keep
+            if given is not None or not inside.interfaces
+            else {p: v for p, v in keep.items() if _netns.sysctl_interface(p) in remade}
+        )
+        reset = {
+            path: tried[path].default for path in old if path not in keep and path in tried and tried[path].default
+        }
         wanted = {**{path: value for path, value in reset.items() if now.get(path) != value}, **held}
         different = {path: value for path, value in wanted.items() if now.get(path) != value}
         if different:
@@ -605,7 +655,9 @@ class _Plan:
             _ip.check_gateway(route, addresses, f"{veth.what}: routes")
 
         addrgen = _addrgen(keep) if self._ipv6 else None
-        self._make += _ip.interface_batch(near, _ip.Wanted(outer, mtu=given.mtu, alias=self._mark if mine else None, up=True, addrgen=addrgen))
+        self._make += _ip.interface_batch(
+            near, _ip.Wanted(outer, mtu=given.mtu, alias=self._mark if mine else None, up=True, addrgen=addrgen)
+        )
         wanted = _inner(self._settings.owner, interface, given, mine)
         lines = _ip.interface_batch(far, wanted)
         disturbed = _ip.disturbs_routes(lines)
@@ -615,8 +667,14 @@ class _Plan:
             # The kernel drops routes when their interface goes down, so those of an earlier run come back when it goes up.
             goes_up = far is not None and veth.up and not far.up
             known = (*((keep.all_routes() or ()) if goes_up else ()), *present)
-            target = tuple({route.key(): route for route in known if _reachable(route, addresses)}.values()) if disturbed else present
-        first, last = _ip.route_batch(interface, present, target if veth.up else (), again=disturbed) if veth.up else ([], [])
+            target = (
+                tuple({route.key(): route for route in known if _reachable(route, addresses)}.values())
+                if disturbed
+                else present
+            )
+        first, last = (
+            _ip.route_batch(interface, present, target if veth.up else (), again=disturbed) if veth.up else ([], [])
+        )
         if veth.routes is None:
             first = []
         offload = inside.offloads.get(interface, True) if far is not None else True
@@ -625,7 +683,13 @@ class _Plan:
             offloads.append(_offload_step(veth.name, interface, keep.tx))
 
         before: dict[str, t.Any] = {}
-        after = {"outer": outer, "owner": self._settings.owner if mine else None, "outer_up": True, "up": veth.up, **port_after}
+        after = {
+            "outer": outer,
+            "owner": self._settings.owner if mine else None,
+            "outer_up": True,
+            "up": veth.up,
+            **port_after,
+        }
         shown = {
             "mtu": given.mtu,
             "outer_mtu": given.mtu,
@@ -693,7 +757,9 @@ class _Plan:
             )
         self._clear.append(_ip.batch_step([f"link delete dev {_ip.word(far.name)}"], netns=veth.name))
 
-    def _port(self, veth: Veth, outer: str, keep: Kept, mine: bool, anew: bool) -> tuple[dict[str, t.Any], dict[str, t.Any], bool]:
+    def _port(
+        self, veth: Veth, outer: str, keep: Kept, mine: bool, anew: bool
+    ) -> tuple[dict[str, t.Any], dict[str, t.Any], bool]:
         """Make the port in the bridge what is declared; returns it before and after, and whether its datapath is in user space.
 
         anew: whether the device is made anew.
@@ -717,7 +783,9 @@ class _Plan:
             raise FabricError(f"{veth.what}: {veth.port[0].option.name} needs a port in a bridge; give bridge")
         if target not in bridges:
             if not self._settings.lenient:
-                raise FabricError(f"{veth.what}: bridge {target} does not exist; create it first, for example with ovs_bridge")
+                raise FabricError(
+                    f"{veth.what}: bridge {target} does not exist; create it first, for example with ovs_bridge"
+                )
             self._warnings.append(f"{veth.what}: bridge {target} does not exist yet; it has to be created first")
         if current:
             configurable(row, f"port {outer}", self._settings.owner, self._settings.adopt)
@@ -766,7 +834,9 @@ class _Plan:
         """Remove one veth pair and its port; returns whether there was one."""
         found = self._found
         interface = t.cast(str, veth.interface)
-        outer = self._outers.get((veth.name, interface)) or (kept.outer if kept else default_outer(veth.name, interface))
+        outer = self._outers.get((veth.name, interface)) or (
+            kept.outer if kept else default_outer(veth.name, interface)
+        )
         near = found.host.get(outer)
         if near is None or not found.joined(veth.name, interface, outer):
             if kept is not None:
@@ -775,7 +845,9 @@ class _Plan:
         owner = alias_owner(near.alias)
         self._allowed(f"interface {outer}", owner)
         if owner is None and kept is None and not self._settings.adopt:
-            raise FabricError(f"interface {outer} was not made by this collection; give adopt: true to remove it all the same")
+            raise FabricError(
+                f"interface {outer} was not made by this collection; give adopt: true to remove it all the same"
+            )
         self._drop_port(outer)
         self._finish[f"link delete dev {_ip.word(outer)}"] = None
         return True
@@ -834,7 +906,9 @@ class _Part(t.NamedTuple):
 
 def _loses(old: Space, new: Space) -> bool:
     """Whether the new notes leave out something of the old ones that has to be removed."""
-    gone = any(interface not in new.veths or new.veths[interface].outer != kept.outer for interface, kept in old.veths.items())
+    gone = any(
+        interface not in new.veths or new.veths[interface].outer != kept.outer for interface, kept in old.veths.items()
+    )
     return gone or not set(old.sysctls) <= set(new.sysctls)
 
 
@@ -853,7 +927,9 @@ def _reachable(route: _ip.Route, addresses: t.Iterable[str]) -> bool:
 
 def _in_order(found: t.Sequence[_ip.Route], wanted: t.Sequence[_ip.Route]) -> list[dict[str, t.Any]]:
     """Routes in the order in which they are declared, for a comparison by eye."""
-    return [shown_route(route) for route in (*(r for r in wanted if r in found), *(r for r in found if r not in wanted))]
+    return [
+        shown_route(route) for route in (*(r for r in wanted if r in found), *(r for r in found if r not in wanted))
+    ]
 
 
 # --- the run -----------------------------------------------------------------------------------------------------------
@@ -876,7 +952,9 @@ def run(module: t.Any) -> None:
         kept = {name: spaces[name].sysctls if name in spaces else {} for name in names}
         wanted = {name: {**kept[name], **(joined_sysctls(veths, name) or {})} for name in sorted(names)}
         if settings.purge:
-            wanted.update({name: {} for name, space in spaces.items() if space.owner == settings.owner and name not in names})
+            wanted.update(
+                {name: {} for name, space in spaces.items() if space.owner == settings.owner and name not in names}
+            )
         return wanted
 
     def wants_ovs(spaces: dict[str, Space]) -> bool:
@@ -895,7 +973,9 @@ def run(module: t.Any) -> None:
         for veth in veths:
             far = found.look(veth.name).interfaces.get(veth.interface or "") if veth.present else None
             if far is not None and far.broken:
-                errors.append(f"{veth.what}: another node on the link has the address {', '.join(far.broken)} (RFC 4862)")
+                errors.append(
+                    f"{veth.what}: another node on the link has the address {', '.join(far.broken)} (RFC 4862)"
+                )
         outers = [found.outer_of(veth.name, veth.interface) for veth in veths if veth.present and veth.interface]
         return errors + late_ports(found.database, [outer for outer in outers if outer])
 

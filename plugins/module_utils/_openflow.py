@@ -10,6 +10,7 @@ A flow's canonical form is what Open vSwitch itself prints of its match and its 
 any text, `dump-flows` of what is in the switch. Two flows mean the same if and only if their canonical forms are equal. Ports
 are numbers in it; `with_numbers` and `with_names` go from names to numbers and back.
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -54,9 +55,19 @@ class Cookie(t.NamedTuple):
 def parse_cookie(value: t.Any, where: str) -> Cookie:
     """A cookie, or cookie/mask, as decimal or 0x... numbers of 64 bits; a mask of -1 has all bits."""
     match = re.fullmatch(r"\s*(0[xX][0-9a-fA-F]+|[0-9]+)(?:/(0[xX][0-9a-fA-F]+|[0-9]+|-1))?\s*", str(value))
-    numbers = [int(n, 16 if n[:2] in ("0x", "0X") else 10) & ALL_BITS if n == "-1" else _number(n) for n in match.groups() if n] if match else []
+    numbers = (
+        [
+            int(n, 16 if n[:2] in ("0x", "0X") else 10) & ALL_BITS if n == "-1" else _number(n)
+            for n in match.groups()
+            if n
+        ]
+        if match
+        else []
+    )
     if not numbers or max(numbers) > ALL_BITS:
-        raise FabricError(f"{where} is {value!r}; give a 64-bit number such as 0x6f760000 or 5, if need be with a mask: 0x5/0xff")
+        raise FabricError(
+            f"{where} is {value!r}; give a 64-bit number such as 0x6f760000 or 5, if need be with a mask: 0x5/0xff"
+        )
     return Cookie(*numbers)
 
 
@@ -142,7 +153,9 @@ def _each_port(text: str, translate: Translate, bare: bool) -> str:
     if "members" in text or "slaves" in text:
         text = _MEMBERS.sub(members, text)
     if bare:
-        text = ",".join(translate(part, False) if _WORD.fullmatch(part) or part[0] == '"' else part for part in split_top(text))
+        text = ",".join(
+            translate(part, False) if _WORD.fullmatch(part) or part[0] == '"' else part for part in split_top(text)
+        )
     return text
 
 
@@ -253,7 +266,9 @@ class Flow(t.NamedTuple):
 
     def identity(self, names: t.Mapping[int, str]) -> str:
         """What names the flow in a message, or in a strict deletion."""
-        return f"table={self.table},priority={self.priority}" + (f",{with_names(self.match, names)}" if self.match else "")
+        return f"table={self.table},priority={self.priority}" + (
+            f",{with_names(self.match, names)}" if self.match else ""
+        )
 
     def data(self, names: t.Mapping[int, str]) -> dict[str, t.Any]:
         """The flow as the modules' options state it, without timeouts and flags that are not set."""
@@ -283,16 +298,25 @@ def match_data(text: str) -> dict[str, t.Any]:
 
 
 _SETTINGS = {
-    "table": "table", "cookie": "cookie", "idle": "idle_timeout", "idle_timeout": "idle_timeout", "hard": "hard_timeout",
-    "hard_timeout": "hard_timeout", "importance": "importance",
+    "table": "table",
+    "cookie": "cookie",
+    "idle": "idle_timeout",
+    "idle_timeout": "idle_timeout",
+    "hard": "hard_timeout",
+    "hard_timeout": "hard_timeout",
+    "importance": "importance",
 }
 _COUNTERS = {"duration": float, "n_packets": int, "n_bytes": int, "idle_age": int, "hard_age": int}
 
 
 # A line of dump-flows, and one of parse-flows from behind its ADD, that has none of the settings which few flows have.
 _MATCHED = r"(?:priority=(?P<priority>[0-9]+),?)?(?P<match>\S*) ?"
-_PLAIN = re.compile(rf" ?cookie=(?P<cookie>0x[0-9a-f]+), (?:table=(?P<table>[0-9]+), )?{_MATCHED}actions=(?P<actions>.+)")
-_PLAIN_ADD = re.compile(rf"(?:table:(?P<table>[0-9]+) )?{_MATCHED}(?:cookie:(?P<cookie>0x[0-9a-f]+) )?actions=(?P<actions>.+)")
+_PLAIN = re.compile(
+    rf" ?cookie=(?P<cookie>0x[0-9a-f]+), (?:table=(?P<table>[0-9]+), )?{_MATCHED}actions=(?P<actions>.+)"
+)
+_PLAIN_ADD = re.compile(
+    rf"(?:table:(?P<table>[0-9]+) )?{_MATCHED}(?:cookie:(?P<cookie>0x[0-9a-f]+) )?actions=(?P<actions>.+)"
+)
 
 
 def _plain_flow(found: t.Match | None) -> Flow | None:
@@ -302,7 +326,11 @@ def _plain_flow(found: t.Match | None) -> Flow | None:
     if match in FLAGS or match.endswith(",") or ":" in match.partition("=")[0]:
         return None
     return Flow(
-        int(table) if table else 0, int(priority) if priority else DEFAULT_PRIORITY, match, int(cookie, 16) if cookie else 0, actions=actions
+        int(table) if table else 0,
+        int(priority) if priority else DEFAULT_PRIORITY,
+        match,
+        int(cookie, 16) if cookie else 0,
+        actions=actions,
     )
 
 
@@ -367,7 +395,9 @@ def match_text(match: t.Mapping[str, t.Any], where: str) -> str:
     for key, value in match.items():
         at = f"{where}, option match, field {key}"
         if not re.fullmatch(r"[a-z][a-z0-9_]*", str(key)) or key in _NO_FIELDS:
-            raise FabricError(f"{where}, option match: {key!r} is no field of ovs-fields(7); priority, cookie and the like are options of their own")
+            raise FabricError(
+                f"{where}, option match: {key!r} is no field of ovs-fields(7); priority, cookie and the like are options of their own"
+            )
         if value is True or value in ("true", "True"):
             parts.append(key)
             continue
@@ -375,7 +405,9 @@ def match_text(match: t.Mapping[str, t.Any], where: str) -> str:
         if key == "in_port" and _WORD.fullmatch(text) is None and not text.isdigit() and text[:1] != '"':
             text = json.dumps(text)
         if value is None or value is False or not _VALUE.fullmatch(text):
-            raise FabricError(f"{at} is {value!r}; give one value without blanks, commas, quotes and =, or true for a protocol such as ip")
+            raise FabricError(
+                f"{at} is {value!r}; give one value without blanks, commas, quotes and =, or true for a protocol such as ip"
+            )
         parts.append(f"{key}={text}")
     return ",".join(parts)
 
@@ -462,7 +494,11 @@ class Group(t.NamedTuple):
         """The group as the modules' options state it."""
         buckets = []
         for bucket in self.buckets:
-            port = None if bucket.watch_port is None else unquoted(with_names(f"watch_port:{bucket.watch_port}", names).partition(":")[2])
+            port = (
+                None
+                if bucket.watch_port is None
+                else unquoted(with_names(f"watch_port:{bucket.watch_port}", names).partition(":")[2])
+            )
             actions = [] if bucket.actions == "drop" else split_top(with_names(bucket.actions, names))
             buckets.append({**bucket._asdict(), "watch_port": port, "actions": actions})
         return {**self._asdict(), "fields": list(self.fields), "buckets": buckets}
@@ -470,7 +506,12 @@ class Group(t.NamedTuple):
 
 # Open vSwitch prints the new names of fields, and reads both.
 _FIELD_ALIASES = {
-    "dl_src": "eth_src", "dl_dst": "eth_dst", "dl_type": "eth_type", "nw_src": "ip_src", "nw_dst": "ip_dst", "nw_proto": "ip_proto",
+    "dl_src": "eth_src",
+    "dl_dst": "eth_dst",
+    "dl_type": "eth_type",
+    "nw_src": "ip_src",
+    "nw_dst": "ip_dst",
+    "nw_proto": "ip_proto",
 }
 GROUP_TYPES = ("all", "select", "indirect", "ff")
 
@@ -487,7 +528,9 @@ def parse_group(text: str, where: str) -> Group:
         else:
             key, _equals, value = part.partition("=")
             if key not in ("group_id", "type", "selection_method", "selection_method_param"):
-                raise FabricError(f"{where} has {part!r}; a group has group_id, type, selection_method, selection_method_param, fields and buckets")
+                raise FabricError(
+                    f"{where} has {part!r}; a group has group_id, type, selection_method, selection_method_param, fields and buckets"
+                )
             values[key] = value
     if "group_id" not in values or "type" not in values:
         raise FabricError(f"{where} needs group_id=NUMBER and type=all, select, indirect or ff")
@@ -514,7 +557,15 @@ def _bucket(text: str, where: str) -> dict[str, t.Any]:
     return values
 
 
-def make_group(where: str, group_id: t.Any, kind: str, buckets: t.Sequence[dict], method: str, param: t.Any, fields: t.Iterable[str]) -> Group:
+def make_group(
+    where: str,
+    group_id: t.Any,
+    kind: str,
+    buckets: t.Sequence[dict],
+    method: str,
+    param: t.Any,
+    fields: t.Iterable[str],
+) -> Group:
     """A group with its numbers checked, and each bucket given an id: the lowest free one, as Open vSwitch itself does."""
     kind = "ff" if kind == "fast_failover" else kind
     if kind not in GROUP_TYPES:
@@ -523,7 +574,9 @@ def make_group(where: str, group_id: t.Any, kind: str, buckets: t.Sequence[dict]
         raise FabricError(f"{where}, selection_method is {method!r}; give hash or dp_hash")
     if kind != "select" and (method or fields):
         raise FabricError(f"{where}, selection_method and fields are for type select only")
-    given = [number(b["bucket_id"], 0, 0xFFFFFF00, where, "bucket_id") for b in buckets if b.get("bucket_id") is not None]
+    given = [
+        number(b["bucket_id"], 0, 0xFFFFFF00, where, "bucket_id") for b in buckets if b.get("bucket_id") is not None
+    ]
     if len(set(given)) < len(given):
         raise FabricError(f"{where} has two buckets with one bucket_id; give each its own")
     free = iter(n for n in range(len(buckets) + len(given) + 1) if n not in given)
@@ -533,8 +586,12 @@ def make_group(where: str, group_id: t.Any, kind: str, buckets: t.Sequence[dict]
         port = bucket.get("watch_port")
         made.append(
             Bucket(
-                next(free) if bucket.get("bucket_id") is None else number(bucket["bucket_id"], 0, 0xFFFFFF00, where, "bucket_id"),
-                int(kind == "select") if bucket.get("weight") is None else number(bucket["weight"], 0, 65535, where, "weight"),
+                next(free)
+                if bucket.get("bucket_id") is None
+                else number(bucket["bucket_id"], 0, 0xFFFFFF00, where, "bucket_id"),
+                int(kind == "select")
+                if bucket.get("weight") is None
+                else number(bucket["weight"], 0, 65535, where, "weight"),
                 None if port in (None, "", "any", "none") else str(port),
                 None if watch is None else number(watch, 0, 0xFFFFFF00, where, "watch_group"),
                 bucket["actions"],
@@ -545,8 +602,12 @@ def make_group(where: str, group_id: t.Any, kind: str, buckets: t.Sequence[dict]
         if not re.fullmatch(r"[a-z][a-z0-9_]*(=[0-9a-fA-Fx.:]+)?", field):
             raise FabricError(f"{where}, fields has {field!r}; give fields of ovs-fields(7)")
     return Group(
-        number(group_id, 0, 0xFFFFFF00, where, "group_id"), kind, method,
-        number(param, 0, ALL_BITS, where, "selection_method_param"), names, tuple(made),
+        number(group_id, 0, 0xFFFFFF00, where, "group_id"),
+        kind,
+        method,
+        number(param, 0, ALL_BITS, where, "selection_method_param"),
+        names,
+        tuple(made),
     )
 
 
@@ -560,16 +621,25 @@ def number(value: t.Any, low: int, high: int, where: str, option: str) -> int:
 
 def parse_groups(text: str) -> dict[int, Group]:
     """The groups in what `ovs-ofctl -O OpenFlow15 dump-groups` printed."""
-    found = [parse_group(line.strip(), "dump-groups") for line in text.splitlines() if line.strip().startswith("group_id=")]
+    found = [
+        parse_group(line.strip(), "dump-groups") for line in text.splitlines() if line.strip().startswith("group_id=")
+    ]
     return {group.group_id: group for group in found}
 
 
 # What a bucket's actions need to be matched before Open vSwitch takes them in a flow; the first row that fits is used.
 _PREREQUISITES = (
-    (r"nd_(sll|tll|target)|nd_options_type|nd_reserved", "icmp6,icmp_type=135"), (r"icmpv6", "icmp6"), (r"icmp_", "icmp"),
-    (r"arp_|NXM_OF_ARP|NXM_NX_ARP|OXM_OF_ARP", "arp"), (r"(?i)sctp", "sctp"), (r"(?i)udp", "udp"),
-    (r"(?i)tcp|mod_tp_|(tp|_)_src_port", "tcp"), (r"(?i)mpls(?!:0x)|mpls_ttl", "mpls"), (r"(?i)ipv6", "ipv6"),
-    (r"(?i)nw_|\bip_|ipv4|_of_ip_|nx_ip_|dec_ttl|ct\(|ct_clear|nat", "ip"), (r"(?i)vlan_(vid|pcp)\b", "vlan_tci=0x1000/0x1000"),
+    (r"nd_(sll|tll|target)|nd_options_type|nd_reserved", "icmp6,icmp_type=135"),
+    (r"icmpv6", "icmp6"),
+    (r"icmp_", "icmp"),
+    (r"arp_|NXM_OF_ARP|NXM_NX_ARP|OXM_OF_ARP", "arp"),
+    (r"(?i)sctp", "sctp"),
+    (r"(?i)udp", "udp"),
+    (r"(?i)tcp|mod_tp_|(tp|_)_src_port", "tcp"),
+    (r"(?i)mpls(?!:0x)|mpls_ttl", "mpls"),
+    (r"(?i)ipv6", "ipv6"),
+    (r"(?i)nw_|\bip_|ipv4|_of_ip_|nx_ip_|dec_ttl|ct\(|ct_clear|nat", "ip"),
+    (r"(?i)vlan_(vid|pcp)\b", "vlan_tci=0x1000/0x1000"),
 )
 
 
@@ -606,7 +676,10 @@ class Meter(t.NamedTuple):
             parts.append("burst")
         if self.stats:
             parts.append("stats")
-        bands = [",".join(f"{key}={value}" for key, value in band._asdict().items() if value is not None) for band in self.bands]
+        bands = [
+            ",".join(f"{key}={value}" for key, value in band._asdict().items() if value is not None)
+            for band in self.bands
+        ]
         return ",".join(parts) + ",bands=" + ",".join(bands)
 
     def data(self) -> dict[str, t.Any]:
@@ -628,7 +701,9 @@ def parse_meter(text: str, where: str) -> Meter:
         if key == "type":
             made.append({})
         if not made or key not in Band._fields:
-            raise FabricError(f"{where}: {word!r} is no part of a band; a band is type=drop,rate=NUMBER and perhaps burst_size=NUMBER")
+            raise FabricError(
+                f"{where}: {word!r} is no part of a band; a band is type=drop,rate=NUMBER and perhaps burst_size=NUMBER"
+            )
         made[-1][key] = value
     return make_meter(where, ids[0], "".join(w for w in rest if w in ("kbps", "pktps")), "stats" in rest, made)
 
@@ -725,13 +800,20 @@ class Tlv(t.NamedTuple):
 
     def data(self) -> dict[str, t.Any]:
         """The entry as the modules' options state it."""
-        return {"class": f"{self.option_class:#06x}", "type": self.type, "length": self.length, "field": f"tun_metadata{self.index}"}
+        return {
+            "class": f"{self.option_class:#06x}",
+            "type": self.type,
+            "length": self.length,
+            "field": f"tun_metadata{self.index}",
+        }
 
 
 def parse_tlvs(text: str) -> list[Tlv]:
     """The entries in what `ovs-ofctl dump-tlv-map` printed."""
     rows = re.findall(r"(?m)^\s*(0x[0-9a-f]+|0)\s+(0x[0-9a-f]+|0)\s+([0-9]+)\s+tun_metadata([0-9]+)\s*$", text)
-    return [Tlv(_number(option_class), _number(kind), int(length), int(index)) for option_class, kind, length, index in rows]
+    return [
+        Tlv(_number(option_class), _number(kind), int(length), int(index)) for option_class, kind, length, index in rows
+    ]
 
 
 def tlvs_text(tlvs: t.Iterable[Tlv]) -> str:
@@ -851,10 +933,22 @@ def compare(wanted: Wanted, found: Switch, scope: Scope, names: t.Mapping[int, s
     put_meters, del_meters, meters, own_meters = _compare_things(
         "meter", wanted.meters, found.meters, scope.own_meters, scope, _merge_meter
     )
-    _refuse_foreign_users("group", [group.group_id for new, group in put_groups if not new], found.flows, scope, scope.own_groups)
-    _refuse_foreign_users("meter", [meter.meter_id for new, meter in put_meters if not new], found.flows, scope, scope.own_meters)
+    _refuse_foreign_users(
+        "group", [group.group_id for new, group in put_groups if not new], found.flows, scope, scope.own_groups
+    )
+    _refuse_foreign_users(
+        "meter", [meter.meter_id for new, meter in put_meters if not new], found.flows, scope, scope.own_meters
+    )
     plan = Plan(
-        put_flows, del_flows, put_groups, del_groups, put_meters, del_meters, Switch(stated, groups, meters), own_groups, own_meters
+        put_flows,
+        del_flows,
+        put_groups,
+        del_groups,
+        put_meters,
+        del_meters,
+        Switch(stated, groups, meters),
+        own_groups,
+        own_meters,
     )
     _refuse_used(plan, found, names)
     return plan
@@ -870,21 +964,33 @@ def _compare_flows(
     for item in wanted or ():
         flow = item.flow
         if flow.key in seen:
-            raise FabricError(f"{item.where} and {seen[flow.key]} are the same flow: {flow.identity(names)}; declare it once")
+            raise FabricError(
+                f"{item.where} and {seen[flow.key]} are the same flow: {flow.identity(names)}; declare it once"
+            )
         seen[flow.key] = item.where
         if scope.tables is not None and flow.table not in scope.tables:
-            raise FabricError(f"{item.where} is in table {flow.table}, but tables has only {', '.join(map(str, sorted(scope.tables)))}")
+            raise FabricError(
+                f"{item.where} is in table {flow.table}, but tables has only {', '.join(map(str, sorted(scope.tables)))}"
+            )
         if "cookie" in item.declared and not scope.cookie.holds(flow.cookie):
-            raise FabricError(f"{item.where} has the cookie {flow.cookie:#x}, which is not in {scope.cookie}; state the cookie of the call in option cookie")
+            raise FabricError(
+                f"{item.where} has the cookie {flow.cookie:#x}, which is not in {scope.cookie}; state the cookie of the call in option cookie"
+            )
         present = found.get(flow.key)
         ours = present is None or scope.cookie.holds(present.cookie)
         if not ours and not scope.adopt:
             if present.cookie >> 48 == COOKIE_PREFIX:
-                raise FabricError(f"{item.where} is on the bridge with the cookie {present.cookie:#x} of another owner; set adopt to take it over")
+                raise FabricError(
+                    f"{item.where} is on the bridge with the cookie {present.cookie:#x} of another owner; set adopt to take it over"
+                )
             if not item.present:
-                raise FabricError(f"{item.where} is on the bridge with the cookie {present.cookie:#x}, which is not ours; set adopt to remove it")
+                raise FabricError(
+                    f"{item.where} is on the bridge with the cookie {present.cookie:#x}, which is not ours; set adopt to remove it"
+                )
             if "cookie" in item.declared and present.cookie != flow.cookie:
-                raise FabricError(f"{item.where} is on the bridge with the cookie {present.cookie:#x}; set adopt to give it another cookie")
+                raise FabricError(
+                    f"{item.where} is on the bridge with the cookie {present.cookie:#x}; set adopt to give it another cookie"
+                )
         if not item.present:
             if present is not None:
                 drop.append(present)
@@ -903,7 +1009,11 @@ def _compare_flows(
             put.append(merged)
     if scope.purge and wanted is not None:
         for key, flow in found.items():
-            if key not in seen and scope.cookie.holds(flow.cookie) and (scope.tables is None or flow.table in scope.tables):
+            if (
+                key not in seen
+                and scope.cookie.holds(flow.cookie)
+                and (scope.tables is None or flow.table in scope.tables)
+            ):
                 drop.append(flow)
     if scope.standalone and any(flow.key == DEFAULT_FLOW.key and flow != DEFAULT_FLOW for flow in drop):
         # It had replaced the flow by which the bridge switches, which Open vSwitch does not put back.
@@ -977,40 +1087,60 @@ def _compare_things(
     return put, drop, stated, frozenset(ours)
 
 
-def _refuse_foreign_users(kind: str, changed: t.Iterable[t.Any], flows: t.Mapping[Key, Flow], scope: Scope, own: t.Container[t.Any]) -> None:
+def _refuse_foreign_users(
+    kind: str, changed: t.Iterable[t.Any], flows: t.Mapping[Key, Flow], scope: Scope, own: t.Container[t.Any]
+) -> None:
     """A group or meter that was not made here, and that a flow of others uses, is theirs."""
     for name in changed:
         for flow in flows.values():
             used = re.search(rf"\b{kind}:{name}\b", flow.actions)
             if used and name not in own and not scope.cookie.holds(flow.cookie):
                 user = f"the flow {flow.identity({})} with cookie {flow.cookie:#x}"
-                may_change(f"{kind} {name}", None, scope.caller, "it would be changed", [user], way="choose another number")
+                may_change(
+                    f"{kind} {name}", None, scope.caller, "it would be changed", [user], way="choose another number"
+                )
 
 
 def _merge_group(item: WantedGroup, present: Group | None) -> Group:
     values = dict(item.values)
     if present is None:
         if values.get("type") is None:
-            raise FabricError(f"{item.where} is not on the bridge, and has no type; give one of {', '.join(GROUP_TYPES)}")
+            raise FabricError(
+                f"{item.where} is not on the bridge, and has no type; give one of {', '.join(GROUP_TYPES)}"
+            )
     else:
         kind = values.setdefault("type", present.type)
         if kind == "select":
             # Of another type, they could not stay.
             values.setdefault("selection_method", present.selection_method)
-            values.setdefault("selection_method_param", present.selection_method_param if values["selection_method"] else 0)
+            values.setdefault(
+                "selection_method_param", present.selection_method_param if values["selection_method"] else 0
+            )
             values.setdefault("fields", present.fields if values["selection_method"] else ())
         values.setdefault("buckets", [bucket._asdict() for bucket in present.buckets])
     return make_group(
-        item.where, item.group_id, values["type"], values.get("buckets", ()), values.get("selection_method", ""),
-        values.get("selection_method_param", 0), values.get("fields", ()),
+        item.where,
+        item.group_id,
+        values["type"],
+        values.get("buckets", ()),
+        values.get("selection_method", ""),
+        values.get("selection_method_param", 0),
+        values.get("fields", ()),
     )
 
 
 def _merge_meter(item: WantedMeter, present: Meter | None) -> Meter:
     values = dict(item.values)
     if present is not None:
-        values = {"unit": present.unit, "stats": present.stats, "bands": [band._asdict() for band in present.bands], **values}
-    return make_meter(item.where, item.meter_id, values.get("unit", ""), values.get("stats", False), values.get("bands", ()))
+        values = {
+            "unit": present.unit,
+            "stats": present.stats,
+            "bands": [band._asdict() for band in present.bands],
+            **values,
+        }
+    return make_meter(
+        item.where, item.meter_id, values.get("unit", ""), values.get("stats", False), values.get("bands", ())
+    )
 
 
 def apply(found: Switch, plan: Plan) -> Switch:
@@ -1018,8 +1148,14 @@ def apply(found: Switch, plan: Plan) -> Switch:
     gone = {flow.key for flow in plan.del_flows}
     return Switch(
         {**{k: v for k, v in found.flows.items() if k not in gone}, **{flow.key: flow for flow in plan.put_flows}},
-        {**{k: v for k, v in found.groups.items() if k not in plan.del_groups}, **{g.group_id: g for _new, g in plan.put_groups}},
-        {**{k: v for k, v in found.meters.items() if k not in plan.del_meters}, **{m.meter_id: m for _new, m in plan.put_meters}},
+        {
+            **{k: v for k, v in found.groups.items() if k not in plan.del_groups},
+            **{g.group_id: g for _new, g in plan.put_groups},
+        },
+        {
+            **{k: v for k, v in found.meters.items() if k not in plan.del_meters},
+            **{m.meter_id: m for _new, m in plan.put_meters},
+        },
     )
 
 

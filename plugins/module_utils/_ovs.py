@@ -8,6 +8,7 @@ which `Kind` it is; the argument spec, the check of the value, the comparison wi
 state that is returned all follow from it. Widening a module is adding rows. Source for each row:
 ovs-vswitchd.conf.db(5).
 """
+
 from __future__ import annotations
 
 import ipaddress
@@ -15,7 +16,14 @@ import re
 import socket
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.module_utils._owner import OVS_MODULE, OVS_OWNER, Caller, is_ovs_mark, may_declare, may_remove
+from ansible_collections.overloom.fabric.plugins.module_utils._owner import (
+    OVS_MODULE,
+    OVS_OWNER,
+    Caller,
+    is_ovs_mark,
+    may_declare,
+    may_remove,
+)
 from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import (
     AddBridge,
     AddMember,
@@ -46,7 +54,9 @@ RESERVED = re.compile(
 
 def ovs_argument_spec() -> dict:
     """The options that every Open vSwitch module shares (doc fragment `ovs`)."""
-    files = {f"database_{name}": {"type": "path", "no_log": False} for name in ("private_key", "certificate", "ca_cert")}
+    files = {
+        f"database_{name}": {"type": "path", "no_log": False} for name in ("private_key", "certificate", "ca_cert")
+    }
     return {"database": {"type": "str"}, **files, "timeout": {"type": "int", "default": 60}}
 
 
@@ -94,7 +104,11 @@ class Text(Kind):
     """
 
     def __init__(
-        self, *choices: str, clears: bool = True, pattern: tuple[str, str] | None = None, same: dict[str, str] | None = None
+        self,
+        *choices: str,
+        clears: bool = True,
+        pattern: tuple[str, str] | None = None,
+        same: dict[str, str] | None = None,
     ) -> None:
         self.spec = {"type": "str", "choices": [""] * clears + list(choices)} if choices else {"type": "str"}
         self._pattern = pattern
@@ -115,7 +129,11 @@ class Mac(Kind):
 
     def parse(self, value: t.Any, where: str) -> str:
         text = str(value).lower()
-        if not re.fullmatch(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", text) or int(text[:2], 16) & 1 or text == "00:00:00:00:00:00":
+        if (
+            not re.fullmatch(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", text)
+            or int(text[:2], 16) & 1
+            or text == "00:00:00:00:00:00"
+        ):
             raise FabricError(f"{where} is {value!r}; give a unicast MAC address such as 02:00:00:00:00:01")
         return text
 
@@ -187,10 +205,16 @@ class Vlans(Kind):
     def parse(self, value: t.Any, where: str) -> tuple[int, ...]:
         numbers: set[int] = set()
         for item in value:
-            match = re.fullmatch(r"\s*([0-9]{1,4})(?:\s*-\s*([0-9]{1,4}))?\s*", str(item)) if not isinstance(item, bool) else None
+            match = (
+                re.fullmatch(r"\s*([0-9]{1,4})(?:\s*-\s*([0-9]{1,4}))?\s*", str(item))
+                if not isinstance(item, bool)
+                else None
+            )
             low, high = (int(match.group(1)), int(match.group(2) or match.group(1))) if match else (0, -1)
             if not 0 <= low <= high <= 4094:
-                raise FabricError(f"{where} holds {item!r}; give VLANs from 0 (untagged) to 4094, and ranges such as 10-20")
+                raise FabricError(
+                    f"{where} holds {item!r}; give VLANs from 0 (untagged) to 4094, and ranges such as 10-20"
+                )
             numbers.update(range(low, high + 1))
         return tuple(sorted(numbers))
 
@@ -367,7 +391,9 @@ def parse(options: t.Sequence[Option], item: Item, what: str) -> list[Wanted]:
                 if is_ovs_mark(key):
                     raise FabricError(f"{where}: the key {key} is the owner mark; use the option owner")
                 if (option.table, option.column, key) in owned:
-                    raise FabricError(f"{where}: the key {key} has an option of its own; use {owned[option.table, option.column, key]}")
+                    raise FabricError(
+                        f"{where}: the key {key} has an option of its own; use {owned[option.table, option.column, key]}"
+                    )
         wanted.append(Wanted(option, value))
     return wanted
 
@@ -411,7 +437,11 @@ def differences(
             held = row[column]
             ops += [Put(table, record, column, key, item) for key, item in value.items() if held.get(key) != item]
             for key in held:
-                kept = is_ovs_mark(key) or (column == "external_ids" and RESERVED.fullmatch(key)) or (table, column, key) in owned
+                kept = (
+                    is_ovs_mark(key)
+                    or (column == "external_ids" and RESERVED.fullmatch(key))
+                    or (table, column, key) in owned
+                )
                 if option.kind.whole and key not in value and not kept:
                     ops.append(Put(table, record, column, key, CLEAR))
         elif option.kind.canonical(option.value(row)) != option.kind.canonical(value):
@@ -427,7 +457,11 @@ def marks_of(owner: str, module: str) -> dict[str, str]:
 def mark(table: str, record: str, row: Item, owner: str, module: str) -> list[Op]:
     """The changes that put the owner mark on a row."""
     ids = row["external_ids"]
-    return [Put(table, record, "external_ids", key, value) for key, value in marks_of(owner, module).items() if ids.get(key) != value]
+    return [
+        Put(table, record, "external_ids", key, value)
+        for key, value in marks_of(owner, module).items()
+        if ids.get(key) != value
+    ]
 
 
 def owner_of(row: Item) -> str | None:
@@ -472,7 +506,12 @@ def view(database: Database, table: str, record: str, options: t.Iterable[Option
 def interface_name(value: t.Any, what: str) -> str:
     """A name that Linux takes for a network device. Raises FabricError with one sentence that begins with what."""
     text = str(value)
-    if not re.fullmatch(r"[!-~]{1,15}", text) or any(character in text for character in "/\\:%") or text[0] == "-" or text in (".", ".."):
+    if (
+        not re.fullmatch(r"[!-~]{1,15}", text)
+        or any(character in text for character in "/\\:%")
+        or text[0] == "-"
+        or text in (".", "..")
+    ):
         raise FabricError(
             f"{what} {text!r} is not a name for a network device; give 1 to 15 printable ASCII characters "
             "without spaces, slashes, ':' and '%', and no leading hyphen"
@@ -484,7 +523,9 @@ def port_name(value: t.Any, what: str) -> str:
     """A name that Open vSwitch takes for a port, which may be no device of the kernel's. Raises FabricError with one sentence that begins with what."""
     text = str(value)
     if not text or not text.isprintable() or text[0] == "-" or text != text.strip():
-        raise FabricError(f"{what} {text!r} is not a name for a port; give printable characters, without a leading hyphen and without blanks at the ends")
+        raise FabricError(
+            f"{what} {text!r} is not a name for a port; give printable characters, without a leading hyphen and without blanks at the ends"
+        )
     return text
 
 
@@ -525,7 +566,11 @@ def _patched(database: Database, name: str) -> bool:
         row = database.tables["Interface"].get(interface, {"type": "", "ofport": None, "options": {}})
         port = next((port for port, members in database.members.items() if interface in members), "")
         bridge = database.tables["Bridge"].get(database.bridge_of.get(port, ""), {})
-        return row["options"].get("peer"), row["type"] == "patch" and (row["ofport"] or 0) > 0, bridge.get("datapath_type")
+        return (
+            row["options"].get("peer"),
+            row["type"] == "patch" and (row["ofport"] or 0) > 0,
+            bridge.get("datapath_type"),
+        )
 
     peer, works, datapath = told(name)
     return works and told(peer) == (name, True, datapath)
@@ -537,7 +582,9 @@ def failed_bridge(database: Database, bridge: str) -> str | None:
         return None
     row = database.interface(bridge)
     if row["error"] or row["ofport"] == -1:
-        return f"bridge {bridge} could not be created by ovs-vswitchd: {row['error'] or 'nothing was said'}; see its log"
+        return (
+            f"bridge {bridge} could not be created by ovs-vswitchd: {row['error'] or 'nothing was said'}; see its log"
+        )
     if row["ofport"] is None:
         if not database.answered:
             return f"bridge {bridge} is not set up, because ovs-vswitchd has not taken up the last change; check that its service runs"
@@ -573,7 +620,9 @@ def described(
     options: of the module; where two share a name and a place, either serves. noun: what a port is called.
     """
     names: dict[tuple[str, str, str | None], Option] = {(o.table, o.column, o.key): o for o in options}
-    port_of = {name: port for database in (found, after) for port, members in database.members.items() for name in members}
+    port_of = {
+        name: port for database in (found, after) for port, members in database.members.items() for name in members
+    }
     before: dict[str, Item] = {}
     later: dict[str, Item] = {}
 

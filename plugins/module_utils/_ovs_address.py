@@ -6,6 +6,7 @@
 The kernel has them now; a systemd unit gives them to the port again at boot, and whenever ovs-vswitchd makes it anew.
 This file is private to the collection.
 """
+
 from __future__ import annotations
 
 import typing as t
@@ -163,6 +164,8 @@ def _made_anew(found: Database, after: Database, ops: t.Iterable[Op]) -> set[str
 def check(device: Device, kind: str, what: str) -> None:
     """Refuse addresses where frames to them would never arrive."""
     if device.addresses and kind != "internal":
-        raise FabricError(f"{what}: addresses applies only to type internal; its type is {kind or 'system'}, so put them on an internal port of the bridge")
+        raise FabricError(
+            f"{what}: addresses applies only to type internal; its type is {kind or 'system'}, so put them on an internal port of the bridge"
+        )
     if device.up is not None and kind not in ("internal", "", "system", "tap"):
         raise FabricError(f"{what}: up does not apply to type {kind}; leave it out")

@@ -6,12 +6,19 @@
 This file is private to the collection. The former value of each setting that we change on such an object is kept in its
 external_ids, so that it moves, comes back after a reboot and goes with the object. The rule itself is in _owner.py.
 """
+
 from __future__ import annotations
 
 import json
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.module_utils._owner import OVS_BEFORE, OVS_OWNER, Caller, is_ovs_mark, may_change
+from ansible_collections.overloom.fabric.plugins.module_utils._owner import (
+    OVS_BEFORE,
+    OVS_OWNER,
+    Caller,
+    is_ovs_mark,
+    may_change,
+)
 from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import (
     AddMember,
     Database,
@@ -102,7 +109,9 @@ def given_back(table: str, name: str, row: Row, owner: str) -> list[Put]:
 # Who uses a bridge ---------------------------------------------------------------------------------------------------
 
 
-def users(found: Database, bridge: str, owner: str | None, flows: t.Callable[[str], t.Sequence[str]] = lambda bridge: ()) -> list[str]:
+def users(
+    found: Database, bridge: str, owner: str | None, flows: t.Callable[[str], t.Sequence[str]] = lambda bridge: ()
+) -> list[str]:
     """Who uses a bridge besides this owner, in words; empty for a fresh bridge that nobody uses.
 
     owner: None for all but this collection. flows: from a bridge to the flows, groups and meters of others on it, in words.
@@ -113,14 +122,26 @@ def users(found: Database, bridge: str, owner: str | None, flows: t.Callable[[st
     if former.get(("fail_mode", None), row["fail_mode"]) == "secure":
         said.append("fail_mode secure")
     for column in TABLES["Bridge"]:
-        if column not in row or column in _PREPARED or column in ("_uuid", "name", "datapath_id", "status", "rstp_status"):
+        if (
+            column not in row
+            or column in _PREPARED
+            or column in ("_uuid", "name", "datapath_id", "status", "rstp_status")
+        ):
             continue
         held = row[column]
         if isinstance(held, dict) and TABLES["Bridge"][column].kind != "row":
-            said += [f"{column} {key}" for key in sorted(held, key=str) if (column, key) not in former and not _ours(held[key], owner)]
+            said += [
+                f"{column} {key}"
+                for key in sorted(held, key=str)
+                if (column, key) not in former and not _ours(held[key], owner)
+            ]
         elif not _vacant("Bridge", column, former.get((column, None), held)):
             said.append(column)
-    ids = [key for key in sorted(row["external_ids"]) if not key.startswith(_HARMLESS_KEYS) and ("external_ids", key) not in former]
+    ids = [
+        key
+        for key in sorted(row["external_ids"])
+        if not key.startswith(_HARMLESS_KEYS) and ("external_ids", key) not in former
+    ]
     said += [f"external_ids {key}" for key in ids]
     marks = {port: found.tables["Port"][port]["external_ids"].get(OVS_OWNER) for port in found.ports_of(bridge)}
     said += [f"port {port}" for port, mark in marks.items() if mark is None or owner is not None and mark != owner]
@@ -235,7 +256,9 @@ class Before:
             former.setdefault(cell, held)
             return [op]
         if cell not in former:
-            self.left.append(f"{self._what(op.table, op.record)}: its {self._words(op)} was set by others and stays; give a value to change it")
+            self.left.append(
+                f"{self._what(op.table, op.record)}: its {self._words(op)} was set by others and stays; give a value to change it"
+            )
             return []
         value = former.pop(cell)
         return [] if value == held else [op._replace(value=value)]
@@ -255,7 +278,9 @@ class Before:
         bridge = name if table == "Bridge" else self._found.bridge_of[name]
         bridge_mark = self._row("Bridge", bridge)["external_ids"].get(OVS_OWNER)
         if bridge not in self._users:
-            self._users[bridge] = users(self._found, bridge, self._caller.owner, self._flows) if bridge_mark != self._caller.owner else []
+            self._users[bridge] = (
+                users(self._found, bridge, self._caller.owner, self._flows) if bridge_mark != self._caller.owner else []
+            )
         replaces = table == "Port" and (op.column == "type" or not _vacant(op.table, op.column, held))
         if not beside and (self._users[bridge] or replaces):
             what = self._what(op.table, op.record)
@@ -284,7 +309,10 @@ def _secure(row: Row) -> bool:
 
 def _controlled(row: Row) -> bool:
     """Has it a controller that rules it, and not only one that is let in, as one that Open vSwitch listens for?"""
-    kinds = (controller["type"] or ("primary" if target.startswith(("tcp:", "ssl:")) else "service") for target, controller in row["controller"].items())
+    kinds = (
+        controller["type"] or ("primary" if target.startswith(("tcp:", "ssl:")) else "service")
+        for target, controller in row["controller"].items()
+    )
     return "primary" in kinds
 
 
@@ -316,4 +344,7 @@ def port_given_back(found: Database, port: str, owner: str) -> list[Op]:
 
 def bridge_given_back(found: Database, bridge: str, owner: str) -> list[Op]:
     """The changes that make a bridge and its local port what they were before this owner changed them."""
-    return [*given_back("Bridge", bridge, found.tables["Bridge"][bridge], owner), *port_given_back(found, bridge, owner)]
+    return [
+        *given_back("Bridge", bridge, found.tables["Bridge"][bridge], owner),
+        *port_given_back(found, bridge, owner),
+    ]

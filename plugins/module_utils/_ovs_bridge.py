@@ -5,6 +5,7 @@
 
 This file is private to the collection. Source: ovs-vswitchd.conf.db(5), tables Bridge, Port and Interface.
 """
+
 from __future__ import annotations
 
 import typing as t
@@ -131,7 +132,13 @@ BRIDGE_OPTIONS = [
     Option("mcast_snooping", "Bridge", "mcast_snooping_enable", Flag()),
     Option("mcast_snooping_aging_time", "Bridge", "other_config", Integer(1, _MANY), "mcast-snooping-aging-time"),
     Option("mcast_snooping_table_size", "Bridge", "other_config", Integer(1, _MANY), "mcast-snooping-table-size"),
-    Option("mcast_snooping_disable_flood_unregistered", "Bridge", "other_config", Flag(), "mcast-snooping-disable-flood-unregistered"),
+    Option(
+        "mcast_snooping_disable_flood_unregistered",
+        "Bridge",
+        "other_config",
+        Flag(),
+        "mcast-snooping-disable-flood-unregistered",
+    ),
     Option("mirrors", "Bridge", "mirrors", MIRRORS),
     Option("netflow", "Bridge", "netflow", NETFLOW),
     Option("sflow", "Bridge", "sflow", SFLOW),
@@ -143,7 +150,17 @@ BRIDGE_OPTIONS = [
     Option("other_config", "Bridge", "other_config", Pairs()),
 ]
 
-PORT_TYPES = ("system", "internal", "patch", "tap", "afxdp", "afxdp-nonpmd", "dpdk", "dpdkvhostuser", "dpdkvhostuserclient")
+PORT_TYPES = (
+    "system",
+    "internal",
+    "patch",
+    "tap",
+    "afxdp",
+    "afxdp-nonpmd",
+    "dpdk",
+    "dpdkvhostuser",
+    "dpdkvhostuserclient",
+)
 # The types that attach a network device which must be there already.
 AFXDP_TYPES = ("afxdp", "afxdp-nonpmd")
 DEVICE_TYPES = ("", "system", *AFXDP_TYPES)
@@ -157,7 +174,14 @@ INTERFACE_OPTIONS = [
     Option("dpdk_devargs", "Interface", "options", Text(), "dpdk-devargs", types=("dpdk",)),
     Option("vhost_server_path", "Interface", "options", Text(), "vhost-server-path", types=("dpdkvhostuserclient",)),
     Option("n_rxq", "Interface", "options", Integer(1, _MANY), "n_rxq", types=("dpdk", *AFXDP_TYPES)),
-    Option("xdp_mode", "Interface", "options", Text("best-effort", "native-with-zerocopy", "native", "generic"), "xdp-mode", types=AFXDP_TYPES),
+    Option(
+        "xdp_mode",
+        "Interface",
+        "options",
+        Text("best-effort", "native-with-zerocopy", "native", "generic"),
+        "xdp-mode",
+        types=AFXDP_TYPES,
+    ),
     Option("lacp_port_id", "Interface", "other_config", Integer(1, 65535), "lacp-port-id"),
     Option("lacp_port_priority", "Interface", "other_config", Integer(1, 65535), "lacp-port-priority"),
     Option("lacp_aggregation_key", "Interface", "other_config", Integer(1, 65535), "lacp-aggregation-key"),
@@ -322,7 +346,9 @@ def _fake_bridge(name: str, item: Item) -> Bridge:
     items = [local, *ports.values()]
     for port in items:
         if port.get("tag") not in (None, vlan, str(vlan)):
-            raise FabricError(f"{what}: port {port['name']}: tag is {port['tag']}, and all ports of this bridge have its vlan {vlan}; leave tag out")
+            raise FabricError(
+                f"{what}: port {port['name']}: tag is {port['tag']}, and all ports of this bridge have its vlan {vlan}; leave tag out"
+            )
     return Bridge(name, True, [], [_port(parent, {**port, "tag": vlan}) for port in items], item, parent)
 
 
@@ -335,7 +361,9 @@ def _port(bridge: str, item: Item) -> Port:
         members = tuple(sorted({port_name(member, f"{what}: members:") for member in members})) or (name,)
     if name == bridge:
         if not present:
-            raise FabricError(f"{what} is the bridge's local port and cannot be absent; set state: absent on the bridge")
+            raise FabricError(
+                f"{what} is the bridge's local port and cannot be absent; set state: absent on the bridge"
+            )
         if item.get("type") not in (None, "internal") or members not in (None, (name,)):
             raise FabricError(f"{what} is the bridge's local port, which is internal; leave type and members out")
     if item.get("peer") and item["peer"] == name:
@@ -347,7 +375,9 @@ def _port(bridge: str, item: Item) -> Port:
             _ip.check_mtu(int(item["mtu"]), addresses, f"{what}: mtu")
     device = _ovs_address.Device(name, addresses, item.get("up"))
     interfaces = {
-        port_name(single["name"], f"{what}: interfaces: name"): parse(INTERFACE_OPTIONS, single, f"{what}: interface {single['name']}")
+        port_name(single["name"], f"{what}: interfaces: name"): parse(
+            INTERFACE_OPTIONS, single, f"{what}: interface {single['name']}"
+        )
         for single in item.get("interfaces") or []
     }
     wanted = parse([*OPTIONS, FAKE_BRIDGE], item, what) if present else []
@@ -386,8 +416,12 @@ def compare(
                 ops += mark("Port", port.name, row, settings.owner, MODULE)
             ops += differences(row, port.name, [w for w in port.wanted if w.option.table == "Port"], OWNED, marks)
             for member in staged.members[port.name]:
-                ops += differences(staged.tables["Interface"][member], member, _of_interface(port, member), OWNED, marks)
-    before = Before(found, Caller(settings.owner, settings.adopt), words_for([*BRIDGE_OPTIONS, *OPTIONS, FAKE_BRIDGE]), flows)
+                ops += differences(
+                    staged.tables["Interface"][member], member, _of_interface(port, member), OWNED, marks
+                )
+    before = Before(
+        found, Caller(settings.owner, settings.adopt), words_for([*BRIDGE_OPTIONS, *OPTIONS, FAKE_BRIDGE]), flows
+    )
     ops = before.settle(ops) + _given_back(found, bridges, ports, settings)
     warnings += before.left
     after = apply(found, ops)
@@ -411,10 +445,14 @@ def _of_interface(port: Port, name: str) -> list[Wanted]:
     """What is wanted of one interface of a port: what all of them get, and over it what it alone gets."""
     own = port.interfaces.get(name, [])
     named = {wanted.option.name for wanted in own}
-    return [wanted for wanted in port.wanted if wanted.option.table == "Interface" and wanted.option.name not in named] + own
+    return [
+        wanted for wanted in port.wanted if wanted.option.table == "Interface" and wanted.option.name not in named
+    ] + own
 
 
-def _structure(found: Database, bridges: list[Bridge], ports: list[Port], settings: Settings, warnings: list[str]) -> list[Op]:
+def _structure(
+    found: Database, bridges: list[Bridge], ports: list[Port], settings: Settings, warnings: list[str]
+) -> list[Op]:
     """What comes, goes and moves."""
     ops: list[Op] = []
     owner, adopt = settings.owner, settings.adopt
@@ -431,10 +469,14 @@ def _structure(found: Database, bridges: list[Bridge], ports: list[Port], settin
         row = found.tables["Bridge"].get(bridge.name)
         if bridge.parent:
             if row is not None:
-                raise FabricError(f"{bridge.what} is a bridge of its own already, and has no parent; choose another name, or remove it first")
+                raise FabricError(
+                    f"{bridge.what} is a bridge of its own already, and has no parent; choose another name, or remove it first"
+                )
             real = {other.name for other in bridges if other.present and not other.parent} | set(found.tables["Bridge"])
             if bridge.parent not in real:
-                raise FabricError(f"{bridge.what}: there is no bridge {bridge.parent}, its parent, on this host; declare it too")
+                raise FabricError(
+                    f"{bridge.what}: there is no bridge {bridge.parent}, its parent, on this host; declare it too"
+                )
         elif not bridge.present and is_fake(found, bridge.name):
             for name in fake_ports(found, bridge.name):
                 if name not in stays and not _stays(found.tables["Port"][name], settings):
@@ -442,7 +484,9 @@ def _structure(found: Database, bridges: list[Bridge], ports: list[Port], settin
                     remove(name, found.bridge_of[name])
         elif bridge.present and row is None:
             if bridge.name in found.tables["Port"] or bridge.name in found.tables["Interface"]:
-                raise FabricError(f"{bridge.what}: {bridge.name} is a port of bridge {found.bridge_of.get(bridge.name)} already; choose another name")
+                raise FabricError(
+                    f"{bridge.what}: {bridge.name} is a port of bridge {found.bridge_of.get(bridge.name)} already; choose another name"
+                )
             ops.append(AddBridge(bridge.name))
         elif bridge.present:
             if bridge.itself:
@@ -450,7 +494,9 @@ def _structure(found: Database, bridges: list[Bridge], ports: list[Port], settin
         elif row is not None:
             removable(row, bridge.what, owner, adopt)
             if _stays(row, settings):
-                warnings.append(f"{bridge.what} was there before it was adopted: it is given back, not removed; give adopt: true to remove it")
+                warnings.append(
+                    f"{bridge.what} was there before it was adopted: it is given back, not removed; give adopt: true to remove it"
+                )
                 for name in _own_ports(found, bridge.name, stays, owner):
                     remove(name, bridge.name)
                 continue
@@ -481,14 +527,20 @@ def _structure(found: Database, bridges: list[Bridge], ports: list[Port], settin
             if port.members is not None:
                 held = found.members[port.name]
                 ops += [AddMember(port.name, name) for name in port.members if name not in held]
-                ops += [DelMember(port.name, name, found.tables["Interface"][name]["_uuid"]) for name in held if name not in port.members]
+                ops += [
+                    DelMember(port.name, name, found.tables["Interface"][name]["_uuid"])
+                    for name in held
+                    if name not in port.members
+                ]
     if settings.purge:
         named = {bridge.name for bridge in bridges}
         for name, row in sorted(found.tables["Bridge"].items()):
             if name not in named and made_by(row, owner, MODULE) and not was_there(row, owner):
                 foreign = _foreign(found, name, stays, owner)
                 if foreign:
-                    warnings.append(f"bridge {name} is kept, because it has ports that this collection did not make: {', '.join(foreign)}")
+                    warnings.append(
+                        f"bridge {name} is kept, because it has ports that this collection did not make: {', '.join(foreign)}"
+                    )
                 else:
                     ops.append(DelBridge(name))
         dropped = {op.bridge for op in ops if isinstance(op, DelBridge)}
@@ -507,7 +559,11 @@ def _stays(row: Item, settings: Settings) -> bool:
 def _own_ports(found: Database, bridge: str, stays: t.Container[str], owner: str) -> list[str]:
     """The ports that this owner made on a bridge which was there before."""
     rows = found.tables["Port"]
-    return [port for port in found.ports_of(bridge) if port not in stays and owner_of(rows[port]) == owner and not was_there(rows[port], owner)]
+    return [
+        port
+        for port in found.ports_of(bridge)
+        if port not in stays and owner_of(rows[port]) == owner and not was_there(rows[port], owner)
+    ]
 
 
 def _given_back(found: Database, bridges: list[Bridge], ports: list[Port], settings: Settings) -> list[Op]:
@@ -530,7 +586,11 @@ def _given_back(found: Database, bridges: list[Bridge], ports: list[Port], setti
         local = name in found.tables["Bridge"]
         tunnel = found.interface(name)["type"] in TUNNEL_TYPES
         place = found.bridge_of[name]
-        deleted = place in removed and not was_there(found.tables["Bridge"][place], owner) and not moves_back(found, name, owner)
+        deleted = (
+            place in removed
+            and not was_there(found.tables["Bridge"][place], owner)
+            and not moves_back(found, name, owner)
+        )
         if was_there(row, owner) and not local and not tunnel and not deleted and goes(declared_ports.get(name), place):
             ops += port_given_back(found, name, owner)
     return ops
@@ -569,32 +629,44 @@ def _check_members(staged: Database, ports: list[Port]) -> None:
             holder[member] = name
 
 
-def _check_port(found: Database, after: Database, port: Port, settings: Settings, devices: t.Container[str] | None) -> list[str]:
+def _check_port(
+    found: Database, after: Database, port: Port, settings: Settings, devices: t.Container[str] | None
+) -> list[str]:
     """Refuse a port that Open vSwitch would take and not follow; returns warnings."""
     check_vlans(port.item, after.tables["Port"][port.name], port.what)
     warnings = []
     if after.members[port.name] == (port.name,):
         _ovs_address.check(port.device, after.interface(port.name)["type"], port.what)
     elif port.device.addresses or port.device.up is not None:
-        raise FabricError(f"{port.what} is a bond and has no device of its own; put addresses on an internal port, and leave up out")
+        raise FabricError(
+            f"{port.what} is a bond and has no device of its own; put addresses on an internal port, and leave up out"
+        )
     for name in port.interfaces:
         if name not in after.members[port.name]:
-            raise FabricError(f"{port.what}: interfaces holds {name}, which is not among its members; add it there, or correct the name")
+            raise FabricError(
+                f"{port.what}: interfaces holds {name}, which is not among its members; add it there, or correct the name"
+            )
     for member in after.members[port.name]:
         row = after.tables["Interface"][member]
         kind = row["type"]
         check_types(after, kind, port.what)
         if kind in NAMED_TYPES and found.tables["Interface"].get(member, {}).get("type") != kind:
-            interface_name(member, f"bridge {port.bridge}: ports: name" if member == port.name else f"{port.what}: members:")
+            interface_name(
+                member, f"bridge {port.bridge}: ports: name" if member == port.name else f"{port.what}: members:"
+            )
         old = found.tables["Interface"].get(member, {}).get("type", "")
         if old in TUNNEL_TYPES and kind != old:
             raise FabricError(f"{port.what} is a {old} tunnel; remove it with ovs_tunnel first")
         for wanted in _of_interface(port, member):
             option = wanted.option
             if option.types and wanted.value is not CLEAR and kind not in option.types:
-                raise FabricError(f"{port.what}: {option.name} applies only to type {', '.join(option.types)}; its type is {kind or 'system'}")
+                raise FabricError(
+                    f"{port.what}: {option.name} applies only to type {', '.join(option.types)}; its type is {kind or 'system'}"
+                )
         if kind == "patch" and not row["options"].get("peer"):
-            raise FabricError(f"{port.what}: peer is missing; a patch port needs the name of the patch port at the other end")
+            raise FabricError(
+                f"{port.what}: peer is missing; a patch port needs the name of the patch port at the other end"
+            )
         if kind in DEVICE_TYPES and devices is not None and member not in devices:
             missing = f"{port.what}: there is no interface {member} on this host; create it first, or set type: internal to have it made"
             if not settings.lenient:
@@ -627,7 +699,9 @@ def port_state(database: Database, name: str) -> Item:
         result["statistics"] = row["statistics"]
         result.update({key: database.tables["Port"][name][key] for key in ("status", "rstp_status")})
     if len(members) > 1:
-        result["interfaces"] = [{"name": name, **view(database, "Interface", name, INTERFACE_OPTIONS)} for name in members]
+        result["interfaces"] = [
+            {"name": name, **view(database, "Interface", name, INTERFACE_OPTIONS)} for name in members
+        ]
     if "psk" in result["options"]:
         result["options"]["psk"] = "********"
     return result
@@ -693,13 +767,17 @@ def run(module: t.Any) -> t.NoReturn:
         devices = [port.device for port in ports]
         for port in ports:
             if remote and (port.device.addresses is not None or port.device.up is not None):
-                raise FabricError(f"{port.what}: addresses and up need the host itself, and database is on another; leave them out")
+                raise FabricError(
+                    f"{port.what}: addresses and up need the host itself, and database is on another; leave them out"
+                )
     except FabricError as error:
         module.fail_json(msg=str(error), changed=False, commands=[])
     done: list[Op] = []
 
     def read() -> Found:
-        database = read_or_foresee(module, runner, begin, extra_columns(OPTIONS, (port.item for port in ports)), here=not remote)
+        database = read_or_foresee(
+            module, runner, begin, extra_columns(OPTIONS, (port.item for port in ports)), here=not remote
+        )
         units = {} if remote else read_units(_ovs_address.KIND)
         # A second process only for those who declare what needs it.
         asks = any(device.addresses is not None or device.up is not None for device in devices)
@@ -728,7 +806,9 @@ def run(module: t.Any) -> t.NoReturn:
         for port in ports:
             interface = found.interfaces.get(port.name)
             for address in interface.broken if interface and port.device.addresses else ():
-                errors.append(f"{port.what}: another node on the link has the address {address} too; give one of them another")
+                errors.append(
+                    f"{port.what}: another node on the link has the address {address} too; give one of them another"
+                )
         return [error for error in errors if error]
 
     def undo(found: Found) -> list[Step]:
@@ -736,7 +816,9 @@ def run(module: t.Any) -> t.NoReturn:
 
     def state(found: Found) -> dict[str, t.Any]:
         known = found.database
-        states = [bridge_state(known, x.name) for x in present if x.name in known.tables["Bridge"] or is_fake(known, x.name)]
+        states = [
+            bridge_state(known, x.name) for x in present if x.name in known.tables["Bridge"] or is_fake(known, x.name)
+        ]
         for port in (port for bridge in states for port in bridge["ports"]):
             interface = found.interfaces.get(port["name"])
             if interface is not None:
@@ -780,12 +862,19 @@ def taken_back(found: Database, done: t.Iterable[Op]) -> list[Op]:
     Ports that moved into a bridge that failed go back; if their old bridge is gone, the new one has to stay.
     """
     moved = [op for op in done if isinstance(op, MovePort) and failed_bridge(found, op.target)]
-    back: list[Op] = [MovePort(op.port, op.uuid, op.target, op.source) for op in moved if op.source in found.tables["Bridge"]]
+    back: list[Op] = [
+        MovePort(op.port, op.uuid, op.target, op.source) for op in moved if op.source in found.tables["Bridge"]
+    ]
     stuck = {op.target for op in moved if op.source not in found.tables["Bridge"]}
     gone = {op.bridge for op in done if isinstance(op, AddBridge) and failed_bridge(found, op.bridge)} - stuck
     back += [DelBridge(bridge) for bridge in sorted(gone)]
     for op in done:
-        if isinstance(op, AddPort) and op.bridge not in gone and op.port in found.members and late_error(found, op.bridge, op.port):
+        if (
+            isinstance(op, AddPort)
+            and op.bridge not in gone
+            and op.port in found.members
+            and late_error(found, op.bridge, op.port)
+        ):
             back.append(DelPort(op.bridge, op.port, found.tables["Port"][op.port]["_uuid"]))
     return back
 

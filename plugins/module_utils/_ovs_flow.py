@@ -5,6 +5,7 @@
 
 This file is private to the collection. Sources: ovs-ofctl(8), ovs-fields(7), ovs-actions(7).
 """
+
 from __future__ import annotations
 
 import os
@@ -54,11 +55,32 @@ from ansible_collections.overloom.fabric.plugins.module_utils._openflow import (
     with_names,
     with_numbers,
 )
-from ansible_collections.overloom.fabric.plugins.module_utils._openflow_tlv import TlvPlan, WantedTlv, compare_tlvs, tlv_argument_spec, wanted_tlvs
+from ansible_collections.overloom.fabric.plugins.module_utils._openflow_tlv import (
+    TlvPlan,
+    WantedTlv,
+    compare_tlvs,
+    tlv_argument_spec,
+    wanted_tlvs,
+)
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs import interface_name
-from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import Database, ovs_runner, ovs_vsctl, read_database, read_or_foresee
+from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import (
+    Database,
+    ovs_runner,
+    ovs_vsctl,
+    read_database,
+    read_or_foresee,
+)
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import DEFAULT_OWNER
-from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, FabricError, Remove, RemoveFolder, Runner, Step, Write, reconcile
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
+    Change,
+    FabricError,
+    Remove,
+    RemoveFolder,
+    Runner,
+    Step,
+    Write,
+    reconcile,
+)
 from ansible_collections.overloom.fabric.plugins.module_utils._systemd import (
     Command,
     Unit,
@@ -178,7 +200,9 @@ class Declaration(t.NamedTuple):
     @property
     def wants_something(self) -> bool:
         """Whether anything is to be there."""
-        return any(item.present for things in (self.flows, self.groups, self.meters, self.tlvs) for item in things or ())
+        return any(
+            item.present for things in (self.flows, self.groups, self.meters, self.tlvs) for item in things or ()
+        )
 
 
 def declaration(params: t.Mapping[str, t.Any]) -> Declaration:
@@ -187,7 +211,11 @@ def declaration(params: t.Mapping[str, t.Any]) -> Declaration:
     owner = params["owner"]
     if not owner or not owner.isprintable():
         raise FabricError(f"owner is {owner!r}; give a name of printable characters")
-    cookie = Cookie(owner_cookie(owner), COOKIE_MASK) if params["cookie"] is None else parse_cookie(params["cookie"], "cookie")
+    cookie = (
+        Cookie(owner_cookie(owner), COOKIE_MASK)
+        if params["cookie"] is None
+        else parse_cookie(params["cookie"], "cookie")
+    )
     tables = params["tables"]
     if tables is not None:
         tables = frozenset(number(table, 0, 254, "option tables", "table") for table in tables)
@@ -198,8 +226,12 @@ def declaration(params: t.Mapping[str, t.Any]) -> Declaration:
     return Declaration(
         bridge,
         None if flows is None else [_flow(item, "flow" if single else f"flow {n}") for n, item in enumerate(flows, 1)],
-        None if params["groups"] is None else [_group(item, f"group {n}") for n, item in enumerate(params["groups"], 1)],
-        None if params["meters"] is None else [_meter(item, f"meter {n}") for n, item in enumerate(params["meters"], 1)],
+        None
+        if params["groups"] is None
+        else [_group(item, f"group {n}") for n, item in enumerate(params["groups"], 1)],
+        None
+        if params["meters"] is None
+        else [_meter(item, f"meter {n}") for n, item in enumerate(params["meters"], 1)],
         None if params["tlvs"] is None else wanted_tlvs(params["tlvs"]),
         owner,
         Scope(cookie, tables, params["purge"], params["adopt"]),
@@ -265,7 +297,11 @@ def _group(item: t.Mapping[str, t.Any], what: str) -> WantedGroup:
         raise FabricError(f"{what} has no group_id; give it one")
     group_id = number(item["group_id"], 0, 0xFFFFFF00, what, "group_id")
     where = f"group {group_id}"
-    values = {name: item[name] for name in ("type", "selection_method", "selection_method_param", "fields", "buckets") if item[name] is not None}
+    values = {
+        name: item[name]
+        for name in ("type", "selection_method", "selection_method_param", "fields", "buckets")
+        if item[name] is not None
+    }
     if "buckets" in values:
         values["buckets"] = [
             {
@@ -345,13 +381,21 @@ def parse_record(text: str) -> Record:
         tuple(re.findall(r"(?m)^flow add (.*)$", text)),
         tuple(re.findall(r"(?m)^group add_or_mod (.*)$", text)),
         tuple(re.findall(r"(?m)^# meter (.*)$", text)),
-        tuple(Tlv(*map(int, numbers)) for numbers in re.findall(r"(?m)^# tlv ([0-9]+) ([0-9]+) ([0-9]+) ([0-9]+)$", text)),
+        tuple(
+            Tlv(*map(int, numbers)) for numbers in re.findall(r"(?m)^# tlv ([0-9]+) ([0-9]+) ([0-9]+) ([0-9]+)$", text)
+        ),
         {int(port): name for port, name in re.findall(r"(?m)^# port ([0-9]+): (.*)$", text)},
     )
 
 
 def record_text(
-    bridge: str, owner: str, switch: Switch, own_groups: t.Iterable[int], own_meters: t.Iterable[str], tlvs: t.Sequence[Tlv], names: Seen
+    bridge: str,
+    owner: str,
+    switch: Switch,
+    own_groups: t.Iterable[int],
+    own_meters: t.Iterable[str],
+    tlvs: t.Sequence[Tlv],
+    names: Seen,
 ) -> str:
     """An owner's file for a bridge; empty when there is nothing to bring back."""
     if not any(switch) and not tlvs:
@@ -379,7 +423,11 @@ def declared_all(declared: Declaration) -> bool:
 def in_scope(text: str, scope: Scope) -> bool:
     """Is a flow, as the file has it, surely one of those that the call is about?"""
     match = re.match(r"table=([0-9]+),cookie=(0x[0-9a-f]+),", text)
-    return bool(match) and scope.cookie.holds(int(match.group(2), 16)) and (scope.tables is None or int(match.group(1)) in scope.tables)
+    return (
+        bool(match)
+        and scope.cookie.holds(int(match.group(2), 16))
+        and (scope.tables is None or int(match.group(1)) in scope.tables)
+    )
 
 
 def record_path(bridge: str, owner: str) -> str:
@@ -387,7 +435,9 @@ def record_path(bridge: str, owner: str) -> str:
     return os.path.join(FOLDER, unit_name("flows", f"{bridge}:{owner}", "flows")[len("overloom-flows-") :])
 
 
-def restore_unit(bridge: str, owner: str, protocol: str, meters: t.Iterable[str], tlvs: t.Sequence[Tlv], ports: Seen) -> Unit:
+def restore_unit(
+    bridge: str, owner: str, protocol: str, meters: t.Iterable[str], tlvs: t.Sequence[Tlv], ports: Seen
+) -> Unit:
     """The service that fills the bridge whenever ovs-vswitchd has started, because only that keeps flows, in its memory.
 
     meters: their texts. ports: that have to be there first.
@@ -454,8 +504,14 @@ def ofctl_runner(module: t.Any) -> Runner:
             )
         if status and argv[0] == "ovs-ofctl" and argv[4] == "bundle":
             raise FabricError(refusal(argv[5], err, stdin or ""))
-        if status and argv[0] == "ovs-ofctl" and re.search(r"is not a bridge or a socket|Connection refused|End of file|reset by peer", err):
-            raise FabricError(f"the bridge {argv[5]} does not answer ({_said(err)}); check that the service ovs-vswitchd runs, then run this again")
+        if (
+            status
+            and argv[0] == "ovs-ofctl"
+            and re.search(r"is not a bridge or a socket|Connection refused|End of file|reset by peer", err)
+        ):
+            raise FabricError(
+                f"the bridge {argv[5]} does not answer ({_said(err)}); check that the service ovs-vswitchd runs, then run this again"
+            )
         return status, out, err
 
     return Runner(run)
@@ -522,15 +578,22 @@ class Bridge:
             record = parse_record(content or "")
             if declared_all(self._declared):
                 # They would be left out of the file in any case, so what they mean is of no interest.
-                record = record._replace(flows=tuple(text for text in record.flows if not in_scope(text, self._declared.scope)))
+                record = record._replace(
+                    flows=tuple(text for text in record.flows if not in_scope(text, self._declared.scope))
+                )
             scope = self._declared.scope._replace(
-                own_groups=record.own_groups, own_meters=record.own_meters, others=self._others(path), standalone=self._standalone
+                own_groups=record.own_groups,
+                own_meters=record.own_meters,
+                others=self._others(path),
+                standalone=self._standalone,
             )
             switch = self._switch()
             wanted, remembered = self._learn(record)
             names = {number: name for name, number in self._ports.items()}
             warnings = tuple(dict.fromkeys(self._warnings))
-            self._first = Found(switch, wanted, names, protocol, scope, remembered, content, units, warnings, self._tlvs(), record.tlvs)
+            self._first = Found(
+                switch, wanted, names, protocol, scope, remembered, content, units, warnings, self._tlvs(), record.tlvs
+            )
             return self._first
         return self._first._replace(switch=self._switch(), content=content, units=units, tlvs=self._tlvs())
 
@@ -568,7 +631,11 @@ class Bridge:
         if not self._exists:
             return Switch({}, {}, {})
         flows = parse_dump(self._runner([*self._begin, "dump-flows", declared.bridge, "--no-names", "--no-stats"]))
-        groups = self._runner([*self._begin, "dump-groups", declared.bridge, "--no-names"]) if declared.groups is not None else ""
+        groups = (
+            self._runner([*self._begin, "dump-groups", declared.bridge, "--no-names"])
+            if declared.groups is not None
+            else ""
+        )
         meters = self._runner([*self._begin, "dump-meters", declared.bridge]) if declared.meters is not None else ""
         return Switch({flow.key: flow for flow, _counters in flows}, parse_groups(groups), parse_meters(meters))
 
@@ -583,18 +650,26 @@ class Bridge:
     def _learn(self, record: Record) -> tuple[Wanted, Switch]:
         """What is wanted, and what the file holds, in the words of the switch: all in one process."""
         declared = self._declared
-        lines: list[tuple[str, str]] = [(item.where, self._numbered(item.text, item.where)) for item in declared.flows or ()]
+        lines: list[tuple[str, str]] = [
+            (item.where, self._numbered(item.text, item.where)) for item in declared.flows or ()
+        ]
         path = record_path(declared.bridge, declared.owner)
         # What the file has by number, because it has no name that ovs-ofctl knows, may have another number by now.
         remembered = [parse_group(with_names(text, record.ports), path) for text in record.groups]
         lines += [(path, self._numbered(with_names(text, record.ports), None)) for text in record.flows]
         for group in declared.groups or ():
             for bucket in group.values.get("buckets", ()):
-                lines.append((group.where, bucket_line(self._numbered("actions=" + bucket["actions"], group.where)[8:])))
+                lines.append(
+                    (group.where, bucket_line(self._numbered("actions=" + bucket["actions"], group.where)[8:]))
+                )
         for group in remembered:
-            lines += [(path, bucket_line(self._numbered("actions=" + bucket.actions, None)[8:])) for bucket in group.buckets]
+            lines += [
+                (path, bucket_line(self._numbered("actions=" + bucket.actions, None)[8:])) for bucket in group.buckets
+            ]
         flows = iter(self._parse(lines))
-        wanted_flows = [WantedFlow(item.where, next(flows), item.declared, item.present) for item in declared.flows or ()]
+        wanted_flows = [
+            WantedFlow(item.where, next(flows), item.declared, item.present) for item in declared.flows or ()
+        ]
         kept_flows = [next(flows) for _text in record.flows]
         wanted_groups = []
         for group in declared.groups or ():
@@ -605,14 +680,18 @@ class Bridge:
         kept_groups = []
         for group in remembered:
             buckets = [self._bucket(bucket._asdict(), next(flows), None) for bucket in group.buckets]
-            kept_groups.append(group._replace(buckets=tuple(old._replace(**new) for old, new in zip(group.buckets, buckets))))
+            kept_groups.append(
+                group._replace(buckets=tuple(old._replace(**new) for old, new in zip(group.buckets, buckets)))
+            )
         meters = [parse_meter(text, path) for text in record.meters]
         wanted = Wanted(
             None if declared.flows is None else wanted_flows,
             None if declared.groups is None else wanted_groups,
             declared.meters,
         )
-        return wanted, Switch({f.key: f for f in kept_flows}, {g.group_id: g for g in kept_groups}, {m.meter_id: m for m in meters})
+        return wanted, Switch(
+            {f.key: f for f in kept_flows}, {g.group_id: g for g in kept_groups}, {m.meter_id: m for m in meters}
+        )
 
     def _bucket(self, bucket: dict[str, t.Any], flow: Flow, where: str | None) -> dict[str, t.Any]:
         port = bucket["watch_port"] if bucket.get("watch_port") else None
@@ -626,9 +705,13 @@ class Bridge:
         def unknown(name: str) -> int:
             if where is not None:
                 if not self._check:
-                    raise FabricError(f"{where} names {name}, which is no port of bridge {self._declared.bridge}; add it first, or correct the name")
+                    raise FabricError(
+                        f"{where} names {name}, which is no port of bridge {self._declared.bridge}; add it first, or correct the name"
+                    )
                 if self._exists:
-                    self._warnings.append(f"{where} names {name}, which is no port of bridge {self._declared.bridge} yet")
+                    self._warnings.append(
+                        f"{where} names {name}, which is no port of bridge {self._declared.bridge} yet"
+                    )
             # Any number that no port has: the name comes back before anything is shown or written.
             self._ports[name] = next(n for n in range(0xFEFF, 0, -1) if n not in self._ports.values())
             return self._ports[name]
@@ -670,7 +753,11 @@ class Bridge:
                 return [], index, flow
         if "normalization changed" in err:
             fields = re.search(r"pre: *(.*)", err)
-            return [], None, f"the match {fields.group(1) if fields else ''!r} is not in normal form, a field needs its protocol, as in ip,nw_dst=10.0.0.1"
+            return (
+                [],
+                None,
+                f"the match {fields.group(1) if fields else ''!r} is not in normal form, a field needs its protocol, as in ip,nw_dst=10.0.0.1",
+            )
         if len(parsed) != len(lines):
             return [], None, f"of {len(lines)} flows it read {len(parsed)}"
         return t.cast("list[Flow]", parsed), None, ""
@@ -726,7 +813,10 @@ def change(declared: Declaration, timeout: int, running: bool, found: Found, dif
         steps += [Remove(path), RemoveFolder(FOLDER), RemoveFolder(os.path.dirname(FOLDER))]
     before, after = _shown(found.switch, plan, names, tlvs) if diff else ("", "")
     if diff and bool(steps) and before == after:
-        before, after = found.content or f"# {path}: nothing is restored\n", content or f"# {path}: nothing is restored\n"
+        before, after = (
+            found.content or f"# {path}: nothing is restored\n",
+            content or f"# {path}: nothing is restored\n",
+        )
         if before == after:
             after += "# and the unit that restores it is enabled\n"
     return Change(steps, before, after, found.warnings), plan
@@ -764,10 +854,15 @@ def late_errors(plan: Plan, found: Found) -> list[str]:
         held = found.switch.flows.get(flow.key)
         if held != flow and not (held is None and (flow.idle_timeout or flow.hard_timeout)):
             wrong.append(f"the bridge holds the flow {flow.text(names)!r} as {held.text(names) if held else 'none'!r}")
-    for kind, things, held_things in (("group", plan.put_groups, found.switch.groups), ("meter", plan.put_meters, found.switch.meters)):
+    for kind, things, held_things in (
+        ("group", plan.put_groups, found.switch.groups),
+        ("meter", plan.put_meters, found.switch.meters),
+    ):
         for _new, thing in things:
             if held_things.get(thing[0]) != thing:
-                wrong.append(f"the bridge holds the {kind} {thing[0]} otherwise than it was told: {held_things.get(thing[0])}")
+                wrong.append(
+                    f"the bridge holds the {kind} {thing[0]} otherwise than it was told: {held_things.get(thing[0])}"
+                )
     return wrong[:1]
 
 
@@ -781,7 +876,13 @@ def run(module: t.Any) -> t.NoReturn:
     if module.check_mode and not module.get_bin_path("ovs-ofctl"):
         module.warn("ovs-ofctl is not installed, and only it can tell what would change of the flows")
         nothing: dict[str, list] = {"commands": [], "flows": [], "groups": [], "meters": [], "tlvs": []}
-        module.exit_json(changed=declared.wants_something, bridge=declared.bridge, cookie=str(declared.scope.cookie), spawned=0, **nothing)
+        module.exit_json(
+            changed=declared.wants_something,
+            bridge=declared.bridge,
+            cookie=str(declared.scope.cookie),
+            spawned=0,
+            **nothing,
+        )
     runner = ofctl_runner(module)
     bridge = Bridge(module, runner, declared)
     plans: list[Plan] = []
@@ -802,7 +903,11 @@ def run(module: t.Any) -> t.NoReturn:
             "flows": held(found.switch.flows, wanted.flows, found.names),
             "groups": held(found.switch.groups, wanted.groups, found.names),
             "meters": held(found.switch.meters, wanted.meters),
-            "tlvs": [tlv.data() for tlv in found.tlvs if any(tlv == item.tlv and item.present for item in declared.tlvs or ())],
+            "tlvs": [
+                tlv.data()
+                for tlv in found.tlvs
+                if any(tlv == item.tlv and item.present for item in declared.tlvs or ())
+            ],
         }
 
     reconcile(module, bridge.read, compared, runner, state, lambda found: late_errors(plans[0], found))
@@ -868,7 +973,9 @@ def gathered(
     if "flows" in gather:
         numbered = [with_numbers(wanted, ports, lambda name: _no_port(name, bridge))] if wanted else []
         flows = parse_dump(ofctl("dump-flows", *numbered))
-        result["flows"] = [{**flow.full_data(names), **counters, "ours": ours.holds(flow.cookie)} for flow, counters in flows]
+        result["flows"] = [
+            {**flow.full_data(names), **counters, "ours": ours.holds(flow.cookie)} for flow, counters in flows
+        ]
     if "groups" in gather:
         counts = parse_group_stats(ofctl("dump-group-stats"))
         groups = parse_groups(ofctl("dump-groups"))

@@ -5,6 +5,7 @@
 
 This file is private to the collection. Source: ovs-ofctl(8).
 """
+
 from __future__ import annotations
 
 import typing as t
@@ -80,7 +81,9 @@ def put_back(held: Held, name: str, protocols: t.Collection[str], timeout: int) 
     if held.tlvs:
         steps.append(Step((*begin, "add-tlv-map", name, tlvs_text(held.tlvs))))
     steps += [Step((*begin, "add-meter", name, meter.text())) for meter in held.meters]
-    lines = [f"group add_or_mod {group.text({})}\n" for group in held.groups] + [f"flow add {flow.text({})}\n" for flow in held.flows]
+    lines = [f"group add_or_mod {group.text({})}\n" for group in held.groups] + [
+        f"flow add {flow.text({})}\n" for flow in held.flows
+    ]
     if lines and spoken(protocols) in BUNDLED:
         return [*steps, Step((*begin, "bundle", name, "-"), "".join(lines))]
     for command, things in (("add-groups", held.groups), ("add-flows", held.flows)):

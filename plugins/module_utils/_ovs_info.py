@@ -5,14 +5,26 @@
 
 This file is private to the collection. Sources: ovs-vswitchd(8) for what ovs-appctl prints, ovs-vswitchd.conf.db(5).
 """
+
 from __future__ import annotations
 
 import re
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils import _ovs_bridge, _ovs_flow, _ovs_switch, _ovs_tunnel
-from ansible_collections.overloom.fabric.plugins.module_utils._ovs import Item, is_remote, ovs_argument_spec, owner_of, vsctl
-from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import Database, OvsRunner, ovs_runner, read_database
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs import (
+    Item,
+    is_remote,
+    ovs_argument_spec,
+    owner_of,
+    vsctl,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import (
+    Database,
+    OvsRunner,
+    ovs_runner,
+    read_database,
+)
 from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_tables import STATE
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import DEFAULT_OWNER
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
@@ -24,7 +36,9 @@ KINDS = ("switch", "bridges", "statistics", "tunnels", *LOCAL)
 DEFAULT = ["switch", "bridges", "tunnels"]
 
 _FDB = re.compile(r"^\s*(\S+)\s+(\d+)\s+([0-9a-f]{2}(?::[0-9a-f]{2}){5})\s+(\d+|static)\s*$", re.MULTILINE)
-_DATAPATH = re.compile(r"(?P<match>.*), packets:(?P<packets>\d+), bytes:(?P<bytes>\d+), used:(?P<used>never|[0-9.]+)s?,(?P<more>.*?)\s*actions:(?P<actions>.*)")
+_DATAPATH = re.compile(
+    r"(?P<match>.*), packets:(?P<packets>\d+), bytes:(?P<bytes>\d+), used:(?P<used>never|[0-9.]+)s?,(?P<more>.*?)\s*actions:(?P<actions>.*)"
+)
 
 
 def info_argument_spec() -> dict:
@@ -41,7 +55,13 @@ def info_argument_spec() -> dict:
 def parse_fdb(text: str, names: t.Mapping[str, str]) -> list[Item]:
     """What fdb/show prints; names: from a port's number, or LOCAL, to its name. A static entry has no age."""
     return [
-        {"port": names.get(port, port), "vlan": int(vlan), "mac": mac, "age": None if age == "static" else int(age), "static": age == "static"}
+        {
+            "port": names.get(port, port),
+            "vlan": int(vlan),
+            "mac": mac,
+            "age": None if age == "static" else int(age),
+            "static": age == "static",
+        }
         for port, vlan, mac, age in _FDB.findall(text)
     ]
 
@@ -52,33 +72,47 @@ def parse_datapath_flows(text: str) -> list[Item]:
     for line in text.splitlines():
         found = _DATAPATH.fullmatch(line.strip())
         if found:
-            flows.append({
-                "match": found["match"],
-                "actions": found["actions"],
-                "n_packets": int(found["packets"]),
-                "n_bytes": int(found["bytes"]),
-                "used": None if found["used"] == "never" else float(found["used"]),
-                "offloaded": "offloaded:yes" in found["more"],
-            })
+            flows.append(
+                {
+                    "match": found["match"],
+                    "actions": found["actions"],
+                    "n_packets": int(found["packets"]),
+                    "n_bytes": int(found["bytes"]),
+                    "used": None if found["used"] == "never" else float(found["used"]),
+                    "offloaded": "offloaded:yes" in found["more"],
+                }
+            )
     return flows
 
 
 def chosen(database: Database, wanted: t.Container[str] | None, owner: str | None) -> list[str]:
     """The bridges that are asked for, sorted; with an owner, those that carry its mark."""
     rows = database.tables["Bridge"]
-    return [name for name in sorted(rows) if (wanted is None or name in wanted) and owner in (None, owner_of(rows[name]))]
+    return [
+        name for name in sorted(rows) if (wanted is None or name in wanted) and owner in (None, owner_of(rows[name]))
+    ]
 
 
-def gather_all(runner: OvsRunner, database: Database, bridges: list[str], kinds: t.Container[str], owner: str, timeout: int) -> Item:
+def gather_all(
+    runner: OvsRunner, database: Database, bridges: list[str], kinds: t.Container[str], owner: str, timeout: int
+) -> Item:
     """What is asked for of these bridges."""
     result: Item = {kind: [] for kind in KINDS if kind in kinds and kind not in ("switch", "statistics")}
     if "switch" in kinds:
         result["switch"] = _ovs_switch.state(database)
     if "bridges" in kinds:
-        fakes = [name for name in sorted(database.tables["Port"]) if _ovs_bridge.is_fake(database, name) and database.bridge_of[name] in bridges]
+        fakes = [
+            name
+            for name in sorted(database.tables["Port"])
+            if _ovs_bridge.is_fake(database, name) and database.bridge_of[name] in bridges
+        ]
         result["bridges"] = [_ovs_bridge.bridge_state(database, name) for name in sorted([*bridges, *fakes])]
     if "tunnels" in kinds:
-        result["tunnels"] = [_ovs_tunnel.state(database, name) for name in _ovs_tunnel.tunnel_names(database) if database.bridge_of[name] in bridges]
+        result["tunnels"] = [
+            _ovs_tunnel.state(database, name)
+            for name in _ovs_tunnel.tunnel_names(database)
+            if database.bridge_of[name] in bridges
+        ]
     openflow = [kind for kind in OPENFLOW if kind in kinds]
     for bridge in bridges:
         found: dict[str, list[Item]] = {}
@@ -99,7 +133,9 @@ def appctl(runner: OvsRunner, timeout: int, *words: str) -> str:
     status, out, err = runner.run(["ovs-appctl", f"--timeout={timeout}", *words])
     if status:
         said = (err or out).strip().splitlines()
-        raise FabricError(f"ovs-vswitchd did not answer {' '.join(words)} ({said[-1] if said else 'nothing was said'}); check that its service runs")
+        raise FabricError(
+            f"ovs-vswitchd did not answer {' '.join(words)} ({said[-1] if said else 'nothing was said'}); check that its service runs"
+        )
     return out
 
 
@@ -111,7 +147,9 @@ def run(module: t.Any) -> t.NoReturn:
     try:
         local = [kind for kind in LOCAL if kind in kinds]
         if local and is_remote(params["database"]):
-            raise FabricError(f"gather: {', '.join(local)} needs the host itself, and database is on another; leave it out, or run this there")
+            raise FabricError(
+                f"gather: {', '.join(local)} needs the host itself, and database is on another; leave it out, or run this there"
+            )
         database = read_database(runner, vsctl(params), STATE if "statistics" in kinds else ())
         bridges = chosen(database, params["bridges"], params["owner"] if params["owned"] else None)
         result = gather_all(runner, database, bridges, kinds, params["owner"], params["timeout"])

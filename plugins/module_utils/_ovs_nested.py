@@ -5,6 +5,7 @@
 
 This file is private to the collection. Source for each row: ovs-vswitchd.conf.db(5), the table of the same name.
 """
+
 from __future__ import annotations
 
 import typing as t
@@ -64,7 +65,10 @@ class Numbers(Kind):
         self._keys, self._values = keys, values
 
     def parse(self, value: t.Any, where: str) -> dict[t.Any, int]:
-        return {self._keys.parse(key, f"{where}: a key"): self._values.parse(item, f"{where}: the value of {key}") for key, item in value.items()}
+        return {
+            self._keys.parse(key, f"{where}: a key"): self._values.parse(item, f"{where}: the value of {key}")
+            for key, item in value.items()
+        }
 
     def shown(self, value: t.Any) -> t.Any:
         return dict(sorted(value.items()))
@@ -122,7 +126,9 @@ class Record(Kind):
         for option in self.options:
             item = option.value(value)
             if isinstance(option.kind, Pairs):
-                item = {key: text for key, text in item.items() if (option.table, option.column, key) not in self._owned}
+                item = {
+                    key: text for key, text in item.items() if (option.table, option.column, key) not in self._owned
+                }
             if item != option.value(new):
                 fields[option.name] = option.kind.shown(item)
         return fields
@@ -148,7 +154,9 @@ class Records(Kind):
             name = checked_text(str(item[self._key]), f"{where}: {self._key}")
             key = self._known.parse(item[self._key], f"{where}: {self._key}") if self._known else name
             if key in rows or not name:
-                raise FabricError(f"{where}: {self._key} {name!r} is {'declared twice; declare it once' if name else 'empty; give it'}")
+                raise FabricError(
+                    f"{where}: {self._key} {name!r} is {'declared twice; declare it once' if name else 'empty; give it'}"
+                )
             rows[key] = self._record.parse(item, f"{where} {name}")
         return rows
 
@@ -162,7 +170,9 @@ class Records(Kind):
 # Targets -----------------------------------------------------------------------------------------------------------
 
 _ADDRESS = r"(?:[0-9.]+|\[[0-9A-Fa-f:.%a-z0-9]+\])"
-_COLLECTORS = Strings((rf"{_ADDRESS}:[0-9]{{1,5}}", "collectors as ADDRESS:PORT, such as 192.0.2.9:2055 or [2001:db8::9]:2055"))
+_COLLECTORS = Strings(
+    (rf"{_ADDRESS}:[0-9]{{1,5}}", "collectors as ADDRESS:PORT, such as 192.0.2.9:2055 or [2001:db8::9]:2055")
+)
 _AGENTS = Strings((rf"{_ADDRESS}(:[0-9]{{1,5}})?", "collectors as ADDRESS or ADDRESS:PORT, such as 192.0.2.9:6343"))
 _REMOTE = (
     r"(tcp|ssl|ptcp|pssl|unix|punix):[!-~]+",
@@ -188,7 +198,12 @@ CONTROLLERS = Records(
         [
             *_remote("Controller"),
             Option("local_ip", "Controller", "local_ip", Address(version=4)),
-            Option("local_netmask", "Controller", "local_netmask", Text(pattern=(r"[0-9]+(\.[0-9]+){3}", "a netmask such as 255.255.255.0"))),
+            Option(
+                "local_netmask",
+                "Controller",
+                "local_netmask",
+                Text(pattern=(r"[0-9]+(\.[0-9]+){3}", "a netmask such as 255.255.255.0")),
+            ),
             Option("local_gateway", "Controller", "local_gateway", Address(version=4)),
             Option("enable_async_messages", "Controller", "enable_async_messages", Flag(True)),
             Option("rate_limit", "Controller", "controller_rate_limit", Integer(100, _MANY)),
@@ -221,12 +236,24 @@ _TIMEOUTS = Numbers(Text(pattern=("|".join(_STATES), f"one of {', '.join(_STATES
 _ZONES = Records(
     Record(
         "CT_Zone",
-        [Option("timeouts", "CT_Zone", "timeout_policy", Single("CT_Timeout_Policy", Option("timeouts", "CT_Timeout_Policy", "timeouts", _TIMEOUTS)))],
+        [
+            Option(
+                "timeouts",
+                "CT_Zone",
+                "timeout_policy",
+                Single("CT_Timeout_Policy", Option("timeouts", "CT_Timeout_Policy", "timeouts", _TIMEOUTS)),
+            )
+        ],
     ),
     "zone",
     Integer(0, 65535),
 )
-DATAPATHS = Records(Record("Datapath", [Option("zones", "Datapath", "ct_zones", _ZONES)]), "type", Text("system", "netdev", clears=False), others_stay=True)
+DATAPATHS = Records(
+    Record("Datapath", [Option("zones", "Datapath", "ct_zones", _ZONES)]),
+    "type",
+    Text("system", "netdev", clears=False),
+    others_stay=True,
+)
 
 # Of a bridge -------------------------------------------------------------------------------------------------------
 
@@ -364,8 +391,14 @@ def check_mirrors(bridge: str, declared: t.Mapping[str, Item], ports: t.Containe
         what = f"bridge {bridge}: mirrors {name}"
         if (mirror["output_port"] is None) == (mirror["output_vlan"] is None):
             raise FabricError(f"{what}: give one of output_port (SPAN) and output_vlan (RSPAN)")
-        for option, column in (("select_src_ports", "select_src_port"), ("select_dst_ports", "select_dst_port"), ("output_port", "output_port")):
+        for option, column in (
+            ("select_src_ports", "select_src_port"),
+            ("select_dst_ports", "select_dst_port"),
+            ("output_port", "output_port"),
+        ):
             names = (mirror[column],) if column == "output_port" else mirror[column]
             for port in names:
                 if port is not None and port not in ports:
-                    raise FabricError(f"{what}: {option} names {port}, which is no port of the bridge; declare it there, or name another")
+                    raise FabricError(
+                        f"{what}: {option} names {port}, which is no port of the bridge; declare it there, or name another"
+                    )

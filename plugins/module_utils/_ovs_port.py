@@ -5,6 +5,7 @@
 
 This file is private to the collection. Source for each row: ovs-vswitchd.conf.db(5), tables Port and Interface.
 """
+
 from __future__ import annotations
 
 import ipaddress
@@ -24,7 +25,14 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs import (
     Vlans,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs_nested import QOS
-from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import AddBridge, AddPort, Database, MovePort, Op, transaction
+from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import (
+    AddBridge,
+    AddPort,
+    Database,
+    MovePort,
+    Op,
+    transaction,
+)
 from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_text import CLEAR, Put
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Step
 
@@ -37,7 +45,9 @@ PORT_OPTIONS = [
     # VLANs
     Option("tag", "Port", "tag", Integer(1, 4094)),
     Option("trunks", "Port", "trunks", Vlans()),
-    Option("vlan_mode", "Port", "vlan_mode", Text("access", "trunk", "native-tagged", "native-untagged", "dot1q-tunnel")),
+    Option(
+        "vlan_mode", "Port", "vlan_mode", Text("access", "trunk", "native-tagged", "native-untagged", "dot1q-tunnel")
+    ),
     Option("cvlans", "Port", "cvlans", Vlans()),
     Option("qinq_ethtype", "Port", "other_config", Text("802.1ad", "802.1q"), "qinq-ethtype"),
     Option("priority_tags", "Port", "other_config", Text("always", "if-nonzero", "never"), "priority-tags"),
@@ -123,7 +133,9 @@ def check_vlans(item: Item, row: Item, what: str) -> None:
 def check_types(database: Database, kind: str, what: str) -> None:
     """Refuse an interface type that the installed Open vSwitch does not have."""
     if database.types and kind and kind not in database.types:
-        raise FabricError(f"{what}: the installed Open vSwitch {database.version} does not support the type {kind}; it has {', '.join(database.types)}")
+        raise FabricError(
+            f"{what}: the installed Open vSwitch {database.version} does not support the type {kind}; it has {', '.join(database.types)}"
+        )
 
 
 def ip_address(text: str | None) -> t.Any:
@@ -154,7 +166,9 @@ def identity(database: Database, port: str) -> tuple[t.Any, ...]:
     )
 
 
-def write_steps(begin: t.Sequence[str], found: Database, after: Database, ops: t.Sequence[Op], secrets: tuple[str, ...] = ()) -> list[Step]:
+def write_steps(
+    begin: t.Sequence[str], found: Database, after: Database, ops: t.Sequence[Op], secrets: tuple[str, ...] = ()
+) -> list[Step]:
     """The transaction, and another call before or after it where one is needed.
 
     The row of a bridge that was removed by hand, but for the collector sets that keep it, has to go before the name is used again.
@@ -167,12 +181,19 @@ def write_steps(begin: t.Sequence[str], found: Database, after: Database, ops: t
     steps = [Step((*begin, "--", "--if-exists", "destroy", "Flow_Sample_Collector_Set", *remains))] if remains else []
     peers = [op for op in ops if isinstance(op, Put) and (op.column, op.key) == ("options", "peer")]
     turns = [op for op in peers if op.record in found.members and op.value not in (CLEAR, *found.members)]
-    steps += transaction(begin, [op for op in ops if op not in turns] if turns else ops, secrets) + transaction(begin, turns)
+    steps += transaction(begin, [op for op in ops if op not in turns] if turns else ops, secrets) + transaction(
+        begin, turns
+    )
     taken = {identity(found, port) for port in found.members if found.interface(port)["type"] in TUNNEL_TYPES}
     again: list[str] = []
     for op in ops:
         comes = isinstance(op, (AddPort, MovePort)) or isinstance(op, Put) and op.column == "type"
         port = op.record if isinstance(op, Put) else getattr(op, "port", "")
-        if comes and port in after.members and after.interface(port)["type"] in TUNNEL_TYPES and identity(after, port) in taken:
+        if (
+            comes
+            and port in after.members
+            and after.interface(port)["type"] in TUNNEL_TYPES
+            and identity(after, port) in taken
+        ):
             again += ["--", "clear", "Interface", port, "error"]
     return steps + ([Step((*begin, *again))] if again else [])

@@ -6,6 +6,7 @@
 This file is private to the collection. Such a row is compared as a whole, and replaced as a whole by a new one, because a
 row that somebody made by hand may serve others too.
 """
+
 from __future__ import annotations
 
 import typing as t
@@ -54,7 +55,11 @@ def row_differences(row: Row, record: str, option: t.Any, value: t.Any, marks: t
         old = held.get(key)
         if essence(old) != essence(item):
             # What another made stays another's.
-            kept = marks if old is None else {name: text for name, text in old.get("external_ids", {}).items() if name in marks}
+            kept = (
+                marks
+                if old is None
+                else {name: text for name, text in old.get("external_ids", {}).items() if name in marks}
+            )
             ops.append(Put(table, record, column, key, marked(spec.table, item, kept), old["_uuid"] if old else ""))
     for key, old in held.items():
         foreign = old.get("external_ids", {}).get(OVS_OWNER) != marks.get(OVS_OWNER)
@@ -83,5 +88,8 @@ def left_over(found: Database, after: Database, owner: str) -> list[Destroy]:
         ops += [Destroy(table, uuid, holders.get(uuid, ())) for uuid in sorted(gone - used)]
     for name in sorted(set(found.tables["Bridge"]) - set(after.tables["Bridge"])):
         # They would keep the bridge's row, and with it its name.
-        ops += [Destroy("Flow_Sample_Collector_Set", row["_uuid"]) for row in found.tables["Bridge"][name]["collector_sets"].values()]
+        ops += [
+            Destroy("Flow_Sample_Collector_Set", row["_uuid"])
+            for row in found.tables["Bridge"][name]["collector_sets"].values()
+        ]
     return ops

@@ -5,6 +5,7 @@
 
 This file is private to the collection. Source: ovs-vswitchd.conf.db(5), table Open_vSwitch.
 """
+
 from __future__ import annotations
 
 import os
@@ -31,7 +32,13 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs import (
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs_before import Before
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs_nested import DATAPATHS, MANAGERS, SSL
-from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import Database, apply, ovs_runner, read_or_foresee, transaction
+from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import (
+    Database,
+    apply,
+    ovs_runner,
+    read_or_foresee,
+    transaction,
+)
 from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_tables import ROOT
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import Caller
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, FabricError, reconcile
@@ -82,7 +89,11 @@ def missing_files(item: Item) -> list[str]:
     ssl = item.get("ssl") or {}
     names = ["private_key", "certificate"] + ([] if ssl.get("bootstrap_ca_cert") else ["ca_cert"])
     wanted = [(name, ssl[name]) for name in names if ssl.get(name)]
-    return [f"ssl: {name}: there is no file {path} on this host; put it there first" for name, path in wanted if not os.path.exists(path)]
+    return [
+        f"ssl: {name}: there is no file {path} on this host; put it there first"
+        for name, path in wanted
+        if not os.path.exists(path)
+    ]
 
 
 def state(database: Database) -> Item:
@@ -91,7 +102,9 @@ def state(database: Database) -> Item:
     return {
         "ovs_version": database.version,
         "iface_types": list(database.types),
-        "managers_connected": {target: manager["is_connected"] for target, manager in sorted(row["manager_options"].items())},
+        "managers_connected": {
+            target: manager["is_connected"] for target, manager in sorted(row["manager_options"].items())
+        },
         **view(database, "Open_vSwitch", ROOT, OPTIONS),
     }
 
@@ -123,7 +136,9 @@ def run(module: t.Any) -> t.NoReturn:
 
     reconcile(
         module,
-        read=lambda: read_or_foresee(module, runner, begin, extra_columns(OPTIONS, [item]), here=not is_remote(params["database"])),
+        read=lambda: read_or_foresee(
+            module, runner, begin, extra_columns(OPTIONS, [item]), here=not is_remote(params["database"])
+        ),
         compare=find,
         runner=runner,
         state=lambda found: {"switch": state(found)},

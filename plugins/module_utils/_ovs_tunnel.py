@@ -5,6 +5,7 @@
 
 This file is private to the collection. Source: ovs-vswitchd.conf.db(5), table Interface, "Tunnel Options".
 """
+
 from __future__ import annotations
 
 import os
@@ -75,7 +76,17 @@ _KEYED = tuple(kind for kind in TUNNEL_TYPES if kind not in ("bareudp", "srv6"))
 _ERSPAN = ("erspan", "ip6erspan")
 
 # Bits of the key on the wire; Open vSwitch takes a wider one without a word and sends what fits.
-KEY_BITS = {"gre": 32, "ip6gre": 32, "vxlan": 24, "geneve": 24, "lisp": 24, "stt": 64, "gtpu": 32, "erspan": 10, "ip6erspan": 10}
+KEY_BITS = {
+    "gre": 32,
+    "ip6gre": 32,
+    "vxlan": 24,
+    "geneve": 24,
+    "lisp": 24,
+    "stt": 64,
+    "gtpu": 32,
+    "erspan": 10,
+    "ip6erspan": 10,
+}
 
 
 def _tunnel_option(name: str, kind: t.Any, types: tuple[str, ...] = (), secret: bool = False) -> Option:
@@ -95,7 +106,9 @@ TUNNEL_OPTIONS = [
     _tunnel_option("tos", Integer(0, 252, "inherit", step=4)),
     _tunnel_option("df_default", Flag(True)),
     _tunnel_option("egress_pkt_mark", Integer(0, 2**32 - 1)),
-    _tunnel_option("exts", Text(pattern=(r"(gbp|gpe)(,(gbp|gpe))*", "gbp, gpe, or both separated by a comma")), ("vxlan",)),
+    _tunnel_option(
+        "exts", Text(pattern=(r"(gbp|gpe)(,(gbp|gpe))*", "gbp, gpe, or both separated by a comma")), ("vxlan",)
+    ),
     _tunnel_option("packet_type", Text("legacy_l2", "legacy_l3", "ptap"), ("gre", "vxlan", "lisp")),
     _tunnel_option("seq", Flag(), ("gre",)),
     _tunnel_option("erspan_ver", Integer(1, 2), _ERSPAN),
@@ -171,7 +184,9 @@ def declared(items: t.Iterable[Item]) -> list[Tunnel]:
     return tunnels
 
 
-def compare(found: Database, tunnels: list[Tunnel], settings: Settings, routes: Routes | None) -> tuple[list[Op], Database, list[str]]:
+def compare(
+    found: Database, tunnels: list[Tunnel], settings: Settings, routes: Routes | None
+) -> tuple[list[Op], Database, list[str]]:
     """The pure comparison: the changes, the database after them, and warnings.
 
     routes: the host's, or None if they are not to be looked at. Raises FabricError if a tunnel could not work.
@@ -186,12 +201,16 @@ def compare(found: Database, tunnels: list[Tunnel], settings: Settings, routes: 
         if row is not None:
             kind = found.interface(tunnel.name)["type"]
             if kind not in TUNNEL_TYPES:
-                raise FabricError(f"{tunnel.what}: {tunnel.name} is a port of another type ({kind or 'system'}) of bridge {bridge}; choose another name")
+                raise FabricError(
+                    f"{tunnel.what}: {tunnel.name} is a port of another type ({kind or 'system'}) of bridge {bridge}; choose another name"
+                )
         if not tunnel.present:
             if row is not None and tunnel.bridge in (None, bridge):
                 removable(row, tunnel.what, settings.owner, settings.adopt)
                 if was_there(row, settings.owner) and not settings.adopt:
-                    warnings.append(f"{tunnel.what} was there before it was adopted: it is given back, not removed; give adopt: true to remove it")
+                    warnings.append(
+                        f"{tunnel.what} was there before it was adopted: it is given back, not removed; give adopt: true to remove it"
+                    )
                     continue
                 ops.append(DelPort(bridge, tunnel.name, row["_uuid"]))
             continue
@@ -277,20 +296,26 @@ def _check(after: Database, tunnel: Tunnel, settings: Settings, routes: Routes |
     for wanted in tunnel.wanted:
         option = wanted.option
         if option.types and kind not in option.types and wanted.value is not CLEAR:
-            raise FabricError(f"{tunnel.what}: {option.name} does not apply to type {kind}, but to {', '.join(option.types)}; leave it out")
+            raise FabricError(
+                f"{tunnel.what}: {option.name} does not apply to type {kind}, but to {', '.join(option.types)}; leave it out"
+            )
         if option.name in ("key", "in_key", "out_key") and wanted.value not in (CLEAR, "flow"):
             if int(wanted.value, 0) >= 2 ** KEY_BITS[kind]:
                 bits = KEY_BITS[kind]
                 raise FabricError(
-                    f"{tunnel.what}: {option.name} {wanted.value} does not fit into the {bits} bits of {kind}; give at most {2 ** bits - 1}"
+                    f"{tunnel.what}: {option.name} {wanted.value} does not fit into the {bits} bits of {kind}; give at most {2**bits - 1}"
                 )
     if "key" in options and ("in_key" in options or "out_key" in options):
-        raise FabricError(f"{tunnel.what}: key sets in_key and out_key at the same time; give either key or the other two, and clear the rest")
+        raise FabricError(
+            f"{tunnel.what}: key sets in_key and out_key at the same time; give either key or the other two, and clear the rest"
+        )
     remote, local = options.get("remote_ip"), options.get("local_ip")
     if remote is None:
         raise FabricError(f"{tunnel.what}: remote_ip cannot be cleared; give an address or flow")
     if local == "flow" and remote != "flow":
-        raise FabricError(f"{tunnel.what}: local_ip flow is valid only with remote_ip flow; give an address, or clear it")
+        raise FabricError(
+            f"{tunnel.what}: local_ip flow is valid only with remote_ip flow; give an address, or clear it"
+        )
     if remote == "flow":
         return []
     address = ip_address(remote)
@@ -298,14 +323,20 @@ def _check(after: Database, tunnel: Tunnel, settings: Settings, routes: Routes |
         return []
     source = ip_address(local)
     if source is not None and source.version != address.version:
-        raise FabricError(f"{tunnel.what}: remote_ip {remote} and local_ip {local} are not of the same address family; give two of the same")
+        raise FabricError(
+            f"{tunnel.what}: remote_ip {remote} and local_ip {local} are not of the same address family; give two of the same"
+        )
     _check_family(after, tunnel, kind, address)
     if source == address:
-        raise FabricError(f"{tunnel.what}: remote_ip and local_ip are both {remote}, a tunnel to itself; give the other host's address as remote_ip")
+        raise FabricError(
+            f"{tunnel.what}: remote_ip and local_ip are both {remote}, a tunnel to itself; give the other host's address as remote_ip"
+        )
     if routes is None:
         return []
     if address in routes.addresses:
-        raise FabricError(f"{tunnel.what}: remote_ip {remote} is an address of this host, a tunnel to itself; give the other host's address")
+        raise FabricError(
+            f"{tunnel.what}: remote_ip {remote} is an address of this host, a tunnel to itself; give the other host's address"
+        )
     if settings.check_route and not routes.reach(address):
         missing = f"{tunnel.what}: this host has no route to remote_ip {remote}; add an address or a route in the underlay, or give check_route: false"
         if not settings.lenient:
@@ -318,9 +349,13 @@ def _check_family(after: Database, tunnel: Tunnel, kind: str, address: t.Any) ->
     bridge = after.tables["Bridge"].get(tunnel.bridge)
     netdev = bridge is None or bridge["datapath_type"] == "netdev"
     if kind in ("ip6gre", "ip6erspan") and address.version != 6:
-        raise FabricError(f"{tunnel.what}: type {kind} runs over IPv6, and remote_ip {address} is not; use type {kind[3:]}")
+        raise FabricError(
+            f"{tunnel.what}: type {kind} runs over IPv6, and remote_ip {address} is not; use type {kind[3:]}"
+        )
     if kind in ("gre", "erspan") and address.version != 4 and not netdev:
-        raise FabricError(f"{tunnel.what}: in the kernel datapath type {kind} runs over IPv4, and remote_ip {address} is not; use type ip6{kind}")
+        raise FabricError(
+            f"{tunnel.what}: in the kernel datapath type {kind} runs over IPv4, and remote_ip {address} is not; use type ip6{kind}"
+        )
 
 
 def _check_unique(after: Database, tunnels: list[Tunnel]) -> None:
@@ -412,15 +447,20 @@ def run(module: t.Any) -> t.NoReturn:
         return [error for error in (*bridges, *ports) if error]
 
     def undo(found: Database) -> list[Step]:
-        return transaction(begin, [
-            DelPort(op.bridge, op.port, found.tables["Port"][op.port]["_uuid"])
-            for op in done
-            if isinstance(op, AddPort) and late_error(found, op.bridge, op.port)
-        ])
+        return transaction(
+            begin,
+            [
+                DelPort(op.bridge, op.port, found.tables["Port"][op.port]["_uuid"])
+                for op in done
+                if isinstance(op, AddPort) and late_error(found, op.bridge, op.port)
+            ],
+        )
 
     reconcile(
         module,
-        read=lambda: read_or_foresee(module, runner, begin, extra_columns(OPTIONS, items), here=not is_remote(params["database"])),
+        read=lambda: read_or_foresee(
+            module, runner, begin, extra_columns(OPTIONS, items), here=not is_remote(params["database"])
+        ),
         compare=find,
         runner=runner,
         state=lambda found: {"tunnels": [state(found, x.name) for x in present if x.name in found.members]},
@@ -439,4 +479,6 @@ def run_info(module: t.Any) -> t.NoReturn:
         module.fail_json(msg=str(error), spawned=runner.spawned)
     states = (state(found, name) for name in tunnel_names(found))
     filters = [(key, params[key]) for key in ("name", "bridge", "type", "owner") if params[key] is not None]
-    module.exit_json(changed=False, tunnels=[s for s in states if all(s[k] == v for k, v in filters)], spawned=runner.spawned)
+    module.exit_json(
+        changed=False, tunnels=[s for s in states if all(s[k] == v for k, v in filters)], spawned=runner.spawned
+    )

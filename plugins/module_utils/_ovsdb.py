@@ -6,13 +6,27 @@
 This file is private to the collection. Source for tables and columns: ovs-vswitchd.conf.db(5); for the commands
 and the quoting of values: ovs-vsctl(8).
 """
+
 from __future__ import annotations
 
 import json
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_tables import ROOT, TABLES, empty_row, queries, value_of, whole_rows
-from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_text import CLEAR, Put, assignment, quote, row_words
+from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_tables import (
+    ROOT,
+    TABLES,
+    empty_row,
+    queries,
+    value_of,
+    whole_rows,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_text import (
+    CLEAR,
+    Put,
+    assignment,
+    quote,
+    row_words,
+)
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner, Step, module_runner
 
 # Beyond this many new or removed ports in one transaction the direct form is used, because ovs-vsctl's add-port and
@@ -52,7 +66,9 @@ class Database(t.NamedTuple):
 
 def empty_database() -> Database:
     """A database without a bridge."""
-    return Database({"Open_vSwitch": {ROOT: empty_row("Open_vSwitch")}, "Bridge": {}, "Port": {}, "Interface": {}}, {}, {})
+    return Database(
+        {"Open_vSwitch": {ROOT: empty_row("Open_vSwitch")}, "Bridge": {}, "Port": {}, "Interface": {}}, {}, {}
+    )
 
 
 # Reading ---------------------------------------------------------------------------------------------------------
@@ -72,7 +88,9 @@ def read_database(runner: Runner, begin: t.Sequence[str], extra: t.Iterable[tupl
     return decode(runner(argv), asked)
 
 
-def read_or_foresee(module: t.Any, runner: Runner, begin: t.Sequence[str], extra: t.Iterable[tuple[str, str]] = (), here: bool = True) -> Database:
+def read_or_foresee(
+    module: t.Any, runner: Runner, begin: t.Sequence[str], extra: t.Iterable[tuple[str, str]] = (), here: bool = True
+) -> Database:
     """As read_database; but in check mode, an Open vSwitch that an earlier task may only have foretold is empty, with a warning.
 
     here: whether the database is this host's, which an earlier task can make.
@@ -98,7 +116,9 @@ def decode(text: str, asked: t.Iterable[str] = tuple(TABLES)) -> Database:
             at += 1
         by_uuid = {}
         for values in document["data"]:
-            row = {c: value_of(columns[c].kind if c in columns else "", v) for c, v in zip(document["headings"], values)}
+            row = {
+                c: value_of(columns[c].kind if c in columns else "", v) for c, v in zip(document["headings"], values)
+            }
             by_uuid[row.get("_uuid", "")] = row
         rows[table] = by_uuid
     rows = whole_rows(rows)
@@ -108,11 +128,24 @@ def decode(text: str, asked: t.Iterable[str] = tuple(TABLES)) -> Database:
     for uuid in (uuid for bridge in gone for uuid in bridge["ports"]):
         for interface in rows["Port"].pop(uuid)["interfaces"]:
             del rows["Interface"][interface]
-    bridge_of = {rows["Port"][uuid]["name"]: bridge["name"] for bridge in rows["Bridge"].values() for uuid in bridge["ports"]}
-    members = {port["name"]: tuple(sorted(rows["Interface"][uuid]["name"] for uuid in port["interfaces"])) for port in rows["Port"].values()}
+    bridge_of = {
+        rows["Port"][uuid]["name"]: bridge["name"] for bridge in rows["Bridge"].values() for uuid in bridge["ports"]
+    }
+    members = {
+        port["name"]: tuple(sorted(rows["Interface"][uuid]["name"] for uuid in port["interfaces"]))
+        for port in rows["Port"].values()
+    }
     tables = {table: {row["name"]: row for row in rows[table].values()} for table in ("Bridge", "Port", "Interface")}
     tables["Open_vSwitch"] = {ROOT: root}
-    return Database(tables, bridge_of, members, root["ovs_version"], root["iface_types"], root["cur_cfg"] >= root["next_cfg"], remains)
+    return Database(
+        tables,
+        bridge_of,
+        members,
+        root["ovs_version"],
+        root["iface_types"],
+        root["cur_cfg"] >= root["next_cfg"],
+        remains,
+    )
 
 
 # Changing --------------------------------------------------------------------------------------------------------
@@ -255,7 +288,20 @@ def _arguments(begin: t.Sequence[str], ops: t.Iterable[Op]) -> list[str]:
     for add in some(AddBridge):
         argv += ["--", "--may-exist", "add-br", add.bridge]
     for move in some(MovePort):
-        argv += ["--", "remove", "Bridge", move.source, "ports", move.uuid, "--", "add", "Bridge", move.target, "ports", move.uuid]
+        argv += [
+            "--",
+            "remove",
+            "Bridge",
+            move.source,
+            "ports",
+            move.uuid,
+            "--",
+            "add",
+            "Bridge",
+            move.target,
+            "ports",
+            move.uuid,
+        ]
     argv += _removals([op for op in some(DelPort) if (op.bridge, op.uuid) not in holders])
     for gone in some(DelBridge):
         argv += ["--", "--if-exists", "del-br", gone.bridge]
@@ -267,7 +313,14 @@ def _arguments(begin: t.Sequence[str], ops: t.Iterable[Op]) -> list[str]:
     argv += _additions(some(AddPort), puts)
     for number, join in enumerate(some(AddMember)):
         cells = puts.pop(("Interface", join.interface), [])
-        argv += ["--", f"--id=@m{number}", "create", "Interface", f"name={quote(join.interface)}", *map(assignment, cells)]
+        argv += [
+            "--",
+            f"--id=@m{number}",
+            "create",
+            "Interface",
+            f"name={quote(join.interface)}",
+            *map(assignment, cells),
+        ]
         argv += ["--", "add", "Port", join.port, "interfaces", f"@m{number}"]
     for (table, record), cells in puts.items():
         values = [assignment(p) for p in cells if p.key is None or p.value is not CLEAR]
@@ -305,7 +358,14 @@ def _additions(new: t.Sequence[AddPort], puts: dict[tuple[str, str], list[Put]])
     if len(new) <= READABLE and not any(len(op.members) == 1 and op.members != (op.port,) for op in new):
         for op in new:
             bond = len(op.members) > 1
-            argv += ["--", "--may-exist", "add-bond" if bond else "add-port", op.bridge, op.port, *(op.members if bond else ())]
+            argv += [
+                "--",
+                "--may-exist",
+                "add-bond" if bond else "add-port",
+                op.bridge,
+                op.port,
+                *(op.members if bond else ()),
+            ]
         return argv
     by_bridge: dict[str, list[str]] = {}
     for number, op in enumerate(new):
@@ -315,7 +375,15 @@ def _additions(new: t.Sequence[AddPort], puts: dict[tuple[str, str], list[Put]])
             cells = puts.pop(("Interface", member), [])
             argv += ["--", f"--id={ids[-1]}", "create", "Interface", f"name={quote(member)}", *map(assignment, cells)]
         cells = puts.pop(("Port", op.port), [])
-        argv += ["--", f"--id=@p{number}", "create", "Port", f"name={quote(op.port)}", "interfaces=" + ",".join(ids), *map(assignment, cells)]
+        argv += [
+            "--",
+            f"--id=@p{number}",
+            "create",
+            "Port",
+            f"name={quote(op.port)}",
+            "interfaces=" + ",".join(ids),
+            *map(assignment, cells),
+        ]
         by_bridge.setdefault(op.bridge, []).append(f"@p{number}")
     for bridge, ids in by_bridge.items():
         argv += ["--", "add", "Bridge", bridge, "ports", *ids]
@@ -331,7 +399,9 @@ def apply(found: Database, ops: t.Iterable[Op]) -> Database:
         bridge = tables["Bridge"][bridge_of.pop(port)]
         del tables["Port"][port]
         if bridge["mirrors"]:
-            tables["Bridge"][bridge["name"]] = dict(_copied(bridge), mirrors={name: _without(row, port) for name, row in bridge["mirrors"].items()})
+            tables["Bridge"][bridge["name"]] = dict(
+                _copied(bridge), mirrors={name: _without(row, port) for name, row in bridge["mirrors"].items()}
+            )
         for name in members.pop(port):
             del tables["Interface"][name]
 
@@ -382,7 +452,10 @@ def _copied(row: dict[str, t.Any]) -> dict[str, t.Any]:
 
 def _without(mirror: dict[str, t.Any], port: str) -> dict[str, t.Any]:
     """A mirror when a port is gone."""
-    rest = {column: tuple(name for name in mirror[column] if name != port) for column in ("select_src_port", "select_dst_port")}
+    rest = {
+        column: tuple(name for name in mirror[column] if name != port)
+        for column in ("select_src_port", "select_dst_port")
+    }
     return dict(mirror, **rest, output_port=None if mirror["output_port"] == port else mirror["output_port"])
 
 
@@ -421,7 +494,9 @@ def ovs_runner(module: t.Any) -> OvsRunner:
                 unreachable = f"Open vSwitch's database cannot be reached ({said})"
                 if "Permission denied" in said:
                     raise FabricError(f"{unreachable}: run the task with become: true")
-                raise NoSwitch(f"{unreachable}: start the service openvswitch-switch (Debian, Ubuntu) or openvswitch (other distributions)")
+                raise NoSwitch(
+                    f"{unreachable}: start the service openvswitch-switch (Debian, Ubuntu) or openvswitch (other distributions)"
+                )
             if status in (-14, 142) or "signal 14" in err:
                 runner.unanswered = True
                 raise FabricError(

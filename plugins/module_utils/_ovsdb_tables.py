@@ -5,6 +5,7 @@
 
 This file is private to the collection. Source: ovs-vswitchd.conf.db(5).
 """
+
 from __future__ import annotations
 
 import typing as t
@@ -40,71 +41,218 @@ MAP = Column("map", {})
 # Open vSwitch has not all of them and ovs-vsctl refuses to list a column that is not there; those of STATE change all the time.
 TABLES: dict[str, dict[str, Column]] = {
     "Queue": {"_uuid": TEXT, "dscp": MAYBE, "other_config": MAP, "external_ids": MAP},
-    "QoS": {"_uuid": TEXT, "type": TEXT, "queues": Column("rows", {}, "Queue"), "other_config": MAP, "external_ids": MAP},
-    "Mirror": {
-        "_uuid": TEXT, "name": TEXT, "select_all": FLAG, "select_src_port": Column("ports", ()), "select_dst_port": Column("ports", ()),
-        "select_vlan": SET, "output_port": Column("port"), "output_vlan": MAYBE, "snaplen": MAYBE, "external_ids": MAP,
-    },
-    "NetFlow": {
-        "_uuid": TEXT, "targets": SET, "engine_type": MAYBE, "engine_id": MAYBE, "add_id_to_interface": FLAG, "active_timeout": NUMBER,
+    "QoS": {
+        "_uuid": TEXT,
+        "type": TEXT,
+        "queues": Column("rows", {}, "Queue"),
+        "other_config": MAP,
         "external_ids": MAP,
     },
-    "sFlow": {"_uuid": TEXT, "targets": SET, "sampling": MAYBE, "polling": MAYBE, "header": MAYBE, "agent": MAYBE, "external_ids": MAP},
-    "IPFIX": {
-        "_uuid": TEXT, "targets": SET, "sampling": MAYBE, "obs_domain_id": MAYBE, "obs_point_id": MAYBE, "cache_active_timeout": MAYBE,
-        "cache_max_flows": MAYBE, "other_config": MAP, "external_ids": MAP,
+    "Mirror": {
+        "_uuid": TEXT,
+        "name": TEXT,
+        "select_all": FLAG,
+        "select_src_port": Column("ports", ()),
+        "select_dst_port": Column("ports", ()),
+        "select_vlan": SET,
+        "output_port": Column("port"),
+        "output_vlan": MAYBE,
+        "snaplen": MAYBE,
+        "external_ids": MAP,
     },
-    "Flow_Sample_Collector_Set": {"_uuid": TEXT, "id": NUMBER, "ipfix": Column("row", None, "IPFIX"), "external_ids": MAP},
+    "NetFlow": {
+        "_uuid": TEXT,
+        "targets": SET,
+        "engine_type": MAYBE,
+        "engine_id": MAYBE,
+        "add_id_to_interface": FLAG,
+        "active_timeout": NUMBER,
+        "external_ids": MAP,
+    },
+    "sFlow": {
+        "_uuid": TEXT,
+        "targets": SET,
+        "sampling": MAYBE,
+        "polling": MAYBE,
+        "header": MAYBE,
+        "agent": MAYBE,
+        "external_ids": MAP,
+    },
+    "IPFIX": {
+        "_uuid": TEXT,
+        "targets": SET,
+        "sampling": MAYBE,
+        "obs_domain_id": MAYBE,
+        "obs_point_id": MAYBE,
+        "cache_active_timeout": MAYBE,
+        "cache_max_flows": MAYBE,
+        "other_config": MAP,
+        "external_ids": MAP,
+    },
+    "Flow_Sample_Collector_Set": {
+        "_uuid": TEXT,
+        "id": NUMBER,
+        "ipfix": Column("row", None, "IPFIX"),
+        "external_ids": MAP,
+    },
     "Flow_Table": {
-        "_uuid": TEXT, "name": MAYBE, "flow_limit": MAYBE, "overflow_policy": MAYBE, "groups": SET, "prefixes": SET, "external_ids": MAP,
+        "_uuid": TEXT,
+        "name": MAYBE,
+        "flow_limit": MAYBE,
+        "overflow_policy": MAYBE,
+        "groups": SET,
+        "prefixes": SET,
+        "external_ids": MAP,
     },
     "AutoAttach": {"_uuid": TEXT, "system_name": TEXT, "system_description": TEXT, "mappings": MAP},
     "Controller": {
-        "_uuid": TEXT, "target": TEXT, "max_backoff": MAYBE, "inactivity_probe": MAYBE, "connection_mode": MAYBE, "local_ip": MAYBE,
-        "local_netmask": MAYBE, "local_gateway": MAYBE, "enable_async_messages": MAYBE, "controller_rate_limit": MAYBE,
-        "controller_burst_limit": MAYBE, "controller_queue_size": MAYBE, "type": MAYBE, "other_config": MAP, "external_ids": MAP,
-        "is_connected": FLAG, "role": MAYBE,
+        "_uuid": TEXT,
+        "target": TEXT,
+        "max_backoff": MAYBE,
+        "inactivity_probe": MAYBE,
+        "connection_mode": MAYBE,
+        "local_ip": MAYBE,
+        "local_netmask": MAYBE,
+        "local_gateway": MAYBE,
+        "enable_async_messages": MAYBE,
+        "controller_rate_limit": MAYBE,
+        "controller_burst_limit": MAYBE,
+        "controller_queue_size": MAYBE,
+        "type": MAYBE,
+        "other_config": MAP,
+        "external_ids": MAP,
+        "is_connected": FLAG,
+        "role": MAYBE,
     },
     "Manager": {
-        "_uuid": TEXT, "target": TEXT, "max_backoff": MAYBE, "inactivity_probe": MAYBE, "connection_mode": MAYBE, "other_config": MAP,
-        "external_ids": MAP, "is_connected": FLAG,
+        "_uuid": TEXT,
+        "target": TEXT,
+        "max_backoff": MAYBE,
+        "inactivity_probe": MAYBE,
+        "connection_mode": MAYBE,
+        "other_config": MAP,
+        "external_ids": MAP,
+        "is_connected": FLAG,
     },
-    "SSL": {"_uuid": TEXT, "private_key": TEXT, "certificate": TEXT, "ca_cert": TEXT, "bootstrap_ca_cert": FLAG, "external_ids": MAP},
+    "SSL": {
+        "_uuid": TEXT,
+        "private_key": TEXT,
+        "certificate": TEXT,
+        "ca_cert": TEXT,
+        "bootstrap_ca_cert": FLAG,
+        "external_ids": MAP,
+    },
     "CT_Timeout_Policy": {"_uuid": TEXT, "timeouts": Column("numbers", {}), "external_ids": MAP},
     "CT_Zone": {"_uuid": TEXT, "timeout_policy": Column("row", None, "CT_Timeout_Policy"), "external_ids": MAP},
     "Datapath": {"_uuid": TEXT, "ct_zones": Column("rows", {}, "CT_Zone"), "external_ids": MAP},
     "Open_vSwitch": {
-        "bridges": SET, "ovs_version": MAYBE, "iface_types": SET, "cur_cfg": NUMBER, "next_cfg": NUMBER, "other_config": MAP, "external_ids": MAP,
-        "manager_options": Column("rows", {}, "Manager", "target"), "ssl": Column("row", None, "SSL"),
+        "bridges": SET,
+        "ovs_version": MAYBE,
+        "iface_types": SET,
+        "cur_cfg": NUMBER,
+        "next_cfg": NUMBER,
+        "other_config": MAP,
+        "external_ids": MAP,
+        "manager_options": Column("rows", {}, "Manager", "target"),
+        "ssl": Column("row", None, "SSL"),
         "datapaths": Column("rows", {}, "Datapath"),
     },
     "Bridge": {
-        "_uuid": TEXT, "name": TEXT, "ports": SET, "datapath_type": TEXT, "datapath_id": MAYBE,
-        "fail_mode": MAYBE, "stp_enable": FLAG, "rstp_enable": FLAG, "mcast_snooping_enable": FLAG, "protocols": SET,
-        "flood_vlans": SET, "external_ids": MAP, "other_config": MAP, "status": MAP, "rstp_status": MAP,
-        "controller": Column("rows", {}, "Controller", "target"), "mirrors": Column("rows", {}, "Mirror", "name"),
-        "netflow": Column("row", None, "NetFlow"), "sflow": Column("row", None, "sFlow"), "ipfix": Column("row", None, "IPFIX"),
-        "flow_tables": Column("rows", {}, "Flow_Table"), "auto_attach": Column("row", None, "AutoAttach"),
+        "_uuid": TEXT,
+        "name": TEXT,
+        "ports": SET,
+        "datapath_type": TEXT,
+        "datapath_id": MAYBE,
+        "fail_mode": MAYBE,
+        "stp_enable": FLAG,
+        "rstp_enable": FLAG,
+        "mcast_snooping_enable": FLAG,
+        "protocols": SET,
+        "flood_vlans": SET,
+        "external_ids": MAP,
+        "other_config": MAP,
+        "status": MAP,
+        "rstp_status": MAP,
+        "controller": Column("rows", {}, "Controller", "target"),
+        "mirrors": Column("rows", {}, "Mirror", "name"),
+        "netflow": Column("row", None, "NetFlow"),
+        "sflow": Column("row", None, "sFlow"),
+        "ipfix": Column("row", None, "IPFIX"),
+        "flow_tables": Column("rows", {}, "Flow_Table"),
+        "auto_attach": Column("row", None, "AutoAttach"),
         "collector_sets": Column("rows", {}, "Flow_Sample_Collector_Set", "id", "bridge"),
     },
     "Port": {
-        "_uuid": TEXT, "name": TEXT, "interfaces": SET, "tag": MAYBE, "trunks": SET, "cvlans": SET, "vlan_mode": MAYBE,
-        "protected": FLAG, "bond_mode": MAYBE, "lacp": MAYBE, "bond_updelay": NUMBER, "bond_downdelay": NUMBER,
-        "bond_fake_iface": FLAG, "bond_active_slave": MAYBE, "fake_bridge": FLAG, "mac": MAYBE, "qos": Column("row", None, "QoS"),
-        "external_ids": MAP, "other_config": MAP, "status": MAP, "rstp_status": MAP,
+        "_uuid": TEXT,
+        "name": TEXT,
+        "interfaces": SET,
+        "tag": MAYBE,
+        "trunks": SET,
+        "cvlans": SET,
+        "vlan_mode": MAYBE,
+        "protected": FLAG,
+        "bond_mode": MAYBE,
+        "lacp": MAYBE,
+        "bond_updelay": NUMBER,
+        "bond_downdelay": NUMBER,
+        "bond_fake_iface": FLAG,
+        "bond_active_slave": MAYBE,
+        "fake_bridge": FLAG,
+        "mac": MAYBE,
+        "qos": Column("row", None, "QoS"),
+        "external_ids": MAP,
+        "other_config": MAP,
+        "status": MAP,
+        "rstp_status": MAP,
     },
     "Interface": {
-        "_uuid": TEXT, "name": TEXT, "type": TEXT, "options": MAP, "ofport": MAYBE, "ofport_request": MAYBE, "error": MAYBE,
-        "mac": MAYBE, "mac_in_use": MAYBE, "mtu": MAYBE, "mtu_request": MAYBE, "bfd": MAP, "bfd_status": MAP,
-        "cfm_mpid": MAYBE, "cfm_fault": MAYBE, "ingress_policing_rate": NUMBER, "ingress_policing_burst": NUMBER,
-        "ingress_policing_kpkts_rate": NUMBER, "ingress_policing_kpkts_burst": NUMBER, "admin_state": MAYBE,
-        "link_state": MAYBE, "lacp_current": MAYBE, "lldp": MAP, "status": MAP, "statistics": MAP, "external_ids": MAP, "other_config": MAP,
+        "_uuid": TEXT,
+        "name": TEXT,
+        "type": TEXT,
+        "options": MAP,
+        "ofport": MAYBE,
+        "ofport_request": MAYBE,
+        "error": MAYBE,
+        "mac": MAYBE,
+        "mac_in_use": MAYBE,
+        "mtu": MAYBE,
+        "mtu_request": MAYBE,
+        "bfd": MAP,
+        "bfd_status": MAP,
+        "cfm_mpid": MAYBE,
+        "cfm_fault": MAYBE,
+        "ingress_policing_rate": NUMBER,
+        "ingress_policing_burst": NUMBER,
+        "ingress_policing_kpkts_rate": NUMBER,
+        "ingress_policing_kpkts_burst": NUMBER,
+        "admin_state": MAYBE,
+        "link_state": MAYBE,
+        "lacp_current": MAYBE,
+        "lldp": MAP,
+        "status": MAP,
+        "statistics": MAP,
+        "external_ids": MAP,
+        "other_config": MAP,
     },
 }
-STATE = {("Bridge", "status"), ("Bridge", "rstp_status"), ("Port", "status"), ("Port", "rstp_status"), ("Interface", "statistics")}
-EXTRA = {("Interface", "ingress_policing_kpkts_rate"), ("Interface", "ingress_policing_kpkts_burst"), ("Open_vSwitch", "datapaths"), *STATE}
+STATE = {
+    ("Bridge", "status"),
+    ("Bridge", "rstp_status"),
+    ("Port", "status"),
+    ("Port", "rstp_status"),
+    ("Interface", "statistics"),
+}
+EXTRA = {
+    ("Interface", "ingress_policing_kpkts_rate"),
+    ("Interface", "ingress_policing_kpkts_burst"),
+    ("Open_vSwitch", "datapaths"),
+    *STATE,
+}
 
-_REFERRING = {table: [(c, spec) for c, spec in columns.items() if spec.table or spec.kind in ("port", "ports")] for table, columns in TABLES.items()}
+_REFERRING = {
+    table: [(c, spec) for c, spec in columns.items() if spec.table or spec.kind in ("port", "ports")]
+    for table, columns in TABLES.items()
+}
 
 # What Open vSwitch itself writes into rows that belong to others.
 STATUS = frozenset({"_uuid", "is_connected", "role"})
@@ -115,7 +263,10 @@ ROOT = "."
 
 def empty_row(table: str, name: str = "") -> dict[str, t.Any]:
     """A new row as Open vSwitch would make it."""
-    row = {column: dict(spec.default) if isinstance(spec.default, dict) else spec.default for column, spec in TABLES[table].items()}
+    row = {
+        column: dict(spec.default) if isinstance(spec.default, dict) else spec.default
+        for column, spec in TABLES[table].items()
+    }
     if name:
         row["name"] = name
     return row
@@ -143,7 +294,9 @@ def whole_rows(rows: dict[str, dict[str, Row]]) -> dict[str, dict[str, Row]]:
     names = {uuid: port["name"] for uuid, port in rows["Port"].items()}
 
     def whole(table: str, row: Row) -> Row:
-        result = {column: value for column, value in row.items() if column in TABLES[table]} if _REFERRING[table] else row
+        result = (
+            {column: value for column, value in row.items() if column in TABLES[table]} if _REFERRING[table] else row
+        )
         for column, spec in _REFERRING[table]:
             if spec.back:
                 value = [other for other, there in rows[spec.table].items() if there[spec.back] == row["_uuid"]]
@@ -158,16 +311,28 @@ def whole_rows(rows: dict[str, dict[str, Row]]) -> dict[str, dict[str, Row]]:
             elif spec.kind == "row":
                 result[column] = whole(spec.table, rows[spec.table][value]) if value else None
             else:
-                keyed = value.items() if isinstance(value, dict) else ((rows[spec.table][uuid][spec.key], uuid) for uuid in value)
+                keyed = (
+                    value.items()
+                    if isinstance(value, dict)
+                    else ((rows[spec.table][uuid][spec.key], uuid) for uuid in value)
+                )
                 result[column] = {key: whole(spec.table, rows[spec.table][uuid]) for key, uuid in keyed}
         return result
 
-    return {table: {uuid: whole(table, row) for uuid, row in rows[table].items()} for table in ("Open_vSwitch", "Bridge", "Port", "Interface")}
+    return {
+        table: {uuid: whole(table, row) for uuid, row in rows[table].items()}
+        for table in ("Open_vSwitch", "Bridge", "Port", "Interface")
+    }
 
 
 def queries(extra: t.Container[tuple[str, str]]) -> dict[str, list[str]]:
     """The columns to read of each table, where of EXTRA only these are wanted, and what only the rest of it refers to is left out."""
-    referred = {spec.table: (table, column) for table, columns in TABLES.items() for column, spec in columns.items() if spec.table}
+    referred = {
+        spec.table: (table, column)
+        for table, columns in TABLES.items()
+        for column, spec in columns.items()
+        if spec.table
+    }
     asked: dict[str, list[str]] = {}
 
     def wanted(place: tuple[str, str] | None) -> bool:
@@ -175,6 +340,10 @@ def queries(extra: t.Container[tuple[str, str]]) -> dict[str, list[str]]:
 
     for table, columns in TABLES.items():
         if wanted(referred.get(table)):
-            backward = [spec.back for others in TABLES.values() for spec in others.values() if spec.table == table and spec.back]
-            asked[table] = [c for c, spec in columns.items() if not spec.back and ((table, c) not in EXTRA or (table, c) in extra)] + backward
+            backward = [
+                spec.back for others in TABLES.values() for spec in others.values() if spec.table == table and spec.back
+            ]
+            asked[table] = [
+                c for c, spec in columns.items() if not spec.back and ((table, c) not in EXTRA or (table, c) in extra)
+            ] + backward
     return asked

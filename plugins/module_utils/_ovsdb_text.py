@@ -5,6 +5,7 @@
 
 This file is private to the collection. Source: ovs-vsctl(8), "Database Values" and "Database Command Syntax".
 """
+
 from __future__ import annotations
 
 import json
@@ -145,5 +146,7 @@ def _created(table: str, row: t.Mapping[str, t.Any], name: str, more: t.Sequence
         else:
             cells.append(assignment(Put(table, "", column, None, value)))
     # A row that is as new in all columns: ovs-vsctl wants one of them all the same.
-    cells = cells or [assignment(Put(table, "", next(c for c, spec in TABLES[table].items() if c not in STATUS), None, CLEAR))]
+    cells = cells or [
+        assignment(Put(table, "", next(c for c, spec in TABLES[table].items() if c not in STATUS), None, CLEAR))
+    ]
     return [*words, "--", f"--id=@{name}", "create", table, *cells]

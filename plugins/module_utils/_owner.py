@@ -6,6 +6,7 @@
 This file is private to the collection. It knows no tool: a module says whose mark an object carries, and who uses it.
 docs/architecture.md ("The owner mark") has the rule in prose.
 """
+
 from __future__ import annotations
 
 import typing as t
@@ -63,7 +64,12 @@ def may_declare(what: str, mark: str | None, caller: Caller) -> None:
 
 
 def may_change(
-    what: str, mark: str | None, caller: Caller, change: str, users: t.Sequence[str] = (), way: str = "choose another name"
+    what: str,
+    mark: str | None,
+    caller: Caller,
+    change: str,
+    users: t.Sequence[str] = (),
+    way: str = "choose another name",
 ) -> None:
     """Refuse to replace or empty what others set on an object without the caller's mark, unless it is adopted.
 

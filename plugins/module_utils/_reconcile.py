@@ -6,6 +6,7 @@
 This file is private to the collection. It knows no tool: a module gives it a way to read the host, a pure
 function from (wanted, found) to a `Change`, and it does the rest (check mode, diff, the commands in the result).
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -133,7 +134,9 @@ def mask(text: str, secrets: t.Iterable[str]) -> str:
 
     A secret is also found as a tool's JSON string has it, and with its single quotes as a shell's word has them.
     """
-    spellings = {spelling for s in secrets for spelling in (s, json.dumps(s)[1:-1], json.dumps(s, ensure_ascii=False)[1:-1]) if s}
+    spellings = {
+        spelling for s in secrets for spelling in (s, json.dumps(s)[1:-1], json.dumps(s, ensure_ascii=False)[1:-1]) if s
+    }
     spellings |= {spelling.replace("'", "'\"'\"'") for spelling in spellings}
     for spelling in sorted(spellings, key=len, reverse=True):
         text = text.replace(spelling, MASK)
@@ -265,7 +268,10 @@ def _scalar(value: t.Any) -> str:
 
 
 # Words that need no quotes in YAML; among the rest are all that would read back as a number, a date or a truth value.
-_PLAIN = re.compile(r"(?!(?i:null|true|false|yes|no|on|off|y|n)$)[A-Za-z_/](?:[\w ./@%+-]|:(?! |$))*(?<![ ])|[0-9]+(?:\.[0-9]+){3}(?:/[0-9]+)?", re.ASCII)
+_PLAIN = re.compile(
+    r"(?!(?i:null|true|false|yes|no|on|off|y|n)$)[A-Za-z_/](?:[\w ./@%+-]|:(?! |$))*(?<![ ])|[0-9]+(?:\.[0-9]+){3}(?:/[0-9]+)?",
+    re.ASCII,
+)
 
 
 def _escaped(character: str) -> str:
@@ -282,11 +288,22 @@ def _escaped(character: str) -> str:
 _OWN_LOCKS = ("lab", "disk_files")
 
 
-def reconcile(module: t.Any, read: t.Callable[[], t.Any], compare: t.Callable[[t.Any], Change], runner: Runner, *more: t.Any, **options: t.Any) -> t.NoReturn:
+def reconcile(
+    module: t.Any,
+    read: t.Callable[[], t.Any],
+    compare: t.Callable[[t.Any], Change],
+    runner: Runner,
+    *more: t.Any,
+    **options: t.Any,
+) -> t.NoReturn:
     """As reconciled(), while no other module's run reads or changes this host. libvirt, which may take minutes, is a part by itself."""
     name = re.sub(r"\.py$", "", getattr(module, "_name", "")).rpartition(".")[2]
     part = "libvirt" if name.startswith("libvirt_") else "network"
-    lock = contextlib.nullcontext() if not name or name in _OWN_LOCKS else host_lock(part, caller(name, str(module.params.get("owner"))))
+    lock = (
+        contextlib.nullcontext()
+        if not name or name in _OWN_LOCKS
+        else host_lock(part, caller(name, str(module.params.get("owner"))))
+    )
     try:
         with lock:
             reconciled(module, read, compare, runner, *more, **options)
@@ -324,7 +341,9 @@ def reconciled(
             module.warn(warning)
         if change.steps and module._diff:
             sides = differing(change.before, change.after)
-            result["diff"] = {when: text if isinstance(text, str) else to_text(text) for when, text in zip(("before", "after"), sides)}
+            result["diff"] = {
+                when: text if isinstance(text, str) else to_text(text) for when, text in zip(("before", "after"), sides)
+            }
         failure = None
         if change.steps and not module.check_mode:
             result["commands"] = []

@@ -6,6 +6,7 @@
 This file is private to the collection. Sources: proc(5) and the kernel's net/ipv4/fib_trie.c and
 net/ipv6/route.c, which print these files. Only the main table is seen, not those of policy routing.
 """
+
 from __future__ import annotations
 
 import ipaddress

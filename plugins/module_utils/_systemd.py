@@ -6,6 +6,7 @@
 This file is private to the collection. A unit is a oneshot service `overloom-<kind>-<name>.service`, whose owner mark and
 other notes stand in [Unit] as `X-Overloom-...`: systemd ignores such keys (systemd.unit(5)).
 """
+
 from __future__ import annotations
 
 import os
@@ -51,13 +52,18 @@ class UnitSteps(t.NamedTuple):
 
 def unit_name(kind: str, name: str, suffix: str = "service") -> str:
     """The unit's file name; characters that such a name cannot have become `\\xNN` (systemd.unit(5), systemd-escape(1))."""
-    safe = "".join(c if c.isascii() and (c.isalnum() or c in ":_.-") else "".join(f"\\x{b:02x}" for b in c.encode()) for c in name)
+    safe = "".join(
+        c if c.isascii() and (c.isalnum() or c in ":_.-") else "".join(f"\\x{b:02x}" for b in c.encode()) for c in name
+    )
     return f"overloom-{kind}-{safe}.{suffix}"
 
 
 def device_unit(interface: str) -> str:
     """The unit that is there as soon as udev has found a network interface (systemd.device(5), systemd-escape(1))."""
-    safe = "".join(c if c.isascii() and (c.isalnum() or c in ":_.") else "".join(f"\\x{b:02x}" for b in c.encode()) for c in interface)
+    safe = "".join(
+        c if c.isascii() and (c.isalnum() or c in ":_.") else "".join(f"\\x{b:02x}" for b in c.encode())
+        for c in interface
+    )
     return f"sys-subsystem-net-devices-{safe}.device"
 
 
@@ -151,7 +157,9 @@ def ip_commands(lines: t.Iterable[str], netns: str | None = None) -> list[Comman
 def _setting(key: str, value: str) -> str:
     """A line `key=value`. Raises FabricError for what would begin another setting, or go on with the next line."""
     if not value.isprintable() or value.endswith("\\"):
-        raise FabricError(f"{value!r} cannot stand in a systemd unit: it has control characters or ends with a backslash.")
+        raise FabricError(
+            f"{value!r} cannot stand in a systemd unit: it has control characters or ends with a backslash."
+        )
     return f"{key}={value.replace('%', '%%')}"
 
 

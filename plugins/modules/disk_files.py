@@ -88,8 +88,19 @@ spawned:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.overloom.fabric.plugins.module_utils._disk_files import check_files, compare, judge, leftovers, read
-from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, mask, module_runner, reconcile
+from ansible_collections.overloom.fabric.plugins.module_utils._disk_files import (
+    check_files,
+    compare,
+    judge,
+    leftovers,
+    read,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
+    FabricError,
+    mask,
+    module_runner,
+    reconcile,
+)
 
 FILE = {"path": {"type": "str", "required": True}, "content": {"type": "str", "required": True}}
 
@@ -116,7 +127,10 @@ def main() -> None:
         lambda: read(runner, image, module.params["partition"], wanted),
         lambda found: compare(wanted, found, image, keep, secrets, module.check_mode),
         runner,
-        lambda found: {"filesystem": found.kind, "files": [path for path, text in found.files.items() if text is not None]},
+        lambda found: {
+            "filesystem": found.kind,
+            "files": [path for path, text in found.files.items() if text is not None],
+        },
         lambda found: judge(wanted, found, image, keep),
         lambda found: leftovers(image),
     )

@@ -138,7 +138,13 @@ def main() -> None:
     )
     services = {}
     if module.params["services"]:
-        command = ["systemctl", "show", "--property=Id,LoadState,ActiveState,UnitFileState", "--", *module.params["services"]]
+        command = [
+            "systemctl",
+            "show",
+            "--property=Id,LoadState,ActiveState,UnitFileState",
+            "--",
+            *module.params["services"],
+        ]
         services = parse_units(module.run_command(command)[1])
     with open("/etc/os-release", encoding="utf-8") as stream:
         distribution = parse_os_release(stream.read())
@@ -158,7 +164,10 @@ def main() -> None:
         ovs_database=any(os.path.exists(path) for path in OVS_DATABASES),
         ovs_running=switch_runs(),
         neighbour_limits=neighbour_limits(),
-        flows=[{"bridge": notes["Bridge"], "owner": notes["Owner"]} for notes in (unit.notes() for unit in read_units("flows").values())],
+        flows=[
+            {"bridge": notes["Bridge"], "owner": notes["Owner"]}
+            for notes in (unit.notes() for unit in read_units("flows").values())
+        ],
     )
 
 

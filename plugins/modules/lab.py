@@ -190,7 +190,9 @@ def main() -> None:
     os.umask(0o022)
     try:
         wanted = _lab.wanted_lab(module.params)
-        _lab.check_machine(wanted, {tool: module.get_bin_path(tool) for tool in ("systemd-nspawn", "ip", "nsenter", "ethtool")})
+        _lab.check_machine(
+            wanted, {tool: module.get_bin_path(tool) for tool in ("systemd-nspawn", "ip", "nsenter", "ethtool")}
+        )
         lab = _lab.Lab(wanted, module_runner(module), module.params["boot_timeout"], module.check_mode)
     except FabricError as error:
         module.fail_json(msg=str(error), changed=False, commands=[], hosts=[], spawned=0)

@@ -108,9 +108,15 @@ def main() -> None:
             image = build(runner, cache, package, names, module.params["stand_in"])
     except FabricError as error:
         module.fail_json(msg=str(error), spawned=runner.spawned)
-    diff = {"before": "", "after": f"kernel: {image.kernel}\ninitrd: {image.initrd}\n"} if missing else {"before": "", "after": ""}
+    diff = (
+        {"before": "", "after": f"kernel: {image.kernel}\ninitrd: {image.initrd}\n"}
+        if missing
+        else {"before": "", "after": ""}
+    )
     more = {"iso": image.iso, "flash": image.flash} if module.params["stand_in"] else {}
-    module.exit_json(changed=missing, kernel=image.kernel, initrd=image.initrd, spawned=runner.spawned, diff=diff, **more)
+    module.exit_json(
+        changed=missing, kernel=image.kernel, initrd=image.initrd, spawned=runner.spawned, diff=diff, **more
+    )
 
 
 if __name__ == "__main__":

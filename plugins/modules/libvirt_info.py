@@ -77,7 +77,12 @@ def main() -> None:
     run(
         AnsibleModule(
             argument_spec={
-                "gather": {"type": "list", "elements": "str", "choices": list(GATHER), "default": ["domains", "networks", "pools"]},
+                "gather": {
+                    "type": "list",
+                    "elements": "str",
+                    "choices": list(GATHER),
+                    "default": ["domains", "networks", "pools"],
+                },
                 "owner": {"type": "str"},
                 "uri": {"type": "str", "default": DEFAULT_URI},
             },

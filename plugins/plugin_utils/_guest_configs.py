@@ -6,6 +6,7 @@
 vEOS reads startup-config from its flash and then asks nobody (EOS User Manual, Zero Touch Provisioning); CHR runs rw/autorun.scr once.
 This file is private to the collection.
 """
+
 from __future__ import annotations
 
 import typing as t
@@ -54,7 +55,9 @@ def startup_config(name: str, ports: t.Sequence[Port], options: Item, vlans: t.M
         blocks.append(["router ospf 1", *([f"   router-id {ospf['router_id']}"] if ospf["router_id"] else [])])
     if bgp:
         lines = [f"router bgp {bgp['asn']}", *([f"   router-id {bgp['router_id']}"] if bgp["router_id"] else [])]
-        blocks.append([*lines, *(f"   neighbor {peer['address']} remote-as {peer['asn']}" for peer in bgp["neighbors"] or ())])
+        blocks.append(
+            [*lines, *(f"   neighbor {peer['address']} remote-as {peer['asn']}" for peer in bgp["neighbors"] or ())]
+        )
     blocks.append(["management api http-commands", "   no shutdown"])
     blocks += [[line] for line in options["config"] or ()]
     return "\n!\n".join("\n".join(block) for block in blocks) + "\n!\nend\n"
@@ -70,10 +73,19 @@ def autorun(name: str, ports: t.Sequence[Port], options: Item) -> str:
         lines.append(f"/routing ospf area add name=fabric area-id={ospf['area']} instance=fabric")
     for number, port in enumerate(ports, 1):
         lines.append(f"/interface ethernet set [ find default-name=ether{number} ] mtu={port.mtu}")
-        lines += [f"/{'ipv6' if ':' in address else 'ip'} address add address={address} interface=ether{number}" for address in port.addresses]
+        lines += [
+            f"/{'ipv6' if ':' in address else 'ip'} address add address={address} interface=ether{number}"
+            for address in port.addresses
+        ]
         routes = [(route["to"], route["via"]) for route in port.routes if ":" not in route["via"]]
-        lines += [f"/ip route add dst-address={to if to != 'default' else '0.0.0.0/0'} gateway={via}" for to, via in routes]
-        lines += [f"/interface vlan add name=ether{number}.{vlan} vlan-id={vlan} interface=ether{number}" for vlan in port.trunks if vlan != port.native]
+        lines += [
+            f"/ip route add dst-address={to if to != 'default' else '0.0.0.0/0'} gateway={via}" for to, via in routes
+        ]
+        lines += [
+            f"/interface vlan add name=ether{number}.{vlan} vlan-id={vlan} interface=ether{number}"
+            for vlan in port.trunks
+            if vlan != port.native
+        ]
         if ospf and port.addresses:
             lines.append(f"/routing ospf interface-template add interfaces=ether{number} area=fabric")
     lines += ["/ip service enable www", *(options["config"] or ())]

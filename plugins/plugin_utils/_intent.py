@@ -7,6 +7,7 @@ What needs a look at more than one object (overlaps, meshes, addresses) is the c
 
 This file is private to the collection.
 """
+
 from __future__ import annotations
 
 import dataclasses
@@ -37,7 +38,13 @@ Address = t.Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 # What a host says for itself; every other variable is stated once for all hosts.
 ROUTER_VARIABLES = ("fabric_router", "fabric_bgp")
 HOST_VARIABLES = (
-    "fabric_adopt", "fabric_host_id", "fabric_tep_address", "fabric_underlay_interface", "fabric_guest_memory", "fabric_endpoints", "fabric_flows",
+    "fabric_adopt",
+    "fabric_host_id",
+    "fabric_tep_address",
+    "fabric_underlay_interface",
+    "fabric_guest_memory",
+    "fabric_endpoints",
+    "fabric_flows",
     *ROUTER_VARIABLES,
 )
 
@@ -51,7 +58,20 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
 
 # Options of an overlay that say how its tunnels are.
 OF_TUNNELS = (
-    "topology", "hubs", "links", "bridge", "key", "dst_port", "csum", "ttl", "tos", "df_default", "bfd", "loop_guard", "segments_by", "peers",
+    "topology",
+    "hubs",
+    "links",
+    "bridge",
+    "key",
+    "dst_port",
+    "csum",
+    "ttl",
+    "tos",
+    "df_default",
+    "bfd",
+    "loop_guard",
+    "segments_by",
+    "peers",
 )
 KEY_BITS = {"gre": 32, "vxlan": 24, "geneve": 24}
 DST_PORTS = {"vxlan": 4789, "geneve": 6081}
@@ -242,7 +262,10 @@ def load(
         segments=_unique([item for item in named_segments if item.name is not INVALID], segments, problems),
         max_hosts=max_hosts,
         hosts={name: _host(name, hosts[name], spec, problems, given) for name in sorted(hosts)},
-        denied=[Denied(f"fabric_denied[{i}]", item["from"], item["to"], item["probes"]) for i, item in _items(common, "fabric_denied")],
+        denied=[
+            Denied(f"fabric_denied[{i}]", item["from"], item["to"], item["probes"])
+            for i, item in _items(common, "fabric_denied")
+        ],
         routers={name: _host(name, routers[name], spec, problems, given) for name in sorted(routers)},
         common=common,
         given=given,
@@ -265,10 +288,14 @@ def read_network(value: t.Any, where: str, problems: list[str], version: int | N
         problems.append(f"{where} {value} has host bits set; the subnet is {network}.")
         return INVALID
     if network.is_multicast or network.is_loopback:
-        problems.append(f"{where} {value} is a {'multicast' if network.is_multicast else 'loopback'} range; take a unicast subnet.")
+        problems.append(
+            f"{where} {value} is a {'multicast' if network.is_multicast else 'loopback'} range; take a unicast subnet."
+        )
         return INVALID
     if version and network.version != version:
-        problems.append(f"{where} {value} must be IPv{version}; an IPv6 subnet stands alone in subnet, or in subnet6 beside an IPv4 one.")
+        problems.append(
+            f"{where} {value} must be IPv{version}; an IPv6 subnet stands alone in subnet, or in subnet6 beside an IPv4 one."
+        )
         return INVALID
     return network
 
@@ -282,7 +309,11 @@ def read_address(value: t.Any, where: str, problems: list[str]) -> Address | t.A
             raise ValueError
         return ipaddress.ip_address(value)
     except ValueError:
-        hint = "leave out the prefix length, which is the segment's" if "/" in value else "write it as 10.1.1.2 or 2001:db8:1::2"
+        hint = (
+            "leave out the prefix length, which is the segment's"
+            if "/" in value
+            else "write it as 10.1.1.2 or 2001:db8:1::2"
+        )
         problems.append(f"{where} {show(value)} is no address; {hint}.")
         return INVALID
 
@@ -303,7 +334,9 @@ def read_mac(value: t.Any, where: str, problems: list[str]) -> str | None | t.An
     if not isinstance(value, str):
         return value
     if netaddr is None:
-        problems.append(f"{where} needs the Python library netaddr on the controller; install it with: pip install netaddr.")
+        problems.append(
+            f"{where} needs the Python library netaddr on the controller; install it with: pip install netaddr."
+        )
         return INVALID
     if not (set(value) & set(":-.") and netaddr.valid_mac(value)):
         # Digits alone are a number that YAML has made of an address without quotes.
@@ -312,7 +345,9 @@ def read_mac(value: t.Any, where: str, problems: list[str]) -> str | None | t.An
     # However a vendor writes it (02-00-.., 0200.0000.0001), the hosts know one form.
     mac = str(netaddr.EUI(value, dialect=netaddr.mac_unix_expanded))
     if int(mac[:2], 16) & 1 or mac == "00:00:00:00:00:00":
-        problems.append(f"{where} {mac} is no address of a single interface; its first byte must be even, and not all be zero.")
+        problems.append(
+            f"{where} {mac} is no address of a single interface; its first byte must be even, and not all be zero."
+        )
         return INVALID
     return mac
 
@@ -335,7 +370,9 @@ def check_others(others: dict[str, dict[str, t.Any]], problems: list[str]) -> No
         for variable in HOST_VARIABLES:
             if variables.get(variable) and variable not in _ANYWHERE:
                 group = "routers" if variable in ROUTER_VARIABLES else "kvm_hosts"
-                problems.append(f"{name}: {variable} is set, but the host is not in the fabric; put it into the group {group}.")
+                problems.append(
+                    f"{name}: {variable} is set, but the host is not in the fabric; put it into the group {group}."
+                )
 
 
 def _common(
@@ -415,7 +452,9 @@ def _vlan(value: t.Any, where: str, problems: list[str]) -> int | None | t.Any:
 
 def _matching(value: t.Any, pattern: re.Pattern[str], allowed: str, where: str, problems: list[str]) -> str | t.Any:
     if isinstance(value, str) and not pattern.fullmatch(value):
-        problems.append(f"{where} {show(value)} is not a valid name; use at most 32 of {allowed}, the first a letter or digit.")
+        problems.append(
+            f"{where} {show(value)} is not a valid name; use at most 32 of {allowed}, the first a letter or digit."
+        )
         return INVALID
     return value
 
@@ -456,7 +495,9 @@ def _overlay(item: dict[str, t.Any], index: int, underlay: Underlay, given: set[
     if encapsulation == "vlan":
         for option in OF_TUNNELS:
             if f"{where}.{option}" in given:
-                problems.append(f"{where}.{option} is for tunnels; leave it out with the encapsulation vlan, which has none.")
+                problems.append(
+                    f"{where}.{option} is for tunnels; leave it out with the encapsulation vlan, which has none."
+                )
                 item[option] = None
         item.update(topology="full_mesh", bridge=underlay.bridge)
     if item["dst_port"] is not None and encapsulation and encapsulation not in DST_PORTS:
@@ -501,7 +542,11 @@ def _overlay(item: dict[str, t.Any], index: int, underlay: Underlay, given: set[
         options=options,
         loop_guard=item["loop_guard"],
         segments_by=item["segments_by"],
-        peers=_unique([peer for peer in _peers(item["peers"], where, problems) if peer.name is not INVALID], f"{where}.peers", problems),
+        peers=_unique(
+            [peer for peer in _peers(item["peers"], where, problems) if peer.name is not INVALID],
+            f"{where}.peers",
+            problems,
+        ),
     )
 
 
@@ -512,12 +557,17 @@ def _peers(items: t.Any, where: str, problems: list[str]) -> list[Peer]:
         if isinstance(item, dict):
             place = f"{where}.peers[{label(item, index)}]"
             behind = [(i, end) for i, end in enumerate(item["endpoints"] or []) if isinstance(end, dict)]
-            found.append(Peer(
-                where=place,
-                name=matching_name(item["name"], f"{place}.name", problems),
-                address=read_address(item["address"], f"{place}.address", problems),
-                endpoints=[(end["segment"], read_address(end["address"], f"{place}.endpoints[{i}].address", problems)) for i, end in behind],
-            ))
+            found.append(
+                Peer(
+                    where=place,
+                    name=matching_name(item["name"], f"{place}.name", problems),
+                    address=read_address(item["address"], f"{place}.address", problems),
+                    endpoints=[
+                        (end["segment"], read_address(end["address"], f"{place}.endpoints[{i}].address", problems))
+                        for i, end in behind
+                    ],
+                )
+            )
     return found
 
 
@@ -548,7 +598,9 @@ def _bfd(value: t.Any, where: str, problems: list[str]) -> dict[str, t.Any] | No
 
 def _tos(value: t.Any, where: str, problems: list[str]) -> int | None | t.Any:
     if isinstance(value, int) and (not 0 <= value <= 252 or value % 4):
-        problems.append(f"{where} must be 0 to 252 in steps of 4, not {value}; its two lowest bits are ECN, which is not settable.")
+        problems.append(
+            f"{where} must be 0 to 252 in steps of 4, not {value}; its two lowest bits are ECN, which is not settable."
+        )
         return INVALID
     return value
 
@@ -558,12 +610,16 @@ def _segment(item: dict[str, t.Any], index: int, problems: list[str]) -> Segment
     subnet = read_network(item["subnet"], f"{where}.subnet", problems)
     subnet6 = read_network(item["subnet6"], f"{where}.subnet6", problems, version=6)
     if subnet and subnet6 and subnet.version == 6:
-        problems.append(f"{where}.subnet6 stands beside an IPv4 subnet only, and subnet {subnet} is IPv6; leave one of them out.")
+        problems.append(
+            f"{where}.subnet6 stands beside an IPv4 subnet only, and subnet {subnet} is IPv6; leave one of them out."
+        )
         subnet6 = INVALID
     six = (subnet and subnet.version == 6) or subnet6
     mtu = _between(item["mtu"], IPV4_MIN_MTU, 65535, f"{where}.mtu", problems)
     if mtu and six and mtu < IPV6_MIN_MTU:
-        problems.append(f"{where}.mtu {mtu} is too small for IPv6, which needs {IPV6_MIN_MTU} (RFC 8200); raise it or leave it out.")
+        problems.append(
+            f"{where}.mtu {mtu} is too small for IPv6, which needs {IPV6_MIN_MTU} (RFC 8200); raise it or leave it out."
+        )
         mtu = INVALID
     return Segment(
         where=where,
@@ -579,9 +635,7 @@ def _segment(item: dict[str, t.Any], index: int, problems: list[str]) -> Segment
     )
 
 
-def _host(
-    name: str, variables: dict[str, t.Any], spec: dict[str, t.Any], problems: list[str], given: set[str]
-) -> Host:
+def _host(name: str, variables: dict[str, t.Any], spec: dict[str, t.Any], problems: list[str], given: set[str]) -> Host:
     values = {}
     for variable in HOST_VARIABLES:
         _note(variables.get(variable), f"{name}: {variable}", given)
@@ -593,7 +647,9 @@ def _host(
         if re.fullmatch("[0-9]{1,3}", length):
             prefix = int(length)
         else:
-            problems.append(f"{where} {show(values['fabric_tep_address'])} has no prefix length after the slash; write it as 192.168.200.1/24.")
+            problems.append(
+                f"{where} {show(values['fabric_tep_address'])} has no prefix length after the slash; write it as 192.168.200.1/24."
+            )
             tep = INVALID
     endpoints = [_endpoint(item, i, name, problems) for i, item in _items(values, "fabric_endpoints")]
     return Host(
@@ -602,7 +658,9 @@ def _host(
         tep_address=read_address(tep, where, problems),
         tep_prefix=prefix,
         interface=read_interface(values["fabric_underlay_interface"], f"{name}: fabric_underlay_interface", problems),
-        endpoints=_unique([item for item in endpoints if item.name is not INVALID], f"{name}: fabric_endpoints", problems),
+        endpoints=_unique(
+            [item for item in endpoints if item.name is not INVALID], f"{name}: fabric_endpoints", problems
+        ),
         guest_memory=values["fabric_guest_memory"],
         flows=[item for _i, item in _items(values, "fabric_flows")],
         routing={variable: values[variable] for variable in ROUTER_VARIABLES},
@@ -616,7 +674,9 @@ def _adopted(value: t.Any, where: str, problems: list[str]) -> list[str]:
         return value
     truth = conform(value, {"type": "bool"}, where, [])
     if truth is INVALID:
-        problems.append(f"{where} must be true, false, or a list of names of bridges, ports, namespaces, guests or networks, not {show(value)}.")
+        problems.append(
+            f"{where} must be true, false, or a list of names of bridges, ports, namespaces, guests or networks, not {show(value)}."
+        )
     return ["*"] if truth else []
 
 

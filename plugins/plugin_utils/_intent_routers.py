@@ -5,6 +5,7 @@
 
 This file is private to the collection.
 """
+
 from __future__ import annotations
 
 import dataclasses
@@ -83,8 +84,12 @@ class Accept:
     def holds(self, prefix: Network) -> bool:
         """Whether a prefix passes; without ge and le, only the prefix itself does."""
         low = self.ge if self.ge is not None else self.prefix.prefixlen
-        high = self.le if self.le is not None else (prefix.max_prefixlen if self.ge is not None else self.prefix.prefixlen)
-        return prefix.version == self.prefix.version and prefix.subnet_of(self.prefix) and low <= prefix.prefixlen <= high
+        high = (
+            self.le if self.le is not None else (prefix.max_prefixlen if self.ge is not None else self.prefix.prefixlen)
+        )
+        return (
+            prefix.version == self.prefix.version and prefix.subnet_of(self.prefix) and low <= prefix.prefixlen <= high
+        )
 
 
 @dataclasses.dataclass
@@ -197,7 +202,10 @@ def load_routing(common: Item, hosts: dict[str, Item], problems: list[str]) -> R
 def _bad(*values: t.Any) -> bool:
     """Whether anything in plain data was refused already."""
     return any(
-        value is INVALID or (isinstance(value, dict) and _bad(*value.values())) or (isinstance(value, list) and _bad(*value)) for value in values
+        value is INVALID
+        or (isinstance(value, dict) and _bad(*value.values()))
+        or (isinstance(value, list) and _bad(*value))
+        for value in values
     )
 
 
@@ -216,7 +224,9 @@ def _area_item(row: Item, problems: list[str]) -> Area:
     where = f"fabric_routing.areas[{row['area']}]"
     area = _area(row["area"], f"{where}.area", problems)
     if area == BACKBONE and row["type"] != "normal":
-        problems.append(f"{where}.type is {row['type']}, but area {row['area']} is the backbone, which is always normal; take another area, or leave type out.")
+        problems.append(
+            f"{where}.type is {row['type']}, but area {row['area']} is the backbone, which is always normal; take another area, or leave type out."
+        )
     if row["type"] == "normal" and row["default_cost"] is not None:
         problems.append(f"{where}.default_cost is for stub areas; leave it out, or set type.")
     between(row["default_cost"], 0, 16777215, f"{where}.default_cost", problems)
@@ -236,7 +246,9 @@ def _link(row: Item, index: int, settings: Item, area: str, problems: list[str])
         problems.append(f"{where}.ends is empty; give at least one end, such as r1:eth1.")
     for end, (host, interface) in zip(row["ends"], pairs):
         if not host or not interface:
-            problems.append(f"{where}.ends {show(end)} is no end of a link; write it as host:interface, such as r1:eth1.")
+            problems.append(
+                f"{where}.ends {show(end)} is no end of a link; write it as host:interface, such as r1:eth1."
+            )
         else:
             read_interface(interface, f"{where}.ends {host}", problems)
     for option in ("cost", "mtu", "hello_interval", "dead_interval", "hello_multiplier", "key_id"):
@@ -254,7 +266,10 @@ def _link(row: Item, index: int, settings: Item, area: str, problems: list[str])
         read_network(row["subnet6"], f"{where}.subnet6", problems, version=6),
         row["ospf"],
         _area(row["area"], f"{where}.area", problems) if row["area"] is not None else area,
-        {option: row[option] for option in ("cost", "network_type", "hello_interval", "dead_interval", "hello_multiplier", "mtu", "bfd")},
+        {
+            option: row[option]
+            for option in ("cost", "network_type", "hello_interval", "dead_interval", "hello_multiplier", "mtu", "bfd")
+        },
         # Never the secret itself: where it stands.
         place if key else None,
         row["key_id"] if row["key_id"] is not None else settings["key_id"],
@@ -269,7 +284,9 @@ def _own(host: str, row: Item, problems: list[str]) -> Own:
             if ipaddress.IPv4Address(router_id) == ipaddress.IPv4Address(0):
                 raise ValueError
         except ValueError:
-            problems.append(f"{where}.router_id {show(router_id)} is no router id; write four numbers with dots, such as 10.255.0.1.")
+            problems.append(
+                f"{where}.router_id {show(router_id)} is no router id; write four numbers with dots, such as 10.255.0.1."
+            )
     loopbacks = {}
     for option, version in (("loopback", 4), ("loopback6", 6)):
         address = loopbacks[option] = read_address(router[option], f"{where}.{option}", problems)
@@ -280,13 +297,23 @@ def _own(host: str, row: Item, problems: list[str]) -> Own:
             between(item[option], *LIMITS[option], f"{where}.interfaces[{label(item, i)}].{option}", problems)
     bgp = _bgp(host, row["fabric_bgp"], problems) if row["fabric_bgp"] else None
     static = [_static(item, f"{where}.static[{item['prefix']}]", problems) for item in router["static"]]
-    for option, values in (("static", [one.prefix for one in static]), ("redistribute", [one["protocol"] for one in router["redistribute"]])):
+    for option, values in (
+        ("static", [one.prefix for one in static]),
+        ("redistribute", [one["protocol"] for one in router["redistribute"]]),
+    ):
         for value in sorted({str(value) for value in values if values.count(value) > 1}):
             problems.append(f"{where}.{option} has {value} twice; leave one out.")
     for item in router["redistribute"]:
         between(item["metric"], 0, 16777214, f"{where}.redistribute[{item['protocol']}].metric", problems)
     return Own(
-        router["managed"], router_id, loopbacks["loopback"], loopbacks["loopback6"], router["interfaces"], bgp, static, router["redistribute"]
+        router["managed"],
+        router_id,
+        loopbacks["loopback"],
+        loopbacks["loopback6"],
+        router["interfaces"],
+        bgp,
+        static,
+        router["redistribute"],
     )
 
 
@@ -297,7 +324,9 @@ def _static(row: Item, where: str, problems: list[str]) -> Static:
     if bool(row["via"]) == bool(row["discard"]):
         problems.append(f"{where} needs either via, a next hop, or discard.")
     if prefix and via and prefix.version != via.version:
-        problems.append(f"{where}.via {via} is IPv{via.version}, and the prefix IPv{prefix.version}; take a next hop of the same.")
+        problems.append(
+            f"{where}.via {via} is IPv{via.version}, and the prefix IPv{prefix.version}; take a next hop of the same."
+        )
     return Static(where, prefix, via, row["discard"], row["distance"])
 
 
@@ -326,7 +355,9 @@ def read_asn(value: str, where: str, problems: list[str]) -> int:
     high, low = (int(found.group(1) or 0), int(found.group(2))) if found else (0, -1)
     number = high * 65536 + low
     if not found or high > 65535 or (found.group(1) and low > 65535) or not 1 <= number <= 4294967294:
-        problems.append(f"{where} {show(value)} is out of range; an AS number is 1 to 4294967294, or dotted, such as 64512 or 1.10.")
+        problems.append(
+            f"{where} {show(value)} is out of range; an AS number is 1 to 4294967294, or dotted, such as 64512 or 1.10."
+        )
         return 0
     if number in RESERVED_ASN:
         problems.append(f"{where} {value} is reserved and no router's; take another, such as 64512.")

@@ -8,6 +8,7 @@ ARP RFC 826 and RFC 5227, neighbour discovery RFC 4861.
 
 This file is private to the collection.
 """
+
 from __future__ import annotations
 
 import typing as t
@@ -15,7 +16,19 @@ import typing as t
 from ansible_collections.overloom.fabric.plugins.module_utils._openflow import quoted
 
 # The tables by the names that the documentation uses. A packet only ever goes on to a higher number, so it cannot circle.
-CLASSIFY, LEARN, ISOLATE, ANSWER, REPLY, REPLY_ND, LOCAL, REMOTE, LOOK_UP, LEARNED, DELIVER = 0, 5, 10, 20, 21, 22, 30, 40, 50, 51, 52
+CLASSIFY, LEARN, ISOLATE, ANSWER, REPLY, REPLY_ND, LOCAL, REMOTE, LOOK_UP, LEARNED, DELIVER = (
+    0,
+    5,
+    10,
+    20,
+    21,
+    22,
+    30,
+    40,
+    50,
+    51,
+    52,
+)
 TABLES = {
     CLASSIFY: "classify",
     LEARN: "learn",
@@ -185,4 +198,6 @@ def _learning(tenancy: Tenancy) -> t.Iterator[str]:
     here = ",".join(f"output:{port}" for port in ports)
     yield f"table={DELIVER},priority=90,{key},reg0=1,reg3=0,actions={here}"
     beyond = "".join(f",output:{quoted(tunnel)}" for tunnel in tenancy.tunnels)
-    yield f"table={DELIVER},priority=90,{key},reg0=0,reg3=0,actions={here}" + (f",set_field:{tenancy.key:#x}->tun_id{beyond}" if beyond else "")
+    yield f"table={DELIVER},priority=90,{key},reg0=0,reg3=0,actions={here}" + (
+        f",set_field:{tenancy.key:#x}->tun_id{beyond}" if beyond else ""
+    )

@@ -5,6 +5,7 @@
 
 This file is private to the collection.
 """
+
 from __future__ import annotations
 
 import typing as t
@@ -113,10 +114,14 @@ class _Writer:
             "overlays": overlays,
             "segments": segments,
             "endpoints": endpoints,
-            "denied": [{"from": denied.source, "to": denied.target, "probes": denied.probes} for denied in intent.denied],
+            "denied": [
+                {"from": denied.source, "to": denied.target, "probes": denied.probes} for denied in intent.denied
+            ],
             "links": plan_links(values.routing),
             "routers": plan_routers(values.routing),
-            "teps": [{"host": name, "address": str(values.teps[name].value), "mtu": underlay.mtu} for name in values.order],
+            "teps": [
+                {"host": name, "address": str(values.teps[name].value), "mtu": underlay.mtu} for name in values.order
+            ],
             "sources": self.sources,
         }
 
@@ -242,7 +247,11 @@ class _Writer:
                 "vlan": end.inner_vlan,
                 "mtu": end.mtu,
                 "mac": mac,
-                "addresses": [addresses.with_prefix(a, net) for a, net in ((end.address, end.link.subnet), (end.address6, end.link.subnet6)) if a],
+                "addresses": [
+                    addresses.with_prefix(a, net)
+                    for a, net in ((end.address, end.link.subnet), (end.address6, end.link.subnet6))
+                    if a
+                ],
             }
             for end in (router.ends if router else ())
         ]

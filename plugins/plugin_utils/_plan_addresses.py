@@ -8,6 +8,7 @@ elsewhere ever moves it.
 
 This file is private to the collection.
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -78,10 +79,14 @@ def host_ids(intent: Intent, problems: list[str]) -> dict[str, Value]:
         if number is INVALID:
             continue
         if number >= room:
-            problems.append(f"{name}: fabric_host_id must be 1 to {room - 1}, not {number}; enlarge fabric_underlay.subnet or raise fabric_max_hosts.")
+            problems.append(
+                f"{name}: fabric_host_id must be 1 to {room - 1}, not {number}; enlarge fabric_underlay.subnet or raise fabric_max_hosts."
+            )
             ids[name] = Value(INVALID, "")
         elif number in owner:
-            problems.append(f"{owner[number]} and {name} both have the host id {number}; give one of them another fabric_host_id.")
+            problems.append(
+                f"{owner[number]} and {name} both have the host id {number}; give one of them another fabric_host_id."
+            )
             ids[name] = Value(INVALID, "")
         else:
             owner[number] = name
@@ -128,10 +133,14 @@ def teps(intent: Intent, ids: dict[str, Value], problems: list[str]) -> dict[str
 def _tep(host: Host, subnet: Network, number: Value, max_hosts: int | None, problems: list[str]) -> Value:
     where = f"{host.name}: fabric_tep_address"
     if host.tep_address is not None:
-        if host.tep_address is INVALID or not _inside(host.tep_address, subnet, where, "fabric_underlay.subnet", problems):
+        if host.tep_address is INVALID or not _inside(
+            host.tep_address, subnet, where, "fabric_underlay.subnet", problems
+        ):
             return Value(INVALID, "")
         if host.tep_prefix not in (None, subnet.prefixlen):
-            problems.append(f"{where} has the prefix length {host.tep_prefix}, but fabric_underlay.subnet is {subnet}; leave the length out.")
+            problems.append(
+                f"{where} has the prefix length {host.tep_prefix}, but fabric_underlay.subnet is {subnet}; leave the length out."
+            )
             return Value(INVALID, "")
         return Value(host.tep_address, "given: fabric_tep_address")
     if number.value is INVALID:
@@ -147,11 +156,15 @@ def _tep(host: Host, subnet: Network, number: Value, max_hosts: int | None, prob
 
 def _inside(address: Address, subnet: Network, where: str, place: str, problems: list[str]) -> bool:
     if address.version != subnet.version:
-        problems.append(f"{where} {address} is IPv{address.version}, but {place} {subnet} is IPv{subnet.version}; give an IPv{subnet.version} address.")
+        problems.append(
+            f"{where} {address} is IPv{address.version}, but {place} {subnet} is IPv{subnet.version}; give an IPv{subnet.version} address."
+        )
     elif address not in subnet:
         problems.append(f"{where} {address} is outside {place} {subnet}; give an address inside, or leave it out.")
     elif reserved(subnet, address):
-        problems.append(f"{where} {address} is the {reserved(subnet, address)} address of {place} {subnet}; give another.")
+        problems.append(
+            f"{where} {address} is the {reserved(subnet, address)} address of {place} {subnet}; give another."
+        )
     else:
         return True
     return False
@@ -180,7 +193,9 @@ def endpoints(
                 continue
             values = []
             for option, subnet in (("address", segment.subnet), ("address6", segment.subnet6)):
-                value = _endpoint_address(endpoint, option, subnet, segment, ids[host.name], counts, intent.max_hosts, problems)
+                value = _endpoint_address(
+                    endpoint, option, subnet, segment, ids[host.name], counts, intent.max_hosts, problems
+                )
                 if value.value:
                     _claim(owner, (segment.name, value.value), endpoint, value, option, problems)
                 values.append(value)
@@ -208,7 +223,9 @@ def _endpoint_address(
         return Value(INVALID, "")
     if subnet is None:
         if given is not None:
-            problems.append(f"{where} is given, but segment {segment.name} has no subnet6; give {place}, or leave the address out.")
+            problems.append(
+                f"{where} is given, but segment {segment.name} has no subnet6; give {place}, or leave the address out."
+            )
         return Value(None, "")
     if given is not None:
         inside = _inside(given, subnet, where, place, problems)
@@ -229,7 +246,14 @@ def _endpoint_address(
     return Value(subnet.network_address + offset, f"allocated: block {nth}, host id {number.value} in {place}")
 
 
-def _claim(owner: dict[t.Any, tuple[Endpoint, str]], key: t.Any, endpoint: Endpoint, value: Value, option: str, problems: list[str]) -> None:
+def _claim(
+    owner: dict[t.Any, tuple[Endpoint, str]],
+    key: t.Any,
+    endpoint: Endpoint,
+    value: Value,
+    option: str,
+    problems: list[str],
+) -> None:
     """Take an address for an endpoint; an error names both if another has it."""
     if key in owner:
         other, source = owner[key]

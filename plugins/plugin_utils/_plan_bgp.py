@@ -7,6 +7,7 @@ It plays the exchange (RFC 4271, RFC 4456) with what the routers announce themse
 
 This file is private to the collection.
 """
+
 from __future__ import annotations
 
 import ipaddress
@@ -33,7 +34,8 @@ def exchange(routers: Routers) -> dict[str, list[Item]]:
     speakers = {name: router for name, router in routers.routers.items() if router.bgp}
     sessions = {(one.router, one.peer): one for one in routers.peerings}
     known: dict[str, dict[Network, dict[str, Path]]] = {
-        name: {prefix: {"": Path((), "", "", name, False)} for prefix in router.bgp.networks} for name, router in speakers.items()
+        name: {prefix: {"": Path((), "", "", name, False)} for prefix in router.bgp.networks}
+        for name, router in speakers.items()
     }
     told: dict[tuple[str, str], dict[Network, Path]] = {}
     for _round in range(len(speakers) + 2):
@@ -51,7 +53,12 @@ def exchange(routers: Routers) -> dict[str, list[Item]]:
     for (here, there), paths in told.items():
         taken = sum(there in known[here].get(prefix, ()) for prefix in paths)
         routers.counts[here, there] = {"accepted": taken, "refused": len(paths) - taken}
-    return {name: [row for prefix in sorted(known[name], key=str) for row in _route(routers, name, prefix, known[name][prefix])] for name in speakers}
+    return {
+        name: [
+            row for prefix in sorted(known[name], key=str) for row in _route(routers, name, prefix, known[name][prefix])
+        ]
+        for name in speakers
+    }
 
 
 def _rank(routers: Routers, path: Path) -> tuple[t.Any, ...]:
@@ -61,7 +68,13 @@ def _rank(routers: Routers, path: Path) -> tuple[t.Any, ...]:
     return (path.sender != "", len(path.asns), path.internal, number)
 
 
-def _told(routers: Routers, sessions: dict[tuple[str, str], Peering], table: dict[Network, dict[str, Path]], here: str, there: str) -> dict[Network, Path]:
+def _told(
+    routers: Routers,
+    sessions: dict[tuple[str, str], Peering],
+    table: dict[Network, dict[str, Path]],
+    here: str,
+    there: str,
+) -> dict[Network, Path]:
     """What `there` tells `here`: its best paths, under the rules of internal sessions."""
     one, other = routers.routers[here].bgp, routers.routers[there].bgp
     back = sessions.get((there, here))

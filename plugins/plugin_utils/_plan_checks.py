@@ -5,6 +5,7 @@
 
 This file is private to the collection.
 """
+
 from __future__ import annotations
 
 import typing as t
@@ -61,7 +62,9 @@ def _networks(values: Values) -> None:
     tenants: dict[str | None, list[tuple[addresses.Network, str]]] = {}
     for segment in values.segments.values():
         networks = tenants.setdefault(segment.tenant, [])
-        networks += [(net, f"{segment.where}.{option}") for option in ("subnet", "subnet6") if (net := getattr(segment, option))]
+        networks += [
+            (net, f"{segment.where}.{option}") for option in ("subnet", "subnet6") if (net := getattr(segment, option))
+        ]
     for networks in tenants.values():
         if values.intent.underlay.subnet and values.intent.hosts:
             networks.append((values.intent.underlay.subnet, "fabric_underlay.subnet"))
@@ -78,7 +81,9 @@ def _vlans(values: Values) -> None:
         other = seen.setdefault((bridge, segment.vlan), segment)
         if other is not segment:
             what = "are both untagged" if segment.vlan is None else f"both have VLAN {segment.vlan}"
-            values.problems.append(f"{other.where} and {segment.where} {what} on bridge {bridge}; give one of them another vlan.")
+            values.problems.append(
+                f"{other.where} and {segment.where} {what} on bridge {bridge}; give one of them another vlan."
+            )
 
 
 def _bridges(values: Values) -> None:
@@ -90,7 +95,9 @@ def _bridges(values: Values) -> None:
             by_bridge.setdefault(overlay.bridge, []).append(overlay)
     for bridge, sharing in by_bridge.items():
         if bridge == values.intent.underlay.bridge and not sharing[0].bare:
-            values.problems.append(f"{sharing[0].where}.bridge {bridge} is the underlay's bridge too; give the overlay its own.")
+            values.problems.append(
+                f"{sharing[0].where}.bridge {bridge} is the underlay's bridge too; give the overlay its own."
+            )
         if len(sharing) < 2:
             continue
         for overlay in sharing:
@@ -120,7 +127,13 @@ def _keys(values: Values) -> None:
             other = seen.setdefault((frozenset(pair), overlay.encapsulation, key, port), overlay)
             if other is not overlay and (other.name, name) not in told:
                 told.add((other.name, name))
-                what = "segments by key" if overlay.keyed else "no key" if overlay.key is None else f"the key {overlay.key}"
+                what = (
+                    "segments by key"
+                    if overlay.keyed
+                    else "no key"
+                    if overlay.key is None
+                    else f"the key {overlay.key}"
+                )
                 values.problems.append(
                     f"{other.where} and {overlay.where} are both {overlay.encapsulation} with {what} between {pair[0]} and {pair[1]};"
                     f" give one of them another {'encapsulation or dst_port' if overlay.keyed else 'key'}."
@@ -137,7 +150,10 @@ def _reach(values: Values) -> None:
             values.problems.append(
                 f"{segment.where} has endpoints on {', '.join(hosts)}, but fabric_overlays is empty, so nothing joins them; add an overlay."
             )
-        elif segment.overlay in joined and INVALID not in (values.overlays[segment.overlay].hubs, values.overlays[segment.overlay].links):
+        elif segment.overlay in joined and INVALID not in (
+            values.overlays[segment.overlay].hubs,
+            values.overlays[segment.overlay].links,
+        ):
             part = joined[segment.overlay]
             for host in hosts:
                 if part[host] != part[first]:
@@ -161,9 +177,13 @@ def _bare(values: Values) -> None:
             )
         for segment in segments:
             if segment.vlan is None:
-                values.problems.append(f"{segment.where}.vlan is missing; overlay {name} has no tunnels, so only a VLAN keeps its segments apart.")
+                values.problems.append(
+                    f"{segment.where}.vlan is missing; overlay {name} has no tunnels, so only a VLAN keeps its segments apart."
+                )
             elif segment.vlan and segment.vlan == values.intent.underlay.vlan:
-                values.problems.append(f"{segment.where}.vlan {segment.vlan} is fabric_underlay.vlan too; give the segment another.")
+                values.problems.append(
+                    f"{segment.where}.vlan {segment.vlan} is fabric_underlay.vlan too; give the segment another."
+                )
 
 
 def _peers(values: Values) -> None:
@@ -176,7 +196,9 @@ def _peers(values: Values) -> None:
         for peer in overlay.peers:
             where = peer.where
             if peer.name in values.intent.hosts:
-                values.problems.append(f"{where} has the name of the host {peer.name}, which has its tunnels anyway; leave it out, or rename it.")
+                values.problems.append(
+                    f"{where} has the name of the host {peer.name}, which has its tunnels anyway; leave it out, or rename it."
+                )
             if peer.address and subnet:
                 if peer.address.version != subnet.version:
                     values.problems.append(
@@ -184,19 +206,31 @@ def _peers(values: Values) -> None:
                         f" give an IPv{subnet.version} address."
                     )
                 elif peer.address in teps:
-                    values.problems.append(f"{where}.address {peer.address} is the tunnel endpoint of {teps[peer.address]}; give the peer's own.")
+                    values.problems.append(
+                        f"{where}.address {peer.address} is the tunnel endpoint of {teps[peer.address]}; give the peer's own."
+                    )
                 elif seen.setdefault(peer.address, where) != where:
-                    values.problems.append(f"{seen[peer.address]} and {where} both have the address {peer.address}; leave one out.")
+                    values.problems.append(
+                        f"{seen[peer.address]} and {where} both have the address {peer.address}; leave one out."
+                    )
             for index, (name, address) in enumerate(peer.endpoints):
                 segment = next((s for s in carried[overlay.name] if s.name == name), None)
                 place = f"{where}.endpoints[{index}]"
                 if segment is None:
                     known = [s.name for s in carried[overlay.name]]
-                    values.problems.append(f"{place}.segment {word(name)} is no segment of overlay {overlay.name}{suggest(name, known)}")
-                elif address and INVALID not in (segment.subnet, segment.subnet6) and not any(
-                    addresses.contains(net, str(address)) for net in (segment.subnet, segment.subnet6) if net
+                    values.problems.append(
+                        f"{place}.segment {word(name)} is no segment of overlay {overlay.name}{suggest(name, known)}"
+                    )
+                elif (
+                    address
+                    and INVALID not in (segment.subnet, segment.subnet6)
+                    and not any(
+                        addresses.contains(net, str(address)) for net in (segment.subnet, segment.subnet6) if net
+                    )
                 ):
-                    values.problems.append(f"{place}.address {address} is not on segment {name}; give an address in its subnet.")
+                    values.problems.append(
+                        f"{place}.address {address} is not on segment {name}; give an address in its subnet."
+                    )
 
 
 def _interfaces(values: Values) -> None:
@@ -210,7 +244,9 @@ def _interfaces(values: Values) -> None:
         nics = [(nic, "the underlay's NIC")]
         if name in values.routing.routers:
             ends = values.routing.routers[name].ends
-            nics = [(end.interface, f"the end of {end.link.name}") for end in ends] + [(end.port, f"the port of {end.link.name}") for end in ends]
+            nics = [(end.interface, f"the end of {end.link.name}") for end in ends] + [
+                (end.port, f"the port of {end.link.name}") for end in ends
+            ]
         things = [(underlay.bridge, "fabric_underlay.bridge"), *nics, (underlay.tep, "fabric_underlay.tep")]
         things += [item for item in bridges.items() if item[0] != underlay.bridge]
         for overlay, pairs in values.edges.items():
@@ -219,8 +255,13 @@ def _interfaces(values: Values) -> None:
                     peer = pair[1] if pair[0] == name else pair[0]
                     things.append((mesh.tunnel_name(overlay, peer), f"the tunnel of {overlay} to {peer}"))
         for overlay in values.overlays.values():
-            things += [(mesh.tunnel_name(overlay.name, peer.name), f"the tunnel of {overlay.name} to {peer.name}") for peer in overlay.peers]
-        things += [(default_outer(e.name, e.interface), f"the outer end of {e.id}") for e in host.endpoints if e.interface]
+            things += [
+                (mesh.tunnel_name(overlay.name, peer.name), f"the tunnel of {overlay.name} to {peer.name}")
+                for peer in overlay.peers
+            ]
+        things += [
+            (default_outer(e.name, e.interface), f"the outer end of {e.id}") for e in host.endpoints if e.interface
+        ]
         for wire in values.wires[name]:
             things += [(end, f"an end of the wire of {wire.name}") for end in (wire.port, wire.far)]
             bridge = values.bridge_of(wire.segment)

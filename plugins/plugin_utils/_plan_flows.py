@@ -5,6 +5,7 @@
 
 This file is private to the collection.
 """
+
 from __future__ import annotations
 
 import re
@@ -60,7 +61,9 @@ def _guests(values: Values) -> None:
             for name in nic["trunks"] or ():
                 segment = values.segments.get(name)
                 if segment and values.keyed(segment):
-                    values.problems.append(f"{where}.trunks has segment {name}, whose overlay has segments_by: key and no VLANs; give it a NIC of its own.")
+                    values.problems.append(
+                        f"{where}.trunks has segment {name}, whose overlay has segments_by: key and no VLANs; give it a NIC of its own."
+                    )
             segment = values.segments.get(nic["segment"])
             if segment and values.keyed(segment) and not segment.learn and nic["address"] is None:
                 values.problems.append(
@@ -72,10 +75,18 @@ def _overlay(values: Values, overlay: Overlay, segments: list[Segment]) -> None:
     """An overlay whose segments are told apart by key."""
     problems, where = values.problems, overlay.where
     if overlay.key is not None:
-        problems.append(f"{where}.key is of no use with segments_by: key, where each segment has its own; leave it out.")
+        problems.append(
+            f"{where}.key is of no use with segments_by: key, where each segment has its own; leave it out."
+        )
     if overlay.loop_guard in ("rstp", "none"):
-        problems.append(f"{where}.loop_guard {overlay.loop_guard} is for segments_by: vlan; leave it out, as the flows let nothing circle.")
-    sharing = [other for other in values.overlays.values() if other is not overlay and other.bridge and other.bridge == overlay.bridge]
+        problems.append(
+            f"{where}.loop_guard {overlay.loop_guard} is for segments_by: vlan; leave it out, as the flows let nothing circle."
+        )
+    sharing = [
+        other
+        for other in values.overlays.values()
+        if other is not overlay and other.bridge and other.bridge == overlay.bridge
+    ]
     for other in sharing:
         if not other.keyed or other.name < overlay.name:
             problems.append(
@@ -86,13 +97,21 @@ def _overlay(values: Values, overlay: Overlay, segments: list[Segment]) -> None:
     bits = KEY_BITS.get(overlay.encapsulation, 32)
     for segment in segments:
         if segment.vlan is not None:
-            problems.append(f"{segment.where}.vlan is of no use on overlay {overlay.name}, which tells segments apart by key; leave it out.")
+            problems.append(
+                f"{segment.where}.vlan is of no use on overlay {overlay.name}, which tells segments apart by key; leave it out."
+            )
         if segment.key is None:
-            problems.append(f"{segment.where}.key is missing; overlay {overlay.name} has segments_by: key, so give each segment a key of its own.")
+            problems.append(
+                f"{segment.where}.key is missing; overlay {overlay.name} has segments_by: key, so give each segment a key of its own."
+            )
         elif segment.key is not INVALID and segment.key >= 2**bits:
-            problems.append(f"{segment.where}.key must be 1 to {2**bits - 1} ({bits} bits with {overlay.encapsulation}), not {segment.key}.")
+            problems.append(
+                f"{segment.where}.key must be 1 to {2**bits - 1} ({bits} bits with {overlay.encapsulation}), not {segment.key}."
+            )
         elif segment.key is not INVALID and owner.setdefault(segment.key, segment) is not segment:
-            problems.append(f"{owner[segment.key].where} and {segment.where} both have the key {segment.key}; give one of them another key.")
+            problems.append(
+                f"{owner[segment.key].where} and {segment.where} both have the key {segment.key}; give one of them another key."
+            )
     _same_key(values, overlay, owner)
     _direct(values, overlay, segments)
 
@@ -107,7 +126,9 @@ def _same_key(values: Values, overlay: Overlay, keys: dict[int, Segment]) -> Non
     for other in values.overlays.values():
         if other.key in keys and other.encapsulation == overlay.encapsulation and port(other) == port(overlay):
             if pairs & {frozenset(pair) for pair in values.edges.get(other.name, ())}:
-                values.problems.append(f"{other.where}.key {other.key} is also that of {keys[other.key].where}; give one of them another key.")
+                values.problems.append(
+                    f"{other.where}.key {other.key} is also that of {keys[other.key].where}; give one of them another key."
+                )
 
 
 def _direct(values: Values, overlay: Overlay, segments: list[Segment]) -> None:
@@ -138,14 +159,20 @@ def _flows(values: Values) -> None:
         for i, item in enumerate(host.flows):
             where, bridge = f"{name}: fabric_flows[{label(item, i)}]", item["bridge"]
             if bridge in keyed:
-                values.problems.append(f"{where}.bridge {bridge} is that of overlay {keyed[bridge].name}, whose flows are the plan's; take another bridge.")
+                values.problems.append(
+                    f"{where}.bridge {bridge} is that of overlay {keyed[bridge].name}, whose flows are the plan's; take another bridge."
+                )
             elif bridge is not INVALID and bridge not in bridges and not values.problems:
-                values.problems.append(f"{where}.bridge {word(bridge)} is no integration bridge of {name}{suggest(bridge, bridges)}")
+                values.problems.append(
+                    f"{where}.bridge {word(bridge)} is no integration bridge of {name}{suggest(bridge, bridges)}"
+                )
             given = {option: item[option] for option in _FLOW if item[option] is not None}
             if INVALID in given.values():
                 continue
             if not given or ("flow" not in given and "actions" not in given):
-                values.problems.append(f"{where} says nothing to do; give actions, an empty list to drop, or the whole as flow.")
+                values.problems.append(
+                    f"{where} says nothing to do; give actions, an empty list to drop, or the whole as flow."
+                )
                 continue
             try:
                 declaration(_module_options(given))
@@ -172,7 +199,9 @@ def _denied(values: Values) -> None:
             if name is not INVALID and name not in points:
                 values.problems.append(f"{denied.where}.{option} {word(name)} is no endpoint{suggest(name, points)}")
             elif name is not INVALID and points[name].kind == "guest":
-                values.problems.append(f"{denied.where}.{option} {name} is a guest; verify tries this between namespaces only, so leave it out.")
+                values.problems.append(
+                    f"{denied.where}.{option} {name} is a guest; verify tries this between namespaces only, so leave it out."
+                )
             elif name is not INVALID:
                 ends.append(points[name])
         if len(ends) < 2:
@@ -183,7 +212,9 @@ def _denied(values: Values) -> None:
             )
         first = seen.setdefault((ends[0].id, ends[1].id), denied.where)
         if first != denied.where:
-            values.problems.append(f"{first} and {denied.where} both are from {ends[0].id} to {ends[1].id}; make them one.")
+            values.problems.append(
+                f"{first} and {denied.where} both are from {ends[0].id} to {ends[1].id}; make them one."
+            )
 
 
 # The items of the plan ---------------------------------------------------------------------------------------------
@@ -201,7 +232,9 @@ def fill(values: Values, guests: Guests, hosts: dict[str, Item]) -> None:
             entry["flows"].append({option: item[option] for option in _FLOW if item[option] is not None})
     for overlay, tenancies in _tenancies(values, guests):
         for name, found in tenancies.items():
-            hosts[name]["flows"].append({"bridge": overlay.bridge, "flows": [{"flow": flow} for flow in pipeline(found)]})
+            hosts[name]["flows"].append(
+                {"bridge": overlay.bridge, "flows": [{"flow": flow} for flow in pipeline(found)]}
+            )
     keyed = {overlay.bridge for overlay in values.overlays.values() if overlay.keyed}
     for name, host in hosts.items():
         whole = {entry["bridge"] for entry in host["flows"] if any(map(_catches_all, entry["flows"]))}
@@ -255,11 +288,19 @@ def _points(values: Values, guests: Guests) -> t.Iterator[tuple[str, str, Point]
         if endpoint.kind == "namespace":
             addressed = values.addressed[endpoint.id]
             found = [str(value.value) for value in (addressed.address, addressed.address6) if value.value]
-            yield endpoint.segment, endpoint.host, Point(default_outer(endpoint.name, endpoint.interface), addressed.mac.value, found)
+            yield (
+                endpoint.segment,
+                endpoint.host,
+                Point(default_outer(endpoint.name, endpoint.interface), addressed.mac.value, found),
+            )
     for host, there in guests.by_host.items():
         ports = {wire.user: wire.port for wire in values.wires[host]}
         for guest in there:
             for number, nic in enumerate(guest.nics):
                 if (guest.endpoint.id, number) in ports:
                     port = ports[guest.endpoint.id, number]
-                    yield nic.segment.name, host, Point(port, nic.mac, [str(address) for address, _subnet in nic.addresses])
+                    yield (
+                        nic.segment.name,
+                        host,
+                        Point(port, nic.mac, [str(address) for address, _subnet in nic.addresses]),
+                    )

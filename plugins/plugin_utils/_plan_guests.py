@@ -8,12 +8,18 @@ that is made again is the same one to its neighbours and to licences that hang o
 
 This file is private to the collection.
 """
+
 from __future__ import annotations
 
 import re
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml import check_uuid, derived_uuid, shown_size, size
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml import (
+    check_uuid,
+    derived_uuid,
+    shown_size,
+    size,
+)
 from ansible_collections.overloom.fabric.plugins.module_utils._netns_veth import default_outer
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 from ansible_collections.overloom.fabric.plugins.plugin_utils import _plan_addresses as addresses
@@ -54,7 +60,9 @@ class Kind(t.NamedTuple):
 KINDS = {
     "linux": Kind("eth0", "512MiB", 1, "virtio", {"virtio": 24, "e1000": 24}, ("virtio", "ide", "sata", "scsi"), LAB),
     "veos": Kind("Management1", "2GiB", 2, "e1000", {"virtio": 24, "e1000": 7}, ("ide",), STAND_IN),
-    "chr": Kind("ether1", "256MiB", 1, "virtio", {"virtio": 24, "e1000": 24}, ("ide", "virtio", "sata", "scsi"), STAND_IN),
+    "chr": Kind(
+        "ether1", "256MiB", 1, "virtio", {"virtio": 24, "e1000": 24}, ("ide", "virtio", "sata", "scsi"), STAND_IN
+    ),
 }
 
 
@@ -98,7 +106,11 @@ class Guests:
         self.values = values
         self.problems = values.problems
         self.macs = {value.mac.value: values_id for values_id, value in values.addressed.items() if value.mac.value}
-        self.taken = {(values.segments[e.segment].name, values.addressed[e.id].address.value): e.id for e in values.endpoints if e.id in values.addressed}
+        self.taken = {
+            (values.segments[e.segment].name, values.addressed[e.id].address.value): e.id
+            for e in values.endpoints
+            if e.id in values.addressed
+        }
         self.uuids: dict[str, str] = {}
         self.by_host: dict[str, list[Guest]] = {name: [] for name in values.intent.hosts}
         for endpoint in values.endpoints:
@@ -129,15 +141,21 @@ class Guests:
         uuid = options["uuid"] or derived_uuid("guest", str(self.values.intent.name), endpoint.id)
         try:
             uuid = check_uuid(uuid, f"{where}.uuid")
-            memory = size(options["memory"] or (LAB_MEMORY if options["image"] == LAB else kind.memory), f"{where}.memory")
+            memory = size(
+                options["memory"] or (LAB_MEMORY if options["image"] == LAB else kind.memory), f"{where}.memory"
+            )
         except FabricError as error:
             self.problems.append(f"{error}.")
             return None
         if options["image"] == LAB and memory < size(LAB_MEMORY, "memory"):
-            self.problems.append(f"{where}.memory {shown_size(memory)} is too little for {LAB}, which does not boot with less than {LAB_MEMORY}; raise it.")
+            self.problems.append(
+                f"{where}.memory {shown_size(memory)} is too little for {LAB}, which does not boot with less than {LAB_MEMORY}; raise it."
+            )
         other = self.uuids.setdefault(uuid, endpoint.id)
         if other != endpoint.id:
-            self.problems.append(f"{other} and {endpoint.id} both have the UUID {uuid}; give one of them another guest.uuid, or leave it out.")
+            self.problems.append(
+                f"{other} and {endpoint.id} both have the UUID {uuid}; give one of them another guest.uuid, or leave it out."
+            )
         return Guest(endpoint, kind, options, uuid, memory, nics, BUILT.format(self.values.intent.name))
 
     def _image(self, where: str, kind: Kind, options: Item) -> None:
@@ -146,26 +164,38 @@ class Guests:
         if image == kind.built:
             return
         if not image.startswith("/"):
-            self.problems.append(f"{where}.image {show(image)} must be the absolute path of a file on the KVM host, or {kind.built}.")
+            self.problems.append(
+                f"{where}.image {show(image)} must be the absolute path of a file on the KVM host, or {kind.built}."
+            )
         elif not image.endswith(tuple(FORMATS)):
-            self.problems.append(f"{where}.image {image} has no known format; its name must end in {', '.join(FORMATS)}.")
+            self.problems.append(
+                f"{where}.image {image} has no known format; its name must end in {', '.join(FORMATS)}."
+            )
         for option in ("aboot",):
             if options[option] is not None and role != "veos":
                 self.problems.append(f"{where}.{option} is for the role veos; leave it out with {role}.")
             elif options[option] is not None and not re.fullmatch(r"/.+\.iso", options[option]):
-                self.problems.append(f"{where}.{option} {show(options[option])} must be the absolute path of an ISO image on the KVM host.")
+                self.problems.append(
+                    f"{where}.{option} {show(options[option])} must be the absolute path of an ISO image on the KVM host."
+                )
         for option in ("image_sha256", "aboot_sha256"):
             if options[option] is not None and not re.fullmatch("[0-9a-f]{64}", options[option]):
-                self.problems.append(f"{where}.{option} {show(options[option])} is no SHA-256; write its 64 digits in lower case.")
+                self.problems.append(
+                    f"{where}.{option} {show(options[option])} is no SHA-256; write its 64 digits in lower case."
+                )
 
     def _limits(self, where: str, kind: Kind, options: Item) -> None:
         role, bus = options["role"], options["disk_bus"]
         if bus is not None and bus not in kind.buses:
-            self.problems.append(f"{where}.disk_bus {bus} is not for {role}, which boots from {' or '.join(kind.buses)} only; leave it out.")
+            self.problems.append(
+                f"{where}.disk_bus {bus} is not for {role}, which boots from {' or '.join(kind.buses)} only; leave it out."
+            )
         model = options["model"] or kind.model
         count = 1 + len(options["nics"] or ())
         if count > kind.most[model]:
-            self.problems.append(f"{where}.nics makes {count} NICs with its endpoint's, but {role} takes {kind.most[model]} of the model {model}; remove some.")
+            self.problems.append(
+                f"{where}.nics makes {count} NICs with its endpoint's, but {role} takes {kind.most[model]} of the model {model}; remove some."
+            )
         if options["vcpus"] is not None and not 1 <= options["vcpus"] <= 255:
             self.problems.append(f"{where}.vcpus must be 1 to 255, not {options['vcpus']}.")
 
@@ -175,17 +205,23 @@ class Guests:
         lines = [(name, line) for name in ("keys", "config") for line in options[name] or () if line is not INVALID]
         for name, line in [*lines, ("user", options["user"])]:
             if not line.isprintable() or name == "user" and not re.fullmatch("[a-z_][a-z0-9_-]{0,31}", line):
-                self.problems.append(f"{where}.{name} {show(line)} is no {'name of a user' if name == 'user' else 'single line'}; correct it.")
+                self.problems.append(
+                    f"{where}.{name} {show(line)} is no {'name of a user' if name == 'user' else 'single line'}; correct it."
+                )
         if hashed is not None and not re.fullmatch(r"\$6\$\S+" if role == "veos" else r"\$\w+\$\S+", hashed):
             self.problems.append(f"{where}.password_hash is no hash of crypt(5); make one with: openssl passwd -6.")
         for name, roles in (("ospf", ("veos", "chr")), ("bgp", ("veos",)), ("config", ("veos", "chr"))):
             if options[name] and role not in roles:
                 self.problems.append(f"{where}.{name} is for the role {' or '.join(roles)}; leave it out with {role}.")
         if hashed is not None and role == "chr":
-            self.problems.append(f"{where}.password_hash is not for chr, which takes none; give the role's variable chr_guest_password.")
+            self.problems.append(
+                f"{where}.password_hash is not for chr, which takes none; give the role's variable chr_guest_password."
+            )
         for name, path in [("extra_disks", path) for path in options["extra_disks"] or () if path is not INVALID]:
             if role != "veos" or not path.startswith("/") or not path.endswith(tuple(FORMATS)):
-                self.problems.append(f"{where}.{name} {show(path)} must be the absolute path of an image for the role veos, ending in {', '.join(FORMATS)}.")
+                self.problems.append(
+                    f"{where}.{name} {show(path)} must be the absolute path of an image for the role veos, ending in {', '.join(FORMATS)}."
+                )
         if len(options["extra_disks"] or ()) > 2:
             self.problems.append(f"{where}.extra_disks has more than the 2 that IDE has room for; remove some.")
 
@@ -195,7 +231,14 @@ class Guests:
         mtu = self.values.mtus[segment.name].value
         self._untagged(f"{endpoint.where}.segment", segment)
         first = Nic(
-            segment, (), None, addressed.mac.value, default_outer(endpoint.name, "eth0"), [pair for pair in pairs if pair[0]], endpoint.routes, mtu
+            segment,
+            (),
+            None,
+            addressed.mac.value,
+            default_outer(endpoint.name, "eth0"),
+            [pair for pair in pairs if pair[0]],
+            endpoint.routes,
+            mtu,
         )
         nics = [first]
         for number, item in enumerate(options["nics"] or (), 1):
@@ -218,7 +261,9 @@ class Guests:
     def _nic(self, endpoint: Endpoint, place: str, number: int, item: Item) -> Nic | None:
         """A NIC besides the first: an access port of a segment, or a trunk of several."""
         if bool(item["segment"]) == bool(item["trunks"]):
-            self.problems.append(f"{place} needs either segment or trunks; name a segment, or the segments that it carries tagged.")
+            self.problems.append(
+                f"{place} needs either segment or trunks; name a segment, or the segments that it carries tagged."
+            )
             return None
         names = [item["segment"]] if item["segment"] else item["trunks"]
         segments = [self._segment(name, f"{place}.{'segment' if item['segment'] else 'trunks'}") for name in names]
@@ -238,7 +283,9 @@ class Guests:
                 return None
             for segment in segments:
                 if segment.vlan is None and not self.values.keyed(segment):
-                    self.problems.append(f"{place}.trunks has segment {segment.name}, which is untagged; give it a vlan, or take it out.")
+                    self.problems.append(
+                        f"{place}.trunks has segment {segment.name}, which is untagged; give it a vlan, or take it out."
+                    )
             if len({self.values.bridge_of(segment) for segment in segments}) > 1:
                 self.problems.append(f"{place}.trunks has segments of different bridges; name those of one.")
                 return None
@@ -246,13 +293,20 @@ class Guests:
             self._untagged(f"{place}.segment", segments[0])
         pairs = []
         if address:
-            subnet = next((net for net in (segments[0].subnet, segments[0].subnet6) if net and net.version == address.version), None)
+            subnet = next(
+                (net for net in (segments[0].subnet, segments[0].subnet6) if net and net.version == address.version),
+                None,
+            )
             if subnet is None or address not in subnet:
-                self.problems.append(f"{place}.address {address} is outside segment {segments[0].name}; give an address inside, or leave it out.")
+                self.problems.append(
+                    f"{place}.address {address} is outside segment {segments[0].name}; give an address inside, or leave it out."
+                )
                 return None
             other = self.taken.setdefault((segments[0].name, address), who)
             if other != who:
-                self.problems.append(f"{other} and {who} both have the address {address}; give one of them another address.")
+                self.problems.append(
+                    f"{other} and {who} both have the address {address}; give one of them another address."
+                )
             pairs.append((address, subnet))
         return Nic(
             None if item["trunks"] else segments[0],
@@ -268,8 +322,12 @@ class Guests:
     def _untagged(self, place: str, segment: Segment) -> None:
         """libvirt knows access ports and trunks; a port that carries untagged frames only, among others, it does not."""
         bridge = self.values.bridge_of(segment)
-        if segment.vlan is None and any(other.vlan and self.values.bridge_of(other) == bridge for other in self.values.segments.values()):
-            self.problems.append(f"{place} {segment.name} is untagged on a bridge with VLANs, where no guest can be; give the segment a vlan.")
+        if segment.vlan is None and any(
+            other.vlan and self.values.bridge_of(other) == bridge for other in self.values.segments.values()
+        ):
+            self.problems.append(
+                f"{place} {segment.name} is untagged on a bridge with VLANs, where no guest can be; give the segment a vlan."
+            )
 
     def _memory(self) -> None:
         for name, guests in self.by_host.items():
@@ -301,7 +359,9 @@ class Guests:
             # A guest's further NIC may be all that uses a bridge there.
             known = [bridge["name"] for bridge in host["bridges"]]
             missing = [network["bridge"] for network in host["networks"] if network["bridge"] not in known]
-            host["bridges"] += [{"name": bridge, "rstp": False, "fail_mode": "", "flow_tables": []} for bridge in missing]
+            host["bridges"] += [
+                {"name": bridge, "rstp": False, "fail_mode": "", "flow_tables": []} for bridge in missing
+            ]
             for guest in self.by_host[name]:
                 point = points[guest.endpoint.id]
                 # A transfer needs tools that only the lab's guest is known to have. Without an agent, a guest's own API is asked.
@@ -313,7 +373,11 @@ class Guests:
                     measures=linux or device is not None,
                     sends=linux and guest.built,
                     device=device,
-                    nics=[_further(guest, number, nic) for number, nic in enumerate(guest.nics) if number and nic.addresses],
+                    nics=[
+                        _further(guest, number, nic)
+                        for number, nic in enumerate(guest.nics)
+                        if number and nic.addresses
+                    ],
                 )
                 plan["sources"][f"endpoints.{point['id']}.interface"] = f"derived: first NIC of {guest.options['role']}"
                 if guest.options["role"] == "linux":
@@ -389,10 +453,16 @@ class Guests:
             "role": options["role"],
             "image": options["image"],
             "sums": [
-                {"path": options[name], "sha256": options[f"{name}_sha256"]} for name in ("image", "aboot") if options[name] and options[f"{name}_sha256"]
+                {"path": options[name], "sha256": options[f"{name}_sha256"]}
+                for name in ("image", "aboot")
+                if options[name] and options[f"{name}_sha256"]
             ],
             "user": options["user"],
-            "addresses": [{"nic": number, "address": addresses.with_prefix(*pair)} for number, nic in enumerate(guest.nics) for pair in nic.addresses],
+            "addresses": [
+                {"nic": number, "address": addresses.with_prefix(*pair)}
+                for number, nic in enumerate(guest.nics)
+                for pair in nic.addresses
+            ],
             "built": guest.built,
             "domain": {**domain, **_MACHINES[options["role"]](guest)},
             "wait": _wait(guest, self._spaces(guest)),
@@ -402,7 +472,9 @@ class Guests:
 
 def _further(guest: Guest, number: int, nic: Nic) -> Item:
     """A NIC besides the first, as verify measures it: in the form of an endpoint, as far as it differs from the guest's."""
-    name = {"linux": "eth", "veos": "Ethernet", "chr": "ether"}[guest.options["role"]] + str(number + (guest.options["role"] == "chr"))
+    name = {"linux": "eth", "veos": "Ethernet", "chr": "ether"}[guest.options["role"]] + str(
+        number + (guest.options["role"] == "chr")
+    )
     by_version = {address.version: (str(address), subnet.prefixlen) for address, subnet in nic.addresses}
     (address, prefix), (address6, prefix6) = (by_version.get(version, (None, None)) for version in (4, 6))
     return {
@@ -438,7 +510,12 @@ def _device(guest: Guest, spaces: t.Sequence[Endpoint]) -> Item | None:
     address = next((f"[{a}]" if a.version == 6 else str(a) for a, _subnet in guest.nics[0].addresses))
     # The stand-in speaks no TLS.
     url = f"http://{address}:{port}" if guest.built and port != 80 else f"{scheme}://{address}"
-    return {"api": api, "url": url, "user": guest.options["user"] if api == "eos" else "admin", "namespace": spaces[0].name}
+    return {
+        "api": api,
+        "url": url,
+        "user": guest.options["user"] if api == "eos" else "admin",
+        "namespace": spaces[0].name,
+    }
 
 
 def network_name(fabric: str, bridge: str) -> str:
@@ -470,16 +547,34 @@ def _linux(guest: Guest) -> Item:
             items = [f"mtu={nic.mtu}", *(addresses.with_prefix(*pair) for pair in nic.addresses)]
             items += [f"gateway={route['via']}" for route in nic.routes if route["to"] == "default"]
             words.append(f"overloom.eth{number}={','.join(items)}")
-        return {"kernel": f"{guest.folder}/lab-guest/vmlinux", "initrd": f"{guest.folder}/lab-guest/initrd", "cmdline": " ".join(words), "disks": []}
-    user = {"name": options["user"], "ssh_authorized_keys": options["keys"] or [], "shell": "/bin/bash", "sudo": "ALL=(ALL) NOPASSWD:ALL"}
+        return {
+            "kernel": f"{guest.folder}/lab-guest/vmlinux",
+            "initrd": f"{guest.folder}/lab-guest/initrd",
+            "cmdline": " ".join(words),
+            "disks": [],
+        }
+    user = {
+        "name": options["user"],
+        "ssh_authorized_keys": options["keys"] or [],
+        "shell": "/bin/bash",
+        "sudo": "ALL=(ALL) NOPASSWD:ALL",
+    }
     if options["password_hash"]:
         user.update(passwd=options["password_hash"], lock_passwd=False)
     return {
         "disks": [{**_disk(guest, "virtio"), **({"size": options["disk_size"]} if options["disk_size"] else {})}],
         "cloud_init": {
             "meta_data": {"instance-id": guest.uuid, "local-hostname": endpoint.name},
-            "user_data": {"hostname": endpoint.name, "users": [user], "ssh_pwauth": bool(options["password_hash"]), "packages": []},
-            "network_config": {"version": 2, "ethernets": {f"eth{n}": _ethernet(n, nic, endpoint) for n, nic in enumerate(guest.nics)}},
+            "user_data": {
+                "hostname": endpoint.name,
+                "users": [user],
+                "ssh_pwauth": bool(options["password_hash"]),
+                "packages": [],
+            },
+            "network_config": {
+                "version": 2,
+                "ethernets": {f"eth{n}": _ethernet(n, nic, endpoint) for n, nic in enumerate(guest.nics)},
+            },
             "bus": "ide",
         },
     }
@@ -496,7 +591,10 @@ def _ethernet(number: int, nic: Nic, endpoint: Endpoint) -> Item:
         "dhcp6": False,
         "addresses": [addresses.with_prefix(*pair) for pair in nic.addresses],
     }
-    routes = [{"to": {"default": "0.0.0.0/0" if "." in r["via"] else "::/0"}.get(r["to"], r["to"]), "via": r["via"]} for r in nic.routes]
+    routes = [
+        {"to": {"default": "0.0.0.0/0" if "." in r["via"] else "::/0"}.get(r["to"], r["to"]), "via": r["via"]}
+        for r in nic.routes
+    ]
     return {**found, "routes": routes} if routes else found
 
 
@@ -514,10 +612,21 @@ def _veos(guest: Guest) -> Item:
     """IDE and nothing else; the Aboot ISO, where there is one, comes first in the boot order."""
     folder = f"{guest.folder}/stand-in"
     aboot = f"{folder}/boot.iso" if guest.built else guest.options["aboot"]
-    flash = {"bus": "ide", "backing_path": f"{folder}/flash.qcow2", "backing_format": "qcow2"} if guest.built else _disk(guest, "ide")
+    flash = (
+        {"bus": "ide", "backing_path": f"{folder}/flash.qcow2", "backing_format": "qcow2"}
+        if guest.built
+        else _disk(guest, "ide")
+    )
     disks = [{**flash, "target": "hda"}]
     for number, path in enumerate(guest.options["extra_disks"] or ()):
-        disks.append({"target": "hd" + "bd"[number], "bus": "ide", "backing_path": path, "backing_format": FORMATS[path[path.rindex(".") :]]})
+        disks.append(
+            {
+                "target": "hd" + "bd"[number],
+                "bus": "ide",
+                "backing_path": path,
+                "backing_format": FORMATS[path[path.rindex(".") :]],
+            }
+        )
     if aboot:
         disks.append({"target": "hdc", "bus": "ide", "device": "cdrom", "path": aboot, "format": "raw"})
     return {"disks": disks, "boot": ["cdrom", "hd"] if aboot else ["hd"]}
@@ -562,9 +671,15 @@ def _flash(guest: Guest) -> Item | None:
     if role == "chr":
         files = {"/rw/autorun.scr": autorun(name, _ports(guest), guest.options)}
     else:
-        carried = [*(segment for nic in guest.nics for segment in nic.trunks), *(n.segment for n in guest.nics[1:] if n.segment and not n.addresses)]
+        carried = [
+            *(segment for nic in guest.nics for segment in nic.trunks),
+            *(n.segment for n in guest.nics[1:] if n.segment and not n.addresses),
+        ]
         vlans = {segment.vlan: segment.name for segment in carried if segment.vlan}
-        files = {"/startup-config": startup_config(name, _ports(guest), guest.options, vlans), "/zerotouch-config": "DISABLE=True\n"}
+        files = {
+            "/startup-config": startup_config(name, _ports(guest), guest.options, vlans),
+            "/zerotouch-config": "DISABLE=True\n",
+        }
     return {
         "image": f"{IMAGES}/{name}-hda.qcow2",
         "partition": 2,
@@ -591,4 +706,8 @@ def _wait(guest: Guest, spaces: t.Sequence[Endpoint]) -> Item:
         # Which answers with 401 when it wants a password.
         return {**common, **asked, "kind": "http", "url": f"{device['url']}/rest/system/resource", "status": [200, 401]}
     asked["host"] = str(guest.nics[0].addresses[0][0])
-    return {**common, **asked, "kind": "tcp", "port": _APIS[role].port} if guest.built else {**common, **asked, "kind": "ssh"}
+    return (
+        {**common, **asked, "kind": "tcp", "port": _APIS[role].port}
+        if guest.built
+        else {**common, **asked, "kind": "ssh"}
+    )

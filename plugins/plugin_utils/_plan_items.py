@@ -8,6 +8,7 @@ then taken off the hosts.
 
 This file is private to the collection.
 """
+
 from __future__ import annotations
 
 import collections
@@ -29,7 +30,9 @@ def fill(values: Values, hosts: dict[str, Item]) -> None:
     for segment in values.segments.values():
         vlans.setdefault(values.bridge_of(segment), []).append(segment.vlan or 0)
     # A bridge that has just the one untagged segment, or whose flows decide, needs no trunk lists: all may pass.
-    plain = {bridge for bridge, on_bridge in vlans.items() if on_bridge == [0]} | {o.bridge for o in values.overlays.values() if o.keyed}
+    plain = {bridge for bridge, on_bridge in vlans.items() if on_bridge == [0]} | {
+        o.bridge for o in values.overlays.values() if o.keyed
+    }
     users: dict[str, dict[str, bool]] = {name: {} for name in hosts}
     for overlay in values.overlays.values():
         trunks = [] if overlay.bridge in plain else sorted(segment.vlan or 0 for segment in carried[overlay.name])
@@ -37,18 +40,24 @@ def fill(values: Values, hosts: dict[str, Item]) -> None:
         common = _tunnel(overlay, trunks, guard)
         # The kernel's datapath knows GRE over IPv6 by this name only; the one in user space takes either.
         six = overlay.encapsulation == "gre" and values.intent.underlay.subnet.version == 6
-        ends = [(name, peer, values.teps[peer].value) for pair in values.edges[overlay.name] for name, peer in (pair, pair[::-1])]
+        ends = [
+            (name, peer, values.teps[peer].value)
+            for pair in values.edges[overlay.name]
+            for name, peer in (pair, pair[::-1])
+        ]
         ends += [(name, peer.name, peer.address) for peer in overlay.peers for name in hosts]
         for name, peer, address in ends:
             users[name][overlay.bridge] = guard == "rstp"
-            hosts[name]["tunnels"].append({
-                "bridge": overlay.bridge,
-                "name": mesh.tunnel_name(overlay.name, peer),
-                "type": "ip6gre" if six else overlay.encapsulation,
-                "local_ip": str(values.teps[name].value),
-                "remote_ip": str(address),
-                **common,
-            })
+            hosts[name]["tunnels"].append(
+                {
+                    "bridge": overlay.bridge,
+                    "name": mesh.tunnel_name(overlay.name, peer),
+                    "type": "ip6gre" if six else overlay.encapsulation,
+                    "local_ip": str(values.teps[name].value),
+                    "remote_ip": str(address),
+                    **common,
+                }
+            )
     for endpoint in values.endpoints:
         segment = values.segments[endpoint.segment]
         bridge = values.bridge_of(segment)
@@ -60,7 +69,11 @@ def fill(values: Values, hosts: dict[str, Item]) -> None:
             users[name].setdefault(values.bridge_of(wire.segment), False)
     for name, host in hosts.items():
         host["bridges"].append(_underlay_bridge(host["underlay"]))
-        host["bridges"] += [{"name": bridge, "rstp": rstp} for bridge, rstp in users[name].items() if bridge != host["underlay"]["bridge"]]
+        host["bridges"] += [
+            {"name": bridge, "rstp": rstp}
+            for bridge, rstp in users[name].items()
+            if bridge != host["underlay"]["bridge"]
+        ]
 
 
 def neighbours(endpoints: list[Item]) -> collections.Counter[str]:
@@ -68,10 +81,14 @@ def neighbours(endpoints: list[Item]) -> collections.Counter[str]:
 
     A kernel has one table for all its network namespaces (arp(7)).
     """
-    members = collections.Counter((point["segment"], family) for point in endpoints for family in ("address", "address6") if point[family])
+    members = collections.Counter(
+        (point["segment"], family) for point in endpoints for family in ("address", "address6") if point[family]
+    )
     found: collections.Counter[str] = collections.Counter()
     for point in endpoints:
-        found[point["host"]] += sum(members[point["segment"], family] - 1 for family in ("address", "address6") if point[family])
+        found[point["host"]] += sum(
+            members[point["segment"], family] - 1 for family in ("address", "address6") if point[family]
+        )
     return found
 
 
@@ -122,7 +139,14 @@ def _underlay_bridge(underlay: Item) -> Item:
     return {
         "name": underlay["bridge"],
         "ports": [
-            {"name": underlay["interface"], "up": True, "tag": "", "trunks": [], "vlan_mode": "", "mtu": underlay["mtu"]},
+            {
+                "name": underlay["interface"],
+                "up": True,
+                "tag": "",
+                "trunks": [],
+                "vlan_mode": "",
+                "mtu": underlay["mtu"],
+            },
             {
                 "name": tep["name"],
                 "type": "internal",
@@ -143,11 +167,28 @@ def _routed_bridge(underlay: Item) -> Item:
     share one MAC address: see underlay_mac().
     """
     common = {"type": "internal", "trunks": [], "vlan_mode": "", "mac": underlay["links"][0]["mac"]}
-    tep = {"name": underlay["tep"]["name"], "tag": "", "mtu": underlay["mtu"], "addresses": [underlay["tep"]["address"]], **common}
+    tep = {
+        "name": underlay["tep"]["name"],
+        "tag": "",
+        "mtu": underlay["mtu"],
+        "addresses": [underlay["tep"]["address"]],
+        **common,
+    }
     ports = []
     for link in underlay["links"]:
-        ports.append({"name": link["interface"], "up": True, "tag": link["vlan"], "trunks": [], "vlan_mode": "", "mtu": link["mtu"]})
-        ports.append({"name": link["port"], "tag": link["vlan"], "mtu": link["mtu"], "addresses": link["addresses"], **common})
+        ports.append(
+            {
+                "name": link["interface"],
+                "up": True,
+                "tag": link["vlan"],
+                "trunks": [],
+                "vlan_mode": "",
+                "mtu": link["mtu"],
+            }
+        )
+        ports.append(
+            {"name": link["port"], "tag": link["vlan"], "mtu": link["mtu"], "addresses": link["addresses"], **common}
+        )
     return {"name": underlay["bridge"], "ports": [*ports, tep]}
 
 

@@ -5,6 +5,7 @@
 
 This file is private to the collection.
 """
+
 from __future__ import annotations
 
 import collections
@@ -39,7 +40,7 @@ def edges(overlay: Overlay, hosts: list[str], problems: list[str]) -> list[Edge]
     if overlay.topology == "hub_and_spoke":
         hubs = _known(overlay.hubs or [], hosts, f"{overlay.where}.hubs", problems)
         order = hubs + [host for host in hosts if host not in hubs]
-        return [(hub, peer) for i, hub in enumerate(hubs) for peer in order[i + 1:]]
+        return [(hub, peer) for i, hub in enumerate(hubs) for peer in order[i + 1 :]]
     result: dict[frozenset[str], Edge] = {}
     for link in overlay.links or []:
         if link is INVALID:
@@ -165,9 +166,13 @@ def _guard_peers(overlay: Overlay, pairs: list[Edge], problems: list[str]) -> tu
     """The guard of a mesh with peers: every host has a tunnel to each, so nothing needs to pass from tunnel to tunnel."""
     where = overlay.where
     if overlay.topology != "full_mesh":
-        problems.append(f"{where}.peers needs topology full_mesh, in which every host reaches a peer by itself; not {overlay.topology}.")
+        problems.append(
+            f"{where}.peers needs topology full_mesh, in which every host reaches a peer by itself; not {overlay.topology}."
+        )
     if overlay.keyed:
-        problems.append(f"{where}.peers is for segments_by: vlan; the pipeline of segments_by: key knows the fabric's own hosts only.")
+        problems.append(
+            f"{where}.peers is for segments_by: vlan; the pipeline of segments_by: key knows the fabric's own hosts only."
+        )
     if overlay.loop_guard == "rstp":
         problems.append(f"{where}.loop_guard rstp is no guard with peers, which may not speak it; leave it out.")
     if len(overlay.peers) + bool(pairs) < 2:

@@ -9,6 +9,7 @@ inner IEEE 802.1Q tag (4), as all of these carry whole frames here.
 
 This file is private to the collection.
 """
+
 from __future__ import annotations
 
 _TUNNEL = {

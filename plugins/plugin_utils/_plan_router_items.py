@@ -7,6 +7,7 @@ Of a secret, the plan has only the place where it stands, in angle brackets: `<f
 
 This file is private to the collection.
 """
+
 from __future__ import annotations
 
 import typing as t
@@ -33,7 +34,10 @@ def plan_routers(routers: Routers) -> Item:
     by_bgp = exchange(routers)
     static = {name: [_expected(route) for route in router.static] for name, router in routers.routers.items()}
     by_ospf = fib(routers, static, by_bgp)
-    return {name: _router(routers, router, _selected(static[name] + by_ospf[name] + by_bgp.get(name, []))) for name, router in routers.routers.items()}
+    return {
+        name: _router(routers, router, _selected(static[name] + by_ospf[name] + by_bgp.get(name, [])))
+        for name, router in routers.routers.items()
+    }
 
 
 def _selected(table: list[Item]) -> list[Item]:
@@ -47,12 +51,23 @@ def _selected(table: list[Item]) -> list[Item]:
 
 def _expected(route: Static) -> Item:
     hops = [{"address": str(route.via), "interface": None}] if route.via else []
-    return {"prefix": str(route.prefix), "cost": None, "protocol": "static", "distance": route.distance, "nexthops": hops}
+    return {
+        "prefix": str(route.prefix),
+        "cost": None,
+        "protocol": "static",
+        "distance": route.distance,
+        "nexthops": hops,
+    }
 
 
 def _static(route: Static) -> Item:
     """The options of frr_static."""
-    return {"prefix": str(route.prefix), "via": str(route.via) if route.via else None, "discard": route.discard, "distance": route.distance}
+    return {
+        "prefix": str(route.prefix),
+        "via": str(route.via) if route.via else None,
+        "discard": route.discard,
+        "distance": route.distance,
+    }
 
 
 def plan_links(routers: Routers) -> list[Item]:
@@ -108,7 +123,11 @@ def _router(routers: Routers, router: Router, table: list[Item]) -> Item:
         # A KVM host's ports are Open vSwitch's, and made with its bridges.
         interfaces = [{"name": router.loopback_port, "addresses": loopbacks}]
         # The card of VLANs is up, and its MTU lets all of them pass.
-        cards = {end.vlan[0]: max(one.mtu for one in router.ends if one.vlan and one.vlan[0] == end.vlan[0]) for end in router.ends if end.vlan}
+        cards = {
+            end.vlan[0]: max(one.mtu for one in router.ends if one.vlan and one.vlan[0] == end.vlan[0])
+            for end in router.ends
+            if end.vlan
+        }
         plain = {end.port for end in router.ends}
         interfaces += [{"name": card, "mtu": mtu, "up": True} for card, mtu in cards.items() if card not in plain]
         interfaces += [
@@ -133,7 +152,9 @@ def _router(routers: Routers, router: Router, table: list[Item]) -> Item:
         "interfaces": interfaces,
         "ospf": _ospf(routers, router),
         "bgp": _bgp(routers, router) if router.bgp else {},
-        "static": [{key: value for key, value in _static(route).items() if value is not None} for route in router.static],
+        "static": [
+            {key: value for key, value in _static(route).items() if value is not None} for route in router.static
+        ],
         "sysctls": _sysctls(router),
         "routes": table,
         "asn": router.bgp.asn if router.bgp else None,
@@ -177,7 +198,12 @@ def _ospf(routers: Routers, router: Router) -> Item:
         }
         instances.append(instance)
     bfd = routers.routing.bfd
-    profile = {"name": OSPF_PROFILE, "receive_interval": bfd["interval"], "transmit_interval": bfd["interval"], "detect_multiplier": bfd["multiplier"]}
+    profile = {
+        "name": OSPF_PROFILE,
+        "receive_interval": bfd["interval"],
+        "transmit_interval": bfd["interval"],
+        "detect_multiplier": bfd["multiplier"],
+    }
     return {"instances": instances, "bfd_profiles": [profile] if any(end.bfd for end in ends) else []}
 
 
@@ -191,7 +217,12 @@ def _area(area: t.Any, version: int) -> Item:
 
 
 def _ospf_loopback(router: Router, version: int) -> Item:
-    item: Item = {"name": router.loopback_port, "area": loopback_area(router, version), "passive": True, "cost": loopback_cost(router, version)}
+    item: Item = {
+        "name": router.loopback_port,
+        "area": loopback_area(router, version),
+        "passive": True,
+        "cost": loopback_cost(router, version),
+    }
     if router.kvm and version == 2:
         # FRR takes a /32 on a point-to-point interface for an unnumbered one, and announces nothing.
         item["network_type"] = "broadcast"
@@ -220,7 +251,12 @@ def _ospf_interface(end: End, version: int) -> Item:
         item["message_digest_keys"] = [{"id": end.link.key_id, "key": secret(key)}] if key else []
     elif key:
         # Of the algorithms, MD5 and this one are in every FRR (RFC 7166).
-        item.update(authentication="key", authentication_key=secret(key), authentication_key_id=end.link.key_id, authentication_algorithm="hmac-sha-256")
+        item.update(
+            authentication="key",
+            authentication_key=secret(key),
+            authentication_key_id=end.link.key_id,
+            authentication_algorithm="hmac-sha-256",
+        )
     else:
         item["authentication"] = ""
     return item
@@ -233,7 +269,9 @@ def _bgp(routers: Routers, router: Router) -> Item:
     neighbors, groups = [], []
     for peering in routers.peerings:
         if peering.router == router.name and peering.group is None:
-            neighbors.append({"neighbor": str(peering.remote), **_peer(routers, router, peering.session, peering, lists)})
+            neighbors.append(
+                {"neighbor": str(peering.remote), **_peer(routers, router, peering.session, peering, lists)}
+            )
     for session in bgp.listen:
         groups.append({"name": session.name, **_peer(routers, router, session, None, lists)})
     families = []
@@ -263,8 +301,12 @@ def _bgp(routers: Routers, router: Router) -> Item:
         "address_families": families,
     }
     interval = routers.routing.bfd
-    profile = {"name": BGP_PROFILE, "receive_interval": interval["interval"], "transmit_interval": interval["interval"],
-               "detect_multiplier": interval["multiplier"]}
+    profile = {
+        "name": BGP_PROFILE,
+        "receive_interval": interval["interval"],
+        "transmit_interval": interval["interval"],
+        "detect_multiplier": interval["multiplier"],
+    }
     watched = any(one.get("bfd") for one in neighbors + groups)
     return {"instances": [instance], "prefix_lists": lists, "bfd_profiles": [profile] if watched else []}
 

@@ -5,6 +5,7 @@
 
 This file is private to the collection.
 """
+
 from __future__ import annotations
 
 import dataclasses
@@ -67,7 +68,11 @@ class End:
         """The card and the number, if the end is a VLAN on a router's card, such as eth1.10."""
         card, _dot, number = self.interface.rpartition(".")
         on_router = self.inner_vlan is None
-        return (card, int(number)) if on_router and card and re.fullmatch("[1-9][0-9]{0,3}", number) and int(number) <= 4094 else None
+        return (
+            (card, int(number))
+            if on_router and card and re.fullmatch("[1-9][0-9]{0,3}", number) and int(number) <= 4094
+            else None
+        )
 
 
 @dataclasses.dataclass
@@ -91,7 +96,10 @@ class Router:
     @property
     def areas(self) -> list[str]:
         """The areas that it is in, the backbone first."""
-        return sorted({end.link.area for end in self.ends if end.link.ospf}, key=lambda area: (area != BACKBONE, int(ipaddress.IPv4Address(area))))
+        return sorted(
+            {end.link.area for end in self.ends if end.link.ospf},
+            key=lambda area: (area != BACKBONE, int(ipaddress.IPv4Address(area))),
+        )
 
 
 @dataclasses.dataclass
@@ -117,7 +125,9 @@ class Routers:
     routed: whether the underlay is, that is, KVM hosts are ends of links.
     """
 
-    def __init__(self, intent: Intent, ids: dict[str, addresses.Value], teps: dict[str, addresses.Value], problems: list[str]) -> None:
+    def __init__(
+        self, intent: Intent, ids: dict[str, addresses.Value], teps: dict[str, addresses.Value], problems: list[str]
+    ) -> None:
         self.intent, self.problems = intent, problems
         self.routers: dict[str, Router] = {}
         self.peerings: list[Peering] = []
@@ -144,7 +154,9 @@ class Routers:
             self.ok = False
             return
         every_end = [end for link in routing.links for end in self._ends(link)]
-        for name in sorted(everyone, key=lambda name: (name not in intent.hosts, numbers[name].value if name in numbers else 0, name)):
+        for name in sorted(
+            everyone, key=lambda name: (name not in intent.hosts, numbers[name].value if name in numbers else 0, name)
+        ):
             ends = [end for end in every_end if end.host == name]
             if name in numbers and (name in intent.routers or ends):
                 self.routers[name] = self._router(name, numbers[name].value, routing.own[name], ends, teps)
@@ -166,7 +178,9 @@ class Routers:
                 continue
             value = addresses.host_number(host, room)
             if value.value >= room:
-                self.problems.append(f"{name}: fabric_host_id must be 1 to {room - 1}, not {value.value}; enlarge fabric_routing.loopbacks.")
+                self.problems.append(
+                    f"{name}: fabric_host_id must be 1 to {room - 1}, not {value.value}; enlarge fabric_routing.loopbacks."
+                )
             elif value.value in owner:
                 self.problems.append(
                     f"{owner[value.value]} and {name} both have the host id {value.value}; give one of them another fabric_host_id."
@@ -191,14 +205,20 @@ class Routers:
                 if getattr(link, option) is None and pool is not None
             ]
             if link.subnet is None and len(link.ends) != 2:
-                self.problems.append(f"{link.where}.subnet is missing; only links of two ends get theirs by themselves.")
+                self.problems.append(
+                    f"{link.where}.subnet is missing; only links of two ends get theirs by themselves."
+                )
                 continue
             if len(link.ends) != 2 or not wants or any(host not in numbers for host, _interface in link.ends):
                 continue
-            low, high = sorted(2 * numbers[host].value + (host in self.intent.routers) for host, _interface in link.ends)
+            low, high = sorted(
+                2 * numbers[host].value + (host in self.intent.routers) for host, _interface in link.ends
+            )
             place = high * (high - 1) // 2 + low
             if place in taken:
-                self.problems.append(f"{taken[place].where} and {link.where} join the same two hosts; give one of them a subnet.")
+                self.problems.append(
+                    f"{taken[place].where} and {link.where} join the same two hosts; give one of them a subnet."
+                )
                 continue
             taken[place] = link
             for option, pool in wants:
@@ -229,10 +249,16 @@ class Routers:
                 values["dead_interval"] = min(65535, 4 * values["hello_interval"])
             if len(link.ends) == 1:
                 values["passive"] = True
-            inner = [one for other in self.routing.links for one in other.ends if one[0] == host].index((host, interface)) if kvm else 0
+            inner = (
+                [one for other in self.routing.links for one in other.ends if one[0] == host].index((host, interface))
+                if kvm
+                else 0
+            )
             port = (PORT_PREFIX + interface)[:15] if kvm else interface
             vlan = FIRST_INNER_VLAN - inner if kvm else None
-            made.append(End(link, host, interface, port, vlan, _nth(link.subnet, index), _nth(link.subnet6, index), **values))
+            made.append(
+                End(link, host, interface, port, vlan, _nth(link.subnet, index), _nth(link.subnet6, index), **values)
+            )
         return made
 
     @staticmethod
@@ -255,7 +281,9 @@ class Routers:
                 loopback, loopback6 = None, loopback
             for option in ("loopback", "loopback6"):
                 if getattr(own, option) is not None:
-                    self.problems.append(f"{name}: fabric_router.{option} is for hosts of the group routers; a KVM host has fabric_tep_address.")
+                    self.problems.append(
+                        f"{name}: fabric_router.{option} is for hosts of the group routers; a KVM host has fabric_tep_address."
+                    )
         else:
             loopback, sources["loopback"] = own.loopback, f"given: {name}: fabric_router.loopback"
             if loopback is None:
@@ -268,9 +296,25 @@ class Routers:
         if router_id is None and loopback is not None:
             router_id, sources["router_id"] = str(loopback), "derived: the loopback"
         if router_id is None:
-            self.problems.append(f"{name}: fabric_router.router_id is missing; the tunnel endpoint is IPv6, which is no router id.")
+            self.problems.append(
+                f"{name}: fabric_router.router_id is missing; the tunnel endpoint is IPv6, which is no router id."
+            )
         port = self.intent.underlay.tep if kvm else "lo"
-        return Router(name, kvm, own.managed, number, router_id or "", loopback, loopback6, port, ends, own.bgp, own.static, own.redistribute, sources)
+        return Router(
+            name,
+            kvm,
+            own.managed,
+            number,
+            router_id or "",
+            loopback,
+            loopback6,
+            port,
+            ends,
+            own.bgp,
+            own.static,
+            own.redistribute,
+            sources,
+        )
 
     # What must not be
 
@@ -280,39 +324,62 @@ class Routers:
         for link in self.routing.links:
             for host, interface in link.ends:
                 if host not in everyone:
-                    self.problems.append(f"{link.where}.ends names {word(host)}, which is no host of the fabric{suggest(host, everyone)}")
+                    self.problems.append(
+                        f"{link.where}.ends names {word(host)}, which is no host of the fabric{suggest(host, everyone)}"
+                    )
                     continue
                 other = plugged.setdefault((host, interface), link)
                 if other is not link or link.ends.count((host, interface)) > 1:
-                    self.problems.append(f"{other.where} and {link.where} are both plugged into {host}:{interface}; take another interface.")
+                    self.problems.append(
+                        f"{other.where} and {link.where} are both plugged into {host}:{interface}; take another interface."
+                    )
                 if host in self.intent.hosts and len(PORT_PREFIX + interface) > 15:
-                    self.problems.append(f"{link.where}.ends {host}:{interface}: a KVM host's interface has at most {15 - len(PORT_PREFIX)} characters here.")
+                    self.problems.append(
+                        f"{link.where}.ends {host}:{interface}: a KVM host's interface has at most {15 - len(PORT_PREFIX)} characters here."
+                    )
         for name, own in self.routing.own.items():
             mine = [interface for host, interface in plugged if host == name]
             for item in own.interfaces:
                 if not fnmatch.filter(mine, item["name"]):
                     known = f"; known here: {', '.join(sorted(mine))}." if mine else "; the host is no end of a link."
-                    self.problems.append(f"{name}: fabric_router.interfaces[{item['name']}] meets no interface of a link{known}")
+                    self.problems.append(
+                        f"{name}: fabric_router.interfaces[{item['name']}] meets no interface of a link{known}"
+                    )
         for name, host in self.intent.routers.items():
-            for what, value in (("endpoints", host.endpoints), ("tep_address", host.tep_address), ("underlay_interface", host.interface)):
+            for what, value in (
+                ("endpoints", host.endpoints),
+                ("tep_address", host.tep_address),
+                ("underlay_interface", host.interface),
+            ):
                 if value:
-                    self.problems.append(f"{name}: fabric_{what} is for KVM hosts, and the host is in the group routers only; leave it out.")
+                    self.problems.append(
+                        f"{name}: fabric_{what} is for KVM hosts, and the host is in the group routers only; leave it out."
+                    )
         routed = {host for host, _interface in plugged}
         if routed & set(self.intent.hosts):
             for name in self.intent.hosts:
                 if name not in routed:
-                    self.problems.append(f"{name} is the end of no link, but the underlay is routed; add a link to fabric_links.")
+                    self.problems.append(
+                        f"{name} is the end of no link, but the underlay is routed; add a link to fabric_links."
+                    )
             if self.intent.underlay.vlan:
                 self.problems.append("fabric_underlay.vlan is for an underlay that is not routed; leave it out.")
 
     def _check(self) -> None:
         problems = self.problems
-        _unique([(router.router_id, router.name) for router in self.routers.values()], "router id", "fabric_router.router_id", problems)
+        _unique(
+            [(router.router_id, router.name) for router in self.routers.values()],
+            "router id",
+            "fabric_router.router_id",
+            problems,
+        )
         loopbacks = [(str(a), r.name) for r in self.routers.values() for a in (r.loopback, r.loopback6) if a]
         _unique(loopbacks, "loopback", "fabric_router.loopback", problems)
         transit = self._transit()
         for link in self.links.values():
-            self._check_link(link, [end for router in self.routers.values() for end in router.ends if end.link is link], transit)
+            self._check_link(
+                link, [end for router in self.routers.values() for end in router.ends if end.link is link], transit
+            )
         self._check_areas()
         self._check_networks()
         for router in self.routers.values():
@@ -320,7 +387,9 @@ class Routers:
             for end in router.ends:
                 card = next((one for one in router.ends if end.vlan and one.interface == end.vlan[0]), None)
                 if card and card.mtu < end.mtu:
-                    problems.append(f"{end.link.where}: {end.name} has the MTU {end.mtu}, more than its card {card.name} with {card.mtu}; raise that one.")
+                    problems.append(
+                        f"{end.link.where}: {end.name} has the MTU {end.mtu}, more than its card {card.name} with {card.mtu}; raise that one."
+                    )
 
     def _transit(self) -> set[str]:
         """The links that tunnels may go over: what is left when routers that lead nowhere else are taken away, one after the other."""
@@ -341,14 +410,18 @@ class Routers:
         """The ends of a link agree; else no adjacency would form, or one that fails under load."""
         for option, subnet in (("subnet", link.subnet), ("subnet6", link.subnet6)):
             if subnet is not None and _nth(subnet, len(link.ends) - 1) is None:
-                self.problems.append(f"{link.where}.{option} {subnet} has no room for {len(link.ends)} ends; enlarge it.")
+                self.problems.append(
+                    f"{link.where}.{option} {subnet} has no room for {len(link.ends)} ends; enlarge it."
+                )
         for end in ends:
             if end.hello_multiplier is None and end.hello_interval >= end.dead_interval:
                 self.problems.append(
                     f"{link.where}: {end.name} has the hello interval {end.hello_interval}, which must be less than its dead interval {end.dead_interval}."
                 )
             if link.subnet6 and end.mtu < 1280:
-                self.problems.append(f"{link.where}: {end.name} has the MTU {end.mtu}, but IPv6 needs 1280 (RFC 8200); raise it.")
+                self.problems.append(
+                    f"{link.where}: {end.name} has the MTU {end.mtu}, but IPv6 needs 1280 (RFC 8200); raise it."
+                )
             if link.name in transit and self.intent.underlay.mtu and end.mtu < self.intent.underlay.mtu:
                 self.problems.append(
                     f"{link.where}: {end.name} has the MTU {end.mtu}, less than fabric_underlay.mtu {self.intent.underlay.mtu},"
@@ -366,9 +439,13 @@ class Routers:
                         f"{link.where}: {first.name} has the {what} {one} and {end.name} {other}; neighbours must agree, make them equal."
                     )
         if ends and ends[0].network_type == "point-to-point" and len(ends) > 2:
-            self.problems.append(f"{link.where} has {len(ends)} ends, but the network type point-to-point; take broadcast.")
+            self.problems.append(
+                f"{link.where} has {len(ends)} ends, but the network type point-to-point; take broadcast."
+            )
         if len(ends) > 1 and ends[0].network_type == "broadcast" and all(end.priority == 0 for end in ends):
-            self.problems.append(f"{link.where}: all ends have the priority 0, so none can be the designated router; raise one.")
+            self.problems.append(
+                f"{link.where}: all ends have the priority 0, so none can be the designated router; raise one."
+            )
 
     def _check_areas(self) -> None:
         """Each area hangs together, and border routers hang on the backbone."""
@@ -388,18 +465,29 @@ class Routers:
 
     def _check_static(self, router: Router) -> None:
         """Next hops are neighbours, and what is told by OSPF can be told."""
-        here = [(address, net) for end in router.ends for address, net in ((end.address, end.link.subnet), (end.address6, end.link.subnet6)) if net]
+        here = [
+            (address, net)
+            for end in router.ends
+            for address, net in ((end.address, end.link.subnet), (end.address6, end.link.subnet6))
+            if net
+        ]
         for route in router.static:
-            if route.via and not any(route.via in net and route.via != address for address, net in here if net.version == route.via.version):
+            if route.via and not any(
+                route.via in net and route.via != address for address, net in here if net.version == route.via.version
+            ):
                 known = ", ".join(str(net) for _address, net in here)
-                self.problems.append(f"{route.where}.via {route.via} is no neighbour on a link of {router.name}; its subnets are {known or 'none'}.")
+                self.problems.append(
+                    f"{route.where}.via {route.via} is no neighbour on a link of {router.name}; its subnets are {known or 'none'}."
+                )
         kinds = {area.area: area.type for area in self.routing.areas}
         for item in router.redistribute:
             where = f"{router.name}: fabric_router.redistribute[{item['protocol']}]"
             if not router.areas:
                 self.problems.append(f"{where}: {router.name} has no link with OSPF; leave it out.")
             elif all(kinds.get(area) in ("stub", "totally_stubby") for area in router.areas):
-                self.problems.append(f"{where}: {router.name} is in the stub area {router.areas[0]} only, which takes no routes from outside; make it an NSSA.")
+                self.problems.append(
+                    f"{where}: {router.name} is in the stub area {router.areas[0]} only, which takes no routes from outside; make it an NSSA."
+                )
 
     def _check_networks(self) -> None:
         """No two networks share an address."""
@@ -418,7 +506,10 @@ class Routers:
             networks.append((self.intent.underlay.subnet, "fabric_underlay.subnet"))
         # Segments of different tenants may overlap; what they have in common is told elsewhere.
         segments = [
-            (net, f"{segment.where}.{option}") for segment in self.intent.segments for option in ("subnet", "subnet6") if (net := getattr(segment, option))
+            (net, f"{segment.where}.{option}")
+            for segment in self.intent.segments
+            for option in ("subnet", "subnet6")
+            if (net := getattr(segment, option))
         ]
         addresses.overlaps(networks, self.problems)
         for segment in segments:
@@ -436,7 +527,11 @@ class Routers:
             for session in router.bgp.neighbors:
                 other = speakers.get(session.name)
                 if session.name == name or other is None:
-                    what = "itself" if session.name == name else "no router with fabric_bgp" + suggest(session.name, speakers)
+                    what = (
+                        "itself"
+                        if session.name == name
+                        else "no router with fabric_bgp" + suggest(session.name, speakers)
+                    )
                     self.problems.append(f"{session.where} is {what}".rstrip(".") + ".")
                     continue
                 found = self._addresses(router, other, session)
@@ -444,7 +539,9 @@ class Routers:
                     continue
                 local, remote, loopback = found
                 back = next((one for one in other.bgp.neighbors if one.name == name), None)
-                listening = next((one for one in other.bgp.listen if local in one.prefix and one.asn == router.bgp.asn), None)
+                listening = next(
+                    (one for one in other.bgp.listen if local in one.prefix and one.asn == router.bgp.asn), None
+                )
                 if back is None and listening is None:
                     self.problems.append(
                         f"{session.where}: {other.name} neither has {name} among its fabric_bgp.neighbors nor listens for {local} of AS {router.bgp.asn};"
@@ -464,7 +561,9 @@ class Routers:
         if shared:
             return shared[0][0].address, shared[0][1].address, False
         if router.loopback is None or other.loopback is None:
-            self.problems.append(f"{session.where}: {router.name} and {other.name} share no link, and have no IPv4 loopbacks; add a link.")
+            self.problems.append(
+                f"{session.where}: {router.name} and {other.name} share no link, and have no IPv4 loopbacks; add a link."
+            )
             return None
         return router.loopback, other.loopback, True
 
@@ -482,7 +581,9 @@ def _unique(pairs: list[tuple[str, str]], what: str, option: str, problems: list
     seen: dict[str, str] = {}
     for value, name in pairs:
         if value and value in seen:
-            problems.append(f"{seen[value]} and {name} both have the {what} {value}; give one of them another {option}.")
+            problems.append(
+                f"{seen[value]} and {name} both have the {what} {value}; give one of them another {option}."
+            )
         seen[value] = name
 
 

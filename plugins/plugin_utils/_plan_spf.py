@@ -8,6 +8,7 @@ routers and the backbone. It knows nothing of what is configured, so a wrong con
 
 This file is private to the collection.
 """
+
 from __future__ import annotations
 
 import heapq
@@ -57,7 +58,10 @@ def fib(routers: Routers, static: dict[str, list[Item]], by_bgp: dict[str, list[
                     "cost": route.cost,
                     "protocol": "ospf" if version == 2 else "ospf6",
                     "distance": 110,
-                    "nexthops": [{"address": address, "interface": interface} for address, interface in sorted(route.hops, key=str)],
+                    "nexthops": [
+                        {"address": address, "interface": interface}
+                        for address, interface in sorted(route.hops, key=str)
+                    ],
                 }
                 for prefix, route in sorted(table.items(), key=lambda item: (item[0].version, item[0]))
             ]
@@ -97,7 +101,10 @@ class _Domain:
         inside = {area: self.inside(area) for areas in self.areas.values() for area in areas}
         borders = {name for name, areas in self.areas.items() if len(areas) > 1 and BACKBONE in areas}
         # What border routers tell the backbone of their areas, then what they tell their areas of all else.
-        to_backbone = {name: self.summaries(name, inside, [area for area in self.areas[name] if area != BACKBONE]) for name in borders}
+        to_backbone = {
+            name: self.summaries(name, inside, [area for area in self.areas[name] if area != BACKBONE])
+            for name in borders
+        }
         known: dict[str, dict[Network, Route]] = {}
         for name in self.routers:
             known[name] = {}
@@ -106,7 +113,12 @@ class _Domain:
         between: dict[str, dict[Network, Route]] = {name: {} for name in self.routers}
         for name in self.routers:
             if BACKBONE in self.areas[name]:
-                self.inter(between[name], inside[BACKBONE][name][0], {border: to_backbone[border] for border in borders if border != name}, known[name])
+                self.inter(
+                    between[name],
+                    inside[BACKBONE][name][0],
+                    {border: to_backbone[border] for border in borders if border != name},
+                    known[name],
+                )
         for name in self.routers:
             if BACKBONE in self.areas[name]:
                 continue
@@ -131,17 +143,27 @@ class _Domain:
         result = {}
         for name, router in self.routers.items():
             mine = {self.net(end) for end in router.ends} | {self.loopback(router)}
-            result[name] = {prefix: route for prefix, route in {**between[name], **known[name]}.items() if prefix not in mine and route.hops}
+            result[name] = {
+                prefix: route
+                for prefix, route in {**between[name], **known[name]}.items()
+                if prefix not in mine and route.hops
+            }
         return result
 
-    def with_external(self, tables: dict[str, dict[Network, Route]], known: dict[str, dict[str, list[Item]]]) -> dict[str, dict[Network, Route]]:
+    def with_external(
+        self, tables: dict[str, dict[Network, Route]], known: dict[str, dict[str, list[Item]]]
+    ) -> dict[str, dict[Network, Route]]:
         """The tables with the routes from outside (RFC 2328, section 16.4): those of type 1 first, then the cheapest.
 
         known: by protocol and router, the routes that may be redistributed.
         """
         result = {name: dict(table) for name, table in tables.items()}
         best: dict[tuple[str, Network], tuple[tuple[int, ...], frozenset[Hop]]] = {}
-        for teller, told in ((name, row) for name, router in self.routers.items() for row in self.redistributed(router, tables[name], known)):
+        for teller, told in (
+            (name, row)
+            for name, router in self.routers.items()
+            for row in self.redistributed(router, tables[name], known)
+        ):
             prefix, cost, kind, hop = told
             for name in self.routers:
                 way = self.way(tables[name], name, teller)
@@ -161,7 +183,9 @@ class _Domain:
             result[name][prefix] = Route(rank[1], hops)
         return result
 
-    def redistributed(self, router: Router, table: dict[Network, Route], known: dict[str, dict[str, list[Item]]]) -> list[tuple[Network, int, int, str]]:
+    def redistributed(
+        self, router: Router, table: dict[Network, Route], known: dict[str, dict[str, list[Item]]]
+    ) -> list[tuple[Network, int, int, str]]:
         """What a router tells of what it knows otherwise: prefix, cost, type and its own next hop.
 
         What OSPF itself knows better is not redistributed, and FRR never redistributes a default route.
@@ -171,9 +195,13 @@ class _Domain:
             if item["protocol"] == "connected":
                 pairs = [(self.net(end), "") for end in router.ends if not end.link.ospf and self.net(end)]
             else:
-                rows = [(ipaddress.ip_network(row["prefix"]), row) for row in known[item["protocol"]].get(router.name, ())]
+                rows = [
+                    (ipaddress.ip_network(row["prefix"]), row) for row in known[item["protocol"]].get(router.name, ())
+                ]
                 pairs = [
-                    (prefix, next((hop["address"] for hop in row["nexthops"]), "")) for prefix, row in rows if row["distance"] < 110 or prefix not in table
+                    (prefix, next((hop["address"] for hop in row["nexthops"]), ""))
+                    for prefix, row in rows
+                    if row["distance"] < 110 or prefix not in table
                 ]
             told += [
                 (prefix, item["metric"], item["metric_type"], hop)
@@ -193,7 +221,10 @@ class _Domain:
 
     def way(self, table: dict[Network, Route], name: str, teller: str) -> Route | None:
         """How a router gets to one that tells routes from outside; None where an area keeps them from it."""
-        kinds = {area: self.kinds[area].type if area in self.kinds else "normal" for area in self.areas[name] | self.areas[teller]}
+        kinds = {
+            area: self.kinds[area].type if area in self.kinds else "normal"
+            for area in self.areas[name] | self.areas[teller]
+        }
         open_here = [area for area in self.areas[name] if kinds[area] == "normal"]
         shared = [area for area in self.areas[name] & self.areas[teller] if "stub" not in kinds[area]]
         if name == teller or not (open_here or shared):
@@ -230,13 +261,21 @@ class _Domain:
             elif route.cost == old.cost:
                 table[prefix] = Route(route.cost, route.hops | old.hops)
 
-    def inter(self, table: dict[Network, Route], reach: dict[str, Route], told: dict[str, dict[Network, int]], known: dict[Network, Route]) -> None:
+    def inter(
+        self,
+        table: dict[Network, Route],
+        reach: dict[str, Route],
+        told: dict[str, dict[Network, int]],
+        known: dict[Network, Route],
+    ) -> None:
         """Routes through border routers; what is known inside an area is preferred whatever it costs."""
         for border, networks in told.items():
             way = reach.get(border)
             if way is None:
                 continue
-            more = {prefix: Route(way.cost + cost, way.hops) for prefix, cost in networks.items() if prefix not in known}
+            more = {
+                prefix: Route(way.cost + cost, way.hops) for prefix, cost in networks.items() if prefix not in known
+            }
             self.better(table, more)
 
     def inside(self, area: str) -> dict[str, tuple[dict[str, Route], dict[Network, Route]]]:

@@ -5,6 +5,7 @@
 
 This file is private to the collection.
 """
+
 from __future__ import annotations
 
 import textwrap
@@ -61,9 +62,16 @@ def render(plan: dict[str, t.Any], width: int = 100) -> str:
 
     underlay = plan["underlay"]
     tunnels = sum(len(overlay["tunnels"]) for overlay in plan["overlays"])
-    counts = [(len(plan["hosts"]), "host"), (len(plan["segments"]), "segment"), (len(plan["endpoints"]), "endpoint"), (tunnels, "tunnel")]
+    counts = [
+        (len(plan["hosts"]), "host"),
+        (len(plan["segments"]), "segment"),
+        (len(plan["endpoints"]), "endpoint"),
+        (tunnels, "tunnel"),
+    ]
     parts = [
-        f"Fabric {plan['fabric']}: " + ", ".join(f"{count} {what}{'' if count == 1 else 's'}" for count, what in counts) + "\n",
+        f"Fabric {plan['fabric']}: "
+        + ", ".join(f"{count} {what}{'' if count == 1 else 's'}" for count, what in counts)
+        + "\n",
         table(
             "Underlay",
             ("Subnet", "MTU", "Bridge", "Tunnel endpoint port", "VLAN"),
@@ -90,48 +98,66 @@ def render(plan: dict[str, t.Any], width: int = 100) -> str:
     ]
     parts += _routing(plan, marked, width)
     if plan["segments"]:
-        keys, tenants = any(segment["key"] for segment in plan["segments"]), any(segment["tenant"] for segment in plan["segments"])
-        parts.append(table(
-            "Segments",
-            ("Segment", *["Tenant"] * tenants, "VLAN or key" if keys else "VLAN", "Subnet", "Overlay", "MTU", "How the MTU came about"),
-            [
+        keys, tenants = (
+            any(segment["key"] for segment in plan["segments"]),
+            any(segment["tenant"] for segment in plan["segments"]),
+        )
+        parts.append(
+            table(
+                "Segments",
                 (
-                    segment["name"],
-                    *[marked(segment["tenant"], f"segments.{segment['name']}.tenant")] * tenants,
-                    _separation(segment, marked),
-                    "\n".join(filter(None, (segment["subnet"], segment["subnet6"]))),
-                    marked(segment["overlay"] or "local", f"segments.{segment['name']}.overlay"),
-                    marked(segment["mtu"], f"segments.{segment['name']}.mtu"),
-                    source[f"segments.{segment['name']}.mtu"].partition(": ")[2],
-                )
-                for segment in plan["segments"]
-            ],
-            width,
-        ))
+                    "Segment",
+                    *["Tenant"] * tenants,
+                    "VLAN or key" if keys else "VLAN",
+                    "Subnet",
+                    "Overlay",
+                    "MTU",
+                    "How the MTU came about",
+                ),
+                [
+                    (
+                        segment["name"],
+                        *[marked(segment["tenant"], f"segments.{segment['name']}.tenant")] * tenants,
+                        _separation(segment, marked),
+                        "\n".join(filter(None, (segment["subnet"], segment["subnet6"]))),
+                        marked(segment["overlay"] or "local", f"segments.{segment['name']}.overlay"),
+                        marked(segment["mtu"], f"segments.{segment['name']}.mtu"),
+                        source[f"segments.{segment['name']}.mtu"].partition(": ")[2],
+                    )
+                    for segment in plan["segments"]
+                ],
+                width,
+            )
+        )
     if tunnels:
         parts.append(_tunnels(plan, marked, width))
     if plan["endpoints"]:
-        parts.append(table(
-            "Endpoints",
-            ("Endpoint", "Kind", "Segment", "Address", "MAC", "Interface", "MTU"),
-            [
-                (
-                    point["id"],
-                    marked(point["kind"], f"endpoints.{point['id']}.kind"),
-                    point["segment"],
-                    "\n".join(
-                        marked(f"{point[name]}/{point[name.replace('address', 'prefix')]}", f"endpoints.{point['id']}.{name}")
-                        for name in ("address", "address6")
-                        if point[name]
-                    ),
-                    marked(point["mac"], f"endpoints.{point['id']}.mac"),
-                    marked(point["interface"], f"endpoints.{point['id']}.interface"),
-                    point["mtu"],
-                )
-                for point in plan["endpoints"]
-            ],
-            width,
-        ))
+        parts.append(
+            table(
+                "Endpoints",
+                ("Endpoint", "Kind", "Segment", "Address", "MAC", "Interface", "MTU"),
+                [
+                    (
+                        point["id"],
+                        marked(point["kind"], f"endpoints.{point['id']}.kind"),
+                        point["segment"],
+                        "\n".join(
+                            marked(
+                                f"{point[name]}/{point[name.replace('address', 'prefix')]}",
+                                f"endpoints.{point['id']}.{name}",
+                            )
+                            for name in ("address", "address6")
+                            if point[name]
+                        ),
+                        marked(point["mac"], f"endpoints.{point['id']}.mac"),
+                        marked(point["interface"], f"endpoints.{point['id']}.interface"),
+                        point["mtu"],
+                    )
+                    for point in plan["endpoints"]
+                ],
+                width,
+            )
+        )
     return "\n".join(parts) + "\n" + textwrap.fill(LEGEND, width) + "\n"
 
 
@@ -140,19 +166,45 @@ def outputs(plan: dict[str, t.Any]) -> list[dict[str, t.Any]]:
     found = []
     for point in plan["endpoints"]:
         ends = (point, *point.get("nics", ()))
-        addresses = [f"{end[name]}/{end[name.replace('address', 'prefix')]}" for end in ends for name in ("address", "address6") if end[name]]
+        addresses = [
+            f"{end[name]}/{end[name.replace('address', 'prefix')]}"
+            for end in ends
+            for name in ("address", "address6")
+            if end[name]
+        ]
         console = f"virsh console {point['name']}" if point["kind"] == "guest" else f"ip netns exec {point['name']} sh"
-        found.append({"name": point["id"], "kind": point["kind"], "host": point["host"], "addresses": addresses, "console": console})
+        found.append(
+            {
+                "name": point["id"],
+                "kind": point["kind"],
+                "host": point["host"],
+                "addresses": addresses,
+                "console": console,
+            }
+        )
     for name, router in plan.get("routers", {}).items():
         loopbacks = [router[key] for key in ("loopback", "loopback6") if router[key]]
-        found.append({"name": name, "kind": "router", "host": name, "addresses": loopbacks, "console": "vtysh" if router["managed"] else None})
+        found.append(
+            {
+                "name": name,
+                "kind": "router",
+                "host": name,
+                "addresses": loopbacks,
+                "console": "vtysh" if router["managed"] else None,
+            }
+        )
     return found
 
 
 def told(found: list[dict[str, t.Any]], restarts: dict[str, dict[str, list[str]]]) -> list[dict[str, t.Any]]:
     """The outputs of the hosts that were reached. restarts: each of them with its guests that need a restart, and the options that wait for it."""
     return [
-        {**output, "restart_required": restarts[output["host"]].get(output["name"].partition("/")[2], []) if output["kind"] == "guest" else []}
+        {
+            **output,
+            "restart_required": restarts[output["host"]].get(output["name"].partition("/")[2], [])
+            if output["kind"] == "guest"
+            else [],
+        }
         for output in found
         if output["host"] in restarts
     ]
@@ -220,7 +272,12 @@ def _routing(plan: dict[str, t.Any], marked: t.Callable[[t.Any, str], str], widt
         for link in plan["links"]
     ]
     return [
-        table("Routers", ("Router", "Router id", "Loopback", "Areas", "AS", "Sessions", "Routes", "Configured by"), routers, width),
+        table(
+            "Routers",
+            ("Router", "Router id", "Loopback", "Areas", "AS", "Sessions", "Routes", "Configured by"),
+            routers,
+            width,
+        ),
         table("Links", ("Link", "Ends", "Addresses", "Subnet", "Area", "Cost", "MTU", "Secret"), links, width),
     ]
 
@@ -233,12 +290,14 @@ def _tunnels(plan: dict[str, t.Any], marked: t.Callable[[t.Any, str], str], widt
         key = f"overlays.{overlay['name']}"
         for one, other in overlay["tunnels"]:
             found = [ends[here, tunnel_name(overlay["name"], there)] for here, there in ((one, other), (other, one))]
-            rows.append((
-                f"{one}:{found[0]['name']}\n{other}:{found[1]['name']}",
-                f"{found[0]['local_ip']}\n{found[0]['remote_ip']}",
-                marked(overlay["encapsulation"], f"{key}.encapsulation"),
-                "the segment's" if overlay["segments_by"] == "key" else marked(overlay["key"], f"{key}.key"),
-                "none" if overlay["segments_by"] == "key" else ranges(found[0]["trunks"]) or "all",
-                marked(overlay["loop_guard"], f"{key}.loop_guard"),
-            ))
+            rows.append(
+                (
+                    f"{one}:{found[0]['name']}\n{other}:{found[1]['name']}",
+                    f"{found[0]['local_ip']}\n{found[0]['remote_ip']}",
+                    marked(overlay["encapsulation"], f"{key}.encapsulation"),
+                    "the segment's" if overlay["segments_by"] == "key" else marked(overlay["key"], f"{key}.key"),
+                    "none" if overlay["segments_by"] == "key" else ranges(found[0]["trunks"]) or "all",
+                    marked(overlay["loop_guard"], f"{key}.loop_guard"),
+                )
+            )
     return table("Tunnels", ("Ends", "From, to", "Type", "Key", "VLANs (0: untagged)", "Loop guard"), rows, width)

@@ -5,6 +5,7 @@
 
 This file is private to the collection.
 """
+
 from __future__ import annotations
 
 import typing as t
@@ -50,7 +51,10 @@ class Values:
         self.mtus = {name: self._mtu(segment) for name, segment in self.segments.items()}
         self.addressed = addresses.endpoints(intent, self.segments, self.ids, problems)
         keyed = {name: segment for name, segment in self.segments.items() if self.keyed(segment)}
-        self.wires = {name: wires.wires(name, host.endpoints, keyed, problems) if keyed else [] for name, host in intent.hosts.items()}
+        self.wires = {
+            name: wires.wires(name, host.endpoints, keyed, problems) if keyed else []
+            for name, host in intent.hosts.items()
+        }
 
     def bridge_of(self, segment: Segment) -> str | t.Any:
         """The bridge that a segment's endpoints are plugged into."""
@@ -74,9 +78,15 @@ class Values:
     def bridges_of(self, host: str) -> list[str]:
         """The integration bridges that a host has: those of its tunnels and of its endpoints."""
         found = [
-            self.overlays[name].bridge for name, pairs in self.edges.items() if self.overlays[name].peers or any(host in pair for pair in pairs)
+            self.overlays[name].bridge
+            for name, pairs in self.edges.items()
+            if self.overlays[name].peers or any(host in pair for pair in pairs)
         ]
-        found += [self.bridge_of(self.segments[e.segment]) for e in self.intent.hosts[host].endpoints if e.segment in self.segments]
+        found += [
+            self.bridge_of(self.segments[e.segment])
+            for e in self.intent.hosts[host].endpoints
+            if e.segment in self.segments
+        ]
         return [bridge for bridge in dict.fromkeys(found) if bridge]
 
     def joined(self) -> dict[str, dict[str, str]]:
@@ -112,7 +122,9 @@ class Values:
             elif len(self.overlays) == 1:
                 segment.overlay = next(iter(self.overlays))
             else:
-                self.problems.append(f"{where} is missing; there are several overlays, so name one: {', '.join(self.overlays)}.")
+                self.problems.append(
+                    f"{where} is missing; there are several overlays, so name one: {', '.join(self.overlays)}."
+                )
 
     def _mtu(self, segment: Segment) -> addresses.Value:
         """The segment's MTU: as given, else the largest that fits."""
@@ -129,12 +141,16 @@ class Values:
             if not (overlay and overlay.encapsulation and underlay.subnet) or overlay.key is INVALID:
                 return unknown
             # A VLAN tag is outside of what a NIC counts as its MTU (IEEE 802.3, 3.2.7).
-            parts = [] if overlay.bare else overhead(
-                overlay.encapsulation,
-                underlay.subnet.version,
-                overlay.key is not None or overlay.keyed,
-                bool(overlay.options["csum"]),
-                segment.vlan is not None,
+            parts = (
+                []
+                if overlay.bare
+                else overhead(
+                    overlay.encapsulation,
+                    underlay.subnet.version,
+                    overlay.key is not None or overlay.keyed,
+                    bool(overlay.options["csum"]),
+                    segment.vlan is not None,
+                )
             )
             largest, how = underlay.mtu - sum(size for _what, size in parts), spelled(underlay.mtu, parts)
         six = segment.subnet.version == 6 or segment.subnet6

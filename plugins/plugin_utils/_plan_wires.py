@@ -12,6 +12,7 @@ whatever somebody plugs in.
 
 This file is private to the collection.
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -49,7 +50,9 @@ def plug_bridge(bridge: str) -> str:
 def nics(endpoint: Endpoint) -> list[tuple[int, str]]:
     """The NICs of an endpoint that are access ports: (number, segment's name)."""
     guest = endpoint.guest if endpoint.kind == "guest" and isinstance(endpoint.guest, dict) else {}
-    further = [(number, item["segment"]) for number, item in enumerate(guest.get("nics") or (), 1) if isinstance(item, dict)]
+    further = [
+        (number, item["segment"]) for number, item in enumerate(guest.get("nics") or (), 1) if isinstance(item, dict)
+    ]
     return [(0, endpoint.segment), *((number, name) for number, name in further if name)]
 
 
@@ -96,7 +99,14 @@ def fill(bridge_of: t.Callable[[Segment], str], by_host: dict[str, list[Wire]], 
             near = bridge_of(wire.segment)
             far = plug_bridge(near)
             if far not in bridges:
-                bridges[far] = {"name": far, "rstp": False, "fail_mode": "", "flow_tables": [], "flood_vlans": [], "ports": []}
+                bridges[far] = {
+                    "name": far,
+                    "rstp": False,
+                    "fail_mode": "",
+                    "flow_tables": [],
+                    "flood_vlans": [],
+                    "ports": [],
+                }
                 hosts[name]["bridges"].append(bridges[far])
             if wire.user:
                 # A wire of two ends has nothing to learn, so nobody can turn it away from the guest.

@@ -8,6 +8,7 @@ its errors differently in each release; this one walks the same specification an
 
 This file is private to the collection.
 """
+
 from __future__ import annotations
 
 import difflib
@@ -97,10 +98,15 @@ def conform(value: t.Any, spec: dict[str, t.Any], where: str, problems: list[str
     return value
 
 
-def conform_options(value: dict[str, t.Any], options: dict[str, t.Any], where: str, problems: list[str]) -> dict[str, t.Any]:
+def conform_options(
+    value: dict[str, t.Any], options: dict[str, t.Any], where: str, problems: list[str]
+) -> dict[str, t.Any]:
     """Each option of a dictionary by conform(); a key that is no option is told, with the nearest one that is."""
-    result = {name: conform(value.get(name), spec, f"{where}.{name}", problems)
-              for name, spec in options.items() if name in value or not spec.get("required")}
+    result = {
+        name: conform(value.get(name), spec, f"{where}.{name}", problems)
+        for name, spec in options.items()
+        if name in value or not spec.get("required")
+    }
     unknown = [str(key) for key in value if key not in options]
     for key in unknown:
         ending = suggest(key, options)

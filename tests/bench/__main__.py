@@ -7,6 +7,7 @@
 
 A figure with a bound that is not kept makes the exit status 1. It is not a part of `make test`: a noisy machine fails no test.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -44,7 +45,10 @@ class Figures:
         self.kept &= kept
         mine, other = (statistics.median(times) for times in zip(*pairs))
         limit = "" if bound is None else f"  (at most {bound:g}: {'kept' if kept else 'NOT KEPT'})"
-        print(f"  {what:62} {value:6.2f}  [{ratios[0]:.2f} to {ratios[-1]:.2f}]  {mine * 1000:.0f} ms / {other * 1000:.0f} ms{limit}", flush=True)
+        print(
+            f"  {what:62} {value:6.2f}  [{ratios[0]:.2f} to {ratios[-1]:.2f}]  {mine * 1000:.0f} ms / {other * 1000:.0f} ms{limit}",
+            flush=True,
+        )
 
     def count(self, what: str, value: int, bound: int) -> None:
         """A number that must not exceed its bound."""
@@ -79,13 +83,19 @@ def bench_tunnels(figures: Figures, machine: Machine) -> None:
             script = f"{LIBRARY}/ansible_collections/overloom/fabric/tests/bench/tunnels.py"
             out = host.run(["env", f"PYTHONPATH={LIBRARY}", PYTHON, script, str(tunnels), str(ROUNDS)], timeout=600)
             seen = curve[tunnels] = json.loads(out)
-            print(f"\n{tunnels} GRE tunnels, the module's own work against one hand-written ovs-vsctl transaction of the same")
+            print(
+                f"\n{tunnels} GRE tunnels, the module's own work against one hand-written ovs-vsctl transaction of the same"
+            )
             bound = 1.5 if tunnels >= 500 else None
             figures.ratio("make and re-check / hand-written transaction", list(zip(seen["make"], seen["hand"])), bound)
-            figures.ratio("check again (nothing to do) / hand-written transaction", list(zip(seen["again"], seen["hand"])))
+            figures.ratio(
+                "check again (nothing to do) / hand-written transaction", list(zip(seen["again"], seen["hand"]))
+            )
             figures.ratio("one tunnel changed / hand-written transaction", list(zip(seen["change"], seen["hand"])))
             if seen["loop"]:
-                figures.ratio("make and re-check / a loop of one ovs-vsctl call a tunnel", list(zip(seen["make"], seen["loop"])))
+                figures.ratio(
+                    "make and re-check / a loop of one ovs-vsctl call a tunnel", list(zip(seen["make"], seen["loop"]))
+                )
             figures.count("processes spawned to make them", seen["spawned_make"], 3)
             figures.count("processes spawned to change one", seen["spawned_change"], 3)
             figures.count("processes spawned when nothing is to do", seen["spawned_again"], 1)
@@ -113,10 +123,17 @@ def bench_flows(figures: Figures, machine: Machine) -> None:
         host.run(["systemctl", "start", "openvswitch-switch"])
         for count in (10, 1000, 5000):
             match = "table=1,priority=100,ip,nw_dst=10.{}.{}.{}"
-            flows = [f"{match.format(i // 62500, i // 250 % 250, i % 250 + 1)},actions=load:{i}->NXM_NX_REG0[],resubmit(,2)" for i in range(count)]
+            flows = [
+                f"{match.format(i // 62500, i // 250 % 250, i % 250 + 1)},actions=load:{i}->NXM_NX_REG0[],resubmit(,2)"
+                for i in range(count)
+            ]
             seen = curve[count] = timed_flows(host, [], [{"flow": flow} for flow in flows], 3)
             print(f"\n{count} flows, the module's own work against one hand-written ovs-ofctl bundle of the same")
-            for what, name in (("make and re-check", "make"), ("one flow changed", "change"), ("check again (nothing to do)", "again")):
+            for what, name in (
+                ("make and re-check", "make"),
+                ("one flow changed", "change"),
+                ("check again (nothing to do)", "again"),
+            ):
                 figures.ratio(f"{what} / hand-written bundle", list(zip(seen[name], seen["hand"])))
             figures.count("processes spawned to make them", seen["spawned_make"], 5)
             figures.count("processes spawned when nothing is to do", seen["spawned_again"], 3)
@@ -136,17 +153,31 @@ def bench_site(figures: Figures, machine: Machine) -> None:
         variables = {
             "fabric_name": f"bench-{os.getpid()}",
             "fabric_overlays": [{"name": "gre", "encapsulation": "gre"}],
-            "fabric_segments": [{"name": "red", "vlan": 10, "subnet": "10.1.1.0/24"}, {"name": "blue", "vlan": 20, "subnet": "10.1.2.0/24"}],
+            "fabric_segments": [
+                {"name": "red", "vlan": 10, "subnet": "10.1.1.0/24"},
+                {"name": "blue", "vlan": 20, "subnet": "10.1.2.0/24"},
+            ],
             "ansible_connection": "overloom.fabric.lab",
         }
-        inventory.write_text(json.dumps({"all": {"vars": variables, "children": {"kvm_hosts": {"hosts": hosts}}}}), encoding="utf-8")
+        inventory.write_text(
+            json.dumps({"all": {"vars": variables, "children": {"kvm_hosts": {"hosts": hosts}}}}), encoding="utf-8"
+        )
         ping = pathlib.Path(folder, "ping.yml")
-        ping.write_text("- hosts: kvm_hosts\n  gather_facts: false\n  tasks:\n    - ansible.builtin.ping:\n", encoding="utf-8")
+        ping.write_text(
+            "- hosts: kvm_hosts\n  gather_facts: false\n  tasks:\n    - ansible.builtin.ping:\n", encoding="utf-8"
+        )
 
         def play(name: str | pathlib.Path) -> float:
             begun = time.monotonic()
             environment = {**os.environ, "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg")}
-            done = subprocess.run([BIN / "ansible-playbook", "-i", inventory, name], cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False)
+            done = subprocess.run(
+                [BIN / "ansible-playbook", "-i", inventory, name],
+                cwd=CHECKOUT,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
             if done.returncode:
                 sys.exit(done.stdout + done.stderr)
             return time.monotonic() - begun
@@ -180,7 +211,9 @@ def bench_tenants(figures: Figures, machine: Machine) -> None:
     print("\n5,000 segments over 10 hosts, compiled (processor time)")
     pairs = [(compiled(5000)[0], compiled(1000)[0]) for _round in range(3)]
     figures.ratio("5,000 segments / 1,000 segments", pairs, 8)
-    figures.count("milliseconds to compile 5,000", round(1000 * statistics.median(mine for mine, _other in pairs)), 5000)
+    figures.count(
+        "milliseconds to compile 5,000", round(1000 * statistics.median(mine for mine, _other in pairs)), 5000
+    )
     lab = Lab(machine, f"bench-{os.getpid()}")
     try:
         lab.make(["a"])
@@ -192,7 +225,9 @@ def bench_tenants(figures: Figures, machine: Machine) -> None:
             ports = [space["outer"] for space in part["namespaces"]] + [tunnel["name"] for tunnel in part["tunnels"]]
             seen = timed_flows(host, ports, entry["flows"], 3)
             count = len(entry["flows"])
-            print(f"\n{segments} segments over 10 hosts: the {count} flows of one of them, in one call, against one hand-written ovs-ofctl bundle")
+            print(
+                f"\n{segments} segments over 10 hosts: the {count} flows of one of them, in one call, against one hand-written ovs-ofctl bundle"
+            )
             figures.ratio("make and re-check / hand-written bundle", list(zip(seen["make"], seen["hand"])), 20)
             figures.ratio("one flow changed / hand-written bundle", list(zip(seen["change"], seen["hand"])))
             figures.ratio("check again (nothing to do) / hand-written bundle", list(zip(seen["again"], seen["hand"])))
@@ -216,9 +251,15 @@ def bench_frr(figures: Figures, machine: Machine) -> None:
         script = f"{LIBRARY}/ansible_collections/overloom/fabric/tests/bench/frr.py"
         out = host.run(["env", f"PYTHONPATH={LIBRARY}", PYTHON, script, "500", "200", "3"], timeout=600)
         seen = json.loads(out.splitlines()[-1])
-        print("\nA router of 500 interfaces by OSPF and 200 neighbours by BGP, against frr-reload.py on the same configuration")
-        figures.ratio("make and re-check, both modules / frr-reload.py --reload", list(zip(seen["make"], seen["reload"])), 1)
-        figures.ratio("check again (nothing to do) / frr-reload.py --test", list(zip(seen["again"], seen["reload_again"])))
+        print(
+            "\nA router of 500 interfaces by OSPF and 200 neighbours by BGP, against frr-reload.py on the same configuration"
+        )
+        figures.ratio(
+            "make and re-check, both modules / frr-reload.py --reload", list(zip(seen["make"], seen["reload"])), 1
+        )
+        figures.ratio(
+            "check again (nothing to do) / frr-reload.py --test", list(zip(seen["again"], seen["reload_again"]))
+        )
         # Of so short a time, only the processor's tells something on a machine that does other things.
         figures.ratio("the same in the processor's time", list(zip(seen["cpu_again"], seen["cpu_reload_again"])), 1)
         # One read, a check of the lines, one write, one read again.
@@ -228,7 +269,13 @@ def bench_frr(figures: Figures, machine: Machine) -> None:
         lab.remove()
 
 
-BENCHES = {"tunnels": bench_tunnels, "flows": bench_flows, "frr": bench_frr, "tenants": bench_tenants, "site": bench_site}
+BENCHES = {
+    "tunnels": bench_tunnels,
+    "flows": bench_flows,
+    "frr": bench_frr,
+    "tenants": bench_tenants,
+    "site": bench_site,
+}
 
 
 def main() -> None:

@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs in a lab host: times the module ovs_flow with a host's part of a large plan, and ovs-ofctl by hand, in turn.
 
-    python3 flows.py FILE ROUNDS        FILE: the ports and flows as JSON; prints the times in seconds as JSON
+python3 flows.py FILE ROUNDS        FILE: the ports and flows as JSON; prints the times in seconds as JSON
 """
+
 from __future__ import annotations
 
 import json
@@ -30,12 +31,30 @@ def module(flows):
 def main():
     with open(sys.argv[1], encoding="utf-8") as stream:
         given = json.load(stream)
-    new = ["ovs-vsctl", "--", "--if-exists", "del-br", "br", "--", "add-br", "br", "--", "set", "bridge", "br", "datapath_type=netdev", "fail_mode=secure"]
+    new = [
+        "ovs-vsctl",
+        "--",
+        "--if-exists",
+        "del-br",
+        "br",
+        "--",
+        "add-br",
+        "br",
+        "--",
+        "set",
+        "bridge",
+        "br",
+        "datapath_type=netdev",
+        "fail_mode=secure",
+    ]
     subprocess.run(new, check=True)
     # Patch ports without a peer have a number, which is all that flows need, and no device.
     for start in range(0, len(given["ports"]), 500):
-        some = given["ports"][start:start + 500]
-        words = [["--", "add-port", "br", port, "--", "set", "interface", port, "type=patch", f"options:peer=p-{port}"] for port in some]
+        some = given["ports"][start : start + 500]
+        words = [
+            ["--", "add-port", "br", port, "--", "set", "interface", port, "type=patch", f"options:peer=p-{port}"]
+            for port in some
+        ]
         subprocess.run(["ovs-vsctl", *(word for part in words for word in part)], check=True)
     flows = given["flows"]
     by_hand = "".join(f"flow add {flow['flow']}\n" for flow in flows)
@@ -43,13 +62,28 @@ def main():
     seen = {}
     for _round in range(int(sys.argv[2])):
         subprocess.run(["ovs-ofctl", "-O", "OpenFlow15", "del-flows", "br"], check=True)
-        measured(seen, "hand", lambda: subprocess.run(["ovs-ofctl", "-O", "OpenFlow15", "bundle", "br", "-"], input=by_hand, text=True, check=True))
+        measured(
+            seen,
+            "hand",
+            lambda: subprocess.run(
+                ["ovs-ofctl", "-O", "OpenFlow15", "bundle", "br", "-"], input=by_hand, text=True, check=True
+            ),
+        )
         subprocess.run(["ovs-ofctl", "-O", "OpenFlow15", "del-flows", "br"], check=True)
         made = measured(seen, "make", lambda: module(flows))
         again = measured(seen, "again", lambda: module(flows))
         one = measured(seen, "change", lambda: module(changed))
         assert made["changed"] and len(made["flows"]) == len(flows) and not again["changed"]
-        assert one["changed"] and sum("flow" in line for command in one["commands"] if " bundle " in command for line in command.splitlines()[1:-1]) == 1
+        assert (
+            one["changed"]
+            and sum(
+                "flow" in line
+                for command in one["commands"]
+                if " bundle " in command
+                for line in command.splitlines()[1:-1]
+            )
+            == 1
+        )
     module([])
     subprocess.run(["ovs-vsctl", "del-br", "br"], check=True)
     spawned = {"spawned_make": made["spawned"], "spawned_again": again["spawned"]}

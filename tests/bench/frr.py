@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs in a lab host with FRR: times the modules frr_ospf and frr_bgp without Ansible's start, and frr-reload.py, in turn.
 
-    python3 frr.py INTERFACES NEIGHBORS ROUNDS        prints the times in seconds as JSON
+python3 frr.py INTERFACES NEIGHBORS ROUNDS        prints the times in seconds as JSON
 """
+
 from __future__ import annotations
 
 import json
@@ -27,7 +28,11 @@ def filled(spec, given):
     for name, option in spec.items():
         value = given.get(name, option.get("default"))
         if value is not None and option.get("options"):
-            value = [filled(option["options"], one) for one in value] if option["type"] == "list" else filled(option["options"], value)
+            value = (
+                [filled(option["options"], one) for one in value]
+                if option["type"] == "list"
+                else filled(option["options"], value)
+            )
         made[name] = value
     return made
 
@@ -37,16 +42,26 @@ def module(name, code, instances, things):
     params = {"owner": "bench", "adopt": False, "purge": True}
     params.update(filled(spec, {"instances": instances, **{key: [] for key in code.LISTS}}))
     return run_to_end(
-        lambda one: _frr.run(one, name, "instances", code.INSTANCE, lambda items, found: things(params, items, found), code.daemons), Module(params)
+        lambda one: _frr.run(
+            one, name, "instances", code.INSTANCE, lambda items, found: things(params, items, found), code.daemons
+        ),
+        Module(params),
     )
 
 
 def ospf(instances):
-    return module("frr_ospf", _frr_ospf, instances, lambda params, items, found: _frr_ospf.things(params, items, found, "bench"))
+    return module(
+        "frr_ospf", _frr_ospf, instances, lambda params, items, found: _frr_ospf.things(params, items, found, "bench")
+    )
 
 
 def bgp(instances):
-    return module("frr_bgp", _frr_bgp, instances, lambda params, items, found: _frr_bgp.things(params, items, found, "bench", False))
+    return module(
+        "frr_bgp",
+        _frr_bgp,
+        instances,
+        lambda params, items, found: _frr_bgp.things(params, items, found, "bench", False),
+    )
 
 
 def reload(mode):
@@ -60,20 +75,39 @@ def clear(empty):
     # Else systemd refuses, as this is often.
     subprocess.run(["systemctl", "reset-failed", "frr"], check=False, stderr=subprocess.DEVNULL)
     subprocess.run(["systemctl", "restart", "frr"], check=True)
-    while not {"ospfd", "bgpd"} <= set(subprocess.run(["vtysh", "-c", "show daemons"], capture_output=True, text=True, check=False).stdout.split()):
+    while not {"ospfd", "bgpd"} <= set(
+        subprocess.run(["vtysh", "-c", "show daemons"], capture_output=True, text=True, check=False).stdout.split()
+    ):
         time.sleep(0.1)
 
 
 def main():
     interfaces, neighbors, rounds = (int(word) for word in sys.argv[1:])
     links = [
-        {"name": f"eth{n}", "area": "0", "cost": 10 + n % 50, "network_type": "point-to-point", "hello_interval": 1, "dead_interval": 4}
+        {
+            "name": f"eth{n}",
+            "area": "0",
+            "cost": 10 + n % 50,
+            "network_type": "point-to-point",
+            "hello_interval": 1,
+            "dead_interval": 4,
+        }
         for n in range(interfaces)
     ]
     one = [{"router_id": "10.0.0.1", "interfaces": links}]
-    family = {"family": "ipv4_unicast", "activate": True, "soft_reconfiguration_inbound": True, "maximum_prefix": {"limit": 100}}
+    family = {
+        "family": "ipv4_unicast",
+        "activate": True,
+        "soft_reconfiguration_inbound": True,
+        "maximum_prefix": {"limit": 100},
+    }
     peers = [
-        {"neighbor": f"10.1.{n // 250}.{n % 250 + 1}", "remote_as": "64512", "description": f"peer {n}", "address_families": [family]}
+        {
+            "neighbor": f"10.1.{n // 250}.{n % 250 + 1}",
+            "remote_as": "64512",
+            "description": f"peer {n}",
+            "address_families": [family],
+        }
         for n in range(neighbors)
     ]
     two = [{"asn": "64512", "router_id": "10.0.0.1", "neighbors": peers}]
@@ -85,12 +119,22 @@ def main():
         again = measured(seen, "again", lambda: (ospf(one), bgp(two)))
         assert not any(result["changed"] for result in again)
         if number == 0:
-            shown = subprocess.run(["vtysh", "-c", "show running-config no-header"], capture_output=True, text=True, check=True)
+            shown = subprocess.run(
+                ["vtysh", "-c", "show running-config no-header"], capture_output=True, text=True, check=True
+            )
             WANTED.write_text(shown.stdout, encoding="utf-8")
         clear("")
         measured(seen, "reload", lambda: reload("--reload"))
         measured(seen, "reload_again", lambda: reload("--test"))
-    print(json.dumps({**seen, "spawned_make": max(result["spawned"] for result in made), "spawned_again": max(result["spawned"] for result in again)}))
+    print(
+        json.dumps(
+            {
+                **seen,
+                "spawned_make": max(result["spawned"] for result in made),
+                "spawned_again": max(result["spawned"] for result in again),
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the benches that run in a lab host share: a module without Ansible's start, and the clock."""
+
 from __future__ import annotations
 
 import os

@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs in a lab host: times the module ovs_tunnel without Ansible's start, and ovs-vsctl by hand, in turn.
 
-    python3 tunnels.py TUNNELS ROUNDS        prints the times in seconds as JSON
+python3 tunnels.py TUNNELS ROUNDS        prints the times in seconds as JSON
 """
+
 from __future__ import annotations
 
 import json
@@ -16,8 +17,28 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs import ovs_ar
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import owner_argument_spec
 from standalone import Module, measured, run_to_end
 
-BRIDGE = ["ovs-vsctl", "--", "--if-exists", "del-br", "br", "--", "add-br", "br", "--", "set", "bridge", "br", "datapath_type=netdev"]
-SPEC = {**_ovs_tunnel.tunnel_argument_spec(), **ovs_argument_spec(), **owner_argument_spec(), "tunnels": {}, "check_route": {}}
+BRIDGE = [
+    "ovs-vsctl",
+    "--",
+    "--if-exists",
+    "del-br",
+    "br",
+    "--",
+    "add-br",
+    "br",
+    "--",
+    "set",
+    "bridge",
+    "br",
+    "datapath_type=netdev",
+]
+SPEC = {
+    **_ovs_tunnel.tunnel_argument_spec(),
+    **ovs_argument_spec(),
+    **owner_argument_spec(),
+    "tunnels": {},
+    "check_route": {},
+}
 DEFAULTS = {name: option.get("default") for name, option in SPEC.items()}
 LOOP_LIMIT = 500
 
@@ -36,7 +57,19 @@ def main():
     ]
     changed = [{**items[0], "key": "8"}, *items[1:]]
     single = [
-        ["--", "add-port", "br", f"gre{i}", "--", "set", "interface", f"gre{i}", "type=gre", f"options:remote_ip={remote}", "options:key=7"]
+        [
+            "--",
+            "add-port",
+            "br",
+            f"gre{i}",
+            "--",
+            "set",
+            "interface",
+            f"gre{i}",
+            "type=gre",
+            f"options:remote_ip={remote}",
+            "options:key=7",
+        ]
         for i, remote in enumerate(remotes)
     ]
     together = ["ovs-vsctl", *(word for words in single for word in words)]
@@ -54,7 +87,17 @@ def main():
             subprocess.run(BRIDGE, check=True)
             measured(seen, "loop", lambda: [subprocess.run(["ovs-vsctl", *words], check=True) for words in single])
     subprocess.run(["ovs-vsctl", "del-br", "br"], check=True)
-    print(json.dumps({**seen, **{f"spawned_{name}": result["spawned"] for name, result in (("make", made), ("again", again), ("change", one))}}))
+    print(
+        json.dumps(
+            {
+                **seen,
+                **{
+                    f"spawned_{name}": result["spawned"]
+                    for name, result in (("make", made), ("again", again), ("change", one))
+                },
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

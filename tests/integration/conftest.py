@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The fixtures of the integration tests: see harness.py for what a host can do."""
+
 from __future__ import annotations
 
 import pathlib

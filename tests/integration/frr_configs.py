@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Random valid options for the FRR modules: every documented option, in combinations that FRR takes."""
+
 from __future__ import annotations
 
 import random
@@ -86,8 +87,15 @@ def _lists(d: Draw) -> Options:
     }
     return {
         "prefix_lists": [
-            {"name": "P1", "entries": entries(lambda: prefix(4))(), **d.some(description=d.one("what we take", ""), family=d.one("ipv4")), **present(d)},
-            *d.rows(["P1", "P2"], lambda name: {"name": name, "family": "ipv6", "entries": entries(lambda: prefix(6))()})(),
+            {
+                "name": "P1",
+                "entries": entries(lambda: prefix(4))(),
+                **d.some(description=d.one("what we take", ""), family=d.one("ipv4")),
+                **present(d),
+            },
+            *d.rows(
+                ["P1", "P2"], lambda name: {"name": name, "family": "ipv6", "entries": entries(lambda: prefix(6))()}
+            )(),
         ],
         "route_maps": [
             {"name": "SUB", "entries": [{"match": ["interface eth1"]}], **present(d)},
@@ -129,13 +137,18 @@ def ospf(rng: random.Random) -> Options:
     d = Draw(rng)
     versions = d.one((2, 3), (2,), (3,))()
     instances = [_ospf_instance(d, version) for version in versions]
-    instances += [{"version": version, "vrf": "RED", **d.some(router_id=d.one("10.0.0.9"))} for version in d.subset(versions)]
+    instances += [
+        {"version": version, "vrf": "RED", **d.some(router_id=d.one("10.0.0.9"))} for version in d.subset(versions)
+    ]
     return {"instances": instances, **_chains(d), **_lists(d), **_bfd(d), "purge": True}
 
 
 def _chains(d: Draw) -> Options:
     # FRR's own build knows these two algorithms; the others need one with OpenSSL.
-    keys = [{"id": n, "string": f"word{d.rng.randint(1, 99)}", **d.some(algorithm=d.one("md5", "hmac-sha-256"))} for n in (1, 2)]
+    keys = [
+        {"id": n, "string": f"word{d.rng.randint(1, 99)}", **d.some(algorithm=d.one("md5", "hmac-sha-256"))}
+        for n in (1, 2)
+    ]
     return {"key_chains": [{"name": "KC", "keys": keys, **present(d)}]}
 
 
@@ -220,7 +233,11 @@ def _ospf_instance(d: Draw, version: int) -> Options:
         maximum_paths=d.number(1, 64),
         log_adjacency_changes=d.one("none", "changes", "detail"),
         distance=d.number(1, 255),
-        spf_timers=lambda: {"delay": d.rng.randint(0, 500), "initial_hold": d.rng.randint(0, 1000), "maximum_hold": d.rng.randint(1000, 60000)},
+        spf_timers=lambda: {
+            "delay": d.rng.randint(0, 500),
+            "initial_hold": d.rng.randint(0, 1000),
+            "maximum_hold": d.rng.randint(1000, 60000),
+        },
         graceful_restart=lambda: d.some(enabled=d.flag, period=d.one(60, 120, 1800), helper=d.flag),
         default_information=lambda: {
             "originate": d.rng.random() < 0.8,
@@ -229,7 +246,10 @@ def _ospf_instance(d: Draw, version: int) -> Options:
         redistribute=_redistribute(d, ["kernel", "connected", "static", "bgp"], True, 16777214),
         summaries=d.rows(
             [21, 22, 23],
-            lambda number: {"prefix": base.format(number), **d.one({}, {"tag": d.rng.randint(1, 100)}, {"advertise": version == 3})()},
+            lambda number: {
+                "prefix": base.format(number),
+                **d.one({}, {"tag": d.rng.randint(1, 100)}, {"advertise": version == 3})(),
+            },
         ),
         areas=d.rows(areas, area),
         interfaces=d.rows(INTERFACES, interface),
@@ -240,9 +260,15 @@ def _ospf_instance(d: Draw, version: int) -> Options:
         made["networks"] = []
         made.setdefault("interfaces", [])
         numbers = {"priority": d.number(0, 255), "poll_interval": d.number(1, 65535)}
-        made.update(d.some(neighbors=d.rows(["10.0.1.2", "10.0.1.3"], lambda address: {"address": address, **d.some(**numbers)})))
+        made.update(
+            d.some(
+                neighbors=d.rows(["10.0.1.2", "10.0.1.3"], lambda address: {"address": address, **d.some(**numbers)})
+            )
+        )
         if by_network:
-            made["networks"] = d.rows([f"10.{n}.0.0/16" for n in range(5)], lambda p: {"prefix": p, "area": d.one(*areas)()})()
+            made["networks"] = d.rows(
+                [f"10.{n}.0.0/16" for n in range(5)], lambda p: {"prefix": p, "area": d.one(*areas)()}
+            )()
     return {"version": version, **made, **present(d)}
 
 
@@ -288,7 +314,9 @@ def bgp(rng: random.Random) -> Options:
                 remove_private_as=d.one("none", "plain", "all", "replace", "all_replace"),
                 addpath_tx_all_paths=d.flag,
             ),
-            **d.one({}, {"default_originate": True}, {"default_originate": False}, {"default_originate_route_map": "RM"})(),
+            **d.one(
+                {}, {"default_originate": True}, {"default_originate": False}, {"default_originate_route_map": "RM"}
+            )(),
         }
 
     def evpn(name: str) -> Options:
@@ -304,7 +332,10 @@ def bgp(rng: random.Random) -> Options:
                 connect_timer=d.number(1, 65535),
                 advertisement_interval=d.number(0, 600),
                 passive=d.flag,
-                address_families=lambda: [*d.rows(["ipv4_unicast", "ipv6_unicast"], family)(), *d.rows(["l2vpn_evpn"], evpn)()],
+                address_families=lambda: [
+                    *d.rows(["ipv4_unicast", "ipv6_unicast"], family)(),
+                    *d.rows(["l2vpn_evpn"], evpn)(),
+                ],
             ),
             **d.one({}, {"bfd": True}, {"bfd": False}, {"bfd_profile": "FAST"})(),
             **present(d),
@@ -312,10 +343,21 @@ def bgp(rng: random.Random) -> Options:
 
     groups = [{"name": "OPEN", **peer()}, {"name": "CLOSED", "remote_as": "65001", **peer()}]
     # Both ways to reach a distant neighbour exclude each other, also through the group, and one on the link needs neither.
-    distance = {"ebgp_multihop": 0, "ttl_security_hops": 0, **d.one({}, {"ebgp_multihop": d.number(2, 255)()}, {"ttl_security_hops": d.number(1, 254)()})()}
+    distance = {
+        "ebgp_multihop": 0,
+        "ttl_security_hops": 0,
+        **d.one({}, {"ebgp_multihop": d.number(2, 255)()}, {"ttl_security_hops": d.number(1, 254)()})(),
+    }
     groups[0].update(distance)
     # Without members, so that what a session on a link must not have is here.
-    groups[0].update(d.some(extended_nexthop=d.flag, disable_connected_check=d.flag, update_source=d.one("lo", "10.0.1.1", ""), local_as=d.one("")))
+    groups[0].update(
+        d.some(
+            extended_nexthop=d.flag,
+            disable_connected_check=d.flag,
+            update_source=d.one("lo", "10.0.1.1", ""),
+            local_as=d.one(""),
+        )
+    )
     groups[1].update(_own_as(d, "65009"))
     neighbors = []
     for address in d.subset(["10.0.1.2", "10.0.1.3", "2001:DB8:1::2", "eth2", "eth3"]):
@@ -328,7 +370,11 @@ def bgp(rng: random.Random) -> Options:
         else:
             named["peer_group"] = "CLOSED"
         if address[0] != "e":
-            named.update(d.some(extended_nexthop=d.flag, disable_connected_check=d.flag, update_source=d.one("lo", "10.0.1.1", "")))
+            named.update(
+                d.some(
+                    extended_nexthop=d.flag, disable_connected_check=d.flag, update_source=d.one("lo", "10.0.1.1", "")
+                )
+            )
         settings = peer()
         if "peer_group" in named:
             # A member shows only in part what it has besides its group's limit.
@@ -342,7 +388,9 @@ def bgp(rng: random.Random) -> Options:
             "family": name,
             **d.some(
                 networks=d.rows([1, 2, 3], lambda n: {"prefix": base.format(n), **d.some(route_map=d.one("RM"))}),
-                aggregates=d.rows([4, 5, 6], lambda n: {"prefix": base.format(n), **d.some(as_set=d.flag, summary_only=d.flag)}),
+                aggregates=d.rows(
+                    [4, 5, 6], lambda n: {"prefix": base.format(n), **d.some(as_set=d.flag, summary_only=d.flag)}
+                ),
                 redistribute=_redistribute(d, ["kernel", "connected", "static"], False, 4294967),
                 maximum_paths=d.number(1, 64),
                 maximum_paths_ibgp=d.number(1, 64),
@@ -371,14 +419,27 @@ def bgp(rng: random.Random) -> Options:
             listen_ranges=d.rows(["10.7.0.0/16", "2001:db8:7::/64"], lambda p: {"prefix": p, "peer_group": "CLOSED"}),
             address_families=lambda: [
                 *d.rows(["ipv4_unicast", "ipv6_unicast"], own)(),
-                *d.one([], [{"family": "l2vpn_evpn", **d.some(advertise_all_vni=d.flag, advertise_ipv4_unicast=d.flag, advertise_ipv6_unicast=d.flag)}])(),
+                *d.one(
+                    [],
+                    [
+                        {
+                            "family": "l2vpn_evpn",
+                            **d.some(
+                                advertise_all_vni=d.flag, advertise_ipv4_unicast=d.flag, advertise_ipv6_unicast=d.flag
+                            ),
+                        }
+                    ],
+                )(),
             ],
         ),
         "peer_groups": groups,
         "neighbors": neighbors,
         **present(d),
     }
-    instances = [instance, *d.rows(["RED"], lambda vrf: {"asn": "65000", "vrf": vrf, **d.some(router_id=d.one("10.0.0.9"))})()]
+    instances = [
+        instance,
+        *d.rows(["RED"], lambda vrf: {"asn": "65000", "vrf": vrf, **d.some(router_id=d.one("10.0.0.9"))})(),
+    ]
 
     def entry(**values: str) -> list[Options]:
         return [{"seq": 5, "action": d.one("permit", "deny")(), **values}]
@@ -408,7 +469,9 @@ def rip(rng: random.Random) -> Options:
     d = Draw(rng)
 
     def interface(name: str) -> Options:
-        made = d.some(split_horizon=d.one("plain", "poisoned_reverse", "none"), authentication=d.one("none", "text", "md5"))
+        made = d.some(
+            split_horizon=d.one("plain", "poisoned_reverse", "none"), authentication=d.one("none", "text", "md5")
+        )
         return {"name": name, **made, **d.one({}, {"authentication_key": "word"}, {"key_chain": "KC"})(), **present(d)}
 
     instance = d.some(
@@ -419,11 +482,18 @@ def rip(rng: random.Random) -> Options:
         distance=d.number(1, 255),
         default_information=d.flag,
         allow_ecmp=d.flag,
-        timers=lambda: {"update": d.rng.randint(5, 99), "timeout": d.rng.randint(5, 99), "garbage": d.rng.randint(5, 99)},
+        timers=lambda: {
+            "update": d.rng.randint(5, 99),
+            "timeout": d.rng.randint(5, 99),
+            "garbage": d.rng.randint(5, 99),
+        },
         redistribute=_redistribute(d, ["kernel", "connected", "static"], False, 16),
         interfaces=d.rows(INTERFACES, interface),
     )
-    instances = [{**instance, **present(d)}, *d.rows(["RED"], lambda vrf: {"vrf": vrf, **d.some(default_metric=d.number(1, 16))})()]
+    instances = [
+        {**instance, **present(d)},
+        *d.rows(["RED"], lambda vrf: {"vrf": vrf, **d.some(default_metric=d.number(1, 16))})(),
+    ]
     return {"instances": instances, **_chains(d), **_lists(d), "purge": True}
 
 
@@ -435,23 +505,46 @@ def static(rng: random.Random) -> Options:
         version = d.one(4, 6)()
         prefix = f"10.{number}.0.0/16" if version == 4 else f"2001:db8:{number}::/48"
         via = f"10.0.1.{rng.randint(2, 9)}" if version == 4 else "2001:db8:1::9"
-        hop = d.one({"via": via}, {"interface": "eth1"}, {"via": via, "interface": "eth2"}, {"discard": "blackhole"}, {"discard": "reject"})()
+        hop = d.one(
+            {"via": via},
+            {"interface": "eth1"},
+            {"via": via, "interface": "eth2"},
+            {"discard": "blackhole"},
+            {"discard": "reject"},
+        )()
         if len(hop) == 2 and hop.get("via"):
             hop = {**hop, **d.some(onlink=d.flag)}
         more = d.some(distance=d.number(1, 255), tag=d.number(1, 4294967295), table=d.number(1, 252))
         if "table" not in more:
-            more.update(d.some(vrf=d.one("RED")) if "discard" in hop else d.some(vrf=d.one("RED"), nexthop_vrf=d.one("BLUE")))
+            more.update(
+                d.some(vrf=d.one("RED")) if "discard" in hop else d.some(vrf=d.one("RED"), nexthop_vrf=d.one("BLUE"))
+            )
         return {"prefix": prefix, **hop, **more, **present(d)}
 
     return {"routes": [route(n) for n in d.subset(range(20, 30))], "purge": True}
 
 
-MODULES: dict[str, t.Callable[[random.Random], Options]] = {"frr_ospf": ospf, "frr_bgp": bgp, "frr_rip": rip, "frr_static": static}
+MODULES: dict[str, t.Callable[[random.Random], Options]] = {
+    "frr_ospf": ospf,
+    "frr_bgp": bgp,
+    "frr_rip": rip,
+    "frr_static": static,
+}
 
 
 def empty(module: str) -> Options:
     """Options that declare nothing, so that purge removes all that was made."""
     if module == "frr_static":
         return {"routes": [], "purge": True}
-    lists = {"frr_ospf": ["key_chains", "bfd_profiles"], "frr_rip": ["key_chains"], "frr_bgp": ["bfd_profiles", "community_lists", "as_path_lists"]}
-    return {"instances": [], "purge": True, "prefix_lists": [], "route_maps": [], **{name: [] for name in lists[module]}}
+    lists = {
+        "frr_ospf": ["key_chains", "bfd_profiles"],
+        "frr_rip": ["key_chains"],
+        "frr_bgp": ["bfd_profiles", "community_lists", "as_path_lists"],
+    }
+    return {
+        "instances": [],
+        "purge": True,
+        "prefix_lists": [],
+        "route_maps": [],
+        **{name: [] for name in lists[module]},
+    }

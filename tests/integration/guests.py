@@ -52,7 +52,9 @@ def prepare(machine: harness.Machine, host: harness.Host) -> None:
         place = f"{IMAGES}/{'vmlinux' if name == 'kernel' else 'initrd'}"
         if not host.exists(place):
             with open(image[name], "rb") as source:
-                subprocess.run(host.command(["dd", "status=none", "bs=1M", f"of={place}"]), stdin=source, check=True, timeout=120)
+                subprocess.run(
+                    host.command(["dd", "status=none", "bs=1M", f"of={place}"]), stdin=source, check=True, timeout=120
+                )
 
 
 def clean(host: harness.Host) -> None:
@@ -107,7 +109,10 @@ def port(host: harness.Host, name: str) -> dict[str, t.Any]:
     """tag, trunks and vlan_mode of an Open vSwitch port."""
     text = host.run(["ovs-vsctl", "--format=json", "--columns=tag,trunks,vlan_mode", "list", "Port", name])
     table = json.loads(text)
-    return {key: value if not isinstance(value, list) else value[1] for key, value in zip(table["headings"], table["data"][0])}
+    return {
+        key: value if not isinstance(value, list) else value[1]
+        for key, value in zip(table["headings"], table["data"][0])
+    }
 
 
 def inside(host: harness.Host, name: str, script: str, seconds: float = 20) -> str:
@@ -122,7 +127,10 @@ def inside(host: harness.Host, name: str, script: str, seconds: float = 20) -> s
     while True:
         state = ask("guest-exec-status", pid=job)
         if state["exited"]:
-            assert state["exitcode"] == 0, base64.b64decode(state.get("out-data", "")).decode() + base64.b64decode(state.get("err-data", "")).decode()
+            assert state["exitcode"] == 0, (
+                base64.b64decode(state.get("out-data", "")).decode()
+                + base64.b64decode(state.get("err-data", "")).decode()
+            )
             return base64.b64decode(state.get("out-data", "")).decode()
         assert time.monotonic() < until, f"{name}: {script} did not end in {seconds} s"
         time.sleep(0.2)

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A lab to test modules in: real systemd hosts, and modules run in them as Ansible would, without Ansible's start."""
+
 from __future__ import annotations
 
 import fcntl
@@ -81,12 +82,16 @@ def privileged(argv: t.Sequence[str]) -> list[str]:
     return list(argv) if os.geteuid() == 0 else ["sudo", "-n", *argv]
 
 
-def execute(argv: t.Sequence[str], ok: bool | None = True, stdin: str | None = None, timeout: float = 120) -> subprocess.CompletedProcess:
+def execute(
+    argv: t.Sequence[str], ok: bool | None = True, stdin: str | None = None, timeout: float = 120
+) -> subprocess.CompletedProcess:
     """Run a command of this machine.
 
     ok: True asserts that it succeeds, False that it fails, None takes it either way.
     """
-    done = subprocess.run(argv, input=stdin or "", capture_output=True, text=True, timeout=timeout, check=False, env=_environment())
+    done = subprocess.run(
+        argv, input=stdin or "", capture_output=True, text=True, timeout=timeout, check=False, env=_environment()
+    )
     if ok is not None and ok != (done.returncode == 0):
         raise Failed(f"{' '.join(argv)} ended with {done.returncode}\n{done.stdout}{done.stderr}")
     return done
@@ -152,7 +157,12 @@ class Runs:
         return done.stdout if ok else done.stdout + done.stderr
 
     def module(
-        self, name: str, args: dict[str, t.Any] | None = None, check: bool = False, diff: bool = False, ok: bool | None = True
+        self,
+        name: str,
+        args: dict[str, t.Any] | None = None,
+        check: bool = False,
+        diff: bool = False,
+        ok: bool | None = True,
     ) -> dict[str, t.Any]:
         """Run a module of the collection and return its result.
 
@@ -160,7 +170,9 @@ class Runs:
         """
         environment = ["env", f"PYTHONPATH={self.library}", "PYTHONPYCACHEPREFIX=/tmp/overloom-test-pycache"]
         server = f"{self.library}/ansible_collections/overloom/fabric/tests/integration/module_server.py"
-        return result_of(served(self.command([*environment, PYTHON, server]), name, module_input(args or {}, check, diff)), name, ok)
+        return result_of(
+            served(self.command([*environment, PYTHON, server]), name, module_input(args or {}, check, diff)), name, ok
+        )
 
     def apply(self, name: str, args: dict[str, t.Any]) -> dict[str, t.Any]:
         """Foretell, do, and foretell again; the result of the second.
@@ -172,7 +184,9 @@ class Runs:
         again = self.module(name, args, check=True, diff=True)
         for key in ("changed", "commands", "diff"):
             assert foretold.get(key) == done.get(key), f"{name}: check mode foretold another {key}"
-        assert not again["changed"] and not again.get("commands"), f"{name} is not idempotent: {json.dumps(again, indent=2)}"
+        assert not again["changed"] and not again.get("commands"), (
+            f"{name} is not idempotent: {json.dumps(again, indent=2)}"
+        )
         return done
 
 
@@ -199,14 +213,28 @@ class Lab:
         self.name = name
         self.root = root
 
-    def make(self, hosts: t.Sequence[str], links: t.Sequence[t.Sequence[str]] = (), ok: bool | None = True, **options: t.Any) -> dict[str, t.Any]:
+    def make(
+        self, hosts: t.Sequence[str], links: t.Sequence[t.Sequence[str]] = (), ok: bool | None = True, **options: t.Any
+    ) -> dict[str, t.Any]:
         """Make or change the lab; the module's result."""
         return self.machine.module("lab", self.arguments(hosts, links, **options), ok=ok)
 
-    def arguments(self, hosts: t.Sequence[str], links: t.Sequence[t.Sequence[str]] = (), **options: t.Any) -> dict[str, t.Any]:
+    def arguments(
+        self, hosts: t.Sequence[str], links: t.Sequence[t.Sequence[str]] = (), **options: t.Any
+    ) -> dict[str, t.Any]:
         """The module's options for such a lab, whose hosts see the collection."""
-        binds = [f"{REPOSITORY}:{LIBRARY}/ansible_collections/overloom/fabric", f"{pathlib.Path(ansible.__file__).parent}:{LIBRARY}/ansible"]
-        return {"name": self.name, "hosts": list(hosts), "links": [list(link) for link in links], "root": self.root, "binds": binds, **options}
+        binds = [
+            f"{REPOSITORY}:{LIBRARY}/ansible_collections/overloom/fabric",
+            f"{pathlib.Path(ansible.__file__).parent}:{LIBRARY}/ansible",
+        ]
+        return {
+            "name": self.name,
+            "hosts": list(hosts),
+            "links": [list(link) for link in links],
+            "root": self.root,
+            "binds": binds,
+            **options,
+        }
 
     def remove(self) -> dict[str, t.Any]:
         """Remove it."""
@@ -251,7 +279,9 @@ class Host(Runs):
         until = time.monotonic() + timeout
         while self.leader in (None, before):
             if time.monotonic() > until:
-                raise Failed(f"host {self.name} is not up {timeout} s after a reboot:\n{(self.folder / 'console.log').read_text()[-3000:]}")
+                raise Failed(
+                    f"host {self.name} is not up {timeout} s after a reboot:\n{(self.folder / 'console.log').read_text()[-3000:]}"
+                )
             time.sleep(0.02)
 
     def write(self, path: str, text: str) -> None:

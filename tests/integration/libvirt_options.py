@@ -22,13 +22,17 @@ class Row(t.NamedTuple):
     drift: str = "document"
 
 
-def nic(first: dict[str, t.Any], second: dict[str, t.Any], base: dict[str, t.Any] | None = None, drift: str = "document") -> Row:
+def nic(
+    first: dict[str, t.Any], second: dict[str, t.Any], base: dict[str, t.Any] | None = None, drift: str = "document"
+) -> Row:
     """A NIC with these options, before and after."""
     base = {"bridge": "br0"} if base is None else base
     return Row({"nics": [{**base, **first}]}, {"nics": [{**base, **second}]}, drift)
 
 
-def disk(first: dict[str, t.Any], second: dict[str, t.Any], base: dict[str, t.Any] | None = None, drift: str = "document") -> Row:
+def disk(
+    first: dict[str, t.Any], second: dict[str, t.Any], base: dict[str, t.Any] | None = None, drift: str = "document"
+) -> Row:
     """A disk with these options, before and after."""
     base = {"path": "/var/lib/libvirt/images/plain.img", "format": "raw"} if base is None else base
     return Row({"disks": [{**base, **first}]}, {"disks": [{**base, **second}]}, drift)
@@ -57,19 +61,29 @@ DOMAIN: dict[str, Row] = {
     "boot": Row({"boot": ["hd"]}, {"boot": ["cdrom", "hd", "network"]}),
     "kernel": Row({"kernel": ""}, {"kernel": "/var/lib/libvirt/images/vmlinux"}),
     "initrd": Row({"kernel": "/var/lib/libvirt/images/vmlinux"}, {"initrd": "/var/lib/libvirt/images/initrd"}),
-    "cmdline": Row({"kernel": "/var/lib/libvirt/images/vmlinux", "cmdline": "a=1"}, {"cmdline": "a=$(reboot) 'b' \"c\" ;d"}),
+    "cmdline": Row(
+        {"kernel": "/var/lib/libvirt/images/vmlinux", "cmdline": "a=1"}, {"cmdline": "a=$(reboot) 'b' \"c\" ;d"}
+    ),
     "autostart": Row({"autostart": False}, {"autostart": True}, "autostart"),
     "disks": Row({"disks": []}, {"disks": [{"path": "/var/lib/libvirt/images/plain.img", "format": "raw"}]}),
     "disks.target": disk({"target": "vda"}, {"target": "vdc"}),
     "disks.device": disk({"device": "disk", "bus": "sata"}, {"device": "cdrom", "bus": "sata"}),
     "disks.bus": disk({"bus": "virtio"}, {"bus": "ide"}),
-    "disks.path": Row({"disks": [CDROM]}, {"disks": [{**CDROM, "path": "/var/lib/libvirt/images/plain.img", "format": "raw"}]}),
-    "disks.pool": disk({"path": "/var/lib/libvirt/images/plain.img"}, {"pool": "one", "volume": "a.img"}, {"format": "raw"}),
+    "disks.path": Row(
+        {"disks": [CDROM]}, {"disks": [{**CDROM, "path": "/var/lib/libvirt/images/plain.img", "format": "raw"}]}
+    ),
+    "disks.pool": disk(
+        {"path": "/var/lib/libvirt/images/plain.img"}, {"pool": "one", "volume": "a.img"}, {"format": "raw"}
+    ),
     "disks.volume": disk({"volume": "a.img"}, {"volume": "b.img"}, {"pool": "one", "format": "raw"}),
-    "disks.format": disk({"format": "raw", "path": "/var/lib/libvirt/images/plain.img"}, {"format": "qcow2", "path": BASE}, {}),
+    "disks.format": disk(
+        {"format": "raw", "path": "/var/lib/libvirt/images/plain.img"}, {"format": "qcow2", "path": BASE}, {}
+    ),
     "disks.size": disk({"size": "8MiB"}, {"size": "16MiB"}, {}, ""),
     "disks.backing_path": Row({"disks": []}, {"disks": [{"backing_path": BASE}]}),
-    "disks.backing_format": Row({"disks": []}, {"disks": [{"backing_path": "/var/lib/libvirt/images/plain.img", "backing_format": "raw"}]}),
+    "disks.backing_format": Row(
+        {"disks": []}, {"disks": [{"backing_path": "/var/lib/libvirt/images/plain.img", "backing_format": "raw"}]}
+    ),
     "disks.readonly": disk({"readonly": False}, {"readonly": True}),
     "disks.shareable": disk({"shareable": False, "cache": "none"}, {"shareable": True, "cache": "none"}),
     "disks.cache": disk({"cache": "default"}, {"cache": "unsafe"}),
@@ -91,7 +105,9 @@ DOMAIN: dict[str, Row] = {
     "nics.vlan": nic({"vlan": 10}, {"vlan": 20}),
     "nics.trunks": nic({"trunks": ["10"]}, {"trunks": ["10", "20-22"]}),
     "nics.native_vlan": nic({"trunks": ["10", "20"]}, {"trunks": ["10", "20"], "native_vlan": 20}),
-    "nics.native_mode": nic({}, {"native_mode": "tagged"}, {"bridge": "br0", "trunks": ["10", "20"], "native_vlan": 20}),
+    "nics.native_mode": nic(
+        {}, {"native_mode": "tagged"}, {"bridge": "br0", "trunks": ["10", "20"], "native_vlan": 20}
+    ),
     "nics.direct": nic({"direct": "eth0"}, {"direct": "eth1"}, {}),
     "nics.direct_mode": nic({"direct_mode": "bridge"}, {"direct_mode": "private"}, {"direct": "eth1"}),
     "nics.hostdev": nic({"hostdev": "0000:03:10.0"}, {"hostdev": "0000:03:10.2"}, {}),
@@ -108,7 +124,9 @@ DOMAIN: dict[str, Row] = {
     "serial.type": Row({"serial": {"type": "pty"}}, {"serial": {"type": "file", "path": "/var/tmp/console"}}),
     "serial.host": Row({"serial": TCP}, {"serial": {**TCP, "host": "127.0.0.2"}}),
     "serial.port": Row({"serial": TCP}, {"serial": {**TCP, "port": 4556}}),
-    "serial.path": Row({"serial": {"type": "unix", "path": "/run/one"}}, {"serial": {"type": "unix", "path": "/run/two"}}),
+    "serial.path": Row(
+        {"serial": {"type": "unix", "path": "/run/one"}}, {"serial": {"type": "unix", "path": "/run/two"}}
+    ),
     "serial.log": Row({"serial": {"log": ""}}, {"serial": {"log": "/var/log/libvirt/qemu/row-console.log"}}),
     "graphics": Row({"graphics": []}, {"graphics": [{"type": "vnc"}]}),
     "graphics.type": Row({"graphics": []}, {"graphics": [{}]}),
@@ -121,8 +139,12 @@ DOMAIN: dict[str, Row] = {
     "hostdevs.usb": Row({"hostdevs": [{"usb": "046d:c077"}]}, {"hostdevs": [{"usb": "046d:c078"}]}),
     "tpm": Row({"tpm": {}}, {"tpm": {"model": "tpm-tis"}}),
     "tpm.model": Row(*({"tpm": {"model": model, "version": "2.0"}} for model in ("tpm-tis", "tpm-crb"))),
-    "tpm.backend": Row({"tpm": {"model": "tpm-tis", "backend": "emulator"}}, {"tpm": {"model": "tpm-tis", "backend": "passthrough"}}),
-    "tpm.version": Row({"tpm": {"model": "tpm-tis", "version": "1.2"}}, {"tpm": {"model": "tpm-tis", "version": "2.0"}}),
+    "tpm.backend": Row(
+        {"tpm": {"model": "tpm-tis", "backend": "emulator"}}, {"tpm": {"model": "tpm-tis", "backend": "passthrough"}}
+    ),
+    "tpm.version": Row(
+        {"tpm": {"model": "tpm-tis", "version": "1.2"}}, {"tpm": {"model": "tpm-tis", "version": "2.0"}}
+    ),
     "tpm.device": Row({"tpm": {"backend": "passthrough"}}, {"tpm": {"backend": "passthrough", "device": "/dev/tpm1"}}),
     "guest_agent": Row({"guest_agent": False}, {"guest_agent": True}),
     "xml": Row({}, {"xml": "<domain><memoryBacking><nosharepages/></memoryBacking></domain>"}),
@@ -160,37 +182,62 @@ NETWORK: dict[str, Row] = {
     "native_mode": ports({}, {"trunks": ["10", "20"], "native_vlan": 20, "native_mode": "tagged"}),
     "addresses": Row({"mode": "isolated", "addresses": []}, LAN),
     "addresses.address": Row(LAN, {**LAN, "addresses": [{"address": "10.20.0.2/24"}]}),
-    "addresses.dhcp_ranges": served({"dhcp_ranges": []}, {"dhcp_ranges": [{"start": "10.20.0.9", "end": "10.20.0.19"}]}),
+    "addresses.dhcp_ranges": served(
+        {"dhcp_ranges": []}, {"dhcp_ranges": [{"start": "10.20.0.9", "end": "10.20.0.19"}]}
+    ),
     "addresses.dhcp_ranges.start": served(
-        {"dhcp_ranges": [{"start": "10.20.0.9", "end": "10.20.0.19"}]}, {"dhcp_ranges": [{"start": "10.20.0.8", "end": "10.20.0.19"}]}
+        {"dhcp_ranges": [{"start": "10.20.0.9", "end": "10.20.0.19"}]},
+        {"dhcp_ranges": [{"start": "10.20.0.8", "end": "10.20.0.19"}]},
     ),
     "addresses.dhcp_ranges.end": served(
-        {"dhcp_ranges": [{"start": "10.20.0.9", "end": "10.20.0.19"}]}, {"dhcp_ranges": [{"start": "10.20.0.9", "end": "10.20.0.29"}]}
+        {"dhcp_ranges": [{"start": "10.20.0.9", "end": "10.20.0.19"}]},
+        {"dhcp_ranges": [{"start": "10.20.0.9", "end": "10.20.0.29"}]},
     ),
-    "addresses.dhcp_hosts": served({"dhcp_hosts": []}, {"dhcp_hosts": [{"mac": "52:54:00:00:00:01", "address": "10.20.0.5"}]}),
+    "addresses.dhcp_hosts": served(
+        {"dhcp_hosts": []}, {"dhcp_hosts": [{"mac": "52:54:00:00:00:01", "address": "10.20.0.5"}]}
+    ),
     "addresses.dhcp_hosts.mac": served(
-        {"dhcp_hosts": [{"mac": "52:54:00:00:00:01", "address": "10.20.0.5"}]}, {"dhcp_hosts": [{"mac": "52:54:00:00:00:02", "address": "10.20.0.5"}]}
+        {"dhcp_hosts": [{"mac": "52:54:00:00:00:01", "address": "10.20.0.5"}]},
+        {"dhcp_hosts": [{"mac": "52:54:00:00:00:02", "address": "10.20.0.5"}]},
     ),
-    "addresses.dhcp_hosts.name": served({"dhcp_hosts": [{"name": "one", "address": "10.20.0.5"}]}, {"dhcp_hosts": [{"name": "two", "address": "10.20.0.5"}]}),
+    "addresses.dhcp_hosts.name": served(
+        {"dhcp_hosts": [{"name": "one", "address": "10.20.0.5"}]},
+        {"dhcp_hosts": [{"name": "two", "address": "10.20.0.5"}]},
+    ),
     "addresses.dhcp_hosts.address": served(
-        {"dhcp_hosts": [{"name": "one", "address": "10.20.0.5"}]}, {"dhcp_hosts": [{"name": "one", "address": "10.20.0.6"}]}
+        {"dhcp_hosts": [{"name": "one", "address": "10.20.0.5"}]},
+        {"dhcp_hosts": [{"name": "one", "address": "10.20.0.6"}]},
     ),
     "routes": Row({**LAN, "routes": []}, {**LAN, "routes": [{"to": "10.99.0.0/16", "via": "10.20.0.5"}]}),
     "routes.to": Row(*({**LAN, "routes": [{"to": to, "via": "10.20.0.5"}]} for to in ("10.98.0.0/16", "10.99.0.0/16"))),
     "routes.via": Row(*({**LAN, "routes": [{"to": "10.99.0.0/16", "via": via}]} for via in ("10.20.0.5", "10.20.0.6"))),
-    "routes.metric": Row(*({**LAN, "routes": [{"to": "10.99.0.0/16", "via": "10.20.0.5", "metric": metric}]} for metric in (5, 6))),
+    "routes.metric": Row(
+        *({**LAN, "routes": [{"to": "10.99.0.0/16", "via": "10.20.0.5", "metric": metric}]} for metric in (5, 6))
+    ),
     "dns": Row({**LAN, "dns": True}, {**LAN, "dns": False}),
     "dns_forwarders": Row({**LAN, "dns_forwarders": []}, {**LAN, "dns_forwarders": ["192.0.2.53"]}),
     "dns_hosts": Row({**LAN, "dns_hosts": []}, {**LAN, "dns_hosts": [{"address": "10.20.0.9", "hostnames": ["nine"]}]}),
-    "dns_hosts.address": Row(*({**LAN, "dns_hosts": [{"address": address, "hostnames": ["nine"]}]} for address in ("10.20.0.9", "10.20.0.10"))),
-    "dns_hosts.hostnames": Row(*({**LAN, "dns_hosts": [{"address": "10.20.0.9", "hostnames": names}]} for names in (["nine"], ["nine", "neun"]))),
+    "dns_hosts.address": Row(
+        *(
+            {**LAN, "dns_hosts": [{"address": address, "hostnames": ["nine"]}]}
+            for address in ("10.20.0.9", "10.20.0.10")
+        )
+    ),
+    "dns_hosts.hostnames": Row(
+        *(
+            {**LAN, "dns_hosts": [{"address": "10.20.0.9", "hostnames": names}]}
+            for names in (["nine"], ["nine", "neun"])
+        )
+    ),
     "portgroups": ports({"portgroups": []}, {"portgroups": [{"name": "a", "vlan": 5}]}),
     "portgroups.name": ports({"portgroups": [{"name": "a", "vlan": 5}]}, {"portgroups": [{"name": "b", "vlan": 5}]}),
     "portgroups.default": group({"default": False}, {"default": True}),
     "portgroups.vlan": group({"vlan": 5}, {"vlan": 6}),
     "portgroups.trunks": group({"trunks": ["5"]}, {"trunks": ["5", "7-9"]}),
     "portgroups.native_vlan": group({"trunks": ["5", "6"]}, {"trunks": ["5", "6"], "native_vlan": 5}),
-    "portgroups.native_mode": group(*({"trunks": ["5", "6"], "native_vlan": 5, "native_mode": mode} for mode in ("untagged", "tagged"))),
+    "portgroups.native_mode": group(
+        *({"trunks": ["5", "6"], "native_vlan": 5, "native_mode": mode} for mode in ("untagged", "tagged"))
+    ),
     "autostart": Row({**LAN, "autostart": False}, {**LAN, "autostart": True}, "autostart"),
     "xml": Row(LAN, {**LAN, "xml": "<network><dns><txt name='a' value='b'/></dns></network>"}),
 }
@@ -202,11 +249,26 @@ for way in ("inbound", "outbound"):
         NETWORK[f"portgroups.{way}.{rate}"] = group(*({way: {**RATE, rate: value}} for value in (low, high)))
 
 POOL: dict[str, Row] = {
-    "type": Row({"type": "dir", "path": "/srv/pool-type"}, {"type": "netfs", "path": "/srv/pool-type", "source_host": "nas", "source_dir": "/a"}),
+    "type": Row(
+        {"type": "dir", "path": "/srv/pool-type"},
+        {"type": "netfs", "path": "/srv/pool-type", "source_host": "nas", "source_dir": "/a"},
+    ),
     "path": Row({"type": "dir", "path": "/srv/pool-a"}, {"type": "dir", "path": "/srv/pool-b"}),
-    "source_device": Row(*({"type": "fs", "path": "/srv/pool-device", "source_device": device} for device in ("/dev/vdx", "/dev/vdy"))),
-    "source_host": Row(*({"type": "netfs", "path": "/srv/pool-host", "source_host": name, "source_dir": "/a"} for name in ("nas1", "nas2"))),
-    "source_dir": Row(*({"type": "netfs", "path": "/srv/pool-dir", "source_host": "nas3", "source_dir": name} for name in ("/b", "/c"))),
+    "source_device": Row(
+        *({"type": "fs", "path": "/srv/pool-device", "source_device": device} for device in ("/dev/vdx", "/dev/vdy"))
+    ),
+    "source_host": Row(
+        *(
+            {"type": "netfs", "path": "/srv/pool-host", "source_host": name, "source_dir": "/a"}
+            for name in ("nas1", "nas2")
+        )
+    ),
+    "source_dir": Row(
+        *(
+            {"type": "netfs", "path": "/srv/pool-dir", "source_host": "nas3", "source_dir": name}
+            for name in ("/b", "/c")
+        )
+    ),
     "source_name": Row(*({"type": "logical", "source_name": name} for name in ("vg1", "vg2"))),
     "autostart": Row({"type": "dir", "path": "/srv/pool-start", "autostart": False}, {"autostart": True}, "autostart"),
 }
@@ -244,9 +306,8 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "adopt": "test_only_what_is_ours_is_removed_and_check_mode_removes_nothing",
         "purge": "test_only_what_is_ours_is_removed_and_check_mode_removes_nothing",
     },
-    "libvirt_pool": {
-        name: "test_pools_and_volumes" for name in ("name", "state", "owner", "adopt", "purge")
-    } | {"pools": "test_each_documented_option_of_a_pool_and_a_volume", "uri": "test_what_cannot_change_is_refused"},
+    "libvirt_pool": {name: "test_pools_and_volumes" for name in ("name", "state", "owner", "adopt", "purge")}
+    | {"pools": "test_each_documented_option_of_a_pool_and_a_volume", "uri": "test_what_cannot_change_is_refused"},
     "libvirt_volume": {name: "test_pools_and_volumes" for name in ("name", "pool", "state", "owner", "adopt", "purge")}
     | {
         "volumes": "test_each_documented_option_of_a_pool_and_a_volume",
@@ -256,4 +317,9 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "uri": "test_what_cannot_change_is_refused",
     },
 }
-TABLES: dict[str, dict[str, Row]] = {"libvirt_domain": DOMAIN, "libvirt_network": NETWORK, "libvirt_pool": POOL, "libvirt_volume": VOLUME}
+TABLES: dict[str, dict[str, Row]] = {
+    "libvirt_domain": DOMAIN,
+    "libvirt_network": NETWORK,
+    "libvirt_pool": POOL,
+    "libvirt_volume": VOLUME,
+}

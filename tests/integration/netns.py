@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the tests of the namespace modules share: looking at namespaces beside the modules."""
+
 from __future__ import annotations
 
 import json
@@ -67,9 +68,16 @@ def units(host: Host) -> set[str]:
 
 def everything(host: Host) -> str:
     """All that the module could change, as text to compare."""
-    found = [host.run(["ip", "-details", "address", "show"]), host.run(["ovs-vsctl", "--columns=name,tag,trunks,external_ids", "list", "Port"])]
+    found = [
+        host.run(["ip", "-details", "address", "show"]),
+        host.run(["ovs-vsctl", "--columns=name,tag,trunks,external_ids", "list", "Port"]),
+    ]
     for name in sorted(names(host)):
-        found.append(name + host.run(["ip", "-n", name, "-details", "address", "show"]) + host.run(["ip", "-n", name, "route", "show", "table", "all"]))
+        found.append(
+            name
+            + host.run(["ip", "-n", name, "-details", "address", "show"])
+            + host.run(["ip", "-n", name, "route", "show", "table", "all"])
+        )
     return "\n".join([*found, *(name + host.run(["cat", name]) for name in sorted(units(host)))])
 
 
@@ -77,7 +85,9 @@ def tcp(host: Host, server: str, address: str, client: str) -> float:
     """Bytes that TCP carries from one namespace to another in a second."""
     host.run(inside(server, "iperf3", "--server", "--one-off", "--daemon", "--pidfile", "/run/iperf3.pid"))
     try:
-        text = host.run(inside(client, "iperf3", "--client", address, "--json", "--time", "1", "--connect-timeout", "3000"), ok=None)
+        text = host.run(
+            inside(client, "iperf3", "--client", address, "--json", "--time", "1", "--connect-timeout", "3000"), ok=None
+        )
         return json.loads(text).get("end", {}).get("sum_received", {}).get("bytes", 0)
     finally:
         pid = host.run(["cat", "/run/iperf3.pid"], ok=None).strip("\0\n ")

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the tests with FRR share: a fresh FRR in a host, and waiting for what routers agree on."""
+
 from __future__ import annotations
 
 import re

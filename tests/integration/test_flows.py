@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The pipeline of tenants and the user's own flows on real switches: as planned, changed by hand, changed in the intent, restarted."""
+
 from __future__ import annotations
 
 import contextlib
@@ -17,7 +18,14 @@ from test_site import Fabric, changed
 TENANTS = {
     "fabric_overlays": [{"encapsulation": "vxlan", "segments_by": "key"}],
     "fabric_segments": [
-        {"name": "acme", "tenant": "acme", "key": 5001, "subnet": "10.0.0.0/24", "subnet6": "2001:db8::/64", "learn": True},
+        {
+            "name": "acme",
+            "tenant": "acme",
+            "key": 5001,
+            "subnet": "10.0.0.0/24",
+            "subnet6": "2001:db8::/64",
+            "learn": True,
+        },
         {"name": "bolt", "tenant": "bolt", "key": 70001, "subnet": "10.0.0.0/24", "subnet6": "2001:db8::/64"},
     ],
 }
@@ -54,7 +62,10 @@ def standing(folder, name, hosts, intent):
 
 def points(*names):
     """Endpoints, each on the segment that its name begins with, with the number at its end as address."""
-    return [{"name": name, "segment": name[:4], "address": f"10.0.0.{name[4:]}", "address6": f"2001:db8::{name[4:]}"} for name in names]
+    return [
+        {"name": name, "segment": name[:4], "address": f"10.0.0.{name[4:]}", "address6": f"2001:db8::{name[4:]}"}
+        for name in names
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -70,12 +81,16 @@ def tenants(tmp_path_factory):
 
 def flows(fabric, host):
     """The fabric's own flows and others on a host's integration bridge, without counters."""
-    return fabric.on(host, "ovs-ofctl", "-O", "OpenFlow15", "--names", "--no-stats", "dump-flows", "br-int").splitlines()
+    return fabric.on(
+        host, "ovs-ofctl", "-O", "OpenFlow15", "--names", "--no-stats", "dump-flows", "br-int"
+    ).splitlines()
 
 
 def test_tenants_with_one_subnet_are_apart_and_a_second_run_changes_nothing(tenants):
     assert set(changed(tenants.play("site.yml")).values()) == {0}
-    assert " table=isolate," in tenants.on("kvm1", "ovs-ofctl", "-O", "OpenFlow15", "--names", "dump-flows", "br-int"), "tables have names"
+    assert " table=isolate," in tenants.on(
+        "kvm1", "ovs-ofctl", "-O", "OpenFlow15", "--names", "dump-flows", "br-int"
+    ), "tables have names"
     report = tenants.verify()
     assert report["failed"] == 0
     kinds = {kind: sum(check["kind"] == kind for check in report["checks"]) for kind in ("flows", "ping", "isolation")}
@@ -94,13 +109,17 @@ def test_the_switch_traces_each_pair_as_the_plan_says(tenants):
         elif one["segment"] != other["segment"]:
             # acme learns, so what it does not know goes to all of acme, and to no other.
             keys = set(re.findall("set_field:(0x[0-9a-f]+)->tun_id", said))
-            assert keys == {"0x1389"} and f'output:{number_of(tenants, one["host"], spaces[one["id"]]["outer"].replace("acme", "bolt"))}\n' not in said
+            assert (
+                keys == {"0x1389"}
+                and f"output:{number_of(tenants, one['host'], spaces[one['id']]['outer'].replace('acme', 'bolt'))}\n"
+                not in said
+            )
         elif one["host"] == other["host"]:
-            assert f'output:{number_of(tenants, one["host"], spaces[other["id"]]["outer"])}\n' in said
+            assert f"output:{number_of(tenants, one['host'], spaces[other['id']]['outer'])}\n" in said
         else:
             key = next(segment["key"] for segment in plan["segments"] if segment["name"] == one["segment"])
             assert f"set_field:{key:#x}->tun_id" in said and "tnl_push" in said
-            assert f'output:{number_of(tenants, one["host"], "vxlan-" + other["host"])}\n' in said
+            assert f"output:{number_of(tenants, one['host'], 'vxlan-' + other['host'])}\n" in said
 
 
 def number_of(fabric, host, port):
@@ -109,6 +128,7 @@ def number_of(fabric, host, port):
 
 def test_a_segment_is_not_flooded_to_a_host_that_has_none_of_it(tenants):
     """A broadcast of acme's reaches kvm2, where acme is, and no packet of it kvm3. The control is bolt's, which does reach kvm3."""
+
     def came(row):
         # What the datapath has counted is with the flows only after its next round.
         tenants.on("kvm3", "ovs-appctl", "revalidator/wait")
@@ -117,18 +137,24 @@ def test_a_segment_is_not_flooded_to_a_host_that_has_none_of_it(tenants):
 
     unclaimed, bolt = came("priority=0"), came("priority=100,tun_id=0x11171")
     for space in ("acme1", "bolt1"):
-        tenants.try_on("kvm1", "ip", "netns", "exec", space, "ping", "-c", "5", "-i", "0.2", "-W", "0.2", "-b", "10.0.0.255")
+        tenants.try_on(
+            "kvm1", "ip", "netns", "exec", space, "ping", "-c", "5", "-i", "0.2", "-W", "0.2", "-b", "10.0.0.255"
+        )
     assert came("priority=100,tun_id=0x11171") >= bolt + 5
     assert came("priority=0") == unclaimed
 
 
 def plugged_in(fabric, host, number):
     """A namespace of which the plan knows nothing, plugged by hand into the wire of the segment acme. Returns its MAC address."""
-    ports = next(bridge["ports"] for bridge in fabric.plan()["hosts"][host]["bridges"] if bridge["name"] == "br-int-plug")
+    ports = next(
+        bridge["ports"] for bridge in fabric.plan()["hosts"][host]["bridges"] if bridge["name"] == "br-int-plug"
+    )
     vlan = next(port["tag"] for port in ports if port["name"] == "t-acme")
     space, mac = f"stranger{number}", f"0a:00:00:00:00:{number:02x}"
     fabric.on(host, "ip", "netns", "add", space)
-    fabric.on(host, "ip", "link", "add", f"x-{number}", "type", "veth", "peer", "name", "eth0", "address", mac, "netns", space)
+    fabric.on(
+        host, "ip", "link", "add", f"x-{number}", "type", "veth", "peer", "name", "eth0", "address", mac, "netns", space
+    )
     for argv in (["link", "set", "eth0", "mtu", "1400", "up"], ["addr", "add", f"10.0.0.{number}/24", "dev", "eth0"]):
         fabric.on(host, "ip", "-n", space, *argv)
     fabric.on(host, "ip", "-n", space, "addr", "add", f"2001:db8::{number}/64", "dev", "eth0", "nodad")
@@ -146,12 +172,23 @@ def test_endpoints_that_no_plan_knows_talk_across_hosts_and_to_nobody_of_another
     strangers = {("kvm1", "stranger201"): "10.0.0.202", ("kvm2", "stranger202"): "10.0.0.201"}
     for (host, space), other in strangers.items():
         # With each other, with planned endpoints of the same and of the other host, and back; in IPv6, too.
-        for address in (other, "10.0.0.1", "10.0.0.2", other.replace("10.0.0.", "2001:db8::"), "2001:db8::1", "2001:db8::2"):
+        for address in (
+            other,
+            "10.0.0.1",
+            "10.0.0.2",
+            other.replace("10.0.0.", "2001:db8::"),
+            "2001:db8::1",
+            "2001:db8::2",
+        ):
             assert answers(host, space, address) == 3, (host, address)
         # Only bolt has these.
         for address in ("10.0.0.3", "10.0.0.4", "2001:db8::3"):
             assert answers(host, space, address) == 0, (host, address)
-    assert answers("kvm1", "acme1", "10.0.0.202") == 3 and answers("kvm1", "bolt1", "10.0.0.202") == 0 and answers("kvm1", "bolt1", "10.0.0.4") == 3
+    assert (
+        answers("kvm1", "acme1", "10.0.0.202") == 3
+        and answers("kvm1", "bolt1", "10.0.0.202") == 0
+        and answers("kvm1", "bolt1", "10.0.0.4") == 3
+    )
     for host in ("kvm1", "kvm2"):
         learned = [line for line in flows(tenants, host) if "table=learned" in line]
         assert all("cookie=0x1389," in line and "metadata=0x1389" in line for line in learned)
@@ -169,7 +206,23 @@ def test_a_stranger_cannot_take_a_planned_endpoints_place(tenants):
     for mac in ("0a:00:00:00:00:c9", planned["mac"]):
         tenants.on("kvm1", "ip", "-n", "stranger201", "link", "set", "eth0", "address", mac)
         tenants.on("kvm1", "ip", "-n", "acme1", "neigh", "flush", "all")
-        tenants.try_on("kvm1", "ip", "netns", "exec", "stranger201", "ping", "-c", "2", "-i", "0.2", "-W", "0.3", "-I", "10.0.0.2", "10.0.0.1")
+        tenants.try_on(
+            "kvm1",
+            "ip",
+            "netns",
+            "exec",
+            "stranger201",
+            "ping",
+            "-c",
+            "2",
+            "-i",
+            "0.2",
+            "-W",
+            "0.3",
+            "-I",
+            "10.0.0.2",
+            "10.0.0.1",
+        )
         tenants.on("kvm1", "ip", "netns", "exec", "acme1", "ping", "-c", "2", "-i", "0.2", "-W", "1", "10.0.0.2")
         assert planned["mac"] in tenants.on("kvm1", "ip", "-n", "acme1", "neigh", "show", "10.0.0.2")
     assert tenants.verify()["failed"] == 0
@@ -199,13 +252,20 @@ def test_flows_changed_by_hand_fail_verify_are_foretold_and_repaired_and_foreign
     tenants.on("kvm1", "ovs-ofctl", "-O", "OpenFlow15", "--strict", "del-flows", "br-int", "table=30,priority=0")
     tenants.on("kvm2", "ovs-ofctl", "-O", "OpenFlow15", "mod-flows", "br-int", "table=40,metadata=5001,actions=drop")
     failed = {(check["kind"], check["from"]) for check in tenants.verify(ok=False)["checks"] if not check["passed"]}
-    assert {("flows", "kvm1:br-int"), ("flows", "kvm2:br-int"), ("ping", "kvm1/acme1")} <= failed and ("flows", "kvm3:br-int") not in failed
+    assert {("flows", "kvm1:br-int"), ("flows", "kvm2:br-int"), ("ping", "kvm1/acme1")} <= failed and (
+        "flows",
+        "kvm3:br-int",
+    ) not in failed
     foretold = tenants.play("site.yml", "--check", "--diff")
     assert changed(foretold) == {"kvm1": 1, "kvm2": 1, "kvm3": 0}
-    assert re.search(r"(?m)^\+table=30,.*goto_table:40", foretold) and re.search(r"(?m)^-table=40,.*actions=drop", foretold)
+    assert re.search(r"(?m)^\+table=30,.*goto_table:40", foretold) and re.search(
+        r"(?m)^-table=40,.*actions=drop", foretold
+    )
     assert changed(tenants.play("site.yml")) == {"kvm1": 1, "kvm2": 1, "kvm3": 0}
     left = flows(tenants, "kvm1")
-    assert [line for line in left if "cookie=0x7," in line] and sorted(line for line in left if "cookie=0x7," not in line) == sorted(planned["kvm1"])
+    assert [line for line in left if "cookie=0x7," in line] and sorted(
+        line for line in left if "cookie=0x7," not in line
+    ) == sorted(planned["kvm1"])
     tenants.on("kvm1", "ovs-ofctl", "-O", "OpenFlow15", "del-flows", "br-int", "cookie=0x7/-1")
     assert sorted(flows(tenants, "kvm2")) == sorted(planned["kvm2"]) and tenants.verify()["failed"] == 0
 
@@ -254,7 +314,9 @@ def test_from_keys_to_vlans_and_to_nothing_leaves_no_flow_and_no_file(tenants):
 
 LAN = {
     "fabric_segments": [{"name": "lan", "subnet": "10.1.1.0/24"}],
-    "fabric_denied": [{"from": one, "to": other, "probes": ["tcp"]} for one, other in (("kvm1/a", "kvm2/b"), ("kvm2/b", "kvm1/a"))],
+    "fabric_denied": [
+        {"from": one, "to": other, "probes": ["tcp"]} for one, other in (("kvm1/a", "kvm2/b"), ("kvm2/b", "kvm1/a"))
+    ],
 }
 DROP = {"priority": 9, "match": {"in_port": "v-a", "tcp": True, "nw_dst": "10.1.1.2"}, "actions": []}
 
@@ -262,8 +324,16 @@ DROP = {"priority": 9, "match": {"in_port": "v-a", "tcp": True, "nw_dst": "10.1.
 @pytest.fixture(scope="module")
 def lan(tmp_path_factory):
     hosts = {
-        "kvm1": {"fabric_endpoints": [{"name": "a", "segment": "lan", "address": "10.1.1.1"}], "fabric_flows": [DROP, {"priority": 8, "actions": ["normal"]}]},
-        "kvm2": {"fabric_endpoints": [{"name": "b", "segment": "lan", "address": "10.1.1.2"}, {"name": "c", "segment": "lan", "address": "10.1.1.3"}]},
+        "kvm1": {
+            "fabric_endpoints": [{"name": "a", "segment": "lan", "address": "10.1.1.1"}],
+            "fabric_flows": [DROP, {"priority": 8, "actions": ["normal"]}],
+        },
+        "kvm2": {
+            "fabric_endpoints": [
+                {"name": "b", "segment": "lan", "address": "10.1.1.2"},
+                {"name": "c", "segment": "lan", "address": "10.1.1.3"},
+            ]
+        },
     }
     with standing(tmp_path_factory.mktemp("lan"), "lan", hosts, LAN) as fabric:
         yield fabric
@@ -276,8 +346,21 @@ def test_what_flows_drop_is_dropped_and_all_else_passes(lan):
 
 
 def test_what_comes_through_in_spite_of_the_intent_fails_verify(lan):
-    lan.on("kvm1", "ovs-ofctl", "-O", "OpenFlow15", "--strict", "del-flows", "br-int", "priority=9,tcp,in_port=v-a,nw_dst=10.1.1.2")
-    failed = {(check["kind"], check["from"], check.get("leak")) for check in lan.verify(ok=False)["checks"] if not check["passed"]}
+    lan.on(
+        "kvm1",
+        "ovs-ofctl",
+        "-O",
+        "OpenFlow15",
+        "--strict",
+        "del-flows",
+        "br-int",
+        "priority=9,tcp,in_port=v-a,nw_dst=10.1.1.2",
+    )
+    failed = {
+        (check["kind"], check["from"], check.get("leak"))
+        for check in lan.verify(ok=False)["checks"]
+        if not check["passed"]
+    }
     assert failed == {("flows", "kvm1:br-int", None), ("denied-tcp", "kvm1/a", True), ("denied-tcp", "kvm2/b", True)}
     lan.play("site.yml")
     assert lan.verify()["failed"] == 0
@@ -325,16 +408,24 @@ def test_flows_of_a_bridge_that_is_gone_leave_no_file_and_only_root_reads_it(hos
 def test_a_hosts_part_of_five_thousand_segments_over_ten_hosts_is_one_call_and_one_bundle(host):
     part = compile_plan(scale(5000), SPEC)["hosts"]["kvm1"]
     flows = part["flows"][0]["flows"]
-    host.run(["ovs-vsctl", "add-br", "br-int", "--", "set", "Bridge", "br-int", "datapath_type=netdev", "fail_mode=secure"])
+    host.run(
+        ["ovs-vsctl", "add-br", "br-int", "--", "set", "Bridge", "br-int", "datapath_type=netdev", "fail_mode=secure"]
+    )
     # Patch ports without a peer have a number, which is all that flows need, and no device.
     ports = [*(space["outer"] for space in part["namespaces"]), *(tunnel["name"] for tunnel in part["tunnels"])]
     for start in range(0, len(ports), 500):
         few = ports[start : start + 500]
-        some = [["--", "add-port", "br-int", port, "--", "set", "Interface", port, "type=patch", f"options:peer=x-{port}"] for port in few]
+        some = [
+            ["--", "add-port", "br-int", port, "--", "set", "Interface", port, "type=patch", f"options:peer=x-{port}"]
+            for port in few
+        ]
         host.run(["ovs-vsctl", *(word for part in some for word in part)])
     options = {"bridge": "br-int", "owner": "o", "flows": flows, "purge": True}
     made = host.module("ovs_flow", options)
-    assert made["changed"] and sum(command.startswith("ovs-ofctl") and " bundle " in command for command in made["commands"]) == 1
+    assert (
+        made["changed"]
+        and sum(command.startswith("ovs-ofctl") and " bundle " in command for command in made["commands"]) == 1
+    )
     assert host.run(["ovs-ofctl", "-O", "OpenFlow15", "dump-flows", "br-int"]).count(" cookie=") == len(flows) > 10000
     again = host.module("ovs_flow", options)
     assert not again["changed"] and again["spawned"] <= 3 and made["spawned"] <= 6

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the FRR modules do to a real FRR, whose daemons form real adjacencies and sessions."""
+
 from __future__ import annotations
 
 import random
@@ -44,7 +45,15 @@ def routers(pair: tuple[harness.Host, harness.Host]) -> t.Iterator[tuple[harness
 
 def ospf(number: int, **interface: t.Any) -> dict[str, t.Any]:
     """A router on the cable."""
-    link = {"name": "eth1", "area": "0", "network_type": "point-to-point", "hello_interval": 1, "dead_interval": 4, "cost": 20, **interface}
+    link = {
+        "name": "eth1",
+        "area": "0",
+        "network_type": "point-to-point",
+        "hello_interval": 1,
+        "dead_interval": 4,
+        "cost": 20,
+        **interface,
+    }
     return {"router_id": f"10.255.0.{number}", "interfaces": [{"name": "lo", "area": "0", "passive": True}, link]}
 
 
@@ -90,7 +99,7 @@ def test_the_saved_file_is_what_frr_starts_with(router: harness.Host) -> None:
 def test_a_change_sends_only_the_lines_that_differ(router: harness.Host) -> None:
     router.apply("frr_ospf", ospf(1))
     done = router.apply("frr_ospf", ospf(1, cost=27))
-    assert done["commands"][0] .splitlines()[1:-2] == ["interface eth1", " ip ospf cost 27", "exit"]
+    assert done["commands"][0].splitlines()[1:-2] == ["interface eth1", " ip ospf cost 27", "exit"]
     assert " ip ospf cost 20\n" in done["diff"]["before"] and " ip ospf cost 27\n" in done["diff"]["after"]
     # Read, check, apply, read again; and vtysh tells twice where the lines of the changed frr.conf stand.
     assert done["spawned"] == 6
@@ -98,10 +107,24 @@ def test_a_change_sends_only_the_lines_that_differ(router: harness.Host) -> None
 
 def test_the_default_for_ipv4_turns_and_groups_turn_with_it(router: harness.Host) -> None:
     def speaker(default: bool, active: bool) -> dict[str, t.Any]:
-        group = {"name": "G", "remote_as": "65001", "address_families": [{"family": "ipv4_unicast", "activate": active}]}
-        return {"asn": "65000", "default_ipv4_unicast": default, "peer_groups": [group], "neighbors": [{"neighbor": "10.0.1.2", "peer_group": "G"}]}
+        group = {
+            "name": "G",
+            "remote_as": "65001",
+            "address_families": [{"family": "ipv4_unicast", "activate": active}],
+        }
+        return {
+            "asn": "65000",
+            "default_ipv4_unicast": default,
+            "peer_groups": [group],
+            "neighbors": [{"neighbor": "10.0.1.2", "peer_group": "G"}],
+        }
 
-    for default, active, shown in ((True, True, ""), (False, False, ""), (False, True, "  neighbor G activate"), (True, False, "  no neighbor G activate")):
+    for default, active, shown in (
+        (True, True, ""),
+        (False, False, ""),
+        (False, True, "  neighbor G activate"),
+        (True, False, "  no neighbor G activate"),
+    ):
         router.apply("frr_bgp", speaker(default, active))
         assert [line for line in running(router).splitlines() if "activate" in line] == ([shown] if shown else [])
 
@@ -119,7 +142,13 @@ def test_an_interface_is_passive_also_after_it_was_excepted_from_a_default(route
 def test_an_omitted_option_stays_and_an_empty_one_clears(router: harness.Host) -> None:
     router.apply("frr_ospf", ospf(1))
     assert not router.module("frr_ospf", {"interfaces": [{"name": "eth1"}]})["changed"]
-    router.apply("frr_ospf", {"router_id": "", "interfaces": [{"name": "eth1", "cost": 0, "network_type": "", "hello_interval": 0, "dead_interval": 0}]})
+    router.apply(
+        "frr_ospf",
+        {
+            "router_id": "",
+            "interfaces": [{"name": "eth1", "cost": 0, "network_type": "", "hello_interval": 0, "dead_interval": 0}],
+        },
+    )
     text = running(router)
     assert "router-id" not in text and "cost" not in text and "hello" not in text and "ip ospf area" in text
 
@@ -170,13 +199,24 @@ def test_an_unknown_line_is_refused_before_anything_changes(router: harness.Host
 
 
 def test_what_was_made_by_hand_stays(router: harness.Host) -> None:
-    by_hand(router, "interface eth2", "ip ospf cost 5", "exit", "ip route 10.99.0.0/16 blackhole", "ip prefix-list HAND permit any")
-    router.write("/etc/frr/frr.conf", "! a comment\nip route 10.99.0.0/16 blackhole\n!\ninterface eth2\n ip ospf cost 5\nexit\n")
+    by_hand(
+        router,
+        "interface eth2",
+        "ip ospf cost 5",
+        "exit",
+        "ip route 10.99.0.0/16 blackhole",
+        "ip prefix-list HAND permit any",
+    )
+    router.write(
+        "/etc/frr/frr.conf", "! a comment\nip route 10.99.0.0/16 blackhole\n!\ninterface eth2\n ip ospf cost 5\nexit\n"
+    )
     before, saved = running(router), router.run(["cat", "/etc/frr/frr.conf"])
     router.apply("frr_ospf", {**ospf(1), "purge": True})
     router.apply("frr_static", {"prefix": "10.98.0.0/16", "discard": "blackhole", "purge": True})
     assert "ip ospf cost 5" in running(router) and "10.99.0.0/16" in running(router)
-    refused = router.module("frr_static", {"prefix": "10.99.0.0/16", "discard": "blackhole", "state": "absent"}, ok=False)
+    refused = router.module(
+        "frr_static", {"prefix": "10.99.0.0/16", "discard": "blackhole", "state": "absent"}, ok=False
+    )
     assert "adopt" in refused["msg"]
     router.apply("frr_static", {"routes": [], "purge": True})
     router.apply("frr_ospf", frr_configs.empty("frr_ospf"))
@@ -187,7 +227,10 @@ def test_what_was_made_by_hand_stays(router: harness.Host) -> None:
 
 
 def test_a_process_with_lines_of_others_in_it_stays(router: harness.Host) -> None:
-    router.apply("frr_bgp", {"asn": "65000", "router_id": "10.255.0.1", "neighbors": [{"neighbor": "10.0.1.2", "remote_as": "65001"}]})
+    router.apply(
+        "frr_bgp",
+        {"asn": "65000", "router_id": "10.255.0.1", "neighbors": [{"neighbor": "10.0.1.2", "remote_as": "65001"}]},
+    )
     by_hand(router, "router bgp 65000", "neighbor 10.0.1.3 remote-as 65002")
     done = router.module("frr_bgp", {"asn": "65000", "state": "absent"})
     assert "10.0.1.3" in str(done["warnings"])
@@ -236,10 +279,17 @@ def test_an_as_that_was_taken_over_appears_with_its_words(router: harness.Host) 
         return [line.strip() for line in text.splitlines() if "local-as" in line]
 
     line = "neighbor 10.0.1.2 local-as 65123"
-    assert shown(kept(router, "frr_bgp", peer(local_as="65123", local_as_replace_as=True))) == [f"{line} no-prepend replace-as"]
+    assert shown(kept(router, "frr_bgp", peer(local_as="65123", local_as_replace_as=True))) == [
+        f"{line} no-prepend replace-as"
+    ]
     # A plain number, the same or another, and an omitted one leave the words as they are.
-    assert not router.module("frr_bgp", peer(local_as="65123"))["changed"] and not router.module("frr_bgp", peer())["changed"]
-    assert shown(kept(router, "frr_bgp", peer(local_as="65124"))) == ["neighbor 10.0.1.2 local-as 65124 no-prepend replace-as"]
+    assert (
+        not router.module("frr_bgp", peer(local_as="65123"))["changed"]
+        and not router.module("frr_bgp", peer())["changed"]
+    )
+    assert shown(kept(router, "frr_bgp", peer(local_as="65124"))) == [
+        "neighbor 10.0.1.2 local-as 65124 no-prepend replace-as"
+    ]
     assert shown(kept(router, "frr_bgp", peer(local_as="65123", local_as_replace_as=False))) == [f"{line} no-prepend"]
     assert shown(kept(router, "frr_bgp", peer(local_as_no_prepend=False))) == [line]
     assert shown(kept(router, "frr_bgp", peer(local_as=""))) == []
@@ -280,7 +330,10 @@ def test_activation_where_somebody_turned_the_default(router: harness.Host, fami
 
     def peer(active: bool) -> dict[str, t.Any]:
         families = [{"family": family, "activate": active}]
-        return {"asn": "65000", "neighbors": [{"neighbor": "10.0.1.2", "remote_as": "65001", "address_families": families}]}
+        return {
+            "asn": "65000",
+            "neighbors": [{"neighbor": "10.0.1.2", "remote_as": "65001", "address_families": families}],
+        }
 
     def active() -> bool:
         return "10.0.1.2" in router.run(["vtysh", "-c", f"show bgp {family.replace('_', ' ')} summary json"])
@@ -294,16 +347,23 @@ def test_only_what_was_gathered_is_returned(router: harness.Host) -> None:
     assert set(router.module("frr_info", {"gather": ["ospf"]})) >= {"ospf_neighbors", "daemons"}
     for subset, name in (("ospf", "ospf_neighbors"), ("bgp_refused", "bgp_neighbors"), ("bfd", "bfd_peers")):
         told = router.module("frr_info", {"gather": [subset]})
-        assert {"ospf_neighbors", "ospf6_neighbors", "bgp_neighbors", "routes", "interfaces", "bfd_peers"} & set(told) == {name}
+        assert {"ospf_neighbors", "ospf6_neighbors", "bgp_neighbors", "routes", "interfaces", "bfd_peers"} & set(
+            told
+        ) == {name}
 
 
 # --- bad input -------------------------------------------------------------------------------------------------------
+
 
 def test_bad_input_is_one_sentence_and_changes_nothing(router: harness.Host) -> None:
     before = running(router)
     peer = {"neighbor": "10.0.1.2", "remote_as": "2", "description": "x\n shutdown"}
     bad: list[tuple[str, dict[str, t.Any], str]] = [
-        ("frr_ospf", {"areas": [{"area": "0", "type": "stub"}]}, "OSPFv2 default area 0.0.0.0: type: the backbone cannot be stub"),
+        (
+            "frr_ospf",
+            {"areas": [{"area": "0", "type": "stub"}]},
+            "OSPFv2 default area 0.0.0.0: type: the backbone cannot be stub",
+        ),
         ("frr_ospf", {"router_id": "10.0.0.1", "instances": []}, "router_id and instances exclude each other"),
         ("frr_bgp", {}, "asn is missing"),
         ("frr_bgp", {"asn": "1", "neighbors": [peer]}, "line break"),
@@ -318,7 +378,9 @@ def test_bad_input_is_one_sentence_and_changes_nothing(router: harness.Host) -> 
 
 def test_free_text_is_kept_as_it_is(router: harness.Host) -> None:
     texts = ("a 'quoted' \"word\"", "$(reboot); `id` && x > y", "--option=value", "! no comment # either")
-    neighbors = [{"neighbor": f"10.0.1.{n}", "remote_as": "65001", "description": text} for n, text in enumerate(texts, 2)]
+    neighbors = [
+        {"neighbor": f"10.0.1.{n}", "remote_as": "65001", "description": text} for n, text in enumerate(texts, 2)
+    ]
     router.apply("frr_bgp", {"asn": "65000", "neighbors": neighbors})
     for neighbor in neighbors:
         assert f" neighbor {neighbor['neighbor']} description {neighbor['description']}\n" in running(router)
@@ -357,12 +419,21 @@ def test_ospf_drift_is_repaired_without_dropping_the_adjacency(routers: tuple[ha
         ],
         "the other's loopback",
     )
-    assert info[0]["metric"] == 20 and info[0]["nexthops"][0]["address"] == "10.0.1.2" and info[0]["nexthops"][0]["interface"] == "eth1"
+    assert (
+        info[0]["metric"] == 20
+        and info[0]["nexthops"][0]["address"] == "10.0.1.2"
+        and info[0]["nexthops"][0]["interface"] == "eth1"
+    )
 
     changes = neighbor["state_changes"]
     by_hand(first, "interface eth1", "ip ospf cost 99", "ip ospf retransmit-interval 9")
     done = first.apply("frr_ospf", ospf(1, retransmit_interval=5, **keys))
-    assert done["commands"][0].splitlines()[1:-2] == ["interface eth1", " no ip ospf retransmit-interval 9", " ip ospf cost 20", "exit"]
+    assert done["commands"][0].splitlines()[1:-2] == [
+        "interface eth1",
+        " no ip ospf retransmit-interval 9",
+        " ip ospf cost 20",
+        "exit",
+    ]
     time.sleep(5)
     after = full(first)
     assert after and after["state_changes"] == changes and after["uptime_seconds"] >= neighbor["uptime_seconds"] + 5
@@ -387,16 +458,24 @@ def test_ospfv3_and_sub_second_hellos(routers: tuple[harness.Host, harness.Host]
         fast = ospf(number, hello_multiplier=4)
         for option in ("hello_interval", "dead_interval"):
             del fast["interfaces"][1][option]
-        host.apply("frr_ospf", {"instances": [fast, {"version": 3, "router_id": f"10.255.0.{number}", "interfaces": [link]}]})
+        host.apply(
+            "frr_ospf", {"instances": [fast, {"version": 3, "router_id": f"10.255.0.{number}", "interfaces": [link]}]}
+        )
     wait(lambda: full(first), "a Full adjacency")
     neighbors = wait(
-        lambda: [n for n in second.module("frr_info", {"gather": ["ospf6"]})["ospf6_neighbors"] if n["state"].startswith("Full")],
+        lambda: [
+            n
+            for n in second.module("frr_info", {"gather": ["ospf6"]})["ospf6_neighbors"]
+            if n["state"].startswith("Full")
+        ],
         "a Full adjacency of OSPFv3",
     )
     assert neighbors[0]["router_id"] == "10.255.0.1" and neighbors[0]["interface"] == "eth1"
 
 
-def test_a_bgp_filter_changed_by_hand_is_repaired_without_dropping_the_session(routers: tuple[harness.Host, harness.Host]) -> None:
+def test_a_bgp_filter_changed_by_hand_is_repaired_without_dropping_the_session(
+    routers: tuple[harness.Host, harness.Host],
+) -> None:
     first, second = routers
 
     def options(number: int) -> dict[str, t.Any]:
@@ -407,7 +486,9 @@ def test_a_bgp_filter_changed_by_hand_is_repaired_without_dropping_the_session(r
             "timers": {"keepalive": 1, "hold": 3},
             "connect_timer": 1,
             "bfd_profile": "SLOW",
-            "address_families": [{"family": "ipv4_unicast", "route_map_in": "LOOPBACKS", "soft_reconfiguration_inbound": True}],
+            "address_families": [
+                {"family": "ipv4_unicast", "route_map_in": "LOOPBACKS", "soft_reconfiguration_inbound": True}
+            ],
         }
         return {
             "asn": f"6500{number}",
@@ -416,7 +497,9 @@ def test_a_bgp_filter_changed_by_hand_is_repaired_without_dropping_the_session(r
             "neighbors": [peer],
             "address_families": [{"family": "ipv4_unicast", "redistribute": [{"protocol": "connected"}]}],
             "prefix_lists": [{"name": "LOOPBACKS", "entries": [{"prefix": "10.255.0.0/24", "ge": 32}]}],
-            "bfd_profiles": [{"name": "SLOW", "detect_multiplier": 9, "receive_interval": 500, "transmit_interval": 500}],
+            "bfd_profiles": [
+                {"name": "SLOW", "detect_multiplier": 9, "receive_interval": 500, "transmit_interval": 500}
+            ],
             "route_maps": [{"name": "LOOPBACKS", "entries": [{"match": ["ip address prefix-list LOOPBACKS"]}]}],
         }
 
@@ -425,7 +508,10 @@ def test_a_bgp_filter_changed_by_hand_is_repaired_without_dropping_the_session(r
     session = wait(lambda: established(first), "an established session")
     assert session["remote_as"] == 65002 and session["family"] == "ipv4_unicast"
     wait(lambda: (established(first) or {}).get("prefixes_received") == 1, "exactly the other's loopback")
-    peers = wait(lambda: [p for p in first.module("frr_info", {"gather": ["bfd"]})["bfd_peers"] if p["state"] == "up"], "a BFD session")
+    peers = wait(
+        lambda: [p for p in first.module("frr_info", {"gather": ["bfd"]})["bfd_peers"] if p["state"] == "up"],
+        "a BFD session",
+    )
     assert peers[0]["peer"] == "10.0.1.2"
 
     session = established(first)
@@ -436,16 +522,29 @@ def test_a_bgp_filter_changed_by_hand_is_repaired_without_dropping_the_session(r
     assert "no ip prefix-list LOOPBACKS seq 1 permit any" in done["commands"][0]
     wait(lambda: (established(first) or {}).get("prefixes_received") == 1, "exactly the other's loopback")
     after = established(first)
-    assert after and after["dropped_count"] == session["dropped_count"] and after["uptime_seconds"] > session["uptime_seconds"]
+    assert (
+        after
+        and after["dropped_count"] == session["dropped_count"]
+        and after["uptime_seconds"] > session["uptime_seconds"]
+    )
 
 
 def test_rpki_is_passed_through_in_the_spelling_of_this_frr(router: harness.Host) -> None:
     started = router.run(["cat", "/etc/frr/daemons"])
-    polling, *caches = ["rpki polling_period 600", "rpki cache 127.0.0.1 3323 preference 1", "rpki cache tcp 127.0.0.1 3324 preference 2"]
-    options = {"asn": "65000", "route_maps": [{"name": "RM", "entries": [{"seq": 10, "action": "permit", "match": ["rpki valid"]}]}]}
+    polling, *caches = [
+        "rpki polling_period 600",
+        "rpki cache 127.0.0.1 3323 preference 1",
+        "rpki cache tcp 127.0.0.1 3324 preference 2",
+    ]
+    options = {
+        "asn": "65000",
+        "route_maps": [{"name": "RM", "entries": [{"seq": 10, "action": "permit", "match": ["rpki valid"]}]}],
+    }
 
     def shown() -> list[str]:
-        return [line.strip().replace(" tcp ", " ") for line in running(router).splitlines() if line.startswith(" rpki ")]
+        return [
+            line.strip().replace(" tcp ", " ") for line in running(router).splitlines() if line.startswith(" rpki ")
+        ]
 
     try:
         router.write("/etc/frr/daemons", started + 'bgpd_options="-A 127.0.0.1 -M rpki"\n')
@@ -467,4 +566,6 @@ def test_info_without_frr_says_so(host: harness.Host) -> None:
     host.run(["systemctl", "stop", "frr"])
     info = host.module("frr_info")
     assert info["daemons"] == [] and info["bfd_peers"] == []
-    assert "does not run" in host.module("frr_static", {"prefix": "10.0.0.0/8", "discard": "blackhole"}, ok=False)["msg"]
+    assert (
+        "does not run" in host.module("frr_static", {"prefix": "10.0.0.0/8", "discard": "blackhole"}, ok=False)["msg"]
+    )

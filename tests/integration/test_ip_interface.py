@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What ip_interface does to the interfaces of a real host."""
+
 from __future__ import annotations
 
 import json
@@ -27,7 +28,9 @@ def nothing_left(host: harness.Host) -> t.Iterator[None]:
 
 def test_an_interface_is_made_changed_and_cleared(host: harness.Host) -> None:
     """Each option is set, changed and cleared; check mode foretells each."""
-    host.apply("ip_interface", {"name": "eth1", "addresses": ["10.254.0.1/31", "fd00::1/127"], "mtu": 1400, "owner": "test"})
+    host.apply(
+        "ip_interface", {"name": "eth1", "addresses": ["10.254.0.1/31", "fd00::1/127"], "mtu": 1400, "owner": "test"}
+    )
     assert held(host, "eth1") == {"addresses": ["10.254.0.1/31", "fd00::1/127"], "mtu": 1400, "up": True}
     host.apply("ip_interface", {"name": "eth1", "addresses": ["10.254.0.3/31"], "owner": "test"})
     assert held(host, "eth1") == {"addresses": ["10.254.0.3/31"], "mtu": 1400, "up": True}
@@ -51,7 +54,9 @@ def test_addresses_of_others_stay(host: harness.Host) -> None:
 
 def test_it_is_there_again_at_boot(host: harness.Host) -> None:
     """The unit gives the addresses, the MTU and the state."""
-    host.apply("ip_interface", {"interfaces": [{"name": "eth1", "addresses": ["10.254.0.1/31"], "mtu": 1400}], "owner": "test"})
+    host.apply(
+        "ip_interface", {"interfaces": [{"name": "eth1", "addresses": ["10.254.0.1/31"], "mtu": 1400}], "owner": "test"}
+    )
     host.run(["ip", "address", "flush", "dev", "eth1"])
     host.run(["ip", "link", "set", "eth1", "mtu", "1500", "down"])
     host.reboot()
@@ -71,14 +76,22 @@ def test_what_was_changed_by_hand_is_repaired(host: harness.Host) -> None:
 @pytest.mark.parametrize(
     ("args", "sentence"),
     [
-        ({"name": "eth9", "addresses": ["10.0.0.1/24"]}, "interface eth9 does not exist; make it first, or correct the name"),
-        ({"name": "eth1", "addresses": ["10.0.0.0/24"]}, "interface eth1: addresses: '10.0.0.0/24' is the address of the subnet itself"),
+        (
+            {"name": "eth9", "addresses": ["10.0.0.1/24"]},
+            "interface eth9 does not exist; make it first, or correct the name",
+        ),
+        (
+            {"name": "eth1", "addresses": ["10.0.0.0/24"]},
+            "interface eth1: addresses: '10.0.0.0/24' is the address of the subnet itself",
+        ),
         ({"name": "eth1", "mtu": 20}, "interface eth1: mtu: 20 is out of range"),
         ({"interfaces": [{"name": "eth1"}, {"name": "eth1"}]}, "interface eth1 is declared twice; leave one out"),
         ({"addresses": []}, "name is missing; give the interface, such as eth1"),
     ],
 )
-def test_bad_input_is_one_sentence_and_changes_nothing(host: harness.Host, args: dict[str, t.Any], sentence: str) -> None:
+def test_bad_input_is_one_sentence_and_changes_nothing(
+    host: harness.Host, args: dict[str, t.Any], sentence: str
+) -> None:
     before = host.run(["ip", "-json", "address"])
     result = host.module("ip_interface", args, ok=False)
     assert result["msg"].startswith(sentence) and not result.get("changed")

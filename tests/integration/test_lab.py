@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the lab does on a real machine: hosts, cables and switches, repaired whatever was killed, and nothing left behind."""
+
 from __future__ import annotations
 
 import contextlib
@@ -31,7 +32,10 @@ def marked(lab: harness.Lab) -> dict[int, str]:
     found = {}
     for folder in pathlib.Path("/proc").iterdir():
         with contextlib.suppress(OSError):
-            if folder.name.isdigit() and f"\0OVERLOOM_LAB_HOST={lab.name}/".encode() in b"\0" + (folder / "environ").read_bytes():
+            if (
+                folder.name.isdigit()
+                and f"\0OVERLOOM_LAB_HOST={lab.name}/".encode() in b"\0" + (folder / "environ").read_bytes()
+            ):
                 found[int(folder.name)] = (folder / "cmdline").read_bytes().decode()
     return found
 
@@ -72,13 +76,19 @@ def own_namespaces(lab: harness.Lab) -> set[str]:
 def keepers(lab: harness.Lab) -> set[tuple[str, str]]:
     """The processes, by pid and start, that keep a namespace of the lab alive."""
     own = own_namespaces(lab)
-    return {(folder.name, started(folder.name)) for folder in pathlib.Path("/proc").iterdir() if folder.name.isdigit() and namespaces(int(folder.name)) & own}
+    return {
+        (folder.name, started(folder.name))
+        for folder in pathlib.Path("/proc").iterdir()
+        if folder.name.isdigit() and namespaces(int(folder.name)) & own
+    }
 
 
 def started(pid: str) -> str:
     """When a process was started, which tells it from a later one with its pid; empty when it has ended, also as a zombie."""
     try:
-        fields = pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        fields = (
+            pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        )
     except OSError:
         return ""
     return "" if fields[0] == "Z" else fields[19]
@@ -87,11 +97,23 @@ def started(pid: str) -> str:
 def traces(lab: harness.Lab) -> list[str]:
     """Everything on the machine that has the lab's name on it."""
     found = [f"process {pid} {command}" for pid, command in marked(lab).items()]
-    found += [" ".join(fields) for fields in mounts() if f"/labs/{lab.name}/" in fields[4] or f"lab-{lab.name}" in fields[4]]
+    found += [
+        " ".join(fields) for fields in mounts() if f"/labs/{lab.name}/" in fields[4] or f"lab-{lab.name}" in fields[4]
+    ]
     names = {lab.name, f"overloom-lab-{lab.name}"}
-    for parent in ("/run/overloom/labs", "/run/systemd/nspawn/propagate", "/sys/fs/cgroup", "/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified"):
+    for parent in (
+        "/run/overloom/labs",
+        "/run/systemd/nspawn/propagate",
+        "/sys/fs/cgroup",
+        "/sys/fs/cgroup/systemd",
+        "/sys/fs/cgroup/unified",
+    ):
         with contextlib.suppress(FileNotFoundError):
-            found += [f"{parent}/{name}" for name in os.listdir(parent) if name in names or name.startswith(tuple(f"{n}." for n in names))]
+            found += [
+                f"{parent}/{name}"
+                for name in os.listdir(parent)
+                if name in names or name.startswith(tuple(f"{n}." for n in names))
+            ]
     return found
 
 
@@ -114,7 +136,11 @@ def assert_gone(lab: harness.Lab, kept: set[tuple[str, str]]) -> None:
 
 def interfaces(host: harness.Host) -> dict[str, int]:
     """The host's network cards with their indexes, which change when one is made anew."""
-    return {link["ifname"]: link["ifindex"] for link in json.loads(host.run(["ip", "-json", "link", "show"])) if link["ifname"] != "lo"}
+    return {
+        link["ifname"]: link["ifindex"]
+        for link in json.loads(host.run(["ip", "-json", "link", "show"]))
+        if link["ifname"] != "lo"
+    }
 
 
 def address(host: harness.Host, number: int, card: str = "eth1") -> None:
@@ -125,7 +151,9 @@ def address(host: harness.Host, number: int, card: str = "eth1") -> None:
 
 def reaches(host: harness.Host, number: int) -> bool:
     """Whether a ping to 10.9.8.NUMBER is answered."""
-    return harness.execute(host.command(["ping", "-q", "-c2", "-i0.1", "-W1", f"10.9.8.{number}"]), None).returncode == 0
+    return (
+        harness.execute(host.command(["ping", "-q", "-c2", "-i0.1", "-W1", f"10.9.8.{number}"]), None).returncode == 0
+    )
 
 
 @pytest.fixture
@@ -133,7 +161,9 @@ def make_lab(machine: harness.Machine) -> t.Iterator[t.Callable[..., harness.Lab
     """Makes labs whose names no other run has; each is removed after the test, without a trace."""
     labs: list[harness.Lab] = []
 
-    def make(hosts: t.Sequence[str] = ("a", "b"), links: t.Sequence[t.Sequence[str]] = (), **options: t.Any) -> harness.Lab:
+    def make(
+        hosts: t.Sequence[str] = ("a", "b"), links: t.Sequence[t.Sequence[str]] = (), **options: t.Any
+    ) -> harness.Lab:
         lab = harness.Lab(machine, harness.lab_name(f"-{len(labs)}"))
         labs.append(lab)
         if hosts:
@@ -157,7 +187,11 @@ def make_lab(machine: harness.Machine) -> t.Iterator[t.Callable[..., harness.Lab
 def test_check_mode_foretells_and_a_second_run_changes_nothing(make_lab, machine):
     lab = make_lab(hosts=())
     done = machine.apply("lab", lab.arguments(["a", "b", "c"], [["a:eth1", "b:eth1"], ["a:eth2", "b:eth2", "c:eth1"]]))
-    assert [(host["name"], host["state"]) for host in done["hosts"]] == [("a", "running"), ("b", "running"), ("c", "running")]
+    assert [(host["name"], host["state"]) for host in done["hosts"]] == [
+        ("a", "running"),
+        ("b", "running"),
+        ("c", "running"),
+    ]
     assert all(host["leader"] == lab.host(host["name"]).leader and host["boot_seconds"] < 20 for host in done["hosts"])
     machine.apply("lab", lab.arguments(["a", "c"], [["a:eth1", "c:eth1"]]))
     machine.apply("lab", {"name": lab.name, "state": "absent"})
@@ -177,7 +211,10 @@ def test_a_host_is_a_host_of_its_own_and_starts_clean(make_lab):
     assert first.run(["find", "/etc/systemd/system", "-type", "f"]) == ""
     assert first.run(["find", "/etc/openvswitch", "/var/lib/openvswitch", "/root", "/home", "-type", "f"]) == ""
     assert not first.exists("/usr/sbin/policy-rc.d") and first.exists("/var/log/openvswitch")
-    assert first.run(["stat", "-c", "%a %U", "/", "/root", "/var/tmp", "/etc"]) == "755 root\n700 root\n1777 root\n755 root\n"
+    assert (
+        first.run(["stat", "-c", "%a %U", "/", "/root", "/var/tmp", "/etc"])
+        == "755 root\n700 root\n1777 root\n755 root\n"
+    )
     # What one host writes, neither the other nor the machine sees.
     first.write("/etc/only-here", "x")
     assert not second.exists("/etc/only-here") and not os.path.exists("/etc/only-here")
@@ -203,7 +240,12 @@ def test_open_vswitch_starts_and_a_reboot_keeps_files_and_services_but_no_networ
     # As on a real machine: the cards are there, down, as they came from the factory, and nothing else is.
     assert set(interfaces(a)) & {"eth1", "made", "made2"} == {"eth1"}
     link = json.loads(a.run(["ip", "-json", "address", "show", "dev", "eth1"]))[0]
-    assert link["operstate"] == "DOWN" and link["mtu"] == 1500 and link["addr_info"] == [] and link["address"] != "02:00:00:00:00:01"
+    assert (
+        link["operstate"] == "DOWN"
+        and link["mtu"] == 1500
+        and link["addr_info"] == []
+        and link["address"] != "02:00:00:00:00:01"
+    )
     assert a.run(["cat", "/proc/sys/net/ipv4/ip_forward"]) == "0\n"
     # The other host's card stayed in its slot, and the cable works.
     assert interfaces(b)["eth1"] == card
@@ -223,11 +265,15 @@ def test_hosts_do_not_share_control_groups(make_lab):
 def test_a_host_that_comes_up_degraded_is_an_error_which_names_the_unit(make_lab, machine):
     lab = make_lab(["a"])
     a = lab.host("a")
-    a.write("/etc/systemd/system/bad.service", "[Service]\nExecStart=/bin/false\n[Install]\nWantedBy=multi-user.target\n")
+    a.write(
+        "/etc/systemd/system/bad.service", "[Service]\nExecStart=/bin/false\n[Install]\nWantedBy=multi-user.target\n"
+    )
     a.run(["systemctl", "enable", "--quiet", "bad"])
     os.kill(a.leader, signal.SIGKILL)
     failed = lab.make(["a"], ok=False)
-    assert failed["msg"].startswith(f"lab {lab.name}: host a is degraded: failed units bad.service; the last lines of its console:\n")
+    assert failed["msg"].startswith(
+        f"lab {lab.name}: host a is degraded: failed units bad.service; the last lines of its console:\n"
+    )
     assert len(failed["msg"].splitlines()) > 5
     # It is the person's host now: another run leaves it as it is.
     assert not lab.make(["a"])["changed"]
@@ -286,7 +332,10 @@ def test_a_host_and_a_cable_come_and_go_alone(make_lab):
     removed = lab.make(["a", "b"], CABLE)
     assert removed["changed"] and (a.leader, b.leader) == leaders
     assert (interfaces(a), interfaces(b)) == cards
-    assert not any(f"/{lab.name}/hosts/c" in trace for trace in traces(lab)) and not (harness.LABS / lab.name / "layers" / "c").exists()
+    assert (
+        not any(f"/{lab.name}/hosts/c" in trace for trace in traces(lab))
+        and not (harness.LABS / lab.name / "layers" / "c").exists()
+    )
     assert [host["name"] for host in removed["hosts"]] == ["a", "b"]
     # The same names, crossed: both cables are others than before.
     lab.make(["a", "b"], [["a:eth1", "b:eth2"], ["a:eth2", "b:eth1"]])
@@ -396,7 +445,10 @@ def test_nothing_foreign_is_touched(make_lab, machine):
         assert not [link for link in own.values() if link.get("group", "default") != "default"]
         assert "eth1" not in own or own["eth1"].get("linkinfo", {}).get("info_kind") != "veth"
         lab.remove()
-        assert (machine.run(["ip", "-json", "link", "show", "dev", name]), os.stat(f"/run/netns/{name}").st_ino) == before
+        assert (
+            machine.run(["ip", "-json", "link", "show", "dev", name]),
+            os.stat(f"/run/netns/{name}").st_ino,
+        ) == before
     finally:
         machine.run(["ip", "link", "delete", "dev", name])
         machine.run(["ip", "link", "delete", "dev", f"{name}c"])
@@ -491,9 +543,14 @@ def test_two_runs_at_once_wait_for_each_other(make_lab, machine):
 def test_a_stranger_in_a_hosts_or_switchs_network_does_not_keep_it(make_lab, machine):
     lab = make_lab(["a", "b", "c"], [["a:eth1", "b:eth1", "c:eth1"]])
     folder = harness.LABS / lab.name
-    strangers = [subprocess.Popen(["nsenter", f"--net={folder / net}", "sleep", "1000"]) for net in ("hosts/a/net", "switch")]
+    strangers = [
+        subprocess.Popen(["nsenter", f"--net={folder / net}", "sleep", "1000"]) for net in ("hosts/a/net", "switch")
+    ]
     until = time.monotonic() + 5
-    while not all(os.readlink(f"/proc/{stranger.pid}/ns/net") in own_namespaces(lab) for stranger in strangers) and time.monotonic() < until:
+    while (
+        not all(os.readlink(f"/proc/{stranger.pid}/ns/net") in own_namespaces(lab) for stranger in strangers)
+        and time.monotonic() < until
+    ):
         time.sleep(0.02)
     kept = keepers(lab)
     lab.remove()
@@ -519,7 +576,11 @@ def test_a_lab_on_a_machine_that_systemd_runs_is_in_units_of_its_own(make_lab, m
     inner = {host["name"]: host["leader"] for host in made["hosts"]}
     for leader in inner.values():
         group = outer.run(["cat", f"/proc/{leader}/cgroup"])
-        assert all(re.search(r":/system\.slice/run-[^/]*\.scope/payload/", line) for line in group.splitlines() if "name=systemd" in line or line[:3] == "0::")
+        assert all(
+            re.search(r":/system\.slice/run-[^/]*\.scope/payload/", line)
+            for line in group.splitlines()
+            if "name=systemd" in line or line[:3] == "0::"
+        )
     assert not lab.make(["a"])["changed"]
     # A reboot, and a power failure.
     outer.run(["nsenter", f"--target={inner['a']}", "--all", "systemctl", "reboot"])
@@ -528,7 +589,11 @@ def test_a_lab_on_a_machine_that_systemd_runs_is_in_units_of_its_own(make_lab, m
     assert {host["state"] for host in again["hosts"]} == {"running"}
     assert not outer.module("lab", arguments)["changed"]
     outer.apply("lab", {"name": lab.name, "state": "absent"})
-    assert scopes() == "" and not outer.exists("/run/overloom") and f"/labs/{lab.name}/hosts" not in outer.run(["cat", "/proc/self/mountinfo"])
+    assert (
+        scopes() == ""
+        and not outer.exists("/run/overloom")
+        and f"/labs/{lab.name}/hosts" not in outer.run(["cat", "/proc/self/mountinfo"])
+    )
     assert not lab.make(["a"])["changed"]
 
 
@@ -634,14 +699,25 @@ def test_a_missing_tool_is_named_with_its_package(machine, tmp_path):
         "b.get_bin_path = lambda arg, **k: find('no-' + arg if arg == 'systemd-nspawn' else arg, **k)\n"
     )
     command = ["env", f"PYTHONPATH={machine.library}", harness.PYTHON, "-c", hidden + harness.DRIVER, "lab"]
-    done = harness.execute(command, None, harness.module_input({"name": harness.lab_name("-bad"), "hosts": ["a"]}, False, False))
+    done = harness.execute(
+        command, None, harness.module_input({"name": harness.lab_name("-bad"), "hosts": ["a"]}, False, False)
+    )
     failed = harness.result_of(done, "lab", False)
     assert "systemd-nspawn is not installed on this machine; install the package systemd-container" in failed["msg"]
 
 
 def test_root_is_needed(machine):
-    command = ["env", f"PYTHONPATH={machine.library}", harness.PYTHON, "-c", "import os\nos.geteuid = lambda: 1000\n" + harness.DRIVER, "lab"]
-    done = harness.execute(command, None, harness.module_input({"name": harness.lab_name("-bad"), "hosts": ["a"]}, False, False))
+    command = [
+        "env",
+        f"PYTHONPATH={machine.library}",
+        harness.PYTHON,
+        "-c",
+        "import os\nos.geteuid = lambda: 1000\n" + harness.DRIVER,
+        "lab",
+    ]
+    done = harness.execute(
+        command, None, harness.module_input({"name": harness.lab_name("-bad"), "hosts": ["a"]}, False, False)
+    )
     assert "root is needed to make or remove a lab; use become" in harness.result_of(done, "lab", False)["msg"]
 
 
@@ -654,14 +730,29 @@ def ansible(make_lab, tmp_path: pathlib.Path) -> t.Callable[..., subprocess.Comp
     lab = make_lab(hosts=())
     inventory = tmp_path / "hosts.yml"
 
-    def run(program: str, *words: str, hosts: t.Sequence[str] = ("a", "b"), ok: bool | None = True) -> subprocess.CompletedProcess:
+    def run(
+        program: str, *words: str, hosts: t.Sequence[str] = ("a", "b"), ok: bool | None = True
+    ) -> subprocess.CompletedProcess:
         variables = {"fabric_name": lab.name, "ansible_connection": "overloom.fabric.lab"}
-        inventory.write_text(json.dumps({"all": {"hosts": dict.fromkeys(hosts, {}), "vars": variables}}), encoding="utf-8")
+        inventory.write_text(
+            json.dumps({"all": {"hosts": dict.fromkeys(hosts, {}), "vars": variables}}), encoding="utf-8"
+        )
         path = REPOSITORY / ".venv" / "bin" / program
         # A person's environment, which no lab host may see.
-        environment = {"PATH": f"{path.parent}:{harness.PATH}", "HOME": os.environ["HOME"], "LEAK": "from outside", "VIRTUAL_ENV": "/nonexistent"}
+        environment = {
+            "PATH": f"{path.parent}:{harness.PATH}",
+            "HOME": os.environ["HOME"],
+            "LEAK": "from outside",
+            "VIRTUAL_ENV": "/nonexistent",
+        }
         done = subprocess.run(
-            [str(path), "-i", str(inventory), *words], cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=120, check=False
+            [str(path), "-i", str(inventory), *words],
+            cwd=REPOSITORY,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
         )
         if ok is not None:
             assert ok == (done.returncode == 0), done.stdout + done.stderr
@@ -687,7 +778,10 @@ def test_the_playbooks_make_and_remove_the_lab_of_the_inventory(ansible):
 
 def test_the_connection_runs_modules_copies_files_and_survives_a_reboot(ansible, tmp_path):
     refused = ansible("ansible", "a", "-m", "ping", ok=False)
-    assert f"lab host a of lab {ansible.lab.name} is not running; make it with playbooks/lab.yml" in refused.stdout + refused.stderr
+    assert (
+        f"lab host a of lab {ansible.lab.name} is not running; make it with playbooks/lab.yml"
+        in refused.stdout + refused.stderr
+    )
     ansible.lab.make(["a", "b"], CABLE)
     shown = ansible("ansible", "all", "-m", "command", "-a", "env").stdout
     assert shown.count("HOME=/root\n") == 2 and "PATH=/usr/local/sbin:" in shown

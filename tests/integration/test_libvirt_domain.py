@@ -20,7 +20,11 @@ FABRIC = {
     "name": "fab",
     "mode": "openvswitch",
     "bridge": "br0",
-    "portgroups": [{"name": "blue", "vlan": 10}, {"name": "red", "vlan": 20}, {"name": "trunk", "trunks": ["10", "20"], "native_vlan": 10}],
+    "portgroups": [
+        {"name": "blue", "vlan": 10},
+        {"name": "red", "vlan": 20},
+        {"name": "trunk", "trunks": ["10", "20"], "native_vlan": 10},
+    ],
 }
 
 
@@ -86,13 +90,17 @@ def test_a_guest_on_a_vlan_through_power_cycle_and_drift(kvm: harness.Host) -> N
     assert guests.port(kvm, dev) == {"tag": 10, "trunks": [10, 20], "vlan_mode": "native-untagged"}
     kvm.run(["virsh", "destroy", "vm1"])
     kvm.run(["virsh", "start", "vm1"])
-    assert not kvm.module("libvirt_domain", trunked, check=True)["changed"], "libvirt gives a trunk other columns at the start"
+    assert not kvm.module("libvirt_domain", trunked, check=True)["changed"], (
+        "libvirt gives a trunk other columns at the start"
+    )
     users = kvm.module("libvirt_network", {**FABRIC, "portgroups": FABRIC["portgroups"][:2]}, ok=False)
     assert "portgroup trunk is used by domain vm1" in users["msg"]
 
 
 def test_a_guest_is_there_again_after_a_reboot_of_the_host(kvm: harness.Host) -> None:
-    wanted = guest("vm1", "10.1.1.2/24,mtu=1400", nics=[{"network": "fab", "portgroup": "blue", "mtu": 1400, "rom": False}])
+    wanted = guest(
+        "vm1", "10.1.1.2/24,mtu=1400", nics=[{"network": "fab", "portgroup": "blue", "mtu": 1400, "rom": False}]
+    )
     kvm.module("libvirt_domain", wanted)
     kvm.reboot()
     # libvirt starts the guest a moment after it has started itself.
@@ -110,17 +118,31 @@ def test_a_guest_is_there_again_after_a_reboot_of_the_host(kvm: harness.Host) ->
 
 def test_devices_change_while_the_guest_runs_and_memory_waits_for_its_restart(kvm: harness.Host) -> None:
     nic = {"network": "fab", "portgroup": "blue", "rom": False}
-    wanted = guest("vm1", "10.1.1.2/24", nics=[nic], disks=[{"size": "64MiB"}], cloud_init={"user_data": {"hostname": "vm1"}})
+    wanted = guest(
+        "vm1", "10.1.1.2/24", nics=[nic], disks=[{"size": "64MiB"}], cloud_init={"user_data": {"hostname": "vm1"}}
+    )
     kvm.apply("libvirt_domain", wanted)
     kvm.module("guest_wait", {"name": "vm1", "kind": "agent", "timeout": 90})
 
-    wanted = {**wanted, "nics": [nic, {"bridge": "br0", "vlan": 30, "rom": False}], "disks": [{"size": "64MiB"}, {"size": "32MiB", "format": "raw"}]}
+    wanted = {
+        **wanted,
+        "nics": [nic, {"bridge": "br0", "vlan": 30, "rom": False}],
+        "disks": [{"size": "64MiB"}, {"size": "32MiB", "format": "raw"}],
+    }
     assert kvm.apply("libvirt_domain", wanted)["restart_required"] == {}
     running = live(kvm, "vm1")
-    assert len(running.findall("devices/interface")) == 2 and running.find("devices/disk/target[@dev='vdb']") is not None
+    assert (
+        len(running.findall("devices/interface")) == 2 and running.find("devices/disk/target[@dev='vdb']") is not None
+    )
     # The seed is a disc that the guest's kernel reads.
-    seed = guests.inside(kvm, "vm1", "modprobe isofs; mkdir /tmp/seed; mount -r -t iso9660 /dev/sr0 /tmp/seed && ls /tmp/seed && cat /tmp/seed/user-data")
-    assert seed.split()[:3] == ["meta-data", "user-data", "#cloud-config"] and json.loads(seed.split("#cloud-config")[1]) == {"hostname": "vm1"}
+    seed = guests.inside(
+        kvm,
+        "vm1",
+        "modprobe isofs; mkdir /tmp/seed; mount -r -t iso9660 /dev/sr0 /tmp/seed && ls /tmp/seed && cat /tmp/seed/user-data",
+    )
+    assert seed.split()[:3] == ["meta-data", "user-data", "#cloud-config"] and json.loads(
+        seed.split("#cloud-config")[1]
+    ) == {"hostname": "vm1"}
     wanted = {**wanted, "nics": [{**nic, "link": "down"}], "disks": [{"size": "96MiB"}]}
     assert kvm.apply("libvirt_domain", wanted)["restart_required"] == {}
     running = live(kvm, "vm1")
@@ -155,10 +177,15 @@ def test_states_removal_and_foreign_guests(kvm: harness.Host) -> None:
     stubborn = kvm.module("libvirt_domain", {**wanted, "state": "absent", "shutdown_timeout": 1}, ok=False)
     assert "has not shut down in 1 s" in stubborn["msg"] and "force" in stubborn["msg"]
 
-    kvm.run(["virsh", "define", "/dev/stdin"], stdin="<domain type='qemu'><name>vm1-foreign</name><memory>65536</memory><os><type>hvm</type></os></domain>")
+    kvm.run(
+        ["virsh", "define", "/dev/stdin"],
+        stdin="<domain type='qemu'><name>vm1-foreign</name><memory>65536</memory><os><type>hvm</type></os></domain>",
+    )
     assert "no mark" in kvm.module("libvirt_domain", {"name": "vm1-foreign", "state": "absent"}, ok=False)["msg"]
     # The names are exact: vm1 is removed, vm1-foreign is not, neither by absent nor by purge.
-    gone = kvm.apply("libvirt_domain", {"domains": [], "purge": True, "force": True, "shutdown_timeout": 0, "remove_storage": True})
+    gone = kvm.apply(
+        "libvirt_domain", {"domains": [], "purge": True, "force": True, "shutdown_timeout": 0, "remove_storage": True}
+    )
     assert "rm -f /var/lib/libvirt/images/vm1-vda.qcow2" in gone["commands"]
     assert kvm.run(["virsh", "list", "--all", "--name"]).split() == ["vm1-foreign"]
     assert not kvm.exists("/var/lib/libvirt/images/vm1-vda.qcow2")
@@ -211,7 +238,11 @@ CLEARED = {
 def test_each_option_is_applied_alone_and_all_together_and_cleared(kvm: harness.Host) -> None:
     kvm.apply("libvirt_domain", {"name": "vm1", "memory": "64MiB"})
     for key, value in EVERYTHING.items():
-        done = kvm.module("libvirt_domain", {"name": "vm1", key: value, **({"cpu_model": "qemu64"} if key == "cpu_mode" else {})}, diff=True)
+        done = kvm.module(
+            "libvirt_domain",
+            {"name": "vm1", key: value, **({"cpu_model": "qemu64"} if key == "cpu_mode" else {})},
+            diff=True,
+        )
         # The processor's model is what libvirt chose already.
         assert done["changed"] or key in ("cpu_mode", "cpu_model", "video"), key
         assert "s3cret" not in str(done["commands"]) + str(done.get("diff"))
@@ -220,7 +251,10 @@ def test_each_option_is_applied_alone_and_all_together_and_cleared(kvm: harness.
     kvm.apply("libvirt_domain", {"name": "vm1", **EVERYTHING})
     # Omitted is left as it is.
     assert not kvm.apply("libvirt_domain", {"name": "vm1"})["changed"]
-    kvm.apply("libvirt_domain", {"name": "vm2", "memory": "64MiB", **EVERYTHING, "nics": EVERYTHING["nics"][1:2], "state": "shutoff"})
+    kvm.apply(
+        "libvirt_domain",
+        {"name": "vm2", "memory": "64MiB", **EVERYTHING, "nics": EVERYTHING["nics"][1:2], "state": "shutoff"},
+    )
 
 
 def test_what_is_refused_has_changed_nothing(kvm: harness.Host) -> None:
@@ -230,15 +264,23 @@ def test_what_is_refused_has_changed_nothing(kvm: harness.Host) -> None:
         ({"memory": "64MiB", "nics": [{"network": "fab", "portgroup": "green"}]}, "portgroup green"),
         ({"memory": "64MiB", "nics": [{"network": "no"}]}, "network no does not exist"),
         ({"memory": "64MiB", "disks": [{"path": "/srv/none.qcow2"}]}, "/srv/none.qcow2 does not exist"),
-        ({"memory": "64MiB", "disks": [{"path": "/var/lib/libvirt/images/plain.img", "format": "qcow2"}]}, "is raw, not qcow2"),
+        (
+            {"memory": "64MiB", "disks": [{"path": "/var/lib/libvirt/images/plain.img", "format": "qcow2"}]},
+            "is raw, not qcow2",
+        ),
         ({"memory": "64MiB", "xml": "<domain><nonsense/></domain>"}, "domain bad is refused"),
         ({"memory": "64MiB", "machine": "pdp-11"}, "domain bad is refused"),
     ]
     backing = {"backing_path": "/var/lib/libvirt/images/plain.img"}
     mac, uuid = "52:54:00:00:00:01", "4dea22b3-1d52-d8f3-2516-782e98ab3fa0"
-    kvm.module("libvirt_domain", {"name": "good", "memory": "64MiB", "uuid": uuid, "nics": [{"bridge": "br0", "mac": mac}]})
+    kvm.module(
+        "libvirt_domain", {"name": "good", "memory": "64MiB", "uuid": uuid, "nics": [{"bridge": "br0", "mac": mac}]}
+    )
     refused += [
-        ({"memory": "64MiB", "disks": [{"backing_path": "/srv/none.qcow2"}]}, "backing_path /srv/none.qcow2 does not exist: put the image there"),
+        (
+            {"memory": "64MiB", "disks": [{"backing_path": "/srv/none.qcow2"}]},
+            "backing_path /srv/none.qcow2 does not exist: put the image there",
+        ),
         ({"memory": "64MiB", "disks": [backing]}, "plain.img is raw, not qcow2: correct backing_format"),
         ({"memory": "64MiB", "nics": [{"bridge": "br0", "mac": mac}]}, f"mac {mac} is domain good's already"),
         ({"memory": "64MiB", "uuid": uuid}, f"uuid {uuid} is domain good's already"),
@@ -250,7 +292,9 @@ def test_what_is_refused_has_changed_nothing(kvm: harness.Host) -> None:
     assert kvm.run(["virsh", "list", "--all", "--name"]).split() == ["good"]
     assert [name for name in kvm.run(["ls", guests.IMAGES]).split() if name.startswith("bad")] == []
     # Two of one call, too.
-    twins = [{"name": f"twin{n}", "memory": "64MiB", "nics": [{"bridge": "br0", "mac": "52:54:00:00:00:02"}]} for n in (1, 2)]
+    twins = [
+        {"name": f"twin{n}", "memory": "64MiB", "nics": [{"bridge": "br0", "mac": "52:54:00:00:00:02"}]} for n in (1, 2)
+    ]
     assert "is domain twin1's already" in kvm.module("libvirt_domain", {"domains": twins}, ok=False)["msg"]
     lost = kvm.module("libvirt_domain", {"name": "bad", "uri": "qemu+unix:///system?socket=/nowhere"}, ok=False)
     assert "cannot be connected to" in lost["msg"] and "libvirtd" in lost["msg"]
@@ -284,7 +328,10 @@ def test_waits_end_and_say_why(kvm: harness.Host) -> None:
     made = kvm.module(
         "libvirt_domain",
         guest(
-            "vm1", "dhcp", nics=[{"network": "lan", "rom": False}], cmdline="console=ttyS0 quiet overloom.hostname=vm1 overloom.eth0=dhcp overloom.http=80"
+            "vm1",
+            "dhcp",
+            nics=[{"network": "lan", "rom": False}],
+            cmdline="console=ttyS0 quiet overloom.hostname=vm1 overloom.eth0=dhcp overloom.http=80",
         ),
     )
     mac = made["domains"]["vm1"]["nics"][0]["mac"]
@@ -330,7 +377,10 @@ def test_waits_end_and_say_why(kvm: harness.Host) -> None:
     told = re.split(r"^(?=[a-z_]+ of vm)", failed["msg"], flags=re.M)[1:]
     for (kind, (options, why)), sentence in zip(never.items(), told):
         name = options.get("name", "vm1")
-        assert sentence.startswith(f"{kind} of {name}: not ready after 3 s (since ") and f"overloom guest {name} is up" in sentence, sentence
+        assert (
+            sentence.startswith(f"{kind} of {name}: not ready after 3 s (since ")
+            and f"overloom guest {name} is up" in sentence
+        ), sentence
         assert why in sentence.split("; its console")[0], sentence
     assert len(told) == len(never)
     info = kvm.module("libvirt_info")

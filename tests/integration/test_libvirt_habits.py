@@ -44,7 +44,9 @@ def test_a_network_that_exists_is_updated_and_the_difference_shown(kvm: harness.
     done = kvm.apply("libvirt_network", more)
     assert "10.5.0.9" in done["diff"]["after"] and "10.5.0.9" not in done["diff"]["before"]
     for option in ("", "--inactive"):
-        assert "10.5.0.9" in kvm.run(["virsh", "net-dumpxml", "lan", *filter(None, [option])]), "live and persistent belong together"
+        assert "10.5.0.9" in kvm.run(["virsh", "net-dumpxml", "lan", *filter(None, [option])]), (
+            "live and persistent belong together"
+        )
 
 
 def test_check_mode_of_absent_undefines_nothing_even_when_the_network_is_off(kvm: harness.Host) -> None:
@@ -85,6 +87,13 @@ def test_a_wait_has_an_end_and_shows_where_the_guest_stands(kvm: harness.Host) -
 
 def test_what_no_option_says_reaches_a_guest_that_exists_already(kvm: harness.Host) -> None:
     kvm.module("libvirt_domain", OFF)
-    kvm.apply("libvirt_domain", {"name": "vm1", "metadata": {"role": "web"}, "xml": "<domain><memoryBacking><nosharepages/></memoryBacking></domain>"})
+    kvm.apply(
+        "libvirt_domain",
+        {
+            "name": "vm1",
+            "metadata": {"role": "web"},
+            "xml": "<domain><memoryBacking><nosharepages/></memoryBacking></domain>",
+        },
+    )
     text = kvm.run(["virsh", "dumpxml", "vm1"])
     assert "nosharepages" in text and "web" in text

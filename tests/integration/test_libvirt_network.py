@@ -61,14 +61,23 @@ def test_a_network_changes_while_it_runs_where_libvirt_can_and_says_where_not(kv
         "dhcp_ranges": [{"start": "10.20.0.50", "end": "10.20.0.60"}],
         "dhcp_hosts": [{"mac": "52:54:00:00:00:01", "name": "web", "address": "10.20.0.11"}],
     }
-    changed = {**LAN, "addresses": [address, LAN["addresses"][1]], "dns_hosts": [{"address": "10.20.0.9", "hostnames": ["nine", "neuf"]}]}
+    changed = {
+        **LAN,
+        "addresses": [address, LAN["addresses"][1]],
+        "dns_hosts": [{"address": "10.20.0.9", "hostnames": ["nine", "neuf"]}],
+    }
     assert kvm.apply("libvirt_network", changed)["restart_required"] == {}
     for flags in ((), ("--inactive",)):
         seen = network(kvm, "lan", *flags)
-        assert seen.find("ip/dhcp/range").get("start") == "10.20.0.50" and seen.find("ip/dhcp/host").get("ip") == "10.20.0.11"
+        assert (
+            seen.find("ip/dhcp/range").get("start") == "10.20.0.50"
+            and seen.find("ip/dhcp/host").get("ip") == "10.20.0.11"
+        )
         assert [name.text for name in seen.findall("dns/host/hostname")] == ["nine", "neuf"]
     told = kvm.apply("libvirt_network", {**changed, "mtu": 1400})
-    assert told["restart_required"] == {"lan": ["mtu"]} and kvm.run(["cat", "/sys/class/net/lan0/mtu"]).strip() == "1450"
+    assert (
+        told["restart_required"] == {"lan": ["mtu"]} and kvm.run(["cat", "/sys/class/net/lan0/mtu"]).strip() == "1450"
+    )
     assert kvm.apply("libvirt_network", {**changed, "mtu": 1400, "restart": True})["restart_required"] == {}
     assert kvm.run(["cat", "/sys/class/net/lan0/mtu"]).strip() == "1400"
     groups = [{"name": "blue", "vlan": 11}, {"name": "green", "vlan": 30}]
@@ -98,11 +107,27 @@ def test_each_option_alone_and_then_cleared(kvm: harness.Host) -> None:
     for key, value in options.items():
         assert kvm.module("libvirt_network", {"name": "lan", "state": "inactive", key: value})["changed"], key
     assert not kvm.module("libvirt_network", {**base, **options}, check=True)["changed"]
-    cleared = {"mtu": 0, "domain": "", "dns_forwarders": [], "dns_hosts": [], "routes": [], "inbound": {}, "outbound": {}, "dns": False, "addresses": []}
+    cleared = {
+        "mtu": 0,
+        "domain": "",
+        "dns_forwarders": [],
+        "dns_hosts": [],
+        "routes": [],
+        "inbound": {},
+        "outbound": {},
+        "dns": False,
+        "addresses": [],
+    }
     kvm.apply("libvirt_network", {"name": "lan", "state": "inactive", **cleared})
     kvm.apply(
         "libvirt_network",
-        {"name": "lan", "state": "inactive", "mode": "openvswitch", "bridge": "br0", "portgroups": [{"name": "a", "vlan": 5, "outbound": {"average": 100}}]},
+        {
+            "name": "lan",
+            "state": "inactive",
+            "mode": "openvswitch",
+            "bridge": "br0",
+            "portgroups": [{"name": "a", "vlan": 5, "outbound": {"average": 100}}],
+        },
     )
     routed = {"name": "lan", "state": "inactive", "mode": "routed", "bridge": "lan0", "portgroups": []}
     assert "needs addresses" in kvm.module("libvirt_network", routed, ok=False)["msg"]
@@ -111,7 +136,10 @@ def test_each_option_alone_and_then_cleared(kvm: harness.Host) -> None:
 
 
 def test_only_what_is_ours_is_removed_and_check_mode_removes_nothing(kvm: harness.Host) -> None:
-    kvm.run(["virsh", "net-define", "/dev/stdin"], stdin="<network><name>lan-foreign</name><ip address='10.77.0.1' prefix='24'/></network>")
+    kvm.run(
+        ["virsh", "net-define", "/dev/stdin"],
+        stdin="<network><name>lan-foreign</name><ip address='10.77.0.1' prefix='24'/></network>",
+    )
     kvm.module("libvirt_network", {"networks": [{"name": "lan", "mode": "isolated", "state": "inactive"}, FABRIC]})
     kvm.module("libvirt_network", {"name": "lan", "state": "absent"}, check=True)
     assert sorted(kvm.run(["virsh", "net-list", "--all", "--name"]).split()) == ["fab", "lan", "lan-foreign"]
@@ -136,8 +164,14 @@ def test_pools_and_volumes(kvm: harness.Host) -> None:
     assert kvm.apply("libvirt_volume", {**top, "size": "128MiB"})["volumes"]["p1/top.qcow2"]["size"] == "128MiB"
     assert "never shrunk" in kvm.module("libvirt_volume", top, ok=False)["msg"]
     kvm.run(["virsh", "vol-create-as", "p1", "foreign.raw", "1MiB", "--format", "raw"])
-    assert "no mark" in kvm.module("libvirt_volume", {"pool": "p1", "name": "foreign.raw", "state": "absent"}, ok=False)["msg"]
-    kvm.apply("libvirt_domain", {"name": "vm1", "memory": "64MiB", "disks": [{"pool": "p1", "volume": "vm1.qcow2", "size": "64MiB"}]})
+    assert (
+        "no mark"
+        in kvm.module("libvirt_volume", {"pool": "p1", "name": "foreign.raw", "state": "absent"}, ok=False)["msg"]
+    )
+    kvm.apply(
+        "libvirt_domain",
+        {"name": "vm1", "memory": "64MiB", "disks": [{"pool": "p1", "volume": "vm1.qcow2", "size": "64MiB"}]},
+    )
     kvm.apply("libvirt_domain", {"name": "vm1", "disks": [{"pool": "p1", "volume": "vm1.qcow2", "size": "96MiB"}]})
     kvm.apply("libvirt_domain", {"name": "vm1", "state": "absent", "remove_storage": True})
     kvm.apply("libvirt_volume", {"volumes": [], "purge": True})

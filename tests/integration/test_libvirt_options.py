@@ -38,18 +38,33 @@ def kvm(machine: harness.Machine, host: harness.Host) -> t.Iterator[harness.Host
     for name in ("br0", "br1"):
         guests.bridge(host, name)
     groups = [{"name": "blue", "vlan": 10}, {"name": "red", "vlan": 20}]
-    host.module("libvirt_network", {"networks": [{"name": name, "mode": "openvswitch", "bridge": "br0", "portgroups": groups} for name in ("fab", "other")]})
+    host.module(
+        "libvirt_network",
+        {
+            "networks": [
+                {"name": name, "mode": "openvswitch", "bridge": "br0", "portgroups": groups}
+                for name in ("fab", "other")
+            ]
+        },
+    )
     host.run(["qemu-img", "create", "-q", "-f", "raw", f"{guests.IMAGES}/plain.img", "1M"])
     host.run(["qemu-img", "create", "-q", "-f", "qcow2", f"{guests.IMAGES}/base.qcow2", "8M"])
     host.module("libvirt_pool", {"name": "one", "type": "dir", "path": "/srv/one"})
-    host.module("libvirt_volume", {"volumes": [{"pool": "one", "name": name, "size": "1MiB", "format": "raw"} for name in ("a.img", "b.img")]})
+    host.module(
+        "libvirt_volume",
+        {"volumes": [{"pool": "one", "name": name, "size": "1MiB", "format": "raw"} for name in ("a.img", "b.img")]},
+    )
     yield host
     guests.clean(host)
     host.run(["rm", "-rf", "/srv/one"])
 
 
-def documents(host: harness.Host, kind: str, read: t.Iterable[str] = (), define: t.Iterable[str] = ()) -> dict[str, str]:
-    text = host.run([harness.PYTHON, "-c", DOCUMENTS, kind], stdin=json.dumps({"read": list(read), "define": list(define)}))
+def documents(
+    host: harness.Host, kind: str, read: t.Iterable[str] = (), define: t.Iterable[str] = ()
+) -> dict[str, str]:
+    text = host.run(
+        [harness.PYTHON, "-c", DOCUMENTS, kind], stdin=json.dumps({"read": list(read), "define": list(define)})
+    )
     return json.loads(text)
 
 
@@ -73,9 +88,25 @@ def each(host: harness.Host, kind: str, table: dict[str, Row], base: dict[str, t
     documents(host, kind, define=[before[names[option]] for option, row in table.items() if row.drift == "document"])
     for option, row in table.items():
         if row.drift == "autostart":
-            host.run(["virsh", {"domain": "autostart", "network": "net-autostart", "pool": "pool-autostart"}[kind], names[option], "--disable"])
+            host.run(
+                [
+                    "virsh",
+                    {"domain": "autostart", "network": "net-autostart", "pool": "pool-autostart"}[kind],
+                    names[option],
+                    "--disable",
+                ]
+            )
         elif row.drift == "seed":
-            host.run(["dd", "if=/dev/zero", f"of={guests.IMAGES}/{names[option]}-seed.iso", "bs=1k", "count=1", "status=none"])
+            host.run(
+                [
+                    "dd",
+                    "if=/dev/zero",
+                    f"of={guests.IMAGES}/{names[option]}-seed.iso",
+                    "bs=1k",
+                    "count=1",
+                    "status=none",
+                ]
+            )
     repaired = host.apply(module, {many: seconds})
     assert shown(repaired) == {option for option, row in table.items() if row.drift}
 
@@ -95,11 +126,20 @@ def test_each_documented_option_of_a_pool_and_a_volume(kvm: harness.Host) -> Non
         kvm.apply("libvirt_volume", {**base, **row.first})
         assert kvm.apply("libvirt_volume", {**base, **row.second})["changed"]
     # What an image is cannot change; it is made so, and another declaration is refused.
-    upon = {"pool": "one", "name": "upon.qcow2", "format": "qcow2", "backing_path": "/srv/one/a.img", "backing_format": "raw"}
+    upon = {
+        "pool": "one",
+        "name": "upon.qcow2",
+        "format": "qcow2",
+        "backing_path": "/srv/one/a.img",
+        "backing_format": "raw",
+    }
     made = kvm.apply("libvirt_volume", upon)
     assert made["volumes"]["one/upon.qcow2"]["format"] == "qcow2"
     assert "backing file: /srv/one/a.img" in kvm.run(["qemu-img", "info", "/srv/one/upon.qcow2"])
-    assert "qcow2, which cannot become raw" in kvm.module("libvirt_volume", {"pool": "one", "name": "upon.qcow2", "format": "raw"}, ok=False)["msg"]
+    assert (
+        "qcow2, which cannot become raw"
+        in kvm.module("libvirt_volume", {"pool": "one", "name": "upon.qcow2", "format": "raw"}, ok=False)["msg"]
+    )
     assert "/srv/one/a.img" in kvm.module("libvirt_volume", {**upon, "backing_path": "/srv/one/b.img"}, ok=False)["msg"]
 
 
@@ -109,6 +149,10 @@ def test_what_cannot_change_is_refused(kvm: harness.Host) -> None:
     assert uuid in kvm.run(["virsh", "net-dumpxml", "lan"])
     other = kvm.module("libvirt_network", {"name": "lan", "uuid": "4dea22b3-1d52-d8f3-2516-782e98ab3fa1"}, ok=False)
     assert "lan" in other["msg"] and "uuid" in other["msg"] and "cannot change" in other["msg"]
-    for module, item in (("libvirt_network", {"name": "lan"}), ("libvirt_pool", {"name": "one"}), ("libvirt_volume", {"pool": "one", "name": "a.img"})):
+    for module, item in (
+        ("libvirt_network", {"name": "lan"}),
+        ("libvirt_pool", {"name": "one"}),
+        ("libvirt_volume", {"pool": "one", "name": "a.img"}),
+    ):
         lost = kvm.module(module, {**item, "uri": "qemu+unix:///system?socket=/nowhere"}, ok=False)
         assert "cannot be connected to" in lost["msg"]

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """netns_info against real namespaces."""
+
 from __future__ import annotations
 
 import typing as t
@@ -18,7 +19,17 @@ def test_a_host_without_namespaces(host: Host) -> None:
 
 def test_all_namespaces_are_shown_with_their_owners(host: Host) -> None:
     bridge(host, "br0")
-    host.module("netns_veth", {"name": "red", "owner": "one", "bridge": "br0", "trunks": [5, "7-9"], "vlan_mode": "trunk", "addresses": ["10.0.0.1/24"]})
+    host.module(
+        "netns_veth",
+        {
+            "name": "red",
+            "owner": "one",
+            "bridge": "br0",
+            "trunks": [5, "7-9"],
+            "vlan_mode": "trunk",
+            "addresses": ["10.0.0.1/24"],
+        },
+    )
     host.module("netns_veth", {"name": "red-test", "owner": "two", "sysctls": {"net.ipv4.ip_forward": 1}})
     host.run(["ip", "netns", "add", "theirs"])
     host.run(["ip", "-n", "theirs", "link", "add", "dev", "x0", "type", "veth", "peer", "name", "x1"])
@@ -28,13 +39,23 @@ def test_all_namespaces_are_shown_with_their_owners(host: Host) -> None:
     spaces = {space["name"]: space for space in found["namespaces"]}
     assert list(spaces) == ["red", "red-test", "theirs"]
     red = spaces["red"]["interfaces"][0]
-    assert (red["outer"], red["bridge"], red["tag"], red["trunks"], red["vlan_mode"]) == ("v-red", "br0", None, [5, "7-9"], "trunk")
-    assert red["addresses"] == ["10.0.0.1/24"] and red["tx_checksum"] is False and red["mtu"] == 1500 and red["up"] is True
+    assert (red["outer"], red["bridge"], red["tag"], red["trunks"], red["vlan_mode"]) == (
+        "v-red",
+        "br0",
+        None,
+        [5, "7-9"],
+        "trunk",
+    )
+    assert (
+        red["addresses"] == ["10.0.0.1/24"] and red["tx_checksum"] is False and red["mtu"] == 1500 and red["up"] is True
+    )
     assert spaces["red"]["owner"] == "one" and not spaces["red"]["foreign"]
     assert spaces["red-test"]["sysctls"] == {"net/ipv4/ip_forward": "1"}
     assert spaces["theirs"]["foreign"]
     assert {i["name"]: (i["kind"], i["outer"], i["up"]) for i in spaces["theirs"]["interfaces"]} == {
-        "x0": ("veth", None, False), "x1": ("veth", None, False), "eth0": ("veth", "v-theirs", True),
+        "x0": ("veth", None, False),
+        "x1": ("veth", None, False),
+        "eth0": ("veth", "v-theirs", True),
     }
 
 
@@ -43,7 +64,13 @@ def test_namespaces_are_chosen_by_exact_name_and_by_owner(host: Host) -> None:
         host.module("netns_veth", {"name": name, "owner": owner})
     chosen = [
         [space["name"] for space in host.module("netns_info", options)["namespaces"]]
-        for options in ({"names": ["red"]}, {"names": ["re", "red-test"]}, {"names": []}, {"owner": "two"}, {"owner": "nobody"})
+        for options in (
+            {"names": ["red"]},
+            {"names": ["re", "red-test"]},
+            {"names": []},
+            {"owner": "two"},
+            {"owner": "nobody"},
+        )
     ]
     assert chosen == [["red"], ["red-test"], [], ["red-test"], []]
     assert "is no name for a namespace" in host.module("netns_info", {"names": ["a b"]}, ok=False)["msg"]

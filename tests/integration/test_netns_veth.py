@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """netns_veth against real namespaces, systemd and Open vSwitch."""
+
 from __future__ import annotations
 
 import json
@@ -47,10 +48,15 @@ def is_full(host: Host, name: str = "red", outer: str = "v-red") -> None:
     assert all("UP" in each["flags"] for each in (near, far, link(host, "lo", name)))
     assert addresses(host, name) == {"10.0.0.1/24", "fd00::1/64"}
     assert routes(host, name) == {"default 10.0.0.254", "fd01::/64 fd00::ff", "10.9.0.0/16 10.8.8.8"}
-    assert sysctl(host, name, "net.ipv4.ip_forward") == "1" and sysctl(host, name, "net.ipv4.conf.eth0.rp_filter") == "2"
+    assert (
+        sysctl(host, name, "net.ipv4.ip_forward") == "1" and sysctl(host, name, "net.ipv4.conf.eth0.rp_filter") == "2"
+    )
     assert offload(host, name) == "off"
     assert ports(host, "br0") == [outer] and column(host, "Port", outer, "tag") == 20
-    assert column(host, "Port", outer, "external_ids") == {"overloom-owner": "overloom.fabric", "overloom-module": "netns_veth"}
+    assert column(host, "Port", outer, "external_ids") == {
+        "overloom-owner": "overloom.fabric",
+        "overloom-module": "netns_veth",
+    }
     assert column(host, "Interface", outer, "ofport") > 0
     assert not near["addr_info"], "a guest has no way to its host"
 
@@ -62,12 +68,25 @@ def test_a_namespace_is_made_as_declared_and_removed_without_a_trace(host: Host)
     is_full(host)
     assert made["namespaces"] == [
         {
-            "name": "red", "owner": "overloom.fabric", "foreign": False, "processes": [],
+            "name": "red",
+            "owner": "overloom.fabric",
+            "foreign": False,
+            "processes": [],
             "sysctls": {"net/ipv4/ip_forward": "1", "net/ipv4/conf/eth0/rp_filter": "2"},
             "interfaces": [
                 {
-                    "name": "eth0", "kind": "veth", "outer": "v-red", "bridge": "br0", "tag": 20, "trunks": [], "vlan_mode": None,
-                    "addresses": FULL["addresses"], "mtu": 1400, "mac": FULL["mac"], "up": True, "tx_checksum": False,
+                    "name": "eth0",
+                    "kind": "veth",
+                    "outer": "v-red",
+                    "bridge": "br0",
+                    "tag": 20,
+                    "trunks": [],
+                    "vlan_mode": None,
+                    "addresses": FULL["addresses"],
+                    "mtu": 1400,
+                    "mac": FULL["mac"],
+                    "up": True,
+                    "tx_checksum": False,
                     "routes": [
                         {"to": "default", "via": "10.0.0.254", "metric": 0, "onlink": False},
                         {"to": "10.9.0.0/16", "via": "10.8.8.8", "metric": 0, "onlink": True},
@@ -90,15 +109,26 @@ CASES: list[tuple[dict, dict, dict]] = [
     ({"mac": "02:00:00:00:00:01"}, {"mac": "02-00-00-00-00-AA"}, {"mac": "02:00:00:00:00:02"}),
     ({"up": False}, {"up": True}, {}),
     ({"sysctls": {"net.ipv4.ip_forward": True}}, {"sysctls": {"net/ipv4/conf/all/arp_ignore": "1"}}, {"sysctls": {}}),
-    ({"sysctls": {"net.ipv4.ping_group_range": "0\t100"}}, {"sysctls": {"net.ipv4.ping_group_range": "0  200"}}, {"sysctls": {}}),
+    (
+        {"sysctls": {"net.ipv4.ping_group_range": "0\t100"}},
+        {"sysctls": {"net.ipv4.ping_group_range": "0  200"}},
+        {"sysctls": {}},
+    ),
     ({"tx_checksum": "off"}, {"tx_checksum": "on"}, {"tx_checksum": "auto"}),
     ({"bridge": "br0"}, {"bridge": "br1"}, {"bridge": ""}),
     ({"bridge": "br0", "tag": 1}, {"bridge": "br0", "tag": "4094"}, {"bridge": "br0", "tag": ""}),
     ({"bridge": "br0", "trunks": [1, "5-7"]}, {"bridge": "br1", "trunks": ["0", 8]}, {"trunks": []}),
-    ({"bridge": "br0", "tag": 5, "vlan_mode": "native-untagged"}, {"vlan_mode": "access"}, {"vlan_mode": "", "tag": ""}),
+    (
+        {"bridge": "br0", "tag": 5, "vlan_mode": "native-untagged"},
+        {"vlan_mode": "access"},
+        {"vlan_mode": "", "tag": ""},
+    ),
     ({"outer": "one"}, {"outer": "two"}, {}),
     (
-        {"addresses": ["10.0.0.1/24"], "routes": [{"to": "10.1.0.0/16", "via": "10.0.0.9", "metric": 5, "onlink": True}]},
+        {
+            "addresses": ["10.0.0.1/24"],
+            "routes": [{"to": "10.1.0.0/16", "via": "10.0.0.9", "metric": 5, "onlink": True}],
+        },
         {"routes": [{"to": "10.2.0.0/16", "via": "10.0.0.8", "metric": 6, "onlink": False}]},
         {"routes": []},
     ),
@@ -129,7 +159,10 @@ def test_each_option_is_set_changed_and_cleared(host: Host, case: tuple[dict, di
                 assert found[option] == value and value in links(host)
             elif option == "sysctls":
                 for key, wanted in value.items():
-                    assert sysctl(host, "red", key).split() == str(int(wanted) if isinstance(wanted, bool) else wanted).split()
+                    assert (
+                        sysctl(host, "red", key).split()
+                        == str(int(wanted) if isinstance(wanted, bool) else wanted).split()
+                    )
     if "sysctls" in case[0]:
         key = next(iter(case[0]["sysctls"]))
         assert sysctl(host, "red", key).split() == ("1 0" if "ping" in key else "0").split()
@@ -149,14 +182,26 @@ def test_options_that_are_left_out_stay_and_come_back_with_a_deleted_veth(host: 
 
 def test_what_others_set_on_a_port_outlives_a_new_device(host: Host) -> None:
     bridge(host, "br0")
-    both = [{"name": name, "bridge": "br0", "addresses": [f"10.0.0.{number}/24"]} for number, name in enumerate(("red", "blue"), 1)]
+    both = [
+        {"name": name, "bridge": "br0", "addresses": [f"10.0.0.{number}/24"]}
+        for number, name in enumerate(("red", "blue"), 1)
+    ]
     apply(host, namespaces=both)
-    port = {"name": "v-red", "protected": True, "qos": {"type": "linux-noop"}, "ofport_request": 77, "ingress_policing_rate": 100000, "cfm_mpid": 5}
+    port = {
+        "name": "v-red",
+        "protected": True,
+        "qos": {"type": "linux-noop"},
+        "ofport_request": 77,
+        "ingress_policing_rate": 100000,
+        "cfm_mpid": 5,
+    }
     host.apply("ovs_bridge", {"name": "br0", "ports": [port]})
     host.run(["ip", "-n", "red", "link", "delete", "eth0"])
     apply(host, namespaces=both)
     assert not host.module("ovs_bridge", {"name": "br0", "ports": [port]}, check=True)["changed"]
-    assert len(host.run("ovs-vsctl --columns=_uuid list QoS".split()).split("_uuid")) == 2, "and no second QoS is left behind"
+    assert len(host.run("ovs-vsctl --columns=_uuid list QoS".split()).split("_uuid")) == 2, (
+        "and no second QoS is left behind"
+    )
     assert column(host, "Interface", "v-red", "ofport") == 77
     ping(host, "red", "10.0.0.2")
 
@@ -166,7 +211,9 @@ def test_a_guest_does_not_reach_its_host_at_the_outer_end(host: Host) -> None:
     red = {"name": "red", "bridge": "br0", "addresses": ["10.0.0.1/24"]}
     apply(host, **red)
     mac = [int(byte, 16) for byte in link(host, "v-red")["address"].split(":")]
-    at_host = "fe80::{:x}:{:x}:{:x}:{:x}%eth0".format((mac[0] ^ 2) << 8 | mac[1], mac[2] << 8 | 0xFF, 0xFE00 | mac[3], mac[4] << 8 | mac[5])
+    at_host = "fe80::{:x}:{:x}:{:x}:{:x}%eth0".format(
+        (mac[0] ^ 2) << 8 | mac[1], mac[2] << 8 | 0xFF, 0xFE00 | mac[3], mac[4] << 8 | mac[5]
+    )
     ping(host, "red", at_host, ok=False)
     for words in ("addrgenmode eui64", "down", "up"):
         host.run(["ip", "link", "set", "dev", "v-red", *words.split()])
@@ -185,7 +232,10 @@ DRIFTS = {
     "mac": [["ip", "-n", "red", "link", "set", "eth0", "address", "02:00:00:00:00:99"]],
     "route removed": [["ip", "-n", "red", "route", "delete", "default"]],
     "route changed": [["ip", "-n", "red", "route", "replace", "default", "via", "10.0.0.9"]],
-    "route added": [["ip", "-n", "red", "route", "add", "10.7.0.0/16", "via", "10.0.0.9"], ["ip", "-n", "red", "route", "add", "fd07::/64", "via", "fd00::9"]],
+    "route added": [
+        ["ip", "-n", "red", "route", "add", "10.7.0.0/16", "via", "10.0.0.9"],
+        ["ip", "-n", "red", "route", "add", "fd07::/64", "via", "fd00::9"],
+    ],
     "sysctl": [inside("red", "sysctl", "-q", "-w", "net.ipv4.ip_forward=0")],
     "sysctl of the interface": [inside("red", "sysctl", "-q", "-w", "net.ipv4.conf.eth0.rp_filter=0")],
     "checksums": [inside("red", "ethtool", "-K", "eth0", "tx", "on")],
@@ -199,17 +249,28 @@ DRIFTS = {
     "namespace deleted": [["ip", "netns", "delete", "red"]],
     "namespace an empty file": [["ip", "netns", "delete", "red"], ["touch", "/run/netns/red"]],
     "namespace made again by hand": [["ip", "netns", "delete", "red"], ["ip", "netns", "add", "red"]],
-    "veth made again by hand": [["ip", "link", "delete", "v-red"], ["ip", "link", "add", "v-red", "type", "veth", "peer", "name", "eth0", "netns", "red"]],
-    "a link-local address outside": [["ip", "link", "set", "v-red", *words] for words in (["addrgenmode", "eui64"], ["down"], ["up"])],
+    "veth made again by hand": [
+        ["ip", "link", "delete", "v-red"],
+        ["ip", "link", "add", "v-red", "type", "veth", "peer", "name", "eth0", "netns", "red"],
+    ],
+    "a link-local address outside": [
+        ["ip", "link", "set", "v-red", *words] for words in (["addrgenmode", "eui64"], ["down"], ["up"])
+    ],
     "down inside": [["ip", "-n", "red", "link", "set", "eth0", "down"]],
     "down outside": [["ip", "link", "set", "v-red", "down"]],
     "loopback down": [["ip", "-n", "red", "link", "set", "lo", "down"]],
     "outer renamed": [["ip", "link", "set", "v-red", "down"], ["ip", "link", "set", "v-red", "name", "other"]],
-    "inner renamed": [["ip", "-n", "red", "link", "set", "eth0", "down"], ["ip", "-n", "red", "link", "set", "eth0", "name", "other"]],
+    "inner renamed": [
+        ["ip", "-n", "red", "link", "set", "eth0", "down"],
+        ["ip", "-n", "red", "link", "set", "eth0", "name", "other"],
+    ],
     "unit gone": [["rm", "/etc/systemd/system/overloom-netns-red.service"]],
     "unit emptied": [["cp", "/dev/null", "/etc/systemd/system/overloom-netns-red.service"]],
     "unit disabled": [["systemctl", "disable", "overloom-netns-red.service"]],
-    "marks gone": [["ip", "link", "set", "v-red", "alias", ""], *(["ip", "-n", "red", "link", "set", name, "alias", ""] for name in ("eth0", "lo"))],
+    "marks gone": [
+        ["ip", "link", "set", "v-red", "alias", ""],
+        *(["ip", "-n", "red", "link", "set", name, "alias", ""] for name in ("eth0", "lo")),
+    ],
 }
 
 
@@ -241,11 +302,27 @@ def test_names_are_exact_and_never_parts_of_others(host: Host) -> None:
 def test_several_interfaces_make_a_router(host: Host) -> None:
     bridge(host, "br0", "br1")
     ends = [
-        {"name": "one", "bridge": "br0", "addresses": ["10.1.0.1/24"], "routes": [{"to": "default", "via": "10.1.0.254"}]},
-        {"name": "two", "bridge": "br1", "addresses": ["10.2.0.1/24"], "routes": [{"to": "default", "via": "10.2.0.254"}]},
+        {
+            "name": "one",
+            "bridge": "br0",
+            "addresses": ["10.1.0.1/24"],
+            "routes": [{"to": "default", "via": "10.1.0.254"}],
+        },
+        {
+            "name": "two",
+            "bridge": "br1",
+            "addresses": ["10.2.0.1/24"],
+            "routes": [{"to": "default", "via": "10.2.0.254"}],
+        },
     ]
     router = [
-        {"name": "gateway", "interface": "inbound", "bridge": "br0", "addresses": ["10.1.0.254/24"], "sysctls": {"net.ipv4.ip_forward": 1}},
+        {
+            "name": "gateway",
+            "interface": "inbound",
+            "bridge": "br0",
+            "addresses": ["10.1.0.254/24"],
+            "sysctls": {"net.ipv4.ip_forward": 1},
+        },
         {"name": "gateway", "interface": "outbound", "bridge": "br1", "addresses": ["10.2.0.254/24"], "outer": "v-out"},
     ]
     made = apply(host, namespaces=ends + router)
@@ -262,7 +339,10 @@ def test_several_interfaces_make_a_router(host: Host) -> None:
 
 def test_tcp_needs_and_gets_checksums_of_its_own_in_user_space(host: Host) -> None:
     bridge(host, "br0")
-    both = [{"name": name, "bridge": "br0", "tag": 5, "addresses": [f"10.0.0.{number}/24"]} for number, name in enumerate(("red", "blue"), 1)]
+    both = [
+        {"name": name, "bridge": "br0", "tag": 5, "addresses": [f"10.0.0.{number}/24"]}
+        for number, name in enumerate(("red", "blue"), 1)
+    ]
     apply(host, namespaces=both)
     ping(host, "red", "10.0.0.2")
     assert tcp(host, "blue", "10.0.0.2", "red") > 1_000_000
@@ -275,7 +355,10 @@ def test_tcp_needs_and_gets_checksums_of_its_own_in_user_space(host: Host) -> No
 
 def test_the_port_works_again_after_a_restart_of_open_vswitch(host: Host) -> None:
     bridge(host, "br0")
-    both = [{"name": name, "bridge": "br0", "tag": 5, "addresses": [f"10.0.0.{number}/24"]} for number, name in enumerate(("red", "blue"), 1)]
+    both = [
+        {"name": name, "bridge": "br0", "tag": 5, "addresses": [f"10.0.0.{number}/24"]}
+        for number, name in enumerate(("red", "blue"), 1)
+    ]
     apply(host, namespaces=both)
     host.run(["systemctl", "restart", "openvswitch-switch"])
     ping(host, "red", "10.0.0.2")
@@ -314,7 +397,9 @@ def test_all_is_there_again_after_a_reboot_without_a_run(host: Host) -> None:
     ping(host, "red", "10.0.0.2")
     ping(host, "red", "fd00::2")
     until = time.monotonic() + 10
-    while "10.0.0.3/24" not in (addresses(host, "theirs") if "eth0" in host.run(["ip", "-n", "theirs", "-br", "link"], ok=None) else ()):
+    while "10.0.0.3/24" not in (
+        addresses(host, "theirs") if "eth0" in host.run(["ip", "-n", "theirs", "-br", "link"], ok=None) else ()
+    ):
         assert time.monotonic() < until
         time.sleep(0.1)
     ping(host, "red", "10.0.0.3")
@@ -361,7 +446,11 @@ def test_a_foreign_veth_is_configured_and_removed_only_when_adopted(host: Host) 
     host.run(["ip", "link", "add", "v-theirs", "type", "veth", "peer", "name", "eth0", "netns", "theirs"])
     made = apply(host, name="theirs", addresses=["10.0.0.1/24"])
     assert "not made again at boot" in str(made["warnings"])
-    assert addresses(host, "theirs") == {"10.0.0.1/24"} and "ifalias" not in link(host, "v-theirs") and units(host) == set()
+    assert (
+        addresses(host, "theirs") == {"10.0.0.1/24"}
+        and "ifalias" not in link(host, "v-theirs")
+        and units(host) == set()
+    )
     apply(host, namespaces=[], purge=True)
     assert "v-theirs" in links(host)
     refused = host.module("netns_veth", {"name": "theirs", "interface": "eth0", "state": "absent"}, ok=False)
@@ -377,10 +466,19 @@ def test_a_foreign_veth_is_configured_and_removed_only_when_adopted(host: Host) 
         ([["ip", "link", "add", "v-red", "type", "veth", "peer", "name", "x"]], "outer v-red is an interface already"),
         ([["ip", "tuntap", "add", "v-red", "mode", "tap"]], "outer v-red is an interface already"),
         (
-            [["ip", "netns", "add", "blue"], ["ip", "link", "add", "v-red", "type", "veth", "peer", "name", "eth0", "netns", "blue"]],
+            [
+                ["ip", "netns", "add", "blue"],
+                ["ip", "link", "add", "v-red", "type", "veth", "peer", "name", "eth0", "netns", "blue"],
+            ],
             "outer v-red is an interface already",
         ),
-        ([["ip", "netns", "add", "red"], ["ip", "-n", "red", "link", "add", "eth0", "type", "veth", "peer", "name", "x"]], "interface eth0 is there already"),
+        (
+            [
+                ["ip", "netns", "add", "red"],
+                ["ip", "-n", "red", "link", "add", "eth0", "type", "veth", "peer", "name", "x"],
+            ],
+            "interface eth0 is there already",
+        ),
     ],
 )
 def test_a_foreign_interface_in_the_way_is_refused(host: Host, make: list[list[str]], message: str) -> None:
@@ -413,11 +511,15 @@ def test_purge_removes_what_is_no_longer_declared_and_nothing_else(host: Host) -
     host.run(["ip", "netns", "add", "theirs"])
     host.run(["ip", "link", "add", "v-theirs", "type", "veth", "peer", "name", "eth0", "netns", "theirs"])
     host.run(["ovs-vsctl", "add-port", "br0", "v-theirs"])
-    items = [{"name": name, "bridge": "br0"} for name in ("red", "blue", "green")] + [{"name": "red", "interface": "eth1", "bridge": "br0"}]
+    items = [{"name": name, "bridge": "br0"} for name in ("red", "blue", "green")] + [
+        {"name": "red", "interface": "eth1", "bridge": "br0"}
+    ]
     apply(host, namespaces=items)
     apply(host, namespaces=items[:1], purge=True)
     assert names(host) == {"red", "theirs"} and ports(host, "br0") == ["v-red", "v-theirs"]
-    assert {u.rsplit("/")[-1] for u in units(host)} == {"overloom-netns-red.service"} and "v-red-eth1" not in links(host)
+    assert {u.rsplit("/")[-1] for u in units(host)} == {"overloom-netns-red.service"} and "v-red-eth1" not in links(
+        host
+    )
     apply(host, namespaces=[], purge=True)
     assert names(host) == {"theirs"} and ports(host, "br0") == ["v-theirs"]
 
@@ -444,7 +546,10 @@ def test_processes_in_a_removed_namespace_are_named_and_live_on(host: Host) -> N
 WRONG: list[tuple[dict, str]] = [
     ({"addresses": ["10.0.0.1"]}, "addresses: '10.0.0.1' is no address with a prefix length"),
     ({"addresses": ["10.0.0.1/24", "10.0.0.1/24"]}, "addresses: '10.0.0.1/24' is listed twice"),
-    ({"addresses": ["10.0.0.1/24"], "routes": [{"to": "default", "via": "10.0.9.1"}]}, "via 10.0.9.1 of the route to default is in no subnet"),
+    (
+        {"addresses": ["10.0.0.1/24"], "routes": [{"to": "default", "via": "10.0.9.1"}]},
+        "via 10.0.9.1 of the route to default is in no subnet",
+    ),
     ({"mtu": 67}, "mtu: 67 is out of range"),
     ({"mtu": 65536}, "mtu: 65536 is out of range"),
     ({"mtu": 1279, "addresses": ["fd00::1/64"]}, "mtu: 1279 is too small for fd00::1/64"),
@@ -472,18 +577,37 @@ def test_wrong_input_is_one_sentence_and_changes_nothing(host: Host, options: di
     assert everything(host) == before and names(host) == set()
 
 
-INJECTIONS = ["a b", 'a"b', "a'b", "a;b", "$(touch /tmp/owned)", "`touch /tmp/owned`", "$(id)", "--help", "-x", "a\nb", "a/b", ".."]
+INJECTIONS = [
+    "a b",
+    'a"b',
+    "a'b",
+    "a;b",
+    "$(touch /tmp/owned)",
+    "`touch /tmp/owned`",
+    "$(id)",
+    "--help",
+    "-x",
+    "a\nb",
+    "a/b",
+    "..",
+]
 INJECTIONS += ["a#b", "a\\", "a=b c", "%n", "", "é"]
 
 
-@pytest.mark.parametrize("option", ["name", "interface", "outer", "owner", "bridge", "mac", "addresses", "via", "to", "sysctl", "value"])
+@pytest.mark.parametrize(
+    "option", ["name", "interface", "outer", "owner", "bridge", "mac", "addresses", "via", "to", "sysctl", "value"]
+)
 def test_values_are_never_commands(host: Host, option: str) -> None:
     for value in INJECTIONS:
         options: dict[str, t.Any] = {"name": "red", option: value}
         if option == "addresses":
             options = {"name": "red", "addresses": [value]}
         elif option in ("via", "to"):
-            options = {"name": "red", "addresses": ["10.0.0.1/24"], "routes": [{"to": "default", "via": "10.0.0.2", option: value}]}
+            options = {
+                "name": "red",
+                "addresses": ["10.0.0.1/24"],
+                "routes": [{"to": "default", "via": "10.0.0.2", option: value}],
+            }
         elif option in ("sysctl", "value"):
             options = {"name": "red", "sysctls": {"net.ipv4.ip_forward" if option == "value" else value: value}}
         result = host.module("netns_veth", options, ok=None)
@@ -545,7 +669,10 @@ def test_options_beside_the_list_are_refused(host: Host) -> None:
 def many(count: int) -> list[dict[str, t.Any]]:
     """So many namespaces on one bridge."""
     common = {"bridge": "br0", "mtu": 1400}
-    return [{**common, "name": f"endpoint-{n}", "tag": n % 50 + 1, "addresses": [f"10.0.{n // 200}.{n % 200 + 1}/16"]} for n in range(count)]
+    return [
+        {**common, "name": f"endpoint-{n}", "tag": n % 50 + 1, "addresses": [f"10.0.{n // 200}.{n % 200 + 1}/16"]}
+        for n in range(count)
+    ]
 
 
 def test_twenty_namespaces_take_few_processes_and_little_time(host: Host) -> None:
@@ -575,9 +702,15 @@ def by_hand(host: Host, items: list[dict[str, t.Any]]) -> None:
         name = item["name"]
         outer = f"h-{name}"
         lines += [
-            f"ip netns add {name}", f"ip link add {outer} type veth peer name eth0 netns {name}", f"ip link set {outer} mtu 1400", f"ip link set {outer} up",
-            f"ip -n {name} link set lo up", f"ip -n {name} link set eth0 mtu 1400", f"ip -n {name} link set eth0 up",
-            f"ip -n {name} address add {item['addresses'][0]} dev eth0", f"ip netns exec {name} ethtool -K eth0 tx off",
+            f"ip netns add {name}",
+            f"ip link add {outer} type veth peer name eth0 netns {name}",
+            f"ip link set {outer} mtu 1400",
+            f"ip link set {outer} up",
+            f"ip -n {name} link set lo up",
+            f"ip -n {name} link set eth0 mtu 1400",
+            f"ip -n {name} link set eth0 up",
+            f"ip -n {name} address add {item['addresses'][0]} dev eth0",
+            f"ip netns exec {name} ethtool -K eth0 tx off",
             f"ovs-vsctl add-port br0 {outer} tag={item['tag']}",
         ]
     host.run(["sh", "-e"], stdin="\n".join(lines))
@@ -600,7 +733,9 @@ _reconcile.Runner.do = stop
 def killed_before_step(host: Host, number: int, options: dict[str, t.Any]) -> bool:
     """Run the module and kill it before a step; False if it had no such step."""
     driver = harness.DRIVER.replace("runpy.run_module", STOP + "\nrunpy.run_module")
-    command = host.command(["env", f"PYTHONPATH={host.library}", harness.PYTHON, "-c", driver, "netns_veth", str(number)])
+    command = host.command(
+        ["env", f"PYTHONPATH={host.library}", harness.PYTHON, "-c", driver, "netns_veth", str(number)]
+    )
     done = harness.execute(command, None, harness.module_input(options, check=False, diff=False))
     return not done.stdout
 
@@ -609,8 +744,19 @@ CHANGES: list[tuple[dict, dict]] = [
     ({"namespaces": []}, {"namespaces": [FULL, {"name": "blue", "bridge": "br1"}]}),
     ({"namespaces": [FULL]}, {"namespaces": [{**FULL, "outer": "elsewhere"}]}),
     (
-        {"namespaces": [FULL, {"name": "blue", "bridge": "br1"}, {"name": "red", "interface": "eth1", "bridge": "br1"}]},
-        {"namespaces": [{"name": "red", "interface": "eth1", "bridge": "br0", "addresses": ["10.7.0.1/24"], "sysctls": {}}], "purge": True},
+        {
+            "namespaces": [
+                FULL,
+                {"name": "blue", "bridge": "br1"},
+                {"name": "red", "interface": "eth1", "bridge": "br1"},
+            ]
+        },
+        {
+            "namespaces": [
+                {"name": "red", "interface": "eth1", "bridge": "br0", "addresses": ["10.7.0.1/24"], "sysctls": {}}
+            ],
+            "purge": True,
+        },
     ),
 ]
 
@@ -651,5 +797,14 @@ def test_the_diff_reads_as_a_person_would_write_it(host: Host) -> None:
 def test_ad_hoc_strings_are_enough(host: Host) -> None:
     bridge(host, "br0")
     sysctls = json.dumps({"net.ipv4.ip_forward": 1})
-    found = apply(host, name="red", bridge="br0", tag="20", addresses="10.0.0.1/24,fd00::1/64", mtu="1400", up="yes", sysctls=sysctls)
+    found = apply(
+        host,
+        name="red",
+        bridge="br0",
+        tag="20",
+        addresses="10.0.0.1/24,fd00::1/64",
+        mtu="1400",
+        up="yes",
+        sysctls=sysctls,
+    )
     assert found["namespaces"][0]["interfaces"][0]["tag"] == 20

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Bonds of two links between two switches: traffic, a pulled link, a reboot."""
+
 from __future__ import annotations
 
 import re
@@ -28,9 +29,18 @@ def switches(mode: dict[str, t.Any]) -> dict[str, t.Any]:
     """Two switches that a bond of two links joins, each with an end in a VLAN."""
     one = [{**BOND, "name": "bond1", "members": ["l0", "l1"], **mode}]
     # With LACP both know of the bond, and the second waits for the first to begin. Without, the second is a switch that knows of none.
-    other = [{**BOND, "name": "bond2", "members": ["l0p", "l1p"], **mode, "lacp": "passive"}] if "lacp" in mode else [{"name": "l0p"}, {"name": "l1p"}]
+    other = (
+        [{**BOND, "name": "bond2", "members": ["l0p", "l1p"], **mode, "lacp": "passive"}]
+        if "lacp" in mode
+        else [{"name": "l0p"}, {"name": "l1p"}]
+    )
     sides = enumerate((one, other), 1)
-    return {"bridges": [{"name": f"br{n}", "datapath_type": "netdev", "ports": [*side, {"name": f"v-n{n}", "tag": 7}]} for n, side in sides]}
+    return {
+        "bridges": [
+            {"name": f"br{n}", "datapath_type": "netdev", "ports": [*side, {"name": f"v-n{n}", "tag": 7}]}
+            for n, side in sides
+        ]
+    }
 
 
 def cabled(host: Host) -> None:
@@ -41,20 +51,30 @@ def cabled(host: Host) -> None:
 
 
 def ends() -> dict[str, t.Any]:
-    return {"namespaces": [{"name": f"n{number}", "addresses": [f"10.0.0.{number}/24"], "tx_checksum": "off"} for number in (1, 2)]}
+    return {
+        "namespaces": [
+            {"name": f"n{number}", "addresses": [f"10.0.0.{number}/24"], "tx_checksum": "off"} for number in (1, 2)
+        ]
+    }
 
 
 def settled(host: Host) -> bool:
     """Whether each bond uses both links, and LACP, where it is on, is agreed on."""
     shown = host.run(["ovs-appctl", "bond/show"])
     bonds = len(re.findall(r"(?m)^---- bond\d ----", shown))
-    return bonds > 0 and len(re.findall(r"(?m)^(?:member|slave) \S+: enabled", shown)) == 2 * bonds and "lacp_status: configured" not in shown
+    return (
+        bonds > 0
+        and len(re.findall(r"(?m)^(?:member|slave) \S+: enabled", shown)) == 2 * bonds
+        and "lacp_status: configured" not in shown
+    )
 
 
 def wait(claim: t.Callable[[], bool], seconds: float, host: Host) -> None:
     until = time.monotonic() + seconds
     while not claim():
-        assert time.monotonic() < until, host.run("ovs-appctl bond/show".split()) + host.run("ovs-appctl lacp/show".split())
+        assert time.monotonic() < until, host.run("ovs-appctl bond/show".split()) + host.run(
+            "ovs-appctl lacp/show".split()
+        )
         time.sleep(0.1)
 
 
@@ -62,7 +82,9 @@ def lost(host: Host, link: str) -> float:
     """Seconds of traffic that are lost while a link is pulled."""
     count = 60
     # One process in the host does both, so that nothing but the bond takes time.
-    script = f"ip netns exec n1 ping -n -q -c {count} -i {EVERY} -W 1 10.0.0.2 & sleep 0.8; ip link set {link} down; wait"
+    script = (
+        f"ip netns exec n1 ping -n -q -c {count} -i {EVERY} -W 1 10.0.0.2 & sleep 0.8; ip link set {link} down; wait"
+    )
     said = host.run(["sh", "-c", script])
     received = int(re.search(r"(\d+) received", said)[1])
     assert received, said
@@ -70,7 +92,9 @@ def lost(host: Host, link: str) -> float:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_pulled_link_of_a_bond_loses_less_than_a_second_and_all_is_there_after_a_reboot(host: Host, mode: str) -> None:
+def test_a_pulled_link_of_a_bond_loses_less_than_a_second_and_all_is_there_after_a_reboot(
+    host: Host, mode: str
+) -> None:
     cabled(host)
     host.apply("netns_veth", ends())
     host.apply("ovs_bridge", switches(MODES[mode]))

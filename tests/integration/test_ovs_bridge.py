@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """ovs_bridge against a real Open vSwitch."""
+
 from __future__ import annotations
 
 import json
@@ -20,26 +21,66 @@ BR = {"name": "br0", "datapath_type": "netdev"}
 # option -> (value, another value, the clearing value), (table, column, key), what the table holds after each of the three
 BRIDGE_CASES = [
     ("fail_mode", "secure", "standalone", "", "fail_mode", None, "secure", "standalone", []),
-    ("mac", "02:00:00:00:00:01", "02:00:00:00:00:AB", "", "other_config", "hwaddr", "02:00:00:00:00:01", "02:00:00:00:00:ab", None),
+    (
+        "mac",
+        "02:00:00:00:00:01",
+        "02:00:00:00:00:AB",
+        "",
+        "other_config",
+        "hwaddr",
+        "02:00:00:00:00:01",
+        "02:00:00:00:00:ab",
+        None,
+    ),
     ("datapath_id", "0x1", "00000000000000ff", "", "other_config", "datapath-id", "0x1", "00000000000000ff", None),
     ("description", "a b", "x=y", "", "other_config", "dp-desc", "a b", "x=y", None),
     ("serial_number", "1", "2", "", "other_config", "dp-sn", "1", "2", None),
     ("in_band_queue", 1, 2, "", "other_config", "in-band-queue", "1", "2", None),
     ("controller_queue_size", 10, 20, "", "other_config", "controller-queue-size", "10", "20", None),
-    ("protocols", ["OpenFlow13"], ["OpenFlow15", "OpenFlow10"], [], "protocols", None, "OpenFlow13", ["OpenFlow10", "OpenFlow15"], []),
+    (
+        "protocols",
+        ["OpenFlow13"],
+        ["OpenFlow15", "OpenFlow10"],
+        [],
+        "protocols",
+        None,
+        "OpenFlow13",
+        ["OpenFlow10", "OpenFlow15"],
+        [],
+    ),
     ("disable_in_band", True, False, None, "other_config", "disable-in-band", "true", "false", None),
     ("flood_vlans", [5], [5, "7-9"], [], "flood_vlans", None, 5, [5, 7, 8, 9], []),
     ("forward_bpdu", True, False, None, "other_config", "forward-bpdu", "true", "false", None),
     ("mac_aging_time", 30, 300, "", "other_config", "mac-aging-time", "30", "300", None),
     ("mac_table_size", 100, 200, "", "other_config", "mac-table-size", "100", "200", None),
     ("stp", True, False, None, "stp_enable", None, True, False, None),
-    ("stp_system_id", "02:00:00:00:00:01", "02:00:00:00:00:02", "", "other_config", "stp-system-id", "02:00:00:00:00:01", "02:00:00:00:00:02", None),
+    (
+        "stp_system_id",
+        "02:00:00:00:00:01",
+        "02:00:00:00:00:02",
+        "",
+        "other_config",
+        "stp-system-id",
+        "02:00:00:00:00:01",
+        "02:00:00:00:00:02",
+        None,
+    ),
     ("stp_priority", 0, 4096, "", "other_config", "stp-priority", "0", "4096", None),
     ("stp_hello_time", 1, 2, "", "other_config", "stp-hello-time", "1", "2", None),
     ("stp_max_age", 6, 40, "", "other_config", "stp-max-age", "6", "40", None),
     ("stp_forward_delay", 4, 30, "", "other_config", "stp-forward-delay", "4", "30", None),
     ("rstp", True, False, None, "rstp_enable", None, True, False, None),
-    ("rstp_address", "02:00:00:00:00:01", "02:00:00:00:00:02", "", "other_config", "rstp-address", "02:00:00:00:00:01", "02:00:00:00:00:02", None),
+    (
+        "rstp_address",
+        "02:00:00:00:00:01",
+        "02:00:00:00:00:02",
+        "",
+        "other_config",
+        "rstp-address",
+        "02:00:00:00:00:01",
+        "02:00:00:00:00:02",
+        None,
+    ),
     ("rstp_priority", 4096, "8192", "", "other_config", "rstp-priority", "4096", "8192", None),
     ("rstp_max_age", 6, 40, "", "other_config", "rstp-max-age", "6", "40", None),
     ("rstp_forward_delay", 4, 30, "", "other_config", "rstp-forward-delay", "4", "30", None),
@@ -49,22 +90,51 @@ BRIDGE_CASES = [
     ("mcast_snooping_aging_time", 30, 300, "", "other_config", "mcast-snooping-aging-time", "30", "300", None),
     ("mcast_snooping_table_size", 10, 20, "", "other_config", "mcast-snooping-table-size", "10", "20", None),
     (
-        "mcast_snooping_disable_flood_unregistered", True, False, None,
-        "other_config", "mcast-snooping-disable-flood-unregistered", "true", "false", None,
+        "mcast_snooping_disable_flood_unregistered",
+        True,
+        False,
+        None,
+        "other_config",
+        "mcast-snooping-disable-flood-unregistered",
+        "true",
+        "false",
+        None,
     ),
     ("other_config", {"a": "1"}, {"b": "x y"}, {}, "other_config", None, {"a": "1"}, {"b": "x y"}, {}),
 ]
 
 BFD = (
     {
-        "enable": True, "min_rx": 500, "min_tx": 600, "mult": 4, "decay_min_rx": 1000, "forwarding_if_rx": True, "cpath_down": True,
-        "check_tnl_key": True, "oam": True, "bfd_local_src_mac": "02:00:00:00:00:01", "bfd_local_dst_mac": "02:00:00:00:00:02",
-        "bfd_remote_dst_mac": "02:00:00:00:00:03", "bfd_src_ip": "192.0.2.1", "bfd_dst_ip": "192.0.2.2",
+        "enable": True,
+        "min_rx": 500,
+        "min_tx": 600,
+        "mult": 4,
+        "decay_min_rx": 1000,
+        "forwarding_if_rx": True,
+        "cpath_down": True,
+        "check_tnl_key": True,
+        "oam": True,
+        "bfd_local_src_mac": "02:00:00:00:00:01",
+        "bfd_local_dst_mac": "02:00:00:00:00:02",
+        "bfd_remote_dst_mac": "02:00:00:00:00:03",
+        "bfd_src_ip": "192.0.2.1",
+        "bfd_dst_ip": "192.0.2.2",
     },
     {
-        "enable": False, "min_rx": 100, "min_tx": 200, "mult": 5, "decay_min_rx": 300, "forwarding_if_rx": False, "cpath_down": False,
-        "check_tnl_key": False, "oam": False, "bfd_local_src_mac": "02:00:00:00:00:04", "bfd_local_dst_mac": "02:00:00:00:00:05",
-        "bfd_remote_dst_mac": "02:00:00:00:00:06", "bfd_src_ip": "192.0.2.3", "bfd_dst_ip": "192.0.2.4",
+        "enable": False,
+        "min_rx": 100,
+        "min_tx": 200,
+        "mult": 5,
+        "decay_min_rx": 300,
+        "forwarding_if_rx": False,
+        "cpath_down": False,
+        "check_tnl_key": False,
+        "oam": False,
+        "bfd_local_src_mac": "02:00:00:00:00:04",
+        "bfd_local_dst_mac": "02:00:00:00:00:05",
+        "bfd_remote_dst_mac": "02:00:00:00:00:06",
+        "bfd_src_ip": "192.0.2.3",
+        "bfd_dst_ip": "192.0.2.4",
     },
 )
 
@@ -94,24 +164,68 @@ PORT_CASES = [
     ("rstp_admin_edge", True, False, None, "Port", "other_config", "rstp-port-admin-edge", "true", "false", None),
     ("rstp_auto_edge", False, True, None, "Port", "other_config", "rstp-port-auto-edge", "false", "true", None),
     ("mcast_snooping_flood", True, False, None, "Port", "other_config", "mcast-snooping-flood", "true", "false", None),
-    ("mcast_snooping_flood_reports", True, False, None, "Port", "other_config", "mcast-snooping-flood-reports", "true", "false", None),
+    (
+        "mcast_snooping_flood_reports",
+        True,
+        False,
+        None,
+        "Port",
+        "other_config",
+        "mcast-snooping-flood-reports",
+        "true",
+        "false",
+        None,
+    ),
     ("bond_mode", "balance-slb", "active-backup", "", "Port", "bond_mode", None, "balance-slb", "active-backup", []),
     ("bond_updelay", 100, 200, "", "Port", "bond_updelay", None, 100, 200, 0),
     ("bond_downdelay", 100, 200, "", "Port", "bond_downdelay", None, 100, 200, 0),
     ("bond_primary", "p0", "p1", "", "Port", "other_config", "bond-primary", "p0", "p1", None),
-    ("bond_detect_mode", "miimon", "carrier", "", "Port", "other_config", "bond-detect-mode", "miimon", "carrier", None),
+    (
+        "bond_detect_mode",
+        "miimon",
+        "carrier",
+        "",
+        "Port",
+        "other_config",
+        "bond-detect-mode",
+        "miimon",
+        "carrier",
+        None,
+    ),
     ("bond_miimon_interval", 100, 200, "", "Port", "other_config", "bond-miimon-interval", "100", "200", None),
     ("bond_rebalance_interval", 0, 2000, "", "Port", "other_config", "bond-rebalance-interval", "0", "2000", None),
     ("bond_hash_basis", 1, 2, "", "Port", "other_config", "bond-hash-basis", "1", "2", None),
     ("bond_lb_output_action", True, False, None, "Port", "other_config", "lb-output-action", "true", "false", None),
     ("bond_all_members_active", True, False, None, "Port", "other_config", "all-members-active", "true", "false", None),
     ("bond_fake_iface", True, False, None, "Port", "bond_fake_iface", None, True, False, None),
-    ("bridge_mac", "02:00:00:00:00:01", "02:00:00:00:00:02", "", "Port", "mac", None, "02:00:00:00:00:01", "02:00:00:00:00:02", []),
+    (
+        "bridge_mac",
+        "02:00:00:00:00:01",
+        "02:00:00:00:00:02",
+        "",
+        "Port",
+        "mac",
+        None,
+        "02:00:00:00:00:01",
+        "02:00:00:00:00:02",
+        [],
+    ),
     ("transient", True, False, None, "Port", "other_config", "transient", "true", "false", None),
     ("lacp", "active", "passive", "", "Port", "lacp", None, "active", "passive", []),
     ("lacp_time", "fast", "slow", "", "Port", "other_config", "lacp-time", "fast", "slow", None),
     ("lacp_fallback_ab", True, False, None, "Port", "other_config", "lacp-fallback-ab", "true", "false", None),
-    ("lacp_system_id", "02:00:00:00:00:01", "02:00:00:00:00:02", "", "Port", "other_config", "lacp-system-id", "02:00:00:00:00:01", "02:00:00:00:00:02", None),
+    (
+        "lacp_system_id",
+        "02:00:00:00:00:01",
+        "02:00:00:00:00:02",
+        "",
+        "Port",
+        "other_config",
+        "lacp-system-id",
+        "02:00:00:00:00:01",
+        "02:00:00:00:00:02",
+        None,
+    ),
     ("lacp_system_priority", 1, 2, "", "Port", "other_config", "lacp-system-priority", "1", "2", None),
     ("lacp_port_id", 1, 2, "", "Interface", "other_config", "lacp-port-id", "1", "2", None),
     ("lacp_port_priority", 1, 2, "", "Interface", "other_config", "lacp-port-priority", "1", "2", None),
@@ -119,7 +233,18 @@ PORT_CASES = [
     ("cfm_ccm_vlan", 1, 2, "", "Interface", "other_config", "cfm_ccm_vlan", "1", "2", None),
     ("cfm_ccm_pcp", 1, 2, "", "Interface", "other_config", "cfm_ccm_pcp", "1", "2", None),
     ("mtu", 1400, 1300, "", "Interface", "mtu_request", None, 1400, 1300, []),
-    ("mac", "02:00:00:00:00:01", "02:00:00:00:00:02", "", "Interface", "mac", None, "02:00:00:00:00:01", "02:00:00:00:00:02", []),
+    (
+        "mac",
+        "02:00:00:00:00:01",
+        "02:00:00:00:00:02",
+        "",
+        "Interface",
+        "mac",
+        None,
+        "02:00:00:00:00:01",
+        "02:00:00:00:00:02",
+        [],
+    ),
     ("ofport_request", 100, 200, "", "Interface", "ofport_request", None, 100, 200, []),
     ("ingress_policing_rate", 1000, 2000, "", "Interface", "ingress_policing_rate", None, 1000, 2000, 0),
     ("ingress_policing_burst", 100, 200, "", "Interface", "ingress_policing_burst", None, 100, 200, 0),
@@ -135,7 +260,18 @@ PORT_CASES = [
     ("options", {"a": "1"}, {"b": "2"}, {}, "Interface", "options", None, {"a": "1"}, {"b": "2"}, {}),
     ("other_config", {"a": "1"}, {"b": "2"}, {}, "Port", "other_config", None, {"a": "1"}, {"b": "2"}, {}),
     ("interface_other_config", {"a": "1"}, {"b": 2}, {}, "Interface", "other_config", None, {"a": "1"}, {"b": "2"}, {}),
-    ("interface_external_ids", {"a": True}, {"b": "2"}, {}, "Interface", "external_ids", None, {"a": "true"}, {"b": "2"}, {}),
+    (
+        "interface_external_ids",
+        {"a": True},
+        {"b": "2"},
+        {},
+        "Interface",
+        "external_ids",
+        None,
+        {"a": "true"},
+        {"b": "2"},
+        {},
+    ),
 ]
 
 
@@ -146,7 +282,10 @@ def holds(host: Host, table: str, record: str, name: str, key: str | None) -> t.
 
 
 def run_cases(
-    host: Host, cases: list[tuple[t.Any, ...]], declare: t.Callable[[dict[str, t.Any]], dict[str, t.Any]], skip: t.Container[str],
+    host: Host,
+    cases: list[tuple[t.Any, ...]],
+    declare: t.Callable[[dict[str, t.Any]], dict[str, t.Any]],
+    skip: t.Container[str],
     module: str = "ovs_bridge",
 ) -> None:
     """Set all options in one call, change all, clear all; after each the database holds what was said."""
@@ -171,7 +310,9 @@ def test_every_option_of_a_bridge_is_set_changed_and_cleared(host: Host) -> None
     run_cases(host, [case for case in cases if case[0] == "rstp"], lambda options: {"name": "br0", **options}, ())
     host.module("ovs_bridge", {"name": "br0", "state": "absent"})
     host.module("ovs_bridge", BR)
-    run_cases(host, [case for case in cases if case[0] == "other_config"], lambda options: {"name": "br0", **options}, ())
+    run_cases(
+        host, [case for case in cases if case[0] == "other_config"], lambda options: {"name": "br0", **options}, ()
+    )
 
 
 def test_every_option_of_a_port_is_set_changed_and_cleared(host: Host) -> None:
@@ -223,7 +364,9 @@ def test_user_clears_external_ids_and_the_marks_of_others_stay(host: Host) -> No
     assert column(host, "Bridge", "br0", "external_ids") == marks
     del marks["bridge-id"]
     for declared in ({"a": "b", "c": "d"}, {"c": "e"}, {}):
-        host.apply("ovs_bridge", {"name": "br0", "ports": [{"name": "p0", "type": "internal", "external_ids": declared}]})
+        host.apply(
+            "ovs_bridge", {"name": "br0", "ports": [{"name": "p0", "type": "internal", "external_ids": declared}]}
+        )
         assert column(host, "Port", "p0", "external_ids") == {**declared, **marks}
 
 
@@ -248,7 +391,9 @@ def test_user_names_a_port_that_sits_on_another_bridge_and_it_moves_with_its_att
     both = [{"name": "br0", "datapath_type": "netdev"}, {"name": "br1", "datapath_type": "netdev"}]
     host.apply("ovs_bridge", {"bridges": both})
     host.apply("ovs_bridge", {"name": "br0", "ports": [{"name": "v0", "tag": 10, "external_ids": {"a": "b"}}]})
-    done = host.apply("ovs_bridge", {"name": "br1", "ports": [{"name": "v0", "trunks": [3], "vlan_mode": "native-tagged"}]})
+    done = host.apply(
+        "ovs_bridge", {"name": "br1", "ports": [{"name": "v0", "trunks": [3], "vlan_mode": "native-tagged"}]}
+    )
     assert len(done["commands"]) == 1
     assert ports(host, "br0") == [] and ports(host, "br1") == ["v0"]
     assert (column(host, "Port", "v0", "tag"), column(host, "Port", "v0", "trunks")) == (10, 3)
@@ -263,13 +408,38 @@ def test_user_names_a_port_that_sits_on_another_bridge_and_it_moves_with_its_att
 def test_a_port_that_moves_away_survives_the_removal_of_its_bridge(host: Host) -> None:
     veth(host, "v0")
     host.apply("ovs_bridge", {**BR, "ports": [{"name": "v0", "tag": 10}]})
-    host.apply("ovs_bridge", {"bridges": [{"name": "br0", "state": "absent"}, {**BR, "name": "br1", "ports": [{"name": "v0"}]}]})
+    host.apply(
+        "ovs_bridge",
+        {"bridges": [{"name": "br0", "state": "absent"}, {**BR, "name": "br1", "ports": [{"name": "v0"}]}]},
+    )
     assert bridges(host) == ["br1"] and column(host, "Port", "v0", "tag") == 10
 
 
 AWKWARD = [
-    "a b", '"', "'", "=", "--", ",", "{}", "[]", "a\nb", "; rm -rf /", "$(reboot)", "`id`", "\\", "ü€😀", "", "true", "x:y", "a=b,c=d",
-    "\t", "\x01", "@x", "*", "%s", "-1",
+    "a b",
+    '"',
+    "'",
+    "=",
+    "--",
+    ",",
+    "{}",
+    "[]",
+    "a\nb",
+    "; rm -rf /",
+    "$(reboot)",
+    "`id`",
+    "\\",
+    "ü€😀",
+    "",
+    "true",
+    "x:y",
+    "a=b,c=d",
+    "\t",
+    "\x01",
+    "@x",
+    "*",
+    "%s",
+    "-1",
 ]
 
 
@@ -285,7 +455,9 @@ def test_user_gives_values_with_quotes_equals_signs_and_spaces_and_finds_them_as
     assert column(host, "Bridge", "br0", "other_config") == {}
 
 
-@pytest.mark.parametrize(("value", "said"), [("a\0b", "null byte"), ("\ud800", "UTF-8"), ([1], "not a string"), (None, "not a string")])
+@pytest.mark.parametrize(
+    ("value", "said"), [("a\0b", "null byte"), ("\ud800", "UTF-8"), ([1], "not a string"), (None, "not a string")]
+)
 def test_what_the_database_cannot_hold_is_refused(host: Host, value: t.Any, said: str) -> None:
     failed = host.module("ovs_bridge", {**BR, "external_ids": {"k": value}}, ok=False)
     assert said in failed["msg"] and "bridge br0" in failed["msg"] and "external_ids" in failed["msg"]
@@ -294,7 +466,10 @@ def test_what_the_database_cannot_hold_is_refused(host: Host, value: t.Any, said
 
 def test_a_bridge_without_the_kernel_datapath_fails_clearly_and_leaves_nothing(host: Host) -> None:
     failed = host.module("ovs_bridge", {"name": "br0", "ports": [{"name": "p0", "type": "internal"}]}, ok=False)
-    assert "bridge br0 could not be created by ovs-vswitchd: the kernel has no openvswitch datapath; set datapath_type: netdev" in failed["msg"]
+    assert (
+        "bridge br0 could not be created by ovs-vswitchd: the kernel has no openvswitch datapath; set datapath_type: netdev"
+        in failed["msg"]
+    )
     assert bridges(host) == []
 
 
@@ -351,12 +526,21 @@ def test_a_patch_port_whose_peer_is_missing_fails_and_is_taken_back(host: Host) 
     failed = host.module("ovs_bridge", {**BR, "ports": [{"name": "p1", "type": "patch", "peer": "p2"}]}, ok=False)
     assert "port p1 of bridge br0" in failed["msg"] and "both patch ports in the same call" in failed["msg"]
     assert ports(host, "br0") == []
-    assert "peer is missing" in host.module("ovs_bridge", {**BR, "ports": [{"name": "p1", "type": "patch"}]}, ok=False)["msg"]
+    assert (
+        "peer is missing"
+        in host.module("ovs_bridge", {**BR, "ports": [{"name": "p1", "type": "patch"}]}, ok=False)["msg"]
+    )
 
 
 def test_a_bond_and_its_members(host: Host) -> None:
     veth(host, "v0", "v1", "v2")
-    bond = {"name": "bond0", "members": ["v1", "v0"], "bond_mode": "active-backup", "lacp": "active", "lacp_time": "fast"}
+    bond = {
+        "name": "bond0",
+        "members": ["v1", "v0"],
+        "bond_mode": "active-backup",
+        "lacp": "active",
+        "lacp_time": "fast",
+    }
     host.apply("ovs_bridge", {**BR, "ports": [bond]})
     assert host.run(["ovs-vsctl", "list-ifaces", "br0"]).split() == ["v0", "v1"]
     number = column(host, "Interface", "v0", "ofport")
@@ -371,7 +555,10 @@ def test_the_local_port_of_a_bridge_is_named_like_the_bridge(host: Host) -> None
     host.apply("ovs_bridge", {**BR, "ports": [{"name": "br0", "tag": 10, "mtu": 1400}]})
     assert column(host, "Port", "br0", "tag") == 10
     assert "1400" in host.run(["ip", "link", "show", "br0"])
-    assert "cannot be absent" in host.module("ovs_bridge", {**BR, "ports": [{"name": "br0", "state": "absent"}]}, ok=False)["msg"]
+    assert (
+        "cannot be absent"
+        in host.module("ovs_bridge", {**BR, "ports": [{"name": "br0", "state": "absent"}]}, ok=False)["msg"]
+    )
 
 
 def test_controllers_are_made_so(host: Host) -> None:
@@ -384,9 +571,16 @@ def test_controllers_are_made_so(host: Host) -> None:
 
 def test_purge_removes_own_bridges_and_ports_and_nothing_else(host: Host) -> None:
     veth(host, "v0", "v1", "v2")
-    host.apply("ovs_bridge", {"bridges": [{**BR, "ports": [{"name": "v0"}, {"name": "v1"}]}, {**BR, "name": "br1"}, {**BR, "name": "br2"}]})
-    host.run("ovs-vsctl add-br foreign -- set Bridge foreign datapath_type=netdev -- add-port br0 v2 -- add-port br2 v2p".split())
-    host.apply("ovs_tunnel", {"bridge": "br0", "name": "gre0", "type": "gre", "remote_ip": "192.0.2.1", "check_route": False})
+    host.apply(
+        "ovs_bridge",
+        {"bridges": [{**BR, "ports": [{"name": "v0"}, {"name": "v1"}]}, {**BR, "name": "br1"}, {**BR, "name": "br2"}]},
+    )
+    host.run(
+        "ovs-vsctl add-br foreign -- set Bridge foreign datapath_type=netdev -- add-port br0 v2 -- add-port br2 v2p".split()
+    )
+    host.apply(
+        "ovs_tunnel", {"bridge": "br0", "name": "gre0", "type": "gre", "remote_ip": "192.0.2.1", "check_route": False}
+    )
     host.apply("ovs_bridge", {**BR, "name": "other", "owner": "else"})
     args = {"bridges": [{**BR, "ports": [{"name": "v0"}]}], "purge": True}
     done = host.module("ovs_bridge", args)
@@ -464,7 +658,9 @@ def test_a_wrong_input_is_one_sentence_and_changes_nothing(host: Host, args: dic
 
 def test_a_tunnel_is_not_turned_into_another_port(host: Host) -> None:
     host.apply("ovs_bridge", BR)
-    host.apply("ovs_tunnel", {"bridge": "br0", "name": "gre0", "type": "gre", "remote_ip": "192.0.2.1", "check_route": False})
+    host.apply(
+        "ovs_tunnel", {"bridge": "br0", "name": "gre0", "type": "gre", "remote_ip": "192.0.2.1", "check_route": False}
+    )
     failed = host.module("ovs_bridge", {**BR, "ports": [{"name": "gre0", "type": "internal"}]}, ok=False)
     assert "gre0" in failed["msg"] and "ovs_tunnel" in failed["msg"]
 
@@ -523,7 +719,9 @@ def test_a_database_on_another_socket(host: Host) -> None:
 def addresses(host: Host, name: str) -> list[str]:
     """The addresses of an interface, without those that the kernel made."""
     rows = json.loads(host.run(["ip", "-json", "address", "show", "dev", name]))
-    return [f"{info['local']}/{info['prefixlen']}" for row in rows for info in row["addr_info"] if info["scope"] == "global"]
+    return [
+        f"{info['local']}/{info['prefixlen']}" for row in rows for info in row["addr_info"] if info["scope"] == "global"
+    ]
 
 
 TEP = {"name": "tep0", "type": "internal", "addresses": ["192.0.2.1/24", "2001:db8::1/64"]}
@@ -593,7 +791,10 @@ def test_addresses_on_a_bridge_that_could_not_be_made_name_the_cause(host: Host)
         ({**TEP, "addresses": ["192.0.2.1"]}, "port tep0 of bridge br0: addresses: '192.0.2.1'"),
         ({**TEP, "addresses": ["192.0.2.0/24"]}, "addresses"),
         ({**TEP, "addresses": ["x; reboot"]}, "addresses"),
-        ({"name": "eth1", "addresses": ["192.0.2.1/24"]}, "port eth1 of bridge br0: addresses applies only to type internal"),
+        (
+            {"name": "eth1", "addresses": ["192.0.2.1/24"]},
+            "port eth1 of bridge br0: addresses applies only to type internal",
+        ),
         ({"name": "p0", "type": "patch", "peer": "p1", "up": True}, "up does not apply to type patch"),
         ({**TEP, "mtu": 1000}, "IPv6"),
     ],

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What hangs from a bridge or a port in rows of its own, fake bridges, and bonds: ovs_bridge against a real Open vSwitch."""
+
 from __future__ import annotations
 
 import json
@@ -37,35 +38,94 @@ PARTS: dict[str, tuple[str, tuple[str, ...], list[tuple[t.Any, list[dict[str, t.
     "controllers": (
         "Controller",
         (
-            "target", "connection_mode", "inactivity_probe", "max_backoff", "other_config", "local_ip", "local_netmask", "local_gateway",
-            "enable_async_messages", "controller_rate_limit", "controller_burst_limit", "controller_queue_size", "type",
+            "target",
+            "connection_mode",
+            "inactivity_probe",
+            "max_backoff",
+            "other_config",
+            "local_ip",
+            "local_netmask",
+            "local_gateway",
+            "enable_async_messages",
+            "controller_rate_limit",
+            "controller_burst_limit",
+            "controller_queue_size",
+            "type",
         ),
         [
             (
-                [{
-                    "target": "ptcp:16653:127.0.0.1", "connection_mode": "out-of-band", "inactivity_probe": 0, "max_backoff": 1000, "dscp": 5,
-                    "local_ip": "192.0.2.1", "local_netmask": "255.255.255.0", "local_gateway": "192.0.2.9", "enable_async_messages": True,
-                    "rate_limit": 100, "burst_limit": 25, "queue_size": 10, "type": "service", "other_config": {"a": "b"},
-                }],
-                [{
-                    "target": "ptcp:16653:127.0.0.1", "connection_mode": "out-of-band", "inactivity_probe": 0, "max_backoff": 1000,
-                    "other_config": {"dscp": "5", "a": "b"}, "local_ip": "192.0.2.1", "local_netmask": "255.255.255.0", "local_gateway": "192.0.2.9",
-                    "enable_async_messages": True, "controller_rate_limit": 100, "controller_burst_limit": 25, "controller_queue_size": 10,
-                    "type": "service",
-                }],
+                [
+                    {
+                        "target": "ptcp:16653:127.0.0.1",
+                        "connection_mode": "out-of-band",
+                        "inactivity_probe": 0,
+                        "max_backoff": 1000,
+                        "dscp": 5,
+                        "local_ip": "192.0.2.1",
+                        "local_netmask": "255.255.255.0",
+                        "local_gateway": "192.0.2.9",
+                        "enable_async_messages": True,
+                        "rate_limit": 100,
+                        "burst_limit": 25,
+                        "queue_size": 10,
+                        "type": "service",
+                        "other_config": {"a": "b"},
+                    }
+                ],
+                [
+                    {
+                        "target": "ptcp:16653:127.0.0.1",
+                        "connection_mode": "out-of-band",
+                        "inactivity_probe": 0,
+                        "max_backoff": 1000,
+                        "other_config": {"dscp": "5", "a": "b"},
+                        "local_ip": "192.0.2.1",
+                        "local_netmask": "255.255.255.0",
+                        "local_gateway": "192.0.2.9",
+                        "enable_async_messages": True,
+                        "controller_rate_limit": 100,
+                        "controller_burst_limit": 25,
+                        "controller_queue_size": 10,
+                        "type": "service",
+                    }
+                ],
             ),
             (
-                [{
-                    "target": "ptcp:16654:127.0.0.1", "connection_mode": "in-band", "inactivity_probe": 5000, "max_backoff": 2000, "dscp": 6,
-                    "local_ip": "192.0.2.2", "local_netmask": "255.255.0.0", "local_gateway": "192.0.2.8", "enable_async_messages": False,
-                    "rate_limit": 200, "burst_limit": 50, "queue_size": 20, "type": "primary", "other_config": {"c": "d"},
-                }],
-                [{
-                    "target": "ptcp:16654:127.0.0.1", "connection_mode": "in-band", "inactivity_probe": 5000, "max_backoff": 2000,
-                    "other_config": {"dscp": "6", "c": "d"}, "local_ip": "192.0.2.2", "local_netmask": "255.255.0.0", "local_gateway": "192.0.2.8",
-                    "enable_async_messages": False, "controller_rate_limit": 200, "controller_burst_limit": 50, "controller_queue_size": 20,
-                    "type": "primary",
-                }],
+                [
+                    {
+                        "target": "ptcp:16654:127.0.0.1",
+                        "connection_mode": "in-band",
+                        "inactivity_probe": 5000,
+                        "max_backoff": 2000,
+                        "dscp": 6,
+                        "local_ip": "192.0.2.2",
+                        "local_netmask": "255.255.0.0",
+                        "local_gateway": "192.0.2.8",
+                        "enable_async_messages": False,
+                        "rate_limit": 200,
+                        "burst_limit": 50,
+                        "queue_size": 20,
+                        "type": "primary",
+                        "other_config": {"c": "d"},
+                    }
+                ],
+                [
+                    {
+                        "target": "ptcp:16654:127.0.0.1",
+                        "connection_mode": "in-band",
+                        "inactivity_probe": 5000,
+                        "max_backoff": 2000,
+                        "other_config": {"dscp": "6", "c": "d"},
+                        "local_ip": "192.0.2.2",
+                        "local_netmask": "255.255.0.0",
+                        "local_gateway": "192.0.2.8",
+                        "enable_async_messages": False,
+                        "controller_rate_limit": 200,
+                        "controller_burst_limit": 50,
+                        "controller_queue_size": 20,
+                        "type": "primary",
+                    }
+                ],
             ),
             ([{"target": "ptcp:16654:127.0.0.1"}], [{"target": "ptcp:16654:127.0.0.1"}]),
             ([], []),
@@ -76,17 +136,31 @@ PARTS: dict[str, tuple[str, tuple[str, ...], list[tuple[t.Any, list[dict[str, t.
         ("name", "select_all", "select_vlan", "output_vlan", "snaplen"),
         [
             (
-                [{
-                    "name": "rspan", "select_all": True, "select_vlans": [5, "7-8"], "output_vlan": 99, "snaplen": 64,
-                    "select_src_ports": ["p0"], "select_dst_ports": ["p0"],
-                }],
+                [
+                    {
+                        "name": "rspan",
+                        "select_all": True,
+                        "select_vlans": [5, "7-8"],
+                        "output_vlan": 99,
+                        "snaplen": 64,
+                        "select_src_ports": ["p0"],
+                        "select_dst_ports": ["p0"],
+                    }
+                ],
                 [{"name": "rspan", "select_all": True, "select_vlan": [5, 7, 8], "output_vlan": 99, "snaplen": 64}],
             ),
             (
-                [{
-                    "name": "rspan", "select_all": False, "select_vlans": [6, "8-9"], "output_vlan": 98, "snaplen": 128,
-                    "select_src_ports": ["p1"], "select_dst_ports": ["p0", "p1"],
-                }],
+                [
+                    {
+                        "name": "rspan",
+                        "select_all": False,
+                        "select_vlans": [6, "8-9"],
+                        "output_vlan": 98,
+                        "snaplen": 128,
+                        "select_src_ports": ["p1"],
+                        "select_dst_ports": ["p0", "p1"],
+                    }
+                ],
                 [{"name": "rspan", "select_all": False, "select_vlan": [6, 8, 9], "output_vlan": 98, "snaplen": 128}],
             ),
             ([{"name": "span", "output_port": "p0"}], [{"name": "span", "select_all": False}]),
@@ -100,14 +174,45 @@ PARTS: dict[str, tuple[str, tuple[str, ...], list[tuple[t.Any, list[dict[str, t.
         ("targets", "active_timeout", "engine_type", "engine_id", "add_id_to_interface"),
         [
             (
-                {"targets": ["127.0.0.1:12055"], "active_timeout": -1, "engine_type": 1, "engine_id": 2, "add_id_to_interface": True},
-                [{"targets": "127.0.0.1:12055", "active_timeout": -1, "engine_type": 1, "engine_id": 2, "add_id_to_interface": True}],
+                {
+                    "targets": ["127.0.0.1:12055"],
+                    "active_timeout": -1,
+                    "engine_type": 1,
+                    "engine_id": 2,
+                    "add_id_to_interface": True,
+                },
+                [
+                    {
+                        "targets": "127.0.0.1:12055",
+                        "active_timeout": -1,
+                        "engine_type": 1,
+                        "engine_id": 2,
+                        "add_id_to_interface": True,
+                    }
+                ],
             ),
             (
-                {"targets": ["127.0.0.1:12056"], "active_timeout": 60, "engine_type": 3, "engine_id": 4, "add_id_to_interface": False},
-                [{"targets": "127.0.0.1:12056", "active_timeout": 60, "engine_type": 3, "engine_id": 4, "add_id_to_interface": False}],
+                {
+                    "targets": ["127.0.0.1:12056"],
+                    "active_timeout": 60,
+                    "engine_type": 3,
+                    "engine_id": 4,
+                    "add_id_to_interface": False,
+                },
+                [
+                    {
+                        "targets": "127.0.0.1:12056",
+                        "active_timeout": 60,
+                        "engine_type": 3,
+                        "engine_id": 4,
+                        "add_id_to_interface": False,
+                    }
+                ],
             ),
-            ({"targets": ["127.0.0.1:12055"]}, [{"targets": "127.0.0.1:12055", "active_timeout": 0, "add_id_to_interface": False}]),
+            (
+                {"targets": ["127.0.0.1:12055"]},
+                [{"targets": "127.0.0.1:12055", "active_timeout": 0, "add_id_to_interface": False}],
+            ),
             ({}, []),
         ],
     ),
@@ -116,8 +221,22 @@ PARTS: dict[str, tuple[str, tuple[str, ...], list[tuple[t.Any, list[dict[str, t.
         ("targets", "agent", "sampling", "polling", "header"),
         [
             (
-                {"targets": ["127.0.0.1:16343", "127.0.0.2"], "agent": "lo", "sampling": 64, "polling": 10, "header": 128},
-                [{"targets": ["127.0.0.1:16343", "127.0.0.2"], "agent": "lo", "sampling": 64, "polling": 10, "header": 128}],
+                {
+                    "targets": ["127.0.0.1:16343", "127.0.0.2"],
+                    "agent": "lo",
+                    "sampling": 64,
+                    "polling": 10,
+                    "header": 128,
+                },
+                [
+                    {
+                        "targets": ["127.0.0.1:16343", "127.0.0.2"],
+                        "agent": "lo",
+                        "sampling": 64,
+                        "polling": 10,
+                        "header": 128,
+                    }
+                ],
             ),
             (
                 {"targets": ["127.0.0.1:16344"], "agent": "eth1", "sampling": 32, "polling": 20, "header": 256},
@@ -129,37 +248,79 @@ PARTS: dict[str, tuple[str, tuple[str, ...], list[tuple[t.Any, list[dict[str, t.
     ),
     "ipfix": (
         "IPFIX",
-        ("targets", "sampling", "obs_domain_id", "obs_point_id", "cache_active_timeout", "cache_max_flows", "other_config"),
+        (
+            "targets",
+            "sampling",
+            "obs_domain_id",
+            "obs_point_id",
+            "cache_active_timeout",
+            "cache_max_flows",
+            "other_config",
+        ),
         [
             (
                 {
-                    "targets": ["127.0.0.1:14739"], "sampling": 64, "obs_domain_id": 1, "obs_point_id": 2, "cache_active_timeout": 60,
-                    "cache_max_flows": 100, "enable_tunnel_sampling": False, "enable_input_sampling": True, "enable_output_sampling": False,
-                    "virtual_obs_id": "a b", "other_config": {"c": "d"},
-                },
-                [{
-                    "targets": "127.0.0.1:14739", "sampling": 64, "obs_domain_id": 1, "obs_point_id": 2, "cache_active_timeout": 60,
+                    "targets": ["127.0.0.1:14739"],
+                    "sampling": 64,
+                    "obs_domain_id": 1,
+                    "obs_point_id": 2,
+                    "cache_active_timeout": 60,
                     "cache_max_flows": 100,
-                    "other_config": {
-                        "enable-tunnel-sampling": "false", "enable-input-sampling": "true", "enable-output-sampling": "false",
-                        "virtual_obs_id": "a b", "c": "d",
-                    },
-                }],
+                    "enable_tunnel_sampling": False,
+                    "enable_input_sampling": True,
+                    "enable_output_sampling": False,
+                    "virtual_obs_id": "a b",
+                    "other_config": {"c": "d"},
+                },
+                [
+                    {
+                        "targets": "127.0.0.1:14739",
+                        "sampling": 64,
+                        "obs_domain_id": 1,
+                        "obs_point_id": 2,
+                        "cache_active_timeout": 60,
+                        "cache_max_flows": 100,
+                        "other_config": {
+                            "enable-tunnel-sampling": "false",
+                            "enable-input-sampling": "true",
+                            "enable-output-sampling": "false",
+                            "virtual_obs_id": "a b",
+                            "c": "d",
+                        },
+                    }
+                ],
             ),
             (
                 {
-                    "targets": ["[::1]:14739"], "sampling": 32, "obs_domain_id": 3, "obs_point_id": 4, "cache_active_timeout": 70,
-                    "cache_max_flows": 200, "enable_tunnel_sampling": True, "enable_input_sampling": False, "enable_output_sampling": True,
-                    "virtual_obs_id": "c", "other_config": {"e": "f"},
-                },
-                [{
-                    "targets": "[::1]:14739", "sampling": 32, "obs_domain_id": 3, "obs_point_id": 4, "cache_active_timeout": 70,
+                    "targets": ["[::1]:14739"],
+                    "sampling": 32,
+                    "obs_domain_id": 3,
+                    "obs_point_id": 4,
+                    "cache_active_timeout": 70,
                     "cache_max_flows": 200,
-                    "other_config": {
-                        "enable-tunnel-sampling": "true", "enable-input-sampling": "false", "enable-output-sampling": "true",
-                        "virtual_obs_id": "c", "e": "f",
-                    },
-                }],
+                    "enable_tunnel_sampling": True,
+                    "enable_input_sampling": False,
+                    "enable_output_sampling": True,
+                    "virtual_obs_id": "c",
+                    "other_config": {"e": "f"},
+                },
+                [
+                    {
+                        "targets": "[::1]:14739",
+                        "sampling": 32,
+                        "obs_domain_id": 3,
+                        "obs_point_id": 4,
+                        "cache_active_timeout": 70,
+                        "cache_max_flows": 200,
+                        "other_config": {
+                            "enable-tunnel-sampling": "true",
+                            "enable-input-sampling": "false",
+                            "enable-output-sampling": "true",
+                            "virtual_obs_id": "c",
+                            "e": "f",
+                        },
+                    }
+                ],
             ),
             ({"targets": ["[::1]:14739"]}, [{"targets": "[::1]:14739"}]),
             ({}, []),
@@ -170,12 +331,46 @@ PARTS: dict[str, tuple[str, tuple[str, ...], list[tuple[t.Any, list[dict[str, t.
         ("name", "flow_limit", "overflow_policy", "groups", "prefixes"),
         [
             (
-                [{"table": 5, "name": "five", "flow_limit": 10, "overflow_policy": "evict", "groups": ["NXM_OF_IN_PORT[]"], "prefixes": ["ip_dst", "ip_src"]}],
-                [{"name": "five", "flow_limit": 10, "overflow_policy": "evict", "groups": "NXM_OF_IN_PORT[]", "prefixes": ["ip_dst", "ip_src"]}],
+                [
+                    {
+                        "table": 5,
+                        "name": "five",
+                        "flow_limit": 10,
+                        "overflow_policy": "evict",
+                        "groups": ["NXM_OF_IN_PORT[]"],
+                        "prefixes": ["ip_dst", "ip_src"],
+                    }
+                ],
+                [
+                    {
+                        "name": "five",
+                        "flow_limit": 10,
+                        "overflow_policy": "evict",
+                        "groups": "NXM_OF_IN_PORT[]",
+                        "prefixes": ["ip_dst", "ip_src"],
+                    }
+                ],
             ),
             (
-                [{"table": 6, "name": "six", "flow_limit": 20, "overflow_policy": "refuse", "groups": ["NXM_OF_ETH_DST[]"], "prefixes": ["ip_dst"]}],
-                [{"name": "six", "flow_limit": 20, "overflow_policy": "refuse", "groups": "NXM_OF_ETH_DST[]", "prefixes": "ip_dst"}],
+                [
+                    {
+                        "table": 6,
+                        "name": "six",
+                        "flow_limit": 20,
+                        "overflow_policy": "refuse",
+                        "groups": ["NXM_OF_ETH_DST[]"],
+                        "prefixes": ["ip_dst"],
+                    }
+                ],
+                [
+                    {
+                        "name": "six",
+                        "flow_limit": 20,
+                        "overflow_policy": "refuse",
+                        "groups": "NXM_OF_ETH_DST[]",
+                        "prefixes": "ip_dst",
+                    }
+                ],
             ),
             ([{"table": 6}], [NONE]),
             ([], []),
@@ -227,13 +422,19 @@ def test_a_part_of_a_bridge_is_set_changed_and_cleared(host: Host, option: str) 
     for declared, expected in steps:
         done = host.apply("ovs_bridge", {**BR, option: declared})
         # Before another controller, the flows, groups and meters that Open vSwitch drops with the last one are read.
-        assert done["changed"] and len(done["commands"]) == 1 and done["spawned"] in ((3, 6) if option == "controllers" else (3,))
+        assert (
+            done["changed"]
+            and len(done["commands"]) == 1
+            and done["spawned"] in ((3, 6) if option == "controllers" else (3,))
+        )
         assert with_text_keys(rows(host, table, *columns)) == with_text_keys(expected)
         assert not host.module("ovs_bridge", BR)["changed"], "what is left out stays"
         returned = done["bridges"][0][option]
         for told, meant in zip(returned, declared) if isinstance(declared, list) else [(returned, declared)]:
             # What is as in a new row is not told.
-            assert {key: str(told.get(key, value)) for key, value in meant.items()} == {key: str(value) for key, value in meant.items()}
+            assert {key: str(told.get(key, value)) for key, value in meant.items()} == {
+                key: str(value) for key, value in meant.items()
+            }
         assert bool(returned) == bool(declared)
 
 
@@ -256,7 +457,9 @@ def test_the_collector_sets_of_others_stay_and_all_go_with_their_bridge(host: Ho
 def test_user_mirrors_a_port_to_another(host: Host) -> None:
     veth(host, "v0", "v1", "v2")
     mirror = {"name": "span", "select_src_ports": ["v0"], "select_dst_ports": ["v0"], "output_port": "v2"}
-    done = host.apply("ovs_bridge", {**BR, "ports": [{"name": "v0"}, {"name": "v1"}, {"name": "v2"}], "mirrors": [mirror]})
+    done = host.apply(
+        "ovs_bridge", {**BR, "ports": [{"name": "v0"}, {"name": "v1"}, {"name": "v2"}], "mirrors": [mirror]}
+    )
     assert done["bridges"][0]["mirrors"] == [mirror]
     for name in ("v0", "v0p", "v1", "v1p", "v2", "v2p"):
         host.run(["ip", "link", "set", name, "up"])
@@ -271,18 +474,25 @@ def test_user_mirrors_a_port_to_another(host: Host) -> None:
     host.apply("ovs_bridge", {**BR, "ports": [{"name": "v0"}, {"name": "v1", "state": "absent"}], "mirrors": [mirror]})
     failed = host.module("ovs_bridge", {**BR, "mirrors": [{**mirror, "output_port": "v1"}]}, ok=False)
     assert "bridge br0: mirrors span: output_port names v1" in failed["msg"]
-    assert "give one of" in host.module("ovs_bridge", {**BR, "mirrors": [{"name": "span", "select_all": True}]}, ok=False)["msg"]
+    assert (
+        "give one of"
+        in host.module("ovs_bridge", {**BR, "mirrors": [{"name": "span", "select_all": True}]}, ok=False)["msg"]
+    )
 
 
 def test_the_mirrors_of_others_stay(host: Host) -> None:
     host.module("ovs_bridge", BR)
-    host.run("ovs-vsctl --id=@m create Mirror name=ids select_all=true output_vlan=7 -- add Bridge br0 mirrors @m".split())
+    host.run(
+        "ovs-vsctl --id=@m create Mirror name=ids select_all=true output_vlan=7 -- add Bridge br0 mirrors @m".split()
+    )
     host.apply("ovs_bridge", {**BR, "mirrors": [{"name": "own", "select_all": True, "output_vlan": 9}]})
     assert sorted(row["name"] for row in rows(host, "Mirror", "name")) == ["ids", "own"]
     host.apply("ovs_bridge", {**BR, "mirrors": []})
     assert rows(host, "Mirror", "name", "external_ids") == [{"name": "ids"}]
     host.apply("ovs_bridge", {**BR, "mirrors": [{"name": "ids", "select_all": True, "output_vlan": 8}]})
-    assert rows(host, "Mirror", "output_vlan", "external_ids") == [{"output_vlan": 8}], "what is configured is not marked"
+    assert rows(host, "Mirror", "output_vlan", "external_ids") == [{"output_vlan": 8}], (
+        "what is configured is not marked"
+    )
 
 
 # QoS
@@ -309,26 +519,65 @@ QOS: list[tuple[dict[str, t.Any], list[dict[str, t.Any]], list[dict[str, t.Any]]
     ),
     (
         {
-            **HTB, "max_rate": 200_000_000, "other_config": {"c": "d"},
-            "queues": [{"queue_id": 7, "dscp": 10, "max_rate": 20_000_000, "min_rate": 2_000_000, "burst": 9000, "priority": 2, "other_config": {"a": "b"}}],
+            **HTB,
+            "max_rate": 200_000_000,
+            "other_config": {"c": "d"},
+            "queues": [
+                {
+                    "queue_id": 7,
+                    "dscp": 10,
+                    "max_rate": 20_000_000,
+                    "min_rate": 2_000_000,
+                    "burst": 9000,
+                    "priority": 2,
+                    "other_config": {"a": "b"},
+                }
+            ],
         },
         [{"type": "linux-htb", "other_config": {"max-rate": "200000000", "c": "d"}, "external_ids": MARKS}],
-        [{"dscp": 10, "other_config": {"max-rate": "20000000", "min-rate": "2000000", "burst": "9000", "priority": "2", "a": "b"}}],
+        [
+            {
+                "dscp": 10,
+                "other_config": {
+                    "max-rate": "20000000",
+                    "min-rate": "2000000",
+                    "burst": "9000",
+                    "priority": "2",
+                    "a": "b",
+                },
+            }
+        ],
     ),
     (
         {**HTB, "other_config": {"e": "f"}, "queues": [{"queue_id": 7, "other_config": {"g": "h"}}]},
         [{"type": "linux-htb", "other_config": {"max-rate": "100000000", "e": "f"}, "external_ids": MARKS}],
         [{"other_config": {"g": "h"}}],
     ),
-    ({**HTB, "queues": [{"queue_id": 3}]}, [{"type": "linux-htb", "other_config": {"max-rate": "100000000"}, "external_ids": MARKS}], [{}]),
+    (
+        {**HTB, "queues": [{"queue_id": 3}]},
+        [{"type": "linux-htb", "other_config": {"max-rate": "100000000"}, "external_ids": MARKS}],
+        [{}],
+    ),
     (
         {"type": "trtcm-policer", "cir": 1000, "cbs": 2000, "eir": 10, "ebs": 20},
-        [{"type": "trtcm-policer", "other_config": {"cir": "1000", "cbs": "2000", "eir": "10", "ebs": "20"}, "external_ids": MARKS}],
+        [
+            {
+                "type": "trtcm-policer",
+                "other_config": {"cir": "1000", "cbs": "2000", "eir": "10", "ebs": "20"},
+                "external_ids": MARKS,
+            }
+        ],
         [],
     ),
     (
         {"type": "trtcm-policer", "cir": 2000, "cbs": 4000, "eir": 20, "ebs": 40},
-        [{"type": "trtcm-policer", "other_config": {"cir": "2000", "cbs": "4000", "eir": "20", "ebs": "40"}, "external_ids": MARKS}],
+        [
+            {
+                "type": "trtcm-policer",
+                "other_config": {"cir": "2000", "cbs": "4000", "eir": "20", "ebs": "40"},
+                "external_ids": MARKS,
+            }
+        ],
         [],
     ),
     ({"type": "linux-noop"}, [{"type": "linux-noop", "external_ids": MARKS}], []),
@@ -338,7 +587,9 @@ QOS: list[tuple[dict[str, t.Any], list[dict[str, t.Any]], list[dict[str, t.Any]]
 
 def test_the_qos_of_a_port_is_set_changed_and_cleared(host: Host) -> None:
     host.module("ovs_bridge", {**BR, "ports": [INNER]})
-    host.module("ovs_tunnel", {"bridge": "br0", "name": "gre0", "type": "gre", "remote_ip": "192.0.2.1", "check_route": False})
+    host.module(
+        "ovs_tunnel", {"bridge": "br0", "name": "gre0", "type": "gre", "remote_ip": "192.0.2.1", "check_route": False}
+    )
     for declared, held, queues in QOS:
         done = host.apply("ovs_bridge", {**BR, "ports": [{"name": "p0", "qos": declared}]})
         assert done["bridges"][0]["ports"][-1]["qos"] == (declared or None) and len(done["commands"]) == 1
@@ -361,7 +612,11 @@ def test_user_shapes_what_leaves_a_port_and_the_kernel_does_it(host: Host) -> No
 
 
 def test_the_qos_of_a_port_goes_with_the_port_and_with_the_bridge(host: Host) -> None:
-    for gone in ({**BR, "ports": [{**INNER, "state": "absent"}]}, {**BR, "state": "absent"}, {"bridges": [], "purge": True}):
+    for gone in (
+        {**BR, "ports": [{**INNER, "state": "absent"}]},
+        {**BR, "state": "absent"},
+        {"bridges": [], "purge": True},
+    ):
         host.module("ovs_bridge", {**BR, "ports": [{**INNER, "qos": HTB}]})
         host.apply("ovs_bridge", gone)
         assert rows(host, "QoS", "type") == rows(host, "Queue", "dscp") == []
@@ -383,12 +638,16 @@ def test_a_qos_that_serves_other_ports_too_is_left_to_them(host: Host) -> None:
 
 def test_ingress_policing_reaches_the_kernel(host: Host) -> None:
     veth(host, "v0")
-    host.apply("ovs_bridge", {**BR, "ports": [{"name": "v0", "ingress_policing_rate": 10000, "ingress_policing_burst": 8000}]})
+    host.apply(
+        "ovs_bridge", {**BR, "ports": [{"name": "v0", "ingress_policing_rate": 10000, "ingress_policing_burst": 8000}]}
+    )
     until = time.monotonic() + 10
     while "ingress" not in host.run("tc qdisc show dev v0".split()):
         assert time.monotonic() < until, host.run("ovs-vsctl list Interface v0".split())
         time.sleep(0.1)
-    host.apply("ovs_bridge", {**BR, "ports": [{"name": "v0", "ingress_policing_rate": "", "ingress_policing_burst": ""}]})
+    host.apply(
+        "ovs_bridge", {**BR, "ports": [{"name": "v0", "ingress_policing_rate": "", "ingress_policing_burst": ""}]}
+    )
 
 
 # Fake bridges
@@ -399,9 +658,17 @@ def test_a_fake_bridge_is_a_vlan_of_its_parent(host: Host) -> None:
     done = host.apply("ovs_bridge", {"bridges": [BR, fake]})
     assert len(done["commands"]) == 1
     assert bridges(host) == ["br0", "vlan10"] and ports(host, "vlan10") == ["p10"]
-    assert host.run("ovs-vsctl br-to-parent vlan10".split()) == "br0\n" and host.run("ovs-vsctl br-to-vlan vlan10".split()) == "10\n"
+    assert (
+        host.run("ovs-vsctl br-to-parent vlan10".split()) == "br0\n"
+        and host.run("ovs-vsctl br-to-vlan vlan10".split()) == "10\n"
+    )
     state = done["bridges"][1]
-    assert (state["name"], state["parent"], state["vlan"], [p["name"] for p in state["ports"]]) == ("vlan10", "br0", 10, ["vlan10", "p10"])
+    assert (state["name"], state["parent"], state["vlan"], [p["name"] for p in state["ports"]]) == (
+        "vlan10",
+        "br0",
+        10,
+        ["vlan10", "p10"],
+    )
     assert host.module("ovs_bridge_info", {"name": "vlan10"})["bridges"][0]["vlan"] == 10
     host.apply("ovs_bridge", {**fake, "vlan": 11})
     assert column(host, "Port", "p10", "tag") == 11
@@ -458,7 +725,10 @@ def test_the_members_of_a_bond_change_without_the_bond_going_down(host: Host, mo
     done = host.apply("ovs_bridge", {**BR, "ports": [bond]})
     assert column(host, "Interface", "v0", "ofport") == number, "the member that stays is not touched"
     assert [column(host, "Interface", name, "other_config")["lacp-port-id"] for name in ("v0", "v2")] == ["7", "8"]
-    assert (column(host, "Interface", "v0", "mtu_request"), column(host, "Interface", "v2", "mtu_request")) == ([], 1400)
+    assert (column(host, "Interface", "v0", "mtu_request"), column(host, "Interface", "v2", "mtu_request")) == (
+        [],
+        1400,
+    )
     assert [x["lacp_port_id"] for x in done["bridges"][0]["ports"][1]["interfaces"]] == [7, 8]
     wrong = {**bond, "interfaces": [{"name": "v1"}]}
     assert "interfaces holds v1" in host.module("ovs_bridge", {**BR, "ports": [wrong]}, ok=False)["msg"]
@@ -468,14 +738,36 @@ def test_the_members_of_a_bond_change_without_the_bond_going_down(host: Host, mo
 # What is declared of one member of a bond, and what its row holds then: type, mtu_request, options, other_config.
 MEMBER: list[tuple[dict[str, t.Any], tuple[t.Any, ...]]] = [
     (
-        {"lacp_port_id": 7, "lacp_port_priority": 8, "lacp_aggregation_key": 9, "mtu": 1400, "options": {"a": "1"}, "type": "tap"},
+        {
+            "lacp_port_id": 7,
+            "lacp_port_priority": 8,
+            "lacp_aggregation_key": 9,
+            "mtu": 1400,
+            "options": {"a": "1"},
+            "type": "tap",
+        },
         ("tap", 1400, {"a": "1"}, {"lacp-port-id": "7", "lacp-port-priority": "8", "lacp-aggregation-key": "9"}),
     ),
     (
-        {"lacp_port_id": 17, "lacp_port_priority": 18, "lacp_aggregation_key": 19, "mtu": 1300, "options": {"b": "2"}, "type": "internal"},
-        ("internal", 1300, {"b": "2"}, {"lacp-port-id": "17", "lacp-port-priority": "18", "lacp-aggregation-key": "19"}),
+        {
+            "lacp_port_id": 17,
+            "lacp_port_priority": 18,
+            "lacp_aggregation_key": 19,
+            "mtu": 1300,
+            "options": {"b": "2"},
+            "type": "internal",
+        },
+        (
+            "internal",
+            1300,
+            {"b": "2"},
+            {"lacp-port-id": "17", "lacp-port-priority": "18", "lacp-aggregation-key": "19"},
+        ),
     ),
-    ({"lacp_port_id": "", "lacp_port_priority": "", "lacp_aggregation_key": "", "mtu": "", "options": {}}, ("internal", [], {}, {})),
+    (
+        {"lacp_port_id": "", "lacp_port_priority": "", "lacp_aggregation_key": "", "mtu": "", "options": {}},
+        ("internal", [], {}, {}),
+    ),
 ]
 
 
@@ -483,7 +775,10 @@ def test_each_option_of_a_member_is_set_changed_and_cleared(host: Host) -> None:
     host.module("ovs_bridge", {**BR, "ports": [{"name": "bond0", "members": ["i0", "i1"], "type": "internal"}]})
     for declared, held in MEMBER:
         host.apply("ovs_bridge", {**BR, "ports": [{"name": "bond0", "interfaces": [{"name": "i1", **declared}]}]})
-        assert tuple(column(host, "Interface", "i1", name) for name in ("type", "mtu_request", "options", "other_config")) == held
+        assert (
+            tuple(column(host, "Interface", "i1", name) for name in ("type", "mtu_request", "options", "other_config"))
+            == held
+        )
         assert column(host, "Interface", "i0", "type") == "internal", "the other member is as it was"
 
 
@@ -502,7 +797,9 @@ def test_lacp_is_negotiated_between_two_bonds(host: Host) -> None:
 
 
 def test_user_joins_two_bridges_by_patch_ports_in_one_call(host: Host) -> None:
-    ends = [{**BR, "name": f"br{n}", "ports": [{"name": f"to{1 - n}", "type": "patch", "peer": f"to{n}"}]} for n in (0, 1)]
+    ends = [
+        {**BR, "name": f"br{n}", "ports": [{"name": f"to{1 - n}", "type": "patch", "peer": f"to{n}"}]} for n in (0, 1)
+    ]
     done = host.apply("ovs_bridge", {"bridges": ends})
     assert len(done["commands"]) == 1 and all(bridge["ports"][1]["ofport"] > 0 for bridge in done["bridges"])
     assert "missing" in host.module("ovs_bridge", {**BR, "ports": [{"name": "to1", "peer": ""}]}, ok=False)["msg"]
@@ -529,19 +826,33 @@ def test_user_changes_the_mode_the_lacp_and_the_members_of_a_bond_that_was_made_
     host.run("ovs-vsctl add-bond br0 bond0 v0 v1 bond_mode=active-backup lacp=off".split())
     bond = {"name": "bond0", "members": ["v1", "v2"], "bond_mode": "balance-tcp", "lacp": "active"}
     refused = host.module("ovs_bridge", {**BR, "ports": [bond]}, ok=False)["msg"]
-    assert refused == "port bond0 of bridge br0 is not ours, and its members would change; choose another name, or give adopt: true to take it over"
+    assert (
+        refused
+        == "port bond0 of bridge br0 is not ours, and its members would change; choose another name, or give adopt: true to take it over"
+    )
     assert column(host, "Port", "bond0", "bond_mode") == "active-backup"
     done = host.apply("ovs_bridge", {**BR, "ports": [bond], "adopt": True})
     assert done["changed"] and len(done["commands"]) == 1
-    assert (column(host, "Port", "bond0", "bond_mode"), column(host, "Port", "bond0", "lacp")) == ("balance-tcp", "active")
+    assert (column(host, "Port", "bond0", "bond_mode"), column(host, "Port", "bond0", "lacp")) == (
+        "balance-tcp",
+        "active",
+    )
     assert {"v1", "v2"} <= set(host.run("ovs-vsctl list-ifaces br0".split()).split())
 
 
 def test_user_sets_several_properties_of_a_bridge_and_its_ports_in_one_transaction(host: Host) -> None:
     veth(host, "v0")
     args = {
-        **BR, "fail_mode": "secure", "stp": True, "mac": "02:00:00:00:00:01", "external_ids": {"a": "b=c"}, "netflow": {"targets": ["127.0.0.1:2055"]},
-        "ports": [{"name": "v0", "tag": 5, "qos": {"type": "linux-noop"}}, {**INNER, "mtu": 1400, "mac": "02:00:00:00:00:02", "ofport_request": 77}],
+        **BR,
+        "fail_mode": "secure",
+        "stp": True,
+        "mac": "02:00:00:00:00:01",
+        "external_ids": {"a": "b=c"},
+        "netflow": {"targets": ["127.0.0.1:2055"]},
+        "ports": [
+            {"name": "v0", "tag": 5, "qos": {"type": "linux-noop"}},
+            {**INNER, "mtu": 1400, "mac": "02:00:00:00:00:02", "ofport_request": 77},
+        ],
     }
     done = host.apply("ovs_bridge", args)
     assert len(done["commands"]) == 1 and done["spawned"] == 3
@@ -562,7 +873,9 @@ def test_user_gives_one_wrong_port_among_good_ones_and_nothing_of_the_change_hap
 
 def test_user_gives_trunks_as_ranges_and_sees_them_as_ranges(host: Host) -> None:
     done = host.apply("ovs_bridge", {**BR, "ports": [{**INNER, "trunks": ["10-19", 30, "15-25"]}]})
-    assert column(host, "Port", "p0", "trunks") == [*range(10, 26), 30] and done["bridges"][0]["ports"][1]["trunks"] == ["10-25", 30]
+    assert column(host, "Port", "p0", "trunks") == [*range(10, 26), 30] and done["bridges"][0]["ports"][1][
+        "trunks"
+    ] == ["10-25", 30]
     assert "10-25" in done["commands"][0] or "10-25" in str(done["diff"]), "in the difference and the command too"
 
 

@@ -96,7 +96,13 @@ def test_each_option_is_set_changed_left_and_cleared(br0: Host) -> None:
 
 
 def test_one_flow_is_made_changed_and_removed_as_plain_options(br0: Host) -> None:
-    flow = {"bridge": "br0", "table": 3, "priority": 7, "match": {"in_port": "p-2.x", "ip": True, "nw_dst": "10.1.2.3/24"}, "actions": [{"output": "p1"}]}
+    flow = {
+        "bridge": "br0",
+        "table": 3,
+        "priority": 7,
+        "match": {"in_port": "p-2.x", "ip": True, "nw_dst": "10.1.2.3/24"},
+        "actions": [{"output": "p1"}],
+    }
     done = br0.apply("ovs_flow", flow)
     assert flows(br0) == ['table=3, priority=7,ip,in_port="p-2.x",nw_dst=10.1.2.0/24 actions=output:p1']
     assert done["flows"] == [
@@ -152,9 +158,9 @@ def test_another_spelling_is_no_change(br0: Host) -> None:
     assert br0.apply("ovs_flow", args)["changed"]
     dumped = ofctl(br0, "dump-flows")
     assert len(dumped) == len(SPELLINGS)
-    assert not br0.module("ovs_flow", {"bridge": "br0", "flows": [{"flow": line} for line in dumped]})[
-        "changed"
-    ], "the switch's own lines are the same flows"
+    assert not br0.module("ovs_flow", {"bridge": "br0", "flows": [{"flow": line} for line in dumped]})["changed"], (
+        "the switch's own lines are the same flows"
+    )
 
 
 def random_flows(seed: int, count: int) -> list[dict[str, t.Any]]:
@@ -169,7 +175,9 @@ def random_flows(seed: int, count: int) -> list[dict[str, t.Any]]:
         if kind:
             match[kind] = True
         if kind in ("ip", "tcp", "icmp"):
-            match[rand.choice(["nw_src", "nw_dst", "ip_dst"])] = f"10.{rand.randrange(4)}.{rand.randrange(256)}.1/{rand.randrange(1, 33)}"
+            match[rand.choice(["nw_src", "nw_dst", "ip_dst"])] = (
+                f"10.{rand.randrange(4)}.{rand.randrange(256)}.1/{rand.randrange(1, 33)}"
+            )
         if kind in ("tcp", "udp6"):
             match["tp_dst"] = rand.randrange(1, 99)
         if kind in ("udp6", "ipv6"):
@@ -228,19 +236,38 @@ def test_purge_removes_only_what_is_ours_and_not_declared(br0: Host) -> None:
 
 
 def test_purge_keeps_to_the_tables(br0: Host) -> None:
-    br0.module("ovs_flow", {"bridge": "br0", "flows": [{"table": n, "match": {"arp": True}, "actions": []} for n in (0, 1, 2)]})
-    br0.apply("ovs_flow", {"bridge": "br0", "purge": True, "tables": [1, 2], "flows": [{"table": 2, "match": {"ip": True}, "actions": []}]})
+    br0.module(
+        "ovs_flow", {"bridge": "br0", "flows": [{"table": n, "match": {"arp": True}, "actions": []} for n in (0, 1, 2)]}
+    )
+    br0.apply(
+        "ovs_flow",
+        {
+            "bridge": "br0",
+            "purge": True,
+            "tables": [1, 2],
+            "flows": [{"table": 2, "match": {"ip": True}, "actions": []}],
+        },
+    )
     assert flows(br0) == ["arp actions=drop", "table=2, ip actions=drop"]
     assert "table=1,flow" not in br0.run(["cat", FILE]) and "table=0," in br0.run(["cat", FILE])
 
 
 @pytest.mark.parametrize(
-    ("options", "left"), [({"cookie": "0/0"}, ["ip"]), ({"cookie": "0/0", "tables": [0]}, ["ip", "table=1, arp"]), ({"cookie": "0x5/0xf"}, ["arp", "ip"])]
+    ("options", "left"),
+    [
+        ({"cookie": "0/0"}, ["ip"]),
+        ({"cookie": "0/0", "tables": [0]}, ["ip", "table=1, arp"]),
+        ({"cookie": "0x5/0xf"}, ["arp", "ip"]),
+    ],
 )
-def test_user_declares_all_flows_of_a_bridge_a_table_or_a_cookie(br0: Host, options: dict[str, t.Any], left: list[str]) -> None:
+def test_user_declares_all_flows_of_a_bridge_a_table_or_a_cookie(
+    br0: Host, options: dict[str, t.Any], left: list[str]
+) -> None:
     br0.run(["ovs-ofctl", "-O", "OpenFlow15", "add-flow", "br0", "cookie=0x7,arp,actions=drop"])
     br0.run(["ovs-ofctl", "-O", "OpenFlow15", "add-flow", "br0", "table=1,cookie=0x15,arp,actions=drop"])
-    done = br0.apply("ovs_flow", {"bridge": "br0", "purge": True, "flows": [{"match": {"ip": True}, "actions": []}], **options})
+    done = br0.apply(
+        "ovs_flow", {"bridge": "br0", "purge": True, "flows": [{"match": {"ip": True}, "actions": []}], **options}
+    )
     assert flows(br0) == [f"{line} actions=drop" for line in left]
     assert done["flows"][0]["cookie"] == hex(int(options["cookie"].split("/")[0], 0))
 
@@ -251,7 +278,11 @@ def test_a_foreign_flow_is_configured_but_never_removed_unless_adopted(br0: Host
     assert not br0.apply("ovs_flow", {**flow, "actions": [], "persist": False})["changed"]
     for check in (True, False):
         said = br0.module("ovs_flow", flow, check=check, ok=False)["msg"]
-        assert "(arp)" in said and "cookie 0x7: it is not ours, and it would be changed; give yours another priority or table, or give adopt" in said
+        assert (
+            "(arp)" in said
+            and "cookie 0x7: it is not ours, and it would be changed; give yours another priority or table, or give adopt"
+            in said
+        )
     assert flows(br0) == ["arp actions=drop"]
     failed = br0.module("ovs_flow", {**flow, "state": "absent"}, ok=False)
     assert "(arp)" in failed["msg"] and "cookie 0x7" in failed["msg"] and "adopt" in failed["msg"]
@@ -268,12 +299,17 @@ def test_a_group_that_a_foreign_flow_uses_is_changed_only_when_adopted(br0: Host
     br0.run(["ovs-ofctl", "-O", "OpenFlow15", "add-flow", "br0", "cookie=0x7,arp,actions=group:7"])
     group = {"bridge": "br0", "groups": [{"group_id": 7, "type": "all", "buckets": [{"actions": ["p1"]}]}]}
     said = br0.module("ovs_flow", group, ok=False)["msg"]
-    assert "group 7 is not ours and is in use (the flow table=0,priority=32768,arp with cookie 0x7)" in said and "choose another number" in said
+    assert (
+        "group 7 is not ours and is in use (the flow table=0,priority=32768,arp with cookie 0x7)" in said
+        and "choose another number" in said
+    )
     br0.apply("ovs_flow", {**group, "adopt": True})
 
 
 def test_learned_flows_with_a_cookie_of_their_own_are_left_alone(br0: Host) -> None:
-    learn = "table=0,actions=learn(table=10,cookie=0x99,NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],output:NXM_OF_IN_PORT[]),normal"
+    learn = (
+        "table=0,actions=learn(table=10,cookie=0x99,NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],output:NXM_OF_IN_PORT[]),normal"
+    )
     args = {"bridge": "br0", "purge": True, "flows": [{"flow": learn}]}
     br0.apply("ovs_flow", args)
     br0.run(["ip", "address", "add", "10.9.0.1/24", "dev", "p1"])
@@ -305,7 +341,9 @@ def test_counters_outlive_changes_of_other_flows_and_of_the_flow_itself(br0: Hos
     assert seen
     br0.run(["ip", "link", "set", "p1", "down"])
     seen = max(seen, packets())
-    done = br0.apply("ovs_flow", {"bridge": "br0", "flows": [{**count, "actions": []}, {**other, "actions": ["normal"]}]})
+    done = br0.apply(
+        "ovs_flow", {"bridge": "br0", "flows": [{**count, "actions": []}, {**other, "actions": ["normal"]}]}
+    )
     assert done["commands"][0].count("flow add") == 1, "only what differs is sent"
     assert packets() >= seen
     br0.apply("ovs_flow", {"bridge": "br0", "flows": [{**count, "actions": ["normal"], "idle_timeout": 500}]})
@@ -323,8 +361,17 @@ def test_groups_and_meters_come_before_their_users_and_go_after_them(br0: Host) 
         "purge": True,
         "meters": [{"meter_id": "1", "unit": "kbps", "bands": [{"rate": 1000, "burst_size": 50}]}],
         "groups": [
-            {"group_id": 1, "type": "ff", "buckets": [{"watch_port": "p1", "actions": ["p1"]}, {"watch_port": "p-2.x", "actions": [{"output": "p-2.x"}]}]},
-            {"group": "group_id=2,type=select,selection_method=hash,fields(nw_src,nw_dst),bucket=weight:3,set_field:10.0.0.1->ip_dst,group:1,bucket=p3"},
+            {
+                "group_id": 1,
+                "type": "ff",
+                "buckets": [
+                    {"watch_port": "p1", "actions": ["p1"]},
+                    {"watch_port": "p-2.x", "actions": [{"output": "p-2.x"}]},
+                ],
+            },
+            {
+                "group": "group_id=2,type=select,selection_method=hash,fields(nw_src,nw_dst),bucket=weight:3,set_field:10.0.0.1->ip_dst,group:1,bucket=p3"
+            },
         ],
         "flows": [{"match": {"ip": True}, "actions": ["meter:1", "group:2"]}],
     }
@@ -337,15 +384,24 @@ def test_groups_and_meters_come_before_their_users_and_go_after_them(br0: Host) 
     wanted["groups"][0]["buckets"].pop()
     wanted["meters"][0]["bands"][0]["rate"] = 2000
     done = br0.apply("ovs_flow", wanted)
-    assert [command.split()[4] for command in done["commands"] if command.startswith("ovs-ofctl")] == ["mod-meter", "bundle"]
+    assert [command.split()[4] for command in done["commands"] if command.startswith("ovs-ofctl")] == [
+        "mod-meter",
+        "bundle",
+    ]
     read = info(br0)
-    assert [band["rate"] for band in read["meters"][0]["bands"]] == [2000] and "packet_in_count" in read["meters"][0]["statistics"]
+    assert [band["rate"] for band in read["meters"][0]["bands"]] == [2000] and "packet_in_count" in read["meters"][0][
+        "statistics"
+    ]
     assert next(g for g in read["groups"] if g["group_id"] == 1)["buckets"][0]["actions"] == ["output:p1"]
     failed = br0.module("ovs_flow", {"bridge": "br0", "purge": True, "groups": []}, ok=False)
     assert "group 2 is still used by the flow table=0,priority=32768,ip" in failed["msg"]
     assert flows(br0), "nothing was removed"
     br0.apply("ovs_flow", {"bridge": "br0", "purge": True, "flows": [], "groups": [], "meters": []})
-    assert not flows(br0) and not ofctl(br0, "dump-groups") and "meter=1" not in br0.run(["ovs-ofctl", "-O", "OpenFlow15", "dump-meters", "br0"])
+    assert (
+        not flows(br0)
+        and not ofctl(br0, "dump-groups")
+        and "meter=1" not in br0.run(["ovs-ofctl", "-O", "OpenFlow15", "dump-meters", "br0"])
+    )
 
 
 # kind, steps of (what is declared, what is printed of it)
@@ -388,19 +444,29 @@ GROUPS: list[tuple[str, list[tuple[dict[str, t.Any], str]]]] = [
 
 
 @pytest.mark.parametrize(("kind", "steps"), GROUPS)
-def test_each_option_of_a_group_is_set_changed_and_cleared(br0: Host, kind: str, steps: list[tuple[dict[str, t.Any], str]]) -> None:
+def test_each_option_of_a_group_is_set_changed_and_cleared(
+    br0: Host, kind: str, steps: list[tuple[dict[str, t.Any], str]]
+) -> None:
     plain = {"group_id": 5, "type": kind, **({} if "buckets" in steps[0][0] else {"buckets": [{"actions": ["p1"]}]})}
     for declared, part in steps:
         br0.apply("ovs_flow", {"bridge": "br0", "groups": [{**plain, **declared}]})
         (line,) = ofctl(br0, "dump-groups")
         assert part in line
-        assert not br0.module("ovs_flow", {"bridge": "br0", "groups": [{"group_id": 5}]})["changed"], "an option that is left out stays"
+        assert not br0.module("ovs_flow", {"bridge": "br0", "groups": [{"group_id": 5}]})["changed"], (
+            "an option that is left out stays"
+        )
 
 
 # steps of (what is declared, what is printed of it)
 METERS: list[tuple[dict[str, t.Any], str]] = [
-    ({"unit": "kbps", "stats": True, "bands": [{"type": "drop", "rate": 5, "burst_size": 9}]}, "kbps burst stats bands=\ntype=drop rate=5 burst_size=9"),
-    ({"unit": "pktps", "stats": False, "bands": [{"rate": 6, "burst_size": 10}]}, "pktps burst bands=\ntype=drop rate=6 burst_size=10"),
+    (
+        {"unit": "kbps", "stats": True, "bands": [{"type": "drop", "rate": 5, "burst_size": 9}]},
+        "kbps burst stats bands=\ntype=drop rate=5 burst_size=9",
+    ),
+    (
+        {"unit": "pktps", "stats": False, "bands": [{"rate": 6, "burst_size": 10}]},
+        "pktps burst bands=\ntype=drop rate=6 burst_size=10",
+    ),
     ({"bands": [{"type": "drop", "rate": 7}, {"rate": 8}]}, "pktps bands=\ntype=drop rate=7\ntype=drop rate=8"),
 ]
 
@@ -410,24 +476,44 @@ def test_each_option_of_a_meter_is_set_changed_and_cleared(br0: Host) -> None:
         br0.apply("ovs_flow", {"bridge": "br0", "meters": [{"meter_id": 3, **declared}]})
         printed = br0.run(["ovs-ofctl", "-O", "OpenFlow15", "dump-meters", "br0"])
         assert part in "\n".join(" ".join(line.split()) for line in printed.splitlines())
-        assert not br0.module("ovs_flow", {"bridge": "br0", "meters": [{"meter_id": 3}]})["changed"], "an option that is left out stays"
+        assert not br0.module("ovs_flow", {"bridge": "br0", "meters": [{"meter_id": 3}]})["changed"], (
+            "an option that is left out stays"
+        )
     br0.apply("ovs_flow", {"bridge": "br0", "meters": [{"meter_id": 3, "state": "absent"}]})
     assert "meter=3" not in br0.run(["ovs-ofctl", "-O", "OpenFlow15", "dump-meters", "br0"])
 
 
 def test_a_band_that_the_switch_cannot_do_is_refused_in_its_own_words(br0: Host) -> None:
     meter = {"meter_id": 3, "unit": "kbps", "bands": [{"type": "dscp_remark", "rate": 5, "prec_level": 1}]}
-    assert "type=dscp_remark,rate=5,prec_level=1" in br0.module("ovs_flow", {"bridge": "br0", "meters": [meter]}, check=True)["commands"][0]
+    assert (
+        "type=dscp_remark,rate=5,prec_level=1"
+        in br0.module("ovs_flow", {"bridge": "br0", "meters": [meter]}, check=True)["commands"][0]
+    )
     failed = br0.module("ovs_flow", {"bridge": "br0", "meters": [meter]}, ok=False)
-    assert "OFPMMFC_BAD_BAND" in failed["msg"] and "meter=3" not in br0.run(["ovs-ofctl", "-O", "OpenFlow15", "dump-meters", "br0"])
+    assert "OFPMMFC_BAD_BAND" in failed["msg"] and "meter=3" not in br0.run(
+        ["ovs-ofctl", "-O", "OpenFlow15", "dump-meters", "br0"]
+    )
 
 
 def test_a_group_of_somebody_else_stays(br0: Host) -> None:
     br0.run(["ovs-ofctl", "-O", "OpenFlow15", "add-group", "br0", "group_id=5,type=all,bucket=drop"])
     br0.apply("ovs_flow", {"bridge": "br0", "owner": "other", "groups": [{"group_id": 6, "type": "all"}]})
-    br0.apply("ovs_flow", {"bridge": "br0", "purge": True, "groups": [{"group_id": 5, "type": "indirect", "buckets": [{"actions": ["p1"]}]}]})
-    assert "not ours; set adopt" in br0.module("ovs_flow", {"bridge": "br0", "groups": [{"group_id": 5, "state": "absent"}]}, ok=False)["msg"]
-    assert "owner other; set adopt" in br0.module("ovs_flow", {"bridge": "br0", "groups": [{"group_id": 6, "state": "absent"}]}, ok=False)["msg"]
+    br0.apply(
+        "ovs_flow",
+        {
+            "bridge": "br0",
+            "purge": True,
+            "groups": [{"group_id": 5, "type": "indirect", "buckets": [{"actions": ["p1"]}]}],
+        },
+    )
+    assert (
+        "not ours; set adopt"
+        in br0.module("ovs_flow", {"bridge": "br0", "groups": [{"group_id": 5, "state": "absent"}]}, ok=False)["msg"]
+    )
+    assert (
+        "owner other; set adopt"
+        in br0.module("ovs_flow", {"bridge": "br0", "groups": [{"group_id": 6, "state": "absent"}]}, ok=False)["msg"]
+    )
     br0.apply("ovs_flow", {"bridge": "br0", "purge": True, "groups": []})
     assert len(ofctl(br0, "dump-groups")) == 2
 
@@ -436,7 +522,10 @@ def test_a_group_of_somebody_else_stays(br0: Host) -> None:
 
 
 BAD = [
-    ({"flows": [{"flow": "arp,actions=normal"}, {"flow": "ip,actions=foo"}]}, "flow 2 (ip,actions=foo) is refused by ovs-ofctl: unknown action foo"),
+    (
+        {"flows": [{"flow": "arp,actions=normal"}, {"flow": "ip,actions=foo"}]},
+        "flow 2 (ip,actions=foo) is refused by ovs-ofctl: unknown action foo",
+    ),
     (
         {"flows": [{"match": {"ip": True}, "actions": []}, {"match": {"tp_dst": 80}, "actions": []}]},
         "flow 2 (tp_dst=80) is refused by ovs-ofctl: the match 'tp_dst=80' is not in normal form",
@@ -452,16 +541,25 @@ BAD = [
     ({"flow": "cookie=5,actions=drop"}, "has the cookie 0x5, which is not in"),
     ({"flow": "arp,actions=drop\nip,actions=drop"}, "must be one line"),
     ({"flow": "arp"}, "has no actions="),
-    ({"flow": "arp,actions=strip_vlan"}, "flow (arp,actions=strip_vlan) is refused by ovs-ofctl: OpenFlow15 has no such flow"),
+    (
+        {"flow": "arp,actions=strip_vlan"},
+        "flow (arp,actions=strip_vlan) is refused by ovs-ofctl: OpenFlow15 has no such flow",
+    ),
     ({"flow": "delete arp,actions=drop"}, "is refused by ovs-ofctl"),
     ({"flow": "arp,actions=drop", "table": 3}, "has both flow and table"),
     ({"match": {"dl_vlan": "5 actions=normal"}, "actions": []}, "option match, field dl_vlan"),
     ({"table": 255, "actions": []}, "table is 255; give a whole number from 0 to 254"),
     ({"priority": 65536, "actions": []}, "priority is 65536"),
     ({"tables": [1], "flow": "actions=drop"}, "is in table 0, but tables has only 1"),
-    ({"groups": [{"group_id": 1, "type": "all", "buckets": [{"actions": ["foo:1"]}]}]}, "group 1 is refused by ovs-ofctl"),
+    (
+        {"groups": [{"group_id": 1, "type": "all", "buckets": [{"actions": ["foo:1"]}]}]},
+        "group 1 is refused by ovs-ofctl",
+    ),
     ({"groups": [{"group_id": 1}]}, "group 1 is not on the bridge, and has no type"),
-    ({"groups": [{"group_id": 1, "type": "ff", "buckets": [{"watch_port": "nix"}]}]}, "group 1 names nix, which is no port"),
+    (
+        {"groups": [{"group_id": 1, "type": "ff", "buckets": [{"watch_port": "nix"}]}]},
+        "group 1 names nix, which is no port",
+    ),
     ({"meters": [{"meter_id": "1", "unit": "kbps"}]}, "meter 1 has no bands"),
     ({"bridge": "br1", "flow": "actions=drop"}, "bridge br1 is not there; make it with ovs_bridge"),
     ({"bridge": "a bridge", "flow": "actions=drop"}, "'a bridge' is not a name"),
@@ -504,7 +602,14 @@ def test_a_bridge_without_bundles_is_told_what_it_lacks(br0: Host) -> None:
     said = br0.module("ovs_flow", {"bridge": "br0", "flow": "actions=drop"}, ok=False)["msg"]
     assert "speaks nothing newer than OpenFlow12" in said and "add OpenFlow15 to its protocols" in said
     br0.run("ovs-vsctl set Bridge br0 protocols=OpenFlow13,OpenFlow14".split())
-    br0.apply("ovs_flow", {"bridge": "br0", "flow": "actions=drop", "groups": [{"group_id": 1, "type": "all", "buckets": [{"actions": ["p1"]}]}]})
+    br0.apply(
+        "ovs_flow",
+        {
+            "bridge": "br0",
+            "flow": "actions=drop",
+            "groups": [{"group_id": 1, "type": "all", "buckets": [{"actions": ["p1"]}]}],
+        },
+    )
 
 
 # Reading
@@ -514,11 +619,20 @@ def test_flows_are_read_by_table_cookie_and_match(br0: Host) -> None:
     br0.run(["ovs-ofctl", "-O", "OpenFlow15", "add-flow", "br0", "cookie=0x7,arp,actions=drop"])
     br0.module(
         "ovs_flow",
-        {"bridge": "br0", "flows": [{"table": 1, "match": {"in_port": "p-2.x", "ip": True}, "actions": ["p1"]}, {"match": {"ip": True}, "actions": []}]},
+        {
+            "bridge": "br0",
+            "flows": [
+                {"table": 1, "match": {"in_port": "p-2.x", "ip": True}, "actions": ["p1"]},
+                {"match": {"ip": True}, "actions": []},
+            ],
+        },
     )
 
     def matches(**options: t.Any) -> list[tuple]:
-        return sorted((flow["table"], str(flow["match"]), flow["ours"]) for flow in info(br0, gather=["flows"], **options)["flows"])
+        return sorted(
+            (flow["table"], str(flow["match"]), flow["ours"])
+            for flow in info(br0, gather=["flows"], **options)["flows"]
+        )
 
     inside = (1, "{'ip': True, 'in_port': 'p-2.x'}", True)
     assert matches(table=1) == [inside] == matches(match={"in_port": "p-2.x"})
@@ -528,7 +642,10 @@ def test_flows_are_read_by_table_cookie_and_match(br0: Host) -> None:
         {"table": 0, "active": 2, "lookup": 0, "matched": 0},
         {"table": 1, "active": 1, "lookup": 0, "matched": 0},
     ]
-    assert "no port of bridge br0" in br0.module("ovs_flow_info", {"bridge": "br0", "match": {"in_port": "nix"}}, ok=False)["msg"]
+    assert (
+        "no port of bridge br0"
+        in br0.module("ovs_flow_info", {"bridge": "br0", "match": {"in_port": "nix"}}, ok=False)["msg"]
+    )
     assert "br9 is not there" in br0.module("ovs_flow_info", {"bridge": "br9"}, ok=False)["msg"]
 
 
@@ -547,7 +664,10 @@ def test_flows_let_traffic_through_and_stop_it(br0: Host) -> None:
         return " 0% packet loss" in br0.run("ip netns exec red ping -c3 -i0.2 -W1 10.9.0.2".split(), ok=None)
 
     arp = {"priority": 9, "match": {"arp": True}, "actions": ["normal"]}
-    both = [{"priority": 5, "match": {"ip": True, "in_port": a}, "actions": [{"output": b}]} for a, b in (("red", "blue"), ("blue", "red"))]
+    both = [
+        {"priority": 5, "match": {"ip": True, "in_port": a}, "actions": [{"output": b}]}
+        for a, b in (("red", "blue"), ("blue", "red"))
+    ]
     br0.apply("ovs_flow", {"bridge": "br0", "purge": True, "flows": [arp, *both]})
     assert ping()
     br0.apply("ovs_flow", {"bridge": "br0", "purge": True, "flows": [arp, {**both[0], "actions": []}, both[1]]})
@@ -576,7 +696,10 @@ def held(host: Host) -> tuple[list[str], list[str], list[str]]:
 def wait_for_unit(host: Host) -> None:
     """Until the service that restores has ended."""
     until = time.monotonic() + 30
-    while host.run(["systemctl", "is-active", UNIT], ok=None).split()[0] not in ("active", "failed") and time.monotonic() < until:
+    while (
+        host.run(["systemctl", "is-active", UNIT], ok=None).split()[0] not in ("active", "failed")
+        and time.monotonic() < until
+    ):
         time.sleep(0.1)
 
 
@@ -589,7 +712,10 @@ def test_everything_is_there_again_after_a_reboot(br0: Host) -> None:
     assert not br0.module("ovs_flow", EVERYTHING)["changed"]
 
 
-@pytest.mark.parametrize("how", ["systemctl restart ovs-vswitchd", "systemctl restart openvswitch-switch", "systemctl kill -s KILL ovs-vswitchd"])
+@pytest.mark.parametrize(
+    "how",
+    ["systemctl restart ovs-vswitchd", "systemctl restart openvswitch-switch", "systemctl kill -s KILL ovs-vswitchd"],
+)
 def test_everything_is_there_again_after_a_restart_of_the_daemon(br0: Host, how: str) -> None:
     br0.apply("ovs_flow", EVERYTHING)
     before = held(br0)
@@ -654,7 +780,10 @@ def test_the_file_is_repaired(br0: Host) -> None:
 
 def test_thousands_of_flows_in_one_call_take_three_processes_to_read(br0: Host) -> None:
     wanted = [
-        {"flow": f"table={n % 4},priority=9,ip,in_port=p1,nw_dst=10.{n >> 8}.{n & 255}.0/24,actions=set_field:{n}->reg0,output:p-2.x"} for n in range(5000)
+        {
+            "flow": f"table={n % 4},priority=9,ip,in_port=p1,nw_dst=10.{n >> 8}.{n & 255}.0/24,actions=set_field:{n}->reg0,output:p-2.x"
+        }
+        for n in range(5000)
     ]
     args = {"bridge": "br0", "purge": True, "flows": wanted}
     assert br0.module("ovs_flow", args)["changed"]

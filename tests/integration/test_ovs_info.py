@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """ovs_info against a real Open vSwitch."""
+
 from __future__ import annotations
 
 import time
@@ -21,15 +22,36 @@ def busy(host: Host) -> Host:
     """A host with two bridges, a tunnel, a flow, a group, and two namespaces that talk on VLAN 10."""
     veth(host, "p1", "p2")
     ports = [{"name": "p1", "tag": 10, "up": True}, {"name": "p2", "tag": 10, "up": True}]
-    host.module("ovs_bridge", {"bridges": [{"name": "br0", "datapath_type": "netdev", "ports": ports}, {"name": "br1", "datapath_type": "netdev"}]})
-    host.module("ovs_tunnel", {"bridge": "br0", "name": "gre0", "type": "gre", "remote_ip": "192.0.2.1", "check_route": False, "bfd": {"enable": True}})
+    host.module(
+        "ovs_bridge",
+        {
+            "bridges": [
+                {"name": "br0", "datapath_type": "netdev", "ports": ports},
+                {"name": "br1", "datapath_type": "netdev"},
+            ]
+        },
+    )
+    host.module(
+        "ovs_tunnel",
+        {
+            "bridge": "br0",
+            "name": "gre0",
+            "type": "gre",
+            "remote_ip": "192.0.2.1",
+            "check_route": False,
+            "bfd": {"enable": True},
+        },
+    )
     for number in (1, 2):
         host.run(["ip", "netns", "add", f"n{number}"])
         host.run(["ip", "link", "set", f"p{number}p", "netns", f"n{number}"])
         host.run(f"ip -n n{number} address add 10.1.1.{number}/24 dev p{number}p".split())
         host.run(f"ip -n n{number} link set p{number}p up".split())
     group = {"group_id": 1, "type": "all", "buckets": [{"actions": ["output:p1"]}]}
-    host.module("ovs_flow", {"bridge": "br0", "flows": [{"table": 1, "match": {"ip": True}, "actions": ["group:1"]}], "groups": [group]})
+    host.module(
+        "ovs_flow",
+        {"bridge": "br0", "flows": [{"table": 1, "match": {"ip": True}, "actions": ["group:1"]}], "groups": [group]},
+    )
     host.run("ip netns exec n1 ping -c 3 -i 0.2 -W 5 10.1.1.2".split())
     return host
 
@@ -44,7 +66,10 @@ def test_all_that_the_switch_says_is_typed(busy: Host) -> None:
     assert (tunnel["name"], tunnel["error"], tunnel["bfd_status"]["state"]) == ("gre0", None, "down")
     learned = {(entry["bridge"], entry["port"], entry["vlan"]) for entry in seen["fdb"]}
     assert {("br0", "p1", 10), ("br0", "p2", 10)} <= learned
-    assert all(isinstance(entry["age"], int) and entry["static"] is False and entry["mac"].count(":") == 5 for entry in seen["fdb"])
+    assert all(
+        isinstance(entry["age"], int) and entry["static"] is False and entry["mac"].count(":") == 5
+        for entry in seen["fdb"]
+    )
     flow = next(flow for flow in seen["flows"] if flow["table"] == 1)
     assert (flow["bridge"], flow["ours"], flow["match"], flow["n_packets"]) == ("br0", True, {"ip": True}, 0)
     assert seen["groups"][0]["bridge"] == "br0" and seen["groups"][0]["group_id"] == 1 and seen["meters"] == []
@@ -76,7 +101,9 @@ def test_counters_come_with_the_ports(busy: Host) -> None:
         assert time.monotonic() < until
         time.sleep(0.5)
         (bridge,) = busy.module("ovs_info", {"gather": ["bridges", "statistics"], "bridges": ["br0"]})["bridges"]
-        counted = sum(port["statistics"].get("rx_packets", 0) for port in bridge["ports"] if port["name"] in ("p1", "p2"))
+        counted = sum(
+            port["statistics"].get("rx_packets", 0) for port in bridge["ports"] if port["name"] in ("p1", "p2")
+        )
 
 
 def test_a_static_address_has_no_age(busy: Host) -> None:

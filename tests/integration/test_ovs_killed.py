@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Open vSwitch dies, or is restarted, while a module changes it: one clear sentence or success, and the next run converges."""
+
 from __future__ import annotations
 
 import subprocess
@@ -16,7 +17,13 @@ if t.TYPE_CHECKING:
 
 TUNNELS = 120
 ROUNDS = 5
-BRIDGES = [{"name": "br0", "datapath_type": "netdev", "ports": [{"name": "p0", "type": "internal", "tag": 5, "addresses": ["10.0.0.1/24"]}]}]
+BRIDGES = [
+    {
+        "name": "br0",
+        "datapath_type": "netdev",
+        "ports": [{"name": "p0", "type": "internal", "tag": 5, "addresses": ["10.0.0.1/24"]}],
+    }
+]
 
 
 def killed(daemon: str) -> t.Callable[[Host], None]:
@@ -36,13 +43,21 @@ def restarted(host: Host) -> None:
     host.run(["systemctl", "restart", "openvswitch-switch"], ok=None)
 
 
-DISTURBANCES = {"vswitchd-killed": killed("ovs-vswitchd"), "database-killed": killed("ovsdb-server"), "restarted": restarted}
+DISTURBANCES = {
+    "vswitchd-killed": killed("ovs-vswitchd"),
+    "database-killed": killed("ovsdb-server"),
+    "restarted": restarted,
+}
 
 
-def disturbed(host: Host, name: str, args: dict[str, t.Any], after: float, disturb: t.Callable[[Host], None]) -> dict[str, t.Any]:
+def disturbed(
+    host: Host, name: str, args: dict[str, t.Any], after: float, disturb: t.Callable[[Host], None]
+) -> dict[str, t.Any]:
     """The result of a module during whose run, so many seconds from its start, something happens."""
     command = host.command(["env", f"PYTHONPATH={host.library}", harness.PYTHON, "-c", harness.DRIVER, name])
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     assert process.stdin is not None
     process.stdin.write(harness.module_input(args, check=False, diff=False))
     process.stdin.close()
@@ -67,10 +82,20 @@ def back_again(host: Host) -> None:
 def test_open_vswitch_dies_in_the_middle_of_a_change_and_the_next_run_converges(host: Host, what: str) -> None:
     host.module("ovs_bridge", {"bridges": BRIDGES})
     first = [
-        {"bridge": "br0", "name": f"gre{i}", "type": "gre", "remote_ip": f"192.0.2.{i + 1}", "key": i, "trunks": [10, 20], "protected": True}
+        {
+            "bridge": "br0",
+            "name": f"gre{i}",
+            "type": "gre",
+            "remote_ip": f"192.0.2.{i + 1}",
+            "key": i,
+            "trunks": [10, 20],
+            "protected": True,
+        }
         for i in range(TUNNELS)
     ]
-    second = [{**tunnel, "key": tunnel["key"] + 1000, "name": tunnel["name"] + "x", "type": "geneve"} for tunnel in first]
+    second = [
+        {**tunnel, "key": tunnel["key"] + 1000, "name": tunnel["name"] + "x", "type": "geneve"} for tunnel in first
+    ]
     begun = time.monotonic()
     host.module("ovs_tunnel", {"tunnels": first, "purge": True, "check_route": False})
     whole = time.monotonic() - begun
@@ -80,7 +105,9 @@ def test_open_vswitch_dies_in_the_middle_of_a_change_and_the_next_run_converges(
         args = {"tunnels": wanted, "purge": True, "check_route": False, "timeout": 20}
         result = disturbed(host, "ovs_tunnel", args, whole * (0.35 + 0.15 * number), DISTURBANCES[what])
         if result.get("failed"):
-            assert "\n" not in result["msg"] and ("Open vSwitch" in result["msg"] or "ovs-vswitchd" in result["msg"]), result["msg"]
+            assert "\n" not in result["msg"] and ("Open vSwitch" in result["msg"] or "ovs-vswitchd" in result["msg"]), (
+                result["msg"]
+            )
         outcomes.append(result.get("msg", "success"))
         back_again(host)
         done = host.module("ovs_tunnel", args)
@@ -98,7 +125,12 @@ def test_the_switch_dies_in_the_middle_of_a_bundle_of_flows_and_the_next_run_con
     host.module("ovs_flow", {"bridge": "br0", "flows": [{"flow": flow} for flow in flows], "purge": True})
     whole = time.monotonic() - begun
     for number in range(ROUNDS):
-        args = {"bridge": "br0", "flows": [{"flow": flow} for flow in flows[number :: number + 2]], "purge": True, "timeout": 20}
+        args = {
+            "bridge": "br0",
+            "flows": [{"flow": flow} for flow in flows[number :: number + 2]],
+            "purge": True,
+            "timeout": 20,
+        }
         result = disturbed(host, "ovs_flow", args, whole * (0.35 + 0.15 * number), killed("ovs-vswitchd"))
         if result.get("failed"):
             assert "Traceback" not in result["msg"], result["msg"]

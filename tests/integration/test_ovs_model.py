@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The comparison's model of the database against the real one: what is drawn at random is done, and read back."""
+
 from __future__ import annotations
 
 import pathlib

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """No option without a test on a real switch, no column of its database without an option: what the tables of the other tests hold. Needs no host."""
+
 from __future__ import annotations
 
 import json
@@ -23,7 +24,18 @@ import test_ovs_tunnel
 from ansible_collections.overloom.fabric.plugins.module_utils import _ovs_bridge, _ovs_switch, _ovs_tunnel
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs import Option
 
-MODULES = ("ovs_bridge", "ovs_switch", "ovs_tunnel", "ovs_flow", "netns_veth", "ovs_info", "ovs_bridge_info", "ovs_tunnel_info", "ovs_flow_info", "netns_info")
+MODULES = (
+    "ovs_bridge",
+    "ovs_switch",
+    "ovs_tunnel",
+    "ovs_flow",
+    "netns_veth",
+    "ovs_info",
+    "ovs_bridge_info",
+    "ovs_tunnel_info",
+    "ovs_flow_info",
+    "netns_info",
+)
 # The lists whose items have the options that a module has for one item.
 ITEMS = {"ovs_bridge": "bridges", "ovs_tunnel": "tunnels", "ovs_flow": "flows", "netns_veth": "namespaces"}
 # Lists of which what is left out of an item stays as it is; anywhere else it is as in a new one.
@@ -47,7 +59,10 @@ QOS_STEPS = [declared for declared, _held, _queues in test_ovs_bridge_parts.QOS]
 TABLES: dict[str, list[list[Step]]] = {
     "ovs_bridge": [
         *by_steps((case[0], case[1:4]) for case in test_ovs_bridge.BRIDGE_CASES),
-        *by_steps((option, [declared for declared, _held in steps]) for option, (_table, _columns, steps) in test_ovs_bridge_parts.PARTS.items()),
+        *by_steps(
+            (option, [declared for declared, _held in steps])
+            for option, (_table, _columns, steps) in test_ovs_bridge_parts.PARTS.items()
+        ),
         *of_port(PORT_STEPS),
         *of_port(by_steps([("qos", QOS_STEPS)])),
         *of_port([[{"interfaces": [declared]} for declared, _held in test_ovs_bridge_parts.MEMBER]]),
@@ -59,7 +74,11 @@ TABLES: dict[str, list[list[Step]]] = {
         *by_steps([("ssl", test_ovs_switch.SSL)]),
         *by_steps((name, [step[name] for step in test_ovs_switch.MAPS]) for name in ("other_config", "external_ids")),
     ],
-    "ovs_tunnel": [*by_steps((option, values) for _types, option, values, _held in test_ovs_tunnel.CASES), *PORT_STEPS, *by_steps([("qos", QOS_STEPS)])],
+    "ovs_tunnel": [
+        *by_steps((option, values) for _types, option, values, _held in test_ovs_tunnel.CASES),
+        *PORT_STEPS,
+        *by_steps([("qos", QOS_STEPS)]),
+    ],
     "ovs_flow": [
         [declared for declared, _printed in test_ovs_flow.STEPS],
         *([{"groups": [declared]} for declared, _printed in steps] for _kind, steps in test_ovs_flow.GROUPS),
@@ -96,11 +115,22 @@ FLOW_FILTERS = "test_flows_are_read_by_table_cookie_and_match"
 # and the test that says what each does.
 ELSEWHERE: dict[str, dict[str, str]] = {
     "ovs_bridge": {
-        **DATABASE, **PASSED, "owner": OWNERS, "adopt": OWNERS, "purge": PURGE, "name": COMES, "state": COMES, "parent": FAKE, "vlan": FAKE,
+        **DATABASE,
+        **PASSED,
+        "owner": OWNERS,
+        "adopt": OWNERS,
+        "purge": PURGE,
+        "name": COMES,
+        "state": COMES,
+        "parent": FAKE,
+        "vlan": FAKE,
         "datapath_type": "test_a_bridge_without_the_kernel_datapath_fails_clearly_and_leaves_nothing",
         "external_ids": "test_user_clears_external_ids_and_the_marks_of_others_stay",
-        "ports": COMES, "ports.name": COMES, "ports.state": "test_the_qos_of_a_port_goes_with_the_port_and_with_the_bridge",
-        "ports.type": "test_a_port_changes_its_type", "ports.peer": "test_a_patch_cable_between_two_bridges",
+        "ports": COMES,
+        "ports.name": COMES,
+        "ports.state": "test_the_qos_of_a_port_goes_with_the_port_and_with_the_bridge",
+        "ports.type": "test_a_port_changes_its_type",
+        "ports.peer": "test_a_patch_cable_between_two_bridges",
         "ports.members": "test_a_bond_and_its_members",
         "ports.addresses": "test_addresses_of_an_internal_port_are_set_changed_and_cleared",
         "ports.up": "test_addresses_of_an_internal_port_are_set_changed_and_cleared",
@@ -110,45 +140,82 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "ports.interfaces.type": "test_each_option_of_a_member_is_set_changed_and_cleared",
     },
     "ovs_switch": {
-        **DATABASE, "owner": "test_managers_are_set_changed_and_cleared_and_those_of_others_stay",
+        **DATABASE,
+        "owner": "test_managers_are_set_changed_and_cleared_and_those_of_others_stay",
         "adopt": "test_a_setting_of_the_switch_that_others_made_is_changed_only_when_adopted_and_comes_back",
         "other_config": "test_other_settings_are_set_changed_and_removed_one_by_one",
         "external_ids": "test_other_settings_are_set_changed_and_removed_one_by_one",
     },
     "ovs_tunnel": {
-        **DATABASE, "owner": "test_purge_removes_own_tunnels_and_nothing_else", "purge": "test_purge_removes_own_tunnels_and_nothing_else",
-        "adopt": "test_user_gives_a_gre_port_made_by_hand_another_remote_ip", "name": "test_a_tunnel_comes_and_goes_over_both_families",
-        "state": "test_a_tunnel_comes_and_goes_over_both_families", "bridge": "test_a_tunnel_on_another_bridge_moves",
-        "type": "test_a_changed_type_makes_the_tunnel_anew_in_one_transaction", "check_route": "test_a_route_that_comes_up_later",
-        "external_ids": "test_vlans_and_bfd_of_a_tunnel", "payload_type": "test_every_option_is_set_changed_and_cleared",
+        **DATABASE,
+        "owner": "test_purge_removes_own_tunnels_and_nothing_else",
+        "purge": "test_purge_removes_own_tunnels_and_nothing_else",
+        "adopt": "test_user_gives_a_gre_port_made_by_hand_another_remote_ip",
+        "name": "test_a_tunnel_comes_and_goes_over_both_families",
+        "state": "test_a_tunnel_comes_and_goes_over_both_families",
+        "bridge": "test_a_tunnel_on_another_bridge_moves",
+        "type": "test_a_changed_type_makes_the_tunnel_anew_in_one_transaction",
+        "check_route": "test_a_route_that_comes_up_later",
+        "external_ids": "test_vlans_and_bfd_of_a_tunnel",
+        "payload_type": "test_every_option_is_set_changed_and_cleared",
         "remote_ip": "test_every_option_is_set_changed_and_cleared",
         **{name: "test_srv6_is_passed_through_or_refused_by_name" for name in ("srv6_segs", "srv6_flowlabel")},
     },
     "ovs_flow": {
-        "bridge": FLOWS, "table": FLOWS, "priority": FLOWS, "match": FLOWS, "state": FLOWS, "flow": "test_another_spelling_is_no_change",
-        "cookie": "test_user_declares_all_flows_of_a_bridge_a_table_or_a_cookie", "tables": "test_purge_keeps_to_the_tables",
-        "purge": "test_purge_removes_only_what_is_ours_and_not_declared", "owner": "test_purge_removes_only_what_is_ours_and_not_declared",
-        "adopt": "test_a_foreign_flow_is_configured_but_never_removed_unless_adopted", "persist": "test_persist_can_be_turned_off_and_on",
+        "bridge": FLOWS,
+        "table": FLOWS,
+        "priority": FLOWS,
+        "match": FLOWS,
+        "state": FLOWS,
+        "flow": "test_another_spelling_is_no_change",
+        "cookie": "test_user_declares_all_flows_of_a_bridge_a_table_or_a_cookie",
+        "tables": "test_purge_keeps_to_the_tables",
+        "purge": "test_purge_removes_only_what_is_ours_and_not_declared",
+        "owner": "test_purge_removes_only_what_is_ours_and_not_declared",
+        "adopt": "test_a_foreign_flow_is_configured_but_never_removed_unless_adopted",
+        "persist": "test_persist_can_be_turned_off_and_on",
         "timeout": "test_a_daemon_that_hangs_is_a_clear_error_and_the_next_run_converges",
-        **{path: WHOLE for path in ("groups", "groups.group", "groups.group_id", "meters", "meters.meter", "meters.meter_id")},
-        **{f"tlvs.{name}": "test_geneve_options_of_others_are_left_alone" for name in ("class", "type", "length", "field")},
+        **{
+            path: WHOLE
+            for path in ("groups", "groups.group", "groups.group_id", "meters", "meters.meter", "meters.meter_id")
+        },
+        **{
+            f"tlvs.{name}": "test_geneve_options_of_others_are_left_alone"
+            for name in ("class", "type", "length", "field")
+        },
         "tlvs": "test_flows_on_geneve_options_come_back_after_a_restart_and_a_reboot",
         "tlvs.state": "test_a_geneve_option_goes_with_its_flow_and_not_before",
-        "groups.state": "test_a_group_of_somebody_else_stays", "groups.type": "test_each_option_of_a_group_is_set_changed_and_cleared",
-        **{f"meters.{name}": "test_each_option_of_a_meter_is_set_changed_and_cleared" for name in ("state", "unit", "bands", "bands.rate")},
-        **{f"meters.bands.{name}": "test_a_band_that_the_switch_cannot_do_is_refused_in_its_own_words" for name in ("type", "prec_level")},
+        "groups.state": "test_a_group_of_somebody_else_stays",
+        "groups.type": "test_each_option_of_a_group_is_set_changed_and_cleared",
+        **{
+            f"meters.{name}": "test_each_option_of_a_meter_is_set_changed_and_cleared"
+            for name in ("state", "unit", "bands", "bands.rate")
+        },
+        **{
+            f"meters.bands.{name}": "test_a_band_that_the_switch_cannot_do_is_refused_in_its_own_words"
+            for name in ("type", "prec_level")
+        },
     },
     "netns_veth": {
-        "name": "test_a_namespace_is_made_as_declared_and_removed_without_a_trace", "state": "test_a_namespace_is_made_as_declared_and_removed_without_a_trace",
-        "interface": "test_several_interfaces_make_a_router", "owner": "test_two_owners_share_a_host",
+        "name": "test_a_namespace_is_made_as_declared_and_removed_without_a_trace",
+        "state": "test_a_namespace_is_made_as_declared_and_removed_without_a_trace",
+        "interface": "test_several_interfaces_make_a_router",
+        "owner": "test_two_owners_share_a_host",
         "adopt": "test_a_foreign_veth_is_configured_and_removed_only_when_adopted",
         "purge": "test_purge_removes_what_is_no_longer_declared_and_nothing_else",
         **{name: NETNS for name in ("mac", "mtu", "outer", "tx_checksum")},
     },
-    "ovs_info": {**DATABASE, **{name: "test_only_what_is_asked_for_is_read" for name in ("gather", "bridges", "owned", "owner")}},
+    "ovs_info": {
+        **DATABASE,
+        **{name: "test_only_what_is_asked_for_is_read" for name in ("gather", "bridges", "owned", "owner")},
+    },
     "ovs_bridge_info": {**DATABASE, "name": TUNNEL_FILTERS, "owner": TUNNEL_FILTERS},
     "ovs_tunnel_info": {**DATABASE, **{name: TUNNEL_FILTERS for name in ("name", "bridge", "type", "owner")}},
-    "ovs_flow_info": {**{name: FLOW_FILTERS for name in ("bridge", "cookie", "gather", "match", "table")}, "owner": FLOW_FILTERS, "timeout": FLOW_FILTERS},
+    "ovs_flow_info": {
+        **{name: FLOW_FILTERS for name in ("bridge", "cookie", "gather", "match", "table")},
+        "owner": FLOW_FILTERS,
+        "timeout": FLOW_FILTERS,
+    },
     "netns_info": {name: "test_namespaces_are_chosen_by_exact_name_and_by_owner" for name in ("names", "owner")},
 }
 
@@ -236,22 +303,33 @@ def proven(path: str, option: Step, tables: list[list[Step]]) -> bool:
         # Of some numbers, 0 is the value that clears.
         cleared = [not told or value in (0, [0]) for told, value in zip(held, values)]
         for first, value in enumerate(values):
-            if held[first] and any(held[n] and values[n] != value and any(cleared[n + 1 :]) for n in range(first + 1, len(values))):
+            if held[first] and any(
+                held[n] and values[n] != value and any(cleared[n + 1 :]) for n in range(first + 1, len(values))
+            ):
                 return True
     return False
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_every_documented_option_is_set_changed_and_cleared_on_a_real_switch(documents: dict[str, t.Any], module: str) -> None:
+def test_every_documented_option_is_set_changed_and_cleared_on_a_real_switch(
+    documents: dict[str, t.Any], module: str
+) -> None:
     paths, elsewhere = documented(documents, module), ELSEWHERE.get(module, {})
     assert not set(elsewhere) - set(paths), "options that are no more"
-    missing = sorted(path for path, option in paths.items() if path not in elsewhere and not proven(path, option, TABLES.get(module, [])))
+    missing = sorted(
+        path
+        for path, option in paths.items()
+        if path not in elsewhere and not proven(path, option, TABLES.get(module, []))
+    )
     assert not missing
     assert not [path for path in elsewhere if proven(path, paths[path], TABLES.get(module, []))], "the table does it"
 
 
 def test_the_tests_that_are_named_here_are_there() -> None:
-    files = [*(harness.REPOSITORY / "tests/integration").glob("test_*.py"), *(harness.REPOSITORY / "tests/unit/plugins/module_utils").glob("test_ovs*.py")]
+    files = [
+        *(harness.REPOSITORY / "tests/integration").glob("test_*.py"),
+        *(harness.REPOSITORY / "tests/unit/plugins/module_utils").glob("test_ovs*.py"),
+    ]
     there = {name for file in files for name in re.findall(r"(?m)^def (test_\w+)", file.read_text(encoding="utf-8"))}
     assert not {name for tests in (*ELSEWHERE.values(), HABITS) for name in tests.values()} - there
 
@@ -268,9 +346,15 @@ WITHOUT: dict[str, dict[str, str]] = {
             STATUS,
         ),
     },
-    "Bridge": {"name": PARTS, "ports": PARTS, **dict.fromkeys("datapath_id datapath_version rstp_status status".split(), STATUS)},
+    "Bridge": {
+        "name": PARTS,
+        "ports": PARTS,
+        **dict.fromkeys("datapath_id datapath_version rstp_status status".split(), STATUS),
+    },
     "Port": {
-        "name": PARTS, "interfaces": PARTS, "fake_bridge": "the options parent and vlan of a bridge",
+        "name": PARTS,
+        "interfaces": PARTS,
+        "fake_bridge": "the options parent and vlan of a bridge",
         **dict.fromkeys("bond_active_slave rstp_statistics rstp_status statistics status".split(), STATUS),
     },
     "Interface": {
@@ -286,7 +370,10 @@ WITHOUT: dict[str, dict[str, str]] = {
     "Manager": {"external_ids": MARK, **dict.fromkeys("is_connected status".split(), STATUS)},
     "Mirror": {"external_ids": MARK, "statistics": STATUS},
     "Datapath": {"external_ids": MARK, **dict.fromkeys("capabilities datapath_version".split(), STATUS)},
-    **{table: {"external_ids": MARK} for table in "Flow_Table QoS Queue NetFlow sFlow IPFIX SSL CT_Zone CT_Timeout_Policy".split()},
+    **{
+        table: {"external_ids": MARK}
+        for table in "Flow_Table QoS Queue NetFlow sFlow IPFIX SSL CT_Zone CT_Timeout_Policy".split()
+    },
 }
 
 

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """ovs_switch against a real Open vSwitch, and the modules over a database that is reached by TCP and by TLS."""
+
 from __future__ import annotations
 
 import time
@@ -43,7 +44,9 @@ CASES: list[tuple[str, str, tuple[t.Any, t.Any, t.Any], tuple[str, str]]] = [
 def switch(host: Host) -> t.Iterator[Host]:
     """A host whose switch has no settings left from another test."""
     yield host
-    host.run("ovs-vsctl clear Open_vSwitch . other_config -- clear Open_vSwitch . datapaths -- del-manager -- del-ssl".split())
+    host.run(
+        "ovs-vsctl clear Open_vSwitch . other_config -- clear Open_vSwitch . datapaths -- del-manager -- del-ssl".split()
+    )
     # Some settings, such as hw-offload, stay in force in a switch that has once seen them.
     # systemd counts restarts, and tests make many.
     host.run("systemctl reset-failed openvswitch-switch ovsdb-server ovs-vswitchd".split(), ok=None)
@@ -88,20 +91,45 @@ def test_other_settings_are_set_changed_and_removed_one_by_one(switch: Host) -> 
 # What is declared, and of Manager what it holds then.
 MANAGERS: list[tuple[list[dict[str, t.Any]], dict[str, t.Any]]] = [
     (
-        [{
-            "target": "ptcp:16640:127.0.0.1", "connection_mode": "out-of-band", "inactivity_probe": 0, "max_backoff": 1000, "dscp": 5,
-            "other_config": {"a": "b"},
-        }],
-        {"connection_mode": "out-of-band", "inactivity_probe": 0, "max_backoff": 1000, "other_config": {"dscp": "5", "a": "b"}},
+        [
+            {
+                "target": "ptcp:16640:127.0.0.1",
+                "connection_mode": "out-of-band",
+                "inactivity_probe": 0,
+                "max_backoff": 1000,
+                "dscp": 5,
+                "other_config": {"a": "b"},
+            }
+        ],
+        {
+            "connection_mode": "out-of-band",
+            "inactivity_probe": 0,
+            "max_backoff": 1000,
+            "other_config": {"dscp": "5", "a": "b"},
+        },
     ),
     (
-        [{
-            "target": "ptcp:16642:127.0.0.1", "connection_mode": "in-band", "inactivity_probe": 5000, "max_backoff": 2000, "dscp": 6,
-            "other_config": {"c": "d"},
-        }],
-        {"connection_mode": "in-band", "inactivity_probe": 5000, "max_backoff": 2000, "other_config": {"dscp": "6", "c": "d"}},
+        [
+            {
+                "target": "ptcp:16642:127.0.0.1",
+                "connection_mode": "in-band",
+                "inactivity_probe": 5000,
+                "max_backoff": 2000,
+                "dscp": 6,
+                "other_config": {"c": "d"},
+            }
+        ],
+        {
+            "connection_mode": "in-band",
+            "inactivity_probe": 5000,
+            "max_backoff": 2000,
+            "other_config": {"dscp": "6", "c": "d"},
+        },
     ),
-    ([{"target": "ptcp:16642:127.0.0.1"}], {"connection_mode": [], "inactivity_probe": [], "max_backoff": [], "other_config": {}}),
+    (
+        [{"target": "ptcp:16642:127.0.0.1"}],
+        {"connection_mode": [], "inactivity_probe": [], "max_backoff": [], "other_config": {}},
+    ),
     ([], {}),
 ]
 
@@ -110,7 +138,9 @@ def test_managers_are_set_changed_and_cleared_and_those_of_others_stay(switch: H
     switch.run("ovs-vsctl set-manager ptcp:16641:127.0.0.1".split())
     for declared, held in MANAGERS:
         done = switch.apply("ovs_switch", {"managers": declared})
-        assert sorted(row["target"] for row in done["switch"]["managers"]) == sorted(["ptcp:16641:127.0.0.1", *(row["target"] for row in declared)])
+        assert sorted(row["target"] for row in done["switch"]["managers"]) == sorted(
+            ["ptcp:16641:127.0.0.1", *(row["target"] for row in declared)]
+        )
         for name, value in held.items():
             assert column(switch, "Manager", declared[0]["target"], name) == value
     assert switch.run("ovs-vsctl get-manager".split()) == "ptcp:16641:127.0.0.1\n"
@@ -123,7 +153,10 @@ DATAPATHS: list[tuple[list[dict[str, t.Any]], str | None]] = [
         [{"type": "netdev", "zones": [{"zone": 5, "timeouts": {"tcp_established": 60, "icmp_reply": 3}}]}],
         "Zone:5, Timeout Policies: icmp_reply=3 tcp_established=60",
     ),
-    ([{"type": "netdev", "zones": [{"zone": 6, "timeouts": {"tcp_established": 90}}]}], "Zone:6, Timeout Policies: tcp_established=90"),
+    (
+        [{"type": "netdev", "zones": [{"zone": 6, "timeouts": {"tcp_established": 90}}]}],
+        "Zone:6, Timeout Policies: tcp_established=90",
+    ),
     ([{"type": "netdev", "zones": [{"zone": 6, "timeouts": {}}]}], "Zone:6, Timeout Policies: system default"),
     ([{"type": "netdev"}], ""),
     ([{"type": "system"}], None),
@@ -138,7 +171,9 @@ def test_timeouts_of_connection_tracking_are_set_changed_and_cleared(switch: Hos
         if said is not None:
             assert switch.run("ovs-vsctl list-zone-tp netdev".split()).strip() == said
         assert not switch.module("ovs_switch", {"vlan_limit": ""})["changed"], "what is left out stays"
-    failed = switch.module("ovs_switch", {"datapaths": [{"type": "netdev", "zones": [{"zone": 1, "timeouts": {"tcp": 5}}]}]}, ok=False)
+    failed = switch.module(
+        "ovs_switch", {"datapaths": [{"type": "netdev", "zones": [{"zone": 1, "timeouts": {"tcp": 5}}]}]}, ok=False
+    )
     assert "timeouts: a key is 'tcp'; give one of tcp_syn_sent" in failed["msg"]
 
 
@@ -146,8 +181,14 @@ def test_user_forgets_idle_connections_of_a_zone_sooner(switch: Host) -> None:
     """Open vSwitch in user space does with the timeouts what they say."""
     switch.module("ovs_bridge", {**BR, "ports": [{"name": "p0", "type": "internal", "addresses": ["10.9.0.1/24"]}]})
     # Open vSwitch takes settings for a datapath that has a bridge already.
-    switch.module("ovs_switch", {"datapaths": [{"type": "netdev", "zones": [{"zone": 7, "timeouts": {"icmp_first": 1, "icmp_reply": 1}}]}]})
-    switch.module("ovs_flow", {"bridge": "br0", "flows": [{"flow": "priority=9,icmp,actions=ct(commit,zone=7),ct(commit,zone=8)"}]})
+    switch.module(
+        "ovs_switch",
+        {"datapaths": [{"type": "netdev", "zones": [{"zone": 7, "timeouts": {"icmp_first": 1, "icmp_reply": 1}}]}]},
+    )
+    switch.module(
+        "ovs_flow",
+        {"bridge": "br0", "flows": [{"flow": "priority=9,icmp,actions=ct(commit,zone=7),ct(commit,zone=8)"}]},
+    )
     switch.run("ip neighbour add 10.9.0.2 lladdr 02:00:00:00:00:02 dev p0".split())
     switch.run("ping -c 1 -W 1 10.9.0.2".split(), ok=False)
     until = time.monotonic() + 15
@@ -178,10 +219,16 @@ def keys(switch: Host) -> Host:
     def openssl(*words: str) -> None:
         switch.run(["openssl", *words])
 
-    openssl(*f"req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=ca -keyout {KEYS}/ca.key -out {KEYS}/ca.pem".split())
+    openssl(
+        *f"req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=ca -keyout {KEYS}/ca.key -out {KEYS}/ca.pem".split()
+    )
     for name in ("switch", "client"):
-        openssl(*f"req -newkey rsa:2048 -nodes -subj /CN={name} -keyout {KEYS}/{name}.key -out {KEYS}/{name}.csr".split())
-        openssl(*f"x509 -req -days 30 -in {KEYS}/{name}.csr -CA {KEYS}/ca.pem -CAkey {KEYS}/ca.key -CAcreateserial -out {KEYS}/{name}.pem".split())
+        openssl(
+            *f"req -newkey rsa:2048 -nodes -subj /CN={name} -keyout {KEYS}/{name}.key -out {KEYS}/{name}.csr".split()
+        )
+        openssl(
+            *f"x509 -req -days 30 -in {KEYS}/{name}.csr -CA {KEYS}/ca.pem -CAkey {KEYS}/ca.key -CAcreateserial -out {KEYS}/{name}.pem".split()
+        )
     return switch
 
 
@@ -205,7 +252,10 @@ def test_tls_is_set_changed_and_cleared(keys: Host) -> None:
     assert column(keys, "Open_vSwitch", ".", "ssl") == []
     failed = keys.module("ovs_switch", {"ssl": {**tls("switch"), "certificate": "/nowhere"}}, ok=False)
     assert "ssl: certificate: there is no file /nowhere" in failed["msg"]
-    assert "ssl: ca_cert is missing" in keys.module("ovs_switch", {"ssl": {"private_key": "a", "certificate": "b"}}, ok=False)["msg"]
+    assert (
+        "ssl: ca_cert is missing"
+        in keys.module("ovs_switch", {"ssl": {"private_key": "a", "certificate": "b"}}, ok=False)["msg"]
+    )
 
 
 def test_user_asks_for_another_database_by_tls_and_controls_a_bridge_by_tls(keys: Host) -> None:

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """ovs_tunnel against a real Open vSwitch."""
+
 from __future__ import annotations
 
 import time
@@ -26,7 +27,12 @@ CASES = [
     (V4, "local_ip", ("192.0.2.1", "192.0.2.2", ""), ("192.0.2.1", "192.0.2.2", None)),
     (V6, "remote_ip", ("2001:db8::22", "2001:db8::23", None), ("2001:db8::22", "2001:db8::23", None)),
     (V6, "local_ip", ("2001:db8::1", "2001:db8::2", ""), ("2001:db8::1", "2001:db8::2", None)),
-    (("gre", "ip6gre", "geneve", "lisp", "gtpu", "erspan", "ip6erspan"), "key", (100, "flow", ""), ("100", "flow", None)),
+    (
+        ("gre", "ip6gre", "geneve", "lisp", "gtpu", "erspan", "ip6erspan"),
+        "key",
+        (100, "flow", ""),
+        ("100", "flow", None),
+    ),
     (("gre", "ip6gre", "geneve", "bareudp", "vxlan"), "csum", (True, False, None), ("true", "false", None)),
     (V4 + V6, "ttl", (64, "inherit", ""), ("64", "inherit", None)),
     (V4 + V6, "tos", ("0x20", "inherit", ""), ("32", "inherit", None)),
@@ -86,7 +92,11 @@ def test_every_option_is_set_changed_and_cleared(br2: Host, kind: str) -> None:
         held = column(br2, "Interface", name, "options")
         for option, values, expected in chosen:
             if expected is None:
-                assert {key: held.get(key) for key in ("a", "b")} == {"a": None, "b": None, **{k: str(v) for k, v in values[step].items()}}
+                assert {key: held.get(key) for key in ("a", "b")} == {
+                    "a": None,
+                    "b": None,
+                    **{k: str(v) for k, v in values[step].items()},
+                }
             elif option in declared:
                 assert held.get(option) == expected[step], (option, step)
         assert not br2.module("ovs_tunnel", {"bridge": "br2", "name": name})["changed"], "what is left out stays"
@@ -98,7 +108,13 @@ def test_every_option_that_all_ports_have_is_set_changed_and_cleared(br2: Host) 
     br2.module("ovs_tunnel", GRE)
 
     def run(wanted: t.Callable[[str], bool]) -> None:
-        run_cases(br2, [case for case in cases if wanted(case[0])], lambda options: {"bridge": "br2", "name": "gre0", **options}, (), "ovs_tunnel")
+        run_cases(
+            br2,
+            [case for case in cases if wanted(case[0])],
+            lambda options: {"bridge": "br2", "name": "gre0", **options},
+            (),
+            "ovs_tunnel",
+        )
 
     # A trunk has no tag, and a map as a whole is told apart from the options that live in it.
     run(lambda name: name not in ("trunks", "other_config", "interface_other_config"))
@@ -158,8 +174,18 @@ def test_vlans_and_bfd_of_a_tunnel(br2: Host) -> None:
         ("external_ids:a=x", "Port", "external_ids"),
     ],
 )
-def test_user_changes_a_tunnel_by_hand_and_the_next_run_repairs_it(br2: Host, by_hand: str, table: str, name: str) -> None:
-    args = {**GRE, "key": 5, "csum": True, "trunks": [10], "protected": True, "bfd": {"enable": True}, "external_ids": {"a": "b"}}
+def test_user_changes_a_tunnel_by_hand_and_the_next_run_repairs_it(
+    br2: Host, by_hand: str, table: str, name: str
+) -> None:
+    args = {
+        **GRE,
+        "key": 5,
+        "csum": True,
+        "trunks": [10],
+        "protected": True,
+        "bfd": {"enable": True},
+        "external_ids": {"a": "b"},
+    }
     br2.module("ovs_tunnel", args)
     before = column(br2, table, "gre0", name)
     br2.run(["ovs-vsctl", "set", table, "gre0", by_hand])
@@ -249,18 +275,28 @@ def test_a_port_of_another_kind_is_refused(br2: Host) -> None:
     ],
 )
 def test_a_wrong_input_is_one_sentence_and_changes_nothing(br2: Host, args: dict[str, t.Any], said: str) -> None:
-    failed = br2.module("ovs_tunnel", {key: value for key, value in {**GRE, **args}.items() if value is not None}, ok=False)
+    failed = br2.module(
+        "ovs_tunnel", {key: value for key, value in {**GRE, **args}.items() if value is not None}, ok=False
+    )
     assert said in failed["msg"], failed["msg"]
     assert "\n" not in failed["msg"]
     assert ports(br2, "br2") == []
 
 
 def test_srv6_is_passed_through_or_refused_by_name(br2: Host) -> None:
-    tunnel = {**GRE, "type": "srv6", "remote_ip": "2001:db8::21", "srv6_segs": "2001:db8::1,2001:db8::2", "srv6_flowlabel": "copy"}
+    tunnel = {
+        **GRE,
+        "type": "srv6",
+        "remote_ip": "2001:db8::21",
+        "srv6_segs": "2001:db8::1,2001:db8::2",
+        "srv6_flowlabel": "copy",
+    }
     done = br2.module("ovs_tunnel", tunnel, ok=None)
     if done.get("failed"):
         known = column(br2, "Open_vSwitch", ".", "iface_types")
-        assert "srv6" not in known and "does not support the type srv6; it has" in done["msg"] and ports(br2, "br2") == []
+        assert (
+            "srv6" not in known and "does not support the type srv6; it has" in done["msg"] and ports(br2, "br2") == []
+        )
     else:
         assert column(br2, "Interface", "gre0", "options")["srv6_segs"] == "2001:db8::1,2001:db8::2"
         br2.apply("ovs_tunnel", {**tunnel, "srv6_segs": "2001:db8::3", "srv6_flowlabel": "zero"})
@@ -292,7 +328,11 @@ def test_two_tunnels_that_cannot_be_told_apart_are_refused_by_name(br2: Host) ->
     failed = br2.module("ovs_tunnel", {**GRE, "name": "gre2", "remote_ip": "192.0.2.77"}, ok=False)
     assert "tunnel gre2 and tunnel byhand" in failed["msg"]
     br2.apply("ovs_tunnel", {**GRE, "name": "vx", "type": "vxlan", "remote_ip": "192.0.2.77"})
-    failed = br2.module("ovs_tunnel", {**GRE, "name": "vy", "type": "vxlan", "remote_ip": "192.0.2.77", "dst_port": 4789, "key": 0}, ok=False)
+    failed = br2.module(
+        "ovs_tunnel",
+        {**GRE, "name": "vy", "type": "vxlan", "remote_ip": "192.0.2.77", "dst_port": 4789, "key": 0},
+        ok=False,
+    )
     assert "tunnel vy and tunnel vx" in failed["msg"], "defaults count as what they stand for"
 
 
@@ -357,7 +397,9 @@ def test_purge_removes_own_tunnels_and_nothing_else(br2: Host) -> None:
 def test_a_secret_is_never_shown(br2: Host) -> None:
     for psk in ("hush-hush", "another-hush"):
         done = br2.apply("ovs_tunnel", {**GRE, "psk": psk})
-        assert "tunnel gre0: this host has no ovs-monitor-ipsec, so packets go without encryption" in str(done["warnings"])
+        assert "tunnel gre0: this host has no ovs-monitor-ipsec, so packets go without encryption" in str(
+            done["warnings"]
+        )
         assert "hush" not in str({key: value for key, value in done.items() if key != "invocation"})
         assert column(br2, "Interface", "gre0", "options")["psk"] == psk
     assert "hush" not in str(br2.module("ovs_bridge_info"))
@@ -365,15 +407,21 @@ def test_a_secret_is_never_shown(br2: Host) -> None:
 
 
 def test_awkward_values_are_kept_as_they_are(br2: Host) -> None:
-    wanted = {text: text for text in ["a b", '"', "'", "=", "--", ",", "{}", "a\nb", "; reboot", "$(reboot)", "\\", "ü€😀", "", "-1"]}
-    br2.apply("ovs_tunnel", {**GRE, "external_ids": wanted, "remote_name": "a b=\"c\" -- d, $(reboot)"})
+    wanted = {
+        text: text
+        for text in ["a b", '"', "'", "=", "--", ",", "{}", "a\nb", "; reboot", "$(reboot)", "\\", "ü€😀", "", "-1"]
+    }
+    br2.apply("ovs_tunnel", {**GRE, "external_ids": wanted, "remote_name": 'a b="c" -- d, $(reboot)'})
     held = column(br2, "Port", "gre0", "external_ids")
     assert {key: held.get(key) for key in wanted} == wanted
-    assert column(br2, "Interface", "gre0", "options")["remote_name"] == "a b=\"c\" -- d, $(reboot)"
+    assert column(br2, "Interface", "gre0", "options")["remote_name"] == 'a b="c" -- d, $(reboot)'
 
 
 def test_hundreds_of_tunnels_are_one_transaction(br2: Host) -> None:
-    many = [{**GRE, "name": f"gre{i}", "remote_ip": f"192.0.2.{i % 200 + 20}", "key": i, "trunks": [10, 20]} for i in range(500)]
+    many = [
+        {**GRE, "name": f"gre{i}", "remote_ip": f"192.0.2.{i % 200 + 20}", "key": i, "trunks": [10, 20]}
+        for i in range(500)
+    ]
     done = br2.apply("ovs_tunnel", {"tunnels": many})
     assert done["spawned"] == 3 and len(done["commands"]) == 1
     assert len(ports(br2, "br2")) == 500 and all(tunnel["ofport"] > 0 for tunnel in done["tunnels"])
@@ -414,7 +462,9 @@ def test_frames_go_through_a_tunnel_and_bfd_comes_up(pair: tuple[Host, Host], ki
 def test_cfm_sees_the_other_end(pair: tuple[Host, Host]) -> None:
     for number, host in enumerate(pair, 1):
         tep = {"name": "tep0", "type": "internal", "addresses": [f"192.0.2.{number}/24"]}
-        host.module("ovs_bridge", {"bridges": [{**BR, "name": "br-ul", "ports": [{"name": "eth1", "up": True}, tep]}, BR]})
+        host.module(
+            "ovs_bridge", {"bridges": [{**BR, "name": "br-ul", "ports": [{"name": "eth1", "up": True}, tep]}, BR]}
+        )
         cfm = {"cfm_mpid": number, "cfm_interval": 100, "cfm_extended": True}
         host.module("ovs_tunnel", {**GRE, "remote_ip": f"192.0.2.{3 - number}", **cfm})
     until = time.monotonic() + 20
@@ -423,7 +473,9 @@ def test_cfm_sees_the_other_end(pair: tuple[Host, Host]) -> None:
 
 
 def test_the_state_is_typed_and_filtered(br2: Host) -> None:
-    br2.module("ovs_tunnel", {"tunnels": [{**GRE, "key": 5, "trunks": ["10-12"]}, {**GRE, "name": "vx0", "type": "vxlan"}]})
+    br2.module(
+        "ovs_tunnel", {"tunnels": [{**GRE, "key": 5, "trunks": ["10-12"]}, {**GRE, "name": "vx0", "type": "vxlan"}]}
+    )
     all_of_them = br2.module("ovs_tunnel_info")
     assert [tunnel["name"] for tunnel in all_of_them["tunnels"]] == ["gre0", "vx0"] and all_of_them["spawned"] == 1
     (one,) = br2.module("ovs_tunnel_info", {"name": "gre0"})["tunnels"]

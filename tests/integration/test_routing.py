@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What routers do over VLANs and tunnels: OSPF's claims one by one, each beside another that holds at the same time."""
+
 from __future__ import annotations
 
 import json
@@ -20,17 +21,34 @@ Item = t.Dict[str, t.Any]
 
 def vlan(number: int, tag: int, mtu: int = 1500, **more: t.Any) -> Item:
     """A router's interface on a VLAN of the cable: a port of Open vSwitch, as this kernel may have no VLANs of its own."""
-    return {"name": f"v{tag}", "type": "internal", "tag": tag, "mtu": mtu, "addresses": [f"10.0.{tag}.{number}/24"], "up": True, **more}
+    return {
+        "name": f"v{tag}",
+        "type": "internal",
+        "tag": tag,
+        "mtu": mtu,
+        "addresses": [f"10.0.{tag}.{number}/24"],
+        "up": True,
+        **more,
+    }
 
 
 def trunk(host: Host, *ports: Item) -> None:
     """The cable as a trunk, with interfaces on its VLANs."""
-    host.module("ovs_bridge", {"name": "br-trunk", "datapath_type": "netdev", "ports": [{"name": "eth1", "up": True}, *ports]})
+    host.module(
+        "ovs_bridge", {"name": "br-trunk", "datapath_type": "netdev", "ports": [{"name": "eth1", "up": True}, *ports]}
+    )
 
 
 def speak(tag: int, **more: t.Any) -> Item:
     """OSPF on a VLAN."""
-    return {"name": f"v{tag}", "area": "0", "network_type": "point-to-point", "hello_interval": 1, "dead_interval": 4, **more}
+    return {
+        "name": f"v{tag}",
+        "area": "0",
+        "network_type": "point-to-point",
+        "hello_interval": 1,
+        "dead_interval": 4,
+        **more,
+    }
 
 
 def states(host: Host) -> dict[str, str]:
@@ -40,7 +58,10 @@ def states(host: Host) -> dict[str, str]:
 
 def history(host: Host) -> dict[str, tuple[int, int]]:
     """Of the neighbour on each interface, how often its state has changed, and the seconds since it last did."""
-    return {one["interface"]: (one["state_changes"], one["uptime_seconds"]) for one in host.module("frr_info", {"gather": ["ospf"]})["ospf_neighbors"]}
+    return {
+        one["interface"]: (one["state_changes"], one["uptime_seconds"])
+        for one in host.module("frr_info", {"gather": ["ospf"]})["ospf_neighbors"]
+    }
 
 
 def known(host: Host) -> Item:
@@ -72,11 +93,23 @@ def test_ospf_on_the_vlans_of_a_trunk(routers: tuple[Host, Host]) -> None:
     cheap = {"name": "v10", "area": "0", "network_type": "point-to-point", "hello_multiplier": 4, "cost": 20}
     links = [speak(20, network_type="broadcast", cost=100), speak(30, area="1", cost=100), speak(40, cost=100)]
     first.apply("frr_ospf", {"router_id": "1.1.1.1", "interfaces": [cheap, *links, speak(50, cost=100, passive=True)]})
-    behind = [{"name": "v98", "area": "2", "passive": True, "cost": 3}, {"name": "v99", "area": "0", "passive": True, "cost": 7}]
-    second.apply("frr_ospf", {"router_id": "2.2.2.2", "interfaces": [cheap, {**links[0], "priority": 0}, *links[1:], speak(50, cost=100), *behind]})
+    behind = [
+        {"name": "v98", "area": "2", "passive": True, "cost": 3},
+        {"name": "v99", "area": "0", "passive": True, "cost": 7},
+    ]
+    second.apply(
+        "frr_ospf",
+        {
+            "router_id": "2.2.2.2",
+            "interfaces": [cheap, {**links[0], "priority": 0}, *links[1:], speak(50, cost=100), *behind],
+        },
+    )
 
     wait(lambda: all(full(first, f"v{tag}") for tag in (10, 20, 30)), "adjacencies over the MTUs 1400, 1280 and 1320")
-    found = wait(lambda: {"10.0.98.0/24", "10.0.99.0/24", "10.0.50.0/24"} <= set(known(first)) and known(first), "the networks behind the other")
+    found = wait(
+        lambda: {"10.0.98.0/24", "10.0.99.0/24", "10.0.50.0/24"} <= set(known(first)) and known(first),
+        "the networks behind the other",
+    )
     # The costs of the link and of the network behind it.
     assert (found["10.0.99.0/24"]["cost"], found["10.0.98.0/24"]["cost"]) == (27, 23)
     assert found["10.0.99.0/24"]["nexthops"][0]["ip"] == "10.0.10.2"
@@ -85,7 +118,11 @@ def test_ospf_on_the_vlans_of_a_trunk(routers: tuple[Host, Host]) -> None:
     assert found["10.0.98.0/24"]["area"] == found["10.0.99.0/24"]["area"] == "0.0.0.0"
     # Network types and timers, as FRR has them.
     seen = interfaces(first)
-    assert (seen["v10"]["networkType"], seen["v20"]["networkType"], seen["v20"]["state"]) == ("POINTOPOINT", "BROADCAST", "DR")
+    assert (seen["v10"]["networkType"], seen["v20"]["networkType"], seen["v20"]["state"]) == (
+        "POINTOPOINT",
+        "BROADCAST",
+        "DR",
+    )
     assert (seen["v10"]["timerMsecs"], seen["v10"]["timerDeadSecs"]) == (250, 1)
     assert (seen["v20"]["timerMsecs"], seen["v20"]["timerDeadSecs"]) == (1000, 4)
     assert seen["v30"]["area"] == "0.0.0.1"
@@ -118,15 +155,33 @@ def test_ospf_across_vxlan_in_a_tenant(routers: tuple[Host, Host]) -> None:
             {
                 "name": f"br-{name}",
                 "datapath_type": "netdev",
-                "ports": [{"name": name, "type": "internal", "mtu": 1450, "addresses": [f"10.0.{net}.{number}/24"], "up": True}],
+                "ports": [
+                    {
+                        "name": name,
+                        "type": "internal",
+                        "mtu": 1450,
+                        "addresses": [f"10.0.{net}.{number}/24"],
+                        "up": True,
+                    }
+                ],
             }
             for name, net in (("one", 1), ("two", 2))
         ]
         host.module("ovs_bridge", {"bridges": tenants})
         ends = {"type": "vxlan", "local_ip": f"192.0.2.{number}", "remote_ip": f"192.0.2.{3 - number}"}
         keys = {"one": 5001, "two": 6000 + number}
-        host.module("ovs_tunnel", {"tunnels": [{"bridge": f"br-{name}", "name": f"vx-{name}", "key": key, **ends} for name, key in keys.items()]})
-        both = [{"name": name, "area": "0", "network_type": "broadcast", "hello_interval": 1, "dead_interval": 4} for name in ("one", "two")]
+        host.module(
+            "ovs_tunnel",
+            {
+                "tunnels": [
+                    {"bridge": f"br-{name}", "name": f"vx-{name}", "key": key, **ends} for name, key in keys.items()
+                ]
+            },
+        )
+        both = [
+            {"name": name, "area": "0", "network_type": "broadcast", "hello_interval": 1, "dead_interval": 4}
+            for name in ("one", "two")
+        ]
         lo = {"name": "lo", "area": "0", "passive": True}
         host.run(["ip", "address", "replace", f"10.255.0.{number}/32", "dev", "lo"])
         host.apply("frr_ospf", {"router_id": f"10.255.0.{number}", "interfaces": [lo, *both]})

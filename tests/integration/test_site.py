@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The whole way as its user goes it: a lab, site.yml, verify, drift, a killed run, teardown, by the playbooks alone."""
+
 from __future__ import annotations
 
 import json
@@ -117,7 +118,10 @@ def test_from_an_empty_host_to_a_proven_overlay_and_nothing_changes_again(fabric
     assert set(changed(fabric.play("site.yml")).values()) == {0}
     report = fabric.verify()
     assert report["failed"] == 0
-    kinds = {kind: sum(check["kind"] == kind for check in report["checks"]) for kind in ("tep-ping", "ping", "mtu", "tcp", "isolation")}
+    kinds = {
+        kind: sum(check["kind"] == kind for check in report["checks"])
+        for kind in ("tep-ping", "ping", "mtu", "tcp", "isolation")
+    }
     assert kinds == {"tep-ping": 2, "ping": 4, "mtu": 4, "tcp": 4, "isolation": 8}
     assert all(check["control"] for check in report["checks"] if check["kind"] == "isolation")
     assert "<testsuites" in (fabric.folder / "reports/verify.xml").read_text()
@@ -128,7 +132,11 @@ def test_from_an_empty_host_to_a_proven_overlay_and_nothing_changes_again(fabric
 
 # What somebody changes by hand, on which host, and what --diff must show of it (the planned value).
 DRIFTS = {
-    "the remote end of a tunnel": ("kvm1", ["ovs-vsctl", "set", "interface", "gre-kvm2", "options:remote_ip=192.168.200.99"], "192.168.200.2"),
+    "the remote end of a tunnel": (
+        "kvm1",
+        ["ovs-vsctl", "set", "interface", "gre-kvm2", "options:remote_ip=192.168.200.99"],
+        "192.168.200.2",
+    ),
     "an access tag": ("kvm1", ["ovs-vsctl", "set", "port", "v-vm1", "tag=20"], "tag: 10"),
     "an MTU": ("kvm1", ["ip", "-n", "red", "link", "set", "dev", "eth0", "mtu", "1200"], "mtu: 1458"),
     "an address": ("kvm1", ["ip", "-n", "vm1", "addr", "del", "10.1.1.2/24", "dev", "eth0"], "10.1.1.2/24"),
@@ -162,7 +170,11 @@ def test_a_leak_between_vlans_is_found(built):
     built.on("kvm1", "ovs-vsctl", "set", "port", "v-red", "tag=10")
     report = built.verify(ok=False)
     leaks = [check for check in report["checks"] if check["kind"] == "isolation" and not check["passed"]]
-    assert {(check["from"], check["to"]) for check in leaks} >= {("kvm1/vm1", "kvm1/red"), ("kvm1/red", "kvm1/vm1"), ("kvm2/blue", "kvm1/red")}
+    assert {(check["from"], check["to"]) for check in leaks} >= {
+        ("kvm1/vm1", "kvm1/red"),
+        ("kvm1/red", "kvm1/vm1"),
+        ("kvm2/blue", "kvm1/red"),
+    }
 
 
 def test_a_segment_more_in_the_intent_is_everywhere_after_one_run_and_gone_after_another(built):
@@ -177,7 +189,9 @@ def test_a_segment_more_in_the_intent_is_everywhere_after_one_run_and_gone_after
             host["fabric_endpoints"].pop()
         built.write()
     built.play("site.yml")
-    assert "green" not in built.on("kvm1", "ip", "netns", "list") and "v-green" not in built.on("kvm1", "ovs-vsctl", "list-ports", "br-int")
+    assert "green" not in built.on("kvm1", "ip", "netns", "list") and "v-green" not in built.on(
+        "kvm1", "ovs-vsctl", "list-ports", "br-int"
+    )
 
 
 def test_a_rebooted_host_has_it_all_without_a_run(built):
@@ -215,18 +229,33 @@ def test_a_hundred_endpoints_are_measured_and_a_dead_segment_does_not_hold_up_th
     """More pairs than the kernel's default neighbour tables hold, and more questions than a forwarder takes at once."""
     large = Fabric(tmp_path, f"large-{os.getpid()}")
     names = [f"s{number}" for number in range(5)]
-    large.intent.update(fabric_segments=[{"name": name, "vlan": 10 + i, "subnet": f"10.{i}.0.0/16"} for i, name in enumerate(names)])
-    large.hosts = {host: {"fabric_endpoints": [{"name": f"e{i}", "segment": names[i % 5]} for i in range(50)]} for host in ("kvm1", "kvm2")}
+    large.intent.update(
+        fabric_segments=[{"name": name, "vlan": 10 + i, "subnet": f"10.{i}.0.0/16"} for i, name in enumerate(names)]
+    )
+    large.hosts = {
+        host: {"fabric_endpoints": [{"name": f"e{i}", "segment": names[i % 5]} for i in range(50)]}
+        for host in ("kvm1", "kvm2")
+    }
     large.write()
     large.play("playbooks/lab.yml")
     try:
         large.play("site.yml")
         report = large.verify()
-        kinds = {kind: sum(check["kind"] == kind for check in report["checks"]) for kind in ("ping", "mtu", "tcp", "isolation", "namespace")}
-        assert kinds == {"ping": 1900, "mtu": 1900, "tcp": 1900, "isolation": 2000, "namespace": 100} and report["failed"] == 0
+        kinds = {
+            kind: sum(check["kind"] == kind for check in report["checks"])
+            for kind in ("ping", "mtu", "tcp", "isolation", "namespace")
+        }
+        assert (
+            kinds == {"ping": 1900, "mtu": 1900, "tcp": 1900, "isolation": 2000, "namespace": 100}
+            and report["failed"] == 0
+        )
         large.on("kvm1", "ovs-vsctl", "set", "port", "gre-kvm2", "trunks=11,12,13,14")
-        failed = [check for check in large.verify(ok=False)["checks"] if not check["passed"] and check["kind"] == "ping"]
-        assert len(failed) == 2 * 10 * 10 and {check["observed"].partition(";")[0] for check in failed} == {"0 of 1 packets came back"}
+        failed = [
+            check for check in large.verify(ok=False)["checks"] if not check["passed"] and check["kind"] == "ping"
+        ]
+        assert len(failed) == 2 * 10 * 10 and {check["observed"].partition(";")[0] for check in failed} == {
+            "0 of 1 packets came back"
+        }
     finally:
         large.play("playbooks/lab_down.yml")
 
@@ -245,16 +274,39 @@ def test_an_ad_hoc_tunnel_from_the_checkout_is_made_once(built):
     words = "bridge=br-int name=adhoc0 type=gre remote_ip=192.168.200.77 key=7"
     assert "CHANGED" in built.run("ansible", "kvm1", "-m", "ovs_tunnel", "-a", words)
     assert "CHANGED" not in built.run("ansible", "kvm1", "-m", "ovs_tunnel", "-a", words)
-    assert set(changed(built.play("site.yml")).values()) == {0}, "what the user made by hand with another owner is not the fabric's"
+    assert set(changed(built.play("site.yml")).values()) == {0}, (
+        "what the user made by hand with another owner is not the fabric's"
+    )
     assert "CHANGED" in built.run("ansible", "kvm1", "-m", "ovs_tunnel", "-a", "name=adhoc0 state=absent")
 
 
 def test_foreign_things_are_untouched_by_site_purge_and_teardown(fabric):
     fabric.play("playbooks/teardown.yml")
     by_hand = [
-        ["ovs-vsctl", "add-br", "br-foreign", "--", "set", "bridge", "br-foreign", "datapath_type=netdev", "external_ids:who=somebody"],
+        [
+            "ovs-vsctl",
+            "add-br",
+            "br-foreign",
+            "--",
+            "set",
+            "bridge",
+            "br-foreign",
+            "datapath_type=netdev",
+            "external_ids:who=somebody",
+        ],
         ["ovs-vsctl", "add-port", "br-foreign", "foreign0", "--", "set", "interface", "foreign0", "type=internal"],
-        ["ovs-vsctl", "add-port", "br-foreign", "gre-foreign", "--", "set", "interface", "gre-foreign", "type=gre", "options:remote_ip=10.99.0.1"],
+        [
+            "ovs-vsctl",
+            "add-port",
+            "br-foreign",
+            "gre-foreign",
+            "--",
+            "set",
+            "interface",
+            "gre-foreign",
+            "type=gre",
+            "options:remote_ip=10.99.0.1",
+        ],
         ["ip", "netns", "add", "foreign"],
         ["ip", "link", "add", "v-foreign", "type", "veth", "peer", "name", "eth0", "netns", "foreign"],
         ["ip", "-n", "foreign", "addr", "add", "10.99.1.1/24", "dev", "eth0"],
@@ -264,7 +316,16 @@ def test_foreign_things_are_untouched_by_site_purge_and_teardown(fabric):
 
     def look():
         return [
-            fabric.on("kvm1", "ovs-vsctl", "--columns=_uuid,name,external_ids,tag", "list", "port", "br-foreign", "foreign0", "gre-foreign"),
+            fabric.on(
+                "kvm1",
+                "ovs-vsctl",
+                "--columns=_uuid,name,external_ids,tag",
+                "list",
+                "port",
+                "br-foreign",
+                "foreign0",
+                "gre-foreign",
+            ),
             fabric.on("kvm1", "ovs-vsctl", "get", "bridge", "br-foreign", "_uuid", "datapath_type", "external_ids"),
             fabric.on("kvm1", "ip", "-n", "foreign", "-brief", "addr"),
             fabric.on("kvm1", "ip", "-brief", "link", "show", "v-foreign"),
@@ -298,15 +359,22 @@ def test_without_a_package_source_the_packages_are_named_at_once_and_the_outputs
         begun = time.monotonic()
         out = built.play("site.yml", "-e", '{"kvm_host_packages": ["overloom-none"]}', ok=False)
         assert time.monotonic() - begun < 40
-        assert re.search(r"kvm1 lacks ethtool, and the packages\s+overloom-none could not be installed", out) and "package source" in out
-        assert "on kvm2: ip netns exec" in out and "on kvm1: ip netns exec" not in out, "the outputs are of the hosts that were reached"
+        assert (
+            re.search(r"kvm1 lacks ethtool, and the packages\s+overloom-none could not be installed", out)
+            and "package source" in out
+        )
+        assert "on kvm2: ip netns exec" in out and "on kvm1: ip netns exec" not in out, (
+            "the outputs are of the hosts that were reached"
+        )
         refused = " ".join(built.play("site.yml", "--limit", "kvm1", "-e", "kvm_host_install=false", ok=False).split())
         assert "kvm1 lacks ethtool, and kvm_host_install is false" in refused
     finally:
         built.on("kvm1", "mv", f"{tool}.away", tool)
 
 
-@pytest.mark.parametrize("playbook", ["site.yml", "playbooks/plan.yml", "playbooks/verify.yml", "playbooks/teardown.yml"])
+@pytest.mark.parametrize(
+    "playbook", ["site.yml", "playbooks/plan.yml", "playbooks/verify.yml", "playbooks/teardown.yml"]
+)
 def test_a_playbook_that_would_match_no_host_fails_and_names_the_groups_that_are_there(fabric, tmp_path, playbook):
     inventory = tmp_path / "hosts.yml"
     inventory.write_text(yaml.safe_dump({"all": {"children": {"kvmhosts": {"hosts": {"kvm1": None}}}}}))
@@ -315,7 +383,13 @@ def test_a_playbook_that_would_match_no_host_fails_and_names_the_groups_that_are
         (["-i", str(inventory), "--limit", "kvm1"], "its groups are kvmhosts (kvm1)"),
         (["-i", str(tmp_path / "nowhere")], "/nowhere has no host at all"),
     ):
-        done = subprocess.run([BIN / "ansible-playbook", playbook, *arguments], cwd=REPOSITORY, text=True, capture_output=True, check=False)
+        done = subprocess.run(
+            [BIN / "ansible-playbook", playbook, *arguments],
+            cwd=REPOSITORY,
+            text=True,
+            capture_output=True,
+            check=False,
+        )
         assert done.returncode != 0 and sentence in done.stderr, done
 
 

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Guests as the intent changes and as hands change them, by the playbooks alone."""
+
 from __future__ import annotations
 
 import json
@@ -13,7 +14,11 @@ LAB = {"image": "lab", "nics": [{"trunks": ["blue", "red"]}]}
 
 
 def guest(name: str, segment: str, **options: object) -> dict:
-    return {**endpoint(name, segment, "10.1.1.2" if segment == "blue" else "10.1.3.2"), "kind": "guest", "guest": {**LAB, **options}}
+    return {
+        **endpoint(name, segment, "10.1.1.2" if segment == "blue" else "10.1.3.2"),
+        "kind": "guest",
+        "guest": {**LAB, **options},
+    }
 
 
 # For each guest of the host: when its process began, and how long its own clock ran until it was up; both in seconds.
@@ -34,7 +39,10 @@ def starts(fabric: Fabric) -> dict[str, list[float]]:
 
 
 def many(*numbers: int) -> list[dict]:
-    return [{**endpoint(f"many{n}", "blue", f"10.1.1.{100 + n}"), "kind": "guest", "guest": {"image": "lab"}} for n in numbers]
+    return [
+        {**endpoint(f"many{n}", "blue", f"10.1.1.{100 + n}"), "kind": "guest", "guest": {"image": "lab"}}
+        for n in numbers
+    ]
 
 
 def ten_guests(fabric: Fabric, points: list[dict]) -> None:
@@ -45,21 +53,31 @@ def ten_guests(fabric: Fabric, points: list[dict]) -> None:
     before = starts(fabric)
     ten = {name: when for name, when in before.items() if name.startswith("many")}
     assert len(ten) == 10
-    last_began, first_up = max(began for _pid, began, _up in ten.values()), min(began + up for _pid, began, up in ten.values())
+    last_began, first_up = (
+        max(began for _pid, began, _up in ten.values()),
+        min(began + up for _pid, began, up in ten.values()),
+    )
     assert last_began < first_up, f"one was up {last_began - first_up:.1f} s before the last was started"
     fabric.hosts["kvm1"]["fabric_endpoints"] = points + many(*range(1, 11))
     fabric.write()
     said = fabric.play("site.yml")
     after = starts(fabric)
     assert set(after) - set(before) == {"many10"} and set(before) - set(after) == {"many0"}
-    assert all(after[name][0] == before[name][0] for name in set(before) & set(after)), "a guest that did not change was restarted"
+    assert all(after[name][0] == before[name][0] for name in set(before) & set(after)), (
+        "a guest that did not change was restarted"
+    )
     assert "10.1.1.110/24" in said.split("Outputs")[1] and "on kvm1: virsh console many10" in said
 
 
 def refused(fabric: Fabric, points: list[dict], one: dict, other: dict) -> str:
     """What a run says when such a guest is added on each host. Nothing of them is defined."""
-    fabric.hosts["kvm1"]["fabric_endpoints"] = [*points, {**endpoint("bad", "blue", "10.1.1.9"), "kind": "guest", "guest": one}]
-    fabric.hosts["kvm2"]["fabric_endpoints"] = [{**endpoint("bad", "blue", "10.1.1.8"), "kind": "guest", "guest": other}]
+    fabric.hosts["kvm1"]["fabric_endpoints"] = [
+        *points,
+        {**endpoint("bad", "blue", "10.1.1.9"), "kind": "guest", "guest": one},
+    ]
+    fabric.hosts["kvm2"]["fabric_endpoints"] = [
+        {**endpoint("bad", "blue", "10.1.1.8"), "kind": "guest", "guest": other}
+    ]
     fabric.write()
     said = fabric.play("site.yml", ok=False)
     for host in ("kvm1", "kvm2"):
@@ -74,9 +92,14 @@ def bad_guests(fabric: Fabric, points: list[dict]) -> None:
     said = refused(fabric, points, {"image": "/srv/none.qcow2"}, {"image": "/var/lib/plain.qcow2"})
     assert "domain bad: disk vda: backing_path /srv/none.qcow2 does not exist: put the image there first" in said
     assert "domain bad: disk vda: backing_path /var/lib/plain.qcow2 is raw, not qcow2: correct backing_format" in said
-    said = refused(fabric, points, {"image": "lab", "memory": "8TiB"}, {"image": "/var/lib/plain.qcow2", "image_sha256": "0" * 64})
+    said = refused(
+        fabric, points, {"image": "lab", "memory": "8TiB"}, {"image": "/var/lib/plain.qcow2", "image_sha256": "0" * 64}
+    )
     assert "kvm1: its guests take" in said and "lower guest.memory in fabric_endpoints, or move a guest" in said
-    assert "kvm2: the SHA-256 of /var/lib/plain.qcow2, which guest bad needs, is" in said and "or correct the checksum" in said
+    assert (
+        "kvm2: the SHA-256 of /var/lib/plain.qcow2, which guest bad needs, is" in said
+        and "or correct the checksum" in said
+    )
     fabric.hosts["kvm1"]["fabric_endpoints"], fabric.hosts["kvm2"]["fabric_endpoints"] = points, []
     fabric.write()
 
@@ -91,7 +114,9 @@ def test_guests_follow_the_intent_and_drift_is_seen(tmp_path):
     try:
         fabric.play("site.yml")
         report = fabric.verify()
-        assert report["failed"] == 0 and {"ping", "mtu", "tcp", "isolation"} <= {c["kind"] for c in report["checks"] if c["from"] == "kvm1/vm1"}
+        assert report["failed"] == 0 and {"ping", "mtu", "tcp", "isolation"} <= {
+            c["kind"] for c in report["checks"] if c["from"] == "kvm1/vm1"
+        }
 
         ten_guests(fabric, points)
         bad_guests(fabric, points)
@@ -133,7 +158,12 @@ def test_guests_follow_the_intent_and_drift_is_seen(tmp_path):
 
 def test_a_restart_that_a_changed_intent_needs_is_said_at_the_end_of_each_run_until_it_happens(tmp_path):
     fabric = Fabric(tmp_path, f"restart-{os.getpid()}")
-    fabric.hosts = {"kvm1": {"fabric_endpoints": [{**endpoint("vm1", "blue", "10.1.1.2"), "kind": "guest", "guest": {"image": "lab"}}]}, "kvm2": {}}
+    fabric.hosts = {
+        "kvm1": {
+            "fabric_endpoints": [{**endpoint("vm1", "blue", "10.1.1.2"), "kind": "guest", "guest": {"image": "lab"}}]
+        },
+        "kvm2": {},
+    }
     fabric.write()
     fabric.play("playbooks/lab.yml")
     try:

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What goes through, and what does not, once the modules have done their work: real frames between namespaces on two and three hosts."""
+
 from __future__ import annotations
 
 import json
@@ -19,7 +20,12 @@ LENGTHS = {4: 24, 6: 64}
 
 def underlay(host: Host, number: int, family: int) -> None:
     """A tunnel endpoint on a bridge with the cable, and a bridge for what is inside."""
-    tep = {"name": "tep0", "type": "internal", "addresses": [f"{UNDERLAY[family].format(number)}/{LENGTHS[family]}"], "up": True}
+    tep = {
+        "name": "tep0",
+        "type": "internal",
+        "addresses": [f"{UNDERLAY[family].format(number)}/{LENGTHS[family]}"],
+        "up": True,
+    }
     bridges = [
         {"name": "br-under", "datapath_type": "netdev", "ports": [{"name": "eth1", "up": True}, tep]},
         {"name": "br0", "datapath_type": "netdev"},
@@ -35,7 +41,13 @@ def tunnel(host: Host, number: int, peer: int, family: int, **options: t.Any) ->
 
 def space(name: str, number: int, **options: t.Any) -> dict[str, t.Any]:
     """A namespace on br0 with an address of each family."""
-    return {"name": name, "bridge": "br0", "addresses": [f"10.0.0.{number}/24", f"fd00::{number}/64"], "mtu": 1400, **options}
+    return {
+        "name": name,
+        "bridge": "br0",
+        "addresses": [f"10.0.0.{number}/24", f"fd00::{number}/64"],
+        "mtu": 1400,
+        **options,
+    }
 
 
 def spaces(host: Host, *items: dict[str, t.Any]) -> None:
@@ -100,7 +112,9 @@ def arrived(server: Host, client: Host, netns: str, address: str, count: str, se
 
 @pytest.mark.parametrize("family", [4, 6], ids=["over IPv4", "over IPv6"])
 @pytest.mark.parametrize("kind", ["gre", "vxlan", "geneve"])
-def test_small_full_and_fragmented_packets_tcp_and_udp_pass_with_and_without_key(pair: tuple[Host, Host], kind: str, family: int) -> None:
+def test_small_full_and_fragmented_packets_tcp_and_udp_pass_with_and_without_key(
+    pair: tuple[Host, Host], kind: str, family: int
+) -> None:
     """Untagged and on a VLAN; packets of 1600 and 3200 bytes are fragmented inside, as the endpoints' MTU is 1400."""
     one, other = pair
     for host, number, peer in ((one, 1, 2), (other, 2, 1)):
@@ -113,8 +127,12 @@ def test_small_full_and_fragmented_packets_tcp_and_udp_pass_with_and_without_key
         for netns in ("plain", "tagged"):
             for address in ("10.0.0.2", "fd00::2"):
                 for size in (64, 1600, 3200):
-                    assert reaches(one, netns, address, size), f"{size} bytes from {netns} to {address} with the key {key!r}"
-    assert not one.run(inside("plain", "ping", "-c", "1", "-W", "1", "-M", "do", "-s", "1373", "10.0.0.2"), ok=None).count("1 received")
+                    assert reaches(one, netns, address, size), (
+                        f"{size} bytes from {netns} to {address} with the key {key!r}"
+                    )
+    assert not one.run(
+        inside("plain", "ping", "-c", "1", "-W", "1", "-M", "do", "-s", "1373", "10.0.0.2"), ok=None
+    ).count("1 received")
     for address in ("10.0.0.2", "fd00::2"):
         assert arrived(other, one, "tagged", address, COUNT_DATAGRAMS, SEND_DATAGRAMS) == 50
         assert arrived(other, one, "plain", address, COUNT_BYTES, SEND_BYTES) == 1 << 20
@@ -200,4 +218,6 @@ def test_a_triangle_has_no_loop_and_everyone_reaches_everyone(machine: harness.M
 
 def received(host: Host) -> int:
     """Frames that the namespace red has received."""
-    return json.loads(host.run(["ip", "-n", "red", "-json", "-statistics", "link", "show", "dev", "eth0"]))[0]["stats64"]["rx"]["packets"]
+    return json.loads(host.run(["ip", "-n", "red", "-json", "-statistics", "link", "show", "dev", "eth0"]))[0][
+        "stats64"
+    ]["rx"]["packets"]

@@ -6,6 +6,7 @@
 Boots two Debian machines under QEMU, whose kernel has Open vSwitch's own datapath, and does with them what a user does. What
 the commands printed is in tests/output/machines/.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -45,7 +46,9 @@ def boot(folder: pathlib.Path, started: list[Machine]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.machines", description=__doc__.splitlines()[0])
-    parser.add_argument("--hold", action="store_true", help="after the drills, keep the machines until Enter is pressed")
+    parser.add_argument(
+        "--hold", action="store_true", help="after the drills, keep the machines until Enter is pressed"
+    )
     parser.add_argument("--boot-only", action="store_true", help="no drills; with --hold, machines to try things on")
     options = parser.parse_args()
     # debugfs and mke2fs are there, which a user's own path may lack.
@@ -74,7 +77,10 @@ def main() -> None:
             except (MachineError, BuildError, OSError, subprocess.SubprocessError) as error:
                 failed += 1
                 problem = error
-            print(f"{time.monotonic() - begun:6.0f} s  {'FAILED' if problem else 'passed'}  {name:52} {time.monotonic() - step_begun:4.0f} s", flush=True)
+            print(
+                f"{time.monotonic() - begun:6.0f} s  {'FAILED' if problem else 'passed'}  {name:52} {time.monotonic() - step_begun:4.0f} s",
+                flush=True,
+            )
             if problem:
                 print(f"        {problem}", flush=True)
             if drills is None:

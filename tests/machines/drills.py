@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a user does with two machines, in order; each step is a claim that can fail."""
+
 from __future__ import annotations
 
 import json
@@ -32,7 +33,10 @@ def claim(condition: object, text: str) -> None:
 def _replaced(text: str, changes: dict[str, str]) -> str:
     """Make the changes, each of which must be possible exactly once, so that the example cannot change unnoticed."""
     for old, new in changes.items():
-        claim(text.count(old) == 1, f"inventory/example has {old!r} {text.count(old)} times, not once: adapt tests/machines to it")
+        claim(
+            text.count(old) == 1,
+            f"inventory/example has {old!r} {text.count(old)} times, not once: adapt tests/machines to it",
+        )
         text = text.replace(old, new)
     return text
 
@@ -107,8 +111,15 @@ class Drills:
             log.flush()
             try:
                 done = subprocess.run(
-                    argv, cwd=CHECKOUT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                    text=True, timeout=PLAYBOOK_TIMEOUT, check=False,
+                    argv,
+                    cwd=CHECKOUT,
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                    timeout=PLAYBOOK_TIMEOUT,
+                    check=False,
                 )
             except subprocess.TimeoutExpired as late:
                 log.write((late.stdout or b"").decode(errors="replace"))
@@ -143,7 +154,9 @@ class Drills:
             machine.ssh("sudo", "ip", "link", "set", "eth1", "up")
             machine.ssh("sudo", "ip", "address", "add", f"192.0.2.{machine.number}/24", "dev", "eth1")
         try:
-            self.first.ssh("ping", "-c", "3", "-i", "0.2", "-w", "20", "-M", "do", "-s", "1472", f"192.0.2.{self.second.number}")
+            self.first.ssh(
+                "ping", "-c", "3", "-i", "0.2", "-w", "20", "-M", "do", "-s", "1472", f"192.0.2.{self.second.number}"
+            )
         finally:
             for machine in self.machines:
                 machine.ssh("sudo", "ip", "address", "flush", "dev", "eth1")
@@ -151,8 +164,13 @@ class Drills:
 
     def datapath_found(self) -> None:
         done = self._ansible("ansible", "kvm_hosts", "-m", "host_info")
-        found = dict(re.findall(r"^(\S+) \| SUCCESS => (?:.|\n)*?datapath_type\"?: \"?(\w+)", done.stdout, re.MULTILINE))
-        claim(found == {machine.name: "system" for machine in self.machines}, f"host_info says {found}:\n{done.stdout[-3000:]}")
+        found = dict(
+            re.findall(r"^(\S+) \| SUCCESS => (?:.|\n)*?datapath_type\"?: \"?(\w+)", done.stdout, re.MULTILINE)
+        )
+        claim(
+            found == {machine.name: "system" for machine in self.machines},
+            f"host_info says {found}:\n{done.stdout[-3000:]}",
+        )
 
     def management_refused(self) -> None:
         output, changed = self._playbook("site.yml", "--extra-vars", "fabric_underlay_interface=eth0", ok=False)
@@ -168,9 +186,15 @@ class Drills:
 
     def datapath_used(self) -> None:
         for name, text in self._each("sudo", "ovs-appctl", "dpif/show").items():
-            claim("br-underlay" in text and "br-int" in text and "netdev@" not in text, f"the bridges of {name} are not all on the kernel's datapath: {text}")
+            claim(
+                "br-underlay" in text and "br-int" in text and "netdev@" not in text,
+                f"the bridges of {name} are not all on the kernel's datapath: {text}",
+            )
         for name, text in self._each("sudo", "ovs-dpctl", "show").items():
-            claim(all(word in text for word in ("system@ovs-system", "eth1", "vxlan_sys_4789", "gre_sys")), f"the kernel's datapath of {name} has only: {text}")
+            claim(
+                all(word in text for word in ("system@ovs-system", "eth1", "vxlan_sys_4789", "gre_sys")),
+                f"the kernel's datapath of {name} has only: {text}",
+            )
 
     def unchanged(self) -> None:
         _output, changed = self._playbook("site.yml")
@@ -179,7 +203,10 @@ class Drills:
     def verify(self) -> None:
         self._playbook("playbooks/verify.yml", "--extra-vars", f"verify_report={self.logs}")
         report = json.loads((self.logs / "verify.json").read_text(encoding="utf-8"))
-        claim(report["failed"] == 0 and report["passed"] > 20, f"the report says {report['passed']} passed, {report['failed']} failed")
+        claim(
+            report["failed"] == 0 and report["passed"] > 20,
+            f"the report says {report['passed']} passed, {report['failed']} failed",
+        )
 
     def _vlan(self, state: str) -> None:
         """Have a VLAN on each eth1, beside the fabric, or not; a second call changes nothing."""
@@ -187,7 +214,10 @@ class Drills:
             for machine in self.machines:
                 options = f"name=eth1.30 parent=eth1 vlan=30 addresses=198.51.100.{machine.number}/24 state={state}"
                 done = self._ansible("ansible", machine.name, "--become", "-m", "ip_interface", "-a", options)
-                claim(done.returncode == 0 and re.search(rf'changed"?: {changed}', done.stdout), f"changed is not {changed}:\n{done.stdout[-3000:]}")
+                claim(
+                    done.returncode == 0 and re.search(rf'changed"?: {changed}', done.stdout),
+                    f"changed is not {changed}:\n{done.stdout[-3000:]}",
+                )
 
     def _vlan_ping(self) -> None:
         self.first.ssh("ping", "-c", "3", "-i", "0.2", "-w", "20", "-I", "eth1.30", f"198.51.100.{self.second.number}")
@@ -210,29 +240,63 @@ class Drills:
 
     def drift(self) -> None:
         """Point a tunnel elsewhere and change a tag on the first machine, delete a veth on the second."""
-        ports = json.loads(self.first.ssh("sudo", "ovs-vsctl", "--format=json", "--columns=name,tag", "list", "Port"))["data"]
+        ports = json.loads(self.first.ssh("sudo", "ovs-vsctl", "--format=json", "--columns=name,tag", "list", "Port"))[
+            "data"
+        ]
         tagged = next(name for name, tag in ports if tag == 20)
-        self.first.ssh("sudo", "ovs-vsctl", "set", "Interface", "vxlan-kvm2", "options:remote_ip=192.0.2.99", "--", "set", "Port", tagged, "tag=4000")
+        self.first.ssh(
+            "sudo",
+            "ovs-vsctl",
+            "set",
+            "Interface",
+            "vxlan-kvm2",
+            "options:remote_ip=192.0.2.99",
+            "--",
+            "set",
+            "Port",
+            tagged,
+            "tag=4000",
+        )
         veth = self.second.ssh("ip", "-oneline", "link", "show", "type", "veth").split(": ")[1].partition("@")[0]
         self.second.ssh("sudo", "ip", "link", "delete", veth)
         self.deleted = veth
-        self._playbook("playbooks/verify.yml", "--extra-vars", f"verify_report={self.logs}", "--extra-vars", "verify_settle=2", ok=False)
+        self._playbook(
+            "playbooks/verify.yml",
+            "--extra-vars",
+            f"verify_report={self.logs}",
+            "--extra-vars",
+            "verify_settle=2",
+            ok=False,
+        )
         report = json.loads((self.logs / "verify.json").read_text(encoding="utf-8"))
-        seen = {check["kind"]: f"{check['from']} {check['observed']}" for check in report["checks"] if not check["passed"]}
+        seen = {
+            check["kind"]: f"{check['from']} {check['observed']}" for check in report["checks"] if not check["passed"]
+        }
         # The plan names the outer end of a namespace's veth after it.
         for kind, text in {
             "tunnel": "kvm1:vxlan-kvm2 remote_ip 192.0.2.99",
             "port": f"kvm1:{tagged} tag 4000",
             "namespace": f"kvm2:{veth.removeprefix('v-')} interface not set",
         }.items():
-            claim(seen.get(kind, "").startswith(text), f"verify does not say {text!r}, but of this kind: {seen.get(kind)}")
+            claim(
+                seen.get(kind, "").startswith(text), f"verify does not say {text!r}, but of this kind: {seen.get(kind)}"
+            )
 
     def drift_shown(self) -> None:
         output, changed = self._playbook("site.yml", "--check", "--diff")
         claim(len(changed) == 2 and all(changed.values()), f"foretold {changed}")
-        for line in (r"-\s+remote_ip: 192.0.2.99", r"\+\s+remote_ip: 192.168.200.2", r"-\s+tag: 4000", r"\+\s+tag: 20", rf"\+\s+outer: {self.deleted}"):
+        for line in (
+            r"-\s+remote_ip: 192.0.2.99",
+            r"\+\s+remote_ip: 192.168.200.2",
+            r"-\s+tag: 4000",
+            r"\+\s+tag: 20",
+            rf"\+\s+outer: {self.deleted}",
+        ):
             claim(re.search(rf"^{line}$", output, re.MULTILINE), f"the diff does not show {line}:\n{output[-4000:]}")
-        claim("192.0.2.99" in self.first.ssh("sudo", "ovs-vsctl", "get", "Interface", "vxlan-kvm2", "options:remote_ip"), "check mode repaired the tunnel")
+        claim(
+            "192.0.2.99" in self.first.ssh("sudo", "ovs-vsctl", "get", "Interface", "vxlan-kvm2", "options:remote_ip"),
+            "check mode repaired the tunnel",
+        )
 
     def repair(self) -> None:
         _output, changed = self._playbook("site.yml")

@@ -6,6 +6,7 @@
 An image is a folder of the cache named after the hash of its recipe, with three files: disk.raw (an ext4 file system without a
 partition table), vmlinuz and initrd.img. It holds no key and no name: those are made anew for each machine (machine.py).
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -55,14 +56,27 @@ COMMANDS = [
     ["systemctl", "enable", "systemd-networkd.service"],
     # A wait for every interface to be online would wait for eth1, and timers would only take the processor away.
     [
-        "systemctl", "mask", "systemd-networkd-wait-online.service", "apt-daily.timer", "apt-daily-upgrade.timer", "e2scrub_all.timer",
-        "e2scrub_reap.service", "fstrim.timer",
+        "systemctl",
+        "mask",
+        "systemd-networkd-wait-online.service",
+        "apt-daily.timer",
+        "apt-daily-upgrade.timer",
+        "e2scrub_all.timer",
+        "e2scrub_reap.service",
+        "fstrim.timer",
     ],
-    ["sh", "-c", "rm /etc/ssh/ssh_host_* /etc/hostname /etc/hosts; : >/etc/resolv.conf; apt-get clean; rm -r /var/lib/apt/lists; : >/etc/machine-id"],
+    [
+        "sh",
+        "-c",
+        "rm /etc/ssh/ssh_host_* /etc/hostname /etc/hosts; : >/etc/resolv.conf; apt-get clean; rm -r /var/lib/apt/lists; : >/etc/machine-id",
+    ],
 ]
 # Drivers and texts that such a machine never loads are half of the disk.
 LEFT_OUT = [
-    *(f"/lib/modules/*/kernel/drivers/{name}/*" for name in ("gpu", "media", "infiniband", "iio", "isdn", "scsi", "staging", "usb", "hid", "input")),
+    *(
+        f"/lib/modules/*/kernel/drivers/{name}/*"
+        for name in ("gpu", "media", "infiniband", "iio", "isdn", "scsi", "staging", "usb", "hid", "input")
+    ),
     *(f"/lib/modules/*/kernel/drivers/net/{name}/*" for name in ("ethernet", "wireless", "usb", "can")),
     "/lib/modules/*/kernel/sound/*",
     "/usr/share/doc/*",
@@ -80,7 +94,15 @@ def _as_root(argv: list[str]) -> list[str]:
 
 
 def _run(argv: list[str]) -> None:
-    done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=BUILD_TIMEOUT, check=False)
+    done = subprocess.run(
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=BUILD_TIMEOUT,
+        check=False,
+    )
     if done.returncode:
         raise BuildError(f"{argv[0]} failed with {done.returncode}:\n{done.stdout[-3000:]}")
 

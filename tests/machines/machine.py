@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Two machines under QEMU: eth0 is the management (SSH through a forwarded port of 127.0.0.1), eth1 is the cable between them."""
+
 from __future__ import annotations
 
 import importlib.util
@@ -71,14 +72,20 @@ class Machine:
         disk = self.folder / "disk.raw"
         subprocess.run(["cp", "--sparse=always", "--reflink=auto", str(self.image / "disk.raw"), str(disk)], check=True)
         host_key = self.folder / "ssh_host_ed25519_key"
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", self.name, "-f", str(host_key)], check=True)
+        subprocess.run(
+            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", self.name, "-f", str(host_key)], check=True
+        )
         files = {
             "/etc/hostname": f"{self.name}\n",
             "/etc/hosts": f"127.0.0.1 localhost\n127.0.1.1 {self.name}\n",
             "/etc/machine-id": f"{uuid.uuid4().hex}\n",
             f"/home/{USER}/.ssh/authorized_keys": self.key.with_suffix(".pub").read_text(encoding="ascii"),
         }
-        script = [f"write {host_key} /etc/ssh/{host_key.name}", f"write {host_key}.pub /etc/ssh/{host_key.name}.pub", "rm /etc/machine-id"]
+        script = [
+            f"write {host_key} /etc/ssh/{host_key.name}",
+            f"write {host_key}.pub /etc/ssh/{host_key.name}.pub",
+            "rm /etc/machine-id",
+        ]
         for path, text in files.items():
             source = self.folder / path.rpartition("/")[2]
             source.write_text(text, encoding="ascii")
@@ -86,7 +93,9 @@ class Machine:
             script.append(f"write {source} {path}")
         commands = self.folder / "debugfs"
         commands.write_text("\n".join(script) + "\n", encoding="ascii")
-        done = subprocess.run(["debugfs", "-w", "-f", str(commands), str(disk)], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["debugfs", "-w", "-f", str(commands), str(disk)], capture_output=True, text=True, check=False
+        )
         # It ends with 0 whatever a command of the script came to.
         said = [line for line in done.stderr.splitlines() if not line.startswith("debugfs 1.")]
         if done.returncode or said:
@@ -118,7 +127,16 @@ class Machine:
             "eth0": f"user,restrict=on,hostfwd=tcp:127.0.0.1:{self.port}-:22",
             "eth1": f"dgram,local.type=unix,local.path={own},remote.type=unix,remote.path={peer}",
         }
-        argv = ["setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-device", "virtio-rng-pci"]
+        argv = [
+            "setpriv",
+            "--pdeathsig",
+            "KILL",
+            "qemu-system-x86_64",
+            "-nodefaults",
+            "-no-user-config",
+            "-device",
+            "virtio-rng-pci",
+        ]
         argv += [word for pair in arguments.items() for word in pair]
         for nic, (name, backend) in enumerate(networks.items()):
             kind, _comma, options = backend.partition(",")
@@ -162,7 +180,14 @@ class Machine:
 
     def ssh(self, *argv: str, check: bool = True) -> str:
         """Run a command over SSH and return what it printed. Raises MachineError if it fails, unless `check` is false."""
-        done = subprocess.run(self.ssh_argv(*argv), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=COMMAND_TIMEOUT, check=False)
+        done = subprocess.run(
+            self.ssh_argv(*argv),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_TIMEOUT,
+            check=False,
+        )
         if check and done.returncode:
             raise MachineError(f"{self.name}: {shlex.join(argv)} ended with {done.returncode}: {done.stderr.strip()}")
         return done.stdout
@@ -202,7 +227,9 @@ class Machine:
             time.sleep(0.5)
         state = self.ssh("systemctl", "is-system-running", "--wait", check=False).strip()
         if state != "running":
-            raise MachineError(f"{self.name} is {state or 'unreachable'}: {self.ssh('systemctl', '--failed', '--no-legend', '--plain', check=False)}")
+            raise MachineError(
+                f"{self.name} is {state or 'unreachable'}: {self.ssh('systemctl', '--failed', '--no-legend', '--plain', check=False)}"
+            )
 
     def console_tail(self, lines: int) -> str:
         """The last lines that the machine's console printed."""
@@ -213,4 +240,6 @@ class Machine:
 
 def make_key(path: pathlib.Path) -> None:
     """An SSH key pair for one run."""
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "overloom machines", "-f", str(path)], check=True)
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "overloom machines", "-f", str(path)], check=True
+    )

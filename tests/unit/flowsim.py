@@ -6,6 +6,7 @@
 It knows just what the pipeline uses, and raises KeyError or ValueError for anything else. That it agrees with Open vSwitch is what
 tests/integration/test_flows.py is for.
 """
+
 from __future__ import annotations
 
 import ipaddress
@@ -15,10 +16,21 @@ MOST_TUNNELS = 10
 
 # Names that Open vSwitch has for one field.
 FIELDS = {
-    "NXM_OF_ETH_SRC[]": "dl_src", "NXM_OF_ETH_DST[]": "dl_dst", "OXM_OF_PKT_REG1[0..47]": "xreg1", "NXM_NX_REG1[]": "reg1",
-    "NXM_NX_ARP_SHA[]": "arp_sha", "NXM_NX_ARP_THA[]": "arp_tha", "NXM_OF_ARP_SPA[]": "arp_spa", "NXM_OF_ARP_TPA[]": "arp_tpa",
-    "NXM_NX_IPV6_SRC[]": "ipv6_src", "NXM_NX_IPV6_DST[]": "ipv6_dst", "NXM_NX_ND_TARGET[]": "nd_target", "NXM_NX_ND_TLL[]": "nd_tll",
-    "icmpv6_type": "icmp_type", "OXM_OF_METADATA[]": "metadata", "NXM_NX_TUN_ID[]": "tun_id",
+    "NXM_OF_ETH_SRC[]": "dl_src",
+    "NXM_OF_ETH_DST[]": "dl_dst",
+    "OXM_OF_PKT_REG1[0..47]": "xreg1",
+    "NXM_NX_REG1[]": "reg1",
+    "NXM_NX_ARP_SHA[]": "arp_sha",
+    "NXM_NX_ARP_THA[]": "arp_tha",
+    "NXM_OF_ARP_SPA[]": "arp_spa",
+    "NXM_OF_ARP_TPA[]": "arp_tpa",
+    "NXM_NX_IPV6_SRC[]": "ipv6_src",
+    "NXM_NX_IPV6_DST[]": "ipv6_dst",
+    "NXM_NX_ND_TARGET[]": "nd_target",
+    "NXM_NX_ND_TLL[]": "nd_tll",
+    "icmpv6_type": "icmp_type",
+    "OXM_OF_METADATA[]": "metadata",
+    "NXM_NX_TUN_ID[]": "tun_id",
 }
 LEARNED = (
     r"learn\(table=51,idle_timeout=300,cookie=(0x[0-9a-f]+),delete_learned,limit=2048,OXM_OF_METADATA\[\],NXM_OF_ETH_DST\[\]=NXM_OF_ETH_SRC\[\],"
@@ -89,7 +101,9 @@ class Bridge:
             found = [flow for flow in self.tables.get(table, ()) if flow.holds(frame)]
             if not found:
                 return out
-            assert len(found) == 1 or found[0].priority > found[1].priority, f"two flows of one priority hold: {found[0].text} and {found[1].text}"
+            assert len(found) == 1 or found[0].priority > found[1].priority, (
+                f"two flows of one priority hold: {found[0].text} and {found[1].text}"
+            )
             following = None
             for action in found[0].actions:
                 word, _colon, argument = action.partition(":")
@@ -128,11 +142,23 @@ class Fabric:
     def __init__(self, plan):
         host_of = {tep["address"]: tep["host"] for tep in plan["teps"]}
         self.bridges = {
-            (name, entry["bridge"]): Bridge([flow["flow"] for flow in entry["flows"]]) for name, host in plan["hosts"].items() for entry in host["flows"]
+            (name, entry["bridge"]): Bridge([flow["flow"] for flow in entry["flows"]])
+            for name, host in plan["hosts"].items()
+            for entry in host["flows"]
         }
-        ends = {(name, tunnel["bridge"], host_of[tunnel["remote_ip"]]): tunnel["name"] for name, host in plan["hosts"].items() for tunnel in host["tunnels"]}
-        self.far = {(name, port): (peer, bridge, ends[peer, bridge, name]) for (name, bridge, peer), port in ends.items()}
-        self.port = {(name, space["name"]): (space["bridge"], space["outer"]) for name, host in plan["hosts"].items() for space in host["namespaces"]}
+        ends = {
+            (name, tunnel["bridge"], host_of[tunnel["remote_ip"]]): tunnel["name"]
+            for name, host in plan["hosts"].items()
+            for tunnel in host["tunnels"]
+        }
+        self.far = {
+            (name, port): (peer, bridge, ends[peer, bridge, name]) for (name, bridge, peer), port in ends.items()
+        }
+        self.port = {
+            (name, space["name"]): (space["bridge"], space["outer"])
+            for name, host in plan["hosts"].items()
+            for space in host["namespaces"]
+        }
         self.wires = {}
         for name, host in plan["hosts"].items():
             self._cables(name, host)
@@ -141,9 +167,16 @@ class Fabric:
 
     def _cables(self, name, host):
         """Where what is plugged in at the other end of a cable comes in: guests by name, all else by the VLAN of its plug bridge."""
-        ends = {port["name"]: (bridge["name"], port) for bridge in host["bridges"] for port in bridge.get("ports", ()) if port.get("type") == "patch"}
+        ends = {
+            port["name"]: (bridge["name"], port)
+            for bridge in host["bridges"]
+            for port in bridge.get("ports", ())
+            if port.get("type") == "patch"
+        }
         wires = {(bridge, port["tag"]): ends[port["peer"]] for bridge, port in ends.values() if port["tag"]}
-        assert 2 * len(wires) == len(ends) and all(ends[port["peer"]][1]["peer"] == end for end, (_bridge, port) in ends.items())
+        assert 2 * len(wires) == len(ends) and all(
+            ends[port["peer"]][1]["peer"] == end for end, (_bridge, port) in ends.items()
+        )
         for guest in host["guests"]:
             for number_, nic in enumerate(guest["domain"]["nics"]):
                 network = next(network for network in host["networks"] if network["name"] == nic["network"])
@@ -163,7 +196,10 @@ class Fabric:
 
     def put(self, host, bridge, port, frame):
         """Likewise of a frame that comes in by a port."""
-        frame = {key: number(value) if isinstance(value, str) and key != "protocol" else value for key, value in frame.items()}
+        frame = {
+            key: number(value) if isinstance(value, str) and key != "protocol" else value
+            for key, value in frame.items()
+        }
         queue = [(host, bridge, {**frame, "in_port": port}, 0)]
         arrived, hosts = [], set()
         while queue:
@@ -174,7 +210,9 @@ class Fabric:
                 if (host, out) in self.far:
                     peer, there, into = self.far[host, out]
                     # Only the packet and its key travel: registers and metadata do not.
-                    kept = {key: value for key, value in copy.items() if not key.startswith(("reg", "xreg", "metadata"))}
+                    kept = {
+                        key: value for key, value in copy.items() if not key.startswith(("reg", "xreg", "metadata"))
+                    }
                     queue.append((peer, there, {**kept, "in_port": into}, crossed + 1))
                 else:
                     arrived.append((self.endpoint[host, out], copy))

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Intents for tests of the plan: the specification, and random valid ones."""
+
 from __future__ import annotations
 
 import ipaddress
@@ -11,9 +12,13 @@ import yaml
 from hypothesis import strategies as st
 
 CHECKOUT = pathlib.Path(__file__).resolve().parent.parent.parent
-SPEC = yaml.safe_load((CHECKOUT / "roles/plan/meta/argument_specs.yml").read_text(encoding="utf-8"))["argument_specs"]["intent"]["options"]
+SPEC = yaml.safe_load((CHECKOUT / "roles/plan/meta/argument_specs.yml").read_text(encoding="utf-8"))["argument_specs"][
+    "intent"
+]["options"]
 
-NAMES = st.text("abcdefghijklmnopqrstuvwxyz0123456789-", min_size=1, max_size=20).filter(lambda name: name[0] not in "-" and name[-1] not in "-")
+NAMES = st.text("abcdefghijklmnopqrstuvwxyz0123456789-", min_size=1, max_size=20).filter(
+    lambda name: name[0] not in "-" and name[-1] not in "-"
+)
 
 
 @st.composite
@@ -28,7 +33,11 @@ def fabrics(draw, most=6):
         "fabric_underlay": {
             "subnet": "fd00:99::/64" if six else "192.168.200.0/24",
             "mtu": draw(st.integers(1500, 9216)),
-            **draw(st.fixed_dictionaries({}, optional={"vlan": st.integers(1, 4094), "bridge": st.just("br-phys"), "tep": st.just("vtep")})),
+            **draw(
+                st.fixed_dictionaries(
+                    {}, optional={"vlan": st.integers(1, 4094), "bridge": st.just("br-phys"), "tep": st.just("vtep")}
+                )
+            ),
         },
     }
     overlays = [draw(_overlay(number, hosts)) for number in range(draw(st.integers(1, 3)))]
@@ -36,16 +45,24 @@ def fabrics(draw, most=6):
         common["fabric_overlays"] = overlays
     else:
         overlays = [{"name": "vxlan"}]
-    segments = [draw(_segment(number, overlays, six_only=draw(st.booleans()))) for number in range(draw(st.integers(1, 8)))]
+    segments = [
+        draw(_segment(number, overlays, six_only=draw(st.booleans()))) for number in range(draw(st.integers(1, 8)))
+    ]
     for bridge in {overlay.get("bridge", "br-int") for overlay in overlays}:
-        inside = [s for s in segments if bridge in {o.get("bridge", "br-int") for o in overlays if s.get("overlay", "vxlan") == o["name"]}]
+        inside = [
+            s
+            for s in segments
+            if bridge in {o.get("bridge", "br-int") for o in overlays if s.get("overlay", "vxlan") == o["name"]}
+        ]
         if inside and draw(st.booleans()):
             del draw(st.sampled_from(inside))["vlan"]
     common["fabric_segments"] = segments
     variables = {}
     for number, host in zip(numbers, hosts):
         own = {"fabric_host_id": number, "fabric_endpoints": draw(_endpoints(number, segments))}
-        own.update(draw(st.fixed_dictionaries({}, optional={"fabric_underlay_interface": st.sampled_from(["enp1s0", "eth7"])})))
+        own.update(
+            draw(st.fixed_dictionaries({}, optional={"fabric_underlay_interface": st.sampled_from(["enp1s0", "eth7"])}))
+        )
         variables[host] = {**common, **own}
     return variables
 
@@ -62,7 +79,17 @@ def _overlay(draw, number, hosts):
         "encapsulation": encapsulation,
         "topology": topology,
         "key": number + draw(st.sampled_from([1, 1000, 16777200])),
-        **draw(st.fixed_dictionaries({}, optional={"csum": st.booleans(), "ttl": st.integers(1, 255), "bfd": st.booleans(), "df_default": st.booleans()})),
+        **draw(
+            st.fixed_dictionaries(
+                {},
+                optional={
+                    "csum": st.booleans(),
+                    "ttl": st.integers(1, 255),
+                    "bfd": st.booleans(),
+                    "df_default": st.booleans(),
+                },
+            )
+        ),
     }
     if number == 0 and draw(st.booleans()):
         del overlay["key"]
@@ -76,7 +103,11 @@ def _overlay(draw, number, hosts):
 
 @st.composite
 def _segment(draw, number, overlays, six_only):
-    segment = {"name": f"s{number}", "vlan": number * 17 + 1, "subnet": f"2001:db8:{number + 1}::/64" if six_only else f"10.{number}.0.0/20"}
+    segment = {
+        "name": f"s{number}",
+        "vlan": number * 17 + 1,
+        "subnet": f"2001:db8:{number + 1}::/64" if six_only else f"10.{number}.0.0/20",
+    }
     if not six_only and draw(st.booleans()):
         segment["subnet6"] = f"2001:db8:ff{number}::/64"
     if len(overlays) > 1 or draw(st.booleans()):
@@ -106,7 +137,9 @@ def scale(segments, hosts=10):
     common = {
         "fabric_name": "scale",
         "fabric_overlays": [{"segments_by": "key"}],
-        "fabric_segments": [{"name": f"s{i}", "tenant": f"t{i}", "key": i + 1, "subnet": "10.0.0.0/24"} for i in range(segments)],
+        "fabric_segments": [
+            {"name": f"s{i}", "tenant": f"t{i}", "key": i + 1, "subnet": "10.0.0.0/24"} for i in range(segments)
+        ],
     }
     points = {f"kvm{n}": [] for n in range(1, hosts + 1)}
     for i in range(segments):

@@ -5,6 +5,7 @@
 
 It takes more away than it is asked for where the kernel does: see `Link`.
 """
+
 from __future__ import annotations
 
 import dataclasses
@@ -86,7 +87,9 @@ class Link:
         assert self.up, "Network is down"
         networks = [ipaddress.ip_interface(a).network for a in self.addresses]
         gateway = ipaddress.ip_address(route.via)
-        assert route.onlink or gateway.is_link_local or any(gateway in n for n in networks), "Nexthop has invalid gateway"
+        assert route.onlink or gateway.is_link_local or any(gateway in n for n in networks), (
+            "Nexthop has invalid gateway"
+        )
         self.routes = [r for r in self.routes if r.key() != route.key()] + [route]
 
 
@@ -211,8 +214,18 @@ class World:
         if link.peer is not None and where != space:
             number = self.ids[where] if where is not None else 0
         return _ip.Interface(
-            link.name, link.index, link.mtu, link.mac, link.up, link.alias, link.kind, tuple(link.addresses),
-            link_local=tuple(link.link_local), link_index=link.peer.index if link.peer else None, link_netnsid=number, addrgen=link.addrgen,
+            link.name,
+            link.index,
+            link.mtu,
+            link.mac,
+            link.up,
+            link.alias,
+            link.kind,
+            tuple(link.addresses),
+            link_local=tuple(link.link_local),
+            link_index=link.peer.index if link.peer else None,
+            link_netnsid=number,
+            addrgen=link.addrgen,
         )
 
     def read(self, interests: t.Mapping[str, t.Mapping[str, str]]) -> Found:
@@ -235,6 +248,9 @@ class World:
             units=dict(self.units),
             spaces=dict(filter(None, map(space_of, self.units.values()))),
             database=self.database,
-            tried={name: {path: Sysctl("0", value) for path, value in sysctls.items()} for name, sysctls in interests.items()},
+            tried={
+                name: {path: Sysctl("0", value) for path, value in sysctls.items()}
+                for name, sysctls in interests.items()
+            },
             processes={},
         )

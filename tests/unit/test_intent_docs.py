@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """docs/intent.md says what is so."""
+
 from __future__ import annotations
 
 import importlib.util
@@ -13,7 +14,9 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import compi
 from ansible_collections.overloom.fabric.tests.unit.intents import CHECKOUT, SPEC
 
 PAGE = (CHECKOUT / "docs/intent.md").read_text(encoding="utf-8")
-INVENTORY, SMALLEST, *CHANGES = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", PAGE, flags=re.DOTALL)]
+INVENTORY, SMALLEST, *CHANGES = [
+    yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", PAGE, flags=re.DOTALL)
+]
 
 
 def fabric(change):
@@ -21,7 +24,10 @@ def fabric(change):
     hosts = INVENTORY["all"]["children"]["kvm_hosts"]["hosts"]
     own = {"fabric_endpoints"} & change.keys()
     common = {**SMALLEST, **{name: value for name, value in change.items() if name not in own}}
-    return {name: {**common, **variables, **({k: change[k] for k in own} if name == "kvm1" else {})} for name, variables in hosts.items()}
+    return {
+        name: {**common, **variables, **({k: change[k] for k in own} if name == "kvm1" else {})}
+        for name, variables in hosts.items()
+    }
 
 
 def test_the_reference_is_what_the_specification_says():

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """No option of the libvirt modules is documented without a row in the table by which it is tried on a real host."""
+
 from __future__ import annotations
 
 import importlib
@@ -22,7 +23,13 @@ def paths(options: dict[str, t.Any], before: str = "") -> t.Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    "module, many", [("libvirt_domain", "domains"), ("libvirt_network", "networks"), ("libvirt_pool", "pools"), ("libvirt_volume", "volumes")]
+    "module, many",
+    [
+        ("libvirt_domain", "domains"),
+        ("libvirt_network", "networks"),
+        ("libvirt_pool", "pools"),
+        ("libvirt_volume", "volumes"),
+    ],
 )
 def test_each_documented_option_has_two_values_or_a_test_of_its_own(module: str, many: str) -> None:
     place = "ansible_collections.overloom.fabric.plugins"

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """guest_wait in Ansible: real runs, with ports of this machine as the guests."""
+
 from __future__ import annotations
 
 import json
@@ -19,7 +20,16 @@ from ansible_collections.overloom.fabric.tests.unit.intents import CHECKOUT
 def run(**args: t.Any) -> tuple[str, float]:
     """What Ansible printed, and how long it took, in seconds."""
     ansible = str(pathlib.Path(sys.executable).parent / "ansible")
-    argv = [ansible, "localhost", "-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}"]
+    argv = [
+        ansible,
+        "localhost",
+        "-i",
+        "localhost,",
+        "-c",
+        "local",
+        "-e",
+        f"ansible_python_interpreter={sys.executable}",
+    ]
     begun = time.monotonic()
     done = subprocess.run(
         [*argv, "-m", "overloom.fabric.guest_wait", "-a", json.dumps(args)],

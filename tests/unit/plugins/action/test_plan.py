@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The plan in Ansible: real runs on the controller, with no host behind them."""
+
 from __future__ import annotations
 
 import json
@@ -57,12 +58,22 @@ def fabric(tmp_path):
         inventory = tmp_path / "inventory"
         (inventory / "group_vars").mkdir(parents=True, exist_ok=True)
         (inventory / "hosts.yml").write_text(yaml.safe_dump({"all": {"children": groups}}), encoding="utf-8")
-        (inventory / "group_vars/all.yml").write_text(yaml.safe_dump({**EVERYONE, **(everyone or {})}), encoding="utf-8")
+        (inventory / "group_vars/all.yml").write_text(
+            yaml.safe_dump({**EVERYONE, **(everyone or {})}), encoding="utf-8"
+        )
         if not isinstance(playbook, pathlib.Path):
             (tmp_path / "play.yml").write_text(playbook, encoding="utf-8")
             playbook = tmp_path / "play.yml"
         done = subprocess.run(
-            [str(pathlib.Path(sys.executable).parent / "ansible-playbook"), "-i", str(inventory), str(playbook), "-e", f"out={tmp_path}", *arguments],
+            [
+                str(pathlib.Path(sys.executable).parent / "ansible-playbook"),
+                "-i",
+                str(inventory),
+                str(playbook),
+                "-e",
+                f"out={tmp_path}",
+                *arguments,
+            ],
             cwd=CHECKOUT,
             env={**os.environ, "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"},
             stdin=subprocess.DEVNULL,
@@ -87,7 +98,9 @@ def test_the_playbook_prints_tables(fabric):
 
 
 def test_the_outputs_are_printed_alone(fabric):
-    status, output = fabric("[{hosts: kvm_hosts, gather_facts: false, tasks: [{overloom.fabric.plan: {outputs: true}, run_once: true}]}]")
+    status, output = fabric(
+        "[{hosts: kvm_hosts, gather_facts: false, tasks: [{overloom.fabric.plan: {outputs: true}, run_once: true}]}]"
+    )
     assert status == 0, output
     assert "ip netns exec" in output and "10.1.1.65/24" in output and "Underlay" not in output
 
@@ -99,7 +112,10 @@ def test_a_restart_that_a_guest_needs_is_a_warning_and_an_output(fabric):
     status, output = fabric(play, hosts={"kvm1": {"fabric_endpoints": [guest]}, "kvm2": {"fabric_endpoints": [guest]}})
     assert status == 0, output
     said = " ".join(output.split())
-    assert "kvm1: guest a still runs as it was before a change of cmdline, nics, which needs a restart; set guest.restart: true for a" in said
+    assert (
+        "kvm1: guest a still runs as it was before a change of cmdline, nics, which needs a restart; set guest.restart: true for a"
+        in said
+    )
     assert "kvm2: guest a still runs" not in said and said.count("guest, restart needed") == 1
 
 
@@ -134,7 +150,11 @@ def test_all_errors_come_as_one_numbered_list_before_any_host_is_asked(fabric):
     )
     assert status != 0
     assert "UNREACHABLE" not in output
-    found = [line.strip() for line in output.partition("fatal:")[2].splitlines() if line.strip()[:2] in ("1.", "2.", "3.", "4.", "5.")]
+    found = [
+        line.strip()
+        for line in output.partition("fatal:")[2].splitlines()
+        if line.strip()[:2] in ("1.", "2.", "3.", "4.", "5.")
+    ]
     assert found == [
         "1. fabric_segmants (of kvm1, kvm2, web1) is no variable of the fabric; did you mean fabric_segments?",
         "2. lab_link (of kvm1, kvm2, web1) is no variable of the lab; did you mean lab_links?",
@@ -153,7 +173,10 @@ def test_a_template_that_fails_is_told_with_its_variable(fabric):
 def test_a_template_that_stays_as_text_is_no_key(value):
     """As ansible-core 2.18 leaves one whose variable is not defined."""
     problems = list(_templates({"key": value, "links": [{"password": value}], "interval": 5}, "fabric_routing"))
-    assert [problem.split(" has a template that fails")[0] for problem in problems] == ["fabric_routing.key", "fabric_routing.links[0].password"]
+    assert [problem.split(" has a template that fails")[0] for problem in problems] == [
+        "fabric_routing.key",
+        "fabric_routing.links[0].password",
+    ]
     assert not list(_templates({"key": "a{b}%c", "links": [{"description": "{ {x} }"}]}, "fabric_routing"))
 
 
@@ -164,7 +187,9 @@ def test_a_key_whose_variable_is_not_defined_is_refused(fabric):
 
 
 def test_an_empty_group_is_told(fabric):
-    status, output = fabric("- {hosts: localhost, connection: local, gather_facts: false, roles: [overloom.fabric.plan]}", hosts={})
+    status, output = fabric(
+        "- {hosts: localhost, connection: local, gather_facts: false, roles: [overloom.fabric.plan]}", hosts={}
+    )
     assert status != 0
     assert "The group kvm_hosts has no host" in output
 

@@ -35,7 +35,11 @@ def filled(spec: t.Mapping[str, t.Any], values: t.Mapping[str, t.Any]) -> dict[s
     for key, rule in spec.items():
         value = values.get(key, rule.get("default"))
         if value is not None and "options" in rule:
-            value = filled(rule["options"], value) if isinstance(value, dict) else [filled(rule["options"], entry) for entry in value]
+            value = (
+                filled(rule["options"], value)
+                if isinstance(value, dict)
+                else [filled(rule["options"], entry) for entry in value]
+            )
         result[key] = value
     assert not set(values) - set(spec), set(values) - set(spec)
     return result

@@ -5,6 +5,7 @@
 
 Drawn from a seeded random.Random, which is some hundred times faster here than drawing each of the many options by a strategy.
 """
+
 from __future__ import annotations
 
 import random
@@ -32,12 +33,50 @@ BRIDGES = ("br0", "br1", "br2")
 PORTS = ("p0", "p1", "p2", "p3", "p4")
 TUNNELS = ("t0", "t1", "t2", "t3")
 OWNERS = ("overloom.fabric", "else")
-AWKWARD = ["a b", '"', "'", "=", "--", ",", "{}", "[]", "\n", "; x", "$(x)", "\\", "ü", "€😀", "", "true", "x:y", "a=b,c=d", "\t", "\x01", "@x", "-1", "0"]
+AWKWARD = [
+    "a b",
+    '"',
+    "'",
+    "=",
+    "--",
+    ",",
+    "{}",
+    "[]",
+    "\n",
+    "; x",
+    "$(x)",
+    "\\",
+    "ü",
+    "€😀",
+    "",
+    "true",
+    "x:y",
+    "a=b,c=d",
+    "\t",
+    "\x01",
+    "@x",
+    "-1",
+    "0",
+]
 
 # Types and options that need a device, or a counterpart, are left to their own tests.
 _ELSEWHERE = {
-    "type", "peer", "mtu", "vlan_mode", "tag", "trunks", "stp", "remote_ip", "local_ip", "in_key", "out_key", "packet_type",
-    "dpdk_devargs", "vhost_server_path", "n_rxq", "xdp_mode",
+    "type",
+    "peer",
+    "mtu",
+    "vlan_mode",
+    "tag",
+    "trunks",
+    "stp",
+    "remote_ip",
+    "local_ip",
+    "in_key",
+    "out_key",
+    "packet_type",
+    "dpdk_devargs",
+    "vhost_server_path",
+    "n_rxq",
+    "xdp_mode",
 }
 
 # What has options of its own: values that differ from each other in one thing or in all.
@@ -45,15 +84,30 @@ _COLLECTOR = {"targets": ["127.0.0.1:16343"]}
 NESTED: dict[str, list[t.Any]] = {
     "controllers": [
         [{"target": "ptcp:16653:127.0.0.1"}],
-        [{"target": "ptcp:16654:127.0.0.1", "max_backoff": 2000, "dscp": 5}, {"target": "ptcp:16653:127.0.0.1", "enable_async_messages": False}],
+        [
+            {"target": "ptcp:16654:127.0.0.1", "max_backoff": 2000, "dscp": 5},
+            {"target": "ptcp:16653:127.0.0.1", "enable_async_messages": False},
+        ],
     ],
     "mirrors": [
         [{"name": "m", "select_all": True, "output_vlan": 9}],
-        [{"name": "m 2", "select_vlans": ["5-7"], "output_vlan": 9}, {"name": "m", "select_all": True, "output_vlan": 9, "snaplen": 64}],
+        [
+            {"name": "m 2", "select_vlans": ["5-7"], "output_vlan": 9},
+            {"name": "m", "select_all": True, "output_vlan": 9, "snaplen": 64},
+        ],
     ],
     "netflow": [_COLLECTOR, {**_COLLECTOR, "active_timeout": 60, "engine_id": 3, "add_id_to_interface": True}],
     "sflow": [_COLLECTOR, {**_COLLECTOR, "agent": "a b", "sampling": 64, "header": 128, "polling": 10}],
-    "ipfix": [_COLLECTOR, {**_COLLECTOR, "obs_domain_id": 1, "virtual_obs_id": "x=y", "other_config": {"a": "b c"}, "enable_input_sampling": False}],
+    "ipfix": [
+        _COLLECTOR,
+        {
+            **_COLLECTOR,
+            "obs_domain_id": 1,
+            "virtual_obs_id": "x=y",
+            "other_config": {"a": "b c"},
+            "enable_input_sampling": False,
+        },
+    ],
     "collector_sets": [
         [{"id": 1, "ipfix": {**_COLLECTOR, "sampling": 7}}],
         [{"id": 0, "ipfix": _COLLECTOR}, {"id": 1}],
@@ -66,7 +120,11 @@ NESTED: dict[str, list[t.Any]] = {
     "auto_attach": [{"system_name": "a b"}, {"system_description": "x"}],
     "qos": [
         {"type": "linux-noop"},
-        {"type": "linux-htb", "max_rate": 10**9, "queues": [{"queue_id": 0, "max_rate": 10**6}, {"queue_id": 7, "dscp": 5, "other_config": {"a": "b"}}]},
+        {
+            "type": "linux-htb",
+            "max_rate": 10**9,
+            "queues": [{"queue_id": 0, "max_rate": 10**6}, {"queue_id": 7, "dscp": 5, "other_config": {"a": "b"}}],
+        },
         {"type": "linux-htb", "max_rate": 10**9, "queues": [{"queue_id": 0, "max_rate": 10**6}]},
     ],
 }
@@ -96,7 +154,9 @@ def value(rnd: random.Random, option: Option) -> t.Any:
     if isinstance(kind, Vlans):
         return rnd.sample([0, 1, 7, 4094, "10-12", "11-20"], rnd.randint(1, 4))
     if isinstance(kind, Structure):
-        simple = {key: inner for key, inner in kind.keys.items() if isinstance(inner, (Flag, Integer)) and rnd.random() < 0.3}
+        simple = {
+            key: inner for key, inner in kind.keys.items() if isinstance(inner, (Flag, Integer)) and rnd.random() < 0.3
+        }
         return {key: value(rnd, option._replace(kind=inner, name=key)) for key, inner in simple.items()}
     if isinstance(kind, Pairs):
         return {text(rnd): rnd.choice([text(rnd), 5, True]) for _index in range(rnd.randint(1, 3))}
@@ -117,12 +177,14 @@ def options(rnd: random.Random, table: t.Iterable[Option], share: float) -> Item
 
 
 def _vlan(rnd: random.Random) -> Item:
-    return rnd.choice([
-        {},
-        {"tag": rnd.randint(1, 4094), "trunks": []},
-        {"tag": "", "trunks": rnd.sample([0, 1, 7, "10-12"], 2), "vlan_mode": rnd.choice(["", "trunk"])},
-        {"tag": 9, "trunks": [8], "vlan_mode": "native-untagged"},
-    ])
+    return rnd.choice(
+        [
+            {},
+            {"tag": rnd.randint(1, 4094), "trunks": []},
+            {"tag": "", "trunks": rnd.sample([0, 1, 7, "10-12"], 2), "vlan_mode": rnd.choice(["", "trunk"])},
+            {"tag": 9, "trunks": [8], "vlan_mode": "native-untagged"},
+        ]
+    )
 
 
 def _state(rnd: random.Random) -> str:
@@ -134,9 +196,21 @@ def bridges(rnd: random.Random) -> list[Item]:
     ports = rnd.sample(PORTS, rnd.randint(0, len(PORTS)))
     items = []
     for name in rnd.sample(BRIDGES, rnd.randint(0, len(BRIDGES))):
-        item = {**options(rnd, _ovs_bridge.BRIDGE_OPTIONS, 0.2), "name": name, "datapath_type": "netdev", "state": _state(rnd), "ports": []}
+        item = {
+            **options(rnd, _ovs_bridge.BRIDGE_OPTIONS, 0.2),
+            "name": name,
+            "datapath_type": "netdev",
+            "state": _state(rnd),
+            "ports": [],
+        }
         for _index in range(rnd.randint(0, len(ports))):
-            port = {**options(rnd, _ovs_bridge.OPTIONS, 0.1), **_vlan(rnd), "name": ports.pop(), "type": "internal", "state": _state(rnd)}
+            port = {
+                **options(rnd, _ovs_bridge.OPTIONS, 0.1),
+                **_vlan(rnd),
+                "name": ports.pop(),
+                "type": "internal",
+                "state": _state(rnd),
+            }
             item["ports"].append(port)
         items.append(item)
     return items
@@ -149,15 +223,36 @@ def tunnels(rnd: random.Random) -> list[Item]:
         kind = rnd.choice(["gre", "vxlan", "geneve", "ip6gre"])
         table = [o for o in _ovs_tunnel.OPTIONS if not o.types or kind in o.types]
         net = "2001:db8::{}" if kind == "ip6gre" else "192.0.2.{}"
-        fixed = {"name": name, "bridge": rnd.choice(BRIDGES), "type": kind, "remote_ip": net.format(rnd.randint(2, 6)), "state": _state(rnd)}
+        fixed = {
+            "name": name,
+            "bridge": rnd.choice(BRIDGES),
+            "type": kind,
+            "remote_ip": net.format(rnd.randint(2, 6)),
+            "state": _state(rnd),
+        }
         items.append({**options(rnd, table, 0.1), **_vlan(rnd), **fixed, "key": rnd.choice(["", "flow", 0, 1, 2])})
     return items
 
 
 # Columns that Open vSwitch itself writes, and identities that are its own.
 EPHEMERAL = {
-    "_uuid", "ports", "interfaces", "datapath_id", "ofport", "mac_in_use", "mtu", "error", "bfd_status", "status", "rstp_status", "statistics",
-    "admin_state", "link_state", "lacp_current", "bond_active_slave", "cfm_fault",
+    "_uuid",
+    "ports",
+    "interfaces",
+    "datapath_id",
+    "ofport",
+    "mac_in_use",
+    "mtu",
+    "error",
+    "bfd_status",
+    "status",
+    "rstp_status",
+    "statistics",
+    "admin_state",
+    "link_state",
+    "lacp_current",
+    "bond_active_slave",
+    "cfm_fault",
 }
 
 

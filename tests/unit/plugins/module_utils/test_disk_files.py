@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Files written into real images with the real tools, and read back from them."""
+
 from __future__ import annotations
 
 import os
@@ -33,7 +34,9 @@ def gpt(parts):
     for number, (begin, size) in enumerate(parts):
         if not size:
             continue
-        struct.pack_into("<16s16sQQ", head, 1024 + 128 * number, b"\1" * 16, bytes(16), begin // 512, (begin + size) // 512 - 1)
+        struct.pack_into(
+            "<16s16sQQ", head, 1024 + 128 * number, b"\1" * 16, bytes(16), begin // 512, (begin + size) // 512 - 1
+        )
     return bytes(head)
 
 
@@ -78,10 +81,14 @@ def independently(image, tmp_path, path):
         stream.seek(2 * MIB)
         fat = stream.read(512)[510:] == b"\x55\xaa"
     if fat:
-        return subprocess.run(["mtype", "-i", f"{raw}@@{2 * MIB}", f"::{path}"], check=True, capture_output=True, text=True).stdout
+        return subprocess.run(
+            ["mtype", "-i", f"{raw}@@{2 * MIB}", f"::{path}"], check=True, capture_output=True, text=True
+        ).stdout
     part = tmp_path / "alone"
     part.write_bytes(raw.read_bytes()[2 * MIB :])
-    return subprocess.run(["/usr/sbin/debugfs", "-R", f"cat {path}", part], check=True, capture_output=True, text=True).stdout
+    return subprocess.run(
+        ["/usr/sbin/debugfs", "-R", f"cat {path}", part], check=True, capture_output=True, text=True
+    ).stdout
 
 
 def write(image, wanted, keep=False):

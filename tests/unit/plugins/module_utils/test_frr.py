@@ -32,7 +32,14 @@ from ansible_collections.overloom.fabric.plugins.module_utils._frr import (
     render,
     show,
 )
-from ansible_collections.overloom.fabric.plugins.module_utils._frr_info import _clock, bgp_neighbors, document, gather, ospf_neighbors, routes
+from ansible_collections.overloom.fabric.plugins.module_utils._frr_info import (
+    _clock,
+    bgp_neighbors,
+    document,
+    gather,
+    ospf_neighbors,
+    routes,
+)
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Remove, Runner
 from ansible_collections.overloom.fabric.tests.integration import frr_configs
 from hypothesis import given
@@ -102,7 +109,10 @@ def test_settings_are_told_apart_by_what_they_set() -> None:
     config = parse(SHOWN)
     assert config["interface eth1", "ip ospf cost"] == "ip ospf cost 10"
     assert config["interface eth1", "ip ospf area"] == "ip ospf area 0.0.0.0"
-    assert config["router bgp 65000", "address-family ipv4 unicast", "neighbor 10.0.1.2 route-map in"] == "neighbor 10.0.1.2 route-map RM in"
+    assert (
+        config["router bgp 65000", "address-family ipv4 unicast", "neighbor 10.0.1.2 route-map in"]
+        == "neighbor 10.0.1.2 route-map RM in"
+    )
     assert config["router ospf", "area 0.0.0.3 type"] == "area 0.0.0.3 nssa"
     assert config["router ospf", "area 0.0.0.4 type"] == "area 0.0.0.4 nssa no-summary"
     assert config["key chain KC", "key 1", "key-string"] == "key-string abc"
@@ -119,8 +129,14 @@ def test_settings_are_told_apart_by_what_they_set() -> None:
         ("router bgp 1.10", "router bgp 65546"),
         ("router bgp 1\n neighbor A remote-as 1.10", "router bgp 1\n neighbor A remote-as 65546"),
         ("interface a\n ip ospf hello-interval 10", "interface a\n"),
-        ("router bgp 1\n no neighbor A send-community both", "router bgp 1\n no neighbor A send-community\n no neighbor A send-community extended"),
-        ("router bgp 1\n neighbor A maximum-prefix 5 75 restart 3", "router bgp 1\n neighbor A maximum-prefix 5 restart 3"),
+        (
+            "router bgp 1\n no neighbor A send-community both",
+            "router bgp 1\n no neighbor A send-community\n no neighbor A send-community extended",
+        ),
+        (
+            "router bgp 1\n neighbor A maximum-prefix 5 75 restart 3",
+            "router bgp 1\n neighbor A maximum-prefix 5 restart 3",
+        ),
         ("router ospf\n redistribute bgp metric 5 metric-type 2", "router ospf\n redistribute bgp metric 5"),
         ("ip route 10.0.0.0/8 blackhole 1", "ip route 10.0.0.0/8 blackhole"),
         ("interface a\n no ip ospf passive", ""),
@@ -155,7 +171,12 @@ def test_one_setting_has_one_key_with_any_value() -> None:
 
 WORD = st.sampled_from(["a", "b", "c", "d"])
 LINES = {
-    "router ospf": ["ospf router-id 10.0.0.{}", "maximum-paths {}", "network 10.{}.0.0/16 area 0.0.0.0", "redistribute static metric {}"],
+    "router ospf": [
+        "ospf router-id 10.0.0.{}",
+        "maximum-paths {}",
+        "network 10.{}.0.0/16 area 0.0.0.0",
+        "redistribute static metric {}",
+    ],
     "router bgp 65000": ["bgp router-id 10.0.0.{}", "neighbor 10.0.0.{} shutdown", "bgp listen limit {}"],
     "interface eth1": ["ip ospf cost {}", "ip ospf mtu-ignore", "ipv6 ospf6 cost {}"],
     "route-map RM permit 10": ["set metric {}", "description word{}"],
@@ -196,7 +217,9 @@ def obey(config: dict[Address, str], lines: t.Iterable[tuple[Address, str]]) -> 
 
 
 @given(configs(), configs())
-def test_the_difference_leads_from_one_configuration_to_the_other(before: dict[Address, str], after: dict[Address, str]) -> None:
+def test_the_difference_leads_from_one_configuration_to_the_other(
+    before: dict[Address, str], after: dict[Address, str]
+) -> None:
     changes: dict[Address, t.Optional[str]] = {**dict.fromkeys(before), **after}
     lines = difference(before, changes, ())
     assert obey(before, lines) == after
@@ -239,7 +262,9 @@ def test_a_filter_is_replaced_without_a_moment_without_it() -> None:
 
 def test_blocks_are_entered_once_and_closed() -> None:
     at = ("router bgp 1", "address-family ipv4 unicast")
-    assert render([(at, "maximum-paths 2"), (at, "network 10.0.0.0/8"), (("vrf a",), "ip route 10.0.0.0/8 blackhole")]) == (
+    assert render(
+        [(at, "maximum-paths 2"), (at, "network 10.0.0.0/8"), (("vrf a",), "ip route 10.0.0.0/8 blackhole")]
+    ) == (
         "router bgp 1\n address-family ipv4 unicast\n  maximum-paths 2\n  network 10.0.0.0/8\n exit-address-family\nexit\n"
         "vrf a\n ip route 10.0.0.0/8 blackhole\nexit-vrf\n"
     )
@@ -266,14 +291,26 @@ def test_the_file_keeps_comments_and_foreign_lines() -> None:
 
 def test_a_setting_that_the_file_says_twice_is_said_once() -> None:
     text = "interface eth1\n ip ospf cost 5\nexit\ninterface eth1\n ip ospf cost 6\nexit\n"
-    assert parse(edit(text, {("interface eth1", "ip ospf cost"): "ip ospf cost 7"})) == {("interface eth1", "ip ospf cost"): "ip ospf cost 7"}
+    assert parse(edit(text, {("interface eth1", "ip ospf cost"): "ip ospf cost 7"})) == {
+        ("interface eth1", "ip ospf cost"): "ip ospf cost 7"
+    }
 
 
 def test_in_the_file_what_others_need_stands_first() -> None:
     path = ("router bgp 1",)
     text = "router bgp 1\n neighbor 10.0.1.2 remote-as 2\n neighbor 10.0.1.2 description a\nexit\n"
-    changed = edit(text, {path + ("neighbor G peer-group",): "neighbor G peer-group", path + ("neighbor 10.0.1.2 remote-as",): "neighbor 10.0.1.2 remote-as 3"})
-    assert changed.split("\n")[1:4] == [" neighbor G peer-group", " neighbor 10.0.1.2 remote-as 3", " neighbor 10.0.1.2 description a"]
+    changed = edit(
+        text,
+        {
+            path + ("neighbor G peer-group",): "neighbor G peer-group",
+            path + ("neighbor 10.0.1.2 remote-as",): "neighbor 10.0.1.2 remote-as 3",
+        },
+    )
+    assert changed.split("\n")[1:4] == [
+        " neighbor G peer-group",
+        " neighbor 10.0.1.2 remote-as 3",
+        " neighbor 10.0.1.2 description a",
+    ]
 
 
 # --- what is ours ----------------------------------------------------------------------------------------------------
@@ -301,14 +338,18 @@ def test_only_what_was_made_is_purged() -> None:
 
 def test_notes_of_nothing_are_no_file() -> None:
     one, two = (f"ip route 10.{number}.0.0/16 blackhole" for number in (1, 2))
-    notes = {"us": {name: {"lines": [[line]], "scope": [], "drop": None} for name, line in (("one", one), ("two", two))}}
+    notes = {
+        "us": {name: {"lines": [[line]], "scope": [], "drop": None} for name, line in (("one", one), ("two", two))}
+    }
     before = found(f"{one}\n{two}\n", notes=notes)
     assert plan(before, [], purge=True).steps[-1] == Remove("/etc/overloom/frr/us-frr_static.json")
     assert isinstance(plan(before, [route("one", one)], purge=True).steps[-1], Note)
     assert plan(found(notes={"us": {}}), [], purge=True).steps == []
 
 
-def test_a_run_that_is_killed_leaves_no_line_that_nobody_knows(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_is_killed_leaves_no_line_that_nobody_knows(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(_frr, "NOTES", str(tmp_path))
     line = "ip route 10.1.0.0/16 blackhole"
 
@@ -323,7 +364,9 @@ def test_a_run_that_is_killed_leaves_no_line_that_nobody_knows(tmp_path: pathlib
     assert plan(found(line + "\n", line + "\n", notes=notes), [], purge=True).steps[0].text == f"no {line}\n"
     assert plan(found(notes=notes), [route("one", line)]).steps[0].ahead == []
     # What FRR refused is not remembered.
-    applied.runner = Runner(lambda argv, stdin: (1, "% Unknown command", "line 1: Failure") if "-f" in argv else (0, "\nend\n", ""))
+    applied.runner = Runner(
+        lambda argv, stdin: (1, "% Unknown command", "line 1: Failure") if "-f" in argv else (0, "\nend\n", "")
+    )
     with pytest.raises(FabricError, match="FRR refused"):
         applied.do()
     assert not list(tmp_path.iterdir())
@@ -344,7 +387,9 @@ def test_an_absent_thing_that_is_missing_is_no_change() -> None:
 
 
 def test_a_line_that_is_only_missing_in_the_file_is_saved() -> None:
-    change = plan(found("ip route 10.1.0.0/16 blackhole\n", "hostname a\n"), [route("one", "ip route 10.1.0.0/16 blackhole")])
+    change = plan(
+        found("ip route 10.1.0.0/16 blackhole\n", "hostname a\n"), [route("one", "ip route 10.1.0.0/16 blackhole")]
+    )
     assert change.steps[0].content == "hostname a\nip route 10.1.0.0/16 blackhole\n"
     assert change.before != change.after
 
@@ -360,8 +405,14 @@ def test_an_owner_that_is_no_file_name_is_refused() -> None:
 
 def test_a_refused_line_is_named_with_its_blocks() -> None:
     text = "router bgp 1\n address-family ipv4 unicast\n  neighbor 10.0.1.2 activate\n exit-address-family\nexit\n"
-    said = refusals(text, "% Specify remote-as or peer-group commands first\n", "line 3: Failure to communicate[13] to bgpd, line:   neighbor ...\n")
-    assert said == ["the line 'neighbor 10.0.1.2 activate' in 'router bgp 1 / address-family ipv4 unicast': Specify remote-as or peer-group commands first"]
+    said = refusals(
+        text,
+        "% Specify remote-as or peer-group commands first\n",
+        "line 3: Failure to communicate[13] to bgpd, line:   neighbor ...\n",
+    )
+    assert said == [
+        "the line 'neighbor 10.0.1.2 activate' in 'router bgp 1 / address-family ipv4 unicast': Specify remote-as or peer-group commands first"
+    ]
 
 
 def test_a_daemon_that_hangs_ends_the_task() -> None:
@@ -388,7 +439,9 @@ def test_a_user_without_rights_is_told_so() -> None:
 def test_a_line_that_another_frr_would_take_says_what_it_needs() -> None:
     text = "interface eth1\n ip ospf authentication key-chain KC\nexit\n"
     (said,) = refusals(text, "% Unknown command:  ip ospf authentication key-chain KC\n", "line 2: Unknown command\n")
-    assert said.startswith("the line 'ip ospf authentication key-chain KC' in 'interface eth1'; it needs a newer FRR than 8.4: ")
+    assert said.startswith(
+        "the line 'ip ospf authentication key-chain KC' in 'interface eth1'; it needs a newer FRR than 8.4: "
+    )
 
 
 def test_secrets_are_masked() -> None:
@@ -406,7 +459,10 @@ def test_secrets_are_masked() -> None:
 
 @given(st.text("abc |?\n\t\r\x00\x0b\x85\u2028!#;$`", max_size=8))
 def test_no_text_gets_a_second_line_into_vtysh(text: str) -> None:
-    options = {"asn": "1", "neighbors": [{"neighbor": "10.0.1.2", "remote_as": "2", "description": text, "password": text}]}
+    options = {
+        "asn": "1",
+        "neighbors": [{"neighbor": "10.0.1.2", "remote_as": "2", "description": text, "password": text}],
+    }
     try:
         things = declared("frr_bgp", options)
     except FabricError as error:
@@ -448,11 +504,19 @@ BAD: list[tuple[str, dict[str, t.Any], str]] = [
     ("frr_ospf", {"areas": [{"area": "0", "type": "stub"}]}, "the backbone cannot be stub"),
     ("frr_ospf", {"areas": [{"area": "1"}, {"area": "0.0.0.1"}]}, "declared twice"),
     ("frr_ospf", {"areas": [{"area": "1.2"}]}, "is no area"),
-    ("frr_ospf", {"interfaces": [{"name": "eth1", "hello_interval": 10, "dead_interval": 10}]}, "has to be less than dead_interval"),
+    (
+        "frr_ospf",
+        {"interfaces": [{"name": "eth1", "hello_interval": 10, "dead_interval": 10}]},
+        "has to be less than dead_interval",
+    ),
     ("frr_ospf", {"interfaces": [{"name": "eth1\n exit", "cost": 1}]}, "is no interface name"),
     ("frr_ospf", {"interfaces": [{"name": "a-name-with-16by", "cost": 1}]}, "1 to 15 bytes"),
     ("frr_ospf", {"interfaces": [{"name": "eth1", "cost": 65536}]}, "out of range"),
-    ("frr_ospf", {"interfaces": [{"name": "eth1", "area": "0"}], "networks": [{"prefix": "10.0.0.0/8", "area": "0"}]}, "exclude each other"),
+    (
+        "frr_ospf",
+        {"interfaces": [{"name": "eth1", "area": "0"}], "networks": [{"prefix": "10.0.0.0/8", "area": "0"}]},
+        "exclude each other",
+    ),
     ("frr_ospf", {"router_id": "10.0.0.256"}, "is no IP address"),
     ("frr_ospf", {"version": 3, "passive_default": True}, "for OSPFv2 only"),
     ("frr_ospf", {"redistribute": [{"protocol": "connected\n no router ospf"}]}, "cannot redistribute"),
@@ -462,15 +526,27 @@ BAD: list[tuple[str, dict[str, t.Any], str]] = [
     ("frr_bgp", {"asn": "65536.1"}, "is no AS number"),
     ("frr_bgp", {}, "asn is missing"),
     ("frr_bgp", {"asn": "1", "neighbors": [{"neighbor": "10.0.1.2"}]}, "needs remote_as or peer_group"),
-    ("frr_bgp", {"asn": "1", "neighbors": [{"neighbor": "10.0.1.300", "remote_as": "2"}]}, "neither an address nor an interface"),
+    (
+        "frr_bgp",
+        {"asn": "1", "neighbors": [{"neighbor": "10.0.1.300", "remote_as": "2"}]},
+        "neither an address nor an interface",
+    ),
     ("frr_bgp", {"asn": "1", "neighbors": [{**PEER, "description": "x\n shutdown"}]}, "line break"),
     ("frr_bgp", {"asn": "1", "neighbors": [{**PEER, "description": "x | include y"}]}, "vtysh"),
     ("frr_bgp", {"asn": "1", "neighbors": [{**PEER, "password": "two words"}]}, "one word"),
     ("frr_bgp", {"asn": "1", "neighbors": [{**PEER, "timers": {"keepalive": 9, "hold": 9}}]}, "a third of hold"),
     ("frr_bgp", {"asn": "1", "route_maps": [{"name": "RM!", "entries": [{}]}]}, "is no name for FRR"),
     ("frr_bgp", {"asn": "1", "route_maps": [{"name": "RM", "entries": [{"match": ["tag 5\nexit"]}]}]}, "line break"),
-    ("frr_bgp", {"asn": "1", "prefix_lists": [{"name": "P", "entries": [{"prefix": "10.0.0.0/8", "ge": 7}]}]}, "out of range"),
-    ("frr_bgp", {"asn": "1", "prefix_lists": [{"name": "P", "entries": [{"prefix": "2001:db8::/32"}]}]}, "is no IPv4 prefix"),
+    (
+        "frr_bgp",
+        {"asn": "1", "prefix_lists": [{"name": "P", "entries": [{"prefix": "10.0.0.0/8", "ge": 7}]}]},
+        "out of range",
+    ),
+    (
+        "frr_bgp",
+        {"asn": "1", "prefix_lists": [{"name": "P", "entries": [{"prefix": "2001:db8::/32"}]}]},
+        "is no IPv4 prefix",
+    ),
     ("frr_static", {"prefix": "10.0.0.0", "via": "10.0.1.2"}, "is no prefix"),
     ("frr_static", {"prefix": "10.0.0.0/8"}, "next hop"),
     ("frr_static", {"prefix": "10.0.0.0/8", "via": "2001:db8::1"}, "is no IPv4 address"),
@@ -493,7 +569,17 @@ def test_an_omitted_option_is_not_touched_and_an_empty_one_is_cleared() -> None:
 
 # What says which thing it is, what another option needs, and lists whose rows are single lines.
 KEPT = {
-    *("asn", "vrf", "remote_as", "peer_group", "area", "key_chain", "authentication_key", "authentication_key_id", "bfd_profile"),
+    *(
+        "asn",
+        "vrf",
+        "remote_as",
+        "peer_group",
+        "area",
+        "key_chain",
+        "authentication_key",
+        "authentication_key_id",
+        "bfd_profile",
+    ),
     "default_originate_route_map",
     *("networks", "ranges", "summaries", "redistribute", "aggregates", "listen_ranges"),
 }
@@ -575,7 +661,13 @@ def test_negations_take_away_the_whole_setting() -> None:
 
 
 def test_durations_are_seconds() -> None:
-    assert [_clock(text) for text in ("00:01:05", "1d02h03m", "2w1d00h", "never", None)] == [65, 93780, 1296000, None, None]
+    assert [_clock(text) for text in ("00:01:05", "1d02h03m", "2w1d00h", "never", None)] == [
+        65,
+        93780,
+        1296000,
+        None,
+        None,
+    ]
 
 
 def test_answers_in_words_are_empty() -> None:
@@ -585,15 +677,29 @@ def test_answers_in_words_are_empty() -> None:
 
 
 def test_an_adjacency_has_its_history() -> None:
-    row = {"nbrState": "Full/-", "ifaceName": "eth1:10.0.1.1", "areaId": "0.0.0.0", "stateChangeCounter": 12, "lastPrgrsvChangeMsec": 2500}
+    row = {
+        "nbrState": "Full/-",
+        "ifaceName": "eth1:10.0.1.1",
+        "areaId": "0.0.0.0",
+        "stateChangeCounter": 12,
+        "lastPrgrsvChangeMsec": 2500,
+    }
     (steady,) = ospf_neighbors({"default": {"neighbors": {"10.0.0.2": [row]}}})
     row.update(lastRegressiveChangeMsec=9100, lastRegressiveChangeReason="1-WayReceived")
     (fallen,) = ospf_neighbors({"default": {"neighbors": {"10.0.0.2": [row]}}})
-    assert (steady["state_changes"], steady["uptime_seconds"], steady["dropped_seconds"], steady["dropped_reason"]) == (12, 2, None, "")
+    assert (steady["state_changes"], steady["uptime_seconds"], steady["dropped_seconds"], steady["dropped_reason"]) == (
+        12,
+        2,
+        None,
+        "",
+    )
     assert (fallen["dropped_seconds"], fallen["dropped_reason"]) == (9, "1-WayReceived")
 
 
 def test_routes_are_filtered_by_prefix() -> None:
-    rows = {"10.1.0.0/16": [{"prefix": "10.1.0.0/16", "protocol": "ospf", "metric": 20}], "10.2.0.0/16": [{"protocol": "static"}]}
+    rows = {
+        "10.1.0.0/16": [{"prefix": "10.1.0.0/16", "protocol": "ospf", "metric": 20}],
+        "10.2.0.0/16": [{"protocol": "static"}],
+    }
     assert [row["prefix"] for row in routes({"default": rows}, ["10.1.0.0/16"])] == ["10.1.0.0/16"]
     assert [row["metric"] for row in routes(rows, [])] == [20, 0]

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The random configurations that a real FRR is tested with have every documented option of the modules."""
+
 from __future__ import annotations
 
 import random
@@ -53,4 +54,6 @@ def test_every_documented_option_is_drawn(module: str) -> None:
         options = frr_configs.MODULES[module](random.Random(seed))
         assert options.pop("purge")
         seen.update(drawn(options, SPECS[module]))
-    assert [option for option in documented(SPECS[module]) if option not in seen and not option.endswith(ELSEWHERE)] == []
+    assert [
+        option for option in documented(SPECS[module]) if option not in seen and not option.endswith(ELSEWHERE)
+    ] == []

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How lines reach vtysh: whole, by whatever number of processes they are read, and without a trace."""
+
 from __future__ import annotations
 
 import os
@@ -29,7 +30,10 @@ class Module:
         (descriptor,) = pass_fds
         assert stat.S_ISREG(os.fstat(descriptor).st_mode) and stat.S_IMODE(os.fstat(descriptor).st_mode) == 0o600
         # As many processes as FRR has daemons, at the same time, each of which opens the file.
-        readers = [subprocess.Popen(["cat", self.path], pass_fds=pass_fds, stdout=subprocess.PIPE, text=True) for _number in range(9)]
+        readers = [
+            subprocess.Popen(["cat", self.path], pass_fds=pass_fds, stdout=subprocess.PIPE, text=True)
+            for _number in range(9)
+        ]
         assert {reader.communicate()[0] for reader in readers} == {TEXT}
         return self.answer
 
@@ -61,7 +65,11 @@ def test_what_the_processes_say_of_themselves_is_left_out() -> None:
     failed = "[527|bgpd] Configuration file[/etc/frr/frr.conf] processing failure: 2\nline 5: Failure to communicate[13] to bgpd, line: x\n[527|bgpd] done\n"
     module.answer = (2, said, failed)
     status, out, err = vtysh.execute(module, ("vtysh", "-f", vtysh.STDIN), TEXT)
-    assert (status, out, err) == (2, "% Configure the peer-group first\n", "line 5: Failure to communicate[13] to bgpd, line: x\n")
+    assert (status, out, err) == (
+        2,
+        "% Configure the peer-group first\n",
+        "line 5: Failure to communicate[13] to bgpd, line: x\n",
+    )
 
 
 def test_what_is_shown_needs_no_pipe() -> None:

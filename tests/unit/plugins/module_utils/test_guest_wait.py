@@ -10,7 +10,16 @@ import time
 import typing as t
 
 import pytest
-from ansible_collections.overloom.fabric.plugins.module_utils._guest_wait import SPEC, NotYet, Waiter, checksum, probe_http, probe_ssh, probe_tcp, want
+from ansible_collections.overloom.fabric.plugins.module_utils._guest_wait import (
+    SPEC,
+    NotYet,
+    Waiter,
+    checksum,
+    probe_http,
+    probe_ssh,
+    probe_tcp,
+    want,
+)
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 
 
@@ -61,7 +70,9 @@ def test_http_takes_the_accepted_status_only_and_sends_user_and_body() -> None:
 
     with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        options = item(url=f"http://127.0.0.1:{server.server_address[1]}/command-api", user="admin", password="pw", body="{}")
+        options = item(
+            url=f"http://127.0.0.1:{server.server_address[1]}/command-api", user="admin", password="pw", body="{}"
+        )
         with pytest.raises(NotYet, match="status 401"):
             probe_http(options, 2)
         assert probe_http(options, 2) == "status 200"
@@ -74,7 +85,13 @@ def test_a_wait_ends_in_time_and_tells_the_last_reason(listener: tuple[socket.so
     server.close()
     begun = time.monotonic()
     outcome = Waiter("test:///", pause=0.05).wait(want(item(kind="tcp", host="127.0.0.1", port=port, timeout=1)), 60)
-    assert time.monotonic() - begun < 2 and not outcome["ready"] and outcome["over"] and "refused" in outcome["last"] and outcome["attempts"] > 2
+    assert (
+        time.monotonic() - begun < 2
+        and not outcome["ready"]
+        and outcome["over"]
+        and "refused" in outcome["last"]
+        and outcome["attempts"] > 2
+    )
 
 
 def test_a_slice_ends_before_the_wait_and_the_wait_keeps_its_beginning(listener: tuple[socket.socket, int]) -> None:

@@ -34,14 +34,20 @@ def test_an_ipv6_default_route_counts_too_and_the_kernels_unreachable_one_does_n
 
 
 def test_the_address_that_ssh_came_to_is_found_although_sudo_hides_it():
-    above = [b"PATH=/bin\0SUDO_USER=me\0", b"SSH_CONNECTION=192.0.2.9 50000 192.0.2.1 22\0HOME=/\0", b"SSH_CONNECTION=a b c d\0"]
+    above = [
+        b"PATH=/bin\0SUDO_USER=me\0",
+        b"SSH_CONNECTION=192.0.2.9 50000 192.0.2.1 22\0HOME=/\0",
+        b"SSH_CONNECTION=a b c d\0",
+    ]
     assert host.ssh_address(above) == "192.0.2.1"
     assert host.ssh_address([b"SSH_CONNECTION=fe80::9%eth0 50000 fe80::1%eth0 22\0"]) == "fe80::1"
     assert host.ssh_address([b"PATH=/bin\0"]) is None
 
 
 def test_the_interface_of_an_address_is_found_in_both_families():
-    inet6 = "fe800000000000000000000000000001 02 40 20 80     eth7\n00000000000000000000000000000001 01 80 10 80       lo\n"
+    inet6 = (
+        "fe800000000000000000000000000001 02 40 20 80     eth7\n00000000000000000000000000000001 01 80 10 80       lo\n"
+    )
     assert host.interface_of("127.0.0.1", ["lo"], "") == "lo"
     assert host.interface_of("::ffff:127.0.0.1", ["lo"], "") == "lo"
     assert host.interface_of("192.0.2.1", ["lo"], inet6) is None
@@ -65,7 +71,10 @@ def test_an_interface_says_whether_it_answers_for_every_address(tmp_path):
             (tmp_path / "proc/sys/net/ipv4/conf" / name).mkdir(parents=True)
             (tmp_path / "proc/sys/net/ipv4/conf" / name / "arp_ignore").write_text(ignore + "\n")
     found = host.read_interfaces(str(tmp_path))
-    assert {name: (item["up"], item["arp_ignore"]) for name, item in found.items()} == {"eth0": (True, 0), "eth1": (True, 1)}
+    assert {name: (item["up"], item["arp_ignore"]) for name, item in found.items()} == {
+        "eth0": (True, 0),
+        "eth1": (True, 1),
+    }
 
 
 def test_the_neighbour_tables_have_a_limit_each_or_are_unknown(tmp_path):
@@ -99,7 +108,9 @@ def test_a_unit_is_active_and_enabled_or_not_there():
         (False, False, False, 1 << host.CAP_SYS_MODULE, False),
     ],
 )
-def test_a_kernel_module_is_there_when_loaded_built_in_or_loadable(tmp_path, loaded, builtin, loadable, capability, expected):
+def test_a_kernel_module_is_there_when_loaded_built_in_or_loadable(
+    tmp_path, loaded, builtin, loadable, capability, expected
+):
     modules = tmp_path / "lib/modules" / os.uname().release
     modules.mkdir(parents=True)
     (tmp_path / "proc/self").mkdir(parents=True)
@@ -107,7 +118,10 @@ def test_a_kernel_module_is_there_when_loaded_built_in_or_loadable(tmp_path, loa
     if loaded:
         (tmp_path / "sys/module/openvswitch").mkdir(parents=True)
     (modules / "modules.builtin").write_text("kernel/net/openvswitch/openvswitch.ko\n" if builtin else "")
-    its_own, of_another = "kernel/net/openvswitch/openvswitch.ko.xz: kernel/net/nsh/nsh.ko\n", "kernel/x/y.ko: kernel/net/openvswitch/openvswitch.ko\n"
+    its_own, of_another = (
+        "kernel/net/openvswitch/openvswitch.ko.xz: kernel/net/nsh/nsh.ko\n",
+        "kernel/x/y.ko: kernel/net/openvswitch/openvswitch.ko\n",
+    )
     (modules / "modules.dep").write_text(its_own if loadable else of_another)
     assert host.kernel_has_module("openvswitch", str(tmp_path)) is expected
 

@@ -16,35 +16,134 @@ from hypothesis import strategies as st
 
 # What iproute2 6.1 printed for one veth pair, shortened to what matters.
 ADDRESSES = [
-    {"ifindex": 1, "ifname": "lo", "flags": ["LOOPBACK", "UP", "LOWER_UP"], "mtu": 65536, "address": "00:00:00:00:00:00", "ifalias": "overloom:x",
-     "addr_info": [
-        {"family": "inet", "local": "127.0.0.1", "prefixlen": 8, "scope": "host", "label": "lo"},
-        {"family": "inet6", "local": "::1", "prefixlen": 128, "scope": "host"}]},
+    {
+        "ifindex": 1,
+        "ifname": "lo",
+        "flags": ["LOOPBACK", "UP", "LOWER_UP"],
+        "mtu": 65536,
+        "address": "00:00:00:00:00:00",
+        "ifalias": "overloom:x",
+        "addr_info": [
+            {"family": "inet", "local": "127.0.0.1", "prefixlen": 8, "scope": "host", "label": "lo"},
+            {"family": "inet6", "local": "::1", "prefixlen": 128, "scope": "host"},
+        ],
+    },
     {},
-    {"ifindex": 3, "link_index": 5, "ifname": "eth1", "flags": ["BROADCAST", "MULTICAST"], "mtu": 1400, "address": "02:00:00:00:00:05", "link_netnsid": 0,
-     "linkinfo": {"info_kind": "veth"}, "addr_info": [
-        {"family": "inet", "local": "10.1.1.1", "prefixlen": 24, "scope": "global"},
-        {"family": "inet", "local": "10.1.1.1", "prefixlen": 32, "scope": "global"},
-        {"family": "inet", "local": "10.2.2.1", "address": "10.2.2.2", "prefixlen": 32, "scope": "global"},
-        {"family": "inet", "local": "10.3.3.1", "prefixlen": 24, "scope": "global", "dynamic": True},
-        {"family": "inet6", "local": "fd00::1", "prefixlen": 64, "scope": "global", "dadfailed": True, "tentative": True},
-        {"family": "inet6", "local": "fe80::ff:fe00:5", "prefixlen": 64, "scope": "link"},
-        {"family": "inet6", "local": "fe80::1", "prefixlen": 64, "scope": "link"},
-        {"family": "inet6", "local": "fe80::2", "prefixlen": 64, "scope": "link", "protocol": "kernel_ll"},
-        {"family": "inet6", "local": "fe80::3", "prefixlen": 64, "scope": "link", "stable-privacy": True}]},
+    {
+        "ifindex": 3,
+        "link_index": 5,
+        "ifname": "eth1",
+        "flags": ["BROADCAST", "MULTICAST"],
+        "mtu": 1400,
+        "address": "02:00:00:00:00:05",
+        "link_netnsid": 0,
+        "linkinfo": {"info_kind": "veth"},
+        "addr_info": [
+            {"family": "inet", "local": "10.1.1.1", "prefixlen": 24, "scope": "global"},
+            {"family": "inet", "local": "10.1.1.1", "prefixlen": 32, "scope": "global"},
+            {"family": "inet", "local": "10.2.2.1", "address": "10.2.2.2", "prefixlen": 32, "scope": "global"},
+            {"family": "inet", "local": "10.3.3.1", "prefixlen": 24, "scope": "global", "dynamic": True},
+            {
+                "family": "inet6",
+                "local": "fd00::1",
+                "prefixlen": 64,
+                "scope": "global",
+                "dadfailed": True,
+                "tentative": True,
+            },
+            {"family": "inet6", "local": "fe80::ff:fe00:5", "prefixlen": 64, "scope": "link"},
+            {"family": "inet6", "local": "fe80::1", "prefixlen": 64, "scope": "link"},
+            {"family": "inet6", "local": "fe80::2", "prefixlen": 64, "scope": "link", "protocol": "kernel_ll"},
+            {"family": "inet6", "local": "fe80::3", "prefixlen": 64, "scope": "link", "stable-privacy": True},
+        ],
+    },
 ]
 ROUTES = [
-    {"type": "unicast", "dst": "default", "gateway": "10.1.1.254", "dev": "eth1", "table": "main", "protocol": "boot", "metric": 5, "flags": ["linkdown"]},
-    {"type": "unicast", "dst": "10.1.1.0/24", "dev": "eth1", "table": "main", "protocol": "kernel", "scope": "link", "flags": []},
-    {"type": "unicast", "dst": "10.9.0.0/16", "gateway": "10.8.8.8", "dev": "eth1", "table": "main", "protocol": "static", "flags": ["onlink"]},
-    {"type": "unicast", "dst": "10.7.0.0/16", "gateway": "10.1.1.2", "dev": "eth1", "table": "main", "protocol": "ospf", "flags": []},
-    {"type": "unicast", "dst": "10.6.0.1", "gateway": "10.1.1.2", "dev": "eth1", "table": "main", "protocol": "boot", "flags": []},
-    {"type": "unicast", "dst": "default", "gateway": "fe80::9", "dev": "eth1", "table": "main", "protocol": "ra", "metric": 1024, "flags": []},
-    {"type": "unicast", "dst": "default", "gateway": "fd00::ff", "dev": "eth1", "table": "main", "protocol": "boot", "metric": 1024, "flags": []},
-    {"type": "unicast", "dst": "10.5.0.0/16", "gateway": "10.1.1.2", "dev": "eth1", "table": "7", "protocol": "boot", "flags": []},
+    {
+        "type": "unicast",
+        "dst": "default",
+        "gateway": "10.1.1.254",
+        "dev": "eth1",
+        "table": "main",
+        "protocol": "boot",
+        "metric": 5,
+        "flags": ["linkdown"],
+    },
+    {
+        "type": "unicast",
+        "dst": "10.1.1.0/24",
+        "dev": "eth1",
+        "table": "main",
+        "protocol": "kernel",
+        "scope": "link",
+        "flags": [],
+    },
+    {
+        "type": "unicast",
+        "dst": "10.9.0.0/16",
+        "gateway": "10.8.8.8",
+        "dev": "eth1",
+        "table": "main",
+        "protocol": "static",
+        "flags": ["onlink"],
+    },
+    {
+        "type": "unicast",
+        "dst": "10.7.0.0/16",
+        "gateway": "10.1.1.2",
+        "dev": "eth1",
+        "table": "main",
+        "protocol": "ospf",
+        "flags": [],
+    },
+    {
+        "type": "unicast",
+        "dst": "10.6.0.1",
+        "gateway": "10.1.1.2",
+        "dev": "eth1",
+        "table": "main",
+        "protocol": "boot",
+        "flags": [],
+    },
+    {
+        "type": "unicast",
+        "dst": "default",
+        "gateway": "fe80::9",
+        "dev": "eth1",
+        "table": "main",
+        "protocol": "ra",
+        "metric": 1024,
+        "flags": [],
+    },
+    {
+        "type": "unicast",
+        "dst": "default",
+        "gateway": "fd00::ff",
+        "dev": "eth1",
+        "table": "main",
+        "protocol": "boot",
+        "metric": 1024,
+        "flags": [],
+    },
+    {
+        "type": "unicast",
+        "dst": "10.5.0.0/16",
+        "gateway": "10.1.1.2",
+        "dev": "eth1",
+        "table": "7",
+        "protocol": "boot",
+        "flags": [],
+    },
     {"type": "local", "dst": "10.1.1.1", "dev": "eth1", "table": "local", "protocol": "kernel", "flags": []},
     {"type": "blackhole", "dst": "10.4.0.0/16", "table": "main", "protocol": "boot", "flags": []},
-    {"type": "unicast", "dst": "10.3.0.0/16", "table": "main", "protocol": "boot", "nexthops": [{"gateway": "10.1.1.2", "dev": "eth1"}], "flags": []},
+    {
+        "type": "unicast",
+        "dst": "10.3.0.0/16",
+        "table": "main",
+        "protocol": "boot",
+        "nexthops": [{"gateway": "10.1.1.2", "dev": "eth1"}],
+        "flags": [],
+    },
 ]
 
 
@@ -55,7 +154,14 @@ def test_interfaces_are_read_in_one_call() -> None:
     assert calls == [(("ip", "-n", "red", "-json", "-details", "-batch", "-"), "address show\n")]
     assert set(found) == {"lo", "eth1"} and found["lo"].up and found["lo"].alias == "overloom:x"
     eth1 = found["eth1"]
-    assert (eth1.kind, eth1.up, eth1.mtu, eth1.mac, eth1.link_index, eth1.link_netnsid) == ("veth", False, 1400, "02:00:00:00:00:05", 5, 0)
+    assert (eth1.kind, eth1.up, eth1.mtu, eth1.mac, eth1.link_index, eth1.link_netnsid) == (
+        "veth",
+        False,
+        1400,
+        "02:00:00:00:00:05",
+        5,
+        0,
+    )
 
 
 def test_what_the_kernel_made_is_no_address_of_a_person() -> None:
@@ -76,13 +182,22 @@ def test_only_routes_that_people_make_are_seen() -> None:
     }
 
 
-@given(st.lists(st.recursive(st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)).map(lambda value: [value]), max_size=5))
+@given(
+    st.lists(
+        st.recursive(st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)).map(
+            lambda value: [value]
+        ),
+        max_size=5,
+    )
+)
 def test_documents_are_taken_apart(values: list) -> None:
     assert _ip.documents("\n".join(map(json.dumps, values)) + "\n") == values
     assert _ip.documents("".join(json.dumps(value, indent=1) for value in values)) == values
 
 
-POOL = [f"10.{subnet}.0.{host}/24" for subnet in (0, 1) for host in (1, 2, 3)] + [f"fd00:{subnet}::{host}/64" for subnet in (1, 2) for host in (1, 2)]
+POOL = [f"10.{subnet}.0.{host}/24" for subnet in (0, 1) for host in (1, 2, 3)] + [
+    f"fd00:{subnet}::{host}/64" for subnet in (1, 2) for host in (1, 2)
+]
 ADDRESS_LISTS = st.lists(st.sampled_from(POOL), unique=True, max_size=6)
 WANTED = st.builds(
     _ip.Wanted,
@@ -133,7 +248,9 @@ def test_a_link_local_address_that_the_kernel_made_is_there_already() -> None:
 def test_an_address_with_a_peer_is_deleted_with_its_peer() -> None:
     found = _ip.parse_interfaces(ADDRESSES)["eth1"]
     lines = _ip.interface_batch(found, _ip.Wanted("eth1", addresses=("10.1.1.1/24",)))
-    assert "address delete 10.2.2.1 peer 10.2.2.2/32 dev eth1" in lines and "address delete fd00::1/64 dev eth1" in lines
+    assert (
+        "address delete 10.2.2.1 peer 10.2.2.2/32 dev eth1" in lines and "address delete fd00::1/64 dev eth1" in lines
+    )
 
 
 def test_one_route_is_swapped_and_several_of_one_key_are_replaced() -> None:
@@ -152,7 +269,9 @@ def test_interface_names_that_the_kernel_takes(name: str) -> None:
     assert _ip.check_interface_name(name, "x") == name
 
 
-@pytest.mark.parametrize("name", ["", "x" * 16, "a b", "a\tb", "a\n", "a/b", "-a", "--", ".", "..", "a:b", "eth%d", "é", "\u2028", "a\0"])
+@pytest.mark.parametrize(
+    "name", ["", "x" * 16, "a b", "a\tb", "a\n", "a/b", "-a", "--", ".", "..", "a:b", "eth%d", "é", "\u2028", "a\0"]
+)
 def test_interface_names_that_nobody_takes(name: str) -> None:
     with pytest.raises(FabricError, match=r"(?s)^bridge: name: .* is no interface name"):
         _ip.check_interface_name(name, "bridge: name")
@@ -189,7 +308,9 @@ def _tokens(line: str) -> list[str]:
 
 
 @given(st.ip_addresses(), st.integers(0, 128))
-def test_an_address_is_canonical_or_refused(address: ipaddress.IPv4Address | ipaddress.IPv6Address, length: int) -> None:
+def test_an_address_is_canonical_or_refused(
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address, length: int
+) -> None:
     text = f"{address.exploded.upper()}/{length}"
     try:
         found = _ip.check_address(text, "x")

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Addresses of interfaces that exist: what becomes of them on a model of a host, whose each step may be the last of a run."""
+
 from __future__ import annotations
 
 import typing as t
@@ -17,7 +18,10 @@ addresses = st.lists(st.sampled_from(POOL), unique=True)
 
 
 def plan(world: World, items: list[dict[str, t.Any]], purge: bool = True, adopt: bool = False) -> Change:
-    every = [{"parent": None, "vlan": None, "addresses": None, "mtu": None, "up": None, "state": "present", **item} for item in items]
+    every = [
+        {"parent": None, "vlan": None, "addresses": None, "mtu": None, "up": None, "state": "present", **item}
+        for item in items
+    ]
     wanted = ip_interface.items({"interfaces": every, "name": None})
     found = ip_interface.Found(world.read({}).host, dict(world.units))
     return ip_interface.compare(found, wanted, "us", adopt, purge, check=False, running=True)

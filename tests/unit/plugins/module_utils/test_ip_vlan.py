@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """VLANs on cards, compared without a kernel that has them."""
+
 from __future__ import annotations
 
 import typing as t
@@ -14,7 +15,12 @@ from ansible_collections.overloom.fabric.plugins.module_utils._systemd import Un
 CARD = _ip.Interface("eth1", 2, 1500, "02:00:00:00:00:01", True, "", "", ())
 # What `ip -json -details address show` tells of a VLAN.
 SHOWN = {
-    "ifindex": 7, "ifname": "eth1.10", "link": "eth1", "flags": ["BROADCAST", "UP"], "mtu": 1500, "address": "02:00:00:00:00:01",
+    "ifindex": 7,
+    "ifname": "eth1.10",
+    "link": "eth1",
+    "flags": ["BROADCAST", "UP"],
+    "mtu": 1500,
+    "address": "02:00:00:00:00:01",
     "linkinfo": {"info_kind": "vlan", "info_data": {"protocol": "802.1Q", "id": 10, "flags": ["REORDER_HDR"]}},
     "addr_info": [{"family": "inet", "local": "10.1.10.1", "prefixlen": 24, "scope": "global"}],
 }
@@ -23,15 +29,31 @@ VLAN = _ip.parse_interfaces([SHOWN])["eth1.10"]
 
 def item(**given: t.Any) -> _ip_interface.Item:
     """A declared interface."""
-    row = {"name": "eth1.10", "parent": None, "vlan": None, "addresses": None, "mtu": None, "up": None, "state": "present", **given}
+    row = {
+        "name": "eth1.10",
+        "parent": None,
+        "vlan": None,
+        "addresses": None,
+        "mtu": None,
+        "up": None,
+        "state": "present",
+        **given,
+    }
     return _ip_interface.items({"interfaces": [row], "name": None})[0]
 
 
-def change(found: list[_ip.Interface], units: dict[str, Unit], *declared: _ip_interface.Item, purge: bool = False) -> tuple[list[str], dict[str, Unit]]:
+def change(
+    found: list[_ip.Interface], units: dict[str, Unit], *declared: _ip_interface.Item, purge: bool = False
+) -> tuple[list[str], dict[str, Unit]]:
     """The lines for ip(8), and the units that are there afterwards."""
     state = _ip_interface.Found({one.name: one for one in found}, units)
     made = _ip_interface.compare(state, declared, "test", False, purge, False, True)
-    lines = [line for step in made.steps if isinstance(step, Step) and step.argv[0] == "ip" for line in step.stdin.splitlines()]
+    lines = [
+        line
+        for step in made.steps
+        if isinstance(step, Step) and step.argv[0] == "ip"
+        for line in step.stdin.splitlines()
+    ]
     written = {step.path.rpartition("/")[2]: step.content for step in made.steps if isinstance(step, Write)}
     return lines, {name: Unit(name, content, ("multi-user.target",)) for name, content in written.items()}
 
@@ -42,7 +64,10 @@ ON_A_STICK = {"parent": "eth1", "vlan": 10, "addresses": ["10.1.10.1/24"]}
 def test_a_vlan_is_made_now_and_at_boot_and_goes_as_a_whole() -> None:
     lines, units = change([CARD], {}, item(**ON_A_STICK))
     assert lines == [
-        "link set dev eth1 up", "link add link eth1 name eth1.10 type vlan id 10", "address replace 10.1.10.1/24 dev eth1.10", "link set dev eth1.10 up",
+        "link set dev eth1 up",
+        "link add link eth1 name eth1.10 type vlan id 10",
+        "address replace 10.1.10.1/24 dev eth1.10",
+        "link set dev eth1.10 up",
     ]
     (unit,) = units.values()
     assert [line.split(" ", 1)[1] for line in unit.content.splitlines() if line.startswith("ExecStart=")] == lines
@@ -50,13 +75,21 @@ def test_a_vlan_is_made_now_and_at_boot_and_goes_as_a_whole() -> None:
     for declared in (item(**ON_A_STICK), item()):
         assert change([CARD, VLAN], units, declared) == ([], {})
         assert change([CARD], units, declared)[0] == lines
-    assert change([CARD, VLAN], units, purge=True)[0] == change([CARD, VLAN], units, item(state="absent"))[0] == ["link delete dev eth1.10"]
+    assert (
+        change([CARD, VLAN], units, purge=True)[0]
+        == change([CARD, VLAN], units, item(state="absent"))[0]
+        == ["link delete dev eth1.10"]
+    )
 
 
 def test_another_number_makes_the_vlan_anew() -> None:
     units = change([CARD], {}, item(**ON_A_STICK))[1]
     lines, _units = change([CARD, VLAN], units, item(parent="eth1", vlan=11))
-    assert lines[:3] == ["link delete dev eth1.10", "link set dev eth1 up", "link add link eth1 name eth1.10 type vlan id 11"]
+    assert lines[:3] == [
+        "link delete dev eth1.10",
+        "link set dev eth1 up",
+        "link add link eth1 name eth1.10 type vlan id 11",
+    ]
     assert "address replace 10.1.10.1/24 dev eth1.10" in lines
 
 
@@ -68,7 +101,9 @@ def test_a_vlan_that_others_made_is_not_removed() -> None:
 
 def test_an_interface_of_others_is_never_taken_for_the_vlan() -> None:
     other = VLAN._replace(parent="eth2")
-    with pytest.raises(FabricError, match="interface eth1.10 exists and is not VLAN 10 of eth1; remove it, or take another name"):
+    with pytest.raises(
+        FabricError, match="interface eth1.10 exists and is not VLAN 10 of eth1; remove it, or take another name"
+    ):
         change([CARD, other], {}, item(**ON_A_STICK))
     with pytest.raises(FabricError, match="interface eth1 does not exist"):
         change([], {}, item(**ON_A_STICK))

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The lab's comparison, on a model of the machine that takes its steps: from every state to every other, and to nothing."""
+
 from __future__ import annotations
 
 import json
@@ -15,11 +16,26 @@ from hypothesis import strategies as st
 from ansible_collections.overloom.fabric.plugins.module_utils import _lab
 from ansible_collections.overloom.fabric.plugins.module_utils._lab_clean import Entry, Layer, clean_layer
 from ansible_collections.overloom.fabric.plugins.module_utils._lab_state import Found, HostFound, Wanted, machine
-from ansible_collections.overloom.fabric.plugins.module_utils._lab_steps import Folder, PowerOff, PowerOn, Program, RemoveGroup
+from ansible_collections.overloom.fabric.plugins.module_utils._lab_steps import (
+    Folder,
+    PowerOff,
+    PowerOn,
+    Program,
+    RemoveGroup,
+)
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Remove, Step, Write
 
 FOLDER = "/run/overloom/labs/demo"
-PARAMETERS = {"name": "demo", "hosts": ["a", "b"], "links": [], "root": "/", "storage": None, "binds": [], "mtu": 1500, "state": "present"}
+PARAMETERS = {
+    "name": "demo",
+    "hosts": ["a", "b"],
+    "links": [],
+    "root": "/",
+    "storage": None,
+    "binds": [],
+    "mtu": 1500,
+    "state": "present",
+}
 
 
 def wanted(**options: t.Any) -> Wanted:
@@ -104,7 +120,11 @@ class Model:
                 self.layer = True
             elif isinstance(step, PowerOn):
                 name = step.path.rpartition("/")[2]
-                assert name not in self.power and f"{step.path}/merged" in self.mounts and f"{step.path}/net" in self.mounts
+                assert (
+                    name not in self.power
+                    and f"{step.path}/merged" in self.mounts
+                    and f"{step.path}/net" in self.mounts
+                )
                 self.pids += 1
                 self.power[name] = self.pids
                 self.booted.append(name)
@@ -220,7 +240,9 @@ def assert_wired(model: Model, lab: Wanted) -> None:
 
 @settings(max_examples=400, deadline=None)
 @given(labs(), labs(), st.booleans())
-def test_from_every_lab_to_every_other_and_only_what_differs_is_touched(first: dict, second: dict, systemd: bool) -> None:
+def test_from_every_lab_to_every_other_and_only_what_differs_is_touched(
+    first: dict, second: dict, systemd: bool
+) -> None:
     model = Model(systemd)
     before, after = wanted(**first), wanted(**second)
     model.converge(before)
@@ -274,13 +296,20 @@ def test_a_run_that_ends_anywhere_is_finished_or_undone_by_the_next(options: dic
         steps = _lab.compare_lab(wanted(state="absent"), model.found()).steps
         model.take(steps[: data.draw(st.integers(0, len(steps)))])
     model.converge(wanted(state="absent"))
-    assert model.files.keys() <= {"/run/overloom/limits.json"} and model.mounts == [] and model.nets == {} and model.power == {}
+    assert (
+        model.files.keys() <= {"/run/overloom/limits.json"}
+        and model.mounts == []
+        and model.nets == {}
+        and model.power == {}
+    )
 
 
 def test_a_new_end_of_a_switch_pulls_no_cable_and_takes_no_bridge_from_another() -> None:
     model = Model()
     model.converge(wanted(hosts=["a", "b", "c", "d"], links=[["a:e1", "b:e1", "c:e1"], ["a:e2", "b:e2", "c:e2"]]))
-    steps = model.converge(wanted(hosts=["a", "b", "c", "d"], links=[["a:e2", "b:e2", "c:e2"], ["d:e1", "c:e1", "b:e1", "a:e1"]]))
+    steps = model.converge(
+        wanted(hosts=["a", "b", "c", "d"], links=[["a:e2", "b:e2", "c:e2"], ["d:e1", "c:e1", "b:e1", "a:e1"]])
+    )
     assert model.pulled == [] and model.booted == []
     # One cable is made, and one end of it plugged into the switch; no other is moved.
     assert [step.argv[-2:] for step in steps if isinstance(step, Step)][1:] == [("tx", "off"), ("s1", "up")]
@@ -297,7 +326,9 @@ INOTIFY, NEIGHBOURS = "fs.inotify.max_user_instances", "net.ipv4.neigh.default.g
 
 
 @pytest.mark.parametrize(("hosts", "others", "limit"), [(2, 0, 128), (2, 1, 160), (20, 0, 704), (20, 20, 1344)])
-def test_the_machines_limit_is_raised_as_far_as_needed_and_set_back_with_the_last_lab(hosts: int, others: int, limit: int) -> None:
+def test_the_machines_limit_is_raised_as_far_as_needed_and_set_back_with_the_last_lab(
+    hosts: int, others: int, limit: int
+) -> None:
     model = Model(others=others)
     lab = wanted(hosts=[f"kvm{number}" for number in range(hosts)])
     warnings = _lab.compare_lab(lab, model.found()).warnings
@@ -337,13 +368,17 @@ def test_a_limit_that_is_high_enough_is_left_alone() -> None:
 def test_hosts_run_in_units_where_systemd_runs_the_machine_and_in_groups_of_their_own_elsewhere() -> None:
     for systemd in (True, False):
         model = Model(systemd)
-        [power] = [step for step in _lab.compare_lab(wanted(hosts=["a"]), model.found()).steps if isinstance(step, PowerOn)]
+        [power] = [
+            step for step in _lab.compare_lab(wanted(hosts=["a"]), model.found()).steps if isinstance(step, PowerOn)
+        ]
         assert (power.argv[0] == "/usr/bin/systemd-run") == systemd
         assert power.groups == (() if systemd else ("/sys/fs/cgroup/overloom-lab-demo.a",))
 
 
 def test_no_two_hosts_of_any_labs_share_a_name_that_systemd_nspawn_takes() -> None:
-    names = [machine(lab, host) for lab in ("a", "a-b", "a" * 32) for host in ("c", "b-c", "b.c", "c" * 63, "c" * 62 + "d")]
+    names = [
+        machine(lab, host) for lab in ("a", "a-b", "a" * 32) for host in ("c", "b-c", "b.c", "c" * 63, "c" * 62 + "d")
+    ]
     assert len(set(names)) == len(names) and all(len(name) <= 64 for name in names)
     # A removed lab takes what begins with its name and a dot, and nothing of a lab whose name begins likewise.
     assert all(name.startswith(f"{lab}.") for lab in ("a", "a-b") for name in [machine(lab, "c" * 63)])
@@ -357,7 +392,12 @@ def test_names_of_labs_hosts_and_interfaces_are_taken_as_they_are_or_refused(tex
         except FabricError as error:
             assert len(str(error).splitlines()) == 1
             continue
-        assert text.isascii() and not set(text) & set(" /\n\t\0:%") and not text.startswith("-") and text not in ("", ".", "..")
+        assert (
+            text.isascii()
+            and not set(text) & set(" /\n\t\0:%")
+            and not text.startswith("-")
+            and text not in ("", ".", "..")
+        )
         assert text in (lab.name, *lab.hosts, *(interface for link in lab.links for _host, interface in link))
 
 
@@ -365,7 +405,11 @@ def test_diff_tells_the_lab_before_and_after() -> None:
     model = Model()
     change = _lab.compare_lab(wanted(links=[["a:eth1", "b:eth1"]]), model.found())
     assert change.before == {"lab": "absent"}
-    assert change.after == {"lab": "present", "hosts": {"a": "running", "b": "running"}, "interfaces": ["a:eth1", "b:eth1"]}
+    assert change.after == {
+        "lab": "present",
+        "hosts": {"a": "running", "b": "running"},
+        "interfaces": ["a:eth1", "b:eth1"],
+    }
     model.take(change.steps)
     del model.power["b"]
     again = _lab.compare_lab(wanted(links=[["a:eth1", "b:eth1"]]), model.found())
@@ -375,7 +419,14 @@ def test_diff_tells_the_lab_before_and_after() -> None:
 
 
 def test_the_machines_state_is_hidden_and_its_folders_stay_with_their_owners(tmp_path: t.Any) -> None:
-    for path in ("etc/systemd/system/multi-user.target.wants", "var/log/openvswitch", "etc/frr", "root/.ssh", "usr/sbin", "etc/network"):
+    for path in (
+        "etc/systemd/system/multi-user.target.wants",
+        "var/log/openvswitch",
+        "etc/frr",
+        "root/.ssh",
+        "usr/sbin",
+        "etc/network",
+    ):
         (tmp_path / path).mkdir(parents=True)
     (tmp_path / "var/log").chmod(0o2775)
     (tmp_path / "var/log/syslog").write_text("x")
@@ -383,13 +434,27 @@ def test_the_machines_state_is_hidden_and_its_folders_stay_with_their_owners(tmp
     (tmp_path / "usr/sbin/policy-rc.d").write_text("x")
     (tmp_path / "etc/network/interfaces").write_text("x")
     entries = {entry.path: entry for entry in clean_layer(str(tmp_path))}
-    assert {path for path, entry in entries.items() if entry.kind == "opaque"} == {"etc/systemd/system", "var/log", "etc/frr", "root"}
-    assert entries["var/log"].mode == 0o2775 and entries["var/log"].owner == ((tmp_path / "var/log").stat().st_uid, (tmp_path / "var/log").stat().st_gid)
+    assert {path for path, entry in entries.items() if entry.kind == "opaque"} == {
+        "etc/systemd/system",
+        "var/log",
+        "etc/frr",
+        "root",
+    }
+    assert entries["var/log"].mode == 0o2775 and entries["var/log"].owner == (
+        (tmp_path / "var/log").stat().st_uid,
+        (tmp_path / "var/log").stat().st_gid,
+    )
     assert entries["var/log/openvswitch"].kind == "folder" and entries["usr/sbin/policy-rc.d"].kind == "hole"
     assert entries["etc/network/interfaces"].content == "auto lo\niface lo inet loopback\n"
     assert entries["etc/systemd/system/getty.target"].content == "/dev/null"
     # Nothing of what was in the emptied folders, and nothing of folders that the root does not have.
-    assert not {"var/log/syslog", "root/.ssh", "etc/systemd/system/multi-user.target.wants/x.service", "etc/openvswitch", "etc/fstab"} & set(entries)
+    assert not {
+        "var/log/syslog",
+        "root/.ssh",
+        "etc/systemd/system/multi-user.target.wants/x.service",
+        "etc/openvswitch",
+        "etc/fstab",
+    } & set(entries)
     # Each folder comes before what is in it.
     order = list(entries)
     assert all(order.index(path.rpartition("/")[0]) < number for number, path in enumerate(order) if "/" in path)
@@ -400,7 +465,10 @@ def test_a_second_inventory_with_the_same_name_takes_no_host_of_the_first_one() 
     model.take(_lab.compare_lab(wanted(inventory="/inventories/one"), model.found()).steps)
     hosts = dict(model.power)
     for options in ({"hosts": ["x"]}, {"state": "absent"}):
-        with pytest.raises(FabricError, match="belongs to the inventory in /inventories/one, not to that in /inventories/two; give this one another"):
+        with pytest.raises(
+            FabricError,
+            match="belongs to the inventory in /inventories/one, not to that in /inventories/two; give this one another",
+        ):
             _lab.compare_lab(wanted(inventory="/inventories/two", **options), model.found())
     assert model.power == hosts
     for inventory in ("/inventories/one", None):

@@ -51,7 +51,9 @@ def test_a_seed_holds_its_files_and_is_the_same_each_time(files: dict[str, bytes
 
 
 def test_a_seed_has_instance_id_and_host_name_and_reads_mappings_as_yaml() -> None:
-    files = seed_files({"user_data": {"users": []}, "meta_data": {"local-hostname": "x"}, "network_config": None}, "vm1", "id-1")
+    files = seed_files(
+        {"user_data": {"users": []}, "meta_data": {"local-hostname": "x"}, "network_config": None}, "vm1", "id-1"
+    )
     assert (
         files["user-data"].startswith(b"#cloud-config\n{")
         and b'"instance-id": "id-1"' in files["meta-data"]
@@ -86,10 +88,16 @@ def package(tmp_path: pathlib.Path, name: str, files: dict[str, bytes], member: 
     data = lzma.compress(archive.getvalue())
 
     def entry(title: str, content: bytes) -> bytes:
-        return f"{title:<16}{0:<12}{0:<6}{0:<6}{'100644':<8}{len(content):<10}`\n".encode() + content + b"\n" * (len(content) % 2)
+        return (
+            f"{title:<16}{0:<12}{0:<6}{0:<6}{'100644':<8}{len(content):<10}`\n".encode()
+            + content
+            + b"\n" * (len(content) % 2)
+        )
 
     target = tmp_path / name
-    target.write_bytes(b"!<arch>\n" + entry("debian-binary", b"2.0\n") + entry("control.tar.xz", b"abc") + entry(member, data))
+    target.write_bytes(
+        b"!<arch>\n" + entry("debian-binary", b"2.0\n") + entry("control.tar.xz", b"abc") + entry(member, data)
+    )
     return str(target)
 
 

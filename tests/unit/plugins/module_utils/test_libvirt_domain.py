@@ -15,9 +15,24 @@ import xml.etree.ElementTree as ET
 
 import pytest
 from ansible_collections.overloom.fabric.plugins.module_utils import _libvirt_domain as domain_lib
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_domain import SPEC, differences, settle, skeleton, view, want
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_domain import (
+    SPEC,
+    differences,
+    settle,
+    skeleton,
+    view,
+    want,
+)
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_patch import patch
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml import Mark, contains, derived_mac, derived_uuid, parse, read_mark, to_xml
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml import (
+    Mark,
+    contains,
+    derived_mac,
+    derived_uuid,
+    parse,
+    read_mark,
+    to_xml,
+)
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -77,7 +92,12 @@ class Draw:
     def vlans(self) -> dict[str, t.Any]:
         vlan = self.random.randint(1, 4074)
         return self.one(
-            {}, {"vlan": vlan}, {"vlan": 0}, {"trunks": []}, {"trunks": [str(vlan), "5"]}, {"trunks": [f"{vlan}-{vlan + 20}"], "native_vlan": vlan + 3}
+            {},
+            {"vlan": vlan},
+            {"vlan": 0},
+            {"trunks": []},
+            {"trunks": [str(vlan), "5"]},
+            {"trunks": [f"{vlan}-{vlan + 20}"], "native_vlan": vlan + 3},
         )
 
     def nics(self) -> list[dict[str, t.Any]]:
@@ -123,7 +143,9 @@ class Draw:
                 )
             else:
                 disk.update(device="cdrom", bus=self.one("ide", "scsi"))
-            disk.update(self.one({"path": self.path()}, {"pool": self.name(), "volume": self.name()}, {"size": "512MiB"}))
+            disk.update(
+                self.one({"path": self.path()}, {"pool": self.name(), "volume": self.name()}, {"size": "512MiB"})
+            )
             result.append(disk)
         return result
 
@@ -146,10 +168,18 @@ class Draw:
             nics=self.nics,
             cloud_init=lambda: self.one({}, {"user_data": {"a": 1}}, {"user_data": "x", "bus": "virtio"}),
             serial=lambda: self.one(
-                {}, {"type": "pty"}, {"log": "/l/x"}, {"type": "tcp", "port": 4555}, {"type": "unix", "path": "/s"}, {"type": "file", "path": "/f", "log": ""}
+                {},
+                {"type": "pty"},
+                {"log": "/l/x"},
+                {"type": "tcp", "port": 4555},
+                {"type": "unix", "path": "/s"},
+                {"type": "file", "path": "/f", "log": ""},
             ),
             graphics=lambda: self.one(
-                [], [{}], [{"type": "vnc", "listen": "127.0.0.1", "port": 5901, "password": "s3cret"}], [{"type": "spice"}, {"type": "vnc", "port": 0}]
+                [],
+                [{}],
+                [{"type": "vnc", "listen": "127.0.0.1", "port": 5901, "password": "s3cret"}],
+                [{"type": "spice"}, {"type": "vnc", "port": 0}],
             ),
             video=lambda: self.one("vga", "virtio", "none", "qxl"),
             tpm=lambda: self.one({}, {"model": "tpm-crb", "version": "2.0"}, {"backend": "passthrough"}),
@@ -157,7 +187,11 @@ class Draw:
             guest_agent=lambda: self.one(True, False),
         )
         values["memory"] = f"{self.random.randint(1, 2**20)}KiB"
-        values.update(self.one({}, {"cpu_mode": "custom", "cpu_model": "qemu64"}, {"cpu_mode": "host-model"}, {"cpu_mode": "maximum"}))
+        values.update(
+            self.one(
+                {}, {"cpu_mode": "custom", "cpu_model": "qemu64"}, {"cpu_mode": "host-model"}, {"cpu_mode": "maximum"}
+            )
+        )
         return values
 
 
@@ -206,12 +240,21 @@ def test_what_libvirt_adds_is_never_a_change(seed: int) -> None:
     for number, device in enumerate(root.findall("devices/*")):
         if device.tag in ("disk", "interface", "channel"):
             ET.SubElement(device, "alias", {"name": f"ua-{number}"})
-            ET.SubElement(device, "address", {"type": "pci", "domain": "0x0000", "bus": "0x00", "slot": f"0x{number:02x}", "function": "0x0"})
+            ET.SubElement(
+                device,
+                "address",
+                {"type": "pci", "domain": "0x0000", "bus": "0x00", "slot": f"0x{number:02x}", "function": "0x0"},
+            )
         if device.tag == "interface" and device.find("virtualport") is not None:
             ET.SubElement(device.find("virtualport"), "parameters", {"interfaceid": derived_uuid("x", str(number))})
     kind = root.find("os/type")
     kind.set("arch", "x86_64")
-    kind.set("machine", {"pc": "pc-i440fx-7.2", "q35": "pc-q35-7.2", None: "pc-i440fx-7.2"}.get(kind.get("machine"), kind.get("machine")))
+    kind.set(
+        "machine",
+        {"pc": "pc-i440fx-7.2", "q35": "pc-q35-7.2", None: "pc-i440fx-7.2"}.get(
+            kind.get("machine"), kind.get("machine")
+        ),
+    )
     if root.find("os/boot") is None:
         ET.SubElement(root.find("os"), "boot", {"dev": "hd"})
     ET.SubElement(root, "currentMemory", {"unit": "KiB"}).text = root.findtext("memory")
@@ -230,12 +273,19 @@ def test_uuid_and_macs_follow_from_owner_and_name() -> None:
     second, _wanted = made(memory="1GiB", nics=[{"network": "m"}, {"bridge": "b"}])
     assert first.findtext("uuid") == second.findtext("uuid") == derived_uuid("libvirt_domain", OWNER, "vm1")
     macs = [nic["mac"] for nic in view(first)["nics"]]
-    assert macs == [nic["mac"] for nic in view(second)["nics"]] == [derived_mac(OWNER, "vm1", "0"), derived_mac(OWNER, "vm1", "1")]
+    assert (
+        macs
+        == [nic["mac"] for nic in view(second)["nics"]]
+        == [derived_mac(OWNER, "vm1", "0"), derived_mac(OWNER, "vm1", "1")]
+    )
     assert len(set(macs)) == 2 and all(mac.startswith("52:54:00:") for mac in macs)
 
 
 def test_a_nic_without_mac_takes_the_one_that_stands_in_its_place() -> None:
-    root, _wanted = made(memory="64MiB", nics=[{"network": "n", "mac": "52:54:00:00:00:01"}, {"network": "n", "mac": "52:54:00:00:00:02"}])
+    root, _wanted = made(
+        memory="64MiB",
+        nics=[{"network": "n", "mac": "52:54:00:00:00:01"}, {"network": "n", "mac": "52:54:00:00:00:02"}],
+    )
     wanted = settle(want(item(nics=[{"network": "n"}, {"network": "m"}]), OWNER), root)
     assert [nic["mac"] for nic in wanted.options["nics"]] == ["52:54:00:00:00:01", "52:54:00:00:00:02"]
 
@@ -295,7 +345,10 @@ BAD = [
     ({"nics": [{}]}, "nics[0] has neither network nor bridge"),
     ({"nics": [{"network": "n", "bridge": "b"}]}, "exclude each other"),
     ({"nics": [{"network": "n", "mac": "01:00:5e:00:00:01"}]}, "unicast"),
-    ({"nics": [{"network": "n", "mac": "52:54:00:00:00:01"}, {"network": "n", "mac": "52:54:00:00:00:01"}]}, "declared twice"),
+    (
+        {"nics": [{"network": "n", "mac": "52:54:00:00:00:01"}, {"network": "n", "mac": "52:54:00:00:00:01"}]},
+        "declared twice",
+    ),
     ({"nics": [{"bridge": "b", "vlan": 4095}]}, "4094"),
     ({"nics": [{"bridge": "b", "vlan": 5, "trunks": ["6"]}]}, "set one of them"),
     ({"nics": [{"bridge": "b", "native_vlan": 5}]}, "needs trunks"),

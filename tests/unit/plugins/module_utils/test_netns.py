@@ -27,7 +27,20 @@ def test_sysctls_are_canonical(key: str, value: t.Any, expected: tuple[str, str]
 
 
 @pytest.mark.parametrize(
-    "key", ["", "net", "net.", "kernel.hostname", "network.x", "net..x", "net/../kernel/x", "net.ipv4.a b", "-net.x", "net.x=1", "net.x\n"]
+    "key",
+    [
+        "",
+        "net",
+        "net.",
+        "kernel.hostname",
+        "network.x",
+        "net..x",
+        "net/../kernel/x",
+        "net.ipv4.a b",
+        "-net.x",
+        "net.x=1",
+        "net.x\n",
+    ],
 )
 def test_keys_that_belong_to_no_namespace_are_refused(key: str) -> None:
     with pytest.raises(FabricError, match="is no sysctl of a network namespace"):
@@ -61,4 +74,10 @@ def test_a_name_is_a_file_name_a_unit_name_and_a_word_or_is_refused(name: str) -
     except FabricError as error:
         assert "\n" not in str(error).replace(repr(name), "")
         return
-    assert name.isascii() and name.isprintable() and not set(name) & set(" /'\"#\\$;") and name[0] not in ".-" and len(name) <= 64
+    assert (
+        name.isascii()
+        and name.isprintable()
+        and not set(name) & set(" /'\"#\\$;")
+        and name[0] not in ".-"
+        and len(name) <= 64
+    )

@@ -9,7 +9,15 @@ import typing as t
 import pytest
 from ansible_collections.overloom.fabric.plugins.module_utils import _netns_veth as netns
 from ansible_collections.overloom.fabric.plugins.module_utils._netns_host import Kept, Space, notes_of, space_of
-from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import AddBridge, AddPort, DelPort, MovePort, Put, apply, empty_row
+from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import (
+    AddBridge,
+    AddPort,
+    DelPort,
+    MovePort,
+    Put,
+    apply,
+    empty_row,
+)
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, FabricError
 from ansible_collections.overloom.fabric.tests.unit.kernel import Transaction, World
 from hypothesis import given, settings
@@ -81,7 +89,13 @@ def _address(subnet: str, number: int) -> str:
 @st.composite
 def items(draw: t.Callable) -> list[dict]:
     """Valid items, of up to three namespaces."""
-    keys = draw(st.lists(st.tuples(st.sampled_from(["red", "blue", "red-test"]), st.sampled_from(["eth0", "eth1"])), unique=True, max_size=4))
+    keys = draw(
+        st.lists(
+            st.tuples(st.sampled_from(["red", "blue", "red-test"]), st.sampled_from(["eth0", "eth1"])),
+            unique=True,
+            max_size=4,
+        )
+    )
     found = []
     for position, (name, interface) in enumerate(keys):
         options: dict[str, t.Any] = {"interface": interface}
@@ -100,7 +114,9 @@ def items(draw: t.Callable) -> list[dict]:
             for gateway in usable if up else []:
                 for to in draw(st.lists(st.sampled_from(targets[6 if ":" in gateway else 4]), unique=True, max_size=2)):
                     if to not in [route["to"] for route in routes]:
-                        routes.append({"to": to, "via": gateway, "metric": draw(st.sampled_from([None, 7])), "onlink": False})
+                        routes.append(
+                            {"to": to, "via": gateway, "metric": draw(st.sampled_from([None, 7])), "onlink": False}
+                        )
             options["routes"] = routes
         if draw(st.booleans()):
             options["mtu"] = draw(st.sampled_from([1280, 1400, 9000]))
@@ -125,7 +141,24 @@ def drift(host: World, draw: t.Callable) -> None:
     name = draw(st.sampled_from(names))
     links = host.spaces[name]
     far = links.get(draw(st.sampled_from(["eth0", "eth1"])))
-    actions = ["space", "veth", "mtu", "mac", "down", "add", "delete", "routes", "alias", "lo", "unit", "disable", "port", "move", "sysctl", "addrgen"]
+    actions = [
+        "space",
+        "veth",
+        "mtu",
+        "mac",
+        "down",
+        "add",
+        "delete",
+        "routes",
+        "alias",
+        "lo",
+        "unit",
+        "disable",
+        "port",
+        "move",
+        "sysctl",
+        "addrgen",
+    ]
     action = draw(st.sampled_from(actions))
     unit = f"overloom-netns-{name}.service"
     if action == "space":
@@ -169,7 +202,9 @@ def drift(host: World, draw: t.Callable) -> None:
         outer = far.peer.name
         uuid, bridge = host.database.tables["Port"][outer]["_uuid"], host.database.bridge_of[outer]
         other = {"br0": "br1", "br1": "br0"}[bridge]
-        host.database = apply(host.database, [DelPort(bridge, outer, uuid) if action == "port" else MovePort(outer, uuid, bridge, other)])
+        host.database = apply(
+            host.database, [DelPort(bridge, outer, uuid) if action == "port" else MovePort(outer, uuid, bridge, other)]
+        )
 
 
 def check(host: World, declared: list[dict]) -> None:
@@ -191,7 +226,9 @@ def check(host: World, declared: list[dict]) -> None:
         if "bridge" in wanted:
             assert host.database.bridge_of.get(near.name, "") == wanted["bridge"]
             if wanted["bridge"]:
-                assert near.addrgen == "none" and not near.link_local and host.database.interface(near.name)["type"] == ""
+                assert (
+                    near.addrgen == "none" and not near.link_local and host.database.interface(near.name)["type"] == ""
+                )
         if wanted.get("tag") is not None:
             assert host.database.tables["Port"][near.name]["tag"] == (wanted["tag"] or None)
         if wanted["tx_checksum"] != "auto":
@@ -236,7 +273,9 @@ def test_an_interrupted_run_is_completed_by_the_next(data: st.DataObject) -> Non
     converge(host, declared, settings)
     check(host, declared)
     assert set(host.spaces) == set(target.spaces)
-    assert {name: set(links) for name, links in host.spaces.items()} == {name: set(links) for name, links in target.spaces.items()}
+    assert {name: set(links) for name, links in host.spaces.items()} == {
+        name: set(links) for name, links in target.spaces.items()
+    }
     assert host.database.bridge_of == target.database.bridge_of
     assert host.units == target.units
 
@@ -301,7 +340,14 @@ def test_notes_of_a_unit_are_read_back(declared: list[dict]) -> None:
 
 def test_options_left_out_stay_and_empty_ones_clear() -> None:
     host = world()
-    full = item(addresses=["10.0.0.1/24"], routes=[{"to": "default", "via": "10.0.0.2"}], mtu=1400, bridge="br0", tag=10, sysctls={"net.ipv4.ip_forward": 1})
+    full = item(
+        addresses=["10.0.0.1/24"],
+        routes=[{"to": "default", "via": "10.0.0.2"}],
+        mtu=1400,
+        bridge="br0",
+        tag=10,
+        sysctls={"net.ipv4.ip_forward": 1},
+    )
     converge(host, [full])
     assert not compare(host, [item()]).steps
     converge(host, [item(addresses=[], routes=[], bridge="", sysctls={})])
@@ -323,7 +369,11 @@ def test_all_that_was_set_on_a_port_outlives_a_new_device() -> None:
     host = world()
     converge(host, [item(bridge="br0", tag=10)])
     qos = {**empty_row("QoS"), "_uuid": "q", "type": "linux-noop"}
-    ops = [Put("Port", "v-red", "protected", None, True), Put("Port", "v-red", "qos", None, qos), Put("Interface", "v-red", "ofport_request", None, 7)]
+    ops = [
+        Put("Port", "v-red", "protected", None, True),
+        Put("Port", "v-red", "qos", None, qos),
+        Put("Interface", "v-red", "ofport_request", None, 7),
+    ]
     host.database = apply(host.database, ops)
     before = copy.deepcopy(host.database)
     host.delete("red", "eth0")
@@ -370,7 +420,11 @@ def test_an_unmarked_veth_is_configured_but_not_removed_until_it_is_adopted() ->
     host.add_veth("v-red", "eth0", "red")
     warned = converge(host, [item(addresses=["10.0.0.1/24"])])
     assert "not made again at boot" in warned.warnings[0]
-    assert host.spaces["red"]["eth0"].addresses == ["10.0.0.1/24"] and not host.units and not host.spaces[None]["v-red"].alias
+    assert (
+        host.spaces["red"]["eth0"].addresses == ["10.0.0.1/24"]
+        and not host.units
+        and not host.spaces[None]["v-red"].alias
+    )
     with pytest.raises(FabricError, match="interface v-red was not made by this collection"):
         compare(host, [item(interface="eth0", state="absent")])
     converge(host, [item()], netns.Settings(OWNER, adopt=True))
@@ -402,7 +456,9 @@ def test_a_foreign_interface_with_the_inner_name_is_refused() -> None:
     host = world()
     host.add_space("red")
     host.add("red", "eth0")
-    with pytest.raises(FabricError, match="namespace red, interface eth0 is there already, and is not the other end of v-red"):
+    with pytest.raises(
+        FabricError, match="namespace red, interface eth0 is there already, and is not the other end of v-red"
+    ):
         compare(host, [item()])
 
 
@@ -410,7 +466,11 @@ def test_a_changed_outer_name_replaces_the_pair_and_its_port() -> None:
     host = world()
     converge(host, [item(bridge="br0", tag=5, addresses=["10.0.0.1/24"])])
     converge(host, [item(bridge="br0", tag=5, outer="elsewhere")])
-    assert "v-red" not in host.spaces[None] and host.database.bridge_of["elsewhere"] == "br0" and "v-red" not in host.database.bridge_of
+    assert (
+        "v-red" not in host.spaces[None]
+        and host.database.bridge_of["elsewhere"] == "br0"
+        and "v-red" not in host.database.bridge_of
+    )
     assert host.spaces["red"]["eth0"].addresses == ["10.0.0.1/24"]
 
 
@@ -462,9 +522,15 @@ def test_a_default_outer_name_fits_and_stays_unique() -> None:
     ("wanted", "sentence"),
     [
         ([item("")], "name: '' is no name for a namespace"),
-        *(([item(name)], "is no name for a namespace") for name in ("a b", "a/b", "-n", "--", "$(id)", "a;b", "a\nb", '"', "é", ".", "..", "x" * 65)),
+        *(
+            ([item(name)], "is no name for a namespace")
+            for name in ("a b", "a/b", "-n", "--", "$(id)", "a;b", "a\nb", '"', "é", ".", "..", "x" * 65)
+        ),
         ([item(interface="lo")], "interface lo is the loopback"),
-        *(([item(interface=name)], "is no interface name") for name in ("", "a b", "a/b", "-x", "a\n", "é", "x" * 16, "..", "eth%d", "a:b")),
+        *(
+            ([item(interface=name)], "is no interface name")
+            for name in ("", "a b", "a/b", "-x", "a\n", "é", "x" * 16, "..", "eth%d", "a:b")
+        ),
         *(([item(outer=name)], "outer: .* is no interface name") for name in ("", "a b", "$(x) y", "--", "x" * 16)),
         ([item(addresses=["10.0.0.1"])], "'10.0.0.1' is no address with a prefix length"),
         ([item(addresses=["10.0.0.300/24"])], "is no address"),
@@ -478,20 +544,32 @@ def test_a_default_outer_name_fits_and_stays_unique() -> None:
         ([item(routes=[{"to": "default", "via": "x"}])], "via 'x' of the route to 'default' is no address"),
         ([item(routes=[{"to": "fd00::/64", "via": "10.0.0.2"}])], "other address family"),
         ([item(routes=[{"to": "default", "via": "10.0.0.2", "metric": -1}])], "metric -1 .* out of range"),
-        ([item(routes=[{"to": "default", "via": "10.0.0.2"}, {"to": "0.0.0.0/0", "via": "10.0.0.3"}])], "second route to default"),
-        ([item(interface=f"eth{n}", routes=[{"to": "default", "via": f"10.0.{n}.2"}]) for n in range(2)], "second route to default"),
+        (
+            [item(routes=[{"to": "default", "via": "10.0.0.2"}, {"to": "0.0.0.0/0", "via": "10.0.0.3"}])],
+            "second route to default",
+        ),
+        (
+            [item(interface=f"eth{n}", routes=[{"to": "default", "via": f"10.0.{n}.2"}]) for n in range(2)],
+            "second route to default",
+        ),
         ([item(routes=[{"to": "default", "via": "10.0.0.2"}], up=False)], "routes need the interface up"),
         ([item(mtu=67)], "mtu: 67 is out of range"),
         ([item(mtu=65536)], "65536 is out of range"),
         ([item(mtu=1279, addresses=["fd00::1/64"])], "1279 is too small for fd00::1/64"),
-        *(([item(mac=mac)], "MAC address") for mac in ("", "01:00:00:00:00:00", "00:00:00:00:00:00", "02:00:00:00:00", "02:00:00:00:00:0g")),
+        *(
+            ([item(mac=mac)], "MAC address")
+            for mac in ("", "01:00:00:00:00:00", "00:00:00:00:00:00", "02:00:00:00:00", "02:00:00:00:00:0g")
+        ),
         ([item(), item()], "namespace red, interface eth0 is declared twice"),
         ([item(), item(state="absent")], "declared absent as a whole"),
         ([item(sysctls={"kernel.hostname": "x"})], "'kernel.hostname' is no sysctl of a network namespace"),
         ([item(sysctls={"net.ipv4/../../kernel.x": "x"})], "is no sysctl"),
         ([item(sysctls={"net.ipv4.ip_forward": "1\n2"})], "no number or single line"),
         ([item(sysctls={"net.ipv4.ip_forward": ""})], "no number or single line"),
-        ([item(sysctls={"net.ipv4.ip_forward": 1}), item(interface="eth1", sysctls={"net.ipv4.ip_forward": 0})], "another value than another item"),
+        (
+            [item(sysctls={"net.ipv4.ip_forward": 1}), item(interface="eth1", sysctls={"net.ipv4.ip_forward": 0})],
+            "another value than another item",
+        ),
         *(([item(bridge="br0", tag=tag)], "tag") for tag in (0, 4095, "ten", -1, True)),
         ([item(bridge="br0", trunks=[4095])], "trunks"),
         ([item(bridge="", tag=5)], "tag needs a port in a bridge"),
@@ -509,8 +587,14 @@ def test_wrong_input_is_refused_in_one_sentence(wanted: list[dict], sentence: st
     [
         ([item(tag=5)], "tag needs a port in a bridge; give bridge"),
         ([item(outer="one"), item("blue", outer="one")], "outer one is that of namespace red, interface eth0 too"),
-        ([item(addresses=["10.0.0.1/24"], routes=[{"to": "default", "via": "10.0.1.1"}])], "via 10.0.1.1 of the route to default is in no subnet"),
-        ([item(addresses=["10.0.0.1/24"], routes=[{"to": "default", "via": "10.0.0.1"}])], "the interface's own address"),
+        (
+            [item(addresses=["10.0.0.1/24"], routes=[{"to": "default", "via": "10.0.1.1"}])],
+            "via 10.0.1.1 of the route to default is in no subnet",
+        ),
+        (
+            [item(addresses=["10.0.0.1/24"], routes=[{"to": "default", "via": "10.0.0.1"}])],
+            "the interface's own address",
+        ),
         ([item(routes=[{"to": "default", "via": "10.0.0.1"}])], "is in no subnet"),
         ([item(sysctls={"net.ipv4.conf.eth7.rp_filter": 1})], "the namespace has no interface eth7"),
         ([item(bridge="br0", vlan_mode="access")], "vlan_mode access needs a VLAN"),
@@ -544,7 +628,10 @@ def test_a_unit_that_was_changed_by_hand_beyond_reading_is_written_again() -> No
     host = world()
     converge(host, [item(addresses=["10.0.0.1/24"])])
     name = "overloom-netns-red.service"
-    for content in ("", "X-Overloom-Name=red\nX-Overloom-Owner=fabric\nX-Overloom-Namespace=made\nX-Overloom-Sysctls=[]\nX-Overloom-Interfaces={\n"):
+    for content in (
+        "",
+        "X-Overloom-Name=red\nX-Overloom-Owner=fabric\nX-Overloom-Namespace=made\nX-Overloom-Sysctls=[]\nX-Overloom-Interfaces={\n",
+    ):
         host.units[name] = host.units[name]._replace(content=content)
         converge(host, [item(addresses=["10.0.0.1/24"])])
         assert "10.0.0.1/24" in host.units[name].content

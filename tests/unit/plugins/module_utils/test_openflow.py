@@ -89,14 +89,23 @@ def test_an_owners_cookie_has_the_prefix_and_leaves_sixteen_bits_free() -> None:
 
 @pytest.mark.parametrize(
     ("text", "cookie"),
-    [("5", Cookie(5)), (5, Cookie(5)), ("0x5/0xff", Cookie(5, 255)), ("0/0", Cookie(0, 0)), ("7/-1", Cookie(7)), ("0x" + "f" * 16, Cookie(ALL_BITS))],
+    [
+        ("5", Cookie(5)),
+        (5, Cookie(5)),
+        ("0x5/0xff", Cookie(5, 255)),
+        ("0/0", Cookie(0, 0)),
+        ("7/-1", Cookie(7)),
+        ("0x" + "f" * 16, Cookie(ALL_BITS)),
+    ],
 )
 def test_cookies_are_read(text: t.Any, cookie: Cookie) -> None:
     assert parse_cookie(text, "cookie") == cookie
     assert parse_cookie(str(cookie), "cookie") == cookie
 
 
-@pytest.mark.parametrize("text", ["", "x", "-1", "5/", "/5", "0x1" + "0" * 16, "5 6", "1/2/3", True, "0b1", "5\n"[:1] + "\n6"])
+@pytest.mark.parametrize(
+    "text", ["", "x", "-1", "5/", "/5", "0x1" + "0" * 16, "5 6", "1/2/3", True, "0b1", "5\n"[:1] + "\n6"]
+)
 def test_bad_cookies_are_refused(text: t.Any) -> None:
     with pytest.raises(FabricError, match="cookie is"):
         parse_cookie(text, "cookie")
@@ -121,8 +130,14 @@ def test_bad_cookies_are_refused(text: t.Any) -> None:
             "actions=learn(table=1,in_port=1,output:NXM_OF_IN_PORT[]),output:NXM_NX_REG0[0..15],output:reg0[]",
         ),
         ("actions=clone(output:p1,resubmit(gre0,5)),drop", "actions=clone(output:1,resubmit(3,5)),drop"),
-        ("group_id=1,type=ff,bucket=watch_port:p1,actions=output:p1", "group_id=1,type=ff,bucket=watch_port:1,actions=output:1"),
-        ("in_port=LOCAL,actions=output:in_port,LOCAL,controller,flood", "in_port=LOCAL,actions=output:in_port,LOCAL,controller,flood"),
+        (
+            "group_id=1,type=ff,bucket=watch_port:p1,actions=output:p1",
+            "group_id=1,type=ff,bucket=watch_port:1,actions=output:1",
+        ),
+        (
+            "in_port=LOCAL,actions=output:in_port,LOCAL,controller,flood",
+            "in_port=LOCAL,actions=output:in_port,LOCAL,controller,flood",
+        ),
         ("in_port=br0,actions=br0", "in_port=65534,actions=output:65534"),
         ("in_port=7,actions=output:0x3", "in_port=7,actions=output:0x3"),
         ("actions=strip_vlan,dec_ttl,set_field:p1->reg0", "actions=strip_vlan,dec_ttl,set_field:p1->reg0"),
@@ -132,7 +147,9 @@ def test_names_of_ports_become_numbers_only_where_a_port_stands(text: str, numbe
     assert with_numbers(text, PORTS, unknown) == numbers
 
 
-@pytest.mark.parametrize("text", ["in_port=p", "actions=output:p11", "actions=resubmit(gre,1)", 'actions="p2"', "actions=enqueue:x:1"])
+@pytest.mark.parametrize(
+    "text", ["in_port=p", "actions=output:p11", "actions=resubmit(gre,1)", 'actions="p2"', "actions=enqueue:x:1"]
+)
 def test_a_name_is_matched_as_a_whole_or_is_unknown(text: str) -> None:
     with pytest.raises(FabricError, match="unknown"):
         with_numbers(text, PORTS, unknown)
@@ -203,7 +220,9 @@ ACTIONS = st.one_of(
         max_size=4,
     ).map(",".join),
 )
-COOKIES = st.one_of(st.just(0), st.just(OURS.value), st.integers(0, 20), st.integers(0, 0xFFFF).map(lambda n: OURS.value + n))
+COOKIES = st.one_of(
+    st.just(0), st.just(OURS.value), st.integers(0, 20), st.integers(0, 0xFFFF).map(lambda n: OURS.value + n)
+)
 FLOWS = st.builds(
     Flow,
     st.integers(0, 3),
@@ -236,15 +255,24 @@ def as_parsed(flow: Flow) -> str:
     words = [f"table:{flow.table}"] if flow.table else []
     words.append(",".join(priority + ([flow.match] if flow.match else [])))
     words += [f"cookie:{flow.cookie:#x}"] if flow.cookie else []
-    words += [f"{name}:{value}" for name, value in zip(("idle", "hard", "importance"), flow[4:7]) if value] + list(flow.flags)
-    return "OFPT_FLOW_MOD (OF1.5) (xid=0x1f): ADD " + " ".join(word for word in words if word) + (" " if any(words) else "") + f"actions={flow.actions}"
+    words += [f"{name}:{value}" for name, value in zip(("idle", "hard", "importance"), flow[4:7]) if value] + list(
+        flow.flags
+    )
+    return (
+        "OFPT_FLOW_MOD (OF1.5) (xid=0x1f): ADD "
+        + " ".join(word for word in words if word)
+        + (" " if any(words) else "")
+        + f"actions={flow.actions}"
+    )
 
 
 @given(st.lists(FLOWS, max_size=5))
 @settings(max_examples=200, deadline=None)
 def test_what_open_vswitch_prints_reads_the_same_from_either_command(flows: list[Flow]) -> None:
     dump = "OFPST_FLOW reply (OF1.5) (xid=0x2):\n" + "".join(as_dumped(flow) + "\n" for flow in flows)
-    parsed = "usable protocols: any\nchosen protocol: OXM-OpenFlow15\n" + "".join(as_parsed(flow) + "\n" for flow in flows)
+    parsed = "usable protocols: any\nchosen protocol: OXM-OpenFlow15\n" + "".join(
+        as_parsed(flow) + "\n" for flow in flows
+    )
     assert [flow for flow, _counters in parse_dump(dump)] == flows == parse_parsed(parsed)
 
 
@@ -255,7 +283,10 @@ def test_a_flows_own_text_is_that_flow(flow: Flow) -> None:
     head, actions = text.split(",actions=")
     words = head.split(",")
     match = ",".join(
-        word for word in words if word.split("=")[0] not in ("table", "cookie", "priority", "idle_timeout", "hard_timeout", "importance", *FLAGS)
+        word
+        for word in words
+        if word.split("=")[0]
+        not in ("table", "cookie", "priority", "idle_timeout", "hard_timeout", "importance", *FLAGS)
     )
     assert (match, actions) == (flow.match, flow.actions)
     assert flow.data(NAMES)["match"] == match_data(with_names(flow.match, NAMES))
@@ -274,7 +305,10 @@ def test_a_flow_that_ovs_ofctl_cannot_encode_is_told_by_its_place() -> None:
 
 
 def test_matches_from_data() -> None:
-    assert match_text({"ip": True, "in_port": "p-2.x", "nw_dst": "10.0.0.0/8", "dl_vlan": 0}, "flow 1") == "ip,in_port=p-2.x,nw_dst=10.0.0.0/8,dl_vlan=0"
+    assert (
+        match_text({"ip": True, "in_port": "p-2.x", "nw_dst": "10.0.0.0/8", "dl_vlan": 0}, "flow 1")
+        == "ip,in_port=p-2.x,nw_dst=10.0.0.0/8,dl_vlan=0"
+    )
     assert match_text({"in_port": "a,b"}, "flow 1") == 'in_port="a,b"'
     assert match_text({"packet_type": "(1,0x800)"}, "flow 1") == "packet_type=(1,0x800)"
     assert match_data('ip,in_port="p-2.x",nw_dst=10.0.0.0/8,packet_type=(1,0x800)') == {
@@ -327,7 +361,9 @@ def test_actions_from_data(actions: list, text: str) -> None:
     assert actions_text(actions, "flow 1") == text
 
 
-@pytest.mark.parametrize("action", [{}, {"a": 1, "b": 2}, "a\nb", {"output": "1\nflow delete"}, "drop # not", {"ct": {"zone\n": 1}}])
+@pytest.mark.parametrize(
+    "action", [{}, {"a": 1, "b": 2}, "a\nb", {"output": "1\nflow delete"}, "drop # not", {"ct": {"zone\n": 1}}]
+)
 def test_an_action_is_one_line_and_one_thing(action: t.Any) -> None:
     with pytest.raises(FabricError, match="flow 1, option actions"):
         actions_text([action], "flow 1")
@@ -356,7 +392,10 @@ def groups(draw: st.DrawFn) -> Group:
     fields = draw(st.sampled_from([(), ("ip_src",), ("ip_dst", "ip_src")])) if method == "hash" else ()
     drawn = draw(st.lists(BUCKETS, max_size=3))
     ids = draw(st.lists(st.integers(0, 50), min_size=len(drawn), max_size=len(drawn), unique=True))
-    buckets = tuple(Bucket(i, weight if kind == "select" else 0, port, group, actions) for i, (weight, port, group, actions) in zip(ids, drawn))
+    buckets = tuple(
+        Bucket(i, weight if kind == "select" else 0, port, group, actions)
+        for i, (weight, port, group, actions) in zip(ids, drawn)
+    )
     return Group(draw(st.integers(0, 9)), kind, method, draw(st.integers(0, 9)) if method else 0, fields, buckets)
 
 
@@ -375,7 +414,9 @@ def test_groups_as_dumped() -> None:
         " group_id=2,type=indirect\n"
     )
     assert parse_groups(text) == {
-        1: Group(1, "select", "hash", 0, ("ip_src",), (Bucket(0, 3, "2", None, "output:2"), Bucket(7, 1, None, None, "drop"))),
+        1: Group(
+            1, "select", "hash", 0, ("ip_src",), (Bucket(0, 3, "2", None, "output:2"), Bucket(7, 1, None, None, "drop"))
+        ),
         2: Group(2, "indirect", "", 0, (), ()),
     }
 
@@ -416,12 +457,22 @@ def test_bad_groups_are_refused(text: str) -> None:
 
 METERS = st.builds(
     lambda i, unit, stats, bands, burst: Meter(
-        i, unit, stats, tuple(Band(kind, rate, size if burst else None, 1 if kind == "dscp_remark" else None) for kind, rate, size in bands)
+        i,
+        unit,
+        stats,
+        tuple(
+            Band(kind, rate, size if burst else None, 1 if kind == "dscp_remark" else None)
+            for kind, rate, size in bands
+        ),
     ),
     st.sampled_from(["1", "2", "controller", "slowpath"]),
     st.sampled_from(["kbps", "pktps"]),
     st.booleans(),
-    st.lists(st.tuples(st.sampled_from(["drop", "dscp_remark"]), st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=3),
+    st.lists(
+        st.tuples(st.sampled_from(["drop", "dscp_remark"]), st.integers(0, 9), st.integers(0, 9)),
+        min_size=1,
+        max_size=3,
+    ),
     st.booleans(),
 )
 
@@ -461,14 +512,30 @@ def test_bad_meters_are_refused(text: str) -> None:
 
 
 def test_counters_of_groups_meters_and_tables() -> None:
-    assert parse_group_stats(" group_id=6,duration=0.062s,ref_count=1,packet_count=2,byte_count=3,bucket0:packet_count=4,byte_count=5\n") == {
-        6: {"duration": 0.062, "ref_count": 1, "packet_count": 2, "byte_count": 3, "buckets": [{"packet_count": 4, "byte_count": 5}]}
+    assert parse_group_stats(
+        " group_id=6,duration=0.062s,ref_count=1,packet_count=2,byte_count=3,bucket0:packet_count=4,byte_count=5\n"
+    ) == {
+        6: {
+            "duration": 0.062,
+            "ref_count": 1,
+            "packet_count": 2,
+            "byte_count": 3,
+            "buckets": [{"packet_count": 4, "byte_count": 5}],
+        }
     }
     assert parse_meter_stats(
         "OFPST_METER reply (OF1.5) (xid=0x2):\nmeter:2 flow_count:1 packet_in_count:3 byte_in_count:4 duration:0.014s bands:\n0: packet_count:5 byte_count:6\n"
-    ) == {"2": {"flow_count": 1, "packet_in_count": 3, "byte_in_count": 4, "duration": 0.014, "bands": [{"packet_count": 5, "byte_count": 6}]}}
+    ) == {
+        "2": {
+            "flow_count": 1,
+            "packet_in_count": 3,
+            "byte_in_count": 4,
+            "duration": 0.014,
+            "bands": [{"packet_count": 5, "byte_count": 6}],
+        }
+    }
     assert parse_tables(
-        'OFPST_TABLE reply (OF1.5) (xid=0x2):\n  table 0:\n    active=1, lookup=9, matched=8\n\n'
+        "OFPST_TABLE reply (OF1.5) (xid=0x2):\n  table 0:\n    active=1, lookup=9, matched=8\n\n"
         '  table 1 ("x"):\n    active=0, lookup=0, matched=0\n\n  tables 2...253: ditto\n'
     ) == [{"table": 0, "active": 1, "lookup": 9, "matched": 8}]
 
@@ -492,7 +559,11 @@ def unique(flows: t.Iterable[Flow]) -> list[Flow]:
 
 
 @given(
-    st.lists(FLOWS, max_size=8).map(unique), st.lists(FLOWS, max_size=8).map(unique), st.booleans(), st.booleans(), st.sets(st.sampled_from(sorted(ALL)))
+    st.lists(FLOWS, max_size=8).map(unique),
+    st.lists(FLOWS, max_size=8).map(unique),
+    st.booleans(),
+    st.booleans(),
+    st.sets(st.sampled_from(sorted(ALL))),
 )
 @settings(max_examples=400, deadline=None)
 def test_after_the_plan_nothing_is_left_to_do_and_nothing_foreign_was_touched(
@@ -505,7 +576,11 @@ def test_after_the_plan_nothing_is_left_to_do_and_nothing_foreign_was_touched(
         plan = compare(declaration, before, scope, {})
     except FabricError as error:
         theirs = [flow for flow in found if flow.key in {flow.key for flow in wanted} and not OURS.holds(flow.cookie)]
-        assert theirs and not adopt and "it is not ours, and it would be changed; give yours another priority or table" in str(error)
+        assert (
+            theirs
+            and not adopt
+            and "it is not ours, and it would be changed; give yours another priority or table" in str(error)
+        )
         return
     after = apply(before, plan)
     assert not compare(declaration, after, scope, {})
@@ -523,14 +598,25 @@ def test_after_the_plan_nothing_is_left_to_do_and_nothing_foreign_was_touched(
     assert restored.flows == {flow.key: after.flows[flow.key] for flow in wanted}
 
 
-@given(st.lists(FLOWS, max_size=8).map(unique), st.lists(FLOWS, max_size=8).map(unique), st.sampled_from([None, frozenset([1]), frozenset([0, 1, 2, 3])]))
+@given(
+    st.lists(FLOWS, max_size=8).map(unique),
+    st.lists(FLOWS, max_size=8).map(unique),
+    st.sampled_from([None, frozenset([1]), frozenset([0, 1, 2, 3])]),
+)
 @settings(max_examples=200, deadline=None)
-def test_every_cookie_with_purge_makes_the_tables_exactly_what_is_declared(wanted: list[Flow], found: list[Flow], tables: t.FrozenSet[int] | None) -> None:
+def test_every_cookie_with_purge_makes_the_tables_exactly_what_is_declared(
+    wanted: list[Flow], found: list[Flow], tables: t.FrozenSet[int] | None
+) -> None:
     wanted = [flow for flow in wanted if tables is None or flow.table in tables]
-    after = apply(switch(found), compare(want(*wanted, declared=ALL | {"cookie"}), switch(found), Scope(Cookie(0, 0), tables, True), {}))
+    after = apply(
+        switch(found),
+        compare(want(*wanted, declared=ALL | {"cookie"}), switch(found), Scope(Cookie(0, 0), tables, True), {}),
+    )
     inside = {key: flow for key, flow in after.flows.items() if tables is None or flow.table in tables}
     assert inside == switch(wanted).flows
-    assert {k: f for k, f in after.flows.items() if k not in inside} == {f.key: f for f in found if tables is not None and f.table not in tables}
+    assert {k: f for k, f in after.flows.items() if k not in inside} == {
+        f.key: f for f in found if tables is not None and f.table not in tables
+    }
 
 
 @given(st.lists(groups(), max_size=4), st.lists(groups(), max_size=4), st.sets(st.integers(0, 9)), st.booleans())
@@ -553,7 +639,9 @@ def test_groups_converge_and_only_ours_go(wanted: list[Group], found: list[Group
     again = scope._replace(own_groups=plan.own_groups)
     assert not compare(Wanted(None, items, None), after, again, {})
     declared = {item.group_id for item in items}
-    assert set(before.groups) - set(after.groups) == ({g for g in own if g in before.groups} - declared if purge else set())
+    assert set(before.groups) - set(after.groups) == (
+        {g for g in own if g in before.groups} - declared if purge else set()
+    )
     assert {g.group_id: g for g in wanted}.items() <= after.groups.items()
 
 
@@ -580,7 +668,14 @@ def test_a_bridge_that_switches_by_itself_gets_its_own_flow_back() -> None:
     assert not compare(want(), switch([DEFAULT_FLOW]), purge._replace(standalone=True), {})
 
 
-LONG_NAMES = {1: "p1", 2: "patch-br-int-to-br-ex", 3: "vxlan-to-compute-rack12", 4: "vxlan-to-comput", 5: "ünï", 6: "a b"}
+LONG_NAMES = {
+    1: "p1",
+    2: "patch-br-int-to-br-ex",
+    3: "vxlan-to-compute-rack12",
+    4: "vxlan-to-comput",
+    5: "ünï",
+    6: "a b",
+}
 
 
 def test_ports_that_ovs_ofctl_does_not_find_by_name_go_by_number() -> None:
@@ -596,7 +691,7 @@ def test_the_file_of_an_owner_names_the_ports_behind_its_numbers() -> None:
     record = parse_record(text)
     assert names.used == {"p1"} and record.ports == {2: "patch-br-int-to-br-ex", 6: "a b"} and list(record.tlvs) == tlvs
     (line,) = record.flows
-    assert line.endswith('in_port=p1,actions=output:2,output:6')
+    assert line.endswith("in_port=p1,actions=output:2,output:6")
     moved = {name: number + 10 for number, name in LONG_NAMES.items()}
     assert with_numbers(with_names(line, record.ports), moved, len).endswith("in_port=11,actions=output:12,output:16")
     unit = restore_unit("br0", "me", "OpenFlow15", [], tlvs, names).content
@@ -614,7 +709,14 @@ def one_map(tlvs: t.Iterable[Tlv]) -> list[Tlv]:
     return sorted({tlv.index: tlv for tlv in by_option.values()}.values())
 
 
-@given(st.lists(TLVS).map(one_map), st.lists(TLVS).map(one_map), st.sets(TLVS), st.booleans(), st.booleans(), st.sets(st.integers(0, 5)))
+@given(
+    st.lists(TLVS).map(one_map),
+    st.lists(TLVS).map(one_map),
+    st.sets(TLVS),
+    st.booleans(),
+    st.booleans(),
+    st.sets(st.integers(0, 5)),
+)
 @settings(max_examples=400, deadline=None)
 def test_geneve_options_converge_and_those_of_others_stay(
     wanted: list[Tlv], found: list[Tlv], mine: set[Tlv], purge: bool, adopt: bool, absent: set[int]
@@ -689,17 +791,32 @@ def test_what_is_left_out_stays() -> None:
         (want(Flow(), Flow()), EMPTY, Scope(OURS), "flow 2 and flow 1 are the same flow: table=0,priority=32768"),
         (want(Flow(), declared=frozenset()), EMPTY, Scope(OURS), "flow 1 is not on the bridge, and has no actions"),
         (want(Flow(3)), EMPTY, Scope(OURS, frozenset([1, 2])), "flow 1 is in table 3, but tables has only 1, 2"),
-        (want(Flow(cookie=5), declared=ALL | {"cookie"}), EMPTY, Scope(OURS), "flow 1 has the cookie 0x5, which is not in"),
+        (
+            want(Flow(cookie=5), declared=ALL | {"cookie"}),
+            EMPTY,
+            Scope(OURS),
+            "flow 1 has the cookie 0x5, which is not in",
+        ),
         (want(Flow(), present=False), switch([Flow(cookie=5)]), Scope(OURS), "flow 1 .* not ours; set adopt"),
         (want(Flow()), switch([Flow(cookie=owner_cookie("you"))]), Scope(OURS), "flow 1 .* another owner; set adopt"),
-        (want(Flow(actions="output:1")), switch([Flow(cookie=5)]), Scope(OURS), "flow 1 .* cookie 0x5: it is not ours, and it would be changed"),
+        (
+            want(Flow(actions="output:1")),
+            switch([Flow(cookie=5)]),
+            Scope(OURS),
+            "flow 1 .* cookie 0x5: it is not ours, and it would be changed",
+        ),
         (
             Wanted(None, [WantedGroup("group 1", 1, {"type": "select"})], None),
             switch([Flow(cookie=9, actions="group:1")], [Group(1, "all", "", 0, (), ())]),
             Scope(OURS),
             "group 1 is not ours and is in use .the flow .* cookie 0x9., and it would be changed; choose another number",
         ),
-        (Wanted(None, [WantedGroup("group 1", 1, {})], None), EMPTY, Scope(OURS), "group 1 is not on the bridge, and has no type"),
+        (
+            Wanted(None, [WantedGroup("group 1", 1, {})], None),
+            EMPTY,
+            Scope(OURS),
+            "group 1 is not on the bridge, and has no type",
+        ),
         (Wanted(None, None, [WantedMeter("meter 1", "1", {})]), EMPTY, Scope(OURS), "meter 1, unit is ''"),
         (
             Wanted(None, [WantedGroup("group 1", 1, {}, False)], None),
@@ -734,14 +851,18 @@ def test_what_must_not_be_done_is_refused(wanted: Wanted, found: Switch, scope: 
 
 def test_a_longer_number_is_not_the_group_that_goes() -> None:
     found = switch([Flow(actions="group:11")], [Group(1, "all", "", 0, (), ()), Group(11, "all", "", 0, (), ())])
-    plan = compare(Wanted(None, [WantedGroup("group 1", 1, {}, False)], None), found, Scope(OURS, own_groups=frozenset([1])), {})
+    plan = compare(
+        Wanted(None, [WantedGroup("group 1", 1, {}, False)], None), found, Scope(OURS, own_groups=frozenset([1])), {}
+    )
     assert plan.del_groups == [1]
 
 
 def test_the_bundle_makes_groups_first_and_takes_them_away_last() -> None:
     found = switch([Flow(priority=1, cookie=OURS.value, actions="group:2")], [Group(2, "all", "", 0, (), ())])
     wanted = Wanted(
-        [WantedFlow("flow 1", Flow(priority=2, match="in_port=2", actions="group:1"), ALL)], [WantedGroup("group 1", 1, {"type": "all"})], None
+        [WantedFlow("flow 1", Flow(priority=2, match="in_port=2", actions="group:1"), ALL)],
+        [WantedGroup("group 1", 1, {"type": "all"})],
+        None,
     )
     plan = compare(wanted, found, Scope(OURS, None, True, False, frozenset([2])), {})
     assert bundle_lines(plan, NAMES) == [
@@ -762,10 +883,29 @@ def test_a_bucket_is_shown_to_the_parser_with_what_its_fields_need() -> None:
     assert bucket_line("set_field:80->tcp_dst") == "tcp,actions=set_field:80->tcp_dst"
 
 
-HEADS = ["", "table=3, ", "idle_timeout=5, ", "table=1, hard_timeout=7, ", "importance=9, ", "send_flow_rem ", "send_flow_rem no_byte_counts importance=2, "]
-MATCHES = ["", "priority=5", "priority=5,ip,nw_dst=10.0.0.0/24", "ip", "in_port=3", "ipv6,ipv6_src=2001:db8::/32", "dl_src=02:00:00:00:00:01,dl_vlan=5"]
+HEADS = [
+    "",
+    "table=3, ",
+    "idle_timeout=5, ",
+    "table=1, hard_timeout=7, ",
+    "importance=9, ",
+    "send_flow_rem ",
+    "send_flow_rem no_byte_counts importance=2, ",
+]
+MATCHES = [
+    "",
+    "priority=5",
+    "priority=5,ip,nw_dst=10.0.0.0/24",
+    "ip",
+    "in_port=3",
+    "ipv6,ipv6_src=2001:db8::/32",
+    "dl_src=02:00:00:00:00:01,dl_vlan=5",
+]
 ACTIONS = [
-    "drop", "output:3", "resubmit(,4)", "set_field:0x5->reg0,output:1,NORMAL",
+    "drop",
+    "output:3",
+    "resubmit(,4)",
+    "set_field:0x5->reg0,output:1,NORMAL",
     "learn(table=1,NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],output:NXM_OF_IN_PORT[])",
 ]
 
@@ -777,14 +917,24 @@ def test_the_short_way_through_plain_lines_ends_where_the_long_one_does(head: st
     dumped = f" cookie=0x5, {head}{match}{' ' * bool(match)}actions={actions}"
     assert parse_dump(dumped) == [parse_flow(dumped)]
     settings = head.replace("=", ":").replace(",", "").replace("send_flow_rem ", "").replace("no_byte_counts ", "")
-    table, rest = (settings.split(" ", 1)[0] + " ", settings.split(" ", 1)[1]) if settings.startswith("table") else ("", settings)
+    table, rest = (
+        (settings.split(" ", 1)[0] + " ", settings.split(" ", 1)[1]) if settings.startswith("table") else ("", settings)
+    )
     added = f"{table}{match}{' ' * bool(match)}cookie:0x5 {rest}actions={actions}"
     line = f"OFPT_FLOW_MOD (OF1.5) (xid=0x2): ADD {added}"
     assert parse_parsed(line) == [parse_flow(added)[0]]
     assert parse_parsed(line)[0].cookie == 5 and parse_parsed(line)[0].actions == actions
 
 
-PLACES = ["p1", "gre0,drop", "output:gre0", "clone(p1,drop)", "resubmit(p1,4)", "enqueue:p1:3", "bundle(eth_src,0,hrw,ofport,members:p1,gre0)"]
+PLACES = [
+    "p1",
+    "gre0,drop",
+    "output:gre0",
+    "clone(p1,drop)",
+    "resubmit(p1,4)",
+    "enqueue:p1:3",
+    "bundle(eth_src,0,hrw,ofport,members:p1,gre0)",
+]
 
 
 @pytest.mark.parametrize("actions", [*ACTIONS, *PLACES])

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The pure parts of the Open vSwitch modules."""
+
 from __future__ import annotations
 
 import ipaddress
@@ -48,18 +49,24 @@ OWNER = draw.OWNERS[0]
 
 
 def bridge_ops(found: Database, items: t.Any, **options: t.Any) -> tuple[list[Op], Database, list[str]]:
-    return _ovs_bridge.compare(found, _ovs_bridge.declared(items), _ovs_bridge.Settings(**{"owner": OWNER, **options}), None)
+    return _ovs_bridge.compare(
+        found, _ovs_bridge.declared(items), _ovs_bridge.Settings(**{"owner": OWNER, **options}), None
+    )
 
 
 def tunnel_ops(found: Database, items: t.Any, **options: t.Any) -> tuple[list[Op], Database, list[str]]:
-    return _ovs_tunnel.compare(found, _ovs_tunnel.declared(items), _ovs_tunnel.Settings(**{"owner": OWNER, **options}), None)
+    return _ovs_tunnel.compare(
+        found, _ovs_tunnel.declared(items), _ovs_tunnel.Settings(**{"owner": OWNER, **options}), None
+    )
 
 
 def database(rnd: random.Random) -> Database:
     """A database that came about by earlier runs, of this owner and another, and by hand."""
     found = empty_database()
     if rnd.random() < 0.8:
-        found = bridge_ops(found, [{"name": name, "datapath_type": "netdev"} for name in draw.BRIDGES], owner=rnd.choice(draw.OWNERS))[1]
+        found = bridge_ops(
+            found, [{"name": name, "datapath_type": "netdev"} for name in draw.BRIDGES], owner=rnd.choice(draw.OWNERS)
+        )[1]
     for _round in range(rnd.randint(0, 3)):
         owner = rnd.choice(draw.OWNERS)
         for make, items in ((bridge_ops, draw.bridges), (tunnel_ops, draw.tunnels)):
@@ -75,7 +82,10 @@ def database(rnd: random.Random) -> Database:
     return found
 
 
-CASES = [(bridge_ops, draw.bridges, _ovs_bridge.BRIDGE_OPTIONS + _ovs_bridge.OPTIONS), (tunnel_ops, draw.tunnels, _ovs_tunnel.OPTIONS)]
+CASES = [
+    (bridge_ops, draw.bridges, _ovs_bridge.BRIDGE_OPTIONS + _ovs_bridge.OPTIONS),
+    (tunnel_ops, draw.tunnels, _ovs_tunnel.OPTIONS),
+]
 seeds = given(st.integers(0, 2**32))
 many = settings(max_examples=300, deadline=None)
 
@@ -208,16 +218,35 @@ def test_few_ports_are_made_as_a_person_would_and_many_row_by_row() -> None:
         return made + [Put(table, f"t{i}", column, None, value) for i in range(count) for table, column, value in cells]
 
     (few,) = transaction(BEGIN, ops(1))
-    assert few.argv[1:] == tuple("-- --may-exist add-port br0 t0 -- set Interface t0 type=gre -- set Port t0 tag=5".split())
+    assert few.argv[1:] == tuple(
+        "-- --may-exist add-port br0 t0 -- set Interface t0 type=gre -- set Port t0 tag=5".split()
+    )
     (many_of_them,) = transaction(BEGIN, ops(READABLE + 1))
     assert many_of_them.argv[1:17] == tuple(
         "-- --id=@i0.0 create Interface name=t0 type=gre -- --id=@p0 create Port name=t0 interfaces=@i0.0 tag=5 -- --id=@i1.0 create".split()
     )
-    assert many_of_them.argv[-READABLE - 6 :] == ("--", "add", "Bridge", "br0", "ports", *(f"@p{i}" for i in range(READABLE + 1)))
+    assert many_of_them.argv[-READABLE - 6 :] == (
+        "--",
+        "add",
+        "Bridge",
+        "br0",
+        "ports",
+        *(f"@p{i}" for i in range(READABLE + 1)),
+    )
 
 
 def test_transactions_stay_below_the_limit_of_the_kernel() -> None:
-    items = [{"name": f"t{i:05}", "bridge": "br0", "type": "gre", "remote_ip": "192.0.2.1", "key": i + 1, "trunks": ["10-20"]} for i in range(10000)]
+    items = [
+        {
+            "name": f"t{i:05}",
+            "bridge": "br0",
+            "type": "gre",
+            "remote_ip": "192.0.2.1",
+            "key": i + 1,
+            "trunks": ["10-20"],
+        }
+        for i in range(10000)
+    ]
     ops = tunnel_ops(empty_database(), items, lenient=True)[0]
     steps = transaction(BEGIN, ops)
     assert len(steps) == 3
@@ -228,7 +257,9 @@ def test_transactions_stay_below_the_limit_of_the_kernel() -> None:
 
 def test_a_secret_does_not_reach_the_log_of_ovs_vsctl() -> None:
     found = bridge_ops(empty_database(), [{"name": "br0"}])[1]
-    ops = tunnel_ops(found, [{"bridge": "br0", "name": "gre0", "type": "gre", "remote_ip": "192.0.2.1", "psk": "hush"}])[0]
+    ops = tunnel_ops(
+        found, [{"bridge": "br0", "name": "gre0", "type": "gre", "remote_ip": "192.0.2.1", "psk": "hush"}]
+    )[0]
     (step,) = transaction(BEGIN, ops, ("hush",))
     assert "hush" in " ".join(step.argv) and "hush" not in step.shown()
     assert step.argv[1] == "--no-syslog"
@@ -264,13 +295,32 @@ def test_check_mode_takes_an_open_vswitch_that_is_not_there_yet_for_an_empty_one
 
 
 def test_names_are_free_before_they_are_used() -> None:
-    (step,) = transaction(BEGIN, [AddPort("x", "p1", ("p1",)), AddBridge("x"), DelPort("y", "p2", "v"), MovePort("p0", "u", "br0", "x"), DelBridge("br0")])
+    (step,) = transaction(
+        BEGIN,
+        [
+            AddPort("x", "p1", ("p1",)),
+            AddBridge("x"),
+            DelPort("y", "p2", "v"),
+            MovePort("p0", "u", "br0", "x"),
+            DelBridge("br0"),
+        ],
+    )
     line = " ".join(step.argv)
-    places = [line.index(part) for part in ("add-br x", "remove Bridge br0 ports u", "del-port y p2", "del-br br0", "add-port x p1")]
+    places = [
+        line.index(part)
+        for part in ("add-br x", "remove Bridge br0 ports u", "del-port y p2", "del-br br0", "add-port x p1")
+    ]
     assert places == sorted(places)
 
 
-EMPTY = {"set": ["set", []], "ports": ["set", []], "optional": ["set", []], "port": ["set", []], "row": ["set", []], "map": ["map", []]}
+EMPTY = {
+    "set": ["set", []],
+    "ports": ["set", []],
+    "optional": ["set", []],
+    "port": ["set", []],
+    "row": ["set", []],
+    "map": ["map", []],
+}
 
 
 def printed(rows: dict[str, dict[str, t.Any]]) -> str:
@@ -278,7 +328,10 @@ def printed(rows: dict[str, dict[str, t.Any]]) -> str:
     documents = []
     for table, columns in TABLES.items():
         known = {c: spec for c, spec in columns.items() if not spec.back}
-        whole = {c: EMPTY.get(spec.kind, spec.default if spec.kind == "scalar" else ["set" if spec.key else "map", []]) for c, spec in known.items()}
+        whole = {
+            c: EMPTY.get(spec.kind, spec.default if spec.kind == "scalar" else ["set" if spec.key else "map", []])
+            for c, spec in known.items()
+        }
         whole.update(rows.get(table, {}))
         documents.append(json.dumps({"headings": list(whole), "data": [list(whole.values())] if table in rows else []}))
     return "\n".join(documents) + "\n"
@@ -288,10 +341,31 @@ def test_decode_reads_what_ovs_vsctl_prints() -> None:
     uuid = "0f9a6ff0-3aa7-4b1b-a2b6-9b1d3a3a7b11"
     one = ["uuid", uuid]
     rows: dict[str, dict[str, t.Any]] = {
-        "Open_vSwitch": {"bridges": one, "ovs_version": "3.1.0", "iface_types": ["set", ["gre", "internal"]], "cur_cfg": 2, "next_cfg": 3},
-        "Bridge": {"_uuid": ["uuid", uuid], "name": "br0", "ports": one, "mirrors": one, "netflow": one,
-                   "flow_tables": ["map", [[5, one]]], "external_ids": ["map", [["a", "b"]]], "protocols": "OpenFlow13"},
-        "Port": {"_uuid": ["uuid", uuid], "name": "br0", "interfaces": ["uuid", uuid], "tag": 5, "trunks": ["set", [7, 6]], "qos": one},
+        "Open_vSwitch": {
+            "bridges": one,
+            "ovs_version": "3.1.0",
+            "iface_types": ["set", ["gre", "internal"]],
+            "cur_cfg": 2,
+            "next_cfg": 3,
+        },
+        "Bridge": {
+            "_uuid": ["uuid", uuid],
+            "name": "br0",
+            "ports": one,
+            "mirrors": one,
+            "netflow": one,
+            "flow_tables": ["map", [[5, one]]],
+            "external_ids": ["map", [["a", "b"]]],
+            "protocols": "OpenFlow13",
+        },
+        "Port": {
+            "_uuid": ["uuid", uuid],
+            "name": "br0",
+            "interfaces": ["uuid", uuid],
+            "tag": 5,
+            "trunks": ["set", [7, 6]],
+            "qos": one,
+        },
         "Interface": {"_uuid": ["uuid", uuid], "name": "br0", "type": "internal"},
         "Mirror": {"_uuid": one, "name": "m", "output_port": one, "select_src_port": ["set", [one]]},
         "NetFlow": {"_uuid": one, "targets": "192.0.2.1:2055"},
@@ -303,19 +377,35 @@ def test_decode_reads_what_ovs_vsctl_prints() -> None:
     }
     found = decode(printed(rows))
     assert found.bridge_of == {"br0": "br0"} and found.members == {"br0": ("br0",)} and not found.answered
-    assert found.tables["Bridge"]["br0"]["protocols"] == ("OpenFlow13",) and found.tables["Bridge"]["br0"]["external_ids"] == {"a": "b"}
+    assert found.tables["Bridge"]["br0"]["protocols"] == ("OpenFlow13",) and found.tables["Bridge"]["br0"][
+        "external_ids"
+    ] == {"a": "b"}
     assert (found.tables["Port"]["br0"]["tag"], found.tables["Port"]["br0"]["trunks"]) == (5, (6, 7))
     assert found.interface("br0")["ofport"] is None and found.types == ("gre", "internal")
     bridge, port = found.tables["Bridge"]["br0"], found.tables["Port"]["br0"]
     assert (bridge["mirrors"]["m"]["output_port"], bridge["mirrors"]["m"]["select_src_port"]) == ("br0", ("br0",))
-    assert bridge["netflow"]["targets"] == ("192.0.2.1:2055",) and bridge["flow_tables"][5]["flow_limit"] == 7 and bridge["controller"] == {}
-    assert bridge["collector_sets"][9]["ipfix"]["targets"] == ("192.0.2.1:4739",) and "bridge" not in bridge["collector_sets"][9]
+    assert (
+        bridge["netflow"]["targets"] == ("192.0.2.1:2055",)
+        and bridge["flow_tables"][5]["flow_limit"] == 7
+        and bridge["controller"] == {}
+    )
+    assert (
+        bridge["collector_sets"][9]["ipfix"]["targets"] == ("192.0.2.1:4739",)
+        and "bridge" not in bridge["collector_sets"][9]
+    )
     assert port["qos"]["queues"][3]["dscp"] == 5 and port["qos"]["_uuid"] == uuid
 
 
 def test_a_bridge_whose_row_only_a_collector_set_keeps_is_none() -> None:
     one = ["uuid", "0f9a6ff0-3aa7-4b1b-a2b6-9b1d3a3a7b11"]
-    found = decode(printed({"Bridge": {"_uuid": one, "name": "br0"}, "Flow_Sample_Collector_Set": {"_uuid": one, "id": 1, "bridge": one}}))
+    found = decode(
+        printed(
+            {
+                "Bridge": {"_uuid": one, "name": "br0"},
+                "Flow_Sample_Collector_Set": {"_uuid": one, "id": 1, "bridge": one},
+            }
+        )
+    )
     assert not found.tables["Bridge"] and found.remains == {"br0": (one[1],)}
 
 
@@ -345,15 +435,26 @@ def test_the_longest_prefix_decides_whether_there_is_a_route() -> None:
     routes = parse_routes(TRIE, "20010db8000000000000000000000002 04 40 00 82     eth0\n", ROUTE, ROUTE6)
     assert {str(a) for a in routes.addresses} == {"192.0.2.2", "2001:db8::2"}
     expected = {
-        "192.0.2.9": True, "198.51.100.6": True, "198.51.100.7": False, "203.0.113.1": False, "2001:db8::9": True, "2001:db8:1::9": False,
+        "192.0.2.9": True,
+        "198.51.100.6": True,
+        "198.51.100.7": False,
+        "203.0.113.1": False,
+        "2001:db8::9": True,
+        "2001:db8:1::9": False,
     }
     assert {text: routes.reach(ipaddress.ip_address(text)) for text in expected} == expected
 
 
 def test_dpdk_is_passed_through_with_the_device_of_each_member() -> None:
     bond = {
-        "name": "bond0", "type": "dpdk", "members": ["d0", "d1"], "n_rxq": 2,
-        "interfaces": [{"name": "d0", "dpdk_devargs": "0000:06:00.0"}, {"name": "d1", "dpdk_devargs": "0000:06:00.1", "n_rxq": 4}],
+        "name": "bond0",
+        "type": "dpdk",
+        "members": ["d0", "d1"],
+        "n_rxq": 2,
+        "interfaces": [
+            {"name": "d0", "dpdk_devargs": "0000:06:00.0"},
+            {"name": "d1", "dpdk_devargs": "0000:06:00.1", "n_rxq": 4},
+        ],
     }
     guest = {"name": "vh0", "type": "dpdkvhostuserclient", "vhost_server_path": "/run/a b"}
     after = bridge_ops(empty_database(), [{"name": "br0", "datapath_type": "netdev", "ports": [bond, guest]}])[1]
@@ -362,15 +463,23 @@ def test_dpdk_is_passed_through_with_the_device_of_each_member() -> None:
     assert rows["d1"]["options"] == {"dpdk-devargs": "0000:06:00.1", "n_rxq": "4"}
     assert (rows["vh0"]["type"], rows["vh0"]["options"]) == ("dpdkvhostuserclient", {"vhost-server-path": "/run/a b"})
     with pytest.raises(FabricError, match="dpdk_devargs applies only to type dpdk"):
-        bridge_ops(empty_database(), [{"name": "br0", "ports": [{"name": "p0", "type": "internal", "dpdk_devargs": "x"}]}])
+        bridge_ops(
+            empty_database(), [{"name": "br0", "ports": [{"name": "p0", "type": "internal", "dpdk_devargs": "x"}]}]
+        )
 
 
 def test_a_qos_goes_in_the_transaction_in_which_its_port_goes() -> None:
-    found = bridge_ops(empty_database(), [{"name": "br0", "ports": [{"name": "p0", "type": "internal", "qos": {"type": "linux-noop"}}]}])[1]
+    found = bridge_ops(
+        empty_database(),
+        [{"name": "br0", "ports": [{"name": "p0", "type": "internal", "qos": {"type": "linux-noop"}}]}],
+    )[1]
     port = found.tables["Port"]["p0"]
     port["_uuid"], port["qos"]["_uuid"] = "of-port", "of-qos"
     ops = bridge_ops(found, [{"name": "br0", "state": "absent"}])[0]
     (step,) = transaction(BEGIN, ops)
     line = " ".join(step.argv)
-    places = [line.index(part) for part in ("clear Port of-port qos", "remove Bridge br0 ports of-port", "del-br br0", "destroy QoS of-qos")]
+    places = [
+        line.index(part)
+        for part in ("clear Port of-port qos", "remove Bridge br0 ports of-port", "del-br br0", "destroy QoS of-qos")
+    ]
     assert places == sorted(places)

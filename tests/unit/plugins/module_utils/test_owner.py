@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The rule of owners, and what Open vSwitch objects were before us."""
+
 from __future__ import annotations
 
 import json
@@ -14,7 +15,13 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs_before import
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs_held import others
 from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import Database, apply, empty_database
 from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_tables import empty_row
-from ansible_collections.overloom.fabric.plugins.module_utils._owner import Caller, is_ovs_mark, may_change, may_declare, may_remove
+from ansible_collections.overloom.fabric.plugins.module_utils._owner import (
+    Caller,
+    is_ovs_mark,
+    may_change,
+    may_declare,
+    may_remove,
+)
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,18 +41,29 @@ def refused(rule: t.Callable[..., None], *arguments: t.Any) -> str:
 
 
 @given(MARKS, OWNERS, st.booleans(), st.lists(st.sampled_from(["controller tcp:192.0.2.1", "port tap1"]), max_size=9))
-def test_only_the_owner_and_who_adopts_may_change_or_remove(mark: str | None, owner: str, adopt: bool, used_by: list[str]) -> None:
+def test_only_the_owner_and_who_adopts_may_change_or_remove(
+    mark: str | None, owner: str, adopt: bool, used_by: list[str]
+) -> None:
     caller = Caller(owner, adopt)
     free = mark == owner or adopt
-    for said in (refused(may_remove, "bridge b", mark, caller), refused(may_change, "bridge b", mark, caller, "its mac would be changed", used_by)):
+    for said in (
+        refused(may_remove, "bridge b", mark, caller),
+        refused(may_change, "bridge b", mark, caller, "its mac would be changed", used_by),
+    ):
         assert bool(said) != free
         assert not said or said.startswith("bridge b ") and "adopt: true" in said and "\n" not in said
     assert bool(refused(may_declare, "bridge b", mark, caller)) == (not free and mark is not None)
 
 
 CELLS = st.dictionaries(
-    st.tuples(st.sampled_from(["fail_mode", "other_config", "queues"]), st.none() | st.text(max_size=3) | st.integers(0, 9)),
-    st.none() | st.booleans() | st.integers() | st.text() | st.tuples(st.integers(), st.integers())
+    st.tuples(
+        st.sampled_from(["fail_mode", "other_config", "queues"]), st.none() | st.text(max_size=3) | st.integers(0, 9)
+    ),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text()
+    | st.tuples(st.integers(), st.integers())
     | st.dictionaries(st.text(max_size=2) | st.integers(0, 9), st.text() | st.tuples(st.text())),
 )
 
@@ -72,22 +90,44 @@ def bridge(**cells: t.Any) -> Database:
 
 CONTROLLER = {**empty_row("Controller"), "target": "tcp:192.0.2.1:6653", "_uuid": "c"}
 USED = [
-    {"fail_mode": "secure"}, {"controller": {"tcp:192.0.2.1:6653": CONTROLLER}}, {"external_ids": {"ovn-x": "1"}}, {"stp_enable": True},
-    {"rstp_enable": True}, {"mcast_snooping_enable": True}, {"flood_vlans": (5,)}, {"netflow": {**empty_row("NetFlow"), "_uuid": "n"}},
+    {"fail_mode": "secure"},
+    {"controller": {"tcp:192.0.2.1:6653": CONTROLLER}},
+    {"external_ids": {"ovn-x": "1"}},
+    {"stp_enable": True},
+    {"rstp_enable": True},
+    {"mcast_snooping_enable": True},
+    {"flood_vlans": (5,)},
+    {"netflow": {**empty_row("NetFlow"), "_uuid": "n"}},
     {"mirrors": {"m": {**empty_row("Mirror"), "_uuid": "m", "external_ids": {}}}},
     {"flow_tables": {0: {**empty_row("Flow_Table"), "_uuid": "f", "external_ids": {}}}},
 ]
-PREPARED = [{}, {"fail_mode": "standalone"}, {"protocols": ("OpenFlow13",)}, {"other_config": {"hwaddr": "02:00:00:00:00:01"}}]
+PREPARED = [
+    {},
+    {"fail_mode": "standalone"},
+    {"protocols": ("OpenFlow13",)},
+    {"other_config": {"hwaddr": "02:00:00:00:00:01"}},
+]
 CHANGES = [
-    {"fail_mode": "standalone"}, {"fail_mode": ""}, {"datapath_type": "system"}, {"protocols": ["OpenFlow10"]}, {"stp": True}, {"stp": False},
-    {"controllers": []}, {"controllers": [{"target": "tcp:192.0.2.9:6653"}]}, {"mac": "02:00:00:00:00:09"}, {"netflow": {}}, {"flow_tables": []},
+    {"fail_mode": "standalone"},
+    {"fail_mode": ""},
+    {"datapath_type": "system"},
+    {"protocols": ["OpenFlow10"]},
+    {"stp": True},
+    {"stp": False},
+    {"controllers": []},
+    {"controllers": [{"target": "tcp:192.0.2.9:6653"}]},
+    {"mac": "02:00:00:00:00:09"},
+    {"netflow": {}},
+    {"flow_tables": []},
     {"ports": [{"name": "b", "mtu": 1400}]},
 ]
 
 
 def compared(found: Database, item: dict[str, t.Any], **how: t.Any) -> tuple[list, Database, list[str]]:
     """One call of ovs_bridge, as a comparison."""
-    return _ovs_bridge.compare(found, _ovs_bridge.declared([{"name": "b", **item}]), _ovs_bridge.Settings(**{"owner": OWNER, **how}), None)
+    return _ovs_bridge.compare(
+        found, _ovs_bridge.declared([{"name": "b", **item}]), _ovs_bridge.Settings(**{"owner": OWNER, **how}), None
+    )
 
 
 def plain(database: Database) -> str:
@@ -98,7 +138,9 @@ def plain(database: Database) -> str:
 
 @pytest.mark.parametrize("change", CHANGES, ids=str)
 @pytest.mark.parametrize("cells", USED, ids=lambda cells: next(iter(cells)))
-def test_a_used_bridge_is_changed_only_when_adopted_and_given_back_exactly(cells: dict[str, t.Any], change: dict[str, t.Any]) -> None:
+def test_a_used_bridge_is_changed_only_when_adopted_and_given_back_exactly(
+    cells: dict[str, t.Any], change: dict[str, t.Any]
+) -> None:
     found = bridge(**cells)
     assert users(found, "b", OWNER)
     if "rstp_enable" in cells and change.get("stp"):
@@ -110,7 +152,9 @@ def test_a_used_bridge_is_changed_only_when_adopted_and_given_back_exactly(cells
         changed = True
     else:
         assert not changed
-    ops, after, warnings = compared(found, {**change, **({"mac": "02:00:00:00:00:07"} if "ports" in change else {})}, adopt=True)
+    ops, after, warnings = compared(
+        found, {**change, **({"mac": "02:00:00:00:00:07"} if "ports" in change else {})}, adopt=True
+    )
     assert ops and after.tables["Bridge"]["b"]["external_ids"]["overloom-owner"] == OWNER
     assert users(after, "b", OWNER) == users(found, "b", OWNER) or changed
     assert all("set by others and stays" in warning for warning in warnings)
@@ -123,7 +167,9 @@ def test_a_used_bridge_is_changed_only_when_adopted_and_given_back_exactly(cells
 
 @pytest.mark.parametrize("change", CHANGES, ids=str)
 @pytest.mark.parametrize("cells", PREPARED, ids=str)
-def test_a_bridge_that_nobody_uses_is_configured_and_stays_ours_to_change(cells: dict[str, t.Any], change: dict[str, t.Any]) -> None:
+def test_a_bridge_that_nobody_uses_is_configured_and_stays_ours_to_change(
+    cells: dict[str, t.Any], change: dict[str, t.Any]
+) -> None:
     found = bridge(**cells)
     assert users(found, "b", OWNER) == []
     after = compared(found, change)[1]
@@ -137,7 +183,11 @@ def test_a_bridge_that_nobody_uses_is_configured_and_stays_ours_to_change(cells:
 
 def test_the_flows_of_others_are_counted_and_ours_are_not() -> None:
     flows = [Flow(cookie=owner_cookie("any")), Flow(cookie=7), Flow(cookie=5, priority=1)]
-    assert others(flows) == ["2 flows with cookie 0x5, 0x7"] and others(flows[:1]) == [] and others(flows[:2]) == ["1 flow with cookie 0x7"]
+    assert (
+        others(flows) == ["2 flows with cookie 0x5, 0x7"]
+        and others(flows[:1]) == []
+        and others(flows[:2]) == ["1 flow with cookie 0x7"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -162,7 +212,9 @@ def test_what_drops_all_flows(before: dict[str, t.Any], after: dict[str, t.Any],
 
 
 def test_marks_are_known_by_their_keys() -> None:
-    assert all(map(is_ovs_mark, ("overloom-owner", "overloom-module", "overloom-before:x"))) and not any(map(is_ovs_mark, ("overloom", "a", 5)))
+    assert all(map(is_ovs_mark, ("overloom-owner", "overloom-module", "overloom-before:x"))) and not any(
+        map(is_ovs_mark, ("overloom", "a", 5))
+    )
 
 
 def test_nothing_is_written_to_what_was_found() -> None:

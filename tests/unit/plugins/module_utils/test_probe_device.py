@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Switches and routers measure by their own ping: what they are asked, and what their answers mean."""
+
 from __future__ import annotations
 
 import http.server
@@ -27,7 +28,11 @@ def eos(*results):
         ("eos", eos({"output": PING.format(5) + TIMES}), {"sent": 5, "received": 5, "rtt_ms": 0.25}),
         ("eos", eos({"messages": [PING.format(3) + TIMES]}), {"sent": 5, "received": 3, "rtt_ms": 0.25}),
         ("eos", eos({"output": PING.format(0)}), {"sent": 5, "received": 0, "rtt_ms": None}),
-        ("routeros", [{"sent": "1", "received": "1"}, {"sent": "2", "received": "2", "avg-rtt": "1ms339us"}], {"sent": 2, "received": 2, "rtt_ms": 1.339}),
+        (
+            "routeros",
+            [{"sent": "1", "received": "1"}, {"sent": "2", "received": "2", "avg-rtt": "1ms339us"}],
+            {"sent": 2, "received": 2, "rtt_ms": 1.339},
+        ),
         ("routeros", [{"sent": "5", "received": "0", "status": "timeout"}], {"sent": 5, "received": 0, "rtt_ms": None}),
     ],
 )
@@ -38,7 +43,11 @@ def test_packets_are_counted_as_the_device_tells_them(api, said, seen):
 @pytest.mark.parametrize(
     "api, said, part",
     [
-        ("eos", {"error": {"code": 1002, "message": "CLI command 2 of 2 'ping' failed: invalid command"}}, "invalid command"),
+        (
+            "eos",
+            {"error": {"code": 1002, "message": "CLI command 2 of 2 'ping' failed: invalid command"}},
+            "invalid command",
+        ),
         ("eos", eos({"output": "ping: connect: Network is unreachable"}), "Network is unreachable"),
         ("eos", ["?"], "?"),
         ("routeros", {"error": 400, "message": "Bad Request", "detail": "no such host"}, "no such host"),
@@ -92,7 +101,11 @@ def router():
 
 
 def test_it_is_asked_until_the_first_answer_and_then_counted(router):
-    seen = device.measure({"r": router}, [{"kind": "ping", "from": "r", "to": "10.1.1.1"}, {"kind": "mtu", "from": "r", "to": "10.1.1.1", "size": 1400}], 5)
+    seen = device.measure(
+        {"r": router},
+        [{"kind": "ping", "from": "r", "to": "10.1.1.1"}, {"kind": "mtu", "from": "r", "to": "10.1.1.1", "size": 1400}],
+        5,
+    )
     assert [(one["sent"], one["received"], one["rtt_ms"], one["error"]) for one in seen] == [(5, 5, 2.0, None)] * 2
     assert [body["count"] for _user, body in Router.asked] == ["1", "1", "1", "5", "1", "5"]
     assert Router.asked[0][0] == "Basic YWRtaW46cHc=" and Router.asked[-1][1]["size"] == "1400"
@@ -101,9 +114,14 @@ def test_it_is_asked_until_the_first_answer_and_then_counted(router):
 def test_silence_a_refused_user_and_a_dead_api_are_told(router):
     dead = router._replace(url="http://127.0.0.1:9")
     gone = router._replace(namespace="no-such-namespace")
-    probes = [{"kind": "ping", "from": name, "to": to} for name, to in (("r", "10.0.0.40"), ("dead", "10.1.1.1"), ("gone", "10.1.1.1"))]
+    probes = [
+        {"kind": "ping", "from": name, "to": to}
+        for name, to in (("r", "10.0.0.40"), ("dead", "10.1.1.1"), ("gone", "10.1.1.1"))
+    ]
     begun = time.monotonic()
-    seen = device.measure({"r": router, "dead": dead, "gone": gone}, [*probes, {"kind": "isolation", "from": "r", "to": "10.1.1.1"}], 1)
+    seen = device.measure(
+        {"r": router, "dead": dead, "gone": gone}, [*probes, {"kind": "isolation", "from": "r", "to": "10.1.1.1"}], 1
+    )
     assert time.monotonic() - begun < 10
     assert "refuses user admin: give its password" in seen[0]["error"] and "does not answer" in seen[1]["error"]
     assert "no-such-namespace" in seen[2]["error"] and "no measurement" in seen[3]["error"]

@@ -26,11 +26,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 WORDS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=12)
-WORDS_THAT_YAML_READS_OTHERWISE = "1 1.5 1e3 0x1f 0o7 yes null ~ on 2024-01-01 12:30 10.0.0.1 10.0.0.0/24 fe80::1 - ? a:b a: #a ="
+WORDS_THAT_YAML_READS_OTHERWISE = (
+    "1 1.5 1e3 0x1f 0o7 yes null ~ on 2024-01-01 12:30 10.0.0.1 10.0.0.0/24 fe80::1 - ? a:b a: #a ="
+)
 TRAPS = st.sampled_from([*WORDS_THAT_YAML_READS_OTHERWISE.split(" "), "a: b", "a #b", " a", "a ", ""])
 SCALARS = TRAPS | st.none() | st.booleans() | st.integers() | WORDS
 KEYS = st.text("abcdefgh_-", min_size=1, max_size=6).filter(lambda key: key[0] not in "-_")
-DATA = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4), max_leaves=12)
+DATA = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4), max_leaves=12
+)
 
 
 class Ended(Exception):
@@ -146,7 +150,9 @@ def test_text_of_any_data_reads_back_as_the_same_yaml(data):
     assert yaml.safe_load(to_text({"data": data})) == {"data": data}
 
 
-TREES = st.recursive(st.integers(0, 3), lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3), max_leaves=8)
+TREES = st.recursive(
+    st.integers(0, 3), lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3), max_leaves=8
+)
 
 
 @settings(max_examples=1000, deadline=None)

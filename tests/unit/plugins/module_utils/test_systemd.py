@@ -58,7 +58,10 @@ def test_a_command_gets_its_arguments_as_they_are(words: list[str]) -> None:
     assert not re.search(r"[\n\r]|\\$", line) and line != ";"
 
 
-@given(st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=20), st.text(min_size=1, max_size=20))
+@given(
+    st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=20),
+    st.text(min_size=1, max_size=20),
+)
 def test_unit_names_are_valid_and_differ(one: str, other: str) -> None:
     try:
         names = [_systemd.unit_name("netns", name) for name in (one, other)]
@@ -95,7 +98,11 @@ def apply(folder: pathlib.Path, steps: list) -> list[tuple[str, ...]]:
         for name in step.argv[2:]:
             for link in folder.glob(f"*.wants/{name}"):
                 link.unlink()
-            wanted_by = re.findall(r"^WantedBy=(.*)$", (folder / name).read_text(), re.MULTILINE) if (folder / name).exists() else []
+            wanted_by = (
+                re.findall(r"^WantedBy=(.*)$", (folder / name).read_text(), re.MULTILINE)
+                if (folder / name).exists()
+                else []
+            )
             for unit in wanted_by[0].split() if step.argv[1] == "reenable" and wanted_by else []:
                 (folder / f"{unit}.wants").mkdir(exist_ok=True)
                 (folder / f"{unit}.wants" / name).symlink_to(folder / name)
@@ -113,7 +120,9 @@ def reach(folder: pathlib.Path, wanted: dict) -> list[tuple[str, ...]]:
 
 def test_units_are_written_enabled_changed_and_removed_with_one_process_each(tmp_path: pathlib.Path) -> None:
     (tmp_path / "overloom-netns-other.service").write_text("")
-    units = {name: _systemd.ovs_port_unit(name, {"Owner": "x"}, ["address replace 10.0.0.1/24 dev a"]) for name in ("a", "b")}
+    units = {
+        name: _systemd.ovs_port_unit(name, {"Owner": "x"}, ["address replace 10.0.0.1/24 dev a"]) for name in ("a", "b")
+    }
     wanted = {unit.name: unit for unit in units.values()}
     assert reach(tmp_path, wanted) == [("systemctl", "reenable", "overloom-port-a.service", "overloom-port-b.service")]
     assert (tmp_path / "ovs-vswitchd.service.wants" / "overloom-port-a.service").is_symlink()
@@ -123,7 +132,9 @@ def test_units_are_written_enabled_changed_and_removed_with_one_process_each(tmp
     (tmp_path / "multi-user.target.wants" / "overloom-port-b.service").unlink()
     assert reach(tmp_path, wanted)[0][:2] == ("systemctl", "reenable")
     gone = dict.fromkeys(wanted)
-    assert reach(tmp_path, gone) == [("systemctl", "disable", "--now", "overloom-port-a.service", "overloom-port-b.service")]
+    assert reach(tmp_path, gone) == [
+        ("systemctl", "disable", "--now", "overloom-port-a.service", "overloom-port-b.service")
+    ]
     assert reach(tmp_path, gone) == []
     assert sorted(path.name for path in tmp_path.glob("overloom*")) == ["overloom-netns-other.service"]
 
@@ -134,7 +145,11 @@ def test_without_systemd_running_units_are_prepared_for_the_next_boot(tmp_path: 
     apply(tmp_path, put)
     found = _systemd.read_units("port", str(tmp_path))
     assert _systemd.unit_steps(found, {unit.name: unit._replace(content="y")}, running=False).put[1:] == []
-    assert _systemd.unit_steps(found, {unit.name: None}, running=False).drop[0].argv == ("systemctl", "disable", unit.name)
+    assert _systemd.unit_steps(found, {unit.name: None}, running=False).drop[0].argv == (
+        "systemctl",
+        "disable",
+        unit.name,
+    )
 
 
 def test_a_unit_file_that_is_no_file_is_replaced(tmp_path: pathlib.Path) -> None:

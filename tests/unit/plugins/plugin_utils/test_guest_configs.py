@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The first configurations of devices, from whole intents."""
+
 from __future__ import annotations
 
 import pytest
@@ -15,24 +16,52 @@ NICS = [{"trunks": ["blue", "red"], "native": "red"}, {"segment": "blue", "addre
 
 def flash(role, **options):
     guest = {"role": role, "image": "stand-in", **options}
-    segments = [{"name": name, "vlan": 10 * n, "subnet": f"10.1.{n}.0/24"} for n, name in enumerate(("mgmt", "blue", "red"), 1)]
+    segments = [
+        {"name": name, "vlan": 10 * n, "subnet": f"10.1.{n}.0/24"} for n, name in enumerate(("mgmt", "blue", "red"), 1)
+    ]
     routes = [{"to": "default", "via": "10.1.1.254"}]
-    point = {"name": "leaf1", "kind": "guest", "segment": "mgmt", "address": "10.1.1.2", "routes": routes, "guest": guest}
+    point = {
+        "name": "leaf1",
+        "kind": "guest",
+        "segment": "mgmt",
+        "address": "10.1.1.2",
+        "routes": routes,
+        "guest": guest,
+    }
     plan = compile_plan({"kvm1": {"fabric_name": "t", "fabric_segments": segments, "fabric_endpoints": [point]}}, SPEC)
     return plan["hosts"]["kvm1"]["guests"][0]["flash"]
 
 
 def test_veos_starts_with_everything_the_intent_says_and_asks_nobody():
     bgp = {"asn": 65001, "neighbors": [{"address": "10.1.2.1", "asn": 65002}]}
-    made = flash("veos", nics=NICS, password_hash=HASH, keys=["ssh-ed25519 AAAA me"], ospf={}, bgp=bgp, config=["ntp server 10.1.1.1"])
+    made = flash(
+        "veos",
+        nics=NICS,
+        password_hash=HASH,
+        keys=["ssh-ed25519 AAAA me"],
+        ospf={},
+        bgp=bgp,
+        config=["ntp server 10.1.1.1"],
+    )
     files = {item["path"]: item["content"] for item in made["files"]}
     assert files["/zerotouch-config"] == "DISABLE=True\n" and made["secrets"] == [HASH]
     blocks = files["/startup-config"].split("\n!\n")
     assert blocks[0] == "hostname leaf1" and blocks[-1] == "end\n"
-    assert f"username admin privilege 15 role network-admin secret sha512 {HASH}\nusername admin ssh-key ssh-ed25519 AAAA me" in blocks
-    assert "interface Management1\n   mtu 1446\n   ip address 10.1.1.2/24" in blocks, "OSPF does not belong on the management"
-    assert "interface Ethernet1\n   switchport mode trunk\n   switchport trunk allowed vlan 20,30\n   switchport trunk native vlan 30" in blocks
-    assert "interface Ethernet2\n   no switchport\n   mtu 1446\n   ip address 10.1.2.2/24\n   ip ospf area 0.0.0.0" in blocks
+    assert (
+        f"username admin privilege 15 role network-admin secret sha512 {HASH}\nusername admin ssh-key ssh-ed25519 AAAA me"
+        in blocks
+    )
+    assert "interface Management1\n   mtu 1446\n   ip address 10.1.1.2/24" in blocks, (
+        "OSPF does not belong on the management"
+    )
+    assert (
+        "interface Ethernet1\n   switchport mode trunk\n   switchport trunk allowed vlan 20,30\n   switchport trunk native vlan 30"
+        in blocks
+    )
+    assert (
+        "interface Ethernet2\n   no switchport\n   mtu 1446\n   ip address 10.1.2.2/24\n   ip ospf area 0.0.0.0"
+        in blocks
+    )
     assert "interface Ethernet3\n   switchport access vlan 30" in blocks
     for block in ("vlan 20\n   name blue", "ip route 0.0.0.0/0 10.1.1.254", "router ospf 1", "router bgp 65001\n   neighbor 10.1.2.1 remote-as 65002",
                   "management api http-commands\n   no shutdown", "ntp server 10.1.1.1"):  # fmt: skip

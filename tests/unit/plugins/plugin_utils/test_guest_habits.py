@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What people run into who bring up Arista vEOS and MikroTik CHR by hand or by console scripts, each as a claim."""
+
 from __future__ import annotations
 
 import re
@@ -10,7 +11,10 @@ import pytest
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import compile_plan
 from ansible_collections.overloom.fabric.tests.unit.intents import SPEC
 
-SEGMENTS = [{"name": "management", "vlan": 10, "subnet": "10.1.1.0/24"}, {"name": "blue", "vlan": 20, "subnet": "10.1.2.0/24"}]
+SEGMENTS = [
+    {"name": "management", "vlan": 10, "subnet": "10.1.1.0/24"},
+    {"name": "blue", "vlan": 20, "subnet": "10.1.2.0/24"},
+]
 VEOS = {"role": "veos", "image": "/srv/vEOS.qcow2"}
 CHR = {"role": "chr", "image": "/srv/chr.img"}
 
@@ -28,7 +32,10 @@ JUMP = {"name": "jump", "segment": "management"}
 def test_veos_starts_from_the_aboot_disc_and_not_from_its_empty_boot_sector():
     domain = planned({**VEOS, "image": "/srv/vEOS.vmdk", "aboot": "/srv/Aboot.iso"})["domain"]
     assert domain["boot"] == ["cdrom", "hd"]
-    assert [(disk["target"], disk["bus"], disk.get("device", "disk")) for disk in domain["disks"]] == [("hda", "ide", "disk"), ("hdc", "ide", "cdrom")]
+    assert [(disk["target"], disk["bus"], disk.get("device", "disk")) for disk in domain["disks"]] == [
+        ("hda", "ide", "disk"),
+        ("hdc", "ide", "cdrom"),
+    ]
 
 
 @pytest.mark.parametrize("image, more", [("vEOS.vmdk", []), ("vEOS.qcow2", []), ("vEOS.qcow2", ["/srv/second.qcow2"])])
@@ -40,7 +47,9 @@ def test_veos_finds_every_disk_of_every_release_on_ide(image, more):
 
 def test_veos_has_the_memory_and_processors_without_which_it_hangs_and_more_for_newer_releases():
     domain = planned(VEOS)["domain"]
-    assert (domain["vcpus"], domain["memory"]) == (2, "2GiB") and planned({**VEOS, "memory": "4GiB"})["domain"]["memory"] == "4GiB"
+    assert (domain["vcpus"], domain["memory"]) == (2, "2GiB") and planned({**VEOS, "memory": "4GiB"})["domain"][
+        "memory"
+    ] == "4GiB"
 
 
 def test_veos_keeps_its_serial_number_when_it_is_made_again_otherwise():
@@ -69,7 +78,9 @@ def test_a_dhcp_lease_is_not_taken_for_a_veos_that_is_ready():
 
 @pytest.mark.parametrize("guest", [VEOS, CHR])
 def test_no_wait_is_without_an_end(guest):
-    assert planned(guest)["wait"]["timeout"] > 0 and planned({**guest, "ready_timeout": 33}, JUMP)["wait"]["timeout"] == 33
+    assert (
+        planned(guest)["wait"]["timeout"] > 0 and planned({**guest, "ready_timeout": 33}, JUMP)["wait"]["timeout"] == 33
+    )
 
 
 @pytest.mark.parametrize("prompt", ["MikroTik Login: ", "RouterOS Login: ", "CHR Login: "])
@@ -80,7 +91,11 @@ def test_the_console_of_every_release_of_chr_is_recognized(prompt):
 
 def test_chr_is_ready_when_its_rest_answers_twice_in_a_row_even_if_it_wants_a_password():
     wait = planned(CHR, JUMP)["wait"]
-    assert wait["url"] == "http://10.1.1.2/rest/system/resource" and (wait["kind"], wait["times"], wait["status"]) == ("http", 2, [200, 401])
+    assert wait["url"] == "http://10.1.1.2/rest/system/resource" and (wait["kind"], wait["times"], wait["status"]) == (
+        "http",
+        2,
+        [200, 401],
+    )
 
 
 def test_chr_has_its_commands_before_its_first_boot_wherever_its_partition_lies():

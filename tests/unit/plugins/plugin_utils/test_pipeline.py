@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What holds for the flows of any fabric whose segments are told apart by tunnel key: a pure switch carries the frames."""
+
 from __future__ import annotations
 
 import re
@@ -18,7 +19,9 @@ from ansible_collections.overloom.fabric.tests.unit.intents import CHECKOUT, SPE
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-many = settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+many = settings(
+    max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
 BROADCAST = "ff:ff:ff:ff:ff:ff"
 GUEST = {"kind": "guest", "guest": {"image": "lab"}}
 
@@ -49,7 +52,11 @@ def tenants(draw, learn=False):
     variables = {}
     for host in hosts:
         endpoints = [
-            {"name": f"{segment['name']}-{nth}", "segment": segment["name"], **(GUEST if guests and draw(st.booleans()) else {})}
+            {
+                "name": f"{segment['name']}-{nth}",
+                "segment": segment["name"],
+                **(GUEST if guests and draw(st.booleans()) else {}),
+            }
             for segment in segments
             for nth in range(draw(st.integers(0, 2)))
         ]
@@ -66,10 +73,23 @@ def ask(point, address):
     source = next(mine for mine in addresses(point) if (":" in mine) == (":" in address))
     if ":" in address:
         return {
-            "protocol": "icmp6", "icmp_type": 135, "icmp_code": 0, "nd_target": address, "nd_sll": point["mac"],
-            "dl_dst": "33:33:ff:00:00:01", "ipv6_src": source, "ipv6_dst": "ff02::1:ff00:1",
+            "protocol": "icmp6",
+            "icmp_type": 135,
+            "icmp_code": 0,
+            "nd_target": address,
+            "nd_sll": point["mac"],
+            "dl_dst": "33:33:ff:00:00:01",
+            "ipv6_src": source,
+            "ipv6_dst": "ff02::1:ff00:1",
         }
-    return {"protocol": "arp", "arp_op": 1, "arp_spa": source, "arp_tpa": address, "arp_sha": point["mac"], "dl_dst": BROADCAST}
+    return {
+        "protocol": "arp",
+        "arp_op": 1,
+        "arp_spa": source,
+        "arp_tpa": address,
+        "arp_sha": point["mac"],
+        "dl_dst": BROADCAST,
+    }
 
 
 @many
@@ -101,7 +121,10 @@ def test_a_flooded_frame_reaches_each_of_its_segment_once_and_no_host_without_th
 def test_a_known_address_is_answered_on_the_host_with_the_mac_of_its_segment_and_an_unknown_one_by_nobody(hosts):
     plan = compile_plan(hosts, SPEC)
     fabric = Fabric(plan)
-    everything = {address for point in plan["endpoints"] for address in addresses(point)} | {"10.0.0.254", "2001:db8::fe"}
+    everything = {address for point in plan["endpoints"] for address in addresses(point)} | {
+        "10.0.0.254",
+        "2001:db8::fe",
+    }
     for one in plan["endpoints"]:
         own = {address: p for p in plan["endpoints"] if p["segment"] == one["segment"] for address in addresses(p)}
         for address in everything:
@@ -110,14 +133,21 @@ def test_a_known_address_is_answered_on_the_host_with_the_mac_of_its_segment_and
             arrived, seen = fabric.send(one, **ask(one, address))
             if address not in own or own[address] is one:
                 # A multicast question in IPv6 may still be for a link-local address that no plan knows: it goes to the segment, and nobody has it.
-                assert {name for name, _frame in arrived} <= ({p["id"] for p in own.values()} if ":" in address else set())
+                assert {name for name, _frame in arrived} <= (
+                    {p["id"] for p in own.values()} if ":" in address else set()
+                )
                 continue
             assert seen == {one["host"]}
             ((name, answer),) = arrived
             mac = number(own[address]["mac"])
             assert name == one["id"] and answer["dl_src"] == mac and answer["dl_dst"] == number(one["mac"])
             if ":" in address:
-                assert (answer["icmp_type"], answer["nd_tll"], answer["ipv6_src"], answer["nd_options_type"]) == (136, mac, number(address), 2)
+                assert (answer["icmp_type"], answer["nd_tll"], answer["ipv6_src"], answer["nd_options_type"]) == (
+                    136,
+                    mac,
+                    number(address),
+                    2,
+                )
                 assert answer["ipv6_dst"] in map(number, addresses(one))
             else:
                 assert (answer["arp_op"], answer["arp_sha"], answer["arp_spa"]) == (2, mac, number(address))
@@ -137,7 +167,13 @@ def test_an_endpoints_answer_for_itself_reaches_who_asked_on_whichever_host(host
                 if ":" in address:
                     answer = {"protocol": "icmp6", "icmp_type": 136, "icmp_code": 0, "nd_target": address}
                 else:
-                    answer = {"protocol": "arp", "arp_op": 2, "arp_spa": address, "arp_tpa": other["address"], "arp_sha": one["mac"]}
+                    answer = {
+                        "protocol": "arp",
+                        "arp_op": 2,
+                        "arp_spa": address,
+                        "arp_tpa": other["address"],
+                        "arp_sha": one["mac"],
+                    }
                 assert [name for name, _frame in fabric.send(one, **answer, dl_dst=other["mac"])[0]] == [other["id"]]
 
 
@@ -154,9 +190,22 @@ def test_nobody_speaks_for_another_or_in_a_vlan_of_his_own(hosts, data):
     foreign = [address for address in addresses(other) if address not in addresses(one)]
     for address in foreign:
         if ":" in address:
-            claim = {"protocol": "icmp6", "icmp_type": 136, "icmp_code": 0, "nd_target": address, "dl_dst": "33:33:00:00:00:01"}
+            claim = {
+                "protocol": "icmp6",
+                "icmp_type": 136,
+                "icmp_code": 0,
+                "nd_target": address,
+                "dl_dst": "33:33:00:00:00:01",
+            }
         else:
-            claim = {"protocol": "arp", "arp_op": 2, "arp_spa": address, "arp_tpa": address, "arp_sha": one["mac"], "dl_dst": BROADCAST}
+            claim = {
+                "protocol": "arp",
+                "arp_op": 2,
+                "arp_spa": address,
+                "arp_tpa": address,
+                "arp_sha": one["mac"],
+                "dl_dst": BROADCAST,
+            }
         assert fabric.send(one, **claim)[0] == []
 
 
@@ -164,9 +213,15 @@ def learning(plan, fabric):
     """The segments that learn, each with (host, VLAN of its wire, a MAC address that no plan knows, what a copy that arrives there is called)."""
     found = {}
     for segment in plan["segments"]:
-        ports = [(host, vlan) for (host, vlan), (_bridge, port) in fabric.wires.items() if port == f"s-{segment['name']}"]
-        found[segment["name"]] = [(host, vlan, f"0a:00:00:00:00:{nth:02x}", f"{host}//{vlan}") for nth, (host, vlan) in enumerate(ports)]
-        assert {host for host, _vlan in ports} == {p["host"] for p in plan["endpoints"] if p["segment"] == segment["name"] and segment["learn"]}
+        ports = [
+            (host, vlan) for (host, vlan), (_bridge, port) in fabric.wires.items() if port == f"s-{segment['name']}"
+        ]
+        found[segment["name"]] = [
+            (host, vlan, f"0a:00:00:00:00:{nth:02x}", f"{host}//{vlan}") for nth, (host, vlan) in enumerate(ports)
+        ]
+        assert {host for host, _vlan in ports} == {
+            p["host"] for p in plan["endpoints"] if p["segment"] == segment["name"] and segment["learn"]
+        }
     return found
 
 
@@ -187,10 +242,14 @@ def test_unknown_endpoints_reach_all_of_their_segment_by_what_is_learned_and_nob
             # Nobody has heard of it: a frame to it goes to all of the segment once, and to no other.
             one = data.draw(st.sampled_from(known))
             arrived, seen = fabric.send(one, protocol="ip", dl_dst="0a:00:00:00:99:99")
-            assert sorted(name for name, _frame in arrived) == sorted(everyone - {one["id"]}) and seen == {p["host"] for p in known}
+            assert sorted(name for name, _frame in arrived) == sorted(everyone - {one["id"]}) and seen == {
+                p["host"] for p in known
+            }
             for target in known:
                 assert names(fabric.plug(host, vlan, protocol="ip", dl_src=mac, dl_dst=target["mac"])) == [target["id"]]
-            assert names(fabric.plug(host, vlan, protocol="ip", dl_src=mac, dl_dst=BROADCAST)) == sorted(everyone - {name})
+            assert names(fabric.plug(host, vlan, protocol="ip", dl_src=mac, dl_dst=BROADCAST)) == sorted(
+                everyone - {name}
+            )
             for source in known:
                 assert names(fabric.send(source, protocol="ip", dl_dst=mac)) == [name], "learned"
             for host2, vlan2, mac2, name2 in there:
@@ -201,7 +260,11 @@ def test_unknown_endpoints_reach_all_of_their_segment_by_what_is_learned_and_nob
                     assert all(names(fabric.send(source, protocol="ip", dl_dst=mac)) == [name2] for source in known)
                     fabric.plug(host, vlan, protocol="ip", dl_src=mac, dl_dst=BROADCAST)
         for other in plan["endpoints"]:
-            if other["segment"] != segment and there and other["segment"] not in [s for s, where in sockets.items() if where]:
+            if (
+                other["segment"] != segment
+                and there
+                and other["segment"] not in [s for s, where in sockets.items() if where]
+            ):
                 assert fabric.send(other, protocol="ip", dl_dst=there[0][2])[0] == [], "another tenant"
 
 
@@ -214,15 +277,39 @@ def test_what_the_plan_knows_cannot_be_learned_away(hosts):
         known = [point for point in plan["endpoints"] if point["segment"] == segment]
         for host, vlan, mac, _name in there:
             for point in known:
-                assert fabric.plug(host, vlan, protocol="ip", dl_src=point["mac"], dl_dst=BROADCAST)[0] == [], "its MAC address"
+                assert fabric.plug(host, vlan, protocol="ip", dl_src=point["mac"], dl_dst=BROADCAST)[0] == [], (
+                    "its MAC address"
+                )
                 for address in addresses(point):
                     if ":" in address:
-                        claim = {"protocol": "icmp6", "icmp_type": 136, "icmp_code": 0, "nd_target": address, "dl_dst": "33:33:00:00:00:01"}
+                        claim = {
+                            "protocol": "icmp6",
+                            "icmp_type": 136,
+                            "icmp_code": 0,
+                            "nd_target": address,
+                            "dl_dst": "33:33:00:00:00:01",
+                        }
                     else:
-                        claim = {"protocol": "arp", "arp_op": 2, "arp_spa": address, "arp_tpa": address, "arp_sha": mac, "dl_dst": BROADCAST}
+                        claim = {
+                            "protocol": "arp",
+                            "arp_op": 2,
+                            "arp_spa": address,
+                            "arp_tpa": address,
+                            "arp_sha": mac,
+                            "dl_dst": BROADCAST,
+                        }
                     assert fabric.plug(host, vlan, dl_src=mac, **claim)[0] == [], "its address"
-            free = {"protocol": "arp", "arp_op": 1, "arp_spa": "10.0.0.250", "arp_tpa": "10.0.0.251", "arp_sha": mac, "dl_dst": BROADCAST}
-            assert len(fabric.plug(host, vlan, dl_src=mac, **free)[0]) == len(known) + len(there) - 1, "a free address may be spoken for and asked for"
+            free = {
+                "protocol": "arp",
+                "arp_op": 1,
+                "arp_spa": "10.0.0.250",
+                "arp_tpa": "10.0.0.251",
+                "arp_sha": mac,
+                "dl_dst": BROADCAST,
+            }
+            assert len(fabric.plug(host, vlan, dl_src=mac, **free)[0]) == len(known) + len(there) - 1, (
+                "a free address may be spoken for and asked for"
+            )
         for (name, _bridge), bridge in fabric.bridges.items():
             macs = {number(point["mac"]) for point in known}
             assert not any(learned in macs for _metadata, learned in bridge.learned), name
@@ -284,7 +371,11 @@ def test_every_table_is_documented():
 def keyed(segments=None, overlay=None, hosts=("kvm1", "kvm2"), **more):
     """The smallest fabric by key, changed."""
     segments = [{"name": "a", "key": 1, "subnet": "10.0.0.0/24", **(segments or {})}]
-    common = {"fabric_name": "t", "fabric_overlays": [{"segments_by": "key", **(overlay or {})}], "fabric_segments": segments}
+    common = {
+        "fabric_name": "t",
+        "fabric_overlays": [{"segments_by": "key", **(overlay or {})}],
+        "fabric_segments": segments,
+    }
     return {name: {**common, "fabric_endpoints": [{"name": "e", "segment": "a"}], **more} for name in hosts}
 
 
@@ -298,7 +389,9 @@ def test_a_guest_is_on_a_wire_of_its_own_that_others_do_not_move():
     points = guest(nics=[{"segment": "b", "address": "10.0.1.9"}])
 
     def host(*more):
-        return compile_plan(keyed(hosts=["kvm1"], fabric_segments=two, fabric_endpoints=[*more, *points]), SPEC)["hosts"]["kvm1"]
+        return compile_plan(keyed(hosts=["kvm1"], fabric_segments=two, fabric_endpoints=[*more, *points]), SPEC)[
+            "hosts"
+        ]["kvm1"]
 
     alone = host()
     bridges = {bridge["name"]: bridge for bridge in alone["bridges"]}
@@ -307,17 +400,30 @@ def test_a_guest_is_on_a_wire_of_its_own_that_others_do_not_move():
     assert bridges["br-int-plug"]["flood_vlans"] == list(vlans.values()) and len(set(vlans.values())) == 2
     (network,) = alone["networks"]
     assert network["bridge"] == "br-int-plug"
-    assert network["portgroups"] == [{"name": "v-e", "vlan": vlans["q-e"]}, {"name": "v-e-eth1", "vlan": vlans["q-e-eth1"]}]
-    assert [(nic["dev"], nic["portgroup"]) for nic in alone["guests"][0]["domain"]["nics"]] == [("v-e", "v-e"), ("v-e-eth1", "v-e-eth1")]
+    assert network["portgroups"] == [
+        {"name": "v-e", "vlan": vlans["q-e"]},
+        {"name": "v-e-eth1", "vlan": vlans["q-e-eth1"]},
+    ]
+    assert [(nic["dev"], nic["portgroup"]) for nic in alone["guests"][0]["domain"]["nics"]] == [
+        ("v-e", "v-e"),
+        ("v-e-eth1", "v-e-eth1"),
+    ]
     text = "\n".join(flow["flow"] for flow in alone["flows"][0]["flows"])
-    assert 'in_port="p-e"' in text and 'arp_tpa=10.0.1.9' in text and "v-e" not in text
+    assert 'in_port="p-e"' in text and "arp_tpa=10.0.1.9" in text and "v-e" not in text
     crowded = host(*[{**guest()[0], "name": f"g{number}", "address": f"10.0.0.{100 + number}"} for number in range(40)])
-    assert {port["name"]: port["tag"] for bridge in crowded["bridges"] for port in bridge.get("ports", ()) if port["name"] in vlans} == vlans
+    assert {
+        port["name"]: port["tag"]
+        for bridge in crowded["bridges"]
+        for port in bridge.get("ports", ())
+        if port["name"] in vlans
+    } == vlans
 
 
 def test_a_host_without_guests_and_learning_has_no_second_bridge():
     host = compile_plan(keyed(), SPEC)["hosts"]["kvm1"]
-    assert [bridge["name"] for bridge in host["bridges"]] == ["br-underlay", "br-int"] and "ports" not in host["bridges"][1]
+    assert [bridge["name"] for bridge in host["bridges"]] == ["br-underlay", "br-int"] and "ports" not in host[
+        "bridges"
+    ][1]
 
 
 def test_the_second_nic_of_a_guest_counts_as_its_segment_being_there():
@@ -328,7 +434,11 @@ def test_the_second_nic_of_a_guest_counts_as_its_segment_being_there():
     hosts["kvm2"]["fabric_endpoints"], hosts["kvm3"]["fabric_endpoints"] = [], [{"name": "e", "segment": "b"}]
     with pytest.raises(PlanError) as refused:
         compile_plan(hosts, SPEC)
-    assert [problem for problem in refused.value.problems if problem.startswith("fabric_segments[b] has endpoints on kvm1 and kvm3")]
+    assert [
+        problem
+        for problem in refused.value.problems
+        if problem.startswith("fabric_segments[b] has endpoints on kvm1 and kvm3")
+    ]
 
 
 def test_wires_that_meet_get_another_vlan_and_too_many_are_refused():
@@ -338,7 +448,9 @@ def test_wires_that_meet_get_another_vlan_and_too_many_are_refused():
     found = _plan_wires.wires("h", points, {"s": segment}, problems)
     vlans = [wire.vlan for wire in found]
     assert len(set(vlans)) == 4093 and set(vlans) <= set(range(1, 4095)) and not problems
-    _plan_wires.wires("h", [*points, *[Some(id="h/x", name="x", kind="guest", segment="s", guest={})]], {"s": segment}, problems)
+    _plan_wires.wires(
+        "h", [*points, *[Some(id="h/x", name="x", kind="guest", segment="s", guest={})]], {"s": segment}, problems
+    )
     assert problems and problems[0].startswith("h: has 4094 NICs of guests and segments with learn")
 
 
@@ -348,22 +460,44 @@ LINE = {"topology": "links", "links": [["kvm1", "kvm2"], ["kvm2", "kvm3"]]}
 @pytest.mark.parametrize(
     "hosts, sentence",
     [
-        (keyed({"key": None}), "fabric_segments[a].key is missing; overlay vxlan has segments_by: key, so give each segment a key of its own."),
-        (keyed({"vlan": 5}), "fabric_segments[a].vlan is of no use on overlay vxlan, which tells segments apart by key; leave it out."),
+        (
+            keyed({"key": None}),
+            "fabric_segments[a].key is missing; overlay vxlan has segments_by: key, so give each segment a key of its own.",
+        ),
+        (
+            keyed({"vlan": 5}),
+            "fabric_segments[a].vlan is of no use on overlay vxlan, which tells segments apart by key; leave it out.",
+        ),
         (keyed({"key": 2**24}), "fabric_segments[a].key must be 1 to 16777215 (24 bits with vxlan), not 16777216."),
-        (keyed(overlay={"key": 7}), "fabric_overlays[0].key is of no use with segments_by: key, where each segment has its own; leave it out."),
-        (keyed(overlay={"loop_guard": "rstp"}), "fabric_overlays[0].loop_guard rstp is for segments_by: vlan; leave it out, as the flows let nothing circle."),
+        (
+            keyed(overlay={"key": 7}),
+            "fabric_overlays[0].key is of no use with segments_by: key, where each segment has its own; leave it out.",
+        ),
+        (
+            keyed(overlay={"loop_guard": "rstp"}),
+            "fabric_overlays[0].loop_guard rstp is for segments_by: vlan; leave it out, as the flows let nothing circle.",
+        ),
         (
             keyed(overlay=LINE, hosts=("kvm1", "kvm2", "kvm3")),
             "fabric_segments[a] has endpoints on kvm1 and kvm3, but overlay vxlan has no tunnel between them, and with segments_by: key a frame crosses"
             " one tunnel only; add the tunnel, or take topology full_mesh.",
         ),
         (
-            keyed(fabric_segments=[{"name": "a", "key": 1, "subnet": "10.0.0.0/24"}, {"name": "b", "key": 1, "subnet": "10.0.1.0/24"}]),
+            keyed(
+                fabric_segments=[
+                    {"name": "a", "key": 1, "subnet": "10.0.0.0/24"},
+                    {"name": "b", "key": 1, "subnet": "10.0.1.0/24"},
+                ]
+            ),
             "fabric_segments[a] and fabric_segments[b] both have the key 1; give one of them another key.",
         ),
         (
-            keyed(fabric_segments=[{"name": name, "key": key, "tenant": "x", "subnet": f"10.0.0.0/2{3 + key}"} for name, key in (("a", 1), ("b", 2))]),
+            keyed(
+                fabric_segments=[
+                    {"name": name, "key": key, "tenant": "x", "subnet": f"10.0.0.0/2{3 + key}"}
+                    for name, key in (("a", 1), ("b", 2))
+                ]
+            ),
             "fabric_segments[b].subnet 10.0.0.0/25 overlaps fabric_segments[a].subnet 10.0.0.0/24; give each its own range.",
         ),
         (
@@ -373,14 +507,20 @@ LINE = {"topology": "links", "links": [["kvm1", "kvm2"], ["kvm2", "kvm3"]]}
         (
             keyed(
                 fabric_overlays=[{"name": "k", "segments_by": "key"}, {"name": "v", "key": 9}],
-                fabric_segments=[{"name": "a", "key": 1, "overlay": "k", "subnet": "10.0.0.0/24"}, {"name": "b", "overlay": "v", "subnet": "10.0.1.0/24"}],
+                fabric_segments=[
+                    {"name": "a", "key": 1, "overlay": "k", "subnet": "10.0.0.0/24"},
+                    {"name": "b", "overlay": "v", "subnet": "10.0.1.0/24"},
+                ],
             ),
             "fabric_overlays[k].bridge br-int is also that of v, but with segments_by: key it belongs to one overlay alone; give it another bridge.",
         ),
         (
             keyed(
                 fabric_overlays=[{"name": "k", "segments_by": "key", "bridge": "br-k"}, {"name": "v", "key": 1}],
-                fabric_segments=[{"name": "a", "key": 1, "overlay": "k", "subnet": "10.0.0.0/24"}, {"name": "b", "overlay": "v", "subnet": "10.0.1.0/24"}],
+                fabric_segments=[
+                    {"name": "a", "key": 1, "overlay": "k", "subnet": "10.0.0.0/24"},
+                    {"name": "b", "overlay": "v", "subnet": "10.0.1.0/24"},
+                ],
             ),
             "fabric_overlays[v].key 1 is also that of fabric_segments[a]; give one of them another key.",
         ),

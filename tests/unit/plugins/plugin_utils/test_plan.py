@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What holds for the plan of any valid intent."""
+
 from __future__ import annotations
 
 import collections
@@ -23,7 +24,9 @@ from ansible_collections.overloom.fabric.tests.unit.intents import CHECKOUT, SPE
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-many = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+many = settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
 
 
 def plan_of(hosts, **more):
@@ -116,7 +119,9 @@ def test_adding_a_host_moves_nothing_of_the_others(hosts, data):
         # Its endpoints are neighbours of those that were there.
         assert after[name].pop("neighbours") >= before[name].pop("neighbours")
         for host in (after[name], before[name]):
-            host["bridges"] = sorted((b for b in host["bridges"] if b in before[name]["bridges"]), key=lambda bridge: bridge["name"])
+            host["bridges"] = sorted(
+                (b for b in host["bridges"] if b in before[name]["bridges"]), key=lambda bridge: bridge["name"]
+            )
     assert after == before
 
 
@@ -176,7 +181,9 @@ def flood(plan, overlay, start):
         if copies[here] > 50:
             return None
         from_protected = any(protected for peer, protected in ports[here] if peer == source)
-        queue += [(peer, here) for peer, protected in ports[here] if peer != source and not (protected and from_protected)]
+        queue += [
+            (peer, here) for peer, protected in ports[here] if peer != source and not (protected and from_protected)
+        ]
     return copies
 
 
@@ -227,7 +234,9 @@ def test_a_tunnel_is_of_its_overlays_type_and_gre_over_ipv6_has_its_own(hosts):
     six = ":" in plan["underlay"]["subnet"]
     for overlay in plan["overlays"]:
         kind = "ip6gre" if six and overlay["encapsulation"] == "gre" else overlay["encapsulation"]
-        assert {t["type"] for h in plan["hosts"].values() for t in h["tunnels"] if t["bridge"] == overlay["bridge"]} <= {kind}
+        assert {
+            t["type"] for h in plan["hosts"].values() for t in h["tunnels"] if t["bridge"] == overlay["bridge"]
+        } <= {kind}
 
 
 @many
@@ -251,7 +260,12 @@ def wire_packet(encapsulation, version, inner, vlan, key, csum):
     frame = bytes(12) + (b"\x81\x00" + vlan.to_bytes(2, "big") if vlan else b"") + b"\x08\x00" + inner
     if encapsulation == "gre":  # RFC 2784 section 2.1, RFC 2890 section 2
         flags = (0x8000 if csum else 0) | (0x2000 if key else 0)
-        header = flags.to_bytes(2, "big") + b"\x65\x58" + (bytes(4) if csum else b"") + (key.to_bytes(4, "big") if key else b"")
+        header = (
+            flags.to_bytes(2, "big")
+            + b"\x65\x58"
+            + (bytes(4) if csum else b"")
+            + (key.to_bytes(4, "big") if key else b"")
+        )
     else:  # RFC 7348 section 5 and RFC 8926 section 3.4: UDP, then flags, protocol and VNI in eight bytes
         header = bytes(8) + b"\x08\x00\x00\x00" + (key or 0).to_bytes(3, "big") + b"\x00"
     return bytes(20 if version == 4 else 40) + header + frame
@@ -266,7 +280,14 @@ def test_the_largest_inner_packet_fills_the_underlays_mtu_exactly(hosts):
     for segment in plan["segments"]:
         overlay = overlays[segment["overlay"]]
         version = ipaddress.ip_network(plan["underlay"]["subnet"]).version
-        packet = wire_packet(overlay["encapsulation"], version, bytes(segment["mtu"]), segment["vlan"], overlay["key"], overlay.get("csum"))
+        packet = wire_packet(
+            overlay["encapsulation"],
+            version,
+            bytes(segment["mtu"]),
+            segment["vlan"],
+            overlay["key"],
+            overlay.get("csum"),
+        )
         if given_mtu[segment["name"]] is None:
             assert len(packet) == plan["underlay"]["mtu"]
         else:
@@ -290,12 +311,14 @@ def test_the_largest_inner_packet_fills_the_underlays_mtu_exactly(hosts):
     ],
 )
 def test_the_mtu_of_well_known_cases(encapsulation, underlay, options, vlan, expected):
-    hosts = {"kvm1": {
-        "fabric_name": "test",
-        "fabric_underlay": {"subnet": underlay},
-        "fabric_overlays": [{"encapsulation": encapsulation, **options}],
-        "fabric_segments": [{"name": "s", "vlan": vlan, "subnet": "10.1.1.0/24"}],
-    }}
+    hosts = {
+        "kvm1": {
+            "fabric_name": "test",
+            "fabric_underlay": {"subnet": underlay},
+            "fabric_overlays": [{"encapsulation": encapsulation, **options}],
+            "fabric_segments": [{"name": "s", "vlan": vlan, "subnet": "10.1.1.0/24"}],
+        }
+    }
     assert plan_of(hosts)["segments"][0]["mtu"] == expected
 
 
@@ -308,7 +331,9 @@ MODULES = {
 
 def item_errors(spec, items):
     """What Ansible, and the module's own first look, would say to a list of items."""
-    result = ArgumentSpecValidator({"items": {"type": "list", "elements": "dict", "options": spec}}).validate({"items": items})
+    result = ArgumentSpecValidator({"items": {"type": "list", "elements": "dict", "options": spec}}).validate(
+        {"items": items}
+    )
     return result.error_messages, result.validated_parameters["items"]
 
 
@@ -329,20 +354,34 @@ def test_every_derived_value_says_where_it_came_from(hosts):
     plan = plan_of(hosts)
     sources = plan["sources"]
     for name in plan["hosts"]:
-        assert {f"hosts.{name}.id", f"hosts.{name}.underlay.tep.address", f"hosts.{name}.underlay.interface"} <= sources.keys()
+        assert {
+            f"hosts.{name}.id",
+            f"hosts.{name}.underlay.tep.address",
+            f"hosts.{name}.underlay.interface",
+        } <= sources.keys()
     for segment in plan["segments"]:
-        assert {f"segments.{segment['name']}.{option}" for option in ("vlan", "subnet", "mtu", "overlay")} <= sources.keys()
+        assert {
+            f"segments.{segment['name']}.{option}" for option in ("vlan", "subnet", "mtu", "overlay")
+        } <= sources.keys()
     for overlay in plan["overlays"]:
-        assert {f"overlays.{overlay['name']}.{option}" for option in ("encapsulation", "topology", "bridge", "key", "loop_guard")} <= sources.keys()
+        assert {
+            f"overlays.{overlay['name']}.{option}"
+            for option in ("encapsulation", "topology", "bridge", "key", "loop_guard")
+        } <= sources.keys()
     for point in plan["endpoints"]:
-        assert {f"endpoints.{point['id']}.{option}" for option in ("address", "mac", "interface", "mtu")} <= sources.keys()
+        assert {
+            f"endpoints.{point['id']}.{option}" for option in ("address", "mac", "interface", "mtu")
+        } <= sources.keys()
     assert {value.partition(":")[0] for value in sources.values()} <= {"given", "default", "allocated", "derived"}
 
 
 class TestAllocation:
     """The rules of docs/intent.md, one by one."""
 
-    BASE = {"fabric_name": "test", "fabric_segments": [{"name": "s", "vlan": 10, "subnet": "10.1.1.0/24", "subnet6": "2001:db8::/64"}]}
+    BASE = {
+        "fabric_name": "test",
+        "fabric_segments": [{"name": "s", "vlan": 10, "subnet": "10.1.1.0/24", "subnet6": "2001:db8::/64"}],
+    }
 
     def plan(self, names, endpoints=1, **common):
         points = [{"name": f"e{i}", "segment": "s"} for i in range(endpoints)]
@@ -350,7 +389,12 @@ class TestAllocation:
 
     def test_the_trailing_digits_of_a_name_are_the_hosts_id(self):
         plan = self.plan(["kvm07", "rack1-node12", "web3.example.com", "192.0.2.9"])
-        assert {name: host["id"] for name, host in plan["hosts"].items()} == {"kvm07": 7, "rack1-node12": 12, "web3.example.com": 3, "192.0.2.9": 9}
+        assert {name: host["id"] for name, host in plan["hosts"].items()} == {
+            "kvm07": 7,
+            "rack1-node12": 12,
+            "web3.example.com": 3,
+            "192.0.2.9": 9,
+        }
 
     def test_a_name_without_digits_has_an_id_of_its_own_that_stays(self):
         assert self.plan(["alpha"])["hosts"]["alpha"]["id"] == 32
@@ -375,9 +419,9 @@ class TestAllocation:
 
     def test_a_host_knows_how_many_neighbours_its_kernel_will_hold(self):
         """Each endpoint has all others of its segment as neighbours, in both address families."""
-        assert {name: host["neighbours"] for name, host in self.plan(["kvm1", "kvm2", "kvm3"], endpoints=2)["hosts"].items()} == dict.fromkeys(
-            ["kvm1", "kvm2", "kvm3"], 2 * 2 * 5
-        )
+        assert {
+            name: host["neighbours"] for name, host in self.plan(["kvm1", "kvm2", "kvm3"], endpoints=2)["hosts"].items()
+        } == dict.fromkeys(["kvm1", "kvm2", "kvm3"], 2 * 2 * 5)
 
     def test_max_hosts_makes_smaller_blocks(self):
         points = self.plan(["kvm5"], endpoints=15, fabric_max_hosts=12)["endpoints"]
@@ -390,10 +434,17 @@ class TestAllocation:
 
     def test_two_hosts_on_a_point_to_point_underlay_say_their_addresses(self):
         hosts = {
-            f"kvm{n}": {**self.BASE, "fabric_underlay": {"subnet": "192.168.200.0/31"}, "fabric_tep_address": f"192.168.200.{n}/31"}
+            f"kvm{n}": {
+                **self.BASE,
+                "fabric_underlay": {"subnet": "192.168.200.0/31"},
+                "fabric_tep_address": f"192.168.200.{n}/31",
+            }
             for n in (0, 1)
         }
-        assert [host["underlay"]["tep"]["address"] for host in plan_of(hosts)["hosts"].values()] == ["192.168.200.1/31", "192.168.200.0/31"]
+        assert [host["underlay"]["tep"]["address"] for host in plan_of(hosts)["hosts"].values()] == [
+            "192.168.200.1/31",
+            "192.168.200.0/31",
+        ]
 
 
 class TestScenarios:
@@ -428,17 +479,30 @@ class TestScenarios:
 
     def test_gre_is_the_article_by_article(self):
         plan = self.plan("gre")
-        for host, local, remote in (("kvm1", "192.168.200.20", "192.168.200.21"), ("kvm2", "192.168.200.21", "192.168.200.20")):
+        for host, local, remote in (
+            ("kvm1", "192.168.200.20", "192.168.200.21"),
+            ("kvm2", "192.168.200.21", "192.168.200.20"),
+        ):
             tunnel = plan["hosts"][host]["tunnels"][0]
-            assert (tunnel["bridge"], tunnel["type"], tunnel["local_ip"], tunnel["remote_ip"]) == ("br2", "gre", local, remote)
+            assert (tunnel["bridge"], tunnel["type"], tunnel["local_ip"], tunnel["remote_ip"]) == (
+                "br2",
+                "gre",
+                local,
+                remote,
+            )
             assert plan["hosts"][host]["underlay"]["tep"] == {"name": "tep0", "address": f"{local}/24", "vlan": None}
-        assert [(p["id"], p["address"], p["mtu"]) for p in plan["endpoints"]] == [("kvm1/vm1", "10.10.10.1", 1462), ("kvm2/vm2", "10.10.10.2", 1462)]
+        assert [(p["id"], p["address"], p["mtu"]) for p in plan["endpoints"]] == [
+            ("kvm1/vm1", "10.10.10.1", 1462),
+            ("kvm2/vm2", "10.10.10.2", 1462),
+        ]
 
     def test_gre_vlan_is_a_mirror_image(self):
         plan = self.plan("gre_vlan")
         assert {(p["id"], p["segment"], p["address"]) for p in plan["endpoints"]} == {
-            ("kvm1/vm1", "blue", "10.1.1.2"), ("kvm1/red", "red", "10.1.2.1"),
-            ("kvm2/vm2", "red", "10.1.2.2"), ("kvm2/blue", "blue", "10.1.1.1"),
+            ("kvm1/vm1", "blue", "10.1.1.2"),
+            ("kvm1/red", "red", "10.1.2.1"),
+            ("kvm2/vm2", "red", "10.1.2.2"),
+            ("kvm2/blue", "blue", "10.1.1.1"),
         }
         assert {s["name"]: s["vlan"] for s in plan["segments"]} == {"blue": 10, "red": 20, "green": 30}
         assert [t["trunks"] for host in plan["hosts"].values() for t in host["tunnels"]] == [[10, 20, 30]] * 2
@@ -450,11 +514,20 @@ def test_two_hundred_hosts_and_five_thousand_segments_take_seconds():
         "fabric_max_hosts": 250,
         "fabric_overlays": [{"name": "a", "bridge": "br-a"}, {"name": "b", "bridge": "br-b", "key": 7}],
         "fabric_segments": [
-            {"name": f"s{i}", "vlan": 1 + i % 4000, "overlay": "ab"[i // 4000], "subnet": f"10.{i // 64}.{i % 64 * 4}.0/22"} for i in range(5000)
+            {
+                "name": f"s{i}",
+                "vlan": 1 + i % 4000,
+                "overlay": "ab"[i // 4000],
+                "subnet": f"10.{i // 64}.{i % 64 * 4}.0/22",
+            }
+            for i in range(5000)
         ],
     }
     hosts = {
-        f"kvm{n}": {**common, "fabric_endpoints": [{"name": f"e{k}", "segment": f"s{(n * 25 + k) % 5000}"} for k in range(25)]}
+        f"kvm{n}": {
+            **common,
+            "fabric_endpoints": [{"name": f"e{k}", "segment": f"s{(n * 25 + k) % 5000}"} for k in range(25)],
+        }
         for n in range(1, 201)
     }
     start = time.process_time()
@@ -498,7 +571,9 @@ class TestNetworksWithoutTunnels:
 
     def test_where_to_look_is_the_card(self):
         plan = plan_of(self.HOSTS)
-        looks = {check["from"]: check["look"] for check in judge(plan, expectations(plan), {}) if check["kind"] == "ping"}
+        looks = {
+            check["from"]: check["look"] for check in judge(plan, expectations(plan), {}) if check["kind"] == "ping"
+        }
         assert "list interface eth1" in looks["kvm1/desk"] and "list interface vx-kvm2" in looks["kvm1/web"]
 
 
@@ -506,11 +581,20 @@ class TestPeers:
     """Tunnel endpoints that the fabric does not manage."""
 
     def plan(self, hosts=2):
-        peers = [{"name": "switch1", "address": "192.168.200.101", "endpoints": [{"segment": "web", "address": "10.1.2.101"}]}]
+        peers = [
+            {
+                "name": "switch1",
+                "address": "192.168.200.101",
+                "endpoints": [{"segment": "web", "address": "10.1.2.101"}],
+            }
+        ]
         common = {
             "fabric_name": "test",
             "fabric_overlays": [{"name": "vx", "encapsulation": "vxlan", "key": 5, "peers": peers}],
-            "fabric_segments": [{"name": "web", "subnet": "10.1.2.0/24"}, {"name": "db", "vlan": 9, "subnet": "10.1.3.0/24"}],
+            "fabric_segments": [
+                {"name": "web", "subnet": "10.1.2.0/24"},
+                {"name": "db", "vlan": 9, "subnet": "10.1.3.0/24"},
+            ],
             "fabric_endpoints": [{"name": "web", "segment": "web"}, {"name": "db", "segment": "db"}],
         }
         return plan_of({f"kvm{n}": common for n in range(1, hosts + 1)})

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Guests in the plan: what the modules get, what is pinned, and what is refused with which sentence."""
+
 from __future__ import annotations
 
 import copy
@@ -30,7 +31,9 @@ VEOS = {"role": "veos", "image": "/srv/vEOS.qcow2"}
 def fabric(*guests, segments=(BLUE, RED), **own):
     """A host with these guests as vm1, vm2 and so on, all on blue, and a second host with none."""
     base = {"fabric_name": "test", "fabric_segments": list(segments)}
-    points = [{"name": f"vm{n}", "kind": "guest", "segment": "blue", "guest": guest} for n, guest in enumerate(guests, 1)]
+    points = [
+        {"name": f"vm{n}", "kind": "guest", "segment": "blue", "guest": guest} for n, guest in enumerate(guests, 1)
+    ]
     return {"kvm1": {**base, "fabric_endpoints": points, **own}, "kvm2": base}
 
 
@@ -47,7 +50,11 @@ def with_guests(draw):
     for variables in hosts.values():
         for endpoint in variables["fabric_endpoints"]:
             if endpoint["segment"] in tagged and draw(st.booleans()):
-                guest = draw(st.sampled_from([LAB, VEOS, {"image": "/srv/debian.qcow2"}, {"role": "chr", "image": "/srv/chr.img"}]))
+                guest = draw(
+                    st.sampled_from(
+                        [LAB, VEOS, {"image": "/srv/debian.qcow2"}, {"role": "chr", "image": "/srv/chr.img"}]
+                    )
+                )
                 nics = draw(st.lists(st.sampled_from(tagged), max_size=3))
                 endpoint.update(kind="guest", guest={**guest, "nics": [{"segment": name} for name in nics]})
     return hosts
@@ -65,7 +72,9 @@ def test_the_modules_take_every_planned_guest_and_network(hosts):
             count += len(domain.options["nics"])
             macs |= {nic["mac"] for nic in domain.options["nics"]}
             uuids.add(domain.options["uuid"])
-            groups = {network["name"]: [group["name"] for group in network["portgroups"]] for network in host["networks"]}
+            groups = {
+                network["name"]: [group["name"] for group in network["portgroups"]] for network in host["networks"]
+            }
             assert all(nic["portgroup"] in groups[nic["network"]] for nic in domain.options["nics"])
         for network in host["networks"]:
             _libvirt_network.want(validated(_libvirt_network.SPEC, network))
@@ -85,10 +94,17 @@ def test_the_smallest_guest_is_settled_in_full():
     host = planned(LAB)
     guest = host["guests"][0]["domain"]
     nic = guest["nics"][0]
-    assert nic["network"] == "test-br-int" and nic["portgroup"] == "blue" and nic["dev"] == "v-vm1" and nic["mtu"] == 1446
+    assert (
+        nic["network"] == "test-br-int" and nic["portgroup"] == "blue" and nic["dev"] == "v-vm1" and nic["mtu"] == 1446
+    )
     assert "overloom.eth0=mtu=1446,10.1.1.65/24" in guest["cmdline"] and guest["memory"] == "128MiB"
     assert host["networks"] == [
-        {"name": "test-br-int", "mode": "openvswitch", "bridge": "br-int", "portgroups": [{"name": "blue", "vlan": 10}, {"name": "red", "vlan": 20}]}
+        {
+            "name": "test-br-int",
+            "mode": "openvswitch",
+            "bridge": "br-int",
+            "portgroups": [{"name": "blue", "vlan": 10}, {"name": "red", "vlan": 20}],
+        }
     ]
     # Pinned: the same again, whatever is added.
     assert planned(LAB, LAB)["guests"][0] == host["guests"][0]
@@ -101,36 +117,59 @@ def test_a_host_without_guests_gets_neither_guests_nor_networks():
 
 def test_a_trunk_has_a_portgroup_of_its_own():
     host = planned({**LAB, "nics": [{"trunks": ["blue", "red"], "native": "blue"}]})
-    assert host["networks"][0]["portgroups"][-1] == {"name": "trunk-10-20-native-10", "trunks": ["10", "20"], "native_vlan": 10}
+    assert host["networks"][0]["portgroups"][-1] == {
+        "name": "trunk-10-20-native-10",
+        "trunks": ["10", "20"],
+        "native_vlan": 10,
+    }
     assert host["guests"][0]["domain"]["nics"][1]["portgroup"] == "trunk-10-20-native-10"
 
 
 def test_veos_boots_the_aboot_image_first_and_from_ide_alone():
     domain = planned({**VEOS, "image": "/srv/vEOS.vmdk", "aboot": "/srv/Aboot.iso"})["guests"][0]["domain"]
     assert domain["boot"] == ["cdrom", "hd"] and {disk["bus"] for disk in domain["disks"]} == {"ide"}
-    assert domain["disks"][0]["backing_format"] == "vmdk" and domain["nics"][0]["model"] == "e1000" and domain["vcpus"] == 2
+    assert (
+        domain["disks"][0]["backing_format"] == "vmdk"
+        and domain["nics"][0]["model"] == "e1000"
+        and domain["vcpus"] == 2
+    )
     assert planned(VEOS)["guests"][0]["domain"]["boot"] == ["hd"]
 
 
 def test_a_cloud_image_gets_its_addresses_user_and_keys():
-    guest = {"image": "/srv/debian.qcow2", "keys": ["ssh-ed25519 AAAA"], "user": "op", "disk_size": "4GiB", "nics": [{"segment": "red", "address": "10.1.2.9"}]}
+    guest = {
+        "image": "/srv/debian.qcow2",
+        "keys": ["ssh-ed25519 AAAA"],
+        "user": "op",
+        "disk_size": "4GiB",
+        "nics": [{"segment": "red", "address": "10.1.2.9"}],
+    }
     domain = planned(guest)["guests"][0]["domain"]
     seed = domain["cloud_init"]
     assert seed["user_data"]["users"][0]["ssh_authorized_keys"] == ["ssh-ed25519 AAAA"]
     ethernets = seed["network_config"]["ethernets"]
     assert ethernets["eth0"]["addresses"] == ["10.1.1.65/24"] and ethernets["eth0"]["mtu"] == 1446
-    assert ethernets["eth1"]["addresses"] == ["10.1.2.9/24"] and ethernets["eth1"]["match"]["macaddress"] == domain["nics"][1]["mac"]
+    assert (
+        ethernets["eth1"]["addresses"] == ["10.1.2.9/24"]
+        and ethernets["eth1"]["match"]["macaddress"] == domain["nics"][1]["mac"]
+    )
 
 
 def measured(hosts):
     """The plan, and what is measured as (kind, from, target)."""
     plan = compile_plan(hosts, SPEC)
     todo = _verify.probes(plan, expectations(plan))
-    return plan, {(probe["kind"], probe["from"], probe["target"]) for name in todo for probe in todo[name] if not probe.get("tep")}
+    return plan, {
+        (probe["kind"], probe["from"], probe["target"]) for name in todo for probe in todo[name] if not probe.get("tep")
+    }
 
 
 def test_a_switch_and_a_router_measure_over_their_own_api_where_a_namespace_can_ask():
-    hosts = fabric({**VEOS, "user": "op"}, {"role": "chr", "image": "/srv/chr.img"}, segments=({**BLUE, "subnet6": "fd00:1::/64"}, RED))
+    hosts = fabric(
+        {**VEOS, "user": "op"},
+        {"role": "chr", "image": "/srv/chr.img"},
+        segments=({**BLUE, "subnet6": "fd00:1::/64"}, RED),
+    )
     hosts["kvm1"]["fabric_endpoints"].append({"name": "jump", "segment": "blue"})
     plan, probes = measured(hosts)
     for name in ("vm1", "vm2"):
@@ -163,7 +202,10 @@ def test_further_nics_are_measured_as_the_first_one_is():
 def test_guests_take_part_in_transfers_and_ask_over_ipv6_too():
     segments = ({**BLUE, "subnet6": "fd00:1::/64"}, {**RED, "subnet6": "fd00:2::/64"})
     hosts = fabric(LAB, {"image": "/srv/debian.qcow2"}, segments=segments)
-    hosts["kvm2"] = {**hosts["kvm2"], "fabric_endpoints": [{"name": "one", "segment": "red"}, {"name": "two", "segment": "blue"}]}
+    hosts["kvm2"] = {
+        **hosts["kvm2"],
+        "fabric_endpoints": [{"name": "one", "segment": "red"}, {"name": "two", "segment": "blue"}],
+    }
     plan, probes = measured(hosts)
     assert {("tcp", "kvm1/vm1", "kvm2/two"), ("tcp", "kvm2/two", "kvm1/vm1")} <= probes
     # Of a cloud image nobody knows which tools it has.
@@ -184,16 +226,26 @@ def test_a_seed_is_made_without_a_network_and_reads_back_with_a_tool_of_others(t
         return subprocess.run(["isoinfo", "-i", seed, *options], check=True, capture_output=True, text=True).stdout
 
     # NoCloud looks for a file system of this label.
-    assert "Volume id: CIDATA" in isoinfo("-d") and set(isoinfo("-J", "-f").split()) == {"/meta-data", "/network-config", "/user-data"}
+    assert "Volume id: CIDATA" in isoinfo("-d") and set(isoinfo("-J", "-f").split()) == {
+        "/meta-data",
+        "/network-config",
+        "/user-data",
+    }
     user_data = isoinfo("-J", "-x", "/user-data")
     user = yaml.safe_load(user_data)["users"][0]
-    assert user_data.startswith("#cloud-config\n") and (user["name"], user["ssh_authorized_keys"], user["passwd"]) == ("op", keys, shadow)
+    assert user_data.startswith("#cloud-config\n") and (user["name"], user["ssh_authorized_keys"], user["passwd"]) == (
+        "op",
+        keys,
+        shadow,
+    )
     meta = yaml.safe_load(isoinfo("-J", "-x", "/meta-data"))
     assert meta == {"instance-id": domain.options["uuid"], "local-hostname": "vm1"}
     network = yaml.safe_load(isoinfo("-J", "-x", "/network-config"))
     assert network["version"] == 2 and network["ethernets"]["eth0"]["mtu"] == 1446
     assert [network["ethernets"][name]["addresses"] for name in ("eth0", "eth1")] == [["10.1.1.65/24"], ["10.1.2.9/24"]]
-    assert [network["ethernets"][f"eth{n}"]["match"]["macaddress"] for n in (0, 1)] == [nic["mac"] for nic in domain.options["nics"]]
+    assert [network["ethernets"][f"eth{n}"]["match"]["macaddress"] for n in (0, 1)] == [
+        nic["mac"] for nic in domain.options["nics"]
+    ]
 
 
 MAC = {"segment": "red", "mac": "52:54:00:00:00:01"}

@@ -44,7 +44,9 @@ REFUSED = [
     (
         "fabric name with capitals",
         fabric(common={"fabric_name": "My fabric"}),
-        ["fabric_name 'My fabric' is not a valid name; use at most 32 of a-z, 0-9 and '-', the first a letter or digit."],
+        [
+            "fabric_name 'My fabric' is not a valid name; use at most 32 of a-z, 0-9 and '-', the first a letter or digit."
+        ],
     ),
     (
         "unknown variable",
@@ -64,11 +66,21 @@ REFUSED = [
     (
         "unknown option nothing like it",
         fabric(common=segments({**BLUE, "zzz": 5}, RED)),
-        ["fabric_segments[blue] has no option 'zzz'; known here: key, learn, mtu, name, overlay, subnet, subnet6, tenant, vlan."],
+        [
+            "fabric_segments[blue] has no option 'zzz'; known here: key, learn, mtu, name, overlay, subnet, subnet6, tenant, vlan."
+        ],
     ),
     ("segments no list", fabric(common={"fabric_segments": "blue"}), ["fabric_segments must be a list, not 'blue'."]),
-    ("segment no dict", fabric(common=segments("blue", BLUE, RED)), ["fabric_segments[0] must be a dictionary, not 'blue'."]),
-    ("vlan ten", fabric(common=segments({**BLUE, "vlan": "ten"}, RED)), ["fabric_segments[blue].vlan must be a whole number, not 'ten'."]),
+    (
+        "segment no dict",
+        fabric(common=segments("blue", BLUE, RED)),
+        ["fabric_segments[0] must be a dictionary, not 'blue'."],
+    ),
+    (
+        "vlan ten",
+        fabric(common=segments({**BLUE, "vlan": "ten"}, RED)),
+        ["fabric_segments[blue].vlan must be a whole number, not 'ten'."],
+    ),
     (
         "vlan 0",
         fabric(common=segments({**BLUE, "vlan": 0}, RED)),
@@ -79,7 +91,11 @@ REFUSED = [
         fabric(common=segments({**BLUE, "vlan": 4095}, RED)),
         ["fabric_segments[blue].vlan must be 1 to 4094, not 4095; leave it out for untagged."],
     ),
-    ("vlan true", fabric(common=segments({**BLUE, "vlan": True}, RED)), ["fabric_segments[blue].vlan must be a whole number, not True."]),
+    (
+        "vlan true",
+        fabric(common=segments({**BLUE, "vlan": True}, RED)),
+        ["fabric_segments[blue].vlan must be a whole number, not True."],
+    ),
     (
         "name true",
         fabric(common=segments({**BLUE, "name": True}, RED)),
@@ -88,7 +104,9 @@ REFUSED = [
     (
         "differs",
         fabric(kvm2={"fabric_name": "other"}),
-        ["fabric_name differs between kvm1 and kvm2; it holds for the whole fabric, so state it once, in group_vars/all.yml."],
+        [
+            "fabric_name differs between kvm1 and kvm2; it holds for the whole fabric, so state it once, in group_vars/all.yml."
+        ],
     ),
     (
         "encapsulation",
@@ -100,7 +118,11 @@ REFUSED = [
         fabric(common=mesh(encapsulation="ipsec")),
         ["fabric_overlays[0].encapsulation must be one of gre, vxlan, geneve, vlan, not 'ipsec'."],
     ),
-    ("no subnet", fabric(common=segments({"name": "blue"}, RED)), ["fabric_segments[blue].subnet is missing; it is required."]),
+    (
+        "no subnet",
+        fabric(common=segments({"name": "blue"}, RED)),
+        ["fabric_segments[blue].subnet is missing; it is required."],
+    ),
     (
         "subnet malformed",
         fabric(common=segments({**BLUE, "subnet": "10.1.1/24"}, RED)),
@@ -124,27 +146,37 @@ REFUSED = [
     (
         "overlap",
         fabric(common=segments({**BLUE, "subnet": "10.1.0.0/16"}, RED)),
-        ["fabric_segments[red].subnet 10.1.2.0/24 overlaps fabric_segments[blue].subnet 10.1.0.0/16; give each its own range."],
+        [
+            "fabric_segments[red].subnet 10.1.2.0/24 overlaps fabric_segments[blue].subnet 10.1.0.0/16; give each its own range."
+        ],
     ),
     (
         "same subnet",
         fabric(common=segments(BLUE, {**RED, "subnet": "10.1.1.0/24"})),
-        ["fabric_segments[red].subnet 10.1.1.0/24 overlaps fabric_segments[blue].subnet 10.1.1.0/24; give each its own range."],
+        [
+            "fabric_segments[red].subnet 10.1.1.0/24 overlaps fabric_segments[blue].subnet 10.1.1.0/24; give each its own range."
+        ],
     ),
     (
         "overlap underlay",
         fabric(common=segments({**BLUE, "subnet": "192.168.0.0/16"}, RED)),
-        ["fabric_underlay.subnet 192.168.200.0/24 overlaps fabric_segments[blue].subnet 192.168.0.0/16; give each its own range."],
+        [
+            "fabric_underlay.subnet 192.168.200.0/24 overlaps fabric_segments[blue].subnet 192.168.0.0/16; give each its own range."
+        ],
     ),
     (
         "dup vlan",
         fabric(common=segments(BLUE, {**RED, "vlan": 10})),
-        ["fabric_segments[blue] and fabric_segments[red] both have VLAN 10 on bridge br-int; give one of them another vlan."],
+        [
+            "fabric_segments[blue] and fabric_segments[red] both have VLAN 10 on bridge br-int; give one of them another vlan."
+        ],
     ),
     (
         "two untagged",
         fabric(common=segments({**BLUE, "vlan": None}, {**RED, "vlan": None})),
-        ["fabric_segments[blue] and fabric_segments[red] are both untagged on bridge br-int; give one of them another vlan."],
+        [
+            "fabric_segments[blue] and fabric_segments[red] are both untagged on bridge br-int; give one of them another vlan."
+        ],
     ),
     (
         "dup segment",
@@ -165,11 +197,16 @@ REFUSED = [
         "dup key",
         fabric(
             common={
-                "fabric_overlays": [{"name": "one", "encapsulation": "gre", "key": 5}, {"name": "two", "encapsulation": "gre", "key": 5}],
+                "fabric_overlays": [
+                    {"name": "one", "encapsulation": "gre", "key": 5},
+                    {"name": "two", "encapsulation": "gre", "key": 5},
+                ],
                 **segments({**BLUE, "overlay": "one"}, {**RED, "overlay": "two"}),
             }
         ),
-        ["fabric_overlays[one] and fabric_overlays[two] are both gre with the key 5 between kvm1 and kvm2; give one of them another key."],
+        [
+            "fabric_overlays[one] and fabric_overlays[two] are both gre with the key 5 between kvm1 and kvm2; give one of them another key."
+        ],
     ),
     (
         "no keys",
@@ -179,7 +216,9 @@ REFUSED = [
                 **segments({**BLUE, "overlay": "one"}, {**RED, "overlay": "two"}),
             }
         ),
-        ["fabric_overlays[one] and fabric_overlays[two] are both vxlan with no key between kvm1 and kvm2; give one of them another key."],
+        [
+            "fabric_overlays[one] and fabric_overlays[two] are both vxlan with no key between kvm1 and kvm2; give one of them another key."
+        ],
     ),
     (
         "dup host id",
@@ -224,7 +263,9 @@ REFUSED = [
     (
         "mac malformed",
         fabric(kvm1=endpoint(mac="02-00-00-00-00")),
-        ["kvm1: fabric_endpoints[a].mac '02-00-00-00-00' is no MAC address; write it in quotes, as '02:00:00:00:00:01'."],
+        [
+            "kvm1: fabric_endpoints[a].mac '02-00-00-00-00' is no MAC address; write it in quotes, as '02:00:00:00:00:01'."
+        ],
     ),
     (
         "mac multicast",
@@ -248,7 +289,9 @@ REFUSED = [
     (
         "network address",
         fabric(kvm1=endpoint(address="10.1.1.0")),
-        ["kvm1: fabric_endpoints[a].address 10.1.1.0 is the network address of fabric_segments[blue].subnet 10.1.1.0/24; give another."],
+        [
+            "kvm1: fabric_endpoints[a].address 10.1.1.0 is the network address of fabric_segments[blue].subnet 10.1.1.0/24; give another."
+        ],
     ),
     (
         "broadcast address",
@@ -260,7 +303,9 @@ REFUSED = [
     (
         "address with prefix",
         fabric(kvm1=endpoint(address="10.1.1.5/24")),
-        ["kvm1: fabric_endpoints[a].address '10.1.1.5/24' is no address; leave out the prefix length, which is the segment's."],
+        [
+            "kvm1: fabric_endpoints[a].address '10.1.1.5/24' is no address; leave out the prefix length, which is the segment's."
+        ],
     ),
     (
         "address malformed",
@@ -292,7 +337,9 @@ REFUSED = [
     (
         "subnet6 beside v6",
         fabric(common=segments({**BLUE, "subnet": "2001:db8:1::/64", "subnet6": "2001:db8:2::/64"}, RED)),
-        ["fabric_segments[blue].subnet6 stands beside an IPv4 subnet only, and subnet 2001:db8:1::/64 is IPv6; leave one of them out."],
+        [
+            "fabric_segments[blue].subnet6 stands beside an IPv4 subnet only, and subnet 2001:db8:1::/64 is IPv6; leave one of them out."
+        ],
     ),
     (
         "unknown segment",
@@ -320,7 +367,9 @@ REFUSED = [
     (
         "local across hosts",
         fabric(common={"fabric_overlays": []}),
-        ["fabric_segments[blue] has endpoints on kvm1, kvm2, but fabric_overlays is empty, so nothing joins them; add an overlay."],
+        [
+            "fabric_segments[blue] has endpoints on kvm1, kvm2, but fabric_overlays is empty, so nothing joins them; add an overlay."
+        ],
     ),
     (
         "tunnel to itself",
@@ -335,14 +384,20 @@ REFUSED = [
     (
         "three ends",
         fabric(common=mesh(topology="links", links=[["kvm1", "kvm2"], ["kvm1", "kvm2", "kvm3"]])),
-        ["fabric_overlays[0].links has ['kvm1', 'kvm2', 'kvm3']; write each link as the names of two hosts, [kvm1, kvm2]."],
+        [
+            "fabric_overlays[0].links has ['kvm1', 'kvm2', 'kvm3']; write each link as the names of two hosts, [kvm1, kvm2]."
+        ],
     ),
     (
         "link twice",
         fabric(common=mesh(topology="links", links=[["kvm1", "kvm2"], ["kvm2", "kvm1"]])),
         ["fabric_overlays[0].links has the tunnel between kvm2 and kvm1 twice; leave one out."],
     ),
-    ("links missing", fabric(common=mesh(topology="links")), ["fabric_overlays[0].links is missing; topology links needs it."]),
+    (
+        "links missing",
+        fabric(common=mesh(topology="links")),
+        ["fabric_overlays[0].links is missing; topology links needs it."],
+    ),
     (
         "links unused",
         fabric(common=mesh(links=[["kvm1", "kvm2"]])),
@@ -397,7 +452,11 @@ REFUSED = [
         fabric(common={"fabric_underlay": {"tep": "br-int"}}),
         ["kvm1: the name br-int is both fabric_underlay.tep and fabric_overlays[0].bridge; rename one of them."],
     ),
-    ("loopback", fabric(kvm1=endpoint(interface="lo")), ["kvm1: fabric_endpoints[a].interface lo is the loopback; take another name."]),
+    (
+        "loopback",
+        fabric(kvm1=endpoint(interface="lo")),
+        ["kvm1: fabric_endpoints[a].interface lo is the loopback; take another name."],
+    ),
     (
         "gre key",
         fabric(common=mesh(encapsulation="gre", key=2**32)),
@@ -422,9 +481,15 @@ REFUSED = [
     (
         "tos",
         fabric(common=mesh(tos=3)),
-        ["fabric_overlays[0].tos must be 0 to 252 in steps of 4, not 3; its two lowest bits are ECN, which is not settable."],
+        [
+            "fabric_overlays[0].tos must be 0 to 252 in steps of 4, not 3; its two lowest bits are ECN, which is not settable."
+        ],
     ),
-    ("bfd option", fabric(common=mesh(bfd={"enabled": True})), ["fabric_overlays[0].bfd has no option 'enabled'; did you mean enable?"]),
+    (
+        "bfd option",
+        fabric(common=mesh(bfd={"enabled": True})),
+        ["fabric_overlays[0].bfd has no option 'enabled'; did you mean enable?"],
+    ),
     ("bfd value", fabric(common=mesh(bfd="perhaps")), ["fabric_overlays[0].bfd must be true or false, not 'perhaps'."]),
     (
         "mtu too large",
@@ -434,11 +499,17 @@ REFUSED = [
             "Ethernet 14 - inner VLAN tag 4: lower it, leave it out, or raise fabric_underlay.mtu."
         ],
     ),
-    ("mtu too small", fabric(common=segments({**BLUE, "mtu": 60}, RED)), ["fabric_segments[blue].mtu must be 68 to 65535, not 60."]),
+    (
+        "mtu too small",
+        fabric(common=segments({**BLUE, "mtu": 60}, RED)),
+        ["fabric_segments[blue].mtu must be 68 to 65535, not 60."],
+    ),
     (
         "ipv6 mtu",
         fabric(common=segments({**BLUE, "subnet6": "2001:db8::/64", "mtu": 1200}, RED)),
-        ["fabric_segments[blue].mtu 1200 is too small for IPv6, which needs 1280 (RFC 8200); raise it or leave it out."],
+        [
+            "fabric_segments[blue].mtu 1200 is too small for IPv6, which needs 1280 (RFC 8200); raise it or leave it out."
+        ],
     ),
     (
         "ipv6 derived",
@@ -461,17 +532,23 @@ REFUSED = [
     (
         "tep outside",
         fabric(kvm1={"fabric_tep_address": "10.0.0.1"}),
-        ["kvm1: fabric_tep_address 10.0.0.1 is outside fabric_underlay.subnet 192.168.200.0/24; give an address inside, or leave it out."],
+        [
+            "kvm1: fabric_tep_address 10.0.0.1 is outside fabric_underlay.subnet 192.168.200.0/24; give an address inside, or leave it out."
+        ],
     ),
     (
         "tep prefix",
         fabric(kvm1={"fabric_tep_address": "192.168.200.1/16"}),
-        ["kvm1: fabric_tep_address has the prefix length 16, but fabric_underlay.subnet is 192.168.200.0/24; leave the length out."],
+        [
+            "kvm1: fabric_tep_address has the prefix length 16, but fabric_underlay.subnet is 192.168.200.0/24; leave the length out."
+        ],
     ),
     (
         "tep prefix malformed",
         fabric(kvm1={"fabric_tep_address": "192.168.200.1/"}),
-        ["kvm1: fabric_tep_address '192.168.200.1/' has no prefix length after the slash; write it as 192.168.200.1/24."],
+        [
+            "kvm1: fabric_tep_address '192.168.200.1/' has no prefix length after the slash; write it as 192.168.200.1/24."
+        ],
     ),
     (
         "tep twice",
@@ -484,7 +561,9 @@ REFUSED = [
     (
         "tep family",
         fabric(kvm1={"fabric_tep_address": "fd00::1"}),
-        ["kvm1: fabric_tep_address fd00::1 is IPv6, but fabric_underlay.subnet 192.168.200.0/24 is IPv4; give an IPv4 address."],
+        [
+            "kvm1: fabric_tep_address fd00::1 is IPv6, but fabric_underlay.subnet 192.168.200.0/24 is IPv4; give an IPv4 address."
+        ],
     ),
     (
         "tep no room",
@@ -504,7 +583,11 @@ REFUSED = [
             "endpoints of host id 1 (blocks of 64); enlarge the subnet, set fabric_max_hosts, or give the address."
         ],
     ),
-    ("max_hosts", fabric(common={"fabric_max_hosts": 1}), ["fabric_max_hosts is 1, but the fabric has 2 hosts; raise it."]),
+    (
+        "max_hosts",
+        fabric(common={"fabric_max_hosts": 1}),
+        ["fabric_max_hosts is 1, but the fabric has 2 hosts; raise it."],
+    ),
     (
         "not joined",
         fabric(3, common=mesh(topology="links", links=[["kvm1", "kvm2"]])),
@@ -516,11 +599,18 @@ REFUSED = [
     (
         "loop none",
         fabric(3, common=mesh(loop_guard="none")),
-        ["fabric_overlays[0].loop_guard none would let frames circle: kvm2 - kvm1 - kvm3 - kvm2; set it to rstp, or take out a tunnel."],
+        [
+            "fabric_overlays[0].loop_guard none would let frames circle: kvm2 - kvm1 - kvm3 - kvm2; set it to rstp, or take out a tunnel."
+        ],
     ),
     (
         "loop links",
-        fabric(4, common=mesh(topology="links", links=[["kvm1", "kvm2"], ["kvm2", "kvm3"], ["kvm3", "kvm4"], ["kvm4", "kvm1"]])),
+        fabric(
+            4,
+            common=mesh(
+                topology="links", links=[["kvm1", "kvm2"], ["kvm2", "kvm3"], ["kvm3", "kvm4"], ["kvm4", "kvm1"]]
+            ),
+        ),
         [
             "fabric_overlays[0].loop_guard auto would let frames circle: kvm4 - kvm3 - kvm2 - kvm1 - kvm4; set it to rstp, or take out a tunnel."
         ],
@@ -528,12 +618,16 @@ REFUSED = [
     (
         "two hubs",
         fabric(4, common=mesh(topology="hub_and_spoke", hubs=["kvm1", "kvm2"])),
-        ["fabric_overlays[0].loop_guard auto would let frames circle: kvm2 - kvm1 - kvm3 - kvm2; set it to rstp, or take out a tunnel."],
+        [
+            "fabric_overlays[0].loop_guard auto would let frames circle: kvm2 - kvm1 - kvm3 - kvm2; set it to rstp, or take out a tunnel."
+        ],
     ),
     (
         "split without mesh",
         fabric(4, common=mesh(topology="ring", loop_guard="split_horizon")),
-        ["fabric_overlays[0].loop_guard split_horizon needs a full mesh, and kvm1 has no tunnel to kvm3; use rstp, or topology full_mesh."],
+        [
+            "fabric_overlays[0].loop_guard split_horizon needs a full mesh, and kvm1 has no tunnel to kvm3; use rstp, or topology full_mesh."
+        ],
     ),
     (
         "rstp shares",
@@ -544,7 +638,9 @@ REFUSED = [
                 **segments({**BLUE, "overlay": "one"}, {**RED, "overlay": "two"}),
             },
         ),
-        ["fabric_overlays[one].bridge br-int is shared with two, but RSTP needs a bridge of its own; give it another bridge."],
+        [
+            "fabric_overlays[one].bridge br-int is shared with two, but RSTP needs a bridge of its own; give it another bridge."
+        ],
     ),
     (
         "overlay without segments",
@@ -554,7 +650,9 @@ REFUSED = [
                 **segments({**BLUE, "overlay": "one"}, {**RED, "overlay": "one"}),
             }
         ),
-        ["fabric_overlays[two] has no segment, but shares bridge br-int with one; give it a segment or another bridge, or leave it out."],
+        [
+            "fabric_overlays[two] has no segment, but shares bridge br-int with one; give it a segment or another bridge, or leave it out."
+        ],
     ),
     (
         "route off link",
@@ -566,7 +664,9 @@ REFUSED = [
     (
         "route families",
         fabric(kvm1=endpoint(routes=[{"to": "2001:db8::/64", "via": "10.1.1.2"}])),
-        ["kvm1: fabric_endpoints[a].routes to 2001:db8::/64 goes via 10.1.1.2; both must be of the same address family."],
+        [
+            "kvm1: fabric_endpoints[a].routes to 2001:db8::/64 goes via 10.1.1.2; both must be of the same address family."
+        ],
     ),
     (
         "route without via",
@@ -583,9 +683,15 @@ REFUSED = [
     (
         "sysctl value",
         fabric(kvm1=endpoint(sysctls={"net.ipv4.ip_forward": "1\n2"})),
-        ["kvm1: fabric_endpoints[a].sysctls: the value '1\\n2' of net.ipv4.ip_forward is no number or single line of text."],
+        [
+            "kvm1: fabric_endpoints[a].sysctls: the value '1\\n2' of net.ipv4.ip_forward is no number or single line of text."
+        ],
     ),
-    ("kind", fabric(kvm1=endpoint(kind="vm")), ["kvm1: fabric_endpoints[a].kind must be one of namespace, guest, not 'vm'."]),
+    (
+        "kind",
+        fabric(kvm1=endpoint(kind="vm")),
+        ["kvm1: fabric_endpoints[a].kind must be one of namespace, guest, not 'vm'."],
+    ),
     (
         "name odd",
         fabric(kvm1=endpoint(name="a b;$(reboot)")),
@@ -604,11 +710,13 @@ REFUSED = [
     ),
     (
         "vlan untagged, or the underlay's own",
-        fabric(common={
-            **mesh(encapsulation="vlan"),
-            "fabric_underlay": {"vlan": 20},
-            "fabric_segments": [{"name": "blue", "subnet": "10.1.1.0/24"}, RED],
-        }),
+        fabric(
+            common={
+                **mesh(encapsulation="vlan"),
+                "fabric_underlay": {"vlan": 20},
+                "fabric_segments": [{"name": "blue", "subnet": "10.1.1.0/24"}, RED],
+            }
+        ),
         [
             "fabric_segments[blue].vlan is missing; overlay vlan has no tunnels, so only a VLAN keeps its segments apart.",
             "fabric_segments[red].vlan 20 is fabric_underlay.vlan too; give the segment another.",
@@ -616,12 +724,24 @@ REFUSED = [
     ),
     (
         "peer that is a host, and one that is nowhere",
-        fabric(common=mesh(encapsulation="vxlan", peers=[
-            {"name": "kvm2", "address": "192.168.200.2"},
-            {"name": "far", "address": "2001:db8::1", "endpoints": [{"segment": "blu", "address": "10.1.1.9"}, {"segment": "red", "address": "10.1.1.9"}]},
-            {"name": "a", "address": "192.168.200.9"},
-            {"name": "b", "address": "192.168.200.9"},
-        ])),
+        fabric(
+            common=mesh(
+                encapsulation="vxlan",
+                peers=[
+                    {"name": "kvm2", "address": "192.168.200.2"},
+                    {
+                        "name": "far",
+                        "address": "2001:db8::1",
+                        "endpoints": [
+                            {"segment": "blu", "address": "10.1.1.9"},
+                            {"segment": "red", "address": "10.1.1.9"},
+                        ],
+                    },
+                    {"name": "a", "address": "192.168.200.9"},
+                    {"name": "b", "address": "192.168.200.9"},
+                ],
+            )
+        ),
         [
             "fabric_overlays[0].peers[kvm2] has the name of the host kvm2, which has its tunnels anyway; leave it out, or rename it.",
             "fabric_overlays[0].peers[kvm2].address 192.168.200.2 is the tunnel endpoint of kvm2; give the peer's own.",
@@ -633,7 +753,9 @@ REFUSED = [
     ),
     (
         "peers beside a mesh that forwards",
-        fabric(3, common=mesh(encapsulation="vxlan", topology="ring", peers=[{"name": "far", "address": "192.168.200.99"}])),
+        fabric(
+            3, common=mesh(encapsulation="vxlan", topology="ring", peers=[{"name": "far", "address": "192.168.200.99"}])
+        ),
         ["fabric_overlays[0].peers needs topology full_mesh, in which every host reaches a peer by itself; not ring."],
     ),
     ("no hosts", {}, ["The group kvm_hosts has no host; put the fabric's hosts into it."]),
@@ -675,7 +797,9 @@ def test_all_errors_are_told_at_once():
 def test_a_host_outside_the_fabric_with_endpoints_is_told():
     with pytest.raises(PlanError) as error:
         compile_plan(fabric(), SPEC, others={"web1": {"fabric_name": "test", **endpoint()}})
-    assert error.value.problems == ["web1: fabric_endpoints is set, but the host is not in the fabric; put it into the group kvm_hosts."]
+    assert error.value.problems == [
+        "web1: fabric_endpoints is set, but the host is not in the fabric; put it into the group kvm_hosts."
+    ]
 
 
 def test_what_the_role_sets_is_no_unknown_variable():
@@ -731,7 +855,13 @@ ODD = [
     ids=lambda place: ".".join(map(str, place)),
 )
 def test_an_odd_value_in_any_place_is_planned_or_refused_but_never_a_crash(place, odd):
-    variables = {"fabric_name": "test", "fabric_underlay": {}, "fabric_overlays": [{}], "fabric_segments": [dict(BLUE)], **endpoint()}
+    variables = {
+        "fabric_name": "test",
+        "fabric_underlay": {},
+        "fabric_overlays": [{}],
+        "fabric_segments": [dict(BLUE)],
+        **endpoint(),
+    }
     holder = variables
     for step in place[:-1]:
         holder = holder[step]
@@ -739,4 +869,6 @@ def test_an_odd_value_in_any_place_is_planned_or_refused_but_never_a_crash(place
     try:
         compile_plan({"kvm1": variables}, SPEC)
     except PlanError as error:
-        assert error.problems and all(problem.endswith((".", "?")) and "\n" not in problem for problem in error.problems)
+        assert error.problems and all(
+            problem.endswith((".", "?")) and "\n" not in problem for problem in error.problems
+        )

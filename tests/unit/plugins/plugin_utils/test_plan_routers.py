@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Routers in the plan: what is allocated, what is refused, and which routes and prefixes must come of it."""
+
 from __future__ import annotations
 
 import copy
@@ -43,7 +44,10 @@ def chain(*names, **link):
 
 def routes(made, name):
     """The routes of a router: prefix to cost and next hops."""
-    return {row["prefix"]: (row["cost"], {hop["address"] for hop in row["nexthops"]}) for row in made["routers"][name]["routes"]}
+    return {
+        row["prefix"]: (row["cost"], {hop["address"] for hop in row["nexthops"]})
+        for row in made["routers"][name]["routes"]
+    }
 
 
 # What is allocated
@@ -68,7 +72,11 @@ def test_a_new_router_and_a_new_link_move_no_address(numbers, data):
 
 
 def test_a_routed_underlay_has_its_endpoints_alone_in_their_subnet():
-    made = plan({"fabric_links": [{"ends": ["kvm1:eth1", "r1:eth1"]}, {"ends": ["kvm2:eth1", "r1:eth2"]}]}, {"kvm1": {}, "kvm2": {}}, {"r1": {}})
+    made = plan(
+        {"fabric_links": [{"ends": ["kvm1:eth1", "r1:eth1"]}, {"ends": ["kvm2:eth1", "r1:eth2"]}]},
+        {"kvm1": {}, "kvm2": {}},
+        {"r1": {}},
+    )
     host = made["hosts"]["kvm1"]
     assert host["underlay"]["tep"]["address"] == "192.168.200.1/32"
     ports = {port["name"]: port for port in host["bridges"][0]["ports"]}
@@ -82,7 +90,9 @@ def test_a_routed_underlay_has_its_endpoints_alone_in_their_subnet():
 
 def test_settings_of_a_host_win_over_those_of_the_link_and_those_over_the_fabric():
     common = {"fabric_routing": {"cost": 5}, "fabric_links": chain("r1", "r2", cost=7) + chain("r2", "r3")}
-    made = plan(common, routers={"r1": {"fabric_router": {"interfaces": [{"name": "ri*", "cost": 9}]}}, "r2": {}, "r3": {}})
+    made = plan(
+        common, routers={"r1": {"fabric_router": {"interfaces": [{"name": "ri*", "cost": 9}]}}, "r2": {}, "r3": {}}
+    )
     costs = {f"{end['host']}:{end['interface']}": end["cost"] for link in made["links"] for end in link["ends"]}
     assert costs == {"r1:right": 9, "r2:left": 7, "r2:right": 5, "r3:left": 5}
 
@@ -117,10 +127,19 @@ def test_a_router_on_a_stick_has_vlans_on_its_card():
     assert list(items) == ["lo", "eth1", "eth2", "eth1.10", "eth1.20", "eth2.7"]
     # The card itself gets no address, and lets the largest of its VLANs pass.
     assert items["eth1"] == {"name": "eth1", "mtu": 1600, "up": True}
-    assert items["eth1.10"] == {"name": "eth1.10", "parent": "eth1", "vlan": 10, "addresses": ["10.1.10.1/24"], "mtu": 1500, "up": True}
+    assert items["eth1.10"] == {
+        "name": "eth1.10",
+        "parent": "eth1",
+        "vlan": 10,
+        "addresses": ["10.1.10.1/24"],
+        "mtu": 1500,
+        "up": True,
+    }
     assert routes(made, "r2")["10.1.10.0/24"][0] == routes(made, "r2")["10.1.20.0/24"][0] == 20
     links[3]["mtu"] = 9000
-    (problem,) = problems({"fabric_links": links}, routers={"r1": {"fabric_host_id": 1, "fabric_router": {}}, "r2": {}})[:1]
+    (problem,) = problems(
+        {"fabric_links": links}, routers={"r1": {"fabric_host_id": 1, "fabric_router": {}}, "r2": {}}
+    )[:1]
     assert "r1:eth2.7 has the MTU 9000, more than its card r1:eth2 with 1500" in problem
 
 
@@ -129,7 +148,11 @@ def test_links_with_a_secret_have_it_in_both_versions():
     made = plan(common, routers={"r1": {}, "r2": {}})
     old, new = (instance["interfaces"][-1] for instance in made["routers"]["r1"]["ospf"]["instances"])
     assert old["message_digest_keys"] == [{"id": 7, "key": "<fabric_links[r1-r2].key>"}]
-    assert (new["authentication"], new["authentication_key"], new["authentication_key_id"]) == ("key", "<fabric_links[r1-r2].key>", 7)
+    assert (new["authentication"], new["authentication_key"], new["authentication_key_id"]) == (
+        "key",
+        "<fabric_links[r1-r2].key>",
+        7,
+    )
 
 
 # Which routes must come of it
@@ -137,14 +160,19 @@ def test_links_with_a_secret_have_it_in_both_versions():
 
 def test_costs_add_up_along_the_way():
     """20 and 27: the costs of two links, and nothing for the loopback at the end."""
-    made = plan({"fabric_links": chain("r1", "r2", cost=20) + chain("r2", "r3", cost=7)}, routers={"r1": {}, "r2": {}, "r3": {}})
+    made = plan(
+        {"fabric_links": chain("r1", "r2", cost=20) + chain("r2", "r3", cost=7)}, routers={"r1": {}, "r2": {}, "r3": {}}
+    )
     assert routes(made, "r1")["10.255.0.2/32"][0] == 20
     assert routes(made, "r1")["10.255.0.3/32"][0] == 27
     assert routes(made, "r3")["10.255.0.1/32"][0] == 27
 
 
 def test_two_ways_of_one_cost_are_both_used():
-    links = [{"ends": [f"{one}:{other}", f"{other}:{one}"]} for one, other in (("r1", "r2"), ("r1", "r3"), ("r2", "r4"), ("r3", "r4"))]
+    links = [
+        {"ends": [f"{one}:{other}", f"{other}:{one}"]}
+        for one, other in (("r1", "r2"), ("r1", "r3"), ("r2", "r4"), ("r3", "r4"))
+    ]
     made = plan({"fabric_links": links}, routers={f"r{n}": {} for n in range(1, 5)})
     cost, hops = routes(made, "r1")["10.255.0.4/32"]
     assert cost == 20 and len(hops) == 2
@@ -152,19 +180,27 @@ def test_two_ways_of_one_cost_are_both_used():
 
 def test_routes_between_areas_go_through_the_backbone():
     links = chain("r1", "r2", area=1) + chain("r2", "r3", area=0) + chain("r3", "r4", area=2)
-    made = plan({"fabric_links": [{**link, "area": str(link["area"])} for link in links]}, routers={f"r{n}": {} for n in range(1, 5)})
+    made = plan(
+        {"fabric_links": [{**link, "area": str(link["area"])} for link in links]},
+        routers={f"r{n}": {} for n in range(1, 5)},
+    )
     assert routes(made, "r1")["10.255.0.4/32"][0] == 30
     assert made["routers"]["r2"]["areas"] == ["0.0.0.0", "0.0.0.1"]
 
 
 def test_a_totally_stubby_area_gets_a_default_route_alone():
-    common = {"fabric_links": chain("r1", "r2", area="1") + chain("r2", "r3"), "fabric_routing": {"areas": [{"area": "1", "type": "totally_stubby"}]}}
+    common = {
+        "fabric_links": chain("r1", "r2", area="1") + chain("r2", "r3"),
+        "fabric_routing": {"areas": [{"area": "1", "type": "totally_stubby"}]},
+    }
     made = plan(common, routers={"r1": {}, "r2": {}, "r3": {}})
     assert routes(made, "r1") == {"0.0.0.0/0": (11, {"10.254.0.27"})}
 
 
 def test_a_passive_interface_has_its_network_announced_and_no_neighbour():
-    common = {"fabric_links": chain("r1", "r2") + [{"name": "lan", "ends": ["r2:lan"], "subnet": "10.7.0.0/24", "cost": 3}]}
+    common = {
+        "fabric_links": chain("r1", "r2") + [{"name": "lan", "ends": ["r2:lan"], "subnet": "10.7.0.0/24", "cost": 3}]
+    }
     made = plan(common, routers={"r1": {}, "r2": {}})
     assert routes(made, "r1")["10.7.0.0/24"][0] == 13
     assert [row["peer"] for row in routing(made)["r2"]["adjacencies"]] == ["r1:right"]
@@ -173,7 +209,13 @@ def test_a_passive_interface_has_its_network_announced_and_no_neighbour():
 def outside(**more):
     """A router with a link to a network without OSPF, a static route into it, and what it tells of them."""
     static = [{"prefix": "10.60.0.0/16", "via": "10.50.0.9"}, {"prefix": "10.61.0.0/16", "discard": "blackhole"}]
-    return {"fabric_router": {"static": static, "redistribute": [{"protocol": "static"}, {"protocol": "connected", "metric": 5, "metric_type": 1}], **more}}
+    return {
+        "fabric_router": {
+            "static": static,
+            "redistribute": [{"protocol": "static"}, {"protocol": "connected", "metric": 5, "metric_type": 1}],
+            **more,
+        }
+    }
 
 
 LAN = {"name": "lan", "ends": ["r1:lan"], "subnet": "10.50.0.0/24", "ospf": False}
@@ -182,10 +224,14 @@ LAN = {"name": "lan", "ends": ["r1:lan"], "subnet": "10.50.0.0/24", "ospf": Fals
 def test_static_routes_and_what_is_told_of_them():
     """Of type 2, the cost stays; of type 1, the way adds to it; a discarded prefix goes to the one that discards it."""
     made = plan({"fabric_links": [*chain("r1", "r2", "r3"), LAN]}, routers={"r1": outside(), "r2": {}, "r3": {}})
-    mine = {row["prefix"]: (row["protocol"], [hop["address"] for hop in row["nexthops"]]) for row in made["routers"]["r1"]["routes"]}
+    mine = {
+        row["prefix"]: (row["protocol"], [hop["address"] for hop in row["nexthops"]])
+        for row in made["routers"]["r1"]["routes"]
+    }
     assert mine["10.60.0.0/16"] == ("static", ["10.50.0.9"]) and mine["10.61.0.0/16"] == ("static", [])
     assert made["routers"]["r1"]["static"] == [
-        {"prefix": "10.60.0.0/16", "via": "10.50.0.9", "distance": 1}, {"prefix": "10.61.0.0/16", "discard": "blackhole", "distance": 1},
+        {"prefix": "10.60.0.0/16", "via": "10.50.0.9", "distance": 1},
+        {"prefix": "10.61.0.0/16", "discard": "blackhole", "distance": 1},
     ]
     far = routes(made, "r3")
     hop = far["10.255.0.1/32"][1]
@@ -194,11 +240,18 @@ def test_static_routes_and_what_is_told_of_them():
 
 def test_a_static_route_wins_over_one_by_ospf():
     links = [*chain("r1", "r2"), {"name": "lan", "ends": ["r2:lan"], "subnet": "10.60.0.0/16"}]
-    via = next(end["address"] for link in plan({"fabric_links": links}, routers={"r1": {}, "r2": {}})["links"] for end in link["ends"] if end["host"] == "r2")
+    via = next(
+        end["address"]
+        for link in plan({"fabric_links": links}, routers={"r1": {}, "r2": {}})["links"]
+        for end in link["ends"]
+        if end["host"] == "r2"
+    )
     for distance, protocol in ((1, "static"), (200, "ospf")):
         static = [{"prefix": "10.60.0.0/16", "via": via, "distance": distance}]
         made = plan({"fabric_links": links}, routers={"r1": {"fabric_router": {"static": static}}, "r2": {}})
-        assert [row["protocol"] for row in made["routers"]["r1"]["routes"] if row["prefix"] == "10.60.0.0/16"] == [protocol]
+        assert [row["protocol"] for row in made["routers"]["r1"]["routes"] if row["prefix"] == "10.60.0.0/16"] == [
+            protocol
+        ]
 
 
 def test_a_next_hop_on_a_network_of_ospf_is_where_the_others_go():
@@ -211,13 +264,19 @@ def test_a_next_hop_on_a_network_of_ospf_is_where_the_others_go():
 
 @pytest.mark.parametrize("kind", ["stub", "totally_stubby", "nssa"])
 def test_a_stub_area_takes_no_routes_from_outside(kind):
-    common = {"fabric_links": [*chain("r1", "r2"), *chain("r2", "r3", area="1"), LAN], "fabric_routing": {"areas": [{"area": "1", "type": kind}]}}
+    common = {
+        "fabric_links": [*chain("r1", "r2"), *chain("r2", "r3", area="1"), LAN],
+        "fabric_routing": {"areas": [{"area": "1", "type": kind}]},
+    }
     made = plan(common, routers={"r1": outside(), "r2": {}, "r3": {}})
     assert "10.60.0.0/16" in routes(made, "r2") and "10.60.0.0/16" not in routes(made, "r3")
 
 
 def test_an_nssa_tells_its_own_routes_from_outside():
-    common = {"fabric_links": [*chain("r1", "r2", area="1"), *chain("r2", "r3"), LAN], "fabric_routing": {"areas": [{"area": "1", "type": "nssa"}]}}
+    common = {
+        "fabric_links": [*chain("r1", "r2", area="1"), *chain("r2", "r3"), LAN],
+        "fabric_routing": {"areas": [{"area": "1", "type": "nssa"}]},
+    }
     made = plan(common, routers={"r1": outside(), "r2": {}, "r3": {}})
     assert routes(made, "r2")["10.60.0.0/16"][0] == routes(made, "r3")["10.60.0.0/16"][0] == 20
 
@@ -225,7 +284,11 @@ def test_an_nssa_tells_its_own_routes_from_outside():
 def test_what_bgp_brings_is_told_by_ospf():
     links = [{**link, "ospf": False} for link in chain("r1", "r2")] + chain("r2", "r3")
     own = {"fabric_router": {"redistribute": [{"protocol": "bgp", "metric": 7}]}}
-    routers = {"r1": bgp("r1", "r2", asn="64513", networks=["203.0.113.0/24", "0.0.0.0/0"]), "r2": {**bgp("r2", "r1"), **own}, "r3": {}}
+    routers = {
+        "r1": bgp("r1", "r2", asn="64513", networks=["203.0.113.0/24", "0.0.0.0/0"]),
+        "r2": {**bgp("r2", "r1"), **own},
+        "r3": {},
+    }
     made = plan({"fabric_links": links}, routers=routers)
     assert routes(made, "r3")["203.0.113.0/24"][0] == 7 and "0.0.0.0/0" not in routes(made, "r3")
 
@@ -247,13 +310,21 @@ def test_routes_are_those_of_the_cheapest_way(data):
         far[one, other] = min(far[one, other], far[one, middle] + far[middle, other])
     for one in names:
         found = {prefix: cost for prefix, (cost, _hops) in routes(made, one).items() if prefix.startswith("10.255.")}
-        wanted = {f"10.255.0.{other[1:]}/32": far[one, other] for other in names if other != one and far[one, other] < 10**6}
+        wanted = {
+            f"10.255.0.{other[1:]}/32": far[one, other] for other in names if other != one and far[one, other] < 10**6
+        }
         assert found == wanted
 
 
 def bgp(name, *neighbours, asn="64512", **more):
     """BGP of a router with neighbours."""
-    return {"fabric_bgp": {"asn": asn, "neighbors": [{"name": one} if isinstance(one, str) else one for one in neighbours], **more}}
+    return {
+        "fabric_bgp": {
+            "asn": asn,
+            "neighbors": [{"name": one} if isinstance(one, str) else one for one in neighbours],
+            **more,
+        }
+    }
 
 
 def test_a_reflector_tells_its_clients_of_each_other_and_keeps_the_next_hop():
@@ -265,7 +336,9 @@ def test_a_reflector_tells_its_clients_of_each_other_and_keeps_the_next_hop():
     }
     made = plan({"fabric_links": links}, routers=routers)
     hop = next(end["address"] for end in made["links"][0]["ends"] if end["host"] == "r1")
-    assert [(row["prefix"], row["nexthops"][0]["address"]) for row in made["routers"]["r3"]["routes"]] == [("10.1.0.0/24", hop)]
+    assert [(row["prefix"], row["nexthops"][0]["address"]) for row in made["routers"]["r3"]["routes"]] == [
+        ("10.1.0.0/24", hop)
+    ]
     without = copy.deepcopy(routers)
     for session in without["r2"]["fabric_bgp"]["neighbors"]:
         session["reflector_client"] = False
@@ -277,7 +350,12 @@ def test_what_is_not_accepted_is_refused_and_counted():
     made = plan(
         {"fabric_links": [{"ends": ["tor:eth1", "n1:eth1"], "subnet": "192.168.50.0/24", "ospf": False}]},
         routers={
-            "tor": {"fabric_bgp": {"asn": "64512", "listen": [{"name": "nodes", "prefix": "192.168.50.0/24", "asn": "64512", "accept": accept}]}},
+            "tor": {
+                "fabric_bgp": {
+                    "asn": "64512",
+                    "listen": [{"name": "nodes", "prefix": "192.168.50.0/24", "asn": "64512", "accept": accept}],
+                }
+            },
             "n1": bgp("n1", "tor", networks=["10.10.0.1/32", "10.10.1.0/24", "172.16.0.0/12"]),
         },
     )
@@ -286,28 +364,56 @@ def test_what_is_not_accepted_is_refused_and_counted():
 
 
 def test_paths_of_one_length_are_used_together():
-    common = {"fabric_links": [{"ends": ["tor:eth1", "n1:eth1", "n2:eth1", "n3:eth1"], "subnet": "192.168.50.0/24", "ospf": False}]}
+    common = {
+        "fabric_links": [
+            {"ends": ["tor:eth1", "n1:eth1", "n2:eth1", "n3:eth1"], "subnet": "192.168.50.0/24", "ospf": False}
+        ]
+    }
     listen = [{"name": "nodes", "prefix": "192.168.50.0/24", "asn": "64512"}]
     routers = {name: bgp(name, "tor", networks=["10.10.0.1/32"]) for name in ("n1", "n2", "n3")}
     routers["tor"] = {"fabric_bgp": {"asn": "64512", "listen": listen, "maximum_paths": 8}}
-    assert routes(plan(common, routers=routers), "tor")["10.10.0.1/32"][1] == {"192.168.50.2", "192.168.50.3", "192.168.50.4"}
+    assert routes(plan(common, routers=routers), "tor")["10.10.0.1/32"][1] == {
+        "192.168.50.2",
+        "192.168.50.3",
+        "192.168.50.4",
+    }
 
 
 # What is refused
 
 
 REFUSED = [
-    ({"r1": {"fabric_router": {"router_id": "1.1.1.1"}}, "r2": {"fabric_router": {"router_id": "1.1.1.1"}}}, {}, "r1 and r2 both have the router id 1.1.1.1"),
+    (
+        {"r1": {"fabric_router": {"router_id": "1.1.1.1"}}, "r2": {"fabric_router": {"router_id": "1.1.1.1"}}},
+        {},
+        "r1 and r2 both have the router id 1.1.1.1",
+    ),
     ({}, {"fabric_routing": {"areas": [{"area": "0", "type": "stub"}]}}, "is stub, but area 0 is the backbone"),
-    ({"r2": {"fabric_router": {"interfaces": [{"name": "left", "mtu": 1400}]}}}, {}, "r1:right has the MTU 1500 and r2:left 1400"),
-    ({"r2": {"fabric_router": {"interfaces": [{"name": "left", "hello_interval": 5}]}}}, {}, "r1:right has the hello interval 10 and r2:left 5"),
-    ({"r2": {"fabric_router": {"interfaces": [{"name": "left", "dead_interval": 50}]}}}, {}, "r1:right has the dead interval 40 and r2:left 50"),
+    (
+        {"r2": {"fabric_router": {"interfaces": [{"name": "left", "mtu": 1400}]}}},
+        {},
+        "r1:right has the MTU 1500 and r2:left 1400",
+    ),
+    (
+        {"r2": {"fabric_router": {"interfaces": [{"name": "left", "hello_interval": 5}]}}},
+        {},
+        "r1:right has the hello interval 10 and r2:left 5",
+    ),
+    (
+        {"r2": {"fabric_router": {"interfaces": [{"name": "left", "dead_interval": 50}]}}},
+        {},
+        "r1:right has the dead interval 40 and r2:left 50",
+    ),
     (
         {"r2": {"fabric_router": {"interfaces": [{"name": "left", "network_type": "broadcast"}]}}},
         {},
         "r1:right has the network type point-to-point and r2:left broadcast",
     ),
-    ({"r2": {"fabric_router": {"interfaces": [{"name": "l*", "bfd": True}]}}}, {}, "r1:right has the BFD False and r2:left True"),
+    (
+        {"r2": {"fabric_router": {"interfaces": [{"name": "l*", "bfd": True}]}}},
+        {},
+        "r1:right has the BFD False and r2:left True",
+    ),
     (
         {"r2": {"fabric_router": {"interfaces": [{"name": "eth*", "cost": 3}]}}},
         {},
@@ -318,25 +424,69 @@ REFUSED = [
     ({"r2": {"fabric_bgp": {"asn": "23456"}}}, {}, "r2: fabric_bgp.asn 23456 is reserved"),
     ({"r2": bgp("r2", "r1")}, {}, "r2: fabric_bgp.neighbors[r1] is no router with fabric_bgp"),
     ({"r1": bgp("r1"), "r2": bgp("r2", "r1")}, {}, "r1 neither has r2 among its fabric_bgp.neighbors nor listens for"),
-    ({}, {"fabric_links": chain("r1", "r9")}, "fabric_links[r1-r9].ends names r9, which is no host of the fabric; known here: r1, r2."),
-    ({}, {"fabric_links": chain("r1", "r2") + [{"ends": ["r1:right", "r2:other"], "name": "b"}]}, "are both plugged into r1:right"),
-    ({}, {"fabric_links": [{"ends": ["r1-eth1", "r2:eth1"]}]}, "'r1-eth1' is no end of a link; write it as host:interface"),
-    ({}, {"fabric_links": chain("r1", "r2") + [{"name": "b", "ends": ["r1:x", "r2:x"]}]}, "join the same two hosts; give one of them a subnet"),
-    ({}, {"fabric_links": chain("r1", "r2", hello_interval=4, dead_interval=4)}, "which must be less than its dead interval 4"),
+    (
+        {},
+        {"fabric_links": chain("r1", "r9")},
+        "fabric_links[r1-r9].ends names r9, which is no host of the fabric; known here: r1, r2.",
+    ),
+    (
+        {},
+        {"fabric_links": chain("r1", "r2") + [{"ends": ["r1:right", "r2:other"], "name": "b"}]},
+        "are both plugged into r1:right",
+    ),
+    (
+        {},
+        {"fabric_links": [{"ends": ["r1-eth1", "r2:eth1"]}]},
+        "'r1-eth1' is no end of a link; write it as host:interface",
+    ),
+    (
+        {},
+        {"fabric_links": chain("r1", "r2") + [{"name": "b", "ends": ["r1:x", "r2:x"]}]},
+        "join the same two hosts; give one of them a subnet",
+    ),
+    (
+        {},
+        {"fabric_links": chain("r1", "r2", hello_interval=4, dead_interval=4)},
+        "which must be less than its dead interval 4",
+    ),
     ({}, {"fabric_links": chain("r1", "r2", area="x")}, "'x' is no area"),
     ({}, {"fabric_links": chain("r1", "r2", cost=0)}, "fabric_links[r1-r2].cost must be 1 to 65535, not 0."),
-    ({}, {"fabric_links": chain("r1", "r2", key="a secret")}, "fabric_links[r1-r2].key has to have 1 to 16 printable characters"),
+    (
+        {},
+        {"fabric_links": chain("r1", "r2", key="a secret")},
+        "fabric_links[r1-r2].key has to have 1 to 16 printable characters",
+    ),
     ({}, {"fabric_links": chain("r1", "r2", subnet="10.255.0.0/30")}, "overlaps fabric_routing.loopbacks"),
-    ({}, {"fabric_routing": {"loopback": "10.0.0.0/24"}}, "fabric_routing has no option 'loopback'; did you mean loopbacks?"),
-    ({"r3": {}}, {"fabric_links": chain("r1", "r2", area="1") + chain("r2", "r3", area="2")}, "has no router in the backbone, area 0"),
-    ({}, {"fabric_routing": {"areas": [{"area": "7", "type": "stub"}]}}, "fabric_routing.areas[7] is the area of no link"),
+    (
+        {},
+        {"fabric_routing": {"loopback": "10.0.0.0/24"}},
+        "fabric_routing has no option 'loopback'; did you mean loopbacks?",
+    ),
+    (
+        {"r3": {}},
+        {"fabric_links": chain("r1", "r2", area="1") + chain("r2", "r3", area="2")},
+        "has no router in the backbone, area 0",
+    ),
+    (
+        {},
+        {"fabric_routing": {"areas": [{"area": "7", "type": "stub"}]}},
+        "fabric_routing.areas[7] is the area of no link",
+    ),
     (
         {"r2": {"fabric_router": {"static": [{"prefix": "10.60.0.0/16", "via": "10.9.9.9"}]}}},
         {},
         "r2: fabric_router.static[10.60.0.0/16].via 10.9.9.9 is no neighbour on a link of r2; its subnets are",
     ),
-    ({"r2": {"fabric_router": {"static": [{"prefix": "10.60.0.0/16"}]}}}, {}, "needs either via, a next hop, or discard."),
-    ({"r2": {"fabric_router": {"static": [{"prefix": "10.60.0.0/16", "via": "fd00::1"}]}}}, {}, "is IPv6, and the prefix IPv4"),
+    (
+        {"r2": {"fabric_router": {"static": [{"prefix": "10.60.0.0/16"}]}}},
+        {},
+        "needs either via, a next hop, or discard.",
+    ),
+    (
+        {"r2": {"fabric_router": {"static": [{"prefix": "10.60.0.0/16", "via": "fd00::1"}]}}},
+        {},
+        "is IPv6, and the prefix IPv4",
+    ),
     (
         {"r2": {"fabric_router": {"redistribute": [{"protocol": "static"}]}}},
         {"fabric_links": chain("r1", "r2", ospf=False)},
@@ -344,7 +494,10 @@ REFUSED = [
     ),
     (
         {"r2": {"fabric_router": {"redistribute": [{"protocol": "static"}]}}, "r3": {}},
-        {"fabric_links": [*chain("r3", "r1"), *chain("r1", "r2", area="1")], "fabric_routing": {"areas": [{"area": "1", "type": "stub"}]}},
+        {
+            "fabric_links": [*chain("r3", "r1"), *chain("r1", "r2", area="1")],
+            "fabric_routing": {"areas": [{"area": "1", "type": "stub"}]},
+        },
         "r2 is in the stub area 0.0.0.1 only, which takes no routes from outside; make it an NSSA.",
     ),
 ]
@@ -362,7 +515,11 @@ def test_every_host_of_a_routed_underlay_needs_a_link():
 
 
 def test_the_links_of_a_routed_underlay_let_its_mtu_pass():
-    links = [{"ends": ["kvm1:eth1", "r1:eth1"], "mtu": 1400}, {"ends": ["kvm2:eth1", "r1:eth2"]}, {"ends": ["r1:eth3", "r2:eth1"], "mtu": 1300}]
+    links = [
+        {"ends": ["kvm1:eth1", "r1:eth1"], "mtu": 1400},
+        {"ends": ["kvm2:eth1", "r1:eth2"]},
+        {"ends": ["r1:eth3", "r2:eth1"], "mtu": 1300},
+    ]
     found = problems({"fabric_links": links}, {"kvm1": {}, "kvm2": {}}, {"r1": {}, "r2": {}})
     # A router that leads nowhere else is on no tunnel's way.
     assert not any("r2" in problem for problem in found)
@@ -377,7 +534,8 @@ def told(made, name):
     wanted = routing(made)[name]
     return {
         "ospf_neighbors": [
-            {"interface": row["port"], "router_id": row["router_id"], "state": "Full", "area": row["area"]} for row in wanted["adjacencies"]
+            {"interface": row["port"], "router_id": row["router_id"], "state": "Full", "area": row["area"]}
+            for row in wanted["adjacencies"]
         ],
         "routes": [
             {
@@ -385,7 +543,10 @@ def told(made, name):
                 "protocol": row["protocol"],
                 "selected": True,
                 "metric": row["cost"],
-                "nexthops": [{"address": hop["address"], "interface": hop["interface"], "active": True} for hop in row["nexthops"]],
+                "nexthops": [
+                    {"address": hop["address"], "interface": hop["interface"], "active": True}
+                    for hop in row["nexthops"]
+                ],
             }
             for row in wanted["routes"]
         ],
@@ -401,13 +562,19 @@ def test_verify_tells_what_differs_and_only_that():
     observed["r3"]["routers"] = {"msg": "vtysh is not installed"}
     wrong = [check for check in judge(routing(made), observed) if not check["passed"]]
     assert [(check["kind"], check["from"], check["to"]) for check in wrong if check["from"][:2] != "r3"] == [
-        ("route", "r1", observed["r1"]["routers"]["routes"][0]["prefix"]), ("adjacency", "r2:right", "r3:left"),
+        ("route", "r1", observed["r1"]["routers"]["routes"][0]["prefix"]),
+        ("adjacency", "r2:right", "r3:left"),
     ]
-    assert {check["observed"] for check in wrong if check["from"][:2] == "r3"} == {"r3 was not read: vtysh is not installed"}
+    assert {check["observed"] for check in wrong if check["from"][:2] == "r3"} == {
+        "r3 was not read: vtysh is not installed"
+    }
 
 
 def test_an_address_of_every_end_is_in_its_links_subnet():
-    made = plan({"fabric_links": chain("r1", "r2", "r3"), "fabric_routing": {"links6": "fd00:254::/64"}}, routers={"r1": {}, "r2": {}, "r3": {}})
+    made = plan(
+        {"fabric_links": chain("r1", "r2", "r3"), "fabric_routing": {"links6": "fd00:254::/64"}},
+        routers={"r1": {}, "r2": {}, "r3": {}},
+    )
     for link in made["links"]:
         for option, subnet in (("address", link["subnet"]), ("address6", link["subnet6"])):
             found = [ipaddress.ip_address(end[option]) for end in link["ends"]]

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The check of values against an argument specification."""
+
 from __future__ import annotations
 
 import pytest
@@ -59,7 +60,9 @@ def test_refuses_with_one_sentence(value, spec, sentence):
 
 def test_an_item_of_a_list_is_named_by_its_name_or_its_place():
     items = [{"name": "blue", "n": "x"}, {"n": "x"}, "x"]
-    result, problems = checked(items, type="list", elements="dict", options={"name": {"type": "str"}, "n": {"type": "int"}})
+    result, problems = checked(
+        items, type="list", elements="dict", options={"name": {"type": "str"}, "n": {"type": "int"}}
+    )
     assert problems == [
         "here[blue].n must be a whole number, not 'x'.",
         "here[1].n must be a whole number, not 'x'.",
@@ -91,7 +94,10 @@ def test_ansible_accepts_what_the_plan_accepts(hosts):
 
 JUNK = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["name", "vlan", "subnet", "x"]), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["name", "vlan", "subnet", "x"]), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 
@@ -103,7 +109,10 @@ def test_what_ansible_refuses_is_refused_and_junk_never_crashes(value, variable)
     conform(value, SPEC[variable], variable, problems)
     try:
         refused = ArgumentSpecValidator({variable: SPEC[variable]}).validate({variable: value}).error_messages
-    except (TypeError, OverflowError):  # the validator itself stumbles over false for a dictionary, and over huge numbers
+    except (
+        TypeError,
+        OverflowError,
+    ):  # the validator itself stumbles over false for a dictionary, and over huge numbers
         refused = True
     if refused:
         assert problems
