@@ -10,10 +10,10 @@ import re
 import typing as t
 
 import yaml
-
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import compile_plan
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_tables import (
     outputs,

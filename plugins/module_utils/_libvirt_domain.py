@@ -16,8 +16,8 @@ import xml.etree.ElementTree as ET
 from ansible_collections.overloom.fabric.plugins.module_utils._image import FORMATS
 from ansible_collections.overloom.fabric.plugins.module_utils._iso import seed_files
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_devices import (
-    NIC_KINDS,
     GRAPHICS_KINDS,
+    NIC_KINDS,
     has_agent,
     is_ours_to_say,
     nic_kind,
@@ -714,9 +714,7 @@ def restrict(options: t.Mapping[str, t.Any], seen: t.Mapping[str, t.Any]) -> dic
         if key not in seen:
             continue
         found = seen[key]
-        if key == "machine" and same_machine(wanted, found):
-            found = wanted
-        elif key == "accelerator" and wanted == "auto":
+        if key == "machine" and same_machine(wanted, found) or key == "accelerator" and wanted == "auto":
             found = wanted
         elif key in ("serial", "tpm", "seed") and wanted and found:
             found = {name: found.get(name, "") for name in wanted}

@@ -33,7 +33,6 @@ from ansible_collections.overloom.fabric.plugins.module_utils._netns_host import
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs import (
     Wanted,
-    argument_spec as ovs_argument_spec,
     configurable,
     differences,
     interface_name,
@@ -44,6 +43,9 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs import (
     owner_of,
     parse,
     removable,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs import (
+    argument_spec as ovs_argument_spec,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs_port import check_vlans
 from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import (
@@ -778,7 +780,7 @@ class _Plan:
             if current:
                 removable(row, f"port {outer}", self._settings.owner, self._settings.adopt)
                 self._ops.append(DelPort(current, outer, row["_uuid"]))
-            return before, {name: None for name in before}, False
+            return before, dict.fromkeys(before), False
         if not target:
             raise FabricError(f"{veth.what}: {veth.port[0].option.name} needs a port in a bridge; give bridge")
         if target not in bridges:

@@ -279,7 +279,7 @@ class Flow(t.NamedTuple):
             "actions": [] if self.actions == "drop" else split_top(with_names(self.actions, names)),
             "cookie": f"{self.cookie:#x}",
             **{name: value for name, value in zip(self._fields[4:7], self[4:7]) if value},
-            **{flag: True for flag in self.flags},
+            **dict.fromkeys(self.flags, True),
         }
 
     def full_data(self, names: t.Mapping[int, str]) -> dict[str, t.Any]:
@@ -1037,7 +1037,7 @@ def _merge_flow(item: WantedFlow, present: Flow | None, scope: Scope, ours: bool
         if "actions" not in item.declared:
             raise FabricError(f"{item.where} is not on the bridge, and has no actions; state them ([] drops)")
         return flow if "cookie" in item.declared else flow._replace(cookie=scope.cookie.value)
-    if _WHOLE <= item.declared and (ours or not scope.adopt):
+    if item.declared >= _WHOLE and (ours or not scope.adopt):
         # Nothing of what is there stays but the cookie, and that unless it is declared too.
         return flow if "cookie" in item.declared else Flow(*flow[:3], present.cookie, *flow[4:])
     kept = {field: getattr(present, field) for field in Flow._fields[4:7] + ("actions",) if field not in item.declared}

@@ -16,14 +16,7 @@ import re
 import socket
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.module_utils._owner import (
-    OVS_MODULE,
-    OVS_OWNER,
-    Caller,
-    is_ovs_mark,
-    may_declare,
-    may_remove,
-)
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs_rows import row_differences
 from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import (
     AddBridge,
     AddMember,
@@ -36,9 +29,16 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import (
     Op,
     ovs_vsctl,
 )
-from ansible_collections.overloom.fabric.plugins.module_utils._ovs_rows import row_differences
 from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_tables import EXTRA, TABLES
 from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_text import CLEAR, Put, checked_text, runs
+from ansible_collections.overloom.fabric.plugins.module_utils._owner import (
+    OVS_MODULE,
+    OVS_OWNER,
+    Caller,
+    is_ovs_mark,
+    may_declare,
+    may_remove,
+)
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 
 Item = t.Dict[str, t.Any]

@@ -12,13 +12,6 @@ from __future__ import annotations
 import json
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.module_utils._owner import (
-    OVS_BEFORE,
-    OVS_OWNER,
-    Caller,
-    is_ovs_mark,
-    may_change,
-)
 from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import (
     AddMember,
     Database,
@@ -28,6 +21,13 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import (
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_tables import STATUS, TABLES
 from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_text import CLEAR, Put
+from ansible_collections.overloom.fabric.plugins.module_utils._owner import (
+    OVS_BEFORE,
+    OVS_OWNER,
+    Caller,
+    is_ovs_mark,
+    may_change,
+)
 
 Row = t.Dict[str, t.Any]
 # (column, key or None for the whole column) -> the value before our first change; CLEAR: there was none.

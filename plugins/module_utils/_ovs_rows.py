@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.module_utils._owner import OVS_OWNER
 from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import Database, Destroy
 from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_tables import STATUS, TABLES
 from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_text import CLEAR, Put
+from ansible_collections.overloom.fabric.plugins.module_utils._owner import OVS_OWNER
 
 Row = t.Dict[str, t.Any]
 

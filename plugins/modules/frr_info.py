@@ -111,6 +111,7 @@ spawned:
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import frr_runner
 from ansible_collections.overloom.fabric.plugins.module_utils._frr_info import (
     bfd_peers,

@@ -158,6 +158,7 @@ spawned:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.overloom.fabric.plugins.module_utils._guest_wait import SPEC, run
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import DEFAULT_URI
 

@@ -108,6 +108,7 @@ flows:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.overloom.fabric.plugins.module_utils._host import (
     OVS_DATABASES,
     content,

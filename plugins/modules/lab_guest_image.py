@@ -84,6 +84,7 @@ spawned:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.overloom.fabric.plugins.module_utils._lab_guest import KERNELS, NETWORK_MODULES, build, locate
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, module_runner
 

@@ -492,6 +492,7 @@ spawned:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import DEFAULT_URI
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_domain import SPEC
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_guests import run

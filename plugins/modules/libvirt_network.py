@@ -308,6 +308,7 @@ spawned:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import DEFAULT_URI
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_network import SPEC
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_networks import run

@@ -20,8 +20,8 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._intent import (
     Intent,
     Segment,
 )
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_routers import Routers
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_mtu import overhead, spelled
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_routers import Routers
 from ansible_collections.overloom.fabric.plugins.plugin_utils._spec import INVALID, suggest, word
 
 # The bridge of segments that no overlay carries.

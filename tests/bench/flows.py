@@ -14,9 +14,10 @@ import sys
 import time
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from standalone import Module, measured, run_to_end
+
 from ansible_collections.overloom.fabric.plugins.module_utils import _ovs_flow
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import owner_argument_spec
-from standalone import Module, measured, run_to_end
 
 SPEC = {**_ovs_flow.argument_spec(), **owner_argument_spec()}
 

@@ -14,8 +14,9 @@ import subprocess
 import sys
 import time
 
-from ansible_collections.overloom.fabric.plugins.module_utils import _frr, _frr_bgp, _frr_ospf
 from standalone import Module, measured, run_to_end
+
+from ansible_collections.overloom.fabric.plugins.module_utils import _frr, _frr_bgp, _frr_ospf
 
 CONF = pathlib.Path("/etc/frr/frr.conf")
 WANTED = pathlib.Path("/run/wanted.conf")

@@ -12,10 +12,11 @@ import json
 import subprocess
 import sys
 
+from standalone import Module, measured, run_to_end
+
 from ansible_collections.overloom.fabric.plugins.module_utils import _ovs_tunnel
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs import ovs_argument_spec
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import owner_argument_spec
-from standalone import Module, measured, run_to_end
 
 BRIDGE = [
     "ovs-vsctl",
@@ -50,7 +51,7 @@ def tunnels(items):
 def main():
     count, rounds = int(sys.argv[1]), int(sys.argv[2])
     remotes = [f"10.{i // 62500}.{i // 250 % 250}.{i % 250 + 1}" for i in range(count)]
-    empty = {name: None for name in _ovs_tunnel.tunnel_argument_spec()}
+    empty = dict.fromkeys(_ovs_tunnel.tunnel_argument_spec())
     items = [
         {**empty, "bridge": "br", "name": f"gre{i}", "type": "gre", "remote_ip": remote, "key": "7", "state": "present"}
         for i, remote in enumerate(remotes)

@@ -306,9 +306,9 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "adopt": "test_only_what_is_ours_is_removed_and_check_mode_removes_nothing",
         "purge": "test_only_what_is_ours_is_removed_and_check_mode_removes_nothing",
     },
-    "libvirt_pool": {name: "test_pools_and_volumes" for name in ("name", "state", "owner", "adopt", "purge")}
+    "libvirt_pool": dict.fromkeys(("name", "state", "owner", "adopt", "purge"), "test_pools_and_volumes")
     | {"pools": "test_each_documented_option_of_a_pool_and_a_volume", "uri": "test_what_cannot_change_is_refused"},
-    "libvirt_volume": {name: "test_pools_and_volumes" for name in ("name", "pool", "state", "owner", "adopt", "purge")}
+    "libvirt_volume": dict.fromkeys(("name", "pool", "state", "owner", "adopt", "purge"), "test_pools_and_volumes")
     | {
         "volumes": "test_each_documented_option_of_a_pool_and_a_volume",
         "format": "test_each_documented_option_of_a_pool_and_a_volume",

@@ -11,9 +11,10 @@ import os
 import re
 
 import pytest
+from test_site import Fabric, changed
+
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import compile_plan
 from ansible_collections.overloom.fabric.tests.unit.intents import SPEC, scale
-from test_site import Fabric, changed
 
 TENANTS = {
     "fabric_overlays": [{"encapsulation": "vxlan", "segments_by": "key"}],

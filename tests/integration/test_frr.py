@@ -14,7 +14,6 @@ import harness
 import pytest
 from routers import by_hand, full, restart, running, settle, wait
 
-
 pytestmark = pytest.mark.usefixtures("frr_stopped_afterwards")
 
 

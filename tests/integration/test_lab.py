@@ -15,9 +15,8 @@ import subprocess
 import time
 import typing as t
 
-import pytest
-
 import harness
+import pytest
 import roots
 
 REPOSITORY = harness.REPOSITORY

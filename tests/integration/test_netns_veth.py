@@ -211,8 +211,8 @@ def test_a_guest_does_not_reach_its_host_at_the_outer_end(host: Host) -> None:
     red = {"name": "red", "bridge": "br0", "addresses": ["10.0.0.1/24"]}
     apply(host, **red)
     mac = [int(byte, 16) for byte in link(host, "v-red")["address"].split(":")]
-    at_host = "fe80::{:x}:{:x}:{:x}:{:x}%eth0".format(
-        (mac[0] ^ 2) << 8 | mac[1], mac[2] << 8 | 0xFF, 0xFE00 | mac[3], mac[4] << 8 | mac[5]
+    at_host = (
+        f"fe80::{(mac[0] ^ 2) << 8 | mac[1]:x}:{mac[2] << 8 | 0xFF:x}:{0xFE00 | mac[3]:x}:{mac[4] << 8 | mac[5]:x}%eth0"
     )
     ping(host, "red", at_host, ok=False)
     for words in ("addrgenmode eui64", "down", "up"):

@@ -11,6 +11,7 @@ import sys
 import typing as t
 
 import pytest
+
 from ansible_collections.overloom.fabric.plugins.module_utils import _ovs_bridge, _ovs_tunnel
 from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import Database, read_database, transaction
 from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_tables import EXTRA

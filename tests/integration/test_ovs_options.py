@@ -21,6 +21,7 @@ import test_ovs_bridge_parts
 import test_ovs_flow
 import test_ovs_switch
 import test_ovs_tunnel
+
 from ansible_collections.overloom.fabric.plugins.module_utils import _ovs_bridge, _ovs_switch, _ovs_tunnel
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs import Option
 
@@ -159,7 +160,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "external_ids": "test_vlans_and_bfd_of_a_tunnel",
         "payload_type": "test_every_option_is_set_changed_and_cleared",
         "remote_ip": "test_every_option_is_set_changed_and_cleared",
-        **{name: "test_srv6_is_passed_through_or_refused_by_name" for name in ("srv6_segs", "srv6_flowlabel")},
+        **dict.fromkeys(("srv6_segs", "srv6_flowlabel"), "test_srv6_is_passed_through_or_refused_by_name"),
     },
     "ovs_flow": {
         "bridge": FLOWS,
@@ -175,10 +176,9 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "adopt": "test_a_foreign_flow_is_configured_but_never_removed_unless_adopted",
         "persist": "test_persist_can_be_turned_off_and_on",
         "timeout": "test_a_daemon_that_hangs_is_a_clear_error_and_the_next_run_converges",
-        **{
-            path: WHOLE
-            for path in ("groups", "groups.group", "groups.group_id", "meters", "meters.meter", "meters.meter_id")
-        },
+        **dict.fromkeys(
+            ("groups", "groups.group", "groups.group_id", "meters", "meters.meter", "meters.meter_id"), WHOLE
+        ),
         **{
             f"tlvs.{name}": "test_geneve_options_of_others_are_left_alone"
             for name in ("class", "type", "length", "field")
@@ -203,20 +203,20 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "owner": "test_two_owners_share_a_host",
         "adopt": "test_a_foreign_veth_is_configured_and_removed_only_when_adopted",
         "purge": "test_purge_removes_what_is_no_longer_declared_and_nothing_else",
-        **{name: NETNS for name in ("mac", "mtu", "outer", "tx_checksum")},
+        **dict.fromkeys(("mac", "mtu", "outer", "tx_checksum"), NETNS),
     },
     "ovs_info": {
         **DATABASE,
-        **{name: "test_only_what_is_asked_for_is_read" for name in ("gather", "bridges", "owned", "owner")},
+        **dict.fromkeys(("gather", "bridges", "owned", "owner"), "test_only_what_is_asked_for_is_read"),
     },
     "ovs_bridge_info": {**DATABASE, "name": TUNNEL_FILTERS, "owner": TUNNEL_FILTERS},
-    "ovs_tunnel_info": {**DATABASE, **{name: TUNNEL_FILTERS for name in ("name", "bridge", "type", "owner")}},
+    "ovs_tunnel_info": {**DATABASE, **dict.fromkeys(("name", "bridge", "type", "owner"), TUNNEL_FILTERS)},
     "ovs_flow_info": {
-        **{name: FLOW_FILTERS for name in ("bridge", "cookie", "gather", "match", "table")},
+        **dict.fromkeys(("bridge", "cookie", "gather", "match", "table"), FLOW_FILTERS),
         "owner": FLOW_FILTERS,
         "timeout": FLOW_FILTERS,
     },
-    "netns_info": {name: "test_namespaces_are_chosen_by_exact_name_and_by_owner" for name in ("names", "owner")},
+    "netns_info": dict.fromkeys(("names", "owner"), "test_namespaces_are_chosen_by_exact_name_and_by_owner"),
 }
 
 

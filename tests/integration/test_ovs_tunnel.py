@@ -9,9 +9,10 @@ import time
 import typing as t
 
 import pytest
-from ansible_collections.overloom.fabric.plugins.module_utils import _ovs_port
 from ovs import bridges, column, ports, veth
 from test_ovs_bridge import PORT_CASES, run_cases
+
+from ansible_collections.overloom.fabric.plugins.module_utils import _ovs_port
 
 if t.TYPE_CHECKING:
     from harness import Host

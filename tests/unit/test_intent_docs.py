@@ -10,6 +10,7 @@ import re
 
 import pytest
 import yaml
+
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import compile_plan
 from ansible_collections.overloom.fabric.tests.unit.intents import CHECKOUT, SPEC
 

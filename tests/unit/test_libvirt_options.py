@@ -11,6 +11,7 @@ import typing as t
 
 import pytest
 import yaml
+
 from ansible_collections.overloom.fabric.tests.integration import libvirt_options
 from ansible_collections.overloom.fabric.tests.unit.intents import CHECKOUT
 

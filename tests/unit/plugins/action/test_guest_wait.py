@@ -48,7 +48,7 @@ def test_progress_is_told_while_it_lasts_and_the_wait_ends_as_declared() -> None
         silent = {"kind": "ssh", "host": "127.0.0.1", "port": server.getsockname()[1], "timeout": 12}
         said, seconds = run(waits=[silent, {**silent, "kind": "tcp"}])
     assert "waiting on localhost for ssh of 127.0.0.1, since " in said and "no banner came" in said
-    assert "not ready after 12 s" in said and 12 <= seconds
+    assert "not ready after 12 s" in said and seconds >= 12
     # What was ready in the first slice stays in the result.
     assert '"accepts connections"' in said
 

@@ -13,6 +13,7 @@ import sys
 
 import pytest
 import yaml
+
 from ansible_collections.overloom.fabric.plugins.action.plan import _templates
 from ansible_collections.overloom.fabric.tests.unit.intents import CHECKOUT
 

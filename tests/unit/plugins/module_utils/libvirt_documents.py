@@ -10,8 +10,9 @@ import pathlib
 import typing as t
 import xml.etree.ElementTree as ET
 
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml import to_xml
 from lxml import etree
+
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml import to_xml
 
 SCHEMAS = pathlib.Path("/usr/share/libvirt/schemas")
 

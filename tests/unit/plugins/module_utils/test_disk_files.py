@@ -11,11 +11,12 @@ import struct
 import subprocess
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from ansible_collections.overloom.fabric.plugins.module_utils import _disk_files as disk
 from ansible_collections.overloom.fabric.plugins.module_utils._lab_guest import partition_table
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner
-from hypothesis import given
-from hypothesis import strategies as st
 
 MIB = 1 << 20
 

@@ -10,6 +10,9 @@ import typing as t
 
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from hypothesis import given
+from hypothesis import strategies as st
+
 from ansible_collections.overloom.fabric.plugins.module_utils import _frr, _frr_bgp, _frr_ospf, _frr_rip, _frr_static
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import (
     Address,
@@ -42,8 +45,6 @@ from ansible_collections.overloom.fabric.plugins.module_utils._frr_info import (
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Remove, Runner
 from ansible_collections.overloom.fabric.tests.integration import frr_configs
-from hypothesis import given
-from hypothesis import strategies as st
 
 # A configuration as FRR 8.4 shows it.
 SHOWN = """\

@@ -9,6 +9,7 @@ import random
 import typing as t
 
 import pytest
+
 from ansible_collections.overloom.fabric.plugins.module_utils import _frr_bgp, _frr_ospf, _frr_rip, _frr_static
 from ansible_collections.overloom.fabric.tests.integration import frr_configs
 

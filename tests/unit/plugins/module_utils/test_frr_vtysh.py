@@ -12,6 +12,7 @@ import subprocess
 import typing as t
 
 import pytest
+
 from ansible_collections.overloom.fabric.plugins.module_utils import _frr_vtysh as vtysh
 
 TEXT = "".join(f"ip route 10.{number // 256}.{number % 256}.0/24 blackhole\n" for number in range(5000))

@@ -10,6 +10,7 @@ import time
 import typing as t
 
 import pytest
+
 from ansible_collections.overloom.fabric.plugins.module_utils._guest_wait import (
     SPEC,
     NotYet,

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 
 import pytest
+
 from ansible_collections.overloom.fabric.plugins.module_utils import _host as host
 
 

@@ -8,11 +8,12 @@ import json
 import shlex
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from ansible_collections.overloom.fabric.plugins.module_utils import _ip
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner
 from ansible_collections.overloom.fabric.tests.unit.kernel import World
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 # What iproute2 6.1 printed for one veth pair, shortened to what matters.
 ADDRESSES = [

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import typing as t
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from ansible_collections.overloom.fabric.plugins.module_utils import _ip_interface as ip_interface
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, Step
 from ansible_collections.overloom.fabric.tests.unit.kernel import World
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 POOL = ["10.0.0.1/24", "10.0.0.2/24", "10.0.1.1/31", "fd00::1/64"]
 addresses = st.lists(st.sampled_from(POOL), unique=True)

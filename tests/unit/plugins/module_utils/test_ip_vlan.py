@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+
 from ansible_collections.overloom.fabric.plugins.module_utils import _ip, _ip_interface
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Step, Write
 from ansible_collections.overloom.fabric.plugins.module_utils._systemd import Unit

@@ -13,12 +13,13 @@ import tarfile
 import typing as t
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from ansible_collections.overloom.fabric.plugins.module_utils import _lab_guest
 from ansible_collections.overloom.fabric.plugins.module_utils._image import Image, look, parse_head
 from ansible_collections.overloom.fabric.plugins.module_utils._iso import SECTOR, iso_image, seed_files
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 
 def joliet(image: bytes) -> tuple[str, dict[str, bytes]]:

@@ -14,6 +14,9 @@ import uuid
 import xml.etree.ElementTree as ET
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from ansible_collections.overloom.fabric.plugins.module_utils import _libvirt_domain as domain_lib
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_domain import (
     SPEC,
@@ -34,8 +37,6 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml impor
     to_xml,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 

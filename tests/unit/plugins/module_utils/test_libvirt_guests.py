@@ -12,11 +12,12 @@ import typing as t
 import xml.etree.ElementTree as ET
 
 import pytest
+
 from ansible_collections.overloom.fabric.plugins.module_utils import _accelerator
 from ansible_collections.overloom.fabric.plugins.module_utils._image import Image
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_domain import SPEC, view, want
 from ansible_collections.overloom.fabric.plugins.module_utils._iso import iso_image
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_chain import Chain
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_domain import SPEC, view, want
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_guest_plan import Found, Here, plan
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_guests import Actions, left_host, try_kvm
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_patch import lines
@@ -44,18 +45,16 @@ def wanted(**values: t.Any) -> t.Any:
 def host(**values: t.Any) -> Found:
     return Found(
         **{
-            **{
-                "domains": {},
-                "networks": {"fab": NETWORK},
-                "images": {},
-                "volumes": {},
-                "seeds": {},
-                "ports": {},
-                "memory": 2**30,
-                "vcpus": 2,
-                "accelerator": "tcg",
-                "order": {},
-            },
+            "domains": {},
+            "networks": {"fab": NETWORK},
+            "images": {},
+            "volumes": {},
+            "seeds": {},
+            "ports": {},
+            "memory": 2**30,
+            "vcpus": 2,
+            "accelerator": "tcg",
+            "order": {},
             **values,
         }
     )

@@ -13,6 +13,9 @@ import typing as t
 import xml.etree.ElementTree as ET
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_network import (
     SPEC,
     besides,
@@ -31,8 +34,6 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml impor
     to_xml,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 

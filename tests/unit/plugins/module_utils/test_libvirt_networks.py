@@ -12,6 +12,7 @@ import typing as t
 import xml.etree.ElementTree as ET
 
 import pytest
+
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_guests import Actions as DomainActions
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_network import SPEC, want
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_networks import (

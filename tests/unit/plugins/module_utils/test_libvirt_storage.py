@@ -11,6 +11,7 @@ import typing as t
 import xml.etree.ElementTree as ET
 
 import pytest
+
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_storage import (
     POOL_SPEC,
     VOLUME_SPEC,

@@ -6,10 +6,11 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from ansible_collections.overloom.fabric.plugins.module_utils import _netns
-from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 from hypothesis import given
 from hypothesis import strategies as st
+
+from ansible_collections.overloom.fabric.plugins.module_utils import _netns
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,9 @@ import copy
 import typing as t
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from ansible_collections.overloom.fabric.plugins.module_utils import _netns_veth as netns
 from ansible_collections.overloom.fabric.plugins.module_utils._netns_host import Kept, Space, notes_of, space_of
 from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import (
@@ -20,8 +23,6 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import (
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, FabricError
 from ansible_collections.overloom.fabric.tests.unit.kernel import Transaction, World
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 OWNER = "fabric"
 MARK = "overloom:fabric"
@@ -173,7 +174,7 @@ def drift(host: World, draw: t.Callable) -> None:
     elif action == "disable" and unit in host.units:
         host.units[unit] = host.units[unit]._replace(wanted_by=())
     elif action == "sysctl":
-        host.sysctls[name] = {path: "7" for path in host.sysctls[name]}
+        host.sysctls[name] = dict.fromkeys(host.sysctls[name], "7")
     elif far is None or far.peer is None:
         return
     elif action == "veth":

@@ -13,6 +13,9 @@ import sys
 import typing as t
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from ansible_collections.overloom.fabric.plugins.module_utils import _ovs_bridge, _ovs_tunnel
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs import described, made_by
 from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import (
@@ -37,8 +40,6 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_tables impo
 from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_text import Put, quote, runs
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 from ansible_collections.overloom.fabric.plugins.module_utils._routes import parse_routes
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 

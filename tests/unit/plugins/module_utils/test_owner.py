@@ -9,6 +9,9 @@ import json
 import typing as t
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from ansible_collections.overloom.fabric.plugins.module_utils import _ovs_bridge
 from ansible_collections.overloom.fabric.plugins.module_utils._openflow import Flow, owner_cookie
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs_before import flushes, former_of, former_text, users
@@ -23,8 +26,6 @@ from ansible_collections.overloom.fabric.plugins.module_utils._owner import (
     may_remove,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
-from hypothesis import given
-from hypothesis import strategies as st
 
 OWNERS = st.sampled_from(["me", "you"])
 MARKS = st.none() | OWNERS

@@ -11,6 +11,7 @@ import threading
 import time
 
 import pytest
+
 from ansible_collections.overloom.fabric.plugins.module_utils import _probe_device as device
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 

@@ -9,6 +9,9 @@ import shlex
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
     Change,
     FabricError,
@@ -22,8 +25,6 @@ from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import 
     reconcile,
     to_text,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 WORDS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=12)
 WORDS_THAT_YAML_READS_OTHERWISE = (

@@ -7,10 +7,11 @@ import pathlib
 import re
 
 import pytest
-from ansible_collections.overloom.fabric.plugins.module_utils import _systemd
-from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Remove, Step, Write
 from hypothesis import given
 from hypothesis import strategies as st
+
+from ansible_collections.overloom.fabric.plugins.module_utils import _systemd
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Remove, Step, Write
 
 # No surrogates: they are not in any file. No null: no argument can hold it.
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 import pytest
+
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import compile_plan
 from ansible_collections.overloom.fabric.tests.unit.intents import SPEC
 

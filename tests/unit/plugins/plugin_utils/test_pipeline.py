@@ -10,14 +10,15 @@ import time
 from types import SimpleNamespace as Some
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from ansible_collections.overloom.fabric.plugins.plugin_utils import _plan_wires
 from ansible_collections.overloom.fabric.plugins.plugin_utils._pipeline import TABLES
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import compile_plan
 from ansible_collections.overloom.fabric.plugins.plugin_utils._spec import PlanError
 from ansible_collections.overloom.fabric.tests.unit.flowsim import Fabric, number
 from ansible_collections.overloom.fabric.tests.unit.intents import CHECKOUT, SPEC, scale
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 many = settings(
     max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]

@@ -14,6 +14,9 @@ import time
 import pytest
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
 from ansible_collections.overloom.fabric.plugins.module_utils import _netns_veth, _ovs_bridge, _ovs_tunnel
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs import interface_name
 from ansible_collections.overloom.fabric.plugins.plugin_utils._expectations import expectations
@@ -21,8 +24,6 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import compi
 from ansible_collections.overloom.fabric.plugins.plugin_utils._spec import PlanError
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify import judge
 from ansible_collections.overloom.fabric.tests.unit.intents import CHECKOUT, SPEC, fabrics
-from hypothesis import HealthCheck, assume, given, settings
-from hypothesis import strategies as st
 
 many = settings(
     max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]

@@ -9,6 +9,7 @@ import copy
 
 import pytest
 import yaml
+
 from ansible_collections.overloom.fabric.plugins.plugin_utils._expectations import expectations
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import compile_plan
 from ansible_collections.overloom.fabric.plugins.plugin_utils._spec import PlanError

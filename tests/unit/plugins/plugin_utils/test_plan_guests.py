@@ -11,6 +11,9 @@ import subprocess
 import pytest
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from ansible_collections.overloom.fabric.plugins.module_utils import _libvirt_domain, _libvirt_network
 from ansible_collections.overloom.fabric.plugins.module_utils._iso import iso_image
 from ansible_collections.overloom.fabric.plugins.plugin_utils import _verify
@@ -18,8 +21,6 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._expectations impo
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import compile_plan
 from ansible_collections.overloom.fabric.plugins.plugin_utils._spec import PlanError
 from ansible_collections.overloom.fabric.tests.unit.intents import SPEC, fabrics
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 BLUE = {"name": "blue", "vlan": 10, "subnet": "10.1.1.0/24"}
 RED = {"name": "red", "vlan": 20, "subnet": "10.1.2.0/24"}

@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import compile_plan
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_tables import (
     outputs,
@@ -16,8 +19,6 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_tables impor
     told,
 )
 from ansible_collections.overloom.fabric.tests.unit.intents import SPEC, fabrics
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 
 @settings(max_examples=80, deadline=None)
