@@ -4,7 +4,8 @@
 """Storage pools and their volumes. This file is private to the collection.
 
 libvirt keeps no metadata with either. A pool's mark is therefore its UUID, which follows from owner and name; a volume's mark is a
-line in a ledger on the host.
+line in a ledger on the host. What was there before it was adopted is given back and not removed: of a pool its former definition is kept
+on the host, of a volume the ledger says that it was there.
 """
 
 from __future__ import annotations
@@ -50,6 +51,9 @@ from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import 
 
 POOL_MODULE = "libvirt_pool"
 LEDGER = "/var/lib/overloom/libvirt-volumes.json"
+# The key of the ledger that lists the adopted volumes; those of volumes have a slash.
+ADOPTED = "adopted"
+POOLS_BEFORE = "/var/lib/overloom/libvirt-pools.json"
 POOL_SPEC: dict[str, t.Any] = {
     "name": {"type": "str"},
     "state": {"type": "str", "choices": ["present", "active", "inactive", "absent"], "default": "active"},
@@ -206,9 +210,14 @@ def plan_pools(
     adopt: bool,
     purge: bool,
     actions: PoolActions,
+    remembered: t.Mapping[str, t.Any] = {},  # noqa: B006, as nothing changes it
 ) -> Change:
-    """Compare. A pool's files are never touched. Raises FabricError."""
-    result = PoolPlan(found, owner, adopt, actions)
+    """Compare. A pool's files are never touched. Raises FabricError.
+
+    remembered: the pools that were there before they were adopted, by name: their document, and whether they were active and started with
+    the host.
+    """
+    result = PoolPlan(found, owner, adopt, actions, remembered)
     for item in wanted:
         if item["state"] == "absent":
             result.remove_declared(item["name"])
@@ -218,21 +227,39 @@ def plan_pools(
         declared = {item["name"] for item in wanted}
         for name, pool in sorted(found.items()):
             if name not in declared and result.is_mine(name):
-                result.remove(name, pool)
+                result.remove(name, pool, given_back=name in remembered)
     names = [name for name in result.after if result.before[name] != result.after[name]]
     return Change(
-        result.steps, {name: result.before[name] for name in names}, {name: result.after[name] for name in names}
+        result.all_steps(),
+        {name: result.before[name] for name in names},
+        {name: result.after[name] for name in names},
+        tuple(result.warnings),
     )
 
 
 class PoolPlan:
     """The steps for all pools, and what differs."""
 
-    def __init__(self, found: t.Mapping[str, Pool], owner: str, adopt: bool, actions: PoolActions) -> None:
+    def __init__(
+        self,
+        found: t.Mapping[str, Pool],
+        owner: str,
+        adopt: bool,
+        actions: PoolActions,
+        remembered: t.Mapping[str, t.Any],
+    ) -> None:
         self.found, self.owner, self.adopt, self.actions = found, owner, adopt, actions
+        self.remembered, self.kept = remembered, dict(remembered)
+        self.warnings: list[str] = []
         self.steps: list[t.Any] = []
         self.before: dict[str, t.Any] = {}
         self.after: dict[str, t.Any] = {}
+
+    def all_steps(self) -> list[t.Any]:
+        """The steps, with what is remembered written before it is needed, and forgotten when it is given back."""
+        gone = {name: row for name, row in self.remembered.items() if name not in self.kept}
+        first = [_write_pools({**self.kept, **gone})] if {**self.kept, **gone} != self.remembered else []
+        return [*first, *self.steps, *([_write_pools(self.kept)] if gone else [])]
 
     def is_mine(self, name: str) -> bool:
         """Whether the pool carries this owner's mark."""
@@ -248,14 +275,23 @@ class PoolPlan:
             raise FabricError(
                 f"pool {name} carries no mark of {self.owner}, so it is not removed: set adopt to take it over"
             )
-        self.remove(name, pool)
+        self.remove(name, pool, given_back=name in self.remembered and self.is_mine(name) and not self.adopt)
 
-    def remove(self, name: str, pool: Pool) -> None:
-        """Stop and forget a pool."""
+    def remove(self, name: str, pool: Pool, given_back: bool = False) -> None:
+        """Stop and forget a pool, or make it again as it was before it was adopted."""
         if pool.active:
             self.steps.append(self.actions.simple("destroy", name))
         self.steps.append(self.actions.simple("undefine", name))
         self.before[name], self.after[name] = {"state": "active" if pool.active else "inactive"}, {"state": "absent"}
+        former = self.kept.pop(name, None)
+        if not given_back:
+            return
+        self.warnings.append(f"pool {name} was there before it was adopted: it is given back, not removed")
+        self.steps.append(self.actions.define(name, ET.fromstring(former["definition"])))
+        self.steps += [self.actions.simple("start", name)] if former["active"] else []
+        self.steps += [self.actions.autostart(name, True)] if former["autostart"] else []
+        self.before[name]["owned"] = True
+        self.after[name] = {"state": "active" if former["active"] else "inactive", "owned": False}
 
     def declare(self, item: t.Mapping[str, t.Any]) -> None:
         """Make a pool so. Raises FabricError."""
@@ -301,7 +337,10 @@ class PoolPlan:
         if pool is not None and pool.active:
             # Guests keep the files open that they have; only the pool is away for a moment.
             self.steps.append(self.actions.simple("destroy", name))
-        if taken:
+        if taken and pool is not None:
+            self.kept.setdefault(
+                name, {"definition": to_xml(pool.root), "active": pool.active, "autostart": pool.autostart}
+            )
             self.steps.append(self.actions.simple("undefine", name))
         moved = "path" in options and view_pool(root)["path"] != options["path"] or pool is None
         patch_pool(root, options)
@@ -326,6 +365,24 @@ class PoolPlan:
         if wanted is not None and wanted != (found and not taken):
             self.steps.append(self.actions.autostart(item["name"], wanted))
             sides[0]["autostart"], sides[1]["autostart"] = found, wanted
+
+
+def _write_pools(kept: t.Mapping[str, t.Any]) -> Write | Remove:
+    if not kept:
+        return Remove(POOLS_BEFORE)
+    return Write(POOLS_BEFORE, json.dumps(kept, indent=1, sort_keys=True) + "\n", 0o600)
+
+
+def _read_json(path: str) -> dict[str, t.Any]:
+    """What is kept on the host, empty where nothing is. Raises FabricError."""
+    try:
+        with open(path, encoding="utf-8") as stream:
+            kept: dict[str, t.Any] = json.load(stream)
+            return kept
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise FabricError(f"{path} cannot be read ({error}): correct or remove it") from error
 
 
 def pool_state(found: t.Mapping[str, Pool], owner: str) -> dict[str, t.Any]:
@@ -353,7 +410,8 @@ def run_pools(module: t.Any) -> t.NoReturn:
     names = [item["name"] for item in wanted]
 
     def compare(found: dict[str, Pool]) -> Change:
-        return plan_pools(found, wanted, params["owner"], params["adopt"], params["purge"], actions)
+        remembered = _read_json(POOLS_BEFORE)
+        return plan_pools(found, wanted, params["owner"], params["adopt"], params["purge"], actions, remembered)
 
     def judge(found: dict[str, Pool]) -> list[str]:
         return [f"pool {name} is not as declared after the change" for name in compare(found).after]
@@ -368,10 +426,11 @@ def run_pools(module: t.Any) -> t.NoReturn:
 
 
 class Volumes(t.NamedTuple):
-    """Pools by name, each with its volumes' typed options, None for an inactive pool; and who made which volume."""
+    """Pools by name, each with its volumes' typed options, None for an inactive pool; whose each volume is, and which were there before."""
 
     pools: dict[str, dict[str, dict[str, t.Any]] | None]
     ledger: dict[str, str]
+    adopted: frozenset[str] = frozenset()
 
 
 def want_volume(item: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
@@ -422,14 +481,9 @@ def read_volumes(connection: t.Any, pools: t.Iterable[str]) -> Volumes:
                 "format": "raw" if kind is None else kind.get("type", "raw"),
                 "backing_path": root.findtext("backingStore/path", ""),
             }
-    try:
-        with open(LEDGER, encoding="utf-8") as stream:
-            ledger = json.load(stream)
-    except FileNotFoundError:
-        ledger = {}
-    except (OSError, ValueError) as error:
-        raise FabricError(f"{LEDGER} cannot be read ({error}): correct or remove it") from error
-    return Volumes(found, ledger)
+    ledger = _read_json(LEDGER)
+    adopted = frozenset(ledger.pop(ADOPTED, []))
+    return Volumes(found, ledger, adopted)
 
 
 class VolumeActions:
@@ -489,10 +543,16 @@ def plan_volumes(
     after: dict[str, t.Any] = {}
     warnings: list[str] = []
     ledger = dict(found.ledger)
+    adopted = set(found.adopted)
 
-    def remove(key: str, pool: str, name: str, there: t.Mapping[str, t.Any]) -> None:
-        steps.append(actions.delete(pool, name))
+    def remove(key: str, pool: str, name: str, there: t.Mapping[str, t.Any], given_back: bool) -> None:
         ledger.pop(key, None)
+        adopted.discard(key)
+        if given_back:
+            warnings.append(f"volume {key} was there before it was adopted: it is given back, not removed")
+            before[key], after[key] = {"owner": owner}, {"owner": ""}
+            return
+        steps.append(actions.delete(pool, name))
         before[key], after[key] = {"state": "present", "size": shown_size(there["size"])}, {"state": "absent"}
 
     for item in wanted:
@@ -514,7 +574,7 @@ def plan_volumes(
                 raise FabricError(
                     f"{what} in pool {pool} carries {'the mark of ' + holder if holder else 'no mark of ' + owner}, so it is not removed: set adopt"
                 )
-            remove(key, pool, name, there)
+            remove(key, pool, name, there, given_back=key in found.adopted and not adopt)
             continue
         if there is None:
             options.setdefault("format", "qcow2")
@@ -531,6 +591,8 @@ def plan_volumes(
                 f"{what} in pool {pool} belongs to {holder}, not to {owner}: leave it, or set adopt to take it over"
             )
         if adopt:
+            if key not in ledger:
+                adopted.add(key)
             ledger[key] = owner
         for option in ("format", "backing_path"):
             if option in options and options[option] != there[option]:
@@ -552,22 +614,26 @@ def plan_volumes(
             pool, _slash, name = key.partition("/")
             there = (found.pools.get(pool) or {}).get(name)
             if there is not None:
-                remove(key, pool, name, there)
+                remove(key, pool, name, there, given_back=key in found.adopted)
             elif pool not in found.pools or found.pools[pool] is not None:
                 ledger.pop(key)
+                adopted.discard(key)
                 before[key], after[key] = {"owner": owner}, {"owner": ""}
     # New lines are written first and old ones removed last: a line without a volume is no harm, a volume without its line would stay for ever.
     removed = {key: found.ledger[key] for key in found.ledger if key not in ledger}
     if {**ledger, **removed} != found.ledger:
-        steps.insert(0, _write_ledger({**ledger, **removed}))
+        steps.insert(0, _write_ledger({**ledger, **removed}, adopted | found.adopted))
     if removed:
-        steps.append(_write_ledger(ledger))
+        steps.append(_write_ledger(ledger, adopted))
     names = [key for key in after if before[key] != after[key]]
     return Change(steps, {key: before[key] for key in names}, {key: after[key] for key in names}, tuple(warnings))
 
 
-def _write_ledger(ledger: t.Mapping[str, str]) -> Write | Remove:
-    return Write(LEDGER, json.dumps(ledger, indent=1, sort_keys=True) + "\n") if ledger else Remove(LEDGER)
+def _write_ledger(ledger: t.Mapping[str, str], adopted: t.AbstractSet[str]) -> Write | Remove:
+    if not ledger:
+        return Remove(LEDGER)
+    listed = {ADOPTED: sorted(adopted)} if adopted else {}
+    return Write(LEDGER, json.dumps({**ledger, **listed}, indent=1, sort_keys=True) + "\n")
 
 
 def _shown(options: dict[str, t.Any]) -> dict[str, t.Any]:

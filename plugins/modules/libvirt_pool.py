@@ -12,6 +12,8 @@ author: The overloom.fabric authors (@overloom)
 description:
   - Makes, changes, starts, stops and removes storage pools, one by plain options or many by O(pools). The files in a pool are never touched.
   - libvirt keeps no metadata with a pool. Its UUID, which follows from O(owner) and the name, is the owner's mark.
+  - A pool that was there before it was adopted is given back as it was, by O(purge) and by O(state=absent) without O(adopt). Its former definition
+    is kept in C(/var/lib/overloom/libvirt-pools.json) on the host.
 requirements:
   - libvirt-python (the package C(python3-libvirt)), libvirt 6.0 or newer
 extends_documentation_fragment:

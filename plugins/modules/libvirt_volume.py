@@ -12,6 +12,7 @@ author: The overloom.fabric authors (@overloom)
 description:
   - Makes, grows and removes volumes, one by plain options or many by O(volumes). A volume is never shrunk or converted.
   - libvirt keeps no metadata with a volume. The owner's mark is a line in C(/var/lib/overloom/libvirt-volumes.json) on the host.
+  - A volume that was there before it was adopted is given back, and not removed, by O(purge) and by O(state=absent) without O(adopt).
 requirements:
   - libvirt-python (the package C(python3-libvirt)), libvirt 6.0 or newer
 extends_documentation_fragment:

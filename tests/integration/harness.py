@@ -35,6 +35,8 @@ sys.path.pop(0)
 runpy.run_module('ansible_collections.overloom.fabric.plugins.modules.' + sys.argv[1], run_name='__main__', alter_sys=True)
 """
 
+MODULE_SERVER = pathlib.Path(__file__).with_name("module_server.py").read_text(encoding="utf-8")
+
 # Takes away what tests make in a host, much faster than a new host would come.
 CLEAN = r"""
 import glob, json, os, shutil, subprocess
@@ -133,7 +135,8 @@ def served(command: t.Sequence[str], name: str, given: str, timeout: float = 120
         pipes: dict[str, t.Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         server = subprocess.Popen(command, text=True, env=_environment(), **pipes)  # pylint: disable=consider-using-with
         # What was started ends at once, and leaves the server to the host.
-        server.wait(timeout)
+        if server.wait(timeout) != 0:
+            raise Failed(f"{name}: the module server did not start")
     assert server.stdin and server.stdout
     print(json.dumps([name, given]), file=server.stdin, flush=True)
     answered = select.select([server.stdout], [], [], timeout)[0] and server.stdout.readline()
@@ -169,10 +172,8 @@ class Runs:
         ok: True asserts that it does not fail, False that it does, None takes it either way.
         """
         environment = ["env", f"PYTHONPATH={self.library}", "PYTHONPYCACHEPREFIX=/tmp/overloom-test-pycache"]
-        server = f"{self.library}/ansible_collections/overloom/fabric/tests/integration/module_server.py"
-        return result_of(
-            served(self.command([*environment, PYTHON, server]), name, module_input(args or {}, check, diff)), name, ok
-        )
+        given = module_input(args or {}, check, diff)
+        return result_of(served(self.command([*environment, PYTHON, "-c", MODULE_SERVER]), name, given), name, ok)
 
     def apply(self, name: str, args: dict[str, t.Any]) -> dict[str, t.Any]:
         """Foretell, do, and foretell again; the result of the second.

@@ -61,7 +61,7 @@ def main():
     nothing = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1):
         os.dup2(nothing, number)
-    # Python puts the folder of this file first, whose names would hide others.
+    # Python puts the working folder first, whose names would hide others.
     sys.path.pop(0)
     for line in requests:
         print(json.dumps(answer(*json.loads(line))), file=answers, flush=True)

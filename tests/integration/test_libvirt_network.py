@@ -178,7 +178,18 @@ def test_pools_and_volumes(kvm: harness.Host) -> None:
     assert kvm.run(["virsh", "vol-list", "p1"]).split("\n", 2)[2].split()[::2] == ["foreign.raw"]
     kvm.run(["virsh", "pool-define-as", "p2", "dir", "--target", "/var/lib/libvirt/p2"])
     assert "no mark" in kvm.module("libvirt_pool", {"name": "p2", "state": "absent"}, ok=False)["msg"]
-    kvm.apply("libvirt_pool", {"name": "p2", "state": "inactive", "adopt": True})
+    theirs = kvm.run(["virsh", "pool-dumpxml", "p2"])
+    kvm.apply(
+        "libvirt_pool",
+        {"name": "p2", "path": "/var/lib/libvirt/p3", "state": "active", "autostart": True, "adopt": True},
+    )
+    kvm.run(["virsh", "vol-create-as", "p1", "adopted.raw", "1MiB", "--format", "raw"])
+    kvm.apply("libvirt_volume", {"pool": "p1", "name": "adopted.raw", "size": "2MiB", "adopt": True})
+    given = kvm.apply("libvirt_volume", {"volumes": [], "purge": True})
+    assert "adopted.raw was there before it was adopted: it is given back" in given["warnings"][0]
     kvm.apply("libvirt_pool", {"pools": [], "purge": True})
-    assert kvm.run(["virsh", "pool-list", "--all", "--name"]).split() == []
-    assert kvm.exists("/var/lib/libvirt/p1/foreign.raw")
+    assert kvm.run(["virsh", "pool-list", "--all", "--name"]).split() == ["p2"], "what was there is given back"
+    assert kvm.run(["virsh", "pool-list", "--autostart", "--name"]).split() == []
+    assert kvm.run(["virsh", "pool-dumpxml", "p2"]) == theirs
+    for name in ("foreign.raw", "adopted.raw"):
+        assert kvm.exists(f"/var/lib/libvirt/p1/{name}")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 import sys
 import typing as t
@@ -27,7 +28,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_storage i
     want_volume,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml import parse
-from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, FabricError
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, FabricError, Remove, Write
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
@@ -48,7 +49,7 @@ def pools(found: dict[str, Pool], *items: dict[str, t.Any], adopt: bool = False,
 
 def verbs(change: Change) -> list[str]:
     assert bool(change.steps) == (change.before != change.after)
-    return [step.argv[1] for step in change.steps]
+    return [step.argv[1] for step in change.steps if hasattr(step, "argv")]
 
 
 def here(text: str = THEIRS, active: bool = True, autostart: bool = True) -> dict[str, Pool]:
@@ -82,7 +83,9 @@ def test_another_path_keeps_what_no_option_says() -> None:
         "pool-start",
         "pool-autostart",
     ]
-    root = parse(next(step.stdin for step in change.steps if step.argv[1] == "pool-define"), "pool")
+    root = parse(
+        next(step.stdin for step in change.steps if getattr(step, "argv", ("", ""))[1] == "pool-define"), "pool"
+    )
     assert view_pool(root) == {**view_pool(parse(THEIRS, "pool")), "path": "/mnt/other"}
     assert root.find("source/protocol").get("ver") == "4" and root.findtext("target/permissions/mode") == "0711"
 
@@ -110,6 +113,39 @@ def test_adoption_keeps_autostart_unless_it_is_declared(
 ) -> None:
     change = pools(here(active=False, autostart=autostart), {"state": "inactive", "autostart": declared}, adopt=True)
     assert verbs(change) == ["pool-undefine", "pool-define", *expected]
+
+
+@pytest.mark.parametrize("active", [True, False])
+@pytest.mark.parametrize("autostart", [True, False])
+def test_an_adopted_pool_is_given_back_as_it_was(active: bool, autostart: bool) -> None:
+    found = here(active=active, autostart=autostart)
+    taken = pools(found, {"path": "/mnt/other", "state": "active", "autostart": not autostart}, adopt=True)
+    assert isinstance(taken.steps[0], Write), "what was there is kept before it is changed"
+    remembered = json.loads(taken.steps[0].content)
+    now = {"p1": Pool(parse(next(s.stdin for s in taken.steps if getattr(s, "stdin", None)), "pool"), True, True)}
+    again = plan_pools(
+        now,
+        [want_pool(filled(POOL_SPEC, {"name": "p1", "path": "/mnt/other"}))],
+        OWNER,
+        True,
+        False,
+        ACTIONS,
+        remembered,
+    )
+    assert again.steps == []
+    gone = plan_pools(now, [], OWNER, False, True, ACTIONS, remembered)
+    assert verbs(gone) == [
+        "pool-destroy",
+        "pool-undefine",
+        "pool-define",
+        *(["pool-start"] if active else []),
+        *(["pool-autostart"] if autostart else []),
+    ]
+    assert isinstance(gone.steps[-1], Remove) and "given back" in gone.warnings[0]
+    restored = parse(next(s.stdin for s in gone.steps if getattr(s, "stdin", None)), "pool")
+    assert ET.canonicalize(ET.tostring(restored), strip_text=True) == ET.canonicalize(THEIRS, strip_text=True)
+    # The control: one that was made is removed.
+    assert verbs(pools(ours(), purge=True)) == ["pool-destroy", "pool-undefine"]
 
 
 @pytest.mark.parametrize(
@@ -170,6 +206,16 @@ def test_a_volume_of_nobody_is_adopted_and_then_removed() -> None:
     assert volumes(found, {"size": "1MiB"}) == []
     assert volumes(found, {"size": "1MiB"}, adopt=True) == ["Write"]
     assert volumes(found, {"state": "absent"}, adopt=True) == ["vol-delete"]
+
+
+def test_an_adopted_volume_is_given_back_and_one_that_was_made_is_removed() -> None:
+    pool = {"v1": VOLUME, "v2": {**VOLUME, "path": "/srv/v2"}}
+    found = Volumes({"p1": pool}, {"p1/v1": OWNER, "p1/v2": OWNER}, frozenset({"p1/v1"}))
+    change = plan_volumes(found, [], OWNER, False, True, False, VolumeActions(None, "qemu:///system"))
+    assert [step.argv[2] for step in change.steps if hasattr(step, "argv")] == ["v2"]
+    assert isinstance(change.steps[-1], Remove) and "volume p1/v1 was there before" in change.warnings[0]
+    assert volumes(found, {"state": "absent"}) == ["Write"]
+    assert volumes(found, {"state": "absent"}, adopt=True) == ["vol-delete", "Write"]
 
 
 def test_the_documents_of_these_tests_are_such_as_libvirt_knows() -> None:
