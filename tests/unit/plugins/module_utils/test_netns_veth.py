@@ -164,11 +164,11 @@ def drift(host: World, draw: t.Callable) -> None:
     unit = f"overloom-netns-{name}.service"
     if action == "space":
         host.delete_space(name)
-    elif action == "lo":
+    elif action == "lo" and unit in host.units:
         links["lo"].set("down")
         links["lo"].set("alias", "")
     elif action == "unit":
-        # Together with the alias it would be nobody's namespace.
+        # Without both unit and alias it would be nobody's namespace, whose loopback is not the module's.
         if links["lo"].alias and all(link.alias for link in links.values()):
             host.units.pop(unit, None)
     elif action == "disable" and unit in host.units:
