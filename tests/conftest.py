@@ -1,0 +1,9 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Profiles of Hypothesis, for all tests."""
+
+import hypothesis
+
+# The same cases in each run, so that CI judges a change by what it changes; any other run draws new ones.
+hypothesis.settings.register_profile("repeatable", derandomize=True)
