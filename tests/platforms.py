@@ -102,6 +102,7 @@ def with_core(name: str, core: str, python: str) -> None:
         "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".collections"),
         "ANSIBLE_HOME": str(OUTPUT / f"{name}.home"),
         "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_STDOUT_CALLBACK": "default",
     }
     run(name, [str(programs / "python"), "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/unit"], environment)
     run(name, [str(programs / "python"), "tests/sanity.py"], environment)

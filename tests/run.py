@@ -77,6 +77,8 @@ def run_part(name: str, command: list[str]) -> tuple[str, bool, float]:
         # Each part has a home for Ansible's own files, so that side by side none sees another's.
         "ANSIBLE_HOME": str(OUTPUT / f"{name}.home"),
         "ANSIBLE_NOCOLOR": "1",
+        # Tests read the recap.
+        "ANSIBLE_STDOUT_CALLBACK": "default",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     log = open(OUTPUT / f"{name}.log", "w", encoding="utf-8")  # noqa: SIM115, as it is one of two below

@@ -741,6 +741,7 @@ def ansible(make_lab, tmp_path: pathlib.Path) -> t.Callable[..., subprocess.Comp
         environment = {
             "PATH": f"{path.parent}:{harness.PATH}",
             "HOME": os.environ["HOME"],
+            "ANSIBLE_STDOUT_CALLBACK": "default",
             "LEAK": "from outside",
             "VIRTUAL_ENV": "/nonexistent",
         }

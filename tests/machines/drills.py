@@ -104,6 +104,7 @@ class Drills:
             "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
             "ANSIBLE_HOME": str(self.folder / "ansible"),
             "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_STDOUT_CALLBACK": "default",
             "PYTHONDONTWRITEBYTECODE": "1",
         }
         with open(self.logs / "commands.log", "a", encoding="utf-8") as log:
