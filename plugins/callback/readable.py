@@ -140,6 +140,7 @@ class CallbackModule(Default):
         super().__init__()
         self._screen = self._display
         self._display = self._recorder = Recorder(self._screen)
+        self._on_screen = self._screen.display
         self._view = View()
         self._begun = time.monotonic()
         self._host = ""
@@ -156,7 +157,7 @@ class CallbackModule(Default):
 
     def _listen(self) -> None:
         """Have in the file, too, what plugins show by themselves, such as the tables of a plan."""
-        self._on_screen, owner = self._screen.display, os.getpid()
+        owner = os.getpid()
 
         def display(msg: str, *args: t.Any, **options: t.Any) -> None:
             # Workers hand it to this process, where it comes by again.
