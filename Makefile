@@ -25,13 +25,13 @@ help: ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-15s %s\n' "$$name" "$$text"; done
 
 lab: packages $(BIN)/.lab ## Boot the lab, build the fabric on it, prove it (INVENTORY=inventory/lab)
-	$(PLAYBOOK) playbooks/lab.yml
-	$(PLAYBOOK) site.yml
-	$(PLAYBOOK) playbooks/verify.yml
+	@$(PLAYBOOK) playbooks/lab.yml
+	@$(PLAYBOOK) site.yml
+	@$(PLAYBOOK) playbooks/verify.yml
 	@ANSIBLE_CONFIG=$(CURDIR)/ansible.cfg $(BIN)/python tools/hints.py $(INVENTORY)
 
 lab-down: $(BIN)/.lab ## Remove the lab: every process, mount, namespace and file of it (INVENTORY=inventory/lab)
-	$(PLAYBOOK) playbooks/lab_down.yml
+	@$(PLAYBOOK) playbooks/lab_down.yml
 
 shell: $(BIN)/.lab ## Enter a host: make shell HOST=kvm1
 	@$(ENTER) "$(HOST)"
@@ -40,10 +40,10 @@ console: $(BIN)/.lab ## Enter a guest by its serial console, left with Ctrl-]: m
 	@$(ENTER) "$(HOST)" virsh console "$(GUEST)"
 
 plan: $(BIN)/.lab ## Print the plan of an inventory
-	$(PLAYBOOK) playbooks/plan.yml
+	@$(PLAYBOOK) playbooks/plan.yml
 
 verify: $(BIN)/.lab ## Measure the fabric against the plan
-	$(PLAYBOOK) playbooks/verify.yml
+	@$(PLAYBOOK) playbooks/verify.yml
 
 packages:
 	$(call install,lab,$(shell $(PYTHON) -c 'import ensurepip' 2>/dev/null || echo python3-venv))

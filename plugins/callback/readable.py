@@ -10,7 +10,7 @@ short_description: Changes, waits and failures on the screen, all else in a file
 version_added: 0.1.0
 author: The overloom.fabric authors (@overloom)
 description:
-  - Shows each play, the tasks that changed something and on which hosts, the tasks that took longer than three seconds, waits, warnings,
+  - Shows each play, the tasks that changed something and on which hosts, the tasks that took longer than ten seconds, waits, warnings,
     differences (with C(--diff)), and failures in full with their message first.
   - A task that is tried again is a wait. It is no failure until the last try.
   - The recap has a line for a host only when something changed or failed there.

@@ -10,7 +10,7 @@ import typing as t
 # Kinds of lines, which the callback gives their colors.
 Line = t.Tuple[str, str]
 # A task that ran for so many seconds is told, also when it changed nothing; so long a wait is told again.
-SLOW = 3.0
+SLOW = 10.0
 WAIT = 10.0
 
 

@@ -44,7 +44,7 @@ def test_a_failure_is_whole_and_its_sentence_comes_first():
 def test_a_slow_task_is_told_and_a_fast_one_is_not():
     view = View()
     view.task("Copy", 0)
-    assert texts(view.task("Copy less", run_view.SLOW)) == ["  ok       Copy (3 s)"]
+    assert texts(view.task("Copy less", run_view.SLOW)) == ["  ok       Copy (10 s)"]
     assert view.task("", run_view.SLOW + 1) == []
 
 
