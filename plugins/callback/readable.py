@@ -45,6 +45,7 @@ from ansible import constants as C
 from ansible import context
 from ansible.playbook.task_include import TaskInclude
 from ansible.plugins.callback.default import CallbackModule as Default
+from ansible.release import __version__
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils._run_view import Line, Outcome, View
 
@@ -58,6 +59,9 @@ COLORS = {
     "warning": C.COLOR_WARN,
     "ok": C.COLOR_OK,
 }
+
+# Before ansible-core 2.21, a retry names the try that was; since then the one that comes.
+BEHIND = int(tuple(map(int, __version__.split(".")[:2])) < (2, 21))
 
 
 class Recorder:
@@ -249,7 +253,7 @@ class CallbackModule(Default):
         data = data_of(result)
         name = (result._task.name or result._task.get_name()).strip()
         lines = self._view.waiting(
-            name, self.host_label(result), data["attempts"] + 1, data["retries"], time.monotonic()
+            name, self.host_label(result), data["attempts"] + BEHIND, data["retries"], time.monotonic()
         )
         self._show(lines)
         sys.stdout.flush()
