@@ -1039,17 +1039,19 @@ def made_by(owner: str) -> set[Address]:
     return made
 
 
-def _check_used(running: Config, changes: t.Mapping[Address, t.Optional[str]], ours: t.Container[Address]) -> None:
-    """Refuse to take away what lines of others use. Raises FabricError."""
-    after = {address: line for address, line in {**running, **changes}.items() if line is not None}
-    for (kind, name), address in orphans(running, after):
+def _check_used(
+    config: Config, changes: t.Mapping[Address, t.Optional[str]], ours: t.Container[Address], where: str = ""
+) -> None:
+    """Refuse to take away what lines of others use, which run or are saved. Raises FabricError."""
+    after = {address: line for address, line in {**config, **changes}.items() if line is not None}
+    for (kind, name), address in orphans(config, after):
         if address in ours or address in changes:
             continue
         inside = f" in '{' / '.join(address[:-1])}'" if address[:-1] else ""
         name = name.partition(" of ")[0]
-        line = hide(running[address])
+        line = hide(after[address])
         raise FabricError(
-            f"{kind} {name} is used by '{line}'{inside}, which somebody else configured; take that away first, or keep the {kind}"
+            f"{kind} {name} is used by '{line}'{inside}{where}, which somebody else configured; take that away first, or keep the {kind}"
         )
 
 
@@ -1171,6 +1173,9 @@ def compare(runner: Runner, found: Found, things: t.Sequence[Thing], options: Op
                 f"'{' / '.join(address)}' stays, as somebody else configured '{hide(found.running[foreign[0]])}' in it"
             )
     _check_used(found.running, changes, made_by(options.owner))
+    to_save = {**changes, **profiles.unsaid(explicit, {**saved, **changes}, profile)}
+    # What is saved runs after the next restart.
+    _check_used(saved, to_save, made_by(options.owner), f" of {CONF}")
     lines = renewed + difference(_turned(base, changes), changes, drops)
     notes = json.loads(json.dumps(notes))
     steps: list[t.Any] = []
@@ -1189,7 +1194,6 @@ def compare(runner: Runner, found: Found, things: t.Sequence[Thing], options: Op
         if found.daemons:
             apply.validate()
         steps.append(apply)
-    to_save = {**changes, **profiles.unsaid(explicit, {**saved, **changes}, profile)}
     warnings += _not_running(saved_as, things, found.running, to_save) if found.daemons else []
     unsaved = {a: line for a, line in to_save.items() if saved.get(a) != line}
     foreign_blocks = {

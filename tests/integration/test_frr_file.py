@@ -421,5 +421,12 @@ def test_what_others_use_does_not_go(crowded: harness.Host) -> None:
         refused = crowded.module("frr_bgp", {"asn": "65000", option: [], "purge": True}, ok=False)
         assert refused["msg"].startswith(f"{name} is used by '{use[-1]}' in '") and running(crowded) == before
         by_hand(crowded, *use[:-1], f"no {use[-1]}")
+    # A user that is only saved runs after the next restart.
+    file = saved(crowded)
+    crowded.write("/etc/frr/frr.conf", f"{file}router ospf\n redistribute kernel route-map RM\nexit\n")
+    assert "redistribute kernel route-map RM" in saved(crowded) and "kernel" not in running(crowded)
+    refused = crowded.module("frr_bgp", {"asn": "65000", "route_maps": [], "purge": True}, ok=False)
+    assert "'redistribute kernel route-map RM' in 'router ospf' of /etc/frr/frr.conf" in refused["msg"]
+    crowded.write("/etc/frr/frr.conf", file)
     crowded.apply("frr_bgp", {"asn": "65000", **emptied, "purge": True})
     assert not re.search("G|FAST|RM|PL|AP", running(crowded).replace("!", ""))

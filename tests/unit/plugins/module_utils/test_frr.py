@@ -337,6 +337,20 @@ def test_only_what_was_made_is_purged() -> None:
     assert plan(before, []).steps == []
 
 
+def test_what_a_saved_line_uses_does_not_go() -> None:
+    """The user does not run, but would after a restart, without its filter."""
+    line, user = "route-map RM permit 10", "router ospf\n redistribute static route-map RM\nexit\n"
+    notes = {"us": {"RM": {"lines": [[line]], "scope": [], "drop": None}}}
+    for running, saved, where in ((user, "", ""), ("", user, " of /etc/frr/frr.conf")):
+        before = found(f"{line}\nexit\n{running}", f"{line}\nexit\n{saved}", notes)
+        with pytest.raises(FabricError) as refused:
+            plan(before, [], purge=True)
+        said = f"is used by 'redistribute static route-map RM' in 'router ospf'{where}, which somebody else"
+        assert said in str(refused.value)
+    # The control: without a user it goes.
+    assert plan(found(f"{line}\nexit\n", f"{line}\nexit\n", notes), [], purge=True).steps
+
+
 def test_notes_of_nothing_are_no_file() -> None:
     one, two = (f"ip route 10.{number}.0.0/16 blackhole" for number in (1, 2))
     notes = {
