@@ -210,13 +210,14 @@ def plan_pools(
     adopt: bool,
     purge: bool,
     actions: PoolActions,
-    remembered: t.Mapping[str, t.Any] = {},  # noqa: B006, as nothing changes it
+    remembered: t.Mapping[str, t.Any] | None = None,
 ) -> Change:
     """Compare. A pool's files are never touched. Raises FabricError.
 
     remembered: the pools that were there before they were adopted, by name: their document, and whether they were active and started with
     the host.
     """
+    remembered = remembered or {}
     result = PoolPlan(found, owner, adopt, actions, remembered)
     for item in wanted:
         if item["state"] == "absent":
