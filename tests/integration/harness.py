@@ -133,6 +133,7 @@ def served(command: t.Sequence[str], name: str, given: str, timeout: float = 120
         server = waiting.pop()
     else:
         pipes: dict[str, t.Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        # It outlives this call, for the next ones.
         server = subprocess.Popen(command, text=True, env=_environment(), **pipes)  # pylint: disable=consider-using-with
         # What was started ends at once, and leaves the server to the host.
         if server.wait(timeout) != 0:

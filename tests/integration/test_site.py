@@ -57,12 +57,7 @@ class Fabric:
         (self.folder / "hosts.yml").write_text(text)
 
     def start(self, tool: str, *argv: str) -> subprocess.Popen:
-        environment = {
-            **os.environ,
-            "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"),
-            "ANSIBLE_NOCOLOR": "1",
-            "ANSIBLE_STDOUT_CALLBACK": "default",
-        }
+        environment = {**os.environ, "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
         command = [str(BIN / tool), *argv, "-i", str(self.folder / "hosts.yml")]
         streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         return subprocess.Popen(command, cwd=REPOSITORY, env=environment, start_new_session=True, **streams)

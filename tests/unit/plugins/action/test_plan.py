@@ -76,12 +76,7 @@ def fabric(tmp_path):
                 *arguments,
             ],
             cwd=CHECKOUT,
-            env={
-                **os.environ,
-                "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
-                "ANSIBLE_NOCOLOR": "1",
-                "ANSIBLE_STDOUT_CALLBACK": "default",
-            },
+            env={**os.environ, "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

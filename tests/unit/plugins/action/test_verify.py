@@ -51,7 +51,6 @@ def verify(tmp_path):
             "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
             "ANSIBLE_HOME": str(tmp_path / "home"),
             "ANSIBLE_NOCOLOR": "1",
-            "ANSIBLE_STDOUT_CALLBACK": "default",
         }
         options = {
             "capture_output": True,

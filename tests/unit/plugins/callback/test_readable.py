@@ -24,14 +24,14 @@ PLAYBOOK = """
       ansible.builtin.command: echo changed-output
     - name: Leave it
       ansible.builtin.command: echo quiet-output
-      changed_when: false
+      changed_when: false # such a task is what is left off the screen
     - name: Try it again
       ansible.builtin.command: "test -e {{ playbook_dir }}/{{ 'tried' if tries is defined else '.' }}"
       register: seen
       until: seen is success and seen.attempts > 1
       retries: 3
       delay: 0
-      changed_when: false
+      changed_when: false # it only reads
     - name: Write a secret
       ansible.builtin.copy:
         content: "{{ inventory_hostname }} hunter2"
