@@ -14,15 +14,15 @@ from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import compile_plan
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_tables import (
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import PlanError
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.tables import (
     outputs,
     render,
     render_outputs,
     restart_sentence,
     told,
 )
-from ansible_collections.overloom.fabric.plugins.plugin_utils._spec import PlanError
 
 try:
     import jmespath

@@ -15,9 +15,10 @@ import typing as t
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.overloom.fabric.plugins.plugin_utils import _report, _verify
-from ansible_collections.overloom.fabric.plugins.plugin_utils._expectations import expectations, points_of
-from ansible_collections.overloom.fabric.plugins.plugin_utils._verify_causes import causes
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify import judge as _verify
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify import report as _report
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.causes import causes
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.expectations import expectations, points_of
 
 # Of the ports that IANA leaves for private use, those above the range from which Linux takes the ports of outgoing connections.
 PORTS = range(61000, 65536)

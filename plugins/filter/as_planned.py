@@ -43,7 +43,7 @@ _value:
 
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.plugin_utils._verify_routers import judge, routing
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.routers import judge, routing
 
 
 def as_planned(observed: dict[str, t.Any], plan: dict[str, t.Any], name: str) -> bool:

@@ -18,7 +18,7 @@ DEFAULT_OWNER = "overloom.fabric"
 # Keys of external_ids in Open vSwitch (Bridge and Port).
 OVS_OWNER = "overloom-owner"
 OVS_MODULE = "overloom-module"
-# With an owner behind it: what this owner found on an object that was there before it (_ovs_before.py).
+# With an owner behind it: what this owner found on an object that was there before it (_ovs/before.py).
 OVS_BEFORE = "overloom-before:"
 
 # How many users of an object a sentence names.

@@ -17,27 +17,28 @@ import shutil
 import typing as t
 import xml.etree.ElementTree as ET
 
-from ansible_collections.overloom.fabric.plugins.module_utils import _ip, _netns
-from ansible_collections.overloom.fabric.plugins.module_utils._frr import CONF, NOTES
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.config import CONF, NOTES
 from ansible_collections.overloom.fabric.plugins.module_utils._host import OVS_DATABASES, SBIN, content
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml import read_mark
-from ansible_collections.overloom.fabric.plugins.module_utils._netns_host import (
+from ansible_collections.overloom.fabric.plugins.module_utils._ip import iproute as _ip
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.xml import read_mark
+from ansible_collections.overloom.fabric.plugins.module_utils._netns import namespace as _netns
+from ansible_collections.overloom.fabric.plugins.module_utils._netns.reader import (
     OVS_BEGIN,
     UNIT_KIND,
     Space,
     alias_owner,
     space_of,
 )
-from ansible_collections.overloom.fabric.plugins.module_utils._ovs import owner_of
-from ansible_collections.overloom.fabric.plugins.module_utils._ovs_before import users
-from ansible_collections.overloom.fabric.plugins.module_utils._ovs_held import Reader, others
-from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import (
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.before import users
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import (
     Database,
     NoSwitch,
     empty_database,
     ovs_runner,
     read_database,
 )
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.held import Reader, others
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import owner_of
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import in_words
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner
 from ansible_collections.overloom.fabric.plugins.module_utils._systemd import read_units

@@ -89,7 +89,7 @@ spawned:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.overloom.fabric.plugins.module_utils._disk_files import (
+from ansible_collections.overloom.fabric.plugins.module_utils._guest.disk_files import (
     check_files,
     compare,
     judge,

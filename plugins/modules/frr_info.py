@@ -112,8 +112,8 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.overloom.fabric.plugins.module_utils._frr import frr_runner
-from ansible_collections.overloom.fabric.plugins.module_utils._frr_info import (
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.config import frr_runner
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.info import (
     bfd_peers,
     bgp_neighbors,
     gather,
@@ -123,7 +123,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._frr_info import (
     refused,
     routes,
 )
-from ansible_collections.overloom.fabric.plugins.module_utils._frr_lists import check_prefix
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.lists import check_prefix
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 
 SUBSETS = ["ospf", "ospf6", "bgp", "routes", "interfaces", "bfd"]

@@ -159,8 +159,8 @@ spawned:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.overloom.fabric.plugins.module_utils._guest_wait import SPEC, run
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import DEFAULT_URI
+from ansible_collections.overloom.fabric.plugins.module_utils._guest.wait import SPEC, run
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.connection import DEFAULT_URI
 
 
 def main() -> None:

@@ -91,7 +91,7 @@ spawned:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.overloom.fabric.plugins.module_utils._ip_interface import INTERFACE, run
+from ansible_collections.overloom.fabric.plugins.module_utils._ip.interface import INTERFACE, run
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import owner_argument_spec
 
 

@@ -165,7 +165,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.overloom.fabric.plugins.module_utils import _lab
+from ansible_collections.overloom.fabric.plugins.module_utils._lab import lab as _lab
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, module_runner, reconcile
 
 ARGUMENT_SPEC: dict[str, t.Any] = {

@@ -85,7 +85,12 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.overloom.fabric.plugins.module_utils._lab_guest import KERNELS, NETWORK_MODULES, build, locate
+from ansible_collections.overloom.fabric.plugins.module_utils._lab.guest_image import (
+    KERNELS,
+    NETWORK_MODULES,
+    build,
+    locate,
+)
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, module_runner
 
 

@@ -493,9 +493,9 @@ spawned:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import DEFAULT_URI
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_domain import SPEC
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_guests import run
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.connection import DEFAULT_URI
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.domain import SPEC
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.domain_plan import run
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import owner_argument_spec
 
 

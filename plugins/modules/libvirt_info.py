@@ -70,8 +70,8 @@ spawned:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import DEFAULT_URI
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_info import GATHER, run
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.connection import DEFAULT_URI
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.info import GATHER, run
 
 
 def main() -> None:

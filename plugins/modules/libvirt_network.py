@@ -309,9 +309,9 @@ spawned:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import DEFAULT_URI
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_network import SPEC
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_networks import run
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.connection import DEFAULT_URI
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.network import SPEC
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.network_plan import run
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import owner_argument_spec
 
 

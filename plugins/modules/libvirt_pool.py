@@ -104,8 +104,8 @@ spawned:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import DEFAULT_URI
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_storage import POOL_SPEC, run_pools
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.connection import DEFAULT_URI
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.storage import POOL_SPEC, run_pools
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import owner_argument_spec
 
 

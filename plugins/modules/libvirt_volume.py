@@ -98,8 +98,8 @@ spawned:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import DEFAULT_URI
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_storage import VOLUME_SPEC, run_volumes
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.connection import DEFAULT_URI
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.storage import VOLUME_SPEC, run_volumes
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import owner_argument_spec
 
 

@@ -159,7 +159,7 @@ spawned:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.overloom.fabric.plugins.module_utils._netns_info import run
+from ansible_collections.overloom.fabric.plugins.module_utils._netns.info import run
 
 
 def main() -> None:

@@ -290,7 +290,7 @@ spawned:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.overloom.fabric.plugins.module_utils._netns_veth import argument_spec, exclusive, run
+from ansible_collections.overloom.fabric.plugins.module_utils._netns.veth import argument_spec, exclusive, run
 
 
 def main() -> None:

@@ -103,8 +103,8 @@ spawned:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.overloom.fabric.plugins.module_utils._ovs import ovs_argument_spec
-from ansible_collections.overloom.fabric.plugins.module_utils._ovs_bridge import run_info
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.bridge import run_info
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import ovs_argument_spec
 
 
 def main() -> None:

@@ -407,7 +407,7 @@ spawned:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.overloom.fabric.plugins.module_utils._ovs_flow import argument_spec, exclusions, run
+from ansible_collections.overloom.fabric.plugins.module_utils._openflow.bundle import argument_spec, exclusions, run
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import owner_argument_spec
 
 

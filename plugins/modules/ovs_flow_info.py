@@ -160,7 +160,7 @@ spawned:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.overloom.fabric.plugins.module_utils._ovs_flow import info_argument_spec, run_info
+from ansible_collections.overloom.fabric.plugins.module_utils._openflow.bundle import info_argument_spec, run_info
 
 
 def main() -> None:

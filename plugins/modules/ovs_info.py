@@ -169,7 +169,7 @@ spawned:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.overloom.fabric.plugins.module_utils._ovs_info import info_argument_spec, run
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.info import info_argument_spec, run
 
 
 def main() -> None:

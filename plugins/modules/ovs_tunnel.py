@@ -140,8 +140,8 @@ spawned:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.overloom.fabric.plugins.module_utils._ovs import ovs_argument_spec
-from ansible_collections.overloom.fabric.plugins.module_utils._ovs_tunnel import run, tunnel_argument_spec
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import ovs_argument_spec
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.tunnel import run, tunnel_argument_spec
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import owner_argument_spec
 
 

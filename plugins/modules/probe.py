@@ -248,20 +248,20 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import DEFAULT_URI
-from ansible_collections.overloom.fabric.plugins.module_utils._probe import (
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.connection import DEFAULT_URI
+from ansible_collections.overloom.fabric.plugins.module_utils._probe.device import APIS, Device
+from ansible_collections.overloom.fabric.plugins.module_utils._probe.device import measure as measure_from_devices
+from ansible_collections.overloom.fabric.plugins.module_utils._probe.guest import Limits
+from ansible_collections.overloom.fabric.plugins.module_utils._probe.guest import listen as listen_in_guests
+from ansible_collections.overloom.fabric.plugins.module_utils._probe.guest import measure as measure_from_guests
+from ansible_collections.overloom.fabric.plugins.module_utils._probe.guest import stop as stop_in_guests
+from ansible_collections.overloom.fabric.plugins.module_utils._probe.prober import (
     DEFAULT_PORT,
     PING_COUNT,
     Background,
     Prober,
     Sender,
 )
-from ansible_collections.overloom.fabric.plugins.module_utils._probe_device import APIS, Device
-from ansible_collections.overloom.fabric.plugins.module_utils._probe_device import measure as measure_from_devices
-from ansible_collections.overloom.fabric.plugins.module_utils._probe_guest import Limits
-from ansible_collections.overloom.fabric.plugins.module_utils._probe_guest import listen as listen_in_guests
-from ansible_collections.overloom.fabric.plugins.module_utils._probe_guest import measure as measure_from_guests
-from ansible_collections.overloom.fabric.plugins.module_utils._probe_guest import stop as stop_in_guests
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 
 ENDPOINT = {

@@ -199,7 +199,7 @@ def bench_site(figures: Figures, machine: Machine) -> None:
 
 def bench_tenants(figures: Figures, machine: Machine) -> None:
     """Thousands of segments by tunnel key: the plan of all hosts, and one host's part of it on a switch."""
-    from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import compile_plan
+    from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan
     from ansible_collections.overloom.fabric.tests.unit.intents import SPEC, scale
 
     def compiled(segments: int) -> tuple[float, dict]:

@@ -16,7 +16,7 @@ import time
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from standalone import Module, measured, run_to_end
 
-from ansible_collections.overloom.fabric.plugins.module_utils import _ovs_flow
+from ansible_collections.overloom.fabric.plugins.module_utils._openflow import bundle as _ovs_flow
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import owner_argument_spec
 
 SPEC = {**_ovs_flow.argument_spec(), **owner_argument_spec()}

@@ -16,7 +16,9 @@ import time
 
 from standalone import Module, measured, run_to_end
 
-from ansible_collections.overloom.fabric.plugins.module_utils import _frr, _frr_bgp, _frr_ospf
+from ansible_collections.overloom.fabric.plugins.module_utils._frr import bgp as _frr_bgp
+from ansible_collections.overloom.fabric.plugins.module_utils._frr import config as _frr
+from ansible_collections.overloom.fabric.plugins.module_utils._frr import ospf as _frr_ospf
 
 CONF = pathlib.Path("/etc/frr/frr.conf")
 WANTED = pathlib.Path("/run/wanted.conf")

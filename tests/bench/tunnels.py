@@ -14,8 +14,8 @@ import sys
 
 from standalone import Module, measured, run_to_end
 
-from ansible_collections.overloom.fabric.plugins.module_utils import _ovs_tunnel
-from ansible_collections.overloom.fabric.plugins.module_utils._ovs import ovs_argument_spec
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs import tunnel as _ovs_tunnel
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import ovs_argument_spec
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import owner_argument_spec
 
 BRIDGE = [

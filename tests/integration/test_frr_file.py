@@ -16,8 +16,8 @@ import harness
 import pytest
 from routers import DAEMONS, by_hand, daemons, running, wait
 
-from ansible_collections.overloom.fabric.plugins.module_utils import _frr
-from ansible_collections.overloom.fabric.plugins.module_utils import _frr_conf as conf
+from ansible_collections.overloom.fabric.plugins.module_utils._frr import conf
+from ansible_collections.overloom.fabric.plugins.module_utils._frr import config as _frr
 
 pytestmark = pytest.mark.usefixtures("frr_stopped_afterwards")
 

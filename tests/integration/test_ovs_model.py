@@ -12,9 +12,10 @@ import typing as t
 
 import pytest
 
-from ansible_collections.overloom.fabric.plugins.module_utils import _ovs_bridge, _ovs_tunnel
-from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import Database, read_database, transaction
-from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_tables import EXTRA
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs import bridge as _ovs_bridge
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs import tunnel as _ovs_tunnel
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import Database, read_database, transaction
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.tables import EXTRA
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "unit/plugins/module_utils"))

@@ -22,8 +22,10 @@ import test_ovs_flow
 import test_ovs_switch
 import test_ovs_tunnel
 
-from ansible_collections.overloom.fabric.plugins.module_utils import _ovs_bridge, _ovs_switch, _ovs_tunnel
-from ansible_collections.overloom.fabric.plugins.module_utils._ovs import Option
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs import bridge as _ovs_bridge
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs import switch as _ovs_switch
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs import tunnel as _ovs_tunnel
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import Option
 
 MODULES = (
     "ovs_bridge",

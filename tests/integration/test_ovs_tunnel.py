@@ -12,7 +12,7 @@ import pytest
 from ovs import bridges, column, ports, veth
 from test_ovs_bridge import PORT_CASES, run_cases
 
-from ansible_collections.overloom.fabric.plugins.module_utils import _ovs_port
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs import port as _ovs_port
 
 if t.TYPE_CHECKING:
     from harness import Host

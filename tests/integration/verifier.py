@@ -26,10 +26,11 @@ from harness import LIBRARY, REPOSITORY, Host, Lab, execute, privileged
 sys.path.insert(0, str(REPOSITORY / ".collections"))
 
 from ansible_collections.overloom.fabric.plugins.filter.as_planned import as_planned  # noqa: E402
-from ansible_collections.overloom.fabric.plugins.plugin_utils import _report, _verify  # noqa: E402
-from ansible_collections.overloom.fabric.plugins.plugin_utils._expectations import expectations, points_of  # noqa: E402
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import compile_plan  # noqa: E402
-from ansible_collections.overloom.fabric.plugins.plugin_utils._verify_causes import causes  # noqa: E402
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan  # noqa: E402
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify import judge  # noqa: E402
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify import report as reporting  # noqa: E402
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.causes import causes  # noqa: E402
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.expectations import expectations, points_of  # noqa: E402
 from ansible_collections.overloom.fabric.tests.unit.intents import SPEC  # noqa: E402
 
 Item = t.Dict[str, t.Any]
@@ -91,7 +92,7 @@ class Verifier:
     def observe(self) -> dict[str, Item]:
         """What the hosts saw, as the role's tasks register it."""
         port = random.choice(range(61000, 65536))
-        todo = _verify.options(self.plan, self.expected)
+        todo = judge.options(self.plan, self.expected)
         up = [name for name, host in self.hosts.items() if host.leader is not None]
         kvm = [name for name in up if name in self.plan["hosts"]]
         seen: dict[str, Item] = {
@@ -124,8 +125,8 @@ class Verifier:
         )
         keep("transfers", probes("transfers", todo))
         keep("denied", probes("denied", todo, tcp_timeout=3))
-        again = _verify.again(self.plan, self.expected, seen)
-        keep("pings_again", probes("pings", again, settle=self.settle, count=_verify.COUNT_AGAIN))
+        again = judge.again(self.plan, self.expected, seen)
+        keep("pings_again", probes("pings", again, settle=self.settle, count=judge.COUNT_AGAIN))
         keep("transfers_again", probes("transfers", again))
         self.everywhere(
             "probe", lambda host: {"state": "stopped", "endpoints": todo[host]["endpoints"], **listening}, kvm
@@ -154,12 +155,12 @@ class Verifier:
         """Measure and judge; the report, with the terminal's lines."""
         begun = time.monotonic()
         seen = self.observe()
-        checks = _verify.judge(self.plan, self.expected, seen)
-        down = {name: reason for name in seen for reason in [_verify.unreached(seen, name)] if reason}
-        report = _report.summary(self.plan["fabric"], checks, time.monotonic() - begun, self.expected["isolation"])
+        checks = judge.judge(self.plan, self.expected, seen)
+        down = {name: reason for name in seen for reason in [judge.unreached(seen, name)] if reason}
+        report = reporting.summary(self.plan["fabric"], checks, time.monotonic() - begun, self.expected["isolation"])
         report["causes"] = causes(self.plan, checks, down)
-        report["underlay"] = _verify.underlay(self.plan, self.expected, seen)
-        report["lines"] = _report.terminal(report, points_of(self.plan))
+        report["underlay"] = judge.underlay(self.plan, self.expected, seen)
+        report["lines"] = reporting.terminal(report, points_of(self.plan))
         return report
 
 
@@ -207,7 +208,7 @@ def main() -> None:
             flush=True,
         )
         for check in [check for check in report["checks"] if not check["passed"] or check.get("unsteady")]:
-            print(f"    {check['kind']} {_report.pair(check)}: {check['observed']}", flush=True)
+            print(f"    {check['kind']} {reporting.pair(check)}: {check['observed']}", flush=True)
     print(f"{chosen.runs} runs: {failed} failed, {unsteady} had something that passed when asked again")
 
 

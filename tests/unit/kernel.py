@@ -14,10 +14,10 @@ import re
 import shlex
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.module_utils import _ip
-from ansible_collections.overloom.fabric.plugins.module_utils._netns import Sysctl
-from ansible_collections.overloom.fabric.plugins.module_utils._netns_host import Found, Inside, space_of
-from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import Op, apply, empty_database
+from ansible_collections.overloom.fabric.plugins.module_utils._ip import iproute as _ip
+from ansible_collections.overloom.fabric.plugins.module_utils._netns.namespace import Sysctl
+from ansible_collections.overloom.fabric.plugins.module_utils._netns.reader import Found, Inside, space_of
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import Op, apply, empty_database
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Remove, Step, Write
 from ansible_collections.overloom.fabric.plugins.module_utils._systemd import Unit
 

@@ -11,7 +11,7 @@ import re
 import pytest
 import yaml
 
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import compile_plan
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan
 from ansible_collections.overloom.fabric.tests.unit.intents import CHECKOUT, SPEC
 
 PAGE = (CHECKOUT / "docs/intent.md").read_text(encoding="utf-8")

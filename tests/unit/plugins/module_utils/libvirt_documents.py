@@ -12,7 +12,7 @@ import xml.etree.ElementTree as ET
 
 from lxml import etree
 
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml import to_xml
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.xml import to_xml
 
 SCHEMAS = pathlib.Path("/usr/share/libvirt/schemas")
 

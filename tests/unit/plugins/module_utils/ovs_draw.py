@@ -11,8 +11,10 @@ from __future__ import annotations
 import random
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.module_utils import _ovs_bridge, _ovs_tunnel
-from ansible_collections.overloom.fabric.plugins.module_utils._ovs import (
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs import bridge as _ovs_bridge
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs import tunnel as _ovs_tunnel
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import Database
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import (
     TUNNEL_TYPES,
     Flag,
     Integer,
@@ -24,8 +26,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs import (
     Vlans,
     Words,
 )
-from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import Database
-from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_tables import STATUS
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.tables import STATUS
 
 Item = t.Dict[str, t.Any]
 

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.overloom.fabric.plugins.module_utils import _disk_files as disk
-from ansible_collections.overloom.fabric.plugins.module_utils._lab_guest import partition_table
+from ansible_collections.overloom.fabric.plugins.module_utils._guest import disk_files as disk
+from ansible_collections.overloom.fabric.plugins.module_utils._lab.guest_image import partition_table
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner
 
 MIB = 1 << 20

@@ -13,8 +13,12 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.overloom.fabric.plugins.module_utils import _frr, _frr_bgp, _frr_ospf, _frr_rip, _frr_static
-from ansible_collections.overloom.fabric.plugins.module_utils._frr import (
+from ansible_collections.overloom.fabric.plugins.module_utils._frr import bgp as _frr_bgp
+from ansible_collections.overloom.fabric.plugins.module_utils._frr import config as _frr
+from ansible_collections.overloom.fabric.plugins.module_utils._frr import ospf as _frr_ospf
+from ansible_collections.overloom.fabric.plugins.module_utils._frr import rip as _frr_rip
+from ansible_collections.overloom.fabric.plugins.module_utils._frr import static as _frr_static
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.config import (
     Address,
     Found,
     Lines,
@@ -35,7 +39,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._frr import (
     render,
     show,
 )
-from ansible_collections.overloom.fabric.plugins.module_utils._frr_info import (
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.info import (
     _clock,
     bgp_neighbors,
     document,

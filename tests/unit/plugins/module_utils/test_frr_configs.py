@@ -10,7 +10,10 @@ import typing as t
 
 import pytest
 
-from ansible_collections.overloom.fabric.plugins.module_utils import _frr_bgp, _frr_ospf, _frr_rip, _frr_static
+from ansible_collections.overloom.fabric.plugins.module_utils._frr import bgp as _frr_bgp
+from ansible_collections.overloom.fabric.plugins.module_utils._frr import ospf as _frr_ospf
+from ansible_collections.overloom.fabric.plugins.module_utils._frr import rip as _frr_rip
+from ansible_collections.overloom.fabric.plugins.module_utils._frr import static as _frr_static
 from ansible_collections.overloom.fabric.tests.integration import frr_configs
 
 SPECS: dict[str, dict[str, t.Any]] = {

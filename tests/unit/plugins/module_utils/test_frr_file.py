@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.overloom.fabric.plugins.module_utils import _frr
-from ansible_collections.overloom.fabric.plugins.module_utils import _frr_conf as conf
-from ansible_collections.overloom.fabric.plugins.module_utils import _frr_profile as profiles
-from ansible_collections.overloom.fabric.plugins.module_utils._frr_spelling import Speller
-from ansible_collections.overloom.fabric.plugins.module_utils._frr_uses import orphans
-from ansible_collections.overloom.fabric.plugins.module_utils._frr_words import written_out
+from ansible_collections.overloom.fabric.plugins.module_utils._frr import conf
+from ansible_collections.overloom.fabric.plugins.module_utils._frr import config as _frr
+from ansible_collections.overloom.fabric.plugins.module_utils._frr import profile as profiles
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.spelling import Speller
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.uses import orphans
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.words import written_out
 from ansible_collections.overloom.fabric.tests.integration import frr_files
 
 BGP = ("router bgp 1",)

@@ -13,7 +13,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.overloom.fabric.plugins.module_utils import _frr_vtysh as vtysh
+from ansible_collections.overloom.fabric.plugins.module_utils._frr import vtysh
 
 TEXT = "".join(f"ip route 10.{number // 256}.{number % 256}.0/24 blackhole\n" for number in range(5000))
 

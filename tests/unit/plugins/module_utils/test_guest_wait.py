@@ -11,7 +11,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.overloom.fabric.plugins.module_utils._guest_wait import (
+from ansible_collections.overloom.fabric.plugins.module_utils._guest.wait import (
     SPEC,
     NotYet,
     Waiter,

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.overloom.fabric.plugins.module_utils import _ip
+from ansible_collections.overloom.fabric.plugins.module_utils._ip import iproute as _ip
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner
 from ansible_collections.overloom.fabric.tests.unit.kernel import World
 

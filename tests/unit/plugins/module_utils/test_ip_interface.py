@@ -10,7 +10,7 @@ import typing as t
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.overloom.fabric.plugins.module_utils import _ip_interface as ip_interface
+from ansible_collections.overloom.fabric.plugins.module_utils._ip import interface as ip_interface
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, Step
 from ansible_collections.overloom.fabric.tests.unit.kernel import World
 

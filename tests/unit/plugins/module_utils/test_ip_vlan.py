@@ -9,7 +9,8 @@ import typing as t
 
 import pytest
 
-from ansible_collections.overloom.fabric.plugins.module_utils import _ip, _ip_interface
+from ansible_collections.overloom.fabric.plugins.module_utils._ip import interface as _ip_interface
+from ansible_collections.overloom.fabric.plugins.module_utils._ip import iproute as _ip
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Step, Write
 from ansible_collections.overloom.fabric.plugins.module_utils._systemd import Unit
 

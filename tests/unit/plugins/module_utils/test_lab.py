@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.overloom.fabric.plugins.module_utils import _lab
-from ansible_collections.overloom.fabric.plugins.module_utils._lab_clean import Entry, Layer, clean_layer
-from ansible_collections.overloom.fabric.plugins.module_utils._lab_state import Found, HostFound, Wanted, machine
-from ansible_collections.overloom.fabric.plugins.module_utils._lab_steps import (
+from ansible_collections.overloom.fabric.plugins.module_utils._lab import lab as _lab
+from ansible_collections.overloom.fabric.plugins.module_utils._lab.clean import Entry, Layer, clean_layer
+from ansible_collections.overloom.fabric.plugins.module_utils._lab.state import Found, HostFound, Wanted, machine
+from ansible_collections.overloom.fabric.plugins.module_utils._lab.steps import (
     Folder,
     PowerOff,
     PowerOn,

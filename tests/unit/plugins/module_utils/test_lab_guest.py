@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.overloom.fabric.plugins.module_utils import _lab_guest
-from ansible_collections.overloom.fabric.plugins.module_utils._image import Image, look, parse_head
-from ansible_collections.overloom.fabric.plugins.module_utils._iso import SECTOR, iso_image, seed_files
+from ansible_collections.overloom.fabric.plugins.module_utils._guest.image import Image, look, parse_head
+from ansible_collections.overloom.fabric.plugins.module_utils._guest.iso import SECTOR, iso_image, seed_files
+from ansible_collections.overloom.fabric.plugins.module_utils._lab import guest_image as _lab_guest
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 
 

@@ -17,8 +17,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.overloom.fabric.plugins.module_utils import _libvirt_domain as domain_lib
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_domain import (
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import domain as domain_lib
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.domain import (
     SPEC,
     differences,
     settle,
@@ -26,8 +26,8 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_domain im
     view,
     want,
 )
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_patch import patch
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml import (
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.patch import patch
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.xml import (
     Mark,
     contains,
     derived_mac,

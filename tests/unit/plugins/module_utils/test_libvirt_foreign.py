@@ -22,10 +22,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
-from ansible_collections.overloom.fabric.plugins.module_utils._image import Image
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_domain import SPEC, view, want
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_guest_plan import Found, Here, Plan, plan
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_guests import Actions
+from ansible_collections.overloom.fabric.plugins.module_utils._guest.image import Image
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.domain import SPEC, view, want
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.domain_plan import Actions
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.guest_plan import Found, Here, Plan, plan
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))

@@ -14,14 +14,14 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from ansible_collections.overloom.fabric.plugins.module_utils import _accelerator
-from ansible_collections.overloom.fabric.plugins.module_utils._image import Image
-from ansible_collections.overloom.fabric.plugins.module_utils._iso import iso_image
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_chain import Chain
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_domain import SPEC, view, want
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_guest_plan import Found, Here, plan
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_guests import Actions, left_host, try_kvm
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_patch import lines
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml import parse
+from ansible_collections.overloom.fabric.plugins.module_utils._guest.image import Image
+from ansible_collections.overloom.fabric.plugins.module_utils._guest.iso import iso_image
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.chain import Chain
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.domain import SPEC, view, want
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.domain_plan import Actions, left_host, try_kvm
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.guest_plan import Found, Here, plan
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.patch import lines
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.xml import parse
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_network import (
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.network import (
     SPEC,
     besides,
     differences,
@@ -25,7 +25,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_network i
     view,
     want,
 )
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml import (
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.xml import (
     Mark,
     document_lines,
     parse_vlan,

@@ -13,9 +13,9 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_guests import Actions as DomainActions
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_network import SPEC, want
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_networks import (
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.domain_plan import Actions as DomainActions
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.network import SPEC, want
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.network_plan import (
     Actions,
     Found,
     Guest,
@@ -23,7 +23,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_networks 
     Plan,
     plan,
 )
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml import parse, read_mark
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.xml import parse, read_mark
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))

@@ -13,7 +13,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_storage import (
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.storage import (
     POOL_SPEC,
     VOLUME_SPEC,
     Pool,
@@ -27,7 +27,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_storage i
     want_pool,
     want_volume,
 )
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt_xml import parse
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.xml import parse
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, FabricError, Remove, Write
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.overloom.fabric.plugins.module_utils import _netns
+from ansible_collections.overloom.fabric.plugins.module_utils._netns import namespace as _netns
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 
 

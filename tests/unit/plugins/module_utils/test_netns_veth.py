@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.overloom.fabric.plugins.module_utils import _netns_veth as netns
-from ansible_collections.overloom.fabric.plugins.module_utils._netns_host import Kept, Space, notes_of, space_of
-from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import (
+from ansible_collections.overloom.fabric.plugins.module_utils._netns import veth as netns
+from ansible_collections.overloom.fabric.plugins.module_utils._netns.reader import Kept, Space, notes_of, space_of
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import (
     AddBridge,
     AddPort,
     DelPort,

@@ -12,7 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.overloom.fabric.plugins.module_utils._openflow import (
+from ansible_collections.overloom.fabric.plugins.module_utils._openflow.bundle import (
+    Seen,
+    parse_record,
+    record_text,
+    restore_unit,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._openflow.model import (
     ALL_BITS,
     COOKIE_MASK,
     DEFAULT_FLOW,
@@ -59,13 +65,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._openflow import (
     with_names,
     with_numbers,
 )
-from ansible_collections.overloom.fabric.plugins.module_utils._openflow_tlv import WantedTlv, compare_tlvs, wanted_tlvs
-from ansible_collections.overloom.fabric.plugins.module_utils._ovs_flow import (
-    Seen,
-    parse_record,
-    record_text,
-    restore_unit,
-)
+from ansible_collections.overloom.fabric.plugins.module_utils._openflow.tlv import WantedTlv, compare_tlvs, wanted_tlvs
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 
 PORTS = {"p1": 1, "p-2.x": 2, "gre0": 3, "br0": 65534, "a,b(c": 4, "normal": 5, "7": 6}

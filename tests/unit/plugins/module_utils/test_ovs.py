@@ -16,9 +16,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.overloom.fabric.plugins.module_utils import _ovs_bridge, _ovs_tunnel
-from ansible_collections.overloom.fabric.plugins.module_utils._ovs import described, made_by
-from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import (
+from ansible_collections.overloom.fabric.plugins.module_utils._ip.routes import parse_routes
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs import bridge as _ovs_bridge
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs import tunnel as _ovs_tunnel
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import (
     LONGEST,
     READABLE,
     AddBridge,
@@ -36,10 +37,10 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import (
     read_or_foresee,
     transaction,
 )
-from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_tables import TABLES
-from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_text import Put, quote, runs
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import described, made_by
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.tables import TABLES
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.text import Put, quote, runs
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
-from ansible_collections.overloom.fabric.plugins.module_utils._routes import parse_routes
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.overloom.fabric.plugins.module_utils._ovs_info import parse_datapath_flows, parse_fdb
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.info import parse_datapath_flows, parse_fdb
 
 FDB = """ port  VLAN  MAC                Age
 LOCAL     0  02:00:00:00:00:01    3

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.overloom.fabric.plugins.module_utils import _ovs_bridge
-from ansible_collections.overloom.fabric.plugins.module_utils._openflow import Flow, owner_cookie
-from ansible_collections.overloom.fabric.plugins.module_utils._ovs_before import flushes, former_of, former_text, users
-from ansible_collections.overloom.fabric.plugins.module_utils._ovs_held import others
-from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import Database, apply, empty_database
-from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_tables import empty_row
+from ansible_collections.overloom.fabric.plugins.module_utils._openflow.model import Flow, owner_cookie
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs import bridge as _ovs_bridge
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.before import flushes, former_of, former_text, users
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import Database, apply, empty_database
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.held import others
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.tables import empty_row
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import (
     Caller,
     is_ovs_mark,

@@ -9,10 +9,10 @@ import typing as t
 
 import pytest
 
-from ansible_collections.overloom.fabric.plugins.module_utils._ip import Interface
-from ansible_collections.overloom.fabric.plugins.module_utils._netns_host import Kept, Space
-from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb import Database, empty_database
-from ansible_collections.overloom.fabric.plugins.module_utils._ovsdb_tables import empty_row
+from ansible_collections.overloom.fabric.plugins.module_utils._ip.iproute import Interface
+from ansible_collections.overloom.fabric.plugins.module_utils._netns.reader import Kept, Space
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import Database, empty_database
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.tables import empty_row
 from ansible_collections.overloom.fabric.plugins.module_utils._ownership import Claim, Host, findings
 
 NOTHING = Host({}, empty_database(), {}, {}, {}, {}, {}, {}, [], {})

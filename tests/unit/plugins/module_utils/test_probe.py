@@ -12,7 +12,7 @@ import time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.overloom.fabric.plugins.module_utils import _probe as probe
+from ansible_collections.overloom.fabric.plugins.module_utils._probe import prober as probe
 
 MACS = st.binary(min_size=6, max_size=6)
 IPV4 = st.ip_addresses(v=4).map(str)

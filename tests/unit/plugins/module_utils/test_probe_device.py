@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from ansible_collections.overloom.fabric.plugins.module_utils import _probe_device as device
+from ansible_collections.overloom.fabric.plugins.module_utils._probe import device
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 
 PING = "PING 10.1.1.1 (10.1.1.1) 72(100) bytes of data.\n--- 10.1.1.1 ping statistics ---\n5 packets transmitted, {} received, 0% packet loss, time 1ms"

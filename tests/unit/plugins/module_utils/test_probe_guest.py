@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.overloom.fabric.plugins.module_utils import _probe_guest as guest
+from ansible_collections.overloom.fabric.plugins.module_utils._probe import guest
 
 ADDRESSES = st.ip_addresses().map(str)
 PROBES = st.one_of(

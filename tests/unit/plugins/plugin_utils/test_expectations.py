@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.overloom.fabric.plugins.plugin_utils._expectations import expectations
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import compile_plan
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.expectations import expectations
 from ansible_collections.overloom.fabric.tests.unit.intents import SPEC, fabrics
 
 many = settings(max_examples=80, deadline=None)

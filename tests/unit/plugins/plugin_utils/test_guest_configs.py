@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import compile_plan
-from ansible_collections.overloom.fabric.plugins.plugin_utils._spec import PlanError
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import PlanError
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan
 from ansible_collections.overloom.fabric.tests.unit.intents import SPEC
 
 HASH = "$6$salt$hash"

@@ -9,7 +9,7 @@ import re
 
 import pytest
 
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import compile_plan
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan
 from ansible_collections.overloom.fabric.tests.unit.intents import SPEC
 
 SEGMENTS = [

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.overloom.fabric.plugins.plugin_utils import _plan_wires
-from ansible_collections.overloom.fabric.plugins.plugin_utils._pipeline import TABLES
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import compile_plan
-from ansible_collections.overloom.fabric.plugins.plugin_utils._spec import PlanError
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import PlanError
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import wires as _plan_wires
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.pipeline import TABLES
 from ansible_collections.overloom.fabric.tests.unit.flowsim import Fabric, number
 from ansible_collections.overloom.fabric.tests.unit.intents import CHECKOUT, SPEC, scale
 

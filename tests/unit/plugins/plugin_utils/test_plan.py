@@ -17,12 +17,14 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.overloom.fabric.plugins.module_utils import _netns_veth, _ovs_bridge, _ovs_tunnel
-from ansible_collections.overloom.fabric.plugins.module_utils._ovs import interface_name
-from ansible_collections.overloom.fabric.plugins.plugin_utils._expectations import expectations
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import compile_plan
-from ansible_collections.overloom.fabric.plugins.plugin_utils._spec import PlanError
-from ansible_collections.overloom.fabric.plugins.plugin_utils._verify import judge
+from ansible_collections.overloom.fabric.plugins.module_utils._netns import veth as _netns_veth
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs import bridge as _ovs_bridge
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs import tunnel as _ovs_tunnel
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import interface_name
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import PlanError
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.expectations import expectations
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.judge import judge
 from ansible_collections.overloom.fabric.tests.unit.intents import CHECKOUT, SPEC, fabrics
 
 many = settings(

@@ -10,10 +10,10 @@ import copy
 import pytest
 import yaml
 
-from ansible_collections.overloom.fabric.plugins.plugin_utils._expectations import expectations
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import compile_plan
-from ansible_collections.overloom.fabric.plugins.plugin_utils._spec import PlanError
-from ansible_collections.overloom.fabric.plugins.plugin_utils._verify import judge, options, probes
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import PlanError
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.expectations import expectations
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.judge import judge, options, probes
 from ansible_collections.overloom.fabric.tests.unit.intents import CHECKOUT, SPEC
 
 DROP = {"match": {"icmp": True, "nw_dst": "10.1.1.9"}, "actions": []}

@@ -14,12 +14,13 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.overloom.fabric.plugins.module_utils import _libvirt_domain, _libvirt_network
-from ansible_collections.overloom.fabric.plugins.module_utils._iso import iso_image
-from ansible_collections.overloom.fabric.plugins.plugin_utils import _verify
-from ansible_collections.overloom.fabric.plugins.plugin_utils._expectations import expectations
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import compile_plan
-from ansible_collections.overloom.fabric.plugins.plugin_utils._spec import PlanError
+from ansible_collections.overloom.fabric.plugins.module_utils._guest.iso import iso_image
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import domain as _libvirt_domain
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import network as _libvirt_network
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import PlanError
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify import judge as _verify
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.expectations import expectations
 from ansible_collections.overloom.fabric.tests.unit.intents import SPEC, fabrics
 
 BLUE = {"name": "blue", "vlan": 10, "subnet": "10.1.1.0/24"}

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.overloom.fabric.plugins.filter.reveal import reveal
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import compile_plan
-from ansible_collections.overloom.fabric.plugins.plugin_utils._spec import PlanError
-from ansible_collections.overloom.fabric.plugins.plugin_utils._verify_routers import judge, routing
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import PlanError
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.routers import judge, routing
 from ansible_collections.overloom.fabric.tests.unit.intents import SPEC
 
 

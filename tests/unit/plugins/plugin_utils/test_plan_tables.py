@@ -8,8 +8,8 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import compile_plan
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan_tables import (
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.tables import (
     outputs,
     ranges,
     render,

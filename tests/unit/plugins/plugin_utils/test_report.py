@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.overloom.fabric.plugins.plugin_utils import _report as report
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify import report
 
 KINDS = ["tep-ping", "ping", "mtu", "tcp", "isolation", "tunnel"]
 NAMES = st.sampled_from([f"kvm{number}/red" for number in range(1, 5)])

@@ -10,7 +10,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.overloom.fabric.plugins.plugin_utils._spec import INVALID, conform, suggest
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import INVALID, conform, suggest
 from ansible_collections.overloom.fabric.tests.unit.intents import SPEC, fabrics
 
 

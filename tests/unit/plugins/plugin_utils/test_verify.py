@@ -8,9 +8,9 @@ import json
 
 import pytest
 
-from ansible_collections.overloom.fabric.plugins.plugin_utils import _verify as verify
-from ansible_collections.overloom.fabric.plugins.plugin_utils._expectations import expectations
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import compile_plan
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify import judge as verify
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.expectations import expectations
 from ansible_collections.overloom.fabric.tests.unit.intents import SPEC
 
 COMMON = {

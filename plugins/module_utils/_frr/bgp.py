@@ -1,0 +1,669 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""BGP (RFC 4271) in FRR: from options to settings.
+
+This file is private to the collection, and pure.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import typing as t
+
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.config import (
+    Address,
+    Config,
+    Found,
+    Lines,
+    Thing,
+    key_of,
+    release,
+    within,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.lists import (
+    AS_PATH_LISTS,
+    BFD_PROFILES,
+    COMMUNITY_LISTS,
+    PREFIX_LISTS,
+    ROUTE_MAPS,
+    Params,
+    below,
+    check_asn,
+    check_clause,
+    check_host,
+    check_numbers,
+    check_prefix,
+    check_router_id,
+    check_secret,
+    check_text,
+    check_unique,
+    check_vrf,
+    check_word,
+    list_things,
+    redistribute_lines,
+    vrf_suffix,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._ip.iproute import check_interface_name
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
+
+_STATE = {"type": "str", "choices": ["present", "absent"], "default": "present"}
+FAMILIES = {"ipv4_unicast": "ipv4 unicast", "ipv6_unicast": "ipv6 unicast", "l2vpn_evpn": "l2vpn evpn"}
+_FAMILY = {"type": "str", "choices": list(FAMILIES), "required": True}
+
+_PEER_FAMILY: dict[str, t.Any] = {
+    "family": _FAMILY,
+    "activate": {"type": "bool"},
+    "route_reflector_client": {"type": "bool"},
+    "route_server_client": {"type": "bool"},
+    "next_hop_self": {"type": "str", "choices": ["none", "plain", "force"]},
+    "send_community": {"type": "list", "elements": "str", "choices": ["standard", "extended", "large"]},
+    "soft_reconfiguration_inbound": {"type": "bool"},
+    "default_originate": {"type": "bool"},
+    "default_originate_route_map": {"type": "str"},
+    "route_map_in": {"type": "str"},
+    "route_map_out": {"type": "str"},
+    "prefix_list_in": {"type": "str"},
+    "prefix_list_out": {"type": "str"},
+    "as_path_list_in": {"type": "str"},
+    "as_path_list_out": {"type": "str"},
+    "maximum_prefix": {
+        "type": "dict",
+        "options": {
+            "limit": {"type": "int", "required": True},
+            "threshold": {"type": "int", "default": 75},
+            "restart": {"type": "int"},
+            "warning_only": {"type": "bool", "default": False},
+        },
+    },
+    "weight": {"type": "int"},
+    "allowas_in": {"type": "int"},
+    "as_override": {"type": "bool"},
+    "remove_private_as": {"type": "str", "choices": ["none", "plain", "all", "replace", "all_replace"]},
+    "addpath_tx_all_paths": {"type": "bool"},
+}
+_TIMERS = {
+    "type": "dict",
+    "options": {"keepalive": {"type": "int", "required": True}, "hold": {"type": "int", "required": True}},
+}
+_PEER: dict[str, t.Any] = {
+    "remote_as": {"type": "str"},
+    "description": {"type": "str"},
+    "password": {"type": "str", "no_log": True},
+    "shutdown": {"type": "bool"},
+    "timers": _TIMERS,
+    "connect_timer": {"type": "int"},
+    "advertisement_interval": {"type": "int"},
+    "update_source": {"type": "str"},
+    "ebgp_multihop": {"type": "int"},
+    "ttl_security_hops": {"type": "int"},
+    "disable_connected_check": {"type": "bool"},
+    "passive": {"type": "bool"},
+    "local_as": {"type": "str"},
+    "local_as_no_prepend": {"type": "bool"},
+    "local_as_replace_as": {"type": "bool"},
+    "extended_nexthop": {"type": "bool"},
+    "bfd": {"type": "bool"},
+    "bfd_profile": {"type": "str"},
+    "address_families": {"type": "list", "elements": "dict", "options": _PEER_FAMILY},
+    "state": _STATE,
+}
+
+INSTANCE: dict[str, t.Any] = {
+    "asn": {"type": "str"},
+    "vrf": {"type": "str", "default": "default"},
+    "router_id": {"type": "str"},
+    "cluster_id": {"type": "str"},
+    "log_neighbor_changes": {"type": "bool"},
+    "default_ipv4_unicast": {"type": "bool"},
+    "ebgp_requires_policy": {"type": "bool"},
+    "network_import_check": {"type": "bool"},
+    "multipath_relax": {"type": "bool"},
+    "compare_router_id": {"type": "bool"},
+    "deterministic_med": {"type": "bool"},
+    "always_compare_med": {"type": "bool"},
+    "listen_limit": {"type": "int"},
+    "timers": _TIMERS,
+    "graceful_restart": {
+        "type": "dict",
+        "options": {
+            "mode": {"type": "str", "choices": ["helper", "enabled", "disabled"]},
+            "restart_time": {"type": "int"},
+            "stalepath_time": {"type": "int"},
+        },
+    },
+    "listen_ranges": {
+        "type": "list",
+        "elements": "dict",
+        "options": {"prefix": {"type": "str", "required": True}, "peer_group": {"type": "str", "required": True}},
+    },
+    "peer_groups": {
+        "type": "list",
+        "elements": "dict",
+        "options": {"name": {"type": "str", "required": True}, **_PEER},
+    },
+    "neighbors": {
+        "type": "list",
+        "elements": "dict",
+        "options": {"neighbor": {"type": "str", "required": True}, "peer_group": {"type": "str"}, **_PEER},
+    },
+    "address_families": {
+        "type": "list",
+        "elements": "dict",
+        "options": {
+            "family": _FAMILY,
+            "networks": {
+                "type": "list",
+                "elements": "dict",
+                "options": {"prefix": {"type": "str", "required": True}, "route_map": {"type": "str"}},
+            },
+            "aggregates": {
+                "type": "list",
+                "elements": "dict",
+                "options": {
+                    "prefix": {"type": "str", "required": True},
+                    "as_set": {"type": "bool", "default": False},
+                    "summary_only": {"type": "bool", "default": False},
+                },
+            },
+            "redistribute": {
+                "type": "list",
+                "elements": "dict",
+                "options": {
+                    "protocol": {"type": "str", "required": True},
+                    "metric": {"type": "int"},
+                    "route_map": {"type": "str"},
+                },
+            },
+            "maximum_paths": {"type": "int"},
+            "maximum_paths_ibgp": {"type": "int"},
+            "advertise_all_vni": {"type": "bool"},
+            "advertise_ipv4_unicast": {"type": "bool"},
+            "advertise_ipv6_unicast": {"type": "bool"},
+        },
+    },
+    "state": _STATE,
+}
+
+LISTS = {
+    "prefix_lists": PREFIX_LISTS,
+    "route_maps": ROUTE_MAPS,
+    "community_lists": COMMUNITY_LISTS,
+    "as_path_lists": AS_PATH_LISTS,
+    "bfd_profiles": BFD_PROFILES,
+    "rpki": {"type": "list", "elements": "str"},
+}
+
+_PROTOCOLS = {
+    "ipv4_unicast": ("kernel", "connected", "static", "rip", "ospf", "isis", "eigrp", "nhrp", "babel"),
+    "ipv6_unicast": ("kernel", "connected", "static", "ripng", "ospf6", "isis", "nhrp", "babel"),
+    "l2vpn_evpn": (),
+}
+_PEER_RANGES = {
+    "connect_timer": (0, 65535),
+    "advertisement_interval": (0, 600),
+    "ebgp_multihop": (0, 255),
+    "ttl_security_hops": (0, 254),
+}
+# A cache over TCP.
+_CACHE = re.compile(r"rpki cache (?:tcp )?(\S+ \d+(?: source \S+)? preference \d+)")
+_REMOVE_PRIVATE = {"none": "", "plain": "", "all": " all", "replace": " replace-AS", "all_replace": " all replace-AS"}
+
+
+def things(
+    params: Params, items: t.Sequence[Params], found: Found, owner: str, adopt: bool
+) -> tuple[list[Thing], tuple[str, ...]]:
+    """The things that the options declare, and the beginnings of names that an omitted list leaves alone.
+
+    Raises FabricError with the first wrong input.
+    """
+    made, kept = list_things(params, found)
+    if params.get("rpki") is None:
+        kept.append("RPKI")
+    elif params["rpki"]:
+        made.append(_rpki(params["rpki"], found))
+    check_unique((item["vrf"] for item in items), "instances: vrf")
+    for item in items:
+        made += _instance(item, found, owner, adopt, kept)
+    return made, tuple(kept)
+
+
+def _rpki(wanted: t.Sequence[str], found: Found) -> Thing:
+    """The block with its caches in the spelling of this FRR; a file from before an upgrade may have the other one."""
+    lines = Lines(found.running)
+    lines.put((), "rpki")
+    given = [check_clause(line, "rpki") for line in wanted]
+    spellings = ("rpki cache {}", "rpki cache tcp {}")
+    spelling, other = spellings[::-1] if release(found) >= 10 else spellings
+    caches = [match.group(1) for match in map(_CACHE.fullmatch, given) if match]
+    for cache in caches:
+        lines.put(("rpki",), other.format(cache), False)
+    lines.exactly(("rpki",), "", [_CACHE.sub(lambda match: spelling.format(match.group(1)), line) for line in given])
+    return Thing("RPKI", lines.wanted, ((("rpki",), ""),))
+
+
+def daemons(items: t.Iterable[Params]) -> tuple[str, ...]:
+    """The daemons that the instances need."""
+    return ("bgpd",) if list(items) else ()
+
+
+def _instance(item: Params, found: Found, owner: str, adopt: bool, kept: list[str]) -> list[Thing]:
+    vrf = check_vrf(item["vrf"], "vrf")
+    if not item["asn"]:
+        raise FabricError(f"BGP in vrf {vrf}: asn is missing; give the AS number")
+    asn = check_asn(item["asn"], f"BGP in vrf {vrf}: asn")
+    name = f"BGP {asn} {vrf}"
+    header = f"router bgp {asn}{vrf_suffix(vrf)}"
+    path = (header,)
+    lines = Lines(found.running)
+    process = Thing(name, lines.wanted, (((header,), ""),), None, item["state"] == "present")
+    if item["state"] == "absent":
+        return [process, *below(found, owner, name)]
+    made = _other_asn(header, vrf, found, owner, adopt)
+    check_numbers(item, {"listen_limit": (0, 65535)}, name)
+    for option in ("router_id", "cluster_id"):
+        if item[option] is not None:
+            check_router_id(item[option], f"{name}: {option}")
+    lines.put((), header)
+    lines.options(
+        path,
+        item,
+        [
+            ("router_id", "bgp router-id {}"),
+            ("log_neighbor_changes", "bgp log-neighbor-changes"),
+            ("always_compare_med", "bgp always-compare-med"),
+            ("ebgp_requires_policy", "no bgp ebgp-requires-policy"),
+            ("default_ipv4_unicast", "no bgp default ipv4-unicast"),
+            ("cluster_id", "bgp cluster-id {}"),
+            ("deterministic_med", "bgp deterministic-med"),
+            ("multipath_relax", "bgp bestpath as-path multipath-relax"),
+            ("compare_router_id", "bgp bestpath compare-routerid"),
+            ("network_import_check", "no bgp network import-check"),
+            ("listen_limit", "bgp listen limit {}"),
+        ],
+    )
+    if item["timers"]:
+        lines.put(path, "timers bgp " + _timers(item["timers"], name))
+    if item["graceful_restart"] is not None:
+        restart = item["graceful_restart"]
+        check_numbers(restart, {"restart_time": (0, 3600), "stalepath_time": (0, 4095)}, f"{name}: graceful_restart")
+        lines.options(
+            path,
+            restart,
+            [
+                ("stalepath_time", "bgp graceful-restart stalepath-time {}"),
+                ("restart_time", "bgp graceful-restart restart-time {}"),
+            ],
+        )
+        if restart["mode"] is not None:
+            lines.put(path, "bgp graceful-restart", restart["mode"] == "enabled")
+            lines.put(path, "bgp graceful-restart-disable", restart["mode"] == "disabled")
+    made.append(process)
+    ipv4 = item["default_ipv4_unicast"]
+    if ipv4 is None:
+        ipv4 = path + ("bgp default ipv4-unicast",) not in found.running
+    groups: dict[str, Config] = {}
+    if item["peer_groups"] is None:
+        kept.append(f"{name} peer group ")
+    else:
+        check_unique((group["name"] for group in item["peer_groups"]), f"{name}: peer_groups")
+        for group in item["peer_groups"]:
+            thing = _peer(
+                group,
+                check_word(group["name"], f"{name}: peer_groups: name"),
+                "peer group",
+                name,
+                header,
+                ipv4,
+                {},
+                found,
+            )
+            groups[group["name"]] = {a: line for a, line in {**found.running, **thing.lines}.items() if line}
+            made.append(thing)
+    if item["neighbors"] is None:
+        kept.append(f"{name} neighbor ")
+    else:
+        peers = [(_peer_name(row["neighbor"], f"{name}: neighbors: neighbor"), row) for row in item["neighbors"]]
+        check_unique((peer for peer, _row in peers), f"{name}: neighbors")
+        made += [_peer(row, peer, "neighbor", name, header, ipv4, groups, found) for peer, row in peers]
+    if item["listen_ranges"] is not None:
+        check_unique((row["prefix"] for row in item["listen_ranges"]), f"{name}: listen_ranges")
+        ranges = Lines(found.running)
+        ranges.exactly(
+            path,
+            "bgp listen range ",
+            [
+                f"bgp listen range {check_prefix(row['prefix'], f'{name}: listen_ranges')}"
+                f" peer-group {check_word(row['peer_group'], f'{name}: listen_ranges: peer_group')}"
+                for row in item["listen_ranges"]
+            ],
+        )
+        lines.wanted.update(ranges.wanted)
+    if item["address_families"] is not None:
+        check_unique((row["family"] for row in item["address_families"]), f"{name}: address_families")
+        for row in item["address_families"]:
+            _family(row, path, lines, name)
+    return made
+
+
+def _other_asn(header: str, vrf: str, found: Found, owner: str, adopt: bool) -> list[Thing]:
+    """What must go because the VRF has another AS number: FRR runs one BGP in a VRF."""
+    made = []
+    suffix = vrf_suffix(vrf)
+    for address in found.running:
+        other = address[0]
+        words = other.split()
+        if (
+            len(address) == 1
+            and words[:2] == ["router", "bgp"]
+            and other != header
+            and other == f"router bgp {words[2]}{suffix}"
+        ):
+            name = f"BGP {words[2]} {vrf}"
+            if name not in found.notes.get(owner, {}) and not adopt:
+                raise FabricError(
+                    f"{name} runs already and was not made by owner {owner}; set adopt to have its AS number changed, which drops every session"
+                )
+            made.append(Thing(name, {}, (((other,), ""),), present=False))
+            made += below(found, owner, name)
+    return made
+
+
+def _timers(row: Params, what: str) -> str:
+    keepalive, hold = row["keepalive"], row["hold"]
+    check_numbers(row, {"keepalive": (0, 65535), "hold": (0, 65535)}, f"{what}: timers")
+    if hold and (hold < 3 or keepalive > hold // 3):
+        raise FabricError(
+            f"{what}: timers: keepalive {keepalive} has to be at most a third of hold {hold}, and hold 0 or at least 3; FRR lowers it else"
+        )
+    return f"{keepalive} {hold}"
+
+
+def _peer_name(value: str, what: str) -> str:
+    """A neighbour: an address in canonical form, or an interface's name for a session without addresses."""
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError:
+        if value[:1].isdigit() or ":" in value:
+            raise FabricError(f"{what}: {value!r} is neither an address nor an interface's name") from None
+        return check_interface_name(value, what)
+
+
+def _remote_as(value: str, what: str) -> str:
+    return value if value in ("internal", "external") else check_asn(value, what)
+
+
+def _peer(
+    item: Params,
+    peer: str,
+    kind: str,
+    process: str,
+    header: str,
+    ipv4: bool,
+    groups: t.Mapping[str, Config],
+    found: Found,
+) -> Thing:
+    what = f"{process} {kind} {peer}"
+    path: Address = (header,)
+    begin = f"neighbor {peer}"
+    lines = Lines(found.running)
+    unnumbered = kind == "neighbor" and not peer[:1].isdigit() and ":" not in peer
+    scope: list[tuple[Address, str]] = [((header,), begin + " ")]
+    scope += [((header, f"address-family {family}"), begin + " ") for family in FAMILIES.values()]
+    ending = " interface" if unnumbered else " peer-group" if kind == "peer group" else ""
+    drop = (path, f"no {begin}{ending}")
+    if item["state"] == "absent":
+        return Thing(what, {}, tuple(scope), drop, False)
+    group = item.get("peer_group")
+    remote_as = _remote_as(item["remote_as"], f"{what}: remote_as") if item["remote_as"] else None
+    if (
+        group
+        and remote_as
+        and (unnumbered or path + (f"neighbor {group} remote-as",) in groups.get(group, found.running))
+    ):
+        raise FabricError(
+            f"{what}: remote_as and peer_group: the peer group {group} brings the AS number; give it in one place"
+        )
+    if kind == "neighbor" and not group and not remote_as and path + (f"{begin} remote-as",) not in found.running:
+        if not any(address[:1] == path and within_neighbor(address, begin) for address in found.running):
+            raise FabricError(f"{what}: a new neighbour needs remote_as or peer_group")
+    if kind == "peer group":
+        lines.put(path, f"{begin} peer-group")
+    if group:
+        check_word(group, f"{what}: peer_group")
+    if unnumbered and (remote_as or group):
+        lines.put(path, f"{begin} interface " + (f"peer-group {group}" if group else f"remote-as {remote_as}"))
+    else:
+        if remote_as:
+            lines.put(path, f"{begin} remote-as {remote_as}")
+        if group is not None:
+            lines.put(path, f"{begin} peer-group {group or '-'}", bool(group))
+    if unnumbered and item["extended_nexthop"] is False:
+        raise FabricError(f"{what}: extended_nexthop: a session without addresses cannot do without it; leave it out")
+    of_group = groups.get(group, found.running).get(path + (f"neighbor {group} local-as",), "") if group else ""
+    own_as = _local_as(item, found.running.get(path + (f"{begin} local-as",), of_group), what)
+    _session(
+        {**item, "local_as": own_as, "extended_nexthop": None if unnumbered else item["extended_nexthop"]},
+        lines,
+        path,
+        begin,
+        what,
+    )
+    if item["address_families"] is not None:
+        check_unique((row["family"] for row in item["address_families"]), f"{what}: address_families")
+        for row in item["address_families"]:
+            _peer_family(row, lines, path + (f"address-family {FAMILIES[row['family']]}",), begin, what, ipv4)
+    # A neighbour that leaves its group is gone with it, so it is made anew with all that it has.
+    member = path + (f"{begin} interface" if unnumbered else f"{begin} peer-group",)
+    now, wanted = found.running.get(member), lines.wanted.get(member)
+    renew = (
+        kind == "neighbor"
+        and member in lines.wanted
+        and now not in (None, wanted)
+        and " peer-group " in f"{now} {wanted}"
+    )
+    if group:
+        # FRR does not show of a member what its group says as well, neither what is wanted nor what a new member brings along.
+        brought = [a for a in found.running if renew and a[:1] == path and within(scope, a) and a not in lines.wanted]
+        # With a profile of its own, a member's BFD is shown all the same.
+        shown = {path + (f"{begin} bfd",)} if lines.wanted.get(path + (f"{begin} bfd profile",)) else set()
+        for address, line in [*lines.wanted.items(), *((a, found.running[a]) for a in brought)]:
+            other = address not in shown and line and line.replace(begin, f"neighbor {group}", 1)
+            if other and groups.get(group, found.running).get(address[:-1] + (key_of(other),)) == other:
+                if address in brought or (address in found.running and found.running[address] != line):
+                    lines.wanted[address] = None
+                elif address not in found.running:
+                    del lines.wanted[address]
+    return Thing(what, lines.wanted, tuple(scope), drop, renew=renew)
+
+
+def within_neighbor(address: Address, begin: str) -> bool:
+    """Whether a setting makes a neighbour: its first line."""
+    return address[-1] in (f"{begin} remote-as", f"{begin} peer-group", f"{begin} interface")
+
+
+def _local_as(item: Params, now: str, what: str) -> str | None:
+    """The AS number to appear as, with its words.
+
+    now: the line that is there, whose words stay where they are not given.
+    """
+    hidden, replaced = item["local_as_no_prepend"], item["local_as_replace_as"]
+    if item["local_as"] is None and hidden is None and replaced is None:
+        return None
+    number, *words = now.split()[3:] or [""]
+    number = number if item["local_as"] is None else item["local_as"]
+    if not number:
+        if hidden or replaced:
+            raise FabricError(
+                f"{what}: local_as_no_prepend and local_as_replace_as need local_as, the AS number to appear as"
+            )
+        return ""
+    if replaced and hidden is False:
+        raise FabricError(f"{what}: local_as_replace_as needs local_as_no_prepend in FRR; leave that out, or set it")
+    if replaced is None:
+        replaced = "replace-as" in words and hidden is not False
+    if hidden is None:
+        hidden = "no-prepend" in words
+    value = check_asn(number, f"{what}: local_as")
+    if hidden or replaced:
+        value += " no-prepend"
+    if replaced:
+        # Newer releases have one word more.
+        value += " replace-as dual-as" if "dual-as" in words else " replace-as"
+    return value
+
+
+def _session(item: Params, lines: Lines, path: Address, begin: str, what: str) -> None:
+    check_numbers(item, _PEER_RANGES, what)
+    values = dict(item)
+    if item["description"] is not None:
+        values["description"] = check_text(item["description"], f"{what}: description")
+    if item["password"] is not None:
+        check_secret(item["password"], f"{what}: password", 80)
+    if item["update_source"]:
+        source = item["update_source"]
+        check = check_host if ":" in source or source[0].isdigit() else check_interface_name
+        values["update_source"] = check(source, f"{what}: update_source")
+    if item["ebgp_multihop"] and item["ttl_security_hops"]:
+        raise FabricError(f"{what}: ebgp_multihop and ttl_security_hops exclude each other; use one")
+    profile = item["bfd_profile"]
+    if profile and item["bfd"] is False:
+        raise FabricError(f"{what}: bfd_profile {profile} needs bfd; leave bfd out, or set it")
+    rows = [
+        ("local_as", "local-as {}"),
+        ("description", "description {}"),
+        ("shutdown", "shutdown"),
+        ("password", "password {}"),
+        ("ebgp_multihop", "ebgp-multihop {}"),
+        ("ttl_security_hops", "ttl-security hops {}"),
+        ("disable_connected_check", "disable-connected-check"),
+        ("extended_nexthop", "capability extended-nexthop"),
+        ("passive", "passive"),
+        ("update_source", "update-source {}"),
+        ("connect_timer", "timers connect {}"),
+    ]
+    lines.options(path, values, [(option, f"{begin} {line}") for option, line in rows])
+    if item["advertisement_interval"] is not None:
+        lines.put(path, f"{begin} advertisement-interval {item['advertisement_interval']}")
+    if item["timers"]:
+        lines.put(path, f"{begin} timers {_timers(item['timers'], what)}")
+    if profile is not None or item["bfd"] is False:
+        lines.put(path, f"{begin} bfd profile {check_word(profile or 'none', what + ': bfd_profile')}", bool(profile))
+    if profile or item["bfd"] is not None:
+        lines.put(path, f"{begin} bfd", bool(profile or item["bfd"]))
+
+
+def _peer_family(row: Params, lines: Lines, path: Address, begin: str, what: str, ipv4: bool) -> None:
+    what = f"{what}: {row['family']}"
+    if row["activate"] is not None:
+        by_default = ipv4 and row["family"] == "ipv4_unicast"
+        lines.put(path, f"no {begin} activate" if by_default else f"{begin} activate", row["activate"] != by_default)
+    check_numbers(row, {"weight": (0, 65535), "allowas_in": (0, 10)}, what)
+    filters = (
+        "route_map_in",
+        "route_map_out",
+        "prefix_list_in",
+        "prefix_list_out",
+        "as_path_list_in",
+        "as_path_list_out",
+    )
+    for option in (*filters, "default_originate_route_map"):
+        if row[option]:
+            check_word(row[option], f"{what}: {option}")
+    rows = [
+        ("addpath_tx_all_paths", "addpath-tx-all-paths"),
+        ("route_reflector_client", "route-reflector-client"),
+        ("route_server_client", "route-server-client"),
+        ("as_override", "as-override"),
+        ("soft_reconfiguration_inbound", "soft-reconfiguration inbound"),
+        ("weight", "weight {}"),
+        ("allowas_in", "allowas-in {}"),
+    ]
+    words = {"route_map": "route-map", "prefix_list": "prefix-list", "as_path_list": "filter-list"}
+    for option in filters:
+        name, _underscore, way = option.rpartition("_")
+        rows.append((option, f"{words[name]} {{}} {way}"))
+    lines.options(path, row, [(option, f"{begin} {line}") for option, line in rows])
+    if row["next_hop_self"] is not None:
+        lines.put(
+            path,
+            f"{begin} next-hop-self" + (" force" if row["next_hop_self"] == "force" else ""),
+            row["next_hop_self"] != "none",
+        )
+    if row["remove_private_as"] is not None:
+        lines.put(
+            path,
+            f"{begin} remove-private-AS{_REMOVE_PRIVATE[row['remove_private_as']]}",
+            row["remove_private_as"] != "none",
+        )
+    originate, route_map = row["default_originate"], row["default_originate_route_map"]
+    if route_map and originate is False:
+        raise FabricError(f"{what}: default_originate_route_map needs default_originate; set it, or leave both out")
+    if originate is not None or route_map:
+        lines.put(
+            path,
+            f"{begin} default-originate" + (f" route-map {route_map}" if route_map else ""),
+            bool(originate or route_map),
+        )
+    if row["send_community"] is not None:
+        for kind in ("standard", "extended", "large"):
+            lines.put(path, f"no {begin} send-community {kind}", kind not in row["send_community"])
+    if row["maximum_prefix"] is not None:
+        limit = row["maximum_prefix"]
+        check_numbers(
+            limit, {"limit": (0, 4294967295), "threshold": (1, 100), "restart": (1, 65535)}, f"{what}: maximum_prefix"
+        )
+        if limit["warning_only"] and limit["restart"]:
+            raise FabricError(f"{what}: maximum_prefix: restart and warning_only exclude each other; use one")
+        line = f"{begin} maximum-prefix {limit['limit']} {limit['threshold']}"
+        line += " warning-only" if limit["warning_only"] else f" restart {limit['restart']}" if limit["restart"] else ""
+        lines.put(path, line, bool(limit["limit"]))
+
+
+def _family(row: Params, around: Address, lines: Lines, process: str) -> None:
+    family = row["family"]
+    path = around + (f"address-family {FAMILIES[family]}",)
+    what = f"{process}: {family}"
+    version = {"ipv4_unicast": 4, "ipv6_unicast": 6}.get(family)
+    only_unicast = ("networks", "aggregates", "redistribute", "maximum_paths", "maximum_paths_ibgp")
+    only_evpn = ("advertise_all_vni", "advertise_ipv4_unicast", "advertise_ipv6_unicast")
+    for option in only_evpn if version else only_unicast:
+        if row[option]:
+            raise FabricError(
+                f"{what}: {option} is for {'l2vpn_evpn' if version else 'ipv4_unicast and ipv6_unicast'} only"
+            )
+    if row["networks"] is not None:
+        networks = [
+            f"network {check_prefix(one['prefix'], what + ': networks', version)}"
+            + (f" route-map {check_word(one['route_map'], what + ': networks: route_map')}" if one["route_map"] else "")
+            for one in row["networks"]
+        ]
+        check_unique((line.split()[1] for line in networks), f"{what}: networks")
+        lines.exactly(path, "network ", networks)
+    if row["aggregates"] is not None:
+        aggregates = [
+            f"aggregate-address {check_prefix(one['prefix'], what + ': aggregates', version)}"
+            + (" as-set" if one["as_set"] else "")
+            + (" summary-only" if one["summary_only"] else "")
+            for one in row["aggregates"]
+        ]
+        check_unique((line.split()[1] for line in aggregates), f"{what}: aggregates")
+        lines.exactly(path, "aggregate-address ", aggregates)
+    if row["redistribute"] is not None:
+        check_unique((one["protocol"] for one in row["redistribute"]), f"{what}: redistribute")
+        lines.exactly(
+            path, "redistribute ", redistribute_lines(row["redistribute"], _PROTOCOLS[family], what, metric_types=False)
+        )
+    check_numbers(row, {"maximum_paths": (0, 256), "maximum_paths_ibgp": (0, 256)}, what)
+    lines.options(
+        path,
+        row,
+        [
+            ("maximum_paths", "maximum-paths {}"),
+            ("maximum_paths_ibgp", "maximum-paths ibgp {}"),
+            ("advertise_all_vni", "advertise-all-vni"),
+            ("advertise_ipv4_unicast", "advertise ipv4 unicast"),
+            ("advertise_ipv6_unicast", "advertise ipv6 unicast"),
+        ],
+    )

@@ -1,0 +1,357 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Addresses, MTU and state of interfaces that exist already, a router's cards and its loopback; and VLANs on cards, which it makes.
+
+This file is private to the collection. The kernel has them now, a systemd unit gives them again at boot, and notes whose they
+are. Addresses that the unit does not note are another's, and are left.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.overloom.fabric.plugins.module_utils._ip import iproute as _ip
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
+    Change,
+    FabricError,
+    Runner,
+    Write,
+    module_runner,
+    reconcile,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._systemd import (
+    Unit,
+    booted,
+    device_unit,
+    devices_told,
+    ip_commands,
+    oneshot,
+    read_units,
+    unit_name,
+    unit_steps,
+)
+
+KIND = "interface"
+
+INTERFACE: dict[str, t.Any] = {
+    "name": {"type": "str"},
+    "parent": {"type": "str"},
+    "vlan": {"type": "int"},
+    "addresses": {"type": "list", "elements": "str"},
+    "mtu": {"type": "int"},
+    "up": {"type": "bool"},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+}
+
+
+class Item(t.NamedTuple):
+    """One declared interface. None leaves as it is; empty addresses clear those that were given before."""
+
+    name: str
+    addresses: tuple[str, ...] | None
+    mtu: int | None
+    up: bool | None
+    present: bool
+    parent: str = ""
+    vlan: int | None = None
+
+
+class Found(t.NamedTuple):
+    """What is on the host: its interfaces, and the units of the module, by file name. devices: can a unit wait for a card?"""
+
+    interfaces: dict[str, _ip.Interface]
+    units: dict[str, Unit]
+    devices: bool = False
+
+
+class Kept(t.NamedTuple):
+    """What a unit gives its interface at boot. others: those of its addresses that were there before, and so are never taken away."""
+
+    owner: str
+    addresses: tuple[str, ...] = ()
+    mtu: int | None = None
+    up: bool | None = None
+    others: tuple[str, ...] = ()
+    parent: str = ""
+    vlan: int | None = None
+
+
+def items(params: dict[str, t.Any]) -> list[Item]:
+    """The declared interfaces. Raises FabricError with the first wrong input."""
+    rows = params["interfaces"]
+    if rows is None:
+        rows = [params]
+    elif params["name"]:
+        raise FabricError("name and interfaces exclude each other; put the interface into the list")
+    made = []
+    for row in rows:
+        if not row["name"]:
+            raise FabricError("name is missing; give the interface, such as eth1")
+        name = _ip.check_interface_name(row["name"], "name")
+        what = f"interface {name}"
+        addresses = None if row["addresses"] is None else _ip.check_addresses(row["addresses"], f"{what}: addresses")
+        mtu = None if row["mtu"] is None else _ip.check_mtu(row["mtu"], addresses or (), f"{what}: mtu")
+        if addresses and row["up"] is False:
+            raise FabricError(f"{what}: up is false, but an interface with addresses is up; leave one of them out")
+        parent, vlan = row["parent"] or "", row["vlan"]
+        if bool(parent) != (vlan is not None):
+            raise FabricError(f"{what}: parent and vlan belong together; give both, or none")
+        if parent and _ip.check_interface_name(parent, f"{what}: parent") == name:
+            raise FabricError(f"{what}: parent is the interface itself; give the card that carries the VLAN")
+        if vlan is not None and not 1 <= vlan <= 4094:
+            raise FabricError(f"{what}: vlan {vlan} is out of range; a VLAN is 1 to 4094")
+        made.append(Item(name, addresses, mtu, row["up"], row["state"] == "present", parent, vlan))
+    names = [item.name for item in made]
+    for name in names:
+        if names.count(name) > 1:
+            raise FabricError(f"interface {name} is declared twice; leave one out")
+    return made
+
+
+def kept(unit: Unit | None) -> Kept | None:
+    """What a unit notes, or None if there is none of ours."""
+    notes = unit.notes() if unit else {}
+    if "Owner" not in notes:
+        return None
+    mtu = notes.get("Mtu", "")
+    up = {"yes": True, "no": False}.get(notes.get("Up", ""))
+    addresses, others = (tuple(notes.get(key, "").split()) for key in ("Addresses", "Others"))
+    vlan = notes.get("Vlan", "")
+    parent = notes.get("Parent", "")
+    return Kept(
+        notes["Owner"],
+        addresses,
+        int(mtu) if mtu.isdigit() else None,
+        up,
+        others,
+        parent,
+        int(vlan) if vlan.isdigit() else None,
+    )
+
+
+def unit(name: str, wanted: Kept, devices: bool) -> Unit:
+    """The unit that gives an interface at boot what is declared. devices: whether it can wait for its card, which may come late."""
+    notes = {"Owner": wanted.owner, "Addresses": " ".join(wanted.addresses)}
+    if wanted.mtu is not None:
+        notes["Mtu"] = str(wanted.mtu)
+    if wanted.up is not None:
+        notes["Up"] = "yes" if wanted.up else "no"
+    if wanted.others:
+        notes["Others"] = " ".join(wanted.others)
+    if wanted.vlan is not None:
+        notes.update(Parent=wanted.parent, Vlan=str(wanted.vlan))
+    lines = _create(name, wanted)
+    lines += _ip.interface_batch(None, _ip.Wanted(name, mtu=wanted.mtu, up=wanted.up, addresses=wanted.addresses))
+    # FRR announces what it finds, so the addresses come first. It is itself before network.target, so these must not be after that.
+    card = wanted.parent or name
+    wants = [device_unit(card)] if devices and card != "lo" else []
+    order = {
+        "wanted_by": ["multi-user.target"],
+        "after": ["network-pre.target", *wants],
+        "before": ["frr.service", "network.target"],
+        "wants": wants,
+    }
+    return oneshot(KIND, name, f"Addresses of the interface {name}", notes, ip_commands(lines), **order)
+
+
+def _create(name: str, wanted: Kept) -> list[str]:
+    """The lines that make a VLAN; its card has to be up before the VLAN can be."""
+    if wanted.vlan is None:
+        return []
+    parent = _ip.word(wanted.parent)
+    return [f"link set dev {parent} up", f"link add link {parent} name {_ip.word(name)} type vlan id {wanted.vlan}"]
+
+
+def _vlan(item: Item, old: Kept, interface: _ip.Interface | None, adopt: bool) -> tuple[Item, list[str]]:
+    """The lines that make a declared VLAN, or make it anew; and the item without the VLAN where somebody else made it."""
+    parent, vlan = (item.parent, item.vlan) if item.parent else (old.parent, old.vlan)
+    if vlan is None:
+        return item, []
+    there = (interface.parent, interface.vlan) if interface else None
+    if there == (parent, vlan):
+        # Not ours to remove, nor to make at boot.
+        return (item if old.vlan is not None or adopt else item._replace(parent="", vlan=None)), []
+    if there not in (None, (old.parent, old.vlan)):
+        raise FabricError(
+            f"interface {item.name} exists and is not VLAN {vlan} of {parent}; remove it, or take another name"
+        )
+    gone = [f"link delete dev {_ip.word(item.name)}"] if there else []
+    return item, gone + _create(item.name, Kept("", parent=parent, vlan=vlan))
+
+
+def compare(
+    found: Found, declared: t.Sequence[Item], owner: str, adopt: bool, purge: bool, check: bool, running: bool
+) -> Change:
+    """The pure comparison. check: an interface may be missing yet. running: does systemd run this host?"""
+    wanted_units: dict[str, Unit | None] = {}
+    # Until it is done, a unit notes what comes and what goes, so that a run that is killed leaves nothing that nobody knows.
+    interim: dict[str, Unit | None] = {}
+    lines: list[str] = []
+    before: dict[str, t.Any] = {}
+    after: dict[str, t.Any] = {}
+    warnings = []
+    gone = [
+        Item(one.notes()["Name"], None, None, None, False)
+        for one in found.units.values()
+        if _purged(one, declared, owner, purge)
+    ]
+    for item in [*declared, *gone]:
+        file = unit_name(KIND, item.name)
+        old = kept(found.units.get(file))
+        interface = found.interfaces.get(item.name)
+        if not item.present and old is None:
+            continue
+        if old is not None and old.owner != owner and not adopt:
+            raise FabricError(f"interface {item.name} belongs to {old.owner}; set adopt to take it over")
+        # A VLAN is made, and needs its card.
+        needed = item.parent or (old.parent if old else "") or item.name
+        if item.present and needed not in found.interfaces:
+            sentence = f"interface {needed} does not exist; make it first, or correct the name"
+            if not check:
+                raise FabricError(sentence)
+            warnings.append(sentence)
+        old = old or Kept(owner)
+        made: list[str] = []
+        if item.present:
+            item, made = _vlan(item, old, interface, adopt)
+        if made:
+            # What was there under the name is gone then.
+            interface = None
+        held = interface.addresses if interface else ()
+        foreign = () if adopt else old.others
+        new = None
+        if item.present:
+            new = Kept(
+                owner,
+                old.addresses if item.addresses is None else item.addresses,
+                old.mtu if item.mtu is None else item.mtu,
+                old.up if item.up is None else item.up,
+                parent=item.parent or old.parent,
+                vlan=item.vlan if item.parent else old.vlan,
+            )
+            if new.addresses and new.up is None:
+                new = new._replace(up=True)
+            if not adopt:
+                new = new._replace(
+                    others=tuple(a for a in new.addresses if a in foreign or (a in held and a not in old.addresses))
+                )
+            interim[file] = unit(
+                item.name,
+                new._replace(addresses=_both(new.addresses, old.addresses), others=_both(new.others, foreign)),
+                found.devices,
+            )
+        wanted_units[file] = unit(item.name, new, found.devices) if new else None
+        if new is None and old.vlan is not None:
+            # What was made here goes as a whole.
+            lines += [f"link delete dev {_ip.word(item.name)}"] if interface else []
+            _tell(item.name, interface, (), old, new, before, after)
+            continue
+        lines += made
+        ours = new.addresses if new else ()
+        # In the declared order, after what others gave; what was given before and is declared no longer goes.
+        target = tuple(a for a in held if a not in old.addresses or a in foreign or a in ours) + tuple(
+            a for a in ours if a not in held
+        )
+        if interface is not None or item.present:
+            wanted = _ip.Wanted(item.name, mtu=new.mtu if new else None, up=new.up if new else None, addresses=target)
+            lines += _ip.interface_batch(interface, wanted)
+        _tell(item.name, interface, target, old if file in found.units else None, new, before, after)
+    changes = unit_steps(found.units, wanted_units, running)
+    first = [step for step in unit_steps(found.units, interim, running).put if isinstance(step, Write)]
+    put = [step for step in changes.put if step not in first]
+    steps = [*first, *([_ip.batch_step(lines)] if lines else []), *put, *changes.drop]
+    if not steps:
+        before, after = {}, {}
+    return Change(steps, before, after, tuple(warnings))
+
+
+def _both(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*one, *other)))
+
+
+def _purged(one: Unit, declared: t.Sequence[Item], owner: str, purge: bool) -> bool:
+    old = kept(one)
+    return bool(
+        purge and old and old.owner == owner and one.notes().get("Name") not in {item.name for item in declared}
+    )
+
+
+def _tell(
+    name: str,
+    interface: _ip.Interface | None,
+    target: tuple[str, ...],
+    old: Kept | None,
+    new: Kept | None,
+    before: dict[str, t.Any],
+    after: dict[str, t.Any],
+) -> None:
+    """An interface as it is and as it will be, and what it gets at boot."""
+    before[name] = {"addresses": list(interface.addresses if interface else ()), "at_boot": _spelled(old)}
+    after[name] = {"addresses": list(target), "at_boot": _spelled(new)}
+    for key in ("mtu", "up"):
+        value = getattr(new, key) if new else None
+        if value is not None:
+            before[name][key], after[name][key] = getattr(interface, key, None), value
+
+
+def _spelled(what: Kept | None) -> dict[str, t.Any] | None:
+    if what is None:
+        return None
+    # Most interfaces are no VLANs, and have no addresses of others, and say nothing of it.
+    unsaid = {"others"} if not what.others else set()
+    unsaid |= {"parent", "vlan"} if what.vlan is None else set()
+    return {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in what._asdict().items()
+        if key not in unsaid
+    }
+
+
+def run(module: t.Any) -> None:
+    """Do what the module's parameters ask for."""
+    runner = module_runner(module)
+    params = module.params
+    try:
+        declared = items(params)
+    except FabricError as error:
+        module.fail_json(msg=str(error), commands=[], spawned=0)
+
+    def state(found: Found) -> dict[str, t.Any]:
+        return {
+            "interfaces": [_state(found.interfaces[item.name]) for item in declared if item.name in found.interfaces]
+        }
+
+    reconcile(
+        module,
+        lambda: read(runner),
+        lambda found: compare(
+            found, declared, params["owner"], params["adopt"], params["purge"], module.check_mode, booted()
+        ),
+        runner,
+        state,
+        lambda found: _late(found, declared),
+    )
+
+
+def _late(found: Found, declared: t.Sequence[Item]) -> list[str]:
+    """Addresses that another node on the link has already, which the kernel tells only after a while."""
+    rows = [(item.name, found.interfaces.get(item.name)) for item in declared if item.present]
+    return [
+        f"interface {name}: {address} is in use by another node" for name, row in rows if row for address in row.broken
+    ]
+
+
+def read(runner: Runner) -> Found:
+    """Read the host once; spawns one process."""
+    return Found(_ip.read_interfaces(runner), read_units(KIND), devices_told())
+
+
+def _state(interface: _ip.Interface) -> dict[str, t.Any]:
+    return {
+        "name": interface.name,
+        "mtu": interface.mtu,
+        "mac": interface.mac,
+        "up": interface.up,
+        "addresses": list(interface.addresses),
+    }

@@ -1,0 +1,765 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Domains: the typed options, what a document says of them, and how a document is patched to say what is wanted. Pure.
+
+After https://libvirt.org/formatdomain.html. A domain's options are compared one by one with its inactive document, and only those
+that the caller declared; what libvirt adds by itself is therefore never a change. This file is private to the collection.
+"""
+
+from __future__ import annotations
+
+import re
+import typing as t
+import xml.etree.ElementTree as ET
+
+from ansible_collections.overloom.fabric.plugins.module_utils._guest.image import FORMATS
+from ansible_collections.overloom.fabric.plugins.module_utils._guest.iso import seed_files
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.devices import (
+    GRAPHICS_KINDS,
+    NIC_KINDS,
+    has_agent,
+    is_ours_to_say,
+    nic_kind,
+    view_disk,
+    view_graphics,
+    view_hostdevs,
+    view_nic,
+    view_serial,
+    view_tpm,
+    view_video,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.xml import (
+    Mark,
+    attribute,
+    check_address,
+    check_line,
+    check_mac,
+    check_name,
+    check_number,
+    check_path,
+    check_text,
+    check_uuid,
+    check_vlan,
+    derived_mac,
+    derived_uuid,
+    element,
+    parse,
+    read_mark,
+    shown_size,
+    size,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import MASK, FabricError
+
+MODULE = "libvirt_domain"
+IMAGES = "/var/lib/libvirt/images"
+STATES = ("present", "running", "shutoff", "paused", "absent")
+BOOT = ("hd", "cdrom", "network", "fd")
+BUSES = {"virtio": "vd", "ide": "hd", "sata": "sd", "scsi": "sd", "usb": "sd", "fdc": "fd"}
+HOTPLUG_BUSES = ("virtio", "scsi", "usb")
+SEED_TARGETS = {"ide": "hdd", "sata": "sdf", "scsi": "sdf", "usb": "sdf", "virtio": "vdz"}
+DISK = {
+    "target": {"type": "str"},
+    "device": {"type": "str", "choices": ["disk", "cdrom", "floppy"], "default": "disk"},
+    "bus": {"type": "str", "choices": list(BUSES)},
+    "path": {"type": "str"},
+    "pool": {"type": "str"},
+    "volume": {"type": "str"},
+    "format": {"type": "str", "choices": [name for name in FORMATS if name != "iso"]},
+    "size": {"type": "str"},
+    "backing_path": {"type": "str"},
+    "backing_format": {"type": "str", "choices": ["raw", "qcow2", "vmdk"], "default": "qcow2"},
+    "readonly": {"type": "bool"},
+    "shareable": {"type": "bool"},
+    "cache": {"type": "str", "choices": ["default", "none", "writethrough", "writeback", "directsync", "unsafe"]},
+    "discard": {"type": "str", "choices": ["ignore", "unmap"]},
+    "serial": {"type": "str"},
+    "boot_order": {"type": "int"},
+}
+NIC = {
+    "mac": {"type": "str"},
+    "model": {"type": "str"},
+    "network": {"type": "str"},
+    "portgroup": {"type": "str"},
+    "bridge": {"type": "str"},
+    "ovs": {"type": "bool", "default": True},
+    "direct": {"type": "str"},
+    "direct_mode": {"type": "str", "choices": ["bridge", "vepa", "private", "passthrough"]},
+    "hostdev": {"type": "str"},
+    "vhostuser": {"type": "str"},
+    "vhostuser_mode": {"type": "str", "choices": ["server", "client"]},
+    "vlan": {"type": "int"},
+    "trunks": {"type": "list", "elements": "str"},
+    "native_vlan": {"type": "int"},
+    "native_mode": {"type": "str", "choices": ["untagged", "tagged"]},
+    "dev": {"type": "str"},
+    "link": {"type": "str", "choices": ["up", "down"]},
+    "mtu": {"type": "int"},
+    "queues": {"type": "int"},
+    "offload": {"type": "str", "choices": ["auto", "on", "off"]},
+    "rom": {"type": "bool"},
+    "boot_order": {"type": "int"},
+}
+SERIAL = {
+    "type": {"type": "str", "choices": ["pty", "tcp", "unix", "file"]},
+    "host": {"type": "str"},
+    "port": {"type": "int"},
+    "path": {"type": "str"},
+    "log": {"type": "str"},
+}
+GRAPHICS = {
+    "type": {"type": "str", "choices": ["vnc", "spice"], "default": "vnc"},
+    "listen": {"type": "str"},
+    "port": {"type": "int"},
+    "password": {"type": "str", "no_log": True},
+}
+TPM = {
+    "model": {"type": "str", "choices": ["tpm-tis", "tpm-crb", "tpm-spapr"]},
+    "backend": {"type": "str", "choices": ["emulator", "passthrough"]},
+    "version": {"type": "str", "choices": ["1.2", "2.0"]},
+    "device": {"type": "str"},
+}
+CLOUD_INIT = {
+    "user_data": {"type": "raw"},
+    "meta_data": {"type": "raw"},
+    "network_config": {"type": "raw"},
+    "bus": {"type": "str", "choices": list(SEED_TARGETS), "default": "sata"},
+}
+HOSTDEV = {"pci": {"type": "str"}, "usb": {"type": "str"}}
+SPEC: dict[str, t.Any] = {
+    "name": {"type": "str"},
+    "state": {"type": "str", "choices": list(STATES), "default": "present"},
+    "uuid": {"type": "str"},
+    "title": {"type": "str"},
+    "description": {"type": "str"},
+    "metadata": {"type": "dict"},
+    "accelerator": {"type": "str", "choices": ["auto", "kvm", "tcg"]},
+    "machine": {"type": "str"},
+    "firmware": {"type": "str", "choices": ["bios", "efi"]},
+    "memory": {"type": "str"},
+    "vcpus": {"type": "int"},
+    "cpu_mode": {"type": "str", "choices": ["custom", "host-model", "host-passthrough", "maximum"]},
+    "cpu_model": {"type": "str"},
+    "boot": {"type": "list", "elements": "str", "choices": list(BOOT)},
+    "kernel": {"type": "str"},
+    "initrd": {"type": "str"},
+    "cmdline": {"type": "str"},
+    "autostart": {"type": "bool"},
+    "disks": {"type": "list", "elements": "dict", "options": DISK},
+    "cloud_init": {"type": "dict", "options": CLOUD_INIT},
+    "nics": {"type": "list", "elements": "dict", "options": NIC},
+    "serial": {"type": "dict", "options": SERIAL},
+    "graphics": {"type": "list", "elements": "dict", "options": GRAPHICS},
+    "video": {"type": "str"},
+    "tpm": {"type": "dict", "options": TPM},
+    "hostdevs": {"type": "list", "elements": "dict", "options": HOSTDEV},
+    "guest_agent": {"type": "bool"},
+    "xml": {"type": "str"},
+    "remove_storage": {"type": "bool", "default": False},
+    "shutdown_timeout": {"type": "int", "default": 60},
+    "force": {"type": "bool", "default": False},
+    "restart": {"type": "bool", "default": False},
+}
+# Tags below devices that typed options own, and the option.
+OWNED_DEVICES = {
+    "disk": "disks",
+    "interface": "nics",
+    "serial": "serial",
+    "console": "serial",
+    "graphics": "graphics",
+    "video": "video",
+    "tpm": "tpm",
+    "hostdev": "hostdevs",
+}
+# What takes effect in a running guest at once, or never has to.
+LIVE_OPTIONS = ("title", "description", "metadata", "disks", "nics", "xml", "autostart", "accelerator", "uuid")
+
+
+class Domain(t.NamedTuple):
+    """A wanted domain, checked.
+
+    options: the declared ones, in the shape of `view`. raw: the caller's own XML. files: the content of its cloud-init seed, or None.
+    sizes: for each disk's target (size in bytes, backing path, backing format). policy: the options that say how, not what.
+    left: MAC addresses of NICs that others added, which are left alone. declared: a disk as it was declared, by its target, where it is bound
+    to the image that lies upon the declared one.
+    """
+
+    name: str
+    state: str
+    options: dict[str, t.Any]
+    raw: ET.Element | None
+    files: dict[str, bytes] | None
+    sizes: dict[str, tuple[int, str, str]]
+    policy: dict[str, t.Any]
+    secrets: tuple[str, ...]
+    left: frozenset[str] = frozenset()
+    declared: t.Mapping[str, dict[str, t.Any]] = {}
+
+
+def seed_path(name: str) -> str:
+    """Where a domain's seed lies."""
+    return f"{IMAGES}/{name}-seed.iso"
+
+
+# ---- from the caller's options
+
+
+def want(item: t.Mapping[str, t.Any], owner: str) -> Domain:
+    """Check one item and bring it into the shape of `view`. Raises FabricError."""
+    name = check_name(item["name"], "domain name")
+    if "/" in name:
+        raise FabricError(f"domain name {name!r} holds a slash: leave it out")
+    what = f"domain {name}:"
+    options: dict[str, t.Any] = {}
+
+    def take(key: str, check: t.Callable[[t.Any, str], t.Any]) -> None:
+        if item.get(key) is not None:
+            options[key] = check(item[key], f"{what} {key}")
+
+    take("uuid", check_uuid)
+    take("title", check_line)
+    take("description", lambda value, w: check_text(value, w).strip())
+    if item.get("metadata") is not None:
+        options["metadata"] = {
+            check_line(str(k), f"{what} metadata"): check_text(str(v), f"{what} metadata").strip()
+            for k, v in sorted(item["metadata"].items())
+        }
+    take("accelerator", lambda value, w: value)
+    take("machine", check_line)
+    take("firmware", lambda value, w: value)
+    take("memory", lambda value, w: -(-size(value, w) // 1024) * 1024)
+    take("vcpus", lambda value, w: check_number(value, w, 1, 4096))
+    take("cpu_mode", lambda value, w: value)
+    take("cpu_model", check_line)
+    if options.get("cpu_model") and options.get("cpu_mode", "custom") != "custom":
+        raise FabricError(f"{what} cpu_model needs cpu_mode custom, not {options['cpu_mode']}")
+    if options.get("cpu_mode") == "custom" and not options.get("cpu_model"):
+        raise FabricError(f"{what} cpu_mode custom needs cpu_model")
+    take("boot", lambda value, w: value or ["hd"])
+    for key in ("kernel", "initrd"):
+        take(key, lambda value, w: value and check_path(value, w))
+    take("cmdline", check_line)
+    take("autostart", lambda value, w: value)
+    sizes: dict[str, tuple[int, str, str]] = {}
+    if item.get("disks") is not None:
+        options["disks"] = _want_disks(name, item["disks"], sizes)
+    if item.get("nics") is not None:
+        options["nics"] = _want_nics(name, owner, item["nics"])
+    files = _want_seed(name, owner, item, options, what)
+    take("serial", _want_serial)
+    if options.get("serial", {}).get("log") == f"/var/log/libvirt/qemu/{name}.log":
+        raise FabricError(f"{what} serial log {options['serial']['log']} is QEMU's own log: choose another file")
+    take("graphics", _want_graphics)
+    take("video", check_line)
+    take("tpm", _want_tpm)
+    take("hostdevs", _want_hostdevs)
+    take("guest_agent", lambda value, w: value)
+    if options.get("boot") is not None and any(
+        d.get("boot_order") for key in ("disks", "nics") for d in options.get(key, ())
+    ):
+        raise FabricError(f"{what} boot and boot_order exclude each other: name the order in one of them")
+    policy = {key: item[key] for key in ("remove_storage", "shutdown_timeout", "force", "restart")}
+    check_number(policy["shutdown_timeout"], f"{what} shutdown_timeout", 0, 3600)
+    secrets = tuple(g["password"] for g in options.get("graphics", ()) if g.get("password"))
+    return Domain(
+        name, item["state"], options, _want_raw(item.get("xml"), options, what), files, sizes, policy, secrets
+    )
+
+
+def _declared(value: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    return {key: entry for key, entry in value.items() if entry is not None}
+
+
+def _want_disks(
+    name: str, disks: t.Sequence[t.Mapping[str, t.Any]], sizes: dict[str, tuple[int, str, str]]
+) -> list[dict[str, t.Any]]:
+    wanted: list[dict[str, t.Any]] = []
+    counts: dict[str, int] = {}
+    for position, disk in enumerate(disks):
+        removable = disk["device"] != "disk"
+        bus = disk["bus"] or {"disk": "virtio", "cdrom": "sata", "floppy": "fdc"}[disk["device"]]
+        prefix = BUSES[bus]
+        target = disk["target"]
+        if target is None:
+            target = prefix + _letters(counts.get(prefix, 0))
+        what = f"domain {name}: disk {target}"
+        if not re.fullmatch(prefix + "[a-z]{1,2}", target):
+            raise FabricError(f"{what}: target does not fit bus {bus}: write it like {prefix}a")
+        counts[prefix] = counts.get(prefix, 0) + 1
+        if any(other["target"] == target for other in wanted):
+            raise FabricError(f"{what} is declared twice: give each disk a target of its own")
+        if disk["device"] == "cdrom" and bus in ("virtio", "fdc") or disk["device"] == "floppy" and bus != "fdc":
+            raise FabricError(f"{what}: a {disk['device']} cannot be on bus {bus}")
+        found: dict[str, t.Any] = {"target": target, "device": disk["device"], "bus": bus}
+        if bool(disk["pool"]) != bool(disk["volume"]):
+            raise FabricError(f"{what}: pool and volume go together")
+        if disk["pool"] and disk["path"]:
+            raise FabricError(f"{what}: path and pool exclude each other")
+        capacity = size(disk["size"], f"{what}: size") if disk["size"] is not None else 0
+        if capacity % 512:
+            raise FabricError(f"{what}: size {disk['size']} is no multiple of 512 bytes")
+        backing = disk["backing_path"] or ""
+        kind = disk["format"]
+        if disk["pool"]:
+            found.update(
+                pool=check_name(disk["pool"], f"{what}: pool"),
+                volume=check_line(disk["volume"], f"{what}: volume"),
+                path="",
+            )
+        elif disk["path"] is not None:
+            found.update(path=check_path(disk["path"], f"{what}: path") if disk["path"] else "", pool="", volume="")
+        elif capacity or backing:
+            found.update(path=f"{IMAGES}/{name}-{target}.{kind or 'qcow2'}", pool="", volume="")
+        elif not removable:
+            raise FabricError(f"{what} has neither path nor pool nor size: say where it lies or how large it shall be")
+        if (capacity or backing) and kind is None:
+            kind = "qcow2"
+        if backing and kind != "qcow2":
+            raise FabricError(f"{what}: backing_path needs format qcow2, not {kind}")
+        if kind is not None:
+            found["format"] = kind
+        for key in ("readonly", "shareable", "cache", "discard"):
+            if disk[key] is not None:
+                found[key] = disk[key]
+        if disk["device"] == "cdrom" and found.get("readonly") is False:
+            raise FabricError(f"{what}: a cdrom cannot be written: leave readonly out")
+        if disk["serial"] is not None:
+            found["serial"] = check_line(disk["serial"], f"{what}: serial")
+            if not re.fullmatch(r"[A-Za-z0-9_.+ -]*", found["serial"]):
+                raise FabricError(f"{what}: serial {disk['serial']!r} may hold letters, digits, blanks and _.+- only")
+        if disk["boot_order"] is not None:
+            found["boot_order"] = check_number(disk["boot_order"], f"{what}: boot_order", 0, 9999)
+        if capacity or backing:
+            sizes[target] = (
+                capacity,
+                check_path(backing, f"{what}: backing_path") if backing else "",
+                disk["backing_format"] if backing else "",
+            )
+        wanted.append(found)
+    return wanted
+
+
+def _letters(number: int) -> str:
+    return (_letters(number // 26 - 1) if number >= 26 else "") + chr(ord("a") + number % 26)
+
+
+def _want_nics(name: str, owner: str, nics: t.Sequence[t.Mapping[str, t.Any]]) -> list[dict[str, t.Any]]:
+    wanted: list[dict[str, t.Any]] = []
+    for position, nic in enumerate(nics):
+        what = f"domain {name}: nics[{position}]"
+        found: dict[str, t.Any] = {}
+        if nic["mac"] is not None:
+            found["mac"] = check_mac(nic["mac"], f"{what} mac")
+        else:
+            found.update(mac=derived_mac(owner, name, str(position)), derived=True)
+        kinds = [kind for kind in NIC_KINDS if nic[kind]]
+        if len(kinds) > 1:
+            raise FabricError(f"{what}: {kinds[0]} and {kinds[1]} exclude each other")
+        if not kinds:
+            raise FabricError(
+                f"{what} has neither network nor bridge, direct, hostdev or vhostuser: say where it is plugged in"
+            )
+        found.update(_want_plug(nic, kinds[0], what))
+        found.update(_want_looks(nic, what))
+        if any(other["mac"] == found["mac"] for other in wanted):
+            raise FabricError(f"{what}: mac {found['mac']} is declared twice")
+        wanted.append(found)
+    return wanted
+
+
+def _want_plug(nic: t.Mapping[str, t.Any], kind: str, what: str) -> dict[str, t.Any]:
+    """Where a NIC is plugged in, and its VLANs."""
+    found: dict[str, t.Any] = {}
+    vlan = check_vlan(nic, what)
+    if kind != "network" and nic["portgroup"]:
+        raise FabricError(f"{what}: portgroup {nic['portgroup']} needs a network")
+    for key in ("direct_mode", "vhostuser_mode"):
+        if nic[key] is not None:
+            if not key.startswith(kind):
+                raise FabricError(f"{what}: {key} needs {key.partition('_')[0]}")
+            found[key] = nic[key]
+    if kind == "network":
+        found["network"] = check_name(nic["network"], f"{what} network")
+        if nic["portgroup"] is not None:
+            found["portgroup"] = nic["portgroup"] and check_name(nic["portgroup"], f"{what} portgroup")
+    elif kind in ("bridge", "direct"):
+        found[kind] = check_line(nic[kind], f"{what} {kind}")
+        if not re.fullmatch(r"[!-.0-~]{1,15}", nic[kind]) or nic[kind].startswith("-"):
+            raise FabricError(f"{what}: {kind} {nic[kind]!r} is no interface name")
+    elif kind == "hostdev":
+        found["hostdev"] = _check_pci(nic["hostdev"], f"{what} hostdev")
+    else:
+        found["vhostuser"] = check_path(nic["vhostuser"], f"{what} vhostuser")
+    if kind == "bridge":
+        found["ovs"] = nic["ovs"]
+    if (
+        vlan
+        and (vlan["vlan"] or vlan["trunks"])
+        and (kind in ("direct", "vhostuser") or kind == "bridge" and not nic["ovs"])
+    ):
+        raise FabricError(
+            f"{what}: libvirt sets VLANs on Open vSwitch bridges only: leave ovs true, or use a bridge for each VLAN"
+        )
+    return {**found, **(vlan or {})}
+
+
+def _want_looks(nic: t.Mapping[str, t.Any], what: str) -> dict[str, t.Any]:
+    """What a NIC is to the guest, and its end on the host."""
+    found: dict[str, t.Any] = {}
+    if nic["model"] is not None:
+        found["model"] = nic["model"]
+        if not re.fullmatch(r"[a-zA-Z0-9_-]+", nic["model"]):
+            raise FabricError(f"{what}: model {nic['model']!r} may hold letters, digits, _ and - only")
+    if nic["dev"] is not None:
+        found["dev"] = nic["dev"]
+        if nic["dev"] and (
+            not re.fullmatch(r"[A-Za-z0-9_.:-]{1,15}", nic["dev"])
+            or re.match(r"-|(vnet|vif|macvtap|macvlan)\d", nic["dev"])
+        ):
+            raise FabricError(
+                f"{what}: dev {nic['dev']!r} is no name that libvirt keeps: use up to 15 letters, digits and _.:-, and not vnet0 and the like"
+            )
+    for key in ("link", "rom"):
+        if nic[key] is not None:
+            found[key] = nic[key]
+    for key, least, most in (("mtu", 0, 65535), ("queues", 0, 256), ("boot_order", 0, 9999)):
+        if nic[key] is not None:
+            found[key] = check_number(nic[key], f"{what} {key}", least, most)
+    if nic["offload"] is not None:
+        found["offload"] = nic["offload"]
+        if nic["offload"] != "auto" and nic["model"] not in (None, "virtio"):
+            raise FabricError(
+                f"{what}: offload {nic['offload']} is for the model virtio, not {nic['model']}: leave it out, or make it auto"
+            )
+    if found.get("mtu") and found["mtu"] < 68:
+        raise FabricError(f"{what} mtu {found['mtu']} is below 68 bytes, IPv4's least")
+    if nic["hostdev"]:
+        alien = next((key for key in ("dev", "mtu", "queues", "offload", "link") if found.get(key)), None)
+        if alien:
+            raise FabricError(f"{what}: {alien} is the device's own with hostdev: leave it out")
+    return found
+
+
+def _check_pci(value: str, what: str) -> str:
+    if not re.fullmatch(r"[0-9a-fA-F]{4}:[0-9a-fA-F]{2}:[01][0-9a-fA-F]\.[0-7]", value):
+        raise FabricError(f"{what} {value!r} is no address: write it like 0000:01:00.0")
+    return value.lower()
+
+
+def _want_seed(
+    name: str, owner: str, item: t.Mapping[str, t.Any], options: dict[str, t.Any], what: str
+) -> dict[str, bytes] | None:
+    value = item.get("cloud_init")
+    if value is None:
+        return None
+    if all(value[key] is None for key in ("user_data", "meta_data", "network_config")):
+        options["seed"] = {}
+        return None
+    for key in ("user_data", "meta_data", "network_config"):
+        if value[key] is not None and not isinstance(value[key], (str, dict)):
+            raise FabricError(f"{what} cloud_init {key} must be a text or a mapping")
+    target = SEED_TARGETS[value["bus"]]
+    if any(disk["target"] == target for disk in options.get("disks", ())):
+        raise FabricError(
+            f"{what} disk {target} is where the cloud-init seed goes: give the disk another target, or cloud_init another bus"
+        )
+    options["seed"] = {
+        "target": target,
+        "device": "disk" if value["bus"] == "virtio" else "cdrom",
+        "bus": value["bus"],
+        "path": seed_path(name),
+        "format": "raw",
+    }
+    if value["bus"] == "virtio":
+        options["seed"]["readonly"] = True
+    identity = options.get("uuid") or derived_uuid(MODULE, owner, name)
+    return seed_files(value, name, identity)
+
+
+def _want_serial(value: t.Mapping[str, t.Any], what: str) -> dict[str, t.Any]:
+    if not _declared(value):
+        return {}
+    kind = value["type"] or "pty"
+    found: dict[str, t.Any] = {"type": kind}
+    if kind == "tcp":
+        if value["port"] is None:
+            raise FabricError(f"{what} type tcp needs port")
+        found.update(
+            host=check_line(value["host"] or "127.0.0.1", f"{what} host"),
+            port=check_number(value["port"], f"{what} port", 1, 65535),
+        )
+    elif kind in ("unix", "file"):
+        if not value["path"]:
+            raise FabricError(f"{what} type {kind} needs path")
+        found["path"] = check_path(value["path"], f"{what} path")
+    if value["log"] is not None:
+        found["log"] = value["log"] and check_path(value["log"], f"{what} log")
+    return found
+
+
+def _want_tpm(value: t.Mapping[str, t.Any], what: str) -> dict[str, t.Any]:
+    found = _declared(value)
+    if not found:
+        return {}
+    found.setdefault("backend", "emulator")
+    if found["backend"] == "passthrough":
+        found["device"] = check_path(found.get("device") or "/dev/tpm0", f"{what} device")
+    elif "device" in found:
+        raise FabricError(f"{what} device needs backend passthrough")
+    if found["backend"] == "passthrough" and "version" in found:
+        raise FabricError(f"{what} version is the device's own with backend passthrough: leave it out")
+    return found
+
+
+def _want_graphics(values: t.Sequence[t.Mapping[str, t.Any]], what: str) -> list[dict[str, t.Any]]:
+    wanted = []
+    for value in values:
+        found = _declared(value)
+        if "listen" in found:
+            found["listen"] = check_address(found["listen"], f"{what} listen") if found["listen"] else ""
+        if "port" in found:
+            check_number(found["port"], f"{what} port", 0, 65535)
+        if len(check_line(found.get("password", ""), f"{what} password")) > 8 and found["type"] == "vnc":
+            raise FabricError(f"{what} password is longer than the 8 characters that VNC compares")
+        if any(other["type"] == found["type"] for other in wanted):
+            raise FabricError(f"{what} names {found['type']} twice: libvirt allows one of each")
+        wanted.append(found)
+    return wanted
+
+
+def _want_hostdevs(values: t.Sequence[t.Mapping[str, t.Any]], what: str) -> list[dict[str, t.Any]]:
+    wanted = []
+    for value in values:
+        pci, usb = value["pci"], value["usb"]
+        if bool(pci) == bool(usb):
+            raise FabricError(f"{what}: each device needs pci or usb, and not both")
+        if pci:
+            _check_pci(pci, f"{what} pci")
+        if usb and not re.fullmatch(r"[0-9a-fA-F]{4}:[0-9a-fA-F]{4}", usb):
+            raise FabricError(f"{what} usb {usb!r} is no device: write vendor and product like 046d:c077")
+        wanted.append({"pci": pci.lower()} if pci else {"usb": usb.lower()})
+    return wanted
+
+
+def _want_raw(text: str | None, options: t.Mapping[str, t.Any], what: str) -> ET.Element | None:
+    if not text:
+        return None
+    root = parse(text, f"{what} xml")
+    if root.tag != "domain":
+        raise FabricError(f"{what} xml begins with {root.tag}: wrap it in <domain>")
+    for tag in ("name", "uuid", "metadata"):
+        if root.find(tag) is not None:
+            raise FabricError(f"{what} xml holds {tag}: use the option {tag}")
+    for child in root.findall("devices/*"):
+        option = OWNED_DEVICES.get(child.tag)
+        if child.tag == "interface" and child.find("mac") is not None:
+            mac = (attribute(child, "mac", "address") or "").lower()
+            if mac not in [nic["mac"] for nic in options.get("nics", ())]:
+                continue
+        if option and options.get(option) is not None:
+            raise FabricError(
+                f"{what} xml holds the device {child.tag}, which the option {option} declares too: say it in one place"
+            )
+    return root
+
+
+# ---- from a document
+
+
+def view(root: ET.Element) -> dict[str, t.Any]:
+    """All typed options that a document states."""
+    mark = read_mark(root)
+    seed = seed_path(root.findtext("name", ""))
+    disks = [view_disk(disk) for disk in root.findall("devices/disk") if is_ours_to_say(disk)]
+    devices = root.find("devices")
+    devices = ET.Element("devices") if devices is None else devices
+    os_element = root.find("os")
+    os_element = ET.Element("os") if os_element is None else os_element
+    loader = os_element.find("loader")
+    vcpu = root.find("vcpu")
+    memory = root.find("memory")
+    efi = os_element.get("firmware") == "efi" or loader is not None and loader.get("type") == "pflash"
+    return {
+        "uuid": root.findtext("uuid", ""),
+        "title": root.findtext("title", ""),
+        "description": root.findtext("description", "").strip(),
+        "metadata": dict(sorted(mark.items)),
+        "accelerator": {"qemu": "tcg"}.get(root.get("type", "qemu"), root.get("type")),
+        "machine": attribute(root, "os/type", "machine") or "",
+        "firmware": "efi" if efi else "bios",
+        "memory": 0 if memory is None else memory_bytes(memory),
+        "vcpus": 1 if vcpu is None else int(vcpu.get("current") or vcpu.text or 1),
+        "cpu_mode": attribute(root, "cpu", "mode") or ("custom" if root.find("cpu/model") is not None else ""),
+        "cpu_model": root.findtext("cpu/model", ""),
+        # An order on devices stands in the place of one of kinds.
+        "boot": [boot.get("dev", "") for boot in os_element.findall("boot")]
+        or ([] if root.find("devices/*/boot") is not None else ["hd"]),
+        "kernel": os_element.findtext("kernel", ""),
+        "initrd": os_element.findtext("initrd", ""),
+        "cmdline": os_element.findtext("cmdline", ""),
+        "disks": [disk for disk in disks if disk["path"] != seed],
+        "seed": next((disk for disk in disks if disk["path"] == seed), {}),
+        "nics": [view_nic(nic) for nic in root.findall("devices/interface")],
+        "serial": view_serial(devices),
+        "graphics": [
+            view_graphics(found) for found in devices.findall("graphics") if found.get("type") in GRAPHICS_KINDS
+        ],
+        "video": view_video(devices),
+        "tpm": view_tpm(devices),
+        "hostdevs": view_hostdevs(devices),
+        "guest_agent": has_agent(devices),
+    }
+
+
+def view_of(root: ET.Element, domain: Domain) -> dict[str, t.Any]:
+    """All typed options that a document states, without the NICs that are left alone."""
+    seen = view(root)
+    return {**seen, "nics": [nic for nic in seen["nics"] if nic["mac"] not in domain.left]}
+
+
+def memory_bytes(holder: ET.Element) -> int:
+    """The bytes of a memory element."""
+    amount = (holder.text or "0").strip()
+    return 0 if amount == "0" else size(f"{amount} {holder.get('unit', 'KiB')}", "memory")
+
+
+# ---- comparison
+
+
+def settle(
+    domain: Domain,
+    found: ET.Element | None,
+    in_user_space: t.Callable[[t.Mapping[str, t.Any]], bool] = lambda nic: False,
+) -> Domain:
+    """The wanted domain with each NIC that names no MAC bound to the NIC that stands in its place already, and its offload decided.
+
+    A NIC that is not declared is left alone, unless the mark says that it was declared once.
+    in_user_space: whether a NIC is on a bridge whose datapath is in user space; asked where that decides.
+    """
+    if "nics" not in domain.options:
+        return domain
+    elements = [] if found is None else found.findall("devices/interface")
+    here = {view_nic(nic)["mac"]: nic for nic in elements}
+    ours = _ours(found, here)
+    macs = _bind(domain.options["nics"], here, ours)
+    nics = []
+    for nic, mac in zip(domain.options["nics"], macs):
+        nic = {**{key: value for key, value in nic.items() if key != "derived"}, "mac": mac}
+        if nic.get("offload") == "auto":
+            there = view_nic(here[mac])["model"] if mac in here else "virtio"
+            if nic.get("model", there) == "virtio" and (nic.get("network") or nic.get("bridge")):
+                nic["offload"] = "off" if in_user_space(nic) else "on"
+            else:
+                del nic["offload"]
+        nics.append(nic)
+    mark = Mark() if found is None else read_mark(found)
+    theirs = mark.nics is None and (mark.adopted or not mark.owner)
+    left = frozenset(mac for mac in here if mac not in macs and (theirs or mac not in ours))
+    return domain._replace(options={**domain.options, "nics": nics}, left=left)
+
+
+def _ours(found: ET.Element | None, here: t.Mapping[str, ET.Element]) -> set[str]:
+    """The NICs that a run has declared before; without such a note, those that an option could have declared."""
+    noted = None if found is None else read_mark(found).nics
+    return {mac for mac, nic in here.items() if (nic_kind(nic) in NIC_KINDS if noted is None else mac in noted)}
+
+
+def _bind(
+    wanted: t.Sequence[t.Mapping[str, t.Any]], here: t.Mapping[str, ET.Element], ours: t.Container[str]
+) -> list[str]:
+    """The MAC address of each wanted NIC. One without takes that of the NIC which stands in its place among those of its kind."""
+
+    def group(kind: str) -> str:
+        return "plugged" if kind in ("network", "bridge") else kind
+
+    taken = {nic["mac"] for nic in wanted if not nic.get("derived") or nic["mac"] in here}
+    places: dict[str, list[str]] = {}
+    for mac, nic in here.items():
+        if mac in ours:
+            places.setdefault(group(nic_kind(nic)), []).append(mac)
+    counts: dict[str, int] = {}
+    macs = []
+    for nic in wanted:
+        kind = group(next(kind for kind in NIC_KINDS if nic.get(kind)))
+        place = counts.get(kind, 0)
+        counts[kind] = place + 1
+        stands = places.get(kind, [])[place : place + 1]
+        free = nic.get("derived") and nic["mac"] not in here and stands and stands[0] not in taken
+        macs.append(stands[0] if free else nic["mac"])
+    return macs
+
+
+MACHINES = {"q35": "pc-q35-", "pc": "pc-i440fx-", "virt": "virt-"}
+
+
+def machine_family(machine: str) -> str:
+    """The machine type without its version."""
+    return next(
+        (alias for alias, prefix in MACHINES.items() if machine == alias or machine.startswith(prefix)), machine
+    )
+
+
+def same_machine(wanted: str, found: str) -> bool:
+    """Whether a machine type is the wanted one; an alias (q35, pc) stands for each of its versions."""
+    return wanted == found or (wanted in MACHINES and found.startswith(MACHINES[wanted]))
+
+
+def restrict(options: t.Mapping[str, t.Any], seen: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """What a document says of the declared options, in their shape, so that equal means nothing to do.
+
+    Lists are compared as a whole: an item that is not declared is in the result, so the two differ.
+    """
+    result: dict[str, t.Any] = {}
+    for key, wanted in options.items():
+        if key not in seen:
+            continue
+        found = seen[key]
+        if key == "machine" and same_machine(wanted, found) or key == "accelerator" and wanted == "auto":
+            found = wanted
+        elif key in ("serial", "tpm", "seed") and wanted and found:
+            found = {name: found.get(name, "") for name in wanted}
+        elif key in ("disks", "nics", "graphics"):
+            by = {"disks": "target", "nics": "mac", "graphics": "type"}[key]
+            declared = {item[by]: item for item in wanted}
+            if key != "nics":
+                # libvirt sorts disks in its own way; the order of NICs is the guest's.
+                found = sorted(
+                    found, key=lambda item: list(declared).index(item[by]) if item[by] in declared else len(declared)
+                )
+            found = [
+                {name: item[name] for name in declared[item[by]]} if item[by] in declared else dict(item)
+                for item in found
+            ]
+        result[key] = found
+    return result
+
+
+def skeleton(domain: Domain, owner: str, accelerator: str) -> ET.Element:
+    """The document that a new domain begins with: ACPI, which a graceful shutdown needs, and a serial console."""
+    root = element("domain", {"type": "kvm" if accelerator == "kvm" else "qemu"}, element("name", text=domain.name))
+    root.append(element("uuid", text=domain.options.get("uuid") or derived_uuid(MODULE, owner, domain.name)))
+    root.append(element("os", None, element("type", text="hvm")))
+    root.append(element("features", None, element("acpi"), element("apic")))
+    devices = element("devices")
+    if domain.options.get("serial") is None and (domain.raw is None or domain.raw.find("devices/serial") is None):
+        devices.append(element("serial", {"type": "pty"}, element("target", {"port": 0})))
+    root.append(devices)
+    return root
+
+
+def shown(options: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Options as a person writes them, without secrets."""
+    result = dict(options)
+    if "memory" in result:
+        result["memory"] = shown_size(result["memory"])
+    if "graphics" in result:
+        result["graphics"] = [
+            {**item, "password": MASK} if item.get("password") else dict(item) for item in result["graphics"]
+        ]
+    return result
+
+
+def differences(options: t.Mapping[str, t.Any], seen: t.Mapping[str, t.Any]) -> list[str]:
+    """The declared options that a document states otherwise."""
+    found = restrict(options, seen)
+    return [key for key in found if found[key] != options[key]]

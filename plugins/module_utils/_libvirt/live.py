@@ -1,0 +1,267 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A running guest: the declared options that it takes at once, and those that wait for its restart. Pure.
+
+This file is private to the collection.
+"""
+
+from __future__ import annotations
+
+import copy
+import typing as t
+import xml.etree.ElementTree as ET
+
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.connection import port_command
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.devices import (
+    is_ours_to_say,
+    view_disk,
+    view_nic,
+    write_disk,
+    write_nic,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.domain import (
+    HOTPLUG_BUSES,
+    LIVE_OPTIONS,
+    Domain,
+    differences,
+    restrict,
+    seed_path,
+    shown,
+    view_of,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.xml import (
+    contains,
+    drop,
+    parse_vlan,
+    port_columns,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Step
+
+# Changes of a NIC that a running guest takes without losing the NIC.
+LIVE_NIC = ("link", "network", "portgroup", "bridge", "vlan", "trunks", "native_vlan", "native_mode")
+MEDIA = ("path", "pool", "volume", "format")
+
+
+class Pending(t.NamedTuple):
+    """A declared option that the running guest does not have and cannot take without a restart, and why."""
+
+    option: str
+    reason: str
+
+
+def pending_of(domain: Domain, live: ET.Element, lacks: bool, stale: bool) -> list[Pending]:
+    """What waits for a restart. lacks: whether the definition lacked the caller's XML. stale: whether the guest began with another seed."""
+    seen = view_of(live, domain)
+    pending = _pending_options(domain, seen) + _pending_nics(domain, seen) + _pending_disks(domain, seen)
+    if stale and domain.files is not None:
+        pending.append(
+            Pending(
+                "cloud_init",
+                "the guest started with another seed; cloud-init reads it at a start, and takes it for a new guest's if the instance-id is another",
+            )
+        )
+    if lacks:
+        pending.append(Pending("xml", "the definition has it, the running guest has not"))
+    return pending
+
+
+def _pending_options(domain: Domain, seen: t.Mapping[str, t.Any]) -> list[Pending]:
+    pending = []
+    runs, declared = shown(restrict(domain.options, seen)), shown(domain.options)
+    for key in differences(domain.options, seen):
+        if key == "cpu_mode" and domain.options[key] == "host-model":
+            continue  # libvirt writes the model that it found into the running guest's document.
+        if key not in LIVE_OPTIONS:
+            pending.append(Pending(key, _reason(runs[key], declared[key])))
+    return pending
+
+
+def _reason(runs: t.Any, declared: t.Any) -> str:
+    """Plain values are told; of longer ones, that they differ."""
+    short = all(isinstance(value, (int, str)) and len(str(value)) < 60 for value in (runs, declared))
+    return (
+        f"the guest runs with {runs or 'none'}, {declared or 'none'} is declared"
+        if short
+        else "the guest runs with other values"
+    )
+
+
+def _pending_nics(domain: Domain, seen: t.Mapping[str, t.Any]) -> list[Pending]:
+    live = {nic["mac"]: nic for nic in seen["nics"]}
+    pending = []
+    for nic in domain.options.get("nics", ()):
+        found = live.get(nic["mac"])
+        late = [key for key in nic if key not in LIVE_NIC and found and found[key] != nic[key]]
+        if late:
+            pending.append(
+                Pending(f"nics {nic['mac']}", "; ".join(f"{key}: {_reason(found[key], nic[key])}" for key in late))
+            )
+    return pending
+
+
+def _pending_disks(domain: Domain, seen: t.Mapping[str, t.Any]) -> list[Pending]:
+    disks = {disk["target"]: disk for disk in [*seen["disks"], seen["seed"]] if disk}
+    pending = []
+    for disk in domain.options.get("disks", ()):
+        found = disks.get(disk["target"])
+        if found is None and disk["bus"] not in HOTPLUG_BUSES:
+            pending.append(Pending(f"disks {disk['target']}", f"bus {disk['bus']} takes no disk while the guest runs"))
+        late = [key for key in disk if found and found[key] != disk[key] and not (is_media(disk) and key in MEDIA)]
+        if late:
+            pending.append(
+                Pending(
+                    f"disks {disk['target']}", "; ".join(f"{key}: {_reason(found[key], disk[key])}" for key in late)
+                )
+            )
+    if "disks" in domain.options:
+        declared = [disk["target"] for disk in domain.options["disks"]]
+        stays = [disk for disk in seen["disks"] if disk["target"] not in declared and disk["bus"] not in HOTPLUG_BUSES]
+        pending += [
+            Pending(f"disks {disk['target']}", f"bus {disk['bus']} releases no disk while the guest runs")
+            for disk in stays
+        ]
+    return pending
+
+
+def is_media(disk: t.Mapping[str, t.Any]) -> bool:
+    """Whether a disk is a drive whose medium is exchanged while the guest runs."""
+    return disk["device"] in ("cdrom", "floppy")
+
+
+class Live:
+    """Brings the NICs and disks of one running guest to what is declared.
+
+    steps: the calls. notes: what differed, for the diff. networks, ports, mtus: as in `Found`.
+    """
+
+    def __init__(
+        self,
+        domain: Domain,
+        live: ET.Element,
+        actions: t.Any,
+        networks: t.Mapping[str, ET.Element],
+        ports: t.Mapping[str, t.Any],
+        mtus: t.Mapping[str, int],
+    ) -> None:
+        self.domain, self.live, self.actions = domain, live, actions
+        self.networks, self.ports, self.mtus = networks, ports, mtus
+        self.steps: list[t.Any] = []
+        self.notes: dict[str, tuple[t.Any, t.Any]] = {}
+
+    def run(self) -> Live:
+        """Compare NICs, then disks."""
+        if "nics" in self.domain.options:
+            self._nics()
+        if "disks" in self.domain.options:
+            self._disks()
+        return self
+
+    def _device(self, verb: str, what: str, device: ET.Element, note: tuple[t.Any, t.Any]) -> None:
+        self.steps.append(self.actions.device(verb, self.domain.name, what, device))
+        self.notes[what[0].lower() + what[1:] if not what.startswith("NIC") else "nic" + what[3:]] = note
+
+    def _nics(self) -> None:
+        elements = {view_nic(nic)["mac"]: nic for nic in self.live.findall("devices/interface")}
+        declared = {nic["mac"] for nic in self.domain.options["nics"]}
+        for mac, nic in elements.items():
+            if mac not in declared and mac not in self.domain.left:
+                self._device("detach", f"NIC {mac}", nic, ("attached", "detached"))
+        for item in self.domain.options["nics"]:
+            if item["mac"] in elements:
+                self._nic(item, elements[item["mac"]])
+                continue
+            made = ET.Element("interface")
+            ET.SubElement(made, "mac", {"address": item["mac"]})
+            write_nic(made, item)
+            self._device("attach", f"NIC {item['mac']}", made, ("detached", "attached"))
+
+    def _nic(self, item: t.Mapping[str, t.Any], nic: ET.Element) -> None:
+        seen = view_nic(nic)
+        late = {key for key in item if key not in LIVE_NIC and seen[key] != item[key]}
+        if late & {"ovs", "direct", "direct_mode", "hostdev", "vhostuser", "vhostuser_mode"}:
+            return  # It is plugged in elsewhere by other means; half of that would plug it in where nobody wants it.
+        now, wanted = parse_vlan(nic), expected_vlan(item, self.networks, seen["ovs"])
+        other = {key for key in LIVE_NIC if key in item and key not in now and seen[key] != item[key]}
+        if other or wanted is not None and wanted != now:
+            made = live_interface(nic)
+            write_nic(made, {"mac": item["mac"], **{key: item[key] for key in LIVE_NIC if key in item}})
+            before, after = {key: seen[key] for key in other}, {key: item[key] for key in other}
+            if wanted is not None and wanted != now:
+                before.update(now)
+                after.update(wanted)
+            self._device("update", f"NIC {item['mac']}", made, (before, after))
+        port = self.ports.get(seen["dev"]) if seen["ovs"] else None
+        # libvirt 9 empties a port's VLANs when it shall become a trunk; and somebody may have changed the port by hand.
+        if port is not None and wanted is not None and (port != port_columns(wanted) or wanted != now):
+            self.steps.append(Step(port_command(seen["dev"], port_columns(wanted))))
+            if port != port_columns(wanted):
+                self.notes[f"port {seen['dev']}"] = (dict(port), port_columns(wanted))
+        self._mtu(item, seen["dev"])
+
+    def _mtu(self, item: t.Mapping[str, t.Any], dev: str) -> None:
+        """The host's end takes its MTU at once; the guest's driver is told when the guest starts."""
+        found = self.mtus.get(dev)
+        if item.get("mtu") and found and found != item["mtu"]:
+            self.steps.append(Step(("ip", "link", "set", "dev", dev, "mtu", str(item["mtu"]))))
+            self.notes[f"interface {dev}"] = ({"mtu": found}, {"mtu": item["mtu"]})
+
+    def _disks(self) -> None:
+        elements = {view_disk(disk)["target"]: disk for disk in self.live.findall("devices/disk")}
+        declared = {disk["target"] for disk in self.domain.options["disks"]}
+        for target, disk in elements.items():
+            seen = view_disk(disk)
+            ours = is_ours_to_say(disk) and seen["path"] != seed_path(self.domain.name)
+            if target not in declared and ours and seen["bus"] in HOTPLUG_BUSES:
+                self._device("detach", f"disk {target}", disk, ("attached", "detached"))
+        for item in self.domain.options["disks"]:
+            disk = elements.get(item["target"])
+            if disk is not None:
+                self._medium(item, disk)
+            elif item["bus"] in HOTPLUG_BUSES:
+                made = ET.Element("disk")
+                write_disk(made, item)
+                self._device("attach", f"disk {item['target']}", made, ("detached", "attached"))
+
+    def _medium(self, item: t.Mapping[str, t.Any], disk: ET.Element) -> None:
+        seen = view_disk(disk)
+        if not is_media(item) or all(seen[key] == item[key] for key in MEDIA if key in item):
+            return
+        made = copy.deepcopy(disk)
+        drop(made, "source", "backingStore")
+        write_disk(made, item)
+        place = item.get("path") or f"{item.get('pool')}/{item.get('volume')}"
+        self._device("update", f"disk {item['target']}", made, (seen["path"], place))
+
+
+def live_interface(nic: ET.Element) -> ET.Element:
+    """A running guest's NIC as libvirt takes it back: plugged into its network, which gives out bridge and VLAN again."""
+    made = copy.deepcopy(nic)
+    source = made.find("source")
+    if source is not None and source.get("network"):
+        made.set("type", "network")
+        source.attrib.pop("portid", None)
+        source.attrib.pop("bridge", None)
+        drop(made, "vlan")
+    return made
+
+
+def expected_vlan(
+    item: t.Mapping[str, t.Any], networks: t.Mapping[str, ET.Element], ovs: bool
+) -> dict[str, t.Any] | None:
+    """The VLANs that a NIC's port must have: its own, or its portgroup's, or its network's. None when nothing says."""
+    if "vlan" in item:
+        return {key: item[key] for key in ("vlan", "trunks", "native_vlan", "native_mode")}
+    network = networks.get(item.get("network", ""))
+    if network is None or not ovs:
+        return None
+    groups = network.findall("portgroup")
+    group = next((g for g in groups if g.get("name") == item.get("portgroup")), None) if item.get("portgroup") else None
+    if group is None and not item.get("portgroup"):
+        group = next((g for g in groups if g.get("default") == "yes"), None)
+    return parse_vlan(group if group is not None and group.find("vlan") is not None else network)
+
+
+def lacks(root: ET.Element, domain: Domain) -> bool:
+    """Whether a document lacks what the caller's own XML says."""
+    return domain.raw is not None and not contains(root, domain.raw)

@@ -1,0 +1,687 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Storage pools and their volumes. This file is private to the collection.
+
+libvirt keeps no metadata with either. A pool's mark is therefore its UUID, which follows from owner and name; a volume's mark is a
+line in a ledger on the host. What was there before it was adopted is given back and not removed: of a pool its former definition is kept
+on the host, of a volume the ledger says that it was there.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import typing as t
+import xml.etree.ElementTree as ET
+
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.connection import (
+    Call,
+    asked,
+    connect_or_foresee,
+    items_of,
+    libvirt,
+    said,
+    virsh,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.xml import (
+    check_change,
+    check_line,
+    check_name,
+    check_path,
+    derived_uuid,
+    drop,
+    element,
+    make,
+    replaces,
+    set_text,
+    shown_size,
+    size,
+    to_xml,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
+    Change,
+    FabricError,
+    Remove,
+    Write,
+    module_runner,
+    reconcile,
+)
+
+POOL_MODULE = "libvirt_pool"
+LEDGER = "/var/lib/overloom/libvirt-volumes.json"
+# The key of the ledger that lists the adopted volumes; those of volumes have a slash.
+ADOPTED = "adopted"
+POOLS_BEFORE = "/var/lib/overloom/libvirt-pools.json"
+POOL_SPEC: dict[str, t.Any] = {
+    "name": {"type": "str"},
+    "state": {"type": "str", "choices": ["present", "active", "inactive", "absent"], "default": "active"},
+    "type": {"type": "str", "choices": ["dir", "fs", "netfs", "logical"]},
+    "path": {"type": "str"},
+    "source_device": {"type": "str"},
+    "source_host": {"type": "str"},
+    "source_dir": {"type": "str"},
+    "source_name": {"type": "str"},
+    "autostart": {"type": "bool"},
+}
+VOLUME_SPEC: dict[str, t.Any] = {
+    "name": {"type": "str"},
+    "pool": {"type": "str"},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "size": {"type": "str"},
+    "format": {"type": "str", "choices": ["raw", "qcow2", "vmdk", "vdi"]},
+    "backing_path": {"type": "str"},
+    "backing_format": {"type": "str", "choices": ["raw", "qcow2", "vmdk"], "default": "qcow2"},
+}
+
+
+# ---- pools
+
+
+class Pool(t.NamedTuple):
+    """A pool on the host."""
+
+    root: ET.Element
+    active: bool
+    autostart: bool
+
+
+def want_pool(item: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Check one item; the declared options and what says how. Raises FabricError."""
+    name = check_name(item["name"], "pool name")
+    if "/" in name:
+        raise FabricError(f"pool name {name!r} holds a slash: leave it out")
+    what = f"pool {name}:"
+    options: dict[str, t.Any] = {}
+    if item["type"] is not None:
+        options["type"] = item["type"]
+    for key, check in (
+        ("path", check_path),
+        ("source_device", check_path),
+        ("source_host", check_line),
+        ("source_dir", check_path),
+        ("source_name", check_line),
+    ):
+        if item[key] is not None:
+            options[key] = check(item[key], f"{what} {key}")
+    needs = {"fs": ["source_device"], "netfs": ["source_host", "source_dir"], "logical": ["source_name"]}.get(
+        item["type"] or "", []
+    )
+    missing = next((key for key in needs if key not in options), None)
+    if missing:
+        raise FabricError(f"{what} type {item['type']} needs {missing}")
+    return {"name": name, "state": item["state"], "options": options, "autostart": item["autostart"]}
+
+
+def view_pool(root: ET.Element) -> dict[str, t.Any]:
+    """A pool's typed options."""
+
+    def attribute(path: str, key: str) -> str:
+        found = root.find(path)
+        return "" if found is None else found.get(key, "")
+
+    return {
+        "type": root.get("type", ""),
+        "path": root.findtext("target/path", ""),
+        "source_device": attribute("source/device", "path"),
+        "source_host": attribute("source/host", "name"),
+        "source_dir": attribute("source/dir", "path"),
+        "source_name": root.findtext("source/name", ""),
+    }
+
+
+def patch_pool(root: ET.Element, options: t.Mapping[str, t.Any]) -> None:
+    """Make a pool's document say what is wanted; what no option says stays."""
+    seen = view_pool(root)
+    changed = {key: value for key, value in options.items() if seen[key] != value}
+    if "type" in changed:
+        root.set("type", changed["type"])
+    if "path" in changed:
+        set_text(make(root, "target"), "path", changed["path"])
+    for key, tag, name in (
+        ("source_device", "device", "path"),
+        ("source_host", "host", "name"),
+        ("source_dir", "dir", "path"),
+    ):
+        if key in changed:
+            make(make(root, "source", ("target",)), tag).set(name, changed[key])
+    if "source_name" in changed:
+        set_text(make(root, "source", ("target",)), "name", changed["source_name"])
+
+
+def pool_uuid(owner: str, name: str) -> str:
+    """The UUID that marks a pool as made by this owner."""
+    return derived_uuid(POOL_MODULE, owner, name)
+
+
+def read_pools(connection: t.Any) -> dict[str, Pool]:
+    """All pools of the host."""
+    pools = {}
+    for handle in asked("the pools cannot be listed", connection.listAllStoragePools):
+        try:
+            document = handle.XMLDesc(libvirt.VIR_STORAGE_XML_INACTIVE if handle.isPersistent() else 0)
+            pools[handle.name()] = Pool(ET.fromstring(document), bool(handle.isActive()), bool(handle.autostart()))
+        except libvirt.libvirtError as error:
+            if error.get_error_code() != libvirt.VIR_ERR_NO_STORAGE_POOL:
+                raise FabricError(f"a pool cannot be read: {said(error)}") from error
+    return pools
+
+
+class PoolActions:
+    """Makes the calls of one connection; each is shown as its virsh command."""
+
+    def __init__(self, connection: t.Any, uri: str) -> None:
+        self.connection, self.uri = connection, uri
+
+    def define(self, name: str, root: ET.Element) -> Call:
+        """Define a pool, or define it anew."""
+        text = to_xml(root)
+        return Call(
+            f"pool {name} is refused",
+            virsh(self.uri, "pool-define", "/dev/stdin"),
+            lambda: self.connection.storagePoolDefineXML(text),
+            text,
+        )
+
+    def simple(self, verb: str, name: str) -> Call:
+        """build, start, destroy, undefine, or autostart."""
+        calls = {"build": "build", "start": "create", "destroy": "destroy", "undefine": "undefine"}
+
+        def act() -> None:
+            getattr(self.connection.storagePoolLookupByName(name), calls[verb])()
+
+        return Call(f"pool {name}: {verb}", virsh(self.uri, f"pool-{verb}", name), act)
+
+    def autostart(self, name: str, wanted: bool) -> Call:
+        """Start the pool with the host, or not."""
+        argv = virsh(self.uri, "pool-autostart", name, *([] if wanted else ["--disable"]))
+        return Call(
+            f"pool {name}: autostart",
+            argv,
+            lambda: self.connection.storagePoolLookupByName(name).setAutostart(int(wanted)),
+        )
+
+
+def plan_pools(
+    found: t.Mapping[str, Pool],
+    wanted: t.Sequence[t.Mapping[str, t.Any]],
+    owner: str,
+    adopt: bool,
+    purge: bool,
+    actions: PoolActions,
+    remembered: t.Mapping[str, t.Any] | None = None,
+) -> Change:
+    """Compare. A pool's files are never touched. Raises FabricError.
+
+    remembered: the pools that were there before they were adopted, by name: their document, and whether they were active and started with
+    the host.
+    """
+    remembered = remembered or {}
+    result = PoolPlan(found, owner, adopt, actions, remembered)
+    for item in wanted:
+        if item["state"] == "absent":
+            result.remove_declared(item["name"])
+        else:
+            result.declare(item)
+    if purge:
+        declared = {item["name"] for item in wanted}
+        for name, pool in sorted(found.items()):
+            if name not in declared and result.is_mine(name):
+                result.remove(name, pool, given_back=name in remembered)
+    names = [name for name in result.after if result.before[name] != result.after[name]]
+    return Change(
+        result.all_steps(),
+        {name: result.before[name] for name in names},
+        {name: result.after[name] for name in names},
+        tuple(result.warnings),
+    )
+
+
+class PoolPlan:
+    """The steps for all pools, and what differs."""
+
+    def __init__(
+        self,
+        found: t.Mapping[str, Pool],
+        owner: str,
+        adopt: bool,
+        actions: PoolActions,
+        remembered: t.Mapping[str, t.Any],
+    ) -> None:
+        self.found, self.owner, self.adopt, self.actions = found, owner, adopt, actions
+        self.remembered, self.kept = remembered, dict(remembered)
+        self.warnings: list[str] = []
+        self.steps: list[t.Any] = []
+        self.before: dict[str, t.Any] = {}
+        self.after: dict[str, t.Any] = {}
+
+    def all_steps(self) -> list[t.Any]:
+        """The steps, with what is remembered written before it is needed, and forgotten when it is given back."""
+        gone = {name: row for name, row in self.remembered.items() if name not in self.kept}
+        first = [_write_pools({**self.kept, **gone})] if {**self.kept, **gone} != self.remembered else []
+        return [*first, *self.steps, *([_write_pools(self.kept)] if gone else [])]
+
+    def is_mine(self, name: str) -> bool:
+        """Whether the pool carries this owner's mark."""
+        pool = self.found.get(name)
+        return pool is not None and pool.root.findtext("uuid") == pool_uuid(self.owner, name)
+
+    def remove_declared(self, name: str) -> None:
+        """Remove a pool by its name. Raises FabricError."""
+        pool = self.found.get(name)
+        if pool is None:
+            return
+        if not self.is_mine(name) and not self.adopt:
+            raise FabricError(
+                f"pool {name} carries no mark of {self.owner}, so it is not removed: set adopt to take it over"
+            )
+        self.remove(name, pool, given_back=name in self.remembered and self.is_mine(name) and not self.adopt)
+
+    def remove(self, name: str, pool: Pool, given_back: bool = False) -> None:
+        """Stop and forget a pool, or make it again as it was before it was adopted."""
+        if pool.active:
+            self.steps.append(self.actions.simple("destroy", name))
+        self.steps.append(self.actions.simple("undefine", name))
+        self.before[name], self.after[name] = {"state": "active" if pool.active else "inactive"}, {"state": "absent"}
+        former = self.kept.pop(name, None)
+        if not given_back:
+            return
+        self.warnings.append(f"pool {name} was there before it was adopted: it is given back, not removed")
+        self.steps.append(self.actions.define(name, ET.fromstring(former["definition"])))
+        self.steps += [self.actions.simple("start", name)] if former["active"] else []
+        self.steps += [self.actions.autostart(name, True)] if former["autostart"] else []
+        self.before[name]["owned"] = True
+        self.after[name] = {"state": "active" if former["active"] else "inactive", "owned": False}
+
+    def declare(self, item: t.Mapping[str, t.Any]) -> None:
+        """Make a pool so. Raises FabricError."""
+        name, options = item["name"], item["options"]
+        pool = self.found.get(name)
+        if pool is None and ("type" not in options or ("path" not in options and options["type"] != "logical")):
+            raise FabricError(
+                f"pool {name} does not exist and {'path' if 'type' in options else 'type'} is missing: say where it lies"
+            )
+        taken = self.adopt and pool is not None and not self.is_mine(name)
+        active = pool is not None and pool.active
+        goal = {"active": True, "inactive": False, "present": active}[item["state"]]
+        was: dict[str, t.Any] = {"state": "absent"}
+        will: dict[str, t.Any] = {**options, "state": "active" if goal else "inactive"}
+        seen = {} if pool is None else view_pool(pool.root)
+        if pool is not None:
+            was = {
+                "owned": self.is_mine(name),
+                "state": "active" if active else "inactive",
+                **{key: seen[key] for key in options},
+            }
+            will["owned"] = was["owned"] or taken
+        changed = pool is None or any(seen[key] != value for key, value in options.items())
+        if pool is not None and not will["owned"]:
+            replaced = [key for key, value in options.items() if replaces(seen[key], value)]
+            check_change(
+                f"pool {name}",
+                replaced + (["state"] if active and not goal else []),
+                ["it is active"] if active else [],
+            )
+        if changed or taken:
+            self._define(name, pool, options, taken)
+            active = False
+        if goal != active:
+            self.steps.append(self.actions.simple("start" if goal else "destroy", name))
+        self._autostart(item, pool, goal, taken, (was, will))
+        self.before[name], self.after[name] = was, will
+
+    def _define(self, name: str, pool: Pool | None, options: t.Mapping[str, t.Any], taken: bool) -> None:
+        root = copy.deepcopy(pool.root) if pool is not None else element("pool", None, element("name", text=name))
+        if pool is None or taken:
+            set_text(root, "uuid", pool_uuid(self.owner, name))
+        if pool is not None and pool.active:
+            # Guests keep the files open that they have; only the pool is away for a moment.
+            self.steps.append(self.actions.simple("destroy", name))
+        if taken and pool is not None:
+            self.kept.setdefault(
+                name, {"definition": to_xml(pool.root), "active": pool.active, "autostart": pool.autostart}
+            )
+            self.steps.append(self.actions.simple("undefine", name))
+        moved = "path" in options and view_pool(root)["path"] != options["path"] or pool is None
+        patch_pool(root, options)
+        drop(root, "capacity", "allocation", "available")
+        self.steps.append(self.actions.define(name, root))
+        if root.get("type") in ("dir", "netfs", "fs") and moved:
+            self.steps.append(self.actions.simple("build", name))
+
+    def _autostart(
+        self,
+        item: t.Mapping[str, t.Any],
+        pool: Pool | None,
+        goal: bool,
+        taken: bool,
+        sides: tuple[dict[str, t.Any], dict[str, t.Any]],
+    ) -> None:
+        found = pool is not None and pool.autostart
+        wanted = item["autostart"] if item["autostart"] is not None or pool is not None else goal
+        # One that is defined under another UUID begins without.
+        if wanted is None and taken:
+            wanted = found
+        if wanted is not None and wanted != (found and not taken):
+            self.steps.append(self.actions.autostart(item["name"], wanted))
+            sides[0]["autostart"], sides[1]["autostart"] = found, wanted
+
+
+def _write_pools(kept: t.Mapping[str, t.Any]) -> Write | Remove:
+    if not kept:
+        return Remove(POOLS_BEFORE)
+    return Write(POOLS_BEFORE, json.dumps(kept, indent=1, sort_keys=True) + "\n", 0o600)
+
+
+def _read_json(path: str) -> dict[str, t.Any]:
+    """What is kept on the host, empty where nothing is. Raises FabricError."""
+    try:
+        with open(path, encoding="utf-8") as stream:
+            kept: dict[str, t.Any] = json.load(stream)
+            return kept
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise FabricError(f"{path} cannot be read ({error}): correct or remove it") from error
+
+
+def pool_state(found: t.Mapping[str, Pool], owner: str) -> dict[str, t.Any]:
+    """The typed state of pools; owned says whether a pool carries this owner's mark."""
+    return {
+        name: {
+            **view_pool(pool.root),
+            "state": "active" if pool.active else "inactive",
+            "autostart": pool.autostart,
+            "owned": pool.root.findtext("uuid") == pool_uuid(owner, name),
+        }
+        for name, pool in found.items()
+    }
+
+
+def run_pools(module: t.Any) -> t.NoReturn:
+    """The whole of libvirt_pool."""
+    params, runner = module.params, module_runner(module)
+    try:
+        wanted = [want_pool(item) for item in items_of(params, POOL_SPEC, "pools", "pool")]
+        connection = connect_or_foresee(module, wanted, pools={})
+    except FabricError as error:
+        module.fail_json(msg=str(error), changed=False, commands=[], spawned=runner.spawned)
+    actions = PoolActions(connection, params["uri"])
+    names = [item["name"] for item in wanted]
+
+    def compare(found: dict[str, Pool]) -> Change:
+        remembered = _read_json(POOLS_BEFORE)
+        return plan_pools(found, wanted, params["owner"], params["adopt"], params["purge"], actions, remembered)
+
+    def judge(found: dict[str, Pool]) -> list[str]:
+        return [f"pool {name} is not as declared after the change" for name in compare(found).after]
+
+    def state(found: dict[str, Pool]) -> dict[str, t.Any]:
+        return {"pools": pool_state({name: found[name] for name in names if name in found}, params["owner"])}
+
+    reconcile(module, lambda: read_pools(connection), compare, runner, state, judge)
+
+
+# ---- volumes
+
+
+class Volumes(t.NamedTuple):
+    """Pools by name, each with its volumes' typed options, None for an inactive pool; whose each volume is, and which were there before."""
+
+    pools: dict[str, dict[str, dict[str, t.Any]] | None]
+    ledger: dict[str, str]
+    adopted: frozenset[str] = frozenset()
+
+
+def want_volume(item: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Check one item. Raises FabricError."""
+    name = check_line(item["name"], "volume name")
+    if not re.fullmatch(r"[A-Za-z0-9_.:+@][A-Za-z0-9_.:+@ -]*", name) or name in (".", ".."):
+        raise FabricError(f"volume name {item['name']!r} is no file name: use letters, digits and _.:+@-")
+    if not item["pool"]:
+        raise FabricError(f"volume {name} needs pool")
+    pool = check_name(item["pool"], f"volume {name}: pool")
+    wanted: dict[str, t.Any] = {
+        "name": name,
+        "pool": pool,
+        "state": item["state"],
+        "backing_format": item["backing_format"],
+        "options": {},
+    }
+    if item["size"] is not None:
+        wanted["options"]["size"] = size(item["size"], f"volume {name}: size")
+        if wanted["options"]["size"] % 512:
+            raise FabricError(f"volume {name}: size {item['size']} is no multiple of 512 bytes")
+    if item["format"] is not None:
+        wanted["options"]["format"] = item["format"]
+    if item["backing_path"] is not None:
+        wanted["options"]["backing_path"] = check_path(item["backing_path"], f"volume {name}: backing_path")
+    return wanted
+
+
+def read_volumes(connection: t.Any, pools: t.Iterable[str]) -> Volumes:
+    """The volumes of these pools and the ledger."""
+    found: dict[str, dict[str, dict[str, t.Any]] | None] = {}
+    for handle in asked("the pools cannot be listed", connection.listAllStoragePools):
+        if handle.name() not in pools:
+            continue
+        if not handle.isActive():
+            found[handle.name()] = None
+            continue
+        found[handle.name()] = {}
+        for volume in asked(f"pool {handle.name()} cannot be read", handle.listAllVolumes):
+            try:
+                root = ET.fromstring(volume.XMLDesc())
+            except libvirt.libvirtError:
+                continue  # Removed since the list was made.
+            kind = root.find("target/format")
+            found[handle.name()][volume.name()] = {
+                "path": root.findtext("target/path", ""),
+                "size": int(root.findtext("capacity", "0")),
+                "format": "raw" if kind is None else kind.get("type", "raw"),
+                "backing_path": root.findtext("backingStore/path", ""),
+            }
+    ledger = _read_json(LEDGER)
+    adopted = frozenset(ledger.pop(ADOPTED, []))
+    return Volumes(found, ledger, adopted)
+
+
+class VolumeActions:
+    """Makes the calls of one connection; each is shown as its virsh command."""
+
+    def __init__(self, connection: t.Any, uri: str) -> None:
+        self.connection, self.uri = connection, uri
+
+    def _pool(self, name: str) -> t.Any:
+        return self.connection.storagePoolLookupByName(name)
+
+    def create(self, pool: str, name: str, options: t.Mapping[str, t.Any], backing_format: str) -> Call:
+        """Make a volume."""
+        root = element(
+            "volume",
+            None,
+            element("name", text=name),
+            element("capacity", {"unit": "bytes"}, text=str(options.get("size", 0))),
+        )
+        root.append(element("target", None, element("format", {"type": options["format"]})))
+        if options.get("backing_path"):
+            path = element("path", text=options["backing_path"])
+            root.append(element("backingStore", None, path, element("format", {"type": backing_format})))
+        text = to_xml(root)
+        argv = virsh(self.uri, "vol-create", pool, "/dev/stdin")
+        return Call(f"volume {name} cannot be made", argv, lambda: self._pool(pool).createXML(text), text)
+
+    def resize(self, pool: str, name: str, capacity: int) -> Call:
+        """Grow a volume."""
+        argv = virsh(self.uri, "vol-resize", name, f"{capacity}B", "--pool", pool)
+        return Call(
+            f"volume {name} cannot be grown",
+            argv,
+            lambda: self._pool(pool).storageVolLookupByName(name).resize(capacity),
+        )
+
+    def delete(self, pool: str, name: str) -> Call:
+        """Remove a volume."""
+        argv = virsh(self.uri, "vol-delete", name, "--pool", pool)
+        return Call(
+            f"volume {name} cannot be removed", argv, lambda: self._pool(pool).storageVolLookupByName(name).delete()
+        )
+
+
+def plan_volumes(
+    found: Volumes,
+    wanted: t.Sequence[t.Mapping[str, t.Any]],
+    owner: str,
+    adopt: bool,
+    purge: bool,
+    check: bool,
+    actions: VolumeActions,
+) -> Change:
+    """Compare. Raises FabricError."""
+    steps: list[t.Any] = []
+    before: dict[str, t.Any] = {}
+    after: dict[str, t.Any] = {}
+    warnings: list[str] = []
+    ledger = dict(found.ledger)
+    adopted = set(found.adopted)
+
+    def remove(key: str, pool: str, name: str, there: t.Mapping[str, t.Any], given_back: bool) -> None:
+        ledger.pop(key, None)
+        adopted.discard(key)
+        if given_back:
+            warnings.append(f"volume {key} was there before it was adopted: it is given back, not removed")
+            before[key], after[key] = {"owner": owner}, {"owner": ""}
+            return
+        steps.append(actions.delete(pool, name))
+        before[key], after[key] = {"state": "present", "size": shown_size(there["size"])}, {"state": "absent"}
+
+    for item in wanted:
+        name, pool, options = item["name"], item["pool"], dict(item["options"])
+        key, what = f"{pool}/{name}", f"volume {name}"
+        if found.pools.get(pool) is None:
+            text = f"{what}: pool {pool} {'is not active' if pool in found.pools else 'does not exist'}: see to it with libvirt_pool"
+            if item["state"] == "absent" and pool not in found.pools:
+                continue
+            if not check:
+                raise FabricError(text)
+            warnings.append(text)
+        there = (found.pools.get(pool) or {}).get(name)
+        holder = found.ledger.get(key) if there is not None else owner
+        if item["state"] == "absent":
+            if there is None:
+                continue
+            if holder != owner and not adopt:
+                raise FabricError(
+                    f"{what} in pool {pool} carries {'the mark of ' + holder if holder else 'no mark of ' + owner}, so it is not removed: set adopt"
+                )
+            remove(key, pool, name, there, given_back=key in found.adopted and not adopt)
+            continue
+        if there is None:
+            options.setdefault("format", "qcow2")
+            if not options.get("size") and not options.get("backing_path"):
+                raise FabricError(
+                    f"{what} does not exist in pool {pool} and size is missing: say how large it shall be"
+                )
+            steps.append(actions.create(pool, name, options, item["backing_format"]))
+            ledger[key] = owner
+            before[key], after[key] = {"state": "absent"}, _shown({"state": "present", **options})
+            continue
+        if holder and holder != owner and not adopt:
+            raise FabricError(
+                f"{what} in pool {pool} belongs to {holder}, not to {owner}: leave it, or set adopt to take it over"
+            )
+        if adopt:
+            if key not in ledger:
+                adopted.add(key)
+            ledger[key] = owner
+        for option in ("format", "backing_path"):
+            if option in options and options[option] != there[option]:
+                raise FabricError(
+                    f"{what} in pool {pool} has {option} {there[option] or 'none'}, which cannot become "
+                    f"{options[option] or 'none'}: remove it, or correct {option}"
+                )
+        if options.get("size", 0) > there["size"]:
+            steps.append(actions.resize(pool, name, options["size"]))
+        elif 0 < options.get("size", 0) < there["size"]:
+            raise FabricError(
+                f"{what} in pool {pool} has {shown_size(there['size'])} and size says {shown_size(options['size'])}: a volume is never shrunk, raise size"
+            )
+        before[key] = _shown({"owner": holder or "", **{option: there[option] for option in options}})
+        after[key] = _shown({"owner": ledger.get(key, ""), **options})
+    if purge:
+        declared = {f"{item['pool']}/{item['name']}" for item in wanted}
+        for key in sorted(key for key, holder in found.ledger.items() if holder == owner and key not in declared):
+            pool, _slash, name = key.partition("/")
+            there = (found.pools.get(pool) or {}).get(name)
+            if there is not None:
+                remove(key, pool, name, there, given_back=key in found.adopted)
+            elif pool not in found.pools or found.pools[pool] is not None:
+                ledger.pop(key)
+                adopted.discard(key)
+                before[key], after[key] = {"owner": owner}, {"owner": ""}
+    # New lines are written first and old ones removed last: a line without a volume is no harm, a volume without its line would stay for ever.
+    removed = {key: found.ledger[key] for key in found.ledger if key not in ledger}
+    if {**ledger, **removed} != found.ledger:
+        steps.insert(0, _write_ledger({**ledger, **removed}, adopted | found.adopted))
+    if removed:
+        steps.append(_write_ledger(ledger, adopted))
+    names = [key for key in after if before[key] != after[key]]
+    return Change(steps, {key: before[key] for key in names}, {key: after[key] for key in names}, tuple(warnings))
+
+
+def _write_ledger(ledger: t.Mapping[str, str], adopted: t.AbstractSet[str]) -> Write | Remove:
+    if not ledger:
+        return Remove(LEDGER)
+    listed = {ADOPTED: sorted(adopted)} if adopted else {}
+    return Write(LEDGER, json.dumps({**ledger, **listed}, indent=1, sort_keys=True) + "\n")
+
+
+def _shown(options: dict[str, t.Any]) -> dict[str, t.Any]:
+    return {key: shown_size(value) if key == "size" else value for key, value in options.items()}
+
+
+def run_volumes(module: t.Any) -> t.NoReturn:
+    """The whole of libvirt_volume."""
+    params, runner = module.params, module_runner(module)
+    try:
+        given = params["volumes"]
+        keys = [(item["pool"], item["name"]) for item in given or []]
+        twice = next((key for key in keys if keys.count(key) > 1), None)
+        if twice:
+            raise FabricError(f"volume {twice[1]} is declared twice in pool {twice[0]}: declare it once")
+        # Two pools may hold volumes of one name, which items_of would refuse.
+        items = given or items_of(params, VOLUME_SPEC, "volumes", "volume")
+        wanted = [want_volume(item) for item in items]
+        connection = connect_or_foresee(module, wanted, volumes={})
+    except FabricError as error:
+        module.fail_json(msg=str(error), changed=False, commands=[], spawned=runner.spawned)
+    actions = VolumeActions(connection, params["uri"])
+    pools = {item["pool"] for item in wanted}
+
+    def read() -> Volumes:
+        found = read_volumes(connection, pools)
+        if params["purge"]:
+            more = {key.partition("/")[0] for key, holder in found.ledger.items() if holder == params["owner"]} - pools
+            if more:
+                found = read_volumes(connection, pools | more)
+        return found
+
+    def compare(found: Volumes) -> Change:
+        return plan_volumes(
+            found, wanted, params["owner"], params["adopt"], params["purge"], module.check_mode, actions
+        )
+
+    def judge(found: Volumes) -> list[str]:
+        return [f"volume {key} is not as declared after the change" for key in compare(found).after]
+
+    def state(found: Volumes) -> dict[str, t.Any]:
+        seen = {}
+        for item in wanted:
+            there = (found.pools.get(item["pool"]) or {}).get(item["name"])
+            if there is not None:
+                key = f"{item['pool']}/{item['name']}"
+                seen[key] = {**there, "size": shown_size(there["size"]), "owner": found.ledger.get(key, "")}
+        return {"volumes": seen}
+
+    reconcile(module, read, compare, runner, state, judge)

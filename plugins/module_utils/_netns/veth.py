@@ -1,0 +1,1006 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Network namespaces with veth pairs: what is declared, and the comparison with what is there.
+
+This file is private to the collection. The marks of what the module makes: the alias of a namespace's loopback interface
+and of both ends of a veth pair, the external_ids of a port, and the unit, which also keeps what was declared so far. The
+unit notes a thing before it is made and until it is removed, so that a run that was interrupted anywhere knows it again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import time
+import typing as t
+
+from ansible_collections.overloom.fabric.plugins.module_utils._ip import iproute as _ip
+from ansible_collections.overloom.fabric.plugins.module_utils._netns import namespace as _netns
+from ansible_collections.overloom.fabric.plugins.module_utils._netns.reader import (
+    OVS_BEGIN,
+    UNIT_KIND,
+    VLAN_OPTIONS,
+    Found,
+    Kept,
+    Space,
+    alias_owner,
+    describe,
+    notes_of,
+    port_view,
+    read_host,
+    shown_route,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import (
+    AddPort,
+    Database,
+    DelPort,
+    MovePort,
+    Op,
+    Put,
+    empty_row,
+    ovs_runner,
+    read_database,
+    read_or_foresee,
+    transaction,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import (
+    Wanted,
+    configurable,
+    differences,
+    interface_name,
+    late_error,
+    made_by,
+    mark,
+    own_keys,
+    owner_of,
+    parse,
+    removable,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import (
+    argument_spec as ovs_argument_spec,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.port import check_vlans
+from ansible_collections.overloom.fabric.plugins.module_utils._owner import (
+    OVS_MODULE,
+    OVS_OWNER,
+    Caller,
+    interface_alias,
+    may_declare,
+    owner_argument_spec,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
+    Change,
+    FabricError,
+    Step,
+    Write,
+    reconcile,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._systemd import (
+    Command,
+    Unit,
+    booted,
+    ip_commands,
+    oneshot,
+    path_unit,
+    unit_name,
+    unit_steps,
+)
+
+MODULE = "netns_veth"
+INTERFACE = "eth0"
+# How long a port whose device was made again may take until ovs-vswitchd has noticed, in seconds.
+PATIENCE = 5.0
+# The type of an interface that no device can have: so it is while the device is made anew.
+_LOOSE = "patch"
+
+_OWNED = own_keys(VLAN_OPTIONS)
+_OWNER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@+-]{0,63}", re.ASCII)
+
+Item = t.Dict[str, t.Any]
+
+
+def item_argument_spec() -> dict:
+    """The options of one item."""
+    route = {
+        "to": {"type": "str", "required": True},
+        "via": {"type": "str", "required": True},
+        "metric": {"type": "int"},
+        "onlink": {"type": "bool", "default": False},
+    }
+    return {
+        "name": {"type": "str"},
+        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        "interface": {"type": "str"},
+        "outer": {"type": "str"},
+        "addresses": {"type": "list", "elements": "str"},
+        "routes": {"type": "list", "elements": "dict", "options": route},
+        "mtu": {"type": "int"},
+        "mac": {"type": "str"},
+        "up": {"type": "bool", "default": True},
+        "sysctls": {"type": "dict"},
+        "tx_checksum": {"type": "str", "choices": ["auto", "on", "off"], "default": "auto"},
+        "bridge": {"type": "str"},
+        **ovs_argument_spec(VLAN_OPTIONS),
+    }
+
+
+def argument_spec() -> dict:
+    """The options of the module."""
+    item = item_argument_spec()
+    listed = {**item, "name": {"type": "str", "required": True}}
+    return {**item, "namespaces": {"type": "list", "elements": "dict", "options": listed}, **owner_argument_spec()}
+
+
+def exclusive() -> list[tuple[str, str]]:
+    """The pairs of options that exclude each other: an item stands alone, or in the list."""
+    return [("namespaces", option) for option in item_argument_spec()]
+
+
+# --- what is declared -------------------------------------------------------------------------------------------------
+
+
+class Veth(t.NamedTuple):
+    """One declared item, checked as far as that goes without the host; None leaves as it is.
+
+    interface: None only when the whole namespace shall be absent. tx: auto, on, off.
+    sysctls: key with slashes -> value. port: the declared VLAN options of the port.
+    """
+
+    name: str
+    interface: str | None
+    present: bool = True
+    outer: str | None = None
+    addresses: tuple[str, ...] | None = None
+    routes: tuple[_ip.Route, ...] | None = None
+    mtu: int | None = None
+    mac: str | None = None
+    up: bool = True
+    sysctls: dict[str, str] | None = None
+    tx: str = "auto"
+    bridge: str | None = None
+    port: tuple[Wanted, ...] = ()
+
+    @property
+    def what(self) -> str:
+        """How errors call it."""
+        return f"namespace {self.name}, interface {self.interface}"
+
+
+class Settings(t.NamedTuple):
+    """What holds for all items of a call. lenient: in check mode, what an earlier task may still make is a warning."""
+
+    owner: str
+    adopt: bool = False
+    purge: bool = False
+    lenient: bool = False
+
+
+def default_outer(name: str, interface: str) -> str:
+    """The name of the host's end where none is given; unique enough for interface names' 15 bytes."""
+    full = f"v-{name}" if interface == INTERFACE else f"v-{name}-{interface}"
+    return full if len(full) <= 15 else full[:10] + hashlib.sha256(full.encode()).hexdigest()[:5]
+
+
+def check_owner(owner: str) -> str:
+    """An owner that an interface's alias and a unit can carry."""
+    if not _OWNER.fullmatch(owner):
+        raise FabricError(
+            f"owner: {owner!r} is no mark for interfaces; give 1 to 64 letters, digits, '_', '.', ':', '@', '+' and '-', "
+            "the first of them a letter, a digit or '_'"
+        )
+    return owner
+
+
+def declared(items: t.Iterable[Item]) -> list[Veth]:
+    """The declared items, checked as far as that goes without the host."""
+    veths = [_declared(item) for item in items]
+    by_key: dict[tuple[str, str | None], Veth] = {}
+    for veth in veths:
+        if (veth.name, veth.interface) in by_key:
+            raise FabricError(f"{veth.what} is declared twice; give each item a namespace or interface of its own")
+        by_key[veth.name, veth.interface] = veth
+    for name in {veth.name for veth in veths if veth.interface is None}:
+        if sum(veth.name == name for veth in veths) > 1:
+            raise FabricError(
+                f"namespace {name} is declared absent as a whole, and with an interface; remove one of the items"
+            )
+    _check_joined_options(veths)
+    return veths
+
+
+def _declared(item: Item) -> Veth:
+    name = _netns.check_name(item.get("name") or "", "name")
+    present = item.get("state", "present") == "present"
+    interface = item.get("interface")
+    if interface is None and present:
+        interface = INTERFACE
+    if interface is not None:
+        _ip.check_interface_name(interface, f"namespace {name}: interface")
+        if interface == "lo":
+            raise FabricError(f"namespace {name}: interface lo is the loopback of every namespace; give another name")
+    what = f"namespace {name}, interface {interface}"
+    if item.get("outer") is not None:
+        _ip.check_interface_name(item["outer"], f"{what}: outer")
+    if not present:
+        return Veth(name, interface, present=False, outer=item.get("outer"))
+    veth = Veth(
+        name,
+        interface,
+        outer=item.get("outer"),
+        addresses=None
+        if item.get("addresses") is None
+        else _ip.check_addresses(item["addresses"], f"{what}: addresses"),
+        routes=None if item.get("routes") is None else tuple(_route(route, what) for route in item["routes"]),
+        mac=None if item.get("mac") is None else _ip.check_mac(item["mac"], f"{what}: mac"),
+        mtu=item.get("mtu"),
+        up=item.get("up", True),
+        sysctls=None if item.get("sysctls") is None else _sysctls(item["sysctls"], what),
+        tx=item.get("tx_checksum", "auto"),
+        bridge=interface_name(item["bridge"], f"{what}: bridge") if item.get("bridge") else item.get("bridge"),
+        port=tuple(parse(VLAN_OPTIONS, item, what)),
+    )
+    if veth.mtu is not None:
+        _ip.check_mtu(veth.mtu, veth.addresses or (), f"{what}: mtu")
+    if veth.routes and not veth.up:
+        raise FabricError(f"{what}: routes need the interface up; remove up: false or the routes")
+    if veth.bridge == "" and any(wanted.value for wanted in veth.port):
+        raise FabricError(f"{what}: {veth.port[0].option.name} needs a port in a bridge; give bridge")
+    return veth
+
+
+def _route(route: Item, what: str) -> _ip.Route:
+    return _ip.check_route(route["to"], route["via"], route.get("metric"), bool(route.get("onlink")), f"{what}: routes")
+
+
+def _sysctls(values: dict[str, t.Any], what: str) -> dict[str, str]:
+    return dict(_netns.check_sysctl(str(key), value, f"{what}: sysctls") for key, value in values.items())
+
+
+def _check_joined_options(veths: t.Sequence[Veth]) -> None:
+    """Refuse what contradicts between the items of one namespace: values of a sysctl, routes of one table."""
+    sysctls: dict[tuple[str, str], str] = {}
+    routes: dict[tuple[str, t.Any], Veth] = {}
+    for veth in veths:
+        for path, value in (veth.sysctls or {}).items():
+            if sysctls.setdefault((veth.name, path), value) != value:
+                raise FabricError(
+                    f"{veth.what}: sysctls gives {path} another value than another item of the namespace does"
+                )
+        for route in veth.routes or ():
+            other = routes.setdefault((veth.name, route.key()), veth)
+            if other is not veth or sum(r.key() == route.key() for r in veth.routes or ()) > 1:
+                raise FabricError(
+                    f"{veth.what}: routes has a second route to {route.to} in the namespace with the metric {route.metric}; give one of them another metric"
+                )
+
+
+def joined_sysctls(veths: t.Iterable[Veth], name: str) -> dict[str, str] | None:
+    """The sysctls that all items of a namespace declare together; None if none declares any."""
+    given = [veth.sysctls for veth in veths if veth.name == name and veth.sysctls is not None]
+    return {path: value for sysctls in given for path, value in sysctls.items()} if given else None
+
+
+# --- the unit ----------------------------------------------------------------------------------------------------------
+
+
+def units_of(name: str, space: Space) -> list[Unit]:
+    """What makes a namespace with its declared interfaces at boot.
+
+    There is no order to Open vSwitch: a bridge takes a port's device whenever it appears.
+    """
+    commands = []
+    if space.made:
+        commands.append(Command(("ip", "netns", "add", name), may_fail=True))
+        commands += ip_commands(
+            _ip.interface_batch(None, _ip.Wanted("lo", alias=interface_alias(space.owner), up=True)), name
+        )
+    for interface, kept in space.veths.items():
+        commands += [
+            Command(command.argv, may_fail=True) for command in ip_commands([_add_line(name, interface, kept.outer)])
+        ]
+        outer = _ip.Wanted(
+            kept.outer, mtu=kept.mtu, alias=interface_alias(space.owner), up=True, addrgen=_addrgen(kept)
+        )
+        # A kernel without IPv6 has no such mode.
+        commands += [
+            command._replace(may_fail="addrgenmode" in command.argv)
+            for command in ip_commands(_ip.interface_batch(None, outer))
+        ]
+    if space.sysctls:
+        commands.append(Command(_sysctl_step(name, space.sysctls).argv))
+    for interface, kept in space.veths.items():
+        lines = _ip.interface_batch(None, _inner(space.owner, interface, kept, mine=True))
+        if kept.up:
+            lines += _ip.route_batch(interface, (), kept.all_routes() or ())[1]
+        commands += ip_commands(lines, name)
+        if kept.tx is not None:
+            commands.append(Command(_offload_step(name, interface, kept.tx).argv))
+    file = f"{_netns.FOLDER}/{name}"
+    service = oneshot(
+        UNIT_KIND,
+        name,
+        f"Network namespace {name}",
+        notes_of(space),
+        commands,
+        # A namespace that somebody else makes is waited for.
+        wanted_by=["multi-user.target"] if space.made else [],
+        after=["network-pre.target"],
+        before=["network.target"] if space.made else [],
+    )
+    return (
+        [service] if space.made else [service, path_unit(UNIT_KIND, name, f"Wait for network namespace {name}", file)]
+    )
+
+
+def _add_line(name: str, interface: str, outer: str) -> str:
+    return f"link add dev {_ip.word(outer)} type veth peer name {_ip.word(interface)} netns {name}"
+
+
+def _inner(owner: str, interface: str, kept: Kept, mine: bool) -> _ip.Wanted:
+    """The end inside as it is declared."""
+    return _ip.Wanted(
+        interface,
+        mtu=kept.mtu,
+        mac=kept.mac,
+        up=kept.up,
+        alias=interface_alias(owner) if mine else None,
+        addresses=None if kept.addresses is None else tuple(kept.addresses),
+    )
+
+
+def _addrgen(kept: Kept) -> str | None:
+    """How the kernel shall make the link-local address of the host's end: of a port in a bridge, not at all.
+
+    In the datapath in user space the kernel sees the frames too, so that a guest would reach its host at this address.
+    """
+    return "none" if kept.bridge else None
+
+
+def _sysctl_step(name: str, sysctls: t.Mapping[str, str]) -> Step:
+    return Step(
+        ("ip", "netns", "exec", name, "sysctl", "-q", "-w", *(f"{path}={value}" for path, value in sysctls.items()))
+    )
+
+
+def _offload_step(name: str, interface: str, tx: bool) -> Step:
+    return Step(("ip", "netns", "exec", name, "ethtool", "-K", interface, "tx", "on" if tx else "off"))
+
+
+# --- the comparison ----------------------------------------------------------------------------------------------------
+
+
+def compare(found: Found, veths: t.Sequence[Veth], settings: Settings) -> Change:
+    """The steps from what was found to what is declared."""
+    plan = _Plan(found, veths, settings)
+    for name in dict.fromkeys(veth.name for veth in veths):
+        if name in plan.gone:
+            plan.remove(name)
+        else:
+            plan.build(name, [veth for veth in veths if veth.name == name])
+    for name in sorted(plan.purged):
+        plan.remove(name)
+    return plan.change()
+
+
+class _Plan:
+    """The steps by kind, collected namespace by namespace."""
+
+    def __init__(self, found: Found, veths: t.Sequence[Veth], settings: Settings) -> None:
+        self._found = found
+        self._settings = settings
+        self._mark = interface_alias(settings.owner)
+        self.gone = {veth.name for veth in veths if veth.interface is None}
+        names = {veth.name for veth in veths}
+        mine = {name for name, space in found.spaces.items() if space.owner == settings.owner}
+        self.purged = mine - names if settings.purge else set()
+        self._ipv6 = any(interface.addrgen for interface in found.host.values())
+        self._outers = self._resolve(veths)
+        # Ports that stay, or come back, whatever else goes with their names.
+        self._plugged = {
+            self._outers[veth.name, veth.interface] for veth in veths if veth.interface and veth.present and veth.bridge
+        }
+        self._clear: list[Step] = []
+        self._unplug: list[Op] = []
+        # Dictionaries as ordered sets: two items may agree that a line is needed.
+        self._delete: dict[str, None] = {}
+        self._make: list[str] = []
+        self._inside: list[Step] = []
+        self._ops: list[Op] = []
+        self._finish: dict[str, None] = {}
+        self._units: dict[str, Unit | None] = {}
+        # Units that note what goes as well, until it is gone; with what they note in the meantime.
+        self._interim: dict[str, Unit] = {}
+        self._before: dict[str, t.Any] = {}
+        self._after: dict[str, t.Any] = {}
+        self._warnings: list[str] = []
+
+    def change(self) -> Change:
+        """All steps in an order that an interruption does not harm."""
+        units = unit_steps(self._found.units, self._units, booted())
+        writes = {os.path.basename(step.path): step for step in units.put if isinstance(step, Write)}
+        interim = unit_steps(self._found.units, self._interim, booted()).put
+        steps: list[t.Any] = [step for step in interim if isinstance(step, Write)]
+        steps += [step for name, step in writes.items() if name not in self._interim]
+        steps += self._clear
+        steps += transaction(OVS_BEGIN, self._unplug)
+        if self._delete or self._make:
+            steps.append(_ip.batch_step([*self._delete, *self._make]))
+        steps += self._inside
+        steps += transaction(OVS_BEGIN, self._ops)
+        # What had to make room for another is gone already.
+        finish = [line for line in self._finish if line not in self._delete]
+        if finish:
+            steps.append(_ip.batch_step(finish))
+        steps += [step for name, step in writes.items() if name in self._interim]
+        steps += [step for step in units.put if not isinstance(step, Write)]
+        steps += units.drop
+        return Change(steps, self._before, self._after, tuple(dict.fromkeys(self._warnings)))
+
+    def _resolve(self, veths: t.Sequence[Veth]) -> dict[tuple[str, str], str]:
+        """The host's end of each declared veth pair; none may be another's."""
+        outers: dict[tuple[str, str], str] = {}
+        users: dict[str, tuple[str, str]] = {}
+        for veth in veths:
+            if veth.interface is None:
+                continue
+            space = self._found.spaces.get(veth.name)
+            kept = space.veths.get(veth.interface) if space else None
+            outer = veth.outer or (kept.outer if kept else default_outer(veth.name, veth.interface))
+            outers[veth.name, veth.interface] = outer
+            if veth.present and users.setdefault(outer, (veth.name, veth.interface)) != (veth.name, veth.interface):
+                name, interface = users[outer]
+                raise FabricError(
+                    f"{veth.what}: outer {outer} is that of namespace {name}, interface {interface} too; give one of them another outer"
+                )
+        names = {veth.name for veth in veths}
+        for name, space in self._found.spaces.items():
+            for interface, kept in space.veths.items():
+                leaves = (
+                    name in self.gone
+                    or name in self.purged
+                    or (self._settings.purge and name in names and space.owner == self._settings.owner)
+                )
+                if kept.outer in users and (name, interface) not in outers and not leaves:
+                    user = users[kept.outer]
+                    raise FabricError(
+                        f"namespace {user[0]}, interface {user[1]}: outer {kept.outer} is that of namespace {name}, interface {interface}; give another outer"
+                    )
+        return outers
+
+    def _allowed(self, what: str, *owners: str | None) -> None:
+        """Refuse another owner's things, unless they are adopted."""
+        for other in owners:
+            may_declare(what, other, Caller(self._settings.owner, self._settings.adopt))
+
+    # A namespace that shall be there
+
+    def build(self, name: str, items: t.Sequence[Veth]) -> None:
+        """Make a namespace what its items declare."""
+        found, settings = self._found, self._settings
+        space, inside = found.spaces.get(name), found.look(name)
+        live = found.live_owner(name)
+        present = [veth for veth in items if veth.present]
+        self._allowed(f"namespace {name}", space.owner if space else None, live)
+        there = name in found.ids
+        if not there and not present and space is None:
+            return
+        will_be = there or bool(present)
+        made = bool(not there or settings.adopt or (space and space.made) or live == settings.owner)
+        veths = dict(space.veths) if space else {}
+        before: dict[str, t.Any] = {"interfaces": {}}
+        after: dict[str, t.Any] = {"interfaces": {}}
+        if present and not there:
+            if name in found.stale:
+                self._delete[f"netns delete {name}"] = None
+            self._make.append(f"netns add {name}")
+        removed = [veth for veth in items if not veth.present]
+        if settings.purge and space and space.owner == settings.owner:
+            declared_here = {veth.interface for veth in items}
+            removed += [Veth(name, interface, present=False) for interface in veths if interface not in declared_here]
+        for veth in removed:
+            if self._remove_veth(veth, veths.pop(t.cast(str, veth.interface), None)):
+                before["interfaces"][veth.interface] = "present"
+        first, lines, last, offloads = [], [], [], []
+        if made and will_be:
+            lines += _ip.interface_batch(inside.interfaces.get("lo"), _ip.Wanted("lo", alias=self._mark, up=True))
+        remade: set[str] = set()
+        for veth in present:
+            part = self._veth(veth, veths.get(t.cast(str, veth.interface)))
+            first += part.first
+            lines += part.lines
+            last += part.last
+            offloads += part.offloads
+            if part.kept is None:
+                veths.pop(t.cast(str, veth.interface), None)
+            else:
+                veths[t.cast(str, veth.interface)] = part.kept
+            if not part.joined:
+                remade.add(t.cast(str, veth.interface))
+            before["interfaces"].update(part.before)
+            after["interfaces"].update(part.after)
+        known = ({*inside.interfaces, *veths, "lo"} - {veth.interface for veth in removed}) | {
+            veth.interface for veth in present
+        }
+        old_sysctls = {
+            path: v
+            for path, v in (space.sysctls if space else {}).items()
+            if _netns.sysctl_interface(path) in known | {None}
+        }
+        sysctls = self._sysctls(name, items, old_sysctls, known, remade, before, after) if will_be else old_sysctls
+        if first or lines or last:
+            self._inside.append(_ip.batch_step([*first, *lines, *last], netns=name))
+        self._inside += offloads
+        target = Space(settings.owner, made, veths, sysctls)
+        self._keep(name, target if made or veths else None, before, after)
+        before["owner"], after["owner"] = live, settings.owner if made and will_be else live
+        loopback = inside.interfaces.get("lo")
+        before["loopback_up"] = bool(loopback and loopback.up)
+        after["loopback_up"] = (made and will_be) or before["loopback_up"]
+        if there or before["interfaces"]:
+            self._before[name] = before
+        self._after[name] = after
+
+    def _keep(self, name: str, space: Space | None, before: dict[str, t.Any], after: dict[str, t.Any]) -> None:
+        """Note the unit of a namespace, and whether it changes."""
+        units = {unit.name: unit for unit in units_of(name, space)} if space else {}
+        every = [unit_name(UNIT_KIND, name), unit_name(UNIT_KIND, name, "path")]
+        old = self._found.spaces.get(name)
+        if space and old and _loses(old, space):
+            both = space._replace(veths={**space.veths, **old.veths}, sysctls={**space.sysctls, **old.sysctls})
+            self._interim.update({unit.name: unit for unit in units_of(name, both)})
+        self._units.update({unit: units.get(unit) for unit in every})
+        present = {unit: self._found.units[unit] for unit in every if unit in self._found.units}
+        same = {u: (x.content, set(x.wanted_by)) for u, x in units.items()} == {
+            u: (x.content, set(x.wanted_by)) for u, x in present.items()
+        }
+        after["at_boot"] = bool(units)
+        before["at_boot"] = bool(units) if same else ("otherwise" if present else False)
+
+    def _sysctls(
+        self,
+        name: str,
+        items: t.Sequence[Veth],
+        old: dict[str, str],
+        known: t.Container[str | None],
+        remade: t.Container[str | None],
+        before: dict[str, t.Any],
+        after: dict[str, t.Any],
+    ) -> dict[str, str]:
+        """Set the sysctls of a namespace; returns those to keep.
+
+        old: those kept so far. known: the interfaces that there will be. remade: those that are new.
+        """
+        inside, tried = self._found.look(name), self._found.tried.get(name, {})
+        given = joined_sysctls(items, name)
+        keep = dict(old)
+        if given is not None:
+            for path in given:
+                owner = _netns.sysctl_interface(path)
+                if owner is not None and owner not in known:
+                    raise FabricError(
+                        f"namespace {name}: sysctls has {path}, but the namespace has no interface {owner}"
+                    )
+                if tried[path].refused:
+                    raise FabricError(f"namespace {name}: the sysctl {path} {tried[path].refused}")
+            keep = {path: tried[path].value for path in given}
+        now = {
+            path: None if _netns.sysctl_interface(path) in remade else value for path, value in inside.sysctls.items()
+        }
+        # Left out, they are left as they are, except where something is made anew.
+        held = (
+            keep
+            if given is not None or not inside.interfaces
+            else {p: v for p, v in keep.items() if _netns.sysctl_interface(p) in remade}
+        )
+        reset = {
+            path: tried[path].default for path in old if path not in keep and path in tried and tried[path].default
+        }
+        wanted = {**{path: value for path, value in reset.items() if now.get(path) != value}, **held}
+        different = {path: value for path, value in wanted.items() if now.get(path) != value}
+        if different:
+            # All again and in their order: one may change another, as ip_forward does.
+            self._inside.append(_sysctl_step(name, wanted))
+        before["sysctls"] = {path: now.get(path) for path in wanted}
+        after["sysctls"] = wanted
+        return keep
+
+    def _veth(self, veth: Veth, kept: Kept | None) -> _Part:
+        """Make one veth pair what is declared."""
+        found = self._found
+        interface = t.cast(str, veth.interface)
+        outer = self._outers[veth.name, interface]
+        inside = found.look(veth.name)
+        near, far = found.host.get(outer), inside.interfaces.get(interface)
+        joined = found.joined(veth.name, interface, outer)
+        leaving = self._leave(kept.outer) if kept and kept.outer != outer else []
+        if joined:
+            alias = found.host[outer].alias
+            self._allowed(f"interface {outer}", alias_owner(alias))
+            mine = kept is not None or alias == self._mark or self._settings.adopt
+            if not mine:
+                self._warnings.append(
+                    f"{veth.what}: the veth pair was there before; it is configured, but not made again at boot, unless adopt is true"
+                )
+        else:
+            self._make_room(veth, outer, leaving)
+            mine = True
+            self._make.append(_add_line(veth.name, interface, outer))
+            near = far = None
+        old = kept or Kept(outer)
+        keep = Kept(
+            outer,
+            up=veth.up,
+            addresses=old.addresses if veth.addresses is None else list(veth.addresses),
+            routes=old.routes if veth.routes is None else [list(route) for route in veth.routes],
+            mtu=old.mtu if veth.mtu is None else veth.mtu,
+            mac=old.mac if veth.mac is None else veth.mac,
+            bridge=old.bridge if veth.bridge is None else (veth.bridge or None),
+        )
+        port_before, port_after, netdev = self._port(veth, outer, keep, mine, anew=not joined)
+        keep = keep._replace(tx={"on": True, "off": False, "auto": False if netdev else None}[veth.tx])
+        # What is left out is left as it is; but a pair that is made anew gets back what was declared of it before.
+        given = keep
+        if far is not None:
+            given = keep._replace(
+                addresses=None if veth.addresses is None else keep.addresses,
+                routes=None if veth.routes is None else keep.routes,
+                mtu=veth.mtu,
+                mac=veth.mac,
+            )
+        addresses = list(far.addresses) if far is not None and given.addresses is None else (given.addresses or [])
+        mtu = given.mtu or (far.mtu if far is not None else None)
+        if mtu is not None:
+            _ip.check_mtu(mtu, addresses, f"{veth.what}: mtu")
+        # Routes of an earlier run too, if the addresses change below them.
+        for route in (keep.all_routes() or ()) if (veth.addresses, veth.routes) != (None, None) else ():
+            _ip.check_gateway(route, addresses, f"{veth.what}: routes")
+
+        addrgen = _addrgen(keep) if self._ipv6 else None
+        self._make += _ip.interface_batch(
+            near, _ip.Wanted(outer, mtu=given.mtu, alias=self._mark if mine else None, up=True, addrgen=addrgen)
+        )
+        wanted = _inner(self._settings.owner, interface, given, mine)
+        lines = _ip.interface_batch(far, wanted)
+        disturbed = _ip.disturbs_routes(lines)
+        present = inside.routes.get(interface, ()) if far is not None else ()
+        target = given.all_routes()
+        if target is None:
+            # The kernel drops routes when their interface goes down, so those of an earlier run come back when it goes up.
+            goes_up = far is not None and veth.up and not far.up
+            known = (*((keep.all_routes() or ()) if goes_up else ()), *present)
+            target = (
+                tuple({route.key(): route for route in known if _reachable(route, addresses)}.values())
+                if disturbed
+                else present
+            )
+        first, last = (
+            _ip.route_batch(interface, present, target if veth.up else (), again=disturbed) if veth.up else ([], [])
+        )
+        if veth.routes is None:
+            first = []
+        offload = inside.offloads.get(interface, True) if far is not None else True
+        offloads = []
+        if keep.tx is not None and offload != keep.tx:
+            offloads.append(_offload_step(veth.name, interface, keep.tx))
+
+        before: dict[str, t.Any] = {}
+        after = {
+            "outer": outer,
+            "owner": self._settings.owner if mine else None,
+            "outer_up": True,
+            "up": veth.up,
+            **port_after,
+        }
+        shown = {
+            "mtu": given.mtu,
+            "outer_mtu": given.mtu,
+            "mac": given.mac,
+            "addresses": given.addresses,
+            "routes": None if given.routes is None else [shown_route(_ip.Route(*r)) for r in given.routes],
+            "tx_checksum": keep.tx,
+            "outer_addrgenmode": addrgen,
+            "outer_link_local": None if addrgen is None else [],
+        }
+        after.update({key: value for key, value in shown.items() if value is not None})
+        if far is not None and near is not None:
+            marks = {alias_owner(near.alias), alias_owner(far.alias)}
+            present_addresses = [a for a in (given.addresses or []) if a in far.addresses or a in far.link_local]
+            was = {
+                "outer": outer,
+                "owner": marks.pop() if len(marks) == 1 else None,
+                "outer_up": near.up,
+                "up": far.up,
+                **port_before,
+                "mtu": far.mtu,
+                "outer_mtu": near.mtu,
+                "mac": far.mac,
+                "addresses": present_addresses + [a for a in far.addresses if a not in present_addresses],
+                "routes": _in_order(present, given.all_routes() or ()),
+                "tx_checksum": offload,
+                "outer_addrgenmode": near.addrgen,
+                "outer_link_local": list(near.link_local),
+            }
+            before[interface] = {key: was[key] for key in after}
+            if not mine:
+                before[interface]["owner"] = None
+        return _Part(joined, first, lines, last, offloads, keep if mine else None, before, {interface: after})
+
+    def _leave(self, outer: str) -> list[_ip.Interface]:
+        """Remove a veth pair of our own by the host's end, with its port; returns the end if there was one."""
+        self._drop_port(outer)
+        near = self._found.host.get(outer)
+        if near is None or near.kind != "veth" or near.alias != self._mark:
+            return []
+        self._delete[f"link delete dev {_ip.word(outer)}"] = None
+        return [near]
+
+    def _make_room(self, veth: Veth, outer: str, leaving: list[_ip.Interface]) -> None:
+        """Remove remains of our own that stand where a veth pair shall be made; refuse anything else.
+
+        leaving: the host's ends of veth pairs that are removed already.
+        """
+        found = self._found
+        if outer in found.host:
+            remains = found.host[outer]
+            if remains.kind != "veth" or remains.alias != self._mark:
+                raise FabricError(
+                    f"{veth.what}: outer {outer} is an interface already, and not the other end of {veth.interface}; "
+                    "give another outer, or remove that interface"
+                )
+            self._delete[f"link delete dev {_ip.word(outer)}"] = None
+            leaving = [*leaving, remains]
+        far = found.look(veth.name).interfaces.get(t.cast(str, veth.interface))
+        if far is None or any(end.link_index == far.index and far.link_index == end.index for end in leaving):
+            return
+        if far.alias != self._mark:
+            raise FabricError(
+                f"{veth.what} is there already, and is not the other end of {outer}; give another interface, the right outer, or remove it"
+            )
+        self._clear.append(_ip.batch_step([f"link delete dev {_ip.word(far.name)}"], netns=veth.name))
+
+    def _port(
+        self, veth: Veth, outer: str, keep: Kept, mine: bool, anew: bool
+    ) -> tuple[dict[str, t.Any], dict[str, t.Any], bool]:
+        """Make the port in the bridge what is declared; returns it before and after, and whether its datapath is in user space.
+
+        anew: whether the device is made anew.
+        """
+        database = self._found.database
+        current = database.bridge_of.get(outer)
+        target = current if veth.bridge is None else veth.bridge
+        bridges = database.tables["Bridge"]
+        netdev = bridges.get(keep.bridge or "", {}).get("datapath_type") == "netdev"
+        if veth.bridge is None and not veth.port:
+            return {}, {}, netdev
+        names = ["bridge", *(wanted.option.name for wanted in veth.port)]
+        before = {key: value for key, value in port_view(database, outer).items() if key in names}
+        row = database.tables["Port"][outer] if current else empty_row("Port", outer)
+        if veth.bridge == "":
+            if current:
+                removable(row, f"port {outer}", self._settings.owner, self._settings.adopt)
+                self._ops.append(DelPort(current, outer, row["_uuid"]))
+            return before, dict.fromkeys(before), False
+        if not target:
+            raise FabricError(f"{veth.what}: {veth.port[0].option.name} needs a port in a bridge; give bridge")
+        if target not in bridges:
+            if not self._settings.lenient:
+                raise FabricError(
+                    f"{veth.what}: bridge {target} does not exist; create it first, for example with ovs_bridge"
+                )
+            self._warnings.append(f"{veth.what}: bridge {target} does not exist yet; it has to be created first")
+        if current:
+            configurable(row, f"port {outer}", self._settings.owner, self._settings.adopt)
+        ops: list[Op] = []
+        if not current:
+            ops.append(AddPort(target, outer, (outer,)))
+        else:
+            if current != target:
+                ops.append(MovePort(outer, row["_uuid"], current, target))
+            kind = database.tables["Interface"][outer]["type"]
+            if anew and kind != _LOOSE:
+                # In user space, ovs-vswitchd goes on with the device that is gone, and says nothing. With another type in
+                # between it lets go of it, while the port keeps all that was set on it.
+                self._unplug.append(Put("Interface", outer, "type", None, _LOOSE))
+            if anew or kind == _LOOSE:
+                ops.append(Put("Interface", outer, "type", None, "" if kind == _LOOSE else kind))
+        ops += differences(row, outer, veth.port, _OWNED)
+        later_row = {**row, **{wanted.option.column: wanted.value for wanted in veth.port}}
+        check_vlans({wanted.option.name: wanted.value for wanted in veth.port}, later_row, veth.what)
+        ids = dict(row["external_ids"])
+        before["port_owner"] = _port_owner(ids)
+        before["plugged"] = bool(current) and database.tables["Interface"][outer]["type"] != _LOOSE
+        # A port of our own interface is ours, unless it carries a mark already.
+        if not current or self._settings.adopt or (mine and owner_of(row) is None):
+            marks = mark("Port", outer, row, self._settings.owner, MODULE)
+            ops += marks
+            ids.update({put.key: put.value for put in t.cast(t.List[Put], marks)})
+        self._ops += ops
+        wanted = {w.option.name: w.option.kind.shown(w.value) if w.value is not None else None for w in veth.port}
+        return before, {"bridge": target, **wanted, "port_owner": _port_owner(ids), "plugged": True}, netdev
+
+    # Things that shall not be there
+
+    def _drop_port(self, outer: str) -> None:
+        """Remove the port of an interface that goes, if this module made it."""
+        database = self._found.database
+        bridge = database.bridge_of.get(outer)
+        if bridge is None or outer not in database.tables["Port"] or outer in self._plugged:
+            return
+        row = database.tables["Port"][outer]
+        drop = DelPort(bridge, outer, row["_uuid"])
+        if (made_by(row, self._settings.owner, MODULE) or self._settings.adopt) and drop not in self._ops:
+            self._ops.append(drop)
+
+    def _remove_veth(self, veth: Veth, kept: Kept | None) -> bool:
+        """Remove one veth pair and its port; returns whether there was one."""
+        found = self._found
+        interface = t.cast(str, veth.interface)
+        outer = self._outers.get((veth.name, interface)) or (
+            kept.outer if kept else default_outer(veth.name, interface)
+        )
+        near = found.host.get(outer)
+        if near is None or not found.joined(veth.name, interface, outer):
+            if kept is not None:
+                self._drop_port(outer)
+            return kept is not None
+        owner = alias_owner(near.alias)
+        self._allowed(f"interface {outer}", owner)
+        if owner is None and kept is None and not self._settings.adopt:
+            raise FabricError(
+                f"interface {outer} was not made by this collection; give adopt: true to remove it all the same"
+            )
+        self._drop_port(outer)
+        self._finish[f"link delete dev {_ip.word(outer)}"] = None
+        return True
+
+    def remove(self, name: str) -> None:
+        """Remove a namespace with its interfaces; purge takes only the interfaces out of one that is not ours."""
+        found, settings = self._found, self._settings
+        space, live = found.spaces.get(name), found.live_owner(name)
+        there = name in found.ids or name in found.stale
+        if not there and space is None:
+            return
+        what = f"namespace {name}"
+        self._allowed(what, space.owner if space else None, live)
+        mine = settings.adopt or (space.made if space else live == settings.owner)
+        if there and not mine and name in self.gone:
+            raise FabricError(
+                f"{what} was not made by this collection; give interface to remove only that, or adopt: true to remove the namespace all the same"
+            )
+        number = found.ids.get(name)
+        noted = {kept.outer for kept in space.veths.values()} if space else set()
+        for outer, near in found.host.items():
+            leads_there = near.kind == "veth" and near.link_netnsid is not None and near.link_netnsid == number
+            # Noted, but without an alias: an interrupted run had not got so far.
+            if leads_there and (settings.adopt or near.alias == self._mark or (outer in noted and not near.alias)):
+                self._drop_port(outer)
+                self._finish[f"link delete dev {_ip.word(outer)}"] = None
+        for outer in sorted(noted):
+            self._drop_port(outer)
+        before: dict[str, t.Any] = {"interfaces": sorted(space.veths) if space else []}
+        if there and mine:
+            self._finish[f"netns delete {name}"] = None
+            pids = found.processes.get(name, [])
+            if pids:
+                self._warnings.append(
+                    f"{what}: processes still run in it and go on without its interfaces: {', '.join(map(str, pids))}"
+                )
+        self._keep(name, None, before, {})
+        self._before[name] = before
+
+
+class _Part(t.NamedTuple):
+    """What one veth pair adds to its namespace.
+
+    joined: it was there. first, lines, last: lines for ip(8) inside. kept: for the unit, None if it is not ours.
+    """
+
+    joined: bool
+    first: list[str]
+    lines: list[str]
+    last: list[str]
+    offloads: list[Step]
+    kept: Kept | None
+    before: dict[str, t.Any]
+    after: dict[str, t.Any]
+
+
+def _loses(old: Space, new: Space) -> bool:
+    """Whether the new notes leave out something of the old ones that has to be removed."""
+    gone = any(
+        interface not in new.veths or new.veths[interface].outer != kept.outer for interface, kept in old.veths.items()
+    )
+    return gone or not set(old.sysctls) <= set(new.sysctls)
+
+
+def _port_owner(ids: t.Mapping[str, str]) -> str | None:
+    """The mark of a port, for a comparison by eye."""
+    return f"{ids[OVS_OWNER]}, by {ids.get(OVS_MODULE)}" if OVS_OWNER in ids else None
+
+
+def _reachable(route: _ip.Route, addresses: t.Iterable[str]) -> bool:
+    try:
+        _ip.check_gateway(route, addresses, "")
+    except FabricError:
+        return False
+    return True
+
+
+def _in_order(found: t.Sequence[_ip.Route], wanted: t.Sequence[_ip.Route]) -> list[dict[str, t.Any]]:
+    """Routes in the order in which they are declared, for a comparison by eye."""
+    return [
+        shown_route(route) for route in (*(r for r in wanted if r in found), *(r for r in found if r not in wanted))
+    ]
+
+
+# --- the run -----------------------------------------------------------------------------------------------------------
+
+
+def run(module: t.Any) -> None:
+    """Do what the module's parameters say."""
+    params = module.params
+    settings = Settings(params["owner"], params["adopt"], params["purge"], lenient=module.check_mode)
+    runner = ovs_runner(module)
+    try:
+        check_owner(settings.owner)
+        veths = declared([params] if params["namespaces"] is None else params["namespaces"])
+    except FabricError as error:
+        module.fail_json(msg=str(error), changed=False, commands=[], spawned=0)
+    names = {veth.name for veth in veths}
+
+    def interests(spaces: dict[str, Space], there: t.Collection[str]) -> dict[str, dict[str, str]]:
+        """The declared namespaces, and those that purge removes."""
+        kept = {name: spaces[name].sysctls if name in spaces else {} for name in names}
+        wanted = {name: {**kept[name], **(joined_sysctls(veths, name) or {})} for name in sorted(names)}
+        if settings.purge:
+            wanted.update(
+                {name: {} for name, space in spaces.items() if space.owner == settings.owner and name not in names}
+            )
+        return wanted
+
+    def wants_ovs(spaces: dict[str, Space]) -> bool:
+        """Whether a port is declared, or was declared of what is removed."""
+        noted = any(
+            kept.bridge
+            for name, space in spaces.items()
+            if name in names or (settings.purge and space.owner == settings.owner)
+            for kept in space.veths.values()
+        )
+        return noted or any(veth.bridge is not None or veth.port for veth in veths)
+
+    def judge(found: Found) -> list[str]:
+        """What the tools say late: a duplicate address on the link, a port without its device."""
+        errors = []
+        for veth in veths:
+            far = found.look(veth.name).interfaces.get(veth.interface or "") if veth.present else None
+            if far is not None and far.broken:
+                errors.append(
+                    f"{veth.what}: another node on the link has the address {', '.join(far.broken)} (RFC 4862)"
+                )
+        outers = [found.outer_of(veth.name, veth.interface) for veth in veths if veth.present and veth.interface]
+        return errors + late_ports(found.database, [outer for outer in outers if outer])
+
+    def late_ports(database: Database, outers: t.Sequence[str]) -> list[str]:
+        until = time.monotonic() + PATIENCE
+        while True:
+            ports = [(database.bridge_of[outer], outer) for outer in outers if outer in database.bridge_of]
+            errors = [error for error in (late_error(database, bridge, port) for bridge, port in ports) if error]
+            if not errors or time.monotonic() > until:
+                return errors
+            time.sleep(0.1)
+            database = read_database(runner, OVS_BEGIN)
+
+    def state(found: Found) -> dict[str, t.Any]:
+        there = [name for name in dict.fromkeys(veth.name for veth in veths) if name in found.inside]
+        return {"namespaces": [describe(found, name) for name in there]}
+
+    reconcile(
+        module,
+        read=lambda: read_host(runner, interests, wants_ovs, lambda: read_or_foresee(module, runner, OVS_BEGIN)),
+        compare=lambda found: compare(found, veths, settings),
+        runner=runner,
+        state=state,
+        judge=judge,
+    )

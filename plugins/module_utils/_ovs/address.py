@@ -1,0 +1,177 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Addresses of Open vSwitch's ports, and whether they are up: what its database does not keep.
+
+The kernel has them now; a systemd unit gives them to the port again at boot, and whenever ovs-vswitchd makes it anew.
+This file is private to the collection.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.overloom.fabric.plugins.module_utils._ip import iproute as _ip
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import (
+    AddBridge,
+    AddPort,
+    Database,
+    MovePort,
+    Op,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import Item
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.text import Put
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
+from ansible_collections.overloom.fabric.plugins.module_utils._systemd import Unit, ovs_port_unit, unit_name, unit_steps
+
+KIND = "port"
+
+
+class Device(t.NamedTuple):
+    """What is declared of a port's device. None leaves as it is, empty addresses clear."""
+
+    name: str
+    addresses: tuple[str, ...] | None
+    up: bool | None
+
+
+class Target(t.NamedTuple):
+    """What a port's device will be, from what is declared and what its unit notes.
+
+    up: as declared, or None. A device with addresses is up unless it is declared otherwise.
+    """
+
+    addresses: tuple[str, ...]
+    up: bool | None
+    owner: str
+
+    def wanted(self, name: str) -> _ip.Wanted:
+        """In the terms of ip(8)."""
+        return _ip.Wanted(name, up=True if self.up is None and self.addresses else self.up, addresses=self.addresses)
+
+
+class Steps(t.NamedTuple):
+    """The steps before and after Open vSwitch's own, and the touched devices before and after them.
+
+    Units go before their ports, so that a run that is killed in between leaves none behind.
+    """
+
+    first: list[t.Any]
+    last: list[t.Any]
+    before: dict[str, Item]
+    after: dict[str, Item]
+
+
+def noted(unit: Unit | None) -> Target | None:
+    """What a unit gives its port."""
+    if unit is None or "Owner" not in unit.notes():
+        return None
+    notes = unit.notes()
+    up = {"yes": True, "no": False}.get(notes.get("Up", ""))
+    return Target(tuple(notes.get("Addresses", "").split()), up, notes["Owner"])
+
+
+def port_unit(name: str, target: Target) -> Unit | None:
+    """The unit that a device needs, or None if there is nothing to keep."""
+    if not target.addresses and not target.up:
+        return None
+    notes = {"Owner": target.owner, "Addresses": " ".join(target.addresses)}
+    if target.up is not None:
+        notes["Up"] = "yes" if target.up else "no"
+    return ovs_port_unit(name, notes, _ip.interface_batch(None, target.wanted(name)))
+
+
+def compare(
+    found: Database,
+    after: Database,
+    ops: t.Iterable[Op],
+    devices: t.Sequence[Device],
+    interfaces: t.Mapping[str, _ip.Interface],
+    units: t.Mapping[str, Unit],
+    owner: str,
+    purge: bool,
+    running: bool,
+) -> Steps:
+    """The pure comparison of the declared devices, and of the units of ports that go or are made anew.
+
+    interfaces: as found, before the ops. units: those of the kind port. running: does systemd run this host?
+    """
+    fresh = _made_anew(found, after, ops)
+    declared = {device.name: device for device in devices}
+    wanted_units: dict[str, Unit | None] = {}
+    lines: list[str] = []
+    before: dict[str, Item] = {}
+    later: dict[str, Item] = {}
+    for name in sorted({*declared, *fresh}):
+        device = declared.get(name, Device(name, None, None))
+        old = noted(units.get(unit_name(KIND, name)))
+        said = device.addresses is not None or device.up is not None
+        if not said and (old is None or name not in fresh):
+            continue
+        target = Target(
+            device.addresses if device.addresses is not None else (old.addresses if old else ()),
+            device.up if device.up is not None else (old.up if old else None),
+            # Another's unit of a port that is declared here stays another's.
+            old.owner if old else owner,
+        )
+        wanted_units[unit_name(KIND, name)] = port_unit(name, target)
+        interface = None if name in fresh else interfaces.get(name)
+        wanted = target.wanted(name)
+        if device.addresses is None and interface is not None:
+            wanted = wanted._replace(addresses=None)
+        lines += _ip.interface_batch(interface, wanted)
+        held = interface.addresses if interface else ()
+        if wanted.addresses is not None and set(held) != set(wanted.addresses):
+            before.setdefault(name, {})["addresses"] = list(held)
+            later.setdefault(name, {})["addresses"] = list(wanted.addresses)
+        if wanted.up is not None and bool(interface and interface.up) != wanted.up:
+            before.setdefault(name, {})["up"] = bool(interface and interface.up)
+            later.setdefault(name, {})["up"] = wanted.up
+    for file, unit in units.items():
+        target, name = noted(unit), unit.notes().get("Name", "")
+        if target is None or file in wanted_units:
+            continue
+        gone = name in found.members and name not in after.members
+        if gone or (name not in after.members and purge and target.owner == owner):
+            wanted_units[file] = None
+    changes = unit_steps(units, wanted_units, running)
+    last = ([_ip.batch_step(lines)] if lines else []) + changes.put
+    for file, unit in sorted(wanted_units.items()):
+        old_unit = units.get(file)
+        if (old_unit and (old_unit.content, set(old_unit.wanted_by))) != (unit and (unit.content, set(unit.wanted_by))):
+            name = (unit or old_unit).notes().get("Name", file)
+            before.setdefault(name, {})["at_boot"] = _kept(old_unit)
+            later.setdefault(name, {})["at_boot"] = _kept(unit)
+    return Steps(changes.drop, last, before, later)
+
+
+def _kept(unit: Unit | None) -> list[str] | None:
+    """What a unit does and when, without its comments."""
+    if unit is None:
+        return None
+    return [*(line for line in unit.content.splitlines() if line.startswith("Exec")), *sorted(unit.wanted_by)]
+
+
+def _made_anew(found: Database, after: Database, ops: t.Iterable[Op]) -> set[str]:
+    """The ports whose device Open vSwitch makes anew in these ops, so that it is down and without addresses."""
+    fresh: set[str] = set()
+    for op in ops:
+        if isinstance(op, AddBridge):
+            fresh.add(op.bridge)
+        elif isinstance(op, (AddPort, MovePort)):
+            fresh.add(op.port)
+        elif isinstance(op, Put) and (op.table, op.column) == ("Interface", "type"):
+            fresh.add(op.record)
+        elif isinstance(op, Put) and (op.table, op.column) == ("Bridge", "datapath_type"):
+            fresh.update(port for port, bridge in found.bridge_of.items() if bridge == op.record)
+    return {p for p in fresh if p in after.members and after.interface(p)["type"] == "internal"}
+
+
+def check(device: Device, kind: str, what: str) -> None:
+    """Refuse addresses where frames to them would never arrive."""
+    if device.addresses and kind != "internal":
+        raise FabricError(
+            f"{what}: addresses applies only to type internal; its type is {kind or 'system'}, so put them on an internal port of the bridge"
+        )
+    if device.up is not None and kind not in ("internal", "", "system", "tap"):
+        raise FabricError(f"{what}: up does not apply to type {kind}; leave it out")

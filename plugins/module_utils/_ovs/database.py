@@ -1,0 +1,509 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Open vSwitch's database through ovs-vsctl: read in one call, changed in one transaction.
+
+This file is private to the collection. Source for tables and columns: ovs-vswitchd.conf.db(5); for the commands
+and the quoting of values: ovs-vsctl(8).
+"""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.tables import (
+    ROOT,
+    TABLES,
+    empty_row,
+    queries,
+    value_of,
+    whole_rows,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.text import (
+    CLEAR,
+    Put,
+    assignment,
+    quote,
+    row_words,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner, Step, module_runner
+
+# Beyond this many new or removed ports in one transaction the direct form is used, because ovs-vsctl's add-port and
+# del-port take time that grows with the square of their number. Below it, what a person would type is shown.
+READABLE = 16
+
+# Bytes of arguments in one call; the kernel takes a quarter of the stack's limit, 2 MiB by default, with the environment.
+LONGEST = 1_500_000
+
+
+class Database(t.NamedTuple):
+    """What was read, by name.
+
+    tables: table -> name of the row -> column -> value (see Column); Bridge, Port and Interface, and Open_vSwitch with its row ROOT.
+    bridge_of: port -> bridge. members: port -> its interfaces.
+    version: of Open vSwitch, or None. types: the interface types that it supports; empty if it did not say.
+    answered: whether ovs-vswitchd has taken up the last change.
+    remains: name of a bridge that was removed by hand -> UUIDs of the collector sets that keep its row, and with it its name.
+    """
+
+    tables: dict[str, dict[str, dict[str, t.Any]]]
+    bridge_of: dict[str, str]
+    members: dict[str, tuple[str, ...]]
+    version: str | None = None
+    types: tuple[str, ...] = ()
+    answered: bool = True
+    remains: t.Mapping[str, tuple[str, ...]] = {}
+
+    def ports_of(self, bridge: str) -> list[str]:
+        """The names of a bridge's ports, sorted, without its local port."""
+        return sorted(p for p, b in self.bridge_of.items() if b == bridge and p != bridge)
+
+    def interface(self, port: str) -> dict[str, t.Any]:
+        """The first interface of a port (its only one, unless it is a bond)."""
+        return self.tables["Interface"][self.members[port][0]]
+
+
+def empty_database() -> Database:
+    """A database without a bridge."""
+    return Database(
+        {"Open_vSwitch": {ROOT: empty_row("Open_vSwitch")}, "Bridge": {}, "Port": {}, "Interface": {}}, {}, {}
+    )
+
+
+# Reading ---------------------------------------------------------------------------------------------------------
+
+
+def ovs_vsctl(database: str | None, timeout: int) -> list[str]:
+    """The beginning of every call: the database and the time limit in seconds."""
+    return ["ovs-vsctl", f"--timeout={timeout}"] + ([f"--db={database}"] if database else [])
+
+
+def read_database(runner: Runner, begin: t.Sequence[str], extra: t.Iterable[tuple[str, str]] = ()) -> Database:
+    """Read the columns in TABLES, and the extra (table, column) pairs, in one call."""
+    argv = [*begin, "--format=json"]
+    asked = queries(set(extra))
+    for table, names in asked.items():
+        argv += ["--", "--columns=" + ",".join(names), "list", table]
+    return decode(runner(argv), asked)
+
+
+def read_or_foresee(
+    module: t.Any, runner: Runner, begin: t.Sequence[str], extra: t.Iterable[tuple[str, str]] = (), here: bool = True
+) -> Database:
+    """As read_database; but in check mode, an Open vSwitch that an earlier task may only have foretold is empty, with a warning.
+
+    here: whether the database is this host's, which an earlier task can make.
+    """
+    try:
+        return read_database(runner, begin, extra)
+    except NoSwitch as error:
+        if not (module.check_mode and here):
+            raise
+        module.warn(str(error))
+        return empty_database()
+
+
+def decode(text: str, asked: t.Iterable[str] = tuple(TABLES)) -> Database:
+    """The output of read_database's call: one JSON document for each table that was asked, one after the other (RFC 7047, 5.1)."""
+    parser = json.JSONDecoder()
+    rows: dict[str, dict[str, dict[str, t.Any]]] = {table: {} for table in TABLES}
+    at = 0
+    for table in asked:
+        columns = TABLES[table]
+        document, at = parser.raw_decode(text, at)
+        while at < len(text) and text[at].isspace():
+            at += 1
+        by_uuid = {}
+        for values in document["data"]:
+            row = {
+                c: value_of(columns[c].kind if c in columns else "", v) for c, v in zip(document["headings"], values)
+            }
+            by_uuid[row.get("_uuid", "")] = row
+        rows[table] = by_uuid
+    rows = whole_rows(rows)
+    root = next(iter(rows["Open_vSwitch"].values()), empty_row("Open_vSwitch"))
+    gone = [rows["Bridge"].pop(uuid) for uuid in set(rows["Bridge"]) - set(root["bridges"])]
+    remains = {bridge["name"]: tuple(row["_uuid"] for row in bridge["collector_sets"].values()) for bridge in gone}
+    for uuid in (uuid for bridge in gone for uuid in bridge["ports"]):
+        for interface in rows["Port"].pop(uuid)["interfaces"]:
+            del rows["Interface"][interface]
+    bridge_of = {
+        rows["Port"][uuid]["name"]: bridge["name"] for bridge in rows["Bridge"].values() for uuid in bridge["ports"]
+    }
+    members = {
+        port["name"]: tuple(sorted(rows["Interface"][uuid]["name"] for uuid in port["interfaces"]))
+        for port in rows["Port"].values()
+    }
+    tables = {table: {row["name"]: row for row in rows[table].values()} for table in ("Bridge", "Port", "Interface")}
+    tables["Open_vSwitch"] = {ROOT: root}
+    return Database(
+        tables,
+        bridge_of,
+        members,
+        root["ovs_version"],
+        root["iface_types"],
+        root["cur_cfg"] >= root["next_cfg"],
+        remains,
+    )
+
+
+# Changing --------------------------------------------------------------------------------------------------------
+
+
+class AddBridge(t.NamedTuple):
+    """Make a bridge, with its local port."""
+
+    bridge: str
+
+
+class DelBridge(t.NamedTuple):
+    """Remove a bridge and its ports."""
+
+    bridge: str
+
+
+class AddPort(t.NamedTuple):
+    """Make a port with its interfaces."""
+
+    bridge: str
+    port: str
+    members: tuple[str, ...]
+
+
+class DelPort(t.NamedTuple):
+    """Remove a port and its interfaces. fake: is it a fake bridge, which ovs-vsctl's del-port does not find?"""
+
+    bridge: str
+    port: str
+    uuid: str
+    fake: bool = False
+
+
+class MovePort(t.NamedTuple):
+    """Hang a port, as it is, into another bridge."""
+
+    port: str
+    uuid: str
+    source: str
+    target: str
+
+
+class AddMember(t.NamedTuple):
+    """Add an interface to a bond."""
+
+    port: str
+    interface: str
+
+
+class DelMember(t.NamedTuple):
+    """Take an interface out of a bond."""
+
+    port: str
+    interface: str
+    uuid: str
+
+
+class Destroy(t.NamedTuple):
+    """Remove a row that would stay though nothing refers to it any longer (QoS, Queue), or what it refers to is gone (collector sets).
+
+    holders: (bridge, UUID) of ports that referred to it and go in the same transaction. The database counts what they refer to
+    until they are gone, and ovs-vsctl's del-port and del-br forget what was cleared in them before: they go directly.
+    """
+
+    table: str
+    uuid: str
+    holders: tuple[tuple[str, str], ...] = ()
+
+
+Op = t.Union[AddBridge, DelBridge, AddPort, DelPort, MovePort, AddMember, DelMember, Put, Destroy]
+
+
+def transaction(begin: t.Sequence[str], ops: t.Sequence[Op], secrets: tuple[str, ...] = ()) -> list[Step]:
+    """One ovs-vsctl call that does all ops at once or nothing; no call if there are none.
+
+    Only what is longer than LONGEST (some four thousand new tunnels) becomes several calls, each of which is atomic.
+    """
+    if not ops:
+        return []
+    if secrets:
+        # Else ovs-vsctl writes its arguments to the system's log (ovs-vsctl(8)).
+        begin = [*begin, "--no-syslog"]
+    argv = _arguments(begin, ops)
+    if _length(argv) <= LONGEST:
+        return [Step(tuple(argv), secrets=secrets)]
+    steps: list[Step] = []
+    part: list[Op] = []
+    size = 0
+    for unit in _units(ops):
+        length = _length(_arguments((), unit))
+        if part and size + length > LONGEST:
+            steps.append(Step(tuple(_arguments(begin, part)), secrets=secrets))
+            part, size = [], 0
+        part += unit
+        size += length
+    return [*steps, Step(tuple(_arguments(begin, part)), secrets=secrets)]
+
+
+def _length(argv: t.Iterable[str]) -> int:
+    """What arguments take of the kernel's limit, in bytes: each with its end and its pointer (execve(2))."""
+    return sum(len(word.encode("utf-8")) + 9 for word in argv)
+
+
+def _units(ops: t.Iterable[Op]) -> list[list[Op]]:
+    """The ops in the order in which they have to happen, those on the rows of a new port together with it."""
+    ordered = sorted(ops, key=lambda op: _ORDER.index(type(op)))
+    units: list[list[Op]] = []
+    of_row: dict[tuple[str, str], list[Op]] = {}
+    for op in ordered:
+        unit = of_row.get((op.table, op.record)) if isinstance(op, Put) else None
+        if unit is not None:
+            unit.append(op)
+            continue
+        unit = [op]
+        units.append(unit)
+        if isinstance(op, AddPort):
+            of_row[("Port", op.port)] = unit
+            of_row.update({("Interface", member): unit for member in op.members})
+        elif isinstance(op, AddMember):
+            of_row[("Interface", op.interface)] = unit
+        elif isinstance(op, Put):
+            of_row[(op.table, op.record)] = unit
+    return units
+
+
+def _arguments(begin: t.Sequence[str], ops: t.Iterable[Op]) -> list[str]:
+    """The arguments of one call. Names are free before they are used: ports move and go first, then bridges, then ports come."""
+    kinds: dict[type, list[t.Any]] = {}
+    for op in ops:
+        kinds.setdefault(type(op), []).append(op)
+
+    def some(kind: type) -> list[t.Any]:
+        return kinds.get(kind, [])
+
+    argv = list(begin)
+    holders = [holder for row in some(Destroy) for holder in row.holders]
+    for bridge, uuid in holders:
+        argv += ["--", "clear", "Port", uuid, "qos", "--", "remove", "Bridge", bridge, "ports", uuid]
+    for add in some(AddBridge):
+        argv += ["--", "--may-exist", "add-br", add.bridge]
+    for move in some(MovePort):
+        argv += [
+            "--",
+            "remove",
+            "Bridge",
+            move.source,
+            "ports",
+            move.uuid,
+            "--",
+            "add",
+            "Bridge",
+            move.target,
+            "ports",
+            move.uuid,
+        ]
+    argv += _removals([op for op in some(DelPort) if (op.bridge, op.uuid) not in holders])
+    for gone in some(DelBridge):
+        argv += ["--", "--if-exists", "del-br", gone.bridge]
+    for leave in some(DelMember):
+        argv += ["--", "remove", "Port", leave.port, "interfaces", leave.uuid]
+    puts: dict[tuple[str, str], list[Put]] = {}
+    for put in (put for put in some(Put) if not put.of_rows):
+        puts.setdefault((put.table, put.record), []).append(put)
+    argv += _additions(some(AddPort), puts)
+    for number, join in enumerate(some(AddMember)):
+        cells = puts.pop(("Interface", join.interface), [])
+        argv += [
+            "--",
+            f"--id=@m{number}",
+            "create",
+            "Interface",
+            f"name={quote(join.interface)}",
+            *map(assignment, cells),
+        ]
+        argv += ["--", "add", "Port", join.port, "interfaces", f"@m{number}"]
+    for (table, record), cells in puts.items():
+        values = [assignment(p) for p in cells if p.key is None or p.value is not CLEAR]
+        if values:
+            argv += ["--", "set", table, record, *values]
+        gone_keys: dict[str, list[str]] = {}
+        for put in cells:
+            if put.key is not None and put.value is CLEAR:
+                gone_keys.setdefault(put.column, []).append(quote(put.key))
+        for column, keys in gone_keys.items():
+            argv += ["--", "remove", table, record, column, *keys]
+    # What refers to ports comes when all ports are there.
+    for number, put in enumerate(put for put in some(Put) if put.of_rows):
+        argv += row_words(put, f"r{number}")
+    for row in some(Destroy):
+        argv += ["--", "--if-exists", "destroy", row.table, row.uuid]
+    return argv
+
+
+def _removals(gone: t.Sequence[DelPort]) -> list[str]:
+    if len(gone) <= READABLE and not any(op.fake for op in gone):
+        return [word for op in gone for word in ("--", "--if-exists", "del-port", op.bridge, op.port)]
+    by_bridge: dict[str, list[str]] = {}
+    for op in gone:
+        by_bridge.setdefault(op.bridge, []).append(op.uuid)
+    argv: list[str] = []
+    for bridge, uuids in by_bridge.items():
+        argv += ["--", "--if-exists", "remove", "Bridge", bridge, "ports", *uuids]
+    return argv
+
+
+def _additions(new: t.Sequence[AddPort], puts: dict[tuple[str, str], list[Put]]) -> list[str]:
+    """New ports; where they are created row by row, their cells are taken out of puts."""
+    argv: list[str] = []
+    if len(new) <= READABLE and not any(len(op.members) == 1 and op.members != (op.port,) for op in new):
+        for op in new:
+            bond = len(op.members) > 1
+            argv += [
+                "--",
+                "--may-exist",
+                "add-bond" if bond else "add-port",
+                op.bridge,
+                op.port,
+                *(op.members if bond else ()),
+            ]
+        return argv
+    by_bridge: dict[str, list[str]] = {}
+    for number, op in enumerate(new):
+        ids = []
+        for index, member in enumerate(op.members):
+            ids.append(f"@i{number}.{index}")
+            cells = puts.pop(("Interface", member), [])
+            argv += ["--", f"--id={ids[-1]}", "create", "Interface", f"name={quote(member)}", *map(assignment, cells)]
+        cells = puts.pop(("Port", op.port), [])
+        argv += [
+            "--",
+            f"--id=@p{number}",
+            "create",
+            "Port",
+            f"name={quote(op.port)}",
+            "interfaces=" + ",".join(ids),
+            *map(assignment, cells),
+        ]
+        by_bridge.setdefault(op.bridge, []).append(f"@p{number}")
+    for bridge, ids in by_bridge.items():
+        argv += ["--", "add", "Bridge", bridge, "ports", *ids]
+    return argv
+
+
+def apply(found: Database, ops: t.Iterable[Op]) -> Database:
+    """What the database will hold after the ops: the model behind the diff, and behind the tests."""
+    tables = {name: dict(rows) for name, rows in found.tables.items()}
+    bridge_of, members = dict(found.bridge_of), dict(found.members)
+
+    def drop(port: str) -> None:
+        bridge = tables["Bridge"][bridge_of.pop(port)]
+        del tables["Port"][port]
+        if bridge["mirrors"]:
+            tables["Bridge"][bridge["name"]] = dict(
+                _copied(bridge), mirrors={name: _without(row, port) for name, row in bridge["mirrors"].items()}
+            )
+        for name in members.pop(port):
+            del tables["Interface"][name]
+
+    def add(bridge: str, port: str, names: tuple[str, ...], kind: str = "") -> None:
+        bridge_of[port], members[port] = bridge, names
+        tables["Port"][port] = empty_row("Port", port)
+        for name in names:
+            tables["Interface"][name] = dict(empty_row("Interface", name), type=kind)
+
+    for op in sorted(ops, key=lambda o: _ORDER.index(type(o))):
+        if isinstance(op, AddBridge):
+            tables["Bridge"][op.bridge] = empty_row("Bridge", op.bridge)
+            add(op.bridge, op.bridge, (op.bridge,), "internal")
+        elif isinstance(op, MovePort):
+            bridge_of[op.port] = op.target
+        elif isinstance(op, DelPort):
+            drop(op.port)
+        elif isinstance(op, DelBridge):
+            for port in [p for p, b in bridge_of.items() if b == op.bridge]:
+                drop(port)
+            del tables["Bridge"][op.bridge]
+        elif isinstance(op, DelMember):
+            del tables["Interface"][op.interface]
+            members[op.port] = tuple(m for m in members[op.port] if m != op.interface)
+        elif isinstance(op, AddPort):
+            add(op.bridge, op.port, op.members)
+        elif isinstance(op, AddMember):
+            tables["Interface"][op.interface] = empty_row("Interface", op.interface)
+            members[op.port] = tuple(sorted((*members[op.port], op.interface)))
+        elif isinstance(op, Put):
+            row = tables[op.table][op.record]
+            if row is found.tables[op.table].get(op.record):
+                # What was found is not written to; rows that are not touched are shared.
+                row = tables[op.table][op.record] = _copied(row)
+            if op.key is None:
+                row[op.column] = TABLES[op.table][op.column].default if op.value is CLEAR else op.value
+            elif op.value is CLEAR:
+                row[op.column].pop(op.key, None)
+            else:
+                row[op.column][op.key] = op.value
+    return found._replace(tables=tables, bridge_of=bridge_of, members=members)
+
+
+def _copied(row: dict[str, t.Any]) -> dict[str, t.Any]:
+    """A row whose maps can be written to."""
+    return {column: dict(value) if isinstance(value, dict) else value for column, value in row.items()}
+
+
+def _without(mirror: dict[str, t.Any], port: str) -> dict[str, t.Any]:
+    """A mirror when a port is gone."""
+    rest = {
+        column: tuple(name for name in mirror[column] if name != port)
+        for column in ("select_src_port", "select_dst_port")
+    }
+    return dict(mirror, **rest, output_port=None if mirror["output_port"] == port else mirror["output_port"])
+
+
+_ORDER = [AddBridge, MovePort, DelPort, DelBridge, DelMember, AddPort, AddMember, Put, Destroy]
+
+
+# Failing clearly -------------------------------------------------------------------------------------------------
+
+
+class NoSwitch(FabricError):
+    """Open vSwitch is not installed, or does not run."""
+
+
+class OvsRunner(Runner):
+    """A Runner that knows whether ovs-vswitchd let a change wait in vain."""
+
+    unanswered = False
+
+
+def ovs_runner(module: t.Any) -> OvsRunner:
+    """A Runner that says in one sentence why ovs-vsctl could not do its work."""
+    inner = module_runner(module)._run
+
+    def run(argv: t.Sequence[str], stdin: str | None) -> tuple[int, str, str]:
+        try:
+            status, out, err = inner(argv, stdin)
+        except FileNotFoundError:
+            if argv[0] != "ovs-vsctl":
+                raise
+            raise NoSwitch(
+                "ovs-vsctl is not installed: install the package openvswitch-switch (Debian, Ubuntu) or openvswitch (other distributions)"
+            ) from None
+        if status and argv[0] == "ovs-vsctl":
+            if "database connection failed" in err:
+                said = err.strip().splitlines()[-1].split("ovs-vsctl: ")[-1]
+                unreachable = f"Open vSwitch's database cannot be reached ({said})"
+                if "Permission denied" in said:
+                    raise FabricError(f"{unreachable}: run the task with become: true")
+                raise NoSwitch(
+                    f"{unreachable}: start the service openvswitch-switch (Debian, Ubuntu) or openvswitch (other distributions)"
+                )
+            if status in (-14, 142) or "signal 14" in err:
+                runner.unanswered = True
+                raise FabricError(
+                    f"ovs-vswitchd did not answer in time ({argv[1].split('=')[-1]} s): the database may hold the change already; "
+                    "check that the service ovs-vswitchd runs, then run this again"
+                )
+        return status, out, err
+
+    runner = OvsRunner(run)
+    return runner

@@ -1,0 +1,717 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The intent: the variables of all hosts, checked one by one and turned into typed objects.
+
+What needs a look at more than one object (overlaps, meshes, addresses) is the concern of the _plan files.
+
+This file is private to the collection.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import re
+import typing as t
+
+try:
+    import netaddr
+except ImportError:
+    netaddr = None
+
+from ansible_collections.overloom.fabric.plugins.module_utils._netns.namespace import check_sysctl
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import interface_name
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.port import PORT_OPTIONS
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import (
+    INVALID,
+    conform,
+    label,
+    show,
+    suggest,
+)
+
+Network = t.Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
+Address = t.Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
+
+# What a host says for itself; every other variable is stated once for all hosts.
+ROUTER_VARIABLES = ("fabric_router", "fabric_bgp")
+HOST_VARIABLES = (
+    "fabric_adopt",
+    "fabric_host_id",
+    "fabric_tep_address",
+    "fabric_underlay_interface",
+    "fabric_guest_memory",
+    "fabric_endpoints",
+    "fabric_flows",
+    *ROUTER_VARIABLES,
+)
+
+# Set by the role `plan` itself, so found among the variables of a host afterwards.
+RESULTS = ("fabric_plan", "fabric_plan_result", "fabric_secrets_result")
+# What may stand in group_vars/all.yml, where hosts outside the fabric have it as well.
+_ANYWHERE = ("fabric_adopt",)
+
+_SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
+
+# Options of an overlay that say how its tunnels are.
+OF_TUNNELS = (
+    "topology",
+    "hubs",
+    "links",
+    "bridge",
+    "key",
+    "dst_port",
+    "csum",
+    "ttl",
+    "tos",
+    "df_default",
+    "bfd",
+    "loop_guard",
+    "segments_by",
+    "peers",
+)
+KEY_BITS = {"gre": 32, "vxlan": 24, "geneve": 24}
+DST_PORTS = {"vxlan": 4789, "geneve": 6081}
+BFD = next(option.kind for option in PORT_OPTIONS if option.name == "bfd")
+IPV4_MIN_MTU = 68  # RFC 791
+IPV6_MIN_MTU = 1280  # RFC 8200, section 5
+
+
+@dataclasses.dataclass
+class Underlay:
+    """The network between the hosts; mtu in bytes of an IP packet."""
+
+    subnet: Network | t.Any
+    mtu: int | t.Any
+    bridge: str | t.Any
+    interface: str | t.Any
+    tep: str | t.Any
+    vlan: int | None | t.Any
+
+
+@dataclasses.dataclass
+class Peer:
+    """A tunnel endpoint that the fabric does not manage; endpoints holds (segment, address) of what is known behind it."""
+
+    where: str
+    name: str | t.Any
+    address: Address | t.Any
+    endpoints: list[tuple[str | t.Any, Address | t.Any]]
+
+
+@dataclasses.dataclass
+class Overlay:
+    """A mesh of tunnels, or with the encapsulation `vlan` none: its segments are VLANs of the underlay itself.
+
+    options holds what goes to each tunnel as it is (csum, ttl and so on).
+
+    segments_by: what tells its segments apart inside a tunnel, `vlan` or `key`.
+    """
+
+    where: str
+    name: str | t.Any
+    encapsulation: str | t.Any
+    topology: str | t.Any
+    hubs: list[str] | None | t.Any
+    links: list[tuple[str, str]] | None | t.Any
+    bridge: str | t.Any
+    key: int | None | t.Any
+    options: dict[str, t.Any]
+    loop_guard: str | t.Any
+    segments_by: str | t.Any
+    peers: list[Peer]
+
+    @property
+    def keyed(self) -> bool:
+        """Whether its segments are told apart by tunnel key."""
+        return self.segments_by == "key"
+
+    @property
+    def bare(self) -> bool:
+        """Whether its segments are VLANs of the underlay, without tunnels."""
+        return self.encapsulation == "vlan"
+
+
+@dataclasses.dataclass
+class Segment:
+    """A layer-2 network; overlay is None for one that is local to each host.
+
+    key: its tunnel key, on an overlay whose segments are told apart by keys. tenant: whose it is; None is the fabric's own.
+    learn: whether endpoints that the plan does not know may be on it.
+    """
+
+    where: str
+    name: str | t.Any
+    vlan: int | None | t.Any
+    key: int | None | t.Any
+    tenant: str | None | t.Any
+    subnet: Network | t.Any
+    subnet6: Network | None | t.Any
+    mtu: int | None | t.Any
+    overlay: str | None | t.Any
+    learn: bool | t.Any = False
+
+
+@dataclasses.dataclass
+class Endpoint:
+    """Anything with an address on a segment."""
+
+    where: str
+    host: str
+    name: str | t.Any
+    kind: str | t.Any
+    segment: str | t.Any
+    address: Address | None | t.Any
+    address6: Address | None | t.Any
+    mac: str | None | t.Any
+    interface: str | t.Any
+    routes: list[dict[str, str]]
+    sysctls: dict[str, str]
+    guest: dict[str, t.Any] | None | t.Any = None
+
+    @property
+    def id(self) -> str:
+        """Its name in the whole fabric."""
+        return f"{self.host}/{self.name}"
+
+
+@dataclasses.dataclass
+class Host:
+    """What a host says for itself; None where it leaves a value to the plan."""
+
+    name: str
+    id: int | None | t.Any
+    tep_address: Address | None | t.Any
+    tep_prefix: int | None
+    interface: str | None | t.Any
+    endpoints: list[Endpoint]
+    guest_memory: str | None | t.Any = None
+    flows: list[dict[str, t.Any]] = dataclasses.field(default_factory=list)
+    routing: dict[str, t.Any] = dataclasses.field(default_factory=dict)
+    adopt: list[str] = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass
+class Denied:
+    """A pair of endpoints of one segment, by their ids, between which flows drop what the probes send."""
+
+    where: str
+    source: str | t.Any
+    target: str | t.Any
+    probes: list[str] | t.Any
+
+
+@dataclasses.dataclass
+class Intent:
+    """The whole intent.
+
+    given holds the places of all values that the user wrote, such as `fabric_underlay.mtu`; refused the variables with
+    an item that was left out, so that a name which is not found may well be that item's.
+    routers: the hosts of the group routers, which have no tunnels. common: the variables of routing, as the specification has them.
+    """
+
+    name: str | t.Any
+    underlay: Underlay
+    overlays: list[Overlay]
+    segments: list[Segment]
+    max_hosts: int | None | t.Any
+    hosts: dict[str, Host]
+    denied: list[Denied]
+    routers: dict[str, Host]
+    common: dict[str, t.Any]
+    given: set[str]
+    refused: set[str]
+
+
+def load(
+    hosts: dict[str, dict[str, t.Any]],
+    spec: dict[str, t.Any],
+    problems: list[str],
+    routers: dict[str, dict[str, t.Any]] | None = None,
+) -> Intent:
+    """The intent from the variables of the fabric's hosts; what is wrong with them is appended to problems.
+
+    hosts: name to variables (plain data, templates resolved; variables of another prefix are ignored).
+    routers: likewise of the hosts that are routers only.
+    spec: the options of roles/plan/meta/argument_specs.yml.
+    A value that was refused is INVALID in the result.
+    """
+    given: set[str] = set()
+    routers = routers or {}
+    common = _common({**hosts, **routers}, spec, problems, given)
+    overlays, segments = "fabric_overlays", "fabric_segments"
+    underlay = _underlay(common["fabric_underlay"], problems)
+    named_overlays = [_overlay(item, i, underlay, given, problems) for i, item in _items(common, overlays)]
+    named_segments = [_segment(item, i, problems) for i, item in _items(common, segments)]
+    refused = {
+        variable
+        for variable, found in ((overlays, named_overlays), (segments, named_segments))
+        if common[variable] is INVALID or INVALID in common[variable] or any(item.name is INVALID for item in found)
+    }
+    max_hosts = _between(common["fabric_max_hosts"], 1, 65535, "fabric_max_hosts", problems)
+    if max_hosts and max_hosts < len(hosts):
+        problems.append(f"fabric_max_hosts is {max_hosts}, but the fabric has {len(hosts)} hosts; raise it.")
+        max_hosts = INVALID
+    return Intent(
+        name=_fabric_name(common["fabric_name"], problems),
+        underlay=underlay,
+        overlays=_unique([item for item in named_overlays if item.name is not INVALID], overlays, problems),
+        segments=_unique([item for item in named_segments if item.name is not INVALID], segments, problems),
+        max_hosts=max_hosts,
+        hosts={name: _host(name, hosts[name], spec, problems, given) for name in sorted(hosts)},
+        denied=[
+            Denied(f"fabric_denied[{i}]", item["from"], item["to"], item["probes"])
+            for i, item in _items(common, "fabric_denied")
+        ],
+        routers={name: _host(name, routers[name], spec, problems, given) for name in sorted(routers)},
+        common=common,
+        given=given,
+        refused=refused,
+    )
+
+
+def read_network(value: t.Any, where: str, problems: list[str], version: int | None = None) -> Network | t.Any:
+    """A subnet in CIDR notation without host bits; INVALID and a sentence if it is none."""
+    if not isinstance(value, str):
+        return value
+    try:
+        if "/" not in value or "%" in value:
+            raise ValueError
+        network = ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        problems.append(f"{where} {show(value)} is no subnet; write it as 10.1.1.0/24 or 2001:db8:1::/64.")
+        return INVALID
+    if network.network_address != ipaddress.ip_address(value.partition("/")[0]):
+        problems.append(f"{where} {value} has host bits set; the subnet is {network}.")
+        return INVALID
+    if network.is_multicast or network.is_loopback:
+        problems.append(
+            f"{where} {value} is a {'multicast' if network.is_multicast else 'loopback'} range; take a unicast subnet."
+        )
+        return INVALID
+    if version and network.version != version:
+        problems.append(
+            f"{where} {value} must be IPv{version}; an IPv6 subnet stands alone in subnet, or in subnet6 beside an IPv4 one."
+        )
+        return INVALID
+    return network
+
+
+def read_address(value: t.Any, where: str, problems: list[str]) -> Address | t.Any:
+    """An address without prefix length; INVALID and a sentence if it is none."""
+    if not isinstance(value, str):
+        return value
+    try:
+        if "%" in value:
+            raise ValueError
+        return ipaddress.ip_address(value)
+    except ValueError:
+        hint = (
+            "leave out the prefix length, which is the segment's"
+            if "/" in value
+            else "write it as 10.1.1.2 or 2001:db8:1::2"
+        )
+        problems.append(f"{where} {show(value)} is no address; {hint}.")
+        return INVALID
+
+
+def read_interface(value: t.Any, where: str, problems: list[str]) -> str | t.Any:
+    """A name that Linux and Open vSwitch take for an interface or a bridge; INVALID and a sentence if it is none."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return interface_name(value, where)
+    except FabricError as error:
+        problems.append(f"{error}.")
+        return INVALID
+
+
+def read_mac(value: t.Any, where: str, problems: list[str]) -> str | None | t.Any:
+    """A MAC address of a single interface in the hosts' notation; INVALID and a sentence if it is none."""
+    if not isinstance(value, str):
+        return value
+    if netaddr is None:
+        problems.append(
+            f"{where} needs the Python library netaddr on the controller; install it with: pip install netaddr."
+        )
+        return INVALID
+    if not (set(value) & set(":-.") and netaddr.valid_mac(value)):
+        # Digits alone are a number that YAML has made of an address without quotes.
+        problems.append(f"{where} {show(value)} is no MAC address; write it in quotes, as '02:00:00:00:00:01'.")
+        return INVALID
+    # However a vendor writes it (02-00-.., 0200.0000.0001), the hosts know one form.
+    mac = str(netaddr.EUI(value, dialect=netaddr.mac_unix_expanded))
+    if int(mac[:2], 16) & 1 or mac == "00:00:00:00:00:00":
+        problems.append(
+            f"{where} {mac} is no address of a single interface; its first byte must be even, and not all be zero."
+        )
+        return INVALID
+    return mac
+
+
+def check_names(hosts: dict[str, dict[str, t.Any]], prefix: str, known: t.Collection[str], problems: list[str]) -> None:
+    """Tell each variable with the prefix that does not exist, with the nearest one that does."""
+    unknown: dict[str, list[str]] = {}
+    for name in sorted(hosts):
+        for variable in hosts[name]:
+            if variable.startswith(prefix) and variable not in known:
+                unknown.setdefault(variable, []).append(name)
+    for variable, names in sorted(unknown.items()):
+        shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        problems.append(f"{variable} (of {shown}) is no variable of the {prefix[:-1]}{suggest(variable, known)}")
+
+
+def check_others(others: dict[str, dict[str, t.Any]], problems: list[str]) -> None:
+    """Tell endpoints and ids of hosts that are not in the fabric, where nobody would read them."""
+    for name, variables in sorted(others.items()):
+        for variable in HOST_VARIABLES:
+            if variables.get(variable) and variable not in _ANYWHERE:
+                group = "routers" if variable in ROUTER_VARIABLES else "kvm_hosts"
+                problems.append(
+                    f"{name}: {variable} is set, but the host is not in the fabric; put it into the group {group}."
+                )
+
+
+def _common(
+    hosts: dict[str, dict[str, t.Any]], spec: dict[str, t.Any], problems: list[str], given: set[str]
+) -> dict[str, t.Any]:
+    """The variables that are stated once for all hosts."""
+    result = {}
+    for variable, option in spec.items():
+        if variable in HOST_VARIABLES:
+            continue
+        value, source = None, ""
+        for name in sorted(hosts):
+            other = hosts[name].get(variable)
+            if other is None or other is value:
+                continue
+            if value is None:
+                value, source = other, name
+            elif other != value:
+                problems.append(
+                    f"{variable} differs between {source} and {name}; it holds for the whole fabric, so state it once, in group_vars/all.yml."
+                )
+                break
+        _note(value, variable, given)
+        result[variable] = conform(value, option, variable, problems)
+    return result
+
+
+def _note(value: t.Any, where: str, given: set[str]) -> None:
+    """Remember the places of all values that the user wrote."""
+    if value is None:
+        return
+    given.add(where)
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _note(item, f"{where}.{key}", given)
+    elif isinstance(value, list):
+        for i, item in enumerate(value):
+            if isinstance(item, dict):
+                _note(item, f"{where}[{label(item, i)}]", given)
+
+
+def _items(common: dict[str, t.Any], variable: str) -> list[tuple[int, dict[str, t.Any]]]:
+    """The items of a list that are dictionaries, with their positions."""
+    return [(i, item) for i, item in enumerate(common[variable] or ()) if isinstance(item, dict)]
+
+
+def _unique(objects: list[t.Any], where: str, problems: list[str]) -> list[t.Any]:
+    """Objects with different names; a second one of a name is told and left out."""
+    seen: set[str] = set()
+    result = []
+    for item in objects:
+        if item.name in seen:
+            problems.append(f"{where} has the name {item.name} twice; give each its own.")
+            continue
+        seen.add(item.name)
+        result.append(item)
+    return result
+
+
+def _between(value: t.Any, low: int, high: int, where: str, problems: list[str]) -> int | None | t.Any:
+    """A number within its limits."""
+    if isinstance(value, int) and not low <= value <= high:
+        problems.append(f"{where} must be {low} to {high}, not {value}.")
+        return INVALID
+    return value
+
+
+between = _between  # for the files beside this one
+
+
+def _vlan(value: t.Any, where: str, problems: list[str]) -> int | None | t.Any:
+    if isinstance(value, int) and not 1 <= value <= 4094:
+        problems.append(f"{where} must be 1 to 4094, not {value}; leave it out for untagged.")
+        return INVALID
+    return value
+
+
+def _matching(value: t.Any, pattern: re.Pattern[str], allowed: str, where: str, problems: list[str]) -> str | t.Any:
+    if isinstance(value, str) and not pattern.fullmatch(value):
+        problems.append(
+            f"{where} {show(value)} is not a valid name; use at most 32 of {allowed}, the first a letter or digit."
+        )
+        return INVALID
+    return value
+
+
+def matching_name(value: t.Any, where: str, problems: list[str]) -> str | t.Any:
+    """A name as segments and endpoints have; INVALID and a sentence if it is none."""
+    return _matching(value, _NAME, _NAME_ALLOWED, where, problems)
+
+
+_SLUG_ALLOWED = "a-z, 0-9, '_' and '-'"
+_NAME_ALLOWED = "A-Z, a-z, 0-9, '_', '.' and '-'"
+
+
+def _fabric_name(value: t.Any, problems: list[str]) -> str | t.Any:
+    return _matching(value, re.compile("[a-z0-9][a-z0-9-]{0,31}"), "a-z, 0-9 and '-'", "fabric_name", problems)
+
+
+def _underlay(item: t.Any, problems: list[str]) -> Underlay:
+    if item is INVALID:
+        return Underlay(*[INVALID] * 6)
+    where = "fabric_underlay"
+    subnet = read_network(item["subnet"], f"{where}.subnet", problems)
+    low = IPV6_MIN_MTU if subnet and subnet.version == 6 else IPV4_MIN_MTU
+    return Underlay(
+        subnet=subnet,
+        mtu=_between(item["mtu"], low, 65535, f"{where}.mtu", problems),
+        bridge=read_interface(item["bridge"], f"{where}.bridge", problems),
+        interface=read_interface(item["interface"], f"{where}.interface", problems),
+        tep=read_interface(item["tep"], f"{where}.tep", problems),
+        vlan=_vlan(item["vlan"], f"{where}.vlan", problems),
+    )
+
+
+def _overlay(item: dict[str, t.Any], index: int, underlay: Underlay, given: set[str], problems: list[str]) -> Overlay:
+    name = item["name"] if item["name"] is not None else item["encapsulation"]
+    where = f"fabric_overlays[{label(item, index)}]"
+    encapsulation = item["encapsulation"]
+    if encapsulation == "vlan":
+        for option in OF_TUNNELS:
+            if f"{where}.{option}" in given:
+                problems.append(
+                    f"{where}.{option} is for tunnels; leave it out with the encapsulation vlan, which has none."
+                )
+                item[option] = None
+        item.update(topology="full_mesh", bridge=underlay.bridge)
+    if item["dst_port"] is not None and encapsulation and encapsulation not in DST_PORTS:
+        problems.append(f"{where}.dst_port is for vxlan and geneve; leave it out with {encapsulation}.")
+    key = item["key"]
+    if encapsulation in KEY_BITS and isinstance(key, int) and not 1 <= key < 2 ** KEY_BITS[encapsulation]:
+        problems.append(
+            f"{where}.key must be 1 to {2 ** KEY_BITS[encapsulation] - 1} ({KEY_BITS[encapsulation]} bits with {encapsulation}),"
+            f" not {key}; leave it out for none."
+        )
+        key = INVALID
+    topology = item["topology"]
+    for option, needed in (("hubs", "hub_and_spoke"), ("links", "links")):
+        if topology is INVALID or item[option] is INVALID:
+            continue
+        if topology == needed and not item[option]:
+            problems.append(f"{where}.{option} is missing; topology {needed} needs it.")
+            item[option] = INVALID
+        elif topology != needed and item[option] is not None:
+            problems.append(f"{where}.{option} is for topology {needed}; leave it out with {topology}.")
+            item[option] = INVALID
+    links = item["links"]
+    if links:
+        links = [_link(link, where, problems) for link in links]
+    options = {
+        "dst_port": _between(item["dst_port"], 1, 65535, f"{where}.dst_port", problems),
+        "csum": item["csum"],
+        "ttl": _between(item["ttl"], 1, 255, f"{where}.ttl", problems),
+        "tos": _tos(item["tos"], f"{where}.tos", problems),
+        "df_default": item["df_default"],
+        "bfd": _bfd(item["bfd"], f"{where}.bfd", problems),
+    }
+    return Overlay(
+        where=where,
+        name=_matching(name, _SLUG, _SLUG_ALLOWED, f"{where}.name", problems),
+        encapsulation=encapsulation,
+        topology=topology,
+        hubs=item["hubs"],
+        links=links,
+        bridge=read_interface(item["bridge"], f"{where}.bridge", problems),
+        key=key,
+        options=options,
+        loop_guard=item["loop_guard"],
+        segments_by=item["segments_by"],
+        peers=_unique(
+            [peer for peer in _peers(item["peers"], where, problems) if peer.name is not INVALID],
+            f"{where}.peers",
+            problems,
+        ),
+    )
+
+
+def _peers(items: t.Any, where: str, problems: list[str]) -> list[Peer]:
+    """The tunnel endpoints that others manage."""
+    found = []
+    for index, item in enumerate(items if isinstance(items, list) else []):
+        if isinstance(item, dict):
+            place = f"{where}.peers[{label(item, index)}]"
+            behind = [(i, end) for i, end in enumerate(item["endpoints"] or []) if isinstance(end, dict)]
+            found.append(
+                Peer(
+                    where=place,
+                    name=matching_name(item["name"], f"{place}.name", problems),
+                    address=read_address(item["address"], f"{place}.address", problems),
+                    endpoints=[
+                        (end["segment"], read_address(end["address"], f"{place}.endpoints[{i}].address", problems))
+                        for i, end in behind
+                    ],
+                )
+            )
+    return found
+
+
+def _link(link: t.Any, where: str, problems: list[str]) -> tuple[str, str] | t.Any:
+    if link is INVALID:
+        return INVALID
+    if len(link) != 2 or not all(isinstance(end, str) for end in link):
+        problems.append(f"{where}.links has {show(link)}; write each link as the names of two hosts, [kvm1, kvm2].")
+        return INVALID
+    return tuple(link)
+
+
+def _bfd(value: t.Any, where: str, problems: list[str]) -> dict[str, t.Any] | None | t.Any:
+    """BFD as the module takes it: a dictionary."""
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        enable = conform(value, {"type": "bool"}, where, problems)
+        return INVALID if enable is INVALID else {"enable": enable}
+    spec = {"type": "dict", "options": BFD.spec["options"]}
+    result = {key: item for key, item in conform(value, spec, where, problems).items() if item is not None}
+    try:
+        BFD.parse({key: item for key, item in result.items() if item is not INVALID}, where)
+    except FabricError as error:
+        problems.append(f"{error}.")
+    return result
+
+
+def _tos(value: t.Any, where: str, problems: list[str]) -> int | None | t.Any:
+    if isinstance(value, int) and (not 0 <= value <= 252 or value % 4):
+        problems.append(
+            f"{where} must be 0 to 252 in steps of 4, not {value}; its two lowest bits are ECN, which is not settable."
+        )
+        return INVALID
+    return value
+
+
+def _segment(item: dict[str, t.Any], index: int, problems: list[str]) -> Segment:
+    where = f"fabric_segments[{label(item, index)}]"
+    subnet = read_network(item["subnet"], f"{where}.subnet", problems)
+    subnet6 = read_network(item["subnet6"], f"{where}.subnet6", problems, version=6)
+    if subnet and subnet6 and subnet.version == 6:
+        problems.append(
+            f"{where}.subnet6 stands beside an IPv4 subnet only, and subnet {subnet} is IPv6; leave one of them out."
+        )
+        subnet6 = INVALID
+    six = (subnet and subnet.version == 6) or subnet6
+    mtu = _between(item["mtu"], IPV4_MIN_MTU, 65535, f"{where}.mtu", problems)
+    if mtu and six and mtu < IPV6_MIN_MTU:
+        problems.append(
+            f"{where}.mtu {mtu} is too small for IPv6, which needs {IPV6_MIN_MTU} (RFC 8200); raise it or leave it out."
+        )
+        mtu = INVALID
+    return Segment(
+        where=where,
+        name=_matching(item["name"], _NAME, _NAME_ALLOWED, f"{where}.name", problems),
+        vlan=_vlan(item["vlan"], f"{where}.vlan", problems),
+        key=_between(item["key"], 1, 2**32 - 1, f"{where}.key", problems),
+        tenant=_matching(item["tenant"], _NAME, _NAME_ALLOWED, f"{where}.tenant", problems),
+        subnet=subnet,
+        subnet6=subnet6,
+        mtu=mtu,
+        overlay=item["overlay"],
+        learn=item["learn"],
+    )
+
+
+def _host(name: str, variables: dict[str, t.Any], spec: dict[str, t.Any], problems: list[str], given: set[str]) -> Host:
+    values = {}
+    for variable in HOST_VARIABLES:
+        _note(variables.get(variable), f"{name}: {variable}", given)
+        values[variable] = conform(variables.get(variable), spec[variable], f"{name}: {variable}", problems)
+    where = f"{name}: fabric_tep_address"
+    tep, prefix = values["fabric_tep_address"], None
+    if isinstance(tep, str) and "/" in tep:
+        tep, _slash, length = tep.partition("/")
+        if re.fullmatch("[0-9]{1,3}", length):
+            prefix = int(length)
+        else:
+            problems.append(
+                f"{where} {show(values['fabric_tep_address'])} has no prefix length after the slash; write it as 192.168.200.1/24."
+            )
+            tep = INVALID
+    endpoints = [_endpoint(item, i, name, problems) for i, item in _items(values, "fabric_endpoints")]
+    return Host(
+        name=name,
+        id=_between(values["fabric_host_id"], 1, 65535, f"{name}: fabric_host_id", problems),
+        tep_address=read_address(tep, where, problems),
+        tep_prefix=prefix,
+        interface=read_interface(values["fabric_underlay_interface"], f"{name}: fabric_underlay_interface", problems),
+        endpoints=_unique(
+            [item for item in endpoints if item.name is not INVALID], f"{name}: fabric_endpoints", problems
+        ),
+        guest_memory=values["fabric_guest_memory"],
+        flows=[item for _i, item in _items(values, "fabric_flows")],
+        routing={variable: values[variable] for variable in ROUTER_VARIABLES},
+        adopt=_adopted(values["fabric_adopt"], f"{name}: fabric_adopt", problems),
+    )
+
+
+def _adopted(value: t.Any, where: str, problems: list[str]) -> list[str]:
+    """The names of things of others that the fabric may use; `*` for all."""
+    if isinstance(value, list) and all(isinstance(name, str) and name and name != "*" for name in value):
+        return value
+    truth = conform(value, {"type": "bool"}, where, [])
+    if truth is INVALID:
+        problems.append(
+            f"{where} must be true, false, or a list of names of bridges, ports, namespaces, guests or networks, not {show(value)}."
+        )
+    return ["*"] if truth else []
+
+
+def _endpoint(item: dict[str, t.Any], index: int, host: str, problems: list[str]) -> Endpoint:
+    where = f"{host}: fabric_endpoints[{label(item, index)}]"
+    routes = []
+    for route in item["routes"] or ():
+        if route is INVALID:
+            continue
+        to = route["to"]
+        if isinstance(to, str) and to != "default":
+            to = read_network(to, f"{where}.routes.to", problems)
+        via = read_address(route["via"], f"{where}.routes.via", problems)
+        if to and via:
+            if to != "default" and to.version != via.version:
+                problems.append(f"{where}.routes to {to} goes via {via}; both must be of the same address family.")
+            routes.append({"to": str(to), "via": str(via)})
+    sysctls = {}
+    for key, value in (item["sysctls"] or {}).items():
+        try:
+            check_sysctl(key, value, f"{where}.sysctls")
+            sysctls[key] = str(int(value)) if isinstance(value, bool) else str(value)
+        except FabricError as error:
+            problems.append(f"{error}.")
+    return Endpoint(
+        where=where,
+        host=host,
+        name=_matching(item["name"], _NAME, _NAME_ALLOWED, f"{where}.name", problems),
+        kind=item["kind"],
+        segment=item["segment"],
+        address=read_address(item["address"], f"{where}.address", problems),
+        address6=read_address(item["address6"], f"{where}.address6", problems),
+        mac=read_mac(item["mac"], f"{where}.mac", problems),
+        interface=read_interface(item["interface"], f"{where}.interface", problems),
+        routes=routes,
+        sysctls=sysctls,
+        guest=item["guest"],
+    )

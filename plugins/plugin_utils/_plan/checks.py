@@ -1,0 +1,276 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What must not be in a fabric, beyond what a single value shows.
+
+This file is private to the collection.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.overloom.fabric.plugins.module_utils._netns.veth import default_outer
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import DST_PORTS, Overlay, Segment
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import INVALID, suggest, word
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import addresses, mesh
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import flows as _plan_flows
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.values import Values
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.wires import plug_bridge
+
+
+def check(values: Values) -> None:
+    """All checks; what is wrong goes to the values' problems."""
+    _endpoints(values)
+    _networks(values)
+    _vlans(values)
+    _bridges(values)
+    _keys(values)
+    _reach(values)
+    _bare(values)
+    _peers(values)
+    _interfaces(values)
+    _plan_flows.check(values)
+
+
+def _endpoints(values: Values) -> None:
+    """Each endpoint's segment exists, and its routes leave through it."""
+    for endpoint in values.endpoints:
+        if endpoint.segment is INVALID:
+            continue
+        segment = values.segments.get(endpoint.segment)
+        if segment is None:
+            if "fabric_segments" not in values.intent.refused:
+                values.problems.append(
+                    f"{endpoint.where}.segment {word(endpoint.segment)} is no segment{suggest(endpoint.segment, values.segments)}"
+                )
+            continue
+        nets = [net for net in (segment.subnet, segment.subnet6) if net]
+        if segment.subnet is INVALID or segment.subnet6 is INVALID:
+            continue
+        for route in endpoint.routes:
+            if not any(addresses.contains(net, route["via"]) for net in nets):
+                values.problems.append(
+                    f"{endpoint.where}.routes to {route['to']} goes via {route['via']}, which is not on segment {segment.name}"
+                    f" ({', '.join(map(str, nets))}); give a next hop there."
+                )
+
+
+def _networks(values: Values) -> None:
+    """No two networks share an address, but those of different tenants."""
+    tenants: dict[str | None, list[tuple[addresses.Network, str]]] = {}
+    for segment in values.segments.values():
+        networks = tenants.setdefault(segment.tenant, [])
+        networks += [
+            (net, f"{segment.where}.{option}") for option in ("subnet", "subnet6") if (net := getattr(segment, option))
+        ]
+    for networks in tenants.values():
+        if values.intent.underlay.subnet and values.intent.hosts:
+            networks.append((values.intent.underlay.subnet, "fabric_underlay.subnet"))
+        addresses.overlaps(networks, values.problems)
+
+
+def _vlans(values: Values) -> None:
+    """A VLAN of a bridge is one segment, and so is the untagged traffic."""
+    seen: dict[tuple[str, int | None], Segment] = {}
+    for segment in values.segments.values():
+        bridge = values.bridge_of(segment)
+        if not bridge or segment.vlan is INVALID or values.keyed(segment):
+            continue
+        other = seen.setdefault((bridge, segment.vlan), segment)
+        if other is not segment:
+            what = "are both untagged" if segment.vlan is None else f"both have VLAN {segment.vlan}"
+            values.problems.append(
+                f"{other.where} and {segment.where} {what} on bridge {bridge}; give one of them another vlan."
+            )
+
+
+def _bridges(values: Values) -> None:
+    """Overlays that share a bridge stay apart by their VLANs, which RSTP does not know."""
+    carried = values.carried()
+    by_bridge: dict[str, list[Overlay]] = {}
+    for overlay in values.overlays.values():
+        if overlay.bridge:
+            by_bridge.setdefault(overlay.bridge, []).append(overlay)
+    for bridge, sharing in by_bridge.items():
+        if bridge == values.intent.underlay.bridge and not sharing[0].bare:
+            values.problems.append(
+                f"{sharing[0].where}.bridge {bridge} is the underlay's bridge too; give the overlay its own."
+            )
+        if len(sharing) < 2:
+            continue
+        for overlay in sharing:
+            others = ", ".join(o.name for o in sharing if o is not overlay)
+            if values.guards.get(overlay.name, ("", ""))[0] == "rstp":
+                values.problems.append(
+                    f"{overlay.where}.bridge {bridge} is shared with {others}, but RSTP needs a bridge of its own; give it another bridge."
+                )
+            if not carried[overlay.name] and all(s.overlay is not INVALID for s in values.segments.values()):
+                values.problems.append(
+                    f"{overlay.where} has no segment, but shares bridge {bridge} with {others};"
+                    " give it a segment or another bridge, or leave it out."
+                )
+
+
+def _keys(values: Values) -> None:
+    """Open vSwitch tells tunnels between the same two endpoints apart by protocol, key and port alone."""
+    seen: dict[tuple[t.Any, ...], Overlay] = {}
+    told = set()
+    for name, pairs in values.edges.items():
+        overlay = values.overlays[name]
+        port = overlay.options["dst_port"] or DST_PORTS.get(overlay.encapsulation)
+        if INVALID in (overlay.encapsulation, overlay.key, port):
+            continue
+        for pair in pairs:
+            key = "flow" if overlay.keyed else overlay.key
+            other = seen.setdefault((frozenset(pair), overlay.encapsulation, key, port), overlay)
+            if other is not overlay and (other.name, name) not in told:
+                told.add((other.name, name))
+                what = (
+                    "segments by key"
+                    if overlay.keyed
+                    else "no key"
+                    if overlay.key is None
+                    else f"the key {overlay.key}"
+                )
+                values.problems.append(
+                    f"{other.where} and {overlay.where} are both {overlay.encapsulation} with {what} between {pair[0]} and {pair[1]};"
+                    f" give one of them another {'encapsulation or dst_port' if overlay.keyed else 'key'}."
+                )
+
+
+def _reach(values: Values) -> None:
+    """All hosts with endpoints of a segment are joined by its overlay."""
+    joined = values.joined()
+    for name, hosts in values.members().items():
+        segment = values.segments[name]
+        first = next(iter(hosts))
+        if segment.overlay is None and len(hosts) > 1:
+            values.problems.append(
+                f"{segment.where} has endpoints on {', '.join(hosts)}, but fabric_overlays is empty, so nothing joins them; add an overlay."
+            )
+        elif segment.overlay in joined and INVALID not in (
+            values.overlays[segment.overlay].hubs,
+            values.overlays[segment.overlay].links,
+        ):
+            part = joined[segment.overlay]
+            for host in hosts:
+                if part[host] != part[first]:
+                    values.problems.append(
+                        f"{segment.where} has endpoints on {first} and {host}, but overlay {segment.overlay} does not join"
+                        " these hosts; add a tunnel, or take another topology."
+                    )
+                    break
+
+
+def _bare(values: Values) -> None:
+    """VLANs on the underlay itself stay apart from the tunnel endpoints' own network, and need an underlay that carries frames."""
+    for name, segments in values.carried().items():
+        overlay = values.overlays[name]
+        if not overlay.bare:
+            continue
+        if values.routing.routed:
+            values.problems.append(
+                f"{overlay.where} has the encapsulation vlan, but fabric_links makes the underlay routed, and no VLAN passes a router;"
+                " take a tunnel, as vxlan."
+            )
+        for segment in segments:
+            if segment.vlan is None:
+                values.problems.append(
+                    f"{segment.where}.vlan is missing; overlay {name} has no tunnels, so only a VLAN keeps its segments apart."
+                )
+            elif segment.vlan and segment.vlan == values.intent.underlay.vlan:
+                values.problems.append(
+                    f"{segment.where}.vlan {segment.vlan} is fabric_underlay.vlan too; give the segment another."
+                )
+
+
+def _peers(values: Values) -> None:
+    """A peer is no host of the fabric, can be reached from it, and has endpoints on its overlay's segments."""
+    subnet = values.intent.underlay.subnet
+    teps = {values.teps[host].value: host for host in values.order}
+    carried = values.carried()
+    for overlay in values.overlays.values():
+        seen: dict[t.Any, str] = {}
+        for peer in overlay.peers:
+            where = peer.where
+            if peer.name in values.intent.hosts:
+                values.problems.append(
+                    f"{where} has the name of the host {peer.name}, which has its tunnels anyway; leave it out, or rename it."
+                )
+            if peer.address and subnet:
+                if peer.address.version != subnet.version:
+                    values.problems.append(
+                        f"{where}.address {peer.address} is IPv{peer.address.version}, but fabric_underlay.subnet {subnet} is IPv{subnet.version};"
+                        f" give an IPv{subnet.version} address."
+                    )
+                elif peer.address in teps:
+                    values.problems.append(
+                        f"{where}.address {peer.address} is the tunnel endpoint of {teps[peer.address]}; give the peer's own."
+                    )
+                elif seen.setdefault(peer.address, where) != where:
+                    values.problems.append(
+                        f"{seen[peer.address]} and {where} both have the address {peer.address}; leave one out."
+                    )
+            for index, (name, address) in enumerate(peer.endpoints):
+                segment = next((s for s in carried[overlay.name] if s.name == name), None)
+                place = f"{where}.endpoints[{index}]"
+                if segment is None:
+                    known = [s.name for s in carried[overlay.name]]
+                    values.problems.append(
+                        f"{place}.segment {word(name)} is no segment of overlay {overlay.name}{suggest(name, known)}"
+                    )
+                elif (
+                    address
+                    and INVALID not in (segment.subnet, segment.subnet6)
+                    and not any(
+                        addresses.contains(net, str(address)) for net in (segment.subnet, segment.subnet6) if net
+                    )
+                ):
+                    values.problems.append(
+                        f"{place}.address {address} is not on segment {name}; give an address in its subnet."
+                    )
+
+
+def _interfaces(values: Values) -> None:
+    """Each name on a host, and in a namespace, is one thing."""
+    underlay = values.intent.underlay
+    bridges = {o.bridge: f"{o.where}.bridge" for o in values.overlays.values() if o.bridge}
+    told = set()
+    for name, host in values.intent.hosts.items():
+        taken: dict[str, str] = {}
+        nic = host.interface if host.interface is not None else underlay.interface
+        nics = [(nic, "the underlay's NIC")]
+        if name in values.routing.routers:
+            ends = values.routing.routers[name].ends
+            nics = [(end.interface, f"the end of {end.link.name}") for end in ends] + [
+                (end.port, f"the port of {end.link.name}") for end in ends
+            ]
+        things = [(underlay.bridge, "fabric_underlay.bridge"), *nics, (underlay.tep, "fabric_underlay.tep")]
+        things += [item for item in bridges.items() if item[0] != underlay.bridge]
+        for overlay, pairs in values.edges.items():
+            for pair in pairs:
+                if name in pair:
+                    peer = pair[1] if pair[0] == name else pair[0]
+                    things.append((mesh.tunnel_name(overlay, peer), f"the tunnel of {overlay} to {peer}"))
+        for overlay in values.overlays.values():
+            things += [
+                (mesh.tunnel_name(overlay.name, peer.name), f"the tunnel of {overlay.name} to {peer.name}")
+                for peer in overlay.peers
+            ]
+        things += [
+            (default_outer(e.name, e.interface), f"the outer end of {e.id}") for e in host.endpoints if e.interface
+        ]
+        for wire in values.wires[name]:
+            things += [(end, f"an end of the wire of {wire.name}") for end in (wire.port, wire.far)]
+            bridge = values.bridge_of(wire.segment)
+            if bridge:
+                things.append((plug_bridge(bridge), f"the plug bridge of {bridge}"))
+        for thing, what in things:
+            clash = taken.setdefault(thing, what) if thing else what
+            if clash != what and (clash, what) not in told:
+                told.add((clash, what))
+                values.problems.append(f"{name}: the name {thing} is both {clash} and {what}; rename one of them.")
+    for endpoint in values.endpoints:
+        if endpoint.interface == "lo":
+            values.problems.append(f"{endpoint.where}.interface lo is the loopback; take another name.")

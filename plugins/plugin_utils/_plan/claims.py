@@ -1,0 +1,109 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the plan makes on each host, by name, so that the first look at a host finds what is somebody else's.
+
+This file is private to the collection.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import Intent
+
+Claim = t.Dict[str, str]
+Plan = t.Dict[str, t.Any]
+
+
+def claims(plan: Plan, intent: Intent) -> dict[str, Plan]:
+    """For each host of the fabric its `claims`, as the module ownership_info takes them, and the names that it may `adopt`."""
+    everyone = {**intent.routers, **intent.hosts}
+    result = {}
+    for name in sorted(everyone):
+        found: list[Claim] = []
+        if name in plan["hosts"]:
+            found += _host(name, plan["hosts"][name], {overlay.bridge: overlay.where for overlay in intent.overlays})
+        router = plan["routers"].get(name)
+        if router and router["managed"]:
+            found += _router(name, router, name in plan["hosts"])
+        result[name] = {"claims": found, "adopt": everyone[name].adopt}
+    return result
+
+
+def _claim(kind: str, name: str, on: str, instead: str) -> Claim:
+    return {"kind": kind, "name": name, "on": on, "instead": instead}
+
+
+def _host(name: str, host: Plan, places: dict[str, str]) -> list[Claim]:
+    """The things of a KVM host. places: integration bridge to the overlay that names it."""
+    underlay = host["underlay"]
+    found = []
+    for bridge in host["bridges"]:
+        place = (
+            "fabric_underlay" if bridge["name"] == underlay["bridge"] else places.get(bridge["name"], "fabric_overlays")
+        )
+        found.append(_claim("bridge", bridge["name"], "", f"name another bridge in {place}.bridge"))
+        found += [_port(name, port, bridge["name"], bool(underlay["links"])) for port in bridge.get("ports", ())]
+        for port in bridge.get("ports", ()):
+            found += [_address(name, address, port["name"]) for address in port.get("addresses", ())]
+    for tunnel in host["tunnels"]:
+        found.append(
+            _claim("port", tunnel["name"], tunnel["bridge"], "give the overlay another name in fabric_overlays")
+        )
+    for space in host["namespaces"]:
+        other = f"give the endpoint {space['name']} another name in fabric_endpoints of {name}"
+        found.append(_claim("namespace", space["name"], space["interface"], other))
+        found.append(_claim("interface", space["outer"], space["bridge"], other))
+    for guest in host["guests"]:
+        found.append(
+            _claim(
+                "guest",
+                guest["name"],
+                "",
+                f"give the endpoint {guest['name']} another name in fabric_endpoints of {name}",
+            )
+        )
+    found += [
+        _claim("network", network["name"], "", "take another fabric_name, or rename that network")
+        for network in host.get("networks", ())
+    ]
+    return found
+
+
+def _port(host: str, port: Plan, bridge: str, routed: bool) -> Claim:
+    """A port that is declared of a bridge: a card, or one that is made."""
+    if port.get("type"):
+        return _claim("interface", port["name"], bridge, "name another port in fabric_underlay.tep")
+    return _nic(host, port["name"], bridge, routed)
+
+
+def _nic(host: str, card: str, bridge: str, routed: bool) -> Claim:
+    where = "in the ends of fabric_links" if routed else f"in fabric_underlay_interface of {host}"
+    return _claim("nic", card, bridge, f"name another one {where}")
+
+
+def _address(host: str, address: str, port: str) -> Claim:
+    return _claim("address", address, port, f"take it off there, or give {host} another one")
+
+
+def _router(name: str, router: Plan, kvm: bool) -> list[Claim]:
+    """The routing processes of a router, and its cards; those of a KVM host are among its ports."""
+    other = f"leave FRR on {name} to others with fabric_router.managed: false"
+    found = []
+    for instance in (router["ospf"] or {}).get("instances", ()):
+        version = instance["version"]
+        found.append(
+            _claim("router", "router ospf" if version == 2 else "router ospf6", f"OSPFv{version} default", other)
+        )
+    for instance in (router["bgp"] or {}).get("instances", ()):
+        found.append(_claim("router", f"router bgp {instance['asn']}", f"BGP {instance['asn']} default", other))
+    if not kvm:
+        cards = dict.fromkeys(interface.get("parent") or interface["name"] for interface in router["interfaces"])
+        found += [_nic(name, card, "", True) for card in cards if card != "lo"]
+        found += [
+            _address(name, address, item["name"])
+            for item in router["interfaces"]
+            for address in item.get("addresses", ())
+        ]
+    return found

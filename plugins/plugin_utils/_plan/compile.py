@@ -1,0 +1,258 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The plan: from the intent of all hosts to what each host gets. Pure: plain data in, plain data out.
+
+This file is private to the collection.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import (
+    RESULTS,
+    Endpoint,
+    Overlay,
+    Segment,
+    check_names,
+    check_others,
+    load,
+)
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.routers import secrets
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import PlanError
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import addresses
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import flows as _plan_flows
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import wires as _plan_wires
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.checks import check
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.claims import claims
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.guests import Guests
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.items import fill, neighbours
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.router_items import plan_links, plan_routers
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.routers import underlay_mac
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.values import Values
+
+Plan = t.Dict[str, t.Any]
+
+
+def compile_plan(
+    hosts: dict[str, dict[str, t.Any]],
+    spec: dict[str, t.Any],
+    others: dict[str, dict[str, t.Any]] | None = None,
+    lab: t.Collection[str] = (),
+    routers: dict[str, dict[str, t.Any]] | None = None,
+) -> Plan:
+    """The plan of the whole fabric.
+
+    hosts: the hosts of the fabric, name to variables: plain data, templates resolved.
+    spec: the options of roles/plan/meta/argument_specs.yml.
+    others: the hosts of the inventory that are not in the fabric, likewise, to find misplaced variables.
+    routers: the hosts of the fabric that are routers only, likewise.
+    lab: the variables of the lab, which are the role lab's concern; here only their names are checked.
+    The key `secrets` has the secrets that the rest only names; whoever shows the plan takes it out.
+    Raises PlanError with all that is wrong, one sentence each. The order of the hosts means nothing.
+    """
+    problems: list[str] = []
+    routers = routers or {}
+    if not hosts and not routers:
+        raise PlanError(["The group kvm_hosts has no host; put the fabric's hosts into it."])
+    others = others or {}
+    everyone = {**others, **routers, **hosts}
+    check_names(everyone, "fabric_", {*spec, *RESULTS}, problems)
+    if lab:
+        check_names(everyone, "lab_", lab, problems)
+    check_others(others, problems)
+    values = Values(load(hosts, spec, problems, routers), problems)
+    check(values)
+    guests = Guests(values)
+    if problems:
+        raise PlanError(problems)
+    plan = _Writer(values, guests).plan()
+    guests.fill(plan)
+    plan["claims"] = claims(plan, values.intent)
+    everyone = {**values.intent.hosts, **values.intent.routers}
+    plan["secrets"] = secrets(values.intent.common, {name: host.routing for name, host in everyone.items()})
+    return plan
+
+
+class _Writer:
+    """The values as plain data, and where each of them came from."""
+
+    def __init__(self, values: Values, guests: Guests) -> None:
+        self.values = values
+        self.guests = guests
+        self.sources: dict[str, str] = {}
+
+    def plan(self) -> Plan:
+        """The whole plan."""
+        values, intent, underlay = self.values, self.values.intent, self.values.intent.underlay
+        self._state("fabric", "fabric_name")
+        for option in ("subnet", "mtu", "bridge", "interface", "tep", "vlan"):
+            self._state(f"underlay.{option}", f"fabric_underlay.{option}")
+        overlays = [self._overlay(overlay) for overlay in values.overlays.values()]
+        segments = [self._segment(segment) for segment in values.segments.values()]
+        hosts = {name: self._host(name) for name in values.order}
+        endpoints = [self._endpoint(e) for name in values.order for e in intent.hosts[name].endpoints]
+        fill(values, hosts)
+        held = neighbours(endpoints)
+        for name, host in hosts.items():
+            host["neighbours"] = held[name]
+        _plan_flows.fill(values, self.guests, hosts)
+        _plan_wires.fill(values.bridge_of, values.wires, hosts)
+        for name, router in values.routing.routers.items():
+            self.sources.update({f"routers.{name}.{key}": source for key, source in router.sources.items()})
+        return {
+            "fabric": intent.name,
+            "underlay": {
+                "subnet": str(underlay.subnet),
+                "mtu": underlay.mtu,
+                "bridge": underlay.bridge,
+                "interface": underlay.interface,
+                "tep": underlay.tep,
+                "vlan": underlay.vlan,
+            },
+            "hosts": hosts,
+            "overlays": overlays,
+            "segments": segments,
+            "endpoints": endpoints,
+            "denied": [
+                {"from": denied.source, "to": denied.target, "probes": denied.probes} for denied in intent.denied
+            ],
+            "links": plan_links(values.routing),
+            "routers": plan_routers(values.routing),
+            "teps": [
+                {"host": name, "address": str(values.teps[name].value), "mtu": underlay.mtu} for name in values.order
+            ],
+            "sources": self.sources,
+        }
+
+    def _state(self, key: str, *places: str) -> None:
+        """Note whether the value at key was given, at one of the places, or is the default."""
+        place = next((place for place in places if place in self.values.intent.given), None)
+        self.sources[key] = f"given: {place}" if place else "default"
+
+    def _overlay(self, overlay: Overlay) -> Plan:
+        guard, why = self.values.guards[overlay.name]
+        for option in ("name", "encapsulation", "topology", "bridge", "key", "segments_by"):
+            self._state(f"overlays.{overlay.name}.{option}", f"{overlay.where}.{option}")
+        self.sources[f"overlays.{overlay.name}.loop_guard"] = why
+        return {
+            "name": overlay.name,
+            "encapsulation": overlay.encapsulation,
+            "topology": overlay.topology,
+            "bridge": overlay.bridge,
+            "key": overlay.key,
+            "segments_by": overlay.segments_by,
+            "loop_guard": guard,
+            "tunnels": [list(pair) for pair in self.values.edges[overlay.name]],
+            "peers": [
+                {
+                    "name": peer.name,
+                    "address": str(peer.address),
+                    "endpoints": [{"segment": segment, "address": str(address)} for segment, address in peer.endpoints],
+                }
+                for peer in overlay.peers
+            ],
+            **{name: value for name, value in overlay.options.items() if value is not None},
+        }
+
+    def _segment(self, segment: Segment) -> Plan:
+        key = f"segments.{segment.name}"
+        for option in ("vlan", "key", "learn", "tenant", "subnet", "subnet6"):
+            self._state(f"{key}.{option}", f"{segment.where}.{option}")
+        self._state(f"{key}.overlay", f"{segment.where}.overlay")
+        if self.sources[f"{key}.overlay"] == "default":
+            self.sources[f"{key}.overlay"] = "derived: the only overlay" if segment.overlay else "derived: no overlay"
+        self.sources[f"{key}.mtu"] = self.values.mtus[segment.name].source
+        return {
+            "name": segment.name,
+            "vlan": segment.vlan,
+            "key": segment.key,
+            "learn": segment.learn,
+            "tenant": segment.tenant,
+            "subnet": str(segment.subnet),
+            "subnet6": str(segment.subnet6) if segment.subnet6 else None,
+            "mtu": self.values.mtus[segment.name].value,
+            "overlay": segment.overlay,
+            "bridge": self.values.bridge_of(segment),
+            "encapsulation": self.values.overlays[segment.overlay].encapsulation if segment.overlay else None,
+        }
+
+    def _endpoint(self, endpoint: Endpoint) -> Plan:
+        segment, addressed = self.values.segments[endpoint.segment], self.values.addressed[endpoint.id]
+        key = f"endpoints.{endpoint.id}"
+        self._state(f"{key}.kind", f"{endpoint.where}.kind")
+        self._state(f"{key}.interface", f"{endpoint.where}.interface")
+        self.sources[f"{key}.mtu"] = f"derived: MTU of segment {segment.name}"
+        for option in ("address", "address6", "mac"):
+            value = getattr(addressed, option)
+            if value.value is not None:
+                self.sources[f"{key}.{option}"] = value.source
+        six = addressed.address6.value
+        return {
+            "id": endpoint.id,
+            "name": endpoint.name,
+            "host": endpoint.host,
+            "kind": endpoint.kind,
+            "segment": segment.name,
+            "address": str(addressed.address.value),
+            "prefix": segment.subnet.prefixlen,
+            "address6": str(six) if six else None,
+            "prefix6": segment.subnet6.prefixlen if six else None,
+            "mac": addressed.mac.value,
+            "interface": endpoint.interface,
+            "mtu": self.values.mtus[segment.name].value,
+        }
+
+    def _tep(self, address: addresses.Address) -> str:
+        """A tunnel endpoint as an interface has it; on a routed underlay it is alone in its subnet."""
+        if self.values.routing.routed:
+            return f"{address}/{address.max_prefixlen}"
+        return addresses.with_prefix(address, self.values.intent.underlay.subnet)
+
+    def _host(self, name: str) -> Plan:
+        """A host without bridges, tunnels and endpoints."""
+        host, underlay = self.values.intent.hosts[name], self.values.intent.underlay
+        key = f"hosts.{name}"
+        self.sources[f"{key}.id"] = self.values.ids[name].source
+        self.sources[f"{key}.underlay.tep.address"] = self.values.teps[name].source
+        self._state(f"{key}.underlay.interface", f"{name}: fabric_underlay_interface", "fabric_underlay.interface")
+        return {
+            "id": self.values.ids[name].value,
+            "owner": self.values.intent.name,
+            "underlay": {
+                "bridge": underlay.bridge,
+                "interface": underlay.interface if host.interface is None else host.interface,
+                "links": self._links(name),
+                "mtu": underlay.mtu,
+                "tep": {
+                    "name": underlay.tep,
+                    "address": self._tep(self.values.teps[name].value),
+                    "vlan": underlay.vlan,
+                },
+            },
+            "bridges": [],
+            "tunnels": [],
+            "namespaces": [],
+            "flows": [],
+        }
+
+    def _links(self, name: str) -> list[Plan]:
+        """The ends of links on a KVM host with a routed underlay, whose interfaces are then the cards on the underlay bridge."""
+        router = self.values.routing.routers.get(name)
+        mac = underlay_mac(self.values.intent.name, name)
+        return [
+            {
+                "interface": end.interface,
+                "port": end.port,
+                "vlan": end.inner_vlan,
+                "mtu": end.mtu,
+                "mac": mac,
+                "addresses": [
+                    addresses.with_prefix(a, net)
+                    for a, net in ((end.address, end.link.subnet), (end.address6, end.link.subnet6))
+                    if a
+                ],
+            }
+            for end in (router.ends if router else ())
+        ]

@@ -1,0 +1,203 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The OpenFlow tables of a bridge whose segments are told apart by tunnel key. docs/pipeline.md is the picture of this.
+
+Pure: what is plugged in where goes in, flows as ovs-ofctl reads them come out. Sources: ovs-fields(7), ovs-actions(7),
+ARP RFC 826 and RFC 5227, neighbour discovery RFC 4861.
+
+This file is private to the collection.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.overloom.fabric.plugins.module_utils._openflow.model import quoted
+
+# The tables by the names that the documentation uses. A packet only ever goes on to a higher number, so it cannot circle.
+CLASSIFY, LEARN, ISOLATE, ANSWER, REPLY, REPLY_ND, LOCAL, REMOTE, LOOK_UP, LEARNED, DELIVER = (
+    0,
+    5,
+    10,
+    20,
+    21,
+    22,
+    30,
+    40,
+    50,
+    51,
+    52,
+)
+TABLES = {
+    CLASSIFY: "classify",
+    LEARN: "learn",
+    ISOLATE: "isolate",
+    ANSWER: "answer",
+    REPLY: "reply",
+    REPLY_ND: "reply_nd",
+    LOCAL: "local",
+    REMOTE: "remote",
+    LOOK_UP: "look_up",
+    LEARNED: "learned",
+    DELIVER: "deliver",
+}
+
+# What a segment remembers at most of addresses that no plan knows, and for how many seconds after a packet: Open vSwitch's own for a bridge.
+LEARNED_MOST, LEARNED_SECONDS = 2048, 300
+# Where a learned address is, in reg3.
+HERE, BEYOND = 1, 2
+
+_GROUP = "dl_dst=01:00:00:00:00:00/01:00:00:00:00:00"  # broadcast and multicast, IEEE 802.3
+_SINGLE = "dl_dst=00:00:00:00:00:00/01:00:00:00:00:00"
+_SOLICIT = "icmp6,icmp_type=135,icmp_code=0"
+_ADVERT = "icmp6,icmp_type=136,icmp_code=0"
+
+
+class Point(t.NamedTuple):
+    """An endpoint as one host sees it. port: its own port there, or the tunnel to its host."""
+
+    port: str
+    mac: str
+    addresses: t.Sequence[str]
+
+
+class Tenancy(t.NamedTuple):
+    """A segment on one host.
+
+    local, remote: its endpoints on this host and on others; tunnels: to all hosts that have the segment.
+    socket: the port behind which endpoints are that no plan knows, on a segment that learns.
+    """
+
+    key: int
+    local: t.Sequence[Point]
+    remote: t.Sequence[Point]
+    tunnels: t.Sequence[str]
+    socket: str | None = None
+
+
+# What every such bridge has.
+_COMMON = (
+    f"table={CLASSIFY},priority=200,vlan_tci=0x1000/0x1000,actions=drop",
+    f"table={CLASSIFY},priority=0,actions=drop",
+    f"table={ISOLATE},priority=90,arp,arp_op=1,arp_spa=0.0.0.0,actions=goto_table:{ANSWER}",
+    f"table={ISOLATE},priority=50,arp,actions=drop",
+    f"table={ISOLATE},priority=90,{_ADVERT},nd_target=fe80::/10,actions=goto_table:{ANSWER}",
+    f"table={ISOLATE},priority=50,icmp6,icmp_type=136,actions=drop",
+    f"table={ISOLATE},priority=0,actions=goto_table:{ANSWER}",
+    # Without the asker's link-layer address (duplicate address detection) there is nothing to make an answer of.
+    f"table={ANSWER},priority=200,{_SOLICIT},nd_sll=00:00:00:00:00:00,actions=goto_table:{LOCAL}",
+    f"table={ANSWER},priority=50,arp,arp_op=1,actions=drop",
+    f"table={ANSWER},priority=0,actions=goto_table:{LOCAL}",
+    f"table={REPLY},priority=100,arp,actions="
+    "move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[],move:OXM_OF_PKT_REG1[0..47]->NXM_OF_ETH_SRC[],set_field:2->arp_op,"
+    "move:NXM_NX_ARP_SHA[]->NXM_NX_ARP_THA[],move:OXM_OF_PKT_REG1[0..47]->NXM_NX_ARP_SHA[],"
+    "move:NXM_OF_ARP_TPA[]->NXM_NX_REG1[],move:NXM_OF_ARP_SPA[]->NXM_OF_ARP_TPA[],move:NXM_NX_REG1[]->NXM_OF_ARP_SPA[],in_port",
+    # Solicited and override: RFC 4861, 4.4. Open vSwitch lets the target's link-layer address be set in an advertisement only, so one table later.
+    f"table={REPLY},priority=100,{_SOLICIT},actions="
+    "move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[],move:OXM_OF_PKT_REG1[0..47]->NXM_OF_ETH_SRC[],"
+    "move:NXM_NX_IPV6_SRC[]->NXM_NX_IPV6_DST[],move:NXM_NX_ND_TARGET[]->NXM_NX_IPV6_SRC[],"
+    f"set_field:136->icmpv6_type,set_field:2->nd_options_type,set_field:0x60000000->nd_reserved,goto_table:{REPLY_ND}",
+    f"table={REPLY_ND},priority=100,{_ADVERT},actions=move:OXM_OF_PKT_REG1[0..47]->NXM_NX_ND_TLL[],in_port",
+    f"table={LOCAL},priority=0,actions=goto_table:{REMOTE}",
+    # What came by a tunnel leaves by none: no frame crosses two tunnels, whatever the mesh is.
+    f"table={REMOTE},priority=200,reg0=1,actions=drop",
+    f"table={REMOTE},priority=0,actions=drop",
+)
+
+# What a bridge has besides when one of its segments learns. A learned flow puts the port into reg2 and HERE or BEYOND into reg3.
+_LEARNING = (
+    f"table={LEARN},priority=200,dl_src=01:00:00:00:00:00/01:00:00:00:00:00,actions=drop",
+    f"table={LOOK_UP},priority=0,actions=resubmit(,{LEARNED}),goto_table:{DELIVER}",
+    f"table={DELIVER},priority=110,reg0=1,reg3={BEYOND},actions=drop",
+    f"table={DELIVER},priority=100,reg3={HERE},actions=output:NXM_NX_REG2[0..15]",
+    f"table={DELIVER},priority=100,reg3={BEYOND},actions=move:OXM_OF_METADATA[]->NXM_NX_TUN_ID[],output:NXM_NX_REG2[0..15]",
+)
+
+
+def pipeline(tenancies: t.Iterable[Tenancy]) -> list[str]:
+    """All flows of a bridge. Their number grows with what is on the host, not with the fabric."""
+    tenancies = list(tenancies)
+    flows = list(_COMMON)
+    if any(tenancy.socket for tenancy in tenancies):
+        flows += _LEARNING
+    for tenancy in tenancies:
+        flows += _segment(tenancy)
+        if tenancy.socket:
+            flows += _learning(tenancy)
+    return flows
+
+
+def _segment(tenancy: Tenancy) -> t.Iterator[str]:
+    key = f"metadata={tenancy.key:#x}"
+    ports = _ports(tenancy)
+    if tenancy.tunnels:
+        yield (
+            f"table={CLASSIFY},priority=100,tun_id={tenancy.key:#x},"
+            f"actions=set_field:{tenancy.key:#x}->metadata,set_field:1->reg0,goto_table:{LEARN if tenancy.socket else LOCAL}"
+        )
+    for point, port in zip(tenancy.local, ports):
+        mine = f"in_port={port}"
+        yield f"table={CLASSIFY},priority=100,{mine},dl_src={point.mac},actions=set_field:{tenancy.key:#x}->metadata,goto_table:{ISOLATE}"
+        for address in point.addresses:
+            if ":" in address:
+                yield f"table={ISOLATE},priority=110,{_SOLICIT},{mine},nd_target={address},actions=drop"
+                yield f"table={ISOLATE},priority=100,{_ADVERT},{mine},nd_target={address},actions=goto_table:{ANSWER}"
+            else:
+                yield f"table={ISOLATE},priority=110,arp,{mine},arp_tpa={address},actions=drop"
+                yield f"table={ISOLATE},priority=100,arp,{mine},arp_spa={address},arp_sha={point.mac},actions=goto_table:{ANSWER}"
+        yield f"table={LOCAL},priority=100,{key},dl_dst={point.mac},actions=output:{port}"
+    for point in (*tenancy.local, *tenancy.remote):
+        for address in point.addresses:
+            asked = f"{_SOLICIT},nd_target={address}" if ":" in address else f"arp,arp_op=1,arp_tpa={address}"
+            number = "0x" + point.mac.replace(":", "")
+            yield f"table={ANSWER},priority=100,{key},{asked},actions=set_field:{number}->xreg1,goto_table:{REPLY}"
+    if ports:
+        outputs = ",".join(f"output:{port}" for port in ports)
+        yield f"table={LOCAL},priority=90,{key},{_GROUP},actions={outputs},goto_table:{REMOTE}"
+    send = f"set_field:{tenancy.key:#x}->tun_id"
+    for point in tenancy.remote:
+        yield f"table={REMOTE},priority=100,{key},dl_dst={point.mac},actions={send},output:{quoted(point.port)}"
+    if tenancy.tunnels:
+        outputs = ",".join(f"output:{quoted(tunnel)}" for tunnel in tenancy.tunnels)
+        yield f"table={REMOTE},priority=90,{key},{_GROUP},actions={send},{outputs}"
+
+
+def _ports(tenancy: Tenancy) -> list[str]:
+    """The ports of a segment on its host, those of known endpoints first."""
+    return [quoted(port) for port in (*(point.port for point in tenancy.local), tenancy.socket) if port]
+
+
+def _learning(tenancy: Tenancy) -> t.Iterator[str]:
+    """What a segment has besides for endpoints that no plan knows. What the plan knows comes before, and nobody can learn it away."""
+    key, ports = f"metadata={tenancy.key:#x}", _ports(tenancy)
+    for port in ports:
+        yield f"table={CLASSIFY},priority=90,in_port={port},actions=set_field:{tenancy.key:#x}->metadata,goto_table:{LEARN}"
+    for point in tenancy.remote:
+        yield f"table={LEARN},priority=160,{key},reg0=1,dl_src={point.mac},actions=goto_table:{LOCAL}"
+    for point in (*tenancy.local, *tenancy.remote):
+        yield f"table={LEARN},priority=150,{key},dl_src={point.mac},actions=drop"
+        for address in point.addresses:
+            if ":" in address:
+                yield f"table={ISOLATE},priority=85,{key},{_ADVERT},nd_target={address},actions=drop"
+            else:
+                yield f"table={ISOLATE},priority=85,{key},arp,arp_spa={address},actions=drop"
+    for tunnelled, where, following in ((0, HERE, ISOLATE), (1, BEYOND, LOCAL)):
+        # The cookie is the segment's, so that each has a limit of its own, and forgets what it learned when it stops to learn.
+        learn = (
+            f"table={LEARNED},idle_timeout={LEARNED_SECONDS},cookie={tenancy.key:#x},delete_learned,limit={LEARNED_MOST},"
+            "OXM_OF_METADATA[],NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],"
+            f"load:NXM_OF_IN_PORT[]->NXM_NX_REG2[0..15],load:{where:#x}->NXM_NX_REG3[]"
+        )
+        yield f"table={LEARN},priority=100,{key},reg0={tunnelled},actions=learn({learn}),goto_table:{following}"
+    yield f"table={ISOLATE},priority=80,{key},arp,actions=goto_table:{ANSWER}"
+    yield f"table={ISOLATE},priority=80,{key},{_ADVERT},actions=goto_table:{ANSWER}"
+    yield f"table={ANSWER},priority=60,{key},arp,arp_op=1,actions=goto_table:{LOCAL}"
+    yield f"table={REMOTE},priority=210,{key},reg0=1,{_SINGLE},actions=goto_table:{LOOK_UP}"
+    yield f"table={REMOTE},priority=80,{key},{_SINGLE},actions=goto_table:{LOOK_UP}"
+    here = ",".join(f"output:{port}" for port in ports)
+    yield f"table={DELIVER},priority=90,{key},reg0=1,reg3=0,actions={here}"
+    beyond = "".join(f",output:{quoted(tunnel)}" for tunnel in tenancy.tunnels)
+    yield f"table={DELIVER},priority=90,{key},reg0=0,reg3=0,actions={here}" + (
+        f",set_field:{tenancy.key:#x}->tun_id{beyond}" if beyond else ""
+    )

@@ -1,0 +1,303 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The plan as tables for a terminal. Pure: plan in, text out.
+
+This file is private to the collection.
+"""
+
+from __future__ import annotations
+
+import textwrap
+import typing as t
+
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mesh import tunnel_name
+
+LEGEND = "Where a value came from: g given, d default, a allocated, c computed. In full, with each rule: -e plan_query=sources"
+
+
+def ranges(numbers: t.Sequence[int]) -> str:
+    """Ascending numbers as a person writes them: 10,20-29."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in runs)
+
+
+def table(title: str, header: t.Sequence[str], rows: t.Sequence[t.Sequence[t.Any]], width: int) -> str:
+    """Aligned columns under a title; the widest columns wrap until the table fits into width."""
+    cells = [[[*str(cell).split("\n")] for cell in row] for row in rows]
+    widths = [
+        max([len(name)] + [len(line) for row in cells for line in row[column]]) for column, name in enumerate(header)
+    ]
+    while sum(widths) + 2 * len(widths) > width and max(widths) > 12:
+        widths[widths.index(max(widths))] -= 1
+    lines = [title, _line(header, widths), _line(["─" * size for size in widths], widths)]
+    for row in cells:
+        wrapped = [
+            [part for line in cell for part in textwrap.wrap(line, size) or [""]] for cell, size in zip(row, widths)
+        ]
+        for i in range(max(map(len, wrapped))):
+            lines.append(_line([cell[i] if i < len(cell) else "" for cell in wrapped], widths))
+    return "\n".join(lines) + "\n"
+
+
+def _line(cells: t.Sequence[str], widths: t.Sequence[int]) -> str:
+    return ("  " + "  ".join(cell.ljust(size) for cell, size in zip(cells, widths))).rstrip()
+
+
+def render(plan: dict[str, t.Any], width: int = 100) -> str:
+    """All tables of a plan, at most width columns wide."""
+    source = plan["sources"]
+
+    def marked(value: t.Any, key: str) -> str:
+        kind = source.get(key, "")
+        if value is None:
+            return "-"
+        mark = {"given": "g", "default": "d", "allocated": "a", "derived": "c"}.get(kind.partition(":")[0], "")
+        return f"{value} {mark}".rstrip()
+
+    underlay = plan["underlay"]
+    tunnels = sum(len(overlay["tunnels"]) for overlay in plan["overlays"])
+    counts = [
+        (len(plan["hosts"]), "host"),
+        (len(plan["segments"]), "segment"),
+        (len(plan["endpoints"]), "endpoint"),
+        (tunnels, "tunnel"),
+    ]
+    parts = [
+        f"Fabric {plan['fabric']}: "
+        + ", ".join(f"{count} {what}{'' if count == 1 else 's'}" for count, what in counts)
+        + "\n",
+        table(
+            "Underlay",
+            ("Subnet", "MTU", "Bridge", "Tunnel endpoint port", "VLAN"),
+            [[marked(underlay[name], f"underlay.{name}") for name in ("subnet", "mtu", "bridge", "tep", "vlan")]],
+            width,
+        ),
+        table(
+            "Hosts",
+            ("Host", "Id", "Tunnel endpoint", "NIC", "Bridges", "Tunnels", "Endpoints"),
+            [
+                (
+                    name,
+                    marked(host["id"], f"hosts.{name}.id"),
+                    marked(host["underlay"]["tep"]["address"], f"hosts.{name}.underlay.tep.address"),
+                    marked(host["underlay"]["interface"], f"hosts.{name}.underlay.interface"),
+                    " ".join(bridge["name"] for bridge in host["bridges"]),
+                    len(host["tunnels"]),
+                    sum(point["host"] == name for point in plan["endpoints"]),
+                )
+                for name, host in plan["hosts"].items()
+            ],
+            width,
+        ),
+    ]
+    parts += _routing(plan, marked, width)
+    if plan["segments"]:
+        keys, tenants = (
+            any(segment["key"] for segment in plan["segments"]),
+            any(segment["tenant"] for segment in plan["segments"]),
+        )
+        parts.append(
+            table(
+                "Segments",
+                (
+                    "Segment",
+                    *["Tenant"] * tenants,
+                    "VLAN or key" if keys else "VLAN",
+                    "Subnet",
+                    "Overlay",
+                    "MTU",
+                    "How the MTU came about",
+                ),
+                [
+                    (
+                        segment["name"],
+                        *[marked(segment["tenant"], f"segments.{segment['name']}.tenant")] * tenants,
+                        _separation(segment, marked),
+                        "\n".join(filter(None, (segment["subnet"], segment["subnet6"]))),
+                        marked(segment["overlay"] or "local", f"segments.{segment['name']}.overlay"),
+                        marked(segment["mtu"], f"segments.{segment['name']}.mtu"),
+                        source[f"segments.{segment['name']}.mtu"].partition(": ")[2],
+                    )
+                    for segment in plan["segments"]
+                ],
+                width,
+            )
+        )
+    if tunnels:
+        parts.append(_tunnels(plan, marked, width))
+    if plan["endpoints"]:
+        parts.append(
+            table(
+                "Endpoints",
+                ("Endpoint", "Kind", "Segment", "Address", "MAC", "Interface", "MTU"),
+                [
+                    (
+                        point["id"],
+                        marked(point["kind"], f"endpoints.{point['id']}.kind"),
+                        point["segment"],
+                        "\n".join(
+                            marked(
+                                f"{point[name]}/{point[name.replace('address', 'prefix')]}",
+                                f"endpoints.{point['id']}.{name}",
+                            )
+                            for name in ("address", "address6")
+                            if point[name]
+                        ),
+                        marked(point["mac"], f"endpoints.{point['id']}.mac"),
+                        marked(point["interface"], f"endpoints.{point['id']}.interface"),
+                        point["mtu"],
+                    )
+                    for point in plan["endpoints"]
+                ],
+                width,
+            )
+        )
+    return "\n".join(parts) + "\n" + textwrap.fill(LEGEND, width) + "\n"
+
+
+def outputs(plan: dict[str, t.Any]) -> list[dict[str, t.Any]]:
+    """What the fabric gives its user: where each endpoint is, its addresses, and the command that leads into it on its host."""
+    found = []
+    for point in plan["endpoints"]:
+        ends = (point, *point.get("nics", ()))
+        addresses = [
+            f"{end[name]}/{end[name.replace('address', 'prefix')]}"
+            for end in ends
+            for name in ("address", "address6")
+            if end[name]
+        ]
+        console = f"virsh console {point['name']}" if point["kind"] == "guest" else f"ip netns exec {point['name']} sh"
+        found.append(
+            {
+                "name": point["id"],
+                "kind": point["kind"],
+                "host": point["host"],
+                "addresses": addresses,
+                "console": console,
+            }
+        )
+    for name, router in plan.get("routers", {}).items():
+        loopbacks = [router[key] for key in ("loopback", "loopback6") if router[key]]
+        found.append(
+            {
+                "name": name,
+                "kind": "router",
+                "host": name,
+                "addresses": loopbacks,
+                "console": "vtysh" if router["managed"] else None,
+            }
+        )
+    return found
+
+
+def told(found: list[dict[str, t.Any]], restarts: dict[str, dict[str, list[str]]]) -> list[dict[str, t.Any]]:
+    """The outputs of the hosts that were reached. restarts: each of them with its guests that need a restart, and the options that wait for it."""
+    return [
+        {
+            **output,
+            "restart_required": restarts[output["host"]].get(output["name"].partition("/")[2], [])
+            if output["kind"] == "guest"
+            else [],
+        }
+        for output in found
+        if output["host"] in restarts
+    ]
+
+
+def restart_sentence(output: dict[str, t.Any]) -> str:
+    """What a person is told of a guest that does not run yet as it is declared."""
+    name = output["name"].partition("/")[2]
+    return (
+        f"{output['host']}: guest {name} still runs as it was before a change of {', '.join(output['restart_required'])}, which needs a restart;"
+        f" set guest.restart: true for {name} in fabric_endpoints and run this again, or restart it by hand"
+    )
+
+
+def render_outputs(found: list[dict[str, t.Any]], width: int = 100, most: int = 50) -> str:
+    """The outputs as a table, of at most so many rows."""
+    rows = [
+        (
+            e["name"],
+            e["kind"] + ", restart needed" * bool(e.get("restart_required")),
+            "\n".join(e["addresses"]) or "-",
+            f"on {e['host']}: {e['console']}" if e["console"] else "-",
+        )
+        for e in found
+    ]
+    more = f"  and {len(rows) - most} more: playbooks/plan.yml -e plan_query=outputs\n" if len(rows) > most else ""
+    return table("Outputs", ("What", "Kind", "Addresses", "Console"), rows[:most], width) + more
+
+
+def _separation(segment: dict[str, t.Any], marked: t.Callable[[t.Any, str], str]) -> str:
+    """What tells a segment from the others of its bridge."""
+    if segment["key"]:
+        return marked(f"key {segment['key']}{', learns' * segment['learn']}", f"segments.{segment['name']}.key")
+    return "untagged" if segment["vlan"] is None else marked(segment["vlan"], f"segments.{segment['name']}.vlan")
+
+
+def _routing(plan: dict[str, t.Any], marked: t.Callable[[t.Any, str], str], width: int) -> list[str]:
+    """Routers and links, where there are any."""
+    if not plan.get("routers"):
+        return []
+    routers = [
+        (
+            name,
+            marked(router["router_id"], f"routers.{name}.router_id"),
+            "\n".join(filter(None, (router["loopback"], router["loopback6"]))) or "-",
+            " ".join(router["areas"]) or "-",
+            router["asn"] or "-",
+            len(router["sessions"]),
+            len(router["routes"]),
+            "the fabric" if router["managed"] else "others",
+        )
+        for name, router in plan["routers"].items()
+    ]
+    links = [
+        (
+            link["name"],
+            "\n".join(f"{end['host']}:{end['interface']}" for end in link["ends"]),
+            "\n".join(end["address"] or end["address6"] for end in link["ends"]),
+            link["subnet"] or link["subnet6"],
+            link["area"] or "no OSPF",
+            "\n".join(str(end["cost"]) for end in link["ends"]) if link["ospf"] else "-",
+            link["ends"][0]["mtu"],
+            "key" if link["key_id"] else "-",
+        )
+        for link in plan["links"]
+    ]
+    return [
+        table(
+            "Routers",
+            ("Router", "Router id", "Loopback", "Areas", "AS", "Sessions", "Routes", "Configured by"),
+            routers,
+            width,
+        ),
+        table("Links", ("Link", "Ends", "Addresses", "Subnet", "Area", "Cost", "MTU", "Secret"), links, width),
+    ]
+
+
+def _tunnels(plan: dict[str, t.Any], marked: t.Callable[[t.Any, str], str], width: int) -> str:
+    """One row a tunnel, with both its ends."""
+    ends = {(name, tunnel["name"]): tunnel for name, host in plan["hosts"].items() for tunnel in host["tunnels"]}
+    rows = []
+    for overlay in plan["overlays"]:
+        key = f"overlays.{overlay['name']}"
+        for one, other in overlay["tunnels"]:
+            found = [ends[here, tunnel_name(overlay["name"], there)] for here, there in ((one, other), (other, one))]
+            rows.append(
+                (
+                    f"{one}:{found[0]['name']}\n{other}:{found[1]['name']}",
+                    f"{found[0]['local_ip']}\n{found[0]['remote_ip']}",
+                    marked(overlay["encapsulation"], f"{key}.encapsulation"),
+                    "the segment's" if overlay["segments_by"] == "key" else marked(overlay["key"], f"{key}.key"),
+                    "none" if overlay["segments_by"] == "key" else ranges(found[0]["trunks"]) or "all",
+                    marked(overlay["loop_guard"], f"{key}.loop_guard"),
+                )
+            )
+    return table("Tunnels", ("Ends", "From, to", "Type", "Key", "VLANs (0: untagged)", "Loop guard"), rows, width)

@@ -1,0 +1,362 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What must hold if the fabric is as planned: the list of what verify measures. Pure: plan in, plain data out.
+
+This file is private to the collection.
+"""
+
+from __future__ import annotations
+
+import collections
+import typing as t
+
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.routers import routing
+
+Item = t.Dict[str, t.Any]
+
+# Bytes of an IP packet that are not the payload of an echo request: IPv4 20 (RFC 791) or IPv6 40 (RFC 8200), and ICMP 8.
+PING_HEADERS = {4: 28, 6: 48}
+
+# Above so many ordered pairs, a TCP transfer in one direction stands for both.
+TCP_BOTH_WAYS = 2000
+
+
+def expectations(plan: Item, isolation_limit: int | None = 2000) -> Item:
+    """All that must hold, as a dictionary of lists.
+
+    teps: a ping from one end of each tunnel to the other, both ways (from and to: hosts; source, address: what to ping; mtu).
+    pairs: each ordered pair of endpoints of a segment, for each address of the second (from, to: endpoint ids; segment, family,
+        address, mtu; payload: bytes of an echo request that fills the MTU exactly; ping, tcp: whether to try these).
+    denied: what the intent says must not come through between two endpoints of a segment (from, to, family, address, mac, probe).
+    isolated: ordered pairs of endpoints of different segments, for each address of the second (from, to, family, address, mac;
+        shared: whether the first's own segment has that address too, so that a reply alone says nothing;
+        control: an endpoint and its address which the first must reach, or None where it has no peer).
+    alone: endpoints in namespaces that must not find their host on their link (from; others: whether some other must answer there).
+    isolation: how many such pairs were chosen, of how many there are; likewise classes, see _sample().
+    routers: what FRR must tell of each router, see _verify_routers.
+    hosts: the state of each host to compare: bridges, ports, tunnels, namespaces, by their names. None stands for not set.
+
+    isolation_limit: how many isolated pairs are chosen; None for all of them.
+    """
+    by_segment: dict[str, list[Item]] = {}
+    for point in points_of(plan):
+        by_segment.setdefault(point["segment"], []).append(point)
+    isolated, isolation = _sample(by_segment, isolation_limit)
+    denied = {(pair["from"], pair["to"]): pair["probes"] for pair in plan.get("denied", ())}
+    peers = _peers(plan)
+    owners = {segment: {_owner(point) for point in points} for segment, points in by_segment.items()}
+    own = {
+        segment: {address for point in points for _family, address in addresses(point)}
+        for segment, points in by_segment.items()
+    }
+    return {
+        "teps": _teps(plan),
+        "pairs": _pairs(by_segment, denied) + _pairs_to_peers(by_segment, peers),
+        "denied": _denied(plan, denied),
+        "isolated": [
+            entry
+            for one, other in [*isolated, *_apart_from_peers(by_segment, peers)]
+            # A switch or router may well know a way there.
+            if one.get("measures", True)
+            and not one.get("device")
+            # A guest with NICs on both segments answers for all its addresses on each.
+            and _owner(other) not in owners[one["segment"]]
+            for entry in _isolated(one, other, by_segment[one["segment"]], own[one["segment"]], denied)
+        ],
+        "alone": _alone(by_segment, denied),
+        "isolation": isolation,
+        "hosts": {name: _state(host) for name, host in plan["hosts"].items()},
+        "routers": routing(plan),
+    }
+
+
+def _teps(plan: Item) -> list[Item]:
+    address = {tep["host"]: tep for tep in plan["teps"]}
+    ends = dict.fromkeys(
+        way for overlay in plan["overlays"] for one, other in overlay["tunnels"] for way in ((one, other), (other, one))
+    )
+    return [
+        {
+            "from": one,
+            "to": other,
+            "source": address[one]["address"],
+            "address": address[other]["address"],
+            "mtu": address[other]["mtu"],
+        }
+        for one, other in ends
+    ] + [
+        {"from": name, "to": peer["name"], "source": tep["address"], "address": peer["address"], "mtu": tep["mtu"]}
+        for overlay in plan["overlays"]
+        for peer in overlay["peers"]
+        for name, tep in address.items()
+    ]
+
+
+def points_of(plan: Item) -> list[Item]:
+    """All endpoints, and each further NIC of a guest that has an address, as an endpoint of its own."""
+    return [
+        found
+        for point in plan["endpoints"]
+        for found in (point, *({**point, **nic, "of": point["id"]} for nic in point.get("nics", ())))
+    ]
+
+
+def _owner(point: Item) -> str:
+    """The endpoint that this is, or a NIC of."""
+    return point.get("of", point["id"])
+
+
+def addresses(point: Item) -> list[tuple[int, str]]:
+    """The addresses of an endpoint with their families, 4 or 6."""
+    return [(6 if ":" in address else 4, address) for address in (point["address"], point["address6"]) if address]
+
+
+def _peers(plan: Item) -> list[Item]:
+    """What is known behind tunnel endpoints of others, each in the form of an endpoint."""
+    mtus = {segment["name"]: segment["mtu"] for segment in plan["segments"]}
+    return [
+        {
+            "id": peer["name"],
+            "kind": "peer",
+            "segment": end["segment"],
+            "address": end["address"],
+            "address6": None,
+            "mac": None,
+            "mtu": mtus[end["segment"]],
+        }
+        for overlay in plan["overlays"]
+        for peer in overlay["peers"]
+        for end in peer["endpoints"]
+    ]
+
+
+def _pairs_to_peers(by_segment: dict[str, list[Item]], peers: list[Item]) -> list[Item]:
+    """Each endpoint of a segment with each address behind a peer. Nobody listens there for a transfer."""
+    return [
+        {
+            "from": one["id"],
+            "to": other["id"],
+            "segment": other["segment"],
+            "family": family,
+            "address": address,
+            "mtu": other["mtu"],
+            "payload": other["mtu"] - PING_HEADERS[family],
+            "ping": True,
+            "tcp": False,
+        }
+        for other in peers
+        for one in by_segment.get(other["segment"], ())
+        if one.get("measures", True)
+        for family, address in addresses(other)
+    ]
+
+
+def _apart_from_peers(by_segment: dict[str, list[Item]], peers: list[Item]) -> list[tuple[Item, Item]]:
+    """The first endpoint of each other segment on each host, with each address behind a peer."""
+    firsts: dict[tuple[str, str], Item] = {}
+    for segment, points in by_segment.items():
+        for point in points:
+            firsts.setdefault((segment, point["host"]), point)
+    return [(one, other) for other in peers for (segment, _host), one in firsts.items() if segment != other["segment"]]
+
+
+Denied = t.Mapping[t.Tuple[str, str], t.Collection[str]]
+
+
+def _denied(plan: Item, denied: Denied) -> list[Item]:
+    points = {point["id"]: point for point in points_of(plan)}
+    return [
+        {"from": one, "to": other, "family": family, "address": address, "mac": points[other]["mac"], "probe": probe}
+        for (one, other), probes in denied.items()
+        for family, address in addresses(points[other])
+        for probe in probes
+    ]
+
+
+def _pairs(by_segment: dict[str, list[Item]], denied: Denied) -> list[Item]:
+    both = sum(len(points) * (len(points) - 1) for points in by_segment.values()) <= TCP_BOTH_WAYS
+    return [
+        {
+            "from": one["id"],
+            "to": other["id"],
+            "segment": segment,
+            "family": family,
+            "address": address,
+            "mtu": other["mtu"],
+            "payload": other["mtu"] - PING_HEADERS[family],
+            "ping": "ping" not in denied.get((one["id"], other["id"]), ()),
+            "tcp": _transfers(one, other, denied, both or i < j),
+        }
+        for segment, points in by_segment.items()
+        for i, one in enumerate(points)
+        for j, other in enumerate(points)
+        if _owner(one) != _owner(other) and one.get("measures", True)
+        for family, address in addresses(other)
+    ]
+
+
+def _transfers(one: Item, other: Item, denied: Denied, due: bool) -> bool:
+    """Whether to try a transfer. due: whether this direction is one that is measured; if the other is denied, it is."""
+    if not (one.get("sends", True) and other.get("sends", True)) or "tcp" in denied.get((one["id"], other["id"]), ()):
+        return False
+    return due or "tcp" in denied.get((other["id"], one["id"]), ())
+
+
+def _isolated(one: Item, other: Item, peers: list[Item], own: t.Collection[str], denied: Denied) -> list[Item]:
+    """One entry for each address of the other. own: all addresses of the first's segment."""
+    controls = _controls(one, [peer for peer in peers if (one["id"], peer["id"]) not in denied])
+    return [
+        {
+            "from": one["id"],
+            "to": other["id"],
+            "family": family,
+            "address": address,
+            "mac": other["mac"],
+            "shared": address in own,
+            "control": next((c for c in controls if c["family"] == family), controls[0] if controls else None),
+        }
+        for family, address in addresses(other)
+    ]
+
+
+def _alone(by_segment: dict[str, list[Item]], denied: Denied) -> list[Item]:
+    """In IPv6 every host answers on each of its links, unless it has no address there."""
+    silent = {end for pair in denied for end in pair}
+    return [
+        {
+            "from": point["id"],
+            "others": bool(point["address6"] or ":" in point["address"])
+            and any(other["kind"] == "namespace" for other in others),
+        }
+        for points in by_segment.values()
+        for point in points
+        if point["kind"] == "namespace"
+        for others in [[other for other in points if other is not point and not silent & {point["id"], other["id"]}]]
+    ]
+
+
+def _controls(one: Item, peers: list[Item]) -> list[Item]:
+    """The addresses of the next peer on the segment, one on another host if there is any, as that proves more."""
+    at = next(i for i, peer in enumerate(peers) if peer["id"] == one["id"])
+    others = peers[at + 1 :] + peers[:at]
+    peer = next((p for p in others if p["host"] != one["host"]), others[0] if others else None)
+    if peer is None:
+        return []
+    return [{"to": peer["id"], "family": family, "address": address} for family, address in addresses(peer)]
+
+
+def _sample(by_segment: dict[str, list[Item]], limit: int | None) -> tuple[list[tuple[Item, Item]], Item]:
+    """Ordered pairs of endpoints of different segments, always the same ones for a plan, and how many of how many.
+
+    A class is (segment, host) of the first with (segment, host) of the second. One pair of each class comes first, then
+    second pairs, and so on. limit pairs are chosen, or one of each class where that is more, but ten times limit at most.
+    """
+    cells: dict[tuple[str, str], list[Item]] = {}
+    for segment, points in by_segment.items():
+        for point in points:
+            cells.setdefault((segment, point["host"]), []).append(point)
+    keys = list(cells)
+    total = _ordered_apart([len(points) for points in by_segment.values()])
+    classes = _ordered_apart(list(collections.Counter(segment for segment, _host in keys).values()))
+    bound = total if limit is None else min(total, max(limit, min(classes, 10 * limit)))
+    chosen: list[tuple[Item, Item]] = []
+    met = 0
+    nth = 0
+    while len(chosen) < bound:
+        # Turning one list of cells against the other meets every cell early, however early the end comes.
+        for turn in range(1, len(keys)):
+            for i, key in enumerate(keys):
+                other = keys[(i + turn) % len(keys)]
+                ones, others = cells[key], cells[other]
+                if key[0] == other[0] or nth >= len(ones) * len(others):
+                    continue
+                if len(chosen) == bound:
+                    break
+                chosen.append((ones[nth % len(ones)], others[nth // len(ones)]))
+                met += nth == 0
+        nth += 1
+    return chosen, {"checked": len(chosen), "of": total, "classes_checked": met, "classes": classes}
+
+
+def _ordered_apart(sizes: list[int]) -> int:
+    """How many ordered pairs have their two members in different groups of these sizes."""
+    return sum(sizes) ** 2 - sum(size * size for size in sizes)
+
+
+def _state(host: Item) -> Item:
+    """What the *_info modules must find on a host."""
+    ports: dict[str, Item] = {}
+    for bridge in host["bridges"]:
+        for port in bridge.get("ports", ()):
+            ports[port["name"]] = {"bridge": bridge["name"], "tag": _value(port.get("tag")), "trunks": []}
+            # A patch port has none.
+            if "mtu" in port:
+                ports[port["name"]]["mtu"] = port["mtu"]
+    for tunnel in host["tunnels"]:
+        ports[tunnel["name"]] = {
+            "bridge": tunnel["bridge"],
+            "tag": None,
+            "trunks": tunnel["trunks"],
+            "protected": tunnel["protected"],
+        }
+    for space in host["namespaces"]:
+        ports[space["outer"]] = {
+            "bridge": space["bridge"],
+            "tag": _value(space["tag"]),
+            "trunks": space["trunks"],
+            "link_state": "up",
+        }
+    groups = {
+        (network["name"], group["name"]): (network["bridge"], group)
+        for network in host.get("networks", ())
+        for group in network["portgroups"]
+    }
+    for nic in [nic for guest in host.get("guests", ()) for nic in guest["domain"]["nics"]]:
+        bridge, group = groups[nic["network"], nic["portgroup"]]
+        ports[nic["dev"]] = {
+            "bridge": bridge,
+            "tag": group.get("vlan", group.get("native_vlan")),
+            "trunks": [int(vlan) for vlan in group.get("trunks", ())],
+            "mtu_in_use": nic["mtu"],
+        }
+    return {
+        "bridges": {
+            bridge["name"]: {
+                "rstp": bridge.get("rstp", False),
+                **({"fail_mode": _value(bridge["fail_mode"])} if "fail_mode" in bridge else {}),
+            }
+            for bridge in host["bridges"]
+        },
+        "flows": {entry["bridge"]: len(entry["flows"]) for entry in host.get("flows", ())},
+        "tep": {"interface": host["underlay"]["tep"]["name"], "address": host["underlay"]["tep"]["address"]},
+        "ports": ports,
+        "tunnels": {
+            tunnel["name"]: {
+                name: _value(tunnel[name])
+                for name in (
+                    "bridge",
+                    "type",
+                    "local_ip",
+                    "remote_ip",
+                    "key",
+                    "dst_port",
+                    "csum",
+                    "ttl",
+                    "tos",
+                    "df_default",
+                    "bfd",
+                )
+            }
+            for tunnel in host["tunnels"]
+        },
+        "namespaces": {
+            space["name"]: {name: space[name] for name in ("interface", "addresses", "mtu", "mac", "routes", "sysctls")}
+            for space in host["namespaces"]
+        },
+    }
+
+
+def _value(value: t.Any) -> t.Any:
+    """None for what a module item clears."""
+    return None if value == "" else value

@@ -1,0 +1,170 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the *_info modules read of a host, held against the plan: bridges, ports, tunnels, namespaces, flows. Pure.
+
+This file is private to the collection.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.overloom.fabric.plugins.module_utils._netns.namespace import check_sysctl
+
+Item = t.Dict[str, t.Any]
+
+
+def why(result: Item) -> str:
+    """The first line of what a task says of its failure."""
+    return str(result.get("msg") or "no answer from the host").strip().splitlines()[0]
+
+
+def judge(host: str, state: Item, observed: Item) -> list[Item]:
+    """The host's bridges, ports, tunnels, namespaces and the flows of a bridge, each as one check."""
+    found_bridges = _by_name(observed.get("bridges"), "bridges")
+    found_ports = {
+        port["name"]: {**port, "bridge": bridge["name"]}
+        for bridge in (found_bridges or {}).values()
+        for port in bridge.get("ports", ())
+    }
+    found_tunnels = _by_name(observed.get("tunnels"), "tunnels")
+    if found_tunnels is not None:
+        # Open vSwitch keeps most of what makes a tunnel in one map of texts.
+        found_tunnels = {name: {**tunnel, **tunnel.get("options", {})} for name, tunnel in found_tunnels.items()}
+    found_spaces = _by_name(observed.get("namespaces"), "namespaces")
+    checks = []
+    for kind, wanted, found, result, look in (
+        ("bridge", state["bridges"], found_bridges, "bridges", "ovs-vsctl list bridge {name}"),
+        (
+            "port",
+            state["ports"],
+            None if found_bridges is None else found_ports,
+            "bridges",
+            "ovs-vsctl list port {name}",
+        ),
+        ("tunnel", state["tunnels"], found_tunnels, "tunnels", "ovs-vsctl list interface {name}"),
+        ("namespace", state["namespaces"], found_spaces, "namespaces", "ip -n {name} addr; ip -n {name} route"),
+    ):
+        for name, want in wanted.items():
+            check = {
+                "kind": kind,
+                "host": host,
+                "thing": name,
+                "from": f"{host}:{name}",
+                "to": "",
+                "look": f"on {host}: {look.format(name=name)}",
+            }
+            if found is None:
+                seen, passed = f"{host} was not read: {why(observed.get(result) or {})}", False
+                checks.append({**check, "expected": "as planned", "observed": seen, "passed": passed, "unread": True})
+                continue
+            row = found.get(name)
+            checks.append({**check, **_compared(kind, _declared(want) if (row or {}).get("adopted") else want, row)})
+    return checks + [
+        _flows(host, bridge, count, observed.get("flows") or {}) for bridge, count in state["flows"].items()
+    ]
+
+
+def _declared(want: Item) -> Item:
+    """What the intent declares of an adopted thing, which keeps what others set in all else."""
+    return {name: value for name, value in want.items() if value not in (None, "", False)}
+
+
+def _flows(host: str, bridge: str, count: int, observed: Item) -> Item:
+    """The flows of a bridge against what its switch makes of the planned ones: what a run would change is what differs."""
+    check = {
+        "kind": "flows",
+        "host": host,
+        "thing": bridge,
+        "from": f"{host}:{bridge}",
+        "to": "",
+        "expected": f"the {count} planned flows",
+        "look": f"on {host}: ovs-ofctl -O OpenFlow15 --names --no-stats dump-flows {bridge}",
+    }
+    result = next(
+        (item for item in observed.get("results") or () if (item.get("item") or {}).get("bridge") == bridge), observed
+    )
+    if result.get("failed") or "commands" not in result:
+        return {**check, "observed": f"{host} was not read: {why(result)}", "passed": False, "unread": True}
+    if not result["commands"]:
+        return {**check, "observed": "as planned", "passed": True}
+    wrong = [line for command in result["commands"] for line in command.splitlines() if line.startswith("flow ")]
+    if not wrong:
+        return {
+            **check,
+            "observed": "as planned, but the file or the service that brings them back after a restart is not",
+            "passed": False,
+        }
+    what, flow = wrong[0].split(" ", 2)[1:]
+    return {
+        **check,
+        "observed": f"{len(wrong)} differ; the first is {'missing or changed' if what == 'add' else 'one too many'}: {flow}",
+        "passed": False,
+    }
+
+
+def _by_name(result: Item | None, key: str) -> dict[str, Item] | None:
+    if not result or result.get("failed") or result.get("unreachable") or key not in result:
+        return None
+    return {item["name"]: item for item in result[key]}
+
+
+def _compared(kind: str, want: Item, found: Item | None) -> Item:
+    """One thing against the plan: only what differs is told."""
+    if found is None:
+        return {"expected": f"a {kind} as planned", "observed": "it is not there", "passed": False}
+    if kind == "namespace":
+        found = _inside(want["interface"], found)
+    differing = {}
+    for option, value in want.items():
+        seen = _canonical(option, found.get(option))
+        if seen != _canonical(option, value):
+            differing[option] = (value, found.get(option))
+    if not differing:
+        return {"expected": "as planned", "observed": "as planned", "passed": True}
+    return {
+        "expected": ", ".join(f"{option} {_shown(wanted)}" for option, (wanted, _seen) in differing.items()),
+        "observed": ", ".join(f"{option} {_shown(seen)}" for option, (_wanted, seen) in differing.items()),
+        "passed": False,
+    }
+
+
+def _inside(interface: str, space: Item) -> Item:
+    """A namespace's one interface together with its sysctls, in the form of the plan's items."""
+    link: Item = next((link for link in space.get("interfaces", ()) if link["name"] == interface), {})
+    return {**link, "interface": link.get("name"), "sysctls": space.get("sysctls")}
+
+
+def _canonical(option: str, value: t.Any) -> t.Any:
+    """A value in a form in which equal means equal: what is not set, off and empty are one."""
+    if option == "df_default":
+        return str(value).lower() != "false"
+    if value in (None, "", False, "false") or (isinstance(value, (list, dict)) and not value):
+        return None
+    if option == "trunks":
+        return sorted(vlan for item in value for vlan in _vlans(str(item)))
+    if option == "routes":
+        return sorted(sorted((key, str(item[key])) for key in ("to", "via") if item.get(key)) for item in value)
+    if option == "sysctls":
+        # net.ipv4.ip_forward and net/ipv4/ip_forward are one: see sysctl(8).
+        return sorted(check_sysctl(str(key), item, option) for key, item in value.items())
+    if isinstance(value, dict):
+        return sorted((key, str(item).lower()) for key, item in value.items())
+    if isinstance(value, list):
+        return sorted(str(item).lower() for item in value)
+    return str(value).lower()
+
+
+def _vlans(text: str) -> t.Iterable[int]:
+    """The VLANs of a number or a range as ovs_bridge_info writes it: 10 or 10-14."""
+    first, _dash, last = text.partition("-")
+    return range(int(first), int(last or first) + 1)
+
+
+def _shown(value: t.Any) -> str:
+    if value is None or value == "" or (isinstance(value, (list, dict)) and not value):
+        return "not set"
+    if isinstance(value, list):
+        return " ".join(str(item) for item in value)
+    return str(value)
