@@ -18,6 +18,7 @@ from routers import DAEMONS, by_hand, daemons, running, wait
 
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import conf
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import config as _frr
+from ansible_collections.overloom.fabric.plugins.module_utils._frr import profile as profiles
 
 pytestmark = pytest.mark.usefixtures("frr_stopped_afterwards")
 
@@ -235,6 +236,47 @@ def test_an_option_means_the_same_under_each_profile(crowded: harness.Host, defa
         crowded, re.sub("frr defaults .*", f"frr defaults {'traditional' if modern else 'datacenter'}", saved(crowded))
     )
     holds(crowded, "frr_bgp", options)
+
+
+@pytest.mark.parametrize("defaults", ["datacenter", "traditional"])
+@pytest.mark.parametrize("version", ["7.0", "7.5", "8.2", "8.4"])
+def test_the_defaults_are_those_of_the_file(crowded: harness.Host, version: str, defaults: str) -> None:
+    routers = "router bgp 65000\nexit\nrouter ospf\nexit\nrouter ospf6\nexit\n"
+    text = f"frr version {version}\nfrr defaults {defaults}\n"
+    start(crowded, text + routers)
+    stated = profiles.stated(text.splitlines())
+    shown = running(crowded)
+    config, runs_as = _frr.parse(shown), profiles.stated(shown.splitlines())
+    for router, lines in profiles._RULES.items():
+        for line in lines:
+            address = (router.replace("bgp", "bgp 65000"), line)
+            assert profiles.effective(address, config, runs_as) == profiles.default(address, config, stated)
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_somebody_adds_a_router_to_a_file_of_an_older_release(crowded: harness.Host, strict: bool) -> None:
+    start(crowded, "frr version 7.0\nfrr defaults traditional\n")
+    options = {"asn": "65000", "ebgp_requires_policy": strict, "network_import_check": strict}
+    crowded.apply("frr_bgp", options)
+    text = running(crowded)
+    # frr-reload.py takes no release into account: it would bring each router of such a file to the defaults of today.
+    restart(crowded)
+    wait(lambda: running(crowded) == text, "what ran before the restart", 10)
+    assert not crowded.module("frr_bgp", options, check=True)["changed"]
+    assert ("no bgp ebgp-requires-policy" in text, "no bgp network import-check" in text) == (not strict, not strict)
+
+
+def test_a_line_that_says_a_default_is_no_line_that_does_not_run(crowded: harness.Host) -> None:
+    said = " bgp ebgp-requires-policy\n no bgp log-neighbor-changes\n"
+    start(
+        crowded, f"frr version 8.4\nfrr defaults traditional\nrouter bgp 65000\n{said} bgp cluster-id 10.0.0.9\nexit\n"
+    )
+    options = {"asn": "65000", "adopt": True, "always_compare_med": True}
+    assert not crowded.module("frr_bgp", options, check=True).get("warnings")
+    by_hand(crowded, "router bgp 65000", "no bgp cluster-id 10.0.0.9", "bgp log-neighbor-changes")
+    warning = " ".join(crowded.module("frr_bgp", options, check=True)["warnings"])
+    assert "bgp cluster-id" in warning and "'no bgp log-neighbor-changes'" in warning
+    assert "ebgp-requires-policy" not in warning
 
 
 # --- older and shorter spellings -------------------------------------------------------------------------------------

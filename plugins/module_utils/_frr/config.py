@@ -1003,7 +1003,11 @@ class Options(t.NamedTuple):
 
 
 def _not_running(
-    lines: t.Sequence[conf.Line], things: t.Sequence[Thing], running: Config, to_save: t.Collection[Address]
+    lines: t.Sequence[conf.Line],
+    things: t.Sequence[Thing],
+    running: Config,
+    profile: profiles.Profile,
+    to_save: t.Collection[Address],
 ) -> list[str]:
     """A warning about lines of frr.conf that stand where ours do, do not run, and are not changed here."""
     scopes = [pair for thing in things if thing.present for pair in thing.scope]
@@ -1011,7 +1015,7 @@ def _not_running(
     for number, (line, entries) in enumerate(zip(lines, meanings(lines)), 1):
         for address, one in entries:
             if (
-                running.get(address) != one
+                profiles.effective(address, running, profile) != one
                 and address not in to_save
                 and not line.opens
                 and one != _ACTIVE
@@ -1074,7 +1078,8 @@ def compare(runner: Runner, found: Found, things: t.Sequence[Thing], options: Op
     saved_as = found.lines or conf.by_indentation(found.saved, _BLOCK.match)
     profile = profiles.stated((line.text for line in saved_as), found.profile)
     saved = profiles.said(settings(saved_as, meanings(saved_as)), profile)
-    found = found._replace(running=profiles.said(found.running, profiles.stated(found.text.splitlines())))
+    runs_as = profiles.stated(found.text.splitlines())
+    found = found._replace(running=profiles.said(found.running, runs_as))
     explicit = {
         address: line
         for thing in things
@@ -1175,7 +1180,9 @@ def compare(runner: Runner, found: Found, things: t.Sequence[Thing], options: Op
     to_save = {**changes, **profiles.unsaid(explicit, {**saved, **changes}, profile)}
     # What is saved runs after the next restart.
     _check_used(saved, to_save, made_by(options.owner), f" of {CONF}")
-    lines = renewed + difference(_turned(base, changes), changes, drops)
+    # A router that is new has the defaults of the file that FRR started with, which may have been written for another release.
+    of_new = {address: line for address, line in explicit.items() if address[:1] not in base}
+    lines = renewed + difference(_turned(base, changes), {**changes, **of_new}, drops)
     notes = json.loads(json.dumps(notes))
     steps: list[t.Any] = []
     if lines:
@@ -1193,7 +1200,7 @@ def compare(runner: Runner, found: Found, things: t.Sequence[Thing], options: Op
         if found.daemons:
             apply.validate()
         steps.append(apply)
-    warnings += _not_running(saved_as, things, found.running, to_save) if found.daemons else []
+    warnings += _not_running(saved_as, things, found.running, runs_as, to_save) if found.daemons else []
     unsaved = {a: line for a, line in to_save.items() if saved.get(a) != line}
     foreign_blocks = {
         a

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import typing as t
 
@@ -123,21 +124,55 @@ def test_lists_without_numbers_are_numbered_as_frr_does() -> None:
     assert [speller.respelled((), rule)[0][1].split()[4] for rule in rules] == ["5", "12", "15", "5"]
 
 
-@pytest.mark.parametrize(
-    "name, version, on",
-    [
-        ("traditional", "8.4", True),
-        ("datacenter", "8.4", False),
-        ("traditional", "7.3", False),
-        ("traditional", None, True),
-    ],
-)
-def test_what_is_unsaid_depends_on_profile_and_release(name: str, version: str | None, on: bool) -> None:
-    profile = profiles.stated([f"frr defaults {name}", f"frr version {version}" if version else "!"])
-    address = (*BGP, "bgp ebgp-requires-policy")
-    assert profiles.default(address, {}, profile) == ("" if on else "no ") + address[1]
-    wanted = {address: address[1]}
-    assert profiles.unsaid(wanted, {}, profile) == ({address: None} if on else wanted)
+# For each switch of FRR: in traditional of an old and of a new release, in datacenter of an old and of a new one.
+SWITCHES = {
+    "bgp network import-check": ("7.3", "7.4", False, True, True, True),
+    "bgp default show-hostname": ("7.3", "10.3", False, False, True, True),
+    "bgp default show-nexthop-hostname": ("7.3", "10.3", False, False, True, True),
+    "bgp log-neighbor-changes": ("7.3", "10.3", False, False, True, True),
+    "bgp deterministic-med": ("7.3", "10.3", False, False, True, True),
+    "bgp ebgp-requires-policy": ("7.3", "7.4", False, True, False, False),
+    "bgp suppress-duplicates": ("7.5.1", "7.6", False, True, False, True),
+    "bgp graceful-restart notification": ("8.2", "8.3", False, True, False, True),
+    "bgp hard-administrative-reset": ("8.2", "8.3", False, True, False, True),
+    "bgp default software-version-capability": ("8.4", "10.3", False, False, True, True),
+    "bgp default dynamic-capability": ("8.4", "10.3", False, False, True, True),
+    "bgp enforce-first-as": ("9.0.2", "9.1", False, True, False, True),
+    "bgp route-reflector allow-outbound-policy": ("8.4", "10.3", False, False, False, False),
+    "bgp bestpath aigp": ("8.4", "10.3", False, False, False, False),
+    "log-adjacency-changes": ("7.3", "10.3", False, False, True, True),
+}
+
+
+def _address_of(switch: str) -> tuple[str, ...]:
+    return ("router ospf" if switch.startswith("log-") else BGP[0], switch)
+
+
+@pytest.mark.parametrize("switch", SWITCHES)
+def test_what_is_unsaid_depends_on_profile_and_release(switch: str) -> None:
+    old, new, *expected = SWITCHES[switch]
+    address = _address_of(switch)
+    stated = itertools.product(("traditional", "datacenter"), (old, new))
+    for (name, version), on in zip(stated, expected):
+        profile = profiles.stated([f"frr version {version}", f"frr defaults {name}"])
+        said, other = (switch, f"no {switch}") if on else (f"no {switch}", switch)
+        assert profiles.default(address, {}, profile) == said, (name, version)
+        assert profiles.unsaid({address: said}, {}, profile) == {address: None}
+        assert profiles.unsaid({address: other}, {}, profile) == {address: other}
+        assert profiles.effective(address, {}, profile) == said
+        assert profiles.effective(address, {address: other}, profile) == other
+
+
+def test_each_switch_of_the_table_is_tested() -> None:
+    rows = {line for lines in profiles._RULES.values() for line in lines}
+    assert rows == {*SWITCHES, "timers bgp"}
+    for name, timers in (("traditional", "60 180"), ("datacenter", "3 9")):
+        assert profiles.default((BGP[0], "timers bgp"), {}, profiles.Profile(name)) == f"timers bgp {timers}"
+
+
+def test_a_file_without_a_release_has_the_defaults_of_today() -> None:
+    profile = profiles.stated(["frr defaults traditional"])
+    assert profiles.default(_address_of("bgp enforce-first-as"), {}, profile) == "bgp enforce-first-as"
 
 
 def test_a_definition_that_is_used_is_found_with_its_user() -> None:
