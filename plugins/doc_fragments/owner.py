@@ -12,7 +12,7 @@ options:
   owner:
     description:
       - The mark that everything made by this module carries.
-        Things that carry another mark, or none, are never removed.
+        Things that carry another mark, or none, are never removed. O(state=absent) refuses another owner's, and leaves nobody's as they are, with a warning.
       - The roles use the fabric's name, so that several fabrics can share a host.
     type: str
     default: overloom.fabric

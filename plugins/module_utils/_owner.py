@@ -83,6 +83,11 @@ def may_change(
     raise FabricError(f"{what} {whose}{used}, and {change}; {way}, or give adopt: true to take it over")
 
 
+def nobodys(what: str) -> str:
+    """The warning for a thing that is to be absent and carries no mark, as after it was given back."""
+    return f"{what} was not made by this collection and stays; give adopt: true to remove it"
+
+
 def may_remove(what: str, mark: str | None, caller: Caller) -> None:
     """Refuse to remove what the caller's owner did not make, unless it is adopted."""
     if mark != caller.owner and not caller.adopt:

@@ -213,10 +213,8 @@ def test_what_was_made_by_hand_stays(router: harness.Host) -> None:
     router.apply("frr_ospf", {**ospf(1), "purge": True})
     router.apply("frr_static", {"prefix": "10.98.0.0/16", "discard": "blackhole", "purge": True})
     assert "ip ospf cost 5" in running(router) and "10.99.0.0/16" in running(router)
-    refused = router.module(
-        "frr_static", {"prefix": "10.99.0.0/16", "discard": "blackhole", "state": "absent"}, ok=False
-    )
-    assert "adopt" in refused["msg"]
+    left = router.apply("frr_static", {"prefix": "10.99.0.0/16", "discard": "blackhole", "state": "absent"})
+    assert not left["changed"] and "give adopt: true to remove it" in left["warnings"][0]
     router.apply("frr_static", {"routes": [], "purge": True})
     router.apply("frr_ospf", frr_configs.empty("frr_ospf"))
     assert running(router) == before

@@ -197,6 +197,17 @@ def test_frr_starts_with_all_that_others_wrote(crowded: harness.Host, seed: int)
     wait(lambda: running(crowded) == before, "what ran at first", 10)
 
 
+def test_settings_go_from_a_router_of_somebody_and_the_playbook_runs_again(crowded: harness.Host) -> None:
+    text = "frr defaults traditional\nrouter bgp 65000\n bgp cluster-id 10.0.0.9\n neighbor 192.0.2.9 remote-as 65001\nexit\n"
+    start(crowded, text)
+    before = running(crowded)
+    crowded.apply("frr_bgp", {"asn": "65000", "always_compare_med": True})
+    assert crowded.module("frr_bgp", {"asn": "65000", "state": "absent"})["changed"]
+    again = crowded.apply("frr_bgp", {"asn": "65000", "state": "absent"})
+    assert not again["changed"] and "was not made by this collection and stays" in again["warnings"][0]
+    assert running(crowded) == before and saved(crowded) == text
+
+
 # --- the defaults of a profile -----------------------------------------------------------------------------------------
 
 DATACENTER = "frr version 8.4\nfrr defaults datacenter\nrouter bgp 65000\n bgp default ipv6-unicast\n neighbor 192.0.2.9 remote-as 65001\nexit\n"

@@ -181,7 +181,8 @@ def test_states_removal_and_foreign_guests(kvm: harness.Host) -> None:
         ["virsh", "define", "/dev/stdin"],
         stdin="<domain type='qemu'><name>vm1-foreign</name><memory>65536</memory><os><type>hvm</type></os></domain>",
     )
-    assert "no mark" in kvm.module("libvirt_domain", {"name": "vm1-foreign", "state": "absent"}, ok=False)["msg"]
+    left = kvm.apply("libvirt_domain", {"name": "vm1-foreign", "state": "absent"})
+    assert not left["changed"] and "was not made by this collection and stays" in left["warnings"][0]
     # The names are exact: vm1 is removed, vm1-foreign is not, neither by absent nor by purge.
     gone = kvm.apply(
         "libvirt_domain", {"domains": [], "purge": True, "force": True, "shutdown_timeout": 0, "remove_storage": True}

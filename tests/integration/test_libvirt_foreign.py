@@ -170,7 +170,11 @@ def test_a_guest_of_somebody_is_not_changed_unasked_and_is_given_back(kvm: harne
     given = kvm.module("libvirt_domain", {"name": "theirs", "state": "absent"}, check=True)
     assert "was there before it was adopted: it is given back, not removed" in str(given["warnings"])
     kvm.run(["systemctl", "restart", "libvirtd"])
-    kvm.apply("libvirt_domain", {"domains": [], "purge": True})
+    assert kvm.module("libvirt_domain", {"name": "theirs", "state": "absent"})["changed"]
+    # The playbook runs again.
+    again = kvm.apply("libvirt_domain", {"name": "theirs", "state": "absent"})
+    assert not again["changed"] and "domain theirs was not made by this collection and stays" in again["warnings"][0]
+    assert not kvm.apply("libvirt_domain", {"domains": [], "purge": True})["changed"]
     after = [line for line in definition(kvm, "theirs") if "metadata" not in line]
     gone, come = difference([line for line in before if "metadata" not in line], after)
     assert [line for line in [*gone, *come] if "address type" not in line] == [], "the NICs are those that it had"

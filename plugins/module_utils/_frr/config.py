@@ -24,6 +24,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._frr import conf, 
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import profile as profiles
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.spelling import Speller
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.uses import orphans
+from ansible_collections.overloom.fabric.plugins.module_utils._owner import nobodys
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
     MASK,
     Change,
@@ -1070,7 +1071,7 @@ def _unsaid(found: Found, things: t.Sequence[Thing]) -> list[Thing]:
 def compare(runner: Runner, found: Found, things: t.Sequence[Thing], options: Options) -> Change:
     """What must change so that the things are as wanted, live, in frr.conf and in the notes.
 
-    Raises FabricError for a thing of another owner, and for an absent one that is nobody's.
+    Raises FabricError for a thing of another owner.
     """
     path = notes_path(options.owner, options.module)
     notes = json.loads(json.dumps(found.notes))
@@ -1125,9 +1126,7 @@ def compare(runner: Runner, found: Found, things: t.Sequence[Thing], options: Op
             if note is not None:
                 forget(thing.name)
             elif there:
-                raise FabricError(
-                    f"{thing.name} was not made by owner {options.owner}; set adopt to remove it all the same"
-                )
+                warnings.append(nobodys(thing.name))
             continue
         made = {tuple(address) for address in note["lines"]} if note else set()
         # Blocks around the lines are made with them.

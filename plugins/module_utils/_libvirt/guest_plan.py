@@ -38,6 +38,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.xml impor
     check_change,
     check_owner,
     given_back,
+    leaves,
     read_mark,
     replaces,
     shown_size,
@@ -151,7 +152,8 @@ def plan(
             One(result, found, domain, here, actions).plan(owner, adopt)
         elif here is not None:
             mark = read_mark(here.inactive)
-            check_owner(mark, owner, adopt, f"domain {domain.name}", removing=True)
+            if leaves(mark, owner, adopt, f"domain {domain.name}", result.warnings):
+                continue
             if mark.adopted and not adopt:
                 result.warnings.append(given_back(f"domain {domain.name}"))
                 _give_back(result, domain.name, here, actions)

@@ -54,6 +54,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.xml impor
     check_owner,
     contains,
     given_back,
+    leaves,
     parse_vlan,
     port_columns,
     read_mark,
@@ -239,7 +240,8 @@ def plan(
             One(result, found, network, here, actions).plan(owner, adopt, guests, check)
         elif here is not None:
             mark = read_mark(here.inactive)
-            check_owner(mark, owner, adopt, f"network {network.name}", removing=True)
+            if leaves(mark, owner, adopt, f"network {network.name}", result.warnings):
+                continue
             if mark.adopted and not adopt:
                 result.warnings.append(given_back(f"network {network.name}"))
                 _give_back(result, network.name, here, actions)

@@ -40,6 +40,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.xml impor
     size,
     to_xml,
 )
+from ansible_collections.overloom.fabric.plugins.module_utils._owner import Caller, may_remove, nobodys
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
     Change,
     FabricError,
@@ -268,14 +269,15 @@ class PoolPlan:
         return pool is not None and pool.root.findtext("uuid") == pool_uuid(self.owner, name)
 
     def remove_declared(self, name: str) -> None:
-        """Remove a pool by its name. Raises FabricError."""
+        """Remove a pool by its name; one without our mark stays."""
         pool = self.found.get(name)
         if pool is None:
             return
         if not self.is_mine(name) and not self.adopt:
-            raise FabricError(
-                f"pool {name} carries no mark of {self.owner}, so it is not removed: set adopt to take it over"
+            self.warnings.append(
+                f"pool {name} carries no mark of {self.owner} and stays; give adopt: true to remove it"
             )
+            return
         self.remove(name, pool, given_back=name in self.remembered and self.is_mine(name) and not self.adopt)
 
     def remove(self, name: str, pool: Pool, given_back: bool = False) -> None:
@@ -571,10 +573,10 @@ def plan_volumes(
         if item["state"] == "absent":
             if there is None:
                 continue
-            if holder != owner and not adopt:
-                raise FabricError(
-                    f"{what} in pool {pool} carries {'the mark of ' + holder if holder else 'no mark of ' + owner}, so it is not removed: set adopt"
-                )
+            if not holder and not adopt:
+                warnings.append(nobodys(f"{what} in pool {pool}"))
+                continue
+            may_remove(f"{what} in pool {pool}", holder, Caller(owner, adopt))
             remove(key, pool, name, there, given_back=key in found.adopted and not adopt)
             continue
         if there is None:

@@ -16,7 +16,7 @@ import typing as t
 import uuid
 import xml.etree.ElementTree as ET
 
-from ansible_collections.overloom.fabric.plugins.module_utils._owner import DEFAULT_OWNER, Caller, may_change
+from ansible_collections.overloom.fabric.plugins.module_utils._owner import DEFAULT_OWNER, Caller, may_change, nobodys
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import MASK, FabricError
 
 NAMESPACE = "urn:overloom.fabric"
@@ -307,14 +307,21 @@ def write_mark(root: ET.Element, mark: Mark, before: t.Sequence[str]) -> None:
         root.remove(metadata)
 
 
-def check_owner(found: Mark, owner: str, adopt: bool, thing: str, removing: bool = False) -> None:
+def check_owner(found: Mark, owner: str, adopt: bool, thing: str) -> None:
     """Refuse what belongs to somebody else. thing: "domain web1". Raises FabricError."""
     if adopt or found.owner == owner:
         return
     if found.owner:
         raise FabricError(f"{thing} belongs to {found.owner}, not to {owner}: leave it, or set adopt to take it over")
-    if removing:
-        raise FabricError(f"{thing} carries no mark of {owner}, so it is not removed: set adopt to take it over")
+
+
+def leaves(found: Mark, owner: str, adopt: bool, thing: str, warnings: list[str]) -> bool:
+    """Whether a thing that is to be absent stays, as it is nobody's. Raises FabricError for another owner's."""
+    if not found.owner and not adopt:
+        warnings.append(nobodys(thing))
+        return True
+    check_owner(found, owner, adopt, thing)
+    return False
 
 
 def check_change(thing: str, changed: t.Sequence[str], uses: t.Sequence[str] = ()) -> None:

@@ -79,6 +79,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options impor
     owner_of,
     parse,
     port_name,
+    leaves,
     removable,
     view,
     vsctl,
@@ -479,6 +480,8 @@ def _structure(
                     f"{bridge.what}: there is no bridge {bridge.parent}, its parent, on this host; declare it too"
                 )
         elif not bridge.present and is_fake(found, bridge.name):
+            if leaves(found.tables["Port"][bridge.name], bridge.what, owner, adopt, warnings):
+                continue
             for name in fake_ports(found, bridge.name):
                 if name not in stays and not _stays(found.tables["Port"][name], settings):
                     removable(found.tables["Port"][name], f"port {name} of {bridge.what}", owner, adopt)
@@ -493,7 +496,8 @@ def _structure(
             if bridge.itself:
                 configurable(row, bridge.what, owner, adopt)
         elif row is not None:
-            removable(row, bridge.what, owner, adopt)
+            if leaves(row, bridge.what, owner, adopt, warnings):
+                continue
             if _stays(row, settings):
                 warnings.append(
                     f"{bridge.what} was there before it was adopted: it is given back, not removed; give adopt: true to remove it"
@@ -512,8 +516,7 @@ def _structure(
         row, bridge = found.tables["Port"].get(port.name), found.bridge_of.get(port.name)
         if not port.present:
             if row is not None and bridge == port.bridge and port.name not in stays:
-                removable(row, port.what, owner, adopt)
-                if not _stays(row, settings):
+                if not leaves(row, port.what, owner, adopt, warnings) and not _stays(row, settings):
                     remove(port.name, bridge)
         elif port.name == port.bridge:
             continue

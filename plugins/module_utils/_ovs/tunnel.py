@@ -51,7 +51,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options impor
     owner_of,
     parse,
     port_name,
-    removable,
+    leaves,
     view,
     vsctl,
     words_for,
@@ -206,7 +206,8 @@ def compare(
                 )
         if not tunnel.present:
             if row is not None and tunnel.bridge in (None, bridge):
-                removable(row, tunnel.what, settings.owner, settings.adopt)
+                if leaves(row, tunnel.what, settings.owner, settings.adopt, warnings):
+                    continue
                 if was_there(row, settings.owner) and not settings.adopt:
                     warnings.append(
                         f"{tunnel.what} was there before it was adopted: it is given back, not removed; give adopt: true to remove it"
