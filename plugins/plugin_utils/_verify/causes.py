@@ -132,7 +132,7 @@ class World:
             self.host_of(source),
             *([far] if far in self.plan["hosts"] or target in self.points else self._peer(segment, target)),
         ]
-        hops = self._hops(segment["overlay"], ends[0], ends[-1])
+        hops = self.hops(segment["overlay"], ends[0], ends[-1])
         for one, other in zip(hops, hops[1:]):
             parts += [
                 _between("tunnel", segment["overlay"], one, other),
@@ -149,7 +149,7 @@ class World:
         peers = self.overlays[segment["overlay"]]["peers"] if segment["overlay"] in self.overlays else []
         return [peer["name"] for peer in peers if peer["name"] == target]
 
-    def _hops(self, overlay: str | None, one: str, other: str) -> list[str]:
+    def hops(self, overlay: str | None, one: str, other: str) -> list[str]:
         """The hosts from one to the other along the overlay's tunnels."""
         if one == other:
             return [one]

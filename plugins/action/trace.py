@@ -1,0 +1,121 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Trace: says what the hosts on a packet's way are asked, and where it ends by what they answered. The work is done in plugin_utils."""
+
+from __future__ import annotations
+
+import json
+import os
+import typing as t
+
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import counters, draw, walk
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.way import (
+    DEFAULT_SIZE,
+    PROTOCOLS,
+    Packet,
+    Route,
+    TraceError,
+)
+
+OBSERVED = ("read", "routers", "probe", "again")
+ARGUMENTS = {
+    "plan": {"type": "dict", "required": True},
+    "from": {"type": "str", "required": True},
+    "to": {"type": "str", "required": True},
+    "protocol": {"type": "str", "choices": list(PROTOCOLS), "default": "icmp"},
+    "port": {"type": "int"},
+    "size": {"type": "int", "default": DEFAULT_SIZE},
+    "observed": {"type": "dict", "options": {name: {"type": "str"} for name in OBSERVED}},
+    "report": {"type": "path"},
+}
+
+
+class ActionModule(ActionBase):
+    """Runs on the controller; other tasks read the hosts, so check mode is the same."""
+
+    _requires_connection = False
+    _supports_check_mode = True
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        result = super().run(tmp, task_vars)
+        result["changed"] = False
+        _validation, options = self.validate_argument_spec(argument_spec=ARGUMENTS)
+        try:
+            way = _way(options)
+        except TraceError as error:
+            return {**result, "failed": True, "msg": str(error)}
+        if not options["observed"]:
+            return {**result, **_questions(way)}
+        return {**result, **_judged(way, options, (task_vars or {})["hostvars"])}
+
+
+def _way(options: dict[str, t.Any]) -> Route:
+    size, port = options["size"], options["port"]
+    if not 28 <= size <= 65535:
+        raise TraceError(f"size {size}: give the length of the IP packet in bytes, of 28 to 65535.")
+    if options["protocol"] == "icmp" and port:
+        raise TraceError(f"port {port}: ICMP has none; give protocol tcp or udp, too.")
+    if port is not None and not 0 < port < 65536:
+        raise TraceError(f"port {port}: give one of 1 to 65535.")
+    # The family follows from the target's address.
+    packet = Packet(options["protocol"], port, size)
+    way = Route(options["plan"], options["from"], options["to"], packet)
+    if ":" in way.target.address:
+        way = Route(options["plan"], options["from"], options["to"], packet._replace(family=6))
+    return way
+
+
+def _questions(way: Route) -> dict[str, t.Any]:
+    """What each host is asked, who asks FRR, and who sends."""
+    asked = way.questions()
+    routers = [name for name in asked if way.plan["routers"].get(name, {}).get("managed")]
+    return {"hosts": asked, "routers": routers, "sender": way.source.host, "probe": way.probe()}
+
+
+def _judged(way: Route, options: dict[str, t.Any], hostvars: t.Any) -> dict[str, t.Any]:
+    """The verdict, its report, and what the task says of it."""
+    names = options["observed"]
+
+    def registered(host: str, name: str) -> dict[str, t.Any]:
+        return (hostvars[host].get(names[name]) or {}) if names[name] and host in hostvars else {}
+
+    hosts = way.questions()
+    seen = {host: {**registered(host, "read"), "frr": registered(host, "routers")} for host in hosts}
+    measured = next(iter(registered(way.source.host or "", "probe").get("observed") or []), None)
+    report = walk.judge(way, seen, measured)
+    if report["undecided"] and not names["again"]:
+        return {"undecided": True}
+    if report["undecided"]:
+        after = {host: registered(host, "again") for host in hosts}
+        _decide(way, report, seen, after)
+    Display().display("\n".join(["", *draw.lines(report), ""]))
+    if options["report"]:
+        _write(options["report"], report)
+    result: dict[str, t.Any] = {"undecided": report["undecided"], "passed": report["passed"], "died": report["died"]}
+    if not report["passed"]:
+        result.update(failed=True, msg=draw.sentence(report))
+    return result
+
+
+def _decide(way: Route, report: dict[str, t.Any], before: dict[str, t.Any], after: dict[str, t.Any]) -> None:
+    """Blame the first hop whose counters did not rise."""
+    for direction, route in (("there", way), ("back", way.reversed())):
+        found = counters.stopped(route, report[direction], before, after)
+        if found:
+            at = report[direction]["hops"][found["hop"]]
+            report.update(died={**found, "direction": direction, "at": at}, undecided=False)
+            return
+
+
+def _write(folder: str, report: dict[str, t.Any]) -> None:
+    os.makedirs(folder, exist_ok=True)
+    path = os.path.join(folder, "trace.json")
+    with open(path + ".new", "w", encoding="utf-8") as stream:
+        json.dump(report, stream, indent=1)
+        stream.write("\n")
+    os.replace(path + ".new", path)

@@ -1,0 +1,204 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a packet meets on one host, read and not judged: kernel, firewall, switch, guests.
+
+One process a network namespace for the kernel, one for its firewall, one for the switch's database, one a question to the switch,
+one for the guests. This file is private to the collection.
+Sources: ip(8) with -json and -batch, libnftables-json(5), ovs-vswitchd(8) for ofproto/trace.
+"""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import (
+    Database,
+    OvsRunner,
+    ovs_vsctl,
+    read_database,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.tables import STATE
+from ansible_collections.overloom.fabric.plugins.module_utils._probe.prober import inside
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Step
+
+Item = t.Dict[str, t.Any]
+
+QUESTIONS = ("links", "routes", "neighbors", "rules")
+BATCH = "address show\nroute show table all\nneighbor show\nrule show\n"
+SYSCTLS = {
+    "forwarding": "net/ipv4/ip_forward",
+    "forwarding6": "net/ipv6/conf/all/forwarding",
+}
+PER_INTERFACE = {"rp_filter": "net/ipv4/conf/{}/rp_filter"}
+
+
+def documents(text: str) -> list[t.Any]:
+    """The JSON documents of a text, one after the other. `ip` prints nothing at all for some empty lists."""
+    parser, found, at = json.JSONDecoder(), [], 0
+    text = text.strip()
+    while at < len(text):
+        document, at = parser.raw_decode(text, at)
+        found.append(document)
+        while at < len(text) and text[at].isspace():
+            at += 1
+    return found
+
+
+def read_kernel(runner: OvsRunner, namespace: str | None) -> Item:
+    """Links with their addresses and counters, routes, neighbors, rules and sysctls of a namespace; None is the host's own."""
+    enter = ["ip", "-n", namespace] if namespace else ["ip"]
+    said = runner(Step((*enter, "-json", "-details", "-statistics", "-batch", "-"), stdin=BATCH))
+    found = dict(zip(QUESTIONS, documents(said)))
+    if len(found) != len(QUESTIONS):
+        raise FabricError(f"ip -batch in {namespace or 'the host'} answered {len(found)} of {len(QUESTIONS)} questions")
+    links = [_link(link) for link in found["links"]]
+    return {
+        "links": {link["name"]: link for link in links},
+        "routes": [_route(route) for route in found["routes"] if route.get("dst")],
+        "neighbors": [_neighbor(one) for one in found["neighbors"] if one.get("dst")],
+        "rules": [rule for rule in found["rules"] if rule.get("table") not in ("local", "main", "default")],
+        **_sysctls(namespace, [link["name"] for link in links]),
+    }
+
+
+def _link(link: Item) -> Item:
+    counters = link.get("stats64") or {}
+    return {
+        "name": link["ifname"],
+        "mac": link.get("address"),
+        "mtu": link.get("mtu"),
+        "up": "UP" in link.get("flags", ()),
+        "carrier": "LOWER_UP" in link.get("flags", ()),
+        "addresses": [f"{one['local']}/{one['prefixlen']}" for one in link.get("addr_info", ()) if "local" in one],
+        "received": (counters.get("rx") or {}).get("packets"),
+        "sent": (counters.get("tx") or {}).get("packets"),
+        "dropped": (counters.get("rx") or {}).get("dropped"),
+    }
+
+
+def _route(route: Item) -> Item:
+    hops = [
+        {"via": hop.get("gateway") or (hop.get("via") or {}).get("host"), "dev": hop.get("dev")}
+        for hop in route.get("nexthops") or [route]
+    ]
+    return {
+        "to": route["dst"],
+        "type": route.get("type", "unicast"),
+        "table": str(route.get("table", "main")),
+        "protocol": route.get("protocol"),
+        "metric": int(route.get("metric") or 0),
+        "dead": any(flag in ("dead", "linkdown") for flag in route.get("flags", ())),
+        "hops": hops,
+    }
+
+
+def _neighbor(one: Item) -> Item:
+    return {"to": one["dst"], "dev": one.get("dev"), "mac": one.get("lladdr"), "state": " ".join(one.get("state", ()))}
+
+
+def _sysctls(namespace: str | None, interfaces: list[str]) -> Item:
+    """Values below /proc/sys/net, which are those of the namespace that the reading process is in."""
+    with inside(namespace):
+        values: Item = {name: _value(path) for name, path in SYSCTLS.items()}
+        for name, path in PER_INTERFACE.items():
+            values[name] = {interface: _value(path.format(interface)) for interface in ("all", *interfaces)}
+    return values
+
+
+def _value(path: str) -> int | None:
+    try:
+        with open("/proc/sys/" + path, encoding="ascii") as stream:
+            return int(stream.read())
+    except (OSError, ValueError):
+        return None
+
+
+def read_firewall(runner: OvsRunner, namespace: str | None) -> list[Item] | None:
+    """The rules of nftables, with those that iptables made by it; None where they cannot be read."""
+    enter = ["ip", "netns", "exec", namespace] if namespace else []
+    status, out, _err = runner.run([*enter, "nft", "-json", "list", "ruleset"])
+    try:
+        return json.loads(out)["nftables"] if status == 0 else None
+    except (ValueError, KeyError):
+        return None
+
+
+def read_switch(runner: OvsRunner, traces: t.Sequence[Item]) -> Item:
+    """Bridges and ports as the database has them, and what the switch says it would do with each packet."""
+    try:
+        database = read_database(runner, ovs_vsctl(None, 10), STATE)
+    except FabricError as error:
+        return {"error": str(error), "bridges": {}, "traces": {}}
+    bridges = {name: _bridge(database, name) for name in database.tables["Bridge"]}
+    return {"error": None, "bridges": bridges, "traces": {one["name"]: _traced(runner, one) for one in traces}}
+
+
+def _bridge(database: Database, name: str) -> Item:
+    row = database.tables["Bridge"][name]
+    return {
+        "fail_mode": row.get("fail_mode") or "standalone",
+        "datapath_type": row.get("datapath_type") or "system",
+        "ports": {port: _port(database, port) for port in database.ports_of(name)},
+    }
+
+
+def _port(database: Database, name: str) -> Item:
+    row, interface = database.tables["Port"][name], database.interface(name)
+    statistics = interface.get("statistics") or {}
+    return {
+        "tag": row.get("tag"),
+        "trunks": row.get("trunks") or [],
+        "vlan_mode": row.get("vlan_mode"),
+        "type": interface.get("type") or "",
+        "options": interface.get("options") or {},
+        "ofport": interface.get("ofport"),
+        "error": interface.get("error"),
+        "link_state": interface.get("link_state"),
+        "mtu": interface.get("mtu"),
+        "received": statistics.get("rx_packets"),
+        "sent": statistics.get("tx_packets"),
+    }
+
+
+def _traced(runner: OvsRunner, question: Item) -> str:
+    """What ofproto/trace says of a packet; without -generate it sends nothing and learns nothing."""
+    status, out, err = runner.run(
+        ["ovs-appctl", "-T", "10", "ofproto/trace", "--names", question["bridge"], question["flow"]]
+    )
+    return out if status == 0 else "error: " + (err or out).strip()
+
+
+def read_guests(runner: OvsRunner) -> dict[str, str] | None:
+    """The states of libvirt's guests by name; None when libvirt does not answer."""
+    status, out, _err = runner.run(["virsh", "-q", "list", "--all"])
+    if status:
+        return None
+    rows = [line.split(None, 2) for line in out.splitlines()]
+    return {row[1]: row[2].strip() for row in rows if len(row) == 3}
+
+
+def read(runner: OvsRunner, options: Item) -> Item:
+    """All that was asked for. A namespace that is not there is left out."""
+    spaces: dict[str, Item] = {"": {**read_kernel(runner, None), "firewall": read_firewall(runner, None)}}
+    for name in options["namespaces"]:
+        try:
+            spaces[name] = {**read_kernel(runner, name), "firewall": read_firewall(runner, name)}
+        except FabricError as error:
+            if _exists(name):
+                raise FabricError(f"namespace {name} cannot be read: {error}") from error
+    found: Item = {"spaces": spaces}
+    if options["switch"]:
+        found["switch"] = read_switch(runner, options["traces"])
+    if options["guests"]:
+        found["guests"] = read_guests(runner)
+    return found
+
+
+def _exists(namespace: str) -> bool:
+    try:
+        with inside(namespace):
+            return True
+    except FabricError:
+        return False

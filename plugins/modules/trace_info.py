@@ -1,0 +1,134 @@
+#!/usr/bin/python
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: trace_info
+short_description: Read what a packet meets on a host
+version_added: 0.1.0
+author: The overloom.fabric authors (@overloom)
+description:
+  - Reads, for the host and for named network namespaces, links with their addresses and counters, routes, neighbors, policy rules, forwarding,
+    reverse path filters and the rules of nftables; the ports of Open vSwitch; what the switch would do with given packets; the states of guests.
+  - Judges nothing. M(overloom.fabric.trace) follows a packet through what several hosts returned.
+extends_documentation_fragment:
+  - overloom.fabric.attributes.info
+options:
+  namespaces:
+    description: Network namespaces to read besides the host's own. One that is not there is left out.
+    type: list
+    elements: str
+    default: []
+  switch:
+    description: Whether to read Open vSwitch.
+    type: bool
+    default: true
+  traces:
+    description: Packets that the switch is asked about by C(ovs-appctl ofproto/trace). None is sent, and nothing is learned from it.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: The key of the answer in RV(switch).
+        type: str
+        required: true
+      bridge:
+        description: The bridge that the packet enters.
+        type: str
+        required: true
+      flow:
+        description: The packet, as ovs-fields(7) writes it.
+        type: str
+        required: true
+  guests:
+    description: Whether to read the states of libvirt's guests.
+    type: bool
+    default: false
+notes:
+  - Needs root and iproute2 on the host. Rules are shown where C(nft) is installed; those of C(iptables-legacy) are not.
+seealso:
+  - module: overloom.fabric.trace
+"""
+
+EXAMPLES = r"""
+- name: Read the host, a namespace, and what the bridge does with a packet of its endpoint
+  overloom.fabric.trace_info:
+    namespaces: [web1]
+    traces:
+      - name: out
+        bridge: br-int
+        flow: in_port="v-web1",icmp,dl_src=02:00:00:00:00:01,dl_dst=02:00:00:00:00:02,nw_src=10.1.1.1,nw_dst=10.1.1.2
+  register: seen
+
+- name: The actions of the datapath
+  ansible.builtin.debug:
+    msg: "{{ seen.switch.traces.out.splitlines() | last }}"
+"""
+
+RETURN = r"""
+spaces:
+  description: The host itself under the empty name, and each of O(namespaces) that is there.
+  returned: success
+  type: dict
+  sample:
+    web1:
+      links: {eth0: {name: eth0, mac: "02:00:00:00:00:01", mtu: 1458, up: true, carrier: true, addresses: [10.1.1.1/24], received: 5, sent: 7, dropped: 0}}
+      routes: [{to: 10.1.1.0/24, type: unicast, table: main, protocol: kernel, metric: 0, dead: false, hops: [{via: null, dev: eth0}]}]
+      neighbors: [{to: 10.1.1.2, dev: eth0, mac: "02:00:00:00:00:02", state: REACHABLE}]
+      rules: []
+      forwarding: 0
+      forwarding6: 0
+      rp_filter: {all: 0, eth0: 0}
+      firewall: []
+switch:
+  description: Why Open vSwitch could not be read, if so; its bridges with their ports; the answers to O(traces) as C(ovs-appctl) printed them.
+  returned: with O(switch)
+  type: dict
+  sample: {error: null, bridges: {}, traces: {}}
+guests:
+  description: The states of libvirt's guests by name, or null when libvirt does not answer.
+  returned: with O(guests)
+  type: dict
+  sample: {vm1: running}
+spawned:
+  description: How many processes were started.
+  returned: always
+  type: int
+  sample: 6
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import ovs_runner
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
+from ansible_collections.overloom.fabric.plugins.module_utils._trace.reader import read
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "namespaces": {"type": "list", "elements": "str", "default": []},
+            "switch": {"type": "bool", "default": True},
+            "traces": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {name: {"type": "str", "required": True} for name in ("name", "bridge", "flow")},
+            },
+            "guests": {"type": "bool", "default": False},
+        },
+        supports_check_mode=True,
+    )
+    runner = ovs_runner(module)
+    try:
+        found = read(runner, module.params)
+    except FabricError as error:
+        module.fail_json(msg=str(error), spawned=runner.spawned)
+    module.exit_json(changed=False, spawned=runner.spawned, **found)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where counters stop to rise: between two reads the packets were sent, so the first hop that did not see them is behind the loss. Pure.
+
+This file is private to the collection.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.path import Died
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.way import Route
+
+Item = t.Dict[str, t.Any]
+
+# Fewer packets than this may be anybody's.
+LEAST = 3
+
+
+def stopped(way: Route, direction: Item, before: t.Mapping[str, Item], after: t.Mapping[str, Item]) -> Item | None:
+    """The hop of a direction that did not see the packets, or None."""
+    passed: int | None = None
+    last = ""
+    for number, hop in enumerate(direction["hops"]):
+        places = [_count(way, hop, number, direction["hops"], read) for read in (before, after)]
+        if None in places:
+            continue
+        rise = t.cast(int, places[1]) - t.cast(int, places[0])
+        if passed is None:
+            if rise < LEAST:
+                because = f"{hop['name']} on {hop['host']} sent {rise} packets, of at least {LEAST}"
+                return Died("unsent", because, "", "").data(number)
+            passed = rise
+        elif rise < passed / 2:
+            because = f"{hop['name']} on {hop['host']} saw {rise} of {passed} packets; {last} saw them"
+            return Died("lost", because, "", f"on {hop['host']}: tcpdump -ni {hop['name']}").data(number)
+        last = f"{hop['name']} on {hop['host']}"
+    return None
+
+
+def _count(way: Route, hop: Item, number: int, hops: list[Item], read: t.Mapping[str, Item]) -> int | None:
+    """The counter of a hop for this direction; None where it has none of its own."""
+    first_half = number < len(hops) / 2
+    seen = read.get(hop["host"]) or {}
+    if hop["kind"] == "endpoint" and hop["name"] in way.world.points:
+        end = way.source if hop["name"] == way.source.id else way.target
+        link = ((seen.get("spaces") or {}).get(end.space or "") or {"links": {}})["links"].get(end.interface)
+        return link["sent" if first_half else "received"] if link else None
+    if hop["kind"] in ("port", "tunnel"):
+        bridges = ((seen.get("switch") or {}).get("bridges") or {}).values()
+        row = next((bridge["ports"][hop["name"]] for bridge in bridges if hop["name"] in bridge["ports"]), None)
+        # A port receives what the endpoint or the far end sends, and sends what the switch hands on.
+        receives = first_half == (hop["kind"] == "port")
+        return row["received" if receives else "sent"] if row else None
+    return None

@@ -1,0 +1,90 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A kernel's decisions about a packet, from what trace_info read: routes, reverse path filter, neighbors. Pure.
+
+This file is private to the collection. Sources: ip-route(8), ip-sysctl.rst of the kernel, RFC 3704.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import typing as t
+
+Item = t.Dict[str, t.Any]
+
+REFUSED = ("unreachable", "blackhole", "prohibit", "throw")
+# The kernel asks the tables in this order, unless policy rules say otherwise.
+TABLES = ("local", "main", "default")
+
+
+class Hop(t.NamedTuple):
+    """Where a route leads: the interface, and the gateway or None for the destination itself."""
+
+    dev: str
+    via: str | None
+
+
+def bare(address: str) -> str:
+    """An address without its prefix length."""
+    return address.partition("/")[0]
+
+
+def has_address(space: Item, address: str) -> str | None:
+    """The interface of a namespace that has an address, or None."""
+    for link in space["links"].values():
+        if any(bare(one) == bare(address) for one in link["addresses"]):
+            return str(link["name"])
+    return None
+
+
+def route(space: Item, to: str) -> Item | None:
+    """The route that the kernel takes: of the first table that has one, the longest prefix with the lowest metric."""
+    target = ipaddress.ip_address(bare(to))
+    for table in TABLES:
+        fitting = [one for one in space["routes"] if one["table"] == table and _covers(one, target)]
+        if fitting:
+            return min(fitting, key=lambda one: (-_network(one["to"], target.version).prefixlen, one["metric"]))
+    return None
+
+
+def _covers(one: Item, target: t.Any) -> bool:
+    if one["dead"] or one["type"] in ("broadcast", "multicast", "anycast"):
+        return False
+    # `default` says nothing of its family: its gateway does.
+    if one["to"] == "default" and any(
+        hop["via"] and (":" in hop["via"]) != (target.version == 6) for hop in one["hops"]
+    ):
+        return False
+    network = _network(one["to"], target.version)
+    return network.version == target.version and target in network
+
+
+def _network(to: str, version: int) -> t.Any:
+    everything = "0.0.0.0/0" if version == 4 else "::/0"
+    return ipaddress.ip_network(everything if to == "default" else to, strict=False)
+
+
+def hops(found: Item) -> list[Hop]:
+    """All next hops of a route."""
+    return [Hop(hop["dev"], hop["via"]) for hop in found["hops"] if hop["dev"]]
+
+
+def reverse_path(space: Item, interface: str, source: str) -> str | None:
+    """Why the reverse path filter drops a packet that came in by an interface, or None (RFC 3704; IPv4 only)."""
+    filters = space["rp_filter"]
+    mode = max(filters.get("all") or 0, filters.get(interface) or 0)
+    if ":" in source or not mode:
+        return None
+    back = route(space, source)
+    devices = [] if back is None or back["type"] in REFUSED else [hop.dev for hop in hops(back)]
+    if mode == 1 and interface not in devices:
+        return f"the way back to {source} leads {'by ' + devices[0] if devices else 'nowhere'}"
+    if mode == 2 and not devices:
+        return f"there is no way back to {source}"
+    return None
+
+
+def neighbor(space: Item, dev: str, address: str) -> Item | None:
+    """The entry of an address in the neighbor table, or None."""
+    return next((one for one in space["neighbors"] if one["to"] == address and one["dev"] == dev), None)

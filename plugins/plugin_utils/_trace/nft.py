@@ -1,0 +1,253 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The verdict of nftables on a packet, from `nft -json list ruleset`. Pure.
+
+A condition that a list of rules does not decide (connection tracking, marks, sets that are not listed) is neither true nor false: a rule with
+one is passed over, and only measured loss makes it a suspect. This file is private to the collection. Source: libnftables-json(5).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import typing as t
+
+Item = t.Dict[str, t.Any]
+
+ICMP = {4: "icmp", 6: "icmpv6"}
+
+
+class Met(t.NamedTuple):
+    """The packet as a chain sees it. iif, oif: interface names, empty where there is none; reply: it is an answer."""
+
+    source: str
+    target: str
+    protocol: str
+    port: int | None
+    iif: str
+    oif: str
+    reply: bool = False
+
+    @property
+    def version(self) -> int:
+        """4 or 6."""
+        return 6 if ":" in self.target else 4
+
+
+class Ruling(t.NamedTuple):
+    """The rule or policy that drops a packet: in words, with its counter (None without one), and how to look at it.
+
+    certain: no rule before it might have let the packet through.
+    """
+
+    rule: str
+    packets: int | None
+    look: str
+    certain: bool = True
+
+
+def verdict(ruleset: list[Item] | None, hook: str, met: Met) -> Ruling | None:
+    """What drops the packet at a hook, or None. ruleset: None where it was not read."""
+    chains = [one["chain"] for one in ruleset or () if "chain" in one]
+    rules = [one["rule"] for one in ruleset or () if "rule" in one]
+    based = [chain for chain in chains if chain.get("hook") == hook and chain["family"] in _families(met)]
+    for chain in sorted(based, key=lambda one: one.get("prio") or 0):
+        found = _chain(chain, rules, met, 0)
+        if found is None and chain.get("policy") == "drop":
+            found = Ruling(f"{_named(chain)} has the policy drop", None, _look(chain))
+        if isinstance(found, Ruling):
+            return found._replace(certain=not any(_undecided(rule, chain, met) for rule in rules))
+    return None
+
+
+def _undecided(rule: Item, chain: Item, met: Met) -> bool:
+    """Whether a rule of the chain's table might let the packet through, by a condition that cannot be told."""
+    if (rule["family"], rule["table"]) != (chain["family"], chain["table"]):
+        return False
+    answers = [_holds(one["match"], met) for one in rule.get("expr", ()) if "match" in one]
+    return None in answers and False not in answers and any("accept" in one for one in rule.get("expr", ()))
+
+
+def _families(met: Met) -> tuple[str, ...]:
+    return ("inet", "ip" if met.version == 4 else "ip6")
+
+
+def _named(chain: Item) -> str:
+    return f"nftables chain {chain['family']} {chain['table']} {chain.get('chain') or chain['name']}"
+
+
+def _look(chain: Item) -> str:
+    return f"nft -a list chain {chain['family']} {chain['table']} {chain.get('chain') or chain['name']}"
+
+
+def _chain(chain: Item, rules: list[Item], met: Met, depth: int) -> Ruling | str | None:
+    """The end of a packet in a chain: a Ruling, "accept", or None when it runs out of rules."""
+    mine = [
+        rule
+        for rule in rules
+        if (rule["family"], rule["table"], rule["chain"]) == (chain["family"], chain["table"], chain["name"])
+    ]
+    for rule in mine:
+        ending = _rule(rule, rules, met, depth)
+        if ending == "return":
+            return None
+        if ending is not None:
+            return ending
+    return None
+
+
+def _rule(rule: Item, rules: list[Item], met: Met, depth: int) -> Ruling | str | None:
+    statements = rule.get("expr", ())
+    if any(_holds(one["match"], met) is not True for one in statements if "match" in one):
+        return None
+    for one in statements:
+        (kind,) = one
+        if kind in ("drop", "reject"):
+            counter: Item = next(
+                (other["counter"] for other in statements if isinstance(other.get("counter"), dict)), {}
+            )
+            return Ruling(f"{_named(rule)}: {_text(rule)}", counter.get("packets"), _look(rule))
+        if kind in ("accept", "return"):
+            return kind
+        if kind in ("jump", "goto") and depth < 16:
+            target = {"family": rule["family"], "table": rule["table"], "name": one[kind]["target"]}
+            ending = _chain(target, rules, met, depth + 1)
+            if ending is not None or kind == "goto":
+                return ending or "return"
+    return None
+
+
+def _holds(match: Item, met: Met) -> bool | None:
+    """Whether a condition holds, or None where that cannot be told."""
+    seen = _seen(match["left"], met)
+    if seen is None:
+        return None
+    wanted = _among(match["right"], seen)
+    if wanted is None:
+        return None
+    return wanted if match.get("op", "==") in ("==", "in") else not wanted if match["op"] == "!=" else None
+
+
+def _seen(left: t.Any, met: Met) -> t.Any:
+    """The packet's value of an expression; None where it has none that is known."""
+    if not isinstance(left, dict):
+        return None
+    if "meta" in left:
+        return _meta(left["meta"].get("key"), met)
+    if "ct" in left:
+        return ("established" if met.reply else "new") if left["ct"].get("key") == "state" else None
+    payload = left.get("payload") or {}
+    return _payload(payload.get("protocol"), payload.get("field"), met)
+
+
+def _meta(key: str | None, met: Met) -> t.Any:
+    icmp = ICMP[met.version]
+    values = {
+        "iifname": met.iif,
+        "iif": met.iif,
+        "oifname": met.oif,
+        "oif": met.oif,
+        "l4proto": icmp if met.protocol == "icmp" else met.protocol,
+        "nfproto": "ipv4" if met.version == 4 else "ipv6",
+        "protocol": "ip" if met.version == 4 else "ip6",
+    }
+    return values.get(key or "")
+
+
+def _payload(protocol: str | None, field: str | None, met: Met) -> t.Any:
+    family = "ip" if met.version == 4 else "ip6"
+    if protocol == family:
+        icmp = ICMP[met.version]
+        named = icmp if met.protocol == "icmp" else met.protocol
+        return {"saddr": met.source, "daddr": met.target, "protocol": named, "nexthdr": named}.get(field or "")
+    if protocol in ("tcp", "udp", "th"):
+        if field == ("sport" if met.reply else "dport") and protocol in (met.protocol, "th") and met.port:
+            return met.port
+        # Another protocol's field never matches.
+        return "" if protocol != "th" and protocol != met.protocol else None
+    if protocol in ("icmp", "icmpv6"):
+        named = "echo-reply" if met.reply else "echo-request"
+        return named if field == "type" and (met.protocol, protocol) == ("icmp", ICMP[met.version]) else ""
+    return "" if protocol in ("ip", "ip6") else None
+
+
+def _among(right: t.Any, seen: t.Any) -> bool | None:
+    """Whether a value is the one on the right side, or one of its set, range or prefix."""
+    if isinstance(right, list):
+        return _any(right, seen)
+    if isinstance(right, dict):
+        if "set" in right:
+            return _any(right["set"] if isinstance(right["set"], list) else [right["set"]], seen)
+        if "range" in right:
+            low, high = (_comparable(bound, seen) for bound in right["range"])
+            value = _comparable(seen, seen)
+            return None if None in (low, high, value) else bool(low <= value <= high)
+        if "prefix" in right:
+            return _inside(right["prefix"], seen)
+        return None
+    if isinstance(right, str) and right.startswith("@"):
+        return None
+    if isinstance(right, str) and right.endswith("*"):
+        return str(seen).startswith(right[:-1])
+    return str(right) == str(seen) or _same_address(right, seen)
+
+
+def _any(items: list[t.Any], seen: t.Any) -> bool | None:
+    answers = [_among(item, seen) for item in items]
+    return True if True in answers else None if None in answers else False
+
+
+def _same_address(one: t.Any, other: t.Any) -> bool:
+    try:
+        return ipaddress.ip_address(str(one)) == ipaddress.ip_address(str(other))
+    except ValueError:
+        return False
+
+
+def _inside(prefix: Item, seen: t.Any) -> bool:
+    try:
+        return ipaddress.ip_address(str(seen)) in ipaddress.ip_network(
+            f"{prefix['addr']}/{prefix['len']}", strict=False
+        )
+    except ValueError:
+        return False
+
+
+def _comparable(value: t.Any, like: t.Any) -> t.Any:
+    """A bound of a range in the form in which it can be compared: a number or an address."""
+    if isinstance(like, int):
+        return value if isinstance(value, int) else None
+    try:
+        return ipaddress.ip_address(str(value))
+    except ValueError:
+        return None
+
+
+def _text(rule: Item) -> str:
+    """A rule about as a person wrote it."""
+    return " ".join(filter(None, (_statement(one) for one in rule.get("expr", ()))))
+
+
+def _statement(one: Item) -> str:
+    if "match" in one:
+        match = one["match"]
+        left = match["left"]
+        name = left.get("meta", {}).get("key") if isinstance(left, dict) else None
+        payload = left.get("payload", {}) if isinstance(left, dict) else {}
+        name = name or " ".join(str(payload[key]) for key in ("protocol", "field") if key in payload) or "condition"
+        operator = "" if match.get("op", "==") in ("==", "in") else f"{match['op']} "
+        return f"{name} {operator}{_right(match['right'])}"
+    (kind,) = one
+    return "" if kind == "counter" else kind if one[kind] is None or kind == "reject" else f"{kind} {_right(one[kind])}"
+
+
+def _right(value: t.Any) -> str:
+    if isinstance(value, dict) and "prefix" in value:
+        return f"{value['prefix']['addr']}/{value['prefix']['len']}"
+    if isinstance(value, dict) and "range" in value:
+        return f"{value['range'][0]}-{value['range'][1]}"
+    if isinstance(value, dict) and "set" in value:
+        return "{ " + ", ".join(_right(item) for item in value["set"]) + " }"
+    if isinstance(value, dict) and "target" in value:
+        return str(value["target"])
+    return str(value)

@@ -1,0 +1,245 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Ports, tunnels and tables of a switch on a packet's way. Pure.
+
+This file is private to the collection.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import ends, switch
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.path import Died, Path, View
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.way import End, Route
+
+Item = t.Dict[str, t.Any]
+
+
+def _unset(value: t.Any) -> t.Any:
+    return None if value in ("", None, [], {}) else value
+
+
+def plugged(view: View, path: Path, end: End, keyed: bool) -> None:
+    """The port that an endpoint hangs at."""
+    host, name = end.host or "", end.port or ""
+    notes = path.at(host, "port", name)
+    try:
+        row = present(view, host, end.bridge or "", name)
+        _link(view, host, name, row)
+    except Died as died:
+        if died.cause in ("port-error", "no-carrier") or (end.guest and died.cause == "port-gone"):
+            _behind(view, path, end)
+        raise
+    # Flows alone decide on their bridge; tags count where the bridge switches.
+    if not keyed or end.guest:
+        _tag(host, name, end, row)
+    notes.append(f"in {end.bridge}" + (f", VLAN {row['tag']}" if row["tag"] is not None else ", untagged"))
+
+
+def _behind(view: View, path: Path, end: End) -> None:
+    """A port stands and falls with what hangs at it: where that is the reason, the path ends there."""
+    trial = Path()
+    trial.at(end.host or "", "guest" if end.guest else "endpoint", end.id)
+    try:
+        if end.guest:
+            ends.guest(view, trial, end)
+        else:
+            ends.interface(view, end)
+    except Died:
+        path.hops += trial.hops
+        raise
+
+
+def present(view: View, host: str, bridge: str, name: str) -> Item:
+    """A port of a bridge that works."""
+    ports = view.bridge(host, bridge)["ports"]
+    if name not in ports:
+        others = [other for other, one in view.switch(host)["bridges"].items() if name in one["ports"]]
+        where = f"it is in {others[0]}" if others else "no bridge has it"
+        raise Died("port-gone", f"bridge {bridge} on {host} has no port {name}: {where}", f"port {name} in {bridge}")
+    row: Item = ports[name]
+    if row["error"] or (row["ofport"] is not None and row["ofport"] < 0):
+        said = row["error"] or "ofport -1"
+        raise Died(
+            "port-error",
+            f"port {name} on {host} does not work: {said}",
+            "",
+            f"on {host}: ovs-vsctl list interface {name}",
+        )
+    return row
+
+
+def _link(view: View, host: str, name: str, row: Item) -> None:
+    link = view.space(host, "")["links"].get(name)
+    if link is not None and not link["up"]:
+        raise Died("port-down", f"{name} on {host} is down", f"{name} is up", f"on {host}: ip link set {name} up")
+    if row["link_state"] == "down" or (link is not None and not link["carrier"]):
+        raise Died("no-carrier", f"{name} on {host} has no carrier: its other end is down or gone", f"{name} is up")
+
+
+def _tag(host: str, name: str, end: End, row: Item) -> None:
+    found, planned = _unset(row["tag"]), _unset(end.tag)
+    mode = row["vlan_mode"] if row["vlan_mode"] not in (None, "access") else None
+    if found != planned or (mode and planned is not None):
+        has = f"tag {found}" if found is not None else "no tag"
+        wanted = f"tag={planned}" if planned is not None else "tag=[]"
+        raise Died(
+            "tag",
+            f"port {name} on {host} has {has}" + (f" and vlan_mode {mode}" if mode else ""),
+            f"tag {planned}" if planned is not None else "no tag",
+            f"on {host}: ovs-vsctl set port {name} {wanted}" + (" vlan_mode=[]" if mode else ""),
+        )
+    if planned is None and row["trunks"] and 0 not in row["trunks"]:
+        raise Died("trunks", f"port {name} on {host} carries only the VLANs {row['trunks']}", "untagged frames")
+
+
+TUNNEL_OPTIONS = ("remote_ip", "local_ip", "key", "dst_port")
+
+
+def tunnel(view: View, path: Path, host: str, far: str, way: Route, note: str) -> None:
+    """The tunnel of a host to another, as both ends need it."""
+    planned = way.tunnel(host, far)
+    if planned is None:
+        overlay = way.segments[way.source.segment or ""]["overlay"]
+        raise Died(
+            "no-tunnel", f"the plan has no tunnel from {host} to {far}", "", f"fabric_overlays[{overlay}].tunnels"
+        )
+    name = planned["name"]
+    notes = path.at(host, "tunnel", name)
+    try:
+        row = present(view, host, planned["bridge"], name)
+    except Died as died:
+        if died.cause == "bridge-gone":
+            raise
+        raise Died(
+            "tunnel-" + died.cause.partition("-")[2],
+            died.because.replace("port", "tunnel"),
+            f"tunnel {name} to {far}",
+            died.mend,
+        ) from died
+    _options(host, name, planned, row)
+    _carries(host, name, way, planned, row)
+    notes.append(note)
+
+
+def _options(host: str, name: str, planned: Item, row: Item) -> None:
+    if row["type"] != planned["type"]:
+        raise Died(
+            "tunnel-type",
+            f"tunnel {name} on {host} is of type {row['type'] or 'none'}",
+            f"type {planned['type']}",
+            f"on {host}: ovs-vsctl set interface {name} type={planned['type']}",
+        )
+    for option in TUNNEL_OPTIONS:
+        found, wanted = _number(row["options"].get(option)), _number(planned[option])
+        if found != wanted:
+            command = (
+                f"set interface {name} options:{option}={wanted}"
+                if wanted
+                else f"remove interface {name} options {option}"
+            )
+            raise Died(
+                "tunnel-" + option.replace("_", "-"),
+                f"tunnel {name} on {host} has {option} {found or 'not set'}",
+                f"{option} {wanted or 'not set'}",
+                f"on {host}: ovs-vsctl {command}",
+            )
+
+
+def _number(value: t.Any) -> str | None:
+    """An option of a tunnel; without a key is the key 0, and numbers have many spellings."""
+    text = str(_unset(value) or "").strip('"')
+    if text[:2].lower() == "0x" or text.isdigit():
+        text = str(int(text, 0) if text[:2].lower() == "0x" else int(text))
+    return None if text in ("", "0") else text
+
+
+def _carries(host: str, name: str, way: Route, planned: Item, row: Item) -> None:
+    """Whether a tunnel carries the segment's VLAN."""
+    vlan = way.segments[way.source.segment or ""]["vlan"]
+    if way.keyed:
+        return
+    wanted = ",".join(str(one) for one in planned["trunks"])
+    mend = f"on {host}: ovs-vsctl set port {name} tag=[] vlan_mode=[] trunks=" + (wanted or "[]")
+    carried = f"VLANs {wanted}" if wanted else "all VLANs"
+    if row["tag"] is not None:
+        raise Died("trunks", f"tunnel {name} on {host} is an access port of VLAN {row['tag']}", carried, mend)
+    if row["trunks"] and (vlan or 0) not in _flat(row["trunks"]):
+        raise Died(
+            "trunks", f"tunnel {name} on {host} does not carry VLAN {vlan or 0}, but {row['trunks']}", carried, mend
+        )
+
+
+def _flat(trunks: t.Iterable[t.Any]) -> set[int]:
+    """VLANs of numbers and ranges such as 10-14."""
+    found: set[int] = set()
+    for one in trunks:
+        low, _dash, high = str(one).partition("-")
+        found.update(range(int(low), int(high or low) + 1))
+    return found
+
+
+def tables(
+    view: View, path: Path, host: str, way: Route, bridge: str, goal: str, reached: t.Callable[[switch.Traced], bool]
+) -> switch.Traced:
+    """What the switch does with the packet. goal: where it should leave, in words."""
+    found = view.bridge(host, bridge)
+    text = view.switch(host)["traces"].get(f"{way.source.id} to {way.target.id}") or "error: the switch was not asked"
+    traced = switch.parse(text)
+    notes = path.at(host, "switch", bridge)
+    names = {one["table"]: one["name"] for one in _flow_tables(view, host, bridge)}
+    notes += [switch.in_words(flow, names) for flow in traced.flows if flow.bridge == bridge and _tells(flow)]
+    if not reached(traced):
+        raise _lost(view, host, bridge, traced, found, names, goal)
+    notes.append(f"leaves by {goal}")
+    return traced
+
+
+def _flow_tables(view: View, host: str, bridge: str) -> list[Item]:
+    bridges = view.plan["hosts"][host]["bridges"]
+    return next((one.get("flow_tables") or [] for one in bridges if one["name"] == bridge), [])
+
+
+def _tells(flow: switch.Matched) -> bool:
+    """Whether a line says more than that the packet went on."""
+    return not (flow.match == "priority 0" and len(flow.actions) == 1 and flow.actions[0].startswith("goto_table"))
+
+
+def _lost(
+    view: View, host: str, bridge: str, traced: switch.Traced, found: Item, names: t.Mapping[int, str], goal: str
+) -> Died:
+    """Why the switch does not hand the packet on."""
+    dump = f"on {host}: ovs-ofctl -O OpenFlow15 --names dump-flows {bridge}"
+    end = switch.last(traced)
+    if traced.error or end is None:
+        return Died("switch", f"bridge {bridge} on {host} cannot say what it does with it: {traced.error}", "", dump)
+    owner = view.plan["hosts"][host]["owner"]
+    foreign = next((flow for flow in traced.flows if _foreign(view, flow, owner)), None)
+    if foreign:
+        line, by = switch.in_words(foreign, names), switch.whose(foreign, owner)
+        mend = f"on {host}: ovs-ofctl -O OpenFlow15 del-flows {foreign.bridge} cookie={foreign.cookie:#x}/-1"
+        return Died("foreign-flow", f"a flow of others on {host} ({by}) takes it: {line}", f"leaves by {goal}", mend)
+    line = switch.in_words(end, names)
+    if end.match is None:
+        why = f"fail_mode {found['fail_mode']}, and no flow matches in {line.partition(':')[0]}"
+        return Died("no-flow", f"bridge {end.bridge} on {host} drops it: {why}", f"leaves by {goal}")
+    if not traced.outputs and not traced.tunnels:
+        return Died("flow", f"bridge {end.bridge} on {host} drops it in {line}", f"leaves by {goal}")
+    where = ", ".join([*traced.outputs, *(f"tunnel to {remote}" for remote in traced.tunnels)])
+    return Died(
+        "wrong-port",
+        f"bridge {bridge} on {host} sends it to {where}",
+        f"leaves by {goal}",
+        f"on {host}: ovs-appctl fdb/show {bridge}",
+    )
+
+
+def _foreign(view: View, flow: switch.Matched, owner: str) -> bool:
+    """Whether somebody else made a flow. On a bridge without flows of ours, that with priority 0 is the switch's own."""
+    planned = {entry["bridge"] for host in view.plan["hosts"].values() for entry in host["flows"]}
+    if flow.match is None or switch.whose(flow, owner) == "ours":
+        return False
+    learned = flow.bridge in planned and 0 < flow.cookie < 1 << 32
+    return not learned and not (flow.match == "priority 0" and not flow.cookie)

@@ -1,0 +1,99 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What ofproto/trace said of a packet, told in words: each table by its name, whose flow it was, and where the packet went. Pure.
+
+This file is private to the collection. Source: ovs-vswitchd(8), ofproto/trace.
+"""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from ansible_collections.overloom.fabric.plugins.module_utils._openflow.model import COOKIE_MASK, owner_cookie
+
+_STEP = re.compile(r"^\s{0,3}(\d+)\. (.*)$")
+_COOKIE = re.compile(r", cookie (0x[0-9a-f]+)")
+_BRIDGE = re.compile(r'^bridge\("(.+)"\)$')
+_TUNNELS = (
+    re.compile(
+        r"tnl_push\(tnl_port\([^)]*\),header\(.*?eth\(dst=([0-9a-f:]+).*?ipv[46]\(src=([0-9a-f.:]+),dst=([0-9a-f.:]+)"
+    ),
+    re.compile(r"set\(tunnel\((?:()tun_id=[^,]*,)?(?:src=([0-9a-f.:]+),)?dst=([0-9a-f.:]+)"),
+)
+_WORD = re.compile(r'"?([^",()]+)"?')
+
+
+class Matched(t.NamedTuple):
+    """One flow that a packet matched. cookie: 0 for none; match: None where no flow matched."""
+
+    bridge: str
+    table: int
+    match: str | None
+    cookie: int
+    actions: tuple[str, ...]
+
+
+class Traced(t.NamedTuple):
+    """An answer of ofproto/trace. outputs: the ports' names; tunnels: remote address -> MAC address of the outer next hop."""
+
+    error: str | None
+    flows: tuple[Matched, ...]
+    outputs: tuple[str, ...]
+    tunnels: dict[str, str]
+    remarks: tuple[str, ...]
+
+
+def parse(text: str) -> Traced:
+    """The answer as data."""
+    if text.startswith("error: ") or "Datapath actions:" not in text:
+        return Traced(text.replace("error: ", "", 1).strip() or "nothing was said", (), (), {}, ())
+    head, _mark, tail = text.partition("Final flow:")
+    flows, bridge = [], ""
+    for line in head.splitlines():
+        named, step = _BRIDGE.match(line), _STEP.match(line)
+        if named:
+            bridge = named[1]
+        elif step:
+            cookie = _COOKIE.search(step[2])
+            match = None if step[2].startswith("No match") else _COOKIE.sub("", step[2])
+            flows.append(Matched(bridge, int(step[1]), match, int(cookie[1], 16) if cookie else 0, ()))
+        elif flows and line.startswith("    "):
+            flows[-1] = flows[-1]._replace(actions=(*flows[-1].actions, line.strip()))
+    actions = tail.partition("Datapath actions:")[2].strip().splitlines()[0]
+    remarks = tuple(action[3:] for flow in flows for action in flow.actions if action.startswith("-> "))
+    return Traced(None, tuple(flows), _outputs(actions), _tunnels(actions), remarks)
+
+
+def _outputs(actions: str) -> tuple[str, ...]:
+    """The words of the outermost level that are ports and not actions."""
+    plain = actions
+    while re.search(r"\([^()]*\)", plain):
+        plain = re.sub(r"\w*\([^()]*\)", "", plain)
+    words = [word.strip().strip('"') for word in plain.split(",")]
+    return tuple(word for word in words if word and word not in ("drop", "pop_vlan"))
+
+
+def _tunnels(actions: str) -> dict[str, str]:
+    return {found[2]: found[0] for pattern in _TUNNELS for found in pattern.findall(actions)}
+
+
+def whose(flow: Matched, owner: str) -> str:
+    """Whose flow it is: ours, nobody's, or another's by its cookie."""
+    if flow.cookie & COOKIE_MASK == owner_cookie(owner):
+        return "ours"
+    return f"cookie {flow.cookie:#x}" if flow.cookie else "without a cookie"
+
+
+def in_words(flow: Matched, tables: t.Mapping[int, str]) -> str:
+    """A matched flow as one line, its table by name where it has one."""
+    name = tables.get(flow.table)
+    title = f"table {flow.table} {name}" if name else f"table {flow.table}"
+    done = [action for action in flow.actions if not action.startswith("-> ")]
+    return f"{title}: {flow.match or 'no flow matches'} → {', '.join(done) or 'drop'}"
+
+
+def last(traced: Traced) -> Matched | None:
+    """The flow where the packet ended."""
+    return traced.flows[-1] if traced.flows else None

@@ -1,0 +1,458 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A packet crosses the underlay: cards, routes, routers, their filters, the host at the end. Pure.
+
+This file is private to the collection.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import kernel, nft
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.ends import KNOWN, filtered
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.path import Died, Path, View, sizes
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.ports import present
+
+Item = t.Dict[str, t.Any]
+
+# More routers than this are a loop: the TTL that tunnels start with.
+LONGEST = 64
+
+
+class Outer(t.NamedTuple):
+    """The packet on the underlay. tunnel: of Open vSwitch, which hands it to the card itself in user space."""
+
+    source: str
+    target: str
+    size: int
+    protocol: str = "icmp"
+    port: int | None = None
+    tunnel: bool = False
+    answer: bool = False
+
+
+class Cable(t.NamedTuple):
+    """Where an address of the underlay is: host, the interface that has it, the card behind, the bridge between, and their MTU as planned."""
+
+    host: str
+    dev: str
+    card: str
+    bridge: str | None
+    tag: int | None
+    mtu: int | None
+
+
+class Underlay:
+    """The underlay as the plan has it."""
+
+    def __init__(self, view: View) -> None:
+        self.view, self.plan = view, view.plan
+        self.cables: dict[str, Cable] = {}
+        for link in self.plan["links"]:
+            for end in link["ends"]:
+                for address in (end["address"], end["address6"]):
+                    if address:
+                        self.cables[address] = self._link(end)
+        for name, host in self.plan["hosts"].items():
+            self._tep(name, host["underlay"])
+
+    def _link(self, end: Item) -> Cable:
+        host = self.plan["hosts"].get(end["host"])
+        if host is None:
+            return Cable(end["host"], end["port"], end["interface"], None, None, end["mtu"])
+        tag = next((one["vlan"] for one in host["underlay"]["links"] if one["port"] == end["port"]), None)
+        return Cable(end["host"], end["port"], end["interface"], host["underlay"]["bridge"], tag, end["mtu"])
+
+    def _tep(self, name: str, underlay: Item) -> None:
+        tep = underlay["tep"]
+        if tep and tep["address"]:
+            card = underlay["interface"] if not underlay["links"] else ""
+            address = kernel.bare(tep["address"])
+            self.cables[address] = Cable(name, tep["name"], card, underlay["bridge"], None, underlay["mtu"])
+
+    def owner(self, address: str) -> str | None:
+        """The host that an address belongs to."""
+        if address in self.cables:
+            return self.cables[address].host
+        loopbacks = (
+            (name, router.get(key))
+            for name, router in self.plan["routers"].items()
+            for key in ("loopback", "loopback6")
+        )
+        return next((name for name, one in loopbacks if one and kernel.bare(one) == address), None)
+
+    def cable(self, host: str, dev: str) -> Cable | None:
+        """The planned cable of a host's interface."""
+        found = [one for one in self.cables.values() if one.host == host and one.dev == dev]
+        return found[0] if found else None
+
+    def userspace(self, host: str) -> bool:
+        """Whether a host's tunnels bypass its kernel's filters."""
+        if host not in self.plan["hosts"]:
+            return False
+        bridges: Item = self.view.switch(host)["bridges"]
+        bridge = bridges.get(self.plan["hosts"][host]["underlay"]["bridge"])
+        return bridge is not None and bridge["datapath_type"] == "netdev"
+
+
+def cross(view: View, path: Path, near: str, outer: Outer, macs: t.Mapping[str, str]) -> None:
+    """From a host to the address outer.target. macs: what the switch writes on the frame, by the outer target."""
+    underlay = Underlay(view)
+    here, came = near, None
+    for number in range(LONGEST):
+        if not view.known(here):
+            path.at(here, "outside", here, "the fabric does not configure it; what it does is not read")
+            return
+        space = view.space(here, "")
+        if number:
+            _enter(underlay, path, space, here, came, outer)
+        at = kernel.has_address(space, outer.target)
+        if number and at:
+            _deliver(underlay, path, space, here, came or at, outer)
+            return
+        here, came = _leave(underlay, path, space, here, came, outer, macs if not number else {})
+        if came is None:
+            return
+    raise Died("loop", f"the routers send it in a circle; it is lost after {LONGEST} of them")
+
+
+def _enter(underlay: Underlay, path: Path, space: Item, here: str, came: str | None, outer: Outer) -> None:
+    path.at(here, "underlay" if here in underlay.plan["hosts"] else "router", here)
+    if came is None:
+        return
+    _cards(underlay, space, here, came, outer)
+    if outer.tunnel and underlay.userspace(here) and kernel.has_address(space, outer.target):
+        return
+    dropped = kernel.reverse_path(space, came, outer.source)
+    if dropped:
+        mode = max(space["rp_filter"].get(name) or 0 for name in ("all", came))
+        raise Died(
+            "rp-filter",
+            f"the reverse path filter of {here} ({mode}) drops what comes in by {came}: {dropped}",
+            "no filter that routes in two directions fail",
+            f"on {here}: sysctl -w net.ipv4.conf.{came}.rp_filter=0 net.ipv4.conf.all.rp_filter=0, or mend the way back: ip route get {outer.source}",
+        )
+
+
+def _deliver(underlay: Underlay, path: Path, space: Item, here: str, came: str, outer: Outer) -> None:
+    if not (outer.tunnel and underlay.userspace(here)):
+        filtered(path, space, "input", _met(outer, came, ""), here, here)
+    if outer.tunnel:
+        path.at(here, "underlay", here, f"arrives at {outer.target}")
+    else:
+        path.at(here, "endpoint", here, f"{outer.target}: arrived")
+
+
+def _met(outer: Outer, iif: str, oif: str) -> nft.Met:
+    return nft.Met(outer.source, outer.target, outer.protocol, outer.port, iif, oif, outer.answer)
+
+
+def _leave(
+    underlay: Underlay, path: Path, space: Item, here: str, came: str | None, outer: Outer, macs: t.Mapping[str, str]
+) -> tuple[str, str | None]:
+    """Out of a host by its route; returns the next host, and by which of its interfaces the packet comes there (None: the end of the plan)."""
+    kind = "underlay" if here in underlay.plan["hosts"] else "router"
+    notes = path.at(here, kind, here)
+    if came is None:
+        _sourced(underlay, space, here, outer)
+    else:
+        _forwards(space, here, outer)
+        filtered(path, space, "forward", _met(outer, came, ""), here, here)
+    hop = _next(underlay, path, space, here, outer)
+    notes.append(f"route to {outer.target}: dev {hop.dev}" + (f" via {hop.via}" if hop.via else ""))
+    _cards(underlay, space, here, hop.dev, outer)
+    if came is None and not (outer.tunnel and underlay.userspace(here)):
+        filtered(path, space, "output", _met(outer, "", hop.dev), here, here)
+    address = hop.via or outer.target
+    after = underlay.owner(address)
+    if after is None:
+        notes.append(f"handed to {address}, which the plan does not know")
+        if underlay.owner(outer.target):
+            raise Died(
+                "wrong-route",
+                f"the route of {here} to {outer.target} leads to {address}, which nobody of the fabric has",
+                _planned(underlay, here, outer.target),
+                f"on {here}: ip route get {outer.target}",
+            )
+        return here, None
+    beyond = _beyond(underlay, path, space, here, hop, address, after, macs.get(outer.target))
+    return after, beyond
+
+
+def _sourced(underlay: Underlay, space: Item, here: str, outer: Outer) -> None:
+    if not kernel.has_address(space, outer.source):
+        cable = underlay.cables.get(outer.source)
+        dev = cable.dev if cable else "its interface"
+        prefix = _prefixed(underlay, here, outer.source)
+        raise Died(
+            "underlay-address",
+            f"{here} does not have the address {outer.source}",
+            f"{outer.source} on {dev}",
+            f"on {here}: ip address add {prefix} dev {dev}",
+        )
+
+
+def _prefixed(underlay: Underlay, host: str, address: str) -> str:
+    """An address with its planned prefix length."""
+    tep = (underlay.plan["hosts"].get(host) or {}).get("underlay", {}).get("tep")
+    if tep and kernel.bare(tep["address"]) == address:
+        return str(tep["address"])
+    for link in underlay.plan["links"]:
+        if any(address in (end["address"], end["address6"]) for end in link["ends"]):
+            subnet = link["subnet6"] if ":" in address else link["subnet"]
+            return f"{address}/{subnet.partition('/')[2]}"
+    return f"{address}/{128 if ':' in address else 32}"
+
+
+def _forwards(space: Item, here: str, outer: Outer) -> None:
+    name, option = (
+        ("forwarding6", "net.ipv6.conf.all.forwarding")
+        if ":" in outer.target
+        else ("forwarding", "net.ipv4.ip_forward")
+    )
+    if space[name] == 0:
+        raise Died(
+            "forwarding",
+            f"{here} does not forward: {option} is 0",
+            f"{option} is 1",
+            f"on {here}: sysctl -w {option}=1",
+        )
+
+
+def _next(underlay: Underlay, path: Path, space: Item, here: str, outer: Outer) -> kernel.Hop:
+    found = kernel.route(space, outer.target)
+    look = f"on {here}: ip route get {outer.target}"
+    planned = _planned(underlay, here, outer.target)
+    if found is None:
+        raise _unrouted(underlay, path, space, here, outer, planned)
+    if found["type"] in kernel.REFUSED:
+        raise Died(
+            "route-refuses",
+            f"{here} has a route of type {found['type']} to {found['to']}",
+            planned,
+            f"on {here}: ip route del {found['type']} {found['to']}",
+        )
+    choices = kernel.hops(found)
+    if not choices:
+        raise Died("no-route", f"{here} has a route to {found['to']} that leads nowhere", planned, look)
+    wanted = {hop["address"] for hop in _hops(underlay, here, outer.target)}
+    return next((hop for hop in choices if hop.via in wanted), choices[0])
+
+
+def _hops(underlay: Underlay, here: str, target: str) -> list[Item]:
+    """The planned next hops of a host to an address."""
+    router = underlay.plan["routers"].get(here)
+    rows = [
+        {
+            "to": row["prefix"],
+            "type": "unicast",
+            "table": "main",
+            "metric": 0,
+            "dead": False,
+            "hops": [],
+            "nexthops": row["nexthops"],
+        }
+        for row in (router or {}).get("routes", ())
+    ]
+    found = kernel.route({"routes": rows}, target)
+    return found["nexthops"] if found else []
+
+
+def _planned(underlay: Underlay, here: str, target: str) -> str:
+    hops = _hops(underlay, here, target)
+    return f"{target} via " + " or ".join(f"{hop['address']} on {hop['interface']}" for hop in hops) if hops else ""
+
+
+def _unrouted(underlay: Underlay, path: Path, space: Item, here: str, outer: Outer, planned: str) -> Died:
+    """Why a host has no route: its daemons, the planned link to the next router, the far end of it, the adjacency over it."""
+    reason = _daemons(underlay.view, here)
+    for hop in _hops(underlay, here, outer.target):
+        reason = reason or _why_link(underlay, path, space, here, hop)
+    if reason:
+        return reason
+    look = (
+        f"on {here}: vtysh -c 'show ip route {outer.target}' -c 'show ip ospf neighbor'"
+        if planned
+        else f"on {here}: ip route"
+    )
+    return Died("no-route", f"{here} has no route to {outer.target}", planned, look)
+
+
+def _daemons(view: View, host: str) -> Died | None:
+    running = view.daemons(host)
+    router = view.plan["routers"].get(host) or {}
+    if running is None or not router.get("managed"):
+        return None
+    needed = [
+        "zebra",
+        *(["ospfd"] if (router.get("ospf") or {}).get("instances") else []),
+        *(["bgpd"] if router.get("sessions") else []),
+    ]
+    missing = [name for name in needed if name not in running]
+    if not missing:
+        return None
+    verb = "does" if len(missing) == 1 else "do"
+    return Died(
+        "frr-down",
+        f"{' and '.join(missing)} of FRR {verb} not run on {host}",
+        "FRR runs",
+        f"on {host}: systemctl start frr",
+    )
+
+
+def _why_link(underlay: Underlay, path: Path, space: Item, here: str, hop: Item) -> Died | None:
+    """What is wrong with the planned link to a next hop, if anything is; the path then ends at that end of it."""
+    outer = Outer("", "", 0)
+    far = underlay.cables.get(hop["address"] or "")
+    mine = underlay.cable(here, hop["interface"])
+    try:
+        _cards(underlay, space, here, hop["interface"], outer)
+        _addressed(underlay, space, mine)
+        if far and underlay.view.known(far.host):
+            there = underlay.view.space(far.host, "")
+            _far(underlay, path, there, far, outer)
+        if mine and far:
+            _adjacent(underlay, here, mine, far)
+    except Died as died:
+        return died
+    return None
+
+
+def _far(underlay: Underlay, path: Path, there: Item, far: Cable, outer: Outer) -> None:
+    try:
+        _cards(underlay, there, far.host, far.dev, outer)
+        _addressed(underlay, there, far)
+        stopped = _daemons(underlay.view, far.host)
+        if stopped:
+            raise stopped
+    except Died:
+        path.at(far.host, "router" if far.host not in underlay.plan["hosts"] else "underlay", far.host)
+        raise
+
+
+def _addressed(underlay: Underlay, space: Item, cable: Cable | None) -> None:
+    """Hold the addresses of a cable's end against the plan."""
+    for address, other in underlay.cables.items():
+        if cable == other and kernel.has_address(space, address) is None:
+            raise Died(
+                "underlay-address",
+                f"{cable.host} does not have the address {address}",
+                f"{address} on {cable.dev}",
+                f"on {cable.host}: ip address add {_prefixed(underlay, cable.host, address)} dev {cable.dev}",
+            )
+
+
+def _adjacent(underlay: Underlay, here: str, mine: Cable, far: Cable) -> None:
+    """The OSPF adjacency over a link."""
+    read = (underlay.view.seen.get(here) or {}).get("frr") or {}
+    if "ospf_neighbors" not in read:
+        return
+    states = [one["state"] for one in read["ospf_neighbors"] if one["interface"] == mine.dev]
+    if not any(state.startswith("Full") for state in states):
+        why = f"has the state {states[0]}" if states else "is not there"
+        stuck = "; the MTUs of the two ends differ" if states and states[0].startswith(("ExStart", "Exchange")) else ""
+        raise Died(
+            "adjacency",
+            f"the OSPF adjacency of {here} to {far.host} on {mine.dev} {why}{stuck}",
+            f"Full with {far.host}",
+            f"on {here}: vtysh -c 'show ip ospf interface {mine.dev}' -c 'show ip ospf neighbor'",
+        )
+
+
+def _cards(underlay: Underlay, space: Item, host: str, dev: str, outer: Outer) -> None:
+    """Interface, and the card behind it in the bridge, carry the packet."""
+    cable = underlay.cable(host, dev)
+    names = [dev, *([cable.card] if cable and cable.card not in ("", dev) else [])]
+    for name in names:
+        link = space["links"].get(name)
+        if link is None:
+            raise Died("underlay-interface", f"{host} has no interface {name}", f"interface {name}")
+        if not link["up"]:
+            raise Died(
+                "underlay-down", f"{name} on {host} is down", f"{name} is up", f"on {host}: ip link set {name} up"
+            )
+        if not link["carrier"]:
+            raise Died(
+                "underlay-down",
+                f"{name} on {host} has no carrier: the cable or its other end is down",
+                f"{name} is up",
+                f"on {host}: ip link show {name}",
+            )
+        mend = f"on {host}: ip link set {name} mtu {cable.mtu}" if cable else ""
+        sizes(link, outer.size, cable.mtu if cable else None, host, mend)
+    if cable and cable.bridge:
+        _plugged(underlay, cable, names)
+
+
+def _plugged(underlay: Underlay, cable: Cable, names: list[str]) -> None:
+    """The ports of the underlay's bridge."""
+    for name in names:
+        row = present(underlay.view, cable.host, cable.bridge or "", name)
+        planned = _tag(underlay, cable, name)
+        if (row["tag"] or None) != (planned or None):
+            wanted = f"tag={planned}" if planned else "tag=[]"
+            raise Died(
+                "tag",
+                f"port {name} on {cable.host} has {'tag ' + str(row['tag']) if row['tag'] else 'no tag'}",
+                f"tag {planned}" if planned else "no tag",
+                f"on {cable.host}: ovs-vsctl set port {name} {wanted}",
+            )
+
+
+def _tag(underlay: Underlay, cable: Cable, name: str) -> t.Any:
+    host = underlay.plan["hosts"][cable.host]
+    ports = [port for bridge in host["bridges"] if bridge["name"] == cable.bridge for port in bridge.get("ports", ())]
+    return next((port.get("tag") for port in ports if port["name"] == name), None)
+
+
+def _beyond(
+    underlay: Underlay,
+    path: Path,
+    space: Item,
+    here: str,
+    hop: kernel.Hop,
+    address: str,
+    after: str,
+    written: str | None,
+) -> str | None:
+    """The interface of the next host where the packet comes in, if the frame has its MAC address."""
+    if not underlay.view.known(after):
+        return "?"
+    there = underlay.view.space(after, "")
+    cable = underlay.cables.get(address)
+    dev = kernel.has_address(there, address)
+    if dev is None and cable:
+        path.at(after, "underlay" if after in underlay.plan["hosts"] else "router", after)
+        _cards(underlay, there, after, cable.dev, Outer("", "", 0))
+        _addressed(underlay, there, cable)
+    dev = dev or (cable.dev if cable else None)
+    real = there["links"].get(dev or "", {}).get("mac")
+    entry = kernel.neighbor(space, hop.dev, address)
+    _addressed_to(path, here, hop, address, entry, real, f"{after} has {real} there")
+    if written and real and written != real:
+        raise Died(
+            "neighbor",
+            f"the switch on {here} takes {address} to be at {written}",
+            f"{after} has {real} there",
+            f"on {here}: ovs-appctl tnl/neigh/flush",
+        )
+    return dev
+
+
+def _addressed_to(
+    path: Path, here: str, hop: kernel.Hop, address: str, entry: Item | None, real: str | None, planned: str
+) -> None:
+    if entry is None:
+        return
+    clear = f"on {here}: ip neighbor del {address} dev {hop.dev}"
+    if not any(state in KNOWN for state in entry["state"].split()):
+        path.doubt(
+            Died("neighbor", f"nobody answers {here} for {address} on {hop.dev} ({entry['state']})", planned, clear)
+        )
+    elif real and entry["mac"] and entry["mac"] != real:
+        fixed = "PERMANENT" in entry["state"]
+        said = "by a permanent entry" if fixed else "as somebody else answers for this address"
+        cause = "neighbor" if fixed else "duplicate-address"
+        raise Died(cause, f"{here} takes {address} to be at {entry['mac']}, {said}", planned, clear)

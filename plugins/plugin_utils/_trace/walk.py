@@ -1,0 +1,172 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Follow a packet from end to end and back, and say where it ends. Pure: from the plan, what was read, and what was measured.
+
+This file is private to the collection.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mtu import overhead
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import ends, ports, switch, underlay
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.path import Died, Path, View
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.way import Route
+
+Item = t.Dict[str, t.Any]
+
+
+def follow(way: Route, seen: t.Mapping[str, Item], answer: bool = False) -> Item:
+    """One direction: the hops, the end if it dies, and doubts that only measured loss makes a cause."""
+    view, path = View(way.plan, seen), Path()
+    died = None
+    try:
+        _walk(view, path, way, answer)
+    except Died as reason:
+        if not path.hops:
+            path.at(way.source.host or "", "host", way.source.host or "")
+        died = reason.data(len(path.hops) - 1)
+    return {"from": way.source.id, "to": way.target.id, "hops": path.hops, "died": died, "doubts": path.doubts}
+
+
+def _walk(view: View, path: Path, way: Route, answer: bool) -> None:
+    source, target = way.source, way.target
+    if source.host is None:
+        path.at(source.id, "outside", source.id, "the plan does not know it; what it does is not read")
+        return
+    if source.segment is None:
+        _routed(view, path, way, answer)
+        return
+    path.at(source.host, "guest" if source.guest else "endpoint", source.id)
+    ends.leave(view, path, way, answer)
+    if not way.same_segment:
+        path.at(source.host, "outside", target.id, "beyond the segment: the plan does not know what its gateway does")
+        return
+    ports.plugged(view, path, source, way.keyed)
+    for number, host in enumerate(way.hosts):
+        _through(view, path, way, number, host)
+    ports.plugged(view, path, target, way.keyed)
+    ends.arrive(view, path, way, answer)
+
+
+def _routed(view: View, path: Path, way: Route, answer: bool) -> None:
+    """From a host itself, over the underlay."""
+    packet, host = way.packet, way.source.host or ""
+    path.at(host, "endpoint", host, f"from {way.source.address}")
+    outer = underlay.Outer(
+        way.source.address, way.target.address, packet.size, packet.protocol, packet.port, False, answer
+    )
+    underlay.cross(view, path, host, outer, {})
+
+
+def _through(view: View, path: Path, way: Route, number: int, host: str) -> None:
+    """Through the switch of one host, and to the next one if there is one."""
+    bridge = way.source.bridge if number == 0 else None
+    bridge = bridge or way.segments[way.source.segment or ""]["bridge"]
+    last = number == len(way.hosts) - 1
+    if number:
+        before = way.hosts[number - 1]
+        ports.tunnel(view, path, host, before, way, f"from {before}")
+    traced = (
+        _here(view, path, way, host, bridge) if last else _onward(view, path, way, host, way.hosts[number + 1], bridge)
+    )
+    if last:
+        return
+    far = way.hosts[number + 1]
+    ports.tunnel(view, path, host, far, way, _described(way, host, far))
+    _cross(view, path, way, host, far, traced)
+
+
+def _here(view: View, path: Path, way: Route, host: str, bridge: str) -> switch.Traced | None:
+    """To the target's own port. A port that is not as it must be explains more than where the switch sends the packet."""
+    target = way.target
+    goal = f"port {target.port}"
+    path.at(host, "switch", bridge)
+    _first(path, lambda trial: ports.plugged(view, trial, target, way.keyed))
+    return ports.tables(view, path, host, way, bridge, goal, lambda traced: target.port in traced.outputs)
+
+
+def _onward(view: View, path: Path, way: Route, host: str, far: str, bridge: str) -> switch.Traced:
+    """To the tunnel to the next host. A tunnel that is not as it must be explains more than where the switch sends the packet."""
+    path.at(host, "switch", bridge)
+    _first(path, lambda trial: ports.tunnel(view, trial, host, far, way, ""))
+    planned = way.tunnel(host, far) or {}
+
+    def reached(traced: switch.Traced) -> bool:
+        # Without the outer next hop, the switch names the way and no tunnel yet.
+        waiting = any("native tunnel" in remark for remark in traced.remarks)
+        return planned["remote_ip"] in traced.tunnels or (waiting and not traced.outputs and not traced.tunnels)
+
+    return ports.tables(view, path, host, way, bridge, f"tunnel {planned.get('name')}", reached)
+
+
+def _first(path: Path, check: t.Callable[[Path], None]) -> None:
+    """A check of what comes next; where it ends, the path goes there."""
+    trial = Path()
+    try:
+        check(trial)
+    except Died:
+        path.hops += trial.hops
+        raise
+
+
+def _described(way: Route, near: str, far: str) -> str:
+    """The tunnel in words: outer addresses, key, and the size of the outer packet."""
+    planned = way.tunnel(near, far) or {}
+    key = way.segments[way.source.segment or ""]["key"] if way.keyed else planned.get("key") or None
+    return (
+        f"{planned.get('type')} {planned.get('local_ip')} → {planned.get('remote_ip')}, "
+        + (f"key {key}, " if key is not None else "")
+        + f"outer packet {_outer_size(way, near, far)} bytes"
+    )
+
+
+def _outer_size(way: Route, near: str, far: str) -> int:
+    planned = way.tunnel(near, far) or {}
+    segment = way.segments[way.source.segment or ""]
+    version = 6 if ":" in str(planned.get("remote_ip")) else 4
+    keyed = way.keyed or bool(planned.get("key"))
+    parts = overhead(str(planned.get("type")), version, keyed, bool(planned.get("csum")), segment["vlan"] is not None)
+    return way.packet.size + sum(size for _what, size in parts)
+
+
+def _cross(view: View, path: Path, way: Route, near: str, far: str, traced: switch.Traced | None) -> None:
+    planned = way.tunnel(near, far) or {}
+    protocol, port = (
+        ("gre", None)
+        if planned["type"] == "gre"
+        else ("udp", int(planned["dst_port"] or {"vxlan": 4789}.get(planned["type"], 6081)))
+    )
+    outer = underlay.Outer(planned["local_ip"], planned["remote_ip"], _outer_size(way, near, far), protocol, port, True)
+    underlay.cross(view, path, near, outer, traced.tunnels if traced else {})
+
+
+def judge(way: Route, seen: t.Mapping[str, Item], measured: Item | None) -> Item:
+    """Both directions and the verdict.
+
+    measured: what the module probe observed of the packet, or None. What comes back decides for ICMP: nothing that was read can contradict it.
+    """
+    there, back = follow(way, seen), follow(way.reversed(), seen, True)
+    died = there["died"] or back["died"]
+    answered = bool(measured and measured.get("received"))
+    lost = bool(measured) and not answered and way.packet.protocol == "icmp"
+    if not died and lost:
+        died = next(iter([*there["doubts"], *back["doubts"]]), None)
+    direction = "there" if died in (there["died"], *there["doubts"]) else "back"
+    alive = answered if measured and way.packet.protocol == "icmp" and answered else not died and not lost
+    return {
+        "from": way.source.id,
+        "to": way.target.id,
+        "packet": way.packet._asdict(),
+        "passed": alive,
+        "there": there,
+        "back": back,
+        "died": None
+        if alive or not died
+        else {**died, "direction": direction, "at": (there if direction == "there" else back)["hops"][died["hop"]]},
+        "remark": died if alive and died else None,
+        "undecided": not alive and not died,
+        "measured": measured,
+    }
