@@ -65,6 +65,10 @@ bridges:
       type: list
       elements: str
       sample: [fail_mode secure, external_ids ovn-nb_cfg, port tap1, 2 flows with cookie 0xc0ffee]
+    flow_count:
+      description: Number of its OpenFlow flows, or null if ovs-vswitchd does not answer. A bridge without a flow drops every packet.
+      type: int
+      sample: 1
     mac_in_use:
       description: The MAC address of its local port.
       type: str

@@ -711,10 +711,12 @@ def port_state(database: Database, name: str) -> Item:
     return result
 
 
-def bridge_state(database: Database, name: str, flows: t.Callable[[str], t.Sequence[str]] | None = None) -> Item:
+def bridge_state(
+    database: Database, name: str, flows: t.Callable[[str], tuple[int | None, list[str]]] | None = None
+) -> Item:
     """A bridge with its ports as the modules return it.
 
-    flows: from a bridge to the flows of others on it, in words; with it, those who use the bridge are told.
+    flows: from a bridge to the number of its flows and those of others, in words; with it, those who use the bridge are told.
     """
     if is_fake(database, name):
         port = database.tables["Port"][name]
@@ -730,7 +732,8 @@ def bridge_state(database: Database, name: str, flows: t.Callable[[str], t.Seque
     local = database.interface(name)
     result = {key: row[key] for key in ("status", "rstp_status") if key in row}
     if flows is not None:
-        result["users"] = users(database, name, None, flows)
+        result["flow_count"], foreign = flows(name)
+        result["users"] = users(database, name, None, lambda _bridge: foreign)
     return {
         **result,
         "name": name,
@@ -848,6 +851,12 @@ class Holdings:
         """The flows of others on a bridge, in words."""
         return [] if self._remote else others(self._reader(bridge).flows())
 
+    def flows(self, bridge: str) -> tuple[int | None, list[str]]:
+        """How many flows a bridge has, None if that cannot be read, and those of others, in words."""
+        reader = self._reader(bridge)
+        flows = None if self._remote else reader.all_flows()
+        return (None, []) if flows is None else (len(flows), others(reader.made(flows)))
+
     def put_back(self, after: Database) -> list[Step]:
         """The commands that bring back what Open vSwitch drops by the side when the database becomes this."""
         steps: list[Step] = []
@@ -893,5 +902,5 @@ def run_info(module: t.Any) -> t.NoReturn:
         module.fail_json(msg=str(error), spawned=runner.spawned)
     names = [*found.tables["Bridge"], *(x for x in found.tables["Port"] if is_fake(found, x))]
     held = Holdings(runner, found, module.params["timeout"], is_remote(module.params["database"]))
-    states = [bridge_state(found, x, held.others) for x in sorted(names) if name in (None, x)]
+    states = [bridge_state(found, x, held.flows) for x in sorted(names) if name in (None, x)]
     module.exit_json(changed=False, bridges=[x for x in states if owner in (None, x["owner"])], spawned=runner.spawned)

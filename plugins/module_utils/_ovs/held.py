@@ -55,13 +55,24 @@ class Reader:
         self._protocol = spoken(row["protocols"])
         self._begin = ["ovs-ofctl", f"--timeout={timeout}", "-O", self._protocol]
 
-    def _ofctl(self, command: str, *arguments: str) -> str:
+    def _ask(self, command: str, *arguments: str) -> str | None:
         status, out, _err = self._runner.run([*self._begin, command, self._name, *arguments])
-        return "" if status else out
+        return None if status else out
+
+    def _ofctl(self, command: str, *arguments: str) -> str:
+        return self._ask(command, *arguments) or ""
+
+    def all_flows(self) -> tuple[Flow, ...] | None:
+        """Its flows, with the one that Open vSwitch put there itself; None if ovs-vswitchd does not answer."""
+        dump = self._ask("dump-flows", "--no-names", "--no-stats")
+        return None if dump is None else tuple(flow for flow, _counters in parse_dump(dump))
 
     def flows(self) -> tuple[Flow, ...]:
-        """Its flows."""
-        flows = tuple(flow for flow, _counters in parse_dump(self._ofctl("dump-flows", "--no-names", "--no-stats")))
+        """Its flows, but for the one that Open vSwitch put there itself."""
+        return self.made(self.all_flows() or ())
+
+    def made(self, flows: tuple[Flow, ...]) -> tuple[Flow, ...]:
+        """Of its flows those that somebody made."""
         return flows if self._row["fail_mode"] == "secure" else tuple(flow for flow in flows if flow != DEFAULT_FLOW)
 
     def held(self, tlvs: bool) -> Held:

@@ -12,6 +12,7 @@ import collections
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.routers import routing
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.state import SOME
 
 Item = t.Dict[str, t.Any]
 
@@ -320,15 +321,18 @@ def _state(host: Item) -> Item:
             "trunks": [int(vlan) for vlan in group.get("trunks", ())],
             "mtu_in_use": nic["mtu"],
         }
+    planned = {entry["bridge"]: len(entry["flows"]) for entry in host.get("flows", ())}
     return {
         "bridges": {
             bridge["name"]: {
                 "rstp": bridge.get("rstp", False),
+                # Flows of the plan are held one by one; without them, the bridge's own flow has to be there.
+                **({} if bridge["name"] in planned else {"flow_count": SOME}),
                 **({"fail_mode": _value(bridge["fail_mode"])} if "fail_mode" in bridge else {}),
             }
             for bridge in host["bridges"]
         },
-        "flows": {entry["bridge"]: len(entry["flows"]) for entry in host.get("flows", ())},
+        "flows": planned,
         "tep": {"interface": host["underlay"]["tep"]["name"], "address": host["underlay"]["tep"]["address"]},
         "ports": ports,
         "tunnels": {

@@ -14,6 +14,9 @@ from ansible_collections.overloom.fabric.plugins.module_utils._netns.namespace i
 
 Item = t.Dict[str, t.Any]
 
+# Of a count: that it is not none.
+SOME = "at least 1"
+
 
 def why(result: Item) -> str:
     """The first line of what a task says of its failure."""
@@ -142,6 +145,8 @@ def _canonical(option: str, value: t.Any) -> t.Any:
         return str(value).lower() != "false"
     if value in (None, "", False, "false") or (isinstance(value, (list, dict)) and not value):
         return None
+    if option == "flow_count":
+        return SOME
     if option == "trunks":
         return sorted(vlan for item in value for vlan in _vlans(str(item)))
     if option == "routes":
