@@ -107,9 +107,11 @@ class View:
             lines += [("play", ""), ("play", "Not there yet, as seen without the changes above")]
             lines += [("note", f"  {', '.join(sorted(names))}: {text}") for text, names in self._notes.items()]
         lines.append(("play", ""))
-        told = [(name, counts) for name, counts in sorted(hosts.items()) if _count(counts, check)]
-        width = max((len(name) for name, _counts in told), default=0)
-        lines += [(_worst(counts), f"{name:{width}}  {_count(counts, check)}") for name, counts in told]
+        told: t.Dict[t.Tuple[str, str], t.List[str]] = {}
+        for name, counts in sorted(hosts.items()):
+            if _count(counts, check):
+                told.setdefault((_worst(counts), _count(counts, check)), []).append(name)
+        lines += [(worst, f"{count}: {', '.join(names)}") for (worst, count), names in told.items()]
         total = f"{len(hosts)} host{'' if len(hosts) == 1 else 's'}"
         verdict = "" if told else f", {'nothing would change' if check else 'nothing changed'}"
         where = f"; all output: {file}" if file else ""

@@ -102,7 +102,8 @@ def terminal(report: dict[str, t.Any], endpoints: t.Sequence[dict]) -> list[str]
         lines.append(
             f"  {mark}  {kind:{width}}  {len(checks) - failures:>5} of {len(checks):<5}  {KINDS.get(kind, '')}".rstrip()
         )
-    lines += _times(by_kind) + _rates(report)
+    spreads = _times(by_kind) + _rates(report)
+    lines += ["", *spreads] if spreads else []
     isolation = report["isolation"]
     if isolation.get("checked", 0) < isolation.get("of", 0):
         lines += [
@@ -167,15 +168,14 @@ def _times(by_kind: dict[str, list[dict]]) -> list[str]:
         kind: [(check["rtt_ms"], check) for check in by_kind.get(kind, ()) if check.get("rtt_ms")]
         for kind in ("tep-ping", "ping")
     }
-    names = {"tep-ping": "over the underlay", "ping": "between endpoints"}
-    lines = [f"  {names[kind]:20} {_spread(values, 'ms', -1, 2)}" for kind, values in found.items() if values]
-    return ["", "  Round trips", *lines] if lines else []
+    names = {"tep-ping": "round trip over the underlay", "ping": "round trip of endpoints"}
+    return [f"  {names[kind]:28}  {_spread(values, 'ms', -1, 2)}" for kind, values in found.items() if values]
 
 
 def _rates(report: dict[str, t.Any]) -> list[str]:
-    """The rates of transfers that were long enough, beside the underlay's own."""
-    rows = [("over the underlay", [(way["mbit_per_second"], way) for way in report.get("underlay", ())])]
-    for sort, name in (("rated", "between namespaces"), ("guest", "with guests")):
+    """The rates of transfers, one TCP connection each, that were long enough, beside the underlay's own."""
+    rows = [("TCP over the underlay", [(way["mbit_per_second"], way) for way in report.get("underlay", ())])]
+    for sort, name in (("rated", "TCP between namespaces"), ("guest", "TCP with guests")):
         rows.append(
             (
                 name,
@@ -186,8 +186,7 @@ def _rates(report: dict[str, t.Any]) -> list[str]:
                 ],
             )
         )
-    lines = [f"  {name:20} {_spread(values, 'Mbit/s', 0, 0)}" for name, values in rows if values]
-    return ["", "  Rates, of one TCP connection", *lines] if lines else []
+    return [f"  {name:28}  {_spread(values, 'Mbit/s', 0, 0)}" for name, values in rows if values]
 
 
 def pair(check: dict) -> str:

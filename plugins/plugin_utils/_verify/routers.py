@@ -13,7 +13,7 @@ import typing as t
 Item = t.Dict[str, t.Any]
 
 # How many rows of routes a terminal gets.
-ROUTES_SHOWN = 24
+ROUTES_SHOWN = 4
 
 
 def routing(plan: Item) -> dict[str, Item]:
@@ -173,19 +173,60 @@ def _session(name: str, row: Item, seen: Item, why: str | None) -> Item:
     return _check("session", name, f"{row['peer']} ({row['remote']})", expected, observed, look)
 
 
+# A line of the terminal: the mark, who, with whom or where to, and what was observed.
+Row = t.Tuple[str, str, str, str]
+
+
 def terminal(checks: t.Sequence[Item]) -> list[str]:
-    """Adjacencies, sessions and routes as they were observed, for a terminal."""
+    """Adjacencies, sessions and routes as they were observed, for a terminal: what is as planned in few lines."""
     lines: list[str] = []
-    for kind, title in (("adjacency", "Adjacencies"), ("session", "Sessions"), ("route", "Routes")):
-        rows = [check for check in checks if check["kind"] == kind]
+    for kind, title, rows_of in (
+        ("adjacency", "Adjacencies", _both_ways),
+        ("session", "Sessions", _each),
+        ("route", "Routes", _by_router),
+    ):
+        rows = rows_of([check for check in checks if check["kind"] == kind])
         if not rows:
             continue
-        shown = rows if kind != "route" else rows[:ROUTES_SHOWN]
-        one, other = (max(len(row[key]) for row in shown) for key in ("from", "to"))
-        lines += [f"  {title}"] if not lines else ["", f"  {title}"]
-        for row in shown:
-            mark = "●" if row["passed"] else "✗"
-            lines.append(f"  {mark} {row['from'].ljust(one)}  {row['to'].ljust(other)}  {row['observed']}")
-        if len(rows) > len(shown):
-            lines.append(f"    and {len(rows) - len(shown)} more, all of them in the report")
+        one, other = (max(len(row[column]) for row in rows) for column in (1, 2))
+        lines += ["", f"  {title}"] if lines else [f"  {title}"]
+        lines += [
+            f"  {mark} {ends.ljust(one)}  {peer.ljust(other)}  {seen}".rstrip() for mark, ends, peer, seen in rows
+        ]
     return lines + [""] if lines else []
+
+
+def _each(checks: t.Sequence[Item]) -> list[Row]:
+    """A line for each check."""
+    return [("●" if check["passed"] else "✗", check["from"], check["to"], check["observed"]) for check in checks]
+
+
+def _both_ways(checks: t.Sequence[Item]) -> list[Row]:
+    """Adjacencies: two ends that say the same of each other share a line."""
+    rows: list[Row] = []
+    for mark, one, other, seen in _each(checks):
+        back = (mark, other, one, seen)
+        if back in rows:
+            rows[rows.index(back)] = (mark, other, f"<-> {one}", seen)
+        else:
+            rows.append((mark, one, other, seen))
+    return rows
+
+
+def _by_router(checks: t.Sequence[Item]) -> list[Row]:
+    """Routes: those of a router that are as planned share a line; of the others, some have one each."""
+    rows: list[Row] = []
+    for name in dict.fromkeys(check["from"] for check in checks):
+        own = [check for check in checks if check["from"] == name]
+        good = [check["to"] for check in own if check["passed"]]
+        if good:
+            rows.append(("●", name, f"{len(good)} as planned", ", ".join(good[:ROUTES_SHOWN]) + _more(len(good))))
+        wrong = _each([check for check in own if not check["passed"]])
+        rows += wrong[:ROUTES_SHOWN]
+        if len(wrong) > ROUTES_SHOWN:
+            rows.append(("✗", name, f"{len(wrong)} not as planned", "all of them are in the report"))
+    return rows
+
+
+def _more(count: int) -> str:
+    return f" and {count - ROUTES_SHOWN} more" if count > ROUTES_SHOWN else ""

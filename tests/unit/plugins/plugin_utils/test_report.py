@@ -99,9 +99,9 @@ def test_rates_are_told_by_what_carries_them_with_the_slowest_pair():
     )
     result["underlay"] = [{"from": "kvm1", "to": "kvm2", "mbit_per_second": 400}]
     text = "\n".join(report.terminal(result, []))
-    assert "over the underlay    median 400 Mbit/s, slowest 400 (kvm1 -> kvm2)" in text
-    assert "between namespaces   median 300 Mbit/s, slowest 100 (y -> b)" in text
-    assert "with guests          median 4.0 Mbit/s" in text and "z -> b" not in text
+    assert "TCP over the underlay         median 400 Mbit/s, slowest 400 (kvm1 -> kvm2)" in text
+    assert "TCP between namespaces        median 300 Mbit/s, slowest 100 (y -> b)" in text
+    assert "TCP with guests               median 4.0 Mbit/s" in text and "z -> b" not in text
 
 
 def test_each_kind_and_blank_cells_are_explained_where_they_are_seen():
@@ -118,6 +118,37 @@ def test_each_kind_and_blank_cells_are_explained_where_they_are_seen():
         and "no answer from the host itself" in text
         and "blank: not measured" in text
     )
+
+
+def routing(kind, source, target, passed=True, observed="as planned"):
+    return {**check(kind, source, target, passed), "observed": observed}
+
+
+def test_routers_that_are_as_planned_take_few_lines():
+    checks = [
+        routing("adjacency", "kvm1:eth1", "r1:eth1", observed="Full"),
+        routing("adjacency", "r1:eth1", "kvm1:eth1", observed="Full"),
+        *(routing("route", "kvm1", f"10.0.{number}.0/24", observed="by ospf") for number in range(6)),
+    ]
+    lines = report.terminal(report.summary("f", checks, 1.0), [])
+    assert "  ● kvm1:eth1  <-> r1:eth1  Full" in lines
+    assert "  ● kvm1  6 as planned  10.0.0.0/24, 10.0.1.0/24, 10.0.2.0/24, 10.0.3.0/24 and 2 more" in lines
+
+
+def test_what_is_wrong_with_a_router_has_a_line_of_its_own():
+    checks = [
+        routing("adjacency", "kvm1:eth1", "r1:eth1", observed="Full"),
+        routing("adjacency", "r1:eth1", "kvm1:eth1", passed=False, observed="Init"),
+        *(
+            routing("route", "kvm1", f"10.0.{number}.0/24", passed=not number, observed="no route")
+            for number in range(7)
+        ),
+    ]
+    lines = report.terminal(report.summary("f", checks, 1.0), [])
+    assert "  ● kvm1:eth1  r1:eth1    Full" in lines and "  ✗ r1:eth1    kvm1:eth1  Init" in lines
+    assert "  ● kvm1  1 as planned      10.0.0.0/24" in lines
+    assert "  ✗ kvm1  10.0.1.0/24       no route" in lines and "  ✗ kvm1  10.0.5.0/24       no route" not in lines
+    assert "  ✗ kvm1  6 not as planned  all of them are in the report" in lines
 
 
 def test_many_endpoints_are_told_by_segment():

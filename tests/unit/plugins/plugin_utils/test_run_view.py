@@ -66,7 +66,7 @@ def test_a_warning_of_check_mode_waits_only_where_something_is_foretold():
         "Not there yet, as seen without the changes above",
         "  kvm1: it is not there",
         "",
-        "kvm1  1 would change",
+        "1 would change: kvm1",
         "2 hosts, 9 s",
     ]
 
@@ -79,7 +79,13 @@ def test_the_recap_of_a_run_without_changes_is_one_line():
 def test_the_recap_names_only_hosts_with_something_to_tell():
     hosts = {"kvm1": QUIET, "r1": {**QUIET, "failures": 1, "changed": 2}}
     lines = View().end(hosts, 0, 1, False, "")
-    assert lines[1:] == [("failed", "r1  1 failed, 2 changed"), ("end", "2 hosts, 1 s")]
+    assert lines[1:] == [("failed", "1 failed, 2 changed: r1"), ("end", "2 hosts, 1 s")]
+
+
+def test_hosts_that_ended_alike_share_a_line_of_the_recap():
+    hosts = {f"kvm{number}": {**QUIET, "changed": 3} for number in (1, 2)}
+    lines = texts(View().end({**hosts, "r1": {**QUIET, "changed": 1}}, 0, 1, False, ""))
+    assert lines == ["", "3 changed: kvm1, kvm2", "1 changed: r1", "3 hosts, 1 s"]
 
 
 @given(OUTCOMES)
