@@ -1,7 +1,7 @@
 # Two commands matter: `make lab` runs the main job, `make test` runs every test. `make help` lists the rest.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help lab lab-down shell console plan verify packages test-packages test test-platforms test-machines machine-packages check coverage lock bench docs build clean
+.PHONY: help lab lab-down shell console plan verify packages test-packages test test-platforms test-machines machine-packages check coverage lock bench docs picture build clean
 
 INVENTORY ?= inventory/lab
 PYTHON ?= python3
@@ -89,6 +89,10 @@ bench: $(BIN)/.test ## Measure speed as ratios
 
 docs: $(BIN)/.test ## Write the generated parts of the documentation anew
 	$(BIN)/python docs/generate.py
+
+picture: $(BIN)/.test ## Draw the README's terminal: `make lab` on a lab made anew
+	@$(MAKE) --no-print-directory lab-down >/dev/null
+	$(BIN)/python tools/picture.py docs/images/lab.svg make lab
 
 build: $(BIN)/.lab ## Build the collection's tarball
 	$(BIN)/python tools/build.py
