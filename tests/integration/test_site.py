@@ -412,7 +412,7 @@ def test_a_wrong_intent_is_refused_as_a_whole_before_a_host_is_touched(built):
     try:
         out = built.play("site.yml", ok=False)
         assert "4095" in out and "10.9.9.9" in out and "did you mean fabric_overlays" in out
-        assert "Make the bridges" not in out
+        assert "Configure the bridges" not in out
     finally:
         built.intent["fabric_segments"][0]["vlan"] = 10
         del built.intent["fabric_overlay"]

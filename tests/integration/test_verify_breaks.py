@@ -237,7 +237,7 @@ def test_a_run_that_was_killed_leaves_the_next_one_alone_and_no_old_report(fabri
     old.write_text("{}")
     process = fabric.start("ansible-playbook", "playbooks/verify.yml", "-e", f"verify_report={fabric.folder}/reports")
     for line in process.stdout:
-        if "Transfer, and ask" in line:
+        if "Transfer by TCP" in line:
             break
     process.kill()
     process.communicate()

@@ -19,6 +19,7 @@ import struct
 import threading
 import typing as t
 
+from ansible_collections.overloom.fabric.plugins.module_utils._ip.sysctl import sysctl_path
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 
 FOLDER = "/run/netns"
@@ -173,8 +174,7 @@ class Sysctl(t.NamedTuple):
 
 def check_sysctl(key: str, value: t.Any, what: str) -> tuple[str, str]:
     """A sysctl below net as (key with slashes, value). Dots and slashes in the key are as in sysctl(8)."""
-    first = re.search(r"[./]", key)
-    path = key.translate(str.maketrans("./", "/.")) if first and first.group() == "." else key
+    path = sysctl_path(key)
     if not _SYSCTL.fullmatch(path) or any(part in (".", "..") for part in path.split("/")):
         raise FabricError(
             f"{what}: {key!r} is no sysctl of a network namespace; only keys like net.ipv4.ip_forward are"

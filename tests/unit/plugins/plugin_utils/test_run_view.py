@@ -23,10 +23,10 @@ def texts(lines):
 def test_hosts_share_the_line_of_a_task():
     view = View()
     assert view.play("Build", 0) == [("play", "Build")]
-    assert view.task("Make the tunnels", 0) == []
+    assert view.task("Configure the tunnels", 0) == []
     view.outcome(Outcome("kvm2", "changed"))
     view.outcome(Outcome("kvm1", "changed"))
-    assert texts(view.task("Next", 1)) == ["  changed  Make the tunnels: kvm1, kvm2"]
+    assert texts(view.task("Next", 1)) == ["  changed  Configure the tunnels: kvm1, kvm2"]
     assert view.task("After", 2) == []
 
 

@@ -1,0 +1,150 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The kernel's parameters of a host, now and at boot: one file in /etc/sysctl.d for each caller, and the values in force.
+
+This file is private to the collection. Sources: sysctl(8), sysctl.d(5).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import typing as t
+
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
+    Change,
+    FabricError,
+    Remove,
+    Step,
+    Write,
+    module_runner,
+    reconcile,
+)
+
+FOLDER = "/etc/sysctl.d"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+_PART = re.compile(r"[A-Za-z0-9_:.@-]+")
+_HEAD = "# Made by overloom.fabric for {owner}."
+# Of files that the roles wrote before there was this module.
+_FORMER_HEAD = "# Written by overloom.fabric (role frr_router)."
+
+
+class Wanted(t.NamedTuple):
+    """What is declared. sysctls: from the path below /proc/sys to the value; none: the file goes."""
+
+    owner: str
+    path: str
+    sysctls: dict[str, str]
+    optional: bool
+
+
+class Found(t.NamedTuple):
+    """The file's text, or None, and the values in force of what is declared; None for what the kernel does not have."""
+
+    text: str | None
+    values: dict[str, str | None]
+
+
+def sysctl_path(key: str) -> str:
+    """A key with slashes. The first separator says whether dots or slashes separate its parts: sysctl(8)."""
+    first = re.search(r"[./]", key)
+    return key.translate(str.maketrans("./", "/.")) if first and first.group() == "." else key
+
+
+def checked(key: str, value: t.Any) -> tuple[str, str]:
+    """A declared parameter as (path, value)."""
+    path = sysctl_path(key)
+    parts = path.split("/")
+    if len(parts) < 2 or not all(_PART.fullmatch(part) and part not in (".", "..") for part in parts):
+        raise FabricError(f"sysctls: {key!r} is no key; write it like net.ipv4.ip_forward")
+    if isinstance(value, bool):
+        value = int(value)
+    if not isinstance(value, (int, str)) or not str(value).strip() or not str(value).replace("\t", " ").isprintable():
+        raise FabricError(f"sysctls: the value {value!r} of {key} is no number or single line of text")
+    return path, " ".join(str(value).split())
+
+
+def declaration(params: t.Mapping[str, t.Any]) -> Wanted:
+    """The module's options, checked."""
+    if not _NAME.fullmatch(params["name"]):
+        raise FabricError(
+            f"name: {params['name']!r} is no part of a file's name; take letters, digits, dots, dashes and underscores"
+        )
+    present = params["state"] == "present"
+    if present and not params["sysctls"]:
+        raise FabricError("sysctls: there is none; name some, or take state=absent")
+    sysctls: dict[str, str] = {}
+    for key, value in (params["sysctls"] or {}).items() if present else ():
+        path, text = checked(key, value)
+        if sysctls.setdefault(path, text) != text:
+            raise FabricError(f"sysctls: {key} is declared twice, as {sysctls[path]} and as {text}; leave one out")
+    return Wanted(params["owner"], f"{FOLDER}/90-overloom-{params['name']}.conf", sysctls, params["optional"])
+
+
+def read(wanted: Wanted) -> Found:
+    """The file and the values in force."""
+    try:
+        with open(wanted.path, encoding="utf-8", errors="surrogateescape") as stream:
+            text: str | None = stream.read()
+    except FileNotFoundError:
+        text = None
+    return Found(text, {path: in_force(path) for path in wanted.sysctls})
+
+
+def in_force(path: str) -> str | None:
+    """A value in force, white space made one space; None if the kernel does not have the parameter."""
+    try:
+        with open(os.path.join("/proc/sys", path), encoding="utf-8") as stream:
+            return " ".join(stream.read().split())
+    except OSError:
+        return None
+
+
+def compare(wanted: Wanted, found: Found) -> Change:
+    """The steps from what was found to what is declared. Values in force stay when the file goes."""
+    head = _HEAD.format(owner=wanted.owner)
+    if found.text is not None and not found.text.startswith((head, _FORMER_HEAD)):
+        raise FabricError(f"{wanted.path} was not made for owner {wanted.owner}; take another name, or remove the file")
+    missing = sorted(path for path, value in found.values.items() if value is None)
+    if missing and not wanted.optional:
+        raise FabricError(
+            f"sysctls: this kernel has no {missing[0]}; leave it out, load its module, or take optional=true"
+        )
+    differing = {path: value for path, value in wanted.sysctls.items() if found.values[path] not in (None, value)}
+    text = f"{head}\n" + "".join(f"{path} = {value}\n" for path, value in sorted(wanted.sysctls.items()))
+    steps: list[Step | Write | Remove] = []
+    if not wanted.sysctls:
+        steps += [Remove(wanted.path)] if found.text is not None else []
+    elif found.text != text:
+        steps.append(Write(wanted.path, text))
+    if differing:
+        steps.append(Step(("sysctl", "-q", "-w", *(f"{path}={value}" for path, value in sorted(differing.items())))))
+    after = {"file": text if wanted.sysctls else None, "in force": {**found.values, **differing}}
+    return Change(list(steps), {"file": found.text, "in force": found.values}, after)
+
+
+def late_errors(wanted: Wanted, found: Found) -> list[str]:
+    """What the kernel took otherwise than it was declared."""
+    return [
+        f"sysctls: {path} is {found.values[path]} after it was set to {value}; the kernel does not take that value"
+        for path, value in wanted.sysctls.items()
+        if found.values[path] not in (None, value)
+    ]
+
+
+def run(module: t.Any) -> t.NoReturn:
+    """The module kernel_sysctl."""
+    runner = module_runner(module)
+    try:
+        wanted = declaration(module.params)
+    except FabricError as error:
+        module.fail_json(msg=str(error), changed=False, commands=[], spawned=0)
+    reconcile(
+        module,
+        lambda: read(wanted),
+        lambda found: compare(wanted, found),
+        runner,
+        lambda found: {"path": wanted.path, "sysctls": found.values},
+        lambda found: late_errors(wanted, found),
+    )
