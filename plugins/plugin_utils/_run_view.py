@@ -107,15 +107,24 @@ class View:
             lines += [("play", ""), ("play", "Not there yet, as seen without the changes above")]
             lines += [("note", f"  {', '.join(sorted(names))}: {text}") for text, names in self._notes.items()]
         lines.append(("play", ""))
-        told: t.Dict[t.Tuple[str, str], t.List[str]] = {}
-        for name, counts in sorted(hosts.items()):
-            if _count(counts, check):
-                told.setdefault((_worst(counts), _count(counts, check)), []).append(name)
-        lines += [(worst, f"{count}: {', '.join(names)}") for (worst, count), names in told.items()]
+        recap, verdict = _recap(hosts, check)
         total = f"{len(hosts)} host{'' if len(hosts) == 1 else 's'}"
-        verdict = "" if told else f", {'nothing would change' if check else 'nothing changed'}"
         where = f"; all output: {file}" if file else ""
-        return [*lines, ("end", f"{total}{verdict}, {seconds(span)}{where}")]
+        return [*lines, *recap, ("end", f"{total}{verdict}, {seconds(span)}{where}")]
+
+
+def _recap(hosts: t.Dict[str, t.Dict[str, int]], check: bool) -> t.Tuple[t.List[Line], str]:
+    """Lines on hosts with something to tell, those that ended alike together; or, if all did, what the last line says of them."""
+    told: t.Dict[t.Tuple[str, str], t.List[str]] = {}
+    for name, counts in sorted(hosts.items()):
+        told.setdefault((_worst(counts), _count(counts, check)), []).append(name)
+    if set(told) <= {("ok", "")}:
+        return [], f", {'nothing would change' if check else 'nothing changed'}"
+    if len(told) == 1:
+        ((worst, count),) = told
+        if worst != "failed":
+            return [], f", {count}{' each' if len(hosts) > 1 else ''}"
+    return [(worst, f"{count}: {', '.join(names)}") for (worst, count), names in told.items() if count], ""
 
 
 def _count(counts: t.Dict[str, int], check: bool) -> str:

@@ -225,7 +225,7 @@ def render_outputs(found: list[dict[str, t.Any]], width: int = 100, most: int = 
         (
             e["name"],
             e["kind"] + ", restart needed" * bool(e.get("restart_required")),
-            "\n".join(e["addresses"]) or "-",
+            ", ".join(e["addresses"]) or "-",
             f"on {e['host']}: {e['console']}" if e["console"] else "-",
         )
         for e in found

@@ -86,6 +86,9 @@ def test_hosts_that_ended_alike_share_a_line_of_the_recap():
     hosts = {f"kvm{number}": {**QUIET, "changed": 3} for number in (1, 2)}
     lines = texts(View().end({**hosts, "r1": {**QUIET, "changed": 1}}, 0, 1, False, ""))
     assert lines == ["", "3 changed: kvm1, kvm2", "1 changed: r1", "3 hosts, 1 s"]
+    assert texts(View().end(hosts, 0, 1, False, "")) == ["", "2 hosts, 3 changed each, 1 s"]
+    failed = {name: {**QUIET, "failures": 1} for name in hosts}
+    assert texts(View().end(failed, 0, 1, False, "")) == ["", "1 failed: kvm1, kvm2", "2 hosts, 1 s"]
 
 
 @given(OUTCOMES)
