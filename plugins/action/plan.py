@@ -120,11 +120,13 @@ def _as_yaml(part: t.Any) -> str:
 
 
 def _specification(role: str) -> dict[str, t.Any]:
-    """The variables that a role's argument specification declares, for whichever of its entry points."""
+    """The variables that a role's argument specification declares for whichever of its entry points, but for the plan itself."""
     path = os.path.join(_ROLES, role, "meta", "argument_specs.yml")
     with open(path, encoding="utf-8") as stream:
         entries = yaml.load(stream, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))["argument_specs"]
-    return {name: option for entry in entries.values() for name, option in entry.get("options", {}).items()}
+    declared = {name: option for entry in entries.values() for name, option in entry.get("options", {}).items()}
+    declared.pop("fabric_plan", None)
+    return declared
 
 
 Variables = t.Dict[str, t.Dict[str, t.Any]]
