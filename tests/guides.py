@@ -65,7 +65,10 @@ NOT_RUN = {
     "ovs-appctl ofproto/trace": "addresses of a fabric of one's own",
 }
 # Lines that are to fail: something was broken by hand before.
-FAILING = {"ansible-playbook playbooks/verify.yml           #", "ansible-playbook playbooks/trace.yml -e from=kvm1/web1"}
+FAILING = {
+    "ansible-playbook playbooks/verify.yml           #",
+    "ansible-playbook playbooks/trace.yml -e from=kvm1/web1",
+}
 # Lines of a block that runs otherwise.
 LEFT_OUT = {"make test ": "runs the tests, of which this is one"}
 

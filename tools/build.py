@@ -37,6 +37,7 @@ ALLOWED = (
     "playbooks/plan.yml",
     "playbooks/site.yml",
     "playbooks/teardown.yml",
+    "playbooks/trace.yml",
     "playbooks/verify.yml",
     "plugins/**/*.py",
     "roles/*/README.md",
