@@ -19,7 +19,6 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database impo
     ovs_vsctl,
     read_database,
 )
-from ansible_collections.overloom.fabric.plugins.module_utils._ovs.tables import STATE
 from ansible_collections.overloom.fabric.plugins.module_utils._probe.prober import inside
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Step
 
@@ -118,7 +117,7 @@ def _value(path: str) -> int | None:
 def read_firewall(runner: OvsRunner, namespace: str | None) -> list[Item] | None:
     """The rules of nftables, with those that iptables made by it; None where they cannot be read."""
     enter = ["ip", "netns", "exec", namespace] if namespace else []
-    status, out, _err = runner.run([*enter, "nft", "-json", "list", "ruleset"])
+    status, out, _err = runner.run([*enter, "nft", "--json", "list", "ruleset"])
     try:
         return json.loads(out)["nftables"] if status == 0 else None
     except (ValueError, KeyError):
@@ -128,7 +127,7 @@ def read_firewall(runner: OvsRunner, namespace: str | None) -> list[Item] | None
 def read_switch(runner: OvsRunner, traces: t.Sequence[Item]) -> Item:
     """Bridges and ports as the database has them, and what the switch says it would do with each packet."""
     try:
-        database = read_database(runner, ovs_vsctl(None, 10), STATE)
+        database = read_database(runner, ovs_vsctl(None, 10))
     except FabricError as error:
         return {"error": str(error), "bridges": {}, "traces": {}}
     bridges = {name: _bridge(database, name) for name in database.tables["Bridge"]}
@@ -146,7 +145,6 @@ def _bridge(database: Database, name: str) -> Item:
 
 def _port(database: Database, name: str) -> Item:
     row, interface = database.tables["Port"][name], database.interface(name)
-    statistics = interface.get("statistics") or {}
     return {
         "tag": row.get("tag"),
         "trunks": row.get("trunks") or [],
@@ -157,8 +155,6 @@ def _port(database: Database, name: str) -> Item:
         "error": interface.get("error"),
         "link_state": interface.get("link_state"),
         "mtu": interface.get("mtu"),
-        "received": statistics.get("rx_packets"),
-        "sent": statistics.get("tx_packets"),
     }
 
 

@@ -44,14 +44,14 @@ def _count(way: Route, hop: Item, number: int, hops: list[Item], read: t.Mapping
     """The counter of a hop for this direction; None where it has none of its own."""
     first_half = number < len(hops) / 2
     seen = read.get(hop["host"]) or {}
-    if hop["kind"] == "endpoint" and hop["name"] in way.world.points:
-        end = way.source if hop["name"] == way.source.id else way.target
-        link = ((seen.get("spaces") or {}).get(end.space or "") or {"links": {}})["links"].get(end.interface)
-        return link["sent" if first_half else "received"] if link else None
-    if hop["kind"] in ("port", "tunnel"):
-        bridges = ((seen.get("switch") or {}).get("bridges") or {}).values()
-        row = next((bridge["ports"][hop["name"]] for bridge in bridges if hop["name"] in bridge["ports"]), None)
-        # A port receives what the endpoint or the far end sends, and sends what the switch hands on.
-        receives = first_half == (hop["kind"] == "port")
-        return row["received" if receives else "sent"] if row else None
-    return None
+    space, name = "", hop["name"]
+    if hop["kind"] == "endpoint" and name in way.world.points:
+        end = way.source if name == way.source.id else way.target
+        space, name = end.space or "", end.interface
+    elif hop["kind"] != "port":
+        # The switch tells of its tunnels every few seconds only.
+        return None
+    link = ((seen.get("spaces") or {}).get(space) or {"links": {}})["links"].get(name)
+    # A port receives what its endpoint sends.
+    sends = first_half == (hop["kind"] == "endpoint")
+    return link["sent" if sends else "received"] if link else None

@@ -14,6 +14,9 @@ import typing as t
 
 Item = t.Dict[str, t.Any]
 
+# What nft may write as a number.
+NUMBERS = {"icmp": 1, "tcp": 6, "udp": 17, "gre": 47, "icmpv6": 58}
+TYPES = {"icmp": {"echo-request": 8, "echo-reply": 0}, "icmpv6": {"echo-request": 128, "echo-reply": 129}}
 ICMP = {4: "icmp", 6: "icmpv6"}
 
 
@@ -189,7 +192,13 @@ def _among(right: t.Any, seen: t.Any) -> bool | None:
         return None
     if isinstance(right, str) and right.endswith("*"):
         return str(seen).startswith(right[:-1])
-    return str(right) == str(seen) or _same_address(right, seen)
+    return str(right) in _spellings(seen) or _same_address(right, seen)
+
+
+def _spellings(seen: t.Any) -> set[str]:
+    """A value by its name, and by the numbers that stand for it."""
+    numbers = [names[seen] for names in (NUMBERS, *TYPES.values()) if isinstance(seen, str) and seen in names]
+    return {str(seen), *map(str, numbers)}
 
 
 def _any(items: list[t.Any], seen: t.Any) -> bool | None:

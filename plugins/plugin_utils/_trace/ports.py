@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.pipeline import LEARNED
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import ends, switch
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.path import Died, Path, View
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.way import End, Route
@@ -241,5 +242,6 @@ def _foreign(view: View, flow: switch.Matched, owner: str) -> bool:
     planned = {entry["bridge"] for host in view.plan["hosts"].values() for entry in host["flows"]}
     if flow.match is None or switch.whose(flow, owner) == "ours":
         return False
-    learned = flow.bridge in planned and 0 < flow.cookie < 1 << 32
+    # The switch's own, of segments that learn: see docs/pipeline.md.
+    learned = flow.bridge in planned and flow.table == LEARNED
     return not learned and not (flow.match == "priority 0" and not flow.cookie)

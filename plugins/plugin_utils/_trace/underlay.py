@@ -119,13 +119,16 @@ def cross(view: View, path: Path, near: str, outer: Outer, macs: t.Mapping[str, 
 
 
 def _enter(underlay: Underlay, path: Path, space: Item, here: str, came: str | None, outer: Outer) -> None:
-    path.at(here, "underlay" if here in underlay.plan["hosts"] else "router", here)
+    path.at(here, _kind(underlay, here), here)
     if came is None:
         return
     _cards(underlay, space, here, came, outer)
     if outer.tunnel and underlay.userspace(here) and kernel.has_address(space, outer.target):
         return
     dropped = kernel.reverse_path(space, came, outer.source)
+    if dropped and kernel.route(space, outer.source) is None:
+        back = outer._replace(target=outer.source)
+        raise _unrouted(underlay, path, here, back, _planned(underlay, here, back.target))
     if dropped:
         mode = max(space["rp_filter"].get(name) or 0 for name in ("all", came))
         raise Died(
@@ -153,8 +156,7 @@ def _leave(
     underlay: Underlay, path: Path, space: Item, here: str, came: str | None, outer: Outer, macs: t.Mapping[str, str]
 ) -> tuple[str, str | None]:
     """Out of a host by its route; returns the next host, and by which of its interfaces the packet comes there (None: the end of the plan)."""
-    kind = "underlay" if here in underlay.plan["hosts"] else "router"
-    notes = path.at(here, kind, here)
+    notes = path.at(here, _kind(underlay, here), here)
     if came is None:
         _sourced(underlay, space, here, outer)
     else:
@@ -226,7 +228,7 @@ def _next(underlay: Underlay, path: Path, space: Item, here: str, outer: Outer) 
     look = f"on {here}: ip route get {outer.target}"
     planned = _planned(underlay, here, outer.target)
     if found is None:
-        raise _unrouted(underlay, path, space, here, outer, planned)
+        raise _unrouted(underlay, path, here, outer, planned)
     if found["type"] in kernel.REFUSED:
         raise Died(
             "route-refuses",
@@ -265,11 +267,9 @@ def _planned(underlay: Underlay, here: str, target: str) -> str:
     return f"{target} via " + " or ".join(f"{hop['address']} on {hop['interface']}" for hop in hops) if hops else ""
 
 
-def _unrouted(underlay: Underlay, path: Path, space: Item, here: str, outer: Outer, planned: str) -> Died:
+def _unrouted(underlay: Underlay, path: Path, here: str, outer: Outer, planned: str) -> Died:
     """Why a host has no route: its daemons, the planned link to the next router, the far end of it, the adjacency over it."""
-    reason = _daemons(underlay.view, here)
-    for hop in _hops(underlay, here, outer.target):
-        reason = reason or _why_link(underlay, path, space, here, hop)
+    reason = _daemons(underlay.view, here) or _why_missing(underlay, path, here, outer.target)
     if reason:
         return reason
     look = (
@@ -278,6 +278,22 @@ def _unrouted(underlay: Underlay, path: Path, space: Item, here: str, outer: Out
         else f"on {here}: ip route"
     )
     return Died("no-route", f"{here} has no route to {outer.target}", planned, look)
+
+
+def _why_missing(underlay: Underlay, path: Path, here: str, target: str) -> Died | None:
+    """What is wrong along the planned way to an address, link by link; the path then ends there."""
+    for _number in range(LONGEST):
+        space = underlay.view.space(here, "")
+        planned = _hops(underlay, here, target)
+        for hop in planned:
+            reason = _why_link(underlay, path, space, here, hop)
+            if reason:
+                return reason
+        after = underlay.owner(planned[0]["address"] or "") if planned else None
+        if after is None or not underlay.view.known(after):
+            return None
+        here = after
+    return None
 
 
 def _daemons(view: View, host: str) -> Died | None:
@@ -308,16 +324,29 @@ def _why_link(underlay: Underlay, path: Path, space: Item, here: str, hop: Item)
     far = underlay.cables.get(hop["address"] or "")
     mine = underlay.cable(here, hop["interface"])
     try:
-        _cards(underlay, space, here, hop["interface"], outer)
-        _addressed(underlay, space, mine)
+        _near(underlay, path, space, here, hop["interface"], outer)
         if far and underlay.view.known(far.host):
             there = underlay.view.space(far.host, "")
             _far(underlay, path, there, far, outer)
         if mine and far:
-            _adjacent(underlay, here, mine, far)
+            _adjacent(underlay, path, here, mine, far)
     except Died as died:
         return died
     return None
+
+
+def _near(underlay: Underlay, path: Path, space: Item, here: str, dev: str, outer: Outer) -> None:
+    try:
+        _cards(underlay, space, here, dev, outer)
+        _addressed(underlay, space, underlay.cable(here, dev))
+    except Died:
+        path.at(here, _kind(underlay, here), here)
+        raise
+
+
+def _kind(underlay: Underlay, host: str) -> str:
+    """A host that has endpoints, or a router alone."""
+    return "underlay" if host in underlay.plan["hosts"] else "router"
 
 
 def _far(underlay: Underlay, path: Path, there: Item, far: Cable, outer: Outer) -> None:
@@ -328,7 +357,7 @@ def _far(underlay: Underlay, path: Path, there: Item, far: Cable, outer: Outer) 
         if stopped:
             raise stopped
     except Died:
-        path.at(far.host, "router" if far.host not in underlay.plan["hosts"] else "underlay", far.host)
+        path.at(far.host, _kind(underlay, far.host), far.host)
         raise
 
 
@@ -344,13 +373,14 @@ def _addressed(underlay: Underlay, space: Item, cable: Cable | None) -> None:
             )
 
 
-def _adjacent(underlay: Underlay, here: str, mine: Cable, far: Cable) -> None:
+def _adjacent(underlay: Underlay, path: Path, here: str, mine: Cable, far: Cable) -> None:
     """The OSPF adjacency over a link."""
     read = (underlay.view.seen.get(here) or {}).get("frr") or {}
     if "ospf_neighbors" not in read:
         return
     states = [one["state"] for one in read["ospf_neighbors"] if one["interface"] == mine.dev]
     if not any(state.startswith("Full") for state in states):
+        path.at(here, _kind(underlay, here), here)
         why = f"has the state {states[0]}" if states else "is not there"
         stuck = "; the MTUs of the two ends differ" if states and states[0].startswith(("ExStart", "Exchange")) else ""
         raise Died(
@@ -364,6 +394,9 @@ def _adjacent(underlay: Underlay, here: str, mine: Cable, far: Cable) -> None:
 def _cards(underlay: Underlay, space: Item, host: str, dev: str, outer: Outer) -> None:
     """Interface, and the card behind it in the bridge, carry the packet."""
     cable = underlay.cable(host, dev)
+    if cable and cable.bridge:
+        # Without its daemon the ports of a bridge are down, too.
+        underlay.view.switch(host)
     names = [dev, *([cable.card] if cable and cable.card not in ("", dev) else [])]
     for name in names:
         link = space["links"].get(name)
@@ -420,11 +453,15 @@ def _beyond(
     """The interface of the next host where the packet comes in, if the frame has its MAC address."""
     if not underlay.view.known(after):
         return "?"
-    there = underlay.view.space(after, "")
+    try:
+        there = underlay.view.space(after, "")
+    except Died:
+        path.at(after, _kind(underlay, after), after)
+        raise
     cable = underlay.cables.get(address)
     dev = kernel.has_address(there, address)
     if dev is None and cable:
-        path.at(after, "underlay" if after in underlay.plan["hosts"] else "router", after)
+        path.at(after, _kind(underlay, after), after)
         _cards(underlay, there, after, cable.dev, Outer("", "", 0))
         _addressed(underlay, there, cable)
     dev = dev or (cable.dev if cable else None)

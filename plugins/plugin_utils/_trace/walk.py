@@ -150,7 +150,8 @@ def judge(way: Route, seen: t.Mapping[str, Item], measured: Item | None) -> Item
     """
     there, back = follow(way, seen), follow(way.reversed(), seen, True)
     died = there["died"] or back["died"]
-    answered = bool(measured and measured.get("received"))
+    # An answer is none when somebody else gives it.
+    answered = bool(measured and measured.get("received")) and not (died and died["cause"] == "duplicate-address")
     lost = bool(measured) and not answered and way.packet.protocol == "icmp"
     if not died and lost:
         died = next(iter([*there["doubts"], *back["doubts"]]), None)

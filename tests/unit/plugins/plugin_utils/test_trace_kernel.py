@@ -168,6 +168,8 @@ DROP, ACCEPT = {"drop": None}, {"accept": None}
         ([match({"meta": {"key": "iifname"}}, "eth*"), DROP], True),
         ([match({"meta": {"key": "l4proto"}}, "udp"), DROP], False),
         ([match({"payload": {"protocol": "icmp", "field": "type"}}, "echo-request"), DROP], False),
+        ([match({"meta": {"key": "l4proto"}}, 6), DROP], True),
+        ([match({"payload": {"protocol": "ip", "field": "protocol"}}, 47), DROP], False),
         ([match({"meta": {"key": "mark"}}, 1), DROP], False),
     ],
 )

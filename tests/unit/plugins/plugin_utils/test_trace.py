@@ -1,0 +1,424 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From what was read to the verdict. trace_seen.json is what trace_info and frr_info returned on a sound lab; each test changes one thing in it."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pathlib
+
+import pytest
+
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import counters, draw, walk
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.way import Packet, Route, TraceError
+from ansible_collections.overloom.fabric.tests.unit.intents import SPEC
+
+SOUND = json.loads((pathlib.Path(__file__).parent / "trace_seen.json").read_text(encoding="utf-8"))
+COMMON = {
+    "fabric_name": "trace-0-r",
+    "fabric_links": [{"ends": ["kvm1:eth1", "r1:eth1"]}, {"ends": ["kvm2:eth1", "r1:eth2"]}],
+    "fabric_routing": {"hello_interval": 1, "dead_interval": 2},
+    "fabric_overlays": [
+        {"name": "gre", "encapsulation": "gre"},
+        {"name": "keyed", "encapsulation": "geneve", "segments_by": "key", "bridge": "br-key"},
+    ],
+    "fabric_segments": [
+        {"name": "web", "vlan": 10, "subnet": "10.1.1.0/24", "overlay": "gre"},
+        {"name": "acme", "key": 5001, "subnet": "10.2.1.0/24", "overlay": "keyed"},
+    ],
+}
+POINTS = {
+    f"kvm{number}": [{"name": f"{name}{number}", "segment": name} for name in ("web", "acme")] for number in (1, 2)
+}
+POINTS["kvm2"].append({"name": "vm2", "kind": "guest", "segment": "acme", "guest": {"image": "lab"}})
+PLAN = compile_plan(
+    {name: {**COMMON, "fabric_endpoints": points} for name, points in POINTS.items()},
+    SPEC,
+    routers={"r1": dict(COMMON)},
+)
+WEB, KEY, VM = ("kvm1/web1", "kvm2/web2"), ("kvm1/acme1", "kvm2/acme2"), ("kvm1/acme1", "kvm2/vm2")
+ANSWERED = {"sent": 5, "received": 5, "rtt_ms": 1.0}
+SILENT = {"sent": 1, "received": 0}
+
+
+def verdict(seen: dict, ends: tuple = WEB, packet: Packet = Packet(), measured: dict | None = None) -> dict:  # noqa: B008
+    return walk.judge(Route(PLAN, *ends, packet), seen, measured)
+
+
+def port(host: str, bridge: str, name: str):
+    return lambda seen: seen[host]["switch"]["bridges"][bridge]["ports"][name]
+
+
+def link(host: str, space: str, name: str):
+    return lambda seen: seen[host]["spaces"][space]["links"][name]
+
+
+def the_space(host: str, name: str = ""):
+    return lambda seen: seen[host]["spaces"][name]
+
+
+def put(where, **values):
+    """A change: values in the place that `where` finds."""
+    return lambda seen: where(seen).update(values)
+
+
+def options(where, **values):
+    return lambda seen: where(seen)["options"].update(values)
+
+
+def gone(where, name: str):
+    return lambda seen: where(seen).pop(name)
+
+
+def bridges(host: str):
+    return lambda seen: seen[host]["switch"]["bridges"]
+
+
+def ports(host: str, bridge: str):
+    return lambda seen: seen[host]["switch"]["bridges"][bridge]["ports"]
+
+
+def unrouted(host: str, to: str, space: str = ""):
+    def change(seen: dict) -> None:
+        rows = seen[host]["spaces"][space]["routes"]
+        kept = [row for row in rows if row["to"] != to]
+        assert len(kept) < len(rows)
+        rows[:] = kept
+
+    return change
+
+
+def routed(host: str, to: str, space: str = "", **values):
+    row = {"to": to, "type": "unicast", "table": "main", "protocol": "boot", "metric": 0, "dead": False, "hops": []}
+    return lambda seen: seen[host]["spaces"][space]["routes"].append({**row, **values})
+
+
+def neighbor(host: str, space: str, dev: str, to: str, mac: str | None, state: str):
+    def change(seen: dict) -> None:
+        entries = seen[host]["spaces"][space]["neighbors"]
+        entries[:] = [entry for entry in entries if entry["to"] != to]
+        entries.append({"to": to, "dev": dev, "mac": mac, "state": state})
+
+    return change
+
+
+def answer(host: str, ends: tuple, text: str):
+    return lambda seen: seen[host]["switch"]["traces"].update({" to ".join(ends): text})
+
+
+def trace_text(bridge: str, step: str, actions: str) -> str:
+    return f'bridge("{bridge}")\n---\n{step}\n\nFinal flow: unchanged\nMegaflow: x\nDatapath actions: {actions}\n'
+
+
+def rules(hook: str, *expr: dict, policy: str = "accept") -> list:
+    chain = {"family": "inet", "table": "t", "name": "c", "hook": hook, "prio": 0, "policy": policy}
+    return [
+        {"chain": chain},
+        *({"rule": {"family": "inet", "table": "t", "chain": "c", "expr": list(expr)}} for _one in expr[:1]),
+    ]
+
+
+def both(*changes):
+    def change(seen: dict) -> None:
+        for one in changes:
+            one(seen)
+
+    return change
+
+
+GRE = {"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "protocol"}}, "right": "gre"}}
+COUNTED = {"counter": {"packets": 7, "bytes": 700}}
+DROP = {"drop": None}
+WRONG = "02:00:00:00:00:99"
+
+# What is changed, which packet, and cause, host and name of the hop.
+CAUSES = {
+    "namespace gone": (gone(lambda seen: seen["kvm2"]["spaces"], "web2"), WEB, "namespace-gone", "kvm2", "kvm2/web2"),
+    "interface gone": (
+        gone(lambda seen: seen["kvm1"]["spaces"]["web1"]["links"], "eth0"),
+        WEB,
+        "interface-gone",
+        "kvm1",
+        "kvm1/web1",
+    ),
+    "interface down": (put(link("kvm1", "web1", "eth0"), up=False), WEB, "interface-down", "kvm1", "kvm1/web1"),
+    "address missing": (put(link("kvm2", "web2", "eth0"), addresses=[]), WEB, "address", "kvm2", "kvm2/web2"),
+    "address other": (
+        put(link("kvm1", "web1", "eth0"), addresses=["10.1.1.9/24"]),
+        WEB,
+        "address",
+        "kvm1",
+        "kvm1/web1",
+    ),
+    "MAC address": (put(link("kvm1", "acme1", "eth0"), mac=WRONG), KEY, "mac", "kvm1", "kvm1/acme1"),
+    "no route in the endpoint": (unrouted("kvm1", "10.1.1.0/24", "web1"), WEB, "no-route", "kvm1", "kvm1/web1"),
+    "route elsewhere": (
+        routed("kvm1", "10.1.1.66", "web1", hops=[{"via": None, "dev": "lo"}]),
+        WEB,
+        "wrong-route",
+        "kvm1",
+        "kvm1/web1",
+    ),
+    "unreachable": (routed("kvm1", "10.1.1.66", "web1", type="unreachable"), WEB, "route-refuses", "kvm1", "kvm1/web1"),
+    "tag": (put(port("kvm1", "br-int", "v-web1"), tag=77), WEB, "tag", "kvm1", "v-web1"),
+    "tag of the target": (put(port("kvm2", "br-int", "v-web2"), tag=None), WEB, "tag", "kvm2", "v-web2"),
+    "port not in the bridge": (gone(ports("kvm1", "br-int"), "v-web1"), WEB, "port-gone", "kvm1", "v-web1"),
+    "port that fails": (
+        put(port("kvm1", "br-int", "v-web1"), ofport=-1, error="no device"),
+        WEB,
+        "port-error",
+        "kvm1",
+        "v-web1",
+    ),
+    "port down": (put(link("kvm1", "", "v-web1"), up=False), WEB, "port-down", "kvm1", "v-web1"),
+    "bridge gone": (gone(bridges("kvm1"), "br-int"), WEB, "bridge-gone", "kvm1", "v-web1"),
+    "no flow": (
+        answer("kvm1", WEB, trace_text("br-int", " 0. No match.\n    drop", "drop")),
+        WEB,
+        "no-flow",
+        "kvm1",
+        "br-int",
+    ),
+    "drop flow of others": (
+        answer("kvm2", WEB, trace_text("br-int", " 0. icmp, priority 9, cookie 0xbad\n    drop", "drop")),
+        WEB,
+        "foreign-flow",
+        "kvm2",
+        "br-int",
+    ),
+    "own flow that drops": (
+        answer("kvm1", KEY, trace_text("br-key", "40. priority 0, cookie 0x6f76000000000000\n    drop", "drop")),
+        KEY,
+        "foreign-flow",
+        "kvm1",
+        "br-key",
+    ),
+    "learned elsewhere": (
+        answer(
+            "kvm1",
+            WEB,
+            trace_text("br-int", " 0. priority 0\n    NORMAL\n     -> forwarding to learned port", "v-twin"),
+        ),
+        WEB,
+        "wrong-port",
+        "kvm1",
+        "br-int",
+    ),
+    "tunnel missing": (gone(ports("kvm1", "br-int"), "gre-kvm2"), WEB, "tunnel-gone", "kvm1", "gre-kvm2"),
+    "tunnel that fails": (put(port("kvm1", "br-int", "gre-kvm2"), ofport=-1), WEB, "tunnel-error", "kvm1", "gre-kvm2"),
+    "remote_ip": (
+        options(port("kvm1", "br-int", "gre-kvm2"), remote_ip="192.168.200.9"),
+        WEB,
+        "tunnel-remote-ip",
+        "kvm1",
+        "gre-kvm2",
+    ),
+    "local_ip": (
+        options(port("kvm2", "br-int", "gre-kvm1"), local_ip="192.168.200.9"),
+        WEB,
+        "tunnel-local-ip",
+        "kvm2",
+        "gre-kvm1",
+    ),
+    "key": (options(port("kvm2", "br-int", "gre-kvm1"), key="7"), WEB, "tunnel-key", "kvm2", "gre-kvm1"),
+    "type": (put(port("kvm1", "br-int", "gre-kvm2"), type="vxlan"), WEB, "tunnel-type", "kvm1", "gre-kvm2"),
+    "trunks": (put(port("kvm1", "br-int", "gre-kvm2"), trunks=["20-30"]), WEB, "trunks", "kvm1", "gre-kvm2"),
+    "tunnel endpoint's address": (put(link("kvm1", "", "tep0"), addresses=[]), WEB, "underlay-address", "kvm1", "kvm1"),
+    "no underlay route": (unrouted("kvm1", "192.168.200.2"), WEB, "no-route", "kvm1", "kvm1"),
+    "underlay link down": (put(link("r1", "", "eth2"), up=False), WEB, "underlay-down", "r1", "r1"),
+    "cable cut": (put(link("kvm1", "", "eth1"), carrier=False), WEB, "underlay-down", "kvm1", "kvm1"),
+    "underlay tag": (put(port("kvm1", "br-underlay", "eth1"), tag=9), WEB, "tag", "kvm1", "kvm1"),
+    "MTU of the underlay": (put(link("r1", "", "eth2"), mtu=120), WEB, "mtu", "r1", "r1"),
+    "forwarding": (put(the_space("r1"), forwarding=0), WEB, "forwarding", "r1", "r1"),
+    "route on a router": (unrouted("r1", "192.168.200.2"), WEB, "no-route", "r1", "r1"),
+    "blackhole": (routed("r1", "192.168.200.2", type="blackhole"), WEB, "route-refuses", "r1", "r1"),
+    "reverse path": (
+        both(
+            put(the_space("r1"), rp_filter={"all": 1}),
+            routed("r1", "192.168.200.1", hops=[{"via": None, "dev": "eth2"}]),
+        ),
+        WEB,
+        "rp-filter",
+        "r1",
+        "r1",
+    ),
+    "rule": (put(the_space("r1"), firewall=rules("forward", GRE, COUNTED, DROP)), WEB, "firewall", "r1", "r1"),
+    "policy": (
+        put(the_space("kvm2", "web2"), firewall=rules("input", policy="drop")),
+        WEB,
+        "firewall",
+        "kvm2",
+        "kvm2/web2",
+    ),
+    "permanent neighbor": (
+        neighbor("kvm1", "web1", "eth0", "10.1.1.66", WRONG, "PERMANENT"),
+        WEB,
+        "neighbor",
+        "kvm1",
+        "kvm1/web1",
+    ),
+    "duplicate address": (
+        neighbor("kvm1", "web1", "eth0", "10.1.1.66", WRONG, "REACHABLE"),
+        WEB,
+        "duplicate-address",
+        "kvm1",
+        "kvm1/web1",
+    ),
+    "neighbor on the underlay": (
+        neighbor("r1", "", "eth2", "10.254.0.18", WRONG, "PERMANENT"),
+        WEB,
+        "neighbor",
+        "r1",
+        "r1",
+    ),
+    "guest off": (lambda seen: seen["kvm2"].update(guests={"vm2": "shut off"}), VM, "guest", "kvm2", "kvm2/vm2"),
+    "guest gone": (lambda seen: seen["kvm2"].update(guests={}), VM, "guest", "kvm2", "kvm2/vm2"),
+    "libvirt": (lambda seen: seen["kvm2"].update(guests=None), VM, "libvirt-down", "kvm2", "kvm2/vm2"),
+    "Open vSwitch": (
+        lambda seen: seen["kvm1"].update(switch={"error": "no database", "bridges": {}, "traces": {}}),
+        KEY,
+        "ovs-down",
+        "kvm1",
+        "v-acme1",
+    ),
+    "FRR": (
+        both(unrouted("kvm1", "192.168.200.2"), lambda seen: seen["r1"]["frr"].update(daemons=["zebra"])),
+        WEB,
+        "frr-down",
+        "r1",
+        "r1",
+    ),
+    "adjacency": (
+        both(unrouted("r1", "192.168.200.2"), lambda seen: seen["r1"]["frr"].update(ospf_neighbors=[])),
+        WEB,
+        "adjacency",
+        "r1",
+        "r1",
+    ),
+    "host down": (
+        lambda seen: seen.update(kvm2={"unreachable": True, "msg": "timed out"}),
+        WEB,
+        "host-down",
+        "kvm2",
+        "kvm2",
+    ),
+    "router unread": (lambda seen: seen.update(r1={"failed": True, "msg": "no ip"}), WEB, "unread", "r1", "r1"),
+}
+
+
+@pytest.mark.parametrize("ends", [WEB, KEY, VM, WEB[::-1], VM[::-1], ("kvm1", "kvm2"), ("kvm1", "r1"), ("r1", "kvm2")])
+def test_a_sound_fabric_gives_no_alarm(ends):
+    for packet in (Packet(), Packet("tcp", 443), Packet(size=1400)):
+        report = verdict(copy.deepcopy(SOUND), ends, packet)
+        assert report["passed"] and not report["died"] and not report["there"]["doubts"], "\n".join(draw.lines(report))
+
+
+@pytest.mark.parametrize("name", CAUSES)
+def test_each_cause_is_named_at_its_hop_with_a_way_to_mend_it(name):
+    change, ends, cause, host, hop = CAUSES[name]
+    seen = copy.deepcopy(SOUND)
+    change(seen)
+    report = verdict(seen, ends)
+    shown = "\n".join(draw.lines(report))
+    died = report["died"]
+    assert died and (died["cause"], died["at"]["host"], died["at"]["name"]) == (cause, host, hop), shown
+    assert died["mend"] and died["mend"] in shown and died["because"] in shown
+    json.dumps(report)
+
+
+def test_without_a_way_back_a_loose_filter_drops_the_question_already():
+    seen = copy.deepcopy(SOUND)
+    unrouted("r1", "192.168.200.1")(seen)
+    died = verdict(seen)["died"]
+    assert (died["direction"], died["at"]["host"], died["cause"]) == ("there", "r1", "no-route")
+    assert "to 192.168.200.1" in died["because"]
+
+
+def test_what_dies_on_the_way_back_is_told_as_such():
+    seen = copy.deepcopy(SOUND)
+    unrouted("r1", "192.168.200.1")(seen)
+    seen["r1"]["spaces"][""]["rp_filter"] = {"all": 0}
+    died = verdict(seen)["died"]
+    assert (died["direction"], died["at"]["host"], died["cause"]) == ("back", "r1", "no-route")
+
+
+def test_an_answer_outweighs_what_was_read_unless_somebody_else_gives_it():
+    seen = copy.deepcopy(SOUND)
+    put(port("kvm1", "br-int", "v-web1"), tag=77)(seen)
+    report = verdict(seen, measured=ANSWERED)
+    assert (
+        report["passed"] and report["remark"]["cause"] == "tag" and "but port v-web1" in "\n".join(draw.lines(report))
+    )
+    seen = copy.deepcopy(SOUND)
+    neighbor("kvm1", "web1", "eth0", "10.1.1.66", WRONG, "STALE")(seen)
+    assert not verdict(seen, measured=ANSWERED)["passed"]
+
+
+def test_a_doubt_is_a_cause_only_when_packets_are_lost():
+    seen = copy.deepcopy(SOUND)
+    neighbor("kvm1", "web1", "eth0", "10.1.1.66", None, "FAILED")(seen)
+    assert verdict(seen)["passed"] and verdict(seen, measured=ANSWERED)["passed"]
+    assert verdict(seen, measured=SILENT)["died"]["cause"] == "arp-unanswered"
+
+
+def test_a_loss_that_nothing_explains_is_found_by_counters():
+    report = verdict(copy.deepcopy(SOUND), measured=SILENT)
+    assert report["undecided"]
+    after = copy.deepcopy(SOUND)
+    for where, key in (
+        (link("kvm1", "web1", "eth0"), "sent"),
+        (link("kvm1", "", "v-web1"), "received"),
+    ):
+        where(after)[key] += 7
+    found = counters.stopped(Route(PLAN, *WEB, Packet()), report["there"], SOUND, after)
+    assert report["there"]["hops"][found["hop"]]["name"] == "v-web2" and "saw 0 of 7" in found["because"]
+    assert counters.stopped(Route(PLAN, *WEB, Packet()), report["there"], SOUND, SOUND)["cause"] == "unsent"
+
+
+def test_a_packet_too_large_for_its_segment_dies_at_the_sender():
+    died = verdict(copy.deepcopy(SOUND), packet=Packet(size=1459))["died"]
+    assert died["cause"] == "mtu" and died["at"]["name"] == "kvm1/web1"
+
+
+@pytest.mark.parametrize(
+    "ends,says",
+    [
+        (("kvm1/wbe1", "kvm2/web2"), "did you mean kvm1/web1?"),
+        (("8.8.8.8", "kvm2/web2"), "the plan has no endpoint"),
+        (("kvm1/web1", "kvm1/web1"), "name two"),
+        (("kvm1/web1", "nowhere at all"), "no host of this name"),
+        (("kvm1/web1", "2001:db8::1"), None),
+    ],
+)
+def test_a_question_that_cannot_be_asked_is_refused(ends, says):
+    if says is None:
+        assert Route(PLAN, *ends, Packet()).target.host is None
+        return
+    with pytest.raises(TraceError, match=says.replace("?", r"\?")):
+        Route(PLAN, *ends, Packet())
+
+
+def test_an_address_is_that_of_the_segment_and_only_hosts_on_the_way_are_asked():
+    way = Route(PLAN, "kvm1/web1", "10.1.1.66", Packet())
+    assert way.target.id == "kvm2/web2"
+    asked = way.questions()
+    assert sorted(asked) == ["kvm1", "kvm2", "r1"]
+    assert asked["kvm1"]["namespaces"] == ["web1"] and not asked["r1"]["switch"]
+    assert sorted(Route(PLAN, "kvm1/web1", "kvm1/acme1", Packet()).questions()) == ["kvm1", "r1"]
+
+
+def test_segments_that_are_kept_apart_are_told_as_such():
+    died = verdict(copy.deepcopy(SOUND), ("kvm1/web1", "kvm2/acme2"))["died"]
+    assert died["cause"] == "no-route" and "kept apart" in died["planned"]
+
+
+def test_an_address_outside_ends_at_the_edge_of_what_the_plan_knows():
+    report = verdict(copy.deepcopy(SOUND), ("kvm1/web1", "192.0.2.1"))
+    assert report["died"]["cause"] == "no-route"
+    seen = copy.deepcopy(SOUND)
+    routed("kvm1", "default", "web1", hops=[{"via": "10.1.1.1", "dev": "eth0"}])(seen)
+    report = verdict(seen, ("kvm1/web1", "192.0.2.1"))
+    assert report["passed"] and report["there"]["hops"][-1]["kind"] == "outside"
