@@ -27,6 +27,7 @@ TAKEN = "/var/tmp/others-fingerprint.json"
 PING = "/var/tmp/others-ping.log"
 SPACES = ("theirs1", "theirs2")
 BRIDGES = ("br-int", "br-ex")
+GUESTS = ("theirs-desktop", "theirs-server")
 FILES = (
     "/etc/others/*",
     "/usr/local/sbin/others-*",
@@ -175,6 +176,31 @@ def kernel() -> list[str]:
     ]
 
 
+def guests() -> list[str]:
+    """The others' guests: how they are defined, whether they run and start with the host, their snapshots, and the images of their disks."""
+    lines = []
+    for name in GUESTS:
+        about = run("virsh", "dominfo", name)
+        lines += [
+            f"{name}: {line}" for line in about.splitlines() if line.startswith(("State:", "Autostart:", "Persistent:"))
+        ]
+        lines += [
+            f"{name}: {line}" for line in run("virsh", "dumpxml", "--inactive", "--security-info", name).splitlines()
+        ]
+        for snapshot in run("virsh", "snapshot-list", name, "--name").split():
+            document = run("virsh", "snapshot-dumpxml", name, snapshot)
+            lines += [f"{name}: snapshot {snapshot}: {line}" for line in document.splitlines()]
+        for disk in re.findall(r"(?m)^ *vd\w +(\S+)", run("virsh", "domblklist", "--inactive", name)):
+            chain = json.loads(run("qemu-img", "info", "-U", "--backing-chain", "--output=json", disk))
+            lines += [f"{name}: {image['filename']} on {image.get('backing-filename')}" for image in chain]
+            lines += [
+                f"{name}: {image['filename']} has {one['name']}"
+                for image in chain
+                for one in image.get("snapshots", ())
+            ]
+    return lines
+
+
 def traffic() -> list[str]:
     """Lost packets, and whether the ping goes on."""
     before = os.path.getsize(PING)
@@ -193,6 +219,7 @@ PARTS = {
     "namespaces": spaces,
     "files": files,
     "kernel": kernel,
+    "guests": guests,
     "traffic": traffic,
 }
 SHARED = {

@@ -42,8 +42,8 @@ options:
           - V(present) defines the guest and leaves it running or not.
           - V(running), V(shutoff) and V(paused) define it and bring it there.
           - V(absent) removes it. Its disks stay unless O(remove_storage); a cloud-init seed goes with it.
-          - A guest that was there before it was adopted is given back instead of removed, also by O(purge). It loses the mark, gets back the NICs
-            that it had, and runs on. O(adopt=true) removes it.
+          - A guest that was there before it was adopted is given back instead of removed, also by O(purge). It loses the mark, gets back the
+            NICs and settings that it had, but for those that its owner has changed since and for passwords, and runs on. O(adopt=true) removes it.
           - A guest that was migrated to another host is not started here, and one that was migrated here is not removed while it runs.
         type: str
         choices: [present, running, shutoff, paused, absent]

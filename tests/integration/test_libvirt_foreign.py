@@ -180,6 +180,44 @@ def test_a_guest_of_somebody_is_not_changed_unasked_and_is_given_back(kvm: harne
     assert [line for line in [*gone, *come] if "address type" not in line] == [], "the NICs are those that it had"
 
 
+def test_all_that_was_changed_on_a_guest_of_somebody_goes_back(kvm: harness.Host) -> None:
+    for options, _gone, _come in CHANGES:
+        kvm.run(["virsh", "define", "/dev/stdin"], stdin=FOREIGN)
+        before = sorted(definition(kvm, "theirs"))
+        kvm.apply("libvirt_domain", {"name": "theirs", "adopt": True, "autostart": True, **options})
+        kvm.run(["systemctl", "restart", "libvirtd"])
+        given = kvm.apply("libvirt_domain", {"domains": [], "purge": True})
+        assert "hidden" not in str(given["diff"])
+        after = sorted(definition(kvm, "theirs"))
+        gone, come = difference(before, after)
+        assert [line for line in [*gone, *come] if "address type" not in line] == [], options
+        assert re.search(r"Autostart: +disable", kvm.run(["virsh", "dominfo", "theirs"]))
+        assert not kvm.apply("libvirt_domain", {"domains": [], "purge": True})["changed"]
+        kvm.run(["virsh", "undefine", "theirs"])
+
+
+def test_what_its_owner_changed_since_stays_and_so_do_the_snapshots(kvm: harness.Host) -> None:
+    image = "/var/lib/libvirt/images/theirs.qcow2"
+    kvm.run(["qemu-img", "create", "-f", "qcow2", image, "16M"])
+    disk = f"<disk type='file'><driver name='qemu' type='qcow2'/><source file='{image}'/><target dev='vda' bus='virtio'/></disk>"
+    text = f"<domain type='qemu'><name>theirs</name><memory unit='MiB'>64</memory><vcpu>1</vcpu><os><type>hvm</type></os><devices>{disk}</devices></domain>"
+    kvm.run(["virsh", "define", "/dev/stdin"], stdin=text)
+    kvm.run(["virsh", "snapshot-create-as", "theirs", "s1"])
+    before = definition(kvm, "theirs")
+    disks = [{"path": image, "cache": "unsafe", "discard": "unmap"}]
+    kvm.apply(
+        "libvirt_domain",
+        {"name": "theirs", "adopt": True, "memory": "128MiB", "vcpus": 2, "title": "x", "disks": disks},
+    )
+    kvm.run(["virsh", "desc", "theirs", "--config", "--title", "mine"])
+    kvm.run(["virsh", "snapshot-create-as", "theirs", "s2"])
+    kvm.apply("libvirt_domain", {"name": "theirs", "state": "absent"})
+    gone, come = difference(before, definition(kvm, "theirs"))
+    assert (gone, come) == ([], ["<title>mine</title>"])
+    assert kvm.run(["virsh", "snapshot-list", "theirs", "--name"]).split() == ["s1", "s2"]
+    kvm.run(["virsh", "undefine", "theirs", "--snapshots-metadata"])
+
+
 def test_a_guest_is_backed_up_by_snapshots_and_the_playbook_runs_again(kvm: harness.Host) -> None:
     """virsh snapshot-create-as --disk-only, twice, while it runs; then committed; then removed."""
     wanted = guest("vm1", nics=[], disks=[{"size": "64MiB", "cache": "unsafe"}])

@@ -208,9 +208,9 @@ def _read_domain(handle: t.Any, declared: bool) -> Here:
     came = [libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_RUNNING_MIGRATED]
     left = [libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_MIGRATED]
     migrated = list(handle.state()) in (came, left) or declared and state == "shutoff" and left_host(handle.name())
-    return Here(
-        inactive, live, state, bool(handle.autostart()) if declared and handle.isPersistent() else False, migrated
-    )
+    # One that was adopted may be given back.
+    asks = (declared or read_mark(inactive).adopted) and handle.isPersistent()
+    return Here(inactive, live, state, bool(handle.autostart()) if asks else False, migrated)
 
 
 def _read_volume(connection: t.Any, pool: str, volume: str) -> tuple[_image.Image | None, str]:

@@ -16,13 +16,15 @@ import xml.etree.ElementTree as ET
 
 from ansible_collections.overloom.fabric.plugins.module_utils._guest import image as _image
 from ansible_collections.overloom.fabric.plugins.module_utils._guest.iso import iso_image
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import former
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.chain import Chain, bind, upon
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.connection import Group, order_steps
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.devices import view_nic
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.devices import view_disk, view_nic
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.domain import (
     MODULE,
     Domain,
     differences,
+    machine_family,
     restrict,
     seed_path,
     settle,
@@ -31,7 +33,13 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.domain im
     view_of,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.live import Live, Pending, lacks, pending_of
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.patch import AFTER_METADATA, besides, patch
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.patch import (
+    AFTER_METADATA,
+    besides,
+    leave_buses,
+    name_of,
+    patch,
+)
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.xml import (
     Mark,
     attribute,
@@ -428,7 +436,12 @@ class One:
             return old._replace(storage=tuple(storage), items=items)
         nics = tuple(nic["mac"] for nic in self.options["nics"]) if "nics" in self.options else old.nics
         adopted = old.adopted or self.here is not None and not old.owner
-        return Mark(owner, MODULE, tuple(storage), items, nics, adopted, self._nics_before(nics) if adopted else ())
+        if not adopted:
+            return Mark(owner, MODULE, tuple(storage), items, nics)
+        cells = former.unpacked(old.former)
+        if self.options.get("autostart") is not None:
+            cells = former.with_autostart(cells, self.here.autostart, self.options["autostart"])
+        return Mark(owner, MODULE, tuple(storage), items, nics, adopted, self._nics_before(nics), former.packed(cells))
 
     def _nics_before(self, nics: tuple[str, ...] | None) -> tuple[str, ...]:
         """Of a domain that was adopted, the NICs as they were before they were declared, so that they can be given back."""
@@ -468,6 +481,10 @@ class One:
         patch(root, self.domain, mark)
         if here is not None:
             self._note_besides(root)
+        if mark.adopted:
+            nics = {f"interface[{mac}]" for mac in mark.nics or ()}
+            cells = former.recorded(former.unpacked(mark.former), here.inactive, root, name_of, nics)
+            write_mark(root, mark._replace(former=former.packed(cells)), AFTER_METADATA)
         self.result.define.append(self.actions.define(self.name, root, self.domain.secrets))
 
     def _note_besides(self, root: ET.Element) -> None:
@@ -616,13 +633,37 @@ def _remove(result: Plan, found: Found, name: str, here: Here, policy: t.Mapping
 
 
 def _give_back(result: Plan, name: str, here: Here, actions: t.Any) -> None:
-    """Take the mark from a domain that was there before: its NICs become those that it had, the guest stays and runs on."""
+    """Take the mark from a domain that was there before: what we changed becomes what it was, the guest stays and runs on."""
     result.released.add(name)
     root = copy.deepcopy(here.inactive)
     mark = read_mark(root)
+    nics = _nics_back(root, mark)
+    ours, was = _settings_back(root, mark)
+    write_mark(root, Mark(), AFTER_METADATA)
+    result.define.append(actions.define(name, root, ()))
+    if here.state != "shutoff" and (nics or ours):
+        kept = " and ".join([*(["NICs"] if nics else []), *(["settings"] if ours else [])])
+        result.warnings.append(
+            f"domain {name} is given back and runs on with the {kept} that it has until its next start"
+        )
+    for cell in former.unpacked(mark.former):
+        if cell.kind == former.AUTOSTART and cell.ours == here.autostart:
+            result.live.append(actions.autostart(name, cell.was))
+            ours[cell.label], was[cell.label] = cell.ours, cell.was
+    seed = seed_path(name)
+    if seed in mark.storage and seed not in [view_disk(disk)["path"] for disk in root.findall("devices/disk")]:
+        result.remove.append(Remove(seed))
+    result.before[name] = {"owner": mark.owner, **({"nics": dict.fromkeys(nics, "declared")} if nics else {})}
+    result.after[name] = {"owner": "", **({"nics": nics} if nics else {})}
+    if ours:
+        result.before[name]["settings"], result.after[name]["settings"] = ours, was
+
+
+def _nics_back(root: ET.Element, mark: Mark) -> dict[str, str]:
+    """The declared NICs become those that the domain had. Returns what becomes of each, by its MAC address."""
     devices = root.find("devices")
     was = {view_nic(nic)["mac"]: nic for nic in map(ET.fromstring, mark.before)}
-    told: dict[str, t.Any] = {}
+    told: dict[str, str] = {}
     for nic in devices.findall("interface"):
         mac = view_nic(nic)["mac"]
         if mac not in (mark.nics or ()):
@@ -633,11 +674,14 @@ def _give_back(result: Plan, name: str, here: Here, actions: t.Any) -> None:
         elif view_nic(was[mac]) != view_nic(nic):
             devices[list(devices).index(nic)] = was[mac]
             told[mac] = "as it was before"
-    write_mark(root, Mark(), AFTER_METADATA)
-    result.define.append(actions.define(name, root, ()))
-    if here.state != "shutoff" and told:
-        result.warnings.append(
-            f"domain {name} is given back and runs on with the NICs that it has until its next start"
-        )
-    result.before[name] = {"owner": mark.owner, **({"nics": dict.fromkeys(told, "declared")} if told else {})}
-    result.after[name] = {"owner": "", **({"nics": told} if told else {})}
+    return told
+
+
+def _settings_back(root: ET.Element, mark: Mark) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
+    """All other settings become what they were, but for those that the domain's owner has changed since. For the diff, before and after."""
+    machine = attribute(root, "os/type", "machine") or ""
+    ours, was = former.give_back(root, former.unpacked(mark.former), name_of)
+    restored = attribute(root, "os/type", "machine") or ""
+    if machine_family(restored) != machine_family(machine):
+        leave_buses(root.find("devices"), restored)
+    return ours, was

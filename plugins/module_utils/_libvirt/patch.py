@@ -190,7 +190,7 @@ def _patch_os(root: ET.Element, options: t.Mapping[str, t.Any], seen: t.Mapping[
     kind.text = kind.text or "hvm"
     if "machine" in changed:
         if seen["machine"] and machine_family(seen["machine"]) != machine_family(options["machine"]):
-            _leave_buses(make(root, "devices"), options["machine"])
+            leave_buses(make(root, "devices"), options["machine"])
         kind.set("machine", options["machine"])
     if "firmware" in changed:
         drop(os_element, "loader", "nvram", "firmware")
@@ -210,7 +210,7 @@ def _patch_os(root: ET.Element, options: t.Mapping[str, t.Any], seen: t.Mapping[
         os_element.extend(element("boot", {"dev": dev}) for dev in options["boot"])
 
 
-def _leave_buses(devices: ET.Element, machine: str) -> None:
+def leave_buses(devices: ET.Element, machine: str) -> None:
     """Another chipset has other buses: libvirt gives the addresses on them out anew."""
     for device in list(devices):
         bus = device.get("type") if device.tag == "controller" else ""

@@ -251,7 +251,7 @@ class Mark(t.NamedTuple):
 
     owner, module: who made it, or empty. storage: files and volumes that were made for it. items: the caller's own data.
     nics: MAC addresses of the NICs that were declared, or None when none ever were. adopted: whether it was there before its owner was.
-    before: the NICs that a domain had before, each as a document.
+    before: the NICs that a domain had before, each as a document. former: what else its document said before, packed (see _libvirt/former.py).
     """
 
     owner: str = ""
@@ -261,6 +261,7 @@ class Mark(t.NamedTuple):
     nics: tuple[str, ...] | None = None
     adopted: bool = False
     before: tuple[str, ...] = ()
+    former: str = ""
 
 
 def read_mark(root: ET.Element) -> Mark:
@@ -279,6 +280,7 @@ def read_mark(root: ET.Element) -> Mark:
         nics,
         found.get("adopted") == "yes",
         _read_before(found),
+        found.findtext("{%s}former" % NAMESPACE, ""),
     )
 
 
@@ -302,6 +304,8 @@ def write_mark(root: ET.Element, mark: Mark, before: t.Sequence[str]) -> None:
         made.extend(element("{%s}item" % NAMESPACE, {"key": key}, text=value) for key, value in mark.items)
         if mark.before:
             made.append(element("{%s}before" % NAMESPACE, None, *map(ET.fromstring, mark.before)))
+        if mark.former:
+            made.append(element("{%s}former" % NAMESPACE, text=mark.former))
         metadata.append(made)
     if not len(metadata):
         root.remove(metadata)

@@ -213,7 +213,9 @@ def test_a_guest_of_others_is_changed_only_when_it_is_adopted_and_never_removed(
 
 def adopted(here: Here, **values: t.Any) -> Here:
     """The same after a run that adopts it."""
-    step = plan(host(domains={"vm1": here}), [wanted(**values)], OWNER, True, None, ACTIONS, False).define[0]
+    images = {disk["path"]: Image(True, "qcow2", 2**30) for disk in values.get("disks", ())}
+    found = host(domains={"vm1": here}, images=images, vcpus=4)
+    step = plan(found, [wanted(**values)], OWNER, True, None, ACTIONS, False).define[0]
     return here._replace(inactive=parse(step.stdin, "x"))
 
 
@@ -238,6 +240,37 @@ def test_an_adopted_guest_is_given_back_as_it_was_and_removed_only_by_another_wo
     assert commands(found, purge=POLICY) == commands(found, wanted(state="absent")) == ["virsh define --validate"]
     step = plan(found, [], OWNER, False, POLICY, ACTIONS, False).define[0]
     assert lines(parse(step.stdin, "x")) == lines(before.inactive)
+
+
+def test_what_was_changed_on_an_adopted_guest_goes_back_and_what_its_owner_changed_since_stays() -> None:
+    before = foreign("shutoff", vcpus=2, title="theirs", disks=[{"path": "/srv/theirs.qcow2", "cache": "none"}])
+    disk = {"path": "/srv/theirs.qcow2", "cache": "unsafe", "discard": "unmap"}
+    here = adopted(before, memory="128MiB", disks=[disk], guest_agent=True)
+    # A later run changes one of ours again, and another setting for the first time.
+    here = adopted(here, memory="96MiB", disks=[{**disk, "cache": "writeback"}], vcpus=4, title="")
+    given = plan(host(domains={"vm1": here}), [], OWNER, False, POLICY, ACTIONS, False)
+    assert lines(parse(given.define[0].stdin, "x")) == lines(before.inactive)
+    assert given.before["vm1"]["settings"]["memory"] == "98304" and given.after["vm1"]["settings"]["memory"] == "65536"
+    # Its owner gives it other memory, another cache, and a title.
+    here.inactive.find("memory").text = "262144"
+    here.inactive.find("devices/disk/driver").set("cache", "directsync")
+    here.inactive.insert(1, ET.fromstring("<title>mine</title>"))
+    step = plan(host(domains={"vm1": here}), [], OWNER, False, POLICY, ACTIONS, False).define[0]
+    root = parse(step.stdin, "x")
+    assert root.findtext("memory") == "262144" and root.findtext("vcpu") == "2" and root.findtext("title") == "mine"
+    driver = root.find("devices/disk/driver")
+    assert driver.get("cache") == "directsync" and driver.get("discard") is None
+    assert root.find("devices/channel") is None
+
+
+def test_a_guest_starts_with_its_host_as_before_it_was_adopted() -> None:
+    here = adopted(foreign("shutoff"), autostart=True)._replace(autostart=True)
+    assert commands(host(domains={"vm1": here}), purge=POLICY) == [
+        "virsh define --validate",
+        "virsh autostart vm1 --disable",
+    ]
+    # Its owner has changed that since.
+    assert commands(host(domains={"vm1": here._replace(autostart=False)}), purge=POLICY) == ["virsh define --validate"]
 
 
 def test_a_nic_that_others_added_stays_and_one_that_was_declared_goes() -> None:
