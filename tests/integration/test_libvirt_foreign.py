@@ -185,6 +185,8 @@ def test_all_that_was_changed_on_a_guest_of_somebody_goes_back(kvm: harness.Host
         kvm.run(["virsh", "define", "/dev/stdin"], stdin=FOREIGN)
         before = sorted(definition(kvm, "theirs"))
         kvm.apply("libvirt_domain", {"name": "theirs", "adopt": True, "autostart": True, **options})
+        # systemd starts nothing so often.
+        kvm.run(["systemctl", "reset-failed", "libvirtd"])
         kvm.run(["systemctl", "restart", "libvirtd"])
         given = kvm.apply("libvirt_domain", {"domains": [], "purge": True})
         assert "hidden" not in str(given["diff"])

@@ -321,40 +321,55 @@ def _spellings(line: str) -> t.Iterator[str]:
     line = " ".join(line.split())
     line = _AREA.sub(lambda found: f"{found.group(1)} {dotted_area(found.group(2))}", line)
     line = _ASN.sub(lambda found: f"{found.group(1)} {int(found.group(2)) * 65536 + int(found.group(3))}", line)
-    if line.startswith("router-id "):
-        line = "ospf " + line
-    elif line.startswith("no neighbor ") and " send-community" in line:
-        begin, kind = line.split(" send-community")
-        every = {"": ["standard"], "both": ["standard", "extended"], "all": ["standard", "extended", "large"]}
-        for name in every.get(kind.strip(), [kind.strip()]):
-            yield f"{begin} send-community {name}"
+    if line.startswith("no neighbor ") and " send-community" in line:
+        yield from _send_community_kinds(line)
         return
-    elif " maximum-prefix " in line:
-        line = re.sub(r"( maximum-prefix \d+) 75(?= |$)", r"\1", line)
-    elif line.startswith(("redistribute ", "default-information ")):
-        line = line.replace(" metric-type 2", "")
-    elif " allowas-in 3" in line or " ebgp-multihop 255" in line:
-        line = re.sub(r" (?:3|255)$", "", line)
-    elif _NBMA.match(line):
-        # Without what is so anyway, and in one order.
-        words = dict(zip(line.split()[2::2], line.split()[3::2]))
-        shown = [
-            f" {word} {words[word]}"
-            for word, usual in (("priority", "0"), ("poll-interval", "60"))
-            if words.get(word, usual) != usual
-        ]
-        line = " ".join(line.split()[:2]) + "".join(shown)
-    elif line.startswith("allow-ecmp "):
-        # Newer ones show how many; one alone is none.
-        line = "allow-ecmp" if line != "allow-ecmp 1" else "no allow-ecmp"
-    elif line == "graceful-restart grace-period 120":
-        line = "graceful-restart"
-    elif _ROUTE.match(line):
-        line = re.sub(r" 1$", "", line) if line.split()[-2] not in ("tag", "table") else line
-        if " onlink " in line:
-            line = line.replace(" onlink ", " ") + " onlink"
+    respell = next((respell for pattern, respell in _RESPELLED if pattern.search(line)), None)
+    line = respell(line) if respell else line
     if line not in _DEFAULTS:
         yield line
+
+
+def _send_community_kinds(line: str) -> t.Iterator[str]:
+    begin, kind = line.split(" send-community")
+    every = {"": ["standard"], "both": ["standard", "extended"], "all": ["standard", "extended", "large"]}
+    for name in every.get(kind.strip(), [kind.strip()]):
+        yield f"{begin} send-community {name}"
+
+
+def _nbma_neighbor(line: str) -> str:
+    """Without what is so anyway, and in one order."""
+    begin, *said = re.split(r" (?=priority |poll-interval )", line)
+    words = dict(pair.split() for pair in said)
+    shown = [
+        f" {word} {words[word]}"
+        for word, usual in (("priority", "0"), ("poll-interval", "60"))
+        if words.get(word, usual) != usual
+    ]
+    return begin + "".join(shown)
+
+
+def _static_route(line: str) -> str:
+    """Without the usual distance, and with onlink at the end."""
+    line = re.sub(r" 1$", "", line) if line.split()[-2] not in ("tag", "table") else line
+    return line.replace(" onlink ", " ") + " onlink" if " onlink " in line else line
+
+
+# Lines that releases spell otherwise, or that say a default, with what makes them one. The first that fits counts.
+_RESPELLED: tuple[tuple[re.Pattern[str], t.Callable[[str], str]], ...] = tuple(
+    (re.compile(pattern), respell)
+    for pattern, respell in (
+        ("^router-id ", "ospf {}".format),
+        (r" maximum-prefix ", lambda line: re.sub(r"( maximum-prefix \d+) 75(?= |$)", r"\1", line)),
+        (r"^(redistribute|default-information) ", lambda line: line.replace(" metric-type 2", "")),
+        (r" (allowas-in 3|ebgp-multihop 255)", lambda line: re.sub(r" (?:3|255)$", "", line)),
+        (f"^{_NBMA.pattern}", _nbma_neighbor),
+        # Newer ones show how many; one alone is none.
+        ("^allow-ecmp ", lambda line: "allow-ecmp" if line != "allow-ecmp 1" else "no allow-ecmp"),
+        ("^graceful-restart grace-period 120$", lambda _line: "graceful-restart"),
+        (_ROUTE.pattern, _static_route),
+    )
+)
 
 
 def negation(line: str) -> str:
@@ -764,7 +779,7 @@ class Apply:
         text: str,
         config: Config,
         changes: t.Mapping[Address, t.Optional[str]],
-        ahead: t.Sequence[Note] = (),
+        ahead: t.Sequence[Note | Remove] = (),
         back: t.Sequence[Note | Remove] = (),
     ) -> None:
         self.runner, self.text, self.config, self.changes, self.ahead, self.back = (
@@ -837,7 +852,8 @@ def refusals(text: str, out: str, err: str) -> list[str]:
 def _refused(lines: t.Sequence[str], number: int) -> str:
     """The line of a number, counted from 1, with the blocks around it."""
     line = lines[number - 1]
-    around, depth = [], len(line) - len(line.lstrip())
+    around: list[str] = []
+    depth = len(line) - len(line.lstrip())
     for earlier in reversed(lines[: number - 1]):
         if len(earlier) - len(earlier.lstrip()) < depth and not _CLOSING.match(earlier.strip()):
             depth = len(earlier) - len(earlier.lstrip())
@@ -860,100 +876,133 @@ def _refused_late(out: str) -> str:
 Drop = t.Tuple[Address, str, t.Tuple[t.Sequence[t.Any], ...]]
 
 
+class _Difference:
+    """The lines that bring a configuration to the wanted settings, collected in three stages and sorted in each.
+
+    before: what goes; during: what comes; after: definitions (lists, route-maps) that go once no router uses them.
+    gone: the settings that go; covered: those of them that a line takes away which stands for several.
+    """
+
+    def __init__(self, config: Config, changes: t.Mapping[Address, str | None]) -> None:
+        self.config, self.changes = config, changes
+        self.before: list[Row] = []
+        self.during: list[Row] = []
+        self.after: list[Row] = []
+        self.gone = {address for address, line in changes.items() if line is None and address in config}
+        self.covered: set[Address] = set()
+        self._order_of: dict[Address, int] = {}
+
+    def lines(self) -> list[tuple[Address, str]]:
+        """All of them in their order."""
+        # Address families after the lines of their router, so that each block is entered once.
+        self.before.sort(key=lambda row: (rank(row.path[0]), row.path) if row.path else (-1, ()))
+        self.during.sort(key=lambda row: row.place)
+        return [(row.path, row.line) for row in self.before + self.during + self.after]
+
+    def drop_wholes(self, drops: t.Iterable[Drop]) -> None:
+        """Take away what goes as a whole: blocks in which nothing stays, then things by the line that drops them."""
+        blocks = [address for address in self.gone if _BLOCK.match(self.config[address]) and not self._holds(address)]
+        for block in blocks:
+            self.covered |= {a for a in self.gone if a[: len(block)] == block and a != block}
+        index = Index(self.config)
+        for path, line, scope in drops:
+            hit = set(index.inside(scope))
+            if hit and hit <= self.gone and not hit <= self.covered | set(blocks):
+                self.covered |= hit
+                stage = self.after if _DEFINITION.match(line[3:]) else self.before
+                stage.append(Row((0, path), path, line))
+
+    def move_entries(self) -> set[Address]:
+        """FRR ignores an entry of a list that says what another one says, so the old one goes before the new one comes."""
+        changed = {a: line for a, line in self.changes.items() if self.config.get(a) != line and not a[1:]}
+        coming = {_rule(address, line) for address, line in changed.items() if line is not None}
+        moved = {
+            address
+            for address in changed
+            if " seq " in address[0] and address in self.config and _rule(address, self.config[address]) in coming
+        }
+        for address in (address for address in self.config if address in moved):
+            self.during.append(Row((rank(address[0]), -1), (), negation(self.config[address])))
+        return moved
+
+    def clear(self, address: Address) -> None:
+        """Take a setting away."""
+        old = self.config.get(address)
+        if old is None or address in self.covered or (_BLOCK.match(old) and self._holds(address)):
+            return
+        path = address[:-1]
+        twin = self._entry_in_its_place(old)
+        if twin:
+            # The entry that takes its number comes right after.
+            place = self._place((), twin)[:1] + (self._order_of[(twin,)] - 0.5,)
+            self.during.append(Row(place, path, negation(old)))
+        elif not _DEFINITION.match(path[0] if path else old):
+            self.before.append(Row((len(self.before),), path, negation(old)))
+        else:
+            stage = self.during if path else self.after
+            stage.append(Row(self._place(path, ""), path, negation(old)))
+
+    def set(self, address: Address, line: str) -> None:
+        """Bring a line, after the former value of its setting has gone where FRR wants that."""
+        path, old = address[:-1], self.config.get(address)
+        if old is not None and _REMOVE_FIRST.match(address[-1]):
+            self.before.append(Row((len(self.before),), path, negation(old)))
+        row = Row(self._place(path, line), path, line)
+        # Where an interface still says that it is not passive, which means nothing, the first one only takes that away.
+        self.during += [row, row] if line == _PASSIVE else [row]
+
+    def _holds(self, block: Address) -> bool:
+        """Whether something in a block stays."""
+        return any(a[: len(block)] == block and a not in self.gone for a in self.config if a != block)
+
+    def _entry_in_its_place(self, old: str) -> str | None:
+        """The entry of a route-map that permits where this one denies, or the other way round, if it comes."""
+        entry = _ENTRY.match(old)
+        if not entry:
+            return None
+        twin = f"{entry.group(1)} {'deny' if entry.group(2) == 'permit' else 'permit'} {entry.group(3)}"
+        return twin if self.changes.get((twin,)) is not None else None
+
+    def _place(self, path: Address, line: str) -> tuple[float, ...]:
+        """Where a line belongs: its blocks in their rank and order, then its own rank and order."""
+        order: list[float] = []
+        for depth, part in enumerate(path + (line,)):
+            spot = path[:depth] + (part,)
+            order += [rank(part), self._order_of.setdefault(spot, len(self._order_of))]
+        return tuple(order)
+
+
+class Row(t.NamedTuple):
+    """A line with its blocks, and its place among the lines of its stage."""
+
+    place: tuple[t.Any, ...]
+    path: Address
+    line: str
+
+
 def difference(
-    config: Config, changes: t.Mapping[Address, t.Optional[str]], drops: t.Iterable[Drop]
+    config: Config, changes: t.Mapping[Address, str | None], drops: t.Iterable[Drop]
 ) -> list[tuple[Address, str]]:
     """The lines, each with its path, that bring a configuration to the wanted settings, in an order that FRR takes.
 
     Lines go before lines come, but definitions (lists, route-maps) come before the routers that use them, and go after.
     A block goes only when everything in it does.
     """
-    before: list[tuple[tuple[t.Any, ...], Address, str]] = []
-    during: list[tuple[tuple[t.Any, ...], Address, str]] = []
-    after: list[tuple[tuple[t.Any, ...], Address, str]] = []
-    gone = {address for address, line in changes.items() if line is None and address in config}
-    covered: set[Address] = set()
-    blocks: set[Address] = set()
-    for address in gone:
-        if _BLOCK.match(config[address]):
-            inside = {other for other in config if other[: len(address)] == address and other != address}
-            if inside <= gone:
-                covered |= inside
-                blocks.add(address)
-    index = Index(config)
-    for path, line, scope in drops:
-        hit = set(index.inside(scope))
-        if hit and hit <= gone and not hit <= covered | blocks:
-            covered |= hit
-            (after if _DEFINITION.match(line[3:]) else before).append(((0, path), path, line))
-    at: dict[Address, int] = {}
-
-    def place(path: Address, line: str) -> tuple[t.Any, ...]:
-        """Where a line belongs: its blocks in their rank and order, then its own rank and order."""
-        order: list[t.Any] = []
-        for depth, part in enumerate(path + (line,)):
-            spot = path[:depth] + (part,)
-            order += [rank(part), at.setdefault(spot, len(at))]
-        return tuple(order)
-
-    # FRR ignores an entry of a list that says what another one says, so the old one goes before the new one comes.
-    coming = {
-        _rule(address, line)
-        for address, line in changes.items()
-        if line is not None and config.get(address) != line and not address[1:]
-    }
-    moved = set()
-    for address, old in config.items():
-        if (
-            address in changes
-            and changes[address] != old
-            and _rule(address, old) in coming
-            and " seq " in address[0]
-            and not address[1:]
-        ):
-            moved.add(address)
-            during.append(((rank(address[0]), -1), (), negation(old)))
-
+    plan = _Difference(config, changes)
+    plan.drop_wholes(drops)
+    moved = plan.move_entries()
+    defaults = {a: line for a, line in changes.items() if a[-1] == "passive-interface default"}
     # Without the default, an interface is active by itself; the line's negation would make it passive.
-    passive = not any(line is None and address[-1] == "passive-interface default" for address, line in changes.items())
+    active = None in defaults.values()
     # Changing the default makes FRR forget what the interfaces say.
-    forgotten = any(
-        address[-1] == "passive-interface default" and config.get(address) != line for address, line in changes.items()
-    )
+    forgotten = any(config.get(a) != line for a, line in defaults.items())
     for address, line in changes.items():
-        if address in moved and line is None:
-            continue
-        path, old = address[:-1], config.get(address)
-        top = path[0] if path else line or old or ""
-        definition = bool(_DEFINITION.match(top))
         if line is None:
-            if old is not None and (passive or old != _ACTIVE) and address not in covered:
-                block = _BLOCK.match(old)
-                if block and any(
-                    other[: len(address)] == address and other not in gone for other in config if other != address
-                ):
-                    continue
-                entry = _ENTRY.match(old)
-                other = (
-                    entry and f"{entry.group(1)} {'deny' if entry.group(2) == 'permit' else 'permit'} {entry.group(3)}"
-                )
-                if other and changes.get((other,)) is not None:
-                    # The entry that takes its number comes right after.
-                    during.append((place((), other)[:1] + (at[(other,)] - 0.5,), path, negation(old)))
-                    continue
-                stage = during if definition and path else after if definition else before
-                stage.append((place(path, "") if definition else (len(before),), path, negation(old)))
-        elif old != line or (forgotten and address[-1] == _PASSIVE):
-            if old is not None and _REMOVE_FIRST.match(address[-1]):
-                before.append(((len(before),), path, negation(old)))
-            during.append((place(path, line), path, line))
-            if line == _PASSIVE:
-                # Where an interface still says that it is not passive, which means nothing, the first one only takes that away.
-                during.append((place(path, line), path, line))
-    # Address families after the lines of their router, so that each block is entered once.
-    before.sort(key=lambda row: (rank(row[1][0]), row[1]) if row[1] else (-1, ()))
-    during.sort(key=lambda row: row[0])
-    return [(path, line) for _place, path, line in before + during + after]
+            if address not in moved and not (active and config.get(address) == _ACTIVE):
+                plan.clear(address)
+        elif config.get(address) != line or (forgotten and address[-1] == _PASSIVE):
+            plan.set(address, line)
+    return plan.lines()
 
 
 def _turned(config: Config, changes: t.Mapping[Address, t.Optional[str]]) -> Config:
@@ -1068,157 +1117,210 @@ def _unsaid(found: Found, things: t.Sequence[Thing]) -> list[Thing]:
     return [thing._replace(lines=profiles.unsaid(thing.lines, coming, profile)) for thing in things]
 
 
+class _Comparison:
+    """What one call changes, thing by thing: wanted settings, lines that take things away at once, and notes.
+
+    changes: settings to reach; drops: lines that take away all of a thing; renewed: those of things that are made anew; base: what
+    runs without these; notes: by owner, of which mine is ours.
+    """
+
+    def __init__(self, found: Found, saved: Config, options: Options) -> None:
+        self.found, self.saved, self.options = found, saved, options
+        self.notes: dict[str, Notes] = _copied(found.notes)
+        self.mine = self.notes.setdefault(options.owner, {})
+        self.changes: dict[Address, str | None] = {}
+        self.drops: list[Drop] = []
+        self.renewed: list[tuple[Address, str]] = []
+        self.base = dict(found.running)
+        self.warnings: list[str] = []
+        self.index, self.saved_index = Index(found.running), Index(saved)
+
+    def check_daemons(self) -> None:
+        """Raises FabricError for a daemon that does not run; in check mode, an earlier task of the same play may start it."""
+        missing = [daemon for daemon in self.options.daemons if daemon not in self.found.daemons]
+        if not missing:
+            return
+        said = f"the FRR daemon {missing[0]} does not run; enable it in /etc/frr/daemons, as frr_router_daemons of the role frr_router does"
+        if not self.options.check:
+            raise FabricError(said)
+        self.warnings.append(said)
+
+    def take(self, thing: Thing) -> None:
+        """Plan one thing. Raises FabricError for one of another owner."""
+        self._claim(thing.name)
+        there = self.index.inside(thing.scope)
+        if thing.present:
+            self._want(thing, there)
+        else:
+            self._leave(thing, there)
+
+    def purge(self, declared: t.Container[str]) -> None:
+        """Take away our things that are not declared."""
+        for name in list(self.mine):
+            if name not in declared and not name.startswith(self.options.kept or ("\n",)):
+                self._forget(name)
+
+    def _claim(self, name: str) -> None:
+        rivals = [owner for owner in self.notes if owner != self.options.owner and name in self.notes[owner]]
+        if rivals and not self.options.adopt:
+            raise FabricError(f"{name} belongs to owner {rivals[0]}; set adopt to take it over")
+        for rival in rivals:
+            self.notes[rival].pop(name)
+
+    def _leave(self, thing: Thing, there: list[Address]) -> None:
+        if self.options.adopt and there:
+            self.mine[thing.name] = {"lines": there, "scope": thing.scope, "drop": thing.drop}
+        if thing.name in self.mine:
+            self._forget(thing.name)
+        elif there:
+            self.warnings.append(nobodys(thing.name))
+
+    def _forget(self, name: str) -> None:
+        """Take away what the notes say that we made of a thing."""
+        note = self.mine.pop(name)
+        addresses = [tuple(address) for address in note["lines"]]
+        if note.get("drop"):
+            where, line = note["drop"]
+            self.drops.append((tuple(where), line, tuple(note["scope"])))
+            addresses += self.index.inside(note["scope"]) + self.saved_index.inside(note["scope"])
+        self.changes.update({address: None for address in addresses if address not in self.changes})
+
+    def _want(self, thing: Thing, there: list[Address]) -> None:
+        note = self.mine.get(thing.name)
+        lines = _with_blocks(thing)
+        made = {tuple(address) for address in note["lines"]} if note else set()
+        if self.options.adopt:
+            made |= set(there)
+        made |= {address for address, line in lines.items() if line is not None and address not in self.found.running}
+        made -= {address for address, line in lines.items() if line is None}
+        self.changes.update(lines)
+        if thing.renew and thing.drop:
+            self._renew(thing.drop, there)
+        if made:
+            whole = bool(note and note.get("drop")) or self.options.adopt or not there
+            drop = thing.drop if whole else None
+            self.mine[thing.name] = {"lines": sorted(made), "scope": thing.scope, "drop": drop}
+        elif note:
+            del self.mine[thing.name]
+
+    def _renew(self, drop: tuple[Address, str], there: list[Address]) -> None:
+        """Make a thing anew with whatever else it has."""
+        self.renewed.append(drop)
+        for address in there:
+            self.base.pop(address)
+            self.changes.setdefault(address, self.found.running[address])
+
+
+def _with_blocks(thing: Thing) -> dict[Address, str | None]:
+    """The lines of a thing with the blocks around them, which are made with them."""
+    lines = dict(thing.lines)
+    for address, line in thing.lines.items():
+        for depth in range(1, len(address) if line is not None else 1):
+            header = address[:depth]
+            if thing.holds(header) and not _SHOWN_ANYWAY.match(header[-1]):
+                lines.setdefault(header, header[-1])
+    return lines
+
+
+def _copied(notes: t.Any) -> t.Any:
+    """Notes as a file holds them, which knows no tuples."""
+    return json.loads(json.dumps(notes))
+
+
+def _others_inside(block: Address, config: Config, changes: t.Mapping[Address, str | None]) -> Address | None:
+    """A setting in a block that stays when the changes are made, or None."""
+    depth = len(block)
+    return next(
+        (a for a in config if a[:depth] == block and a != block and changes.get(a, "") is not None),
+        None,
+    )
+
+
+def _leaving_blocks(config: Config, changes: t.Mapping[Address, str | None]) -> dict[Address, Address | None]:
+    """The blocks that the changes take away, each with a setting of somebody else's in it, if there is one."""
+    blocks = [a for a, line in changes.items() if line is None and _BLOCK.match(config.get(a, ""))]
+    return {block: _others_inside(block, config, changes) for block in blocks}
+
+
+def _unsaved(saved: Config, to_save: t.Mapping[Address, str | None]) -> dict[Address, str | None]:
+    """The settings in which frr.conf differs; a block stays that somebody else's line is in."""
+    kept = {block for block, foreign in _leaving_blocks(saved, to_save).items() if foreign}
+    return {a: line for a, line in to_save.items() if saved.get(a) != line and a not in kept}
+
+
+def _apply(
+    runner: Runner, found: Found, lines: list[tuple[Address, str]], plan: _Comparison, notes: dict[str, Notes]
+) -> Apply:
+    """The step that brings the lines to FRR, which were tried by vtysh where FRR runs. Raises FabricError."""
+    module = plan.options.module
+    ahead = {owner: _joined(found.notes.get(owner, {}), note) for owner, note in notes.items()}
+    ahead = {owner: note for owner, note in ahead.items() if note != found.notes.get(owner, {})}
+    back = [_noting(owner, module, found.notes.get(owner, {})) for owner in ahead]
+    before = [_noting(owner, module, note) for owner, note in ahead.items()]
+    apply = Apply(runner, render(lines), found.running, plan.changes, before, back)
+    if found.daemons:
+        apply.validate()
+    return apply
+
+
 def compare(runner: Runner, found: Found, things: t.Sequence[Thing], options: Options) -> Change:
     """What must change so that the things are as wanted, live, in frr.conf and in the notes.
 
     Raises FabricError for a thing of another owner.
     """
-    path = notes_path(options.owner, options.module)
-    notes = json.loads(json.dumps(found.notes))
-    mine: Notes = notes.setdefault(options.owner, {})
     saved_as = found.lines or conf.by_indentation(found.saved, _BLOCK.match)
-    profile = profiles.stated((line.text for line in saved_as), found.profile)
-    saved = profiles.said(settings(saved_as, meanings(saved_as)), profile)
+    starts_as = profiles.stated((line.text for line in saved_as), found.profile)
     runs_as = profiles.stated(found.text.splitlines())
+    saved = profiles.said(settings(saved_as, meanings(saved_as)), starts_as)
     found = found._replace(running=profiles.said(found.running, runs_as))
-    explicit = {
-        address: line
-        for thing in things
-        for address, line in thing.lines.items()
-        if thing.present and profiles.depends(address)
-    }
+    explicit = _explicit(things)
     things = _unsaid(found, things)
-    changes: dict[Address, t.Optional[str]] = {}
-    drops: list[Drop] = []
-    warnings: list[str] = []
-    renewed: list[tuple[Address, str]] = []
-    index, saved_index = Index(found.running), Index(saved)
-    base = dict(found.running)
-    missing = [daemon for daemon in options.daemons if daemon not in found.daemons]
-    if missing:
-        said = f"the FRR daemon {missing[0]} does not run; enable it in /etc/frr/daemons, as frr_router_daemons of the role frr_router does"
-        if not options.check:
-            raise FabricError(said)
-        # An earlier task of the same play may start it.
-        warnings.append(said)
 
-    def forget(name: str) -> None:
-        """Take away what the notes say that we made of a thing."""
-        note = mine.pop(name)
-        addresses = [tuple(address) for address in note["lines"]]
-        if note.get("drop"):
-            where, line = note["drop"]
-            drops.append((tuple(where), line, tuple(note["scope"])))
-            addresses += index.inside(note["scope"]) + saved_index.inside(note["scope"])
-        changes.update({address: None for address in addresses if address not in changes})
-
+    plan = _Comparison(found, saved, options)
+    plan.check_daemons()
     for thing in things:
-        rivals = [owner for owner in notes if owner != options.owner and thing.name in notes[owner]]
-        if rivals and not options.adopt:
-            raise FabricError(f"{thing.name} belongs to owner {rivals[0]}; set adopt to take it over")
-        for rival in rivals:
-            notes[rival].pop(thing.name)
-        there = index.inside(thing.scope)
-        note = mine.get(thing.name)
-        if not thing.present:
-            if options.adopt and there:
-                note = mine[thing.name] = {"lines": there, "scope": thing.scope, "drop": thing.drop}
-            if note is not None:
-                forget(thing.name)
-            elif there:
-                warnings.append(nobodys(thing.name))
-            continue
-        made = {tuple(address) for address in note["lines"]} if note else set()
-        # Blocks around the lines are made with them.
-        lines = dict(thing.lines)
-        whole = bool(note and note.get("drop")) or options.adopt or not there
-        if options.adopt:
-            made |= set(there)
-        for address, line in thing.lines.items():
-            for depth in range(1, len(address)):
-                header = address[:depth]
-                if line is not None and thing.holds(header) and not _SHOWN_ANYWAY.match(header[-1]):
-                    lines.setdefault(header, header[-1])
-        for address, line in lines.items():
-            if line is None:
-                made.discard(address)
-            elif address not in found.running:
-                made.add(address)
-        changes.update(lines)
-        if thing.renew and thing.drop:
-            renewed.append(thing.drop)
-            for address in there:
-                base.pop(address)
-                if address not in changes:
-                    changes[address] = found.running[address]
-        if made:
-            mine[thing.name] = {
-                "lines": sorted(made),
-                "scope": thing.scope,
-                "drop": thing.drop if whole else None,
-            }
-        elif note:
-            del mine[thing.name]
+        plan.take(thing)
     if options.purge:
-        declared = {thing.name for thing in things}
-        for name in list(mine):
-            if name not in declared and not name.startswith(options.kept or ("\n",)):
-                forget(name)
-
-    for address in [
-        a for a, line in changes.items() if line is None and a in found.running and _BLOCK.match(found.running[a])
-    ]:
-        foreign = [
-            a for a in found.running if a[: len(address)] == address and a != address and changes.get(a, "") is not None
-        ]
-        if foreign:
-            warnings.append(
-                f"'{' / '.join(address)}' stays, as somebody else configured '{hide(found.running[foreign[0]])}' in it"
-            )
+        plan.purge({thing.name for thing in things})
+    changes = plan.changes
+    to_save = {**changes, **profiles.unsaid(explicit, {**saved, **changes}, starts_as)}
     _check_used(found.running, changes, made_by(options.owner))
-    to_save = {**changes, **profiles.unsaid(explicit, {**saved, **changes}, profile)}
     # What is saved runs after the next restart.
     _check_used(saved, to_save, made_by(options.owner), f" of {CONF}")
+    warnings = plan.warnings + _staying(found.running, changes)
+    if found.daemons:
+        warnings += _not_running(saved_as, things, found.running, runs_as, to_save)
+
     # A router that is new has the defaults of the file that FRR started with, which may have been written for another release.
-    of_new = {address: line for address, line in explicit.items() if address[:1] not in base}
-    lines = renewed + difference(_turned(base, changes), {**changes, **of_new}, drops)
-    notes = json.loads(json.dumps(notes))
-    steps: list[t.Any] = []
-    if lines:
-        ahead = {owner: _joined(found.notes.get(owner, {}), note) for owner, note in notes.items()}
-        ahead = {owner: note for owner, note in ahead.items() if note != found.notes.get(owner, {})}
-        back = [_noting(owner, options.module, found.notes.get(owner, {})) for owner in ahead]
-        apply = Apply(
-            runner,
-            render(lines),
-            found.running,
-            changes,
-            [_noting(owner, options.module, note) for owner, note in ahead.items()],
-            back,
-        )
-        if found.daemons:
-            apply.validate()
-        steps.append(apply)
-    warnings += _not_running(saved_as, things, found.running, runs_as, to_save) if found.daemons else []
-    unsaved = {a: line for a, line in to_save.items() if saved.get(a) != line}
-    foreign_blocks = {
-        a
-        for a, line in unsaved.items()
-        if line is None
-        and a in saved
-        and _BLOCK.match(saved[a])
-        and any(o[: len(a)] == a and o != a and changes.get(o, "") is not None for o in saved)
-    }
-    unsaved = {a: line for a, line in unsaved.items() if a not in foreign_blocks}
+    of_new = {address: line for address, line in explicit.items() if address[:1] not in plan.base}
+    lines = plan.renewed + difference(_turned(plan.base, changes), {**changes, **of_new}, plan.drops)
+    unsaved = _unsaved(saved, to_save)
+    notes: dict[str, Notes] = _copied(plan.notes)
+    steps: list[t.Any] = [_apply(runner, found, lines, plan, notes)] if lines else []
     if unsaved:
         steps.append(Save(CONF, edited(runner, found, saved_as, unsaved), 0o640))
-    for owner, note in notes.items():
-        if note != found.notes.get(owner, {}):
-            steps.append(_noting(owner, options.module, note))
+    renoted = {owner: note for owner, note in notes.items() if note != found.notes.get(owner, {})}
+    steps += [_noting(owner, options.module, note) for owner, note in renoted.items()]
     before, after = _views(found, saved, changes, lines, unsaved)
     if steps and before == after:
+        path = notes_path(options.owner, options.module)
         before, after = before + "! not yet noted as ours\n", after + f"! noted as {options.owner}'s in {path}\n"
-    return Change(steps, t.cast(t.Any, before), t.cast(t.Any, after), tuple(warnings))
+    return Change(steps, before, after, tuple(warnings))
+
+
+def _explicit(things: t.Sequence[Thing]) -> dict[Address, str | None]:
+    """The wanted lines whose default depends on something."""
+    lines = (item for thing in things if thing.present for item in thing.lines.items())
+    return {address: line for address, line in lines if profiles.depends(address)}
+
+
+def _staying(config: Config, changes: t.Mapping[Address, str | None]) -> list[str]:
+    """A warning for each block that stays, as lines of others are in it."""
+    return [
+        f"'{' / '.join(block)}' stays, as somebody else configured '{hide(config[foreign])}' in it"
+        for block, foreign in _leaving_blocks(config, changes).items()
+        if foreign
+    ]
 
 
 def _noting(owner: str, module: str, note: Notes) -> Note | Remove:
@@ -1260,7 +1362,7 @@ def judge(found: Found, changes: t.Mapping[Address, t.Optional[str]]) -> list[st
     errors = []
     for address, line in changes.items():
         now = found.running.get(address)
-        if now == line or now == _ACTIVE or (line is None and _BLOCK.match(now or "")):
+        if now in (line, _ACTIVE) or (line is None and _BLOCK.match(now or "")):
             continue
         inside = f" in '{' / '.join(address[:-1])}'" if address[:-1] else ""
         kept = f" (it shows '{hide(now)}')" if now else ""
