@@ -152,7 +152,7 @@ def main() -> None:
             refused(runner, daemons, sessions)
     except FabricError as error:
         module.fail_json(msg=str(error), spawned=runner.spawned)
-    facts = {
+    facts: dict[str, dict[str, t.Any]] = {
         "ospf": {"ospf_neighbors": ospf_neighbors(found.get("ospf"))},
         "ospf6": {"ospf6_neighbors": ospf6_neighbors(found.get("ospf6"))},
         "bgp": {"bgp_neighbors": sessions},

@@ -260,12 +260,39 @@ def _instance(item: Params, found: Found, owner: str, adopt: bool, kept: list[st
     process = Thing(name, lines.wanted, (((header,), ""),), None, item["state"] == "present")
     if item["state"] == "absent":
         return [process, *below(found, owner, name)]
-    made = _other_asn(header, vrf, found, owner, adopt)
+    made = [*_other_asn(header, vrf, found, owner, adopt), process]
+    lines.put((), header)
+    _settings(item, lines, path, name)
+    if item["listen_ranges"] is not None:
+        lines.wanted.update(_listen_ranges(item["listen_ranges"], found, path, name))
+    if item["address_families"] is not None:
+        check_unique((row["family"] for row in item["address_families"]), f"{name}: address_families")
+        for row in item["address_families"]:
+            _family(row, path, lines, name)
+    ipv4 = item["default_ipv4_unicast"]
+    if ipv4 is None:
+        ipv4 = path + ("bgp default ipv4-unicast",) not in found.running
+    process_of = _Process(name, header, ipv4, found)
+    groups: dict[str, Config] = {}
+    if item["peer_groups"] is None:
+        kept.append(f"{name} peer group ")
+    else:
+        made += _peer_groups(item["peer_groups"], process_of, groups)
+    if item["neighbors"] is None:
+        kept.append(f"{name} neighbor ")
+    else:
+        peers = [(_peer_name(row["neighbor"], f"{name}: neighbors: neighbor"), row) for row in item["neighbors"]]
+        check_unique((peer for peer, _row in peers), f"{name}: neighbors")
+        made += [_Peer(row, peer, "neighbor", process_of, groups).thing() for peer, row in peers]
+    return made
+
+
+def _settings(item: Params, lines: Lines, path: Address, name: str) -> None:
+    """The settings of the process itself."""
     check_numbers(item, {"listen_limit": (0, 65535)}, name)
     for option in ("router_id", "cluster_id"):
         if item[option] is not None:
             check_router_id(item[option], f"{name}: {option}")
-    lines.put((), header)
     lines.options(
         path,
         item,
@@ -286,65 +313,55 @@ def _instance(item: Params, found: Found, owner: str, adopt: bool, kept: list[st
     if item["timers"]:
         lines.put(path, "timers bgp " + _timers(item["timers"], name))
     if item["graceful_restart"] is not None:
-        restart = item["graceful_restart"]
-        check_numbers(restart, {"restart_time": (0, 3600), "stalepath_time": (0, 4095)}, f"{name}: graceful_restart")
-        lines.options(
-            path,
-            restart,
-            [
-                ("stalepath_time", "bgp graceful-restart stalepath-time {}"),
-                ("restart_time", "bgp graceful-restart restart-time {}"),
-            ],
-        )
-        if restart["mode"] is not None:
-            lines.put(path, "bgp graceful-restart", restart["mode"] == "enabled")
-            lines.put(path, "bgp graceful-restart-disable", restart["mode"] == "disabled")
-    made.append(process)
-    ipv4 = item["default_ipv4_unicast"]
-    if ipv4 is None:
-        ipv4 = path + ("bgp default ipv4-unicast",) not in found.running
-    groups: dict[str, Config] = {}
-    if item["peer_groups"] is None:
-        kept.append(f"{name} peer group ")
-    else:
-        check_unique((group["name"] for group in item["peer_groups"]), f"{name}: peer_groups")
-        for group in item["peer_groups"]:
-            thing = _peer(
-                group,
-                check_word(group["name"], f"{name}: peer_groups: name"),
-                "peer group",
-                name,
-                header,
-                ipv4,
-                {},
-                found,
-            )
-            groups[group["name"]] = {a: line for a, line in {**found.running, **thing.lines}.items() if line}
-            made.append(thing)
-    if item["neighbors"] is None:
-        kept.append(f"{name} neighbor ")
-    else:
-        peers = [(_peer_name(row["neighbor"], f"{name}: neighbors: neighbor"), row) for row in item["neighbors"]]
-        check_unique((peer for peer, _row in peers), f"{name}: neighbors")
-        made += [_peer(row, peer, "neighbor", name, header, ipv4, groups, found) for peer, row in peers]
-    if item["listen_ranges"] is not None:
-        check_unique((row["prefix"] for row in item["listen_ranges"]), f"{name}: listen_ranges")
-        ranges = Lines(found.running)
-        ranges.exactly(
-            path,
-            "bgp listen range ",
-            [
-                f"bgp listen range {check_prefix(row['prefix'], f'{name}: listen_ranges')}"
-                f" peer-group {check_word(row['peer_group'], f'{name}: listen_ranges: peer_group')}"
-                for row in item["listen_ranges"]
-            ],
-        )
-        lines.wanted.update(ranges.wanted)
-    if item["address_families"] is not None:
-        check_unique((row["family"] for row in item["address_families"]), f"{name}: address_families")
-        for row in item["address_families"]:
-            _family(row, path, lines, name)
+        _graceful_restart(item["graceful_restart"], lines, path, name)
+
+
+class _Process(t.NamedTuple):
+    """The process that neighbors belong to.
+
+    name: for messages; header: its line; ipv4: whether it activates neighbors for IPv4 by itself; found: what runs.
+    """
+
+    name: str
+    header: str
+    ipv4: bool
+    found: Found
+
+
+def _graceful_restart(item: Params, lines: Lines, path: Address, name: str) -> None:
+    check_numbers(item, {"restart_time": (0, 3600), "stalepath_time": (0, 4095)}, f"{name}: graceful_restart")
+    rows = [
+        ("stalepath_time", "bgp graceful-restart stalepath-time {}"),
+        ("restart_time", "bgp graceful-restart restart-time {}"),
+    ]
+    lines.options(path, item, rows)
+    if item["mode"] is not None:
+        lines.put(path, "bgp graceful-restart", item["mode"] == "enabled")
+        lines.put(path, "bgp graceful-restart-disable", item["mode"] == "disabled")
+
+
+def _peer_groups(items: t.Sequence[Params], process: _Process, groups: dict[str, Config]) -> list[Thing]:
+    """The peer groups. groups: gets the settings that each will have, for its members."""
+    check_unique((item["name"] for item in items), f"{process.name}: peer_groups")
+    made = []
+    for item in items:
+        name = check_word(item["name"], f"{process.name}: peer_groups: name")
+        thing = _Peer(item, name, "peer group", process, {}).thing()
+        groups[name] = {a: line for a, line in {**process.found.running, **thing.lines}.items() if line}
+        made.append(thing)
     return made
+
+
+def _listen_ranges(rows: t.Sequence[Params], found: Found, path: Address, name: str) -> dict[Address, str | None]:
+    check_unique((row["prefix"] for row in rows), f"{name}: listen_ranges")
+    ranges = Lines(found.running)
+    wanted = []
+    for row in rows:
+        prefix = check_prefix(row["prefix"], f"{name}: listen_ranges")
+        group = check_word(row["peer_group"], f"{name}: listen_ranges: peer_group")
+        wanted.append(f"bgp listen range {prefix} peer-group {group}")
+    ranges.exactly(path, "bgp listen range ", wanted)
+    return ranges.wanted
 
 
 def _other_asn(header: str, vrf: str, found: Found, owner: str, adopt: bool) -> list[Thing]:
@@ -394,88 +411,112 @@ def _remote_as(value: str, what: str) -> str:
     return value if value in ("internal", "external") else check_asn(value, what)
 
 
-def _peer(
-    item: Params,
-    peer: str,
-    kind: str,
-    process: str,
-    header: str,
-    ipv4: bool,
-    groups: t.Mapping[str, Config],
-    found: Found,
-) -> Thing:
-    what = f"{process} {kind} {peer}"
-    path: Address = (header,)
-    begin = f"neighbor {peer}"
-    lines = Lines(found.running)
-    unnumbered = kind == "neighbor" and not peer[:1].isdigit() and ":" not in peer
-    scope: list[tuple[Address, str]] = [((header,), begin + " ")]
-    scope += [((header, f"address-family {family}"), begin + " ") for family in FAMILIES.values()]
-    ending = " interface" if unnumbered else " peer-group" if kind == "peer group" else ""
-    drop = (path, f"no {begin}{ending}")
-    if item["state"] == "absent":
-        return Thing(what, {}, tuple(scope), drop, False)
-    group = item.get("peer_group")
-    remote_as = _remote_as(item["remote_as"], f"{what}: remote_as") if item["remote_as"] else None
-    if (
-        group
-        and remote_as
-        and (unnumbered or path + (f"neighbor {group} remote-as",) in groups.get(group, found.running))
-    ):
-        raise FabricError(
-            f"{what}: remote_as and peer_group: the peer group {group} brings the AS number; give it in one place"
-        )
-    if kind == "neighbor" and not group and not remote_as and path + (f"{begin} remote-as",) not in found.running:
-        if not any(address[:1] == path and within_neighbor(address, begin) for address in found.running):
-            raise FabricError(f"{what}: a new neighbour needs remote_as or peer_group")
-    if kind == "peer group":
-        lines.put(path, f"{begin} peer-group")
-    if group:
-        check_word(group, f"{what}: peer_group")
-    if unnumbered and (remote_as or group):
-        lines.put(path, f"{begin} interface " + (f"peer-group {group}" if group else f"remote-as {remote_as}"))
-    else:
+class _Peer:
+    """A neighbor or a peer group.
+
+    groups: the settings that each declared peer group will have; of others, it is what runs.
+    """
+
+    def __init__(self, item: Params, peer: str, kind: str, process: _Process, groups: t.Mapping[str, Config]) -> None:
+        self.item, self.kind, self.process, self.found = item, kind, process, process.found
+        self.what, self.begin = f"{process.name} {kind} {peer}", f"neighbor {peer}"
+        self.path: Address = (process.header,)
+        self.lines = Lines(self.found.running)
+        self.unnumbered = kind == "neighbor" and not peer[:1].isdigit() and ":" not in peer
+        self.group: str | None = item.get("peer_group")
+        self.of_group = groups.get(self.group or "", self.found.running)
+        families = [self.path + (f"address-family {family}",) for family in FAMILIES.values()]
+        self.scope = tuple((place, self.begin + " ") for place in (self.path, *families))
+
+    def thing(self) -> Thing:
+        """Its settings. Raises FabricError."""
+        ending = " interface" if self.unnumbered else " peer-group" if self.kind == "peer group" else ""
+        drop = (self.path, f"no {self.begin}{ending}")
+        if self.item["state"] == "absent":
+            return Thing(self.what, {}, self.scope, drop, False)
+        self._identity()
+        self._session()
+        self._families()
+        renew = self._leaves_group()
+        if self.group:
+            self._leave_to_group(renew)
+        return Thing(self.what, self.lines.wanted, self.scope, drop, renew=renew)
+
+    def _identity(self) -> None:
+        """The lines that make it."""
+        remote_as = self.item["remote_as"] and _remote_as(self.item["remote_as"], f"{self.what}: remote_as")
+        group, begin = self.group, self.begin
+        self._check_identity(remote_as)
+        if self.kind == "peer group":
+            self.lines.put(self.path, f"{begin} peer-group")
+        if group:
+            check_word(group, f"{self.what}: peer_group")
+        if self.unnumbered and (remote_as or group):
+            made_by = f"peer-group {group}" if group else f"remote-as {remote_as}"
+            self.lines.put(self.path, f"{begin} interface {made_by}")
+            return
         if remote_as:
-            lines.put(path, f"{begin} remote-as {remote_as}")
+            self.lines.put(self.path, f"{begin} remote-as {remote_as}")
         if group is not None:
-            lines.put(path, f"{begin} peer-group {group or '-'}", bool(group))
-    if unnumbered and item["extended_nexthop"] is False:
-        raise FabricError(f"{what}: extended_nexthop: a session without addresses cannot do without it; leave it out")
-    of_group = groups.get(group, found.running).get(path + (f"neighbor {group} local-as",), "") if group else ""
-    own_as = _local_as(item, found.running.get(path + (f"{begin} local-as",), of_group), what)
-    _session(
-        {**item, "local_as": own_as, "extended_nexthop": None if unnumbered else item["extended_nexthop"]},
-        lines,
-        path,
-        begin,
-        what,
-    )
-    if item["address_families"] is not None:
-        check_unique((row["family"] for row in item["address_families"]), f"{what}: address_families")
-        for row in item["address_families"]:
-            _peer_family(row, lines, path + (f"address-family {FAMILIES[row['family']]}",), begin, what, ipv4)
-    # A neighbour that leaves its group is gone with it, so it is made anew with all that it has.
-    member = path + (f"{begin} interface" if unnumbered else f"{begin} peer-group",)
-    now, wanted = found.running.get(member), lines.wanted.get(member)
-    renew = (
-        kind == "neighbor"
-        and member in lines.wanted
-        and now not in (None, wanted)
-        and " peer-group " in f"{now} {wanted}"
-    )
-    if group:
-        # FRR does not show of a member what its group says as well, neither what is wanted nor what a new member brings along.
-        brought = [a for a in found.running if renew and a[:1] == path and within(scope, a) and a not in lines.wanted]
+            self.lines.put(self.path, f"{begin} peer-group {group or '-'}", bool(group))
+
+    def _check_identity(self, remote_as: str | None) -> None:
+        group = self.group
+        brings = self.unnumbered or self.path + (f"neighbor {group} remote-as",) in self.of_group
+        if group and remote_as and brings:
+            raise FabricError(
+                f"{self.what}: remote_as and peer_group: the peer group {group} brings the AS number; give it in one place"
+            )
+        nameless = self.kind == "neighbor" and not group and not remote_as
+        if nameless and not any(a[:1] == self.path and within_neighbor(a, self.begin) for a in self.found.running):
+            raise FabricError(f"{self.what}: a new neighbour needs remote_as or peer_group")
+        if self.unnumbered and self.item["extended_nexthop"] is False:
+            raise FabricError(
+                f"{self.what}: extended_nexthop: a session without addresses cannot do without it; leave it out"
+            )
+
+    def _session(self) -> None:
+        inherited = self.of_group.get(self.path + (f"neighbor {self.group} local-as",), "") if self.group else ""
+        now = self.found.running.get(self.path + (f"{self.begin} local-as",), inherited)
+        values = {**self.item, "local_as": _local_as(self.item, now, self.what)}
+        if self.unnumbered:
+            values["extended_nexthop"] = None
+        _session(values, self.lines, self.path, self.begin, self.what)
+
+    def _families(self) -> None:
+        rows = self.item["address_families"]
+        if rows is None:
+            return
+        check_unique((row["family"] for row in rows), f"{self.what}: address_families")
+        for row in rows:
+            path = self.path + (f"address-family {FAMILIES[row['family']]}",)
+            _peer_family(row, self.lines, path, self.begin, self.what, self.process.ipv4)
+
+    def _leaves_group(self) -> bool:
+        """Whether it goes from a peer group or into another. FRR takes a neighbor away with its group, so it is made anew with all it has."""
+        member = self.path + (f"{self.begin} interface" if self.unnumbered else f"{self.begin} peer-group",)
+        if self.kind != "neighbor" or member not in self.lines.wanted:
+            return False
+        now, wanted = self.found.running.get(member), self.lines.wanted[member]
+        return now not in (None, wanted) and " peer-group " in f"{now} {wanted}"
+
+    def _leave_to_group(self, renew: bool) -> None:
+        """FRR does not show of a member what its group says as well, neither what is wanted nor what a new member brings along."""
+        wanted, running = self.lines.wanted, self.found.running
+        brought = {a: running[a] for a in running if renew and within(self.scope, a) and a not in wanted}
         # With a profile of its own, a member's BFD is shown all the same.
-        shown = {path + (f"{begin} bfd",)} if lines.wanted.get(path + (f"{begin} bfd profile",)) else set()
-        for address, line in [*lines.wanted.items(), *((a, found.running[a]) for a in brought)]:
-            other = address not in shown and line and line.replace(begin, f"neighbor {group}", 1)
-            if other and groups.get(group, found.running).get(address[:-1] + (key_of(other),)) == other:
-                if address in brought or (address in found.running and found.running[address] != line):
-                    lines.wanted[address] = None
-                elif address not in found.running:
-                    del lines.wanted[address]
-    return Thing(what, lines.wanted, tuple(scope), drop, renew=renew)
+        shown = self.path + (f"{self.begin} bfd",) if wanted.get(self.path + (f"{self.begin} bfd profile",)) else None
+        for address, line in [*wanted.items(), *brought.items()]:
+            if address == shown or not self._said_by_group(address, line):
+                continue
+            if address in brought or running.get(address, line) != line:
+                wanted[address] = None
+            elif address not in running:
+                del wanted[address]
+
+    def _said_by_group(self, address: Address, line: str | None) -> bool:
+        other = (line or "").replace(self.begin, f"neighbor {self.group}", 1)
+        return bool(other) and self.of_group.get(address[:-1] + (key_of(other),)) == other
 
 
 def within_neighbor(address: Address, begin: str) -> bool:
@@ -585,40 +626,36 @@ def _peer_family(row: Params, lines: Lines, path: Address, begin: str, what: str
         name, _underscore, way = option.rpartition("_")
         rows.append((option, f"{words[name]} {{}} {way}"))
     lines.options(path, row, [(option, f"{begin} {line}") for option, line in rows])
-    if row["next_hop_self"] is not None:
-        lines.put(
-            path,
-            f"{begin} next-hop-self" + (" force" if row["next_hop_self"] == "force" else ""),
-            row["next_hop_self"] != "none",
-        )
-    if row["remove_private_as"] is not None:
-        lines.put(
-            path,
-            f"{begin} remove-private-AS{_REMOVE_PRIVATE[row['remove_private_as']]}",
-            row["remove_private_as"] != "none",
-        )
-    originate, route_map = row["default_originate"], row["default_originate_route_map"]
-    if route_map and originate is False:
-        raise FabricError(f"{what}: default_originate_route_map needs default_originate; set it, or leave both out")
-    if originate is not None or route_map:
-        lines.put(
-            path,
-            f"{begin} default-originate" + (f" route-map {route_map}" if route_map else ""),
-            bool(originate or route_map),
-        )
+    for option, line, endings in (
+        ("next_hop_self", "next-hop-self", {"force": " force"}),
+        ("remove_private_as", "remove-private-AS", _REMOVE_PRIVATE),
+    ):
+        if row[option] is not None:
+            lines.put(path, f"{begin} {line}{endings.get(row[option], '')}", row[option] != "none")
+    _default_originate(row, lines, path, begin, what)
     if row["send_community"] is not None:
         for kind in ("standard", "extended", "large"):
             lines.put(path, f"no {begin} send-community {kind}", kind not in row["send_community"])
     if row["maximum_prefix"] is not None:
-        limit = row["maximum_prefix"]
-        check_numbers(
-            limit, {"limit": (0, 4294967295), "threshold": (1, 100), "restart": (1, 65535)}, f"{what}: maximum_prefix"
-        )
-        if limit["warning_only"] and limit["restart"]:
-            raise FabricError(f"{what}: maximum_prefix: restart and warning_only exclude each other; use one")
-        line = f"{begin} maximum-prefix {limit['limit']} {limit['threshold']}"
-        line += " warning-only" if limit["warning_only"] else f" restart {limit['restart']}" if limit["restart"] else ""
-        lines.put(path, line, bool(limit["limit"]))
+        _maximum_prefix(row["maximum_prefix"], lines, path, begin, f"{what}: maximum_prefix")
+
+
+def _default_originate(row: Params, lines: Lines, path: Address, begin: str, what: str) -> None:
+    originate, route_map = row["default_originate"], row["default_originate_route_map"]
+    if route_map and originate is False:
+        raise FabricError(f"{what}: default_originate_route_map needs default_originate; set it, or leave both out")
+    if originate is not None or route_map:
+        filtered = f" route-map {route_map}" if route_map else ""
+        lines.put(path, f"{begin} default-originate{filtered}", bool(originate or route_map))
+
+
+def _maximum_prefix(item: Params, lines: Lines, path: Address, begin: str, what: str) -> None:
+    check_numbers(item, {"limit": (0, 4294967295), "threshold": (1, 100), "restart": (1, 65535)}, what)
+    if item["warning_only"] and item["restart"]:
+        raise FabricError(f"{what}: restart and warning_only exclude each other; use one")
+    line = f"{begin} maximum-prefix {item['limit']} {item['threshold']}"
+    line += " warning-only" if item["warning_only"] else f" restart {item['restart']}" if item["restart"] else ""
+    lines.put(path, line, bool(item["limit"]))
 
 
 def _family(row: Params, around: Address, lines: Lines, process: str) -> None:

@@ -138,7 +138,7 @@ _ASN = re.compile(
     r"^(router bgp|(?:no )?neighbor \S+ (?:interface )?(?:v6only )?(?:remote-as|local-as)) (\d+)\.(\d+)(?= |$)"
 )
 # A neighbor of OSPF on a network without multicast.
-_NBMA = re.compile(r"neighbor \S+ (?:priority|poll-interval) \d+")
+_NBMA = r"^neighbor \S+(?: (?:priority|poll-interval) \d+)+$"
 _ROUTE = re.compile(r"^(ip|ipv6) route \S+ ")
 
 # Lines that say what FRR does anyway, and that it may or may not show.
@@ -363,7 +363,7 @@ _RESPELLED: tuple[tuple[re.Pattern[str], t.Callable[[str], str]], ...] = tuple(
         (r" maximum-prefix ", lambda line: re.sub(r"( maximum-prefix \d+) 75(?= |$)", r"\1", line)),
         (r"^(redistribute|default-information) ", lambda line: line.replace(" metric-type 2", "")),
         (r" (allowas-in 3|ebgp-multihop 255)", lambda line: re.sub(r" (?:3|255)$", "", line)),
-        (f"^{_NBMA.pattern}", _nbma_neighbor),
+        (_NBMA, _nbma_neighbor),
         # Newer ones show how many; one alone is none.
         ("^allow-ecmp ", lambda line: "allow-ecmp" if line != "allow-ecmp 1" else "no allow-ecmp"),
         ("^graceful-restart grace-period 120$", lambda _line: "graceful-restart"),

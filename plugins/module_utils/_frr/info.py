@@ -17,6 +17,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._frr.config import
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner
 
 Json = t.Any
+Network = t.Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
 # What each subset asks, and the daemon that answers.
 QUESTIONS = {
@@ -172,8 +173,8 @@ def bgp_neighbors(answer: Json) -> list[dict[str, Json]]:
             # One VRF alone is not named.
             process, vrf = {vrf: process}, "default"
         for key, family in families.items():
-            summary = process.get(key) if isinstance(process, dict) else None
-            for peer, row in sorted((summary or {}).get("peers", {}).items()):
+            summary = (process.get(key) if isinstance(process, dict) else None) or {}
+            for peer, row in sorted(summary.get("peers", {}).items()):
                 made.append(
                     {
                         "vrf": summary.get("vrfName", vrf),
@@ -194,6 +195,12 @@ def bgp_neighbors(answer: Json) -> list[dict[str, Json]]:
     return made
 
 
+def _inside(network: Network, other: Network) -> bool:
+    if isinstance(network, ipaddress.IPv4Network):
+        return isinstance(other, ipaddress.IPv4Network) and network.subnet_of(other)
+    return isinstance(other, ipaddress.IPv6Network) and network.subnet_of(other)
+
+
 def routes(answer: Json, prefixes: t.Sequence[str]) -> list[dict[str, Json]]:
     """The routes of one address family, from `show ip route vrf all json`; only those inside one of the prefixes, if any is given."""
     made = []
@@ -204,7 +211,7 @@ def routes(answer: Json, prefixes: t.Sequence[str]) -> list[dict[str, Json]]:
     for _vrf, table in sorted(by_vrf.items()):
         for prefix, rows in table.items():
             network = ipaddress.ip_network(prefix)
-            if within and not any(network.version == other.version and network.subnet_of(other) for other in within):
+            if within and not any(_inside(network, other) for other in within):
                 continue
             for row in rows:
                 made.append(

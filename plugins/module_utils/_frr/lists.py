@@ -324,28 +324,29 @@ def _route_map(item: Params, found: Found) -> Thing:
             if address[0].startswith(f"route-map {name} ") and address[0] not in headers:
                 lines.wanted[address] = None
         for header, row in zip(headers, item["entries"]):
-            at = f"{what} {header.rpartition(' ')[2]}"
-            clauses = [f"match {check_clause(one, at + ': match')}" for one in row["match"]]
-            clauses += [f"set {check_clause(one, at + ': set')}" for one in row["set"]]
-            if row["description"]:
-                clauses.append(f"description {check_text(row['description'], at + ': description')}")
-            if row["call"]:
-                clauses.append(f"call {check_word(row['call'], at + ': call')}")
-            if row["on_match"]:
-                if not re.fullmatch(r"next|goto [1-9]\d{0,4}", row["on_match"], re.ASCII):
-                    raise FabricError(
-                        f"{at}: on_match: {row['on_match']!r} is neither 'next' nor 'goto' with an entry's number"
-                    )
-                if row["action"] == "deny":
-                    raise FabricError(
-                        f"{at}: on_match: an entry that denies is the end; use action permit, or leave on_match out"
-                    )
-                clauses.append(f"on-match {row['on_match']}")
+            clauses = _clauses(row, f"{what} {header.rpartition(' ')[2]}")
             lines.put((), header)
             lines.exactly((header,), "", clauses)
     return Thing(
         what, lines.wanted, (((), f"route-map {name} "),), ((), f"no route-map {name}"), item["state"] == "present"
     )
+
+
+def _clauses(row: Params, at: str) -> list[str]:
+    """The lines of one entry of a route-map. Raises FabricError."""
+    clauses = [f"match {check_clause(one, at + ': match')}" for one in row["match"]]
+    clauses += [f"set {check_clause(one, at + ': set')}" for one in row["set"]]
+    if row["description"]:
+        clauses.append(f"description {check_text(row['description'], at + ': description')}")
+    if row["call"]:
+        clauses.append(f"call {check_word(row['call'], at + ': call')}")
+    if not row["on_match"]:
+        return clauses
+    if not re.fullmatch(r"next|goto [1-9]\d{0,4}", row["on_match"], re.ASCII):
+        raise FabricError(f"{at}: on_match: {row['on_match']!r} is neither 'next' nor 'goto' with an entry's number")
+    if row["action"] == "deny":
+        raise FabricError(f"{at}: on_match: an entry that denies is the end; use action permit, or leave on_match out")
+    return [*clauses, f"on-match {row['on_match']}"]
 
 
 def _key_chain(item: Params, found: Found) -> Thing:

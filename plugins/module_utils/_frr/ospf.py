@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.module_utils._frr.config import Found, Lines, Thing
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.config import Address, Found, Lines, Thing
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.lists import (
     BFD_PROFILES,
     KEY_CHAINS,
@@ -218,6 +218,26 @@ def _instance(item: Params, found: Found, owner: str, kept: list[str]) -> list[T
         return [process, *below(found, owner, name)]
     if version == 3:
         _refuse(item, _ONLY_2, name)
+    lines.put((), header)
+    _settings(item, lines, path, version, name)
+    _lists(item, lines, path, version, name)
+    made = [process]
+    if item["areas"] is None:
+        kept.append(f"{name} area ")
+    else:
+        check_unique((check_area(area["area"], f"{name}: areas") for area in item["areas"]), f"{name}: areas")
+        made += [_area(area, header, version, name, found) for area in item["areas"]]
+    if item["interfaces"] is None:
+        kept.append(f"{name} interface ")
+    else:
+        made += [_interface(interface, item, version, name, found) for interface in item["interfaces"]]
+    if item["networks"] and any(interface["area"] for interface in item["interfaces"] or ()):
+        raise FabricError(f"{name}: networks and an interface's area exclude each other in FRR; use one of the two")
+    return made
+
+
+def _settings(item: Params, lines: Lines, path: Address, version: int, name: str) -> None:
+    """The settings of the process itself."""
     limits = {
         "reference_bandwidth": (0, 4294967),
         "maximum_paths": (0, 256),
@@ -225,7 +245,6 @@ def _instance(item: Params, found: Found, owner: str, kept: list[str]) -> list[T
         "default_metric": (0, 16777214),
     }
     check_numbers(item, limits, name)
-    lines.put((), header)
     if item["router_id"] is not None:
         check_router_id(item["router_id"], f"{name}: router_id")
     lines.options(
@@ -248,12 +267,19 @@ def _instance(item: Params, found: Found, owner: str, kept: list[str]) -> list[T
         check_numbers(timers, dict.fromkeys(timers, (0, 600000)), f"{name}: spf_timers")
         lines.put(path, f"timers throttle spf {timers['delay']} {timers['initial_hold']} {timers['maximum_hold']}")
     if item["graceful_restart"]:
-        restart = item["graceful_restart"]
-        check_number(restart["period"], 1, 1800, f"{name}: graceful_restart: period", " seconds")
-        if restart["enabled"] is not None:
-            lines.put(path, f"graceful-restart grace-period {restart['period']}", restart["enabled"])
-        if restart["helper"] is not None:
-            lines.put(path, "graceful-restart helper enable", restart["helper"])
+        _graceful_restart(item["graceful_restart"], lines, path, f"{name}: graceful_restart")
+
+
+def _graceful_restart(item: Params, lines: Lines, path: Address, what: str) -> None:
+    check_number(item["period"], 1, 1800, f"{what}: period", " seconds")
+    if item["enabled"] is not None:
+        lines.put(path, f"graceful-restart grace-period {item['period']}", item["enabled"])
+    if item["helper"] is not None:
+        lines.put(path, "graceful-restart helper enable", item["helper"])
+
+
+def _lists(item: Params, lines: Lines, path: Address, version: int, name: str) -> None:
+    """What the process brings in and sums up, and to whom it speaks."""
     if item["default_information"] is not None:
         lines.put(path, *_default_information(item["default_information"], f"{name}: default_information"))
     if item["redistribute"] is not None:
@@ -270,19 +296,6 @@ def _instance(item: Params, found: Found, owner: str, kept: list[str]) -> list[T
         lines.exactly(path, "neighbor ", _neighbors(item["neighbors"], f"{name}: neighbors"))
     if item["summaries"] is not None:
         lines.exactly(path, "summary-address ", _summaries(item["summaries"], version, f"{name}: summaries"))
-    made = [process]
-    if item["areas"] is None:
-        kept.append(f"{name} area ")
-    else:
-        check_unique((check_area(area["area"], f"{name}: areas") for area in item["areas"]), f"{name}: areas")
-        made += [_area(area, header, version, name, found) for area in item["areas"]]
-    if item["interfaces"] is None:
-        kept.append(f"{name} interface ")
-    else:
-        made += [_interface(interface, item, version, name, found) for interface in item["interfaces"]]
-    if item["networks"] and any(interface["area"] for interface in item["interfaces"] or ()):
-        raise FabricError(f"{name}: networks and an interface's area exclude each other in FRR; use one of the two")
-    return made
 
 
 def _refuse(item: Params, options: t.Iterable[str], what: str) -> None:
@@ -387,50 +400,17 @@ def _interface(item: Params, process: Params, version: int, around: str, found: 
     if version == 3:
         _refuse(item, _INTERFACE_ONLY_2, what)
     check_numbers(item, _INTERFACE_RANGES, what)
-    hello, dead = item["hello_interval"], item["dead_interval"]
-    if hello and dead and hello >= dead:
-        raise FabricError(
-            f"{what}: hello_interval {hello} has to be less than dead_interval {dead}, or no neighbour stays"
-        )
-    if item["hello_multiplier"] and (hello or dead):
-        raise FabricError(
-            f"{what}: hello_multiplier makes the dead interval one second; leave out hello_interval and dead_interval"
-        )
+    _timers(item, lines, path, begin, what)
     if item["priority"] is not None:
         lines.put(path, f"{begin} priority {item['priority']}")
-    rows = [("cost", "cost"), ("network_type", "network"), ("hello_interval", "hello-interval")]
+    rows = [("cost", "cost"), ("network_type", "network")]
     rows += [("retransmit_interval", "retransmit-interval"), ("transmit_delay", "transmit-delay")]
-    if not item["hello_multiplier"]:
-        rows.append(("dead_interval", "dead-interval"))
     lines.options(path, item, [(option, f"{begin} {word} {{}}") for option, word in rows])
-    if item["hello_multiplier"]:
-        lines.put(path, f"{begin} dead-interval minimal hello-multiplier {item['hello_multiplier']}")
-    elif item["hello_multiplier"] == 0 and dead is None:
-        lines.put(path, f"{begin} dead-interval 40", False)
     if item["mtu_ignore"] is not None:
         lines.put(path, f"{begin} mtu-ignore", item["mtu_ignore"])
     if item["passive"] is not None:
-        by_default = process.get("passive_default")
-        if by_default is None:
-            by_default = any(line == "passive-interface default" for line in found.running.values())
-        if version == 3 or not by_default:
-            lines.put(path, f"{begin} passive", item["passive"])
-        else:
-            # FRR does not show of an interface what the process says as well.
-            lines.put(path, "no ip ospf passive", not item["passive"])
-    profile = item["bfd_profile"]
-    if profile is not None or item["bfd"] is not None:
-        if profile and item["bfd"] is False:
-            raise FabricError(f"{what}: bfd_profile {profile} needs bfd; leave bfd out, or set it")
-        # BFD itself first: it would reset the profile.
-        if profile:
-            lines.put(path, f"{begin} bfd")
-        if profile is not None or not item["bfd"]:
-            lines.put(
-                path, f"{begin} bfd profile {check_word(profile or 'none', what + ': bfd_profile')}", bool(profile)
-            )
-        if not profile and item["bfd"] is not None:
-            lines.put(path, f"{begin} bfd", item["bfd"])
+        _passive(item["passive"], process, version, lines, path, begin)
+    _bfd(item, lines, path, begin, what)
     _authentication(item, lines, path, begin, version, what)
     if item["area"] is not None:
         area = check_area(item["area"] or "0", f"{what}: area")
@@ -438,21 +418,55 @@ def _interface(item: Params, process: Params, version: int, around: str, found: 
     return thing
 
 
-def _authentication(item: Params, lines: Lines, path: tuple[str, ...], begin: str, version: int, what: str) -> None:
-    kind = item["authentication"]
+def _timers(item: Params, lines: Lines, path: Address, begin: str, what: str) -> None:
+    hello, dead, multiplier = item["hello_interval"], item["dead_interval"], item["hello_multiplier"]
+    if hello and dead and hello >= dead:
+        raise FabricError(
+            f"{what}: hello_interval {hello} has to be less than dead_interval {dead}, or no neighbour stays"
+        )
+    if multiplier and (hello or dead):
+        raise FabricError(
+            f"{what}: hello_multiplier makes the dead interval one second; leave out hello_interval and dead_interval"
+        )
+    lines.options(path, item, [("hello_interval", f"{begin} hello-interval {{}}")])
+    if multiplier:
+        lines.put(path, f"{begin} dead-interval minimal hello-multiplier {multiplier}")
+        return
+    lines.options(path, item, [("dead_interval", f"{begin} dead-interval {{}}")])
+    if multiplier == 0 and dead is None:
+        lines.put(path, f"{begin} dead-interval 40", False)
+
+
+def _passive(passive: bool, process: Params, version: int, lines: Lines, path: Address, begin: str) -> None:
+    by_default = process.get("passive_default")
+    if by_default is None:
+        by_default = any(line == "passive-interface default" for line in lines.found.values())
+    if version == 3 or not by_default:
+        lines.put(path, f"{begin} passive", passive)
+    else:
+        # FRR does not show of an interface what the process says as well.
+        lines.put(path, "no ip ospf passive", not passive)
+
+
+def _bfd(item: Params, lines: Lines, path: Address, begin: str, what: str) -> None:
+    profile, wanted = item["bfd_profile"], item["bfd"]
+    if profile is None and wanted is None:
+        return
+    if profile and wanted is False:
+        raise FabricError(f"{what}: bfd_profile {profile} needs bfd; leave bfd out, or set it")
+    # BFD itself first: it would reset the profile.
+    if profile:
+        lines.put(path, f"{begin} bfd")
+    if profile is not None or not wanted:
+        lines.put(path, f"{begin} bfd profile {check_word(profile or 'none', what + ': bfd_profile')}", bool(profile))
+    if not profile and wanted is not None:
+        lines.put(path, f"{begin} bfd", wanted)
+
+
+def _authentication(item: Params, lines: Lines, path: Address, begin: str, version: int, what: str) -> None:
     if version == 2:
-        if item["authentication_key"] is not None:
-            secret = check_secret(item["authentication_key"], f"{what}: authentication_key", 8)
-            lines.put(path, f"ip ospf authentication-key {secret or '-'}", bool(secret))
-        keys = item["message_digest_keys"]
-        if keys is not None:
-            check_unique((key["id"] for key in keys), f"{what}: message_digest_keys: id")
-            digests = []
-            for key in keys:
-                check_number(key["id"], 1, 255, f"{what}: message_digest_keys: id")
-                secret = check_secret(key["key"], f"{what}: message_digest_keys: key", 16)
-                digests.append(f"ip ospf message-digest-key {key['id']} md5 {secret}")
-            lines.exactly(path, "ip ospf message-digest-key ", digests)
+        _keys(item, lines, path, what)
+    kind = item["authentication"]
     if kind is None:
         return
     if kind == "key_chain":
@@ -461,19 +475,39 @@ def _authentication(item: Params, lines: Lines, path: tuple[str, ...], begin: st
         word = "key-chain" if version == 2 else "keychain"
         lines.put(path, f"{begin} authentication {word} {check_word(item['key_chain'], what + ': key_chain')}")
     elif kind == "key":
-        if version == 2 or not item["authentication_key"] or item["authentication_key_id"] is None:
-            raise FabricError(
-                f"{what}: authentication key is for OSPFv3, with authentication_key and authentication_key_id"
-            )
-        secret = check_secret(item["authentication_key"], f"{what}: authentication_key", 64)
-        lines.put(
-            path,
-            f"{begin} authentication key-id {item['authentication_key_id']} hash-algo {item['authentication_algorithm']} key {secret}",
-        )
+        lines.put(path, f"{begin} authentication {_trailer(item, version, what)}")
     elif version == 3 and kind:
         raise FabricError(f"{what}: authentication {kind} is for OSPFv2; OSPFv3 has key_chain and key")
     else:
         lines.put(path, f"{begin} authentication{_AUTHENTICATION[kind]}", bool(kind))
+
+
+def _keys(item: Params, lines: Lines, path: Address, what: str) -> None:
+    """The keys of OSPFv2 on an interface."""
+    if item["authentication_key"] is not None:
+        secret = check_secret(item["authentication_key"], f"{what}: authentication_key", 8)
+        lines.put(path, f"ip ospf authentication-key {secret or '-'}", bool(secret))
+    keys = item["message_digest_keys"]
+    if keys is None:
+        return
+    check_unique((key["id"] for key in keys), f"{what}: message_digest_keys: id")
+    digests = []
+    for key in keys:
+        check_number(key["id"], 1, 255, f"{what}: message_digest_keys: id")
+        secret = check_secret(key["key"], f"{what}: message_digest_keys: key", 16)
+        digests.append(f"ip ospf message-digest-key {key['id']} md5 {secret}")
+    lines.exactly(path, "ip ospf message-digest-key ", digests)
+
+
+def _trailer(item: Params, version: int, what: str) -> str:
+    """The authentication trailer of OSPFv3 (RFC 7166)."""
+    number, algorithm = item["authentication_key_id"], item["authentication_algorithm"]
+    if version == 2 or not item["authentication_key"] or number is None:
+        raise FabricError(
+            f"{what}: authentication key is for OSPFv3, with authentication_key and authentication_key_id"
+        )
+    secret = check_secret(item["authentication_key"], f"{what}: authentication_key", 64)
+    return f"key-id {number} hash-algo {algorithm} key {secret}"
 
 
 def daemons(items: t.Iterable[Params]) -> tuple[str, ...]:

@@ -56,20 +56,37 @@ def _route(item: Params, found: Found) -> Thing:
     what = f"route {prefix}"
     version = 6 if ":" in prefix else 4
     words = ["ipv6" if version == 6 else "ip", "route", prefix]
-    if bool(item["discard"]) == bool(item["via"] or item["interface"]):
-        raise FabricError(f"{what}: give either a next hop (via, interface) or discard")
+    _check_kind(item, what)
     if item["via"]:
         words.append(check_host(item["via"], f"{what}: via", version))
     if item["interface"]:
         words.append(check_interface_name(item["interface"], f"{what}: interface"))
     if item["discard"]:
         words.append(item["discard"])
-    if item["onlink"]:
-        if not (item["via"] and item["interface"]):
-            raise FabricError(f"{what}: onlink needs via and interface")
+    words += _attributes(item, what)
+    vrf = check_vrf(item["vrf"], f"{what}: vrf")
+    path = () if vrf == "default" else (f"vrf {vrf}",)
+    line = " ".join(words)
+    lines = Lines(found.running)
+    lines.put(path, line)
+    key = key_of(line)
+    return Thing(f"{key} in vrf {vrf}", lines.wanted, ((path, key + "\n"),), None, item["state"] == "present")
+
+
+def _check_kind(item: Params, what: str) -> None:
+    """What says where packets go, and excludes the others. Raises FabricError."""
+    if bool(item["discard"]) == bool(item["via"] or item["interface"]):
+        raise FabricError(f"{what}: give either a next hop (via, interface) or discard")
+    if item["onlink"] and not (item["via"] and item["interface"]):
+        raise FabricError(f"{what}: onlink needs via and interface")
     if item["nexthop_vrf"] and item["discard"]:
         raise FabricError(f"{what}: nexthop_vrf says nothing about a route that discards; leave one of the two out")
+
+
+def _attributes(item: Params, what: str) -> list[str]:
+    """The words after the next hop, in FRR's order. Raises FabricError."""
     check_numbers(item, {"distance": (1, 255), "tag": (1, 4294967295), "table": (1, 4294967295)}, what)
+    words: list[str] = []
     if item["tag"]:
         words += ["tag", str(item["tag"])]
     if item["distance"] != 1:
@@ -78,12 +95,4 @@ def _route(item: Params, found: Found) -> Thing:
         words += ["table", str(item["table"])]
     if item["nexthop_vrf"]:
         words += ["nexthop-vrf", check_vrf(item["nexthop_vrf"], f"{what}: nexthop_vrf")]
-    if item["onlink"]:
-        words.append("onlink")
-    vrf = check_vrf(item["vrf"], f"{what}: vrf")
-    path = () if vrf == "default" else (f"vrf {vrf}",)
-    line = " ".join(words)
-    lines = Lines(found.running)
-    lines.put(path, line)
-    key = key_of(line)
-    return Thing(f"{key} in vrf {vrf}", lines.wanted, ((path, key + "\n"),), None, item["state"] == "present")
+    return [*words, "onlink"] if item["onlink"] else words
