@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import typing as t
 
+from ansible_collections.overloom.fabric.plugins.module_utils._netns.namespace import checksum_offloads
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import (
     Database,
     OvsRunner,
@@ -70,6 +71,7 @@ def _link(link: Item) -> Item:
         "mtu": link.get("mtu"),
         "up": "UP" in link.get("flags", ()),
         "carrier": "LOWER_UP" in link.get("flags", ()),
+        "arp": "NOARP" not in link.get("flags", ()),
         "addresses": [f"{one['local']}/{one['prefixlen']}" for one in link.get("addr_info", ()) if "local" in one],
         "received": (counters.get("rx") or {}).get("packets"),
         "sent": (counters.get("tx") or {}).get("packets"),
@@ -100,7 +102,8 @@ def _neighbor(one: Item) -> Item:
 def _sysctls(namespace: str | None, interfaces: list[str]) -> Item:
     """Values below /proc/sys/net, which are those of the namespace that the reading process is in."""
     with inside(namespace):
-        values: Item = {name: _value(path) for name, path in SYSCTLS.items()}
+        values: Item = {"tx_checksum": checksum_offloads()}
+        values.update({name: _value(path) for name, path in SYSCTLS.items()})
         for name, path in PER_INTERFACE.items():
             values[name] = {interface: _value(path.format(interface)) for interface in ("all", *interfaces)}
     return values

@@ -60,6 +60,13 @@ def interface(view: View, end: End) -> tuple[Item, Item]:
             f"{end.interface} is up",
             on + entered(name, f"link set {end.interface} up"),
         )
+    if not link.get("arp", True):
+        raise Died(
+            "arp-off",
+            f"{end.interface} of {end.id} neither asks nor answers by ARP",
+            "ARP on",
+            on + entered(name, f"link set {end.interface} arp on"),
+        )
     if not any(kernel.bare(one) == end.address for one in link["addresses"]):
         having = ", ".join(one for one in link["addresses"] if not one.startswith("fe80")) or "no address"
         raise Died(
@@ -112,8 +119,25 @@ def leave(view: View, path: Path, way: Route, answer: bool) -> None:
     planned = _mtu(way, source)
     mend = f"on {source.host}: " + entered(source.space or "", f"link set {hop.dev} mtu {planned}")
     sizes(link, way.packet.size, planned, source.host or "", mend)
+    _checksums(view, way, space)
     filtered(path, space, "output", met(way, "", hop.dev, answer), source.host or "", source.id)
     _neighbor(path, way, space, hop)
+
+
+def _checksums(view: View, way: Route, space: Item) -> None:
+    """The switch in user space hands on what it gets, and a veth leaves the checksum of TCP to its other end."""
+    source = way.source
+    left_open = (space.get("tx_checksum") or {}).get(source.interface)
+    if way.packet.protocol == "icmp" or not left_open:
+        return
+    bridge = view.switch(source.host or "")["bridges"].get(source.bridge) or {}
+    if bridge.get("datapath_type") == "netdev":
+        raise Died(
+            "checksum",
+            f"{source.interface} of {source.id} leaves checksums to its other end, which does not make them",
+            "transmit checksums made by the endpoint",
+            f"on {source.host}: ip netns exec {source.space} ethtool -K {source.interface} tx off",
+        )
 
 
 def _mtu(way: Route, end: End) -> int | None:

@@ -17,6 +17,9 @@ Item = t.Dict[str, t.Any]
 # What nft may write as a number.
 NUMBERS = {"icmp": 1, "tcp": 6, "udp": 17, "gre": 47, "icmpv6": 58}
 TYPES = {"icmp": {"echo-request": 8, "echo-reply": 0}, "icmpv6": {"echo-request": 128, "echo-reply": 129}}
+DROPS = ("drop", "reject")
+# Statements that decide, or that change nothing of what is decided.
+KNOWN = {"match", "counter", "log", "accept", "return", "jump", "goto", *DROPS}
 ICMP = {4: "icmp", 6: "icmpv6"}
 
 
@@ -59,7 +62,7 @@ def verdict(ruleset: list[Item] | None, hook: str, met: Met) -> Ruling | None:
         if found is None and chain.get("policy") == "drop":
             found = Ruling(f"{_named(chain)} has the policy drop", None, _look(chain))
         if isinstance(found, Ruling):
-            return found._replace(certain=not any(_undecided(rule, chain, met) for rule in rules))
+            return found._replace(certain=found.certain and not any(_undecided(rule, chain, met) for rule in rules))
     return None
 
 
@@ -67,7 +70,7 @@ def _undecided(rule: Item, chain: Item, met: Met) -> bool:
     """Whether a rule of the chain's table might let the packet through, by a condition that cannot be told."""
     if (rule["family"], rule["table"]) != (chain["family"], chain["table"]):
         return False
-    answers = [_holds(one["match"], met) for one in rule.get("expr", ()) if "match" in one]
+    answers = _answers(rule.get("expr", ()), met)
     return None in answers and False not in answers and any("accept" in one for one in rule.get("expr", ()))
 
 
@@ -85,6 +88,7 @@ def _look(chain: Item) -> str:
 
 def _chain(chain: Item, rules: list[Item], met: Met, depth: int) -> Ruling | str | None:
     """The end of a packet in a chain: a Ruling, "accept", or None when it runs out of rules."""
+    maybe = None
     mine = [
         rule
         for rule in rules
@@ -92,24 +96,26 @@ def _chain(chain: Item, rules: list[Item], met: Met, depth: int) -> Ruling | str
     ]
     for rule in mine:
         ending = _rule(rule, rules, met, depth)
-        if ending == "return":
-            return None
-        if ending is not None:
-            return ending
-    return None
+        if isinstance(ending, Ruling) and not ending.certain:
+            maybe = maybe or ending
+        elif ending == "return":
+            return maybe
+        elif ending is not None:
+            return ending if isinstance(ending, Ruling) else maybe or ending
+    return maybe
 
 
 def _rule(rule: Item, rules: list[Item], met: Met, depth: int) -> Ruling | str | None:
     statements = rule.get("expr", ())
-    if any(_holds(one["match"], met) is not True for one in statements if "match" in one):
+    answers = _answers(statements, met)
+    if False in answers or (None in answers and not any(kind in one for one in statements for kind in DROPS)):
         return None
     for one in statements:
         (kind,) = one
-        if kind in ("drop", "reject"):
-            counter: Item = next(
-                (other["counter"] for other in statements if isinstance(other.get("counter"), dict)), {}
-            )
-            return Ruling(f"{_named(rule)}: {_text(rule)}", counter.get("packets"), _look(rule))
+        if kind in DROPS:
+            counters = [other["counter"] for other in statements if isinstance(other.get("counter"), dict)]
+            counted = counters[0].get("packets") if counters else None
+            return Ruling(f"{_named(rule)}: {_text(rule)}", counted, _look(rule), None not in answers)
         if kind in ("accept", "return"):
             return kind
         if kind in ("jump", "goto") and depth < 16:
@@ -118,6 +124,12 @@ def _rule(rule: Item, rules: list[Item], met: Met, depth: int) -> Ruling | str |
             if ending is not None or kind == "goto":
                 return ending or "return"
     return None
+
+
+def _answers(statements: t.Iterable[Item], met: Met) -> list[bool | None]:
+    """Which conditions of a rule hold; None for what cannot be told, as an extension of iptables or a limit."""
+    found = [_holds(one["match"], met) for one in statements if "match" in one]
+    return found + [None for one in statements if not KNOWN.intersection(one)]
 
 
 def _holds(match: Item, met: Met) -> bool | None:

@@ -12,7 +12,7 @@ import typing as t
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.pipeline import LEARNED
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import ends, switch
-from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.path import Died, Path, View
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.path import Died, Path, View, sizes
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.way import End, Route
 
 Item = t.Dict[str, t.Any]
@@ -22,21 +22,41 @@ def _unset(value: t.Any) -> t.Any:
     return None if value in ("", None, [], {}) else value
 
 
-def plugged(view: View, path: Path, end: End, keyed: bool) -> None:
+def plugged(view: View, path: Path, end: End, way: Route) -> None:
     """The port that an endpoint hangs at."""
     host, name = end.host or "", end.port or ""
     notes = path.at(host, "port", name)
     try:
         row = present(view, host, end.bridge or "", name)
         _link(view, host, name, row)
+        _room(view, host, name, way)
     except Died as died:
         if died.cause in ("port-error", "no-carrier") or (end.guest and died.cause == "port-gone"):
             _behind(view, path, end)
         raise
+    _wired(view, host, end)
     # Flows alone decide on their bridge; tags count where the bridge switches.
-    if not keyed or end.guest:
+    if not way.keyed or end.guest:
         _tag(host, name, end, row)
     notes.append(f"in {end.bridge}" + (f", VLAN {row['tag']}" if row["tag"] is not None else ", untagged"))
+
+
+def _wired(view: View, host: str, end: End) -> None:
+    """The wire from a guest's bridge to that of the flows."""
+    names = (f"q-{(end.port or '')[2:]}", f"p-{(end.port or '')[2:]}")
+    for bridge in view.plan["hosts"][host]["bridges"]:
+        for port in bridge.get("ports", ()):
+            if port.get("type") == "patch" and port["name"] in names:
+                row = present(view, host, bridge["name"], port["name"])
+                _tag(host, port["name"], end._replace(tag=_unset(port["tag"])), row)
+
+
+def _room(view: View, host: str, name: str, way: Route) -> None:
+    """The port's own MTU: a veth takes nothing that is larger."""
+    link = view.space(host, "")["links"].get(name)
+    if link:
+        planned = way.segments[way.source.segment or ""]["mtu"]
+        sizes(link, way.packet.size, planned, host, f"on {host}: ip link set {name} mtu {planned}")
 
 
 def _behind(view: View, path: Path, end: End) -> None:
@@ -208,12 +228,37 @@ def _tells(flow: switch.Matched) -> bool:
     return not (flow.match == "priority 0" and len(flow.actions) == 1 and flow.actions[0].startswith("goto_table"))
 
 
+def answered(view: View, path: Path, host: str, way: Route) -> None:
+    """Hold the answer of flows to the ARP question: who has learned the MAC address goes without it for a while."""
+    text = view.switch(host)["traces"].get(way.arp_name())
+    traced = switch.parse(text) if text else None
+    if traced is None or traced.error or way.source.port in traced.outputs:
+        return
+    bridge = way.source.bridge or ""
+    names = {one["table"]: one["name"] for one in _flow_tables(view, host, bridge)}
+    died = _lost(view, host, bridge, traced, view.bridge(host, bridge), names, f"port {way.source.port}, as an answer")
+    died.because = f"nobody answers the ARP question for {way.target.address}: {died.because}"
+    died.cause = "arp-unanswered"
+    path.doubt(died)
+
+
+def received(view: View, host: str, card: str, bridge: str) -> None:
+    """Let a tunnel's packet from the card into the bridge of the underlay."""
+    text = view.switch(host)["traces"].get(f"tunnel by {card}")
+    traced = switch.parse(text) if text else None
+    if traced and traced.dropped:
+        raise _lost(view, host, bridge, traced, view.bridge(host, bridge), {}, "the tunnel endpoint")
+
+
 def _lost(
     view: View, host: str, bridge: str, traced: switch.Traced, found: Item, names: t.Mapping[int, str], goal: str
 ) -> Died:
     """Why the switch does not hand the packet on."""
     dump = f"on {host}: ovs-ofctl -O OpenFlow15 --names dump-flows {bridge}"
     end = switch.last(traced)
+    if traced.error and "ovs-appctl:" in traced.error and "returned an error" not in traced.error:
+        start = f"on {host}: systemctl restart openvswitch-switch"
+        return Died("ovs-down", f"ovs-vswitchd on {host} does not answer: {traced.error}", "Open vSwitch runs", start)
     if traced.error or end is None:
         return Died("switch", f"bridge {bridge} on {host} cannot say what it does with it: {traced.error}", "", dump)
     owner = view.plan["hosts"][host]["owner"]

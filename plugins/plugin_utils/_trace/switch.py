@@ -43,6 +43,7 @@ class Traced(t.NamedTuple):
     outputs: tuple[str, ...]
     tunnels: dict[str, str]
     remarks: tuple[str, ...]
+    dropped: bool = False
 
 
 def parse(text: str) -> Traced:
@@ -63,7 +64,7 @@ def parse(text: str) -> Traced:
             flows[-1] = flows[-1]._replace(actions=(*flows[-1].actions, line.strip()))
     actions = tail.partition("Datapath actions:")[2].strip().splitlines()[0]
     remarks = tuple(action[3:] for flow in flows for action in flow.actions if action.startswith("-> "))
-    return Traced(None, tuple(flows), _outputs(actions), _tunnels(actions), remarks)
+    return Traced(None, tuple(flows), _outputs(actions), _tunnels(actions), remarks, actions == "drop")
 
 
 def _outputs(actions: str) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ import typing as t
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import kernel, nft
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.ends import KNOWN, filtered
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.path import Died, Path, View, sizes
-from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.ports import present
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.ports import present, received
 
 Item = t.Dict[str, t.Any]
 
@@ -101,6 +101,7 @@ def cross(view: View, path: Path, near: str, outer: Outer, macs: t.Mapping[str, 
     """From a host to the address outer.target. macs: what the switch writes on the frame, by the outer target."""
     underlay = Underlay(view)
     here, came = near, None
+    been: set[str] = set()
     for number in range(LONGEST):
         if not view.known(here):
             path.at(here, "outside", here, "the fabric does not configure it; what it does is not read")
@@ -110,12 +111,24 @@ def cross(view: View, path: Path, near: str, outer: Outer, macs: t.Mapping[str, 
             _enter(underlay, path, space, here, came, outer)
         at = kernel.has_address(space, outer.target)
         if number and at:
+            _rightful(underlay, here, at, outer.target)
             _deliver(underlay, path, space, here, came or at, outer)
             return
+        been.add(here)
+        before = here
         here, came = _leave(underlay, path, space, here, came, outer, macs if not number else {})
         if came is None:
             return
+        _onward(underlay, before, here, been, outer.target)
     raise Died("loop", f"the routers send it in a circle; it is lost after {LONGEST} of them")
+
+
+def _onward(underlay: Underlay, before: str, here: str, been: t.Container[str], target: str) -> None:
+    """Refuse to come back to a host; the one whose route is not the planned one is to blame, or the last."""
+    if here in been:
+        planned = _planned(underlay, before, target)
+        because = f"the route of {before} to {target} leads back to {here}: the packet goes in a circle"
+        raise Died("loop", because, planned, f"on {before}: ip route get {target}")
 
 
 def _enter(underlay: Underlay, path: Path, space: Item, here: str, came: str | None, outer: Outer) -> None:
@@ -139,7 +152,22 @@ def _enter(underlay: Underlay, path: Path, space: Item, here: str, came: str | N
         )
 
 
+def _rightful(underlay: Underlay, here: str, at: str, target: str) -> None:
+    """Whoever has the address takes the packet."""
+    owner = underlay.owner(target)
+    if owner not in (None, here):
+        raise Died(
+            "duplicate-address",
+            f"{here} has the address {target}, too, on {at}, and takes the packet",
+            f"{target} is {owner}'s",
+            f"on {here}: ip address del {_prefixed(underlay, here, target)} dev {at}",
+        )
+
+
 def _deliver(underlay: Underlay, path: Path, space: Item, here: str, came: str, outer: Outer) -> None:
+    cable = underlay.cable(here, came)
+    if outer.tunnel and cable and cable.bridge:
+        received(underlay.view, here, cable.card, cable.bridge)
     if not (outer.tunnel and underlay.userspace(here)):
         filtered(path, space, "input", _met(outer, came, ""), here, here)
     if outer.tunnel:

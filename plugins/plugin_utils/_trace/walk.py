@@ -44,10 +44,10 @@ def _walk(view: View, path: Path, way: Route, answer: bool) -> None:
     if not way.same_segment:
         path.at(source.host, "outside", target.id, "beyond the segment: the plan does not know what its gateway does")
         return
-    ports.plugged(view, path, source, way.keyed)
+    ports.plugged(view, path, source, way)
     for number, host in enumerate(way.hosts):
         _through(view, path, way, number, host)
-    ports.plugged(view, path, target, way.keyed)
+    ports.plugged(view, path, target, way)
     ends.arrive(view, path, way, answer)
 
 
@@ -69,6 +69,9 @@ def _through(view: View, path: Path, way: Route, number: int, host: str) -> None
     if number:
         before = way.hosts[number - 1]
         ports.tunnel(view, path, host, before, way, f"from {before}")
+    if not number and way.keyed:
+        path.at(host, "switch", bridge)
+        ports.answered(view, path, host, way)
     traced = (
         _here(view, path, way, host, bridge) if last else _onward(view, path, way, host, way.hosts[number + 1], bridge)
     )
@@ -84,7 +87,7 @@ def _here(view: View, path: Path, way: Route, host: str, bridge: str) -> switch.
     target = way.target
     goal = f"port {target.port}"
     path.at(host, "switch", bridge)
-    _first(path, lambda trial: ports.plugged(view, trial, target, way.keyed))
+    _first(path, lambda trial: ports.plugged(view, trial, target, way))
     return ports.tables(view, path, host, way, bridge, goal, lambda traced: target.port in traced.outputs)
 
 
@@ -154,7 +157,8 @@ def judge(way: Route, seen: t.Mapping[str, Item], measured: Item | None) -> Item
     answered = bool(measured and measured.get("received")) and not (died and died["cause"] == "duplicate-address")
     lost = bool(measured) and not answered and way.packet.protocol == "icmp"
     if not died and lost:
-        died = next(iter([*there["doubts"], *back["doubts"]]), None)
+        # Of doubts, the last is nearest to the reason: who gets no packet is not asked.
+        died = next(iter([*there["doubts"][::-1], *back["doubts"][::-1]]), None)
     direction = "there" if died in (there["died"], *there["doubts"]) else "back"
     alive = answered if measured and way.packet.protocol == "icmp" and answered else not died and not lost
     return {

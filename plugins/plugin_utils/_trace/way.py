@@ -223,6 +223,10 @@ class Route:
         for number, host in enumerate(self.hosts):
             before = self.hosts[number - 1] if number else None
             asked[host]["traces"].append(self.trace(host, before))
+            if before is not None:
+                asked[host]["traces"] += self.outer_traces(host, before)
+        if self.keyed and self.packet.family == 4:
+            asked[source.host or ""]["traces"].append(self.arp_trace())
 
     def trace(self, host: str, before: str | None) -> Item:
         """The question to the switch of a host: the packet as it comes from the endpoint, or by the tunnel from the host before."""
@@ -241,13 +245,39 @@ class Route:
         )
         return {"name": name, "bridge": segment["bridge"], "flow": f"in_port={port},{inside}{self._fields()}"}
 
+    def arp_trace(self) -> Item:
+        """The question for the target's MAC address, which flows answer."""
+        source, target = self.source, self.target
+        ends = f"dl_src={source.mac},dl_dst=ff:ff:ff:ff:ff:ff,arp_spa={source.address},arp_tpa={target.address}"
+        flow = f"in_port={quoted(source.port or '')},arp,arp_op=1,{ends},arp_sha={source.mac}"
+        return {"name": self.arp_name(), "bridge": source.bridge, "flow": flow}
+
+    def arp_name(self) -> str:
+        """The key of the answer to arp_trace."""
+        return f"{self.source.id} asks for {self.target.id}"
+
+    def outer_traces(self, host: str, before: str) -> list[Item]:
+        """The tunnel's packet as it comes in by each card of the underlay."""
+        tunnel, underlay = self.tunnel(host, before), self.plan["hosts"][host]["underlay"]
+        if not tunnel or ":" in tunnel["local_ip"]:
+            return []
+        ports = {"vxlan": 4789, "geneve": 6081}
+        ported = f"udp_dst={tunnel['dst_port'] or ports.get(tunnel['type'])}"
+        ends = f"nw_src={tunnel['remote_ip']},nw_dst={tunnel['local_ip']}"
+        flow = f"ip,nw_proto=47,{ends}" if tunnel["type"] == "gre" else f"udp,{ends},{ported}"
+        cards = [(link["interface"], f",dl_dst={link['mac']}") for link in underlay["links"]]
+        return [
+            {"name": f"tunnel by {card}", "bridge": underlay["bridge"], "flow": f"in_port={quoted(card)},{flow}{mac}"}
+            for card, mac in cards or [(underlay["interface"], "")]
+        ]
+
     def _fields(self) -> str:
         """The packet in the switch's words."""
         packet, six = self.packet, self.packet.family == 6
         protocol = {"icmp": "icmp6" if six else "icmp"}.get(packet.protocol, packet.protocol + ("6" if six else ""))
         prefix = "ipv6_" if six else "nw_"
         kind = "" if packet.protocol != "icmp" else ",icmp_type=128,icmp_code=0" if six else ",icmp_type=8,icmp_code=0"
-        port = f",tp_dst={packet.port}" if packet.port else kind
+        port = f",{packet.protocol}_dst={packet.port}" if packet.port else kind
         ends = f"dl_src={self.source.mac},dl_dst={self.target.mac}"
         return f"{protocol},{ends},{prefix}src={self.source.address},{prefix}dst={self.target.address}{port}"
 

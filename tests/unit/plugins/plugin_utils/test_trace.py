@@ -175,6 +175,23 @@ CAUSES = {
     ),
     "port down": (put(link("kvm1", "", "v-web1"), up=False), WEB, "port-down", "kvm1", "v-web1"),
     "bridge gone": (gone(bridges("kvm1"), "br-int"), WEB, "bridge-gone", "kvm1", "v-web1"),
+    "ARP off": (put(link("kvm1", "web1", "eth0"), arp=False), WEB, "arp-off", "kvm1", "kvm1/web1"),
+    "MTU of a port": (put(link("kvm1", "", "v-web1"), mtu=80), WEB, "mtu", "kvm1", "v-web1"),
+    "ovs-vswitchd": (answer("kvm1", WEB, "error: ovs-appctl: cannot read pidfile"), WEB, "ovs-down", "kvm1", "br-int"),
+    "tunnel endpoint on a router": (
+        put(link("r1", "", "eth1"), addresses=["10.254.0.11/31", "192.168.200.2/32"]),
+        WEB,
+        "duplicate-address",
+        "r1",
+        "r1",
+    ),
+    "loop of routers": (
+        routed("r1", "192.168.200.2", hops=[{"via": "10.254.0.10", "dev": "eth1"}]),
+        WEB,
+        "loop",
+        "r1",
+        "r1",
+    ),
     "no flow": (
         answer("kvm1", WEB, trace_text("br-int", " 0. No match.\n    drop", "drop")),
         WEB,
@@ -376,6 +393,13 @@ def test_a_loss_that_nothing_explains_is_found_by_counters():
     found = counters.stopped(Route(PLAN, *WEB, Packet()), report["there"], SOUND, after)
     assert report["there"]["hops"][found["hop"]]["name"] == "v-web2" and "saw 0 of 7" in found["because"]
     assert counters.stopped(Route(PLAN, *WEB, Packet()), report["there"], SOUND, SOUND)["cause"] == "unsent"
+
+
+def test_an_open_checksum_kills_tcp_and_no_ping():
+    seen = copy.deepcopy(SOUND)
+    seen["kvm1"]["spaces"]["web1"]["tx_checksum"] = {"eth0": True}
+    assert verdict(seen)["passed"]
+    assert verdict(seen, packet=Packet("tcp", 80))["died"]["cause"] == "checksum"
 
 
 def test_a_packet_too_large_for_its_segment_dies_at_the_sender():

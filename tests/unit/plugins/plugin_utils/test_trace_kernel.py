@@ -170,7 +170,6 @@ DROP, ACCEPT = {"drop": None}, {"accept": None}
         ([match({"payload": {"protocol": "icmp", "field": "type"}}, "echo-request"), DROP], False),
         ([match({"meta": {"key": "l4proto"}}, 6), DROP], True),
         ([match({"payload": {"protocol": "ip", "field": "protocol"}}, 47), DROP], False),
-        ([match({"meta": {"key": "mark"}}, 1), DROP], False),
     ],
 )
 def test_a_rule_drops_what_it_matches(expr, dropped):
@@ -198,6 +197,17 @@ def test_an_answer_is_established_and_a_question_is_not():
 def test_a_condition_that_cannot_be_told_makes_a_drop_a_doubt():
     rules = ruleset([match({"meta": {"key": "mark"}}, 1), ACCEPT], policy="drop")
     assert not nft.verdict(rules, "input", MET).certain
+
+
+@pytest.mark.parametrize("condition", [match({"meta": {"key": "mark"}}, 1), {"xt": None}, {"limit": {"rate": 5}}])
+def test_a_drop_by_a_condition_that_cannot_be_told_is_a_doubt(condition):
+    found = nft.verdict(ruleset([condition, DROP]), "input", MET)
+    assert found and not found.certain
+    assert nft.verdict(ruleset([condition, match(DPORT, 81), DROP]), "input", MET) is None
+    # A rule further on that is certain says more.
+    assert nft.verdict(ruleset([condition, DROP], [match(DPORT, 80), DROP]), "input", MET).rule.endswith(
+        "dport 80 drop"
+    )
 
 
 def test_documents_one_after_the_other():
