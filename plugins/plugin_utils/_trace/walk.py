@@ -146,6 +146,14 @@ def _cross(view: View, path: Path, way: Route, near: str, far: str, traced: swit
     underlay.cross(view, path, near, outer, traced.tunnels if traced else {})
 
 
+def _only_pings_die(way: Route, seen: t.Mapping[str, Item]) -> bool:
+    """Whether what was read explains why a ping gets no answer, which then says nothing of another protocol."""
+    if way.packet.protocol == "icmp":
+        return False
+    echo = way.with_packet(way.packet._replace(protocol="icmp", port=None))
+    return bool(follow(echo, seen)["died"] or follow(echo.reversed(), seen, True)["died"])
+
+
 def judge(way: Route, seen: t.Mapping[str, Item], measured: Item | None) -> Item:
     """Both directions and the verdict.
 
@@ -155,7 +163,7 @@ def judge(way: Route, seen: t.Mapping[str, Item], measured: Item | None) -> Item
     died = there["died"] or back["died"]
     # An answer is none when somebody else gives it.
     answered = bool(measured and measured.get("received")) and not (died and died["cause"] == "duplicate-address")
-    lost = bool(measured) and not answered and way.packet.protocol == "icmp"
+    lost = bool(measured and measured.get("sent")) and not answered and not _only_pings_die(way, seen)
     if not died and lost:
         # Of doubts, the last is nearest to the reason: who gets no packet is not asked.
         died = next(iter([*there["doubts"][::-1], *back["doubts"][::-1]]), None)

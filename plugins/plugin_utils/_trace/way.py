@@ -179,6 +179,13 @@ class Route:
         back.source, back.target, back.hosts = self.target, self.source, self.hosts[::-1]
         return back
 
+    def with_packet(self, packet: Packet) -> Route:
+        """The same way for another packet."""
+        other = Route.__new__(Route)
+        other.__dict__.update(self.__dict__)
+        other.packet = packet
+        return other
+
     def routers(self) -> list[str]:
         """The routers that lie between the hosts, by whichever way: those that links lead to without crossing another KVM host."""
         edges = [[end["host"] for end in link["ends"]] for link in self.plan["links"]]

@@ -402,6 +402,16 @@ def test_an_open_checksum_kills_tcp_and_no_ping():
     assert verdict(seen, packet=Packet("tcp", 80))["died"]["cause"] == "checksum"
 
 
+def test_a_ping_speaks_for_tcp_unless_a_rule_drops_pings_alone():
+    seen = copy.deepcopy(SOUND)
+    tcp = Packet("tcp", 80)
+    assert verdict(seen, packet=tcp, measured=SILENT)["undecided"]
+    echo = {"match": {"op": "==", "left": {"payload": {"protocol": "icmp", "field": "type"}}, "right": "echo-request"}}
+    seen["kvm2"]["spaces"]["web2"]["firewall"] = rules("input", echo, DROP)
+    assert verdict(seen, packet=tcp, measured=SILENT)["passed"]
+    assert verdict(seen, measured=SILENT)["died"]["cause"] == "firewall"
+
+
 def test_a_packet_too_large_for_its_segment_dies_at_the_sender():
     died = verdict(copy.deepcopy(SOUND), packet=Packet(size=1459))["died"]
     assert died["cause"] == "mtu" and died["at"]["name"] == "kvm1/web1"

@@ -1,0 +1,622 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A fabric is broken by hand, one thing at a time, and a trace names the hop where the packet ends and the cause. Then it is mended."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import json
+import os
+import typing as t
+
+import pytest
+from test_site import Fabric
+from tracer import Packet, Tracer
+from verifier import plan_of
+
+WEB = ("kvm1/web1", "kvm2/web2")
+KEY = ("kvm1/acme1", "kvm2/acme2")
+VM = ("kvm1/acme1", "kvm2/vm2")
+TCP = Packet("tcp", 80)
+
+
+class Break(t.NamedTuple):
+    """What somebody does by hand on a host, how it is undone, and what a trace has to say of it.
+
+    lab: flat or routed. at: host and name of the hop where the packet ends. says: words of the sentence.
+    """
+
+    lab: str
+    host: str
+    do: str
+    undo: str
+    cause: str
+    at: tuple[str, str]
+    says: str = ""
+    ends: tuple[str, str] = WEB
+    packet: Packet = Packet()
+    direction: str = "there"
+
+
+F, R = "flat", "routed"
+FLUSH = "nft delete table inet byhand"
+GRE = "-- set interface gre-kvm2 type=gre options:local_ip=192.168.200.1 options:remote_ip=192.168.200.2"
+FLOWS = "systemctl restart overloom-flows-br-key:{fabric}.service"
+
+
+def nft(hook: str, rule: str, policy: str = "accept", namespace: str = "") -> str:
+    """A table with one rule or a policy, as somebody adds it by hand."""
+    enter = f"ip netns exec {namespace} " if namespace else ""
+    chain = f"inet byhand {hook}"
+    based = f"'{{ type filter hook {hook} priority 0; policy {policy}; }}'"
+    lines = [f"{enter}nft add table inet byhand", f"{enter}nft add chain {chain} {based}"]
+    return "\n".join([*lines, *([f"{enter}nft add rule {chain} {rule}"] if rule else [])])
+
+
+BREAKS = {
+    # Endpoints.
+    "namespace gone": Break(
+        F,
+        "kvm2",
+        "ip netns del web2",
+        "systemctl restart overloom-netns-web2",
+        "namespace-gone",
+        ("kvm2", "kvm2/web2"),
+        "web2",
+    ),
+    "interface down at the source": Break(
+        F,
+        "kvm1",
+        "ip -n web1 link set eth0 down",
+        "ip -n web1 link set eth0 up",
+        "interface-down",
+        ("kvm1", "kvm1/web1"),
+    ),
+    "interface down at the target": Break(
+        F,
+        "kvm2",
+        "ip -n web2 link set eth0 down",
+        "ip -n web2 link set eth0 up",
+        "port-down|interface-down",
+        ("kvm2", "v-web2|kvm2/web2"),
+    ),
+    "address missing": Break(
+        F,
+        "kvm2",
+        "ip -n web2 address del 10.1.1.66/24 dev eth0",
+        "ip -n web2 address add 10.1.1.66/24 dev eth0",
+        "address",
+        ("kvm2", "kvm2/web2"),
+        "no address",
+    ),
+    "another address": Break(
+        F,
+        "kvm1",
+        "ip -n web1 address del 10.1.1.65/24 dev eth0; ip -n web1 address add 10.1.1.77/24 dev eth0",
+        "ip -n web1 address del 10.1.1.77/24 dev eth0; ip -n web1 address add 10.1.1.65/24 dev eth0",
+        "address",
+        ("kvm1", "kvm1/web1"),
+        "10.1.1.77",
+    ),
+    "no route": Break(
+        F,
+        "kvm1",
+        "ip -n web1 route del 10.1.1.0/24",
+        "ip -n web1 route add 10.1.1.0/24 dev eth0 src 10.1.1.65 proto kernel scope link",
+        "no-route",
+        ("kvm1", "kvm1/web1"),
+    ),
+    "no route back": Break(
+        F,
+        "kvm2",
+        "ip -n web2 route del 10.1.1.0/24",
+        "ip -n web2 route add 10.1.1.0/24 dev eth0 src 10.1.1.66 proto kernel scope link",
+        "no-route",
+        ("kvm2", "kvm2/web2"),
+        direction="back",
+    ),
+    "blackhole": Break(
+        F,
+        "kvm1",
+        "ip -n web1 route add blackhole 10.1.1.66",
+        "ip -n web1 route del blackhole 10.1.1.66",
+        "route-refuses",
+        ("kvm1", "kvm1/web1"),
+        "blackhole",
+    ),
+    "MTU of an endpoint": Break(
+        F,
+        "kvm1",
+        "ip -n web1 link set eth0 mtu 1300",
+        "ip -n web1 link set eth0 mtu 1458",
+        "mtu",
+        ("kvm1", "kvm1/web1"),
+        "1300",
+        packet=Packet(size=1400),
+    ),
+    "permanent neighbor": Break(
+        F,
+        "kvm1",
+        "ip -n web1 neighbor replace 10.1.1.66 lladdr 02:00:00:00:00:99 dev eth0",
+        "ip -n web1 neighbor del 10.1.1.66 dev eth0",
+        "neighbor",
+        ("kvm1", "kvm1/web1"),
+        "permanent",
+    ),
+    "duplicate address": Break(
+        F,
+        "kvm1",
+        "ip netns add twin; ip link add v-twin type veth peer name eth0 netns twin; ip link set v-twin up; ip -n twin link set eth0 up; "
+        "ip -n twin address add 10.1.1.66/24 dev eth0; ovs-vsctl add-port br-int v-twin tag=10; ip netns exec twin ping -c 2 -i 0.2 -W 1 10.1.1.65 || true",
+        "ovs-vsctl del-port v-twin; ip netns del twin; ip -n web1 neighbor del 10.1.1.66 dev eth0",
+        "duplicate-address",
+        ("kvm1", "kvm1/web1"),
+        "somebody else",
+    ),
+    "rule in a namespace": Break(
+        F,
+        "kvm2",
+        nft("input", "tcp dport 80 counter drop", namespace="web2"),
+        f"ip netns exec web2 {FLUSH}",
+        "firewall",
+        ("kvm2", "kvm2/web2"),
+        "tcp dport 80",
+        packet=TCP,
+    ),
+    "rule with a counter": Break(
+        F,
+        "kvm2",
+        nft("input", "ip saddr 10.1.1.0/24 icmp type echo-request counter drop", namespace="web2"),
+        f"ip netns exec web2 {FLUSH}",
+        "firewall",
+        ("kvm2", "kvm2/web2"),
+        "its counter: ",
+    ),
+    "reverse path filter of an endpoint": Break(
+        F,
+        "kvm2",
+        "ip netns exec web2 sysctl -qw net.ipv4.conf.eth0.rp_filter=1 net.ipv4.conf.all.rp_filter=1; ip -n web2 route add 10.1.1.65 dev lo",
+        "ip netns exec web2 sysctl -qw net.ipv4.conf.eth0.rp_filter=0; ip -n web2 route del 10.1.1.65 dev lo",
+        "rp-filter",
+        ("kvm2", "kvm2/web2"),
+        "leads by lo",
+    ),
+    # Ports.
+    "tag": Break(
+        F,
+        "kvm1",
+        "ovs-vsctl set port v-web1 tag=77",
+        "ovs-vsctl set port v-web1 tag=10",
+        "tag",
+        ("kvm1", "v-web1"),
+        "tag 77",
+    ),
+    "tag at the target": Break(
+        F,
+        "kvm2",
+        "ovs-vsctl set port v-web2 tag=20",
+        "ovs-vsctl set port v-web2 tag=10",
+        "tag",
+        ("kvm2", "v-web2"),
+        "tag 20",
+    ),
+    "port down": Break(F, "kvm2", "ip link set v-web2 down", "ip link set v-web2 up", "port-down", ("kvm2", "v-web2")),
+    "port not in the bridge": Break(
+        F,
+        "kvm2",
+        "ovs-vsctl del-port v-web2",
+        "ovs-vsctl add-port br-int v-web2 tag=10",
+        "port-gone",
+        ("kvm2", "v-web2"),
+        "no bridge has it",
+    ),
+    "port in another bridge": Break(
+        F,
+        "kvm1",
+        "ovs-vsctl del-port v-web1 -- add-port br-underlay v-web1 tag=99",
+        "ovs-vsctl del-port v-web1 -- add-port br-int v-web1 tag=10",
+        "port-gone",
+        ("kvm1", "v-web1"),
+        "br-underlay",
+    ),
+    # Tables.
+    "foreign drop flow": Break(
+        F,
+        "kvm2",
+        "ovs-ofctl add-flow br-int cookie=0xbad,priority=100,icmp,actions=drop",
+        "ovs-ofctl del-flows br-int cookie=0xbad/-1",
+        "foreign-flow",
+        ("kvm2", "br-int"),
+        "0xbad",
+    ),
+    "flows deleted": Break(
+        F,
+        "kvm1",
+        "ovs-ofctl del-flows br-int",
+        "ovs-ofctl add-flow br-int priority=0,actions=NORMAL",
+        "no-flow",
+        ("kvm1", "br-int"),
+        "no flow matches",
+    ),
+    "fail mode secure": Break(
+        F,
+        "kvm2",
+        "ovs-vsctl set-fail-mode br-int secure",
+        "ovs-vsctl del-fail-mode br-int; ovs-ofctl add-flow br-int priority=0,actions=NORMAL",
+        "no-flow",
+        ("kvm2", "br-int"),
+        "fail_mode secure",
+    ),
+    "own flow deleted": Break(
+        R,
+        "kvm1",
+        "ovs-ofctl -O OpenFlow15 del-flows br-key table=40,cookie=0/0",
+        FLOWS,
+        "no-flow|flow",
+        ("kvm1", "br-key"),
+        "remote",
+        KEY,
+    ),
+    "foreign flow before ours": Break(
+        R,
+        "kvm2",
+        "ovs-ofctl -O OpenFlow15 add-flow br-key table=30,cookie=0xbad,priority=500,ip,actions=drop",
+        "ovs-ofctl -O OpenFlow15 del-flows br-key cookie=0xbad/-1",
+        "foreign-flow",
+        ("kvm2", "br-key"),
+        "table 30 local",
+        KEY,
+    ),
+    "another MAC address": Break(
+        R,
+        "kvm1",
+        "ip -n acme1 link set eth0 address 02:00:00:00:00:42",
+        "ip -n acme1 link set eth0 address {acme1}",
+        "mac",
+        ("kvm1", "kvm1/acme1"),
+        "02:00:00:00:00:42",
+        KEY,
+    ),
+    # Tunnels.
+    "tunnel missing": Break(
+        F,
+        "kvm1",
+        "ovs-vsctl del-port gre-kvm2",
+        f"ovs-vsctl add-port br-int gre-kvm2 trunks=10 {GRE}",
+        "tunnel-gone",
+        ("kvm1", "gre-kvm2"),
+    ),
+    "remote_ip": Break(
+        F,
+        "kvm1",
+        "ovs-vsctl set interface gre-kvm2 options:remote_ip=192.168.200.99",
+        "ovs-vsctl set interface gre-kvm2 options:remote_ip=192.168.200.2",
+        "tunnel-remote-ip",
+        ("kvm1", "gre-kvm2"),
+        "192.168.200.99",
+    ),
+    "remote_ip at the far end": Break(
+        F,
+        "kvm2",
+        "ovs-vsctl set interface gre-kvm1 options:remote_ip=192.168.200.99",
+        "ovs-vsctl set interface gre-kvm1 options:remote_ip=192.168.200.1",
+        "tunnel-remote-ip",
+        ("kvm2", "gre-kvm1"),
+    ),
+    "tunnel key": Break(
+        F,
+        "kvm2",
+        "ovs-vsctl set interface gre-kvm1 options:key=7",
+        "ovs-vsctl remove interface gre-kvm1 options key",
+        "tunnel-key",
+        ("kvm2", "gre-kvm1"),
+        "key 7",
+    ),
+    "key of flows": Break(
+        R,
+        "kvm2",
+        "ovs-vsctl set interface keyed-kvm1 options:key=7",
+        "ovs-vsctl set interface keyed-kvm1 options:key=flow",
+        "tunnel-key",
+        ("kvm2", "keyed-kvm1"),
+        ends=KEY,
+    ),
+    "tunnel type": Break(
+        F,
+        "kvm1",
+        "ovs-vsctl set interface gre-kvm2 type=vxlan",
+        "ovs-vsctl set interface gre-kvm2 type=gre",
+        "tunnel-type",
+        ("kvm1", "gre-kvm2"),
+        "vxlan",
+    ),
+    "tunnel that does not work": Break(
+        F,
+        "kvm1",
+        "ovs-vsctl remove interface gre-kvm2 options remote_ip",
+        "ovs-vsctl set interface gre-kvm2 options:remote_ip=192.168.200.2",
+        "tunnel-error",
+        ("kvm1", "gre-kvm2"),
+    ),
+    "trunks": Break(
+        F,
+        "kvm2",
+        "ovs-vsctl set port gre-kvm1 trunks=20",
+        "ovs-vsctl set port gre-kvm1 trunks=10",
+        "trunks",
+        ("kvm2", "gre-kvm1"),
+        "VLAN 10",
+    ),
+    # The underlay.
+    "MTU of the underlay": Break(
+        F,
+        "kvm1",
+        "ovs-vsctl set interface eth1 mtu_request=1400",
+        "ovs-vsctl set interface eth1 mtu_request=1500",
+        "mtu",
+        ("kvm1", "kvm1"),
+        "1400",
+        packet=Packet(size=1458),
+    ),
+    "MTU of a router": Break(
+        R,
+        "r1",
+        "ip link set eth2 mtu 1300",
+        "ip link set eth2 mtu 1500",
+        "adjacency|mtu",
+        ("r1", "r1"),
+        "",
+        packet=Packet(size=1458),
+    ),
+    "tunnel endpoint without an address": Break(
+        F,
+        "kvm2",
+        "ip address del 192.168.200.2/24 dev tep0",
+        "ip address add 192.168.200.2/24 dev tep0",
+        "underlay-address",
+        ("kvm2", "kvm2"),
+        "192.168.200.2",
+    ),
+    "no route on the underlay": Break(
+        F,
+        "kvm1",
+        "ip route del 192.168.200.0/24",
+        "ip route add 192.168.200.0/24 dev tep0 src 192.168.200.1 proto kernel scope link",
+        "no-route",
+        ("kvm1", "kvm1"),
+    ),
+    "card down": Break(
+        F, "kvm2", "ip link set eth1 down", "ip link set eth1 up", "underlay-down", ("kvm1|kvm2", "kvm1|kvm2"), "eth1"
+    ),
+    "wrong neighbor of the switch": Break(
+        F,
+        "kvm1",
+        "ovs-appctl tnl/neigh/set br-underlay 192.168.200.2 02:00:00:00:00:77",
+        "ovs-appctl tnl/neigh/flush",
+        "neighbor",
+        ("kvm1", "kvm1"),
+        "02:00:00:00:00:77",
+    ),
+    # Routers.
+    "forwarding": Break(
+        R,
+        "r1",
+        "sysctl -qw net.ipv4.ip_forward=0",
+        "sysctl -qw net.ipv4.ip_forward=1",
+        "forwarding",
+        ("r1", "r1"),
+        "ip_forward",
+    ),
+    "reverse path filter": Break(
+        R,
+        "r1",
+        "sysctl -qw net.ipv4.conf.eth1.rp_filter=1 net.ipv4.conf.all.rp_filter=1; ip route add 192.168.200.1/32 via 10.254.0.18 dev eth2",
+        "ip route del 192.168.200.1/32 via 10.254.0.18 dev eth2; sysctl -qw net.ipv4.conf.eth1.rp_filter=2 net.ipv4.conf.all.rp_filter=2",
+        "rp-filter",
+        ("r1", "r1"),
+        "eth1",
+    ),
+    "rule of a router": Break(
+        R, "r1", nft("forward", "ip protocol gre counter drop"), FLUSH, "firewall", ("r1", "r1"), "ip protocol gre"
+    ),
+    "policy of a router": Break(
+        R,
+        "r1",
+        nft("forward", "", "drop"),
+        FLUSH,
+        "firewall",
+        ("r1", "r1"),
+        "policy drop",
+        KEY,
+    ),
+    "blackhole on a router": Break(
+        R,
+        "r1",
+        "ip route add blackhole 192.168.200.2/32",
+        "ip route del blackhole 192.168.200.2/32",
+        "route-refuses",
+        ("r1", "r1"),
+        "blackhole",
+    ),
+    "link of a router down": Break(
+        R, "r1", "ip link set eth2 down", "ip link set eth2 up", "underlay-down", ("r1", "r1"), "eth2"
+    ),
+    "address of a router": Break(
+        R,
+        "r1",
+        "ip address del 10.254.0.19/31 dev eth2",
+        "ip address add 10.254.0.19/31 dev eth2",
+        "underlay-address",
+        ("r1|kvm2", "r1|kvm2"),
+        "10.254.0.19",
+    ),
+    "FRR down": Break(R, "r1", "systemctl stop frr", "systemctl start frr", "frr-down", ("r1", "r1"), "FRR"),
+    "OSPF timers": Break(
+        R,
+        "r1",
+        "vtysh -c conf\\ t -c int\\ eth2 -c ip\\ ospf\\ hello-interval\\ 7",
+        "vtysh -c conf\\ t -c int\\ eth2 -c ip\\ ospf\\ hello-interval\\ 1",
+        "adjacency",
+        ("r1", "r1"),
+        "kvm2",
+    ),
+    # Guests and services.
+    "guest": Break(
+        R,
+        "kvm2",
+        "virsh -q destroy vm2",
+        "virsh -q start vm2",
+        "guest|port-gone",
+        ("kvm2", "kvm2/vm2|v-vm2"),
+        "shut off",
+        VM,
+    ),
+    "plug of a guest": Break(
+        R,
+        "kvm2",
+        "ovs-vsctl set port v-vm2 tag=5",
+        "ovs-vsctl set port v-vm2 tag={plug}",
+        "tag",
+        ("kvm2", "v-vm2"),
+        "tag 5",
+        VM,
+    ),
+    "Open vSwitch": Break(
+        R,
+        "kvm2",
+        "systemctl stop openvswitch-switch ovs-vswitchd ovsdb-server",
+        "systemctl start openvswitch-switch",
+        "ovs-down",
+        ("kvm2", "kvm2"),
+        ends=KEY,
+    ),
+}
+
+
+def fabric_of(folder: t.Any, routed: bool) -> Fabric:
+    """Two hosts, on one wire, or with a router between them and a second overlay by key."""
+    fabric = Fabric(folder, f"trace-{os.getpid()}-{'r' if routed else 'f'}")
+    segments = [{"name": "web", "vlan": 10, "subnet": "10.1.1.0/24", "overlay": "gre"}]
+    if routed:
+        segments.append({"name": "acme", "key": 5001, "subnet": "10.2.1.0/24", "overlay": "keyed"})
+        fabric.intent.update(
+            fabric_links=[{"ends": ["kvm1:eth1", "r1:eth1"]}, {"ends": ["kvm2:eth1", "r1:eth2"]}],
+            fabric_routing={"hello_interval": 1, "dead_interval": 2},
+        )
+        fabric.intent["fabric_overlays"].append(
+            {"name": "keyed", "encapsulation": "geneve", "segments_by": "key", "bridge": "br-key"}
+        )
+        fabric.routers = {"r1": {}}
+    fabric.intent["fabric_segments"] = segments
+    names = [segment["name"] for segment in segments]
+    fabric.hosts = {
+        f"kvm{number}": {"fabric_endpoints": [{"name": f"{name}{number}", "segment": name} for name in names]}
+        for number in (1, 2)
+    }
+    if routed:
+        guest = {"name": "vm2", "kind": "guest", "segment": "acme", "guest": {"image": "lab"}}
+        fabric.hosts["kvm2"]["fabric_endpoints"].append(guest)
+    fabric.write()
+    return fabric
+
+
+@pytest.fixture(scope="module")
+def fabrics(tmp_path_factory):
+    """Both fabrics, built side by side."""
+    made = {name: fabric_of(tmp_path_factory.mktemp(name), name == R) for name in (F, R)}
+
+    def build(fabric: Fabric) -> None:
+        fabric.play("playbooks/lab.yml")
+        fabric.play("site.yml")
+
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        try:
+            list(pool.map(build, made.values()))
+            yield made
+        finally:
+            list(pool.map(lambda fabric: fabric.play("playbooks/lab_down.yml"), made.values()))
+
+
+@pytest.fixture(scope="module")
+def tracers(fabrics):
+    return {name: Tracer(plan_of(fabric.folder), fabric.lab) for name, fabric in fabrics.items()}
+
+
+def by_hand(fabric: Fabric, tracer: Tracer, host: str, commands: str) -> None:
+    plan = tracer.plan
+    words = {"fabric": plan["fabric"], "acme1": "", "plug": ""}
+    words.update({point["name"]: point["mac"] for point in plan["endpoints"]})
+    for bridge in plan["hosts"].get(host, {}).get("bridges", ()):
+        words["plug"] = next(
+            (port["tag"] for port in bridge.get("ports", ()) if port["name"] == "q-vm2"), words["plug"]
+        )
+    for name, value in words.items():
+        commands = commands.replace("{" + name + "}", str(value))
+    fabric.on(host, "bash", "-ec", commands)
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_a_trace_names_the_hop_and_the_cause(fabrics, tracers, name):
+    broken = BREAKS[name]
+    fabric, tracer = fabrics[broken.lab], tracers[broken.lab]
+    try:
+        by_hand(fabric, tracer, broken.host, broken.do)
+        if broken.cause in ("adjacency", "frr-down", "underlay-down"):
+            # Until the neighbors have noticed.
+            for _attempt in range(20):
+                report = tracer.run(*broken.ends, broken.packet)
+                if report["died"] and report["died"]["cause"] == broken.cause:
+                    break
+        else:
+            report = tracer.run(*broken.ends, broken.packet)
+    finally:
+        by_hand(fabric, tracer, broken.host, broken.undo)
+    shown = "\n".join(report["lines"])
+    died = report["died"]
+    assert died, shown
+    assert died["cause"] in broken.cause.split("|"), shown
+    hosts, names = (part.split("|") for part in broken.at)
+    assert died["at"]["host"] in hosts and died["at"]["name"] in names, shown
+    assert broken.says in died["because"], shown
+    assert died["direction"] == broken.direction, shown
+    assert not report["passed"] and died["because"] in shown
+    after = tracer.passes(*broken.ends, 30)
+    assert after["passed"], "mended, but " + "\n".join(after["lines"])
+
+
+@pytest.mark.parametrize(
+    "lab,ends", [(F, WEB), (R, WEB), (R, KEY), (R, VM), (R, ("kvm1", "r1")), (R, ("kvm1", "kvm2"))]
+)
+def test_a_sound_fabric_gives_no_alarm_and_a_trace_changes_nothing(tracers, lab, ends):
+    tracer = tracers[lab]
+    tracer.passes(*ends, 30)
+    hosts = list(tracer.hosts)
+    before = {host: tracer.state(host) for host in hosts}
+    reports = [tracer.run(*ends) for _number in range(3)]
+    after = {host: tracer.state(host) for host in hosts}
+    for report in reports:
+        assert report["passed"] and not report["remark"], "\n".join(report["lines"])
+        assert report["measured"]["received"] == report["measured"]["sent"] > 0
+    assert before == after
+
+
+def test_the_playbook_draws_the_path_and_its_exit_status_tells(fabrics, tracers):
+    """The whole way, as its user goes it."""
+    fabric = fabrics[R]
+    tracers[R].passes(*WEB, 30)
+    options = ["-e", "from=kvm1/web1", "-e", "to=kvm2/web2", "-e", f"trace_report={fabric.folder}"]
+    said = fabric.play("playbooks/trace.yml", *options)
+    assert "● arrives" in said and "route to 192.168.200.2: dev eth2 via" in said
+    assert json.loads((fabric.folder / "trace.json").read_text())["passed"] is True
+    fabric.on("r1", "sysctl", "-qw", "net.ipv4.ip_forward=0")
+    try:
+        said = fabric.play("playbooks/trace.yml", *options, ok=False)
+    finally:
+        fabric.on("r1", "sysctl", "-qw", "net.ipv4.ip_forward=1")
+    assert "ends at r1, router r1 (there): r1 does not forward" in said
+    assert "mend: on r1: sysctl -w net.ipv4.ip_forward=1" in said
+    died = json.loads((fabric.folder / "trace.json").read_text())["died"]
+    assert (died["cause"], died["at"]["host"]) == ("forwarding", "r1")
+    said = fabric.play("playbooks/trace.yml", "-e", "from=kvm1/wbe1", "-e", "to=kvm2/web2", ok=False)
+    assert "did you mean kvm1/web1?" in said
