@@ -142,11 +142,11 @@ class Connection(ConnectionBase):
     def put_file(self, in_path: str, out_path: str) -> None:
         """Copy a file of this machine into the host."""
         super().put_file(in_path, out_path)
-        try:
-            source = open(in_path, "rb")
-        except FileNotFoundError as error:
-            raise AnsibleFileNotFound(f"file {in_path} does not exist") from error
-        with source:
+        with contextlib.ExitStack() as opened:
+            try:
+                source = opened.enter_context(open(in_path, "rb"))
+            except FileNotFoundError as error:
+                raise AnsibleFileNotFound(f"file {in_path} does not exist") from error
             self._copy(
                 ["dd", "status=none", "bs=1M", f"of={out_path}"],
                 f"{in_path} to {out_path}",

@@ -317,7 +317,7 @@ def reconciled(
     compare: t.Callable[[t.Any], Change],
     runner: Runner,
     state: t.Callable[[t.Any], dict[str, t.Any]],
-    judge: t.Callable[[t.Any], t.Sequence[str]] = lambda found: (),
+    judge: t.Callable[[t.Any], t.Sequence[str]] = lambda _found: (),
     undo: t.Callable[[t.Any], t.Sequence[Step | Write | Remove | RemoveFolder]] | None = None,
 ) -> t.NoReturn:
     """Read, compare, write, read again, judge, and end the module.

@@ -133,7 +133,7 @@ def main() -> None:
             "files": [path for path, text in found.files.items() if text is not None],
         },
         lambda found: judge(wanted, found, image, keep),
-        lambda found: leftovers(image),
+        lambda _found: leftovers(image),
     )
 
 

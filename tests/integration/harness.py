@@ -219,7 +219,7 @@ class Lab:
         self, hosts: t.Sequence[str], links: t.Sequence[t.Sequence[str]] = (), ok: bool | None = True, **options: t.Any
     ) -> dict[str, t.Any]:
         """Make or change the lab; the module's result."""
-        return self.machine.module("lab", self.arguments(hosts, links, **options), ok=ok)
+        return self._maker().module("lab", self.arguments(hosts, links, **options), ok=ok)
 
     def arguments(
         self, hosts: t.Sequence[str], links: t.Sequence[t.Sequence[str]] = (), **options: t.Any
@@ -240,7 +240,13 @@ class Lab:
 
     def remove(self) -> dict[str, t.Any]:
         """Remove it."""
-        return self.machine.module("lab", {"name": self.name, "state": "absent"})
+        return self._maker().module("lab", {"name": self.name, "state": "absent"})
+
+    def _maker(self) -> Machine:
+        """The machine that makes and removes the lab."""
+        if self.machine is None:
+            raise ValueError(f"others make and remove the lab {self.name}")
+        return self.machine
 
     def host(self, name: str) -> Host:
         """One of its hosts."""

@@ -261,7 +261,7 @@ def test_hosts_do_not_share_control_groups(make_lab):
     assert lab.host("b").run(["systemctl", "is-active", "same-name"]) == "active\n"
 
 
-def test_a_host_that_comes_up_degraded_is_an_error_which_names_the_unit(make_lab, machine):
+def test_a_host_that_comes_up_degraded_is_an_error_which_names_the_unit(make_lab):
     lab = make_lab(["a"])
     a = lab.host("a")
     a.write(
@@ -539,7 +539,7 @@ def test_two_runs_at_once_wait_for_each_other(make_lab, machine):
     assert not any(result.get("failed") for result in results)
 
 
-def test_a_stranger_in_a_hosts_or_switchs_network_does_not_keep_it(make_lab, machine):
+def test_a_stranger_in_a_hosts_or_switchs_network_does_not_keep_it(make_lab):
     lab = make_lab(["a", "b", "c"], [["a:eth1", "b:eth1", "c:eth1"]])
     folder = harness.LABS / lab.name
     strangers = [
@@ -560,7 +560,7 @@ def test_a_stranger_in_a_hosts_or_switchs_network_does_not_keep_it(make_lab, mac
 # --- A machine that systemd runs -------------------------------------------------------------------------------------------
 
 
-def test_a_lab_on_a_machine_that_systemd_runs_is_in_units_of_its_own(make_lab, machine):
+def test_a_lab_on_a_machine_that_systemd_runs_is_in_units_of_its_own(make_lab):
     # Such a machine is a lab host itself. The lab inside has the same name, and neither takes the other's hosts for its own.
     lab = make_lab(["a"])
     outer = lab.host("a")
@@ -691,7 +691,7 @@ def test_bad_input_is_refused_in_one_sentence_before_anything_changes(machine, o
     assert not (harness.LABS / name).exists()
 
 
-def test_a_missing_tool_is_named_with_its_package(machine, tmp_path):
+def test_a_missing_tool_is_named_with_its_package(machine):
     # The module finds tools in its PATH and in the folders of root's tools: here, neither has systemd-nspawn.
     hidden = (
         "import ansible.module_utils.basic as b\nfind = b.get_bin_path\n"

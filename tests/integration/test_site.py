@@ -372,10 +372,11 @@ def test_without_a_package_source_the_packages_are_named_at_once_and_the_outputs
         built.on("kvm1", "mv", f"{tool}.away", tool)
 
 
+@pytest.mark.usefixtures("fabric")
 @pytest.mark.parametrize(
     "playbook", ["site.yml", "playbooks/plan.yml", "playbooks/verify.yml", "playbooks/teardown.yml"]
 )
-def test_a_playbook_that_would_match_no_host_fails_and_names_the_groups_that_are_there(fabric, tmp_path, playbook):
+def test_a_playbook_that_would_match_no_host_fails_and_names_the_groups_that_are_there(tmp_path, playbook):
     inventory = tmp_path / "hosts.yml"
     inventory.write_text(yaml.safe_dump({"all": {"children": {"kvmhosts": {"hosts": {"kvm1": None}}}}}))
     for arguments, sentence in (

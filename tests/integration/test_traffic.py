@@ -157,7 +157,7 @@ def test_two_segments_with_the_same_subnet_stay_apart(pair: tuple[Host, Host]) -
 def test_vlan_one_tagged_and_native_and_beside_another_native(pair: tuple[Host, Host]) -> None:
     """VLAN 1 has no special meaning: on the trunk it is a tag like any other, unless the trunk's native VLAN is 1."""
     one, other = pair
-    for host, number, peer in ((one, 1, 2), (other, 2, 1)):
+    for host, number in ((one, 1), (other, 2)):
         underlay(host, number, 4)
         spaces(host, space("first", number, tag=1), space("second", number, tag=2))
     for native, mode in (("", ""), (1, "native-untagged"), (2, "native-untagged"), (1, "native-tagged")):

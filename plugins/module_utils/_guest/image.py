@@ -64,7 +64,7 @@ def parse_head(head: bytes, length: int) -> Image:
 def create(path: str, kind: str, size: int, backing: str, backing_format: str) -> Step:
     """The command that makes an image; size 0 takes the backing file's."""
     options = ["-b", backing, "-F", backing_format] if backing else []
-    return Step(tuple(["qemu-img", "create", "-q", "-f", kind, *options, path, *([str(size)] if size else [])]))
+    return Step(("qemu-img", "create", "-q", "-f", kind, *options, path, *([str(size)] if size else [])))
 
 
 def grow(path: str, kind: str, size: int) -> Step:

@@ -48,7 +48,7 @@ def connect(uri: str) -> t.Any:
             "and let ansible_python_interpreter be the distribution's /usr/bin/python3"
         )
     # libvirt-python prints each error besides raising it; what is raised is enough.
-    libvirt.registerErrorHandler(lambda context, error: None, None)
+    libvirt.registerErrorHandler(lambda _context, _error: None, None)
     try:
         return libvirt.open(uri)
     except libvirt.libvirtError as error:
@@ -269,4 +269,4 @@ def port_command(name: str, wanted: t.Mapping[str, t.Any]) -> tuple[str, ...]:
         values.append("trunks=" + ",".join(str(n) for n in wanted["trunks"]))
     if wanted["vlan_mode"]:
         values.append(f"vlan_mode={wanted['vlan_mode']}")
-    return tuple([*argv, *(["--", "set", "Port", name, *values] if values else [])])
+    return (*argv, *(["--", "set", "Port", name, *values] if values else []))

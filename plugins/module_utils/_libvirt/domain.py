@@ -224,22 +224,22 @@ def want(item: t.Mapping[str, t.Any], owner: str) -> Domain:
             check_line(str(k), f"{what} metadata"): check_text(str(v), f"{what} metadata").strip()
             for k, v in sorted(item["metadata"].items())
         }
-    take("accelerator", lambda value, w: value)
+    take("accelerator", lambda value, _w: value)
     take("machine", check_line)
-    take("firmware", lambda value, w: value)
+    take("firmware", lambda value, _w: value)
     take("memory", lambda value, w: -(-size(value, w) // 1024) * 1024)
     take("vcpus", lambda value, w: check_number(value, w, 1, 4096))
-    take("cpu_mode", lambda value, w: value)
+    take("cpu_mode", lambda value, _w: value)
     take("cpu_model", check_line)
     if options.get("cpu_model") and options.get("cpu_mode", "custom") != "custom":
         raise FabricError(f"{what} cpu_model needs cpu_mode custom, not {options['cpu_mode']}")
     if options.get("cpu_mode") == "custom" and not options.get("cpu_model"):
         raise FabricError(f"{what} cpu_mode custom needs cpu_model")
-    take("boot", lambda value, w: value or ["hd"])
+    take("boot", lambda value, _w: value or ["hd"])
     for key in ("kernel", "initrd"):
         take(key, lambda value, w: value and check_path(value, w))
     take("cmdline", check_line)
-    take("autostart", lambda value, w: value)
+    take("autostart", lambda value, _w: value)
     sizes: dict[str, tuple[int, str, str]] = {}
     if item.get("disks") is not None:
         options["disks"] = _want_disks(name, item["disks"], sizes)
@@ -253,7 +253,7 @@ def want(item: t.Mapping[str, t.Any], owner: str) -> Domain:
     take("video", check_line)
     take("tpm", _want_tpm)
     take("hostdevs", _want_hostdevs)
-    take("guest_agent", lambda value, w: value)
+    take("guest_agent", lambda value, _w: value)
     if options.get("boot") is not None and any(
         d.get("boot_order") for key in ("disks", "nics") for d in options.get(key, ())
     ):
@@ -275,7 +275,7 @@ def _want_disks(
 ) -> list[dict[str, t.Any]]:
     wanted: list[dict[str, t.Any]] = []
     counts: dict[str, int] = {}
-    for position, disk in enumerate(disks):
+    for disk in disks:
         removable = disk["device"] != "disk"
         bus = disk["bus"] or {"disk": "virtio", "cdrom": "sata", "floppy": "fdc"}[disk["device"]]
         prefix = BUSES[bus]
@@ -629,7 +629,7 @@ def memory_bytes(holder: ET.Element) -> int:
 def settle(
     domain: Domain,
     found: ET.Element | None,
-    in_user_space: t.Callable[[t.Mapping[str, t.Any]], bool] = lambda nic: False,
+    in_user_space: t.Callable[[t.Mapping[str, t.Any]], bool] = lambda _nic: False,
 ) -> Domain:
     """The wanted domain with each NIC that names no MAC bound to the NIC that stands in its place already, and its offload decided.
 

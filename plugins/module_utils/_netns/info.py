@@ -47,7 +47,7 @@ def run(module: t.Any) -> None:
                 module.warn(f"bridges and VLANs of the interfaces are not known: {error}")
                 return empty_database()
 
-        found = read_host(runner, interests, lambda spaces: os.path.exists(tool("ovs-vsctl")), read_ovs)
+        found = read_host(runner, interests, lambda _spaces: os.path.exists(tool("ovs-vsctl")), read_ovs)
     except FabricError as error:
         module.fail_json(msg=str(error), spawned=runner.spawned)
     namespaces = [describe(found, name) for name in sorted(found.inside)]

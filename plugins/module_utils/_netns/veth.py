@@ -950,7 +950,7 @@ def run(module: t.Any) -> None:
         module.fail_json(msg=str(error), changed=False, commands=[], spawned=0)
     names = {veth.name for veth in veths}
 
-    def interests(spaces: dict[str, Space], there: t.Collection[str]) -> dict[str, dict[str, str]]:
+    def interests(spaces: dict[str, Space], _there: t.Collection[str]) -> dict[str, dict[str, str]]:
         """The declared namespaces, and those that purge removes."""
         kept = {name: spaces[name].sysctls if name in spaces else {} for name in names}
         wanted = {name: {**kept[name], **(joined_sysctls(veths, name) or {})} for name in sorted(names)}

@@ -193,7 +193,7 @@ def with_numbers(text: str, ports: t.Mapping[str, int], unknown: t.Callable[[str
 def with_names(text: str, names: t.Mapping[int, str]) -> str:
     """Canonical text with the names of ports for their numbers, where the number has a name."""
 
-    def translate(word: str, must: bool) -> str:
+    def translate(word: str, _must: bool) -> str:
         name = names.get(int(word)) if word.isascii() and word.isdigit() else None
         return word if name is None else quoted(name)
 
@@ -538,14 +538,14 @@ def parse_group(text: str, where: str) -> Group:
         where,
         values["group_id"],
         values["type"],
-        [_bucket(bucket, where) for bucket in buckets],
+        [_bucket(bucket) for bucket in buckets],
         values.get("selection_method", ""),
         values.get("selection_method_param", 0),
         fields,
     )
 
 
-def _bucket(text: str, where: str) -> dict[str, t.Any]:
+def _bucket(text: str) -> dict[str, t.Any]:
     values: dict[str, t.Any] = {}
     while True:
         match = re.match(rf"[\s,]*(bucket_id|weight|watch_port|watch_group)\s*[:=]\s*({_PORT})[\s,]*", text)

@@ -110,7 +110,7 @@ def given_back(table: str, name: str, row: Row, owner: str) -> list[Put]:
 
 
 def users(
-    found: Database, bridge: str, owner: str | None, flows: t.Callable[[str], t.Sequence[str]] = lambda bridge: ()
+    found: Database, bridge: str, owner: str | None, flows: t.Callable[[str], t.Sequence[str]] = lambda _bridge: ()
 ) -> list[str]:
     """Who uses a bridge besides this owner, in words; empty for a fresh bridge that nobody uses.
 
@@ -166,7 +166,7 @@ class Before:
         found: Database,
         caller: Caller,
         words: t.Callable[[Put], str],
-        flows: t.Callable[[str], t.Sequence[str]] = lambda bridge: (),
+        flows: t.Callable[[str], t.Sequence[str]] = lambda _bridge: (),
     ) -> None:
         self._found = found
         self._caller = caller

@@ -391,7 +391,7 @@ def compare(
     bridges: list[Bridge],
     settings: Settings,
     devices: t.Container[str] | None,
-    flows: t.Callable[[str], t.Sequence[str]] = lambda bridge: (),
+    flows: t.Callable[[str], t.Sequence[str]] = lambda _bridge: (),
 ) -> tuple[list[Op], Database, list[str]]:
     """The pure comparison: the changes, the database after them, and warnings.
 

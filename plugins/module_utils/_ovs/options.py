@@ -187,7 +187,7 @@ class Flag(Kind):
     def __init__(self, default: bool = False) -> None:
         self.default = default
 
-    def parse(self, value: t.Any, where: str) -> bool:
+    def parse(self, value: t.Any, _where: str) -> bool:
         return bool(value)
 
     def canonical(self, value: t.Any) -> t.Any:
@@ -231,7 +231,7 @@ class Words(Kind):
     def __init__(self, *choices: str) -> None:
         self.spec = {"type": "list", "elements": "str", "choices": list(choices)}
 
-    def parse(self, value: t.Any, where: str) -> tuple[str, ...]:
+    def parse(self, value: t.Any, _where: str) -> tuple[str, ...]:
         return tuple(sorted(set(value)))
 
     def shown(self, value: t.Any) -> t.Any:

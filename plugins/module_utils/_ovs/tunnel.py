@@ -300,12 +300,12 @@ def _check(after: Database, tunnel: Tunnel, settings: Settings, routes: Routes |
             raise FabricError(
                 f"{tunnel.what}: {option.name} does not apply to type {kind}, but to {', '.join(option.types)}; leave it out"
             )
-        if option.name in ("key", "in_key", "out_key") and wanted.value not in (CLEAR, "flow"):
-            if int(wanted.value, 0) >= 2 ** KEY_BITS[kind]:
-                bits = KEY_BITS[kind]
-                raise FabricError(
-                    f"{tunnel.what}: {option.name} {wanted.value} does not fit into the {bits} bits of {kind}; give at most {2**bits - 1}"
-                )
+        is_number = option.name in ("key", "in_key", "out_key") and wanted.value not in (CLEAR, "flow")
+        if is_number and int(wanted.value, 0) >= 2 ** KEY_BITS[kind]:
+            bits = KEY_BITS[kind]
+            raise FabricError(
+                f"{tunnel.what}: {option.name} {wanted.value} does not fit into the {bits} bits of {kind}; give at most {2**bits - 1}"
+            )
     if "key" in options and ("in_key" in options or "out_key" in options):
         raise FabricError(
             f"{tunnel.what}: key sets in_key and out_key at the same time; give either key or the other two, and clear the rest"

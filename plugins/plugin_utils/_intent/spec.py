@@ -114,7 +114,7 @@ def conform_options(
         for near in difflib.get_close_matches(key, list(options), n=1, cutoff=0.6):
             if near not in value:
                 result[near] = INVALID
-    for name, spec in options.items():
+    for name in options:
         if name not in result:
             problems.append(f"{where}.{name} is missing; it is required.")
             result[name] = INVALID
@@ -138,9 +138,8 @@ def _text(value: t.Any) -> str:
 
 
 def _whole(value: t.Any) -> int:
-    if isinstance(value, str):
-        if re.fullmatch(r"\s*-?[0-9]{1,20}\s*", value):
-            return int(value)
+    if isinstance(value, str) and re.fullmatch(r"\s*-?[0-9]{1,20}\s*", value):
+        return int(value)
     if not isinstance(value, int) or isinstance(value, bool):
         raise ValueError("a whole number")
     return value

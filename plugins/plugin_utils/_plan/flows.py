@@ -129,11 +129,12 @@ def _same_key(values: Values, overlay: Overlay, keys: dict[int, Segment]) -> Non
 
     pairs = {frozenset(pair) for pair in values.edges.get(overlay.name, ())}
     for other in values.overlays.values():
-        if other.key in keys and other.encapsulation == overlay.encapsulation and port(other) == port(overlay):
-            if pairs & {frozenset(pair) for pair in values.edges.get(other.name, ())}:
-                values.problems.append(
-                    f"{other.where}.key {other.key} is also that of {keys[other.key].where}; give one of them another key."
-                )
+        same_tunnels = other.encapsulation == overlay.encapsulation and port(other) == port(overlay)
+        shared_pairs = pairs & {frozenset(pair) for pair in values.edges.get(other.name, ())}
+        if other.key in keys and same_tunnels and shared_pairs:
+            values.problems.append(
+                f"{other.where}.key {other.key} is also that of {keys[other.key].where}; give one of them another key."
+            )
 
 
 def _direct(values: Values, overlay: Overlay, segments: list[Segment]) -> None:
@@ -241,7 +242,7 @@ def fill(values: Values, guests: Guests, hosts: dict[str, Item]) -> None:
                 {"bridge": overlay.bridge, "flows": [{"flow": flow} for flow in pipeline(found)]}
             )
     keyed = {overlay.bridge for overlay in values.overlays.values() if overlay.keyed}
-    for name, host in hosts.items():
+    for host in hosts.values():
         whole = {entry["bridge"] for entry in host["flows"] if any(map(_catches_all, entry["flows"]))}
         for bridge in host["bridges"]:
             if "ports" not in bridge:  # The underlay's bridge is no integration bridge.

@@ -25,7 +25,7 @@ def connection(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> t.Any
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
     (tmp_path / "bin").mkdir()
     monkeypatch.setattr(
-        lab.Connection, "get_option", lambda self, name: {"lab_name": "demo", "host": "kvm1", "address": None}[name]
+        lab.Connection, "get_option", lambda _self, name: {"lab_name": "demo", "host": "kvm1", "address": None}[name]
     )
     return lab.Connection(PlayContext())
 
@@ -54,7 +54,7 @@ def test_a_delegated_task_runs_where_it_is_sent(
     """An address that is no host of the lab is for another connection, and means nothing here."""
     (tmp_path / "demo/hosts/kvm2").mkdir()
     monkeypatch.setattr(
-        lab.Connection, "get_option", lambda self, name: {"lab_name": "demo", "host": "kvm1", "address": address}[name]
+        lab.Connection, "get_option", lambda _self, name: {"lab_name": "demo", "host": "kvm1", "address": address}[name]
     )
     assert connection._host() == host
 
@@ -62,7 +62,7 @@ def test_a_delegated_task_runs_where_it_is_sent(
 def test_who_is_not_root_enters_by_sudo_which_must_not_ask(
     connection: t.Any, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lab.Connection, "_leader", lambda self: 4711)
+    monkeypatch.setattr(lab.Connection, "_leader", lambda _self: 4711)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     script(tmp_path / "bin/sudo", f'printf "%s\\n" "$@" >{tmp_path}/argv\ncat\n')
     assert connection.exec_command("echo $HOME; id", in_data=b"given") == (0, b"given", b"")
@@ -80,6 +80,6 @@ def test_who_is_not_root_enters_by_sudo_which_must_not_ask(
 
 
 def test_a_file_that_is_not_there_is_named(connection: t.Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lab.Connection, "_leader", lambda self: 4711)
+    monkeypatch.setattr(lab.Connection, "_leader", lambda _self: 4711)
     with pytest.raises(AnsibleFileNotFound, match="/nonexistent/file"):
         connection.put_file("/nonexistent/file", "/root/file")

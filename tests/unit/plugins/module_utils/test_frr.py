@@ -100,7 +100,7 @@ end
 """
 
 
-def nothing(argv: t.Sequence[str], stdin: str | None) -> tuple[int, str, str]:
+def nothing(_argv: t.Sequence[str], _stdin: str | None) -> tuple[int, str, str]:
     """A vtysh that finds no fault."""
     return 0, "", ""
 
@@ -372,7 +372,7 @@ def test_a_run_that_is_killed_leaves_no_line_that_nobody_knows(
     monkeypatch.setattr(_frr, "NOTES", str(tmp_path))
     line = "ip route 10.1.0.0/16 blackhole"
 
-    def killed(argv: t.Any, stdin: t.Any) -> t.Any:
+    def killed(_argv: t.Any, _stdin: t.Any) -> t.Any:
         raise KeyboardInterrupt
 
     applied = plan(found(), [route("one", line)]).steps[0]
@@ -384,7 +384,7 @@ def test_a_run_that_is_killed_leaves_no_line_that_nobody_knows(
     assert plan(found(notes=notes), [route("one", line)]).steps[0].ahead == []
     # What FRR refused is not remembered.
     applied.runner = Runner(
-        lambda argv, stdin: (1, "% Unknown command", "line 1: Failure") if "-f" in argv else (0, "\nend\n", "")
+        lambda argv, _stdin: (1, "% Unknown command", "line 1: Failure") if "-f" in argv else (0, "\nend\n", "")
     )
     with pytest.raises(FabricError, match="FRR refused"):
         applied.do()
@@ -450,7 +450,7 @@ def test_a_daemon_that_hangs_ends_the_task() -> None:
 
 def test_a_user_without_rights_is_told_so() -> None:
     said = "% Can't open configuration file /etc/frr/vtysh.conf due to 'Permission denied'.\nExiting: failed to connect to any daemons.\n"
-    runner = Runner(lambda argv, stdin: (1, said, ""))
+    runner = Runner(lambda _argv, _stdin: (1, said, ""))
     for ask in (lambda: read(runner, "frr_ospf"), lambda: gather(runner, [])):
         with pytest.raises(FabricError, match="become: true"):
             ask()

@@ -49,7 +49,7 @@ def test_the_file_is_gone_also_after_a_failure(monkeypatch: pytest.MonkeyPatch, 
     module = Module()
     monkeypatch.setenv("TMPDIR", str(tmp_path))
 
-    def killed(argv: list[str], pass_fds: t.Sequence[int], **_options: t.Any) -> t.NoReturn:
+    def killed(argv: list[str], **_options: t.Any) -> t.NoReturn:
         module.path = argv[-1]
         assert pathlib.Path(module.path).read_text(encoding="utf-8") == "a secret\n"
         raise KeyboardInterrupt

@@ -109,7 +109,7 @@ def test_a_slice_ends_before_the_wait_and_the_wait_keeps_its_beginning(listener:
 def test_so_many_times_in_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = iter([True, False, True, True])
 
-    def attempt(self: Waiter, options: t.Any, seconds: float) -> str:
+    def attempt(_self: Waiter, _options: t.Any, _seconds: float) -> str:
         if not next(answers):
             raise NotYet("not yet")
         return "yes"

@@ -603,7 +603,7 @@ def test_kvm_is_taken_only_where_it_executes_and_tried_once_a_boot(
     tmp_path: pathlib.Path, status: int, expected: str, why: str
 ) -> None:
     device, cache = tmp_path / "kvm", tmp_path / "run" / "kvm.json"
-    runner = Runner(lambda argv, stdin: (status, "", why))
+    runner = Runner(lambda _argv, _stdin: (status, "", why))
 
     def choice() -> str:
         return try_kvm(Capable(), runner, str(device), str(cache))

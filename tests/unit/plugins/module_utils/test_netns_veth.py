@@ -33,7 +33,7 @@ SETTINGS = netns.Settings(OWNER)
 def model() -> t.Iterator[None]:
     """Let the model take the ops instead of the command, and systemd run."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(netns, "transaction", lambda begin, ops: [Transaction(tuple(ops))] if ops else [])
+        patch.setattr(netns, "transaction", lambda _begin, ops: [Transaction(tuple(ops))] if ops else [])
         patch.setattr(netns, "booted", lambda: True)
         yield
 

@@ -59,16 +59,18 @@ class FakeModule:
         raise Ended({"failed": True, **result})
 
 
-def run_reconcile(module, change, judge=lambda found: ()):
+def run_reconcile(module, change, judge=lambda _found: ()):
     ran = []
 
-    def run(argv, stdin):
+    def run(argv, _stdin):
         ran.append(list(argv))
         return 0, "", ""
 
     runner = Runner(run)
     with pytest.raises(Ended) as ended:
-        reconcile(module, lambda: runner(["read"]), lambda found: change, runner, lambda found: {"state": found}, judge)
+        reconcile(
+            module, lambda: runner(["read"]), lambda _found: change, runner, lambda found: {"state": found}, judge
+        )
     return ended.value.result, ran
 
 
@@ -87,9 +89,9 @@ def test_a_change_is_read_written_and_read_again():
 
 def test_of_a_failed_change_the_last_command_is_the_one_that_failed():
     change = CHANGED._replace(steps=[Step(("make", "it")), Step(("break", "it")), Step(("never", "reached"))])
-    runner = Runner(lambda argv, stdin: (int(argv[0] == "break"), "", "no"))
+    runner = Runner(lambda argv, _stdin: (int(argv[0] == "break"), "", "no"))
     with pytest.raises(Ended) as ended:
-        reconcile(FakeModule(), lambda: None, lambda found: change, runner, lambda found: {})
+        reconcile(FakeModule(), lambda: None, lambda _found: change, runner, lambda _found: {})
     assert ended.value.result["commands"] == ["make it", "break it"] and ended.value.result["failed"]
 
 
@@ -107,12 +109,12 @@ def test_nothing_to_do_is_one_read():
 
 
 def test_an_error_that_the_tool_reports_late_fails_the_task():
-    result, _ran = run_reconcile(FakeModule(), CHANGED, judge=lambda found: ["port x has no device"])
+    result, _ran = run_reconcile(FakeModule(), CHANGED, judge=lambda _found: ["port x has no device"])
     assert result["failed"] and result["msg"] == "port x has no device" and result["changed"]
 
 
 def test_a_refused_command_fails_with_what_it_said_and_without_its_secret():
-    runner = Runner(lambda argv, stdin: (1, "", "cannot use hunter2"))
+    runner = Runner(lambda _argv, _stdin: (1, "", "cannot use hunter2"))
     with pytest.raises(FabricError) as error:
         runner(Step(("tool", "key=hunter2"), secrets=("hunter2",)))
     assert "hunter2" not in str(error.value) and "ended with 1: cannot use ********" in str(error.value)
@@ -120,7 +122,7 @@ def test_a_refused_command_fails_with_what_it_said_and_without_its_secret():
 
 def test_a_tool_that_dies_while_it_is_written_to_is_an_error_like_any_other():
     class Module:
-        def run_command(self, argv, **options):
+        def run_command(self, _argv, **_options):
             raise BrokenPipeError(32, "Broken pipe")
 
     with pytest.raises(FabricError, match="tool ended with 1: it ended before it had read all of its input"):
@@ -128,7 +130,7 @@ def test_a_tool_that_dies_while_it_is_written_to_is_an_error_like_any_other():
 
 
 def test_a_missing_tool_is_told_by_its_name():
-    def missing(argv, stdin):
+    def missing(argv, _stdin):
         raise FileNotFoundError(argv[0])
 
     with pytest.raises(FabricError, match="nonesuch ended with 127: not installed"):
@@ -137,7 +139,7 @@ def test_a_missing_tool_is_told_by_its_name():
 
 def test_a_file_is_put_in_place_whole_with_its_mode_and_removed_again(tmp_path):
     path = tmp_path / "a" / "b"
-    runner = Runner(lambda argv, stdin: pytest.fail("no process is needed"))
+    runner = Runner(lambda _argv, _stdin: pytest.fail("no process is needed"))
     runner.do(Write(str(path), "text\n", 0o600))
     assert path.read_text() == "text\n" and path.stat().st_mode & 0o777 == 0o600
     assert os.listdir(path.parent) == ["b"]

@@ -317,7 +317,7 @@ def test_routes_are_those_of_the_cheapest_way(data):
         assert found == wanted
 
 
-def bgp(name, *neighbours, asn="64512", **more):
+def bgp(_name, *neighbours, asn="64512", **more):
     """BGP of a router with neighbours."""
     return {
         "fabric_bgp": {
