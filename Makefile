@@ -1,7 +1,7 @@
 # Two commands matter: `make lab` runs the main job, `make test` runs every test. `make help` lists the rest.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help lab lab-down shell console plan verify packages test-packages test test-platforms test-machines machine-packages check coverage lock bench docs picture build clean
+.PHONY: help lab lab-down shell console plan verify packages test-packages test scenario test-platforms test-machines machine-packages check coverage lock bench docs picture build clean
 
 INVENTORY ?= inventory/lab
 PYTHON ?= python3
@@ -66,6 +66,9 @@ $(BIN)/.test: requirements-test.lock | test-packages
 
 test: $(BIN)/.test ## Run the tests: gates, lint, units, sanity, integration, scenarios (JOBS=cores)
 	$(BIN)/python tests/run.py $(if $(JOBS),--jobs $(JOBS))
+
+scenario: $(BIN)/.test ## Prove one scenario with Molecule, from nothing to green: make scenario NAME=gre
+	$(BIN)/python tests/run.py molecule-$(NAME)
 
 test-platforms: $(BIN)/.test ## Prove it on Debian 13, and with each ansible-core as controller
 	$(BIN)/python tests/platforms.py

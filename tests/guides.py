@@ -56,6 +56,7 @@ ON_A_HOST = {
 NOT_RUN = {
     "make test-machines": "the command is a part of .ci/run itself",
     ".venv/bin/python -m tests.machines": "waits for a person",
+    "make scenario": "runs a test; tests/run.py runs the same scenario",
     "make build": "installs into the person's own collections; tests/sanity.py does the same in a folder of its own",
     "make check": "runs the tests, of which this is one",
     "bash .ci/run": "runs the tests, of which this is one",
