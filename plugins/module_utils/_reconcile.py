@@ -295,7 +295,7 @@ def reconcile(
     runner: Runner,
     *more: t.Any,
     **options: t.Any,
-) -> t.NoReturn:
+) -> None:
     """As reconciled(), while no other module's run reads or changes this host. libvirt, which may take minutes, is a part by itself."""
     name = re.sub(r"\.py$", "", getattr(module, "_name", "")).rpartition(".")[2]
     part = "libvirt" if name.startswith("libvirt_") else "network"
@@ -319,7 +319,7 @@ def reconciled(
     state: t.Callable[[t.Any], dict[str, t.Any]],
     judge: t.Callable[[t.Any], t.Sequence[str]] = lambda _found: (),
     undo: t.Callable[[t.Any], t.Sequence[Step | Write | Remove | RemoveFolder]] | None = None,
-) -> t.NoReturn:
+) -> None:
     """Read, compare, write, read again, judge, and end the module.
 
     read: reads the host once and returns what it found.

@@ -467,7 +467,7 @@ def _clock(moment: float) -> str:
     return time.strftime("%H:%M:%S", time.localtime(moment))
 
 
-def run(module: t.Any) -> t.NoReturn:
+def run(module: t.Any) -> None:
     """The whole of guest_wait."""
     params = module.params
     single = {key: params[key] for key in SPEC}

@@ -133,7 +133,7 @@ def late_errors(wanted: Wanted, found: Found) -> list[str]:
     ]
 
 
-def run(module: t.Any) -> t.NoReturn:
+def run(module: t.Any) -> None:
     """The module kernel_sysctl."""
     runner = module_runner(module)
     try:

@@ -30,7 +30,7 @@ def interfaces(live: ET.Element | None) -> list[dict[str, t.Any]]:
     return found
 
 
-def run(module: t.Any) -> t.NoReturn:
+def run(module: t.Any) -> None:
     """The whole of libvirt_info."""
     params, runner = module.params, module_runner(module)
     owner, result = params["owner"], {}

@@ -596,7 +596,7 @@ def state_of(
     return result
 
 
-def run(module: t.Any) -> t.NoReturn:
+def run(module: t.Any) -> None:
     """The whole of libvirt_network."""
     params, runner = module.params, module_runner(module)
     try:

@@ -401,7 +401,7 @@ def pool_state(found: t.Mapping[str, Pool], owner: str) -> dict[str, t.Any]:
     }
 
 
-def run_pools(module: t.Any) -> t.NoReturn:
+def run_pools(module: t.Any) -> None:
     """The whole of libvirt_pool."""
     params, runner = module.params, module_runner(module)
     try:
@@ -643,7 +643,7 @@ def _shown(options: dict[str, t.Any]) -> dict[str, t.Any]:
     return {key: shown_size(value) if key == "size" else value for key, value in options.items()}
 
 
-def run_volumes(module: t.Any) -> t.NoReturn:
+def run_volumes(module: t.Any) -> None:
     """The whole of libvirt_volume."""
     params, runner = module.params, module_runner(module)
     try:

@@ -231,7 +231,7 @@ def _try(path: str, default: str, value: str) -> Sysctl:
             errno.EACCES: "cannot be changed in a network namespace",
             errno.EPERM: "cannot be changed in a network namespace",
         }
-        return Sysctl(default, value, reasons.get(error.errno, f"does not take {value!r} ({error.strerror})"))
+        return Sysctl(default, value, reasons.get(error.errno or 0, f"does not take {value!r} ({error.strerror})"))
     spelled = read_sysctl(path)
     if spelled is None:
         return Sysctl(default, value, "cannot be read back, so that it cannot be kept")

@@ -251,6 +251,6 @@ def shown_route(route: _ip.Route) -> dict[str, t.Any]:
 
 def port_view(database: Database, outer: str | None) -> dict[str, t.Any]:
     """The bridge of an interface of the host, and its VLANs there; None where it is no port."""
-    bridge = database.bridge_of.get(outer) if outer else None
-    empty = {option.name: None for option in VLAN_OPTIONS}
-    return {"bridge": bridge, **(view(database, "Port", outer, VLAN_OPTIONS) if bridge else empty)}
+    if outer is None or outer not in database.bridge_of:
+        return {"bridge": None, **{option.name: None for option in VLAN_OPTIONS}}
+    return {"bridge": database.bridge_of[outer], **view(database, "Port", outer, VLAN_OPTIONS)}

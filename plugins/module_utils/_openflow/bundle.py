@@ -866,7 +866,7 @@ def late_errors(plan: Plan, found: Found) -> list[str]:
     return wrong[:1]
 
 
-def run(module: t.Any) -> t.NoReturn:
+def run(module: t.Any) -> None:
     """ovs_flow."""
     params = module.params
     try:
@@ -943,7 +943,7 @@ def flow_filter(params: t.Mapping[str, t.Any]) -> str:
     return ",".join(parts)
 
 
-def run_info(module: t.Any) -> t.NoReturn:
+def run_info(module: t.Any) -> None:
     """ovs_flow_info."""
     params = module.params
     runner = ofctl_runner(module)

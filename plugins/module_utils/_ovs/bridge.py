@@ -493,7 +493,7 @@ def _structure(
                 )
             ops.append(AddBridge(bridge.name))
         elif bridge.present:
-            if bridge.itself:
+            if bridge.itself and row is not None:
                 configurable(row, bridge.what, owner, adopt)
         elif row is not None:
             if leaves(row, bridge.what, owner, adopt, warnings):
@@ -513,11 +513,11 @@ def _structure(
                 )
             ops.append(DelBridge(bridge.name))
     for port in ports:
-        row, bridge = found.tables["Port"].get(port.name), found.bridge_of.get(port.name)
+        row, current = found.tables["Port"].get(port.name), found.bridge_of.get(port.name, "")
         if not port.present:
-            if row is not None and bridge == port.bridge and port.name not in stays:
+            if row is not None and current == port.bridge and port.name not in stays:
                 if not leaves(row, port.what, owner, adopt, warnings) and not _stays(row, settings):
-                    remove(port.name, bridge)
+                    remove(port.name, current)
         elif port.name == port.bridge:
             continue
         elif row is None:
@@ -526,8 +526,8 @@ def _structure(
             if port.name in found.tables["Bridge"]:
                 raise FabricError(f"{port.what}: {port.name} is a bridge; choose another name")
             configurable(row, port.what, owner, adopt)
-            if bridge != port.bridge:
-                ops.append(MovePort(port.name, row["_uuid"], bridge, port.bridge))
+            if current != port.bridge:
+                ops.append(MovePort(port.name, row["_uuid"], current, port.bridge))
             if port.members is not None:
                 held = found.members[port.name]
                 ops += [AddMember(port.name, name) for name in port.members if name not in held]
@@ -730,7 +730,7 @@ def bridge_state(
         }
     row = database.tables["Bridge"][name]
     local = database.interface(name)
-    result = {key: row[key] for key in ("status", "rstp_status") if key in row}
+    result: Item = {key: row[key] for key in ("status", "rstp_status") if key in row}
     if flows is not None:
         result["flow_count"], foreign = flows(name)
         result["users"] = users(database, name, None, lambda _bridge: foreign)
@@ -757,7 +757,7 @@ class Found(t.NamedTuple):
     units: dict[str, Unit]
 
 
-def run(module: t.Any) -> t.NoReturn:
+def run(module: t.Any) -> None:
     """The module ovs_bridge."""
     params = module.params
     items = params["bridges"]
@@ -892,7 +892,7 @@ def taken_back(found: Database, done: t.Iterable[Op]) -> list[Op]:
     return back
 
 
-def run_info(module: t.Any) -> t.NoReturn:
+def run_info(module: t.Any) -> None:
     """The module ovs_bridge_info."""
     name, owner = module.params["name"], module.params["owner"]
     runner = ovs_runner(module)

@@ -142,7 +142,7 @@ def appctl(runner: OvsRunner, timeout: int, *words: str) -> str:
     return out
 
 
-def run(module: t.Any) -> t.NoReturn:
+def run(module: t.Any) -> None:
     """The module ovs_info."""
     params = module.params
     runner, kinds = ovs_runner(module), set(params["gather"])

@@ -541,7 +541,7 @@ def port_name(value: t.Any, what: str) -> str:
 
 def is_remote(database: str | None) -> bool:
     """Is the database on another machine, so that this one's devices and routes say nothing?"""
-    return bool(database) and database.split(":")[0] in ("tcp", "ssl")
+    return database is not None and database.split(":")[0] in ("tcp", "ssl")
 
 
 def network_devices() -> frozenset[str]:

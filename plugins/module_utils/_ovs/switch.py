@@ -109,7 +109,7 @@ def state(database: Database) -> Item:
     }
 
 
-def run(module: t.Any) -> t.NoReturn:
+def run(module: t.Any) -> None:
     """The module ovs_switch."""
     params = module.params
     begin, runner = vsctl(params), ovs_runner(module)

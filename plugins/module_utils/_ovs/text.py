@@ -129,7 +129,7 @@ def _created(table: str, row: t.Mapping[str, t.Any], name: str, more: t.Sequence
         if column in STATUS or value == spec.default:
             continue
         if spec.kind in ("port", "ports"):
-            ids = []
+            ids: list[str] = []
             for port in (value,) if spec.kind == "port" else value:
                 ids.append(f"@{name}.{column}.{len(ids)}")
                 words += ["--", f"--id={ids[-1]}", "get", "Port", port]

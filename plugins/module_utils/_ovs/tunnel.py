@@ -280,7 +280,7 @@ def _left_over(tunnel: Tunnel, row: Item) -> list[Op]:
         return []
     named = {(w.option.column, w.option.key) for w in tunnel.wanted}
     named |= {("options", key) for w in tunnel.wanted if w.option.name == "options" for key in w.value}
-    gone = []
+    gone: list[Op] = []
     for key in row["options"]:
         option = _PLACES.get(("options", key))
         if ("options", key) not in named and (option is None or option.types and kind not in option.types):
@@ -408,7 +408,7 @@ def tunnel_names(database: Database) -> list[str]:
     return sorted(p for p in database.members if database.interface(p)["type"] in TUNNEL_TYPES)
 
 
-def run(module: t.Any) -> t.NoReturn:
+def run(module: t.Any) -> None:
     """The module ovs_tunnel."""
     params = module.params
     items = params["tunnels"]
@@ -470,7 +470,7 @@ def run(module: t.Any) -> t.NoReturn:
     )
 
 
-def run_info(module: t.Any) -> t.NoReturn:
+def run_info(module: t.Any) -> None:
     """The module ovs_tunnel_info."""
     params = module.params
     runner = ovs_runner(module)

@@ -125,8 +125,9 @@ def measure(devices: t.Mapping[str, Device], probes: t.Sequence[dict], settle: f
     def one(source: str) -> None:
         mine = [number for number, probe in enumerate(probes) if probe["from"] == source]
         try:
-            if devices[source].namespace:
-                enter_namespace(devices[source].namespace)
+            namespace = devices[source].namespace
+            if namespace:
+                enter_namespace(namespace)
         except NotYet as error:
             for number in mine:
                 observed[number] = {"error": str(error)}

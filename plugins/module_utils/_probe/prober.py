@@ -405,6 +405,9 @@ class Transfer:
 
 CHUNK = bytes(262144)
 
+# A question on a link: who asks, the control, and the probes with their outcomes.
+Question = t.Tuple["Layer2", t.Optional[str], t.List[t.Tuple[dict, dict]]]
+
 
 class Prober:
     """Takes all of a host's measurements, in four rounds: settle, ping, transfer, isolation.
@@ -482,13 +485,14 @@ class Prober:
             if pair in seconds:
                 return
             sender, to = pair
-            self.echo(sender, ipaddress.ip_address(to).version).send(
-                to, 56, lambda _rtt: seconds.setdefault(pair, time.monotonic() - begun)
-            )
-            self.loop.packet(time.monotonic() + 0.25, lambda: attempt(pair))
+            self.echo(sender, ipaddress.ip_address(to).version).send(to, 56, functools.partial(answered, pair))
+            self.loop.packet(time.monotonic() + 0.25, functools.partial(attempt, pair))
+
+        def answered(pair: tuple[str, str], _rtt: float) -> None:
+            seconds.setdefault(pair, time.monotonic() - begun)
 
         for pair in sorted(open_pairs):
-            self.loop.packet(begun, lambda pair=pair: attempt(pair))
+            self.loop.packet(begun, functools.partial(attempt, pair))
         self.loop.run(lambda: len(seconds) == len(open_pairs), begun + settle)
         for probe, outcome in pairs:
             settled = seconds.get((probe["from"], probe["to"]))
@@ -621,9 +625,9 @@ class Prober:
         groups: dict[tuple[str, int, str | None], list[tuple[dict, dict]]] = {}
         for probe, outcome in pairs:
             outcome.update(echo_replies=0, error=None)
-            version = ipaddress.ip_address(probe["to"]).version
+            version: int = ipaddress.ip_address(probe["to"]).version
             groups.setdefault((probe["from"], version, probe.get("control")), []).append((probe, outcome))
-        questions = [
+        questions: list[Question] = [
             (self.layer2(sender, version), control, group[start : start + ASKED_AT_ONCE])
             for (sender, version, control), group in groups.items()
             for start in range(0, len(group), ASKED_AT_ONCE)
@@ -667,16 +671,19 @@ class Prober:
             self.loop.selector.unregister(link.socket)
             link.socket.close()
 
-    def _ask_more(self, todo: collections.deque, waiting: set[int], at_once: int) -> bool:
+    def _ask_more(self, todo: collections.deque[Question], waiting: set[int], at_once: int) -> bool:
         """Ask as many questions as may wait at once; returns whether all have been asked and none waits."""
         while todo and len(waiting) < at_once:
-            self._ask(*todo.popleft(), waiting)
+            layer2, control, group = todo.popleft()
+            self._ask(layer2, control, group, waiting)
         return not (todo or waiting)
 
     @staticmethod
-    def _heard_since(layer2: Layer2, control: str, group: list[tuple[dict, dict]]) -> bool:
+    def _heard_since(layer2: Layer2, control: str | None, group: list[tuple[dict, dict]]) -> bool:
         """Whether the control has answered after the group was asked for the first time."""
-        return layer2.heard.get(control, -1.0) > max(outcome["asked"] for _probe, outcome in group)
+        return control is not None and layer2.heard.get(control, -1.0) > max(
+            outcome["asked"] for _probe, outcome in group
+        )
 
     def _ask(self, layer2: Layer2, control: str | None, group: list[tuple[dict, dict]], waiting: set[int]) -> None:
         """Ask for the addresses of a group, then for the control; in waiting until that answers or a moment has gone."""
