@@ -121,7 +121,7 @@ def _recap(hosts: t.Dict[str, t.Dict[str, int]], check: bool) -> t.Tuple[t.List[
     if set(told) <= {("ok", "")}:
         return [], f", {'nothing would change' if check else 'nothing changed'}"
     if len(told) == 1:
-        ((worst, count),) = told
+        worst, count = next(iter(told))
         if worst != "failed":
             return [], f", {count}{' each' if len(hosts) > 1 else ''}"
     return [(worst, f"{count}: {', '.join(names)}") for (worst, count), names in told.items() if count], ""

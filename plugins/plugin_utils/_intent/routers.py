@@ -107,6 +107,10 @@ class Session:
     prefix: Network | None = None
     asn: int = 0
 
+    def takes(self, address: Address, asn: int) -> bool:
+        """Whether this range is one that a neighbour of this address and AS may connect from."""
+        return self.prefix is not None and address in self.prefix and self.asn == asn
+
 
 @dataclasses.dataclass
 class Bgp:

@@ -34,7 +34,7 @@ def exchange(routers: Routers) -> dict[str, list[Item]]:
     speakers = {name: router for name, router in routers.routers.items() if router.bgp}
     sessions = {(one.router, one.peer): one for one in routers.peerings}
     known: dict[str, dict[Network, dict[str, Path]]] = {
-        name: {prefix: {"": Path((), "", "", name, False)} for prefix in router.bgp.networks}
+        name: {prefix: {"": Path((), "", "", name, False)} for prefix in router.speaker.networks}
         for name, router in speakers.items()
     }
     told: dict[tuple[str, str], dict[Network, Path]] = {}
@@ -76,7 +76,7 @@ def _told(
     there: str,
 ) -> dict[Network, Path]:
     """What `there` tells `here`: its best paths, under the rules of internal sessions."""
-    one, other = routers.routers[here].bgp, routers.routers[there].bgp
+    one, other = routers.routers[here].speaker, routers.routers[there].speaker
     back = sessions.get((there, here))
     internal = one.asn == other.asn
     result = {}
@@ -102,7 +102,7 @@ def _route(routers: Routers, name: str, prefix: Network, paths: dict[str, Path])
     if ranked[0].sender == "":
         return []
     equal = [path for path in ranked if _rank(routers, path)[:3] == _rank(routers, ranked[0])[:3]]
-    hops = list(dict.fromkeys(path.hop for path in equal[: routers.routers[name].bgp.maximum_paths]))
+    hops = list(dict.fromkeys(path.hop for path in equal[: routers.routers[name].speaker.maximum_paths]))
     return [
         {
             "prefix": str(prefix),

@@ -270,11 +270,12 @@ class Guests:
             )
             return None
         names = [item["segment"]] if item["segment"] else item["trunks"]
-        segments = [self._segment(name, f"{place}.{'segment' if item['segment'] else 'trunks'}") for name in names]
+        looked_up = [self._segment(name, f"{place}.{'segment' if item['segment'] else 'trunks'}") for name in names]
+        segments = [segment for segment in looked_up if segment is not None]
         native = self._segment(item["native"], f"{place}.native") if item["native"] else None
         mac = read_mac(item["mac"], f"{place}.mac", self.problems) if item["mac"] else None
         address = read_address(item["address"], f"{place}.address", self.problems)
-        if None in segments or INVALID in (mac, address) or item["native"] and native is None:
+        if len(segments) < len(names) or INVALID in (mac, address) or item["native"] and native is None:
             return None
         mac = mac or addresses.derived_mac(self.values.intent, f"{endpoint.id}/{number}")
         who = f"{endpoint.id} (guest.nics[{number - 1}])"

@@ -113,12 +113,12 @@ def _end(end: End) -> Item:
 
 def _addresses(end: End) -> list[str]:
     pairs = ((end.address, end.link.subnet), (end.address6, end.link.subnet6))
-    return [addresses.with_prefix(address, subnet) for address, subnet in pairs if address]
+    return [addresses.with_prefix(address, subnet) for address, subnet in pairs if address and subnet]
 
 
 def _router(routers: Routers, router: Router, table: list[Item]) -> Item:
     loopbacks = [f"{address}/{address.max_prefixlen}" for address in (router.loopback, router.loopback6) if address]
-    interfaces = []
+    interfaces: list[Item] = []
     if not router.kvm:
         # A KVM host's ports are Open vSwitch's, and made with its bridges.
         interfaces = [{"name": router.loopback_port, "addresses": loopbacks}]
@@ -133,7 +133,7 @@ def _router(routers: Routers, router: Router, table: list[Item]) -> Item:
         interfaces += [
             {
                 "name": end.port,
-                **(dict(zip(("parent", "vlan"), end.vlan)) if end.vlan else {}),
+                **({"parent": end.vlan[0], "vlan": end.vlan[1]} if end.vlan else {}),
                 "addresses": _addresses(end),
                 "mtu": end.mtu,
                 "up": True,
@@ -264,7 +264,7 @@ def _ospf_interface(end: End, version: int) -> Item:
 
 def _bgp(routers: Routers, router: Router) -> Item:
     """The options of frr_bgp."""
-    bgp = router.bgp
+    bgp = router.speaker
     lists: list[Item] = []
     neighbors, groups = [], []
     for peering in routers.peerings:
@@ -313,8 +313,8 @@ def _bgp(routers: Routers, router: Router) -> Item:
 
 def _peer(routers: Routers, router: Router, session: Session, peering: Peering | None, lists: list[Item]) -> Item:
     """What a neighbour and a group of them have in common; its filter goes to lists."""
-    asn = session.asn or routers.routers[session.name].bgp.asn
-    outside = asn != router.bgp.asn
+    asn = session.asn or routers.routers[session.name].speaker.asn
+    outside = asn != router.speaker.asn
     item: Item = {
         "remote_as": str(asn),
         "description": session.name,
@@ -364,7 +364,7 @@ def _peering(routers: Routers, one: Peering) -> Item:
         "peer": one.peer,
         "local": str(one.local),
         "remote": str(one.remote),
-        "asn": routers.routers[one.peer].bgp.asn,
+        "asn": routers.routers[one.peer].speaker.asn,
         "group": one.group,
         "bfd": one.session.bfd,
         **routers.counts.get((one.router, one.peer), {}),

@@ -94,6 +94,13 @@ class Router:
     sources: dict[str, str]
 
     @property
+    def speaker(self) -> Bgp:
+        """Its BGP. LookupError for a router without."""
+        if self.bgp is None:
+            raise LookupError(f"{self.name} speaks no BGP")
+        return self.bgp
+
+    @property
     def areas(self) -> list[str]:
         """The areas that it is in, the backbone first."""
         return sorted(
@@ -345,11 +352,11 @@ class Routers:
                     self.problems.append(
                         f"{name}: fabric_router.interfaces[{item['name']}] meets no interface of a link{known}"
                     )
-        for name, host in self.intent.routers.items():
+        for name, router in self.intent.routers.items():
             for what, value in (
-                ("endpoints", host.endpoints),
-                ("tep_address", host.tep_address),
-                ("underlay_interface", host.interface),
+                ("endpoints", router.endpoints),
+                ("tep_address", router.tep_address),
+                ("underlay_interface", router.interface),
             ):
                 if value:
                     self.problems.append(
@@ -429,8 +436,7 @@ class Routers:
                 )
         if not link.ospf:
             return
-        first = ends[0] if ends else None
-        for end in ends[1:]:
+        for first, end in zip(ends[:1] * len(ends), ends[1:]):
             for option in SHARED:
                 one, other = getattr(first, option), getattr(end, option)
                 if one != other and not (option == "mtu" and first.mtu_ignore and end.mtu_ignore):
@@ -450,9 +456,11 @@ class Routers:
     def _check_areas(self) -> None:
         """Each area hangs together, and border routers hang on the backbone."""
         used = {end.link.area for router in self.routers.values() for end in router.ends if end.link.ospf}
-        for area in self.routing.areas:
-            if area.area not in used:
-                self.problems.append(f"{area.where} is the area of no link; leave it out, or set the area of a link.")
+        for declared in self.routing.areas:
+            if declared.area not in used:
+                self.problems.append(
+                    f"{declared.where} is the area of no link; leave it out, or set the area of a link."
+                )
         if len(used) < 2:
             return
         for area in sorted(used - {BACKBONE}):
@@ -524,7 +532,7 @@ class Routers:
         speakers = {name: router for name, router in self.routers.items() if router.bgp}
         told = set()
         for name, router in speakers.items():
-            for session in router.bgp.neighbors:
+            for session in router.speaker.neighbors:
                 other = speakers.get(session.name)
                 if session.name == name or other is None:
                     what = (
@@ -538,20 +546,22 @@ class Routers:
                 if found is None:
                     continue
                 local, remote, loopback = found
-                back = next((one for one in other.bgp.neighbors if one.name == name), None)
-                listening = next(
-                    (one for one in other.bgp.listen if local in one.prefix and one.asn == router.bgp.asn), None
-                )
+                back = next((one for one in other.speaker.neighbors if one.name == name), None)
+                listening = next((one for one in other.speaker.listen if one.takes(local, router.speaker.asn)), None)
                 if back is None and listening is None:
                     self.problems.append(
-                        f"{session.where}: {other.name} neither has {name} among its fabric_bgp.neighbors nor listens for {local} of AS {router.bgp.asn};"
+                        f"{session.where}: {other.name} neither has {name} among its fabric_bgp.neighbors nor listens for {local} of AS {router.speaker.asn};"
                         " say so on both ends."
                     )
                     continue
                 self.peerings.append(Peering(name, other.name, session, local, remote, loopback, None))
-                if back is None:
+                if back is None and listening is not None:
                     self.peerings.append(Peering(other.name, name, listening, remote, local, loopback, listening.name))
-                elif bool(back.password) != bool(session.password) and frozenset((name, other.name)) not in told:
+                elif (
+                    back is not None
+                    and bool(back.password) != bool(session.password)
+                    and frozenset((name, other.name)) not in told
+                ):
                     told.add(frozenset((name, other.name)))
                     self.problems.append(f"{session.where} and {back.where} must both have the password, or neither.")
 
