@@ -1377,7 +1377,7 @@ def run(
     plain: t.Mapping[str, t.Any],
     things: t.Callable[[t.Sequence[t.Mapping[str, t.Any]], Found], tuple[list[Thing], tuple[str, ...]]],
     daemons: t.Callable[[t.Sequence[t.Mapping[str, t.Any]]], tuple[str, ...]],
-) -> t.NoReturn:
+) -> None:
     """What `main` of each FRR module does.
 
     name: the module's; option: its list of items; plain: the argument spec of one item, which are plain options too.
