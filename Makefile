@@ -64,7 +64,7 @@ $(BIN)/.test: requirements-test.lock | test-packages
 	$(PIP) --require-hashes -r requirements-test.lock
 	@touch $@ $(BIN)/.lab
 
-test: $(BIN)/.test ## Run the tests: gates, lint, units, sanity, integration, scenarios (JOBS=cores)
+test: $(BIN)/.test ## Run the tests: gates, lint, units, sanity, integration, scenarios (JOBS=cores + 1)
 	$(BIN)/python tests/run.py $(if $(JOBS),--jobs $(JOBS))
 
 scenario: $(BIN)/.test ## Prove one scenario with Molecule, from nothing to green: make scenario NAME=gre

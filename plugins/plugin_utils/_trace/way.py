@@ -156,11 +156,11 @@ class Route:
         return str(tep or next(iter(self.addresses(host)[::-1]), ""))
 
     def _hosts(self) -> list[str]:
-        source, target = self.source, self.target
-        assert source.host
+        # A trace begins on a host; what does not is refused before.
+        here, there = self.source.host or "", self.target.host
         if not self.same_segment:
-            return [source.host, *([target.host] if target.host and target.host != source.host else [])]
-        return self.world.hops(self.segments[source.segment or ""]["overlay"], source.host, target.host or source.host)
+            return [here, there] if there and there != here else [here]
+        return self.world.hops(self.segments[self.source.segment or ""]["overlay"], here, there or here)
 
     @property
     def same_segment(self) -> bool:
