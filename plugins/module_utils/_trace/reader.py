@@ -58,7 +58,7 @@ def read_kernel(runner: OvsRunner, namespace: str | None) -> Item:
         "links": {link["name"]: link for link in links},
         "routes": [_route(route) for route in found["routes"] if route.get("dst")],
         "neighbors": [_neighbor(one) for one in found["neighbors"] if one.get("dst")],
-        "rules": [rule for rule in found["rules"] if rule.get("table") not in ("local", "main", "default")],
+        "rules": [_rule(rule) for rule in found["rules"] if rule.get("table") not in ("local", "main", "default")],
         **_sysctls(namespace, [link["name"] for link in links]),
     }
 
@@ -92,6 +92,20 @@ def _route(route: Item) -> Item:
         "metric": int(route.get("metric") or 0),
         "dead": any(flag in ("dead", "linkdown") for flag in route.get("flags", ())),
         "hops": hops,
+    }
+
+
+def _rule(rule: Item) -> Item:
+    """A rule of policy routing. decided: addresses alone decide whether a packet meets it."""
+    prefixes = {
+        end: f"{rule[end]}/{rule[end + 'len']}" if end + "len" in rule else rule.get(end) for end in ("src", "dst")
+    }
+    known = {"priority", "src", "srclen", "dst", "dstlen", "table", "action", "protocol"}
+    return {
+        **prefixes,
+        "table": str(rule["table"]) if "table" in rule else None,
+        "action": rule.get("action"),
+        "decided": not set(rule) - known,
     }
 
 

@@ -120,7 +120,9 @@ def leave(view: View, path: Path, way: Route, answer: bool) -> None:
     mend = f"on {source.host}: " + entered(source.space or "", f"link set {hop.dev} mtu {planned}")
     sizes(link, way.packet.size, planned, source.host or "", mend)
     _checksums(view, way, space)
-    filtered(path, space, "output", met(way, "", hop.dev, answer), source.host or "", source.id)
+    leaving = met(way, "", hop.dev, answer)
+    for hook in ("output", "postrouting"):
+        filtered(path, space, hook, leaving, source.host or "", source.id)
     _neighbor(path, way, space, hop)
 
 
@@ -148,7 +150,7 @@ def _mtu(way: Route, end: End) -> int | None:
 def _route(space: Item, way: Route) -> kernel.Hop:
     """The way out of the endpoint."""
     source, target = way.source, way.target
-    found = kernel.route(space, target.address)
+    found = kernel.route(space, target.address, source.address)
     look = f"on {source.host}: " + entered(source.space or "", f"route get {target.address}")
     planned = f"{target.address} is on the link of {source.interface}" if way.same_segment else ""
     if found is None:
@@ -207,5 +209,7 @@ def arrive(view: View, path: Path, way: Route, answer: bool) -> None:
             "",
             f"on {target.host}: " + entered(target.space or "", f"route get {way.source.address}"),
         )
-    filtered(path, space, "input", met(way, target.interface or "", "", answer), target.host or "", target.id)
+    coming = met(way, target.interface or "", "", answer)
+    for hook in ("ingress", "prerouting", "input"):
+        filtered(path, space, hook, coming, target.host or "", target.id)
     notes.append(f"{target.address} on {target.interface}: arrived")

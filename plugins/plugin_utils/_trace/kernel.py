@@ -38,14 +38,38 @@ def has_address(space: Item, address: str) -> str | None:
     return None
 
 
-def route(space: Item, to: str) -> Item | None:
-    """The route that the kernel takes: of the first table that has one, the longest prefix with the lowest metric."""
+def route(space: Item, to: str, source: str | None = None) -> Item | None:
+    """The route that the kernel takes: of the first table that has one, the longest prefix with the lowest metric.
+
+    A rule of policy routing may name another table, or refuse.
+    """
     target = ipaddress.ip_address(bare(to))
-    for table in TABLES:
+    for table in _tables(space, to, source):
+        if table in REFUSED:
+            return {"to": to, "type": table, "table": "rule", "hops": [], "metric": 0}
         fitting = [one for one in space["routes"] if one["table"] == table and _covers(one, target)]
         if fitting:
             return min(fitting, key=lambda one: (-_network(one["to"], target.version).prefixlen, one["metric"]))
     return None
+
+
+def _tables(space: Item, to: str, source: str | None) -> list[str]:
+    """The tables in the order in which the kernel asks them, and the word of a rule that refuses."""
+    fitting = [
+        rule
+        for rule in space.get("rules", ())
+        if rule["decided"]
+        and _within(rule["dst"], to)
+        and (_within(rule["src"], source) if source else rule["src"] == "all")
+    ]
+    return ["local", *(rule["action"] or rule["table"] for rule in fitting), *TABLES[1:]]
+
+
+def _within(prefix: str | None, address: str) -> bool:
+    if prefix in (None, "all"):
+        return True
+    network, one = ipaddress.ip_network(prefix, strict=False), ipaddress.ip_address(bare(address))
+    return network.version == one.version and one in network
 
 
 def _covers(one: Item, target: t.Any) -> bool:

@@ -56,13 +56,15 @@ def verdict(ruleset: list[Item] | None, hook: str, met: Met) -> Ruling | None:
     """What drops the packet at a hook, or None. ruleset: None where it was not read."""
     chains = [one["chain"] for one in ruleset or () if "chain" in one]
     rules = [one["rule"] for one in ruleset or () if "rule" in one]
-    based = [chain for chain in chains if chain.get("hook") == hook and chain["family"] in _families(met)]
+    based = [chain for chain in chains if chain.get("hook") == hook and _sees(chain, met)]
     for chain in sorted(based, key=lambda one: one.get("prio") or 0):
         found = _chain(chain, rules, met, 0)
         if found is None and chain.get("policy") == "drop":
             found = Ruling(f"{_named(chain)} has the policy drop", None, _look(chain))
         if isinstance(found, Ruling):
-            return found._replace(certain=found.certain and not any(_undecided(rule, chain, met) for rule in rules))
+            return found._replace(
+                certain=found.certain and _placed(chain) and not any(_undecided(rule, chain, met) for rule in rules)
+            )
     return None
 
 
@@ -72,6 +74,19 @@ def _undecided(rule: Item, chain: Item, met: Met) -> bool:
         return False
     answers = _answers(rule.get("expr", ()), met)
     return None in answers and False not in answers and any("accept" in one for one in rule.get("expr", ()))
+
+
+def _placed(chain: Item) -> bool:
+    """Whether it is told which packets come to a base chain."""
+    return chain["family"] != "netdev" or bool(chain.get("dev"))
+
+
+def _sees(chain: Item, met: Met) -> bool:
+    """Whether a base chain sees the packet: one of the family netdev belongs to interfaces, which older nft do not tell in JSON."""
+    devices = chain.get("dev") or []
+    if chain["family"] == "netdev":
+        return not devices or met.iif in ([devices] if isinstance(devices, str) else devices)
+    return chain["family"] in _families(met)
 
 
 def _families(met: Met) -> tuple[str, ...]:

@@ -189,7 +189,8 @@ def _leave(
         _sourced(underlay, space, here, outer)
     else:
         _forwards(space, here, outer)
-        filtered(path, space, "forward", _met(outer, came, ""), here, here)
+        for hook in ("ingress", "prerouting", "forward"):
+            filtered(path, space, hook, _met(outer, came, ""), here, here)
     hop = _next(underlay, path, space, here, outer)
     notes.append(f"route to {outer.target}: dev {hop.dev}" + (f" via {hop.via}" if hop.via else ""))
     _cards(underlay, space, here, hop.dev, outer)
@@ -252,7 +253,7 @@ def _forwards(space: Item, here: str, outer: Outer) -> None:
 
 
 def _next(underlay: Underlay, path: Path, space: Item, here: str, outer: Outer) -> kernel.Hop:
-    found = kernel.route(space, outer.target)
+    found = kernel.route(space, outer.target, outer.source)
     look = f"on {here}: ip route get {outer.target}"
     planned = _planned(underlay, here, outer.target)
     if found is None:

@@ -120,6 +120,17 @@ def test_the_route_is_that_of_a_plain_search(prefixes, target):
         assert ipaddress.ip_network(found["to"]).prefixlen == max(fitting)
 
 
+def test_a_rule_of_policy_routing_names_another_table_or_refuses():
+    rule = {"src": "10.9.0.0/16", "dst": "all", "table": "77", "action": None, "decided": True}
+    here = space(row("default", "a", via="10.0.0.1"), row("default", "b", via="10.0.0.2", table="77"), rules=[rule])
+    assert kernel.route(here, "8.8.8.8", "10.9.0.1")["hops"][0]["dev"] == "b"
+    assert kernel.route(here, "8.8.8.8", "10.8.0.1")["hops"][0]["dev"] == "a"
+    here["rules"] = [{**rule, "src": "all", "dst": "8.8.8.8", "table": None, "action": "prohibit"}]
+    assert kernel.route(here, "8.8.8.8", "10.9.0.1")["type"] == "prohibit"
+    here["rules"][0]["decided"] = False
+    assert kernel.route(here, "8.8.8.8", "10.9.0.1")["type"] == "unicast"
+
+
 @pytest.mark.parametrize(
     "mode,interface,dropped", [(0, "eth1", False), (1, "eth0", False), (1, "eth1", True), (2, "eth1", False)]
 )
@@ -180,6 +191,23 @@ def test_a_rule_drops_what_it_matches(expr, dropped):
 def test_a_drop_is_told_with_its_rule_and_counter():
     found = nft.verdict(ruleset([match(DPORT, 80), {"counter": {"packets": 7, "bytes": 9}}, DROP]), "input", MET)
     assert (found.rule, found.packets, found.certain) == ("nftables chain inet t c: tcp dport 80 drop", 7, True)
+
+
+def test_a_chain_at_an_interface_sees_what_comes_in_there():
+    chain = {
+        "family": "netdev",
+        "table": "t",
+        "name": "c",
+        "hook": "ingress",
+        "dev": "eth0",
+        "prio": 0,
+        "policy": "drop",
+    }
+    assert nft.verdict([{"chain": chain}], "ingress", MET)
+    assert nft.verdict([{"chain": chain}], "ingress", MET._replace(iif="eth1")) is None
+    # nft 1.0.6 does not tell the interface.
+    chain.pop("dev")
+    assert not nft.verdict([{"chain": chain}], "ingress", MET).certain
 
 
 def test_what_was_accepted_before_is_not_dropped_and_a_policy_drops_the_rest():
