@@ -41,6 +41,7 @@ DAEMONS = "/etc/frr/daemons"
 NOTES = "/etc/overloom/frr"
 
 READ = ("vtysh", "-c", "show running-config no-header", "-c", "show daemons")
+MODULES = ("vtysh", "-c", "show modules")
 LOAD = ("vtysh", "-f", vtysh.STDIN)
 VALIDATE = ("vtysh", "-C", "-f", vtysh.STDIN)
 
@@ -511,7 +512,23 @@ def saved_lines(runner: Runner, saved: str, text: str) -> list[conf.Line]:
         shown = {(line.path, line.text) for line in conf.by_indentation(text, _BLOCK.match)}
         if all((line.path, line.text) in shown for line in lines if line.text):
             return lines
-    return conf.read(saved, lambda argv, asked: runner.run(Step(argv, asked))[1:], _BLOCK.match)
+    lines = conf.read(saved, lambda argv, asked: runner.run(Step(argv, asked))[1:], _BLOCK.match)
+    return _until_refused(runner, lines, text)
+
+
+def _until_refused(runner: Runner, lines: list[conf.Line], text: str) -> list[conf.Line]:
+    """A bgpd without its module for RPKI refuses that block, and vtysh reads nothing from there on, which no dry run tells."""
+    place = next((n for n, line in enumerate(lines) if line.opens and (line.path, line.text) == ((), "rpki")), None)
+    if place is None or re.search(r"^rpki$", text, re.M):
+        return lines
+    _status, modules, _said = runner.run(Step(MODULES))
+    if "bgpd" not in modules or "rpki" in modules:
+        return lines
+    unread = [
+        line._replace(text="", path=(), opens=False, closes=False, unknown=False, dead=True, inside=0)
+        for line in lines[place:]
+    ]
+    return lines[:place] + unread
 
 
 def edited(
