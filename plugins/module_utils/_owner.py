@@ -54,7 +54,12 @@ class Caller(t.NamedTuple):
 def in_words(users: t.Sequence[str]) -> str:
     """The users of an object for a sentence: the first ones, and how many more there are."""
     more = len(users) - _NAMED
-    return ", ".join([*users[:_NAMED], *([f"{more} more"] if more > 0 else [])])
+    return ", ".join([*map(_on_one_line, users[:_NAMED]), *([f"{more} more"] if more > 0 else [])])
+
+
+def _on_one_line(text: str) -> str:
+    """A name that others chose, whose line breaks and control characters must not break a sentence."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def may_declare(what: str, mark: str | None, caller: Caller) -> None:

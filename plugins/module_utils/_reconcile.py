@@ -116,6 +116,9 @@ class RemoveFolder(t.NamedTuple):
             os.rmdir(self.path)
 
 
+AnyStep = t.Union[Step, Write, Remove, RemoveFolder]
+
+
 class Change(t.NamedTuple):
     """What a pure comparison found: the steps to take, and the objects before and after them.
 
@@ -123,7 +126,7 @@ class Change(t.NamedTuple):
     language; they are equal if and only if there are no steps.
     """
 
-    steps: list[Step | Write | Remove | RemoveFolder]
+    steps: list[AnyStep]
     before: dict[str, t.Any] | str
     after: dict[str, t.Any] | str
     warnings: tuple[str, ...] = ()
@@ -288,15 +291,35 @@ def _escaped(character: str) -> str:
 _OWN_LOCKS = ("lab", "disk_files")
 
 
+class Module(t.Protocol):
+    """What the code behind a module uses of Ansible's AnsibleModule, which has no types of its own."""
+
+    params: dict[str, t.Any]
+    check_mode: bool
+    _diff: bool
+
+    def warn(self, warning: str) -> None:
+        """Add a warning to the result."""
+
+    def exit_json(self, **result: t.Any) -> t.NoReturn:
+        """End with a result."""
+
+    def fail_json(self, msg: str, **result: t.Any) -> t.NoReturn:
+        """End with an error."""
+
+
 def reconcile(
-    module: t.Any,
+    module: Module,
     read: t.Callable[[], t.Any],
     compare: t.Callable[[t.Any], Change],
     runner: Runner,
     *more: t.Any,
     **options: t.Any,
-) -> None:
-    """As reconciled(), while no other module's run reads or changes this host. libvirt, which may take minutes, is a part by itself."""
+) -> t.NoReturn:
+    """End the module with the result of reconciled(), while no other module's run reads or changes this host.
+
+    libvirt, which may take minutes, is a part by itself.
+    """
     name = re.sub(r"\.py$", "", getattr(module, "_name", "")).rpartition(".")[2]
     part = "libvirt" if name.startswith("libvirt_") else "network"
     lock = (
@@ -306,21 +329,25 @@ def reconcile(
     )
     try:
         with lock:
-            reconciled(module, read, compare, runner, *more, **options)
-    except TimeoutError as error:
-        module.fail_json(msg=str(error), changed=False, commands=[], spawned=runner.spawned)
+            result, error = reconciled(module, read, compare, runner, *more, **options)
+    except TimeoutError as late:
+        module.fail_json(msg=str(late), changed=False, commands=[], spawned=runner.spawned)
+    result["spawned"] = runner.spawned
+    if error is not None:
+        module.fail_json(msg=error, **result)
+    module.exit_json(**result)
 
 
 def reconciled(
-    module: t.Any,
+    module: Module,
     read: t.Callable[[], t.Any],
     compare: t.Callable[[t.Any], Change],
     runner: Runner,
     state: t.Callable[[t.Any], dict[str, t.Any]],
     judge: t.Callable[[t.Any], t.Sequence[str]] = lambda _found: (),
-    undo: t.Callable[[t.Any], t.Sequence[Step | Write | Remove | RemoveFolder]] | None = None,
-) -> None:
-    """Read, compare, write, read again, judge, and end the module.
+    undo: t.Callable[[t.Any], t.Sequence[AnyStep]] | None = None,
+) -> tuple[dict[str, t.Any], str | None]:
+    """Read, compare, write, read again, and judge: the module's result, and the error with which it fails.
 
     read: reads the host once and returns what it found.
     compare: the pure function from what was found to a Change; wanted items are bound into it.
@@ -340,10 +367,7 @@ def reconciled(
         for warning in change.warnings:
             module.warn(warning)
         if change.steps and module._diff:
-            sides = differing(change.before, change.after)
-            result["diff"] = {
-                when: text if isinstance(text, str) else to_text(text) for when, text in zip(("before", "after"), sides)
-            }
+            result["diff"] = _diff_of(change)
         failure = None
         if change.steps and not module.check_mode:
             result["commands"] = []
@@ -365,7 +389,11 @@ def reconciled(
         if errors or failure:
             raise FabricError("; ".join(errors) or str(failure))
     except FabricError as error:
-        result.update(spawned=runner.spawned)
-        module.fail_json(msg=str(error), **result)
-    result.update(spawned=runner.spawned)
-    module.exit_json(**result)
+        return result, str(error)
+    return result, None
+
+
+def _diff_of(change: Change) -> dict[str, str]:
+    """The two sides of a change for --diff."""
+    sides = differing(change.before, change.after)
+    return {when: text if isinstance(text, str) else to_text(text) for when, text in zip(("before", "after"), sides)}

@@ -18,6 +18,7 @@ import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._guest import image as _image
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
+    AnyStep,
     Change,
     FabricError,
     Remove,
@@ -145,8 +146,10 @@ def compare(
         if not check:
             raise FabricError(text)
         # Only foretold: how the image will be cut up is not known yet.
-        steps = [Write(f"{image}:{path}", content, 0o600, tuple(secrets)) for path, content in wanted.items()]
-        return Change(steps, dict.fromkeys(wanted), dict(wanted), (text,))
+        foretold: list[AnyStep] = [
+            Write(f"{image}:{path}", content, 0o600, tuple(secrets)) for path, content in wanted.items()
+        ]
+        return Change(foretold, dict.fromkeys(wanted), dict(wanted), (text,))
     todo = {path: content for path, content in wanted.items() if found.files.get(path) != content}
     if keep and any(content is not None for content in found.files.values()):
         todo = {}
@@ -154,7 +157,7 @@ def compare(
         return Change([], {}, {})
     part = image + PART
     sources = {path: f"{part}.{number}" for number, path in enumerate(todo)}
-    steps: list[t.Any] = [_cut(image, found.format, found.place, part)]
+    steps: list[AnyStep] = [_cut(image, found.format, found.place, part)]
     steps += [Write(sources[path], content, 0o600, tuple(secrets)) for path, content in todo.items()]
     if found.kind == "ext":
         lines = []

@@ -25,7 +25,7 @@ import xml.etree.ElementTree as ET
 
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.connection import connect, libvirt, said
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.xml import attribute, check_mac
-from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, mask
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Module, mask
 
 KINDS = ("agent", "arp", "console", "dhcp_lease", "http", "ping", "ssh", "tcp")
 # What each kind cannot do without.
@@ -467,7 +467,7 @@ def _clock(moment: float) -> str:
     return time.strftime("%H:%M:%S", time.localtime(moment))
 
 
-def run(module: t.Any) -> None:
+def run(module: Module) -> t.NoReturn:
     """The whole of guest_wait."""
     params = module.params
     single = {key: params[key] for key in SPEC}

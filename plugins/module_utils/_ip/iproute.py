@@ -45,7 +45,7 @@ class Interface(t.NamedTuple):
     """
 
     name: str
-    index: int
+    ifindex: int
     mtu: int
     mac: str
     up: bool
@@ -149,7 +149,7 @@ def _interface(row: dict[str, t.Any]) -> Interface:
             broken.append(text)
     return Interface(
         name=row["ifname"],
-        index=row["ifindex"],
+        ifindex=row["ifindex"],
         mtu=row["mtu"],
         mac=row.get("address", ""),
         up="UP" in row.get("flags", ()),

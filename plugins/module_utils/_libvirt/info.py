@@ -15,7 +15,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.devices i
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.storage import pool_state, read_pools
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.xml import attribute, parse_vlan, shown_size
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import DEFAULT_OWNER
-from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, module_runner
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Module, module_runner
 
 GATHER = ("domains", "host", "networks", "pools")
 
@@ -30,7 +30,7 @@ def interfaces(live: ET.Element | None) -> list[dict[str, t.Any]]:
     return found
 
 
-def run(module: t.Any) -> None:
+def run(module: Module) -> t.NoReturn:
     """The whole of libvirt_info."""
     params, runner = module.params, module_runner(module)
     owner, result = params["owner"], {}

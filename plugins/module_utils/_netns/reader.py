@@ -100,7 +100,7 @@ class Found(t.NamedTuple):
         near, far = self.host.get(outer), self.look(name).interfaces.get(interface)
         if near is None or far is None or near.kind != "veth":
             return False
-        crosswise = near.link_index == far.index and far.link_index == near.index
+        crosswise = near.link_index == far.ifindex and far.link_index == near.ifindex
         return crosswise and near.link_netnsid is not None and near.link_netnsid == self.ids.get(name)
 
     def look(self, name: str) -> Inside:
@@ -216,7 +216,7 @@ def describe(found: Found, name: str) -> dict[str, t.Any]:
     space, inside = found.spaces.get(name), found.look(name)
     owner = space.owner if space else found.live_owner(name)
     interfaces = []
-    for interface in sorted(inside.interfaces.values(), key=lambda i: i.index):
+    for interface in sorted(inside.interfaces.values(), key=lambda i: i.ifindex):
         if interface.name == "lo":
             continue
         outer = found.outer_of(name, interface.name)
@@ -251,6 +251,8 @@ def shown_route(route: _ip.Route) -> dict[str, t.Any]:
 
 def port_view(database: Database, outer: str | None) -> dict[str, t.Any]:
     """The bridge of an interface of the host, and its VLANs there; None where it is no port."""
-    if outer is None or outer not in database.bridge_of:
-        return {"bridge": None, **{option.name: None for option in VLAN_OPTIONS}}
-    return {"bridge": database.bridge_of[outer], **view(database, "Port", outer, VLAN_OPTIONS)}
+    bridge = database.bridge_of.get(outer) if outer else None
+    empty = {option.name: None for option in VLAN_OPTIONS}
+    if not outer or not bridge:
+        return {"bridge": None, **empty}
+    return {"bridge": bridge, **view(database, "Port", outer, VLAN_OPTIONS)}

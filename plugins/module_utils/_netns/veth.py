@@ -752,7 +752,7 @@ class _Plan:
             self._delete[f"link delete dev {_ip.word(outer)}"] = None
             leaving = [*leaving, remains]
         far = found.look(veth.name).interfaces.get(t.cast(str, veth.interface))
-        if far is None or any(end.link_index == far.index and far.link_index == end.index for end in leaving):
+        if far is None or any(end.link_index == far.ifindex and far.link_index == end.ifindex for end in leaving):
             return
         if far.alias != self._mark:
             raise FabricError(

@@ -19,6 +19,8 @@ from ansible_collections.overloom.fabric.plugins.module_utils._openflow.model im
     VERSIONS,
     Cookie,
     Flow,
+    Group,
+    Meter,
     Plan,
     Scope,
     Switch,
@@ -74,6 +76,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._owner import DEFA
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
     Change,
     FabricError,
+    Module,
     Remove,
     RemoveFolder,
     Runner,
@@ -255,7 +258,8 @@ def _flow(item: t.Mapping[str, t.Any], what: str) -> Declared:
         text = one_line(item["flow"], f"{what}, option flow").strip()
         where = f"{what} ({_short(text)})"
         declared = {*_TIMEOUTS, *FLAGS}
-        head, actions, _rest = re.match(r"(.*?)((?:^|[\s,])actions?\s*=.*|$)", text).group(1, 2, 0)
+        actions = re.search(r"(?:^|[\s,])actions?\s*=", text)
+        head = text[: actions.start()] if actions else text
         if re.search(r"(?:^|[\s,])cookie\s*=", head):
             declared.add("cookie")
         if actions:
@@ -408,7 +412,7 @@ def record_text(
         f"# own groups: {' '.join(map(str, sorted(own_groups)))}".rstrip(),
         f"# own meters: {' '.join(sorted(own_meters))}".rstrip(),
         *(f"# port {number}: {name}" for number, name in sorted(names.numbered.items())),
-        *(f"# tlv {tlv.option_class} {tlv.type} {tlv.length} {tlv.index}" for tlv in tlvs),
+        *(f"# tlv {tlv.option_class} {tlv.type} {tlv.length} {tlv.number}" for tlv in tlvs),
         *(f"# meter {meter.text()}" for _id, meter in sorted(switch.meters.items())),
         *restored,
     ]
@@ -424,7 +428,7 @@ def in_scope(text: str, scope: Scope) -> bool:
     """Is a flow, as the file has it, surely one of those that the call is about?"""
     match = re.match(r"table=([0-9]+),cookie=(0x[0-9a-f]+),", text)
     return (
-        bool(match)
+        match is not None
         and scope.cookie.holds(int(match.group(2), 16))
         and (scope.tables is None or int(match.group(1)) in scope.tables)
     )
@@ -662,9 +666,10 @@ class Bridge:
                 lines.append(
                     (group.where, bucket_line(self._numbered("actions=" + bucket["actions"], group.where)[8:]))
                 )
-        for group in remembered:
+        for old_group in remembered:
             lines += [
-                (path, bucket_line(self._numbered("actions=" + bucket.actions, None)[8:])) for bucket in group.buckets
+                (path, bucket_line(self._numbered("actions=" + bucket.actions, None)[8:]))
+                for bucket in old_group.buckets
             ]
         flows = iter(self._parse(lines))
         wanted_flows = [
@@ -678,10 +683,10 @@ class Bridge:
                 values["buckets"] = [self._bucket(bucket, next(flows), group.where) for bucket in values["buckets"]]
             wanted_groups.append(group._replace(values=values))
         kept_groups = []
-        for group in remembered:
-            buckets = [self._bucket(bucket._asdict(), next(flows), None) for bucket in group.buckets]
+        for old_group in remembered:
+            buckets = [self._bucket(bucket._asdict(), next(flows), None) for bucket in old_group.buckets]
             kept_groups.append(
-                group._replace(buckets=tuple(old._replace(**new) for old, new in zip(group.buckets, buckets)))
+                old_group._replace(buckets=tuple(old._replace(**new) for old, new in zip(old_group.buckets, buckets)))
             )
         meters = [parse_meter(text, path) for text in record.meters]
         wanted = Wanted(
@@ -854,19 +859,18 @@ def late_errors(plan: Plan, found: Found) -> list[str]:
         held = found.switch.flows.get(flow.key)
         if held != flow and not (held is None and (flow.idle_timeout or flow.hard_timeout)):
             wrong.append(f"the bridge holds the flow {flow.text(names)!r} as {held.text(names) if held else 'none'!r}")
-    for kind, things, held_things in (
-        ("group", plan.put_groups, found.switch.groups),
-        ("meter", plan.put_meters, found.switch.meters),
-    ):
-        for _new, thing in things:
-            if held_things.get(thing[0]) != thing:
-                wrong.append(
-                    f"the bridge holds the {kind} {thing[0]} otherwise than it was told: {held_things.get(thing[0])}"
-                )
+    for _new, group in plan.put_groups:
+        wrong += _held_otherwise("group", group.group_id, group, found.switch.groups.get(group.group_id))
+    for _new, meter in plan.put_meters:
+        wrong += _held_otherwise("meter", meter.meter_id, meter, found.switch.meters.get(meter.meter_id))
     return wrong[:1]
 
 
-def run(module: t.Any) -> None:
+def _held_otherwise(kind: str, number: int | str, told: Group | Meter, held: Group | Meter | None) -> list[str]:
+    return [] if held == told else [f"the bridge holds the {kind} {number} otherwise than it was told: {held}"]
+
+
+def run(module: t.Any) -> t.NoReturn:
     """ovs_flow."""
     params = module.params
     try:
@@ -943,7 +947,7 @@ def flow_filter(params: t.Mapping[str, t.Any]) -> str:
     return ",".join(parts)
 
 
-def run_info(module: t.Any) -> None:
+def run_info(module: Module) -> t.NoReturn:
     """ovs_flow_info."""
     params = module.params
     runner = ofctl_runner(module)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import string
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import Caller, may_change
@@ -334,6 +335,9 @@ def _plain_flow(found: t.Match | None) -> Flow | None:
     )
 
 
+_KEY_LETTERS = string.ascii_lowercase + "_"
+
+
 def parse_flow(line: str) -> tuple[Flow, dict[str, t.Any]]:
     """One line of dump-flows, or one of parse-flows from behind its ADD: the flow and its counters, if it has any."""
     # An empty match leaves nothing, not even a blank, before `actions=` in some places.
@@ -342,7 +346,8 @@ def parse_flow(line: str) -> tuple[Flow, dict[str, t.Any]]:
     counters, flags, match = {}, [], ""
     for token in head.split():
         token = token.rstrip(",")
-        key, sign, value = re.fullmatch(r"([a-z_]*)([=:]?)(.*)", token, re.DOTALL).groups()
+        rest = token.lstrip(_KEY_LETTERS)
+        key, sign, value = token[: len(token) - len(rest)], rest[:1] in ("=", ":"), rest[1:]
         if token in FLAGS:
             flags.append(token)
         elif sign and key in _SETTINGS:
@@ -784,7 +789,7 @@ def parse_tables(text: str) -> list[dict[str, int]]:
 
 
 class Tlv(t.NamedTuple):
-    """One entry of a bridge's map from GENEVE options to fields (ovs-ofctl(8), add-tlv-map): tun_metadataINDEX holds it.
+    """One entry of a bridge's map from GENEVE options to fields (ovs-ofctl(8), add-tlv-map): tun_metadataNUMBER holds it.
 
     option_class and type: of the option (RFC 8926, 3.5). length: of its data in bytes.
     """
@@ -792,11 +797,11 @@ class Tlv(t.NamedTuple):
     option_class: int
     type: int
     length: int
-    index: int
+    number: int
 
     def text(self) -> str:
         """The entry as ovs-ofctl reads it."""
-        return f"{{class={self.option_class:#x},type={self.type:#x},len={self.length}}}->tun_metadata{self.index}"
+        return f"{{class={self.option_class:#x},type={self.type:#x},len={self.length}}}->tun_metadata{self.number}"
 
     def data(self) -> dict[str, t.Any]:
         """The entry as the modules' options state it."""
@@ -804,7 +809,7 @@ class Tlv(t.NamedTuple):
             "class": f"{self.option_class:#06x}",
             "type": self.type,
             "length": self.length,
-            "field": f"tun_metadata{self.index}",
+            "field": f"tun_metadata{self.number}",
         }
 
 
@@ -977,49 +982,61 @@ def _compare_flows(
                 f"{item.where} has the cookie {flow.cookie:#x}, which is not in {scope.cookie}; state the cookie of the call in option cookie"
             )
         present = found.get(flow.key)
-        ours = present is None or scope.cookie.holds(present.cookie)
-        if not ours and not scope.adopt:
-            if present.cookie >> 48 == COOKIE_PREFIX:
-                raise FabricError(
-                    f"{item.where} is on the bridge with the cookie {present.cookie:#x} of another owner; set adopt to take it over"
-                )
-            if not item.present:
-                raise FabricError(
-                    f"{item.where} is on the bridge with the cookie {present.cookie:#x}, which is not ours; set adopt to remove it"
-                )
-            if "cookie" in item.declared and present.cookie != flow.cookie:
-                raise FabricError(
-                    f"{item.where} is on the bridge with the cookie {present.cookie:#x}; set adopt to give it another cookie"
-                )
+        if present is not None:
+            _check_cookie(item, present, scope)
         if not item.present:
             if present is not None:
                 drop.append(present)
             continue
-        default = present == DEFAULT_FLOW
-        merged = _merge_flow(item, present, scope, ours)
-        if default and merged != present and "cookie" not in item.declared:
-            merged = merged._replace(cookie=scope.cookie.value)
-        if not (ours or default or scope.adopt) and _lasting(merged) == _lasting(present):
-            merged = present
+        merged = _merge_flow(item, None, scope, True) if present is None else _changed_flow(item, present, scope)
         stated[flow.key] = merged
         if merged != present:
-            if not (ours or default):
-                what = f"{item.where} is on the bridge with the cookie {present.cookie:#x}: it"
-                may_change(what, None, scope.caller, "it would be changed", way="give yours another priority or table")
             put.append(merged)
     if scope.purge and wanted is not None:
-        for key, flow in found.items():
-            if (
-                key not in seen
-                and scope.cookie.holds(flow.cookie)
-                and (scope.tables is None or flow.table in scope.tables)
-            ):
-                drop.append(flow)
+        drop += [flow for key, flow in found.items() if key not in seen and _in_scope(flow, scope)]
     if scope.standalone and any(flow.key == DEFAULT_FLOW.key and flow != DEFAULT_FLOW for flow in drop):
         # It had replaced the flow by which the bridge switches, which Open vSwitch does not put back.
         drop = [flow for flow in drop if flow.key != DEFAULT_FLOW.key]
         put.append(DEFAULT_FLOW)
     return put, drop, stated
+
+
+def _in_scope(flow: Flow, scope: Scope) -> bool:
+    """Is a flow of the bridge one of those that the call is about?"""
+    return scope.cookie.holds(flow.cookie) and (scope.tables is None or flow.table in scope.tables)
+
+
+def _check_cookie(item: WantedFlow, present: Flow, scope: Scope) -> None:
+    """Refuse a flow that is on the bridge with another's cookie, unless it is adopted or stays as it is."""
+    if scope.adopt or scope.cookie.holds(present.cookie):
+        return
+    if present.cookie >> 48 == COOKIE_PREFIX:
+        raise FabricError(
+            f"{item.where} is on the bridge with the cookie {present.cookie:#x} of another owner; set adopt to take it over"
+        )
+    if not item.present:
+        raise FabricError(
+            f"{item.where} is on the bridge with the cookie {present.cookie:#x}, which is not ours; set adopt to remove it"
+        )
+    if "cookie" in item.declared and present.cookie != item.flow.cookie:
+        raise FabricError(
+            f"{item.where} is on the bridge with the cookie {present.cookie:#x}; set adopt to give it another cookie"
+        )
+
+
+def _changed_flow(item: WantedFlow, present: Flow, scope: Scope) -> Flow:
+    """A flow that is on the bridge, as it is to be. Refuses to change another's unless it is adopted."""
+    ours = scope.cookie.holds(present.cookie)
+    default = present == DEFAULT_FLOW
+    merged = _merge_flow(item, present, scope, ours)
+    if default and merged != present and "cookie" not in item.declared:
+        merged = merged._replace(cookie=scope.cookie.value)
+    if not (ours or default or scope.adopt) and _lasting(merged) == _lasting(present):
+        merged = present
+    if merged != present and not (ours or default):
+        what = f"{item.where} is on the bridge with the cookie {present.cookie:#x}: it"
+        may_change(what, None, scope.caller, "it would be changed", way="give yours another priority or table")
+    return merged
 
 
 def _lasting(flow: Flow) -> Flow:
@@ -1039,7 +1056,7 @@ def _merge_flow(item: WantedFlow, present: Flow | None, scope: Scope, ours: bool
         return flow if "cookie" in item.declared else flow._replace(cookie=scope.cookie.value)
     if item.declared >= _WHOLE and (ours or not scope.adopt):
         # Nothing of what is there stays but the cookie, and that unless it is declared too.
-        return flow if "cookie" in item.declared else Flow(*flow[:3], present.cookie, *flow[4:])
+        return flow if "cookie" in item.declared else flow._replace(cookie=present.cookie)
     kept = {field: getattr(present, field) for field in Flow._fields[4:7] + ("actions",) if field not in item.declared}
     flags = {flag for flag in FLAGS if (flag in flow.flags if flag in item.declared else flag in present.flags)}
     if "cookie" not in item.declared:

@@ -65,9 +65,9 @@ def wanted_tlvs(items: t.Iterable[t.Mapping[str, t.Any]]) -> list[WantedTlv]:
         wanted.append(WantedTlv(where, Tlv(option_class, kind, length, int(field.group(1)) if field else 0), present))
     fields: dict[int, str] = {}
     for one in wanted:
-        if one.present and fields.setdefault(one.tlv.index, one.where) != one.where:
+        if one.present and fields.setdefault(one.tlv.number, one.where) != one.where:
             raise FabricError(
-                f"{one.where} and {fields[one.tlv.index]} have the same field tun_metadata{one.tlv.index}; give each its own"
+                f"{one.where} and {fields[one.tlv.number]} have the same field tun_metadata{one.tlv.number}; give each its own"
             )
     return wanted
 
@@ -87,7 +87,7 @@ def compare_tlvs(
     if wanted is None:
         return TlvPlan([], [], [], list(own))
     held = {(tlv.option_class, tlv.type): tlv for tlv in found}
-    fields = {tlv.index: tlv for tlv in found}
+    fields = {tlv.number: tlv for tlv in found}
     clear: list[Tlv] = []
     put: list[Tlv] = []
     drop: list[Tlv] = []
@@ -101,7 +101,7 @@ def compare_tlvs(
                 drop.append(present)
             ours.pop(key, None)
             continue
-        in_the_way = {tlv for tlv in (present, fields.get(item.tlv.index)) if tlv is not None and tlv != item.tlv}
+        in_the_way = {tlv for tlv in (present, fields.get(item.tlv.number)) if tlv is not None and tlv != item.tlv}
         for tlv in sorted(in_the_way - set(clear)):
             _refuse_foreign(item.where, tlv, own, scope)
             ours.pop((tlv.option_class, tlv.type), None)
@@ -128,7 +128,7 @@ def _refuse_foreign(where: str, tlv: Tlv, own: t.Collection[Tlv], scope: Scope) 
 
 def _refuse_used(tlvs: t.Iterable[Tlv], flows: t.Iterable[Flow], gone: t.Container[t.Any]) -> None:
     """Open vSwitch does not take an entry away that a flow uses."""
-    indexes = [str(tlv.index) for tlv in tlvs]
+    indexes = [str(tlv.number) for tlv in tlvs]
     if not indexes:
         return
     pattern = re.compile(rf"\btun_metadata({'|'.join(indexes)})\b")

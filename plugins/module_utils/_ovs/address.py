@@ -128,21 +128,27 @@ def compare(
             before.setdefault(name, {})["up"] = bool(interface and interface.up)
             later.setdefault(name, {})["up"] = wanted.up
     for file, unit in units.items():
-        target, name = noted(unit), unit.notes().get("Name", "")
-        if target is None or file in wanted_units:
+        noted_target, name = noted(unit), unit.notes().get("Name", "")
+        if noted_target is None or file in wanted_units:
             continue
         gone = name in found.members and name not in after.members
-        if gone or (name not in after.members and purge and target.owner == owner):
+        if gone or (name not in after.members and purge and noted_target.owner == owner):
             wanted_units[file] = None
     changes = unit_steps(units, wanted_units, running)
     last = ([_ip.batch_step(lines)] if lines else []) + changes.put
-    for file, unit in sorted(wanted_units.items()):
+    for file, new_unit in sorted(wanted_units.items()):
         old_unit = units.get(file)
-        if (old_unit and (old_unit.content, set(old_unit.wanted_by))) != (unit and (unit.content, set(unit.wanted_by))):
-            name = (unit or old_unit).notes().get("Name", file)
+        named_by = new_unit or old_unit
+        if named_by is not None and _essence(old_unit) != _essence(new_unit):
+            name = named_by.notes().get("Name", file)
             before.setdefault(name, {})["at_boot"] = _kept(old_unit)
-            later.setdefault(name, {})["at_boot"] = _kept(unit)
+            later.setdefault(name, {})["at_boot"] = _kept(new_unit)
     return Steps(changes.drop, last, before, later)
+
+
+def _essence(unit: Unit | None) -> tuple[str, frozenset[str]] | None:
+    """A unit's text and what wants it, in no order."""
+    return None if unit is None else (unit.content, frozenset(unit.wanted_by))
 
 
 def _kept(unit: Unit | None) -> list[str] | None:

@@ -71,6 +71,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options impor
     interface_name,
     is_remote,
     late_error,
+    leaves,
     made_by,
     mark,
     marks_of,
@@ -79,7 +80,6 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options impor
     owner_of,
     parse,
     port_name,
-    leaves,
     removable,
     view,
     vsctl,
@@ -94,7 +94,13 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs.port import (
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.rows import left_over
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.text import CLEAR
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import Caller
-from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, FabricError, Step, reconcile
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
+    Change,
+    FabricError,
+    Module,
+    Step,
+    reconcile,
+)
 from ansible_collections.overloom.fabric.plugins.module_utils._systemd import Unit, booted, read_units
 
 MODULE = "ovs_bridge"
@@ -456,103 +462,156 @@ def _structure(
     found: Database, bridges: list[Bridge], ports: list[Port], settings: Settings, warnings: list[str]
 ) -> list[Op]:
     """What comes, goes and moves."""
-    ops: list[Op] = []
-    owner, adopt = settings.owner, settings.adopt
-    stays = {port.name: port for port in ports if port.present}
-    gone: set[str] = set()
-
-    def remove(port: str, bridge: str) -> None:
-        if port not in gone:
-            gone.add(port)
-            row = found.tables["Port"][port]
-            ops.append(DelPort(bridge, port, row["_uuid"], row["fake_bridge"]))
-
+    structure = _Structure(found, ports, settings, warnings)
     for bridge in bridges:
-        row = found.tables["Bridge"].get(bridge.name)
-        if bridge.parent:
-            if row is not None:
-                raise FabricError(
-                    f"{bridge.what} is a bridge of its own already, and has no parent; choose another name, or remove it first"
-                )
-            real = {other.name for other in bridges if other.present and not other.parent} | set(found.tables["Bridge"])
-            if bridge.parent not in real:
-                raise FabricError(
-                    f"{bridge.what}: there is no bridge {bridge.parent}, its parent, on this host; declare it too"
-                )
-        elif not bridge.present and is_fake(found, bridge.name):
-            if leaves(found.tables["Port"][bridge.name], bridge.what, owner, adopt, warnings):
-                continue
-            for name in fake_ports(found, bridge.name):
-                if name not in stays and not _stays(found.tables["Port"][name], settings):
-                    removable(found.tables["Port"][name], f"port {name} of {bridge.what}", owner, adopt)
-                    remove(name, found.bridge_of[name])
-        elif bridge.present and row is None:
-            if bridge.name in found.tables["Port"] or bridge.name in found.tables["Interface"]:
-                raise FabricError(
-                    f"{bridge.what}: {bridge.name} is a port of bridge {found.bridge_of.get(bridge.name)} already; choose another name"
-                )
-            ops.append(AddBridge(bridge.name))
-        elif bridge.present:
-            if bridge.itself and row is not None:
-                configurable(row, bridge.what, owner, adopt)
-        elif row is not None:
-            if leaves(row, bridge.what, owner, adopt, warnings):
-                continue
-            if _stays(row, settings):
-                warnings.append(
-                    f"{bridge.what} was there before it was adopted: it is given back, not removed; give adopt: true to remove it"
-                )
-                for name in _own_ports(found, bridge.name, stays, owner):
-                    remove(name, bridge.name)
-                continue
-            foreign = _foreign(found, bridge.name, stays, owner)
-            if foreign and not adopt:
-                raise FabricError(
-                    f"{bridge.what} still has ports that this collection did not make ({', '.join(foreign)}); "
-                    "remove them, or give adopt: true to remove all"
-                )
-            ops.append(DelBridge(bridge.name))
+        structure.bridge(bridge, bridges)
     for port in ports:
-        row, current = found.tables["Port"].get(port.name), found.bridge_of.get(port.name, "")
-        if not port.present:
-            if row is not None and current == port.bridge and port.name not in stays:
-                if not leaves(row, port.what, owner, adopt, warnings) and not _stays(row, settings):
-                    remove(port.name, current)
-        elif port.name == port.bridge:
-            continue
-        elif row is None:
-            ops.append(AddPort(port.bridge, port.name, port.members or (port.name,)))
-        else:
-            if port.name in found.tables["Bridge"]:
-                raise FabricError(f"{port.what}: {port.name} is a bridge; choose another name")
-            configurable(row, port.what, owner, adopt)
-            if current != port.bridge:
-                ops.append(MovePort(port.name, row["_uuid"], current, port.bridge))
-            if port.members is not None:
-                held = found.members[port.name]
-                ops += [AddMember(port.name, name) for name in port.members if name not in held]
-                ops += [
-                    DelMember(port.name, name, found.tables["Interface"][name]["_uuid"])
-                    for name in held
-                    if name not in port.members
-                ]
+        structure.port(port)
     if settings.purge:
-        named = {bridge.name for bridge in bridges}
-        for name, row in sorted(found.tables["Bridge"].items()):
-            if name not in named and made_by(row, owner, MODULE) and not was_there(row, owner):
-                foreign = _foreign(found, name, stays, owner)
-                if foreign:
-                    warnings.append(
-                        f"bridge {name} is kept, because it has ports that this collection did not make: {', '.join(foreign)}"
-                    )
-                else:
-                    ops.append(DelBridge(name))
-        dropped = {op.bridge for op in ops if isinstance(op, DelBridge)}
-        for name, row in sorted(found.tables["Port"].items()):
-            gives_way = name not in stays and found.bridge_of.get(name) not in dropped
-            if gives_way and made_by(row, owner, MODULE) and not was_there(row, owner):
-                remove(name, found.bridge_of[name])
-    return ops
+        structure.purge_bridges({bridge.name for bridge in bridges})
+        structure.purge_ports()
+    return structure.ops
+
+
+class _Structure:
+    """The changes of a call by which bridges and ports come, go and move."""
+
+    def __init__(self, found: Database, ports: list[Port], settings: Settings, warnings: list[str]) -> None:
+        self.found = found
+        self.settings = settings
+        self.owner, self.adopt = settings.owner, settings.adopt
+        self.warnings = warnings
+        self.stays = {port.name for port in ports if port.present}
+        self.ops: list[Op] = []
+        self._gone: set[str] = set()
+
+    def bridge(self, bridge: Bridge, bridges: list[Bridge]) -> None:
+        """A declared bridge."""
+        row = self.found.tables["Bridge"].get(bridge.name)
+        if bridge.parent:
+            self._check_fake(bridge, bridges)
+        elif not bridge.present and is_fake(self.found, bridge.name):
+            self._remove_fake(bridge)
+        elif bridge.present and row is None:
+            self._add_bridge(bridge)
+        elif row is None:
+            return
+        elif not bridge.present:
+            self._remove_bridge(bridge, row)
+        elif bridge.itself:
+            configurable(row, bridge.what, self.owner, self.adopt)
+
+    def _check_fake(self, bridge: Bridge, bridges: list[Bridge]) -> None:
+        if bridge.name in self.found.tables["Bridge"]:
+            raise FabricError(
+                f"{bridge.what} is a bridge of its own already, and has no parent; choose another name, or remove it first"
+            )
+        declared_parents = {other.name for other in bridges if other.present and not other.parent}
+        if bridge.parent not in declared_parents and bridge.parent not in self.found.tables["Bridge"]:
+            raise FabricError(
+                f"{bridge.what}: there is no bridge {bridge.parent}, its parent, on this host; declare it too"
+            )
+
+    def _remove_fake(self, bridge: Bridge) -> None:
+        itself = self.found.tables["Port"][bridge.name]
+        if leaves(itself, bridge.what, self.owner, self.adopt, self.warnings):
+            return
+        for name in fake_ports(self.found, bridge.name):
+            row = self.found.tables["Port"][name]
+            if name not in self.stays and not _stays(row, self.settings):
+                removable(row, f"port {name} of {bridge.what}", self.owner, self.adopt)
+                self._remove_port(name)
+
+    def _add_bridge(self, bridge: Bridge) -> None:
+        if bridge.name in self.found.tables["Port"] or bridge.name in self.found.tables["Interface"]:
+            raise FabricError(
+                f"{bridge.what}: {bridge.name} is a port of bridge {self.found.bridge_of.get(bridge.name)} already; choose another name"
+            )
+        self.ops.append(AddBridge(bridge.name))
+
+    def _remove_bridge(self, bridge: Bridge, row: Item) -> None:
+        if leaves(row, bridge.what, self.owner, self.adopt, self.warnings):
+            return
+        if _stays(row, self.settings):
+            self.warnings.append(
+                f"{bridge.what} was there before it was adopted: it is given back, not removed; give adopt: true to remove it"
+            )
+            for name in _own_ports(self.found, bridge.name, self.stays, self.owner):
+                self._remove_port(name)
+            return
+        foreign = _foreign(self.found, bridge.name, self.stays, self.owner)
+        if foreign and not self.adopt:
+            raise FabricError(
+                f"{bridge.what} still has ports that this collection did not make ({', '.join(foreign)}); "
+                "remove them, or give adopt: true to remove all"
+            )
+        self.ops.append(DelBridge(bridge.name))
+
+    def port(self, port: Port) -> None:
+        """A declared port."""
+        row = self.found.tables["Port"].get(port.name)
+        if not port.present:
+            self._absent_port(port)
+        elif port.name == port.bridge:
+            return
+        elif row is None:
+            self.ops.append(AddPort(port.bridge, port.name, port.members or (port.name,)))
+        else:
+            self._change_port(port, row)
+
+    def _absent_port(self, port: Port) -> None:
+        row = self.found.tables["Port"].get(port.name)
+        if row is None or self.found.bridge_of.get(port.name) != port.bridge or port.name in self.stays:
+            return
+        is_left = leaves(row, port.what, self.owner, self.adopt, self.warnings)
+        if not is_left and not _stays(row, self.settings):
+            self._remove_port(port.name)
+
+    def _change_port(self, port: Port, row: Item) -> None:
+        if port.name in self.found.tables["Bridge"]:
+            raise FabricError(f"{port.what}: {port.name} is a bridge; choose another name")
+        configurable(row, port.what, self.owner, self.adopt)
+        bridge = self.found.bridge_of[port.name]
+        if bridge != port.bridge:
+            self.ops.append(MovePort(port.name, row["_uuid"], bridge, port.bridge))
+        if port.members is not None:
+            self._change_members(port.name, port.members)
+
+    def _change_members(self, port: str, members: tuple[str, ...]) -> None:
+        held = self.found.members[port]
+        self.ops += [AddMember(port, name) for name in members if name not in held]
+        interfaces = self.found.tables["Interface"]
+        self.ops += [DelMember(port, name, interfaces[name]["_uuid"]) for name in held if name not in members]
+
+    def _remove_port(self, port: str) -> None:
+        if port not in self._gone:
+            self._gone.add(port)
+            row = self.found.tables["Port"][port]
+            self.ops.append(DelPort(self.found.bridge_of[port], port, row["_uuid"], row["fake_bridge"]))
+
+    def _is_leftover(self, row: Item) -> bool:
+        return made_by(row, self.owner, MODULE) and not was_there(row, self.owner)
+
+    def purge_bridges(self, declared_names: t.Container[str]) -> None:
+        """Remove this owner's bridges that are not declared."""
+        for name, row in sorted(self.found.tables["Bridge"].items()):
+            if name in declared_names or not self._is_leftover(row):
+                continue
+            foreign = _foreign(self.found, name, self.stays, self.owner)
+            if foreign:
+                self.warnings.append(
+                    f"bridge {name} is kept, because it has ports that this collection did not make: {', '.join(foreign)}"
+                )
+            else:
+                self.ops.append(DelBridge(name))
+
+    def purge_ports(self) -> None:
+        """Remove this owner's ports that are not declared; those of a bridge that goes do so with it."""
+        dropped = {op.bridge for op in self.ops if isinstance(op, DelBridge)}
+        for name, row in sorted(self.found.tables["Port"].items()):
+            gives_way = name not in self.stays and self.found.bridge_of.get(name) not in dropped
+            if gives_way and self._is_leftover(row):
+                self._remove_port(name)
 
 
 def _stays(row: Item, settings: Settings) -> bool:
@@ -892,7 +951,7 @@ def taken_back(found: Database, done: t.Iterable[Op]) -> list[Op]:
     return back
 
 
-def run_info(module: t.Any) -> None:
+def run_info(module: Module) -> t.NoReturn:
     """The module ovs_bridge_info."""
     name, owner = module.params["name"], module.params["owner"]
     runner = ovs_runner(module)

@@ -30,7 +30,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options impor
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.tables import STATE
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import DEFAULT_OWNER
-from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Module
 
 OPENFLOW = ("flows", "groups", "meters", "tables", "tlvs")
 # What ovs-vswitchd on this host is asked for, and not the database.
@@ -142,7 +142,7 @@ def appctl(runner: OvsRunner, timeout: int, *words: str) -> str:
     return out
 
 
-def run(module: t.Any) -> None:
+def run(module: Module) -> t.NoReturn:
     """The module ovs_info."""
     params = module.params
     runner, kinds = ovs_runner(module), set(params["gather"])

@@ -293,17 +293,21 @@ def whole_rows(rows: dict[str, dict[str, Row]]) -> dict[str, dict[str, Row]]:
     """The rows of every table by UUID, with the rows that belong to them in the place of UUIDs, and ports by name."""
     names = {uuid: port["name"] for uuid, port in rows["Port"].items()}
 
+    def referring(spec: Column, parent: str) -> list[str]:
+        return [uuid for uuid, there in rows[spec.table].items() if there[spec.back] == parent]
+
     def whole(table: str, row: Row) -> Row:
         result = (
             {column: value for column, value in row.items() if column in TABLES[table]} if _REFERRING[table] else row
         )
         for column, spec in _REFERRING[table]:
             if spec.back:
-                value = [other for other, there in rows[spec.table].items() if there[spec.back] == row["_uuid"]]
+                held = {**row, column: referring(spec, row["_uuid"])}
             elif column in row:
-                value = row[column]
+                held = row
             else:
                 continue
+            value = held[column]
             if spec.kind == "ports":
                 result[column] = tuple(sorted(names[uuid] for uuid in value if uuid in names))
             elif spec.kind == "port":

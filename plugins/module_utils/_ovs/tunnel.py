@@ -44,6 +44,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options impor
     interface_name,
     is_remote,
     late_error,
+    leaves,
     made_by,
     mark,
     marks_of,
@@ -51,7 +52,6 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options impor
     owner_of,
     parse,
     port_name,
-    leaves,
     view,
     vsctl,
     words_for,
@@ -68,7 +68,13 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs.port import (
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.rows import left_over
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.text import CLEAR, Put
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import Caller
-from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, FabricError, Step, reconcile
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
+    Change,
+    FabricError,
+    Module,
+    Step,
+    reconcile,
+)
 
 MODULE = "ovs_tunnel"
 
@@ -142,10 +148,13 @@ def tunnel_argument_spec() -> dict:
 
 
 class Tunnel(t.NamedTuple):
-    """One declared tunnel. wanted: its checked values; item: as it was declared."""
+    """One declared tunnel.
+
+    bridge: "" for one that is to be absent from whichever bridge has it. wanted: its checked values; item: as it was declared.
+    """
 
     name: str
-    bridge: str | None
+    bridge: str
     present: bool
     wanted: list[Wanted]
     item: Item
@@ -177,8 +186,8 @@ def declared(items: t.Iterable[Item]) -> list[Tunnel]:
             raise FabricError(f"tunnel {name} is declared twice; declare it once")
         names.add(name)
         present = item.get("state") != "absent"
-        bridge = interface_name(item["bridge"], f"tunnel {name}: bridge") if item.get("bridge") else None
-        if present and bridge is None:
+        bridge = interface_name(item["bridge"], f"tunnel {name}: bridge") if item.get("bridge") else ""
+        if present and not bridge:
             raise FabricError(f"tunnel {name}: bridge is missing; name the bridge that it hangs in")
         tunnels.append(Tunnel(name, bridge, present, parse(OPTIONS, item, f"tunnel {name}") if present else [], item))
     return tunnels
@@ -191,52 +200,86 @@ def compare(
 
     routes: the host's, or None if they are not to be looked at. Raises FabricError if a tunnel could not work.
     """
-    ops: list[Op] = []
     warnings: list[str] = []
-    kept: set[str] = set()
+    ops = _structure(found, tunnels, settings, warnings)
+    ops += _values(found, apply(found, ops), tunnels, settings)
+    before = Before(found, Caller(settings.owner, settings.adopt), words_for(OPTIONS))
+    ops = before.settle(ops) + _given_back(found, tunnels, settings)
+    warnings += before.left
+    after = apply(found, ops)
+    ops += left_over(found, after, settings.owner)
     for tunnel in tunnels:
-        kept.add(tunnel.name)
-        row = found.tables["Port"].get(tunnel.name)
-        bridge = found.bridge_of.get(tunnel.name)
-        if row is not None:
-            kind = found.interface(tunnel.name)["type"]
-            if kind not in TUNNEL_TYPES:
-                raise FabricError(
-                    f"{tunnel.what}: {tunnel.name} is a port of another type ({kind or 'system'}) of bridge {bridge}; choose another name"
-                )
-        if not tunnel.present:
-            if row is not None and tunnel.bridge in (None, bridge):
-                if leaves(row, tunnel.what, settings.owner, settings.adopt, warnings):
-                    continue
-                if was_there(row, settings.owner) and not settings.adopt:
-                    warnings.append(
-                        f"{tunnel.what} was there before it was adopted: it is given back, not removed; give adopt: true to remove it"
-                    )
-                    continue
-                ops.append(DelPort(bridge, tunnel.name, row["_uuid"]))
-            continue
-        if tunnel.bridge not in found.tables["Bridge"]:
-            if tunnel.name == tunnel.bridge:
-                raise FabricError(f"{tunnel.what}: name and bridge are the same; choose another name")
-            missing = f"{tunnel.what}: there is no bridge {tunnel.bridge} on this host; create it with ovs_bridge first"
-            if not settings.lenient:
-                raise FabricError(missing)
-            warnings.append(missing)
-        if row is None:
-            for name in ("type", "remote_ip"):
-                if not tunnel.item.get(name):
-                    raise FabricError(f"{tunnel.what}: {name} is missing; a new tunnel needs it")
-            ops.append(AddPort(tunnel.bridge, tunnel.name, (tunnel.name,)))
-        else:
-            configurable(row, tunnel.what, settings.owner, settings.adopt)
-            if bridge != tunnel.bridge:
-                ops.append(MovePort(tunnel.name, row["_uuid"], bridge, tunnel.bridge))
-    if settings.purge:
-        for name, row in sorted(found.tables["Port"].items()):
-            if name not in kept and made_by(row, settings.owner, MODULE) and not was_there(row, settings.owner):
-                ops.append(DelPort(found.bridge_of[name], name, row["_uuid"]))
+        if tunnel.present:
+            warnings += _check(after, tunnel, settings, routes)
+    _check_unique(after, tunnels)
+    return ops, after, warnings
 
-    staged = apply(found, ops)
+
+def _structure(found: Database, tunnels: list[Tunnel], settings: Settings, warnings: list[str]) -> list[Op]:
+    """The changes by which tunnels come, go and move."""
+    ops: list[Op] = []
+    for tunnel in tunnels:
+        _check_type(found, tunnel)
+        ops += (_placed if tunnel.present else _removed)(found, tunnel, settings, warnings)
+    if settings.purge:
+        declared_names = {tunnel.name for tunnel in tunnels}
+        for name, row in sorted(found.tables["Port"].items()):
+            leftover = made_by(row, settings.owner, MODULE) and not was_there(row, settings.owner)
+            if name not in declared_names and leftover:
+                ops.append(DelPort(found.bridge_of[name], name, row["_uuid"]))
+    return ops
+
+
+def _check_type(found: Database, tunnel: Tunnel) -> None:
+    """A port by the name of a tunnel must be one."""
+    if tunnel.name not in found.tables["Port"]:
+        return
+    kind = found.interface(tunnel.name)["type"]
+    if kind not in TUNNEL_TYPES:
+        raise FabricError(
+            f"{tunnel.what}: {tunnel.name} is a port of another type ({kind or 'system'}) of bridge"
+            f" {found.bridge_of.get(tunnel.name)}; choose another name"
+        )
+
+
+def _removed(found: Database, tunnel: Tunnel, settings: Settings, warnings: list[str]) -> list[Op]:
+    """The removal of a tunnel that is to be absent."""
+    row = found.tables["Port"].get(tunnel.name)
+    if row is None or tunnel.bridge not in ("", found.bridge_of[tunnel.name]):
+        return []
+    if leaves(row, tunnel.what, settings.owner, settings.adopt, warnings):
+        return []
+    if was_there(row, settings.owner) and not settings.adopt:
+        warnings.append(
+            f"{tunnel.what} was there before it was adopted: it is given back, not removed; give adopt: true to remove it"
+        )
+        return []
+    return [DelPort(found.bridge_of[tunnel.name], tunnel.name, row["_uuid"])]
+
+
+def _placed(found: Database, tunnel: Tunnel, settings: Settings, warnings: list[str]) -> list[Op]:
+    """The changes that make a tunnel, or move it to its bridge."""
+    if tunnel.bridge not in found.tables["Bridge"]:
+        if tunnel.name == tunnel.bridge:
+            raise FabricError(f"{tunnel.what}: name and bridge are the same; choose another name")
+        missing = f"{tunnel.what}: there is no bridge {tunnel.bridge} on this host; create it with ovs_bridge first"
+        if not settings.lenient:
+            raise FabricError(missing)
+        warnings.append(missing)
+    row = found.tables["Port"].get(tunnel.name)
+    if row is None:
+        for name in ("type", "remote_ip"):
+            if not tunnel.item.get(name):
+                raise FabricError(f"{tunnel.what}: {name} is missing; a new tunnel needs it")
+        return [AddPort(tunnel.bridge, tunnel.name, (tunnel.name,))]
+    configurable(row, tunnel.what, settings.owner, settings.adopt)
+    bridge = found.bridge_of[tunnel.name]
+    return [MovePort(tunnel.name, row["_uuid"], bridge, tunnel.bridge)] if bridge != tunnel.bridge else []
+
+
+def _values(found: Database, staged: Database, tunnels: list[Tunnel], settings: Settings) -> list[Op]:
+    """The changes of settings, once all tunnels are in their places."""
+    ops: list[Op] = []
     marks = marks_of(settings.owner, MODULE)
     for tunnel in tunnels:
         if tunnel.present:
@@ -249,16 +292,7 @@ def compare(
                 by_table[wanted.option.table].append(wanted)
             ops += differences(port, tunnel.name, by_table["Port"], OWNED, marks)
             ops += differences(interface, tunnel.name, by_table["Interface"], OWNED, marks)
-    before = Before(found, Caller(settings.owner, settings.adopt), words_for(OPTIONS))
-    ops = before.settle(ops) + _given_back(found, tunnels, settings)
-    warnings += before.left
-    after = apply(found, ops)
-    ops += left_over(found, after, settings.owner)
-    for tunnel in tunnels:
-        if tunnel.present:
-            warnings += _check(after, tunnel, settings, routes)
-    _check_unique(after, tunnels)
-    return ops, after, warnings
+    return ops
 
 
 def _given_back(found: Database, tunnels: list[Tunnel], settings: Settings) -> list[Op]:
@@ -470,7 +504,7 @@ def run(module: t.Any) -> None:
     )
 
 
-def run_info(module: t.Any) -> None:
+def run_info(module: Module) -> t.NoReturn:
     """The module ovs_tunnel_info."""
     params = module.params
     runner = ovs_runner(module)

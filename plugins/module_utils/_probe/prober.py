@@ -271,10 +271,26 @@ class Layer2:
                     self.expected.pop(said[0], lambda: None)()
 
 
+class Question(t.NamedTuple):
+    """Addresses that one sender asks for together, and the control that is asked for after them."""
+
+    layer2: Layer2
+    control: str | None
+    group: list[tuple[dict, dict]]
+
+    def control_answered(self) -> bool:
+        """Whether the control has answered after the group was asked for the first time."""
+        if self.control is None:
+            return False
+        return self.layer2.heard.get(self.control, -1.0) > max(outcome["asked"] for _probe, outcome in self.group)
+
+
 class AllNodes:
     """An echo request to all nodes of a link (ff02::1, RFC 4291, 2.7.1), and the addresses from which it was answered."""
 
     def __init__(self, loop: Loop, sender: Sender) -> None:
+        if sender.interface is None:
+            raise FabricError(f"{sender.id} is no endpoint: all nodes of a link are asked from an interface")
         with inside(sender.namespace):
             self.socket = socket.socket(socket.AF_INET6, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_ICMPV6)
             self.to = ("ff02::1", 0, 0, socket.if_nametoindex(sender.interface))
@@ -405,9 +421,6 @@ class Transfer:
 
 CHUNK = bytes(262144)
 
-# A question on a link: who asks, the control, and the probes with their outcomes.
-Question = t.Tuple["Layer2", t.Optional[str], t.List[t.Tuple[dict, dict]]]
-
 
 class Prober:
     """Takes all of a host's measurements, in four rounds: settle, ping, transfer, isolation.
@@ -485,11 +498,12 @@ class Prober:
             if pair in seconds:
                 return
             sender, to = pair
-            self.echo(sender, ipaddress.ip_address(to).version).send(to, 56, functools.partial(answered, pair))
-            self.loop.packet(time.monotonic() + 0.25, functools.partial(attempt, pair))
 
-        def answered(pair: tuple[str, str], _rtt: float) -> None:
-            seconds.setdefault(pair, time.monotonic() - begun)
+            def answered(_rtt: float) -> None:
+                seconds.setdefault(pair, time.monotonic() - begun)
+
+            self.echo(sender, ipaddress.ip_address(to).version).send(to, 56, answered)
+            self.loop.packet(time.monotonic() + 0.25, lambda: attempt(pair))
 
         for pair in sorted(open_pairs):
             self.loop.packet(begun, functools.partial(attempt, pair))
@@ -625,17 +639,17 @@ class Prober:
         groups: dict[tuple[str, int, str | None], list[tuple[dict, dict]]] = {}
         for probe, outcome in pairs:
             outcome.update(echo_replies=0, error=None)
-            version: int = ipaddress.ip_address(probe["to"]).version
-            groups.setdefault((probe["from"], version, probe.get("control")), []).append((probe, outcome))
-        questions: list[Question] = [
-            (self.layer2(sender, version), control, group[start : start + ASKED_AT_ONCE])
+            to = ipaddress.ip_address(probe["to"])
+            groups.setdefault((probe["from"], to.version, probe.get("control")), []).append((probe, outcome))
+        questions = [
+            Question(self.layer2(sender, version), control, group[start : start + ASKED_AT_ONCE])
             for (sender, version, control), group in groups.items()
             for start in range(0, len(group), ASKED_AT_ONCE)
         ]
         for number in range(ASK_ROUNDS + ASK_AGAIN_ROUNDS):
             if number >= ASK_ROUNDS:
                 # Silence that a silent control has made worthless is asked for once more, one question at a time.
-                questions = [question for question in questions if question[1] and not self._heard_since(*question)]
+                questions = [question for question in questions if question.control and not question.control_answered()]
             if not questions:
                 break
             begun = time.monotonic()
@@ -647,7 +661,7 @@ class Prober:
             self.loop.run(lambda: False, time.monotonic() + pause)
         for (sender, version, control), group in groups.items():
             layer2 = self.layer2(sender, version)
-            control_answered = control and self._heard_since(layer2, control, group)
+            control_answered = Question(layer2, control, group).control_answered()
             for probe, outcome in group:
                 heard = layer2.answers.get(probe["to"], set())
                 outcome["answered_by"] = sorted(heard & {probe["to_mac"]} if probe.get("to_mac") else heard)
@@ -674,19 +688,12 @@ class Prober:
     def _ask_more(self, todo: collections.deque[Question], waiting: set[int], at_once: int) -> bool:
         """Ask as many questions as may wait at once; returns whether all have been asked and none waits."""
         while todo and len(waiting) < at_once:
-            layer2, control, group = todo.popleft()
-            self._ask(layer2, control, group, waiting)
+            self._ask(todo.popleft(), waiting)
         return not (todo or waiting)
 
-    @staticmethod
-    def _heard_since(layer2: Layer2, control: str | None, group: list[tuple[dict, dict]]) -> bool:
-        """Whether the control has answered after the group was asked for the first time."""
-        return control is not None and layer2.heard.get(control, -1.0) > max(
-            outcome["asked"] for _probe, outcome in group
-        )
-
-    def _ask(self, layer2: Layer2, control: str | None, group: list[tuple[dict, dict]], waiting: set[int]) -> None:
+    def _ask(self, question: Question, waiting: set[int]) -> None:
         """Ask for the addresses of a group, then for the control; in waiting until that answers or a moment has gone."""
+        layer2, control, group = question
         token = id(group)
         for probe, outcome in group:
 

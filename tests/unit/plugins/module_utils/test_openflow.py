@@ -706,7 +706,7 @@ TLVS = st.builds(Tlv, st.sampled_from([1, 0xFFFF]), st.integers(0, 2), st.sample
 def one_map(tlvs: t.Iterable[Tlv]) -> list[Tlv]:
     """Entries that can be in a bridge at one time."""
     by_option = {(tlv.option_class, tlv.type): tlv for tlv in tlvs}
-    return sorted({tlv.index: tlv for tlv in by_option.values()}.values())
+    return sorted({tlv.number: tlv for tlv in by_option.values()}.values())
 
 
 @given(

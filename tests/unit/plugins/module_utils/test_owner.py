@@ -56,6 +56,13 @@ def test_only_the_owner_and_who_adopts_may_change_or_remove(
     assert bool(refused(may_declare, "bridge b", mark, caller)) == (not free and mark is not None)
 
 
+def test_a_line_break_in_a_name_of_others_does_not_break_the_sentence() -> None:
+    said = refused(
+        may_change, "bridge b", None, Caller(OWNER), "its mac would be changed", ["external_ids a\nb", "port é"]
+    )
+    assert "external_ids a\\nb, port é" in said and "\n" not in said
+
+
 CELLS = st.dictionaries(
     st.tuples(
         st.sampled_from(["fail_mode", "other_config", "queues"]), st.none() | st.text(max_size=3) | st.integers(0, 9)

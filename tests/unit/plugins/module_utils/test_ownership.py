@@ -22,7 +22,7 @@ def interface(name: str, **options: t.Any) -> Interface:
     return Interface(
         **{
             "name": name,
-            "index": 1,
+            "ifindex": 1,
             "mtu": 1500,
             "mac": "",
             "up": True,
