@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import typing as t
@@ -21,6 +22,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.way import 
     TraceError,
 )
 
+FILE = "trace.json"
 OBSERVED = ("read", "routers", "probe", "again")
 ARGUMENTS = {
     "plan": {"type": "dict", "required": True},
@@ -45,6 +47,10 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         result["changed"] = False
         _validation, options = self.validate_argument_spec(argument_spec=ARGUMENTS)
+        if options["report"] and not options["observed"]:
+            # What is there is of an earlier run, and must not be taken for this one's.
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(os.path.join(options["report"], FILE))
         try:
             way = _way(options)
         except TraceError as error:
@@ -114,7 +120,7 @@ def _decide(way: Route, report: dict[str, t.Any], before: dict[str, t.Any], afte
 
 def _write(folder: str, report: dict[str, t.Any]) -> None:
     os.makedirs(folder, exist_ok=True)
-    path = os.path.join(folder, "trace.json")
+    path = os.path.join(folder, FILE)
     with open(path + ".new", "w", encoding="utf-8") as stream:
         json.dump(report, stream, indent=1)
         stream.write("\n")

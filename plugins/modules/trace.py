@@ -57,7 +57,7 @@ options:
         description: The variable with a second result of M(overloom.fabric.trace_info), read after the probe. Its counters decide what the first does not.
         type: str
   report:
-    description: Folder for C(trace.json), on the controller. It is made when it is missing.
+    description: Folder for C(trace.json), on the controller. It is made when it is missing. The first step removes an earlier report.
     type: path
 seealso:
   - module: overloom.fabric.trace_info

@@ -11,7 +11,7 @@ version_added: 0.1.0
 author: The overloom.fabric authors (@overloom)
 description:
   - Reads, for the host and for named network namespaces, links with their addresses and counters, routes, neighbors, policy rules, forwarding,
-    reverse path filters and the rules of nftables; the ports of Open vSwitch; what the switch would do with given packets; the states of guests.
+    reverse path filters, open checksums and rules of nftables; ports of Open vSwitch; what the switch would do with given packets; the states of guests.
   - Judges nothing. M(overloom.fabric.trace) follows a packet through what several hosts returned.
 extends_documentation_fragment:
   - overloom.fabric.attributes.info
@@ -75,10 +75,12 @@ spaces:
   type: dict
   sample:
     web1:
-      links: {eth0: {name: eth0, mac: "02:00:00:00:00:01", mtu: 1458, up: true, carrier: true, addresses: [10.1.1.1/24], received: 5, sent: 7, dropped: 0}}
+      links:
+        eth0: {name: eth0, mac: "02:00:00:00:00:01", mtu: 1458, up: true, carrier: true, arp: true, addresses: [10.1.1.1/24], received: 5, sent: 7, dropped: 0}
       routes: [{to: 10.1.1.0/24, type: unicast, table: main, protocol: kernel, metric: 0, dead: false, hops: [{via: null, dev: eth0}]}]
       neighbors: [{to: 10.1.1.2, dev: eth0, mac: "02:00:00:00:00:02", state: REACHABLE}]
       rules: []
+      tx_checksum: {eth0: false}
       forwarding: 0
       forwarding6: 0
       rp_filter: {all: 0, eth0: 0}
