@@ -87,9 +87,8 @@ class Accept:
         high = (
             self.le if self.le is not None else (prefix.max_prefixlen if self.ge is not None else self.prefix.prefixlen)
         )
-        return (
-            prefix.version == self.prefix.version and prefix.subnet_of(self.prefix) and low <= prefix.prefixlen <= high
-        )
+        inside = prefix.network_address in self.prefix and prefix.prefixlen >= self.prefix.prefixlen
+        return inside and low <= prefix.prefixlen <= high
 
 
 @dataclasses.dataclass

@@ -291,7 +291,7 @@ def overlaps(networks: list[tuple[Network, str]], problems: list[str]) -> None:
         )
         for network, where in ordered:
             # Prefixes are nested or apart, so the last one that was not inside another tells all.
-            if widest is not None and network.network_address <= widest[0].broadcast_address:
+            if widest is not None and network.network_address in widest[0]:
                 problems.append(f"{where} {network} overlaps {widest[1]} {widest[0]}; give each its own range.")
             else:
                 widest = (network, where)

@@ -70,8 +70,8 @@ def compile_plan(
     plan = _Writer(values, guests).plan()
     guests.fill(plan)
     plan["claims"] = claims(plan, values.intent)
-    everyone = {**values.intent.hosts, **values.intent.routers}
-    plan["secrets"] = secrets(values.intent.common, {name: host.routing for name, host in everyone.items()})
+    with_routing = [*values.intent.hosts.items(), *values.intent.routers.items()]
+    plan["secrets"] = secrets(values.intent.common, {name: host.routing for name, host in with_routing})
     return plan
 
 
@@ -198,7 +198,7 @@ class _Writer:
             "address": str(addressed.address.value),
             "prefix": segment.subnet.prefixlen,
             "address6": str(six) if six else None,
-            "prefix6": segment.subnet6.prefixlen if six else None,
+            "prefix6": segment.subnet6.prefixlen if six and segment.subnet6 else None,
             "mac": addressed.mac.value,
             "interface": endpoint.interface,
             "mtu": self.values.mtus[segment.name].value,
@@ -251,7 +251,7 @@ class _Writer:
                 "addresses": [
                     addresses.with_prefix(a, net)
                     for a, net in ((end.address, end.link.subnet), (end.address6, end.link.subnet6))
-                    if a
+                    if a and net
                 ],
             }
             for end in (router.ends if router else ())

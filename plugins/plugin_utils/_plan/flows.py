@@ -8,6 +8,7 @@ This file is private to the collection.
 
 from __future__ import annotations
 
+import itertools
 import re
 import typing as t
 
@@ -145,16 +146,13 @@ def _direct(values: Values, overlay: Overlay, segments: list[Segment]) -> None:
     joined, part = {frozenset(pair) for pair in pairs}, mesh.components(values.order, pairs)
     hosts = values.members()
     for segment in segments:
-        first, *others = hosts.get(segment.name, {None: None})
-        while others:
-            for other in others:
-                if part[first] == part[other] and frozenset((first, other)) not in joined:
-                    values.problems.append(
-                        f"{segment.where} has endpoints on {first} and {other}, but overlay {overlay.name} has no tunnel between them, and with"
-                        " segments_by: key a frame crosses one tunnel only; add the tunnel, or take topology full_mesh."
-                    )
-                    return
-            first, *others = others
+        for first, other in itertools.combinations(hosts.get(segment.name, ()), 2):
+            if part[first] == part[other] and frozenset((first, other)) not in joined:
+                values.problems.append(
+                    f"{segment.where} has endpoints on {first} and {other}, but overlay {overlay.name} has no tunnel between them, and with"
+                    " segments_by: key a frame crosses one tunnel only; add the tunnel, or take topology full_mesh."
+                )
+                return
 
 
 def _flows(values: Values) -> None:

@@ -124,7 +124,7 @@ def _namespace(values: Values, endpoint: Endpoint, segment: Segment, plain: bool
         "vlan_mode": "",
         "mtu": values.mtus[segment.name].value,
         "mac": addressed.mac.value,
-        "addresses": [addresses.with_prefix(address, subnet) for address, subnet in pairs if address],
+        "addresses": [addresses.with_prefix(address, subnet) for address, subnet in pairs if address and subnet],
         "routes": endpoint.routes,
         "sysctls": endpoint.sysctls,
     }

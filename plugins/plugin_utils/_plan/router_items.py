@@ -326,7 +326,8 @@ def _peer(routers: Routers, router: Router, session: Session, peering: Peering |
     if peering is not None:
         item["update_source"] = str(peering.local) if far else ""
         item["ebgp_multihop"] = 8 if far and outside else 0
-    version = (peering.remote if peering else session.prefix).version
+    far_end = peering.remote if peering else session.prefix
+    version = 6 if far_end is not None and far_end.version == 6 else 4
     family: Item = {
         "family": "ipv4_unicast" if version == 4 else "ipv6_unicast",
         "activate": True,

@@ -173,7 +173,7 @@ class _Domain:
                 if way is None or prefix in tables[name] or prefix in own:
                     continue
                 # Type 1 goes before type 2, and the way to the teller decides between equals.
-                rank = (1, way.cost + cost) if kind == 1 else (2, cost, way.cost)
+                rank: tuple[int, ...] = (1, way.cost + cost) if kind == 1 else (2, cost, way.cost)
                 old = best.get((name, prefix))
                 if old is None or rank < old[0]:
                     best[name, prefix] = (rank, way.hops)
@@ -319,16 +319,18 @@ class _Domain:
                         best[other.host] = Route(way.cost, way.hops | old.hops)
         networks: dict[Network, Route] = {}
         for name in members:
-            way = best.get(name)
-            if way is None:
+            reached = best.get(name)
+            if reached is None:
                 continue
             router = self.routers[name]
             loopback = self.loopback(router)
             if loopback and loopback_area(router, self.version) == area:
-                self.better(networks, {loopback: Route(way.cost + loopback_cost(router, self.version), way.hops)})
+                self.better(
+                    networks, {loopback: Route(reached.cost + loopback_cost(router, self.version), reached.hops)}
+                )
             for end in self.ends[name]:
                 if end.link.area == area:
-                    self.better(networks, {self.net(end): Route(way.cost + self.stub_cost(end), way.hops)})
+                    self.better(networks, {self.net(end): Route(reached.cost + self.stub_cost(end), reached.hops)})
         return best, networks
 
     def stub_cost(self, end: End) -> int:

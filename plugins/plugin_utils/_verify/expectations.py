@@ -105,7 +105,8 @@ def points_of(plan: Item) -> list[Item]:
 
 def _owner(point: Item) -> str:
     """The endpoint that this is, or a NIC of."""
-    return point.get("of", point["id"])
+    owner = point.get("of")
+    return point["id"] if owner is None else owner
 
 
 def addresses(point: Item) -> list[tuple[int, str]]:
