@@ -116,7 +116,21 @@ class RemoveFolder(t.NamedTuple):
             os.rmdir(self.path)
 
 
-AnyStep = t.Union[Step, Write, Remove, RemoveFolder]
+class OwnStep(t.Protocol):
+    """A step that a room defines for itself, such as the start of a lab's host."""
+
+    @property
+    def path(self) -> str:
+        """The file that it is about."""
+
+    def shown(self) -> str:
+        """The step as a command that a person can repeat."""
+
+    def do(self) -> None:
+        """Take the step. Raises FabricError."""
+
+
+AnyStep = t.Union[Step, Write, Remove, RemoveFolder, OwnStep]
 
 
 class Change(t.NamedTuple):
@@ -130,6 +144,13 @@ class Change(t.NamedTuple):
     before: dict[str, t.Any] | str
     after: dict[str, t.Any] | str
     warnings: tuple[str, ...] = ()
+
+    def still(self, name: str) -> str:
+        """Of a comparison after the write: which options of an object are not as declared, in words."""
+        before, after = (side.get(name, {}) if isinstance(side, dict) else {} for side in (self.before, self.after))
+        return "; ".join(
+            f"{key} is {before.get(key)!r}, not {value!r}" for key, value in after.items() if before.get(key) != value
+        )
 
 
 def mask(text: str, secrets: t.Iterable[str]) -> str:
@@ -159,7 +180,7 @@ class Runner:
         self._run = run
         self.spawned = 0
 
-    def do(self, step: Step | Write | Remove | RemoveFolder) -> None:
+    def do(self, step: AnyStep) -> None:
         """Take one step: run a command, or write or remove a file (which spawns nothing)."""
         if isinstance(step, Step):
             self(step)

@@ -17,6 +17,7 @@ guest-exec-status, guest-shutdown), obeys the ACPI power button, and gives a roo
 
 from __future__ import annotations
 
+import functools
 import gzip
 import hashlib
 import lzma
@@ -299,6 +300,16 @@ esac
 SCRIPTS = {"agent": AGENT, "api": API, "count": COUNT, "stand-in": STAND_IN, "udhcpc": UDHCPC}
 
 
+# The data archives that Python's standard library can read, by their names in a package: how tarfile opens them.
+_PACKED: dict[str, t.Literal["r|", "r|xz", "r|gz"]] = {"data.tar": "r|", "data.tar.xz": "r|xz", "data.tar.gz": "r|gz"}
+
+
+def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    """What a regular file of an archive holds."""
+    stream = archive.extractfile(member)
+    return stream.read() if stream else b""
+
+
 def deb_members(path: str) -> t.Iterator[tuple[str, t.Callable[[], bytes]]]:
     """Name and reader of each regular file in a Debian package, in its order (deb(5)). Raises FabricError."""
     try:
@@ -313,15 +324,14 @@ def deb_members(path: str) -> t.Iterator[tuple[str, t.Callable[[], bytes]]]:
                 if name.startswith("data.tar"):
                     break
                 stream.seek(size + size % 2, os.SEEK_CUR)
-            openers = {"data.tar": lambda s: s, "data.tar.xz": lzma.open, "data.tar.gz": gzip.open}
-            if name not in openers:
+            if name not in _PACKED:
                 raise FabricError(
                     f"{path} is packed as {name}, which Python's standard library cannot read: use Debian's package"
                 )
-            with tarfile.open(fileobj=openers[name](stream), mode="r|") as archive:
+            with tarfile.open(fileobj=stream, mode=_PACKED[name]) as archive:
                 for member in archive:
                     if member.isfile():
-                        yield member.name.lstrip("./"), lambda member=member: archive.extractfile(member).read()
+                        yield member.name.lstrip("./"), functools.partial(_content, archive, member)
     except (OSError, EOFError, lzma.LZMAError, tarfile.TarError, ValueError) as error:
         raise FabricError(f"{path} cannot be read ({error}): remove it, it will be fetched again") from error
 

@@ -146,11 +146,11 @@ def patch_disks(devices: ET.Element, options: t.Mapping[str, t.Any], seed: str, 
     if options.get("seed"):
         wanted.append(options["seed"])
     targets = {disk["target"] for disk in wanted}
-    for disk in devices.findall("disk"):
-        seen = view_disk(disk)
+    for stale in devices.findall("disk"):
+        seen = view_disk(stale)
         listed = "seed" if seen["path"] == seed else "disks"
-        if seen["target"] not in targets and listed in options and is_ours_to_say(disk):
-            devices.remove(disk)
+        if seen["target"] not in targets and listed in options and is_ours_to_say(stale):
+            devices.remove(stale)
     here = {view_disk(disk)["target"]: disk for disk in devices.findall("disk")}
     for item in wanted:
         disk = here.get(item["target"])
@@ -405,7 +405,7 @@ def _write_serial(serial: ET.Element, wanted: t.Mapping[str, t.Any]) -> None:
             return
         if serial.find("log") is None:
             make(serial, "log", ("target",)).set("append", "off")
-        serial.find("log").set("file", wanted["log"])
+        make(serial, "log").set("file", wanted["log"])
 
 
 # ---- graphics, video, TPM
@@ -425,11 +425,11 @@ def view_graphics(found: ET.Element) -> dict[str, t.Any]:
 def patch_graphics(devices: ET.Element, wanted: t.Sequence[t.Mapping[str, t.Any]], what: str) -> None:
     """Make the consoles of the kinds that the option has say what is wanted. Raises FabricError."""
     types = [item["type"] for item in wanted]
-    for found in devices.findall("graphics"):
-        if found.get("type") in GRAPHICS_KINDS and found.get("type") not in types:
-            if found.get("type") == "spice":
+    for stale in devices.findall("graphics"):
+        if stale.get("type") in GRAPHICS_KINDS and stale.get("type") not in types:
+            if stale.get("type") == "spice":
                 _check_spice(devices, what)
-            devices.remove(found)
+            devices.remove(stale)
     for item in wanted:
         found = next((found for found in devices.findall("graphics") if found.get("type") == item["type"]), None)
         if found is None:

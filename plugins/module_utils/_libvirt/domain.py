@@ -512,7 +512,7 @@ def _want_tpm(value: t.Mapping[str, t.Any], what: str) -> dict[str, t.Any]:
 
 
 def _want_graphics(values: t.Sequence[t.Mapping[str, t.Any]], what: str) -> list[dict[str, t.Any]]:
-    wanted = []
+    wanted: list[dict[str, t.Any]] = []
     for value in values:
         found = _declared(value)
         if "listen" in found:
@@ -679,13 +679,13 @@ def _bind(
             places.setdefault(group(nic_kind(nic)), []).append(mac)
     counts: dict[str, int] = {}
     macs = []
-    for nic in wanted:
-        kind = group(next(kind for kind in NIC_KINDS if nic.get(kind)))
+    for declared in wanted:
+        kind = group(next(kind for kind in NIC_KINDS if declared.get(kind)))
         place = counts.get(kind, 0)
         counts[kind] = place + 1
         stands = places.get(kind, [])[place : place + 1]
-        free = nic.get("derived") and nic["mac"] not in here and stands and stands[0] not in taken
-        macs.append(stands[0] if free else nic["mac"])
+        free = declared.get("derived") and declared["mac"] not in here and stands and stands[0] not in taken
+        macs.append(stands[0] if free else declared["mac"])
     return macs
 
 

@@ -491,7 +491,7 @@ def run(module: t.Any) -> None:
         """What libvirt did not keep, or what did not last: a second comparison must find nothing."""
         change = compare(found)
         return (
-            [f"domain {name} is not as declared after the change: {_still(change, name)}" for name in change.after]
+            [f"domain {name} is not as declared after the change: {change.still(name)}" for name in change.after]
             if change.steps
             else []
         )
@@ -507,10 +507,3 @@ def run(module: t.Any) -> None:
         return read(connection, runner, params["uri"], wanted, lambda: try_kvm(connection, runner), removes)
 
     reconcile(module, find, compare, runner, state, judge)
-
-
-def _still(change: Change, name: str) -> str:
-    before, after = change.before[name], change.after[name]
-    return "; ".join(
-        f"{key} is {before.get(key)!r}, not {after[key]!r}" for key in after if before.get(key) != after[key]
-    )

@@ -47,6 +47,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.xml impor
     check_owner,
     given_back,
     leaves,
+    make,
     read_mark,
     replaces,
     shown_size,
@@ -278,7 +279,7 @@ def _check_host(result: Plan, found: Found, domain: Domain, here: Here | None, c
         if network and network not in found.networks:
             missing(f"{what}: network {network} does not exist: make it with libvirt_network")
         elif nic.get("portgroup"):
-            groups = [group.get("name") for group in found.networks[network].findall("portgroup")]
+            groups = [group.get("name", "") for group in found.networks[network].findall("portgroup")]
             if nic["portgroup"] not in groups:
                 missing(
                     f"{what}: network {network} has no portgroup {nic['portgroup']}, only {', '.join(sorted(groups)) or 'none'}: correct portgroup, or add it"
@@ -429,6 +430,13 @@ class One:
             self.before.setdefault("sizes", {})[target], self.after.setdefault("sizes", {})[target] = note
         return storage
 
+    @property
+    def _there(self) -> Here:
+        """The domain on the host. LookupError for one that is to be made."""
+        if self.here is None:
+            raise LookupError(f"domain {self.name} is not there yet")
+        return self.here
+
     def _mark(self, owner: str, marked: bool, storage: list[str]) -> Mark:
         old = self.old
         items = tuple(self.options["metadata"].items()) if "metadata" in self.options else old.items
@@ -440,13 +448,13 @@ class One:
             return Mark(owner, MODULE, tuple(storage), items, nics)
         cells = former.unpacked(old.former)
         if self.options.get("autostart") is not None:
-            cells = former.with_autostart(cells, self.here.autostart, self.options["autostart"])
+            cells = former.with_autostart(cells, self._there.autostart, self.options["autostart"])
         return Mark(owner, MODULE, tuple(storage), items, nics, adopted, self._nics_before(nics), former.packed(cells))
 
     def _nics_before(self, nics: tuple[str, ...] | None) -> tuple[str, ...]:
         """Of a domain that was adopted, the NICs as they were before they were declared, so that they can be given back."""
         known = {view_nic(ET.fromstring(text))["mac"] for text in self.old.before} | set(self.old.nics or ())
-        elements = {view_nic(nic)["mac"]: nic for nic in self.here.inactive.findall("devices/interface")}
+        elements = {view_nic(nic)["mac"]: nic for nic in self._there.inactive.findall("devices/interface")}
         taken = [mac for mac in nics or () if mac in elements and mac not in known]
         return (*self.old.before, *(to_xml(elements[mac]) for mac in taken))
 
@@ -473,7 +481,7 @@ class One:
             ]
         if here is not None and not differences(options, seen) and mark == self.old and not lacks(root, self.domain):
             return
-        if lacks(root, self.domain):
+        if self.domain.raw is not None and lacks(root, self.domain):
             self.note("xml", None, to_xml(self.domain.raw))
         if here is not None and (mark.nics, mark.adopted) != (self.old.nics, self.old.adopted):
             self.note("noted_nics", list(self.old.nics or ()), list(mark.nics or ()))
@@ -483,13 +491,13 @@ class One:
             self._note_besides(root)
         if mark.adopted:
             nics = {f"interface[{mac}]" for mac in mark.nics or ()}
-            cells = former.recorded(former.unpacked(mark.former), here.inactive, root, name_of, nics)
+            cells = former.recorded(former.unpacked(mark.former), self._there.inactive, root, name_of, nics)
             write_mark(root, mark._replace(former=former.packed(cells)), AFTER_METADATA)
         self.result.define.append(self.actions.define(self.name, root, self.domain.secrets))
 
     def _note_besides(self, root: ET.Element) -> None:
         """What the change draws after it, which no declared option shows."""
-        gone, come = besides(self.here.inactive, root, self.domain)
+        gone, come = besides(self._there.inactive, root, self.domain)
         if gone or come:
             self.note("besides", gone, come)
 
@@ -533,7 +541,7 @@ class One:
         """Refuse to replace what others set on a domain that carries no mark. Additions replace nothing."""
         changed = [key for key in self.after if replaces(self.before.get(key), self.after[key])]
         changed += [path for path in self.before.get("besides", {}) if "besides" in self.after]
-        uses = ["it runs"] if self.here.live is not None else []
+        uses = ["it runs"] if self._there.live is not None else []
         check_change(
             f"domain {self.name}", [key for key in changed if key not in ("besides", "storage", "owner")], uses
         )
@@ -618,7 +626,8 @@ def _remove(result: Plan, found: Found, name: str, here: Here, policy: t.Mapping
     mark = read_mark(here.inactive)
     gone = [place for place in mark.storage if policy["remove_storage"] or place == seed_path(name)]
     for place in list(gone):
-        path = found.places.get(tuple(place.split("/", 1)), place) if not place.startswith("/") else place
+        pool, _slash, volume = place.partition("/")
+        path = found.places.get((pool, volume), place)
         top = upon(mark, found.chains, path)
         if top:
             gone.remove(place)
@@ -661,7 +670,7 @@ def _give_back(result: Plan, name: str, here: Here, actions: t.Any) -> None:
 
 def _nics_back(root: ET.Element, mark: Mark) -> dict[str, str]:
     """The declared NICs become those that the domain had. Returns what becomes of each, by its MAC address."""
-    devices = root.find("devices")
+    devices = make(root, "devices")
     was = {view_nic(nic)["mac"]: nic for nic in map(ET.fromstring, mark.before)}
     told: dict[str, str] = {}
     for nic in devices.findall("interface"):
@@ -683,5 +692,5 @@ def _settings_back(root: ET.Element, mark: Mark) -> tuple[dict[str, t.Any], dict
     ours, was = former.give_back(root, former.unpacked(mark.former), name_of)
     restored = attribute(root, "os/type", "machine") or ""
     if machine_family(restored) != machine_family(machine):
-        leave_buses(root.find("devices"), restored)
+        leave_buses(make(root, "devices"), restored)
     return ours, was

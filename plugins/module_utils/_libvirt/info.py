@@ -33,7 +33,8 @@ def interfaces(live: ET.Element | None) -> list[dict[str, t.Any]]:
 def run(module: Module) -> t.NoReturn:
     """The whole of libvirt_info."""
     params, runner = module.params, module_runner(module)
-    owner, result = params["owner"], {}
+    owner = params["owner"]
+    result: dict[str, dict[str, t.Any]] = {}
     try:
         connection = connect(params["uri"])
         if "domains" in params["gather"]:

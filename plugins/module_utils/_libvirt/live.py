@@ -92,7 +92,9 @@ def _pending_nics(domain: Domain, seen: t.Mapping[str, t.Any]) -> list[Pending]:
     pending = []
     for nic in domain.options.get("nics", ()):
         found = live.get(nic["mac"])
-        late = [key for key in nic if key not in LIVE_NIC and found and found[key] != nic[key]]
+        if found is None:
+            continue
+        late = [key for key in nic if key not in LIVE_NIC and found[key] != nic[key]]
         if late:
             pending.append(
                 Pending(f"nics {nic['mac']}", "; ".join(f"{key}: {_reason(found[key], nic[key])}" for key in late))
@@ -105,9 +107,12 @@ def _pending_disks(domain: Domain, seen: t.Mapping[str, t.Any]) -> list[Pending]
     pending = []
     for disk in domain.options.get("disks", ()):
         found = disks.get(disk["target"])
-        if found is None and disk["bus"] not in HOTPLUG_BUSES:
-            pending.append(Pending(f"disks {disk['target']}", f"bus {disk['bus']} takes no disk while the guest runs"))
-        late = [key for key in disk if found and found[key] != disk[key] and not (is_media(disk) and key in MEDIA)]
+        if found is None:
+            if disk["bus"] not in HOTPLUG_BUSES:
+                reason = f"bus {disk['bus']} takes no disk while the guest runs"
+                pending.append(Pending(f"disks {disk['target']}", reason))
+            continue
+        late = [key for key in disk if found[key] != disk[key] and not (is_media(disk) and key in MEDIA)]
         if late:
             pending.append(
                 Pending(
@@ -209,11 +214,11 @@ class Live:
     def _disks(self) -> None:
         elements = {view_disk(disk)["target"]: disk for disk in self.live.findall("devices/disk")}
         declared = {disk["target"] for disk in self.domain.options["disks"]}
-        for target, disk in elements.items():
-            seen = view_disk(disk)
-            ours = is_ours_to_say(disk) and seen["path"] != seed_path(self.domain.name)
+        for target, stale in elements.items():
+            seen = view_disk(stale)
+            ours = is_ours_to_say(stale) and seen["path"] != seed_path(self.domain.name)
             if target not in declared and ours and seen["bus"] in HOTPLUG_BUSES:
-                self._device("detach", f"disk {target}", disk, ("attached", "detached"))
+                self._device("detach", f"disk {target}", stale, ("attached", "detached"))
         for item in self.domain.options["disks"]:
             disk = elements.get(item["target"])
             if disk is not None:

@@ -551,9 +551,9 @@ def _patch_entries(
 
 def _patch_addresses(root: ET.Element, wanted: t.Sequence[t.Mapping[str, t.Any]]) -> None:
     here = {_view_address(found)["address"]: found for found in root.findall("ip")}
-    for address, found in here.items():
+    for address, stale in here.items():
         if address not in [item["address"] for item in wanted]:
-            root.remove(found)
+            root.remove(stale)
     for item in wanted:
         interface = ipaddress.ip_interface(item["address"])
         found = here.get(item["address"])

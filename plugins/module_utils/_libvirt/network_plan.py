@@ -82,6 +82,13 @@ class Here(t.NamedTuple):
     live: ET.Element | None
     autostart: bool
 
+    @property
+    def active(self) -> ET.Element:
+        """The document of the active network. LookupError for one that is not."""
+        if self.live is None:
+            raise LookupError(f"network {self.inactive.findtext('name')} is not active")
+        return self.live
+
 
 class Guest(t.NamedTuple):
     """A domain with its documents; live is None when it does not run."""
@@ -347,7 +354,7 @@ class One:
         elif goal:
             self.result.steps.append(self.actions.simple("start", self.name))
         elif self.active:
-            _check_unused(self.found, self.name, self.here, "stopped")
+            _check_unused(self.found, self.name, self._there, "stopped")
             self.result.steps.append(self.actions.simple("destroy", self.name))
         self._autostart(goal)
         if self.here is not None:
@@ -389,7 +396,7 @@ class One:
         lacks = self.network.raw is not None and not contains(root, self.network.raw)
         if here is not None and not differences(options, seen) and mark == old and not lacks:
             return root
-        if lacks:
+        if lacks and self.network.raw is not None:
             self.note("xml", None, to_xml(self.network.raw))
         patch(root, self.network, mark)
         check_whole(root, self.name)
@@ -413,20 +420,27 @@ class One:
                 raise FabricError(text)
             self.result.warnings.append(text)
 
+    @property
+    def _there(self) -> Here:
+        """The network on the host. LookupError for one that is to be made."""
+        if self.here is None:
+            raise LookupError(f"network {self.name} is not there yet")
+        return self.here
+
     def _running(self) -> None:
         """Plan the running network's restart, or its changes without one."""
-        options, live, name = self.network.options, self.here.live, self.name
+        options, live, name = self.network.options, self._there.active, self.name
         late = [key for key in differences(options, view(live)) if key not in LIVE_OPTIONS]
         pending = [key for key in late if not (key == "addresses" and _same_addresses(options, live))]
         pending += ["xml"] if "xml" in self.after else []
         if pending and self.network.restart:
-            _check_unused(self.found, name, self.here, "restarted")
+            _check_unused(self.found, name, self._there, "restarted")
             self.result.steps += [self.actions.simple("destroy", name), self.actions.simple("start", name)]
             self.note("running_with_old", pending, [])
             return
         if pending:
             self.result.restart[name] = pending
-        notes = _live(self.result, self.network, self.here, pending, self.actions)
+        notes = _live(self.result, self.network, self._there, pending, self.actions)
         if notes:
             self.note("running", *notes)
 
@@ -456,7 +470,7 @@ def _same_addresses(options: t.Mapping[str, t.Any], live: ET.Element) -> bool:
 def _check_unused(found: Found, name: str, here: Here, what: str) -> None:
     """A guest on a bridge that libvirt makes would lose its network for good."""
     users = _users(found, name)
-    if users and view(here.live)["mode"] in MANAGED:
+    if users and here.live is not None and view(here.live)["mode"] in MANAGED:
         raise FabricError(f"network {name} cannot be {what} while domain {users[0]} runs in it: stop the domain first")
 
 
@@ -464,13 +478,13 @@ def _live(
     result: Plan, network: Network, here: Here, pending: t.Sequence[str], actions: Actions
 ) -> tuple[dict[str, t.Any], dict[str, t.Any]] | None:
     """Bring the running network's portgroups, DHCP and DNS entries to what is declared; returns what differed."""
-    options, live = network.options, view(here.live)
+    options, live = network.options, view(here.active)
     before: dict[str, t.Any] = {}
     count = len(result.steps)
     name = network.name
     if "portgroups" in options:
         now = {group["name"]: group for group in live["portgroups"]}
-        elements = {group.get("name"): group for group in here.live.findall("portgroup")}
+        elements = {group.get("name"): group for group in here.active.findall("portgroup")}
         kept = {group["name"] for group in options["portgroups"]}
         for group in now:
             if group not in kept:
@@ -543,6 +557,8 @@ def _replug(
             if seen["network"] != name or not seen["ovs"] or seen["mac"] in own:
                 continue
             vlan = expected_vlan({"network": name, "portgroup": seen["portgroup"]}, {name: root}, True)
+            if vlan is None:
+                continue
             now, port = parse_vlan(nic), found.ports.get(seen["dev"])
             if now != vlan:
                 made = live_interface(nic)
@@ -619,15 +635,7 @@ def run(module: t.Any) -> None:
     def judge(found: Found) -> list[str]:
         """What libvirt did not keep: a second comparison must find nothing."""
         change = compare(found)
-        return [
-            f"network {name} is not as declared after the change: "
-            + "; ".join(
-                f"{key} is {change.before[name].get(key)!r}, not {value!r}"
-                for key, value in change.after[name].items()
-                if change.before[name].get(key) != value
-            )
-            for name in change.after
-        ]
+        return [f"network {name} is not as declared after the change: {change.still(name)}" for name in change.after]
 
     def state(found: Found) -> dict[str, t.Any]:
         restart = latest["plan"].restart

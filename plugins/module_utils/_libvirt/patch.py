@@ -343,7 +343,7 @@ def _explained(path: str, options: t.Mapping[str, t.Any], whole: t.Container[str
         return False
     says, option, by = tables[tag]
     items = [*options.get(option, ()), *([options["seed"]] if tag == "disk" and options.get("seed") else [])]
-    item = next((item for item in items if item[by] == key), {})
+    item: t.Mapping[str, t.Any] = next((item for item in items if item[by] == key), {})
     return any(name in item and re.fullmatch(pattern, rest) for name, pattern in says.items())
 
 

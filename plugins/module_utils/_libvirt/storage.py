@@ -471,14 +471,15 @@ def read_volumes(connection: t.Any, pools: t.Iterable[str]) -> Volumes:
         if not handle.isActive():
             found[handle.name()] = None
             continue
-        found[handle.name()] = {}
+        volumes: dict[str, dict[str, t.Any]] = {}
+        found[handle.name()] = volumes
         for volume in asked(f"pool {handle.name()} cannot be read", handle.listAllVolumes):
             try:
                 root = ET.fromstring(volume.XMLDesc())
             except libvirt.libvirtError:
                 continue  # Removed since the list was made.
             kind = root.find("target/format")
-            found[handle.name()][volume.name()] = {
+            volumes[volume.name()] = {
                 "path": root.findtext("target/path", ""),
                 "size": int(root.findtext("capacity", "0")),
                 "format": "raw" if kind is None else kind.get("type", "raw"),

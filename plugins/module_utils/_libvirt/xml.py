@@ -463,7 +463,7 @@ RATES = ("average", "peak", "burst")
 def parse_bandwidth(parent: ET.Element, direction: str) -> dict[str, int]:
     """average, peak in KiB/s and burst in KiB of one direction; empty without a limit."""
     found = parent.find(f"bandwidth/{direction}")
-    return {} if found is None else {key: int(found.get(key)) for key in RATES if found.get(key)}
+    return {} if found is None else {key: int(found.get(key, 0)) for key in RATES if found.get(key)}
 
 
 def set_bandwidth(

@@ -39,9 +39,9 @@ _FLOW = ("flow", "table", "priority", "match", "actions")
 def check(values: Values) -> None:
     """All checks of this file; what is wrong goes to the values' problems."""
     carried = values.carried()
-    for overlay in values.overlays.values():
-        if overlay.keyed:
-            _overlay(values, overlay, carried[overlay.name])
+    for keyed in values.overlays.values():
+        if keyed.keyed:
+            _overlay(values, keyed, carried[keyed.name])
     for segment in values.segments.values():
         overlay = values.overlays.get(segment.overlay) if segment.overlay is not INVALID else None
         if segment.overlay is not INVALID and not (overlay and overlay.segments_by != "vlan"):
@@ -200,13 +200,16 @@ def _denied(values: Values) -> None:
     for denied in values.intent.denied:
         ends = []
         for option, name in (("from", denied.source), ("to", denied.target)):
-            if name is not INVALID and name not in points:
+            if not isinstance(name, str):
+                # Refused where it was read.
+                continue
+            if name not in points:
                 values.problems.append(f"{denied.where}.{option} {word(name)} is no endpoint{suggest(name, points)}")
-            elif name is not INVALID and points[name].kind == "guest":
+            elif points[name].kind == "guest":
                 values.problems.append(
                     f"{denied.where}.{option} {name} is a guest; verify tries this between namespaces only, so leave it out."
                 )
-            elif name is not INVALID:
+            else:
                 ends.append(points[name])
         if len(ends) < 2:
             continue
@@ -271,6 +274,8 @@ def _tenancies(values: Values, guests: Guests) -> t.Iterator[tuple[Overlay, dict
         result: dict[str, list[Tenancy]] = {name: [] for pair in values.edges[overlay.name] for name in pair}
         tunnel = {name: mesh.tunnel_name(overlay.name, name) for name in values.order}
         for segment in carried[overlay.name]:
+            if segment.key is None:
+                raise LookupError(f"{segment.where} has no key, in an overlay by key")
             on_hosts = points.get(segment.name, {})
             for name, local in on_hosts.items():
                 others = [other for other in on_hosts if other != name]
@@ -301,7 +306,7 @@ def _points(values: Values, guests: Guests) -> t.Iterator[tuple[str, str, Point]
         ports = {wire.user: wire.port for wire in values.wires[host]}
         for guest in there:
             for number, nic in enumerate(guest.nics):
-                if (guest.endpoint.id, number) in ports:
+                if nic.segment is not None and (guest.endpoint.id, number) in ports:
                     port = ports[guest.endpoint.id, number]
                     yield (
                         nic.segment.name,

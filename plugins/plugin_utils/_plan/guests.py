@@ -485,7 +485,7 @@ def _further(guest: Guest, number: int, nic: Nic) -> Item:
     return {
         "id": f"{guest.endpoint.id}:{name}",
         "interface": name,
-        "segment": nic.segment.name,
+        "segment": nic.segment.name if nic.segment else None,
         "address": address,
         "prefix": prefix,
         "address6": address6,
@@ -536,7 +536,7 @@ def portgroup(nic: Nic) -> str:
 
 
 def _vlans(nic: Nic) -> list[int]:
-    return sorted(segment.vlan for segment in nic.trunks)
+    return sorted(segment.vlan for segment in nic.trunks if segment.vlan is not None)
 
 
 def _access(segment: Segment) -> Item:

@@ -568,8 +568,9 @@ class Routers:
     def _addresses(self, router: Router, other: Router, session: Session) -> tuple[Address, Address, bool] | None:
         """The addresses of a session: of a link that both are on, else the loopbacks."""
         shared = [(mine, yours) for mine in router.ends for yours in other.ends if mine.link is yours.link]
-        if shared:
-            return shared[0][0].address, shared[0][1].address, False
+        for mine, yours in shared:
+            if mine.address is not None and yours.address is not None:
+                return mine.address, yours.address, False
         if router.loopback is None or other.loopback is None:
             self.problems.append(
                 f"{session.where}: {router.name} and {other.name} share no link, and have no IPv4 loopbacks; add a link."

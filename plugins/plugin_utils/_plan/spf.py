@@ -87,9 +87,16 @@ class _Domain:
             for end in self.ends[name]:
                 self.by_link.setdefault(end.link.name, []).append(end)
 
-    def net(self, end: End) -> Network:
-        """The subnet of an end."""
+    def subnet(self, end: End) -> Network | None:
+        """The subnet of any end, if its link has one of this version."""
         return end.link.subnet if self.version == 2 else end.link.subnet6
+
+    def net(self, end: End) -> Network:
+        """The subnet of an end that speaks this version. LookupError for another."""
+        subnet = self.subnet(end)
+        if subnet is None:
+            raise LookupError(f"{end.link.where} has no subnet for OSPF version {self.version}")
+        return subnet
 
     def loopback(self, router: Router) -> Network | None:
         """The loopback of a router as a prefix."""
@@ -142,7 +149,7 @@ class _Domain:
                 self.inter(between[name], inside[area][name][0], told, known[name])
         result = {}
         for name, router in self.routers.items():
-            mine = {self.net(end) for end in router.ends} | {self.loopback(router)}
+            mine = {self.subnet(end) for end in router.ends} | {self.loopback(router)}
             result[name] = {
                 prefix: route
                 for prefix, route in {**between[name], **known[name]}.items()
@@ -193,7 +200,8 @@ class _Domain:
         told = []
         for item in router.redistribute:
             if item["protocol"] == "connected":
-                pairs = [(self.net(end), "") for end in router.ends if not end.link.ospf and self.net(end)]
+                subnets = [self.subnet(end) for end in router.ends if not end.link.ospf]
+                pairs = [(subnet, "") for subnet in subnets if subnet is not None]
             else:
                 rows = [
                     (ipaddress.ip_network(row["prefix"]), row) for row in known[item["protocol"]].get(router.name, ())
