@@ -84,29 +84,38 @@ def items(params: dict[str, t.Any]) -> list[Item]:
         rows = [params]
     elif params["name"]:
         raise FabricError("name and interfaces exclude each other; put the interface into the list")
-    made = []
-    for row in rows:
-        if not row["name"]:
-            raise FabricError("name is missing; give the interface, such as eth1")
-        name = _ip.check_interface_name(row["name"], "name")
-        what = f"interface {name}"
-        addresses = None if row["addresses"] is None else _ip.check_addresses(row["addresses"], f"{what}: addresses")
-        mtu = None if row["mtu"] is None else _ip.check_mtu(row["mtu"], addresses or (), f"{what}: mtu")
-        if addresses and row["up"] is False:
-            raise FabricError(f"{what}: up is false, but an interface with addresses is up; leave one of them out")
-        parent, vlan = row["parent"] or "", row["vlan"]
-        if bool(parent) != (vlan is not None):
-            raise FabricError(f"{what}: parent and vlan belong together; give both, or none")
-        if parent and _ip.check_interface_name(parent, f"{what}: parent") == name:
-            raise FabricError(f"{what}: parent is the interface itself; give the card that carries the VLAN")
-        if vlan is not None and not 1 <= vlan <= 4094:
-            raise FabricError(f"{what}: vlan {vlan} is out of range; a VLAN is 1 to 4094")
-        made.append(Item(name, addresses, mtu, row["up"], row["state"] == "present", parent, vlan))
+    made = [_item(row) for row in rows]
     names = [item.name for item in made]
     for name in names:
         if names.count(name) > 1:
             raise FabricError(f"interface {name} is declared twice; leave one out")
     return made
+
+
+def _item(row: t.Mapping[str, t.Any]) -> Item:
+    """One declared interface, checked."""
+    if not row["name"]:
+        raise FabricError("name is missing; give the interface, such as eth1")
+    name = _ip.check_interface_name(row["name"], "name")
+    what = f"interface {name}"
+    addresses = None if row["addresses"] is None else _ip.check_addresses(row["addresses"], f"{what}: addresses")
+    mtu = None if row["mtu"] is None else _ip.check_mtu(row["mtu"], addresses or (), f"{what}: mtu")
+    if addresses and row["up"] is False:
+        raise FabricError(f"{what}: up is false, but an interface with addresses is up; leave one of them out")
+    parent, vlan = row["parent"] or "", row["vlan"]
+    _check_vlan(name, parent, vlan)
+    return Item(name, addresses, mtu, row["up"], row["state"] == "present", parent, vlan)
+
+
+def _check_vlan(name: str, parent: str, vlan: int | None) -> None:
+    """A VLAN has a number and a card, which is another interface."""
+    what = f"interface {name}"
+    if bool(parent) != (vlan is not None):
+        raise FabricError(f"{what}: parent and vlan belong together; give both, or none")
+    if parent and _ip.check_interface_name(parent, f"{what}: parent") == name:
+        raise FabricError(f"{what}: parent is the interface itself; give the card that carries the VLAN")
+    if vlan is not None and not 1 <= vlan <= 4094:
+        raise FabricError(f"{what}: vlan {vlan} is out of range; a VLAN is 1 to 4094")
 
 
 def kept(unit: Unit | None) -> Kept | None:
@@ -184,86 +193,129 @@ def compare(
     found: Found, declared: t.Sequence[Item], owner: str, adopt: bool, purge: bool, check: bool, running: bool
 ) -> Change:
     """The pure comparison. check: an interface may be missing yet. running: does systemd run this host?"""
-    wanted_units: dict[str, Unit | None] = {}
-    # Until it is done, a unit notes what comes and what goes, so that a run that is killed leaves nothing that nobody knows.
-    interim: dict[str, Unit | None] = {}
-    lines: list[str] = []
-    before: dict[str, t.Any] = {}
-    after: dict[str, t.Any] = {}
-    warnings = []
     gone = [
         Item(one.notes()["Name"], None, None, None, False)
         for one in found.units.values()
         if _purged(one, declared, owner, purge)
     ]
+    comparison = _Comparison(found, owner, adopt, check)
     for item in [*declared, *gone]:
+        comparison.add(item)
+    return comparison.change(running)
+
+
+class _Comparison:
+    """What becomes of each interface, gathered: the lines for ip(8), the units, and both sides of the diff.
+
+    interim: units that note what comes and what goes until it is done, so that a run that is killed leaves nothing that nobody knows.
+    """
+
+    def __init__(self, found: Found, owner: str, adopt: bool, check: bool) -> None:
+        self.found, self.owner, self.adopt, self.check = found, owner, adopt, check
+        self.units: dict[str, Unit | None] = {}
+        self.interim: dict[str, Unit | None] = {}
+        self.lines: list[str] = []
+        self.before: dict[str, t.Any] = {}
+        self.after: dict[str, t.Any] = {}
+        self.warnings: list[str] = []
+
+    def add(self, item: Item) -> None:
+        """One declared interface, or one that is no longer declared."""
         file = unit_name(KIND, item.name)
-        old = kept(found.units.get(file))
-        interface = found.interfaces.get(item.name)
-        if not item.present and old is None:
-            continue
-        if old is not None and old.owner != owner and not adopt:
-            raise FabricError(f"interface {item.name} belongs to {old.owner}; set adopt to take it over")
-        # A VLAN is made, and needs its card.
-        needed = item.parent or (old.parent if old else "") or item.name
-        if item.present and needed not in found.interfaces:
-            sentence = f"interface {needed} does not exist; make it first, or correct the name"
-            if not check:
-                raise FabricError(sentence)
-            warnings.append(sentence)
-        old = old or Kept(owner)
+        noted = kept(self.found.units.get(file))
+        if not item.present and noted is None:
+            return
+        if noted is not None and noted.owner != self.owner and not self.adopt:
+            raise FabricError(f"interface {item.name} belongs to {noted.owner}; set adopt to take it over")
+        self._check_there(item, noted)
+        old = noted or Kept(self.owner)
+        interface = self.found.interfaces.get(item.name)
         made: list[str] = []
         if item.present:
-            item, made = _vlan(item, old, interface, adopt)
+            item, made = _vlan(item, old, interface, self.adopt)
         if made:
             # What was there under the name is gone then.
             interface = None
-        held = interface.addresses if interface else ()
-        foreign = () if adopt else old.others
-        new = None
-        if item.present:
-            new = Kept(
-                owner,
-                old.addresses if item.addresses is None else item.addresses,
-                old.mtu if item.mtu is None else item.mtu,
-                old.up if item.up is None else item.up,
-                parent=item.parent or old.parent,
-                vlan=item.vlan if item.parent else old.vlan,
-            )
-            if new.addresses and new.up is None:
-                new = new._replace(up=True)
-            if not adopt:
-                new = new._replace(
-                    others=tuple(a for a in new.addresses if a in foreign or (a in held and a not in old.addresses))
-                )
-            interim[file] = unit(
-                item.name,
-                new._replace(addresses=_both(new.addresses, old.addresses), others=_both(new.others, foreign)),
-                found.devices,
-            )
-        wanted_units[file] = unit(item.name, new, found.devices) if new else None
+        new = self._kept(item, old, interface) if item.present else None
+        self._note(file, item.name, old, new)
         if new is None and old.vlan is not None:
             # What was made here goes as a whole.
-            lines += [f"link delete dev {_ip.word(item.name)}"] if interface else []
-            _tell(item.name, interface, (), old, new, before, after)
-            continue
-        lines += made
-        ours = new.addresses if new else ()
-        # In the declared order, after what others gave; what was given before and is declared no longer goes.
-        target = tuple(a for a in held if a not in old.addresses or a in foreign or a in ours) + tuple(
-            a for a in ours if a not in held
-        )
+            self.lines += [f"link delete dev {_ip.word(item.name)}"] if interface else []
+            self._tell(item.name, interface, (), old, new)
+            return
+        target = self._target(old, new, interface)
+        self.lines += made
         if interface is not None or item.present:
             wanted = _ip.Wanted(item.name, mtu=new.mtu if new else None, up=new.up if new else None, addresses=target)
-            lines += _ip.interface_batch(interface, wanted)
-        _tell(item.name, interface, target, old if file in found.units else None, new, before, after)
-    changes = unit_steps(found.units, wanted_units, running)
-    first = [step for step in unit_steps(found.units, interim, running).put if isinstance(step, Write)]
-    put = [step for step in changes.put if step not in first]
-    steps = [*first, *([_ip.batch_step(lines)] if lines else []), *put, *changes.drop]
-    if not steps:
-        before, after = {}, {}
-    return Change(steps, before, after, tuple(warnings))
+            self.lines += _ip.interface_batch(interface, wanted)
+        self._tell(item.name, interface, target, noted, new)
+
+    def _check_there(self, item: Item, noted: Kept | None) -> None:
+        """The interface has to be there; a VLAN is made, and needs its card."""
+        needed = item.parent or (noted.parent if noted else "") or item.name
+        if not item.present or needed in self.found.interfaces:
+            return
+        sentence = f"interface {needed} does not exist; make it first, or correct the name"
+        if not self.check:
+            raise FabricError(sentence)
+        self.warnings.append(sentence)
+
+    def _kept(self, item: Item, old: Kept, interface: _ip.Interface | None) -> Kept:
+        """What is noted of a declared interface: each option, or what it was."""
+        new = Kept(
+            self.owner,
+            old.addresses if item.addresses is None else item.addresses,
+            old.mtu if item.mtu is None else item.mtu,
+            old.up if item.up is None else item.up,
+            parent=item.parent or old.parent,
+            vlan=item.vlan if item.parent else old.vlan,
+        )
+        if new.addresses and new.up is None:
+            new = new._replace(up=True)
+        if self.adopt:
+            return new
+        held = interface.addresses if interface else ()
+        others = tuple(a for a in new.addresses if a in old.others or (a in held and a not in old.addresses))
+        return new._replace(others=others)
+
+    def _note(self, file: str, name: str, old: Kept, new: Kept | None) -> None:
+        """The unit, and the one that stands while it is changed."""
+        devices = self.found.devices
+        self.units[file] = unit(name, new, devices) if new else None
+        if new:
+            foreign = () if self.adopt else old.others
+            both = new._replace(addresses=_both(new.addresses, old.addresses), others=_both(new.others, foreign))
+            self.interim[file] = unit(name, both, devices)
+
+    def _target(self, old: Kept, new: Kept | None, interface: _ip.Interface | None) -> tuple[str, ...]:
+        """All addresses: in the declared order, after what others gave; what was given before and is declared no longer goes."""
+        held = interface.addresses if interface else ()
+        foreign = () if self.adopt else old.others
+        ours = new.addresses if new else ()
+        stay = tuple(a for a in held if a not in old.addresses or a in foreign or a in ours)
+        return stay + tuple(a for a in ours if a not in held)
+
+    def _tell(
+        self, name: str, interface: _ip.Interface | None, target: tuple[str, ...], old: Kept | None, new: Kept | None
+    ) -> None:
+        """An interface as it is and as it will be, and what it gets at boot."""
+        held = list(interface.addresses if interface else ())
+        self.before[name] = {"addresses": held, "at_boot": _spelled(old)}
+        self.after[name] = {"addresses": list(target), "at_boot": _spelled(new)}
+        for key in ("mtu", "up"):
+            value = getattr(new, key) if new else None
+            if value is not None:
+                self.before[name][key], self.after[name][key] = getattr(interface, key, None), value
+
+    def change(self, running: bool) -> Change:
+        """The steps in their order: what is noted meanwhile, the interfaces, the units."""
+        changes = unit_steps(self.found.units, self.units, running)
+        first = [step for step in unit_steps(self.found.units, self.interim, running).put if isinstance(step, Write)]
+        put = [step for step in changes.put if step not in first]
+        steps = [*first, *([_ip.batch_step(self.lines)] if self.lines else []), *put, *changes.drop]
+        if not steps:
+            return Change([], {}, {}, tuple(self.warnings))
+        return Change(steps, self.before, self.after, tuple(self.warnings))
 
 
 def _both(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
@@ -275,24 +327,6 @@ def _purged(one: Unit, declared: t.Sequence[Item], owner: str, purge: bool) -> b
     return bool(
         purge and old and old.owner == owner and one.notes().get("Name") not in {item.name for item in declared}
     )
-
-
-def _tell(
-    name: str,
-    interface: _ip.Interface | None,
-    target: tuple[str, ...],
-    old: Kept | None,
-    new: Kept | None,
-    before: dict[str, t.Any],
-    after: dict[str, t.Any],
-) -> None:
-    """An interface as it is and as it will be, and what it gets at boot."""
-    before[name] = {"addresses": list(interface.addresses if interface else ()), "at_boot": _spelled(old)}
-    after[name] = {"addresses": list(target), "at_boot": _spelled(new)}
-    for key in ("mtu", "up"):
-        value = getattr(new, key) if new else None
-        if value is not None:
-            before[name][key], after[name][key] = getattr(interface, key, None), value
 
 
 def _spelled(what: Kept | None) -> dict[str, t.Any] | None:

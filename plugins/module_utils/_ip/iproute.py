@@ -360,6 +360,18 @@ def interface_batch(found: Interface | None, wanted: Wanted) -> list[str]:
     its subnet, and with the link going down all IPv6 addresses. Routes are the caller's (see `route_batch`).
     """
     device = f"dev {word(wanted.name)}"
+    goes_down = wanted.up is False and found is not None and found.up
+    comes_up = bool(wanted.up) and not (found and found.up)
+    return [
+        *_link_lines(found, wanted, device),
+        *([f"link set {device} down"] if goes_down else []),
+        *_address_lines(found, wanted, device, goes_down),
+        *([f"link set {device} up"] if comes_up else []),
+    ]
+
+
+def _link_lines(found: Interface | None, wanted: Wanted, device: str) -> list[str]:
+    """The lines for the link itself, but for its state."""
     lines = []
     if wanted.mac is not None and (found is None or found.mac != wanted.mac):
         lines.append(f"link set {device} address {wanted.mac}")
@@ -369,19 +381,18 @@ def interface_batch(found: Interface | None, wanted: Wanted) -> list[str]:
         lines.append(f"link set {device} alias {word(wanted.alias)}")
     if wanted.addrgen is not None and (found is None or found.addrgen != wanted.addrgen):
         lines.append(f"link set {device} addrgenmode {wanted.addrgen}")
-    goes_down = wanted.up is False and found is not None and found.up
-    if goes_down:
-        lines.append(f"link set {device} down")
+    return lines
+
+
+def _address_lines(found: Interface | None, wanted: Wanted, device: str, goes_down: bool) -> list[str]:
+    """The lines for the addresses. goes_down: the link went down before, and its IPv6 addresses with it."""
     present = found.addresses if found else ()
     link_local = found.link_local if found else ()
     target = present if wanted.addresses is None else wanted.addresses
     # The last first: secondaries are listed after the primary, with which they would go.
     surplus = [a for a in reversed(present) if a not in target]
-    gone = set(surplus)
-    if goes_down:
-        gone.update(a for a in present if family(a) == 6)
-    for lost in surplus:
-        gone.update(a for a in present if family(a) == family(lost) == 4 and _same_subnet(a, lost))
+    gone = _gone(present, surplus, goes_down)
+    lines = []
     # An address that went down with the link is not there to be deleted.
     if wanted.addrgen == "none" and not goes_down:
         lines += [f"address delete {a} {device}" for a in link_local]
@@ -389,9 +400,17 @@ def interface_batch(found: Interface | None, wanted: Wanted) -> list[str]:
     lines += [
         f"address replace {a} {device}" for a in target if a in gone or (a not in present and a not in link_local)
     ]
-    if wanted.up and not (found and found.up):
-        lines.append(f"link set {device} up")
     return lines
+
+
+def _gone(present: t.Sequence[str], surplus: t.Sequence[str], goes_down: bool) -> set[str]:
+    """The addresses that the kernel takes away: those that it is asked to, and others with them."""
+    gone = set(surplus)
+    if goes_down:
+        gone.update(a for a in present if family(a) == 6)
+    for lost in surplus:
+        gone.update(a for a in present if family(a) == family(lost) == 4 and _same_subnet(a, lost))
+    return gone
 
 
 def _same_subnet(one: str, other: str) -> bool:
