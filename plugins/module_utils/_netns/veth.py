@@ -167,6 +167,13 @@ class Veth(t.NamedTuple):
         """How errors call it."""
         return f"namespace {self.name}, interface {self.interface}"
 
+    @property
+    def inner(self) -> str:
+        """The interface inside. LookupError for an item that is about the whole namespace."""
+        if self.interface is None:
+            raise LookupError(f"namespace {self.name} as a whole")
+        return self.interface
+
 
 class Settings(t.NamedTuple):
     """What holds for all items of a call. lenient: in check mode, what an earlier task may still make is a warning."""
@@ -350,6 +357,130 @@ def _inner(owner: str, interface: str, kept: Kept, mine: bool) -> _ip.Wanted:
     )
 
 
+class _Pair(t.NamedTuple):
+    """A veth pair as it is; near and far are its ends on the host and inside, None for one that is made anew.
+
+    mine: it is made at boot, too. routes, offload: of the end inside.
+    """
+
+    outer: str
+    mine: bool = True
+    near: _ip.Interface | None = None
+    far: _ip.Interface | None = None
+    routes: t.Sequence[_ip.Route] = ()
+    offload: bool | None = True
+
+
+def _noted(veth: Veth, outer: str, kept: Kept | None) -> Kept:
+    """All that was declared of a veth pair, now or before."""
+    old = kept or Kept(outer)
+    return Kept(
+        outer,
+        up=veth.up,
+        addresses=old.addresses if veth.addresses is None else list(veth.addresses),
+        routes=old.routes if veth.routes is None else [list(route) for route in veth.routes],
+        mtu=old.mtu if veth.mtu is None else veth.mtu,
+        mac=old.mac if veth.mac is None else veth.mac,
+        bridge=old.bridge if veth.bridge is None else (veth.bridge or None),
+    )
+
+
+def _given(veth: Veth, keep: Kept, far: _ip.Interface | None) -> Kept:
+    """What is left out is left as it is; but a pair that is made anew gets back what was declared of it before."""
+    if far is None:
+        return keep
+    return keep._replace(
+        addresses=None if veth.addresses is None else keep.addresses,
+        routes=None if veth.routes is None else keep.routes,
+        mtu=veth.mtu,
+        mac=veth.mac,
+    )
+
+
+def _checked_addresses(veth: Veth, keep: Kept, given: Kept, far: _ip.Interface | None) -> list[str]:
+    """The addresses that the end inside will have, for which the MTU and the gateways have to fit."""
+    addresses = list(far.addresses) if far is not None and given.addresses is None else (given.addresses or [])
+    mtu = given.mtu or (far.mtu if far is not None else None)
+    if mtu is not None:
+        _ip.check_mtu(mtu, addresses, f"{veth.what}: mtu")
+    # Routes of an earlier run too, if the addresses change below them.
+    if (veth.addresses, veth.routes) != (None, None):
+        for route in keep.all_routes() or ():
+            _ip.check_gateway(route, addresses, f"{veth.what}: routes")
+    return addresses
+
+
+def _route_lines(
+    veth: Veth, pair: _Pair, keep: Kept, given: Kept, addresses: t.Sequence[str], disturbed: bool
+) -> tuple[list[str], list[str]]:
+    """The lines for the routes of a pair, before and after those of its end inside. disturbed: by those, the kernel drops routes."""
+    if not veth.up:
+        return [], []
+    target = given.all_routes()
+    if target is None:
+        target = _routes_left(veth, pair, keep, addresses) if disturbed else tuple(pair.routes)
+    first, last = _ip.route_batch(veth.inner, pair.routes, target, again=disturbed)
+    return [] if veth.routes is None else first, last
+
+
+def _routes_left(veth: Veth, pair: _Pair, keep: Kept, addresses: t.Sequence[str]) -> tuple[_ip.Route, ...]:
+    """The kernel drops routes when their interface goes down, so those of an earlier run come back when it goes up."""
+    goes_up = pair.far is not None and veth.up and not pair.far.up
+    known = (*((keep.all_routes() or ()) if goes_up else ()), *pair.routes)
+    return tuple({route.key(): route for route in known if _reachable(route, addresses)}.values())
+
+
+def _shown(veth: Veth, pair: _Pair, keep: Kept, given: Kept, addrgen: str | None) -> dict[str, t.Any]:
+    """A veth pair after the change, for the diff: only what is declared."""
+    shown = {
+        "outer": pair.outer,
+        "outer_up": True,
+        "up": veth.up,
+        "mtu": given.mtu,
+        "outer_mtu": given.mtu,
+        "mac": given.mac,
+        "addresses": given.addresses,
+        "routes": None if given.routes is None else [shown_route(_ip.Route(*r)) for r in given.routes],
+        "tx_checksum": keep.tx,
+        "outer_addrgenmode": addrgen,
+        "outer_link_local": None if addrgen is None else [],
+    }
+    return {key: value for key, value in shown.items() if value is not None}
+
+
+def _shown_before(
+    pair: _Pair, given: Kept, port: dict[str, t.Any], after: t.Collection[str]
+) -> dict[str, t.Any] | None:
+    """A veth pair before the change, for the diff: what is shown of it after; None for one that was not there."""
+    near, far = pair.near, pair.far
+    if near is None or far is None:
+        return None
+    marks = {alias_owner(near.alias), alias_owner(far.alias)}
+    kept = [a for a in (given.addresses or []) if a in far.addresses or a in far.link_local]
+    was = {
+        "outer": pair.outer,
+        "owner": marks.pop() if len(marks) == 1 and pair.mine else None,
+        "outer_up": near.up,
+        "up": far.up,
+        **port,
+        "mtu": far.mtu,
+        "outer_mtu": near.mtu,
+        "mac": far.mac,
+        "addresses": kept + [a for a in far.addresses if a not in kept],
+        "routes": _in_order(pair.routes, given.all_routes() or ()),
+        "tx_checksum": pair.offload,
+        "outer_addrgenmode": near.addrgen,
+        "outer_link_local": list(near.link_local),
+    }
+    return {key: was[key] for key in after}
+
+
+def _sysctls_of(space: Space | None, interfaces: t.Collection[str | None]) -> dict[str, str]:
+    """The sysctls that are noted of a namespace, but for those of interfaces that are gone."""
+    noted = space.sysctls if space else {}
+    return {path: value for path, value in noted.items() if _netns.sysctl_interface(path) in {*interfaces, None}}
+
+
 def _addrgen(kept: Kept) -> str | None:
     """How the kernel shall make the link-local address of the host's end: of a port in a bridge, not at all.
 
@@ -479,8 +610,7 @@ class _Plan:
     def build(self, name: str, items: t.Sequence[Veth]) -> None:
         """Make a namespace what its items declare."""
         found, settings = self._found, self._settings
-        space, inside = found.spaces.get(name), found.look(name)
-        live = found.live_owner(name)
+        space, live = found.spaces.get(name), found.live_owner(name)
         present = [veth for veth in items if veth.present]
         self._allowed(f"namespace {name}", space.owner if space else None, live)
         there = name in found.ids
@@ -488,59 +618,67 @@ class _Plan:
             return
         will_be = there or bool(present)
         made = bool(not there or settings.adopt or (space and space.made) or live == settings.owner)
+        if present and not there:
+            self._add_namespace(name)
         veths = dict(space.veths) if space else {}
         before: dict[str, t.Any] = {"interfaces": {}}
         after: dict[str, t.Any] = {"interfaces": {}}
-        if present and not there:
-            if name in found.stale:
-                self._delete[f"netns delete {name}"] = None
-            self._make.append(f"netns add {name}")
-        removed = [veth for veth in items if not veth.present]
-        if settings.purge and space and space.owner == settings.owner:
-            declared_here = {veth.interface for veth in items}
-            removed += [Veth(name, interface, present=False) for interface in veths if interface not in declared_here]
+        removed = self._removed(name, items, space)
         for veth in removed:
-            if self._remove_veth(veth, veths.pop(t.cast(str, veth.interface), None)):
+            if self._remove_veth(veth, veths.pop(veth.inner, None)):
                 before["interfaces"][veth.interface] = "present"
-        first, lines, last, offloads = [], [], [], []
-        if made and will_be:
-            lines += _ip.interface_batch(inside.interfaces.get("lo"), _ip.Wanted("lo", alias=self._mark, up=True))
-        remade: set[str] = set()
-        for veth in present:
-            part = self._veth(veth, veths.get(t.cast(str, veth.interface)))
-            first += part.first
-            lines += part.lines
-            last += part.last
-            offloads += part.offloads
+        parts = {veth.inner: self._veth(veth, veths.get(veth.inner)) for veth in present}
+        for interface, part in parts.items():
             if part.kept is None:
-                veths.pop(t.cast(str, veth.interface), None)
+                veths.pop(interface, None)
             else:
-                veths[t.cast(str, veth.interface)] = part.kept
-            if not part.joined:
-                remade.add(t.cast(str, veth.interface))
+                veths[interface] = part.kept
             before["interfaces"].update(part.before)
             after["interfaces"].update(part.after)
-        known = ({*inside.interfaces, *veths, "lo"} - {veth.interface for veth in removed}) | {
-            veth.interface for veth in present
-        }
-        old_sysctls = {
-            path: v
-            for path, v in (space.sysctls if space else {}).items()
-            if _netns.sysctl_interface(path) in known | {None}
-        }
-        sysctls = self._sysctls(name, items, old_sysctls, known, remade, before, after) if will_be else old_sysctls
-        if first or lines or last:
-            self._inside.append(_ip.batch_step([*first, *lines, *last], netns=name))
-        self._inside += offloads
-        target = Space(settings.owner, made, veths, sysctls)
-        self._keep(name, target if made or veths else None, before, after)
-        before["owner"], after["owner"] = live, settings.owner if made and will_be else live
-        loopback = inside.interfaces.get("lo")
-        before["loopback_up"] = bool(loopback and loopback.up)
-        after["loopback_up"] = (made and will_be) or before["loopback_up"]
+        known = ({*found.look(name).interfaces, *veths, "lo"} - {veth.interface for veth in removed}) | set(parts)
+        sysctls = _sysctls_of(space, known)
+        if will_be:
+            remade = {interface for interface, part in parts.items() if not part.joined}
+            sysctls = self._sysctls(name, items, sysctls, known, remade, before, after)
+        self._run_inside(name, made and will_be, list(parts.values()))
+        self._keep(name, Space(settings.owner, made, veths, sysctls) if made or veths else None, before, after)
+        self._tell_loopback(name, made and will_be, before, after)
         if there or before["interfaces"]:
             self._before[name] = before
         self._after[name] = after
+
+    def _add_namespace(self, name: str) -> None:
+        """Make a namespace; a file without one, which an interruption has left, goes first."""
+        if name in self._found.stale:
+            self._delete[f"netns delete {name}"] = None
+        self._make.append(f"netns add {name}")
+
+    def _removed(self, name: str, items: t.Sequence[Veth], space: Space | None) -> list[Veth]:
+        """The veth pairs that shall be absent, and with purge those of ours that are no longer declared."""
+        removed = [veth for veth in items if not veth.present]
+        if self._settings.purge and space and space.owner == self._settings.owner:
+            declared = {veth.interface for veth in items}
+            removed += [Veth(name, interface, present=False) for interface in space.veths if interface not in declared]
+        return removed
+
+    def _run_inside(self, name: str, ours: bool, parts: t.Sequence[_Part]) -> None:
+        """The lines of all veth pairs inside a namespace in one batch, and the offloads. ours: its loopback carries our mark."""
+        loopback = self._found.look(name).interfaces.get("lo")
+        first = [line for part in parts for line in part.first]
+        lines = _ip.interface_batch(loopback, _ip.Wanted("lo", alias=self._mark, up=True)) if ours else []
+        lines += [line for part in parts for line in part.lines]
+        last = [line for part in parts for line in part.last]
+        if first or lines or last:
+            self._inside.append(_ip.batch_step([*first, *lines, *last], netns=name))
+        for part in parts:
+            self._inside += part.offloads
+
+    def _tell_loopback(self, name: str, ours: bool, before: dict[str, t.Any], after: dict[str, t.Any]) -> None:
+        """For the diff: the mark on the loopback, and whether it is up."""
+        live, loopback = self._found.live_owner(name), self._found.look(name).interfaces.get("lo")
+        before["owner"], after["owner"] = live, self._settings.owner if ours else live
+        before["loopback_up"] = bool(loopback and loopback.up)
+        after["loopback_up"] = ours or before["loopback_up"]
 
     def _keep(self, name: str, space: Space | None, before: dict[str, t.Any], after: dict[str, t.Any]) -> None:
         """Note the unit of a namespace, and whether it changes."""
@@ -608,124 +746,47 @@ class _Plan:
 
     def _veth(self, veth: Veth, kept: Kept | None) -> _Part:
         """Make one veth pair what is declared."""
-        found = self._found
-        interface = t.cast(str, veth.interface)
-        outer = self._outers[veth.name, interface]
-        inside = found.look(veth.name)
-        near, far = found.host.get(outer), inside.interfaces.get(interface)
-        joined = found.joined(veth.name, interface, outer)
-        leaving = self._leave(kept.outer) if kept and kept.outer != outer else []
-        if joined:
-            alias = found.host[outer].alias
-            self._allowed(f"interface {outer}", alias_owner(alias))
-            mine = kept is not None or alias == self._mark or self._settings.adopt
-            if not mine:
-                self._warnings.append(
-                    f"{veth.what}: the veth pair was there before; it is configured, but not made again at boot, unless adopt is true"
-                )
-        else:
-            self._make_room(veth, outer, leaving)
-            mine = True
-            self._make.append(_add_line(veth.name, interface, outer))
-            near = far = None
-        old = kept or Kept(outer)
-        keep = Kept(
-            outer,
-            up=veth.up,
-            addresses=old.addresses if veth.addresses is None else list(veth.addresses),
-            routes=old.routes if veth.routes is None else [list(route) for route in veth.routes],
-            mtu=old.mtu if veth.mtu is None else veth.mtu,
-            mac=old.mac if veth.mac is None else veth.mac,
-            bridge=old.bridge if veth.bridge is None else (veth.bridge or None),
-        )
-        port_before, port_after, netdev = self._port(veth, outer, keep, mine, anew=not joined)
+        pair = self._ends(veth, kept)
+        keep = _noted(veth, pair.outer, kept)
+        port_before, port_after, netdev = self._port(veth, pair.outer, keep, pair.mine, anew=pair.far is None)
         keep = keep._replace(tx={"on": True, "off": False, "auto": False if netdev else None}[veth.tx])
-        # What is left out is left as it is; but a pair that is made anew gets back what was declared of it before.
-        given = keep
-        if far is not None:
-            given = keep._replace(
-                addresses=None if veth.addresses is None else keep.addresses,
-                routes=None if veth.routes is None else keep.routes,
-                mtu=veth.mtu,
-                mac=veth.mac,
-            )
-        addresses = list(far.addresses) if far is not None and given.addresses is None else (given.addresses or [])
-        mtu = given.mtu or (far.mtu if far is not None else None)
-        if mtu is not None:
-            _ip.check_mtu(mtu, addresses, f"{veth.what}: mtu")
-        # Routes of an earlier run too, if the addresses change below them.
-        for route in (keep.all_routes() or ()) if (veth.addresses, veth.routes) != (None, None) else ():
-            _ip.check_gateway(route, addresses, f"{veth.what}: routes")
-
+        given = _given(veth, keep, pair.far)
+        addresses = _checked_addresses(veth, keep, given, pair.far)
         addrgen = _addrgen(keep) if self._ipv6 else None
+        mark = self._mark if pair.mine else None
         self._make += _ip.interface_batch(
-            near, _ip.Wanted(outer, mtu=given.mtu, alias=self._mark if mine else None, up=True, addrgen=addrgen)
+            pair.near, _ip.Wanted(pair.outer, mtu=given.mtu, alias=mark, up=True, addrgen=addrgen)
         )
-        wanted = _inner(self._settings.owner, interface, given, mine)
-        lines = _ip.interface_batch(far, wanted)
-        disturbed = _ip.disturbs_routes(lines)
-        present = inside.routes.get(interface, ()) if far is not None else ()
-        target = given.all_routes()
-        if target is None:
-            # The kernel drops routes when their interface goes down, so those of an earlier run come back when it goes up.
-            goes_up = far is not None and veth.up and not far.up
-            known = (*((keep.all_routes() or ()) if goes_up else ()), *present)
-            target = (
-                tuple({route.key(): route for route in known if _reachable(route, addresses)}.values())
-                if disturbed
-                else present
-            )
-        first, last = (
-            _ip.route_batch(interface, present, target if veth.up else (), again=disturbed) if veth.up else ([], [])
-        )
-        if veth.routes is None:
-            first = []
-        offload = inside.offloads.get(interface, True) if far is not None else True
+        lines = _ip.interface_batch(pair.far, _inner(self._settings.owner, veth.inner, given, pair.mine))
+        first, last = _route_lines(veth, pair, keep, given, addresses, _ip.disturbs_routes(lines))
         offloads = []
-        if keep.tx is not None and offload != keep.tx:
-            offloads.append(_offload_step(veth.name, interface, keep.tx))
+        if keep.tx is not None and pair.offload != keep.tx:
+            offloads.append(_offload_step(veth.name, veth.inner, keep.tx))
+        after = {"owner": self._settings.owner if pair.mine else None, **_shown(veth, pair, keep, given, addrgen)}
+        after.update(port_after)
+        was = _shown_before(pair, given, port_before, after)
+        before = {veth.inner: was} if was else {}
+        joined, noted = pair.far is not None, keep if pair.mine else None
+        return _Part(joined, first, lines, last, offloads, noted, before, {veth.inner: after})
 
-        before: dict[str, t.Any] = {}
-        after = {
-            "outer": outer,
-            "owner": self._settings.owner if mine else None,
-            "outer_up": True,
-            "up": veth.up,
-            **port_after,
-        }
-        shown = {
-            "mtu": given.mtu,
-            "outer_mtu": given.mtu,
-            "mac": given.mac,
-            "addresses": given.addresses,
-            "routes": None if given.routes is None else [shown_route(_ip.Route(*r)) for r in given.routes],
-            "tx_checksum": keep.tx,
-            "outer_addrgenmode": addrgen,
-            "outer_link_local": None if addrgen is None else [],
-        }
-        after.update({key: value for key, value in shown.items() if value is not None})
-        if far is not None and near is not None:
-            marks = {alias_owner(near.alias), alias_owner(far.alias)}
-            present_addresses = [a for a in (given.addresses or []) if a in far.addresses or a in far.link_local]
-            was = {
-                "outer": outer,
-                "owner": marks.pop() if len(marks) == 1 else None,
-                "outer_up": near.up,
-                "up": far.up,
-                **port_before,
-                "mtu": far.mtu,
-                "outer_mtu": near.mtu,
-                "mac": far.mac,
-                "addresses": present_addresses + [a for a in far.addresses if a not in present_addresses],
-                "routes": _in_order(present, given.all_routes() or ()),
-                "tx_checksum": offload,
-                "outer_addrgenmode": near.addrgen,
-                "outer_link_local": list(near.link_local),
-            }
-            before[interface] = {key: was[key] for key in after}
-            if not mine:
-                before[interface]["owner"] = None
-        return _Part(joined, first, lines, last, offloads, keep if mine else None, before, {interface: after})
+    def _ends(self, veth: Veth, kept: Kept | None) -> _Pair:
+        """The two ends of a veth pair as they are. One that is not there is made, in a place that is made free."""
+        found, inside = self._found, self._found.look(veth.name)
+        outer = self._outers[veth.name, veth.inner]
+        leaving = self._leave(kept.outer) if kept and kept.outer != outer else []
+        if not found.joined(veth.name, veth.inner, outer):
+            self._make_room(veth, outer, leaving)
+            self._make.append(_add_line(veth.name, veth.inner, outer))
+            return _Pair(outer)
+        near = found.host[outer]
+        self._allowed(f"interface {outer}", alias_owner(near.alias))
+        mine = kept is not None or near.alias == self._mark or self._settings.adopt
+        if not mine:
+            self._warnings.append(
+                f"{veth.what}: the veth pair was there before; it is configured, but not made again at boot, unless adopt is true"
+            )
+        routes, offload = inside.routes.get(veth.inner, ()), inside.offloads.get(veth.inner, True)
+        return _Pair(outer, mine, near, inside.interfaces[veth.inner], routes, offload)
 
     def _leave(self, outer: str) -> list[_ip.Interface]:
         """Remove a veth pair of our own by the host's end, with its port; returns the end if there was one."""
@@ -751,7 +812,7 @@ class _Plan:
                 )
             self._delete[f"link delete dev {_ip.word(outer)}"] = None
             leaving = [*leaving, remains]
-        far = found.look(veth.name).interfaces.get(t.cast(str, veth.interface))
+        far = found.look(veth.name).interfaces.get(veth.inner)
         if far is None or any(end.link_index == far.ifindex and far.link_index == end.ifindex for end in leaving):
             return
         if far.alias != self._mark:
@@ -836,7 +897,7 @@ class _Plan:
     def _remove_veth(self, veth: Veth, kept: Kept | None) -> bool:
         """Remove one veth pair and its port; returns whether there was one."""
         found = self._found
-        interface = t.cast(str, veth.interface)
+        interface = veth.inner
         outer = self._outers.get((veth.name, interface)) or (
             kept.outer if kept else default_outer(veth.name, interface)
         )
