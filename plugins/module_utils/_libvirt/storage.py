@@ -542,95 +542,144 @@ def plan_volumes(
     actions: VolumeActions,
 ) -> Change:
     """Compare. Raises FabricError."""
-    steps: list[t.Any] = []
-    before: dict[str, t.Any] = {}
-    after: dict[str, t.Any] = {}
-    warnings: list[str] = []
-    ledger = dict(found.ledger)
-    adopted = set(found.adopted)
-
-    def remove(key: str, pool: str, name: str, there: t.Mapping[str, t.Any], given_back: bool) -> None:
-        ledger.pop(key, None)
-        adopted.discard(key)
-        if given_back:
-            warnings.append(f"volume {key} was there before it was adopted: it is given back, not removed")
-            before[key], after[key] = {"owner": owner}, {"owner": ""}
-            return
-        steps.append(actions.delete(pool, name))
-        before[key], after[key] = {"state": "present", "size": shown_size(there["size"])}, {"state": "absent"}
-
+    plan = _VolumePlan(found, Caller(owner, adopt), check, actions)
     for item in wanted:
-        name, pool, options = item["name"], item["pool"], dict(item["options"])
-        key, what = f"{pool}/{name}", f"volume {name}"
-        if found.pools.get(pool) is None:
-            text = f"{what}: pool {pool} {'is not active' if pool in found.pools else 'does not exist'}: see to it with libvirt_pool"
-            if item["state"] == "absent" and pool not in found.pools:
-                continue
-            if not check:
-                raise FabricError(text)
-            warnings.append(text)
-        there = (found.pools.get(pool) or {}).get(name)
-        holder = found.ledger.get(key) if there is not None else owner
-        if item["state"] == "absent":
-            if there is None:
-                continue
-            if not holder and not adopt:
-                warnings.append(nobodys(f"{what} in pool {pool}"))
-                continue
-            may_remove(f"{what} in pool {pool}", holder, Caller(owner, adopt))
-            remove(key, pool, name, there, given_back=key in found.adopted and not adopt)
-            continue
-        if there is None:
-            options.setdefault("format", "qcow2")
-            if not options.get("size") and not options.get("backing_path"):
-                raise FabricError(
-                    f"{what} does not exist in pool {pool} and size is missing: say how large it shall be"
-                )
-            steps.append(actions.create(pool, name, options, item["backing_format"]))
-            ledger[key] = owner
-            before[key], after[key] = {"state": "absent"}, _shown({"state": "present", **options})
-            continue
-        if holder and holder != owner and not adopt:
-            raise FabricError(
-                f"{what} in pool {pool} belongs to {holder}, not to {owner}: leave it, or set adopt to take it over"
-            )
-        if adopt:
-            if key not in ledger:
-                adopted.add(key)
-            ledger[key] = owner
-        for option in ("format", "backing_path"):
-            if option in options and options[option] != there[option]:
-                raise FabricError(
-                    f"{what} in pool {pool} has {option} {there[option] or 'none'}, which cannot become "
-                    f"{options[option] or 'none'}: remove it, or correct {option}"
-                )
-        if options.get("size", 0) > there["size"]:
-            steps.append(actions.resize(pool, name, options["size"]))
-        elif 0 < options.get("size", 0) < there["size"]:
-            raise FabricError(
-                f"{what} in pool {pool} has {shown_size(there['size'])} and size says {shown_size(options['size'])}: a volume is never shrunk, raise size"
-            )
-        before[key] = _shown({"owner": holder or "", **{option: there[option] for option in options}})
-        after[key] = _shown({"owner": ledger.get(key, ""), **options})
+        plan.add(item)
     if purge:
-        declared = {f"{item['pool']}/{item['name']}" for item in wanted}
-        for key in sorted(key for key, holder in found.ledger.items() if holder == owner and key not in declared):
-            pool, _slash, name = key.partition("/")
-            there = (found.pools.get(pool) or {}).get(name)
+        plan.purge({_key(item) for item in wanted})
+    return plan.change()
+
+
+def _key(item: t.Mapping[str, t.Any]) -> str:
+    """How the ledger calls a volume."""
+    return f"{item['pool']}/{item['name']}"
+
+
+class _VolumePlan:
+    """The steps for each volume, the ledger as it will be, and both sides of the diff."""
+
+    def __init__(self, found: Volumes, caller: Caller, check: bool, actions: VolumeActions) -> None:
+        self.found, self.caller, self.check, self.actions = found, caller, check, actions
+        self.ledger = dict(found.ledger)
+        self.adopted = set(found.adopted)
+        self.steps: list[t.Any] = []
+        self.before: dict[str, t.Any] = {}
+        self.after: dict[str, t.Any] = {}
+        self.warnings: list[str] = []
+
+    def add(self, item: t.Mapping[str, t.Any]) -> None:
+        """One declared volume."""
+        pool, what = item["pool"], f"volume {item['name']}"
+        if self.found.pools.get(pool) is None:
+            if item["state"] == "absent" and pool not in self.found.pools:
+                return
+            state = "is not active" if pool in self.found.pools else "does not exist"
+            text = f"{what}: pool {pool} {state}: see to it with libvirt_pool"
+            if not self.check:
+                raise FabricError(text)
+            self.warnings.append(text)
+        there = (self.found.pools.get(pool) or {}).get(item["name"])
+        if item["state"] == "absent":
             if there is not None:
-                remove(key, pool, name, there, given_back=key in found.adopted)
-            elif pool not in found.pools or found.pools[pool] is not None:
-                ledger.pop(key)
-                adopted.discard(key)
-                before[key], after[key] = {"owner": owner}, {"owner": ""}
-    # New lines are written first and old ones removed last: a line without a volume is no harm, a volume without its line would stay for ever.
-    removed = {key: found.ledger[key] for key in found.ledger if key not in ledger}
-    if {**ledger, **removed} != found.ledger:
-        steps.insert(0, _write_ledger({**ledger, **removed}, adopted | found.adopted))
-    if removed:
-        steps.append(_write_ledger(ledger, adopted))
-    names = [key for key in after if before[key] != after[key]]
-    return Change(steps, {key: before[key] for key in names}, {key: after[key] for key in names}, tuple(warnings))
+                self._absent(item, there)
+        elif there is None:
+            self._create(item)
+        else:
+            self._match(item, there)
+
+    def _absent(self, item: t.Mapping[str, t.Any], there: t.Mapping[str, t.Any]) -> None:
+        """A volume that shall go."""
+        key, what = _key(item), f"volume {item['name']} in pool {item['pool']}"
+        holder = self.found.ledger.get(key)
+        if not holder and not self.caller.adopt:
+            self.warnings.append(nobodys(what))
+            return
+        may_remove(what, holder, self.caller)
+        self._remove(key, there, given_back=key in self.found.adopted and not self.caller.adopt)
+
+    def _remove(self, key: str, there: t.Mapping[str, t.Any], given_back: bool) -> None:
+        """Delete a volume, or give it back with its data."""
+        self._forget(key)
+        if given_back:
+            self.warnings.append(f"volume {key} was there before it was adopted: it is given back, not removed")
+            self._tell(key, {"owner": self.caller.owner}, {"owner": ""})
+            return
+        pool, _slash, name = key.partition("/")
+        self.steps.append(self.actions.delete(pool, name))
+        self._tell(key, {"state": "present", "size": shown_size(there["size"])}, {"state": "absent"})
+
+    def _create(self, item: t.Mapping[str, t.Any]) -> None:
+        """A volume that is not there."""
+        options = {"format": "qcow2", **item["options"]}
+        if not options.get("size") and not options.get("backing_path"):
+            raise FabricError(
+                f"volume {item['name']} does not exist in pool {item['pool']} and size is missing: say how large it shall be"
+            )
+        self.steps.append(self.actions.create(item["pool"], item["name"], options, item["backing_format"]))
+        self.ledger[_key(item)] = self.caller.owner
+        self._tell(_key(item), {"state": "absent"}, _shown({"state": "present", **options}))
+
+    def _match(self, item: t.Mapping[str, t.Any], there: t.Mapping[str, t.Any]) -> None:
+        """A volume that is there."""
+        key, what, options = _key(item), f"volume {item['name']} in pool {item['pool']}", item["options"]
+        holder, owner = self.found.ledger.get(key), self.caller.owner
+        if holder and holder != owner and not self.caller.adopt:
+            raise FabricError(f"{what} belongs to {holder}, not to {owner}: leave it, or set adopt to take it over")
+        if self.caller.adopt:
+            if key not in self.ledger:
+                self.adopted.add(key)
+            self.ledger[key] = owner
+        _check_kept(what, options, there)
+        if options.get("size", 0) > there["size"]:
+            self.steps.append(self.actions.resize(item["pool"], item["name"], options["size"]))
+        was = {"owner": holder or "", **{option: there[option] for option in options}}
+        self._tell(key, _shown(was), _shown({"owner": self.ledger.get(key, ""), **options}))
+
+    def purge(self, declared: t.Container[str]) -> None:
+        """What is noted as ours and no longer declared."""
+        owner = self.caller.owner
+        for key in sorted(key for key, holder in self.found.ledger.items() if holder == owner and key not in declared):
+            pool, _slash, name = key.partition("/")
+            there = (self.found.pools.get(pool) or {}).get(name)
+            if there is not None:
+                self._remove(key, there, given_back=key in self.found.adopted)
+            elif pool not in self.found.pools or self.found.pools[pool] is not None:
+                self._forget(key)
+                self._tell(key, {"owner": owner}, {"owner": ""})
+
+    def _forget(self, key: str) -> None:
+        self.ledger.pop(key, None)
+        self.adopted.discard(key)
+
+    def _tell(self, key: str, before: dict[str, t.Any], after: dict[str, t.Any]) -> None:
+        self.before[key], self.after[key] = before, after
+
+    def change(self) -> Change:
+        """The steps. New lines of the ledger are written first and old ones removed last: a line without a volume is no harm, a volume
+        without its line would stay for ever."""
+        kept, steps = self.found.ledger, list(self.steps)
+        removed = {key: kept[key] for key in kept if key not in self.ledger}
+        if {**self.ledger, **removed} != kept:
+            steps.insert(0, _write_ledger({**self.ledger, **removed}, self.adopted | self.found.adopted))
+        if removed:
+            steps.append(_write_ledger(self.ledger, self.adopted))
+        names = [key for key in self.after if self.before[key] != self.after[key]]
+        before, after = ({key: side[key] for key in names} for side in (self.before, self.after))
+        return Change(steps, before, after, tuple(self.warnings))
+
+
+def _check_kept(what: str, options: t.Mapping[str, t.Any], there: t.Mapping[str, t.Any]) -> None:
+    """What cannot be changed of a volume that is there."""
+    for option in ("format", "backing_path"):
+        if option in options and options[option] != there[option]:
+            raise FabricError(
+                f"{what} has {option} {there[option] or 'none'}, which cannot become "
+                f"{options[option] or 'none'}: remove it, or correct {option}"
+            )
+    if 0 < options.get("size", 0) < there["size"]:
+        raise FabricError(
+            f"{what} has {shown_size(there['size'])} and size says {shown_size(options['size'])}: a volume is never shrunk, raise size"
+        )
 
 
 def _write_ledger(ledger: t.Mapping[str, str], adopted: t.AbstractSet[str]) -> Write | Remove:
