@@ -273,70 +273,85 @@ def _declared(value: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
 def _want_disks(
     name: str, disks: t.Sequence[t.Mapping[str, t.Any]], sizes: dict[str, tuple[int, str, str]]
 ) -> list[dict[str, t.Any]]:
+    """The declared disks. sizes: gets the size, backing image and its format of each disk that may have to be made, by target."""
     wanted: list[dict[str, t.Any]] = []
     counts: dict[str, int] = {}
     for disk in disks:
-        removable = disk["device"] != "disk"
         bus = disk["bus"] or {"disk": "virtio", "cdrom": "sata", "floppy": "fdc"}[disk["device"]]
         prefix = BUSES[bus]
-        target = disk["target"]
-        if target is None:
-            target = prefix + _letters(counts.get(prefix, 0))
+        target = prefix + _letters(counts.get(prefix, 0)) if disk["target"] is None else disk["target"]
         what = f"domain {name}: disk {target}"
-        if not re.fullmatch(prefix + "[a-z]{1,2}", target):
-            raise FabricError(f"{what}: target does not fit bus {bus}: write it like {prefix}a")
         counts[prefix] = counts.get(prefix, 0) + 1
         if any(other["target"] == target for other in wanted):
             raise FabricError(f"{what} is declared twice: give each disk a target of its own")
-        if disk["device"] == "cdrom" and bus in ("virtio", "fdc") or disk["device"] == "floppy" and bus != "fdc":
-            raise FabricError(f"{what}: a {disk['device']} cannot be on bus {bus}")
-        found: dict[str, t.Any] = {"target": target, "device": disk["device"], "bus": bus}
-        if bool(disk["pool"]) != bool(disk["volume"]):
-            raise FabricError(f"{what}: pool and volume go together")
-        if disk["pool"] and disk["path"]:
-            raise FabricError(f"{what}: path and pool exclude each other")
+        _check_bus(disk["device"], bus, target, what)
         capacity = size(disk["size"], f"{what}: size") if disk["size"] is not None else 0
         if capacity % 512:
             raise FabricError(f"{what}: size {disk['size']} is no multiple of 512 bytes")
         backing = disk["backing_path"] or ""
-        kind = disk["format"]
-        if disk["pool"]:
-            found.update(
-                pool=check_name(disk["pool"], f"{what}: pool"),
-                volume=check_line(disk["volume"], f"{what}: volume"),
-                path="",
-            )
-        elif disk["path"] is not None:
-            found.update(path=check_path(disk["path"], f"{what}: path") if disk["path"] else "", pool="", volume="")
-        elif capacity or backing:
-            found.update(path=f"{IMAGES}/{name}-{target}.{kind or 'qcow2'}", pool="", volume="")
-        elif not removable:
-            raise FabricError(f"{what} has neither path nor pool nor size: say where it lies or how large it shall be")
-        if (capacity or backing) and kind is None:
-            kind = "qcow2"
-        if backing and kind != "qcow2":
-            raise FabricError(f"{what}: backing_path needs format qcow2, not {kind}")
+        kind = _disk_format(disk, bool(capacity), what)
+        found: dict[str, t.Any] = {"target": target, "device": disk["device"], "bus": bus}
+        found.update(_want_source(disk, f"{IMAGES}/{name}-{target}.{kind or 'qcow2'}", bool(capacity or backing), what))
         if kind is not None:
             found["format"] = kind
-        for key in ("readonly", "shareable", "cache", "discard"):
-            if disk[key] is not None:
-                found[key] = disk[key]
-        if disk["device"] == "cdrom" and found.get("readonly") is False:
-            raise FabricError(f"{what}: a cdrom cannot be written: leave readonly out")
-        if disk["serial"] is not None:
-            found["serial"] = check_line(disk["serial"], f"{what}: serial")
-            if not re.fullmatch(r"[A-Za-z0-9_.+ -]*", found["serial"]):
-                raise FabricError(f"{what}: serial {disk['serial']!r} may hold letters, digits, blanks and _.+- only")
-        if disk["boot_order"] is not None:
-            found["boot_order"] = check_number(disk["boot_order"], f"{what}: boot_order", 0, 9999)
+        found.update(_want_traits(disk, what))
         if capacity or backing:
-            sizes[target] = (
-                capacity,
-                check_path(backing, f"{what}: backing_path") if backing else "",
-                disk["backing_format"] if backing else "",
-            )
+            image = check_path(backing, f"{what}: backing_path") if backing else ""
+            sizes[target] = (capacity, image, disk["backing_format"] if backing else "")
         wanted.append(found)
     return wanted
+
+
+def _check_bus(device: str, bus: str, target: str, what: str) -> None:
+    """A target's letters say its bus, and not every bus takes every device."""
+    prefix = BUSES[bus]
+    if not re.fullmatch(prefix + "[a-z]{1,2}", target):
+        raise FabricError(f"{what}: target does not fit bus {bus}: write it like {prefix}a")
+    if device == "cdrom" and bus in ("virtio", "fdc") or device == "floppy" and bus != "fdc":
+        raise FabricError(f"{what}: a {device} cannot be on bus {bus}")
+
+
+def _want_source(disk: t.Mapping[str, t.Any], default: str, made: bool, what: str) -> dict[str, t.Any]:
+    """Where a disk's image lies. default: its path, for one that is made here (made) and says none."""
+    if bool(disk["pool"]) != bool(disk["volume"]):
+        raise FabricError(f"{what}: pool and volume go together")
+    if disk["pool"] and disk["path"]:
+        raise FabricError(f"{what}: path and pool exclude each other")
+    if disk["pool"]:
+        pool, volume = check_name(disk["pool"], f"{what}: pool"), check_line(disk["volume"], f"{what}: volume")
+        return {"pool": pool, "volume": volume, "path": ""}
+    if disk["path"] is not None:
+        path = check_path(disk["path"], f"{what}: path") if disk["path"] else ""
+        return {"path": path, "pool": "", "volume": ""}
+    if made:
+        return {"path": default, "pool": "", "volume": ""}
+    if disk["device"] == "disk":
+        raise FabricError(f"{what} has neither path nor pool nor size: say where it lies or how large it shall be")
+    return {}
+
+
+def _disk_format(disk: t.Mapping[str, t.Any], sized: bool, what: str) -> str | None:
+    """The format of a disk's image: what is made here is qcow2 by default, and has to be for an image behind it."""
+    kind = disk["format"]
+    if kind is None and (sized or disk["backing_path"]):
+        kind = "qcow2"
+    if disk["backing_path"] and kind != "qcow2":
+        raise FabricError(f"{what}: backing_path needs format qcow2, not {kind}")
+    return kind
+
+
+def _want_traits(disk: t.Mapping[str, t.Any], what: str) -> dict[str, t.Any]:
+    """How a disk is used: caching and the like, its serial number, its place in the boot order."""
+    found = {key: disk[key] for key in ("readonly", "shareable", "cache", "discard") if disk[key] is not None}
+    if disk["device"] == "cdrom" and found.get("readonly") is False:
+        raise FabricError(f"{what}: a cdrom cannot be written: leave readonly out")
+    if disk["serial"] is not None:
+        found["serial"] = check_line(disk["serial"], f"{what}: serial")
+        if not re.fullmatch(r"[A-Za-z0-9_.+ -]*", found["serial"]):
+            raise FabricError(f"{what}: serial {disk['serial']!r} may hold letters, digits, blanks and _.+- only")
+    if disk["boot_order"] is not None:
+        found["boot_order"] = check_number(disk["boot_order"], f"{what}: boot_order", 0, 9999)
+    return found
 
 
 def _letters(number: int) -> str:

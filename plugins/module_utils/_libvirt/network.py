@@ -143,58 +143,12 @@ def want(item: t.Mapping[str, t.Any]) -> Network:
         options["uuid"] = check_uuid(item["uuid"], f"{what} uuid")
     if mode is not None:
         options["mode"] = mode
-    for key in ("bridge", "device"):
-        if item[key] is not None:
-            options[key] = item[key]
-            if item[key] and (
-                not re.fullmatch(r"[!-.0-~]{1,15}", item[key]) or item[key].startswith("-") or item[key] in (".", "..")
-            ):
-                raise FabricError(
-                    f"{what} {key} {item[key]!r} is no interface name: use 1 to 15 characters without blank or slash"
-                )
-    if mode in ("bridge", "openvswitch"):
-        if not item["bridge"]:
-            raise FabricError(f"{what} mode {mode} needs bridge")
-        alien = next((key for key in MANAGED_ONLY if item[key]), None)
-        if alien == "mtu":
-            raise FabricError(
-                f"{what} mtu belongs to the bridge with mode {mode}: set it on the bridge, or on a guest's NIC"
-            )
-        if alien:
-            raise FabricError(f"{what} {alien} needs a network whose bridge libvirt makes, not mode {mode}")
-        if item["device"]:
-            raise FabricError(f"{what} device needs mode nat or routed, not {mode}")
-    if mode in ("isolated", "open") and item["device"]:
-        raise FabricError(f"{what} device needs mode nat or routed, not {mode}")
-    if mode is not None and mode != "openvswitch" and (item["vlan"] or item["trunks"]):
-        raise FabricError(f"{what} vlan and trunks need mode openvswitch, not {mode}")
-    if item["mtu"] is not None:
-        options["mtu"] = check_number(item["mtu"], f"{what} mtu", 0, 65535)
-        if 0 < item["mtu"] < 68:
-            raise FabricError(f"{what} mtu {item['mtu']} is below 68 bytes, IPv4's least")
-    for key in ("stp", "dns"):
-        if item[key] is not None:
-            options[key] = item[key]
-    if item["domain"] is not None:
-        options["domain"] = _dns_name(item["domain"], f"{what} domain") if item["domain"] else ""
-    if item["dns"] is False and (item["dns_forwarders"] or item["dns_hosts"]):
-        raise FabricError(f"{what} dns is off, so nothing can be served: leave out dns_forwarders and dns_hosts")
+    options.update(_want_devices(item, what))
+    _check_mode(item, mode, what)
+    options.update(_want_link(item, what))
     options.update(check_vlan(item, what) or {})
-    if item["addresses"] is not None:
-        options["addresses"] = _want_addresses(item["addresses"], what)
-    if item["routes"] is not None:
-        options["routes"] = [_want_route(route, what) for route in item["routes"]]
-    if item["dns_forwarders"] is not None:
-        options["dns_forwarders"] = [check_address(value, f"{what} dns_forwarders") for value in item["dns_forwarders"]]
-    if item["dns_hosts"] is not None:
-        options["dns_hosts"] = []
-        for host in item["dns_hosts"]:
-            if not host["hostnames"]:
-                raise FabricError(f"{what} dns_hosts {host['address']} has no hostnames")
-            names = [_dns_name(value, f"{what} dns_hosts") for value in host["hostnames"]]
-            options["dns_hosts"].append(
-                {"address": check_address(host["address"], f"{what} dns_hosts"), "hostnames": names}
-            )
+    options.update(_want_reached(item, what))
+    options.update(_want_names(item, what))
     for key in ("inbound", "outbound"):
         limits = check_bandwidth(item[key], f"{what} {key}")
         if limits is not None:
@@ -210,6 +164,78 @@ def want(item: t.Mapping[str, t.Any]) -> Network:
         item["restart"],
         item["keep_used"],
     )
+
+
+def _want_devices(item: t.Mapping[str, t.Any], what: str) -> dict[str, t.Any]:
+    """The network's bridge, and the device that it goes out by."""
+    found = {key: item[key] for key in ("bridge", "device") if item[key] is not None}
+    for key, value in found.items():
+        if value and (not re.fullmatch(r"[!-.0-~]{1,15}", value) or value.startswith("-") or value in (".", "..")):
+            raise FabricError(
+                f"{what} {key} {value!r} is no interface name: use 1 to 15 characters without blank or slash"
+            )
+    return found
+
+
+def _check_mode(item: t.Mapping[str, t.Any], mode: str | None, what: str) -> None:
+    """What a mode needs, and what has no place in it."""
+    if mode in ("bridge", "openvswitch"):
+        if not item["bridge"]:
+            raise FabricError(f"{what} mode {mode} needs bridge")
+        alien = next((key for key in MANAGED_ONLY if item[key]), None)
+        if alien == "mtu":
+            raise FabricError(
+                f"{what} mtu belongs to the bridge with mode {mode}: set it on the bridge, or on a guest's NIC"
+            )
+        if alien:
+            raise FabricError(f"{what} {alien} needs a network whose bridge libvirt makes, not mode {mode}")
+    if mode in ("bridge", "openvswitch", "isolated", "open") and item["device"]:
+        raise FabricError(f"{what} device needs mode nat or routed, not {mode}")
+    if mode is not None and mode != "openvswitch" and (item["vlan"] or item["trunks"]):
+        raise FabricError(f"{what} vlan and trunks need mode openvswitch, not {mode}")
+
+
+def _want_link(item: t.Mapping[str, t.Any], what: str) -> dict[str, t.Any]:
+    """MTU and spanning tree of the bridge, whether names are served on it, and their domain."""
+    found: dict[str, t.Any] = {}
+    if item["mtu"] is not None:
+        found["mtu"] = check_number(item["mtu"], f"{what} mtu", 0, 65535)
+        if 0 < item["mtu"] < 68:
+            raise FabricError(f"{what} mtu {item['mtu']} is below 68 bytes, IPv4's least")
+    found.update({key: item[key] for key in ("stp", "dns") if item[key] is not None})
+    if item["domain"] is not None:
+        found["domain"] = _dns_name(item["domain"], f"{what} domain") if item["domain"] else ""
+    return found
+
+
+def _want_reached(item: t.Mapping[str, t.Any], what: str) -> dict[str, t.Any]:
+    """The host's addresses in the network, and its routes there."""
+    found: dict[str, t.Any] = {}
+    if item["addresses"] is not None:
+        found["addresses"] = _want_addresses(item["addresses"], what)
+    if item["routes"] is not None:
+        found["routes"] = [_want_route(route, what) for route in item["routes"]]
+    return found
+
+
+def _want_names(item: t.Mapping[str, t.Any], what: str) -> dict[str, t.Any]:
+    """What its DNS server forwards to, and the hosts that it knows."""
+    found: dict[str, t.Any] = {}
+    if item["dns"] is False and (item["dns_forwarders"] or item["dns_hosts"]):
+        raise FabricError(f"{what} dns is off, so nothing can be served: leave out dns_forwarders and dns_hosts")
+    if item["dns_forwarders"] is not None:
+        found["dns_forwarders"] = [check_address(value, f"{what} dns_forwarders") for value in item["dns_forwarders"]]
+    if item["dns_hosts"] is not None:
+        found["dns_hosts"] = [_want_dns_host(host, f"{what} dns_hosts") for host in item["dns_hosts"]]
+    return found
+
+
+def _want_dns_host(host: t.Mapping[str, t.Any], what: str) -> dict[str, t.Any]:
+    """An address with its names."""
+    if not host["hostnames"]:
+        raise FabricError(f"{what} {host['address']} has no hostnames")
+    names = [_dns_name(value, what) for value in host["hostnames"]]
+    return {"address": check_address(host["address"], what), "hostnames": names}
 
 
 def _dns_name(value: str, what: str) -> str:
