@@ -33,6 +33,8 @@ CLEANUP_TIMEOUT = 60
 
 # Parts that take too long for each run, or are not proved as a whole yet: they run when named. What is left out is said.
 ON_REQUEST = ("integration-intent_examples", "integration-site_others", "integration-verify_breaks")
+# The longest parts begin first, so that none is left alone at the end.
+LONGEST = ("integration-site", "integration-flows", "integration-site_guests", "integration-trace", "molecule-crowded")
 # The parts that boot hosts.
 IN_LABS = ("molecule-", "integration-", "guide-readme")
 
@@ -40,7 +42,7 @@ running: dict[str, subprocess.Popen[bytes]] = {}
 
 
 def parts() -> dict[str, list[str]]:
-    """Every part's command. The long ones come first, so that the cores finish together."""
+    """Every part's command, the longest ones first."""
     python = str(BIN / "python")
     scenarios = sorted(path.parent.name for path in (CHECKOUT / "molecule").glob("*/molecule.yml"))
     integration = sorted(path.stem for path in (CHECKOUT / "tests/integration").glob("test_*.py"))
@@ -53,7 +55,7 @@ def parts() -> dict[str, list[str]]:
     found["sanity"] = [python, "tests/sanity.py"]
     found["unit"] = [*pytest, "tests/unit"]
     found["lint"] = [str(BIN / "ansible-lint"), "--offline", "--profile", "production", "--strict", "-q"]
-    return found
+    return {name: found[name] for name in (*LONGEST, *(name for name in found if name not in LONGEST))}
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
