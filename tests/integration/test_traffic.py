@@ -55,9 +55,9 @@ def spaces(host: Host, *items: dict[str, t.Any]) -> None:
 
 
 def reaches(host: Host, netns: str, address: str, size: int = 56) -> bool:
-    """Whether every one of three pings of so many bytes is answered; first one ping is given for the neighbours' addresses."""
+    """Whether every one of three pings of so many bytes is answered, be it late; first one ping is given for the neighbours' addresses."""
     host.run(inside(netns, "ping", "-c", "1", "-W", "2", address), ok=None)
-    out = host.run(inside(netns, "ping", "-c", "3", "-i", "0.05", "-W", "1", "-s", str(size), address), ok=None)
+    out = host.run(inside(netns, "ping", "-c", "3", "-i", "0.05", "-W", "5", "-s", str(size), address), ok=None)
     return "3 received" in out
 
 
