@@ -133,6 +133,8 @@ def main() -> None:
     )
     if not chosen.parts:
         print(f"left out, as they run only when named: {', '.join(ON_REQUEST)}", flush=True)
+        if not os.environ.get("OVERLOOM_LONG"):
+            print("integration-trace takes every third broken fabric; OVERLOOM_LONG=1 takes all", flush=True)
     failed = []
     begun = time.monotonic()
     # A terminated run ends its parts as an interrupted one does.
