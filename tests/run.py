@@ -109,6 +109,13 @@ def summary_of(name: str) -> str:
     return lines[-1][:100] if lines else ""
 
 
+def tell_left_out() -> None:
+    """Say what a run of all parts does not do."""
+    print(f"left out, as they run only when named: {', '.join(ON_REQUEST)}", flush=True)
+    if not os.environ.get("OVERLOOM_LONG"):
+        print("integration-trace takes every third broken fabric; OVERLOOM_LONG=1 takes all", flush=True)
+
+
 def main() -> None:
     known = parts()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -132,9 +139,7 @@ def main() -> None:
         flush=True,
     )
     if not chosen.parts:
-        print(f"left out, as they run only when named: {', '.join(ON_REQUEST)}", flush=True)
-        if not os.environ.get("OVERLOOM_LONG"):
-            print("integration-trace takes every third broken fabric; OVERLOOM_LONG=1 takes all", flush=True)
+        tell_left_out()
     failed = []
     begun = time.monotonic()
     # A terminated run ends its parts as an interrupted one does.
