@@ -98,7 +98,7 @@ def _judged(way: Route, options: dict[str, t.Any], hostvars: t.Any) -> dict[str,
         return {"undecided": True}
     if report["undecided"]:
         after = {host: registered(host, "again") for host in hosts}
-        _decide(way, report, seen, after)
+        counters.decide(way, report, seen, after)
     Display().display("\n".join(["", *draw.lines(report), ""]))
     if options["report"]:
         _write(options["report"], report)
@@ -106,16 +106,6 @@ def _judged(way: Route, options: dict[str, t.Any], hostvars: t.Any) -> dict[str,
     if not report["passed"]:
         result.update(failed=True, msg=draw.sentence(report))
     return result
-
-
-def _decide(way: Route, report: dict[str, t.Any], before: dict[str, t.Any], after: dict[str, t.Any]) -> None:
-    """Blame the first hop whose counters did not rise."""
-    for direction, route in (("there", way), ("back", way.reversed())):
-        found = counters.stopped(route, report[direction], before, after)
-        if found:
-            at = report[direction]["hops"][found["hop"]]
-            report.update(died={**found, "direction": direction, "at": at}, undecided=False)
-            return
 
 
 def _write(folder: str, report: dict[str, t.Any]) -> None:

@@ -144,6 +144,7 @@ BREAKS = {
         ("kvm1", "kvm1/web1"),
         "permanent",
     ),
+    # The twin pings to be learned, not to be answered: the answer goes to either, so the ping may fail (|| true).
     "duplicate address": Break(
         F,
         "kvm1",

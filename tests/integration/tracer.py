@@ -58,11 +58,7 @@ class Tracer:
         report = walk.judge(way, seen, next(iter(sent.get("observed") or []), None))
         if report["undecided"]:
             after = {host: self.read(host, asked[host]) for host in asked}
-            for direction, route in (("there", way), ("back", way.reversed())):
-                found = counters.stopped(route, report[direction], seen, after)
-                if found and not report["died"]:
-                    at = report[direction]["hops"][found["hop"]]
-                    report.update(died={**found, "direction": direction, "at": at}, undecided=False)
+            counters.decide(way, report, seen, after)
         report["lines"] = draw.lines(report)
         return report
 

@@ -23,6 +23,7 @@ import ansible
 import yaml
 from harness import LIBRARY, REPOSITORY, Host, Lab, execute, privileged
 
+# Run by itself, without pytest's configuration, it needs the path first: so what comes from there is imported below (E402).
 sys.path.insert(0, str(REPOSITORY / ".collections"))
 
 from ansible_collections.overloom.fabric.plugins.filter.as_planned import as_planned  # noqa: E402

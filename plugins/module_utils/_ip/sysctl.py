@@ -58,11 +58,16 @@ def checked(key: str, value: t.Any) -> tuple[str, str]:
     parts = path.split("/")
     if len(parts) < 2 or not all(_PART.fullmatch(part) and part not in (".", "..") for part in parts):
         raise FabricError(f"sysctls: {key!r} is no key; write it like net.ipv4.ip_forward")
+    return path, sysctl_value(key, value, "sysctls")
+
+
+def sysctl_value(key: str, value: t.Any, what: str) -> str:
+    """A declared value as text, white space made one space. Raises FabricError."""
     if isinstance(value, bool):
         value = int(value)
     if not isinstance(value, (int, str)) or not str(value).strip() or not str(value).replace("\t", " ").isprintable():
-        raise FabricError(f"sysctls: the value {value!r} of {key} is no number or single line of text")
-    return path, " ".join(str(value).split())
+        raise FabricError(f"{what}: the value {value!r} of {key} is no number or single line of text")
+    return " ".join(str(value).split())
 
 
 def declaration(params: t.Mapping[str, t.Any]) -> Wanted:
@@ -93,7 +98,7 @@ def read(wanted: Wanted) -> Found:
 
 
 def in_force(path: str) -> str | None:
-    """A value in force, white space made one space; None if the kernel does not have the parameter."""
+    """A value in force in this thread's namespace, white space made one space; None if it cannot be read."""
     try:
         with open(os.path.join("/proc/sys", path), encoding="utf-8") as stream:
             return " ".join(stream.read().split())

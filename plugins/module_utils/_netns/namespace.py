@@ -19,7 +19,7 @@ import struct
 import threading
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.module_utils._ip.sysctl import sysctl_path
+from ansible_collections.overloom.fabric.plugins.module_utils._ip.sysctl import in_force, sysctl_path, sysctl_value
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 
 FOLDER = "/run/netns"
@@ -179,11 +179,7 @@ def check_sysctl(key: str, value: t.Any, what: str) -> tuple[str, str]:
         raise FabricError(
             f"{what}: {key!r} is no sysctl of a network namespace; only keys like net.ipv4.ip_forward are"
         )
-    if isinstance(value, bool):
-        value = int(value)
-    if not isinstance(value, (int, str)) or not str(value).strip() or not str(value).replace("\t", " ").isprintable():
-        raise FabricError(f"{what}: the value {value!r} of {key} is no number or single line of text")
-    return path, " ".join(str(value).split())
+    return path, sysctl_value(key, value, what)
 
 
 def sysctl_interface(path: str) -> str | None:
@@ -192,21 +188,12 @@ def sysctl_interface(path: str) -> str | None:
     return match.group(1) if match and match.group(1) not in ("all", "default") else None
 
 
-def read_sysctl(path: str) -> str | None:
-    """The value in this thread's namespace, white space made one space; None if it cannot be read."""
-    try:
-        with open("/proc/sys/" + path, encoding="utf-8") as stream:
-            return " ".join(stream.read().split())
-    except OSError:
-        return None
-
-
 def try_sysctls(wanted: t.Mapping[str, str]) -> dict[str, Sysctl]:
     """Try sysctls (key with slashes, value) in a new namespace, so that a refusal comes before any change."""
 
     def question() -> dict[str, Sysctl]:
         tables = {path: _template(path) for path in wanted}
-        defaults = {path: read_sysctl(table) for path, table in tables.items()}
+        defaults = {path: in_force(table) for path, table in tables.items()}
         return {path: _try(tables[path], defaults[path] or "", value) for path, value in wanted.items()}
 
     return in_new_namespace(question) if wanted else {}
@@ -232,7 +219,7 @@ def _try(path: str, default: str, value: str) -> Sysctl:
             errno.EPERM: "cannot be changed in a network namespace",
         }
         return Sysctl(default, value, reasons.get(error.errno or 0, f"does not take {value!r} ({error.strerror})"))
-    spelled = read_sysctl(path)
+    spelled = in_force(path)
     if spelled is None:
         return Sysctl(default, value, "cannot be read back, so that it cannot be kept")
     return Sysctl(default, spelled)

@@ -13,6 +13,7 @@ import json
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._ip import iproute as _ip
+from ansible_collections.overloom.fabric.plugins.module_utils._ip.sysctl import in_force
 from ansible_collections.overloom.fabric.plugins.module_utils._netns import namespace as _netns
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import (
     Database,
@@ -171,7 +172,7 @@ def read_host(
     numbers = {row["name"]: row.get("id") for row in listed}
 
     def question(paths: t.Iterable[str]) -> t.Callable[[], tuple[dict, dict]]:
-        return lambda: ({path: _netns.read_sysctl(path) for path in paths}, _netns.checksum_offloads())
+        return lambda: ({path: in_force(path) for path in paths}, _netns.checksum_offloads())
 
     answers = _netns.visit({name: question(sysctls) for name, sysctls in wanted.items() if name in names})
     inside = {}
@@ -182,7 +183,7 @@ def read_host(
     host = _ip.parse_interfaces(near)
     for name, end in host.items():
         if end.kind == "veth" or name == "lo":
-            mode = _netns.read_sysctl(f"net/ipv6/conf/{name}/addr_gen_mode")
+            mode = in_force(f"net/ipv6/conf/{name}/addr_gen_mode")
             host[name] = end._replace(addrgen=ADDRGEN.get(mode or "", ""))
     stale = frozenset(name for name, answer in answers.items() if answer is None)
     tried: dict[tuple, dict[str, _netns.Sysctl]] = {}

@@ -19,15 +19,25 @@ Item = t.Dict[str, t.Any]
 LEAST = 3
 
 
+def decide(way: Route, report: Item, before: t.Mapping[str, Item], after: t.Mapping[str, Item]) -> None:
+    """Blame the first hop whose counters did not rise, there or back, in the report."""
+    for direction, route in (("there", way), ("back", way.reversed())):
+        found = stopped(route, report[direction], before, after)
+        if found:
+            at = report[direction]["hops"][found["hop"]]
+            report.update(died={**found, "direction": direction, "at": at}, undecided=False)
+            return
+
+
 def stopped(way: Route, direction: Item, before: t.Mapping[str, Item], after: t.Mapping[str, Item]) -> Item | None:
     """The hop of a direction that did not see the packets, or None."""
     passed: int | None = None
     last = ""
     for number, hop in enumerate(direction["hops"]):
-        places = [_count(way, hop, number, direction["hops"], read) for read in (before, after)]
-        if None in places:
+        first, second = (_count(way, hop, number, direction["hops"], read) for read in (before, after))
+        if first is None or second is None:
             continue
-        rise = t.cast(int, places[1]) - t.cast(int, places[0])
+        rise = second - first
         if passed is None:
             if rise < LEAST:
                 because = f"{hop['name']} on {hop['host']} sent {rise} packets, of at least {LEAST}"

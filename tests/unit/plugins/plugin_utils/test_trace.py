@@ -44,7 +44,10 @@ ANSWERED = {"sent": 5, "received": 5, "rtt_ms": 1.0}
 SILENT = {"sent": 1, "received": 0}
 
 
-def verdict(seen: dict, ends: tuple = WEB, packet: Packet = Packet(), measured: dict | None = None) -> dict:  # noqa: B008
+PING = Packet()
+
+
+def verdict(seen: dict, ends: tuple = WEB, packet: Packet = PING, measured: dict | None = None) -> dict:
     return walk.judge(Route(PLAN, *ends, packet), seen, measured)
 
 
