@@ -699,7 +699,7 @@ def test_a_trace_names_the_hop_and_the_cause(fabrics, tracers, name):
 )
 def test_a_sound_fabric_gives_no_alarm_and_a_trace_changes_nothing(tracers, lab, ends):
     tracer = tracers[lab]
-    tracer.passes(*ends, 30)
+    tracer.passes(*ends, 30, measure=True)
     hosts = list(tracer.hosts)
     before = {host: tracer.state(host) for host in hosts}
     reports = [tracer.run(*ends) for _number in range(3)]

@@ -75,11 +75,11 @@ class Tracer:
             return {"unreachable": True, "msg": "the host does not answer"}
         return self.hosts[host].module(module, options, ok=None)
 
-    def passes(self, source: str, target: str, seconds: float) -> Item:
-        """Trace until the packet arrives, for so long at most; the last report."""
+    def passes(self, source: str, target: str, seconds: float, measure: bool = False) -> Item:
+        """Trace until the packet arrives, for so long at most; the last report. measure: packets, too."""
         until = time.monotonic() + seconds
         while True:
-            report = self.run(source, target, measure=False)
+            report = self.run(source, target, measure=measure)
             if report["passed"] or time.monotonic() > until:
                 return report
             time.sleep(0.2)

@@ -22,7 +22,8 @@ _TUNNELS = (
     ),
     re.compile(r"set\(tunnel\((?:()tun_id=[^,]*,)?(?:src=([0-9a-f.:]+),)?dst=([0-9a-f.:]+)"),
 )
-_WORD = re.compile(r'"?([^",()]+)"?')
+# A flood goes to other ports, too, when a tunnel has no route or no neighbor.
+_UNRESOLVED = ("native tunnel routing failed", "neighbor cache miss")
 
 
 class Matched(t.NamedTuple):
@@ -36,20 +37,24 @@ class Matched(t.NamedTuple):
 
 
 class Traced(t.NamedTuple):
-    """An answer of ofproto/trace. outputs: the ports' names; tunnels: remote address -> MAC address of the outer next hop."""
+    """An answer of ofproto/trace.
+
+    outputs: the ports' names; tunnels: remote address -> MAC address of the outer next hop; unresolved: the way of a tunnel's outer packet
+    is not known, so that the tunnel is in neither.
+    """
 
     error: str | None
     flows: tuple[Matched, ...]
     outputs: tuple[str, ...]
     tunnels: dict[str, str]
-    remarks: tuple[str, ...]
+    unresolved: bool
     dropped: bool = False
 
 
 def parse(text: str) -> Traced:
     """The answer as data."""
     if text.startswith("error: ") or "Datapath actions:" not in text:
-        return Traced(text.replace("error: ", "", 1).strip() or "nothing was said", (), (), {}, ())
+        return Traced(text.replace("error: ", "", 1).strip() or "nothing was said", (), (), {}, False)
     head, _mark, tail = text.partition("Final flow:")
     flows, bridge = [], ""
     for line in head.splitlines():
@@ -63,8 +68,12 @@ def parse(text: str) -> Traced:
         elif flows and line.startswith("    "):
             flows[-1] = flows[-1]._replace(actions=(*flows[-1].actions, line.strip()))
     actions = tail.partition("Datapath actions:")[2].strip().splitlines()[0]
-    remarks = tuple(action[3:] for flow in flows for action in flow.actions if action.startswith("-> "))
-    return Traced(None, tuple(flows), _outputs(actions), _tunnels(actions), remarks, actions == "drop")
+    outputs, tunnels = _outputs(actions), _tunnels(actions)
+    said = [action[3:] for flow in flows for action in flow.actions if action.startswith(("-> ", ">> "))]
+    unresolved = any(remark.startswith(_UNRESOLVED) for remark in said) or (
+        not outputs and not tunnels and any("native tunnel" in remark for remark in said)
+    )
+    return Traced(None, tuple(flows), outputs, tunnels, unresolved, actions == "drop")
 
 
 def _outputs(actions: str) -> tuple[str, ...]:
@@ -91,7 +100,7 @@ def in_words(flow: Matched, tables: t.Mapping[int, str]) -> str:
     """A matched flow as one line, its table by name where it has one."""
     name = tables.get(flow.table)
     title = f"table {flow.table} {name}" if name else f"table {flow.table}"
-    done = [action for action in flow.actions if not action.startswith("-> ")]
+    done = [action for action in flow.actions if not action.startswith(("-> ", ">> "))]
     return f"{title}: {flow.match or 'no flow matches'} → {', '.join(done) or 'drop'}"
 
 

@@ -98,9 +98,8 @@ def _onward(view: View, path: Path, way: Route, host: str, far: str, bridge: str
     planned = way.tunnel(host, far) or {}
 
     def reached(traced: switch.Traced) -> bool:
-        # Without the outer next hop, the switch names the way and no tunnel yet.
-        waiting = any("native tunnel" in remark for remark in traced.remarks)
-        return planned["remote_ip"] in traced.tunnels or (waiting and not traced.outputs and not traced.tunnels)
+        # The underlay then tells what the outer packet lacks.
+        return planned["remote_ip"] in traced.tunnels or traced.unresolved
 
     return ports.tables(view, path, host, way, bridge, f"tunnel {planned.get('name')}", reached)
 

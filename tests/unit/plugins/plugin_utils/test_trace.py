@@ -248,6 +248,25 @@ CAUSES = {
     "trunks": (put(port("kvm1", "br-int", "gre-kvm2"), trunks=["20-30"]), WEB, "trunks", "kvm1", "gre-kvm2"),
     "tunnel endpoint's address": (put(link("kvm1", "", "tep0"), addresses=[]), WEB, "underlay-address", "kvm1", "kvm1"),
     "no underlay route": (unrouted("kvm1", "192.168.200.2"), WEB, "no-route", "kvm1", "kvm1"),
+    "no underlay route, while the frame is flooded": (
+        both(
+            unrouted("kvm1", "192.168.200.2"),
+            answer(
+                "kvm1",
+                WEB,
+                trace_text(
+                    "br-int",
+                    " 0. priority 0\n    NORMAL\n     -> no learned MAC for destination, flooding\n"
+                    "     -> output to native tunnel\n     >> native tunnel routing failed",
+                    "push_vlan(vid=10,pcp=0),br-int",
+                ),
+            ),
+        ),
+        WEB,
+        "no-route",
+        "kvm1",
+        "kvm1",
+    ),
     "underlay link down": (put(link("r1", "", "eth2"), up=False), WEB, "underlay-down", "r1", "r1"),
     "cable cut": (put(link("kvm1", "", "eth1"), carrier=False), WEB, "underlay-down", "kvm1", "kvm1"),
     "underlay tag": (put(port("kvm1", "br-underlay", "eth1"), tag=9), WEB, "tag", "kvm1", "kvm1"),
