@@ -290,7 +290,8 @@ spawned:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.overloom.fabric.plugins.module_utils._netns.veth import argument_spec, exclusive, run
+from ansible_collections.overloom.fabric.plugins.module_utils._netns.declaration import argument_spec, exclusive
+from ansible_collections.overloom.fabric.plugins.module_utils._netns.veth import run
 
 
 def main() -> None:

@@ -10,69 +10,53 @@ unit notes a thing before it is made and until it is removed, so that a run that
 
 from __future__ import annotations
 
-import hashlib
 import os
-import re
-import time
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._ip import iproute as _ip
 from ansible_collections.overloom.fabric.plugins.module_utils._netns import namespace as _netns
+from ansible_collections.overloom.fabric.plugins.module_utils._netns.declaration import (
+    Settings,
+    Veth,
+    check_owner,
+    declared,
+    default_outer,
+    joined_sysctls,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._netns.port import (
+    End,
+    compare_port,
+    in_userspace,
+    late_ports,
+    own_port_dropped,
+)
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.reader import (
     OVS_BEGIN,
     UNIT_KIND,
-    VLAN_OPTIONS,
     Found,
     Kept,
     Space,
     alias_owner,
     describe,
     notes_of,
-    port_view,
     read_host,
     shown_route,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import (
-    AddPort,
-    Database,
-    DelPort,
-    MovePort,
     Op,
-    Put,
-    empty_row,
     ovs_runner,
-    read_database,
     read_or_foresee,
     transaction,
 )
-from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import (
-    Wanted,
-    configurable,
-    differences,
-    interface_name,
-    late_error,
-    made_by,
-    mark,
-    own_keys,
-    owner_of,
-    parse,
-    removable,
-)
-from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import (
-    argument_spec as ovs_argument_spec,
-)
-from ansible_collections.overloom.fabric.plugins.module_utils._ovs.port import check_vlans
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import (
-    OVS_MODULE,
-    OVS_OWNER,
     Caller,
     interface_alias,
     may_declare,
-    owner_argument_spec,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
     Change,
     FabricError,
+    Runner,
     Step,
     Write,
     reconcile,
@@ -87,207 +71,6 @@ from ansible_collections.overloom.fabric.plugins.module_utils._systemd import (
     unit_name,
     unit_steps,
 )
-
-MODULE = "netns_veth"
-INTERFACE = "eth0"
-# How long a port whose device was made again may take until ovs-vswitchd has noticed, in seconds.
-PATIENCE = 5.0
-# The type of an interface that no device can have: so it is while the device is made anew.
-_LOOSE = "patch"
-
-_OWNED = own_keys(VLAN_OPTIONS)
-_OWNER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@+-]{0,63}", re.ASCII)
-
-Item = t.Dict[str, t.Any]
-
-
-def item_argument_spec() -> dict:
-    """The options of one item."""
-    route = {
-        "to": {"type": "str", "required": True},
-        "via": {"type": "str", "required": True},
-        "metric": {"type": "int"},
-        "onlink": {"type": "bool", "default": False},
-    }
-    return {
-        "name": {"type": "str"},
-        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-        "interface": {"type": "str"},
-        "outer": {"type": "str"},
-        "addresses": {"type": "list", "elements": "str"},
-        "routes": {"type": "list", "elements": "dict", "options": route},
-        "mtu": {"type": "int"},
-        "mac": {"type": "str"},
-        "up": {"type": "bool", "default": True},
-        "sysctls": {"type": "dict"},
-        "tx_checksum": {"type": "str", "choices": ["auto", "on", "off"], "default": "auto"},
-        "bridge": {"type": "str"},
-        **ovs_argument_spec(VLAN_OPTIONS),
-    }
-
-
-def argument_spec() -> dict:
-    """The options of the module."""
-    item = item_argument_spec()
-    listed = {**item, "name": {"type": "str", "required": True}}
-    return {**item, "namespaces": {"type": "list", "elements": "dict", "options": listed}, **owner_argument_spec()}
-
-
-def exclusive() -> list[tuple[str, str]]:
-    """The pairs of options that exclude each other: an item stands alone, or in the list."""
-    return [("namespaces", option) for option in item_argument_spec()]
-
-
-# --- what is declared -------------------------------------------------------------------------------------------------
-
-
-class Veth(t.NamedTuple):
-    """One declared item, checked as far as that goes without the host; None leaves as it is.
-
-    interface: None only when the whole namespace shall be absent. tx: auto, on, off.
-    sysctls: key with slashes -> value. port: the declared VLAN options of the port.
-    """
-
-    name: str
-    interface: str | None
-    present: bool = True
-    outer: str | None = None
-    addresses: tuple[str, ...] | None = None
-    routes: tuple[_ip.Route, ...] | None = None
-    mtu: int | None = None
-    mac: str | None = None
-    up: bool = True
-    sysctls: dict[str, str] | None = None
-    tx: str = "auto"
-    bridge: str | None = None
-    port: tuple[Wanted, ...] = ()
-
-    @property
-    def what(self) -> str:
-        """How errors call it."""
-        return f"namespace {self.name}, interface {self.interface}"
-
-    @property
-    def inner(self) -> str:
-        """The interface inside. LookupError for an item that is about the whole namespace."""
-        if self.interface is None:
-            raise LookupError(f"namespace {self.name} as a whole")
-        return self.interface
-
-
-class Settings(t.NamedTuple):
-    """What holds for all items of a call. lenient: in check mode, what an earlier task may still make is a warning."""
-
-    owner: str
-    adopt: bool = False
-    purge: bool = False
-    lenient: bool = False
-
-
-def default_outer(name: str, interface: str) -> str:
-    """The name of the host's end where none is given; unique enough for interface names' 15 bytes."""
-    full = f"v-{name}" if interface == INTERFACE else f"v-{name}-{interface}"
-    return full if len(full) <= 15 else full[:10] + hashlib.sha256(full.encode()).hexdigest()[:5]
-
-
-def check_owner(owner: str) -> str:
-    """An owner that an interface's alias and a unit can carry."""
-    if not _OWNER.fullmatch(owner):
-        raise FabricError(
-            f"owner: {owner!r} is no mark for interfaces; give 1 to 64 letters, digits, '_', '.', ':', '@', '+' and '-', "
-            "the first of them a letter, a digit or '_'"
-        )
-    return owner
-
-
-def declared(items: t.Iterable[Item]) -> list[Veth]:
-    """The declared items, checked as far as that goes without the host."""
-    veths = [_declared(item) for item in items]
-    by_key: dict[tuple[str, str | None], Veth] = {}
-    for veth in veths:
-        if (veth.name, veth.interface) in by_key:
-            raise FabricError(f"{veth.what} is declared twice; give each item a namespace or interface of its own")
-        by_key[veth.name, veth.interface] = veth
-    for name in {veth.name for veth in veths if veth.interface is None}:
-        if sum(veth.name == name for veth in veths) > 1:
-            raise FabricError(
-                f"namespace {name} is declared absent as a whole, and with an interface; remove one of the items"
-            )
-    _check_joined_options(veths)
-    return veths
-
-
-def _declared(item: Item) -> Veth:
-    name = _netns.check_name(item.get("name") or "", "name")
-    present = item.get("state", "present") == "present"
-    interface = item.get("interface")
-    if interface is None and present:
-        interface = INTERFACE
-    if interface is not None:
-        _ip.check_interface_name(interface, f"namespace {name}: interface")
-        if interface == "lo":
-            raise FabricError(f"namespace {name}: interface lo is the loopback of every namespace; give another name")
-    what = f"namespace {name}, interface {interface}"
-    if item.get("outer") is not None:
-        _ip.check_interface_name(item["outer"], f"{what}: outer")
-    if not present:
-        return Veth(name, interface, present=False, outer=item.get("outer"))
-    veth = Veth(
-        name,
-        interface,
-        outer=item.get("outer"),
-        addresses=None
-        if item.get("addresses") is None
-        else _ip.check_addresses(item["addresses"], f"{what}: addresses"),
-        routes=None if item.get("routes") is None else tuple(_route(route, what) for route in item["routes"]),
-        mac=None if item.get("mac") is None else _ip.check_mac(item["mac"], f"{what}: mac"),
-        mtu=item.get("mtu"),
-        up=item.get("up", True),
-        sysctls=None if item.get("sysctls") is None else _sysctls(item["sysctls"], what),
-        tx=item.get("tx_checksum", "auto"),
-        bridge=interface_name(item["bridge"], f"{what}: bridge") if item.get("bridge") else item.get("bridge"),
-        port=tuple(parse(VLAN_OPTIONS, item, what)),
-    )
-    if veth.mtu is not None:
-        _ip.check_mtu(veth.mtu, veth.addresses or (), f"{what}: mtu")
-    if veth.routes and not veth.up:
-        raise FabricError(f"{what}: routes need the interface up; remove up: false or the routes")
-    if veth.bridge == "" and any(wanted.value for wanted in veth.port):
-        raise FabricError(f"{what}: {veth.port[0].option.name} needs a port in a bridge; give bridge")
-    return veth
-
-
-def _route(route: Item, what: str) -> _ip.Route:
-    return _ip.check_route(route["to"], route["via"], route.get("metric"), bool(route.get("onlink")), f"{what}: routes")
-
-
-def _sysctls(values: dict[str, t.Any], what: str) -> dict[str, str]:
-    return dict(_netns.check_sysctl(str(key), value, f"{what}: sysctls") for key, value in values.items())
-
-
-def _check_joined_options(veths: t.Sequence[Veth]) -> None:
-    """Refuse what contradicts between the items of one namespace: values of a sysctl, routes of one table."""
-    sysctls: dict[tuple[str, str], str] = {}
-    routes: dict[tuple[str, t.Any], Veth] = {}
-    for veth in veths:
-        for path, value in (veth.sysctls or {}).items():
-            if sysctls.setdefault((veth.name, path), value) != value:
-                raise FabricError(
-                    f"{veth.what}: sysctls gives {path} another value than another item of the namespace does"
-                )
-        for route in veth.routes or ():
-            other = routes.setdefault((veth.name, route.key()), veth)
-            if other is not veth or sum(r.key() == route.key() for r in veth.routes or ()) > 1:
-                raise FabricError(
-                    f"{veth.what}: routes has a second route to {route.to} in the namespace with the metric {route.metric}; give one of them another metric"
-                )
-
-
-def joined_sysctls(veths: t.Iterable[Veth], name: str) -> dict[str, str] | None:
-    """The sysctls that all items of a namespace declare together; None if none declares any."""
-    given = [veth.sysctls for veth in veths if veth.name == name and veth.sysctls is not None]
-    return {path: value for sysctls in given for path, value in sysctls.items()} if given else None
-
 
 # --- the unit ----------------------------------------------------------------------------------------------------------
 
@@ -748,8 +531,13 @@ class _Plan:
         """Make one veth pair what is declared."""
         pair = self._ends(veth, kept)
         keep = _noted(veth, pair.outer, kept)
-        port_before, port_after, netdev = self._port(veth, pair.outer, keep, pair.mine, anew=pair.far is None)
-        keep = keep._replace(tx={"on": True, "off": False, "auto": False if netdev else None}[veth.tx])
+        end = End(pair.outer, pair.mine, anew=pair.far is None)
+        port = compare_port(self._found.database, veth, end, self._settings)
+        self._unplug += port.unplug
+        self._ops += port.ops
+        self._warnings += port.warnings
+        userspace = in_userspace(self._found.database, keep.bridge)
+        keep = keep._replace(tx={"on": True, "off": False, "auto": False if userspace else None}[veth.tx])
         given = _given(veth, keep, pair.far)
         addresses = _checked_addresses(veth, keep, given, pair.far)
         addrgen = _addrgen(keep) if self._ipv6 else None
@@ -763,8 +551,8 @@ class _Plan:
         if keep.tx is not None and pair.offload != keep.tx:
             offloads.append(_offload_step(veth.name, veth.inner, keep.tx))
         after = {"owner": self._settings.owner if pair.mine else None, **_shown(veth, pair, keep, given, addrgen)}
-        after.update(port_after)
-        was = _shown_before(pair, given, port_before, after)
+        after.update(port.after)
+        was = _shown_before(pair, given, port.before, after)
         before = {veth.inner: was} if was else {}
         joined, noted = pair.far is not None, keep if pair.mine else None
         return _Part(joined, first, lines, last, offloads, noted, before, {veth.inner: after})
@@ -821,77 +609,12 @@ class _Plan:
             )
         self._clear.append(_ip.batch_step([f"link delete dev {_ip.word(far.name)}"], netns=veth.name))
 
-    def _port(
-        self, veth: Veth, outer: str, keep: Kept, mine: bool, anew: bool
-    ) -> tuple[dict[str, t.Any], dict[str, t.Any], bool]:
-        """Make the port in the bridge what is declared; returns it before and after, and whether its datapath is in user space.
-
-        anew: whether the device is made anew.
-        """
-        database = self._found.database
-        current = database.bridge_of.get(outer)
-        target = current if veth.bridge is None else veth.bridge
-        bridges = database.tables["Bridge"]
-        netdev = bridges.get(keep.bridge or "", {}).get("datapath_type") == "netdev"
-        if veth.bridge is None and not veth.port:
-            return {}, {}, netdev
-        names = ["bridge", *(wanted.option.name for wanted in veth.port)]
-        before = {key: value for key, value in port_view(database, outer).items() if key in names}
-        row = database.tables["Port"][outer] if current else empty_row("Port", outer)
-        if veth.bridge == "":
-            if current:
-                removable(row, f"port {outer}", self._settings.owner, self._settings.adopt)
-                self._ops.append(DelPort(current, outer, row["_uuid"]))
-            return before, dict.fromkeys(before), False
-        if not target:
-            raise FabricError(f"{veth.what}: {veth.port[0].option.name} needs a port in a bridge; give bridge")
-        if target not in bridges:
-            if not self._settings.lenient:
-                raise FabricError(
-                    f"{veth.what}: bridge {target} does not exist; create it first, for example with ovs_bridge"
-                )
-            self._warnings.append(f"{veth.what}: bridge {target} does not exist yet; it has to be created first")
-        if current:
-            configurable(row, f"port {outer}", self._settings.owner, self._settings.adopt)
-        ops: list[Op] = []
-        if not current:
-            ops.append(AddPort(target, outer, (outer,)))
-        else:
-            if current != target:
-                ops.append(MovePort(outer, row["_uuid"], current, target))
-            kind = database.tables["Interface"][outer]["type"]
-            if anew and kind != _LOOSE:
-                # In user space, ovs-vswitchd goes on with the device that is gone, and says nothing. With another type in
-                # between it lets go of it, while the port keeps all that was set on it.
-                self._unplug.append(Put("Interface", outer, "type", None, _LOOSE))
-            if anew or kind == _LOOSE:
-                ops.append(Put("Interface", outer, "type", None, "" if kind == _LOOSE else kind))
-        ops += differences(row, outer, veth.port, _OWNED)
-        later_row = {**row, **{wanted.option.column: wanted.value for wanted in veth.port}}
-        check_vlans({wanted.option.name: wanted.value for wanted in veth.port}, later_row, veth.what)
-        ids = dict(row["external_ids"])
-        before["port_owner"] = _port_owner(ids)
-        before["plugged"] = bool(current) and database.tables["Interface"][outer]["type"] != _LOOSE
-        # A port of our own interface is ours, unless it carries a mark already.
-        if not current or self._settings.adopt or (mine and owner_of(row) is None):
-            marks = mark("Port", outer, row, self._settings.owner, MODULE)
-            ops += marks
-            ids.update({put.key: put.value for put in t.cast(t.List[Put], marks)})
-        self._ops += ops
-        wanted = {w.option.name: w.option.kind.shown(w.value) if w.value is not None else None for w in veth.port}
-        return before, {"bridge": target, **wanted, "port_owner": _port_owner(ids), "plugged": True}, netdev
-
     # Things that shall not be there
 
     def _drop_port(self, outer: str) -> None:
         """Remove the port of an interface that goes, if this module made it."""
-        database = self._found.database
-        bridge = database.bridge_of.get(outer)
-        if bridge is None or outer not in database.tables["Port"] or outer in self._plugged:
-            return
-        row = database.tables["Port"][outer]
-        drop = DelPort(bridge, outer, row["_uuid"])
-        if (made_by(row, self._settings.owner, MODULE) or self._settings.adopt) and drop not in self._ops:
+        drop = None if outer in self._plugged else own_port_dropped(self._found.database, outer, self._settings)
+        if drop is not None and drop not in self._ops:
             self._ops.append(drop)
 
     def _remove_veth(self, veth: Veth, kept: Kept | None) -> bool:
@@ -976,11 +699,6 @@ def _loses(old: Space, new: Space) -> bool:
     return gone or not set(old.sysctls) <= set(new.sysctls)
 
 
-def _port_owner(ids: t.Mapping[str, str]) -> str | None:
-    """The mark of a port, for a comparison by eye."""
-    return f"{ids[OVS_OWNER]}, by {ids.get(OVS_MODULE)}" if OVS_OWNER in ids else None
-
-
 def _reachable(route: _ip.Route, addresses: t.Iterable[str]) -> bool:
     try:
         _ip.check_gateway(route, addresses, "")
@@ -1009,59 +727,63 @@ def run(module: t.Any) -> None:
         veths = declared([params] if params["namespaces"] is None else params["namespaces"])
     except FabricError as error:
         module.fail_json(msg=str(error), changed=False, commands=[], spawned=0)
-    names = {veth.name for veth in veths}
-
-    def interests(spaces: dict[str, Space], _there: t.Collection[str]) -> dict[str, dict[str, str]]:
-        """The declared namespaces, and those that purge removes."""
-        kept = {name: spaces[name].sysctls if name in spaces else {} for name in names}
-        wanted = {name: {**kept[name], **(joined_sysctls(veths, name) or {})} for name in sorted(names)}
-        if settings.purge:
-            wanted.update(
-                {name: {} for name, space in spaces.items() if space.owner == settings.owner and name not in names}
-            )
-        return wanted
-
-    def wants_ovs(spaces: dict[str, Space]) -> bool:
-        """Whether a port is declared, or was declared of what is removed."""
-        noted = any(
-            kept.bridge
-            for name, space in spaces.items()
-            if name in names or (settings.purge and space.owner == settings.owner)
-            for kept in space.veths.values()
-        )
-        return noted or any(veth.bridge is not None or veth.port for veth in veths)
-
-    def judge(found: Found) -> list[str]:
-        """What the tools say late: a duplicate address on the link, a port without its device."""
-        errors = []
-        for veth in veths:
-            far = found.look(veth.name).interfaces.get(veth.interface or "") if veth.present else None
-            if far is not None and far.broken:
-                errors.append(
-                    f"{veth.what}: another node on the link has the address {', '.join(far.broken)} (RFC 4862)"
-                )
-        outers = [found.outer_of(veth.name, veth.interface) for veth in veths if veth.present and veth.interface]
-        return errors + late_ports(found.database, [outer for outer in outers if outer])
-
-    def late_ports(database: Database, outers: t.Sequence[str]) -> list[str]:
-        until = time.monotonic() + PATIENCE
-        while True:
-            ports = [(database.bridge_of[outer], outer) for outer in outers if outer in database.bridge_of]
-            errors = [error for error in (late_error(database, bridge, port) for bridge, port in ports) if error]
-            if not errors or time.monotonic() > until:
-                return errors
-            time.sleep(0.1)
-            database = read_database(runner, OVS_BEGIN)
-
-    def state(found: Found) -> dict[str, t.Any]:
-        there = [name for name in dict.fromkeys(veth.name for veth in veths) if name in found.inside]
-        return {"namespaces": [describe(found, name) for name in there]}
-
     reconcile(
         module,
-        read=lambda: read_host(runner, interests, wants_ovs, lambda: read_or_foresee(module, runner, OVS_BEGIN)),
+        read=lambda: read_host(
+            runner,
+            lambda spaces, _there: _interests(veths, settings, spaces),
+            lambda spaces: _wants_ovs(veths, settings, spaces),
+            lambda: read_or_foresee(module, runner, OVS_BEGIN),
+        ),
         compare=lambda found: compare(found, veths, settings),
         runner=runner,
-        state=state,
-        judge=judge,
+        state=lambda found: _state(found, veths),
+        judge=lambda found: [*_duplicate_addresses(found, veths), *_refused_ports(runner, found, veths)],
     )
+
+
+def _concerned(veths: t.Sequence[Veth], settings: Settings, spaces: t.Mapping[str, Space]) -> list[str]:
+    """The declared namespaces, and those that purge removes."""
+    names = sorted({veth.name for veth in veths})
+    if not settings.purge:
+        return names
+    return names + [name for name, space in spaces.items() if space.owner == settings.owner and name not in names]
+
+
+def _interests(veths: t.Sequence[Veth], settings: Settings, spaces: t.Mapping[str, Space]) -> dict[str, dict[str, str]]:
+    """The namespaces to look into, each with the sysctls that are noted or declared of it."""
+    wanted: dict[str, dict[str, str]] = {name: {} for name in _concerned(veths, settings, spaces)}
+    for name in {veth.name for veth in veths}:
+        noted = spaces[name].sysctls if name in spaces else {}
+        wanted[name] = {**noted, **(joined_sysctls(veths, name) or {})}
+    return wanted
+
+
+def _wants_ovs(veths: t.Sequence[Veth], settings: Settings, spaces: t.Mapping[str, Space]) -> bool:
+    """Whether a port is declared, or was declared of what is removed."""
+    if any(veth.bridge is not None or veth.port for veth in veths):
+        return True
+    noted = [spaces[name].veths for name in _concerned(veths, settings, spaces) if name in spaces]
+    return any(kept.bridge for pairs in noted for kept in pairs.values())
+
+
+def _duplicate_addresses(found: Found, veths: t.Sequence[Veth]) -> list[str]:
+    """What the kernel says late: another node has an address."""
+    errors = []
+    for veth in veths:
+        far = found.look(veth.name).interfaces.get(veth.interface or "") if veth.present else None
+        if far is not None and far.broken:
+            errors.append(f"{veth.what}: another node on the link has the address {', '.join(far.broken)} (RFC 4862)")
+    return errors
+
+
+def _refused_ports(runner: Runner, found: Found, veths: t.Sequence[Veth]) -> list[str]:
+    """What ovs-vswitchd says late: a port without its device."""
+    outers = [found.outer_of(veth.name, veth.interface) for veth in veths if veth.present and veth.interface]
+    return late_ports(runner, found.database, [outer for outer in outers if outer])
+
+
+def _state(found: Found, veths: t.Sequence[Veth]) -> dict[str, t.Any]:
+    """The declared namespaces that there are."""
+    names = dict.fromkeys(veth.name for veth in veths)
+    return {"namespaces": [describe(found, name) for name in names if name in found.inside]}

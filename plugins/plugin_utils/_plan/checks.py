@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.module_utils._netns.veth import default_outer
+from ansible_collections.overloom.fabric.plugins.module_utils._netns.declaration import default_outer
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import DST_PORTS, Overlay, Segment
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import INVALID, suggest, word
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import addresses, mesh

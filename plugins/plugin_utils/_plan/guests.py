@@ -20,7 +20,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.xml impor
     shown_size,
     size,
 )
-from ansible_collections.overloom.fabric.plugins.module_utils._netns.veth import default_outer
+from ansible_collections.overloom.fabric.plugins.module_utils._netns.declaration import default_outer
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import (
     Endpoint,

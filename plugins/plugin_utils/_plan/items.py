@@ -14,7 +14,7 @@ from __future__ import annotations
 import collections
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.module_utils._netns.veth import default_outer
+from ansible_collections.overloom.fabric.plugins.module_utils._netns.declaration import default_outer
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import Endpoint, Overlay, Segment
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import addresses, mesh
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.values import Values

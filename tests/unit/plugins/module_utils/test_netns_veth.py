@@ -4,29 +4,34 @@
 from __future__ import annotations
 
 import copy
+import pathlib
+import sys
 import typing as t
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.overloom.fabric.plugins.module_utils._netns import declaration
 from ansible_collections.overloom.fabric.plugins.module_utils._netns import veth as netns
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.reader import Kept, Space, notes_of, space_of
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import (
     AddBridge,
     AddPort,
-    DelPort,
-    MovePort,
     Put,
     apply,
     empty_row,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, FabricError
-from ansible_collections.overloom.fabric.tests.unit.kernel import Transaction, World
+from ansible_collections.overloom.fabric.tests.unit.kernel import Link, Transaction, World
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+
+from netns_draw import drift, item, items  # noqa: E402  # pylint: disable=wrong-import-position
 
 OWNER = "fabric"
 MARK = "overloom:fabric"
-SETTINGS = netns.Settings(OWNER)
+SETTINGS = declaration.Settings(OWNER)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -46,19 +51,19 @@ def world() -> World:
     return made
 
 
-def compare(host: World, items: list[dict], settings: netns.Settings = SETTINGS) -> Change:
+def compare(host: World, items: list[dict], settings: declaration.Settings = SETTINGS) -> Change:
     """What the module would do."""
-    veths = netns.declared(items)
+    veths = declaration.declared(items)
     spaces = host.read({}).spaces
     names = {veth.name for veth in veths}
     interests = {
-        name: {**(spaces[name].sysctls if name in spaces else {}), **(netns.joined_sysctls(veths, name) or {})}
+        name: {**(spaces[name].sysctls if name in spaces else {}), **(declaration.joined_sysctls(veths, name) or {})}
         for name in names | set(spaces)
     }
     return netns.compare(host.read(interests), veths, settings)
 
 
-def converge(host: World, items: list[dict], settings: netns.Settings = SETTINGS) -> Change:
+def converge(host: World, items: list[dict], settings: declaration.Settings = SETTINGS) -> Change:
     """Do it; once is enough, and the difference is told if and only if there is something to do."""
     change = compare(host, items, settings)
     assert bool(change.steps) == (change.before != change.after), (change.before, change.after)
@@ -69,177 +74,49 @@ def converge(host: World, items: list[dict], settings: netns.Settings = SETTINGS
     return change
 
 
-def item(name: str = "red", **options: t.Any) -> dict:
-    """One item as the module gets it."""
-    if "routes" in options:
-        options["routes"] = [{"metric": None, "onlink": False, **route} for route in options["routes"]]
-    return {"name": name, **options}
-
-
 # Claims about all declarations -------------------------------------------------------------------------------------------
 
-SUBNETS = ["10.0.{}.0/24", "10.1.{}.0/24", "fd00:{}::/64"]
-HOSTS = [10, 11, 12]
 
-
-def _address(subnet: str, number: int) -> str:
-    base, length = subnet.split("/")
-    return f"{base[:-1]}{number}/{length}" if "." in base else f"{base}{number}/{length}"
-
-
-@st.composite
-def items(draw: t.Callable) -> list[dict]:
-    """Valid items, of up to three namespaces."""
-    keys = draw(
-        st.lists(
-            st.tuples(st.sampled_from(["red", "blue", "red-test"]), st.sampled_from(["eth0", "eth1"])),
-            unique=True,
-            max_size=4,
-        )
-    )
-    found = []
-    for position, (name, interface) in enumerate(keys):
-        options: dict[str, t.Any] = {"interface": interface}
-        up = options["up"] = draw(st.sampled_from([True, True, True, False]))
-        # Each interface has subnets of its own, so that no two routes of a namespace have one key.
-        number = ["red", "blue", "red-test"].index(name) * 2 + ["eth0", "eth1"].index(interface) + 1
-        subnets = [subnet.format(number) for subnet in SUBNETS]
-        pool = [_address(subnet, host) for subnet in subnets for host in HOSTS]
-        if draw(st.booleans()):
-            options["addresses"] = draw(st.lists(st.sampled_from(pool), unique=True, max_size=4))
-            gateways = [_address(subnet, 1).partition("/")[0] for subnet in subnets]
-            reach = {a.rsplit(":" if ":" in a else ".", 1)[0] for a in options["addresses"]}
-            usable = [g for g in gateways if g.rsplit(":" if ":" in g else ".", 1)[0] in reach]
-            targets = {6: [f"fd99:{position + 1}::/64"], 4: [f"10.99.{position}.0/24", f"10.98.{position}.0/24"]}
-            routes = []
-            for gateway in usable if up else []:
-                for to in draw(st.lists(st.sampled_from(targets[6 if ":" in gateway else 4]), unique=True, max_size=2)):
-                    if to not in [route["to"] for route in routes]:
-                        routes.append(
-                            {"to": to, "via": gateway, "metric": draw(st.sampled_from([None, 7])), "onlink": False}
-                        )
-            options["routes"] = routes
-        if draw(st.booleans()):
-            options["mtu"] = draw(st.sampled_from([1280, 1400, 9000]))
-        if draw(st.booleans()):
-            options["mac"] = f"02:00:00:00:0{draw(st.integers(0, 3))}:0{number}"
-        if draw(st.booleans()):
-            options["sysctls"] = draw(st.sampled_from([{}, {"net.ipv4.ip_forward": 1}]))
-        if draw(st.booleans()):
-            options["bridge"] = draw(st.sampled_from(["", "br0", "br1"]))
-        if options.get("bridge"):
-            options["tag"] = draw(st.sampled_from([None, "", 10, 20]))
-        options["tx_checksum"] = draw(st.sampled_from(["auto", "on", "off"]))
-        found.append(item(name, **options))
-    return found
-
-
-def drift(host: World, draw: t.Callable) -> None:
-    """Something that a person may do by hand."""
-    names = sorted(host.ids)
-    if not names:
-        return
-    name = draw(st.sampled_from(names))
-    links = host.spaces[name]
-    far = links.get(draw(st.sampled_from(["eth0", "eth1"])))
-    actions = [
-        "space",
-        "veth",
-        "mtu",
-        "mac",
-        "down",
-        "add",
-        "delete",
-        "routes",
-        "alias",
-        "lo",
-        "unit",
-        "disable",
-        "port",
-        "move",
-        "sysctl",
-        "addrgen",
-    ]
-    action = draw(st.sampled_from(actions))
-    unit = f"overloom-netns-{name}.service"
-    if action == "space":
-        host.delete_space(name)
-    elif action == "lo" and unit in host.units:
-        links["lo"].set("down")
-        links["lo"].set("alias", "")
-    elif action == "unit":
-        # Without both unit and alias it would be nobody's namespace, whose loopback is not the module's.
-        if links["lo"].alias and all(link.alias for link in links.values()):
-            host.units.pop(unit, None)
-    elif action == "disable" and unit in host.units:
-        host.units[unit] = host.units[unit]._replace(wanted_by=())
-    elif action == "sysctl":
-        host.sysctls[name] = dict.fromkeys(host.sysctls[name], "7")
-    elif far is None or far.peer is None:
-        return
-    elif action == "veth":
-        host.delete(name, far.name)
-    elif action == "mtu":
-        far.set("mtu", "1300")
-        far.peer.set("mtu", "1301")
-    elif action == "mac":
-        far.set("address", "02:bb:bb:bb:bb:bb")
-    elif action == "down":
-        far.set("down")
-        far.peer.set("down")
-    elif action == "add":
-        far.replace_address("192.0.2.1/24")
-    elif action == "delete" and far.addresses:
-        far.delete_address(far.addresses[0])
-    elif action == "routes":
-        far.routes = []
-    elif action == "alias" and unit in host.units:
-        far.set("alias", "")
-        far.peer.set("alias", "")
-    elif action == "addrgen":
-        far.peer.set("addrgenmode", "eui64")
-        far.peer.set("up")
-    elif action in ("port", "move") and far.peer.name in host.database.bridge_of:
-        outer = far.peer.name
-        uuid, bridge = host.database.tables["Port"][outer]["_uuid"], host.database.bridge_of[outer]
-        other = {"br0": "br1", "br1": "br0"}[bridge]
-        host.database = apply(
-            host.database, [DelPort(bridge, outer, uuid) if action == "port" else MovePort(outer, uuid, bridge, other)]
-        )
-
-
-def check(host: World, declared: list[dict]) -> None:
+def check(host: World, items: list[dict]) -> None:
     """The host is as declared."""
-    for wanted in declared:
+    for wanted in items:
         far = host.spaces[wanted["name"]][wanted["interface"]]
         near = far.peer
         assert near is not None and near in host.spaces[None].values()
-        assert far.up == wanted["up"] and near.up and host.spaces[wanted["name"]]["lo"].up
-        assert near.alias == far.alias == MARK
-        if "addresses" in wanted:
-            assert sorted(far.addresses) == sorted(wanted["addresses"])
-            routes = {(route["to"], route["via"]) for route in wanted["routes"]}
-            assert {(route.to, route.via) for route in far.routes} == routes
-        if "mtu" in wanted:
-            assert far.mtu == near.mtu == wanted["mtu"]
-        if "mac" in wanted:
-            assert far.mac == wanted["mac"]
-        if "bridge" in wanted:
-            assert host.database.bridge_of.get(near.name, "") == wanted["bridge"]
-            if wanted["bridge"]:
-                assert (
-                    near.addrgen == "none" and not near.link_local and host.database.interface(near.name)["type"] == ""
-                )
-        if wanted.get("tag") is not None:
-            assert host.database.tables["Port"][near.name]["tag"] == (wanted["tag"] or None)
-        if wanted["tx_checksum"] != "auto":
-            assert far.offload == (wanted["tx_checksum"] == "on")
-        elif wanted.get("bridge") == "br0":
-            assert not far.offload
-    given = netns.declared(declared)
-    for name in {veth.name for veth in given}:
-        for path, value in (netns.joined_sysctls(given, name) or {}).items():
-            assert host.sysctls[name][path] == value
+        check_links(wanted, near, far)
+        check_port(host, wanted, near.name)
+        if wanted.get("bridge"):
+            assert near.addrgen == "none" and not near.link_local
+        # The datapath of br0 is in user space.
+        auto = False if wanted.get("bridge") == "br0" else far.offload
+        assert far.offload == {"on": True, "off": False, "auto": auto}[wanted["tx_checksum"]]
+        assert host.spaces[wanted["name"]]["lo"].up
+    veths = declaration.declared(items)
+    for name in {veth.name for veth in veths}:
+        values = declaration.joined_sysctls(veths, name) or {}
+        assert {path: host.sysctls[name][path] for path in values} == values
+
+
+def check_links(wanted: dict, near: Link, far: Link) -> None:
+    """Both ends of a veth pair are as declared."""
+    assert far.up == wanted["up"] and near.up
+    assert near.alias == far.alias == MARK
+    assert far.mtu == near.mtu or "mtu" not in wanted
+    assert (far.mtu, far.mac) == (wanted.get("mtu", far.mtu), wanted.get("mac", far.mac))
+    if "addresses" in wanted:
+        assert sorted(far.addresses) == sorted(wanted["addresses"])
+        routes = {(route["to"], route["via"]) for route in wanted["routes"]}
+        assert {(route.to, route.via) for route in far.routes} == routes
+
+
+def check_port(host: World, wanted: dict, outer: str) -> None:
+    """The port is in the declared bridge, or in none."""
+    if "bridge" in wanted:
+        assert host.database.bridge_of.get(outer, "") == wanted["bridge"]
+    if wanted.get("bridge"):
+        assert host.database.interface(outer)["type"] == ""
+    if wanted.get("tag") is not None:
+        assert host.database.tables["Port"][outer]["tag"] == (wanted["tag"] or None)
 
 
 @settings(deadline=None)
@@ -260,7 +137,7 @@ def test_an_interrupted_run_is_completed_by_the_next(data: st.DataObject) -> Non
     host = world()
     converge(host, data.draw(items()))
     declared = data.draw(items())
-    settings = netns.Settings(OWNER, purge=data.draw(st.booleans()))
+    settings = declaration.Settings(OWNER, purge=data.draw(st.booleans()))
     steps = compare(host, declared, settings).steps
     target = copy.deepcopy(host)
     converge(target, declared, settings)
@@ -290,9 +167,9 @@ def test_purge_removes_everything_of_the_owner_and_nothing_else(declared: list[d
     host.database = apply(host.database, [AddPort("br1", "v-foreign", ("v-foreign",))])
     before = copy.deepcopy(host)
     converge(host, declared)
-    converge(host, [], netns.Settings("another", purge=True))
+    converge(host, [], declaration.Settings("another", purge=True))
     check(host, declared)
-    converge(host, [], netns.Settings(OWNER, purge=True))
+    converge(host, [], declaration.Settings(OWNER, purge=True))
     assert set(host.ids) == {"foreign"} and set(host.spaces[None]) == {"lo", "v-foreign"}
     assert host.units == {} and host.database == before.database
 
@@ -409,9 +286,9 @@ def test_a_foreign_namespace_is_used_and_never_removed() -> None:
         compare(host, [item(state="absent")])
     converge(host, [item(state="absent", interface="eth0")])
     assert "red" in host.ids and set(host.spaces["red"]) == {"lo"} and not host.units
-    converge(before, [], netns.Settings(OWNER, purge=True))
+    converge(before, [], declaration.Settings(OWNER, purge=True))
     assert "red" in before.ids and set(before.spaces["red"]) == {"lo"} and not before.units
-    converge(host, [item(state="absent")], netns.Settings(OWNER, adopt=True))
+    converge(host, [item(state="absent")], declaration.Settings(OWNER, adopt=True))
     assert "red" not in host.ids
 
 
@@ -428,7 +305,7 @@ def test_an_unmarked_veth_is_configured_but_not_removed_until_it_is_adopted() ->
     )
     with pytest.raises(FabricError, match="interface v-red was not made by this collection"):
         compare(host, [item(interface="eth0", state="absent")])
-    converge(host, [item()], netns.Settings(OWNER, adopt=True))
+    converge(host, [item()], declaration.Settings(OWNER, adopt=True))
     assert host.spaces[None]["v-red"].alias == MARK and host.units
     converge(host, [item(state="absent")])
     assert "red" not in host.ids
@@ -436,11 +313,11 @@ def test_an_unmarked_veth_is_configured_but_not_removed_until_it_is_adopted() ->
 
 def test_another_owner_is_respected() -> None:
     host = world()
-    converge(host, [item(bridge="br0")], netns.Settings("another"))
+    converge(host, [item(bridge="br0")], declaration.Settings("another"))
     for wanted in (item(), item(state="absent"), item(interface="eth1")):
         with pytest.raises(FabricError, match="namespace red belongs to the owner another; give that owner, or adopt"):
             compare(host, [wanted])
-    converge(host, [item(bridge="br0")], netns.Settings(OWNER, adopt=True))
+    converge(host, [item(bridge="br0")], declaration.Settings(OWNER, adopt=True))
     assert host.spaces["red"]["lo"].alias == MARK
     assert host.database.tables["Port"]["v-red"]["external_ids"]["overloom-owner"] == OWNER
 
@@ -481,7 +358,7 @@ def test_one_interface_can_go_while_the_namespace_stays() -> None:
     converge(host, [item(interface="eth1", state="absent")])
     assert set(host.spaces["red"]) == {"lo", "eth0"} and "v-red-eth1" not in host.database.bridge_of
     converge(host, [item(), item(interface="eth2")])
-    converge(host, [item(interface="eth2")], netns.Settings(OWNER, purge=True))
+    converge(host, [item(interface="eth2")], declaration.Settings(OWNER, purge=True))
     assert set(host.spaces["red"]) == {"lo", "eth2"}
 
 
@@ -507,15 +384,15 @@ def test_absence_of_what_is_not_there_is_no_change() -> None:
 def test_a_missing_bridge_is_a_warning_in_check_mode_only() -> None:
     with pytest.raises(FabricError, match="bridge br9 does not exist; create it first"):
         compare(world(), [item(bridge="br9")])
-    change = compare(world(), [item(bridge="br9")], netns.Settings(OWNER, lenient=True))
+    change = compare(world(), [item(bridge="br9")], declaration.Settings(OWNER, lenient=True))
     assert "br9 does not exist yet" in change.warnings[0]
 
 
 def test_a_default_outer_name_fits_and_stays_unique() -> None:
-    assert netns.default_outer("red", "eth0") == "v-red"
-    assert netns.default_outer("red", "eth1") == "v-red-eth1"
-    assert netns.default_outer("a" * 13, "eth0") == "v-" + "a" * 13
-    names = {netns.default_outer("endpoint-of-tenant-" + str(n), "eth0") for n in range(1000)}
+    assert declaration.default_outer("red", "eth0") == "v-red"
+    assert declaration.default_outer("red", "eth1") == "v-red-eth1"
+    assert declaration.default_outer("a" * 13, "eth0") == "v-" + "a" * 13
+    names = {declaration.default_outer("endpoint-of-tenant-" + str(n), "eth0") for n in range(1000)}
     assert len(names) == 1000 and {len(name) for name in names} == {15}
 
 
@@ -579,7 +456,7 @@ def test_a_default_outer_name_fits_and_stays_unique() -> None:
 )
 def test_wrong_input_is_refused_in_one_sentence(wanted: list[dict], sentence: str) -> None:
     with pytest.raises(FabricError, match=sentence) as error:
-        netns.declared(wanted)
+        declaration.declared(wanted)
     assert "\n" not in str(error.value)
 
 
@@ -619,7 +496,7 @@ def test_an_outer_name_can_pass_to_another_namespace_in_one_call(bridge: str | N
     converge(host, [item(outer="one", bridge="br0")])
     converge(host, [item("blue", outer="one", bridge=bridge), item("red", state="absent")])
     assert set(host.ids) == {"blue"} and host.database.bridge_of.get("one") == bridge
-    converge(host, [item("red", outer="one", bridge=bridge)], netns.Settings(OWNER, purge=True))
+    converge(host, [item("red", outer="one", bridge=bridge)], declaration.Settings(OWNER, purge=True))
     assert set(host.ids) == {"red"} and host.database.bridge_of.get("one") == bridge
     converge(host, [item("red", outer="two", bridge=bridge), item("green", outer="one")])
     assert host.database.bridge_of.get("two") == bridge and "one" not in host.database.bridge_of
@@ -641,7 +518,7 @@ def test_a_unit_that_was_changed_by_hand_beyond_reading_is_written_again() -> No
 @pytest.mark.parametrize("owner", ["", "a b", "a#b", "-a", "a\nb", "x" * 65, "é", "$(id)", "a'b"])
 def test_an_owner_that_no_alias_can_carry_is_refused(owner: str) -> None:
     with pytest.raises(FabricError, match="owner: .* is no mark"):
-        netns.check_owner(owner)
+        declaration.check_owner(owner)
 
 
 def test_a_route_that_is_kept_but_would_lose_its_gateway_is_told() -> None:

@@ -1,0 +1,217 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is declared of network namespaces and veth pairs: the options of netns_veth, checked without the host.
+
+This file is private to the collection.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import typing as t
+
+from ansible_collections.overloom.fabric.plugins.module_utils._ip import iproute as _ip
+from ansible_collections.overloom.fabric.plugins.module_utils._netns import namespace as _netns
+from ansible_collections.overloom.fabric.plugins.module_utils._netns.reader import VLAN_OPTIONS
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import (
+    Wanted,
+    interface_name,
+    parse,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import (
+    argument_spec as ovs_argument_spec,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._owner import owner_argument_spec
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
+
+INTERFACE = "eth0"
+_OWNER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@+-]{0,63}", re.ASCII)
+
+Item = t.Dict[str, t.Any]
+
+
+def item_argument_spec() -> dict:
+    """The options of one item."""
+    route = {
+        "to": {"type": "str", "required": True},
+        "via": {"type": "str", "required": True},
+        "metric": {"type": "int"},
+        "onlink": {"type": "bool", "default": False},
+    }
+    return {
+        "name": {"type": "str"},
+        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        "interface": {"type": "str"},
+        "outer": {"type": "str"},
+        "addresses": {"type": "list", "elements": "str"},
+        "routes": {"type": "list", "elements": "dict", "options": route},
+        "mtu": {"type": "int"},
+        "mac": {"type": "str"},
+        "up": {"type": "bool", "default": True},
+        "sysctls": {"type": "dict"},
+        "tx_checksum": {"type": "str", "choices": ["auto", "on", "off"], "default": "auto"},
+        "bridge": {"type": "str"},
+        **ovs_argument_spec(VLAN_OPTIONS),
+    }
+
+
+def argument_spec() -> dict:
+    """The options of the module."""
+    item = item_argument_spec()
+    listed = {**item, "name": {"type": "str", "required": True}}
+    return {**item, "namespaces": {"type": "list", "elements": "dict", "options": listed}, **owner_argument_spec()}
+
+
+def exclusive() -> list[tuple[str, str]]:
+    """The pairs of options that exclude each other: an item stands alone, or in the list."""
+    return [("namespaces", option) for option in item_argument_spec()]
+
+
+class Veth(t.NamedTuple):
+    """One declared item, checked as far as that goes without the host; None leaves as it is.
+
+    interface: None only when the whole namespace shall be absent. tx: auto, on, off.
+    sysctls: key with slashes -> value. port: the declared VLAN options of the port.
+    """
+
+    name: str
+    interface: str | None
+    present: bool = True
+    outer: str | None = None
+    addresses: tuple[str, ...] | None = None
+    routes: tuple[_ip.Route, ...] | None = None
+    mtu: int | None = None
+    mac: str | None = None
+    up: bool = True
+    sysctls: dict[str, str] | None = None
+    tx: str = "auto"
+    bridge: str | None = None
+    port: tuple[Wanted, ...] = ()
+
+    @property
+    def what(self) -> str:
+        """How errors call it."""
+        return f"namespace {self.name}, interface {self.interface}"
+
+    @property
+    def inner(self) -> str:
+        """The interface inside. LookupError for an item that is about the whole namespace."""
+        if self.interface is None:
+            raise LookupError(f"namespace {self.name} as a whole")
+        return self.interface
+
+
+class Settings(t.NamedTuple):
+    """What holds for all items of a call. lenient: in check mode, what an earlier task may still make is a warning."""
+
+    owner: str
+    adopt: bool = False
+    purge: bool = False
+    lenient: bool = False
+
+
+def default_outer(name: str, interface: str) -> str:
+    """The name of the host's end where none is given; unique enough for interface names' 15 bytes."""
+    full = f"v-{name}" if interface == INTERFACE else f"v-{name}-{interface}"
+    return full if len(full) <= 15 else full[:10] + hashlib.sha256(full.encode()).hexdigest()[:5]
+
+
+def check_owner(owner: str) -> str:
+    """An owner that an interface's alias and a unit can carry."""
+    if not _OWNER.fullmatch(owner):
+        raise FabricError(
+            f"owner: {owner!r} is no mark for interfaces; give 1 to 64 letters, digits, '_', '.', ':', '@', '+' and '-', "
+            "the first of them a letter, a digit or '_'"
+        )
+    return owner
+
+
+def declared(items: t.Iterable[Item]) -> list[Veth]:
+    """The declared items, checked as far as that goes without the host."""
+    veths = [_declared(item) for item in items]
+    by_key: dict[tuple[str, str | None], Veth] = {}
+    for veth in veths:
+        if (veth.name, veth.interface) in by_key:
+            raise FabricError(f"{veth.what} is declared twice; give each item a namespace or interface of its own")
+        by_key[veth.name, veth.interface] = veth
+    for name in {veth.name for veth in veths if veth.interface is None}:
+        if sum(veth.name == name for veth in veths) > 1:
+            raise FabricError(
+                f"namespace {name} is declared absent as a whole, and with an interface; remove one of the items"
+            )
+    _check_joined_options(veths)
+    return veths
+
+
+def _declared(item: Item) -> Veth:
+    name = _netns.check_name(item.get("name") or "", "name")
+    present = item.get("state", "present") == "present"
+    interface = item.get("interface")
+    if interface is None and present:
+        interface = INTERFACE
+    if interface is not None:
+        _ip.check_interface_name(interface, f"namespace {name}: interface")
+        if interface == "lo":
+            raise FabricError(f"namespace {name}: interface lo is the loopback of every namespace; give another name")
+    what = f"namespace {name}, interface {interface}"
+    if item.get("outer") is not None:
+        _ip.check_interface_name(item["outer"], f"{what}: outer")
+    if not present:
+        return Veth(name, interface, present=False, outer=item.get("outer"))
+    veth = Veth(
+        name,
+        interface,
+        outer=item.get("outer"),
+        addresses=None
+        if item.get("addresses") is None
+        else _ip.check_addresses(item["addresses"], f"{what}: addresses"),
+        routes=None if item.get("routes") is None else tuple(_route(route, what) for route in item["routes"]),
+        mac=None if item.get("mac") is None else _ip.check_mac(item["mac"], f"{what}: mac"),
+        mtu=item.get("mtu"),
+        up=item.get("up", True),
+        sysctls=None if item.get("sysctls") is None else _sysctls(item["sysctls"], what),
+        tx=item.get("tx_checksum", "auto"),
+        bridge=interface_name(item["bridge"], f"{what}: bridge") if item.get("bridge") else item.get("bridge"),
+        port=tuple(parse(VLAN_OPTIONS, item, what)),
+    )
+    if veth.mtu is not None:
+        _ip.check_mtu(veth.mtu, veth.addresses or (), f"{what}: mtu")
+    if veth.routes and not veth.up:
+        raise FabricError(f"{what}: routes need the interface up; remove up: false or the routes")
+    if veth.bridge == "" and any(wanted.value for wanted in veth.port):
+        raise FabricError(f"{what}: {veth.port[0].option.name} needs a port in a bridge; give bridge")
+    return veth
+
+
+def _route(route: Item, what: str) -> _ip.Route:
+    return _ip.check_route(route["to"], route["via"], route.get("metric"), bool(route.get("onlink")), f"{what}: routes")
+
+
+def _sysctls(values: dict[str, t.Any], what: str) -> dict[str, str]:
+    return dict(_netns.check_sysctl(str(key), value, f"{what}: sysctls") for key, value in values.items())
+
+
+def _check_joined_options(veths: t.Sequence[Veth]) -> None:
+    """Refuse what contradicts between the items of one namespace: values of a sysctl, routes of one table."""
+    sysctls: dict[tuple[str, str], str] = {}
+    routes: dict[tuple[str, t.Any], Veth] = {}
+    for veth in veths:
+        for path, value in (veth.sysctls or {}).items():
+            if sysctls.setdefault((veth.name, path), value) != value:
+                raise FabricError(
+                    f"{veth.what}: sysctls gives {path} another value than another item of the namespace does"
+                )
+        for route in veth.routes or ():
+            other = routes.setdefault((veth.name, route.key()), veth)
+            if other is not veth or sum(r.key() == route.key() for r in veth.routes or ()) > 1:
+                raise FabricError(
+                    f"{veth.what}: routes has a second route to {route.to} in the namespace with the metric {route.metric}; give one of them another metric"
+                )
+
+
+def joined_sysctls(veths: t.Iterable[Veth], name: str) -> dict[str, str] | None:
+    """The sysctls that all items of a namespace declare together; None if none declares any."""
+    given = [veth.sysctls for veth in veths if veth.name == name and veth.sysctls is not None]
+    return {path: value for sysctls in given for path, value in sysctls.items()} if given else None
