@@ -109,11 +109,35 @@ def oneshot(
         if units:
             lines.append(_setting(key, " ".join(units)))
     lines += ["", "[Service]", "Type=oneshot", "RemainAfterExit=yes"]
-    for command in commands:
-        path, *arguments = command.argv
-        line = " ".join([tool(path), *map(exec_word, arguments)])
-        lines.append(f"ExecStart={'-' if command.may_fail else ''}{line}")
+    lines += [_exec_line("ExecStart", command) for command in commands]
     return _unit(unit_name(kind, name), lines, wanted_by)
+
+
+def service(
+    kind: str,
+    name: str,
+    description: str,
+    notes: t.Mapping[str, str],
+    unit: t.Mapping[str, str],
+    settings: t.Mapping[str, str],
+    commands: t.Iterable[tuple[str, Command]],
+    wanted_by: t.Sequence[str],
+) -> Unit:
+    """A service that goes on running.
+
+    unit, settings: further settings of [Unit] and [Service]. commands: each with its setting, as ExecStart.
+    """
+    lines = [_HEAD, "[Unit]", _setting("Description", description)]
+    lines += [_setting(_NOTE + key, value) for key, value in {**notes, "Name": name}.items()]
+    lines += [_setting(key, value) for key, value in unit.items()]
+    lines += ["", "[Service]", *(_setting(key, value) for key, value in settings.items())]
+    lines += [_exec_line(setting, command) for setting, command in commands]
+    return _unit(unit_name(kind, name), lines, wanted_by)
+
+
+def _exec_line(setting: str, command: Command) -> str:
+    path, *arguments = command.argv
+    return f"{setting}={'-' if command.may_fail else ''}{' '.join([tool(path), *map(exec_word, arguments)])}"
 
 
 def path_unit(kind: str, name: str, description: str, path: str) -> Unit:
