@@ -94,3 +94,9 @@ def _identity(path: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+def may_make_cgroups(root: str = "/sys/fs/cgroup") -> bool:
+    """Whether this host may make control groups: as a container itself, it may not. The first version's root is read-only everywhere."""
+    first = os.path.join(root, "memory")
+    return os.access(first if os.path.isdir(first) else root, os.W_OK)

@@ -8,7 +8,6 @@ This file is private to the collection.
 
 from __future__ import annotations
 
-import os
 import time
 import typing as t
 
@@ -67,6 +66,7 @@ class Found(t.NamedTuple):
 
     units: of all containers of ours, by file name. active: the names of those that run. containers: None without Podman.
     images: ids by the declared names. places: the named namespace of each running container. spaces: all named namespaces.
+    cgroups: whether the host may make control groups.
     """
 
     units: dict[str, Unit]
@@ -75,6 +75,7 @@ class Found(t.NamedTuple):
     images: dict[str, str]
     places: dict[str, str | None]
     spaces: frozenset[str]
+    cgroups: bool = True
 
     def container(self, name: str) -> Container | None:
         """A container by its name."""
@@ -86,9 +87,9 @@ class Found(t.NamedTuple):
         return unit.notes().get("Owner") if unit else None
 
 
-def argument_spec() -> dict:
-    """The options of the module."""
-    item = {
+def item_argument_spec() -> dict:
+    """The options of one item."""
+    return {
         "name": {"type": "str"},
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         "namespace": {"type": "str"},
@@ -97,14 +98,18 @@ def argument_spec() -> dict:
         "options": {"type": "list", "elements": "str"},
         "stop_timeout": {"type": "int", "default": 10},
     }
+
+
+def argument_spec() -> dict:
+    """The options of the module."""
+    item = item_argument_spec()
     listed = {**item, "name": {"type": "str", "required": True}}
     return {**item, "containers": {"type": "list", "elements": "dict", "options": listed}, **owner_argument_spec()}
 
 
 def exclusive() -> list[tuple[str, str]]:
     """The pairs of options that exclude each other: an item stands alone, or in the list."""
-    options = ("name", "namespace", "image", "command", "options")
-    return [("containers", option) for option in options]
+    return [("containers", option) for option in item_argument_spec()]
 
 
 # What is there ---------------------------------------------------------------------------------------------------------
@@ -122,6 +127,7 @@ def read_host(runner: Runner, images: t.Iterable[str] = ()) -> Found:
         images=_podman.image_ids(runner, images) if containers is not None else {},
         places={container.name: _podman.namespace_of(container.pid) for container in running},
         spaces=frozenset(existing()),
+        cgroups=_podman.may_make_cgroups(),
     )
 
 
@@ -184,7 +190,7 @@ class _Plan:
         """Run a container as it is declared; one that differs is made anew."""
         name, found = wanted.name, self._found
         self._check(wanted)
-        unit, there = unit_of(wanted, self._settings.owner), found.units.get(service_name(name))
+        unit, there = unit_of(wanted, self._settings.owner, self._found.cgroups), found.units.get(service_name(name))
         runs = self._runs(wanted)
         self._units[unit.name] = unit
         if not runs or there is None or there.content != unit.content:
@@ -237,7 +243,7 @@ class _Plan:
         }
         if there is None and container is None:
             return
-        same = there is not None and there.content == unit_of(wanted, self._settings.owner).content
+        same = there is not None and there.content == unit_of(wanted, self._settings.owner, self._found.cgroups).content
         self._before[wanted.name] = {
             **(noted(there) or {}),
             "image_id": container.image_id if container else None,
@@ -329,7 +335,8 @@ def _last_words(runner: Runner, unit: str) -> str:
     """The last error that a service left in the journal, else its last line."""
     command = ("journalctl", "--unit", unit, "--lines=40", "--output=cat", "--no-pager")
     lines = [line.strip() for line in runner.run(command)[1].splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith("Error:")]
+    # That there is no id of an earlier container is none.
+    errors = [line for line in lines if line.startswith("Error:") and "CIDFile" not in line]
     return errors[-1] if errors else f"its command ended; see journalctl -u {unit}"
 
 
@@ -348,10 +355,3 @@ def run_info(module: t.Any) -> None:
         containers=[row for row in rows if owner is None or row["owner"] == owner],
         spawned=runner.spawned,
     )
-
-
-def owned_services(folder: str = "") -> list[dict[str, str]]:
-    """The services of containers that are there, with their owners, read without a process."""
-    units = read_units(UNIT_KIND, folder) if folder and os.path.isdir(folder) else read_units(UNIT_KIND)
-    notes = [unit.notes() for unit in units.values()]
-    return [{"name": note.get("Name", ""), "owner": note.get("Owner", "")} for note in notes]

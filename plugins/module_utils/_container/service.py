@@ -163,8 +163,8 @@ def cid_file(name: str) -> str:
     return f"{CIDS}/{name}.cid"
 
 
-def unit_of(wanted: Wanted, owner: str) -> Unit:
-    """The service of a container.
+def unit_of(wanted: Wanted, owner: str, cgroups: bool = True) -> Unit:
+    """The service of a container. cgroups: whether the host may make control groups.
 
     No --replace: a container of somebody else that has the name makes the start fail, and stays. The id of the own one is kept
     over a power failure, after which it is still there.
@@ -172,7 +172,8 @@ def unit_of(wanted: Wanted, owner: str) -> Unit:
     cid = f"--cidfile={cid_file(wanted.name)}"
     clean = ("podman", "rm", "--force", "--ignore", "--time=0", cid)
     run = (
-        *("podman", "run", "--rm", "--detach", "--pull=never", "--sdnotify=conmon", "--cgroups=no-conmon", cid),
+        *("podman", "run", "--rm", "--detach", "--pull=never", "--sdnotify=conmon", cid),
+        f"--cgroups={'no-conmon' if cgroups else 'disabled'}",
         *(f"--name={wanted.name}", f"--label={LABEL}={owner}", f"--network=ns:{NAMESPACES}/{wanted.namespace}"),
         *(*wanted.options, wanted.image, *wanted.command),
     )

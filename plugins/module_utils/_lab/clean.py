@@ -44,8 +44,8 @@ EMPTIED = (
     "var/log",
     "var/spool/cron",
 )
-# Folders that it finds empty: they belong to the people of the machine.
-HIDDEN = ("home", "root", "var/tmp")
+# Folders that it finds empty: they belong to the people of the machine, or are large.
+HIDDEN = ("home", "root", "var/lib/containers", "var/tmp")
 # Files that it does not find.
 GONE = (".dockerenv", "etc/crypttab", "etc/sysctl.conf", "usr/sbin/policy-rc.d", "var/lib/dbus/machine-id")
 # Files that it finds with this content, where the root has them.
@@ -54,6 +54,12 @@ REPLACED = {
     # A lab host may not write to its cgroups.
     "etc/libvirt/qemu.conf": "cgroup_controllers = []\n",
     "etc/network/interfaces": "auto lo\niface lo inet loopback\n",
+}
+# Files that it has besides, where the root has their folder.
+ADDED = {
+    # It may raise no limits, has no kernel keyrings, and stores its containers on an overlay.
+    "etc/containers/containers.conf": '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1000:1000"]\nkeyring = false\n',
+    "etc/containers/storage.conf": '[storage]\ndriver = "vfs"\nrunroot = "/run/containers/storage"\ngraphroot = "/var/lib/containers/storage"\n',
 }
 # Units that the distribution enables by itself and that a lab host has no use for: consoles and periodic cleaning.
 MASKED = (
@@ -76,43 +82,55 @@ class Entry(t.NamedTuple):
 
 def clean_layer(root: str) -> t.Iterator[Entry]:
     """What hides the machine's own state from the hosts, given what the root holds."""
-
-    def entry(path: str, kind: str) -> Entry:
-        found = os.stat(os.path.join(root, path))
-        return Entry(path, kind, stat.S_IMODE(found.st_mode), (found.st_uid, found.st_gid))
-
-    def parents(path: str) -> t.Iterator[Entry]:
-        # An overlaid folder shows the upper one's owner and mode, so they are the root's.
-        above = os.path.dirname(path)
-        if above and above not in seen:
-            yield from parents(above)
-            seen.add(above)
-            yield entry(above, "folder")
-
     seen: set[str] = set()
     for path in EMPTIED + HIDDEN:
-        if not os.path.isdir(os.path.join(root, path)):
-            continue
-        yield from parents(path)
-        yield entry(path, "opaque")
-        seen.add(path)
-        if path in EMPTIED:
-            for above, folders, _files in os.walk(os.path.join(root, path)):
-                for folder in folders:
-                    inner = os.path.join(above, folder)
-                    if not os.path.islink(inner):
-                        yield entry(os.path.relpath(inner, root), "folder")
+        if os.path.isdir(os.path.join(root, path)):
+            yield from _parents(root, path, seen)
+            yield _entry(root, path, "opaque")
+            seen.add(path)
+            if path in EMPTIED:
+                yield from _folders_below(root, path)
     for path in GONE:
         if os.path.lexists(os.path.join(root, path)):
-            yield from parents(path)
+            yield from _parents(root, path, seen)
             yield Entry(path, "hole")
-    for path, content in REPLACED.items():
-        if os.path.lexists(os.path.join(root, path)):
-            yield from parents(path)
-            yield Entry(path, "file", 0o644, content=content)
-    yield from parents("etc/systemd/system/x")
+    for path, content in _files(root).items():
+        yield from _parents(root, path, seen)
+        yield Entry(path, "file", 0o644, content=content)
+    yield from _parents(root, "etc/systemd/system/x", seen)
     for name in MASKED:
         yield Entry(f"etc/systemd/system/{name}", "link", content="/dev/null")
+
+
+def _files(root: str) -> dict[str, str]:
+    """The files that the hosts find with another content than the root's."""
+    replaced = {path: text for path, text in REPLACED.items() if os.path.lexists(os.path.join(root, path))}
+    added = {path: text for path, text in ADDED.items() if os.path.isdir(os.path.join(root, os.path.dirname(path)))}
+    return {**replaced, **added}
+
+
+def _entry(root: str, path: str, kind: str) -> Entry:
+    """A name with the owner and the mode that it has in the root."""
+    found = os.stat(os.path.join(root, path))
+    return Entry(path, kind, stat.S_IMODE(found.st_mode), (found.st_uid, found.st_gid))
+
+
+def _parents(root: str, path: str, seen: set[str]) -> t.Iterator[Entry]:
+    """The folders above a name, each once. An overlaid folder shows the upper one's owner and mode, so they are the root's."""
+    above = os.path.dirname(path)
+    if above and above not in seen:
+        yield from _parents(root, above, seen)
+        seen.add(above)
+        yield _entry(root, above, "folder")
+
+
+def _folders_below(root: str, path: str) -> t.Iterator[Entry]:
+    """The folders in an emptied one, which services expect."""
+    for above, folders, _files_there in os.walk(os.path.join(root, path)):
+        for folder in folders:
+            inner = os.path.join(above, folder)
+            if not os.path.islink(inner):
+                yield _entry(root, os.path.relpath(inner, root), "folder")
 
 
 class Layer(t.NamedTuple):

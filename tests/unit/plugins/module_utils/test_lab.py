@@ -426,6 +426,7 @@ def test_the_machines_state_is_hidden_and_its_folders_stay_with_their_owners(tmp
         "root/.ssh",
         "usr/sbin",
         "etc/network",
+        "etc/containers",
     ):
         (tmp_path / path).mkdir(parents=True)
     (tmp_path / "var/log").chmod(0o2775)
@@ -446,6 +447,7 @@ def test_the_machines_state_is_hidden_and_its_folders_stay_with_their_owners(tmp
     )
     assert entries["var/log/openvswitch"].kind == "folder" and entries["usr/sbin/policy-rc.d"].kind == "hole"
     assert entries["etc/network/interfaces"].content == "auto lo\niface lo inet loopback\n"
+    assert 'driver = "vfs"' in entries["etc/containers/storage.conf"].content
     assert entries["etc/systemd/system/getty.target"].content == "/dev/null"
     # Nothing of what was in the emptied folders, and nothing of folders that the root does not have.
     assert not {
