@@ -15,7 +15,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import PlanError
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan, intent_secrets
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.tables import (
     outputs,
     render,
@@ -48,22 +48,18 @@ class ActionModule(ActionBase):
         _validation, options = self.validate_argument_spec(
             argument_spec={
                 "query": {"type": "str"},
+                "plan": {"type": "dict"},
                 **{name: {"type": "bool", "default": False} for name in ("outputs", "secrets", "show")},
             }
         )
         try:
-            hosts, routers, others = _variables(task_vars or {})
-            lab = [name for name in _specification("lab") if name.startswith("lab_")]
-            plan = compile_plan(hosts, _specification("plan"), others, lab, routers)
-            secrets = plan.pop("secrets")
-            plan["outputs"] = outputs(plan)
+            if options["secrets"]:
+                hosts, routers, _others = _variables(task_vars or {})
+                return {**result, "secrets": intent_secrets(hosts, _specification("plan"), routers)}
+            plan = options["plan"] or _compiled(task_vars or {})
             part = _select(plan, options["query"]) if options["query"] else plan
         except PlanError as error:
-            result.update(failed=True, msg=_told(error.problems))
-            return result
-        if options["secrets"]:
-            result["secrets"] = secrets
-            return result
+            return {**result, "failed": True, "msg": _told(error.problems)}
         if options["outputs"]:
             restarts = _restarts(task_vars or {})
             result["outputs"] = told(plan["outputs"], restarts)
@@ -77,6 +73,15 @@ class ActionModule(ActionBase):
             Display().display("\n" + (_as_yaml(part) if options["query"] else render(plan)))
         result["plan"] = part
         return result
+
+
+def _compiled(task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+    """The plan of the inventory, with what it gives its user."""
+    hosts, routers, others = _variables(task_vars)
+    lab = [name for name in _specification("lab") if name.startswith("lab_")]
+    plan = compile_plan(hosts, _specification("plan"), others, lab, routers)
+    plan["outputs"] = outputs(plan)
+    return plan
 
 
 def _restarts(task_vars: dict[str, t.Any]) -> dict[str, dict[str, list[str]]]:

@@ -21,6 +21,11 @@ options:
       - A JMESPath expression; only the part of the plan that it selects is returned in RV(plan).
       - Needs the Python library C(jmespath) on the controller.
     type: str
+  plan:
+    description:
+      - The plan that an earlier task of the run has compiled. Then nothing is compiled again, and no variable is read.
+    type: dict
+    version_added: 0.1.0
   show:
     description:
       - Print the plan on the terminal as tables, or as YAML the part that O(query) selects.
@@ -57,6 +62,12 @@ EXAMPLES = r"""
   overloom.fabric.plan:
     query: sources
     show: true
+  run_once: true
+
+- name: Print addresses and consoles
+  overloom.fabric.plan:
+    plan: "{{ compiled.plan }}"
+    outputs: true
   run_once: true
 """
 

@@ -22,12 +22,12 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric imp
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.routers import secrets
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import PlanError
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import addresses
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import flows as _plan_flows
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import wires as _plan_wires
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.bridges import bridges
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.checks import check
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.claims import claims
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.flows import flows, secure
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.guests import Guests
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.items import fill, neighbours
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.items import namespaces, neighbors, tunnels
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.router_items import plan_links, plan_routers
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.routers import underlay_mac
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.values import Values
@@ -49,7 +49,7 @@ def compile_plan(
     others: the hosts of the inventory that are not in the fabric, likewise, to find misplaced variables.
     routers: the hosts of the fabric that are routers only, likewise.
     lab: the variables of the lab, which are the role lab's concern; here only their names are checked.
-    The key `secrets` has the secrets that the rest only names; whoever shows the plan takes it out.
+    Secrets are not in it, only the places where they stand: see intent_secrets().
     Raises PlanError with all that is wrong, one sentence each. The order of the hosts means nothing.
     """
     problems: list[str] = []
@@ -68,11 +68,19 @@ def compile_plan(
     if problems:
         raise PlanError(problems)
     plan = _Writer(values, guests).plan()
-    guests.fill(plan)
     plan["claims"] = claims(plan, values.intent)
-    with_routing = [*values.intent.hosts.items(), *values.intent.routers.items()]
-    plan["secrets"] = secrets(values.intent.common, {name: host.routing for name, host in with_routing})
     return plan
+
+
+def intent_secrets(
+    hosts: dict[str, dict[str, t.Any]], spec: dict[str, t.Any], routers: dict[str, dict[str, t.Any]]
+) -> dict[str, str]:
+    """The secrets of the intent, by the place that stands for each of them in the plan. Raises PlanError; the arguments are those of compile_plan."""
+    problems: list[str] = []
+    intent = load(hosts, spec, problems, routers)
+    if problems:
+        raise PlanError(problems)
+    return secrets(intent.common, {name: host.routing for name, host in {**intent.hosts, **intent.routers}.items()})
 
 
 class _Writer:
@@ -91,14 +99,14 @@ class _Writer:
             self._state(f"underlay.{option}", f"fabric_underlay.{option}")
         overlays = [self._overlay(overlay) for overlay in values.overlays.values()]
         segments = [self._segment(segment) for segment in values.segments.values()]
-        hosts = {name: self._host(name) for name in values.order}
-        endpoints = [self._endpoint(e) for name in values.order for e in intent.hosts[name].endpoints]
-        fill(values, hosts)
-        held = neighbours(endpoints)
-        for name, host in hosts.items():
-            host["neighbours"] = held[name]
-        _plan_flows.fill(values, self.guests, hosts)
-        _plan_wires.fill(values.bridge_of, values.wires, hosts)
+        of_guests = self.guests.points()
+        endpoints = [
+            {**self._endpoint(endpoint), **of_guests.get(endpoint.id, {})}
+            for name in values.order
+            for endpoint in intent.hosts[name].endpoints
+        ]
+        self.sources.update(self.guests.sources())
+        hosts = self._hosts(endpoints)
         for name, router in values.routing.routers.items():
             self.sources.update({f"routers.{name}.{key}": source for key, source in router.sources.items()})
         return {
@@ -210,31 +218,45 @@ class _Writer:
             return f"{address}/{address.max_prefixlen}"
         return addresses.with_prefix(address, self.values.intent.underlay.subnet)
 
-    def _host(self, name: str) -> Plan:
-        """A host without bridges, tunnels and endpoints."""
+    def _hosts(self, endpoints: list[Plan]) -> dict[str, Plan]:
+        """What each host gets."""
+        values = self.values
+        by_tunnels, by_namespaces = tunnels(values), namespaces(values)
+        by_flows, held = flows(values, self.guests), neighbors(endpoints)
+        hosts: dict[str, Plan] = {}
+        for name in values.order:
+            underlay, guests = self._underlay(name), self.guests.parts(name)
+            plugged = [network["bridge"] for network in guests["networks"]]
+            hosts[name] = {
+                "id": values.ids[name].value,
+                "owner": values.intent.name,
+                "underlay": underlay,
+                "bridges": bridges(values, name, underlay, secure(by_flows[name]), plugged),
+                "tunnels": by_tunnels[name],
+                "namespaces": by_namespaces[name],
+                "flows": by_flows[name],
+                "neighbors": held[name],
+                **guests,
+            }
+        return hosts
+
+    def _underlay(self, name: str) -> Plan:
+        """How a host is on the underlay."""
         host, underlay = self.values.intent.hosts[name], self.values.intent.underlay
         key = f"hosts.{name}"
         self.sources[f"{key}.id"] = self.values.ids[name].source
         self.sources[f"{key}.underlay.tep.address"] = self.values.teps[name].source
         self._state(f"{key}.underlay.interface", f"{name}: fabric_underlay_interface", "fabric_underlay.interface")
         return {
-            "id": self.values.ids[name].value,
-            "owner": self.values.intent.name,
-            "underlay": {
-                "bridge": underlay.bridge,
-                "interface": underlay.interface if host.interface is None else host.interface,
-                "links": self._links(name),
-                "mtu": underlay.mtu,
-                "tep": {
-                    "name": underlay.tep,
-                    "address": self._tep(self.values.teps[name].value),
-                    "vlan": underlay.vlan,
-                },
+            "bridge": underlay.bridge,
+            "interface": underlay.interface if host.interface is None else host.interface,
+            "links": self._links(name),
+            "mtu": underlay.mtu,
+            "tep": {
+                "name": underlay.tep,
+                "address": self._tep(self.values.teps[name].value),
+                "vlan": underlay.vlan,
             },
-            "bridges": [],
-            "tunnels": [],
-            "namespaces": [],
-            "flows": [],
         }
 
     def _links(self, name: str) -> list[Plan]:

@@ -24,7 +24,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric imp
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import INVALID, label, suggest, word
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import mesh
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.guests import Guests
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.pipeline import TABLES, Point, Tenancy, pipeline
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.pipeline import Point, Tenancy, pipeline
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.values import Values
 
 Item = t.Dict[str, t.Any]
@@ -227,30 +227,27 @@ def _denied(values: Values) -> None:
 # The items of the plan ---------------------------------------------------------------------------------------------
 
 
-def fill(values: Values, guests: Guests, hosts: dict[str, Item]) -> None:
-    """Give each host its `flows`, one entry a bridge, and each integration bridge its fail mode and the names of its tables."""
-    for name, host in hosts.items():
-        host["flows"] = []
-        for item in values.intent.hosts[name].flows:
-            entry = next((entry for entry in host["flows"] if entry["bridge"] == item["bridge"]), None)
-            if entry is None:
-                entry = {"bridge": item["bridge"], "flows": []}
-                host["flows"].append(entry)
-            entry["flows"].append({option: item[option] for option in _FLOW if item[option] is not None})
+def flows(values: Values, guests: Guests) -> dict[str, list[Item]]:
+    """The flows of each host, one entry a bridge, as the module ovs_flow takes them."""
+    found = {name: _users_flows(values.intent.hosts[name].flows) for name in values.order}
     for overlay, tenancies in _tenancies(values, guests):
-        for name, found in tenancies.items():
-            hosts[name]["flows"].append(
-                {"bridge": overlay.bridge, "flows": [{"flow": flow} for flow in pipeline(found)]}
-            )
-    keyed = {overlay.bridge for overlay in values.overlays.values() if overlay.keyed}
-    for host in hosts.values():
-        whole = {entry["bridge"] for entry in host["flows"] if any(map(_catches_all, entry["flows"]))}
-        for bridge in host["bridges"]:
-            if "ports" not in bridge:  # The underlay's bridge is no integration bridge.
-                # Without a controller, Open vSwitch itself keeps NORMAL at table 0, priority 0 of a bridge that is not secure.
-                bridge["fail_mode"] = "secure" if bridge["name"] in whole else ""
-                named = TABLES.items() if bridge["name"] in keyed else ()
-                bridge["flow_tables"] = [{"table": table, "name": title} for table, title in named]
+        for name, here in tenancies.items():
+            found[name].append({"bridge": overlay.bridge, "flows": [{"flow": flow} for flow in pipeline(here)]})
+    return found
+
+
+def _users_flows(items: list[Item]) -> list[Item]:
+    """The flows that the intent itself states."""
+    by_bridge: dict[str, list[Item]] = {}
+    for item in items:
+        flow = {option: item[option] for option in _FLOW if item[option] is not None}
+        by_bridge.setdefault(item["bridge"], []).append(flow)
+    return [{"bridge": bridge, "flows": there} for bridge, there in by_bridge.items()]
+
+
+def secure(entries: list[Item]) -> set[str]:
+    """The bridges on which one of the flows is for all packets, so that the bridge forwards nothing by itself."""
+    return {entry["bridge"] for entry in entries if any(map(_catches_all, entry["flows"]))}
 
 
 def _catches_all(item: Item) -> bool:

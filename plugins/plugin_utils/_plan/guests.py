@@ -353,40 +353,40 @@ class Guests:
 
     # ---- what each host gets
 
-    def fill(self, plan: Item) -> None:
-        """Add guests and libvirt networks to the plan's hosts, and to its endpoints what a guest is there."""
-        points = {point["id"]: point for point in plan["endpoints"]}
-        for name, host in plan["hosts"].items():
-            host["guests"] = [self._item(guest) for guest in self.by_host[name]]
-            host["guest_images"] = BUILT.format(self.values.intent.name)
-            host["guest_memory"] = sum(guest.memory for guest in self.by_host[name])
-            host["networks"] = self._networks(self.by_host[name])
-            # A guest's further NIC may be all that uses a bridge there.
-            known = [bridge["name"] for bridge in host["bridges"]]
-            missing = [network["bridge"] for network in host["networks"] if network["bridge"] not in known]
-            host["bridges"] += [
-                {"name": bridge, "rstp": False, "fail_mode": "", "flow_tables": []} for bridge in missing
-            ]
-            for guest in self.by_host[name]:
-                point = points[guest.endpoint.id]
-                # A transfer needs tools that only the lab's guest is known to have. Without an agent, a guest's own API is asked.
-                linux = guest.options["role"] == "linux"
-                device = None if linux else _device(guest, self._spaces(guest))
-                point.update(
-                    interface=guest.kind.first,
-                    port=guest.nics[0].dev,
-                    measures=linux or device is not None,
-                    sends=linux and guest.built,
-                    device=device,
-                    nics=[
-                        _further(guest, number, nic)
-                        for number, nic in enumerate(guest.nics)
-                        if number and nic.addresses
-                    ],
-                )
-                plan["sources"][f"endpoints.{point['id']}.interface"] = f"derived: first NIC of {guest.options['role']}"
-                if guest.options["role"] == "linux":
-                    point["interface"] = guest.endpoint.interface
+    def parts(self, name: str) -> Item:
+        """What a host gets for its guests: the guests themselves, their images, memory and libvirt networks."""
+        guests = self.by_host[name]
+        return {
+            "guests": [self._item(guest) for guest in guests],
+            "guest_images": BUILT.format(self.values.intent.name),
+            "guest_memory": sum(guest.memory for guest in guests),
+            "networks": self._networks(guests),
+        }
+
+    def points(self) -> dict[str, Item]:
+        """What the endpoints that are guests have besides others, by their id."""
+        return {guest.endpoint.id: self._point(guest) for guests in self.by_host.values() for guest in guests}
+
+    def _point(self, guest: Guest) -> Item:
+        # A transfer needs tools that only the lab's guest is known to have. Without an agent, a guest's own API is asked.
+        linux = guest.options["role"] == "linux"
+        device = None if linux else _device(guest, self._spaces(guest))
+        return {
+            "interface": guest.endpoint.interface if linux else guest.kind.first,
+            "port": guest.nics[0].dev,
+            "measures": linux or device is not None,
+            "sends": linux and guest.built,
+            "device": device,
+            "nics": [_further(guest, number, nic) for number, nic in enumerate(guest.nics) if number and nic.addresses],
+        }
+
+    def sources(self) -> dict[str, str]:
+        """Where the values of points() came from."""
+        return {
+            f"endpoints.{guest.endpoint.id}.interface": f"derived: first NIC of {guest.options['role']}"
+            for guests in self.by_host.values()
+            for guest in guests
+        }
 
     def _spaces(self, guest: Guest) -> list[Endpoint]:
         """The namespaces on the guest's host and segment, from which it can be asked."""

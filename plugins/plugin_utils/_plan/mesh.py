@@ -88,23 +88,23 @@ def components(nodes: t.Iterable[str], pairs: t.Iterable[Edge]) -> dict[str, str
 
 def cycle(pairs: t.Iterable[Edge]) -> list[str]:
     """The hosts of one cycle in their order, or an empty list where the mesh is a forest."""
-    neighbours: dict[str, list[str]] = {}
+    neighbors: dict[str, list[str]] = {}
     for one, other in pairs:
-        path = _path(neighbours, one, other)
+        path = _path(neighbors, one, other)
         if path:
             return path
-        neighbours.setdefault(one, []).append(other)
-        neighbours.setdefault(other, []).append(one)
+        neighbors.setdefault(one, []).append(other)
+        neighbors.setdefault(other, []).append(one)
     return []
 
 
-def _path(neighbours: dict[str, list[str]], start: str, end: str) -> list[str]:
+def _path(neighbors: dict[str, list[str]], start: str, end: str) -> list[str]:
     """The way from start to end in a forest, or an empty list."""
     before: dict[str, str | None] = {start: None}
     queue = collections.deque([start])
     while queue:
         node = queue.popleft()
-        for peer in neighbours.get(node, ()):
+        for peer in neighbors.get(node, ()):
             if peer not in before:
                 before[peer] = node
                 queue.append(peer)

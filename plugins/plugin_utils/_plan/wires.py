@@ -21,6 +21,7 @@ import typing as t
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.declaration import default_outer
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import Endpoint, Segment
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import mesh
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.unset import UNSET
 
 Item = t.Dict[str, t.Any]
 VLANS = 4094
@@ -91,29 +92,31 @@ def _end(letter: str, name: str) -> str:
     return letter + default_outer(name, "eth0")[1:]
 
 
-def fill(bridge_of: t.Callable[[Segment], str], by_host: dict[str, list[Wire]], hosts: dict[str, Item]) -> None:
-    """Give each host its plug bridges, and both bridges the ends of the cables between them."""
-    for name, found in by_host.items():
-        bridges = {bridge["name"]: bridge for bridge in hosts[name]["bridges"]}
-        for wire in found:
-            near = bridge_of(wire.segment)
-            far = plug_bridge(near)
-            if far not in bridges:
-                bridges[far] = {
-                    "name": far,
-                    "rstp": False,
-                    "fail_mode": "",
-                    "flow_tables": [],
-                    "flood_vlans": [],
-                    "ports": [],
-                }
-                hosts[name]["bridges"].append(bridges[far])
-            if wire.user:
+Cables = t.Dict[t.Tuple[str, str], t.List[Wire]]
+
+
+def cables(bridge_of: t.Callable[[Segment], str], found: t.Iterable[Wire]) -> Cables:
+    """The wires of a host by the two bridges that they join: that of flows, and the plug bridge beside it."""
+    joined: Cables = {}
+    for wire in found:
+        near = bridge_of(wire.segment)
+        joined.setdefault((near, plug_bridge(near)), []).append(wire)
+    return joined
+
+
+def ends(bridge: str, joined: Cables) -> Item:
+    """A bridge's ends of the cables, as options of ovs_bridge; nothing for a bridge that no cable leads to."""
+    for (near, far), found in joined.items():
+        if bridge == near:
+            return {"ports": [_patch(wire.port, wire.far, UNSET) for wire in found]}
+        if bridge == far:
+            return {
                 # A wire of two ends has nothing to learn, so nobody can turn it away from the guest.
-                bridges[far]["flood_vlans"].append(wire.vlan)
-            bridges[near].setdefault("ports", []).append(_patch(wire.port, wire.far, ""))
-            bridges[far]["ports"].append(_patch(wire.far, wire.port, wire.vlan))
+                "flood_vlans": [wire.vlan for wire in found if wire.user],
+                "ports": [_patch(wire.far, wire.port, wire.vlan) for wire in found],
+            }
+    return {}
 
 
 def _patch(name: str, peer: str, tag: int | str) -> Item:
-    return {"name": name, "type": "patch", "peer": peer, "tag": tag, "trunks": [], "vlan_mode": ""}
+    return {"name": name, "type": "patch", "peer": peer, "tag": tag, "trunks": [], "vlan_mode": UNSET}

@@ -11,15 +11,12 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.pipeline import LEARNED
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.unset import as_read
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import ends, switch
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.path import Died, Path, View, sizes
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.way import End, Route
 
 Item = t.Dict[str, t.Any]
-
-
-def _unset(value: t.Any) -> t.Any:
-    return None if value in ("", None, [], {}) else value
 
 
 def plugged(view: View, path: Path, end: End, way: Route) -> None:
@@ -48,7 +45,7 @@ def _wired(view: View, host: str, end: End) -> None:
         for port in bridge.get("ports", ()):
             if port.get("type") == "patch" and port["name"] in names:
                 row = present(view, host, bridge["name"], port["name"])
-                _tag(host, port["name"], end._replace(tag=_unset(port["tag"])), row)
+                _tag(host, port["name"], end._replace(tag=as_read(port["tag"])), row)
 
 
 def _room(view: View, host: str, name: str, way: Route) -> None:
@@ -101,7 +98,7 @@ def _link(view: View, host: str, name: str, row: Item) -> None:
 
 
 def _tag(host: str, name: str, end: End, row: Item) -> None:
-    found, planned = _unset(row["tag"]), _unset(end.tag)
+    found, planned = row["tag"], end.tag
     mode = row["vlan_mode"] if row["vlan_mode"] not in (None, "access") else None
     if found != planned or (mode and planned is not None):
         has = f"tag {found}" if found is not None else "no tag"
@@ -171,7 +168,7 @@ def _options(host: str, name: str, planned: Item, row: Item) -> None:
 
 def _number(value: t.Any) -> str | None:
     """An option of a tunnel; without a key is the key 0, and numbers have many spellings."""
-    text = str(_unset(value) or "").strip('"')
+    text = str(as_read(value) or "").strip('"')
     if text[:2].lower() == "0x" or text.isdigit():
         text = str(int(text, 0) if text[:2].lower() == "0x" else int(text))
     return None if text in ("", "0") else text

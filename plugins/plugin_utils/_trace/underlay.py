@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.unset import as_read
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import kernel, nft
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.ends import KNOWN, filtered
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.path import Died, Path, View, sizes
@@ -453,20 +454,24 @@ def _plugged(underlay: Underlay, cable: Cable, names: list[str]) -> None:
     for name in names:
         row = present(underlay.view, cable.host, cable.bridge or "", name)
         planned = _tag(underlay, cable, name)
-        if (row["tag"] or None) != (planned or None):
+        if row["tag"] != planned:
             wanted = f"tag={planned}" if planned else "tag=[]"
             raise Died(
                 "tag",
-                f"port {name} on {cable.host} has {'tag ' + str(row['tag']) if row['tag'] else 'no tag'}",
-                f"tag {planned}" if planned else "no tag",
+                f"port {name} on {cable.host} has {_tag_in_words(row['tag'])}",
+                _tag_in_words(planned),
                 f"on {cable.host}: ovs-vsctl set port {name} {wanted}",
             )
+
+
+def _tag_in_words(tag: int | None) -> str:
+    return "no tag" if tag is None else f"tag {tag}"
 
 
 def _tag(underlay: Underlay, cable: Cable, name: str) -> t.Any:
     host = underlay.plan["hosts"][cable.host]
     ports = [port for bridge in host["bridges"] if bridge["name"] == cable.bridge for port in bridge.get("ports", ())]
-    return next((port.get("tag") for port in ports if port["name"] == name), None)
+    return next((as_read(port.get("tag")) for port in ports if port["name"] == name), None)
 
 
 def _beyond(

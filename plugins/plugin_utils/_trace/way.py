@@ -14,6 +14,7 @@ import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._openflow.model import quoted
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mesh import tunnel_name
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.unset import as_read
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.causes import World
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.expectations import PING_HEADERS
 
@@ -127,7 +128,7 @@ class Route:
                 "space": space["name"],
                 "port": space["outer"],
                 "bridge": space["bridge"],
-                "tag": space["tag"] or None,
+                "tag": as_read(space["tag"]),
             }
             return End(**{**common, "interface": space["interface"]}, **more)
         bridge, tag = self._plug(host, point, segment)
@@ -140,7 +141,7 @@ class Route:
         for bridge in host["bridges"]:
             for port in bridge.get("ports", ()):
                 if port.get("type") == "patch" and port.get("peer") == f"p-{point['port'][2:]}":
-                    return bridge["name"], port["tag"] or None
+                    return bridge["name"], as_read(port["tag"])
         return segment["bridge"], segment["vlan"]
 
     def addresses(self, host: str) -> list[str]:

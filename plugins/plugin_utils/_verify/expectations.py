@@ -11,6 +11,7 @@ from __future__ import annotations
 import collections
 import typing as t
 
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.unset import as_read
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.routers import routing
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.state import SOME
 
@@ -291,7 +292,7 @@ def _state(host: Item) -> Item:
     ports: dict[str, Item] = {}
     for bridge in host["bridges"]:
         for port in bridge.get("ports", ()):
-            ports[port["name"]] = {"bridge": bridge["name"], "tag": _value(port.get("tag")), "trunks": []}
+            ports[port["name"]] = {"bridge": bridge["name"], "tag": as_read(port.get("tag")), "trunks": []}
             # A patch port has none.
             if "mtu" in port:
                 ports[port["name"]]["mtu"] = port["mtu"]
@@ -305,7 +306,7 @@ def _state(host: Item) -> Item:
     for space in host["namespaces"]:
         ports[space["outer"]] = {
             "bridge": space["bridge"],
-            "tag": _value(space["tag"]),
+            "tag": as_read(space["tag"]),
             "trunks": space["trunks"],
             "link_state": "up",
         }
@@ -329,7 +330,7 @@ def _state(host: Item) -> Item:
                 "rstp": bridge.get("rstp", False),
                 # Flows of the plan are held one by one; without them, the bridge's own flow has to be there.
                 **({} if bridge["name"] in planned else {"flow_count": SOME}),
-                **({"fail_mode": _value(bridge["fail_mode"])} if "fail_mode" in bridge else {}),
+                **({"fail_mode": as_read(bridge["fail_mode"])} if "fail_mode" in bridge else {}),
             }
             for bridge in host["bridges"]
         },
@@ -338,7 +339,7 @@ def _state(host: Item) -> Item:
         "ports": ports,
         "tunnels": {
             tunnel["name"]: {
-                name: _value(tunnel[name])
+                name: as_read(tunnel[name])
                 for name in (
                     "bridge",
                     "type",
@@ -360,8 +361,3 @@ def _state(host: Item) -> Item:
             for space in host["namespaces"]
         },
     }
-
-
-def _value(value: t.Any) -> t.Any:
-    """None for what a module item clears."""
-    return None if value == "" else value

@@ -106,6 +106,16 @@ def test_the_outputs_are_printed_alone(fabric):
     assert "ip netns exec" in output and "10.1.1.65/24" in output and "Underlay" not in output
 
 
+def test_a_plan_that_a_run_has_already_is_not_compiled_again(fabric):
+    output = "{name: kvm1/known, kind: namespace, host: kvm1, addresses: [192.0.2.7/24], console: enter it}"
+    given = f"{{plan: {{outputs: [{output}]}}, outputs: true}}"
+    status, shown = fabric(
+        f"[{{hosts: kvm_hosts, gather_facts: false, tasks: [{{overloom.fabric.plan: {given}, run_once: true}}]}}]"
+    )
+    assert status == 0, shown
+    assert "192.0.2.7/24" in shown and "10.1.1.65/24" not in shown
+
+
 def test_a_restart_that_a_guest_needs_is_a_warning_and_an_output(fabric):
     guest = {"name": "a", "segment": "blue", "kind": "guest", "guest": {"image": "lab"}}
     known = "{ansible.builtin.set_fact: {linux_guest_made: {restart_required: {a: [cmdline, nics]}}}, when: inventory_hostname == 'kvm1'}"

@@ -119,8 +119,8 @@ def test_adding_a_host_moves_nothing_of_the_others(hosts, data):
                 # A third host is what makes a split horizon necessary.
                 del tunnel["protected"]
         # The first tunnel of a host brings the bridge with it.
-        # Its endpoints are neighbours of those that were there.
-        assert after[name].pop("neighbours") >= before[name].pop("neighbours")
+        # Its endpoints are neighbors of those that were there.
+        assert after[name].pop("neighbors") >= before[name].pop("neighbors")
         for host in (after[name], before[name]):
             host["bridges"] = sorted(
                 (b for b in host["bridges"] if b in before[name]["bridges"]), key=lambda bridge: bridge["name"]
@@ -420,10 +420,10 @@ class TestAllocation:
         assert [point["address"] for point in points] == [f"10.2.{n}.5" for n in range(1, 256)]
         assert points[254]["address6"] == "2001:db8::ff:5"
 
-    def test_a_host_knows_how_many_neighbours_its_kernel_will_hold(self):
-        """Each endpoint has all others of its segment as neighbours, in both address families."""
+    def test_a_host_knows_how_many_neighbors_its_kernel_will_hold(self):
+        """Each endpoint has all others of its segment as neighbors, in both address families."""
         assert {
-            name: host["neighbours"] for name, host in self.plan(["kvm1", "kvm2", "kvm3"], endpoints=2)["hosts"].items()
+            name: host["neighbors"] for name, host in self.plan(["kvm1", "kvm2", "kvm3"], endpoints=2)["hosts"].items()
         } == dict.fromkeys(["kvm1", "kvm2", "kvm3"], 2 * 2 * 5)
 
     def test_max_hosts_makes_smaller_blocks(self):

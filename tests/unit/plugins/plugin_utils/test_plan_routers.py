@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.overloom.fabric.plugins.filter.reveal import reveal
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import PlanError
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan, intent_secrets
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.routers import judge, routing
 from ansible_collections.overloom.fabric.tests.unit.intents import SPEC
 
@@ -101,15 +101,14 @@ def test_settings_of_a_host_win_over_those_of_the_link_and_those_over_the_fabric
 def test_secrets_are_in_no_part_of_the_plan_but_theirs():
     common = {"fabric_links": chain("r1", "r2", key="SECRET-ONE"), "fabric_routing": {"key": "SECRET-TWO"}}
     both = {"asn": "64512", "neighbors": [{"name": "r2", "password": "SECRET-THREE"}]}
-    made = plan(
-        {**common, "fabric_links": common["fabric_links"] + chain("r2", "r3")},
-        routers={
-            "r1": {"fabric_bgp": both},
-            "r2": {"fabric_bgp": {"asn": "64512", "neighbors": [{"name": "r1", "password": "SECRET-THREE"}]}},
-            "r3": {},
-        },
-    )
-    hidden = made.pop("secrets")
+    common["fabric_links"] += chain("r2", "r3")
+    routers = {
+        "r1": {"fabric_bgp": both},
+        "r2": {"fabric_bgp": {"asn": "64512", "neighbors": [{"name": "r1", "password": "SECRET-THREE"}]}},
+        "r3": {},
+    }
+    made = plan(common, routers=routers)
+    hidden = intent_secrets({}, SPEC, {name: {"fabric_name": "test", **common, **own} for name, own in routers.items()})
     assert "SECRET" not in json.dumps(made)
     assert set(hidden.values()) == {"SECRET-ONE", "SECRET-TWO", "SECRET-THREE"}
     shown = json.dumps(reveal(made["routers"], hidden))
