@@ -493,12 +493,11 @@ def _overlay(item: dict[str, t.Any], index: int, underlay: Underlay, given: set[
     where = f"fabric_overlays[{label(item, index)}]"
     encapsulation = item["encapsulation"]
     if encapsulation == "vlan":
-        for option in OF_TUNNELS:
-            if f"{where}.{option}" in given:
-                problems.append(
-                    f"{where}.{option} is for tunnels; leave it out with the encapsulation vlan, which has none."
-                )
-                item[option] = None
+        for option in [option for option in OF_TUNNELS if f"{where}.{option}" in given]:
+            problems.append(
+                f"{where}.{option} is for tunnels; leave it out with the encapsulation vlan, which has none."
+            )
+            item[option] = None
         item.update(topology="full_mesh", bridge=underlay.bridge)
     if item["dst_port"] is not None and encapsulation and encapsulation not in DST_PORTS:
         problems.append(f"{where}.dst_port is for vxlan and geneve; leave it out with {encapsulation}.")
@@ -509,16 +508,7 @@ def _overlay(item: dict[str, t.Any], index: int, underlay: Underlay, given: set[
             f" not {key}; leave it out for none."
         )
         key = INVALID
-    topology = item["topology"]
-    for option, needed in (("hubs", "hub_and_spoke"), ("links", "links")):
-        if topology is INVALID or item[option] is INVALID:
-            continue
-        if topology == needed and not item[option]:
-            problems.append(f"{where}.{option} is missing; topology {needed} needs it.")
-            item[option] = INVALID
-        elif topology != needed and item[option] is not None:
-            problems.append(f"{where}.{option} is for topology {needed}; leave it out with {topology}.")
-            item[option] = INVALID
+    _check_topology(item, where, problems)
     links = item["links"]
     if links:
         links = [_link(link, where, problems) for link in links]
@@ -534,7 +524,7 @@ def _overlay(item: dict[str, t.Any], index: int, underlay: Underlay, given: set[
         where=where,
         name=_matching(name, _SLUG, _SLUG_ALLOWED, f"{where}.name", problems),
         encapsulation=encapsulation,
-        topology=topology,
+        topology=item["topology"],
         hubs=item["hubs"],
         links=links,
         bridge=read_interface(item["bridge"], f"{where}.bridge", problems),
@@ -548,6 +538,20 @@ def _overlay(item: dict[str, t.Any], index: int, underlay: Underlay, given: set[
             problems,
         ),
     )
+
+
+def _check_topology(item: dict[str, t.Any], where: str, problems: list[str]) -> None:
+    """The topology of an overlay comes with its own option, and with no other's."""
+    topology = item["topology"]
+    for option, needed in (("hubs", "hub_and_spoke"), ("links", "links")):
+        if topology is INVALID or item[option] is INVALID:
+            continue
+        if topology == needed and not item[option]:
+            problems.append(f"{where}.{option} is missing; topology {needed} needs it.")
+            item[option] = INVALID
+        elif topology != needed and item[option] is not None:
+            problems.append(f"{where}.{option} is for topology {needed}; leave it out with {topology}.")
+            item[option] = INVALID
 
 
 def _peers(items: t.Any, where: str, problems: list[str]) -> list[Peer]:

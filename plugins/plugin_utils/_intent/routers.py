@@ -281,15 +281,7 @@ def _link(row: Item, index: int, settings: Item, area: str, problems: list[str])
 
 def _own(host: str, row: Item, problems: list[str]) -> Own:
     router, where = row["fabric_router"], f"{host}: fabric_router"
-    router_id = router["router_id"]
-    if router_id is not None:
-        try:
-            if ipaddress.IPv4Address(router_id) == ipaddress.IPv4Address(0):
-                raise ValueError
-        except ValueError:
-            problems.append(
-                f"{where}.router_id {show(router_id)} is no router id; write four numbers with dots, such as 10.255.0.1."
-            )
+    _check_router_id(router["router_id"], f"{where}.router_id", problems)
     loopbacks = {}
     for option, version in (("loopback", 4), ("loopback6", 6)):
         address = loopbacks[option] = read_address(router[option], f"{where}.{option}", problems)
@@ -310,7 +302,7 @@ def _own(host: str, row: Item, problems: list[str]) -> Own:
         between(item["metric"], 0, 16777214, f"{where}.redistribute[{item['protocol']}].metric", problems)
     return Own(
         router["managed"],
-        router_id,
+        router["router_id"],
         loopbacks["loopback"],
         loopbacks["loopback6"],
         router["interfaces"],
@@ -318,6 +310,18 @@ def _own(host: str, row: Item, problems: list[str]) -> Own:
         static,
         router["redistribute"],
     )
+
+
+def _check_router_id(router_id: str | None, where: str, problems: list[str]) -> None:
+    """A router id is written as an IPv4 address, and is not 0.0.0.0 (RFC 2328, section C.1)."""
+    if router_id is None:
+        return
+    try:
+        valid = ipaddress.IPv4Address(router_id) != ipaddress.IPv4Address(0)
+    except ValueError:
+        valid = False
+    if not valid:
+        problems.append(f"{where} {show(router_id)} is no router id; write four numbers with dots, such as 10.255.0.1.")
 
 
 def _static(row: Item, where: str, problems: list[str]) -> Static:

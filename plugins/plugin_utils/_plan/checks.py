@@ -11,7 +11,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.declaration import default_outer
-from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import DST_PORTS, Overlay, Segment
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import DST_PORTS, Overlay, Peer, Segment
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import INVALID, suggest, word
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import addresses, mesh
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import flows as _plan_flows
@@ -193,79 +193,54 @@ def _peers(values: Values) -> None:
     for overlay in values.overlays.values():
         seen: dict[t.Any, str] = {}
         for peer in overlay.peers:
-            where = peer.where
             if peer.name in values.intent.hosts:
                 values.problems.append(
-                    f"{where} has the name of the host {peer.name}, which has its tunnels anyway; leave it out, or rename it."
+                    f"{peer.where} has the name of the host {peer.name}, which has its tunnels anyway; leave it out, or rename it."
                 )
             if peer.address and subnet:
-                if peer.address.version != subnet.version:
-                    values.problems.append(
-                        f"{where}.address {peer.address} is IPv{peer.address.version}, but fabric_underlay.subnet {subnet} is IPv{subnet.version};"
-                        f" give an IPv{subnet.version} address."
-                    )
-                elif peer.address in teps:
-                    values.problems.append(
-                        f"{where}.address {peer.address} is the tunnel endpoint of {teps[peer.address]}; give the peer's own."
-                    )
-                elif seen.setdefault(peer.address, where) != where:
-                    values.problems.append(
-                        f"{seen[peer.address]} and {where} both have the address {peer.address}; leave one out."
-                    )
+                _peer_address(values, peer, teps, seen)
             for index, (name, address) in enumerate(peer.endpoints):
-                segment = next((s for s in carried[overlay.name] if s.name == name), None)
-                place = f"{where}.endpoints[{index}]"
-                if segment is None:
-                    known = [s.name for s in carried[overlay.name]]
-                    values.problems.append(
-                        f"{place}.segment {word(name)} is no segment of overlay {overlay.name}{suggest(name, known)}"
-                    )
-                elif (
-                    address
-                    and INVALID not in (segment.subnet, segment.subnet6)
-                    and not any(
-                        addresses.contains(net, str(address)) for net in (segment.subnet, segment.subnet6) if net
-                    )
-                ):
-                    values.problems.append(
-                        f"{place}.address {address} is not on segment {name}; give an address in its subnet."
-                    )
+                place = f"{peer.where}.endpoints[{index}]"
+                _peer_endpoint(values, overlay.name, carried[overlay.name], place, name, address)
+
+
+def _peer_address(values: Values, peer: Peer, teps: dict[t.Any, str], seen: dict[t.Any, str]) -> None:
+    """A peer's tunnel endpoint is one of its own, of the underlay's family. seen: the other peers' addresses."""
+    subnet, where = values.intent.underlay.subnet, peer.where
+    if peer.address.version != subnet.version:
+        values.problems.append(
+            f"{where}.address {peer.address} is IPv{peer.address.version}, but fabric_underlay.subnet {subnet} is IPv{subnet.version};"
+            f" give an IPv{subnet.version} address."
+        )
+    elif peer.address in teps:
+        values.problems.append(
+            f"{where}.address {peer.address} is the tunnel endpoint of {teps[peer.address]}; give the peer's own."
+        )
+    elif seen.setdefault(peer.address, where) != where:
+        values.problems.append(f"{seen[peer.address]} and {where} both have the address {peer.address}; leave one out.")
+
+
+def _peer_endpoint(
+    values: Values, overlay: str, segments: list[Segment], place: str, name: str, address: addresses.Address | None
+) -> None:
+    """An endpoint behind a peer is on a segment of the overlay."""
+    segment = next((segment for segment in segments if segment.name == name), None)
+    if segment is None:
+        known = [segment.name for segment in segments]
+        values.problems.append(f"{place}.segment {word(name)} is no segment of overlay {overlay}{suggest(name, known)}")
+        return
+    subnets = (segment.subnet, segment.subnet6)
+    inside = any(addresses.contains(subnet, str(address)) for subnet in subnets if subnet)
+    if address and INVALID not in subnets and not inside:
+        values.problems.append(f"{place}.address {address} is not on segment {name}; give an address in its subnet.")
 
 
 def _interfaces(values: Values) -> None:
     """Each name on a host, and in a namespace, is one thing."""
-    underlay = values.intent.underlay
-    bridges = {o.bridge: f"{o.where}.bridge" for o in values.overlays.values() if o.bridge}
     told = set()
-    for name, host in values.intent.hosts.items():
+    for name in values.intent.hosts:
         taken: dict[str, str] = {}
-        nic = host.interface if host.interface is not None else underlay.interface
-        nics = [(nic, "the underlay's NIC")]
-        if name in values.routing.routers:
-            ends = values.routing.routers[name].ends
-            nics = [(end.interface, f"the end of {end.link.name}") for end in ends] + [
-                (end.port, f"the port of {end.link.name}") for end in ends
-            ]
-        things = [(underlay.bridge, "fabric_underlay.bridge"), *nics, (underlay.tep, "fabric_underlay.tep")]
-        things += [item for item in bridges.items() if item[0] != underlay.bridge]
-        for overlay, pairs in values.edges.items():
-            for pair in pairs:
-                if name in pair:
-                    peer = pair[1] if pair[0] == name else pair[0]
-                    things.append((mesh.tunnel_name(overlay, peer), f"the tunnel of {overlay} to {peer}"))
-        for overlay in values.overlays.values():
-            things += [
-                (mesh.tunnel_name(overlay.name, peer.name), f"the tunnel of {overlay.name} to {peer.name}")
-                for peer in overlay.peers
-            ]
-        things += [
-            (default_outer(e.name, e.interface), f"the outer end of {e.id}") for e in host.endpoints if e.interface
-        ]
-        for wire in values.wires[name]:
-            things += [(end, f"an end of the wire of {wire.name}") for end in (wire.port, wire.far)]
-            bridge = values.bridge_of(wire.segment)
-            if bridge:
-                things.append((plug_bridge(bridge), f"the plug bridge of {bridge}"))
+        things = [*_underlay_names(values, name), *_tunnel_names(values, name), *_port_names(values, name)]
         for thing, what in things:
             clash = taken.setdefault(thing, what) if thing else what
             if clash != what and (clash, what) not in told:
@@ -274,3 +249,41 @@ def _interfaces(values: Values) -> None:
     for endpoint in values.endpoints:
         if endpoint.interface == "lo":
             values.problems.append(f"{endpoint.where}.interface lo is the loopback; take another name.")
+
+
+def _underlay_names(values: Values, name: str) -> t.Iterator[tuple[str, str]]:
+    """The names of a host's bridges, cards and tunnel endpoint, each with what it is."""
+    underlay, host = values.intent.underlay, values.intent.hosts[name]
+    yield underlay.bridge, "fabric_underlay.bridge"
+    if name in values.routing.routers:
+        for end in values.routing.routers[name].ends:
+            yield end.interface, f"the end of {end.link.name}"
+            yield end.port, f"the port of {end.link.name}"
+    else:
+        yield host.interface if host.interface is not None else underlay.interface, "the underlay's NIC"
+    yield underlay.tep, "fabric_underlay.tep"
+    # Overlays may share a bridge.
+    bridges = {overlay.bridge: f"{overlay.where}.bridge" for overlay in values.overlays.values() if overlay.bridge}
+    yield from ((bridge, place) for bridge, place in bridges.items() if bridge != underlay.bridge)
+
+
+def _tunnel_names(values: Values, name: str) -> t.Iterator[tuple[str, str]]:
+    """The names of a host's tunnels, each with what it is."""
+    for overlay in values.overlays.values():
+        pairs = [pair for pair in values.edges.get(overlay.name, ()) if name in pair]
+        others = [other for pair in pairs for other in pair if other != name]
+        for peer in (*others, *(peer.name for peer in overlay.peers)):
+            yield mesh.tunnel_name(overlay.name, peer), f"the tunnel of {overlay.name} to {peer}"
+
+
+def _port_names(values: Values, name: str) -> t.Iterator[tuple[str, str]]:
+    """The names of the ports of a host's endpoints, each with what it is."""
+    for endpoint in values.intent.hosts[name].endpoints:
+        if endpoint.interface:
+            yield default_outer(endpoint.name, endpoint.interface), f"the outer end of {endpoint.id}"
+    for wire in values.wires[name]:
+        for end in (wire.port, wire.far):
+            yield end, f"an end of the wire of {wire.name}"
+        bridge = values.bridge_of(wire.segment)
+        if bridge:
+            yield plug_bridge(bridge), f"the plug bridge of {bridge}"

@@ -70,18 +70,19 @@ KINDS = {
 }
 
 
-class Nic(t.NamedTuple):
-    """A NIC as the plan settles it. segment: the one it is an access port of, or None for a trunk of several.
+# An address with its subnet.
+Pair = t.Tuple[t.Any, t.Any]
 
-    addresses: (address, its subnet).
-    """
+
+class Nic(t.NamedTuple):
+    """A NIC as the plan settles it. segment: the one it is an access port of, or None for a trunk of several."""
 
     segment: Segment | None
     trunks: tuple[Segment, ...]
     native: Segment | None
     mac: str
     dev: str
-    addresses: list[tuple[t.Any, t.Any]]
+    addresses: list[Pair]
     routes: list[dict[str, str]]
     mtu: int
 
@@ -282,37 +283,20 @@ class Guests:
         other = self.macs.setdefault(mac, who)
         if other != who:
             self.problems.append(f"{other} and {who} both have the MAC address {mac}; give one of them another mac.")
+        pairs: list[Pair] = []
         if item["trunks"]:
             if address or native and native not in segments:
                 self.problems.append(f"{place}: a trunk has no address, and its native segment is one of its trunks.")
                 return None
-            for segment in segments:
-                if segment.vlan is None and not self.values.keyed(segment):
-                    self.problems.append(
-                        f"{place}.trunks has segment {segment.name}, which is untagged; give it a vlan, or take it out."
-                    )
-            if len({self.values.bridge_of(segment) for segment in segments}) > 1:
-                self.problems.append(f"{place}.trunks has segments of different bridges; name those of one.")
+            if not self._trunk(place, segments):
                 return None
         else:
             self._untagged(f"{place}.segment", segments[0])
-        pairs = []
-        if address:
-            subnet = next(
-                (net for net in (segments[0].subnet, segments[0].subnet6) if net and net.version == address.version),
-                None,
-            )
-            if subnet is None or address not in subnet:
-                self.problems.append(
-                    f"{place}.address {address} is outside segment {segments[0].name}; give an address inside, or leave it out."
-                )
-                return None
-            other = self.taken.setdefault((segments[0].name, address), who)
-            if other != who:
-                self.problems.append(
-                    f"{other} and {who} both have the address {address}; give one of them another address."
-                )
-            pairs.append((address, subnet))
+            if address:
+                pair = self._address(f"{place}.address", segments[0], address, who)
+                if pair is None:
+                    return None
+                pairs.append(pair)
         return Nic(
             None if item["trunks"] else segments[0],
             tuple(segments) if item["trunks"] else (),
@@ -323,6 +307,33 @@ class Guests:
             [],
             min((self.values.mtus[segment.name].value for segment in segments), key=lambda value: value or 0),
         )
+
+    def _trunk(self, place: str, segments: list[Segment]) -> bool:
+        """Whether one port can carry the segments of a trunk."""
+        for segment in segments:
+            if segment.vlan is None and not self.values.keyed(segment):
+                self.problems.append(
+                    f"{place}.trunks has segment {segment.name}, which is untagged; give it a vlan, or take it out."
+                )
+        if len({self.values.bridge_of(segment) for segment in segments}) > 1:
+            self.problems.append(f"{place}.trunks has segments of different bridges; name those of one.")
+            return False
+        return True
+
+    def _address(self, place: str, segment: Segment, address: addresses.Address, who: str) -> Pair | None:
+        """The address of a further NIC with its subnet, or None if it is outside of the segment."""
+        subnets = [net for net in (segment.subnet, segment.subnet6) if net and net.version == address.version]
+        if not subnets or address not in subnets[0]:
+            self.problems.append(
+                f"{place} {address} is outside segment {segment.name}; give an address inside, or leave it out."
+            )
+            return None
+        other = self.taken.setdefault((segment.name, address), who)
+        if other != who:
+            self.problems.append(
+                f"{other} and {who} both have the address {address}; give one of them another address."
+            )
+        return address, subnets[0]
 
     def _untagged(self, place: str, segment: Segment) -> None:
         """libvirt knows access ports and trunks; a port that carries untagged frames only, among others, it does not."""

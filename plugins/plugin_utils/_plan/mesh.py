@@ -41,6 +41,11 @@ def edges(overlay: Overlay, hosts: list[str], problems: list[str]) -> list[Edge]
         hubs = _known(overlay.hubs or [], hosts, f"{overlay.where}.hubs", problems)
         order = hubs + [host for host in hosts if host not in hubs]
         return [(hub, peer) for i, hub in enumerate(hubs) for peer in order[i + 1 :]]
+    return _linked(overlay, hosts, problems)
+
+
+def _linked(overlay: Overlay, hosts: list[str], problems: list[str]) -> list[Edge]:
+    """The tunnels that an overlay of topology links lists."""
     result: dict[frozenset[str], Edge] = {}
     for link in overlay.links or []:
         if link is INVALID:
@@ -138,9 +143,9 @@ def guard(overlay: Overlay, pairs: list[Edge], problems: list[str]) -> tuple[str
         return "split_horizon", "derived: the flows of segments_by: key let nothing pass from tunnel to tunnel"
     if overlay.bare:
         return "none", "derived: VLANs of the underlay, whose switches keep it free of loops"
-    absent = missing(pairs)
     if overlay.peers:
         return _guard_peers(overlay, pairs, problems)
+    absent = missing(pairs)
     if wish == "rstp":
         return "rstp", "given: loop_guard"
     if wish == "split_horizon":
@@ -149,16 +154,24 @@ def guard(overlay: Overlay, pairs: list[Edge], problems: list[str]) -> tuple[str
                 f"{where} split_horizon needs a full mesh, and {absent[0]} has no tunnel to {absent[1]}; use rstp, or topology full_mesh."
             )
         return wish, "given: loop_guard"
+    return _guard_derived(overlay, pairs, absent is None, problems)
+
+
+def _guard_derived(overlay: Overlay, pairs: list[Edge], full: bool, problems: list[str]) -> tuple[str, str]:
+    """The guard of a mesh for which none is chosen (auto), or which shall go without (none). full: a full mesh."""
+    wish = overlay.loop_guard
     loop = cycle(pairs)
     if not loop:
         return "none", "given: loop_guard" if wish == "none" else "derived: the mesh has no cycle"
-    if wish == "auto" and not absent:
+    if wish == "auto" and full:
         return "split_horizon", "derived: full mesh of three hosts or more"
     if wish == "auto" and overlay.topology == "ring":
         return "rstp", "derived: ring"
     if wish in ("auto", "none"):
         shown = " - ".join(loop[:8] + ["..."] * (len(loop) > 8) + loop[:1])
-        problems.append(f"{where} {wish} would let frames circle: {shown}; set it to rstp, or take out a tunnel.")
+        problems.append(
+            f"{overlay.where}.loop_guard {wish} would let frames circle: {shown}; set it to rstp, or take out a tunnel."
+        )
     return "none", ""
 
 

@@ -327,6 +327,22 @@ class Routers:
 
     def _check_hosts(self, everyone: dict[str, t.Any]) -> None:
         """Ends are interfaces of the fabric's hosts, each plugged in once; patterns meet something."""
+        plugged = self._plugged(everyone)
+        self._check_patterns(plugged)
+        self._check_groups()
+        routed = {host for host, _interface in plugged}
+        if not routed & set(self.intent.hosts):
+            return
+        for name in self.intent.hosts:
+            if name not in routed:
+                self.problems.append(
+                    f"{name} is the end of no link, but the underlay is routed; add a link to fabric_links."
+                )
+        if self.intent.underlay.vlan:
+            self.problems.append("fabric_underlay.vlan is for an underlay that is not routed; leave it out.")
+
+    def _plugged(self, everyone: dict[str, t.Any]) -> dict[tuple[str, str], Link]:
+        """The link that each interface, (host, name), is plugged into."""
         plugged: dict[tuple[str, str], Link] = {}
         for link in self.routing.links:
             for host, interface in link.ends:
@@ -344,6 +360,10 @@ class Routers:
                     self.problems.append(
                         f"{link.where}.ends {host}:{interface}: a KVM host's interface has at most {15 - len(PORT_PREFIX)} characters here."
                     )
+        return plugged
+
+    def _check_patterns(self, plugged: t.Iterable[tuple[str, str]]) -> None:
+        """What a router says of its interfaces is about an interface of a link."""
         for name, own in self.routing.own.items():
             mine = [interface for host, interface in plugged if host == name]
             for item in own.interfaces:
@@ -352,6 +372,9 @@ class Routers:
                     self.problems.append(
                         f"{name}: fabric_router.interfaces[{item['name']}] meets no interface of a link{known}"
                     )
+
+    def _check_groups(self) -> None:
+        """A host that is a router only has nothing of a KVM host."""
         for name, router in self.intent.routers.items():
             for what, value in (
                 ("endpoints", router.endpoints),
@@ -362,15 +385,6 @@ class Routers:
                     self.problems.append(
                         f"{name}: fabric_{what} is for KVM hosts, and the host is in the group routers only; leave it out."
                     )
-        routed = {host for host, _interface in plugged}
-        if routed & set(self.intent.hosts):
-            for name in self.intent.hosts:
-                if name not in routed:
-                    self.problems.append(
-                        f"{name} is the end of no link, but the underlay is routed; add a link to fabric_links."
-                    )
-            if self.intent.underlay.vlan:
-                self.problems.append("fabric_underlay.vlan is for an underlay that is not routed; leave it out.")
 
     def _check(self) -> None:
         problems = self.problems
@@ -421,21 +435,28 @@ class Routers:
                     f"{link.where}.{option} {subnet} has no room for {len(link.ends)} ends; enlarge it."
                 )
         for end in ends:
-            if end.hello_multiplier is None and end.hello_interval >= end.dead_interval:
-                self.problems.append(
-                    f"{link.where}: {end.name} has the hello interval {end.hello_interval}, which must be less than its dead interval {end.dead_interval}."
-                )
-            if link.subnet6 and end.mtu < 1280:
-                self.problems.append(
-                    f"{link.where}: {end.name} has the MTU {end.mtu}, but IPv6 needs 1280 (RFC 8200); raise it."
-                )
-            if link.name in transit and self.intent.underlay.mtu and end.mtu < self.intent.underlay.mtu:
-                self.problems.append(
-                    f"{link.where}: {end.name} has the MTU {end.mtu}, less than fabric_underlay.mtu {self.intent.underlay.mtu},"
-                    " which has to pass on the whole way; lower that one."
-                )
-        if not link.ospf:
-            return
+            self._check_end(link, end, link.name in transit)
+        if link.ospf:
+            self._check_adjacency(link, ends)
+
+    def _check_end(self, link: Link, end: End, transit: bool) -> None:
+        """The timers of an end, and its MTU. transit: tunnels may go over the link."""
+        if end.hello_multiplier is None and end.hello_interval >= end.dead_interval:
+            self.problems.append(
+                f"{link.where}: {end.name} has the hello interval {end.hello_interval}, which must be less than its dead interval {end.dead_interval}."
+            )
+        if link.subnet6 and end.mtu < 1280:
+            self.problems.append(
+                f"{link.where}: {end.name} has the MTU {end.mtu}, but IPv6 needs 1280 (RFC 8200); raise it."
+            )
+        if transit and self.intent.underlay.mtu and end.mtu < self.intent.underlay.mtu:
+            self.problems.append(
+                f"{link.where}: {end.name} has the MTU {end.mtu}, less than fabric_underlay.mtu {self.intent.underlay.mtu},"
+                " which has to pass on the whole way; lower that one."
+            )
+
+    def _check_adjacency(self, link: Link, ends: list[End]) -> None:
+        """The ends of a link agree in what OSPF compares, and one can be the designated router."""
         for first, end in zip(ends[:1] * len(ends), ends[1:]):
             for option in SHARED:
                 one, other = getattr(first, option), getattr(end, option)

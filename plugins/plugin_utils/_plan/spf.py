@@ -31,6 +31,12 @@ class Route(t.NamedTuple):
     hops: frozenset[Hop]
 
 
+# What a router knows of an area: its ways to the area's routers, and its routes to the area's networks.
+Known = t.Tuple[t.Dict[str, Route], t.Dict[Network, Route]]
+# That of each router of an area, by name.
+Inside = t.Dict[str, Known]
+
+
 def loopback_cost(router: Router, version: int) -> int:
     """What a loopback adds to the cost: nothing in FRR's OSPFv2 for `lo`, its interface's cost elsewhere."""
     return 1 if router.kvm or version == 3 else 0
@@ -130,30 +136,36 @@ class _Domain:
             if BACKBONE in self.areas[name]:
                 continue
             for area in self.areas[name]:
-                told = {}
-                for border in borders:
-                    if border in inside[area] and area in self.areas[border]:
-                        kind = self.kinds[area].type if area in self.kinds else "normal"
-                        own = {prefix: route.cost for prefix, route in inside[BACKBONE][border][1].items()}
-                        # Routes between areas reach an area too, but not the ones that came from it.
-                        own.update({prefix: route.cost for prefix, route in between[border].items()})
-                        own.update(self.summaries(border, inside, self.areas[border] - {area, BACKBONE}))
-                        own = {prefix: cost for prefix, cost in own.items() if prefix not in inside[area][border][1]}
-                        if kind.startswith("totally"):
-                            own = {}
-                        if kind in ("stub", "totally_stubby", "totally_nssa"):
-                            default = ipaddress.ip_network("0.0.0.0/0" if self.version == 2 else "::/0")
-                            cost = self.kinds[area].default_cost
-                            own[default] = 1 if cost is None else cost
-                        told[border] = own
+                tellers = [border for border in borders if border in inside[area] and area in self.areas[border]]
+                told = {border: self.told_to(area, border, inside, between[border]) for border in tellers}
                 self.inter(between[name], inside[area][name][0], told, known[name])
+        return self.foreign({name: {**between[name], **known[name]} for name in self.routers})
+
+    def told_to(
+        self, area: str, border: str, inside: dict[str, Inside], between: dict[Network, Route]
+    ) -> dict[Network, int]:
+        """The costs of all else that a border router tells an area, by the area's kind (RFC 2328, section 12.4.3; RFC 3101)."""
+        kind = self.kinds[area].type if area in self.kinds else "normal"
+        costs: dict[Network, int] = {}
+        if not kind.startswith("totally"):
+            costs = {prefix: route.cost for prefix, route in inside[BACKBONE][border][1].items()}
+            # Routes between areas reach an area too, but not the ones that came from it.
+            costs.update({prefix: route.cost for prefix, route in between.items()})
+            costs.update(self.summaries(border, inside, self.areas[border] - {area, BACKBONE}))
+            costs = {prefix: cost for prefix, cost in costs.items() if prefix not in inside[area][border][1]}
+        if kind in ("stub", "totally_stubby", "totally_nssa"):
+            default = ipaddress.ip_network("0.0.0.0/0" if self.version == 2 else "::/0")
+            cost = self.kinds[area].default_cost
+            costs[default] = 1 if cost is None else cost
+        return costs
+
+    def foreign(self, tables: dict[str, dict[Network, Route]]) -> dict[str, dict[Network, Route]]:
+        """The routes of each router without those to its own prefixes."""
         result = {}
         for name, router in self.routers.items():
             mine = {self.subnet(end) for end in router.ends} | {self.loopback(router)}
             result[name] = {
-                prefix: route
-                for prefix, route in {**between[name], **known[name]}.items()
-                if prefix not in mine and route.hops
+                prefix: route for prefix, route in tables[name].items() if prefix not in mine and route.hops
             }
         return result
 
@@ -286,7 +298,7 @@ class _Domain:
             }
             self.better(table, more)
 
-    def inside(self, area: str) -> dict[str, tuple[dict[str, Route], dict[Network, Route]]]:
+    def inside(self, area: str) -> Inside:
         """For each router of an area, its ways to the routers, and its routes to the networks of the area."""
         if area not in self.by_area:
             members = [name for name in self.routers if area in self.areas[name]]
@@ -303,8 +315,27 @@ class _Domain:
         """The next hop over a link."""
         return (str(other.address) if self.version == 2 else None, end.port)
 
-    def shortest(self, start: str, area: str, members: list[str]) -> tuple[dict[str, Route], dict[Network, Route]]:
-        """Dijkstra's algorithm from a router."""
+    def shortest(self, start: str, area: str, members: list[str]) -> Known:
+        """The ways from a router to the other routers of an area, and its routes to the area's networks."""
+        best = self.dijkstra(start, area)
+        networks: dict[Network, Route] = {}
+        for name in members:
+            reached = best.get(name)
+            if reached is None:
+                continue
+            router = self.routers[name]
+            loopback = self.loopback(router)
+            if loopback and loopback_area(router, self.version) == area:
+                self.better(
+                    networks, {loopback: Route(reached.cost + loopback_cost(router, self.version), reached.hops)}
+                )
+            for end in self.ends[name]:
+                if end.link.area == area:
+                    self.better(networks, {self.net(end): Route(reached.cost + self.stub_cost(end), reached.hops)})
+        return best, networks
+
+    def dijkstra(self, start: str, area: str) -> dict[str, Route]:
+        """The cheapest ways from a router to each other router of an area, with all next hops of equal cost."""
         best: dict[str, Route] = {start: Route(0, frozenset())}
         done: set[str] = set()
         queue = [(0, start)]
@@ -325,21 +356,7 @@ class _Domain:
                         heapq.heappush(queue, (way.cost, other.host))
                     elif way.cost == old.cost:
                         best[other.host] = Route(way.cost, way.hops | old.hops)
-        networks: dict[Network, Route] = {}
-        for name in members:
-            reached = best.get(name)
-            if reached is None:
-                continue
-            router = self.routers[name]
-            loopback = self.loopback(router)
-            if loopback and loopback_area(router, self.version) == area:
-                self.better(
-                    networks, {loopback: Route(reached.cost + loopback_cost(router, self.version), reached.hops)}
-                )
-            for end in self.ends[name]:
-                if end.link.area == area:
-                    self.better(networks, {self.net(end): Route(reached.cost + self.stub_cost(end), reached.hops)})
-        return best, networks
+        return best
 
     def stub_cost(self, end: End) -> int:
         """What the last router adds for a network: its interface's cost, on whichever side of the network the packet comes from."""
