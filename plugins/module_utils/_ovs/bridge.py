@@ -37,6 +37,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database impo
     read_or_foresee,
     transaction,
 )
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.diff import described
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.held import Reader, others, put_back
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.nested import (
     AUTO_ATTACH,
@@ -64,7 +65,6 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options impor
     Words,
     argument_spec,
     configurable,
-    described,
     differences,
     extra_columns,
     failed_bridge,

@@ -156,11 +156,30 @@ class AddBridge(t.NamedTuple):
 
     bridge: str
 
+    def words(self) -> list[str]:
+        """The command of ovs-vsctl."""
+        return ["--may-exist", "add-br", self.bridge]
+
+    def apply(self, draft: _Draft) -> None:
+        """Do it in the model."""
+        draft.tables["Bridge"][self.bridge] = empty_row("Bridge", self.bridge)
+        draft.add(self.bridge, self.bridge, (self.bridge,), "internal")
+
 
 class DelBridge(t.NamedTuple):
     """Remove a bridge and its ports."""
 
     bridge: str
+
+    def words(self) -> list[str]:
+        """The command of ovs-vsctl."""
+        return ["--if-exists", "del-br", self.bridge]
+
+    def apply(self, draft: _Draft) -> None:
+        """Do it in the model."""
+        for port in [port for port, bridge in draft.bridge_of.items() if bridge == self.bridge]:
+            draft.drop(port)
+        del draft.tables["Bridge"][self.bridge]
 
 
 class AddPort(t.NamedTuple):
@@ -169,6 +188,16 @@ class AddPort(t.NamedTuple):
     bridge: str
     port: str
     members: tuple[str, ...]
+
+    def words(self) -> list[str]:
+        """The command of ovs-vsctl; it has none for a single interface by another name."""
+        if len(self.members) > 1:
+            return ["--may-exist", "add-bond", self.bridge, self.port, *self.members]
+        return ["--may-exist", "add-port", self.bridge, self.port]
+
+    def apply(self, draft: _Draft) -> None:
+        """Do it in the model."""
+        draft.add(self.bridge, self.port, self.members)
 
 
 class DelPort(t.NamedTuple):
@@ -179,6 +208,14 @@ class DelPort(t.NamedTuple):
     uuid: str
     fake: bool = False
 
+    def words(self) -> list[str]:
+        """The command of ovs-vsctl."""
+        return ["--if-exists", "del-port", self.bridge, self.port]
+
+    def apply(self, draft: _Draft) -> None:
+        """Do it in the model."""
+        draft.drop(self.port)
+
 
 class MovePort(t.NamedTuple):
     """Hang a port, as it is, into another bridge."""
@@ -188,12 +225,26 @@ class MovePort(t.NamedTuple):
     source: str
     target: str
 
+    def words(self) -> list[str]:
+        """The commands of ovs-vsctl."""
+        gone = ["remove", "Bridge", self.source, "ports", self.uuid]
+        return [*gone, "--", "add", "Bridge", self.target, "ports", self.uuid]
+
+    def apply(self, draft: _Draft) -> None:
+        """Do it in the model."""
+        draft.bridge_of[self.port] = self.target
+
 
 class AddMember(t.NamedTuple):
     """Add an interface to a bond."""
 
     port: str
     interface: str
+
+    def apply(self, draft: _Draft) -> None:
+        """Do it in the model."""
+        draft.tables["Interface"][self.interface] = empty_row("Interface", self.interface)
+        draft.members[self.port] = tuple(sorted((*draft.members[self.port], self.interface)))
 
 
 class DelMember(t.NamedTuple):
@@ -202,6 +253,15 @@ class DelMember(t.NamedTuple):
     port: str
     interface: str
     uuid: str
+
+    def words(self) -> list[str]:
+        """The command of ovs-vsctl."""
+        return ["remove", "Port", self.port, "interfaces", self.uuid]
+
+    def apply(self, draft: _Draft) -> None:
+        """Do it in the model."""
+        del draft.tables["Interface"][self.interface]
+        draft.members[self.port] = tuple(name for name in draft.members[self.port] if name != self.interface)
 
 
 class Destroy(t.NamedTuple):
@@ -215,8 +275,19 @@ class Destroy(t.NamedTuple):
     uuid: str
     holders: tuple[tuple[str, str], ...] = ()
 
+    def words(self) -> list[str]:
+        """The command of ovs-vsctl."""
+        return ["--if-exists", "destroy", self.table, self.uuid]
+
+    def apply(self, draft: _Draft) -> None:
+        """Nothing refers to the row in the model."""
+
 
 Op = t.Union[AddBridge, DelBridge, AddPort, DelPort, MovePort, AddMember, DelMember, Put, Destroy]
+# Names are free before they are used: ports move and go first, then bridges, then ports come.
+_ORDER = [AddBridge, MovePort, DelPort, DelBridge, DelMember, AddPort, AddMember, Put, Destroy]
+_Command = t.Union[AddBridge, DelBridge, AddPort, DelPort, MovePort, DelMember, Destroy]
+_AnyOp = t.TypeVar("_AnyOp", bound=Op)
 
 
 def transaction(begin: t.Sequence[str], ops: t.Sequence[Op], secrets: tuple[str, ...] = ()) -> list[Step]:
@@ -272,77 +343,51 @@ def _units(ops: t.Iterable[Op]) -> list[list[Op]]:
     return units
 
 
-def _arguments(begin: t.Sequence[str], ops: t.Iterable[Op]) -> list[str]:
-    """The arguments of one call. Names are free before they are used: ports move and go first, then bridges, then ports come."""
-    kinds: dict[type, list[t.Any]] = {}
-    for op in ops:
-        kinds.setdefault(type(op), []).append(op)
-
-    def some(kind: type) -> list[t.Any]:
-        return kinds.get(kind, [])
-
+def _arguments(begin: t.Sequence[str], ops: t.Sequence[Op]) -> list[str]:
+    """The arguments of one call."""
+    holders = [holder for row in _some(Destroy, ops) for holder in row.holders]
+    cells: Cells = {}
+    for put in _some(Put, ops):
+        if not put.of_rows:
+            cells.setdefault((put.table, put.record), []).append(put)
     argv = list(begin)
-    holders = [holder for row in some(Destroy) for holder in row.holders]
     for bridge, uuid in holders:
         argv += ["--", "clear", "Port", uuid, "qos", "--", "remove", "Bridge", bridge, "ports", uuid]
-    for add in some(AddBridge):
-        argv += ["--", "--may-exist", "add-br", add.bridge]
-    for move in some(MovePort):
-        argv += [
-            "--",
-            "remove",
-            "Bridge",
-            move.source,
-            "ports",
-            move.uuid,
-            "--",
-            "add",
-            "Bridge",
-            move.target,
-            "ports",
-            move.uuid,
-        ]
-    argv += _removals([op for op in some(DelPort) if (op.bridge, op.uuid) not in holders])
-    for gone in some(DelBridge):
-        argv += ["--", "--if-exists", "del-br", gone.bridge]
-    for leave in some(DelMember):
-        argv += ["--", "remove", "Port", leave.port, "interfaces", leave.uuid]
-    puts: dict[tuple[str, str], list[Put]] = {}
-    for put in (put for put in some(Put) if not put.of_rows):
-        puts.setdefault((put.table, put.record), []).append(put)
-    argv += _additions(some(AddPort), puts)
-    for number, join in enumerate(some(AddMember)):
-        cells = puts.pop(("Interface", join.interface), [])
-        argv += [
-            "--",
-            f"--id=@m{number}",
-            "create",
-            "Interface",
-            f"name={quote(join.interface)}",
-            *map(assignment, cells),
-        ]
-        argv += ["--", "add", "Port", join.port, "interfaces", f"@m{number}"]
-    for (table, record), cells in puts.items():
-        values = [assignment(p) for p in cells if p.key is None or p.value is not CLEAR]
-        if values:
-            argv += ["--", "set", table, record, *values]
-        gone_keys: dict[str, list[str]] = {}
-        for put in cells:
-            if put.key is not None and put.value is CLEAR:
-                gone_keys.setdefault(put.column, []).append(quote(put.key))
-        for column, keys in gone_keys.items():
-            argv += ["--", "remove", table, record, column, *keys]
+    argv += _words(_some(AddBridge, ops))
+    argv += _words(_some(MovePort, ops))
+    argv += _removals([op for op in _some(DelPort, ops) if (op.bridge, op.uuid) not in holders])
+    argv += _words(_some(DelBridge, ops))
+    argv += _words(_some(DelMember, ops))
+    argv += _additions(_some(AddPort, ops), cells)
+    argv += _joins(_some(AddMember, ops), cells)
+    argv += _settings(cells)
     # What refers to ports comes when all ports are there.
-    for number, put in enumerate(put for put in some(Put) if put.of_rows):
+    for number, put in enumerate(put for put in _some(Put, ops) if put.of_rows):
         argv += row_words(put, f"r{number}")
-    for row in some(Destroy):
-        argv += ["--", "--if-exists", "destroy", row.table, row.uuid]
-    return argv
+    return argv + _words(_some(Destroy, ops))
+
+
+# Values by the row that they are set in: (table, record).
+Cells = t.Dict[t.Tuple[str, str], t.List[Put]]
+
+
+def _some(kind: type[_AnyOp], ops: t.Iterable[Op]) -> list[_AnyOp]:
+    return [op for op in ops if isinstance(op, kind)]
+
+
+def _words(ops: t.Iterable[_Command]) -> list[str]:
+    return [word for op in ops for word in ("--", *op.words())]
+
+
+def _created(reference: str, table: str, name: str, cells: t.Iterable[Put], *columns: str) -> list[str]:
+    """The command that makes a row with its values. columns: assignments besides."""
+    named = [f"name={quote(name)}", *columns]
+    return ["--", f"--id={reference}", "create", table, *named, *map(assignment, cells)]
 
 
 def _removals(gone: t.Sequence[DelPort]) -> list[str]:
     if len(gone) <= READABLE and not any(op.fake for op in gone):
-        return [word for op in gone for word in ("--", "--if-exists", "del-port", op.bridge, op.port)]
+        return _words(gone)
     by_bridge: dict[str, list[str]] = {}
     for op in gone:
         by_bridge.setdefault(op.bridge, []).append(op.uuid)
@@ -352,97 +397,97 @@ def _removals(gone: t.Sequence[DelPort]) -> list[str]:
     return argv
 
 
-def _additions(new: t.Sequence[AddPort], puts: dict[tuple[str, str], list[Put]]) -> list[str]:
-    """New ports; where they are created row by row, their cells are taken out of puts."""
-    argv: list[str] = []
+def _additions(new: t.Sequence[AddPort], cells: Cells) -> list[str]:
+    """New ports; where they are created row by row, their values are taken out of cells."""
     if len(new) <= READABLE and not any(len(op.members) == 1 and op.members != (op.port,) for op in new):
-        for op in new:
-            bond = len(op.members) > 1
-            argv += [
-                "--",
-                "--may-exist",
-                "add-bond" if bond else "add-port",
-                op.bridge,
-                op.port,
-                *(op.members if bond else ()),
-            ]
-        return argv
+        return _words(new)
+    argv: list[str] = []
     by_bridge: dict[str, list[str]] = {}
     for number, op in enumerate(new):
         ids = []
         for index, member in enumerate(op.members):
             ids.append(f"@i{number}.{index}")
-            cells = puts.pop(("Interface", member), [])
-            argv += ["--", f"--id={ids[-1]}", "create", "Interface", f"name={quote(member)}", *map(assignment, cells)]
-        cells = puts.pop(("Port", op.port), [])
-        argv += [
-            "--",
-            f"--id=@p{number}",
-            "create",
-            "Port",
-            f"name={quote(op.port)}",
-            "interfaces=" + ",".join(ids),
-            *map(assignment, cells),
-        ]
+            argv += _created(ids[-1], "Interface", member, cells.pop(("Interface", member), []))
+        interfaces = "interfaces=" + ",".join(ids)
+        argv += _created(f"@p{number}", "Port", op.port, cells.pop(("Port", op.port), []), interfaces)
         by_bridge.setdefault(op.bridge, []).append(f"@p{number}")
     for bridge, ids in by_bridge.items():
         argv += ["--", "add", "Bridge", bridge, "ports", *ids]
     return argv
 
 
+def _joins(new: t.Sequence[AddMember], cells: Cells) -> list[str]:
+    """New interfaces of bonds; their values are taken out of cells."""
+    argv: list[str] = []
+    for number, op in enumerate(new):
+        argv += _created(f"@m{number}", "Interface", op.interface, cells.pop(("Interface", op.interface), []))
+        argv += ["--", "add", "Port", op.port, "interfaces", f"@m{number}"]
+    return argv
+
+
+def _settings(cells: Cells) -> list[str]:
+    """The values of rows that are there: for each row one command that sets, and one for each column that loses keys."""
+    argv: list[str] = []
+    for (table, record), puts in cells.items():
+        values = [assignment(put) for put in puts if put.key is None or put.value is not CLEAR]
+        if values:
+            argv += ["--", "set", table, record, *values]
+        gone: dict[str, list[str]] = {}
+        for put in puts:
+            if put.key is not None and put.value is CLEAR:
+                gone.setdefault(put.column, []).append(quote(put.key))
+        for column, keys in gone.items():
+            argv += ["--", "remove", table, record, column, *keys]
+    return argv
+
+
 def apply(found: Database, ops: t.Iterable[Op]) -> Database:
     """What the database will hold after the ops: the model behind the diff, and behind the tests."""
-    tables = {name: dict(rows) for name, rows in found.tables.items()}
-    bridge_of, members = dict(found.bridge_of), dict(found.members)
-
-    def drop(port: str) -> None:
-        bridge = tables["Bridge"][bridge_of.pop(port)]
-        del tables["Port"][port]
-        if bridge["mirrors"]:
-            tables["Bridge"][bridge["name"]] = dict(
-                _copied(bridge), mirrors={name: _without(row, port) for name, row in bridge["mirrors"].items()}
-            )
-        for name in members.pop(port):
-            del tables["Interface"][name]
-
-    def add(bridge: str, port: str, names: tuple[str, ...], kind: str = "") -> None:
-        bridge_of[port], members[port] = bridge, names
-        tables["Port"][port] = empty_row("Port", port)
-        for name in names:
-            tables["Interface"][name] = dict(empty_row("Interface", name), type=kind)
-
+    draft = _Draft(found)
     for op in sorted(ops, key=lambda o: _ORDER.index(type(o))):
-        if isinstance(op, AddBridge):
-            tables["Bridge"][op.bridge] = empty_row("Bridge", op.bridge)
-            add(op.bridge, op.bridge, (op.bridge,), "internal")
-        elif isinstance(op, MovePort):
-            bridge_of[op.port] = op.target
-        elif isinstance(op, DelPort):
-            drop(op.port)
-        elif isinstance(op, DelBridge):
-            for port in [p for p, b in bridge_of.items() if b == op.bridge]:
-                drop(port)
-            del tables["Bridge"][op.bridge]
-        elif isinstance(op, DelMember):
-            del tables["Interface"][op.interface]
-            members[op.port] = tuple(m for m in members[op.port] if m != op.interface)
-        elif isinstance(op, AddPort):
-            add(op.bridge, op.port, op.members)
-        elif isinstance(op, AddMember):
-            tables["Interface"][op.interface] = empty_row("Interface", op.interface)
-            members[op.port] = tuple(sorted((*members[op.port], op.interface)))
-        elif isinstance(op, Put):
-            row = tables[op.table][op.record]
-            if row is found.tables[op.table].get(op.record):
-                # What was found is not written to; rows that are not touched are shared.
-                row = tables[op.table][op.record] = _copied(row)
-            if op.key is None:
-                row[op.column] = TABLES[op.table][op.column].default if op.value is CLEAR else op.value
-            elif op.value is CLEAR:
-                row[op.column].pop(op.key, None)
-            else:
-                row[op.column][op.key] = op.value
-    return found._replace(tables=tables, bridge_of=bridge_of, members=members)
+        if isinstance(op, Put):
+            draft.put(op)
+        else:
+            op.apply(draft)
+    return found._replace(tables=draft.tables, bridge_of=draft.bridge_of, members=draft.members)
+
+
+class _Draft:
+    """A database that changes. What was found is not written to: rows that are not touched are shared, others copied."""
+
+    def __init__(self, found: Database) -> None:
+        self._found = found
+        self.tables = {name: dict(rows) for name, rows in found.tables.items()}
+        self.bridge_of, self.members = dict(found.bridge_of), dict(found.members)
+
+    def add(self, bridge: str, port: str, members: tuple[str, ...], kind: str = "") -> None:
+        """Make a port with its interfaces."""
+        self.bridge_of[port], self.members[port] = bridge, members
+        self.tables["Port"][port] = empty_row("Port", port)
+        for name in members:
+            self.tables["Interface"][name] = dict(empty_row("Interface", name), type=kind)
+
+    def drop(self, port: str) -> None:
+        """Remove a port with its interfaces, also from the mirrors of its bridge."""
+        bridge = self.tables["Bridge"][self.bridge_of.pop(port)]
+        del self.tables["Port"][port]
+        if bridge["mirrors"]:
+            mirrors = {name: _without(mirror, port) for name, mirror in bridge["mirrors"].items()}
+            self.tables["Bridge"][bridge["name"]] = dict(_copied(bridge), mirrors=mirrors)
+        for name in self.members.pop(port):
+            del self.tables["Interface"][name]
+
+    def put(self, op: Put) -> None:
+        """Set a value, or clear it."""
+        row = self.tables[op.table][op.record]
+        if row is self._found.tables[op.table].get(op.record):
+            row = self.tables[op.table][op.record] = _copied(row)
+        if op.key is None:
+            row[op.column] = TABLES[op.table][op.column].default if op.value is CLEAR else op.value
+        elif op.value is CLEAR:
+            row[op.column].pop(op.key, None)
+        else:
+            row[op.column][op.key] = op.value
 
 
 def _copied(row: dict[str, t.Any]) -> dict[str, t.Any]:
@@ -457,9 +502,6 @@ def _without(mirror: dict[str, t.Any], port: str) -> dict[str, t.Any]:
         for column in ("select_src_port", "select_dst_port")
     }
     return dict(mirror, **rest, output_port=None if mirror["output_port"] == port else mirror["output_port"])
-
-
-_ORDER = [AddBridge, MovePort, DelPort, DelBridge, DelMember, AddPort, AddMember, Put, Destroy]
 
 
 # Failing clearly -------------------------------------------------------------------------------------------------

@@ -17,14 +17,7 @@ import socket
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import (
-    AddBridge,
-    AddMember,
-    AddPort,
     Database,
-    DelBridge,
-    DelMember,
-    DelPort,
-    MovePort,
     Op,
     ovs_vsctl,
 )
@@ -620,70 +613,3 @@ def words_for(options: t.Sequence[Option]) -> t.Callable[[Put], str]:
         return own or (whole if put.key is None else f"{whole} {put.key}")
 
     return words
-
-
-def described(
-    found: Database, after: Database, ops: t.Iterable[Op], options: t.Sequence[Option], noun: str
-) -> tuple[dict[str, Item], dict[str, Item]]:
-    """The touched objects before and after the ops, in the words of the options.
-
-    options: of the module; where two share a name and a place, either serves. noun: what a port is called.
-    """
-    names: dict[tuple[str, str, str | None], Option] = {(o.table, o.column, o.key): o for o in options}
-    port_of = {
-        name: port for database in (found, after) for port, members in database.members.items() for name in members
-    }
-    before: dict[str, Item] = {}
-    later: dict[str, Item] = {}
-
-    def label(table: str, record: str) -> str:
-        if table == "Open_vSwitch":
-            return "switch"
-        if table == "Bridge":
-            return f"bridge {record}"
-        if table == "Interface" and port_of.get(record) != record:
-            return f"interface {record}"
-        return f"{noun} {record}"
-
-    def note(side: dict[str, Item], database: Database, put: Put) -> None:
-        row = database.tables[put.table].get(put.record)
-        if row is None:
-            return
-        fields = side.setdefault(label(put.table, put.record), {})
-        own = names.get((put.table, put.column, put.key))
-        if is_ovs_mark(put.key):
-            # On a row that carries the record of an object alone, such as an interface, there is no owner to show.
-            if put.key == OVS_OWNER or put.table != "Interface":
-                fields["owner"] = owner_of(row)
-        elif own is not None:
-            value = own.value(row)
-            if own.secret and value is not None:
-                value = "********" + (" (new)" if side is later else "")
-            fields[own.name] = value if value is None else own.kind.shown(value)
-        else:
-            whole = names.get((put.table, put.column, None))
-            held = fields.setdefault(whole.name if whole else put.column, {})
-            if put.key in row[put.column]:
-                value = row[put.column][put.key]
-                held[put.key] = whole.kind.entry(value) if whole else value
-
-    for op in ops:
-        if isinstance(op, AddBridge):
-            later[f"bridge {op.bridge}"] = {"state": "present"}
-        elif isinstance(op, DelBridge):
-            before[f"bridge {op.bridge}"] = {"state": "present"}
-        elif isinstance(op, AddPort):
-            members = {} if op.members == (op.port,) else {"members": list(op.members)}
-            later[f"{noun} {op.port}"] = {"bridge": op.bridge, **members}
-        elif isinstance(op, DelPort):
-            before[f"{noun} {op.port}"] = {"bridge": op.bridge}
-        elif isinstance(op, MovePort):
-            before.setdefault(f"{noun} {op.port}", {})["bridge"] = op.source
-            later.setdefault(f"{noun} {op.port}", {})["bridge"] = op.target
-        elif isinstance(op, (AddMember, DelMember)):
-            before.setdefault(f"{noun} {op.port}", {})["members"] = list(found.members[op.port])
-            later.setdefault(f"{noun} {op.port}", {})["members"] = list(after.members[op.port])
-        elif isinstance(op, Put):
-            note(before, found, op)
-            note(later, after, op)
-    return before, later

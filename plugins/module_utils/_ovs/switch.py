@@ -19,6 +19,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database impo
     read_or_foresee,
     transaction,
 )
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.diff import described
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.nested import DATAPATHS, MANAGERS, SSL
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import (
     Flag,
@@ -28,7 +29,6 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options impor
     SomePairs,
     Text,
     argument_spec,
-    described,
     differences,
     extra_columns,
     is_remote,

@@ -25,6 +25,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database impo
     read_or_foresee,
     transaction,
 )
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.diff import described
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import (
     TUNNEL_TYPES,
     Address,
@@ -37,7 +38,6 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options impor
     Wanted,
     argument_spec,
     configurable,
-    described,
     differences,
     extra_columns,
     failed_bridge,

@@ -37,7 +37,8 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database impo
     read_or_foresee,
     transaction,
 )
-from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import described, made_by
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.diff import described
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import made_by
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.tables import TABLES
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.text import Put, quote, runs
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
