@@ -34,6 +34,11 @@ class Device(t.NamedTuple):
     addresses: tuple[str, ...] | None
     up: bool | None
 
+    @property
+    def declared(self) -> bool:
+        """Is anything declared of it?"""
+        return self.addresses is not None or self.up is not None
+
 
 class Target(t.NamedTuple):
     """What a port's device will be, from what is declared and what its unit notes.
@@ -100,50 +105,76 @@ def compare(
     declared = {device.name: device for device in devices}
     wanted_units: dict[str, Unit | None] = {}
     lines: list[str] = []
-    before: dict[str, Item] = {}
-    later: dict[str, Item] = {}
+    diff = _Diff()
     for name in sorted({*declared, *fresh}):
         device = declared.get(name, Device(name, None, None))
-        old = noted(units.get(unit_name(KIND, name)))
-        said = device.addresses is not None or device.up is not None
-        if not said and (old is None or name not in fresh):
+        file = unit_name(KIND, name)
+        old = noted(units.get(file))
+        if not device.declared and (old is None or name not in fresh):
             continue
-        target = Target(
-            device.addresses if device.addresses is not None else (old.addresses if old else ()),
-            device.up if device.up is not None else (old.up if old else None),
-            # Another's unit of a port that is declared here stays another's.
-            old.owner if old else owner,
-        )
-        wanted_units[unit_name(KIND, name)] = port_unit(name, target)
+        target = _target(device, old, owner)
+        wanted_units[file] = port_unit(name, target)
         interface = None if name in fresh else interfaces.get(name)
         wanted = target.wanted(name)
         if device.addresses is None and interface is not None:
             wanted = wanted._replace(addresses=None)
         lines += _ip.interface_batch(interface, wanted)
-        held = interface.addresses if interface else ()
-        if wanted.addresses is not None and set(held) != set(wanted.addresses):
-            before.setdefault(name, {})["addresses"] = list(held)
-            later.setdefault(name, {})["addresses"] = list(wanted.addresses)
-        if wanted.up is not None and bool(interface and interface.up) != wanted.up:
-            before.setdefault(name, {})["up"] = bool(interface and interface.up)
-            later.setdefault(name, {})["up"] = wanted.up
+        diff.device(interface, wanted)
     for file, unit in units.items():
-        noted_target, name = noted(unit), unit.notes().get("Name", "")
-        if noted_target is None or file in wanted_units:
-            continue
-        gone = name in found.members and name not in after.members
-        if gone or (name not in after.members and purge and noted_target.owner == owner):
+        if file not in wanted_units and _orphaned(unit, found, after, owner, purge):
             wanted_units[file] = None
     changes = unit_steps(units, wanted_units, running)
-    last = ([_ip.batch_step(lines)] if lines else []) + changes.put
     for file, new_unit in sorted(wanted_units.items()):
-        old_unit = units.get(file)
-        named_by = new_unit or old_unit
-        if named_by is not None and _essence(old_unit) != _essence(new_unit):
-            name = named_by.notes().get("Name", file)
-            before.setdefault(name, {})["at_boot"] = _kept(old_unit)
-            later.setdefault(name, {})["at_boot"] = _kept(new_unit)
-    return Steps(changes.drop, last, before, later)
+        diff.unit(file, units.get(file), new_unit)
+    last = ([_ip.batch_step(lines)] if lines else []) + changes.put
+    return Steps(changes.drop, last, diff.before, diff.after)
+
+
+def _target(device: Device, old: Target | None, owner: str) -> Target:
+    """What a device will be: as declared, and where nothing is, as its unit notes."""
+    if old is None:
+        return Target(device.addresses or (), device.up, owner)
+    return Target(
+        old.addresses if device.addresses is None else device.addresses,
+        old.up if device.up is None else device.up,
+        # Another's unit of a port that is declared here stays another's.
+        old.owner,
+    )
+
+
+def _orphaned(unit: Unit, found: Database, after: Database, owner: str, purge: bool) -> bool:
+    """Is it the unit of a port that goes or, with purge, our unit of one that is gone already?"""
+    target, name = noted(unit), unit.notes().get("Name", "")
+    if target is None or name in after.members:
+        return False
+    return name in found.members or (purge and target.owner == owner)
+
+
+class _Diff:
+    """The touched devices before and after."""
+
+    def __init__(self) -> None:
+        self.before: dict[str, Item] = {}
+        self.after: dict[str, Item] = {}
+
+    def device(self, interface: _ip.Interface | None, wanted: _ip.Wanted) -> None:
+        """What changes of a device in the kernel."""
+        held = interface.addresses if interface else ()
+        if wanted.addresses is not None and set(held) != set(wanted.addresses):
+            self._note(wanted.name, "addresses", list(held), list(wanted.addresses))
+        is_up = bool(interface and interface.up)
+        if wanted.up is not None and is_up != wanted.up:
+            self._note(wanted.name, "up", is_up, wanted.up)
+
+    def unit(self, file: str, old: Unit | None, new: Unit | None) -> None:
+        """What changes at boot."""
+        named_by = new or old
+        if named_by is not None and _essence(old) != _essence(new):
+            self._note(named_by.notes().get("Name", file), "at_boot", _kept(old), _kept(new))
+
+    def _note(self, name: str, field: str, before: t.Any, after: t.Any) -> None:
+        self.before.setdefault(name, {})[field] = before
+        self.after.setdefault(name, {})[field] = after
 
 
 def _essence(unit: Unit | None) -> tuple[str, frozenset[str]] | None:

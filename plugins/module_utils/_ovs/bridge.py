@@ -293,6 +293,11 @@ class Bridge(t.NamedTuple):
         """Is the bridge itself declared, and not only named as the place of ports?"""
         return bool(self.wanted) or not self.ports
 
+    @property
+    def real(self) -> bool:
+        """Is a bridge of its own declared, with a row in the table Bridge?"""
+        return self.present and not self.parent
+
 
 class Settings(t.NamedTuple):
     """What holds for all bridges of a call."""
@@ -311,28 +316,37 @@ def declared(items: t.Iterable[Item]) -> list[Bridge]:
         name = interface_name(item.get("name") or "", "bridge: name")
         if any(bridge.name == name for bridge in bridges):
             raise FabricError(f"bridge {name} is declared twice; declare it once")
-        present = item.get("state") != "absent"
-        if present and item.get("stp") and item.get("rstp"):
-            raise FabricError(f"bridge {name}: stp and rstp exclude each other; turn on one")
-        if item.get("parent") and present:
-            bridges.append(_fake_bridge(name, item))
-            continue
-        if present and item.get("vlan") is not None:
-            raise FabricError(f"bridge {name}: vlan is for a fake bridge; name its parent too")
-        ports = [_port(name, port) for port in item.get("ports") or []] if present else []
-        wanted = parse(BRIDGE_OPTIONS, item, f"bridge {name}") if present else []
-        bridges.append(Bridge(name, present, wanted, ports, item))
-    taken = {bridge.name: bridge.what for bridge in bridges if bridge.present and not bridge.parent}
+        bridges.append(_bridge(name, item))
+    _check_names(bridges)
+    return bridges
+
+
+def _bridge(name: str, item: Item) -> Bridge:
+    """One declared bridge."""
+    if item.get("state") == "absent":
+        return Bridge(name, False, [], [], item)
+    if item.get("stp") and item.get("rstp"):
+        raise FabricError(f"bridge {name}: stp and rstp exclude each other; turn on one")
+    if item.get("parent"):
+        return _fake_bridge(name, item)
+    if item.get("vlan") is not None:
+        raise FabricError(f"bridge {name}: vlan is for a fake bridge; name its parent too")
+    ports = [_port(name, port) for port in item.get("ports") or []]
+    return Bridge(name, True, parse(BRIDGE_OPTIONS, item, f"bridge {name}"), ports, item)
+
+
+def _check_names(bridges: list[Bridge]) -> None:
+    """Refuse a name that two bridges, ports or members of ports share."""
+    taken = {bridge.name: bridge.what for bridge in bridges if bridge.real}
     for bridge in bridges:
         for port in bridge.ports:
             if not port.present or port.name == bridge.name:
                 continue
-            for name in dict.fromkeys((port.name, *(port.members or ()))):
+            names = dict.fromkeys((port.name, *(port.members or ())))
+            for name in names:
                 if name in taken:
                     raise FabricError(f"{port.what}: {name} is declared also as {taken[name]}; declare it once")
-            for name in (port.name, *(port.members or ())):
-                taken[name] = port.what
-    return bridges
+            taken.update(dict.fromkeys(names, port.what))
 
 
 def _fake_bridge(name: str, item: Item) -> Bridge:
@@ -409,24 +423,12 @@ def compare(
     ops = _structure(found, bridges, ports, settings, warnings)
     staged = apply(found, ops)
     _check_members(staged, ports)
-    marks = marks_of(settings.owner, MODULE)
     for bridge in bridges:
-        if bridge.present and not bridge.parent:
-            row = staged.tables["Bridge"][bridge.name]
-            if bridge.name not in found.tables["Bridge"] or settings.adopt and bridge.itself:
-                ops += mark("Bridge", bridge.name, row, settings.owner, MODULE)
-            ops += differences(row, bridge.name, bridge.wanted, OWNED, marks)
+        if bridge.real:
+            ops += _bridge_values(found, staged, bridge, settings)
     for port in ports:
         if port.present:
-            row = staged.tables["Port"][port.name]
-            # The local port comes and goes with its bridge, whose mark is enough.
-            if port.name != port.bridge and (port.name not in found.tables["Port"] or settings.adopt):
-                ops += mark("Port", port.name, row, settings.owner, MODULE)
-            ops += differences(row, port.name, [w for w in port.wanted if w.option.table == "Port"], OWNED, marks)
-            for member in staged.members[port.name]:
-                ops += differences(
-                    staged.tables["Interface"][member], member, _of_interface(port, member), OWNED, marks
-                )
+            ops += _port_values(found, staged, port, settings)
     before = Before(
         found, Caller(settings.owner, settings.adopt), words_for([*BRIDGE_OPTIONS, *OPTIONS, FAKE_BRIDGE]), flows
     )
@@ -435,18 +437,45 @@ def compare(
     after = apply(found, ops)
     ops += left_over(found, after, settings.owner)
     for bridge in bridges:
-        if bridge.present and not bridge.parent:
-            row = after.tables["Bridge"][bridge.name]
-            for wanted in bridge.wanted:
-                if wanted.option.name == "mirrors":
-                    check_mirrors(bridge.name, wanted.value, [bridge.name, *after.ports_of(bridge.name)])
-            if row["stp_enable"] and row["rstp_enable"] and (bridge.item.get("stp") or bridge.item.get("rstp")):
-                on, off = ("stp", "rstp") if bridge.item.get("stp") else ("rstp", "stp")
-                raise FabricError(f"{bridge.what}: {off} is on, and it excludes {on}; set {off}: false")
+        if bridge.real:
+            _check_bridge(after, bridge)
     for port in ports:
         if port.present:
             warnings += _check_port(found, after, port, settings, devices)
     return ops, after, warnings
+
+
+def _bridge_values(found: Database, staged: Database, bridge: Bridge, settings: Settings) -> list[Op]:
+    """The changes of a bridge's settings, with its owner mark."""
+    row, ops = staged.tables["Bridge"][bridge.name], []
+    if bridge.name not in found.tables["Bridge"] or settings.adopt and bridge.itself:
+        ops += mark("Bridge", bridge.name, row, settings.owner, MODULE)
+    return ops + differences(row, bridge.name, bridge.wanted, OWNED, marks_of(settings.owner, MODULE))
+
+
+def _port_values(found: Database, staged: Database, port: Port, settings: Settings) -> list[Op]:
+    """The changes of a port's settings and of its interfaces', with its owner mark."""
+    row, ops = staged.tables["Port"][port.name], []
+    marks = marks_of(settings.owner, MODULE)
+    # The local port comes and goes with its bridge, whose mark is enough.
+    if port.name != port.bridge and (port.name not in found.tables["Port"] or settings.adopt):
+        ops += mark("Port", port.name, row, settings.owner, MODULE)
+    ops += differences(row, port.name, [w for w in port.wanted if w.option.table == "Port"], OWNED, marks)
+    for member in staged.members[port.name]:
+        interface = staged.tables["Interface"][member]
+        ops += differences(interface, member, _of_interface(port, member), OWNED, marks)
+    return ops
+
+
+def _check_bridge(after: Database, bridge: Bridge) -> None:
+    """Refuse what contradicts what the bridge has besides: mirrors of ports that are not there, two kinds of spanning tree."""
+    for wanted in bridge.wanted:
+        if wanted.option.name == "mirrors":
+            check_mirrors(bridge.name, wanted.value, [bridge.name, *after.ports_of(bridge.name)])
+    row = after.tables["Bridge"][bridge.name]
+    if row["stp_enable"] and row["rstp_enable"] and (bridge.item.get("stp") or bridge.item.get("rstp")):
+        on, off = ("stp", "rstp") if bridge.item.get("stp") else ("rstp", "stp")
+        raise FabricError(f"{bridge.what}: {off} is on, and it excludes {on}; set {off}: false")
 
 
 def _of_interface(port: Port, name: str) -> list[Wanted]:
@@ -696,46 +725,60 @@ def _check_port(
     found: Database, after: Database, port: Port, settings: Settings, devices: t.Container[str] | None
 ) -> list[str]:
     """Refuse a port that Open vSwitch would take and not follow; returns warnings."""
+    members = after.members[port.name]
     check_vlans(port.item, after.tables["Port"][port.name], port.what)
-    warnings = []
-    if after.members[port.name] == (port.name,):
+    if members == (port.name,):
         _ovs_address.check(port.device, after.interface(port.name)["type"], port.what)
     elif port.device.addresses or port.device.up is not None:
         raise FabricError(
             f"{port.what} is a bond and has no device of its own; put addresses on an internal port, and leave up out"
         )
     for name in port.interfaces:
-        if name not in after.members[port.name]:
+        if name not in members:
             raise FabricError(
                 f"{port.what}: interfaces holds {name}, which is not among its members; add it there, or correct the name"
             )
-    for member in after.members[port.name]:
-        row = after.tables["Interface"][member]
-        kind = row["type"]
-        check_types(after, kind, port.what)
-        if kind in NAMED_TYPES and found.tables["Interface"].get(member, {}).get("type") != kind:
-            interface_name(
-                member, f"bridge {port.bridge}: ports: name" if member == port.name else f"{port.what}: members:"
-            )
-        old = found.tables["Interface"].get(member, {}).get("type", "")
-        if old in TUNNEL_TYPES and kind != old:
-            raise FabricError(f"{port.what} is a {old} tunnel; remove it with ovs_tunnel first")
-        for wanted in _of_interface(port, member):
-            option = wanted.option
-            if option.types and wanted.value is not CLEAR and kind not in option.types:
-                raise FabricError(
-                    f"{port.what}: {option.name} applies only to type {', '.join(option.types)}; its type is {kind or 'system'}"
-                )
-        if kind == "patch" and not row["options"].get("peer"):
-            raise FabricError(
-                f"{port.what}: peer is missing; a patch port needs the name of the patch port at the other end"
-            )
-        if kind in DEVICE_TYPES and devices is not None and member not in devices:
-            missing = f"{port.what}: there is no interface {member} on this host; create it first, or set type: internal to have it made"
-            if not settings.lenient:
-                raise FabricError(missing)
-            warnings.append(missing)
+    warnings = []
+    for member in members:
+        _check_interface(found, after, port, member)
+        warnings += _check_device(after, port, member, settings, devices)
     return warnings
+
+
+def _check_interface(found: Database, after: Database, port: Port, member: str) -> None:
+    """Refuse settings of an interface that do not go with its type."""
+    row = after.tables["Interface"][member]
+    kind, old = row["type"], found.tables["Interface"].get(member, {}).get("type")
+    check_types(after, kind, port.what)
+    if kind in NAMED_TYPES and old != kind:
+        interface_name(
+            member, f"bridge {port.bridge}: ports: name" if member == port.name else f"{port.what}: members:"
+        )
+    if old in TUNNEL_TYPES and kind != old:
+        raise FabricError(f"{port.what} is a {old} tunnel; remove it with ovs_tunnel first")
+    for wanted in _of_interface(port, member):
+        option = wanted.option
+        if option.types and wanted.value is not CLEAR and kind not in option.types:
+            raise FabricError(
+                f"{port.what}: {option.name} applies only to type {', '.join(option.types)}; its type is {kind or 'system'}"
+            )
+    if kind == "patch" and not row["options"].get("peer"):
+        raise FabricError(
+            f"{port.what}: peer is missing; a patch port needs the name of the patch port at the other end"
+        )
+
+
+def _check_device(
+    after: Database, port: Port, member: str, settings: Settings, devices: t.Container[str] | None
+) -> list[str]:
+    """Refuse a network device that is not there; in check mode an earlier task may still make it, and this is a warning."""
+    kind = after.tables["Interface"][member]["type"]
+    if kind not in DEVICE_TYPES or devices is None or member in devices:
+        return []
+    missing = f"{port.what}: there is no interface {member} on this host; create it first, or set type: internal to have it made"
+    if not settings.lenient:
+        raise FabricError(missing)
+    return [missing]
 
 
 def port_state(database: Database, name: str) -> Item:
@@ -822,53 +865,82 @@ def run(module: t.Any) -> None:
     items = params["bridges"]
     if items is None:
         items = [{name: params[name] for name in bridge_argument_spec()}] if params["name"] else []
-    settings = Settings(params["owner"], params["adopt"], params["purge"], module.check_mode)
-    begin = vsctl(params)
-    remote = is_remote(params["database"])
-    runner = ovs_runner(module)
     try:
         bridges = declared(items)
-        present = [bridge for bridge in bridges if bridge.present]
-        ports = [port for bridge in present for port in bridge.ports if port.present]
-        devices = [port.device for port in ports]
-        for port in ports:
-            if remote and (port.device.addresses is not None or port.device.up is not None):
-                raise FabricError(
-                    f"{port.what}: addresses and up need the host itself, and database is on another; leave them out"
-                )
+        if is_remote(params["database"]):
+            _check_remote(bridges)
     except FabricError as error:
         module.fail_json(msg=str(error), changed=False, commands=[])
-    done: list[Op] = []
+    call = _Call(module, bridges)
+    reconcile(
+        module,
+        read=call.read,
+        compare=call.compare,
+        runner=call.runner,
+        state=call.state,
+        judge=call.judge,
+        undo=call.undo,
+    )
 
-    def read() -> Found:
-        database = read_or_foresee(
-            module, runner, begin, extra_columns(OPTIONS, (port.item for port in ports)), here=not remote
-        )
-        units = {} if remote else read_units(_ovs_address.KIND)
+
+def _check_remote(bridges: list[Bridge]) -> None:
+    """Refuse what needs the host itself, when its database is read over the network."""
+    for port in (port for bridge in bridges for port in bridge.ports if port.present):
+        if port.device.declared:
+            raise FabricError(
+                f"{port.what}: addresses and up need the host itself, and database is on another; leave them out"
+            )
+
+
+class _Call:
+    """A call of the module ovs_bridge with its checked bridges."""
+
+    def __init__(self, module: t.Any, bridges: list[Bridge]) -> None:
+        params = module.params
+        self._module = module
+        self._bridges = bridges
+        self._settings = Settings(params["owner"], params["adopt"], params["purge"], module.check_mode)
+        self._begin = vsctl(params)
+        self._remote = is_remote(params["database"])
+        self._present = [bridge for bridge in bridges if bridge.present]
+        self._ports = [port for bridge in self._present for port in bridge.ports if port.present]
+        self._devices = [port.device for port in self._ports]
+        self._done: list[Op] = []
+        self.runner = ovs_runner(module)
+
+    def read(self) -> Found:
+        """Read the host."""
+        columns = extra_columns(OPTIONS, (port.item for port in self._ports))
+        database = read_or_foresee(self._module, self.runner, self._begin, columns, here=not self._remote)
+        units = {} if self._remote else read_units(_ovs_address.KIND)
         # A second process only for those who declare what needs it.
-        asks = any(device.addresses is not None or device.up is not None for device in devices)
-        return Found(database, _ip.read_interfaces(runner) if asks else {}, units)
+        asks = any(device.declared for device in self._devices)
+        return Found(database, _ip.read_interfaces(self.runner) if asks else {}, units)
 
-    def find(found: Found) -> Change:
-        known = None if remote or not ports else network_devices()
-        held = Holdings(runner, found.database, params["timeout"], remote)
-        ops, after, warnings = compare(found.database, bridges, settings, known, held.others)
-        done.extend(ops)
-        steps: list[t.Any] = [*write_steps(begin, found.database, after, ops), *held.put_back(after)]
-        before, later = described(found.database, after, ops, [*BRIDGE_OPTIONS, *OPTIONS, FAKE_BRIDGE], "port")
+    def compare(self, found: Found) -> Change:
+        """The steps from what was found to what is declared."""
+        database, settings = found.database, self._settings
+        known = None if self._remote or not self._ports else network_devices()
+        held = Holdings(self.runner, database, self._module.params["timeout"], self._remote)
+        ops, after, warnings = compare(database, self._bridges, settings, known, held.others)
+        self._done.extend(ops)
+        steps: list[t.Any] = [*write_steps(self._begin, database, after, ops), *held.put_back(after)]
+        before, later = described(database, after, ops, [*BRIDGE_OPTIONS, *OPTIONS, FAKE_BRIDGE], "port")
         addressed = _ovs_address.compare(
-            found.database, after, ops, devices, found.interfaces, found.units, settings.owner, settings.purge, booted()
+            database, after, ops, self._devices, found.interfaces, found.units, settings.owner, settings.purge, booted()
         )
         for side, fields in ((before, addressed.before), (later, addressed.after)):
             for name, values in fields.items():
                 side.setdefault(f"port {name}", {}).update(values)
         return Change([*addressed.first, *steps, *addressed.last], before, later, tuple(warnings))
 
-    def judge(found: Found) -> list[str]:
-        if runner.unanswered:
+    def judge(self, found: Found) -> list[str]:
+        """What ovs-vswitchd and the kernel say late."""
+        if self.runner.unanswered:
             return []
-        errors = [failed_bridge(found.database, bridge.name) for bridge in present]
-        errors += [late_error(found.database, port.bridge, port.name) for port in ports if port.name != port.bridge]
+        database, ports = found.database, self._ports
+        errors = [failed_bridge(database, bridge.name) for bridge in self._present]
+        errors += [late_error(database, port.bridge, port.name) for port in ports if port.name != port.bridge]
         for port in ports:
             interface = found.interfaces.get(port.name)
             for address in interface.broken if interface and port.device.addresses else ():
@@ -877,21 +949,20 @@ def run(module: t.Any) -> None:
                 )
         return [error for error in errors if error]
 
-    def undo(found: Found) -> list[Step]:
-        return transaction(begin, taken_back(found.database, done))
+    def undo(self, found: Found) -> list[Step]:
+        """The steps that take back what was refused."""
+        return transaction(self._begin, taken_back(found.database, self._done))
 
-    def state(found: Found) -> dict[str, t.Any]:
+    def state(self, found: Found) -> dict[str, t.Any]:
+        """The declared bridges as they are."""
         known = found.database
-        states = [
-            bridge_state(known, x.name) for x in present if x.name in known.tables["Bridge"] or is_fake(known, x.name)
-        ]
+        names = [bridge.name for bridge in self._present]
+        states = [bridge_state(known, name) for name in names if name in known.tables["Bridge"] or is_fake(known, name)]
         for port in (port for bridge in states for port in bridge["ports"]):
             interface = found.interfaces.get(port["name"])
             if interface is not None:
                 port.update(addresses=list(interface.addresses), up=interface.up)
         return {"bridges": states}
-
-    reconcile(module, read=read, compare=find, runner=runner, state=state, judge=judge, undo=undo)
 
 
 class Holdings:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ipaddress
 import typing as t
 
+from ansible_collections.overloom.fabric.plugins.module_utils._ip.routes import Address as IpAddress
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import (
     AddBridge,
     AddPort,
@@ -138,7 +139,7 @@ def check_types(database: Database, kind: str, what: str) -> None:
         )
 
 
-def ip_address(text: str | None) -> t.Any:
+def ip_address(text: str | None) -> IpAddress | None:
     """The address that a text spells, or None."""
     try:
         return ipaddress.ip_address(text) if text else None

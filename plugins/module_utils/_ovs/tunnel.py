@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import typing as t
 
+from ansible_collections.overloom.fabric.plugins.module_utils._ip.routes import Address as IpAddress
 from ansible_collections.overloom.fabric.plugins.module_utils._ip.routes import Routes, host_routes
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.before import Before, port_given_back, was_there
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import (
@@ -329,58 +330,76 @@ def _check(after: Database, tunnel: Tunnel, settings: Settings, routes: Routes |
     check_types(after, kind, tunnel.what)
     check_vlans(tunnel.item, after.tables["Port"][tunnel.name], tunnel.what)
     for wanted in tunnel.wanted:
-        option = wanted.option
-        if option.types and kind not in option.types and wanted.value is not CLEAR:
-            raise FabricError(
-                f"{tunnel.what}: {option.name} does not apply to type {kind}, but to {', '.join(option.types)}; leave it out"
-            )
-        is_number = option.name in ("key", "in_key", "out_key") and wanted.value not in (CLEAR, "flow")
-        if is_number and int(wanted.value, 0) >= 2 ** KEY_BITS[kind]:
-            bits = KEY_BITS[kind]
-            raise FabricError(
-                f"{tunnel.what}: {option.name} {wanted.value} does not fit into the {bits} bits of {kind}; give at most {2**bits - 1}"
-            )
+        _check_option(tunnel, kind, wanted)
     if "key" in options and ("in_key" in options or "out_key" in options):
         raise FabricError(
             f"{tunnel.what}: key sets in_key and out_key at the same time; give either key or the other two, and clear the rest"
         )
-    remote, local = options.get("remote_ip"), options.get("local_ip")
+    remote = _remote_address(tunnel, options)
+    if remote is None:
+        return []
+    _check_addresses(after, tunnel, remote)
+    return [] if routes is None else _check_route(tunnel, options["remote_ip"], remote, routes, settings)
+
+
+def _check_option(tunnel: Tunnel, kind: str, wanted: Wanted) -> None:
+    """Refuse an option that the type does not know, and a key that is too wide for it."""
+    option = wanted.option
+    if option.types and kind not in option.types and wanted.value is not CLEAR:
+        raise FabricError(
+            f"{tunnel.what}: {option.name} does not apply to type {kind}, but to {', '.join(option.types)}; leave it out"
+        )
+    is_number = option.name in ("key", "in_key", "out_key") and wanted.value not in (CLEAR, "flow")
+    if is_number and int(wanted.value, 0) >= 2 ** KEY_BITS[kind]:
+        bits = KEY_BITS[kind]
+        raise FabricError(
+            f"{tunnel.what}: {option.name} {wanted.value} does not fit into the {bits} bits of {kind}; give at most {2**bits - 1}"
+        )
+
+
+def _remote_address(tunnel: Tunnel, options: Item) -> IpAddress | None:
+    """The address of the other end; None where flows or a host name give it."""
+    remote = options.get("remote_ip")
     if remote is None:
         raise FabricError(f"{tunnel.what}: remote_ip cannot be cleared; give an address or flow")
-    if local == "flow" and remote != "flow":
+    if options.get("local_ip") == "flow" and remote != "flow":
         raise FabricError(
             f"{tunnel.what}: local_ip flow is valid only with remote_ip flow; give an address, or clear it"
         )
-    if remote == "flow":
-        return []
-    address = ip_address(remote)
-    if address is None:
-        return []
-    source = ip_address(local)
-    if source is not None and source.version != address.version:
-        raise FabricError(
-            f"{tunnel.what}: remote_ip {remote} and local_ip {local} are not of the same address family; give two of the same"
-        )
-    _check_family(after, tunnel, kind, address)
-    if source == address:
-        raise FabricError(
-            f"{tunnel.what}: remote_ip and local_ip are both {remote}, a tunnel to itself; give the other host's address as remote_ip"
-        )
-    if routes is None:
-        return []
-    if address in routes.addresses:
-        raise FabricError(
-            f"{tunnel.what}: remote_ip {remote} is an address of this host, a tunnel to itself; give the other host's address"
-        )
-    if settings.check_route and not routes.reach(address):
-        missing = f"{tunnel.what}: this host has no route to remote_ip {remote}; add an address or a route in the underlay, or give check_route: false"
-        if not settings.lenient:
-            raise FabricError(missing)
-        return [missing]
-    return []
+    return None if remote == "flow" else ip_address(remote)
 
 
-def _check_family(after: Database, tunnel: Tunnel, kind: str, address: t.Any) -> None:
+def _check_addresses(after: Database, tunnel: Tunnel, remote: IpAddress) -> None:
+    """Refuse two ends that cannot be one tunnel's."""
+    row = after.tables["Interface"][tunnel.name]
+    remote_ip, local_ip = row["options"]["remote_ip"], row["options"].get("local_ip")
+    local = ip_address(local_ip)
+    if local is not None and local.version != remote.version:
+        raise FabricError(
+            f"{tunnel.what}: remote_ip {remote_ip} and local_ip {local_ip} are not of the same address family; give two of the same"
+        )
+    _check_family(after, tunnel, row["type"], remote)
+    if local == remote:
+        raise FabricError(
+            f"{tunnel.what}: remote_ip and local_ip are both {remote_ip}, a tunnel to itself; give the other host's address as remote_ip"
+        )
+
+
+def _check_route(tunnel: Tunnel, shown: str, remote: IpAddress, routes: Routes, settings: Settings) -> list[str]:
+    """Refuse a remote end that this host is itself, or does not reach; returns warnings. shown: as it is written."""
+    if remote in routes.addresses:
+        raise FabricError(
+            f"{tunnel.what}: remote_ip {shown} is an address of this host, a tunnel to itself; give the other host's address"
+        )
+    if not settings.check_route or routes.reach(remote):
+        return []
+    missing = f"{tunnel.what}: this host has no route to remote_ip {shown}; add an address or a route in the underlay, or give check_route: false"
+    if not settings.lenient:
+        raise FabricError(missing)
+    return [missing]
+
+
+def _check_family(after: Database, tunnel: Tunnel, kind: str, address: IpAddress) -> None:
     bridge = after.tables["Bridge"].get(tunnel.bridge)
     netdev = bridge is None or bridge["datapath_type"] == "netdev"
     if kind in ("ip6gre", "ip6erspan") and address.version != 6:
