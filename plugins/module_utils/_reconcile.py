@@ -383,35 +383,44 @@ def reconciled(
     try:
         found = read()
         change = compare(found)
-        result["changed"] = bool(change.steps)
-        result["commands"] = [step.shown() for step in change.steps]
-        for warning in change.warnings:
-            module.warn(warning)
-        if change.steps and module._diff:
-            result["diff"] = _diff_of(change)
+        _foretell(module, change, result)
         failure = None
         if change.steps and not module.check_mode:
             result["commands"] = []
-            try:
-                for step in change.steps:
-                    result["commands"].append(step.shown())
-                    runner.do(step)
-            except FabricError as error:
-                if undo is None:
-                    raise
-                failure = error
+            failure = _do(change.steps, runner, result["commands"], may_fail=undo is not None)
             found = read()
         errors = [] if module.check_mode else list(judge(found))
         result.update(state(found))
         if errors and change.steps and undo is not None:
-            for step in undo(found):
-                result["commands"].append(step.shown())
-                runner.do(step)
+            _do(undo(found), runner, result["commands"])
         if errors or failure:
             raise FabricError("; ".join(errors) or str(failure))
     except FabricError as error:
         return result, str(error)
     return result, None
+
+
+def _foretell(module: Module, change: Change, result: dict[str, t.Any]) -> None:
+    """Put into the result what will be done, with its warnings."""
+    result["changed"] = bool(change.steps)
+    result["commands"] = [step.shown() for step in change.steps]
+    for warning in change.warnings:
+        module.warn(warning)
+    if change.steps and module._diff:
+        result["diff"] = _diff_of(change)
+
+
+def _do(steps: t.Iterable[AnyStep], runner: Runner, commands: list[str], may_fail: bool = False) -> FabricError | None:
+    """Do the steps, and note each one. may_fail: return the error of a step that fails, instead of raising it."""
+    try:
+        for step in steps:
+            commands.append(step.shown())
+            runner.do(step)
+    except FabricError as error:
+        if not may_fail:
+            raise
+        return error
+    return None
 
 
 def _diff_of(change: Change) -> dict[str, str]:

@@ -787,7 +787,22 @@ def change(declared: Declaration, timeout: int, running: bool, found: Found, dif
     tlvs = compare_tlvs(declared.tlvs, found.tlvs, found.own_tlvs, found.scope, list(found.switch.flows.values()), gone)
     _check_version(bridge, found.protocol, plan)
     begin = ("ovs-ofctl", f"--timeout={timeout}", "-O", found.protocol)
-    steps: list[t.Any] = []
+    content, unit = _restored(declared, found, plan, tlvs) if declared.persist else ("", None)
+    steps = _switch_steps(begin, bridge, plan, tlvs, names) + _boot_steps(declared, found, content, unit, running)
+    before, after = _shown(found.switch, plan, names, tlvs) if diff else ("", "")
+    if diff and bool(steps) and before == after:
+        nothing = f"# {record_path(bridge, declared.owner)}: nothing is restored\n"
+        before, after = found.content or nothing, content or nothing
+        if before == after:
+            after += "# and the unit that restores it is enabled\n"
+    return Change(steps, before, after, found.warnings), plan
+
+
+def _switch_steps(
+    begin: tuple[str, ...], bridge: str, plan: Plan, tlvs: TlvPlan, names: t.Mapping[int, str]
+) -> list[t.Any]:
+    """The commands to the switch: what others refer to comes first and goes last. begin: of each command."""
+    steps = []
     for command, entries in (("del-tlv-map", tlvs.clear), ("add-tlv-map", tlvs.put)):
         if entries:
             steps.append(Step((*begin, command, bridge, tlvs_text(entries))))
@@ -800,31 +815,29 @@ def change(declared: Declaration, timeout: int, running: bool, found: Found, dif
         steps.append(Step((*begin, "del-meters", bridge, f"meter={meter_id}")))
     if tlvs.drop:
         steps.append(Step((*begin, "del-tlv-map", bridge, tlvs_text(tlvs.drop))))
-    content = ""
-    unit = None
-    if declared.persist:
-        record = kept(found.record, found.wanted, plan, found.scope)
-        seen = Seen(names)
-        content = record_text(bridge, declared.owner, record, plan.own_groups, plan.own_meters, tlvs.own, seen)
-        if content:
-            meters = [meter.text() for _id, meter in sorted(record.meters.items())]
-            unit = restore_unit(bridge, declared.owner, found.protocol, meters, tlvs.own, seen)
-    path = record_path(bridge, declared.owner)
-    if content and content != found.content:
-        steps.append(Write(path, content, 0o600))
-    units = unit_steps(found.units, {unit_name("flows", f"{bridge}:{declared.owner}"): unit}, running)
+    return steps
+
+
+def _restored(declared: Declaration, found: Found, plan: Plan, tlvs: TlvPlan) -> tuple[str, Unit | None]:
+    """What is restored at boot: the file's content, and the unit that reads it; "" and None for nothing."""
+    bridge, owner, seen = declared.bridge, declared.owner, Seen(found.names)
+    record = kept(found.record, found.wanted, plan, found.scope)
+    content = record_text(bridge, owner, record, plan.own_groups, plan.own_meters, tlvs.own, seen)
+    if not content:
+        return "", None
+    meters = [meter.text() for _id, meter in sorted(record.meters.items())]
+    return content, restore_unit(bridge, owner, found.protocol, meters, tlvs.own, seen)
+
+
+def _boot_steps(declared: Declaration, found: Found, content: str, unit: Unit | None, running: bool) -> list[t.Any]:
+    """The steps that make the file and the unit so."""
+    path = record_path(declared.bridge, declared.owner)
+    steps: list[t.Any] = [Write(path, content, 0o600)] if content and content != found.content else []
+    units = unit_steps(found.units, {unit_name("flows", f"{declared.bridge}:{declared.owner}"): unit}, running)
     steps += units.put + units.drop
     if not content and found.content is not None:
         steps += [Remove(path), RemoveFolder(FOLDER), RemoveFolder(os.path.dirname(FOLDER))]
-    before, after = _shown(found.switch, plan, names, tlvs) if diff else ("", "")
-    if diff and bool(steps) and before == after:
-        before, after = (
-            found.content or f"# {path}: nothing is restored\n",
-            content or f"# {path}: nothing is restored\n",
-        )
-        if before == after:
-            after += "# and the unit that restores it is enabled\n"
-    return Change(steps, before, after, found.warnings), plan
+    return steps
 
 
 def _check_version(bridge: str, protocol: str, plan: Plan) -> None:

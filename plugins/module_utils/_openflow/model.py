@@ -973,14 +973,7 @@ def _compare_flows(
                 f"{item.where} and {seen[flow.key]} are the same flow: {flow.identity(names)}; declare it once"
             )
         seen[flow.key] = item.where
-        if scope.tables is not None and flow.table not in scope.tables:
-            raise FabricError(
-                f"{item.where} is in table {flow.table}, but tables has only {', '.join(map(str, sorted(scope.tables)))}"
-            )
-        if "cookie" in item.declared and not scope.cookie.holds(flow.cookie):
-            raise FabricError(
-                f"{item.where} has the cookie {flow.cookie:#x}, which is not in {scope.cookie}; state the cookie of the call in option cookie"
-            )
+        _check_scope(item, scope)
         present = found.get(flow.key)
         if present is not None:
             _check_cookie(item, present, scope)
@@ -994,11 +987,24 @@ def _compare_flows(
             put.append(merged)
     if scope.purge and wanted is not None:
         drop += [flow for key, flow in found.items() if key not in seen and _in_scope(flow, scope)]
-    if scope.standalone and any(flow.key == DEFAULT_FLOW.key and flow != DEFAULT_FLOW for flow in drop):
-        # It had replaced the flow by which the bridge switches, which Open vSwitch does not put back.
+    replaced_default = any(flow.key == DEFAULT_FLOW.key and flow != DEFAULT_FLOW for flow in drop)
+    if scope.standalone and replaced_default:
+        # What had replaced the flow by which the bridge switches goes, and Open vSwitch does not put that flow back.
         drop = [flow for flow in drop if flow.key != DEFAULT_FLOW.key]
         put.append(DEFAULT_FLOW)
     return put, drop, stated
+
+
+def _check_scope(item: WantedFlow, scope: Scope) -> None:
+    """Refuse a flow in a table or with a cookie that the call is not about."""
+    if scope.tables is not None and item.flow.table not in scope.tables:
+        raise FabricError(
+            f"{item.where} is in table {item.flow.table}, but tables has only {', '.join(map(str, sorted(scope.tables)))}"
+        )
+    if "cookie" in item.declared and not scope.cookie.holds(item.flow.cookie):
+        raise FabricError(
+            f"{item.where} has the cookie {item.flow.cookie:#x}, which is not in {scope.cookie}; state the cookie of the call in option cookie"
+        )
 
 
 def _in_scope(flow: Flow, scope: Scope) -> bool:
