@@ -84,13 +84,7 @@ def write_disk(disk: ET.Element, item: t.Mapping[str, t.Any]) -> None:
         disk.set("device", item["device"])
     if fresh or any(seen[key] != item[key] for key in ("path", "pool", "volume") if key in item):
         _write_source(disk, item)
-    if fresh:
-        make(disk, "driver", ("source",)).set("name", "qemu")
-    if fresh or item.get("format", seen["format"]) != seen["format"]:
-        make(disk, "driver", ("source",)).set("type", item.get("format", seen["format"]))
-    for key, usual in (("cache", "default"), ("discard", "ignore")):
-        if item.get(key, seen[key]) != seen[key]:
-            set_attribute(disk, "driver", key, None if item[key] == usual else item[key])
+    _write_disk_driver(disk, item, seen, fresh)
     if seen["bus"] != item["bus"]:
         drop(disk, "address")
         set_attribute(disk, "target", "bus", item["bus"])
@@ -101,6 +95,17 @@ def write_disk(disk: ET.Element, item: t.Mapping[str, t.Any]) -> None:
     _write_flags(disk, item, seen, other_device)
     if item.get("boot_order", seen["boot_order"]) != seen["boot_order"]:
         set_attribute(disk, "boot", "order", item["boot_order"] or None)
+
+
+def _write_disk_driver(disk: ET.Element, item: t.Mapping[str, t.Any], seen: t.Mapping[str, t.Any], fresh: bool) -> None:
+    """How QEMU reads and writes the image."""
+    if fresh:
+        make(disk, "driver", ("source",)).set("name", "qemu")
+    if fresh or item.get("format", seen["format"]) != seen["format"]:
+        make(disk, "driver", ("source",)).set("type", item.get("format", seen["format"]))
+    for key, usual in (("cache", "default"), ("discard", "ignore")):
+        if item.get(key, seen[key]) != seen[key]:
+            set_attribute(disk, "driver", key, None if item[key] == usual else item[key])
 
 
 def _write_flags(

@@ -210,60 +210,93 @@ def want(item: t.Mapping[str, t.Any], owner: str) -> Domain:
     if "/" in name:
         raise FabricError(f"domain name {name!r} holds a slash: leave it out")
     what = f"domain {name}:"
-    options: dict[str, t.Any] = {}
-
-    def take(key: str, check: t.Callable[[t.Any, str], t.Any]) -> None:
-        if item.get(key) is not None:
-            options[key] = check(item[key], f"{what} {key}")
-
-    take("uuid", check_uuid)
-    take("title", check_line)
-    take("description", lambda value, w: check_text(value, w).strip())
-    if item.get("metadata") is not None:
-        options["metadata"] = {
-            check_line(str(k), f"{what} metadata"): check_text(str(v), f"{what} metadata").strip()
-            for k, v in sorted(item["metadata"].items())
-        }
-    take("accelerator", lambda value, _w: value)
-    take("machine", check_line)
-    take("firmware", lambda value, _w: value)
-    take("memory", lambda value, w: -(-size(value, w) // 1024) * 1024)
-    take("vcpus", lambda value, w: check_number(value, w, 1, 4096))
-    take("cpu_mode", lambda value, _w: value)
-    take("cpu_model", check_line)
-    if options.get("cpu_model") and options.get("cpu_mode", "custom") != "custom":
-        raise FabricError(f"{what} cpu_model needs cpu_mode custom, not {options['cpu_mode']}")
-    if options.get("cpu_mode") == "custom" and not options.get("cpu_model"):
-        raise FabricError(f"{what} cpu_mode custom needs cpu_model")
-    take("boot", lambda value, _w: value or ["hd"])
-    for key in ("kernel", "initrd"):
-        take(key, lambda value, w: value and check_path(value, w))
-    take("cmdline", check_line)
-    take("autostart", lambda value, _w: value)
+    options = _taken(item, _MACHINE, what)
+    _check_cpu(options, what)
+    options.update(_taken(item, _BOOT, what))
     sizes: dict[str, tuple[int, str, str]] = {}
     if item.get("disks") is not None:
         options["disks"] = _want_disks(name, item["disks"], sizes)
     if item.get("nics") is not None:
         options["nics"] = _want_nics(name, owner, item["nics"])
     files = _want_seed(name, owner, item, options, what)
-    take("serial", _want_serial)
+    options.update(_taken(item, {"serial": _want_serial}, what))
     if options.get("serial", {}).get("log") == f"/var/log/libvirt/qemu/{name}.log":
         raise FabricError(f"{what} serial log {options['serial']['log']} is QEMU's own log: choose another file")
-    take("graphics", _want_graphics)
-    take("video", check_line)
-    take("tpm", _want_tpm)
-    take("hostdevs", _want_hostdevs)
-    take("guest_agent", lambda value, _w: value)
-    if options.get("boot") is not None and any(
-        d.get("boot_order") for key in ("disks", "nics") for d in options.get(key, ())
-    ):
-        raise FabricError(f"{what} boot and boot_order exclude each other: name the order in one of them")
+    devices: dict[str, _Check] = {
+        "graphics": _want_graphics,
+        "video": check_line,
+        "tpm": _want_tpm,
+        "hostdevs": _want_hostdevs,
+        "guest_agent": _as_it_is,
+    }
+    options.update(_taken(item, devices, what))
+    _check_boot_order(options, what)
     policy = {key: item[key] for key in ("remove_storage", "shutdown_timeout", "force", "restart")}
     check_number(policy["shutdown_timeout"], f"{what} shutdown_timeout", 0, 3600)
     secrets = tuple(g["password"] for g in options.get("graphics", ()) if g.get("password"))
     return Domain(
         name, item["state"], options, _want_raw(item.get("xml"), options, what), files, sizes, policy, secrets
     )
+
+
+_Check = t.Callable[[t.Any, str], t.Any]
+
+
+def _taken(item: t.Mapping[str, t.Any], checks: t.Mapping[str, _Check], what: str) -> dict[str, t.Any]:
+    """The options among these that are declared, checked."""
+    return {key: check(item[key], f"{what} {key}") for key, check in checks.items() if item.get(key) is not None}
+
+
+def _as_it_is(value: t.Any, _what: str) -> t.Any:
+    return value
+
+
+def _stripped(value: str, what: str) -> str:
+    return check_text(value, what).strip()
+
+
+def _want_metadata(value: t.Mapping[t.Any, t.Any], what: str) -> dict[str, str]:
+    return {check_line(str(key), what): _stripped(str(text), what) for key, text in sorted(value.items())}
+
+
+def _want_file(value: str, what: str) -> str:
+    return value and check_path(value, what)
+
+
+_MACHINE: dict[str, _Check] = {
+    "uuid": check_uuid,
+    "title": check_line,
+    "description": _stripped,
+    "metadata": _want_metadata,
+    "accelerator": _as_it_is,
+    "machine": check_line,
+    "firmware": _as_it_is,
+    # libvirt keeps it in KiB.
+    "memory": lambda value, what: -(-size(value, what) // 1024) * 1024,
+    "vcpus": lambda value, what: check_number(value, what, 1, 4096),
+    "cpu_mode": _as_it_is,
+    "cpu_model": check_line,
+}
+_BOOT: dict[str, _Check] = {
+    "boot": lambda value, _what: value or ["hd"],
+    "kernel": _want_file,
+    "initrd": _want_file,
+    "cmdline": check_line,
+    "autostart": _as_it_is,
+}
+
+
+def _check_cpu(options: t.Mapping[str, t.Any], what: str) -> None:
+    if options.get("cpu_model") and options.get("cpu_mode", "custom") != "custom":
+        raise FabricError(f"{what} cpu_model needs cpu_mode custom, not {options['cpu_mode']}")
+    if options.get("cpu_mode") == "custom" and not options.get("cpu_model"):
+        raise FabricError(f"{what} cpu_mode custom needs cpu_model")
+
+
+def _check_boot_order(options: t.Mapping[str, t.Any], what: str) -> None:
+    devices = [*options.get("disks", ()), *options.get("nics", ())]
+    if options.get("boot") is not None and any(device.get("boot_order") for device in devices):
+        raise FabricError(f"{what} boot and boot_order exclude each other: name the order in one of them")
 
 
 def _declared(value: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
@@ -384,59 +417,47 @@ def _want_nics(name: str, owner: str, nics: t.Sequence[t.Mapping[str, t.Any]]) -
 
 def _want_plug(nic: t.Mapping[str, t.Any], kind: str, what: str) -> dict[str, t.Any]:
     """Where a NIC is plugged in, and its VLANs."""
-    found: dict[str, t.Any] = {}
-    vlan = check_vlan(nic, what)
+    vlan = check_vlan(nic, what) or {}
     if kind != "network" and nic["portgroup"]:
         raise FabricError(f"{what}: portgroup {nic['portgroup']} needs a network")
+    found: dict[str, t.Any] = {}
     for key in ("direct_mode", "vhostuser_mode"):
         if nic[key] is not None:
             if not key.startswith(kind):
                 raise FabricError(f"{what}: {key} needs {key.partition('_')[0]}")
             found[key] = nic[key]
-    if kind == "network":
-        found["network"] = check_name(nic["network"], f"{what} network")
-        if nic["portgroup"] is not None:
-            found["portgroup"] = nic["portgroup"] and check_name(nic["portgroup"], f"{what} portgroup")
-    elif kind in ("bridge", "direct"):
-        found[kind] = check_line(nic[kind], f"{what} {kind}")
-        if not re.fullmatch(r"[!-.0-~]{1,15}", nic[kind]) or nic[kind].startswith("-"):
-            raise FabricError(f"{what}: {kind} {nic[kind]!r} is no interface name")
-    elif kind == "hostdev":
-        found["hostdev"] = _check_pci(nic["hostdev"], f"{what} hostdev")
-    else:
-        found["vhostuser"] = check_path(nic["vhostuser"], f"{what} vhostuser")
-    if kind == "bridge":
-        found["ovs"] = nic["ovs"]
-    if (
-        vlan
-        and (vlan["vlan"] or vlan["trunks"])
-        and (kind in ("direct", "vhostuser") or kind == "bridge" and not nic["ovs"])
-    ):
+    found.update(_want_place(nic, kind, what))
+    without_vlans = kind in ("direct", "vhostuser") or kind == "bridge" and not nic["ovs"]
+    if without_vlans and vlan and (vlan["vlan"] or vlan["trunks"]):
         raise FabricError(
             f"{what}: libvirt sets VLANs on Open vSwitch bridges only: leave ovs true, or use a bridge for each VLAN"
         )
-    return {**found, **(vlan or {})}
+    return {**found, **vlan}
+
+
+def _want_place(nic: t.Mapping[str, t.Any], kind: str, what: str) -> dict[str, t.Any]:
+    """What a NIC is plugged into."""
+    if kind == "network":
+        place = {"network": check_name(nic["network"], f"{what} network")}
+        if nic["portgroup"] is not None:
+            place["portgroup"] = nic["portgroup"] and check_name(nic["portgroup"], f"{what} portgroup")
+        return place
+    if kind == "hostdev":
+        return {"hostdev": _check_pci(nic["hostdev"], f"{what} hostdev")}
+    if kind == "vhostuser":
+        return {"vhostuser": check_path(nic["vhostuser"], f"{what} vhostuser")}
+    interface = check_line(nic[kind], f"{what} {kind}")
+    if not re.fullmatch(r"[!-.0-~]{1,15}", nic[kind]) or nic[kind].startswith("-"):
+        raise FabricError(f"{what}: {kind} {nic[kind]!r} is no interface name")
+    return {"bridge": interface, "ovs": nic["ovs"]} if kind == "bridge" else {"direct": interface}
 
 
 def _want_looks(nic: t.Mapping[str, t.Any], what: str) -> dict[str, t.Any]:
     """What a NIC is to the guest, and its end on the host."""
     found: dict[str, t.Any] = {}
-    if nic["model"] is not None:
-        found["model"] = nic["model"]
-        if not re.fullmatch(r"[a-zA-Z0-9_-]+", nic["model"]):
-            raise FabricError(f"{what}: model {nic['model']!r} may hold letters, digits, _ and - only")
-    if nic["dev"] is not None:
-        found["dev"] = nic["dev"]
-        if nic["dev"] and (
-            not re.fullmatch(r"[A-Za-z0-9_.:-]{1,15}", nic["dev"])
-            or re.match(r"-|(vnet|vif|macvtap|macvlan)\d", nic["dev"])
-        ):
-            raise FabricError(
-                f"{what}: dev {nic['dev']!r} is no name that libvirt keeps: use up to 15 letters, digits and _.:-, and not vnet0 and the like"
-            )
-    for key in ("link", "rom"):
+    for key, check in (("model", _check_model), ("dev", _check_dev), ("link", _as_it_is), ("rom", _as_it_is)):
         if nic[key] is not None:
-            found[key] = nic[key]
+            found[key] = check(nic[key], what)
     for key, least, most in (("mtu", 0, 65535), ("queues", 0, 256), ("boot_order", 0, 9999)):
         if nic[key] is not None:
             found[key] = check_number(nic[key], f"{what} {key}", least, most)
@@ -449,10 +470,31 @@ def _want_looks(nic: t.Mapping[str, t.Any], what: str) -> dict[str, t.Any]:
     if found.get("mtu") and found["mtu"] < 68:
         raise FabricError(f"{what} mtu {found['mtu']} is below 68 bytes, IPv4's least")
     if nic["hostdev"]:
-        alien = next((key for key in ("dev", "mtu", "queues", "offload", "link") if found.get(key)), None)
-        if alien:
-            raise FabricError(f"{what}: {alien} is the device's own with hostdev: leave it out")
+        _check_passed_through(found, what)
     return found
+
+
+def _check_model(model: str, what: str) -> str:
+    if not re.fullmatch(r"[a-zA-Z0-9_-]+", model):
+        raise FabricError(f"{what}: model {model!r} may hold letters, digits, _ and - only")
+    return model
+
+
+def _check_dev(dev: str, what: str) -> str:
+    """The name of the interface on the host: libvirt gives one of its own kinds of names away again, as it likes."""
+    kept = re.fullmatch(r"[A-Za-z0-9_.:-]{1,15}", dev) and not re.match(r"-|(vnet|vif|macvtap|macvlan)\d", dev)
+    if dev and not kept:
+        raise FabricError(
+            f"{what}: dev {dev!r} is no name that libvirt keeps: use up to 15 letters, digits and _.:-, and not vnet0 and the like"
+        )
+    return dev
+
+
+def _check_passed_through(found: t.Mapping[str, t.Any], what: str) -> None:
+    """Refuse what only the device itself decides."""
+    alien = next((key for key in ("dev", "mtu", "queues", "offload", "link") if found.get(key)), None)
+    if alien:
+        raise FabricError(f"{what}: {alien} is the device's own with hostdev: leave it out")
 
 
 def _check_pci(value: str, what: str) -> str:

@@ -261,9 +261,22 @@ def _check_host(result: Plan, found: Found, domain: Domain, here: Here | None, c
             raise FabricError(text)
         result.warnings.append(text)
 
-    if options.get("memory", 0) > found.memory:
+    _check_identity(domain, here, found.memory)
+    for nic in options.get("nics", ()):
+        _check_nic(nic, found, domain, missing)
+    for key in ("kernel", "initrd"):
+        if options.get(key) and not found.images[options[key]].exists:
+            missing(f"{what}: {key} {options[key]} does not exist: put it there first")
+    for disk in options.get("disks", ()):
+        _check_disk(f"{what}: disk {disk['target']}", found, domain, domain.declared.get(disk["target"], disk), missing)
+
+
+def _check_identity(domain: Domain, here: Here | None, memory: int) -> None:
+    """Memory and UUID: what no earlier task can still bring. memory: the host's."""
+    what, options = f"domain {domain.name}", domain.options
+    if options.get("memory", 0) > memory:
         raise FabricError(
-            f"{what}: memory {shown_size(options['memory'])} is more than the host's {shown_size(found.memory)}: lower it"
+            f"{what}: memory {shown_size(options['memory'])} is more than the host's {shown_size(memory)}: lower it"
         )
     if here is None:
         if "memory" not in options:
@@ -274,27 +287,21 @@ def _check_host(result: Plan, found: Found, domain: Domain, here: Here | None, c
         raise FabricError(
             f"{what} exists with uuid {here.inactive.findtext('uuid')}, which cannot change: leave uuid out, or remove the domain first"
         )
-    for nic in options.get("nics", ()):
-        network = nic.get("network")
-        if network and network not in found.networks:
-            missing(f"{what}: network {network} does not exist: make it with libvirt_network")
-        elif nic.get("portgroup"):
-            groups = [group.get("name", "") for group in found.networks[network].findall("portgroup")]
-            if nic["portgroup"] not in groups:
-                missing(
-                    f"{what}: network {network} has no portgroup {nic['portgroup']}, only {', '.join(sorted(groups)) or 'none'}: correct portgroup, or add it"
-                )
-        elif (
-            nic.get("bridge")
-            and not os.path.isdir(f"/sys/class/net/{nic['bridge']}")
-            and domain.state in ("running", "paused")
-        ):
-            missing(f"{what}: bridge {nic['bridge']} does not exist: make it first")
-    for key in ("kernel", "initrd"):
-        if options.get(key) and not found.images[options[key]].exists:
-            missing(f"{what}: {key} {options[key]} does not exist: put it there first")
-    for disk in options.get("disks", ()):
-        _check_disk(f"{what}: disk {disk['target']}", found, domain, domain.declared.get(disk["target"], disk), missing)
+
+
+def _check_nic(nic: t.Mapping[str, t.Any], found: Found, domain: Domain, missing: t.Callable[[str], None]) -> None:
+    """What a NIC is plugged into has to be there."""
+    what, network, bridge = f"domain {domain.name}", nic.get("network", ""), nic.get("bridge")
+    if network and network not in found.networks:
+        missing(f"{what}: network {network} does not exist: make it with libvirt_network")
+    elif nic.get("portgroup"):
+        groups = [group.get("name", "") for group in found.networks[network].findall("portgroup")]
+        if nic["portgroup"] not in groups:
+            missing(
+                f"{what}: network {network} has no portgroup {nic['portgroup']}, only {', '.join(sorted(groups)) or 'none'}: correct portgroup, or add it"
+            )
+    elif bridge and domain.state in ("running", "paused") and not os.path.isdir(f"/sys/class/net/{bridge}"):
+        missing(f"{what}: bridge {bridge} does not exist: make it first")
 
 
 def _image_of(found: Found, disk: t.Mapping[str, t.Any]) -> _image.Image | None:
@@ -310,34 +317,45 @@ def _check_disk(
 ) -> None:
     if not disk.get("path") and not disk.get("pool"):
         return
-    place = f"{disk['pool']}/{disk['volume']}" if disk.get("pool") else disk["path"]
     image = _image_of(found, disk)
-    capacity, backing, backing_format = domain.sizes.get(disk["target"], (0, "", ""))
     if image is None:
         missing(f"{what}: pool {disk['pool']} does not exist: make it with libvirt_pool")
         return
+    place = f"{disk['pool']}/{disk['volume']}" if disk.get("pool") else disk["path"]
+    capacity, backing, backing_format = domain.sizes.get(disk["target"], (0, "", ""))
     if backing:
-        base = found.images[backing]
-        if not base.exists:
-            missing(f"{what}: backing_path {backing} does not exist: put the image there first")
-        elif base.format != backing_format:
-            raise FabricError(
-                f"{what}: backing_path {backing} is {base.format}, not {backing_format}: correct backing_format"
-            )
-        elif capacity and base.size > capacity:
-            raise FabricError(
-                f"{what}: size {shown_size(capacity)} is less than its backing file's {shown_size(base.size)}: raise it"
-            )
-    if not image.exists:
-        if disk["target"] in domain.declared:
-            return  # The guest lies on another by now.
-        if not capacity and not backing:
-            missing(f"{what}: {place} does not exist: put the image there, or give a size to have an empty one made")
-        return
-    if "format" in disk and image.format != disk["format"] and disk["format"] != "raw":
-        raise FabricError(f"{what}: {place} is {image.format}, not {disk['format']}: correct format")
-    if disk.get("format") == "raw" and image.format == "qcow2":
-        raise FabricError(f"{what}: {place} is qcow2, not raw: correct format")
+        _check_backing(what, found.images[backing], backing, backing_format, capacity, missing)
+    if image.exists:
+        _check_format(what, place, disk, image)
+        _check_image(what, place, image, capacity, backing)
+    elif disk["target"] not in domain.declared and not capacity and not backing:
+        # One that the guest has left for a snapshot upon it need not be there.
+        missing(f"{what}: {place} does not exist: put the image there, or give a size to have an empty one made")
+
+
+def _check_backing(
+    what: str, base: _image.Image, path: str, kind: str, capacity: int, missing: t.Callable[[str], None]
+) -> None:
+    """The image that a disk of this size shall lie upon."""
+    if not base.exists:
+        missing(f"{what}: backing_path {path} does not exist: put the image there first")
+    elif base.format != kind:
+        raise FabricError(f"{what}: backing_path {path} is {base.format}, not {kind}: correct backing_format")
+    elif capacity and base.size > capacity:
+        raise FabricError(
+            f"{what}: size {shown_size(capacity)} is less than its backing file's {shown_size(base.size)}: raise it"
+        )
+
+
+def _check_format(what: str, place: str, disk: t.Mapping[str, t.Any], image: _image.Image) -> None:
+    """Any image can be taken as raw, but a qcow2 one is not meant then."""
+    declared = disk.get("format", image.format)
+    if declared != image.format and (declared != "raw" or image.format == "qcow2"):
+        raise FabricError(f"{what}: {place} is {image.format}, not {declared}: correct format")
+
+
+def _check_image(what: str, place: str, image: _image.Image, capacity: int, backing: str) -> None:
+    """What cannot be changed of an image that is there."""
     if capacity and image.size > capacity:
         raise FabricError(
             f"{what}: {place} has {shown_size(image.size)} and size says {shown_size(capacity)}: a disk is never shrunk, raise size"

@@ -247,48 +247,62 @@ def _dns_name(value: str, what: str) -> str:
 def _want_addresses(values: t.Sequence[t.Mapping[str, t.Any]], what: str) -> list[dict[str, t.Any]]:
     wanted: list[dict[str, t.Any]] = []
     for value in values:
-        try:
-            interface = ipaddress.ip_interface(value["address"])
-        except ValueError:
-            interface = None
-        if interface is None or "/" not in value["address"]:
-            raise FabricError(
-                f"{what} address {value['address']!r} is no address with its prefix: write it like 10.0.0.1/24"
-            )
+        interface = _interface(value["address"], what)
         here = f"{what} address {interface}:"
-        if any(
-            interface.network.overlaps(ipaddress.ip_interface(other["address"]).network)
-            for other in wanted
-            if _family(other) == interface.version
-        ):
+        if any(_overlap(interface, ipaddress.ip_interface(other["address"])) for other in wanted):
             raise FabricError(f"{here} its subnet is declared twice")
         found: dict[str, t.Any] = {"address": str(interface)}
         if value["dhcp_ranges"] is not None:
-            found["dhcp_ranges"] = []
-            for pair in value["dhcp_ranges"]:
-                start, end = (_inside(pair[key], interface, f"{here} dhcp_ranges {key}") for key in ("start", "end"))
-                if int(ipaddress.ip_address(end)) < int(ipaddress.ip_address(start)):
-                    raise FabricError(f"{here} dhcp_ranges end {end} lies before start {start}")
-                found["dhcp_ranges"].append({"start": start, "end": end})
+            found["dhcp_ranges"] = [_want_dhcp_range(pair, interface, here) for pair in value["dhcp_ranges"]]
         if value["dhcp_hosts"] is not None:
-            found["dhcp_hosts"] = []
-            for host in value["dhcp_hosts"]:
-                address = _inside(host["address"], interface, f"{here} dhcp_hosts")
-                mac = check_mac(host["mac"], f"{here} dhcp_hosts mac") if host["mac"] else ""
-                if not mac and not host["name"]:
-                    raise FabricError(f"{here} dhcp_hosts {address} needs mac or name")
-                if mac and interface.version == 6:
-                    raise FabricError(f"{here} dhcp_hosts {address}: DHCPv6 knows no MAC address: use name")
-                name = _dns_name(host["name"], f"{here} dhcp_hosts name") if host["name"] else ""
-                for other in found["dhcp_hosts"]:
-                    if other["address"] == address or mac and other["mac"] == mac:
-                        raise FabricError(
-                            f"{here} dhcp_hosts names {address if other['address'] == address else mac} twice"
-                        )
-                found["dhcp_hosts"].append({"mac": mac, "name": name, "address": address})
+            found["dhcp_hosts"] = _want_dhcp_hosts(value["dhcp_hosts"], interface, here)
         wanted.append(found)
-    if sum(1 for entry in wanted if _family(entry) == 4 and (entry.get("dhcp_ranges") or entry.get("dhcp_hosts"))) > 1:
+    served = [entry for entry in wanted if entry.get("dhcp_ranges") or entry.get("dhcp_hosts")]
+    if sum(ipaddress.ip_interface(entry["address"]).version == 4 for entry in served) > 1:
         raise FabricError(f"{what} addresses: libvirt serves DHCP in one IPv4 subnet of a network only")
+    return wanted
+
+
+_Interface = t.Union[ipaddress.IPv4Interface, ipaddress.IPv6Interface]
+
+
+def _interface(address: str, what: str) -> _Interface:
+    try:
+        interface = ipaddress.ip_interface(address) if "/" in address else None
+    except ValueError:
+        interface = None
+    if interface is None:
+        raise FabricError(f"{what} address {address!r} is no address with its prefix: write it like 10.0.0.1/24")
+    return interface
+
+
+def _overlap(one: _Interface, other: _Interface) -> bool:
+    return one.version == other.version and one.network.overlaps(other.network)
+
+
+def _want_dhcp_range(pair: t.Mapping[str, str], interface: _Interface, here: str) -> dict[str, str]:
+    start, end = (_inside(pair[key], interface, f"{here} dhcp_ranges {key}") for key in ("start", "end"))
+    if int(ipaddress.ip_address(end)) < int(ipaddress.ip_address(start)):
+        raise FabricError(f"{here} dhcp_ranges end {end} lies before start {start}")
+    return {"start": start, "end": end}
+
+
+def _want_dhcp_hosts(
+    hosts: t.Sequence[t.Mapping[str, t.Any]], interface: _Interface, here: str
+) -> list[dict[str, str]]:
+    wanted: list[dict[str, str]] = []
+    for host in hosts:
+        address = _inside(host["address"], interface, f"{here} dhcp_hosts")
+        mac = check_mac(host["mac"], f"{here} dhcp_hosts mac") if host["mac"] else ""
+        if not mac and not host["name"]:
+            raise FabricError(f"{here} dhcp_hosts {address} needs mac or name")
+        if mac and interface.version == 6:
+            raise FabricError(f"{here} dhcp_hosts {address}: DHCPv6 knows no MAC address: use name")
+        name = _dns_name(host["name"], f"{here} dhcp_hosts name") if host["name"] else ""
+        for other in wanted:
+            if other["address"] == address or mac and other["mac"] == mac:
+                raise FabricError(f"{here} dhcp_hosts names {address if other['address'] == address else mac} twice")
+        wanted.append({"mac": mac, "name": name, "address": address})
     return wanted
 
 
@@ -296,7 +310,7 @@ def _family(entry: t.Mapping[str, t.Any]) -> int:
     return ipaddress.ip_interface(entry["address"]).version
 
 
-def _inside(value: str, interface: t.Any, what: str) -> str:
+def _inside(value: str, interface: _Interface, what: str) -> str:
     address = ipaddress.ip_address(check_address(value, what))
     if address not in interface.network or address == interface.ip:
         raise FabricError(f"{what} {value} is not free in {interface.network}")
@@ -477,10 +491,7 @@ def patch(root: ET.Element, network: Network, mark: Mark) -> None:
         _patch_mode(root, options["mode"], seen["mode"])
     _patch_bridge(root, options)
     if "domain" in changed:
-        if options["domain"]:
-            make(root, "domain", ("dns", "ip", "route", "portgroup")).set("name", options["domain"])
-        else:
-            drop(root, "domain")
+        _patch_domain(root, options["domain"])
     if "vlan" in options:
         set_vlan(root, options)
     if "addresses" in changed or "mode" in changed and "addresses" in options:
@@ -511,6 +522,13 @@ def _patch_mode(root: ET.Element, wanted: str, seen: str) -> None:
         forward.set("mode", MODES[wanted])
     if wanted == "openvswitch" and attribute(root, "virtualport", "type") != "openvswitch":
         make(root, "virtualport", ("vlan", "portgroup")).set("type", "openvswitch")
+
+
+def _patch_domain(root: ET.Element, name: str) -> None:
+    if name:
+        make(root, "domain", ("dns", "ip", "route", "portgroup")).set("name", name)
+    else:
+        drop(root, "domain")
 
 
 def _patch_bridge(root: ET.Element, options: t.Mapping[str, t.Any]) -> None:

@@ -478,44 +478,54 @@ def _live(
     result: Plan, network: Network, here: Here, pending: t.Sequence[str], actions: Actions
 ) -> tuple[dict[str, t.Any], dict[str, t.Any]] | None:
     """Bring the running network's portgroups, DHCP and DNS entries to what is declared; returns what differed."""
-    options, live = network.options, view(here.active)
-    before: dict[str, t.Any] = {}
+    options, live, name = network.options, view(here.active), network.name
     count = len(result.steps)
-    name = network.name
     if "portgroups" in options:
-        now = {group["name"]: group for group in live["portgroups"]}
-        elements = {group.get("name"): group for group in here.active.findall("portgroup")}
-        kept = {group["name"] for group in options["portgroups"]}
-        for group in now:
-            if group not in kept:
-                result.steps.append(actions.update(name, "delete", "portgroup", elements[group]))
-        for group in options["portgroups"]:
-            if now.get(group["name"]) != group:
-                found = copy.deepcopy(elements[group["name"]]) if group["name"] in elements else None
-                result.steps.append(
-                    actions.update(
-                        name, "add-last" if found is None else "modify", "portgroup", portgroup(group, found)
-                    )
-                )
+        _live_portgroups(result, name, here.active, options["portgroups"], actions)
     if "dns_hosts" in options:
         _live_entries(result, name, "dns-host", live["dns_hosts"], options["dns_hosts"], dns_host, -1, actions)
     if "addresses" in options and "addresses" not in pending:
-        order = [item["address"] for item in live["addresses"]]
-        for item in options["addresses"]:
-            now = live["addresses"][order.index(item["address"])]
-            for key, section, made in (
-                ("dhcp_ranges", "ip-dhcp-range", dhcp_range),
-                ("dhcp_hosts", "ip-dhcp-host", dhcp_host),
-            ):
-                if key in item:
-                    _live_entries(
-                        result, name, section, now[key], item[key], made, order.index(item["address"]), actions
-                    )
+        _live_dhcp(result, name, live["addresses"], options["addresses"], actions)
     if len(result.steps) == count:
         return None
     keys = [key for key in ("portgroups", "dns_hosts", "addresses") if key in differences(options, live)]
     before = restrict({key: options[key] for key in keys}, live)
     return before, {key: options[key] for key in keys}
+
+
+def _live_portgroups(
+    result: Plan, name: str, active: ET.Element, wanted: t.Sequence[t.Mapping[str, t.Any]], actions: Actions
+) -> None:
+    """Remove, change and add portgroups of a running network. active: its document."""
+    now = {group["name"]: group for group in view(active)["portgroups"]}
+    elements = {group.get("name"): group for group in active.findall("portgroup")}
+    kept = {group["name"] for group in wanted}
+    for key in now:
+        if key not in kept:
+            result.steps.append(actions.update(name, "delete", "portgroup", elements[key]))
+    for group in wanted:
+        if now.get(group["name"]) != group:
+            there = elements.get(group["name"])
+            command = "add-last" if there is None else "modify"
+            changed = portgroup(group, copy.deepcopy(there))
+            result.steps.append(actions.update(name, command, "portgroup", changed))
+
+
+def _live_dhcp(
+    result: Plan,
+    name: str,
+    live: t.Sequence[t.Mapping[str, t.Any]],
+    wanted: t.Sequence[t.Mapping[str, t.Any]],
+    actions: Actions,
+) -> None:
+    """The DHCP entries of a running network, subnet by subnet."""
+    order = [item["address"] for item in live]
+    sections = (("dhcp_ranges", "ip-dhcp-range", dhcp_range), ("dhcp_hosts", "ip-dhcp-host", dhcp_host))
+    for item in wanted:
+        place = order.index(item["address"])
+        for key, section, made in sections:
+            if key in item:
+                _live_entries(result, name, section, live[place][key], item[key], made, place, actions)
 
 
 def _live_entries(

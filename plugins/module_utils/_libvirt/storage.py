@@ -693,18 +693,21 @@ def _shown(options: dict[str, t.Any]) -> dict[str, t.Any]:
     return {key: shown_size(value) if key == "size" else value for key, value in options.items()}
 
 
+def _wanted_volumes(params: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
+    """The declared volumes, checked. Two pools may hold volumes of one name, which items_of would refuse."""
+    given = params["volumes"]
+    keys = [(item["pool"], item["name"]) for item in given or []]
+    twice = next((key for key in keys if keys.count(key) > 1), None)
+    if twice:
+        raise FabricError(f"volume {twice[1]} is declared twice in pool {twice[0]}: declare it once")
+    return [want_volume(item) for item in given or items_of(params, VOLUME_SPEC, "volumes", "volume")]
+
+
 def run_volumes(module: t.Any) -> None:
     """The whole of libvirt_volume."""
     params, runner = module.params, module_runner(module)
     try:
-        given = params["volumes"]
-        keys = [(item["pool"], item["name"]) for item in given or []]
-        twice = next((key for key in keys if keys.count(key) > 1), None)
-        if twice:
-            raise FabricError(f"volume {twice[1]} is declared twice in pool {twice[0]}: declare it once")
-        # Two pools may hold volumes of one name, which items_of would refuse.
-        items = given or items_of(params, VOLUME_SPEC, "volumes", "volume")
-        wanted = [want_volume(item) for item in items]
+        wanted = _wanted_volumes(params)
         connection = connect_or_foresee(module, wanted, volumes={})
     except FabricError as error:
         module.fail_json(msg=str(error), changed=False, commands=[], spawned=runner.spawned)
@@ -713,11 +716,9 @@ def run_volumes(module: t.Any) -> None:
 
     def read() -> Volumes:
         found = read_volumes(connection, pools)
-        if params["purge"]:
-            more = {key.partition("/")[0] for key, holder in found.ledger.items() if holder == params["owner"]} - pools
-            if more:
-                found = read_volumes(connection, pools | more)
-        return found
+        # What is purged may lie in pools that are no longer declared.
+        own = {key.partition("/")[0] for key, holder in found.ledger.items() if holder == params["owner"]}
+        return read_volumes(connection, pools | own) if params["purge"] and own - pools else found
 
     def compare(found: Volumes) -> Change:
         return plan_volumes(
