@@ -59,6 +59,8 @@ SPEC: dict[str, t.Any] = {
     "timeout": {"type": "int", "default": 120},
     "since": {"type": "float"},
 }
+# Numbers: option, least, most, unit.
+RANGES = (("timeout", 1, 7200, " seconds"), ("times", 1, 100, ""), ("port", 1, 65535, ""))
 TAIL_LINES = 20
 TRY_SECONDS = 3.0
 # No domain is read again more often than this, since many waits may name the same one.
@@ -87,38 +89,42 @@ def want(item: t.Mapping[str, t.Any]) -> Wait:
     missing = next((key for key in NEEDS[kind] if item[key] in (None, "")), None)
     if missing:
         raise FabricError(f"wait for {what} needs {missing}")
-    if not 1 <= item["timeout"] <= 7200:
-        raise FabricError(f"wait for {what}: timeout {item['timeout']} is not between 1 and 7200 seconds")
-    if not 1 <= item["times"] <= 100:
-        raise FabricError(f"wait for {what}: times {item['times']} is not between 1 and 100")
-    options = dict(item)
-    if item["port"] is not None and not 1 <= item["port"] <= 65535:
-        raise FabricError(f"wait for {what}: port {item['port']} is not between 1 and 65535")
+    for key, least, most, unit in RANGES:
+        if item[key] is not None and not least <= item[key] <= most:
+            raise FabricError(f"wait for {what}: {key} {item[key]} is not between {least} and {most}{unit}")
+    options = {**item, **_of_kind(kind, item, what)}
+    namespace = item["namespace"]
+    if namespace and (namespace in (".", "..") or not re.fullmatch(r"[A-Za-z0-9_.:-]+", namespace)):
+        raise FabricError(f"wait for {what}: namespace {namespace!r} is no name")
+    return Wait(what, options)
+
+
+def _of_kind(kind: str, item: t.Mapping[str, t.Any], what: str) -> dict[str, t.Any]:
+    """Check the options that only one kind has; returns those of them that change. Raises FabricError."""
     if kind == "ssh" and item["port"] is None:
-        options["port"] = 22
+        return {"port": 22}
+    if kind == "dhcp_lease":
+        return {"mac": check_mac(item["mac"], f"wait for {what}: mac")}
     if kind in ("arp", "ping"):
-        try:
-            version = ipaddress.ip_address(item["host"]).version
-        except ValueError:
-            raise FabricError(f"wait for {what}: host {item['host']!r} is no IP address") from None
-        if kind == "arp" and (version == 6 or not item["interface"]):
-            raise FabricError(f"wait for {what} needs an IPv4 address and the interface to ask on")
-    if kind == "console":
+        _check_target(kind, item, what)
+    elif kind == "console":
         try:
             re.compile(item["text"])
         except re.error as error:
             raise FabricError(f"wait for {what}: text {item['text']!r} is no regular expression: {error}") from None
-    if kind == "dhcp_lease":
-        options["mac"] = check_mac(item["mac"], f"wait for {what}: mac")
-    if kind == "http" and not re.match(r"https?://[^\s]+$", item["url"]):
+    elif kind == "http" and not re.match(r"https?://[^\s]+$", item["url"]):
         raise FabricError(f"wait for {what}: url {item['url']!r} must begin with http:// or https://")
-    if (
-        item["namespace"]
-        and not re.fullmatch(r"[A-Za-z0-9_.:-]+", item["namespace"])
-        or item["namespace"] in (".", "..")
-    ):
-        raise FabricError(f"wait for {what}: namespace {item['namespace']!r} is no name")
-    return Wait(what, options)
+    return {}
+
+
+def _check_target(kind: str, item: t.Mapping[str, t.Any], what: str) -> None:
+    """What is asked by its address."""
+    try:
+        version = ipaddress.ip_address(item["host"]).version
+    except ValueError:
+        raise FabricError(f"wait for {what}: host {item['host']!r} is no IP address") from None
+    if kind == "arp" and (version == 6 or not item["interface"]):
+        raise FabricError(f"wait for {what} needs an IPv4 address and the interface to ask on")
 
 
 # ---- probes: each returns when satisfied, raises NotYet with the reason when not
@@ -483,7 +489,20 @@ def run(module: Module) -> t.NoReturn:
         waiter.prepare(waits)
     except FabricError as error:
         module.fail_json(msg=str(error), **result)
-    budget = float(params["slice"] or 7200)
+    outcomes = _outcomes(waiter, waits, float(params["slice"] or 7200))
+    for wait, outcome in zip(waits, outcomes):
+        outcome["console"] = [] if outcome["ready"] else waiter.tail(wait.options["name"])
+    waiter.close()
+    unready = [outcome for outcome in outcomes if not outcome["ready"]]
+    pending = [outcome["what"] for outcome in unready if not (outcome["error"] or outcome["over"])]
+    sentences = [_failure(outcome) for outcome in unready if outcome["error"] or outcome["over"]]
+    if sentences:
+        module.fail_json(msg="\n".join(sentences), waits=outcomes, pending=pending, **result)
+    module.exit_json(waits=outcomes, pending=pending, **result)
+
+
+def _outcomes(waiter: Waiter, waits: t.Sequence[Wait], budget: float) -> list[dict[str, t.Any]]:
+    """All waits side by side, none for longer than the budget in seconds."""
     outcomes: list[dict[str, t.Any]] = [{}] * len(waits)
 
     def work(number: int) -> None:
@@ -495,21 +514,14 @@ def run(module: Module) -> t.NoReturn:
         thread.start()
     for thread in threads:
         thread.join()
-    sentences, pending = [], []
-    for wait, outcome in zip(waits, outcomes):
-        outcome["console"] = [] if outcome["ready"] else waiter.tail(wait.options["name"])
-        if outcome["ready"]:
-            continue
-        if not outcome["error"] and not outcome["over"]:
-            pending.append(outcome["what"])
-            continue
-        told = (
-            outcome["error"]
-            or f"not ready after {outcome['seconds']:.0f} s (since {outcome['since']}, {outcome['attempts']} tries): {outcome['last']}"
-        )
-        tail = "; its console ends with:\n" + "\n".join(outcome["console"]) if outcome["console"] else ""
-        sentences.append(f"{outcome['what']}: {told}{tail}")
-    waiter.close()
-    if sentences:
-        module.fail_json(msg="\n".join(sentences), waits=outcomes, pending=pending, **result)
-    module.exit_json(waits=outcomes, pending=pending, **result)
+    return outcomes
+
+
+def _failure(outcome: t.Mapping[str, t.Any]) -> str:
+    """A wait that failed or took too long, in words."""
+    told = (
+        outcome["error"]
+        or f"not ready after {outcome['seconds']:.0f} s (since {outcome['since']}, {outcome['attempts']} tries): {outcome['last']}"
+    )
+    tail = "; its console ends with:\n" + "\n".join(outcome["console"]) if outcome["console"] else ""
+    return f"{outcome['what']}: {told}{tail}"

@@ -69,6 +69,15 @@ HOST = re.compile(r"(?=.{1,63}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9
 INTERFACE = re.compile(r"(?!-|\.\.?$)[!-$&-.0-9;-~]{1,15}")
 
 
+# What a machine needs to make a lab, and the package of Debian that has it.
+TOOLS = (
+    ("systemd-nspawn", "systemd-container"),
+    ("ip", "iproute2"),
+    ("nsenter", "util-linux"),
+    ("ethtool", "ethtool"),
+)
+
+
 def wanted_lab(params: dict[str, t.Any]) -> Wanted:
     """Check the module's options.
 
@@ -80,6 +89,30 @@ def wanted_lab(params: dict[str, t.Any]) -> Wanted:
             f"name: {name!r} is no lab name; use 1 to 32 lower-case letters, digits and '-', beginning with a letter or digit"
         )
     hosts = params["hosts"] or []
+    _check_hosts(hosts)
+    links = _links(params["links"] or [], hosts)
+    for option in ("root", "storage"):
+        path = params[option]
+        if path is not None and (not path.startswith("/") or set(path) & set(",:\\\n")):
+            raise FabricError(f"{option}: {path!r} must be an absolute path without comma, colon, backslash or newline")
+    if not 68 <= params["mtu"] <= 65535:
+        raise FabricError(f"mtu: {params['mtu']} is not in 68..65535")
+    return Wanted(
+        name=name,
+        hosts=tuple(hosts),
+        links=links,
+        root=os.path.normpath(params["root"]),
+        storage=os.path.join(params["storage"], "overloom-lab-" + name)
+        if params["storage"]
+        else lab_folder(name) + "/layers",
+        mtu=params["mtu"],
+        binds=tuple(_bind(word) for word in params["binds"] or []),
+        present=params["state"] == "present",
+        inventory=os.path.normpath(params["inventory"]) if params.get("inventory") else "",
+    )
+
+
+def _check_hosts(hosts: t.Sequence[str]) -> None:
     for host in hosts:
         if not HOST.fullmatch(host):
             raise FabricError(
@@ -87,9 +120,13 @@ def wanted_lab(params: dict[str, t.Any]) -> Wanted:
             )
         if hosts.count(host) > 1:
             raise FabricError(f"hosts: {host} is listed twice; list it once")
+
+
+def _links(declared: t.Sequence[t.Sequence[t.Any]], hosts: t.Sequence[str]) -> tuple[tuple[tuple[str, str], ...], ...]:
+    """The cables and switches, each as its sorted ends."""
     links = []
     used: dict[tuple[str, str], int] = {}
-    for number, words in enumerate(params["links"] or [], 1):
+    for number, words in enumerate(declared, 1):
         ends = [_end(word, number, hosts) for word in words]
         if len(ends) < 2:
             raise FabricError(
@@ -102,25 +139,7 @@ def wanted_lab(params: dict[str, t.Any]) -> Wanted:
                 )
             used[end] = number
         links.append(tuple(sorted(ends)))
-    for option in ("root", "storage"):
-        path = params[option]
-        if path is not None and (not path.startswith("/") or set(path) & set(",:\\\n")):
-            raise FabricError(f"{option}: {path!r} must be an absolute path without comma, colon, backslash or newline")
-    if not 68 <= params["mtu"] <= 65535:
-        raise FabricError(f"mtu: {params['mtu']} is not in 68..65535")
-    return Wanted(
-        name=name,
-        hosts=tuple(hosts),
-        links=tuple(links),
-        root=os.path.normpath(params["root"]),
-        storage=os.path.join(params["storage"], "overloom-lab-" + name)
-        if params["storage"]
-        else lab_folder(name) + "/layers",
-        mtu=params["mtu"],
-        binds=tuple(_bind(word) for word in params["binds"] or []),
-        present=params["state"] == "present",
-        inventory=os.path.normpath(params["inventory"]) if params.get("inventory") else "",
-    )
+    return tuple(links)
 
 
 def _end(word: t.Any, number: int, hosts: t.Sequence[str]) -> tuple[str, str]:
@@ -156,12 +175,7 @@ def check_machine(wanted: Wanted, tools: t.Mapping[str, str | None]) -> None:
         raise FabricError(f"lab {wanted.name}: root is needed to make or remove a lab; use become")
     if not wanted.present:
         return
-    for tool, package in (
-        ("systemd-nspawn", "systemd-container"),
-        ("ip", "iproute2"),
-        ("nsenter", "util-linux"),
-        ("ethtool", "ethtool"),
-    ):
+    for tool, package in TOOLS:
         if not tools.get(tool):
             raise FabricError(
                 f"lab {wanted.name}: {tool} is not installed on this machine; install the package {package} (its name on Debian)"
@@ -175,18 +189,19 @@ def check_machine(wanted: Wanted, tools: t.Mapping[str, str | None]) -> None:
     for source, _target in wanted.binds:
         if not os.path.exists(source):
             raise FabricError(f"binds: {source} does not exist on this machine")
-    parent = os.path.dirname(wanted.storage)
-    if parent != lab_folder(wanted.name):
-        if not os.path.isdir(parent):
-            raise FabricError(f"storage: {parent} is no folder; make it, or leave storage out to use memory")
-        inside = os.path.realpath(parent) + "/"
-        if (
-            inside.startswith(os.path.realpath(wanted.root).rstrip("/") + "/")
-            and os.stat(parent).st_dev == os.stat(wanted.root).st_dev
-        ):
-            raise FabricError(
-                f"storage: {parent} lies in root {wanted.root} on the same filesystem, which overlayfs refuses; name a folder on another filesystem"
-            )
+    if os.path.dirname(wanted.storage) != lab_folder(wanted.name):
+        _check_storage(os.path.dirname(wanted.storage), wanted.root)
+
+
+def _check_storage(folder: str, root: str) -> None:
+    """Refuse a folder for the hosts' layers that overlayfs cannot use."""
+    if not os.path.isdir(folder):
+        raise FabricError(f"storage: {folder} is no folder; make it, or leave storage out to use memory")
+    inside = (os.path.realpath(folder) + "/").startswith(os.path.realpath(root).rstrip("/") + "/")
+    if inside and os.stat(folder).st_dev == os.stat(root).st_dev:
+        raise FabricError(
+            f"storage: {folder} lies in root {root} on the same filesystem, which overlayfs refuses; name a folder on another filesystem"
+        )
 
 
 def cable_group(mtu: int, *ends: t.Sequence[str]) -> str:
@@ -216,47 +231,8 @@ def _refuse_another(wanted: Wanted, found: Found) -> None:
 
 
 def _build(wanted: Wanted, found: Found) -> Change:
-    folder = lab_folder(wanted.name)
-    known = (found.record or {}).get("inventory", "")
-    record = {"root": wanted.root, "storage": wanted.storage, "inventory": wanted.inventory or known}
-    if found.record and (found.record["root"], found.record["storage"]) != (wanted.root, wanted.storage):
-        raise FabricError(
-            f"lab {wanted.name}: it was made with root {found.record['root']} and storage {found.record['storage']}; "
-            f"remove it with state=absent before it is made with root {wanted.root} and storage {wanted.storage}"
-        )
-    steps: list = []
-    warnings = []
-    hosts = len(wanted.hosts) + found.others
-    raised = {
-        key: LIMITS[key][0] + LIMITS[key][1] * hosts
-        for key, value in found.limits.items()
-        if value < LIMITS[key][0] + LIMITS[key][1] * hosts
-    }
-    if raised:
-        told = ", ".join(f"{key} from {found.limits[key]} to {value}" for key, value in raised.items())
-        warnings.append(
-            f"kernel settings that all hosts of a machine share are raised until the last lab is gone: {told}"
-        )
-        former = {**{key: found.limits[key] for key in raised}, **found.former_limits}
-        if former != found.former_limits:
-            steps.append(Write(FORMER_LIMITS, json.dumps(former) + "\n"))
-        steps += [_sysctl(key, value) for key, value in raised.items()]
-
-    if found.record != record:
-        steps.append(Write(f"{folder}/lab.json", json.dumps(record) + "\n"))
-    if not found.supervisor_current:
-        steps.append(Program(f"{folder}/supervisor.py"))
-    if wanted.storage == f"{folder}/layers":
-        if wanted.storage not in found.mounts:
-            steps += [
-                Folder(wanted.storage),
-                Step(("mount", "-t", "tmpfs", "-o", "mode=0755", "overloom-lab", wanted.storage)),
-            ]
-    elif not found.storage_exists:
-        steps.append(Folder(wanted.storage))
-    if not found.layer:
-        steps.append(Layer(f"{wanted.storage}/{CLEAN}", found.entries))
-
+    steps, warnings = _raise_limits(found, len(wanted.hosts) + found.others)
+    steps += _ground(wanted, found)
     cards = _cards(wanted)
     switches = _switches(wanted)
     gone = [host for host in found.hosts if host not in wanted.hosts]
@@ -270,6 +246,46 @@ def _build(wanted: Wanted, found: Found) -> Change:
     steps += _plug(wanted, found, cards, switches)
     steps += [_power_on(wanted, found, host) for host in wanted.hosts if _outdated(wanted, found, host)]
     return Change(steps, _shape_found(found), _shape_wanted(wanted, found), tuple(warnings))
+
+
+def _raise_limits(found: Found, hosts: int) -> tuple[list, list[str]]:
+    """The steps, and warnings, that give the kernel room for so many hosts; what its settings were is noted first."""
+    needed = {key: LIMITS[key][0] + LIMITS[key][1] * hosts for key in found.limits}
+    raised = {key: value for key, value in needed.items() if found.limits[key] < value}
+    if not raised:
+        return [], []
+    steps: list = []
+    former = {**{key: found.limits[key] for key in raised}, **found.former_limits}
+    if former != found.former_limits:
+        steps.append(Write(FORMER_LIMITS, json.dumps(former) + "\n"))
+    steps += [_sysctl(key, value) for key, value in raised.items()]
+    told = ", ".join(f"{key} from {found.limits[key]} to {value}" for key, value in raised.items())
+    return steps, [f"kernel settings that all hosts of a machine share are raised until the last lab is gone: {told}"]
+
+
+def _ground(wanted: Wanted, found: Found) -> list:
+    """The steps to what all hosts lie on: the lab's record, its program, the storage, and the layer over the root."""
+    folder = lab_folder(wanted.name)
+    known = (found.record or {}).get("inventory", "")
+    record = {"root": wanted.root, "storage": wanted.storage, "inventory": wanted.inventory or known}
+    if found.record and (found.record["root"], found.record["storage"]) != (wanted.root, wanted.storage):
+        raise FabricError(
+            f"lab {wanted.name}: it was made with root {found.record['root']} and storage {found.record['storage']}; "
+            f"remove it with state=absent before it is made with root {wanted.root} and storage {wanted.storage}"
+        )
+    steps: list = []
+    if found.record != record:
+        steps.append(Write(f"{folder}/lab.json", json.dumps(record) + "\n"))
+    if not found.supervisor_current:
+        steps.append(Program(f"{folder}/supervisor.py"))
+    in_memory = wanted.storage == f"{folder}/layers"
+    if wanted.storage not in found.mounts if in_memory else not found.storage_exists:
+        steps.append(Folder(wanted.storage))
+        if in_memory:
+            steps.append(Step(("mount", "-t", "tmpfs", "-o", "mode=0755", "overloom-lab", wanted.storage)))
+    if not found.layer:
+        steps.append(Layer(f"{wanted.storage}/{CLEAN}", found.entries))
+    return steps
 
 
 def _sysctl(key: str, value: t.Any) -> Step:

@@ -422,6 +422,50 @@ class Transfer:
 CHUNK = bytes(262144)
 
 
+class _Window:
+    """Counted pings that are still to be sent, of which only so many wait for their answer at a time.
+
+    todo: (number of the round, probe, outcome). send: sends one, and calls what it is given when that one is settled.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        begun: float,
+        todo: collections.deque[tuple[int, dict, dict]],
+        send: t.Callable[[dict, dict, t.Callable[[], None]], None],
+    ) -> None:
+        self._loop = loop
+        self._begun = begun
+        self._todo = todo
+        self._send = send
+        self._in_flight = 0
+        self._alarm = begun
+
+    def fill(self) -> None:
+        """Send what has room and whose round has come; the next round has an alarm of its own."""
+        while self._todo and self._in_flight < IN_FLIGHT:
+            count, probe, outcome = self._todo[0]
+            not_before = self._begun + count * PING_INTERVAL
+            if time.monotonic() < not_before:
+                if self._alarm < not_before:
+                    self._alarm = not_before
+                    self._loop.at(not_before, self.fill)
+                return
+            self._todo.popleft()
+            self._in_flight += 1
+            self._send(probe, outcome, self._settled)
+
+    def is_done(self) -> bool:
+        """Called after each packet and timer: here a place that has become free is taken again."""
+        if self._in_flight < IN_FLIGHT:
+            self.fill()
+        return not (self._todo or self._in_flight)
+
+    def _settled(self) -> None:
+        self._in_flight -= 1
+
+
 class Prober:
     """Takes all of a host's measurements, in four rounds: settle, ping, transfer, isolation.
 
@@ -525,33 +569,9 @@ class Prober:
         begun = time.monotonic()
         alive = [pair for pair in pairs if pair[1]["settled_after"] is not None]
         todo = collections.deque((count, probe, outcome) for count in range(self.count) for probe, outcome in alive)
-        in_flight = [0]
-        alarm = [begun]
-
-        def settled() -> None:
-            in_flight[0] -= 1
-
-        def send_more() -> None:
-            while todo and in_flight[0] < IN_FLIGHT:
-                count, probe, outcome = todo[0]
-                not_before = begun + count * PING_INTERVAL
-                if time.monotonic() < not_before:
-                    if alarm[0] < not_before:
-                        alarm[0] = not_before
-                        self.loop.at(not_before, send_more)
-                    return
-                todo.popleft()
-                in_flight[0] += 1
-                self._ping_once(probe, outcome, settled)
-
-        def done() -> bool:
-            # Called after each packet and timer: here a place that has become free is taken again.
-            if in_flight[0] < IN_FLIGHT:
-                send_more()
-            return not (todo or in_flight[0])
-
-        send_more()
-        self.loop.run(done, begun + self.count * PING_INTERVAL + REPLY_WINDOW + PING_TIMEOUT)
+        window = _Window(self.loop, begun, todo, self._ping_once)
+        window.fill()
+        self.loop.run(window.is_done, begun + self.count * PING_INTERVAL + REPLY_WINDOW + PING_TIMEOUT)
         for _count, _probe, outcome in todo:
             outcome["error"] = f"not measured within {PING_TIMEOUT:.0f} s: too many packets before it were lost"
         for _probe, outcome in pairs:
