@@ -152,81 +152,96 @@ def _chains(d: Draw) -> Options:
     return {"key_chains": [{"name": "KC", "keys": keys, **present(d)}]}
 
 
-def _ospf_instance(d: Draw, version: int) -> Options:
-    base = "10.{}.0.0/16" if version == 2 else "2001:db8:{}::/48"
-    by_network = version == 2 and d.rng.random() < 0.4
-    areas = ["0", "1", "0.0.0.2", "77"]
+AREAS = ["0", "1", "0.0.0.2", "77"]
 
-    def area(name: str) -> Options:
-        made: Options = {"area": name}
-        kinds = ["normal"] if name == "0" else ["normal", "stub", "totally_stubby", "nssa", "totally_nssa"]
-        made.update(d.some(type=d.one(*kinds)))
+
+def _base(version: int) -> str:
+    return "10.{}.0.0/16" if version == 2 else "2001:db8:{}::/48"
+
+
+def _area(d: Draw, version: int, name: str) -> Options:
+    made: Options = {"area": name}
+    kinds = ["normal"] if name == "0" else ["normal", "stub", "totally_stubby", "nssa", "totally_nssa"]
+    made.update(d.some(type=d.one(*kinds)))
+    if version == 2:
+        made.update(d.some(authentication=d.one("none", "simple", "message_digest")))
+        if made.get("type", "normal") != "normal":
+            made.update(d.some(default_cost=d.number(2, 1000)))
+
+    def span(number: int) -> Options:
+        forms = [{}, {"advertise": False}, {"cost": d.rng.randint(1, 1000)}]
         if version == 2:
-            made.update(d.some(authentication=d.one("none", "simple", "message_digest")))
-            if made.get("type", "normal") != "normal":
-                made.update(d.some(default_cost=d.number(2, 1000)))
+            forms.append({"substitute": "10.99.0.0/16"})
+        return {"prefix": _base(version).format(number), **d.one(*forms)()}
 
-        def span(number: int) -> Options:
-            row: Options = {"prefix": base.format(number)}
-            forms = [{}, {"advertise": False}, {"cost": d.rng.randint(1, 1000)}]
-            if version == 2:
-                forms.append({"substitute": "10.99.0.0/16"})
-            row.update(d.one(*forms)())
-            return row
+    made.update(d.some(ranges=d.rows([11, 12, 13], span)))
+    return {**made, **present(d)}
 
-        made.update(d.some(ranges=d.rows([11, 12, 13], span)))
-        return {**made, **present(d)}
 
-    def interface(name: str) -> Options:
-        made: Options = {"name": name}
-        hello = d.rng.randint(1, 20)
-        made.update(
-            d.some(
-                cost=d.number(1, 65535),
-                retransmit_interval=d.number(5, 100),
-                transmit_delay=d.number(1, 100),
-                priority=d.number(0, 255),
-                passive=d.flag,
-                mtu_ignore=d.flag,
-            )
+def _hello_timers(d: Draw, version: int, hello: int) -> Options:
+    kind = d.rng.random()
+    if kind < 0.4:
+        return {"hello_interval": hello, "dead_interval": d.rng.randint(hello + 1, 60)}
+    return {"hello_multiplier": d.rng.randint(2, 10)} if kind < 0.6 and version == 2 else {}
+
+
+def _authentication(d: Draw, version: int) -> Options:
+    if version == 2:
+        return d.some(
+            authentication=d.one("", "none", "simple", "message_digest"),
+            authentication_key=d.one("", "pass1", "pass2"),
+            message_digest_keys=d.rows([1, 2, 255], lambda number: {"id": number, "key": f"word{number}"}),
         )
-        if name == "nowhere0":
-            # FRR 8.4 does not always take it on an interface that is not there, and the module then says so.
-            made.pop("passive", None)
-        if name != "lo":
-            kinds = ("non-broadcast", "point-to-multipoint") if version == 2 else ()
-            made.update(d.some(network_type=d.one("broadcast", "point-to-point", "", *kinds)))
-        timers = d.rng.random()
-        if timers < 0.4:
-            made.update(hello_interval=hello, dead_interval=d.rng.randint(hello + 1, 60))
-        elif timers < 0.6 and version == 2:
-            made.update(hello_multiplier=d.rng.randint(2, 10))
-        made.update(d.one({}, {"bfd": True}, {"bfd": False}, {"bfd_profile": "FAST"})())
-        made["area"] = "" if by_network else d.one(*areas)()
-        if version == 2:
-            made.update(
-                d.some(
-                    authentication=d.one("", "none", "simple", "message_digest"),
-                    authentication_key=d.one("", "pass1", "pass2"),
-                    message_digest_keys=d.rows([1, 2, 255], lambda number: {"id": number, "key": f"word{number}"}),
-                )
-            )
-        else:
-            made.update(
-                d.one(
-                    {},
-                    {"authentication": ""},
-                    {"authentication": "key_chain", "key_chain": "KC"},
-                    {
-                        "authentication": "key",
-                        "authentication_key": "w0rd",
-                        "authentication_key_id": 3,
-                        "authentication_algorithm": d.one("md5", "hmac-sha-256")(),
-                    },
-                )()
-            )
-        return {**made, **present(d)}
+    key = {
+        "authentication": "key",
+        "authentication_key": "w0rd",
+        "authentication_key_id": 3,
+        "authentication_algorithm": d.one("md5", "hmac-sha-256")(),
+    }
+    return d.one({}, {"authentication": ""}, {"authentication": "key_chain", "key_chain": "KC"}, key)()
 
+
+def _interface(d: Draw, version: int, name: str, area: t.Callable[[], str]) -> Options:
+    hello = d.rng.randint(1, 20)
+    made: Options = {
+        "name": name,
+        **d.some(
+            cost=d.number(1, 65535),
+            retransmit_interval=d.number(5, 100),
+            transmit_delay=d.number(1, 100),
+            priority=d.number(0, 255),
+            passive=d.flag,
+            mtu_ignore=d.flag,
+        ),
+    }
+    if name == "nowhere0":
+        # FRR 8.4 does not always take it on an interface that is not there, and the module then says so.
+        made.pop("passive", None)
+    if name != "lo":
+        kinds = ("non-broadcast", "point-to-multipoint") if version == 2 else ()
+        made.update(d.some(network_type=d.one("broadcast", "point-to-point", "", *kinds)))
+    made.update(_hello_timers(d, version, hello))
+    made.update(d.one({}, {"bfd": True}, {"bfd": False}, {"bfd_profile": "FAST"})())
+    made["area"] = area()
+    made.update(_authentication(d, version))
+    return {**made, **present(d)}
+
+
+def _version_2(d: Draw, by_network: bool) -> Options:
+    """What OSPFv3 does not have. by_network: networks name the interfaces, not the other way round."""
+    made = d.some(default_metric=d.number(0, 16777214), passive_default=d.flag)
+    numbers = {"priority": d.number(0, 255), "poll_interval": d.number(1, 65535)}
+    made.update(
+        d.some(neighbors=d.rows(["10.0.1.2", "10.0.1.3"], lambda address: {"address": address, **d.some(**numbers)}))
+    )
+    prefixes = [f"10.{n}.0.0/16" for n in range(5)]
+    networks = d.rows(prefixes, lambda prefix: {"prefix": prefix, "area": d.one(*AREAS)()})
+    return {**made, "networks": networks() if by_network else []}
+
+
+def _ospf_instance(d: Draw, version: int) -> Options:
+    by_network = version == 2 and d.rng.random() < 0.4
+    area = (lambda: "") if by_network else d.one(*AREAS)
     made = d.some(
         router_id=d.one("10.0.0.1", "10.0.0.2"),
         reference_bandwidth=d.number(1, 4294967),
@@ -247,28 +262,17 @@ def _ospf_instance(d: Draw, version: int) -> Options:
         summaries=d.rows(
             [21, 22, 23],
             lambda number: {
-                "prefix": base.format(number),
+                "prefix": _base(version).format(number),
                 **d.one({}, {"tag": d.rng.randint(1, 100)}, {"advertise": version == 3})(),
             },
         ),
-        areas=d.rows(areas, area),
-        interfaces=d.rows(INTERFACES, interface),
+        areas=d.rows(AREAS, lambda name: _area(d, version, name)),
+        interfaces=d.rows(INTERFACES, lambda name: _interface(d, version, name, area)),
     )
     if version == 2:
-        made.update(d.some(default_metric=d.number(0, 16777214), passive_default=d.flag))
+        made.update(_version_2(d, by_network))
         # An interface keeps FRR from taking networks, and the other way round, so both are always said.
-        made["networks"] = []
         made.setdefault("interfaces", [])
-        numbers = {"priority": d.number(0, 255), "poll_interval": d.number(1, 65535)}
-        made.update(
-            d.some(
-                neighbors=d.rows(["10.0.1.2", "10.0.1.3"], lambda address: {"address": address, **d.some(**numbers)})
-            )
-        )
-        if by_network:
-            made["networks"] = d.rows(
-                [f"10.{n}.0.0/16" for n in range(5)], lambda p: {"prefix": p, "area": d.one(*areas)()}
-            )()
     return {"version": version, **made, **present(d)}
 
 
@@ -279,70 +283,67 @@ def _own_as(d: Draw, number: str) -> Options:
     return {**made, **d.one(*words)()} if made.get("local_as") else made
 
 
-def bgp(rng: random.Random) -> Options:
-    """Options for frr_bgp."""
-    d = Draw(rng)
+def _timers(d: Draw) -> Options:
+    hold = d.rng.randint(3, 300)
+    return {"keepalive": d.rng.randint(1, hold // 3), "hold": hold}
 
-    def timers() -> Options:
-        hold = d.rng.randint(3, 300)
-        return {"keepalive": d.rng.randint(1, hold // 3), "hold": hold}
 
-    def family(name: str) -> Options:
-        return {
-            "family": name,
-            **d.some(
-                activate=d.flag,
-                route_reflector_client=d.one(False),
-                route_server_client=d.flag,
-                next_hop_self=d.one("none", "plain", "force"),
-                send_community=lambda: d.subset(["standard", "extended", "large"]),
-                soft_reconfiguration_inbound=d.flag,
-                route_map_in=d.one("RM", ""),
-                route_map_out=d.one("RM", ""),
-                prefix_list_in=d.one("P1", ""),
-                prefix_list_out=d.one("P1", ""),
-                as_path_list_in=d.one("AP", ""),
-                as_path_list_out=d.one("AP", ""),
-                maximum_prefix=lambda: {
-                    "limit": d.rng.randint(1, 9999),
-                    **d.some(threshold=d.number(1, 100)),
-                    **d.one({}, {"restart": 5}, {"warning_only": True})(),
-                },
-                weight=d.number(0, 65535),
-                allowas_in=d.number(0, 10),
-                as_override=d.flag,
-                remove_private_as=d.one("none", "plain", "all", "replace", "all_replace"),
-                addpath_tx_all_paths=d.flag,
-            ),
-            **d.one(
-                {}, {"default_originate": True}, {"default_originate": False}, {"default_originate_route_map": "RM"}
-            )(),
-        }
+def _peer_family(d: Draw, name: str) -> Options:
+    return {
+        "family": name,
+        **d.some(
+            activate=d.flag,
+            route_reflector_client=d.one(False),
+            route_server_client=d.flag,
+            next_hop_self=d.one("none", "plain", "force"),
+            send_community=lambda: d.subset(["standard", "extended", "large"]),
+            soft_reconfiguration_inbound=d.flag,
+            route_map_in=d.one("RM", ""),
+            route_map_out=d.one("RM", ""),
+            prefix_list_in=d.one("P1", ""),
+            prefix_list_out=d.one("P1", ""),
+            as_path_list_in=d.one("AP", ""),
+            as_path_list_out=d.one("AP", ""),
+            maximum_prefix=lambda: {
+                "limit": d.rng.randint(1, 9999),
+                **d.some(threshold=d.number(1, 100)),
+                **d.one({}, {"restart": 5}, {"warning_only": True})(),
+            },
+            weight=d.number(0, 65535),
+            allowas_in=d.number(0, 10),
+            as_override=d.flag,
+            remove_private_as=d.one("none", "plain", "all", "replace", "all_replace"),
+            addpath_tx_all_paths=d.flag,
+        ),
+        **d.one({}, {"default_originate": True}, {"default_originate": False}, {"default_originate_route_map": "RM"})(),
+    }
 
-    def evpn(name: str) -> Options:
-        return {"family": name, **d.some(activate=d.flag)}
 
-    def peer() -> Options:
-        return {
-            **d.some(
-                description=d.one("two words", "x", ""),
-                password=d.one("s3cret", "0ther", ""),
-                shutdown=d.flag,
-                timers=timers,
-                connect_timer=d.number(1, 65535),
-                advertisement_interval=d.number(0, 600),
-                passive=d.flag,
-                address_families=lambda: [
-                    *d.rows(["ipv4_unicast", "ipv6_unicast"], family)(),
-                    *d.rows(["l2vpn_evpn"], evpn)(),
-                ],
-            ),
-            **d.one({}, {"bfd": True}, {"bfd": False}, {"bfd_profile": "FAST"})(),
-            **present(d),
-        }
+def _peer(d: Draw) -> Options:
+    """What a neighbor and a peer group both have."""
+    return {
+        **d.some(
+            description=d.one("two words", "x", ""),
+            password=d.one("s3cret", "0ther", ""),
+            shutdown=d.flag,
+            timers=lambda: _timers(d),
+            connect_timer=d.number(1, 65535),
+            advertisement_interval=d.number(0, 600),
+            passive=d.flag,
+            address_families=lambda: [
+                *d.rows(["ipv4_unicast", "ipv6_unicast"], lambda name: _peer_family(d, name))(),
+                *d.rows(["l2vpn_evpn"], lambda name: {"family": name, **d.some(activate=d.flag)})(),
+            ],
+        ),
+        **d.one({}, {"bfd": True}, {"bfd": False}, {"bfd_profile": "FAST"})(),
+        **present(d),
+    }
 
-    groups = [{"name": "OPEN", **peer()}, {"name": "CLOSED", "remote_as": "65001", **peer()}]
-    # Both ways to reach a distant neighbour exclude each other, also through the group, and one on the link needs neither.
+
+def _peer_groups(d: Draw) -> tuple[list[Options], Options]:
+    """Two groups, and the distance of the neighbors that are no members."""
+    groups = [{"name": "OPEN", **_peer(d)}, {"name": "CLOSED", "remote_as": "65001", **_peer(d)}]
+    # Both ways to reach a distant neighbor exclude each other, also through the group, and one on the link needs neither.
     distance = {
         "ebgp_multihop": 0,
         "ttl_security_hops": 0,
@@ -359,28 +360,35 @@ def bgp(rng: random.Random) -> Options:
         )
     )
     groups[1].update(_own_as(d, "65009"))
-    neighbors = []
-    for address in d.subset(["10.0.1.2", "10.0.1.3", "2001:DB8:1::2", "eth2", "eth3"]):
-        named = {"neighbor": address}
-        kind = d.rng.random()
-        if kind < 0.6:
-            named["remote_as"] = d.one("65002", "1.10", "external")()
-            named.update({} if address[0] == "e" else {"peer_group": ""})
-            named.update(_own_as(d, "65008"))
-        else:
-            named["peer_group"] = "CLOSED"
-        if address[0] != "e":
-            named.update(
-                d.some(
-                    extended_nexthop=d.flag, disable_connected_check=d.flag, update_source=d.one("lo", "10.0.1.1", "")
-                )
-            )
-        settings = peer()
-        if "peer_group" in named:
-            # A member shows only in part what it has besides its group's limit.
-            for row in settings.get("address_families", ()):
-                row.pop("maximum_prefix", None)
-        neighbors.append({**named, **settings, **(distance if address[0] != "e" and "remote_as" in named else {})})
+    return groups, distance
+
+
+def _neighbor(d: Draw, address: str, distance: Options) -> Options:
+    on_link = address[0] == "e"
+    named: Options = {"neighbor": address}
+    if d.rng.random() < 0.6:
+        named["remote_as"] = d.one("65002", "1.10", "external")()
+        named.update({} if on_link else {"peer_group": ""})
+        named.update(_own_as(d, "65008"))
+    else:
+        named["peer_group"] = "CLOSED"
+    if not on_link:
+        source = d.one("lo", "10.0.1.1", "")
+        named.update(d.some(extended_nexthop=d.flag, disable_connected_check=d.flag, update_source=source))
+    settings = _peer(d)
+    if "peer_group" in named:
+        # A member shows only in part what it has besides its group's limit.
+        for row in settings.get("address_families", ()):
+            row.pop("maximum_prefix", None)
+    return {**named, **settings, **(distance if not on_link and "remote_as" in named else {})}
+
+
+def bgp(rng: random.Random) -> Options:
+    """Options for frr_bgp."""
+    d = Draw(rng)
+    groups, distance = _peer_groups(d)
+    addresses = ["10.0.1.2", "10.0.1.3", "2001:DB8:1::2", "eth2", "eth3"]
+    neighbors = [_neighbor(d, address, distance) for address in d.subset(addresses)]
 
     def own(name: str) -> Options:
         base = "10.{}.0.0/16" if name == "ipv4_unicast" else "2001:db8:{}::/48"
@@ -411,7 +419,7 @@ def bgp(rng: random.Random) -> Options:
             deterministic_med=d.flag,
             always_compare_med=d.flag,
             listen_limit=d.number(1, 5000),
-            timers=timers,
+            timers=lambda: _timers(d),
             graceful_restart=lambda: {
                 "mode": d.one("helper", "enabled", "disabled")(),
                 **d.some(restart_time=d.number(1, 3600), stalepath_time=d.number(1, 4095)),
