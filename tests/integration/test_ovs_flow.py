@@ -163,29 +163,34 @@ def test_another_spelling_is_no_change(br0: Host) -> None:
     )
 
 
+def random_match(rand: random.Random) -> dict[str, t.Any]:
+    """The fields of a protocol, or of none, with some of the frame's."""
+    match: dict[str, t.Any] = {}
+    if rand.random() < 0.5:
+        match["in_port"] = rand.choice(["p1", "p-2.x", 3, "LOCAL"])
+    kind = rand.choice([None, "ip", "tcp", "udp6", "arp", "ipv6", "icmp"])
+    if kind:
+        match[kind] = True
+    if kind in ("ip", "tcp", "icmp"):
+        field = rand.choice(["nw_src", "nw_dst", "ip_dst"])
+        match[field] = f"10.{rand.randrange(4)}.{rand.randrange(256)}.1/{rand.randrange(1, 33)}"
+    if kind in ("tcp", "udp6"):
+        match["tp_dst"] = rand.randrange(1, 99)
+    if kind in ("udp6", "ipv6"):
+        match["ipv6_dst"] = f"2001:DB8::{rand.randrange(99):04x}/{rand.randrange(32, 129)}"
+    if rand.random() < 0.3:
+        match["dl_vlan"] = rand.randrange(1, 99)
+    if rand.random() < 0.3:
+        match["dl_src"] = f"02:00:00:00:0A:{rand.randrange(99):02d}"
+    return match
+
+
 def random_flows(seed: int, count: int) -> list[dict[str, t.Any]]:
     """Flows in one of two forms, with different keys."""
     rand = random.Random(seed)
     made: dict[tuple, dict[str, t.Any]] = {}
     while len(made) < count:
-        match: dict[str, t.Any] = {}
-        if rand.random() < 0.5:
-            match["in_port"] = rand.choice(["p1", "p-2.x", 3, "LOCAL"])
-        kind = rand.choice([None, "ip", "tcp", "udp6", "arp", "ipv6", "icmp"])
-        if kind:
-            match[kind] = True
-        if kind in ("ip", "tcp", "icmp"):
-            match[rand.choice(["nw_src", "nw_dst", "ip_dst"])] = (
-                f"10.{rand.randrange(4)}.{rand.randrange(256)}.1/{rand.randrange(1, 33)}"
-            )
-        if kind in ("tcp", "udp6"):
-            match["tp_dst"] = rand.randrange(1, 99)
-        if kind in ("udp6", "ipv6"):
-            match["ipv6_dst"] = f"2001:DB8::{rand.randrange(99):04x}/{rand.randrange(32, 129)}"
-        if rand.random() < 0.3:
-            match["dl_vlan"] = rand.randrange(1, 99)
-        if rand.random() < 0.3:
-            match["dl_src"] = f"02:00:00:00:0A:{rand.randrange(99):02d}"
+        match = random_match(rand)
         actions = rand.sample(
             [
                 "output:p1",

@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 
 from .drills import CHECKOUT, Drills
 from .image import BuildError, image
@@ -44,6 +45,51 @@ def boot(folder: pathlib.Path, started: list[Machine]) -> None:
         list(pool.map(Machine.wait, started))
 
 
+class Tally:
+    """The steps of a run, told one by one, and how many passed."""
+
+    def __init__(self) -> None:
+        self.passed = self.failed = 0
+        self._begun = time.monotonic()
+
+    def step(self, name: str, action: Callable[[], None]) -> bool:
+        """Take one step; whether it passed."""
+        begun = time.monotonic()
+        problem = None
+        try:
+            action()
+            self.passed += 1
+        except (MachineError, BuildError, OSError, subprocess.SubprocessError) as error:
+            self.failed += 1
+            problem = error
+        now = time.monotonic()
+        verdict = "FAILED" if problem else "passed"
+        print(f"{now - self._begun:6.0f} s  {verdict}  {name:52} {now - begun:4.0f} s", flush=True)
+        if problem:
+            print(f"        {problem}", flush=True)
+        return problem is None
+
+
+def drill(tally: Tally, folder: pathlib.Path, machines: list[Machine], boot_only: bool) -> Drills | None:
+    """Boot the machines and do all drills; None if they do not boot."""
+    if not tally.step("the machines boot", lambda: boot(folder, machines)):
+        return None
+    drills = Drills(machines, folder, LOGS)
+    drills.write_inventory()
+    for name, action in [] if boot_only else drills.steps():
+        drills.step = name
+        tally.step(name, action)
+    return drills
+
+
+def hold(drills: Drills, machines: list[Machine]) -> None:
+    """Keep the machines until Enter is pressed."""
+    for machine in machines:
+        print(shlex.join(machine.ssh_argv()))
+    print(f"ansible -i {drills.inventory} ...; press Enter to end the machines: ", flush=True)
+    sys.stdin.readline()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.machines", description=__doc__.splitlines()[0])
     parser.add_argument(
@@ -60,48 +106,19 @@ def main() -> None:
     # Not /tmp, which may be memory: the disks are there.
     folder = pathlib.Path(tempfile.mkdtemp(prefix="overloom-machines-", dir="/var/tmp"))
     machines: list[Machine] = []
-    drills = None
-    passed = failed = 0
-    begun = time.monotonic()
-    steps = [("the machines boot", lambda: boot(folder, machines))]
+    tally = Tally()
     try:
-        while steps:
-            name, step = steps.pop(0)
-            step_begun = time.monotonic()
-            try:
-                if drills:
-                    drills.step = name
-                step()
-                passed += 1
-                problem = None
-            except (MachineError, BuildError, OSError, subprocess.SubprocessError) as error:
-                failed += 1
-                problem = error
-            print(
-                f"{time.monotonic() - begun:6.0f} s  {'FAILED' if problem else 'passed'}  {name:52} {time.monotonic() - step_begun:4.0f} s",
-                flush=True,
-            )
-            if problem:
-                print(f"        {problem}", flush=True)
-            if drills is None:
-                if problem:
-                    break
-                drills = Drills(machines, folder, LOGS)
-                drills.write_inventory()
-                steps = [] if options.boot_only else drills.steps()
+        drills = drill(tally, folder, machines, options.boot_only)
         if options.hold and drills:
-            for machine in machines:
-                print(shlex.join(machine.ssh_argv()))
-            print(f"ansible -i {drills.inventory} ...; press Enter to end the machines: ", flush=True)
-            sys.stdin.readline()
+            hold(drills, machines)
     finally:
         for machine in machines:
             machine.stop()
             if machine.console.exists():
                 shutil.copy(machine.console, LOGS / f"{machine.name}.console.log")
         shutil.rmtree(folder)
-    print(f"\n{passed} passed, {failed} failed")
-    sys.exit(1 if failed else 0)
+    print(f"\n{tally.passed} passed, {tally.failed} failed")
+    sys.exit(1 if tally.failed else 0)
 
 
 if __name__ == "__main__":

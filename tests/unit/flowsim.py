@@ -106,34 +106,40 @@ class Bridge:
             )
             following = None
             for action in found[0].actions:
-                word, _colon, argument = action.partition(":")
-                if word == "goto_table":
-                    following = int(argument)
+                if action.startswith("goto_table:"):
+                    following = int(action.partition(":")[2])
                     assert following > table
-                elif word == "output" and argument == "NXM_NX_REG2[0..15]":
-                    if frame["reg2"] != frame["in_port"]:
-                        out.append((frame["reg2"], dict(frame)))
-                elif action == "resubmit(,51)":
-                    frame.update(self.learned.get((frame["metadata"], frame["dl_dst"]), {}))
-                elif word.startswith("learn("):
-                    cookie, where = re.fullmatch(LEARNED, action).groups()
-                    assert number(cookie) == frame["metadata"]
-                    self.learned[frame["metadata"], frame["dl_src"]] = {"reg2": frame["in_port"], "reg3": number(where)}
-                elif word == "output":
-                    if argument.strip('"') != frame["in_port"]:
-                        out.append((argument.strip('"'), dict(frame)))
-                elif word == "in_port":
-                    out.append((frame["in_port"], dict(frame)))
-                elif word == "set_field":
-                    value, _arrow, field = argument.partition("->")
-                    frame[FIELDS.get(field, field)] = number(value)
-                elif word == "move":
-                    source, _arrow, target = argument.partition("->")
-                    frame[FIELDS[target]] = frame.get(FIELDS[source], 0)
                 else:
-                    assert word == "drop", action
+                    out += self._sent(action, frame)
             table = following
         return out
+
+    def _sent(self, action, frame):
+        """Do one action; the copies that it sends."""
+        word, _colon, argument = action.partition(":")
+        if word == "output":
+            port = frame["reg2"] if argument == "NXM_NX_REG2[0..15]" else argument.strip('"')
+            return [(port, dict(frame))] if port != frame["in_port"] else []
+        if word == "in_port":
+            return [(frame["in_port"], dict(frame))]
+        if word.startswith("learn("):
+            self._learn(action, frame)
+        elif action == "resubmit(,51)":
+            frame.update(self.learned.get((frame["metadata"], frame["dl_dst"]), {}))
+        elif word == "set_field":
+            value, _arrow, field = argument.partition("->")
+            frame[FIELDS.get(field, field)] = number(value)
+        elif word == "move":
+            source, _arrow, target = argument.partition("->")
+            frame[FIELDS[target]] = frame.get(FIELDS[source], 0)
+        else:
+            assert word == "drop", action
+        return []
+
+    def _learn(self, action, frame):
+        cookie, where = re.fullmatch(LEARNED, action).groups()
+        assert number(cookie) == frame["metadata"]
+        self.learned[frame["metadata"], frame["dl_src"]] = {"reg2": frame["in_port"], "reg3": number(where)}
 
 
 class Fabric:

@@ -148,28 +148,60 @@ def value(rnd: random.Random, option: Option) -> t.Any:
         return kind.empty
     if option.name in NESTED:
         return rnd.choice(NESTED[option.name])
-    if option.name == "datapath_id":
-        return rnd.choice(["0x1", "00000000000000aa"])
-    if option.name == "exts":
-        return rnd.choice(["gbp", "gpe,gbp"])
-    if isinstance(kind, Vlans):
-        return rnd.sample([0, 1, 7, 4094, "10-12", "11-20"], rnd.randint(1, 4))
-    if isinstance(kind, Structure):
-        simple = {
-            key: inner for key, inner in kind.keys.items() if isinstance(inner, (Flag, Integer)) and rnd.random() < 0.3
-        }
-        return {key: value(rnd, option._replace(kind=inner, name=key)) for key, inner in simple.items()}
-    if isinstance(kind, Pairs):
-        return {text(rnd): rnd.choice([text(rnd), 5, True]) for _index in range(rnd.randint(1, 3))}
-    if isinstance(kind, Words):
-        return rnd.sample(kind.spec["choices"], 2)
-    if isinstance(kind, Mac):
-        return f"02:00:00:00:00:{rnd.randint(1, 255):02X}"
-    if isinstance(kind, Integer):
-        number = rnd.randint(kind._low, min(kind._high, kind._low + 40)) // kind._step * kind._step
-        return max(number, kind._low)
-    assert isinstance(kind, Text), option
-    return rnd.choice(kind.spec["choices"]) if "choices" in kind.spec else text(rnd)
+    if option.name in WRITTEN:
+        return rnd.choice(WRITTEN[option.name])
+    draw = next((draw for of, draw in KINDS.items() if isinstance(kind, of)), None)
+    assert draw is not None, option
+    return draw(rnd, option)
+
+
+# Texts that a pattern of their own holds together.
+WRITTEN = {"datapath_id": ["0x1", "00000000000000aa"], "exts": ["gbp", "gpe,gbp"]}
+
+
+def _vlans(rnd: random.Random, _option: Option) -> t.Any:
+    return rnd.sample([0, 1, 7, 4094, "10-12", "11-20"], rnd.randint(1, 4))
+
+
+def _structure(rnd: random.Random, option: Option) -> t.Any:
+    simple = {
+        key: inner
+        for key, inner in option.kind.keys.items()
+        if isinstance(inner, (Flag, Integer)) and rnd.random() < 0.3
+    }
+    return {key: value(rnd, option._replace(kind=inner, name=key)) for key, inner in simple.items()}
+
+
+def _pairs(rnd: random.Random, _option: Option) -> t.Any:
+    return {text(rnd): rnd.choice([text(rnd), 5, True]) for _index in range(rnd.randint(1, 3))}
+
+
+def _words(rnd: random.Random, option: Option) -> t.Any:
+    return rnd.sample(option.kind.spec["choices"], 2)
+
+
+def _mac(rnd: random.Random, _option: Option) -> t.Any:
+    return f"02:00:00:00:00:{rnd.randint(1, 255):02X}"
+
+
+def _integer(rnd: random.Random, option: Option) -> t.Any:
+    low, high, step = option.kind._low, option.kind._high, option.kind._step
+    return max(rnd.randint(low, min(high, low + 40)) // step * step, low)
+
+
+def _text(rnd: random.Random, option: Option) -> t.Any:
+    return rnd.choice(option.kind.spec["choices"]) if "choices" in option.kind.spec else text(rnd)
+
+
+KINDS: dict[type, t.Callable[[random.Random, Option], t.Any]] = {
+    Vlans: _vlans,
+    Structure: _structure,
+    Pairs: _pairs,
+    Words: _words,
+    Mac: _mac,
+    Integer: _integer,
+    Text: _text,
+}
 
 
 def options(rnd: random.Random, table: t.Iterable[Option], share: float) -> Item:
