@@ -42,6 +42,10 @@ def wanted(**options: t.Any) -> Wanted:
     return _lab.wanted_lab({**PARAMETERS, **options})
 
 
+# The interfaces of a network namespace.
+Links = t.Dict[str, dict]
+
+
 class Model:
     """A machine, as far as a lab goes; takes the steps and is found again.
 
@@ -52,7 +56,7 @@ class Model:
         self.files: dict[str, str] = {}
         self.mounts: list[str] = []
         self.layer = self.program = self.storage = False
-        self.nets: dict[str, dict[str, dict]] = {}
+        self.nets: dict[str, Links] = {}
         self.power: dict[str, int] = {}
         self.pids = 100
         self.limits = {"fs.inotify.max_user_instances": 128, "net.ipv4.neigh.default.gc_thresh3": 1 << 20}
@@ -139,60 +143,83 @@ class Model:
         if argv[0] == "nsenter":
             net = self.nets[argv[1][len("--net=") :]]
             argv = argv[2:]
-        if argv[0] == "mount":
-            assert argv[-1] not in self.mounts
-            self.mounts.append(argv[-1])
-        elif argv[0] == "umount":
-            self.mounts.remove(argv[-1])
-            if argv[-1] in self.nets:
-                self.drop(argv[-1])
-        elif argv[0] == "unshare":
-            path = argv[1][len("--net=") :]
-            assert path in self.files and path not in self.mounts
-            self.mounts.append(path)
-            self.nets[path] = {}
-        elif argv[0] == "sysctl":
-            key, _equals, value = argv[-1].partition("=")
-            if key in self.limits:
-                self.limits[key] = int(value)
-        elif argv[:2] == ["rm", "-rf"]:
-            for path in argv[3:]:
-                inside = re.compile(re.escape(path) + "(/|$)")
-                assert not any(inside.match(mount) for mount in self.mounts)
-                self.files = {name: text for name, text in self.files.items() if not inside.match(name)}
-                if inside.match(f"{FOLDER}/layers"):
-                    self.layer = self.storage = self.program = False
-        elif argv[0] == "rmdir":
-            pass
-        elif argv[:3] == ["ip", "link", "delete"]:
-            group = net.pop(argv[4])["group"]
-            if group != "default":
-                self.pulled.append(group)
-                for links in self.nets.values():
-                    for name in [name for name, link in links.items() if link["group"] == group]:
-                        del links[name]
-        elif argv[:3] == ["ip", "link", "set"]:
-            assert argv[3] == "dev" and argv[5] == "master" and argv[6] in net
-            net[argv[4]]["master"] = argv[6]
-        elif argv[-4:] == ["type", "bridge", "mcast_snooping", "0"]:
-            assert argv[4] not in net
-            net[argv[4]] = {"group": "default", "master": None}
+        if argv[0] == "ip":
+            self.link(net, argv[2:])
         elif argv[0] == "ethtool":
             assert argv[1] == "-K" and argv[2] in net and argv[3:] == ["tx", "off"]
         else:
-            near, far = " ".join(argv[3:]).split(" type veth peer ")
-            for words in (near.split(), far.split()):
-                options = dict(zip(words[::2], words[1::2]))
+            commands = {
+                "mount": self.mount,
+                "umount": self.unmount,
+                "unshare": self.make_net,
+                "sysctl": self.set_limit,
+                "rm": self.delete,
+                "rmdir": lambda _argv: None,
+            }
+            commands[argv[0]](argv)
+
+    def mount(self, argv: list[str]) -> None:
+        assert argv[-1] not in self.mounts
+        self.mounts.append(argv[-1])
+
+    def unmount(self, argv: list[str]) -> None:
+        self.mounts.remove(argv[-1])
+        if argv[-1] in self.nets:
+            self.drop(argv[-1])
+
+    def make_net(self, argv: list[str]) -> None:
+        path = argv[1][len("--net=") :]
+        assert path in self.files and path not in self.mounts
+        self.mounts.append(path)
+        self.nets[path] = {}
+
+    def set_limit(self, argv: list[str]) -> None:
+        key, _equals, value = argv[-1].partition("=")
+        if key in self.limits:
+            self.limits[key] = int(value)
+
+    def delete(self, argv: list[str]) -> None:
+        assert argv[1] == "-rf"
+        for path in argv[3:]:
+            inside = re.compile(re.escape(path) + "(/|$)")
+            assert not any(inside.match(mount) for mount in self.mounts)
+            self.files = {name: text for name, text in self.files.items() if not inside.match(name)}
+            if inside.match(f"{FOLDER}/layers"):
+                self.layer = self.storage = self.program = False
+
+    def link(self, net: Links | None, words: list[str]) -> None:
+        """`ip link`. net: the interfaces of the namespace that it runs in."""
+        if words[0] == "delete":
+            self.pull(net.pop(words[2])["group"])
+        elif words[0] == "set":
+            assert words[1] == "dev" and words[3] == "master" and words[4] in net
+            net[words[2]]["master"] = words[4]
+        elif words[-4:] == ["type", "bridge", "mcast_snooping", "0"]:
+            assert words[2] not in net
+            net[words[2]] = {"group": "default", "master": None}
+        else:
+            near, far = " ".join(words[1:]).split(" type veth peer ")
+            for end in (near.split(), far.split()):
+                options = dict(zip(end[::2], end[1::2]))
                 links = self.nets[options["netns"]] if "netns" in options else net
                 assert options["name"] not in links
                 links[options["name"]] = {"group": options["group"], "master": None}
 
+    def pull(self, group: str) -> None:
+        """One end of a cable is gone, and with it the other one."""
+        if group != "default":
+            self.pulled.append(group)
+            self.drop_group(group)
+
+    def drop_group(self, group: str) -> None:
+        for links in self.nets.values():
+            for name in [name for name, link in links.items() if link["group"] == group != "default"]:
+                del links[name]
+
     def drop(self, path: str) -> None:
         """A namespace ends, and with each cable's end in it the other one."""
         for link in self.nets.pop(path).values():
-            for links in self.nets.values():
-                for name in [name for name, other in links.items() if other["group"] == link["group"] != "default"]:
-                    del links[name]
+            self.drop_group(link["group"])
 
     # What is asked.
 
