@@ -90,7 +90,7 @@ ovs_running:
   returned: always
   type: bool
   sample: true
-neighbour_limits:
+neighbor_limits:
   description:
     - How many entries the kernel's neighbour table of each address family holds, all network namespaces together. When it is full, packets are dropped.
     - Empty where that cannot be read, as in a container.
@@ -115,7 +115,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._host import (
     interface_of,
     kernel_has_module,
     missing_commands,
-    neighbour_limits,
+    neighbor_limits,
     parent_environments,
     parse_memory,
     parse_os_release,
@@ -164,7 +164,7 @@ def main() -> None:
         reached_by=interface_of(reached_at, interfaces, content("/proc/net/if_inet6")) if reached_at else None,
         ovs_database=any(os.path.exists(path) for path in OVS_DATABASES),
         ovs_running=switch_runs(),
-        neighbour_limits=neighbour_limits(),
+        neighbor_limits=neighbor_limits(),
         flows=[
             {"bridge": notes["Bridge"], "owner": notes["Owner"]}
             for notes in (unit.notes() for unit in read_units("flows").values())

@@ -27,7 +27,12 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.checks impor
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.claims import claims
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.flows import flows, secure
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.guests import Guests
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.items import namespaces, neighbors, tunnels
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.items import (
+    LEAST_NEIGHBORS,
+    namespaces,
+    neighbor_limits,
+    tunnels,
+)
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.router_items import plan_links, plan_routers
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.routers import underlay_mac
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.values import Values
@@ -222,7 +227,7 @@ class _Writer:
         """What each host gets."""
         values = self.values
         by_tunnels, by_namespaces = tunnels(values), namespaces(values)
-        by_flows, held = flows(values, self.guests), neighbors(endpoints)
+        by_flows, limits = flows(values, self.guests), neighbor_limits(endpoints)
         hosts: dict[str, Plan] = {}
         for name in values.order:
             underlay, guests = self._underlay(name), self.guests.parts(name)
@@ -235,7 +240,7 @@ class _Writer:
                 "tunnels": by_tunnels[name],
                 "namespaces": by_namespaces[name],
                 "flows": by_flows[name],
-                "neighbors": held[name],
+                "neighbor_limit": limits.get(name, LEAST_NEIGHBORS),
                 **guests,
             }
         return hosts

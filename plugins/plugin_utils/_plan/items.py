@@ -76,20 +76,23 @@ def _without_trunks(values: Values) -> set[str]:
     return {bridge for bridge, on_bridge in vlans.items() if on_bridge == [0]} | keyed
 
 
-def neighbors(endpoints: list[Item]) -> collections.Counter[str]:
-    """How many entries the neighbor tables of each host's kernel hold when all endpoints have talked to all of their segment.
+# The kernel's own limit (gc_thresh3 in arp(7)).
+LEAST_NEIGHBORS = 1024
 
-    A kernel has one table for all its network namespaces (arp(7)).
+
+def neighbor_limits(endpoints: list[Item]) -> dict[str, int]:
+    """The size of each host's neighbor tables: twice what they hold when all endpoints have talked to all of their segment, as a power of two.
+
+    A kernel has one table for all its network namespaces, and drops packets when it is full (arp(7)).
     """
     members = collections.Counter(
         (point["segment"], family) for point in endpoints for family in ("address", "address6") if point[family]
     )
-    found: collections.Counter[str] = collections.Counter()
+    held: collections.Counter[str] = collections.Counter()
     for point in endpoints:
-        found[point["host"]] += sum(
-            members[point["segment"], family] - 1 for family in ("address", "address6") if point[family]
-        )
-    return found
+        families = [family for family in ("address", "address6") if point[family]]
+        held[point["host"]] += sum(members[point["segment"], family] - 1 for family in families)
+    return {host: 1 << (max(2 * count, LEAST_NEIGHBORS) - 1).bit_length() for host, count in held.items()}
 
 
 def _tunnel(overlay: Overlay, trunks: list[int], guard: str) -> Item:

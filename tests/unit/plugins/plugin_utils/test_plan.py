@@ -120,7 +120,7 @@ def test_adding_a_host_moves_nothing_of_the_others(hosts, data):
                 del tunnel["protected"]
         # The first tunnel of a host brings the bridge with it.
         # Its endpoints are neighbors of those that were there.
-        assert after[name].pop("neighbors") >= before[name].pop("neighbors")
+        assert after[name].pop("neighbor_limit") >= before[name].pop("neighbor_limit")
         for host in (after[name], before[name]):
             host["bridges"] = sorted(
                 (b for b in host["bridges"] if b in before[name]["bridges"]), key=lambda bridge: bridge["name"]
@@ -420,11 +420,13 @@ class TestAllocation:
         assert [point["address"] for point in points] == [f"10.2.{n}.5" for n in range(1, 256)]
         assert points[254]["address6"] == "2001:db8::ff:5"
 
-    def test_a_host_knows_how_many_neighbors_its_kernel_will_hold(self):
-        """Each endpoint has all others of its segment as neighbors, in both address families."""
-        assert {
-            name: host["neighbors"] for name, host in self.plan(["kvm1", "kvm2", "kvm3"], endpoints=2)["hosts"].items()
-        } == dict.fromkeys(["kvm1", "kvm2", "kvm3"], 2 * 2 * 5)
+    def test_the_neighbor_tables_of_a_host_have_room_for_its_segments(self):
+        """Each endpoint has all others of its segment as neighbors, in both address families: 100 * 299 * 2, and twice that."""
+        segment = {"name": "s", "vlan": 10, "subnet": "10.2.0.0/16", "subnet6": "2001:db8::/64"}
+        hosts = ["kvm1", "kvm2", "kvm3"]
+        for endpoints, limit in ((2, 1024), (100, 2**17)):
+            plan = self.plan(hosts, endpoints=endpoints, fabric_segments=[segment])
+            assert [plan["hosts"][name]["neighbor_limit"] for name in hosts] == [limit] * 3
 
     def test_max_hosts_makes_smaller_blocks(self):
         points = self.plan(["kvm5"], endpoints=15, fabric_max_hosts=12)["endpoints"]
