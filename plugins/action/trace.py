@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import typing as t
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ansible_collections.overloom.fabric.plugins.plugin_utils import _report_files
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import counters, draw, walk
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.way import (
     DEFAULT_SIZE,
@@ -47,10 +46,8 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         result["changed"] = False
         _validation, options = self.validate_argument_spec(argument_spec=ARGUMENTS)
-        if options["report"] and not options["observed"]:
-            # What is there is of an earlier run, and must not be taken for this one's.
-            with contextlib.suppress(FileNotFoundError):
-                os.remove(os.path.join(options["report"], FILE))
+        if not options["observed"]:
+            _report_files.remove(options["report"], [FILE])
         try:
             way = _way(options)
         except TraceError as error:
@@ -68,12 +65,7 @@ def _way(options: dict[str, t.Any]) -> Route:
         raise TraceError(f"port {port}: ICMP has none; give protocol tcp or udp, too.")
     if port is not None and not 0 < port < 65536:
         raise TraceError(f"port {port}: give one of 1 to 65535.")
-    # The family follows from the target's address.
-    packet = Packet(options["protocol"], port, size)
-    way = Route(options["plan"], options["from"], options["to"], packet)
-    if ":" in way.target.address:
-        way = Route(options["plan"], options["from"], options["to"], packet._replace(family=6))
-    return way
+    return Route(options["plan"], options["from"], options["to"], Packet(options["protocol"], port, size))
 
 
 def _questions(way: Route) -> dict[str, t.Any]:
@@ -101,17 +93,8 @@ def _judged(way: Route, options: dict[str, t.Any], hostvars: t.Any) -> dict[str,
         counters.decide(way, report, seen, after)
     Display().display("\n".join(["", *draw.lines(report), ""]))
     if options["report"]:
-        _write(options["report"], report)
+        _report_files.write(options["report"], {FILE: json.dumps(report, indent=1) + "\n"})
     result: dict[str, t.Any] = {"undecided": report["undecided"], "passed": report["passed"], "died": report["died"]}
     if not report["passed"]:
         result.update(failed=True, msg=draw.sentence(report))
     return result
-
-
-def _write(folder: str, report: dict[str, t.Any]) -> None:
-    os.makedirs(folder, exist_ok=True)
-    path = os.path.join(folder, FILE)
-    with open(path + ".new", "w", encoding="utf-8") as stream:
-        json.dump(report, stream, indent=1)
-        stream.write("\n")
-    os.replace(path + ".new", path)

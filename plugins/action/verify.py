@@ -5,16 +5,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import random
-import tempfile
 import typing as t
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ansible_collections.overloom.fabric.plugins.plugin_utils import _report_files
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify import judge as _verify
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify import report as _report
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.causes import causes
@@ -53,8 +51,7 @@ class ActionModule(ActionBase):
         _validation, options = self.validate_argument_spec(argument_spec=ARGUMENTS)
         plan = options["plan"]
         if not options["observed"]:
-            # What is there is of an earlier run, and must not be taken for this one's.
-            _remove(options["report"])
+            _report_files.remove(options["report"], FILES)
         if not plan:
             return result
         expected = expectations(plan, options["isolation_limit"])
@@ -83,7 +80,8 @@ class ActionModule(ActionBase):
         report["causes"] = causes(plan, checks, down)
         report["underlay"] = _verify.underlay(plan, expected, observed)
         if folder:
-            _write(folder, report)
+            texts = (json.dumps(report, indent=1) + "\n", _report.junit(report))
+            _report_files.write(folder, dict(zip(FILES, texts)))
         Display().display("\n".join(["", *_report.terminal(report, points_of(plan)), ""]))
         measured = sum("unmeasured" not in check and not check.get("unread") for check in checks)
         result = {key: report[key] for key in ("fabric", "passed", "seconds", "isolation")}
@@ -113,23 +111,3 @@ def _seconds(observed: dict[str, dict[str, t.Any]]) -> float:
     return sum(
         max(((seen.get(name) or {}).get("seconds") or 0 for seen in observed.values()), default=0) for name in rounds
     )
-
-
-def _remove(folder: str | None) -> None:
-    """Remove the report of an earlier run."""
-    if not folder:
-        return
-    for name in FILES:
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(os.path.join(folder, name))
-
-
-def _write(folder: str, report: dict[str, t.Any]) -> None:
-    """Put the report's two files in place; each whole or not at all, whoever else writes there."""
-    os.makedirs(folder, exist_ok=True)
-    for name, text in zip(FILES, (json.dumps(report, indent=1) + "\n", _report.junit(report))):
-        handle, path = tempfile.mkstemp(prefix=f".{name}.", dir=folder)
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        os.chmod(path, 0o644)
-        os.replace(path, os.path.join(folder, name))

@@ -13,7 +13,7 @@ import typing as t
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mtu import overhead
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import ends, ports, switch, underlay
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.path import Died, Path, View
-from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.way import Route
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.way import Route, udp_port
 
 Item = t.Dict[str, t.Any]
 
@@ -136,11 +136,8 @@ def _outer_size(way: Route, near: str, far: str) -> int:
 
 def _cross(view: View, path: Path, way: Route, near: str, far: str, traced: switch.Traced | None) -> None:
     planned = way.tunnel(near, far) or {}
-    protocol, port = (
-        ("gre", None)
-        if planned["type"] == "gre"
-        else ("udp", int(planned["dst_port"] or {"vxlan": 4789}.get(planned["type"], 6081)))
-    )
+    port = udp_port(planned)
+    protocol = "udp" if port else "gre"
     outer = underlay.Outer(planned["local_ip"], planned["remote_ip"], _outer_size(way, near, far), protocol, port, True)
     underlay.cross(view, path, near, outer, traced.tunnels if traced else {})
 

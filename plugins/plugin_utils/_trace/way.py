@@ -13,6 +13,7 @@ import ipaddress
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._openflow.model import quoted
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import DST_PORTS
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mesh import tunnel_name
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.unset import as_read
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.causes import World
@@ -31,7 +32,7 @@ class TraceError(Exception):
 
 
 class Packet(t.NamedTuple):
-    """What is followed. port: None for ICMP; size: of the IP packet in bytes, not to be fragmented."""
+    """What is followed. port: None for ICMP; size: of the IP packet in bytes, not to be fragmented; family: that of the ends' addresses."""
 
     protocol: str = "icmp"
     port: int | None = None
@@ -80,17 +81,16 @@ class Route:
             self.target.guest,
         ):
             raise TraceError(f"from {source} to {target}: both are the same end; name two.")
-        if packet.family == 6 and ":" not in self.source.address:
-            raise TraceError(
-                f"to {target}: {self.source.id} has no IPv6 address; give it one, or trace to an IPv4 address."
-            )
+        if ":" in self.source.address + self.target.address:
+            packet = packet._replace(family=6)
+            self.source, self.target = self._over_ipv6(self.source), self._over_ipv6(self.target)
         self.packet = packet
         self.hosts = self._hosts()
 
     def _end(self, name: str, option: str, other: End | None) -> End:
         points = self.world.points
         if name in points:
-            return self._endpoint(points[name], other)
+            return self._endpoint(points[name])
         if name in self.plan["hosts"] or name in self.plan["routers"]:
             return End(name, name, self._address_of(name), "")
         try:
@@ -99,25 +99,35 @@ class Route:
             raise TraceError(_unknown(name, option, [*points, *self.plan["hosts"], *self.plan["routers"]])) from None
         return self._by_address(address, other)
 
+    def _over_ipv6(self, end: End) -> End:
+        """An end whose other end has an IPv6 address."""
+        if ":" in end.address:
+            return end
+        point = self.world.points.get(end.id)
+        having = [point["address6"]] if point else self.addresses(end.host) if end.host else []
+        address = next((one for one in having if one and ":" in one), None)
+        if address is None:
+            raise TraceError(f"{end.id} has no IPv6 address, and the other end has one; name two ends of one family.")
+        return end._replace(address=address)
+
     def _by_address(self, address: str, other: End | None) -> End:
         """The end that has an address: first of the other end's segment, as tenants may have the same addresses."""
         having = [point for point in self.world.points.values() if address in (point["address"], point["address6"])]
         near = [point for point in having if other and point["segment"] == other.segment]
         if near or len(having) == 1:
-            return self._endpoint((near or having)[0], other)._replace(address=address)
+            return self._endpoint((near or having)[0])._replace(address=address)
         for host in {**self.plan["hosts"], **self.plan["routers"]}:
             if address in self.addresses(host):
                 return End(host, host, address, "")
         return End(address, None, address, None)
 
-    def _endpoint(self, point: Item, other: End | None) -> End:
+    def _endpoint(self, point: Item) -> End:
         host = self.plan["hosts"][point["host"]]
         segment = self.segments[point["segment"]]
-        six = bool(other and ":" in other.address) and point["address6"]
         common = {
             "id": point["id"],
             "host": point["host"],
-            "address": point["address6"] if six or not point["address"] else point["address"],
+            "address": point["address"] or point["address6"],
             "interface": point["interface"],
             "mac": point["mac"],
             "segment": point["segment"],
@@ -269,8 +279,7 @@ class Route:
         tunnel, underlay = self.tunnel(host, before), self.plan["hosts"][host]["underlay"]
         if not tunnel or ":" in tunnel["local_ip"]:
             return []
-        ports = {"vxlan": 4789, "geneve": 6081}
-        ported = f"udp_dst={tunnel['dst_port'] or ports.get(tunnel['type'])}"
+        ported = f"udp_dst={udp_port(tunnel)}"
         ends = f"nw_src={tunnel['remote_ip']},nw_dst={tunnel['local_ip']}"
         flow = f"ip,nw_proto=47,{ends}" if tunnel["type"] == "gre" else f"udp,{ends},{ported}"
         cards = [(link["interface"], f",dl_dst={link['mac']}") for link in underlay["links"]]
@@ -304,6 +313,12 @@ class Route:
         kind = {"kind": "ping"} if size <= DEFAULT_SIZE else {"kind": "mtu", "size": size}
         probe = {**kind, "from": source.id, "to": self.target.address}
         return {"endpoints": [end], "probes": [probe], "count": PINGS, "settle": 1.5}
+
+
+def udp_port(tunnel: Item) -> int | None:
+    """The UDP port of a tunnel's outer packets, or None with GRE."""
+    port = as_read(tunnel["dst_port"]) or DST_PORTS.get(tunnel["type"])
+    return int(port) if port else None
 
 
 def _unknown(name: str, option: str, known: list[str]) -> str:

@@ -446,13 +446,11 @@ def test_a_packet_too_large_for_its_segment_dies_at_the_sender():
         (("8.8.8.8", "kvm2/web2"), "the plan has no endpoint"),
         (("kvm1/web1", "kvm1/web1"), "name two"),
         (("kvm1/web1", "nowhere at all"), "no host of this name"),
-        (("kvm1/web1", "2001:db8::1"), None),
+        (("kvm1/web1", "2001:db8::1"), "kvm1/web1 has no IPv6 address"),
+        (("2001:db8::1", "kvm1/web1"), "the plan has no endpoint"),
     ],
 )
 def test_a_question_that_cannot_be_asked_is_refused(ends, says):
-    if says is None:
-        assert Route(PLAN, *ends, Packet()).target.host is None
-        return
     with pytest.raises(TraceError, match=says.replace("?", r"\?")):
         Route(PLAN, *ends, Packet())
 
@@ -464,6 +462,32 @@ def test_an_address_is_that_of_the_segment_and_only_hosts_on_the_way_are_asked()
     assert sorted(asked) == ["kvm1", "kvm2", "r1"]
     assert asked["kvm1"]["namespaces"] == ["web1"] and not asked["r1"]["switch"]
     assert sorted(Route(PLAN, "kvm1/web1", "kvm1/acme1", Packet()).questions()) == ["kvm1", "r1"]
+
+
+@pytest.mark.parametrize(
+    "ends,family",
+    [
+        (("kvm1/red1", "kvm2/red2"), 4),
+        (("kvm1/red1", "2001:db8::2:2"), 6),
+        (("2001:db8::1:1", "kvm2/red2"), 6),
+        (("kvm1/red1", "2001:db8:ffff::9"), 6),
+    ],
+)
+def test_the_family_of_a_packet_is_that_of_the_address_that_is_named(ends, family):
+    segment = {"name": "red", "vlan": 10, "subnet": "10.1.1.0/24", "subnet6": "2001:db8::/64"}
+    common = {"fabric_name": "dual", "fabric_overlays": [{"encapsulation": "gre"}], "fabric_segments": [segment]}
+    hosts = {
+        f"kvm{number}": {
+            **common,
+            "fabric_endpoints": [
+                {"name": f"red{number}", "segment": "red", "address6": f"2001:db8::{number}:{number}"}
+            ],
+        }
+        for number in (1, 2)
+    }
+    way = Route(compile_plan(hosts, SPEC), *ends, Packet())
+    assert way.packet.family == family
+    assert {":" in end.address for end in (way.source, way.target)} == {family == 6}
 
 
 def test_segments_that_are_kept_apart_are_told_as_such():
