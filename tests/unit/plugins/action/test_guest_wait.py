@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import pathlib
 import socket
 import subprocess
@@ -48,7 +49,9 @@ def test_progress_is_told_while_it_lasts_and_the_wait_ends_as_declared() -> None
         silent = {"kind": "ssh", "host": "127.0.0.1", "port": server.getsockname()[1], "timeout": 12}
         said, seconds = run(waits=[silent, {**silent, "kind": "tcp"}])
     assert "waiting on localhost for ssh of 127.0.0.1, since " in said and "no banner came" in said
-    assert "not ready after 12 s" in said and seconds >= 12
+    # A busy machine looks later.
+    waited = re.search(r"not ready after ([0-9]+) s", said)
+    assert waited and 12 <= int(waited[1]) <= seconds
     # What was ready in the first slice stays in the result.
     assert '"accepts connections"' in said
 
