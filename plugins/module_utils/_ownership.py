@@ -17,6 +17,11 @@ import shutil
 import typing as t
 import xml.etree.ElementTree as ET
 
+from ansible_collections.overloom.fabric.plugins.module_utils._container.podman import (
+    Container,
+    containers,
+    image_ids,
+)
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.config import CONF, NOTES
 from ansible_collections.overloom.fabric.plugins.module_utils._host import OVS_DATABASES, SBIN, content
 from ansible_collections.overloom.fabric.plugins.module_utils._ip import iproute as _ip
@@ -43,7 +48,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._owner import in_w
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner
 from ansible_collections.overloom.fabric.plugins.module_utils._systemd import read_units
 
-KINDS = ("address", "bridge", "guest", "interface", "namespace", "network", "nic", "port", "router")
+KINDS = ("address", "bridge", "container", "guest", "interface", "namespace", "network", "nic", "port", "router")
 # Persistent definitions, and what runs.
 LIBVIRT = {
     "guest": ("/etc/libvirt/qemu", "/run/libvirt/qemu"),
@@ -56,7 +61,10 @@ _PATIENCE = 10
 
 
 class Claim(t.NamedTuple):
-    """A thing that is to be made. on: the bridge of a port, or the interface of an address or in a namespace. instead: the way on besides adoption."""
+    """A thing that is to be made.
+
+    on: the bridge of a port, the interface of an address or in a namespace, the image of a container. instead: the way on besides adoption.
+    """
 
     kind: str
     name: str
@@ -74,6 +82,7 @@ class Host(t.NamedTuple):
 
     switch: whether Open vSwitch answered; if not, its devices are there without anybody who knows them. flows: of others on a
     bridge, in words. spaces: what our units note of namespaces. guests, networks: name to (owner or "", whether it runs).
+    images: those of the claims that are there.
     """
 
     interfaces: dict[str, _ip.Interface]
@@ -87,6 +96,8 @@ class Host(t.NamedTuple):
     routers: list[str]
     notes: dict[str, set[str]]
     switch: bool = True
+    containers: t.Dict[str, Container] = {}
+    images: t.FrozenSet[str] = frozenset()
 
 
 class Use(t.NamedTuple):
@@ -131,6 +142,8 @@ def read_host(runner: Runner, claims: t.Sequence[Claim]) -> Host:
         networks=_defined("network") if "network" in kinds else {},
         routers=re.findall(r"(?m)^router .*\S", content(CONF)) if "router" in kinds else [],
         notes=_noted() if "router" in kinds else {},
+        containers=(containers(runner) or {}) if "container" in kinds else {},
+        images=frozenset(image_ids(runner, {c.on for c in claims if c.kind == "container" and c.on})),
     )
 
 
@@ -259,6 +272,13 @@ def _nic(claim: Claim, host: Host, owner: str) -> Use | None:
     return _used(None, owner, traces)
 
 
+def missing(claim: Claim, host: Host) -> str | None:
+    """The sentence about what has to be there and is not: a card, or the image of a container."""
+    if claim.kind == "container" and claim.on and claim.on not in host.images:
+        return f"container {claim.name} needs the image {claim.on}, which is not there; bring it with podman pull, load or build, or correct container.image"
+    return missing_nic(claim, host)
+
+
 def missing_nic(claim: Claim, host: Host) -> str | None:
     """The sentence about a card that is not there, with those that are."""
     name = claim.name
@@ -299,6 +319,11 @@ def _domain(claim: Claim, host: Host, owner: str) -> Use | None:
     return _used(mark, owner, ["it runs" if runs else "it is defined"])
 
 
+def _container(claim: Claim, host: Host, owner: str) -> Use | None:
+    found = host.containers.get(claim.name)
+    return _used(found.owner, owner, found.uses()) if found else None
+
+
 def _router(claim: Claim, host: Host, owner: str) -> Use | None:
     """on: the name that the notes have for it. Of BGP there is one process, whatever its AS number."""
     if claim.on in host.notes.get(owner, ()):
@@ -334,6 +359,7 @@ def _address(claim: Claim, host: Host, owner: str) -> Use | None:
 _JUDGES: dict[str, t.Callable[[Claim, Host, str], Use | None]] = {
     "address": _address,
     "bridge": _bridge,
+    "container": _container,
     "guest": _domain,
     "interface": _interface,
     "namespace": _namespace,
@@ -359,10 +385,10 @@ def findings(claims: t.Iterable[Claim], host: Host, owner: str) -> list[dict[str
     """All claimed things that are not free, each with its sentence; pure."""
     found: list[dict[str, t.Any]] = []
     for claim in claims:
-        missing = missing_nic(claim, host)
-        use = None if missing else use_of(claim, host, owner)
-        if missing:
-            found.append({**_finding(claim, None), "adoptable": False, "msg": missing})
+        lack = missing(claim, host)
+        use = None if lack else use_of(claim, host, owner)
+        if lack:
+            found.append({**_finding(claim, None), "adoptable": False, "msg": lack})
         elif use:
             found.append({**_finding(claim, use), "msg": sentence(claim, use)})
     return found

@@ -103,6 +103,12 @@ flows:
   type: list
   elements: dict
   sample: [{bridge: br-int, owner: myfabric}]
+containers:
+  description: Containers that M(overloom.fabric.netns_container) runs for an owner.
+  returned: always
+  type: list
+  elements: dict
+  sample: [{name: web, owner: myfabric}]
 """
 
 import os
@@ -168,6 +174,10 @@ def main() -> None:
         flows=[
             {"bridge": notes["Bridge"], "owner": notes["Owner"]}
             for notes in (unit.notes() for unit in read_units("flows").values())
+        ],
+        containers=[
+            {"name": notes["Name"], "owner": notes["Owner"]}
+            for notes in (unit.notes() for unit in read_units("container").values())
         ],
     )
 

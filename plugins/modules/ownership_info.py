@@ -31,16 +31,17 @@ options:
       kind:
         description:
           - What it is.
-          - A V(nic) has to be there; it is plugged into the bridge O(claims[].on), if that is given.
+          - A V(nic) has to be there; it is plugged into the bridge O(claims[].on), if that is given. So has the image of a V(container).
         type: str
-        choices: [address, bridge, guest, interface, namespace, network, nic, port, router]
+        choices: [address, bridge, container, guest, interface, namespace, network, nic, port, router]
         required: true
       name:
         description: Its name; of a V(router) the line of C(frr.conf), of an V(address) the address.
         type: str
         required: true
       'on':
-        description: The bridge of a port or NIC, the interface of an address, or the name that this collection's notes have for a router.
+        description:
+          - The bridge of a port or NIC, the interface of an address, the image of a container, or the name that this collection's notes have for a router.
         type: str
       instead:
         description: The way on for a person, as a part of the sentence in RV(findings[].msg).
@@ -64,7 +65,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 findings:
-  description: The things that are another's, or, for a NIC, are missing.
+  description: The things that are another's, or, for a NIC and an image, are missing.
   returned: success
   type: list
   elements: dict

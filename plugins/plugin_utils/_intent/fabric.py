@@ -76,6 +76,8 @@ OF_TUNNELS = (
 KEY_BITS = {"gre": 32, "vxlan": 24, "geneve": 24}
 DST_PORTS = {"vxlan": 4789, "geneve": 6081}
 BFD = next(option.kind for option in PORT_OPTIONS if option.name == "bfd")
+# Kinds of endpoints that are network namespaces of their host.
+IN_NAMESPACE = ("namespace", "container")
 IPV4_MIN_MTU = 68  # RFC 791
 IPV6_MIN_MTU = 1280  # RFC 8200, section 5
 
@@ -171,6 +173,7 @@ class Endpoint:
     routes: list[dict[str, str]]
     sysctls: dict[str, str]
     guest: dict[str, t.Any] | None | t.Any = None
+    container: dict[str, t.Any] | None | t.Any = None
 
     @property
     def id(self) -> str:
@@ -718,4 +721,5 @@ def _endpoint(item: dict[str, t.Any], index: int, host: str, problems: list[str]
         routes=routes,
         sysctls=sysctls,
         guest=item["guest"],
+        container=item["container"],
     )

@@ -55,6 +55,10 @@ def _host(name: str, host: Plan, places: dict[str, str]) -> list[Claim]:
         other = f"give the endpoint {space['name']} another name in fabric_endpoints of {name}"
         found.append(_claim("namespace", space["name"], space["interface"], other))
         found.append(_claim("interface", space["outer"], space["bridge"], other))
+    for container in host["containers"]:
+        image = "" if container["image"] == host["lab_container_image"] else container["image"]
+        other = f"give the endpoint {container['name']} another name in fabric_endpoints of {name}"
+        found.append(_claim("container", container["name"], image, f"{other}, or set its container.managed: false"))
     for guest in host["guests"]:
         found.append(
             _claim(

@@ -25,6 +25,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import addre
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.bridges import bridges
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.checks import check
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.claims import claims
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.containers import Containers
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.flows import flows, secure
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.guests import Guests
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.items import (
@@ -70,9 +71,10 @@ def compile_plan(
     values = Values(load(hosts, spec, problems, routers), problems)
     check(values)
     guests = Guests(values)
+    containers = Containers(values)
     if problems:
         raise PlanError(problems)
-    plan = _Writer(values, guests).plan()
+    plan = _Writer(values, guests, containers).plan()
     plan["claims"] = claims(plan, values.intent)
     return plan
 
@@ -91,9 +93,10 @@ def intent_secrets(
 class _Writer:
     """The values as plain data, and where each of them came from."""
 
-    def __init__(self, values: Values, guests: Guests) -> None:
+    def __init__(self, values: Values, guests: Guests, containers: Containers) -> None:
         self.values = values
         self.guests = guests
+        self.containers = containers
         self.sources: dict[str, str] = {}
 
     def plan(self) -> Plan:
@@ -215,6 +218,7 @@ class _Writer:
             "mac": addressed.mac.value,
             "interface": endpoint.interface,
             "mtu": self.values.mtus[segment.name].value,
+            **self.containers.of_endpoint(endpoint),
         }
 
     def _tep(self, address: addresses.Address) -> str:
@@ -242,6 +246,7 @@ class _Writer:
                 "flows": by_flows[name],
                 "neighbor_limit": limits.get(name, LEAST_NEIGHBORS),
                 **guests,
+                **self.containers.part(name),
             }
         return hosts
 

@@ -17,6 +17,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._openflow.bundle i
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import (
     DST_PORTS,
+    IN_NAMESPACE,
     KEY_BITS,
     Overlay,
     Segment,
@@ -291,7 +292,7 @@ def _tenancies(values: Values, guests: Guests) -> t.Iterator[tuple[Overlay, dict
 def _points(values: Values, guests: Guests) -> t.Iterator[tuple[str, str, Point]]:
     """Everything that is plugged into bridges of flows: (segment, host, what the host sees of it)."""
     for endpoint in values.endpoints:
-        if endpoint.kind == "namespace":
+        if endpoint.kind in IN_NAMESPACE:
             addressed = values.addressed[endpoint.id]
             found = [str(value.value) for value in (addressed.address, addressed.address6) if value.value]
             yield (

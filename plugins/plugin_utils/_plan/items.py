@@ -15,7 +15,12 @@ import collections
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.declaration import default_outer
-from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import Endpoint, Overlay, Segment
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import (
+    IN_NAMESPACE,
+    Endpoint,
+    Overlay,
+    Segment,
+)
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import addresses, mesh
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.unset import UNSET, or_unset
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.values import Values
@@ -62,7 +67,7 @@ def namespaces(values: Values) -> dict[str, list[Item]]:
     found: dict[str, list[Item]] = {name: [] for name in values.order}
     for endpoint in values.endpoints:
         segment = values.segments[endpoint.segment]
-        if endpoint.kind == "namespace":
+        if endpoint.kind in IN_NAMESPACE:
             found[endpoint.host].append(_namespace(values, endpoint, segment, values.bridge_of(segment) in plain))
     return found
 

@@ -173,6 +173,8 @@ def outputs(plan: dict[str, t.Any]) -> list[dict[str, t.Any]]:
             if end[name]
         ]
         console = f"virsh console {point['name']}" if point["kind"] == "guest" else f"ip netns exec {point['name']} sh"
+        if point.get("container"):
+            console = f"{point['container']['engine']} exec -it {point['container']['name']} sh"
         found.append(
             {
                 "name": point["id"],

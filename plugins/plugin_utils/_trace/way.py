@@ -13,7 +13,7 @@ import ipaddress
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._openflow.model import quoted
-from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import DST_PORTS
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import DST_PORTS, IN_NAMESPACE
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mesh import tunnel_name
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.unset import as_read
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.causes import World
@@ -132,7 +132,7 @@ class Route:
             "mac": point["mac"],
             "segment": point["segment"],
         }
-        if point["kind"] == "namespace":
+        if point["kind"] in IN_NAMESPACE:
             space = next(one for one in host["namespaces"] if one["name"] == point["name"])
             more = {
                 "space": space["name"],

@@ -18,6 +18,7 @@ from __future__ import annotations
 import collections
 import typing as t
 
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import IN_NAMESPACE
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mesh import tunnel_name
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.expectations import points_of
 
@@ -26,7 +27,7 @@ Part = t.Tuple[str, ...]
 
 # Of parts that explain as much, the first is the cause.
 ORDER = ("router", "underlay", "card", "tunnel", "bridge", "switch", "endpoint", "segment", "pair")
-STATE = ("bridge", "port", "tunnel", "namespace", "flows")
+STATE = ("bridge", "port", "tunnel", "namespace", "container", "flows")
 ROUTING = ("adjacency", "session", "route")
 # A ping that fails explains why larger packets and transfers fail.
 SYMPTOMS = (("ping", "tep-ping"), ("mtu", "tep-mtu"), ("tcp",), ("isolation", "host"), ("denied-ping", "denied-tcp"))
@@ -79,7 +80,7 @@ class World:
     def part_of_state(self, check: Item) -> Part:
         """The part that a check of a host's state is about."""
         host, name, kind = check["host"], check["thing"], check["kind"]
-        if kind == "namespace":
+        if kind in IN_NAMESPACE:
             return ("endpoint", f"{host}/{name}")
         if kind in ("bridge", "flows"):
             return ("card", host) if name == self.plan["hosts"][host]["underlay"]["bridge"] else ("bridge", host, name)
@@ -111,7 +112,7 @@ class World:
         others = [
             other["id"]
             for other in self.points.values()
-            if other["segment"] == point["segment"] and other["kind"] == "namespace"
+            if other["segment"] == point["segment"] and other["kind"] in IN_NAMESPACE
         ]
         parts = dict.fromkeys(
             part
@@ -249,7 +250,7 @@ def _unread(world: World, faults: Faults) -> None:
     for number in sorted(faults.open):
         check = faults.checks[number]
         if check.get("unread"):
-            sort = "router" if check["kind"] in ROUTING else "namespaces" if check["kind"] == "namespace" else "switch"
+            sort = "router" if check["kind"] in ROUTING else "namespaces" if check["kind"] in IN_NAMESPACE else "switch"
             faults.add((sort, check["host"]), [number], check["observed"].partition(": ")[2])
         elif check.get("unmeasured", "").startswith(f"{check['host']} did not measure"):
             faults.add(("probe", check["host"]), [number], check["unmeasured"].partition(": ")[2])
@@ -530,7 +531,7 @@ def _where(world: World, part: Part, mine: list[Item], look: str) -> str:
         return f"on {names[0]}: systemctl status frr --no-pager"
     if sort == "endpoint" and {check["kind"] for check in mine} == {"tcp"} and names[0] in world.points:
         point = world.points[names[0]]
-        if point["kind"] == "namespace":
+        if point["kind"] in IN_NAMESPACE:
             return f"on {point['host']}: ip netns exec {point['name']} ethtool -k {point['interface']} (tx-checksumming must be off in user space)"
     if sort == "endpoint" and world.points.get(names[0], {}).get("kind") == "guest":
         return f"on {world.points[names[0]]['host']}: virsh domstate {world.points[names[0]]['name']}; virsh console {world.points[names[0]]['name']}"

@@ -11,7 +11,9 @@ from __future__ import annotations
 import collections
 import typing as t
 
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import IN_NAMESPACE
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.unset import as_read
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.containers import expected_containers
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.routers import routing
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.state import SOME
 
@@ -230,11 +232,11 @@ def _alone(by_segment: dict[str, list[Item]], denied: Denied) -> list[Item]:
         {
             "from": point["id"],
             "others": bool(point["address6"] or ":" in point["address"])
-            and any(other["kind"] == "namespace" for other in others),
+            and any(other["kind"] in IN_NAMESPACE for other in others),
         }
         for points in by_segment.values()
         for point in points
-        if point["kind"] == "namespace"
+        if point["kind"] in IN_NAMESPACE
         for others in [[other for other in points if other is not point and not silent & {point["id"], other["id"]}]]
     ]
 
@@ -360,4 +362,5 @@ def _state(host: Item) -> Item:
             space["name"]: {name: space[name] for name in ("interface", "addresses", "mtu", "mac", "routes", "sysctls")}
             for space in host["namespaces"]
         },
+        "containers": expected_containers(host),
     }

@@ -26,6 +26,7 @@ KINDS = {
     "port": "ports, their VLANs and MTU",
     "tunnel": "tunnels, their ends and keys",
     "namespace": "namespaces, their addresses, routes, MTU",
+    "container": "containers, their images and namespaces",
     "flows": "flows of a bridge",
     "adjacency": "OSPF neighbors",
     "session": "BGP sessions and their prefixes",

@@ -1,7 +1,7 @@
 # Copyright: the overloom.fabric authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the *_info modules read of a host, held against the plan: bridges, ports, tunnels, namespaces, flows. Pure.
+"""What the *_info modules read of a host, held against the plan: bridges, ports, tunnels, namespaces, containers, flows. Pure.
 
 This file is private to the collection.
 """
@@ -11,6 +11,8 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.namespace import check_sysctl
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.containers import LOOK as CONTAINER_LOOK
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.containers import by_endpoint
 
 Item = t.Dict[str, t.Any]
 
@@ -24,7 +26,7 @@ def why(result: Item) -> str:
 
 
 def judge(host: str, state: Item, observed: Item) -> list[Item]:
-    """The host's bridges, ports, tunnels, namespaces and the flows of a bridge, each as one check."""
+    """The host's bridges, ports, tunnels, namespaces, containers and the flows of a bridge, each as one check."""
     found_bridges = _by_name(observed.get("bridges"), "bridges")
     found_ports = {
         port["name"]: {**port, "bridge": bridge["name"]}
@@ -36,6 +38,8 @@ def judge(host: str, state: Item, observed: Item) -> list[Item]:
         # Open vSwitch keeps most of what makes a tunnel in one map of texts.
         found_tunnels = {name: {**tunnel, **tunnel.get("options", {})} for name, tunnel in found_tunnels.items()}
     found_spaces = _by_name(observed.get("namespaces"), "namespaces")
+    containers = state.get("containers", {})
+    found_containers = by_endpoint(_by_name(observed.get("containers"), "containers"), containers)
     checks = []
     for kind, wanted, found, result, look in (
         ("bridge", state["bridges"], found_bridges, "bridges", "ovs-vsctl list bridge {name}"),
@@ -48,6 +52,7 @@ def judge(host: str, state: Item, observed: Item) -> list[Item]:
         ),
         ("tunnel", state["tunnels"], found_tunnels, "tunnels", "ovs-vsctl list interface {name}"),
         ("namespace", state["namespaces"], found_spaces, "namespaces", "ip -n {name} addr; ip -n {name} route"),
+        ("container", containers, found_containers, "containers", CONTAINER_LOOK),
     ):
         for name, want in wanted.items():
             check = {
