@@ -45,6 +45,13 @@ class Place(t.NamedTuple):
 # By the first line of the block.
 ON_A_HOST = {
     "ovs-vsctl add-br br-underlay": Place("kvm1", "inventory/gre", "empty"),
+    "ip netns add hand": Place(
+        "kvm1",
+        "inventory/geneve_containers",
+        "standing",
+        ("podman tag localhost/overloom-geneve-containers:lab localhost/app:1",),
+        "playbooks/verify.yml",
+    ),
     "ip address replace 192.168.200.101/24": Place(
         "legacy1",
         "inventory/vxlan",

@@ -100,7 +100,7 @@ def test_its_owner_removes_it_and_runs_it_by_hand_in_the_same_network(host: Host
     host.apply("netns_container", C1)
     host.run(["systemctl", "stop", "overloom-container-c1"])
     assert "c1" not in ps(host)
-    run = ["podman", "run", "--detach", "--name=c1", "--network=ns:/run/netns/c1", "--cgroups=disabled", OTHER, *SLEEP]
+    run = ["podman", "run", "--detach", "--name=c1", "--network=ns:/run/netns/c1", OTHER, *SLEEP]
     host.run(run)
     assert has_port(host)
     # It is another's now.
@@ -116,7 +116,7 @@ def test_its_owner_removes_it_and_runs_it_by_hand_in_the_same_network(host: Host
 
 
 def test_a_container_of_others_is_neither_taken_nor_removed(host: Host) -> None:
-    host.run(["podman", "run", "--detach", "--name=c1", "--network=none", "--cgroups=disabled", IMAGE, *SLEEP])
+    host.run(["podman", "run", "--detach", "--name=c1", "--network=none", IMAGE, *SLEEP])
     mine = ps(host)["c1"]["Id"]
     for check in (True, False):
         assert "is not ours" in host.module("netns_container", C1, check=check, ok=False)["msg"]

@@ -150,6 +150,9 @@ def _nodes(value: t.Any) -> t.Iterator[t.Any]:
 def _of_task(task: dict[str, t.Any], given: t.Any) -> t.Iterator[str]:
     if isinstance(given, dict):
         given = given.get("argv", given.get("cmd"))
+    if given is None:
+        # An option of that name, in a role's specification.
+        return
     if isinstance(given, str) and given.startswith("{{ ["):
         # A list by Jinja: every list in it may be the one.
         yield from re.findall(r"\['([a-z][^']*)'", given)

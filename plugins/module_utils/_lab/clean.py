@@ -57,8 +57,12 @@ REPLACED = {
 }
 # Files that it has besides, where the root has their folder.
 ADDED = {
-    # It may raise no limits, has no kernel keyrings, and stores its containers on an overlay.
-    "etc/containers/containers.conf": '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1000:1000"]\nkeyring = false\n',
+    # It may raise no limits and make no control groups, has no kernel keyrings, and stores its containers on an overlay.
+    "etc/containers/containers.conf": """[containers]
+cgroups = "disabled"
+default_ulimits = ["nofile=1024:1024", "nproc=1000:1000"]
+keyring = false
+""",
     "etc/containers/storage.conf": '[storage]\ndriver = "vfs"\nrunroot = "/run/containers/storage"\ngraphroot = "/var/lib/containers/storage"\n',
 }
 # Units that the distribution enables by itself and that a lab host has no use for: consoles and periodic cleaning.

@@ -45,8 +45,8 @@ class Containers:
 
     def part(self, host: str) -> Item:
         """What a host gets: its containers, and the name of the image that the role builds for them, or None."""
-        here = [endpoint for endpoint in self.endpoints if endpoint.host == host and endpoint.container["managed"]]
-        built = any(endpoint.container["image"] == LAB for endpoint in here)
+        here = [endpoint for endpoint in self.endpoints if endpoint.host == host and _options(endpoint)["managed"]]
+        built = any(_options(endpoint)["image"] == LAB for endpoint in here)
         return {
             "containers": [self._item(endpoint) for endpoint in here],
             "lab_container_image": self._image(LAB) if built else None,
@@ -56,7 +56,7 @@ class Containers:
         """What the plan says of an endpoint besides, if it is a container."""
         if endpoint.kind != "container":
             return {}
-        options = endpoint.container
+        options = _options(endpoint)
         return {
             "container": {
                 "name": _name(endpoint),
@@ -67,7 +67,7 @@ class Containers:
         }
 
     def _item(self, endpoint: Endpoint) -> Item:
-        options = endpoint.container
+        options = _options(endpoint)
         return {
             "name": endpoint.name,
             "namespace": endpoint.name,
@@ -138,7 +138,7 @@ class Containers:
         """A container is plugged in once."""
         seen: dict[tuple[str, str, str], Endpoint] = {}
         for endpoint in self.endpoints:
-            other = seen.setdefault((endpoint.host, endpoint.container["engine"], _name(endpoint)), endpoint)
+            other = seen.setdefault((endpoint.host, _options(endpoint)["engine"], _name(endpoint)), endpoint)
             if other is not endpoint:
                 self.problems.append(
                     f"{other.id} and {endpoint.id} are both the container {_name(endpoint)}; give one of them another container.name."
@@ -147,4 +147,9 @@ class Containers:
 
 def _name(endpoint: Endpoint) -> str:
     """The name of its container."""
-    return endpoint.container["name"] or endpoint.name
+    return _options(endpoint)["name"] or endpoint.name
+
+
+def _options(endpoint: Endpoint) -> Item:
+    """What an endpoint of this kind says of its container."""
+    return t.cast(Item, endpoint.container)

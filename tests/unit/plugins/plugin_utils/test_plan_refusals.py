@@ -691,7 +691,7 @@ REFUSED = [
     (
         "kind",
         fabric(kvm1=endpoint(kind="vm")),
-        ["kvm1: fabric_endpoints[a].kind must be one of namespace, guest, not 'vm'."],
+        ["kvm1: fabric_endpoints[a].kind must be one of namespace, guest, container, not 'vm'."],
     ),
     (
         "name odd",
