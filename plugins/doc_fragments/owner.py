@@ -12,7 +12,7 @@ options:
   owner:
     description:
       - The mark that everything made by this module carries.
-        Things that carry another mark, or none, are never removed. O(state=absent) refuses another owner's, and leaves nobody's as they are, with a warning.
+        Things that carry another mark, or none, are never removed. O(state=absent) of such a thing is an error, before anything changes.
       - The roles use the fabric's name, so that several fabrics can share a host.
     type: str
     default: overloom.fabric
@@ -20,8 +20,7 @@ options:
     description:
       - Put the mark of O(owner) on declared things that exist already without it, or with another owner's.
         From then on they can be removed by O(state=absent) and O(purge).
-      - Bridges, ports and tunnels of Open vSwitch that were there before are given back instead, with their former settings.
-        Only O(adopt=true) together with O(state=absent) removes them.
+      - What was there before is given back instead, with its former settings, and a warning. Only O(adopt=true) together with O(state=absent) removes it.
     type: bool
     default: false
   purge:

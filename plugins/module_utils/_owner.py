@@ -88,13 +88,15 @@ def may_change(
     raise FabricError(f"{what} {whose}{used}, and {change}; {way}, or give adopt: true to take it over")
 
 
-def nobodys(what: str) -> str:
-    """The warning for a thing that is to be absent and carries no mark, as after it was given back."""
-    return f"{what} was not made by this collection and stays; give adopt: true to remove it"
-
-
 def may_remove(what: str, mark: str | None, caller: Caller) -> None:
-    """Refuse to remove what the caller's owner did not make, unless it is adopted."""
-    if mark != caller.owner and not caller.adopt:
-        whose = f"belongs to the owner {mark}" if mark else "was not made by this collection"
-        raise FabricError(f"{what} {whose}; give adopt: true to remove it all the same")
+    """Refuse to remove what the caller's owner did not make, unless it is adopted: "absent" would be no true answer."""
+    if mark == caller.owner or caller.adopt:
+        return
+    whose = f"belongs to the owner {mark}" if mark else "was not made by this collection"
+    way = "give that owner" if mark else "leave it out of the task"
+    raise FabricError(f"{what} {whose} and stays; {way}, or give adopt: true to remove it")
+
+
+def returned(what: str) -> str:
+    """The warning for a thing that goes from our care, and stays, as it was there before us."""
+    return f"{what} was there before it was adopted: it is given back, not removed; give adopt: true to remove it"

@@ -205,4 +205,75 @@ HABITS = {
         "exit\n"
         "ip route 10.50.0.0/16 blackhole\n"
     ),
+    # As its closing then closes the router, all that follows is lost.
+    "BMP without its module": (
+        "frr defaults traditional\n"
+        "router bgp 65000\n"
+        " neighbor 192.0.2.9 remote-as 65001\n"
+        " bmp targets T\n"
+        "  bmp connect 192.0.2.7 port 5000 min-retry 100 max-retry 200\n"
+        "  bmp monitor ipv4 unicast pre-policy\n"
+        " exit\n"
+        " neighbor 192.0.2.8 remote-as 65002\n"
+        " address-family ipv4 unicast\n"
+        "  network 10.3.0.0/16\n"
+        " exit-address-family\n"
+        "exit\n"
+        "interface eth2\n"
+        " ip ospf cost 12\n"
+        "exit\n"
+        "ip route 10.50.0.0/16 blackhole\n"
+    ),
+    "BMP without its module at the end": (
+        "frr defaults traditional\n"
+        "interface eth2\n"
+        " ip ospf cost 12\n"
+        "exit\n"
+        "router bgp 65000\n"
+        " neighbor 192.0.2.9 remote-as 65001\n"
+        " bmp targets T\n"
+        "  bmp monitor ipv4 unicast pre-policy\n"
+        " exit\n"
+        "exit\n"
+    ),
+    "PCEP without its module": (
+        "frr defaults traditional\n"
+        "segment-routing\n"
+        " traffic-eng\n"
+        "  pcep\n"
+        "   pce P\n"
+        "    address ip 192.0.2.7\n"
+        "   exit\n"
+        "  exit\n"
+        "  segment-list SL\n"
+        "   index 10 mpls label 16010\n"
+        "  exit\n"
+        " exit\n"
+        "exit\n"
+        "interface eth2\n"
+        " ip ospf cost 12\n"
+        "exit\n"
+    ),
+    "another AS than the one that runs": (
+        "frr defaults traditional\n"
+        "router bgp 65000\n"
+        " neighbor 192.0.2.9 remote-as 65001\n"
+        "exit\n"
+        "router bgp 65009\n"
+        " neighbor 192.0.2.8 remote-as 65002\n"
+        "exit\n"
+        "interface eth2\n"
+        " ip ospf cost 12\n"
+        "exit\n"
+    ),
+    # FRR passes over it, and reads on.
+    "a daemon that is off": (
+        "frr defaults traditional\n"
+        "router openfabric A\n"
+        " net 49.0001.1921.6800.1001.00\n"
+        "exit\n"
+        "interface eth2\n"
+        " ip ospf cost 12\n"
+        "exit\n"
+    ),
 }

@@ -213,8 +213,10 @@ def test_what_was_made_by_hand_stays(router: harness.Host) -> None:
     router.apply("frr_ospf", {**ospf(1), "purge": True})
     router.apply("frr_static", {"prefix": "10.98.0.0/16", "discard": "blackhole", "purge": True})
     assert "ip ospf cost 5" in running(router) and "10.99.0.0/16" in running(router)
-    left = router.apply("frr_static", {"prefix": "10.99.0.0/16", "discard": "blackhole", "state": "absent"})
-    assert not left["changed"] and "give adopt: true to remove it" in left["warnings"][0]
+    absent = {"prefix": "10.99.0.0/16", "discard": "blackhole", "state": "absent"}
+    for check in (True, False):
+        refused = router.module("frr_static", absent, check=check, ok=False)
+        assert "was not made by this collection and stays; leave it out of the task" in refused["msg"]
     router.apply("frr_static", {"routes": [], "purge": True})
     router.apply("frr_ospf", frr_configs.empty("frr_ospf"))
     assert running(router) == before

@@ -14,6 +14,7 @@ import typing as t
 import frr_files
 import harness
 import pytest
+import vtysh_batch
 from frr_habits import HABITS
 from routers import DAEMONS, by_hand, daemons, running, wait
 
@@ -23,12 +24,23 @@ from ansible_collections.overloom.fabric.plugins.module_utils._frr import profil
 
 pytestmark = pytest.mark.usefixtures("frr_stopped_afterwards")
 
-ALL = (*DAEMONS, "pbrd", "isisd", "pimd", "ldpd", "eigrpd", "babeld", "pathd", "nhrpd", "vrrpd")
+# The daemons beside those of the modules, each with what tells that a file has lines for it.
+OTHERS = {
+    "pbrd": "pbr-|nexthop-group",
+    "isisd": "isis",
+    "pimd": "ip pim|ip igmp",
+    "ldpd": "mpls ldp|l2vpn .* type",
+    "eigrpd": "eigrp",
+    "babeld": "babel",
+    "pathd": "segment-routing",
+    "nhrpd": "nhrp",
+    "ripngd": "ripng",
+}
 
 
 @pytest.fixture
 def crowded(host: harness.Host) -> t.Iterator[harness.Host]:
-    """A host with every daemon of FRR, and interfaces."""
+    """A host with interfaces, for FRR."""
     host.run(["rm", "-rf", "/etc/overloom/frr"])
     for name in ("eth2", "eth3"):
         host.run(["ip", "link", "add", name, "type", "veth", "peer", "name", f"p{name}"])
@@ -39,8 +51,9 @@ def crowded(host: harness.Host) -> t.Iterator[harness.Host]:
 
 
 def start(host: harness.Host, text: str, defaults: str = "traditional") -> None:
-    """FRR started anew with a file."""
-    options = "".join(f"{name}=yes\n" for name in ALL) + 'vtysh_enable=yes\nzebra_options="-A 127.0.0.1"\n'
+    """FRR started anew with a file, and with the daemons that it has lines for."""
+    wanted = [*DAEMONS, *(name for name, lines in OTHERS.items() if re.search(lines, text))]
+    options = "".join(f"{name}=yes\n" for name in wanted) + 'vtysh_enable=yes\nzebra_options="-A 127.0.0.1"\n'
     host.write("/etc/frr/daemons", options + f'frr_profile="{defaults}"\n')
     host.write("/etc/frr/vtysh.conf", "service integrated-vtysh-config\n")
     host.write("/etc/frr/frr.conf", text)
@@ -50,9 +63,10 @@ def start(host: harness.Host, text: str, defaults: str = "traditional") -> None:
 
 def restart(host: harness.Host) -> None:
     """FRR started anew with the file that is there."""
+    wanted = set(re.findall("^(.*)=yes$", host.run(["cat", "/etc/frr/daemons"]), re.M)) - {"vtysh_enable"}
     host.run(["systemctl", "reset-failed", "frr"], ok=None)
     host.run(["systemctl", "restart", "frr"])
-    wait(lambda: set(ALL) <= daemons(host), "FRR's daemons", 30)
+    wait(lambda: wanted <= daemons(host), "FRR's daemons", 30)
 
 
 def saved(host: harness.Host) -> str:
@@ -69,14 +83,21 @@ def deleted(host: harness.Host) -> collections.Counter[str]:
 
 def holds(host: harness.Host, module: str, options: dict[str, t.Any]) -> None:
     """Apply options: nothing foreign is lost, now and after a restart, and then nothing is to be done."""
+    hold_together(host, {module: options})
+
+
+def hold_together(host: harness.Host, tasks: dict[str, dict[str, t.Any]]) -> None:
+    """The same for several modules, and one restart."""
     gone = deleted(host)
-    host.apply(module, options)
+    for module, options in tasks.items():
+        host.apply(module, options)
     ran = running(host)
     # At a line that it does not know, frr-reload.py gives up.
     assert not deleted(host) - gone or any("exited with status" in line for line in gone)
     restart(host)
     wait(lambda: running(host) == ran, "what ran before the restart", 10)
-    assert not host.module(module, options, check=True)["changed"]
+    for module, options in tasks.items():
+        assert not host.module(module, options, check=True)["changed"]
 
 
 POLICY = """\
@@ -135,8 +156,11 @@ def test_somebody_with_evpn_gets_a_description(crowded: harness.Host) -> None:
 
 # --- any file --------------------------------------------------------------------------------------------------------
 
-# How many random files are edited; the long form takes 10,000.
-FILES = int(os.environ.get("OVERLOOM_FRR_FILES", "60"))
+# How many random files are edited; the long form takes 10,000, as here in some fifteen minutes:
+#   OVERLOOM_FRR_FILES=10000 python -m pytest tests/integration/test_frr_file.py -k random
+FILES = int(os.environ.get("OVERLOOM_FRR_FILES", "400"))
+# Of so many files FRR is started with one, three at least.
+OF = 250
 BGP = "router bgp 65000"
 CHANGES = {
     ("ip route 10.9.0.0/16 blackhole",): "ip route 10.9.0.0/16 blackhole",
@@ -150,63 +174,66 @@ CHANGES = {
 }
 
 
-def ask(argv: t.Sequence[str], text: str) -> tuple[str, str]:
-    """vtysh without a daemon."""
-    done = harness.execute(argv, None, text)
-    return done.stdout, done.stderr
-
-
 def change(lines: list[conf.Line], changes: t.Mapping[tuple[str, ...], str | None]) -> str:
     """A file changed."""
     return conf.Editor(lines, _frr.meanings(lines), _frr.GRAMMAR).change(changes).text
 
 
-def test_lines_of_others_stay_in_their_blocks_byte_by_byte() -> None:
-    for seed in range(FILES):
-        rng = random.Random(seed)
-        stanzas = frr_files.draw(rng)
-        text = frr_files.written(rng, stanzas, frr_files.hand(rng))
-        foreign = collections.Counter(frr_files.placed(stanzas))
-        lines = conf.read(text, ask)
-        assert collections.Counter((line.path, line.text) for line in lines if line.text) == foreign, seed
-        changed = change(lines, CHANGES)
-        again = conf.read(changed, ask)
-        assert not foreign - collections.Counter((line.path, line.text) for line in again if line.text), seed
-        config = _frr.settings(again, _frr.meanings(again))
-        assert {address: config.get(address) for address in CHANGES} == CHANGES, seed
-        rest = iter(changed.splitlines())
-        assert all(line in rest for line in text.splitlines()), seed
-        # What was made goes without a trace; what was there stays.
-        ours = [
-            address
-            for address in CHANGES
-            if (address[-1],) != (BGP,) or not any(path == (BGP,) for path, _line in foreign)
-        ]
-        assert change(again, dict.fromkeys(ours)) == text, seed
+def placed(lines: t.Iterable[conf.Line]) -> collections.Counter[frr_files.Placed]:
+    """How often each line stands in each block."""
+    return collections.Counter((line.path, line.text) for line in lines if line.text)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_frr_starts_with_all_that_others_wrote(crowded: harness.Host, seed: int) -> None:
-    rng = random.Random(1000 + seed)
+def judge(seed: int, batch: vtysh_batch.Batch) -> None:
+    """A random file is read, changed, read again, and changed back."""
+    rng = random.Random(seed)
+    stanzas = frr_files.draw(rng)
+    text = frr_files.written(rng, stanzas, frr_files.hand(rng))
+    foreign = collections.Counter(frr_files.placed(stanzas))
+    lines = conf.read(text, batch.ask)
+    assert placed(lines) == foreign, seed
+    changed = change(lines, CHANGES)
+    again = conf.read(changed, batch.ask)
+    assert not foreign - placed(again), seed
+    config = _frr.settings(again, _frr.meanings(again))
+    assert {address: config.get(address) for address in CHANGES} == CHANGES, seed
+    rest = iter(changed.splitlines())
+    assert all(line in rest for line in text.splitlines()), seed
+    # What was made goes without a trace; what was there stays.
+    theirs = any(path == (BGP,) for path, _line in foreign)
+    ours = [address for address in CHANGES if address != (BGP,) or not theirs]
+    assert change(again, dict.fromkeys(ours)) == text, seed
+
+
+def test_random_lines_of_others_stay_in_their_blocks_byte_by_byte() -> None:
+    """For each file: FRR's grammar (vtysh without a daemon) has every foreign line in its block before and after, and ours where they belong."""
+    vtysh_batch.each(judge, range(FILES))
+
+
+def test_frr_starts_with_all_that_random_others_wrote(crowded: harness.Host) -> None:
+    """For one file of many: FRR itself runs with it, a reload would delete nothing, and all is there after a restart, and after ours has gone."""
     # What others have that runs in a lab, and in any order.
     kinds = [kind for kind in frr_files.KINDS if kind not in (frr_files.ldp, frr_files.others)]
-    start(crowded, frr_files.written(rng, frr_files.draw(rng, kinds), frr_files.hand(rng)))
-    before = running(crowded)
-    holds(crowded, "frr_ospf", {"router_id": "10.0.0.1", "interfaces": [{"name": "eth1", "area": "0", "cost": 5}]})
-    crowded.apply("frr_ospf", {"instances": [], "purge": True})
-    assert running(crowded) == before
-    restart(crowded)
-    wait(lambda: running(crowded) == before, "what ran at first", 10)
+    for seed in range(1000, 1000 + max(3, FILES // OF)):
+        rng = random.Random(seed)
+        start(crowded, frr_files.written(rng, frr_files.draw(rng, kinds), frr_files.hand(rng)))
+        before = running(crowded)
+        holds(crowded, "frr_ospf", {"router_id": "10.0.0.1", "interfaces": [{"name": "eth1", "area": "0", "cost": 5}]})
+        crowded.apply("frr_ospf", {"instances": [], "purge": True})
+        assert running(crowded) == before, seed
+        restart(crowded)
+        wait(lambda before=before: running(crowded) == before, "what ran at first", 10)
 
 
-def test_settings_go_from_a_router_of_somebody_and_the_playbook_runs_again(crowded: harness.Host) -> None:
+def test_settings_go_from_a_router_of_somebody_which_stays(crowded: harness.Host) -> None:
     text = "frr defaults traditional\nrouter bgp 65000\n bgp cluster-id 10.0.0.9\n neighbor 192.0.2.9 remote-as 65001\nexit\n"
     start(crowded, text)
     before = running(crowded)
     crowded.apply("frr_bgp", {"asn": "65000", "always_compare_med": True})
-    assert crowded.module("frr_bgp", {"asn": "65000", "state": "absent"})["changed"]
-    again = crowded.apply("frr_bgp", {"asn": "65000", "state": "absent"})
-    assert not again["changed"] and "was not made by this collection and stays" in again["warnings"][0]
+    gone = crowded.module("frr_bgp", {"asn": "65000", "state": "absent"})
+    assert gone["changed"] and "it is given back, not removed" in gone["warnings"][0]
+    again = crowded.module("frr_bgp", {"asn": "65000", "state": "absent"}, ok=False)
+    assert "was not made by this collection and stays" in again["msg"]
     assert running(crowded) == before and saved(crowded) == text
 
 
@@ -223,12 +250,11 @@ def test_people_write_their_file_in_many_ways(crowded: harness.Host, habit: str)
         {"prefix": "10.9.0.0/16", "discard": "blackhole"},
         {"prefix": "10.9.0.0/16", "discard": "blackhole", "vrf": "V1"},
     ]
-    holds(crowded, "frr_ospf", ospf)
-    holds(crowded, "frr_static", {"routes": routes})
+    hold_together(crowded, {"frr_ospf": ospf, "frr_static": {"routes": routes}})
     rest = iter(saved(crowded).splitlines())
     assert all(line in rest for line in text.splitlines()), "the lines of others are there in their order"
-    crowded.apply("frr_static", {"routes": [], "purge": True})
-    crowded.apply("frr_ospf", {"instances": [], "purge": True})
+    crowded.module("frr_static", {"routes": [], "purge": True})
+    crowded.module("frr_ospf", {"instances": [], "purge": True})
     # A block may be closed that was not.
     assert [line for line in saved(crowded).splitlines() if line != "exit"] == [
         line for line in text.splitlines() if line != "exit"
@@ -270,8 +296,8 @@ def test_an_option_means_the_same_under_each_profile(crowded: harness.Host, defa
         **switches,
         "neighbors": [{"neighbor": "192.0.2.9", "address_families": families}],
     }
-    holds(crowded, "frr_bgp", options)
-    holds(crowded, "frr_ospf", {"router_id": "10.0.0.1", "log_adjacency_changes": "changes" if strict else "none"})
+    ospf = {"router_id": "10.0.0.1", "log_adjacency_changes": "changes" if strict else "none"}
+    hold_together(crowded, {"frr_bgp": options, "frr_ospf": ospf})
     text = running(crowded)
     modern = defaults == "datacenter"
     for key, unsaid in (

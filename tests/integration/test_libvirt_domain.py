@@ -181,8 +181,9 @@ def test_states_removal_and_foreign_guests(kvm: harness.Host) -> None:
         ["virsh", "define", "/dev/stdin"],
         stdin="<domain type='qemu'><name>vm1-foreign</name><memory>65536</memory><os><type>hvm</type></os></domain>",
     )
-    left = kvm.apply("libvirt_domain", {"name": "vm1-foreign", "state": "absent"})
-    assert not left["changed"] and "was not made by this collection and stays" in left["warnings"][0]
+    for check in (True, False):
+        refused = kvm.module("libvirt_domain", {"name": "vm1-foreign", "state": "absent"}, check=check, ok=False)
+        assert "domain vm1-foreign was not made by this collection and stays; leave it out" in refused["msg"]
     # The names are exact: vm1 is removed, vm1-foreign is not, neither by absent nor by purge.
     gone = kvm.apply(
         "libvirt_domain", {"domains": [], "purge": True, "force": True, "shutdown_timeout": 0, "remove_storage": True}

@@ -143,8 +143,8 @@ def test_only_what_is_ours_is_removed_and_check_mode_removes_nothing(kvm: harnes
     kvm.module("libvirt_network", {"networks": [{"name": "lan", "mode": "isolated", "state": "inactive"}, FABRIC]})
     kvm.module("libvirt_network", {"name": "lan", "state": "absent"}, check=True)
     assert sorted(kvm.run(["virsh", "net-list", "--all", "--name"]).split()) == ["fab", "lan", "lan-foreign"]
-    left = kvm.apply("libvirt_network", {"name": "lan-foreign", "state": "absent"})
-    assert not left["changed"] and "was not made by this collection and stays" in left["warnings"][0]
+    refused = kvm.module("libvirt_network", {"name": "lan-foreign", "state": "absent"}, ok=False)
+    assert "network lan-foreign was not made by this collection and stays; leave it out" in refused["msg"]
     assert "belongs to" in kvm.module("libvirt_network", {**FABRIC, "owner": "other"}, ok=False)["msg"]
     assert not kvm.apply("libvirt_network", {"networks": [], "purge": True, "owner": "other"})["changed"]
     kvm.apply("libvirt_network", {"networks": [FABRIC], "purge": True})
@@ -165,8 +165,8 @@ def test_pools_and_volumes(kvm: harness.Host) -> None:
     assert kvm.apply("libvirt_volume", {**top, "size": "128MiB"})["volumes"]["p1/top.qcow2"]["size"] == "128MiB"
     assert "never shrunk" in kvm.module("libvirt_volume", top, ok=False)["msg"]
     kvm.run(["virsh", "vol-create-as", "p1", "foreign.raw", "1MiB", "--format", "raw"])
-    left = kvm.apply("libvirt_volume", {"pool": "p1", "name": "foreign.raw", "state": "absent"})
-    assert not left["changed"] and "was not made by this collection and stays" in left["warnings"][0]
+    refused = kvm.module("libvirt_volume", {"pool": "p1", "name": "foreign.raw", "state": "absent"}, ok=False)
+    assert "foreign.raw in pool p1 was not made by this collection and stays; leave it out" in refused["msg"]
     kvm.apply(
         "libvirt_domain",
         {"name": "vm1", "memory": "64MiB", "disks": [{"pool": "p1", "volume": "vm1.qcow2", "size": "64MiB"}]},
@@ -176,8 +176,8 @@ def test_pools_and_volumes(kvm: harness.Host) -> None:
     kvm.apply("libvirt_volume", {"volumes": [], "purge": True})
     assert kvm.run(["virsh", "vol-list", "p1"]).split("\n", 2)[2].split()[::2] == ["foreign.raw"]
     kvm.run(["virsh", "pool-define-as", "p2", "dir", "--target", "/var/lib/libvirt/p2"])
-    left = kvm.apply("libvirt_pool", {"name": "p2", "state": "absent"})
-    assert not left["changed"] and "carries no mark of overloom.fabric and stays" in left["warnings"][0]
+    refused = kvm.module("libvirt_pool", {"name": "p2", "state": "absent"}, ok=False)
+    assert "pool p2 was not made by owner overloom.fabric and stays; leave it out" in refused["msg"]
     theirs = kvm.run(["virsh", "pool-dumpxml", "p2"])
     kvm.apply(
         "libvirt_pool",

@@ -598,10 +598,13 @@ def test_what_others_made_is_configured_but_not_removed_unless_adopted(host: Hos
     done = host.apply("ovs_bridge", {"name": "br0", "fail_mode": "secure"})
     assert done["bridges"][0]["owner"] is None
     # Our own setting is taken back, the bridge stays.
-    for changed in (True, False):
-        left = host.module("ovs_bridge", {"name": "br0", "state": "absent"})
-        assert left["changed"] == changed
-        assert "bridge br0 was not made by this collection and stays" in left["warnings"][0]
+    left = host.module("ovs_bridge", {"name": "br0", "state": "absent"})
+    assert left["changed"] and "bridge br0 was there before it was adopted: it is given back" in left["warnings"][0]
+    for check in (True, False):
+        refused = host.module("ovs_bridge", {"name": "br0", "state": "absent"}, check=check, ok=False)
+        assert refused["msg"].startswith(
+            "bridge br0 was not made by this collection and stays; leave it out of the task"
+        )
     assert not host.apply("ovs_bridge", {"bridges": [], "purge": True})["changed"]
     assert bridges(host) == ["br0"] and column(host, "Bridge", "br0", "fail_mode") == []
     host.apply("ovs_bridge", {"name": "br0", "adopt": True})

@@ -512,7 +512,7 @@ def test_a_group_of_somebody_else_stays(br0: Host) -> None:
         },
     )
     assert (
-        "not ours; set adopt"
+        "not ours, and stays; leave it out of the task, or give adopt"
         in br0.module("ovs_flow", {"bridge": "br0", "groups": [{"group_id": 5, "state": "absent"}]}, ok=False)["msg"]
     )
     assert (

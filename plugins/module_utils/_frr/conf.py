@@ -47,7 +47,8 @@ class Line(t.NamedTuple):
 
     raw: with its line break; path: the blocks around it, as the file spells them; text: the words, empty for what FRR does
     not take from here: a comment, a closing, a line that this FRR does not know, and all after the end of the configuration.
-    inside: how many blocks are open after it.
+    inside: how many blocks are open after it; dead: FRR does not read it, as the configuration has ended, or a daemon refused
+    a block before (refused.py), and then it keeps its text and block.
     """
 
     raw: str
@@ -73,16 +74,21 @@ def words(raw: str) -> str:
     return "" if line[:1] in ("!", "#") else line
 
 
-def read(text: str, ask: Ask, block: t.Callable[[str], t.Any] = lambda _line: False) -> list[Line]:
-    """The lines of a file, each in the block in which FRR puts it."""
+def read(
+    text: str, ask: Ask, block: t.Callable[[str], t.Any] = lambda _line: False, refused: int | None = None
+) -> list[Line]:
+    """The lines of a file, each in the block in which FRR puts it.
+
+    refused: the place of a line that a daemon refuses, which leaves FRR where it was, as an unknown line does.
+    """
     raws = split(text)
     if not any(map(words, raws)):
         return by_indentation(text, block)
     asked: list[str] = [_PROBE]
     after: list[int] = []
     lines: list[int] = []
-    for raw in raws:
-        asked.append(_plain(raw))
+    for place, raw in enumerate(raws):
+        asked.append(_PROBE if place == refused else _plain(raw))
         lines.append(len(asked))
         asked.append(_PROBE)
         after.append(len(asked))
@@ -317,7 +323,7 @@ class _Node:
         self.line, self.entries, self.around, self.rank, self.added = line, entries, around, rank, added
         self.inside: list[_Node] = []
         self.gone = self.touched = False
-        # Whether the configuration ends at this line, or in its block.
+        # Whether FRR reads no further than to this line, or into its block.
         self.dead = False
         # The last place where a line was put, as the next one often follows.
         self.last: tuple[int, int] = (-1, 0)
@@ -388,11 +394,14 @@ class Editor:
         self.count(self.top, (), counted)
         return Edited(self.joined(out), counted)
 
-    def clear(self, address: Address) -> list[_Node]:
-        """Take away the lines that say a setting; what they say besides is said by lines of its own. Blocks are left for later."""
+    def clear(self, address: Address, wanted: str | None = None) -> list[_Node]:
+        """Take away the lines that say a setting; what they say besides is said by lines of its own. Blocks are left for later.
+
+        wanted: its line from now on, which stays where FRR does not read it.
+        """
         cleared = []
         for node in self.found.get(address, ()):
-            if node.gone or node.line.opens:
+            if node.gone or node.line.opens or (node.line.dead and (address, wanted) in node.entries):
                 continue
             node.gone = True
             around = t.cast(_Node, node.around)
@@ -413,14 +422,16 @@ class Editor:
             if not self.instances(address):
                 self.block((*address, ""))
             return
-        cleared = self.clear(address)
+        cleared = [node for node in self.clear(address, line) if not node.line.dead]
         same = next((node for node in cleared if self.path(t.cast(_Node, node.around)) == address[:-1]), None)
         around = t.cast(_Node, same.around) if same else self.block(address)
         self.add(address, line, around, after=same)
 
     def instances(self, address: Address) -> list[_Node]:
         """The blocks of an address, which a file may open several times."""
-        return [node for node in self.found.get(address, ()) if not node.gone and node.line.opens and not node.dead]
+        return [
+            node for node in self.found.get(address, ()) if not node.gone and node.line.opens and not node.line.dead
+        ]
 
     def block(self, address: Address) -> _Node:
         """The block for a new line: the last of its kind, as what the line needs may stand in it or before it; or a new one."""
@@ -460,9 +471,7 @@ class Editor:
         """Where a new line of a rank stands in a block."""
         if around.last[0] == rank:
             return around.last[1]
-        end = len(around.inside)
-        if around is self.top:
-            end = next((number for number, node in enumerate(around.inside) if node.dead), end)
+        end = next((number for number, node in enumerate(around.inside) if node.dead), len(around.inside))
         while end and not (
             around.inside[end - 1].setting
             and not around.inside[end - 1].line.dead

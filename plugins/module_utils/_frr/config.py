@@ -22,9 +22,10 @@ import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import conf, vtysh
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import profile as profiles
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.refused import File, mark_unread
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.spelling import Speller
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.uses import orphans
-from ansible_collections.overloom.fabric.plugins.module_utils._owner import nobodys
+from ansible_collections.overloom.fabric.plugins.module_utils._owner import Caller, may_remove, returned
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
     MASK,
     Change,
@@ -41,7 +42,6 @@ DAEMONS = "/etc/frr/daemons"
 NOTES = "/etc/overloom/frr"
 
 READ = ("vtysh", "-c", "show running-config no-header", "-c", "show daemons")
-MODULES = ("vtysh", "-c", "show modules")
 LOAD = ("vtysh", "-f", vtysh.STDIN)
 VALIDATE = ("vtysh", "-C", "-f", vtysh.STDIN)
 
@@ -476,7 +476,7 @@ def settings(lines: t.Sequence[conf.Line], meant: t.Sequence[conf.Entries]) -> C
     """The configuration that a file makes, as `parse` reads it from what runs."""
     config: Config = {}
     for line, entries in zip(lines, meant):
-        for address, one in entries:
+        for address, one in () if line.dead else entries:
             if not (line.opens and _SHOWN_ANYWAY.match(one)):
                 # The last one counts.
                 config.pop(address, None)
@@ -512,23 +512,16 @@ def saved_lines(runner: Runner, saved: str, text: str) -> list[conf.Line]:
         shown = {(line.path, line.text) for line in conf.by_indentation(text, _BLOCK.match)}
         if all((line.path, line.text) in shown for line in lines if line.text):
             return lines
-    lines = conf.read(saved, lambda argv, asked: runner.run(Step(argv, asked))[1:], _BLOCK.match)
-    return _until_refused(runner, lines, text)
 
+    def read_again(refused: int | None = None) -> list[conf.Line]:
+        return conf.read(saved, lambda argv, asked: runner.run(Step(argv, asked))[1:], _BLOCK.match, refused)
 
-def _until_refused(runner: Runner, lines: list[conf.Line], text: str) -> list[conf.Line]:
-    """A bgpd without its module for RPKI refuses that block, and vtysh reads nothing from there on, which no dry run tells."""
-    place = next((n for n, line in enumerate(lines) if line.opens and (line.path, line.text) == ((), "rpki")), None)
-    if place is None or re.search(r"^rpki$", text, re.M):
+    lines = read_again()
+    if not text:
         return lines
-    _status, modules, _said = runner.run(Step(MODULES))
-    if "bgpd" not in modules or "rpki" in modules:
-        return lines
-    unread = [
-        line._replace(text="", path=(), opens=False, closes=False, unknown=False, dead=True, inside=0)
-        for line in lines[place:]
-    ]
-    return lines[:place] + unread
+    runs = meanings(conf.by_indentation(text, _BLOCK.match))
+    running = frozenset(setting for entries in runs for setting in entries)
+    return mark_unread(File(lines, meanings(lines), running), read_again, _release(text) >= 10)
 
 
 def edited(
@@ -693,7 +686,11 @@ class Found(t.NamedTuple):
 
 def release(found: Found) -> int:
     """The first number of FRR's version; 0 where it does not run."""
-    match = re.search(r"^frr version (\d+)", found.text, re.M)
+    return _release(found.text)
+
+
+def _release(text: str) -> int:
+    match = re.search(r"^frr version (\d+)", text, re.M)
     return int(match.group(1)) if match else 0
 
 
@@ -1085,6 +1082,7 @@ def _not_running(
                 profiles.effective(address, running, profile) != one
                 and address not in to_save
                 and not line.opens
+                and not line.dead
                 and one != _ACTIVE
                 and within(scopes, address)
             ):
@@ -1187,10 +1185,13 @@ class _Comparison:
     def _leave(self, thing: Thing, there: list[Address]) -> None:
         if self.options.adopt and there:
             self.mine[thing.name] = {"lines": there, "scope": thing.scope, "drop": thing.drop}
-        if thing.name in self.mine:
-            self._forget(thing.name)
-        elif there:
-            self.warnings.append(nobodys(thing.name))
+        if thing.name not in self.mine:
+            if there:
+                may_remove(thing.name, None, Caller(self.options.owner))
+            return
+        self._forget(thing.name)
+        if any(self.changes.get(address, "") is not None for address in there):
+            self.warnings.append(returned(thing.name))
 
     def _forget(self, name: str) -> None:
         """Take away what the notes say that we made of a thing."""

@@ -45,8 +45,6 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.xml impor
     attribute,
     check_change,
     check_owner,
-    given_back,
-    leaves,
     make,
     read_mark,
     replaces,
@@ -54,6 +52,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.xml impor
     to_xml,
     write_mark,
 )
+from ansible_collections.overloom.fabric.plugins.module_utils._owner import Caller, may_remove, returned
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import MASK, Change, FabricError, Remove
 
 if t.TYPE_CHECKING:
@@ -161,10 +160,9 @@ def plan(
             One(result, found, domain, here, actions).plan(owner, adopt)
         elif here is not None:
             mark = read_mark(here.inactive)
-            if leaves(mark, owner, adopt, f"domain {domain.name}", result.warnings):
-                continue
+            may_remove(f"domain {domain.name}", mark.owner or None, Caller(owner, adopt))
             if mark.adopted and not adopt:
-                result.warnings.append(given_back(f"domain {domain.name}"))
+                result.warnings.append(returned(f"domain {domain.name}"))
                 _give_back(result, domain.name, here, actions)
             else:
                 _check_moved(domain.name, here)

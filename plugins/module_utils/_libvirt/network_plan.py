@@ -53,8 +53,6 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.xml impor
     check_change,
     check_owner,
     contains,
-    given_back,
-    leaves,
     parse_vlan,
     port_columns,
     read_mark,
@@ -62,6 +60,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.xml impor
     to_xml,
     write_mark,
 )
+from ansible_collections.overloom.fabric.plugins.module_utils._owner import Caller, may_remove, returned
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
     Change,
     FabricError,
@@ -247,10 +246,9 @@ def plan(
             One(result, found, network, here, actions).plan(owner, adopt, guests, check)
         elif here is not None:
             mark = read_mark(here.inactive)
-            if leaves(mark, owner, adopt, f"network {network.name}", result.warnings):
-                continue
+            may_remove(f"network {network.name}", mark.owner or None, Caller(owner, adopt))
             if mark.adopted and not adopt:
-                result.warnings.append(given_back(f"network {network.name}"))
+                result.warnings.append(returned(f"network {network.name}"))
                 _give_back(result, network.name, here, actions)
             else:
                 _remove(result, found, network.name, here, actions)

@@ -40,7 +40,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.xml impor
     size,
     to_xml,
 )
-from ansible_collections.overloom.fabric.plugins.module_utils._owner import Caller, may_remove, nobodys
+from ansible_collections.overloom.fabric.plugins.module_utils._owner import Caller, may_remove, returned
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
     Change,
     FabricError,
@@ -269,15 +269,14 @@ class PoolPlan:
         return pool is not None and pool.root.findtext("uuid") == pool_uuid(self.owner, name)
 
     def remove_declared(self, name: str) -> None:
-        """Remove a pool by its name; one without our mark stays."""
+        """Remove a pool by its name. Raises FabricError for one without our mark, which is its UUID."""
         pool = self.found.get(name)
         if pool is None:
             return
         if not self.is_mine(name) and not self.adopt:
-            self.warnings.append(
-                f"pool {name} carries no mark of {self.owner} and stays; give adopt: true to remove it"
+            raise FabricError(
+                f"pool {name} was not made by owner {self.owner} and stays; leave it out of the task, or give adopt: true to remove it"
             )
-            return
         self.remove(name, pool, given_back=name in self.remembered and self.is_mine(name) and not self.adopt)
 
     def remove(self, name: str, pool: Pool, given_back: bool = False) -> None:
@@ -289,7 +288,7 @@ class PoolPlan:
         former = self.kept.pop(name, None)
         if not given_back:
             return
-        self.warnings.append(f"pool {name} was there before it was adopted: it is given back, not removed")
+        self.warnings.append(returned(f"pool {name}"))
         self.steps.append(self.actions.define(name, ET.fromstring(former["definition"])))
         self.steps += [self.actions.simple("start", name)] if former["active"] else []
         self.steps += [self.actions.autostart(name, True)] if former["autostart"] else []
@@ -591,9 +590,6 @@ class _VolumePlan:
         """A volume that shall go."""
         key, what = _key(item), f"volume {item['name']} in pool {item['pool']}"
         holder = self.found.ledger.get(key)
-        if not holder and not self.caller.adopt:
-            self.warnings.append(nobodys(what))
-            return
         may_remove(what, holder, self.caller)
         self._remove(key, there, given_back=key in self.found.adopted and not self.caller.adopt)
 
@@ -601,7 +597,7 @@ class _VolumePlan:
         """Delete a volume, or give it back with its data."""
         self._forget(key)
         if given_back:
-            self.warnings.append(f"volume {key} was there before it was adopted: it is given back, not removed")
+            self.warnings.append(returned(f"volume {key}"))
             self._tell(key, {"owner": self.caller.owner}, {"owner": ""})
             return
         pool, _slash, name = key.partition("/")

@@ -16,7 +16,7 @@ import typing as t
 import uuid
 import xml.etree.ElementTree as ET
 
-from ansible_collections.overloom.fabric.plugins.module_utils._owner import DEFAULT_OWNER, Caller, may_change, nobodys
+from ansible_collections.overloom.fabric.plugins.module_utils._owner import DEFAULT_OWNER, Caller, may_change
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import MASK, FabricError
 
 NAMESPACE = "urn:overloom.fabric"
@@ -319,15 +319,6 @@ def check_owner(found: Mark, owner: str, adopt: bool, thing: str) -> None:
         raise FabricError(f"{thing} belongs to {found.owner}, not to {owner}: leave it, or set adopt to take it over")
 
 
-def leaves(found: Mark, owner: str, adopt: bool, thing: str, warnings: list[str]) -> bool:
-    """Whether a thing that is to be absent stays, as it is nobody's. Raises FabricError for another owner's."""
-    if not found.owner and not adopt:
-        warnings.append(nobodys(thing))
-        return True
-    check_owner(found, owner, adopt, thing)
-    return False
-
-
 def check_change(thing: str, changed: t.Sequence[str], uses: t.Sequence[str] = ()) -> None:
     """Refuse to replace what others set on a thing without a mark. changed: the options. uses: who uses it. Raises FabricError."""
     if not changed:
@@ -344,11 +335,6 @@ def replaces(before: t.Any, after: t.Any) -> bool:
     if isinstance(before, list):
         return any(each not in after for each in before)
     return before != after
-
-
-def given_back(thing: str) -> str:
-    """The warning for a thing that was there before it was adopted and is to be removed."""
-    return f"{thing} was there before it was adopted: it is given back, not removed; give adopt: true to remove it"
 
 
 # ---- lines of a document

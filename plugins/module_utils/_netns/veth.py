@@ -52,6 +52,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._owner import (
     Caller,
     interface_alias,
     may_declare,
+    may_remove,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
     Change,
@@ -631,10 +632,8 @@ class _Plan:
             return kept is not None
         owner = alias_owner(near.alias)
         self._allowed(f"interface {outer}", owner)
-        if owner is None and kept is None and not self._settings.adopt:
-            raise FabricError(
-                f"interface {outer} was not made by this collection; give adopt: true to remove it all the same"
-            )
+        if kept is None:
+            may_remove(f"interface {outer}", owner, Caller(self._settings.owner, self._settings.adopt))
         self._drop_port(outer)
         self._finish[f"link delete dev {_ip.word(outer)}"] = None
         return True
@@ -651,7 +650,7 @@ class _Plan:
         mine = settings.adopt or (space.made if space else live == settings.owner)
         if there and not mine and name in self.gone:
             raise FabricError(
-                f"{what} was not made by this collection; give interface to remove only that, or adopt: true to remove the namespace all the same"
+                f"{what} was not made by this collection and stays; give interface to remove only that, or adopt: true to remove the namespace"
             )
         number = found.ids.get(name)
         noted = {kept.outer for kept in space.veths.values()} if space else set()

@@ -1022,7 +1022,8 @@ def _check_cookie(item: WantedFlow, present: Flow, scope: Scope) -> None:
         )
     if not item.present:
         raise FabricError(
-            f"{item.where} is on the bridge with the cookie {present.cookie:#x}, which is not ours; set adopt to remove it"
+            f"{item.where} is on the bridge with the cookie {present.cookie:#x}, which is not ours, and stays;"
+            " leave it out of the task, or give adopt: true to remove it"
         )
     if "cookie" in item.declared and present.cookie != item.flow.cookie:
         raise FabricError(
@@ -1093,7 +1094,9 @@ def _compare_things(
             raise FabricError(f"{item.where} belongs to the owner {other}; set adopt to take it over")
         if not item.present:
             if present is not None and name not in own and not scope.adopt:
-                raise FabricError(f"{item.where} is on the bridge, but not ours; set adopt to remove it")
+                raise FabricError(
+                    f"{item.where} is on the bridge, but not ours, and stays; leave it out of the task, or give adopt: true to remove it"
+                )
             ours.discard(name)
             if present is not None:
                 drop.append(name)

@@ -71,7 +71,6 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options impor
     interface_name,
     is_remote,
     late_error,
-    leaves,
     made_by,
     mark,
     marks_of,
@@ -93,7 +92,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs.port import (
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.rows import left_over
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.text import CLEAR
-from ansible_collections.overloom.fabric.plugins.module_utils._owner import Caller
+from ansible_collections.overloom.fabric.plugins.module_utils._owner import Caller, returned
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
     Change,
     FabricError,
@@ -543,8 +542,7 @@ class _Structure:
 
     def _remove_fake(self, bridge: Bridge) -> None:
         itself = self.found.tables["Port"][bridge.name]
-        if leaves(itself, bridge.what, self.owner, self.adopt, self.warnings):
-            return
+        removable(itself, bridge.what, self.owner, self.adopt)
         for name in fake_ports(self.found, bridge.name):
             row = self.found.tables["Port"][name]
             if name not in self.stays and not _stays(row, self.settings):
@@ -558,13 +556,17 @@ class _Structure:
             )
         self.ops.append(AddBridge(bridge.name))
 
+    def _goes(self, row: Item, what: str) -> bool:
+        """Whether an object that is to be absent is removed; it is given back where we found it. Raises FabricError for what is not ours."""
+        stays = _stays(row, self.settings)
+        if owner_of(row) or not stays:
+            removable(row, what, self.owner, self.adopt)
+        if stays:
+            self.warnings.append(returned(what))
+        return not stays
+
     def _remove_bridge(self, bridge: Bridge, row: Item) -> None:
-        if leaves(row, bridge.what, self.owner, self.adopt, self.warnings):
-            return
-        if _stays(row, self.settings):
-            self.warnings.append(
-                f"{bridge.what} was there before it was adopted: it is given back, not removed; give adopt: true to remove it"
-            )
+        if not self._goes(row, bridge.what):
             for name in _own_ports(self.found, bridge.name, self.stays, self.owner):
                 self._remove_port(name)
             return
@@ -592,8 +594,7 @@ class _Structure:
         row = self.found.tables["Port"].get(port.name)
         if row is None or self.found.bridge_of.get(port.name) != port.bridge or port.name in self.stays:
             return
-        is_left = leaves(row, port.what, self.owner, self.adopt, self.warnings)
-        if not is_left and not _stays(row, self.settings):
+        if self._goes(row, port.what):
             self._remove_port(port.name)
 
     def _change_port(self, port: Port, row: Item) -> None:

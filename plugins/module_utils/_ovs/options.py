@@ -31,7 +31,6 @@ from ansible_collections.overloom.fabric.plugins.module_utils._owner import (
     is_ovs_mark,
     may_declare,
     may_remove,
-    nobodys,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 
@@ -476,15 +475,6 @@ def configurable(row: Item, what: str, owner: str, adopt: bool) -> None:
 def removable(row: Item, what: str, owner: str, adopt: bool) -> None:
     """Refuse to remove what this owner did not make, unless it is adopted."""
     may_remove(what, owner_of(row), Caller(owner, adopt))
-
-
-def leaves(row: Item, what: str, owner: str, adopt: bool, warnings: list[str]) -> bool:
-    """Whether an object that is to be absent stays, as it is nobody's. Raises FabricError for another owner's."""
-    if not owner_of(row) and not adopt:
-        warnings.append(nobodys(what))
-        return True
-    removable(row, what, owner, adopt)
-    return False
 
 
 def view(database: Database, table: str, record: str, options: t.Iterable[Option]) -> Item:

@@ -45,7 +45,6 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options impor
     interface_name,
     is_remote,
     late_error,
-    leaves,
     made_by,
     mark,
     marks_of,
@@ -53,6 +52,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options impor
     owner_of,
     parse,
     port_name,
+    removable,
     view,
     vsctl,
     words_for,
@@ -68,7 +68,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs.port import (
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.rows import left_over
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.text import CLEAR, Put
-from ansible_collections.overloom.fabric.plugins.module_utils._owner import Caller
+from ansible_collections.overloom.fabric.plugins.module_utils._owner import Caller, returned
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
     Change,
     FabricError,
@@ -248,12 +248,11 @@ def _removed(found: Database, tunnel: Tunnel, settings: Settings, warnings: list
     row = found.tables["Port"].get(tunnel.name)
     if row is None or tunnel.bridge not in ("", found.bridge_of[tunnel.name]):
         return []
-    if leaves(row, tunnel.what, settings.owner, settings.adopt, warnings):
-        return []
-    if was_there(row, settings.owner) and not settings.adopt:
-        warnings.append(
-            f"{tunnel.what} was there before it was adopted: it is given back, not removed; give adopt: true to remove it"
-        )
+    stays = was_there(row, settings.owner) and not settings.adopt
+    if owner_of(row) or not stays:
+        removable(row, tunnel.what, settings.owner, settings.adopt)
+    if stays:
+        warnings.append(returned(tunnel.what))
         return []
     return [DelPort(found.bridge_of[tunnel.name], tunnel.name, row["_uuid"])]
 

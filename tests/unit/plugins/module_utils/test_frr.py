@@ -397,9 +397,10 @@ def test_what_was_there_is_not_taken_over() -> None:
     adopted = plan(before, [route("one", "ip route 10.1.0.0/16 blackhole")], adopt=True)
     assert [step.path for step in adopted.steps] == ["/etc/overloom/frr/us-frr_static.json"]
     assert adopted.before != adopted.after
-    left = plan(before, [route("one", "ip route 10.1.0.0/16 blackhole", present=False)])
-    assert left.steps == [] and left.before == left.after
-    assert left.warnings == ("one was not made by this collection and stays; give adopt: true to remove it",)
+    with pytest.raises(
+        FabricError, match="^one was not made by this collection and stays; leave it out of the task, or"
+    ):
+        plan(before, [route("one", "ip route 10.1.0.0/16 blackhole", present=False)])
 
 
 def test_an_absent_thing_that_is_missing_is_no_change() -> None:

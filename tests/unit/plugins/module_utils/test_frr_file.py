@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import conf
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import config as _frr
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import profile as profiles
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.refused import File, mark_unread
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.spelling import Speller
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.uses import orphans
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.words import written_out
@@ -188,3 +189,59 @@ def test_a_definition_that_is_used_is_found_with_its_user() -> None:
 
 def test_keywords_are_written_out_in_our_blocks_only() -> None:
     assert written_out(("pbr-map M seq 5",), "set nexthop-g A") == "set nexthop-g A"
+
+
+TRAP = """\
+router bgp 1
+ neighbor 1.1.1.1 remote-as 2
+ bmp targets T
+  bmp monitor ipv4 unicast pre-policy
+ exit
+ neighbor 1.1.1.2 remote-as 2
+exit
+ip route 10.0.0.0/8 blackhole
+"""
+RUNS_BEFORE = "router bgp 1\n neighbor 1.1.1.1 remote-as 2\nexit\n"
+
+
+def _refused(text: str, place: int) -> list[conf.Line]:
+    """What is left of a file whose block at a place is refused, and whose closings then leave the configuration."""
+    lines = conf.by_indentation(text)
+    return [*lines[:place], *(line._replace(text="", inside=0, dead=True) for line in lines[place:])]
+
+
+def _dead(running: str, apart: bool, text: str = TRAP) -> list[int]:
+    """The lines, counted from 0, that FRR does not read."""
+    lines = conf.by_indentation(text)
+    shown = frozenset(one for entries in _frr.meanings(conf.by_indentation(running)) for one in entries)
+    file = File(lines, _frr.meanings(lines), shown)
+    marked = mark_unread(file, lambda place: _refused(text, place), apart)
+    return [number for number, line in enumerate(marked) if line.dead]
+
+
+def test_nothing_is_read_behind_a_block_that_the_daemon_refuses() -> None:
+    assert _dead(RUNS_BEFORE, apart=False) == [2, 3, 4, 5, 7]
+    # A block that runs is none that is refused.
+    assert not _dead(TRAP, apart=False)
+
+
+def test_a_block_whose_daemon_is_off_is_passed_over_and_what_follows_is_read() -> None:
+    assert not _dead(RUNS_BEFORE + "ip route 10.0.0.0/8 blackhole\n", apart=False)
+
+
+def test_the_daemons_of_frr_10_read_by_themselves() -> None:
+    assert _dead(RUNS_BEFORE + "ip route 10.0.0.0/8 blackhole\n", apart=True) == [2, 3, 4, 5]
+
+
+def test_what_is_said_ahead_proves_nothing() -> None:
+    ahead = "ip route 10.0.0.0/8 blackhole\n"
+    assert _dead(ahead + RUNS_BEFORE, apart=False, text=ahead + TRAP) == [3, 4, 5, 6, 8]
+
+
+def test_settings_come_ahead_of_what_is_not_read_and_go_without_a_trace() -> None:
+    lines = conf.by_indentation(TRAP)
+    lines = [line._replace(dead=number in (2, 3, 4, 5, 7)) for number, line in enumerate(lines)]
+    route = {("ip route 10.0.0.0/8 blackhole",): "ip route 10.0.0.0/8 blackhole"}
+    changed = _frr.edit(TRAP, {(*BGP, "neighbor 1.1.1.3 remote-as"): "neighbor 1.1.1.3 remote-as 3", **route}, lines)
+    added = " neighbor 1.1.1.3 remote-as 3\n bmp targets T\n"
+    assert changed == "ip route 10.0.0.0/8 blackhole\n" + TRAP.replace(" bmp targets T\n", added)

@@ -98,8 +98,8 @@ def test_a_pool_of_others_is_not_changed_unasked_nor_removed() -> None:
         pools(here(), {"path": "/mnt/other"})
     with pytest.raises(FabricError, match="state would be replaced"):
         pools(here(), {"state": "inactive"})
-    left = pools(here(), {"state": "absent"})
-    assert verbs(left) == [] and "pool p1 carries no mark of fabric-1 and stays" in left.warnings[0]
+    with pytest.raises(FabricError, match="pool p1 was not made by owner fabric-1 and stays; leave it out"):
+        pools(here(), {"state": "absent"})
     assert verbs(pools(here(), purge=True)) == []
     assert verbs(pools(ours(), purge=True)) == ["pool-destroy", "pool-undefine"]
 
@@ -186,7 +186,7 @@ def test_a_volume_is_noted_before_it_is_made_and_forgotten_after_it_is_gone() ->
 @pytest.mark.parametrize(
     ("ledger", "item", "part"),
     [
-        ({"p1/v1": "other"}, {"state": "absent"}, "belongs to the owner other; give adopt"),
+        ({"p1/v1": "other"}, {"state": "absent"}, "belongs to the owner other and stays; give that owner"),
         ({"p1/v1": "other"}, {"size": "2MiB"}, "belongs to other"),
         ({"p1/v1": OWNER}, {"size": "512KiB"}, "never shrunk"),
         ({"p1/v1": OWNER}, {"format": "raw"}, "cannot become raw"),
@@ -202,7 +202,9 @@ def test_what_a_volume_cannot_become_is_refused(ledger: dict[str, str], item: di
 
 def test_a_volume_of_nobody_is_adopted_and_then_removed() -> None:
     found = Volumes({"p1": {"v1": VOLUME}}, {})
-    assert volumes(found, {"size": "1MiB"}) == volumes(found, {"state": "absent"}) == []
+    assert volumes(found, {"size": "1MiB"}) == []
+    with pytest.raises(FabricError, match="volume v1 in pool p1 was not made by this collection and stays"):
+        volumes(found, {"state": "absent"})
     assert volumes(found, {"size": "1MiB"}, adopt=True) == ["Write"]
     assert volumes(found, {"state": "absent"}, adopt=True) == ["vol-delete"]
 

@@ -282,7 +282,7 @@ def test_a_foreign_namespace_is_used_and_never_removed() -> None:
     assert "WantedBy" not in host.units["overloom-netns-red.service"].content
     assert "PathExists=/run/netns/red" in host.units["overloom-netns-red.path"].content
     before = copy.deepcopy(host)
-    with pytest.raises(FabricError, match="namespace red was not made by this collection; give interface"):
+    with pytest.raises(FabricError, match="namespace red was not made by this collection and stays; give interface"):
         compare(host, [item(state="absent")])
     converge(host, [item(state="absent", interface="eth0")])
     assert "red" in host.ids and set(host.spaces["red"]) == {"lo"} and not host.units

@@ -797,7 +797,12 @@ def test_what_is_left_out_stays() -> None:
             Scope(OURS),
             "flow 1 has the cookie 0x5, which is not in",
         ),
-        (want(Flow(), present=False), switch([Flow(cookie=5)]), Scope(OURS), "flow 1 .* not ours; set adopt"),
+        (
+            want(Flow(), present=False),
+            switch([Flow(cookie=5)]),
+            Scope(OURS),
+            "flow 1 .* not ours, and stays; leave it out",
+        ),
         (want(Flow()), switch([Flow(cookie=owner_cookie("you"))]), Scope(OURS), "flow 1 .* another owner; set adopt"),
         (
             want(Flow(actions="output:1")),
@@ -822,7 +827,7 @@ def test_what_is_left_out_stays() -> None:
             Wanted(None, [WantedGroup("group 1", 1, {}, False)], None),
             switch((), [Group(1, "all", "", 0, (), ())]),
             Scope(OURS),
-            "group 1 .* not ours; set adopt",
+            "group 1 .* not ours, and stays; leave it out",
         ),
         (
             Wanted(None, [WantedGroup("group 1", 1, {}, False)], None),
