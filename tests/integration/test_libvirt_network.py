@@ -155,6 +155,87 @@ def test_only_what_is_ours_is_removed_and_check_mode_removes_nothing(kvm: harnes
     assert foretold["changed"] and "nope" in str(foretold["warnings"])
 
 
+# As virt-manager, vagrant-libvirt and people with Open vSwitch leave them.
+THEIRS = {
+    "default": """<network xmlns:dnsmasq='http://libvirt.org/schemas/network/dnsmasq/1.0'><name>default</name>
+  <metadata><app:data xmlns:app='urn:someone'>7</app:data></metadata>
+  <forward mode='nat'><nat ipv6='yes'><port start='1024' end='65535'/></nat></forward>
+  <bridge name='virbr7' stp='on' delay='0'/><domain name='theirs.example' localOnly='yes'/>
+  <dns><forwarder addr='192.0.2.53'/><host ip='10.66.0.9'><hostname>nine</hostname></host></dns>
+  <ip address='10.66.0.1' netmask='255.255.255.0'><dhcp><range start='10.66.0.2' end='10.66.0.254'/>
+    <host mac='52:54:00:66:00:01' name='one' ip='10.66.0.10'/></dhcp></ip>
+  <dnsmasq:options><dnsmasq:option value='cache-size=0'/></dnsmasq:options></network>""",
+    "vagrant-libvirt": """<network ipv6='yes'><name>vagrant-libvirt</name><bridge name='virbr8' stp='off'/><mtu size='1400'/>
+  <ip address='10.67.0.1' prefix='24'/></network>""",
+    "plant": """<network><name>plant</name><forward mode='bridge'/><bridge name='br0'/><virtualport type='openvswitch'/>
+  <portgroup name='red' default='yes'><vlan trunk='yes'><tag id='42' nativeMode='untagged'/><tag id='47'/></vlan></portgroup>
+  <portgroup name='green'><vlan><tag id='7'/></vlan></portgroup></network>""",
+}
+ADOPTED = [
+    {
+        "name": "default",
+        "bridge": "virbr77",
+        "domain": "ours.example",
+        "mtu": 1300,
+        "addresses": [{"address": "10.68.0.1/24", "dhcp_ranges": [{"start": "10.68.0.5", "end": "10.68.0.9"}]}],
+        "dns_hosts": [{"address": "10.68.0.3", "hostnames": ["three"]}],
+        "routes": [{"to": "10.99.0.0/16", "via": "10.68.0.5"}],
+    },
+    {
+        "name": "vagrant-libvirt",
+        "mode": "nat",
+        "mtu": 1500,
+        "state": "active",
+        "autostart": True,
+    },
+    {"name": "plant", "portgroups": [{"name": "red", "vlan": 9}, {"name": "blue", "vlan": 10}], "autostart": False},
+]
+
+
+def seen_by_people(host: harness.Host) -> list[str]:
+    """Each network's definition, whatever the prefixes of its namespaces, whether it runs, and whether it starts with the host."""
+    seen = []
+    for name in THEIRS:
+        document = host.run(["virsh", "net-dumpxml", "--inactive", name])
+        seen += ET.canonicalize(document, rewrite_prefixes=True).splitlines()
+        seen += host.run(["virsh", "net-info", name]).splitlines()
+    return seen
+
+
+def test_networks_of_somebody_are_adopted_and_given_back_as_they_were(kvm: harness.Host) -> None:
+    for document in THEIRS.values():
+        kvm.run(["virsh", "net-define", "/dev/stdin"], stdin=document)
+    kvm.run(["virsh", "net-start", "plant"])
+    kvm.run(["virsh", "net-autostart", "plant"])
+    before = seen_by_people(kvm)
+    for item in ADOPTED:
+        assert "adopt: true" in kvm.module("libvirt_network", item, ok=False)["msg"]
+    assert seen_by_people(kvm) == before
+    kvm.apply("libvirt_network", {"networks": ADOPTED, "adopt": True})
+    # Once more with other values: what was before us is remembered, not what we had in between.
+    kvm.apply("libvirt_network", {"networks": [{**ADOPTED[0], "mtu": 1200}, *ADOPTED[1:]]})
+    kvm.run(["systemctl", "restart", "libvirtd"])
+    given = kvm.module("libvirt_network", {"networks": [], "purge": True}, check=True, diff=True)
+    assert kvm.module("libvirt_network", {"networks": [], "purge": True}, diff=True)["diff"] == given["diff"]
+    assert seen_by_people(kvm) == before
+    assert "10.68" in str(given["diff"]) and "10.66.0.1" in str(given["diff"])
+    live = {group.get("name") for group in network(kvm, "plant").findall("portgroup")}
+    assert live == {"red", "green"}, "a running network has its portgroups back at once"
+    assert not kvm.module("libvirt_network", {"networks": [], "purge": True})["changed"]
+
+
+def test_what_somebody_changed_of_an_adopted_network_meanwhile_stays_his(kvm: harness.Host) -> None:
+    kvm.run(["virsh", "net-define", "/dev/stdin"], stdin=THEIRS["default"])
+    kvm.apply("libvirt_network", {**ADOPTED[0], "adopt": True})
+    text = kvm.run(["virsh", "net-dumpxml", "--inactive", "default"])
+    kvm.run(["virsh", "net-define", "/dev/stdin"], stdin=text.replace("<domain name='ours", "<domain name='his"))
+    done = kvm.module("libvirt_network", {"name": "default", "state": "absent"})
+    assert "it is given back, not removed" in done["warnings"][0]
+    root = network(kvm, "default", "--inactive")
+    assert root.find("domain").get("name") == "his.example" and root.find("mtu") is None
+    assert root.find("bridge").get("name") == "virbr7" and root.find("ip").get("address") == "10.66.0.1"
+
+
 def test_pools_and_volumes(kvm: harness.Host) -> None:
     pool = {"name": "p1", "type": "dir", "path": "/var/lib/libvirt/p1"}
     made = kvm.apply("libvirt_pool", pool)

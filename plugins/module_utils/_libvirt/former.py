@@ -1,7 +1,7 @@
 # Copyright: the overloom.fabric authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an adopted domain's document said before our changes, cell by cell, so that it can be given back. Pure.
+"""What an adopted domain's or network's document said before our changes, cell by cell, so that it can be given back. Pure.
 
 A cell is one attribute, one text, or all elements of one name in one place. It knows the value before us and ours: whatever
 its owner has changed since is no longer ours, and stays. NICs have a record of their own in the mark.
@@ -21,14 +21,14 @@ from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import 
 Path = t.Tuple[t.Tuple[str, int], ...]
 NameOf = t.Callable[[ET.Element], str]
 ATTRIBUTE, TEXT, ELEMENTS = "attribute", "text", "elements"
-# The whole domain's, beside its document.
-AUTOSTART = "autostart"
+# Of the whole, beside its document: whether it starts with the host, and whether it runs.
+AUTOSTART, ACTIVE = "autostart", "active"
 # A password would be readable in the mark. Whatever was before, ours stays.
 _SECRET = "passwd"
 
 
 class Cell(t.NamedTuple):
-    """was, ours: the text of an attribute or an element, or None; of elements a list of documents; of autostart a truth value."""
+    """was, ours: the text of an attribute or an element, or None; of elements a list of documents; of the whole a truth value."""
 
     path: Path
     kind: str
@@ -45,7 +45,9 @@ class Cell(t.NamedTuple):
     def label(self) -> str:
         """The place for a person's eyes."""
         names = [name if not number else f"{name}[{number + 1}]" for name, number in self.path]
-        last = {ATTRIBUTE: [f"@{self.name}"], ELEMENTS: [self.name], AUTOSTART: [AUTOSTART]}.get(self.kind, [])
+        last = {ATTRIBUTE: [f"@{self.name}"], ELEMENTS: [self.name], AUTOSTART: [AUTOSTART], ACTIVE: [ACTIVE]}.get(
+            self.kind, []
+        )
         return "/".join([*names, *last])
 
     def covers(self, path: Path) -> bool:
@@ -94,11 +96,11 @@ def recorded(
     return [cell for cell in cells.values() if cell.was != cell.ours]
 
 
-def with_autostart(old: t.Sequence[Cell], found: bool, wanted: bool) -> list[Cell]:
-    """The cells once a domain starts with its host, or does not any more."""
+def switched(old: t.Sequence[Cell], kind: str, found: bool, wanted: bool) -> list[Cell]:
+    """The cells once it starts with the host (AUTOSTART), or runs (ACTIVE), or does not any more."""
     cells = {cell.place: cell for cell in old}
     if found != wanted:
-        _note(cells, Cell((), AUTOSTART, AUTOSTART, found, wanted))
+        _note(cells, Cell((), kind, kind, found, wanted))
     return [cell for cell in cells.values() if cell.was != cell.ours]
 
 

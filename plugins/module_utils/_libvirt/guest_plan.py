@@ -464,7 +464,7 @@ class One:
             return Mark(owner, MODULE, tuple(storage), items, nics)
         cells = former.unpacked(old.former)
         if self.options.get("autostart") is not None:
-            cells = former.with_autostart(cells, self._there.autostart, self.options["autostart"])
+            cells = former.switched(cells, former.AUTOSTART, self._there.autostart, self.options["autostart"])
         return Mark(owner, MODULE, tuple(storage), items, nics, adopted, self._nics_before(nics), former.packed(cells))
 
     def _nics_before(self, nics: tuple[str, ...] | None) -> tuple[str, ...]:

@@ -476,6 +476,12 @@ def restrict_entries(found: t.Sequence[t.Any], wanted: t.Sequence[t.Any]) -> lis
     return sorted(found, key=lambda entry: wanted.index(entry) if entry in wanted else len(wanted))
 
 
+def name_of(part: ET.Element) -> str:
+    """A part's tag, with what tells portgroups and addresses from others."""
+    key = {"portgroup": "name", "ip": "address"}.get(part.tag, "")
+    return f"{part.tag}[{part.get(key)}]" if key else part.tag
+
+
 def differences(options: t.Mapping[str, t.Any], seen: t.Mapping[str, t.Any]) -> list[str]:
     """The declared options that a document states otherwise."""
     found = restrict(options, seen)

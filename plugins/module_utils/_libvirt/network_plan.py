@@ -13,6 +13,7 @@ import os
 import typing as t
 import xml.etree.ElementTree as ET
 
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import former
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.connection import (
     Call,
     asked,
@@ -30,6 +31,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.devices i
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.domain_plan import Actions as DomainActions
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.live import expected_vlan, live_interface
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.network import (
+    BEHIND_METADATA,
     MANAGED,
     MODULE,
     SPEC,
@@ -41,6 +43,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.network i
     dhcp_range,
     differences,
     dns_host,
+    name_of,
     patch,
     portgroup,
     restrict,
@@ -249,7 +252,7 @@ def plan(
             may_remove(f"network {network.name}", mark.owner or None, Caller(owner, adopt))
             if mark.adopted and not adopt:
                 result.warnings.append(returned(f"network {network.name}"))
-                _give_back(result, network.name, here, actions)
+                _give_back(result, found, network.name, here, actions)
             else:
                 _remove(result, found, network.name, here, actions)
     if purge:
@@ -258,7 +261,7 @@ def plan(
             mark = read_mark(here.inactive)
             if name not in declared and mark.owner == owner and mark.module == MODULE:
                 if mark.adopted:
-                    _give_back(result, name, here, actions)
+                    _give_back(result, found, name, here, actions)
                 else:
                     _remove(result, found, name, here, actions)
     _order(result, found, wanted)
@@ -270,10 +273,10 @@ def _order(result: Plan, found: Found, wanted: t.Sequence[Network]) -> None:
     modes = {
         name: view(here.inactive)["mode"]
         for name, here in found.networks.items()
-        if read_mark(here.inactive).module == MODULE
+        if read_mark(here.inactive).module == MODULE or result.after.get(name, {}).get("owner")
     }
     modes.update({network.name: network.options["mode"] for network in wanted if "mode" in network.options})
-    gone = {name for name, after in result.after.items() if after == {"owner": ""} or after["state"] == "absent"}
+    gone = result.released | {name for name, after in result.after.items() if after.get("state") == "absent"}
     gone |= {network.name for network in wanted if network.state == "absent"}
     plugged = any(
         guest.inactive.find("devices/interface/virtualport[@type='openvswitch']") is not None for guest in found.guests
@@ -342,8 +345,8 @@ class One:
             check_new(self.network)
         self.network = self.network._replace(options=self._options())
         marked = self.here is None or adopt or self.old.owner == owner
-        root = self._define(owner, marked)
         goal = {"present": self.active, "active": True, "inactive": False}[self.network.state]
+        root = self._define(owner, marked, goal)
         self._check_bridge(root, goal, check)
         if self.active and goal:
             self._running()
@@ -382,13 +385,23 @@ class One:
             options["portgroups"].insert(seen["portgroups"].index(group), group)
         return options
 
-    def _define(self, owner: str, marked: bool) -> ET.Element:
+    def _mark(self, owner: str, goal: bool) -> Mark:
+        """Our mark. In that of a network that was there before is also whether it ran, and started with the host."""
+        here, old = self.here, self.old
+        mark = old._replace(owner=owner, module=MODULE, adopted=old.adopted or here is not None and not old.owner)
+        if here is None or not mark.adopted:
+            return mark
+        cells = former.switched(former.unpacked(old.former), former.ACTIVE, self.active, goal)
+        if self.network.autostart is not None:
+            cells = former.switched(cells, former.AUTOSTART, here.autostart, self.network.autostart)
+        return mark._replace(former=former.packed(cells))
+
+    def _define(self, owner: str, marked: bool, goal: bool) -> ET.Element:
         """Plan the definition; the document as it is then."""
         here, options, old = self.here, self.network.options, self.old
         root = skeleton(self.network, owner) if here is None else copy.deepcopy(here.inactive)
         seen = view(root)
-        adopted = old.adopted or here is not None and not old.owner
-        mark = old._replace(owner=owner, module=MODULE, adopted=adopted) if marked else old
+        mark = self._mark(owner, goal) if marked else old
         self.before = {"state": "absent"} if here is None else {"owner": old.owner, **restrict(options, seen)}
         self.after = {"owner": mark.owner, **options}
         lacks = self.network.raw is not None and not contains(root, self.network.raw)
@@ -402,6 +415,9 @@ class One:
             gone, come = besides(here.inactive, root, self.network)
             if gone or come:
                 self.note("besides", gone, come)
+        if here is not None and mark.adopted:
+            cells = former.recorded(former.unpacked(mark.former), here.inactive, root, name_of)
+            write_mark(root, mark._replace(former=former.packed(cells)), BEHIND_METADATA)
         self.result.steps.append(self.actions.define(self.name, root))
         return root
 
@@ -590,14 +606,51 @@ def _remove(result: Plan, found: Found, name: str, here: Here, actions: Actions)
     )
 
 
-def _give_back(result: Plan, name: str, here: Here, actions: Actions) -> None:
-    """Take the mark from a network that was there before; it stays as it is."""
+def _give_back(result: Plan, found: Found, name: str, here: Here, actions: Actions) -> None:
+    """Take the mark from a network that was there before: what we changed becomes what it was."""
     result.released.add(name)
     root = copy.deepcopy(here.inactive)
-    owner = read_mark(root).owner
+    mark = read_mark(root)
+    cells = former.unpacked(mark.former)
+    ours, was = former.give_back(root, cells, name_of)
     write_mark(root, Mark(), ())
     result.steps.append(actions.define(name, root))
-    result.before[name], result.after[name] = {"owner": owner}, {"owner": ""}
+    if here.live is not None and ours:
+        _give_back_live(result, name, here, root, actions)
+    for cell in cells:
+        if _switch_back(result, found, name, here, cell, actions):
+            ours[cell.label], was[cell.label] = cell.ours, cell.was
+    result.before[name], result.after[name] = {"owner": mark.owner}, {"owner": ""}
+    if ours:
+        result.before[name]["settings"], result.after[name]["settings"] = ours, was
+
+
+def _give_back_live(result: Plan, name: str, here: Here, root: ET.Element, actions: Actions) -> None:
+    """What a running network takes at once; the rest waits for its next start, and that is said."""
+    now, then = view(here.inactive), view(root)
+    changed = [key for key in then if now[key] != then[key]]
+    at_once = {key: then[key] for key in changed if key in LIVE_OPTIONS}
+    _live(result, Network(name, "present", at_once, None, None, False, False), here, (), actions)
+    if len(at_once) < len(changed):
+        result.warnings.append(
+            f"network {name} is given back and runs on with the settings that it has until its next start"
+        )
+
+
+def _switch_back(result: Plan, found: Found, name: str, here: Here, cell: former.Cell, actions: Actions) -> bool:
+    """Whether it starts with the host, and whether it runs, if that is still as we have it. One in use runs on."""
+    if cell.kind == former.AUTOSTART and cell.ours == here.autostart:
+        result.steps.append(actions.autostart(name, cell.was))
+        return True
+    if cell.kind != former.ACTIVE or cell.ours != (here.live is not None):
+        return False
+    if not cell.was and _users(found, name):
+        result.warnings.append(
+            f"network {name} is given back and runs on, as domain {_users(found, name)[0]} runs in it"
+        )
+        return False
+    result.steps.append(actions.simple("start" if cell.was else "destroy", name))
+    return True
 
 
 def state_of(
