@@ -28,7 +28,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._owner import (
     Caller,
     may_change,
     may_declare,
-    nobodys,
+    may_remove,
     owner_argument_spec,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
@@ -177,14 +177,13 @@ class _Plan:
         self._remove: list[t.Any] = []
         self._before: dict[str, t.Any] = {}
         self._after: dict[str, t.Any] = {}
-        self._warnings: list[str] = []
 
     def change(self) -> Change:
         """All steps: files first, then what is started, at last what goes."""
         steps = unit_steps(self._found.units, self._units, booted())
         started = [Step(("systemctl", "restart", *self._restart))] if self._restart else []
         every = [*steps.put, *self._clear, *started, *steps.drop, *self._remove]
-        return Change(every, self._before, self._after, tuple(self._warnings))
+        return Change(every, self._before, self._after)
 
     def keep(self, wanted: Wanted) -> None:
         """Run a container as it is declared; one that differs is made anew."""
@@ -259,10 +258,7 @@ class _Plan:
         mark = self._found.owner_of_unit(name) or (container.owner if container else None)
         if unit not in self._found.units and container is None:
             return
-        if mark is None and not settings.adopt:
-            self._warnings.append(nobodys(f"container {name}"))
-            return
-        may_declare(f"container {name}", mark, settings.caller)
+        may_remove(f"container {name}", mark, settings.caller)
         self._units[unit] = None
         if container and unit not in self._found.active:
             self._clear.append(Step(("podman", "rm", "--force", "--time=0", name)))

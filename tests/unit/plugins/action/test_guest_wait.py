@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import pathlib
+import re
 import socket
 import subprocess
 import sys

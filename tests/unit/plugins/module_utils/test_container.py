@@ -119,9 +119,9 @@ def test_a_foreign_container_is_refused_and_with_adopt_replaced(owner: str | Non
     assert absent.steps == []
 
 
-def test_what_is_nobodys_stays_with_a_warning() -> None:
-    change = compare(found_of([container("c1", owner=None)]), [Wanted("c1", present=False)], MINE)
-    assert change.steps == [] and "stays" in change.warnings[0]
+def test_what_is_nobodys_is_not_removed() -> None:
+    with pytest.raises(FabricError, match="container c1 was not made by this collection and stays; leave it out"):
+        compare(found_of([container("c1", owner=None)]), [Wanted("c1", present=False)], MINE)
 
 
 @pytest.mark.parametrize(
