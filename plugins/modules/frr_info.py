@@ -108,26 +108,12 @@ spawned:
   sample: 2
 """
 
-import typing as t
-
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.config import frr_runner
-from ansible_collections.overloom.fabric.plugins.module_utils._frr.info import (
-    bfd_peers,
-    bgp_neighbors,
-    gather,
-    interfaces,
-    ospf6_neighbors,
-    ospf_neighbors,
-    refused,
-    routes,
-)
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.info import CHOICES, SUBSETS, facts
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.lists import check_prefix
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
-
-SUBSETS = ["ospf", "ospf6", "bgp", "routes", "interfaces", "bfd"]
-CHOICES = [*SUBSETS[:3], "bgp_refused", *SUBSETS[3:]]
 
 
 def main() -> None:
@@ -139,31 +125,12 @@ def main() -> None:
         supports_check_mode=True,
     )
     runner = frr_runner(module)
-    asked = [name for name in SUBSETS if name in module.params["gather"]]
-    if "bgp_refused" in module.params["gather"] and "bgp" not in asked:
-        asked.append("bgp")
-    if "routes" in asked:
-        asked.append("routes6")
     try:
         within = [check_prefix(prefix, "prefixes") for prefix in module.params["prefixes"]]
-        daemons, found = gather(runner, asked)
-        sessions = bgp_neighbors(found.get("bgp"))
-        if "bgp_refused" in module.params["gather"]:
-            refused(runner, daemons, sessions)
+        found = facts(runner, module.params["gather"], within)
     except FabricError as error:
         module.fail_json(msg=str(error), spawned=runner.spawned)
-    facts: dict[str, dict[str, t.Any]] = {
-        "ospf": {"ospf_neighbors": ospf_neighbors(found.get("ospf"))},
-        "ospf6": {"ospf6_neighbors": ospf6_neighbors(found.get("ospf6"))},
-        "bgp": {"bgp_neighbors": sessions},
-        "routes": {"routes": routes(found.get("routes"), within) + routes(found.get("routes6"), within)},
-        "interfaces": {"interfaces": interfaces(found.get("interfaces"))},
-        "bfd": {"bfd_peers": bfd_peers(found.get("bfd"))},
-    }
-    gathered: dict[str, t.Any] = {}
-    for name in asked:
-        gathered.update(facts.get(name, {}))
-    module.exit_json(changed=False, daemons=list(daemons), spawned=runner.spawned, **gathered)
+    module.exit_json(changed=False, spawned=runner.spawned, **found)
 
 
 if __name__ == "__main__":

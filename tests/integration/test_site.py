@@ -18,6 +18,8 @@ import pytest
 import roots
 import yaml
 from harness import REPOSITORY, Lab
+from tracer import Tracer
+from verifier import plan_of
 
 BIN = pathlib.Path(sys.executable).parent
 SEGMENTS = [
@@ -202,10 +204,34 @@ def test_a_rebooted_host_has_it_all_without_a_run(built):
     assert set(changed(built.play("site.yml")).values()) == {0}
 
 
+def test_status_shows_what_is_not_as_planned_and_changes_nothing(built):
+    plan = plan_of(built.folder)
+    tracer = Tracer(plan, built.lab)
+    remote = next(tep["address"] for tep in plan["teps"] if tep["host"] == "kvm2")
+    options = ["-e", f"status_report={built.folder}", "-e", f"status_prometheus={built.folder}/fabric.prom"]
+    before = {host: tracer.state(host) for host in built.hosts}
+    assert "all as planned" in built.play("playbooks/status.yml", *options)
+    assert {host: tracer.state(host) for host in built.hosts} == before
+    metrics = (built.folder / "fabric.prom").read_text()
+    assert f'overloom_as_planned{{fabric="{built.intent["fabric_name"]}"}} 1' in metrics
+    built.on("kvm1", "ovs-vsctl", "set", "interface", "gre-kvm2", "options:remote_ip=192.0.2.9")
+    try:
+        out = built.play("playbooks/status.yml", *options, ok=False)
+    finally:
+        built.on("kvm1", "ovs-vsctl", "set", "interface", "gre-kvm2", f"options:remote_ip={remote}")
+    assert "tunnel kvm1:gre-kvm2: remote_ip 192.0.2.9; planned: remote_ip" in out
+    report = json.loads((built.folder / "status.json").read_text())
+    assert [problem["thing"] for problem in report["problems"]] == ["gre-kvm2"]
+    # The second run knows of the first.
+    assert all(row["tx_rate"] is not None for row in report["tunnels"])
+
+
 def test_an_unreachable_host_fails_its_checks_and_the_others_are_still_measured(built):
     built.on("kvm2", "systemctl", "poweroff")
     time.sleep(3)
     try:
+        out = built.play("playbooks/status.yml", ok=False)
+        assert "host kvm2: down" in out and "Not as planned: 1 of 2 hosts." in " ".join(out.split())
         report = built.verify(ok=False)
         assert any(check["passed"] for check in report["checks"] if check["from"].startswith("kvm1"))
         assert all(not check["passed"] for check in report["checks"] if check["from"].startswith("kvm2"))

@@ -4,7 +4,7 @@
 """What FRR knows: neighbours, sessions, routes, interfaces, from its JSON.
 
 This file is private to the collection. FRR's keys differ between its commands and releases; here each fact has one name
-and one type. Everything but `gather` is pure.
+and one type. Everything but `gather`, `refused` and `facts` is pure.
 """
 
 from __future__ import annotations
@@ -54,6 +54,35 @@ def gather(runner: Runner, subsets: t.Iterable[str]) -> tuple[tuple[str, ...], d
     mark = " " + " ".join(daemons)
     answers = [part.strip() for part in out.split(mark + "\n")] if daemons else []
     return daemons, {name: document(answer) for name, answer in zip(asked, answers)}
+
+
+SUBSETS = ["ospf", "ospf6", "bgp", "routes", "interfaces", "bfd"]
+CHOICES = [*SUBSETS[:3], "bgp_refused", *SUBSETS[3:]]
+
+
+def facts(runner: Runner, wanted: t.Container[str], within: t.Sequence[str] = ()) -> dict[str, Json]:
+    """What is wanted, with the daemons that run. wanted: of CHOICES. within: only routes inside of these prefixes."""
+    asked = [name for name in SUBSETS if name in wanted]
+    if "bgp_refused" in wanted and "bgp" not in asked:
+        asked.append("bgp")
+    if "routes" in asked:
+        asked.append("routes6")
+    daemons, found = gather(runner, asked)
+    sessions = bgp_neighbors(found.get("bgp"))
+    if "bgp_refused" in wanted:
+        refused(runner, daemons, sessions)
+    known: dict[str, dict[str, Json]] = {
+        "ospf": {"ospf_neighbors": ospf_neighbors(found.get("ospf"))},
+        "ospf6": {"ospf6_neighbors": ospf6_neighbors(found.get("ospf6"))},
+        "bgp": {"bgp_neighbors": sessions},
+        "routes": {"routes": routes(found.get("routes"), within) + routes(found.get("routes6"), within)},
+        "interfaces": {"interfaces": interfaces(found.get("interfaces"))},
+        "bfd": {"bfd_peers": bfd_peers(found.get("bfd"))},
+    }
+    told: dict[str, Json] = {"daemons": list(daemons)}
+    for name in asked:
+        told.update(known.get(name, {}))
+    return told
 
 
 def refused(runner: Runner, daemons: tuple[str, ...], neighbors: list[dict[str, Json]]) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import typing as t
 
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.states import guest_states
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.namespace import checksum_offloads
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import (
     Database,
@@ -183,15 +184,6 @@ def _traced(runner: OvsRunner, question: Item) -> str:
     return out if status == 0 else "error: " + (err or out).strip()
 
 
-def read_guests(runner: OvsRunner) -> dict[str, str] | None:
-    """The states of libvirt's guests by name; None when libvirt does not answer."""
-    status, out, _err = runner.run(["virsh", "-q", "list", "--all"])
-    if status:
-        return None
-    rows = [line.split(None, 2) for line in out.splitlines()]
-    return {row[1]: row[2].strip() for row in rows if len(row) == 3}
-
-
 def read(runner: OvsRunner, options: Item) -> Item:
     """All that was asked for. A namespace that is not there is left out."""
     spaces: dict[str, Item] = {"": {**read_kernel(runner, None), "firewall": read_firewall(runner, None)}}
@@ -205,7 +197,7 @@ def read(runner: OvsRunner, options: Item) -> Item:
     if options["switch"]:
         found["switch"] = read_switch(runner, options["traces"])
     if options["guests"]:
-        found["guests"] = read_guests(runner)
+        found["guests"] = guest_states(runner)
     return found
 
 

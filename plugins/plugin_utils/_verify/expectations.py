@@ -70,7 +70,7 @@ def expectations(plan: Item, isolation_limit: int | None = 2000) -> Item:
         ],
         "alone": _alone(by_segment, denied),
         "isolation": isolation,
-        "hosts": {name: _state(host) for name, host in plan["hosts"].items()},
+        "hosts": {name: host_state(host) for name, host in plan["hosts"].items()},
         "routers": routing(plan),
     }
 
@@ -289,7 +289,7 @@ def _ordered_apart(sizes: list[int]) -> int:
     return sum(sizes) ** 2 - sum(size * size for size in sizes)
 
 
-def _state(host: Item) -> Item:
+def host_state(host: Item) -> Item:
     """What the *_info modules must find on a host."""
     ports: dict[str, Item] = {}
     for bridge in host["bridges"]:

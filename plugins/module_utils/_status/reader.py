@@ -1,0 +1,74 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A host's part of a fabric, read in one go and not judged: the switch, namespaces, guests, routing.
+
+Open vSwitch's database is read once for all, FRR by two processes, guests by one. This file is private to the collection.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.info import facts
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.states import guest_states
+from ansible_collections.overloom.fabric.plugins.module_utils._netns.info import namespaces
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs import bridge as _ovs_bridge
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs import tunnel as _ovs_tunnel
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import (
+    Database,
+    OvsRunner,
+    empty_database,
+    ovs_vsctl,
+    read_database,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.tables import STATE
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner
+
+Item = t.Dict[str, t.Any]
+
+TIMEOUT = 10
+COUNTERS = ("rx_bytes", "tx_bytes", "rx_packets", "tx_packets", "rx_errors", "tx_errors", "rx_dropped", "tx_dropped")
+
+
+def read(runner: OvsRunner, frr: Runner, options: Item) -> tuple[Item, dict[str, str]]:
+    """All that was asked for, and why what is missing of it could not be read, by its key."""
+    found: Item = {}
+    unread: dict[str, str] = {}
+    database = None
+    if options["switch"]:
+        try:
+            database = read_database(runner, ovs_vsctl(None, TIMEOUT), STATE)
+            found.update(_switch(runner, database))
+        except FabricError as error:
+            unread["switch"] = str(error)
+    if options["namespaces"]:
+        known = database or empty_database()
+        try:
+            found["namespaces"] = namespaces(runner, options["namespaces"], lambda: known)
+        except FabricError as error:
+            unread["namespaces"] = str(error)
+    else:
+        found["namespaces"] = []
+    if options["guests"]:
+        found["guests"] = guest_states(runner)
+        if found["guests"] is None:
+            unread["guests"] = "libvirt does not answer"
+    if options["routing"]:
+        try:
+            found.update(facts(frr, options["routing"]))
+        except FabricError as error:
+            unread["routing"] = str(error)
+    return found, unread
+
+
+def _switch(runner: OvsRunner, database: Database) -> Item:
+    """Bridges with their ports and the number of their flows; tunnels with their counters."""
+    held = _ovs_bridge.Holdings(runner, database, TIMEOUT)
+    bridges = [_ovs_bridge.bridge_state(database, name, held.flows) for name in sorted(database.tables["Bridge"])]
+    tunnels = []
+    for name in _ovs_tunnel.tunnel_names(database):
+        statistics = database.interface(name).get("statistics") or {}
+        counters = {counter: int(statistics.get(counter, 0)) for counter in COUNTERS}
+        tunnels.append({**_ovs_tunnel.state(database, name), "statistics": counters})
+    return {"bridges": bridges, "tunnels": tunnels}

@@ -1,0 +1,120 @@
+#!/usr/bin/python
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: status_info
+short_description: Read a host's part of a fabric in one call
+version_added: 0.1.0
+author: The overloom.fabric authors (@overloom)
+description:
+  - Reads bridges, ports, tunnels and their counters, network namespaces, the states of guests, and what FRR knows of its neighbors and routes.
+  - Judges nothing. M(overloom.fabric.status) and M(overloom.fabric.verify) hold it against the plan.
+  - A part that cannot be read is left out, and RV(unread) says why.
+extends_documentation_fragment:
+  - overloom.fabric.attributes.info
+options:
+  switch:
+    description: Whether to read Open vSwitch.
+    type: bool
+    default: true
+  namespaces:
+    description: The network namespaces to read.
+    type: list
+    elements: str
+    default: []
+  guests:
+    description: Whether to read the states of libvirt's guests.
+    type: bool
+    default: false
+  routing:
+    description: What to ask of FRR, as O(overloom.fabric.frr_info#module:gather) has it.
+    type: list
+    elements: str
+    choices: [ospf, ospf6, bgp, bgp_refused, routes, interfaces, bfd]
+    default: []
+seealso:
+  - module: overloom.fabric.ovs_info
+  - module: overloom.fabric.netns_info
+  - module: overloom.fabric.frr_info
+"""
+
+EXAMPLES = r"""
+- name: Read a KVM host that is a router, too
+  overloom.fabric.status_info:
+    namespaces: [web1, web2]
+    guests: true
+    routing: [ospf, routes]
+  register: seen
+"""
+
+RETURN = r"""
+bridges:
+  description: The bridges with their ports, as M(overloom.fabric.ovs_bridge_info) returns them.
+  returned: with O(switch), when Open vSwitch answers
+  type: list
+  elements: dict
+tunnels:
+  description: The tunnels with BFD and errors, as M(overloom.fabric.ovs_tunnel_info) returns them, and their counters as C(statistics).
+  returned: with O(switch), when Open vSwitch answers
+  type: list
+  elements: dict
+namespaces:
+  description: The namespaces with their interfaces, as M(overloom.fabric.netns_info) returns them. One that is not there is left out.
+  returned: when they could be read
+  type: list
+  elements: dict
+guests:
+  description: The states of libvirt's guests by name, or null when libvirt does not answer.
+  returned: with O(guests)
+  type: dict
+  sample: {vm1: running}
+daemons:
+  description: The daemons of FRR that run. What else M(overloom.fabric.frr_info) returns is here, too, under its names.
+  returned: with O(routing), when FRR answers
+  type: list
+  elements: str
+unread:
+  description: Why a part could not be read, by C(switch), C(namespaces), C(guests) or C(routing).
+  returned: always
+  type: dict
+  sample: {switch: ovs-vsctl did not answer}
+msg:
+  description: All that stands in RV(unread), in one line.
+  returned: when something could not be read
+  type: str
+spawned:
+  description: Number of processes that were started.
+  returned: always
+  type: int
+  sample: 6
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.config import frr_runner
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.info import CHOICES
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import ovs_runner
+from ansible_collections.overloom.fabric.plugins.module_utils._status.reader import read
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "switch": {"type": "bool", "default": True},
+            "namespaces": {"type": "list", "elements": "str", "default": []},
+            "guests": {"type": "bool", "default": False},
+            "routing": {"type": "list", "elements": "str", "choices": CHOICES, "default": []},
+        },
+        supports_check_mode=True,
+    )
+    runner, frr = ovs_runner(module), frr_runner(module)
+    found, unread = read(runner, frr, module.params)
+    said = {"msg": "; ".join(unread.values())} if unread else {}
+    module.exit_json(changed=False, unread=unread, spawned=runner.spawned + frr.spawned, **found, **said)
+
+
+if __name__ == "__main__":
+    main()
