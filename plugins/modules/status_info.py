@@ -25,6 +25,10 @@ options:
     type: list
     elements: str
     default: []
+  containers:
+    description: Whether to read the containers of Podman.
+    type: bool
+    default: false
   guests:
     description: Whether to read the states of libvirt's guests.
     type: bool
@@ -66,9 +70,14 @@ namespaces:
   returned: when they could be read
   type: list
   elements: dict
+containers:
+  description: The containers, as M(overloom.fabric.netns_container_info) returns them.
+  returned: with O(containers), when they could be read
+  type: list
+  elements: dict
 guests:
-  description: The states of libvirt's guests by name, or null when libvirt does not answer.
-  returned: with O(guests)
+  description: The states of libvirt's guests by name.
+  returned: with O(guests), when libvirt answers
   type: dict
   sample: {vm1: running}
 daemons:
@@ -77,7 +86,7 @@ daemons:
   type: list
   elements: str
 unread:
-  description: Why a part could not be read, by C(switch), C(namespaces), C(guests) or C(routing).
+  description: Why a part could not be read, by the name of the option.
   returned: always
   type: dict
   sample: {switch: ovs-vsctl did not answer}
@@ -105,6 +114,7 @@ def main() -> None:
         argument_spec={
             "switch": {"type": "bool", "default": True},
             "namespaces": {"type": "list", "elements": "str", "default": []},
+            "containers": {"type": "bool", "default": False},
             "guests": {"type": "bool", "default": False},
             "routing": {"type": "list", "elements": "str", "choices": CHOICES, "default": []},
         },

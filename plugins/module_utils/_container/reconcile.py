@@ -336,18 +336,23 @@ def _last_words(runner: Runner, unit: str) -> str:
     return errors[-1] if errors else f"its command ended; see journalctl -u {unit}"
 
 
+def described(runner: Runner) -> list[dict[str, t.Any]]:
+    """All containers of the host, sorted by name."""
+    found = read_host(runner)
+    every = {unit.notes().get("Name", "") for unit in found.units.values()} | set(found.containers or ())
+    return [describe(found, name) for name in sorted(every - {""})]
+
+
 def run_info(module: t.Any) -> None:
     """The module netns_container_info."""
     runner, names, owner = module_runner(module), module.params["names"], module.params["owner"]
     try:
         chosen = None if names is None else {check_container_name(name, "names") for name in names}
-        found = read_host(runner)
+        rows = described(runner)
     except FabricError as error:
         module.fail_json(msg=str(error), spawned=runner.spawned)
-    every = {unit.notes().get("Name", "") for unit in found.units.values()} | set(found.containers or ())
-    rows = [describe(found, name) for name in sorted(every - {""}) if chosen is None or name in chosen]
     module.exit_json(
         changed=False,
-        containers=[row for row in rows if owner is None or row["owner"] == owner],
+        containers=[row for row in rows if (chosen is None or row["name"] in chosen) and owner in (None, row["owner"])],
         spawned=runner.spawned,
     )

@@ -1,7 +1,7 @@
 # Copyright: the overloom.fabric authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A host's part of a fabric, read in one go and not judged: the switch, namespaces, guests, routing.
+"""A host's part of a fabric, read in one go and not judged: the switch, namespaces, containers, guests, routing.
 
 Open vSwitch's database is read once for all, FRR by two processes, guests by one. This file is private to the collection.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.overloom.fabric.plugins.module_utils._container.reconcile import described
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.info import facts
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.states import guest_states
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.info import namespaces
@@ -33,33 +34,37 @@ COUNTERS = ("rx_bytes", "tx_bytes", "rx_packets", "tx_packets", "rx_errors", "tx
 
 def read(runner: OvsRunner, frr: Runner, options: Item) -> tuple[Item, dict[str, str]]:
     """All that was asked for, and why what is missing of it could not be read, by its key."""
-    found: Item = {}
+    found: Item = {"namespaces": []}
     unread: dict[str, str] = {}
-    database = None
-    if options["switch"]:
-        try:
-            database = read_database(runner, ovs_vsctl(None, TIMEOUT), STATE)
-            found.update(_switch(runner, database))
-        except FabricError as error:
-            unread["switch"] = str(error)
-    if options["namespaces"]:
-        known = database or empty_database()
-        try:
-            found["namespaces"] = namespaces(runner, options["namespaces"], lambda: known)
-        except FabricError as error:
-            unread["namespaces"] = str(error)
-    else:
-        found["namespaces"] = []
-    if options["guests"]:
-        found["guests"] = guest_states(runner)
-        if found["guests"] is None:
-            unread["guests"] = "libvirt does not answer"
-    if options["routing"]:
-        try:
-            found.update(facts(frr, options["routing"]))
-        except FabricError as error:
-            unread["routing"] = str(error)
+
+    def take(part: str, reader: t.Callable[[], Item]) -> None:
+        if options[part]:
+            try:
+                found.update(reader())
+            except FabricError as error:
+                found.pop(part, None)
+                unread[part] = str(error)
+
+    database = empty_database()
+
+    def switch() -> Item:
+        nonlocal database
+        database = read_database(runner, ovs_vsctl(None, TIMEOUT), STATE)
+        return _switch(runner, database)
+
+    take("switch", switch)
+    take("namespaces", lambda: {"namespaces": namespaces(runner, options["namespaces"], lambda: database)})
+    take("containers", lambda: {"containers": described(runner)})
+    take("guests", lambda: _guests(runner))
+    take("routing", lambda: facts(frr, options["routing"]))
     return found, unread
+
+
+def _guests(runner: Runner) -> Item:
+    states = guest_states(runner)
+    if states is None:
+        raise FabricError("libvirt does not answer")
+    return {"guests": states}
 
 
 def _switch(runner: OvsRunner, database: Database) -> Item:

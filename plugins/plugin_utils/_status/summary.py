@@ -24,6 +24,7 @@ KINDS = {
     "port": "ports",
     "tunnel": "tunnels",
     "namespace": "namespaces",
+    "container": "containers",
     "guest": "guests",
     "adjacency": "adjacencies",
     "session": "sessions",
@@ -85,7 +86,7 @@ def _host_checks(plan: Item, name: str, found: Item) -> list[Item]:
         for bridge in state["bridges"].values():
             bridge["flow_count"] = SOME
         # Which flows there are is verify's question.
-        kinds = dict.fromkeys(("bridges", "tunnels", "namespaces"), found)
+        kinds = dict.fromkeys(("bridges", "tunnels", "namespaces", "containers"), found)
         checks = _verify_state.judge(name, {**state, "flows": {}}, kinds)
         checks = [_working(plan["hosts"][name], check, found) for check in checks]
         checks += [_guest(name, guest, found) for guest in plan["hosts"][name].get("guests", ())]
@@ -115,9 +116,10 @@ def _tunnel(found: Item, name: str) -> Item:
 
 
 def _guest(name: str, guest: Item, found: Item) -> Item:
-    state = (found.get("guests") or {}).get(guest["name"], "not there")
-    if found.get("guests") is None:
-        state = f"{name} was not read: {why({'msg': found['unread'].get('guests')})}"
+    if "guests" in found:
+        state = found["guests"].get(guest["name"], "not there")
+    else:
+        state = f"{name} was not read: {found['unread']['guests']}"
     return {
         "kind": "guest",
         "host": name,
@@ -166,7 +168,11 @@ def _rate(statistics: Item, last: Item, counter: str, seconds: float) -> int | N
 
 def _segments(plan: Item, seen: t.Mapping[str, Item], problems: list[Item]) -> list[Item]:
     """Each segment with the number of its endpoints on the hosts that were asked, and how many of them have no problem of their own."""
-    wrong = {(check["host"], check["thing"]) for check in problems if check["kind"] in ("port", "namespace", "guest")}
+    wrong = {
+        (check["host"], check["thing"])
+        for check in problems
+        if check["kind"] in ("port", "namespace", "container", "guest")
+    }
     down = {check["host"] for check in problems if check["kind"] == "host"}
     rows = []
     for segment in plan["segments"]:

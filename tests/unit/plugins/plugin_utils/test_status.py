@@ -91,7 +91,7 @@ CHANGES = {
     "namespace": (lambda seen: seen["kvm2"].update(namespaces=[]), "namespace", "not there", 2),
     "guest": (lambda seen: seen["kvm1"].update(guests={"vm": "shut off"}), "guest", "shut off", 2),
     "libvirt": (
-        lambda seen: seen["kvm1"].update(guests=None, unread={"guests": "libvirt does not answer"}),
+        lambda seen: (seen["kvm1"].pop("guests"), seen["kvm1"].update(unread={"guests": "libvirt does not answer"})),
         "guest",
         "kvm1 was not read: libvirt does not answer",
         2,
