@@ -95,11 +95,13 @@ def oneshot(
     before: t.Sequence[str] = (),
     part_of: t.Sequence[str] = (),
     wants: t.Sequence[str] = (),
+    unit: t.Sequence[str] = (),
 ) -> Unit:
     """A service that runs commands once, one after the other, and then counts as active.
 
     notes: what stands in the `X-Overloom-` keys; `Owner` is the owner mark.
     wants: units that are started with this one, and without which it is tried all the same.
+    unit: further lines of [Unit].
     part_of: units with whose stop and restart this one is stopped and restarted.
     """
     lines = [_HEAD, "[Unit]"]
@@ -108,6 +110,7 @@ def oneshot(
     for key, units in (("Wants", wants), ("After", after), ("Before", before), ("PartOf", part_of)):
         if units:
             lines.append(_setting(key, " ".join(units)))
+    lines += unit
     lines += ["", "[Service]", "Type=oneshot", "RemainAfterExit=yes"]
     lines += [_exec_line("ExecStart", command) for command in commands]
     return _unit(unit_name(kind, name), lines, wanted_by)

@@ -35,6 +35,24 @@ options:
     type: str
     choices: [present, absent]
     default: present
+  container:
+    description:
+      - Name of a container that others run, with a network namespace of its own (C(--network=none) at best). O(name) becomes the name of that namespace,
+        as with C(ip netns attach), and is otherwise a namespace of others, which gets the interface and is never removed.
+      - A service C(overloom-follow-NAME.service) follows the container. Whenever the container has started, its namespace has the name and the interface
+        again, after a fraction of a second; that includes a container of the same name that its owner has made anew, and a reboot.
+      - While the container does not run, nothing is changed, with a warning.
+    type: str
+  engine:
+    description:
+      - Engine of O(container).
+    type: str
+    choices: [podman, docker]
+    default: podman
+  pid:
+    description:
+      - A process whose network namespace O(name) names, instead of O(container). It is plugged in once, as nobody knows its next process.
+    type: int
   interface:
     description:
       - Name of the end inside the namespace. V(eth0) by default.
@@ -136,6 +154,17 @@ options:
         type: str
         choices: [present, absent]
         default: present
+      container:
+        description: See O(container).
+        type: str
+      engine:
+        description: See O(engine).
+        type: str
+        choices: [podman, docker]
+        default: podman
+      pid:
+        description: See O(pid).
+        type: int
       interface:
         description: See O(interface).
         type: str
@@ -205,7 +234,9 @@ notes:
     reboot its interface is made as soon as the namespace is there.
   - A veth pair that exists without the mark is configured, but neither removed nor made at boot, until O(adopt=true).
   - An interface with the name of O(outer) which is not the other end of O(interface) is never touched; that is an error.
+  - O(container) needs the command of its engine, and C(python3) on the host.
 seealso:
+  - module: overloom.fabric.netns_container
   - module: overloom.fabric.netns_info
   - module: overloom.fabric.ovs_bridge
 """
@@ -242,6 +273,15 @@ EXAMPLES = r"""
     namespaces:
       - {name: red, bridge: br-int, tag: 20, addresses: [10.1.2.1/24]}
       - {name: blue, bridge: br-int, tag: 10, addresses: [10.1.1.1/24]}
+
+- name: A container that somebody runs with --network=none, on VLAN 20
+  overloom.fabric.netns_veth:
+    name: db
+    container: postgres
+    bridge: br-int
+    tag: 20
+    addresses: [10.1.2.3/24]
+    mtu: 1446
 
 - name: Remove a namespace with all its interfaces
   overloom.fabric.netns_veth:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.namespace import FOLDER, existing
@@ -17,6 +18,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import 
 
 # The label with the owner mark.
 LABEL = "overloom-owner"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", re.ASCII)
 LIST = Step(("podman", "ps", "--all", "--no-trunc", "--format", "json"))
 
 
@@ -34,6 +36,16 @@ class Container(t.NamedTuple):
     def uses(self) -> list[str]:
         """The traces of its user, in words."""
         return [f"{'runs' if self.running else 'was made from'} image {self.image}"]
+
+
+def check_container_name(name: str, what: str) -> str:
+    """A name that Podman takes for a container."""
+    if not _NAME.fullmatch(name):
+        raise FabricError(
+            f"{what}: {name!r} is no name for a container; give 1 to 63 letters, digits, '_', '.' and '-', "
+            "the first of them a letter or a digit"
+        )
+    return name
 
 
 def parse_list(text: str) -> dict[str, Container]:
@@ -81,13 +93,13 @@ def image_ids(runner: Runner, images: t.Iterable[str]) -> dict[str, str]:
 
 def namespace_of(pid: int) -> str | None:
     """The named network namespace that a process is in; None for one without a name, or without a process."""
-    own = _identity(f"/proc/{pid}/ns/net") if pid else None
+    own = identity(f"/proc/{pid}/ns/net") if pid else None
     if own is None:
         return None
-    return next((name for name in existing() if _identity(os.path.join(FOLDER, name)) == own), None)
+    return next((name for name in existing() if identity(os.path.join(FOLDER, name)) == own), None)
 
 
-def _identity(path: str) -> tuple[int, int] | None:
+def identity(path: str) -> tuple[int, int] | None:
     """What tells a namespace from all others."""
     try:
         found = os.stat(path)

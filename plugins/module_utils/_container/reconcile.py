@@ -12,11 +12,11 @@ import time
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._container import podman as _podman
-from ansible_collections.overloom.fabric.plugins.module_utils._container.podman import Container
+from ansible_collections.overloom.fabric.plugins.module_utils._container.podman import Container, check_container_name
 from ansible_collections.overloom.fabric.plugins.module_utils._container.service import (
+    CIDS,
     UNIT_KIND,
     Wanted,
-    check_container_name,
     cid_file,
     declared,
     noted,
@@ -35,6 +35,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import 
     Change,
     FabricError,
     Remove,
+    RemoveFolder,
     Runner,
     Step,
     module_runner,
@@ -263,7 +264,7 @@ class _Plan:
         if container and unit not in self._found.active:
             self._clear.append(Step(("podman", "rm", "--force", "--time=0", name)))
         if unit in self._found.units:
-            self._remove.append(Remove(cid_file(name)))
+            self._remove += [Remove(cid_file(name)), RemoveFolder(CIDS)]
         self._before[name] = {"running": bool(container and container.running), "service": unit in self._found.units}
 
 

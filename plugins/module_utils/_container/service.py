@@ -10,10 +10,9 @@ the container: whatever restarts, kills or removes the container leaves the name
 from __future__ import annotations
 
 import json
-import re
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.module_utils._container.podman import LABEL
+from ansible_collections.overloom.fabric.plugins.module_utils._container.podman import LABEL, check_container_name
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.namespace import FOLDER as NAMESPACES
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.namespace import check_name
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.reader import UNIT_KIND as NETNS
@@ -25,7 +24,6 @@ UNIT_KIND = "container"
 CIDS = "/var/lib/overloom/containers"
 STOP_TIMEOUT = 10
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", re.ASCII)
 # Options of `podman run` that are the service's own, and those that need a network of Podman's.
 _TAKEN = (
     "--cidfile",
@@ -74,16 +72,6 @@ class Wanted(t.NamedTuple):
             "namespace": self.namespace,
             "stop_timeout": self.stop_timeout,
         }
-
-
-def check_container_name(name: str, what: str) -> str:
-    """A name that Podman takes for a container."""
-    if not _NAME.fullmatch(name):
-        raise FabricError(
-            f"{what}: {name!r} is no name for a container; give 1 to 63 letters, digits, '_', '.' and '-', "
-            "the first of them a letter or a digit"
-        )
-    return name
 
 
 def check_image(image: str, what: str) -> str:
@@ -189,6 +177,8 @@ def unit_of(wanted: Wanted, owner: str, cgroups: bool = True) -> Unit:
             "RequiresMountsFor": "/var/lib/containers",
             # However often it is killed, it is started again.
             "StartLimitIntervalSec": "0",
+            # One that had to be killed leaves no failed unit behind when it is removed.
+            "CollectMode": "inactive-or-failed",
         },
         settings={
             "Type": "notify",

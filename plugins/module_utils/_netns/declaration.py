@@ -15,6 +15,7 @@ import typing as t
 from ansible_collections.overloom.fabric.plugins.module_utils._ip import iproute as _ip
 from ansible_collections.overloom.fabric.plugins.module_utils._netns import namespace as _netns
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.reader import VLAN_OPTIONS
+from ansible_collections.overloom.fabric.plugins.module_utils._netns.source import ENGINES, Source, declared_source
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import (
     Wanted,
     interface_name,
@@ -43,6 +44,9 @@ def item_argument_spec() -> dict:
     return {
         "name": {"type": "str"},
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        "container": {"type": "str"},
+        "engine": {"type": "str", "choices": list(ENGINES), "default": "podman"},
+        "pid": {"type": "int"},
         "interface": {"type": "str"},
         "outer": {"type": "str"},
         "addresses": {"type": "list", "elements": "str"},
@@ -73,7 +77,7 @@ class Veth(t.NamedTuple):
     """One declared item, checked as far as that goes without the host; None leaves as it is.
 
     interface: None only when the whole namespace shall be absent. tx: auto, on, off.
-    sysctls: key with slashes -> value. port: the declared VLAN options of the port.
+    sysctls: key with slashes -> value. port: the declared VLAN options of the port. source: whose namespace it is, of a container or process.
     """
 
     name: str
@@ -89,6 +93,7 @@ class Veth(t.NamedTuple):
     tx: str = "auto"
     bridge: str | None = None
     port: tuple[Wanted, ...] = ()
+    source: Source | None = None
 
     @property
     def what(self) -> str:
@@ -141,6 +146,7 @@ def declared(items: t.Iterable[Item]) -> list[Veth]:
             raise FabricError(
                 f"namespace {name} is declared absent as a whole, and with an interface; remove one of the items"
             )
+    _check_sources(veths)
     _check_joined_options(veths)
     return veths
 
@@ -175,6 +181,7 @@ def _declared(item: Item) -> Veth:
         tx=item.get("tx_checksum", "auto"),
         bridge=interface_name(item["bridge"], f"{what}: bridge") if item.get("bridge") else item.get("bridge"),
         port=tuple(parse(VLAN_OPTIONS, item, what)),
+        source=declared_source(item, f"namespace {name}"),
     )
     if veth.mtu is not None:
         _ip.check_mtu(veth.mtu, veth.addresses or (), f"{what}: mtu")
@@ -191,6 +198,26 @@ def _route(route: Item, what: str) -> _ip.Route:
 
 def _sysctls(values: dict[str, t.Any], what: str) -> dict[str, str]:
     return dict(_netns.check_sysctl(str(key), value, f"{what}: sysctls") for key, value in values.items())
+
+
+def sources_of(veths: t.Iterable[Veth]) -> dict[str, Source]:
+    """The declared namespaces of containers and processes."""
+    return {veth.name: veth.source for veth in veths if veth.present and veth.source}
+
+
+def _check_sources(veths: t.Sequence[Veth]) -> None:
+    """Refuse items of one namespace that say of different containers whose it is, and two names for one container."""
+    sources: dict[str, Source | None] = {}
+    names: dict[Source, str] = {}
+    for veth in veths:
+        if not veth.present:
+            continue
+        if sources.setdefault(veth.name, veth.source) != veth.source:
+            raise FabricError(f"{veth.what}: container and pid must be the same in all items of the namespace")
+        if veth.source and names.setdefault(veth.source, veth.name) != veth.name:
+            raise FabricError(
+                f"namespaces {names[veth.source]} and {veth.name} are both that of {veth.source.what}; give one of them another"
+            )
 
 
 def _check_joined_options(veths: t.Sequence[Veth]) -> None:

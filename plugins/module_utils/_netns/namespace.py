@@ -52,18 +52,20 @@ def existing() -> list[str]:
         return []
 
 
-def visit(questions: t.Mapping[str, t.Callable[[], T]]) -> dict[str, T | None]:
+def visit(
+    questions: t.Mapping[str, t.Callable[[], T]], paths: t.Mapping[str, str] | None = None
+) -> dict[str, T | None]:
     """Ask each question inside the namespace that it is listed for.
 
     None answers for a namespace whose file is there but no longer, or not yet, the namespace (an interrupted
-    `ip netns add` leaves such a file). Raises FabricError without the right to enter.
+    `ip netns add` leaves such a file). paths: of namespaces without the name. Raises FabricError without the right to enter.
     """
     answers: dict[str, T | None] = {}
 
     def work() -> None:
         for name, question in questions.items():
             try:
-                with open(os.path.join(FOLDER, name), "rb") as stream:
+                with open((paths or {}).get(name) or os.path.join(FOLDER, name), "rb") as stream:
                     _call("setns", stream.fileno(), _CLONE_NEWNET)
             except OSError as error:
                 if error.errno not in (errno.EINVAL, errno.ENOENT):

@@ -12,9 +12,12 @@ from __future__ import annotations
 import json
 import typing as t
 
+from ansible_collections.overloom.fabric.plugins.module_utils._host import content
 from ansible_collections.overloom.fabric.plugins.module_utils._ip import iproute as _ip
 from ansible_collections.overloom.fabric.plugins.module_utils._ip.sysctl import in_force
 from ansible_collections.overloom.fabric.plugins.module_utils._netns import namespace as _netns
+from ansible_collections.overloom.fabric.plugins.module_utils._netns import source as _source
+from ansible_collections.overloom.fabric.plugins.module_utils._netns.source import Place, Source
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import (
     Database,
     empty_database,
@@ -24,7 +27,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database impo
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import view
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.port import PORT_OPTIONS
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import interface_alias
-from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Runner
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner, Step
 from ansible_collections.overloom.fabric.plugins.module_utils._systemd import Unit, read_units
 
 UNIT_KIND = "netns"
@@ -58,13 +61,14 @@ class Space(t.NamedTuple):
     """What the unit of a namespace notes.
 
     made: the module made the namespace; otherwise it was there before, and only the interfaces are the module's.
-    veths: by the name of the inner interface. sysctls: key with slashes -> value.
+    veths: by the name of the inner interface. sysctls: key with slashes -> value. source: of a container or a process.
     """
 
     owner: str
     made: bool
     veths: dict[str, Kept]
     sysctls: dict[str, str]
+    source: Source | None = None
 
 
 class Inside(t.NamedTuple):
@@ -84,6 +88,8 @@ class Found(t.NamedTuple):
     inside: the namespaces of interest. units, spaces: of all namespaces, by unit name, and by namespace.
     tried: namespace -> sysctl -> what a new namespace says to the value that is wanted or kept.
     processes: namespace -> process ids, for the namespaces of interest.
+    places: of the declared namespaces of containers and processes. scripts: what the programs that follow containers say.
+    following: the namespaces whose containers are followed.
     """
 
     host: dict[str, _ip.Interface]
@@ -95,6 +101,9 @@ class Found(t.NamedTuple):
     database: Database
     tried: dict[str, dict[str, _netns.Sysctl]] = {}
     processes: dict[str, list[int]] = {}
+    places: dict[str, Place] = {}
+    scripts: dict[str, str] = {}
+    following: frozenset[str] = frozenset()
 
     def joined(self, name: str, interface: str, outer: str) -> bool:
         """Whether an interface of the host and one of a namespace of interest are the two ends of one veth pair."""
@@ -133,7 +142,8 @@ def space_of(unit: Unit) -> tuple[str, Space] | None:
     try:
         veths = {interface: Kept(**fields) for interface, fields in json.loads(notes["Interfaces"]).items()}
         made = {"made": True, "found": False}[notes["Namespace"]]
-        return notes["Name"], Space(notes["Owner"], made, veths, dict(json.loads(notes["Sysctls"])))
+        source = Source(*json.loads(notes["Source"])) if "Source" in notes else None
+        return notes["Name"], Space(notes["Owner"], made, veths, dict(json.loads(notes["Sysctls"])), source)
     except (KeyError, ValueError, TypeError, AttributeError):
         return None
 
@@ -149,6 +159,7 @@ def notes_of(space: Space) -> dict[str, str]:
         "Namespace": "made" if space.made else "found",
         "Interfaces": json.dumps(veths),
         "Sysctls": json.dumps(space.sysctls),
+        **({"Source": json.dumps(space.source)} if space.source else {}),
     }
 
 
@@ -157,16 +168,23 @@ def read_host(
     interests: t.Callable[[dict[str, Space], t.Collection[str]], dict[str, dict[str, str]]],
     wants_ovs: t.Callable[[dict[str, Space]], bool],
     read_ovs: t.Callable[[], Database] | None = None,
+    sources: t.Mapping[str, Source] | None = None,
 ) -> Found:
     """Read the host.
 
     interests: from what the units note and the names of the namespaces there are, to the namespaces of interest, each with
         the sysctls to read and to try (key with slashes -> value).
     wants_ovs: from what the units note to whether Open vSwitch is read. read_ovs: reads it.
+    sources: of the declared namespaces of containers and processes.
     """
-    units = read_units(UNIT_KIND)
+    units = {**read_units(UNIT_KIND), **read_units(_source.UNIT_KIND)}
     spaces = dict(filter(None, (space_of(unit) for unit in units.values())))
-    names = _netns.existing()
+    places = {name: _source.find(runner, name, source) for name, source in (sources or {}).items()}
+    named = _netns.existing()
+    _check_named(places, spaces)
+    # Such a namespace is there with its process, with or without its name.
+    paths = {name: place.path for name, place in places.items() if place.pid and not place.attached}
+    names = sorted({*named, *paths} - {name for name, place in places.items() if not place.pid})
     wanted = interests(spaces, names)
     near, listed = _answers(runner(_ip.read_step("address show", "netns list")))
     numbers = {row["name"]: row.get("id") for row in listed}
@@ -174,11 +192,11 @@ def read_host(
     def question(paths: t.Iterable[str]) -> t.Callable[[], tuple[dict, dict]]:
         return lambda: ({path: in_force(path) for path in paths}, _netns.checksum_offloads())
 
-    answers = _netns.visit({name: question(sysctls) for name, sysctls in wanted.items() if name in names})
+    answers = _netns.visit({name: question(sysctls) for name, sysctls in wanted.items() if name in names}, paths)
     inside = {}
     for name, answer in answers.items():
         if answer is not None:
-            addresses, routes = _answers(runner(_ip.read_step("address show", "route show table all", netns=name)))
+            addresses, routes = _answers(runner(_read_inside(name, paths.get(name))))
             inside[name] = Inside(_ip.parse_interfaces(addresses), _ip.parse_routes(routes), *answer)
     host = _ip.parse_interfaces(near)
     for name, end in host.items():
@@ -195,7 +213,7 @@ def read_host(
         database = read_ovs() if read_ovs else read_database(runner, OVS_BEGIN)
     return Found(
         host=host,
-        ids={name: numbers.get(name) for name in names if name not in stale},
+        ids={name: None if name in paths else numbers.get(name) for name in names if name not in stale},
         stale=stale,
         inside=inside,
         units=units,
@@ -203,7 +221,38 @@ def read_host(
         database=database,
         tried={name: tried[tuple(sysctls.items())] for name, sysctls in wanted.items()},
         processes=_netns.processes_of(list(inside)),
+        places=places,
+        **_followers(runner, [*places, *(name for name, space in spaces.items() if space.source)]),
     )
+
+
+def _read_inside(name: str, path: str | None) -> Step:
+    """The questions inside a namespace, which is entered by its path where it has no name."""
+    questions = ("address show", "route show table all")
+    if path is None:
+        return _ip.read_step(*questions, netns=name)
+    step = _ip.read_step(*questions)
+    return step._replace(argv=("nsenter", f"--net={path}", *step.argv))
+
+
+def _check_named(places: t.Mapping[str, Place], spaces: t.Mapping[str, Space]) -> None:
+    """A name that is another namespace's is not taken from it."""
+    for name, place in places.items():
+        if place.taken and name not in spaces:
+            raise FabricError(
+                f"namespace {name} is there already, and is not that of process {place.pid}; give another name"
+            )
+
+
+def _followers(runner: Runner, names: t.Iterable[str]) -> dict[str, t.Any]:
+    """The programs that follow containers, and which of them run."""
+    every = list(dict.fromkeys(names))
+    if not every:
+        return {}
+    scripts = {name: content(_source.script(name)) for name in every}
+    _status, out, _err = runner.run(("systemctl", "is-active", *map(_source.follow_name, every)))
+    active = frozenset(name for name, state in zip(every, out.split()) if state == "active")
+    return {"scripts": {name: text for name, text in scripts.items() if text}, "following": active}
 
 
 def _answers(text: str) -> tuple[list, list]:

@@ -15,6 +15,7 @@ import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._ip import iproute as _ip
 from ansible_collections.overloom.fabric.plugins.module_utils._netns import namespace as _netns
+from ansible_collections.overloom.fabric.plugins.module_utils._netns import source as _source
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.declaration import (
     Settings,
     Veth,
@@ -22,6 +23,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._netns.declaration
     declared,
     default_outer,
     joined_sysctls,
+    sources_of,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.port import (
     End,
@@ -42,6 +44,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._netns.reader impo
     read_host,
     shown_route,
 )
+from ansible_collections.overloom.fabric.plugins.module_utils._netns.source import Source
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import (
     Op,
     ovs_runner,
@@ -57,6 +60,8 @@ from ansible_collections.overloom.fabric.plugins.module_utils._owner import (
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
     Change,
     FabricError,
+    Remove,
+    RemoveFolder,
     Runner,
     Step,
     Write,
@@ -88,6 +93,9 @@ def units_of(name: str, space: Space) -> list[Unit]:
             _ip.interface_batch(None, _ip.Wanted("lo", alias=interface_alias(space.owner), up=True)), name
         )
     for interface, kept in space.veths.items():
+        if space.source:
+            # The pair of a container that has just ended may be about to go.
+            commands.append(Command(("ip", "link", "delete", "dev", kept.outer), may_fail=True))
         commands += [
             Command(command.argv, may_fail=True) for command in ip_commands([_add_line(name, interface, kept.outer)])
         ]
@@ -119,7 +127,12 @@ def units_of(name: str, space: Space) -> list[Unit]:
         wanted_by=["multi-user.target"] if space.made else [],
         after=["network-pre.target"],
         before=["network.target"] if space.made else [],
+        # A container may start as often as it likes.
+        unit=["StartLimitIntervalSec=0"] if space.source else [],
     )
+    if space.source:
+        follows = [_source.follow_unit(name, space.source, service.name)] if space.source.container else []
+        return [service, *follows]
     return (
         [service] if space.made else [service, path_unit(UNIT_KIND, name, f"Wait for network namespace {name}", file)]
     )
@@ -320,11 +333,15 @@ class _Plan:
         self._unplug: list[Op] = []
         # Dictionaries as ordered sets: two items may agree that a line is needed.
         self._delete: dict[str, None] = {}
+        self._attach: list[str] = []
         self._make: list[str] = []
         self._inside: list[Step] = []
         self._ops: list[Op] = []
         self._finish: dict[str, None] = {}
         self._units: dict[str, Unit | None] = {}
+        self._follow: list[Step] = []
+        self._scripts: list[Write] = []
+        self._leave_behind: list[Remove | RemoveFolder] = []
         # Units that note what goes as well, until it is gone; with what they note in the meantime.
         self._interim: dict[str, Unit] = {}
         self._before: dict[str, t.Any] = {}
@@ -338,10 +355,11 @@ class _Plan:
         interim = unit_steps(self._found.units, self._interim, booted()).put
         steps: list[t.Any] = [step for step in interim if isinstance(step, Write)]
         steps += [step for name, step in writes.items() if name not in self._interim]
+        steps += self._scripts
         steps += self._clear
         steps += transaction(OVS_BEGIN, self._unplug)
-        if self._delete or self._make:
-            steps.append(_ip.batch_step([*self._delete, *self._make]))
+        if self._delete or self._attach or self._make:
+            steps.append(_ip.batch_step([*self._delete, *self._attach, *self._make]))
         steps += self._inside
         steps += transaction(OVS_BEGIN, self._ops)
         # What had to make room for another is gone already.
@@ -350,7 +368,9 @@ class _Plan:
             steps.append(_ip.batch_step(finish))
         steps += [step for name, step in writes.items() if name in self._interim]
         steps += [step for step in units.put if not isinstance(step, Write)]
+        steps += self._follow
         steps += units.drop
+        steps += self._leave_behind
         return Change(steps, self._before, self._after, tuple(dict.fromkeys(self._warnings)))
 
     def _resolve(self, veths: t.Sequence[Veth]) -> dict[tuple[str, str], str]:
@@ -401,12 +421,15 @@ class _Plan:
         if not there and not present and space is None:
             return
         will_be = there or bool(present)
-        made = bool(not there or settings.adopt or (space and space.made) or live == settings.owner)
+        before: dict[str, t.Any] = {"interfaces": {}}
+        after: dict[str, t.Any] = {"interfaces": {}}
+        source = next((veth.source for veth in present), None)
+        if not self._plug_source(name, source, before, after):
+            return
+        made = source is None and self._makes(name)
         if present and not there:
             self._add_namespace(name)
         veths = dict(space.veths) if space else {}
-        before: dict[str, t.Any] = {"interfaces": {}}
-        after: dict[str, t.Any] = {"interfaces": {}}
         removed = self._removed(name, items, space)
         for veth in removed:
             if self._remove_veth(veth, veths.pop(veth.inner, None)):
@@ -425,11 +448,43 @@ class _Plan:
             remade = {interface for interface, part in parts.items() if not part.joined}
             sysctls = self._sysctls(name, items, sysctls, known, remade, before, after)
         self._run_inside(name, made and will_be, list(parts.values()))
-        self._keep(name, Space(settings.owner, made, veths, sysctls) if made or veths else None, before, after)
+        kept = Space(settings.owner, made, veths, sysctls, source) if made or veths else None
+        self._keep(name, kept, before, after)
         self._tell_loopback(name, made and will_be, before, after)
         if there or before["interfaces"]:
             self._before[name] = before
         self._after[name] = after
+
+    def _makes(self, name: str) -> bool:
+        """Whether a namespace is made by the module, or was."""
+        space = self._found.spaces.get(name)
+        if name not in self._found.ids or self._settings.adopt:
+            return True
+        return bool(space and space.made) or self._found.live_owner(name) == self._settings.owner
+
+    def _plug_source(self, name: str, source: Source | None, before: dict[str, t.Any], after: dict[str, t.Any]) -> bool:
+        """Give the namespace of a container or process its name; whether there is anything to plug in."""
+        place, space = self._found.places.get(name), self._found.spaces.get(name)
+        if source is None:
+            if space and space.source and name in self._found.ids:
+                raise FabricError(
+                    f"namespace {name} is that of {space.source.what}; remove it first with state: absent, or give another name"
+                )
+            return True
+        if place is None or not place.pid:
+            self._warnings.append(
+                f"namespace {name}: {source.what} does not run, so nothing is changed; run this again when it does"
+            )
+            return False
+        before["attached"], after["attached"] = place.attached, True
+        if not place.attached:
+            if name in self._found.following:
+                # It would name it at the same time.
+                self._clear.insert(0, Step(("systemctl", "stop", _source.follow_name(name))))
+            if place.taken:
+                self._attach.append(f"netns delete {name}")
+            self._attach.append(f"netns attach {name} {place.pid}")
+        return True
 
     def _add_namespace(self, name: str) -> None:
         """Make a namespace; a file without one, which an interruption has left, goes first."""
@@ -467,8 +522,9 @@ class _Plan:
     def _keep(self, name: str, space: Space | None, before: dict[str, t.Any], after: dict[str, t.Any]) -> None:
         """Note the unit of a namespace, and whether it changes."""
         units = {unit.name: unit for unit in units_of(name, space)} if space else {}
-        every = [unit_name(UNIT_KIND, name), unit_name(UNIT_KIND, name, "path")]
+        every = [unit_name(UNIT_KIND, name), unit_name(UNIT_KIND, name, "path"), _source.follow_name(name)]
         old = self._found.spaces.get(name)
+        self._keep_follower(name, units, before, after)
         if space and old and _loses(old, space):
             both = space._replace(veths={**space.veths, **old.veths}, sysctls={**space.sysctls, **old.sysctls})
             self._interim.update({unit.name: unit for unit in units_of(name, both)})
@@ -479,6 +535,28 @@ class _Plan:
         }
         after["at_boot"] = bool(units)
         before["at_boot"] = bool(units) if same else ("otherwise" if present else False)
+
+    def _keep_follower(
+        self, name: str, units: t.Mapping[str, Unit], before: dict[str, t.Any], after: dict[str, t.Any]
+    ) -> None:
+        """The program that follows a container runs as it is declared, or is gone."""
+        found, unit = self._found, _source.follow_name(name)
+        old, wanted, text = found.scripts.get(name), units.get(unit), _source.script_source()
+        if wanted is None:
+            if unit in found.units:
+                # Before it sees its namespace go, which it would name again.
+                self._clear.insert(0, Step(("systemctl", "stop", unit)))
+            if old is not None:
+                self._leave_behind += [Remove(_source.script(name)), RemoveFolder(_source.SCRIPTS)]
+            return
+        there = found.units.get(unit)
+        if old != text:
+            self._scripts.append(Write(_source.script(name), text))
+        same = old == text and there is not None and there.content == wanted.content
+        follows = same and name in found.following and found.places[name].attached
+        if not follows and booted():
+            self._follow.append(Step(("systemctl", "restart", unit)))
+        before["followed"], after["followed"] = follows, True
 
     def _sysctls(
         self,
@@ -608,7 +686,11 @@ class _Plan:
             raise FabricError(
                 f"{veth.what} is there already, and is not the other end of {outer}; give another interface, the right outer, or remove it"
             )
-        self._clear.append(_ip.batch_step([f"link delete dev {_ip.word(far.name)}"], netns=veth.name))
+        place = found.places.get(veth.name)
+        if place and not place.attached:
+            self._clear.append(Step(("nsenter", f"--net={place.path}", "ip", "link", "delete", "dev", far.name)))
+        else:
+            self._clear.append(_ip.batch_step([f"link delete dev {_ip.word(far.name)}"], netns=veth.name))
 
     # Things that shall not be there
 
@@ -648,7 +730,8 @@ class _Plan:
         what = f"namespace {name}"
         self._allowed(what, space.owner if space else None, live)
         mine = settings.adopt or (space.made if space else live == settings.owner)
-        if there and not mine and name in self.gone:
+        attached = space is not None and space.source is not None
+        if there and not mine and not attached and name in self.gone:
             raise FabricError(
                 f"{what} was not made by this collection and stays; give interface to remove only that, or adopt: true to remove the namespace"
             )
@@ -663,7 +746,10 @@ class _Plan:
         for outer in sorted(noted):
             self._drop_port(outer)
         before: dict[str, t.Any] = {"interfaces": sorted(space.veths) if space else []}
-        if there and mine:
+        if there and attached:
+            # Its process keeps it; only the name goes.
+            self._finish[f"netns delete {name}"] = None
+        elif there and mine:
             self._finish[f"netns delete {name}"] = None
             pids = found.processes.get(name, [])
             if pids:
@@ -733,6 +819,7 @@ def run(module: t.Any) -> None:
             lambda spaces, _there: _interests(veths, settings, spaces),
             lambda spaces: _wants_ovs(veths, settings, spaces),
             lambda: read_or_foresee(module, runner, OVS_BEGIN),
+            sources_of(veths),
         ),
         compare=lambda found: compare(found, veths, settings),
         runner=runner,

@@ -53,7 +53,8 @@ def _host(name: str, host: Plan, places: dict[str, str]) -> list[Claim]:
         )
     for space in host["namespaces"]:
         other = f"give the endpoint {space['name']} another name in fabric_endpoints of {name}"
-        found.append(_claim("namespace", space["name"], space["interface"], other))
+        if "container" not in space:
+            found.append(_claim("namespace", space["name"], space["interface"], other))
         found.append(_claim("interface", space["outer"], space["bridge"], other))
     for container in host["containers"]:
         image = "" if container["image"] == host["lab_container_image"] else container["image"]

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.overloom.fabric.plugins.module_utils._container.podman import check_container_name
 from ansible_collections.overloom.fabric.plugins.module_utils._container.service import (
     check_command,
-    check_container_name,
     check_image,
     check_options,
 )
@@ -153,3 +153,10 @@ def _name(endpoint: Endpoint) -> str:
 def _options(endpoint: Endpoint) -> Item:
     """What an endpoint of this kind says of its container."""
     return t.cast(Item, endpoint.container)
+
+
+def source_of(endpoint: Endpoint) -> Item:
+    """What the module netns_veth is told of the namespace of an endpoint: that of a container of others is theirs."""
+    if endpoint.kind != "container" or _options(endpoint)["managed"]:
+        return {}
+    return {"container": _name(endpoint), "engine": _options(endpoint)["engine"]}

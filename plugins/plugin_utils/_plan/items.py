@@ -22,6 +22,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric imp
     Segment,
 )
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import addresses, mesh
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.containers import source_of
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.unset import UNSET, or_unset
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.values import Values
 
@@ -136,4 +137,5 @@ def _namespace(values: Values, endpoint: Endpoint, segment: Segment, plain: bool
         "addresses": [addresses.with_prefix(address, subnet) for address, subnet in pairs if address and subnet],
         "routes": endpoint.routes,
         "sysctls": endpoint.sysctls,
+        **source_of(endpoint),
     }

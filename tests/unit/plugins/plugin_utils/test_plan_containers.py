@@ -115,6 +115,19 @@ def test_the_way_in_is_told() -> None:
     assert told["console"] == "podman exec -it c1 sh" and told["kind"] == "container"
 
 
+def test_a_container_of_others_is_followed_and_not_run() -> None:
+    plan = planned(endpoint("c1", managed=False, name="theirs", engine="docker"))
+    host = plan["hosts"]["kvm1"]
+    [space] = host["namespaces"]
+    assert host["containers"] == [] and {"container": "theirs", "engine": "docker"}.items() <= space.items()
+    assert not [claim for claim in plan["claims"]["kvm1"]["claims"] if claim["kind"] in ("namespace", "container")]
+    assert expectations(plan, None)["hosts"]["kvm1"]["containers"] == {}
+    [told] = [row for row in outputs(plan) if row["name"] == "kvm1/c1"]
+    assert told["console"] == "docker exec -it theirs sh"
+    same = planned({"name": "c1", "segment": "web"})["hosts"]["kvm1"]["namespaces"][0]
+    assert {key: value for key, value in space.items() if key not in ("container", "engine")} == same
+
+
 @pytest.mark.parametrize(
     ("item", "said"),
     [

@@ -1,0 +1,148 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""netns_veth on the namespaces of containers that others run, with the real Podman in a lab host."""
+
+from __future__ import annotations
+
+import time
+import typing as t
+
+import pytest
+from containers import IMAGE, OTHER, bring_images, remove_containers
+from netns import bridge, names
+
+if t.TYPE_CHECKING:
+    from harness import Host
+
+SLEEP = ["sh", "-c", "trap exit TERM; while :; do sleep 0.1; done"]
+PORT: dict[str, t.Any] = {
+    "name": "db",
+    "container": "theirs",
+    "bridge": "br0",
+    "tag": 20,
+    "addresses": ["10.0.0.1/24"],
+    "mtu": 1400,
+    "sysctls": {"net.ipv4.icmp_echo_ignore_broadcasts": "0"},
+}
+
+
+@pytest.fixture(name="host")
+def with_a_container(host: Host) -> t.Iterator[Host]:
+    """A host with a bridge, and a container of somebody else without a network."""
+    bring_images(host)
+    bridge(host, "br0")
+    run_theirs(host)
+    yield host
+    host.run(["systemctl", "stop", "overloom-follow-*"])
+    remove_containers(host)
+
+
+def run_theirs(host: Host, image: str = IMAGE) -> None:
+    """Run the container as its owner does."""
+    host.run(["podman", "run", "--detach", "--name=theirs", "--network=none", image, *SLEEP])
+
+
+def sees_port(host: Host) -> bool:
+    """Whether the container sees its address and MTU, and the bridge has its port with a device."""
+    shown = host.run(["podman", "exec", "theirs", "ip", "address"], ok=None)
+    device = host.run(["ovs-vsctl", "--if-exists", "get", "interface", "v-db", "ofport"]).strip()
+    return "10.0.0.1/24" in shown and "mtu 1400" in shown and device.isdigit()
+
+
+def until_plugged(host: Host, timeout: float = 20) -> float:
+    """Wait until the container has its port; the seconds that it took."""
+    begin = time.monotonic()
+    while not sees_port(host):
+        assert time.monotonic() < begin + timeout, host.run(
+            ["journalctl", "-u", "overloom-*", "-n", "30", "--no-pager"]
+        )
+        time.sleep(0.1)
+    return time.monotonic() - begin
+
+
+def test_a_container_of_others_is_plugged_in_and_given_back(host: Host) -> None:
+    before = host.run(["podman", "inspect", "--format={{.Id}} {{.State.StartedAt}}", "theirs"])
+    done = host.apply("netns_veth", PORT)
+    assert sees_port(host)
+    [space] = done["namespaces"]
+    assert space["foreign"] and space["interfaces"][0]["tag"] == 20 and space["processes"]
+    changed = host.apply("netns_veth", {**PORT, "tag": 30, "addresses": ["10.0.0.1/24", "10.0.0.2/24"]})
+    assert changed["namespaces"][0]["interfaces"][0]["tag"] == 30
+    host.apply("netns_veth", {"name": "db", "state": "absent"})
+    assert names(host) == set() and "eth0" not in host.run(["podman", "exec", "theirs", "ip", "address"])
+    assert not host.run(["find", "/etc/systemd/system", "/var/lib/overloom", "-name", "*db*"], ok=None)
+    assert not host.run(["ovs-vsctl", "list-ports", "br0"])
+    assert before == host.run(["podman", "inspect", "--format={{.Id}} {{.State.StartedAt}}", "theirs"])
+
+
+def test_whatever_its_owner_does_the_port_comes_back(host: Host) -> None:
+    host.module("netns_veth", PORT)
+    for _round in range(12):
+        host.run(["podman", "restart", "--time=0", "theirs"])
+        until_plugged(host)
+    host.run(["podman", "kill", "theirs"])
+    time.sleep(0.7)
+    # An address of a container that does not run answers nobody.
+    assert names(host) == set()
+    host.run(["podman", "start", "theirs"])
+    until_plugged(host)
+    host.run(["podman", "rm", "--force", "--time=0", "theirs"])
+    run_theirs(host, OTHER)
+    until_plugged(host)
+    assert not host.module("netns_veth", PORT, check=True)["changed"]
+    host.reboot()
+    host.run(["podman", "start", "theirs"])
+    until_plugged(host)
+    assert not host.module("netns_veth", PORT, check=True)["changed"]
+
+
+def test_drift_is_repaired(host: Host) -> None:
+    host.module("netns_veth", PORT)
+    for drift in (
+        ["systemctl", "stop", "overloom-follow-db"],
+        ["systemctl", "disable", "--quiet", "overloom-follow-db"],
+        ["sh", "-c", "echo x >> /var/lib/overloom/follow/db.py"],
+        ["sh", "-c", "systemctl stop overloom-follow-db && ip netns delete db"],
+        ["podman", "exec", "--privileged", "theirs", "ip", "address", "flush", "dev", "eth0"],
+    ):
+        host.run(drift)
+        assert host.apply("netns_veth", PORT)["changed"], drift
+        assert sees_port(host)
+
+
+def test_while_it_does_not_run_nothing_is_changed(host: Host) -> None:
+    host.run(["podman", "stop", "--time=0", "theirs"])
+    done = host.module("netns_veth", PORT)
+    assert not done["changed"] and "container theirs of podman does not run" in done["warnings"][0]
+    assert not host.module("netns_veth", {**PORT, "container": "nobody"})["changed"]
+
+
+def test_a_process_is_plugged_in_by_its_number(host: Host) -> None:
+    pid = int(host.run(["podman", "inspect", "--format={{.State.Pid}}", "theirs"]))
+    item = {**PORT, "container": None, "pid": pid}
+    host.apply("netns_veth", item)
+    assert sees_port(host)
+    host.apply("netns_veth", {"namespaces": [], "purge": True})
+    assert names(host) == set() and "eth0" not in host.run(["podman", "exec", "theirs", "ip", "address"])
+
+
+@pytest.mark.parametrize(
+    ("item", "said"),
+    [
+        ({"pid": 1}, "container and pid exclude each other"),
+        ({"container": None, "pid": 1}, "namespace db: process 1 has the host's own network"),
+        ({"container": "a b"}, "is no name for a container"),
+        ({"engine": "docker"}, "docker is not installed on this host"),
+    ],
+)
+def test_bad_input_is_one_sentence(host: Host, item: dict[str, t.Any], said: str) -> None:
+    for check in (True, False):
+        assert said in host.module("netns_veth", {**PORT, **item}, check=check, ok=False)["msg"]
+    assert names(host) == set()
+
+
+def test_a_namespace_of_somebody_else_keeps_its_name(host: Host) -> None:
+    host.run(["ip", "netns", "add", "db"])
+    assert "namespace db is there already" in host.module("netns_veth", PORT, ok=False)["msg"]
+    assert names(host) == {"db"} and not sees_port(host)
