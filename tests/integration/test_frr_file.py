@@ -12,6 +12,7 @@ import re
 import typing as t
 
 import frr_files
+import frr_grammar
 import harness
 import pytest
 import vtysh_batch
@@ -208,29 +209,49 @@ def placed(lines: t.Iterable[conf.Line]) -> collections.Counter[frr_files.Placed
 
 
 def judge(seed: int, batch: vtysh_batch.Batch) -> None:
-    """A random file is read, changed, read again, and changed back."""
+    """A random file of stanzas that people have."""
     rng = random.Random(seed)
-    stanzas = frr_files.draw(rng)
+    judged(rng, frr_files.draw(rng), batch)
+
+
+def judged(rng: random.Random, stanzas: t.Sequence[frr_files.Stanza], batch: vtysh_batch.Batch) -> None:
+    """A file is written in some hand, read, changed, read again, and changed back."""
     text = frr_files.written(rng, stanzas, frr_files.hand(rng))
     foreign = collections.Counter(frr_files.placed(stanzas))
     lines = conf.read(text, batch.ask)
-    assert placed(lines) == foreign, seed
+    assert placed(lines) == foreign, text
     changed = change(lines, CHANGES)
     again = conf.read(changed, batch.ask)
-    assert not foreign - placed(again), seed
+    assert not foreign - placed(again), text
     config = _frr.settings(again, _frr.meanings(again))
-    assert {address: config.get(address) for address in CHANGES} == CHANGES, seed
+    assert {address: config.get(address) for address in CHANGES} == CHANGES, text
     rest = iter(changed.splitlines())
-    assert all(line in rest for line in text.splitlines()), seed
+    assert all(line in rest for line in text.splitlines()), text
     # What was made goes without a trace; what was there stays.
     theirs = any(path == (BGP,) for path, _line in foreign)
     ours = [address for address in CHANGES if address != (BGP,) or not theirs]
-    assert change(again, dict.fromkeys(ours)) == text, seed
+    assert change(again, dict.fromkeys(ours)) == text, text
 
 
 def test_random_lines_of_others_stay_in_their_blocks_byte_by_byte() -> None:
     """For each file: FRR's grammar (vtysh without a daemon) has every foreign line in its block before and after, and ours where they belong."""
     vtysh_batch.each(judge, range(FILES))
+
+
+def test_random_lines_of_all_that_frr_lists_stay_in_their_blocks_byte_by_byte(crowded: harness.Host) -> None:
+    """The same for files of FRR's whole grammar: each command that the running daemons list, in some twenty kinds of blocks."""
+    start(crowded, f"! {' '.join(lines.partition('|')[0] for lines in OTHERS.values())}\n")
+    commands = frr_grammar.listed(crowded)
+    assert sum(map(len, commands.values())) > 2000
+    for first in range(0, FILES, OF):
+        pool = frr_grammar.known(commands, first)
+        assert sum(map(len, pool.values())) > 1800
+
+        def judge_listed(seed: int, batch: vtysh_batch.Batch, pool: frr_grammar.Pool = pool) -> None:
+            rng = random.Random(seed)
+            judged(rng, frr_grammar.draw(rng, pool), batch)
+
+        vtysh_batch.each(judge_listed, range(first, min(first + OF, FILES)))
 
 
 def test_frr_starts_with_all_that_random_others_wrote(crowded: harness.Host) -> None:
