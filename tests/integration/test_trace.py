@@ -602,7 +602,7 @@ BREAKS = {
 def fabric_of(folder: t.Any, routed: bool) -> Fabric:
     """Two hosts, on one wire, or with a router between them and a second overlay by key."""
     fabric = Fabric(folder, f"trace-{os.getpid()}-{'r' if routed else 'f'}")
-    segments = [{"name": "web", "vlan": 10, "subnet": "10.1.1.0/24", "overlay": "gre"}]
+    segments = [{"name": "web", "vlan": 10, "subnet": "10.1.1.0/24", "subnet6": "2001:db8:1::/64", "overlay": "gre"}]
     if routed:
         segments.append({"name": "acme", "key": 5001, "subnet": "10.2.1.0/24", "overlay": "keyed"})
         fabric.intent.update(
@@ -708,6 +708,21 @@ def test_a_sound_fabric_gives_no_alarm_and_a_trace_changes_nothing(tracers, lab,
         assert report["passed"] and not report["remark"], "\n".join(report["lines"])
         assert report["measured"]["received"] == report["measured"]["sent"] > 0
     assert before == after
+
+
+def test_ipv6_is_followed_to_the_address_that_is_named(fabrics, tracers):
+    tracer = tracers[F]
+    target = next(point["address6"] for point in tracer.plan["endpoints"] if point["id"] == "kvm2/web2")
+    ends = ("kvm1/web1", target)
+    report = tracer.passes(*ends, 30, measure=True)
+    assert report["passed"] and not report["remark"], "\n".join(report["lines"])
+    assert report["packet"]["family"] == 6 and report["measured"]["received"] > 0
+    fabrics[F].on("kvm2", "ip", "-n", "web2", "address", "delete", f"{target}/64", "dev", "eth0")
+    try:
+        died = tracer.run(*ends)["died"]
+    finally:
+        fabrics[F].on("kvm2", "ip", "-n", "web2", "address", "add", f"{target}/64", "dev", "eth0", "nodad")
+    assert (died["cause"], died["at"]["name"]) == ("address", "kvm2/web2")
 
 
 def test_the_playbook_draws_the_path_and_its_exit_status_tells(fabrics, tracers):

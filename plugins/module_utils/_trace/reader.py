@@ -167,6 +167,7 @@ def _port(database: Database, name: str) -> Item:
         "tag": row.get("tag"),
         "trunks": row.get("trunks") or [],
         "vlan_mode": row.get("vlan_mode"),
+        "protected": bool(row.get("protected")),
         "type": interface.get("type") or "",
         "options": interface.get("options") or {},
         "ofport": interface.get("ofport"),

@@ -139,6 +139,14 @@ def tunnel(view: View, path: Path, host: str, far: str, way: Route, note: str) -
         ) from died
     _options(host, name, planned, row)
     _carries(host, name, way, planned, row)
+    # From tunnel to tunnel, that is; an endpoint's port is never protected.
+    if host in way.hosts[1:-1] and row.get("protected") and not planned["protected"]:
+        raise Died(
+            "split-horizon",
+            f"tunnel {name} on {host} is protected, so nothing passes to it from another protected port",
+            "protected false",
+            f"on {host}: ovs-vsctl set port {name} protected=false",
+        )
     notes.append(note)
 
 
@@ -269,7 +277,11 @@ def _lost(
         why = f"fail_mode {found['fail_mode']}, and no flow matches in {line.partition(':')[0]}"
         return Died("no-flow", f"bridge {end.bridge} on {host} drops it: {why}", f"leaves by {goal}")
     if not traced.outputs and not traced.tunnels:
-        return Died("flow", f"bridge {end.bridge} on {host} drops it in {line}", f"leaves by {goal}")
+        said = f" ({traced.remark})" if traced.remark else ""
+        died = Died("flow", f"bridge {end.bridge} on {host} drops it in {line}{said}", f"leaves by {goal}")
+        if "NORMAL" in end.actions:
+            died.mend = f"on {host}: ovs-appctl fdb/show {end.bridge}"
+        return died
     where = ", ".join([*traced.outputs, *(f"tunnel to {remote}" for remote in traced.tunnels)])
     return Died(
         "wrong-port",

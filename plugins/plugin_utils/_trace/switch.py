@@ -40,7 +40,7 @@ class Traced(t.NamedTuple):
     """An answer of ofproto/trace.
 
     outputs: the ports' names; tunnels: remote address -> MAC address of the outer next hop; unresolved: the way of a tunnel's outer packet
-    is not known, so that the tunnel is in neither.
+    is not known, so that the tunnel is in neither. remark: the switch's last words beside the flows.
     """
 
     error: str | None
@@ -49,6 +49,7 @@ class Traced(t.NamedTuple):
     tunnels: dict[str, str]
     unresolved: bool
     dropped: bool = False
+    remark: str = ""
 
 
 def parse(text: str) -> Traced:
@@ -73,7 +74,7 @@ def parse(text: str) -> Traced:
     unresolved = any(remark.startswith(_UNRESOLVED) for remark in said) or (
         not outputs and not tunnels and any("native tunnel" in remark for remark in said)
     )
-    return Traced(None, tuple(flows), outputs, tunnels, unresolved, actions == "drop")
+    return Traced(None, tuple(flows), outputs, tunnels, unresolved, actions == "drop", said[-1] if said else "")
 
 
 def _outputs(actions: str) -> tuple[str, ...]:

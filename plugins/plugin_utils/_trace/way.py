@@ -293,7 +293,9 @@ class Route:
         packet, six = self.packet, self.packet.family == 6
         protocol = {"icmp": "icmp6" if six else "icmp"}.get(packet.protocol, packet.protocol + ("6" if six else ""))
         prefix = "ipv6_" if six else "nw_"
-        kind = "" if packet.protocol != "icmp" else ",icmp_type=128,icmp_code=0" if six else ",icmp_type=8,icmp_code=0"
+        kind = (
+            "" if packet.protocol != "icmp" else ",icmpv6_type=128,icmpv6_code=0" if six else ",icmp_type=8,icmp_code=0"
+        )
         port = f",{packet.protocol}_dst={packet.port}" if packet.port else kind
         ends = f"dl_src={self.source.mac},dl_dst={self.target.mac}"
         return f"{protocol},{ends},{prefix}src={self.source.address},{prefix}dst={self.target.address}{port}"

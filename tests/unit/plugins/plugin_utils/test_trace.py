@@ -13,6 +13,8 @@ import pytest
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import counters, draw, walk
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import ports as trace_ports
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.path import Died, Path, View
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.way import Packet, Route, TraceError
 from ansible_collections.overloom.fabric.tests.unit.intents import SPEC
 
@@ -38,6 +40,22 @@ PLAN = compile_plan(
     {name: {**COMMON, "fabric_endpoints": points} for name, points in POINTS.items()},
     SPEC,
     routers={"r1": dict(COMMON)},
+)
+# Endpoints with both families.
+RED = {"name": "red", "vlan": 10, "subnet": "10.1.1.0/24", "subnet6": "2001:db8::/64"}
+DUAL = compile_plan(
+    {
+        f"kvm{number}": {
+            "fabric_name": "dual",
+            "fabric_overlays": [{"encapsulation": "gre"}],
+            "fabric_segments": [RED],
+            "fabric_endpoints": [
+                {"name": f"red{number}", "segment": "red", "address6": f"2001:db8::{number}:{number}"}
+            ],
+        }
+        for number in (1, 2)
+    },
+    SPEC,
 )
 WEB, KEY, VM = ("kvm1/web1", "kvm2/web2"), ("kvm1/acme1", "kvm2/acme2"), ("kvm1/acme1", "kvm2/vm2")
 ANSWERED = {"sent": 5, "received": 5, "rtt_ms": 1.0}
@@ -502,3 +520,49 @@ def test_an_address_outside_ends_at_the_edge_of_what_the_plan_knows():
     routed("kvm1", "default", "web1", hops=[{"via": "10.1.1.1", "dev": "eth0"}])(seen)
     report = verdict(seen, ("kvm1/web1", "192.0.2.1"))
     assert report["passed"] and report["there"]["hops"][-1]["kind"] == "outside"
+
+
+def test_a_ping_over_ipv6_is_asked_in_the_words_of_the_switch():
+    """ofproto/trace takes icmp_type for ICMP of IPv4 only."""
+    way = Route(DUAL, "kvm1/red1", "2001:db8::2:2", Packet())
+    (question,) = way.questions()["kvm1"]["traces"][:1]
+    assert ",icmpv6_type=128,icmpv6_code=0" in question["flow"] and "icmp6," in question["flow"]
+
+
+def test_the_switch_says_why_it_drops_a_learned_address():
+    seen = copy.deepcopy(SOUND)
+    step = " 0. priority 0\n    NORMAL\n     -> learned port is input port, dropping"
+    answer("kvm1", WEB, trace_text("br-int", step, "drop"))(seen)
+    died = verdict(seen)["died"]
+    assert died["cause"] == "flow" and "(learned port is input port, dropping)" in died["because"]
+    assert died["mend"] == "on kvm1: ovs-appctl fdb/show br-int"
+
+
+@pytest.mark.parametrize("protected", [False, True])
+def test_a_protected_tunnel_on_a_hub_keeps_spokes_apart(protected):
+    overlay = {"encapsulation": "vxlan", "topology": "hub_and_spoke", "hubs": ["kvm1"]}
+    hub = {**COMMON, "fabric_links": [], "fabric_overlays": [overlay], "fabric_segments": COMMON["fabric_segments"][:1]}
+    hub["fabric_segments"] = [{**hub["fabric_segments"][0], "overlay": "vxlan"}]
+    points = {f"kvm{number}": [{"name": f"web{number}", "segment": "web"}] for number in (1, 2, 3)}
+    plan = compile_plan({name: {**hub, "fabric_endpoints": own} for name, own in points.items()}, SPEC)
+    way = Route(plan, "kvm2/web2", "kvm3/web3", Packet())
+    assert way.hosts == ["kvm2", "kvm1", "kvm3"]
+    row = {**port("kvm1", "br-int", "gre-kvm2")(SOUND), "type": "vxlan", "protected": protected}
+    row["options"] = {
+        "local_ip": way.tunnel("kvm1", "kvm3")["local_ip"],
+        "remote_ip": way.tunnel("kvm1", "kvm3")["remote_ip"],
+    }
+    seen = {
+        "kvm1": {
+            "spaces": {"": {"links": {}}},
+            "switch": {"error": None, "bridges": {"br-int": {"ports": {"vxlan-kvm3": row}}}},
+        }
+    }
+    try:
+        trace_ports.tunnel(View(plan, seen), Path(), "kvm1", "kvm3", way, "on")
+        died = None
+    except Died as reason:
+        died = reason
+    assert bool(died) is protected
+    if died:
+        assert died.cause == "split-horizon" and died.mend.endswith("protected=false")
