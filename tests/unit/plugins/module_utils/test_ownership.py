@@ -9,6 +9,7 @@ import typing as t
 
 import pytest
 
+from ansible_collections.overloom.fabric.plugins.module_utils._container.podman import Container
 from ansible_collections.overloom.fabric.plugins.module_utils._ip.iproute import Interface
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.reader import Kept, Space
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import Database, empty_database
@@ -180,3 +181,21 @@ def test_devices_of_a_switch_that_stopped_are_nobodys() -> None:
     stopped = NOTHING._replace(interfaces={"br-int": interface("br-int", kind="tun")}, switch=False)
     assert told(stopped, "bridge", "br-int") == []
     assert "an interface of the kind tun" in told(stopped._replace(switch=True), "bridge", "br-int")[0]
+
+
+def test_a_container_needs_its_image_and_is_nobody_elses() -> None:
+    there = NOTHING._replace(images=frozenset({"web:1"}))
+    assert told(there, "container", "web", "web:1") == [] == told(NOTHING, "container", "web")
+    [missing] = told(there, "container", "web", "web:2")
+    assert missing.startswith(
+        "container web needs the image web:2, which is not there; bring it with podman pull, load or build"
+    )
+    for owner, whose in ((None, "was there before the fabric and is in use"), ("them", "belongs to the owner them")):
+        foreign = Container("web", "x", "theirs:1", "y", 7, True, owner)
+        [sentence] = told(there._replace(containers={"web": foreign}), "container", "web", "web:1")
+        assert (
+            sentence
+            == f"container web {whose} (runs image theirs:1); take another, or set fabric_adopt to let the fabric use this one"
+        )
+    ours = there._replace(containers={"web": Container("web", "x", "web:1", "y", 7, True, "us")})
+    assert told(ours, "container", "web", "web:1") == []
