@@ -59,10 +59,11 @@ def command(name: str, variables: dict[str, t.Any], argv: list[str], folder: pat
         "nsenter",
         f"--target={leader}",
         *NAMESPACES,
-        "--wd=/root",
         "--",
         "env",
         "-i",
+        # Not nsenter's own option, which means a folder of the machine, from where no folder of the host is found.
+        "--chdir=/root",
         *ENVIRONMENT,
         *terminal,
         *(argv or ["bash", "-l"]),
