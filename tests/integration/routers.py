@@ -74,7 +74,9 @@ def wait(true: t.Callable[[], t.Any], what: str, seconds: float = 30) -> t.Any:
 def running(host: harness.Host) -> str:
     """The running configuration without the blocks that only say that a thing exists."""
     text = host.run(["vtysh", "-c", "show running-config no-header"])
-    return re.sub(r"^(?:interface \S+\nexit|bfd\nexit|vrf \S+\nexit-vrf)\n!\n", "", text, flags=re.M)
+    # The last one is the pimd of FRR 10's, for each VRF.
+    only = r"interface \S+\nexit|bfd\nexit|vrf \S+\nexit-vrf|router pim vrf \S+\n no autorp discovery\nexit"
+    return re.sub(rf"^(?:{only})\n!\n", "", text, flags=re.M)
 
 
 def by_hand(host: harness.Host, *lines: str) -> None:
