@@ -74,48 +74,54 @@ def read(
     names = {domain.name for domain in wanted}
     domains = read_domains(connection, names)
     disks = [disk for domain in wanted if domain.state != "absent" for disk in domain.options.get("disks", ())]
-    paths = {disk["path"] for disk in disks if disk.get("path")}
-    paths |= {backing for domain in wanted for _size, backing, _format in domain.sizes.values() if backing}
-    paths |= {domain.options[key] for domain in wanted for key in ("kernel", "initrd") if domain.options.get(key)}
-    volumes, places = {}, {}
-    for pool, volume in {(disk["pool"], disk["volume"]) for disk in disks if disk.get("pool")}:
-        volumes[pool, volume], places[pool, volume] = _read_volume(connection, pool, volume)
-    documents = [
-        root
-        for name, here in domains.items()
-        if removes or name in names
-        for root in (here.inactive, here.live)
-        if root is not None
-    ]
-    chains = read_chains(documents)
-    # A disk may turn out to be the image that lies upon the declared one.
-    paths |= set(chains)
+    pooled = {(disk["pool"], disk["volume"]) for disk in disks if disk.get("pool")}
+    volumes = {key: _read_volume(connection, *key) for key in pooled}
+    chains = read_chains(_documents(here for name, here in domains.items() if removes or name in names))
     running = [here.live for name, here in domains.items() if name in names and here.live is not None]
-    ovs = any(root.find("devices/interface/virtualport[@type='openvswitch']") is not None for root in running)
-    creates = any(
-        domain.name not in domains and domain.options.get("accelerator", "auto") == "auto" and domain.state != "absent"
-        for domain in wanted
-    )
     asks = any(nic.get("offload") == "auto" for domain in wanted for nic in domain.options.get("nics", ()))
     info = asked("the host's memory cannot be read", connection.getInfo)
     return Found(
         domains,
         _used_networks(connection, wanted),
-        {path: _look(path, path in chains) for path in sorted(paths)},
-        volumes,
+        # A disk may turn out to be the image that lies upon the declared one.
+        {path: _look(path, path in chains) for path in sorted({*_paths(wanted, disks), *chains})},
+        {key: image for key, (image, _path) in volumes.items()},
         _read_seeds(wanted),
-        read_ports(runner) if ovs else {},
+        read_ports(runner) if any(map(_is_in_switch, running)) else {},
         info[1] * 2**20,
         info[2],
-        accelerator() if creates else "",
+        accelerator() if _leaves_accelerator(wanted, domains) else "",
         read_order(uri),
         read_user_space(runner) if asks else frozenset(),
         chains,
-        places,
+        {key: path for key, (_image, path) in volumes.items()},
         frozenset(name for name in names if _is_stale(name)),
         frozenset(name for name in names - set(domains) if left_host(name)),
         _read_mtus(running),
     )
+
+
+def _paths(wanted: t.Sequence[Domain], disks: t.Iterable[t.Mapping[str, t.Any]]) -> set[str]:
+    """The files that declarations name: images, what lies beneath them, and what is booted."""
+    paths = {disk["path"] for disk in disks if disk.get("path")}
+    for domain in wanted:
+        paths |= {backing for _size, backing, _format in domain.sizes.values() if backing}
+        paths |= {domain.options[key] for key in ("kernel", "initrd") if domain.options.get(key)}
+    return paths
+
+
+def _documents(domains: t.Iterable[Here]) -> list[ET.Element]:
+    return [root for here in domains for root in (here.inactive, here.live) if root is not None]
+
+
+def _is_in_switch(root: ET.Element) -> bool:
+    return root.find("devices/interface/virtualport[@type='openvswitch']") is not None
+
+
+def _leaves_accelerator(wanted: t.Iterable[Domain], domains: t.Container[str]) -> bool:
+    """Whether a domain is to be made that leaves its accelerator to the host."""
+    new = [domain for domain in wanted if domain.name not in domains and domain.state != "absent"]
+    return any(domain.options.get("accelerator", "auto") == "auto" for domain in new)
 
 
 def _look(path: str, found: bool) -> _image.Image:

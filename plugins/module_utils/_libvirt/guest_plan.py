@@ -40,6 +40,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.patch imp
     name_of,
     patch,
 )
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.planned import Planned
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.xml import (
     Mark,
     attribute,
@@ -157,7 +158,7 @@ def plan(
         here = found.domains.get(domain.name)
         if domain.state != "absent":
             _check_host(result, found, domain, here, check)
-            One(result, found, domain, here, actions).plan(owner, adopt)
+            PlannedDomain(result, found, domain, here, actions).plan(owner, adopt)
         elif here is not None:
             mark = read_mark(here.inactive)
             may_remove(f"domain {domain.name}", mark.owner or None, Caller(owner, adopt))
@@ -364,19 +365,13 @@ def _check_image(what: str, place: str, image: _image.Image, capacity: int, back
         )
 
 
-class One:
+class PlannedDomain(Planned[Here]):
     """The plan for one declared domain."""
 
     def __init__(self, result: Plan, found: Found, domain: Domain, here: Here | None, actions: t.Any) -> None:
-        self.result, self.found, self.domain, self.here, self.actions = result, found, domain, here, actions
+        super().__init__(f"domain {domain.name}", here)
+        self.result, self.found, self.domain, self.actions = result, found, domain, actions
         self.name, self.options = domain.name, domain.options
-        self.old = Mark() if here is None else read_mark(here.inactive)
-        self.before: dict[str, t.Any] = {}
-        self.after: dict[str, t.Any] = {}
-
-    def note(self, key: str, before: t.Any, after: t.Any) -> None:
-        """For the diff."""
-        self.before[key], self.after[key] = before, after
 
     def plan(self, owner: str, adopt: bool) -> None:
         """All of it. Raises FabricError."""
@@ -446,13 +441,6 @@ class One:
             self.before.setdefault("sizes", {})[target], self.after.setdefault("sizes", {})[target] = note
         return storage
 
-    @property
-    def _there(self) -> Here:
-        """The domain on the host. LookupError for one that is to be made."""
-        if self.here is None:
-            raise LookupError(f"domain {self.name} is not there yet")
-        return self.here
-
     def _mark(self, owner: str, marked: bool, storage: list[str]) -> Mark:
         old = self.old
         items = tuple(self.options["metadata"].items()) if "metadata" in self.options else old.items
@@ -464,13 +452,13 @@ class One:
             return Mark(owner, MODULE, tuple(storage), items, nics)
         cells = former.unpacked(old.former)
         if self.options.get("autostart") is not None:
-            cells = former.switched(cells, former.AUTOSTART, self._there.autostart, self.options["autostart"])
+            cells = former.switched(cells, former.AUTOSTART, self.there.autostart, self.options["autostart"])
         return Mark(owner, MODULE, tuple(storage), items, nics, adopted, self._nics_before(nics), former.packed(cells))
 
     def _nics_before(self, nics: tuple[str, ...] | None) -> tuple[str, ...]:
         """Of a domain that was adopted, the NICs as they were before they were declared, so that they can be given back."""
         known = {view_nic(ET.fromstring(text))["mac"] for text in self.old.before} | set(self.old.nics or ())
-        elements = {view_nic(nic)["mac"]: nic for nic in self._there.inactive.findall("devices/interface")}
+        elements = {view_nic(nic)["mac"]: nic for nic in self.there.inactive.findall("devices/interface")}
         taken = [mac for mac in nics or () if mac in elements and mac not in known]
         return (*self.old.before, *(to_xml(elements[mac]) for mac in taken))
 
@@ -507,13 +495,13 @@ class One:
             self._note_besides(root)
         if mark.adopted:
             nics = {f"interface[{mac}]" for mac in mark.nics or ()}
-            cells = former.recorded(former.unpacked(mark.former), self._there.inactive, root, name_of, nics)
+            cells = former.recorded(former.unpacked(mark.former), self.there.inactive, root, name_of, nics)
             write_mark(root, mark._replace(former=former.packed(cells)), AFTER_METADATA)
         self.result.define.append(self.actions.define(self.name, root, self.domain.secrets))
 
     def _note_besides(self, root: ET.Element) -> None:
         """What the change draws after it, which no declared option shows."""
-        gone, come = besides(self._there.inactive, root, self.domain)
+        gone, come = besides(self.there.inactive, root, self.domain)
         if gone or come:
             self.note("besides", gone, come)
 
@@ -557,7 +545,7 @@ class One:
         """Refuse to replace what others set on a domain that carries no mark. Additions replace nothing."""
         changed = [key for key in self.after if replaces(self.before.get(key), self.after[key])]
         changed += [path for path in self.before.get("besides", {}) if "besides" in self.after]
-        uses = ["it runs"] if self._there.live is not None else []
+        uses = ["it runs"] if self.there.live is not None else []
         check_change(
             f"domain {self.name}", [key for key in changed if key not in ("besides", "storage", "owner")], uses
         )

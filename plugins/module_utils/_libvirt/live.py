@@ -187,22 +187,27 @@ class Live:
         if late & {"ovs", "direct", "direct_mode", "hostdev", "vhostuser", "vhostuser_mode"}:
             return  # It is plugged in elsewhere by other means; half of that would plug it in where nobody wants it.
         now, wanted = parse_vlan(nic), expected_vlan(item, self.networks, seen["ovs"])
-        other = {key for key in LIVE_NIC if key in item and key not in now and seen[key] != item[key]}
-        if other or wanted is not None and wanted != now:
+        other = [key for key in LIVE_NIC if key in item and key not in now and seen[key] != item[key]]
+        before, after = {key: seen[key] for key in other}, {key: item[key] for key in other}
+        if wanted is not None and wanted != now:
+            before.update(now)
+            after.update(wanted)
+        if after:
             made = live_interface(nic)
             write_nic(made, {"mac": item["mac"], **{key: item[key] for key in LIVE_NIC if key in item}})
-            before, after = {key: seen[key] for key in other}, {key: item[key] for key in other}
-            if wanted is not None and wanted != now:
-                before.update(now)
-                after.update(wanted)
             self._device("update", f"NIC {item['mac']}", made, (before, after))
-        port = self.ports.get(seen["dev"]) if seen["ovs"] else None
-        # libvirt 9 empties a port's VLANs when it shall become a trunk; and somebody may have changed the port by hand.
-        if port is not None and wanted is not None and (port != port_columns(wanted) or wanted != now):
-            self.steps.append(Step(port_command(seen["dev"], port_columns(wanted))))
-            if port != port_columns(wanted):
-                self.notes[f"port {seen['dev']}"] = (dict(port), port_columns(wanted))
+        if seen["ovs"] and wanted is not None:
+            self._port(seen["dev"], now, wanted)
         self._mtu(item, seen["dev"])
+
+    def _port(self, dev: str, now: dict[str, t.Any], wanted: dict[str, t.Any]) -> None:
+        """libvirt 9 empties a port's VLANs when it shall become a trunk; and somebody may have changed the port by hand."""
+        port, columns = self.ports.get(dev), port_columns(wanted)
+        if port is None or (port == columns and wanted == now):
+            return
+        self.steps.append(Step(port_command(dev, columns)))
+        if port != columns:
+            self.notes[f"port {dev}"] = (dict(port), columns)
 
     def _mtu(self, item: t.Mapping[str, t.Any], dev: str) -> None:
         """The host's end takes its MTU at once; the guest's driver is told when the guest starts."""

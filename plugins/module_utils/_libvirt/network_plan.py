@@ -51,6 +51,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.network i
     view,
     want,
 )
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.planned import Planned
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.xml import (
     Mark,
     check_change,
@@ -246,7 +247,7 @@ def plan(
     for network in wanted:
         here = found.networks.get(network.name)
         if network.state != "absent":
-            One(result, found, network, here, actions).plan(owner, adopt, guests, check)
+            PlannedNetwork(result, found, network, here, actions).plan(owner, adopt, guests, check)
         elif here is not None:
             mark = read_mark(here.inactive)
             may_remove(f"network {network.name}", mark.owner or None, Caller(owner, adopt))
@@ -319,19 +320,13 @@ def _users(found: Found, name: str, group: str | None = None, running: bool = Tr
     return users
 
 
-class One:
+class PlannedNetwork(Planned[Here]):
     """The plan for one declared network."""
 
     def __init__(self, result: Plan, found: Found, network: Network, here: Here | None, actions: Actions) -> None:
-        self.result, self.found, self.network, self.here, self.actions = result, found, network, here, actions
+        super().__init__(f"network {network.name}", here)
+        self.result, self.found, self.network, self.actions = result, found, network, actions
         self.name = network.name
-        self.old = Mark() if here is None else read_mark(here.inactive)
-        self.before: dict[str, t.Any] = {}
-        self.after: dict[str, t.Any] = {}
-
-    def note(self, key: str, before: t.Any, after: t.Any) -> None:
-        """For the diff."""
-        self.before[key], self.after[key] = before, after
 
     @property
     def active(self) -> bool:
@@ -355,7 +350,7 @@ class One:
         elif goal:
             self.result.steps.append(self.actions.simple("start", self.name))
         elif self.active:
-            _check_unused(self.found, self.name, self._there, "stopped")
+            _check_unused(self.found, self.name, self.there, "stopped")
             self.result.steps.append(self.actions.simple("destroy", self.name))
         self._autostart(goal)
         if self.here is not None:
@@ -434,27 +429,20 @@ class One:
                 raise FabricError(text)
             self.result.warnings.append(text)
 
-    @property
-    def _there(self) -> Here:
-        """The network on the host. LookupError for one that is to be made."""
-        if self.here is None:
-            raise LookupError(f"network {self.name} is not there yet")
-        return self.here
-
     def _running(self) -> None:
         """Plan the running network's restart, or its changes without one."""
-        options, live, name = self.network.options, self._there.active, self.name
+        options, live, name = self.network.options, self.there.active, self.name
         late = [key for key in differences(options, view(live)) if key not in LIVE_OPTIONS]
         pending = [key for key in late if not (key == "addresses" and _same_addresses(options, live))]
         pending += ["xml"] if "xml" in self.after else []
         if pending and self.network.restart:
-            _check_unused(self.found, name, self._there, "restarted")
+            _check_unused(self.found, name, self.there, "restarted")
             self.result.steps += [self.actions.simple("destroy", name), self.actions.simple("start", name)]
             self.note("running_with_old", pending, [])
             return
         if pending:
             self.result.restart[name] = pending
-        notes = _live(self.result, self.network, self._there, pending, self.actions)
+        notes = _live(self.result, self.network, self.there, pending, self.actions)
         if notes:
             self.note("running", *notes)
 

@@ -306,31 +306,29 @@ class PoolPlan:
         taken = self.adopt and pool is not None and not self.is_mine(name)
         active = pool is not None and pool.active
         goal = {"active": True, "inactive": False, "present": active}[item["state"]]
-        was: dict[str, t.Any] = {"state": "absent"}
-        will: dict[str, t.Any] = {**options, "state": "active" if goal else "inactive"}
-        seen = {} if pool is None else view_pool(pool.root)
-        if pool is not None:
-            was = {
-                "owned": self.is_mine(name),
-                "state": "active" if active else "inactive",
-                **{key: seen[key] for key in options},
-            }
-            will["owned"] = was["owned"] or taken
-        changed = pool is None or any(seen[key] != value for key, value in options.items())
+        was, will = self._sides(name, options, pool, goal, taken)
         if pool is not None and not will["owned"]:
-            replaced = [key for key, value in options.items() if replaces(seen[key], value)]
-            check_change(
-                f"pool {name}",
-                replaced + (["state"] if active and not goal else []),
-                ["it is active"] if active else [],
-            )
-        if changed or taken:
+            replaced = [key for key, value in options.items() if replaces(was[key], value)]
+            stopped = ["state"] if active and not goal else []
+            check_change(f"pool {name}", replaced + stopped, ["it is active"] if active else [])
+        if pool is None or taken or any(was[key] != value for key, value in options.items()):
             self._define(name, pool, options, taken)
             active = False
         if goal != active:
             self.steps.append(self.actions.simple("start" if goal else "destroy", name))
         self._autostart(item, pool, goal, taken, (was, will))
         self.before[name], self.after[name] = was, will
+
+    def _sides(
+        self, name: str, options: t.Mapping[str, t.Any], pool: Pool | None, goal: bool, taken: bool
+    ) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
+        """A pool before and after, as far as it is declared."""
+        will: dict[str, t.Any] = {**options, "state": "active" if goal else "inactive"}
+        if pool is None:
+            return {"state": "absent"}, will
+        seen, mine = view_pool(pool.root), self.is_mine(name)
+        was = {"owned": mine, "state": "active" if pool.active else "inactive", **{key: seen[key] for key in options}}
+        return was, {**will, "owned": mine or taken}
 
     def _define(self, name: str, pool: Pool | None, options: t.Mapping[str, t.Any], taken: bool) -> None:
         root = copy.deepcopy(pool.root) if pool is not None else element("pool", None, element("name", text=name))

@@ -162,24 +162,21 @@ def _declared(item: Item) -> Veth:
         if interface == "lo":
             raise FabricError(f"namespace {name}: interface lo is the loopback of every namespace; give another name")
     what = f"namespace {name}, interface {interface}"
-    if item.get("outer") is not None:
-        _ip.check_interface_name(item["outer"], f"{what}: outer")
+    outer = _checked(item, "outer", _ip.check_interface_name, what)
     if not present:
-        return Veth(name, interface, present=False, outer=item.get("outer"))
+        return Veth(name, interface, present=False, outer=outer)
     veth = Veth(
         name,
         interface,
-        outer=item.get("outer"),
-        addresses=None
-        if item.get("addresses") is None
-        else _ip.check_addresses(item["addresses"], f"{what}: addresses"),
-        routes=None if item.get("routes") is None else tuple(_route(route, what) for route in item["routes"]),
-        mac=None if item.get("mac") is None else _ip.check_mac(item["mac"], f"{what}: mac"),
+        outer=outer,
+        addresses=_checked(item, "addresses", _ip.check_addresses, what),
+        routes=_checked(item, "routes", _routes, what),
+        mac=_checked(item, "mac", _ip.check_mac, what),
         mtu=item.get("mtu"),
         up=item.get("up", True),
-        sysctls=None if item.get("sysctls") is None else _sysctls(item["sysctls"], what),
+        sysctls=_checked(item, "sysctls", _sysctls, what),
         tx=item.get("tx_checksum", "auto"),
-        bridge=interface_name(item["bridge"], f"{what}: bridge") if item.get("bridge") else item.get("bridge"),
+        bridge=_checked(item, "bridge", _bridge, what),
         port=tuple(parse(VLAN_OPTIONS, item, what)),
         source=declared_source(item, f"namespace {name}"),
     )
@@ -192,12 +189,29 @@ def _declared(item: Item) -> Veth:
     return veth
 
 
-def _route(route: Item, what: str) -> _ip.Route:
-    return _ip.check_route(route["to"], route["via"], route.get("metric"), bool(route.get("onlink")), f"{what}: routes")
+_Checked = t.TypeVar("_Checked")
+
+
+def _checked(item: Item, option: str, check: t.Callable[[t.Any, str], _Checked], what: str) -> _Checked | None:
+    """The checked value of an option, None where it is left out."""
+    value = item.get(option)
+    return None if value is None else check(value, f"{what}: {option}")
+
+
+def _routes(routes: t.Iterable[Item], what: str) -> tuple[_ip.Route, ...]:
+    return tuple(
+        _ip.check_route(route["to"], route["via"], route.get("metric"), bool(route.get("onlink")), what)
+        for route in routes
+    )
 
 
 def _sysctls(values: dict[str, t.Any], what: str) -> dict[str, str]:
-    return dict(_netns.check_sysctl(str(key), value, f"{what}: sysctls") for key, value in values.items())
+    return dict(_netns.check_sysctl(str(key), value, what) for key, value in values.items())
+
+
+def _bridge(name: str, what: str) -> str:
+    """A bridge; an empty name takes the port out of its one."""
+    return interface_name(name, what) if name else name
 
 
 def sources_of(veths: t.Iterable[Veth]) -> dict[str, Source]:

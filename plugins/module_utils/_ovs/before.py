@@ -121,22 +121,7 @@ def users(
     said = [f"controller {target}" for target in row["controller"] if ("controller", target) not in former]
     if former.get(("fail_mode", None), row["fail_mode"]) == "secure":
         said.append("fail_mode secure")
-    for column in TABLES["Bridge"]:
-        if (
-            column not in row
-            or column in _PREPARED
-            or column in ("_uuid", "name", "datapath_id", "status", "rstp_status")
-        ):
-            continue
-        held = row[column]
-        if isinstance(held, dict) and TABLES["Bridge"][column].kind != "row":
-            said += [
-                f"{column} {key}"
-                for key in sorted(held, key=str)
-                if (column, key) not in former and not _ours(held[key], owner)
-            ]
-        elif not _vacant("Bridge", column, former.get((column, None), held)):
-            said.append(column)
+    said += _used_columns(row, former, owner)
     ids = [
         key
         for key in sorted(row["external_ids"])
@@ -146,6 +131,25 @@ def users(
     marks = {port: found.tables["Port"][port]["external_ids"].get(OVS_OWNER) for port in found.ports_of(bridge)}
     said += [f"port {port}" for port, mark in marks.items() if mark is None or owner is not None and mark != owner]
     return [*said, *flows(bridge)]
+
+
+# Columns of a bridge that Open vSwitch itself writes, or that name it.
+_ITS_OWN = ("_uuid", "name", "datapath_id", "status", "rstp_status")
+
+
+def _used_columns(row: Row, former: t.Mapping[t.Any, t.Any], owner: str | None) -> list[str]:
+    """The columns, and rows that they hold, which somebody has set for a use of the bridge."""
+    said: list[str] = []
+    for column in TABLES["Bridge"]:
+        if column not in row or column in _PREPARED or column in _ITS_OWN:
+            continue
+        held = row[column]
+        if isinstance(held, dict) and TABLES["Bridge"][column].kind != "row":
+            others = [key for key in held if (column, key) not in former and not _ours(held[key], owner)]
+            said += [f"{column} {key}" for key in sorted(others, key=str)]
+        elif not _vacant("Bridge", column, former.get((column, None), held)):
+            said.append(column)
+    return said
 
 
 def _ours(row: t.Any, owner: str | None) -> bool:

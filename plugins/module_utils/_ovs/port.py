@@ -9,6 +9,7 @@ This file is private to the collection. Source for each row: ovs-vswitchd.conf.d
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._ip.routes import Address as IpAddress
@@ -185,16 +186,18 @@ def write_steps(
     steps += transaction(begin, [op for op in ops if op not in turns] if turns else ops, secrets) + transaction(
         begin, turns
     )
+    again = [("--", "clear", "Interface", port, "error") for port in _refused_at_first(found, after, ops)]
+    return steps + ([Step((*begin, *itertools.chain(*again)))] if again else [])
+
+
+def _refused_at_first(found: Database, after: Database, ops: t.Iterable[Op]) -> list[str]:
+    """The tunnel ports that come, or change their type, while one leaves that cannot be told from them."""
     taken = {identity(found, port) for port in found.members if found.interface(port)["type"] in TUNNEL_TYPES}
-    again: list[str] = []
+    refused = []
     for op in ops:
         comes = isinstance(op, (AddPort, MovePort)) or isinstance(op, Put) and op.column == "type"
         port = op.record if isinstance(op, Put) else getattr(op, "port", "")
-        if (
-            comes
-            and port in after.members
-            and after.interface(port)["type"] in TUNNEL_TYPES
-            and identity(after, port) in taken
-        ):
-            again += ["--", "clear", "Interface", port, "error"]
-    return steps + ([Step((*begin, *again))] if again else [])
+        is_tunnel = comes and port in after.members and after.interface(port)["type"] in TUNNEL_TYPES
+        if is_tunnel and identity(after, port) in taken:
+            refused.append(port)
+    return refused
