@@ -10,10 +10,10 @@ This file is private to the collection. Everything is read with one `ip -json -b
 from __future__ import annotations
 
 import ipaddress
-import json
 import re
 import typing as t
 
+from ansible_collections.overloom.fabric.plugins.module_utils._json import documents
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner, Step
 
 # RFC 791 and RFC 8200: the smallest MTU of a link that carries IPv4, and IPv6.
@@ -104,23 +104,14 @@ def family(address: str) -> int:
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
-def read_step(*queries: str, netns: str | None = None) -> Step:
-    """One command that asks several questions (`address show`, `route show table all`, `netns list`) at once."""
+def read_step(*queries: str, netns: str | None = None, statistics: bool = False) -> Step:
+    """One command that asks several questions (`address show`, `route show table all`, `netns list`) at once.
+
+    statistics: with the counters of interfaces.
+    """
     inside = ("-n", netns) if netns is not None else ()
-    return Step(("ip", *inside, "-json", "-details", "-batch", "-"), "\n".join(queries) + "\n")
-
-
-def documents(text: str) -> list[t.Any]:
-    """The answers of one `ip -json -batch -`: a JSON document for each question, one after the other."""
-    decoder = json.JSONDecoder()
-    found: list[t.Any] = []
-    at = 0
-    text = text.strip()
-    while at < len(text):
-        value, end = decoder.raw_decode(text, at)
-        found.append(value)
-        at = end + len(text[end:]) - len(text[end:].lstrip())
-    return found
+    details = ("-details", "-statistics") if statistics else ("-details",)
+    return Step(("ip", *inside, "-json", *details, "-batch", "-"), "\n".join(queries) + "\n")
 
 
 def read_interfaces(runner: Runner, netns: str | None = None) -> dict[str, Interface]:

@@ -15,6 +15,7 @@ import typing as t
 from ansible_collections.overloom.fabric.plugins.module_utils._host import content
 from ansible_collections.overloom.fabric.plugins.module_utils._ip import iproute as _ip
 from ansible_collections.overloom.fabric.plugins.module_utils._ip.sysctl import in_force
+from ansible_collections.overloom.fabric.plugins.module_utils._json import documents
 from ansible_collections.overloom.fabric.plugins.module_utils._netns import namespace as _netns
 from ansible_collections.overloom.fabric.plugins.module_utils._netns import source as _source
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.source import Place, Source
@@ -257,7 +258,7 @@ def _followers(runner: Runner, names: t.Iterable[str]) -> dict[str, t.Any]:
 
 def _answers(text: str) -> tuple[list, list]:
     """Two answers of one call. An empty list of namespaces or routes may be told by printing nothing."""
-    first, second = [*_ip.documents(text), [], []][:2]
+    first, second = [*documents(text), [], []][:2]
     return first, second
 
 

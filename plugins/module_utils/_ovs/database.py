@@ -9,9 +9,9 @@ and the quoting of values: ovs-vsctl(8).
 
 from __future__ import annotations
 
-import json
 import typing as t
 
+from ansible_collections.overloom.fabric.plugins.module_utils._json import documents
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.tables import (
     ROOT,
     TABLES,
@@ -104,30 +104,37 @@ def read_or_foresee(
         return empty_database()
 
 
+# Table -> UUID -> column -> value.
+Rows = t.Dict[str, t.Dict[str, t.Dict[str, t.Any]]]
+
+
+def _rows(text: str, asked: t.Iterable[str]) -> Rows:
+    tables, answers = list(asked), documents(text)
+    if len(answers) != len(tables):
+        raise FabricError(f"ovs-vsctl answered {len(answers)} of {len(tables)} questions; run this again")
+    rows: Rows = {table: {} for table in TABLES}
+    for table, document in zip(tables, answers):
+        kinds = {name: TABLES[table][name].kind if name in TABLES[table] else "" for name in document["headings"]}
+        for values in document["data"]:
+            row = {name: value_of(kind, value) for (name, kind), value in zip(kinds.items(), values)}
+            rows[table][row.get("_uuid", "")] = row
+    return rows
+
+
+def _drop_remains(rows: Rows, bridges: t.Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Drop the rows of bridges that were removed by hand; returns what keeps each, by its name. bridges: UUIDs of those that are there."""
+    gone = [rows["Bridge"].pop(uuid) for uuid in set(rows["Bridge"]) - set(bridges)]
+    for port in (port for bridge in gone for port in bridge["ports"]):
+        for interface in rows["Port"].pop(port)["interfaces"]:
+            del rows["Interface"][interface]
+    return {bridge["name"]: tuple(row["_uuid"] for row in bridge["collector_sets"].values()) for bridge in gone}
+
+
 def decode(text: str, asked: t.Iterable[str] = tuple(TABLES)) -> Database:
     """The output of read_database's call: one JSON document for each table that was asked, one after the other (RFC 7047, 5.1)."""
-    parser = json.JSONDecoder()
-    rows: dict[str, dict[str, dict[str, t.Any]]] = {table: {} for table in TABLES}
-    at = 0
-    for table in asked:
-        columns = TABLES[table]
-        document, at = parser.raw_decode(text, at)
-        while at < len(text) and text[at].isspace():
-            at += 1
-        by_uuid = {}
-        for values in document["data"]:
-            row = {
-                c: value_of(columns[c].kind if c in columns else "", v) for c, v in zip(document["headings"], values)
-            }
-            by_uuid[row.get("_uuid", "")] = row
-        rows[table] = by_uuid
-    rows = whole_rows(rows)
+    rows = whole_rows(_rows(text, asked))
     root = next(iter(rows["Open_vSwitch"].values()), empty_row("Open_vSwitch"))
-    gone = [rows["Bridge"].pop(uuid) for uuid in set(rows["Bridge"]) - set(root["bridges"])]
-    remains = {bridge["name"]: tuple(row["_uuid"] for row in bridge["collector_sets"].values()) for bridge in gone}
-    for uuid in (uuid for bridge in gone for uuid in bridge["ports"]):
-        for interface in rows["Port"].pop(uuid)["interfaces"]:
-            del rows["Interface"][interface]
+    remains = _drop_remains(rows, root["bridges"])
     bridge_of = {
         rows["Port"][uuid]["name"]: bridge["name"] for bridge in rows["Bridge"].values() for uuid in bridge["ports"]
     }

@@ -13,6 +13,8 @@ from __future__ import annotations
 import json
 import typing as t
 
+from ansible_collections.overloom.fabric.plugins.module_utils._ip.iproute import read_step
+from ansible_collections.overloom.fabric.plugins.module_utils._json import documents
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.states import guest_states
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.namespace import checksum_offloads
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import (
@@ -22,12 +24,16 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database impo
     read_database,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._probe.prober import inside
-from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Step
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 
 Item = t.Dict[str, t.Any]
 
-QUESTIONS = ("links", "routes", "neighbors", "rules")
-BATCH = "address show\nroute show table all\nneighbor show\nrule show\n"
+QUESTIONS = {
+    "links": "address show",
+    "routes": "route show table all",
+    "neighbors": "neighbor show",
+    "rules": "rule show",
+}
 SYSCTLS = {
     "forwarding": "net/ipv4/ip_forward",
     "forwarding6": "net/ipv6/conf/all/forwarding",
@@ -35,22 +41,9 @@ SYSCTLS = {
 PER_INTERFACE = {"rp_filter": "net/ipv4/conf/{}/rp_filter"}
 
 
-def documents(text: str) -> list[t.Any]:
-    """The JSON documents of a text, one after the other. `ip` prints nothing at all for some empty lists."""
-    parser, found, at = json.JSONDecoder(), [], 0
-    text = text.strip()
-    while at < len(text):
-        document, at = parser.raw_decode(text, at)
-        found.append(document)
-        while at < len(text) and text[at].isspace():
-            at += 1
-    return found
-
-
 def read_kernel(runner: OvsRunner, namespace: str | None) -> Item:
     """Links with their addresses and counters, routes, neighbors, rules and sysctls of a namespace; None is the host's own."""
-    enter = ["ip", "-n", namespace] if namespace else ["ip"]
-    said = runner(Step((*enter, "-json", "-details", "-statistics", "-batch", "-"), stdin=BATCH))
+    said = runner(read_step(*QUESTIONS.values(), netns=namespace or None, statistics=True))
     found = dict(zip(QUESTIONS, documents(said)))
     if len(found) != len(QUESTIONS):
         raise FabricError(f"ip -batch in {namespace or 'the host'} answered {len(found)} of {len(QUESTIONS)} questions")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import Vlans
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.pipeline import LEARNED
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.unset import as_read
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import ends, switch
@@ -192,19 +193,10 @@ def _carries(host: str, name: str, way: Route, planned: Item, row: Item) -> None
     carried = f"VLANs {wanted}" if wanted else "all VLANs"
     if row["tag"] is not None:
         raise Died("trunks", f"tunnel {name} on {host} is an access port of VLAN {row['tag']}", carried, mend)
-    if row["trunks"] and (vlan or 0) not in _flat(row["trunks"]):
+    if row["trunks"] and (vlan or 0) not in Vlans().parse(row["trunks"], "trunks"):
         raise Died(
             "trunks", f"tunnel {name} on {host} does not carry VLAN {vlan or 0}, but {row['trunks']}", carried, mend
         )
-
-
-def _flat(trunks: t.Iterable[t.Any]) -> set[int]:
-    """VLANs of numbers and ranges such as 10-14."""
-    found: set[int] = set()
-    for one in trunks:
-        low, _dash, high = str(one).partition("-")
-        found.update(range(int(low), int(high or low) + 1))
-    return found
 
 
 def tables(

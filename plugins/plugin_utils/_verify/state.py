@@ -11,6 +11,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.namespace import check_sysctl
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import Vlans
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.containers import LOOK as CONTAINER_LOOK
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.containers import by_endpoint
 
@@ -153,7 +154,7 @@ def _canonical(option: str, value: t.Any) -> t.Any:
     if option == "flow_count":
         return SOME
     if option == "trunks":
-        return sorted(vlan for item in value for vlan in _vlans(str(item)))
+        return Vlans().parse(value, option)
     if option == "routes":
         return sorted(sorted((key, str(item[key])) for key in ("to", "via") if item.get(key)) for item in value)
     if option == "sysctls":
@@ -164,12 +165,6 @@ def _canonical(option: str, value: t.Any) -> t.Any:
     if isinstance(value, list):
         return sorted(str(item).lower() for item in value)
     return str(value).lower()
-
-
-def _vlans(text: str) -> t.Iterable[int]:
-    """The VLANs of a number or a range as ovs_bridge_info writes it: 10 or 10-14."""
-    first, _dash, last = text.partition("-")
-    return range(int(first), int(last or first) + 1)
 
 
 def _shown(value: t.Any) -> str:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.overloom.fabric.plugins.module_utils._ip import iproute as _ip
+from ansible_collections.overloom.fabric.plugins.module_utils._json import documents
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner
 from ansible_collections.overloom.fabric.tests.unit.kernel import World
 
@@ -192,8 +193,8 @@ def test_only_routes_that_people_make_are_seen() -> None:
     )
 )
 def test_documents_are_taken_apart(values: list) -> None:
-    assert _ip.documents("\n".join(map(json.dumps, values)) + "\n") == values
-    assert _ip.documents("".join(json.dumps(value, indent=1) for value in values)) == values
+    assert documents("\n".join(map(json.dumps, values)) + "\n") == values
+    assert documents("".join(json.dumps(value, indent=1) for value in values)) == values
 
 
 POOL = [f"10.{subnet}.0.{host}/24" for subnet in (0, 1) for host in (1, 2, 3)] + [

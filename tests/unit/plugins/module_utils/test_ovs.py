@@ -416,6 +416,11 @@ def test_a_database_that_is_empty_is_read() -> None:
     assert decode(printed({}))._replace(types=()) == empty_database()
 
 
+def test_an_answer_that_lacks_tables_is_no_empty_database() -> None:
+    with pytest.raises(FabricError, match="ovs-vsctl answered 0 of"):
+        decode("")
+
+
 ROUTE = """Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT
 eth0\t000200C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0
 eth0\t006433C6\t010200C0\t0003\t0\t0\t0\t00FFFFFF\t0\t0\t0
