@@ -388,48 +388,39 @@ def _plug(wanted: Wanted, found: Found, cards: dict, switches: list) -> list:
         steps += [Write(switch, ""), Step(("unshare", "--net=" + switch, "true"))]
         # A switch has no address of its own, and says nothing by itself.
         steps.append(in_network(switch, "sysctl", "--quiet", "--write", "net.ipv6.conf.default.disable_ipv6=1"))
-    for bridge in bridges:
-        if bridge not in (found.switch or {}):
-            steps.append(
-                in_network(
-                    switch,
-                    "ip",
-                    "link",
-                    "add",
-                    "name",
-                    bridge,
-                    "mtu",
-                    str(SWITCH_MTU),
-                    "up",
-                    "type",
-                    "bridge",
-                    "mcast_snooping",
-                    "0",
-                )
-            )
+    made = found.switch or {}
+    steps += [in_network(switch, *_BRIDGE, bridge, *_BRIDGE_OPTIONS) for bridge in bridges if bridge not in made]
     for group, ends in _cables(wanted, cards):
-        if _whole(found, group, ends):
-            continue
-        argv = ["ip", "link", "add"]
-        for number, (host, interface) in enumerate(ends):
-            argv += ["name", interface]
-            argv += ["netns", _net(wanted, host) if host else switch] if number else []
-            argv += ["address", cards[host][interface]["address"]] if host else []
-            argv += ["mtu", str(wanted.mtu if host else max(SWITCH_MTU, wanted.mtu)), "group", group]
-            argv += [] if number else ["type", "veth", "peer"]
-        # Made in the namespace of its first end: elsewhere, an interface of the same name (the machine's own eth1) is in the way.
-        steps.append(in_network(_net(wanted, ends[0][0]), *argv))
-        # Frames on a wire have their checksums; the kernel leaves them out on a veth, and Open vSwitch in user space then delivers them wrong.
-        steps += [
-            in_network(_net(wanted, host), "ethtool", "-K", interface, "tx", "off") for host, interface in ends if host
-        ]
+        if not _whole(found, group, ends):
+            steps += _cable(wanted, cards, group, ends)
     for bridge, link in zip(bridges, switches):
         for end in link:
             port = switch_port(end)
             group = cards[end[0]][end[1]]["group"]
-            if not (_whole(found, group, [end, ("", port)]) and (found.switch or {})[port]["master"] == bridge):
+            if not (_whole(found, group, [end, ("", port)]) and made[port]["master"] == bridge):
                 steps.append(in_network(switch, "ip", "link", "set", "dev", port, "master", bridge, "up"))
     return steps
+
+
+_BRIDGE = ("ip", "link", "add", "name")
+_BRIDGE_OPTIONS = ("mtu", str(SWITCH_MTU), "up", "type", "bridge", "mcast_snooping", "0")
+
+
+def _cable(wanted: Wanted, cards: dict, group: str, ends: t.Sequence[tuple[str, str]]) -> list[Step]:
+    """Make one cable: a veth pair. An end without a host is at the switch."""
+    argv = ["ip", "link", "add"]
+    for number, (host, interface) in enumerate(ends):
+        argv += ["name", interface]
+        if number:
+            argv += ["netns", _net(wanted, host) if host else f"{lab_folder(wanted.name)}/switch"]
+        if host:
+            argv += ["address", cards[host][interface]["address"]]
+        argv += ["mtu", str(wanted.mtu if host else max(SWITCH_MTU, wanted.mtu)), "group", group]
+        argv += [] if number else ["type", "veth", "peer"]
+    # Made in the namespace of its first end: elsewhere, an interface of the same name (the machine's own eth1) is in the way.
+    steps = [in_network(_net(wanted, ends[0][0]), *argv)]
+    # Frames on a wire have their checksums; the kernel leaves them out on a veth, and Open vSwitch in user space then delivers them wrong.
+    return steps + [in_network(_net(wanted, host), "ethtool", "-K", name, "tx", "off") for host, name in ends if host]
 
 
 def _scope(*properties: str) -> list[str]:

@@ -8,6 +8,7 @@ This file is private to the collection. Sources: ovs-ofctl(8), ovs-fields(7), ov
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import typing as t
@@ -653,50 +654,49 @@ class Bridge:
 
     def _learn(self, record: Record) -> tuple[Wanted, Switch]:
         """What is wanted, and what the file holds, in the words of the switch: all in one process."""
-        declared = self._declared
-        lines: list[tuple[str, str]] = [
-            (item.where, self._numbered(item.text, item.where)) for item in declared.flows or ()
-        ]
-        path = record_path(declared.bridge, declared.owner)
+        declared, path = self._declared, record_path(self._declared.bridge, self._declared.owner)
+        lines = [(item.where, self._numbered(item.text, item.where)) for item in declared.flows or ()]
         # What the file has by number, because it has no name that ovs-ofctl knows, may have another number by now.
         remembered = [parse_group(with_names(text, record.ports), path) for text in record.groups]
         lines += [(path, self._numbered(with_names(text, record.ports), None)) for text in record.flows]
         for group in declared.groups or ():
-            for bucket in group.values.get("buckets", ()):
-                lines.append(
-                    (group.where, bucket_line(self._numbered("actions=" + bucket["actions"], group.where)[8:]))
-                )
-        for old_group in remembered:
             lines += [
-                (path, bucket_line(self._numbered("actions=" + bucket.actions, None)[8:]))
-                for bucket in old_group.buckets
+                self._bucket_line(bucket["actions"], group.where, group.where)
+                for bucket in group.values.get("buckets", ())
             ]
+        for old_group in remembered:
+            lines += [self._bucket_line(bucket.actions, path, None) for bucket in old_group.buckets]
+
         flows = iter(self._parse(lines))
         wanted_flows = [
             WantedFlow(item.where, next(flows), item.declared, item.present) for item in declared.flows or ()
         ]
-        kept_flows = [next(flows) for _text in record.flows]
-        wanted_groups = []
-        for group in declared.groups or ():
-            values = dict(group.values)
-            if "buckets" in values:
-                values["buckets"] = [self._bucket(bucket, next(flows), group.where) for bucket in values["buckets"]]
-            wanted_groups.append(group._replace(values=values))
-        kept_groups = []
-        for old_group in remembered:
-            buckets = [self._bucket(bucket._asdict(), next(flows), None) for bucket in old_group.buckets]
-            kept_groups.append(
-                old_group._replace(buckets=tuple(old._replace(**new) for old, new in zip(old_group.buckets, buckets)))
-            )
+        kept_flows = {flow.key: flow for flow in itertools.islice(flows, len(record.flows))}
+        wanted_groups = [self._wanted_group(group, flows) for group in declared.groups or ()]
+        kept_groups = {group.group_id: self._kept_group(group, flows) for group in remembered}
         meters = [parse_meter(text, path) for text in record.meters]
         wanted = Wanted(
             None if declared.flows is None else wanted_flows,
             None if declared.groups is None else wanted_groups,
             declared.meters,
         )
-        return wanted, Switch(
-            {f.key: f for f in kept_flows}, {g.group_id: g for g in kept_groups}, {m.meter_id: m for m in meters}
-        )
+        return wanted, Switch(kept_flows, kept_groups, {meter.meter_id: meter for meter in meters})
+
+    def _bucket_line(self, actions: str, shown: str, where: str | None) -> tuple[str, str]:
+        """The actions of a bucket as those of a flow; shown: what errors call it, where: as in _numbered."""
+        return shown, bucket_line(self._numbered("actions=" + actions, where)[8:])
+
+    def _wanted_group(self, group: WantedGroup, flows: t.Iterator[Flow]) -> WantedGroup:
+        """A declared group with the actions that the next flows have."""
+        if "buckets" not in group.values:
+            return group
+        buckets = [self._bucket(bucket, next(flows), group.where) for bucket in group.values["buckets"]]
+        return group._replace(values={**group.values, "buckets": buckets})
+
+    def _kept_group(self, group: Group, flows: t.Iterator[Flow]) -> Group:
+        """A group of the file with the actions that the next flows have."""
+        buckets = [old._replace(**self._bucket(old._asdict(), next(flows), None)) for old in group.buckets]
+        return group._replace(buckets=tuple(buckets))
 
     def _bucket(self, bucket: dict[str, t.Any], flow: Flow, where: str | None) -> dict[str, t.Any]:
         port = bucket["watch_port"] if bucket.get("watch_port") else None
