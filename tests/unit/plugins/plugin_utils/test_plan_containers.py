@@ -35,9 +35,9 @@ def fabric(*endpoints: Item, key: int | None = None) -> Item:
     }
 
 
-def endpoint(name: str = "c1", /, **container: t.Any) -> Item:
+def endpoint(called: str = "c1", /, **container: t.Any) -> Item:
     """A container on the segment."""
-    return {"name": name, "segment": "web", "kind": "container", "container": container}
+    return {"name": called, "segment": "web", "kind": "container", "container": container}
 
 
 def planned(*endpoints: Item, key: int | None = None) -> Item:
