@@ -55,7 +55,7 @@ LIBVIRT = {
     "network": ("/etc/libvirt/qemu/networks", "/run/libvirt/network"),
 }
 # What cannot be shared: an address, and what a teardown would not give back.
-NOT_ADOPTABLE = ("address", "guest", "network")
+NOT_ADOPTABLE = ("address", "container", "guest", "network")
 # Seconds that ovs-vswitchd has to answer.
 _PATIENCE = 10
 

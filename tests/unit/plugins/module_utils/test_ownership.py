@@ -193,9 +193,6 @@ def test_a_container_needs_its_image_and_is_nobody_elses() -> None:
     for owner, whose in ((None, "was there before the fabric and is in use"), ("them", "belongs to the owner them")):
         foreign = Container("web", "x", "theirs:1", "y", 7, True, owner)
         [sentence] = told(there._replace(containers={"web": foreign}), "container", "web", "web:1")
-        assert (
-            sentence
-            == f"container web {whose} (runs image theirs:1); take another, or set fabric_adopt to let the fabric use this one"
-        )
+        assert sentence == f"container web {whose} (runs image theirs:1); take another"
     ours = there._replace(containers={"web": Container("web", "x", "web:1", "y", 7, True, "us")})
     assert told(ours, "container", "web", "web:1") == []
