@@ -611,8 +611,9 @@ class TestPeers:
                 assert [t["remote_ip"] for t in host["tunnels"] if t["name"] == "vx-switch1"] == ["192.168.200.101"]
 
     def test_a_lonely_tunnel_needs_no_guard(self):
-        (host,) = self.plan(1)["hosts"].values()
-        assert [(tunnel["name"], tunnel["protected"]) for tunnel in host["tunnels"]] == [("vx-switch1", False)]
+        hosts = self.plan(1)["hosts"]
+        assert list(hosts) == ["kvm1"]
+        assert [(tunnel["name"], tunnel["protected"]) for tunnel in hosts["kvm1"]["tunnels"]] == [("vx-switch1", False)]
 
     def test_what_is_behind_a_peer_is_measured_and_so_is_that_others_do_not_reach_it(self):
         plan = self.plan()
