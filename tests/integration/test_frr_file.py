@@ -543,10 +543,10 @@ def test_a_refused_route_leaves_no_route_in_another_vrf(crowded: harness.Host) -
         {"prefix": "10.41.0.0/16", "via": "192.0.2.9", "vrf": "red"},
     ]
     refused = crowded.module("frr_static", {"routes": routes}, ok=False)
-    assert (
-        "the line 'ip route 10.231.0.0/16 192.0.2.7': Route cannot have blackhole and non-blackhole nexthops"
-        in refused["msg"]
-    )
+    assert "FRR refused the line 'ip route 10.231.0.0/16 192.0.2.7'" in refused["msg"]
+    # With mgmtd, FRR says nothing, and what runs shows it.
+    if "mgmtd" not in crowded.run(["vtysh", "-c", "show daemons"]):
+        assert ": Route cannot have blackhole and non-blackhole nexthops" in refused["msg"]
     assert running(crowded) == before and saved(crowded) == file
     # Without the refused one, the others are taken where they belong.
     holds(crowded, "frr_static", {"routes": routes[1:]})

@@ -18,6 +18,7 @@ import ipaddress
 import json
 import os
 import re
+import time
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import conf, vtysh
@@ -43,6 +44,8 @@ NOTES = "/etc/overloom/frr"
 
 READ = ("vtysh", "-c", "show running-config no-header", "-c", "show daemons")
 LOAD = ("vtysh", "-f", vtysh.STDIN)
+# How often, and how many seconds apart, lines are looked for that a daemon takes late.
+LATE_TRIES, LATE_PAUSE = 5, 0.2
 VALIDATE = ("vtysh", "-C", "-f", vtysh.STDIN)
 
 Address = t.Tuple[str, ...]
@@ -783,6 +786,7 @@ class Apply:
     """One `vtysh -f` with all changed lines. When FRR refuses one, what had changed is taken back.
 
     ahead: notes of what comes, written before it comes, so that a run that is killed leaves no line that nobody knows; back: what undoes them.
+    late: FRR answers before its daemons have taken the lines, as it does with mgmtd, so that a refusal shows in what runs alone.
     """
 
     path = "vtysh"
@@ -795,15 +799,10 @@ class Apply:
         changes: t.Mapping[Address, t.Optional[str]],
         ahead: t.Sequence[Note | Remove] = (),
         back: t.Sequence[Note | Remove] = (),
+        late: bool = False,
     ) -> None:
-        self.runner, self.text, self.config, self.changes, self.ahead, self.back = (
-            runner,
-            text,
-            config,
-            changes,
-            ahead,
-            back,
-        )
+        self.runner, self.text, self.config, self.changes = runner, text, config, changes
+        self.ahead, self.back, self.late = ahead, back, late
 
     def shown(self) -> str:
         """The command as a person would type it, with the secrets masked."""
@@ -823,12 +822,27 @@ class Apply:
         status, out, err = self.runner.run(Step(LOAD, self.text))
         refused = refusals(self.text, out, err)
         if not refused and (status == 0 or not re.search(r"^%", out, re.M)):
-            return
-        self.take_back(parse(self.runner(READ).rpartition("\nend")[0]))
+            refused = self.not_taken() if self.late else []
+            if not refused:
+                return
+        self.take_back(self.running())
         for step in self.back:
             step.do()
         said = "; ".join(refused) or " ".join(hide(out).split())
         raise FabricError(f"FRR refused {said}; what it had taken of this change was taken back")
+
+    def running(self) -> Config:
+        """What FRR has now."""
+        return parse(self.runner(READ).rpartition("\nend")[0])
+
+    def not_taken(self) -> list[str]:
+        """The lines that do not run, although nothing was said against them."""
+        for _attempt in range(LATE_TRIES):
+            left = untaken(self.running(), self.changes)
+            if not left:
+                break
+            time.sleep(LATE_PAUSE)
+        return left
 
     def take_back(self, now: Config) -> None:
         """Bring what FRR has now of the change back to what it had before, wherever a line went."""
@@ -1275,7 +1289,8 @@ def _apply(
     ahead = {owner: note for owner, note in ahead.items() if note != found.notes.get(owner, {})}
     back = [_noting(owner, module, found.notes.get(owner, {})) for owner in ahead]
     before = [_noting(owner, module, note) for owner, note in ahead.items()]
-    apply = Apply(runner, render(lines), found.running, plan.changes, before, back)
+    late = "mgmtd" in found.daemons
+    apply = Apply(runner, render(lines), found.running, plan.changes, before, back, late)
     if found.daemons:
         apply.validate()
     return apply
@@ -1375,17 +1390,22 @@ def _views(
     return before, after
 
 
-def judge(found: Found, changes: t.Mapping[Address, t.Optional[str]]) -> list[str]:
-    """After a write: each line that FRR did not take, named."""
-    errors = []
+def untaken(running: Config, changes: t.Mapping[Address, t.Optional[str]]) -> list[str]:
+    """Each line of a change that FRR does not have, with its blocks and what it has instead."""
+    left = []
     for address, line in changes.items():
-        now = found.running.get(address)
+        now = running.get(address)
         if now in (line, _ACTIVE) or (line is None and _BLOCK.match(now or "")):
             continue
         inside = f" in '{' / '.join(address[:-1])}'" if address[:-1] else ""
         kept = f" (it shows '{hide(now)}')" if now else ""
-        errors.append(f"FRR did not take '{hide(line or negation(now or ''))}'{inside}{kept}")
-    return errors
+        left.append(f"the line '{hide(line or negation(now or ''))}'{inside}{kept}")
+    return left
+
+
+def judge(found: Found, changes: t.Mapping[Address, t.Optional[str]]) -> list[str]:
+    """After a write: each line that FRR did not take, named."""
+    return [f"FRR did not take {line}" for line in untaken(found.running, changes)]
 
 
 def run(
