@@ -36,6 +36,7 @@ ALLOWED = (
     "playbooks/lab_down.yml",
     "playbooks/plan.yml",
     "playbooks/site.yml",
+    "playbooks/status.yml",
     "playbooks/teardown.yml",
     "playbooks/trace.yml",
     "playbooks/verify.yml",
