@@ -25,7 +25,6 @@ options:
     description:
       - The plan that an earlier task of the run has compiled. Then nothing is compiled again, and no variable is read.
     type: dict
-    version_added: 0.1.0
   show:
     description:
       - Print the plan on the terminal as tables, or as YAML the part that O(query) selects.
