@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import collections
 import os
 import random
@@ -240,6 +241,11 @@ def test_random_lines_of_others_stay_in_their_blocks_byte_by_byte() -> None:
     vtysh_batch.each(judge, range(FILES))
 
 
+def judge_listed(pool: frr_grammar.Pool, seed: int, batch: vtysh_batch.Batch) -> None:
+    rng = random.Random(seed)
+    judged(rng, frr_grammar.draw(rng, pool), batch)
+
+
 def test_random_lines_of_all_that_frr_lists_stay_in_their_blocks_byte_by_byte(crowded: harness.Host) -> None:
     """The same for files of FRR's whole grammar: each command that the running daemons list, in some twenty kinds of blocks."""
     start(crowded, f"! {' '.join(lines.partition('|')[0] for lines in OTHERS.values())}\n")
@@ -248,12 +254,7 @@ def test_random_lines_of_all_that_frr_lists_stay_in_their_blocks_byte_by_byte(cr
     for first in range(0, FILES, OF):
         pool = frr_grammar.known(commands, first)
         assert sum(map(len, pool.values())) > 1800
-
-        def judge_listed(seed: int, batch: vtysh_batch.Batch, pool: frr_grammar.Pool = pool) -> None:
-            rng = random.Random(seed)
-            judged(rng, frr_grammar.draw(rng, pool), batch)
-
-        vtysh_batch.each(judge_listed, range(first, min(first + OF, FILES)))
+        vtysh_batch.each(functools.partial(judge_listed, pool), range(first, min(first + OF, FILES)))
 
 
 def test_frr_starts_with_all_that_random_others_wrote(crowded: harness.Host) -> None:
