@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-import functools
 import collections
+import functools
 import os
 import random
 import re
