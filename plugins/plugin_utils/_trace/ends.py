@@ -68,7 +68,9 @@ def interface(view: View, end: End) -> tuple[Item, Item]:
             on + entered(name, f"link set {end.interface} arp on"),
         )
     if not any(kernel.bare(one) == end.address for one in link["addresses"]):
-        having = ", ".join(one for one in link["addresses"] if not one.startswith("fe80")) or "no address"
+        six = ":" in end.address
+        of_family = [one for one in link["addresses"] if (":" in one) == six and not one.startswith("fe80")]
+        having = ", ".join(of_family) or "no address"
         raise Died(
             "address",
             f"{end.interface} of {end.id} has {having}",
