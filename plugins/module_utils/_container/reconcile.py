@@ -299,6 +299,7 @@ def run(module: t.Any) -> None:
         module.fail_json(msg=str(error), changed=False, commands=[], spawned=0)
     present = [one for one in wanted if one.present]
     started: list[str] = []
+    begun = time.time()
 
     def compared(found: Found) -> Change:
         change = compare(found, wanted, settings)
@@ -311,26 +312,27 @@ def run(module: t.Any) -> None:
         compare=compared,
         runner=runner,
         state=lambda found: {"containers": [describe(found, one.name) for one in present if found.container(one.name)]},
-        judge=lambda found: _judge(runner, found, present, bool(started)),
+        judge=lambda found: _judge(runner, found, present, begun, bool(started)),
         undo=lambda _found: [],
     )
 
 
-def _judge(runner: Runner, found: Found, present: t.Sequence[Wanted], watch: bool) -> list[str]:
-    """The containers that do not stay up, each with what Podman or its command said last."""
+def _judge(runner: Runner, found: Found, present: t.Sequence[Wanted], begun: float, watch: bool) -> list[str]:
+    """The containers that do not stay up, each with what Podman or its command has said since the run began (seconds since the epoch)."""
     if watch and booted():
         time.sleep(PATIENCE)
         found = found._replace(active=_active(runner, sorted(found.units)))
     return [
-        f"container {one.name} does not stay up: {_last_words(runner, service_name(one.name))}"
+        f"container {one.name} does not stay up: {_last_words(runner, service_name(one.name), begun)}"
         for one in present
         if booted() and service_name(one.name) not in found.active
     ]
 
 
-def _last_words(runner: Runner, unit: str) -> str:
-    """The last error that a service left in the journal, else its last line."""
-    command = ("journalctl", "--unit", unit, "--lines=40", "--output=cat", "--no-pager")
+def _last_words(runner: Runner, unit: str, begun: float) -> str:
+    """The last error that a service has left in the journal since then."""
+    since = f"--since=@{begun:.6f}"
+    command = ("journalctl", "--unit", unit, since, "--lines=40", "--output=cat", "--no-pager")
     lines = [line.strip() for line in runner.run(command)[1].splitlines() if line.strip()]
     # That there is no id of an earlier container is none.
     errors = [line for line in lines if line.startswith("Error:") and "CIDFile" not in line]
