@@ -25,6 +25,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database impo
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, FabricError
 from ansible_collections.overloom.fabric.tests.unit.kernel import Link, Transaction, World
 
+# The drawn items lie beside this file, and the folder is no package: the path comes first.
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 from netns_draw import drift, item, items  # noqa: E402  # pylint: disable=wrong-import-position
