@@ -212,7 +212,7 @@ def test_what_its_owner_changed_since_stays_and_so_do_the_snapshots(kvm: harness
     )
     kvm.run(["virsh", "desc", "theirs", "--config", "--title", "mine"])
     kvm.run(["virsh", "snapshot-create-as", "theirs", "s2"])
-    kvm.apply("libvirt_domain", {"name": "theirs", "state": "absent"})
+    assert kvm.module("libvirt_domain", {"name": "theirs", "state": "absent"})["changed"]
     gone, come = difference(before, definition(kvm, "theirs"))
     assert (gone, come) == ([], ["<title>mine</title>"])
     assert kvm.run(["virsh", "snapshot-list", "theirs", "--name"]).split() == ["s1", "s2"]
