@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import ipaddress
 import os
+import re
 import shlex
 import shutil
 import socket
@@ -206,6 +207,13 @@ def parse_memory(text: str) -> int:
     """The host's memory in bytes, from /proc/meminfo (proc(5))."""
     line = next(line for line in text.splitlines() if line.startswith("MemTotal:"))
     return int(line.split()[1]) * 1024
+
+
+def frr_notes(folder: str = "/etc/overloom/frr") -> list[dict[str, str]]:
+    """The modules of FRR that keep something for an owner, from the names of their files."""
+    names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+    found = (re.fullmatch(r"(.+)-(frr_[a-z]+)\.json", name) for name in names)
+    return [{"module": match.group(2), "owner": match.group(1)} for match in found if match]
 
 
 def missing_commands(wanted: t.Iterable[str]) -> list[str]:

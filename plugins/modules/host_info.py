@@ -109,6 +109,12 @@ containers:
   type: list
   elements: dict
   sample: [{name: web, owner: myfabric}]
+frr:
+  description: Modules such as M(overloom.fabric.frr_ospf) that keep something in FRR's configuration for an owner.
+  returned: always
+  type: list
+  elements: dict
+  sample: [{module: frr_ospf, owner: myfabric}]
 """
 
 import os
@@ -118,6 +124,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.overloom.fabric.plugins.module_utils._host import (
     OVS_DATABASES,
     content,
+    frr_notes,
     interface_of,
     kernel_has_module,
     missing_commands,
@@ -179,6 +186,7 @@ def main() -> None:
             {"name": notes["Name"], "owner": notes["Owner"]}
             for notes in (unit.notes() for unit in read_units("container").values())
         ],
+        frr=frr_notes(),
     )
 
 
