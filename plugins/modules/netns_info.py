@@ -76,6 +76,12 @@ namespaces:
       type: dict
       returned: success
       sample: {net/ipv4/ip_forward: "1"}
+    rules:
+      description: Its policy rules, without those of the kernel and of routing daemons.
+      type: list
+      elements: dict
+      returned: success
+      sample: [{priority: 1000, from: 10.1.1.7/32, table: 100}]
     interfaces:
       description: Its interfaces, except C(lo).
       type: list
@@ -129,7 +135,7 @@ namespaces:
           type: list
           elements: dict
           returned: success
-          sample: [{to: default, via: 10.1.2.254, metric: 0, onlink: false}]
+          sample: [{to: default, via: 10.1.2.254, metric: 0, onlink: false, table: 254}]
         mtu:
           description: MTU in bytes.
           type: int

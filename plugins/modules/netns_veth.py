@@ -90,6 +90,38 @@ options:
         description: The gateway is on the link although no address says so.
         type: bool
         default: false
+      table:
+        description: Number of the routing table, V(1) to V(4294967295) except V(255). The main table, V(254), if left out.
+        type: int
+  rules:
+    description:
+      - Policy rules of the namespace, see L(ip-rule(8\),https://man7.org/linux/man-pages/man8/ip-rule.8.html). They hold for the whole namespace;
+        when several items name the namespace, their rules are joined.
+      - They are then all rules of the namespace, except those of the kernel and of routing daemons. In a namespace that was there before, rules of others stay.
+      - V([]) removes those of the item.
+    type: list
+    elements: dict
+    suboptions:
+      priority:
+        description: Priority, V(1) to V(32765). The lowest is asked first. In a namespace it stands for one rule of each address family.
+        type: int
+        required: true
+      from:
+        description: Address or prefix that packets come from. It or O(rules[].to) is needed; V(0.0.0.0/0) and V(::/0) stand for all.
+        type: str
+      to:
+        description: Address or prefix that packets go to.
+        type: str
+      iif:
+        description: Interface by which packets come in, V(lo) for those of the namespace itself.
+        type: str
+      oif:
+        description: Interface that the socket of packets is bound to.
+        type: str
+      table:
+        description: Number of the routing table that is looked into.
+        type: int
+        required: true
   mtu:
     description:
       - MTU of both ends in bytes, V(68) to V(65535); with IPv6 addresses at least V(1280).
@@ -195,6 +227,34 @@ options:
             description: See O(routes[].onlink).
             type: bool
             default: false
+          table:
+            description: See O(routes[].table).
+            type: int
+      rules:
+        description: See O(rules).
+        type: list
+        elements: dict
+        suboptions:
+          priority:
+            description: See O(rules[].priority).
+            type: int
+            required: true
+          from:
+            description: See O(rules[].from).
+            type: str
+          to:
+            description: See O(rules[].to).
+            type: str
+          iif:
+            description: See O(rules[].iif).
+            type: str
+          oif:
+            description: See O(rules[].oif).
+            type: str
+          table:
+            description: See O(rules[].table).
+            type: int
+            required: true
       mtu:
         description: See O(mtu).
         type: int
@@ -266,6 +326,26 @@ EXAMPLES = r"""
         routes:
           - {to: default, via: 192.0.2.1}
 
+- name: A server that answers by the network on which it was asked, and has its own connections by another
+  overloom.fabric.netns_veth:
+    namespaces:
+      - name: proxy
+        interface: inbound
+        bridge: br-int
+        tag: 10
+        addresses: [10.1.1.7/24]
+        routes:
+          - {to: default, via: 10.1.1.254, table: 100}
+        rules:
+          - {priority: 1000, from: 10.1.1.7, to: 10.1.1.0/24, table: 254}
+          - {priority: 1001, from: 10.1.1.7, table: 100}
+      - name: proxy
+        interface: outbound
+        bridge: br-ext
+        addresses: [192.0.2.7/24]
+        routes:
+          - {to: default, via: 192.0.2.1}
+
 - name: Exactly these namespaces, no others of this owner
   overloom.fabric.netns_veth:
     owner: my-fabric
@@ -307,6 +387,7 @@ namespaces:
       foreign: false
       processes: []
       sysctls: {}
+      rules: []
       interfaces:
         - name: eth0
           outer: v-red

@@ -27,6 +27,12 @@ FULL = {
         {"to": "default", "via": "10.0.0.254"},
         {"to": "fd01::/64", "via": "fd00::ff", "metric": 7},
         {"to": "10.9.0.0/16", "via": "10.8.8.8", "onlink": True},
+        {"to": "default", "via": "10.0.0.253", "table": 100},
+    ],
+    "rules": [
+        {"priority": 1000, "from": "10.0.0.1", "to": "10.0.0.0/24", "table": 254},
+        {"priority": 1001, "from": "10.0.0.1", "table": 100},
+        {"priority": 1001, "to": "fd02::/64", "iif": "lo", "table": 100000},
     ],
     "mtu": 1400,
     "mac": "02:00:00:00:00:01",
@@ -41,6 +47,13 @@ def apply(host: Host, **options: t.Any) -> dict[str, t.Any]:
     return host.apply("netns_veth", options)
 
 
+def rules(host: Host, name: str) -> list[str]:
+    """The policy rules of both families, without the kernel's own."""
+    text = "".join(host.run(["ip", "-n", name, family, "rule", "show"]) for family in ("-4", "-6"))
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    return [line for line in lines if line.split(":")[0] not in ("0", "32766", "32767")]
+
+
 def is_full(host: Host, name: str = "red", outer: str = "v-red") -> None:
     """The namespace is what FULL says."""
     near, far = link(host, outer), link(host, "eth0", name)
@@ -49,6 +62,12 @@ def is_full(host: Host, name: str = "red", outer: str = "v-red") -> None:
     assert all("UP" in each["flags"] for each in (near, far, link(host, "lo", name)))
     assert addresses(host, name) == {"10.0.0.1/24", "fd00::1/64"}
     assert routes(host, name) == {"default 10.0.0.254", "fd01::/64 fd00::ff", "10.9.0.0/16 10.8.8.8"}
+    assert "default via 10.0.0.253" in host.run(["ip", "-n", name, "route", "show", "table", "100"])
+    assert rules(host, name) == [
+        "1000: from 10.0.0.1 to 10.0.0.0/24 lookup main",
+        "1001: from 10.0.0.1 lookup 100",
+        "1001: from all to fd02::/64 iif lo lookup 100000",
+    ]
     assert (
         sysctl(host, name, "net.ipv4.ip_forward") == "1" and sysctl(host, name, "net.ipv4.conf.eth0.rp_filter") == "2"
     )
@@ -74,6 +93,11 @@ def test_a_namespace_is_made_as_declared_and_removed_without_a_trace(host: Host)
             "foreign": False,
             "processes": [],
             "sysctls": {"net/ipv4/ip_forward": "1", "net/ipv4/conf/eth0/rp_filter": "2"},
+            "rules": [
+                {"priority": 1000, "from": "10.0.0.1/32", "to": "10.0.0.0/24", "table": 254},
+                {"priority": 1001, "from": "10.0.0.1/32", "table": 100},
+                {"priority": 1001, "from": "::/0", "to": "fd02::/64", "iif": "lo", "table": 100000},
+            ],
             "interfaces": [
                 {
                     "name": "eth0",
@@ -89,9 +113,10 @@ def test_a_namespace_is_made_as_declared_and_removed_without_a_trace(host: Host)
                     "up": True,
                     "tx_checksum": False,
                     "routes": [
-                        {"to": "default", "via": "10.0.0.254", "metric": 0, "onlink": False},
-                        {"to": "10.9.0.0/16", "via": "10.8.8.8", "metric": 0, "onlink": True},
-                        {"to": "fd01::/64", "via": "fd00::ff", "metric": 7, "onlink": False},
+                        {"to": "default", "via": "10.0.0.253", "metric": 0, "onlink": False, "table": 100},
+                        {"to": "default", "via": "10.0.0.254", "metric": 0, "onlink": False, "table": 254},
+                        {"to": "10.9.0.0/16", "via": "10.8.8.8", "metric": 0, "onlink": True, "table": 254},
+                        {"to": "fd01::/64", "via": "fd00::ff", "metric": 7, "onlink": False, "table": 254},
                     ],
                 }
             ],
@@ -128,9 +153,9 @@ CASES: list[tuple[dict, dict, dict]] = [
     (
         {
             "addresses": ["10.0.0.1/24"],
-            "routes": [{"to": "10.1.0.0/16", "via": "10.0.0.9", "metric": 5, "onlink": True}],
+            "routes": [{"to": "10.1.0.0/16", "via": "10.0.0.9", "metric": 5, "onlink": True, "table": 254}],
         },
-        {"routes": [{"to": "10.2.0.0/16", "via": "10.0.0.8", "metric": 6, "onlink": False}]},
+        {"routes": [{"to": "10.2.0.0/16", "via": "10.0.0.8", "metric": 6, "onlink": False, "table": 9}]},
         {"routes": []},
     ),
 ]
@@ -239,6 +264,15 @@ DRIFTS = {
     "route added": [
         ["ip", "-n", "red", "route", "add", "10.7.0.0/16", "via", "10.0.0.9"],
         ["ip", "-n", "red", "route", "add", "fd07::/64", "via", "fd00::9"],
+    ],
+    "route of another table removed": [["ip", "-n", "red", "route", "flush", "table", "100"]],
+    "route of another table added": [["ip", "-n", "red", "route", "add", "default", "via", "10.0.0.9", "table", "7"]],
+    "rule removed": [["ip", "-n", "red", "rule", "delete", "priority", "1001"]],
+    "rule of IPv6 removed": [["ip", "-n", "red", "-6", "rule", "delete", "priority", "1001"]],
+    "rules added": [
+        ["ip", "-n", "red", "rule", "add", "from", "10.0.0.1", "lookup", "7"],
+        ["ip", "-n", "red", "rule", "add", "priority", "1001", "fwmark", "7", "blackhole"],
+        ["ip", "-n", "red", "-6", "rule", "add", "not", "from", "fd00::1", "lookup", "7"],
     ],
     "sysctl": [inside("red", "sysctl", "-q", "-w", "net.ipv4.ip_forward=0")],
     "sysctl of the interface": [inside("red", "sysctl", "-q", "-w", "net.ipv4.conf.eth0.rp_filter=0")],
@@ -443,6 +477,21 @@ def test_a_foreign_namespace_is_used_but_stays(host: Host) -> None:
     assert everything(host) == before
     apply(host, name="theirs", state="absent", adopt=True)
     assert names(host) == set()
+
+
+def test_rules_of_others_in_their_namespace_stay(host: Host) -> None:
+    host.run(["ip", "netns", "add", "red"])
+    host.run(["ip", "-n", "red", "rule", "add", "priority", "500", "from", "10.0.0.9", "lookup", "5"])
+    one = [{"priority": 1000, "from": "10.0.0.1", "table": 100}]
+    apply(host, name="red", rules=one)
+    theirs = "500: from 10.0.0.9 lookup 5"
+    assert rules(host, "red") == [theirs, "1000: from 10.0.0.1 lookup 100"]
+    assert not apply(host, name="red")["changed"], "left out, they are left as they are"
+    apply(host, name="red", rules=[])
+    assert rules(host, "red") == [theirs]
+    apply(host, name="red", rules=one)
+    apply(host, name="red", interface="eth0", state="absent")
+    assert rules(host, "red") == [theirs]
 
 
 def test_a_foreign_veth_is_configured_and_removed_only_when_adopted(host: Host) -> None:

@@ -4,15 +4,17 @@
 """Interfaces, addresses and routes of the kernel, read and written through iproute2 (ip(8)).
 
 This file is private to the collection. Everything is read with one `ip -json -batch -` and written with one
-`ip -batch -` for each network namespace. Everything but `read_interfaces` is pure.
+`ip -batch -` for each network namespace. Everything is pure but `read_interfaces`, and the names of tables.
 """
 
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 import typing as t
 
+from ansible_collections.overloom.fabric.plugins.module_utils._host import content
 from ansible_collections.overloom.fabric.plugins.module_utils._json import documents
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner, Step
 
@@ -20,6 +22,12 @@ from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import 
 SMALLEST_MTU = 68
 SMALLEST_MTU_IPV6 = 1280
 LARGEST_MTU = 65535
+
+# The table that is looked into without a policy rule (RT_TABLE_MAIN), and the kernel's own for addresses (RT_TABLE_LOCAL).
+MAIN_TABLE, LOCAL_TABLE = 254, 255
+_TABLES = {"default": 253, "main": MAIN_TABLE, "local": LOCAL_TABLE}
+# Where iproute2 keeps the names of tables: of the host, and what comes with it.
+_TABLE_NAMES = ("/etc/iproute2/rt_tables", "/usr/share/iproute2/rt_tables", "/usr/lib/iproute2/rt_tables")
 
 # What the kernel gives an IPv6 route when no metric is asked for (IP6_RT_PRIO_USER); IPv4 has none, which is 0.
 IPV6_METRIC = 1024
@@ -78,22 +86,24 @@ class Wanted(t.NamedTuple):
 
 
 class Route(t.NamedTuple):
-    """One route of the main table through one gateway.
+    """One route through one gateway.
 
     to: a canonical prefix, `default` for the default route of the gateway's family.
     via: the gateway's canonical address.
     metric: as the kernel keeps it (IPv4 without a metric 0, IPv6 1024).
     onlink: the gateway is on the link though no address of the interface says so.
+    table: the number of the routing table.
     """
 
     to: str
     via: str
     metric: int
     onlink: bool = False
+    table: int = MAIN_TABLE
 
-    def key(self) -> tuple[int, str, int]:
-        """What is unique in a routing table: address family, prefix, metric."""
-        return (family(self.via), self.to, self.metric)
+    def key(self) -> tuple[int, str, int, int]:
+        """What is unique: address family, prefix, metric, table."""
+        return (family(self.via), self.to, self.metric, self.table)
 
 
 def family(address: str) -> int:
@@ -184,20 +194,53 @@ def _made_by_kernel(entry: dict[str, t.Any]) -> bool:
 def parse_routes(rows: t.Iterable[dict[str, t.Any]]) -> dict[str, tuple[Route, ...]]:
     """The document of `route show table all` as the routes that people make, by interface.
 
-    These are routes of the main table through one gateway which `ip route` or a static configuration made. What the
+    These are routes through one gateway which `ip route` or a static configuration made. What the
     kernel, router advertisements, DHCP or a routing daemon made is left out: it is never a difference.
     """
     found: dict[str, list[Route]] = {}
     for row in rows:
-        if row.get("type", "unicast") != "unicast" or row.get("table", "main") != "main":
+        if row.get("type", "unicast") != "unicast":
             continue
         if row.get("protocol", "boot") not in ("boot", "static") or "gateway" not in row or "dev" not in row:
             continue
         via = str(ipaddress.ip_address(row["gateway"]))
         to = row["dst"] if row["dst"] == "default" else str(ipaddress.ip_network(row["dst"]))
         metric = row.get("metric", 0)
-        found.setdefault(row["dev"], []).append(Route(to, via, metric, "onlink" in row.get("flags", ())))
+        found.setdefault(row["dev"], []).append(_route(row, to, via, metric))
     return {device: tuple(routes) for device, routes in found.items()}
+
+
+def _route(row: dict[str, t.Any], to: str, via: str, metric: int) -> Route:
+    return Route(to, via, metric, "onlink" in row.get("flags", ()), table_number(str(row.get("table", "main"))))
+
+
+def table_number(name: str) -> int:
+    """The number of a routing table, which ip(8) tells by a name where somebody has given it one."""
+    if name.isdigit():
+        return int(name)
+    return _TABLES.get(name) or _named_tables().get(name, 0)
+
+
+def _named_tables() -> dict[str, int]:
+    """The names that the host has for routing tables."""
+    found: dict[str, int] = {}
+    more = sorted(os.path.join(f"{_TABLE_NAMES[0]}.d", name) for name in _listed(f"{_TABLE_NAMES[0]}.d"))
+    for path in (*reversed(_TABLE_NAMES), *more):
+        found.update(parse_tables(content(path)))
+    return found
+
+
+def _listed(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
+def parse_tables(text: str) -> dict[str, int]:
+    """A file with the names of routing tables: on each line a number and a name."""
+    lines = (line.partition("#")[0].split() for line in text.splitlines())
+    return {words[1]: int(words[0], 0) for words in lines if len(words) == 2 and words[0].isdigit()}
 
 
 # --- checking what a person wrote: one sentence each -------------------------------------------------------------------
@@ -278,7 +321,16 @@ def check_mtu(mtu: int, addresses: t.Iterable[str], what: str) -> int:
     return mtu
 
 
-def check_route(to: str, via: str, metric: int | None, onlink: bool, what: str) -> Route:
+def check_table(table: int, what: str) -> int:
+    """A routing table that people may fill."""
+    if not 1 <= table < 2**32 or table == LOCAL_TABLE:
+        raise FabricError(
+            f"{what}: {table} is no routing table for routes; give 1 to 4294967295, but 255 is the kernel's own"
+        )
+    return table
+
+
+def check_route(to: str, via: str, metric: int | None, onlink: bool, what: str, table: int | None = None) -> Route:
     """One route in canonical form. Whether its gateway is on the link is `check_gateway`'s question."""
     try:
         gateway = ipaddress.ip_address("" if "%" in via else via)
@@ -303,7 +355,8 @@ def check_route(to: str, via: str, metric: int | None, onlink: bool, what: str) 
         raise FabricError(f"{what}: metric {metric} of the route to {to!r} is out of range; give 1 to 4294967295")
     if metric is None:
         metric = 0 if gateway.version == 4 else IPV6_METRIC
-    return Route(prefix, str(gateway), metric, onlink)
+    number = MAIN_TABLE if table is None else check_table(table, f"{what}: table of the route to {to!r}")
+    return Route(prefix, str(gateway), metric, onlink, number)
 
 
 def check_gateway(route: Route, addresses: t.Iterable[str], what: str) -> None:
@@ -441,4 +494,5 @@ def _route_line(verb: str, route: Route, device: str) -> str:
     metric = f" metric {route.metric}" if route.metric != (IPV6_METRIC if family(route.via) == 6 else 0) else ""
     # `default` says no family, but ip(8) takes it from the gateway.
     onlink = " onlink" if route.onlink else ""
-    return f"route {verb} {route.to} via {route.via} dev {word(device)}{metric}{onlink}"
+    table = "" if route.table == MAIN_TABLE else f" table {route.table}"
+    return f"route {verb} {route.to} via {route.via} dev {word(device)}{table}{metric}{onlink}"

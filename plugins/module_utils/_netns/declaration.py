@@ -14,7 +14,9 @@ import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._ip import iproute as _ip
 from ansible_collections.overloom.fabric.plugins.module_utils._netns import namespace as _netns
+from ansible_collections.overloom.fabric.plugins.module_utils._netns import rules as _rules
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.reader import VLAN_OPTIONS
+from ansible_collections.overloom.fabric.plugins.module_utils._netns.rules import Rule
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.source import ENGINES, Source, declared_source
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import (
     Wanted,
@@ -40,6 +42,7 @@ def item_argument_spec() -> dict:
         "via": {"type": "str", "required": True},
         "metric": {"type": "int"},
         "onlink": {"type": "bool", "default": False},
+        "table": {"type": "int"},
     }
     return {
         "name": {"type": "str"},
@@ -51,6 +54,7 @@ def item_argument_spec() -> dict:
         "outer": {"type": "str"},
         "addresses": {"type": "list", "elements": "str"},
         "routes": {"type": "list", "elements": "dict", "options": route},
+        "rules": {"type": "list", "elements": "dict", "options": _rules.argument_spec()},
         "mtu": {"type": "int"},
         "mac": {"type": "str"},
         "up": {"type": "bool", "default": True},
@@ -86,6 +90,7 @@ class Veth(t.NamedTuple):
     outer: str | None = None
     addresses: tuple[str, ...] | None = None
     routes: tuple[_ip.Route, ...] | None = None
+    rules: tuple[Rule, ...] | None = None
     mtu: int | None = None
     mac: str | None = None
     up: bool = True
@@ -171,6 +176,7 @@ def _declared(item: Item) -> Veth:
         outer=outer,
         addresses=_checked(item, "addresses", _ip.check_addresses, what),
         routes=_checked(item, "routes", _routes, what),
+        rules=_checked(item, "rules", _checked_rules, what),
         mac=_checked(item, "mac", _ip.check_mac, what),
         mtu=item.get("mtu"),
         up=item.get("up", True),
@@ -200,9 +206,15 @@ def _checked(item: Item, option: str, check: t.Callable[[t.Any, str], _Checked],
 
 def _routes(routes: t.Iterable[Item], what: str) -> tuple[_ip.Route, ...]:
     return tuple(
-        _ip.check_route(route["to"], route["via"], route.get("metric"), bool(route.get("onlink")), what)
+        _ip.check_route(
+            route["to"], route["via"], route.get("metric"), bool(route.get("onlink")), what, route.get("table")
+        )
         for route in routes
     )
+
+
+def _checked_rules(rules: t.Iterable[Item], what: str) -> tuple[Rule, ...]:
+    return tuple(_rules.check_rule(rule, what) for rule in rules)
 
 
 def _sysctls(values: dict[str, t.Any], what: str) -> dict[str, str]:
@@ -250,6 +262,24 @@ def _check_joined_options(veths: t.Sequence[Veth]) -> None:
                 raise FabricError(
                     f"{veth.what}: routes has a second route to {route.to} in the namespace with the metric {route.metric}; give one of them another metric"
                 )
+    _check_joined_rules(veths)
+
+
+def _check_joined_rules(veths: t.Sequence[Veth]) -> None:
+    """A priority stands for one rule of a family, so that their order is told."""
+    seen: dict[tuple[str, int, int], Rule] = {}
+    for veth in veths:
+        for rule in veth.rules or ():
+            if seen.setdefault((veth.name, rule.family, rule.priority), rule) is not rule:
+                raise FabricError(
+                    f"{veth.what}: rules has a second rule with the priority {rule.priority} in the namespace; give one of them another"
+                )
+
+
+def joined_rules(rules: t.Iterable[t.Sequence[Rule] | None]) -> list[Rule] | None:
+    """The rules that all interfaces of a namespace have together; None if none has any said."""
+    said = [each for each in rules if each is not None]
+    return [rule for each in said for rule in each] if said else None
 
 
 def joined_sysctls(veths: t.Iterable[Veth], name: str) -> dict[str, str] | None:

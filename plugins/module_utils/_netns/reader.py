@@ -18,6 +18,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ip.sysctl import 
 from ansible_collections.overloom.fabric.plugins.module_utils._json import documents
 from ansible_collections.overloom.fabric.plugins.module_utils._netns import namespace as _netns
 from ansible_collections.overloom.fabric.plugins.module_utils._netns import source as _source
+from ansible_collections.overloom.fabric.plugins.module_utils._netns.rules import Rule, read_rules
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.source import Place, Source
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import (
     Database,
@@ -41,13 +42,14 @@ VLAN_OPTIONS = [option for option in PORT_OPTIONS if option.name in ("tag", "tru
 class Kept(t.NamedTuple):
     """What was declared of a veth pair so far, as the unit notes it; None was never declared.
 
-    tx: the transmit checksum offload to set, None to leave it. addresses, routes: lists, because JSON has no tuples.
+    tx: the transmit checksum offload to set, None to leave it. addresses, routes, rules: lists, because JSON has no tuples.
     """
 
     outer: str
     up: bool = True
     addresses: list | None = None
     routes: list | None = None
+    rules: list | None = None
     mtu: int | None = None
     mac: str | None = None
     tx: bool | None = None
@@ -56,6 +58,10 @@ class Kept(t.NamedTuple):
     def all_routes(self) -> tuple[_ip.Route, ...] | None:
         """The routes as such."""
         return None if self.routes is None else tuple(_ip.Route(*route) for route in self.routes)
+
+    def all_rules(self) -> tuple[Rule, ...] | None:
+        """The rules as such."""
+        return None if self.rules is None else tuple(Rule(*rule) for rule in self.rules)
 
 
 class Space(t.NamedTuple):
@@ -73,12 +79,16 @@ class Space(t.NamedTuple):
 
 
 class Inside(t.NamedTuple):
-    """A namespace seen from inside. sysctls: those asked for. offloads: whether transmit checksums are left to the other end."""
+    """A namespace seen from inside. sysctls: those asked for. offloads: whether transmit checksums are left to the other end.
+
+    rules: the policy rules that people made.
+    """
 
     interfaces: dict[str, _ip.Interface]
     routes: dict[str, tuple[_ip.Route, ...]]
     sysctls: dict[str, str | None]
     offloads: dict[str, bool | None]
+    rules: tuple[Rule, ...] = ()
 
 
 class Found(t.NamedTuple):
@@ -190,8 +200,8 @@ def read_host(
     near, listed = _answers(runner(_ip.read_step("address show", "netns list")))
     numbers = {row["name"]: row.get("id") for row in listed}
 
-    def question(paths: t.Iterable[str]) -> t.Callable[[], tuple[dict, dict]]:
-        return lambda: ({path: in_force(path) for path in paths}, _netns.checksum_offloads())
+    def question(paths: t.Iterable[str]) -> t.Callable[[], tuple[dict, dict, tuple[Rule, ...]]]:
+        return lambda: ({path: in_force(path) for path in paths}, _netns.checksum_offloads(), read_rules())
 
     answers = _netns.visit({name: question(sysctls) for name, sysctls in wanted.items() if name in names}, paths)
     inside = {}
@@ -291,6 +301,7 @@ def describe(found: Found, name: str) -> dict[str, t.Any]:
         "foreign": not (space.made if space else owner is not None),
         "processes": found.processes.get(name, []),
         "sysctls": {path: value for path, value in inside.sysctls.items() if value is not None},
+        "rules": [rule.shown() for rule in inside.rules],
         "interfaces": interfaces,
     }
 

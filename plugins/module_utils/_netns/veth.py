@@ -22,6 +22,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._netns.declaration
     check_owner,
     declared,
     default_outer,
+    joined_rules,
     joined_sysctls,
     sources_of,
 )
@@ -44,6 +45,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._netns.reader impo
     read_host,
     shown_route,
 )
+from ansible_collections.overloom.fabric.plugins.module_utils._netns.rules import add_command, compare_rules
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.source import Source
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import (
     Op,
@@ -116,6 +118,8 @@ def units_of(name: str, space: Space) -> list[Unit]:
         commands += ip_commands(lines, name)
         if kept.tx is not None:
             commands.append(Command(_offload_step(name, interface, kept.tx).argv))
+        # One that is there already is told as a failure.
+        commands += [Command(add_command(name, rule), may_fail=True) for rule in kept.all_rules() or ()]
     file = f"{_netns.FOLDER}/{name}"
     service = oneshot(
         UNIT_KIND,
@@ -176,6 +180,7 @@ def _noted(veth: Veth, outer: str, kept: Kept | None) -> Kept:
         up=veth.up,
         addresses=old.addresses if veth.addresses is None else list(veth.addresses),
         routes=old.routes if veth.routes is None else [list(route) for route in veth.routes],
+        rules=old.rules if veth.rules is None else [list(rule) for rule in veth.rules],
         mtu=old.mtu if veth.mtu is None else veth.mtu,
         mac=old.mac if veth.mac is None else veth.mac,
         bridge=old.bridge if veth.bridge is None else (veth.bridge or None),
@@ -448,6 +453,7 @@ class _Plan:
             remade = {interface for interface, part in parts.items() if not part.joined}
             sysctls = self._sysctls(name, items, sysctls, known, remade, before, after)
         self._run_inside(name, made and will_be, list(parts.values()))
+        self._rules(name, items, veths, made, before, after)
         kept = Space(settings.owner, made, veths, sysctls, source) if made or veths else None
         self._keep(name, kept, before, after)
         self._tell_loopback(name, made and will_be, before, after)
@@ -605,6 +611,34 @@ class _Plan:
         before["sysctls"] = {path: now.get(path) for path in wanted}
         after["sysctls"] = wanted
         return keep
+
+    def _rules(
+        self,
+        name: str,
+        items: t.Sequence[Veth],
+        veths: t.Mapping[str, Kept],
+        made: bool,
+        before: dict[str, t.Any],
+        after: dict[str, t.Any],
+    ) -> None:
+        """Make the policy rules those that are declared. veths: what is noted from now on. made: the namespace is the module's.
+
+        Left out, they are left as they are, except in a namespace that is made anew, and those of an interface that goes.
+        """
+        space, there = self._found.spaces.get(name), name in self._found.ids
+        noted = [rule for kept in (space.veths.values() if space else ()) for rule in kept.all_rules() or ()]
+        said = {veth.inner: veth.rules for veth in items if veth.present and veth.rules is not None}
+        wanted = joined_rules([*said.values(), *(k.all_rules() for i, k in veths.items() if i not in said)])
+        gone = any(rule not in (wanted or ()) for rule in noted)
+        if not (said or gone or (wanted and not there)):
+            return
+        target = wanted or []
+        places = {(rule.family, rule.priority) for rule in (*noted, *target)}
+        # In a namespace of others, the rules at other places are theirs.
+        governed = [rule for rule in self._found.look(name).rules if made or (rule.family, rule.priority) in places]
+        compared = compare_rules(name, governed, target)
+        self._inside += compared.steps
+        before["rules"], after["rules"] = compared.before, compared.after
 
     def _veth(self, veth: Veth, kept: Kept | None) -> _Part:
         """Make one veth pair what is declared."""

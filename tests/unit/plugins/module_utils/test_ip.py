@@ -180,8 +180,20 @@ def test_only_routes_that_people_make_are_seen() -> None:
             _ip.Route("10.9.0.0/16", "10.8.8.8", 0, True),
             _ip.Route("10.6.0.1/32", "10.1.1.2", 0),
             _ip.Route("default", "fd00::ff", 1024),
+            _ip.Route("10.5.0.0/16", "10.1.1.2", 0, table=7),
         )
     }
+
+
+def test_tables_have_names() -> None:
+    text = "#\n255\tlocal\n100 inbound # comment\n0x7 odd\nword\n"
+    assert _ip.parse_tables(text) == {"local": 255, "inbound": 100}
+    assert [_ip.table_number(name) for name in ("main", "local", "default", "4294967295")] == [
+        254,
+        255,
+        253,
+        4294967295,
+    ]
 
 
 @given(
