@@ -46,9 +46,24 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs.held import R
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import owner_of
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import in_words
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner
+from ansible_collections.overloom.fabric.plugins.module_utils._service.reader import Found as Placed
+from ansible_collections.overloom.fabric.plugins.module_utils._service.reader import read_host as placed
+from ansible_collections.overloom.fabric.plugins.module_utils._service.reconcile import refusal
 from ansible_collections.overloom.fabric.plugins.module_utils._systemd import read_units
 
-KINDS = ("address", "bridge", "container", "guest", "interface", "namespace", "network", "nic", "port", "router")
+KINDS = (
+    "address",
+    "bridge",
+    "container",
+    "guest",
+    "interface",
+    "namespace",
+    "network",
+    "nic",
+    "port",
+    "router",
+    "service",
+)
 # Persistent definitions, and what runs.
 LIBVIRT = {
     "guest": ("/etc/libvirt/qemu", "/run/libvirt/qemu"),
@@ -82,7 +97,7 @@ class Host(t.NamedTuple):
 
     switch: whether Open vSwitch answered; if not, its devices are there without anybody who knows them. flows: of others on a
     bridge, in words. spaces: what our units note of namespaces. guests, networks: name to (owner or "", whether it runs).
-    images: those of the claims that are there.
+    images: those of the claims that are there. placed: the services of the claims.
     """
 
     interfaces: dict[str, _ip.Interface]
@@ -98,6 +113,7 @@ class Host(t.NamedTuple):
     switch: bool = True
     containers: t.Dict[str, Container] = {}
     images: t.FrozenSet[str] = frozenset()
+    placed: Placed | None = None
 
 
 class Use(t.NamedTuple):
@@ -143,6 +159,7 @@ def read_host(runner: Runner, claims: t.Sequence[Claim]) -> Host:
         routers=re.findall(r"(?m)^router .*\S", content(CONF)) if "router" in kinds else [],
         notes=_noted() if "router" in kinds else {},
         containers=(containers(runner) or {}) if "container" in kinds else {},
+        placed=placed(runner, [c.name for c in claims if c.kind == "service"]) if "service" in kinds else None,
         images=frozenset(image_ids(runner, {c.on for c in claims if c.kind == "container" and c.on})),
     )
 
@@ -273,9 +290,11 @@ def _nic(claim: Claim, host: Host, owner: str) -> Use | None:
 
 
 def missing(claim: Claim, host: Host) -> str | None:
-    """The sentence about what has to be there and is not: a card, or the image of a container."""
+    """The sentence about what has to be there and is not: a card, the image of a container, or the unit of a service."""
     if claim.kind == "container" and claim.on and claim.on not in host.images:
         return f"container {claim.name} needs the image {claim.on}, which is not there; bring it with podman pull, load or build, or correct container.image"
+    if claim.kind == "service" and host.placed:
+        return refusal(claim.name, host.placed.services[claim.name])
     return missing_nic(claim, host)
 
 
@@ -324,6 +343,11 @@ def _container(claim: Claim, host: Host, owner: str) -> Use | None:
     return _used(found.owner, owner, found.uses()) if found else None
 
 
+def _service(claim: Claim, host: Host, owner: str) -> Use | None:
+    mark = host.placed.owner(claim.name) if host.placed else None
+    return Use(mark, []) if mark not in (None, owner) else None
+
+
 def _router(claim: Claim, host: Host, owner: str) -> Use | None:
     """on: the name that the notes have for it. Of BGP there is one process, whatever its AS number."""
     if claim.on in host.notes.get(owner, ()):
@@ -367,6 +391,7 @@ _JUDGES: dict[str, t.Callable[[Claim, Host, str], Use | None]] = {
     "nic": _nic,
     "port": _port,
     "router": _router,
+    "service": _service,
 }
 
 

@@ -115,6 +115,12 @@ frr:
   type: list
   elements: dict
   sample: [{module: frr_ospf, owner: myfabric}]
+placed:
+  description: Services that M(overloom.fabric.netns_service) has placed in network namespaces for an owner.
+  returned: always
+  type: list
+  elements: dict
+  sample: [{name: nginx.service, owner: myfabric, namespace: web}]
 """
 
 import os
@@ -139,6 +145,8 @@ from ansible_collections.overloom.fabric.plugins.module_utils._host import (
     ssh_address,
     switch_runs,
 )
+from ansible_collections.overloom.fabric.plugins.module_utils._service.dropin import noted
+from ansible_collections.overloom.fabric.plugins.module_utils._service.reader import read_dropins
 from ansible_collections.overloom.fabric.plugins.module_utils._systemd import read_units
 
 
@@ -182,6 +190,7 @@ def main() -> None:
             {"bridge": notes["Bridge"], "owner": notes["Owner"]}
             for notes in (unit.notes() for unit in read_units("flows").values())
         ],
+        placed=[{"name": name, **noted(text)._asdict()} for name, text in read_dropins().items()],
         containers=[
             {"name": notes["Name"], "owner": notes["Owner"]}
             for notes in (unit.notes() for unit in read_units("container").values())

@@ -31,9 +31,10 @@ options:
       kind:
         description:
           - What it is.
-          - A V(nic) has to be there; it is plugged into the bridge O(claims[].on), if that is given. So has the image of a V(container).
+          - A V(nic) has to be there; it is plugged into the bridge O(claims[].on), if that is given.
+          - The image of a V(container) and the unit of a V(service) have to be there as well.
         type: str
-        choices: [address, bridge, container, guest, interface, namespace, network, nic, port, router]
+        choices: [address, bridge, container, guest, interface, namespace, network, nic, port, router, service]
         required: true
       name:
         description: Its name; of a V(router) the line of C(frr.conf), of an V(address) the address.

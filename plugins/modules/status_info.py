@@ -29,6 +29,10 @@ options:
     description: Whether to read the containers of Podman.
     type: bool
     default: false
+  services:
+    description: Whether to read the services that M(overloom.fabric.netns_service) has placed.
+    type: bool
+    default: false
   guests:
     description: Whether to read the states of libvirt's guests.
     type: bool
@@ -75,6 +79,11 @@ containers:
   returned: with O(containers), when they could be read
   type: list
   elements: dict
+services:
+  description: The services, as M(overloom.fabric.netns_service_info) returns them.
+  returned: with O(services), when they could be read
+  type: list
+  elements: dict
 guests:
   description: The states of libvirt's guests by name.
   returned: with O(guests), when libvirt answers
@@ -115,6 +124,7 @@ def main() -> None:
             "switch": {"type": "bool", "default": True},
             "namespaces": {"type": "list", "elements": "str", "default": []},
             "containers": {"type": "bool", "default": False},
+            "services": {"type": "bool", "default": False},
             "guests": {"type": "bool", "default": False},
             "routing": {"type": "list", "elements": "str", "choices": CHOICES, "default": []},
         },

@@ -65,6 +65,9 @@ options:
       containers:
         description: The variable with the result of M(overloom.fabric.netns_container_info), where the plan has containers.
         type: str
+      services:
+        description: The variable with the result of M(overloom.fabric.netns_service_info), where the plan has services.
+        type: str
       flows:
         description: The variable with the results of M(overloom.fabric.ovs_flow) in check mode, in a loop over the host's C(flows) of the plan.
         type: str

@@ -25,6 +25,7 @@ NOT_HERE = {
     "switch1": "nobody plays the switch that the tunnel leads to: docs/scenarios/vxlan.md has that, with its own test",
     "fabric_flows": "what it drops is what fabric_denied says must not come through: the two are built together",
     "localhost/app": "the image is the reader's own; containers are run by molecule/geneve_containers",
+    "nginx": "the service is the reader's own; services are run by molecule/netns_service",
     "genericcloud": "the image is the reader's own; guests are built by the default lab and tests/integration/test_site_guests.py",
 }
 # An example that says what must not come through stands with the flow that sees to it.

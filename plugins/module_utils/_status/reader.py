@@ -1,7 +1,7 @@
 # Copyright: the overloom.fabric authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A host's part of a fabric, read in one go and not judged: the switch, namespaces, containers, guests, routing.
+"""A host's part of a fabric, read in one go and not judged: the switch, namespaces, containers, services, guests, routing.
 
 Open vSwitch's database is read once for all, FRR by two processes, guests by one. This file is private to the collection.
 """
@@ -25,6 +25,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database impo
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.tables import STATE
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner
+from ansible_collections.overloom.fabric.plugins.module_utils._service.reconcile import described as services
 
 Item = t.Dict[str, t.Any]
 
@@ -55,6 +56,7 @@ def read(runner: OvsRunner, frr: Runner, options: Item) -> tuple[Item, dict[str,
     take("switch", switch)
     take("namespaces", lambda: {"namespaces": namespaces(runner, options["namespaces"], lambda: database)})
     take("containers", lambda: {"containers": described(runner)})
+    take("services", lambda: {"services": services(runner)})
     take("guests", lambda: _guests(runner))
     take("routing", lambda: facts(frr, options["routing"]))
     return found, unread

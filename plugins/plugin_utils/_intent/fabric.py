@@ -77,7 +77,7 @@ KEY_BITS = {"gre": 32, "vxlan": 24, "geneve": 24}
 DST_PORTS = {"vxlan": 4789, "geneve": 6081}
 BFD = next(option.kind for option in PORT_OPTIONS if option.name == "bfd")
 # Kinds of endpoints that are network namespaces of their host.
-IN_NAMESPACE = ("namespace", "container")
+IN_NAMESPACE = ("namespace", "container", "service")
 IPV4_MIN_MTU = 68  # RFC 791
 IPV6_MIN_MTU = 1280  # RFC 8200, section 5
 
@@ -159,7 +159,10 @@ class Segment:
 
 @dataclasses.dataclass
 class Endpoint:
-    """Anything with an address on a segment."""
+    """Anything with an address on a segment.
+
+    inside: of the second interface of a service, the endpoint whose namespace it is in.
+    """
 
     where: str
     host: str
@@ -174,11 +177,18 @@ class Endpoint:
     sysctls: dict[str, str]
     guest: dict[str, t.Any] | None | t.Any = None
     container: dict[str, t.Any] | None | t.Any = None
+    service: dict[str, t.Any] | None | t.Any = None
+    inside: str = ""
 
     @property
     def id(self) -> str:
         """Its name in the whole fabric."""
         return f"{self.host}/{self.name}"
+
+    @property
+    def space(self) -> str:
+        """The namespace that it is, or is in."""
+        return self.inside or self.name
 
 
 @dataclasses.dataclass
@@ -658,7 +668,10 @@ def _host(name: str, variables: dict[str, t.Any], spec: dict[str, t.Any], proble
                 f"{where} {show(values['fabric_tep_address'])} has no prefix length after the slash; write it as 192.168.200.1/24."
             )
             tep = INVALID
-    endpoints = [_endpoint(item, i, name, problems) for i, item in _items(values, "fabric_endpoints")]
+    endpoints: list[Endpoint] = []
+    for i, item in _items(values, "fabric_endpoints"):
+        endpoint = _endpoint(item, i, name, problems)
+        endpoints += [endpoint, *_outbound(endpoint, problems)]
     return Host(
         name=name,
         id=_between(values["fabric_host_id"], 1, 65535, f"{name}: fabric_host_id", problems),
@@ -689,18 +702,6 @@ def _adopted(value: t.Any, where: str, problems: list[str]) -> list[str]:
 
 def _endpoint(item: dict[str, t.Any], index: int, host: str, problems: list[str]) -> Endpoint:
     where = f"{host}: fabric_endpoints[{label(item, index)}]"
-    routes = []
-    for route in item["routes"] or ():
-        if route is INVALID:
-            continue
-        to = route["to"]
-        if isinstance(to, str) and to != "default":
-            to = read_network(to, f"{where}.routes.to", problems)
-        via = read_address(route["via"], f"{where}.routes.via", problems)
-        if to and via:
-            if to != "default" and to.version != via.version:
-                problems.append(f"{where}.routes to {to} goes via {via}; both must be of the same address family.")
-            routes.append({"to": str(to), "via": str(via)})
     sysctls = {}
     for key, value in (item["sysctls"] or {}).items():
         try:
@@ -718,8 +719,51 @@ def _endpoint(item: dict[str, t.Any], index: int, host: str, problems: list[str]
         address6=read_address(item["address6"], f"{where}.address6", problems),
         mac=read_mac(item["mac"], f"{where}.mac", problems),
         interface=read_interface(item["interface"], f"{where}.interface", problems),
-        routes=routes,
+        routes=_routes(item["routes"], where, problems),
         sysctls=sysctls,
         guest=item["guest"],
         container=item["container"],
+        service=item["service"],
     )
+
+
+def _outbound(endpoint: Endpoint, problems: list[str]) -> list[Endpoint]:
+    """The second interface of a service, as an endpoint of its own; right behind it, so that later ones do not move its address."""
+    item = endpoint.service.get("outbound") if isinstance(endpoint.service, dict) else None
+    if not isinstance(item, dict) or endpoint.name is INVALID:
+        return []
+    where = f"{endpoint.where}.service.outbound"
+    interface = read_interface(item["interface"], f"{where}.interface", problems)
+    return [
+        Endpoint(
+            where=where,
+            host=endpoint.host,
+            name=f"{endpoint.name}-{interface}" if interface else INVALID,
+            kind="namespace",
+            segment=item["segment"],
+            address=read_address(item["address"], f"{where}.address", problems),
+            address6=read_address(item["address6"], f"{where}.address6", problems),
+            mac=read_mac(item["mac"], f"{where}.mac", problems),
+            interface=interface,
+            routes=_routes(item["routes"], where, problems),
+            sysctls={},
+            inside=endpoint.name,
+        )
+    ]
+
+
+def _routes(items: t.Any, where: str, problems: list[str]) -> list[dict[str, str]]:
+    """The routes of an endpoint, those that are understood."""
+    routes = []
+    for route in items or ():
+        if route is INVALID:
+            continue
+        to = route["to"]
+        if isinstance(to, str) and to != "default":
+            to = read_network(to, f"{where}.routes.to", problems)
+        via = read_address(route["via"], f"{where}.routes.via", problems)
+        if to and via:
+            if to != "default" and to.version != via.version:
+                problems.append(f"{where}.routes to {to} goes via {via}; both must be of the same address family.")
+            routes.append({"to": str(to), "via": str(via)})
+    return routes

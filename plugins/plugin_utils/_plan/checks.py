@@ -280,7 +280,7 @@ def _port_names(values: Values, name: str) -> t.Iterator[tuple[str, str]]:
     """The names of the ports of a host's endpoints, each with what it is."""
     for endpoint in values.intent.hosts[name].endpoints:
         if endpoint.interface:
-            yield default_outer(endpoint.name, endpoint.interface), f"the outer end of {endpoint.id}"
+            yield default_outer(endpoint.space, endpoint.interface), f"the outer end of {endpoint.id}"
     for wire in values.wires[name]:
         for end in (wire.port, wire.far):
             yield end, f"an end of the wire of {wire.name}"

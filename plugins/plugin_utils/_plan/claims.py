@@ -60,6 +60,9 @@ def _host(name: str, host: Plan, places: dict[str, str]) -> list[Claim]:
         image = "" if container["image"] == host["lab_container_image"] else container["image"]
         other = f"give the endpoint {container['name']} another name in fabric_endpoints of {name}"
         found.append(_claim("container", container["name"], image, f"{other}, or set its container.managed: false"))
+    for service in host["services"]:
+        other = f"correct service.unit of the endpoint {service['namespace']} in fabric_endpoints of {name}"
+        found.append(_claim("service", service["name"], "", other))
     for guest in host["guests"]:
         found.append(
             _claim(

@@ -36,6 +36,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.items import
 )
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.router_items import plan_links, plan_routers
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.routers import underlay_mac
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.services import Services
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.values import Values
 
 Plan = t.Dict[str, t.Any]
@@ -71,10 +72,10 @@ def compile_plan(
     values = Values(load(hosts, spec, problems, routers), problems)
     check(values)
     guests = Guests(values)
-    containers = Containers(values)
+    containers, services = Containers(values), Services(values)
     if problems:
         raise PlanError(problems)
-    plan = _Writer(values, guests, containers).plan()
+    plan = _Writer(values, guests, containers, services).plan()
     plan["claims"] = claims(plan, values.intent)
     return plan
 
@@ -93,10 +94,11 @@ def intent_secrets(
 class _Writer:
     """The values as plain data, and where each of them came from."""
 
-    def __init__(self, values: Values, guests: Guests, containers: Containers) -> None:
+    def __init__(self, values: Values, guests: Guests, containers: Containers, services: Services) -> None:
         self.values = values
         self.guests = guests
         self.containers = containers
+        self.services = services
         self.sources: dict[str, str] = {}
 
     def plan(self) -> Plan:
@@ -219,6 +221,7 @@ class _Writer:
             "interface": endpoint.interface,
             "mtu": self.values.mtus[segment.name].value,
             **self.containers.of_endpoint(endpoint),
+            **self.services.of_endpoint(endpoint),
         }
 
     def _tep(self, address: addresses.Address) -> str:
@@ -247,6 +250,7 @@ class _Writer:
                 "neighbor_limit": limits.get(name, LEAST_NEIGHBORS),
                 **guests,
                 **self.containers.part(name),
+                **self.services.part(name),
             }
         return hosts
 

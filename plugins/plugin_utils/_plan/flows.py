@@ -298,7 +298,7 @@ def _points(values: Values, guests: Guests) -> t.Iterator[tuple[str, str, Point]
             yield (
                 endpoint.segment,
                 endpoint.host,
-                Point(default_outer(endpoint.name, endpoint.interface), addressed.mac.value, found),
+                Point(default_outer(endpoint.space, endpoint.interface), addressed.mac.value, found),
             )
     for host, there in guests.by_host.items():
         ports = {wire.user: wire.port for wire in values.wires[host]}

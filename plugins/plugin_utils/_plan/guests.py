@@ -530,7 +530,7 @@ def _device(guest: Guest, spaces: t.Sequence[Endpoint]) -> Item | None:
         "api": api,
         "url": url,
         "user": guest.options["user"] if api == "eos" else "admin",
-        "namespace": spaces[0].name,
+        "namespace": spaces[0].space,
     }
 
 

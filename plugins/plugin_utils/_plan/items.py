@@ -23,6 +23,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric imp
 )
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import addresses, mesh
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.containers import source_of
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.services import policy
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.unset import UNSET, or_unset
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.values import Values
 
@@ -124,9 +125,9 @@ def _namespace(values: Values, endpoint: Endpoint, segment: Segment, plain: bool
     addressed = values.addressed[endpoint.id]
     pairs = ((addressed.address.value, segment.subnet), (addressed.address6.value, segment.subnet6))
     return {
-        "name": endpoint.name,
+        "name": endpoint.space,
         "interface": endpoint.interface,
-        "outer": default_outer(endpoint.name, endpoint.interface),
+        "outer": default_outer(endpoint.space, endpoint.interface),
         "bridge": values.bridge_of(segment),
         "tag": or_unset(segment.vlan),
         # An access port needs none; a port of untagged frames would otherwise carry all VLANs of its bridge.
@@ -135,7 +136,6 @@ def _namespace(values: Values, endpoint: Endpoint, segment: Segment, plain: bool
         "mtu": values.mtus[segment.name].value,
         "mac": addressed.mac.value,
         "addresses": [addresses.with_prefix(address, subnet) for address, subnet in pairs if address and subnet],
-        "routes": endpoint.routes,
-        "sysctls": endpoint.sysctls,
+        **policy(endpoint, segment, [address for address, _subnet in pairs]),
         **source_of(endpoint),
     }

@@ -172,7 +172,8 @@ def outputs(plan: dict[str, t.Any]) -> list[dict[str, t.Any]]:
             for name in ("address", "address6")
             if end[name]
         ]
-        console = f"virsh console {point['name']}" if point["kind"] == "guest" else f"ip netns exec {point['name']} sh"
+        space = point.get("namespace", point["name"])
+        console = f"virsh console {point['name']}" if point["kind"] == "guest" else f"ip netns exec {space} sh"
         if point.get("container"):
             console = f"{point['container']['engine']} exec -it {point['container']['name']} sh"
         found.append(

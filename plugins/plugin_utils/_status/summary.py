@@ -25,6 +25,7 @@ KINDS = {
     "tunnel": "tunnels",
     "namespace": "namespaces",
     "container": "containers",
+    "service": "services",
     "guest": "guests",
     "adjacency": "adjacencies",
     "session": "sessions",
@@ -86,7 +87,7 @@ def _host_checks(plan: Item, name: str, found: Item) -> list[Item]:
         for bridge in state["bridges"].values():
             bridge["flow_count"] = SOME
         # Which flows there are is verify's question.
-        kinds = dict.fromkeys(("bridges", "tunnels", "namespaces", "containers"), found)
+        kinds = dict.fromkeys(("bridges", "tunnels", "namespaces", "containers", "services"), found)
         checks = _verify_state.judge(name, {**state, "flows": {}}, kinds)
         checks = [_working(plan["hosts"][name], check, found) for check in checks]
         checks += [_guest(name, guest, found) for guest in plan["hosts"][name].get("guests", ())]
@@ -171,7 +172,7 @@ def _segments(plan: Item, seen: t.Mapping[str, Item], problems: list[Item]) -> l
     wrong = {
         (check["host"], check["thing"])
         for check in problems
-        if check["kind"] in ("port", "namespace", "container", "guest")
+        if check["kind"] in ("port", "namespace", "container", "service", "guest")
     }
     down = {check["host"] for check in problems if check["kind"] == "host"}
     rows = []
@@ -185,5 +186,6 @@ def _segments(plan: Item, seen: t.Mapping[str, Item], problems: list[Item]) -> l
 def _touched(plan: Item, point: Item, wrong: set[tuple[str, str]]) -> bool:
     """Whether an endpoint, or the port that it hangs at, is among what is wrong on its host."""
     spaces = plan["hosts"][point["host"]]["namespaces"]
-    outer = next((space["outer"] for space in spaces if space["name"] == point["name"]), point.get("port"))
+    place = (point.get("namespace", point["name"]), point["interface"])
+    outer = next((s["outer"] for s in spaces if (s["name"], s["interface"]) == place), point.get("port"))
     return bool({(point["host"], point["name"]), (point["host"], outer)} & wrong)

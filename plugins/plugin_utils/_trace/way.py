@@ -133,7 +133,8 @@ class Route:
             "segment": point["segment"],
         }
         if point["kind"] in IN_NAMESPACE:
-            space = next(one for one in host["namespaces"] if one["name"] == point["name"])
+            place = (point.get("namespace", point["name"]), point["interface"])
+            space = next(one for one in host["namespaces"] if (one["name"], one["interface"]) == place)
             more = {
                 "space": space["name"],
                 "port": space["outer"],

@@ -27,7 +27,7 @@ Part = t.Tuple[str, ...]
 
 # Of parts that explain as much, the first is the cause.
 ORDER = ("router", "underlay", "card", "tunnel", "bridge", "switch", "endpoint", "segment", "pair")
-STATE = ("bridge", "port", "tunnel", "namespace", "container", "flows")
+STATE = ("bridge", "port", "tunnel", "namespace", "container", "service", "flows")
 ROUTING = ("adjacency", "session", "route")
 # A ping that fails explains why larger packets and transfers fail.
 SYMPTOMS = (("ping", "tep-ping"), ("mtu", "tep-mtu"), ("tcp",), ("isolation", "host"), ("denied-ping", "denied-tcp"))

@@ -15,6 +15,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric imp
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.unset import as_read
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.containers import expected_containers
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.routers import routing
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.services import expected_services
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.state import SOME
 
 Item = t.Dict[str, t.Any]
@@ -358,9 +359,20 @@ def host_state(host: Item) -> Item:
             }
             for tunnel in host["tunnels"]
         },
-        "namespaces": {
-            space["name"]: {name: space[name] for name in ("interface", "addresses", "mtu", "mac", "routes", "sysctls")}
-            for space in host["namespaces"]
-        },
+        "namespaces": _namespaces(host),
         "containers": expected_containers(host),
+        "services": expected_services(host),
     }
+
+
+def _namespaces(host: Item) -> dict[str, Item]:
+    """The namespaces by their endpoints' names. Sysctls and rules are a namespace's, and stand with its first interface."""
+    expected: dict[str, Item] = {}
+    for space in host["namespaces"]:
+        options = ["name", "interface", "addresses", "mtu", "mac", "routes"]
+        first = space["name"] not in expected
+        if first:
+            # In the namespace of a container of others they may have rules of their own.
+            options += ["sysctls"] if "container" in space else ["sysctls", "rules"]
+        expected[space["name"] if first else f"{space['name']}-{space['interface']}"] = {o: space[o] for o in options}
+    return expected

@@ -129,7 +129,7 @@ def options(plan: Item, expected: Item) -> dict[str, Item]:
             "addresses": [address for _family, address in addresses(point)],
         }
         if point["kind"] != "guest":
-            points[point["host"]].append({**base, "namespace": point["name"]})
+            points[point["host"]].append({**base, "namespace": point.get("namespace", point["name"])})
         elif point.get("device"):
             device = {key: value for key, value in point["device"].items() if key != "namespace"}
             points[point["host"]].append({**base, "device": device, "namespace": point["device"]["namespace"]})

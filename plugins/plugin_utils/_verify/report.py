@@ -27,6 +27,7 @@ KINDS = {
     "tunnel": "tunnels, their ends and keys",
     "namespace": "namespaces, their addresses, routes, MTU",
     "container": "containers, their images and namespaces",
+    "service": "services in namespaces, and their name servers",
     "flows": "flows of a bridge",
     "adjacency": "OSPF neighbors",
     "session": "BGP sessions and their prefixes",

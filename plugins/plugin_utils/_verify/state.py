@@ -1,7 +1,7 @@
 # Copyright: the overloom.fabric authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the *_info modules read of a host, held against the plan: bridges, ports, tunnels, namespaces, containers, flows. Pure.
+"""What the *_info modules read of a host, held against the plan: bridges, ports, tunnels, namespaces, containers, services, flows. Pure.
 
 This file is private to the collection.
 """
@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.overloom.fabric.plugins.module_utils._ip.iproute import MAIN_TABLE
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.namespace import check_sysctl
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import Vlans
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.containers import LOOK as CONTAINER_LOOK
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.containers import by_endpoint
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.services import LOOK as SERVICE_LOOK
 
 Item = t.Dict[str, t.Any]
 
@@ -27,7 +29,7 @@ def why(result: Item) -> str:
 
 
 def judge(host: str, state: Item, observed: Item) -> list[Item]:
-    """The host's bridges, ports, tunnels, namespaces, containers and the flows of a bridge, each as one check."""
+    """The host's bridges, ports, tunnels, namespaces, containers, services and the flows of a bridge, each as one check."""
     found_bridges = _by_name(observed.get("bridges"), "bridges")
     found_ports = {
         port["name"]: {**port, "bridge": bridge["name"]}
@@ -38,7 +40,9 @@ def judge(host: str, state: Item, observed: Item) -> list[Item]:
     if found_tunnels is not None:
         # Open vSwitch keeps most of what makes a tunnel in one map of texts.
         found_tunnels = {name: {**tunnel, **tunnel.get("options", {})} for name, tunnel in found_tunnels.items()}
-    found_spaces = _by_name(observed.get("namespaces"), "namespaces")
+    found_spaces = by_endpoint(_by_name(observed.get("namespaces"), "namespaces"), state["namespaces"])
+    services = state.get("services", {})
+    found_services = by_endpoint(_by_name(observed.get("services"), "services"), services)
     containers = state.get("containers", {})
     found_containers = by_endpoint(_by_name(observed.get("containers"), "containers"), containers)
     checks = []
@@ -54,6 +58,7 @@ def judge(host: str, state: Item, observed: Item) -> list[Item]:
         ("tunnel", state["tunnels"], found_tunnels, "tunnels", "ovs-vsctl list interface {name}"),
         ("namespace", state["namespaces"], found_spaces, "namespaces", "ip -n {name} addr; ip -n {name} route"),
         ("container", containers, found_containers, "containers", CONTAINER_LOOK),
+        ("service", services, found_services, "services", SERVICE_LOOK),
     ):
         for name, want in wanted.items():
             check = {
@@ -62,7 +67,7 @@ def judge(host: str, state: Item, observed: Item) -> list[Item]:
                 "thing": name,
                 "from": f"{host}:{name}",
                 "to": "",
-                "look": f"on {host}: {look.format(name=name)}",
+                "look": f"on {host}: {look.format(name=name, unit=want.get('name'))}",
             }
             if found is None:
                 seen, passed = f"{host} was not read: {why(observed.get(result) or {})}", False
@@ -140,9 +145,10 @@ def _compared(kind: str, want: Item, found: Item | None) -> Item:
 
 
 def _inside(interface: str, space: Item) -> Item:
-    """A namespace's one interface together with its sysctls, in the form of the plan's items."""
+    """One interface of a namespace together with its sysctls and rules, in the form of the plan's items."""
     link: Item = next((link for link in space.get("interfaces", ()) if link["name"] == interface), {})
-    return {**link, "interface": link.get("name"), "sysctls": space.get("sysctls")}
+    whole = {option: space.get(option) for option in ("name", "sysctls", "rules")}
+    return {**link, "interface": link.get("name"), **whole}
 
 
 def _canonical(option: str, value: t.Any) -> t.Any:
@@ -156,7 +162,9 @@ def _canonical(option: str, value: t.Any) -> t.Any:
     if option == "trunks":
         return Vlans().parse(value, option)
     if option == "routes":
-        return sorted(sorted((key, str(item[key])) for key in ("to", "via") if item.get(key)) for item in value)
+        return sorted((item.get("to"), item.get("via"), item.get("table") or MAIN_TABLE) for item in value)
+    if option == "rules":
+        return sorted(sorted((key, str(part)) for key, part in item.items()) for item in value)
     if option == "sysctls":
         # net.ipv4.ip_forward and net/ipv4/ip_forward are one: see sysctl(8).
         return sorted(check_sysctl(str(key), item, option) for key, item in value.items())
