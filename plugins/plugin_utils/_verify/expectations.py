@@ -67,6 +67,8 @@ def expectations(plan: Item, isolation_limit: int | None = 2000) -> Item:
             and not one.get("device")
             # A guest with NICs on both segments answers for all its addresses on each.
             and _owner(other) not in owners[one["segment"]]
+            # A service with interfaces on both segments rightly reaches both.
+            and not (one["kind"] in IN_NAMESPACE and _owner(one) in owners.get(other["segment"], ()))
             for entry in _isolated(one, other, by_segment[one["segment"]], own[one["segment"]], denied)
         ],
         "alone": _alone(by_segment, denied),

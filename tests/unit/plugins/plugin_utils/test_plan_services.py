@@ -121,6 +121,14 @@ def test_verify_measures_both_interfaces_and_holds_the_segments_apart() -> None:
     # The namespace has both networks, and nobody else has.
     apart = {(pair["from"], pair["to"]) for pair in expected["isolated"]}
     assert ("kvm2/to-front", "kvm2/to-back") in apart and ("kvm2/to-front", "kvm1/web-outbound") not in apart
+    assert not {pair for pair in apart if pair[0].startswith("kvm1/web")}
+    # A third segment is apart from both of its interfaces.
+    third = fabric(endpoint(outbound=OUTBOUND))
+    for host in third.values():
+        host["fabric_segments"] = [*host["fabric_segments"], {"name": "third", "vlan": 30, "subnet": "10.1.3.0/24"}]
+    third["kvm2"]["fabric_endpoints"] = [*third["kvm2"]["fabric_endpoints"], {"name": "alone", "segment": "third"}]
+    more = {(pair["from"], pair["to"]) for pair in expectations(compile_plan(third, SPEC))["isolated"]}
+    assert {("kvm1/web", "kvm2/alone"), ("kvm1/web-outbound", "kvm2/alone"), ("kvm2/alone", "kvm1/web")} <= more
     ends = {end["id"]: end for end in _verify.options(plan, expected)["kvm1"]["endpoints"]}
     assert ends["kvm1/web-outbound"]["namespace"] == "web" and ends["kvm1/web-outbound"]["interface"] == "outbound"
 
