@@ -70,7 +70,7 @@ LIBVIRT = {
     "network": ("/etc/libvirt/qemu/networks", "/run/libvirt/network"),
 }
 # What cannot be shared: an address, and what a teardown would not give back.
-NOT_ADOPTABLE = ("address", "container", "guest", "network")
+NOT_ADOPTABLE = ("address", "container", "guest", "network", "service")
 # Seconds that ovs-vswitchd has to answer.
 _PATIENCE = 10
 

@@ -15,6 +15,8 @@ from ansible_collections.overloom.fabric.plugins.module_utils._netns.reader impo
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import Database, empty_database
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.tables import empty_row
 from ansible_collections.overloom.fabric.plugins.module_utils._ownership import Claim, Host, findings
+from ansible_collections.overloom.fabric.plugins.module_utils._service.dropin import content_of
+from ansible_collections.overloom.fabric.plugins.module_utils._service.reader import Found, State
 
 NOTHING = Host({}, empty_database(), {}, {}, {}, {}, {}, {}, [], {})
 
@@ -196,3 +198,21 @@ def test_a_container_needs_its_image_and_is_nobody_elses() -> None:
         assert sentence == f"container web {whose} (runs image theirs:1); take another"
     ours = there._replace(containers={"web": Container("web", "x", "web:1", "y", 7, True, "us")})
     assert told(ours, "container", "web", "web:1") == []
+
+
+def test_a_service_needs_its_unit_and_is_nobody_elses() -> None:
+    unit = "nginx.service"
+
+    def host(state: State, owner: str | None = None) -> Host:
+        dropins = {unit: content_of(unit, "web", owner, False)} if owner else {}
+        return NOTHING._replace(placed=Found(dropins, {unit: state}, {}, frozenset(), {}))
+
+    there = State(unit, "loaded")
+    assert told(host(there), "service", unit) == [] == told(host(there, "us"), "service", unit)
+    assert told(host(State(unit)), "service", unit) == [
+        "service nginx.service: there is no such unit on this host; install it first, or correct its name"
+    ]
+    [placed] = told(host(there._replace(files=(("/x.conf", "PrivateNetwork=yes"),))), "service", unit)
+    assert placed.startswith("service nginx.service: /x.conf gives it a network of its own already")
+    [sentence] = told(host(there, "them"), "service", unit)
+    assert sentence == "service nginx.service belongs to the owner them; take another"
