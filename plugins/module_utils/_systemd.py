@@ -96,6 +96,7 @@ def oneshot(
     part_of: t.Sequence[str] = (),
     wants: t.Sequence[str] = (),
     unit: t.Sequence[str] = (),
+    reload: Command | None = None,
 ) -> Unit:
     """A service that runs commands once, one after the other, and then counts as active.
 
@@ -103,6 +104,7 @@ def oneshot(
     wants: units that are started with this one, and without which it is tried all the same.
     unit: further lines of [Unit].
     part_of: units with whose stop and restart this one is stopped and restarted.
+    reload: what a reload runs.
     """
     lines = [_HEAD, "[Unit]"]
     lines.append(_setting("Description", description))
@@ -113,6 +115,7 @@ def oneshot(
     lines += unit
     lines += ["", "[Service]", "Type=oneshot", "RemainAfterExit=yes"]
     lines += [_exec_line("ExecStart", command) for command in commands]
+    lines += [_exec_line("ExecReload", reload)] if reload else []
     return _unit(unit_name(kind, name), lines, wanted_by)
 
 

@@ -155,13 +155,17 @@ def unit(name: str, wanted: Kept, devices: bool) -> Unit:
     # FRR announces what it finds, so the addresses come first. It is itself before network.target, so these must not be after that.
     card = wanted.parent or name
     wants = [device_unit(card)] if devices and card != "lo" else []
-    order = {
-        "wanted_by": ["multi-user.target"],
-        "after": ["network-pre.target", *wants],
-        "before": ["frr.service", "network.target"],
-        "wants": wants,
-    }
-    return oneshot(KIND, name, f"Addresses of the interface {name}", notes, ip_commands(lines), **order)
+    return oneshot(
+        KIND,
+        name,
+        f"Addresses of the interface {name}",
+        notes,
+        ip_commands(lines),
+        wanted_by=["multi-user.target"],
+        after=["network-pre.target", *wants],
+        before=["frr.service", "network.target"],
+        wants=wants,
+    )
 
 
 def _create(name: str, wanted: Kept) -> list[str]:
