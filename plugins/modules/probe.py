@@ -97,10 +97,11 @@ options:
           - V(ping) sends O(count) echo requests.
           - V(mtu) does so with O(probes[].size) bytes and the do-not-fragment bit.
           - V(tcp) sends O(tcp_bytes), or what the probe says, to the responder there.
+          - V(connect) connects to the TCP port O(probes[].port) of a service, and closes the connection. Not from a guest.
           - V(isolation) asks for the address below IP and by echo, and asks for O(probes[].control) beside it.
           - V(host) asks all IPv6 nodes of the endpoint's link by echo, to see whether the host itself is among them. Not from a guest.
         type: str
-        choices: [ping, mtu, tcp, isolation, host]
+        choices: [ping, mtu, tcp, connect, isolation, host]
         required: true
       from:
         description: The O(endpoints[].id) to measure from.
@@ -115,6 +116,9 @@ options:
         type: str
       size:
         description: For V(mtu), the length of the IP packet in bytes.
+        type: int
+      port:
+        description: For V(connect), the TCP port.
         type: int
       control:
         description: For V(isolation), an address that must answer, or silence proves nothing.
@@ -204,6 +208,10 @@ observed:
       description: Rate of the transfer in 10^6 bit/s.
       type: float
       returned: for the kind V(tcp), on success
+    connected:
+      description: That the service took the connection.
+      type: bool
+      returned: for the kind V(connect), on success
     answered_by:
       description:
         - For V(isolation), hardware addresses that answered for an address which should be silent.
@@ -281,11 +289,12 @@ ENDPOINT = {
     "addresses": {"type": "list", "elements": "str", "default": []},
 }
 PROBE = {
-    "kind": {"type": "str", "required": True, "choices": ["ping", "mtu", "tcp", "isolation", "host"]},
+    "kind": {"type": "str", "required": True, "choices": ["ping", "mtu", "tcp", "connect", "isolation", "host"]},
     "from": {"type": "str", "required": True},
     "to": {"type": "str", "required": True},
     "to_mac": {"type": "str"},
     "size": {"type": "int"},
+    "port": {"type": "int"},
     "control": {"type": "str"},
     "bytes": {"type": "int"},
     "seconds": {"type": "float"},
@@ -385,6 +394,10 @@ def main() -> None:
         if probe["kind"] == "mtu" and not probe["size"]:
             module.fail_json(
                 msg=f"probe from {probe['from']} to {probe['to']}: the kind mtu needs size, the length of the IP packet"
+            )
+        if probe["kind"] == "connect" and not 0 < (probe["port"] or 0) < 65536:
+            module.fail_json(
+                msg=f"probe from {probe['from']} to {probe['to']}: the kind connect needs port, 1 to 65535"
             )
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", options["name"]):
         module.fail_json(msg=f"name {options['name']!r}: use letters, digits, '.', '_' and '-' only")

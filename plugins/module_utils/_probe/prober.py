@@ -192,6 +192,20 @@ class Sender(t.NamedTuple):
     interface: str | None
 
 
+def connection(sender: Sender, to: str, port: int) -> dict:
+    """Connect to a service by TCP, and close at once: it is somebody's, so nothing is sent."""
+    family = socket.AF_INET6 if ":" in to else socket.AF_INET
+    with inside(sender.namespace):
+        link = socket.socket(family, socket.SOCK_STREAM)
+    with link:
+        link.settimeout(CONNECT_TIMEOUT)
+        try:
+            link.connect((to, port))
+        except OSError as error:
+            return {"error": error.strerror or str(error)}
+    return {"connected": True}
+
+
 class Echo:
     """Echo requests from one sender over one IP version; replies are told apart by sequence number."""
 
@@ -495,9 +509,9 @@ class Prober:
     def measure(self, probes: t.Sequence[dict], settle: float, tcp_bytes: int, tcp_timeout: float) -> list[dict]:
         """Run every probe and return what was observed, in the order of probes.
 
-        probes: dicts with kind (ping, mtu, tcp, isolation, host), from (a sender's id), to (an address), and for mtu
+        probes: dicts with kind (ping, mtu, tcp, connect, isolation, host), from (a sender's id), to (an address), and for mtu
         the size of the IP packet, for isolation optionally to_mac and control (an address that must answer), for tcp
-        bytes or seconds, instead of tcp_bytes.
+        bytes or seconds, instead of tcp_bytes, for connect the port.
         settle: seconds to wait at most for a first answer before the counted pings.
         """
         observed: list[dict] = [{} for _probe in probes]
@@ -515,6 +529,8 @@ class Prober:
         # One that is to tell a rate has the host's sending for itself.
         self._transfer([pair for pair in transfers if pair[0].get("seconds")], tcp_bytes, tcp_timeout, 1)
         self._transfer([pair for pair in transfers if not pair[0].get("seconds")], tcp_bytes, tcp_timeout, TCP_AT_ONCE)
+        for probe, outcome in by_kind.get("connect", []):
+            outcome.update(connection(self.senders[probe["from"]], probe["to"], probe["port"]))
         self._isolation(by_kind.get("isolation", []))
         self._host(by_kind.get("host", []))
         return observed

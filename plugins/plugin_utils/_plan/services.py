@@ -15,7 +15,7 @@ import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 from ansible_collections.overloom.fabric.plugins.module_utils._service.dropin import check_dns, check_search, check_unit
-from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import Endpoint, Segment
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import Endpoint, Segment, between
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import INVALID
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.values import Values
 
@@ -45,7 +45,11 @@ class Services:
         """What the plan says of an endpoint besides, if it is a service, or the second interface of one."""
         if endpoint.inside:
             return {"of": f"{endpoint.host}/{endpoint.inside}", "namespace": endpoint.inside}
-        return {"service": {"unit": _unit(endpoint)}} if endpoint.kind == "service" else {}
+        return (
+            {"service": {"unit": _unit(endpoint), "ports": _options(endpoint)["ports"] or []}}
+            if endpoint.kind == "service"
+            else {}
+        )
 
     def _item(self, endpoint: Endpoint) -> Item:
         options = _options(endpoint)
@@ -72,6 +76,8 @@ class Services:
         understood = self._told(check_unit, options["unit"], f"{where}.unit")
         self._told(check_dns, options["dns"] or (), f"{where}.dns")
         self._told(check_search, options["search"] or (), f"{where}.search")
+        for port in options["ports"] or ():
+            between(port, 1, 65535, f"{where}.ports", self.problems)
         if options["outbound"]:
             self._check_outbound(endpoint, f"{where}.outbound", options["outbound"])
         return understood

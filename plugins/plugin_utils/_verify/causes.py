@@ -30,7 +30,14 @@ ORDER = ("router", "underlay", "card", "tunnel", "bridge", "switch", "endpoint",
 STATE = ("bridge", "port", "tunnel", "namespace", "container", "service", "flows")
 ROUTING = ("adjacency", "session", "route")
 # A ping that fails explains why larger packets and transfers fail.
-SYMPTOMS = (("ping", "tep-ping"), ("mtu", "tep-mtu"), ("tcp",), ("isolation", "host"), ("denied-ping", "denied-tcp"))
+SYMPTOMS = (
+    ("ping", "tep-ping"),
+    ("mtu", "tep-mtu"),
+    ("tcp",),
+    ("connect",),
+    ("isolation", "host"),
+    ("denied-ping", "denied-tcp"),
+)
 SAMPLES = 3
 # Faults that take routes away.
 UPSTREAM = ("link", "router", "host", "switch", "card", "session")
@@ -81,7 +88,7 @@ class World:
         """The part that a check of a host's state is about."""
         host, name, kind = check["host"], check["thing"], check["kind"]
         if kind in IN_NAMESPACE:
-            return ("endpoint", f"{host}/{name}")
+            return ("endpoint", self.owner(f"{host}/{name}"))
         if kind in ("bridge", "flows"):
             return ("card", host) if name == self.plan["hosts"][host]["underlay"]["bridge"] else ("bridge", host, name)
         return self.tunnels.get((host, name)) or self.ports.get((host, name)) or ("switch", host)
@@ -492,6 +499,8 @@ def _symptom(packets: list[Item]) -> list[str]:
     kinds = {check["kind"] for check in packets}
     if kinds and kinds <= {"mtu", "tep-mtu", "tcp"} and kinds & {"mtu", "tep-mtu"}:
         return ["small packets pass, full ones do not: an MTU on the way is too small"]
+    if kinds == {"connect"}:
+        return ["its host is reached, the service is not: where it listens, or a firewall"]
     if kinds == {"tcp"}:
         return ["pings pass, TCP does not: checksum offload, a firewall, or a guest that does not listen"]
     return []

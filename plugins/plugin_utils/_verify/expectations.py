@@ -34,6 +34,7 @@ def expectations(plan: Item, isolation_limit: int | None = 2000) -> Item:
     pairs: each ordered pair of endpoints of a segment, for each address of the second (from, to: endpoint ids; segment, family,
         address, mtu; payload: bytes of an echo request that fills the MTU exactly; ping, tcp: whether to try these).
     denied: what the intent says must not come through between two endpoints of a segment (from, to, family, address, mac, probe).
+    connections: the ports of services, each with an endpoint that connects to it (from, to, family, address, port).
     isolated: ordered pairs of endpoints of different segments, for each address of the second (from, to, family, address, mac;
         shared: whether the first's own segment has that address too, so that a reply alone says nothing;
         control: an endpoint and its address which the first must reach, or None where it has no peer).
@@ -59,6 +60,7 @@ def expectations(plan: Item, isolation_limit: int | None = 2000) -> Item:
         "teps": _teps(plan),
         "pairs": _pairs(by_segment, denied) + _pairs_to_peers(by_segment, peers),
         "denied": _denied(plan, denied),
+        "connections": _connections(by_segment, denied),
         "isolated": [
             entry
             for one, other in [*isolated, *_apart_from_peers(by_segment, peers)]
@@ -180,6 +182,27 @@ def _denied(plan: Item, denied: Denied) -> list[Item]:
         for family, address in addresses(points[other])
         for probe in probes
     ]
+
+
+def _connections(by_segment: dict[str, list[Item]], denied: Denied) -> list[Item]:
+    """Each port of a service on each of its inbound addresses, from one endpoint of the segment: one on another host, if there is any."""
+    found = []
+    for points in by_segment.values():
+        for service in [point for point in points if point.get("service", {}).get("ports")]:
+            askers = [
+                point
+                for point in points
+                if point["kind"] in IN_NAMESPACE
+                and _owner(point) != service["id"]
+                and "tcp" not in denied.get((point["id"], service["id"]), ())
+            ]
+            for asker in sorted(askers, key=lambda point: point["host"] == service["host"])[:1]:
+                found += [
+                    {"from": asker["id"], "to": service["id"], "family": family, "address": address, "port": port}
+                    for family, address in addresses(service)
+                    for port in service["service"]["ports"]
+                ]
+    return found
 
 
 def _pairs(by_segment: dict[str, list[Item]], denied: Denied) -> list[Item]:

@@ -31,10 +31,10 @@ COUNT_AGAIN = 20
 
 # What hosts measure at the same time. No host may start transfers while another one still pings: a forwarder under full
 # load drops packets, and the counted pings would then tell of the measurement instead of the network.
-ROUNDS = {"pings": ("ping", "mtu"), "transfers": ("tcp", "isolation", "host")}
+ROUNDS = {"pings": ("ping", "mtu"), "transfers": ("tcp", "connect", "isolation", "host")}
 
 ALL_NODES = "ff02::1"
-PROBE_OPTIONS = ("kind", "from", "to", "to_mac", "size", "control", "bytes", "seconds")
+PROBE_OPTIONS = ("kind", "from", "to", "to_mac", "size", "port", "control", "bytes", "seconds")
 
 
 def probes(plan: Item, expected: Item) -> dict[str, list[Item]]:
@@ -57,6 +57,9 @@ def probes(plan: Item, expected: Item) -> dict[str, list[Item]]:
             host.append(
                 {**base, "kind": "tcp", "bytes": GUEST_BYTES if guests & {pair["from"], pair["to"]} else PLAIN_BYTES}
             )
+    for link in expected["connections"]:
+        base = {"from": link["from"], "to": link["address"], "target": link["to"]}
+        found[host_of[link["from"]]].append({**base, "kind": "connect", "port": link["port"]})
     for pair in expected["isolated"]:
         control = pair["control"] if pair["control"] and pair["control"]["family"] == pair["family"] else None
         found[host_of[pair["from"]]].append(
@@ -340,7 +343,7 @@ def _measured(plan: Item, probe: Item, outcome: Item) -> Item:
     }
     # A transfer's error is its outcome; of the others, one with nothing beside it says that nothing could be sent.
     if "unreached" in outcome or (
-        set(outcome) == {"error"} and (probe["kind"] != "tcp" or "did not measure" in outcome["error"])
+        set(outcome) == {"error"} and (probe["kind"] not in ("tcp", "connect") or "did not measure" in outcome["error"])
     ):
         check["unmeasured"] = outcome["error"]
     if probe["kind"] == "tcp":
@@ -357,6 +360,10 @@ def _verdict(probe: Item, outcome: Item) -> Item:
     """What was expected and seen of a measurement, and whether it is good."""
     if probe["kind"] == "tcp":
         return _transfer(outcome)
+    if probe["kind"] == "connect":
+        expected = f"a TCP connection to port {probe['port']}"
+        passed = bool(outcome.get("connected"))
+        return {"expected": expected, "observed": outcome.get("error") or "connected", "passed": passed}
     if probe["kind"] == "isolation":
         return _isolation(probe, outcome)
     return _host(probe, outcome) if probe["kind"] == "host" else _ping(probe, outcome)
@@ -451,6 +458,9 @@ def _look(plan: Item, probe: Item) -> str:
     points = {point["id"]: point for point in points_of(plan)}
     one, other = points[probe["from"]], points.get(probe["target"])
     bridge = next(segment["bridge"] for segment in plan["segments"] if segment["name"] == one["segment"])
+    if probe["kind"] == "connect" and other:
+        status = f"systemctl status {other['service']['unit']} --no-pager"
+        return f"on {other['host']}: {status}; ip netns exec {other['name']} ss -ltn"
     places = [f"on {one['host']}: {_inspect(one)}; ovs-appctl fdb/show {bridge}"]
     far = other["host"] if other else probe["target"]
     if one["host"] != far:
@@ -472,4 +482,5 @@ def _carrier(plan: Item, point: Item, far: str) -> str | None:
 
 def _inspect(point: Item) -> str:
     """The command that shows an endpoint's addresses."""
-    return f"virsh console {point['name']}" if point["kind"] == "guest" else f"ip -n {point['name']} addr"
+    space = point.get("namespace", point["name"])
+    return f"virsh console {point['name']}" if point["kind"] == "guest" else f"ip -n {space} addr"

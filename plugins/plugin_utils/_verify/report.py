@@ -37,6 +37,7 @@ KINDS = {
     "ping": "endpoint to endpoint of its segment",
     "mtu": "the same with packets that fill the segment's MTU",
     "tcp": "TCP transfers between endpoints of a segment",
+    "connect": "TCP connections to the ports of services",
     "isolation": "no answer from endpoints of other segments",
     "host": "no answer from the host itself on its endpoints' links",
     "denied-ping": "pings that flows must drop",
@@ -206,7 +207,7 @@ def cells(checks: t.Sequence[dict]) -> dict[tuple[str, str], str]:
                 found[ends] = LEAK if check["leak"] else UNPROVEN
             found.setdefault(ends, QUIET)
             continue
-        if check["kind"] not in ("ping", "mtu", "tcp", "isolation"):
+        if check["kind"] not in ("ping", "mtu", "tcp", "connect", "isolation"):
             continue
         if check["kind"] == "isolation":
             mark = QUIET if check["passed"] else LEAK if check.get("leak") else UNPROVEN

@@ -162,3 +162,12 @@ def test_a_run_that_died_leaves_no_responder_and_the_next_one_no_note_of_a_kille
         assert not os.path.exists(killed.path) and os.path.exists(later.path)
     finally:
         later.stop()
+
+
+def test_a_connection_is_taken_or_refused():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        asked = {"kind": "connect", "from": "here", "to": "127.0.0.1", "port": port}
+        prober = probe.Prober([probe.Sender("here", None, None)])
+        assert prober.measure([asked], 1, 1, 1) == [{"connected": True}]
+    assert prober.measure([asked], 1, 1, 1) == [{"error": "Connection refused"}]

@@ -133,6 +133,27 @@ def test_verify_measures_both_interfaces_and_holds_the_segments_apart() -> None:
     assert ends["kvm1/web-outbound"]["namespace"] == "web" and ends["kvm1/web-outbound"]["interface"] == "outbound"
 
 
+def test_verify_connects_to_the_ports_from_another_host() -> None:
+    near = {"name": "near", "segment": "front"}
+    plan = planned(endpoint(ports=[80], outbound=OUTBOUND), near)
+    expected = expectations(plan)
+    links = [(link["from"], link["to"], link["address"], link["port"]) for link in expected["connections"]]
+    assert links == [("kvm2/to-front", "kvm1/web", address, 80) for address in ("10.1.1.65", "fd01::1:1")]
+    todo = _verify.options(plan, expected)["kvm2"]["transfers"]
+    probes = [probe for probe in todo if probe["kind"] == "connect"]
+    assert probes[0] == {"kind": "connect", "from": "kvm2/to-front", "to": "10.1.1.65", "port": 80}
+    assert expectations(planned(endpoint(), near))["connections"] == []
+    for outcome, passed, seen in (
+        ({"connected": True}, True, "connected"),
+        ({"error": "Connection refused"}, False, "Connection refused"),
+    ):
+        taken = {"observed": [outcome if probe["kind"] == "connect" else {} for probe in todo]}
+        checks = _verify.judge(plan, expected, {"kvm2": {"transfers": taken}})
+        mine = [check for check in checks if check["kind"] == "connect"]
+        assert [(check["passed"], check["observed"]) for check in mine] == [(passed, seen)] * 2
+        assert "unmeasured" not in mine[0] and "systemctl status nginx.service" in mine[0]["look"]
+
+
 def observed(plan: Item, joined: str | None = "web") -> Item:
     """What the modules read of a host that is as planned."""
     spaces = plan["hosts"]["kvm1"]["namespaces"]
@@ -190,6 +211,7 @@ def test_the_first_look_and_the_outputs_name_it() -> None:
         ([endpoint(unit="web.socket")], ["service.unit: 'web.socket' is no service"]),
         ([endpoint(unit="a b")], ["service.unit: 'a b' is no name of a service"]),
         ([endpoint(unit="a@")], ["service.unit: 'a@' is a template"]),
+        ([endpoint(ports=[0])], ["service.ports must be 1 to 65535, not 0"]),
         ([endpoint(dns=["ns1"])], ["service.dns: 'ns1' is no address of a name server"]),
         ([endpoint(search=["example.org"])], ["service.search needs name servers"]),
         ([endpoint(search=["-x"], dns=["10.1.1.1"])], ["service.search: '-x' is no domain"]),
