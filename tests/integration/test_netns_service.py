@@ -208,6 +208,7 @@ def test_owners_and_purge(host: Host) -> None:
         ({"namespace": "by-hand"}, "nothing makes network namespace by-hand at boot"),
         ({"name": "dbus-org.freedesktop.login1"}, "it is an alias of systemd-logind.service"),
         ({"name": "systemd-journald"}, "listens for it, in the host's network"),
+        ({"owner": "a\n[Service]"}, "is no mark for interfaces and units"),
         ({"dns": ["ns1"]}, "'ns1' is no address of a name server"),
         ({"search": ["example.org"]}, "search needs name servers"),
     ],

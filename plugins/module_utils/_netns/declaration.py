@@ -129,10 +129,10 @@ def default_outer(name: str, interface: str) -> str:
 
 
 def check_owner(owner: str) -> str:
-    """An owner that an interface's alias and a unit can carry."""
+    """An owner that an interface's alias, a unit and a drop-in can carry."""
     if not _OWNER.fullmatch(owner):
         raise FabricError(
-            f"owner: {owner!r} is no mark for interfaces; give 1 to 64 letters, digits, '_', '.', ':', '@', '+' and '-', "
+            f"owner: {owner!r} is no mark for interfaces and units; give 1 to 64 letters, digits, '_', '.', ':', '@', '+' and '-', "
             "the first of them a letter, a digit or '_'"
         )
     return owner

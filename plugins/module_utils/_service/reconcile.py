@@ -12,6 +12,7 @@ import os
 import time
 import typing as t
 
+from ansible_collections.overloom.fabric.plugins.module_utils._netns.declaration import check_owner
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import (
     Caller,
     may_change,
@@ -273,6 +274,7 @@ def run(module: t.Any) -> None:
     settings = Settings(params["owner"], params["adopt"], params["purge"], lenient=module.check_mode)
     runner = module_runner(module)
     try:
+        check_owner(settings.owner)
         wanted = declared([params] if params["services"] is None else params["services"])
     except FabricError as error:
         module.fail_json(msg=str(error), changed=False, commands=[], spawned=0)
