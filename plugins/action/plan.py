@@ -88,7 +88,7 @@ def _restarts(task_vars: dict[str, t.Any]) -> dict[str, dict[str, list[str]]]:
     """For each host that the run reached, the options that a running guest does not have yet. The guests' roles keep what their module returned."""
     found = {}
     for host in task_vars.get("ansible_play_hosts", ()):
-        made = [task_vars["hostvars"][host].get(f"{role}_guest_made") or {} for role in ("linux", "veos", "chr")]
+        made = [task_vars["hostvars"][host].get(f"{role}_guest_made_guests") or {} for role in ("linux", "veos", "chr")]
         found[str(host)] = {
             str(guest): [str(option) for option in options]
             for one in made

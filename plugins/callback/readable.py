@@ -16,6 +16,7 @@ description:
   - The recap has a line for a host only when something changed or failed there.
   - What the callback P(ansible.builtin.default#callback) would have shown is written into a file, which the last line names.
   - With C(-v) and more, it is also shown on the screen, in place of the short lines.
+  - A play that sets C(check_mode) by itself reports what it sees by itself; the changes that its tasks foretell are in the file alone.
   - In check mode, a warning of a host on which an earlier task would change something may be about what that task would have made.
     Such warnings come once, at the end.
 extends_documentation_fragment:
@@ -148,6 +149,7 @@ class CallbackModule(Default):
         self._view = View()
         self._begun = time.monotonic()
         self._host = ""
+        self._check = False
         self._diffs: dict[str, str] = {}
         self._items: dict[str, list[str]] = {}
 
@@ -181,7 +183,9 @@ class CallbackModule(Default):
         super().v2_playbook_on_start(playbook)
 
     def v2_playbook_on_play_start(self, play: t.Any) -> None:
-        self._show(self._view.play(play.get_name().strip(), time.monotonic()))
+        self._check = bool(context.CLIARGS.get("check") or play.check_mode)
+        looks = self._check and not context.CLIARGS.get("check")
+        self._show(self._view.play(play.get_name().strip(), time.monotonic(), looks))
         super().v2_playbook_on_play_start(play)
 
     def _task_start(self, task: t.Any, prefix: str | None = None) -> None:
@@ -197,7 +201,7 @@ class CallbackModule(Default):
 
     def _handle_warnings(self, res: t.Any) -> None:
         for warning in res.get("warnings") or ():
-            if not (context.CLIARGS.get("check") and self._view.note(self._host, sentence(warning))):
+            if not (self._check and self._view.note(self._host, sentence(warning))):
                 self._view.outcome(Outcome(self._host, "warning", sentence(warning)))
         super()._handle_warnings(res)
 
@@ -267,8 +271,6 @@ class CallbackModule(Default):
         hosts = {name: stats.summarize(name) for name in stats.processed}
         super().v2_playbook_on_stats(stats)
         now = time.monotonic()
-        self._show(
-            self._view.end(hosts, now, now - self._begun, bool(context.CLIARGS.get("check")), self._recorder.path)
-        )
+        self._show(self._view.end(hosts, now, now - self._begun, self._check, self._recorder.path))
         self._screen.display = self._on_screen
         self._recorder.close()

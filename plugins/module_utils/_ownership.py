@@ -131,7 +131,7 @@ def read_host(runner: Runner, claims: t.Sequence[Claim]) -> Host:
     kinds = {claim.kind for claim in claims}
     has_ip = shutil.which("ip", path=SBIN) is not None
     interfaces = _ip.read_interfaces(runner) if has_ip else {}
-    answered = _switch(runner)
+    answered = read_switch(runner)
     database = answered or empty_database()
     unmarked = [
         c.name
@@ -154,8 +154,8 @@ def read_host(runner: Runner, claims: t.Sequence[Claim]) -> Host:
         spaces=spaces,
         inside={name: _inside(runner, name) for name in foreign},
         processes=_netns.processes_of(foreign) if foreign else {},
-        guests=_defined("guest") if "guest" in kinds else {},
-        networks=_defined("network") if "network" in kinds else {},
+        guests=defined("guest") if "guest" in kinds else {},
+        networks=defined("network") if "network" in kinds else {},
         routers=re.findall(r"(?m)^router .*\S", content(CONF)) if "router" in kinds else [],
         notes=_noted() if "router" in kinds else {},
         containers=(containers(runner) or {}) if "container" in kinds else {},
@@ -164,7 +164,7 @@ def read_host(runner: Runner, claims: t.Sequence[Claim]) -> Host:
     )
 
 
-def _switch(runner: Runner) -> Database | None:
+def read_switch(runner: Runner) -> Database | None:
     """Open vSwitch's database; None where it does not run."""
     if not any(os.path.exists(path) for path in OVS_DATABASES):
         return None
@@ -182,11 +182,19 @@ def _inside(runner: Runner, name: str) -> dict[str, _ip.Interface]:
         return {}
 
 
-def _defined(kind: str) -> dict[str, tuple[str, bool]]:
+def defined(kind: str) -> dict[str, tuple[str, bool]]:
     """Guests or networks of libvirt, from its own files, so that no daemon has to run: name to (owner, whether it runs)."""
     found: dict[str, tuple[str, bool]] = {}
-    persistent, running = LIBVIRT[kind]
-    for folder, runs in ((persistent, False), (running, True)):
+    for root, runs in documents(kind):
+        name = root.findtext("name")
+        if name:
+            found[name] = (read_mark(root).owner or found.get(name, ("", False))[0], runs)
+    return found
+
+
+def documents(kind: str) -> t.Iterator[tuple[ET.Element, bool]]:
+    """The definitions of guests or networks that libvirt keeps, and those of what runs (True)."""
+    for folder, runs in zip(LIBVIRT[kind], (False, True)):
         for path in sorted(glob.glob(f"{folder}/*.xml")):
             try:
                 document = ET.fromstring(content(path))
@@ -194,10 +202,8 @@ def _defined(kind: str) -> dict[str, tuple[str, bool]]:
                 continue
             tag = "domain" if kind == "guest" else "network"
             root = document if document.tag == tag else document.find(tag)
-            name = root.findtext("name") if root is not None else None
-            if root is not None and name:
-                found[name] = (read_mark(root).owner or found.get(name, ("", False))[0], runs)
-    return found
+            if root is not None:
+                yield root, runs
 
 
 def _noted() -> dict[str, set[str]]:
@@ -430,16 +436,17 @@ def _finding(claim: Claim, use: Use | None) -> dict[str, t.Any]:
     }
 
 
-def run(module: t.Any) -> None:
-    """The module ownership_info."""
+def run(module: t.Any, more: t.Callable[[Runner], dict[str, t.Any]]) -> None:
+    """The module ownership_info. more: reads what else it returns."""
     runner = ovs_runner(module)
     claims = [Claim(row["kind"], row["name"], row["on"] or "", row["instead"]) for row in module.params["claims"]]
     adopt = module.params["adopt"]
     try:
         found = findings(claims, read_host(runner, claims), module.params["owner"]) if claims else []
+        rest = more(runner)
     except FabricError as error:
         module.fail_json(msg=str(error), spawned=runner.spawned)
     left = [one for one in found if not (one["adoptable"] and ("*" in adopt or one["name"] in adopt))]
     module.exit_json(
-        changed=False, findings=left, adopted=[one for one in found if one not in left], spawned=runner.spawned
+        changed=False, findings=left, adopted=[one for one in found if one not in left], spawned=runner.spawned, **rest
     )

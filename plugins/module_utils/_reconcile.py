@@ -423,7 +423,8 @@ def _do(steps: t.Iterable[AnyStep], runner: Runner, commands: list[str], may_fai
     return None
 
 
-def _diff_of(change: Change) -> dict[str, str]:
-    """The two sides of a change for --diff."""
-    sides = differing(change.before, change.after)
-    return {when: text if isinstance(text, str) else to_text(text) for when, text in zip(("before", "after"), sides)}
+def _diff_of(change: Change) -> dict[str, t.Any]:
+    """The two sides of a change for --diff, which shows text; `data` has them as they are, for a program."""
+    sides = dict(zip(("before", "after"), differing(change.before, change.after)))
+    texts = {when: side if isinstance(side, str) else to_text(side) for when, side in sides.items()}
+    return {**texts, "data": sides}

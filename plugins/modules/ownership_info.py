@@ -53,6 +53,12 @@ options:
     type: list
     elements: str
     default: []
+  others:
+    description:
+      - Return also what does not carry the mark of O(owner), whatever its name, as RV(others).
+      - Containers are Podman's.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -102,6 +108,29 @@ adopted:
   returned: success
   type: list
   elements: dict
+others:
+  description:
+    - Bridges, ports, namespaces, guests, networks and containers without the mark of O(owner).
+    - A port that a bridge has by itself is not listed, and neither is one that libvirt has plugged in for a guest of O(owner).
+  returned: with O(others=true)
+  type: list
+  elements: dict
+  contains:
+    kind:
+      description: What it is.
+      type: str
+      sample: bridge
+    name:
+      description: Its name.
+      type: str
+      sample: br-storage
+    owner:
+      description: The owner whose mark it carries, or V(null).
+      type: str
+    traces:
+      description: What shows its use.
+      type: list
+      elements: str
 spawned:
   description: How many processes the module started.
   returned: always
@@ -111,6 +140,7 @@ spawned:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.overloom.fabric.plugins.module_utils._others import others
 from ansible_collections.overloom.fabric.plugins.module_utils._ownership import KINDS, run
 
 
@@ -127,10 +157,12 @@ def main() -> None:
             "owner": {"type": "str", "required": True},
             "claims": {"type": "list", "elements": "dict", "default": [], "options": claim},
             "adopt": {"type": "list", "elements": "str", "default": []},
+            "others": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
-    run(module)
+    owner = module.params["owner"]
+    run(module, lambda runner: {"others": others(runner, owner)} if module.params["others"] else {})
 
 
 if __name__ == "__main__":

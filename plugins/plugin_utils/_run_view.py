@@ -53,10 +53,13 @@ class View:
         self._notes: t.Dict[str, t.List[str]] = {}
         self._foretold: t.Set[str] = set()
         self._waits: t.Dict[str, float] = {}
+        self._looks = False
 
-    def play(self, name: str, now: float) -> t.List[Line]:
-        """A play begins, and the last task of the one before is over."""
-        return [*self.task("", now), ("play", name)]
+    def play(self, name: str, now: float, looks: bool = False) -> t.List[Line]:
+        """A play begins, and the last task of the one before is over. looks: it only looks, by itself, and reports what it sees."""
+        lines = [*self.task("", now), ("play", name)]
+        self._looks = looks
+        return lines
 
     def task(self, name: str, now: float) -> t.List[Line]:
         """A task begins, and the one before is over."""
@@ -66,7 +69,8 @@ class View:
 
     def outcome(self, outcome: Outcome) -> None:
         """The running task ended on a host."""
-        if outcome not in self._outcomes:
+        told = self._looks and outcome.kind == "changed"
+        if not told and outcome not in self._outcomes:
             self._outcomes.append(outcome)
         if outcome.kind == "changed":
             self._foretold.add(outcome.host)
@@ -107,6 +111,8 @@ class View:
             lines += [("play", ""), ("play", "Not there yet, as seen without the changes above")]
             lines += [("note", f"  {', '.join(sorted(names))}: {text}") for text, names in self._notes.items()]
         lines.append(("play", ""))
+        if self._looks:
+            hosts = {name: {**counts, "changed": 0} for name, counts in hosts.items()}
         recap, verdict = _recap(hosts, check)
         total = f"{len(hosts)} host{'' if len(hosts) == 1 else 's'}"
         where = f"; all output: {file}" if file else ""

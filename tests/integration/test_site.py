@@ -226,10 +226,27 @@ def test_status_shows_what_is_not_as_planned_and_changes_nothing(built):
     assert all(row["tx_rate"] is not None for row in report["tunnels"])
 
 
+def test_drift_is_none_right_after_site_and_names_what_was_changed_by_hand(built):
+    tracer = Tracer(plan_of(built.folder), built.lab)
+    before = {host: tracer.state(host) for host in built.hosts}
+    assert "no drift" in built.play("playbooks/drift.yml", "-e", f"drift_report={built.folder}")
+    assert {host: tracer.state(host) for host in built.hosts} == before
+    built.on("kvm1", "ovs-vsctl", "set", "port", "v-vm1", "tag=20")
+    try:
+        out = built.play("playbooks/drift.yml", "-e", f"drift_report={built.folder}", ok=False)
+    finally:
+        built.on("kvm1", "ovs-vsctl", "set", "port", "v-vm1", "tag=10")
+    assert "kvm1 namespace vm1\n      interfaces eth0 tag: 20; planned: 10" in out
+    assert [one["thing"] for one in json.loads((built.folder / "drift.json").read_text())["differing"]] == [
+        "namespace vm1"
+    ]
+
+
 def test_an_unreachable_host_fails_its_checks_and_the_others_are_still_measured(built):
     built.on("kvm2", "systemctl", "poweroff")
     time.sleep(3)
     try:
+        assert "kvm2: down" in built.play("playbooks/drift.yml", ok=False)
         out = built.play("playbooks/status.yml", ok=False)
         assert "host kvm2: down" in out and "Not as planned: 1 of 2 hosts." in " ".join(out.split())
         report = built.verify(ok=False)

@@ -622,7 +622,8 @@ def fabric_of(folder: t.Any, routed: bool) -> Fabric:
     }
     if routed:
         guest = {"name": "vm2", "kind": "guest", "segment": "acme", "guest": {"image": "lab"}}
-        fabric.hosts["kvm2"]["fabric_endpoints"].append(guest)
+        container = {"name": "app2", "kind": "container", "segment": "web", "container": {"image": "lab"}}
+        fabric.hosts["kvm2"]["fabric_endpoints"] += [guest, container]
     fabric.write()
     return fabric
 
@@ -745,3 +746,66 @@ def test_the_playbook_draws_the_path_and_its_exit_status_tells(fabrics, tracers)
     assert (died["cause"], died["at"]["host"]) == ("forwarding", "r1")
     said = fabric.play("playbooks/trace.yml", "-e", "from=kvm1/wbe1", "-e", "to=kvm2/web2", ok=False)
     assert "did you mean kvm1/web1?" in said
+
+
+# What a person changes by hand, on which host, and a line of drift's text that must tell of it.
+BY_HAND = {
+    "the tag of a port": ("kvm1", "ovs-vsctl set port v-web1 tag=20", "interfaces eth0 tag: 20; planned: 10"),
+    "a deleted port": ("kvm2", "ovs-vsctl del-port v-web2", "interfaces eth0 plugged: no; planned: yes"),
+    "the remote end of a tunnel": (
+        "kvm1",
+        "ovs-vsctl set interface gre-kvm2 options:remote_ip=192.0.2.9",
+        "remote_ip: 192.0.2.9; planned: 192.168.200.2",
+    ),
+    "a tunnel that is in no intent any more": (
+        "kvm2",
+        "ovs-vsctl add-port br-int gre-old -- set interface gre-old type=gre options:remote_ip=192.0.2.7 options:key=9"
+        " -- set port gre-old external_ids:overloom-owner={fabric} external_ids:overloom-module=ovs_tunnel",
+        "kvm2 tunnel gre-old",
+    ),
+    "deleted flows": ("kvm1", "ovs-ofctl del-flows br-key table=0", "kvm1 flows"),
+    "an address": (
+        "kvm1",
+        "ip -n acme1 address flush dev eth0 scope global",
+        "interfaces eth0 addresses: none; planned: 10.2.1.",
+    ),
+    "a line of FRR": (
+        "r1",
+        "vtysh -c 'configure terminal' -c 'interface eth1' -c 'ip ospf cost 77'",
+        "lines: ip ospf cost 77; planned: ip ospf cost 10",
+    ),
+    "a kernel parameter": ("r1", "sysctl -qw net.ipv4.ip_forward=0", "net/ipv4/ip_forward: 0; planned: 1"),
+    "a unit": (
+        "kvm2",
+        "echo '# by hand' >> /etc/systemd/system/overloom-netns-acme2.service",
+        "at_boot: otherwise; planned: yes",
+    ),
+    "a guest": ("kvm2", "virsh setmaxmem vm2 200M --config", "memory: 200MiB; planned: 128MiB"),
+    "a container": ("kvm2", "systemctl stop overloom-container-app2", "running: no; planned: yes"),
+}
+FOREIGN = "ovs-vsctl add-br br-foreign -- set bridge br-foreign datapath_type=netdev; ip netns add foreign"
+
+
+def test_drift_names_all_that_was_changed_by_hand_changes_nothing_and_site_repairs_it(fabrics, tracers):
+    """The last test of this module, as it breaks all of a fabric at once."""
+    fabric, tracer = fabrics[R], tracers[R]
+    options = ["-e", f"drift_report={fabric.folder}"]
+    fabric.on("kvm2", "bash", "-ec", FOREIGN)
+    sound = {host: tracer.state(host) for host in tracer.hosts}
+    said = fabric.play("playbooks/drift.yml", *options)
+    assert "no drift" in said and "hosts compared  3 of 3" in said
+    foreign = json.loads((fabric.folder / "drift.json").read_text())["foreign"]
+    assert [(one["kind"], one["name"]) for one in foreign] == [("bridge", "br-foreign"), ("namespace", "foreign")]
+    assert {host: tracer.state(host) for host in tracer.hosts} == sound
+    for host, commands, _told in BY_HAND.values():
+        by_hand(fabric, tracer, host, commands)
+    broken = {host: tracer.state(host) for host in tracer.hosts}
+    said = fabric.play("playbooks/drift.yml", *options, ok=False)
+    assert {host: tracer.state(host) for host in tracer.hosts} == broken
+    for what, (_host, _commands, told) in BY_HAND.items():
+        assert told in said, f"{what} is not told:\n{said}"
+    report = json.loads((fabric.folder / "drift.json").read_text())
+    assert [one["thing"] for one in report["orphaned"]] == ["tunnel gre-old"] and not report["failed"]
+    fabric.play("site.yml")
+    assert "no drift" in fabric.play("playbooks/drift.yml", *options)
+    fabric.on("kvm2", "bash", "-ec", "ovs-vsctl del-br br-foreign; ip netns del foreign")

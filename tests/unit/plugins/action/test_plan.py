@@ -118,7 +118,7 @@ def test_a_plan_that_a_run_has_already_is_not_compiled_again(fabric):
 
 def test_a_restart_that_a_guest_needs_is_a_warning_and_an_output(fabric):
     guest = {"name": "a", "segment": "blue", "kind": "guest", "guest": {"image": "lab"}}
-    known = "{ansible.builtin.set_fact: {linux_guest_made: {restart_required: {a: [cmdline, nics]}}}, when: inventory_hostname == 'kvm1'}"
+    known = "{ansible.builtin.set_fact: {linux_guest_made_guests: {restart_required: {a: [cmdline, nics]}}}, when: inventory_hostname == 'kvm1'}"
     play = f"[{{hosts: kvm_hosts, gather_facts: false, tasks: [{known}, {{overloom.fabric.plan: {{outputs: true}}, run_once: true}}]}}]"
     status, output = fabric(play, hosts={"kvm1": {"fabric_endpoints": [guest]}, "kvm2": {"fabric_endpoints": [guest]}})
     assert status == 0, output

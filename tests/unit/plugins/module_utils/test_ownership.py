@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.overloom.fabric.plugins.module_utils._container.podman import Container
 from ansible_collections.overloom.fabric.plugins.module_utils._ip.iproute import Interface
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.reader import Kept, Space
+from ansible_collections.overloom.fabric.plugins.module_utils._others import in_switch
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import Database, empty_database
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.tables import empty_row
 from ansible_collections.overloom.fabric.plugins.module_utils._ownership import Claim, Host, findings
@@ -216,3 +217,14 @@ def test_a_service_needs_its_unit_and_is_nobody_elses() -> None:
     assert placed.startswith("service nginx.service: /x.conf gives it a network of its own already")
     [sentence] = told(host(there, "them"), "service", unit)
     assert sentence == "service nginx.service belongs to the owner them; take another"
+
+
+def test_others_are_what_has_not_our_mark_but_for_what_a_bridge_or_our_guest_brings() -> None:
+    ours = {"external_ids": {"overloom-owner": "us"}, "ports": {"v-a": "us", "tap0": None, "x0": None, "them0": "them"}}
+    found = in_switch(database(**{"br-us": ours, "br-x": {"ports": {"y0": None}}}), "us", {"tap0"})
+    assert [(one["kind"], one["name"], one["owner"]) for one in found] == [
+        ("bridge", "br-x", None),
+        ("port", "them0", "them"),
+        ("port", "x0", None),
+        ("port", "y0", None),
+    ]

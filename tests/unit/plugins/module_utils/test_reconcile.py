@@ -83,7 +83,8 @@ def test_a_change_is_read_written_and_read_again():
     result, ran = run_reconcile(module, CHANGED)
     assert ran == [["read"], ["make", "it"], ["read"]]
     assert (result["changed"], result["commands"], result["spawned"]) == (True, ["make it"], 3)
-    assert result["diff"] == {"before": "it: false\n", "after": "it: true\n"}
+    data = {"before": {"it": False}, "after": {"it": True}}
+    assert result["diff"] == {"before": "it: false\n", "after": "it: true\n", "data": data}
     assert module.warnings == ["careful"]
 
 

@@ -30,6 +30,23 @@ def test_hosts_share_the_line_of_a_task():
     assert view.task("After", 2) == []
 
 
+def test_a_play_that_only_looks_tells_of_failures_and_not_of_what_it_foretells():
+    view = View()
+    view.play("Compare", 0, looks=True)
+    view.task("Configure the tunnels", 0)
+    view.outcome(Outcome("kvm1", "changed", "+ a"))
+    view.outcome(Outcome("kvm2", "failed", "no"))
+    assert texts(view.task("", 1)) == ["  failed   Configure the tunnels: kvm2", "    no"]
+    assert texts(view.end({"kvm1": {**QUIET, "changed": 2}}, 1, 1.0, True, "")) == [
+        "",
+        "1 host, nothing would change, 1 s",
+    ]
+    view.play("Build", 2)
+    view.task("Configure the tunnels", 2)
+    view.outcome(Outcome("kvm1", "changed"))
+    assert texts(view.task("", 3)) == ["  changed  Configure the tunnels: kvm1"]
+
+
 def test_a_failure_is_whole_and_its_sentence_comes_first():
     view = View()
     view.task("Make it", 0)

@@ -1,0 +1,108 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The drift of a fabric: what the tasks of its roles found in check mode, and what others have on its hosts. Pure.
+
+This file is private to the collection.
+"""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from ansible_collections.overloom.fabric.plugins.plugin_utils._drift.differences import differences
+
+Item = t.Dict[str, t.Any]
+
+# The roles of site.yml keep the result of each task that changes a host under a name of this form; a unit test holds them to it.
+KEPT = re.compile(r"(?:kvm_host|frr_router|linux_guest|veos_guest|chr_guest)_made_(\w+)")
+# Concerns whose things have a name alone, and the word before it.
+KINDS = {
+    "namespaces": "namespace",
+    "containers": "container",
+    "former_containers": "container",
+    "guests": "guest",
+    "started": "guest",
+    "former_guests": "guest",
+    "networks": "network",
+    "unused_portgroups": "network",
+    "interfaces": "interface",
+    "no_interfaces": "interface",
+    "bridges": "bridge",
+    "unused_bridges": "bridge",
+    "tunnels": "tunnel",
+    "kernel_parameters": "kernel parameters",
+    "no_kernel_parameters": "kernel parameters",
+    "flows": "flows",
+    "switch": "service",
+    "libvirt": "service",
+    "service": "service",
+    **dict.fromkeys(("static", "ospf", "bgp", "rip", "no_static", "no_ospf", "no_bgp", "no_rip"), "FRR"),
+}
+
+
+def report(plan: Item, seen: t.Mapping[str, Item]) -> Item:
+    """What differs, what is orphaned, and what is others', as plain data.
+
+    seen: for each host `others` (what ownership_info returned), `failed` (tasks that could not compare), and `made` (results by name).
+    """
+    hosts = {name: _reached(found) for name, found in seen.items()}
+    failed = [{"host": name, **entry} for name, found in seen.items() for entry in found["failed"]]
+    found = [one for name in seen for one in _of_host(name, seen[name]["made"])]
+    orphaned = [one for one in found if one["kind"] == "orphaned"]
+    differing = [one for one in found if one["kind"] != "orphaned"]
+    foreign = [{"host": name, **thing} for name in seen for thing in seen[name]["others"].get("others", ())]
+    compared = all(state == "compared" for state in hosts.values())
+    return {
+        "fabric": plan["fabric"],
+        "passed": compared and not (failed or differing or orphaned),
+        "hosts": hosts,
+        "failed": failed,
+        "differing": differing,
+        "orphaned": orphaned,
+        "foreign": foreign,
+        "repairs": [repair for name in seen for repair in _repairs(name, seen[name]["made"])],
+    }
+
+
+def _reached(found: Item) -> str:
+    """Whether a host was compared, in words."""
+    others = found["others"]
+    if others.get("unreachable"):
+        return f"down: {others.get('msg', '')}".rstrip(": ")
+    if found["failed"]:
+        return "not compared as a whole"
+    return f"not read: {others.get('msg', '')}" if "others" not in others else "compared"
+
+
+def _of_host(host: str, made: t.Mapping[str, Item]) -> list[Item]:
+    """The differences of a host, each once: a role may look at a thing in two tasks."""
+    found: list[Item] = []
+    for name, result in made.items():
+        concern = _concern(name)
+        for one in differences(concern, result):
+            entry = {"host": host, "concern": concern, **one, "thing": _called(concern, one["thing"])}
+            if (entry["thing"], entry["details"]) not in [(other["thing"], other["details"]) for other in found]:
+                found.append(entry)
+    return found
+
+
+def _concern(name: str) -> str:
+    match = KEPT.fullmatch(name)
+    return match[1] if match else name
+
+
+def _called(concern: str, thing: str) -> str:
+    """A thing as a person calls it."""
+    kind = KINDS.get(concern, "")
+    return thing if not kind or thing.split(" ", 1)[0] == kind.split(" ", 1)[0] else f"{kind} {thing}"
+
+
+def _repairs(host: str, made: t.Mapping[str, Item]) -> list[Item]:
+    """The commands by which site.yml would mend a host."""
+    return [
+        {"host": host, "concern": _concern(name), "commands": result["commands"]}
+        for name, result in made.items()
+        if result.get("changed") and result.get("commands")
+    ]
