@@ -14,13 +14,13 @@ import tempfile
 import typing as t
 
 
-def write(folder: str, texts: t.Mapping[str, str]) -> None:
+def write(folder: str, texts: t.Mapping[str, str | bytes]) -> None:
     """Put files into a folder, which is made if need be. texts: by the names of the files."""
     os.makedirs(folder, exist_ok=True)
     for name, text in texts.items():
         handle, path = tempfile.mkstemp(prefix=f".{name}.", dir=folder)
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(text if isinstance(text, bytes) else text.encode("utf-8"))
         os.chmod(path, 0o644)
         os.replace(path, os.path.join(folder, name))
 

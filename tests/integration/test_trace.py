@@ -8,6 +8,8 @@ from __future__ import annotations
 import concurrent.futures
 import json
 import os
+import re
+import subprocess
 import typing as t
 
 import pytest
@@ -746,6 +748,47 @@ def test_the_playbook_draws_the_path_and_its_exit_status_tells(fabrics, tracers)
     assert (died["cause"], died["at"]["host"]) == ("forwarding", "r1")
     said = fabric.play("playbooks/trace.yml", "-e", "from=kvm1/wbe1", "-e", "to=kvm2/web2", ok=False)
     assert "did you mean kvm1/web1?" in said
+
+
+def tool(*argv: object) -> str:
+    return subprocess.run([str(word) for word in argv], check=True, capture_output=True, text=True).stdout
+
+
+def test_a_capture_shows_each_packet_at_every_hop_and_where_it_stops(fabrics, tracers):
+    """Wireshark's own tools read the file; hosts are as they were."""
+    fabric, tracer = fabrics[R], tracers[R]
+    tracer.passes(*WEB, 30)
+    options = ["-e", "from=kvm1/web1", "-e", "to=kvm2/web2", "-e", "seconds=8", "-e", f"capture_report={fabric.folder}"]
+    before = {host: tracer.state(host) for host in tracer.hosts}
+    said = fabric.play("playbooks/capture.yml", *options)
+    assert "packets arrive, and answers come back" in said
+    assert {host: tracer.state(host) for host in tracer.hosts} == before
+    assert "ping" not in fabric.on("kvm1", "ps", "-eo", "comm").split()
+    file = fabric.folder / "capture-kvm1_web1-kvm2_web2.pcapng"
+    points = [
+        "kvm1/web1:eth0",
+        "kvm1:v-web1",
+        "kvm1:eth1",
+        "r1:eth1",
+        "r1:eth2",
+        "kvm2:eth1",
+        "kvm2:v-web2",
+        "kvm2/web2:eth0",
+    ]
+    told = tool("capinfos", file)
+    assert re.findall(r"Name = (\S+)", told) == points and "Comment = NIC of the underlay" in told
+    assert "Strict time order:   True" in told
+    fields = ["-T", "fields", "-e", "frame.interface_name", "-e", "frame.protocols", "-e", "icmp.seq"]
+    rows = [line.split("\t") for line in tool("tshark", "-r", file, "-Y", "icmp.type == 8", *fields).splitlines()]
+    seen = {point: {row[2] for row in rows if row[0] == point} for point in points}
+    assert set.intersection(*seen.values()), f"no ping was seen at all points: {seen}"
+    assert all(("gre" in row[1]) == (row[0] in points[2:6]) for row in rows)
+    fabric.on("r1", "sysctl", "-qw", "net.ipv4.ip_forward=0")
+    try:
+        said = fabric.play("playbooks/capture.yml", *options, ok=False)
+    finally:
+        fabric.on("r1", "sysctl", "-qw", "net.ipv4.ip_forward=1")
+    assert "packets stop on the way there after r1:eth1 (link of the router); r1:eth2" in said
 
 
 # What a person changes by hand, on which host, and a line of drift's text that must tell of it.
