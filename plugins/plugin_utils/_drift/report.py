@@ -22,6 +22,8 @@ KINDS = {
     "namespaces": "namespace",
     "containers": "container",
     "former_containers": "container",
+    "services": "service",
+    "former_services": "service",
     "guests": "guest",
     "started": "guest",
     "former_guests": "guest",
@@ -37,7 +39,6 @@ KINDS = {
     "flows": "flows",
     "switch": "service",
     "libvirt": "service",
-    "service": "service",
     **dict.fromkeys(("static", "ospf", "bgp", "rip", "no_static", "no_ospf", "no_bgp", "no_rip"), "FRR"),
 }
 

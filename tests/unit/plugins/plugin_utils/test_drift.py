@@ -146,11 +146,11 @@ def test_lines_deep_in_a_block_keep_the_way_to_them():
             {"changed": True, "results": [{"changed": False, "item": "a"}, {"changed": True, "item": "ospfd"}]},
             "service ospfd",
         ),
-        ({"changed": True}, "service"),
+        ({"changed": True}, "service libvirt"),
     ],
 )
 def test_results_of_ansibles_own_modules_name_their_thing(result, thing):
-    report = drift_report.report(PLAN, seen(frr_router_made_service=result))
+    report = drift_report.report(PLAN, seen(kvm_host_made_libvirt=result))
     assert [one["thing"] for one in report["differing"]] == [thing] and not report["passed"]
 
 
