@@ -29,12 +29,12 @@ def key(packet: Item, family: int) -> tuple[bool, bytes]:
     return packet["back"], inner
 
 
-def first_times(seen: t.Sequence[Item], family: int) -> dict[tuple[bool, bytes], int]:
-    """When each packet was first at a host's points."""
+def times(seen: t.Sequence[Item], family: int, first: bool) -> dict[tuple[bool, bytes], int]:
+    """When each packet was seen first, or last, at a host's points."""
     found: dict[tuple[bool, bytes], int] = {}
     for packet in seen:
         name = key(packet, family)
-        found[name] = min(found.get(name, packet["time"]), packet["time"])
+        found[name] = (min if first else max)(found.get(name, packet["time"]), packet["time"])
     return found
 
 
@@ -52,14 +52,18 @@ def clocks(order: t.Sequence[str], seen: t.Mapping[str, t.Sequence[Item]], famil
 
 def _ahead(near: t.Sequence[Item], far: t.Sequence[Item], family: int) -> int:
     """How far the far host's clock is ahead of the near one's."""
-    here, there = first_times(near, family), first_times(far, family)
-    onward = [there[name] - here[name] for name in here if name in there and not name[0]]
-    back = [here[name] - there[name] for name in here if name in there and name[0]]
+    onward = _spans(times(near, family, first=False), times(far, family, first=True), back=False)
+    back = _spans(times(far, family, first=False), times(near, family, first=True), back=True)
     if onward and back:
         return (min(onward) - min(back)) // 2
     if onward:
         return min(0, min(onward))
     return max(0, -min(back)) if back else 0
+
+
+def _spans(left: dict[tuple[bool, bytes], int], came: dict[tuple[bool, bytes], int], back: bool) -> list[int]:
+    """How long the packets of one direction took between two hosts, by their own clocks."""
+    return [came[name] - left[name] for name in left if name in came and name[0] is back]
 
 
 def merge(points: t.Sequence[Item], seen: t.Mapping[str, Item], family: int) -> Item:
@@ -105,7 +109,7 @@ def _common(order: t.Sequence[str], seen: t.Mapping[str, Item], ahead: t.Mapping
 def _heard_by_all(packets: t.Sequence[Item], common: tuple[int, int], family: int) -> set[tuple[bool, bytes]]:
     """The packets that were first seen while all hosts listened, and had time to arrive until one of them stopped."""
     begun, ended = common
-    return {name for name, when in first_times(packets, family).items() if begun <= when <= ended - ARRIVES}
+    return {name for name, when in times(packets, family, first=True).items() if begun <= when <= ended - ARRIVES}
 
 
 def stopped(table: t.Sequence[Item]) -> tuple[str, Item, Item | None] | None:
