@@ -76,7 +76,8 @@ def _merged(
     comment = f"{way.source.id} to {way.target.id}, fabric {way.plan['fabric']}"
     _report_files.write(options["report"], {name: pcapng(merged["points"], merged["packets"], comment)})
     Display().display("\n".join(["", *show.lines(report), f"    {len(merged['packets'])} packets in {path}", ""]))
-    result: dict[str, t.Any] = {"path": path, "points": merged["points"], "passed": report["passed"]}
-    if not report["passed"]:
-        result.update(failed=True, msg=show.sentence(report)[:1].upper() + show.sentence(report)[1:] + ".")
-    return result
+    if report["passed"]:
+        return {"path": path, "points": merged["points"], "passed": True}
+    # The table is on the terminal: here it would be a second time.
+    told = show.sentence(report)
+    return {"path": path, "passed": False, "failed": True, "msg": f"{told[0].upper()}{told[1:]}."}

@@ -97,7 +97,7 @@ path:
   sample: reports/capture-kvm1_web1-kvm2_web2.pcapng
 points:
   description: The points in the order of the way, each with how many different packets it saw there and back while all hosts listened.
-  returned: with O(observed)
+  returned: with O(observed), when RV(passed)
   type: list
   elements: dict
 passed:
