@@ -424,7 +424,8 @@ def _do(steps: t.Iterable[AnyStep], runner: Runner, commands: list[str], may_fai
 
 
 def _diff_of(change: Change) -> dict[str, t.Any]:
-    """The two sides of a change for --diff, which shows text; `data` has them as they are, for a program."""
+    """The two sides of a change for --diff, which shows text; where they are no text, `data` has them for a program."""
     sides = dict(zip(("before", "after"), differing(change.before, change.after)))
-    texts = {when: side if isinstance(side, str) else to_text(side) for when, side in sides.items()}
-    return {**texts, "data": sides}
+    if any(isinstance(side, str) for side in sides.values()):
+        return {when: side if isinstance(side, str) else to_text(side) for when, side in sides.items()}
+    return {**{when: to_text(side) for when, side in sides.items()}, "data": sides}

@@ -54,11 +54,11 @@ def _of_diff(diff: Item, name: str) -> list[Item]:
     """The things of one diff: a module of this collection gives its data, others give text or a file's attributes."""
     sides = diff.get("data", diff)
     before, after = sides.get("before"), sides.get("after")
-    if "data" in diff and isinstance(before, dict) and isinstance(after, dict):
+    if isinstance(before, dict) and isinstance(after, dict):
+        if "data" not in diff:
+            return [_thing(name, "differs", leaves(before, after))]
         keys = dict.fromkeys([*before, *after])
         return [_compared(str(key), before.get(key), after.get(key)) for key in keys]
-    if isinstance(before, dict) and isinstance(after, dict):
-        return [_thing(name, "differs", leaves(before, after))]
     return _of_text(str(before or ""), str(after or ""), name)
 
 

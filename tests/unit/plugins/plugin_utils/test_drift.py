@@ -50,7 +50,8 @@ OBJECTS = st.dictionaries(st.sampled_from(["v-a", "v-b", "gre0"]), st.none() | O
 def changed(before: t.Any, after: t.Any, **more: t.Any) -> dict[str, t.Any]:
     """A result of a module of this collection."""
     sides = dict(zip(("before", "after"), differing(before, after)))
-    return {"changed": before != after, "diff": {"before": "", "after": "", "data": sides}, **more}
+    data = {"before": "", "after": "", "data": sides} if isinstance(before, dict) else sides
+    return {"changed": before != after, "diff": data, **more}
 
 
 def seen(**made: dict[str, t.Any]) -> dict[str, dict[str, t.Any]]:
