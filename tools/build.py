@@ -32,6 +32,8 @@ ALLOWED = (
     "docs/images/*.svg",
     "docs/scenarios/*.md",
     "meta/runtime.yml",
+    "playbooks/capture.yml",
+    "playbooks/drift.yml",
     "playbooks/lab.yml",
     "playbooks/lab_down.yml",
     "playbooks/plan.yml",
