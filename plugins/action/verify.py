@@ -22,7 +22,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.expectatio
 PORTS = range(61000, 65536)
 FILES = ("verify.json", "verify.xml")
 REQUIRED = (*_verify.ROUNDS, "denied", "bridges", "tunnels", "namespaces", "flows")
-OPTIONAL = ("reached", "pings_again", "transfers_again", "containers", "services", "routers")
+OPTIONAL = ("reached", "pings_again", "transfers_again", "containers", "services", "dhcp", "routers")
 ARGUMENTS = {
     "plan": {"type": "dict"},
     "observed": {

@@ -121,6 +121,12 @@ placed:
   type: list
   elements: dict
   sample: [{name: nginx.service, owner: myfabric, namespace: web}]
+dhcp:
+  description: DHCP servers and clients that M(overloom.fabric.netns_dnsmasq) and M(overloom.fabric.netns_udhcpc) run for an owner.
+  returned: always
+  type: list
+  elements: dict
+  sample: [{kind: client, name: web, owner: myfabric}]
 """
 
 import os
@@ -196,6 +202,11 @@ def main() -> None:
             for notes in (unit.notes() for unit in read_units("container").values())
         ],
         frr=frr_notes(),
+        dhcp=[
+            {"kind": kind, "name": notes["Name"], "owner": notes["Owner"]}
+            for kind, unit_kind in (("server", "dnsmasq"), ("client", "udhcpc"))
+            for notes in (unit.notes() for unit in read_units(unit_kind).values())
+        ],
     )
 
 

@@ -33,6 +33,10 @@ options:
     description: Whether to read the services that M(overloom.fabric.netns_service) has placed.
     type: bool
     default: false
+  dhcp:
+    description: Whether to read DHCP servers and clients.
+    type: bool
+    default: false
   guests:
     description: Whether to read the states of libvirt's guests.
     type: bool
@@ -84,6 +88,10 @@ services:
   returned: with O(services), when they could be read
   type: list
   elements: dict
+dhcp:
+  description: C(servers) and C(clients) of DHCP, as M(overloom.fabric.netns_dhcp_info) returns them.
+  returned: with O(dhcp), when they could be read
+  type: dict
 guests:
   description: The states of libvirt's guests by name.
   returned: with O(guests), when libvirt answers
@@ -125,6 +133,7 @@ def main() -> None:
             "namespaces": {"type": "list", "elements": "str", "default": []},
             "containers": {"type": "bool", "default": False},
             "services": {"type": "bool", "default": False},
+            "dhcp": {"type": "bool", "default": False},
             "guests": {"type": "bool", "default": False},
             "routing": {"type": "list", "elements": "str", "choices": CHOICES, "default": []},
         },

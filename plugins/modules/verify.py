@@ -68,6 +68,9 @@ options:
       services:
         description: The variable with the result of M(overloom.fabric.netns_service_info), where the plan has services.
         type: str
+      dhcp:
+        description: The variable with the result of M(overloom.fabric.status_info) that has DHCP, where the plan has servers or clients.
+        type: str
       flows:
         description: The variable with the results of M(overloom.fabric.ovs_flow) in check mode, in a loop over the host's C(flows) of the plan.
         type: str

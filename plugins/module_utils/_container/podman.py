@@ -13,7 +13,6 @@ import os
 import re
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.module_utils._netns.namespace import FOLDER, existing
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner, Step
 
 # The label with the owner mark.
@@ -89,23 +88,6 @@ def image_ids(runner: Runner, images: t.Iterable[str]) -> dict[str, str]:
         if status == 0:
             found[image] = out.strip()
     return found
-
-
-def namespace_of(pid: int) -> str | None:
-    """The named network namespace that a process is in; None for one without a name, or without a process."""
-    own = identity(f"/proc/{pid}/ns/net") if pid else None
-    if own is None:
-        return None
-    return next((name for name in existing() if identity(os.path.join(FOLDER, name)) == own), None)
-
-
-def identity(path: str) -> tuple[int, int] | None:
-    """What tells a namespace from all others."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 def may_make_cgroups(root: str = "/sys/fs/cgroup") -> bool:

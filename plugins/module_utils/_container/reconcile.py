@@ -23,7 +23,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._container.service
     service_name,
     unit_of,
 )
-from ansible_collections.overloom.fabric.plugins.module_utils._netns.namespace import existing
+from ansible_collections.overloom.fabric.plugins.module_utils._netns.namespace import existing, namespace_of
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import (
     Caller,
     may_change,
@@ -126,7 +126,7 @@ def read_host(runner: Runner, images: t.Iterable[str] = ()) -> Found:
         active=_active(runner, sorted(units)),
         containers=containers,
         images=_podman.image_ids(runner, images) if containers is not None else {},
-        places={container.name: _podman.namespace_of(container.pid) for container in running},
+        places={container.name: namespace_of(container.pid) for container in running},
         spaces=frozenset(existing()),
         cgroups=_podman.may_make_cgroups(),
     )

@@ -52,6 +52,23 @@ def existing() -> list[str]:
         return []
 
 
+def namespace_of(pid: int) -> str | None:
+    """The named network namespace that a process is in; None for one without a name, or without a process."""
+    own = identity(f"/proc/{pid}/ns/net") if pid else None
+    if own is None:
+        return None
+    return next((name for name in existing() if identity(os.path.join(FOLDER, name)) == own), None)
+
+
+def identity(path: str) -> tuple[int, int] | None:
+    """What tells a namespace from all others."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def visit(
     questions: t.Mapping[str, t.Callable[[], T]], paths: t.Mapping[str, str] | None = None
 ) -> dict[str, T | None]:

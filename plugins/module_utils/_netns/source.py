@@ -12,9 +12,9 @@ from __future__ import annotations
 import os
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.module_utils._container.podman import check_container_name, identity
+from ansible_collections.overloom.fabric.plugins.module_utils._container.podman import check_container_name
 from ansible_collections.overloom.fabric.plugins.module_utils._netns import follower as _follower
-from ansible_collections.overloom.fabric.plugins.module_utils._netns.namespace import FOLDER
+from ansible_collections.overloom.fabric.plugins.module_utils._netns.namespace import FOLDER, identity
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner
 from ansible_collections.overloom.fabric.plugins.module_utils._systemd import (
     Command,

@@ -12,10 +12,9 @@ import glob
 import os
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.module_utils._container.podman import identity
 from ansible_collections.overloom.fabric.plugins.module_utils._host import content
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.namespace import FOLDER as NAMESPACES
-from ansible_collections.overloom.fabric.plugins.module_utils._netns.namespace import existing
+from ansible_collections.overloom.fabric.plugins.module_utils._netns.namespace import existing, identity
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.reader import UNIT_KIND as NETNS
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner
 from ansible_collections.overloom.fabric.plugins.module_utils._service.dropin import (

@@ -11,6 +11,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._container.reconcile import described
+from ansible_collections.overloom.fabric.plugins.module_utils._dhcp.info import dhcp
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.info import facts
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.states import guest_states
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.info import namespaces
@@ -57,6 +58,7 @@ def read(runner: OvsRunner, frr: Runner, options: Item) -> tuple[Item, dict[str,
     take("namespaces", lambda: {"namespaces": namespaces(runner, options["namespaces"], lambda: database)})
     take("containers", lambda: {"containers": described(runner)})
     take("services", lambda: {"services": services(runner)})
+    take("dhcp", lambda: {"dhcp": dhcp(runner)})
     take("guests", lambda: _guests(runner))
     take("routing", lambda: facts(frr, options["routing"]))
     return found, unread

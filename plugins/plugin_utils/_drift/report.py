@@ -22,6 +22,8 @@ KINDS = {
     "namespaces": "namespace",
     "containers": "container",
     "former_containers": "container",
+    **dict.fromkeys(("dhcp_servers", "former_dhcp_servers"), "DHCP server"),
+    **dict.fromkeys(("dhcp_clients", "former_dhcp_clients"), "DHCP client"),
     "services": "service",
     "former_services": "service",
     "guests": "guest",

@@ -55,6 +55,8 @@ _ANYWHERE = ("fabric_adopt",)
 
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
+_LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_DOMAIN = re.compile(rf"{_LABEL}(\.{_LABEL})*")
 
 # Options of an overlay that say how its tunnels are.
 OF_TUNNELS = (
@@ -78,6 +80,10 @@ DST_PORTS = {"vxlan": 4789, "geneve": 6081}
 BFD = next(option.kind for option in PORT_OPTIONS if option.name == "bfd")
 # Kinds of endpoints that are network namespaces of their host.
 IN_NAMESPACE = ("namespace", "container", "service")
+# Of an endpoint's address: it is asked for.
+DHCP = "dhcp"
+# Seconds; dnsmasq lets no lease be shorter. The longest is what a signed number of 32 bits holds.
+LEASE_TIMES = (120, 2**31 - 1)
 IPV4_MIN_MTU = 68  # RFC 791
 IPV6_MIN_MTU = 1280  # RFC 8200, section 5
 
@@ -138,11 +144,28 @@ class Overlay:
 
 
 @dataclasses.dataclass
+class Dhcp:
+    """What a segment says of its DHCP servers; None where it leaves a value to the plan.
+
+    ranges: (first, last) of the addresses for machines that no plan knows. routes: (prefix, next hop).
+    """
+
+    where: str
+    hosts: list[str] | None | t.Any
+    ranges: list[tuple[Address, Address]] | None
+    router: Address | None | t.Any
+    dns: list[Address] | None
+    domain: str | None | t.Any
+    lease_time: int | t.Any
+    routes: list[tuple[Network, Address]]
+
+
+@dataclasses.dataclass
 class Segment:
     """A layer-2 network; overlay is None for one that is local to each host.
 
     key: its tunnel key, on an overlay whose segments are told apart by keys. tenant: whose it is; None is the fabric's own.
-    learn: whether endpoints that the plan does not know may be on it.
+    learn: whether endpoints that the plan does not know may be on it. dhcp: its DHCP servers, or None for no such.
     """
 
     where: str
@@ -155,6 +178,7 @@ class Segment:
     mtu: int | None | t.Any
     overlay: str | None | t.Any
     learn: bool | t.Any = False
+    dhcp: Dhcp | None = None
 
 
 @dataclasses.dataclass
@@ -162,6 +186,7 @@ class Endpoint:
     """Anything with an address on a segment.
 
     inside: of the second interface of a service, the endpoint whose namespace it is in.
+    dhcp: whether it asks a DHCP server for its IPv4 address. serves: whether it is its segment's DHCP server.
     """
 
     where: str
@@ -179,6 +204,8 @@ class Endpoint:
     container: dict[str, t.Any] | None | t.Any = None
     service: dict[str, t.Any] | None | t.Any = None
     inside: str = ""
+    dhcp: bool = False
+    serves: bool = False
 
     @property
     def id(self) -> str:
@@ -189,6 +216,11 @@ class Endpoint:
     def space(self) -> str:
         """The namespace that it is, or is in."""
         return self.inside or self.name
+
+    def forwards(self, version: int) -> bool:
+        """Whether its sysctls make it a router of an address family."""
+        wanted = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}[version]
+        return any(key.replace("/", ".") == wanted and value == "1" for key, value in self.sysctls.items())
 
 
 @dataclasses.dataclass
@@ -649,7 +681,56 @@ def _segment(item: dict[str, t.Any], index: int, problems: list[str]) -> Segment
         mtu=mtu,
         overlay=item["overlay"],
         learn=item["learn"],
+        dhcp=_dhcp(item["dhcp"], f"{where}.dhcp", problems) if isinstance(item["dhcp"], dict) else None,
     )
+
+
+def _dhcp(item: dict[str, t.Any], where: str, problems: list[str]) -> Dhcp:
+    """The DHCP servers of a segment; items of lists that were refused are left out."""
+    ranges, dns = ([] if item[option] is INVALID else item[option] for option in ("ranges", "dns"))
+    if ranges is not None:
+        ranges = [found for text in ranges for found in [_range(text, f"{where}.ranges", problems)] if found]
+    if dns is not None:
+        dns = [found for text in dns for found in [read_address(text, f"{where}.dns", problems)] if found]
+    routes = []
+    for route in item["routes"] or ():
+        if route:
+            to = read_network(route["to"], f"{where}.routes.to", problems, version=4)
+            via = read_address(route["via"], f"{where}.routes.via", problems)
+            routes += [(to, via)] if to and via else []
+    return Dhcp(
+        where=where,
+        hosts=item["hosts"],
+        ranges=ranges,
+        router=read_address(item["router"], f"{where}.router", problems),
+        dns=dns,
+        domain=_domain(item["domain"], f"{where}.domain", problems),
+        lease_time=_between(item["lease_time"], *LEASE_TIMES, f"{where}.lease_time", problems),
+        routes=routes,
+    )
+
+
+def _range(text: t.Any, where: str, problems: list[str]) -> tuple[Address, Address] | None:
+    """The first and the last address of a range, or None if it is none."""
+    if not isinstance(text, str):
+        return None
+    try:
+        first, last = (ipaddress.ip_address(word.strip()) for word in text.split("-"))
+    except ValueError:
+        problems.append(f"{where} {show(text)} is no range; write it as 10.1.1.100-10.1.1.199.")
+        return None
+    if first.version != last.version or first > last:  # type: ignore[operator]
+        problems.append(f"{where} {text} ends before it begins; write the lower address first.")
+        return None
+    return first, last
+
+
+def _domain(value: t.Any, where: str, problems: list[str]) -> str | None | t.Any:
+    """A domain name (RFC 1123)."""
+    if isinstance(value, str) and (len(value) > 200 or not _DOMAIN.fullmatch(value)):
+        problems.append(f"{where} {show(value)} is no domain; write it as lab.example, of letters, digits and '-'.")
+        return INVALID
+    return value
 
 
 def _host(name: str, variables: dict[str, t.Any], spec: dict[str, t.Any], problems: list[str], given: set[str]) -> Host:
@@ -715,7 +796,7 @@ def _endpoint(item: dict[str, t.Any], index: int, host: str, problems: list[str]
         name=_matching(item["name"], _NAME, _NAME_ALLOWED, f"{where}.name", problems),
         kind=item["kind"],
         segment=item["segment"],
-        address=read_address(item["address"], f"{where}.address", problems),
+        address=None if item["address"] == DHCP else read_address(item["address"], f"{where}.address", problems),
         address6=read_address(item["address6"], f"{where}.address6", problems),
         mac=read_mac(item["mac"], f"{where}.mac", problems),
         interface=read_interface(item["interface"], f"{where}.interface", problems),
@@ -724,6 +805,7 @@ def _endpoint(item: dict[str, t.Any], index: int, host: str, problems: list[str]
         guest=item["guest"],
         container=item["container"],
         service=item["service"],
+        dhcp=item["address"] == DHCP,
     )
 
 

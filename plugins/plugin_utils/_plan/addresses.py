@@ -232,6 +232,8 @@ def _endpoint_address(
         return Value(given, f"given: {where}") if inside else Value(INVALID, "")
     if number.value is INVALID:
         return Value(INVALID, "")
+    if endpoint.serves:
+        return _server_address(subnet, place, number.value, max_hosts, problems)
     nth = counts[segment.name, option] = counts.get((segment.name, option), 0) + 1
     size = block_size(subnet, max_hosts)
     offset = nth * size + number.value
@@ -244,6 +246,19 @@ def _endpoint_address(
         )
         return Value(INVALID, "")
     return Value(subnet.network_address + offset, f"allocated: block {nth}, host id {number.value} in {place}")
+
+
+def _server_address(subnet: Network, place: str, number: int, max_hosts: int | None, problems: list[str]) -> Value:
+    """The address of a DHCP server: counted back from the end of the first block, so that no endpoint ever moves it."""
+    offset = block_size(subnet, max_hosts) - 1 - number
+    if not 0 < offset < subnet.num_addresses - 1:
+        problems.append(
+            f"{place} {subnet} has no room for the DHCP server of host id {number}; enlarge the subnet, or list the server as an endpoint with an address."
+        )
+        return Value(INVALID, "")
+    return Value(
+        subnet.network_address + offset, f"allocated: end of the first block, less host id {number}, in {place}"
+    )
 
 
 def _claim(

@@ -26,6 +26,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.bridges impo
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.checks import check
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.claims import claims
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.containers import Containers
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.dhcp import DhcpServices, add_servers
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.flows import flows, secure
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.guests import Guests
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.items import (
@@ -69,13 +70,16 @@ def compile_plan(
     if lab:
         check_names(everyone, "lab_", lab, problems)
     check_others(others, problems)
-    values = Values(load(hosts, spec, problems, routers), problems)
+    intent = load(hosts, spec, problems, routers)
+    add_servers(intent, problems)
+    values = Values(intent, problems)
     check(values)
     guests = Guests(values)
     containers, services = Containers(values), Services(values)
+    dhcp = DhcpServices(values, guests)
     if problems:
         raise PlanError(problems)
-    plan = _Writer(values, guests, containers, services).plan()
+    plan = _Writer(values, guests, containers, services, dhcp).plan()
     plan["claims"] = claims(plan, values.intent)
     return plan
 
@@ -94,11 +98,14 @@ def intent_secrets(
 class _Writer:
     """The values as plain data, and where each of them came from."""
 
-    def __init__(self, values: Values, guests: Guests, containers: Containers, services: Services) -> None:
+    def __init__(
+        self, values: Values, guests: Guests, containers: Containers, services: Services, dhcp: DhcpServices
+    ) -> None:
         self.values = values
         self.guests = guests
         self.containers = containers
         self.services = services
+        self.dhcp = dhcp
         self.sources: dict[str, str] = {}
 
     def plan(self) -> Plan:
@@ -194,6 +201,7 @@ class _Writer:
             "overlay": segment.overlay,
             "bridge": self.values.bridge_of(segment),
             "encapsulation": self.values.overlays[segment.overlay].encapsulation if segment.overlay else None,
+            "dhcp": self.dhcp.of_segment(segment),
         }
 
     def _endpoint(self, endpoint: Endpoint) -> Plan:
@@ -220,6 +228,7 @@ class _Writer:
             "mac": addressed.mac.value,
             "interface": endpoint.interface,
             "mtu": self.values.mtus[segment.name].value,
+            "dhcp": endpoint.dhcp,
             **self.containers.of_endpoint(endpoint),
             **self.services.of_endpoint(endpoint),
         }
@@ -251,6 +260,7 @@ class _Writer:
                 **guests,
                 **self.containers.part(name),
                 **self.services.part(name),
+                **self.dhcp.part(name),
             }
         return hosts
 

@@ -284,6 +284,7 @@ def _tenancies(values: Values, guests: Guests) -> t.Iterator[tuple[Overlay, dict
                         [point._replace(port=tunnel[other]) for other in others for point in on_hosts[other]],
                         [tunnel[other] for other in others],
                         sockets.get((segment.name, name)),
+                        guarded=segment.dhcp is not None,
                     )
                 )
         yield overlay, result
@@ -298,7 +299,13 @@ def _points(values: Values, guests: Guests) -> t.Iterator[tuple[str, str, Point]
             yield (
                 endpoint.segment,
                 endpoint.host,
-                Point(default_outer(endpoint.space, endpoint.interface), addressed.mac.value, found),
+                Point(
+                    default_outer(endpoint.space, endpoint.interface),
+                    addressed.mac.value,
+                    found,
+                    serves=endpoint.serves,
+                    routes=endpoint.forwards(6),
+                ),
             )
     for host, there in guests.by_host.items():
         ports = {wire.user: wire.port for wire in values.wires[host]}

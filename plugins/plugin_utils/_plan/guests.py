@@ -603,9 +603,13 @@ def _ethernet(number: int, nic: Nic, endpoint: Endpoint) -> Item:
         "match": {"macaddress": nic.mac},
         "set-name": name,
         "mtu": nic.mtu,
-        "dhcp4": False,
+        "dhcp4": number == 0 and endpoint.dhcp,
         "dhcp6": False,
-        "addresses": [addresses.with_prefix(*pair) for pair in nic.addresses],
+        "addresses": [
+            addresses.with_prefix(*pair)
+            for pair in nic.addresses
+            if not (number == 0 and endpoint.dhcp and pair[0].version == 4)
+        ],
     }
     routes = [
         {"to": {"default": "0.0.0.0/0" if "." in r["via"] else "::/0"}.get(r["to"], r["to"]), "via": r["via"]}

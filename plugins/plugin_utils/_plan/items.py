@@ -123,7 +123,9 @@ def _tunnel(overlay: Overlay, trunks: list[int], guard: str) -> Item:
 def _namespace(values: Values, endpoint: Endpoint, segment: Segment, plain: bool) -> Item:
     """An endpoint of the kind namespace. plain: its bridge needs no trunk lists."""
     addressed = values.addressed[endpoint.id]
-    pairs = ((addressed.address.value, segment.subnet), (addressed.address6.value, segment.subnet6))
+    # An address from DHCP is the client's to set.
+    four = None if endpoint.dhcp else addressed.address.value
+    pairs = ((four, segment.subnet), (addressed.address6.value, segment.subnet6))
     return {
         "name": endpoint.space,
         "interface": endpoint.interface,

@@ -54,12 +54,22 @@ _SOLICIT = "icmp6,icmp_type=135,icmp_code=0"
 _ADVERT = "icmp6,icmp_type=136,icmp_code=0"
 
 
+# What only a segment's DHCP servers may say: answers of DHCP and DHCPv6, and router advertisements.
+_ROUTER_ADVERT = "icmp6,icmp_type=134"
+_SERVED = ("udp,tp_src=67", "udp6,tp_src=547", _ROUTER_ADVERT)
+
+
 class Point(t.NamedTuple):
-    """An endpoint as one host sees it. port: its own port there, or the tunnel to its host."""
+    """An endpoint as one host sees it. port: its own port there, or the tunnel to its host.
+
+    serves: whether it is a DHCP server of its segment. routes: whether it is a router, whose advertisements are wanted.
+    """
 
     port: str
     mac: str
     addresses: t.Sequence[str]
+    serves: bool = False
+    routes: bool = False
 
 
 class Tenancy(t.NamedTuple):
@@ -67,6 +77,7 @@ class Tenancy(t.NamedTuple):
 
     local, remote: its endpoints on this host and on others; tunnels: to all hosts that have the segment.
     socket: the port behind which endpoints are that no plan knows, on a segment that learns.
+    guarded: whether it has DHCP servers, so that nobody else may answer for them.
     """
 
     key: int
@@ -74,6 +85,7 @@ class Tenancy(t.NamedTuple):
     remote: t.Sequence[Point]
     tunnels: t.Sequence[str]
     socket: str | None = None
+    guarded: bool = False
 
 
 # What every such bridge has.
@@ -125,6 +137,8 @@ def pipeline(tenancies: t.Iterable[Tenancy]) -> list[str]:
         flows += _segment(tenancy)
         if tenancy.socket:
             flows += _learning(tenancy)
+        if tenancy.guarded:
+            flows += _guard(tenancy)
     return flows
 
 
@@ -161,6 +175,16 @@ def _segment(tenancy: Tenancy) -> t.Iterator[str]:
     if tenancy.tunnels:
         outputs = ",".join(f"output:{quoted(tunnel)}" for tunnel in tenancy.tunnels)
         yield f"table={REMOTE},priority=90,{key},{_GROUP},actions={send},{outputs}"
+
+
+def _guard(tenancy: Tenancy) -> t.Iterator[str]:
+    """What a segment with DHCP servers has besides: endpoints of this host that are none do not pass for one."""
+    for said in _SERVED:
+        yield f"table={ISOLATE},priority=120,metadata={tenancy.key:#x},{said},actions=drop"
+    for point in tenancy.local:
+        allowed = _SERVED if point.serves else (_ROUTER_ADVERT,) if point.routes else ()
+        for said in allowed:
+            yield f"table={ISOLATE},priority=130,in_port={quoted(point.port)},{said},actions=goto_table:{ANSWER}"
 
 
 def _ports(tenancy: Tenancy) -> list[str]:

@@ -26,6 +26,7 @@ KINDS = {
     "namespace": "namespaces",
     "container": "containers",
     "service": "services",
+    "dhcp": "DHCP servers and clients",
     "guest": "guests",
     "adjacency": "adjacencies",
     "session": "sessions",
@@ -87,7 +88,7 @@ def _host_checks(plan: Item, name: str, found: Item) -> list[Item]:
         for bridge in state["bridges"].values():
             bridge["flow_count"] = SOME
         # Which flows there are is verify's question.
-        kinds = dict.fromkeys(("bridges", "tunnels", "namespaces", "containers", "services"), found)
+        kinds = dict.fromkeys(("bridges", "tunnels", "namespaces", "containers", "services", "dhcp"), found)
         checks = _verify_state.judge(name, {**state, "flows": {}}, kinds)
         checks = [_working(plan["hosts"][name], check, found) for check in checks]
         checks += [_guest(name, guest, found) for guest in plan["hosts"][name].get("guests", ())]
@@ -172,7 +173,7 @@ def _segments(plan: Item, seen: t.Mapping[str, Item], problems: list[Item]) -> l
     wrong = {
         (check["host"], check["thing"])
         for check in problems
-        if check["kind"] in ("port", "namespace", "container", "service", "guest")
+        if check["kind"] in ("port", "namespace", "container", "service", "dhcp", "guest")
     }
     down = {check["host"] for check in problems if check["kind"] == "host"}
     rows = []

@@ -27,7 +27,9 @@ Part = t.Tuple[str, ...]
 
 # Of parts that explain as much, the first is the cause.
 ORDER = ("router", "underlay", "card", "tunnel", "bridge", "switch", "endpoint", "segment", "pair")
-STATE = ("bridge", "port", "tunnel", "namespace", "container", "service", "flows")
+# Checks of what is inside of an endpoint's namespace.
+INSIDE = (*IN_NAMESPACE, "dhcp")
+STATE = ("bridge", "port", "tunnel", *INSIDE, "flows")
 ROUTING = ("adjacency", "session", "route")
 # A ping that fails explains why larger packets and transfers fail.
 SYMPTOMS = (
@@ -87,7 +89,7 @@ class World:
     def part_of_state(self, check: Item) -> Part:
         """The part that a check of a host's state is about."""
         host, name, kind = check["host"], check["thing"], check["kind"]
-        if kind in IN_NAMESPACE:
+        if kind in INSIDE:
             return ("endpoint", self.owner(f"{host}/{name}"))
         if kind in ("bridge", "flows"):
             return ("card", host) if name == self.plan["hosts"][host]["underlay"]["bridge"] else ("bridge", host, name)
@@ -257,7 +259,7 @@ def _unread(world: World, faults: Faults) -> None:
     for number in sorted(faults.open):
         check = faults.checks[number]
         if check.get("unread"):
-            sort = "router" if check["kind"] in ROUTING else "namespaces" if check["kind"] in IN_NAMESPACE else "switch"
+            sort = "router" if check["kind"] in ROUTING else "namespaces" if check["kind"] in INSIDE else "switch"
             faults.add((sort, check["host"]), [number], check["observed"].partition(": ")[2])
         elif check.get("unmeasured", "").startswith(f"{check['host']} did not measure"):
             faults.add(("probe", check["host"]), [number], check["unmeasured"].partition(": ")[2])

@@ -14,6 +14,7 @@ import typing as t
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import IN_NAMESPACE
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.unset import as_read
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.containers import expected_containers
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.dhcp import expected_dhcp
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.routers import routing
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.services import expected_services
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.state import SOME
@@ -387,6 +388,7 @@ def host_state(host: Item) -> Item:
         "namespaces": _namespaces(host),
         "containers": expected_containers(host),
         "services": expected_services(host),
+        "dhcp": expected_dhcp(host),
     }
 
 

@@ -28,6 +28,7 @@ KINDS = {
     "namespace": "namespaces, their addresses, routes, MTU",
     "container": "containers, their images and namespaces",
     "service": "services in namespaces, and their name servers",
+    "dhcp": "DHCP servers, and what clients were given",
     "flows": "flows of a bridge",
     "adjacency": "OSPF neighbors",
     "session": "BGP sessions and their prefixes",

@@ -1,7 +1,7 @@
 # Copyright: the overloom.fabric authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the *_info modules read of a host, held against the plan: bridges, ports, tunnels, namespaces, containers, services, flows. Pure.
+"""What the *_info modules read of a host, held against the plan: bridges, ports, tunnels, namespaces, containers, services, DHCP, flows. Pure.
 
 This file is private to the collection.
 """
@@ -15,6 +15,8 @@ from ansible_collections.overloom.fabric.plugins.module_utils._netns.namespace i
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import Vlans
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.containers import LOOK as CONTAINER_LOOK
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.containers import by_endpoint
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.dhcp import LOOK as DHCP_LOOK
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.dhcp import rows as dhcp_rows
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.services import LOOK as SERVICE_LOOK
 
 Item = t.Dict[str, t.Any]
@@ -29,7 +31,7 @@ def why(result: Item) -> str:
 
 
 def judge(host: str, state: Item, observed: Item) -> list[Item]:
-    """The host's bridges, ports, tunnels, namespaces, containers, services and the flows of a bridge, each as one check."""
+    """The host's bridges, ports, tunnels, namespaces, containers, services, DHCP and the flows of a bridge, each as one check."""
     found_bridges = _by_name(observed.get("bridges"), "bridges")
     found_ports = {
         port["name"]: {**port, "bridge": bridge["name"]}
@@ -59,6 +61,7 @@ def judge(host: str, state: Item, observed: Item) -> list[Item]:
         ("namespace", state["namespaces"], found_spaces, "namespaces", "ip -n {name} addr; ip -n {name} route"),
         ("container", containers, found_containers, "containers", CONTAINER_LOOK),
         ("service", services, found_services, "services", SERVICE_LOOK),
+        ("dhcp", state.get("dhcp", {}), dhcp_rows(observed.get("dhcp")), "dhcp", DHCP_LOOK),
     ):
         for name, want in wanted.items():
             check = {

@@ -1,0 +1,363 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Services in network namespaces, each with files of its own: the comparison of declared and found, for DHCP servers and clients.
+
+This file is private to the collection. A service is restarted for a changed unit, a file that it reads at its start, or a namespace that
+was made anew; a file that it reads again on SIGHUP only needs that signal.
+"""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+from ansible_collections.overloom.fabric.plugins.module_utils._netns.namespace import existing, namespace_of
+from ansible_collections.overloom.fabric.plugins.module_utils._owner import (
+    Caller,
+    may_declare,
+    may_remove,
+    owner_argument_spec,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
+    AnyStep,
+    Change,
+    FabricError,
+    Remove,
+    RemoveFolder,
+    Runner,
+    Step,
+    Write,
+    module_runner,
+    reconcile,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._systemd import (
+    Unit,
+    booted,
+    read_units,
+    unit_name,
+    unit_steps,
+)
+
+Item = t.Dict[str, t.Any]
+
+
+class Service(t.NamedTuple):
+    """A declared service; one that is absent has but a name.
+
+    files: what it reads at its start, by path. reread: likewise of what it reads again on SIGHUP. left: files of its own making.
+    """
+
+    name: str
+    unit: Unit | None = None
+    namespace: str = ""
+    files: dict[str, str] = {}
+    reread: dict[str, str] = {}
+    left: tuple[str, ...] = ()
+
+    @property
+    def every(self) -> dict[str, str]:
+        """All of its files."""
+        return {**self.files, **self.reread}
+
+
+class Process(t.NamedTuple):
+    """A service that is active: its first process, and the named namespace that this is in, or None."""
+
+    pid: int
+    namespace: str | None
+
+
+class Found(t.NamedTuple):
+    """What was read: the units of the kind by file name, those that are active, files by path, and the named namespaces."""
+
+    units: dict[str, Unit]
+    active: dict[str, Process]
+    files: dict[str, str]
+    spaces: frozenset[str]
+
+
+class Kind(t.NamedTuple):
+    """A kind of service.
+
+    unit: the kind of its units. what: how sentences call one. program: what it runs, and package: the Debian package of that.
+    left: from a name to the files that one may have on a host. declared: from an item and the owner to the service.
+    folders: likewise to the folders that go when they are empty.
+    """
+
+    unit: str
+    what: str
+    program: str
+    package: str
+    left: t.Callable[[str], t.Sequence[str]]
+    declared: t.Callable[[Item, str], Service]
+    folders: t.Callable[[str], t.Sequence[str]]
+
+    def service_name(self, name: str) -> str:
+        """The file name of a service's unit."""
+        return unit_name(self.unit, name)
+
+
+class Settings(t.NamedTuple):
+    """What holds for all items of a call. lenient: in check mode, a namespace that an earlier task may still make is none missing."""
+
+    owner: str
+    adopt: bool = False
+    purge: bool = False
+    lenient: bool = False
+
+    @property
+    def caller(self) -> Caller:
+        """Who calls."""
+        return Caller(self.owner, self.adopt)
+
+
+# What is there ---------------------------------------------------------------------------------------------------------
+
+
+def read_host(runner: Runner, kind: Kind) -> Found:
+    """Read the services of a kind, by one process at the most."""
+    units = read_units(kind.unit)
+    names = [unit.notes().get("Name", "") for unit in units.values()]
+    paths = [path for name in names if name for path in kind.left(name)]
+    return Found(
+        units=units,
+        active=_active(runner, sorted(units)),
+        files={path: text for path in paths for text in [_text(path)] if text is not None},
+        spaces=frozenset(existing()),
+    )
+
+
+def _active(runner: Runner, units: t.Sequence[str]) -> dict[str, Process]:
+    """The units that are active, with their processes."""
+    if not units or not booted():
+        return {}
+    out = runner(("systemctl", "show", "--property=Id,ActiveState,MainPID", *units))
+    found = {}
+    for block in out.split("\n\n"):
+        row = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        if row.get("ActiveState") == "active" and row.get("MainPID", "0") != "0":
+            found[row["Id"]] = Process(int(row["MainPID"]), namespace_of(int(row["MainPID"])))
+    return found
+
+
+def _text(path: str) -> str | None:
+    """The text of a file; None for none, or for one that is too strange to be ours."""
+    try:
+        with open(path, encoding="utf-8", newline="") as stream:
+            return stream.read()
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+# The comparison --------------------------------------------------------------------------------------------------------
+
+
+def compare(found: Found, wanted: t.Sequence[Service], kind: Kind, settings: Settings) -> Change:
+    """The steps from what was found to what is declared; pure."""
+    plan = _Plan(found, kind, settings)
+    for service in wanted:
+        if service.unit:
+            plan.keep(service, service.unit)
+        else:
+            plan.remove(service.name)
+    if settings.purge:
+        mine = {unit.notes().get("Name", "") for unit in found.units.values() if _owner(unit) == settings.owner}
+        for name in sorted(mine - {service.name for service in wanted} - {""}):
+            plan.remove(name)
+    return plan.change()
+
+
+def _write(path: str, text: str) -> Write:
+    """The step for a file; a program is executable."""
+    return Write(path, text, 0o755 if text.startswith("#!") else 0o644)
+
+
+def _owner(unit: Unit | None) -> str | None:
+    return unit.notes().get("Owner") if unit else None
+
+
+class _Plan:
+    """The steps by sort, collected service by service."""
+
+    def __init__(self, found: Found, kind: Kind, settings: Settings) -> None:
+        self._found = found
+        self._kind = kind
+        self._settings = settings
+        self._units: dict[str, Unit | None] = {}
+        self._write: list[AnyStep] = []
+        self._restart: list[str] = []
+        self._reread: list[str] = []
+        self._remove: list[AnyStep] = []
+        self._before: Item = {}
+        self._after: Item = {}
+
+    def change(self) -> Change:
+        """All steps: files first, then the services that read them, at last what goes."""
+        steps = unit_steps(self._found.units, self._units, booted())
+        run: list[AnyStep] = []
+        if self._restart and booted():
+            run.append(Step(("systemctl", "restart", *self._restart)))
+        if self._reread:
+            run.append(Step(("systemctl", "kill", "--kill-who=main", "--signal=HUP", *self._reread)))
+        return Change([*self._write, *steps.put, *run, *steps.drop, *self._remove], self._before, self._after)
+
+    def keep(self, service: Service, unit: Unit) -> None:
+        """Run a service as it is declared."""
+        what, there = f"{self._kind.what} {service.name}", self._found.units.get(unit.name)
+        may_declare(what, _owner(there), self._settings.caller)
+        if service.namespace not in self._found.spaces and not self._settings.lenient:
+            raise FabricError(
+                f"{what}: there is no network namespace {service.namespace}; make it first, as with netns_veth, or correct namespace"
+            )
+        self._units[unit.name] = unit
+        changed = {path for path, text in service.every.items() if self._found.files.get(path) != text}
+        self._write += [_write(path, service.every[path]) for path in sorted(changed)]
+        process = self._found.active.get(unit.name)
+        runs = process is not None and process.namespace == service.namespace
+        same = there is not None and there.content == unit.content
+        if not runs or not same or changed & set(service.files):
+            self._restart.append(unit.name)
+        elif changed:
+            self._reread.append(unit.name)
+        self._tell(service, there, same)
+
+    def _tell(self, service: Service, there: Unit | None, same: bool) -> None:
+        """Both sides for the diff."""
+        running = {"namespace": service.namespace, "running": True} if booted() else {}
+        self._after[service.name] = {
+            **{path: text.splitlines() for path, text in service.every.items()},
+            "owner": self._settings.owner,
+            "service": "as declared",
+            **running,
+        }
+        if there is None:
+            return
+        process = self._found.active.get(there.name)
+        if booted():
+            running = {"namespace": process.namespace if process else None, "running": process is not None}
+        enabled = service.unit is not None and set(there.wanted_by) == set(service.unit.wanted_by)
+        self._before[service.name] = {
+            **{path: self._found.files[path].splitlines() for path in service.every if path in self._found.files},
+            "owner": _owner(there),
+            "service": "as declared" if same and enabled else "otherwise",
+            **running,
+        }
+
+    def remove(self, name: str) -> None:
+        """Stop and remove a service with its files."""
+        unit = self._kind.service_name(name)
+        if unit not in self._found.units:
+            return
+        may_remove(f"{self._kind.what} {name}", _owner(self._found.units[unit]), self._settings.caller)
+        self._units[unit] = None
+        self._remove += [Remove(path) for path in self._kind.left(name)]
+        self._remove += [RemoveFolder(folder) for folder in self._kind.folders(name)]
+        self._before[name] = {"running": unit in self._found.active, "service": "there"}
+
+
+# The modules -----------------------------------------------------------------------------------------------------------
+
+
+def argument_spec(item: Item, items: str) -> Item:
+    """The options of a module. item: those of one item. items: the name of the list."""
+    listed = {**item, "name": {"type": "str", "required": True}}
+    return {**item, items: {"type": "list", "elements": "dict", "options": listed}, **owner_argument_spec()}
+
+
+def declared(items: t.Iterable[Item], kind: Kind, owner: str) -> list[Service]:
+    """The declared services, checked as far as that goes without the host."""
+    services: dict[str, Service] = {}
+    for item in items:
+        service = kind.declared(item, owner)
+        if service.name in services:
+            raise FabricError(f"{kind.what} {service.name} is declared twice; give each item a name of its own")
+        services[service.name] = service
+    return list(services.values())
+
+
+def run(module: t.Any, kind: Kind, items: str, describe: t.Callable[[Found, str], Item]) -> None:
+    """Do what the module's parameters say. items: the option with the list. describe: a service of a name in plain types."""
+    params = module.params
+    settings = Settings(params["owner"], params["adopt"], params["purge"], lenient=module.check_mode)
+    runner = module_runner(module)
+    try:
+        wanted = declared([params] if params[items] is None else params[items], kind, settings.owner)
+        if any(service.unit for service in wanted):
+            _check_program(module, kind)
+    except FabricError as error:
+        module.fail_json(msg=str(error), changed=False, commands=[], spawned=0)
+    present = [service.name for service in wanted if service.unit]
+    reconcile(
+        module,
+        read=lambda: read_host(runner, kind),
+        compare=lambda found: compare(found, wanted, kind, settings),
+        runner=runner,
+        state=lambda found: {
+            items: [describe(found, name) for name in present if kind.service_name(name) in found.units]
+        },
+        judge=lambda found: _judge(runner, found, kind, present),
+        undo=lambda _found: [],
+    )
+
+
+def _check_program(module: t.Any, kind: Kind) -> None:
+    if not module.get_bin_path(kind.program):
+        raise FabricError(f"{kind.program} is not installed on this host; install the package {kind.package}")
+
+
+def run_info(module: t.Any, kinds: t.Mapping[str, tuple[Kind, t.Callable[[Found, str], Item]]]) -> None:
+    """The info module. kinds: by the name of the result, with the function that describes one."""
+    runner = module_runner(module)
+    try:
+        rows = read_all(runner, kinds)
+    except FabricError as error:
+        module.fail_json(msg=str(error), spawned=runner.spawned)
+    owner = module.params["owner"]
+    chosen = {result: [row for row in found if owner in (None, row["owner"])] for result, found in rows.items()}
+    module.exit_json(changed=False, spawned=runner.spawned, **chosen)
+
+
+def read_all(
+    runner: Runner, kinds: t.Mapping[str, tuple[Kind, t.Callable[[Found, str], Item]]]
+) -> dict[str, list[Item]]:
+    """All services of these kinds that the host has, sorted by name."""
+    result = {}
+    for called, (kind, describe) in kinds.items():
+        found = read_host(runner, kind)
+        names = {unit.notes().get("Name", "") for unit in found.units.values()} - {""}
+        result[called] = [describe(found, name) for name in sorted(names)]
+    return result
+
+
+def _judge(runner: Runner, found: Found, kind: Kind, names: t.Iterable[str]) -> list[str]:
+    """The services that do not stay up, each with its last words."""
+    units = {name: kind.service_name(name) for name in names}
+    return [
+        f"{kind.what} {name} does not stay up: {_last_words(runner, unit)}"
+        for name, unit in units.items()
+        if booted() and unit not in found.active
+    ]
+
+
+def _last_words(runner: Runner, unit: str) -> str:
+    """The last line that the program of a service has left in the journal, without systemd's own."""
+    command = (
+        "journalctl",
+        "--unit",
+        unit,
+        "--lines=40",
+        "--output=json",
+        "--no-pager",
+        "--output-fields=MESSAGE,_PID",
+    )
+    lines = [line for line in runner.run(command)[1].splitlines() if '"_PID":"1"' not in line.replace(" ", "")]
+    said = [_message(line) for line in lines]
+    return next((text for text in reversed(said) if text), f"see journalctl -u {unit}")
+
+
+def _message(line: str) -> str:
+    try:
+        return str(json.loads(line).get("MESSAGE") or "").strip()
+    except ValueError:
+        return ""
