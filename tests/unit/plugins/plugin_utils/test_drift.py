@@ -249,6 +249,13 @@ def changing_tasks(role: str) -> list[dict[str, t.Any]]:
     ]
 
 
+def test_a_thing_has_the_word_of_its_kind_once():
+    for name, told in (("made", "DHCP client web1"), ("made_former", "DHCP client web1")):
+        result = changed({"web1": {"running": False}}, {"web1": {"running": True}})
+        found = drift_report.report(PLAN, seen(**{f"kvm_host_{name}_dhcp_clients": result}))
+        assert [one["thing"] for one in found["differing"] + found["orphaned"]] == [told]
+
+
 @pytest.mark.parametrize("role", ROLES)
 def test_every_task_that_changes_a_host_keeps_its_result_for_drift(role):
     tasks = [task for task in changing_tasks(role) if not task.get("vars", {}).get("ansible_connection")]
