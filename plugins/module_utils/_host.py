@@ -130,7 +130,7 @@ def interface_of(address: str, interfaces: t.Iterable[str], inet6: str) -> str |
 
 
 def neighbor_limits(root: str = "/") -> dict[str, int]:
-    """The size of the kernel's neighbour table of each address family, in entries; empty where they are another machine's, as in a container."""
+    """The size of the kernel's neighbor table of each address family, in entries; empty where they are another machine's, as in a container."""
     sizes = {
         family: content(os.path.join(root, f"proc/sys/net/{family}/neigh/default/gc_thresh3"))
         for family in ("ipv4", "ipv6")

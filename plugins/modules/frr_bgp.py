@@ -10,7 +10,7 @@ short_description: Manage BGP in FRR
 version_added: 0.1.0
 author: The overloom.fabric authors (@overloom)
 description:
-  - Manages BGP processes of FRR, their neighbours, peer groups and address families, and the lists that they refer to.
+  - Manages BGP processes of FRR, their neighbors, peer groups and address families, and the lists that they refer to.
   - Only lines that differ are sent, so a session that need not drop does not drop.
   - The plain options describe one process; O(instances) describes several.
 extends_documentation_fragment:
@@ -45,7 +45,7 @@ options:
         description: Log when a session comes or goes.
         type: bool
       default_ipv4_unicast:
-        description: New neighbours exchange IPv4 routes without being told.
+        description: New neighbors exchange IPv4 routes without being told.
         type: bool
       ebgp_requires_policy:
         description: Exchange no routes with other AS without a filter (RFC 8212).
@@ -66,7 +66,7 @@ options:
         description: Compare MED between different AS.
         type: bool
       listen_limit:
-        description: Most dynamic neighbours.
+        description: Most dynamic neighbors.
         type: int
       timers:
         description: Timers of all sessions that have none of their own.
@@ -89,13 +89,13 @@ options:
             type: str
             choices: [helper, enabled, disabled]
           restart_time:
-            description: Seconds that neighbours wait.
+            description: Seconds that neighbors wait.
             type: int
           stalepath_time:
             description: Seconds that stale paths are kept.
             type: int
       listen_ranges:
-        description: Exactly the prefixes from which neighbours may connect without being configured.
+        description: Exactly the prefixes from which neighbors may connect without being configured.
         type: list
         elements: dict
         suboptions:
@@ -104,7 +104,7 @@ options:
             type: str
             required: true
           peer_group:
-            description: Peer group of these neighbours.
+            description: Peer group of these neighbors.
             type: str
             required: true
       peer_groups:
@@ -151,16 +151,16 @@ options:
               description: Interface or address that the session comes from.
               type: str
             ebgp_multihop:
-              description: Hops that the neighbour may be away.
+              description: Hops that the neighbor may be away.
               type: int
             ttl_security_hops:
-              description: Hops that the neighbour is away at most (RFC 5082).
+              description: Hops that the neighbor is away at most (RFC 5082).
               type: int
             disable_connected_check:
-              description: Take a neighbour that is not on a connected network.
+              description: Take a neighbor that is not on a connected network.
               type: bool
             passive:
-              description: Wait for the neighbour to connect.
+              description: Wait for the neighbor to connect.
               type: bool
             local_as:
               description:
@@ -177,7 +177,7 @@ options:
               description: Announce IPv4 routes with IPv6 next hops (RFC 8950).
               type: bool
             bfd:
-              description: Watch the neighbour with BFD.
+              description: Watch the neighbor with BFD.
               type: bool
             bfd_profile:
               description: BFD profile, which implies BFD.
@@ -196,7 +196,7 @@ options:
                   description: Exchange routes of this family.
                   type: bool
                 route_reflector_client:
-                  description: Reflect routes to this neighbour (RFC 4456).
+                  description: Reflect routes to this neighbor (RFC 4456).
                   type: bool
                 route_server_client:
                   description: Serve as a route server.
@@ -263,7 +263,7 @@ options:
                   description: How often the own AS number may be in a path.
                   type: int
                 as_override:
-                  description: Put the own AS number in the place of the neighbour's.
+                  description: Put the own AS number in the place of the neighbor's.
                   type: bool
                 remove_private_as:
                   description: Take private AS numbers out of the path, or replace them.
@@ -278,7 +278,7 @@ options:
               choices: [present, absent]
               default: present
       neighbors:
-        description: Neighbours.
+        description: Neighbors.
         type: list
         elements: dict
         suboptions:
@@ -400,7 +400,7 @@ EXAMPLES = r"""
     asn: 64512
     neighbors: [{neighbor: 192.0.2.9, remote_as: 64999, local_as: 64513, local_as_no_prepend: true, local_as_replace_as: true}]
 
-- name: Remove one neighbour
+- name: Remove one neighbor
   overloom.fabric.frr_bgp:
     asn: 64512
     neighbors: [{neighbor: 192.0.2.9, state: absent}]

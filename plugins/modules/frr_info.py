@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: frr_info
-short_description: Read neighbours, sessions and routes from FRR
+short_description: Read neighbors, sessions and routes from FRR
 version_added: 0.1.0
 author: The overloom.fabric authors (@overloom)
 description:
@@ -55,7 +55,7 @@ daemons:
   sample: [zebra, ospfd, staticd]
 ospf_neighbors:
   description:
-    - Neighbours of OSPFv2 with the history of the adjacency. C(state_changes) counts its states. C(uptime_seconds) have passed since it last
+    - Neighbors of OSPFv2 with the history of the adjacency. C(state_changes) counts its states. C(uptime_seconds) have passed since it last
       got on, C(dropped_seconds) since it last fell back, for C(dropped_reason); null and empty if it never did.
   returned: with C(ospf) in O(gather)
   type: list
@@ -64,7 +64,7 @@ ospf_neighbors:
     - {vrf: default, router_id: 10.0.0.2, address: 192.0.2.2, interface: eth1, state: Full, role: '-', area: 0.0.0.0, priority: 1,
        state_changes: 6, uptime_seconds: 125, dropped_seconds: null, dropped_reason: ''}
 ospf6_neighbors:
-  description: Neighbours of OSPFv3.
+  description: Neighbors of OSPFv3.
   returned: with C(ospf6) in O(gather)
   type: list
   elements: dict

@@ -78,14 +78,14 @@ options:
         type: dict
         suboptions:
           enabled:
-            description: Ask the neighbours to keep the routes while the daemon restarts.
+            description: Ask the neighbors to keep the routes while the daemon restarts.
             type: bool
           period:
             description: Grace period in seconds.
             type: int
             default: 120
           helper:
-            description: Help neighbours that restart.
+            description: Help neighbors that restart.
             type: bool
       default_information:
         description: The default route that the router announces. An empty dictionary clears.
@@ -246,7 +246,7 @@ options:
             description: Seconds between hellos.
             type: int
           dead_interval:
-            description: Seconds without a hello until a neighbour is gone.
+            description: Seconds without a hello until a neighbor is gone.
             type: int
           hello_multiplier:
             description:
@@ -266,10 +266,10 @@ options:
             description: Announce the network and speak to nobody on it.
             type: bool
           mtu_ignore:
-            description: Take neighbours with another MTU.
+            description: Take neighbors with another MTU.
             type: bool
           bfd:
-            description: Watch the neighbours with BFD.
+            description: Watch the neighbors with BFD.
             type: bool
           bfd_profile:
             description: BFD profile, which implies BFD.

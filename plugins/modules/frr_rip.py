@@ -33,7 +33,7 @@ options:
         type: list
         elements: str
       neighbors:
-        description: Exactly the neighbours that are spoken to without multicast.
+        description: Exactly the neighbors that are spoken to without multicast.
         type: list
         elements: str
       passive_interfaces:

@@ -92,7 +92,7 @@ ovs_running:
   sample: true
 neighbor_limits:
   description:
-    - How many entries the kernel's neighbour table of each address family holds, all network namespaces together. When it is full, packets are dropped.
+    - How many entries the kernel's neighbor table of each address family holds, all network namespaces together. When it is full, packets are dropped.
     - Empty where that cannot be read, as in a container.
   returned: always
   type: dict

@@ -12,7 +12,7 @@ author: The overloom.fabric authors (@overloom)
 description:
   - Takes all measurements of a host in one call, side by side, without spawning a process for each.
   - Pings without repeating a lost one, pings of an exact size that must not be fragmented, TCP transfers with their rate,
-    and questions below IP (RFC 5227 ARP probes, RFC 4862 neighbour solicitations) to addresses that must stay silent.
+    and questions below IP (RFC 5227 ARP probes, RFC 4862 neighbor solicitations) to addresses that must stay silent.
   - Judges nothing. What was observed is returned, and P(overloom.fabric.verify#module) holds it against the plan.
 requirements:
   - libvirt-python (the package C(python3-libvirt)), for O(endpoints[].guest)

@@ -252,7 +252,7 @@ def bench_frr(figures: Figures, machine: Machine) -> None:
         out = host.run(["env", f"PYTHONPATH={LIBRARY}", PYTHON, script, "500", "200", "3"], timeout=600)
         seen = json.loads(out.splitlines()[-1])
         print(
-            "\nA router of 500 interfaces by OSPF and 200 neighbours by BGP, against frr-reload.py on the same configuration"
+            "\nA router of 500 interfaces by OSPF and 200 neighbors by BGP, against frr-reload.py on the same configuration"
         )
         figures.ratio(
             "make and re-check, both modules / frr-reload.py --reload", list(zip(seen["make"], seen["reload"])), 1

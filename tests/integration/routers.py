@@ -85,6 +85,6 @@ def by_hand(host: harness.Host, *lines: str) -> None:
 
 
 def full(host: harness.Host, interface: str = "eth1") -> dict[str, t.Any] | None:
-    """The neighbour on an interface once its adjacency is Full."""
+    """The neighbor on an interface once its adjacency is Full."""
     found = host.module("frr_info", {"gather": ["ospf"]})["ospf_neighbors"]
     return next((one for one in found if one["interface"] == interface and one["state"] == "Full"), None)

@@ -232,8 +232,8 @@ def test_a_stranger_cannot_take_a_planned_endpoints_place(tenants):
         tenants.on(host, "ip", "netns", "del", f"stranger{number}")
 
 
-def test_neighbours_are_answered_on_the_host(tenants):
-    """With the tunnel's far end gone, addresses are still known: ARP and neighbour discovery need no one else."""
+def test_neighbors_are_answered_on_the_host(tenants):
+    """With the tunnel's far end gone, addresses are still known: ARP and neighbor discovery need no one else."""
     tenants.on("kvm2", "ovs-vsctl", "set", "Interface", "vxlan-kvm1", "options:remote_ip=192.168.200.99")
     try:
         tenants.on("kvm1", "ip", "-n", "acme1", "neigh", "flush", "all")

@@ -189,7 +189,7 @@ def test_user_forgets_idle_connections_of_a_zone_sooner(switch: Host) -> None:
         "ovs_flow",
         {"bridge": "br0", "flows": [{"flow": "priority=9,icmp,actions=ct(commit,zone=7),ct(commit,zone=8)"}]},
     )
-    switch.run("ip neighbour add 10.9.0.2 lladdr 02:00:00:00:00:02 dev p0".split())
+    switch.run("ip neighbor add 10.9.0.2 lladdr 02:00:00:00:00:02 dev p0".split())
     switch.run("ping -c 1 -W 1 10.9.0.2".split(), ok=False)
     until = time.monotonic() + 15
     known = ""

@@ -52,12 +52,12 @@ def speak(tag: int, **more: t.Any) -> Item:
 
 
 def states(host: Host) -> dict[str, str]:
-    """The state of the neighbour on each interface."""
+    """The state of the neighbor on each interface."""
     return {one["interface"]: one["state"] for one in host.module("frr_info", {"gather": ["ospf"]})["ospf_neighbors"]}
 
 
 def history(host: Host) -> dict[str, tuple[int, int]]:
-    """Of the neighbour on each interface, how often its state has changed, and the seconds since it last did."""
+    """Of the neighbor on each interface, how often its state has changed, and the seconds since it last did."""
     return {
         one["interface"]: (one["state_changes"], one["uptime_seconds"])
         for one in host.module("frr_info", {"gather": ["ospf"]})["ospf_neighbors"]
@@ -149,7 +149,7 @@ def test_ospf_on_the_vlans_of_a_trunk(routers: tuple[Host, Host]) -> None:
 
 
 def test_ospf_across_vxlan_in_a_tenant(routers: tuple[Host, Host]) -> None:
-    """Two routers in a network by tunnel key are neighbours; in one whose keys differ at the ends they are not."""
+    """Two routers in a network by tunnel key are neighbors; in one whose keys differ at the ends they are not."""
     for number, host in enumerate(routers, 1):
         trunk(host, {"name": "tep0", "type": "internal", "addresses": [f"192.0.2.{number}/24"], "up": True})
         tenants = [

@@ -55,7 +55,7 @@ def spaces(host: Host, *items: dict[str, t.Any]) -> None:
 
 
 def reaches(host: Host, netns: str, address: str, size: int = 56) -> bool:
-    """Whether every one of three pings of so many bytes is answered, be it late; first one ping is given for the neighbours' addresses."""
+    """Whether every one of three pings of so many bytes is answered, be it late; first one ping is given for the neighbors' addresses."""
     host.run(inside(netns, "ping", "-c", "1", "-W", "2", address), ok=None)
     out = host.run(inside(netns, "ping", "-c", "3", "-i", "0.05", "-W", "5", "-s", str(size), address), ok=None)
     return "3 received" in out
@@ -210,7 +210,7 @@ def test_a_triangle_has_no_loop_and_everyone_reaches_everyone(machine: harness.M
         before = [received(host) for host in hosts]
         hosts[0].run(inside("red", "ping", "-b", "-c", "20", "-i", "0.02", "-W", "1", "10.0.0.255"), ok=None)
         after = [received(host) for host in hosts]
-        # Each of the two others got the twenty broadcasts once, and a few frames of the neighbour protocols.
+        # Each of the two others got the twenty broadcasts once, and a few frames of the neighbor protocols.
         assert all(20 <= after[i] - before[i] < 40 for i in (1, 2)), (before, after)
     finally:
         lab.remove()

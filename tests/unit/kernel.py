@@ -83,7 +83,7 @@ class Link:
             self.addresses.append(address)
 
     def replace_route(self, route: _ip.Route) -> None:
-        """`ip route replace`: the gateway has to be a neighbour."""
+        """`ip route replace`: the gateway has to be a neighbor."""
         assert self.up, "Network is down"
         networks = [ipaddress.ip_interface(a).network for a in self.addresses]
         gateway = ipaddress.ip_address(route.via)

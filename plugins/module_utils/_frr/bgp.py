@@ -398,7 +398,7 @@ def _timers(row: Params, what: str) -> str:
 
 
 def _peer_name(value: str, what: str) -> str:
-    """A neighbour: an address in canonical form, or an interface's name for a session without addresses."""
+    """A neighbor: an address in canonical form, or an interface's name for a session without addresses."""
     try:
         return str(ipaddress.ip_address(value))
     except ValueError:
@@ -469,7 +469,7 @@ class _Peer:
             )
         nameless = self.kind == "neighbor" and not group and not remote_as
         if nameless and not any(a[:1] == self.path and within_neighbor(a, self.begin) for a in self.found.running):
-            raise FabricError(f"{self.what}: a new neighbour needs remote_as or peer_group")
+            raise FabricError(f"{self.what}: a new neighbor needs remote_as or peer_group")
         if self.unnumbered and self.item["extended_nexthop"] is False:
             raise FabricError(
                 f"{self.what}: extended_nexthop: a session without addresses cannot do without it; leave it out"
@@ -520,7 +520,7 @@ class _Peer:
 
 
 def within_neighbor(address: Address, begin: str) -> bool:
-    """Whether a setting makes a neighbour: its first line."""
+    """Whether a setting makes a neighbor: its first line."""
     return address[-1] in (f"{begin} remote-as", f"{begin} peer-group", f"{begin} interface")
 
 

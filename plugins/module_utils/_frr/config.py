@@ -130,7 +130,7 @@ _KEYS: dict[str, list[tuple[re.Pattern, int]]] = {}
 for _begin in sorted(_KEY_WORDS, key=lambda begin: (-len(begin.split()), "*" in begin)):
     _words = [r"\S+" if word == "*" else re.escape(word) for word in _begin.split()]
     _KEYS.setdefault(_begin.split()[0], []).append((re.compile(" ".join(_words) + r"(?= |$)"), _KEY_WORDS[_begin]))
-# A neighbour has one filter of a kind in each direction, which is the line's last word.
+# A neighbor has one filter of a kind in each direction, which is the line's last word.
 _DIRECTED = re.compile(r"(neighbor \S+ (?:route-map|prefix-list|filter-list|distribute-list)) \S+ (in|out)$")
 # Most settings of OSPF on an interface may be one address's.
 _OF_ADDRESS = re.compile(
@@ -226,7 +226,7 @@ _NEEDS = tuple(
 )
 
 
-# The address of the line that makes a neighbour or a peer group of BGP.
+# The address of the line that makes a neighbor or a peer group of BGP.
 _PEER = re.compile(r"neighbor (\S+) (?:remote-as|peer-group|interface)$")
 
 
@@ -547,7 +547,7 @@ def edited(
 
 
 class Thing(t.NamedTuple):
-    """One thing that a module can make and remove: a process, an interface's settings, a neighbour, a list.
+    """One thing that a module can make and remove: a process, an interface's settings, a neighbor, a list.
 
     name: what it is called, unique within the module.
     lines: its settings by address in the order of their dependence; None clears one.
@@ -1034,7 +1034,7 @@ def difference(
 
 
 def _turned(config: Config, changes: t.Mapping[Address, t.Optional[str]]) -> Config:
-    """The configuration as FRR has it once the changes turn the default that activates BGP's neighbours for IPv4.
+    """The configuration as FRR has it once the changes turn the default that activates BGP's neighbors for IPv4.
 
     Those that are there stay as active as they were, and are shown with what was unsaid before. Told only of those that change.
     """

@@ -1,7 +1,7 @@
 # Copyright: the overloom.fabric authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What FRR knows: neighbours, sessions, routes, interfaces, from its JSON.
+"""What FRR knows: neighbors, sessions, routes, interfaces, from its JSON.
 
 This file is private to the collection. FRR's keys differ between its commands and releases; here each fact has one name
 and one type. Everything but `gather`, `refused` and `facts` is pure.
@@ -137,7 +137,7 @@ def _number(value: Json) -> int | None:
 
 
 def ospf_neighbors(answer: Json) -> list[dict[str, Json]]:
-    """Neighbours of OSPFv2, from `show ip ospf vrf all neighbor detail json`."""
+    """Neighbors of OSPFv2, from `show ip ospf vrf all neighbor detail json`."""
     made = []
     for vrf, process in sorted(answer.items() if isinstance(answer, dict) else ()):
         neighbors = process.get("neighbors", process) if isinstance(process, dict) else {}
@@ -164,7 +164,7 @@ def ospf_neighbors(answer: Json) -> list[dict[str, Json]]:
 
 
 def ospf6_neighbors(answer: Json) -> list[dict[str, Json]]:
-    """Neighbours of OSPFv3, from `show ipv6 ospf6 vrf all neighbor detail json`."""
+    """Neighbors of OSPFv3, from `show ipv6 ospf6 vrf all neighbor detail json`."""
     made = []
     for vrf, process in sorted(answer.items() if isinstance(answer, dict) else ()):
         if not isinstance(process, dict):

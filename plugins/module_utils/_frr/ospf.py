@@ -422,7 +422,7 @@ def _timers(item: Params, lines: Lines, path: Address, begin: str, what: str) ->
     hello, dead, multiplier = item["hello_interval"], item["dead_interval"], item["hello_multiplier"]
     if hello and dead and hello >= dead:
         raise FabricError(
-            f"{what}: hello_interval {hello} has to be less than dead_interval {dead}, or no neighbour stays"
+            f"{what}: hello_interval {hello} has to be less than dead_interval {dead}, or no neighbor stays"
         )
     if multiplier and (hello or dead):
         raise FabricError(

@@ -360,7 +360,7 @@ def check_route(to: str, via: str, metric: int | None, onlink: bool, what: str, 
 
 
 def check_gateway(route: Route, addresses: t.Iterable[str], what: str) -> None:
-    """The gateway has to be a neighbour by one of the interface's addresses, as the kernel asks for it."""
+    """The gateway has to be a neighbor by one of the interface's addresses, as the kernel asks for it."""
     gateway = ipaddress.ip_address(route.via)
     known = [ipaddress.ip_interface(a) for a in addresses if " " not in a]
     if any(gateway == a.ip for a in known):

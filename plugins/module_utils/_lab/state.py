@@ -25,7 +25,7 @@ LABS = "/run/overloom/labs"
 # The former values of the kernel settings that a lab may raise, until the last lab is gone.
 FORMER_LIMITS = "/run/overloom/limits.json"
 # For each kernel setting that all hosts share: a base, and what each host adds. systemd and the services of a host take
-# about 16 inotify instances. The neighbour tables are one for all network namespaces of the machine (arp(7)): when one
+# about 16 inotify instances. The neighbor tables are one for all network namespaces of the machine (arp(7)): when one
 # is full, packets are dropped; above gc_thresh2 its entries are forgotten early.
 LIMITS = {
     "fs.inotify.max_user_instances": (64, 32),

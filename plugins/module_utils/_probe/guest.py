@@ -172,8 +172,8 @@ def outcome(probe: t.Mapping[str, t.Any], words: str, settle: float, mtu: int) -
             "mbit_per_second": rate,
         }
     if probe["kind"] == "isolation":
-        echo, control, *neighbour = words.split(" ", 2)
-        found = re.search(r"lladdr ([0-9A-Fa-f:]+)", "".join(neighbour))
+        echo, control, *neighbor = words.split(" ", 2)
+        found = re.search(r"lladdr ([0-9A-Fa-f:]+)", "".join(neighbor))
         heard = {":".join(byte.zfill(2) for byte in found.group(1).lower().split(":"))} if found else set()
         seen: dict[str, t.Any] = {"error": None, "echo_replies": int(echo == "0")}
         seen["answered_by"] = sorted(heard & {probe["to_mac"]} if probe.get("to_mac") else heard)

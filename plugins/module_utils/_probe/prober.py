@@ -132,8 +132,8 @@ def parse_arp_reply(frame: bytes) -> tuple[str, str] | None:
     return socket.inet_ntoa(frame[28:32]), frame[22:28].hex(":")
 
 
-def neighbour_probe(mac: bytes, target: str) -> bytes:
-    """An Ethernet frame with a neighbour solicitation for target from the unspecified address (RFC 4862, 5.4.2)."""
+def neighbor_probe(mac: bytes, target: str) -> bytes:
+    """An Ethernet frame with a neighbor solicitation for target from the unspecified address (RFC 4862, 5.4.2)."""
     wanted = socket.inet_pton(socket.AF_INET6, target)
     group = bytes.fromhex("ff0200000000000000000001ff") + wanted[-3:]
     body = struct.pack("!BBHI", 135, 0, 0, 0) + wanted
@@ -143,8 +143,8 @@ def neighbour_probe(mac: bytes, target: str) -> bytes:
     return b"\x33\x33" + group[-4:] + mac + struct.pack("!H", ETH_P_IPV6) + header + body
 
 
-def parse_neighbour_advert(frame: bytes) -> tuple[str, str] | None:
-    """(address, MAC) of a neighbour advertisement's sender (RFC 4861, 4.4), or None."""
+def parse_neighbor_advert(frame: bytes) -> tuple[str, str] | None:
+    """(address, MAC) of a neighbor advertisement's sender (RFC 4861, 4.4), or None."""
     if len(frame) < 78 or frame[12:14] != b"\x86\xdd" or frame[20] != 58 or frame[54] != 136:
         return None
     return socket.inet_ntop(socket.AF_INET6, frame[62:78]), frame[6:12].hex(":")
@@ -261,8 +261,8 @@ class Layer2:
         self.heard: dict[str, float] = {}  # for each address, when it last answered
         self.expected: dict[str, t.Callable[[], None]] = {}  # for each address, what to call when it answers
         if version == 6:
-            # Neighbour advertisements for a probe go to all nodes; the interface listens to that group already.
-            self._frame, self._parse = neighbour_probe, parse_neighbour_advert
+            # Neighbor advertisements for a probe go to all nodes; the interface listens to that group already.
+            self._frame, self._parse = neighbor_probe, parse_neighbor_advert
         else:
             self._frame, self._parse = arp_probe, parse_arp_reply
         loop.selector.register(self.socket, selectors.EVENT_READ, self._receive)

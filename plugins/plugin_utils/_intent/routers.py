@@ -33,7 +33,7 @@ BACKBONE = "0.0.0.0"
 RESERVED_ASN = {0, 23456, 65535, 4294967295}
 KEY_LENGTH = 16  # RFC 2328, appendix D.3
 
-# What an interface has that OSPF's neighbours must agree on, and what it has for itself.
+# What an interface has that OSPF's neighbors must agree on, and what it has for itself.
 SHARED = ("network_type", "hello_interval", "dead_interval", "hello_multiplier", "mtu", "bfd")
 LIMITS = {
     "cost": (1, 65535),
@@ -75,7 +75,7 @@ class Link:
 
 @dataclasses.dataclass
 class Accept:
-    """Prefixes that are taken from a neighbour."""
+    """Prefixes that are taken from a neighbor."""
 
     prefix: Network
     ge: int | None
@@ -93,7 +93,7 @@ class Accept:
 
 @dataclasses.dataclass
 class Session:
-    """A neighbour, or with prefix a range that neighbours connect from."""
+    """A neighbor, or with prefix a range that neighbors connect from."""
 
     where: str
     name: str
@@ -107,7 +107,7 @@ class Session:
     asn: int = 0
 
     def takes(self, address: Address, asn: int) -> bool:
-        """Whether this range is one that a neighbour of this address and AS may connect from."""
+        """Whether this range is one that a neighbor of this address and AS may connect from."""
         return self.prefix is not None and address in self.prefix and self.asn == asn
 
 

@@ -4,7 +4,7 @@
 """Guests: what endpoints of the kind guest say of them checked, and each as the module libvirt_domain takes it.
 
 A guest's endpoint is its first NIC; `guest.nics` are the others. Names, MAC addresses and UUIDs follow from the intent, so a guest
-that is made again is the same one to its neighbours and to licences that hang on them.
+that is made again is the same one to its neighbors and to licences that hang on them.
 
 This file is private to the collection.
 """

@@ -4,7 +4,7 @@
 """The OpenFlow tables of a bridge whose segments are told apart by tunnel key. docs/pipeline.md is the picture of this.
 
 Pure: what is plugged in where goes in, flows as ovs-ofctl reads them come out. Sources: ovs-fields(7), ovs-actions(7),
-ARP RFC 826 and RFC 5227, neighbour discovery RFC 4861.
+ARP RFC 826 and RFC 5227, neighbor discovery RFC 4861.
 
 This file is private to the collection.
 """

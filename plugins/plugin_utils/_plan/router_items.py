@@ -20,7 +20,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.spf import f
 
 Item = t.Dict[str, t.Any]
 
-# FRR watches its neighbours by this profile. Each of the two modules that use it has its own, so that each can remove its own.
+# FRR watches its neighbors by this profile. Each of the two modules that use it has its own, so that each can remove its own.
 OSPF_PROFILE, BGP_PROFILE = "fabric-ospf", "fabric-bgp"
 
 
@@ -312,7 +312,7 @@ def _bgp(routers: Routers, router: Router) -> Item:
 
 
 def _peer(routers: Routers, router: Router, session: Session, peering: Peering | None, lists: list[Item]) -> Item:
-    """What a neighbour and a group of them have in common; its filter goes to lists."""
+    """What a neighbor and a group of them have in common; its filter goes to lists."""
     asn = session.asn or routers.routers[session.name].speaker.asn
     outside = asn != router.speaker.asn
     item: Item = {

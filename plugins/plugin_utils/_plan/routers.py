@@ -463,7 +463,7 @@ class Routers:
                 if one != other and not (option == "mtu" and first.mtu_ignore and end.mtu_ignore):
                     what = option.replace("_", " ") if option not in ("mtu", "bfd") else option.upper()
                     self.problems.append(
-                        f"{link.where}: {first.name} has the {what} {one} and {end.name} {other}; neighbours must agree, make them equal."
+                        f"{link.where}: {first.name} has the {what} {one} and {end.name} {other}; neighbors must agree, make them equal."
                     )
         if ends and ends[0].network_type == "point-to-point" and len(ends) > 2:
             self.problems.append(
@@ -493,7 +493,7 @@ class Routers:
                 )
 
     def _check_static(self, router: Router) -> None:
-        """Next hops are neighbours, and what is told by OSPF can be told."""
+        """Next hops are neighbors, and what is told by OSPF can be told."""
         here = [
             (address, net)
             for end in router.ends
@@ -506,7 +506,7 @@ class Routers:
             ):
                 known = ", ".join(str(net) for _address, net in here)
                 self.problems.append(
-                    f"{route.where}.via {route.via} is no neighbour on a link of {router.name}; its subnets are {known or 'none'}."
+                    f"{route.where}.via {route.via} is no neighbor on a link of {router.name}; its subnets are {known or 'none'}."
                 )
         kinds = {area.area: area.type for area in self.routing.areas}
         for item in router.redistribute:

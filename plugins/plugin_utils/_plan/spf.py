@@ -305,7 +305,7 @@ class _Domain:
             self.by_area[area] = {name: self.shortest(name, area, members) for name in members}
         return self.by_area[area]
 
-    def neighbours(self, end: End) -> list[End]:
+    def neighbors(self, end: End) -> list[End]:
         """Who an end forms an adjacency with."""
         if end.passive:
             return []
@@ -347,7 +347,7 @@ class _Domain:
             for end in self.ends[name]:
                 if end.link.area != area:
                     continue
-                for other in self.neighbours(end):
+                for other in self.neighbors(end):
                     hops = frozenset([self.hop(end, other)]) if name == start else best[name].hops
                     way = Route(cost + end.cost, hops)
                     old = best.get(other.host)

@@ -278,7 +278,7 @@ def denials(plan: Item, expected: Item) -> dict[str, list[Item]]:
     host_of = {point["id"]: point["host"] for point in plan["endpoints"]}
     found: dict[str, list[Item]] = {name: [] for name in plan["hosts"]}
     for pair in expected["denied"]:
-        # Asking for a neighbour's address as well as for an echo, this kind has nothing to settle.
+        # Asking for a neighbor's address as well as for an echo, this kind has nothing to settle.
         kind = {"ping": "isolation", "tcp": "tcp"}[pair["probe"]]
         found[host_of[pair["from"]]].append(
             {"kind": kind, "from": pair["from"], "to": pair["address"], "target": pair["to"], "to_mac": pair["mac"]}

@@ -106,7 +106,7 @@ def _adjacency(name: str, row: Item, seen: Item, why: str | None) -> Item:
     if why:
         observed = f"{name} was not read: {why}"
     elif found is None:
-        observed = "no neighbour"
+        observed = "no neighbor"
     else:
         state = "2-Way" if found["state"].lower() in ("2-way", "twoway") else found["state"]
         state = states if state == "Full" or (state == "2-Way" and not row["full"]) else state
@@ -164,7 +164,7 @@ def _session(name: str, row: Item, seen: Item, why: str | None) -> Item:
     if why:
         observed = f"{name} was not read: {why}"
     elif found is None:
-        observed = "no neighbour"
+        observed = "no neighbor"
     else:
         observed = f"{found['state']} with AS {found['remote_as']}, {found['prefixes_received']} prefixes taken"
         if row["refused"] or found.get("prefixes_refused"):

@@ -660,7 +660,7 @@ def test_a_list_of_values_is_the_whole_list() -> None:
     assert not any("network" in address[-1] for address in declared("frr_ospf", {}, text)[0].lines)
 
 
-def test_a_neighbour_that_leaves_its_group_keeps_the_rest() -> None:
+def test_a_neighbor_that_leaves_its_group_keeps_the_rest() -> None:
     text = "router bgp 1\n neighbor G peer-group\n neighbor G remote-as 2\n neighbor 10.0.1.2 peer-group G\n neighbor 10.0.1.2 description kept\n"
     things = declared("frr_bgp", {"asn": "1", "neighbors": [{**PEER, "peer_group": ""}]}, text)
     change = plan(found(text, text), things)

@@ -78,7 +78,7 @@ def test_an_interface_says_whether_it_answers_for_every_address(tmp_path):
     }
 
 
-def test_the_neighbour_tables_have_a_limit_each_or_are_unknown(tmp_path):
+def test_the_neighbor_tables_have_a_limit_each_or_are_unknown(tmp_path):
     assert host.neighbor_limits(str(tmp_path)) == {}
     for family, size in (("ipv4", 4096), ("ipv6", 1024)):
         folder = tmp_path / f"proc/sys/net/{family}/neigh/default"

@@ -349,7 +349,7 @@ def test_a_lab_that_was_made_otherwise_is_not_changed_but_refused() -> None:
         _lab.compare_lab(wanted(root="/srv/tree"), model.found())
 
 
-INOTIFY, NEIGHBOURS = "fs.inotify.max_user_instances", "net.ipv4.neigh.default.gc_thresh3"
+INOTIFY, NEIGHBORS = "fs.inotify.max_user_instances", "net.ipv4.neigh.default.gc_thresh3"
 
 
 @pytest.mark.parametrize(("hosts", "others", "limit"), [(2, 0, 128), (2, 1, 160), (20, 0, 704), (20, 20, 1344)])
@@ -373,18 +373,18 @@ def test_the_machines_limit_is_raised_as_far_as_needed_and_set_back_with_the_las
 
 def test_each_limit_is_raised_by_itself_and_remembered_from_before_the_first_lab() -> None:
     model = Model()
-    model.limits[NEIGHBOURS] = 1024
+    model.limits[NEIGHBORS] = 1024
     model.converge(wanted(hosts=["a"]))
-    assert model.limits == {INOTIFY: 128, NEIGHBOURS: 4096}
+    assert model.limits == {INOTIFY: 128, NEIGHBORS: 4096}
     model.converge(wanted(hosts=["a", "b", "c"]))
-    assert model.limits == {INOTIFY: 160, NEIGHBOURS: 3 * 4096}
+    assert model.limits == {INOTIFY: 160, NEIGHBORS: 3 * 4096}
     model.converge(wanted(state="absent"))
-    assert model.limits == {INOTIFY: 128, NEIGHBOURS: 1024}
+    assert model.limits == {INOTIFY: 128, NEIGHBORS: 1024}
 
 
 def test_a_limit_that_is_high_enough_is_left_alone() -> None:
     model = Model()
-    before = {INOTIFY: 65536, NEIGHBOURS: 1 << 20}
+    before = {INOTIFY: 65536, NEIGHBORS: 1 << 20}
     model.limits = dict(before)
     model.converge(wanted(hosts=["a", "b", "c"]))
     assert "/run/overloom/limits.json" not in model.files

@@ -37,7 +37,7 @@ def test_an_echo_request_is_answered_by_its_identifier_and_sequence(identifier, 
 
 @given(st.binary(max_size=100))
 def test_whatever_arrives_is_parsed_or_passed_over(frame):
-    for parse in (probe.parse_arp_reply, probe.parse_neighbour_advert):
+    for parse in (probe.parse_arp_reply, probe.parse_neighbor_advert):
         parse(frame)
     probe.parse_echo_reply(4, frame)
     probe.parse_echo_reply(6, frame)
@@ -54,8 +54,8 @@ def test_an_arp_probe_has_no_sender_address_and_its_answer_names_the_owner(mac, 
 
 
 @given(MACS, IPV6)
-def test_a_neighbour_probe_goes_to_the_solicited_node_group_from_no_address(mac, target):
-    frame = probe.neighbour_probe(mac, target)
+def test_a_neighbor_probe_goes_to_the_solicited_node_group_from_no_address(mac, target):
+    frame = probe.neighbor_probe(mac, target)
     packed = socket.inet_pton(socket.AF_INET6, target)
     assert frame[:6] == b"\x33\x33\xff" + packed[-3:] and frame[12:14] == b"\x86\xdd"
     assert frame[22:38] == bytes(16) and frame[38:54] == bytes.fromhex("ff0200000000000000000001ff") + packed[-3:]

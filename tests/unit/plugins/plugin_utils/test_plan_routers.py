@@ -197,7 +197,7 @@ def test_a_totally_stubby_area_gets_a_default_route_alone():
     assert routes(made, "r1") == {"0.0.0.0/0": (11, {"10.254.0.27"})}
 
 
-def test_a_passive_interface_has_its_network_announced_and_no_neighbour():
+def test_a_passive_interface_has_its_network_announced_and_no_neighbor():
     common = {
         "fabric_links": chain("r1", "r2") + [{"name": "lan", "ends": ["r2:lan"], "subnet": "10.7.0.0/24", "cost": 3}]
     }
@@ -316,12 +316,12 @@ def test_routes_are_those_of_the_cheapest_way(data):
         assert found == wanted
 
 
-def bgp(_name, *neighbours, asn="64512", **more):
-    """BGP of a router with neighbours."""
+def bgp(_name, *neighbors, asn="64512", **more):
+    """BGP of a router with neighbors."""
     return {
         "fabric_bgp": {
             "asn": asn,
-            "neighbors": [{"name": one} if isinstance(one, str) else one for one in neighbours],
+            "neighbors": [{"name": one} if isinstance(one, str) else one for one in neighbors],
             **more,
         }
     }
@@ -475,7 +475,7 @@ REFUSED = [
     (
         {"r2": {"fabric_router": {"static": [{"prefix": "10.60.0.0/16", "via": "10.9.9.9"}]}}},
         {},
-        "r2: fabric_router.static[10.60.0.0/16].via 10.9.9.9 is no neighbour on a link of r2; its subnets are",
+        "r2: fabric_router.static[10.60.0.0/16].via 10.9.9.9 is no neighbor on a link of r2; its subnets are",
     ),
     (
         {"r2": {"fabric_router": {"static": [{"prefix": "10.60.0.0/16"}]}}},
