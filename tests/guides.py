@@ -25,7 +25,8 @@ PAGES = ("README.md", "CONTRIBUTING.md", "docs/*.md", "docs/scenarios/*.md")
 # What Molecule itself runs in every scenario, with the same inventory: create, prepare, converge, verify, cleanup and destroy.
 BY_THE_SCENARIO = re.compile(
     r"ansible-playbook -i inventory/\w+ "
-    r"(playbooks/(lab|verify|teardown|lab_down)\.yml|site\.yml|molecule/shared/bird\.yml|molecule/vxlan/peer\.yml|molecule/netns_service/website\.yml)\s*(#.*)?$"
+    r"(playbooks/(lab|verify|teardown|lab_down)\.yml|site\.yml|molecule/shared/bird\.yml|molecule/vxlan/peer\.yml"
+    r"|molecule/netns_service/website\.yml)\s*(#.*)?$"
 )
 TIMEOUT = 1200
 DEFAULT_LAB = pathlib.Path("/run/overloom/labs/lab")

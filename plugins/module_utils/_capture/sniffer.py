@@ -10,6 +10,7 @@ with the process.
 from __future__ import annotations
 
 import base64
+import functools
 import ipaddress
 import selectors
 import socket
@@ -82,7 +83,7 @@ def open_all(points: t.Sequence[Point]) -> tuple[dict[str, socket.socket], dict[
     open_those([point for point in points if not point.namespace])
     spaces = dict.fromkeys(point.namespace for point in points if point.namespace)
     questions = {
-        space: (lambda some: lambda: open_those(some))([point for point in points if point.namespace == space])
+        space: functools.partial(open_those, [point for point in points if point.namespace == space])
         for space in spaces
     }
     for space, answer in visit(questions).items():
@@ -167,10 +168,12 @@ def _take(opened: t.Any, into: list[Item], pair: tuple[bytes, bytes], snap: int)
     except OSError:
         # The interface went down, or is gone.
         return
-    found = found_in(received[2], pair) if received else None
-    if not received or not found:
+    if received is None:
         return
     when, out, frame = received
+    found = found_in(frame, pair)
+    if found is None:
+        return
     at, back = found
     data = base64.b64encode(frame[:snap]).decode()
     into.append({"time": when, "out": out, "length": len(frame), "at": at, "back": back, "data": data})

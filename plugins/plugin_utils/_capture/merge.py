@@ -57,7 +57,7 @@ def _ahead(near: t.Sequence[Item], far: t.Sequence[Item], family: int) -> int:
     if onward and back:
         return (min(onward) - min(back)) // 2
     if onward:
-        return min(0, min(onward))
+        return min([0, *onward])
     return max(0, -min(back)) if back else 0
 
 
