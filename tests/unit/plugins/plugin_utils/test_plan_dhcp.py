@@ -253,3 +253,16 @@ def test_where_segments_have_keys_nobody_else_passes_for_the_server() -> None:
     ]
     without = planned(None, OTHER, key=7)["hosts"]["kvm1"]["flows"][0]["flows"]
     assert not [item for item in without if "tp_src" in item["flow"]]
+
+
+def test_a_linux_guest_asks_by_its_own_configuration() -> None:
+    guest = {**WEB, "name": "vm1", "kind": "guest", "guest": {"image": "/images/debian.qcow2"}}
+    plan = planned({}, guest, subnet6="2001:db8::/64")
+    ethernet = plan["hosts"]["kvm1"]["guests"][0]["domain"]["cloud_init"]["network_config"]["ethernets"]["eth0"]
+    assert ethernet["dhcp4"] is True and ethernet["addresses"] == ["2001:db8::1:1/64"]
+    address = next(one["address"] for one in plan["endpoints"] if one["id"] == "kvm1/vm1")
+    lease = next(one for one in servers(plan)["kvm2"]["leases"] if one["name"] == "vm1")
+    assert address in lease["addresses"] and lease["mac"] == ethernet["match"]["macaddress"]
+    with pytest.raises(PlanError) as refused:
+        planned({}, {**guest, "guest": {"image": "lab"}})
+    assert "dhcp is not for the lab's guest" in refused.value.problems[0]
