@@ -54,6 +54,7 @@ options:
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import typing as t
 
@@ -72,6 +73,27 @@ ENVIRONMENT = (
     "SHELL=/bin/sh",
     "LANG=C.UTF-8",
 )
+
+
+def outcome(process: subprocess.Popen[bytes], data: bytes | None) -> tuple[bytes, bytes]:
+    """Give a process its input, and take its output and errors when it has ended. One that has stopped is continued.
+
+    A host that goes down stops all its processes for a moment before it ends them (systemd-shutdown). nsenter(1) stops itself with its child,
+    and a child that nobody has waited for keeps the host from going down.
+    """
+    while True:
+        try:
+            return process.communicate(data, timeout=1)
+        except subprocess.TimeoutExpired:
+            data = None
+            _continue(process.pid)
+
+
+def _continue(pid: int) -> None:
+    with contextlib.suppress(OSError, IndexError), open(f"/proc/{pid}/stat", "rb") as stream:
+        # proc(5): the state comes after the name, which may have blanks and parentheses.
+        if stream.read().rpartition(b")")[2].split()[0] == b"T":
+            os.kill(pid, signal.SIGCONT)
 
 
 class Connection(ConnectionBase):
@@ -126,7 +148,7 @@ class Connection(ConnectionBase):
             raise AnsibleError(f"{command[0]} is not installed on this machine, and the lab connection needs it")
         data = streams.pop("data", None)
         with subprocess.Popen(command, stderr=subprocess.PIPE, **streams) as process:
-            out, err = process.communicate(data)
+            out, err = outcome(process, data)
         # sudo(8) says so itself, with its own name in front, before anything runs.
         if process.returncode == 1 and command[0] == "sudo" and err.startswith(b"sudo: "):
             raise AnsibleConnectionFailure(

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import pathlib
+import subprocess
+import sys
 import typing as t
 
 import pytest
@@ -83,3 +85,12 @@ def test_a_file_that_is_not_there_is_named(connection: t.Any, monkeypatch: pytes
     monkeypatch.setattr(lab.Connection, "_leader", lambda _self: 4711)
     with pytest.raises(AnsibleFileNotFound, match="/nonexistent/file"):
         connection.put_file("/nonexistent/file", "/root/file")
+
+
+def test_a_process_that_stops_itself_is_continued() -> None:
+    """As nsenter does with its child, when a host that goes down stops all its processes."""
+    program = "import os, signal, sys; print(sys.stdin.read()); sys.stdout.flush(); os.kill(os.getpid(), signal.SIGSTOP); print('on')"
+    streams: dict[str, t.Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with subprocess.Popen([sys.executable, "-c", program], **streams) as process:
+        assert lab.outcome(process, b"given") == (b"given\non\n", b"")
+    assert process.returncode == 0
