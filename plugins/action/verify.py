@@ -21,8 +21,8 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.expectatio
 # Of the ports that IANA leaves for private use, those above the range from which Linux takes the ports of outgoing connections.
 PORTS = range(61000, 65536)
 FILES = ("verify.json", "verify.xml")
-REQUIRED = (*_verify.ROUNDS, "denied", "bridges", "tunnels", "namespaces", "flows")
-OPTIONAL = ("reached", "pings_again", "transfers_again", "containers", "services", "dhcp", "routers")
+REQUIRED = (*_verify.ROUNDS, "denied", "read", "flows")
+OPTIONAL = ("reached", "pings_again", "transfers_again", "routers")
 ARGUMENTS = {
     "plan": {"type": "dict"},
     "observed": {

@@ -50,27 +50,10 @@ options:
         description: The variable with the result of M(overloom.fabric.probe) for what flows must not let through.
         type: str
         required: true
-      bridges:
-        description: The variable with the result of M(overloom.fabric.ovs_bridge_info).
+      read:
+        description: The variable with the result of M(overloom.fabric.status_info).
         type: str
         required: true
-      tunnels:
-        description: The variable with the result of M(overloom.fabric.ovs_tunnel_info).
-        type: str
-        required: true
-      namespaces:
-        description: The variable with the result of M(overloom.fabric.netns_info).
-        type: str
-        required: true
-      containers:
-        description: The variable with the result of M(overloom.fabric.netns_container_info), where the plan has containers.
-        type: str
-      services:
-        description: The variable with the result of M(overloom.fabric.netns_service_info), where the plan has services.
-        type: str
-      dhcp:
-        description: The variable with the result of M(overloom.fabric.status_info) that has DHCP, where the plan has servers or clients.
-        type: str
       flows:
         description: The variable with the results of M(overloom.fabric.ovs_flow) in check mode, in a loop over the host's C(flows) of the plan.
         type: str

@@ -88,8 +88,7 @@ def _host_checks(plan: Item, name: str, found: Item) -> list[Item]:
         for bridge in state["bridges"].values():
             bridge["flow_count"] = SOME
         # Which flows there are is verify's question.
-        kinds = dict.fromkeys(("bridges", "tunnels", "namespaces", "containers", "services", "dhcp"), found)
-        checks = _verify_state.judge(name, {**state, "flows": {}}, kinds)
+        checks = _verify_state.judge(name, {**state, "flows": {}}, found)
         checks = [_working(plan["hosts"][name], check, found) for check in checks]
         checks += [_guest(name, guest, found) for guest in plan["hosts"][name].get("guests", ())]
     routing = _verify_routers.routing(plan)

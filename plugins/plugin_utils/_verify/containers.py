@@ -1,7 +1,7 @@
 # Copyright: the overloom.fabric authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The containers of a host: what the plan expects of them, and what was read of them. Pure.
+"""The containers of a host: what the plan expects of them. Pure.
 
 This file is private to the collection.
 """
@@ -26,10 +26,3 @@ def expected_containers(host: Item) -> dict[str, Item]:
         }
         for container in host["containers"]
     }
-
-
-def by_endpoint(found: dict[str, Item] | None, wanted: dict[str, Item]) -> dict[str, Item] | None:
-    """What was read, by the names of the endpoints; None if nothing was."""
-    if found is None:
-        return None
-    return {endpoint: found[want["name"]] for endpoint, want in wanted.items() if want["name"] in found}

@@ -1,7 +1,7 @@
 # Copyright: the overloom.fabric authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The DHCP servers and clients of a host: what the plan expects of them, and what was read of them. Pure.
+"""The DHCP servers and clients of a host: what the plan expects of them. Pure.
 
 This file is private to the collection.
 """
@@ -24,11 +24,3 @@ def expected_dhcp(host: Item) -> dict[str, Item]:
         for item in (*host["dhcp_servers"], *host["dhcp_clients"])
     }
     return {name: {**found, **host["dhcp_leases"].get(name, {})} for name, found in running.items()}
-
-
-def rows(result: Item | None) -> dict[str, Item] | None:
-    """What was read, by name; a client together with what it was given. None if nothing was read."""
-    if not result or result.get("failed") or result.get("unreachable") or "dhcp" not in result:
-        return None
-    found = result["dhcp"]
-    return {row["name"]: {**row, **(row.get("lease") or {})} for row in (*found["servers"], *found["clients"])}

@@ -210,12 +210,13 @@ def judge(plan: Item, expected: Item, observed: dict[str, Item]) -> list[Item]:
     """All checks, with what was expected and seen.
 
     observed: for each host, what its tasks returned under the keys reached, pings, transfers, pings_again, transfers_again,
-    denied, bridges, tunnels, namespaces, flows and routers; a missing or failed one fails the checks that needed it.
+    denied, read, flows and routers; a missing or failed one fails the checks that needed it.
     """
     checks: list[Item] = []
     # The hosts' state first: where that is wrong, it is the cause of what the packets did.
     for host, state in expected["hosts"].items():
-        checks += _verify_state.judge(host, state, observed.get(host, {}))
+        seen = observed.get(host, {})
+        checks += _verify_state.judge(host, state, seen.get("read"), seen.get("flows"))
     checks += _verify_routers.judge(expected["routers"], observed)
     for host, rounds in _taken(plan, expected, observed).items():
         for name, taken in rounds.items():

@@ -1,7 +1,7 @@
 # Copyright: the overloom.fabric authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the *_info modules read of a host, held against the plan: bridges, ports, tunnels, namespaces, containers, services, DHCP, flows. Pure.
+"""What status_info reads of a host, held against the plan: bridges, ports, tunnels, namespaces, containers, services, DHCP, flows. Pure.
 
 This file is private to the collection.
 """
@@ -14,9 +14,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ip.iproute import
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.namespace import check_sysctl
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import Vlans
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.containers import LOOK as CONTAINER_LOOK
-from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.containers import by_endpoint
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.dhcp import LOOK as DHCP_LOOK
-from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.dhcp import rows as dhcp_rows
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.services import LOOK as SERVICE_LOOK
 
 Item = t.Dict[str, t.Any]
@@ -30,57 +28,87 @@ def why(result: Item) -> str:
     return str(result.get("msg") or "no answer from the host").strip().splitlines()[0]
 
 
-def judge(host: str, state: Item, observed: Item) -> list[Item]:
-    """The host's bridges, ports, tunnels, namespaces, containers, services, DHCP and the flows of a bridge, each as one check."""
-    found_bridges = _by_name(observed.get("bridges"), "bridges")
-    found_ports = {
-        port["name"]: {**port, "bridge": bridge["name"]}
-        for bridge in (found_bridges or {}).values()
-        for port in bridge.get("ports", ())
-    }
-    found_tunnels = _by_name(observed.get("tunnels"), "tunnels")
-    if found_tunnels is not None:
-        # Open vSwitch keeps most of what makes a tunnel in one map of texts.
-        found_tunnels = {name: {**tunnel, **tunnel.get("options", {})} for name, tunnel in found_tunnels.items()}
-    found_spaces = by_endpoint(_by_name(observed.get("namespaces"), "namespaces"), state["namespaces"])
-    services = state.get("services", {})
-    found_services = by_endpoint(_by_name(observed.get("services"), "services"), services)
-    containers = state.get("containers", {})
-    found_containers = by_endpoint(_by_name(observed.get("containers"), "containers"), containers)
+# The things of a kind by name, from the rows that were read and what the plan wants of them.
+Rows = t.Callable[[t.Any, t.Dict[str, Item]], t.Dict[str, Item]]
+
+
+class Kind(t.NamedTuple):
+    """A kind of thing. planned, read: where the plan's state and status_info have it. look: what a person would type on the host."""
+
+    name: str
+    planned: str
+    read: str
+    rows: Rows
+    look: str
+
+
+def _named(rows: t.Iterable[Item], _wanted: dict[str, Item]) -> dict[str, Item]:
+    return {row["name"]: row for row in rows}
+
+
+def _ports(bridges: t.Iterable[Item], _wanted: dict[str, Item]) -> dict[str, Item]:
+    return {port["name"]: {**port, "bridge": bridge["name"]} for bridge in bridges for port in bridge.get("ports", ())}
+
+
+def _tunnels(rows: t.Iterable[Item], _wanted: dict[str, Item]) -> dict[str, Item]:
+    # Open vSwitch keeps most of what makes a tunnel in one map of texts.
+    return {row["name"]: {**row, **row.get("options", {})} for row in rows}
+
+
+def _by_endpoint(rows: t.Iterable[Item], wanted: dict[str, Item]) -> dict[str, Item]:
+    found = {row["name"]: row for row in rows}
+    return {endpoint: found[want["name"]] for endpoint, want in wanted.items() if want["name"] in found}
+
+
+def _dhcp(found: Item, _wanted: dict[str, Item]) -> dict[str, Item]:
+    # A client together with what it was given.
+    return {row["name"]: {**row, **(row.get("lease") or {})} for row in (*found["servers"], *found["clients"])}
+
+
+KINDS = (
+    Kind("bridge", "bridges", "bridges", _named, "ovs-vsctl list bridge {name}"),
+    Kind("port", "ports", "bridges", _ports, "ovs-vsctl list port {name}"),
+    Kind("tunnel", "tunnels", "tunnels", _tunnels, "ovs-vsctl list interface {name}"),
+    Kind("namespace", "namespaces", "namespaces", _by_endpoint, "ip -n {name} addr; ip -n {name} route"),
+    Kind("container", "containers", "containers", _by_endpoint, CONTAINER_LOOK),
+    Kind("service", "services", "services", _by_endpoint, SERVICE_LOOK),
+    Kind("dhcp", "dhcp", "dhcp", _dhcp, DHCP_LOOK),
+)
+
+
+def judge(host: str, state: Item, read: Item | None, flows: Item | None = None) -> list[Item]:
+    """The things of a host that the plan wants, each as one check, and the flows of a bridge as one.
+
+    read: what status_info returned. flows: what the tasks that compare the flows returned.
+    """
     checks = []
-    for kind, wanted, found, result, look in (
-        ("bridge", state["bridges"], found_bridges, "bridges", "ovs-vsctl list bridge {name}"),
-        (
-            "port",
-            state["ports"],
-            None if found_bridges is None else found_ports,
-            "bridges",
-            "ovs-vsctl list port {name}",
-        ),
-        ("tunnel", state["tunnels"], found_tunnels, "tunnels", "ovs-vsctl list interface {name}"),
-        ("namespace", state["namespaces"], found_spaces, "namespaces", "ip -n {name} addr; ip -n {name} route"),
-        ("container", containers, found_containers, "containers", CONTAINER_LOOK),
-        ("service", services, found_services, "services", SERVICE_LOOK),
-        ("dhcp", state.get("dhcp", {}), dhcp_rows(observed.get("dhcp")), "dhcp", DHCP_LOOK),
-    ):
-        for name, want in wanted.items():
-            check = {
-                "kind": kind,
-                "host": host,
-                "thing": name,
-                "from": f"{host}:{name}",
-                "to": "",
-                "look": f"on {host}: {look.format(name=name, unit=want.get('name'))}",
-            }
-            if found is None:
-                seen, passed = f"{host} was not read: {why(observed.get(result) or {})}", False
-                checks.append({**check, "expected": "as planned", "observed": seen, "passed": passed, "unread": True})
-                continue
-            row = found.get(name)
-            checks.append({**check, **_compared(kind, _declared(want) if (row or {}).get("adopted") else want, row)})
-    return checks + [
-        _flows(host, bridge, count, observed.get("flows") or {}) for bridge, count in state["flows"].items()
-    ]
+    for kind in KINDS:
+        checks += _of_kind(host, kind, state.get(kind.planned, {}), read or {})
+    return checks + [_flows(host, bridge, count, flows or {}) for bridge, count in state["flows"].items()]
+
+
+def _of_kind(host: str, kind: Kind, wanted: dict[str, Item], read: Item) -> list[Item]:
+    """The checks of one kind."""
+    unread = bool(read.get("failed") or read.get("unreachable") or kind.read not in read)
+    found = {} if unread else kind.rows(read[kind.read], wanted)
+    checks = []
+    for name, want in wanted.items():
+        check = {
+            "kind": kind.name,
+            "host": host,
+            "thing": name,
+            "from": f"{host}:{name}",
+            "to": "",
+            "look": f"on {host}: {kind.look.format(name=name, unit=want.get('name'))}",
+        }
+        if unread:
+            reason = (read.get("unread") or {}).get(kind.read) or why(read)
+            seen = f"{host} was not read: {reason}"
+            checks.append({**check, "expected": "as planned", "observed": seen, "passed": False, "unread": True})
+            continue
+        row = found.get(name)
+        checks.append({**check, **_compared(kind.name, _declared(want) if (row or {}).get("adopted") else want, row)})
+    return checks
 
 
 def _declared(want: Item) -> Item:
@@ -119,12 +147,6 @@ def _flows(host: str, bridge: str, count: int, observed: Item) -> Item:
         "observed": f"{len(wrong)} differ; the first is {'missing or changed' if what == 'add' else 'one too many'}: {flow}",
         "passed": False,
     }
-
-
-def _by_name(result: Item | None, key: str) -> dict[str, Item] | None:
-    if not result or result.get("failed") or result.get("unreachable") or key not in result:
-        return None
-    return {item["name"]: item for item in result[key]}
 
 
 def _compared(kind: str, want: Item, found: Item | None) -> Item:

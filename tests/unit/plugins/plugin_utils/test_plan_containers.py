@@ -103,10 +103,10 @@ def test_a_container_is_measured_and_its_state_is_held() -> None:
     assert {probe["kind"] for probe in measured["pings"] if probe["from"] == "kvm1/c1"} >= {"ping", "mtu"}
     good = {"name": "c1", "image": "mine:1", "running": True, "namespace": "c1"}
     for row, passed in ((good, True), ({**good, "running": False}, False), ({**good, "namespace": None}, False)):
-        checks = _verify.judge(plan, expected, {"kvm1": {"containers": {"containers": [row]}}})
+        checks = _verify.judge(plan, expected, {"kvm1": {"read": {"containers": [row]}}})
         [check] = [check for check in checks if check["kind"] == "container"]
         assert check["passed"] is passed, check
-    gone = _verify.judge(plan, expected, {"kvm1": {"containers": {"containers": []}}})
+    gone = _verify.judge(plan, expected, {"kvm1": {"read": {"containers": []}}})
     assert "it is not there" in [check["observed"] for check in gone if check["kind"] == "container"]
 
 

@@ -170,7 +170,7 @@ def test_verify_holds_what_was_given_against_the_plan() -> None:
 
     def judged(**change: t.Any) -> list[bool]:
         client_row = {**rows[1], "lease": {**lease, **change} if change != {"lease": None} else None}
-        seen = {"dhcp": {"dhcp": {"servers": rows[:1], "clients": [client_row]}}}
+        seen = {"dhcp": {"servers": rows[:1], "clients": [client_row]}}
         return [one["passed"] for one in state.judge("kvm1", {**every, **wanted}, seen) if one["kind"] == "dhcp"]
 
     assert judged() == [True, True]

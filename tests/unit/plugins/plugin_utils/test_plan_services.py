@@ -160,7 +160,7 @@ def observed(plan: Item, joined: str | None = "web") -> Item:
     links = [{"name": s["interface"], **{o: s[o] for o in ("addresses", "mtu", "mac", "routes")}} for s in spaces]
     space = {"name": "web", "interfaces": links, "sysctls": spaces[0]["sysctls"], "rules": list(spaces[0]["rules"])}
     service = {"name": "nginx.service", "namespace": "web", "joined": joined, "running": True, "dns": []}
-    return {"namespaces": {"namespaces": [space]}, "services": {"services": [service]}}
+    return {"namespaces": [space], "services": [service]}
 
 
 def failed(plan: Item, seen: Item) -> list[tuple[str, str, str]]:
@@ -175,14 +175,12 @@ def test_verify_holds_the_service_the_rules_and_the_tables_against_the_plan() ->
     assert failed(plan, observed(plan)) == []
     assert failed(plan, observed(plan, joined=None)) == [("service", "web", "joined not set")]
     seen = observed(plan)
-    seen["namespaces"]["namespaces"][0]["rules"].pop()
+    seen["namespaces"][0]["rules"].pop()
     assert [kind for kind, _thing, _seen in failed(plan, seen)] == ["namespace"]
     seen = observed(plan)
-    seen["namespaces"]["namespaces"][0]["interfaces"][0]["routes"] = [
-        {"to": "default", "via": "10.1.1.254", "table": 254}
-    ]
+    seen["namespaces"][0]["interfaces"][0]["routes"] = [{"to": "default", "via": "10.1.1.254", "table": 254}]
     assert [thing for _kind, thing, _seen in failed(plan, seen)] == ["web"]
-    seen["namespaces"]["namespaces"][0]["interfaces"][1]["routes"] = []
+    seen["namespaces"][0]["interfaces"][1]["routes"] = []
     assert [thing for _kind, thing, _seen in failed(plan, seen)] == ["web", "web-outbound"]
 
 

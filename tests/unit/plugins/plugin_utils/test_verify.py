@@ -68,13 +68,13 @@ def observed(plan, expected):
         seen[host] = {
             "pings": {"observed": pings, "seconds": 1.0},
             "transfers": {"observed": transfers, "seconds": 1.0},
-            "bridges": {"bridges": list(bridges.values())},
-            "tunnels": {"tunnels": [as_read(name, want) for name, want in state["tunnels"].items()]},
-            "namespaces": {
+            "read": {
+                "bridges": list(bridges.values()),
+                "tunnels": [as_read(name, want) for name, want in state["tunnels"].items()],
                 "namespaces": [
                     {"name": name, "sysctls": want["sysctls"], "interfaces": [{**want, "name": want["interface"]}]}
                     for name, want in state["namespaces"].items()
-                ]
+                ],
             },
         }
     return seen
@@ -182,7 +182,7 @@ def test_a_host_that_did_not_answer_fails_all_that_needed_it_and_no_more(plan, e
 
 
 def test_an_adopted_bridge_may_keep_what_the_intent_leaves_out(plan, expected, observed):
-    bridge = next(found for found in observed["kvm1"]["bridges"]["bridges"] if "fail_mode" in found)
+    bridge = next(found for found in observed["kvm1"]["read"]["bridges"] if "fail_mode" in found)
     bridge["fail_mode"] = "secure"
     (check,) = failed(plan, expected, observed)
     assert check["observed"] == "fail_mode secure"
@@ -191,14 +191,14 @@ def test_an_adopted_bridge_may_keep_what_the_intent_leaves_out(plan, expected, o
 
 
 def test_a_wrong_tunnel_tag_trunk_mtu_or_address_on_a_host_is_told_with_both_values(plan, expected, observed):
-    observed["kvm1"]["tunnels"]["tunnels"][0]["options"]["remote_ip"] = "192.0.2.1"
+    observed["kvm1"]["read"]["tunnels"][0]["options"]["remote_ip"] = "192.0.2.1"
     (check,) = failed(plan, expected, observed)
     assert check["expected"] == "remote_ip 192.168.200.2" and check["observed"] == "remote_ip 192.0.2.1"
-    port = next(port for bridge in observed["kvm2"]["bridges"]["bridges"] for port in bridge["ports"] if port["tag"])
+    port = next(port for bridge in observed["kvm2"]["read"]["bridges"] for port in bridge["ports"] if port["tag"])
     port["tag"] = 99
-    space = observed["kvm2"]["namespaces"]["namespaces"][0]["interfaces"][0]
+    space = observed["kvm2"]["read"]["namespaces"][0]["interfaces"][0]
     space["mtu"] = 9000
-    del observed["kvm1"]["namespaces"]["namespaces"][0]
+    del observed["kvm1"]["read"]["namespaces"][0]
     assert sorted(check["observed"] for check in failed(plan, expected, observed)) == [
         "it is not there",
         "mtu 9000",
@@ -241,7 +241,7 @@ def test_a_range_of_vlans_is_the_vlans_in_it(plan, expected, observed):
     """The info modules write 10, 11, 12 as 10-12."""
     wanted = expected["hosts"]["kvm1"]["ports"]["gre-kvm2"]["trunks"]
     assert wanted == [10, 20]
-    port = next(p for b in observed["kvm1"]["bridges"]["bridges"] for p in b["ports"] if p["name"] == "gre-kvm2")
+    port = next(p for b in observed["kvm1"]["read"]["bridges"] for p in b["ports"] if p["name"] == "gre-kvm2")
     many = copy.deepcopy(expected)
     many["hosts"]["kvm1"]["ports"]["gre-kvm2"]["trunks"] = [10, 11, 12, 20]
     port["trunks"] = ["10-12", "20"]
@@ -369,7 +369,7 @@ def test_transfers_are_sized_by_pair_and_each_host_is_met_by_one_that_tells_a_ra
 def test_a_sysctl_is_one_however_it_is_spelled(plan, expected, observed, spelled):
     wanted = copy.deepcopy(expected)
     wanted["hosts"]["kvm1"]["namespaces"]["red"]["sysctls"] = {spelled: 1, "net.ipv4.conf.eth0/10.forwarding": True}
-    space = next(space for space in observed["kvm1"]["namespaces"]["namespaces"] if space["name"] == "red")
+    space = next(space for space in observed["kvm1"]["read"]["namespaces"] if space["name"] == "red")
     space["sysctls"] = {"net/ipv4/ip_forward": "1", "net/ipv4/conf/eth0.10/forwarding": "1"}
     assert failed(plan, wanted, observed) == []
     space["sysctls"]["net/ipv4/ip_forward"] = "0"
