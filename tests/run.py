@@ -79,6 +79,9 @@ def run_part(name: str, command: list[str]) -> tuple[str, bool, float]:
         # Each part has a home for Ansible's own files, so that side by side none sees another's.
         "ANSIBLE_HOME": str(OUTPUT / f"{name}.home"),
         "ANSIBLE_NOCOLOR": "1",
+        # Much of the controller's time is spent on packing the same modules: see there.
+        "ANSIBLE_CALLBACK_PLUGINS": str(CHECKOUT / "tests/callback_plugins"),
+        "ANSIBLE_CALLBACKS_ENABLED": "kept_payloads",
         # Tests read the recap.
         "ANSIBLE_STDOUT_CALLBACK": "default",
         "PYTHONDONTWRITEBYTECODE": "1",
