@@ -200,6 +200,20 @@ def test_each_option_is_set_changed_and_cleared(host: Host, case: tuple[dict, di
             assert not found[option]
 
 
+RULES: list[list[dict[str, t.Any]]] = [
+    [{"priority": 1000, "from": "10.0.0.1/32", "to": "10.0.0.0/24", "iif": "lo", "oif": "eth0", "table": 100}],
+    [{"priority": 1001, "from": "10.0.0.2/32", "to": "10.2.0.0/16", "iif": "eth0", "oif": "lo", "table": 101}],
+    [],
+]
+
+
+def test_each_option_of_a_rule_is_set_changed_and_cleared(host: Host) -> None:
+    for wanted in RULES:
+        assert apply(host, name="red", rules=wanted)["namespaces"][0]["rules"] == wanted
+        assert len(rules(host, "red")) == len(wanted)
+    assert rules(host, "red") == []
+
+
 def test_options_that_are_left_out_stay_and_come_back_with_a_deleted_veth(host: Host) -> None:
     bridge(host, "br0")
     apply(host, **FULL)

@@ -87,7 +87,10 @@ TABLES: dict[str, list[list[Step]]] = {
         *([{"groups": [declared]} for declared, _printed in steps] for _kind, steps in test_ovs_flow.GROUPS),
         [{"meters": [declared]} for declared, _printed in test_ovs_flow.METERS],
     ],
-    "netns_veth": [list(case) for case in test_netns_veth.CASES],
+    "netns_veth": [
+        *(list(case) for case in test_netns_veth.CASES),
+        *by_steps([("rules", test_netns_veth.RULES)]),
+    ],
 }
 
 OWNERS = "test_what_others_made_is_configured_but_not_removed_unless_adopted"
