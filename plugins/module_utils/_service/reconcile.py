@@ -144,7 +144,9 @@ class _Plan:
         """All steps: files first, then what is restarted, at last what nobody sees any more."""
         written = [step for step in self._resolvers.values() if isinstance(step, Write)]
         reload = [Step(("systemctl", "daemon-reload"))] if self._reload else []
-        restart = [Step(("systemctl", "restart", *self._restart))] if self._restart else []
+        # What was started some times in a few seconds is not started again until its counter is reset (systemd.unit(5), StartLimitBurst).
+        verbs = ("reset-failed", "restart") if self._restart else ()
+        restart = [Step(("systemctl", verb, *self._restart)) for verb in verbs]
         steps = [*written, *self._files, *reload, *restart, *self._unused()]
         return Change(steps, self._before, self._after)
 
