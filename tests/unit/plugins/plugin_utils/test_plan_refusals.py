@@ -68,7 +68,7 @@ REFUSED = [
         "unknown option nothing like it",
         fabric(common=segments({**BLUE, "zzz": 5}, RED)),
         [
-            "fabric_segments[blue] has no option 'zzz'; known here: key, learn, mtu, name, overlay, subnet, subnet6, tenant, vlan."
+            "fabric_segments[blue] has no option 'zzz'; known here: dhcp, key, learn, mtu, name, overlay, subnet, subnet6, tenant, vlan."
         ],
     ),
     ("segments no list", fabric(common={"fabric_segments": "blue"}), ["fabric_segments must be a list, not 'blue'."]),
@@ -691,7 +691,7 @@ REFUSED = [
     (
         "kind",
         fabric(kvm1=endpoint(kind="vm")),
-        ["kvm1: fabric_endpoints[a].kind must be one of namespace, guest, container, not 'vm'."],
+        ["kvm1: fabric_endpoints[a].kind must be one of namespace, guest, container, service, not 'vm'."],
     ),
     (
         "name odd",
