@@ -705,7 +705,8 @@ def test_a_host_without_open_vswitch_is_one_sentence_that_names_the_package(host
 def test_user_asks_what_would_change_and_reads_it_in_the_words_of_the_options(host: Host) -> None:
     host.apply("ovs_bridge", {**BR, "ports": [{"name": "p0", "type": "internal", "tag": 10}]})
     diff = host.module("ovs_bridge", {**BR, "ports": [{"name": "p0", "tag": 20}]}, check=True, diff=True)["diff"]
-    assert diff == {"before": "port p0:\n  tag: 10\n", "after": "port p0:\n  tag: 20\n"}
+    assert (diff["before"], diff["after"]) == ("port p0:\n  tag: 10\n", "port p0:\n  tag: 20\n")
+    assert diff["data"] == {"before": {"port p0": {"tag": 10}}, "after": {"port p0": {"tag": 20}}}
 
 
 def test_bridges_and_ports_are_there_after_a_reboot(host: Host) -> None:
