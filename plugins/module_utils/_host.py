@@ -18,6 +18,8 @@ import socket
 import struct
 import typing as t
 
+from ansible_collections.overloom.fabric.plugins.module_utils._systemd import property_blocks
+
 SBIN = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # Where distributions keep it (ovs-ctl(8)).
 OVS_DATABASES = ("/etc/openvswitch/conf.db", "/var/lib/openvswitch/conf.db")
@@ -141,8 +143,7 @@ def neighbor_limits(root: str = "/") -> dict[str, int]:
 def parse_units(text: str) -> dict[str, dict[str, bool]]:
     """State of each unit in the output of `systemctl show --property=Id,LoadState,ActiveState,UnitFileState`."""
     units = {}
-    for block in text.strip().split("\n\n"):
-        values = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+    for values in property_blocks(text):
         if "Id" in values:
             units[values["Id"]] = {
                 "exists": values.get("LoadState") == "loaded",

@@ -51,6 +51,20 @@ class Caller(t.NamedTuple):
     adopt: bool = False
 
 
+class Settings(t.NamedTuple):
+    """What holds for all items of a call. lenient: in check mode, a namespace that an earlier task may still make is none missing."""
+
+    owner: str
+    adopt: bool = False
+    purge: bool = False
+    lenient: bool = False
+
+    @property
+    def caller(self) -> Caller:
+        """Who calls."""
+        return Caller(self.owner, self.adopt)
+
+
 def in_words(users: t.Sequence[str]) -> str:
     """The users of an object for a sentence: the first ones, and how many more there are."""
     more = len(users) - _NAMED

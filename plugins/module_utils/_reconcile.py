@@ -26,6 +26,17 @@ class FabricError(Exception):
     """A wrong input or a refused command, told in one sentence that names the object and the option."""
 
 
+def text_of(path: str) -> str | None:
+    """The text of a file, with each byte and line end as it is, or None where there is no file. Raises FabricError for one that may not be read."""
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as stream:
+            return stream.read()
+    except PermissionError:
+        raise FabricError(f"{path} may not be read; run the task with become: true") from None
+    except OSError:
+        return None
+
+
 class Step(t.NamedTuple):
     """One low-level command.
 

@@ -215,6 +215,12 @@ def read_units(kind: str, folder: str = FOLDER) -> dict[str, Unit]:
     return found
 
 
+def property_blocks(shown: str) -> list[dict[str, str]]:
+    """The properties of each unit, from `systemctl show --property=... UNIT ...`."""
+    blocks = shown.strip().split("\n\n")
+    return [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in blocks]
+
+
 def booted() -> bool:
     """Whether systemd runs this host (sd_booted(3)); without it, units are only prepared for the next boot."""
     return os.path.isdir("/run/systemd/system")

@@ -25,7 +25,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._container.service
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.namespace import existing, namespace_of
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import (
-    Caller,
+    Settings,
     may_change,
     may_declare,
     may_remove,
@@ -46,20 +46,6 @@ from ansible_collections.overloom.fabric.plugins.module_utils._systemd import Un
 # How long a container that was just started is watched, in seconds: one whose command fails ends at once.
 PATIENCE = 0.5
 _MISSING = "Podman is not installed on this host; install the package podman"
-
-
-class Settings(t.NamedTuple):
-    """What holds for all items of a call. lenient: in check mode, a namespace that an earlier task may still make is none missing."""
-
-    owner: str
-    adopt: bool = False
-    purge: bool = False
-    lenient: bool = False
-
-    @property
-    def caller(self) -> Caller:
-        """Who calls."""
-        return Caller(self.owner, self.adopt)
 
 
 class Found(t.NamedTuple):

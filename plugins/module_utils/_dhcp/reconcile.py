@@ -14,7 +14,7 @@ import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.namespace import existing, namespace_of
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import (
-    Caller,
+    Settings,
     may_declare,
     may_remove,
     owner_argument_spec,
@@ -30,10 +30,12 @@ from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import 
     Write,
     module_runner,
     reconcile,
+    text_of,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._systemd import (
     Unit,
     booted,
+    property_blocks,
     read_units,
     unit_name,
     unit_steps,
@@ -98,20 +100,6 @@ class Kind(t.NamedTuple):
         return unit_name(self.unit, name)
 
 
-class Settings(t.NamedTuple):
-    """What holds for all items of a call. lenient: in check mode, a namespace that an earlier task may still make is none missing."""
-
-    owner: str
-    adopt: bool = False
-    purge: bool = False
-    lenient: bool = False
-
-    @property
-    def caller(self) -> Caller:
-        """Who calls."""
-        return Caller(self.owner, self.adopt)
-
-
 # What is there ---------------------------------------------------------------------------------------------------------
 
 
@@ -123,7 +111,7 @@ def read_host(runner: Runner, kind: Kind) -> Found:
     return Found(
         units=units,
         active=_active(runner, sorted(units)),
-        files={path: text for path in paths for text in [_text(path)] if text is not None},
+        files={path: text for path in paths for text in [text_of(path)] if text is not None},
         spaces=frozenset(existing()),
     )
 
@@ -134,20 +122,10 @@ def _active(runner: Runner, units: t.Sequence[str]) -> dict[str, Process]:
         return {}
     out = runner(("systemctl", "show", "--property=Id,ActiveState,MainPID", *units))
     found = {}
-    for block in out.split("\n\n"):
-        row = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+    for row in property_blocks(out):
         if row.get("ActiveState") == "active" and row.get("MainPID", "0") != "0":
             found[row["Id"]] = Process(int(row["MainPID"]), namespace_of(int(row["MainPID"])))
     return found
-
-
-def _text(path: str) -> str | None:
-    """The text of a file; None for none, or for one that is too strange to be ours."""
-    try:
-        with open(path, encoding="utf-8", newline="") as stream:
-            return stream.read()
-    except (OSError, UnicodeDecodeError):
-        return None
 
 
 # The comparison --------------------------------------------------------------------------------------------------------

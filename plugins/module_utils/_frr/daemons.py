@@ -28,7 +28,9 @@ from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import 
     Write,
     module_runner,
     reconcile,
+    text_of,
 )
+from ansible_collections.overloom.fabric.plugins.module_utils._systemd import property_blocks
 
 VTYSH_CONF = "/etc/frr/vtysh.conf"
 SOCKETS = "/run/frr"
@@ -188,25 +190,15 @@ def with_one_file(text: str) -> str:
     return f"{changed}{'' if changed.endswith(chr(10)) or not changed else chr(10)}{_INTEGRATED}\n"
 
 
-def _text(path: str) -> str | None:
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as stream:
-            return stream.read()
-    except FileNotFoundError:
-        return None
-    except PermissionError:
-        raise FabricError(f"{path} may not be read; run the task with become: true") from None
-
-
 def _says_something(path: str) -> bool:
-    lines = (_text(path) or "").splitlines()
+    lines = (text_of(path) or "").splitlines()
     return any(line.strip() and not line.lstrip().startswith(("!", "#")) for line in lines)
 
 
 def read(runner: Runner) -> Found:
     """The files, the service, and the daemons that answer. Spawns one process."""
     shown = runner(("systemctl", "show", "--property=LoadState,ActiveState,UnitFileState", SERVICE))
-    state = dict(line.partition("=")[::2] for line in shown.splitlines())
+    [state] = property_blocks(shown)
     if state.get("LoadState") != "loaded":
         raise FabricError(f"there is no {SERVICE}; the role frr_router installs FRR")
     folder = os.path.dirname(CONF)
@@ -214,7 +206,7 @@ def read(runner: Runner) -> Found:
     own = [f"{folder}/{name}" for name in names if _OWN_FILE.fullmatch(name)]
     programs = next((path for path in FOLDERS if os.path.exists(f"{path}/{STARTER}")), FOLDERS[0])
     return Found(
-        {path: _text(path) for path in (CONF, VTYSH_CONF, DAEMONS)},
+        {path: text_of(path) for path in (CONF, VTYSH_CONF, DAEMONS)},
         tuple(path for path in own if _says_something(path)),
         {path: os.path.isdir(path) for path in (folder, SOCKETS)},
         answering(),

@@ -33,8 +33,13 @@ from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import 
     Runner,
     module_runner,
     reconcile,
+    text_of,
 )
-from ansible_collections.overloom.fabric.plugins.module_utils._systemd import booted, read_units
+from ansible_collections.overloom.fabric.plugins.module_utils._systemd import (
+    booted,
+    property_blocks,
+    read_units,
+)
 
 
 def argument_spec() -> Item:
@@ -65,7 +70,7 @@ def read_host(runner: Runner, wanted: t.Sequence[Wanted]) -> Found:
         if not netns or netns in spaces:
             listings.update(_listings(runner, [place for place in places if place.netns == netns]))
     paths = [path for place in places for path in (place.script, place.listing, place.former)]
-    files = {path: text for path in paths for text in [_text(path)] if text is not None}
+    files = {path: text for path in paths for text in [text_of(path)] if text is not None}
     return Found(listings, spaces, units, _active(runner, sorted(units)), files)
 
 
@@ -85,16 +90,7 @@ def _active(runner: Runner, units: t.Sequence[str]) -> frozenset[str]:
     if not units or not booted():
         return frozenset()
     out = runner(("systemctl", "show", "--property=Id,ActiveState", *units))
-    rows = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in out.split("\n\n")]
-    return frozenset(row["Id"] for row in rows if row.get("ActiveState") == "active")
-
-
-def _text(path: str) -> str | None:
-    try:
-        with open(path, encoding="utf-8", newline="") as stream:
-            return stream.read()
-    except FileNotFoundError:
-        return None
+    return frozenset(row["Id"] for row in property_blocks(out) if row.get("ActiveState") == "active")
 
 
 def run(module: t.Any) -> None:

@@ -384,6 +384,7 @@ class _Plan:
         former = found.files.get(place.former)
         if former and not caller.adopt:
             self._warnings.append(returned(place.what))
+            self._after[place.what] = {"owner": None, "content": former.splitlines()}
             self._remove.append(
                 Step(place.command("nft", "--file", "-"), stdin=f"table {table}\ndelete table {table}\n{former}")
             )
@@ -392,8 +393,3 @@ class _Plan:
         self._remove += [Remove(path) for path in (place.script, place.listing, place.former) if path in found.files]
         self._remove += [folder for folder in map(RemoveFolder, (SCRIPTS, LISTINGS)) if folder not in self._remove]
         self._before[place.what] = {"owner": mark, "content": found.listings.get(place, "").splitlines()}
-        self._after[place.what] = (
-            {"owner": None, "content": former.splitlines()} if former and not caller.adopt else None
-        )
-        if self._after[place.what] is None:
-            del self._after[place.what]

@@ -84,6 +84,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import 
     Step,
     Write,
     reconcile,
+    text_of,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._systemd import (
     Command,
@@ -575,7 +576,7 @@ class Bridge:
     def read(self) -> Found:
         """What is there now."""
         path = record_path(self._declared.bridge, self._declared.owner)
-        content = _text_of(path)
+        content = text_of(path)
         units = read_units("flows")
         if self._first is None:
             protocol = self._locate(read_or_foresee(self._module, self._runner, ovs_vsctl(None, self._timeout)))
@@ -609,7 +610,7 @@ class Bridge:
         for name in os.listdir(FOLDER) if os.path.isdir(FOLDER) else ():
             other = os.path.join(FOLDER, name)
             if name.startswith(begin) and other != path:
-                record = parse_record(_text_of(other) or "")
+                record = parse_record(text_of(other) or "")
                 others.update({("group", group): record.owner for group in record.own_groups})
                 others.update({("meter", meter): record.owner for meter in record.own_meters})
         return others
@@ -766,14 +767,6 @@ class Bridge:
         if len(parsed) != len(lines):
             return [], None, f"of {len(lines)} flows it read {len(parsed)}"
         return t.cast("list[Flow]", parsed), None, ""
-
-
-def _text_of(path: str) -> str | None:
-    try:
-        with open(path, encoding="utf-8") as stream:
-            return stream.read()
-    except FileNotFoundError:
-        return None
 
 
 # Changing ----------------------------------------------------------------------------------------------------------

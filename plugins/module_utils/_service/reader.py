@@ -27,7 +27,11 @@ from ansible_collections.overloom.fabric.plugins.module_utils._service.dropin im
     resolver_of,
     servers_of,
 )
-from ansible_collections.overloom.fabric.plugins.module_utils._systemd import booted, read_units
+from ansible_collections.overloom.fabric.plugins.module_utils._systemd import (
+    booted,
+    property_blocks,
+    read_units,
+)
 
 PROPERTIES = (
     "Id",
@@ -125,14 +129,8 @@ def _services(runner: Runner, names: t.Sequence[str]) -> dict[str, State]:
         return {}
     if not booted():
         raise FabricError("systemd does not run on this host; services are placed in namespaces by it")
-    blocks = runner(("systemctl", "show", f"--property={','.join(PROPERTIES)}", "--", *names)).split("\n\n")
-    return {name: _state(name, parse_block(block)) for name, block in zip(names, blocks)}
-
-
-def parse_block(text: str) -> dict[str, str]:
-    """The properties of a unit, from `systemctl show`."""
-    lines = (line.partition("=") for line in text.splitlines())
-    return {key: value for key, _equals, value in lines if key}
+    shown = runner(("systemctl", "show", f"--property={','.join(PROPERTIES)}", "--", *names))
+    return {name: _state(name, properties) for name, properties in zip(names, property_blocks(shown))}
 
 
 def _state(name: str, properties: t.Mapping[str, str]) -> State:

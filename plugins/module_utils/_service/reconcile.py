@@ -14,7 +14,7 @@ import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.declaration import check_owner
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import (
-    Caller,
+    Settings,
     may_change,
     may_declare,
     may_remove,
@@ -48,20 +48,6 @@ from ansible_collections.overloom.fabric.plugins.module_utils._service.reader im
 
 # How long a service that was just restarted is watched, in seconds.
 PATIENCE = 0.5
-
-
-class Settings(t.NamedTuple):
-    """What holds for all items of a call. lenient: in check mode, a namespace that an earlier task may still make is none missing."""
-
-    owner: str
-    adopt: bool = False
-    purge: bool = False
-    lenient: bool = False
-
-    @property
-    def caller(self) -> Caller:
-        """Who calls."""
-        return Caller(self.owner, self.adopt)
 
 
 def item_argument_spec() -> dict:
