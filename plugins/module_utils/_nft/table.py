@@ -155,13 +155,15 @@ def _declared(item: Item) -> Wanted:
     return Wanted(place, content=check_content(item["content"], place.what))
 
 
-_TOKEN = re.compile(r'"[^"\n]*"|#[^\n]*|[{}]')
+_TOKEN = re.compile(r'"[^"\n]*"?|#[^\n]*|[{}]')
 
 
 def check_content(content: str, what: str) -> str:
     """What is between a table's braces, without blank ends. It stays within them. Raises FabricError."""
     depth = 0
     for match in _TOKEN.finditer(content):
+        if re.fullmatch(r'"[^"]*', match.group()):
+            raise FabricError(f"{what}: content has a quotation mark without its second one on its line")
         depth += {"{": 1, "}": -1}.get(match.group(), 0)
         if depth < 0:
             break
@@ -169,8 +171,6 @@ def check_content(content: str, what: str) -> str:
         raise FabricError(
             f"{what}: content closes more braces than it opens, or fewer; it is what stands between the table's own braces"
         )
-    if content.count('"') % 2:
-        raise FabricError(f"{what}: content has a quotation mark without its second one")
     return content.strip("\n").rstrip()
 
 
