@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import pathlib
 import sys
+import threading
 import typing as t
 import xml.etree.ElementTree as ET
 
@@ -111,6 +112,18 @@ def test_a_new_domain_is_defined_then_its_disks_are_made_then_it_starts() -> Non
         "virsh autostart vm1",
         "virsh start vm1",
     ]
+
+
+def test_ten_guests_start_side_by_side() -> None:
+    domains = [wanted(name=f"vm{n}", state="running", memory="64MiB") for n in range(10)]
+    steps = plan(host(), domains, OWNER, False, None, ACTIONS, False).change().steps
+    starts = [step for step in steps if "start" in step.argv]
+    # It opens when all ten are there: one that waits for another ends in BrokenBarrierError.
+    gate = threading.Barrier(10)
+    for call in starts[0].group.calls:
+        call.act = lambda: gate.wait(30)
+    starts[0].do()
+    assert len(starts) == 10 and {id(step.group) for step in starts} == {id(starts[0].group)} and starts[0].group.done
 
 
 def test_as_declared_is_unchanged() -> None:
