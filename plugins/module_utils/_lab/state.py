@@ -306,14 +306,29 @@ def lab_processes(name: str) -> dict[str, list[Process]]:
 
 def _host_of(pid: str, name: str) -> str | None:
     """The host of the lab that a process carries the mark of; None also for one that has ended."""
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as stream:
-            environment = stream.read()
-    except OSError:
-        return None
     start = f"{MARK}={name}/".encode()
-    mark = next((word for word in environment.split(b"\0") if word.startswith(start)), None)
+    mark = next((word for word in _environment(pid).split(b"\0") if word.startswith(start)), None)
     return None if mark is None else mark[len(start) :].decode()
+
+
+def _environment(pid: str) -> bytes:
+    """The environment of a process; empty for one that has ended.
+
+    While a process starts another program (execve(2)), the kernel shows an empty one for a moment. Only then, and where there is
+    none indeed, is an empty one that of a process with a program.
+    """
+    until = time.monotonic() + 0.1
+    while True:
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as stream:
+                environment = stream.read()
+            if environment or time.monotonic() > until:
+                return environment
+            # Of a zombie and of the kernel's own threads there is none.
+            os.readlink(f"/proc/{pid}/exe")
+        except OSError:
+            return b""
+        time.sleep(0.001)
 
 
 def strangers(net: str) -> list[int]:

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import json
+import pathlib
 import re
+import subprocess
 import typing as t
 
 import pytest
@@ -15,7 +17,14 @@ from hypothesis import strategies as st
 
 from ansible_collections.overloom.fabric.plugins.module_utils._lab import lab as _lab
 from ansible_collections.overloom.fabric.plugins.module_utils._lab.clean import Entry, Layer, clean_layer
-from ansible_collections.overloom.fabric.plugins.module_utils._lab.state import Found, HostFound, Wanted, machine
+from ansible_collections.overloom.fabric.plugins.module_utils._lab.state import (
+    MARK,
+    Found,
+    HostFound,
+    Wanted,
+    lab_processes,
+    machine,
+)
 from ansible_collections.overloom.fabric.plugins.module_utils._lab.steps import (
     Folder,
     PowerOff,
@@ -504,3 +513,21 @@ def test_a_second_inventory_with_the_same_name_takes_no_host_of_the_first_one() 
         assert not _lab.compare_lab(wanted(inventory=inventory), model.found()).steps
     model.take(_lab.compare_lab(wanted(inventory="/inventories/one", state="absent"), model.found()).steps)
     assert not model.power
+
+
+def test_a_process_that_starts_another_program_keeps_its_mark(tmp_path: pathlib.Path) -> None:
+    again = tmp_path / "again.sh"
+    again.write_text('[ "$1" = 0 ] || exec sh "$0" $(($1 - 1))\n', encoding="utf-8")
+    environment = {MARK: "demo/a", "PATH": "/usr/bin:/bin"}
+    seen = set()
+    with subprocess.Popen(["sh", str(again), "1500"], env=environment) as process:
+        while process.poll() is None:
+            found = lab_processes("demo")
+            if process.poll() is None:
+                seen.add(tuple(found))
+    assert seen == {("a",)}
+    with subprocess.Popen(["sleep", "60"], env={}) as bare:
+        try:
+            assert lab_processes("demo") == {}
+        finally:
+            bare.kill()
