@@ -1,0 +1,72 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The run of all parts: which of those that failed are tried once more, and what comes of it."""
+
+from __future__ import annotations
+
+import importlib.util
+import pathlib
+import sys
+import types
+
+import pytest
+
+SOURCE = pathlib.Path(__file__).resolve().parent.parent / "run.py"
+
+
+@pytest.fixture(name="run")
+def fixture_run(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
+    """The program as a module, with its output in a folder of the test."""
+    spec = importlib.util.spec_from_file_location("run_of_all_parts", SOURCE)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "OUTPUT", tmp_path)
+    return module
+
+
+def script(path: pathlib.Path, text: str) -> list[str]:
+    path.write_text(text, encoding="utf-8")
+    return [sys.executable, str(path)]
+
+
+def test_a_part_that_boots_hosts_is_tried_once_more(run: types.ModuleType, tmp_path: pathlib.Path) -> None:
+    mark = tmp_path / "been"
+    flaky = script(
+        tmp_path / "flaky.py",
+        f"import pathlib; mark = pathlib.Path({str(mark)!r})\nif not mark.exists(): mark.touch(); raise SystemExit(1)",
+    )
+    broken = script(tmp_path / "broken.py", "raise SystemExit(1)")
+    commands = {"molecule-flaky": flaky, "molecule-broken": broken, "unit": flaky}
+    failed = [name for name, command in commands.items() if not run.run_part(name, command)[1]]
+    assert failed == ["molecule-flaky", "molecule-broken"]
+    assert run.try_again(failed, commands) == ["molecule-flaky"]
+    assert (tmp_path / "molecule-flaky.log").exists() and (tmp_path / "molecule-flaky.again.log").exists()
+
+
+def test_what_the_machine_cannot_have_caused_is_not_tried_again(run: types.ModuleType, tmp_path: pathlib.Path) -> None:
+    passing = script(tmp_path / "passing.py", "")
+    assert run.try_again(["unit"], {"unit": passing}) == []
+    names = [f"molecule-{number}" for number in range(run.TRIED_AGAIN + 1)]
+    assert run.try_again(names, dict.fromkeys(names, passing)) == []
+    assert run.try_again(names[1:], dict.fromkeys(names, passing)) == names[1:]
+
+
+def test_a_test_file_is_tried_by_its_failed_tests(
+    run: types.ModuleType, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "CHECKOUT", tmp_path)
+    tests, mark = tmp_path / "test_x.py", tmp_path / "been"
+    tests.write_text(
+        f"import pathlib\nmark = pathlib.Path({str(mark)!r})\n"
+        "def test_sound(): assert not mark.exists()\n"
+        "def test_flaky():\n    there = mark.exists()\n    mark.touch()\n    assert there\n",
+        encoding="utf-8",
+    )
+    commands = {
+        "integration-x": [sys.executable, "-m", "pytest", "-q", "-o", "cache_dir=integration-x.cache", str(tests)]
+    }
+    assert not run.run_part("integration-x", commands["integration-x"])[1]
+    assert run.try_again(["integration-x"], commands) == ["integration-x"]
+    assert "1 passed" in run.summary_of("integration-x.again")
