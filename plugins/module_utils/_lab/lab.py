@@ -22,6 +22,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._lab.clean import CLEAN, Layer
@@ -648,8 +649,13 @@ class Lab:
 
     def read(self) -> Found:
         """What there is, when no host is booting any more."""
-        if self.wanted.present:
-            await_boot(self.wanted.name, self.boot_timeout)
+        name, until = self.wanted.name, time.monotonic() + self.boot_timeout
+        while self.wanted.present:
+            leaders = await_boot(name, max(0.0, until - time.monotonic()))
+            found = read_lab(self.wanted, self.runner)
+            # A host that rebooted meanwhile was read in part before and in part after.
+            if await_boot(name, 0) == leaders or time.monotonic() > until:
+                return found
         return read_lab(self.wanted, self.runner)
 
     def compare(self, found: Found) -> Change:

@@ -172,10 +172,11 @@ def lock(name: str, seconds: float) -> socket.socket:
             time.sleep(0.1)
 
 
-def await_boot(name: str, seconds: float) -> None:
+def await_boot(name: str, seconds: float) -> dict[str, str | None]:
     """Wait until none of the lab's hosts is booting any more, for so many seconds at most.
 
-    A host's network namespace is being exchanged while it boots, so it is read afterwards.
+    A host's network namespace is being exchanged while it boots, so it is read afterwards. Returns each host's leader: its pid, "" of
+    one that still boots, None of one that has gone off.
     """
     until = time.monotonic() + seconds
     supervisors = [
@@ -185,12 +186,17 @@ def await_boot(name: str, seconds: float) -> None:
         if process.role == "supervisor"
     ]
 
-    def waits(pid: int, host: str) -> bool:
+    def leader(supervisor: int, host: str) -> str | None:
+        if _host_of(str(supervisor), name) is None:
+            return None
         # A supervisor whose host has just ended will end or boot it again in a moment.
-        leader = (text_of(host_folder(name, host) + "/leader") or "0").split()[0]
-        return _host_of(str(pid), name) is not None and _host_of(leader, name) != host
+        pid = (text_of(host_folder(name, host) + "/leader") or "0").split()[0]
+        return pid if _host_of(pid, name) == host else ""
 
-    while time.monotonic() < until and any(waits(pid, host) for pid, host in supervisors):
+    while True:
+        leaders = {host: leader(supervisor, host) for supervisor, host in supervisors}
+        if "" not in leaders.values() or time.monotonic() > until:
+            return leaders
         time.sleep(0.02)
 
 
