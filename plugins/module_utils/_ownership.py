@@ -22,7 +22,8 @@ from ansible_collections.overloom.fabric.plugins.module_utils._container.podman 
     containers,
     image_ids,
 )
-from ansible_collections.overloom.fabric.plugins.module_utils._frr.config import CONF, NOTES
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.conf import CONF
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.reader import NOTES
 from ansible_collections.overloom.fabric.plugins.module_utils._host import OVS_DATABASES, SBIN, content
 from ansible_collections.overloom.fabric.plugins.module_utils._ip import iproute as _ip
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.xml import read_mark

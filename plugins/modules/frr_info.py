@@ -110,9 +110,9 @@ spawned:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.overloom.fabric.plugins.module_utils._frr.config import frr_runner
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.info import CHOICES, SUBSETS, facts
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.lists import check_prefix
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.reader import frr_runner
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 
 

@@ -383,8 +383,8 @@ spawned:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.overloom.fabric.plugins.module_utils._frr.config import run
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.ospf import INSTANCE, LISTS, daemons, things
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.run import run
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import owner_argument_spec
 
 

@@ -120,8 +120,8 @@ spawned:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.overloom.fabric.plugins.module_utils._frr.config import frr_runner
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.info import CHOICES
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.reader import frr_runner
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import ovs_runner
 from ansible_collections.overloom.fabric.plugins.module_utils._status.reader import read
 

@@ -17,8 +17,8 @@ import time
 from standalone import Module, measured, run_to_end
 
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import bgp as _frr_bgp
-from ansible_collections.overloom.fabric.plugins.module_utils._frr import config as _frr
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import ospf as _frr_ospf
+from ansible_collections.overloom.fabric.plugins.module_utils._frr import run as frr_run
 
 CONF = pathlib.Path("/etc/frr/frr.conf")
 WANTED = pathlib.Path("/run/wanted.conf")
@@ -45,7 +45,7 @@ def module(name, code, instances, things):
     params = {"owner": "bench", "adopt": False, "purge": True}
     params.update(filled(spec, {"instances": instances, **{key: [] for key in code.LISTS}}))
     return run_to_end(
-        lambda one: _frr.run(
+        lambda one: frr_run.run(
             one, name, "instances", code.INSTANCE, lambda items, found: things(params, items, found), code.daemons
         ),
         Module(params),

@@ -21,8 +21,9 @@ from frr_habits import HABITS
 from routers import DAEMONS, by_hand, daemons, running, wait
 
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import conf
-from ansible_collections.overloom.fabric.plugins.module_utils._frr import config as _frr
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import profile as profiles
+from ansible_collections.overloom.fabric.plugins.module_utils._frr import saved as frr_saved
+from ansible_collections.overloom.fabric.plugins.module_utils._frr import setting as frr_setting
 
 pytestmark = pytest.mark.usefixtures("frr_stopped_afterwards")
 
@@ -203,7 +204,7 @@ CHANGES = {
 
 def change(lines: list[conf.Line], changes: t.Mapping[tuple[str, ...], str | None]) -> str:
     """A file changed."""
-    return conf.Editor(lines, _frr.meanings(lines), _frr.GRAMMAR).change(changes).text
+    return conf.Editor(lines, frr_saved.meanings(lines), frr_saved.GRAMMAR).change(changes).text
 
 
 def placed(lines: t.Iterable[conf.Line]) -> collections.Counter[frr_files.Placed]:
@@ -226,7 +227,7 @@ def judged(rng: random.Random, stanzas: t.Sequence[frr_files.Stanza], batch: vty
     changed = change(lines, CHANGES)
     again = conf.read(changed, batch.ask)
     assert not foreign - placed(again), text
-    config = _frr.settings(again, _frr.meanings(again))
+    config = frr_saved.settings(again, frr_saved.meanings(again))
     assert {address: config.get(address) for address in CHANGES} == CHANGES, text
     rest = iter(changed.splitlines())
     assert all(line in rest for line in text.splitlines()), text
@@ -373,7 +374,7 @@ def test_the_defaults_are_those_of_the_file(crowded: harness.Host, version: str,
     start(crowded, text + routers)
     stated = profiles.stated(text.splitlines())
     shown = running(crowded)
-    config, runs_as = _frr.parse(shown), profiles.stated(shown.splitlines())
+    config, runs_as = frr_setting.parse(shown), profiles.stated(shown.splitlines())
     for router, lines in profiles._RULES.items():
         for line in lines:
             address = (router.replace("bgp", "bgp 65000"), line)

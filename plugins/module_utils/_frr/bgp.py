@@ -12,16 +12,6 @@ import ipaddress
 import re
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.module_utils._frr.config import (
-    Address,
-    Config,
-    Found,
-    Lines,
-    Thing,
-    key_of,
-    release,
-    within,
-)
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.lists import (
     AS_PATH_LISTS,
     BFD_PROFILES,
@@ -45,6 +35,9 @@ from ansible_collections.overloom.fabric.plugins.module_utils._frr.lists import 
     redistribute_lines,
     vrf_suffix,
 )
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.reader import Found, release
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.setting import Address, Config, key_of
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.wanted import Lines, Thing, within
 from ansible_collections.overloom.fabric.plugins.module_utils._ip.iproute import check_interface_name
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 

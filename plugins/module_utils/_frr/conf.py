@@ -20,6 +20,8 @@ Path = t.Tuple[str, ...]
 # From a command and its standard input to its standard output and standard error.
 Ask = t.Callable[[t.Tuple[str, ...], str], t.Tuple[str, str]]
 
+CONF = "/etc/frr/frr.conf"
+
 _DRY_RUN = ("vtysh", "-C", "-f", "/dev/stdin")
 # Prints a file with the closings that it leaves out.
 _MARK = ("vtysh", "-m", "-f", "/dev/stdin")

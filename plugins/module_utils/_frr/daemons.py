@@ -17,7 +17,8 @@ import shlex
 import time
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.module_utils._frr.config import CONF, DAEMONS
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.conf import CONF
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.reader import DAEMONS
 from ansible_collections.overloom.fabric.plugins.module_utils._host import answers
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
     AnyStep,

@@ -13,7 +13,7 @@ import ipaddress
 import json
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.module_utils._frr.config import check_allowed
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.reader import check_allowed
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner
 
 Json = t.Any

@@ -13,7 +13,8 @@ import ipaddress
 import re
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.module_utils._frr.config import Found, Lines, Thing
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.reader import Found
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.wanted import Lines, Thing
 from ansible_collections.overloom.fabric.plugins.module_utils._ip.iproute import check_interface_name
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 

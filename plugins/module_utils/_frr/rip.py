@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.module_utils._frr.config import Found, Lines, Thing
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.lists import (
     KEY_CHAINS,
     PREFIX_LISTS,
@@ -28,6 +27,8 @@ from ansible_collections.overloom.fabric.plugins.module_utils._frr.lists import 
     redistribute_lines,
     vrf_suffix,
 )
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.reader import Found
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.wanted import Lines, Thing
 from ansible_collections.overloom.fabric.plugins.module_utils._ip.iproute import check_interface_name
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.module_utils._frr.config import Found, Lines, Thing, key_of
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.lists import (
     Params,
     check_host,
@@ -19,6 +18,9 @@ from ansible_collections.overloom.fabric.plugins.module_utils._frr.lists import 
     check_unique,
     check_vrf,
 )
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.reader import Found
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.setting import key_of
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.wanted import Lines, Thing
 from ansible_collections.overloom.fabric.plugins.module_utils._ip.iproute import check_interface_name
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 

@@ -13,7 +13,7 @@ import ipaddress
 import re
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.module_utils._frr.config import dotted_area
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.setting import dotted_area
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import (
     IPV4_MIN_MTU,
     Address,

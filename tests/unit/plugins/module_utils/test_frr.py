@@ -14,31 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import bgp as _frr_bgp
-from ansible_collections.overloom.fabric.plugins.module_utils._frr import config as _frr
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import ospf as _frr_ospf
+from ansible_collections.overloom.fabric.plugins.module_utils._frr import reader as frr_reader
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import rip as _frr_rip
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import static as _frr_static
-from ansible_collections.overloom.fabric.plugins.module_utils._frr.config import (
-    Address,
-    Found,
-    Lines,
-    Note,
-    Options,
-    Thing,
-    compare,
-    difference,
-    edit,
-    frr_runner,
-    hide,
-    key_of,
-    negation,
-    notes_path,
-    parse,
-    read,
-    refusals,
-    render,
-    show,
-)
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.compare import Options, compare
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.difference import difference
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.info import (
     _clock,
     bgp_neighbors,
@@ -47,6 +28,19 @@ from ansible_collections.overloom.fabric.plugins.module_utils._frr.info import (
     ospf_neighbors,
     routes,
 )
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.reader import Found, frr_runner, notes_path, read
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.saved import edit
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.setting import (
+    Address,
+    hide,
+    key_of,
+    negation,
+    parse,
+    render,
+    show,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.wanted import Lines, Thing
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.writer import Note, refusals
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Remove, Runner
 from ansible_collections.overloom.fabric.tests.integration import frr_configs
 
@@ -369,7 +363,7 @@ def test_notes_of_nothing_are_no_file() -> None:
 def test_a_run_that_is_killed_leaves_no_line_that_nobody_knows(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_frr, "NOTES", str(tmp_path))
+    monkeypatch.setattr(frr_reader, "NOTES", str(tmp_path))
     line = "ip route 10.1.0.0/16 blackhole"
 
     def killed(_argv: t.Any, _stdin: t.Any) -> t.Any:

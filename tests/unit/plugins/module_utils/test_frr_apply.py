@@ -9,24 +9,26 @@ import typing as t
 
 import pytest
 
-from ansible_collections.overloom.fabric.plugins.module_utils._frr import config
-from ansible_collections.overloom.fabric.plugins.module_utils._frr.config import Apply
+from ansible_collections.overloom.fabric.plugins.module_utils._frr import reader as frr_reader
+from ansible_collections.overloom.fabric.plugins.module_utils._frr import setting as frr_setting
+from ansible_collections.overloom.fabric.plugins.module_utils._frr import writer as frr_writer
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.writer import Apply
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner
 
 ROUTE = ("ip route 10.1.0.0/16 192.0.2.1",)
 OTHER = ("ip route 10.2.0.0/16 192.0.2.1",)
-CHANGES: dict[config.Address, str | None] = {ROUTE: ROUTE[0], OTHER: OTHER[0]}
+CHANGES: dict[frr_setting.Address, str | None] = {ROUTE: ROUTE[0], OTHER: OTHER[0]}
 
 
 class Frr:
     """FRR that answers nothing, and has the lines of `answers` one after the other."""
 
-    def __init__(self, *answers: t.Iterable[config.Address]) -> None:
+    def __init__(self, *answers: t.Iterable[frr_setting.Address]) -> None:
         self.answers = list(answers)
         self.loaded: list[str] = []
 
     def __call__(self, argv: t.Sequence[str], stdin: str | None) -> tuple[int, str, str]:
-        if tuple(argv) == config.READ:
+        if tuple(argv) == frr_reader.READ:
             lines = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
             return 0, "".join(f"{address[0]}\n" for address in lines) + "\nend\n", ""
         self.loaded.append(stdin or "")
@@ -35,7 +37,7 @@ class Frr:
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(config, "LATE_PAUSE", 0)
+    monkeypatch.setattr(frr_writer, "LATE_PAUSE", 0)
 
 
 def apply(frr: Frr, late: bool = True) -> None:

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import conf
-from ansible_collections.overloom.fabric.plugins.module_utils._frr import config as _frr
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import profile as profiles
+from ansible_collections.overloom.fabric.plugins.module_utils._frr import saved as frr_saved
+from ansible_collections.overloom.fabric.plugins.module_utils._frr import setting as frr_setting
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.refused import File, mark_unread
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.spelling import Speller
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.uses import orphans
@@ -30,10 +31,10 @@ ROUTE = {
 }
 
 
-def meant(text: str) -> _frr.Config:
+def meant(text: str) -> frr_setting.Config:
     """What a file sets."""
     lines = conf.by_indentation(text)
-    return _frr.settings(lines, _frr.meanings(lines))
+    return frr_saved.settings(lines, frr_saved.meanings(lines))
 
 
 @settings(deadline=None)
@@ -44,23 +45,23 @@ def test_a_line_comes_and_goes_and_no_byte_of_others_changes(seed: int) -> None:
     text = frr_files.written(rng, stanzas, frr_files.hand(rng)._replace(indent=" "))
     lines = conf.by_indentation(text)
     assert sorted((line.path, line.text) for line in lines if line.text) == sorted(frr_files.placed(stanzas))
-    changed = _frr.edit(text, ROUTE)
+    changed = frr_saved.edit(text, ROUTE)
     assert {address: meant(changed).get(address) for address in ROUTE} == ROUTE
     rest = iter(changed.splitlines())
     assert all(line in rest for line in text.splitlines())
-    assert _frr.edit(changed, dict.fromkeys(ROUTE)) == text
+    assert frr_saved.edit(changed, dict.fromkeys(ROUTE)) == text
 
 
 def test_a_block_of_others_stays_though_it_is_empty() -> None:
     text = "interface eth1\nexit\n"
-    changed = _frr.edit(text, ROUTE)
+    changed = frr_saved.edit(text, ROUTE)
     assert "interface eth1\nexit\n" in changed and "interface eth1\n ip ospf cost 5\nexit\n" in changed
-    assert _frr.edit(changed, dict.fromkeys(ROUTE)) == text
+    assert frr_saved.edit(changed, dict.fromkeys(ROUTE)) == text
 
 
 def test_a_block_that_nobody_closed_is_closed_before_a_new_line() -> None:
     lines = [conf.Line("vrf A\n", "vrf A", (), True, inside=1), conf.Line(" vni 5\n", "vni 5", ("vrf A",), inside=1)]
-    made = conf.Editor(lines, _frr.meanings(lines), _frr.GRAMMAR).change(
+    made = conf.Editor(lines, frr_saved.meanings(lines), frr_saved.GRAMMAR).change(
         {("ip route 10.9.0.0/16 blackhole",): "ip route 10.9.0.0/16 blackhole"}
     )
     assert made.text == "vrf A\n vni 5\nexit\nip route 10.9.0.0/16 blackhole\n"
@@ -177,7 +178,7 @@ def test_a_file_without_a_release_has_the_defaults_of_today() -> None:
 
 
 def test_a_definition_that_is_used_is_found_with_its_user() -> None:
-    before = _frr.parse(
+    before = frr_setting.parse(
         "router bgp 1\n neighbor G peer-group\n neighbor 1.1.1.1 peer-group G\nexit\nrouter bgp 2 vrf A\n neighbor 1.1.1.2 peer-group G\nexit\n"
     )
     after = {address: line for address, line in before.items() if line != "neighbor G peer-group"}
@@ -213,8 +214,8 @@ def _refused(text: str, place: int) -> list[conf.Line]:
 def _dead(running: str, apart: bool, text: str = TRAP) -> list[int]:
     """The lines, counted from 0, that FRR does not read."""
     lines = conf.by_indentation(text)
-    shown = frozenset(one for entries in _frr.meanings(conf.by_indentation(running)) for one in entries)
-    file = File(lines, _frr.meanings(lines), shown)
+    shown = frozenset(one for entries in frr_saved.meanings(conf.by_indentation(running)) for one in entries)
+    file = File(lines, frr_saved.meanings(lines), shown)
     marked = mark_unread(file, lambda place: _refused(text, place), apart)
     return [number for number, line in enumerate(marked) if line.dead]
 
@@ -242,6 +243,8 @@ def test_settings_come_ahead_of_what_is_not_read_and_go_without_a_trace() -> Non
     lines = conf.by_indentation(TRAP)
     lines = [line._replace(dead=number in (2, 3, 4, 5, 7)) for number, line in enumerate(lines)]
     route = {("ip route 10.0.0.0/8 blackhole",): "ip route 10.0.0.0/8 blackhole"}
-    changed = _frr.edit(TRAP, {(*BGP, "neighbor 1.1.1.3 remote-as"): "neighbor 1.1.1.3 remote-as 3", **route}, lines)
+    changed = frr_saved.edit(
+        TRAP, {(*BGP, "neighbor 1.1.1.3 remote-as"): "neighbor 1.1.1.3 remote-as 3", **route}, lines
+    )
     added = " neighbor 1.1.1.3 remote-as 3\n bmp targets T\n"
     assert changed == "ip route 10.0.0.0/8 blackhole\n" + TRAP.replace(" bmp targets T\n", added)

@@ -1,0 +1,356 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What must change so that things are as wanted: live, in frr.conf, and in the notes of what is ours.
+
+This file is private to the collection.
+"""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+from ansible_collections.overloom.fabric.plugins.module_utils._frr import conf
+from ansible_collections.overloom.fabric.plugins.module_utils._frr import profile as profiles
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.conf import CONF
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.difference import (
+    Drop,
+    difference,
+    turned_on,
+    untaken,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.reader import Found, Notes, made_by, notes_path
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.saved import edited, meanings, settings
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.setting import (
+    ACTIVE,
+    BLOCK,
+    SHOWN_ANYWAY,
+    Address,
+    Config,
+    hide,
+    render,
+    show,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.uses import orphans
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.wanted import Index, Thing, within
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.writer import Apply, Note, Save
+from ansible_collections.overloom.fabric.plugins.module_utils._owner import Caller, may_remove, returned
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, FabricError, Remove, Runner
+
+
+class Options(t.NamedTuple):
+    """The options that every FRR module has.
+
+    module: its name; kept: beginnings of names of things that an omitted list leaves alone; daemons: those it needs.
+    """
+
+    module: str
+    owner: str
+    adopt: bool = False
+    purge: bool = False
+    check: bool = False
+    kept: tuple[str, ...] = ()
+    daemons: tuple[str, ...] = ()
+
+
+def _not_running(
+    lines: t.Sequence[conf.Line],
+    things: t.Sequence[Thing],
+    running: Config,
+    profile: profiles.Profile,
+    to_save: t.Collection[Address],
+) -> list[str]:
+    """A warning about lines of frr.conf that stand where ours do, do not run, and are not changed here."""
+    scopes = [pair for thing in things if thing.present for pair in thing.scope]
+    found = []
+    for number, (line, entries) in enumerate(zip(lines, meanings(lines)), 1):
+        for address, one in entries:
+            if (
+                profiles.effective(address, running, profile) != one
+                and address not in to_save
+                and not line.opens
+                and not line.dead
+                and one != ACTIVE
+                and within(scopes, address)
+            ):
+                found.append(f"line {number}, '{hide(one)}'")
+    if not found:
+        return []
+    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    advice = "mend the file, or write what runs with vtysh -c 'write memory'"
+    return [f"{CONF}: {'; '.join(found[:3])}{more}: not what runs, so FRR's next start changes it; {advice}"]
+
+
+def _check_used(
+    config: Config, changes: t.Mapping[Address, t.Optional[str]], ours: t.Container[Address], where: str = ""
+) -> None:
+    """Refuse to take away what lines of others use, which run or are saved. Raises FabricError."""
+    after = {address: line for address, line in {**config, **changes}.items() if line is not None}
+    for (kind, name), address in orphans(config, after):
+        if address in ours or address in changes:
+            continue
+        inside = f" in '{' / '.join(address[:-1])}'" if address[:-1] else ""
+        name = name.partition(" of ")[0]
+        line = hide(after[address])
+        raise FabricError(
+            f"{kind} {name} is used by '{line}'{inside}{where}, which somebody else configured; take that away first, or keep the {kind}"
+        )
+
+
+def _unsaid(found: Found, things: t.Sequence[Thing]) -> list[Thing]:
+    """The things without what FRR does anyway, by what its configuration states."""
+    profile = profiles.stated(found.text.splitlines())
+    coming = dict(found.running)
+    for thing in things:
+        coming.update(t.cast(Config, thing.lines))
+    return [thing._replace(lines=profiles.unsaid(thing.lines, coming, profile)) for thing in things]
+
+
+class _Comparison:
+    """What one call changes, thing by thing: wanted settings, lines that take things away at once, and notes.
+
+    changes: settings to reach; drops: lines that take away all of a thing; renewed: those of things that are made anew; base: what
+    runs without these; notes: by owner, of which mine is ours.
+    """
+
+    def __init__(self, found: Found, saved: Config, options: Options) -> None:
+        self.found, self.saved, self.options = found, saved, options
+        self.notes: dict[str, Notes] = _copied(found.notes)
+        self.mine = self.notes.setdefault(options.owner, {})
+        self.changes: dict[Address, str | None] = {}
+        self.drops: list[Drop] = []
+        self.renewed: list[tuple[Address, str]] = []
+        self.base = dict(found.running)
+        self.warnings: list[str] = []
+        self.index, self.saved_index = Index(found.running), Index(saved)
+
+    def check_daemons(self) -> None:
+        """Raises FabricError for a daemon that does not run; in check mode, an earlier task of the same play may start it."""
+        missing = [daemon for daemon in self.options.daemons if daemon not in self.found.daemons]
+        if not missing:
+            return
+        said = f"the FRR daemon {missing[0]} does not run; enable it in /etc/frr/daemons, as frr_router_daemons of the role frr_router does"
+        if not self.options.check:
+            raise FabricError(said)
+        self.warnings.append(said)
+
+    def take(self, thing: Thing) -> None:
+        """Plan one thing. Raises FabricError for one of another owner."""
+        self._claim(thing.name)
+        there = self.index.inside(thing.scope)
+        if thing.present:
+            self._want(thing, there)
+        else:
+            self._leave(thing, there)
+
+    def purge(self, declared: t.Container[str]) -> None:
+        """Take away our things that are not declared."""
+        for name in list(self.mine):
+            if name not in declared and not name.startswith(self.options.kept or ("\n",)):
+                self._forget(name)
+
+    def _claim(self, name: str) -> None:
+        rivals = [owner for owner in self.notes if owner != self.options.owner and name in self.notes[owner]]
+        if rivals and not self.options.adopt:
+            raise FabricError(f"{name} belongs to owner {rivals[0]}; set adopt to take it over")
+        for rival in rivals:
+            self.notes[rival].pop(name)
+
+    def _leave(self, thing: Thing, there: list[Address]) -> None:
+        if self.options.adopt and there:
+            self.mine[thing.name] = {"lines": there, "scope": thing.scope, "drop": thing.drop}
+        if thing.name not in self.mine:
+            if there:
+                may_remove(thing.name, None, Caller(self.options.owner))
+            return
+        self._forget(thing.name)
+        if any(self.changes.get(address, "") is not None for address in there):
+            self.warnings.append(returned(thing.name))
+
+    def _forget(self, name: str) -> None:
+        """Take away what the notes say that we made of a thing."""
+        note = self.mine.pop(name)
+        addresses = [tuple(address) for address in note["lines"]]
+        if note.get("drop"):
+            where, line = note["drop"]
+            self.drops.append((tuple(where), line, tuple(note["scope"])))
+            addresses += self.index.inside(note["scope"]) + self.saved_index.inside(note["scope"])
+        self.changes.update({address: None for address in addresses if address not in self.changes})
+
+    def _want(self, thing: Thing, there: list[Address]) -> None:
+        note = self.mine.get(thing.name)
+        lines = _with_blocks(thing)
+        made = {tuple(address) for address in note["lines"]} if note else set()
+        if self.options.adopt:
+            made |= set(there)
+        made |= {address for address, line in lines.items() if line is not None and address not in self.found.running}
+        made -= {address for address, line in lines.items() if line is None}
+        self.changes.update(lines)
+        if thing.renew and thing.drop:
+            self._renew(thing.drop, there)
+        if made:
+            whole = bool(note and note.get("drop")) or self.options.adopt or not there
+            drop = thing.drop if whole else None
+            self.mine[thing.name] = {"lines": sorted(made), "scope": thing.scope, "drop": drop}
+        elif note:
+            del self.mine[thing.name]
+
+    def _renew(self, drop: tuple[Address, str], there: list[Address]) -> None:
+        """Make a thing anew with whatever else it has."""
+        self.renewed.append(drop)
+        for address in there:
+            self.base.pop(address)
+            self.changes.setdefault(address, self.found.running[address])
+
+
+def _with_blocks(thing: Thing) -> dict[Address, str | None]:
+    """The lines of a thing with the blocks around them, which are made with them."""
+    lines = dict(thing.lines)
+    for address, line in thing.lines.items():
+        for depth in range(1, len(address) if line is not None else 1):
+            header = address[:depth]
+            if thing.holds(header) and not SHOWN_ANYWAY.match(header[-1]):
+                lines.setdefault(header, header[-1])
+    return lines
+
+
+def _copied(notes: t.Any) -> t.Any:
+    """Notes as a file holds them, which knows no tuples."""
+    return json.loads(json.dumps(notes))
+
+
+def _others_inside(block: Address, config: Config, changes: t.Mapping[Address, str | None]) -> Address | None:
+    """A setting in a block that stays when the changes are made, or None."""
+    depth = len(block)
+    return next(
+        (a for a in config if a[:depth] == block and a != block and changes.get(a, "") is not None),
+        None,
+    )
+
+
+def _leaving_blocks(config: Config, changes: t.Mapping[Address, str | None]) -> dict[Address, Address | None]:
+    """The blocks that the changes take away, each with a setting of somebody else's in it, if there is one."""
+    blocks = [a for a, line in changes.items() if line is None and BLOCK.match(config.get(a, ""))]
+    return {block: _others_inside(block, config, changes) for block in blocks}
+
+
+def _unsaved(saved: Config, to_save: t.Mapping[Address, str | None]) -> dict[Address, str | None]:
+    """The settings in which frr.conf differs; a block stays that somebody else's line is in."""
+    kept = {block for block, foreign in _leaving_blocks(saved, to_save).items() if foreign}
+    return {a: line for a, line in to_save.items() if saved.get(a) != line and a not in kept}
+
+
+def _apply(
+    runner: Runner, found: Found, lines: list[tuple[Address, str]], plan: _Comparison, notes: dict[str, Notes]
+) -> Apply:
+    """The step that brings the lines to FRR, which were tried by vtysh where FRR runs. Raises FabricError."""
+    module = plan.options.module
+    ahead = {owner: _joined(found.notes.get(owner, {}), note) for owner, note in notes.items()}
+    ahead = {owner: note for owner, note in ahead.items() if note != found.notes.get(owner, {})}
+    back = [_noting(owner, module, found.notes.get(owner, {})) for owner in ahead]
+    before = [_noting(owner, module, note) for owner, note in ahead.items()]
+    late = "mgmtd" in found.daemons
+    apply = Apply(runner, render(lines), found.running, plan.changes, before, back, late)
+    if found.daemons:
+        apply.validate()
+    return apply
+
+
+def compare(runner: Runner, found: Found, things: t.Sequence[Thing], options: Options) -> Change:
+    """What must change so that the things are as wanted, live, in frr.conf and in the notes.
+
+    Raises FabricError for a thing of another owner.
+    """
+    saved_as = found.lines or conf.by_indentation(found.saved, BLOCK.match)
+    starts_as = profiles.stated((line.text for line in saved_as), found.profile)
+    runs_as = profiles.stated(found.text.splitlines())
+    saved = profiles.said(settings(saved_as, meanings(saved_as)), starts_as)
+    found = found._replace(running=profiles.said(found.running, runs_as))
+    explicit = _explicit(things)
+    things = _unsaid(found, things)
+
+    plan = _Comparison(found, saved, options)
+    plan.check_daemons()
+    for thing in things:
+        plan.take(thing)
+    if options.purge:
+        plan.purge({thing.name for thing in things})
+    changes = plan.changes
+    to_save = {**changes, **profiles.unsaid(explicit, {**saved, **changes}, starts_as)}
+    _check_used(found.running, changes, made_by(options.owner))
+    # What is saved runs after the next restart.
+    _check_used(saved, to_save, made_by(options.owner), f" of {CONF}")
+    warnings = plan.warnings + _staying(found.running, changes)
+    if found.daemons:
+        warnings += _not_running(saved_as, things, found.running, runs_as, to_save)
+
+    # A router that is new has the defaults of the file that FRR started with, which may have been written for another release.
+    of_new = {address: line for address, line in explicit.items() if address[:1] not in plan.base}
+    lines = plan.renewed + difference(turned_on(plan.base, changes), {**changes, **of_new}, plan.drops)
+    unsaved = _unsaved(saved, to_save)
+    notes: dict[str, Notes] = _copied(plan.notes)
+    steps: list[t.Any] = [_apply(runner, found, lines, plan, notes)] if lines else []
+    if unsaved:
+        steps.append(Save(CONF, edited(runner, found.text, saved_as, unsaved), 0o640))
+    renoted = {owner: note for owner, note in notes.items() if note != found.notes.get(owner, {})}
+    steps += [_noting(owner, options.module, note) for owner, note in renoted.items()]
+    before, after = _views(found, saved, changes, lines, unsaved)
+    if steps and before == after:
+        path = notes_path(options.owner, options.module)
+        before, after = before + "! not yet noted as ours\n", after + f"! noted as {options.owner}'s in {path}\n"
+    return Change(steps, before, after, tuple(warnings))
+
+
+def _explicit(things: t.Sequence[Thing]) -> dict[Address, str | None]:
+    """The wanted lines whose default depends on something."""
+    lines = (item for thing in things if thing.present for item in thing.lines.items())
+    return {address: line for address, line in lines if profiles.depends(address)}
+
+
+def _staying(config: Config, changes: t.Mapping[Address, str | None]) -> list[str]:
+    """A warning for each block that stays, as lines of others are in it."""
+    return [
+        f"'{' / '.join(block)}' stays, as somebody else configured '{hide(config[foreign])}' in it"
+        for block, foreign in _leaving_blocks(config, changes).items()
+        if foreign
+    ]
+
+
+def _noting(owner: str, module: str, note: Notes) -> Note | Remove:
+    """The step that remembers this for an owner; nothing is no file."""
+    place = notes_path(owner, module)
+    return Note(place, json.dumps(note, indent=1, sort_keys=True) + "\n", 0o600) if note else Remove(place)
+
+
+def _joined(old: Notes, new: Notes) -> Notes:
+    """What an owner has before a change and after it."""
+    both = {**old, **new}
+    lines = {
+        name: {tuple(line) for side in (old, new) for line in side.get(name, {}).get("lines", ())} for name in both
+    }
+    return {name: {**both[name], "lines": [list(line) for line in sorted(lines[name])]} for name in both}
+
+
+def _views(
+    found: Found,
+    saved: Config,
+    changes: dict[Address, t.Optional[str]],
+    lines: t.Sequence[t.Any],
+    unsaved: t.Collection[Address],
+) -> tuple[str, str]:
+    """The declared settings before and after, as the running configuration shows them, and frr.conf's where it differs."""
+
+    def view(config: Config) -> str:
+        return show((address, config[address]) for address in changes if address in config)
+
+    wanted = {address: line for address, line in changes.items() if line is not None}
+    before, after = view(found.running), view(wanted)
+    if not lines and unsaved:
+        before, after = f"! {CONF}\n" + view(saved), f"! {CONF}\n" + after
+    return before, after
+
+
+def judge(found: Found, changes: t.Mapping[Address, t.Optional[str]]) -> list[str]:
+    """After a write: each line that FRR did not take, named."""
+    return [f"FRR did not take {line}" for line in untaken(found.running, changes)]
