@@ -407,7 +407,8 @@ spawned:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.overloom.fabric.plugins.module_utils._openflow.bundle import argument_spec, exclusions, run
+from ansible_collections.overloom.fabric.plugins.module_utils._openflow.bundle import run
+from ansible_collections.overloom.fabric.plugins.module_utils._openflow.declaration import argument_spec, exclusions
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import owner_argument_spec
 
 

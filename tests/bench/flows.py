@@ -16,17 +16,17 @@ import time
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from standalone import Module, measured, run_to_end
 
-from ansible_collections.overloom.fabric.plugins.module_utils._openflow import bundle as _ovs_flow
+from ansible_collections.overloom.fabric.plugins.module_utils._openflow import bundle, declaration
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import owner_argument_spec
 
-SPEC = {**_ovs_flow.argument_spec(), **owner_argument_spec()}
+SPEC = {**declaration.argument_spec(), **owner_argument_spec()}
 
 
 def module(flows):
     """The module's result; Ansible's check of the options is included."""
     checked = ArgumentSpecValidator(SPEC).validate({"bridge": "br", "owner": "bench", "purge": True, "flows": flows})
     assert not checked.error_messages, checked.error_messages
-    return run_to_end(_ovs_flow.run, Module(checked.validated_parameters))
+    return run_to_end(bundle.run, Module(checked.validated_parameters))
 
 
 def main():

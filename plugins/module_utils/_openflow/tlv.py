@@ -11,7 +11,10 @@ from __future__ import annotations
 import re
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.module_utils._openflow.model import Flow, Scope, Tlv, number
+from ansible_collections.overloom.fabric.plugins.module_utils._openflow.compare import Scope
+from ansible_collections.overloom.fabric.plugins.module_utils._openflow.flow import Flow
+from ansible_collections.overloom.fabric.plugins.module_utils._openflow.switch import Tlv
+from ansible_collections.overloom.fabric.plugins.module_utils._openflow.text import number
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 
 

@@ -10,17 +10,13 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.module_utils._openflow.model import (
+from ansible_collections.overloom.fabric.plugins.module_utils._openflow.cookie import COOKIE_PREFIX
+from ansible_collections.overloom.fabric.plugins.module_utils._openflow.flow import DEFAULT_FLOW, Flow, parse_dump
+from ansible_collections.overloom.fabric.plugins.module_utils._openflow.group import Group, parse_groups
+from ansible_collections.overloom.fabric.plugins.module_utils._openflow.meter import Meter, parse_meters
+from ansible_collections.overloom.fabric.plugins.module_utils._openflow.switch import (
     BUNDLED,
-    COOKIE_PREFIX,
-    DEFAULT_FLOW,
-    Flow,
-    Group,
-    Meter,
     Tlv,
-    parse_dump,
-    parse_groups,
-    parse_meters,
     parse_tlvs,
     spoken,
     tlvs_text,

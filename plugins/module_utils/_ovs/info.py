@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.module_utils._openflow import bundle as _ovs_flow
+from ansible_collections.overloom.fabric.plugins.module_utils._openflow import bundle
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs import bridge as _ovs_bridge
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs import switch as _ovs_switch
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs import tunnel as _ovs_tunnel
@@ -125,7 +125,7 @@ def gather_all(
         if "datapath_flows" in kinds:
             found["datapath_flows"] = parse_datapath_flows(appctl(runner, timeout, "dpif/dump-flows", bridge))
         if openflow:
-            found.update(_ovs_flow.gathered(runner, database, bridge, openflow, "", owner, timeout))
+            found.update(bundle.gathered(runner, database, bridge, openflow, "", owner, timeout))
         for kind, things in found.items():
             result[kind] += [{"bridge": bridge, **thing} for thing in things]
     return result

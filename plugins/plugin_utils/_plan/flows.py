@@ -13,7 +13,7 @@ import re
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.declaration import default_outer
-from ansible_collections.overloom.fabric.plugins.module_utils._openflow.bundle import argument_spec, declaration
+from ansible_collections.overloom.fabric.plugins.module_utils._openflow.declaration import argument_spec, declaration
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import (
     DST_PORTS,

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.module_utils._openflow.model import quoted
+from ansible_collections.overloom.fabric.plugins.module_utils._openflow.text import quoted
 
 # The tables by the names that the documentation uses. A packet only ever goes on to a higher number, so it cannot circle.
 CLASSIFY, LEARN, ISOLATE, ANSWER, REPLY, REPLY_ND, LOCAL, REMOTE, LOOK_UP, LEARNED, DELIVER = (

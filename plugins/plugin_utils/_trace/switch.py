@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.module_utils._openflow.model import COOKIE_MASK, owner_cookie
+from ansible_collections.overloom.fabric.plugins.module_utils._openflow.cookie import COOKIE_MASK, owner_cookie
 
 _STEP = re.compile(r"^\s{0,3}(\d+)\. (.*)$")
 _COOKIE = re.compile(r", cookie (0x[0-9a-f]+)")

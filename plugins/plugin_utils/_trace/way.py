@@ -12,7 +12,7 @@ import difflib
 import ipaddress
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.module_utils._openflow.model import quoted
+from ansible_collections.overloom.fabric.plugins.module_utils._openflow.text import quoted
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import DST_PORTS, IN_NAMESPACE
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mesh import tunnel_name
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.unset import as_read

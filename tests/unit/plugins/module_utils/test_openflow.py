@@ -12,53 +12,65 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.overloom.fabric.plugins.module_utils._openflow.bundle import (
+from ansible_collections.overloom.fabric.plugins.module_utils._openflow.compare import (
+    Scope,
+    Wanted,
+    WantedFlow,
+    WantedGroup,
+    WantedMeter,
+    apply,
+    bundle_lines,
+    compare,
+    kept,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._openflow.cookie import (
+    ALL_BITS,
+    COOKIE_MASK,
+    Cookie,
+    owner_cookie,
+    parse_cookie,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._openflow.flow import (
+    DEFAULT_FLOW,
+    FLAGS,
+    Flow,
+    actions_text,
+    match_data,
+    match_text,
+    parse_dump,
+    parse_flow,
+    parse_parsed,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._openflow.group import (
+    Bucket,
+    Group,
+    bucket_line,
+    parse_group,
+    parse_group_stats,
+    parse_groups,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._openflow.meter import (
+    Band,
+    Meter,
+    parse_meter,
+    parse_meter_stats,
+    parse_meters,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._openflow.record import (
     Seen,
     parse_record,
     record_text,
     restore_unit,
 )
-from ansible_collections.overloom.fabric.plugins.module_utils._openflow.model import (
-    ALL_BITS,
-    COOKIE_MASK,
-    DEFAULT_FLOW,
-    FLAGS,
-    Band,
-    Bucket,
-    Cookie,
-    Flow,
-    Group,
-    Meter,
-    Scope,
+from ansible_collections.overloom.fabric.plugins.module_utils._openflow.switch import (
     Switch,
     Tlv,
-    Wanted,
-    WantedFlow,
-    WantedGroup,
-    WantedMeter,
-    actions_text,
-    apply,
-    bucket_line,
-    bundle_lines,
-    compare,
-    kept,
-    match_data,
-    match_text,
-    owner_cookie,
-    parse_cookie,
-    parse_dump,
-    parse_flow,
-    parse_group,
-    parse_group_stats,
-    parse_groups,
-    parse_meter,
-    parse_meter_stats,
-    parse_meters,
-    parse_parsed,
     parse_tables,
     parse_tlvs,
-    quoted,
     restore_lines,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._openflow.text import (
+    quoted,
     speakable,
     split_top,
     unquoted,

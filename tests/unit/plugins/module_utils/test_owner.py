@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.overloom.fabric.plugins.module_utils._openflow.model import Flow, owner_cookie
+from ansible_collections.overloom.fabric.plugins.module_utils._openflow.cookie import owner_cookie
+from ansible_collections.overloom.fabric.plugins.module_utils._openflow.flow import Flow
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs import bridge as _ovs_bridge
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.before import flushes, former_of, former_text, users
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import Database, apply, empty_database
