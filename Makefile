@@ -1,7 +1,7 @@
 # Two commands matter: `make lab` runs the main job, `make test` runs every test. `make help` lists the rest.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help lab lab-down shell console plan verify packages test-packages test scenario test-platforms test-machines machine-packages check coverage lock bench docs picture build clean
+.PHONY: help lab lab-down shell console plan diagram verify packages test-packages test scenario test-platforms test-machines machine-packages check coverage lock bench docs picture build clean
 
 INVENTORY ?= inventory/lab
 PYTHON ?= python3
@@ -41,6 +41,9 @@ console: $(BIN)/.lab ## Enter a guest by its serial console, left with Ctrl-]: m
 
 plan: $(BIN)/.lab ## Print the plan of an inventory
 	@$(PLAYBOOK) playbooks/plan.yml
+
+diagram: $(BIN)/.lab ## Draw an inventory into reports/fabric.svg; needs Graphviz
+	@$(PLAYBOOK) playbooks/diagram.yml
 
 verify: $(BIN)/.lab ## Measure the fabric against the plan
 	@$(PLAYBOOK) playbooks/verify.yml

@@ -57,7 +57,8 @@ def parts() -> dict[str, list[str]]:
     pytest = [python, "-m", "pytest", "-q", "--durations=5"]
     found = {f"molecule-{name}": [str(BIN / "molecule"), "test", "--scenario-name", name] for name in scenarios}
     found["guide-readme"] = [python, "tests/guides.py", "README.md", "standing"]
-    found["guide-intent"] = [python, "tests/guides.py", "docs/intent.md", "standing"]
+    for page in ("intent", "diagram"):
+        found[f"guide-{page}"] = [python, "tests/guides.py", f"docs/{page}.md", "standing"]
     for name in integration:
         # What failed is kept there, for a second try.
         cache = f"cache_dir={OUTPUT.relative_to(CHECKOUT)}/integration-{name[5:]}.cache"

@@ -33,6 +33,7 @@ ALLOWED = (
     "docs/scenarios/*.md",
     "meta/runtime.yml",
     "playbooks/capture.yml",
+    "playbooks/diagram.yml",
     "playbooks/drift.yml",
     "playbooks/lab.yml",
     "playbooks/lab_down.yml",

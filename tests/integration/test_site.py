@@ -204,7 +204,7 @@ def test_a_rebooted_host_has_it_all_without_a_run(built):
     assert set(changed(built.play("site.yml")).values()) == {0}
 
 
-def test_status_shows_what_is_not_as_planned_and_changes_nothing(built):
+def test_status_and_its_picture_show_what_is_not_as_planned_and_change_nothing(built):
     plan = plan_of(built.folder)
     tracer = Tracer(plan, built.lab)
     remote = next(tep["address"] for tep in plan["teps"] if tep["host"] == "kvm2")
@@ -224,6 +224,11 @@ def test_status_shows_what_is_not_as_planned_and_changes_nothing(built):
     assert [problem["thing"] for problem in report["problems"]] == ["gre-kvm2"]
     # The second run knows of the first.
     assert all(row["tx_rate"] is not None for row in report["tunnels"])
+    before = {host: tracer.state(host) for host in built.hosts}
+    drawn = built.play("playbooks/diagram.yml", "-e", f"diagram_report={built.folder}")
+    assert {host: tracer.state(host) for host in built.hosts} == before and set(changed(drawn).values()) == {0}
+    assert "2 hosts, 3 segments, 4 endpoints, 1 tunnel; state of" in drawn and "1 problem" in drawn
+    assert "✗ kvm1" in (built.folder / "fabric.svg").read_text(encoding="utf-8")
 
 
 def test_drift_is_none_right_after_site_and_names_what_was_changed_by_hand(built):

@@ -9,6 +9,9 @@ import ipaddress
 import pathlib
 
 import yaml
+from ansible.inventory.manager import InventoryManager
+from ansible.parsing.dataloader import DataLoader
+from ansible.vars.manager import VariableManager
 from hypothesis import strategies as st
 
 CHECKOUT = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -19,6 +22,27 @@ SPEC = yaml.safe_load((CHECKOUT / "roles/plan/meta/argument_specs.yml").read_tex
 NAMES = st.text("abcdefghijklmnopqrstuvwxyz0123456789-", min_size=1, max_size=20).filter(
     lambda name: name[0] not in "-" and name[-1] not in "-"
 )
+
+INVENTORIES = sorted(path.parent.name for path in CHECKOUT.glob("inventory/*/hosts.yml"))
+
+
+def inventory(name):
+    """The fabric's variables of the KVM hosts and of the routers of an inventory below inventory/, and its groups with their hosts."""
+    loader = DataLoader()
+    found = InventoryManager(loader, sources=[str(CHECKOUT / "inventory" / name / "hosts.yml")])
+    variables, groups = VariableManager(loader, found), found.get_groups_dict()
+    hosts, routers = (
+        {
+            host: {
+                key: value
+                for key, value in variables.get_vars(host=found.get_host(host)).items()
+                if key.startswith("fabric_")
+            }
+            for host in groups.get(group, ())
+        }
+        for group in ("kvm_hosts", "routers")
+    )
+    return hosts, routers, groups
 
 
 @st.composite

@@ -17,6 +17,7 @@ BLOCKS = [block for page in guides.pages() for block in guides.blocks(page)]
 RUN = {
     "README.md",
     "docs/intent.md",
+    "docs/diagram.md",
     *(f"docs/scenarios/{path.parent.name}.md" for path in CHECKOUT.glob("molecule/*/molecule.yml")),
 }
 

@@ -12,12 +12,10 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 
-import yaml
-
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify import judge
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.expectations import expectations
-from ansible_collections.overloom.fabric.tests.unit.intents import SPEC
+from ansible_collections.overloom.fabric.tests.unit.intents import SPEC, inventory
 
 CHECKOUT = pathlib.Path(__file__).resolve().parent.parent.parent
 PICTURE = CHECKOUT / "docs/images/lab.svg"
@@ -40,12 +38,7 @@ def lines_of(picture: pathlib.Path) -> list[str]:
 
 def planned() -> dict[str, int]:
     """How many checks of each kind the default inventory has."""
-    everybody = yaml.safe_load((CHECKOUT / "inventory/lab/group_vars/all.yml").read_text())
-    groups = yaml.safe_load((CHECKOUT / "inventory/lab/hosts.yml").read_text())["all"]["children"]
-    hosts, routers = (
-        {name: {**everybody, **(own or {})} for name, own in groups[group]["hosts"].items()}
-        for group in ("kvm_hosts", "routers")
-    )
+    hosts, routers, _groups = inventory("lab")
     plan = compile_plan(hosts, SPEC, routers=routers)
     return dict(collections.Counter(check["kind"] for check in judge.judge(plan, expectations(plan), {})))
 

@@ -185,7 +185,12 @@ def _segments(plan: Item, seen: t.Mapping[str, Item], problems: list[Item]) -> l
 
 def _touched(plan: Item, point: Item, wrong: set[tuple[str, str]]) -> bool:
     """Whether an endpoint, or the port that it hangs at, is among what is wrong on its host."""
+    return any((point["host"], thing) in wrong for thing in things_of(plan, point))
+
+
+def things_of(plan: Item, point: Item) -> set[str]:
+    """The names under which problems of an endpoint on its host are told: its own, and that of the port that it hangs at."""
     spaces = plan["hosts"][point["host"]]["namespaces"]
     place = (point.get("namespace", point["name"]), point["interface"])
     outer = next((s["outer"] for s in spaces if (s["name"], s["interface"]) == place), point.get("port"))
-    return bool({(point["host"], point["name"]), (point["host"], outer)} & wrong)
+    return {point["name"]} | ({outer} if outer else set())
