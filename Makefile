@@ -42,7 +42,7 @@ console: $(BIN)/.lab ## Enter a guest by its serial console, left with Ctrl-]: m
 plan: $(BIN)/.lab ## Print the plan of an inventory
 	@$(PLAYBOOK) playbooks/plan.yml
 
-diagram: $(BIN)/.lab ## Draw an inventory into reports/fabric.svg; needs Graphviz
+diagram: $(BIN)/.lab ## Draw an inventory into reports/fabric.svg and fabric.html; needs Graphviz
 	@$(PLAYBOOK) playbooks/diagram.yml
 
 verify: $(BIN)/.lab ## Measure the fabric against the plan

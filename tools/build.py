@@ -44,6 +44,8 @@ ALLOWED = (
     "playbooks/trace.yml",
     "playbooks/verify.yml",
     "plugins/**/*.py",
+    "plugins/plugin_utils/_page/page.css",
+    "plugins/plugin_utils/_page/page.js",
     "roles/*/README.md",
     *(f"roles/*/{folder}/*.yml" for folder in ("defaults", "handlers", "meta", "tasks", "vars")),
     "roles/*/templates/*.j2",

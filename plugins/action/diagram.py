@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 import typing as t
 
 from ansible.errors import AnsibleActionFail
@@ -15,9 +16,10 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils import _report_files
-from ansible_collections.overloom.fabric.plugins.plugin_utils._diagram import dot, picture
+from ansible_collections.overloom.fabric.plugins.plugin_utils._diagram import dot, picture, state
+from ansible_collections.overloom.fabric.plugins.plugin_utils._page import page
 
-FILE, STATUS = "fabric.svg", "status.json"
+FILES = ("fabric.svg", "fabric.html")
 # Seconds. Graphviz needs less than one for the largest pictures there are, as large fabrics are folded.
 TIMEOUT = 120
 LAYERS = [*picture.LAYERS, "state"]
@@ -38,15 +40,17 @@ class ActionModule(ActionBase):
     def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         result = super().run(tmp, task_vars)
         _validation, options = self.validate_argument_spec(argument_spec=ARGUMENTS)
-        plan, folder, layers = options["plan"], options["report"], options["layers"]
-        status, why_not = read_status(folder, plan["fabric"]) if "state" in layers else (None, "")
+        plan, folder = options["plan"], options["report"]
+        reports, left_out = read_reports(folder, plan["fabric"])
+        status = reports["status"].data if "state" in options["layers"] and "status" in reports else None
         groups = {str(name): [str(host) for host in hosts] for name, hosts in (task_vars or {})["groups"].items()}
-        svg = dot.unseal(_drawn(picture.picture(plan, layers, groups, status)))
-        _report_files.write(folder, {FILE: svg})
-        path = os.path.join(folder, FILE)
-        lines = [f"  {path}: {picture.told(plan, status)}", *([f"  {why_not}"] if why_not else [])]
-        Display().display("\n".join(["", *lines, ""]))
-        return {**result, "changed": False, "path": path, "state": status is not None}
+        svg = dot.unseal(_drawn(picture.picture(plan, options["layers"], groups, status)))
+        _report_files.write(folder, dict(zip(FILES, (svg, page.page(plan, svg, groups, reports, time.time())))))
+        drawn, written = (os.path.join(folder, name) for name in FILES)
+        told = f", with the reports of {', '.join(reports)}" if reports else ""
+        lines = [f"{drawn}: {picture.told(plan, status)}", f"{written}: the same with all details{told}", *left_out]
+        Display().display("\n".join(["", *(f"  {line}" for line in lines), ""]))
+        return {**result, "changed": False, "path": drawn, "page": written, "reports": list(reports)}
 
 
 def _drawn(text: str) -> str:
@@ -69,17 +73,22 @@ def _drawn(text: str) -> str:
     return done.stdout.decode("utf-8")
 
 
-def read_status(folder: str, fabric: str) -> tuple[dict[str, t.Any] | None, str]:
-    """The report of status on this fabric, and why one that is there is not shown."""
-    path = os.path.join(folder, STATUS)
-    try:
-        with open(path, encoding="utf-8") as stream:
-            found = json.load(stream)
-        report = {key: found[key] for key in ("fabric", "time", "hosts", "problems")}
-    except FileNotFoundError:
-        return None, ""
-    except (OSError, ValueError, KeyError, TypeError):
-        return None, f"{path} is no report of status, so the picture shows no state."
-    if report["fabric"] != fabric:
-        return None, f"{path} is of fabric {report['fabric']}, so the picture shows no state."
-    return report, ""
+def read_reports(folder: str, fabric: str) -> tuple[dict[str, page.Report], list[str]]:
+    """The reports on this fabric that there are, by their names, and why others are left out."""
+    found, left_out = {}, []
+    for name in page.REPORTS:
+        path = os.path.join(folder, f"{name}.json")
+        try:
+            with open(path, encoding="utf-8") as stream:
+                data, written = json.load(stream), os.fstat(stream.fileno()).st_mtime
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError):
+            data, written = None, 0.0
+        if not isinstance(data, dict) or "fabric" not in data or (name == "status" and not state.usable(data)):
+            left_out.append(f"{path} is no report of {name}, and is left out.")
+        elif data["fabric"] != fabric:
+            left_out.append(f"{path} is of fabric {data['fabric']}, and is left out.")
+        else:
+            found[name] = page.Report(data, written)
+    return found, left_out

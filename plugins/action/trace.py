@@ -93,7 +93,9 @@ def _judged(way: Route, options: dict[str, t.Any], hostvars: t.Any) -> dict[str,
         counters.decide(way, report, seen, after)
     Display().display("\n".join(["", *draw.lines(report), ""]))
     if options["report"]:
-        _report_files.write(options["report"], {FILE: json.dumps(report, indent=1) + "\n"})
+        _report_files.write(
+            options["report"], {FILE: json.dumps({"fabric": way.plan["fabric"], **report}, indent=1) + "\n"}
+        )
     result: dict[str, t.Any] = {"undecided": report["undecided"], "passed": report["passed"], "died": report["died"]}
     if not report["passed"]:
         result.update(failed=True, msg=draw.sentence(report))

@@ -11,6 +11,8 @@ version_added: 0.1.0
 author: The overloom.fabric authors (@overloom)
 description:
   - Writes an SVG of the fabric, C(fabric.svg). Graphviz lays it out.
+  - Writes a page with this picture, C(fabric.html), which needs nothing else. It has all that the plan says of each thing, and the last reports of
+    M(overloom.fabric.status), M(overloom.fabric.verify), M(overloom.fabric.drift) and M(overloom.fabric.trace) in the folder O(report).
   - Up to 12 hosts and routers are drawn one by one. More share a box for each group of the inventory, with the numbers of what is in it.
   - A report of M(overloom.fabric.status) on the same fabric in the folder O(report) gives things the colors of their state.
   - This module is an action plugin. It runs on the controller and touches no host, so use it with C(run_once=true).
@@ -30,7 +32,7 @@ options:
     choices: [underlay, overlay, routing, state]
     default: [underlay, overlay, routing, state]
   report:
-    description: Folder on the controller for C(fabric.svg), in which C(status.json) is looked for.
+    description: Folder on the controller for C(fabric.svg) and C(fabric.html), in which the reports of the other modules are looked for.
     type: path
     default: reports
 requirements:
@@ -61,8 +63,15 @@ path:
   returned: always
   type: str
   sample: reports/fabric.svg
-state:
-  description: Whether it has the colors of a report of M(overloom.fabric.status).
+page:
+  description: The file with the page.
   returned: always
-  type: bool
+  type: str
+  sample: reports/fabric.html
+reports:
+  description: The reports on this fabric that the folder has.
+  returned: always
+  type: list
+  elements: str
+  sample: [status, verify]
 """

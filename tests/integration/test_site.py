@@ -229,6 +229,7 @@ def test_status_and_its_picture_show_what_is_not_as_planned_and_change_nothing(b
     assert {host: tracer.state(host) for host in built.hosts} == before and set(changed(drawn).values()) == {0}
     assert "2 hosts, 3 segments, 4 endpoints, 1 tunnel; state of" in drawn and "1 problem" in drawn
     assert "✗ kvm1" in (built.folder / "fabric.svg").read_text(encoding="utf-8")
+    assert "remote_ip 192.0.2.9; planned" in (built.folder / "fabric.html").read_text(encoding="utf-8")
 
 
 def test_drift_is_none_right_after_site_and_names_what_was_changed_by_hand(built):

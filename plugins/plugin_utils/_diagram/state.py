@@ -16,6 +16,20 @@ Item = t.Dict[str, t.Any]
 OF_ENDPOINTS = ("port", "namespace", "container", "service", "dhcp", "guest")
 
 
+_PROBLEM = {"kind", "host", "from", "to", "expected", "observed"}
+
+
+def usable(report: Item) -> bool:
+    """Whether something that was read has the form of a report of status."""
+    when, hosts, problems = (report.get(name) for name in ("time", "hosts", "problems"))
+    # Up to the year 9999.
+    if not isinstance(when, (int, float)) or not 0 <= when < 253402300800:
+        return False
+    if not isinstance(hosts, dict) or not isinstance(problems, list):
+        return False
+    return all(isinstance(one, dict) and one.keys() >= _PROBLEM for one in problems)
+
+
 class Verdict(t.NamedTuple):
     """A thing's state: `good`, `wrong`, or empty where nothing is known; and a line for each problem."""
 

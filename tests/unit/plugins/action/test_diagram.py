@@ -11,6 +11,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import time
 import typing as t
 import xml.etree.ElementTree as ET
 
@@ -83,7 +84,10 @@ def test_hosts_that_cannot_be_reached_are_drawn_and_nothing_is_changed(diagram: 
     assert done.returncode == 0, done.stdout + done.stderr
     assert recap(done.stdout) == {"kvm1": (0, 0), "kvm2": (0, 0)}
     assert f"{diagram.reports}/fabric.svg: 2 hosts, 1 segment, 2 endpoints, 1 tunnel" in done.stdout
-    assert {"kvm1", "kvm2", "fabric test"} <= set(diagram.texts()) and os.listdir(diagram.reports) == ["fabric.svg"]
+    assert {"kvm1", "kvm2", "fabric test"} <= set(diagram.texts()) and sorted(os.listdir(diagram.reports)) == [
+        "fabric.html",
+        "fabric.svg",
+    ]
     # The control: a playbook that connects does not pass.
     assert diagram.run(playbook="status").returncode != 0
 
@@ -106,6 +110,7 @@ def test_a_report_of_status_is_shown_and_may_be_left_out(diagram: Diagram) -> No
     diagram.reports.mkdir()
     (diagram.reports / "status.json").write_text(json.dumps(report()))
     assert "state of 1970-01-01 00:00:00 UTC: 1 problem" in diagram.run().stdout
+    assert "down; planned: answers" in (diagram.reports / "fabric.html").read_text(encoding="utf-8")
     assert {"kvm1", "✗ kvm2", "state of 1970-01-01 00:00:00 UTC: 1 problem"} <= set(diagram.texts())
     done = diagram.run("-e", "diagram_layers=underlay,overlay")
     assert done.returncode == 0 and "problem" not in done.stdout
@@ -113,18 +118,23 @@ def test_a_report_of_status_is_shown_and_may_be_left_out(diagram: Diagram) -> No
 
 
 def test_a_report_that_does_not_fit_is_left_out_with_a_sentence(tmp_path: pathlib.Path) -> None:
-    assert action.read_status(str(tmp_path), "test") == (None, "")
+    assert action.read_reports(str(tmp_path), "test") == ({}, [])
     file = tmp_path / "status.json"
     for text, sentence in (
-        (json.dumps(report(fabric="other")), "is of fabric other, so the picture shows no state."),
-        ('{"fabric": "test"}', "is no report of status, so the picture shows no state."),
-        ("[]", "is no report of status, so the picture shows no state."),
-        ("half of a rep", "is no report of status, so the picture shows no state."),
+        (json.dumps(report(fabric="other")), "is of fabric other, and is left out."),
+        (json.dumps(report(hosts=None)), "is no report of status, and is left out."),
+        (json.dumps(report(problems=[{}])), "is no report of status, and is left out."),
+        (json.dumps(report(time=1e30)), "is no report of status, and is left out."),
+        ("[]", "is no report of status, and is left out."),
+        ("half of a rep", "is no report of status, and is left out."),
     ):
         file.write_text(text)
-        assert action.read_status(str(tmp_path), "test") == (None, f"{file} {sentence}")
-    file.write_text(json.dumps({**report(), "tunnels": []}))
-    assert action.read_status(str(tmp_path), "test") == (report(), "")
+        assert action.read_reports(str(tmp_path), "test") == ({}, [f"{file} {sentence}"])
+    file.write_text(json.dumps(report()))
+    (tmp_path / "trace.json").write_text('{"fabric": "test"}')
+    found, left_out = action.read_reports(str(tmp_path), "test")
+    assert list(found) == ["status", "trace"] and found["status"].data == report() and not left_out
+    assert abs(found["status"].written - time.time()) < 60
 
 
 def test_without_graphviz_one_sentence_names_the_package(diagram: Diagram) -> None:
