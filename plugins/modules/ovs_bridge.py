@@ -73,6 +73,7 @@ EXAMPLES = r"""
     ports:
       - name: bond0
         members: [eth1, eth2]
+        up: true
         bond_mode: balance-tcp
         lacp: active
 
@@ -142,6 +143,10 @@ bridges:
         link_state:
           description: Whether the link is V(up) or V(down).
           type: str
+        interfaces:
+          description: Of a bond, its members with their settings, their C(link_state), and C(lacp_current), whether a partner in LACP answers.
+          type: list
+          elements: dict
 commands:
   description: The commands that were executed, or would be in check mode, in order.
   returned: always

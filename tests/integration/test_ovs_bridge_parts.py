@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 import typing as t
 
@@ -706,17 +707,25 @@ def test_a_fake_bridge_that_cannot_be_is_refused(host: Host, item: dict[str, t.A
 # Bonds and patch ports
 
 
+def units(host: Host) -> list[str]:
+    """The ports whose device a unit brings up at boot."""
+    return sorted(re.findall(r"overloom-port-(\S+)\.service", host.run(["ls", "/etc/systemd/system"])))
+
+
 @pytest.mark.parametrize("mode", ["active-backup", "balance-slb", "balance-tcp"])
 def test_the_members_of_a_bond_change_without_the_bond_going_down(host: Host, mode: str) -> None:
     veth(host, "v0", "v1", "v2")
     for name in ("v0", "v1", "v2"):
-        host.run(["ip", "link", "set", name, "up"])
         host.run(["ip", "link", "set", name + "p", "up"])
     bond = {"name": "bond0", "members": ["v0", "v1"], "bond_mode": mode, "bond_updelay": 10, "bond_downdelay": 20}
+    bond["up"] = True
     if mode == "balance-tcp":
         bond.update(lacp="active", lacp_time="fast", lacp_fallback_ab=True)
     done = host.apply("ovs_bridge", {**BR, "ports": [bond]})
-    assert done["bridges"][0]["ports"][1]["members"] == ["v0", "v1"]
+    state = done["bridges"][0]["ports"][1]
+    assert (state["members"], state["up"]) == (["v0", "v1"], True)
+    assert [(x["name"], x["link_state"]) for x in state["interfaces"]] == [("v0", "up"), ("v1", "up")]
+    assert units(host) == ["v0", "v1"]
     shown = host.run("ovs-appctl bond/show bond0".split())
     assert "updelay: 10 ms" in shown and "downdelay: 20 ms" in shown and (mode in shown or "fallback" in shown.lower())
     number = column(host, "Interface", "v0", "ofport")
@@ -732,7 +741,12 @@ def test_the_members_of_a_bond_change_without_the_bond_going_down(host: Host, mo
     assert [x["lacp_port_id"] for x in done["bridges"][0]["ports"][1]["interfaces"]] == [7, 8]
     wrong = {**bond, "interfaces": [{"name": "v1"}]}
     assert "interfaces holds v1" in host.module("ovs_bridge", {**BR, "ports": [wrong]}, ok=False)["msg"]
+    assert units(host) == ["v0", "v2"]
+    said = host.module("ovs_bridge", {**BR, "ports": [{"name": "bond0", "up": False}]}, ok=False)["msg"]
+    assert said.endswith("is a bond, and up is for its members; declare members too, or leave up out")
     host.apply("ovs_bridge", {**BR, "ports": [{"name": "bond0", "members": ["v0"]}]})
+    host.apply("ovs_bridge", {"bridges": [], "purge": True})
+    assert units(host) == []
 
 
 # What is declared of one member of a bond, and what its row holds then: type, mtu_request, options, other_config.

@@ -145,9 +145,14 @@ def _target(device: Device, old: Target | None, owner: str) -> Target:
 def _orphaned(unit: Unit, found: Database, after: Database, owner: str, purge: bool) -> bool:
     """Is it the unit of a port that goes or, with purge, our unit of one that is gone already?"""
     target, name = noted(unit), unit.notes().get("Name", "")
-    if target is None or name in after.members:
+    if target is None or name in _interfaces(after):
         return False
-    return name in found.members or (purge and target.owner == owner)
+    return name in _interfaces(found) or (purge and target.owner == owner)
+
+
+def _interfaces(database: Database) -> set[str]:
+    """The interfaces of all ports: a unit may be that of a bond's member."""
+    return {name for members in database.members.values() for name in members}
 
 
 class _Diff:

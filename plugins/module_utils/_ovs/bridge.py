@@ -271,6 +271,14 @@ class Port(t.NamedTuple):
         """How errors call it."""
         return f"port {self.name} of bridge {self.bridge}"
 
+    @property
+    def devices(self) -> list[_ovs_address.Device]:
+        """The devices that are declared: its own, or those of a bond's members, which may be up and have no addresses."""
+        members = self.members or (self.name,)
+        if members == (self.name,):
+            return [self.device]
+        return [_ovs_address.Device(member, None, self.device.up) for member in members]
+
 
 class Bridge(t.NamedTuple):
     """One declared bridge. parent: of a fake bridge, whose ports, and itself as a port, are the parent's."""
@@ -730,10 +738,10 @@ def _check_port(
     check_vlans(port.item, after.tables["Port"][port.name], port.what)
     if members == (port.name,):
         _ovs_address.check(port.device, after.interface(port.name)["type"], port.what)
-    elif port.device.addresses or port.device.up is not None:
-        raise FabricError(
-            f"{port.what} is a bond and has no device of its own; put addresses on an internal port, and leave up out"
-        )
+    elif port.device.addresses:
+        raise FabricError(f"{port.what} is a bond and has no device of its own; put addresses on an internal port")
+    elif port.device.up is not None and port.members is None:
+        raise FabricError(f"{port.what} is a bond, and up is for its members; declare members too, or leave up out")
     for name in port.interfaces:
         if name not in members:
             raise FabricError(
@@ -807,7 +815,12 @@ def port_state(database: Database, name: str) -> Item:
         result.update({key: database.tables["Port"][name][key] for key in ("status", "rstp_status")})
     if len(members) > 1:
         result["interfaces"] = [
-            {"name": name, **view(database, "Interface", name, INTERFACE_OPTIONS)} for name in members
+            {
+                "name": name,
+                **view(database, "Interface", name, INTERFACE_OPTIONS),
+                **{key: database.tables["Interface"][name][key] for key in ("link_state", "lacp_current")},
+            }
+            for name in members
         ]
     if "psk" in result["options"]:
         result["options"]["psk"] = "********"
@@ -905,7 +918,7 @@ class _Call:
         self._remote = is_remote(params["database"])
         self._present = [bridge for bridge in bridges if bridge.present]
         self._ports = [port for bridge in self._present for port in bridge.ports if port.present]
-        self._devices = [port.device for port in self._ports]
+        self._devices = [device for port in self._ports for device in port.devices]
         self._done: list[Op] = []
         self.runner = ovs_runner(module)
 
@@ -963,6 +976,9 @@ class _Call:
             interface = found.interfaces.get(port["name"])
             if interface is not None:
                 port.update(addresses=list(interface.addresses), up=interface.up)
+            elif len(port["members"]) > 1 and found.interfaces:
+                members = [found.interfaces.get(name) for name in port["members"]]
+                port.update(up=all(member is not None and member.up for member in members))
         return {"bridges": states}
 
 
