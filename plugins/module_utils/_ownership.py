@@ -287,8 +287,10 @@ def _nic(claim: Claim, host: Host, owner: str) -> Use | None:
     there = host.interfaces.get(claim.name)
     if there is None or not claim.on:
         return None
-    if claim.name in host.database.bridge_of:
-        return _port(claim, host, owner)
+    port = next((port for port, members in host.database.members.items() if claim.name in members), None)
+    if port is not None:
+        # Perhaps a bond, which has other NICs besides.
+        return _port(claim._replace(name=port), host, owner)
     traces = [f"a part of {there.master}"] if there.master else []
     default = any(line.split()[:2] == [claim.name, "00000000"] for line in content("/proc/net/route").splitlines())
     # That it carries the default route is told where the role looks at it, with the way on.

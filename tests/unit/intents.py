@@ -85,10 +85,29 @@ def fabrics(draw, most=6):
     for number, host in zip(numbers, hosts):
         own = {"fabric_host_id": number, "fabric_endpoints": draw(_endpoints(number, segments))}
         own.update(
-            draw(st.fixed_dictionaries({}, optional={"fabric_underlay_interface": st.sampled_from(["enp1s0", "eth7"])}))
+            draw(
+                st.one_of(
+                    st.just({}),
+                    st.fixed_dictionaries({"fabric_underlay_interface": st.sampled_from(["enp1s0", "eth7"])}),
+                    st.fixed_dictionaries({"fabric_underlay_bond": _bond()}),
+                )
+            )
         )
         variables[host] = {**common, **own}
     return variables
+
+
+def _bond():
+    """A valid bond."""
+    common = {"interfaces": st.lists(st.sampled_from(["eth1", "eth2", "enp3s0"]), min_size=2, max_size=3, unique=True)}
+    delays = {"up_delay": st.integers(0, 1000), "down_delay": st.integers(0, 1000)}
+    return st.one_of(
+        st.fixed_dictionaries(common, optional={"name": st.just("bond-x"), **delays}),
+        st.fixed_dictionaries({**common, "mode": st.just("balance-slb")}, optional=delays),
+        st.fixed_dictionaries(
+            {**common, "mode": st.just("lacp")}, optional={"lacp_rate": st.sampled_from(["fast", "slow"])}
+        ),
+    )
 
 
 @st.composite

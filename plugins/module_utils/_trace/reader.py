@@ -155,7 +155,10 @@ def _bridge(database: Database, name: str) -> Item:
 
 
 def _port(database: Database, name: str) -> Item:
-    row, interface = database.tables["Port"][name], database.interface(name)
+    row = database.tables["Port"][name]
+    members = {member: database.tables["Interface"][member] for member in database.members[name]}
+    # A bond works as long as one of its members does.
+    interface = next((one for one in members.values() if not one.get("error")), database.interface(name))
     return {
         "tag": row.get("tag"),
         "trunks": row.get("trunks") or [],
@@ -167,6 +170,9 @@ def _port(database: Database, name: str) -> Item:
         "error": interface.get("error"),
         "link_state": interface.get("link_state"),
         "mtu": interface.get("mtu"),
+        "members": {
+            member: {key: one.get(key) for key in ("link_state", "lacp_current")} for member, one in members.items()
+        },
     }
 
 

@@ -45,9 +45,7 @@ def _of_end(way: Route, end: End) -> list[Item]:
 
 def _nics(way: Route, host: str) -> list[Item]:
     """The NICs of a host's underlay, where tunnels have their outer headers."""
-    underlay = way.plan["hosts"][host]["underlay"]
-    names = [link["interface"] for link in underlay["links"]] or [underlay["interface"]]
-    return [_point(host, "", name, "NIC of the underlay") for name in names if name]
+    return [_point(host, "", name, "NIC of the underlay") for name in way.plan["hosts"][host]["underlay"]["nics"]]
 
 
 def _links(way: Route, host: str) -> list[Item]:

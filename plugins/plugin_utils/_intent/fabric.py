@@ -30,6 +30,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec impor
     label,
     show,
     suggest,
+    word,
 )
 
 Network = t.Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
@@ -42,6 +43,7 @@ HOST_VARIABLES = (
     "fabric_host_id",
     "fabric_tep_address",
     "fabric_underlay_interface",
+    "fabric_underlay_bond",
     "fabric_guest_memory",
     "fabric_endpoints",
     "fabric_flows",
@@ -86,16 +88,38 @@ DHCP = "dhcp"
 LEASE_TIMES = (120, 2**31 - 1)
 IPV4_MIN_MTU = 68  # RFC 791
 IPV6_MIN_MTU = 1280  # RFC 8200, section 5
+# Milliseconds: what a signed number of 32 bits holds.
+LONGEST_DELAY = 2**31 - 1
+
+
+@dataclasses.dataclass
+class Bond:
+    """Several NICs of a host that are one port of the underlay bridge; delays in milliseconds."""
+
+    where: str
+    name: str | t.Any
+    interfaces: list[str]
+    mode: str | t.Any
+    primary: str | None | t.Any
+    up_delay: int | None | t.Any
+    down_delay: int | None | t.Any
+    lacp_rate: str | None | t.Any
+
+    @property
+    def lacp(self) -> bool:
+        """Whether it is negotiated with the switch (IEEE 802.1AX)."""
+        return self.mode == "lacp"
 
 
 @dataclasses.dataclass
 class Underlay:
-    """The network between the hosts; mtu in bytes of an IP packet."""
+    """The network between the hosts; mtu in bytes of an IP packet. A host is on it by one interface, or by a bond."""
 
     subnet: Network | t.Any
     mtu: int | t.Any
     bridge: str | t.Any
-    interface: str | t.Any
+    interface: str | None | t.Any
+    bond: Bond | None | t.Any
     tep: str | t.Any
     vlan: int | None | t.Any
 
@@ -232,6 +256,7 @@ class Host:
     tep_address: Address | None | t.Any
     tep_prefix: int | None
     interface: str | None | t.Any
+    bond: Bond | None | t.Any
     endpoints: list[Endpoint]
     guest_memory: str | None | t.Any = None
     flows: list[dict[str, t.Any]] = dataclasses.field(default_factory=list)
@@ -270,6 +295,19 @@ class Intent:
     given: set[str]
     refused: set[str]
 
+    def bond_of(self, host: Host) -> Bond | None | t.Any:
+        """The bond of a host, its own or that of all hosts; None where it has a single NIC."""
+        if host.bond is not None or host.interface is not None:
+            return host.bond
+        return self.underlay.bond
+
+    def nics_of(self, host: Host) -> list[str]:
+        """The NICs by which a host is on an underlay that is not routed."""
+        bond = self.bond_of(host)
+        if bond is not None:
+            return bond.interfaces if bond else []
+        return [nic for nic in [self.underlay.interface if host.interface is None else host.interface] if nic]
+
 
 def load(
     hosts: dict[str, dict[str, t.Any]],
@@ -288,7 +326,7 @@ def load(
     routers = routers or {}
     common = _common({**hosts, **routers}, spec, problems, given)
     overlays, segments = "fabric_overlays", "fabric_segments"
-    underlay = _underlay(common["fabric_underlay"], problems)
+    underlay = _underlay(common["fabric_underlay"], given, problems)
     named_overlays = [_overlay(item, i, underlay, given, problems) for i, item in _items(common, overlays)]
     named_segments = [_segment(item, i, problems) for i, item in _items(common, segments)]
     refused = {
@@ -517,19 +555,58 @@ def _fabric_name(value: t.Any, problems: list[str]) -> str | t.Any:
     return _matching(value, re.compile("[a-z0-9][a-z0-9-]{0,31}"), "a-z, 0-9 and '-'", "fabric_name", problems)
 
 
-def _underlay(item: t.Any, problems: list[str]) -> Underlay:
+def _underlay(item: t.Any, given: set[str], problems: list[str]) -> Underlay:
     if item is INVALID:
-        return Underlay(*[INVALID] * 6)
+        return Underlay(*[INVALID] * 7)
     where = "fabric_underlay"
+    bond = _bond(item["bond"], f"{where}.bond", problems)
+    if bond is not None and f"{where}.interface" in given:
+        problems.append(f"{where}.interface and {where}.bond exclude each other; leave one of them out.")
     subnet = read_network(item["subnet"], f"{where}.subnet", problems)
     low = IPV6_MIN_MTU if subnet and subnet.version == 6 else IPV4_MIN_MTU
     return Underlay(
         subnet=subnet,
         mtu=_between(item["mtu"], low, 65535, f"{where}.mtu", problems),
         bridge=read_interface(item["bridge"], f"{where}.bridge", problems),
-        interface=read_interface(item["interface"], f"{where}.interface", problems),
+        interface=read_interface(item["interface"], f"{where}.interface", problems) if bond is None else None,
+        bond=bond,
         tep=read_interface(item["tep"], f"{where}.tep", problems),
         vlan=_vlan(item["vlan"], f"{where}.vlan", problems),
+    )
+
+
+def _bond(item: t.Any, where: str, problems: list[str]) -> Bond | None | t.Any:
+    """A bond; of its NICs those that are understood."""
+    if not isinstance(item, dict):
+        return item
+    mode, nics = item["mode"], item["interfaces"] or ()
+    found = [nic for text in nics for nic in [read_interface(text, f"{where}.interfaces", problems)] if nic]
+    for nic in dict.fromkeys(nic for nic in found if found.count(nic) > 1):
+        problems.append(f"{where}.interfaces names {nic} twice; name each NIC once.")
+    if item["interfaces"] is not INVALID and len(nics) < 2:
+        few = f"names {found[0]} alone" if found else "names no NIC"
+        problems.append(f"{where}.interfaces {few}; a bond needs two or more, and a single NIC is an interface.")
+    for option, fits, modes in (
+        ("primary", mode == "active-backup", "the mode active-backup"),
+        ("lacp_rate", mode == "lacp", "the mode lacp"),
+        ("up_delay", mode != "lacp", "the modes without LACP, which has timers of its own"),
+        ("down_delay", mode != "lacp", "the modes without LACP, which has timers of its own"),
+    ):
+        if mode is not INVALID and item[option] is not None and not fits:
+            problems.append(f"{where}.{option} is for {modes}; leave it out with {mode}.")
+    if isinstance(item["primary"], str) and found and item["primary"] not in found:
+        problems.append(
+            f"{where}.primary {word(item['primary'])} is not among its NICs{suggest(item['primary'], found)}"
+        )
+    return Bond(
+        where=where,
+        name=read_interface(item["name"], f"{where}.name", problems),
+        interfaces=found,
+        mode=mode,
+        primary=item["primary"],
+        up_delay=_between(item["up_delay"], 0, LONGEST_DELAY, f"{where}.up_delay", problems),
+        down_delay=_between(item["down_delay"], 0, LONGEST_DELAY, f"{where}.down_delay", problems),
+        lacp_rate=item["lacp_rate"],
     )
 
 
@@ -749,6 +826,10 @@ def _host(name: str, variables: dict[str, t.Any], spec: dict[str, t.Any], proble
                 f"{where} {show(values['fabric_tep_address'])} has no prefix length after the slash; write it as 192.168.200.1/24."
             )
             tep = INVALID
+    bond = _bond(values["fabric_underlay_bond"], f"{name}: fabric_underlay_bond", problems)
+    if bond is not None and values["fabric_underlay_interface"] is not None:
+        both = "fabric_underlay_interface and fabric_underlay_bond"
+        problems.append(f"{name}: {both} exclude each other; leave one of them out.")
     endpoints: list[Endpoint] = []
     for i, item in _items(values, "fabric_endpoints"):
         endpoint = _endpoint(item, i, name, problems)
@@ -759,6 +840,7 @@ def _host(name: str, variables: dict[str, t.Any], spec: dict[str, t.Any], proble
         tep_address=read_address(tep, where, problems),
         tep_prefix=prefix,
         interface=read_interface(values["fabric_underlay_interface"], f"{name}: fabric_underlay_interface", problems),
+        bond=bond,
         endpoints=_unique(
             [item for item in endpoints if item.name is not INVALID], f"{name}: fabric_endpoints", problems
         ),

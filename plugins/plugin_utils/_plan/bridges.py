@@ -67,7 +67,7 @@ def _underlay_bridge(underlay: Item) -> Item:
         "name": underlay["bridge"],
         "ports": [
             {
-                "name": underlay["interface"],
+                **(_bond(underlay) if underlay["bond"] else {"name": underlay["nics"][0]}),
                 "up": True,
                 "tag": UNSET,
                 "trunks": [],
@@ -84,6 +84,22 @@ def _underlay_bridge(underlay: Item) -> Item:
                 "addresses": [tep["address"]],
             },
         ],
+    }
+
+
+def _bond(underlay: Item) -> Item:
+    """What makes a port a bond. Of the modes of Open vSwitch, LACP goes with that which spreads connections over all members."""
+    bond = underlay["bond"]
+    lacp = bond["mode"] == "lacp"
+    return {
+        "name": bond["name"],
+        "members": underlay["nics"],
+        "bond_mode": "balance-tcp" if lacp else bond["mode"],
+        "bond_primary": or_unset(bond["primary"]),
+        "bond_updelay": or_unset(bond["up_delay"]),
+        "bond_downdelay": or_unset(bond["down_delay"]),
+        "lacp": "active" if lacp else UNSET,
+        "lacp_time": or_unset(bond["lacp_rate"]),
     }
 
 

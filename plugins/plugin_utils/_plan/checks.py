@@ -28,6 +28,7 @@ def check(values: Values) -> None:
     _keys(values)
     _reach(values)
     _bare(values)
+    _bonds(values)
     _peers(values)
     _interfaces(values)
     _plan_flows.check(values)
@@ -185,6 +186,15 @@ def _bare(values: Values) -> None:
                 )
 
 
+def _bonds(values: Values) -> None:
+    """A routed underlay has a NIC for each link, and no other."""
+    bonds = (values.intent.bond_of(host) for host in values.intent.hosts.values())
+    for where in dict.fromkeys(bond.where for bond in bonds if bond and values.routing.routed):
+        values.problems.append(
+            f"{where} is for a switched underlay, but fabric_links makes it routed, with a NIC for each link; leave one of them out."
+        )
+
+
 def _peers(values: Values) -> None:
     """A peer is no host of the fabric, can be reached from it, and has endpoints on its overlay's segments."""
     subnet = values.intent.underlay.subnet
@@ -260,7 +270,11 @@ def _underlay_names(values: Values, name: str) -> t.Iterator[tuple[str, str]]:
             yield end.interface, f"the end of {end.link.name}"
             yield end.port, f"the port of {end.link.name}"
     else:
-        yield host.interface if host.interface is not None else underlay.interface, "the underlay's NIC"
+        bond = values.intent.bond_of(host)
+        for nic in values.intent.nics_of(host):
+            yield nic, f"a NIC of {bond.where}" if bond else "the underlay's NIC"
+        if bond:
+            yield bond.name, f"{bond.where}.name"
     yield underlay.tep, "fabric_underlay.tep"
     # Overlays may share a bridge.
     bridges = {overlay.bridge: f"{overlay.where}.bridge" for overlay in values.overlays.values() if overlay.bridge}

@@ -44,7 +44,7 @@ def _host(name: str, host: Plan, places: dict[str, str]) -> list[Claim]:
             "fabric_underlay" if bridge["name"] == underlay["bridge"] else places.get(bridge["name"], "fabric_overlays")
         )
         found.append(_claim("bridge", bridge["name"], "", f"name another bridge in {place}.bridge"))
-        found += [_port(name, port, bridge["name"], bool(underlay["links"])) for port in bridge.get("ports", ())]
+        found += [claim for port in bridge.get("ports", ()) for claim in _port(name, port, bridge["name"], underlay)]
         for port in bridge.get("ports", ()):
             found += [_address(name, address, port["name"]) for address in port.get("addresses", ())]
     for tunnel in host["tunnels"]:
@@ -79,16 +79,20 @@ def _host(name: str, host: Plan, places: dict[str, str]) -> list[Claim]:
     return found
 
 
-def _port(host: str, port: Plan, bridge: str, routed: bool) -> Claim:
-    """A port that is declared of a bridge: a card, or one that is made."""
+def _port(host: str, port: Plan, bridge: str, underlay: Plan) -> list[Claim]:
+    """A port that is declared of a bridge: a card, a bond with its cards, or one that is made."""
     if port.get("type"):
-        return _claim("interface", port["name"], bridge, "name another port in fabric_underlay.tep")
-    return _nic(host, port["name"], bridge, routed)
+        return [_claim("interface", port["name"], bridge, "name another port in fabric_underlay.tep")]
+    if "members" in port:
+        where = f"fabric_underlay_bond of {host}"
+        bond = _claim("port", port["name"], bridge, f"name another bond in {where}")
+        return [bond, *(_nic(nic, bridge, where) for nic in port["members"])]
+    where = "the ends of fabric_links" if underlay["links"] else f"fabric_underlay_interface of {host}"
+    return [_nic(port["name"], bridge, where)]
 
 
-def _nic(host: str, card: str, bridge: str, routed: bool) -> Claim:
-    where = "in the ends of fabric_links" if routed else f"in fabric_underlay_interface of {host}"
-    return _claim("nic", card, bridge, f"name another one {where}")
+def _nic(card: str, bridge: str, where: str) -> Claim:
+    return _claim("nic", card, bridge, f"name another one in {where}")
 
 
 def _address(host: str, address: str, port: str) -> Claim:
@@ -108,7 +112,7 @@ def _router(name: str, router: Plan, kvm: bool) -> list[Claim]:
         found.append(_claim("router", f"router bgp {instance['asn']}", f"BGP {instance['asn']} default", other))
     if not kvm:
         cards = dict.fromkeys(interface.get("parent") or interface["name"] for interface in router["interfaces"])
-        found += [_nic(name, card, "", True) for card in cards if card != "lo"]
+        found += [_nic(card, "", "the ends of fabric_links") for card in cards if card != "lo"]
         found += [
             _address(name, address, item["name"])
             for item in router["interfaces"]

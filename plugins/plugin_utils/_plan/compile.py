@@ -8,10 +8,12 @@ This file is private to the collection.
 
 from __future__ import annotations
 
+import dataclasses
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import (
     RESULTS,
+    Bond,
     Endpoint,
     Overlay,
     Segment,
@@ -95,6 +97,11 @@ def intent_secrets(
     return secrets(intent.common, {name: host.routing for name, host in {**intent.hosts, **intent.routers}.items()})
 
 
+def _bond(bond: Bond | None) -> Plan | None:
+    """A bond as plain data, but for its NICs' place in the intent."""
+    return None if bond is None else {k: v for k, v in dataclasses.asdict(bond).items() if k != "where"}
+
+
 class _Writer:
     """The values as plain data, and where each of them came from."""
 
@@ -112,7 +119,7 @@ class _Writer:
         """The whole plan."""
         values, intent, underlay = self.values, self.values.intent, self.values.intent.underlay
         self._state("fabric", "fabric_name")
-        for option in ("subnet", "mtu", "bridge", "interface", "tep", "vlan"):
+        for option in ("subnet", "mtu", "bridge", "interface", "bond", "tep", "vlan"):
             self._state(f"underlay.{option}", f"fabric_underlay.{option}")
         overlays = [self._overlay(overlay) for overlay in values.overlays.values()]
         segments = [self._segment(segment) for segment in values.segments.values()]
@@ -133,6 +140,7 @@ class _Writer:
                 "mtu": underlay.mtu,
                 "bridge": underlay.bridge,
                 "interface": underlay.interface,
+                "bond": _bond(underlay.bond),
                 "tep": underlay.tep,
                 "vlan": underlay.vlan,
             },
@@ -270,11 +278,15 @@ class _Writer:
         key = f"hosts.{name}"
         self.sources[f"{key}.id"] = self.values.ids[name].source
         self.sources[f"{key}.underlay.tep.address"] = self.values.teps[name].source
-        self._state(f"{key}.underlay.interface", f"{name}: fabric_underlay_interface", "fabric_underlay.interface")
+        links = self._links(name)
+        places = (f"{name}: fabric_underlay_bond", f"{name}: fabric_underlay_interface")
+        common = ("fabric_underlay.bond", "fabric_underlay.interface")
+        self._state(f"{key}.underlay.nics", *(("fabric_links",) if links else (*places, *common)))
         return {
             "bridge": underlay.bridge,
-            "interface": underlay.interface if host.interface is None else host.interface,
-            "links": self._links(name),
+            "nics": [link["interface"] for link in links] or self.values.intent.nics_of(host),
+            "bond": _bond(self.values.intent.bond_of(host)),
+            "links": links,
             "mtu": underlay.mtu,
             "tep": {
                 "name": underlay.tep,

@@ -380,6 +380,7 @@ class Routers:
                 ("endpoints", router.endpoints),
                 ("tep_address", router.tep_address),
                 ("underlay_interface", router.interface),
+                ("underlay_bond", router.bond),
             ):
                 if value:
                     self.problems.append(

@@ -86,7 +86,7 @@ def render(plan: dict[str, t.Any], width: int = 100) -> str:
                     name,
                     marked(host["id"], f"hosts.{name}.id"),
                     marked(host["underlay"]["tep"]["address"], f"hosts.{name}.underlay.tep.address"),
-                    marked(host["underlay"]["interface"], f"hosts.{name}.underlay.interface"),
+                    marked(_nics(host["underlay"]), f"hosts.{name}.underlay.nics"),
                     " ".join(bridge["name"] for bridge in host["bridges"]),
                     len(host["tunnels"]),
                     sum(point["host"] == name for point in plan["endpoints"]),
@@ -242,6 +242,12 @@ def _separation(segment: dict[str, t.Any], marked: t.Callable[[t.Any, str], str]
     if segment["key"]:
         return marked(f"key {segment['key']}{', learns' * segment['learn']}", f"segments.{segment['name']}.key")
     return "untagged" if segment["vlan"] is None else marked(segment["vlan"], f"segments.{segment['name']}.vlan")
+
+
+def _nics(underlay: dict[str, t.Any]) -> str:
+    """A host's NICs, with the bond that they are."""
+    bond, nics = underlay["bond"], " ".join(underlay["nics"])
+    return f"{bond['name']} ({nics}, {bond['mode']})" if bond else nics
 
 
 def _routing(plan: dict[str, t.Any], marked: t.Callable[[t.Any, str], str], width: int) -> list[str]:

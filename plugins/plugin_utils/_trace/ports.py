@@ -239,12 +239,12 @@ def answered(view: View, path: Path, host: str, way: Route) -> None:
     path.doubt(died)
 
 
-def received(view: View, host: str, card: str, bridge: str) -> None:
-    """Let a tunnel's packet from the card into the bridge of the underlay."""
-    text = view.switch(host)["traces"].get(f"tunnel by {card}")
-    traced = switch.parse(text) if text else None
-    if traced and traced.dropped:
-        raise _lost(view, host, bridge, traced, view.bridge(host, bridge), {}, "the tunnel endpoint")
+def received(view: View, host: str, cards: t.Sequence[str], bridge: str) -> None:
+    """Let a tunnel's packet from a card into the bridge of the underlay. A bond takes it from some of its cards only."""
+    texts = [view.switch(host)["traces"].get(f"tunnel by {card}") for card in cards]
+    traced = [switch.parse(text) for text in texts if text]
+    if traced and all(one.dropped for one in traced):
+        raise _lost(view, host, bridge, traced[0], view.bridge(host, bridge), {}, "the tunnel endpoint")
 
 
 def _lost(

@@ -35,14 +35,23 @@ class Outer(t.NamedTuple):
 
 
 class Cable(t.NamedTuple):
-    """Where an address of the underlay is: host, the interface that has it, the card behind, the bridge between, and their MTU as planned."""
+    """Where an address of the underlay is: host, the interface that has it, the cards behind, the bridge between, and their MTU as planned.
+
+    port: that of the bridge which the cards are; of several it is a bond, and one that works is enough. lacp: whether they need a partner.
+    """
 
     host: str
     dev: str
-    card: str
+    cards: tuple[str, ...]
     bridge: str | None
-    tag: int | None
+    port: str
     mtu: int | None
+    lacp: bool = False
+
+    @property
+    def bond(self) -> bool:
+        """Whether the cards are a bond."""
+        return len(self.cards) > 1
 
 
 class Underlay:
@@ -62,16 +71,20 @@ class Underlay:
     def _link(self, end: Item) -> Cable:
         host = self.plan["hosts"].get(end["host"])
         if host is None:
-            return Cable(end["host"], end["port"], end["interface"], None, None, end["mtu"])
-        tag = next((one["vlan"] for one in host["underlay"]["links"] if one["port"] == end["port"]), None)
-        return Cable(end["host"], end["port"], end["interface"], host["underlay"]["bridge"], tag, end["mtu"])
+            card, port = end["interface"], end["port"]
+            return Cable(end["host"], port, (card,) if card != port else (), None, card, end["mtu"])
+        bridge = host["underlay"]["bridge"]
+        return Cable(end["host"], end["port"], (end["interface"],), bridge, end["interface"], end["mtu"])
 
     def _tep(self, name: str, underlay: Item) -> None:
         tep = underlay["tep"]
         if tep and tep["address"]:
-            card = underlay["interface"] if not underlay["links"] else ""
+            bond = underlay["bond"]
+            nics = () if underlay["links"] else tuple(underlay["nics"])
+            port = bond["name"] if bond else (*nics, "")[0]
+            lacp = bool(bond) and bond["mode"] == "lacp"
             address = kernel.bare(tep["address"])
-            self.cables[address] = Cable(name, tep["name"], card, underlay["bridge"], None, underlay["mtu"])
+            self.cables[address] = Cable(name, tep["name"], nics, underlay["bridge"], port, underlay["mtu"], lacp)
 
     def owner(self, address: str) -> str | None:
         """The host that an address belongs to."""
@@ -168,7 +181,7 @@ def _rightful(underlay: Underlay, here: str, at: str, target: str) -> None:
 def _deliver(underlay: Underlay, path: Path, space: Item, here: str, came: str, outer: Outer) -> None:
     cable = underlay.cable(here, came)
     if outer.tunnel and cable and cable.bridge:
-        received(underlay.view, here, cable.card, cable.bridge)
+        received(underlay.view, here, cable.cards, cable.bridge)
     if not (outer.tunnel and underlay.userspace(here)):
         filtered(path, space, "input", _met(outer, came, ""), here, here)
     if outer.tunnel:
@@ -194,7 +207,7 @@ def _leave(
             filtered(path, space, hook, _met(outer, came, ""), here, here)
     hop = _next(underlay, path, space, here, outer)
     notes.append(f"route to {outer.target}: dev {hop.dev}" + (f" via {hop.via}" if hop.via else ""))
-    _cards(underlay, space, here, hop.dev, outer)
+    notes += _cards(underlay, space, here, hop.dev, outer)
     if came is None and not (outer.tunnel and underlay.userspace(here)):
         filtered(path, space, "output", _met(outer, "", hop.dev), here, here)
     address = hop.via or outer.target
@@ -421,37 +434,80 @@ def _adjacent(underlay: Underlay, path: Path, here: str, mine: Cable, far: Cable
         )
 
 
-def _cards(underlay: Underlay, space: Item, host: str, dev: str, outer: Outer) -> None:
-    """Interface, and the card behind it in the bridge, carry the packet."""
+def _cards(underlay: Underlay, space: Item, host: str, dev: str, outer: Outer) -> list[str]:
+    """Interface, and the card behind it in the bridge, carry the packet; of a bond, one card at least, and the cards are a note."""
     cable = underlay.cable(host, dev)
     if cable and cable.bridge:
         # Without its daemon the ports of a bridge are down, too.
         underlay.view.switch(host)
-    names = [dev, *([cable.card] if cable and cable.card not in ("", dev) else [])]
-    for name in names:
-        link = space["links"].get(name)
-        if link is None:
-            raise Died("underlay-interface", f"{host} has no interface {name}", f"interface {name}")
-        if not link["up"]:
-            raise Died(
-                "underlay-down", f"{name} on {host} is down", f"{name} is up", f"on {host}: ip link set {name} up"
-            )
-        if not link["carrier"]:
-            raise Died(
-                "underlay-down",
-                f"{name} on {host} has no carrier: the cable or its other end is down",
-                f"{name} is up",
-                f"on {host}: ip link show {name}",
-            )
-        mend = f"on {host}: ip link set {name} mtu {cable.mtu}" if cable else ""
-        sizes(link, outer.size, cable.mtu if cable else None, host, mend)
-    if cable and cable.bridge:
-        _plugged(underlay, cable, names)
+    _room(_linked(space, host, dev), host, cable, outer)
+    if cable is None:
+        return []
+    reasons: dict[str, Died] = {}
+    for card in cable.cards:
+        try:
+            link = _linked(space, host, card)
+            if cable.bond:
+                _joined(underlay, cable, card)
+        except Died as died:
+            reasons[card] = died
+        else:
+            _room(link, host, cable, outer)
+    if cable.cards and len(reasons) == len(cable.cards):
+        raise _cut_off(cable, list(reasons.values()))
+    if cable.bridge:
+        _plugged(underlay, cable)
+    used = ", ".join(card for card in cable.cards if card not in reasons)
+    return [f"bond {cable.port} of {used}", *(died.because for died in reasons.values())] if cable.bond else []
 
 
-def _plugged(underlay: Underlay, cable: Cable, names: list[str]) -> None:
+def _linked(space: Item, host: str, name: str) -> Item:
+    """An interface that has a link."""
+    link: Item | None = space["links"].get(name)
+    if link is None:
+        raise Died("underlay-interface", f"{host} has no interface {name}", f"interface {name}")
+    if not link["up"]:
+        raise Died("underlay-down", f"{name} on {host} is down", f"{name} is up", f"on {host}: ip link set {name} up")
+    if not link["carrier"]:
+        raise Died(
+            "underlay-down",
+            f"{name} on {host} has no carrier: the cable or its other end is down",
+            f"{name} is up",
+            f"on {host}: ip link show {name}",
+        )
+    return link
+
+
+def _room(link: Item, host: str, cable: Cable | None, outer: Outer) -> None:
+    mend = f"on {host}: ip link set {link['name']} mtu {cable.mtu}" if cable else ""
+    sizes(link, outer.size, cable.mtu if cable else None, host, mend)
+
+
+def _joined(underlay: Underlay, cable: Cable, card: str) -> None:
+    """A card that is a member of its bond, and agreed on with the partner in LACP."""
+    members = present(underlay.view, cable.host, cable.bridge or "", cable.port)["members"]
+    if card not in members:
+        raise Died("port-gone", f"bond {cable.port} on {cable.host} has no member {card}", f"{card} is a member")
+    if cable.lacp and not members[card]["lacp_current"]:
+        raise Died(
+            "lacp",
+            f"no partner in LACP answers {card} of bond {cable.port} on {cable.host}",
+            "LACP is agreed on with the switch",
+            f"on {cable.host}: ovs-appctl lacp/show {cable.port}",
+        )
+
+
+def _cut_off(cable: Cable, reasons: list[Died]) -> Died:
+    """Why none of the cards carries the packet."""
+    if not cable.bond:
+        return reasons[0]
+    because = "; ".join(dict.fromkeys(died.because for died in reasons))
+    return Died(reasons[0].cause, f"no NIC of bond {cable.port} works: {because}", reasons[0].planned, reasons[0].mend)
+
+
+def _plugged(underlay: Underlay, cable: Cable) -> None:
     """The ports of the underlay's bridge."""
-    for name in names:
+    for name in filter(None, (cable.dev, cable.port)):
         row = present(underlay.view, cable.host, cable.bridge or "", name)
         planned = _tag(underlay, cable, name)
         if row["tag"] != planned:

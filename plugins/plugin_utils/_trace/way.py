@@ -286,7 +286,7 @@ class Route:
         cards = [(link["interface"], f",dl_dst={link['mac']}") for link in underlay["links"]]
         return [
             {"name": f"tunnel by {card}", "bridge": underlay["bridge"], "flow": f"in_port={quoted(card)},{flow}{mac}"}
-            for card, mac in cards or [(underlay["interface"], "")]
+            for card, mac in cards or [(nic, "") for nic in underlay["nics"]]
         ]
 
     def _fields(self) -> str:

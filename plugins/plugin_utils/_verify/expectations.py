@@ -325,6 +325,8 @@ def host_state(host: Item) -> Item:
             # A patch port has none.
             if "mtu" in port:
                 ports[port["name"]]["mtu"] = port["mtu"]
+            if "members" in port:
+                ports[port["name"]].update(_bond(port))
     for tunnel in host["tunnels"]:
         ports[tunnel["name"]] = {
             "bridge": tunnel["bridge"],
@@ -390,6 +392,13 @@ def host_state(host: Item) -> Item:
         "services": expected_services(host),
         "dhcp": expected_dhcp(host),
     }
+
+
+def _bond(port: Item) -> Item:
+    """A bond with its settings, of which all members work."""
+    settings = {name: as_read(value) for name, value in port.items() if name.startswith(("bond_", "lacp"))}
+    members = port["members"]
+    return {**settings, "members": members, "members_up": members, "lacp_partners": members if port["lacp"] else []}
 
 
 def _namespaces(host: Item) -> dict[str, Item]:

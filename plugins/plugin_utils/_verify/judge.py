@@ -455,7 +455,8 @@ def _look(plan: Item, probe: Item) -> str:
     """Commands that show where a packet of this probe may have died, the nearest first."""
     if probe.get("tep"):
         host = plan["hosts"][probe["from"]]["underlay"]
-        return f"on {probe['from']}: ip route get {probe['to']}; ovs-vsctl list interface {host['interface']} {host['tep']['name']}"
+        devices = " ".join([*host["nics"], host["tep"]["name"]])
+        return f"on {probe['from']}: ip route get {probe['to']}; ovs-vsctl list interface {devices}"
     points = {point["id"]: point for point in points_of(plan)}
     one, other = points[probe["from"]], points.get(probe["target"])
     bridge = next(segment["bridge"] for segment in plan["segments"] if segment["name"] == one["segment"])
@@ -473,11 +474,11 @@ def _look(plan: Item, probe: Item) -> str:
 
 
 def _carrier(plan: Item, point: Item, far: str) -> str | None:
-    """The port by which an endpoint's frames leave its host: a tunnel, or the card of the underlay."""
+    """The interfaces by which an endpoint's frames leave its host: a tunnel, or the cards of the underlay."""
     name = next(segment["overlay"] for segment in plan["segments"] if segment["name"] == point["segment"])
     overlay = next((overlay for overlay in plan["overlays"] if overlay["name"] == name), None)
     if overlay and overlay["encapsulation"] == "vlan":
-        return plan["hosts"][point["host"]]["underlay"]["interface"]
+        return " ".join(plan["hosts"][point["host"]]["underlay"]["nics"])
     return tunnel_name(name, far) if overlay else None
 
 

@@ -47,7 +47,20 @@ def _named(rows: t.Iterable[Item], _wanted: dict[str, Item]) -> dict[str, Item]:
 
 
 def _ports(bridges: t.Iterable[Item], _wanted: dict[str, Item]) -> dict[str, Item]:
-    return {port["name"]: {**port, "bridge": bridge["name"]} for bridge in bridges for port in bridge.get("ports", ())}
+    return {
+        port["name"]: {**port, "bridge": bridge["name"], **_members(port)}
+        for bridge in bridges
+        for port in bridge.get("ports", ())
+    }
+
+
+def _members(port: Item) -> Item:
+    """Of a bond, those members that have a link, and those whose partner in LACP answers."""
+    members = port.get("interfaces") or ()
+    return {
+        "members_up": [member["name"] for member in members if member["link_state"] == "up"],
+        "lacp_partners": [member["name"] for member in members if member["lacp_current"]],
+    }
 
 
 def _tunnels(rows: t.Iterable[Item], _wanted: dict[str, Item]) -> dict[str, Item]:

@@ -139,6 +139,24 @@ def test_a_card_must_be_there_and_be_nobodys() -> None:
     assert told(plugged, "nic", "eth1", "br-underlay") == []
 
 
+def test_a_member_of_a_bond_is_whose_the_bond_is() -> None:
+    # The kernel's datapath is their master.
+    cards = {name: interface(name, master="ovs-system") for name in ("eth1", "eth2")}
+    for owner, bridge, said in (
+        ("us", "br-underlay", []),
+        (
+            None,
+            "br-other",
+            ["nic eth2 was there before the fabric and is in use (a port of bridge br-other); take another"],
+        ),
+        ("blue", "br-other", ["nic eth2 belongs to the owner blue (a port of bridge br-other); take another"]),
+    ):
+        switch = database(**{bridge: {"ports": {"bond0": owner}}})
+        bonded = switch._replace(members={**switch.members, "bond0": ("eth1", "eth2")})
+        found = told(NOTHING._replace(interfaces=cards, database=bonded), "nic", "eth2", "br-underlay")
+        assert [line.partition(", or set fabric_adopt")[0] for line in found] == said
+
+
 def test_a_namespace_is_in_use_by_what_is_in_it() -> None:
     lo = {"lo": interface("lo")}
     assert told(NOTHING._replace(inside={"red": lo}, processes={"red": []}), "namespace", "red", "eth0") == []

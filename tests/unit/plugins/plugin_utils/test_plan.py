@@ -23,8 +23,9 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs import tunnel
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import interface_name
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import PlanError
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan
-from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.expectations import expectations
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.expectations import expectations, host_state
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.judge import judge
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.state import judge as judge_state
 from ansible_collections.overloom.fabric.tests.unit.intents import CHECKOUT, SPEC, fabrics
 
 many = settings(
@@ -79,7 +80,9 @@ def test_what_is_given_is_taken(hosts):
     points = {point["id"]: point for point in plan["endpoints"]}
     for name, variables in hosts.items():
         assert plan["hosts"][name]["id"] == variables["fabric_host_id"]
-        assert plan["hosts"][name]["underlay"]["interface"] == variables.get("fabric_underlay_interface", "eth1")
+        bond, underlay = variables.get("fabric_underlay_bond"), plan["hosts"][name]["underlay"]
+        nics = [variables.get("fabric_underlay_interface", "eth1")] if bond is None else bond["interfaces"]
+        assert underlay["nics"] == nics and {**(bond or {}), **(underlay["bond"] or {})} == (underlay["bond"] or {})
         for endpoint in variables["fabric_endpoints"]:
             for option, value in endpoint.items():
                 assert points[f"{name}/{endpoint['name']}"][option] == value
@@ -351,6 +354,60 @@ def test_every_item_is_what_its_module_takes(hosts):
             declared(validated)
 
 
+BOND = {"interfaces": ["eth1", "eth2"]}
+
+
+@pytest.mark.parametrize(
+    ("bond", "options"),
+    [
+        (BOND, {"bond_mode": "active-backup"}),
+        (
+            {**BOND, "primary": "eth2", "up_delay": 100, "down_delay": 0},
+            {
+                "bond_mode": "active-backup",
+                "bond_primary": "eth2",
+                "bond_updelay": 100,
+                "bond_downdelay": 0,
+            },
+        ),
+        ({**BOND, "name": "uplink", "mode": "balance-slb"}, {"name": "uplink", "bond_mode": "balance-slb"}),
+        (
+            {**BOND, "mode": "lacp", "lacp_rate": "fast"},
+            {"bond_mode": "balance-tcp", "lacp": "active", "lacp_time": "fast"},
+        ),
+    ],
+)
+def test_a_bond_is_a_port_of_the_underlay_bridge_and_the_tunnel_endpoint_stays_beside_it(bond, options):
+    common = {"fabric_name": "f", "fabric_segments": [], "fabric_underlay": {"vlan": 200, "bond": bond}}
+    own = {"kvm1": {}, "kvm2": {"fabric_underlay_interface": "eth7"}, "kvm3": {"fabric_underlay_bond": BOND}}
+    plan = plan_of({name: {**common, **variables} for name, variables in own.items()})
+    port, tep = plan["hosts"]["kvm1"]["bridges"][0]["ports"]
+    unset = ("bond_primary", "bond_updelay", "bond_downdelay", "lacp", "lacp_time", "tag", "vlan_mode")
+    said = {"name": "bond0", "members": ["eth1", "eth2"], "up": True, "trunks": [], "mtu": 1500}
+    assert port == {**dict.fromkeys(unset, ""), **said, **options}
+    assert (tep["name"], tep["tag"], tep["addresses"]) == ("tep0", 200, ["192.168.200.1/24"])
+    claimed = [(claim["kind"], claim["name"], claim["on"]) for claim in plan["claims"]["kvm1"]["claims"]]
+    on = "br-underlay"
+    assert {("port", port["name"], on), ("nic", "eth1", on), ("nic", "eth2", on)} <= set(claimed)
+    # What a host says for itself is the whole of it.
+    assert [port["name"] for port in plan["hosts"]["kvm2"]["bridges"][0]["ports"]] == ["eth7", "tep0"]
+    assert plan["hosts"]["kvm3"]["underlay"]["bond"]["mode"] == "active-backup"
+    expected = host_state(plan["hosts"]["kvm1"])["ports"][port["name"]]
+    # Open vSwitch says nothing of partners where it asks for none.
+    good = {"link_state": "up", "lacp_current": True if port["lacp"] else None}
+    members = [{"name": nic, **good} for nic in BOND["interfaces"]]
+    row = {**{name: value or None for name, value in port.items()}, "interfaces": members}
+    read = {"bridges": [{"name": on, "ports": [row]}]}
+    state = {"ports": {port["name"]: expected}, "flows": {}}
+    assert [check["passed"] for check in judge_state("kvm1", state, read)] == [True]
+    for name, lacking in (("members_up", {"link_state": "down"}), ("lacp_partners", {"lacp_current": False})):
+        members[1].update(lacking)
+        (check,) = judge_state("kvm1", state, read)
+        seen = "as planned" if name == "lacp_partners" and not port["lacp"] else f"{name} eth1"
+        assert check["observed"] == seen
+        members[1].update(good)
+
+
 @many
 @given(fabrics())
 def test_every_derived_value_says_where_it_came_from(hosts):
@@ -360,7 +417,7 @@ def test_every_derived_value_says_where_it_came_from(hosts):
         assert {
             f"hosts.{name}.id",
             f"hosts.{name}.underlay.tep.address",
-            f"hosts.{name}.underlay.interface",
+            f"hosts.{name}.underlay.nics",
         } <= sources.keys()
     for segment in plan["segments"]:
         assert {

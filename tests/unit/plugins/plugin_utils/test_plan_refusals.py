@@ -34,6 +34,10 @@ def mesh(**options):
     return {"fabric_overlays": [options]}
 
 
+def bond(**options):
+    return {"fabric_underlay": {"bond": {"interfaces": ["eth1", "eth2"], **options}}}
+
+
 def refused(hosts):
     with pytest.raises(PlanError) as error:
         compile_plan(hosts, SPEC, lab=["lab_links", "lab_name"])
@@ -444,6 +448,96 @@ REFUSED = [
         ],
     ),
     (
+        "bond of one",
+        fabric(common=bond(interfaces=["eth1"])),
+        [
+            "fabric_underlay.bond.interfaces names eth1 alone; a bond needs two or more, and a single NIC is an interface."
+        ],
+    ),
+    (
+        "bond of none",
+        fabric(kvm2={"fabric_underlay_bond": {"interfaces": []}}),
+        [
+            "kvm2: fabric_underlay_bond.interfaces names no NIC; a bond needs two or more, and a single NIC is an interface."
+        ],
+    ),
+    (
+        "bond without NICs",
+        fabric(common={"fabric_underlay": {"bond": {}}}),
+        ["fabric_underlay.bond.interfaces is missing; it is required."],
+    ),
+    (
+        "bond of one NIC twice",
+        fabric(common=bond(interfaces=["eth1", "eth2", "eth1"])),
+        ["fabric_underlay.bond.interfaces names eth1 twice; name each NIC once."],
+    ),
+    (
+        "bond of no name",
+        fabric(common=bond(interfaces=["eth1", "eth/2"])),
+        [
+            "fabric_underlay.bond.interfaces 'eth/2' is not a name for a network device; give 1 to 15 printable ASCII characters "
+            "without spaces, slashes, ':' and '%', and no leading hyphen."
+        ],
+    ),
+    (
+        "bond of a NIC that is the tunnel endpoint",
+        fabric(count=1, common={"fabric_underlay": {**bond()["fabric_underlay"], "tep": "eth2"}}),
+        ["kvm1: the name eth2 is both a NIC of fabric_underlay.bond and fabric_underlay.tep; rename one of them."],
+    ),
+    (
+        "bond with the name of its NIC",
+        fabric(count=1, kvm1={"fabric_underlay_bond": {"name": "eth1", "interfaces": ["eth1", "eth2"]}}),
+        [
+            "kvm1: the name eth1 is both a NIC of kvm1: fabric_underlay_bond and kvm1: fabric_underlay_bond.name; rename one of them."
+        ],
+    ),
+    (
+        "bond and interface",
+        fabric(common={"fabric_underlay": {**bond()["fabric_underlay"], "interface": "eth1"}}),
+        ["fabric_underlay.interface and fabric_underlay.bond exclude each other; leave one of them out."],
+    ),
+    (
+        "bond and interface of a host",
+        fabric(kvm1={"fabric_underlay_interface": "eth1", "fabric_underlay_bond": {"interfaces": ["eth1", "eth2"]}}),
+        ["kvm1: fabric_underlay_interface and fabric_underlay_bond exclude each other; leave one of them out."],
+    ),
+    (
+        "bond of an unknown mode",
+        fabric(common=bond(mode="802.3ad")),
+        ["fabric_underlay.bond.mode must be one of active-backup, balance-slb, lacp, not '802.3ad'."],
+    ),
+    (
+        "rate of LACP without LACP",
+        fabric(common=bond(mode="balance-slb", lacp_rate="fast")),
+        ["fabric_underlay.bond.lacp_rate is for the mode lacp; leave it out with balance-slb."],
+    ),
+    (
+        "delays and primary with LACP",
+        fabric(common=bond(mode="lacp", up_delay=100, down_delay=0, primary="eth1")),
+        [
+            "fabric_underlay.bond.primary is for the mode active-backup; leave it out with lacp.",
+            "fabric_underlay.bond.up_delay is for the modes without LACP, which has timers of its own; leave it out with lacp.",
+            "fabric_underlay.bond.down_delay is for the modes without LACP, which has timers of its own; leave it out with lacp.",
+        ],
+    ),
+    (
+        "primary that is no member",
+        fabric(common=bond(primary="eth3")),
+        ["fabric_underlay.bond.primary eth3 is not among its NICs; did you mean eth2?"],
+    ),
+    (
+        "delay below zero",
+        fabric(common=bond(up_delay=-1)),
+        ["fabric_underlay.bond.up_delay must be 0 to 2147483647, not -1."],
+    ),
+    (
+        "bond on a routed underlay",
+        fabric(common={**bond(), "fabric_links": [{"ends": ["kvm1:eth1", "kvm2:eth1"]}]}),
+        [
+            "fabric_underlay.bond is for a switched underlay, but fabric_links makes it routed, with a NIC for each link; leave one of them out."
+        ],
+    ),
+    (
         "bridge twice",
         fabric(common=mesh(bridge="br-underlay")),
         ["fabric_overlays[0].bridge br-underlay is the underlay's bridge too; give the overlay its own."],
@@ -847,6 +941,9 @@ ODD = [
         ("fabric_host_id",),
         ("fabric_tep_address",),
         ("fabric_underlay_interface",),
+        ("fabric_underlay_bond",),
+        ("fabric_underlay_bond", "interfaces"),
+        ("fabric_underlay_bond", "mode"),
         ("fabric_endpoints",),
         *(("fabric_underlay", option) for option in SPEC["fabric_underlay"]["options"]),
         *(("fabric_overlays", 0, option) for option in SPEC["fabric_overlays"]["options"]),
@@ -863,6 +960,8 @@ def test_an_odd_value_in_any_place_is_planned_or_refused_but_never_a_crash(place
         "fabric_segments": [dict(BLUE)],
         **endpoint(),
     }
+    if place[0] == "fabric_underlay_bond":
+        variables["fabric_underlay_bond"] = {"interfaces": ["eth1", "eth2"]}
     holder = variables
     for step in place[:-1]:
         holder = holder[step]

@@ -12,7 +12,7 @@ import pathlib
 import pytest
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan
-from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import counters, draw, walk
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import counters, draw, underlay, walk
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import ports as trace_ports
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.path import Died, Path, View
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.way import Packet, Route, TraceError
@@ -58,6 +58,19 @@ DUAL = compile_plan(
     SPEC,
 )
 WEB, KEY, VM = ("kvm1/web1", "kvm2/web2"), ("kvm1/acme1", "kvm2/acme2"), ("kvm1/acme1", "kvm2/vm2")
+# Two hosts whose underlay is a bond each.
+BONDED = compile_plan(
+    {
+        f"kvm{number}": {
+            "fabric_name": "bonded",
+            "fabric_underlay": {"vlan": 200, "bond": {"interfaces": ["eth1", "eth2"], "mode": "lacp"}},
+            "fabric_segments": [{"name": "red", "vlan": 10, "subnet": "10.1.1.0/24"}],
+            "fabric_endpoints": [{"name": f"red{number}", "segment": "red"}],
+        }
+        for number in (1, 2)
+    },
+    SPEC,
+)
 ANSWERED = {"sent": 5, "received": 5, "rtt_ms": 1.0}
 SILENT = {"sent": 1, "received": 0}
 
@@ -566,3 +579,68 @@ def test_a_protected_tunnel_on_a_hub_keeps_spokes_apart(protected):
     assert bool(died) is protected
     if died:
         assert died.cause == "split-horizon" and died.mend.endswith("protected=false")
+
+
+def bonded(**members: bool) -> View:
+    """A host whose bond has these members, each with or without a partner in LACP."""
+    links = {name: {"name": name, "mtu": 1500, "up": True, "carrier": True} for name in ("tep0", "eth1", "eth2")}
+    port = {"tag": None, "error": None, "ofport": 1}
+    bond = {**port, "members": {name: {"link_state": "up", "lacp_current": lacp} for name, lacp in members.items()}}
+    bridge = {"ports": {"bond0": bond, "tep0": {**port, "tag": 200}}, "datapath_type": "netdev"}
+    traces = {f"tunnel by {name}": trace_text("br-underlay", " 0. priority 0", "tep0") for name in members}
+    switch = {"error": None, "bridges": {"br-underlay": bridge}, "traces": traces}
+    return View(BONDED, {"kvm1": {"spaces": {"": {"links": links}}, "switch": switch}})
+
+
+def crossed(view: View) -> list[str]:
+    outer = underlay.Outer("192.168.200.1", "192.168.200.2", 1500, "udp", 4789, True)
+    return underlay._cards(underlay.Underlay(view), view.space("kvm1", ""), "kvm1", "tep0", outer)
+
+
+def test_a_bond_carries_a_packet_as_long_as_one_of_its_cards_works():
+    view = bonded(eth1=True, eth2=True)
+    assert crossed(view) == ["bond bond0 of eth1, eth2"]
+    view.space("kvm1", "")["links"]["eth1"]["up"] = False
+    assert crossed(view) == ["bond bond0 of eth2", "eth1 on kvm1 is down"]
+    view.space("kvm1", "")["links"]["eth2"]["carrier"] = False
+    with pytest.raises(Died, match="^no NIC of bond bond0 works: eth1 on kvm1 is down; eth2 on kvm1 has no carrier"):
+        crossed(view)
+
+
+def test_a_card_that_has_no_partner_or_is_not_in_the_bond_carries_nothing():
+    said = "no partner in LACP answers eth2 of bond bond0 on kvm1"
+    assert crossed(bonded(eth1=True, eth2=False)) == ["bond bond0 of eth1", said]
+    assert crossed(bonded(eth1=True)) == ["bond bond0 of eth1", "bond bond0 on kvm1 has no member eth2"]
+    with pytest.raises(Died, match=said) as died:
+        crossed(bonded(eth1=False, eth2=False))
+    assert died.value.cause == "lacp" and died.value.mend == "on kvm1: ovs-appctl lacp/show bond0"
+
+
+def test_the_tag_of_a_bond_and_the_room_of_each_of_its_cards_are_held_against_the_plan():
+    view = bonded(eth1=True, eth2=True)
+    view.switch("kvm1")["bridges"]["br-underlay"]["ports"]["bond0"]["tag"] = 7
+    with pytest.raises(Died, match="port bond0 on kvm1 has tag 7"):
+        crossed(view)
+    view = bonded(eth1=True, eth2=True)
+    # Nobody knows which of them a packet takes.
+    view.space("kvm1", "")["links"]["eth2"]["mtu"] = 1400
+    with pytest.raises(Died, match="1500 bytes do not fit into the MTU 1400 of eth2"):
+        crossed(view)
+
+
+def test_what_comes_in_by_a_bond_may_be_taken_from_one_card_only():
+    view = bonded(eth1=True, eth2=True)
+    traces = view.switch("kvm1")["traces"]
+    dropped = trace_text("br-underlay", " 0. priority 0\n    NORMAL", "drop")
+    traces["tunnel by eth2"] = dropped
+    trace_ports.received(view, "kvm1", ("eth1", "eth2"), "br-underlay")
+    traces["tunnel by eth1"] = dropped
+    view.switch("kvm1")["bridges"]["br-underlay"]["fail_mode"] = "standalone"
+    with pytest.raises(Died, match="bridge br-underlay on kvm1 drops it"):
+        trace_ports.received(view, "kvm1", ("eth1", "eth2"), "br-underlay")
+
+
+def test_both_cards_of_a_bond_are_asked():
+    asked = Route(BONDED, "kvm1/red1", "kvm2/red2", PING).questions()
+    names = [one["name"] for one in asked["kvm2"]["traces"]]
+    assert {"tunnel by eth1", "tunnel by eth2"} <= set(names)
