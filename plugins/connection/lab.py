@@ -75,17 +75,28 @@ ENVIRONMENT = (
 )
 
 
-def outcome(process: subprocess.Popen[bytes], data: bytes | None) -> tuple[bytes, bytes]:
-    """Give a process its input, and take its output and errors when it has ended. One that has stopped is continued.
+@contextlib.contextmanager
+def given(data: bytes) -> t.Iterator[t.BinaryIO]:
+    """Input for a process, in memory.
+
+    Not a pipe, as Popen.communicate() forgets what it has not written of its input when its time is over, and a busy host reads late.
+    """
+    with open(os.memfd_create("input"), "w+b") as stream:
+        stream.write(data)
+        stream.seek(0)
+        yield stream
+
+
+def outcome(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
+    """Take a process's output and errors when it has ended. One that has stopped is continued.
 
     A host that goes down stops all its processes for a moment before it ends them (systemd-shutdown). nsenter(1) stops itself with its child,
     and a child that nobody has waited for keeps the host from going down.
     """
     while True:
         try:
-            return process.communicate(data, timeout=1)
+            return process.communicate(timeout=1)
         except subprocess.TimeoutExpired:
-            data = None
             _continue(process.pid)
 
 
@@ -146,9 +157,8 @@ class Connection(ConnectionBase):
         display.vvv(f"EXEC {command}", host=self._host())
         if not shutil.which(command[0]):
             raise AnsibleError(f"{command[0]} is not installed on this machine, and the lab connection needs it")
-        data = streams.pop("data", None)
         with subprocess.Popen(command, stderr=subprocess.PIPE, **streams) as process:
-            out, err = outcome(process, data)
+            out, err = outcome(process)
         # sudo(8) says so itself, with its own name in front, before anything runs.
         if process.returncode == 1 and command[0] == "sudo" and err.startswith(b"sudo: "):
             raise AnsibleConnectionFailure(
@@ -159,7 +169,8 @@ class Connection(ConnectionBase):
     def exec_command(self, cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> tuple[int, bytes, bytes]:
         """Run a command line in the host; its exit status, standard output and standard error."""
         super().exec_command(cmd, in_data=in_data, sudoable=sudoable)
-        return self._execute(["/bin/sh", "-c", cmd], data=in_data or b"", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        with given(in_data or b"") as stream:
+            return self._execute(["/bin/sh", "-c", cmd], stdin=stream, stdout=subprocess.PIPE)
 
     def put_file(self, in_path: str, out_path: str) -> None:
         """Copy a file of this machine into the host."""

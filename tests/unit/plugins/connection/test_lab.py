@@ -90,7 +90,17 @@ def test_a_file_that_is_not_there_is_named(connection: t.Any, monkeypatch: pytes
 def test_a_process_that_stops_itself_is_continued() -> None:
     """As nsenter does with its child, when a host that goes down stops all its processes."""
     program = "import os, signal, sys; print(sys.stdin.read()); sys.stdout.flush(); os.kill(os.getpid(), signal.SIGSTOP); print('on')"
-    streams: dict[str, t.Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-    with subprocess.Popen([sys.executable, "-c", program], **streams) as process:
-        assert lab.outcome(process, b"given") == (b"given\non\n", b"")
+    streams: dict[str, t.Any] = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
+    with lab.given(b"given") as stdin, subprocess.Popen(
+        [sys.executable, "-c", program], stdin=stdin, **streams
+    ) as process:
+        assert lab.outcome(process) == (b"given\non\n", b"")
     assert process.returncode == 0
+
+
+def test_a_process_that_reads_late_gets_more_than_a_pipe_holds() -> None:
+    program = "import sys, time; time.sleep(1.5); print(len(sys.stdin.read()))"
+    with lab.given(b"x" * 300_000) as stdin, subprocess.Popen(
+        [sys.executable, "-c", program], stdin=stdin, stdout=subprocess.PIPE
+    ) as process:
+        assert lab.outcome(process)[0] == b"300000\n"
