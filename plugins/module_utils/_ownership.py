@@ -10,6 +10,7 @@ for a bridge or a namespace that is there and has no mark.
 from __future__ import annotations
 
 import glob
+import ipaddress
 import json
 import os
 import re
@@ -370,9 +371,14 @@ def _router(claim: Claim, host: Host, owner: str) -> Use | None:
 
 
 def _address(claim: Claim, host: Host, owner: str) -> Use | None:
-    """An address that another interface has already. What is ours goes by itself when the plan moves the address."""
-    plain = claim.name.partition("/")[0]
+    """An address that another interface has already, or that another fabric has the subnet of. What is ours goes by itself when the plan moves the address.
+
+    Two fabrics with one subnet on a host would send to each other's tunnel endpoints. What of a host's own networks holds another is the host's routing.
+    """
+    wanted = ipaddress.ip_interface(claim.name)
     for interface in host.interfaces.values():
+        if interface.name == claim.on:
+            continue
         bridge = host.database.bridge_of.get(interface.name)
         marks = {alias_owner(interface.alias)}
         if bridge is not None:
@@ -380,12 +386,15 @@ def _address(claim: Claim, host: Host, owner: str) -> Use | None:
                 owner_of(host.database.tables["Port"].get(interface.name, {"external_ids": {}})),
                 owner_of(host.database.tables["Bridge"][bridge]),
             }
-        if (
-            interface.name != claim.on
-            and owner not in marks
-            and plain in [address.partition("/")[0] for address in interface.addresses]
-        ):
-            return Use("", [f"interface {interface.name} has it"])
+        if owner in marks:
+            continue
+        mark = next(iter(sorted(filter(None, marks))), "")
+        for address in interface.addresses:
+            there = ipaddress.ip_interface(address)
+            if there.ip == wanted.ip:
+                return Use(mark, [f"interface {interface.name} has it"])
+            if mark and there.version == wanted.version and there.network.overlaps(wanted.network):
+                return Use(mark, [f"interface {interface.name} has {address} of the same subnet"])
     return None
 
 
@@ -408,8 +417,12 @@ def sentence(claim: Claim, use: Use) -> str:
     """What a person reads: the thing, what shows that it is used, and the ways on."""
     told = f" ({in_words(use.traces)})" if use.traces else ""
     whose = f"belongs to the owner {use.owner}" if use.owner else "was there before the fabric and is in use"
-    adopt = "" if claim.kind in NOT_ADOPTABLE else ", or set fabric_adopt to let the fabric use this one"
-    return f"{claim.what} {whose}{told}; {claim.instead}{adopt}"
+    way = (
+        f"name {claim.name} in fabric_adopt to take it over"
+        if use.owner
+        else "set fabric_adopt to let the fabric use this one"
+    )
+    return f"{claim.what} {whose}{told}; {claim.instead}" + ("" if claim.kind in NOT_ADOPTABLE else f", or {way}")
 
 
 # The module ------------------------------------------------------------------------------------------------------------
@@ -426,6 +439,11 @@ def findings(claims: t.Iterable[Claim], host: Host, owner: str) -> list[dict[str
         elif use:
             found.append({**_finding(claim, use), "msg": sentence(claim, use)})
     return found
+
+
+def may_adopt(finding: dict[str, t.Any], adopt: t.Collection[str]) -> bool:
+    """Whether a thing that is not free may be used all the same. What is another owner's has to be named: `*` is for what nobody has marked."""
+    return finding["adoptable"] and (finding["name"] in adopt or ("*" in adopt and not finding["owner"]))
 
 
 def _finding(claim: Claim, use: Use | None) -> dict[str, t.Any]:
@@ -449,7 +467,7 @@ def run(module: t.Any, more: t.Callable[[Runner], dict[str, t.Any]]) -> None:
         rest = more(runner)
     except FabricError as error:
         module.fail_json(msg=str(error), spawned=runner.spawned)
-    left = [one for one in found if not (one["adoptable"] and ("*" in adopt or one["name"] in adopt))]
+    left = [one for one in found if not may_adopt(one, adopt)]
     module.exit_json(
         changed=False, findings=left, adopted=[one for one in found if one not in left], spawned=runner.spawned, **rest
     )

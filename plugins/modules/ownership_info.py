@@ -49,7 +49,7 @@ options:
         type: str
         default: take another name
   adopt:
-    description: Names of things that may be others'; V(*) for all. They are returned in RV(adopted).
+    description: Names of things that may be others'; V(*) for all that carry no owner's mark. They are returned in RV(adopted).
     type: list
     elements: str
     default: []

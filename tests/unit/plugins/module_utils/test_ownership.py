@@ -15,7 +15,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._netns.reader impo
 from ansible_collections.overloom.fabric.plugins.module_utils._others import in_switch
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import Database, empty_database
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.tables import empty_row
-from ansible_collections.overloom.fabric.plugins.module_utils._ownership import Claim, Host, findings
+from ansible_collections.overloom.fabric.plugins.module_utils._ownership import Claim, Host, findings, may_adopt
 from ansible_collections.overloom.fabric.plugins.module_utils._service.dropin import content_of
 from ansible_collections.overloom.fabric.plugins.module_utils._service.reader import Found, State
 
@@ -246,3 +246,32 @@ def test_others_are_what_has_not_our_mark_but_for_what_a_bridge_or_our_guest_bri
         ("port", "x0", None),
         ("port", "y0", None),
     ]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "told_of"),
+    [
+        ("192.168.200.1/24", "interface tep0 has it"),
+        ("192.168.200.9/24", "interface tep0 has 192.168.200.1/24 of the same subnet"),
+        ("192.168.200.9/25", "interface tep0 has 192.168.200.1/24 of the same subnet"),
+        ("192.168.201.1/24", None),
+        ("fd00::1/64", None),
+    ],
+)
+def test_a_subnet_of_another_fabric_is_refused_with_its_name(wanted, told_of) -> None:
+    marked = interface("tep0", addresses=("192.168.200.1/24",), alias="overloom:stack")
+    host = NOTHING._replace(interfaces={"tep0": marked})
+    sentence = f"address {wanted} belongs to the owner stack ({told_of}); take another"
+    assert told(host, "address", wanted, "tep2") == ([sentence] if told_of else [])
+    # A network of the host itself may hold the fabric's: the more specific route wins.
+    plain = NOTHING._replace(interfaces={"eth0": interface("eth0", addresses=("192.168.0.9/16",))})
+    assert told(plain, "address", "192.168.200.1/24", "tep2") == []
+
+
+def test_all_that_others_use_may_be_adopted_but_of_another_fabric_only_what_is_named() -> None:
+    marks = {"theirs": {"fail_mode": "secure"}, "stack": {"external_ids": {"overloom-owner": "stack"}}}
+    host = NOTHING._replace(database=database(**marks))
+    theirs, stack = findings([Claim("bridge", name, "", "take another") for name in marks], host, "us")
+    assert [may_adopt(one, ["*"]) for one in (theirs, stack)] == [True, False]
+    assert may_adopt(stack, ["stack"]) and not may_adopt(theirs, ["stack"])
+    assert "or name stack in fabric_adopt to take it over" in stack["msg"]
