@@ -15,14 +15,9 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import PlanError
+from ansible_collections.overloom.fabric.plugins.plugin_utils._outputs.entries import outputs
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan, intent_secrets
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.tables import (
-    outputs,
-    render,
-    render_outputs,
-    restart_sentence,
-    told,
-)
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.tables import render
 
 try:
     import jmespath
@@ -48,27 +43,17 @@ class ActionModule(ActionBase):
         _validation, options = self.validate_argument_spec(
             argument_spec={
                 "query": {"type": "str"},
-                "plan": {"type": "dict"},
-                **{name: {"type": "bool", "default": False} for name in ("outputs", "secrets", "show")},
+                **{name: {"type": "bool", "default": False} for name in ("secrets", "show")},
             }
         )
         try:
             if options["secrets"]:
                 hosts, routers, _others = _variables(task_vars or {})
                 return {**result, "secrets": intent_secrets(hosts, _specification("plan"), routers)}
-            plan = options["plan"] or _compiled(task_vars or {})
+            plan = _compiled(task_vars or {})
             part = _select(plan, options["query"]) if options["query"] else plan
         except PlanError as error:
             return {**result, "failed": True, "msg": _told(error.problems)}
-        if options["outputs"]:
-            restarts = _restarts(task_vars or {})
-            result["outputs"] = told(plan["outputs"], restarts)
-            result["warnings"] = [
-                *result.get("warnings", ()),
-                *(restart_sentence(output) for output in result["outputs"] if output["restart_required"]),
-            ]
-            Display().display("\n" + render_outputs(result["outputs"]))
-            return result
         if options["show"]:
             Display().display("\n" + (_as_yaml(part) if options["query"] else render(plan)))
         result["plan"] = part
@@ -82,19 +67,6 @@ def _compiled(task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
     plan = compile_plan(hosts, _specification("plan"), others, lab, routers)
     plan["outputs"] = outputs(plan)
     return plan
-
-
-def _restarts(task_vars: dict[str, t.Any]) -> dict[str, dict[str, list[str]]]:
-    """For each host that the run reached, the options that a running guest does not have yet. The guests' roles keep what their module returned."""
-    found = {}
-    for host in task_vars.get("ansible_play_hosts", ()):
-        made = [task_vars["hostvars"][host].get(f"{role}_guest_made_guests") or {} for role in ("linux", "veos", "chr")]
-        found[str(host)] = {
-            str(guest): [str(option) for option in options]
-            for one in made
-            for guest, options in one.get("restart_required", {}).items()
-        }
-    return found
 
 
 def _told(problems: list[str]) -> str:

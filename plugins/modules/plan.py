@@ -21,19 +21,9 @@ options:
       - A JMESPath expression; only the part of the plan that it selects is returned in RV(plan).
       - Needs the Python library C(jmespath) on the controller.
     type: str
-  plan:
-    description:
-      - The plan that an earlier task of the run has compiled. Then nothing is compiled again, and no variable is read.
-    type: dict
   show:
     description:
       - Print the plan on the terminal as tables, or as YAML the part that O(query) selects.
-    type: bool
-    default: false
-  outputs:
-    description:
-      - Print only where each endpoint and router of the hosts that this run reached is, its addresses and the command that leads into it,
-        and return them in RV(outputs).
     type: bool
     default: false
   secrets:
@@ -46,6 +36,7 @@ extends_documentation_fragment:
 requirements:
   - jmespath on the controller, for O(query)
 seealso:
+  - module: overloom.fabric.outputs
   - module: overloom.fabric.ovs_bridge
   - module: overloom.fabric.ovs_tunnel
   - module: overloom.fabric.netns_veth
@@ -62,18 +53,12 @@ EXAMPLES = r"""
     query: sources
     show: true
   run_once: true
-
-- name: Print addresses and consoles
-  overloom.fabric.plan:
-    plan: "{{ compiled.plan }}"
-    outputs: true
-  run_once: true
 """
 
 RETURN = r"""
 plan:
   description: The plan, or the part of it that O(query) selects. Secrets are not in it, only the places where they stand.
-  returned: without O(secrets) and O(outputs)
+  returned: without O(secrets)
   type: raw
   sample:
     fabric: example
@@ -95,34 +80,6 @@ plan:
     teps: [{host: kvm1, address: 192.168.200.1, mtu: 1500}]
     sources:
       hosts.kvm1.id: "derived: trailing digits of the name"
-outputs:
-  description: What the fabric gives its user, on the hosts that this run reached. It is a part of the plan, too.
-  returned: with O(outputs)
-  type: list
-  elements: dict
-  contains:
-    name:
-      description: The endpoint's id, or the router's name.
-      type: str
-    kind:
-      description: C(namespace), C(guest) or C(router).
-      type: str
-    host:
-      description: The host that it is on.
-      type: str
-    addresses:
-      description: Its addresses with their prefix lengths, of all NICs.
-      type: list
-      elements: str
-    console:
-      description: The command that leads into it on its host, or V(null).
-      type: str
-    restart_required:
-      description: The options of a guest that wait for its restart, which the intent does not allow (C(guest.restart)). A warning tells them, too.
-      type: list
-      elements: str
-  sample:
-    - {name: kvm1/vm1, kind: guest, host: kvm1, addresses: [10.1.1.2/24], console: virsh console vm1}
 secrets:
   description: Each secret by the place where it stands.
   returned: with O(secrets)

@@ -98,38 +98,6 @@ def test_the_playbook_prints_tables(fabric):
     assert "changed=0" in output
 
 
-def test_the_outputs_are_printed_alone(fabric):
-    status, output = fabric(
-        "[{hosts: kvm_hosts, gather_facts: false, tasks: [{overloom.fabric.plan: {outputs: true}, run_once: true}]}]"
-    )
-    assert status == 0, output
-    assert "ip netns exec" in output and "10.1.1.65/24" in output and "Underlay" not in output
-
-
-def test_a_plan_that_a_run_has_already_is_not_compiled_again(fabric):
-    output = "{name: kvm1/known, kind: namespace, host: kvm1, addresses: [192.0.2.7/24], console: enter it}"
-    given = f"{{plan: {{outputs: [{output}]}}, outputs: true}}"
-    status, shown = fabric(
-        f"[{{hosts: kvm_hosts, gather_facts: false, tasks: [{{overloom.fabric.plan: {given}, run_once: true}}]}}]"
-    )
-    assert status == 0, shown
-    assert "192.0.2.7/24" in shown and "10.1.1.65/24" not in shown
-
-
-def test_a_restart_that_a_guest_needs_is_a_warning_and_an_output(fabric):
-    guest = {"name": "a", "segment": "blue", "kind": "guest", "guest": {"image": "lab"}}
-    known = "{ansible.builtin.set_fact: {linux_guest_made_guests: {restart_required: {a: [cmdline, nics]}}}, when: inventory_hostname == 'kvm1'}"
-    play = f"[{{hosts: kvm_hosts, gather_facts: false, tasks: [{known}, {{overloom.fabric.plan: {{outputs: true}}, run_once: true}}]}}]"
-    status, output = fabric(play, hosts={"kvm1": {"fabric_endpoints": [guest]}, "kvm2": {"fabric_endpoints": [guest]}})
-    assert status == 0, output
-    said = " ".join(output.split())
-    assert (
-        "kvm1: guest a still runs as it was before a change of cmdline, nics, which needs a restart; set guest.restart: true for a"
-        in said
-    )
-    assert "kvm2: guest a still runs" not in said and said.count("guest, restart needed") == 1
-
-
 def test_a_query_prints_the_part_that_it_selects(fabric):
     status, output = fabric(SHOW, "-e", "plan_query=hosts.kvm2.tunnels[0].name")
     assert status == 0, output

@@ -13,8 +13,8 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.overloom.fabric.plugins.module_utils._container.reconcile import argument_spec
 from ansible_collections.overloom.fabric.plugins.module_utils._container.service import declared
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import PlanError
+from ansible_collections.overloom.fabric.plugins.plugin_utils._outputs.entries import outputs
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.tables import outputs
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify import judge as _verify
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.expectations import expectations
 from ansible_collections.overloom.fabric.tests.unit.intents import SPEC

@@ -14,8 +14,8 @@ from ansible_collections.overloom.fabric.plugins.module_utils._netns import decl
 from ansible_collections.overloom.fabric.plugins.module_utils._service import dropin as _dropin
 from ansible_collections.overloom.fabric.plugins.module_utils._service.reconcile import argument_spec
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import PlanError
+from ansible_collections.overloom.fabric.plugins.plugin_utils._outputs.entries import outputs
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.tables import outputs
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.way import Packet, Route
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify import judge as _verify
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify import state as _state

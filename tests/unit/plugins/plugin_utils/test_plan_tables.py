@@ -9,15 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.tables import (
-    outputs,
-    ranges,
-    render,
-    render_outputs,
-    restart_sentence,
-    table,
-    told,
-)
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.tables import ranges, render, table
 from ansible_collections.overloom.fabric.tests.unit.intents import SPEC, fabrics
 
 
@@ -49,38 +41,6 @@ def test_a_value_is_marked_with_where_it_came_from():
         assert marked in text
 
 
-def test_outputs_say_where_each_endpoint_is_and_how_to_get_in():
-    guest = {
-        "name": "vm1",
-        "kind": "guest",
-        "segment": "s",
-        "guest": {"image": "lab", "nics": [{"segment": "t", "address": "10.1.2.9"}]},
-    }
-    hosts = {
-        "kvm1": {
-            "fabric_name": "test",
-            "fabric_segments": [
-                {"name": "s", "vlan": 10, "subnet": "10.1.1.0/24", "subnet6": "fd00::/64"},
-                {"name": "t", "vlan": 20, "subnet": "10.1.2.0/24"},
-            ],
-            "fabric_endpoints": [{"name": "a", "segment": "s"}, guest],
-        }
-    }
-    found = outputs(compile_plan(hosts, SPEC))
-    assert [(e["name"], e["console"]) for e in found] == [
-        ("kvm1/a", "ip netns exec a sh"),
-        ("kvm1/vm1", "virsh console vm1"),
-    ]
-    assert [address.rpartition("/")[2] for address in found[1]["addresses"]] == [
-        "24",
-        "64",
-        "24",
-    ] and "10.1.2.9/24" in found[1]["addresses"]
-    text = render_outputs(found)
-    assert "on kvm1: virsh console vm1" in text and "10.1.2.9/24" in text
-    assert "and 10 more" in render_outputs(found * 30)
-
-
 def test_numbers_become_ranges():
     assert ranges([]) == ""
     assert ranges([0, 10, 11, 12, 20]) == "0,10-12,20"
@@ -95,20 +55,3 @@ def test_a_table_loses_no_word_and_keeps_its_width(rows, width):
     assert max(map(len, text.splitlines())) <= width
     for letter in "abc":
         assert sum(r.count(letter) for one in rows for r in one) == "".join(text.splitlines()[3:]).count(letter)
-
-
-def test_a_guest_that_waits_for_a_restart_is_told_with_its_options_and_the_way_on():
-    guest = {"name": "kvm1/vm1", "kind": "guest", "host": "kvm1", "addresses": [], "console": None}
-    found = told(
-        [guest, {**guest, "name": "kvm2/vm1", "host": "kvm2"}, {**guest, "name": "r1", "kind": "router"}],
-        {"kvm1": {"vm1": ["nics", "cmdline"]}},
-    )
-    assert [(output["name"], output["restart_required"]) for output in found] == [
-        ("kvm1/vm1", ["nics", "cmdline"]),
-        ("r1", []),
-    ]
-    assert "guest, restart needed" in render_outputs(found)
-    assert restart_sentence(found[0]) == (
-        "kvm1: guest vm1 still runs as it was before a change of nics, cmdline, which needs a restart;"
-        " set guest.restart: true for vm1 in fabric_endpoints and run this again, or restart it by hand"
-    )

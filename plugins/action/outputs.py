@@ -1,0 +1,71 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Outputs: prints what a fabric gives its user, and writes it for programs. The work is done in plugin_utils."""
+
+from __future__ import annotations
+
+import json
+import os
+import typing as t
+
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from ansible_collections.overloom.fabric.plugins.plugin_utils import _report_files
+from ansible_collections.overloom.fabric.plugins.plugin_utils._outputs import ways
+from ansible_collections.overloom.fabric.plugins.plugin_utils._outputs.entries import render, restart_sentence, told
+
+ARGUMENTS = {"plan": {"type": "dict", "required": True}, "report": {"type": "path"}}
+FILES = ("outputs.json", "ssh_config", "guests.yml")
+
+
+class ActionModule(ActionBase):
+    """Runs on the controller and touches no host."""
+
+    _requires_connection = False
+    _supports_check_mode = True
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        result = super().run(tmp, task_vars)
+        _validation, options = self.validate_argument_spec(argument_spec=ARGUMENTS)
+        variables, plan, folder = task_vars or {}, options["plan"], options["report"]
+        found = told(plan["outputs"], _restarts(variables))
+        text = "\n" + render(found)
+        if folder:
+            _report_files.write(folder, _files(plan, variables["hostvars"], os.path.abspath(folder)))
+            text += f"\n  in full, for programs, for ssh -F and for a next play: {', '.join(os.path.join(folder, name) for name in FILES)}\n"
+        Display().display(text)
+        warnings = [restart_sentence(output) for output in found if output["restart_required"]]
+        result.update(changed=False, outputs=found, warnings=[*result.get("warnings", ()), *warnings])
+        return result
+
+
+def _files(plan: dict[str, t.Any], hostvars: t.Any, folder: str) -> dict[str, str]:
+    """The files by their names; they have the whole plan, whatever hosts the run reached. folder: absolute."""
+    hosts = {
+        name: {variable: hostvars[name][variable] for variable in ways.VARIABLES if variable in hostvars[name]}
+        for name in {*plan["hosts"], *plan["routers"]}
+    }
+    root = os.geteuid() == 0
+    guests = ways.guests(plan, hosts, root)
+    texts = (
+        json.dumps(ways.document(plan, hosts, root), indent=1) + "\n",
+        ways.ssh_config(plan["fabric"], guests),
+        ways.inventory(plan["fabric"], guests, os.path.join(folder, "ssh_config")),
+    )
+    return dict(zip(FILES, texts))
+
+
+def _restarts(task_vars: dict[str, t.Any]) -> dict[str, dict[str, list[str]]]:
+    """For each host that the run reached, the options that a running guest does not have yet. The guests' roles keep what their module returned."""
+    found = {}
+    for host in task_vars.get("ansible_play_hosts", ()):
+        made = [task_vars["hostvars"][host].get(f"{role}_guest_made_guests") or {} for role in ("linux", "veos", "chr")]
+        found[str(host)] = {
+            str(guest): [str(option) for option in options]
+            for one in made
+            for guest, options in one.get("restart_required", {}).items()
+        }
+    return found
