@@ -71,6 +71,12 @@ def command(name: str, variables: dict[str, t.Any], argv: list[str], folder: pat
     return enter if os.geteuid() == 0 else ["sudo", *enter]
 
 
+def guests(variables: dict[str, t.Any]) -> list[str]:
+    """The guests that a host's variables list. Where a template makes the list, it is a text here, and has none."""
+    points = variables.get("fabric_endpoints", [])
+    return [one["name"] for one in points if isinstance(one, dict) and one.get("kind") == "guest"]
+
+
 def main() -> None:
     if len(sys.argv) < 3:
         sys.exit("name the inventory and the host: python tools/enter.py INVENTORY HOST [COMMAND...]")
@@ -81,8 +87,7 @@ def main() -> None:
             f"{path} has no host {name or 'without a name'}; say HOST=NAME, NAME being one of: {', '.join(sorted(hosts))}"
         )
     if "" in argv:
-        guests = [one["name"] for one in hosts[name].get("fabric_endpoints", []) if one.get("kind") == "guest"]
-        sys.exit(f"say GUEST=NAME; guests of {name}: {', '.join(guests) or 'none'}")
+        sys.exit(f"say GUEST=NAME; guests of {name}: {', '.join(guests(hosts[name])) or 'none'}")
     try:
         line = command(name, hosts[name], argv)
     except LookupError as error:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 import typing as t
 
-from enter import inventory
+from enter import guests, inventory
 
 DEFAULT = "inventory/lab"
 
@@ -21,7 +21,7 @@ def hints(path: str, hosts: dict[str, dict[str, t.Any]]) -> list[tuple[str, str]
     ansible, make = ("", "") if path == DEFAULT else (f" -i {path}", f" INVENTORY={path}")
     carriers = sorted(name for name, variables in hosts.items() if variables.get("fabric_endpoints"))
     host = (carriers or sorted(hosts))[0]
-    guests = [one["name"] for one in hosts[host].get("fabric_endpoints", []) if one.get("kind") == "guest"]
+    there = guests(hosts[host])
     lines = [
         (f"ansible-playbook{ansible} site.yml", "again: nothing changes"),
         (f"ansible-playbook{ansible} playbooks/plan.yml", "every decision, and its reason"),
@@ -29,8 +29,8 @@ def hints(path: str, hosts: dict[str, dict[str, t.Any]]) -> list[tuple[str, str]
         (f"make shell{make} HOST={host}", "a shell there: change something by hand,"),
         (f"ansible-playbook{ansible} site.yml --check --diff", "and see it found; without --check, repaired"),
     ]
-    if guests:
-        lines.append((f"make console{make} HOST={host} GUEST={guests[0]}", "a guest's console; Ctrl-] leaves it"))
+    if there:
+        lines.append((f"make console{make} HOST={host} GUEST={there[0]}", "a guest's console; Ctrl-] leaves it"))
     return [*lines, (f"make lab-down{make}", "leave nothing behind")]
 
 

@@ -47,6 +47,11 @@ def test_the_hints_for_the_default_inventory_are_short_and_without_guests_name_n
     assert not [command for command in commands if "console" in command or hints.DEFAULT in command]
 
 
+def test_endpoints_that_a_template_makes_name_no_guest():
+    hosts = {"n1": {"fabric_endpoints": "{{ points }}"}}
+    assert not [command for command, _purpose in hints.hints("inventory/other", hosts) if "console" in command]
+
+
 def test_a_lab_host_is_entered_by_its_namespaces(tmp_path):
     folder = tmp_path / "demo/hosts/n1"
     folder.mkdir(parents=True)
