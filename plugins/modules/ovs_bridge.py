@@ -162,7 +162,8 @@ spawned:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.overloom.fabric.plugins.module_utils._ovs.bridge import bridge_argument_spec, run
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.bridge import run
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.declaration import bridge_argument_spec
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import ovs_argument_spec
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import owner_argument_spec
 

@@ -12,7 +12,8 @@ import typing as t
 
 import pytest
 
-from ansible_collections.overloom.fabric.plugins.module_utils._ovs import bridge as _ovs_bridge
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs import compare as ovs_compare
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs import declaration as ovs_declaration
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs import tunnel as _ovs_tunnel
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import Database, read_database, transaction
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.tables import EXTRA
@@ -33,7 +34,9 @@ def plan(found: Database, rnd: random.Random) -> t.Any:
     owner = rnd.choice(["overloom.fabric"] * 5 + ["else"])
     how = {"owner": owner, "adopt": rnd.random() < 0.7, "purge": rnd.random() < 0.3}
     if rnd.random() < 0.5:
-        return _ovs_bridge.compare(found, _ovs_bridge.declared(draw.bridges(rnd)), _ovs_bridge.Settings(**how), None)
+        return ovs_compare.compare(
+            found, ovs_declaration.declared(draw.bridges(rnd)), ovs_compare.Settings(**how), None
+        )
     return _ovs_tunnel.compare(found, _ovs_tunnel.declared(draw.tunnels(rnd)), _ovs_tunnel.Settings(**how), None)
 
 

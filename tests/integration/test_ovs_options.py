@@ -22,7 +22,7 @@ import test_ovs_flow
 import test_ovs_switch
 import test_ovs_tunnel
 
-from ansible_collections.overloom.fabric.plugins.module_utils._ovs import bridge as _ovs_bridge
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs import declaration as ovs_declaration
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs import switch as _ovs_switch
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs import tunnel as _ovs_tunnel
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import Option
@@ -398,7 +398,9 @@ def reached(options: t.Iterable[Option]) -> set[tuple[str, str]]:
 def test_every_column_of_the_installed_database_is_reached_by_an_option_or_is_not_for_people_to_set() -> None:
     schema = json.loads(pathlib.Path("/usr/share/openvswitch/vswitch.ovsschema").read_text(encoding="utf-8"))
     columns = {(table, column) for table, row in schema["tables"].items() for column in row["columns"]}
-    options = reached([*_ovs_bridge.BRIDGE_OPTIONS, *_ovs_bridge.OPTIONS, *_ovs_tunnel.OPTIONS, *_ovs_switch.OPTIONS])
+    options = reached(
+        [*ovs_declaration.BRIDGE_OPTIONS, *ovs_declaration.OPTIONS, *_ovs_tunnel.OPTIONS, *_ovs_switch.OPTIONS]
+    )
     without = {(table, column) for table, reasons in WITHOUT.items() for column in reasons}
     assert sorted(columns - options - without) == [], "columns that nobody has thought of"
     assert sorted(without & options) == [] and sorted(without - columns) == []

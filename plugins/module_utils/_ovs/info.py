@@ -12,7 +12,7 @@ import re
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._openflow import bundle
-from ansible_collections.overloom.fabric.plugins.module_utils._ovs import bridge as _ovs_bridge
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs import state as ovs_state
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs import switch as _ovs_switch
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs import tunnel as _ovs_tunnel
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import (
@@ -107,9 +107,9 @@ def gather_all(
         fakes = [
             name
             for name in sorted(database.tables["Port"])
-            if _ovs_bridge.is_fake(database, name) and database.bridge_of[name] in bridges
+            if ovs_state.is_fake(database, name) and database.bridge_of[name] in bridges
         ]
-        result["bridges"] = [_ovs_bridge.bridge_state(database, name) for name in sorted([*bridges, *fakes])]
+        result["bridges"] = [ovs_state.bridge_state(database, name) for name in sorted([*bridges, *fakes])]
     if "tunnels" in kinds:
         result["tunnels"] = [
             _ovs_tunnel.state(database, name)

@@ -15,7 +15,8 @@ from ansible_collections.overloom.fabric.plugins.module_utils._dhcp.info import 
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.info import facts
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.states import guest_states
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.info import namespaces
-from ansible_collections.overloom.fabric.plugins.module_utils._ovs import bridge as _ovs_bridge
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs import bridge as ovs_bridge
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs import state as ovs_state
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs import tunnel as _ovs_tunnel
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import (
     Database,
@@ -73,8 +74,8 @@ def _guests(runner: Runner) -> Item:
 
 def _switch(runner: OvsRunner, database: Database) -> Item:
     """Bridges with their ports and the number of their flows; tunnels with their counters."""
-    held = _ovs_bridge.Holdings(runner, database, TIMEOUT)
-    bridges = [_ovs_bridge.bridge_state(database, name, held.flows) for name in sorted(database.tables["Bridge"])]
+    held = ovs_bridge.Holdings(runner, database, TIMEOUT)
+    bridges = [ovs_state.bridge_state(database, name, held.flows) for name in sorted(database.tables["Bridge"])]
     tunnels = []
     for name in _ovs_tunnel.tunnel_names(database):
         statistics = database.interface(name).get("statistics") or {}

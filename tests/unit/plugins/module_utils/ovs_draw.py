@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.module_utils._ovs import bridge as _ovs_bridge
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs import declaration as ovs_declaration
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs import tunnel as _ovs_tunnel
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import Database
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import (
@@ -230,7 +230,7 @@ def bridges(rnd: random.Random) -> list[Item]:
     items = []
     for name in rnd.sample(BRIDGES, rnd.randint(0, len(BRIDGES))):
         item = {
-            **options(rnd, _ovs_bridge.BRIDGE_OPTIONS, 0.2),
+            **options(rnd, ovs_declaration.BRIDGE_OPTIONS, 0.2),
             "name": name,
             "datapath_type": "netdev",
             "state": _state(rnd),
@@ -238,7 +238,7 @@ def bridges(rnd: random.Random) -> list[Item]:
         }
         for _index in range(rnd.randint(0, len(ports))):
             port = {
-                **options(rnd, _ovs_bridge.OPTIONS, 0.1),
+                **options(rnd, ovs_declaration.OPTIONS, 0.1),
                 **_vlan(rnd),
                 "name": ports.pop(),
                 "type": "internal",

@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.overloom.fabric.plugins.module_utils._ip.routes import parse_routes
-from ansible_collections.overloom.fabric.plugins.module_utils._ovs import bridge as _ovs_bridge
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs import compare as ovs_compare
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs import declaration as ovs_declaration
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs import tunnel as _ovs_tunnel
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import (
     LONGEST,
@@ -52,8 +53,8 @@ OWNER = draw.OWNERS[0]
 
 
 def bridge_ops(found: Database, items: t.Any, **options: t.Any) -> tuple[list[Op], Database, list[str]]:
-    return _ovs_bridge.compare(
-        found, _ovs_bridge.declared(items), _ovs_bridge.Settings(**{"owner": OWNER, **options}), None
+    return ovs_compare.compare(
+        found, ovs_declaration.declared(items), ovs_compare.Settings(**{"owner": OWNER, **options}), None
     )
 
 
@@ -86,7 +87,7 @@ def database(rnd: random.Random) -> Database:
 
 
 CASES = [
-    (bridge_ops, draw.bridges, _ovs_bridge.BRIDGE_OPTIONS + _ovs_bridge.OPTIONS),
+    (bridge_ops, draw.bridges, ovs_declaration.BRIDGE_OPTIONS + ovs_declaration.OPTIONS),
     (tunnel_ops, draw.tunnels, _ovs_tunnel.OPTIONS),
 ]
 seeds = given(st.integers(0, 2**32))

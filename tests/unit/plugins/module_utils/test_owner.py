@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from ansible_collections.overloom.fabric.plugins.module_utils._openflow.cookie import owner_cookie
 from ansible_collections.overloom.fabric.plugins.module_utils._openflow.flow import Flow
-from ansible_collections.overloom.fabric.plugins.module_utils._ovs import bridge as _ovs_bridge
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs import compare as ovs_compare
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs import declaration as ovs_declaration
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.before import flushes, former_of, former_text, users
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import Database, apply, empty_database
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.held import others
@@ -134,8 +135,8 @@ CHANGES = [
 
 def compared(found: Database, item: dict[str, t.Any], **how: t.Any) -> tuple[list, Database, list[str]]:
     """One call of ovs_bridge, as a comparison."""
-    return _ovs_bridge.compare(
-        found, _ovs_bridge.declared([{"name": "b", **item}]), _ovs_bridge.Settings(**{"owner": OWNER, **how}), None
+    return ovs_compare.compare(
+        found, ovs_declaration.declared([{"name": "b", **item}]), ovs_compare.Settings(**{"owner": OWNER, **how}), None
     )
 
 
@@ -167,7 +168,7 @@ def test_a_used_bridge_is_changed_only_when_adopted_and_given_back_exactly(
     assert ops and after.tables["Bridge"]["b"]["external_ids"]["overloom-owner"] == OWNER
     assert users(after, "b", OWNER) == users(found, "b", OWNER) or changed
     assert all("set by others and stays" in warning for warning in warnings)
-    back, same, _warnings = _ovs_bridge.compare(after, [], _ovs_bridge.Settings(OWNER, purge=True), None)
+    back, same, _warnings = ovs_compare.compare(after, [], ovs_compare.Settings(OWNER, purge=True), None)
     assert back and plain(same) == plain(found)
     absent = compared(after, {"state": "absent"})
     assert plain(absent[1]) == plain(found) and "given back" in absent[2][0]
@@ -187,7 +188,7 @@ def test_a_bridge_that_nobody_uses_is_configured_and_stays_ours_to_change(
     for later in CHANGES:
         after = compared(after, later)[1]
         assert compared(after, later)[0] == []
-    assert plain(_ovs_bridge.compare(after, [], _ovs_bridge.Settings(OWNER, purge=True), None)[1]) == plain(found)
+    assert plain(ovs_compare.compare(after, [], ovs_compare.Settings(OWNER, purge=True), None)[1]) == plain(found)
 
 
 def test_the_flows_of_others_are_counted_and_ours_are_not() -> None:

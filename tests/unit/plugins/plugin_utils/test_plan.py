@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.overloom.fabric.plugins.module_utils._netns import declaration as _netns_declaration
-from ansible_collections.overloom.fabric.plugins.module_utils._ovs import bridge as _ovs_bridge
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs import declaration as ovs_declaration
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs import tunnel as _ovs_tunnel
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import interface_name
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import PlanError
@@ -329,7 +329,7 @@ def test_the_mtu_of_well_known_cases(encapsulation, underlay, options, vlan, exp
 
 
 MODULES = {
-    "bridges": (_ovs_bridge.bridge_argument_spec(), _ovs_bridge.declared),
+    "bridges": (ovs_declaration.bridge_argument_spec(), ovs_declaration.declared),
     "tunnels": (_ovs_tunnel.tunnel_argument_spec(), _ovs_tunnel.declared),
     "namespaces": (_netns_declaration.argument_spec()["namespaces"]["options"], _netns_declaration.declared),
 }
