@@ -567,7 +567,7 @@ addresses:
   elements: str
 up:
   description:
-    - Whether the port's device is up, now and after a reboot; of a bond, all of O(@members). Without it, a port with addresses is up, and others
+    - Whether the port's device is up, now and after a reboot; of a bond, all of its members. Without it, a port with addresses is up, and others
       are left.
   type: bool
 peer:
