@@ -12,7 +12,7 @@ import typing as t
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils._diagram import dot
 from ansible_collections.overloom.fabric.plugins.plugin_utils._diagram.state import State, Verdict
-from ansible_collections.overloom.fabric.plugins.plugin_utils._diagram.tables import LINE, PLAIN, box, count
+from ansible_collections.overloom.fabric.plugins.plugin_utils._diagram.tables import LINE, PLAIN, attached, box, count
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mesh import tunnel_name
 
 Item = t.Dict[str, t.Any]
@@ -73,9 +73,9 @@ class Edges:
                     [f"underlay {underlay['subnet']}, MTU {underlay['mtu']}"],
                 ),
             )
-            tep = host["underlay"]["tep"]
-            tip = (f"{name}: {tep['name']} {tep['address']}, NIC {host['underlay']['interface']}",)
-            verdict = self._state.things(name, ("port",), (tep["name"], host["underlay"]["interface"]))
+            tep, bond, nics = (host["underlay"][key] for key in ("tep", "bond", "nics"))
+            tip = (f"{name}: {tep['name']} {tep['address']}, {attached(host['underlay'])}",)
+            verdict = self._state.things(name, ("port",), (tep["name"], bond["name"] if bond else nics[0]))
             self.edges.append(Edge(name, "/underlay", dot.reference("host", name), tip, verdict, CABLE))
         for link in self._plan["links"]:
             self._link(link)

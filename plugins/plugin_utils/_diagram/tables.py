@@ -41,6 +41,12 @@ def count(number: int, thing: str) -> str:
     return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
+def attached(underlay: Item) -> str:
+    """The NICs by which a host is on the underlay, in words."""
+    nics, bond = ", ".join(underlay["nics"]), underlay["bond"]
+    return f"{bond['name']} of {nics} ({bond['mode']})" if bond else f"NIC{'s' * (len(underlay['nics']) > 1)} {nics}"
+
+
 def box(lines: t.Sequence[str], link: str, tip: t.Sequence[str], color: str = PLAIN) -> str:
     """A node that is one thing: its name, and what else is to be read at once."""
     shown = "<BR/>".join([dot.text(lines[0], bold=True), *(dot.text(line, size=11) for line in lines[1:])])
@@ -131,10 +137,9 @@ class Tables:
         shown = [dot.text(verdict.mark(bridge["name"]))]
         tip = [f"bridge {bridge['name']} of {host}"]
         if underlay and "underlay" in self._layers:
-            nics = [link["interface"] for link in underlay["links"]] or [underlay["interface"]]
-            place = f"{', '.join(map(str, nics))} · {underlay['tep']['name']} {underlay['tep']['address']}"
+            place = f"{', '.join(underlay['nics'])} · {underlay['tep']['name']} {underlay['tep']['address']}"
             shown.append(dot.text(place, size=10))
-            tip.append(f"NICs {', '.join(map(str, nics))}, MTU {underlay['mtu']}")
+            tip.append(f"{attached(underlay)}, MTU {underlay['mtu']}")
         return dot.cell(
             dot.lines(*shown),
             dot.reference("bridge", f"{host}/{bridge['name']}"),

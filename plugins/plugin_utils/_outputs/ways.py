@@ -91,7 +91,7 @@ def document(plan: Item, hosts: t.Mapping[str, Item], root: bool) -> Item:
             {
                 "name": name,
                 "tunnel_endpoint": host["underlay"]["tep"]["address"],
-                "interface": host["underlay"]["interface"],
+                "nics": host["underlay"]["nics"],
                 "bridges": [bridge["name"] for bridge in host["bridges"]],
                 "command": enter(name, hosts[name], ["bash", "-l"], True, root),
             }
