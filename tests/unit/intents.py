@@ -11,6 +11,7 @@ import pathlib
 import yaml
 from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar
 from ansible.vars.manager import VariableManager
 from hypothesis import strategies as st
 
@@ -31,16 +32,14 @@ def inventory(name):
     loader = DataLoader()
     found = InventoryManager(loader, sources=[str(CHECKOUT / "inventory" / name / "hosts.yml")])
     variables, groups = VariableManager(loader, found), found.get_groups_dict()
+
+    def fabric_variables(host):
+        given = variables.get_vars(host=found.get_host(host))
+        stated = {key: value for key, value in given.items() if key.startswith("fabric_")}
+        return Templar(loader, variables=given).template(stated)
+
     hosts, routers = (
-        {
-            host: {
-                key: value
-                for key, value in variables.get_vars(host=found.get_host(host)).items()
-                if key.startswith("fabric_")
-            }
-            for host in groups.get(group, ())
-        }
-        for group in ("kvm_hosts", "routers")
+        {host: fabric_variables(host) for host in groups.get(group, ())} for group in ("kvm_hosts", "routers")
     )
     return hosts, routers, groups
 
