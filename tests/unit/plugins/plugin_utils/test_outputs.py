@@ -44,8 +44,9 @@ def planned(**hosts):
     return plan
 
 
-def ways_of(plan, variables=LAB, root=True):
-    return ways.guests(plan, dict.fromkeys(plan["hosts"], variables), root)
+def ways_of(plan, variables=None):
+    """The guests by root's ways, on hosts of a lab unless their variables are given."""
+    return ways.guests(plan, dict.fromkeys(plan["hosts"], LAB if variables is None else variables), True)
 
 
 def resolved(config, name):
