@@ -71,7 +71,7 @@ def guest(name: str, *cards: str, **options: t.Any) -> dict[str, t.Any]:
         "memory": "128MiB",
         "kernel": f"{IMAGES}/vmlinux",
         "initrd": f"{IMAGES}/initrd",
-        "cmdline": " ".join(["console=ttyS0", "quiet", f"overloom.hostname={name}", *words]),
+        "cmdline": " ".join(["console=ttyS0", "quiet", "no_timer_check", f"overloom.hostname={name}", *words]),
         "serial": {"log": CONSOLE.format(name)},
         "guest_agent": True,
         "force": True,

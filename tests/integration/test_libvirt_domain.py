@@ -326,7 +326,7 @@ def test_waits_end_and_say_why(kvm: harness.Host) -> None:
             "vm1",
             "dhcp",
             nics=[{"network": "lan", "rom": False}],
-            cmdline="console=ttyS0 quiet overloom.hostname=vm1 overloom.eth0=dhcp overloom.http=80",
+            cmdline="console=ttyS0 quiet no_timer_check overloom.hostname=vm1 overloom.eth0=dhcp overloom.http=80",
         ),
     )
     mac = made["domains"]["vm1"]["nics"][0]["mac"]
