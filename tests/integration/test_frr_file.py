@@ -186,7 +186,7 @@ def test_somebody_with_evpn_gets_a_description(crowded: harness.Host) -> None:
 
 # How many random files are edited; the long form takes 10,000, as here in some fifteen minutes:
 #   OVERLOOM_FRR_FILES=10000 python -m pytest tests/integration/test_frr_file.py -k random
-FILES = int(os.environ.get("OVERLOOM_FRR_FILES", "400"))
+FILES = int(os.environ.get("OVERLOOM_FRR_FILES", "250"))
 # Of so many files FRR is started with one, three at least.
 OF = 250
 BGP = "router bgp 65000"

@@ -665,8 +665,8 @@ def by_hand(fabric: Fabric, tracer: Tracer, host: str, commands: str) -> None:
     fabric.on(host, "bash", "-ec", commands)
 
 
-# Each takes some ten seconds. `make test` says that it takes every third.
-CHOSEN = list(BREAKS)[:: 1 if os.environ.get("OVERLOOM_LONG") else 3]
+# Each takes some ten seconds. `make test` says that it takes every fifth.
+CHOSEN = list(BREAKS)[:: 1 if os.environ.get("OVERLOOM_LONG") else 5]
 
 
 @pytest.mark.parametrize("name", CHOSEN)
