@@ -68,7 +68,7 @@ $(BIN)/.test: requirements-test.lock | test-packages
 	@touch $@ $(BIN)/.lab
 
 test: $(BIN)/.test ## Run the tests: gates, lint, units, sanity, integration, scenarios (JOBS=cores + 1)
-	$(BIN)/python tests/run.py $(if $(JOBS),--jobs $(JOBS))
+	$(BIN)/python tests/run.py $(if $(JOBS),--jobs $(JOBS)) $(if $(WITHOUT),--without $(WITHOUT))
 
 scenario: $(BIN)/.test ## Prove one scenario with Molecule, from nothing to green: make scenario NAME=gre
 	$(BIN)/python tests/run.py molecule-$(NAME)

@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run the parts of the test suite side by side, one more than there are cores, and say what came of them.
 
-    python tests/run.py [PART ...] [--jobs N]
+    python tests/run.py [PART ...] [--without PART ...] [--jobs N]
 
-Without a part, all of them. What a part printed is in tests/output/PART.log; of a failed one it is also shown.
+Without a part, all of them but those that are left out. What a part printed is in tests/output/PART.log; of a failed one it is also shown.
 
 The parts share the machine, and whole hosts boot in them: a part whose machine was too busy fails though nothing is wrong. So a few
 that boot hosts are tried once more when all has ended, alone, a test file by its failed tests (PART.again.log). What passes then
@@ -39,7 +39,15 @@ CLEANUP_TIMEOUT = 60
 # Parts that take too long for each run, or are not proved as a whole yet: they run when named. What is left out is said.
 ON_REQUEST = ("integration-intent_examples", "integration-site_others", "integration-verify_breaks")
 # The longest parts begin first, so that none is left alone at the end.
-LONGEST = ("integration-site", "integration-flows", "integration-site_guests", "integration-trace", "molecule-crowded")
+LONGEST = (
+    "integration-site",
+    "unit",
+    "integration-flows",
+    "integration-site_guests",
+    "molecule-stack",
+    "integration-trace",
+    "sanity",
+)
 # The parts that boot hosts.
 IN_LABS = ("molecule-", "integration-", "guide-readme")
 
@@ -149,9 +157,9 @@ def tell(failed: list[str], unstable: list[str], count: int) -> int:
     return 1 if lost else 0
 
 
-def tell_left_out() -> None:
+def tell_left_out(parts_left_out: t.Sequence[str]) -> None:
     """Say what a run of all parts does not do."""
-    print(f"left out, as they run only when named: {', '.join(ON_REQUEST)}", flush=True)
+    print(f"left out, as they run only when named: {', '.join(parts_left_out)}", flush=True)
     if not os.environ.get("OVERLOOM_LONG"):
         print("integration-trace takes every fifth broken fabric; OVERLOOM_LONG=1 takes all", flush=True)
 
@@ -160,17 +168,19 @@ def main() -> None:
     known = parts()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(known))
+    parser.add_argument("--without", nargs="+", metavar="PART", default=[], help="leave these parts out")
     # Much of a scenario is waiting: boots, adjacencies, reboots, guests.
     parser.add_argument("--jobs", type=int, default=(os.cpu_count() or 1) + 1)
     chosen = parser.parse_args()
-    wrong = sorted(set(chosen.parts) - set(known))
+    wrong = sorted({*chosen.parts, *chosen.without} - set(known))
     if wrong:
         parser.error(f"no such part: {', '.join(wrong)}; there are {', '.join(known)}")
     if not (BIN / "molecule").exists():
         sys.exit(
             f"{BIN} lacks the tools of the tests (it may be of `make lab`); run `make check` once, which installs them"
         )
-    todo = {name: known[name] for name in chosen.parts or (name for name in known if name not in ON_REQUEST)}
+    left_out = (*ON_REQUEST, *chosen.without)
+    todo = {name: known[name] for name in chosen.parts or (name for name in known if name not in left_out)}
     OUTPUT.mkdir(parents=True, exist_ok=True)
     if any(name.startswith(IN_LABS) for name in todo):
         os.environ[roots.VARIABLE] = roots.lab_root()
@@ -179,7 +189,7 @@ def main() -> None:
         flush=True,
     )
     if not chosen.parts:
-        tell_left_out()
+        tell_left_out(left_out)
     failed = []
     for name in todo:
         shutil.rmtree(OUTPUT / f"{name}.cache", ignore_errors=True)
