@@ -57,6 +57,8 @@ def test_a_test_file_is_tried_by_its_failed_tests(
     run: types.ModuleType, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run, "CHECKOUT", tmp_path)
+    # Its profile of hypothesis is known in this checkout alone.
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
     tests, mark = tmp_path / "test_x.py", tmp_path / "been"
     tests.write_text(
         f"import pathlib\nmark = pathlib.Path({str(mark)!r})\n"
