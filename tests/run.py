@@ -106,19 +106,19 @@ def run_part(name: str, command: list[str], log_name: str = "") -> tuple[str, bo
         "ANSIBLE_STDOUT_CALLBACK": "default",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    log = open(OUTPUT / f"{log_name or name}.log", "w", encoding="utf-8")  # noqa: SIM115, as it is one of two below
-    # A group of its own, so that what the part has started ends with it.
-    streams: dict[str, t.Any] = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": subprocess.STDOUT}
-    with log, subprocess.Popen(command, cwd=CHECKOUT, env=environment, start_new_session=True, **streams) as process:
-        running[name] = process
-        try:
-            passed = process.wait(PART_TIMEOUT) == 0
-        except subprocess.TimeoutExpired:
-            log.write(f"\nended after {PART_TIMEOUT} s: it took too long\n")
-            end(process)
-            passed = False
-        finally:
-            del running[name]
+    with open(OUTPUT / f"{log_name or name}.log", "w", encoding="utf-8") as log:
+        # A group of its own, so that what the part has started ends with it.
+        streams: dict[str, t.Any] = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": subprocess.STDOUT}
+        with subprocess.Popen(command, cwd=CHECKOUT, env=environment, start_new_session=True, **streams) as process:
+            running[name] = process
+            try:
+                passed = process.wait(PART_TIMEOUT) == 0
+            except subprocess.TimeoutExpired:
+                log.write(f"\nended after {PART_TIMEOUT} s: it took too long\n")
+                end(process)
+                passed = False
+            finally:
+                del running[name]
     return name, passed, time.monotonic() - begun
 
 

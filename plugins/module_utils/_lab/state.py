@@ -320,8 +320,7 @@ def _host_of(pid: str, name: str) -> str | None:
 def _environment(pid: str) -> bytes:
     """The environment of a process; empty for one that has ended.
 
-    While a process starts another program (execve(2)), the kernel shows an empty one for a moment. Only then, and where there is
-    none indeed, is an empty one that of a process with a program.
+    While a process starts another program (execve(2)), the kernel shows an empty one for a moment, so an empty one is read again.
     """
     until = time.monotonic() + 0.1
     while True:
