@@ -67,8 +67,8 @@ $(BIN)/.test: requirements-test.lock | test-packages
 	$(PIP) --require-hashes -r requirements-test.lock
 	@touch $@ $(BIN)/.lab
 
-test: $(BIN)/.test ## Run the tests: gates, lint, units, sanity, integration, scenarios (JOBS=cores + 1)
-	$(BIN)/python tests/run.py $(if $(JOBS),--jobs $(JOBS)) $(if $(WITHOUT),--without $(WITHOUT))
+test: $(BIN)/.test ## Run the tests: gates, lint, units, sanity, integration, scenarios (SHORT=1 as CI does, JOBS=cores + 1)
+	$(BIN)/python tests/run.py $(if $(JOBS),--jobs $(JOBS)) $(if $(SHORT),--short)
 
 scenario: $(BIN)/.test ## Prove one scenario with Molecule, from nothing to green: make scenario NAME=gre
 	$(BIN)/python tests/run.py molecule-$(NAME)
@@ -77,7 +77,7 @@ test-platforms: $(BIN)/.test ## Prove it on Debian 13, and with each ansible-cor
 	$(BIN)/python tests/platforms.py
 
 test-machines: $(BIN)/.lab machine-packages ## Prove it on two machines under QEMU, over SSH, with the kernel's own datapath
-	$(BIN)/python -m tests.machines
+	$(BIN)/python -m tests.machines $(if $(SHORT),--short)
 
 check: $(BIN)/.test ## Run the fast tests: gates, lint, units, sanity
 	$(BIN)/python tests/run.py gates lint unit sanity

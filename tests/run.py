@@ -3,9 +3,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run the parts of the test suite side by side, one more than there are cores, and say what came of them.
 
-    python tests/run.py [PART ...] [--without PART ...] [--jobs N]
+    python tests/run.py [PART ...] [--short] [--jobs N]
 
 Without a part, all of them but those that are left out. What a part printed is in tests/output/PART.log; of a failed one it is also shown.
+
+A short run fits into the time of CI: it leaves out the parts of NOT_IN_SHORT and the tests that are marked as long, and
+a scenario is verified once, after its drill and its reboot (.config/molecule/short.yml).
 
 The parts share the machine, and whole hosts boot in them: a part whose machine was too busy fails though nothing is wrong. So a few
 that boot hosts are tried once more when all has ended, alone, a test file by its failed tests (PART.again.log). What passes then
@@ -38,6 +41,8 @@ CLEANUP_TIMEOUT = 60
 
 # Parts that take too long for each run, or are not proved as a whole yet: they run when named. What is left out is said.
 ON_REQUEST = ("integration-intent_examples", "integration-site_others", "integration-verify_breaks")
+# What these prove is in part proved by scenarios, too.
+NOT_IN_SHORT = ("integration-flows", "integration-site_guests", "molecule-stack")
 # The longest parts begin first, so that none is left alone at the end.
 LONGEST = (
     "integration-site",
@@ -57,13 +62,17 @@ TRIED_AGAIN = 3
 running: dict[str, subprocess.Popen[bytes]] = {}
 
 
-def parts() -> dict[str, list[str]]:
+def parts(short: bool = False) -> dict[str, list[str]]:
     """Every part's command, the longest ones first."""
     python = str(BIN / "python")
+    molecule = [str(BIN / "molecule")]
+    if short:
+        # The second is merged over the first.
+        molecule += [f"--base-config=.config/molecule/{name}.yml" for name in ("config", "short")]
     scenarios = sorted(path.parent.name for path in (CHECKOUT / "molecule").glob("*/molecule.yml"))
     integration = sorted(path.stem for path in (CHECKOUT / "tests/integration").glob("test_*.py"))
-    pytest = [python, "-m", "pytest", "-q", "--durations=5"]
-    found = {f"molecule-{name}": [str(BIN / "molecule"), "test", "--scenario-name", name] for name in scenarios}
+    pytest = [python, "-m", "pytest", "-q", "--durations=5", *(["-m", "not long"] if short else [])]
+    found = {f"molecule-{name}": [*molecule, "test", "--scenario-name", name] for name in scenarios}
     found["guide-readme"] = [python, "tests/guides.py", "README.md", "standing"]
     for page in ("intent", "diagram"):
         found[f"guide-{page}"] = [python, "tests/guides.py", f"docs/{page}.md", "standing"]
@@ -157,9 +166,14 @@ def tell(failed: list[str], unstable: list[str], count: int) -> int:
     return 1 if lost else 0
 
 
-def tell_left_out(parts_left_out: t.Sequence[str]) -> None:
+def tell_left_out(short: bool) -> None:
     """Say what a run of all parts does not do."""
-    print(f"left out, as they run only when named: {', '.join(parts_left_out)}", flush=True)
+    print(f"left out, as they run only when named: {', '.join(ON_REQUEST)}", flush=True)
+    if short:
+        print(
+            f"left out of a short run: {', '.join(NOT_IN_SHORT)}, tests that are marked as long, a second verify of scenarios",
+            flush=True,
+        )
     if not os.environ.get("OVERLOOM_LONG"):
         print("integration-trace takes every fifth broken fabric; OVERLOOM_LONG=1 takes all", flush=True)
 
@@ -168,19 +182,20 @@ def main() -> None:
     known = parts()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(known))
-    parser.add_argument("--without", nargs="+", metavar="PART", default=[], help="leave these parts out")
+    parser.add_argument("--short", action="store_true", help="leave out what takes long, as CI does")
     # Much of a scenario is waiting: boots, adjacencies, reboots, guests.
     parser.add_argument("--jobs", type=int, default=(os.cpu_count() or 1) + 1)
     chosen = parser.parse_args()
-    wrong = sorted({*chosen.parts, *chosen.without} - set(known))
+    wrong = sorted(set(chosen.parts) - set(known))
     if wrong:
         parser.error(f"no such part: {', '.join(wrong)}; there are {', '.join(known)}")
     if not (BIN / "molecule").exists():
         sys.exit(
             f"{BIN} lacks the tools of the tests (it may be of `make lab`); run `make check` once, which installs them"
         )
-    left_out = (*ON_REQUEST, *chosen.without)
-    todo = {name: known[name] for name in chosen.parts or (name for name in known if name not in left_out)}
+    left_out = (*ON_REQUEST, *(NOT_IN_SHORT if chosen.short else ()))
+    commands = parts(chosen.short)
+    todo = {name: commands[name] for name in chosen.parts or (name for name in known if name not in left_out)}
     OUTPUT.mkdir(parents=True, exist_ok=True)
     if any(name.startswith(IN_LABS) for name in todo):
         os.environ[roots.VARIABLE] = roots.lab_root()
@@ -189,7 +204,7 @@ def main() -> None:
         flush=True,
     )
     if not chosen.parts:
-        tell_left_out(left_out)
+        tell_left_out(chosen.short)
     failed = []
     for name in todo:
         shutil.rmtree(OUTPUT / f"{name}.cache", ignore_errors=True)

@@ -826,6 +826,7 @@ CHANGES: list[tuple[dict, dict]] = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("before", "after"), CHANGES)
 def test_a_run_that_was_killed_anywhere_is_completed_by_the_next(host: Host, before: dict, after: dict) -> None:
     number, interrupted = 0, True

@@ -276,6 +276,7 @@ def test_a_run_killed_at_any_moment_converges_in_the_next(fabric):
     assert fabric.verify()["failed"] == 0
 
 
+@pytest.mark.long
 def test_sixty_endpoints_are_measured_and_a_dead_segment_does_not_hold_up_the_others(tmp_path):
     """More pairs than the kernel's default neighbor tables hold, and more questions than a forwarder takes at once."""
     large = Fabric(tmp_path, f"large-{os.getpid()}")

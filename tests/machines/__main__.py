@@ -1,7 +1,7 @@
 # Copyright: the overloom.fabric authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Prove the collection on two real machines over SSH: python -m tests.machines [--hold]
+"""Prove the collection on two real machines over SSH: python -m tests.machines [--short] [--hold]
 
 Boots two Debian machines under QEMU, whose kernel has Open vSwitch's own datapath, and does with them what a user does. What
 the commands printed is in tests/output/machines/.
@@ -70,13 +70,13 @@ class Tally:
         return problem is None
 
 
-def drill(tally: Tally, folder: pathlib.Path, machines: list[Machine], boot_only: bool) -> Drills | None:
-    """Boot the machines and do all drills; None if they do not boot."""
+def drill(tally: Tally, folder: pathlib.Path, machines: list[Machine], options: argparse.Namespace) -> Drills | None:
+    """Boot the machines and do the drills; None if they do not boot."""
     if not tally.step("the machines boot", lambda: boot(folder, machines)):
         return None
     drills = Drills(machines, folder, LOGS)
     drills.write_inventory()
-    for name, action in [] if boot_only else drills.steps():
+    for name, action in [] if options.boot_only else drills.steps(options.short):
         drills.step = name
         tally.step(name, action)
     return drills
@@ -96,6 +96,7 @@ def main() -> None:
         "--hold", action="store_true", help="after the drills, keep the machines until Enter is pressed"
     )
     parser.add_argument("--boot-only", action="store_true", help="no drills; with --hold, machines to try things on")
+    parser.add_argument("--short", action="store_true", help="without drift, and verified once, as CI does")
     options = parser.parse_args()
     # debugfs and mke2fs are there, which a user's own path may lack.
     os.environ["PATH"] += ":/usr/sbin:/sbin"
@@ -108,7 +109,7 @@ def main() -> None:
     machines: list[Machine] = []
     tally = Tally()
     try:
-        drills = drill(tally, folder, machines, options.boot_only)
+        drills = drill(tally, folder, machines, options)
         if options.hold and drills:
             hold(drills, machines)
     finally:

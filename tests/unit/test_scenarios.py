@@ -26,5 +26,17 @@ def test_after_the_reboot_all_is_verified_and_site_changes_nothing(path: pathlib
     assert "reboot" in side_effect
 
 
+def test_a_short_run_does_in_the_same_order_all_that_proves_a_scenario() -> None:
+    whole, short = (
+        yaml.safe_load(path.read_text(encoding="utf-8"))["scenario"]["test_sequence"]
+        for path in (SHARED, SHARED.with_name("short.yml"))
+    )
+    # `in` goes on behind what it found last.
+    rest = iter(whole)
+    assert all(action in rest for action in short)
+    assert {"converge", "idempotence", "side_effect", "verify", "cleanup", "destroy"} <= set(short)
+    assert short.index("verify") > short.index("side_effect")
+
+
 def test_all_scenarios_are_looked_at() -> None:
     assert len(SCENARIOS) >= 10
