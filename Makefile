@@ -80,7 +80,7 @@ test-machines: $(BIN)/.lab machine-packages ## Prove it on two machines under QE
 	$(BIN)/python -m tests.machines $(if $(SHORT),--short)
 
 check: $(BIN)/.test ## Run the fast tests: gates, lint, units, sanity
-	$(BIN)/python tests/run.py gates lint unit sanity
+	$(BIN)/python tests/run.py --short gates lint unit sanity
 
 coverage: $(BIN)/.test ## Measure which lines the unit tests run
 	$(BIN)/python -m coverage run -m pytest -q -p no:cacheprovider tests/unit

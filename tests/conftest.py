@@ -6,9 +6,25 @@
 import os
 
 import hypothesis
+import pytest
 
 # Tests read the recap, which the checkout's callback does not print.
 os.environ["ANSIBLE_STDOUT_CALLBACK"] = "default"
 
-# The same cases in each run, so that CI judges a change by what it changes; any other run draws new ones.
-hypothesis.settings.register_profile("repeatable", derandomize=True)
+# A short run (tests/run.py --short) takes the same cases each time, so that it judges a change by what it changes, and a quarter
+# of them. Any other run draws new ones.
+SHORT_PROFILE = "short"
+SHARE_OF_CASES = 4
+hypothesis.settings.register_profile(SHORT_PROFILE, derandomize=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if hypothesis.settings.get_current_profile_name() != SHORT_PROFILE:
+        return
+    for item in items:
+        test = getattr(item, "obj", None)
+        if hypothesis.is_hypothesis_test(test):
+            # Hypothesis has no public way to lower what a test itself says.
+            said = getattr(test, "_hypothesis_internal_use_settings", None) or hypothesis.settings()
+            cases = max(said.max_examples // SHARE_OF_CASES, 1)
+            test._hypothesis_internal_use_settings = hypothesis.settings(said, max_examples=cases)

@@ -7,8 +7,8 @@
 
 Without a part, all of them but those that are left out. What a part printed is in tests/output/PART.log; of a failed one it is also shown.
 
-A short run fits into the time of CI: it leaves out the parts of NOT_IN_SHORT and the tests that are marked as long, and
-a scenario is verified once, after its drill and its reboot (.config/molecule/short.yml).
+A short run fits into the time of CI: it leaves out the parts of NOT_IN_SHORT and the tests that are marked as long, takes the same
+few random cases each time (tests/conftest.py), and a scenario is verified once, after its drill and its reboot (.config/molecule/short.yml).
 
 The parts share the machine, and whole hosts boot in them: a part whose machine was too busy fails though nothing is wrong. So a few
 that boot hosts are tried once more when all has ended, alone, a test file by its failed tests (PART.again.log). What passes then
@@ -43,6 +43,8 @@ CLEANUP_TIMEOUT = 60
 ON_REQUEST = ("integration-intent_examples", "integration-site_others", "integration-verify_breaks")
 # What these prove is in part proved by scenarios, too.
 NOT_IN_SHORT = ("integration-flows", "integration-site_guests", "molecule-stack")
+# What pytest is told in a short run.
+SHORT_TESTS = ("-m", "not long", "--hypothesis-profile=short")
 # The longest parts begin first, so that none is left alone at the end.
 LONGEST = (
     "integration-site",
@@ -71,7 +73,7 @@ def parts(short: bool = False) -> dict[str, list[str]]:
         molecule += [f"--base-config=.config/molecule/{name}.yml" for name in ("config", "short")]
     scenarios = sorted(path.parent.name for path in (CHECKOUT / "molecule").glob("*/molecule.yml"))
     integration = sorted(path.stem for path in (CHECKOUT / "tests/integration").glob("test_*.py"))
-    pytest = [python, "-m", "pytest", "-q", "--durations=5", *(["-m", "not long"] if short else [])]
+    pytest = [python, "-m", "pytest", "-q", "--durations=5", *(SHORT_TESTS if short else ())]
     found = {f"molecule-{name}": [*molecule, "test", "--scenario-name", name] for name in scenarios}
     found["guide-readme"] = [python, "tests/guides.py", "README.md", "standing"]
     for page in ("intent", "diagram"):
@@ -171,7 +173,8 @@ def tell_left_out(short: bool) -> None:
     print(f"left out, as they run only when named: {', '.join(ON_REQUEST)}", flush=True)
     if short:
         print(
-            f"left out of a short run: {', '.join(NOT_IN_SHORT)}, tests that are marked as long, a second verify of scenarios",
+            f"left out of a short run: {', '.join(NOT_IN_SHORT)}, tests that are marked as long, "
+            "three of four random cases, a second verify of scenarios",
             flush=True,
         )
     if not os.environ.get("OVERLOOM_LONG"):
