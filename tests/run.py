@@ -7,8 +7,9 @@
 
 Without a part, all of them but those that are left out. What a part printed is in tests/output/PART.log; of a failed one it is also shown.
 
-A short run fits into the time of CI: it leaves out the parts of NOT_IN_SHORT and the tests that are marked as long, takes the same
-few random cases each time (tests/conftest.py), and a scenario is verified once, after its drill and its reboot (.config/molecule/short.yml).
+A short run fits into the time of CI. It leaves out the parts of NOT_IN_SHORT and the tests that are marked as long, takes the same
+few random cases each time (tests/conftest.py), has sanity look at the collection alone, and verifies a scenario once, after its
+drill and its reboot (.config/molecule/short.yml).
 
 The parts share the machine, and whole hosts boot in them: a part whose machine was too busy fails though nothing is wrong. So a few
 that boot hosts are tried once more when all has ended, alone, a test file by its failed tests (PART.again.log). What passes then
@@ -83,7 +84,7 @@ def parts(short: bool = False) -> dict[str, list[str]]:
         cache = f"cache_dir={OUTPUT.relative_to(CHECKOUT)}/integration-{name[5:]}.cache"
         found[f"integration-{name[5:]}"] = [*pytest, "-o", cache, f"tests/integration/{name}.py"]
     found["gates"] = [python, "tests/gates.py"]
-    found["sanity"] = [python, "tests/sanity.py"]
+    found["sanity"] = [python, "tests/sanity.py", *(["--short"] if short else [])]
     found["unit"] = [*pytest, "-p", "no:cacheprovider", "tests/unit"]
     found["lint"] = [str(BIN / "ansible-lint"), "--offline", "--profile", "production", "--strict", "-q"]
     return {name: found[name] for name in (*LONGEST, *(name for name in found if name not in LONGEST))}
@@ -174,7 +175,7 @@ def tell_left_out(short: bool) -> None:
     if short:
         print(
             f"left out of a short run: {', '.join(NOT_IN_SHORT)}, tests that are marked as long, "
-            "three of four random cases, a second verify of scenarios",
+            "three of four random cases, sanity of the tests, a second verify of scenarios",
             flush=True,
         )
     if not os.environ.get("OVERLOOM_LONG"):
