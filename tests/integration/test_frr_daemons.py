@@ -35,6 +35,23 @@ def test_from_nothing_to_daemons_that_answer_and_are_there_after_a_restart(route
     assert not router.module("frr_daemons", {"daemons": ["ospfd", "bfdd"]})["changed"]
 
 
+def test_after_a_reboot_a_second_run_changes_nothing_whatever_rights_the_boot_gave_the_folder_of_sockets(
+    router: harness.Host,
+) -> None:
+    options = {"interfaces": [{"name": "lo", "area": "0", "passive": True}]}
+    router.apply("frr_daemons", {"daemons": ["ospfd"]})
+    router.apply("frr_ospf", options)
+    # Debian's tmpfiles.d makes it at each boot, with other rights than a package's installation.
+    for rights in ("0755", "0750"):
+        router.write("/etc/tmpfiles.d/frr.conf", f"d /run/frr {rights} frr frr -\n")
+        router.reboot()
+        wait(lambda: "ospfd" in daemons(router), "FRR's daemons")
+        assert router.run(["stat", "--format=%a", "/run/frr"]).strip() == rights.lstrip("0")
+        assert not router.module("frr_daemons", {"daemons": ["ospfd"]})["changed"]
+        assert not router.module("frr_ospf", options)["changed"]
+    router.run(["rm", "/etc/tmpfiles.d/frr.conf"])
+
+
 def test_one_more_daemon_does_not_interrupt_those_that_run(router: harness.Host) -> None:
     router.apply("frr_daemons", {"daemons": ["ospfd"]})
     process = router.run(["cat", "/run/frr/ospfd.pid"])
