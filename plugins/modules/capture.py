@@ -17,18 +17,6 @@ description:
   - Fails when no answers came back.
   - This module is an action plugin. It runs on the controller and touches no host, so use it with C(run_once=true).
 options:
-  plan:
-    description: The plan, as M(overloom.fabric.plan) returns it.
-    type: dict
-    required: true
-  from:
-    description: The sender; an endpoint as C(HOST/NAME), a host or router of the plan, or an address of one of them.
-    type: str
-    required: true
-  to:
-    description: The receiver, likewise, or an address outside of the plan.
-    type: str
-    required: true
   seconds:
     description: How long packets are taken, 4 to 600.
     type: int
@@ -54,6 +42,8 @@ options:
     default: reports
 extends_documentation_fragment:
   - overloom.fabric.attributes.info
+  - overloom.fabric.plan
+  - overloom.fabric.plan.ends
 seealso:
   - module: overloom.fabric.capture_info
   - module: overloom.fabric.trace

@@ -17,10 +17,6 @@ description:
   - A report of M(overloom.fabric.status) on the same fabric in the folder O(report) gives things the colors of their state.
   - This module is an action plugin. It runs on the controller and touches no host, so use it with C(run_once=true).
 options:
-  plan:
-    description: The plan, as M(overloom.fabric.plan) returns it.
-    type: dict
-    required: true
   layers:
     description:
       - What is drawn.
@@ -39,6 +35,7 @@ requirements:
   - Graphviz (the program C(dot)) on the controller
 extends_documentation_fragment:
   - overloom.fabric.attributes.info
+  - overloom.fabric.plan
 seealso:
   - module: overloom.fabric.plan
   - module: overloom.fabric.status

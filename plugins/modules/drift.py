@@ -16,15 +16,12 @@ description:
   - Fails when something differs or is orphaned, or a host could not be compared, so that the exit status of the playbook tells a monitoring system.
   - This module is an action plugin. It runs on the controller and touches no host, so use it with C(run_once=true).
 options:
-  plan:
-    description: The plan, as M(overloom.fabric.plan) returns it.
-    type: dict
-    required: true
   report:
     description: Folder on the controller for C(drift.json).
     type: path
 extends_documentation_fragment:
   - overloom.fabric.attributes.info
+  - overloom.fabric.plan
 seealso:
   - module: overloom.fabric.status
   - module: overloom.fabric.ownership_info

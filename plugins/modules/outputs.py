@@ -15,10 +15,6 @@ description:
   - It follows from the plan and from the variables by which Ansible reaches the hosts.
   - This module is an action plugin. It runs on the controller and touches no host, so use it with C(run_once=true).
 options:
-  plan:
-    description: The plan, as M(overloom.fabric.plan) returns it.
-    type: dict
-    required: true
   report:
     description:
       - Folder on the controller for C(outputs.json), C(ssh_config) and C(guests.yml). Nothing is written if it is left out.
@@ -29,6 +25,7 @@ options:
     type: path
 extends_documentation_fragment:
   - overloom.fabric.attributes.info
+  - overloom.fabric.plan
 seealso:
   - module: overloom.fabric.plan
   - module: overloom.fabric.status

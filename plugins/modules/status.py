@@ -14,10 +14,6 @@ description:
   - Fails when something is not as planned, so that the exit status of the playbook tells a monitoring system.
   - This module is an action plugin. It runs on the controller and touches no host, so use it with C(run_once=true).
 options:
-  plan:
-    description: The plan, as M(overloom.fabric.plan) returns it.
-    type: dict
-    required: true
   observed:
     description: The variable in which each host has what M(overloom.fabric.status_info) returned there.
     type: str
@@ -32,6 +28,7 @@ options:
     type: path
 extends_documentation_fragment:
   - overloom.fabric.attributes.info
+  - overloom.fabric.plan
 seealso:
   - module: overloom.fabric.status_info
   - module: overloom.fabric.verify

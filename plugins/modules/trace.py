@@ -15,19 +15,9 @@ description:
   - With O(observed) it follows the packet through what was read, there and back, prints the path, and fails with the hop and the cause when it dies.
 extends_documentation_fragment:
   - overloom.fabric.attributes.info
+  - overloom.fabric.plan
+  - overloom.fabric.plan.ends
 options:
-  plan:
-    description: The plan, as M(overloom.fabric.plan) returns it.
-    type: dict
-    required: true
-  from:
-    description: The sender; an endpoint as C(HOST/NAME), a host or router of the plan, or an address of one of them.
-    type: str
-    required: true
-  to:
-    description: The receiver, likewise, or an address outside of the plan.
-    type: str
-    required: true
   protocol:
     description: The packet's protocol. Only V(icmp) is measured as it is traced; the others are measured by a ping of the same size.
     type: str
