@@ -127,6 +127,12 @@ dhcp:
   type: list
   elements: dict
   sample: [{kind: client, name: web, owner: myfabric}]
+tables:
+  description: Tables of nftables that M(overloom.fabric.nft_table) keeps for an owner.
+  returned: always
+  type: list
+  elements: dict
+  sample: [{netns: edge, family: inet, name: edge, owner: myfabric}]
 """
 
 import os
@@ -151,6 +157,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._host import (
     ssh_address,
     switch_runs,
 )
+from ansible_collections.overloom.fabric.plugins.module_utils._nft.table import noted_tables
 from ansible_collections.overloom.fabric.plugins.module_utils._service.dropin import noted
 from ansible_collections.overloom.fabric.plugins.module_utils._service.reader import read_dropins
 from ansible_collections.overloom.fabric.plugins.module_utils._systemd import read_units
@@ -207,6 +214,7 @@ def main() -> None:
             for kind, unit_kind in (("server", "dnsmasq"), ("client", "udhcpc"))
             for notes in (unit.notes() for unit in read_units(unit_kind).values())
         ],
+        tables=noted_tables(read_units("nft").values()),
     )
 
 

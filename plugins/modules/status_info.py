@@ -37,6 +37,10 @@ options:
     description: Whether to read DHCP servers and clients.
     type: bool
     default: false
+  tables:
+    description: Whether to read the tables of nftables that M(overloom.fabric.nft_table) has loaded.
+    type: bool
+    default: false
   guests:
     description: Whether to read the states of libvirt's guests.
     type: bool
@@ -92,6 +96,12 @@ dhcp:
   description: C(servers) and C(clients) of DHCP, as M(overloom.fabric.netns_dhcp_info) returns them.
   returned: with O(dhcp), when they could be read
   type: dict
+tables:
+  description: The tables of nftables that M(overloom.fabric.nft_table) has loaded. One that was changed since is not C(as_loaded).
+  returned: with O(tables), when they could be read
+  type: list
+  elements: dict
+  sample: [{netns: edge, family: inet, name: edge, owner: myfabric, running: true, as_loaded: true}]
 guests:
   description: The states of libvirt's guests by name.
   returned: with O(guests), when libvirt answers
@@ -134,6 +144,7 @@ def main() -> None:
             "containers": {"type": "bool", "default": False},
             "services": {"type": "bool", "default": False},
             "dhcp": {"type": "bool", "default": False},
+            "tables": {"type": "bool", "default": False},
             "guests": {"type": "bool", "default": False},
             "routing": {"type": "list", "elements": "str", "choices": CHOICES, "default": []},
         },

@@ -44,6 +44,11 @@ def listed(host: Host, *words: str) -> str:
     return host.run(["nft", "--stateless", "list", *words], ok=None)
 
 
+def rows(host: Host) -> list[dict[str, t.Any]]:
+    """The tables of ours, as verify and status read them."""
+    return t.cast("list[dict[str, t.Any]]", host.module("status_info", {"switch": False, "tables": True})["tables"])
+
+
 def traces(host: Host) -> str:
     """Files of the module that are on the host."""
     return host.run(["find", "/etc", "/var/lib", "-path", "*overloom*", "-name", "*inet-guard*"])
@@ -73,7 +78,9 @@ def test_what_was_changed_by_hand_is_shown_and_repaired(host: Host) -> None:
         host.run(by_hand)
         shown = host.module("nft_table", {"name": "guard", "content": GUARD}, check=True, diff=True)
         assert shown["changed"] and shown["diff"], by_hand
+        assert [row["as_loaded"] for row in rows(host)] == [False], by_hand
         assert "ways in" in host.apply("nft_table", {"name": "guard", "content": GUARD})["tables"][0]["listing"]
+        assert [(row["name"], row["running"], row["as_loaded"]) for row in rows(host)] == [("guard", True, True)]
     # Counters are no difference.
     host.run(["nft", "reset", "counters"], ok=None)
     assert not host.module("nft_table", {"name": "guard", "content": GUARD})["changed"]

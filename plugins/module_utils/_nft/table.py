@@ -212,6 +212,13 @@ def place_of(unit: Unit) -> Place | None:
         return None
 
 
+def noted_tables(units: t.Iterable[Unit]) -> list[Item]:
+    """The tables of units of ours, each with its owner."""
+    return [
+        {**place._asdict(), "owner": unit.notes().get("Owner")} for unit in units for place in [place_of(unit)] if place
+    ]
+
+
 # What runs -------------------------------------------------------------------------------------------------------------
 
 

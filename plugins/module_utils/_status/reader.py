@@ -15,6 +15,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._dhcp.info import 
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.info import facts
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.states import guest_states
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.info import namespaces
+from ansible_collections.overloom.fabric.plugins.module_utils._nft.info import tables
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs import bridge as ovs_bridge
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs import state as ovs_state
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs import tunnel as _ovs_tunnel
@@ -60,6 +61,7 @@ def read(runner: OvsRunner, frr: Runner, options: Item) -> tuple[Item, dict[str,
     take("containers", lambda: {"containers": described(runner)})
     take("services", lambda: {"services": services(runner)})
     take("dhcp", lambda: {"dhcp": dhcp(runner)})
+    take("tables", lambda: {"tables": tables(runner)})
     take("guests", lambda: _guests(runner))
     take("routing", lambda: facts(frr, options["routing"]))
     return found, unread
