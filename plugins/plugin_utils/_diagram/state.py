@@ -13,7 +13,7 @@ import typing as t
 Item = t.Dict[str, t.Any]
 
 # Kinds of problems of what an endpoint is made of.
-OF_ENDPOINTS = ("port", "namespace", "container", "service", "dhcp", "guest")
+OF_ENDPOINTS = ("port", "namespace", "container", "service", "dhcp", "table", "guest")
 
 
 _PROBLEM = {"kind", "host", "from", "to", "expected", "observed"}

@@ -20,6 +20,7 @@ KEPT = re.compile(r"(?:kvm_host|frr_router|linux_guest|veos_guest|chr_guest)_mad
 # Concerns whose things have a name alone, and the word before it.
 KINDS = {
     "namespaces": "namespace",
+    "tables": "nftables",
     "containers": "container",
     "former_containers": "container",
     **dict.fromkeys(("dhcp_servers", "former_dhcp_servers"), "DHCP server"),

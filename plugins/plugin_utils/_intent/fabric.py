@@ -209,8 +209,9 @@ class Segment:
 class Endpoint:
     """Anything with an address on a segment.
 
-    inside: of the second interface of a service, the endpoint whose namespace it is in.
+    inside: of a further interface of a service or an edge, the endpoint whose namespace it is in.
     dhcp: whether it asks a DHCP server for its IPv4 address. serves: whether it is its segment's DHCP server.
+    edge: of an interface of an edge, the edge. further: addresses that it has besides, for NAT.
     """
 
     where: str
@@ -230,6 +231,8 @@ class Endpoint:
     inside: str = ""
     dhcp: bool = False
     serves: bool = False
+    edge: str = ""
+    further: list[Address] = dataclasses.field(default_factory=list)
 
     @property
     def id(self) -> str:
@@ -341,8 +344,8 @@ def load(
     return Intent(
         name=_fabric_name(common["fabric_name"], problems),
         underlay=underlay,
-        overlays=_unique([item for item in named_overlays if item.name is not INVALID], overlays, problems),
-        segments=_unique([item for item in named_segments if item.name is not INVALID], segments, problems),
+        overlays=unique([item for item in named_overlays if item.name is not INVALID], overlays, problems),
+        segments=unique([item for item in named_segments if item.name is not INVALID], segments, problems),
         max_hosts=max_hosts,
         hosts={name: _host(name, hosts[name], spec, problems, given) for name in sorted(hosts)},
         denied=[
@@ -502,7 +505,7 @@ def _items(common: dict[str, t.Any], variable: str) -> list[tuple[int, dict[str,
     return [(i, item) for i, item in enumerate(common[variable] or ()) if isinstance(item, dict)]
 
 
-def _unique(objects: list[t.Any], where: str, problems: list[str]) -> list[t.Any]:
+def unique(objects: list[t.Any], where: str, problems: list[str]) -> list[t.Any]:
     """Objects with different names; a second one of a name is told and left out."""
     seen: set[str] = set()
     result = []
@@ -654,7 +657,7 @@ def _overlay(item: dict[str, t.Any], index: int, underlay: Underlay, given: set[
         options=options,
         loop_guard=item["loop_guard"],
         segments_by=item["segments_by"],
-        peers=_unique(
+        peers=unique(
             [peer for peer in _peers(item["peers"], where, problems) if peer.name is not INVALID],
             f"{where}.peers",
             problems,
@@ -841,7 +844,7 @@ def _host(name: str, variables: dict[str, t.Any], spec: dict[str, t.Any], proble
         tep_prefix=prefix,
         interface=read_interface(values["fabric_underlay_interface"], f"{name}: fabric_underlay_interface", problems),
         bond=bond,
-        endpoints=_unique(
+        endpoints=unique(
             [item for item in endpoints if item.name is not INVALID], f"{name}: fabric_endpoints", problems
         ),
         guest_memory=values["fabric_guest_memory"],
@@ -882,7 +885,7 @@ def _endpoint(item: dict[str, t.Any], index: int, host: str, problems: list[str]
         address6=read_address(item["address6"], f"{where}.address6", problems),
         mac=read_mac(item["mac"], f"{where}.mac", problems),
         interface=read_interface(item["interface"], f"{where}.interface", problems),
-        routes=_routes(item["routes"], where, problems),
+        routes=read_routes(item["routes"], where, problems),
         sysctls=sysctls,
         guest=item["guest"],
         container=item["container"],
@@ -909,14 +912,14 @@ def _outbound(endpoint: Endpoint, problems: list[str]) -> list[Endpoint]:
             address6=read_address(item["address6"], f"{where}.address6", problems),
             mac=read_mac(item["mac"], f"{where}.mac", problems),
             interface=interface,
-            routes=_routes(item["routes"], where, problems),
+            routes=read_routes(item["routes"], where, problems),
             sysctls={},
             inside=endpoint.name,
         )
     ]
 
 
-def _routes(items: t.Any, where: str, problems: list[str]) -> list[dict[str, str]]:
+def read_routes(items: t.Any, where: str, problems: list[str]) -> list[dict[str, str]]:
     """The routes of an endpoint, those that are understood."""
     routes = []
     for route in items or ():

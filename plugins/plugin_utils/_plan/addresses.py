@@ -199,6 +199,8 @@ def endpoints(
                 if value.value:
                     _claim(owner, (segment.name, value.value), endpoint, value, option, problems)
                 values.append(value)
+            for address in endpoint.further:
+                _claim_further(owner, endpoint, address, segment, problems)
             mac = _mac(intent, endpoint)
             if mac.value:
                 _claim(macs, mac.value, endpoint, mac, "mac", problems)
@@ -278,6 +280,27 @@ def _claim(
         )
     else:
         owner[key] = (endpoint, value.source)
+
+
+def _claim_further(
+    owner: dict[t.Any, tuple[Endpoint, str]],
+    endpoint: Endpoint,
+    address: Address,
+    segment: Segment,
+    problems: list[str],
+) -> None:
+    """Take an address that an endpoint has besides its own: it is on the segment, and nobody else's."""
+    nets = [net for net in (segment.subnet, segment.subnet6) if net]
+    if INVALID in (segment.subnet, segment.subnet6):
+        return
+    net = next((net for net in nets if address in net), None)
+    if net is None or reserved(net, address):
+        what = f"the {reserved(net, address)} address" if net else "outside"
+        problems.append(
+            f"{endpoint.id}: the address {address} is {what} of segment {segment.name} ({' and '.join(map(str, nets))}); give an address inside."
+        )
+    else:
+        _claim(owner, (segment.name, address), endpoint, Value(address, "given: for NAT"), "address", problems)
 
 
 def _mac(intent: Intent, endpoint: Endpoint) -> Value:

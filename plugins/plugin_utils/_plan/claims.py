@@ -23,7 +23,8 @@ def claims(plan: Plan, intent: Intent) -> dict[str, Plan]:
     for name in sorted(everyone):
         found: list[Claim] = []
         if name in plan["hosts"]:
-            found += _host(name, plan["hosts"][name], {overlay.bridge: overlay.where for overlay in intent.overlays})
+            bridges = {overlay.bridge: overlay.where for overlay in intent.overlays}
+            found += _host(name, plan["hosts"][name], bridges, {edge["name"] for edge in plan["edges"]})
         router = plan["routers"].get(name)
         if router and router["managed"]:
             found += _router(name, router, name in plan["hosts"])
@@ -35,8 +36,8 @@ def _claim(kind: str, name: str, on: str, instead: str) -> Claim:
     return {"kind": kind, "name": name, "on": on, "instead": instead}
 
 
-def _host(name: str, host: Plan, places: dict[str, str]) -> list[Claim]:
-    """The things of a KVM host. places: integration bridge to the overlay that names it."""
+def _host(name: str, host: Plan, places: dict[str, str], edges: t.Collection[str]) -> list[Claim]:
+    """The things of a KVM host. places: integration bridge to the overlay that names it. edges: their names."""
     underlay = host["underlay"]
     found = []
     for bridge in host["bridges"]:
@@ -53,6 +54,8 @@ def _host(name: str, host: Plan, places: dict[str, str]) -> list[Claim]:
         )
     for space in host["namespaces"]:
         other = f"give the endpoint {space['name']} another name in fabric_endpoints of {name}"
+        if space["name"] in edges:
+            other = f"give the edge {space['name']} another name in fabric_edges"
         if "container" not in space:
             found.append(_claim("namespace", space["name"], space["interface"], other))
         found.append(_claim("interface", space["outer"], space["bridge"], other))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.edges import read_edges, read_policy
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import (
     RESULTS,
     Bond,
@@ -29,6 +30,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.checks impor
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.claims import claims
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.containers import Containers
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.dhcp import DhcpServices, add_servers
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.edges import Edges, add_legs
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.flows import flows, secure
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.guests import Guests
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.items import (
@@ -73,15 +75,17 @@ def compile_plan(
         check_names(everyone, "lab_", lab, problems)
     check_others(others, problems)
     intent = load(hosts, spec, problems, routers)
+    edges, policy = read_edges(intent.common, problems), read_policy(intent.common, problems)
     add_servers(intent, problems)
+    add_legs(intent, edges, problems)
     values = Values(intent, problems)
     check(values)
     guests = Guests(values)
     containers, services = Containers(values), Services(values)
-    dhcp = DhcpServices(values, guests)
+    dhcp, edge_routers = DhcpServices(values, guests), Edges(values, edges, policy)
     if problems:
         raise PlanError(problems)
-    plan = _Writer(values, guests, containers, services, dhcp).plan()
+    plan = _Writer(values, guests, containers, services, dhcp, edge_routers).plan()
     plan["claims"] = claims(plan, values.intent)
     return plan
 
@@ -106,13 +110,20 @@ class _Writer:
     """The values as plain data, and where each of them came from."""
 
     def __init__(
-        self, values: Values, guests: Guests, containers: Containers, services: Services, dhcp: DhcpServices
+        self,
+        values: Values,
+        guests: Guests,
+        containers: Containers,
+        services: Services,
+        dhcp: DhcpServices,
+        edges: Edges,
     ) -> None:
         self.values = values
         self.guests = guests
         self.containers = containers
         self.services = services
         self.dhcp = dhcp
+        self.edges = edges
         self.sources: dict[str, str] = {}
 
     def plan(self) -> Plan:
@@ -151,6 +162,7 @@ class _Writer:
             "denied": [
                 {"from": denied.source, "to": denied.target, "probes": denied.probes} for denied in intent.denied
             ],
+            "edges": self.edges.plan(),
             "links": plan_links(values.routing),
             "routers": plan_routers(values.routing),
             "teps": [
@@ -239,6 +251,7 @@ class _Writer:
             "dhcp": endpoint.dhcp,
             **self.containers.of_endpoint(endpoint),
             **self.services.of_endpoint(endpoint),
+            **self.edges.of_endpoint(endpoint),
         }
 
     def _tep(self, address: addresses.Address) -> str:
@@ -269,6 +282,7 @@ class _Writer:
                 **self.containers.part(name),
                 **self.services.part(name),
                 **self.dhcp.part(name),
+                **self.edges.part(name),
             }
         return hosts
 

@@ -126,6 +126,7 @@ def _namespace(values: Values, endpoint: Endpoint, segment: Segment, plain: bool
     # An address from DHCP is the client's to set.
     four = None if endpoint.dhcp else addressed.address.value
     pairs = ((four, segment.subnet), (addressed.address6.value, segment.subnet6))
+    further = [(one, segment.subnet if one in segment.subnet else segment.subnet6) for one in endpoint.further]
     return {
         "name": endpoint.space,
         "interface": endpoint.interface,
@@ -137,7 +138,9 @@ def _namespace(values: Values, endpoint: Endpoint, segment: Segment, plain: bool
         "vlan_mode": UNSET,
         "mtu": values.mtus[segment.name].value,
         "mac": addressed.mac.value,
-        "addresses": [addresses.with_prefix(address, subnet) for address, subnet in pairs if address and subnet],
+        "addresses": [
+            addresses.with_prefix(address, subnet) for address, subnet in (*pairs, *further) if address and subnet
+        ],
         **policy(endpoint, segment, [address for address, _subnet in pairs]),
         **source_of(endpoint),
     }

@@ -27,6 +27,7 @@ KINDS = {
     "container": "containers",
     "service": "services",
     "dhcp": "DHCP servers and clients",
+    "table": "tables of edges",
     "guest": "guests",
     "adjacency": "adjacencies",
     "session": "sessions",
@@ -172,7 +173,7 @@ def _segments(plan: Item, seen: t.Mapping[str, Item], problems: list[Item]) -> l
     wrong = {
         (check["host"], check["thing"])
         for check in problems
-        if check["kind"] in ("port", "namespace", "container", "service", "dhcp", "guest")
+        if check["kind"] in ("port", "namespace", "container", "service", "dhcp", "table", "guest")
     }
     down = {check["host"] for check in problems if check["kind"] == "host"}
     rows = []

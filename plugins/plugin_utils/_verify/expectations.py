@@ -15,6 +15,14 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric imp
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.unset import as_read
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.containers import expected_containers
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.dhcp import expected_dhcp
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.edges import (
+    Ways,
+    expected_connections,
+    expected_denied,
+    expected_forwards,
+    expected_pairs,
+    expected_tables,
+)
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.routers import routing
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.services import expected_services
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.state import SOME
@@ -32,10 +40,12 @@ def expectations(plan: Item, isolation_limit: int | None = 2000) -> Item:
     """All that must hold, as a dictionary of lists.
 
     teps: a ping from one end of each tunnel to the other, both ways (from and to: hosts; source, address: what to ping; mtu).
-    pairs: each ordered pair of endpoints of a segment, for each address of the second (from, to: endpoint ids; segment, family,
-        address, mtu; payload: bytes of an echo request that fills the MTU exactly; ping, tcp: whether to try these).
-    denied: what the intent says must not come through between two endpoints of a segment (from, to, family, address, mac, probe).
-    connections: the ports of services, each with an endpoint that connects to it (from, to, family, address, port).
+    pairs: each ordered pair of endpoints of a segment, for each address of the second, and some between segments by an edge (from, to:
+        endpoint ids; segment, family, address, mtu; payload: bytes of an echo request that fills the MTU exactly; ping, tcp: whether to
+        try these).
+    denied: what the intent says must not come through between two endpoints of a segment, or by an edge (from, to, family, address, mac, probe).
+    connections: the ports of services, each with an endpoint that connects to it (from, to, family, address, port), and ports that
+        an edge lets pass, where any answer is good (answers).
     isolated: ordered pairs of endpoints of different segments, for each address of the second (from, to, family, address, mac;
         shared: whether the first's own segment has that address too, so that a reply alone says nothing;
         control: an endpoint and its address which the first must reach, or None where it has no peer).
@@ -57,11 +67,21 @@ def expectations(plan: Item, isolation_limit: int | None = 2000) -> Item:
         segment: {address for point in points for _family, address in addresses(point)}
         for segment, points in by_segment.items()
     }
+    by_edges = Ways(plan)
+    measured = by_edges.sample()
     return {
         "teps": _teps(plan),
-        "pairs": _pairs(by_segment, denied) + _pairs_to_peers(by_segment, peers),
-        "denied": _denied(plan, denied),
-        "connections": _connections(by_segment, denied),
+        "pairs": [
+            *_pairs(by_segment, denied),
+            *_pairs_to_peers(by_segment, peers),
+            *expected_pairs(measured, PING_HEADERS),
+        ],
+        "denied": _denied(plan, denied) + expected_denied(measured),
+        "connections": [
+            *_connections(by_segment, denied),
+            *expected_connections(measured),
+            *expected_forwards(plan),
+        ],
         "isolated": [
             entry
             for one, other in [*isolated, *_apart_from_peers(by_segment, peers)]
@@ -73,6 +93,8 @@ def expectations(plan: Item, isolation_limit: int | None = 2000) -> Item:
             # A service with interfaces on both segments rightly reaches both.
             and not (one["kind"] in IN_NAMESPACE and _owner(one) in owners.get(other["segment"], ()))
             for entry in _isolated(one, other, by_segment[one["segment"]], own[one["segment"]], denied)
+            # An edge lets pings pass there.
+            if not by_edges.pings(entry)
         ],
         "alone": _alone(by_segment, denied),
         "isolation": isolation,
@@ -391,6 +413,7 @@ def host_state(host: Item) -> Item:
         "containers": expected_containers(host),
         "services": expected_services(host),
         "dhcp": expected_dhcp(host),
+        "tables": expected_tables(host),
     }
 
 

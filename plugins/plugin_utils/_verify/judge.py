@@ -9,6 +9,8 @@ This file is private to the collection.
 from __future__ import annotations
 
 import collections
+import errno
+import os
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mesh import tunnel_name
@@ -59,7 +61,9 @@ def probes(plan: Item, expected: Item) -> dict[str, list[Item]]:
             )
     for link in expected["connections"]:
         base = {"from": link["from"], "to": link["address"], "target": link["to"]}
-        found[host_of[link["from"]]].append({**base, "kind": "connect", "port": link["port"]})
+        found[host_of[link["from"]]].append(
+            {**base, "kind": "connect", "port": link["port"], "answers": link.get("answers", False)}
+        )
     for pair in expected["isolated"]:
         control = pair["control"] if pair["control"] and pair["control"]["family"] == pair["family"] else None
         found[host_of[pair["from"]]].append(
@@ -362,12 +366,21 @@ def _verdict(probe: Item, outcome: Item) -> Item:
     if probe["kind"] == "tcp":
         return _transfer(outcome)
     if probe["kind"] == "connect":
-        expected = f"a TCP connection to port {probe['port']}"
-        passed = bool(outcome.get("connected"))
-        return {"expected": expected, "observed": outcome.get("error") or "connected", "passed": passed}
+        return _connection(probe, outcome)
     if probe["kind"] == "isolation":
         return _isolation(probe, outcome)
     return _host(probe, outcome) if probe["kind"] == "host" else _ping(probe, outcome)
+
+
+def _connection(probe: Item, outcome: Item) -> Item:
+    """A connection to a service, or to a port where any answer shows that the packet came there: nobody may listen yet."""
+    refused = outcome.get("error") == os.strerror(errno.ECONNREFUSED)
+    what = "an answer of TCP from" if probe["answers"] else "a TCP connection to"
+    return {
+        "expected": f"{what} port {probe['port']}",
+        "observed": outcome.get("error") or "connected",
+        "passed": bool(outcome.get("connected")) or (probe["answers"] and refused),
+    }
 
 
 def _ping(probe: Item, outcome: Item) -> Item:
@@ -460,7 +473,7 @@ def _look(plan: Item, probe: Item) -> str:
     points = {point["id"]: point for point in points_of(plan)}
     one, other = points[probe["from"]], points.get(probe["target"])
     bridge = next(segment["bridge"] for segment in plan["segments"] if segment["name"] == one["segment"])
-    if probe["kind"] == "connect" and other:
+    if probe["kind"] == "connect" and other and not probe["answers"]:
         status = f"systemctl status {other['service']['unit']} --no-pager"
         return f"on {other['host']}: {status}; ip netns exec {other['name']} ss -ltn"
     places = [f"on {one['host']}: {_inspect(one)}; ovs-appctl fdb/show {bridge}"]

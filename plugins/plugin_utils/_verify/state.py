@@ -1,7 +1,7 @@
 # Copyright: the overloom.fabric authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What status_info reads of a host, held against the plan: bridges, ports, tunnels, namespaces, containers, services, DHCP, flows. Pure.
+"""What status_info reads of a host, held against the plan: bridges, ports, tunnels, namespaces, containers, services, DHCP, tables, flows. Pure.
 
 This file is private to the collection.
 """
@@ -15,6 +15,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._netns.namespace i
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import Vlans
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.containers import LOOK as CONTAINER_LOOK
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.dhcp import LOOK as DHCP_LOOK
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.edges import LOOK as TABLE_LOOK
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.services import LOOK as SERVICE_LOOK
 
 Item = t.Dict[str, t.Any]
@@ -78,6 +79,11 @@ def _dhcp(found: Item, _wanted: dict[str, Item]) -> dict[str, Item]:
     return {row["name"]: {**row, **(row.get("lease") or {})} for row in (*found["servers"], *found["clients"])}
 
 
+def _tables(rows: t.Iterable[Item], _wanted: dict[str, Item]) -> dict[str, Item]:
+    # An edge's namespace has one of ours.
+    return {row["netns"]: {**row, "name": row["netns"], "table": row["name"]} for row in rows}
+
+
 KINDS = (
     Kind("bridge", "bridges", "bridges", _named, "ovs-vsctl list bridge {name}"),
     Kind("port", "ports", "bridges", _ports, "ovs-vsctl list port {name}"),
@@ -86,6 +92,7 @@ KINDS = (
     Kind("container", "containers", "containers", _by_endpoint, CONTAINER_LOOK),
     Kind("service", "services", "services", _by_endpoint, SERVICE_LOOK),
     Kind("dhcp", "dhcp", "dhcp", _dhcp, DHCP_LOOK),
+    Kind("table", "tables", "tables", _tables, TABLE_LOOK),
 )
 
 
@@ -112,7 +119,7 @@ def _of_kind(host: str, kind: Kind, wanted: dict[str, Item], read: Item) -> list
             "thing": name,
             "from": f"{host}:{name}",
             "to": "",
-            "look": f"on {host}: {kind.look.format(name=name, unit=want.get('name'))}",
+            "look": f"on {host}: {kind.look.format(name=name, unit=want.get('name'), table=want.get('table'))}",
         }
         if unread:
             reason = (read.get("unread") or {}).get(kind.read) or why(read)

@@ -1,0 +1,191 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The intent's part about edges and policy, checked one by one and turned into typed objects.
+
+What needs a look at segments and endpoints is the concern of _plan/edges.py.
+
+This file is private to the collection.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import typing as t
+
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import (
+    Address,
+    between,
+    matching_name,
+    read_address,
+    read_interface,
+    read_routes,
+    unique,
+)
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import INVALID, label, show
+from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.model import ALL_PORTS, WITH_PORTS, Ports
+
+Item = t.Dict[str, t.Any]
+
+
+@dataclasses.dataclass
+class Leg:
+    """An edge's interface on a segment. gateway: whether the segment's endpoints have their default route by it."""
+
+    where: str
+    segment: str | t.Any
+    address: Address | t.Any
+    address6: Address | None | t.Any
+    gateway: bool | t.Any
+    interface: str | None | t.Any
+
+
+@dataclasses.dataclass
+class Nat:
+    """Source NAT of what leaves by a segment. source: a segment's name or a prefix. address: None for the leg's own."""
+
+    where: str
+    source: str | t.Any
+    out: str | t.Any
+    address: Address | None | t.Any
+
+
+@dataclasses.dataclass
+class Forward:
+    """A port of the edge that leads to an endpoint. address: None for the leg's own. to_port: None for the same port."""
+
+    where: str
+    name: str | t.Any
+    segment: str | t.Any
+    address: Address | None | t.Any
+    protocol: str | t.Any
+    port: int | t.Any
+    target: str | t.Any
+    to_port: int | None | t.Any
+
+
+@dataclasses.dataclass
+class Edge:
+    """A router between segments, in a namespace of its name. log: whether it logs what it drops."""
+
+    where: str
+    name: str | t.Any
+    hosts: list[str] | t.Any
+    legs: list[Leg]
+    routes: list[dict[str, str]]
+    nat: list[Nat]
+    forwards: list[Forward]
+    log: bool | t.Any
+
+
+@dataclasses.dataclass
+class Stated:
+    """A rule of the policy as it is stated: sources and targets are names of segments and endpoints, addresses and prefixes."""
+
+    where: str
+    name: str | t.Any
+    allow: bool
+    sources: list[str]
+    targets: list[str]
+    protocol: str | None | t.Any
+    ports: list[Ports]
+    log: bool | t.Any
+
+
+def _items(value: t.Any) -> list[tuple[int, Item]]:
+    """The items of a list that are dictionaries, with their positions."""
+    return [(i, item) for i, item in enumerate(value or ()) if isinstance(item, dict)]
+
+
+def _texts(value: t.Any) -> list[str]:
+    """The items of a list that are text; others were refused."""
+    return [item for item in value or () if isinstance(item, str)]
+
+
+def read_edges(common: Item, problems: list[str]) -> list[Edge]:
+    """The edges of the intent; what is wrong with them is appended to problems."""
+    found = [_edge(item, f"fabric_edges[{label(item, i)}]", problems) for i, item in _items(common["fabric_edges"])]
+    return unique([edge for edge in found if edge.name is not INVALID], "fabric_edges", problems)
+
+
+def _edge(item: Item, where: str, problems: list[str]) -> Edge:
+    forwards = [_forward(one, f"{where}.forwards[{label(one, i)}]", problems) for i, one in _items(item["forwards"])]
+    return Edge(
+        where=where,
+        name=matching_name(item["name"], f"{where}.name", problems),
+        hosts=_texts(item["hosts"]),
+        legs=[_leg(one, f"{where}.legs[{i}]", problems) for i, one in _items(item["legs"])],
+        routes=read_routes(item["routes"], where, problems),
+        nat=[_nat(one, f"{where}.nat[{i}]", problems) for i, one in _items(item["nat"])],
+        forwards=unique([one for one in forwards if one.name is not INVALID], f"{where}.forwards", problems),
+        log=item["log"],
+    )
+
+
+def _leg(item: Item, where: str, problems: list[str]) -> Leg:
+    return Leg(
+        where=where,
+        segment=item["segment"],
+        address=read_address(item["address"], f"{where}.address", problems),
+        address6=read_address(item["address6"], f"{where}.address6", problems),
+        gateway=item["gateway"],
+        interface=read_interface(item["interface"], f"{where}.interface", problems),
+    )
+
+
+def _nat(item: Item, where: str, problems: list[str]) -> Nat:
+    return Nat(
+        where=where,
+        source=item["from"],
+        out=item["out"],
+        address=read_address(item["address"], f"{where}.address", problems),
+    )
+
+
+def _forward(item: Item, where: str, problems: list[str]) -> Forward:
+    return Forward(
+        where=where,
+        name=matching_name(item["name"], f"{where}.name", problems),
+        segment=item["segment"],
+        address=read_address(item["address"], f"{where}.address", problems),
+        protocol=item["protocol"],
+        port=between(item["port"], 1, ALL_PORTS[1], f"{where}.port", problems),
+        target=item["to"],
+        to_port=between(item["to_port"], 1, ALL_PORTS[1], f"{where}.to_port", problems),
+    )
+
+
+def read_policy(common: Item, problems: list[str]) -> list[Stated]:
+    """The rules of the policy in their order; what is wrong with them is appended to problems."""
+    found = [_rule(item, f"fabric_policy[{label(item, i)}]", problems) for i, item in _items(common["fabric_policy"])]
+    return unique([rule for rule in found if rule.name is not INVALID], "fabric_policy", problems)
+
+
+def _rule(item: Item, where: str, problems: list[str]) -> Stated:
+    protocol = item["protocol"]
+    if item["ports"] and protocol is not INVALID and protocol not in WITH_PORTS:
+        problems.append(f"{where}.ports are for tcp and udp; give one of them as protocol, or leave ports out.")
+    return Stated(
+        where=where,
+        name=matching_name(item["name"], f"{where}.name", problems),
+        allow=item["action"] == "allow",
+        sources=_texts(item["from"]),
+        targets=_texts(item["to"]),
+        protocol=protocol,
+        ports=_ports(item["ports"], f"{where}.ports", problems),
+        log=item["log"],
+    )
+
+
+def _ports(values: t.Any, where: str, problems: list[str]) -> list[Ports]:
+    """Ranges of ports, of those that are understood."""
+    found = []
+    for text in _texts(values):
+        match = re.fullmatch(r"([0-9]{1,5})(?:-([0-9]{1,5}))?", text)
+        low, high = (int(match.group(1)), int(match.group(2) or match.group(1))) if match else (1, 0)
+        if low <= high <= ALL_PORTS[1]:
+            found.append((low, high))
+        else:
+            problems.append(f"{where} {show(text)} is no port; write 443, or a range as 8000-8100.")
+    return found

@@ -1,0 +1,474 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Edges: routers between segments, what is refused of them, and what each host gets.
+
+An interface of an edge is an endpoint of its segment like any other, so its address, port and flows are planned where those of all endpoints are.
+The policy is one list for all edges; each enforces what passes between its own segments.
+
+This file is private to the collection.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import typing as t
+
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.edges import Edge, Forward, Leg, Nat, Stated
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import (
+    Address,
+    Endpoint,
+    Intent,
+    Network,
+    Segment,
+)
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import suggest, word
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import addresses, mesh
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.edge_table import (
+    Forwarded,
+    Side,
+    Table,
+    Translated,
+    content,
+)
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.values import Values
+from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.model import (
+    Place,
+    Rule,
+    as_data,
+    between,
+    shadowed,
+    without_packets,
+)
+
+Item = t.Dict[str, t.Any]
+
+# A namespace has one table of ours.
+TABLE = "edge"
+FORWARDING = {"net.ipv4.ip_forward": "1", "net.ipv6.conf.all.forwarding": "1"}
+INTERFACE_LENGTH = 15
+DEFAULT_ROUTES = ("default", "0.0.0.0/0", "::/0")
+
+
+# Interfaces are endpoints ----------------------------------------------------------------------------------------------
+
+
+def add_legs(intent: Intent, edges: list[Edge], problems: list[str]) -> None:
+    """Give the host of each edge an endpoint for each of its interfaces, and endpoints of the segments their default route."""
+    for edge in edges:
+        host = _host_of(intent, edge, problems)
+        _check_legs(edge, problems)
+        if host is not None:
+            _add_edge(intent, edge, host, problems)
+    _add_gateways(intent, _gateways(edges, problems))
+
+
+def _host_of(intent: Intent, edge: Edge, problems: list[str]) -> str | None:
+    """The host that an edge is on, if that is one of the fabric."""
+    where = f"{edge.where}.hosts"
+    if len(edge.hosts) != 1:
+        few = "is empty; name the host" if not edge.hosts else "names several hosts; name one"
+        problems.append(f"{where} {few} that the edge is on, as an edge on two hosts would have one address twice.")
+        return None
+    name = edge.hosts[0]
+    if name not in intent.hosts:
+        problems.append(f"{where} has {word(name)}, which is no host of the fabric{suggest(name, intent.hosts)}")
+        return None
+    return name
+
+
+def _check_legs(edge: Edge, problems: list[str]) -> None:
+    """An edge has two segments or more, each once, and its routes leave by one of them."""
+    segments = [leg.segment for leg in edge.legs if leg.segment]
+    for name in dict.fromkeys(name for name in segments if segments.count(name) > 1):
+        problems.append(f"{edge.where}.legs names segment {name} twice; name each once.")
+    if len(edge.legs) < 2:
+        problems.append(f"{edge.where}.legs must be two or more, as an edge routes between segments.")
+
+
+def _add_edge(intent: Intent, edge: Edge, host: str, problems: list[str]) -> None:
+    """The endpoints of an edge. The first has its name, and is its namespace; the others are in there."""
+    taken = {endpoint.name: endpoint for endpoint in intent.hosts[host].endpoints}
+    segments = {segment.name: segment for segment in intent.segments}
+    routed: list[dict[str, str]] = []
+    for number, leg in enumerate(edge.legs):
+        endpoint = _leg_endpoint(edge, leg, host, first=number == 0)
+        segment = segments.get(leg.segment)
+        if segment is not None:
+            _check_both_families(leg, segment, problems)
+            endpoint.routes = [route for route in edge.routes if _is_on(segment, route["via"])]
+            endpoint.further = _further(edge, leg)
+            routed += endpoint.routes
+        if endpoint.name in taken:
+            problems.append(
+                f"{edge.where} would be {endpoint.id}, which is an endpoint already; give one another name."
+            )
+        else:
+            intent.hosts[host].endpoints.append(endpoint)
+    known = all(leg.segment in segments for leg in edge.legs)
+    for route in edge.routes if known else ():
+        if route not in routed:
+            problems.append(
+                f"{edge.where}.routes to {route['to']} goes via {route['via']}, which is on none of its segments; give a next hop there."
+            )
+
+
+def _leg_endpoint(edge: Edge, leg: Leg, host: str, first: bool) -> Endpoint:
+    interface = leg.interface or _interface_name(leg.segment)
+    return Endpoint(
+        where=leg.where,
+        host=host,
+        name=edge.name if first else f"{edge.name}-{interface}",
+        kind="namespace",
+        segment=leg.segment,
+        address=leg.address,
+        address6=leg.address6,
+        mac=None,
+        interface=interface,
+        routes=[],
+        sysctls=dict(FORWARDING),
+        inside="" if first else edge.name,
+        edge=edge.name,
+    )
+
+
+def _interface_name(segment: str | t.Any) -> str | t.Any:
+    """An interface is called as its segment, where that is short enough."""
+    return mesh.shortened(segment) if segment and len(segment) > INTERFACE_LENGTH else segment
+
+
+def _check_both_families(leg: Leg, segment: Segment, problems: list[str]) -> None:
+    """A gateway's address is stated, as endpoints that come and go must not move it."""
+    if segment.subnet6 and leg.address6 is None:
+        problems.append(
+            f"{leg.where}.address6 is missing; segment {segment.name} has the subnet6 {segment.subnet6}, so give an address there."
+        )
+
+
+def _further(edge: Edge, leg: Leg) -> list[Address]:
+    """The addresses on a segment that NAT needs besides the edge's own."""
+    wanted = [nat.address for nat in edge.nat if nat.out == leg.segment]
+    wanted += [forward.address for forward in edge.forwards if forward.segment == leg.segment]
+    return [address for address in dict.fromkeys(wanted) if address and address not in (leg.address, leg.address6)]
+
+
+def _is_on(segment: Segment, address: str) -> bool:
+    return any(addresses.contains(net, address) for net in (segment.subnet, segment.subnet6) if net)
+
+
+def _gateways(edges: list[Edge], problems: list[str]) -> dict[str, Leg]:
+    """The gateway of each segment that has one."""
+    found: dict[str, Leg] = {}
+    for leg in (leg for edge in edges for leg in edge.legs if leg.gateway and leg.segment):
+        other = found.setdefault(leg.segment, leg)
+        if other.where.partition(".")[0] != leg.where.partition(".")[0]:
+            problems.append(
+                f"{other.where} and {leg.where} are both the gateway of segment {leg.segment}; give one of them gateway: false."
+            )
+    return found
+
+
+def _add_gateways(intent: Intent, gateways: dict[str, Leg]) -> None:
+    """The default routes of endpoints that state none, and the router that DHCP tells of."""
+    for segment in intent.segments:
+        leg = gateways.get(segment.name)
+        if leg and segment.dhcp and segment.dhcp.router is None and leg.address and leg.address.version == 4:
+            segment.dhcp.router = leg.address
+    for host in intent.hosts.values():
+        for endpoint in host.endpoints:
+            leg = gateways.get(endpoint.segment)
+            if leg and _takes_a_gateway(endpoint):
+                _add_default_routes(endpoint, leg)
+
+
+def _takes_a_gateway(endpoint: Endpoint) -> bool:
+    """Routers and servers are asked by their neighbors alone; in a container of others, routes are theirs."""
+    foreign = isinstance(endpoint.container, dict) and endpoint.container["managed"] is False
+    return not (endpoint.edge or endpoint.serves or foreign)
+
+
+def _add_default_routes(endpoint: Endpoint, leg: Leg) -> None:
+    for address in (leg.address, leg.address6):
+        if not address or (endpoint.dhcp and address.version == 4):
+            continue
+        hops = [route["via"] for route in endpoint.routes if route["to"] in DEFAULT_ROUTES]
+        if not any(ipaddress.ip_address(hop).version == address.version for hop in hops):
+            endpoint.routes = [*endpoint.routes, {"to": "default", "via": str(address)}]
+
+
+# The plan --------------------------------------------------------------------------------------------------------------
+
+
+class Edges:
+    """All edges of the fabric with their policy, each checked once. What is wrong goes to the values' problems."""
+
+    def __init__(self, values: Values, edges: list[Edge], policy: list[Stated]) -> None:
+        self.values = values
+        self.problems = values.problems
+        self.edges = edges
+        self.points = {endpoint.id: endpoint for endpoint in values.endpoints}
+        self.rules = self._policy(policy)
+        for edge in edges:
+            self._check_tenants(edge)
+            self._check_nat(edge)
+            for forward in edge.forwards:
+                self._check_forward(edge, forward)
+
+    def part(self, host: str) -> Item:
+        """What a host gets: the tables of its edges, as the module nft_table takes them."""
+        here = [edge for edge in self.edges if edge.hosts == [host]]
+        return {
+            "nft_tables": [
+                {"name": TABLE, "family": "inet", "netns": edge.name, "content": content(self._table(edge))}
+                for edge in here
+            ]
+        }
+
+    def of_endpoint(self, endpoint: Endpoint) -> Item:
+        """What the plan says of an endpoint besides, if it is an edge's interface; nobody asks it for a transfer."""
+        return {"edge": endpoint.edge, "sends": False} if endpoint.edge else {}
+
+    def plan(self) -> list[Item]:
+        """What the plan says of the edges."""
+        return [self._edge(edge) for edge in self.edges]
+
+    def _edge(self, edge: Edge) -> Item:
+        table = self._table(edge)
+        return {
+            "name": edge.name,
+            "hosts": edge.hosts,
+            "legs": [
+                {
+                    "segment": leg.segment,
+                    "address": str(leg.address),
+                    "address6": str(leg.address6) if leg.address6 else None,
+                    "gateway": leg.gateway,
+                }
+                for leg in edge.legs
+            ],
+            "rules": [as_data(rule) for rule in table.rules],
+            "nat": [
+                {"from": str(one.source), "out": nat.out, "address": str(one.address) if one.address else None}
+                for nat, one in zip(edge.nat, table.nat)
+            ],
+            "forwards": [
+                {
+                    "name": forward.name,
+                    "segment": forward.segment,
+                    "address": str(one.address),
+                    "protocol": one.protocol,
+                    "port": one.port,
+                    "to": forward.target,
+                    "to_port": one.to_port,
+                }
+                for forward, one in zip(edge.forwards, table.forwards)
+            ],
+        }
+
+    def _table(self, edge: Edge) -> Table:
+        """What the edge's table of nftables is made of."""
+        return Table(
+            sides=[self._side(leg) for leg in edge.legs],
+            rules=between(self.rules, _segments_of(edge)),
+            nat=[self._translated(edge, nat) for nat in edge.nat],
+            forwards=[self._forwarded(edge, forward) for forward in edge.forwards],
+            log=bool(edge.log),
+        )
+
+    def _side(self, leg: Leg) -> Side:
+        segment = self.values.segments[leg.segment]
+        subnets = [net for net in (segment.subnet, segment.subnet6) if net]
+        interface = leg.interface or _interface_name(leg.segment)
+        return Side(interface, subnets, inner=bool(leg.gateway), mtu=self.values.mtus[leg.segment].value)
+
+    def _interface(self, edge: Edge, segment: str) -> str:
+        leg = next(leg for leg in edge.legs if leg.segment == segment)
+        return t.cast(str, leg.interface or _interface_name(segment))
+
+    def _check_tenants(self, edge: Edge) -> None:
+        """Segments of different tenants may have the same addresses, but not where they meet."""
+        segments = self.values.segments
+        known = [leg for leg in edge.legs if leg.segment in segments]
+        if len({segments[leg.segment].tenant for leg in known}) < 2:
+            return
+        networks = [
+            (net, f"{leg.where}.segment {leg.segment}")
+            for leg in known
+            for net in (segments[leg.segment].subnet, segments[leg.segment].subnet6)
+            if net
+        ]
+        addresses.overlaps(networks, self.problems)
+
+    # Policy
+
+    def _policy(self, policy: list[Stated]) -> list[Rule]:
+        """The rules with their addresses. Refused are rules that can never decide, and those that no edge sees."""
+        rules, before = [], len(self.problems)
+        for stated in policy:
+            sources = self._places(f"{stated.where}.from", stated.sources)
+            targets = self._places(f"{stated.where}.to", stated.targets)
+            ports = tuple(stated.ports)
+            rules.append(Rule(stated.name, stated.allow, sources, targets, stated.protocol, ports, bool(stated.log)))
+        # Without a name that was not found, a rule would be about anywhere.
+        if len(self.problems) == before:
+            self._check_rules(policy, rules)
+        return rules
+
+    def _check_rules(self, policy: list[Stated], rules: list[Rule]) -> None:
+        """Each rule decides about something on an edge. On another one it may well be shadowed, or concern nobody."""
+        shadows: dict[str, str] = {}
+        decide: set[str] = set()
+        for edge in self.edges:
+            here = between(rules, _segments_of(edge))
+            hidden = {rule.name: other.name for rule, other in shadowed(here)}
+            shadows.update(hidden)
+            decide |= {rule.name for rule in here} - hidden.keys()
+        for stated, rule in zip(policy, rules):
+            if without_packets(rule):
+                self.problems.append(
+                    f"{stated.where} has from and to without an address family in common; give both of the same family."
+                )
+            elif rule.name in shadows and rule.name not in decide:
+                self.problems.append(
+                    f"{stated.where} never decides, as fabric_policy[{shadows[rule.name]}] before it takes all of its packets;"
+                    f" put {rule.name} first, or leave one of them out."
+                )
+            elif rule.name not in decide:
+                self.problems.append(
+                    f"{stated.where} is enforced by nobody, as no edge of fabric_edges is between these segments; add one, or leave the rule out."
+                )
+
+    def _places(self, where: str, names: list[str]) -> tuple[Place, ...]:
+        found: list[Place] = []
+        for name in names:
+            found += self._place(where, name)
+        return tuple(found)
+
+    def _place(self, where: str, name: str) -> list[Place]:
+        """The addresses behind the name of a segment or an endpoint, or a range."""
+        if name in self.values.segments:
+            segment = self.values.segments[name]
+            return [Place(name, net) for net in (segment.subnet, segment.subnet6) if net]
+        if name in self.points:
+            return [
+                Place(self.points[name].segment, ipaddress.ip_network(address))
+                for address in self._addresses(self.points[name])
+            ]
+        network = _range(name)
+        if network is None:
+            known = [*self.values.segments, *self.points]
+            self.problems.append(
+                f"{where} has {word(name)}, which is no segment, endpoint (HOST/NAME), address or prefix{suggest(name, known)}"
+            )
+            return []
+        return [Place(None, network)]
+
+    def _addresses(self, endpoint: Endpoint) -> list[Address]:
+        addressed = self.values.addressed.get(endpoint.id)
+        values = (addressed.address.value, addressed.address6.value) if addressed else ()
+        return [address for address in values if address]
+
+    # NAT
+
+    def _check_nat(self, edge: Edge) -> None:
+        """Each translates what leaves by another segment of the edge, to an address there."""
+        for nat in edge.nat:
+            self._check_on_edge(edge, f"{nat.where}.out", nat.out)
+            source = self._nat_source(edge, nat)
+            out = self.values.segments.get(nat.out) if nat.out else None
+            if source is None or out is None:
+                continue
+            if out.subnet and out.subnet.version == 4 and source.overlaps(out.subnet):
+                self.problems.append(
+                    f"{nat.where} translates {nat.source} onto itself, as what leaves by segment {nat.out} is in {out.subnet}; name another segment in out."
+                )
+            elif out.subnet and out.subnet.version == 6:
+                self.problems.append(f"{nat.where}.out {nat.out} is IPv6, which is routed; leave it out.")
+
+    def _nat_source(self, edge: Edge, nat: Nat) -> Network | None:
+        """The IPv4 network that is translated; None where that was refused."""
+        if not isinstance(nat.source, str):
+            return None
+        segment = self.values.segments.get(nat.source)
+        if segment is not None:
+            self._check_on_edge(edge, f"{nat.where}.from", nat.source)
+        network = segment.subnet if segment is not None else _range(nat.source)
+        if network is None:
+            self.problems.append(
+                f"{nat.where}.from {word(nat.source)} is no segment and no prefix{suggest(nat.source, self.values.segments)}"
+            )
+            return None
+        if network and network.version == 6:
+            self.problems.append(f"{nat.where}.from {nat.source} is IPv6, which is routed; leave it out.")
+            return None
+        return network or None
+
+    def _check_on_edge(self, edge: Edge, where: str, segment: str | t.Any) -> None:
+        known = _segments_of(edge)
+        if isinstance(segment, str) and segment not in known:
+            self.problems.append(f"{where} {word(segment)} is no segment of the edge{suggest(segment, known)}")
+
+    def _translated(self, edge: Edge, nat: Nat) -> Translated:
+        source = t.cast(ipaddress.IPv4Network, self._nat_source(edge, nat))
+        return Translated(source, self._interface(edge, nat.out), nat.address)
+
+    # Forwards
+
+    def _check_forward(self, edge: Edge, forward: Forward) -> None:
+        """A forward is to an endpoint behind the edge, and its port is nobody else's."""
+        self._check_on_edge(edge, f"{forward.where}.segment", forward.segment)
+        if not isinstance(forward.target, str):
+            return
+        target = self.points.get(forward.target)
+        if target is None:
+            self.problems.append(
+                f"{forward.where}.to {word(forward.target)} is no endpoint{suggest(forward.target, self.points)}"
+            )
+        elif not any(leg.segment == target.segment and leg.gateway for leg in edge.legs):
+            self.problems.append(
+                f"{forward.where}.to {target.id} is on segment {target.segment}, whose gateway the edge is not; name an endpoint behind it."
+            )
+        elif forward.segment in self.values.segments and not self.problems:
+            self._check_forwarded(edge, forward)
+
+    def _check_forwarded(self, edge: Edge, forward: Forward) -> None:
+        one = self._forwarded(edge, forward)
+        if one.target is None:
+            self.problems.append(
+                f"{forward.where}.to {forward.target} has no address of the family of {one.address}; name another endpoint."
+            )
+        for other in edge.forwards[: edge.forwards.index(forward)]:
+            if other.segment in self.values.segments and self._forwarded(edge, other).key == one.key:
+                self.problems.append(
+                    f"{other.where} and {forward.where} both are {one.protocol} port {one.port} of {one.address}; give one of them another port."
+                )
+
+    def _forwarded(self, edge: Edge, forward: Forward) -> Forwarded:
+        leg = next(leg for leg in edge.legs if leg.segment == forward.segment)
+        address = forward.address or leg.address
+        endpoint = self.points[forward.target]
+        target = next((one for one in self._addresses(endpoint) if one.version == address.version), None)
+        segment = self.values.segments[endpoint.segment]
+        subnet = next((net for net in (segment.subnet, segment.subnet6) if net and target and target in net), None)
+        return Forwarded(
+            name=forward.name,
+            address=address,
+            protocol=forward.protocol,
+            port=forward.port,
+            target=target,
+            to_port=forward.to_port or forward.port,
+            subnet=subnet,
+            interface=self._interface(edge, endpoint.segment),
+        )
+
+
+def _segments_of(edge: Edge) -> list[str]:
+    return [leg.segment for leg in edge.legs]
+
+
+def _range(text: str) -> Network | None:
+    """An address or a prefix; None if it is neither."""
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError:
+        return None

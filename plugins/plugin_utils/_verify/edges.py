@@ -1,0 +1,267 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Edges: what the plan expects to pass between segments, and what not. Pure: plan in, plain data out.
+
+Pings and TCP are measured; UDP is not, as silence of an endpoint that does not answer is no proof. What is measured is a sample: a pair of endpoints for each
+two segments and host, and one for each rule that decides about any pair.
+
+This file is private to the collection.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import typing as t
+
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import IN_NAMESPACE
+from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.model import (
+    ICMP,
+    TCP,
+    Packet,
+    Rule,
+    allowed,
+    allowed_ports,
+    deciding,
+    from_data,
+)
+
+Item = t.Dict[str, t.Any]
+
+LOOK = "ip netns exec {name} nft list table inet {table}"
+# The ports of which verify takes one to listen on, see the action plugin.
+LISTENING = (61000, 65535)
+
+
+class Way(t.NamedTuple):
+    """A way from one endpoint to another one's address by an edge. rules: the edge's."""
+
+    one: Item
+    other: Item
+    family: int
+    address: str
+    rules: list[Rule]
+
+    def packet(self, protocol: str, port: int = 0) -> Packet:
+        """The first packet of a connection that takes it."""
+        source = self.one["address" if self.family == _family(self.one["address"]) else "address6"]
+        return Packet(ipaddress.ip_address(source), ipaddress.ip_address(self.address), protocol, port)
+
+    @property
+    def pings(self) -> bool:
+        """Whether a ping passes."""
+        return allowed(self.rules, self.packet(ICMP))
+
+
+def _family(address: str) -> int:
+    return 6 if ":" in address else 4
+
+
+def expected_tables(host: Item) -> dict[str, Item]:
+    """The tables of a host's edges, by the names of the edges."""
+    return {
+        table["netns"]: {"name": table["netns"], "table": table["name"], "running": True, "as_loaded": True}
+        for table in host["nft_tables"]
+    }
+
+
+class Ways:
+    """The ways between endpoints in namespaces by an edge that is the gateway of the first, if the answer comes back by it, too."""
+
+    def __init__(self, plan: Item) -> None:
+        self.edges = [(edge, [from_data(rule) for rule in edge["rules"]]) for edge in plan["edges"]]
+        self.hops = _hops(plan) if self.edges else {}
+        points = plan["endpoints"] if self.edges else []
+        self.points = {
+            point["id"]: point for point in points if point["kind"] in IN_NAMESPACE and not point.get("edge")
+        }
+
+    def between(self, one: Item, other: Item) -> list[Way]:
+        """The ways from an endpoint to each address of another one on another segment."""
+        found = []
+        for edge, rules in self.edges:
+            segments = {leg["segment"] for leg in edge["legs"]}
+            if one["segment"] != other["segment"] and {one["segment"], other["segment"]} <= segments:
+                found += _ways_between(edge, rules, one, other, self.hops)
+        return found
+
+    def pings(self, entry: Item) -> bool:
+        """Whether a ping of an expectation passes an edge, so that no silence is expected."""
+        one, other = self.points.get(entry["from"]), self.points.get(entry["to"])
+        if one is None or other is None:
+            return False
+        return any(way.pings for way in self.between(one, other) if way.address == entry["address"])
+
+    def sample(self) -> list[Way]:
+        """One way for each segment and host to each other segment, and one for each rule that decides about any."""
+        some = self._some()
+        found = [way for one in some for other in some for way in self.between(one, other)]
+        # To another host, if there is any such way: that proves more.
+        found.sort(key=lambda way: way.one["host"] == way.other["host"])
+        chosen: dict[t.Any, Way] = {}
+        for way in found:
+            chosen.setdefault((way.one["segment"], way.one["host"], way.other["segment"], way.family), way)
+            for rule in _deciding(way):
+                chosen.setdefault((rule.name, way.family), way)
+        by_ends = {(way.one["id"], way.other["id"], way.address): way for way in chosen.values()}
+        return list(by_ends.values())
+
+    def _some(self) -> list[Item]:
+        """The first endpoint of each segment on each host, and those that a rule names."""
+        rules = [rule for _edge, rules in self.edges for rule in rules]
+        named = {str(place.network.network_address) for rule in rules for place in (*rule.sources, *rule.targets)}
+        chosen: dict[t.Any, Item] = {}
+        for point in self.points.values():
+            chosen.setdefault((point["segment"], point["host"]), point)
+            if named & {point["address"], point["address6"]}:
+                chosen[point["id"]] = point
+        return list({point["id"]: point for point in chosen.values()}.values())
+
+
+def _hops(plan: Item) -> dict[str, set[str]]:
+    """The next hops of default routes that each endpoint in a namespace has, by the endpoint's id."""
+    segments = {segment["name"]: segment for segment in plan["segments"]}
+    found: dict[str, set[str]] = {}
+    for name, host in plan["hosts"].items():
+        for space in host["namespaces"]:
+            hops = {route["via"] for route in space["routes"] if route["to"] == "default"}
+            found.setdefault(f"{name}/{space['name']}", set()).update(hops)
+    for point in plan["endpoints"]:
+        served = segments[point["segment"]]["dhcp"]
+        if point["dhcp"] and served and served["router"]:
+            found.setdefault(point["id"], set()).add(served["router"])
+    return found
+
+
+def _ways_between(edge: Item, rules: list[Rule], one: Item, other: Item, hops: dict[str, set[str]]) -> list[Way]:
+    found = []
+    for address in filter(None, (other["address"], other["address6"])):
+        family = _family(address)
+        if _leads_to(edge, one, family, hops) and (
+            _leads_to(edge, other, family, hops) or (family == 4 and _translates(edge, one, other))
+        ):
+            found.append(Way(one, other, family, address, rules))
+    return found
+
+
+def _leads_to(edge: Item, point: Item, family: int, hops: dict[str, set[str]]) -> bool:
+    """Whether the default route of an endpoint is by the edge."""
+    leg = next(leg for leg in edge["legs"] if leg["segment"] == point["segment"])
+    gateways = [leg[option] for option in ("address", "address6") if leg[option] and _family(leg[option]) == family]
+    return any(gateway in hops.get(point["id"], ()) for gateway in gateways)
+
+
+def _translates(edge: Item, one: Item, other: Item) -> bool:
+    """Whether the edge translates what leaves for the other's segment, so that the answer comes to it."""
+    source = ipaddress.ip_address(one["address"])
+    return any(nat["out"] == other["segment"] and source in ipaddress.ip_network(nat["from"]) for nat in edge["nat"])
+
+
+def _deciding(way: Way) -> list[Rule]:
+    """The rules that decide about what is measured on a way."""
+    packets = [way.packet(ICMP), *(way.packet(TCP, port) for port in (*_stated_ports(way), LISTENING[0]))]
+    return [rule for rule in (deciding(way.rules, packet) for packet in packets) if rule]
+
+
+def _stated_ports(way: Way) -> list[int]:
+    """The first port of each rule that states ports of TCP."""
+    return [rule.ports[0][0] for rule in way.rules if rule.ports and rule.protocol == TCP]
+
+
+def expected_pairs(chosen: t.Iterable[Way], ping_headers: t.Mapping[int, int]) -> list[Item]:
+    """Pings that fill the smaller MTU, and transfers, that an edge lets pass."""
+    found = []
+    for way in chosen:
+        mtu = min(way.one["mtu"], way.other["mtu"])
+        entry = {
+            "from": way.one["id"],
+            "to": way.other["id"],
+            "segment": way.other["segment"],
+            "family": way.family,
+            "address": way.address,
+            "mtu": mtu,
+            "payload": mtu - ping_headers[way.family],
+            "ping": way.pings,
+            "tcp": _transfers(way) is True,
+        }
+        if entry["ping"] or entry["tcp"]:
+            found.append(entry)
+    return found
+
+
+def expected_denied(chosen: t.Iterable[Way]) -> list[Item]:
+    """Transfers that an edge drops. Pings that it drops are among the isolated pairs."""
+    return [
+        {
+            "from": way.one["id"],
+            "to": way.other["id"],
+            "family": way.family,
+            "address": way.address,
+            "mac": way.other["mac"],
+            "probe": "tcp",
+        }
+        for way in chosen
+        if _transfers(way) is False
+    ]
+
+
+def _transfers(way: Way) -> bool | None:
+    """Whether a transfer to the port that verify listens on passes; None where that depends on the port."""
+    return allowed_ports(way.rules, way.packet(TCP), LISTENING)
+
+
+def expected_connections(chosen: t.Iterable[Way]) -> list[Item]:
+    """Ports that rules allow: whoever listens or not, an answer comes back."""
+    found = {}
+    for way in chosen:
+        for port in _stated_ports(way):
+            rule = deciding(way.rules, way.packet(TCP, port))
+            if rule and rule.allow and rule.ports:
+                found[rule.name, way.family] = _connection(way.one, way.other, way.address, port)
+    return list(found.values())
+
+
+def _connection(one: Item, other: Item, address: str, port: int) -> Item:
+    return {
+        "from": one["id"],
+        "to": other["id"],
+        "family": _family(address),
+        "address": address,
+        "port": port,
+        "answers": True,
+    }
+
+
+def expected_forwards(plan: Item) -> list[Item]:
+    """Each forwarded port of TCP, asked by one endpoint of each segment, its own among them."""
+    found = []
+    points = {point["id"]: point for point in plan["endpoints"]}
+    hops = _hops(plan)
+    for edge in plan["edges"]:
+        for forward in (forward for forward in edge["forwards"] if forward["protocol"] == TCP):
+            target = points[forward["to"]]
+            for leg in edge["legs"]:
+                asker = _asker(edge, leg, forward, target, plan["endpoints"], hops)
+                if asker is not None:
+                    found.append(_connection(asker, target, forward["address"], forward["port"]))
+    return found
+
+
+def _asker(
+    edge: Item, leg: Item, forward: Item, target: Item, points: t.Iterable[Item], hops: dict[str, set[str]]
+) -> Item | None:
+    """An endpoint of a segment that may ask for a forwarded port, and knows a way to it."""
+    rules = [from_data(rule) for rule in edge["rules"]]
+    family = _family(forward["address"])
+    option = "address" if _family(target["address"]) == family else "address6"
+    for point in points:
+        usable = point["segment"] == leg["segment"] and point["kind"] in IN_NAMESPACE and not point.get("edge")
+        if not usable or point["id"] == target["id"] or not point.get(option):
+            continue
+        port = forward["to_port"]
+        packet = Packet(ipaddress.ip_address(point[option]), ipaddress.ip_address(target[option]), TCP, port)
+        rule = deciding(rules, packet)
+        knows = leg["segment"] == forward["segment"] or _leads_to(edge, point, family, hops)
+        if knows and (rule is None or rule.allow):
+            return point
+    return None
