@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import collections
 import re
 import time
 import typing as t
@@ -37,6 +38,17 @@ def restart(host: harness.Host) -> None:
     host.run(["systemctl", "reset-failed", "frr"], ok=None)
     host.run(["systemctl", "restart", "frr"])
     wait(lambda: set(DAEMONS) <= daemons(host), "FRR's daemons")
+
+
+def in_blocks(text: str) -> collections.Counter[tuple[str, ...]]:
+    """The lines of a shown configuration, each with the blocks that it is in."""
+    path: list[str] = []
+    found: collections.Counter[tuple[str, ...]] = collections.Counter()
+    for line in text.splitlines():
+        depth = len(line) - len(line.lstrip())
+        path = [*path[:depth], line.strip()]
+        found[tuple(path)] += 1
+    return found
 
 
 def daemons(host: harness.Host) -> set[str]:

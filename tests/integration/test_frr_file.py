@@ -599,4 +599,8 @@ def test_what_others_use_does_not_go(crowded: harness.Host) -> None:
     assert "'redistribute kernel route-map RM' in 'router ospf' of /etc/frr/frr.conf" in refused["msg"]
     crowded.write("/etc/frr/frr.conf", file)
     crowded.apply("frr_bgp", {"asn": "65000", **emptied, "purge": True})
+    crowded.run(["vtysh", "-c", "write memory"])
+    ran = running(crowded)
+    restart(crowded)
+    wait(lambda: running(crowded) == ran, "what ran before the restart", 10)
     assert not re.search("G|FAST|RM|PL|AP", running(crowded).replace("!", ""))
