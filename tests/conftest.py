@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What holds for all tests: profiles of Hypothesis, and Ansible's own output."""
 
+from __future__ import annotations
+
 import os
 
 import hypothesis
