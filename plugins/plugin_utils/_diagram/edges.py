@@ -13,7 +13,7 @@ import typing as t
 from ansible_collections.overloom.fabric.plugins.plugin_utils._diagram import dot
 from ansible_collections.overloom.fabric.plugins.plugin_utils._diagram.state import State, Verdict
 from ansible_collections.overloom.fabric.plugins.plugin_utils._diagram.tables import LINE, PLAIN, attached, box, count
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mesh import tunnel_name
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mesh import planned_tunnel
 
 Item = t.Dict[str, t.Any]
 
@@ -131,11 +131,11 @@ class Edges:
             return
         ranks = overlay["topology"] in ("hub_and_spoke", "links")
         for one, other in pairs:
-            ends = [(one, tunnel_name(name, other)), (other, tunnel_name(name, one))]
+            ends = [(one, planned_tunnel(overlay, one, other)), (other, planned_tunnel(overlay, other, one))]
             self._tunnel(overlay, ends, f"{one}/{other}", (one, other), color, ranks)
         for peer in overlay["peers"]:
             for host in hosts:
-                ends = [(host, tunnel_name(name, peer["name"]))]
+                ends = [(host, planned_tunnel(overlay, host, peer["name"]))]
                 places = (host, f"/peer/{name}/{peer['name']}")
                 self._tunnel(overlay, ends, f"{host}/{peer['name']}", places, color, True)
 
@@ -168,11 +168,11 @@ class Edges:
         )
         ports: dict[str, list[str]] = {}
         for one, other in overlay["tunnels"]:
-            ports.setdefault(one, []).append(tunnel_name(name, other))
-            ports.setdefault(other, []).append(tunnel_name(name, one))
+            ports.setdefault(one, []).append(planned_tunnel(overlay, one, other))
+            ports.setdefault(other, []).append(planned_tunnel(overlay, other, one))
         for peer in overlay["peers"]:
             for host in self._plan["hosts"]:
-                ports.setdefault(host, []).append(tunnel_name(name, peer["name"]))
+                ports.setdefault(host, []).append(planned_tunnel(overlay, host, peer["name"]))
         for host, names in ports.items():
             verdict = self._state.things(host, ("tunnel",), names)
             tip = (f"{count(len(names), 'tunnel')} of {host} in overlay {name}", *verdict.problems)

@@ -20,6 +20,7 @@ try:
 except ImportError:
     netaddr = None
 
+from ansible_collections.overloom.fabric.plugins.module_utils._netns.declaration import default_outer
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.namespace import check_sysctl
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import interface_name
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.port import PORT_OPTIONS
@@ -76,6 +77,7 @@ OF_TUNNELS = (
     "loop_guard",
     "segments_by",
     "peers",
+    "tunnel_names",
 )
 KEY_BITS = {"gre": 32, "vxlan": 24, "geneve": 24}
 DST_PORTS = {"vxlan": 4789, "geneve": 6081}
@@ -138,7 +140,7 @@ class Peer:
 class Overlay:
     """A mesh of tunnels, or with the encapsulation `vlan` none: its segments are VLANs of the underlay itself.
 
-    options holds what goes to each tunnel as it is (csum, ttl and so on).
+    options holds what goes to each tunnel as it is (csum, ttl and so on). tunnel_names: those that are given, by host and peer.
 
     segments_by: what tells its segments apart inside a tunnel, `vlan` or `key`.
     """
@@ -155,6 +157,7 @@ class Overlay:
     loop_guard: str | t.Any
     segments_by: str | t.Any
     peers: list[Peer]
+    tunnel_names: dict[str, dict[str, str]]
 
     @property
     def keyed(self) -> bool:
@@ -228,6 +231,7 @@ class Endpoint:
     guest: dict[str, t.Any] | None | t.Any = None
     container: dict[str, t.Any] | None | t.Any = None
     service: dict[str, t.Any] | None | t.Any = None
+    given_outer: str | None | t.Any = None
     inside: str = ""
     dhcp: bool = False
     serves: bool = False
@@ -243,6 +247,11 @@ class Endpoint:
     def space(self) -> str:
         """The namespace that it is, or is in."""
         return self.inside or self.name
+
+    @property
+    def outer(self) -> str:
+        """The host's end of its veth pair."""
+        return self.given_outer or default_outer(self.space, self.interface)
 
     def forwards(self, version: int) -> bool:
         """Whether its sysctls make it a router of an address family."""
@@ -662,7 +671,22 @@ def _overlay(item: dict[str, t.Any], index: int, underlay: Underlay, given: set[
             f"{where}.peers",
             problems,
         ),
+        tunnel_names=_tunnel_names(item["tunnel_names"], f"{where}.tunnel_names", problems),
     )
+
+
+def _tunnel_names(value: t.Any, where: str, problems: list[str]) -> dict[str, dict[str, str]]:
+    """The given names of tunnels by host and peer, those that are understood."""
+    found: dict[str, dict[str, str]] = {}
+    for host, names in (value or {}).items():
+        if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
+            problems.append(f"{where}.{host} must be names by peer, as {{kvm2: gre0}}, not {show(names)}.")
+            continue
+        for peer, text in names.items():
+            name = read_interface(text, f"{where}.{host}.{peer}", problems)
+            if name:
+                found.setdefault(str(host), {})[str(peer)] = name
+    return found
 
 
 def _check_topology(item: dict[str, t.Any], where: str, problems: list[str]) -> None:
@@ -890,6 +914,7 @@ def _endpoint(item: dict[str, t.Any], index: int, host: str, problems: list[str]
         guest=item["guest"],
         container=item["container"],
         service=item["service"],
+        given_outer=read_interface(item["outer"], f"{where}.outer", problems),
         dhcp=item["address"] == DHCP,
     )
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils._diagram.state import OF_ENDPOINTS, State, Verdict
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mesh import tunnel_name
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mesh import planned_tunnel
 from ansible_collections.overloom.fabric.plugins.plugin_utils._status.summary import things_of
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.expectations import points_of
 
@@ -78,12 +78,12 @@ def _overlay_things(plan: Item, state: State) -> t.Iterator[Thing]:
         facts = {**overlay, "tunnels": len(overlay["tunnels"]), "peers": [peer["name"] for peer in overlay["peers"]]}
         yield Thing("overlay", name, facts, sources=_sources(plan, f"overlays.{name}"))
         for one, other in overlay["tunnels"]:
-            ends = [(one, tunnel_name(name, other)), (other, tunnel_name(name, one))]
+            ends = [(one, planned_tunnel(overlay, one, other)), (other, planned_tunnel(overlay, other, one))]
             yield _tunnel(plan, state, name, f"{one}/{other}", ends)
         for peer in overlay["peers"]:
             yield Thing("peer", f"{name}/{peer['name']}", {**peer, "overlay": name})
             for host in plan["hosts"]:
-                ends = [(host, tunnel_name(name, peer["name"]))]
+                ends = [(host, planned_tunnel(overlay, host, peer["name"]))]
                 yield _tunnel(plan, state, name, f"{host}/{peer['name']}", ends)
 
 

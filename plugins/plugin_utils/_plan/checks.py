@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.module_utils._netns.declaration import default_outer
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import DST_PORTS, Overlay, Peer, Segment
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import INVALID, suggest, word
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import addresses, mesh
@@ -256,9 +255,12 @@ def _interfaces(values: Values) -> None:
             if clash != what and (clash, what) not in told:
                 told.add((clash, what))
                 values.problems.append(f"{name}: the name {thing} is both {clash} and {what}; rename one of them.")
+    _check_tunnel_names(values)
     for endpoint in values.endpoints:
         if endpoint.interface == "lo":
             values.problems.append(f"{endpoint.where}.interface lo is the loopback; take another name.")
+        if endpoint.given_outer and endpoint.kind == "guest":
+            values.problems.append(f"{endpoint.where}.outer is for endpoints in namespaces; leave it out with a guest.")
 
 
 def _underlay_names(values: Values, name: str) -> t.Iterator[tuple[str, str]]:
@@ -287,14 +289,33 @@ def _tunnel_names(values: Values, name: str) -> t.Iterator[tuple[str, str]]:
         pairs = [pair for pair in values.edges.get(overlay.name, ()) if name in pair]
         others = [other for pair in pairs for other in pair if other != name]
         for peer in (*others, *(peer.name for peer in overlay.peers)):
-            yield mesh.tunnel_name(overlay.name, peer), f"the tunnel of {overlay.name} to {peer}"
+            yield mesh.tunnel_name(overlay.name, overlay.tunnel_names, name, peer), f"the tunnel of {overlay.name} to {peer}"
+
+
+def _check_tunnel_names(values: Values) -> None:
+    """Each tunnel whose name is given is one."""
+    for overlay in values.overlays.values():
+        there = {
+            host: {other for pair in values.edges.get(overlay.name, ()) if host in pair for other in pair if other != host}
+            | {peer.name for peer in overlay.peers}
+            for host in values.order
+        }
+        for host, names in overlay.tunnel_names.items():
+            where = f"{overlay.where}.tunnel_names"
+            if host not in there:
+                values.problems.append(f"{where} {word(host)} is no host of the fabric{suggest(host, there)}")
+                continue
+            for peer in names:
+                if peer not in there[host]:
+                    ending = suggest(peer, there[host])
+                    values.problems.append(f"{where}.{host} {word(peer)} is at no tunnel of {host}{ending}")
 
 
 def _port_names(values: Values, name: str) -> t.Iterator[tuple[str, str]]:
     """The names of the ports of a host's endpoints, each with what it is."""
     for endpoint in values.intent.hosts[name].endpoints:
         if endpoint.interface:
-            yield default_outer(endpoint.space, endpoint.interface), f"the outer end of {endpoint.id}"
+            yield endpoint.outer, f"the outer end of {endpoint.id}"
     for wire in values.wires[name]:
         for end in (wire.port, wire.far):
             yield end, f"an end of the wire of {wire.name}"

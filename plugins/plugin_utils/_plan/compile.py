@@ -190,6 +190,7 @@ class _Writer:
             "segments_by": overlay.segments_by,
             "loop_guard": guard,
             "tunnels": [list(pair) for pair in self.values.edges[overlay.name]],
+            "tunnel_names": overlay.tunnel_names,
             "peers": [
                 {
                     "name": peer.name,

@@ -12,7 +12,6 @@ import itertools
 import re
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.module_utils._netns.declaration import default_outer
 from ansible_collections.overloom.fabric.plugins.module_utils._openflow.declaration import argument_spec, declaration
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import (
@@ -270,13 +269,15 @@ def _tenancies(values: Values, guests: Guests) -> t.Iterator[tuple[Overlay, dict
         if not overlay.keyed:
             continue
         result: dict[str, list[Tenancy]] = {name: [] for pair in values.edges[overlay.name] for name in pair}
-        tunnel = {name: mesh.tunnel_name(overlay.name, name) for name in values.order}
         for segment in carried[overlay.name]:
             if segment.key is None:
                 raise LookupError(f"{segment.where} has no key, in an overlay by key")
             on_hosts = points.get(segment.name, {})
             for name, local in on_hosts.items():
                 others = [other for other in on_hosts if other != name]
+                tunnel = {
+                    other: mesh.tunnel_name(overlay.name, overlay.tunnel_names, name, other) for other in others
+                }
                 result.setdefault(name, []).append(
                     Tenancy(
                         segment.key,
@@ -301,7 +302,7 @@ def _points(values: Values, guests: Guests) -> t.Iterator[tuple[str, str, Point]
                 endpoint.segment,
                 endpoint.host,
                 Point(
-                    default_outer(endpoint.space, endpoint.interface),
+                    endpoint.outer,
                     addressed.mac.value,
                     found,
                     serves=endpoint.serves,

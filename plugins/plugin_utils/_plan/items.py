@@ -14,7 +14,6 @@ from __future__ import annotations
 import collections
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.module_utils._netns.declaration import default_outer
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import (
     IN_NAMESPACE,
     Endpoint,
@@ -43,7 +42,7 @@ def tunnels(values: Values) -> dict[str, list[Item]]:
             found[name].append(
                 {
                     "bridge": overlay.bridge,
-                    "name": mesh.tunnel_name(overlay.name, peer),
+                    "name": mesh.tunnel_name(overlay.name, overlay.tunnel_names, name, peer),
                     "type": "ip6gre" if six else overlay.encapsulation,
                     "local_ip": str(values.teps[name].value),
                     "remote_ip": str(address),
@@ -130,7 +129,7 @@ def _namespace(values: Values, endpoint: Endpoint, segment: Segment, plain: bool
     return {
         "name": endpoint.space,
         "interface": endpoint.interface,
-        "outer": default_outer(endpoint.space, endpoint.interface),
+        "outer": endpoint.outer,
         "bridge": values.bridge_of(segment),
         "tag": or_unset(segment.vlan),
         # An access port needs none; a port of untagged frames would otherwise carry all VLANs of its bridge.

@@ -195,7 +195,17 @@ def _guard_peers(overlay: Overlay, pairs: list[Edge], problems: list[str]) -> tu
     return "split_horizon", "derived: full mesh of hosts, and peers that do not forward from tunnel to tunnel"
 
 
-def tunnel_name(overlay: str, peer: str) -> str:
+def tunnel_name(overlay: str, given: t.Mapping[str, t.Mapping[str, str]], host: str, peer: str) -> str:
+    """The name of a host's tunnel to a peer. given: names that the overlay's intent states, by host and peer."""
+    return given.get(host, {}).get(peer) or default_tunnel_name(overlay, peer)
+
+
+def planned_tunnel(overlay: dict[str, t.Any], host: str, peer: str) -> str:
+    """The name of a host's tunnel to a peer, by the overlay as the plan has it."""
+    return tunnel_name(overlay["name"], overlay["tunnel_names"], host, peer)
+
+
+def default_tunnel_name(overlay: str, peer: str) -> str:
     """The tunnel port's name, `OVERLAY-PEER`; with a hash at the end where that has over 15 bytes or odd characters."""
     name = f"{overlay}-{peer}"
     return name if len(name) <= 15 and re.fullmatch(r"[A-Za-z0-9_.-]+", name) else shortened(name)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import textwrap
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mesh import tunnel_name
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mesh import planned_tunnel
 
 LEGEND = "Where a value came from: g given, d default, a allocated, c computed. In full, with each rule: -e plan_query=sources"
 
@@ -222,7 +222,7 @@ def _tunnels(plan: dict[str, t.Any], marked: t.Callable[[t.Any, str], str], widt
     for overlay in plan["overlays"]:
         key = f"overlays.{overlay['name']}"
         for one, other in overlay["tunnels"]:
-            found = [ends[here, tunnel_name(overlay["name"], there)] for here, there in ((one, other), (other, one))]
+            found = [ends[here, planned_tunnel(overlay, here, there)] for here, there in ((one, other), (other, one))]
             rows.append(
                 (
                     f"{one}:{found[0]['name']}\n{other}:{found[1]['name']}",

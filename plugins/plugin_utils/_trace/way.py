@@ -14,7 +14,7 @@ import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._openflow.text import quoted
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import DST_PORTS, IN_NAMESPACE
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mesh import tunnel_name
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mesh import planned_tunnel
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.unset import as_read
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.causes import World
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.expectations import PING_HEADERS
@@ -216,7 +216,7 @@ class Route:
     def tunnel(self, near: str, far: str) -> Item | None:
         """The tunnel of the segment's overlay from one host to another, as planned."""
         overlay = self.segments[self.source.segment or ""]["overlay"]
-        name = tunnel_name(overlay, far) if overlay else None
+        name = planned_tunnel(self.overlays[overlay], near, far) if overlay else None
         return next((one for one in self.plan["hosts"][near]["tunnels"] if one["name"] == name), None)
 
     def questions(self) -> dict[str, Item]:

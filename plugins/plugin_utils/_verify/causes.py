@@ -19,7 +19,7 @@ import collections
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import IN_NAMESPACE
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mesh import tunnel_name
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mesh import planned_tunnel
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.expectations import points_of
 
 Item = t.Dict[str, t.Any]
@@ -62,7 +62,7 @@ class World:
         }
         self.ports = self._ports()
         self.tunnels = {
-            (host, tunnel_name(overlay["name"], far)): _between("tunnel", overlay["name"], host, far)
+            (host, planned_tunnel(overlay, host, far)): _between("tunnel", overlay["name"], host, far)
             for overlay in plan["overlays"]
             for host in plan["hosts"]
             for far in [*plan["hosts"], *(peer["name"] for peer in overlay["peers"])]

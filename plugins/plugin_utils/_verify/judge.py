@@ -13,7 +13,7 @@ import errno
 import os
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mesh import tunnel_name
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mesh import planned_tunnel
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify import routers as _verify_routers
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify import state as _verify_state
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.expectations import addresses, points_of
@@ -492,7 +492,7 @@ def _carrier(plan: Item, point: Item, far: str) -> str | None:
     overlay = next((overlay for overlay in plan["overlays"] if overlay["name"] == name), None)
     if overlay and overlay["encapsulation"] == "vlan":
         return " ".join(plan["hosts"][point["host"]]["underlay"]["nics"])
-    return tunnel_name(name, far) if overlay else None
+    return planned_tunnel(overlay, point["host"], far) if overlay else None
 
 
 def _inspect(point: Item) -> str:
