@@ -292,7 +292,8 @@ notes:
     also C(sysctl).
   - A namespace that exists without this module's mark is used as it is found, gets the interface, and is never removed. After a
     reboot its interface is made as soon as the namespace is there.
-  - A veth pair that exists without the mark is configured, but neither removed nor made at boot, until O(adopt=true).
+  - A veth pair that exists without the mark is configured, but neither removed nor made at boot, until O(adopt=true). That also makes the namespace
+    this module's, if it has no interface that is not declared.
   - An interface with the name of O(outer) which is not the other end of O(interface) is never touched; that is an error.
   - O(container) needs the command of its engine, and C(python3) on the host.
 seealso:

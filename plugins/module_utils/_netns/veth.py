@@ -431,7 +431,7 @@ class _Plan:
         source = next((veth.source for veth in present), None)
         if not self._plug_source(name, source, before, after):
             return
-        made = source is None and self._makes(name)
+        made = source is None and self._makes(name, present)
         if present and not there:
             self._add_namespace(name)
         veths = dict(space.veths) if space else {}
@@ -461,12 +461,17 @@ class _Plan:
             self._before[name] = before
         self._after[name] = after
 
-    def _makes(self, name: str) -> bool:
-        """Whether a namespace is made by the module, or was."""
+    def _makes(self, name: str, present: t.Sequence[Veth]) -> bool:
+        """Whether a namespace is made by the module, or was. One with interfaces that are not declared cannot be adopted whole."""
         space = self._found.spaces.get(name)
-        if name not in self._found.ids or self._settings.adopt:
+        if (
+            name not in self._found.ids
+            or (space and space.made)
+            or self._found.live_owner(name) == self._settings.owner
+        ):
             return True
-        return bool(space and space.made) or self._found.live_owner(name) == self._settings.owner
+        others = {*self._found.look(name).interfaces} - {"lo", *(veth.inner for veth in present)}
+        return self._settings.adopt and not others
 
     def _plug_source(self, name: str, source: Source | None, before: dict[str, t.Any], after: dict[str, t.Any]) -> bool:
         """Give the namespace of a container or process its name; whether there is anything to plug in."""
