@@ -49,7 +49,7 @@ class ActionModule(ActionBase):
         try:
             if options["secrets"]:
                 hosts, routers, _others = _variables(task_vars or {})
-                return {**result, "secrets": intent_secrets(hosts, _specification("plan"), routers)}
+                return {**result, "secrets": intent_secrets(hosts, specification("plan"), routers)}
             plan = _compiled(task_vars or {})
             part = _select(plan, options["query"]) if options["query"] else plan
         except PlanError as error:
@@ -63,8 +63,8 @@ class ActionModule(ActionBase):
 def _compiled(task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
     """The plan of the inventory, with what it gives its user."""
     hosts, routers, others = _variables(task_vars)
-    lab = [name for name in _specification("lab") if name.startswith("lab_")]
-    plan = compile_plan(hosts, _specification("plan"), others, lab, routers)
+    lab = [name for name in specification("lab") if name.startswith("lab_")]
+    plan = compile_plan(hosts, specification("plan"), others, lab, routers)
     plan["outputs"] = outputs(plan)
     return plan
 
@@ -96,7 +96,7 @@ def _as_yaml(part: t.Any) -> str:
     return yaml.safe_dump(part, sort_keys=False, allow_unicode=True)
 
 
-def _specification(role: str) -> dict[str, t.Any]:
+def specification(role: str) -> dict[str, t.Any]:
     """The variables that a role's argument specification declares for whichever of its entry points, but for the plan itself."""
     path = os.path.join(_ROLES, role, "meta", "argument_specs.yml")
     with open(path, encoding="utf-8") as stream:
@@ -127,7 +127,7 @@ def _variables(task_vars: dict[str, t.Any]) -> tuple[Variables, Variables, Varia
             if not variable.startswith(("fabric_", "lab_")) or variable in _computed(hostvars, name):
                 continue
             try:
-                values[str(variable)] = _plain(variables[variable])
+                values[str(variable)] = plain(variables[variable])
             except AnsibleError as error:
                 problems.append(f"{name}: {variable} has a template that fails: {str(error).splitlines()[0]}")
                 continue
@@ -160,7 +160,7 @@ def _templates(value: t.Any, place: str) -> t.Iterator[str]:
             yield from _templates(item, f"{place}[{number}]")
 
 
-def _plain(value: t.Any) -> t.Any:
+def plain(value: t.Any) -> t.Any:
     """Data without Ansible's own types (tags, trust, lazy templates), of which the library knows nothing."""
     if value is None or isinstance(value, bool):
         return value
@@ -171,7 +171,7 @@ def _plain(value: t.Any) -> t.Any:
     if isinstance(value, float):
         return float(value)
     if isinstance(value, dict) or hasattr(value, "items"):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return str(value)

@@ -289,14 +289,19 @@ def _tunnel_names(values: Values, name: str) -> t.Iterator[tuple[str, str]]:
         pairs = [pair for pair in values.edges.get(overlay.name, ()) if name in pair]
         others = [other for pair in pairs for other in pair if other != name]
         for peer in (*others, *(peer.name for peer in overlay.peers)):
-            yield mesh.tunnel_name(overlay.name, overlay.tunnel_names, name, peer), f"the tunnel of {overlay.name} to {peer}"
+            yield (
+                mesh.tunnel_name(overlay.name, overlay.tunnel_names, name, peer),
+                f"the tunnel of {overlay.name} to {peer}",
+            )
 
 
 def _check_tunnel_names(values: Values) -> None:
     """Each tunnel whose name is given is one."""
     for overlay in values.overlays.values():
         there = {
-            host: {other for pair in values.edges.get(overlay.name, ()) if host in pair for other in pair if other != host}
+            host: {
+                other for pair in values.edges.get(overlay.name, ()) if host in pair for other in pair if other != host
+            }
             | {peer.name for peer in overlay.peers}
             for host in values.order
         }

@@ -275,9 +275,7 @@ def _tenancies(values: Values, guests: Guests) -> t.Iterator[tuple[Overlay, dict
             on_hosts = points.get(segment.name, {})
             for name, local in on_hosts.items():
                 others = [other for other in on_hosts if other != name]
-                tunnel = {
-                    other: mesh.tunnel_name(overlay.name, overlay.tunnel_names, name, other) for other in others
-                }
+                tunnel = {other: mesh.tunnel_name(overlay.name, overlay.tunnel_names, name, other) for other in others}
                 result.setdefault(name, []).append(
                     Tenancy(
                         segment.key,

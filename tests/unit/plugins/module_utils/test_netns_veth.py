@@ -312,6 +312,19 @@ def test_an_unmarked_veth_is_configured_but_not_removed_until_it_is_adopted() ->
     assert "red" not in host.ids
 
 
+@pytest.mark.parametrize("others", [(), ("theirs",)])
+def test_a_namespace_with_interfaces_of_others_is_not_adopted_whole(others: tuple[str, ...]) -> None:
+    host = world()
+    host.add_space("red")
+    host.add_veth("v-red", "eth0", "red")
+    for name in others:
+        host.add_veth(f"v-{name}", name, "red")
+    converge(host, [item()], declaration.Settings(OWNER, adopt=True))
+    converge(host, [], declaration.Settings(OWNER, purge=True))
+    assert ("red" in host.ids) is bool(others)
+    assert set(host.spaces.get("red", ())) == ({"lo", *others} if others else set())
+
+
 def test_another_owner_is_respected() -> None:
     host = world()
     converge(host, [item(bridge="br0")], declaration.Settings("another"))

@@ -553,6 +553,31 @@ REFUSED = [
         ["kvm1: fabric_endpoints[a].interface lo is the loopback; take another name."],
     ),
     (
+        "outer end of a guest",
+        fabric(kvm1=endpoint(kind="guest", outer="vnet0", guest={"image": "lab"})),
+        ["kvm1: fabric_endpoints[a].outer is for endpoints in namespaces; leave it out with a guest."],
+    ),
+    (
+        "tunnel name of an unknown host",
+        fabric(common=mesh(tunnel_names={"kvm9": {"kvm1": "gre0"}})),
+        ["fabric_overlays[0].tunnel_names kvm9 is no host of the fabric; did you mean kvm2?"],
+    ),
+    (
+        "tunnel name of no tunnel",
+        fabric(common=mesh(tunnel_names={"kvm1": {"sw": "gre0"}})),
+        ["fabric_overlays[0].tunnel_names.kvm1 sw is at no tunnel of kvm1; known here: kvm2."],
+    ),
+    (
+        "tunnel name without its peer",
+        fabric(common=mesh(tunnel_names={"kvm1": "gre0"})),
+        ["fabric_overlays[0].tunnel_names.kvm1 must be names by peer, as {kvm2: gre0}, not 'gre0'."],
+    ),
+    (
+        "tunnel called as the underlay's NIC",
+        fabric(common=mesh(tunnel_names={"kvm1": {"kvm2": "eth1"}})),
+        ["kvm1: the name eth1 is both the underlay's NIC and the tunnel of vxlan to kvm2; rename one of them."],
+    ),
+    (
         "gre key",
         fabric(common=mesh(encapsulation="gre", key=2**32)),
         ["fabric_overlays[0].key must be 1 to 4294967295 (32 bits with gre), not 4294967296; leave it out for none."],
