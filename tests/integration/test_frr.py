@@ -71,7 +71,7 @@ def test_random_configurations_are_taken_once_and_leave_nothing(router: harness.
             assert not again["changed"], again["commands"]
             # vtysh is asked besides where the file is not spelled as FRR shows it.
             assert again["spawned"] <= 3
-            if seed % 5 == 0:
+            if seed % 10 == 0:
                 restart_keeps(router, module, options)
         except AssertionError as error:
             raise AssertionError(f"{module} with the configuration of seed {seed}: {error}") from error
