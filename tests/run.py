@@ -43,7 +43,14 @@ CLEANUP_TIMEOUT = 60
 # Parts that take too long for each run, or are not proved as a whole yet: they run when named. What is left out is said.
 ON_REQUEST = ("integration-intent_examples", "integration-site_others", "integration-verify_breaks")
 # What these prove is in part proved by scenarios, too.
-NOT_IN_SHORT = ("integration-flows", "integration-site_guests", "molecule-stack")
+NOT_IN_SHORT = (
+    "integration-flows",
+    "integration-site_guests",
+    "integration-traffic",
+    "molecule-chr",
+    "molecule-gre",
+    "molecule-stack",
+)
 # What pytest is told in a short run.
 SHORT_TESTS = ("-m", "not long", "--hypothesis-profile=short")
 # The longest parts begin first, so that none is left alone at the end.
