@@ -42,14 +42,17 @@ CLEANUP_TIMEOUT = 60
 
 # Parts that take too long for each run, or are not proved as a whole yet: they run when named. What is left out is said.
 ON_REQUEST = ("integration-intent_examples", "integration-site_others", "integration-verify_breaks")
-# What these prove is in part proved by scenarios, too.
+# What these prove is in part proved by other parts, too.
 NOT_IN_SHORT = (
     "integration-flows",
     "integration-site_guests",
     "integration-traffic",
     "molecule-chr",
+    "molecule-geneve_containers",
     "molecule-gre",
+    "molecule-openflow",
     "molecule-stack",
+    "molecule-vxlan",
 )
 # What pytest is told in a short run.
 SHORT_TESTS = ("-m", "not long", "--hypothesis-profile=short")
