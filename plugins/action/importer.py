@@ -80,7 +80,7 @@ def _edited(path: str, text: str) -> bool:
 def _unread(variables: t.Mapping[str, t.Any]) -> str | None:
     """Why a host could not be read, if so. Guests and FRR need not be there."""
     for name in PARTS:
-        result = variables.get(name) or {"msg": "it does not answer"}
+        result = variables.get(name) or {"failed": True}
         if result.get("unreachable") or result.get("failed") or "msg" in result:
             return str(result.get("msg") or "it does not answer").strip().splitlines()[0]
     return None

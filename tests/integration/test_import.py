@@ -13,7 +13,8 @@ import typing as t
 import pytest
 from test_site import Fabric, changed
 
-PING = "ip netns exec red ping -n -i 0.01 10.1.2.2 > /root/ping.log"
+ANSWERS = "/run/hand-ping.log"
+PING = f"ip netns exec red ping -n -i 0.01 10.1.2.2 > {ANSWERS}"
 END = "systemctl kill --signal=INT --kill-who=all hand-ping; while systemctl is-active -q hand-ping; do sleep 0.1; done"
 # For each test the commands of the two hosts, of which {own} and {far} are the last numbers of the addresses.
 UNDERLAY = """
@@ -68,9 +69,8 @@ class ByHand(Fabric):
         self.on("kvm1", "systemd-run", "--unit=hand-ping", "--collect", "sh", "-c", PING)
         self.taken_over("site.yml", "-e", "fabric_adopt=true")
         self.on("kvm1", "sh", "-c", END)
-        answered = [
-            int(number) for number in re.findall(r"icmp_seq=(\d+) ttl", self.on("kvm1", "cat", "/root/ping.log"))
-        ]
+        answers = self.on("kvm1", "cat", ANSWERS)
+        answered = [int(number) for number in re.findall(r"icmp_seq=(\d+) ttl", answers)]
         return len(answered), max(answered) - len(set(answered))
 
     def taken_over(self, name: str, *argv: str) -> str:
