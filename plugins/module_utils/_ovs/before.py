@@ -196,7 +196,9 @@ class Before:
             else:
                 settled.append(op)
         for (table, record), former in formers.items():
-            text, key = former_text(former), OVS_BEFORE + self._caller.owner
+            # The switch is nobody's: that there is a record says nothing of it.
+            text = former_text(former) if former or table != "Open_vSwitch" else CLEAR
+            key = OVS_BEFORE + self._caller.owner
             if self._row(table, record)["external_ids"].get(key) != text:
                 settled.append(Put(table, record, "external_ids", key, text))
         return settled

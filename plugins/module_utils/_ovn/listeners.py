@@ -1,0 +1,270 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module ovn_database: where the servers of OVN's two databases listen, and their TLS.
+
+This file is private to the collection. Source: ovn-nb(5) and ovn-sb(5), tables Connection and SSL; ovsdb(7).
+The rows are in the databases themselves, so they are there after a reboot.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import typing as t
+
+from ansible_collections.overloom.fabric.plugins.module_utils._ovn.client import begin, client_runner
+from ansible_collections.overloom.fabric.plugins.module_utils._ovn.info import asked, rows_of
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.text import quote
+from ansible_collections.overloom.fabric.plugins.module_utils._owner import OVS_OWNER, Caller, may_change
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
+    Change,
+    FabricError,
+    Module,
+    Runner,
+    Step,
+    reconcile,
+)
+
+Row = t.Dict[str, t.Any]
+_PORTS = {"northbound": 6641, "southbound": 6642}
+_FILES = ("private_key", "certificate", "ca_cert")
+# Seconds that a server may take until it listens.
+_LONGEST = 15
+
+
+class Base(t.NamedTuple):
+    """One of the two databases. name: of the option; schema's table with the one row; program."""
+
+    name: str
+    table: str
+    program: str
+
+
+BASES = (Base("northbound", "NB_Global", "ovn-nbctl"), Base("southbound", "SB_Global", "ovn-sbctl"))
+
+
+class Held(t.NamedTuple):
+    """What a database has. connections: rows of the table by their target; ssl: the row, or None."""
+
+    root: str
+    connections: dict[str, Row]
+    ssl: Row | None
+
+
+Found = t.Dict[str, Held]
+
+
+class Wanted(t.NamedTuple):
+    """What is declared of one database; None: left as it is."""
+
+    targets: tuple[str, ...] | None
+    ssl: dict[str, str] | None
+
+
+def listeners_argument_spec() -> dict[str, t.Any]:
+    """The options of the module's own."""
+    return {
+        **{base.name: {"type": "list", "elements": "str"} for base in BASES},
+        "inactivity_probe": {"type": "int"},
+        "ssl": {"type": "dict", "options": {name: {"type": "path", "no_log": False} for name in _FILES}},
+        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    }
+
+
+def _checked(targets: t.Iterable[str], where: str) -> tuple[str, ...]:
+    for target in targets:
+        if not re.fullmatch(r"p(tcp|ssl):([0-9]{1,5})?(:([0-9.]+|\[[0-9A-Fa-f:.]+\]))?", target):
+            raise FabricError(
+                f"{where} holds {target!r}; give where the server listens, such as ptcp:{_PORTS[where]}:192.0.2.1 or pssl:{_PORTS[where]}"
+            )
+    return tuple(dict.fromkeys(targets))
+
+
+def declared(params: t.Mapping[str, t.Any]) -> dict[str, Wanted]:
+    """What is declared of each database. Raises FabricError."""
+    if params["state"] == "absent":
+        return {base.name: Wanted((), {}) for base in BASES}
+    ssl = params["ssl"]
+    if ssl is not None:
+        ssl = {name: path for name, path in ssl.items() if path}
+        lacking = [name for name in _FILES if name not in ssl]
+        if ssl and lacking:
+            raise FabricError(
+                f"ssl: {' and '.join(lacking)} is missing; give all of {', '.join(_FILES)}, or an empty map"
+            )
+    wanted = {}
+    for base in BASES:
+        targets = params[base.name]
+        wanted[base.name] = Wanted(None if targets is None else _checked(targets, base.name), ssl)
+    return wanted
+
+
+def read(runner: Runner, wanted: t.Mapping[str, Wanted], timeout: int) -> Found:
+    """The listeners and TLS of the databases of which something is declared, one process each."""
+    found = {}
+    for base in BASES:
+        if wanted[base.name] != Wanted(None, None):
+            found[base.name] = _read(runner, base, timeout)
+    return found
+
+
+def _read(runner: Runner, base: Base, timeout: int) -> Held:
+    tables = {
+        base.table: ("_uuid",),
+        "Connection": ("_uuid", "target", "inactivity_probe", "external_ids", "status"),
+        "SSL": ("_uuid", *_FILES, "external_ids"),
+    }
+    rows = rows_of(
+        runner(asked(begin(base.program, {"timeout": timeout, "database": None, **_NO_FILES}), tables)), tables
+    )
+    if not rows[base.table]:
+        raise FabricError(f"{base.name}: the database has no row {base.table}; start the service ovn-central first")
+    connections = {row["target"]: row for row in rows["Connection"]}
+    return Held(rows[base.table][0]["_uuid"], connections, next(iter(rows["SSL"]), None))
+
+
+_NO_FILES = {f"database_{name}": None for name in _FILES}
+
+
+def _owner(row: Row) -> str | None:
+    return row["external_ids"].get(OVS_OWNER)
+
+
+def compare(found: Found, wanted: t.Mapping[str, Wanted], probe: int | None, caller: Caller, timeout: int) -> Change:
+    """The steps that make the servers listen where it is declared; listeners of others stay. Pure."""
+    steps = []
+    before: dict[str, t.Any] = {}
+    after: dict[str, t.Any] = {}
+    for base in BASES:
+        held = found.get(base.name)
+        if held is None:
+            continue
+        words = [
+            *_connections(base, held, wanted[base.name].targets, probe, caller),
+            *_ssl(base, held, wanted[base.name].ssl, caller),
+        ]
+        if words:
+            call = begin(base.program, {"timeout": timeout, "database": None, **_NO_FILES})
+            steps.append(Step((*call, *words)))
+            before[base.name] = _shown(held)
+            after[base.name] = _foretold(held, wanted[base.name], probe, caller)
+    return Change(list(steps), before, after)
+
+
+def _connections(
+    base: Base, held: Held, targets: tuple[str, ...] | None, probe: int | None, caller: Caller
+) -> list[str]:
+    if targets is None:
+        return []
+    words: list[str] = []
+    for number, target in enumerate(targets):
+        row = held.connections.get(target)
+        probing = [] if probe is None else [f"inactivity_probe={probe}"]
+        marked = f"external_ids:{OVS_OWNER}={quote(caller.owner)}"
+        if row is None:
+            ref = f"@listener{number + 1}"
+            words += ["--", f"--id={ref}", "create", "Connection", f"target={quote(target)}", *probing, marked]
+            words += ["--", "add", base.table, held.root, "connections", ref]
+            continue
+        # Who made it keeps it: it listens already.
+        if probe is not None and row["inactivity_probe"] != probe:
+            may_change(f"{base.name}: {target}", _owner(row), caller, "its inactivity_probe would be changed")
+            words += ["--", "set", "Connection", row["_uuid"], *probing]
+        if caller.adopt and _owner(row) != caller.owner:
+            words += ["--", "set", "Connection", row["_uuid"], marked]
+    gone = [
+        row["_uuid"]
+        for target, row in sorted(held.connections.items())
+        if target not in targets and _owner(row) == caller.owner
+    ]
+    return words + (["--", "remove", base.table, held.root, "connections", *gone] if gone else [])
+
+
+def _ssl(base: Base, held: Held, ssl: dict[str, str] | None, caller: Caller) -> list[str]:
+    if ssl is None:
+        return []
+    row = held.ssl
+    ours = row is not None and _owner(row) == caller.owner
+    if not ssl:
+        return ["--", "clear", base.table, held.root, "ssl"] if ours else []
+    cells = [f"{name}={quote(path)}" for name, path in ssl.items() if row is None or row[name] != path]
+    if not cells:
+        return []
+    if row is not None:
+        may_change(f"{base.name}: ssl", _owner(row), caller, "its files would be changed", way="leave ssl out")
+        mark = [] if ours else [f"external_ids:{OVS_OWNER}={quote(caller.owner)}"]
+        return ["--", "set", "SSL", row["_uuid"], *cells, *mark]
+    mark = [f"external_ids:{OVS_OWNER}={quote(caller.owner)}"]
+    return ["--", "--id=@ssl", "create", "SSL", *cells, *mark, "--", "set", base.table, held.root, "ssl=@ssl"]
+
+
+def _shown(held: Held) -> Row:
+    return {
+        "listeners": {
+            target: {"inactivity_probe": row["inactivity_probe"], "owner": _owner(row)}
+            for target, row in sorted(held.connections.items())
+        },
+        "ssl": {name: held.ssl[name] for name in _FILES} if held.ssl else None,
+    }
+
+
+def _foretold(held: Held, wanted: Wanted, probe: int | None, caller: Caller) -> Row:
+    """As _shown, after the steps."""
+    shown = _shown(held)
+    listeners = shown["listeners"]
+    if wanted.targets is not None:
+        shown["listeners"] = {
+            target: row for target, row in listeners.items() if target in wanted.targets or row["owner"] != caller.owner
+        }
+        for target in wanted.targets:
+            row = dict(listeners.get(target, {"inactivity_probe": None, "owner": caller.owner}))
+            row["inactivity_probe"] = row["inactivity_probe"] if probe is None else probe
+            row["owner"] = caller.owner if caller.adopt else row["owner"]
+            shown["listeners"][target] = row
+    if wanted.ssl is not None and (wanted.ssl or (held.ssl and _owner(held.ssl) == caller.owner)):
+        shown["ssl"] = wanted.ssl or None
+    return shown
+
+
+def _silent(found: Found, wanted: t.Mapping[str, Wanted]) -> list[str]:
+    """The declared targets on which nobody listens."""
+    return [
+        f"{name}: {target}"
+        for name, held in found.items()
+        for target in wanted[name].targets or ()
+        if "bound_port" not in held.connections.get(target, {}).get("status", {})
+    ]
+
+
+def run(module: Module) -> None:
+    """The module."""
+    params = module.params
+    timeout = params["timeout"]
+    runner = client_runner(module, *(base.program for base in BASES))
+    caller = Caller(params["owner"], params["adopt"])
+    try:
+        wanted = declared(params)
+    except FabricError as error:
+        module.fail_json(msg=str(error), changed=False, commands=[], spawned=0)
+
+    def judge(found: Found) -> list[str]:
+        until = time.monotonic() + _LONGEST
+        silent = _silent(found, wanted)
+        while silent and time.monotonic() < until:
+            time.sleep(0.5)
+            silent = _silent(read(runner, wanted, timeout), wanted)
+        return [
+            f"{target} is not listened on: the host has no such address, another program has the port, or the files of ssl are not there; "
+            "the log below /var/log/ovn says which"
+            for target in silent
+        ]
+
+    reconcile(
+        module,
+        lambda: read(runner, wanted, timeout),
+        lambda found: compare(found, wanted, params["inactivity_probe"], caller, timeout),
+        runner,
+        lambda found: {"databases": {name: _shown(held) for name, held in found.items()}},
+        judge,
+    )

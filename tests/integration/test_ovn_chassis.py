@@ -1,0 +1,164 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""ovn_chassis and ovn_database on a lab host: a real ovn-controller finds a real southbound database."""
+
+from __future__ import annotations
+
+import json
+import time
+import typing as t
+
+import ovn
+import ovs
+import pytest
+from harness import Host
+
+CHASSIS: dict[str, t.Any] = {
+    "name": "kvm1",
+    "remotes": ["tcp:192.0.2.1:6642"],
+    "encapsulations": ["geneve", "vxlan"],
+    "encapsulation_ip": "192.0.2.1",
+    "bridge": "br-ovn",
+    "datapath_type": "netdev",
+    "bridge_mappings": {"outside": "br-ex"},
+    "gateway": True,
+}
+FILE = "/etc/openvswitch/system-id.conf"
+
+
+@pytest.fixture(name="host")
+def with_nothing_of_ovn(host: Host) -> t.Iterator[Host]:
+    yield host
+    host.module("ovn_chassis", {"state": "absent"})
+    if host.exists("/var/lib/ovn"):
+        ovn.stop(host)
+
+
+def ids(host: Host) -> dict[str, str]:
+    """external_ids of the switch."""
+    return t.cast("dict[str, str]", ovs.column(host, "Open_vSwitch", ".", "external_ids"))
+
+
+def chassis(host: Host) -> list[str]:
+    """The chassis that the southbound database knows."""
+    return host.run(["ovn-sbctl", "--bare", "--columns=name", "list", "Chassis"]).split()
+
+
+def wait_for(test: t.Callable[[], bool], what: str, seconds: float = 60) -> None:
+    until = time.monotonic() + seconds
+    while not test():
+        assert time.monotonic() < until, what
+        time.sleep(0.3)
+
+
+# option, two values, what external_ids hold of them, and the value that clears
+CASES: list[tuple[str, t.Any, t.Any, str, list[str], t.Any]] = [
+    ("encapsulation_csum", False, True, "ovn-encap-csum", ["false", "true"], None),
+    ("encapsulation_tos", "inherit", "4", "ovn-encap-tos", ["inherit", "4"], ""),
+    ("monitor_all", True, False, "ovn-monitor-all", ["true", "false"], None),
+    ("match_northd_version", True, False, "ovn-match-northd-version", ["true", "false"], None),
+    ("remote_probe_interval", 1000, 0, "ovn-remote-probe-interval", ["1000", "0"], ""),
+    ("openflow_probe_interval", 10, 0, "ovn-openflow-probe-interval", ["10", "0"], ""),
+    ("enable_lflow_cache", False, True, "ovn-enable-lflow-cache", ["false", "true"], None),
+    ("limit_lflow_cache", 100, 200, "ovn-limit-lflow-cache", ["100", "200"], ""),
+    ("memlimit_lflow_cache_kb", 100, 200, "ovn-memlimit-lflow-cache-kb", ["100", "200"], ""),
+    ("remotes", ["tcp:192.0.2.1:6642"], ["tcp:192.0.2.2:6642", "tcp:192.0.2.3:6642"], "ovn-remote",
+     ["tcp:192.0.2.1:6642", "tcp:192.0.2.2:6642,tcp:192.0.2.3:6642"], []),
+    ("encapsulations", ["geneve"], ["vxlan", "geneve"], "ovn-encap-type", ["geneve", "vxlan,geneve"], []),
+    ("encapsulation_ip", "192.0.2.1", "2001:db8::1", "ovn-encap-ip", ["192.0.2.1", "2001:db8::1"], ""),
+    ("bridge", "br-ovn", "br-int", "ovn-bridge", ["br-ovn", "br-int"], ""),
+    ("datapath_type", "netdev", "system", "ovn-bridge-datapath-type", ["netdev", "system"], ""),
+    ("bridge_mappings", {"a": "b"}, {"c": "d", "a": "e"}, "ovn-bridge-mappings", ["a:b", "a:e,c:d"], {}),
+    ("gateway", True, False, "ovn-cms-options", ["enable-chassis-as-gw", ""], None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case[0])
+def test_every_option_is_set_changed_and_cleared(host: Host, case: tuple[t.Any, ...]) -> None:
+    option, first, second, key, held, cleared = case
+    before = ids(host)
+    for value, expected in zip((first, second), held):
+        host.apply("ovn_chassis", {option: value})
+        assert ids(host).get(key, "") == expected
+    if cleared is not None:
+        host.apply("ovn_chassis", {option: cleared})
+        assert key not in ids(host)
+    host.apply("ovn_chassis", {"state": "absent"})
+    assert ids(host) == before
+
+
+def test_a_host_becomes_a_chassis_keeps_its_name_over_a_reboot_and_goes_without_a_trace(host: Host) -> None:
+    file, before = host.run(["cat", FILE]), ids(host)
+    assert host.module("ovn_chassis", {"state": "absent"})["changed"] is False
+    host.run(["ip", "address", "add", "192.0.2.1/24", "dev", "lo"])
+    ovn.start(host)
+    host.run(["systemctl", "enable", "--quiet", "ovn-central"])
+    listens = host.apply("ovn_database", {"southbound": ["ptcp:6642:192.0.2.1"]})
+    assert listens["databases"]["southbound"]["listeners"]["ptcp:6642:192.0.2.1"]["owner"] == "overloom.fabric"
+    done = host.apply("ovn_chassis", CHASSIS)
+    assert done["chassis"]["bridge_mappings"] == {"outside": "br-ex"} and done["chassis"]["gateway"]
+    assert host.run(["cat", FILE]) == "kvm1\n" and ids(host)["overloom-ovn-chassis"] == "overloom.fabric"
+    host.run(["systemctl", "enable", "--now", "--quiet", "ovn-host"])
+    wait_for(lambda: chassis(host) == ["kvm1"], "the chassis is not there")
+    # A change of its name leaves none of the old name behind.
+    host.apply("ovn_chassis", {"name": "kvm2"})
+    wait_for(lambda: chassis(host) == ["kvm2"], "the chassis of the old name is still there")
+    host.reboot()
+    # The address comes later than the server that is to listen on it.
+    assert "kvm2" in ids(host)["system-id"]
+    wait_for(lambda: host.exists("/run/ovn/ovnsb_db.sock"), "the database is not there")
+    assert ":6642" not in host.run(["ss", "-tln"])
+    host.run(["ip", "address", "add", "192.0.2.1/24", "dev", "lo"])
+    wait_for(lambda: ":6642" in host.run(["ss", "-tln"]), "an address that comes late is not listened on")
+    assert not host.module("ovn_database", {"southbound": ["ptcp:6642:192.0.2.1"]})["changed"]
+    assert not host.module("ovn_chassis", {**CHASSIS, "name": "kvm2"})["changed"]
+    host.apply("ovn_chassis", {"state": "absent"})
+    assert chassis(host) == [], "ovn-controller's exit takes its chassis out"
+    assert (
+        ids(host) == {**before, "system-id": ids(host)["system-id"]} and host.run(["cat", FILE]).strip() == file.strip()
+    )
+    assert host.run(["systemctl", "is-enabled", "ovn-host"], ok=None).strip() == "disabled"
+    host.apply("ovn_database", {"state": "absent"})
+    wait_for(lambda: ":6642" not in host.run(["ss", "-tln"]), "it is still listened on")
+
+
+def test_a_chassis_of_others_is_not_touched(host: Host) -> None:
+    host.run(["ovs-vsctl", "set", "Open_vSwitch", ".", "external_ids:ovn-remote=tcp:192.0.2.9:6642"])
+    before = ids(host)
+    assert not host.module("ovn_chassis", {"state": "absent"})["changed"]
+    refused = host.module("ovn_chassis", CHASSIS, ok=False)
+    assert "chassis is not ours and is in use (ovn-remote tcp:192.0.2.9:6642)" in refused["msg"] and ids(host) == before
+    host.apply("ovn_chassis", {"remotes": ["tcp:192.0.2.1:6642"], "owner": "a", "adopt": True})
+    assert "belongs to the owner a" in host.module("ovn_chassis", CHASSIS, ok=False)["msg"]
+    assert not host.module("ovn_chassis", {"state": "absent", "owner": "b"})["changed"]
+    host.apply("ovn_chassis", {"state": "absent", "owner": "a"})
+    assert ids(host) == before
+    host.run(["ovs-vsctl", "remove", "Open_vSwitch", ".", "external_ids", "ovn-remote"])
+
+
+def test_cms_options_of_others_stay(host: Host) -> None:
+    host.run(["ovs-vsctl", "set", "Open_vSwitch", ".", "external_ids:ovn-cms-options=a,b"])
+    host.apply("ovn_chassis", {"gateway": True, "adopt": True})
+    assert ids(host)["ovn-cms-options"] == "a,b,enable-chassis-as-gw"
+    host.apply("ovn_chassis", {"state": "absent"})
+    assert ids(host)["ovn-cms-options"] == "a,b"
+    host.run(["ovs-vsctl", "remove", "Open_vSwitch", ".", "external_ids", "ovn-cms-options"])
+
+
+def test_listeners_of_others_stay_and_wrong_ones_are_told(host: Host) -> None:
+    ovn.start(host)
+    host.run(["ovn-sbctl", "set-connection", "ptcp:16642:127.0.0.1"])
+    host.apply("ovn_database", {"southbound": ["ptcp:6642:127.0.0.1"], "northbound": ["ptcp:6641:127.0.0.1"]})
+    assert {":16642", ":6642", ":6641"} <= {
+        line.split()[3].replace("127.0.0.1", "") for line in host.run(["ss", "-tln"]).splitlines()[1:]
+    }
+    missing = host.module("ovn_database", {"southbound": ["ptcp:6642:198.51.100.7"]}, ok=False)
+    assert "southbound: ptcp:6642:198.51.100.7 is not listened on" in missing["msg"]
+    wrong = host.module("ovn_database", {"southbound": ["tcp:192.0.2.1:6642"]}, ok=False)
+    assert "southbound holds 'tcp:192.0.2.1:6642'; give where the server listens" in wrong["msg"]
+    half = host.module("ovn_database", {"ssl": {"private_key": "/etc/k"}}, ok=False)
+    assert "ssl: certificate and ca_cert is missing" in half["msg"]
+    host.apply("ovn_database", {"state": "absent"})
+    kept = json.loads(host.run(["ovn-sbctl", "--format=json", "--columns=target", "list", "Connection"]))["data"]
+    assert kept == [["ptcp:16642:127.0.0.1"]]
