@@ -97,6 +97,7 @@ def oneshot(
     wants: t.Sequence[str] = (),
     unit: t.Sequence[str] = (),
     reload: Command | None = None,
+    again_after: int | None = None,
 ) -> Unit:
     """A service that runs commands once, one after the other, and then counts as active.
 
@@ -105,6 +106,7 @@ def oneshot(
     unit: further lines of [Unit].
     part_of: units with whose stop and restart this one is stopped and restarted.
     reload: what a reload runs.
+    again_after: seconds after which a failed run is tried again, for ever; None for not at all. systemd takes this of a oneshot since 244.
     """
     lines = [_HEAD, "[Unit]"]
     lines.append(_setting("Description", description))
@@ -116,6 +118,7 @@ def oneshot(
     lines += ["", "[Service]", "Type=oneshot", "RemainAfterExit=yes"]
     lines += [_exec_line("ExecStart", command) for command in commands]
     lines += [_exec_line("ExecReload", reload)] if reload else []
+    lines += ["Restart=on-failure", f"RestartSec={again_after}"] if again_after is not None else []
     return _unit(unit_name(kind, name), lines, wanted_by)
 
 
@@ -175,6 +178,8 @@ def ovs_port_unit(name: str, notes: t.Mapping[str, str], lines: t.Iterable[str])
         wanted_by=["multi-user.target", "ovs-vswitchd.service"],
         after=["ovs-vswitchd.service"],
         part_of=["ovs-vswitchd.service"],
+        # On a busy host, Open vSwitch may take longer than that to come up.
+        again_after=5,
     )
 
 

@@ -768,6 +768,20 @@ def test_addresses_are_there_after_a_reboot_and_a_restart_of_the_switch(host: Ho
         assert addresses(host, "tep0") == TEP["addresses"] and addresses(host, "br0") == ["198.51.100.1/24"]
 
 
+def test_a_port_that_comes_late_gets_its_addresses(host: Host) -> None:
+    host.apply("ovs_bridge", {**BR, "ports": [TEP]})
+    host.run("ip link set tep0 down".split())
+    host.run("ip link set tep0 name late".split())
+    host.run("ip address flush dev late".split())
+    host.run(["systemctl", "restart", "overloom-port-tep0"], ok=None)
+    assert addresses(host, "late") == []
+    host.run("ip link set late name tep0".split())
+    until = time.monotonic() + 60
+    while addresses(host, "tep0") != TEP["addresses"]:
+        assert time.monotonic() < until, host.run(["systemctl", "status", "overloom-port-tep0"], ok=None)
+        time.sleep(0.2)
+
+
 def test_a_port_that_moves_keeps_its_addresses(host: Host) -> None:
     host.module("ovs_bridge", {**BR, "ports": [TEP]})
     host.apply("ovs_bridge", {**BR, "name": "br1", "ports": [{"name": "tep0"}]})
