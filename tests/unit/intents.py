@@ -129,6 +129,7 @@ def _overlay(draw, number, hosts):
                     "ttl": st.integers(1, 255),
                     "bfd": st.booleans(),
                     "df_default": st.booleans(),
+                    "local_ip": st.booleans(),
                 },
             )
         ),

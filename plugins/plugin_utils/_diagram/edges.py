@@ -13,7 +13,7 @@ import typing as t
 from ansible_collections.overloom.fabric.plugins.plugin_utils._diagram import dot
 from ansible_collections.overloom.fabric.plugins.plugin_utils._diagram.state import State, Verdict
 from ansible_collections.overloom.fabric.plugins.plugin_utils._diagram.tables import LINE, PLAIN, attached, box, count
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mesh import planned_tunnel
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mesh import planned_tunnel, tep_address
 
 Item = t.Dict[str, t.Any]
 
@@ -152,7 +152,7 @@ class Edges:
         tip = [f"{overlay['encapsulation']} tunnel of overlay {overlay['name']}"]
         for host, port in ends:
             found = next(one for one in self._plan["hosts"][host]["tunnels"] if one["name"] == port)
-            tip.append(f"{host}:{port} {found['local_ip']} → {found['remote_ip']}")
+            tip.append(f"{host}:{port} {tep_address(self._plan, host)} → {found['remote_ip']}")
         link = dot.reference("tunnel", f"{overlay['name']}/{what}")
         lines = (*tip, *verdict.problems)
         self.edges.append(Edge(*places, link, lines, verdict, color, "solid", ranks=ranks))

@@ -27,7 +27,10 @@ KNOWN = {"remote_ip", "local_ip", *NUMBERS, *FLAGS}
 
 
 class Tunnel(t.NamedTuple):
-    """A tunnel of a host to a peer. options: those of the overlay that are set. vlans: that pass, None for all."""
+    """A tunnel of a host to a peer. options: those of the overlay that are set. vlans: that pass, None for all.
+
+    local_ip: whether it states the address that it sends from.
+    """
 
     host: str
     peer: str
@@ -36,6 +39,7 @@ class Tunnel(t.NamedTuple):
     encapsulation: str
     options: Item
     vlans: frozenset[int] | None
+    local_ip: bool
     protected: bool
     rstp: bool
 
@@ -106,6 +110,7 @@ def _tunnel(host: Host, row: Item, underlay: Underlay, notes: list[Note]) -> Tun
         KINDS[row["type"]],
         options,
         frozenset(_vlans(row["trunks"])) if row["trunks"] else None,
+        bool(row["options"].get("local_ip")),
         row["protected"],
         host.bridges[row["bridge"]]["rstp"],
     )
@@ -205,6 +210,9 @@ def _overlay(name: str, tunnels: list[Tunnel], everyone: list[str]) -> Overlay:
         item["loop_guard"] = "rstp"
     elif all(tunnel.protected for tunnel in tunnels):
         item["loop_guard"] = "split_horizon"
+    # Open vSwitch sets a tunnel up anew for it, which costs packets.
+    if not all(tunnel.local_ip for tunnel in tunnels):
+        item["local_ip"] = False
     names: dict[str, dict[str, str]] = {}
     for tunnel in sorted(tunnels, key=lambda tunnel: (tunnel.host, tunnel.peer)):
         if tunnel.name != default_tunnel_name(name, tunnel.peer):

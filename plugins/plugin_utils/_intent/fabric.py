@@ -78,6 +78,7 @@ OF_TUNNELS = (
     "segments_by",
     "peers",
     "tunnel_names",
+    "local_ip",
 )
 KEY_BITS = {"gre": 32, "vxlan": 24, "geneve": 24}
 DST_PORTS = {"vxlan": 4789, "geneve": 6081}
@@ -142,6 +143,7 @@ class Overlay:
 
     options holds what goes to each tunnel as it is (csum, ttl and so on). tunnel_names: those that are given, by host and peer.
 
+    local_ip: whether tunnels state the address that they send from.
     segments_by: what tells its segments apart inside a tunnel, `vlan` or `key`.
     """
 
@@ -158,6 +160,7 @@ class Overlay:
     segments_by: str | t.Any
     peers: list[Peer]
     tunnel_names: dict[str, dict[str, str]]
+    local_ip: bool
 
     @property
     def keyed(self) -> bool:
@@ -672,6 +675,7 @@ def _overlay(item: dict[str, t.Any], index: int, underlay: Underlay, given: set[
             problems,
         ),
         tunnel_names=_tunnel_names(item["tunnel_names"], f"{where}.tunnel_names", problems),
+        local_ip=item["local_ip"] is not False,
     )
 
 

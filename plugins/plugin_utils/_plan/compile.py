@@ -191,6 +191,7 @@ class _Writer:
             "loop_guard": guard,
             "tunnels": [list(pair) for pair in self.values.edges[overlay.name]],
             "tunnel_names": overlay.tunnel_names,
+            "local_ip": overlay.local_ip,
             "peers": [
                 {
                     "name": peer.name,

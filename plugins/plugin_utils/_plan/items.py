@@ -44,7 +44,7 @@ def tunnels(values: Values) -> dict[str, list[Item]]:
                     "bridge": overlay.bridge,
                     "name": mesh.tunnel_name(overlay.name, overlay.tunnel_names, name, peer),
                     "type": "ip6gre" if six else overlay.encapsulation,
-                    "local_ip": str(values.teps[name].value),
+                    **({"local_ip": str(values.teps[name].value)} if overlay.local_ip else {}),
                     "remote_ip": str(address),
                     **common,
                 }

@@ -205,6 +205,11 @@ def planned_tunnel(overlay: dict[str, t.Any], host: str, peer: str) -> str:
     return tunnel_name(overlay["name"], overlay["tunnel_names"], host, peer)
 
 
+def tep_address(plan: dict[str, t.Any], host: str) -> str:
+    """The address of a host's tunnel endpoint, without its prefix length."""
+    return str(plan["hosts"][host]["underlay"]["tep"]["address"]).partition("/")[0]
+
+
 def default_tunnel_name(overlay: str, peer: str) -> str:
     """The tunnel port's name, `OVERLAY-PEER`; with a hash at the end where that has over 15 bytes or odd characters."""
     name = f"{overlay}-{peer}"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import textwrap
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mesh import planned_tunnel
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mesh import planned_tunnel, tep_address
 
 LEGEND = "Where a value came from: g given, d default, a allocated, c computed. In full, with each rule: -e plan_query=sources"
 
@@ -226,7 +226,7 @@ def _tunnels(plan: dict[str, t.Any], marked: t.Callable[[t.Any, str], str], widt
             rows.append(
                 (
                     f"{one}:{found[0]['name']}\n{other}:{found[1]['name']}",
-                    f"{found[0]['local_ip']}\n{found[0]['remote_ip']}",
+                    f"{tep_address(plan, one)}\n{found[0]['remote_ip']}",
                     marked(overlay["encapsulation"], f"{key}.encapsulation"),
                     "the segment's" if overlay["segments_by"] == "key" else marked(overlay["key"], f"{key}.key"),
                     "none" if overlay["segments_by"] == "key" else ranges(found[0]["trunks"]) or "all",

@@ -159,7 +159,7 @@ def _options(host: str, name: str, planned: Item, row: Item) -> None:
             f"type {planned['type']}",
             f"on {host}: ovs-vsctl set interface {name} type={planned['type']}",
         )
-    for option in TUNNEL_OPTIONS:
+    for option in (option for option in TUNNEL_OPTIONS if option in planned):
         found, wanted = _number(row["options"].get(option)), _number(planned[option])
         if found != wanted:
             command = (

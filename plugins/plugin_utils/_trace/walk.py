@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mesh import tep_address
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mtu import overhead
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import ends, ports, switch, underlay
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.path import Died, Path, View
@@ -119,7 +120,7 @@ def _described(way: Route, near: str, far: str) -> str:
     planned = way.tunnel(near, far) or {}
     key = way.segments[way.source.segment or ""]["key"] if way.keyed else planned.get("key") or None
     return (
-        f"{planned.get('type')} {planned.get('local_ip')} → {planned.get('remote_ip')}, "
+        f"{planned.get('type')} {tep_address(way.plan, near)} → {planned.get('remote_ip')}, "
         + (f"key {key}, " if key is not None else "")
         + f"outer packet {_outer_size(way, near, far)} bytes"
     )
@@ -138,7 +139,9 @@ def _cross(view: View, path: Path, way: Route, near: str, far: str, traced: swit
     planned = way.tunnel(near, far) or {}
     port = udp_port(planned)
     protocol = "udp" if port else "gre"
-    outer = underlay.Outer(planned["local_ip"], planned["remote_ip"], _outer_size(way, near, far), protocol, port, True)
+    outer = underlay.Outer(
+        tep_address(way.plan, near), planned["remote_ip"], _outer_size(way, near, far), protocol, port, True
+    )
     underlay.cross(view, path, near, outer, traced.tunnels if traced else {})
 
 

@@ -14,7 +14,7 @@ import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._openflow.text import quoted
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import DST_PORTS, IN_NAMESPACE
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mesh import planned_tunnel
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mesh import planned_tunnel, tep_address
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.unset import as_read
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.causes import World
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.expectations import PING_HEADERS
@@ -278,10 +278,11 @@ class Route:
     def outer_traces(self, host: str, before: str) -> list[Item]:
         """The tunnel's packet as it comes in by each card of the underlay."""
         tunnel, underlay = self.tunnel(host, before), self.plan["hosts"][host]["underlay"]
-        if not tunnel or ":" in tunnel["local_ip"]:
+        own = tep_address(self.plan, host)
+        if not tunnel or ":" in own:
             return []
         ported = f"udp_dst={udp_port(tunnel)}"
-        ends = f"nw_src={tunnel['remote_ip']},nw_dst={tunnel['local_ip']}"
+        ends = f"nw_src={tunnel['remote_ip']},nw_dst={own}"
         flow = f"ip,nw_proto=47,{ends}" if tunnel["type"] == "gre" else f"udp,{ends},{ported}"
         cards = [(link["interface"], f",dl_dst={link['mac']}") for link in underlay["links"]]
         return [

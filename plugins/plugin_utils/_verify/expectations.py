@@ -30,6 +30,20 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.state impo
 Item = t.Dict[str, t.Any]
 
 # Bytes of an IP packet that are not the payload of an echo request: IPv4 20 (RFC 791) or IPv6 40 (RFC 8200), and ICMP 8.
+# Of a tunnel: what is held, where the plan states it.
+TUNNEL_OPTIONS = (
+    "bridge",
+    "type",
+    "local_ip",
+    "remote_ip",
+    "key",
+    "dst_port",
+    "csum",
+    "ttl",
+    "tos",
+    "df_default",
+    "bfd",
+)
 PING_HEADERS = {4: 28, 6: 48}
 
 # Above so many ordered pairs, a TCP transfer in one direction stands for both.
@@ -391,22 +405,7 @@ def host_state(host: Item) -> Item:
         "tep": {"interface": host["underlay"]["tep"]["name"], "address": host["underlay"]["tep"]["address"]},
         "ports": ports,
         "tunnels": {
-            tunnel["name"]: {
-                name: as_read(tunnel[name])
-                for name in (
-                    "bridge",
-                    "type",
-                    "local_ip",
-                    "remote_ip",
-                    "key",
-                    "dst_port",
-                    "csum",
-                    "ttl",
-                    "tos",
-                    "df_default",
-                    "bfd",
-                )
-            }
+            tunnel["name"]: {name: as_read(tunnel[name]) for name in TUNNEL_OPTIONS if name in tunnel}
             for tunnel in host["tunnels"]
         },
         "namespaces": _namespaces(host),

@@ -79,7 +79,9 @@ def test_each_tunnel_is_pinged_from_both_its_ends(hosts):
     plan = compile_plan(hosts, SPEC)
     ways = {(tep["from"], tep["to"]) for tep in expectations(plan)["teps"]}
     address = {tep["host"]: tep["address"] for tep in plan["teps"]}
-    tunnels = {(t["local_ip"], t["remote_ip"]) for host in plan["hosts"].values() for t in host["tunnels"]}
+    tunnels = {
+        (address[name], tunnel["remote_ip"]) for name, host in plan["hosts"].items() for tunnel in host["tunnels"]
+    }
     assert {(address[one], address[other]) for one, other in ways} == tunnels
 
 

@@ -218,15 +218,19 @@ def test_a_guest_on_a_vlan_of_its_own_is_not_cut_off_in_silence() -> None:
     assert things == ["untagged frames of bridge br2", "VLAN 40 of bridge br2", "port vnet0", "port vnet1"]
 
 
+def test_tunnels_that_do_not_say_where_they_send_from_are_left_so() -> None:
+    reads, read = changed()
+    del read["tunnels"][0]["options"]["local_ip"]
+    found = imported(reads, "f", SPEC)
+    assert found.changes == [] and found.common["fabric_overlays"][0]["local_ip"] is False
+    assert "local_ip" not in imported(READS, "f", SPEC).common["fabric_overlays"][0]
+
+
 def test_what_the_plan_has_otherwise_is_told() -> None:
     reads, read = changed()
-    for one in reads.values():
-        del one["tunnels"][0]["options"]["local_ip"]
     read["namespaces"][1]["interfaces"][0]["mtu"] = 1500
     assert imported(reads, "f", SPEC).changes == [
-        ("kvm1", "tunnel gre0", "local_ip not set", "local_ip 192.168.200.1"),
         ("kvm1", "namespace blue", "mtu 1500", "mtu 1458"),
-        ("kvm2", "tunnel gre0", "local_ip not set", "local_ip 192.168.200.2"),
     ]
 
 

@@ -158,12 +158,14 @@ def test_an_appended_endpoint_moves_nothing(hosts):
 def test_a_tunnel_has_two_ends_that_mirror_each_other(hosts):
     plan = plan_of(hosts)
     ends = {}
-    for host in plan["hosts"].values():
+    own = {tep["host"]: tep["address"] for tep in plan["teps"]}
+    for name, host in plan["hosts"].items():
         names = [tunnel["name"] for tunnel in host["tunnels"]]
         assert len(set(names)) == len(names)
         for tunnel in host["tunnels"]:
             interface_name(tunnel["name"], "a tunnel")
-            key = (tunnel["bridge"], tunnel["local_ip"], tunnel["remote_ip"])
+            assert tunnel.get("local_ip", own[name]) == own[name]
+            key = (tunnel["bridge"], own[name], tunnel["remote_ip"])
             assert key not in ends
             ends[key] = {k: v for k, v in tunnel.items() if k not in ("name", "local_ip", "remote_ip")}
     for (bridge, local, remote), tunnel in ends.items():

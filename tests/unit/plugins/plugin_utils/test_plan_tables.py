@@ -23,9 +23,9 @@ def test_fits_a_hundred_columns_and_shows_every_name_and_address(hosts):
     for point in plan["endpoints"]:
         assert point["mac"] in text and str(point["mtu"]) in text
         assert point["address"] in squeezed
-    for host in plan["hosts"].values():
-        for tunnel in host["tunnels"]:
-            assert tunnel["local_ip"] in text and tunnel["remote_ip"] in text
+    for tep in plan["teps"]:
+        for tunnel in plan["hosts"][tep["host"]]["tunnels"]:
+            assert tep["address"] in text and tunnel["remote_ip"] in text
 
 
 def test_a_value_is_marked_with_where_it_came_from():
