@@ -31,7 +31,7 @@ options:
       - V(absent) removes the veth pair of O(interface) and its port. Without O(interface) it removes the namespace with all its interfaces.
       - Processes in a removed namespace go on in it, without its interfaces; a warning names their process ids.
       - A namespace that was there before this module came is only removed with O(adopt=true). Without it, say which O(interface) to remove;
-        O(purge) also removes only the interfaces that this module gave it.
+        O(purge) also removes only the interfaces that this module gave it. One that was adopted is given back, with its veth pairs as they were.
     type: str
     choices: [present, absent]
     default: present

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import time
 import typing as t
 
 if t.TYPE_CHECKING:
@@ -79,6 +80,15 @@ def everything(host: Host) -> str:
             + host.run(["ip", "-n", name, "route", "show", "table", "all"])
         )
     return "\n".join([*found, *(name + host.run(["cat", name]) for name in sorted(units(host)))])
+
+
+def settled(host: Host) -> str:
+    """`everything`, when the kernel has looked for duplicates of all addresses, which takes it a second or two."""
+    until = time.monotonic() + 20
+    while "tentative" in everything(host):
+        assert time.monotonic() < until, everything(host)
+        time.sleep(0.1)
+    return everything(host)
 
 
 def tcp(host: Host, server: str, address: str, client: str) -> float:

@@ -12,7 +12,22 @@ import typing as t
 
 import harness
 import pytest
-from netns import addresses, bridge, everything, inside, link, links, names, offload, ping, routes, sysctl, tcp, units
+from netns import (
+    addresses,
+    bridge,
+    everything,
+    inside,
+    link,
+    links,
+    names,
+    offload,
+    ping,
+    routes,
+    settled,
+    sysctl,
+    tcp,
+    units,
+)
 from ovs import column, ports
 from routers import wait
 
@@ -523,8 +538,32 @@ def test_a_foreign_veth_is_configured_and_removed_only_when_adopted(host: Host) 
     refused = host.module("netns_veth", {"name": "theirs", "interface": "eth0", "state": "absent"}, ok=False)
     assert "v-theirs was not made by this collection" in refused["msg"]
     apply(host, name="theirs", adopt=True)
-    apply(host, name="theirs", state="absent")
+    apply(host, name="theirs", state="absent", adopt=True)
     assert "v-theirs" not in links(host) and names(host) == set()
+
+
+def test_what_was_adopted_is_given_back(host: Host) -> None:
+    bridge(host, "br0")
+    for argv in (
+        ["ip", "netns", "add", "theirs"],
+        ["ip", "link", "add", "v-theirs", "type", "veth", "peer", "name", "eth0", "netns", "theirs"],
+        ["ip", "link", "set", "v-theirs", "up", "alias", "rack 7"],
+        ["ip", "-n", "theirs", "link", "set", "lo", "up"],
+        ["ip", "-n", "theirs", "link", "set", "eth0", "up", "mtu", "1400"],
+        ["ip", "-n", "theirs", "address", "add", "10.0.0.1/24", "dev", "eth0"],
+        ["ip", "-n", "theirs", "route", "add", "default", "via", "10.0.0.9"],
+        ["ovs-vsctl", "add-port", "br0", "v-theirs", "tag=10"],
+    ):
+        host.run(argv)
+    before = settled(host)
+    for changed in ({}, {"bridge": "br0", "tag": 20, "mtu": 1300, "addresses": ["10.0.0.2/24"], "tx_checksum": "off"}):
+        apply(host, name="theirs", adopt=True, **changed)
+        assert link(host, "v-theirs")["ifalias"] == "overloom:overloom.fabric" and units(host)
+        given = host.module("netns_veth", {"name": "theirs", "state": "absent"})
+        assert "given back, not removed" in str(given["warnings"]) and settled(host) == before
+        apply(host, name="theirs", adopt=True, **changed)
+        apply(host, namespaces=[], purge=True, adopt=True)
+        assert settled(host) == before
 
 
 @pytest.mark.parametrize(

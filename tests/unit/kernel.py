@@ -78,8 +78,10 @@ class Link:
             self.routes = [r for r in self.routes if _ip.family(r.via) == 6]
 
     def replace_address(self, address: str) -> None:
-        """`ip address replace`."""
-        if address not in self.addresses:
+        """`ip address replace`. One that looks as if the kernel had made it counts as such."""
+        if address.startswith("fe80::") and "ff:fe" in address:
+            self.link_local = list(dict.fromkeys([*self.link_local, address]))
+        elif address not in self.addresses:
             self.addresses.append(address)
 
     def replace_route(self, route: _ip.Route) -> None:

@@ -13,6 +13,7 @@ import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.declaration import Settings, Veth
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.reader import OVS_BEGIN, VLAN_OPTIONS, port_view
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.before import Before, port_given_back, was_there
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import (
     AddPort,
     Database,
@@ -32,9 +33,10 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options impor
     own_keys,
     owner_of,
     removable,
+    words_for,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.port import check_vlans
-from ansible_collections.overloom.fabric.plugins.module_utils._owner import OVS_MODULE, OVS_OWNER
+from ansible_collections.overloom.fabric.plugins.module_utils._owner import OVS_MODULE, OVS_OWNER, Caller
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner
 
 MODULE = "netns_veth"
@@ -85,12 +87,16 @@ def compare_port(database: Database, veth: Veth, end: End, settings: Settings) -
         configurable(row, f"port {end.name}", settings.owner, settings.adopt)
     kind = database.tables["Interface"][end.name]["type"] if current else ""
     marks = _marks(current, row, end, settings)
-    ops = [
+    ops: list[Op] = [
         *_placed(current, target, row, end),
         *_plugged(kind, end, bool(current)),
         *differences(row, end.name, veth.port, _OWNED),
         *marks,
     ]
+    if current and not end.anew and kind != _LOOSE and (settings.adopt or was_there(row, settings.owner)):
+        settled = Before(database, Caller(settings.owner, settings.adopt), words_for([w.option for w in veth.port]))
+        ops = settled.settle(ops)
+        warnings = [*warnings, *settled.left]
     later_row = {**row, **{wanted.option.column: wanted.value for wanted in veth.port}}
     check_vlans({wanted.option.name: wanted.value for wanted in veth.port}, later_row, veth.what)
 
@@ -107,15 +113,22 @@ def in_userspace(database: Database, bridge: str | None) -> bool:
     return database.tables["Bridge"].get(bridge or "", {}).get("datapath_type") == "netdev"
 
 
-def own_port_dropped(database: Database, name: str, settings: Settings) -> DelPort | None:
-    """What removes the port of an interface that goes, if this module made it."""
+def port_left(database: Database, name: str, settings: Settings, deletes: bool) -> list[Op]:
+    """What the port of an interface that is no longer ours needs: removal if this module made it, else its former settings.
+
+    deletes: whoever made it.
+    """
     bridge = database.bridge_of.get(name)
     if bridge is None or name not in database.tables["Port"]:
-        return None
+        return []
     row = database.tables["Port"][name]
-    if made_by(row, settings.owner, MODULE) or settings.adopt:
-        return DelPort(bridge, name, row["_uuid"])
-    return None
+    if deletes:
+        return [DelPort(bridge, name, row["_uuid"])]
+    if not made_by(row, settings.owner, MODULE):
+        return []
+    if was_there(row, settings.owner):
+        return port_given_back(database, name, settings.owner)
+    return [DelPort(bridge, name, row["_uuid"])]
 
 
 def late_ports(runner: Runner, database: Database, names: t.Sequence[str]) -> list[str]:

@@ -43,6 +43,7 @@ class Kept(t.NamedTuple):
     """What was declared of a veth pair so far, as the unit notes it; None was never declared.
 
     tx: the transmit checksum offload to set, None to leave it. addresses, routes, rules: lists, because JSON has no tuples.
+    former: what an adopted pair was before (former.py); None for one that the module made.
     """
 
     outer: str
@@ -54,6 +55,7 @@ class Kept(t.NamedTuple):
     mac: str | None = None
     tx: bool | None = None
     bridge: str | None = None
+    former: dict | None = None
 
     def all_routes(self) -> tuple[_ip.Route, ...] | None:
         """The routes as such."""
@@ -69,6 +71,7 @@ class Space(t.NamedTuple):
 
     made: the module made the namespace; otherwise it was there before, and only the interfaces are the module's.
     veths: by the name of the inner interface. sysctls: key with slashes -> value. source: of a container or a process.
+    adopted: the alias and the state (up) that the loopback had before the namespace was adopted; None for one that the module made.
     """
 
     owner: str
@@ -76,6 +79,7 @@ class Space(t.NamedTuple):
     veths: dict[str, Kept]
     sysctls: dict[str, str]
     source: Source | None = None
+    adopted: dict | None = None
 
 
 class Inside(t.NamedTuple):
@@ -154,7 +158,8 @@ def space_of(unit: Unit) -> tuple[str, Space] | None:
         veths = {interface: Kept(**fields) for interface, fields in json.loads(notes["Interfaces"]).items()}
         made = {"made": True, "found": False}[notes["Namespace"]]
         source = Source(*json.loads(notes["Source"])) if "Source" in notes else None
-        return notes["Name"], Space(notes["Owner"], made, veths, dict(json.loads(notes["Sysctls"])), source)
+        adopted = json.loads(notes.get("Adopted", "null"))
+        return notes["Name"], Space(notes["Owner"], made, veths, dict(json.loads(notes["Sysctls"])), source, adopted)
     except (KeyError, ValueError, TypeError, AttributeError):
         return None
 
@@ -171,6 +176,7 @@ def notes_of(space: Space) -> dict[str, str]:
         "Interfaces": json.dumps(veths),
         "Sysctls": json.dumps(space.sysctls),
         **({"Source": json.dumps(space.source)} if space.source else {}),
+        **({"Adopted": json.dumps(space.adopted)} if space.adopted else {}),
     }
 
 

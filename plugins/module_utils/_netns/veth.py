@@ -14,6 +14,7 @@ import os
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._ip import iproute as _ip
+from ansible_collections.overloom.fabric.plugins.module_utils._netns import former as _former
 from ansible_collections.overloom.fabric.plugins.module_utils._netns import namespace as _netns
 from ansible_collections.overloom.fabric.plugins.module_utils._netns import source as _source
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.declaration import (
@@ -31,7 +32,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._netns.port import
     compare_port,
     in_userspace,
     late_ports,
-    own_port_dropped,
+    port_left,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.reader import (
     OVS_BEGIN,
@@ -41,12 +42,19 @@ from ansible_collections.overloom.fabric.plugins.module_utils._netns.reader impo
     Space,
     alias_owner,
     describe,
-    notes_of,
     read_host,
     shown_route,
 )
-from ansible_collections.overloom.fabric.plugins.module_utils._netns.rules import add_command, compare_rules
+from ansible_collections.overloom.fabric.plugins.module_utils._netns.rules import compare_rules
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.source import Source
+from ansible_collections.overloom.fabric.plugins.module_utils._netns.unit import (
+    add_line,
+    inner_end,
+    offload_step,
+    outer_addrgen,
+    sysctl_step,
+    units_of,
+)
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import (
     Op,
     ovs_runner,
@@ -58,6 +66,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._owner import (
     interface_alias,
     may_declare,
     may_remove,
+    returned,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
     Change,
@@ -70,92 +79,11 @@ from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import 
     reconcile,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._systemd import (
-    Command,
     Unit,
     booted,
-    ip_commands,
-    oneshot,
-    path_unit,
     unit_name,
     unit_steps,
 )
-
-# --- the unit ----------------------------------------------------------------------------------------------------------
-
-
-def units_of(name: str, space: Space) -> list[Unit]:
-    """What makes a namespace with its declared interfaces at boot.
-
-    There is no order to Open vSwitch: a bridge takes a port's device whenever it appears.
-    """
-    commands = []
-    if space.made:
-        commands.append(Command(("ip", "netns", "add", name), may_fail=True))
-        commands += ip_commands(
-            _ip.interface_batch(None, _ip.Wanted("lo", alias=interface_alias(space.owner), up=True)), name
-        )
-    for interface, kept in space.veths.items():
-        if space.source:
-            # The pair of a container that has just ended may be about to go.
-            commands.append(Command(("ip", "link", "delete", "dev", kept.outer), may_fail=True))
-        commands += [
-            Command(command.argv, may_fail=True) for command in ip_commands([_add_line(name, interface, kept.outer)])
-        ]
-        outer = _ip.Wanted(
-            kept.outer, mtu=kept.mtu, alias=interface_alias(space.owner), up=True, addrgen=_addrgen(kept)
-        )
-        # A kernel without IPv6 has no such mode.
-        commands += [
-            command._replace(may_fail="addrgenmode" in command.argv)
-            for command in ip_commands(_ip.interface_batch(None, outer))
-        ]
-    if space.sysctls:
-        commands.append(Command(_sysctl_step(name, space.sysctls).argv))
-    for interface, kept in space.veths.items():
-        lines = _ip.interface_batch(None, _inner(space.owner, interface, kept, mine=True))
-        if kept.up:
-            lines += _ip.route_batch(interface, (), kept.all_routes() or ())[1]
-        commands += ip_commands(lines, name)
-        if kept.tx is not None:
-            commands.append(Command(_offload_step(name, interface, kept.tx).argv))
-        # One that is there already is told as a failure.
-        commands += [Command(add_command(name, rule), may_fail=True) for rule in kept.all_rules() or ()]
-    file = f"{_netns.FOLDER}/{name}"
-    service = oneshot(
-        UNIT_KIND,
-        name,
-        f"Network namespace {name}",
-        notes_of(space),
-        commands,
-        # A namespace that somebody else makes is waited for.
-        wanted_by=["multi-user.target"] if space.made else [],
-        after=["network-pre.target"],
-        before=["network.target"] if space.made else [],
-        # A container may start as often as it likes.
-        unit=["StartLimitIntervalSec=0"] if space.source else [],
-    )
-    if space.source:
-        follows = [_source.follow_unit(name, space.source, service.name)] if space.source.container else []
-        return [service, *follows]
-    return (
-        [service] if space.made else [service, path_unit(UNIT_KIND, name, f"Wait for network namespace {name}", file)]
-    )
-
-
-def _add_line(name: str, interface: str, outer: str) -> str:
-    return f"link add dev {_ip.word(outer)} type veth peer name {_ip.word(interface)} netns {name}"
-
-
-def _inner(owner: str, interface: str, kept: Kept, mine: bool) -> _ip.Wanted:
-    """The end inside as it is declared."""
-    return _ip.Wanted(
-        interface,
-        mtu=kept.mtu,
-        mac=kept.mac,
-        up=kept.up,
-        alias=interface_alias(owner) if mine else None,
-        addresses=None if kept.addresses is None else tuple(kept.addresses),
-    )
 
 
 class _Pair(t.NamedTuple):
@@ -281,24 +209,6 @@ def _sysctls_of(space: Space | None, interfaces: t.Collection[str | None]) -> di
     """The sysctls that are noted of a namespace, but for those of interfaces that are gone."""
     noted = space.sysctls if space else {}
     return {path: value for path, value in noted.items() if _netns.sysctl_interface(path) in {*interfaces, None}}
-
-
-def _addrgen(kept: Kept) -> str | None:
-    """How the kernel shall make the link-local address of the host's end: of a port in a bridge, not at all.
-
-    In the datapath in user space the kernel sees the frames too, so that a guest would reach its host at this address.
-    """
-    return "none" if kept.bridge else None
-
-
-def _sysctl_step(name: str, sysctls: t.Mapping[str, str]) -> Step:
-    return Step(
-        ("ip", "netns", "exec", name, "sysctl", "-q", "-w", *(f"{path}={value}" for path, value in sysctls.items()))
-    )
-
-
-def _offload_step(name: str, interface: str, tx: bool) -> Step:
-    return Step(("ip", "netns", "exec", name, "ethtool", "-K", interface, "tx", "on" if tx else "off"))
 
 
 # --- the comparison ----------------------------------------------------------------------------------------------------
@@ -437,7 +347,7 @@ class _Plan:
         veths = dict(space.veths) if space else {}
         removed = self._removed(name, items, space)
         for veth in removed:
-            if self._remove_veth(veth, veths.pop(veth.inner, None)):
+            if self._remove_veth(veth, veths.pop(veth.inner, None), asked=veth in items):
                 before["interfaces"][veth.interface] = "present"
         parts = {veth.inner: self._veth(veth, veths.get(veth.inner)) for veth in present}
         for interface, part in parts.items():
@@ -454,7 +364,8 @@ class _Plan:
             sysctls = self._sysctls(name, items, sysctls, known, remade, before, after)
         self._run_inside(name, made and will_be, list(parts.values()))
         self._rules(name, items, veths, made, before, after)
-        kept = Space(settings.owner, made, veths, sysctls, source) if made or veths else None
+        adopted = self._adopted(name) if made else None
+        kept = Space(settings.owner, made, veths, sysctls, source, adopted) if made or veths else None
         self._keep(name, kept, before, after)
         self._tell_loopback(name, made and will_be, before, after)
         if there or before["interfaces"]:
@@ -472,6 +383,16 @@ class _Plan:
             return True
         others = {*self._found.look(name).interfaces} - {"lo", *(veth.inner for veth in present)}
         return self._settings.adopt and not others
+
+    def _adopted(self, name: str) -> dict[str, t.Any] | None:
+        """What the loopback of an adopted namespace was; None for one that the module made."""
+        found, space = self._found, self._found.spaces.get(name)
+        if space and space.made:
+            return space.adopted
+        if name not in found.ids or found.live_owner(name) == self._settings.owner:
+            return None
+        loopback = found.look(name).interfaces.get("lo")
+        return {"alias": loopback.alias, "up": loopback.up} if loopback else None
 
     def _plug_source(self, name: str, source: Source | None, before: dict[str, t.Any], after: dict[str, t.Any]) -> bool:
         """Give the namespace of a container or process its name; whether there is anything to plug in."""
@@ -612,7 +533,7 @@ class _Plan:
         different = {path: value for path, value in wanted.items() if now.get(path) != value}
         if different:
             # All again and in their order: one may change another, as ip_forward does.
-            self._inside.append(_sysctl_step(name, wanted))
+            self._inside.append(sysctl_step(name, wanted))
         before["sysctls"] = {path: now.get(path) for path in wanted}
         after["sysctls"] = wanted
         return keep
@@ -656,24 +577,33 @@ class _Plan:
         self._warnings += port.warnings
         userspace = in_userspace(self._found.database, keep.bridge)
         keep = keep._replace(tx={"on": True, "off": False, "auto": False if userspace else None}[veth.tx])
+        keep = keep._replace(former=self._former(pair, kept))
         given = _given(veth, keep, pair.far)
         addresses = _checked_addresses(veth, keep, given, pair.far)
-        addrgen = _addrgen(keep) if self._ipv6 else None
+        addrgen = outer_addrgen(keep) if self._ipv6 else None
         mark = self._mark if pair.mine else None
         self._make += _ip.interface_batch(
             pair.near, _ip.Wanted(pair.outer, mtu=given.mtu, alias=mark, up=True, addrgen=addrgen)
         )
-        lines = _ip.interface_batch(pair.far, _inner(self._settings.owner, veth.inner, given, pair.mine))
+        lines = _ip.interface_batch(pair.far, inner_end(self._settings.owner, veth.inner, given, pair.mine))
         first, last = _route_lines(veth, pair, keep, given, addresses, _ip.disturbs_routes(lines))
         offloads = []
         if keep.tx is not None and pair.offload != keep.tx:
-            offloads.append(_offload_step(veth.name, veth.inner, keep.tx))
+            offloads.append(offload_step(veth.name, veth.inner, keep.tx))
         after = {"owner": self._settings.owner if pair.mine else None, **_shown(veth, pair, keep, given, addrgen)}
         after.update(port.after)
         was = _shown_before(pair, given, port.before, after)
         before = {veth.inner: was} if was else {}
         joined, noted = pair.far is not None, keep if pair.mine else None
         return _Part(joined, first, lines, last, offloads, noted, before, {veth.inner: after})
+
+    def _former(self, pair: _Pair, kept: Kept | None) -> dict[str, t.Any] | None:
+        """What an adopted veth pair was; None for one that the module made."""
+        if pair.near is None or pair.far is None:
+            return None
+        if kept is not None or pair.near.alias == self._mark or not self._settings.adopt:
+            return kept.former if kept else None
+        return _former.of(pair.near, pair.far, pair.routes, pair.offload)
 
     def _ends(self, veth: Veth, kept: Kept | None) -> _Pair:
         """The two ends of a veth pair as they are. One that is not there is made, in a place that is made free."""
@@ -682,7 +612,7 @@ class _Plan:
         leaving = self._leave(kept.outer) if kept and kept.outer != outer else []
         if not found.joined(veth.name, veth.inner, outer):
             self._make_room(veth, outer, leaving)
-            self._make.append(_add_line(veth.name, veth.inner, outer))
+            self._make.append(add_line(veth.name, veth.inner, outer))
             return _Pair(outer)
         near = found.host[outer]
         self._allowed(f"interface {outer}", alias_owner(near.alias))
@@ -733,14 +663,25 @@ class _Plan:
 
     # Things that shall not be there
 
-    def _drop_port(self, outer: str) -> None:
-        """Remove the port of an interface that goes, if this module made it."""
-        drop = None if outer in self._plugged else own_port_dropped(self._found.database, outer, self._settings)
-        if drop is not None and drop not in self._ops:
-            self._ops.append(drop)
+    def _drop_port(self, outer: str, deletes: bool = False) -> None:
+        """Remove the port of an interface that goes, if this module made it; one that was there is given back, unless deletes."""
+        ops = [] if outer in self._plugged else port_left(self._found.database, outer, self._settings, deletes)
+        self._ops += [op for op in ops if op not in self._ops]
 
-    def _remove_veth(self, veth: Veth, kept: Kept | None) -> bool:
-        """Remove one veth pair and its port; returns whether there was one."""
+    def _give_back(self, name: str, interface: str, kept: Kept) -> None:
+        """Make an adopted veth pair what it was before."""
+        inside = self._found.look(name)
+        near, far = self._found.host[kept.outer], inside.interfaces[interface]
+        back = _former.given_back(kept, near, far, inside.routes.get(interface, ()))
+        self._finish.update(dict.fromkeys(back.outside))
+        if back.inside:
+            self._inside.append(_ip.batch_step(back.inside, netns=name))
+        if back.tx is not None and inside.offloads.get(interface, back.tx) != back.tx:
+            self._inside.append(offload_step(name, interface, back.tx))
+        self._drop_port(kept.outer)
+
+    def _remove_veth(self, veth: Veth, kept: Kept | None, asked: bool) -> bool:
+        """Remove one veth pair and its port, or give it back; returns whether there was one. asked: by name."""
         found = self._found
         interface = veth.inner
         outer = self._outers.get((veth.name, interface)) or (
@@ -751,52 +692,73 @@ class _Plan:
             if kept is not None:
                 self._drop_port(outer)
             return kept is not None
-        owner = alias_owner(near.alias)
+        owner, deletes = alias_owner(near.alias), asked and self._settings.adopt
         self._allowed(f"interface {outer}", owner)
         if kept is None:
             may_remove(f"interface {outer}", owner, Caller(self._settings.owner, self._settings.adopt))
-        self._drop_port(outer)
+        elif kept.former and not deletes:
+            self._warnings += [returned(veth.what)] if asked else []
+            self._give_back(veth.name, interface, kept)
+            return True
+        self._drop_port(outer, deletes)
         self._finish[f"link delete dev {_ip.word(outer)}"] = None
         return True
 
     def remove(self, name: str) -> None:
-        """Remove a namespace with its interfaces; purge takes only the interfaces out of one that is not ours."""
-        found, settings = self._found, self._settings
-        space, live = found.spaces.get(name), found.live_owner(name)
-        there = name in found.ids or name in found.stale
-        if not there and space is None:
+        """Remove a namespace with its interfaces; what was adopted is given back, and one that is not ours loses only ours."""
+        found, space = self._found, self._found.spaces.get(name)
+        if name not in found.ids and name not in found.stale and space is None:
             return
-        what = f"namespace {name}"
-        self._allowed(what, space.owner if space else None, live)
-        mine = settings.adopt or (space.made if space else live == settings.owner)
-        attached = space is not None and space.source is not None
-        if there and not mine and not attached and name in self.gone:
-            raise FabricError(
-                f"{what} was not made by this collection and stays; give interface to remove only that, or adopt: true to remove the namespace"
-            )
-        number = found.ids.get(name)
-        noted = {kept.outer for kept in space.veths.values()} if space else set()
+        self._allowed(f"namespace {name}", space.owner if space else None, found.live_owner(name))
+        deletes = self._settings.adopt and name in self.gone
+        veths = space.veths if space else {}
+        self._remove_links(name, veths, deletes)
+        if name in found.ids or name in found.stale:
+            self._end(name, space, deletes)
+        before: dict[str, t.Any] = {"interfaces": sorted(veths)}
+        self._keep(name, None, before, {})
+        self._before[name] = before
+
+    def _remove_links(self, name: str, veths: t.Mapping[str, Kept], deletes: bool) -> None:
+        """Remove the veth pairs into a namespace, with their ports. deletes: also what was there before."""
+        found, number = self._found, self._found.ids.get(name)
+        stay = set()
+        for interface, kept in veths.items():
+            if kept.former and not deletes and found.joined(name, interface, kept.outer):
+                self._give_back(name, interface, kept)
+                stay.add(kept.outer)
+        noted = {kept.outer for kept in veths.values()} - stay
         for outer, near in found.host.items():
             leads_there = near.kind == "veth" and near.link_netnsid is not None and near.link_netnsid == number
             # Noted, but without an alias: an interrupted run had not got so far.
-            if leads_there and (settings.adopt or near.alias == self._mark or (outer in noted and not near.alias)):
-                self._drop_port(outer)
+            ours = near.alias == self._mark or (outer in noted and not near.alias)
+            if leads_there and outer not in stay and (deletes or ours):
+                self._drop_port(outer, deletes)
                 self._finish[f"link delete dev {_ip.word(outer)}"] = None
         for outer in sorted(noted):
-            self._drop_port(outer)
-        before: dict[str, t.Any] = {"interfaces": sorted(space.veths) if space else []}
-        if there and attached:
+            self._drop_port(outer, deletes)
+
+    def _end(self, name: str, space: Space | None, deletes: bool) -> None:
+        """The end of a namespace itself, if it is ours."""
+        found, what = self._found, f"namespace {name}"
+        if space and space.source:
             # Its process keeps it; only the name goes.
             self._finish[f"netns delete {name}"] = None
-        elif there and mine:
+        elif space and space.adopted and not deletes:
+            self._warnings += [returned(what)] if name in self.gone else []
+            loopback = _ip.interface_batch(found.look(name).interfaces.get("lo"), _ip.Wanted("lo", **space.adopted))
+            self._inside += [_ip.batch_step(loopback, netns=name)] if loopback else []
+        elif deletes or (space.made if space else found.live_owner(name) == self._settings.owner):
             self._finish[f"netns delete {name}"] = None
             pids = found.processes.get(name, [])
             if pids:
                 self._warnings.append(
                     f"{what}: processes still run in it and go on without its interfaces: {', '.join(map(str, pids))}"
                 )
-        self._keep(name, None, before, {})
-        self._before[name] = before
+        elif name in self.gone:
+            raise FabricError(
+                f"{what} was not made by this collection and stays; give interface to remove only that, or adopt: true to remove the namespace"
+            )
 
 
 class _Part(t.NamedTuple):

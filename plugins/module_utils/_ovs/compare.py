@@ -60,7 +60,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs.port import c
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.rows import left_over
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.state import fake_ports, is_fake
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.text import CLEAR
-from ansible_collections.overloom.fabric.plugins.module_utils._owner import Caller, returned
+from ansible_collections.overloom.fabric.plugins.module_utils._owner import OVS_MODULE, Caller, returned
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 
 
@@ -348,6 +348,8 @@ def _given_back(found: Database, bridges: list[Bridge], ports: list[Port], setti
         local = name in found.tables["Bridge"]
         tunnel = found.interface(name)["type"] in TUNNEL_TYPES
         place = found.bridge_of[name]
+        if name not in declared_ports and row["external_ids"].get(OVS_MODULE, MODULE) != MODULE:
+            continue
         deleted = (
             place in removed
             and not was_there(found.tables["Bridge"][place], owner)

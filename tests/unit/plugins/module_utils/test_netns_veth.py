@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.overloom.fabric.plugins.module_utils._ip import iproute as _ip
 from ansible_collections.overloom.fabric.plugins.module_utils._netns import declaration
 from ansible_collections.overloom.fabric.plugins.module_utils._netns import veth as netns
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.reader import Kept, Space, notes_of, space_of
@@ -308,7 +309,7 @@ def test_an_unmarked_veth_is_configured_but_not_removed_until_it_is_adopted() ->
         compare(host, [item(interface="eth0", state="absent")])
     converge(host, [item()], declaration.Settings(OWNER, adopt=True))
     assert host.spaces[None]["v-red"].alias == MARK and host.units
-    converge(host, [item(state="absent")])
+    converge(host, [item(state="absent")], declaration.Settings(OWNER, adopt=True))
     assert "red" not in host.ids
 
 
@@ -320,9 +321,52 @@ def test_a_namespace_with_interfaces_of_others_is_not_adopted_whole(others: tupl
     for name in others:
         host.add_veth(f"v-{name}", name, "red")
     converge(host, [item()], declaration.Settings(OWNER, adopt=True))
-    converge(host, [], declaration.Settings(OWNER, purge=True))
-    assert ("red" in host.ids) is bool(others)
-    assert set(host.spaces.get("red", ())) == ({"lo", *others} if others else set())
+    assert (host.spaces["red"]["lo"].alias == MARK) is not bool(others)
+
+
+def seen(host: World) -> dict[t.Any, t.Any]:
+    """All that there is, but for the places in memory."""
+    return {
+        space: {name: {**vars(link), "peer": link.peer and link.peer.name} for name, link in links.items()}
+        for space, links in host.spaces.items()
+    }
+
+
+@pytest.mark.parametrize("others", [(), ("theirs",)])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"mtu": 1400, "mac": "02:00:00:00:00:09", "tx_checksum": "off"},
+        {"addresses": ["10.0.0.2/24", "2001:db8::2/64"], "routes": [{"to": "192.0.2.0/24", "via": "10.0.0.8"}]},
+        {"bridge": "br0", "tag": 20},
+        {"bridge": "br1", "tag": 30},
+        {"up": False},
+    ],
+)
+def test_what_was_adopted_is_given_back(changed: dict[str, t.Any], others: tuple[str, ...]) -> None:
+    host = world()
+    host.add_space("red")
+    for name in ("eth0", *others):
+        host.add_veth(f"v-{name}" if name in others else "v-red", name, "red")
+    near, far = host.spaces[None]["v-red"], host.spaces["red"]["eth0"]
+    near.set("up")
+    far.set("up")
+    near.alias, far.mtu = "rack 7", 1450
+    far.addresses, far.routes = ["10.0.0.1/24"], [_ip.Route("default", "10.0.0.9", 0)]
+    host.database = apply(host.database, [AddPort("br0", "v-red", ("v-red",)), Put("Port", "v-red", "tag", None, 10)])
+    before, database = copy.deepcopy(seen(host)), copy.deepcopy(host.database)
+    adopt = declaration.Settings(OWNER, adopt=True)
+    converge(host, [item()], adopt)
+    assert host.spaces[None]["v-red"].alias == MARK and host.units
+    converge(host, [item(**changed)], adopt)
+    again = copy.deepcopy(host)
+    # Adopted for good: a later call does not have to say so.
+    assert not compare(host, [item(**changed)]).steps
+    converge(host, [], declaration.Settings(OWNER, adopt=True, purge=True))
+    assert (seen(host), host.database, host.units) == (before, database, {})
+    converge(again, [item(state="absent")], adopt)
+    assert set(again.spaces[None]) == {"lo"} and not again.units
 
 
 def test_another_owner_is_respected() -> None:
