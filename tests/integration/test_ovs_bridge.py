@@ -782,6 +782,22 @@ def test_a_port_that_comes_late_gets_its_addresses(host: Host) -> None:
         time.sleep(0.2)
 
 
+def test_an_adopted_port_gets_its_addresses_back_and_loses_its_unit(host: Host) -> None:
+    host.run("ovs-vsctl add-br br0 -- set Bridge br0 datapath_type=netdev".split())
+    host.run("ovs-vsctl add-port br0 tep0 -- set Interface tep0 type=internal".split())
+    host.run("ip link set tep0 up".split())
+    host.run("ip address add 198.51.100.1/24 dev tep0".split())
+    for restart in (False, True):
+        host.apply("ovs_bridge", {**BR, "adopt": True, "ports": [TEP]})
+        host.apply("ovs_bridge", {**BR, "ports": [{**TEP, "addresses": ["192.0.2.7/24"]}]})
+        assert addresses(host, "tep0") == ["192.0.2.7/24"]
+        if restart:
+            host.run(["systemctl", "restart", "ovs-vswitchd"])
+        host.apply("ovs_bridge", {"bridges": [], "purge": True})
+        assert addresses(host, "tep0") == ["198.51.100.1/24"] and bridges(host) == ["br0"]
+        assert "overloom" not in host.run(["ls", "-R", "/etc/systemd/system"])
+
+
 def test_a_port_that_moves_keeps_its_addresses(host: Host) -> None:
     host.module("ovs_bridge", {**BR, "ports": [TEP]})
     host.apply("ovs_bridge", {**BR, "name": "br1", "ports": [{"name": "tep0"}]})

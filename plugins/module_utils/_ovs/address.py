@@ -12,6 +12,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._ip import iproute as _ip
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.before import was_there
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import (
     AddBridge,
     AddPort,
@@ -44,11 +45,13 @@ class Target(t.NamedTuple):
     """What a port's device will be, from what is declared and what its unit notes.
 
     up: as declared, or None. A device with addresses is up unless it is declared otherwise.
+    before: the addresses that a device of a port which was there before had; None for any other.
     """
 
     addresses: tuple[str, ...]
     up: bool | None
     owner: str
+    before: tuple[str, ...] | None = None
 
     def wanted(self, name: str) -> _ip.Wanted:
         """In the terms of ip(8)."""
@@ -73,7 +76,14 @@ def noted(unit: Unit | None) -> Target | None:
         return None
     notes = unit.notes()
     up = {"yes": True, "no": False}.get(notes.get("Up", ""))
-    return Target(tuple(notes.get("Addresses", "").split()), up, notes["Owner"])
+    before = tuple(notes["Before"].split()) if "Before" in notes else None
+    return Target(tuple(notes.get("Addresses", "").split()), up, notes["Owner"], before)
+
+
+def remembered(units: t.Mapping[str, Unit], owner: str) -> bool:
+    """Whether a device of this owner's may have to get its former addresses back."""
+    targets = [noted(unit) for unit in units.values()]
+    return any(target.owner == owner and target.before is not None for target in targets if target)
 
 
 def port_unit(name: str, target: Target) -> Unit | None:
@@ -81,6 +91,8 @@ def port_unit(name: str, target: Target) -> Unit | None:
     if not target.addresses and not target.up:
         return None
     notes = {"Owner": target.owner, "Addresses": " ".join(target.addresses)}
+    if target.before is not None:
+        notes["Before"] = " ".join(target.before)
     if target.up is not None:
         notes["Up"] = "yes" if target.up else "no"
     return ovs_port_unit(name, notes, _ip.interface_batch(None, target.wanted(name)))
@@ -112,9 +124,11 @@ def compare(
         old = noted(units.get(file))
         if not device.declared and (old is None or name not in fresh):
             continue
-        target = _target(device, old, owner)
-        wanted_units[file] = port_unit(name, target)
         interface = None if name in fresh else interfaces.get(name)
+        target = _target(device, old, owner)
+        if old is None and interface is not None and _was_there(after, name, owner):
+            target = target._replace(before=interface.addresses)
+        wanted_units[file] = port_unit(name, target)
         wanted = target.wanted(name)
         if device.addresses is None and interface is not None:
             wanted = wanted._replace(addresses=None)
@@ -123,6 +137,12 @@ def compare(
     for file, unit in units.items():
         if file not in wanted_units and _orphaned(unit, found, after, owner, purge):
             wanted_units[file] = None
+            name, old = unit.notes().get("Name", ""), noted(unit)
+            interface = interfaces.get(name) if name in _interfaces(after) else None
+            if interface is not None and old is not None and old.before is not None:
+                wanted = _ip.Wanted(name, addresses=old.before)
+                lines += _ip.interface_batch(interface, wanted)
+                diff.device(interface, wanted)
     changes = unit_steps(units, wanted_units, running)
     for file, new_unit in sorted(wanted_units.items()):
         diff.unit(file, units.get(file), new_unit)
@@ -139,15 +159,25 @@ def _target(device: Device, old: Target | None, owner: str) -> Target:
         old.up if device.up is None else device.up,
         # Another's unit of a port that is declared here stays another's.
         old.owner,
+        old.before,
     )
 
 
 def _orphaned(unit: Unit, found: Database, after: Database, owner: str, purge: bool) -> bool:
-    """Is it the unit of a port that goes or, with purge, our unit of one that is gone already?"""
+    """Is it the unit of a port that goes or is given back or, with purge, our unit of one that is gone already?"""
     target, name = noted(unit), unit.notes().get("Name", "")
-    if target is None or name in _interfaces(after):
+    if target is None:
         return False
+    if name in _interfaces(after):
+        return target.owner == owner and _was_there(found, name, owner) and not _was_there(after, name, owner)
     return name in _interfaces(found) or (purge and target.owner == owner)
+
+
+def _was_there(database: Database, interface: str, owner: str) -> bool:
+    """Whether the port of an interface, or the bridge whose local port it is, was there before this owner."""
+    ports = [database.tables["Port"][port] for port, members in database.members.items() if interface in members]
+    bridge = database.tables["Bridge"].get(interface)
+    return any(was_there(row, owner) for row in (*ports, *([bridge] if bridge else [])))
 
 
 def _interfaces(database: Database) -> set[str]:

@@ -120,7 +120,7 @@ class _Call:
         database = read_or_foresee(self._module, self.runner, self._begin, columns, here=not self._remote)
         units = {} if self._remote else read_units(_ovs_address.KIND)
         # A second process only for those who declare what needs it.
-        asks = any(device.declared for device in self._devices)
+        asks = any(device.declared for device in self._devices) or _ovs_address.remembered(units, self._settings.owner)
         return Found(database, _ip.read_interfaces(self.runner) if asks else {}, units)
 
     def compare(self, found: Found) -> Change:
