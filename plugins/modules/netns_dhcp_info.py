@@ -77,7 +77,7 @@ spawned:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.overloom.fabric.plugins.module_utils._dhcp.info import KINDS
-from ansible_collections.overloom.fabric.plugins.module_utils._dhcp.reconcile import run_info
+from ansible_collections.overloom.fabric.plugins.module_utils._netns.daemon import run_info
 
 
 def main() -> None:

@@ -125,7 +125,7 @@ spawned:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.overloom.fabric.plugins.module_utils._dhcp.client import KIND, describe, item_argument_spec
-from ansible_collections.overloom.fabric.plugins.module_utils._dhcp.reconcile import argument_spec, run
+from ansible_collections.overloom.fabric.plugins.module_utils._netns.daemon import argument_spec, run
 
 
 def main() -> None:

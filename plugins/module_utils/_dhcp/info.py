@@ -12,7 +12,7 @@ import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._dhcp import client as _client
 from ansible_collections.overloom.fabric.plugins.module_utils._dhcp import server as _server
-from ansible_collections.overloom.fabric.plugins.module_utils._dhcp.reconcile import read_all
+from ansible_collections.overloom.fabric.plugins.module_utils._netns.daemon import read_all
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Runner
 
 KINDS = {"servers": (_server.KIND, _server.describe), "clients": (_client.KIND, _client.describe)}

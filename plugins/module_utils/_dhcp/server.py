@@ -13,8 +13,8 @@ import ipaddress
 import re
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.module_utils._dhcp.reconcile import Found, Kind, Service
 from ansible_collections.overloom.fabric.plugins.module_utils._ip import iproute as _ip
+from ansible_collections.overloom.fabric.plugins.module_utils._netns.daemon import Found, Kind, Service
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.namespace import FOLDER as NAMESPACES
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.namespace import check_name
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.reader import UNIT_KIND as NETNS

@@ -7,7 +7,8 @@ import typing as t
 
 import pytest
 
-from ansible_collections.overloom.fabric.plugins.module_utils._dhcp import applier, reconcile, server
+from ansible_collections.overloom.fabric.plugins.module_utils._dhcp import applier, server
+from ansible_collections.overloom.fabric.plugins.module_utils._netns import daemon
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Step, Write
 
 Item = t.Dict[str, t.Any]
@@ -21,34 +22,34 @@ ITEM: Item = {
     "mtu": 1400,
     "routes": [{"to": "10.9.0.0/16", "via": "10.1.1.1"}],
 }
-MINE = reconcile.Settings("me", purge=True)
+MINE = daemon.Settings("me", purge=True)
 
 
 @pytest.fixture(autouse=True)
 def on_systemd(monkeypatch: pytest.MonkeyPatch) -> None:
     """The comparison is of a host that runs."""
-    monkeypatch.setattr(reconcile, "booted", lambda: True)
+    monkeypatch.setattr(daemon, "booted", lambda: True)
 
 
-def service(**change: t.Any) -> reconcile.Service:
+def service(**change: t.Any) -> daemon.Service:
     """A declared server."""
     return server.declared({**ITEM, **change}, "me")
 
 
-def found_of(*services: reconcile.Service, namespace: str = "d", active: bool = True) -> reconcile.Found:
+def found_of(*services: daemon.Service, namespace: str = "d", active: bool = True) -> daemon.Found:
     """A host that has them."""
     units = {one.unit.name: one.unit for one in services if one.unit}
-    return reconcile.Found(
+    return daemon.Found(
         units=units,
-        active={name: reconcile.Process(7, namespace) for name in units} if active else {},
+        active={name: daemon.Process(7, namespace) for name in units} if active else {},
         files={path: text for one in services for path, text in one.every.items()},
         spaces=frozenset({"d", "e"}),
     )
 
 
-def steps(found: reconcile.Found, *services: reconcile.Service) -> tuple[list[str], list[str]]:
+def steps(found: daemon.Found, *services: daemon.Service) -> tuple[list[str], list[str]]:
     """The files that are written, and the commands."""
-    change = reconcile.compare(found, services, server.KIND, MINE)
+    change = daemon.compare(found, services, server.KIND, MINE)
     # Equal sides if and only if there is nothing to do.
     assert bool(change.steps) == (change.before != change.after)
     written = [step.path.rpartition("/")[2] for step in change.steps if isinstance(step, Write)]

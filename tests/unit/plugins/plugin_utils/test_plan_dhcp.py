@@ -13,7 +13,8 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.overloom.fabric.plugins.module_utils._dhcp import client, reconcile, server
+from ansible_collections.overloom.fabric.plugins.module_utils._dhcp import client, server
+from ansible_collections.overloom.fabric.plugins.module_utils._netns import daemon
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import PlanError
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.dhcp import names
@@ -85,10 +86,10 @@ def test_the_modules_take_what_the_plan_says() -> None:
     dhcp = {"router": "10.1.1.1", "routes": [{"to": "10.9.0.0/16", "via": "10.1.1.1"}]}
     host = planned(dhcp, WEB, subnet6="2001:db8::/64")["hosts"]["kvm1"]
     for items, kind, item in (("servers", server.KIND, server), ("clients", client.KIND, client)):
-        spec = reconcile.argument_spec(item.item_argument_spec(), items)
+        spec = daemon.argument_spec(item.item_argument_spec(), items)
         checked = ArgumentSpecValidator(spec).validate({items: host[f"dhcp_{items}"]})
         assert not checked.error_messages
-        assert len(reconcile.declared(checked.validated_parameters[items], kind, "test")) == 1
+        assert len(daemon.declared(checked.validated_parameters[items], kind, "test")) == 1
 
 
 def test_a_server_that_is_listed_keeps_its_address() -> None:

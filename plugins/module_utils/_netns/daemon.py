@@ -1,7 +1,7 @@
 # Copyright: the overloom.fabric authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Services in network namespaces, each with files of its own: the comparison of declared and found, for DHCP servers and clients.
+"""Services in network namespaces, each with files of its own: the comparison of declared and found.
 
 This file is private to the collection. A service is restarted for a changed unit, a file that it reads at its start, or a namespace that
 was made anew; a file that it reads again on SIGHUP only needs that signal.
@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import typing as t
 
+from ansible_collections.overloom.fabric.plugins.module_utils._ip.iproute import Interface, read_interfaces
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.namespace import existing, namespace_of
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import (
     Settings,
@@ -47,7 +48,7 @@ Item = t.Dict[str, t.Any]
 class Service(t.NamedTuple):
     """A declared service; one that is absent has but a name.
 
-    files: what it reads at its start, by path. reread: likewise of what it reads again on SIGHUP. left: files of its own making.
+    files: what it reads at its start, by path. reread: likewise of what it reads again on SIGHUP. mode: permission bits of those that are no programs.
     """
 
     name: str
@@ -55,7 +56,7 @@ class Service(t.NamedTuple):
     namespace: str = ""
     files: dict[str, str] = {}
     reread: dict[str, str] = {}
-    left: tuple[str, ...] = ()
+    mode: int = 0o644
 
     @property
     def every(self) -> dict[str, str]:
@@ -71,12 +72,16 @@ class Process(t.NamedTuple):
 
 
 class Found(t.NamedTuple):
-    """What was read: the units of the kind by file name, those that are active, files by path, and the named namespaces."""
+    """What was read: the units of the kind by file name, those that are active, files by path, and the named namespaces.
+
+    interfaces: of the namespaces of active services, by the namespace's name, if the kind looks at these.
+    """
 
     units: dict[str, Unit]
     active: dict[str, Process]
     files: dict[str, str]
     spaces: frozenset[str]
+    interfaces: dict[str, dict[str, Interface]] = {}
 
 
 class Kind(t.NamedTuple):
@@ -84,7 +89,7 @@ class Kind(t.NamedTuple):
 
     unit: the kind of its units. what: how sentences call one. program: what it runs, and package: the Debian package of that.
     left: from a name to the files that one may have on a host. declared: from an item and the owner to the service.
-    folders: likewise to the folders that go when they are empty.
+    folders: likewise to the folders that go when they are empty. inside: whether the interfaces of its namespaces are read.
     """
 
     unit: str
@@ -94,6 +99,7 @@ class Kind(t.NamedTuple):
     left: t.Callable[[str], t.Sequence[str]]
     declared: t.Callable[[Item, str], Service]
     folders: t.Callable[[str], t.Sequence[str]]
+    inside: bool = False
 
     def service_name(self, name: str) -> str:
         """The file name of a service's unit."""
@@ -104,15 +110,18 @@ class Kind(t.NamedTuple):
 
 
 def read_host(runner: Runner, kind: Kind) -> Found:
-    """Read the services of a kind, by one process at the most."""
+    """Read the services of a kind, by one process at the most, and one for each namespace that is looked into."""
     units = read_units(kind.unit)
     names = [unit.notes().get("Name", "") for unit in units.values()]
     paths = [path for name in names if name for path in kind.left(name)]
+    active = _active(runner, sorted(units))
+    inside = {process.namespace for process in active.values()} if kind.inside else set()
     return Found(
         units=units,
-        active=_active(runner, sorted(units)),
+        active=active,
         files={path: text for path in paths for text in [text_of(path)] if text is not None},
         spaces=frozenset(existing()),
+        interfaces={name: read_interfaces(runner, name) for name in sorted(filter(None, inside))},
     )
 
 
@@ -146,9 +155,10 @@ def compare(found: Found, wanted: t.Sequence[Service], kind: Kind, settings: Set
     return plan.change()
 
 
-def _write(path: str, text: str) -> Write:
+def _write(service: Service, path: str) -> Write:
     """The step for a file; a program is executable."""
-    return Write(path, text, 0o755 if text.startswith("#!") else 0o644)
+    text = service.every[path]
+    return Write(path, text, 0o755 if text.startswith("#!") else service.mode)
 
 
 def _owner(unit: Unit | None) -> str | None:
@@ -190,7 +200,7 @@ class _Plan:
             )
         self._units[unit.name] = unit
         changed = {path for path, text in service.every.items() if self._found.files.get(path) != text}
-        self._write += [_write(path, service.every[path]) for path in sorted(changed)]
+        self._write += [_write(service, path) for path in sorted(changed)]
         process = self._found.active.get(unit.name)
         runs = process is not None and process.namespace == service.namespace
         same = there is not None and there.content == unit.content
