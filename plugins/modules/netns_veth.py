@@ -69,6 +69,12 @@ options:
       - V([]) removes all, except link-local addresses that the kernel made.
     type: list
     elements: str
+  virtual_addresses:
+    description:
+      - Addresses that another program, such as keepalived, adds to O(interface) and removes. This module does neither.
+      - V([]) forgets them, so that O(addresses) is all that stays.
+    type: list
+    elements: str
   routes:
     description:
       - Routes through O(interface), all of them. V([]) removes all.
@@ -205,6 +211,10 @@ options:
         type: str
       addresses:
         description: See O(addresses).
+        type: list
+        elements: str
+      virtual_addresses:
+        description: See O(virtual_addresses).
         type: list
         elements: str
       routes:

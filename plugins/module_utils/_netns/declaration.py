@@ -53,6 +53,7 @@ def item_argument_spec() -> dict:
         "interface": {"type": "str"},
         "outer": {"type": "str"},
         "addresses": {"type": "list", "elements": "str"},
+        "virtual_addresses": {"type": "list", "elements": "str"},
         "routes": {"type": "list", "elements": "dict", "options": route},
         "rules": {"type": "list", "elements": "dict", "options": _rules.argument_spec()},
         "mtu": {"type": "int"},
@@ -80,7 +81,7 @@ def exclusive() -> list[tuple[str, str]]:
 class Veth(t.NamedTuple):
     """One declared item, checked as far as that goes without the host; None leaves as it is.
 
-    interface: None only when the whole namespace shall be absent. tx: auto, on, off.
+    interface: None only when the whole namespace shall be absent. virtual: addresses that another program sets. tx: auto, on, off.
     sysctls: key with slashes -> value. port: the declared VLAN options of the port. source: whose namespace it is, of a container or process.
     """
 
@@ -89,6 +90,7 @@ class Veth(t.NamedTuple):
     present: bool = True
     outer: str | None = None
     addresses: tuple[str, ...] | None = None
+    virtual: tuple[str, ...] | None = None
     routes: tuple[_ip.Route, ...] | None = None
     rules: tuple[Rule, ...] | None = None
     mtu: int | None = None
@@ -175,6 +177,7 @@ def _declared(item: Item) -> Veth:
         interface,
         outer=outer,
         addresses=_checked(item, "addresses", _ip.check_addresses, what),
+        virtual=_checked(item, "virtual_addresses", _ip.check_addresses, what),
         routes=_checked(item, "routes", _routes, what),
         rules=_checked(item, "rules", _checked_rules, what),
         mac=_checked(item, "mac", _ip.check_mac, what),
@@ -188,6 +191,9 @@ def _declared(item: Item) -> Veth:
     )
     if veth.mtu is not None:
         _ip.check_mtu(veth.mtu, veth.addresses or (), f"{what}: mtu")
+    both = set(veth.addresses or ()) & set(veth.virtual or ())
+    if both:
+        raise FabricError(f"{what}: {min(both)} is in addresses and in virtual_addresses; give it once")
     if veth.routes and not veth.up:
         raise FabricError(f"{what}: routes need the interface up; remove up: false or the routes")
     if veth.bridge == "" and any(wanted.value for wanted in veth.port):

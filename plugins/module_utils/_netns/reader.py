@@ -42,7 +42,8 @@ VLAN_OPTIONS = [option for option in PORT_OPTIONS if option.name in ("tag", "tru
 class Kept(t.NamedTuple):
     """What was declared of a veth pair so far, as the unit notes it; None was never declared.
 
-    tx: the transmit checksum offload to set, None to leave it. addresses, routes, rules: lists, because JSON has no tuples.
+    tx: the transmit checksum offload to set, None to leave it. virtual: addresses that another program sets.
+    addresses, virtual, routes, rules: lists, because JSON has no tuples.
     former: what an adopted pair was before (former.py); None for one that the module made.
     """
 
@@ -56,6 +57,7 @@ class Kept(t.NamedTuple):
     tx: bool | None = None
     bridge: str | None = None
     former: dict | None = None
+    virtual: list | None = None
 
     def all_routes(self) -> tuple[_ip.Route, ...] | None:
         """The routes as such."""

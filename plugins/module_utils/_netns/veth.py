@@ -112,7 +112,15 @@ def _noted(veth: Veth, outer: str, kept: Kept | None) -> Kept:
         mtu=old.mtu if veth.mtu is None else veth.mtu,
         mac=old.mac if veth.mac is None else veth.mac,
         bridge=old.bridge if veth.bridge is None else (veth.bridge or None),
+        virtual=old.virtual if veth.virtual is None else (list(veth.virtual) or None),
     )
+
+
+def _without_virtual(pair: _Pair, keep: Kept) -> _Pair:
+    """A pair without the addresses that come and go by another program."""
+    if pair.far is None or not keep.virtual:
+        return pair
+    return pair._replace(far=pair.far._replace(addresses=tuple(a for a in pair.far.addresses if a not in keep.virtual)))
 
 
 def _given(veth: Veth, keep: Kept, far: _ip.Interface | None) -> Kept:
@@ -570,6 +578,7 @@ class _Plan:
         """Make one veth pair what is declared."""
         pair = self._ends(veth, kept)
         keep = _noted(veth, pair.outer, kept)
+        pair = _without_virtual(pair, keep)
         end = End(pair.outer, pair.mine, anew=pair.far is None)
         port = compare_port(self._found.database, veth, end, self._settings)
         self._unplug += port.unplug
