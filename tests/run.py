@@ -48,6 +48,7 @@ NOT_IN_SHORT = (
     "integration-site_guests",
     "integration-traffic",
     "molecule-chr",
+    "molecule-edge_vrrp",
     "molecule-geneve_containers",
     "molecule-gre",
     "molecule-openflow",

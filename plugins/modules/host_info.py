@@ -127,6 +127,12 @@ dhcp:
   type: list
   elements: dict
   sample: [{kind: client, name: web, owner: myfabric}]
+vrrp:
+  description: VRRP routers that M(overloom.fabric.netns_keepalived) runs for an owner.
+  returned: always
+  type: list
+  elements: dict
+  sample: [{name: edge, owner: myfabric}]
 tables:
   description: Tables of nftables that M(overloom.fabric.nft_table) keeps for an owner.
   returned: always
@@ -161,6 +167,12 @@ from ansible_collections.overloom.fabric.plugins.module_utils._nft.table import 
 from ansible_collections.overloom.fabric.plugins.module_utils._service.dropin import noted
 from ansible_collections.overloom.fabric.plugins.module_utils._service.reader import read_dropins
 from ansible_collections.overloom.fabric.plugins.module_utils._systemd import read_units
+
+
+def _named(kind: str) -> list[dict[str, str]]:
+    """The units of a kind, by name and owner."""
+    every = [unit.notes() for unit in read_units(kind).values()]
+    return [{"name": notes["Name"], "owner": notes["Owner"]} for notes in every]
 
 
 def main() -> None:
@@ -204,16 +216,14 @@ def main() -> None:
             for notes in (unit.notes() for unit in read_units("flows").values())
         ],
         placed=[{"name": name, **noted(text)._asdict()} for name, text in read_dropins().items()],
-        containers=[
-            {"name": notes["Name"], "owner": notes["Owner"]}
-            for notes in (unit.notes() for unit in read_units("container").values())
-        ],
+        containers=_named("container"),
         frr=frr_notes(),
         dhcp=[
             {"kind": kind, "name": notes["Name"], "owner": notes["Owner"]}
             for kind, unit_kind in (("server", "dnsmasq"), ("client", "udhcpc"))
             for notes in (unit.notes() for unit in read_units(unit_kind).values())
         ],
+        vrrp=_named("keepalived"),
         tables=noted_tables(read_units("nft").values()),
     )
 

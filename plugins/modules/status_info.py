@@ -37,6 +37,10 @@ options:
     description: Whether to read DHCP servers and clients.
     type: bool
     default: false
+  vrrp:
+    description: Whether to read the VRRP routers that M(overloom.fabric.netns_keepalived) runs.
+    type: bool
+    default: false
   tables:
     description: Whether to read the tables of nftables that M(overloom.fabric.nft_table) has loaded.
     type: bool
@@ -96,6 +100,11 @@ dhcp:
   description: C(servers) and C(clients) of DHCP, as M(overloom.fabric.netns_dhcp_info) returns them.
   returned: with O(dhcp), when they could be read
   type: dict
+vrrp:
+  description: The VRRP routers, as M(overloom.fabric.netns_keepalived_info) returns them.
+  returned: with O(vrrp), when they could be read
+  type: list
+  elements: dict
 tables:
   description: The tables of nftables that M(overloom.fabric.nft_table) has loaded. One that was changed since is not C(as_loaded).
   returned: with O(tables), when they could be read
@@ -144,6 +153,7 @@ def main() -> None:
             "containers": {"type": "bool", "default": False},
             "services": {"type": "bool", "default": False},
             "dhcp": {"type": "bool", "default": False},
+            "vrrp": {"type": "bool", "default": False},
             "tables": {"type": "bool", "default": False},
             "guests": {"type": "bool", "default": False},
             "routing": {"type": "list", "elements": "str", "choices": CHOICES, "default": []},

@@ -29,6 +29,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database impo
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.tables import STATE
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner
 from ansible_collections.overloom.fabric.plugins.module_utils._service.reconcile import described as services
+from ansible_collections.overloom.fabric.plugins.module_utils._vrrp.info import vrrp
 
 Item = t.Dict[str, t.Any]
 
@@ -61,6 +62,7 @@ def read(runner: OvsRunner, frr: Runner, options: Item) -> tuple[Item, dict[str,
     take("containers", lambda: {"containers": described(runner)})
     take("services", lambda: {"services": services(runner)})
     take("dhcp", lambda: {"dhcp": dhcp(runner)})
+    take("vrrp", lambda: {"vrrp": vrrp(runner)})
     take("tables", lambda: {"tables": tables(runner)})
     take("guests", lambda: _guests(runner))
     take("routing", lambda: facts(frr, options["routing"]))

@@ -28,10 +28,17 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.model impo
 
 Item = t.Dict[str, t.Any]
 
+VRIDS = (1, 255)
+# Milliseconds. Below, a busy host is soon taken for a dead one.
+INTERVALS = (100, 40950)
+
 
 @dataclasses.dataclass
 class Leg:
-    """An edge's interface on a segment. gateway: whether the segment's endpoints have their default route by it."""
+    """An edge's interface on a segment. gateway: whether the segment's endpoints have their default route by it.
+
+    own, own6: of an edge on two hosts, the interface's own addresses there; None for those that the plan allocates.
+    """
 
     where: str
     segment: str | t.Any
@@ -39,6 +46,8 @@ class Leg:
     address6: Address | None | t.Any
     gateway: bool | t.Any
     interface: str | None | t.Any
+    own: list[Address | t.Any] | None = None
+    own6: list[Address | t.Any] | None = None
 
 
 @dataclasses.dataclass
@@ -67,7 +76,10 @@ class Forward:
 
 @dataclasses.dataclass
 class Edge:
-    """A router between segments, in a namespace of its name. log: whether it logs what it drops."""
+    """A router between segments, in a namespace of its name. log: whether it logs what it drops.
+
+    vrid, interval, preempt: of VRRP, for an edge on two hosts. vrid: None for one that the plan allocates. interval: in milliseconds.
+    """
 
     where: str
     name: str | t.Any
@@ -77,6 +89,14 @@ class Edge:
     nat: list[Nat]
     forwards: list[Forward]
     log: bool | t.Any
+    vrid: int | None | t.Any
+    interval: int | t.Any
+    preempt: bool | t.Any
+
+    @property
+    def redundant(self) -> bool:
+        """Whether it is on two hosts, and its addresses are virtual."""
+        return len(self.hosts) > 1
 
 
 @dataclasses.dataclass
@@ -120,6 +140,9 @@ def _edge(item: Item, where: str, problems: list[str]) -> Edge:
         nat=[_nat(one, f"{where}.nat[{i}]", problems) for i, one in _items(item["nat"])],
         forwards=unique([one for one in forwards if one.name is not INVALID], f"{where}.forwards", problems),
         log=item["log"],
+        vrid=between(item["vrid"], *VRIDS, f"{where}.vrid", problems),
+        interval=between(item["advert_interval"], *INTERVALS, f"{where}.advert_interval", problems),
+        preempt=item["preempt"],
     )
 
 
@@ -131,7 +154,16 @@ def _leg(item: Item, where: str, problems: list[str]) -> Leg:
         address6=read_address(item["address6"], f"{where}.address6", problems),
         gateway=item["gateway"],
         interface=read_interface(item["interface"], f"{where}.interface", problems),
+        own=_addresses(item["host_addresses"], f"{where}.host_addresses", problems),
+        own6=_addresses(item["host_addresses6"], f"{where}.host_addresses6", problems),
     )
+
+
+def _addresses(value: t.Any, where: str, problems: list[str]) -> list[Address | t.Any] | None:
+    """A list of addresses; None where it is left out."""
+    if value is None:
+        return None
+    return [read_address(text, f"{where}[{i}]", problems) for i, text in enumerate(_texts(value))]
 
 
 def _nat(item: Item, where: str, problems: list[str]) -> Nat:

@@ -218,6 +218,7 @@ class Endpoint:
     inside: of a further interface of a service or an edge, the endpoint whose namespace it is in.
     dhcp: whether it asks a DHCP server for its IPv4 address. serves: whether it is its segment's DHCP server.
     edge: of an interface of an edge, the edge. further: addresses that it has besides, for NAT.
+    virtual: addresses that it has while its edge is active on its host, as VRRP decides.
     """
 
     where: str
@@ -240,6 +241,7 @@ class Endpoint:
     serves: bool = False
     edge: str = ""
     further: list[Address] = dataclasses.field(default_factory=list)
+    virtual: list[Address] = dataclasses.field(default_factory=list)
 
     @property
     def id(self) -> str:

@@ -199,7 +199,7 @@ def endpoints(
                 if value.value:
                     _claim(owner, (segment.name, value.value), endpoint, value, option, problems)
                 values.append(value)
-            for address in endpoint.further:
+            for address in (*endpoint.further, *endpoint.virtual):
                 _claim_further(owner, endpoint, address, segment, problems)
             mac = _mac(intent, endpoint)
             if mac.value:
@@ -220,6 +220,8 @@ def _endpoint_address(
 ) -> Value:
     given = getattr(endpoint, option)
     where = f"{endpoint.where}.{option}"
+    if endpoint.virtual:
+        where = f"{endpoint.where}.{option.replace('address', 'host_addresses')}"
     place = segment.where + (".subnet" if option == "address" else ".subnet6")
     if given is INVALID or subnet is INVALID:
         return Value(INVALID, "")
@@ -234,8 +236,8 @@ def _endpoint_address(
         return Value(given, f"given: {where}") if inside else Value(INVALID, "")
     if number.value is INVALID:
         return Value(INVALID, "")
-    if endpoint.serves:
-        return _server_address(subnet, place, number.value, max_hosts, problems)
+    if endpoint.serves or endpoint.virtual:
+        return _first_block_address(endpoint, subnet, place, number.value, max_hosts, problems)
     nth = counts[segment.name, option] = counts.get((segment.name, option), 0) + 1
     size = block_size(subnet, max_hosts)
     offset = nth * size + number.value
@@ -250,16 +252,25 @@ def _endpoint_address(
     return Value(subnet.network_address + offset, f"allocated: block {nth}, host id {number.value} in {place}")
 
 
-def _server_address(subnet: Network, place: str, number: int, max_hosts: int | None, problems: list[str]) -> Value:
-    """The address of a DHCP server: counted back from the end of the first block, so that no endpoint ever moves it."""
-    offset = block_size(subnet, max_hosts) - 1 - number
+def _first_block_address(
+    endpoint: Endpoint, subnet: Network, place: str, number: int, max_hosts: int | None, problems: list[str]
+) -> Value:
+    """The address of a DHCP server, counted back from the end of the first block, or of an edge's leg, from its middle.
+
+    So no endpoint ever moves it.
+    """
+    size = block_size(subnet, max_hosts)
+    offset, at = (size - 1 - number, "end") if endpoint.serves else (size // 2 - 1 - number, "middle")
     if not 0 < offset < subnet.num_addresses - 1:
-        problems.append(
-            f"{place} {subnet} has no room for the DHCP server of host id {number}; enlarge the subnet, or list the server as an endpoint with an address."
+        what, way = (
+            ("the DHCP server", "list the server as an endpoint with an address")
+            if endpoint.serves
+            else (f"the edge {endpoint.edge}", f"give {endpoint.where}.host_addresses")
         )
+        problems.append(f"{place} {subnet} has no room for {what} of host id {number}; enlarge the subnet, or {way}.")
         return Value(INVALID, "")
     return Value(
-        subnet.network_address + offset, f"allocated: end of the first block, less host id {number}, in {place}"
+        subnet.network_address + offset, f"allocated: {at} of the first block, less host id {number}, in {place}"
     )
 
 
@@ -289,7 +300,7 @@ def _claim_further(
     segment: Segment,
     problems: list[str],
 ) -> None:
-    """Take an address that an endpoint has besides its own: it is on the segment, and nobody else's."""
+    """Take an address that an endpoint has besides its own: it is on the segment, and nobody else's, but for the same edge on another host."""
     nets = [net for net in (segment.subnet, segment.subnet6) if net]
     if INVALID in (segment.subnet, segment.subnet6):
         return
@@ -299,8 +310,12 @@ def _claim_further(
         problems.append(
             f"{endpoint.id}: the address {address} is {what} of segment {segment.name} ({' and '.join(map(str, nets))}); give an address inside."
         )
-    else:
-        _claim(owner, (segment.name, address), endpoint, Value(address, "given: for NAT"), "address", problems)
+        return
+    value = Value(address, "given: virtual" if address in endpoint.virtual else "given: for NAT")
+    there = owner.get((segment.name, address))
+    if address in endpoint.virtual and there and (there[0].edge, there[1]) == (endpoint.edge, value.source):
+        return
+    _claim(owner, (segment.name, address), endpoint, value, "address", problems)
 
 
 def _mac(intent: Intent, endpoint: Endpoint) -> Value:

@@ -310,6 +310,7 @@ class DhcpServices:
         for endpoint in self.values.endpoints:
             addressed = self.values.addressed.get(endpoint.id)
             if addressed and endpoint.segment == segment.name:
+                found.update(dict.fromkeys((*endpoint.further, *endpoint.virtual), endpoint.id))
                 for value in (addressed.address, addressed.address6):
                     found[value.value] = endpoint.id
         found.update({one: who for (name, one), who in self.guests.taken.items() if name == segment.name})

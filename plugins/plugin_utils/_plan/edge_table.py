@@ -29,12 +29,16 @@ WITHOUT_ADDRESS = {4: ["0.0.0.0"], 6: ["fe80::/10", "::"]}
 
 
 class Side(t.NamedTuple):
-    """An interface of an edge. inner: whether all behind it is in its subnets, as it is their gateway. mtu: in bytes."""
+    """An interface of an edge. inner: whether all behind it is in its subnets, as it is their gateway. mtu: in bytes.
+
+    peers: the edge's addresses there on other hosts, which it hears by VRRP.
+    """
 
     interface: str
     subnets: list[Network]
     inner: bool
     mtu: int
+    peers: list[Address]
 
 
 class Translated(t.NamedTuple):
@@ -87,7 +91,7 @@ def content(table: Table) -> str:
         _chain("antispoofing", "type filter hook prerouting priority raw; policy accept;", _sources(table)),
         _chain("clamping", "type filter hook forward priority mangle; policy accept;", _clamp(table)),
         _chain("forward", "type filter hook forward priority filter; policy drop;", _policy(table)),
-        _chain("input", "type filter hook input priority filter; policy drop;", _input()),
+        _chain("input", "type filter hook input priority filter; policy drop;", _input(table)),
         _chain("prerouting", "type nat hook prerouting priority dstnat; policy accept;", _targets(table)),
         _chain("postrouting", "type nat hook postrouting priority srcnat; policy accept;", _translated(table)),
     ]
@@ -140,12 +144,18 @@ def _policy(table: Table) -> list[str]:
     return [*lines, f"counter name {DENIED} drop"]
 
 
-def _input() -> list[str]:
-    """The edge itself answers pings, and is asked for nothing else."""
+def _input(table: Table) -> list[str]:
+    """The edge itself answers pings and hears its peer, and is asked for nothing else."""
+    heard = [
+        f'iifname "{side.interface}" ip saddr {peer} ip protocol vrrp accept'
+        for side in table.sides
+        for peer in side.peers
+    ]
     return [
         "ct state established,related accept",
         'iifname "lo" accept',
         "meta l4proto { icmp, ipv6-icmp } accept",
+        *heard,
         f"counter name {TO_EDGE} drop",
     ]
 

@@ -23,7 +23,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric imp
     Segment,
 )
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import suggest, word
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import addresses, mesh
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import addresses, vrrp
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.edge_table import (
     Forwarded,
     Side,
@@ -32,6 +32,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.edge_table i
     content,
 )
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.values import Values
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.vrrp import interface_of
 from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.model import (
     Place,
     Rule,
@@ -46,7 +47,6 @@ Item = t.Dict[str, t.Any]
 # A namespace has one table of ours.
 TABLE = "edge"
 FORWARDING = {"net.ipv4.ip_forward": "1", "net.ipv6.conf.all.forwarding": "1"}
-INTERFACE_LENGTH = 15
 DEFAULT_ROUTES = ("default", "0.0.0.0/0", "::/0")
 
 
@@ -56,25 +56,32 @@ DEFAULT_ROUTES = ("default", "0.0.0.0/0", "::/0")
 def add_legs(intent: Intent, edges: list[Edge], problems: list[str]) -> None:
     """Give the host of each edge an endpoint for each of its interfaces, and endpoints of the segments their default route."""
     for edge in edges:
-        host = _host_of(intent, edge, problems)
+        hosts = _hosts_of(intent, edge, problems)
         _check_legs(edge, problems)
-        if host is not None:
-            _add_edge(intent, edge, host, problems)
+        if hosts:
+            vrrp.check(edge, problems)
+        for number, host in enumerate(hosts):
+            _add_edge(intent, edge, number, host, problems)
     _add_gateways(intent, _gateways(edges, problems))
 
 
-def _host_of(intent: Intent, edge: Edge, problems: list[str]) -> str | None:
-    """The host that an edge is on, if that is one of the fabric."""
-    where = f"{edge.where}.hosts"
-    if len(edge.hosts) != 1:
-        few = "is empty; name the host" if not edge.hosts else "names several hosts; name one"
-        problems.append(f"{where} {few} that the edge is on, as an edge on two hosts would have one address twice.")
-        return None
-    name = edge.hosts[0]
-    if name not in intent.hosts:
-        problems.append(f"{where} has {word(name)}, which is no host of the fabric{suggest(name, intent.hosts)}")
-        return None
-    return name
+def _hosts_of(intent: Intent, edge: Edge, problems: list[str]) -> list[str]:
+    """The hosts that an edge is on, if these are of the fabric."""
+    where, before = f"{edge.where}.hosts", len(problems)
+    if not 1 <= len(edge.hosts) <= vrrp.MOST_HOSTS:
+        much = f"names {len(edge.hosts)} hosts" if edge.hosts else "is empty"
+        problems.append(f"{where} {much}; name one host that the edge is on, or two of which one is active.")
+    if len(set(edge.hosts)) < len(edge.hosts):
+        twice = next(name for name in edge.hosts if edge.hosts.count(name) > 1)
+        problems.append(
+            f"{where} names {twice} twice, and two routers of one priority would both be active; name another host."
+        )
+    problems += [
+        f"{where} has {word(name)}, which is no host of the fabric{suggest(name, intent.hosts)}"
+        for name in dict.fromkeys(edge.hosts)
+        if name not in intent.hosts
+    ]
+    return edge.hosts if len(problems) == before else []
 
 
 def _check_legs(edge: Edge, problems: list[str]) -> None:
@@ -86,18 +93,19 @@ def _check_legs(edge: Edge, problems: list[str]) -> None:
         problems.append(f"{edge.where}.legs must be two or more, as an edge routes between segments.")
 
 
-def _add_edge(intent: Intent, edge: Edge, host: str, problems: list[str]) -> None:
-    """The endpoints of an edge. The first has its name, and is its namespace; the others are in there."""
+def _add_edge(intent: Intent, edge: Edge, nth: int, host: str, problems: list[str]) -> None:
+    """The endpoints of an edge on its nth host. The first has its name, and is its namespace; the others are in there."""
     taken = {endpoint.name: endpoint for endpoint in intent.hosts[host].endpoints}
     segments = {segment.name: segment for segment in intent.segments}
     routed: list[dict[str, str]] = []
-    for number, leg in enumerate(edge.legs):
-        endpoint = _leg_endpoint(edge, leg, host, first=number == 0)
+    for leg in edge.legs:
+        endpoint = _leg_endpoint(edge, leg, host, first=leg is edge.legs[0])
         segment = segments.get(leg.segment)
         if segment is not None:
-            _check_both_families(leg, segment, problems)
+            if nth == 0:
+                _check_both_families(leg, segment, problems)
             endpoint.routes = [route for route in edge.routes if _is_on(segment, route["via"])]
-            endpoint.further = _further(edge, leg)
+            _give_addresses(endpoint, edge, leg, nth)
             routed += endpoint.routes
         if endpoint.name in taken:
             problems.append(
@@ -106,7 +114,7 @@ def _add_edge(intent: Intent, edge: Edge, host: str, problems: list[str]) -> Non
         else:
             intent.hosts[host].endpoints.append(endpoint)
     known = all(leg.segment in segments for leg in edge.legs)
-    for route in edge.routes if known else ():
+    for route in edge.routes if known and nth == 0 else ():
         if route not in routed:
             problems.append(
                 f"{edge.where}.routes to {route['to']} goes via {route['via']}, which is on none of its segments; give a next hop there."
@@ -114,15 +122,15 @@ def _add_edge(intent: Intent, edge: Edge, host: str, problems: list[str]) -> Non
 
 
 def _leg_endpoint(edge: Edge, leg: Leg, host: str, first: bool) -> Endpoint:
-    interface = leg.interface or _interface_name(leg.segment)
+    interface = interface_of(leg)
     return Endpoint(
         where=leg.where,
         host=host,
         name=edge.name if first else f"{edge.name}-{interface}",
         kind="namespace",
         segment=leg.segment,
-        address=leg.address,
-        address6=leg.address6,
+        address=None,
+        address6=None,
         mac=None,
         interface=interface,
         routes=[],
@@ -132,9 +140,13 @@ def _leg_endpoint(edge: Edge, leg: Leg, host: str, first: bool) -> Endpoint:
     )
 
 
-def _interface_name(segment: str | t.Any) -> str | t.Any:
-    """An interface is called as its segment, where that is short enough."""
-    return mesh.shortened(segment) if segment and len(segment) > INTERFACE_LENGTH else segment
+def _give_addresses(endpoint: Endpoint, edge: Edge, leg: Leg, nth: int) -> None:
+    """The addresses of a leg on the nth host of its edge: its own, or of two hosts those of the active one."""
+    if not edge.redundant:
+        endpoint.address, endpoint.address6, endpoint.further = leg.address, leg.address6, _further(edge, leg)
+        return
+    endpoint.address, endpoint.address6 = (own[nth] if own and nth < len(own) else None for own in (leg.own, leg.own6))
+    endpoint.virtual = [one for one in (leg.address, leg.address6) if one] + _further(edge, leg)
 
 
 def _check_both_families(leg: Leg, segment: Segment, problems: list[str]) -> None:
@@ -207,6 +219,7 @@ class Edges:
         self.problems = values.problems
         self.edges = edges
         self.points = {endpoint.id: endpoint for endpoint in values.endpoints}
+        self.vrrp = vrrp.Vrrp(values, edges)
         self.rules = self._policy(policy)
         for edge in edges:
             self._check_tenants(edge)
@@ -215,13 +228,14 @@ class Edges:
                 self._check_forward(edge, forward)
 
     def part(self, host: str) -> Item:
-        """What a host gets: the tables of its edges, as the module nft_table takes them."""
-        here = [edge for edge in self.edges if edge.hosts == [host]]
+        """What a host gets: the tables of its edges and their VRRP routers, as the modules nft_table and netns_keepalived take them."""
+        here = [edge for edge in self.edges if host in edge.hosts]
         return {
             "nft_tables": [
-                {"name": TABLE, "family": "inet", "netns": edge.name, "content": content(self._table(edge))}
+                {"name": TABLE, "family": "inet", "netns": edge.name, "content": content(self._table(edge, host))}
                 for edge in here
-            ]
+            ],
+            "vrrp": [self.vrrp.item(edge, host) for edge in here if edge.redundant],
         }
 
     def of_endpoint(self, endpoint: Endpoint) -> Item:
@@ -233,10 +247,11 @@ class Edges:
         return [self._edge(edge) for edge in self.edges]
 
     def _edge(self, edge: Edge) -> Item:
-        table = self._table(edge)
+        table = self._table(edge, edge.hosts[0])
         return {
             "name": edge.name,
             "hosts": edge.hosts,
+            "vrid": self.vrrp.vrids.get(edge.name),
             "legs": [
                 {
                     "segment": leg.segment,
@@ -265,25 +280,25 @@ class Edges:
             ],
         }
 
-    def _table(self, edge: Edge) -> Table:
-        """What the edge's table of nftables is made of."""
+    def _table(self, edge: Edge, host: str) -> Table:
+        """What the edge's table of nftables is made of on a host."""
         return Table(
-            sides=[self._side(leg) for leg in edge.legs],
+            sides=[self._side(leg, self.vrrp.peers(edge, leg, host)) for leg in edge.legs],
             rules=between(self.rules, _segments_of(edge)),
             nat=[self._translated(edge, nat) for nat in edge.nat],
             forwards=[self._forwarded(edge, forward) for forward in edge.forwards],
             log=bool(edge.log),
         )
 
-    def _side(self, leg: Leg) -> Side:
+    def _side(self, leg: Leg, peers: list[Address]) -> Side:
         segment = self.values.segments[leg.segment]
         subnets = [net for net in (segment.subnet, segment.subnet6) if net]
-        interface = leg.interface or _interface_name(leg.segment)
-        return Side(interface, subnets, inner=bool(leg.gateway), mtu=self.values.mtus[leg.segment].value)
+        interface = interface_of(leg)
+        return Side(interface, subnets, inner=bool(leg.gateway), mtu=self.values.mtus[leg.segment].value, peers=peers)
 
     def _interface(self, edge: Edge, segment: str) -> str:
         leg = next(leg for leg in edge.legs if leg.segment == segment)
-        return t.cast(str, leg.interface or _interface_name(segment))
+        return interface_of(leg)
 
     def _check_tenants(self, edge: Edge) -> None:
         """Segments of different tenants may have the same addresses, but not where they meet."""
@@ -410,7 +425,9 @@ class Edges:
 
     def _translated(self, edge: Edge, nat: Nat) -> Translated:
         source = t.cast(ipaddress.IPv4Network, self._nat_source(edge, nat))
-        return Translated(source, self._interface(edge, nat.out), nat.address)
+        # Whoever is active translates to the same address, so that connections may go on.
+        shared = next(leg.address for leg in edge.legs if leg.segment == nat.out) if edge.redundant else None
+        return Translated(source, self._interface(edge, nat.out), nat.address or shared)
 
     # Forwards
 

@@ -295,7 +295,7 @@ def _points(values: Values, guests: Guests) -> t.Iterator[tuple[str, str, Point]
         if endpoint.kind in IN_NAMESPACE:
             addressed = values.addressed[endpoint.id]
             found = [str(value.value) for value in (addressed.address, addressed.address6) if value.value]
-            found += map(str, endpoint.further)
+            found += map(str, (*endpoint.further, *endpoint.virtual))
             yield (
                 endpoint.segment,
                 endpoint.host,

@@ -25,6 +25,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.containers i
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.services import policy
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.unset import UNSET, or_unset
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.values import Values
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.vrrp import alone
 
 Item = t.Dict[str, t.Any]
 
@@ -140,6 +141,7 @@ def _namespace(values: Values, endpoint: Endpoint, segment: Segment, plain: bool
         "addresses": [
             addresses.with_prefix(address, subnet) for address, subnet in (*pairs, *further) if address and subnet
         ],
+        "virtual_addresses": alone(endpoint.virtual),
         **policy(endpoint, segment, [address for address, _subnet in pairs]),
         **source_of(endpoint),
     }

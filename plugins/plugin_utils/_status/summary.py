@@ -14,6 +14,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._verify import rou
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify import state as _verify_state
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.expectations import host_state
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.state import SOME, why
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.vrrp import judge_active
 
 Item = t.Dict[str, t.Any]
 
@@ -27,6 +28,8 @@ KINDS = {
     "container": "containers",
     "service": "services",
     "dhcp": "DHCP servers and clients",
+    "vrrp": "VRRP routers of edges",
+    "active": "edges with one active host",
     "table": "tables of edges",
     "guest": "guests",
     "adjacency": "adjacencies",
@@ -47,6 +50,7 @@ def report(plan: Item, seen: t.Mapping[str, Item], now: float, before: Item | No
         checks.append(answers)
         if answers["passed"]:
             checks += _host_checks(plan, name, found)
+    checks += judge_active(plan, {name: found for name, found in seen.items() if "unread" in found})
     things = {
         kind: {"planned": len(of_kind), "good": sum(check["passed"] for check in of_kind)}
         for kind in KINDS
@@ -173,7 +177,7 @@ def _segments(plan: Item, seen: t.Mapping[str, Item], problems: list[Item]) -> l
     wrong = {
         (check["host"], check["thing"])
         for check in problems
-        if check["kind"] in ("port", "namespace", "container", "service", "dhcp", "table", "guest")
+        if check["kind"] in ("port", "namespace", "container", "service", "dhcp", "vrrp", "table", "guest")
     }
     down = {check["host"] for check in problems if check["kind"] == "host"}
     rows = []

@@ -28,7 +28,7 @@ Part = t.Tuple[str, ...]
 # Of parts that explain as much, the first is the cause.
 ORDER = ("router", "underlay", "card", "tunnel", "bridge", "switch", "endpoint", "segment", "pair")
 # Checks of what is inside of an endpoint's namespace.
-INSIDE = (*IN_NAMESPACE, "dhcp", "table")
+INSIDE = (*IN_NAMESPACE, "dhcp", "vrrp", "active", "table")
 STATE = ("bridge", "port", "tunnel", *INSIDE, "flows")
 ROUTING = ("adjacency", "session", "route")
 # A ping that fails explains why larger packets and transfers fail.

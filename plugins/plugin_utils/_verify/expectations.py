@@ -26,6 +26,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.edges impo
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.routers import routing
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.services import expected_services
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.state import SOME
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.vrrp import expected_vrrp
 
 Item = t.Dict[str, t.Any]
 
@@ -412,6 +413,7 @@ def host_state(host: Item) -> Item:
         "containers": expected_containers(host),
         "services": expected_services(host),
         "dhcp": expected_dhcp(host),
+        "vrrp": expected_vrrp(host),
         "tables": expected_tables(host),
     }
 
@@ -428,6 +430,7 @@ def _namespaces(host: Item) -> dict[str, Item]:
     expected: dict[str, Item] = {}
     for space in host["namespaces"]:
         options = ["name", "interface", "addresses", "mtu", "mac", "routes"]
+        options += ["virtual_addresses"] if space["virtual_addresses"] else []
         first = space["name"] not in expected
         if first:
             # In the namespace of a container of others they may have rules of their own.

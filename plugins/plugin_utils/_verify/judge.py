@@ -18,6 +18,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._verify import rou
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify import state as _verify_state
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.expectations import addresses, points_of
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.state import why
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.vrrp import judge_active
 
 Item = t.Dict[str, t.Any]
 
@@ -221,6 +222,7 @@ def judge(plan: Item, expected: Item, observed: dict[str, Item]) -> list[Item]:
     for host, state in expected["hosts"].items():
         seen = observed.get(host, {})
         checks += _verify_state.judge(host, state, seen.get("read"), seen.get("flows"))
+    checks += judge_active(plan, {host: (observed.get(host) or {}).get("read") or {} for host in expected["hosts"]})
     checks += _verify_routers.judge(expected["routers"], observed)
     for host, rounds in _taken(plan, expected, observed).items():
         for name, taken in rounds.items():

@@ -29,6 +29,8 @@ KINDS = {
     "container": "containers, their images and namespaces",
     "service": "services in namespaces, and their name servers",
     "dhcp": "DHCP servers, and what clients were given",
+    "vrrp": "VRRP routers of edges",
+    "active": "edges on two hosts, of which one is active",
     "table": "tables of edges, as they were loaded and at boot",
     "flows": "flows of a bridge",
     "adjacency": "OSPF neighbors",

@@ -1,7 +1,7 @@
 # Copyright: the overloom.fabric authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What status_info reads of a host, held against the plan: bridges, ports, tunnels, namespaces, containers, services, DHCP, tables, flows. Pure.
+"""What status_info reads of a host, held against the plan: bridges, ports, tunnels, namespaces, containers, services, DHCP, VRRP, tables, flows. Pure.
 
 This file is private to the collection.
 """
@@ -17,6 +17,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.containers
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.dhcp import LOOK as DHCP_LOOK
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.edges import LOOK as TABLE_LOOK
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.services import LOOK as SERVICE_LOOK
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.vrrp import LOOK as VRRP_LOOK
 
 Item = t.Dict[str, t.Any]
 
@@ -92,6 +93,7 @@ KINDS = (
     Kind("container", "containers", "containers", _by_endpoint, CONTAINER_LOOK),
     Kind("service", "services", "services", _by_endpoint, SERVICE_LOOK),
     Kind("dhcp", "dhcp", "dhcp", _dhcp, DHCP_LOOK),
+    Kind("vrrp", "vrrp", "vrrp", _named, VRRP_LOOK),
     Kind("table", "tables", "tables", _tables, TABLE_LOOK),
 )
 
@@ -174,7 +176,7 @@ def _compared(kind: str, want: Item, found: Item | None) -> Item:
     if found is None:
         return {"expected": f"a {kind} as planned", "observed": "it is not there", "passed": False}
     if kind == "namespace":
-        found = _inside(want["interface"], found)
+        found = _inside(want, found)
     differing = {}
     for option, value in want.items():
         seen = _canonical(option, found.get(option))
@@ -189,11 +191,16 @@ def _compared(kind: str, want: Item, found: Item | None) -> Item:
     }
 
 
-def _inside(interface: str, space: Item) -> Item:
-    """One interface of a namespace together with its sysctls and rules, in the form of the plan's items."""
-    link: Item = next((link for link in space.get("interfaces", ()) if link["name"] == interface), {})
+def _inside(want: Item, space: Item) -> Item:
+    """One interface of a namespace together with its sysctls and rules, in the form of the plan's items.
+
+    Virtual addresses come and go with the active host.
+    """
+    link: Item = next((link for link in space.get("interfaces", ()) if link["name"] == want["interface"]), {})
+    virtual = want.get("virtual_addresses") or ()
+    own = [address for address in link.get("addresses") or () if address not in virtual]
     whole = {option: space.get(option) for option in ("name", "sysctls", "rules")}
-    return {**link, "interface": link.get("name"), **whole}
+    return {**link, "addresses": own, "virtual_addresses": virtual, "interface": link.get("name"), **whole}
 
 
 def _canonical(option: str, value: t.Any) -> t.Any:

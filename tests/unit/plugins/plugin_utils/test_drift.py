@@ -38,6 +38,7 @@ LOOKING = {
         "libvirt_info",
         "frr_info",
         "guest_wait",
+        "wait_for",
     ),
 }
 # The lists of a package manager are no part of a fabric.
