@@ -18,7 +18,7 @@ import harness
 import pytest
 import vtysh_batch
 from frr_habits import HABITS
-from routers import DAEMONS, by_hand, daemons, running, wait
+from routers import DAEMONS, by_hand, daemons, deleted, running, wait
 
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import conf
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import profile as profiles
@@ -75,17 +75,6 @@ def restart(host: harness.Host) -> None:
 def saved(host: harness.Host) -> str:
     """The text of frr.conf."""
     return host.run(["cat", "/etc/frr/frr.conf"])
-
-
-def deleted(host: harness.Host) -> collections.Counter[str] | None:
-    """The lines that a reload of the file would take away from what runs; None where it gives up, as at a line that it does not know."""
-    out = host.run(["/usr/lib/frr/frr-reload.py", "--test", "--stdout", "/etc/frr/frr.conf"], ok=None)
-    if "exited with status" in out:
-        return None
-    # The pimd of FRR 10 shows this of each VRF, though nobody set it, and no file has it.
-    out = re.sub(r"^router pim(?: vrf \S+)?\n autorp discovery\nexit\n", "", out, flags=re.M)
-    part = re.search(r"Lines To Delete\n=+\n(.*?)(?:\n\nLines To Add|\Z)", out, re.S)
-    return collections.Counter(line for line in (part.group(1).splitlines() if part else ()) if " INFO: " not in line)
 
 
 def holds(host: harness.Host, module: str, options: dict[str, t.Any]) -> None:

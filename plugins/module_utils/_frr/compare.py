@@ -8,7 +8,6 @@ This file is private to the collection.
 
 from __future__ import annotations
 
-import json
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import conf
@@ -20,8 +19,15 @@ from ansible_collections.overloom.fabric.plugins.module_utils._frr.difference im
     turned_on,
     untaken,
 )
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.lasting import (
+    BESIDE,
+    Lasting,
+    copied,
+    leaving_blocks,
+    unsaved,
+)
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.reader import Found, Notes, made_by, notes_path
-from ansible_collections.overloom.fabric.plugins.module_utils._frr.saved import edited, meanings, settings
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.saved import meanings, settings
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.setting import (
     ACTIVE,
     BLOCK,
@@ -34,9 +40,9 @@ from ansible_collections.overloom.fabric.plugins.module_utils._frr.setting impor
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.uses import orphans
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.wanted import Index, Thing, within
-from ansible_collections.overloom.fabric.plugins.module_utils._frr.writer import Apply, Note, Save
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.writer import Apply
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import Caller, may_remove, returned
-from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, FabricError, Remove, Runner
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, FabricError, Runner
 
 
 class Options(t.NamedTuple):
@@ -116,7 +122,7 @@ class _Comparison:
 
     def __init__(self, found: Found, saved: Config, options: Options) -> None:
         self.found, self.saved, self.options = found, saved, options
-        self.notes: dict[str, Notes] = _copied(found.notes)
+        self.notes: dict[str, Notes] = copied(found.notes)
         self.mine = self.notes.setdefault(options.owner, {})
         self.changes: dict[Address, str | None] = {}
         self.drops: list[Drop] = []
@@ -147,7 +153,7 @@ class _Comparison:
     def purge(self, declared: t.Container[str]) -> None:
         """Take away our things that are not declared."""
         for name in list(self.mine):
-            if name not in declared and not name.startswith(self.options.kept or ("\n",)):
+            if name != BESIDE and name not in declared and not name.startswith(self.options.kept or ("\n",)):
                 self._forget(name)
 
     def _claim(self, name: str) -> None:
@@ -185,6 +191,8 @@ class _Comparison:
         if self.options.adopt:
             made |= set(there)
         made |= {address for address, line in lines.items() if line is not None and address not in self.found.running}
+        beside = {tuple(address) for address in self.mine.get(BESIDE, {}).get("lines", ())}
+        made |= {address for address in lines if address in beside}
         made -= {address for address, line in lines.items() if line is None}
         self.changes.update(lines)
         if thing.renew and thing.drop:
@@ -215,48 +223,6 @@ def _with_blocks(thing: Thing) -> dict[Address, str | None]:
     return lines
 
 
-def _copied(notes: t.Any) -> t.Any:
-    """Notes as a file holds them, which knows no tuples."""
-    return json.loads(json.dumps(notes))
-
-
-def _others_inside(block: Address, config: Config, changes: t.Mapping[Address, str | None]) -> Address | None:
-    """A setting in a block that stays when the changes are made, or None."""
-    depth = len(block)
-    return next(
-        (a for a in config if a[:depth] == block and a != block and changes.get(a, "") is not None),
-        None,
-    )
-
-
-def _leaving_blocks(config: Config, changes: t.Mapping[Address, str | None]) -> dict[Address, Address | None]:
-    """The blocks that the changes take away, each with a setting of somebody else's in it, if there is one."""
-    blocks = [a for a, line in changes.items() if line is None and BLOCK.match(config.get(a, ""))]
-    return {block: _others_inside(block, config, changes) for block in blocks}
-
-
-def _unsaved(saved: Config, to_save: t.Mapping[Address, str | None]) -> dict[Address, str | None]:
-    """The settings in which frr.conf differs; a block stays that somebody else's line is in."""
-    kept = {block for block, foreign in _leaving_blocks(saved, to_save).items() if foreign}
-    return {a: line for a, line in to_save.items() if saved.get(a) != line and a not in kept}
-
-
-def _apply(
-    runner: Runner, found: Found, lines: list[tuple[Address, str]], plan: _Comparison, notes: dict[str, Notes]
-) -> Apply:
-    """The step that brings the lines to FRR, which were tried by vtysh where FRR runs. Raises FabricError."""
-    module = plan.options.module
-    ahead = {owner: _joined(found.notes.get(owner, {}), note) for owner, note in notes.items()}
-    ahead = {owner: note for owner, note in ahead.items() if note != found.notes.get(owner, {})}
-    back = [_noting(owner, module, found.notes.get(owner, {})) for owner in ahead]
-    before = [_noting(owner, module, note) for owner, note in ahead.items()]
-    late = "mgmtd" in found.daemons
-    apply = Apply(runner, render(lines), found.running, plan.changes, before, back, late)
-    if found.daemons:
-        apply.validate()
-    return apply
-
-
 def compare(runner: Runner, found: Found, things: t.Sequence[Thing], options: Options) -> Change:
     """What must change so that the things are as wanted, live, in frr.conf and in the notes.
 
@@ -266,7 +232,7 @@ def compare(runner: Runner, found: Found, things: t.Sequence[Thing], options: Op
     starts_as = profiles.stated((line.text for line in saved_as), found.profile)
     runs_as = profiles.stated(found.text.splitlines())
     saved = profiles.said(settings(saved_as, meanings(saved_as)), starts_as)
-    found = found._replace(running=profiles.said(found.running, runs_as))
+    found = found._replace(running=profiles.said(found.running, runs_as), lines=saved_as)
     explicit = _explicit(things)
     things = _unsaid(found, things)
 
@@ -288,14 +254,11 @@ def compare(runner: Runner, found: Found, things: t.Sequence[Thing], options: Op
     # A router that is new has the defaults of the file that FRR started with, which may have been written for another release.
     of_new = {address: line for address, line in explicit.items() if address[:1] not in plan.base}
     lines = plan.renewed + difference(turned_on(plan.base, changes), {**changes, **of_new}, plan.drops)
-    unsaved = _unsaved(saved, to_save)
-    notes: dict[str, Notes] = _copied(plan.notes)
-    steps: list[t.Any] = [_apply(runner, found, lines, plan, notes)] if lines else []
-    if unsaved:
-        steps.append(Save(CONF, edited(runner, found.text, saved_as, unsaved), 0o640))
-    renoted = {owner: note for owner, note in notes.items() if note != found.notes.get(owner, {})}
-    steps += [_noting(owner, options.module, note) for owner, note in renoted.items()]
-    before, after = _views(found, saved, changes, lines, unsaved)
+    apply = Apply(runner, render(lines), found, changes) if lines else None
+    if apply and found.daemons:
+        apply.validate()
+    steps = Lasting(runner, found, saved, plan.notes, options, to_save).steps(apply)
+    before, after = _views(found, saved, changes, lines, unsaved(saved, to_save))
     if steps and before == after:
         path = notes_path(options.owner, options.module)
         before, after = before + "! not yet noted as ours\n", after + f"! noted as {options.owner}'s in {path}\n"
@@ -312,24 +275,9 @@ def _staying(config: Config, changes: t.Mapping[Address, str | None]) -> list[st
     """A warning for each block that stays, as lines of others are in it."""
     return [
         f"'{' / '.join(block)}' stays, as somebody else configured '{hide(config[foreign])}' in it"
-        for block, foreign in _leaving_blocks(config, changes).items()
+        for block, foreign in leaving_blocks(config, changes).items()
         if foreign
     ]
-
-
-def _noting(owner: str, module: str, note: Notes) -> Note | Remove:
-    """The step that remembers this for an owner; nothing is no file."""
-    place = notes_path(owner, module)
-    return Note(place, json.dumps(note, indent=1, sort_keys=True) + "\n", 0o600) if note else Remove(place)
-
-
-def _joined(old: Notes, new: Notes) -> Notes:
-    """What an owner has before a change and after it."""
-    both = {**old, **new}
-    lines = {
-        name: {tuple(line) for side in (old, new) for line in side.get(name, {}).get("lines", ())} for name in both
-    }
-    return {name: {**both[name], "lines": [list(line) for line in sorted(lines[name])]} for name in both}
 
 
 def _views(

@@ -301,6 +301,13 @@ Address = t.Tuple[str, ...]
 Entries = t.Sequence[t.Tuple[Address, str]]
 
 
+class Said(t.NamedTuple):
+    """A line in FRR's words, and what it sets."""
+
+    text: str
+    entries: Entries
+
+
 class Grammar(t.NamedTuple):
     """What the editor has to know of FRR's lines.
 
@@ -345,10 +352,11 @@ class _Node:
 
 
 class Edited(t.NamedTuple):
-    """A changed file: its text, and how often a line has to stand in a block of it."""
+    """A changed file: its text, how often a line has to stand in a block of it, and the lines that are new, each with its block."""
 
     text: str
     lines: collections.Counter[tuple[Address, str]]
+    added: frozenset[tuple[Address, str]]
 
 
 class Editor:
@@ -356,6 +364,7 @@ class Editor:
 
     def __init__(self, lines: t.Sequence[Line], meant: t.Sequence[Entries], grammar: Grammar) -> None:
         self.grammar = grammar
+        self.words: dict[Address, t.Sequence[Said]] = {}
         self.top = _Node(Line("", opens=True), [((), "")], None)
         self.found: dict[Address, list[_Node]] = {}
         self.eol = "\r\n" if lines and lines[0].raw.endswith("\r\n") else "\n"
@@ -377,8 +386,14 @@ class Editor:
             else:
                 del around[line.inside + 1 :]
 
-    def change(self, changes: t.Mapping[Address, str | None]) -> Edited:
-        """Have each setting as wanted; None takes it away."""
+    def change(
+        self, changes: t.Mapping[Address, str | None], words: t.Mapping[Address, t.Sequence[Said]] | None = None
+    ) -> Edited:
+        """Have each setting as wanted; None takes it away.
+
+        words: the lines by which FRR says some of them; the others are said in one line, in the one spelling.
+        """
+        self.words = {address: words[address] for address in changes if words and address in words}
         removed = [address for address, line in changes.items() if line is None]
         for address in removed:
             self.clear(address)
@@ -393,8 +408,9 @@ class Editor:
         out: list[str] = []
         self.write(self.top, out, [])
         counted: collections.Counter[tuple[Address, str]] = collections.Counter()
-        self.count(self.top, (), counted)
-        return Edited(self.joined(out), counted)
+        added: set[tuple[Address, str]] = set()
+        self.count(self.top, (), counted, added)
+        return Edited(self.joined(out), counted, frozenset(added))
 
     def clear(self, address: Address, wanted: str | None = None) -> list[_Node]:
         """Take away the lines that say a setting; what they say besides is said by lines of its own. Blocks are left for later.
@@ -410,7 +426,8 @@ class Editor:
             around.touched = True
             cleared.append(node)
             for other, line in node.entries:
-                if other != address:
+                # What FRR has words for is said in these.
+                if other != address and other not in self.words:
                     self.add(other, line, around if self.path(around) == other[:-1] else self.block(other), after=node)
         return cleared
 
@@ -424,10 +441,18 @@ class Editor:
             if not self.instances(address):
                 self.block((*address, ""))
             return
+        said = self.words.get(address) or (Said(line, ((address, line),)),)
+        if self.lines_of(address) == [one.text for one in said]:
+            return
         cleared = [node for node in self.clear(address, line) if not node.line.dead]
         same = next((node for node in cleared if self.path(t.cast(_Node, node.around)) == address[:-1]), None)
         around = t.cast(_Node, same.around) if same else self.block(address)
-        self.add(address, line, around, after=same)
+        for one in said:
+            same = self.add(address, one.text, around, after=same, entries=one.entries)
+
+    def lines_of(self, address: Address) -> list[str]:
+        """The lines that say a setting; none of a block that FRR does not read."""
+        return [node.line.text for node in self.found.get(address, ()) if not node.gone and not node.line.dead]
 
     def instances(self, address: Address) -> list[_Node]:
         """The blocks of an address, which a file may open several times."""
@@ -455,18 +480,31 @@ class Editor:
             at = last or self.add(path, path[-1], at, opens=True)
         return at
 
-    def add(self, address: Address, line: str, around: _Node, after: _Node | None = None, opens: bool = False) -> _Node:
-        """Put a line into a block: after a line of it, or after all that its rank lets stand before it."""
+    def add(
+        self,
+        address: Address,
+        line: str,
+        around: _Node,
+        after: _Node | None = None,
+        opens: bool = False,
+        entries: Entries = (),
+    ) -> _Node:
+        """Put a line into a block: after a line of it, or after all that its rank lets stand before it.
+
+        entries: what the line sets, where that is more than the setting of the address, or said in other words.
+        """
+        entries = entries or ((address, line),)
         rank = self.grammar.rank(line)
         if opens and around is not self.top:
             rank = max(rank, _SUB_BLOCK)
         indent = self.indent(around)
         made = Line(f"{indent}{line}{self.eol}", line, (), opens)
-        node = _Node(made, [(address, line)], around, rank, added=True)
+        node = _Node(made, entries, around, rank, added=True)
         place = around.inside.index(after) + 1 if after and after.around is around else self.place(around, rank)
         around.inside.insert(place, node)
         around.last = (rank, place + 1) if after is None else (-1, 0)
-        self.found.setdefault(address, []).append(node)
+        for one, _line in entries:
+            self.found.setdefault(one, []).append(node)
         return node
 
     def place(self, around: _Node, rank: int) -> int:
@@ -554,8 +592,14 @@ class Editor:
         while still:
             out.append(f"{still.pop()}exit{self.eol}")
 
-    def count(self, around: _Node, path: Address, counted: collections.Counter[tuple[Address, str]]) -> None:
-        """How often each line stands in each block."""
+    def count(
+        self,
+        around: _Node,
+        path: Address,
+        counted: collections.Counter[tuple[Address, str]],
+        added: set[tuple[Address, str]],
+    ) -> None:
+        """How often each line stands in each block, and which of them are new."""
         for node in around.inside:
             if node.gone:
                 continue
@@ -563,8 +607,10 @@ class Editor:
                 counted[path, node.entries[0][1] if node.line.opens and node.entries else node.line.text] += 1
             elif node.line.unknown:
                 counted[path, words(node.line.raw)] += 1
+            if node.added:
+                added.add((path, node.line.text))
             if node.line.opens:
-                self.count(node, self.path(node), counted)
+                self.count(node, self.path(node), counted, added)
 
     def joined(self, out: t.Sequence[str]) -> str:
         """The text of the file, with a line break between any two lines, and at the end only where there was one."""

@@ -36,6 +36,10 @@ def run(
     params = module.params
     wanted: list[Thing] = []
     changes: dict[Address, t.Optional[str]] = {}
+    applied: list[Apply] = []
+
+    def read_once() -> Found:
+        return read(runner, name, applied[0].last if applied else None)
 
     def change(found: Found) -> Change:
         items = params[option]
@@ -54,6 +58,7 @@ def run(
         for step in planned.steps:
             if isinstance(step, Apply):
                 changes.update(step.changes)
+                applied.append(step)
         return planned
 
     def state(found: Found) -> dict[str, t.Any]:
@@ -63,4 +68,4 @@ def run(
             "running": show((address, line) for address, line in found.running.items() if address in ours).splitlines()
         }
 
-    reconcile(module, lambda: read(runner, name), change, runner, state, lambda found: judge(found, changes))
+    reconcile(module, read_once, change, runner, state, lambda found: judge(found, changes))

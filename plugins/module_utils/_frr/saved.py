@@ -82,11 +82,16 @@ def edit(text: str, changes: t.Mapping[Address, t.Optional[str]], lines: t.Seque
     return conf.Editor(lines, meanings(lines), GRAMMAR).change(changes).text
 
 
-def saved_lines(runner: Runner, saved: str, text: str) -> list[conf.Line]:
-    """The lines of frr.conf in their blocks. vtysh is asked only where the file is not what FRR shows of itself."""
+def saved_lines(
+    runner: Runner, saved: str, text: str, known: t.Collection[tuple[Address, str]] = frozenset()
+) -> list[conf.Line]:
+    """The lines of frr.conf in their blocks. vtysh is asked only where the file is not what FRR shows of itself.
+
+    known: lines beside these, each with its block, that FRR takes there.
+    """
     lines = conf.by_indentation(saved, BLOCK.match)
     if conf.closed(lines):
-        shown = {(line.path, line.text) for line in conf.by_indentation(text, BLOCK.match)}
+        shown = {(line.path, line.text) for line in conf.by_indentation(text, BLOCK.match)}.union(known)
         if all((line.path, line.text) in shown for line in lines if line.text):
             return lines
 
@@ -102,11 +107,17 @@ def saved_lines(runner: Runner, saved: str, text: str) -> list[conf.Line]:
 
 
 def edited(
-    runner: Runner, text: str, lines: t.Sequence[conf.Line], changes: t.Mapping[Address, t.Optional[str]]
-) -> str:
-    """frr.conf with settings changed, and read again as FRR would. text: what runs. Raises FabricError when another line would mean something else."""
-    made = conf.Editor(lines, meanings(lines), GRAMMAR).change(changes)
-    again = saved_lines(runner, made.text, text)
+    lines: t.Sequence[conf.Line],
+    changes: t.Mapping[Address, t.Optional[str]],
+    words: t.Mapping[Address, t.Sequence[conf.Said]],
+) -> conf.Edited:
+    """frr.conf with settings changed. words: the lines by which FRR says settings."""
+    return conf.Editor(lines, meanings(lines), GRAMMAR).change(changes, words)
+
+
+def check_edited(runner: Runner, made: conf.Edited, text: str) -> None:
+    """Read a changed file again as FRR would. Raises FabricError when another line would mean something else. text: what runs."""
+    again = saved_lines(runner, made.text, text, made.added)
     now = conf.counted(again, meanings(again))
     lost = [(path, line) for path, line in made.lines if now[path, line] != made.lines[path, line]]
     if lost:
@@ -114,4 +125,3 @@ def edited(
         raise FabricError(
             f"{CONF}: '{hide(line)}' in '{' / '.join(path) or 'no block'}' would not be read as before; close the blocks of the file with 'exit'"
         )
-    return made.text

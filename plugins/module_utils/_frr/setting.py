@@ -96,7 +96,8 @@ _KEY_WORDS = {
     "version": 1,
 }
 _KEYS: dict[str, list[tuple[re.Pattern, int]]] = {}
-for _begin in sorted(_KEY_WORDS, key=lambda begin: (-len(begin.split()), "*" in begin)):
+# The longest beginning counts, and of those the one with the fewest words left open.
+for _begin in sorted(_KEY_WORDS, key=lambda begin: (-len(begin.split()), begin.split().count("*"))):
     _words = [r"\S+" if word == "*" else re.escape(word) for word in _begin.split()]
     _KEYS.setdefault(_begin.split()[0], []).append((re.compile(" ".join(_words) + r"(?= |$)"), _KEY_WORDS[_begin]))
 # A neighbor has one filter of a kind in each direction, which is the line's last word.
@@ -343,7 +344,23 @@ def negation(line: str) -> str:
 
 def parse(text: str) -> Config:
     """A configuration as FRR shows it, as settings by address. Blocks without a line of their own are left out."""
-    config: Config = {}
+    return {entry[0]: entry[1] for line in shown(text) for entry in line.entries}
+
+
+Words = t.Dict[Address, t.Tuple[conf.Said, ...]]
+
+
+def in_words(text: str) -> Words:
+    """The lines by which FRR shows each setting: for some there are two, as `area 0.0.0.1 nssa` and `area 0.0.0.1 nssa no-summary`."""
+    found: Words = {}
+    for line in shown(text):
+        for address, _one in line.entries:
+            found[address] = (*found.get(address, ()), line)
+    return found
+
+
+def shown(text: str) -> t.Iterator[conf.Said]:
+    """The lines of a configuration as FRR shows it that set something."""
     around: list[tuple[int, Address]] = []
     # Once set, this cannot be unset; it means something only where interfaces are passive by default.
     idle = "" if re.search("^ passive-interface default", text, re.M) else ACTIVE
@@ -355,11 +372,11 @@ def parse(text: str) -> Config:
         while around and around[-1][0] >= depth:
             around.pop()
         path = around[-1][1] if around else ()
-        for one, key in _keyed(line):
-            if key:
-                config[path + (key,)] = one
-            around.append((depth, path + (one,)))
-    return config
+        keyed = _keyed(line)
+        entries = tuple((path + (key,), one) for one, key in keyed if key)
+        if entries:
+            yield conf.Said(" ".join(line.split()), entries)
+        around += [(depth, path + (one,)) for one, _key in keyed]
 
 
 @functools.lru_cache(maxsize=1 << 16)

@@ -13,8 +13,9 @@ import time
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import vtysh
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.conf import CONF
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.difference import difference, untaken
-from ansible_collections.overloom.fabric.plugins.module_utils._frr.reader import READ
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.reader import READ, Found, divided
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.setting import (
     BLOCK,
     CLOSING,
@@ -34,43 +35,61 @@ VALIDATE = ("vtysh", "-C", "-f", vtysh.STDIN)
 LATE_TRIES, LATE_PAUSE = 5, 0.2
 
 
-class Save(Write):
-    """frr.conf with the change in it; nothing else in the file is touched."""
+class Save:
+    """frr.conf with the change in it; nothing else in the file is touched.
+
+    content: what is known of it before FRR has taken the change; `Apply` says what FRR made of it.
+    """
+
+    path = CONF
+
+    def __init__(self, content: str) -> None:
+        self.content = content
 
     def shown(self) -> str:
         """A comment: the file may hold a thousand lines that are not ours."""
         return f"# {self.path} takes the same lines (by hand: vtysh -c 'write memory')"
 
+    def do(self) -> None:
+        """Write the file as a whole."""
+        Write(self.path, self.content, 0o640).do()
 
-class Note(Write):
-    """The file that remembers what was made."""
+
+class Note:
+    """The file that remembers what was made; without content, there is none."""
+
+    def __init__(self, path: str, content: str) -> None:
+        self.path, self.content = path, content
+        self._shown = f"# {path} remembers what was made" if content else Remove(path).shown()
 
     def shown(self) -> str:
-        """A comment, as no command does this."""
-        return f"# {self.path} remembers what was made"
+        """A comment, as no command writes this, or the removal; as it was foretold, whatever FRR adds."""
+        return self._shown
+
+    def do(self) -> None:
+        """Write the file as a whole, or remove it."""
+        (Write(self.path, self.content, 0o600) if self.content else Remove(self.path)).do()
 
 
 class Apply:
     """One `vtysh -f` with all changed lines. When FRR refuses one, what had changed is taken back.
 
-    ahead: notes of what comes, written before it comes, so that a run that is killed leaves no line that nobody knows; back: what undoes them.
-    late: FRR answers before its daemons have taken the lines, as it does with mgmtd, so that a refusal shows in what runs alone.
+    before: what runs before; changes: the settings to reach. `last` is what READ printed afterwards.
     """
 
     path = "vtysh"
 
-    def __init__(
-        self,
-        runner: Runner,
-        text: str,
-        config: Config,
-        changes: t.Mapping[Address, t.Optional[str]],
-        ahead: t.Sequence[Note | Remove] = (),
-        back: t.Sequence[Note | Remove] = (),
-        late: bool = False,
-    ) -> None:
-        self.runner, self.text, self.config, self.changes = runner, text, config, changes
-        self.ahead, self.back, self.late = ahead, back, late
+    def __init__(self, runner: Runner, text: str, before: Found, changes: t.Mapping[Address, t.Optional[str]]) -> None:
+        self.runner, self.text, self.changes = runner, text, changes
+        self.config, self.daemons = before.running, before.daemons
+        # FRR answers before its daemons have taken the lines, as it does with mgmtd, so that a refusal shows in what runs alone.
+        self.late = "mgmtd" in before.daemons
+        # Notes of what comes, written before it comes, so that a run that is killed leaves no line that nobody knows; and what undoes them.
+        self.ahead: t.Sequence[Note] = ()
+        self.back: t.Sequence[Note] = ()
+        # Is told the running configuration once FRR has taken the lines, as what is written down follows from it.
+        self.settle: t.Callable[[str], None] = lambda _text: None
+        self.last: str | None = None
 
     def shown(self) -> str:
         """The command as a person would type it, with the secrets masked."""
@@ -89,10 +108,13 @@ class Apply:
             note.do()
         status, out, err = self.runner.run(Step(LOAD, self.text))
         refused = refusals(self.text, out, err)
+        text = ""
         if not refused and (status == 0 or not re.search(r"^%", out, re.M)):
-            refused = self.not_taken() if self.late else []
+            text, refused = self.look()
             if not refused:
+                self.settle(text)
                 return
+        self.last = None
         self.take_back(self.running())
         for step in self.back:
             step.do()
@@ -101,16 +123,29 @@ class Apply:
 
     def running(self) -> Config:
         """What FRR has now."""
-        return parse(self.runner(READ).rpartition("\nend")[0])
+        return parse(divided(self.runner(READ))[0])
 
-    def not_taken(self) -> list[str]:
-        """The lines that do not run, although nothing was said against them."""
+    def look(self) -> tuple[str, list[str]]:
+        """What runs now, and the lines that do not though nothing was said against them, where FRR takes lines late.
+
+        Raises FabricError when a daemon is gone.
+        """
         for _attempt in range(LATE_TRIES):
-            left = untaken(self.running(), self.changes)
+            out = self.runner(READ)
+            text, daemons = divided(out)
+            ended = [daemon for daemon in self.daemons if daemon not in daemons]
+            if ended:
+                # It starts with frr.conf as it was before.
+                for step in self.back:
+                    step.do()
+                raise FabricError(f"the FRR daemon {ended[0]} ended at this change; see why with journalctl --unit frr")
+            left = untaken(parse(text), self.changes)
             if not left:
+                self.last = out
+            if not left or not self.late:
                 break
             time.sleep(LATE_PAUSE)
-        return left
+        return text, left if self.late else []
 
     def take_back(self, now: Config) -> None:
         """Bring what FRR has now of the change back to what it had before, wherever a line went."""

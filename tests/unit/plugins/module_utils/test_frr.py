@@ -18,6 +18,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._frr import ospf a
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import reader as frr_reader
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import rip as _frr_rip
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import static as _frr_static
+from ansible_collections.overloom.fabric.plugins.module_utils._frr import writer as frr_writer
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.compare import Options, compare
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.difference import difference
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.info import (
@@ -40,8 +41,8 @@ from ansible_collections.overloom.fabric.plugins.module_utils._frr.setting impor
     show,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.wanted import Lines, Thing
-from ansible_collections.overloom.fabric.plugins.module_utils._frr.writer import Note, refusals
-from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Remove, Runner
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.writer import refusals
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner
 from ansible_collections.overloom.fabric.tests.integration import frr_configs
 
 # A configuration as FRR 8.4 shows it.
@@ -128,6 +129,10 @@ def test_settings_are_told_apart_by_what_they_set() -> None:
         ("router bgp 1.10", "router bgp 65546"),
         ("router bgp 1\n neighbor A remote-as 1.10", "router bgp 1\n neighbor A remote-as 65546"),
         ("interface a\n ip ospf hello-interval 10", "interface a\n"),
+        (
+            "router bgp 1\n no neighbor A send-community all",
+            "router bgp 1\n no neighbor A send-community\n no neighbor A send-community extended\n no neighbor A send-community large",
+        ),
         (
             "router bgp 1\n no neighbor A send-community both",
             "router bgp 1\n no neighbor A send-community\n no neighbor A send-community extended",
@@ -322,9 +327,9 @@ def route(name: str, line: str, present: bool = True) -> Thing:
     return Thing(name, lines.wanted, (((), key_of(line) + "\n"),), None, present)
 
 
-def plan(before: Found, things: list[Thing], **options: t.Any) -> t.Any:
+def plan(before: Found, things: list[Thing], vtysh: t.Any = nothing, **options: t.Any) -> t.Any:
     """What compare finds."""
-    return compare(Runner(nothing), before, things, Options("frr_static", options.pop("owner", "us"), **options))
+    return compare(Runner(vtysh), before, things, Options("frr_static", options.pop("owner", "us"), **options))
 
 
 def test_only_what_was_made_is_purged() -> None:
@@ -355,9 +360,70 @@ def test_notes_of_nothing_are_no_file() -> None:
         "us": {name: {"lines": [[line]], "scope": [], "drop": None} for name, line in (("one", one), ("two", two))}
     }
     before = found(f"{one}\n{two}\n", notes=notes)
-    assert plan(before, [], purge=True).steps[-1] == Remove("/etc/overloom/frr/us-frr_static.json")
-    assert isinstance(plan(before, [route("one", one)], purge=True).steps[-1], Note)
+    path = "/etc/overloom/frr/us-frr_static.json"
+    assert plan(before, [], purge=True).steps[-1].shown() == f"rm -f {path}"
+    assert plan(before, [route("one", one)], purge=True).steps[-1].shown() == f"# {path} remembers what was made"
     assert plan(found(notes={"us": {}}), [], purge=True).steps == []
+
+
+ROUTER = "router ospf\nexit\n"
+AREA = Thing(
+    "area",
+    {
+        ("router ospf",): "router ospf",
+        ("router ospf", "area 0.0.0.1 type"): "area 0.0.0.1 nssa no-summary",
+        ("router ospf", "area 0.0.0.2 default-cost"): "area 0.0.0.2 default-cost 5",
+    },
+    ((("router ospf",), "area "),),
+)
+# FRR shows two lines for the first, another beside the second, and takes one of others away.
+HAS = "router ospf\n area 0.0.0.1 nssa\n area 0.0.0.1 nssa no-summary\n area 0.0.0.2 default-cost 5\n area 0.0.0.2 stub\nexit\n"
+
+
+def lasting(
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    before: Found,
+    things: list[Thing],
+    shows: str,
+    **more: t.Any,
+) -> tuple[str, dict[str, t.Any]]:
+    """frr.conf and the notes after a change that FRR shows so."""
+    monkeypatch.setattr(frr_reader, "NOTES", str(tmp_path))
+    monkeypatch.setattr(frr_writer.Save, "path", str(tmp_path / "frr.conf"))
+    (tmp_path / "frr.conf").write_text(before.saved)
+    shown = f"{shows}\nend\n" + " ".join(before.daemons)
+    change = plan(before, things, lambda argv, _stdin: (0, shown if "-c" in argv else "", ""), **more)
+    for step in change.steps:
+        step.do()
+    notes = tmp_path / "us-frr_static.json"
+    return (tmp_path / "frr.conf").read_text(), json.loads(notes.read_text()) if notes.exists() else {}
+
+
+def test_what_frr_shows_beside_ours_is_saved_noted_and_goes_with_it(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = "router ospf\n maximum-paths 5\nexit\n"
+    file, notes = lasting(tmp_path, monkeypatch, found(theirs, theirs), [AREA], HAS)
+    # What FRR took away of others' stays, as they may want it back.
+    assert parse(file) == {**parse(HAS), ("router ospf", "maximum-paths"): "maximum-paths 5"}
+    assert " area 0.0.0.1 nssa\n area 0.0.0.1 nssa no-summary\n" in file
+    assert notes["beside"]["lines"] == [["router ospf", "area 0.0.0.2 type"]]
+    after = found(HAS, file, {"us": notes})
+    assert plan(after, [AREA]).steps == []
+    file, notes = lasting(tmp_path, monkeypatch, after, [], ROUTER, purge=True)
+    assert (file, notes) == (theirs, {})
+
+
+def test_a_daemon_that_ends_at_a_change_leaves_the_file_as_it_was(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = found(ROUTER, ROUTER)
+    monkeypatch.setattr(frr_reader, "NOTES", str(tmp_path))
+    change = plan(before, [AREA], lambda argv, _stdin: (0, "\nend\nzebra" if "-c" in argv else "", ""))
+    with pytest.raises(FabricError, match="the FRR daemon staticd ended at this change"):
+        change.steps[0].do()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_run_that_is_killed_leaves_no_line_that_nobody_knows(

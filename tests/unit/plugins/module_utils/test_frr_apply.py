@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import reader as frr_reader
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import setting as frr_setting
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import writer as frr_writer
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.reader import Found
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.writer import Apply
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner
 
@@ -30,7 +31,7 @@ class Frr:
     def __call__(self, argv: t.Sequence[str], stdin: str | None) -> tuple[int, str, str]:
         if tuple(argv) == frr_reader.READ:
             lines = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-            return 0, "".join(f"{address[0]}\n" for address in lines) + "\nend\n", ""
+            return 0, "".join(f"{address[0]}\n" for address in lines) + "\nend\nmgmtd staticd", ""
         self.loaded.append(stdin or "")
         return 0, "", ""
 
@@ -41,7 +42,8 @@ def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def apply(frr: Frr, late: bool = True) -> None:
-    Apply(Runner(frr), "\n".join([ROUTE[0], OTHER[0], ""]), {}, CHANGES, late=late).do()
+    before = Found({}, "", ("mgmtd", "staticd") if late else ("staticd",), "", {})
+    Apply(Runner(frr), "\n".join([ROUTE[0], OTHER[0], ""]), before, CHANGES).do()
 
 
 def test_a_line_that_comes_late_is_waited_for() -> None:
