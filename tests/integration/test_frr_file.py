@@ -171,6 +171,119 @@ def test_somebody_with_evpn_gets_a_description(crowded: harness.Host) -> None:
     assert saved(crowded).replace(" neighbor 192.0.2.9 description spine\n", "") == EVPN
 
 
+FABRIC = """\
+frr version 8.4
+frr defaults datacenter
+vrf RED
+ ip route 10.60.0.0/16 blackhole
+exit-vrf
+!
+router bgp 65000
+ neighbor 192.0.2.9 remote-as 65001
+ !
+ address-family l2vpn evpn
+  neighbor 192.0.2.9 activate
+  advertise-all-vni
+  vni 1002
+   rd 1:1
+   route-target import 1:1
+  exit-vni
+  advertise-svi-ip
+ exit-address-family
+exit
+!
+router bgp 65000 vrf RED
+ bgp router-id 10.0.0.7
+exit
+!
+"""
+
+
+def fabric(poll: int = 5) -> dict[str, dict[str, t.Any]]:
+    """What a playbook declares on such a host: against the profile, in EVPN, in a VRF, with another AS, and without multicast."""
+    evpn = [{"family": "l2vpn_evpn", "activate": True, "route_reflector_client": False}]
+    words = {"local_as": "65123", "local_as_no_prepend": True, "local_as_replace_as": True}
+    peers = [
+        {"neighbor": "192.0.2.9", "description": "spine"},
+        {"neighbor": "192.0.2.10", "remote_as": "65002", "address_families": evpn, **words},
+    ]
+    default = {
+        "asn": "65000",
+        "ebgp_requires_policy": True,
+        "timers": {"keepalive": 60, "hold": 180},
+        "default_ipv4_unicast": False,
+        "neighbors": peers,
+    }
+    vrf = {"asn": "65000", "vrf": "RED", "neighbors": [{"neighbor": "192.0.2.11", "remote_as": "65003"}]}
+    return {
+        "frr_bgp": {"instances": [default, vrf], "purge": True},
+        "frr_ospf": {
+            "router_id": "10.0.0.1",
+            "interfaces": [{"name": "eth1", "area": "0", "network_type": "non-broadcast"}],
+            "neighbors": [{"address": "10.0.1.2", "poll_interval": poll, "priority": 5}],
+            "areas": [{"area": "7", "type": "totally_nssa"}],
+            "purge": True,
+        },
+        "frr_static": {"routes": [{"prefix": "10.41.0.0/16", "via": "192.0.2.9", "vrf": "RED"}], "purge": True},
+    }
+
+
+def notes(host: harness.Host) -> str:
+    """What the modules remember of what they made."""
+    return host.run(["grep", "-r", "", "/etc/overloom/frr"], ok=None)
+
+
+def test_a_fabric_in_evpn_and_a_vrf_under_another_profile_outlives_daemon_and_host(crowded: harness.Host) -> None:
+    start(crowded, FABRIC, "datacenter")
+    first, gone = running(crowded), deleted(crowded)
+    assert gone is not None
+    for module, options in fabric().items():
+        crowded.apply(module, options)
+    ran, file, noted = running(crowded), saved(crowded), notes(crowded)
+    would_go = deleted(crowded)
+    assert would_go is not None and not would_go - gone
+    for line in (
+        " bgp ebgp-requires-policy",
+        " timers bgp 60 180",
+        " neighbor 192.0.2.10 local-as 65123 no-prepend replace-as",
+        "  neighbor 192.0.2.10 activate",
+        " neighbor 192.0.2.11 remote-as 65003",
+        " neighbor 10.0.1.2 priority 5 poll-interval 5",
+        " area 0.0.0.7 nssa no-summary",
+        " ip route 10.41.0.0/16 192.0.2.9",
+        "   rd 1:1",
+    ):
+        assert f"{line}\n" in ran and f"{line}\n" in file, line
+    # What FRR refuses leaves what ran, in its VRF, and whose it is.
+    bad = [{"prefix": "10.60.0.0/16", "via": "192.0.2.7", "vrf": "RED"}]
+    routes = [*fabric()["frr_static"]["routes"], {"prefix": "10.42.0.0/16", "via": "192.0.2.9", "vrf": "RED"}, *bad]
+    assert "10.60.0.0/16 192.0.2.7" in crowded.module("frr_static", {"routes": routes}, ok=False)["msg"]
+    assert (running(crowded), saved(crowded), notes(crowded)) == (ran, file, noted)
+
+    def nothing_to_do(starts: str) -> None:
+        wait(lambda: set(DAEMONS) <= daemons(crowded), f"FRR's daemons after the {starts}", 60)
+        wait(lambda: running(crowded) == ran, f"what ran before the {starts}", 20)
+        assert (saved(crowded), notes(crowded)) == (file, noted)
+        for module, options in fabric().items():
+            assert not crowded.module(module, options)["changed"], (starts, module)
+
+    restart(crowded)
+    nothing_to_do("restart")
+    crowded.run(["systemctl", "enable", "--quiet", "frr"])
+    crowded.reboot()
+    nothing_to_do("reboot")
+    crowded.run(["systemctl", "disable", "--quiet", "frr"])
+    # The next change, and the teardown.
+    crowded.apply("frr_ospf", fabric(poll=9)["frr_ospf"])
+    assert " neighbor 10.0.1.2 priority 5 poll-interval 9\n" in running(crowded)
+    for module, things in (("frr_static", "routes"), ("frr_ospf", "instances"), ("frr_bgp", "instances")):
+        crowded.module(module, {things: [], "purge": True})
+    assert running(crowded) == first and not notes(crowded)
+    assert saved(crowded) == FABRIC
+    restart(crowded)
+    wait(lambda: running(crowded) == first, "what ran at first", 10)
+
+
 # --- any file --------------------------------------------------------------------------------------------------------
 
 # How many random files are edited; the long form takes 10,000, as here in some fifteen minutes:
