@@ -256,10 +256,6 @@ options:
           ipv6_ra_configs:
             description: "Router advertisements, such as V(address_mode: slaac) and V(send_periodic: true), as a whole."
             type: dict
-          ipv6_prefix:
-            description: Prefixes that were delegated.
-            type: list
-            elements: str
           options:
             description: Options of ovn-nb(5), as a whole.
             type: dict
@@ -295,7 +291,7 @@ options:
           policy:
             description: Whether the prefix is that of the destination or of the source.
             type: str
-            choices: [dst-ip, src-ip]
+            choices: ["", dst-ip, src-ip]
           ip_prefix:
             description: Prefix.
             type: str
@@ -307,6 +303,9 @@ options:
           output_port:
             description: Port of the router through which the next hop is reached.
             type: str
+          bfd:
+            description: Whether the entry of O(bfd) for O(routers[].static_routes[].output_port) and the next hop watches it.
+            type: bool
           options:
             description: Options of ovn-nb(5), as a whole.
             type: dict

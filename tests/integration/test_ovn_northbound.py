@@ -6,11 +6,23 @@
 from __future__ import annotations
 
 import copy
+import pathlib
+import random
+import sys
 import typing as t
 
 import ovn
 import pytest
 from harness import Host
+
+from ansible_collections.overloom.fabric.plugins.module_utils._ovn import compare as ovn_compare
+from ansible_collections.overloom.fabric.plugins.module_utils._ovn.database import applied, read_tables, transaction
+from ansible_collections.overloom.fabric.plugins.module_utils._owner import Settings
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner, differing
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "unit/plugins/module_utils"))
+
+import ovn_draw as draw  # noqa: E402  # pylint: disable=wrong-import-position
 
 BLUE: dict[str, t.Any] = {
     "switches": [
@@ -274,6 +286,19 @@ REFUSED: list[tuple[dict[str, t.Any], str]] = [
     ),
     ({"port_groups": [{"name": "a-b"}]}, "port group a-b: name is 'a-b'; give letters, digits"),
     ({"port_groups": [{"name": "g", "ports": ["none"]}]}, "port group g: ports names the port none"),
+    (
+        {"switches": [{"name": "s", "ports": [{"name": "p", "tag": 1, "tag_request": 2}]}]},
+        "switch s: port p: OVN makes tag out of tag_request; give one of them",
+    ),
+    (
+        {
+            "switches": [{"name": "s", "ports": [{"name": "p"}]}],
+            "routers": [
+                {"name": "r", "ports": [{"name": "p", "mac": "02:00:00:00:00:01", "networks": ["10.0.0.1/8"]}]}
+            ],
+        },
+        "port p is to be one of a switch and one of a router",
+    ),
     ({"meters": [{"name": "m", "unit": "kbps"}]}, "meter m is not there yet and needs bands"),
     (
         {"switches": [{"name": "s", "external_ids": {"overloom-owner": "x"}}]},
@@ -318,3 +343,48 @@ def test_a_chassis_that_is_gone_is_named_and_nobody_waits_for_ever(host: Host) -
         assert "chassis dead" in host.module("ovn_northbound", declared, ok=False)["msg"]
     finally:
         host.run(["ovn-sbctl", "--all", "destroy", "Chassis_Private", "--", "chassis-del", "dead"])
+
+
+def _stated(objects: dict[str, t.Any]) -> dict[str, t.Any]:
+    """The objects without the tags that northd makes of what is asked for."""
+    for switch in objects["switches"].values():
+        for port in switch["ports"].values():
+            if port["tag_request"] is not None:
+                port["tag"] = None
+    return objects
+
+
+BEGIN = ["ovn-nbctl", "--timeout=30"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_random_intents_are_in_the_database_as_foretold_once_and_leave_it_as_it_was(host: Host, seed: int) -> None:
+    rnd, how = random.Random(seed), Settings("overloom.fabric", purge=True)
+    before = ovn.dump(host)
+    runner = Runner(lambda argv, stdin: (0, host.run(argv, stdin=stdin), ""))
+    done = 0
+    for _round in range(12):
+        wanted = ovn_compare.Wanted(draw.nodes(draw.intent(rnd)), {"bfd-min-tx": str(rnd.randint(100, 200))})
+        found = read_tables(runner, BEGIN)
+        try:
+            comparison = ovn_compare.compared(found, wanted, how)
+            ovn_compare.compare(found, wanted, how, BEGIN)
+        except FabricError as error:
+            # An option that is left out stays, and names what goes.
+            assert " is still the " in str(error)
+            continue
+        for step in transaction([*BEGIN, "--wait=sb"], comparison.ops, how.owner):
+            runner(step)
+        held = read_tables(runner, BEGIN)
+        foretold, real = (_stated(ovn_compare.whole(tables)) for tables in (applied(found, comparison.ops), held))
+        differences = differing(foretold, real)
+        assert differences == ({}, {}), differences
+        assert not ovn_compare.compare(held, wanted, how, BEGIN).steps
+        done += 1
+    assert done > 5
+    lists = draw.intent(rnd)
+    host.module("ovn_northbound", {**GONE, "wait_for": "sb"})
+    assert ovn.dump(host) == before
+    assert host.apply("ovn_northbound", {**lists, "wait_for": "sb"})["changed"]
+    assert host.apply("ovn_northbound", {**GONE, "wait_for": "sb"})["changed"]
+    assert ovn.dump(host) == before

@@ -34,6 +34,8 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovn.tables import
     NAME_KEY,
     PLACES,
     ROOTS,
+    ROUTER_PORT,
+    SWITCH_PORT,
     TABLES,
     Field,
     Table,
@@ -51,6 +53,8 @@ from ansible_collections.overloom.fabric.plugins.module_utils._owner import (
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, FabricError
 
 IDS = "external_ids"
+# Of an adopted row that was moved: where it was.
+_PLACE = "@place"
 # A list of rows, in one row: (table, row, column).
 Place = t.Tuple[str, Id, str]
 
@@ -110,13 +114,28 @@ class _Comparison:
         # What is declared, by its row; and the rows that go.
         self.matched: dict[Id, Node] = {}
         self.gone: set[str] = set()
+        self._removed: set[str] = set()
+        # Rows that move to another list.
+        self.leaving: set[str] = set()
         self._names: dict[tuple[str, Key], Id] = {}
         self._new: dict[Id, Row] = {}
 
     @property
     def ops(self) -> list[Op]:
         """All ops, in the order in which they can be done."""
-        return [*self.removals, *self.creations, *self.changes, *self.destroyed]
+        return [*self._released(), *self.removals, *self.creations, *self.changes, *self.destroyed]
+
+    def _released(self) -> list[Op]:
+        """The changes that let rows go to which only rows refer that go as well: the database counts these until they are gone."""
+        going = {op.row for op in self.destroyed if isinstance(op, Destroy)}
+        return [
+            Put(table.name, Id(uuid), field.column, None, None)
+            for table in TABLES.values()
+            for field in table.fields
+            if field.strong
+            for uuid, row in sorted(self.found.tables[table.name].items())
+            if uuid in self._removed and row[field.column] in going
+        ]
 
     # Which rows ----------------------------------------------------------------------------------------------------
 
@@ -130,11 +149,15 @@ class _Comparison:
         if ref is None:
             ref = self._create(node, place)
         elif place is not None and self.found.place.get(ref) != place:
-            self.creations.append(Move(node.table.name, ref, self.found.place[ref], place))
+            self._move(node.table, ref, place)
         self.matched[ref] = node
         self._names[node.table.name, node.key] = ref
         for child, below in node.below():
             self.match(below, (node.table.name, ref, child.column))
+
+    def _move(self, table: Table, ref: Id, place: Place) -> None:
+        self.leaving.add(ref)
+        self.creations.append(Move(table.name, ref, self.found.place[ref], place))
 
     def _found(self, node: Node, place: Place | None) -> Id | None:
         rows = [ref for ref in self.found.named(node.table, node.key, place) if ref not in self.matched]
@@ -195,6 +218,8 @@ class _Comparison:
         found: list[str] = []
         for child in table.children:
             for uuid in self.found.row(table, ref)[child.column]:
+                if uuid in self.leaving:
+                    continue
                 row = self.found.row(child.table, uuid)
                 if not self._is_ours(row) or self._was_there(row):
                     found.append(words(child.table, child.table.key_of(row)))
@@ -204,9 +229,10 @@ class _Comparison:
     def _destroy(self, table: Table, ref: Id) -> None:
         """Remove a row with all that hangs below it, but for what moves elsewhere."""
         self.gone.add(ref)
+        self._removed.add(ref)
         for child in table.children:
             for uuid in self.found.row(table, ref)[child.column]:
-                if uuid not in self.matched:
+                if uuid not in self.matched and uuid not in self.leaving:
                     self._forget(child.table, Id(uuid))
         place = self.found.place.get(ref)
         if place is None:
@@ -216,19 +242,23 @@ class _Comparison:
 
     def _forget(self, table: Table, ref: Id) -> None:
         self.gone.add(ref)
+        self._removed.add(ref)
         for child in table.children:
             for uuid in self.found.row(table, ref)[child.column]:
                 self._forget(child.table, Id(uuid))
 
     def drop_undeclared(self) -> None:
         """Remove what is ours, hangs in a declared list, and is not declared in it; with purge, wherever it is."""
-        for table in TABLES.values():
-            for uuid, row in sorted(self.found.tables[table.name].items()):
-                ref = Id(uuid)
-                if ref in self.matched or ref in self.gone or not self._is_ours(row):
-                    continue
-                if self.settings.purge or self._in_declared_list(ref):
-                    self._drop(table, ref, row)
+        undeclared = [
+            (table, Id(uuid), row)
+            for table in TABLES.values()
+            for uuid, row in sorted(self.found.tables[table.name].items())
+            if uuid not in self.matched and self._is_ours(row)
+        ]
+        # What goes back to another list comes first, as it does not keep the row that it leaves.
+        for table, ref, row in sorted(undeclared, key=lambda one: _PLACE not in self._former(one[2])):
+            if ref not in self.gone and (self.settings.purge or self._in_declared_list(ref)):
+                self._drop(table, ref, row)
 
     def _in_declared_list(self, ref: Id) -> bool:
         place = self.found.place.get(ref)
@@ -252,15 +282,30 @@ class _Comparison:
         """Put back what an adopted row had, and take the marks off; what is ours below it goes."""
         self.gone.add(ref)
         row = self.found.row(table, ref)
-        key = OVS_BEFORE + self.settings.owner
-        for column, value in json.loads(row[IDS][key]).items():
-            self.changes += _puts(table.name, ref, row, column, tuple(value) if isinstance(value, list) else value)
-        self.changes += [Put(table.name, ref, IDS, name, None) for name in (OVS_OWNER, key) if name in row[IDS]]
+        former = self._former(row)
+        place = former.pop(_PLACE, None)
+        if place and place[1] in self.found.tables.get(place[0], {}) and self.found.place[ref] != place:
+            self._move(table, ref, (place[0], Id(place[1]), place[2]))
+        ids = former.pop(IDS, {key: text for key, text in row[IDS].items() if not _is_kept(key)})
+        named = {key: text for key, text in row[IDS].items() if key == NAME_KEY}
+        refers = {field.column for field in table.fields if field.refers}
+        for column, value in former.items():
+            self.changes += _puts(table.name, ref, row, column, _as_ids(value) if column in refers else value)
+        self.changes += _puts(table.name, ref, row, IDS, {**ids, **named})
         for child in table.children:
             for uuid in row[child.column]:
                 below = self.found.row(child.table, uuid)
                 if uuid not in self.matched and uuid not in self.gone and self._is_ours(below):
                     self._drop(child.table, Id(uuid), below)
+
+    def _former(self, row: Row) -> dict[str, t.Any]:
+        """What an adopted row had in the columns that were changed since."""
+        try:
+            noted = json.loads(row[IDS].get(OVS_BEFORE + self.settings.owner, "{}"))
+            return {column: tuple(value) if isinstance(value, list) else value for column, value in noted.items()}
+        except (ValueError, AttributeError):
+            # Somebody has written into it: what cannot be read cannot be given back.
+            return {}
 
     # What is in them -----------------------------------------------------------------------------------------------
 
@@ -271,17 +316,22 @@ class _Comparison:
             row = self._new[ref] if new else self.found.row(node.table, ref)
             mark = owner_of(row)
             puts = [put for field in node.table.fields for put in self._put(node, ref, row, field)]
-            if not new and mark != self.settings.owner and not node.is_place:
+            if not new and not node.is_place and (mark != self.settings.owner or self._was_there(row)):
                 puts += self._adopt(node, ref, row, puts)
             (self.creations if new else self.changes).extend(puts)
 
     def _adopt(self, node: Node, ref: Id, row: Row, puts: t.Iterable[Put]) -> list[Put]:
-        former = {put.column: row[put.column] for put in puts if put.column != IDS}
-        noted = json.dumps(former, sort_keys=True)
-        return [
-            Put(node.table.name, ref, IDS, OVS_OWNER, self.settings.owner),
-            Put(node.table.name, ref, IDS, OVS_BEFORE + self.settings.owner, noted),
-        ]
+        """The marks of a row that others made, with what it had in the columns that change."""
+        former = self._former(row)
+        if ref in self.leaving:
+            former.setdefault(_PLACE, self.found.place[ref])
+        for put in puts:
+            held = row[put.column]
+            if put.column == IDS:
+                held = {key: text for key, text in held.items() if not _is_kept(key)}
+            former.setdefault(put.column, held)
+        marks = {OVS_OWNER: self.settings.owner, OVS_BEFORE + self.settings.owner: json.dumps(former, sort_keys=True)}
+        return [Put(node.table.name, ref, IDS, key, text) for key, text in marks.items() if row[IDS].get(key) != text]
 
     def _put(self, node: Node, ref: Id, row: Row, field: Field) -> list[Put]:
         if field.name not in node.cells:
@@ -300,28 +350,35 @@ class _Comparison:
 
     def _referred(self, node: Node, row: Row, field: Field, value: t.Any) -> t.Any:
         """The rows that an option names. Of a set that is not exact, what others made stays in it."""
-        names = value if isinstance(value, tuple) else (value,) if value else ()
-        refs = {self._named(node, field, name) for name in names}
+        if field.by:
+            own = dict(zip(node.table.keys, node.key))
+            keys = [tuple(own[name] for name in field.by)] if value else []
+        else:
+            keys = [(name,) for name in (value if isinstance(value, tuple) else (value,) if value else ())]
+        refs = {self._named(node, field, key) for key in keys}
         if field.stored.kind != "set":
             return next(iter(refs), None)
         if not field.exact:
-            refs |= {
-                Id(ref) for ref in row[field.column] if not self._is_ours(self.found.tables[field.refers].get(ref, {}))
-            }
+            refs |= {Id(ref) for ref in row[field.column] if not self._will_be_ours(field.refers, Id(ref))}
         return tuple(sorted(refs))
 
-    def _named(self, node: Node, field: Field, name: str) -> Id:
-        declared = self._names.get((field.refers, (name,)))
+    def _will_be_ours(self, table: str, ref: Id) -> bool:
+        """Is it a row of ours, or one that this call adopts?"""
+        node = self.matched.get(ref)
+        return self._is_ours(self.found.tables[table].get(ref, {})) or (node is not None and not node.is_place)
+
+    def _named(self, node: Node, field: Field, key: Key) -> Id:
+        declared = self._names.get((field.refers, key))
         if declared is not None:
             return declared
         table = TABLES[field.refers]
-        rows = [ref for ref in self.found.named(table, (name,), None) if ref not in self.gone]
+        rows = [ref for ref in self.found.named(table, key, None) if ref not in self.gone]
         rows = [ref for ref in rows if self._is_ours(self.found.row(table, ref))] or rows
         if len(rows) == 1:
             return rows[0]
         many = f"there are {len(rows)} of it" if rows else "which is neither declared nor in the database"
         raise FabricError(
-            f"{node.what}: {field.name} names the {table.what} {name}, {many}; declare it, or correct the name"
+            f"{node.what}: {field.name} names the {words(table, key)}, {many}; declare it, or correct the name"
         )
 
     def put_options(self, wanted: dict[str, t.Any] | None) -> None:
@@ -352,6 +409,11 @@ def _is_kept(key: str) -> bool:
     return key in (OVS_OWNER, NAME_KEY) or key.startswith(OVS_BEFORE)
 
 
+def _as_ids(value: t.Any) -> t.Any:
+    """References as the ops have them."""
+    return tuple(Id(ref) for ref in value) if isinstance(value, tuple) else value and Id(value)
+
+
 def _puts(table: str, ref: Id, row: Row, column: str, value: t.Any) -> list[Put]:
     """The changes that give a column a value."""
     held = row[column]
@@ -364,22 +426,59 @@ def _puts(table: str, ref: Id, row: Row, column: str, value: t.Any) -> list[Put]
 # The whole ---------------------------------------------------------------------------------------------------------
 
 
-def compare(found: Tables, wanted: Wanted, settings: Settings, begin: t.Sequence[str]) -> Change:
-    """The steps that make the database hold what is declared."""
+def compared(found: Tables, wanted: Wanted, settings: Settings) -> _Comparison:
+    """The ops that make the database hold what is declared."""
     comparison = _Comparison(found, settings)
     for node in wanted.nodes:
         comparison.match(node, None)
     comparison.drop_undeclared()
     comparison.fill()
     comparison.put_options(wanted.options)
+    return comparison
+
+
+def compare(found: Tables, wanted: Wanted, settings: Settings, begin: t.Sequence[str]) -> Change:
+    """The steps that make the database hold what is declared."""
+    comparison = compared(found, wanted, settings)
     ops = comparison.ops
-    before, after = _sides(found, applied(found, ops)) if ops else ({}, {})
+    if not ops:
+        return Change([], {}, {}, tuple(comparison.warnings))
+    later = applied(found, ops)
+    _check_referred(found, later)
+    _check_names(later, settings.owner)
+    before, after = _sides(found, later)
     return Change(list(transaction(begin, ops, settings.owner)), before, after, tuple(comparison.warnings))
+
+
+def _check_referred(found: Tables, later: Tables) -> None:
+    """Refuse to remove what the database would not let go."""
+    for table in TABLES.values():
+        for field in table.fields:
+            if field.strong:
+                for row in later[table.name].values():
+                    ref = row[field.column]
+                    if ref and ref not in later[field.refers]:
+                        gone = TABLES[field.refers]
+                        raise FabricError(
+                            f"{words(gone, gone.key_of(found[gone.name][ref]))} is still the {field.name} of "
+                            f"{words(table, table.key_of(row))}; take it from there first, or declare it again"
+                        )
+
+
+def _check_names(later: Tables, owner: str) -> None:
+    """Refuse a switch port of ours and a router port of one name: both are the logical port of that name, and northd takes one of them."""
+    ports = {row["name"]: row for row in later[SWITCH_PORT.name].values()}
+    for row in later[ROUTER_PORT.name].values():
+        twin = ports.get(row["name"])
+        if twin is not None and owner in (owner_of(row), owner_of(twin)):
+            raise FabricError(
+                f"port {row['name']} is to be one of a switch and one of a router, which are not told apart by OVN; choose another name for one of them"
+            )
 
 
 def _sides(found: Tables, after: Tables) -> tuple[Item, Item]:
     """Both sides of a change, without the objects that stay as they are."""
-    sides = (_whole(found), _whole(after))
+    sides = (whole(found), whole(after))
     result: tuple[Item, Item] = ({}, {})
     for option in sides[0]:
         for label in dict.fromkeys([*sides[0][option], *sides[1][option]]):
@@ -390,17 +489,17 @@ def _sides(found: Tables, after: Tables) -> tuple[Item, Item]:
     return result
 
 
-def _whole(tables: Tables) -> dict[str, Item]:
+def whole(tables: Tables) -> dict[str, Item]:
     """All objects, by their option and their keys."""
-    whole: dict[str, Item] = {root.option: {} for root in ROOTS}
+    objects: dict[str, Item] = {root.option: {} for root in ROOTS}
     for root in ROOTS:
         for uuid, row in sorted(tables[root.table.name].items()):
             label = label_of(root.table, row)
-            whole[root.option][f"{label} {uuid}" if not label or label in whole[root.option] else label] = view(
+            objects[root.option][f"{label} {uuid}" if not label or label in objects[root.option] else label] = view(
                 tables, root.table, row, keyed=True
             )
-    whole["nb_global_options"] = next(({**row["options"]} for row in tables[GLOBAL].values()), {})
-    return whole
+    objects["nb_global_options"] = next(({**row["options"]} for row in tables[GLOBAL].values()), {})
+    return objects
 
 
 def label_of(table: Table, row: Row) -> str:
@@ -415,7 +514,7 @@ def view(tables: Tables, table: Table, row: Row, keyed: bool = False) -> Item:
         value = field.value(row)
         if field.refers:
             names = sorted(label_of(TABLES[field.refers], held) for held in _referred_rows(tables, field, value))
-            value = names if field.stored.kind == "set" else next(iter(names), None)
+            value = bool(names) if field.by else names if field.stored.kind == "set" else next(iter(names), None)
         elif field.name == IDS:
             value = {key: text for key, text in sorted(value.items()) if not _is_kept(key)}
         elif value is not None:

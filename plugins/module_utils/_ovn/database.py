@@ -12,7 +12,7 @@ import typing as t
 import uuid
 
 from ansible_collections.overloom.fabric.plugins.module_utils._json import documents
-from ansible_collections.overloom.fabric.plugins.module_utils._ovn.tables import TABLES, stored
+from ansible_collections.overloom.fabric.plugins.module_utils._ovn.tables import PLACES, TABLES, Child, Table, stored
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.tables import MAP, NUMBER, TEXT, Column, value_of
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.text import quote
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner, Step
@@ -30,6 +30,9 @@ _GLOBAL: dict[str, Column] = {
 # Bytes of arguments in one call (see _ovs/database.py).
 LONGEST = 1_500_000
 _NAMESPACE = uuid.UUID("0f6a3d2e-6f76-4e62-9c0b-6f7665726c6f")
+
+# Tables whose rows hang in lists.
+_HANGING = {child.table.name for _table, child in PLACES}
 
 Row = t.Dict[str, t.Any]
 # Table -> UUID -> column -> value.
@@ -132,6 +135,7 @@ def applied(found: Tables, ops: t.Iterable[Op]) -> Tables:
     draft = _Draft(found)
     for op in ops:
         draft.do(op)
+    draft.settle()
     return draft.tables
 
 
@@ -170,7 +174,36 @@ class _Draft:
     def _hang(self, place: tuple[str, Id, str], ref: Id, there: bool) -> None:
         table, above, column = place
         held = self._row(table, above)
-        held[column] = tuple(sorted({*held[column], ref} if there else set(held[column]) - {ref}))
+        held[column] = (*held[column], ref) if there else tuple(one for one in held[column] if one != ref)
+
+    def settle(self) -> None:
+        """What the database does at the end: rows that hang nowhere go, and what refers to rows that are gone no longer does."""
+        for name, table in TABLES.items():
+            if table.name in _HANGING:
+                kept = {ref for above, child in PLACES if child.table is table for ref in self._held(above, child)}
+                self.tables[name] = {ref: row for ref, row in self.tables[name].items() if ref in kept}
+        for name, table in TABLES.items():
+            columns = [child.column for child in table.children]
+            refers = {field.column: field.refers for field in table.fields if field.refers and not field.strong}
+            for ref, row in list(self.tables[name].items()):
+                for column in columns:
+                    if row[column] != tuple(sorted(row[column])):
+                        self._row(name, ref)[column] = tuple(sorted(row[column]))
+                for column, target in refers.items():
+                    self._drop_dangling(name, ref, column, self.tables[target])
+
+    def _held(self, table: Table, child: Child) -> t.Iterator[str]:
+        for row in self.tables[table.name].values():
+            yield from row[child.column]
+
+    def _drop_dangling(self, table: str, ref: str, column: str, there: t.Container[str]) -> None:
+        value = self.tables[table][ref][column]
+        if isinstance(value, tuple):
+            kept: t.Any = tuple(sorted(one for one in value if one in there))
+        else:
+            kept = value if value in there else None
+        if kept != value:
+            self._row(table, ref)[column] = kept
 
 
 def _put(row: Row, op: Put) -> None:
@@ -278,28 +311,32 @@ def _cell(put: Put) -> str:
 
 
 def _arguments(ops: t.Sequence[Op]) -> list[str]:
-    """The words of one call: what leaves a list, what comes, each new row with the rows below it, what changes, and what goes."""
+    """The words of one call: what comes, each new row with the rows below it, what leaves a list, what changes, and what goes."""
     argv: list[str] = []
     cells: dict[tuple[str, Id], list[Put]] = {}
     for op in ops:
         if isinstance(op, Put):
             cells.setdefault((op.table, op.row), []).append(op)
-    left = _by_place((op.source, op.row) for op in ops if isinstance(op, Move))
-    for (table, row, column), rows in left.items():
-        argv += ["--", "remove", table, row, column, *rows]
     joined = _by_place(
         (place, op.row)
         for op in ops
         for place in [op.under if isinstance(op, Create) else op.target if isinstance(op, Move) else None]
         if place
     )
+    columns: dict[Id, list[tuple[str, Id, str]]] = {}
+    for place in joined:
+        columns.setdefault(place[1], []).append(place)
     for op in ops:
         if isinstance(op, Create):
-            hung = [f"{place[2]}={','.join(joined.pop(place))}" for place in list(joined) if place[1] == op.row]
+            hung = [f"{place[2]}={','.join(joined.pop(place))}" for place in columns.get(op.row, ())]
             argv += ["--", f"--id={op.row}", "create", op.table]
             argv += [*(_cell(put) for put in cells.pop((op.table, op.row), ())), *hung]
     for (table, row, column), rows in joined.items():
         argv += ["--", "add", table, row, column, *rows]
+    # After what comes, as some lists may not be empty in between.
+    left = _by_place((op.source, op.row) for op in ops if isinstance(op, Move))
+    for (table, row, column), rows in left.items():
+        argv += ["--", "remove", table, row, column, *rows]
     for (table, row), puts in cells.items():
         argv += _changes(table, row, puts)
     return argv + [word for op in ops if isinstance(op, Destroy) for word in ("--", "destroy", op.table, op.row)]

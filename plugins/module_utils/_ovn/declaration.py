@@ -59,10 +59,8 @@ def _list_spec(table: Table, top: bool = False) -> Item:
     for field in table.fields:
         options[field.name] = dict(field.kind.spec)
         if field.name in table.keys and field.name not in table.optional:
-            options[field.name]["required"] = True
-        if field.name in table.keys:
             # What tells a row apart cannot be empty.
-            options[field.name].update(_choices(field))
+            options[field.name].update(required=True, **_choices(field))
     for child in table.children:
         options[child.option] = _list_spec(child.table)
     if top:
@@ -119,12 +117,23 @@ def _node(table: Table, item: Item, above: str) -> Node:
             value = _cell(table, field, item.get(field.name), what)
             if value is not _LEFT_OUT:
                 cells[field.name] = value
+    _settle_instead(table, cells, what)
     lists = {
         child.option: _nodes(child.table, item[child.option], f"{what}: ")
         for child in table.children
         if item.get(child.option) is not None
     }
     return Node(table, tuple(key), cells, lists, item.get("state", "present") == "present", what)
+
+
+def _settle_instead(table: Table, cells: dict[str, t.Any], what: str) -> None:
+    """Of what OVN makes out of another option, one of both counts: the other is left to OVN, or cleared."""
+    for made, asked in table.instead:
+        if cells.get(asked) is not None:
+            if cells.pop(made, None) is not None:
+                raise FabricError(f"{what}: OVN makes {made} out of {asked}; give one of them")
+        elif made in cells:
+            cells[asked] = None
 
 
 _LEFT_OUT = object()

@@ -187,7 +187,8 @@ class Field(t.NamedTuple):
 
     name: of the option, and of the column unless that is given. key: of the column's map, or None for the whole column.
     refers: the table of the rows that the column holds and the option names.
-    exact: of such a set, whether what others put into it goes, too.
+    exact: of such a set, whether what others put into it goes, too. strong: whether the database refuses to remove such a row.
+    by: the options of the row itself whose values tell that row apart; the option then only says whether it is referred to.
     """
 
     name: str
@@ -197,6 +198,8 @@ class Field(t.NamedTuple):
     key: str | None = None
     refers: str = ""
     exact: bool = False
+    strong: bool = False
+    by: tuple[str, ...] = ()
 
     @property
     def column(self) -> str:
@@ -230,6 +233,7 @@ class Table(t.NamedTuple):
     unique: no two rows of the database have the same keys, wherever they hang.
     optional: keys that may be left out. fixed: what every new row has in columns that are no options.
     label: the column that needs a unique text, made of the keys of the row above and of this one.
+    instead: pairs of options of which OVN makes the first out of the second.
     """
 
     name: str
@@ -243,6 +247,7 @@ class Table(t.NamedTuple):
     optional: tuple[str, ...] = ()
     fixed: tuple[tuple[str, str], ...] = ()
     label: str = ""
+    instead: tuple[tuple[str, str], ...] = ()
 
     def field(self, name: str) -> Field:
         """An option by its name."""
@@ -272,8 +277,8 @@ def _names(name: str, refers: str, column: str = "", exact: bool = False) -> Fie
     return Field(name, Lines(), SET, column, refers=refers, exact=exact)
 
 
-def _name(name: str, refers: str) -> Field:
-    return Field(name, Text(), MAYBE, refers=refers)
+def _name(name: str, refers: str, strong: bool = False) -> Field:
+    return Field(name, Text(), MAYBE, refers=refers, strong=strong)
 
 
 _IDS = _map("external_ids")
@@ -336,10 +341,11 @@ SWITCH_PORT = Table(
         _name("dhcpv4_options", "DHCP_Options"),
         _name("dhcpv6_options", "DHCP_Options"),
         _names("mirror_rules", "Mirror"),
-        _name("ha_chassis_group", "HA_Chassis_Group"),
+        _name("ha_chassis_group", "HA_Chassis_Group", strong=True),
         _IDS,
     ),
     unique=True,
+    instead=(("tag", "tag_request"),),
 )
 FORWARDING_GROUP = Table(
     "Forwarding_Group",
@@ -393,9 +399,8 @@ ROUTER_PORT = Table(
         Field("networks", Lines(is_interface), SET),
         _text("peer", MAYBE),
         Field("enabled", Flag(True), MAYBE),
-        _name("ha_chassis_group", "HA_Chassis_Group"),
+        _name("ha_chassis_group", "HA_Chassis_Group", strong=True),
         _map("ipv6_ra_configs"),
-        Field("ipv6_prefix", Lines(), SET),
         _map("options"),
         _IDS,
     ),
@@ -413,6 +418,7 @@ STATIC_ROUTE = Table(
         _text("ip_prefix", kind=Checked(is_prefix)),
         _text("nexthop", kind=Checked(is_nexthop)),
         _text("output_port", MAYBE, Usual(None)),
+        Field("bfd", Flag(), MAYBE, refers="BFD", by=("output_port", "nexthop")),
         _map("options"),
         _IDS,
     ),
@@ -446,8 +452,8 @@ NAT = Table(
         _text("external_mac", MAYBE, Mac()),
         _text("logical_port", MAYBE),
         _name("gateway_port", "Logical_Router_Port"),
-        _name("allowed_ext_ips", "Address_Set"),
-        _name("exempted_ext_ips", "Address_Set"),
+        _name("allowed_ext_ips", "Address_Set", strong=True),
+        _name("exempted_ext_ips", "Address_Set", strong=True),
         _map("options"),
         _IDS,
     ),

@@ -1,0 +1,252 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The comparison of ovn_northbound with random intents on random databases, and its tables against the installed schema."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import pathlib
+import random
+import shlex
+import sys
+import typing as t
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ansible_collections.overloom.fabric.plugins.module_utils._ovn import compare as ovn_compare
+from ansible_collections.overloom.fabric.plugins.module_utils._ovn import database
+from ansible_collections.overloom.fabric.plugins.module_utils._ovn.compare import Wanted, compare
+from ansible_collections.overloom.fabric.plugins.module_utils._ovn.database import Tables, applied
+from ansible_collections.overloom.fabric.plugins.module_utils._ovn.declaration import argument_spec
+from ansible_collections.overloom.fabric.plugins.module_utils._ovn.tables import TABLES, stored
+from ansible_collections.overloom.fabric.plugins.module_utils._owner import OVS_OWNER, Settings
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+
+import ovn_draw as draw  # noqa: E402  # pylint: disable=wrong-import-position
+
+OURS = Settings("overloom.fabric", purge=True)
+NOTHING = Wanted([], None)
+BEGIN = ["ovn-nbctl"]
+
+
+def changed(found: Tables, wanted: Wanted, how: Settings, count: t.Iterator[int]) -> Tables:
+    """The database after a call, as it is read again."""
+    comparison = ovn_compare.compared(found, wanted, how)
+    return draw.stored(applied(found, comparison.ops), count)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 2**32), st.booleans())
+def test_a_second_call_changes_nothing_and_a_third_leaves_what_was_found(seed: int, beside: bool) -> None:
+    rnd, count = random.Random(seed), itertools.count()
+    start = draw.empty()
+    if beside:
+        others = changed(start, Wanted(draw.nodes(draw.intent(rnd)), None), Settings("others"), count)
+        start = draw.foreign(others, rnd)
+    wanted = Wanted(draw.nodes(draw.intent(rnd)), {"k": "v", "mine": "2"})
+    try:
+        there = changed(start, wanted, OURS, count)
+    except FabricError:
+        # What others have, one of them may have twice, or it is the same.
+        assert beside
+        return
+    again = compare(there, wanted, OURS, BEGIN)
+    assert again.steps == [] and again.before == again.after == {}
+    # Into rows of others nothing of ours comes, but what hangs below them.
+    assert draw.of_others(there) == draw.of_others(start)
+    after = changed(there, NOTHING, OURS, count)
+    assert after == start
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 2**32))
+def test_from_any_intent_to_any_other(seed: int) -> None:
+    rnd, count = random.Random(seed), itertools.count()
+    first, second = (Wanted(draw.nodes(draw.intent(rnd)), None) for _number in range(2))
+    there = changed(draw.empty(), first, OURS, count)
+    try:
+        change = compare(there, second, OURS, BEGIN)
+    except FabricError as error:
+        # An option that is left out stays, and names what goes.
+        assert " is still the " in str(error)
+        return
+    then = changed(there, second, OURS, count)
+    assert bool(change.steps) == (change.before != change.after)
+    assert compare(then, second, OURS, BEGIN).steps == []
+    # Each new reference is made in the call, and each row of the database that is named is there.
+    words = {word for step in change.steps for word in shlex.split(step.shown().replace(",", " ").replace("=", " "))}
+    made = {word[len("--id=") :] for step in change.steps for word in step.argv if word.startswith("--id=")}
+    assert {word for word in words if word.startswith("@new") and word[4:].isdigit()} <= made | {"@new1"}
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 2**32))
+def test_what_is_adopted_is_given_back(seed: int) -> None:
+    rnd, count = random.Random(seed), itertools.count()
+    lists = draw.intent(rnd)
+    others = changed(draw.empty(), Wanted(draw.nodes(draw.intent(rnd)), None), Settings("others"), count)
+    for rows in others.values():
+        for row in rows.values():
+            row["external_ids"].pop(OVS_OWNER, None)
+    wanted = Wanted(draw.nodes(lists), None)
+    there = changed(others, wanted, OURS._replace(adopt=True), count)
+    assert compare(there, wanted, OURS, BEGIN).steps == []
+    assert changed(there, NOTHING, OURS, count) == others
+
+
+def test_a_change_too_long_for_one_call_is_some_calls_that_make_the_same_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    ports = [{"name": f"p{n}", "addresses": ["dynamic"]} for n in range(50)]
+    lists = {
+        "switches": [{"name": "s", "ports": ports}],
+        "port_groups": [{"name": "g", "ports": [port["name"] for port in ports]}],
+        "meters": [{"name": "m", "unit": "kbps", "bands": [{"rate": 1}]}],
+    }
+    whole = compare(draw.empty(), Wanted(draw.nodes(lists), None), OURS, BEGIN)
+    assert len(whole.steps) == 1
+    monkeypatch.setattr(database, "LONGEST", 2000)
+    parts = compare(draw.empty(), Wanted(draw.nodes(lists), None), OURS, BEGIN)
+    words = [word for step in parts.steps for word in t.cast("database.Step", step).argv]
+    assert len(parts.steps) > 3 and words.count("Logical_Switch_Port") == 50
+    assert "@" not in "".join(words) and parts == compare(draw.empty(), Wanted(draw.nodes(lists), None), OURS, BEGIN)
+    made = [word[len("--id=") :] for word in words if word.startswith("--id=")]
+    assert len(set(made)) == len(made) == 54
+    first = {ref: index for index, step in enumerate(parts.steps) for ref in made if f"--id={ref}" in step.shown()}
+    for index, step in enumerate(parts.steps):
+        for ref in made:
+            assert ref not in step.shown() or first[ref] <= index, "a row is named before it is made"
+
+
+def test_what_is_still_referred_to_is_kept_with_a_sentence() -> None:
+    count = itertools.count()
+    lists = {
+        "address_sets": [{"name": "a"}],
+        "routers": [
+            {
+                "name": "r",
+                "nat": [
+                    {"type": "snat", "external_ip": "192.0.2.1", "logical_ip": "10.0.0.0/8", "allowed_ext_ips": "a"}
+                ],
+            }
+        ],
+    }
+    there = changed(draw.empty(), Wanted(draw.nodes(lists), None), OURS, count)
+    with pytest.raises(
+        FabricError, match="address set a is still the allowed_ext_ips of NAT snat 192.0.2.1 10.0.0.0/8"
+    ):
+        compare(
+            there,
+            Wanted(draw.nodes({"address_sets": [{"name": "a", "state": "absent"}]}), None),
+            OURS._replace(purge=False),
+            BEGIN,
+        )
+
+
+# The schema --------------------------------------------------------------------------------------------------------
+
+SCHEMA = pathlib.Path("/usr/share/ovn/ovn-nb.ovsschema")
+STATUS = "OVN writes it"
+MARK = "holds the owner mark"
+NO_MARK = "has no external_ids for an owner mark, so what is ours could not be told from what is not"
+DATABASE = "the module ovn_database"
+# Columns that no option sets, and why.
+WITHOUT: dict[str, dict[str, str]] = {
+    "NB_Global": {
+        **dict.fromkeys("nb_cfg nb_cfg_timestamp sb_cfg sb_cfg_timestamp hv_cfg hv_cfg_timestamp".split(), STATUS),
+        "name": "names an availability zone for ovn-ic, which joins several OVNs",
+        "ipsec": "needs keys of each host, which are a matter of openvswitch-ipsec",
+        "external_ids": MARK,
+        "options": "the option nb_global_options",
+        **dict.fromkeys(("connections", "ssl"), DATABASE),
+    },
+    "Connection": {
+        "max_backoff": "for connections that the server makes, and ours are made by clients",
+        "other_config": "has nothing that ovn-nb(5) names",
+        **dict.fromkeys(("is_connected", "status"), STATUS),
+        **dict.fromkeys(("target", "inactivity_probe", "external_ids"), DATABASE),
+    },
+    "SSL": {
+        "bootstrap_ca_cert": "a server that trusts its first client lets in anybody",
+        **dict.fromkeys(("ssl_protocols", "ssl_ciphers"), "those of the TLS library, which knows better"),
+        **dict.fromkeys(("private_key", "certificate", "ca_cert", "external_ids"), DATABASE),
+    },
+    "Logical_Switch": {"load_balancer_group": NO_MARK},
+    "Logical_Router": {"load_balancer_group": NO_MARK},
+    "Load_Balancer_Group": dict.fromkeys(("name", "load_balancer"), NO_MARK),
+    "Static_MAC_Binding": dict.fromkeys(("logical_port", "ip", "mac", "override_dynamic_mac"), NO_MARK),
+    "Logical_Switch_Port": dict.fromkeys(("up", "dynamic_addresses"), STATUS),
+    "Logical_Router_Port": {"ipv6_prefix": STATUS},
+    "Logical_Router_Policy": {"nexthop": "ovn-nb(5) says to use nexthops"},
+    "Gateway_Chassis": {"name": "follows from port and chassis, as ovn-nbctl makes it"},
+    "Meter_Band": {"action": "drop is the only one"},
+    "BFD": {"status": STATUS},
+}
+
+
+def schema() -> dict[str, t.Any]:
+    """The tables of the installed OVN."""
+    return t.cast("dict[str, t.Any]", json.loads(SCHEMA.read_text(encoding="utf-8"))["tables"])
+
+
+def test_every_column_of_the_installed_database_is_reached_by_an_option_or_is_not_for_people_to_set() -> None:
+    columns = {(table, column) for table, row in schema().items() for column in row["columns"]}
+    options = {(table, column) for table in TABLES for column in stored(table) if column != "_uuid"}
+    without = {(table, column) for table, reasons in WITHOUT.items() for column in reasons}
+    assert sorted(columns - options - without) == [], "columns that nobody has thought of"
+    assert sorted(options - columns) == [], "columns that the database does not have"
+    assert sorted(without & options) == [] and sorted(without - columns) == []
+
+
+KINDS = {
+    "scalar": (1, 1),
+    "optional": (0, 1),
+    "set": (None, None),
+    "map": (0, "unlimited"),
+    "numbers": (0, "unlimited"),
+}
+
+
+def test_every_column_is_stored_as_the_schema_says() -> None:
+    for name in TABLES:
+        columns = schema()[name]["columns"]
+        for column, spec in stored(name).items():
+            if column == "_uuid":
+                continue
+            kind = columns[column]["type"]
+            low, high = (kind.get("min", 1), kind.get("max", 1)) if isinstance(kind, dict) else (1, 1)
+            assert ("value" in kind) == (spec.kind in ("map", "numbers")), (name, column)
+            if spec.kind == "set":
+                assert high == "unlimited", (name, column)
+            else:
+                assert KINDS[spec.kind] == (low, high), (name, column)
+
+
+def test_every_choice_of_the_schema_is_one_of_the_option() -> None:
+    for name, table in TABLES.items():
+        for field in table.fields:
+            kind = schema()[name]["columns"][field.column]["type"]
+            key = kind.get("key") if isinstance(kind, dict) else None
+            values = key.get("enum", ["set", []])[1] if isinstance(key, dict) else []
+            choices = field.kind.spec.get("choices")
+            if values and field.stored.kind != "numbers":
+                assert set(values) == {choice for choice in choices if choice}, (name, field.name)
+
+
+def test_rows_that_hang_nowhere_are_roots_of_the_schema_and_unique_ones_are_unique() -> None:
+    below = {child.table.name for table in TABLES.values() for child in table.children}
+    for name, table in TABLES.items():
+        assert schema()[name].get("isRoot", False) == (name not in below), name
+        indexes = [set(index) for index in schema()[name].get("indexes", [])]
+        columns = {table.field(key).column for key in table.keys}
+        assert table.unique == (columns in indexes), name
+
+
+def test_the_options_are_those_of_the_documentation() -> None:
+    spec = argument_spec()
+    assert spec["switches"]["options"]["ports"]["options"]["name"]["required"]
+    assert spec["switches"]["options"]["acls"]["options"]["direction"]["choices"] == ["from-lport", "to-lport"]
