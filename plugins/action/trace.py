@@ -13,13 +13,8 @@ from ansible.utils.display import Display
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils import _report_files
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import counters, draw, walk
-from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.way import (
-    DEFAULT_SIZE,
-    PROTOCOLS,
-    Packet,
-    Route,
-    TraceError,
-)
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.packet import DEFAULT_SIZE, PROTOCOLS, Packet
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.way import Route, TraceError
 
 FILE = "trace.json"
 OBSERVED = ("read", "routers", "probe", "again")

@@ -11,7 +11,8 @@ version_added: 0.1.0
 author: The overloom.fabric authors (@overloom)
 description:
   - Reads, for the host and for named network namespaces, links with their addresses and counters, routes, neighbors, policy rules, forwarding,
-    reverse path filters, open checksums and rules of nftables; ports of Open vSwitch; what the switch would do with given packets; the states of guests.
+    reverse path filters, open checksums, ports that somebody listens on, tracked connections, and rules of nftables and iptables; ports of Open vSwitch;
+    what the switch would do with given packets; the states of guests and services.
   - Judges nothing. M(overloom.fabric.trace) follows a packet through what several hosts returned.
 extends_documentation_fragment:
   - overloom.fabric.attributes.info
@@ -47,8 +48,27 @@ options:
     description: Whether to read the states of libvirt's guests.
     type: bool
     default: false
+  plugs:
+    description: NICs of libvirt's guests, to read whether they are plugged in.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      guest:
+        description: The guest's name.
+        type: str
+        required: true
+      port:
+        description: The NIC's port on the host.
+        type: str
+        required: true
+  units:
+    description: Services of systemd to read the states of.
+    type: list
+    elements: str
+    default: []
 notes:
-  - Needs root and iproute2 on the host. Rules are shown where C(nft) is installed; those of C(iptables-legacy) are not.
+  - Needs root and iproute2 on the host. Rules are shown where C(nft) is installed; those of C(iptables-legacy) as C(nft) would list them.
 seealso:
   - module: overloom.fabric.trace
 """
@@ -76,14 +96,24 @@ spaces:
   sample:
     web1:
       links:
-        eth0: {name: eth0, mac: "02:00:00:00:00:01", mtu: 1458, up: true, carrier: true, arp: true, addresses: [10.1.1.1/24], received: 5, sent: 7, dropped: 0}
-      routes: [{to: 10.1.1.0/24, type: unicast, table: main, protocol: kernel, metric: 0, dead: false, hops: [{via: null, dev: eth0}]}]
+        eth0: {name: eth0, mac: "02:00:00:00:00:01", mtu: 1458, up: true, carrier: true, arp: true, addresses: [10.1.1.1/24], received: 5, sent: 7, dropped: 0,
+          unusable: [], master: null, queue: null}
+      routes: [{to: 10.1.1.0/24, type: unicast, table: main, protocol: kernel, metric: 0, mtu: null, dead: false, hops: [{via: null, dev: eth0}]}]
       neighbors: [{to: 10.1.1.2, dev: eth0, mac: "02:00:00:00:00:02", state: REACHABLE}]
-      rules: []
+      rules: [{src: all, dst: null, priority: 32766, iif: null, table: main, action: null, decided: true}]
       tx_checksum: {eth0: false}
       forwarding: 0
       forwarding6: 0
+      echo_ignored: 0
+      echo_ignored6: 0
+      ttl: 64
+      connections: 3
+      connections_most: 262144
+      listening: {tcp: [22], udp: []}
       rp_filter: {all: 0, eth0: 0}
+      forwards: {all: 0, eth0: 0}
+      arp_ignore: {all: 0, eth0: 0}
+      ipv6_off: {all: 0, eth0: 0}
       firewall: []
 switch:
   description: Why Open vSwitch could not be read, if so; its bridges with their ports; the answers to O(traces) as C(ovs-appctl) printed them.
@@ -95,6 +125,16 @@ guests:
   returned: with O(guests)
   type: dict
   sample: {vm1: running}
+plugs:
+  description: For each of O(plugs) by its port V(up) or V(down), or null when libvirt does not say.
+  returned: success
+  type: dict
+  sample: {v-vm1: up}
+units:
+  description: The states of O(units) by name.
+  returned: success
+  type: dict
+  sample: {overloom-container-app1.service: active}
 spawned:
   description: How many processes were started.
   returned: always
@@ -121,6 +161,13 @@ def main() -> None:
                 "options": {name: {"type": "str", "required": True} for name in ("name", "bridge", "flow")},
             },
             "guests": {"type": "bool", "default": False},
+            "plugs": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {name: {"type": "str", "required": True} for name in ("guest", "port")},
+            },
+            "units": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )

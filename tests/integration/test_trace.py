@@ -47,12 +47,12 @@ GRE = "-- set interface gre-kvm2 type=gre options:local_ip=192.168.200.1 options
 FLOWS = "systemctl restart overloom-flows-br-key:{fabric}.service"
 
 
-def nft(hook: str, rule: str, policy: str = "accept", namespace: str = "") -> str:
+def nft(hook: str, rule: str, policy: str = "accept", namespace: str = "", table: str = "inet byhand") -> str:
     """A table with one rule or a policy, as somebody adds it by hand."""
     enter = f"ip netns exec {namespace} " if namespace else ""
-    chain = f"inet byhand {hook}"
+    chain = f"{table} {hook.partition(' ')[0]}"
     based = f"'{{ type filter hook {hook} priority 0; policy {policy}; }}'"
-    lines = [f"{enter}nft add table inet byhand", f"{enter}nft add chain {chain} {based}"]
+    lines = [f"{enter}nft add table {table}", f"{enter}nft add chain {chain} {based}"]
     return "\n".join([*lines, *([f"{enter}nft add rule {chain} {rule}"] if rule else [])])
 
 
@@ -543,8 +543,8 @@ BREAKS = {
     "loss that only counters tell": Break(
         F,
         "kvm2",
-        "ip netns exec web2 sysctl -qw net.ipv4.icmp_echo_ignore_all=1",
-        "ip netns exec web2 sysctl -qw net.ipv4.icmp_echo_ignore_all=0",
+        "ip -n web2 xfrm policy add dir out src 10.1.1.66/32 dst 10.1.1.65/32 action block",
+        "ip -n web2 xfrm policy delete dir out src 10.1.1.66/32 dst 10.1.1.65/32",
         "unsent",
         ("kvm2", "kvm2/web2"),
         "sent",
@@ -568,6 +568,286 @@ BREAKS = {
         "firewall",
         ("kvm2", "kvm2/web2"),
         "netdev byhand in",
+    ),
+    # What a kernel, a switch or a person may also do.
+    "the target's address in the sender's namespace": Break(
+        F,
+        "kvm1",
+        "ip -n web1 address add 10.1.1.66/32 dev lo",
+        "ip -n web1 address del 10.1.1.66/32 dev lo",
+        "duplicate-address",
+        ("kvm1", "kvm1/web1"),
+        "itself",
+    ),
+    "an endpoint's interface in a bridge": Break(
+        F,
+        "kvm2",
+        "ip -n web2 link add br9 type bridge; ip -n web2 link set eth0 master br9",
+        "ip -n web2 link del br9",
+        "enslaved",
+        ("kvm2", "kvm2/web2"),
+        "br9",
+    ),
+    "ARP ignored": Break(
+        F,
+        "kvm2",
+        "ip netns exec web2 sysctl -qw net.ipv4.conf.eth0.arp_ignore=8; ip -n web2 neighbor flush dev eth0; {forget}",
+        "ip netns exec web2 sysctl -qw net.ipv4.conf.eth0.arp_ignore=0",
+        "arp-off",
+        ("kvm2", "kvm2/web2"),
+        "arp_ignore is 8",
+    ),
+    "rule of the table main gone": Break(
+        F,
+        "kvm1",
+        "ip -n web1 rule del table main",
+        "ip -n web1 rule add table main priority 32766",
+        "no-route",
+        ("kvm1", "kvm1/web1"),
+    ),
+    "rule by interface": Break(
+        R,
+        "r1",
+        "ip rule add iif eth1 to 192.168.200.2 blackhole",
+        "ip rule del iif eth1 to 192.168.200.2 blackhole",
+        "route-refuses",
+        ("r1", "r1"),
+        "blackhole",
+    ),
+    "rule by mark": Break(
+        F,
+        "kvm1",
+        "ip -n web1 rule add ipproto icmp unreachable",
+        "ip -n web1 rule del ipproto icmp unreachable",
+        "policy-routing",
+        ("kvm1", "kvm1/web1"),
+        "unreachable",
+    ),
+    "queue": Break(
+        F,
+        "kvm1",
+        "ip netns exec web1 tc qdisc add dev eth0 root tbf rate 8bit burst 10 limit 10",
+        "ip netns exec web1 tc qdisc del dev eth0 root",
+        "queue",
+        ("kvm1", "kvm1/web1"),
+        "tbf",
+    ),
+    "flow of others against ARP": Break(
+        F,
+        "kvm2",
+        "ovs-ofctl add-flow br-int cookie=0xbad,priority=100,arp,actions=drop; ip -n web2 neighbor flush dev eth0; {forget}",
+        "ovs-ofctl del-flows br-int cookie=0xbad/-1",
+        "foreign-flow",
+        ("kvm2", "br-int"),
+        "the ARP question",
+    ),
+    "flow of others that rewrites": Break(
+        F,
+        "kvm1",
+        "ovs-ofctl add-flow br-int cookie=0xbad,priority=100,icmp,actions=mod_dl_dst:02:00:00:00:00:77,NORMAL",
+        "ovs-ofctl del-flows br-int cookie=0xbad/-1",
+        "foreign-flow",
+        ("kvm1", "br-int"),
+        "0xbad",
+    ),
+    "group without buckets": Break(
+        F,
+        "kvm2",
+        "ovs-ofctl -O OpenFlow13 add-group br-int group_id=9,type=all; ovs-ofctl -O OpenFlow13 add-flow br-int cookie=0xbad,priority=100,icmp,actions=group:9",
+        "ovs-ofctl -O OpenFlow13 del-flows br-int cookie=0xbad/-1; ovs-ofctl -O OpenFlow13 del-groups br-int group_id=9",
+        "foreign-flow",
+        ("kvm2", "br-int"),
+        "group:9",
+    ),
+    "flow to a wrong port": Break(
+        F,
+        "kvm2",
+        "ovs-ofctl add-flow br-int cookie=0xbad,priority=100,icmp,actions=LOCAL",
+        "ovs-ofctl del-flows br-int cookie=0xbad/-1",
+        "foreign-flow",
+        ("kvm2", "br-int"),
+        "0xbad",
+    ),
+    "static MAC entry": Break(
+        F,
+        "kvm1",
+        "ovs-appctl fdb/add br-int br-int 10 {web2}",
+        "ovs-appctl fdb/del br-int 10 {web2}; ovs-appctl fdb/flush br-int",
+        "wrong-port|flow",
+        ("kvm1", "br-int"),
+        "",
+    ),
+    "port that does not receive": Break(
+        F,
+        "kvm1",
+        "ovs-ofctl mod-port br-int v-web1 no-receive",
+        "ovs-ofctl mod-port br-int v-web1 receive",
+        "port-config",
+        ("kvm1", "br-int|v-web1"),
+        "v-web1",
+    ),
+    "port that does not forward": Break(
+        F,
+        "kvm2",
+        "ovs-ofctl mod-port br-int v-web2 no-forward",
+        "ovs-ofctl mod-port br-int v-web2 forward",
+        "port-config",
+        ("kvm2", "br-int|v-web2"),
+        "v-web2",
+    ),
+    "TTL of a tunnel": Break(
+        R,
+        "kvm1",
+        "ovs-vsctl set interface gre-kvm2 options:ttl=1",
+        "ovs-vsctl remove interface gre-kvm2 options ttl",
+        "tunnel-option",
+        ("kvm1", "gre-kvm2"),
+        "ttl 1",
+    ),
+    "key of one direction": Break(
+        F,
+        "kvm2",
+        "ovs-vsctl set interface gre-kvm1 options:in_key=9",
+        "ovs-vsctl remove interface gre-kvm1 options in_key",
+        "tunnel-option",
+        ("kvm2", "gre-kvm1"),
+        "in_key 9",
+    ),
+    "iptables-legacy": Break(
+        F,
+        "kvm2",
+        "ip netns exec web2 iptables-legacy -A INPUT -s 10.1.1.65 -p icmp -j DROP",
+        "ip netns exec web2 iptables-legacy -F INPUT",
+        "firewall",
+        ("kvm2", "kvm2/web2"),
+        "legacy-filter INPUT",
+    ),
+    "iptables by nft": Break(
+        F,
+        "kvm2",
+        "ip netns exec web2 iptables-nft -A INPUT -s 10.1.1.65/32 -j DROP",
+        "ip netns exec web2 iptables-nft -F INPUT",
+        "firewall",
+        ("kvm2", "kvm2/web2"),
+        "ip filter INPUT",
+    ),
+    "rule against ARP": Break(
+        F,
+        "kvm2",
+        nft("input", "", "drop", "web2", "arp byhand") + "\nip -n web2 neighbor flush dev eth0; {forget}",
+        "ip netns exec web2 nft delete table arp byhand",
+        "firewall",
+        ("kvm2", "kvm2/web2"),
+        "arp byhand",
+    ),
+    "rule at the way out of an interface": Break(
+        F,
+        "kvm1",
+        nft("egress device eth0", "", "drop", "web1", "netdev byhand"),
+        "ip netns exec web1 nft delete table netdev byhand",
+        "firewall",
+        ("kvm1", "kvm1/web1"),
+        "netdev byhand",
+    ),
+    "pings ignored": Break(
+        F,
+        "kvm2",
+        "ip netns exec web2 sysctl -qw net.ipv4.icmp_echo_ignore_all=1",
+        "ip netns exec web2 sysctl -qw net.ipv4.icmp_echo_ignore_all=0",
+        "echo-ignored",
+        ("kvm2", "kvm2/web2"),
+        "icmp_echo_ignore_all",
+    ),
+    "nothing listens": Break(
+        F,
+        "kvm2",
+        "true",
+        "true",
+        "no-listener",
+        ("kvm2", "kvm2/web2"),
+        "TCP port 80",
+        packet=TCP,
+    ),
+    "guest paused": Break(
+        R,
+        "kvm2",
+        "virsh -q suspend vm2",
+        "virsh -q resume vm2",
+        "guest",
+        ("kvm2", "kvm2/vm2"),
+        "paused",
+        VM,
+    ),
+    "tag of the underlay's card": Break(
+        F,
+        "kvm2",
+        "ovs-vsctl set port eth1 tag=99",
+        "ovs-vsctl set port eth1 tag=[]",
+        "tag",
+        ("kvm2", "kvm2"),
+        "tag 99",
+    ),
+    "trunks of the underlay's card": Break(
+        F,
+        "kvm1",
+        "ovs-vsctl set port eth1 trunks=5",
+        "ovs-vsctl set port eth1 trunks=[]",
+        "trunks",
+        ("kvm1", "kvm1"),
+        "eth1",
+    ),
+    "forwarding of one interface": Break(
+        R,
+        "r1",
+        "sysctl -qw net.ipv4.conf.eth1.forwarding=0",
+        "sysctl -qw net.ipv4.conf.eth1.forwarding=1",
+        "forwarding",
+        ("r1", "r1"),
+        "eth1.forwarding",
+    ),
+    "OSPF passive": Break(
+        R,
+        "r1",
+        "vtysh -c conf\\ t -c int\\ eth2 -c ip\\ ospf\\ passive",
+        "vtysh -c conf\\ t -c int\\ eth2 -c no\\ ip\\ ospf\\ passive",
+        "adjacency",
+        ("r1|kvm2", "r1|kvm2"),
+        "",
+    ),
+    "OSPF area": Break(
+        R,
+        "kvm2",
+        "vtysh -c conf\\ t -c int\\ ul-eth1 -c no\\ ip\\ ospf\\ area -c ip\\ ospf\\ area\\ 9",
+        "vtysh -c conf\\ t -c int\\ ul-eth1 -c no\\ ip\\ ospf\\ area -c ip\\ ospf\\ area\\ 0",
+        "adjacency",
+        ("r1|kvm2", "r1|kvm2"),
+        "",
+    ),
+    "OSPF authentication": Break(
+        R,
+        "r1",
+        "vtysh -c conf\\ t -c int\\ eth2 -c ip\\ ospf\\ authentication",
+        "vtysh -c conf\\ t -c int\\ eth2 -c no\\ ip\\ ospf\\ authentication",
+        "adjacency",
+        ("r1", "r1"),
+        "kvm2",
+    ),
+    "unreachable on a host": Break(
+        R,
+        "kvm1",
+        "ip route add unreachable 192.168.200.2/32 metric 1",
+        "ip route del unreachable 192.168.200.2/32 metric 1",
+        "route-refuses",
+        ("kvm1", "kvm1"),
+        "unreachable",
+    ),
+    "prefix length": Break(
+        F,
+        "kvm1",
+        "ip -n web1 address del 10.1.1.65/24 dev eth0; ip -n web1 address add 10.1.1.65/32 dev eth0",
+        "ip -n web1 address del 10.1.1.65/32 dev eth0; ip -n web1 address add 10.1.1.65/24 dev eth0",
+        "no-route",
+        ("kvm1", "kvm1/web1"),
     ),
     # Guests and services.
     "guest": Break(
@@ -660,6 +940,10 @@ def by_hand(fabric: Fabric, tracer: Tracer, host: str, commands: str) -> None:
         words["plug"] = next(
             (port["tag"] for port in bridge.get("ports", ()) if port["name"] == "q-vm2"), words["plug"]
         )
+    # The other side's memory, where a break is about asking for an address.
+    words["forget"] = "true"
+    if "{forget}" in commands:
+        fabric.on("kvm1", "ip", "-n", "web1", "neighbor", "flush", "dev", "eth0")
     for name, value in words.items():
         commands = commands.replace("{" + name + "}", str(value))
     fabric.on(host, "bash", "-ec", commands)
@@ -679,7 +963,8 @@ def test_a_trace_names_the_hop_and_the_cause(fabrics, tracers, name):
             # Until the neighbors have noticed.
             for _attempt in range(20):
                 report = tracer.run(*broken.ends, broken.packet)
-                if report["died"] and report["died"]["cause"] == broken.cause:
+                died = report["died"] or {"cause": "", "direction": ""}
+                if (died["cause"], died["direction"]) == (broken.cause, broken.direction):
                     break
         else:
             report = tracer.run(*broken.ends, broken.packet)

@@ -66,7 +66,7 @@ class Tracer:
         """What the role reads of a host."""
         found = self.ask(host, "trace_info", options)
         if self.plan["routers"].get(host, {}).get("managed"):
-            found["frr"] = self.ask(host, "frr_info", {"gather": ["ospf"]})
+            found["frr"] = self.ask(host, "frr_info", {"gather": ["ospf", "bgp"]})
         return found
 
     def ask(self, host: str, module: str, options: Item) -> Item:

@@ -25,6 +25,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database impo
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._probe.prober import inside
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
+from ansible_collections.overloom.fabric.plugins.module_utils._trace import legacy
 
 Item = t.Dict[str, t.Any]
 
@@ -37,8 +38,28 @@ QUESTIONS = {
 SYSCTLS = {
     "forwarding": "net/ipv4/ip_forward",
     "forwarding6": "net/ipv6/conf/all/forwarding",
+    "echo_ignored": "net/ipv4/icmp_echo_ignore_all",
+    "echo_ignored6": "net/ipv6/icmp/echo_ignore_all",
+    "ttl": "net/ipv4/ip_default_ttl",
+    "connections": "net/netfilter/nf_conntrack_count",
+    "connections_most": "net/netfilter/nf_conntrack_max",
 }
-PER_INTERFACE = {"rp_filter": "net/ipv4/conf/{}/rp_filter"}
+PER_INTERFACE = {
+    "rp_filter": "net/ipv4/conf/{}/rp_filter",
+    "forwards": "net/ipv4/conf/{}/forwarding",
+    "arp_ignore": "net/ipv4/conf/{}/arp_ignore",
+    "ipv6_off": "net/ipv6/conf/{}/disable_ipv6",
+}
+# Sockets that wait for connections (TCP state LISTEN) or packets (UDP sockets without a peer), of both families.
+SOCKETS = {"tcp": ("tcp", "tcp6"), "udp": ("udp", "udp6")}
+WAITING = {"tcp": "0A", "udp": "07"}
+# Queues that the kernel gives by itself.
+QUIET = ("noqueue", "pfifo_fast", "fq_codel", "fq", "mq", "noop")
+LEGACY = {"ip": ("iptables-legacy-save", "ip_tables_names"), "ip6": ("ip6tables-legacy-save", "ip6_tables_names")}
+
+
+# Columns that no other module reads.
+COLUMNS = (("Port", "rstp_status"), ("Interface", "ingress_policing_rate"))
 
 
 def read_kernel(runner: OvsRunner, namespace: str | None) -> Item:
@@ -52,7 +73,7 @@ def read_kernel(runner: OvsRunner, namespace: str | None) -> Item:
         "links": {link["name"]: link for link in links},
         "routes": [_route(route) for route in found["routes"] if route.get("dst")],
         "neighbors": [_neighbor(one) for one in found["neighbors"] if one.get("dst")],
-        "rules": [_rule(rule) for rule in found["rules"] if rule.get("table") not in ("local", "main", "default")],
+        "rules": [_rule(rule) for rule in found["rules"]],
         **_sysctls(namespace, [link["name"] for link in links]),
     }
 
@@ -67,6 +88,9 @@ def _link(link: Item) -> Item:
         "carrier": "LOWER_UP" in link.get("flags", ()),
         "arp": "NOARP" not in link.get("flags", ()),
         "addresses": [f"{one['local']}/{one['prefixlen']}" for one in link.get("addr_info", ()) if "local" in one],
+        "unusable": [one["local"] for one in link.get("addr_info", ()) if one.get("dadfailed") or one.get("tentative")],
+        "master": link.get("master"),
+        "queue": None if link.get("qdisc") in QUIET else link.get("qdisc"),
         "received": (counters.get("rx") or {}).get("packets"),
         "sent": (counters.get("tx") or {}).get("packets"),
         "dropped": (counters.get("rx") or {}).get("dropped"),
@@ -84,19 +108,22 @@ def _route(route: Item) -> Item:
         "table": str(route.get("table", "main")),
         "protocol": route.get("protocol"),
         "metric": int(route.get("metric") or 0),
+        "mtu": next((int(one["mtu"]) for one in route.get("metrics", ()) if "mtu" in one), None),
         "dead": any(flag in ("dead", "linkdown") for flag in route.get("flags", ())),
         "hops": hops,
     }
 
 
 def _rule(rule: Item) -> Item:
-    """A rule of policy routing. decided: addresses alone decide whether a packet meets it."""
+    """A rule of policy routing. decided: a packet's addresses and interface alone decide whether it meets it."""
     prefixes = {
         end: f"{rule[end]}/{rule[end + 'len']}" if end + "len" in rule else rule.get(end) for end in ("src", "dst")
     }
-    known = {"priority", "src", "srclen", "dst", "dstlen", "table", "action", "protocol"}
+    known = {"priority", "src", "srclen", "dst", "dstlen", "iif", "table", "action", "protocol"}
     return {
         **prefixes,
+        "priority": rule.get("priority"),
+        "iif": rule.get("iif"),
         "table": str(rule["table"]) if "table" in rule else None,
         "action": rule.get("action"),
         "decided": not set(rule) - known,
@@ -114,7 +141,30 @@ def _sysctls(namespace: str | None, interfaces: list[str]) -> Item:
         values.update({name: _value(path) for name, path in SYSCTLS.items()})
         for name, path in PER_INTERFACE.items():
             values[name] = {interface: _value(path.format(interface)) for interface in ("all", *interfaces)}
+        values["listening"] = {protocol: _listening(protocol) for protocol in SOCKETS}
     return values
+
+
+def _listening(protocol: str) -> list[int]:
+    """The ports on which somebody waits, on whichever address but loopback's."""
+    ports: set[int] = set()
+    for name in SOCKETS[protocol]:
+        try:
+            with open("/proc/thread-self/net/" + name, encoding="ascii") as stream:
+                rows = [line.split() for line in stream.readlines()[1:]]
+        except OSError:
+            continue
+        ports.update(
+            int(row[1].rpartition(":")[2], 16)
+            for row in rows
+            if row[3] == WAITING[protocol] and not _loopback(row[1].rpartition(":")[0])
+        )
+    return sorted(ports)
+
+
+def _loopback(address: str) -> bool:
+    """Whether an address as /proc/net writes it, in words of the machine's byte order, is loopback's."""
+    return address.endswith("7F") if len(address) == 8 else address == "0" * 24 + "01000000"
 
 
 def _value(path: str) -> int | None:
@@ -126,23 +176,68 @@ def _value(path: str) -> int | None:
 
 
 def read_firewall(runner: OvsRunner, namespace: str | None) -> list[Item] | None:
-    """The rules of nftables, with those that iptables made by it; None where they cannot be read."""
+    """The rules of nftables and of both kinds of iptables; None where they cannot be read."""
     enter = ["ip", "netns", "exec", namespace] if namespace else []
     status, out, _err = runner.run([*enter, "nft", "--json", "list", "ruleset"])
     try:
-        return json.loads(out)["nftables"] if status == 0 else None
+        found = json.loads(out)["nftables"] if status == 0 else None
     except (ValueError, KeyError):
         return None
+    for family, (program, names) in LEGACY.items():
+        if found is None or not _tables(namespace, names):
+            continue
+        status, out, _err = runner.run([*enter, program, "--counters"])
+        found += legacy.ruleset(out, family) if status == 0 else []
+    return found
+
+
+def _tables(namespace: str | None, names: str) -> bool:
+    """Whether a namespace has tables of iptables-legacy. Listing them by its programs would make them."""
+    with inside(namespace):
+        try:
+            with open("/proc/thread-self/net/" + names, encoding="ascii") as stream:
+                return bool(stream.read().strip())
+        except OSError:
+            return False
+
+
+def read_units(runner: OvsRunner, units: t.Sequence[str]) -> Item:
+    """The states of services of systemd by name; none where systemd does not answer."""
+    if not units:
+        return {}
+    status, out, _err = runner.run(["systemctl", "show", "--property=Id,ActiveState", *units])
+    found = [dict(line.partition("=")[::2] for line in part.splitlines()) for part in out.split("\n\n")]
+    return {one["Id"]: one.get("ActiveState") for one in found if "Id" in one} if status == 0 else {}
+
+
+def read_plugs(runner: OvsRunner, plugs: t.Sequence[Item]) -> Item:
+    """Whether the NICs of guests are plugged in, as libvirt has it, by the names of their ports; None where it does not say."""
+    found: Item = {}
+    for plug in plugs:
+        status, out, _err = runner.run(["virsh", "-q", "domif-getlink", plug["guest"], plug["port"]])
+        found[plug["port"]] = out.split()[-1] if status == 0 and out.split() else None
+    return found
 
 
 def read_switch(runner: OvsRunner, traces: t.Sequence[Item]) -> Item:
     """Bridges and ports as the database has them, and what the switch says it would do with each packet."""
     try:
-        database = read_database(runner, ovs_vsctl(None, 10))
+        database = read_database(runner, ovs_vsctl(None, 10), COLUMNS)
     except FabricError as error:
         return {"error": str(error), "bridges": {}, "traces": {}}
     bridges = {name: _bridge(database, name) for name in database.tables["Bridge"]}
-    return {"error": None, "bridges": bridges, "traces": {one["name"]: _traced(runner, one) for one in traces}}
+    return {"error": None, "bridges": bridges, "traces": _traces(runner, traces)}
+
+
+def _traces(runner: OvsRunner, traces: t.Sequence[Item]) -> Item:
+    """The switch's answers. One that does not answer at all is not asked again, as each question waits for it."""
+    found: Item = {}
+    silent = ""
+    for one in traces:
+        found[one["name"]] = silent or _traced(runner, one)
+        if "ovs-appctl:" in found[one["name"]] and "returned an error" not in found[one["name"]]:
+            silent = found[one["name"]]
+    return found
 
 
 def _bridge(database: Database, name: str) -> Item:
@@ -164,12 +259,14 @@ def _port(database: Database, name: str) -> Item:
         "trunks": row.get("trunks") or [],
         "vlan_mode": row.get("vlan_mode"),
         "protected": bool(row.get("protected")),
+        "rstp": row.get("rstp_status") or {},
         "type": interface.get("type") or "",
         "options": interface.get("options") or {},
         "ofport": interface.get("ofport"),
         "error": interface.get("error"),
         "link_state": interface.get("link_state"),
         "mtu": interface.get("mtu"),
+        "policing": interface.get("ingress_policing_rate") or 0,
         "members": {
             member: {key: one.get(key) for key in ("link_state", "lacp_current")} for member, one in members.items()
         },
@@ -198,6 +295,8 @@ def read(runner: OvsRunner, options: Item) -> Item:
         found["switch"] = read_switch(runner, options["traces"])
     if options["guests"]:
         found["guests"] = guest_states(runner)
+    found["plugs"] = read_plugs(runner, options["plugs"])
+    found["units"] = read_units(runner, options["units"])
     return found
 
 

@@ -13,6 +13,7 @@ import typing as t
 Item = t.Dict[str, t.Any]
 
 TITLES = {
+    "edge": "edge",
     "endpoint": "endpoint",
     "guest": "guest",
     "host": "host",

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import kernel, nft
+from ansible_collections.overloom.fabric.plugins.module_utils._systemd import unit_name
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import kernel, nft, parameters
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.path import Died, Path, View, sizes
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.way import End, Route
 
@@ -20,21 +21,21 @@ Item = t.Dict[str, t.Any]
 KNOWN = ("REACHABLE", "STALE", "DELAY", "PROBE", "PERMANENT", "NOARP")
 
 
-def met(way: Route, iif: str, oif: str, answer: bool) -> nft.Met:
+def met(way: Route, iif: str, oif: str) -> nft.Met:
     """The packet as a firewall sees it."""
     packet = way.packet
-    return nft.Met(way.source.address, way.target.address, packet.protocol, packet.port, iif, oif, answer)
+    return nft.Met(packet.source, packet.target, packet.protocol, packet.port, iif, oif, packet.answer)
 
 
-def filtered(path: Path, space: Item, hook: str, packet: nft.Met, host: str, where: str) -> None:
+def filtered(
+    path: Path, space: Item, hook: str, packet: nft.Met, at: parameters.Place, planned: str = "no rule of the fabric"
+) -> None:
     """Let a packet through the firewall of a namespace."""
     ruling = nft.verdict(space["firewall"], hook, packet)
     if ruling is None:
         return
     counted = "" if ruling.packets is None else f" (its counter: {ruling.packets} packets)"
-    died = Died(
-        "firewall", f"{where} drops it by {ruling.rule}{counted}", "no rule of the fabric", f"on {host}: {ruling.look}"
-    )
+    died = Died("firewall", f"{at.who} drops it by {ruling.rule}{counted}", planned, at.inside(ruling.look))
     if ruling.certain:
         raise died
     path.doubt(died)
@@ -45,8 +46,8 @@ def entered(namespace: str, command: str) -> str:
     return f"ip -n {namespace} {command}" if namespace else f"ip {command}"
 
 
-def interface(view: View, end: End) -> tuple[Item, Item]:
-    """The namespace and the interface of an endpoint, which is up and has its address."""
+def interface(view: View, end: End, way: Route | None = None) -> tuple[Item, Item]:
+    """The namespace and the interface of an endpoint, which is up and has its address. way: to know of leases and services."""
     host, name = end.host or "", end.space or ""
     space = view.space(host, name)
     link = space["links"].get(end.interface)
@@ -67,10 +68,13 @@ def interface(view: View, end: End) -> tuple[Item, Item]:
             "ARP on",
             on + entered(name, f"link set {end.interface} arp on"),
         )
+    _usable(space, link, end)
     if not any(kernel.bare(one) == end.address for one in link["addresses"]):
         six = ":" in end.address
         of_family = [one for one in link["addresses"] if (":" in one) == six and not one.startswith("fe80")]
         having = ", ".join(of_family) or "no address"
+        if way and not six and way.leased(end):
+            raise _unleased(view, end, having)
         raise Died(
             "address",
             f"{end.interface} of {end.id} has {having}",
@@ -85,6 +89,76 @@ def interface(view: View, end: End) -> tuple[Item, Item]:
             on + entered(name, f"link set {end.interface} address {end.mac}"),
         )
     return space, link
+
+
+def _unleased(view: View, end: End, having: str) -> Died:
+    """Why a client of DHCP does not have its address."""
+    for unit, state in (view.host(end.host or "").get("units") or {}).items():
+        if "udhcpc" in unit and state != "active":
+            return _stopped(end, unit, state)
+    said = f"{end.interface} of {end.id} has {having}: its DHCP client was not given {end.address}"
+    restart = f"on {end.host}: systemctl restart {unit_name('udhcpc', end.space or '')}"
+    return Died(
+        "lease",
+        said,
+        f"{end.address} by DHCP",
+        restart + "; journalctl of the segment's overloom-dnsmasq-* tells what they gave",
+    )
+
+
+def _stopped(end: End, unit: str, state: str | None) -> Died:
+    return Died(
+        "service-down", f"{unit} of {end.id} is {state}", f"{unit} is active", f"on {end.host}: systemctl start {unit}"
+    )
+
+
+def services(view: View, path: Path, way: Route) -> None:
+    """What listens at the target, and whether what the endpoint stands for runs."""
+    target, packet = way.target, way.packet
+    states = view.host(target.host or "").get("units") or {}
+    down = next(
+        (_stopped(target, unit, states[unit]) for unit in way.units(target) if states.get(unit, "active") != "active"),
+        None,
+    )
+    listening = (view.space(target.host or "", target.space or "").get("listening") or {}).get(packet.protocol)
+    if (
+        packet.protocol == "icmp"
+        or packet.answer
+        or packet.port is None
+        or listening is None
+        or packet.port in listening
+    ):
+        if down:
+            path.remark(down)
+        return
+    said = f"nothing listens on {packet.protocol.upper()} port {packet.port} in {target.id}"
+    look = f"on {target.host}: ip netns exec {target.space} ss -ln{packet.protocol[0]}"
+    raise down or Died("no-listener", said, "", look)
+
+
+def _usable(space: Item, link: Item, end: End) -> None:
+    """An interface that is the endpoint's own, and an address of IPv6 that the kernel lets be used."""
+    on = f"on {end.host}: "
+    if link.get("master"):
+        said = f"{end.interface} of {end.id} is a port of {link['master']}, so that what comes in goes there"
+        mend = on + entered(end.space or "", f"link set {end.interface} nomaster")
+        raise Died("enslaved", said, f"{end.interface} is nobody's port", mend)
+    if ":" not in end.address:
+        return
+    for name in ("all", end.interface):
+        if (space.get("ipv6_off") or {}).get(name):
+            parameter = f"net.ipv6.conf.{name}.disable_ipv6"
+            mend = f"{on}ip netns exec {end.space} sysctl -w {parameter}=0; then ansible-playbook site.yml"
+            raise Died("ipv6-off", f"{end.id} has IPv6 turned off: {parameter} is 1", f"{parameter} is 0", mend)
+    if end.address in link.get("unusable", ()):
+        said = f"{end.address} on {end.interface} of {end.id} is not used, as duplicate address detection has found it elsewhere, or still asks"
+        mend = on + entered(end.space or "", f"address replace {end.address} dev {end.interface} nodad")
+        raise Died("duplicate-address", said, f"{end.address} is {end.id}'s", mend)
+
+
+def place(end: End) -> parameters.Place:
+    """An endpoint's namespace."""
+    return parameters.Place(end.host or "", end.space or "", end.id)
 
 
 def guest(view: View, path: Path, end: End) -> None:
@@ -102,30 +176,42 @@ def guest(view: View, path: Path, end: End) -> None:
             "guest",
             f"guest {end.guest} on {end.host} is {state or 'not there'}",
             f"guest {end.guest} runs",
-            on + f"virsh start {end.guest}" if state else "ansible-playbook site.yml",
+            on + f"virsh {'resume' if state == 'paused' else 'start'} {end.guest}"
+            if state
+            else "ansible-playbook site.yml",
+        )
+    if (view.host(end.host or "").get("plugs") or {}).get(end.port) == "down":
+        raise Died(
+            "unplugged",
+            f"the NIC {end.port} of guest {end.guest} on {end.host} is unplugged",
+            "its link is up",
+            on + f"virsh domif-setlink {end.guest} {end.port} up",
         )
     notes.append(f"runs, {end.address} on {end.interface}")
 
 
-def leave(view: View, path: Path, way: Route, answer: bool) -> None:
+def leave(view: View, path: Path, way: Route) -> None:
     """From the endpoint's route to its interface."""
-    source, target = way.source, way.target
+    source = way.source
     if source.guest:
         guest(view, path, source)
         return
     notes = path.at(source.host or "", "endpoint", source.id)
-    space, link = interface(view, source)
+    space, link = interface(view, source, way)
     notes.append(f"{source.address} on {source.interface}, MTU {link['mtu']}")
-    hop = _route(space, way)
-    notes.append(f"route to {target.address}: dev {hop.dev}" + (f" via {hop.via}" if hop.via else ""))
-    planned = _mtu(way, source)
+    hop = route(space, way)
+    notes.append(f"route to {way.packet.target}: dev {hop.dev}" + (f" via {hop.via}" if hop.via else ""))
+    planned = mtu(way, source)
     mend = f"on {source.host}: " + entered(source.space or "", f"link set {hop.dev} mtu {planned}")
     sizes(link, way.packet.size, planned, source.host or "", mend)
+    _route_mtu(path, way, hop)
+    parameters.doubts(path, space, hop.dev, place(source))
     _checksums(view, way, space)
-    leaving = met(way, "", hop.dev, answer)
-    for hook in ("output", "postrouting"):
-        filtered(path, space, hook, leaving, source.host or "", source.id)
-    _neighbor(path, way, space, hop)
+    leaving = met(way, "", hop.dev)
+    asked(path, space, way, source)
+    for hook in ("output", "postrouting", "egress"):
+        filtered(path, space, hook, leaving, place(source))
+    neighbor(path, way, space, hop)
 
 
 def _checksums(view: View, way: Route, space: Item) -> None:
@@ -144,44 +230,70 @@ def _checksums(view: View, way: Route, space: Item) -> None:
         )
 
 
-def _mtu(way: Route, end: End) -> int | None:
+def _route_mtu(path: Path, way: Route, hop: kernel.Hop) -> None:
+    """A route may have an MTU of its own, which programs keep to that ask the kernel."""
+    source, to = way.source, way.packet.target
+    if hop.mtu and way.packet.size > hop.mtu:
+        said = f"{way.packet.size} bytes do not fit into the MTU {hop.mtu} of the route of {source.id} to {to}"
+        look = f"on {source.host}: " + entered(source.space or "", f"route get {to}")
+        path.doubt(Died("mtu", said, "a route without an MTU", look))
+        path.remark(Died("mtu", said, "a route without an MTU", look))
+
+
+def mtu(way: Route, end: End) -> int | None:
+    """The planned MTU of an endpoint."""
     point = way.world.points.get(end.id)
     return point["mtu"] if point else None
 
 
-def _route(space: Item, way: Route) -> kernel.Hop:
-    """The way out of the endpoint."""
-    source, target = way.source, way.target
-    found = kernel.route(space, target.address, source.address)
-    look = f"on {source.host}: " + entered(source.space or "", f"route get {target.address}")
-    planned = f"{target.address} is on the link of {source.interface}" if way.same_segment else ""
+def route(space: Item, way: Route, iif: str = "lo") -> kernel.Hop:
+    """The way out of the endpoint, to the target itself or to the router that the plan has between. iif: where it came in."""
+    source, target, packet = way.source, way.target, way.packet
+    found = kernel.route(space, packet.target, packet.source, iif)
+    via = None if way.on_link(packet.target) else target.address
+    kept_apart = not way.same_segment and target.host is not None
+    planned = f"{packet.target} via {via}" if via else f"{packet.target} is on the link of {source.interface}"
+    if kept_apart:
+        planned = f"segments {source.segment} and {target.segment or target.id} are kept apart; fabric_endpoints[].routes would lead there"
+    by = f"via {via}" if via else f"dev {source.interface}"
+    on, name = f"on {source.host}: ", source.space or ""
+    mend = on + entered(name, f"route get {packet.target}" if kept_apart else f"route replace {packet.target} {by}")
+    if found is None and not kernel.asks_main(space):
+        said = f"{source.id} has no route to {packet.target}: no rule of policy routing leads to the table main"
+        raise Died("no-route", said, planned, on + entered(name, "rule add table main priority 32766"))
     if found is None:
-        if not way.same_segment and target.segment:
-            planned = f"segments {source.segment} and {target.segment} are kept apart; fabric_endpoints[].routes would lead there"
-        raise Died("no-route", f"{source.id} has no route to {target.address}", planned, look)
+        raise Died("no-route", f"{source.id} has no route to {packet.target}", planned if target.host else "", mend)
     if found["type"] in kernel.REFUSED:
-        raise Died("route-refuses", f"{source.id} has a route of type {found['type']} to {found['to']}", planned, look)
-    hop = kernel.hops(found)[0]
-    if way.same_segment and (hop.dev != source.interface or hop.via):
+        said = f"{source.id} has a route of type {found['type']} to {found['to']}"
+        gone = "rule show" if found["table"] == "rule" else f"route del {found['type']} {found['to']}"
+        raise Died("route-refuses", said, planned, on + entered(name, gone))
+    if found["type"] == "local":
+        said = f"{source.id} has the address {packet.target} itself, and keeps the packet"
+        dev = kernel.has_address(space, packet.target) or source.interface
+        prefix = 128 if ":" in packet.target else 32
+        mend = on + entered(name, f"address del {packet.target}/{prefix} dev {dev}")
+        raise Died("duplicate-address", said, f"{packet.target} is not on {dev}", mend)
+    hop = (kernel.hops(found) or [kernel.Hop("lo", None)])[0]
+    if way.same_segment and (hop.dev != source.interface or hop.via != via):
         leads = f"dev {hop.dev}" + (f" via {hop.via}" if hop.via else "")
         raise Died(
-            "wrong-route", f"the route of {source.id} to {target.address} leads elsewhere: {leads}", planned, look
+            "wrong-route", f"the route of {source.id} to {packet.target} leads elsewhere: {leads}", planned, mend
         )
     return hop
 
 
-def _neighbor(path: Path, way: Route, space: Item, hop: kernel.Hop) -> None:
+def neighbor(path: Path, way: Route, space: Item, hop: kernel.Hop) -> None:
     """The MAC address that the endpoint writes on the frame."""
     source, target = way.source, way.target
-    entry = kernel.neighbor(space, hop.dev, hop.via or target.address)
-    if entry is None or not way.same_segment:
+    entry = kernel.neighbor(space, hop.dev, hop.via or way.packet.target)
+    if entry is None or not (way.same_segment or target.host is None):
         return
     name = source.space or ""
     clear = f"on {source.host}: " + entered(name, f"neighbor del {entry['to']} dev {hop.dev}")
-    planned = f"{target.address} is at {target.mac}"
+    planned = f"{entry['to']} is at {target.mac}" if target.mac else f"{entry['to']} answers"
     if not any(state in KNOWN for state in entry["state"].split()):
         path.doubt(Died("arp-unanswered", f"nobody answers {source.id} for {entry['to']}", planned, clear))
-    elif entry["mac"] != target.mac:
+    elif target.mac and entry["mac"] != target.mac:
         fixed = "PERMANENT" in entry["state"]
         said = "by a permanent entry" if fixed else "as somebody else answers for this address"
         raise Died(
@@ -192,26 +304,72 @@ def _neighbor(path: Path, way: Route, space: Item, hop: kernel.Hop) -> None:
         )
 
 
-def arrive(view: View, path: Path, way: Route, answer: bool) -> None:
+def arrive(view: View, path: Path, way: Route) -> None:
     """Into the endpoint."""
     target = way.target
     if target.guest:
         guest(view, path, target)
         return
     notes = path.at(target.host or "", "endpoint", target.id)
-    space, link = interface(view, target)
-    planned = _mtu(way, target)
+    space, link = interface(view, target, way)
+    planned = mtu(way, target)
     mend = f"on {target.host}: " + entered(target.space or "", f"link set {target.interface} mtu {planned}")
     sizes(link, way.packet.size, planned, target.host or "", mend)
-    dropped = kernel.reverse_path(space, target.interface or "", way.source.address)
+    reverse_path(space, way)
+    coming = met(way, target.interface or "", "")
+    for hook in ("ingress", "prerouting"):
+        filtered(path, space, hook, coming, place(target))
+    parameters.doubts(path, space, target.interface or "", place(target))
+    asked(path, space, way, target)
+    if kernel.has_address(space, way.packet.target) is None:
+        _handed_on(path, space, way)
+        return
+    filtered(path, space, "input", coming, place(target))
+    if way.packet.protocol == "icmp" and not way.packet.answer:
+        parameters.refused(space, way.packet.family == 6, place(target))
+    services(view, path, way)
+    notes.append(f"{way.packet.target} on {target.interface}: arrived")
+
+
+def asked(path: Path, space: Item, way: Route, end: End) -> None:
+    """Rules against ARP, by which a packet is lost as soon as nobody remembers the address."""
+    packet = nft.Met(way.packet.source, way.packet.target, "arp", None, end.interface or "", end.interface or "")
+    for hook in ("output", "input"):
+        try:
+            filtered(path, space, hook, packet, place(end))
+        except Died as died:
+            path.doubt(died)
+
+
+def reverse_path(space: Item, way: Route) -> None:
+    """Hold the packet's source against the reverse path filter of where it came in."""
+    target = way.target
+    dropped = kernel.reverse_path(space, target.interface or "", way.packet.source)
     if dropped:
         raise Died(
             "rp-filter",
             f"the reverse path filter of {target.id} drops it: {dropped}",
             "",
-            f"on {target.host}: " + entered(target.space or "", f"route get {way.source.address}"),
+            f"on {target.host}: " + entered(target.space or "", f"route get {way.packet.source}"),
         )
-    coming = met(way, target.interface or "", "", answer)
-    for hook in ("ingress", "prerouting", "input"):
-        filtered(path, space, hook, coming, target.host or "", target.id)
-    notes.append(f"{target.address} on {target.interface}: arrived")
+
+
+def _handed_on(path: Path, space: Item, way: Route) -> None:
+    """Through a router that the fabric does not plan: whether it forwards, and by which route."""
+    target, to = way.target, way.packet.target
+    forwards(space, target, to, f"{target.id} forwards")
+    found = kernel.route(space, to, way.packet.source)
+    look = f"on {target.host}: " + entered(target.space or "", f"route get {to}")
+    if found is None:
+        # It may have been reached all the same, by what a router of others does.
+        path.doubt(Died("no-route", f"{target.id} has no route to {to}", "", look))
+    elif found["type"] in kernel.REFUSED:
+        raise Died("route-refuses", f"{target.id} has a route of type {found['type']} to {found['to']}", "", look)
+
+
+def forwards(space: Item, end: End, to: str, planned: str) -> None:
+    """Hold a namespace to forwarding packets that come in by an interface."""
+    off = kernel.not_forwarding(space, end.interface or "", to)
+    if off:
+        command = f"ip netns exec {end.space} sysctl -w {off}=1"
+        raise Died("forwarding", f"{end.id} does not forward: {off} is 0", planned, f"on {end.host}: {command}")

@@ -19,10 +19,11 @@ TABLES = ("local", "main", "default")
 
 
 class Hop(t.NamedTuple):
-    """Where a route leads: the interface, and the gateway or None for the destination itself."""
+    """Where a route leads: the interface, and the gateway or None for the destination itself. mtu: the route's own, in bytes."""
 
     dev: str
     via: str | None
+    mtu: int | None = None
 
 
 def bare(address: str) -> str:
@@ -38,13 +39,13 @@ def has_address(space: Item, address: str) -> str | None:
     return None
 
 
-def route(space: Item, to: str, source: str | None = None) -> Item | None:
+def route(space: Item, to: str, source: str | None = None, iif: str = "lo") -> Item | None:
     """The route that the kernel takes: of the first table that has one, the longest prefix with the lowest metric.
 
-    A rule of policy routing may name another table, or refuse.
+    A rule of policy routing may name another table, or refuse. iif: where the packet came in; lo where it is made.
     """
     target = ipaddress.ip_address(bare(to))
-    for table in _tables(space, to, source):
+    for table in _tables(space, to, source, iif):
         if table in REFUSED:
             return {"to": to, "type": table, "table": "rule", "hops": [], "metric": 0}
         fitting = [one for one in space["routes"] if one["table"] == table and _covers(one, target)]
@@ -53,16 +54,33 @@ def route(space: Item, to: str, source: str | None = None) -> Item | None:
     return None
 
 
-def _tables(space: Item, to: str, source: str | None) -> list[str]:
-    """The tables in the order in which the kernel asks them, and the word of a rule that refuses."""
+def _tables(space: Item, to: str, source: str | None, iif: str) -> list[str]:
+    """The tables in the order in which the kernel asks them, and the word of a rule that refuses. Rules of IPv6 are not read."""
+    if ":" in to or not space.get("rules"):
+        return list(TABLES)
     fitting = [
         rule
-        for rule in space.get("rules", ())
+        for rule in sorted(space["rules"], key=lambda one: one.get("priority") or 0)
         if rule["decided"]
         and _within(rule["dst"], to)
         and (_within(rule["src"], source) if source else rule["src"] == "all")
+        and rule.get("iif") in (None, iif)
     ]
-    return ["local", *(rule["action"] or rule["table"] for rule in fitting), *TABLES[1:]]
+    return [rule["action"] or rule["table"] for rule in fitting]
+
+
+def asks_main(space: Item) -> bool:
+    """Whether a rule of policy routing leads to the table main."""
+    return not space.get("rules") or any(rule["table"] == "main" for rule in space["rules"])
+
+
+def undecided(space: Item) -> list[str]:
+    """Rules of policy routing that more decides than addresses and interface, in words."""
+    return [
+        f"priority {rule.get('priority')}, {rule['action'] or 'table ' + str(rule['table'])}"
+        for rule in space.get("rules", ())
+        if not rule["decided"]
+    ]
 
 
 def _within(prefix: str | None, address: str) -> bool:
@@ -91,7 +109,17 @@ def _network(to: str, version: int) -> t.Any:
 
 def hops(found: Item) -> list[Hop]:
     """All next hops of a route."""
-    return [Hop(hop["dev"], hop["via"]) for hop in found["hops"] if hop["dev"]]
+    return [Hop(hop["dev"], hop["via"], found.get("mtu")) for hop in found["hops"] if hop["dev"]]
+
+
+def not_forwarding(space: Item, interface: str, to: str) -> str | None:
+    """The parameter by which the kernel does not forward what comes in by an interface, or None."""
+    if ":" in to:
+        return "net.ipv6.conf.all.forwarding" if space["forwarding6"] == 0 else None
+    if space["forwarding"] == 0:
+        return "net.ipv4.ip_forward"
+    own = (space.get("forwards") or {}).get(interface)
+    return f"net.ipv4.conf.{interface}.forwarding" if own == 0 else None
 
 
 def reverse_path(space: Item, interface: str, source: str) -> str | None:

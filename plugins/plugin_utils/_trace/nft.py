@@ -16,15 +16,20 @@ Item = t.Dict[str, t.Any]
 
 # What nft may write as a number.
 NUMBERS = {"icmp": 1, "tcp": 6, "udp": 17, "gre": 47, "icmpv6": 58}
+NAMES = {"icmpv6": "ipv6-icmp"}
 TYPES = {"icmp": {"echo-request": 8, "echo-reply": 0}, "icmpv6": {"echo-request": 128, "echo-reply": 129}}
 DROPS = ("drop", "reject")
+NAT = ("dnat", "snat", "masquerade", "redirect")
 # Statements that decide, or that change nothing of what is decided.
-KNOWN = {"match", "counter", "log", "accept", "return", "jump", "goto", *DROPS}
+KNOWN = {"match", "counter", "log", "accept", "return", "jump", "goto", *DROPS, *NAT}
 ICMP = {4: "icmp", 6: "icmpv6"}
 
 
 class Met(t.NamedTuple):
-    """The packet as a chain sees it. iif, oif: interface names, empty where there is none; reply: it is an answer."""
+    """The packet as a chain sees it. iif, oif: interface names, empty where there is none; reply: it is an answer.
+
+    original: target and port before they were translated, or None.
+    """
 
     source: str
     target: str
@@ -33,6 +38,7 @@ class Met(t.NamedTuple):
     iif: str
     oif: str
     reply: bool = False
+    original: tuple[str, int | None] | None = None
 
     @property
     def version(self) -> int:
@@ -41,31 +47,73 @@ class Met(t.NamedTuple):
 
 
 class Ruling(t.NamedTuple):
-    """The rule or policy that drops a packet: in words, with its counter (None without one), and how to look at it.
+    """The rule or policy that drops a packet: in words, with its counter (None without one), and what takes it away, or shows it.
 
-    certain: no rule before it might have let the packet through.
+    certain: no rule before it might have let the packet through. table: family and name; counter: the name of a counter, where it has one.
     """
 
     rule: str
     packets: int | None
     look: str
     certain: bool = True
+    table: tuple[str, str] = ("", "")
+    counter: str | None = None
+
+
+class Translation(t.NamedTuple):
+    """A rule of NAT that takes a packet. kind: as nft calls it; address, port: what is written, None where it is the interface's or stays."""
+
+    kind: str
+    address: str | None
+    port: int | None
+    rule: str
 
 
 def verdict(ruleset: list[Item] | None, hook: str, met: Met) -> Ruling | None:
     """What drops the packet at a hook, or None. ruleset: None where it was not read."""
-    chains = [one["chain"] for one in ruleset or () if "chain" in one]
-    rules = [one["rule"] for one in ruleset or () if "rule" in one]
-    based = [chain for chain in chains if chain.get("hook") == hook and _sees(chain, met)]
-    for chain in sorted(based, key=lambda one: one.get("prio") or 0):
+    rules = _rules(ruleset)
+    for chain in _based(ruleset, hook, met):
         found = _chain(chain, rules, met, 0)
         if found is None and chain.get("policy") == "drop":
-            found = Ruling(f"{_named(chain)} has the policy drop", None, _look(chain))
+            table = (chain["family"], chain["table"])
+            found = Ruling(f"{_named(chain)} has the policy drop", None, _look(chain), table=table)
         if isinstance(found, Ruling):
-            return found._replace(
+            return _counted(found, ruleset)._replace(
                 certain=found.certain and _placed(chain) and not any(_undecided(rule, chain, met) for rule in rules)
             )
     return None
+
+
+def translation(ruleset: list[Item] | None, hook: str, met: Met) -> Translation | None:
+    """The rule of NAT that takes the first packet of a connection at a hook, or None."""
+    for chain in _based(ruleset, hook, met):
+        found = _chain(chain, _rules(ruleset), met, 0) if chain.get("type") == "nat" else None
+        if isinstance(found, Translation):
+            return found
+    return None
+
+
+def _rules(ruleset: list[Item] | None) -> list[Item]:
+    return [one["rule"] for one in ruleset or () if "rule" in one]
+
+
+def _based(ruleset: list[Item] | None, hook: str, met: Met) -> list[Item]:
+    """The base chains of a hook that see the packet, in their order."""
+    chains = [one["chain"] for one in ruleset or () if "chain" in one]
+    based = [chain for chain in chains if chain.get("hook") == hook and _sees(chain, met)]
+    return sorted(based, key=lambda one: one.get("prio") or 0)
+
+
+def _counted(ruling: Ruling, ruleset: list[Item] | None) -> Ruling:
+    """A ruling with the packets of its named counter."""
+    for one in ruleset or ():
+        found = one.get("counter") or {}
+        if ruling.counter and (found.get("family"), found.get("table"), found.get("name")) == (
+            *ruling.table,
+            ruling.counter,
+        ):
+            return ruling._replace(packets=found.get("packets"))
+    return ruling
 
 
 def _undecided(rule: Item, chain: Item, met: Met) -> bool:
@@ -85,8 +133,9 @@ def _sees(chain: Item, met: Met) -> bool:
     """Whether a base chain sees the packet: one of the family netdev belongs to interfaces, which older nft do not tell in JSON."""
     devices = chain.get("dev") or []
     if chain["family"] == "netdev":
-        return not devices or met.iif in ([devices] if isinstance(devices, str) else devices)
-    return chain["family"] in _families(met)
+        at = met.oif if chain.get("hook") == "egress" else met.iif
+        return not devices or at in ([devices] if isinstance(devices, str) else devices)
+    return chain["family"] in (("arp",) if met.protocol == "arp" else _families(met))
 
 
 def _families(met: Met) -> tuple[str, ...]:
@@ -98,11 +147,19 @@ def _named(chain: Item) -> str:
 
 
 def _look(chain: Item) -> str:
-    return f"nft -a list chain {chain['family']} {chain['table']} {chain.get('chain') or chain['name']}"
+    """How to see a chain, and how to take a rule out of it."""
+    name = chain.get("chain") or chain["name"]
+    if chain["table"].startswith("legacy-"):
+        program = "iptables-legacy" if chain["family"] == "ip" else "ip6tables-legacy"
+        return f"{program} -t {chain['table'][7:]} -L {name} -nv --line-numbers"
+    place = f"{chain['family']} {chain['table']} {name}"
+    if "expr" in chain and "handle" in chain:
+        return f"nft delete rule {place} handle {chain['handle']}"
+    return f"nft -a list chain {place}"
 
 
-def _chain(chain: Item, rules: list[Item], met: Met, depth: int) -> Ruling | str | None:
-    """The end of a packet in a chain: a Ruling, "accept", or None when it runs out of rules."""
+def _chain(chain: Item, rules: list[Item], met: Met, depth: int) -> Ruling | Translation | str | None:
+    """The end of a packet in a chain: a Ruling, a Translation, "accept", or None when it runs out of rules."""
     maybe = None
     mine = [
         rule
@@ -116,11 +173,11 @@ def _chain(chain: Item, rules: list[Item], met: Met, depth: int) -> Ruling | str
         elif ending == "return":
             return maybe
         elif ending is not None:
-            return ending if isinstance(ending, Ruling) else maybe or ending
+            return ending if isinstance(ending, (Ruling, Translation)) else maybe or ending
     return maybe
 
 
-def _rule(rule: Item, rules: list[Item], met: Met, depth: int) -> Ruling | str | None:
+def _rule(rule: Item, rules: list[Item], met: Met, depth: int) -> Ruling | Translation | str | None:
     statements = rule.get("expr", ())
     answers = _answers(statements, met)
     if False in answers or (None in answers and not any(kind in one for one in statements for kind in DROPS)):
@@ -128,9 +185,10 @@ def _rule(rule: Item, rules: list[Item], met: Met, depth: int) -> Ruling | str |
     for one in statements:
         (kind,) = one
         if kind in DROPS:
-            counters = [other["counter"] for other in statements if isinstance(other.get("counter"), dict)]
-            counted = counters[0].get("packets") if counters else None
-            return Ruling(f"{_named(rule)}: {_text(rule)}", counted, _look(rule), None not in answers)
+            return _ruling(rule, None not in answers)
+        if kind in NAT:
+            to = one[kind] or {}
+            return Translation(kind, to.get("addr"), to.get("port"), f"{_named(rule)}: {_text(rule)}")
         if kind in ("accept", "return"):
             return kind
         if kind in ("jump", "goto") and depth < 16:
@@ -139,6 +197,16 @@ def _rule(rule: Item, rules: list[Item], met: Met, depth: int) -> Ruling | str |
             if ending is not None or kind == "goto":
                 return ending or "return"
     return None
+
+
+def _ruling(rule: Item, certain: bool) -> Ruling:
+    """A rule that drops the packet."""
+    counters = [one["counter"] for one in rule["expr"] if one.get("counter")]
+    counted = [one.get("packets") for one in counters if isinstance(one, dict)]
+    named = [one for one in counters if isinstance(one, str)]
+    table = (rule["family"], rule["table"])
+    said = f"{_named(rule)}: {_text(rule)}"
+    return Ruling(said, next(iter(counted), None), _look(rule), certain, table, next(iter(named), None))
 
 
 def _answers(statements: t.Iterable[Item], met: Met) -> list[bool | None]:
@@ -152,6 +220,9 @@ def _holds(match: Item, met: Met) -> bool | None:
     seen = _seen(match["left"], met)
     if seen is None:
         return None
+    if seen == "":
+        # A packet without such a field matches no condition on it, not even that it is another.
+        return False
     wanted = _among(match["right"], seen)
     if wanted is None:
         return None
@@ -165,9 +236,22 @@ def _seen(left: t.Any, met: Met) -> t.Any:
     if "meta" in left:
         return _meta(left["meta"].get("key"), met)
     if "ct" in left:
-        return ("established" if met.reply else "new") if left["ct"].get("key") == "state" else None
+        return _tracked(left["ct"], met)
     payload = left.get("payload") or {}
     return _payload(payload.get("protocol"), payload.get("field"), met)
+
+
+def _tracked(ct: Item, met: Met) -> t.Any:
+    """What connection tracking knows of the packet."""
+    key = ct.get("key") or ""
+    if key == "state":
+        return "established" if met.reply else "new"
+    if key == "status":
+        return "dnat" if met.original else "confirmed"
+    if ct.get("dir") == "original" and not met.reply:
+        target, port = met.original or (met.target, met.port)
+        return {"ip daddr": target, "ip6 daddr": target, "proto-dst": port, "ip saddr": met.source}.get(key)
+    return None
 
 
 def _meta(key: str | None, met: Met) -> t.Any:
@@ -194,7 +278,7 @@ def _payload(protocol: str | None, field: str | None, met: Met) -> t.Any:
         if field == ("sport" if met.reply else "dport") and protocol in (met.protocol, "th") and met.port:
             return met.port
         # Another protocol's field never matches.
-        return "" if protocol != "th" and protocol != met.protocol else None
+        return "" if protocol not in ("th", met.protocol) or met.protocol == "icmp" else None
     if protocol in ("icmp", "icmpv6"):
         named = "echo-reply" if met.reply else "echo-request"
         return named if field == "type" and (met.protocol, protocol) == ("icmp", ICMP[met.version]) else ""
@@ -225,7 +309,7 @@ def _among(right: t.Any, seen: t.Any) -> bool | None:
 def _spellings(seen: t.Any) -> set[str]:
     """A value by its name, and by the numbers that stand for it."""
     numbers = [names[seen] for names in (NUMBERS, *TYPES.values()) if isinstance(seen, str) and seen in names]
-    return {str(seen), *map(str, numbers)}
+    return {str(seen), NAMES.get(str(seen), str(seen)), *map(str, numbers)}
 
 
 def _any(items: list[t.Any], seen: t.Any) -> bool | None:
@@ -274,7 +358,9 @@ def _statement(one: Item) -> str:
         operator = "" if match.get("op", "==") in ("==", "in") else f"{match['op']} "
         return f"{name} {operator}{_right(match['right'])}"
     (kind,) = one
-    return "" if kind == "counter" else kind if one[kind] is None or kind == "reject" else f"{kind} {_right(one[kind])}"
+    if kind == "counter":
+        return f"counter {one[kind]}" if isinstance(one[kind], str) else ""
+    return kind if one[kind] is None or kind == "reject" else f"{kind} {_right(one[kind])}"
 
 
 def _right(value: t.Any) -> str:

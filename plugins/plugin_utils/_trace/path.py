@@ -34,11 +34,12 @@ class Died(Exception):
 
 
 class Path:
-    """The hops so far. doubts: what a static read finds odd, and only measured loss makes a cause."""
+    """The hops so far. doubts: what a static read finds odd, and only measured loss makes a cause. remarks: what differs and lets it pass."""
 
     def __init__(self) -> None:
         self.hops: list[Item] = []
         self.doubts: list[Item] = []
+        self.remarks: list[Item] = []
 
     def at(self, host: str, kind: str, name: str, *notes: str) -> list[str]:
         """Come to a hop; returns its notes, to which more may be added."""
@@ -52,6 +53,10 @@ class Path:
     def doubt(self, died: Died) -> None:
         """Note what may be the end of the packet, at the hop at hand."""
         self.doubts.append(died.data(len(self.hops) - 1))
+
+    def remark(self, died: Died) -> None:
+        """Note what is not as planned at the hop at hand, and lets the packet pass."""
+        self.remarks.append(died.data(len(self.hops) - 1))
 
 
 class View:

@@ -33,6 +33,7 @@ def plugged(view: View, path: Path, end: End, way: Route) -> None:
             _behind(view, path, end)
         raise
     _wired(view, host, end)
+    _limited(path, host, name, row)
     # Flows alone decide on their bridge; tags count where the bridge switches.
     if not way.keyed or end.guest:
         _tag(host, name, end, row)
@@ -47,6 +48,14 @@ def _wired(view: View, host: str, end: End) -> None:
             if port.get("type") == "patch" and port["name"] in names:
                 row = present(view, host, bridge["name"], port["name"])
                 _tag(host, port["name"], end._replace(tag=as_read(port["tag"])), row)
+
+
+def _limited(path: Path, host: str, name: str, row: Item) -> None:
+    """A rate that the port takes at most."""
+    if row.get("policing"):
+        said = f"port {name} on {host} takes {row['policing']} kbit/s at most, and drops the rest"
+        mend = f"on {host}: ovs-vsctl set interface {name} ingress_policing_rate=0"
+        path.doubt(Died("policing", said, "no limit", mend))
 
 
 def _room(view: View, host: str, name: str, way: Route) -> None:
@@ -111,10 +120,21 @@ def _tag(host: str, name: str, end: End, row: Item) -> None:
             f"on {host}: ovs-vsctl set port {name} {wanted}" + (" vlan_mode=[]" if mode else ""),
         )
     if planned is None and row["trunks"] and 0 not in row["trunks"]:
-        raise Died("trunks", f"port {name} on {host} carries only the VLANs {row['trunks']}", "untagged frames")
+        carried = f"port {name} on {host} carries only the VLANs {row['trunks']}"
+        raise Died("trunks", carried, "untagged frames", f"on {host}: ovs-vsctl clear port {name} trunks")
 
 
 TUNNEL_OPTIONS = ("remote_ip", "local_ip", "key", "dst_port")
+# Options that no plan has, and what each does to packets.
+FOREIGN_OPTIONS = {
+    "in_key": "takes packets with this key alone",
+    "out_key": "sends with this key",
+    "ttl": "lets the outer packet cross so many routers",
+    "exts": "has extensions that the far end does not know",
+    "packet_type": "carries another kind of packets",
+    "remote_name": "sends elsewhere",
+    "seq": "numbers its packets",
+}
 
 
 def tunnel(view: View, path: Path, host: str, far: str, way: Route, note: str) -> None:
@@ -139,6 +159,7 @@ def tunnel(view: View, path: Path, host: str, far: str, way: Route, note: str) -
             died.mend,
         ) from died
     _options(host, name, planned, row)
+    _added(path, host, name, row)
     _carries(host, name, way, planned, row)
     # From tunnel to tunnel, that is; an endpoint's port is never protected.
     if host in way.hosts[1:-1] and row.get("protected") and not planned["protected"]:
@@ -175,6 +196,21 @@ def _options(host: str, name: str, planned: Item, row: Item) -> None:
             )
 
 
+def _added(path: Path, host: str, name: str, row: Item) -> None:
+    """Options of a tunnel that somebody has added."""
+    for option, does in FOREIGN_OPTIONS.items():
+        found = row["options"].get(option)
+        if found is None:
+            continue
+        said = f"tunnel {name} on {host} has {option} {found}: it {does}"
+        died = Died(
+            "tunnel-option", said, f"{option} not set", f"on {host}: ovs-vsctl remove interface {name} options {option}"
+        )
+        if option in ("in_key", "out_key") and _number(found) != _number(row["options"].get("key")):
+            raise died
+        path.doubt(died)
+
+
 def _number(value: t.Any) -> str | None:
     """An option of a tunnel; without a key is the key 0, and numbers have many spellings."""
     text = str(as_read(value) or "").strip('"')
@@ -199,20 +235,48 @@ def _carries(host: str, name: str, way: Route, planned: Item, row: Item) -> None
         )
 
 
-def tables(
-    view: View, path: Path, host: str, way: Route, bridge: str, goal: str, reached: t.Callable[[switch.Traced], bool]
-) -> switch.Traced:
-    """What the switch does with the packet. goal: where it should leave, in words."""
+class Passage(t.NamedTuple):
+    """Through a bridge. goal: where the packet should leave, in words; before: the host that it comes from, None for an endpoint's port."""
+
+    bridge: str
+    goal: str
+    before: str | None
+    reached: t.Callable[[switch.Traced], bool]
+
+
+def tables(view: View, path: Path, host: str, way: Route, passage: Passage) -> switch.Traced:
+    """What the switch does with the packet."""
+    bridge, goal = passage.bridge, passage.goal
     found = view.bridge(host, bridge)
-    text = view.switch(host)["traces"].get(f"{way.source.id} to {way.target.id}") or "error: the switch was not asked"
-    traced = switch.parse(text)
+    answers = view.switch(host)["traces"]
+    traced = switch.parse(answers.get(way.trace_name(passage.before)) or "error: the switch was not asked")
     notes = path.at(host, "switch", bridge)
     names = {one["table"]: one["name"] for one in _flow_tables(view, host, bridge)}
     notes += [switch.in_words(flow, names) for flow in traced.flows if flow.bridge == bridge and _tells(flow)]
-    if not reached(traced):
-        raise _lost(view, host, bridge, traced, found, names, goal)
+    if not passage.reached(traced):
+        died = _lost(view, host, bridge, traced, found, names, goal)
+        if died.cause == "wrong-port":
+            vlan = way.segments[way.source.segment or ""]["vlan"] or 0
+            died.mend += f"; then ovs-appctl fdb/del {bridge} {vlan} {way.target.mac}"
+        raise died
     notes.append(f"leaves by {goal}")
+    _suspects(view, path, host, traced, names)
+    asked = answers.get(way.arp_name(passage.before))
+    if asked and not way.keyed:
+        question = switch.parse(asked)
+        if not question.error and not passage.reached(question):
+            died = _lost(view, host, bridge, question, found, names, goal)
+            died.because = f"the ARP question for {way.target.address} does not pass: {died.because}"
+            path.doubt(died)
     return traced
+
+
+def _suspects(view: View, path: Path, host: str, traced: switch.Traced, names: t.Mapping[int, str]) -> None:
+    """Flows of others that the packet met on its way: they may have changed it, or pass some of many."""
+    owner = view.plan["hosts"][host]["owner"]
+    for flow in traced.flows:
+        if _foreign(view, flow, owner):
+            path.doubt(_by_others(host, flow, owner, names, "no flow of others"))
 
 
 def _flow_tables(view: View, host: str, bridge: str) -> list[Item]:
@@ -239,9 +303,9 @@ def answered(view: View, path: Path, host: str, way: Route) -> None:
     path.doubt(died)
 
 
-def received(view: View, host: str, cards: t.Sequence[str], bridge: str) -> None:
+def received(view: View, host: str, cards: t.Sequence[str], bridge: str, entry: str = "") -> None:
     """Let a tunnel's packet from a card into the bridge of the underlay. A bond takes it from some of its cards only."""
-    texts = [view.switch(host)["traces"].get(f"tunnel by {card}") for card in cards]
+    texts = [view.switch(host)["traces"].get(f"tunnel by {card}{entry}") for card in cards]
     traced = [switch.parse(text) for text in texts if text]
     if traced and all(one.dropped for one in traced):
         raise _lost(view, host, bridge, traced[0], view.bridge(host, bridge), {}, "the tunnel endpoint")
@@ -261,13 +325,14 @@ def _lost(
     owner = view.plan["hosts"][host]["owner"]
     foreign = next((flow for flow in traced.flows if _foreign(view, flow, owner)), None)
     if foreign:
-        line, by = switch.in_words(foreign, names), switch.whose(foreign, owner)
-        mend = f"on {host}: ovs-ofctl -O OpenFlow15 del-flows {foreign.bridge} cookie={foreign.cookie:#x}/-1"
-        return Died("foreign-flow", f"a flow of others on {host} ({by}) takes it: {line}", f"leaves by {goal}", mend)
+        return _by_others(host, foreign, owner, names, f"leaves by {goal}")
     line = switch.in_words(end, names)
     if end.match is None:
         why = f"fail_mode {found['fail_mode']}, and no flow matches in {line.partition(':')[0]}"
         return Died("no-flow", f"bridge {end.bridge} on {host} drops it: {why}", f"leaves by {goal}")
+    blocked = _blocked(host, traced, end, goal)
+    if blocked:
+        return blocked
     if not traced.outputs and not traced.tunnels:
         said = f" ({traced.remark})" if traced.remark else ""
         died = Died("flow", f"bridge {end.bridge} on {host} drops it in {line}{said}", f"leaves by {goal}")
@@ -281,6 +346,33 @@ def _lost(
         f"leaves by {goal}",
         f"on {host}: ovs-appctl fdb/show {bridge}",
     )
+
+
+def _blocked(host: str, traced: switch.Traced, end: switch.Matched, goal: str) -> Died | None:
+    """What drops the packet besides flows: how a port is set in OpenFlow, a spanning tree, a mirror."""
+    show = f"on {host}: ovs-ofctl -O OpenFlow15 show {end.bridge}"
+    if "mirroring" in traced.remark:
+        clear = f"on {host}: ovs-vsctl list mirror; ovs-vsctl clear bridge {end.bridge} mirrors"
+        return Died(
+            "mirror", f"port {traced.entry} on {host} is the output of a mirror, and takes nothing", goal, clear
+        )
+    if "NO_FWD" in traced.remark:
+        said = (
+            f"bridge {end.bridge} on {host} sends nothing to its port, as that is set to no-forward in OpenFlow: {goal}"
+        )
+        return Died(
+            "port-config", said, goal, f"{show}; then ovs-ofctl mod-port {end.bridge} {goal.rpartition(' ')[2]} forward"
+        )
+    if not traced.outputs and not traced.tunnels and end is traced.flows[0] and not end.actions:
+        said = f"bridge {end.bridge} on {host} takes nothing from its port {traced.entry}: OpenFlow has it set to no-receive, or a spanning tree blocks it"
+        return Died("port-config", said, goal, f"{show}; then ovs-ofctl mod-port {end.bridge} {traced.entry} receive")
+    return None
+
+
+def _by_others(host: str, flow: switch.Matched, owner: str, names: t.Mapping[int, str], planned: str) -> Died:
+    line, by = switch.in_words(flow, names), switch.whose(flow, owner)
+    mend = f"on {host}: ovs-ofctl -O OpenFlow15 del-flows {flow.bridge} cookie={flow.cookie:#x}/-1"
+    return Died("foreign-flow", f"a flow of others on {host} ({by}) takes it: {line}", planned, mend)
 
 
 def _foreign(view: View, flow: switch.Matched, owner: str) -> bool:

@@ -13,9 +13,12 @@ import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._openflow.cookie import COOKIE_MASK, owner_cookie
 
-_STEP = re.compile(r"^\s{0,3}(\d+)\. (.*)$")
+_STEP = re.compile(r"^\s*(\d+)\. (.*)$")
+_LINE = re.compile(r"^\s*-+$")
+_ENTRY = re.compile(r'in_port="?([^",]+)"?')
+_REMARKS = ("-> ", ">> ", ">>>> ")
 _COOKIE = re.compile(r", cookie (0x[0-9a-f]+)")
-_BRIDGE = re.compile(r'^bridge\("(.+)"\)$')
+_BRIDGE = re.compile(r'^\s*bridge\("(.+)"\)$')
 _TUNNELS = (
     re.compile(
         r"tnl_push\(tnl_port\([^)]*\),header\(.*?eth\(dst=([0-9a-f:]+).*?ipv[46]\(src=([0-9a-f.:]+),dst=([0-9a-f.:]+)"
@@ -40,7 +43,7 @@ class Traced(t.NamedTuple):
     """An answer of ofproto/trace.
 
     outputs: the ports' names; tunnels: remote address -> MAC address of the outer next hop; unresolved: the way of a tunnel's outer packet
-    is not known, so that the tunnel is in neither. remark: the switch's last words beside the flows.
+    is not known, so that the tunnel is in neither. remark: the switch's last words beside the flows. entry: the port it came in by.
     """
 
     error: str | None
@@ -50,6 +53,7 @@ class Traced(t.NamedTuple):
     unresolved: bool
     dropped: bool = False
     remark: str = ""
+    entry: str = ""
 
 
 def parse(text: str) -> Traced:
@@ -66,15 +70,25 @@ def parse(text: str) -> Traced:
             cookie = _COOKIE.search(step[2])
             match = None if step[2].startswith("No match") else _COOKIE.sub("", step[2])
             flows.append(Matched(bridge, int(step[1]), match, int(cookie[1], 16) if cookie else 0, ()))
-        elif flows and line.startswith("    "):
+        elif flows and line.startswith("    ") and not _LINE.match(line):
             flows[-1] = flows[-1]._replace(actions=(*flows[-1].actions, line.strip()))
     actions = tail.partition("Datapath actions:")[2].strip().splitlines()[0]
     outputs, tunnels = _outputs(actions), _tunnels(actions)
-    said = [action[3:] for flow in flows for action in flow.actions if action.startswith(("-> ", ">> "))]
+    said = [action.strip("-<> ") for flow in flows for action in flow.actions if action.startswith(_REMARKS)]
+    came = _ENTRY.search(head)
     unresolved = any(remark.startswith(_UNRESOLVED) for remark in said) or (
         not outputs and not tunnels and any("native tunnel" in remark for remark in said)
     )
-    return Traced(None, tuple(flows), outputs, tunnels, unresolved, actions == "drop", said[-1] if said else "")
+    return Traced(
+        None,
+        tuple(flows),
+        outputs,
+        tunnels,
+        unresolved,
+        actions == "drop",
+        said[-1] if said else "",
+        came[1] if came else "",
+    )
 
 
 def _outputs(actions: str) -> tuple[str, ...]:
@@ -101,7 +115,7 @@ def in_words(flow: Matched, tables: t.Mapping[int, str]) -> str:
     """A matched flow as one line, its table by name where it has one."""
     name = tables.get(flow.table)
     title = f"table {flow.table} {name}" if name else f"table {flow.table}"
-    done = [action for action in flow.actions if not action.startswith(("-> ", ">> "))]
+    done = [action for action in flow.actions if not action.startswith(_REMARKS)]
     return f"{title}: {flow.match or 'no flow matches'} → {', '.join(done) or 'drop'}"
 
 

@@ -8,10 +8,12 @@ This file is private to the collection.
 
 from __future__ import annotations
 
+import ipaddress
 import typing as t
 
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import Vlans
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.unset import as_read
-from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import kernel, nft
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import kernel, nft, parameters
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.ends import KNOWN, filtered
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.path import Died, Path, View, sizes
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.ports import present, received
@@ -23,7 +25,7 @@ LONGEST = 64
 
 
 class Outer(t.NamedTuple):
-    """The packet on the underlay. tunnel: of Open vSwitch, which hands it to the card itself in user space."""
+    """The packet on the underlay. tunnel: of Open vSwitch, which hands it to the card itself in user space. entry: what its questions are called by."""
 
     source: str
     target: str
@@ -32,6 +34,7 @@ class Outer(t.NamedTuple):
     port: int | None = None
     tunnel: bool = False
     answer: bool = False
+    entry: str = ""
 
 
 class Cable(t.NamedTuple):
@@ -180,10 +183,11 @@ def _rightful(underlay: Underlay, here: str, at: str, target: str) -> None:
 
 def _deliver(underlay: Underlay, path: Path, space: Item, here: str, came: str, outer: Outer) -> None:
     cable = underlay.cable(here, came)
+    parameters.doubts(path, space, came, parameters.Place(here, "", here))
     if outer.tunnel and cable and cable.bridge:
-        received(underlay.view, here, cable.cards, cable.bridge)
+        received(underlay.view, here, cable.cards, cable.bridge, outer.entry)
     if not (outer.tunnel and underlay.userspace(here)):
-        filtered(path, space, "input", _met(outer, came, ""), here, here)
+        filtered(path, space, "input", _met(outer, came, ""), parameters.Place(here, "", here))
     if outer.tunnel:
         path.at(here, "underlay", here, f"arrives at {outer.target}")
     else:
@@ -202,14 +206,16 @@ def _leave(
     if came is None:
         _sourced(underlay, space, here, outer)
     else:
-        _forwards(space, here, outer)
+        _forwards(space, here, came, outer)
         for hook in ("ingress", "prerouting", "forward"):
-            filtered(path, space, hook, _met(outer, came, ""), here, here)
-    hop = _next(underlay, path, space, here, outer)
+            filtered(path, space, hook, _met(outer, came, ""), parameters.Place(here, "", here))
+    hop = _next(underlay, path, space, here, came, outer)
     notes.append(f"route to {outer.target}: dev {hop.dev}" + (f" via {hop.via}" if hop.via else ""))
     notes += _cards(underlay, space, here, hop.dev, outer)
+    for dev in dict.fromkeys((came or hop.dev, hop.dev)):
+        parameters.doubts(path, space, dev, parameters.Place(here, "", here))
     if came is None and not (outer.tunnel and underlay.userspace(here)):
-        filtered(path, space, "output", _met(outer, "", hop.dev), here, here)
+        filtered(path, space, "output", _met(outer, "", hop.dev), parameters.Place(here, "", here))
     address = hop.via or outer.target
     after = underlay.owner(address)
     if after is None:
@@ -251,23 +257,14 @@ def _prefixed(underlay: Underlay, host: str, address: str) -> str:
     return f"{address}/{128 if ':' in address else 32}"
 
 
-def _forwards(space: Item, here: str, outer: Outer) -> None:
-    name, option = (
-        ("forwarding6", "net.ipv6.conf.all.forwarding")
-        if ":" in outer.target
-        else ("forwarding", "net.ipv4.ip_forward")
-    )
-    if space[name] == 0:
-        raise Died(
-            "forwarding",
-            f"{here} does not forward: {option} is 0",
-            f"{option} is 1",
-            f"on {here}: sysctl -w {option}=1",
-        )
+def _forwards(space: Item, here: str, came: str, outer: Outer) -> None:
+    off = kernel.not_forwarding(space, came, outer.target)
+    if off:
+        raise Died("forwarding", f"{here} does not forward: {off} is 0", f"{off} is 1", f"on {here}: sysctl -w {off}=1")
 
 
-def _next(underlay: Underlay, path: Path, space: Item, here: str, outer: Outer) -> kernel.Hop:
-    found = kernel.route(space, outer.target, outer.source)
+def _next(underlay: Underlay, path: Path, space: Item, here: str, came: str | None, outer: Outer) -> kernel.Hop:
+    found = kernel.route(space, outer.target, outer.source, came or "lo")
     look = f"on {here}: ip route get {outer.target}"
     planned = _planned(underlay, here, outer.target)
     if found is None:
@@ -324,19 +321,88 @@ def _unrouted(underlay: Underlay, path: Path, here: str, outer: Outer, planned: 
 
 
 def _why_missing(underlay: Underlay, path: Path, here: str, target: str) -> Died | None:
-    """What is wrong along the planned way to an address, link by link; the path then ends there."""
+    """What is wrong along the planned way to an address, link by link; the path then ends there.
+
+    A session that brings fewer prefixes than planned is the reason where nothing nearer to the target is.
+    """
+    fewer: tuple[str, Died] | None = None
     for _number in range(LONGEST):
         space = underlay.view.space(here, "")
         planned = _hops(underlay, here, target)
-        for hop in planned:
-            reason = _why_link(underlay, path, space, here, hop)
-            if reason:
-                return reason
+        reasons = [_why_link(underlay, path, space, here, hop) for hop in planned if _on_link(underlay, here, hop)]
+        reason = next(filter(None, [*reasons, _why_session(underlay, path, here, target)]), None)
+        if reason:
+            return reason
+        fewer = _fewer(underlay, here, target) or fewer
         after = underlay.owner(planned[0]["address"] or "") if planned else None
         if after is None or not underlay.view.known(after):
-            return None
+            break
         here = after
+    if fewer is None:
+        return None
+    _blame(underlay, path, fewer[0])
+    return fewer[1]
+
+
+def _on_link(underlay: Underlay, here: str, hop: Item) -> bool:
+    """Whether a planned next hop is on a link of the host; BGP also names those behind other routers."""
+    return underlay.cable(here, hop["interface"]) is not None
+
+
+def _sessions(underlay: Underlay, here: str, target: str) -> list[tuple[Item, list[Item]]]:
+    """The planned sessions of a router that has its route to an address by BGP, each with what was read of it."""
+    router = underlay.plan["routers"].get(here) or {}
+    planned = next((row for row in router.get("routes", ()) if _holds(row["prefix"], target)), None)
+    seen = ((underlay.view.seen.get(here) or {}).get("frr") or {}).get("bgp_neighbors")
+    if planned is None or planned["protocol"] != "bgp" or seen is None:
+        return []
+    return [
+        (session, [row for row in seen if row["neighbor"] == session["remote"]])
+        for session in router.get("sessions", ())
+    ]
+
+
+def _why_session(underlay: Underlay, path: Path, here: str, target: str) -> Died | None:
+    """The session of BGP that is not established, and so has not brought the route to an address."""
+    for session, rows in _sessions(underlay, here, target):
+        state = rows[0]["state"] if rows else "not there"
+        if state == "Established":
+            continue
+        stopped = _far_daemons(underlay, session["peer"])
+        _blame(underlay, path, session["peer"] if stopped else here)
+        said = f"the BGP session of {here} with {session['peer']} ({session['remote']}) is {state}"
+        look = f"on {here}: vtysh -c 'show bgp neighbors {session['remote']}'"
+        return stopped or Died("session", said, f"Established, with {session['accepted']} prefixes", look)
     return None
+
+
+def _fewer(underlay: Underlay, here: str, target: str) -> tuple[str, Died] | None:
+    """The router and its session that stands and brings fewer prefixes than planned."""
+    for session, rows in _sessions(underlay, here, target):
+        got = next((row["prefixes_received"] for row in rows if row["family"] == _family(target)), None)
+        if got is not None and got < session["accepted"]:
+            peer = f"{session['peer']} ({session['remote']})"
+            said = f"the BGP session of {here} with {peer} brought {got} prefixes, and none for {target}: one of the two filters it, or does not announce it"
+            shown = f"on {here} and {session['peer']}: vtysh -c 'show running-config' | grep -e prefix-list -e route-map -e network"
+            return here, Died("session", said, f"{session['accepted']} prefixes", shown)
+    return None
+
+
+def _blame(underlay: Underlay, path: Path, here: str) -> None:
+    path.at(here, _kind(underlay, here), here)
+
+
+def _far_daemons(underlay: Underlay, peer: str) -> Died | None:
+    return _daemons(underlay.view, peer) if underlay.view.known(peer) else None
+
+
+def _family(address: str) -> str:
+    return "ipv6_unicast" if ":" in address else "ipv4_unicast"
+
+
+def _holds(prefix: str, address: str) -> bool:
+    one, net = ipaddress.ip_address(address), ipaddress.ip_network(prefix, strict=False)
+    return one.version == net.version and one in net
 
 
 def _daemons(view: View, host: str) -> Died | None:
@@ -371,11 +437,22 @@ def _why_link(underlay: Underlay, path: Path, space: Item, here: str, hop: Item)
         if far and underlay.view.known(far.host):
             there = underlay.view.space(far.host, "")
             _far(underlay, path, there, far, outer)
-        if mine and far:
+        if mine and far and _by_ospf(underlay, here, mine):
             _adjacent(underlay, path, here, mine, far)
     except Died as died:
         return died
     return None
+
+
+def _by_ospf(underlay: Underlay, here: str, cable: Cable) -> bool:
+    """Whether OSPF runs on a link."""
+    ends = [
+        (link, end)
+        for link in underlay.plan["links"]
+        for end in link["ends"]
+        if end["host"] == here and end["port"] == cable.dev
+    ]
+    return all(link.get("ospf", True) for link, _end in ends)
 
 
 def _near(underlay: Underlay, path: Path, space: Item, here: str, dev: str, outer: Outer) -> None:
@@ -468,6 +545,9 @@ def _linked(space: Item, host: str, name: str) -> Item:
         raise Died("underlay-interface", f"{host} has no interface {name}", f"interface {name}")
     if not link["up"]:
         raise Died("underlay-down", f"{name} on {host} is down", f"{name} is up", f"on {host}: ip link set {name} up")
+    if not link.get("arp", True) and name != "lo":
+        said = f"{name} on {host} neither asks nor answers by ARP"
+        raise Died("arp-off", said, "ARP on", f"on {host}: ip link set {name} arp on")
     if not link["carrier"]:
         raise Died(
             "underlay-down",
@@ -510,6 +590,14 @@ def _plugged(underlay: Underlay, cable: Cable) -> None:
     for name in filter(None, (cable.dev, cable.port)):
         row = present(underlay.view, cable.host, cable.bridge or "", name)
         planned = _tag(underlay, cable, name)
+        if (
+            planned is None
+            and row["tag"] is None
+            and row.get("trunks")
+            and 0 not in Vlans().parse(row["trunks"], "trunks")
+        ):
+            carried = f"port {name} on {cable.host} carries only the VLANs {row['trunks']}"
+            raise Died("trunks", carried, "untagged frames", f"on {cable.host}: ovs-vsctl clear port {name} trunks")
         if row["tag"] != planned:
             wanted = f"tag={planned}" if planned else "tag=[]"
             raise Died(

@@ -12,87 +12,121 @@ import typing as t
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mesh import tep_address
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mtu import overhead
-from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import ends, ports, switch, underlay
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import edges, ends, mesh, ports, switch, underlay
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.path import Died, Path, View
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.way import Route, udp_port
 
 Item = t.Dict[str, t.Any]
 
 
-def follow(way: Route, seen: t.Mapping[str, Item], answer: bool = False) -> Item:
+def follow(way: Route, seen: t.Mapping[str, Item]) -> Item:
     """One direction: the hops, the end if it dies, and doubts that only measured loss makes a cause."""
     view, path = View(way.plan, seen), Path()
     died = None
     try:
-        _walk(view, path, way, answer)
+        _walk(view, path, way)
     except Died as reason:
         if not path.hops:
             path.at(way.source.host or "", "host", way.source.host or "")
         died = reason.data(len(path.hops) - 1)
-    return {"from": way.source.id, "to": way.target.id, "hops": path.hops, "died": died, "doubts": path.doubts}
+    return {
+        "from": way.source.id,
+        "to": way.target.id,
+        "hops": path.hops,
+        "died": died,
+        "doubts": path.doubts,
+        "remarks": path.remarks,
+    }
 
 
-def _walk(view: View, path: Path, way: Route, answer: bool) -> None:
+def _walk(view: View, path: Path, way: Route) -> None:
     source, target = way.source, way.target
+    if source.segment is None and source.host is not None:
+        _routed(view, path, way)
+        return
+    if source.host is None and not way.crossed:
+        path.at(source.id, "outside", source.id, "the plan does not know it; what it does is not read")
+        return
+    before = None
+    for leg in way.legs:
+        _leg(view, path, before, leg)
+        before = leg
+    if not way.crossed and not way.same_segment:
+        path.at(
+            source.host or "", "outside", target.id, "beyond the segment: the plan does not know what its gateway does"
+        )
+    elif before and before.target.host is not None:
+        ends.arrive(view, path, before)
+    if way.crossed and before and before.target.id != target.id and not edges.own(before, target):
+        path.at(
+            before.target.host or "",
+            "outside",
+            target.id,
+            f"handed to {before.target.address}; what it does is not read",
+        )
+
+
+def _leg(view: View, path: Path, before: Route | None, leg: Route) -> None:
+    """One segment: from the endpoint, or from the edge that the packet came to, to the port of the next end."""
+    source, target = leg.source, leg.target
     if source.host is None:
         path.at(source.id, "outside", source.id, "the plan does not know it; what it does is not read")
         return
-    if source.segment is None:
-        _routed(view, path, way, answer)
+    if before is None:
+        path.at(source.host, "guest" if source.guest else "endpoint", source.id)
+        ends.leave(view, path, leg)
+    else:
+        edges.through(view, path, before, leg)
+    if not leg.same_segment:
         return
-    path.at(source.host, "guest" if source.guest else "endpoint", source.id)
-    ends.leave(view, path, way, answer)
-    if not way.same_segment:
-        path.at(source.host, "outside", target.id, "beyond the segment: the plan does not know what its gateway does")
-        return
-    ports.plugged(view, path, source, way)
-    for number, host in enumerate(way.hosts):
-        _through(view, path, way, number, host)
-    ports.plugged(view, path, target, way)
-    ends.arrive(view, path, way, answer)
+    ports.plugged(view, path, source, leg)
+    hosts = mesh.active(view, leg)
+    for number in range(len(hosts)):
+        _through(view, path, leg, hosts, number)
+    ports.plugged(view, path, target, leg)
 
 
-def _routed(view: View, path: Path, way: Route, answer: bool) -> None:
+def _routed(view: View, path: Path, way: Route) -> None:
     """From a host itself, over the underlay."""
     packet, host = way.packet, way.source.host or ""
     path.at(host, "endpoint", host, f"from {way.source.address}")
     outer = underlay.Outer(
-        way.source.address, way.target.address, packet.size, packet.protocol, packet.port, False, answer
+        way.source.address, way.target.address, packet.size, packet.protocol, packet.port, False, packet.answer
     )
     underlay.cross(view, path, host, outer, {})
 
 
-def _through(view: View, path: Path, way: Route, number: int, host: str) -> None:
+def _through(view: View, path: Path, way: Route, hosts: list[str], number: int) -> None:
     """Through the switch of one host, and to the next one if there is one."""
-    bridge = way.source.bridge if number == 0 else None
+    host, before = hosts[number], hosts[number - 1] if number else None
+    bridge = way.source.bridge if before is None else None
     bridge = bridge or way.segments[way.source.segment or ""]["bridge"]
-    last = number == len(way.hosts) - 1
-    if number:
-        before = way.hosts[number - 1]
+    if before is not None:
         ports.tunnel(view, path, host, before, way, f"from {before}")
-    if not number and way.keyed:
+    elif way.keyed:
         path.at(host, "switch", bridge)
         ports.answered(view, path, host, way)
-    traced = (
-        _here(view, path, way, host, bridge) if last else _onward(view, path, way, host, way.hosts[number + 1], bridge)
-    )
-    if last:
+    if number == len(hosts) - 1:
+        _here(view, path, way, host, bridge, before)
         return
-    far = way.hosts[number + 1]
+    far = hosts[number + 1]
+    traced = _onward(view, path, way, host, far, bridge, before)
     ports.tunnel(view, path, host, far, way, _described(way, host, far))
     _cross(view, path, way, host, far, traced)
 
 
-def _here(view: View, path: Path, way: Route, host: str, bridge: str) -> switch.Traced | None:
+def _here(view: View, path: Path, way: Route, host: str, bridge: str, before: str | None) -> None:
     """To the target's own port. A port that is not as it must be explains more than where the switch sends the packet."""
     target = way.target
     goal = f"port {target.port}"
     path.at(host, "switch", bridge)
     _first(path, lambda trial: ports.plugged(view, trial, target, way))
-    return ports.tables(view, path, host, way, bridge, goal, lambda traced: target.port in traced.outputs)
+    ports.tables(
+        view, path, host, way, ports.Passage(bridge, goal, before, lambda traced: target.port in traced.outputs)
+    )
 
 
-def _onward(view: View, path: Path, way: Route, host: str, far: str, bridge: str) -> switch.Traced:
+def _onward(view: View, path: Path, way: Route, host: str, far: str, bridge: str, before: str | None) -> switch.Traced:
     """To the tunnel to the next host. A tunnel that is not as it must be explains more than where the switch sends the packet."""
     path.at(host, "switch", bridge)
     _first(path, lambda trial: ports.tunnel(view, trial, host, far, way, ""))
@@ -102,7 +136,7 @@ def _onward(view: View, path: Path, way: Route, host: str, far: str, bridge: str
         # The underlay then tells what the outer packet lacks.
         return planned["remote_ip"] in traced.tunnels or traced.unresolved
 
-    return ports.tables(view, path, host, way, bridge, f"tunnel {planned.get('name')}", reached)
+    return ports.tables(view, path, host, way, ports.Passage(bridge, f"tunnel {planned.get('name')}", before, reached))
 
 
 def _first(path: Path, check: t.Callable[[Path], None]) -> None:
@@ -140,9 +174,20 @@ def _cross(view: View, path: Path, way: Route, near: str, far: str, traced: swit
     port = udp_port(planned)
     protocol = "udp" if port else "gre"
     outer = underlay.Outer(
-        tep_address(way.plan, near), planned["remote_ip"], _outer_size(way, near, far), protocol, port, True
+        tep_address(way.plan, near),
+        planned["remote_ip"],
+        _outer_size(way, near, far),
+        protocol,
+        port,
+        True,
+        entry=way.entry_name(near),
     )
     underlay.cross(view, path, near, outer, traced.tunnels if traced else {})
+    if traced and "routing failed" in traced.remark:
+        said = (
+            f"the switch on {near} has no route to {planned['remote_ip']}, though the kernel has one: {traced.remark}"
+        )
+        path.doubt(Died("tunnel-route", said, "the kernel's route", f"on {near}: ovs-appctl ovs/route/show"))
 
 
 def _only_pings_die(way: Route, seen: t.Mapping[str, Item]) -> bool:
@@ -150,7 +195,7 @@ def _only_pings_die(way: Route, seen: t.Mapping[str, Item]) -> bool:
     if way.packet.protocol == "icmp":
         return False
     echo = way.with_packet(way.packet._replace(protocol="icmp", port=None))
-    return bool(follow(echo, seen)["died"] or follow(echo.reversed(), seen, True)["died"])
+    return bool(follow(echo, seen)["died"] or follow(echo.reversed(), seen)["died"])
 
 
 def judge(way: Route, seen: t.Mapping[str, Item], measured: Item | None) -> Item:
@@ -158,7 +203,7 @@ def judge(way: Route, seen: t.Mapping[str, Item], measured: Item | None) -> Item
 
     measured: what the module probe observed of the packet, or None. What comes back decides for ICMP: nothing that was read can contradict it.
     """
-    there, back = follow(way, seen), follow(way.reversed(), seen, True)
+    there, back = follow(way, seen), follow(way.reversed(), seen)
     died = there["died"] or back["died"]
     # An answer is none when somebody else gives it.
     answered = bool(measured and measured.get("received")) and not (died and died["cause"] == "duplicate-address")
@@ -178,7 +223,7 @@ def judge(way: Route, seen: t.Mapping[str, Item], measured: Item | None) -> Item
         "died": None
         if alive or not died
         else {**died, "direction": direction, "at": (there if direction == "there" else back)["hops"][died["hop"]]},
-        "remark": died if alive and died else None,
+        "remark": died if alive and died else next(iter([*there["remarks"], *back["remarks"]]), None),
         "undecided": not alive and not died,
         "measured": measured,
     }

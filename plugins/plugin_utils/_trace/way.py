@@ -12,53 +12,25 @@ import difflib
 import ipaddress
 import typing as t
 
+from ansible_collections.overloom.fabric.plugins.module_utils._container.service import service_name
 from ansible_collections.overloom.fabric.plugins.module_utils._openflow.text import quoted
+from ansible_collections.overloom.fabric.plugins.module_utils._systemd import unit_name
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import DST_PORTS, IN_NAMESPACE
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mesh import planned_tunnel, tep_address
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.unset import as_read
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.crossing import Crossing
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.packet import DEFAULT_SIZE, End, Packet, outside
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.causes import World
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.expectations import PING_HEADERS
 
 Item = t.Dict[str, t.Any]
 
-PROTOCOLS = ("icmp", "tcp", "udp")
 NUMBERS = {"tcp": 6, "udp": 17}
-DEFAULT_SIZE = 84
 PINGS = 5
 
 
 class TraceError(Exception):
     """A question that cannot be asked, in one sentence."""
-
-
-class Packet(t.NamedTuple):
-    """What is followed. port: None for ICMP; size: of the IP packet in bytes, not to be fragmented; family: that of the ends' addresses."""
-
-    protocol: str = "icmp"
-    port: int | None = None
-    size: int = DEFAULT_SIZE
-    family: int = 4
-
-
-class End(t.NamedTuple):
-    """One end of a way.
-
-    space: the network namespace; "" is the host's own, None a guest's inside, which is not read.
-    interface, port, bridge, mac, segment, guest: None where the end is no endpoint.
-    host: None for an address outside of the plan.
-    """
-
-    id: str
-    host: str | None
-    address: str
-    space: str | None
-    interface: str | None = None
-    port: str | None = None
-    bridge: str | None = None
-    mac: str | None = None
-    segment: str | None = None
-    guest: str | None = None
-    tag: int | None = None
 
 
 class Route:
@@ -84,8 +56,39 @@ class Route:
         if ":" in self.source.address + self.target.address:
             packet = packet._replace(family=6)
             self.source, self.target = self._over_ipv6(self.source), self._over_ipv6(self.target)
-        self.packet = packet
+        self.packet = packet._replace(source=self.source.address, target=self.target.address)
+        self.crossed: list[Route] = []
         self.hosts = self._hosts()
+        self._cross()
+
+    def _cross(self) -> None:
+        """Find the legs of a way from segment to segment."""
+        self.crossing = Crossing(self.plan, self.world.points, self._endpoint)
+        # A forwarded port of an edge may be asked from its own segment.
+        if self.source.segment is None or (self.same_segment and not self.crossing.edge_of(self.target)):
+            return
+        legs = self.crossing.legs(self.source, self.packet)
+        if not legs or (len(legs) == 1 and legs[0][1].host is None):
+            return
+        self.crossed = [self._leg(*leg) for leg in legs]
+        self.source = self.crossed[0].source
+
+    def _leg(self, source: End, target: End, packet: Packet) -> Route:
+        """A part of the way that is on one segment."""
+        leg = self.with_packet(packet)
+        leg.source, leg.target = source, target
+        leg.crossed = []
+        leg.hosts = leg._hosts()  # pylint: disable=protected-access
+        return leg
+
+    def on_link(self, address: str) -> bool:
+        """Whether an address is on the segment of the way's source."""
+        return self.crossing.on_link(self.source.segment or "", address)
+
+    @property
+    def legs(self) -> list[Route]:
+        """The parts of the way, each on one segment; the way itself where it has no router between segments."""
+        return self.crossed or [self]
 
     def _end(self, name: str, option: str, other: End | None) -> End:
         points = self.world.points
@@ -119,7 +122,7 @@ class Route:
         for host in {**self.plan["hosts"], **self.plan["routers"]}:
             if address in self.addresses(host):
                 return End(host, host, address, "")
-        return End(address, None, address, None)
+        return outside(address)
 
     def _endpoint(self, point: Item) -> End:
         host = self.plan["hosts"][point["host"]]
@@ -184,11 +187,41 @@ class Route:
         """Whether the segment is told apart by tunnel key, so that flows decide."""
         return bool(self.source.segment and self.segments[self.source.segment]["key"] is not None)
 
+    @property
+    def guarded(self) -> bool:
+        """Whether RSTP decides which tunnels carry the segment's frames, so that they may go by any host of the overlay."""
+        overlay = (
+            self.overlays.get(self.segments[self.source.segment or ""]["overlay"]) if self.source.segment else None
+        )
+        return bool(overlay and overlay["loop_guard"] == "rstp")
+
+    def neighbors(self, host: str) -> list[str]:
+        """The hosts that a host has a tunnel to, in the overlay of the segment."""
+        tunnels = self.overlays[self.segments[self.source.segment or ""]["overlay"]]["tunnels"]
+        return [one if other == host else other for one, other in map(tuple, tunnels) if host in (one, other)]
+
+    def _entries(self) -> list[tuple[str, str | None]]:
+        """The hosts where the packet may come in, each with the host before."""
+        if not self.guarded or len(self.hosts) < 2:
+            return [(host, self.hosts[number - 1] if number else None) for number, host in enumerate(self.hosts)]
+        return [(self.hosts[0], None), *((host, near) for host in self.all_hosts for near in self.neighbors(host))]
+
+    @property
+    def all_hosts(self) -> list[str]:
+        """The hosts that the packet may cross."""
+        if not self.guarded or len(self.hosts) < 2:
+            return self.hosts
+        tunnels = self.overlays[self.segments[self.source.segment or ""]["overlay"]]["tunnels"]
+        return list(dict.fromkeys([*self.hosts, *(host for tunnel in tunnels for host in tunnel)]))
+
     def reversed(self) -> Route:
         """The way back of an answer."""
         back = Route.__new__(Route)
         back.__dict__.update(self.__dict__)
         back.source, back.target, back.hosts = self.target, self.source, self.hosts[::-1]
+        packet = self.packet
+        back.packet = packet._replace(source=packet.target, target=packet.source, answer=not packet.answer)
+        back.crossed = [leg.reversed() for leg in self.crossed[::-1]]
         return back
 
     def with_packet(self, packet: Packet) -> Route:
@@ -196,13 +229,14 @@ class Route:
         other = Route.__new__(Route)
         other.__dict__.update(self.__dict__)
         other.packet = packet
+        other.crossed = [leg.with_packet(_kind_of(packet, leg.packet)) for leg in self.crossed]
         return other
 
     def routers(self) -> list[str]:
         """The routers that lie between the hosts, by whichever way: those that links lead to without crossing another KVM host."""
         edges = [[end["host"] for end in link["ends"]] for link in self.plan["links"]]
         found: list[str] = []
-        todo = [host for host in self.hosts if host in self.plan["routers"] or host in self.plan["hosts"]]
+        todo = [host for host in self.all_hosts if host in self.plan["routers"] or host in self.plan["hosts"]]
         seen = set(todo)
         while todo:
             here = todo.pop()
@@ -222,58 +256,89 @@ class Route:
     def questions(self) -> dict[str, Item]:
         """For each host on the way the options of trace_info."""
         asked: dict[str, Item] = {}
-        for host in (*self.hosts, *self.routers()):
-            managed = host in self.plan["hosts"] or self.plan["routers"][host]["managed"]
-            if managed and host not in asked:
-                asked[host] = {"namespaces": [], "switch": host in self.plan["hosts"], "traces": [], "guests": False}
-        for way in (self, self.reversed()):
-            way.ask(asked)
+        for host in dict.fromkeys(host for leg in self.legs for host in (*leg.all_hosts, *leg.routers())):
+            if host in self.plan["hosts"] or self.plan["routers"][host]["managed"]:
+                asked[host] = {"namespaces": [], "traces": [], "guests": False, "plugs": [], "units": []}
+                asked[host]["switch"] = host in self.plan["hosts"]
+        for leg in self.legs:
+            for way in (leg, leg.reversed()):
+                way.ask(asked)
+        for options in asked.values():
+            # Legs have questions in common.
+            options["traces"] = list({one["name"]: one for one in options["traces"]}.values())
         return asked
 
     def ask(self, asked: dict[str, Item]) -> None:
-        """Add what this direction asks."""
+        """Add what this leg asks in this direction."""
         source = self.source
-        if source.space:
-            asked[source.host or ""]["namespaces"].append(source.space)
+        if source.host is None:
+            return
+        if source.space and source.space not in asked[source.host]["namespaces"]:
+            asked[source.host]["namespaces"].append(source.space)
         if source.guest:
-            asked[source.host or ""]["guests"] = True
+            asked[source.host]["guests"] = True
+            asked[source.host]["plugs"].append({"guest": source.guest, "port": source.port})
+        asked[source.host]["units"] += self.units(source)
         if not self.same_segment:
             return
-        for number, host in enumerate(self.hosts):
-            before = self.hosts[number - 1] if number else None
+        for host, before in self._entries():
             asked[host]["traces"].append(self.trace(host, before))
             if before is not None:
                 asked[host]["traces"] += self.outer_traces(host, before)
-        if self.keyed and self.packet.family == 4:
-            asked[source.host or ""]["traces"].append(self.arp_trace())
+            if self.packet.family == 4 and not (before and self.keyed):
+                asked[host]["traces"].append(self.arp_trace(host, before))
+
+    def leased(self, end: End) -> bool:
+        """Whether an endpoint has its address by DHCP."""
+        return bool((self.world.points.get(end.id) or {}).get("dhcp"))
+
+    def units(self, end: End) -> list[str]:
+        """The services that an endpoint stands or falls with: container, service, server and client of DHCP."""
+        point = self.world.points.get(end.id) or {}
+        name, host = end.space or "", self.plan["hosts"].get(end.host or "") or {}
+        units = [service_name(name)] if (point.get("container") or {}).get("managed") else []
+        if point.get("service"):
+            units.append(as_service(point["service"]["unit"]))
+        for kind, items in (("dnsmasq", "dhcp_servers"), ("udhcpc", "dhcp_clients")):
+            units += [unit_name(kind, name) for one in host.get(items, ()) if one["namespace"] == name]
+        return units
 
     def trace(self, host: str, before: str | None) -> Item:
         """The question to the switch of a host: the packet as it comes from the endpoint, or by the tunnel from the host before."""
+        return {"name": self.trace_name(before), **self._entering(host, before, self._fields())}
+
+    def arp_trace(self, host: str, before: str | None) -> Item:
+        """The question for the target's MAC address, which flows answer, or which everybody gets."""
+        source, target = self.source, self.target
+        ends = f"dl_src={source.mac},dl_dst=ff:ff:ff:ff:ff:ff,arp_spa={source.address},arp_tpa={target.address}"
+        return {
+            "name": self.arp_name(before),
+            **self._entering(host, before, f"arp,arp_op=1,{ends},arp_sha={source.mac}"),
+        }
+
+    def _entering(self, host: str, before: str | None, fields: str) -> Item:
+        """Bridge and flow of a question: from the endpoint's port, or from the tunnel of the host before."""
         segment = self.segments[self.source.segment or ""]
-        name = f"{self.source.id} to {self.target.id}"
         if before is None:
-            return {
-                "name": name,
-                "bridge": self.source.bridge,
-                "flow": f"in_port={quoted(self.source.port or '')},{self._fields()}",
-            }
+            return {"bridge": self.source.bridge, "flow": f"in_port={quoted(self.source.port or '')},{fields}"}
         tunnel = self.tunnel(host, before)
         port = quoted(tunnel["name"]) if tunnel else "0"
         inside = (
             f"tun_id={segment['key']:#x}," if self.keyed else f"dl_vlan={segment['vlan']}," if segment["vlan"] else ""
         )
-        return {"name": name, "bridge": segment["bridge"], "flow": f"in_port={port},{inside}{self._fields()}"}
+        return {"bridge": segment["bridge"], "flow": f"in_port={port},{inside}{fields}"}
 
-    def arp_trace(self) -> Item:
-        """The question for the target's MAC address, which flows answer."""
-        source, target = self.source, self.target
-        ends = f"dl_src={source.mac},dl_dst=ff:ff:ff:ff:ff:ff,arp_spa={source.address},arp_tpa={target.address}"
-        flow = f"in_port={quoted(source.port or '')},arp,arp_op=1,{ends},arp_sha={source.mac}"
-        return {"name": self.arp_name(), "bridge": source.bridge, "flow": flow}
+    def trace_name(self, before: str | None) -> str:
+        """The key of the answer to trace."""
+        return f"{self.source.id} to {self.target.id}" + self.entry_name(before)
 
-    def arp_name(self) -> str:
+    def arp_name(self, before: str | None = None) -> str:
         """The key of the answer to arp_trace."""
-        return f"{self.source.id} asks for {self.target.id}"
+        return f"{self.source.id} asks for {self.target.id}" + self.entry_name(before)
+
+    def entry_name(self, before: str | None) -> str:
+        """What tells the questions of a host apart, where the packet may come from several."""
+        return f" from {before}" if before and self.guarded else ""
 
     def outer_traces(self, host: str, before: str) -> list[Item]:
         """The tunnel's packet as it comes in by each card of the underlay."""
@@ -286,7 +351,11 @@ class Route:
         flow = f"ip,nw_proto=47,{ends}" if tunnel["type"] == "gre" else f"udp,{ends},{ported}"
         cards = [(link["interface"], f",dl_dst={link['mac']}") for link in underlay["links"]]
         return [
-            {"name": f"tunnel by {card}", "bridge": underlay["bridge"], "flow": f"in_port={quoted(card)},{flow}{mac}"}
+            {
+                "name": f"tunnel by {card}" + self.entry_name(before),
+                "bridge": underlay["bridge"],
+                "flow": f"in_port={quoted(card)},{flow}{mac}",
+            }
             for card, mac in cards or [(nic, "") for nic in underlay["nics"]]
         ]
 
@@ -295,15 +364,21 @@ class Route:
         packet, six = self.packet, self.packet.family == 6
         protocol = {"icmp": "icmp6" if six else "icmp"}.get(packet.protocol, packet.protocol + ("6" if six else ""))
         prefix = "ipv6_" if six else "nw_"
+        echo = (129 if packet.answer else 128) if six else (0 if packet.answer else 8)
         kind = (
-            "" if packet.protocol != "icmp" else ",icmpv6_type=128,icmpv6_code=0" if six else ",icmp_type=8,icmp_code=0"
+            ""
+            if packet.protocol != "icmp"
+            else f",icmp{'v6' if six else ''}_type={echo},icmp{'v6' if six else ''}_code=0"
         )
-        port = f",{packet.protocol}_dst={packet.port}" if packet.port else kind
+        side = "src" if packet.answer else "dst"
+        port = f",{packet.protocol}_{side}={packet.port}" if packet.port else kind
         ends = f"dl_src={self.source.mac},dl_dst={self.target.mac}"
-        return f"{protocol},{ends},{prefix}src={self.source.address},{prefix}dst={self.target.address}{port}"
+        return f"{protocol},{ends},{prefix}src={packet.source},{prefix}dst={packet.target}{port}"
 
     def probe(self) -> Item | None:
-        """The measurement beside the reading, as options of the module probe, or None where nobody can send."""
+        """The measurement beside the reading, as options of the module probe, or None where nobody can send, and where a ping takes another way."""
+        if any(leg.packet.original for leg in self.legs):
+            return None
         source, packet = self.source, self.packet
         point = self.world.points.get(source.id, {})
         if source.segment and source.guest and not (point.get("measures") and not point.get("device")):
@@ -315,8 +390,18 @@ class Route:
             end["namespace"] = source.space
         size = max(packet.size, PING_HEADERS[packet.family])
         kind = {"kind": "ping"} if size <= DEFAULT_SIZE else {"kind": "mtu", "size": size}
-        probe = {**kind, "from": source.id, "to": self.target.address}
+        probe = {**kind, "from": source.id, "to": packet.target}
         return {"endpoints": [end], "probes": [probe], "count": PINGS, "settle": 1.5}
+
+
+def _kind_of(kind: Packet, packet: Packet) -> Packet:
+    """A packet with the protocol, port and size of another."""
+    return packet._replace(protocol=kind.protocol, port=kind.port, size=kind.size)
+
+
+def as_service(unit: str) -> str:
+    """A unit's whole name."""
+    return unit if "." in unit else unit + ".service"
 
 
 def udp_port(tunnel: Item) -> int | None:

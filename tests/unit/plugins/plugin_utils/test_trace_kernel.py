@@ -121,14 +121,23 @@ def test_the_route_is_that_of_a_plain_search(prefixes, target):
 
 
 def test_a_rule_of_policy_routing_names_another_table_or_refuses():
-    rule = {"src": "10.9.0.0/16", "dst": "all", "table": "77", "action": None, "decided": True}
-    here = space(row("default", "a", via="10.0.0.1"), row("default", "b", via="10.0.0.2", table="77"), rules=[rule])
+    rule = {"priority": 9, "src": "10.9.0.0/16", "dst": None, "table": "77", "action": None, "decided": True}
+    main = {**rule, "priority": 32766, "src": "all", "table": "main"}
+    here = space(
+        row("default", "a", via="10.0.0.1"), row("default", "b", via="10.0.0.2", table="77"), rules=[main, rule]
+    )
     assert kernel.route(here, "8.8.8.8", "10.9.0.1")["hops"][0]["dev"] == "b"
     assert kernel.route(here, "8.8.8.8", "10.8.0.1")["hops"][0]["dev"] == "a"
-    here["rules"] = [{**rule, "src": "all", "dst": "8.8.8.8", "table": None, "action": "prohibit"}]
+    here["rules"] = [{**rule, "src": "all", "dst": "8.8.8.8", "table": None, "action": "prohibit"}, main]
     assert kernel.route(here, "8.8.8.8", "10.9.0.1")["type"] == "prohibit"
-    here["rules"][0]["decided"] = False
+    here["rules"][0]["iif"] = "eth1"
     assert kernel.route(here, "8.8.8.8", "10.9.0.1")["type"] == "unicast"
+    assert kernel.route(here, "8.8.8.8", "10.9.0.1", "eth1")["type"] == "prohibit"
+    here["rules"][0].update(iif=None, decided=False)
+    assert kernel.route(here, "8.8.8.8", "10.9.0.1")["type"] == "unicast"
+    assert kernel.undecided(here) == ["priority 9, prohibit"]
+    here["rules"] = [{**rule, "src": "all"}]
+    assert kernel.route(space(row("default", "a"), rules=here["rules"]), "8.8.8.8") is None
 
 
 @pytest.mark.parametrize(

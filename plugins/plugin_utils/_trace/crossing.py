@@ -1,0 +1,149 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From segment to segment by edges: the legs of a way, each on one segment, and what the packet's header has on each. Pure: from the plan.
+
+This file is private to the collection.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import typing as t
+
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.packet import End, Packet, outside
+
+Item = t.Dict[str, t.Any]
+Leg = t.Tuple[End, End, Packet]
+
+# More edges than this between two ends are a circle.
+MOST = 8
+
+
+class Crossing:
+    """Where routers between segments lead a packet. end_of: an endpoint of the plan as an end."""
+
+    def __init__(self, plan: Item, points: t.Mapping[str, Item], end_of: t.Callable[[Item], End]) -> None:
+        self.plan = plan
+        self.points = points
+        self.end_of = end_of
+        self.segments = {segment["name"]: segment for segment in plan["segments"]}
+        self.edges = {edge["name"]: edge for edge in plan.get("edges", ())}
+
+    def legs(self, source: End, packet: Packet) -> list[Leg]:
+        """The legs from an endpoint to the packet's target; none where no planned router leads there.
+
+        The last one may end at a router that the plan knows by its address alone.
+        """
+        found: list[Leg] = []
+        here: End | None = source
+        edge = self.edge_of(source)
+        for _number in range(MOST):
+            if here is None:
+                return []
+            if edge is not None:
+                here = self._leaving(edge, packet.target)
+                if here is None:
+                    return []
+                packet = self._translated(edge, here, packet) if found else packet._replace(source=here.address)
+            far = self._next(here, packet.target)
+            if far is None:
+                return []
+            found.append((here, far, packet))
+            edge = self.edge_of(far)
+            packet = self._forwarded(edge, packet) if edge else packet
+            if edge is None or packet.target in self._addresses(edge):
+                return found
+        return []
+
+    def edge_of(self, end: End) -> Item | None:
+        """The edge that an end is an interface of."""
+        return self.edges.get(self.points.get(end.id, {}).get("edge") or "")
+
+    def _interfaces(self, edge: Item) -> list[Item]:
+        return [point for point in self.points.values() if point.get("edge") == edge["name"]]
+
+    def _addresses(self, edge: Item) -> set[str]:
+        return {point[key] for point in self._interfaces(edge) for key in ("address", "address6")}
+
+    def on_link(self, segment: str, address: str) -> bool:
+        """Whether an address is on a segment."""
+        nets = [self.segments[segment][key] for key in ("subnet", "subnet6")]
+        return any(net and inside(address, net) for net in nets)
+
+    def _leaving(self, edge: Item, target: str) -> End | None:
+        """The interface of an edge by which a packet leaves."""
+        point = next((one for one in self._interfaces(edge) if self.on_link(one["segment"], target)), None)
+        if point is None:
+            via = self._planned_route(edge["hosts"][0], edge["name"], target)
+            on = [one for one in self._interfaces(edge) if via and self.on_link(one["segment"], via)]
+            point = on[0] if on else None
+        return _of_family(self.end_of(point), point, target) if point else None
+
+    def _next(self, here: End, target: str) -> End | None:
+        """Who gets the packet on the segment of an end: the target, or the next router."""
+        segment = here.segment or ""
+        address: str | None = target
+        if not self.on_link(segment, target):
+            route = self._planned_route(here.host or "", here.space or "", target)
+            address = route or self._gateway(segment, target)
+        if address is None:
+            return None
+        for point in self.points.values():
+            if point["segment"] == segment and address in (point["address"], point["address6"]):
+                return _of_family(self.end_of(point), point, address)
+        return outside(address)
+
+    def _planned_route(self, host: str, space: str, target: str) -> str | None:
+        """The planned next hop of a namespace, by the longest prefix."""
+        rows = [
+            (ipaddress.ip_network(_prefix(route["to"], route["via"]), strict=False), route["via"])
+            for one in self.plan["hosts"].get(host, {}).get("namespaces", ())
+            if one["name"] == space
+            for route in one["routes"]
+            if route.get("via")
+        ]
+        fitting = [(net.prefixlen, via) for net, via in rows if inside(target, str(net))]
+        return max(fitting)[1] if fitting else None
+
+    def _gateway(self, segment: str, target: str) -> str | None:
+        """The gateway of a segment: what a guest or a client of DHCP has as its default route."""
+        for edge in self.edges.values():
+            for leg in edge["legs"]:
+                if leg["segment"] == segment and leg["gateway"]:
+                    return str(leg["address6"] if ":" in target else leg["address"])
+        return None
+
+    def _forwarded(self, edge: Item, packet: Packet) -> Packet:
+        """The packet after a forwarded port."""
+        for one in edge["forwards"]:
+            if (packet.target, packet.protocol, packet.port) == (one["address"], one["protocol"], one["port"]):
+                point = self.points[one["to"]]
+                target = point["address6"] if ":" in packet.target else point["address"]
+                original = (packet.target, packet.port)
+                return packet._replace(target=target, port=one["to_port"], original=original)
+        return packet
+
+    def _translated(self, edge: Item, leaving: End, packet: Packet) -> Packet:
+        """The packet after source NAT."""
+        if packet.original and self.on_link(leaving.segment or "", packet.source):
+            return packet._replace(source=leaving.address)
+        for one in edge["nat"]:
+            if one["out"] == leaving.segment and inside(packet.source, one["from"]):
+                return packet._replace(source=one["address"] or leaving.address)
+        return packet
+
+
+def inside(address: str, network: str) -> bool:
+    """Whether an address is in a network, of the same family."""
+    one, net = ipaddress.ip_address(address), ipaddress.ip_network(network, strict=False)
+    return one.version == net.version and one in net
+
+
+def _prefix(to: str, via: str) -> str:
+    return ("::/0" if ":" in via else "0.0.0.0/0") if to == "default" else to
+
+
+def _of_family(end: End, point: Item, address: str) -> End:
+    """An end with its address of the family of another."""
+    return end._replace(address=point["address6"] if ":" in address else point["address"])
