@@ -91,7 +91,8 @@ class Claim(t.NamedTuple):
     @property
     def what(self) -> str:
         """How sentences call it."""
-        return f"{self.kind} {self.name}"
+        # "router ospf" says what it is.
+        return self.name if self.kind == "router" else f"{self.kind} {self.name}"
 
 
 class Host(t.NamedTuple):

@@ -96,6 +96,31 @@ CHANGES: list[tuple[dict[str, t.Any], list[str], list[str]]] = [
 ]
 
 
+# As other tools leave them: without a CPU, with a boot order on devices, with UEFI, with metadata of others, with a password.
+ODD = {
+    "small": "<memory>65536</memory><os><type>hvm</type></os>",
+    "ordered": """<metadata><nova:instance xmlns:nova="urn:nova" a="1">x</nova:instance></metadata><memory>65536</memory>
+      <os><type machine='q35'>hvm</type></os><cpu mode='host-model' check='partial'/>
+      <devices><disk type='file'><driver name='qemu' type='qcow2'/><source file='/srv/a.qcow2'/><target dev='vda' bus='virtio'/><boot order='1'/></disk>
+      <graphics type='egl-headless'/></devices>""",
+    "uefi": """<memory>65536</memory><os><type machine='q35'>hvm</type>
+      <loader readonly='yes' type='pflash'>/usr/share/OVMF/OVMF_CODE_4M.fd</loader></os><features><acpi/></features>
+      <cpu mode='host-passthrough' check='none' migratable='on'/><devices><interface type='user'><mac address='52:54:00:0a:00:07'/></interface></devices>""",
+}
+# What libvirt adds to more than was asked for: the console of a serial port, a controller, an audio device, a boot order, attributes of a CPU.
+DRAWS: list[dict[str, t.Any]] = [
+    {"cpu_mode": "host-passthrough"},
+    {"cpu_mode": "custom", "cpu_model": "qemu64"},
+    {"serial": {"log": "/var/log/libvirt/qemu/new-console.log"}},
+    {"graphics": [{"type": "vnc", "password": "abc"}]},
+    {"disks": []},
+    {"disks": [{"path": f"{IMAGES}/more.qcow2", "size": "1MiB", "bus": "sata"}]},
+    {"guest_agent": True},
+    {"nics": [{"network": "fab", "portgroup": "blue"}]},
+    {"video": "virtio"},
+]
+
+
 def restart_libvirtd(host: harness.Host) -> None:
     """Restart libvirtd under the running guest vm1. It takes up the connection to it, with that to its agent, side by side with its first answers."""
     host.run(["systemctl", "restart", "libvirtd"])
@@ -118,7 +143,7 @@ def definition(host: harness.Host, name: str) -> list[str]:
     text = host.run(["virsh", "dumpxml", "--inactive", "--security-info", name])
     text = re.sub(r"<overloom:fabric[^>]*/>|<overloom:fabric.*?</overloom:fabric>", "", text, flags=re.S)
     # Where a prefix is declared says nothing.
-    text = re.sub(r" xmlns:(libosinfo|overloom)=(\"[^\"]*\"|'[^']*')", "", text)
+    text = re.sub(r" xmlns:(libosinfo|nova|overloom)=(\"[^\"]*\"|'[^']*')", "", text)
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
@@ -195,6 +220,35 @@ def test_all_that_was_changed_on_a_guest_of_somebody_goes_back(kvm: harness.Host
         assert re.search(r"Autostart: +disable", kvm.run(["virsh", "dominfo", "theirs"]))
         assert not kvm.apply("libvirt_domain", {"domains": [], "purge": True})["changed"]
         kvm.run(["virsh", "undefine", "theirs"])
+
+
+def test_what_libvirt_adds_to_a_change_goes_with_it(kvm: harness.Host) -> None:
+    """Two runs with other options and another restart of libvirtd, then it is given back."""
+    for name, inner in ODD.items():
+        document = f"<domain type='qemu'><name>{name}</name>{inner}</domain>"
+        for options, more in zip(DRAWS, [*DRAWS[1:], DRAWS[0]]):
+            kvm.run(["virsh", "define", "/dev/stdin"], stdin=document)
+            # libvirt sorts the devices as it reads its own document.
+            kvm.run(["virsh", "define", "/dev/stdin"], stdin=kvm.run(["virsh", "dumpxml", "--inactive", name]))
+            before = sorted(definition(kvm, name))
+            kvm.apply("libvirt_domain", {"name": name, "adopt": True, **options})
+            kvm.apply("libvirt_domain", {"name": name, **options, **more})
+            kvm.apply("libvirt_domain", {"domains": [], "purge": True})
+            gone, come = difference(before, sorted(definition(kvm, name)))
+            assert [line for line in [*gone, *come] if "address type" not in line] == [], (name, options, more)
+            kvm.run(["virsh", "undefine", "--nvram", name])
+
+
+def test_graphics_whose_password_is_not_remembered_are_told_of_as_they_stay_away(kvm: harness.Host) -> None:
+    graphics = "<devices><graphics type='vnc' passwd='hidden'/></devices>"
+    document = f"<domain type='qemu'><name>theirs</name>{ODD['small']}{graphics}</domain>"
+    kvm.run(["virsh", "define", "/dev/stdin"], stdin=document)
+    kvm.apply("libvirt_domain", {"name": "theirs", "adopt": True, "graphics": []})
+    given = kvm.apply("libvirt_domain", {"domains": [], "purge": True})
+    assert "its devices/graphics[vnc] had a password, which is not remembered: it is not put back" in str(
+        given["warnings"]
+    )
+    assert "<graphics" not in kvm.run(["virsh", "dumpxml", "theirs"]), "without its password it would be open"
 
 
 def test_what_its_owner_changed_since_stays_and_so_do_the_snapshots(kvm: harness.Host) -> None:
@@ -292,6 +346,39 @@ def test_the_segment_of_a_running_guest_is_changed_in_the_intent(kvm: harness.Ho
     assert kvm.module("libvirt_domain", wanted)["restart_required"] == again["restart_required"]
     done = kvm.apply("libvirt_domain", {**wanted, "restart": True})
     assert done["restart_reasons"] == [] and kvm.run(["cat", "/run/libvirt/qemu/vm1.pid"]) != pid
+
+
+def test_the_host_is_rebooted_after_a_backup_and_a_changed_segment(kvm: harness.Host) -> None:
+    """What is saved is what runs: the snapshot's image with what was written into it, the portgroup, its VLAN, a foreign guest as it was."""
+    nic = {"network": "fab", "portgroup": "blue"}
+    wanted = guest("vm1", "10.1.1.2/24", nics=[nic], autostart=True, disks=[{"size": "64MiB"}])
+    kvm.run(["virsh", "define", "/dev/stdin"], stdin=FOREIGN)
+    foreign = sorted(definition(kvm, "theirs"))
+    kvm.apply("libvirt_domain", wanted)
+    kvm.module("guest_wait", {"name": "vm1", "kind": "agent", "timeout": 180})
+    kvm.run(["virsh", "snapshot-create-as", "vm1", "s1", "--disk-only", "--no-metadata"])
+    guests.inside(kvm, "vm1", "echo written after the snapshot | dd of=/dev/vda conv=fsync")
+    moved = {**FAB, "portgroups": [FAB["portgroups"][0], {"name": "red", "vlan": 30}]}
+    kvm.apply("libvirt_network", {**moved, "autostart": True})
+    wanted["nics"] = [{**nic, "portgroup": "red"}]
+    assert kvm.apply("libvirt_domain", wanted)["restart_reasons"] == []
+    saved = definition(kvm, "vm1")
+    for rebooted in (False, True):
+        if rebooted:
+            kvm.reboot()
+            kvm.run(["systemctl", "is-system-running", "--wait"], ok=None)
+            kvm.module("guest_wait", {"name": "vm1", "kind": "agent", "timeout": 180})
+        assert definition(kvm, "vm1") == saved and "vm1-vda.s1" in str(saved)
+        assert "vm1-vda.s1" in kvm.run(["virsh", "domblklist", "vm1"])
+        assert "written after the snapshot" in guests.inside(kvm, "vm1", "head -c 64 /dev/vda")
+        tap = kvm.run(["virsh", "domiflist", "vm1"]).splitlines()[2].split()[0]
+        assert guests.port(kvm, tap)["tag"] == 30
+        assert sorted(definition(kvm, "theirs")) == foreign
+        for module, options in (("libvirt_network", moved), ("libvirt_domain", wanted)):
+            again = kvm.module(module, options)
+            assert not again["changed"] and not again.get("restart_reasons"), again
+    guests.namespace(kvm, "red", 30, "10.1.1.9/24")
+    guests.reaches(kvm, "red", "10.1.1.2", 60)
 
 
 def test_a_guest_is_migrated_by_hand_and_the_playbook_runs_on_both_hosts(

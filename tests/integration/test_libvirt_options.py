@@ -109,6 +109,14 @@ def each(host: harness.Host, kind: str, table: dict[str, Row], base: dict[str, t
             )
     repaired = host.apply(module, {many: seconds})
     assert shown(repaired) == {option for option, row in table.items() if row.drift}
+    saved = documents(host, kind, names.values())
+    host.reboot()
+    host.run(["systemctl", "is-system-running", "--wait"], ok=None)
+    # A pool's document tells how full it is, too.
+    assert kind == "pool" or documents(host, kind, names.values()) == saved
+    # What starts with the host runs now, and libvirt takes a pool whose folder is there for one that runs.
+    runs = {"autostart", "path"} if kind == "pool" else {"autostart"}
+    assert shown(host.module(module, {many: seconds}, check=True, diff=True)) == runs
 
 
 def test_each_documented_option_of_a_domain(kvm: harness.Host) -> None:

@@ -41,7 +41,14 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.domain im
     want,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.guest_plan import Found, Here, Plan, plan
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.xml import read_mark, to_xml
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.patch import AFTER_METADATA
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.xml import (
+    Mark,
+    libvirt_document,
+    read_mark,
+    to_xml,
+    write_mark,
+)
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
     Change,
     FabricError,
@@ -201,6 +208,11 @@ def read_domains(connection: t.Any, declared: t.Container[str] | None = None) ->
     return domains
 
 
+def _definition(handle: t.Any) -> ET.Element:
+    """What a domain starts with. Without the flag SECURE a password would be lost when the document is written back."""
+    return libvirt_document(handle.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE))
+
+
 def _read_domain(handle: t.Any, declared: bool) -> Here:
     names = {
         libvirt.VIR_DOMAIN_PAUSED: "paused",
@@ -208,8 +220,7 @@ def _read_domain(handle: t.Any, declared: bool) -> Here:
         libvirt.VIR_DOMAIN_CRASHED: "shutoff",
     }
     state = names.get(handle.state()[0], "running")
-    # Without the flag SECURE a password would be lost when the document is written back.
-    inactive = ET.fromstring(handle.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE))
+    inactive = _definition(handle)
     live = ET.fromstring(handle.XMLDesc(libvirt.VIR_DOMAIN_XML_SECURE)) if declared and state != "shutoff" else None
     came = [libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_RUNNING_MIGRATED]
     left = [libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_MIGRATED]
@@ -275,16 +286,31 @@ class Actions:
     def _domain(self, name: str) -> t.Any:
         return self.connection.lookupByName(name)
 
-    def define(self, name: str, root: ET.Element, secrets: t.Sequence[str]) -> Call:
-        """Define, or define anew, from a document that libvirt checks against its schema."""
+    def define(
+        self,
+        name: str,
+        root: ET.Element,
+        secrets: t.Sequence[str],
+        remember: t.Callable[[ET.Element], Mark] | None = None,
+    ) -> Call:
+        """Define, or define anew, from a document that libvirt checks against its schema.
+
+        remember: the mark of an adopted domain, from what libvirt made of the document, since it adds to it by itself.
+        """
         text = to_xml(root, secret=True)
-        return Call(
-            f"domain {name} is refused",
-            virsh(self.uri, "define", "--validate", "/dev/stdin"),
-            lambda: self.connection.defineXMLFlags(text, libvirt.VIR_DOMAIN_DEFINE_VALIDATE),
-            to_xml(root),
-            secrets,
-        )
+
+        def act() -> None:
+            domain = self.connection.defineXMLFlags(text, libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
+            if remember is None:
+                return
+            made = _definition(domain)
+            mark = remember(made)
+            if mark != read_mark(made):
+                write_mark(made, mark, AFTER_METADATA)
+                self.connection.defineXMLFlags(to_xml(made, secret=True), 0)
+
+        argv = virsh(self.uri, "define", "--validate", "/dev/stdin")
+        return Call(f"domain {name} is refused", argv, act, to_xml(root), secrets)
 
     def device(self, verb: str, name: str, what: str, device: ET.Element) -> Call:
         """attach, update or detach a device of the running guest."""

@@ -120,6 +120,25 @@ def give_back(root: ET.Element, cells: t.Sequence[Cell], name_of: NameOf) -> tup
     return before, after
 
 
+def withheld(root: ET.Element, cells: t.Sequence[Cell], name_of: NameOf) -> list[str]:
+    """The devices that are not put back, as they had a password and would be open to everybody without it."""
+    found = []
+    for cell in cells:
+        holder = _located(root, cell.path, name_of)
+        if cell.kind == ELEMENTS and any(MASK in text for text in cell.was) and holder is not None:
+            found += [cell.label] if _untouched(_group(holder, cell.name, name_of), cell) else []
+    return found
+
+
+def _untouched(now: t.Sequence[ET.Element], cell: Cell) -> bool:
+    """Whether these are the elements that we have made, but for passwords, which are not kept."""
+    ours = [ET.fromstring(text) for text in cell.ours]
+    for one in ours:
+        if one.get(_SECRET) == MASK:
+            del one.attrib[_SECRET]
+    return len(now) == len(ours) and all(contains(one, other) for one, other in zip(now, ours))
+
+
 def _put_back(holder: ET.Element, cell: Cell, name_of: NameOf) -> bool:
     if cell.kind == ELEMENTS:
         return _put_elements_back(holder, cell, name_of)
@@ -138,10 +157,7 @@ def _put_back(holder: ET.Element, cell: Cell, name_of: NameOf) -> bool:
 
 def _put_elements_back(holder: ET.Element, cell: Cell, name_of: NameOf) -> bool:
     now = _group(holder, cell.name, name_of)
-    ours = [ET.fromstring(text) for text in cell.ours]
-    untouched = len(now) == len(ours) and all(contains(one, other) for one, other in zip(now, ours))
-    # A device with a password that is not known any more would be open to everybody.
-    if not untouched or any(MASK in text for text in cell.was):
+    if not _untouched(now, cell) or any(MASK in text for text in cell.was):
         return False
     place = list(holder).index(now[0]) if now else len(holder)
     for one in now:

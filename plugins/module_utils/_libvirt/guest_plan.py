@@ -493,11 +493,17 @@ class PlannedDomain(Planned[Here]):
         patch(root, self.domain, mark)
         if here is not None:
             self._note_besides(root)
-        if mark.adopted:
+        if not mark.adopted:
+            self.result.define.append(self.actions.define(self.name, root, self.domain.secrets))
+            return
+
+        def remember(made: ET.Element) -> Mark:
             nics = {f"interface[{mac}]" for mac in mark.nics or ()}
-            cells = former.recorded(former.unpacked(mark.former), self.there.inactive, root, name_of, nics)
-            write_mark(root, mark._replace(former=former.packed(cells)), AFTER_METADATA)
-        self.result.define.append(self.actions.define(self.name, root, self.domain.secrets))
+            cells = former.recorded(former.unpacked(mark.former), self.there.inactive, made, name_of, nics)
+            return mark._replace(former=former.packed(cells))
+
+        write_mark(root, remember(root), AFTER_METADATA)
+        self.result.define.append(self.actions.define(self.name, root, self.domain.secrets, remember))
 
     def _note_besides(self, root: ET.Element) -> None:
         """What the change draws after it, which no declared option shows."""
@@ -652,6 +658,10 @@ def _give_back(result: Plan, name: str, here: Here, actions: t.Any) -> None:
     mark = read_mark(root)
     nics = _nics_back(root, mark)
     ours, was = _settings_back(root, mark)
+    result.warnings += [
+        f"domain {name}: its {label} had a password, which is not remembered: it is not put back; add it with virsh edit"
+        for label in former.withheld(root, former.unpacked(mark.former), name_of)
+    ]
     write_mark(root, Mark(), AFTER_METADATA)
     result.define.append(actions.define(name, root, ()))
     if here.state != "shutoff" and (nics or ours):

@@ -57,6 +57,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.xml impor
     check_change,
     check_owner,
     contains,
+    libvirt_document,
     parse_vlan,
     port_columns,
     read_mark,
@@ -133,7 +134,7 @@ def read_networks(connection: t.Any) -> dict[str, Here]:
     networks = {}
     for handle in asked("the networks cannot be listed", connection.listAllNetworks):
         try:
-            inactive = ET.fromstring(handle.XMLDesc(libvirt.VIR_NETWORK_XML_INACTIVE))
+            inactive = libvirt_document(handle.XMLDesc(libvirt.VIR_NETWORK_XML_INACTIVE))
             live = ET.fromstring(handle.XMLDesc()) if handle.isActive() else None
             networks[handle.name()] = Here(inactive, live, bool(handle.autostart()))
         except libvirt.libvirtError as error:

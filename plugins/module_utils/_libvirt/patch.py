@@ -313,6 +313,7 @@ def name_of(device: ET.Element) -> str:
         ),
         "channel": lambda: attribute(device, "target", "name"),
         "hostdev": lambda: " ".join(view_hostdev(device).values()),
+        "controller": lambda: f"{device.get('type')} {device.get('index') or '0'}",
     }
     return f"{device.tag}[{keys[device.tag]()}]" if device.tag in keys else device.tag
 

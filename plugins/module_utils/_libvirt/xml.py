@@ -148,6 +148,15 @@ def derived_mac(*parts: str) -> str:
 # ---- documents
 
 
+def libvirt_document(text: str) -> ET.Element:
+    """The root of a document that libvirt wrote. Prefixes of others' metadata are kept when it is written again."""
+    for prefix, _quote, uri in re.findall(r"""\sxmlns:([A-Za-z_][\w.-]*)=(["'])(.*?)\2""", text):
+        # ElementTree gives out names like these by itself, and refuses them.
+        if prefix not in PREFIXES and uri not in PREFIXES.values() and not re.fullmatch(r"ns\d+", prefix):
+            ET.register_namespace(prefix, uri)
+    return ET.fromstring(text)
+
+
 def parse(text: str, what: str) -> ET.Element:
     """The root of a document. Raises FabricError."""
     # An entity could pull in files or grow without end; libvirt's own documents have none.

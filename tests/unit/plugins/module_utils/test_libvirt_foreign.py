@@ -109,7 +109,7 @@ def _step(element: t.Any) -> str:
         "serial": "target/@port",
         "channel": "target/@name",
     }
-    keys.update(console="target/@type")
+    keys.update(console="target/@type", controller="concat(@type, ' ', @index)")
     name = element.xpath(f"string({keys[element.tag]})") if element.tag in keys else ""
     return f"{element.tag} {name}".strip()
 
@@ -117,9 +117,9 @@ def _step(element: t.Any) -> str:
 class Recorder(Actions):
     """Keeps the document that is defined."""
 
-    def define(self, name: str, root: ET.Element, secrets: t.Sequence[str]) -> t.Any:
+    def define(self, name: str, root: ET.Element, secrets: t.Sequence[str], remember: t.Any = None) -> t.Any:
         self.defined = copy.deepcopy(root)
-        return super().define(name, root, secrets)
+        return super().define(name, root, secrets, remember)
 
 
 def applied(root: ET.Element, options: dict[str, t.Any]) -> tuple[ET.Element, Plan]:
