@@ -164,6 +164,55 @@ def test_an_adopted_bridge_keeps_its_flows_and_is_given_back_with_its_settings(n
     assert not neutron.apply("ovs_bridge", {"bridges": [], "purge": True})["changed"]
 
 
+def test_what_is_saved_on_bridges_of_others_is_what_runs_after_a_restart_and_a_reboot(neutron: Host) -> None:
+    """All kinds of changes at once: each is there after a restart of Open vSwitch and a reboot, and gone after the return, for good."""
+    neutron.run(["ovs-vsctl", "set-controller", "br-int", "ptcp:16653:127.0.0.1"])
+    neutron.run("ovs-vsctl add-port br-int tap2 -- set Interface tap2 type=internal".split())
+    neutron.run(
+        "ovs-vsctl add-port br-int ovn-1 -- set Interface ovn-1 type=geneve options:remote_ip=192.0.2.5 options:key=flow".split()
+    )
+    before, options = fingerprint(neutron), column(neutron, "Interface", "ovn-1", "options")
+    tunnel = {"bridge": "br-int", "name": "ovn-1", "type": "geneve", "remote_ip": "192.0.2.6", "check_route": False}
+    tasks: list[tuple[str, dict[str, t.Any]]] = [
+        (
+            "ovs_bridge",
+            {
+                "name": "br-int",
+                "fail_mode": "standalone",
+                "mac": "02:00:00:00:00:01",
+                "controllers": [{"target": "ptcp:16654:127.0.0.1"}],
+                "mirrors": [{"name": "ours", "select_all": True, "output_vlan": 9}],
+                "ports": [{"name": "ours0", "type": "internal", "tag": 30}, {"name": "tap1", "tag": 6}],
+                "adopt": True,
+            },
+        ),
+        ("ovs_bridge", {"name": "br0", "datapath_type": "netdev", "ports": [{"name": "tap2"}], "adopt": True}),
+        ("ovs_tunnel", {**tunnel, "adopt": True}),
+        ("ovs_flow", {"bridge": "br-int", "match": {"arp": True}, "priority": 33, "actions": ["normal"]}),
+    ]
+    for module, arguments in tasks:
+        assert neutron.apply(module, arguments)["changed"]
+    saved = fingerprint(neutron)[:2]
+    for event in (lambda: neutron.run(["systemctl", "restart", "openvswitch-switch"]), neutron.reboot):
+        event()
+        neutron.run(["systemctl", "is-system-running", "--wait"], ok=None)
+        assert fingerprint(neutron)[:2] == saved
+        assert any("priority=33,arp" in flow for flow in flows(neutron))
+        for module, arguments in tasks:
+            assert not neutron.module(module, arguments, check=True)["changed"], module
+    for module, purged in (
+        ("ovs_flow", {"bridge": "br-int", "flows": []}),
+        ("ovs_tunnel", {"tunnels": []}),
+        ("ovs_bridge", {"bridges": []}),
+    ):
+        neutron.apply(module, {**purged, "purge": True})
+    for _again in range(2):
+        assert fingerprint(neutron)[:2] == before[:2] and bridges(neutron) == ["br-int"]
+        assert column(neutron, "Interface", "ovn-1", "options") == options
+        assert not any("priority=33,arp" in flow for flow in flows(neutron))
+        neutron.run(["systemctl", "restart", "openvswitch-switch"])
+
+
 def test_teardown_right_after_adoption_gives_back_the_flows_too(neutron: Host) -> None:
     before = fingerprint(neutron)
     neutron.apply("ovs_bridge", {"name": "br-int", "fail_mode": "standalone", "adopt": True})
