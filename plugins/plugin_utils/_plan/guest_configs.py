@@ -27,66 +27,78 @@ class Port(t.NamedTuple):
 
 def startup_config(name: str, ports: t.Sequence[Port], options: Item, vlans: t.Mapping[int, str]) -> str:
     """EOS's startup-config. ports: Management1, then Ethernet1 and so on. vlans: name by id, of the VLANs that the switch carries."""
+    blocks = [
+        [f"hostname {name}"],
+        _eos_user(options),
+        *([f"vlan {vlan}", f"   name {title}"] for vlan, title in sorted(vlans.items())),
+        *(_eos_interface(number, port, options["ospf"]) for number, port in enumerate(ports)),
+        ["ip routing"],
+        *([_eos_route(route)] for port in ports for route in port.routes),
+        *_eos_routers(options["ospf"], options["bgp"]),
+        ["management api http-commands", "   no shutdown"],
+        *([line] for line in options["config"] or ()),
+    ]
+    return "\n!\n".join("\n".join(block) for block in blocks) + "\n!\nend\n"
+
+
+def _eos_user(options: Item) -> list[str]:
     user = options["user"]
     secret = f"secret sha512 {options['password_hash']}" if options["password_hash"] else "nopassword"
-    blocks = [[f"hostname {name}"], [f"username {user} privilege 15 role network-admin {secret}"]]
-    blocks[-1] += [f"username {user} ssh-key {key}" for key in options["keys"] or ()]
-    blocks += [[f"vlan {vlan}", f"   name {title}"] for vlan, title in sorted(vlans.items())]
-    ospf, bgp = options["ospf"], options["bgp"]
-    for number, port in enumerate(ports):
-        lines = [f"interface Ethernet{number}" if number else "interface Management1"]
-        if port.trunks:
-            lines += ["   switchport mode trunk", f"   switchport trunk allowed vlan {','.join(map(str, port.trunks))}"]
-            lines += [f"   switchport trunk native vlan {port.native}"] if port.native else []
-        elif number and not port.addresses:
-            lines += [f"   switchport access vlan {port.vlan}"] if port.vlan else []
-        else:
-            lines += ["   no switchport"] if number else []
-            lines += [f"   mtu {port.mtu}"]
-            lines += [f"   {'ipv6' if ':' in address else 'ip'} address {address}" for address in port.addresses]
-            lines += [f"   ip ospf area {ospf['area']}"] if ospf and number else []
-        blocks.append(lines)
-    blocks.append(["ip routing"])
-    for route in (route for port in ports for route in port.routes):
-        six = ":" in route["via"]
-        to = route["to"] if route["to"] != "default" else "::/0" if six else "0.0.0.0/0"
-        blocks.append([f"{'ipv6' if six else 'ip'} route {to} {route['via']}"])
-    if ospf:
-        blocks.append(["router ospf 1", *([f"   router-id {ospf['router_id']}"] if ospf["router_id"] else [])])
-    if bgp:
-        lines = [f"router bgp {bgp['asn']}", *([f"   router-id {bgp['router_id']}"] if bgp["router_id"] else [])]
-        blocks.append(
-            [*lines, *(f"   neighbor {peer['address']} remote-as {peer['asn']}" for peer in bgp["neighbors"] or ())]
-        )
-    blocks.append(["management api http-commands", "   no shutdown"])
-    blocks += [[line] for line in options["config"] or ()]
-    return "\n!\n".join("\n".join(block) for block in blocks) + "\n!\nend\n"
+    keys = [f"username {user} ssh-key {key}" for key in options["keys"] or ()]
+    return [f"username {user} privilege 15 role network-admin {secret}", *keys]
+
+
+def _eos_interface(number: int, port: Port, ospf: Item | None) -> list[str]:
+    lines = [f"interface Ethernet{number}" if number else "interface Management1"]
+    if port.trunks:
+        lines += ["   switchport mode trunk", f"   switchport trunk allowed vlan {','.join(map(str, port.trunks))}"]
+        return lines + ([f"   switchport trunk native vlan {port.native}"] if port.native else [])
+    if number and not port.addresses:
+        return lines + ([f"   switchport access vlan {port.vlan}"] if port.vlan else [])
+    lines += ["   no switchport"] if number else []
+    lines += [f"   mtu {port.mtu}"]
+    lines += [f"   {'ipv6' if ':' in address else 'ip'} address {address}" for address in port.addresses]
+    return lines + ([f"   ip ospf area {ospf['area']}"] if ospf and number else [])
+
+
+def _eos_route(route: t.Mapping[str, str]) -> str:
+    six = ":" in route["via"]
+    default = "::/0" if six else "0.0.0.0/0"
+    return f"{'ipv6' if six else 'ip'} route {default if route['to'] == 'default' else route['to']} {route['via']}"
+
+
+def _eos_routers(ospf: Item | None, bgp: Item | None) -> t.Iterator[list[str]]:
+    for kind, router in (("ospf 1", ospf), (f"bgp {bgp['asn']}" if bgp else "", bgp)):
+        if router:
+            own = [f"   router-id {router['router_id']}"] if router["router_id"] else []
+            peers = [f"   neighbor {peer['address']} remote-as {peer['asn']}" for peer in router.get("neighbors") or ()]
+            yield [f"router {kind}", *own, *peers]
 
 
 def autorun(name: str, ports: t.Sequence[Port], options: Item) -> str:
     """RouterOS 7's commands. ports: ether1, ether2 and so on."""
-    lines = [f"/system identity set name={name}"]
     ospf = options["ospf"]
+    lines = [f"/system identity set name={name}"]
     if ospf:
         router = f" router-id={ospf['router_id']}" if ospf["router_id"] else ""
         lines.append(f"/routing ospf instance add name=fabric version=2{router}")
         lines.append(f"/routing ospf area add name=fabric area-id={ospf['area']} instance=fabric")
     for number, port in enumerate(ports, 1):
-        lines.append(f"/interface ethernet set [ find default-name=ether{number} ] mtu={port.mtu}")
-        lines += [
-            f"/{'ipv6' if ':' in address else 'ip'} address add address={address} interface=ether{number}"
-            for address in port.addresses
-        ]
-        routes = [(route["to"], route["via"]) for route in port.routes if ":" not in route["via"]]
-        lines += [
-            f"/ip route add dst-address={to if to != 'default' else '0.0.0.0/0'} gateway={via}" for to, via in routes
-        ]
-        lines += [
-            f"/interface vlan add name=ether{number}.{vlan} vlan-id={vlan} interface=ether{number}"
-            for vlan in port.trunks
-            if vlan != port.native
-        ]
+        lines += _routeros_interface(f"ether{number}", port)
         if ospf and port.addresses:
             lines.append(f"/routing ospf interface-template add interfaces=ether{number} area=fabric")
     lines += ["/ip service enable www", *(options["config"] or ())]
     return "\n".join(lines) + "\n"
+
+
+def _routeros_interface(ether: str, port: Port) -> t.Iterator[str]:
+    yield f"/interface ethernet set [ find default-name={ether} ] mtu={port.mtu}"
+    for address in port.addresses:
+        yield f"/{'ipv6' if ':' in address else 'ip'} address add address={address} interface={ether}"
+    for route in port.routes:
+        if ":" not in route["via"]:
+            to = "0.0.0.0/0" if route["to"] == "default" else route["to"]
+            yield f"/ip route add dst-address={to} gateway={route['via']}"
+    for vlan in port.trunks:
+        if vlan != port.native:
+            yield f"/interface vlan add name={ether}.{vlan} vlan-id={vlan} interface={ether}"
