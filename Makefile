@@ -79,7 +79,7 @@ test-platforms: $(BIN)/.test ## Prove it on Debian 13, and with each ansible-cor
 test-machines: $(BIN)/.lab machine-packages ## Prove it on two machines under QEMU, over SSH, with the kernel's own datapath
 	$(BIN)/python -m tests.machines $(if $(SHORT),--short)
 
-check: $(BIN)/.test ## Run the fast tests: gates, lint, units, sanity
+check: $(BIN)/.test ## Run the fast tests: gates, lint, units, sanity without pylint
 	$(BIN)/python tests/run.py --short gates lint unit sanity
 
 coverage: $(BIN)/.test ## Measure which lines the unit tests run

@@ -65,6 +65,7 @@ LONGEST = (
     "integration-site_guests",
     "molecule-stack",
     "integration-trace",
+    "pylint",
     "sanity",
 )
 # The parts that boot hosts.
@@ -95,7 +96,8 @@ def parts(short: bool = False) -> dict[str, list[str]]:
         cache = f"cache_dir={OUTPUT.relative_to(CHECKOUT)}/integration-{name[5:]}.cache"
         found[f"integration-{name[5:]}"] = [*pytest, "-o", cache, f"tests/integration/{name}.py"]
     found["gates"] = [python, "tests/gates.py"]
-    found["sanity"] = [python, "tests/sanity.py", *(["--short"] if short else [])]
+    for name, which in (("sanity", "--without"), ("pylint", "--only")):
+        found[name] = [python, "tests/sanity.py", which, "pylint", *(["--short"] if short else [])]
     found["unit"] = [*pytest, "-p", "no:cacheprovider", "tests/unit"]
     found["lint"] = [str(BIN / "ansible-lint"), "--offline", "--profile", "production", "--strict", "-q"]
     return {name: found[name] for name in (*LONGEST, *(name for name in found if name not in LONGEST))}
