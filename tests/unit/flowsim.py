@@ -36,7 +36,15 @@ LEARNED = (
     r"learn\(table=51,idle_timeout=300,cookie=(0x[0-9a-f]+),delete_learned,limit=2048,OXM_OF_METADATA\[\],NXM_OF_ETH_DST\[\]=NXM_OF_ETH_SRC\[\],"
     r"load:NXM_OF_IN_PORT\[\]->NXM_NX_REG2\[0..15\],load:(0x[12])->NXM_NX_REG3\[\]\)"
 )
-PROTOCOLS = {"arp", "icmp6", "ip", "ipv6"}
+# What a protocol is besides: a match of ip takes each that is IPv4.
+PROTOCOLS = {
+    "arp": set(),
+    "ip": set(),
+    "ipv6": set(),
+    **{name: {"ip"} for name in ("icmp", "tcp", "udp")},
+    **{f"{name}6": {"ipv6"} for name in ("icmp", "tcp", "udp")},
+}
+PREFIXES = {"nw_src": 32, "nw_dst": 32, "ipv6_src": 128, "ipv6_dst": 128, "nd_target": 128}
 
 
 def number(text):
@@ -52,8 +60,13 @@ def number(text):
 def mask_of(field, text):
     if "/" not in text:
         return None
-    value = text.partition("/")[2]
-    return (2**128 - 1) ^ (2 ** (128 - int(value)) - 1) if field == "nd_target" else number(value)
+    value, bits = text.partition("/")[2], PREFIXES.get(field)
+    return (2**bits - 1) ^ (2 ** (bits - int(value)) - 1) if bits else number(value)
+
+
+def state_of(text):
+    """The wanted flags of ct_state, each with whether it must be set: +new+trk."""
+    return {name: sign == "+" for sign, name in re.findall(r"([+-])([a-z]+)", text)}
 
 
 class Flow:
@@ -62,19 +75,27 @@ class Flow:
     def __init__(self, text):
         head, _sign, actions = text.partition(",actions=")
         self.text, self.table, self.priority, self.protocol, self.match = text, 0, 32768, None, []
+        self.state, self.conj_id, self.cookie = {}, None, 0
         for part in head.split(","):
             field, equals, value = part.partition("=")
-            if field in ("table", "priority"):
-                setattr(self, field, int(value))
+            if field in ("table", "priority", "conj_id", "cookie"):
+                setattr(self, field, int(value, 0))
+            elif field == "ct_state":
+                self.state = state_of(value)
             elif not equals:
                 assert field in PROTOCOLS, field
                 self.protocol = field
             else:
                 self.match.append((field, number(value.partition("/")[0]), mask_of(field, value)))
         self.actions = re.findall(r"(?:[^,(]|\([^)]*\))+", actions)
+        # The rules that it is a part of: number, part of how many.
+        self.parts = [tuple(map(int, found)) for found in re.findall(r"conjunction\((\d+),(\d+)/(\d+)\)", actions)]
 
     def holds(self, frame):
-        if self.protocol and frame.get("protocol") != self.protocol:
+        sent = frame.get("protocol")
+        if self.protocol and sent != self.protocol and self.protocol not in PROTOCOLS.get(sent, ()):
+            return False
+        if any((name in frame.get("ct_state", ())) != wanted for name, wanted in self.state.items()):
             return False
         for field, value, mask in self.match:
             seen = frame.get(field, 0)
@@ -93,20 +114,40 @@ class Bridge:
         for table in self.tables.values():
             table.sort(key=lambda flow: -flow.priority)
         self.learned = {}
+        # Connections: zone, protocol, and (address, port) of both ends. decided: the cookies of flows that a frame met last.
+        self.connections = set()
+        self.decided = []
+
+    def _found(self, table, frame):
+        """The flow of a table that takes a frame: a rule of several parts stands at the priority of its parts (ovs-fields(7))."""
+        holding = [flow for flow in self.tables.get(table, ()) if flow.holds(frame)]
+        for priority in sorted({flow.priority for flow in holding}, reverse=True):
+            here = [flow for flow in holding if flow.priority == priority]
+            parts = {}
+            for number_, part, count in [one for flow in here for one in flow.parts]:
+                parts.setdefault((number_, count), set()).add(part)
+            whole = {number_ for (number_, count), met in parts.items() if len(met) == count}
+            whole_flows = [flow for flow in here if flow.conj_id in whole]
+            found = [flow for flow in here if flow.conj_id is None and not flow.parts] + whole_flows
+            assert len(found) < 2, f"two flows of one priority hold: {found[0].text} and {found[1].text}"
+            if found:
+                return found[0]
+        return None
 
     def run(self, frame):
         """What leaves the bridge: (port, frame) of each copy."""
         frame, table, out = dict(frame), 0, []
+        self.decided = []
         while table is not None:
-            found = [flow for flow in self.tables.get(table, ()) if flow.holds(frame)]
-            if not found:
+            flow = self._found(table, frame)
+            if flow is None:
                 return out
-            assert len(found) == 1 or found[0].priority > found[1].priority, (
-                f"two flows of one priority hold: {found[0].text} and {found[1].text}"
-            )
+            self.decided.append(flow.cookie)
             following = None
-            for action in found[0].actions:
-                if action.startswith("goto_table:"):
+            for action in flow.actions:
+                if action.startswith("ct("):
+                    following = self._track(action, frame)
+                elif action.startswith("goto_table:"):
                     following = int(action.partition(":")[2])
                     assert following > table
                 else:
@@ -135,6 +176,21 @@ class Bridge:
         else:
             assert word == "drop", action
         return []
+
+    def _track(self, action, frame):
+        """Look a packet's connection up, and go on in a table; or remember the connection."""
+        commit, zone, table = re.fullmatch(r"ct\((commit,)?zone=(\d+)(?:,table=(\d+))?\)", action).groups()
+        source, target = (
+            (frame.get(f"nw_{end}", frame.get(f"ipv6_{end}")), frame.get(f"tp_{end}", 0)) for end in ("src", "dst")
+        )
+        tuple_ = (zone, frame["protocol"], source, target)
+        answer = (zone, frame["protocol"], target, source)
+        if commit:
+            self.connections.add(tuple_)
+            return None
+        known = "est" if tuple_ in self.connections else None
+        frame["ct_state"] = {"trk", *(("est", "rpl") if answer in self.connections else (known or "new",))}
+        return int(table)
 
     def _learn(self, action, frame):
         cookie, where = re.fullmatch(LEARNED, action).groups()
@@ -165,6 +221,11 @@ class Fabric:
             for name, host in plan["hosts"].items()
             for space in host["namespaces"]
         }
+        # An edge is one namespace with several interfaces, each an endpoint.
+        for point in (point for point in plan["endpoints"] if point.get("edge")):
+            spaces = plan["hosts"][point["host"]]["namespaces"]
+            outer = next(s for s in spaces if (s["name"], s["interface"]) == (point["edge"], point["interface"]))
+            self.port[point["host"], point["name"]] = (outer["bridge"], outer["outer"])
         self.wires = {}
         for name, host in plan["hosts"].items():
             self._cables(name, host)
@@ -190,6 +251,12 @@ class Fabric:
                 bridge, port = wires.pop((network["bridge"], vlan))
                 self.port[name, guest["name"] + f"#{number_}" * bool(number_)] = (bridge, port["name"])
         self.wires.update({(name, vlan): (bridge, port["name"]) for (_plug, vlan), (bridge, port) in wires.items()})
+
+    def forget(self):
+        """Forget all connections."""
+        for bridge in self.bridges.values():
+            bridge.connections.clear()
+            bridge.decided = []
 
     def send(self, point, **frame):
         """What arrives of a frame that an endpoint sends: [(endpoint, frame)], and the hosts that saw it."""
@@ -217,7 +284,9 @@ class Fabric:
                     peer, there, into = self.far[host, out]
                     # Only the packet and its key travel: registers and metadata do not.
                     kept = {
-                        key: value for key, value in copy.items() if not key.startswith(("reg", "xreg", "metadata"))
+                        key: value
+                        for key, value in copy.items()
+                        if not key.startswith(("reg", "xreg", "metadata", "ct_"))
                     }
                     queue.append((peer, there, {**kept, "in_port": into}, crossed + 1))
                 else:

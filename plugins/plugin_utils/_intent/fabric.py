@@ -144,7 +144,8 @@ class Overlay:
     options holds what goes to each tunnel as it is (csum, ttl and so on). tunnel_names: those that are given, by host and peer.
 
     local_ip: whether tunnels state the address that they send from.
-    segments_by: what tells its segments apart inside a tunnel, `vlan` or `key`.
+    segments_by: what tells its segments apart inside a tunnel, `vlan` or `key`. policy: what becomes of connections that no rule takes, where
+    flows judge; none where they do not.
     """
 
     where: str
@@ -161,6 +162,7 @@ class Overlay:
     peers: list[Peer]
     tunnel_names: dict[str, dict[str, str]]
     local_ip: bool
+    policy: str | t.Any
 
     @property
     def keyed(self) -> bool:
@@ -195,7 +197,8 @@ class Segment:
     """A layer-2 network; overlay is None for one that is local to each host.
 
     key: its tunnel key, on an overlay whose segments are told apart by keys. tenant: whose it is; None is the fabric's own.
-    learn: whether endpoints that the plan does not know may be on it. dhcp: its DHCP servers, or None for no such.
+    learn: whether endpoints that the plan does not know may be on it. dhcp: its DHCP servers, or None for no such. policy: as of its overlay,
+    which None leaves it to.
     """
 
     where: str
@@ -209,6 +212,7 @@ class Segment:
     overlay: str | None | t.Any
     learn: bool | t.Any = False
     dhcp: Dhcp | None = None
+    policy: str | None | t.Any = None
 
 
 @dataclasses.dataclass
@@ -217,7 +221,8 @@ class Endpoint:
 
     inside: of a further interface of a service or an edge, the endpoint whose namespace it is in.
     dhcp: whether it asks a DHCP server for its IPv4 address. serves: whether it is its segment's DHCP server.
-    edge: of an interface of an edge, the edge. further: addresses that it has besides, for NAT.
+    edge: of an interface of an edge, the edge. further: addresses that it has besides, for NAT. labels: by which rules may name it.
+    router: whether it was said to forward packets of others.
     virtual: addresses that it has while its edge is active on its host, as VRRP decides.
     """
 
@@ -242,6 +247,13 @@ class Endpoint:
     edge: str = ""
     further: list[Address] = dataclasses.field(default_factory=list)
     virtual: list[Address] = dataclasses.field(default_factory=list)
+    labels: list[str] = dataclasses.field(default_factory=list)
+    router: bool | t.Any = False
+
+    @property
+    def is_router(self) -> bool:
+        """Whether packets of others come from it, so that their source says nothing about it."""
+        return bool(self.router or self.edge or self.forwards(4) or self.forwards(6))
 
     @property
     def id(self) -> str:
@@ -678,6 +690,7 @@ def _overlay(item: dict[str, t.Any], index: int, underlay: Underlay, given: set[
         ),
         tunnel_names=_tunnel_names(item["tunnel_names"], f"{where}.tunnel_names", problems),
         local_ip=item["local_ip"] is not False,
+        policy=item["policy"],
     )
 
 
@@ -791,6 +804,7 @@ def _segment(item: dict[str, t.Any], index: int, problems: list[str]) -> Segment
         mtu=mtu,
         overlay=item["overlay"],
         learn=item["learn"],
+        policy=item["policy"],
         dhcp=_dhcp(item["dhcp"], f"{where}.dhcp", problems) if isinstance(item["dhcp"], dict) else None,
     )
 
@@ -922,7 +936,15 @@ def _endpoint(item: dict[str, t.Any], index: int, host: str, problems: list[str]
         service=item["service"],
         given_outer=read_interface(item["outer"], f"{where}.outer", problems),
         dhcp=item["address"] == DHCP,
+        labels=_labels(item["labels"], f"{where}.labels", problems),
+        router=item["router"],
     )
+
+
+def _labels(values: t.Any, where: str, problems: list[str]) -> list[str]:
+    """The labels of an endpoint, each once."""
+    found = [_matching(value, _NAME, _NAME_ALLOWED, where, problems) for value in values or ()]
+    return list(dict.fromkeys(label for label in found if isinstance(label, str)))
 
 
 def _outbound(endpoint: Endpoint, problems: list[str]) -> list[Endpoint]:

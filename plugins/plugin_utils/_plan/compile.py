@@ -39,6 +39,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.items import
     neighbor_limits,
     tunnels,
 )
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.policy import Policy
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.router_items import plan_links, plan_routers
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.routers import underlay_mac
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.services import Services
@@ -75,17 +76,18 @@ def compile_plan(
         check_names(everyone, "lab_", lab, problems)
     check_others(others, problems)
     intent = load(hosts, spec, problems, routers)
-    edges, policy = read_edges(intent.common, problems), read_policy(intent.common, problems)
+    edges, stated = read_edges(intent.common, problems), read_policy(intent.common, problems)
     add_servers(intent, problems)
     add_legs(intent, edges, problems)
     values = Values(intent, problems)
     check(values)
     guests = Guests(values)
     containers, services = Containers(values), Services(values)
+    policy = Policy(values, guests, edges, stated)
     dhcp, edge_routers = DhcpServices(values, guests), Edges(values, edges, policy)
     if problems:
         raise PlanError(problems)
-    plan = _Writer(values, guests, containers, services, dhcp, edge_routers).plan()
+    plan = _Writer(values, guests, containers, services, dhcp, edge_routers, policy).plan()
     plan["claims"] = claims(plan, values.intent)
     return plan
 
@@ -117,6 +119,7 @@ class _Writer:
         services: Services,
         dhcp: DhcpServices,
         edges: Edges,
+        policy: Policy,
     ) -> None:
         self.values = values
         self.guests = guests
@@ -124,6 +127,7 @@ class _Writer:
         self.services = services
         self.dhcp = dhcp
         self.edges = edges
+        self.policy = policy
         self.sources: dict[str, str] = {}
 
     def plan(self) -> Plan:
@@ -163,6 +167,7 @@ class _Writer:
                 {"from": denied.source, "to": denied.target, "probes": denied.probes} for denied in intent.denied
             ],
             "edges": self.edges.plan(),
+            "policy": self.policy.plan(),
             "links": plan_links(values.routing),
             "routers": plan_routers(values.routing),
             "teps": [
@@ -254,6 +259,7 @@ class _Writer:
             **self.containers.of_endpoint(endpoint),
             **self.services.of_endpoint(endpoint),
             **self.edges.of_endpoint(endpoint),
+            **self.policy.of_endpoint(endpoint),
         }
 
     def _tep(self, address: addresses.Address) -> str:
@@ -266,7 +272,7 @@ class _Writer:
         """What each host gets."""
         values = self.values
         by_tunnels, by_namespaces = tunnels(values), namespaces(values)
-        by_flows, limits = flows(values, self.guests), neighbor_limits(endpoints)
+        by_flows, limits = flows(values, self.guests, self.policy.judged), neighbor_limits(endpoints)
         hosts: dict[str, Plan] = {}
         for name in values.order:
             underlay, guests = self._underlay(name), self.guests.parts(name)

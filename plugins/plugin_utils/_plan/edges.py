@@ -4,7 +4,7 @@
 """Edges: routers between segments, what is refused of them, and what each host gets.
 
 An interface of an edge is an endpoint of its segment like any other, so its address, port and flows are planned where those of all endpoints are.
-The policy is one list for all edges; each enforces what passes between its own segments.
+Each enforces what of the policy passes between its own segments.
 
 This file is private to the collection.
 """
@@ -14,7 +14,7 @@ from __future__ import annotations
 import ipaddress
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.edges import Edge, Forward, Leg, Nat, Stated
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.edges import Edge, Forward, Leg, Nat
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import (
     Address,
     Endpoint,
@@ -31,16 +31,10 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.edge_table i
     Translated,
     content,
 )
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.policy import Policy, segments_of
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.values import Values
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.vrrp import interface_of
-from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.model import (
-    Place,
-    Rule,
-    as_data,
-    between,
-    shadowed,
-    without_packets,
-)
+from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.model import as_data, between
 
 Item = t.Dict[str, t.Any]
 
@@ -212,15 +206,15 @@ def _add_default_routes(endpoint: Endpoint, leg: Leg) -> None:
 
 
 class Edges:
-    """All edges of the fabric with their policy, each checked once. What is wrong goes to the values' problems."""
+    """All edges of the fabric, each checked once. What is wrong goes to the values' problems."""
 
-    def __init__(self, values: Values, edges: list[Edge], policy: list[Stated]) -> None:
+    def __init__(self, values: Values, edges: list[Edge], policy: Policy) -> None:
         self.values = values
         self.problems = values.problems
         self.edges = edges
-        self.points = {endpoint.id: endpoint for endpoint in values.endpoints}
+        self.points = policy.points
         self.vrrp = vrrp.Vrrp(values, edges)
-        self.rules = self._policy(policy)
+        self.rules = policy.rules
         for edge in edges:
             self._check_tenants(edge)
             self._check_nat(edge)
@@ -284,7 +278,7 @@ class Edges:
         """What the edge's table of nftables is made of on a host."""
         return Table(
             sides=[self._side(leg, self.vrrp.peers(edge, leg, host)) for leg in edge.legs],
-            rules=between(self.rules, _segments_of(edge)),
+            rules=between(self.rules, segments_of(edge)),
             nat=[self._translated(edge, nat) for nat in edge.nat],
             forwards=[self._forwarded(edge, forward) for forward in edge.forwards],
             log=bool(edge.log),
@@ -313,70 +307,6 @@ class Edges:
             if net
         ]
         addresses.overlaps(networks, self.problems)
-
-    # Policy
-
-    def _policy(self, policy: list[Stated]) -> list[Rule]:
-        """The rules with their addresses. Refused are rules that can never decide, and those that no edge sees."""
-        rules, before = [], len(self.problems)
-        for stated in policy:
-            sources = self._places(f"{stated.where}.from", stated.sources)
-            targets = self._places(f"{stated.where}.to", stated.targets)
-            ports = tuple(stated.ports)
-            rules.append(Rule(stated.name, stated.allow, sources, targets, stated.protocol, ports, bool(stated.log)))
-        # Without a name that was not found, a rule would be about anywhere.
-        if len(self.problems) == before:
-            self._check_rules(policy, rules)
-        return rules
-
-    def _check_rules(self, policy: list[Stated], rules: list[Rule]) -> None:
-        """Each rule decides about something on an edge. On another one it may well be shadowed, or concern nobody."""
-        shadows: dict[str, str] = {}
-        decide: set[str] = set()
-        for edge in self.edges:
-            here = between(rules, _segments_of(edge))
-            hidden = {rule.name: other.name for rule, other in shadowed(here)}
-            shadows.update(hidden)
-            decide |= {rule.name for rule in here} - hidden.keys()
-        for stated, rule in zip(policy, rules):
-            if without_packets(rule):
-                self.problems.append(
-                    f"{stated.where} has from and to without an address family in common; give both of the same family."
-                )
-            elif rule.name in shadows and rule.name not in decide:
-                self.problems.append(
-                    f"{stated.where} never decides, as fabric_policy[{shadows[rule.name]}] before it takes all of its packets;"
-                    f" put {rule.name} first, or leave one of them out."
-                )
-            elif rule.name not in decide:
-                self.problems.append(
-                    f"{stated.where} is enforced by nobody, as no edge of fabric_edges is between these segments; add one, or leave the rule out."
-                )
-
-    def _places(self, where: str, names: list[str]) -> tuple[Place, ...]:
-        found: list[Place] = []
-        for name in names:
-            found += self._place(where, name)
-        return tuple(found)
-
-    def _place(self, where: str, name: str) -> list[Place]:
-        """The addresses behind the name of a segment or an endpoint, or a range."""
-        if name in self.values.segments:
-            segment = self.values.segments[name]
-            return [Place(name, net) for net in (segment.subnet, segment.subnet6) if net]
-        if name in self.points:
-            return [
-                Place(self.points[name].segment, ipaddress.ip_network(address))
-                for address in self._addresses(self.points[name])
-            ]
-        network = _range(name)
-        if network is None:
-            known = [*self.values.segments, *self.points]
-            self.problems.append(
-                f"{where} has {word(name)}, which is no segment, endpoint (HOST/NAME), address or prefix{suggest(name, known)}"
-            )
-            return []
-        return [Place(None, network)]
 
     def _addresses(self, endpoint: Endpoint) -> list[Address]:
         addressed = self.values.addressed.get(endpoint.id)
@@ -419,7 +349,7 @@ class Edges:
         return network or None
 
     def _check_on_edge(self, edge: Edge, where: str, segment: str | t.Any) -> None:
-        known = _segments_of(edge)
+        known = segments_of(edge)
         if isinstance(segment, str) and segment not in known:
             self.problems.append(f"{where} {word(segment)} is no segment of the edge{suggest(segment, known)}")
 
@@ -477,10 +407,6 @@ class Edges:
             subnet=subnet,
             interface=self._interface(edge, endpoint.segment),
         )
-
-
-def _segments_of(edge: Edge) -> list[str]:
-    return [leg.segment for leg in edge.legs]
 
 
 def _range(text: str) -> Network | None:

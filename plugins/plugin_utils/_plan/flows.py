@@ -25,6 +25,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec impor
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import mesh
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.guests import Guests
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.pipeline import Point, Tenancy, pipeline
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.policy import Judged
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.values import Values
 
 Item = t.Dict[str, t.Any]
@@ -227,10 +228,10 @@ def _denied(values: Values) -> None:
 # The items of the plan ---------------------------------------------------------------------------------------------
 
 
-def flows(values: Values, guests: Guests) -> dict[str, list[Item]]:
-    """The flows of each host, one entry a bridge, as the module ovs_flow takes them."""
+def flows(values: Values, guests: Guests, judged: dict[str, Judged]) -> dict[str, list[Item]]:
+    """The flows of each host, one entry a bridge, as the module ovs_flow takes them. judged: the segments with a policy."""
     found = {name: _users_flows(values.intent.hosts[name].flows) for name in values.order}
-    for overlay, tenancies in _tenancies(values, guests):
+    for overlay, tenancies in _tenancies(values, guests, judged):
         for name, here in tenancies.items():
             found[name].append({"bridge": overlay.bridge, "flows": [{"flow": flow} for flow in pipeline(here)]})
     return found
@@ -258,7 +259,9 @@ def _catches_all(item: Item) -> bool:
     return not item.get("table") and item.get("priority") == 0 and not item.get("match")
 
 
-def _tenancies(values: Values, guests: Guests) -> t.Iterator[tuple[Overlay, dict[str, list[Tenancy]]]]:
+def _tenancies(
+    values: Values, guests: Guests, judged: dict[str, Judged]
+) -> t.Iterator[tuple[Overlay, dict[str, list[Tenancy]]]]:
     """For each overlay by key, what of its segments is on each host that has a tunnel or an endpoint of it."""
     points: dict[str, dict[str, list[Point]]] = {}
     for segment_name, host, point in _points(values, guests):
@@ -284,6 +287,7 @@ def _tenancies(values: Values, guests: Guests) -> t.Iterator[tuple[Overlay, dict
                         [tunnel[other] for other in others],
                         sockets.get((segment.name, name)),
                         guarded=segment.dhcp is not None,
+                        judged=judged.get(segment.name),
                     )
                 )
         yield overlay, result
@@ -305,6 +309,7 @@ def _points(values: Values, guests: Guests) -> t.Iterator[tuple[str, str, Point]
                     found,
                     serves=endpoint.serves,
                     routes=endpoint.forwards(6),
+                    trusted=endpoint.is_router,
                 ),
             )
     for host, there in guests.by_host.items():
@@ -316,5 +321,10 @@ def _points(values: Values, guests: Guests) -> t.Iterator[tuple[str, str, Point]
                     yield (
                         nic.segment.name,
                         host,
-                        Point(port, nic.mac, [str(address) for address, _subnet in nic.addresses]),
+                        Point(
+                            port,
+                            nic.mac,
+                            [str(address) for address, _subnet in nic.addresses],
+                            trusted=guest.endpoint.is_router,
+                        ),
                     )

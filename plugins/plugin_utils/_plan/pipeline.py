@@ -14,15 +14,42 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._openflow.text import quoted
+from ansible_collections.overloom.fabric.plugins.plugin_utils._policy import openflow
+from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.openflow import (
+    INVALID_STATE,
+    LINK_LOCAL,
+    SPOOFED,
+    Judged,
+)
 
 # The tables by the names that the documentation uses. A packet only ever goes on to a higher number, so it cannot circle.
-CLASSIFY, LEARN, ISOLATE, ANSWER, REPLY, REPLY_ND, LOCAL, REMOTE, LOOK_UP, LEARNED, DELIVER = (
+(
+    CLASSIFY,
+    LEARN,
+    ISOLATE,
+    ANSWER,
+    REPLY,
+    REPLY_ND,
+    TRACK,
+    POLICY,
+    POLICY_ALL,
+    COMMIT,
+    LOCAL,
+    REMOTE,
+    LOOK_UP,
+    LEARNED,
+    DELIVER,
+) = (
     0,
     5,
     10,
     20,
     21,
     22,
+    24,
+    25,
+    26,
+    27,
     30,
     40,
     50,
@@ -36,6 +63,10 @@ TABLES = {
     ANSWER: "answer",
     REPLY: "reply",
     REPLY_ND: "reply_nd",
+    TRACK: "track",
+    POLICY: "policy",
+    POLICY_ALL: "policy_all",
+    COMMIT: "commit",
     LOCAL: "local",
     REMOTE: "remote",
     LOOK_UP: "look_up",
@@ -63,6 +94,7 @@ class Point(t.NamedTuple):
     """An endpoint as one host sees it. port: its own port there, or the tunnel to its host.
 
     serves: whether it is a DHCP server of its segment. routes: whether it is a router, whose advertisements are wanted.
+    trusted: whether it forwards packets of others, so that their source says nothing about it.
     """
 
     port: str
@@ -70,6 +102,7 @@ class Point(t.NamedTuple):
     addresses: t.Sequence[str]
     serves: bool = False
     routes: bool = False
+    trusted: bool = False
 
 
 class Tenancy(t.NamedTuple):
@@ -77,7 +110,7 @@ class Tenancy(t.NamedTuple):
 
     local, remote: its endpoints on this host and on others; tunnels: to all hosts that have the segment.
     socket: the port behind which endpoints are that no plan knows, on a segment that learns.
-    guarded: whether it has DHCP servers, so that nobody else may answer for them.
+    guarded: whether it has DHCP servers, so that nobody else may answer for them. judged: its policy, if flows enforce one.
     """
 
     key: int
@@ -86,9 +119,10 @@ class Tenancy(t.NamedTuple):
     tunnels: t.Sequence[str]
     socket: str | None = None
     guarded: bool = False
+    judged: Judged | None = None
 
 
-# What every such bridge has.
+# What every such bridge has, but for the flows that lead on from the answers.
 _COMMON = (
     f"table={CLASSIFY},priority=200,vlan_tci=0x1000/0x1000,actions=drop",
     f"table={CLASSIFY},priority=0,actions=drop",
@@ -97,10 +131,7 @@ _COMMON = (
     f"table={ISOLATE},priority=90,{_ADVERT},nd_target=fe80::/10,actions=goto_table:{ANSWER}",
     f"table={ISOLATE},priority=50,icmp6,icmp_type=136,actions=drop",
     f"table={ISOLATE},priority=0,actions=goto_table:{ANSWER}",
-    # Without the asker's link-layer address (duplicate address detection) there is nothing to make an answer of.
-    f"table={ANSWER},priority=200,{_SOLICIT},nd_sll=00:00:00:00:00:00,actions=goto_table:{LOCAL}",
     f"table={ANSWER},priority=50,arp,arp_op=1,actions=drop",
-    f"table={ANSWER},priority=0,actions=goto_table:{LOCAL}",
     f"table={REPLY},priority=100,arp,actions="
     "move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[],move:OXM_OF_PKT_REG1[0..47]->NXM_OF_ETH_SRC[],set_field:2->arp_op,"
     "move:NXM_NX_ARP_SHA[]->NXM_NX_ARP_THA[],move:OXM_OF_PKT_REG1[0..47]->NXM_NX_ARP_SHA[],"
@@ -130,7 +161,10 @@ _LEARNING = (
 def pipeline(tenancies: t.Iterable[Tenancy]) -> list[str]:
     """All flows of a bridge. Their number grows with what is on the host, not with the fabric."""
     tenancies = list(tenancies)
-    flows = list(_COMMON)
+    policed = any(tenancy.judged for tenancy in tenancies)
+    flows = [*_COMMON, *_onward(TRACK if policed else LOCAL)]
+    if policed:
+        flows += _tracking(tenancies)
     if any(tenancy.socket for tenancy in tenancies):
         flows += _LEARNING
     for tenancy in tenancies:
@@ -139,7 +173,16 @@ def pipeline(tenancies: t.Iterable[Tenancy]) -> list[str]:
             flows += _learning(tenancy)
         if tenancy.guarded:
             flows += _guard(tenancy)
+        if tenancy.judged:
+            flows += _judging(tenancy, tenancy.judged)
     return flows
+
+
+def _onward(following: int) -> t.Iterator[str]:
+    """What goes on from the answers. following: the table of forwarding, or of the policy before it."""
+    # Without the asker's link-layer address (duplicate address detection) there is nothing to make an answer of.
+    yield f"table={ANSWER},priority=200,{_SOLICIT},nd_sll=00:00:00:00:00:00,actions=goto_table:{following}"
+    yield f"table={ANSWER},priority=0,actions=goto_table:{following}"
 
 
 def _segment(tenancy: Tenancy) -> t.Iterator[str]:
@@ -148,7 +191,7 @@ def _segment(tenancy: Tenancy) -> t.Iterator[str]:
     if tenancy.tunnels:
         yield (
             f"table={CLASSIFY},priority=100,tun_id={tenancy.key:#x},"
-            f"actions=set_field:{tenancy.key:#x}->metadata,set_field:1->reg0,goto_table:{LEARN if tenancy.socket else LOCAL}"
+            f"actions=set_field:{tenancy.key:#x}->metadata,set_field:1->reg0,goto_table:{_entered(tenancy)}"
         )
     for point, port in zip(tenancy.local, ports):
         mine = f"in_port={port}"
@@ -185,6 +228,96 @@ def _guard(tenancy: Tenancy) -> t.Iterator[str]:
         allowed = _SERVED if point.serves else (_ROUTER_ADVERT,) if point.routes else ()
         for said in allowed:
             yield f"table={ISOLATE},priority=130,in_port={quoted(point.port)},{said},actions=goto_table:{ANSWER}"
+
+
+def _entered(tenancy: Tenancy) -> int:
+    """Where a packet of a segment goes on that came by a tunnel. Who learns has no policy."""
+    return LEARN if tenancy.socket else TRACK if tenancy.judged else LOCAL
+
+
+# What neighbors say among themselves, of which there is no connection: MLD and neighbor discovery, IGMP.
+_NEIGHBORLY = (
+    *(f"icmp6,icmp_type={number}" for number in (130, 131, 132, 133, 134, 135, 136, 137, 143)),
+    "ip,nw_proto=2",
+)
+
+
+def _tracking(tenancies: list[Tenancy]) -> t.Iterator[str]:
+    """What a bridge has besides when one of its segments has a policy."""
+    cookie = next(tenancy.judged.cookie for tenancy in tenancies if tenancy.judged)
+    for said in _NEIGHBORLY:
+        yield f"table={TRACK},priority=200,{said},actions=goto_table:{LOCAL}"
+    yield f"table={TRACK},priority=0,actions=goto_table:{LOCAL}"
+    yield f"cookie={cookie | INVALID_STATE:#x},table={POLICY},priority=65000,ct_state=+inv+trk,actions=drop"
+    # Errors of ICMP about a connection that there is.
+    yield f"table={POLICY},priority=64000,ct_state=+rel+trk,actions=goto_table:{LOCAL}"
+    yield f"table={COMMIT},priority=0,actions=goto_table:{LOCAL}"
+
+
+_IP = {4: ("ip", "nw_src", "nw_dst"), 6: ("ipv6", "ipv6_src", "ipv6_dst")}
+
+
+def _judging(tenancy: Tenancy, judged: Judged) -> t.Iterator[str]:
+    """What a segment with a policy has besides. Each host judges what its own endpoints send and get, and nothing else."""
+    key = f"metadata={tenancy.key:#x}"
+    for address in judged.exempt:
+        family, source, target = _IP[address.version]
+        yield f"table={TRACK},priority=181,{key},{family},{source}={address},actions=goto_table:{LOCAL}"
+        yield f"table={TRACK},priority=180,{key},{family},{target}={address},actions=goto_table:{LOCAL}"
+    if tenancy.guarded:
+        yield from _served_anyway(tenancy, key)
+    for point in tenancy.local:
+        if not point.trusted:
+            yield from _own_sources(point, judged.cookie | SPOOFED)
+            yield from _tracked(point, key, judged)
+    for family, _source, _target in _IP.values():
+        commit = f"actions=ct(commit,zone={judged.zone}),goto_table:{LOCAL}"
+        yield f"table={COMMIT},priority=100,{key},ct_state=+new+trk,{family},{commit}"
+    one, every = openflow.Table(POLICY, COMMIT, True), openflow.Table(POLICY_ALL, LOCAL, False)
+    yield from openflow.flows(judged.rules, judged.default, key, one, judged.cookie)
+    yield from openflow.flows(judged.groups, judged.default, key, every, judged.cookie)
+
+
+def _tracked(point: Point, key: str, judged: Judged) -> t.Iterator[str]:
+    """What an endpoint sends and gets is judged, and it gets what is for its own addresses. Rules know no link-local ones, so these are no way around."""
+    track, foreign = f"actions=ct(zone={judged.zone},table={POLICY})", f"cookie={judged.cookie | SPOOFED:#x}"
+    unnamed = f"cookie={judged.cookie | LINK_LOCAL:#x},table={TRACK},priority=190"
+    yield f"{unnamed},{key},dl_src={point.mac},ipv6,ipv6_src=fe80::/10,actions=drop"
+    for address in point.addresses:
+        family, _source, target = _IP[6 if ":" in address else 4]
+        yield f"table={TRACK},priority=130,{key},dl_dst={point.mac},{family},{target}={address},{track}"
+    for family, _source, _target in _IP.values():
+        yield f"{foreign},table={TRACK},priority=120,{key},dl_dst={point.mac},{family},actions=drop"
+        yield f"table={TRACK},priority=110,{key},dl_src={point.mac},{_GROUP},{family},actions=goto_table:{POLICY_ALL}"
+        yield f"table={TRACK},priority=100,{key},dl_src={point.mac},{family},{track}"
+
+
+# Who asks for an address: DHCP, and detection of duplicates with its report of the group (RFC 4862).
+_WITHOUT_ADDRESS = ("udp,nw_src=0.0.0.0,tp_src=68,tp_dst=67", *(f"icmp6,ipv6_src=::,icmp_type={n}" for n in (135, 143)))
+
+
+def _own_sources(point: Point, cookie: int) -> t.Iterator[str]:
+    """An endpoint sends from its own addresses."""
+    mine = f"in_port={quoted(point.port)}"
+    own = [f"{family},{source}={a}" for a in point.addresses for family, source, _ in [_IP[6 if ":" in a else 4]]]
+    for match in (*_WITHOUT_ADDRESS, "ipv6,ipv6_src=fe80::/10", *own):
+        yield f"table={ISOLATE},priority=70,{mine},{match},actions=goto_table:{ANSWER}"
+    for family, _source, _target in _IP.values():
+        yield f"cookie={cookie:#x},table={ISOLATE},priority=60,{mine},{family},actions=drop"
+
+
+def _served_anyway(tenancy: Tenancy, key: str) -> t.Iterator[str]:
+    """Questions to the segment's DHCP servers, and their answers, whatever the policy is."""
+    servers = [point.mac for point in (*tenancy.local, *tenancy.remote) if point.serves]
+    for protocol, client, server, everybody in (
+        ("udp", 68, 67, "ff:ff:ff:ff:ff:ff"),
+        ("udp6", 546, 547, "33:33:00:01:00:02"),
+    ):
+        asked, answered = f"{protocol},tp_src={client},tp_dst={server}", f"{protocol},tp_src={server},tp_dst={client}"
+        yield f"table={TRACK},priority=195,{key},{asked},dl_dst={everybody},actions=goto_table:{LOCAL}"
+        for mac in servers:
+            yield f"table={TRACK},priority=195,{key},{asked},dl_dst={mac},actions=goto_table:{LOCAL}"
+            yield f"table={TRACK},priority=195,{key},{answered},dl_src={mac},actions=goto_table:{LOCAL}"
 
 
 def _ports(tenancy: Tenancy) -> list[str]:

@@ -1,10 +1,10 @@
 # Copyright: the overloom.fabric authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The policy: who may open connections to whom. Pure, and of no engine: nft.py beside it writes it for nftables.
+"""The policy: who may open connections to whom. Pure, and of no engine: nft.py and openflow.py beside it write it for nftables and for Open vSwitch.
 
-A rule is about the first packet of a connection. The first rule that takes it decides, and what no rule takes is dropped. Answers of a connection
-that was allowed always pass.
+A rule is about the first packet of a connection. The first rule that takes it decides, and what no rule takes is dropped, unless who enforces
+the rules says otherwise. Answers of a connection that was allowed always pass.
 
 This file is private to the collection.
 """
@@ -47,6 +47,14 @@ class Rule(t.NamedTuple):
     log: bool = False
 
 
+class Layer(t.NamedTuple):
+    """Somebody who enforces rules. default: whether what no rule takes passes there."""
+
+    name: str
+    rules: t.Sequence[Rule]
+    default: bool = False
+
+
 class Packet(t.NamedTuple):
     """The first packet of a connection. port: the target's, of tcp and udp."""
 
@@ -80,20 +88,31 @@ def deciding(rules: t.Iterable[Rule], packet: Packet) -> Rule | None:
     return next((rule for rule in rules if takes(rule, packet)), None)
 
 
-def allowed(rules: t.Iterable[Rule], packet: Packet) -> bool:
-    """Whether a connection may be opened."""
+def allowed(rules: t.Iterable[Rule], packet: Packet, default: bool = False) -> bool:
+    """Whether a connection may be opened. default: whether it may where no rule takes it."""
     rule = deciding(rules, packet)
-    return rule is not None and rule.allow
+    return default if rule is None else rule.allow
 
 
-def allowed_ports(rules: t.Sequence[Rule], packet: Packet, ports: Ports) -> bool | None:
+def passes(layers: t.Iterable[Layer], packet: Packet) -> bool:
+    """Whether a connection may be opened by all who see its first packet."""
+    return all(allowed(layer.rules, packet, layer.default) for layer in layers)
+
+
+def passes_ports(layers: t.Iterable[Layer], packet: Packet, ports: Ports) -> bool | None:
+    """Whether it may be opened to each port of a range, or to none of it (False); None where that depends on the port."""
+    verdicts = {allowed_ports(layer.rules, packet, ports, layer.default) for layer in layers}
+    return False if False in verdicts else None if None in verdicts else True
+
+
+def allowed_ports(rules: t.Sequence[Rule], packet: Packet, ports: Ports, default: bool = False) -> bool | None:
     """Whether a connection may be opened to each port of a range, or to none of it (False); None where that depends on the port."""
     low, high = ports
     edges = {low, high}
     for rule in rules:
         for first, last in rule.ports:
             edges |= {port for port in (first - 1, first, last, last + 1) if low <= port <= high}
-    verdicts = {allowed(rules, packet._replace(port=port)) for port in edges}
+    verdicts = {allowed(rules, packet._replace(port=port), default) for port in edges}
     return verdicts.pop() if len(verdicts) == 1 else None
 
 
@@ -149,6 +168,32 @@ def without_packets(rule: Rule) -> bool:
     """Whether no packet can be of a rule, as its ends have no address family in common."""
     versions = {place.network.version for place in rule.sources} & {place.network.version for place in rule.targets}
     return bool(rule.sources and rule.targets) and not versions
+
+
+def on_segment(
+    rules: t.Iterable[Rule], segment: str, subnets: t.Collection[Network], visible: t.Collection[str]
+) -> list[Rule]:
+    """The rules that somebody who sees all packets of a segment's endpoints has to enforce, each with what concerns it.
+
+    subnets: the segment's. visible: the segments whose packets may come there, itself among them; others may have the same addresses.
+    """
+    found = []
+    for rule in rules:
+        sources = tuple(place for place in rule.sources if place.segment is None or place.segment in visible)
+        targets = tuple(place for place in rule.targets if place.segment is None or place.segment in visible)
+        elsewhere = bool(rule.sources) > bool(sources) or bool(rule.targets) > bool(targets)
+        here = any(
+            not ends or any(place.segment == segment or overlapping(place.network, subnets) for place in ends)
+            for ends in (sources, targets)
+        )
+        if here and not elsewhere:
+            found.append(rule._replace(sources=sources, targets=targets))
+    return found
+
+
+def overlapping(network: Network, others: t.Iterable[Network]) -> bool:
+    """Whether a network has addresses in common with others."""
+    return any(network.version == other.version and network.overlaps(other) for other in others)
 
 
 def between(rules: t.Iterable[Rule], segments: t.Collection[str]) -> list[Rule]:

@@ -428,6 +428,8 @@ def _leak(world: World, check: Item) -> Part:
     if check["kind"] == "host":
         return ("leak", check["host"])
     ends = [world.points[end]["segment"] if end in world.points else end for end in (check["from"], check["to"])]
+    if check.get("rule"):
+        return ("policy", check["rule"])
     if check["kind"].startswith("denied-"):
         return ("leak", check["from"], check["to"])
     return ("leak", *sorted(ends))
@@ -461,6 +463,7 @@ TITLES = {
     "session": "session {0} <-> {1}",
     "routes": "routes of {0}",
     "pair": "from {0} to {1}",
+    "policy": "policy is violated: {0}",
 }
 
 

@@ -18,39 +18,45 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric imp
 from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.model import (
     ICMP,
     TCP,
+    Layer,
     Packet,
     Rule,
-    allowed,
-    allowed_ports,
     deciding,
     from_data,
+    passes,
+    passes_ports,
+)
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.policy import (
+    LISTENING,
+    Judges,
+    first_packet,
+    own_address,
+    rule_of,
+    stated_ports,
 )
 
 Item = t.Dict[str, t.Any]
 
 LOOK = "ip netns exec {name} nft list table inet {table}"
-# The ports of which verify takes one to listen on, see the action plugin.
-LISTENING = (61000, 65535)
 
 
 class Way(t.NamedTuple):
-    """A way from one endpoint to another one's address by an edge. rules: the edge's."""
+    """A way from one endpoint to another one's address by an edge. layers: the edge's rules, and those of flows at both ends."""
 
     one: Item
     other: Item
     family: int
     address: str
-    rules: list[Rule]
+    layers: list[Layer]
 
     def packet(self, protocol: str, port: int = 0) -> Packet:
         """The first packet of a connection that takes it."""
-        source = self.one["address" if self.family == _family(self.one["address"]) else "address6"]
-        return Packet(ipaddress.ip_address(source), ipaddress.ip_address(self.address), protocol, port)
+        return first_packet(own_address(self.one, self.address) or "", self.address, protocol, port)
 
     @property
     def pings(self) -> bool:
         """Whether a ping passes."""
-        return allowed(self.rules, self.packet(ICMP))
+        return passes(self.layers, self.packet(ICMP))
 
 
 def _family(address: str) -> int:
@@ -69,7 +75,10 @@ class Ways:
     """The ways between endpoints in namespaces by an edge that is the gateway of the first, if the answer comes back by it, too."""
 
     def __init__(self, plan: Item) -> None:
-        self.edges = [(edge, [from_data(rule) for rule in edge["rules"]]) for edge in plan["edges"]]
+        self.edges = [
+            (edge, Layer(f"edge {edge['name']}", [from_data(rule) for rule in edge["rules"]])) for edge in plan["edges"]
+        ]
+        self.judges = Judges(plan)
         self.hops = _hops(plan) if self.edges else {}
         points = plan["endpoints"] if self.edges else []
         self.points = {
@@ -78,12 +87,22 @@ class Ways:
 
     def between(self, one: Item, other: Item) -> list[Way]:
         """The ways from an endpoint to each address of another one on another segment."""
-        found = []
-        for edge, rules in self.edges:
+        found: list[Way] = []
+        for edge, layer in self.edges:
             segments = {leg["segment"] for leg in edge["legs"]}
             if one["segment"] != other["segment"] and {one["segment"], other["segment"]} <= segments:
-                found += _ways_between(edge, rules, one, other, self.hops)
+                found += self._by(edge, layer, one, other)
         return found
+
+    def _by(self, edge: Item, layer: Layer, one: Item, other: Item) -> t.Iterator[Way]:
+        for address in filter(None, (other["address"], other["address6"])):
+            family = _family(address)
+            translated = family == 4 and _translates(edge, one, other)
+            back = translated or _leads_to(edge, other, family, self.hops)
+            # What the edge gives its own address is the edge's to judge.
+            far = [] if translated else self.judges.at(other)
+            if back and _leads_to(edge, one, family, self.hops):
+                yield Way(one, other, family, address, [layer, *self.judges.at(one), *far])
 
     def pings(self, entry: Item) -> bool:
         """Whether a ping of an expectation passes an edge, so that no silence is expected."""
@@ -108,7 +127,7 @@ class Ways:
 
     def _some(self) -> list[Item]:
         """The first endpoint of each segment on each host, and those that a rule names."""
-        rules = [rule for _edge, rules in self.edges for rule in rules]
+        rules = [rule for _edge, layer in self.edges for rule in layer.rules]
         named = {str(place.network.network_address) for rule in rules for place in (*rule.sources, *rule.targets)}
         chosen: dict[t.Any, Item] = {}
         for point in self.points.values():
@@ -133,17 +152,6 @@ def _hops(plan: Item) -> dict[str, set[str]]:
     return found
 
 
-def _ways_between(edge: Item, rules: list[Rule], one: Item, other: Item, hops: dict[str, set[str]]) -> list[Way]:
-    found = []
-    for address in filter(None, (other["address"], other["address6"])):
-        family = _family(address)
-        if _leads_to(edge, one, family, hops) and (
-            _leads_to(edge, other, family, hops) or (family == 4 and _translates(edge, one, other))
-        ):
-            found.append(Way(one, other, family, address, rules))
-    return found
-
-
 def _leads_to(edge: Item, point: Item, family: int, hops: dict[str, set[str]]) -> bool:
     """Whether the default route of an endpoint is by the edge."""
     leg = next(leg for leg in edge["legs"] if leg["segment"] == point["segment"])
@@ -159,13 +167,9 @@ def _translates(edge: Item, one: Item, other: Item) -> bool:
 
 def _deciding(way: Way) -> list[Rule]:
     """The rules that decide about what is measured on a way."""
-    packets = [way.packet(ICMP), *(way.packet(TCP, port) for port in (*_stated_ports(way), LISTENING[0]))]
-    return [rule for rule in (deciding(way.rules, packet) for packet in packets) if rule]
-
-
-def _stated_ports(way: Way) -> list[int]:
-    """The first port of each rule that states ports of TCP."""
-    return [rule.ports[0][0] for rule in way.rules if rule.ports and rule.protocol == TCP]
+    packets = [way.packet(ICMP), *(way.packet(TCP, port) for port in (*stated_ports(way.layers), LISTENING[0]))]
+    found = (deciding(layer.rules, packet) for layer in way.layers for packet in packets)
+    return [rule for rule in found if rule]
 
 
 def expected_pairs(chosen: t.Iterable[Way], ping_headers: t.Mapping[int, int]) -> list[Item]:
@@ -199,6 +203,7 @@ def expected_denied(chosen: t.Iterable[Way]) -> list[Item]:
             "address": way.address,
             "mac": way.other["mac"],
             "probe": "tcp",
+            "rule": rule_of(way.layers, way.packet(TCP, LISTENING[0])),
         }
         for way in chosen
         if _transfers(way) is False
@@ -207,16 +212,16 @@ def expected_denied(chosen: t.Iterable[Way]) -> list[Item]:
 
 def _transfers(way: Way) -> bool | None:
     """Whether a transfer to the port that verify listens on passes; None where that depends on the port."""
-    return allowed_ports(way.rules, way.packet(TCP), LISTENING)
+    return passes_ports(way.layers, way.packet(TCP), LISTENING)
 
 
 def expected_connections(chosen: t.Iterable[Way]) -> list[Item]:
     """Ports that rules allow: whoever listens or not, an answer comes back."""
     found = {}
     for way in chosen:
-        for port in _stated_ports(way):
-            rule = deciding(way.rules, way.packet(TCP, port))
-            if rule and rule.allow and rule.ports:
+        for port in stated_ports(way.layers[:1]):
+            rule = deciding(way.layers[0].rules, way.packet(TCP, port))
+            if rule and rule.ports and passes(way.layers, way.packet(TCP, port)):
                 found[rule.name, way.family] = _connection(way.one, way.other, way.address, port)
     return list(found.values())
 
@@ -236,19 +241,25 @@ def expected_forwards(plan: Item) -> list[Item]:
     """Each forwarded port of TCP, asked by one endpoint of each segment, its own among them."""
     found = []
     points = {point["id"]: point for point in plan["endpoints"]}
-    hops = _hops(plan)
+    hops, judges = _hops(plan), Judges(plan)
     for edge in plan["edges"]:
         for forward in (forward for forward in edge["forwards"] if forward["protocol"] == TCP):
             target = points[forward["to"]]
             for leg in edge["legs"]:
-                asker = _asker(edge, leg, forward, target, plan["endpoints"], hops)
+                asker = _asker(edge, leg, forward, target, plan["endpoints"], hops, judges)
                 if asker is not None:
                     found.append(_connection(asker, target, forward["address"], forward["port"]))
     return found
 
 
 def _asker(
-    edge: Item, leg: Item, forward: Item, target: Item, points: t.Iterable[Item], hops: dict[str, set[str]]
+    edge: Item,
+    leg: Item,
+    forward: Item,
+    target: Item,
+    points: t.Iterable[Item],
+    hops: dict[str, set[str]],
+    judges: Judges,
 ) -> Item | None:
     """An endpoint of a segment that may ask for a forwarded port, and knows a way to it."""
     rules = [from_data(rule) for rule in edge["rules"]]
@@ -258,9 +269,12 @@ def _asker(
         usable = point["segment"] == leg["segment"] and point["kind"] in IN_NAMESPACE and not point.get("edge")
         if not usable or point["id"] == target["id"] or not point.get(option):
             continue
-        port = forward["to_port"]
-        packet = Packet(ipaddress.ip_address(point[option]), ipaddress.ip_address(target[option]), TCP, port)
+        packet = first_packet(point[option], target[option], TCP, forward["to_port"])
         rule = deciding(rules, packet)
+        # Who asks asks the edge; the target's host judges what comes of it. With a hairpin that is from the edge itself.
+        hairpin = point["segment"] == target["segment"]
+        if not hairpin and not passes(judges.at(target), packet):
+            continue
         knows = leg["segment"] == forward["segment"] or _leads_to(edge, point, family, hops)
         if knows and (rule is None or rule.allow):
             return point

@@ -23,6 +23,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.edges impo
     expected_pairs,
     expected_tables,
 )
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.policy import Barred, own_address
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.routers import routing
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.services import expected_services
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.state import SOME
@@ -58,7 +59,8 @@ def expectations(plan: Item, isolation_limit: int | None = 2000) -> Item:
     pairs: each ordered pair of endpoints of a segment, for each address of the second, and some between segments by an edge (from, to:
         endpoint ids; segment, family, address, mtu; payload: bytes of an echo request that fills the MTU exactly; ping, tcp: whether to
         try these).
-    denied: what the intent says must not come through between two endpoints of a segment, or by an edge (from, to, family, address, mac, probe).
+    denied: what the intent or a policy says must not come through between two endpoints of a segment, or by an edge (from, to, family, address,
+        mac, probe; port; rule: what denies it, in words).
     connections: the ports of services, each with an endpoint that connects to it (from, to, family, address, port), and ports that
         an edge lets pass, where any answer is good (answers).
     isolated: ordered pairs of endpoints of different segments, for each address of the second (from, to, family, address, mac;
@@ -75,7 +77,7 @@ def expectations(plan: Item, isolation_limit: int | None = 2000) -> Item:
     for point in points_of(plan):
         by_segment.setdefault(point["segment"], []).append(point)
     isolated, isolation = _sample(by_segment, isolation_limit)
-    denied = {(pair["from"], pair["to"]): pair["probes"] for pair in plan.get("denied", ())}
+    barred = Barred(plan)
     peers = _peers(plan)
     owners = {segment: {_owner(point) for point in points} for segment, points in by_segment.items()}
     own = {
@@ -87,13 +89,15 @@ def expectations(plan: Item, isolation_limit: int | None = 2000) -> Item:
     return {
         "teps": _teps(plan),
         "pairs": [
-            *_pairs(by_segment, denied),
+            *_pairs(by_segment, barred),
             *_pairs_to_peers(by_segment, peers),
             *expected_pairs(measured, PING_HEADERS),
         ],
-        "denied": _denied(plan, denied) + expected_denied(measured),
+        "denied": barred.denied(by_segment, {point["id"]: point for point in points_of(plan)})
+        + expected_denied(measured),
         "connections": [
-            *_connections(by_segment, denied),
+            *_connections(by_segment, barred),
+            *barred.connections(by_segment),
             *expected_connections(measured),
             *expected_forwards(plan),
         ],
@@ -107,11 +111,11 @@ def expectations(plan: Item, isolation_limit: int | None = 2000) -> Item:
             and _owner(other) not in owners[one["segment"]]
             # A service with interfaces on both segments rightly reaches both.
             and not (one["kind"] in IN_NAMESPACE and _owner(one) in owners.get(other["segment"], ()))
-            for entry in _isolated(one, other, by_segment[one["segment"]], own[one["segment"]], denied)
+            for entry in _isolated(one, other, by_segment[one["segment"]], own[one["segment"]], barred)
             # An edge lets pings pass there.
             if not by_edges.pings(entry)
         ],
-        "alone": _alone(by_segment, denied),
+        "alone": _alone(by_segment, barred),
         "isolation": isolation,
         "hosts": {name: host_state(host) for name, host in plan["hosts"].items()},
         "routers": routing(plan),
@@ -209,20 +213,7 @@ def _apart_from_peers(by_segment: dict[str, list[Item]], peers: list[Item]) -> l
     return [(one, other) for other in peers for (segment, _host), one in firsts.items() if segment != other["segment"]]
 
 
-Denied = t.Mapping[t.Tuple[str, str], t.Collection[str]]
-
-
-def _denied(plan: Item, denied: Denied) -> list[Item]:
-    points = {point["id"]: point for point in points_of(plan)}
-    return [
-        {"from": one, "to": other, "family": family, "address": address, "mac": points[other]["mac"], "probe": probe}
-        for (one, other), probes in denied.items()
-        for family, address in addresses(points[other])
-        for probe in probes
-    ]
-
-
-def _connections(by_segment: dict[str, list[Item]], denied: Denied) -> list[Item]:
+def _connections(by_segment: dict[str, list[Item]], barred: Barred) -> list[Item]:
     """Each port of a service on each of its inbound addresses, from one endpoint of the segment: one on another host, if there is any."""
     found = []
     for points in by_segment.values():
@@ -232,7 +223,7 @@ def _connections(by_segment: dict[str, list[Item]], denied: Denied) -> list[Item
                 for point in points
                 if point["kind"] in IN_NAMESPACE
                 and _owner(point) != service["id"]
-                and "tcp" not in denied.get((point["id"], service["id"]), ())
+                and barred.passes(point, service, service["address"], "tcp")
             ]
             for asker in sorted(askers, key=lambda point: point["host"] == service["host"])[:1]:
                 found += [
@@ -243,7 +234,7 @@ def _connections(by_segment: dict[str, list[Item]], denied: Denied) -> list[Item
     return found
 
 
-def _pairs(by_segment: dict[str, list[Item]], denied: Denied) -> list[Item]:
+def _pairs(by_segment: dict[str, list[Item]], barred: Barred) -> list[Item]:
     both = sum(len(points) * (len(points) - 1) for points in by_segment.values()) <= TCP_BOTH_WAYS
     return [
         {
@@ -254,8 +245,8 @@ def _pairs(by_segment: dict[str, list[Item]], denied: Denied) -> list[Item]:
             "address": address,
             "mtu": other["mtu"],
             "payload": other["mtu"] - PING_HEADERS[family],
-            "ping": "ping" not in denied.get((one["id"], other["id"]), ()),
-            "tcp": _transfers(one, other, denied, both or i < j),
+            "ping": barred.passes(one, other, address, "ping"),
+            "tcp": _transfers(one, other, address, barred, both or i < j),
         }
         for segment, points in by_segment.items()
         for i, one in enumerate(points)
@@ -265,16 +256,17 @@ def _pairs(by_segment: dict[str, list[Item]], denied: Denied) -> list[Item]:
     ]
 
 
-def _transfers(one: Item, other: Item, denied: Denied, due: bool) -> bool:
+def _transfers(one: Item, other: Item, address: str, barred: Barred, due: bool) -> bool:
     """Whether to try a transfer. due: whether this direction is one that is measured; if the other is denied, it is."""
-    if not (one.get("sends", True) and other.get("sends", True)) or "tcp" in denied.get((one["id"], other["id"]), ()):
+    if not (one.get("sends", True) and other.get("sends", True)) or not barred.passes(one, other, address, "tcp"):
         return False
-    return due or "tcp" in denied.get((other["id"], one["id"]), ())
+    back = own_address(one, address)
+    return due or back is not None and not barred.passes(other, one, back, "tcp")
 
 
-def _isolated(one: Item, other: Item, peers: list[Item], own: t.Collection[str], denied: Denied) -> list[Item]:
+def _isolated(one: Item, other: Item, peers: list[Item], own: t.Collection[str], barred: Barred) -> list[Item]:
     """One entry for each address of the other. own: all addresses of the first's segment."""
-    controls = _controls(one, [peer for peer in peers if (one["id"], peer["id"]) not in denied])
+    controls = _controls(one, [peer for peer in peers if peer["id"] == one["id"] or _asks(one, peer, barred)])
     return [
         {
             "from": one["id"],
@@ -289,13 +281,21 @@ def _isolated(one: Item, other: Item, peers: list[Item], own: t.Collection[str],
     ]
 
 
-def _alone(by_segment: dict[str, list[Item]], denied: Denied) -> list[Item]:
-    """In IPv6 every host answers on each of its links, unless it has no address there."""
-    silent = {end for pair in denied for end in pair}
+def _asks(one: Item, peer: Item, barred: Barred) -> bool:
+    """Whether a peer is a control: everything comes through to it, or pings where a policy decides."""
+    if barred.judged(one["segment"]):
+        return all(barred.passes(one, peer, address, "ping") for _family, address in addresses(peer))
+    return (one["id"], peer["id"]) not in barred.stated
+
+
+def _alone(by_segment: dict[str, list[Item]], barred: Barred) -> list[Item]:
+    """In IPv6 every host answers on each of its links, unless it has no address there. Where a policy decides, link-local addresses are barred."""
+    silent = {end for pair in barred.stated for end in pair}
     return [
         {
             "from": point["id"],
-            "others": bool(point["address6"] or ":" in point["address"])
+            "others": not barred.judged(point["segment"])
+            and bool(point["address6"] or ":" in point["address"])
             and any(other["kind"] in IN_NAMESPACE for other in others),
         }
         for points in by_segment.values()

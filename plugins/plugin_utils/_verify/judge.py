@@ -286,10 +286,10 @@ def denials(plan: Item, expected: Item) -> dict[str, list[Item]]:
     found: dict[str, list[Item]] = {name: [] for name in plan["hosts"]}
     for pair in expected["denied"]:
         # Asking for a neighbor's address as well as for an echo, this kind has nothing to settle.
-        kind = {"ping": "isolation", "tcp": "tcp"}[pair["probe"]]
-        found[host_of[pair["from"]]].append(
-            {"kind": kind, "from": pair["from"], "to": pair["address"], "target": pair["to"], "to_mac": pair["mac"]}
-        )
+        kind = {"ping": "isolation"}.get(pair["probe"], pair["probe"])
+        ends = {"from": pair["from"], "to": pair["address"], "target": pair["to"]}
+        more = {"port": pair["port"], "answers": True} if kind == "connect" else {"to_mac": pair["mac"]}
+        found[host_of[pair["from"]]].append({"kind": kind, **ends, **more, "rule": pair.get("rule")})
     return found
 
 
@@ -310,12 +310,12 @@ def _denied(plan: Item, expected: Item, observed: dict[str, Item], checks: list[
             outcomes = [None] * len(todo)
         for probe, outcome in zip(todo, outcomes):
             ends = (probe["from"], probe["target"])
-            what, came = ("ping", "echo_replies") if probe["kind"] == "isolation" else ("tcp", "bytes")
-            passed = False
+            what = {"isolation": "ping"}.get(probe["kind"], "tcp")
+            passed, came = False, _came_through(probe, outcome or {})
             if outcome is None:
                 seen = f"{host} did not measure: {why(answer)}"
-            elif outcome.get(came):
-                seen = f"{outcome[came]} {'echo replies' if what == 'ping' else 'bytes arrived'}"
+            elif came:
+                seen = came
             elif [end for end in ends if end in wanted - alive]:
                 seen = f"silence, but nothing else came through for {' and '.join(end for end in ends if end in wanted - alive)} either, so it proves nothing"
             elif [end for end in ends if end not in wanted]:
@@ -331,11 +331,23 @@ def _denied(plan: Item, expected: Item, observed: dict[str, Item], checks: list[
                 "from": ends[0],
                 "to": ends[1],
                 "address": probe["to"],
-                "expected": "nothing comes through",
+                "expected": "nothing comes through" + (f", by {probe['rule']}" if probe["rule"] else ""),
+                **({"rule": probe["rule"]} if probe["rule"] else {}),
             }
-            leak = bool(outcome and outcome.get(came))
+            leak = bool(came)
             result.append({**check, "observed": seen, "passed": passed, "leak": leak, "look": _look(plan, probe)})
     return result
+
+
+def _came_through(probe: Item, outcome: Item) -> str:
+    """What came through of a probe that must not, in words; nothing if it was silence."""
+    if probe["kind"] == "isolation":
+        return f"{outcome['echo_replies']} echo replies" if outcome.get("echo_replies") else ""
+    if probe["kind"] == "tcp":
+        return f"{outcome['bytes']} bytes arrived" if outcome.get("bytes") else ""
+    if outcome.get("connected") or outcome.get("error") == os.strerror(errno.ECONNREFUSED):
+        return f"port {probe['port']} answered"
+    return ""
 
 
 def _measured(plan: Item, probe: Item, outcome: Item) -> Item:

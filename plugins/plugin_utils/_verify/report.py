@@ -19,6 +19,7 @@ GOOD, QUIET, LOST, LEAK, UNPROVEN = "●", "·", "✗", "!", "?"
 MATRIX_LIMIT = 24
 CAUSES_SHOWN = 8
 UNSTEADY_SHOWN = 4
+PAIRS_SHOWN = 4
 
 # What each kind of check measures or compares.
 KINDS = {
@@ -41,7 +42,7 @@ KINDS = {
     "ping": "endpoint to endpoint of its segment, or by an edge",
     "mtu": "the same with packets that fill the segment's MTU",
     "tcp": "TCP transfers between endpoints of a segment, or by an edge",
-    "connect": "TCP connections to the ports of services, or that edges let pass",
+    "connect": "TCP connections to the ports of services, or that rules allow",
     "isolation": "no answer from endpoints of other segments",
     "host": "no answer from the host itself on its endpoints' links",
     "denied-ping": "pings that flows must drop",
@@ -62,7 +63,21 @@ def summary(fabric: str, checks: t.Sequence[dict], seconds: float, isolation: di
         "failed": failed,
         "seconds": round(seconds, 2),
         "isolation": isolation or {},
+        "violations": violations(checks),
         "checks": list(checks),
+    }
+
+
+def violations(checks: t.Sequence[dict]) -> dict[str, list[str]]:
+    """What came through although the policy denies it: for each rule the pairs, each with the kinds of probes that did."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for check in checks:
+        if check.get("rule") and check.get("leak"):
+            kinds = found.setdefault(check["rule"], {}).setdefault(pair(check), [])
+            kinds.append(check["kind"].partition("-")[2])
+    return {
+        rule: [f"{ends} ({', '.join(dict.fromkeys(kinds))})" for ends, kinds in pairs.items()]
+        for rule, pairs in found.items()
     }
 
 
@@ -117,8 +132,17 @@ def terminal(report: dict[str, t.Any], endpoints: t.Sequence[dict]) -> list[str]
             "",
             f"  isolation: {isolation['checked']} of {isolation['of']} pairs were measured (verify_isolation_limit)",
         ]
-    lines += _unsteady(report["checks"]) + _causes(report)
+    lines += _unsteady(report["checks"]) + _violations(report) + _causes(report)
     return lines + ["", f"  {report['passed']} passed, {report['failed']} failed in {report['seconds']:.1f} s"]
+
+
+def _violations(report: dict[str, t.Any]) -> list[str]:
+    """Each violated rule with the first pairs."""
+    lines = []
+    for rule, pairs in report.get("violations", {}).items():
+        more = f", and {len(pairs) - PAIRS_SHOWN} more pairs" if len(pairs) > PAIRS_SHOWN else ""
+        lines += ["", f"  {LEAK} violated: {rule}: {'; '.join(pairs[:PAIRS_SHOWN])}{more}"]
+    return lines
 
 
 def _causes(report: dict[str, t.Any]) -> list[str]:

@@ -404,14 +404,14 @@ DENY: Item = {"name": "first", "action": "deny", "from": ["web"], "to": ["db"]}
         (
             [EDGE],
             [{**RULE, "to": ["dbb"]}],
-            "fabric_policy[web-to-db].to has dbb, which is no segment, endpoint (HOST/NAME), address or prefix;"
-            " did you mean db?",
+            "fabric_policy[web-to-db].to has dbb, which is no segment, endpoint (HOST/NAME), label (label:NAME),"
+            " address or prefix; did you mean db?",
         ),
         (
             [EDGE],
             [{**RULE, "from": ["kvm1/web9"]}],
-            "fabric_policy[web-to-db].from has kvm1/web9, which is no segment, endpoint (HOST/NAME), address or"
-            " prefix; did you mean kvm1/web1?",
+            "fabric_policy[web-to-db].from has kvm1/web9, which is no segment, endpoint (HOST/NAME), label (label:NAME),"
+            " address or prefix; did you mean kvm1/web1?",
         ),
         (
             [EDGE],
@@ -439,8 +439,8 @@ DENY: Item = {"name": "first", "action": "deny", "from": ["web"], "to": ["db"]}
         (
             [EDGE],
             [{**RULE, "to": ["kvm1/web1"]}],
-            "fabric_policy[web-to-db] is enforced by nobody, as no edge of fabric_edges is between these"
-            " segments; add one, or leave the rule out.",
+            "fabric_policy[web-to-db] is enforced by nobody on segment web, where packets between its ends meet no edge; give"
+            " fabric_overlays[0] segments_by: key and policy: deny or allow, or leave the rule out.",
         ),
         ([], [RULE], "fabric_policy[web-to-db] is enforced by nobody"),
     ],
