@@ -44,6 +44,10 @@ options:
         description: The packet, as ovs-fields(7) writes it.
         type: str
         required: true
+      answer:
+        description: Where flows look for its connection, whether it is an answer of one that there is. Otherwise it begins one.
+        type: bool
+        default: false
   guests:
     description: Whether to read the states of libvirt's guests.
     type: bool
@@ -158,7 +162,10 @@ def main() -> None:
                 "type": "list",
                 "elements": "dict",
                 "default": [],
-                "options": {name: {"type": "str", "required": True} for name in ("name", "bridge", "flow")},
+                "options": {
+                    **{name: {"type": "str", "required": True} for name in ("name", "bridge", "flow")},
+                    "answer": {"type": "bool", "default": False},
+                },
             },
             "guests": {"type": "bool", "default": False},
             "plugs": {

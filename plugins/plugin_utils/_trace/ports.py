@@ -13,6 +13,12 @@ import typing as t
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import Vlans
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.pipeline import LEARNED
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.unset import as_read
+from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.openflow import (
+    DEFAULT,
+    INVALID_STATE,
+    LINK_LOCAL,
+    SPOOFED,
+)
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import ends, switch
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.path import Died, Path, View, sizes
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.way import End, Route
@@ -252,7 +258,10 @@ def tables(view: View, path: Path, host: str, way: Route, passage: Passage) -> s
     traced = switch.parse(answers.get(way.trace_name(passage.before)) or "error: the switch was not asked")
     notes = path.at(host, "switch", bridge)
     names = {one["table"]: one["name"] for one in _flow_tables(view, host, bridge)}
-    notes += [switch.in_words(flow, names) for flow in traced.flows if flow.bridge == bridge and _tells(flow)]
+    for flow in traced.flows:
+        if flow.bridge == bridge and _tells(flow):
+            rule = _rule(view, host, flow)
+            notes.append(switch.in_words(flow, names) + (f" ({rule})" if rule else ""))
     if not passage.reached(traced):
         died = _lost(view, host, bridge, traced, found, names, goal)
         if died.cause == "wrong-port":
@@ -335,6 +344,14 @@ def _lost(
         return blocked
     if not traced.outputs and not traced.tunnels:
         said = f" ({traced.remark})" if traced.remark else ""
+        rule = _rule(view, host, end)
+        if rule:
+            return Died(
+                "policy",
+                f"bridge {end.bridge} on {host} drops it ({rule}) in {line}",
+                f"leaves by {goal}",
+                _MEND_POLICY,
+            )
         died = Died("flow", f"bridge {end.bridge} on {host} drops it in {line}{said}", f"leaves by {goal}")
         if "NORMAL" in end.actions:
             died.mend = f"on {host}: ovs-appctl fdb/show {end.bridge}"
@@ -373,6 +390,27 @@ def _by_others(host: str, flow: switch.Matched, owner: str, names: t.Mapping[int
     line, by = switch.in_words(flow, names), switch.whose(flow, owner)
     mend = f"on {host}: ovs-ofctl -O OpenFlow15 del-flows {flow.bridge} cookie={flow.cookie:#x}/-1"
     return Died("foreign-flow", f"a flow of others on {host} ({by}) takes it: {line}", planned, mend)
+
+
+# What no rule is about.
+_WITHOUT_RULE = {
+    DEFAULT: "policy: no rule takes it",
+    INVALID_STATE: "policy: of no connection that the switch knows",
+    SPOOFED: "policy: an address that is not the endpoint's own",
+    LINK_LOCAL: "policy: a link-local address",
+}
+_MEND_POLICY = (
+    "fabric_policy; here: ansible-playbook playbooks/plan.yml -e 'plan_query=policy[].rules[].[name, action]'"
+)
+
+
+def _rule(view: View, host: str, flow: switch.Matched) -> str | None:
+    """The rule of the policy that a flow is of, in words; None for a flow of none."""
+    number = flow.cookie & 0xFFFF
+    if not number or switch.whose(flow, view.plan["hosts"][host]["owner"]) != "ours":
+        return None
+    rules = {rule["number"]: rule["name"] for one in view.plan.get("policy", ()) for rule in one["rules"]}
+    return _WITHOUT_RULE.get(number) or (f"policy: rule {rules[number]}" if number in rules else None)
 
 
 def _foreign(view: View, flow: switch.Matched, owner: str) -> bool:

@@ -27,6 +27,8 @@ _TUNNELS = (
 )
 # A flood goes to other ports, too, when a tunnel has no route or no neighbor.
 _UNRESOLVED = ("native tunnel routing failed", "neighbor cache miss")
+# What is said of every lookup of a connection.
+_TRACKING = ("A clone of the packet is forked to recirculate", "Sets the packet to an untracked state")
 
 
 class Matched(t.NamedTuple):
@@ -60,9 +62,38 @@ def parse(text: str) -> Traced:
     """The answer as data."""
     if text.startswith("error: ") or "Datapath actions:" not in text:
         return Traced(text.replace("error: ", "", 1).strip() or "nothing was said", (), (), {}, False)
-    head, _mark, tail = text.partition("Final flow:")
-    flows, bridge = [], ""
-    for line in head.splitlines():
+    flows: list[Matched] = []
+    actions: list[str] = []
+    # A packet that is looked up in connection tracking goes on in a part of its own.
+    for part in re.split(r"^Flow: ", text, flags=re.MULTILINE):
+        head, _mark, tail = part.partition("Final flow:")
+        flows += _matched(head)
+        actions += [line.partition(": ")[2] for line in tail.splitlines() if line.startswith("Datapath actions: ")]
+    outputs = tuple(port for one in actions for port in _outputs(one))
+    tunnels = {remote: hop for one in actions for remote, hop in _tunnels(one).items()}
+    said = [action.strip("-<> ") for flow in flows for action in flow.actions if action.startswith(_REMARKS)]
+    said = [remark for remark in said if not remark.startswith(_TRACKING)]
+    unresolved = any(remark.startswith(_UNRESOLVED) for remark in said) or (
+        not outputs and not tunnels and any("native tunnel" in remark for remark in said)
+    )
+    came = _ENTRY.search(text)
+    return Traced(
+        None,
+        tuple(flows),
+        outputs,
+        tunnels,
+        unresolved,
+        actions[-1:] == ["drop"],
+        said[-1] if said else "",
+        came[1] if came else "",
+    )
+
+
+def _matched(text: str) -> list[Matched]:
+    """The flows that a part of the answer tells of, in their order."""
+    flows: list[Matched] = []
+    bridge = ""
+    for line in text.splitlines():
         named, step = _BRIDGE.match(line), _STEP.match(line)
         if named:
             bridge = named[1]
@@ -72,23 +103,7 @@ def parse(text: str) -> Traced:
             flows.append(Matched(bridge, int(step[1]), match, int(cookie[1], 16) if cookie else 0, ()))
         elif flows and line.startswith("    ") and not _LINE.match(line):
             flows[-1] = flows[-1]._replace(actions=(*flows[-1].actions, line.strip()))
-    actions = tail.partition("Datapath actions:")[2].strip().splitlines()[0]
-    outputs, tunnels = _outputs(actions), _tunnels(actions)
-    said = [action.strip("-<> ") for flow in flows for action in flow.actions if action.startswith(_REMARKS)]
-    came = _ENTRY.search(head)
-    unresolved = any(remark.startswith(_UNRESOLVED) for remark in said) or (
-        not outputs and not tunnels and any("native tunnel" in remark for remark in said)
-    )
-    return Traced(
-        None,
-        tuple(flows),
-        outputs,
-        tunnels,
-        unresolved,
-        actions == "drop",
-        said[-1] if said else "",
-        came[1] if came else "",
-    )
+    return flows
 
 
 def _outputs(actions: str) -> tuple[str, ...]:
@@ -116,6 +131,9 @@ def in_words(flow: Matched, tables: t.Mapping[int, str]) -> str:
     name = tables.get(flow.table)
     title = f"table {flow.table} {name}" if name else f"table {flow.table}"
     done = [action for action in flow.actions if not action.startswith(_REMARKS)]
+    if any(action.startswith("ct(") for action in done):
+        # The switch prints it of the packet itself, a copy of which goes on.
+        done = [action for action in done if action != "drop"]
     return f"{title}: {flow.match or 'no flow matches'} → {', '.join(done) or 'drop'}"
 
 

@@ -305,7 +305,9 @@ class Route:
 
     def trace(self, host: str, before: str | None) -> Item:
         """The question to the switch of a host: the packet as it comes from the endpoint, or by the tunnel from the host before."""
-        return {"name": self.trace_name(before), **self._entering(host, before, self._fields())}
+        # Flows that look for its connection take it for the first packet of one, or for an answer.
+        state = {"answer": True} if self.packet.answer else {}
+        return {"name": self.trace_name(before), **self._entering(host, before, self._fields()), **state}
 
     def arp_trace(self, host: str, before: str | None) -> Item:
         """The question for the target's MAC address, which flows answer, or which everybody gets."""
