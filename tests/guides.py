@@ -78,6 +78,7 @@ NOT_RUN = {
 FAILING = {
     "ansible-playbook playbooks/verify.yml           #",
     "ansible-playbook playbooks/trace.yml -e from=kvm1/web1",
+    "ansible-playbook -i inventory/policy playbooks/trace.yml -e from=branch2/laptop",
 }
 # Lines of a block that runs otherwise.
 LEFT_OUT = {"make test ": "runs the tests, of which this is one"}
