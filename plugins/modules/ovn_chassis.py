@@ -82,13 +82,13 @@ options:
     suboptions:
       private_key:
         description: File of the private key.
-        type: path
+        type: str
       certificate:
         description: File of the certificate.
-        type: path
+        type: str
       ca_cert:
         description: File of the certificate of the CA that others are verified by.
-        type: path
+        type: str
       bootstrap_ca_cert:
         description: >-
           Trust on first use: the certificate of the CA comes from the first peer, which allows a man-in-the-middle attack.

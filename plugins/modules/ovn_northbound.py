@@ -20,10 +20,27 @@ description:
   - Where an option names a row, as O(switches[].ports[].dhcpv4_options), that may be one of this call or one of the database.
 extends_documentation_fragment:
   - overloom.fabric.attributes
-  - overloom.fabric.owner
   - overloom.fabric.ovn
   - overloom.fabric.ovn_northbound
 options:
+  owner:
+    description:
+      - The mark that every row made by this module carries, in its C(external_ids). Rows that carry another mark, or none, are never removed.
+      - The roles use the fabric's name, so that several fabrics, and other controllers, can share a database.
+    type: str
+    default: overloom.fabric
+  adopt:
+    description:
+      - Put the mark of O(owner) on declared rows that exist already without it, or with another owner's, and change them.
+      - What was there before is given back instead of removed, with its former columns, and a warning. Only O(adopt=true) removes it when it is
+        declared as absent.
+    type: bool
+    default: false
+  purge:
+    description:
+      - Remove rows that carry the mark of O(owner) and are not declared in this call, in all lists, also in those that are left out.
+    type: bool
+    default: false
   nb_global_options:
     description:
       - Options of the whole database (ovn-nb(5), table NB_Global), such as V(bfd-min-tx) or V(northd_probe_interval). Keys that are not declared are

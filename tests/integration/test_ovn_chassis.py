@@ -100,6 +100,11 @@ def test_a_host_becomes_a_chassis_keeps_its_name_over_a_reboot_and_goes_without_
     assert host.run(["cat", FILE]) == "kvm1\n" and ids(host)["overloom-ovn-chassis"] == "overloom.fabric"
     host.run(["systemctl", "enable", "--now", "--quiet", "ovn-host"])
     wait_for(lambda: chassis(host) == ["kvm1"], "the chassis is not there")
+    told = host.module("ovn_info", {"gather": ["chassis", "bindings", "progress", "northbound"]})
+    assert told["spawned"] == 2 and told["bindings"] == [] and told["northbound"]["switches"] == []
+    [one] = told["chassis"]
+    assert (one["name"], one["encapsulations"], one["address"]) == ("kvm1", ["geneve", "vxlan"], "192.0.2.1")
+    assert told["progress"]["slow"] == (["kvm1"] if one["lag"] else [])
     # A change of its name leaves none of the old name behind.
     host.apply("ovn_chassis", {"name": "kvm2"})
     wait_for(lambda: chassis(host) == ["kvm2"], "the chassis of the old name is still there")
@@ -149,11 +154,43 @@ def test_a_chassis_whose_southbound_database_is_gone_leaves_nothing_on_its_host(
     )
     wait_for(lambda: "patch-" in "".join(ovs.ports(host, "br-ex")), "the provider network is not served")
     wait_for(lambda: "ovn-kvm9-0" in ovs.ports(host, "br-ovn"), "there is no tunnel")
+    wait_for(
+        lambda: (
+            host.module("ovn_info", {"gather": ["bindings"]})["bindings"][-1]
+            == {"name": "p", "type": "", "chassis": "kvm1", "up": True}
+        ),
+        "the port is not up",
+    )
+    # One that is dead is behind as soon as anything changes.
+    host.run(["ovn-sbctl", "create", "Chassis_Private", "name=kvm9"])
+    host.run(["ovn-nbctl", "--wait=sb", "sync"])
+    assert "kvm9" in host.module("ovn_info")["progress"]["slow"]
     ovn.stop(host)
+    assert "southbound database cannot be reached" in host.module("ovn_info", ok=False)["msg"]
     host.apply("ovn_chassis", {"state": "absent"})
     assert not ovs.ports(host, "br-ex") and ovs.ports(host, "br-ovn") == ["p"]
     assert ids(host) == before
     assert host.run(["systemctl", "is-active", "ovn-controller"], ok=None).strip() != "active"
+
+
+def test_a_chassis_finds_its_database_by_tls(host: Host) -> None:
+    key, certificate = "/etc/ovn-test/key.pem", "/etc/ovn-test/cert.pem"
+    host.run(["mkdir", "-p", "/etc/ovn-test"])
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=both"]
+    host.run([*made, "-keyout", key, "-out", certificate])
+    files = {"private_key": key, "certificate": certificate, "ca_cert": certificate}
+    before = ids(host)
+    ovn.start(host)
+    host.apply("ovn_database", {"southbound": ["pssl:6642:127.0.0.1"], "ssl": files})
+    host.apply("ovn_chassis", {**CHASSIS, "remotes": ["ssl:127.0.0.1:6642"], "ssl": files})
+    host.run(["systemctl", "enable", "--now", "--quiet", "ovn-host"])
+    wait_for(lambda: chassis(host) == ["kvm1"], "the chassis does not come by TLS")
+    host.apply("ovn_chassis", {"state": "absent"})
+    assert chassis(host) == [] and ids(host) == before
+    assert "Private key" not in host.run(["ovs-vsctl", "get-ssl"])
+    host.apply("ovn_database", {"state": "absent"})
+    assert not host.run(["ovn-sbctl", "get-ssl"]).strip() or "none" in host.run(["ovn-sbctl", "get-ssl"])
+    host.run(["rm", "-r", "/etc/ovn-test"])
 
 
 def test_a_chassis_of_others_is_not_touched(host: Host) -> None:

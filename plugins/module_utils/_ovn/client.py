@@ -28,16 +28,15 @@ def client_argument_spec() -> dict[str, t.Any]:
     return ovs_argument_spec()
 
 
-def begin(program: str, params: t.Mapping[str, t.Any], database: str | None = None) -> list[str]:
-    """The beginning of every call. database: another one than that of the options."""
+def begin(program: str, params: t.Mapping[str, t.Any]) -> list[str]:
+    """The beginning of every call."""
     files = {"private_key": "private-key", "certificate": "certificate", "ca_cert": "ca-cert"}
     words = [program, f"--timeout={params['timeout']}"]
-    where = database or params["database"]
+    where = params.get("database")
     if where:
         words.append(f"--db={where}")
-    return words + [
-        f"--{word}={params[f'database_{name}']}" for name, word in files.items() if params[f"database_{name}"]
-    ]
+    given = [(word, params.get(f"database_{name}")) for name, word in files.items()]
+    return words + [f"--{word}={path}" for word, path in given if path]
 
 
 class NoDatabase(FabricError):

@@ -115,16 +115,11 @@ def _read(runner: Runner, base: Base, timeout: int) -> Held:
         "Connection": ("_uuid", "target", "inactivity_probe", "external_ids", "status"),
         "SSL": ("_uuid", *_FILES, "external_ids"),
     }
-    rows = rows_of(
-        runner(asked(begin(base.program, {"timeout": timeout, "database": None, **_NO_FILES}), tables)), tables
-    )
+    rows = rows_of(runner(asked(begin(base.program, {"timeout": timeout}), tables)), tables)
     if not rows[base.table]:
         raise FabricError(f"{base.name}: the database has no row {base.table}; start the service ovn-central first")
     connections = {row["target"]: row for row in rows["Connection"]}
     return Held(rows[base.table][0]["_uuid"], connections, next(iter(rows["SSL"]), None))
-
-
-_NO_FILES = {f"database_{name}": None for name in _FILES}
 
 
 def _owner(row: Row) -> str | None:
@@ -145,7 +140,7 @@ def compare(found: Found, wanted: t.Mapping[str, Wanted], probe: int | None, cal
             *_ssl(base, held, wanted[base.name].ssl, caller),
         ]
         if words:
-            call = begin(base.program, {"timeout": timeout, "database": None, **_NO_FILES})
+            call = begin(base.program, {"timeout": timeout})
             steps.append(Step((*call, *words)))
             before[base.name] = _shown(held)
             after[base.name] = _foretold(held, wanted[base.name], probe, caller)

@@ -56,7 +56,7 @@ def _read_global(runner: Runner, params: t.Mapping[str, t.Any]) -> Row | None:
 def _slow_chassis(runner: Runner, number: int, params: t.Mapping[str, t.Any]) -> list[str]:
     """The chassis that are behind, as far as the southbound database on this host tells."""
     command = [
-        *begin("ovn-sbctl", {**params, "database": None}),
+        *begin("ovn-sbctl", {"timeout": params["timeout"]}),
         "--format=json",
         "--columns=name,nb_cfg",
         "list",
