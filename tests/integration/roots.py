@@ -82,7 +82,8 @@ def debian_root(suite: str = SUITE) -> pathlib.Path:
 
 def _remove_unused(cache: pathlib.Path) -> None:
     for root in cache.glob("root-*"):
-        if root.is_dir() and time.time() - root.stat().st_mtime > UNUSED_DAYS * 86400:
+        # One that is being made has the times of the packages' files, and is its maker's.
+        if root.is_dir() and root.suffix != ".new" and time.time() - root.stat().st_mtime > UNUSED_DAYS * 86400:
             harness.execute(harness.privileged(["rm", "-rf", "--one-file-system", str(root)]))
 
 
