@@ -89,17 +89,13 @@ class Lasting:
     def file(self, text: str) -> str:
         """frr.conf once FRR shows this. Raises FabricError when another line would mean something else."""
         after = in_words(text)
-        turned = self._turned(after)
         wanted = dict(self.to_save)
-        for address in turned:
-            # A line of others that FRR takes away stays in the file, and the next run tells of it.
-            if address in after or address in self.ours:
-                wanted.setdefault(address, _line(after, address))
+        wanted.update(self._beside(after))
         words = {a: after[a] for a, line in wanted.items() if self._in_these_words(a, line, after)}
         changes = unsaved(self.saved, wanted)
-        if turned:
+        spelled = {a: [one.text for one in words[a]] for a in self._turned(after) if a in words}
+        if spelled:
             stands = _texts(self.found.lines)
-            spelled = {a: [one.text for one in words[a]] for a in turned if a in words}
             changes.update((a, wanted[a]) for a, texts in spelled.items() if stands.get(a) != texts)
         if not changes:
             return self.found.saved
@@ -115,7 +111,7 @@ class Lasting:
         notes: dict[str, Notes] = copied(self.planned)
         mine = notes.setdefault(self.caller.owner, {})
         beside = _noted({BESIDE: mine.pop(BESIDE, {"lines": []})})
-        beside.update(a for a in self._turned(after) if a not in self.before and a not in self.to_save)
+        beside.update(a for a, line in self._beside(after).items() if line is not None and a not in self.before)
         left = sorted(a for a in beside - _noted(mine) if a in after)
         if left and mine:
             mine[BESIDE] = {"lines": [list(address) for address in left], "scope": [], "drop": None}
@@ -144,6 +140,12 @@ class Lasting:
         ahead = {owner: note for owner, note in ahead.items() if note != had.get(owner, {})}
         apply.back = [self._note(owner, had.get(owner, {})) for owner in ahead]
         apply.ahead = [self._note(owner, note) for owner, note in ahead.items()]
+
+    def _beside(self, after: Words) -> Changes:
+        """What turned and was not declared, where frr.conf says something else; what it says comes of itself, as while FRR starts."""
+        turned = {a: _line(after, a) for a in self._turned(after) if a not in self.to_save}
+        # A line of others that FRR takes away stays in the file, and the next run tells of it.
+        return {a: line for a, line in turned.items() if self.saved.get(a) != line and (line or a in self.ours)}
 
     def _turned(self, after: Words) -> list[Address]:
         """The settings that FRR shows otherwise than before."""

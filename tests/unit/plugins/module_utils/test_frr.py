@@ -415,6 +415,20 @@ def test_what_frr_shows_beside_ours_is_saved_noted_and_goes_with_it(
     assert (file, notes) == (theirs, {})
 
 
+def test_what_frr_loads_meanwhile_stays_of_others_and_as_they_spell_it(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a module that comes while FRR starts sees it: lines of the file come between its two reads."""
+    theirs = "interface eth1\n ip ospf area 0\n ip ospf cost 7\nexit\n"
+    shows = ROUTER + "interface eth1\n ip ospf area 0.0.0.0\n ip ospf cost 7\nexit\n"
+    line = "ip route 10.1.0.0/16 blackhole"
+    file, notes = lasting(
+        tmp_path, monkeypatch, found(ROUTER, ROUTER + theirs), [route("one", line)], f"{line}\n{shows}"
+    )
+    assert file.replace(f"{line}\n", "") == ROUTER + theirs
+    assert list(notes) == ["one"]
+
+
 def test_a_daemon_that_ends_at_a_change_leaves_the_file_as_it_was(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
