@@ -133,6 +133,12 @@ vrrp:
   type: list
   elements: dict
   sample: [{name: edge, owner: myfabric}]
+takeovers:
+  description: NICs whose addresses M(overloom.fabric.ovs_takeover) has moved to a bridge for an owner.
+  returned: always
+  type: list
+  elements: dict
+  sample: [{name: eth0, owner: myfabric, bridge: br-underlay}]
 tables:
   description: Tables of nftables that M(overloom.fabric.nft_table) keeps for an owner.
   returned: always
@@ -224,6 +230,11 @@ def main() -> None:
             for notes in (unit.notes() for unit in read_units(unit_kind).values())
         ],
         vrrp=_named("keepalived"),
+        takeovers=[
+            {"name": notes["Name"], "owner": notes["Owner"], "bridge": notes["Bridge"]}
+            for notes in (unit.notes() for unit in read_units("takeover").values())
+            if "Owner" in notes
+        ],
         tables=noted_tables(read_units("nft").values()),
     )
 

@@ -96,7 +96,11 @@ def main() -> None:
         "--hold", action="store_true", help="after the drills, keep the machines until Enter is pressed"
     )
     parser.add_argument("--boot-only", action="store_true", help="no drills; with --hold, machines to try things on")
-    parser.add_argument("--short", action="store_true", help="without drift and VLAN, and verified once, as CI does")
+    parser.add_argument(
+        "--short",
+        action="store_true",
+        help="without drift, VLAN and the management interface, and verified once, as CI does",
+    )
     options = parser.parse_args()
     # debugfs and mke2fs are there, which a user's own path may lack.
     os.environ["PATH"] += ":/usr/sbin:/sbin"

@@ -53,7 +53,10 @@ class Drills:
         self.deleted = ""
 
     def steps(self, short: bool) -> list[tuple[str, Callable[[], None]]]:
-        """Every step with its name, in the order in which they must run; a short run is without drift, the VLAN, and what others do twice."""
+        """Every step with its name, in the order in which they must run.
+
+        A short run is without drift, the VLAN, the management interface, and what others do twice.
+        """
         first = [
             ("the machines talk over their cable", self.cable),
             ("Ansible finds the kernel's datapath", self.datapath_found),
@@ -68,6 +71,13 @@ class Drills:
         last = [("teardown leaves nothing", self.teardown)]
         if short:
             return [*first, *rebooted, *last]
+        management = [
+            ("a management interface that is lost is put back", self.management_undone),
+            ("the management interface is on the bridge", self.management_moved),
+            ("both reboot", self.reboot),
+            ("SSH comes by the bridge, site.yml changes nothing", self.management_again),
+            ("teardown gives the management interface back", self.management_given_back),
+        ]
         with_vlan = [
             ("a VLAN on the card carries frames", self.vlan),
             *rebooted,
@@ -80,7 +90,7 @@ class Drills:
             ("site.yml repairs it", self.repair),
             ("verify", self.verify),
         ]
-        return [*first, *again, *with_vlan, *drift, *last]
+        return [*first, *again, *with_vlan, *drift, *last, *management]
 
     def write_inventory(self) -> None:
         """Copy inventory/example and change the lines that its comments tell a user to change."""
@@ -319,3 +329,55 @@ class Drills:
         self._nothing_there()
         for name, state in self._each("systemctl", "is-system-running").items():
             claim(state == "running", f"{name} is {state}")
+
+    def _with_management(self, *more: str) -> list[str]:
+        """The options by which site.yml takes the card that SSH comes by."""
+        chosen = ["fabric_underlay_interface=eth0", "kvm_host_take_default_route_interface=true", *more]
+        return [word for one in chosen for word in ("--extra-vars", one)]
+
+    def _networks(self) -> dict[str, str]:
+        """What SSH and the default route need, on each machine."""
+        addresses = self._each("ip", "-oneline", "-4", "address", "show", "to", "10.0.2.15")
+        routes = self._each("ip", "route", "show", "default")
+        return {name: f"{addresses[name]} {routes[name]}" for name in addresses}
+
+    def management_undone(self) -> None:
+        """On the first machine the card falls into a VLAN of nobody's as soon as it is on the bridge; nobody confirms, so it comes back."""
+        before = self._networks()
+        lost = "until ovs-vsctl port-to-br eth0; do sleep 0.1; done; ovs-vsctl --no-wait set Port eth0 tag=99"
+        self.first.ssh("sudo", "systemd-run", "--unit=lost", "sh", "-c", lost)
+        limited = ["--limit", self.first.name]
+        output, _changed = self._playbook(
+            "site.yml", *limited, *self._with_management("kvm_host_confirm_timeout=60"), ok=False
+        )
+        claim(
+            re.search(
+                rf"{self.first.name}: with\s+eth0\s+on\s+br-underlay\s+the\s+change\s+was\s+not\s+confirmed", output
+            ),
+            f"no sentence about eth0:\n{output[-3000:]}",
+        )
+        note = self.first.ssh("sudo", "cat", "/var/lib/overloom/checkpoint/machines.undone")
+        claim('"not confirmed"' in note and '"problems": []' in note, f"the host says {note}")
+        claim(self._networks() == before, f"before {before}, now {self._networks()}")
+        claim("eth0" not in self.first.ssh("sudo", "ovs-vsctl", "list-ports", "br-underlay"), "eth0 is on the bridge")
+
+    def _on_the_bridge(self) -> None:
+        for name, text in self._networks().items():
+            claim(" br-underlay " in text and " eth0 " not in text and "dev br-underlay" in text, f"{name} has {text}")
+        for name, bridge in self._each("sudo", "ovs-vsctl", "port-to-br", "eth0").items():
+            claim(bridge == "br-underlay", f"eth0 of {name} is on {bridge}")
+
+    def management_moved(self) -> None:
+        _output, changed = self._playbook("site.yml", *self._with_management("kvm_host_confirm_timeout=300"))
+        claim(len(changed) == len(self.machines) and all(changed.values()), f"changed {changed}")
+        self._on_the_bridge()
+
+    def management_again(self) -> None:
+        self._on_the_bridge()
+        _output, changed = self._playbook("site.yml", *self._with_management())
+        claim(changed == {machine.name: 0 for machine in self.machines}, f"changed {changed}")
+
+    def management_given_back(self) -> None:
+        self.teardown()
+        for name, text in self._networks().items():
+            claim(" eth0 " in text and "br-underlay" not in text, f"{name} has {text}")
