@@ -29,6 +29,7 @@ from harness import LIBRARY, PYTHON, Host, Lab, Machine  # noqa: E402
 BIN = pathlib.Path(sys.executable).parent
 ROUNDS = 5
 HOSTS = 4
+MANY = 20
 
 
 class Figures:
@@ -143,13 +144,14 @@ def bench_flows(figures: Figures, machine: Machine) -> None:
         lab.remove()
 
 
-def bench_site(figures: Figures, machine: Machine) -> None:
-    """site.yml against a play with one ping task on as many hosts."""
-    del machine  # A lab of its own, through the playbook, as a user makes it.
-    with tempfile.TemporaryDirectory(prefix="overloom-bench-") as folder:
-        inventory = pathlib.Path(folder, "hosts.yml")
+class Plays:
+    """An inventory of hosts with two segments, and the time in seconds that a play on it takes."""
+
+    def __init__(self, folder: str, hosts: int) -> None:
+        self.inventory = pathlib.Path(folder, "hosts.yml")
+        self.ping = pathlib.Path(folder, "ping.yml")
         endpoints = [{"name": name, "segment": name} for name in ("red", "blue")]
-        hosts = {f"kvm{number}": {"fabric_endpoints": endpoints} for number in range(1, HOSTS + 1)}
+        named = {f"kvm{number}": {"fabric_endpoints": endpoints} for number in range(1, hosts + 1)}
         variables = {
             "fabric_name": f"bench-{os.getpid()}",
             "fabric_overlays": [{"name": "gre", "encapsulation": "gre"}],
@@ -158,41 +160,66 @@ def bench_site(figures: Figures, machine: Machine) -> None:
                 {"name": "blue", "vlan": 20, "subnet": "10.1.2.0/24"},
             ],
             "ansible_connection": "overloom.fabric.lab",
+            **dict.fromkeys(("status_report", "trace_report"), folder),
         }
-        inventory.write_text(
-            json.dumps({"all": {"vars": variables, "children": {"kvm_hosts": {"hosts": hosts}}}}), encoding="utf-8"
-        )
-        ping = pathlib.Path(folder, "ping.yml")
-        ping.write_text(
-            "- hosts: kvm_hosts\n  gather_facts: false\n  tasks:\n    - ansible.builtin.ping:\n", encoding="utf-8"
-        )
+        children = {"kvm_hosts": {"hosts": named}}
+        self.inventory.write_text(json.dumps({"all": {"vars": variables, "children": children}}), encoding="utf-8")
+        task = "- hosts: kvm_hosts\n  gather_facts: false\n  tasks:\n    - ansible.builtin.ping:\n"
+        self.ping.write_text(task, encoding="utf-8")
 
-        def play(name: str | pathlib.Path) -> float:
-            begun = time.monotonic()
-            environment = {**os.environ, "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg")}
-            done = subprocess.run(
-                [BIN / "ansible-playbook", "-i", inventory, name],
-                cwd=CHECKOUT,
-                env=environment,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            if done.returncode:
-                sys.exit(done.stdout + done.stderr)
-            return time.monotonic() - begun
+    def __call__(self, name: str | pathlib.Path, *options: str) -> float:
+        begun = time.monotonic()
+        environment = {**os.environ, "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg")}
+        done = subprocess.run(
+            [BIN / "ansible-playbook", "-i", self.inventory, name, *options],
+            cwd=CHECKOUT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            sys.exit(done.stdout + done.stderr)
+        return time.monotonic() - begun
 
+
+def bench_site(figures: Figures, machine: Machine) -> None:
+    """site.yml against a play with one ping task on as many hosts."""
+    del machine  # A lab of its own, through the playbook, as a user makes it.
+    with tempfile.TemporaryDirectory(prefix="overloom-bench-") as folder:
+        play = Plays(folder, HOSTS)
         try:
             play("playbooks/lab.yml")
-            play(ping)
+            play(play.ping)
             first, again = [], []
             for _round in range(3):
-                first.append((play("site.yml"), play(ping)))
-                again.append((play("site.yml"), play(ping)))
+                first.append((play("site.yml"), play(play.ping)))
+                again.append((play("site.yml"), play(play.ping)))
                 play("playbooks/teardown.yml")
             print(f"\nsite.yml on {HOSTS} hosts against a play of one ping task on them")
             figures.ratio("the first run / ping", first)
             figures.ratio("the second run, nothing changed / ping", again)
+        finally:
+            play("playbooks/lab_down.yml")
+
+
+def bench_glance(figures: Figures, machine: Machine) -> None:
+    """status.yml and trace.yml on twenty hosts against a play with one ping task on them."""
+    del machine  # As above.
+    with tempfile.TemporaryDirectory(prefix="overloom-bench-") as folder:
+        play = Plays(folder, MANY)
+        try:
+            play("playbooks/lab.yml")
+            play("site.yml")
+            ends = ("-e", "from=kvm1/red", "-e", f"to=kvm{MANY}/red")
+            play(play.ping)
+            status, trace = [], []
+            for _round in range(3):
+                status.append((play("playbooks/status.yml"), play(play.ping)))
+                trace.append((play("playbooks/trace.yml", *ends), play(play.ping)))
+            print(f"\non {MANY} hosts, against a play of one ping task on them")
+            figures.ratio("status.yml / ping", status, 4)
+            figures.ratio("trace.yml between two of them / ping", trace, 6)
         finally:
             play("playbooks/lab_down.yml")
 
@@ -275,6 +302,7 @@ BENCHES = {
     "frr": bench_frr,
     "tenants": bench_tenants,
     "site": bench_site,
+    "glance": bench_glance,
 }
 
 

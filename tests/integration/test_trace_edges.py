@@ -315,7 +315,7 @@ def test_a_trace_names_the_hop_and_the_cause(fabric, tracer, name):
     assert died["at"]["host"] in hosts and died["at"]["name"] in names, shown
     assert broken.says in died["because"] and died["direction"] == broken.direction, shown
     if broken.do != "true":
-        after = tracer.passes(*broken.ends, 40, measure=broken.packet.protocol == "icmp" and broken.ends != BEYOND)
+        after = tracer.passes(*broken.ends, 90, measure=broken.packet.protocol == "icmp" and broken.ends != BEYOND)
         assert after["passed"] or broken.packet.protocol != "icmp" or broken.ends == BEYOND, "\n".join(after["lines"])
 
 

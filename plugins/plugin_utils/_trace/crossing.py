@@ -21,10 +21,20 @@ MOST = 8
 
 
 class Crossing:
-    """Where routers between segments lead a packet. end_of: an endpoint of the plan as an end."""
+    """Where routers between segments lead a packet. end_of: an endpoint of the plan as an end.
 
-    def __init__(self, plan: Item, points: t.Mapping[str, Item], end_of: t.Callable[[Item], End]) -> None:
+    active: edge -> the host that has its virtual addresses, where it has several; the first one if it is not told.
+    """
+
+    def __init__(
+        self,
+        plan: Item,
+        points: t.Mapping[str, Item],
+        end_of: t.Callable[[Item], End],
+        active: t.Mapping[str, str],
+    ) -> None:
         self.plan = plan
+        self.active = active
         self.points = points
         self.end_of = end_of
         self.segments = {segment["name"]: segment for segment in plan["segments"]}
@@ -60,11 +70,22 @@ class Crossing:
         """The edge that an end is an interface of."""
         return self.edges.get(self.points.get(end.id, {}).get("edge") or "")
 
+    def _host(self, edge: Item) -> str:
+        return self.active.get(edge["name"], str(edge["hosts"][0]))
+
     def _interfaces(self, edge: Item) -> list[Item]:
-        return [point for point in self.points.values() if point.get("edge") == edge["name"]]
+        """The interfaces of an edge on the host where it is active, with the addresses that others ask for."""
+        legs = {leg["segment"]: leg for leg in edge["legs"]}
+        return [
+            {**point, **{key: legs[point["segment"]][key] for key in ("address", "address6")}}
+            for point in self.points.values()
+            if point.get("edge") == edge["name"] and point["host"] == self._host(edge)
+        ]
 
     def _addresses(self, edge: Item) -> set[str]:
-        return {point[key] for point in self._interfaces(edge) for key in ("address", "address6")}
+        """All addresses of an edge, also those that each of its hosts has for itself."""
+        own = [point for point in self.points.values() if point.get("edge") == edge["name"]]
+        return {point[key] for point in [*own, *edge["legs"]] for key in ("address", "address6")}
 
     def on_link(self, segment: str, address: str) -> bool:
         """Whether an address is on a segment."""
@@ -75,7 +96,7 @@ class Crossing:
         """The interface of an edge by which a packet leaves."""
         point = next((one for one in self._interfaces(edge) if self.on_link(one["segment"], target)), None)
         if point is None:
-            via = self._planned_route(edge["hosts"][0], edge["name"], target)
+            via = self._planned_route(self._host(edge), edge["name"], target)
             on = [one for one in self._interfaces(edge) if via and self.on_link(one["segment"], via)]
             point = on[0] if on else None
         return _of_family(self.end_of(point), point, target) if point else None
@@ -89,7 +110,8 @@ class Crossing:
             address = route or self._gateway(segment, target)
         if address is None:
             return None
-        for point in self.points.values():
+        edges = [point for edge in self.edges.values() for point in self._interfaces(edge)]
+        for point in [*edges, *self.points.values()]:
             if point["segment"] == segment and address in (point["address"], point["address6"]):
                 return _of_family(self.end_of(point), point, address)
         return outside(address)

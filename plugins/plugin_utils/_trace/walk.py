@@ -12,7 +12,15 @@ import typing as t
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mesh import tep_address
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mtu import overhead
-from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import edges, ends, mesh, ports, switch, underlay
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import (
+    edges,
+    ends,
+    kernel,
+    mesh,
+    ports,
+    switch,
+    underlay,
+)
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.path import Died, Path, View
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.way import Route, udp_port
 
@@ -136,6 +144,9 @@ def _onward(view: View, path: Path, way: Route, host: str, far: str, bridge: str
         # The underlay then tells what the outer packet lacks.
         return planned["remote_ip"] in traced.tunnels or traced.unresolved
 
+    if way.guarded:
+        # RSTP blocks what it hears nothing by: then the underlay is the reason, and not where the switch sends the packet.
+        _first(path, lambda trial: _cross(view, trial, way, host, far, None))
     return ports.tables(view, path, host, way, ports.Passage(bridge, f"tunnel {planned.get('name')}", before, reached))
 
 
@@ -198,11 +209,24 @@ def _only_pings_die(way: Route, seen: t.Mapping[str, Item]) -> bool:
     return bool(follow(echo, seen)["died"] or follow(echo.reversed(), seen)["died"])
 
 
+def _active(way: Route, seen: t.Mapping[str, Item]) -> Route:
+    """The way by the hosts where edges are active: those that have the virtual addresses."""
+    if len(way.alternatives()) == 1:
+        return way
+
+    def holds(host: str, namespace: str, address: str) -> bool:
+        space = (seen.get(host) or {}).get("spaces", {}).get(namespace)
+        return bool(space and kernel.has_address(space, address))
+
+    return way.with_active(holds)
+
+
 def judge(way: Route, seen: t.Mapping[str, Item], measured: Item | None) -> Item:
     """Both directions and the verdict.
 
     measured: what the module probe observed of the packet, or None. What comes back decides for ICMP: nothing that was read can contradict it.
     """
+    way = _active(way, seen)
     there, back = follow(way, seen), follow(way.reversed(), seen)
     died = there["died"] or back["died"]
     # An answer is none when somebody else gives it.

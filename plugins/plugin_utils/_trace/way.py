@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import itertools
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._container.service import service_name
@@ -36,8 +37,13 @@ class TraceError(Exception):
 class Route:
     """A packet's way as the plan has it. hosts: along the overlay, from the source's to the target's."""
 
-    def __init__(self, plan: Item, source: str, target: str, packet: Packet) -> None:
+    def __init__(
+        self, plan: Item, source: str, target: str, packet: Packet, active: t.Mapping[str, str] | None = None
+    ) -> None:
+        """active: edge -> the host that has its virtual addresses, of edges on several hosts."""
+        self.asked = (source, target, packet)
         self.plan = plan
+        self.active = dict(active or {})
         self.world = World(plan, {})
         self.segments = self.world.segments
         self.overlays = self.world.overlays
@@ -63,7 +69,7 @@ class Route:
 
     def _cross(self) -> None:
         """Find the legs of a way from segment to segment."""
-        self.crossing = Crossing(self.plan, self.world.points, self._endpoint)
+        self.crossing = Crossing(self.plan, self.world.points, self._endpoint, self.active)
         # A forwarded port of an edge may be asked from its own segment.
         if self.source.segment is None or (self.same_segment and not self.crossing.edge_of(self.target)):
             return
@@ -84,6 +90,21 @@ class Route:
     def on_link(self, address: str) -> bool:
         """Whether an address is on the segment of the way's source."""
         return self.crossing.on_link(self.source.segment or "", address)
+
+    def alternatives(self) -> list[Route]:
+        """The way by each host of the edges that it crosses, as only reading tells which one is active."""
+        edges = [self.crossing.edge_of(leg.target) for leg in self.crossed]
+        several = {edge["name"]: edge["hosts"] for edge in edges if edge and len(edge["hosts"]) > 1}
+        chosen = [dict(zip(several, hosts)) for hosts in itertools.product(*several.values())]
+        return [Route(self.plan, *self.asked, active) for active in chosen] if several else [self]
+
+    def with_active(self, holds: t.Callable[[str, str, str], bool]) -> Route:
+        """The way by the hosts that have the virtual addresses. holds: whether a host's namespace has an address."""
+        for way in self.alternatives():
+            edges = [(leg.target, way.crossing.edge_of(leg.target)) for leg in way.crossed]
+            if all(holds(end.host or "", end.space or "", end.address) for end, edge in edges if edge):
+                return way
+        return self
 
     @property
     def legs(self) -> list[Route]:
@@ -256,11 +277,12 @@ class Route:
     def questions(self) -> dict[str, Item]:
         """For each host on the way the options of trace_info."""
         asked: dict[str, Item] = {}
-        for host in dict.fromkeys(host for leg in self.legs for host in (*leg.all_hosts, *leg.routers())):
+        legs = [leg for way in self.alternatives() for leg in way.legs]
+        for host in dict.fromkeys(host for leg in legs for host in (*leg.all_hosts, *leg.routers())):
             if host in self.plan["hosts"] or self.plan["routers"][host]["managed"]:
                 asked[host] = {"namespaces": [], "traces": [], "guests": False, "plugs": [], "units": []}
                 asked[host]["switch"] = host in self.plan["hosts"]
-        for leg in self.legs:
+        for leg in legs:
             for way in (leg, leg.reversed()):
                 way.ask(asked)
         for options in asked.values():

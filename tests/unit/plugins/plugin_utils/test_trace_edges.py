@@ -294,3 +294,27 @@ def test_a_client_without_its_lease_and_a_container_that_does_not_run_are_named(
     assert way.questions()["kvm2"]["units"] == ["overloom-udhcpc-ask2.service"]
     app = Route(PLAN, "kvm1/web1", "kvm3/app3", Packet("tcp", 5432))
     assert app.questions()["kvm3"]["units"] == ["overloom-container-app3.service"]
+
+
+def test_an_edge_on_two_hosts_is_crossed_where_it_is_active():
+    """The virtual addresses tell where that is; both hosts are read, as nobody knows before."""
+    (first, *_rest) = COMMON["fabric_edges"]
+    both_hosts = {**COMMON, "fabric_edges": [{**first, "hosts": ["kvm1", "kvm2"]}]}
+    sessions = {name: bgp(f"6451{name[-1]}", "tor", networks=(f"192.168.200.{name[-1]}/32",)) for name in POINTS}
+    plan = compile_plan(
+        {
+            name: {**both_hosts, "fabric_endpoints": points, "fabric_bgp": sessions[name]}
+            for name, points in POINTS.items()
+        },
+        SPEC,
+        routers={"tor": {**both_hosts, "fabric_host_id": 9, "fabric_bgp": bgp("64510", "kvm1", "kvm2", "kvm3")}},
+    )
+    way = Route(plan, *ROUTED, PING)
+    assert [[leg.target.host for leg in one.legs] for one in way.alternatives()] == [["kvm1", "kvm3"], ["kvm2", "kvm3"]]
+    assert "edge" in way.questions()["kvm1"]["namespaces"] and "edge" in way.questions()["kvm2"]["namespaces"]
+    active = way.with_active(
+        lambda host, namespace, address: (host, namespace, address) == ("kvm2", "edge", "10.1.1.1")
+    )
+    assert [leg.source.id for leg in active.legs] == ["kvm1/web1", "kvm2/edge-db"]
+    assert active.legs[1].source.address == "10.1.2.1"
+    assert way.with_active(lambda *_any: False) is way
