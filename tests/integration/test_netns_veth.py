@@ -523,6 +523,49 @@ def test_rules_of_others_in_their_namespace_stay(host: Host) -> None:
     assert rules(host, "red") == [theirs]
 
 
+def test_routes_and_rules_of_others_are_not_replaced_in_their_namespace_and_ours_go_with_purge(host: Host) -> None:
+    """A namespace made by hand, as people have them: several hops, a blackhole, a table of its own, rules by address and by mark."""
+    for line in (
+        "netns add red",
+        "link add theirs type veth peer name eth1 netns red",
+        "-n red link set eth1 up",
+        "link set theirs up",
+        "-n red address add 10.7.0.1/24 dev eth1",
+        "-n red route add 10.97.0.0/16 nexthop via 10.7.0.8 nexthop via 10.7.0.9",
+        "-n red route add blackhole 10.98.0.0/16",
+        "-n red route add 10.99.0.0/16 via 10.7.0.9 table 100",
+        "-n red route add default via 10.7.0.9 metric 50",
+        "-n red rule add priority 500 from 10.7.0.1 lookup 100",
+        "-n red rule add priority 501 fwmark 0x1/0xff lookup 100",
+    ):
+        host.run(["ip", *line.split()])
+
+    def look() -> list[str]:
+        shown = host.run(["ip", "-n", "red", "-4", "route", "show", "table", "all"]).splitlines()
+        return [line for line in shown if "local" not in line] + rules(host, "red")
+
+    before, base = look(), {"name": "red", "addresses": ["10.1.0.1/24"]}
+    for option, said in (
+        ({"routes": [{"to": "10.97.0.0/16", "via": "10.1.0.9"}]}, "routes has 10.97.0.0/16, and there is one already that is not ours (eth1 and eth1)"),
+        ({"routes": [{"to": "10.98.0.0/16", "via": "10.1.0.9"}]}, "is not ours (blackhole); give another metric or table"),
+        ({"routes": [{"to": "10.99.0.0/16", "via": "10.1.0.9", "table": 100}]}, "is not ours (eth1)"),
+        ({"routes": [{"to": "default", "via": "10.1.0.9", "metric": 50}]}, "routes has default"),
+        ({"rules": [{"priority": 500, "from": "10.1.0.1", "table": 7}]}, "rules has priority 500, and there is one already that is not ours"),
+        ({"rules": [{"priority": 501, "from": "10.1.0.1", "table": 7}]}, "rules has priority 501"),
+    ):  # fmt: skip
+        for check in (True, False):
+            assert said in host.module("netns_veth", {**base, **option}, check=check, ok=False)["msg"]
+        assert look() == before
+    ours = {
+        "routes": [{"to": "10.97.0.0/16", "via": "10.1.0.9", "metric": 7}],
+        "rules": [{"priority": 502, "from": "10.1.0.1", "table": 7}],
+    }
+    apply(host, **base, **ours)
+    assert set(before) < set(look())
+    host.module("netns_veth", {"namespaces": [], "purge": True})
+    assert look() == before and not host.module("netns_veth", {"namespaces": [], "purge": True})["changed"]
+
+
 def test_a_foreign_veth_is_configured_and_removed_only_when_adopted(host: Host) -> None:
     host.run(["ip", "netns", "add", "theirs"])
     host.run(["ip", "link", "add", "v-theirs", "type", "veth", "peer", "name", "eth0", "netns", "theirs"])

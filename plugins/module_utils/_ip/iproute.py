@@ -191,6 +191,23 @@ def _made_by_kernel(entry: dict[str, t.Any]) -> bool:
     return middle == b"\xff\xfe" or bool(entry.get("stable-privacy"))
 
 
+def routes_taken(rows: t.Iterable[dict[str, t.Any]]) -> tuple[tuple[tuple[str, int, int], str], ...]:
+    """All routes of the same document, whoever made them: destination, table and metric, and through what they go.
+
+    The kernel has one route for each of these places, and `ip route replace` swaps it for another one.
+    """
+    found = []
+    for row in rows:
+        if row.get("type", "unicast") in ("local", "broadcast", "multicast", "anycast"):
+            continue
+        hops = [hop.get("dev", "") for hop in row.get("nexthops", ())]
+        through = row.get("dev") if row.get("type", "unicast") == "unicast" else row["type"]
+        to = row["dst"] if row["dst"] == "default" else str(ipaddress.ip_network(row["dst"], strict=False))
+        place = _route(row, to, "", row.get("metric", 0))
+        found.append(((place.to, place.table, place.metric), through or " and ".join(hops)))
+    return tuple(found)
+
+
 def parse_routes(rows: t.Iterable[dict[str, t.Any]]) -> dict[str, tuple[Route, ...]]:
     """The document of `route show table all` as the routes that people make, by interface.
 

@@ -87,7 +87,7 @@ class Space(t.NamedTuple):
 class Inside(t.NamedTuple):
     """A namespace seen from inside. sysctls: those asked for. offloads: whether transmit checksums are left to the other end.
 
-    rules: the policy rules that people made.
+    rules: the policy rules that people made. taken: the places of all routes, each with what it goes through.
     """
 
     interfaces: dict[str, _ip.Interface]
@@ -95,6 +95,7 @@ class Inside(t.NamedTuple):
     sysctls: dict[str, str | None]
     offloads: dict[str, bool | None]
     rules: tuple[Rule, ...] = ()
+    taken: tuple[tuple[tuple[str, int, int], str], ...] = ()
 
 
 class Found(t.NamedTuple):
@@ -216,7 +217,9 @@ def read_host(
     for name, answer in answers.items():
         if answer is not None:
             addresses, routes = _answers(runner(_read_inside(name, paths.get(name))))
-            inside[name] = Inside(_ip.parse_interfaces(addresses), _ip.parse_routes(routes), *answer)
+            inside[name] = Inside(
+                _ip.parse_interfaces(addresses), _ip.parse_routes(routes), *answer, _ip.routes_taken(routes)
+            )
     host = _ip.parse_interfaces(near)
     for name, end in host.items():
         if end.kind == "veth" or name == "lo":

@@ -45,7 +45,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._netns.reader impo
     read_host,
     shown_route,
 )
-from ansible_collections.overloom.fabric.plugins.module_utils._netns.rules import compare_rules
+from ansible_collections.overloom.fabric.plugins.module_utils._netns.rules import Rule, compare_rules
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.source import Source
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.unit import (
     add_line,
@@ -166,6 +166,16 @@ def _routes_left(veth: Veth, pair: _Pair, keep: Kept, addresses: t.Sequence[str]
     goes_up = pair.far is not None and veth.up and not pair.far.up
     known = (*((keep.all_routes() or ()) if goes_up else ()), *pair.routes)
     return tuple({route.key(): route for route in known if _reachable(route, addresses)}.values())
+
+
+def _check_rules(name: str, there: t.Sequence[Rule], noted: t.Collection[Rule], wanted: t.Collection[Rule]) -> None:
+    """Refuse a policy rule with the priority of another one that is not ours."""
+    for rule in there:
+        if rule not in noted and rule not in wanted:
+            raise FabricError(
+                f"namespace {name}: rules has priority {rule.priority}, and there is one already that is not ours "
+                f"(from {rule.source} to {rule.to}, table {rule.table}); give another priority"
+            )
 
 
 def _shown(veth: Veth, pair: _Pair, keep: Kept, given: Kept, addrgen: str | None) -> dict[str, t.Any]:
@@ -570,6 +580,8 @@ class _Plan:
         places = {(rule.family, rule.priority) for rule in (*noted, *target)}
         # In a namespace of others, the rules at other places are theirs.
         governed = [rule for rule in self._found.look(name).rules if made or (rule.family, rule.priority) in places]
+        if not made:
+            _check_rules(name, governed, noted, target)
         compared = compare_rules(name, governed, target)
         self._inside += compared.steps
         before["rules"], after["rules"] = compared.before, compared.after
@@ -588,6 +600,7 @@ class _Plan:
         keep = keep._replace(tx={"on": True, "off": False, "auto": False if userspace else None}[veth.tx])
         keep = keep._replace(former=self._former(pair, kept))
         given = _given(veth, keep, pair.far)
+        self._check_places(veth, given)
         addresses = _checked_addresses(veth, keep, given, pair.far)
         addrgen = outer_addrgen(keep) if self._ipv6 else None
         mark = self._mark if pair.mine else None
@@ -605,6 +618,19 @@ class _Plan:
         before = {veth.inner: was} if was else {}
         joined, noted = pair.far is not None, keep if pair.mine else None
         return _Part(joined, first, lines, last, offloads, noted, before, {veth.inner: after})
+
+    def _check_places(self, veth: Veth, given: Kept) -> None:
+        """Refuse a route in the place of one through an interface that is not ours."""
+        space = self._found.spaces.get(veth.name)
+        ours = {veth.inner, *(space.veths if space else ()), *(i for name, i in self._outers if name == veth.name)}
+        others = {place: through for place, through in self._found.look(veth.name).taken if through not in ours}
+        for route in given.all_routes() or ():
+            through = others.get((route.to, route.table, route.metric))
+            if through:
+                raise FabricError(
+                    f"{veth.what}: routes has {route.to}, and there is one already that is not ours ({through}); "
+                    "give another metric or table, or remove that one first"
+                )
 
     def _former(self, pair: _Pair, kept: Kept | None) -> dict[str, t.Any] | None:
         """What an adopted veth pair was; None for one that the module made."""
@@ -722,6 +748,11 @@ class _Plan:
         deletes = self._settings.adopt and name in self.gone
         veths = space.veths if space else {}
         self._remove_links(name, veths, deletes)
+        if space and name in found.ids and not deletes and not space.made:
+            # The namespace stays, and rules go with no interface.
+            noted = [rule for kept in veths.values() for rule in kept.all_rules() or ()]
+            there = [rule for rule in found.look(name).rules if rule in noted]
+            self._inside += compare_rules(name, there, []).steps
         if name in found.ids or name in found.stale:
             self._end(name, space, deletes)
         before: dict[str, t.Any] = {"interfaces": sorted(veths)}
