@@ -112,7 +112,7 @@ spawned:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.overloom.fabric.plugins.module_utils._ovn.info import info_argument_spec, run
+from ansible_collections.overloom.fabric.plugins.module_utils._ovn.gather import info_argument_spec, run
 
 
 def main() -> None:

@@ -222,7 +222,7 @@ def _service(runner: Runner) -> Service | None:
     return None
 
 
-def _with_gateway(row: Item, gateway: bool | None) -> list[Wanted]:
+def with_gateway(row: Item, gateway: bool | None) -> list[Wanted]:
     """The CMS options with or without the word that makes a chassis a gateway; words of others stay."""
     if gateway is None:
         return []
@@ -241,7 +241,7 @@ def compare(
     judged = Before(found.database, caller._replace(adopt=True), words_for([*OPTIONS, _CMS]))
     if present:
         _may_be_chassis(found, caller)
-        wanted = [*wanted, *_with_gateway(found.row, gateway)]
+        wanted = [*wanted, *with_gateway(found.row, gateway)]
         ops = judged.settle(differences(found.row, ROOT, wanted, OWNED, marks_of(caller.owner, MODULE)))
     else:
         ops = [*_left_ports(found.database), *judged.settle(_own(found.row, caller.owner))]

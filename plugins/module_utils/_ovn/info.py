@@ -11,13 +11,8 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._json import documents
-from ansible_collections.overloom.fabric.plugins.module_utils._ovn.client import begin as beginning
-from ansible_collections.overloom.fabric.plugins.module_utils._ovn.client import client_runner
-from ansible_collections.overloom.fabric.plugins.module_utils._ovn.compare import owner_of, view
-from ansible_collections.overloom.fabric.plugins.module_utils._ovn.database import Tables, read_tables
-from ansible_collections.overloom.fabric.plugins.module_utils._ovn.tables import ROOTS
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.tables import value_of
-from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Module, Runner
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner
 
 Row = t.Dict[str, t.Any]
 _ASKED = {
@@ -91,57 +86,3 @@ def _binding(row: Row, names: t.Mapping[str, str]) -> Row:
         "chassis": names.get(row["chassis"]),
         "up": row["up"] is True,
     }
-
-
-# The module ovn_info -----------------------------------------------------------------------------------------------
-
-_PARTS = ("chassis", "bindings", "progress", "northbound")
-
-
-def info_argument_spec() -> Row:
-    """The options of ovn_info."""
-    return {
-        "gather": {"type": "list", "elements": "str", "choices": list(_PARTS), "default": list(_PARTS[:-1])},
-        "owner": {"type": "str"},
-        "timeout": {"type": "int", "default": 60},
-    }
-
-
-def told(seen: Row, gather: t.Container[str]) -> Row:
-    """What of the southbound database is asked for, with what each chassis is behind."""
-    chassis = [{**row, "lag": max(seen["nb_cfg"] - row["nb_cfg"], 0)} for row in seen["chassis"]]
-    slow = [row["name"] for row in chassis if row["lag"]]
-    parts = {
-        "chassis": chassis,
-        "bindings": seen["bindings"],
-        "progress": {"nb_cfg": seen["nb_cfg"], "slow": slow},
-    }
-    return {name: part for name, part in parts.items() if name in gather}
-
-
-def northbound(tables: Tables, owner: str | None) -> Row:
-    """The objects of the northbound database, or those of one owner."""
-    return {
-        root.option: [
-            view(tables, root.table, row)
-            for row in sorted(tables[root.table.name].values(), key=lambda row: str(root.table.key_of(row)))
-            if owner in (None, owner_of(row))
-        ]
-        for root in ROOTS
-    }
-
-
-def run(module: Module) -> None:
-    """The module ovn_info."""
-    params, runner = module.params, client_runner(module, "ovn-nbctl", "ovn-sbctl")
-    gather = params["gather"]
-    result: Row = {}
-    try:
-        if set(gather) - {"northbound"}:
-            result.update(told(southbound(runner, beginning("ovn-sbctl", params)), gather))
-        if "northbound" in gather:
-            tables = read_tables(runner, beginning("ovn-nbctl", params))
-            result["northbound"] = northbound(tables, params["owner"])
-    except FabricError as error:
-        module.fail_json(msg=str(error), spawned=runner.spawned)
-    module.exit_json(changed=False, spawned=runner.spawned, **result)

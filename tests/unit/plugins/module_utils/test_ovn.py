@@ -17,13 +17,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.overloom.fabric.plugins.module_utils._ovn import chassis, database, listeners
 from ansible_collections.overloom.fabric.plugins.module_utils._ovn import compare as ovn_compare
-from ansible_collections.overloom.fabric.plugins.module_utils._ovn import database
 from ansible_collections.overloom.fabric.plugins.module_utils._ovn.compare import Wanted, compare
 from ansible_collections.overloom.fabric.plugins.module_utils._ovn.database import Tables, applied
 from ansible_collections.overloom.fabric.plugins.module_utils._ovn.declaration import argument_spec
 from ansible_collections.overloom.fabric.plugins.module_utils._ovn.tables import TABLES, stored
-from ansible_collections.overloom.fabric.plugins.module_utils._owner import OVS_OWNER, Settings
+from ansible_collections.overloom.fabric.plugins.module_utils._owner import OVS_OWNER, Caller, Settings
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
@@ -250,3 +250,69 @@ def test_the_options_are_those_of_the_documentation() -> None:
     spec = argument_spec()
     assert spec["switches"]["options"]["ports"]["options"]["name"]["required"]
     assert spec["switches"]["options"]["acls"]["options"]["direction"]["choices"] == ["from-lport", "to-lport"]
+
+
+# Listeners and chassis ---------------------------------------------------------------------------------------------
+
+
+def held(**connections: str | None) -> listeners.Held:
+    """A database that listens on these ports of 127.0.0.1, each with its owner."""
+    rows = {
+        f"ptcp:{name[1:]}:127.0.0.1": {
+            "_uuid": name,
+            "inactivity_probe": None,
+            "external_ids": {OVS_OWNER: owner} if owner else {},
+            "status": {"bound_port": name[1:]},
+        }
+        for name, owner in connections.items()
+    }
+    return listeners.Held("root", rows, None)
+
+
+def listening(found: listeners.Found, **declared: t.Any) -> list[str]:
+    """The words of the steps, without what begins each call."""
+    params = {"state": "present", "ssl": None, "northbound": None, "southbound": None, **declared}
+    change = listeners.compare(found, listeners.declared(params), None, Caller("f"), 5)
+    assert bool(change.steps) == (change.before != change.after)
+    return [" ".join(t.cast("database.Step", step).argv[2:]) for step in change.steps]
+
+
+def test_listeners_of_this_owner_are_what_is_declared_and_those_of_others_stay() -> None:
+    found = {"southbound": held(p1="f", p2=None, p3="g")}
+    assert listening(found, southbound=["ptcp:1:127.0.0.1"]) == []
+    assert listening(found, southbound=["ptcp:2:127.0.0.1"]) == ["-- remove SB_Global root connections p1"]
+    assert listening(found, state="absent") == ["-- remove SB_Global root connections p1"]
+    [made] = listening({"southbound": held()}, southbound=["pssl:6642"])
+    assert made.startswith(
+        '-- --id=@listener1 create Connection target="pssl:6642" external_ids:overloom-owner=f -- add'
+    )
+
+
+@pytest.mark.parametrize("target", ["tcp:192.0.2.1:6642", "ptcp:6642:here", "unix:/x", "ptcp"])
+def test_a_listener_that_is_none_is_refused(target: str) -> None:
+    with pytest.raises(FabricError, match="give where the server listens, such as ptcp:6642:192.0.2.1"):
+        listening({}, southbound=[target])
+
+
+@pytest.mark.parametrize(
+    ("held_words", "gateway", "wanted"),
+    [
+        ("", True, "enable-chassis-as-gw"),
+        ("a,b", True, "a,b,enable-chassis-as-gw"),
+        ("a,enable-chassis-as-gw,b", True, None),
+        ("a,enable-chassis-as-gw,b", False, "a,b"),
+        ("enable-chassis-as-gw", False, ""),
+        ("a", False, None),
+        ("a", None, None),
+    ],
+)
+def test_a_gateway_is_a_word_among_those_of_others(held_words: str, gateway: bool | None, wanted: str | None) -> None:
+    found = chassis.with_gateway({"external_ids": {"ovn-cms-options": held_words}}, gateway)
+    assert [one.value or "" for one in found] == ([] if wanted is None else [wanted])
+
+
+def test_mappings_in_another_order_are_the_same() -> None:
+    kind = chassis.Mappings()
+    assert kind.canonical("b:y,a:x") == kind.canonical(kind.parse({"a": "x", "b": "y"}, "")) == "a:x,b:y"
+    with pytest.raises(FabricError, match="bridge_mappings maps 'a' to 'x,y'; give names without"):
+        kind.parse({"a": "x,y"}, "chassis: bridge_mappings")

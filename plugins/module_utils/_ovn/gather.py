@@ -1,0 +1,69 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module ovn_info: what OVN says of itself, and its northbound database as ovn_northbound takes it.
+
+This file is private to the collection.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.overloom.fabric.plugins.module_utils._ovn.client import begin, client_runner
+from ansible_collections.overloom.fabric.plugins.module_utils._ovn.compare import owner_of, view
+from ansible_collections.overloom.fabric.plugins.module_utils._ovn.database import Tables, read_tables
+from ansible_collections.overloom.fabric.plugins.module_utils._ovn.info import Row, southbound
+from ansible_collections.overloom.fabric.plugins.module_utils._ovn.tables import ROOTS
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Module
+
+_PARTS = ("chassis", "bindings", "progress", "northbound")
+
+
+def info_argument_spec() -> Row:
+    """The options of ovn_info."""
+    return {
+        "gather": {"type": "list", "elements": "str", "choices": list(_PARTS), "default": list(_PARTS[:-1])},
+        "owner": {"type": "str"},
+        "timeout": {"type": "int", "default": 60},
+    }
+
+
+def told(seen: Row, gather: t.Container[str]) -> Row:
+    """What of the southbound database is asked for, with what each chassis is behind."""
+    chassis = [{**row, "lag": max(seen["nb_cfg"] - row["nb_cfg"], 0)} for row in seen["chassis"]]
+    slow = [row["name"] for row in chassis if row["lag"]]
+    parts = {
+        "chassis": chassis,
+        "bindings": seen["bindings"],
+        "progress": {"nb_cfg": seen["nb_cfg"], "slow": slow},
+    }
+    return {name: part for name, part in parts.items() if name in gather}
+
+
+def northbound(tables: Tables, owner: str | None) -> Row:
+    """The objects of the northbound database, or those of one owner."""
+    return {
+        root.option: [
+            view(tables, root.table, row)
+            for row in sorted(tables[root.table.name].values(), key=lambda row: str(root.table.key_of(row)))
+            if owner in (None, owner_of(row))
+        ]
+        for root in ROOTS
+    }
+
+
+def run(module: Module) -> None:
+    """The module ovn_info."""
+    params, runner = module.params, client_runner(module, "ovn-nbctl", "ovn-sbctl")
+    gather = params["gather"]
+    result: Row = {}
+    try:
+        if set(gather) - {"northbound"}:
+            result.update(told(southbound(runner, begin("ovn-sbctl", params)), gather))
+        if "northbound" in gather:
+            tables = read_tables(runner, begin("ovn-nbctl", params))
+            result["northbound"] = northbound(tables, params["owner"])
+    except FabricError as error:
+        module.fail_json(msg=str(error), spawned=runner.spawned)
+    module.exit_json(changed=False, spawned=runner.spawned, **result)
