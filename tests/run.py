@@ -46,6 +46,7 @@ ON_REQUEST = ("integration-intent_examples", "integration-site_others", "integra
 NOT_IN_SHORT = (
     "integration-flows",
     "integration-site_guests",
+    "integration-site_management",
     "integration-traffic",
     "molecule-chr",
     "molecule-edge_vrrp",
@@ -63,6 +64,7 @@ LONGEST = (
     "unit",
     "integration-flows",
     "integration-site_guests",
+    "integration-site_management",
     "molecule-stack",
     "integration-trace",
     "pylint",
