@@ -215,3 +215,56 @@ def test_an_address_by_dhcp_is_refused(managed: tuple[harness.Host, harness.Host
     host.run(["ip", "address", "add", "192.0.2.77/24", "dev", "eth1", "valid_lft", "600", "preferred_lft", "600"])
     said = host.module("ovs_takeover", TAKEOVER, ok=False)["msg"]
     assert "eth1 has the address 192.0.2.77 by DHCP" in said and left(host) == ""
+
+
+@pytest.fixture
+def by_networkd(pair: tuple[harness.Host, harness.Host]) -> t.Iterator[tuple[harness.Host, harness.Host]]:
+    """Host a's card is configured by systemd-networkd, which gives it its addresses at each boot and when they are lost."""
+    host, controller = pair
+    for address in (f"{ITS}/24", "2001:db8::2/64"):
+        controller.run(["ip", "address", "add", address, "dev", "eth1"])
+    controller.run(["ip", "link", "set", "eth1", "up"])
+    network = (
+        f"[Match]\nName=eth1\n[Network]\nAddress={MINE}/24\nAddress=2001:db8::1/64\nGateway={ITS}\nDNS=192.0.2.53\n"
+    )
+    host.write("/etc/systemd/network/50-card.network", network)
+    host.run(["systemctl", "enable", "--now", "--quiet", "systemd-networkd"])
+    try:
+        wait_for(lambda: _default(host) == "eth1", "systemd-networkd has configured eth1")
+        yield pair
+    finally:
+        host.run(
+            ["systemctl", "disable", "--now", "--quiet", "systemd-networkd.service", "systemd-networkd.socket"], ok=None
+        )
+        host.run(["sh", "-c", "rm -f /etc/systemd/network/*"])
+
+
+def _default(host: harness.Host) -> str:
+    words = host.run(["ip", "route", "show", "default"]).split()
+    return words[words.index("dev") + 1] if words else ""
+
+
+def test_systemd_networkd_is_told_and_told_otherwise(by_networkd: tuple[harness.Host, harness.Host]) -> None:
+    """It configures the bridge as it did the card, at a boot too; what was not confirmed at a reboot is the card's again."""
+    host, controller = by_networkd
+    assert reached(controller)
+    host.module("host_checkpoint", {**ARMED, "timeout": 3000})
+    move(host)
+    wait_for(lambda: _default(host) == "br0", "the default route is the bridge's")
+    host.reboot()
+    wait_for(lambda: host.exists(NOTE), "the change is undone")
+    assert note(host)["problems"] == [] and _default(host) == "eth1" and reached(controller)
+    assert "00-overloom" not in left(host)
+    host.module("host_checkpoint", {**ARMED, "timeout": 3000})
+    move(host)
+    host.module("host_checkpoint", {"name": "test", "state": "confirmed"})
+    host.run(["networkctl", "reload"])
+    host.reboot()
+    host.run(["systemctl", "is-system-running", "--wait"], ok=None)
+    wait_for(lambda: network(host, "eth1", "br0")["br0"], "the bridge has the addresses after the reboot")
+    assert network(host, "eth1")["eth1"] == [] and _default(host) == "br0" and reached(controller)
+    assert "192.0.2.53" in host.run(["networkctl", "status", "br0"])
+    assert not host.module("ovs_takeover", TAKEOVER, check=True)["changed"]
+    host.apply("ovs_takeover", {"takeovers": [], "purge": True, "owner": "test"})
+    wait_for(lambda: _default(host) == "eth1", "the default route is the card's")
+    assert left(host) == "" and reached(controller)
