@@ -23,8 +23,8 @@ class Module:
         self.params = params
         self.result = None
 
-    def run_command(self, argv, data=None, **_options):
-        done = subprocess.run(argv, input=data, capture_output=True, text=True, check=False)
+    def run_command(self, argv, data=None, pass_fds=(), **_options):
+        done = subprocess.run(argv, input=data, capture_output=True, text=True, check=False, pass_fds=pass_fds)
         return done.returncode, done.stdout, done.stderr
 
     def warn(self, text):
