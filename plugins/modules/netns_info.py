@@ -124,6 +124,11 @@ namespaces:
           type: str
           returned: success
           sample: access
+        iface_id:
+          description: Name by which a controller such as OVN knows the interface; V(null) if it is not set.
+          type: str
+          returned: success
+          sample: test/kvm1/web1
         addresses:
           description: Addresses with prefix lengths, without those that the kernel, DHCP or router advertisements made.
           type: list

@@ -176,6 +176,10 @@ options:
         V("") clears it.
     type: str
     choices: ['', access, trunk, native-tagged, native-untagged, dot1q-tunnel]
+  iface_id:
+    description:
+      - Name by which a controller knows the interface, such as OVN its logical port (C(external_ids:iface-id)). V("") clears it.
+    type: str
   namespaces:
     description:
       - Many items, each with the options above, in one call.
@@ -297,6 +301,9 @@ options:
         description: See O(vlan_mode).
         type: str
         choices: ['', access, trunk, native-tagged, native-untagged, dot1q-tunnel]
+      iface_id:
+        description: See O(iface_id).
+        type: str
 notes:
   - Needs root, iproute2, systemd, and for O(bridge) Open vSwitch on the host; for O(tx_checksum) other than "as it is" also C(ethtool), for O(sysctls)
     also C(sysctl).
@@ -406,6 +413,7 @@ namespaces:
           tag: 20
           trunks: []
           vlan_mode:
+          iface_id:
           addresses: [10.1.2.1/24]
           routes: []
           mtu: 1458

@@ -164,6 +164,7 @@ CASES: list[tuple[dict, dict, dict]] = [
         {"vlan_mode": "access"},
         {"vlan_mode": "", "tag": ""},
     ),
+    ({"bridge": "br0", "iface_id": "f/kvm1/a"}, {"bridge": "br0", "iface_id": "f/kvm1/b"}, {"iface_id": ""}),
     ({"outer": "one"}, {"outer": "two"}, {}),
     (
         {
@@ -179,6 +180,7 @@ CASES: list[tuple[dict, dict, dict]] = [
 # How the module returns what is declared, where it is not the same.
 RETURNED: dict[str, t.Callable[[t.Any], t.Any]] = {
     "bridge": lambda name: name or None,
+    "iface_id": lambda name: name or None,
     "mac": lambda mac: mac.lower().replace("-", ":"),
     "tag": lambda tag: int(tag) if tag else None,
     "tx_checksum": lambda mode: mode == "on",

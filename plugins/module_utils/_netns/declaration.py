@@ -15,7 +15,7 @@ import typing as t
 from ansible_collections.overloom.fabric.plugins.module_utils._ip import iproute as _ip
 from ansible_collections.overloom.fabric.plugins.module_utils._netns import namespace as _netns
 from ansible_collections.overloom.fabric.plugins.module_utils._netns import rules as _rules
-from ansible_collections.overloom.fabric.plugins.module_utils._netns.reader import VLAN_OPTIONS
+from ansible_collections.overloom.fabric.plugins.module_utils._netns.reader import OVS_OPTIONS
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.rules import Rule
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.source import ENGINES, Source, declared_source
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import (
@@ -62,7 +62,7 @@ def item_argument_spec() -> dict:
         "sysctls": {"type": "dict"},
         "tx_checksum": {"type": "str", "choices": ["auto", "on", "off"], "default": "auto"},
         "bridge": {"type": "str"},
-        **ovs_argument_spec(VLAN_OPTIONS),
+        **ovs_argument_spec(OVS_OPTIONS),
     }
 
 
@@ -186,7 +186,7 @@ def _declared(item: Item) -> Veth:
         sysctls=_checked(item, "sysctls", _sysctls, what),
         tx=item.get("tx_checksum", "auto"),
         bridge=_checked(item, "bridge", _bridge, what),
-        port=tuple(parse(VLAN_OPTIONS, item, what)),
+        port=tuple(parse(OVS_OPTIONS, item, what)),
         source=declared_source(item, f"namespace {name}"),
     )
     if veth.mtu is not None:

@@ -12,7 +12,7 @@ import time
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.declaration import Settings, Veth
-from ansible_collections.overloom.fabric.plugins.module_utils._netns.reader import OVS_BEGIN, VLAN_OPTIONS, port_view
+from ansible_collections.overloom.fabric.plugins.module_utils._netns.reader import OVS_BEGIN, OVS_OPTIONS, port_view
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.before import Before, port_given_back, was_there
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import (
     AddPort,
@@ -45,7 +45,7 @@ PATIENCE = 5.0
 # The type of an interface that no device can have: so it is while the device is made anew.
 _LOOSE = "patch"
 
-_OWNED = own_keys(VLAN_OPTIONS)
+_OWNED = own_keys(OVS_OPTIONS)
 
 Row = t.Dict[str, t.Any]
 
@@ -90,14 +90,14 @@ def compare_port(database: Database, veth: Veth, end: End, settings: Settings) -
     ops: list[Op] = [
         *_placed(current, target, row, end),
         *_plugged(kind, end, bool(current)),
-        *differences(row, end.name, veth.port, _OWNED),
+        *_settings(database, row, end.name, veth, bool(current)),
         *marks,
     ]
     if current and not end.anew and kind != _LOOSE and (settings.adopt or was_there(row, settings.owner)):
         settled = Before(database, Caller(settings.owner, settings.adopt), words_for([w.option for w in veth.port]))
         ops = settled.settle(ops)
         warnings = [*warnings, *settled.left]
-    later_row = {**row, **{wanted.option.column: wanted.value for wanted in veth.port}}
+    later_row = {**row, **{one.option.column: one.value for one in veth.port if one.option.table == "Port"}}
     check_vlans({wanted.option.name: wanted.value for wanted in veth.port}, later_row, veth.what)
 
     before["port_owner"] = _owner_shown(row["external_ids"])
@@ -106,6 +106,17 @@ def compare_port(database: Database, veth: Veth, end: End, settings: Settings) -
     ids = {**row["external_ids"], **{put.key: put.value for put in marks if isinstance(put, Put)}}
     after = {"bridge": target, **wanted, "port_owner": _owner_shown(ids), "plugged": True}
     return PortChange(before, after, _unplugged(kind, end, bool(current)), ops, warnings)
+
+
+def _settings(database: Database, row: Row, name: str, veth: Veth, there: bool) -> list[Op]:
+    """What is declared of the port, and of its interface. there: whether it is a port already."""
+    interface = database.tables["Interface"][name] if there else empty_row("Interface", name)
+    rows = {"Port": row, "Interface": interface}
+    return [
+        op
+        for table, found in rows.items()
+        for op in differences(found, name, [one for one in veth.port if one.option.table == table], _OWNED)
+    ]
 
 
 def in_userspace(database: Database, bridge: str | None) -> bool:

@@ -26,7 +26,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database impo
     ovs_vsctl,
     read_database,
 )
-from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import view
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import Option, Text, view
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.port import PORT_OPTIONS
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import interface_alias
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner, Step
@@ -36,7 +36,11 @@ UNIT_KIND = "netns"
 # The kernel's numbers for the modes of `ip link set ... addrgenmode`.
 ADDRGEN = {"0": "eui64", "1": "none", "2": "stable_secret", "3": "random"}
 OVS_BEGIN = ovs_vsctl(None, 60)
-VLAN_OPTIONS = [option for option in PORT_OPTIONS if option.name in ("tag", "trunks", "vlan_mode")]
+# Of the port, and of the interface behind it.
+OVS_OPTIONS = [
+    *(option for option in PORT_OPTIONS if option.name in ("tag", "trunks", "vlan_mode")),
+    Option("iface_id", "Interface", "external_ids", Text(), "iface-id"),
+]
 
 
 class Kept(t.NamedTuple):
@@ -323,9 +327,10 @@ def shown_route(route: _ip.Route) -> dict[str, t.Any]:
 
 
 def port_view(database: Database, outer: str | None) -> dict[str, t.Any]:
-    """The bridge of an interface of the host, and its VLANs there; None where it is no port."""
+    """The bridge of an interface of the host, its VLANs there, and who it is to a controller; None where it is no port."""
     bridge = database.bridge_of.get(outer) if outer else None
-    empty = {option.name: None for option in VLAN_OPTIONS}
+    empty = {option.name: None for option in OVS_OPTIONS}
     if not outer or not bridge:
         return {"bridge": None, **empty}
-    return {"bridge": bridge, **view(database, "Port", outer, VLAN_OPTIONS)}
+    of_interface = view(database, "Interface", outer, OVS_OPTIONS) if outer in database.tables["Interface"] else {}
+    return {"bridge": bridge, **empty, **view(database, "Port", outer, OVS_OPTIONS), **of_interface}
