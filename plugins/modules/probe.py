@@ -86,6 +86,12 @@ options:
         type: list
         elements: str
         default: []
+      secured:
+        description:
+          - Whether its switch passes on what has the endpoint's own addresses alone (port security). It then asks for neighbors with
+            O(endpoints[].addresses), and not with none.
+        type: bool
+        default: false
   probes:
     description: What to measure.
     type: list
@@ -287,6 +293,7 @@ ENDPOINT = {
     },
     "interface": {"type": "str"},
     "addresses": {"type": "list", "elements": "str", "default": []},
+    "secured": {"type": "bool", "default": False},
 }
 PROBE = {
     "kind": {"type": "str", "required": True, "choices": ["ping", "mtu", "tcp", "connect", "isolation", "host"]},
@@ -327,7 +334,7 @@ def measure(options: dict) -> list:
         if end["device"]
     }
     senders = [
-        Sender(end["id"], end["namespace"], end["interface"])
+        Sender(end["id"], end["namespace"], end["interface"], tuple(end["addresses"]) if end["secured"] else ())
         for end in ends
         if end["id"] not in guests and end["id"] not in devices
     ]

@@ -115,13 +115,14 @@ def parse_echo_reply(version: int, packet: bytes) -> tuple[int, int] | None:
     return struct.unpack("!HH", packet[offset + 4 : offset + 8])
 
 
-def arp_probe(mac: bytes, target: str) -> bytes:
-    """An Ethernet frame with an ARP probe for target (RFC 5227: sender address 0.0.0.0).
+def arp_probe(mac: bytes, target: str, source: str | None = None) -> bytes:
+    """An Ethernet frame with an ARP probe for target (RFC 5227: sender address 0.0.0.0), or from a source that the switch holds the sender to.
 
     Every owner of the address that the frame reaches answers it, whatever its routes are: it tests the layer-2
     network and nothing else.
     """
-    arp = struct.pack("!HHBBH", 1, 0x0800, 6, 4, 1) + mac + bytes(4) + bytes(6) + socket.inet_aton(target)
+    arp = struct.pack("!HHBBH", 1, 0x0800, 6, 4, 1) + mac + socket.inet_aton(source or "0.0.0.0")
+    arp += bytes(6) + socket.inet_aton(target)
     return b"\xff" * 6 + mac + struct.pack("!H", ETH_P_ARP) + arp
 
 
@@ -132,14 +133,15 @@ def parse_arp_reply(frame: bytes) -> tuple[str, str] | None:
     return socket.inet_ntoa(frame[28:32]), frame[22:28].hex(":")
 
 
-def neighbor_probe(mac: bytes, target: str) -> bytes:
-    """An Ethernet frame with a neighbor solicitation for target from the unspecified address (RFC 4862, 5.4.2)."""
+def neighbor_probe(mac: bytes, target: str, source: str | None = None) -> bytes:
+    """An Ethernet frame with a neighbor solicitation for target from the unspecified address (RFC 4862, 5.4.2), or from a source (RFC 4861, 4.3)."""
+    asker = socket.inet_pton(socket.AF_INET6, source or "::")
     wanted = socket.inet_pton(socket.AF_INET6, target)
     group = bytes.fromhex("ff0200000000000000000001ff") + wanted[-3:]
-    body = struct.pack("!BBHI", 135, 0, 0, 0) + wanted
-    pseudo = bytes(16) + group + struct.pack("!IxxxB", len(body), 58)
+    body = struct.pack("!BBHI", 135, 0, 0, 0) + wanted + (b"\x01\x01" + mac if source else b"")
+    pseudo = asker + group + struct.pack("!IxxxB", len(body), 58)
     body = body[:2] + struct.pack("!H", internet_checksum(pseudo + body)) + body[4:]
-    header = struct.pack("!IHBB", 6 << 28, len(body), 58, 255) + bytes(16) + group
+    header = struct.pack("!IHBB", 6 << 28, len(body), 58, 255) + asker + group
     return b"\x33\x33" + group[-4:] + mac + struct.pack("!H", ETH_P_IPV6) + header + body
 
 
@@ -185,11 +187,15 @@ class Loop:
 
 
 class Sender(t.NamedTuple):
-    """Where probes start: an endpoint, or the host itself (namespace and interface None)."""
+    """Where probes start: an endpoint, or the host itself (namespace and interface None).
+
+    asks_as: the addresses with which it asks for neighbors, where its switch lets it ask with no others.
+    """
 
     id: str
     namespace: str | None
     interface: str | None
+    asks_as: tuple[str, ...] = ()
 
 
 def connection(sender: Sender, to: str, port: int) -> dict:
@@ -257,6 +263,7 @@ class Layer2:
         self.socket.bind((sender.interface, protocol))
         self.mac = self.socket.getsockname()[4]
         self.version = version
+        self.source = next((one for one in sender.asks_as if ipaddress.ip_address(one).version == version), None)
         self.answers: dict[str, set[str]] = {}
         self.heard: dict[str, float] = {}  # for each address, when it last answered
         self.expected: dict[str, t.Callable[[], None]] = {}  # for each address, what to call when it answers
@@ -270,7 +277,7 @@ class Layer2:
     def send(self, to: str) -> str | None:
         """Ask who has address to; returns an error's text."""
         try:
-            self.socket.send(self._frame(self.mac, to))
+            self.socket.send(self._frame(self.mac, to, self.source))
         except OSError as error:
             return error.strerror or str(error)
         return None

@@ -65,6 +65,19 @@ def test_a_neighbor_probe_goes_to_the_solicited_node_group_from_no_address(mac, 
     assert probe.internet_checksum(pseudo + body) == 0
 
 
+@given(MACS, IPV4, IPV4, IPV6, IPV6)
+def test_a_secured_endpoint_asks_with_its_own_address(mac, four, own_four, six, own_six):
+    frame = probe.arp_probe(mac, four, own_four)
+    assert frame[28:32] == socket.inet_aton(own_four) and frame[38:42] == socket.inet_aton(four) and len(frame) == 42
+    frame = probe.neighbor_probe(mac, six, own_six)
+    assert frame[22:38] == socket.inet_pton(socket.AF_INET6, own_six)
+    # Who is asked answers to the MAC address that the question tells of (RFC 4861, 4.6.1).
+    assert frame[78:] == b"\x01\x01" + mac
+    body = frame[54:]
+    pseudo = frame[22:54] + struct.pack("!IxxxB", len(body), 58)
+    assert probe.internet_checksum(pseudo + body) == 0
+
+
 def test_the_loop_serves_timers_in_their_order_and_ends_at_its_deadline():
     loop, seen, begun = probe.Loop(), [], time.monotonic()
     loop.at(begun + 0.02, lambda: seen.append("later"))
