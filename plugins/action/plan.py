@@ -26,6 +26,8 @@ except ImportError:
 
 # The groups whose hosts are the fabric.
 GROUPS = ("kvm_hosts", "routers")
+# The hosts of OVN's databases.
+CENTRAL = "ovn_central"
 _TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.S)
 _ROLES = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "roles")
 
@@ -64,7 +66,8 @@ def _compiled(task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
     """The plan of the inventory, with what it gives its user."""
     hosts, routers, others = _variables(task_vars)
     lab = [name for name in specification("lab") if name.startswith("lab_")]
-    plan = compile_plan(hosts, specification("plan"), others, lab, routers)
+    central = sorted(map(str, task_vars["groups"].get(CENTRAL, ())))
+    plan = compile_plan(hosts, specification("plan"), others, lab, routers, central)
     plan["outputs"] = outputs(plan)
     return plan
 

@@ -23,6 +23,8 @@ from ansible_collections.overloom.fabric.plugins.module_utils._systemd import re
 
 # Podman makes it with its first container or image; to ask it before would make it.
 STORAGE = "/var/lib/containers/storage"
+# What ovn-controller notes of a tunnel port: the other end.
+_CHASSIS = "ovn-chassis-id"
 
 Thing = t.Dict[str, t.Any]
 
@@ -53,6 +55,9 @@ def in_switch(database: Database, owner: str, plugged: t.Container[str]) -> list
     for name, bridge in sorted(database.bridge_of.items()):
         if name != bridge and name in database.tables["Port"] and name not in plugged:
             mark = owner_of(database.tables["Port"][name])
+            if _CHASSIS in database.tables["Port"][name]["external_ids"]:
+                # ovn-controller's tunnel: whose the bridge is, his it is.
+                mark = mark or owner_of(database.tables["Bridge"][bridge])
             found.append(_thing("port", name, mark, f"a port of bridge {bridge}"))
     return [thing for thing in found if thing["owner"] != owner]
 

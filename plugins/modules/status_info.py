@@ -45,6 +45,10 @@ options:
     description: Whether to read the tables of nftables that M(overloom.fabric.nft_table) has loaded.
     type: bool
     default: false
+  ovn:
+    description: Whether to read the chassis and bindings of OVN's southbound database, which is on this host.
+    type: bool
+    default: false
   guests:
     description: Whether to read the states of libvirt's guests.
     type: bool
@@ -111,6 +115,10 @@ tables:
   type: list
   elements: dict
   sample: [{netns: edge, family: inet, name: edge, owner: myfabric, running: true, as_loaded: true}]
+ovn:
+  description: The C(chassis) and C(bindings) that M(overloom.fabric.ovn_info) returns, and the number of the last change (C(nb_cfg)).
+  returned: with O(ovn), when the southbound database answers
+  type: dict
 guests:
   description: The states of libvirt's guests by name.
   returned: with O(guests), when libvirt answers
@@ -155,6 +163,7 @@ def main() -> None:
             "dhcp": {"type": "bool", "default": False},
             "vrrp": {"type": "bool", "default": False},
             "tables": {"type": "bool", "default": False},
+            "ovn": {"type": "bool", "default": False},
             "guests": {"type": "bool", "default": False},
             "routing": {"type": "list", "elements": "str", "choices": CHOICES, "default": []},
         },

@@ -15,6 +15,8 @@ from ansible.template import Templar
 from ansible.vars.manager import VariableManager
 from hypothesis import strategies as st
 
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan
+
 CHECKOUT = pathlib.Path(__file__).resolve().parent.parent.parent
 SPEC = yaml.safe_load((CHECKOUT / "roles/plan/meta/argument_specs.yml").read_text(encoding="utf-8"))["argument_specs"][
     "intent"
@@ -42,6 +44,12 @@ def inventory(name):
         {host: fabric_variables(host) for host in groups.get(group, ())} for group in ("kvm_hosts", "routers")
     )
     return hosts, routers, groups
+
+
+def inventory_plan(name):
+    """The plan of an inventory below inventory/, and its groups with their hosts."""
+    hosts, routers, groups = inventory(name)
+    return compile_plan(hosts, SPEC, routers=routers, central=groups.get("ovn_central", ())), groups
 
 
 @st.composite

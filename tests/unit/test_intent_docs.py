@@ -50,7 +50,7 @@ def test_every_example_compiles(change):
     hosts = fabric(change)
     # The example of links has a router besides the hosts.
     common = {name: value for name, value in hosts["kvm1"].items() if name != "fabric_endpoints"}
-    compile_plan(hosts, SPEC, routers={"r1": common} if "fabric_links" in change else None)
+    compile_plan(hosts, SPEC, routers={"r1": common} if "fabric_links" in change else None, central=["kvm1"])
 
 
 def test_every_variable_is_in_the_reference():

@@ -28,6 +28,7 @@ EMPTIED = (
     "etc/netplan",
     "etc/network/interfaces.d",
     "etc/openvswitch",
+    "etc/ovn",
     "etc/rc0.d",
     "etc/rc1.d",
     "etc/rc2.d",
@@ -41,6 +42,7 @@ EMPTIED = (
     "etc/systemd/system",
     "var/lib/libvirt",
     "var/lib/openvswitch",
+    "var/lib/ovn",
     "var/log",
     "var/spool/cron",
 )

@@ -16,6 +16,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._frr.info import f
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.states import guest_states
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.info import namespaces
 from ansible_collections.overloom.fabric.plugins.module_utils._nft.info import tables
+from ansible_collections.overloom.fabric.plugins.module_utils._ovn.info import southbound
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs import bridge as ovs_bridge
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs import state as ovs_state
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs import tunnel as _ovs_tunnel
@@ -64,6 +65,7 @@ def read(runner: OvsRunner, frr: Runner, options: Item) -> tuple[Item, dict[str,
     take("dhcp", lambda: {"dhcp": dhcp(runner)})
     take("vrrp", lambda: {"vrrp": vrrp(runner)})
     take("tables", lambda: {"tables": tables(runner)})
+    take("ovn", lambda: {"ovn": southbound(runner)})
     take("guests", lambda: _guests(runner))
     take("routing", lambda: facts(frr, options["routing"]))
     return found, unread

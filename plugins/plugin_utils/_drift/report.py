@@ -16,7 +16,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._drift.differences
 Item = t.Dict[str, t.Any]
 
 # The roles of site.yml keep the result of each task that changes a host under a name of this form; a unit test holds them to it.
-KEPT = re.compile(r"(?:kvm_host|frr_router|linux_guest|veos_guest|chr_guest)_made_(\w+)")
+KEPT = re.compile(r"(?:kvm_host|ovn_central|ovn_chassis|frr_router|linux_guest|veos_guest|chr_guest)_made_(\w+)")
 # Concerns whose things have a name alone, and the word before it.
 KINDS = {
     "namespaces": "namespace",
@@ -41,6 +41,10 @@ KINDS = {
     "kernel_parameters": "kernel parameters",
     "no_kernel_parameters": "kernel parameters",
     "flows": "flows",
+    **dict.fromkeys(("northbound", "no_northbound"), "OVN"),
+    **dict.fromkeys(("listeners", "no_listeners"), "OVN's database"),
+    **dict.fromkeys(("chassis", "no_chassis"), "chassis"),
+    **dict.fromkeys(("databases", "controller"), "service"),
     "switch": "service",
     "libvirt": "service",
     **dict.fromkeys(("static", "ospf", "bgp", "rip", "no_static", "no_ospf", "no_bgp", "no_rip"), "FRR"),

@@ -79,6 +79,7 @@ class Edge:
     """A router between segments, in a namespace of its name. log: whether it logs what it drops.
 
     vrid, interval, preempt: of VRRP, for an edge on two hosts. vrid: None for one that the plan allocates. interval: in milliseconds.
+    distributed: whether it is no namespace but OVN's router, as its segments are OVN's.
     """
 
     where: str
@@ -92,6 +93,7 @@ class Edge:
     vrid: int | None | t.Any
     interval: int | t.Any
     preempt: bool | t.Any
+    distributed: bool = False
 
     @property
     def redundant(self) -> bool:

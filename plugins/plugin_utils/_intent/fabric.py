@@ -80,6 +80,10 @@ OF_TUNNELS = (
     "tunnel_names",
     "local_ip",
 )
+OPENVSWITCH, OVN = "openvswitch", "ovn"
+# What OVN carries segments by, and the bridge of its own where none is named.
+OVN_ENCAPSULATIONS = ("geneve", "vxlan")
+OVN_BRIDGE = "br-ovn"
 KEY_BITS = {"gre": 32, "vxlan": 24, "geneve": 24}
 DST_PORTS = {"vxlan": 4789, "geneve": 6081}
 BFD = next(option.kind for option in PORT_OPTIONS if option.name == "bfd")
@@ -163,6 +167,12 @@ class Overlay:
     tunnel_names: dict[str, dict[str, str]]
     local_ip: bool
     policy: str | t.Any
+    engine: str | t.Any = OPENVSWITCH
+
+    @property
+    def ovn(self) -> bool:
+        """Whether its segments are OVN's logical switches, so that its tunnels and flows are OVN's, too."""
+        return self.engine == OVN
 
     @property
     def keyed(self) -> bool:
@@ -323,6 +333,12 @@ class Intent:
     common: dict[str, t.Any]
     given: set[str]
     refused: set[str]
+
+    def on_ovn(self, segment: Segment) -> bool:
+        """Whether a segment's overlay, named or the only one, has the engine ovn."""
+        only = self.overlays[0].name if len(self.overlays) == 1 else None
+        named = only if segment.overlay is None else segment.overlay
+        return any(overlay.ovn for overlay in self.overlays if overlay.name == named)
 
     def bond_of(self, host: Host) -> Bond | None | t.Any:
         """The bond of a host, its own or that of all hosts; None where it has a single NIC."""
@@ -650,6 +666,8 @@ def _overlay(item: dict[str, t.Any], index: int, underlay: Underlay, given: set[
             )
             item[option] = None
         item.update(topology="full_mesh", bridge=underlay.bridge)
+    if item["engine"] == OVN:
+        _check_ovn(item, where, given, problems)
     if item["dst_port"] is not None and encapsulation and encapsulation not in DST_PORTS:
         problems.append(f"{where}.dst_port is for vxlan and geneve; leave it out with {encapsulation}.")
     key = item["key"]
@@ -691,7 +709,25 @@ def _overlay(item: dict[str, t.Any], index: int, underlay: Underlay, given: set[
         tunnel_names=_tunnel_names(item["tunnel_names"], f"{where}.tunnel_names", problems),
         local_ip=item["local_ip"] is not False,
         policy=item["policy"],
+        engine=item["engine"],
     )
+
+
+def _check_ovn(item: dict[str, t.Any], where: str, given: set[str], problems: list[str]) -> None:
+    """An overlay of OVN says how its tunnels are wrapped, and nothing else of them; its bridge is its own."""
+    if item["encapsulation"] and item["encapsulation"] not in OVN_ENCAPSULATIONS:
+        problems.append(
+            f"{where}.encapsulation {item['encapsulation']} is for the engine openvswitch; with ovn it is {' or '.join(OVN_ENCAPSULATIONS)}."
+        )
+        item["encapsulation"] = INVALID
+    for option in [option for option in OF_TUNNELS if option != "bridge" and f"{where}.{option}" in given]:
+        problems.append(
+            f"{where}.{option} is for the engine openvswitch; leave it out with ovn, whose tunnels are a full mesh of its own making."
+        )
+        item[option] = None
+    item.update(topology="full_mesh", segments_by=OVN)
+    if f"{where}.bridge" not in given:
+        item["bridge"] = OVN_BRIDGE
 
 
 def _tunnel_names(value: t.Any, where: str, problems: list[str]) -> dict[str, dict[str, str]]:

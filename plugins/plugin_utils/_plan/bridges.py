@@ -28,6 +28,7 @@ def bridges(values: Values, name: str, underlay: Item, secure: set[str], further
     plugs = dict.fromkeys(far for _near, far in cables)
     others = [bridge for bridge in dict.fromkeys(further) if bridge not in {*integration, *plugs, underlay["bridge"]}]
     keyed = {overlay.bridge for overlay in values.overlays.values() if overlay.keyed}
+    of_ovn = {overlay.bridge for overlay in values.overlays.values() if overlay.ovn}
     guarded = _guarded(values, name)
     found = []
     for bridge in (*integration, *plugs, *others):
@@ -36,7 +37,7 @@ def bridges(values: Values, name: str, underlay: Item, secure: set[str], further
             "name": bridge,
             "rstp": bridge in guarded,
             # Without a controller, Open vSwitch itself keeps NORMAL at table 0, priority 0 of a bridge that is not secure.
-            "fail_mode": "secure" if bridge in secure else UNSET,
+            "fail_mode": "secure" if bridge in secure | of_ovn else UNSET,
             "flow_tables": [{"table": table, "name": title} for table, title in named],
         }
         found.append({**item, **wires.ends(bridge, cables)})

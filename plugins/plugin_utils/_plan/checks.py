@@ -75,7 +75,7 @@ def _vlans(values: Values) -> None:
     seen: dict[tuple[str, int | None], Segment] = {}
     for segment in values.segments.values():
         bridge = values.bridge_of(segment)
-        if not bridge or segment.vlan is INVALID or values.keyed(segment):
+        if not bridge or segment.vlan is INVALID or values.keyed(segment) or values.ovn(segment):
             continue
         other = seen.setdefault((bridge, segment.vlan), segment)
         if other is not segment:

@@ -13,6 +13,7 @@ import typing as t
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.edges import read_edges, read_policy
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import (
+    OPENVSWITCH,
     RESULTS,
     Bond,
     Endpoint,
@@ -39,6 +40,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.items import
     neighbor_limits,
     tunnels,
 )
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.ovn import Ovn
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.policy import Policy
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.router_items import plan_links, plan_routers
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.routers import underlay_mac
@@ -54,6 +56,7 @@ def compile_plan(
     others: dict[str, dict[str, t.Any]] | None = None,
     lab: t.Collection[str] = (),
     routers: dict[str, dict[str, t.Any]] | None = None,
+    central: t.Sequence[str] = (),
 ) -> Plan:
     """The plan of the whole fabric.
 
@@ -61,6 +64,7 @@ def compile_plan(
     spec: the options of roles/plan/meta/argument_specs.yml.
     others: the hosts of the inventory that are not in the fabric, likewise, to find misplaced variables.
     routers: the hosts of the fabric that are routers only, likewise.
+    central: the hosts of OVN's databases, by name.
     lab: the variables of the lab, which are the role lab's concern; here only their names are checked.
     Secrets are not in it, only the places where they stand: see intent_secrets().
     Raises PlanError with all that is wrong, one sentence each. The order of the hosts means nothing.
@@ -85,9 +89,10 @@ def compile_plan(
     containers, services = Containers(values), Services(values)
     policy = Policy(values, guests, edges, stated)
     dhcp, edge_routers = DhcpServices(values, guests), Edges(values, edges, policy)
+    ovn = Ovn(values, edges, edge_routers.rules_of, central)
     if problems:
         raise PlanError(problems)
-    plan = _Writer(values, guests, containers, services, dhcp, edge_routers, policy).plan()
+    plan = _Writer(values, guests, containers, services, dhcp, edge_routers, policy, ovn).plan()
     plan["claims"] = claims(plan, values.intent)
     return plan
 
@@ -120,6 +125,7 @@ class _Writer:
         dhcp: DhcpServices,
         edges: Edges,
         policy: Policy,
+        ovn: Ovn,
     ) -> None:
         self.values = values
         self.guests = guests
@@ -128,6 +134,7 @@ class _Writer:
         self.dhcp = dhcp
         self.edges = edges
         self.policy = policy
+        self.ovn = ovn
         self.sources: dict[str, str] = {}
 
     def plan(self) -> Plan:
@@ -183,11 +190,12 @@ class _Writer:
 
     def _overlay(self, overlay: Overlay) -> Plan:
         guard, why = self.values.guards[overlay.name]
-        for option in ("name", "encapsulation", "topology", "bridge", "key", "segments_by"):
+        for option in ("name", "engine", "encapsulation", "topology", "bridge", "key", "segments_by"):
             self._state(f"overlays.{overlay.name}.{option}", f"{overlay.where}.{option}")
         self.sources[f"overlays.{overlay.name}.loop_guard"] = why
         return {
             "name": overlay.name,
+            "engine": overlay.engine,
             "encapsulation": overlay.encapsulation,
             "topology": overlay.topology,
             "bridge": overlay.bridge,
@@ -227,6 +235,7 @@ class _Writer:
             "mtu": self.values.mtus[segment.name].value,
             "overlay": segment.overlay,
             "bridge": self.values.bridge_of(segment),
+            "engine": self.values.overlays[segment.overlay].engine if segment.overlay else OPENVSWITCH,
             "encapsulation": self.values.overlays[segment.overlay].encapsulation if segment.overlay else None,
             "dhcp": self.dhcp.of_segment(segment),
         }
@@ -256,6 +265,7 @@ class _Writer:
             "interface": endpoint.interface,
             "mtu": self.values.mtus[segment.name].value,
             "dhcp": endpoint.dhcp,
+            "secured": self.values.ovn(segment),
             **self.containers.of_endpoint(endpoint),
             **self.services.of_endpoint(endpoint),
             **self.edges.of_endpoint(endpoint),
@@ -271,7 +281,7 @@ class _Writer:
     def _hosts(self, endpoints: list[Plan]) -> dict[str, Plan]:
         """What each host gets."""
         values = self.values
-        by_tunnels, by_namespaces = tunnels(values), namespaces(values)
+        by_tunnels, by_namespaces = tunnels(values), namespaces(values, self.ovn.logical_port)
         by_flows, limits = flows(values, self.guests, self.policy.judged), neighbor_limits(endpoints)
         hosts: dict[str, Plan] = {}
         for name in values.order:
@@ -291,6 +301,7 @@ class _Writer:
                 **self.services.part(name),
                 **self.dhcp.part(name),
                 **self.edges.part(name),
+                **self.ovn.part(name),
             }
         return hosts
 

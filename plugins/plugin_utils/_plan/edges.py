@@ -34,7 +34,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.edge_table i
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.policy import Policy, segments_of
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.values import Values
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.vrrp import interface_of
-from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.model import as_data, between
+from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.model import Rule, as_data, between
 
 Item = t.Dict[str, t.Any]
 
@@ -49,9 +49,15 @@ DEFAULT_ROUTES = ("default", "0.0.0.0/0", "::/0")
 
 def add_legs(intent: Intent, edges: list[Edge], problems: list[str]) -> None:
     """Give the host of each edge an endpoint for each of its interfaces, and endpoints of the segments their default route."""
+    segments = {segment.name: segment for segment in intent.segments}
     for edge in edges:
-        hosts = _hosts_of(intent, edge, problems)
         _check_legs(edge, problems)
+        known = [segments[leg.segment] for leg in edge.legs if leg.segment in segments]
+        edge.distributed = bool(known) and all(map(intent.on_ovn, known))
+        if edge.distributed:
+            _check_distributed(edge, segments, problems)
+            continue
+        hosts = _hosts_of(intent, edge, problems)
         if hosts:
             vrrp.check(edge, problems)
         for number, host in enumerate(hosts):
@@ -107,8 +113,23 @@ def _add_edge(intent: Intent, edge: Edge, nth: int, host: str, problems: list[st
             )
         else:
             intent.hosts[host].endpoints.append(endpoint)
+    if nth == 0:
+        _check_routes(edge, segments, routed, problems)
+
+
+def _check_distributed(edge: Edge, segments: dict[str, Segment], problems: list[str]) -> None:
+    """An edge without a namespace: its addresses are stated, and its routes leave by one of its segments."""
+    joined = [(leg, segments[leg.segment]) for leg in edge.legs if leg.segment in segments]
+    for leg, segment in joined:
+        _check_both_families(leg, segment, problems)
+    routed = [route for _leg, segment in joined for route in edge.routes if _is_on(segment, route["via"])]
+    _check_routes(edge, segments, routed, problems)
+
+
+def _check_routes(edge: Edge, segments: t.Container[str], routed: list[dict[str, str]], problems: list[str]) -> None:
+    """Each route leaves by a segment of the edge. routed: those that do."""
     known = all(leg.segment in segments for leg in edge.legs)
-    for route in edge.routes if known and nth == 0 else ():
+    for route in edge.routes if known else ():
         if route not in routed:
             problems.append(
                 f"{edge.where}.routes to {route['to']} goes via {route['via']}, which is on none of its segments; give a next hop there."
@@ -213,7 +234,7 @@ class Edges:
         self.problems = values.problems
         self.edges = edges
         self.points = policy.points
-        self.vrrp = vrrp.Vrrp(values, edges)
+        self.vrrp = vrrp.Vrrp(values, [edge for edge in edges if not edge.distributed])
         self.rules = policy.rules
         for edge in edges:
             self._check_tenants(edge)
@@ -223,7 +244,7 @@ class Edges:
 
     def part(self, host: str) -> Item:
         """What a host gets: the tables of its edges and their VRRP routers, as the modules nft_table and netns_keepalived take them."""
-        here = [edge for edge in self.edges if host in edge.hosts]
+        here = [edge for edge in self.edges if host in edge.hosts and not edge.distributed]
         return {
             "nft_tables": [
                 {"name": TABLE, "family": "inet", "netns": edge.name, "content": content(self._table(edge, host))}
@@ -236,12 +257,16 @@ class Edges:
         """What the plan says of an endpoint besides, if it is an edge's interface; nobody asks it for a transfer."""
         return {"edge": endpoint.edge, "sends": False} if endpoint.edge else {}
 
+    def rules_of(self, edge: Edge) -> list[Rule]:
+        """What of the policy an edge enforces."""
+        return between(self.rules, segments_of(edge))
+
     def plan(self) -> list[Item]:
         """What the plan says of the edges."""
         return [self._edge(edge) for edge in self.edges]
 
     def _edge(self, edge: Edge) -> Item:
-        table = self._table(edge, edge.hosts[0])
+        table = self._table(edge, next(iter(edge.hosts), ""))
         return {
             "name": edge.name,
             "hosts": edge.hosts,
@@ -278,7 +303,7 @@ class Edges:
         """What the edge's table of nftables is made of on a host."""
         return Table(
             sides=[self._side(leg, self.vrrp.peers(edge, leg, host)) for leg in edge.legs],
-            rules=between(self.rules, segments_of(edge)),
+            rules=self.rules_of(edge),
             nat=[self._translated(edge, nat) for nat in edge.nat],
             forwards=[self._forwarded(edge, forward) for forward in edge.forwards],
             log=bool(edge.log),

@@ -158,14 +158,15 @@ def _direct(values: Values, overlay: Overlay, segments: list[Segment]) -> None:
 
 def _flows(values: Values) -> None:
     """The user's flows are flows, and on bridges that the host has."""
-    keyed = {overlay.bridge: overlay for overlay in values.overlays.values() if overlay.keyed}
+    decided = {overlay.bridge: overlay for overlay in values.overlays.values() if overlay.keyed or overlay.ovn}
     for name, host in values.intent.hosts.items():
         bridges = values.bridges_of(name)
         for i, item in enumerate(host.flows):
             where, bridge = f"{name}: fabric_flows[{label(item, i)}]", item["bridge"]
-            if bridge in keyed:
+            if bridge in decided:
+                whose = "OVN's" if decided[bridge].ovn else "the plan's"
                 values.problems.append(
-                    f"{where}.bridge {bridge} is that of overlay {keyed[bridge].name}, whose flows are the plan's; take another bridge."
+                    f"{where}.bridge {bridge} is that of overlay {decided[bridge].name}, whose flows are {whose}; take another bridge."
                 )
             elif bridge is not INVALID and bridge not in bridges and not values.problems:
                 values.problems.append(

@@ -63,14 +63,15 @@ def _tunnel_ends(values: Values, overlay: Overlay) -> t.Iterator[tuple[str, str,
             yield name, peer.name, peer.address
 
 
-def namespaces(values: Values) -> dict[str, list[Item]]:
-    """The network namespaces of each host, as the module netns_veth takes them."""
+def namespaces(values: Values, logical_port: t.Callable[[Endpoint], str | None]) -> dict[str, list[Item]]:
+    """The network namespaces of each host, as the module netns_veth takes them. logical_port: the name that OVN knows an endpoint by."""
     plain = _without_trunks(values)
     found: dict[str, list[Item]] = {name: [] for name in values.order}
     for endpoint in values.endpoints:
         segment = values.segments[endpoint.segment]
         if endpoint.kind in IN_NAMESPACE:
-            found[endpoint.host].append(_namespace(values, endpoint, segment, values.bridge_of(segment) in plain))
+            item = _namespace(values, endpoint, segment, values.bridge_of(segment) in plain)
+            found[endpoint.host].append({**item, "iface_id": or_unset(logical_port(endpoint))})
     return found
 
 
@@ -79,8 +80,8 @@ def _without_trunks(values: Values) -> set[str]:
     vlans: dict[str, list[int]] = {overlay.bridge: [] for overlay in values.overlays.values()}
     for segment in values.segments.values():
         vlans.setdefault(values.bridge_of(segment), []).append(segment.vlan or 0)
-    keyed = {overlay.bridge for overlay in values.overlays.values() if overlay.keyed}
-    return {bridge for bridge, on_bridge in vlans.items() if on_bridge == [0]} | keyed
+    decided = {overlay.bridge for overlay in values.overlays.values() if overlay.keyed or overlay.ovn}
+    return {bridge for bridge, on_bridge in vlans.items() if on_bridge == [0]} | decided
 
 
 # The kernel's own limit (gc_thresh3 in arp(7)).

@@ -29,7 +29,7 @@ def edges(overlay: Overlay, hosts: list[str], problems: list[str]) -> list[Edge]
 
     hosts: all hosts of the fabric, by host id. Unknown hosts, doubled links and links to oneself are told and left out.
     """
-    if overlay.bare:
+    if overlay.bare or overlay.ovn:
         return []
     if overlay.topology == "full_mesh":
         return list(itertools.combinations(hosts, 2))
@@ -141,6 +141,8 @@ def guard(overlay: Overlay, pairs: list[Edge], problems: list[str]) -> tuple[str
     wish = overlay.loop_guard
     if overlay.keyed and not overlay.peers:
         return "split_horizon", "derived: the flows of segments_by: key let nothing pass from tunnel to tunnel"
+    if overlay.ovn:
+        return "none", "derived: OVN's tunnels, of which none forwards to another"
     if overlay.bare:
         return "none", "derived: VLANs of the underlay, whose switches keep it free of loops"
     if overlay.peers:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import textwrap
 import typing as t
 
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import OVN
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mesh import planned_tunnel, tep_address
 
 LEGEND = "Where a value came from: g given, d default, a allocated, c computed. In full, with each rule: -e plan_query=sources"
@@ -165,6 +166,8 @@ def _separation(segment: dict[str, t.Any], marked: t.Callable[[t.Any, str], str]
     """What tells a segment from the others of its bridge."""
     if segment["key"]:
         return marked(f"key {segment['key']}{', learns' * segment['learn']}", f"segments.{segment['name']}.key")
+    if segment["engine"] == OVN:
+        return "OVN's"
     return "untagged" if segment["vlan"] is None else marked(segment["vlan"], f"segments.{segment['name']}.vlan")
 
 

@@ -44,6 +44,7 @@ class Values:
         self.teps = addresses.teps(intent, self.ids, problems)
         self.routing = Routers(intent, self.ids, self.teps, problems)
         self._resolve_overlays()
+        self._forget_numbers()
         self.edges = {name: mesh.edges(o, self.order, problems) for name, o in self.overlays.items() if o.topology}
         self.guards = {name: mesh.guard(self.overlays[name], pairs, problems) for name, pairs in self.edges.items()}
         self.mtus = {name: self._mtu(segment) for name, segment in self.segments.items()}
@@ -64,6 +65,10 @@ class Values:
         """Whether the segment is told apart from others by its tunnel key."""
         return bool(segment.overlay) and self.overlays[segment.overlay].keyed
 
+    def ovn(self, segment: Segment) -> bool:
+        """Whether the segment is a logical switch of OVN."""
+        return bool(segment.overlay) and self.overlays[segment.overlay].ovn
+
     def members(self) -> dict[str, dict[str, None]]:
         """For each segment that there is the hosts that have an endpoint of it, or a guest with a further NIC there."""
         found: dict[str, dict[str, None]] = {}
@@ -78,7 +83,7 @@ class Values:
         found = [
             self.overlays[name].bridge
             for name, pairs in self.edges.items()
-            if self.overlays[name].peers or any(host in pair for pair in pairs)
+            if self.overlays[name].ovn or self.overlays[name].peers or any(host in pair for pair in pairs)
         ]
         found += [
             self.bridge_of(self.segments[e.segment])
@@ -90,7 +95,9 @@ class Values:
     def joined(self) -> dict[str, dict[str, str]]:
         """For each overlay the hosts that it joins, each by the name of its component."""
         return {
-            name: dict.fromkeys(self.order, name) if self.overlays[name].bare else mesh.components(self.order, pairs)
+            name: dict.fromkeys(self.order, name)
+            if self.overlays[name].bare or self.overlays[name].ovn
+            else mesh.components(self.order, pairs)
             for name, pairs in self.edges.items()
         }
 
@@ -124,6 +131,14 @@ class Values:
                     f"{where} is missing; there are several overlays, so name one: {', '.join(self.overlays)}."
                 )
 
+    def _forget_numbers(self) -> None:
+        """OVN numbers its switches by itself, so what other engines tell segments apart by means nothing there."""
+        for segment in self.segments.values():
+            if self.ovn(segment):
+                # One that was refused stays so.
+                segment.vlan = segment.vlan and None
+                segment.key = segment.key and None
+
     def _mtu(self, segment: Segment) -> addresses.Value:
         """The segment's MTU: as given, else the largest that fits."""
         underlay = self.intent.underlay
@@ -148,6 +163,7 @@ class Values:
                     overlay.key is not None or overlay.keyed,
                     bool(overlay.options["csum"]),
                     segment.vlan is not None,
+                    overlay.ovn,
                 )
             )
             largest, how = underlay.mtu - sum(size for _what, size in parts), spelled(underlay.mtu, parts)

@@ -31,6 +31,8 @@ KINDS = {
     "vrrp": "VRRP routers of edges",
     "active": "edges with one active host",
     "table": "tables of edges",
+    "chassis": "OVN's chassis",
+    "binding": "OVN's ports",
     "guest": "guests",
     "adjacency": "adjacencies",
     "session": "sessions",

@@ -16,8 +16,9 @@ import typing as t
 from ansible_collections.overloom.fabric.plugins.module_utils._container.service import service_name
 from ansible_collections.overloom.fabric.plugins.module_utils._openflow.text import quoted
 from ansible_collections.overloom.fabric.plugins.module_utils._systemd import unit_name
-from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import DST_PORTS, IN_NAMESPACE
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import DST_PORTS, IN_NAMESPACE, OVN
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mesh import planned_tunnel, tep_address
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.ovn import port_name, switch_name
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.unset import as_read
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.crossing import Crossing
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.packet import DEFAULT_SIZE, End, Packet, outside
@@ -64,6 +65,7 @@ class Route:
             self.source, self.target = self._over_ipv6(self.source), self._over_ipv6(self.target)
         self.packet = packet._replace(source=self.source.address, target=self.target.address)
         self.crossed: list[Route] = []
+        self._check_engine()
         self.hosts = self._hosts()
         self._cross()
 
@@ -110,6 +112,18 @@ class Route:
     def legs(self) -> list[Route]:
         """The parts of the way, each on one segment; the way itself where it has no router between segments."""
         return self.crossed or [self]
+
+    def _check_engine(self) -> None:
+        """Refuse a way by OVN, with what follows the packet there."""
+        for end, other in ((self.source, self.target), (self.target, self.source)):
+            if end.segment and self.segments[end.segment]["engine"] == OVN:
+                central = next(name for name, host in self.plan["hosts"].items() if host["ovn_central"])
+                fabric = self.plan["fabric"]
+                ends = f'inport=="{port_name(fabric, end.id)}" && ip{self.packet.family}.dst=={other.address}'
+                raise TraceError(
+                    f"{end.id} is on segment {end.segment}, where OVN forwards, and trace does not look into OVN; ask on {central}:"
+                    f" ovn-trace --ct=new {switch_name(fabric, end.segment)} '{ends}'."
+                )
 
     def _end(self, name: str, option: str, other: End | None) -> End:
         points = self.world.points

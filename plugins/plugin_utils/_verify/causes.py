@@ -29,7 +29,7 @@ Part = t.Tuple[str, ...]
 ORDER = ("router", "underlay", "card", "tunnel", "bridge", "switch", "endpoint", "segment", "pair")
 # Checks of what is inside of an endpoint's namespace.
 INSIDE = (*IN_NAMESPACE, "dhcp", "vrrp", "active", "table")
-STATE = ("bridge", "port", "tunnel", *INSIDE, "flows")
+STATE = ("bridge", "port", "tunnel", *INSIDE, "chassis", "binding", "flows")
 ROUTING = ("adjacency", "session", "route")
 # A ping that fails explains why larger packets and transfers fail.
 SYMPTOMS = (
@@ -91,6 +91,11 @@ class World:
         host, name, kind = check["host"], check["thing"], check["kind"]
         if kind in INSIDE:
             return ("endpoint", self.owner(f"{host}/{name}"))
+        if kind == "chassis":
+            return ("switch", name)
+        if kind == "binding":
+            # Behind the fabric's name is the endpoint's id.
+            return ("endpoint", self.owner(name.partition("/")[2]))
         if kind in ("bridge", "flows"):
             return ("card", host) if name == self.plan["hosts"][host]["underlay"]["bridge"] else ("bridge", host, name)
         return self.tunnels.get((host, name)) or self.ports.get((host, name)) or ("switch", host)

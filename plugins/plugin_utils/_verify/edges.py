@@ -84,6 +84,10 @@ class Ways:
         self.points = {
             point["id"]: point for point in points if point["kind"] in IN_NAMESPACE and not point.get("edge")
         }
+        self.by_address: dict[str, list[Item]] = {}
+        for point in self.points.values():
+            for address in filter(None, (point["address"], point["address6"])):
+                self.by_address.setdefault(address, []).append(point)
 
     def between(self, one: Item, other: Item) -> list[Way]:
         """The ways from an endpoint to each address of another one on another segment."""
@@ -105,11 +109,12 @@ class Ways:
                 yield Way(one, other, family, address, [layer, *self.judges.at(one), *far])
 
     def pings(self, entry: Item) -> bool:
-        """Whether a ping of an expectation passes an edge, so that no silence is expected."""
-        one, other = self.points.get(entry["from"]), self.points.get(entry["to"])
-        if one is None or other is None:
+        """Whether a ping of an expectation passes an edge, so that no silence is expected; by its address, which others may have as well."""
+        one = self.points.get(entry["from"])
+        if one is None:
             return False
-        return any(way.pings for way in self.between(one, other) if way.address == entry["address"])
+        others = self.by_address.get(entry["address"], ())
+        return any(way.pings for other in others for way in self.between(one, other) if way.address == entry["address"])
 
     def sample(self) -> list[Way]:
         """One way for each segment and host to each other segment, and one for each rule that decides about any."""

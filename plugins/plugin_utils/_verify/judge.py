@@ -13,6 +13,7 @@ import errno
 import os
 import typing as t
 
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import OVN
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mesh import planned_tunnel
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify import routers as _verify_routers
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify import state as _verify_state
@@ -135,6 +136,7 @@ def options(plan: Item, expected: Item) -> dict[str, Item]:
             "id": point["id"],
             "interface": point["interface"],
             "addresses": [address for _family, address in addresses(point)],
+            **({"secured": True} if point["secured"] else {}),
         }
         if point["kind"] != "guest":
             points[point["host"]].append({**base, "namespace": point.get("namespace", point["name"])})
@@ -263,7 +265,7 @@ def underlay(plan: Item, expected: Item, observed: dict[str, Item]) -> list[Item
 
 def _prove(plan: Item, checks: list[Item]) -> None:
     """Where flows answer for the addresses, a control that answers has to be reached too: they still answer when all else is lost."""
-    overlays = {overlay["name"] for overlay in plan["overlays"] if overlay.get("segments_by") == "key"}
+    overlays = {overlay["name"] for overlay in plan["overlays"] if overlay.get("segments_by") in ("key", OVN)}
     segments = {segment["name"] for segment in plan["segments"] if segment["overlay"] in overlays}
     keyed = {point["id"] for point in points_of(plan) if point["segment"] in segments}
     # One packet that was lost is a failure of its own, and still shows that the control is reached.

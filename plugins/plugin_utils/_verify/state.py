@@ -16,6 +16,12 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options impor
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.containers import LOOK as CONTAINER_LOOK
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.dhcp import LOOK as DHCP_LOOK
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.edges import LOOK as TABLE_LOOK
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.ovn import (
+    BINDING_LOOK,
+    CHASSIS_LOOK,
+    binding_rows,
+    chassis_rows,
+)
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.services import LOOK as SERVICE_LOOK
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.vrrp import LOOK as VRRP_LOOK
 
@@ -95,6 +101,8 @@ KINDS = (
     Kind("dhcp", "dhcp", "dhcp", _dhcp, DHCP_LOOK),
     Kind("vrrp", "vrrp", "vrrp", _named, VRRP_LOOK),
     Kind("table", "tables", "tables", _tables, TABLE_LOOK),
+    Kind("chassis", "chassis", "ovn", chassis_rows, CHASSIS_LOOK),
+    Kind("binding", "bindings", "ovn", binding_rows, BINDING_LOOK),
 )
 
 

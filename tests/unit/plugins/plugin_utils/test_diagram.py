@@ -25,6 +25,7 @@ from ansible_collections.overloom.fabric.tests.unit.intents import (
     SPEC,
     fabrics,
     inventory,
+    inventory_plan,
     scale,
 )
 from ansible_collections.overloom.fabric.tests.unit.plugins.plugin_utils.status_seen import PLAN, host_as_read, port
@@ -132,8 +133,7 @@ def assert_tunnels(plan: Item, drawn: Drawn) -> None:
 
 @pytest.mark.parametrize("name", INVENTORIES)
 def test_all_of_each_inventory_is_in_its_picture(name: str) -> None:
-    hosts, routers, groups = inventory(name)
-    plan = compile_plan(hosts, SPEC, routers=routers)
+    plan, groups = inventory_plan(name)
     drawn = draw(plan, groups=groups)
     assert_whole(plan, drawn)
     assert f"fabric {plan['fabric']}" in drawn.texts and not drawn.wrong
@@ -232,8 +232,7 @@ LAYERS = {
 @pytest.mark.parametrize("layer", LAYERS)
 @pytest.mark.parametrize("name", ["lab", "vxlan", "ospf", "ospf_interop", "bgp_k8s"])
 def test_a_layer_has_its_own_kinds_of_things(name: str, layer: str) -> None:
-    hosts, routers, _groups = inventory(name)
-    plan = compile_plan(hosts, SPEC, routers=routers)
+    plan, _groups = inventory_plan(name)
     kinds = {link.partition(":")[0] for link in draw(plan, layer).tips}
     # Adjacencies of more than two ends need the node of their link.
     assert kinds <= LAYERS[layer] | ({"link"} if layer == "routing" else set())
@@ -243,8 +242,7 @@ def test_a_layer_has_its_own_kinds_of_things(name: str, layer: str) -> None:
 def test_all_layers_have_kinds_of_their_own_somewhere() -> None:
     seen: dict[str, set[str]] = {layer: set() for layer in LAYERS}
     for name in INVENTORIES:
-        hosts, routers, _groups = inventory(name)
-        plan = compile_plan(hosts, SPEC, routers=routers)
+        plan, _groups = inventory_plan(name)
         for layer in LAYERS:
             seen[layer] |= {link.partition(":")[0] for link in draw(plan, layer).tips}
     assert {layer: kinds >= LAYERS[layer] for layer, kinds in seen.items()} == dict.fromkeys(LAYERS, True)
@@ -396,8 +394,7 @@ def problem(kind: str, host: str, source: str, target: str) -> Item:
     ids=["adjacency", "adjacency of many", "route", "session"],
 )
 def test_a_problem_of_routing_marks_its_router_and_its_edge(name: str, one: Item, marked: set[str]) -> None:
-    hosts, routers, _groups = inventory(name)
-    plan = compile_plan(hosts, SPEC, routers=routers)
+    plan, _groups = inventory_plan(name)
     report = {
         "fabric": plan["fabric"],
         "time": 0,

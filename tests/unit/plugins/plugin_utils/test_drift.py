@@ -24,7 +24,7 @@ CHECKOUT = pathlib.Path(__file__).resolve().parents[4]
 PLAN = {"fabric": "f"}
 OTHERS = {"others": [], "changed": False}
 
-ROLES = ("kvm_host", "frr_router", "linux_guest", "veos_guest", "chr_guest")
+ROLES = ("kvm_host", "ovn_central", "ovn_chassis", "frr_router", "linux_guest", "veos_guest", "chr_guest")
 # Modules that only look, or run other tasks.
 LOOKING = {
     *(

@@ -31,7 +31,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._verify import jud
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify import report as verify_report
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.causes import causes
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.expectations import expectations, points_of
-from ansible_collections.overloom.fabric.tests.unit.intents import INVENTORIES, SPEC, inventory
+from ansible_collections.overloom.fabric.tests.unit.intents import INVENTORIES, SPEC, inventory, inventory_plan
 from ansible_collections.overloom.fabric.tests.unit.plugins.plugin_utils.status_seen import PLAN, host_as_read
 
 Item = t.Dict[str, t.Any]
@@ -160,14 +160,13 @@ SVG = drawn(PLAN, {}, REPORTS["status"])
 
 @pytest.mark.parametrize("name", INVENTORIES)
 def test_each_link_of_the_picture_leads_to_the_details_of_a_thing(name: str) -> None:
-    hosts, routers, groups = inventory(name)
-    plan = compile_plan(hosts, SPEC, routers=routers)
+    plan, groups = inventory_plan(name)
     shown = made(plan, groups=groups)
     linked = {urllib.parse.unquote(link[1:]) for link in shown.links if ":" in link}
     assert linked and linked <= shown.things()
     assert sorted(shown.ids) == sorted(set(shown.ids))
     assert {f"endpoint:{point['id']}" for point in points_of(plan)} <= linked
-    assert {f"host:{host}" for host in (*hosts, *routers)} <= linked
+    assert {f"host:{host}" for host in {**plan["hosts"], **plan["routers"]}} <= linked
 
 
 def test_each_link_of_a_folded_picture_does_too() -> None:

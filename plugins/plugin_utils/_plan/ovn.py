@@ -1,0 +1,356 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""OVN: what of the intent its northbound database holds, what makes a host a chassis, and what of the intent it is refused.
+
+A segment is a logical switch, an endpoint a logical port with its MAC address and addresses (port security), an edge between segments of OVN a
+distributed router, and the policy ACLs on groups of ports. How packets pass is then OVN's own concern.
+
+This file is private to the collection.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import re
+import typing as t
+
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.edges import Edge, Leg
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import (
+    DST_PORTS,
+    IN_NAMESPACE,
+    Endpoint,
+    Network,
+    Overlay,
+    Segment,
+)
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import suggest, word
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import addresses, wires
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.values import Values
+from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.model import Rule
+from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.ovn import Place, acls
+
+Item = t.Dict[str, t.Any]
+
+CENTRAL = "ovn_central"
+# The port of the southbound database (ovn-sb(5)). The northbound one is asked on its own host alone.
+SOUTHBOUND_PORT = 6642
+
+
+# Names in the databases, which several fabrics may share ---------------------------------------------------------------
+
+
+def switch_name(fabric: str, segment: str) -> str:
+    """The logical switch of a segment, and likewise the logical router of an edge."""
+    return f"{fabric}/{segment}"
+
+
+def port_name(fabric: str, endpoint: str) -> str:
+    """The logical port of an endpoint, by the endpoint's id."""
+    return f"{fabric}/{endpoint}"
+
+
+def leg_name(fabric: str, edge: str, segment: str) -> str:
+    """The port of a router."""
+    return f"{fabric}/{edge}:{segment}"
+
+
+def plug_name(fabric: str, edge: str, segment: str) -> str:
+    """The port of a switch that leads to a router. No two ports have one name, whatever they are of."""
+    return f"{fabric}/{segment}@{edge}"
+
+
+def group_name(fabric: str, edge: str, segment: str) -> str:
+    """The group of a segment's ports; a name that a match can have (ovn-sb(5))."""
+    digest = hashlib.sha256(f"{fabric}/{edge}/{segment}".encode()).hexdigest()[:5]
+    return "pg_" + re.sub("[^A-Za-z0-9]", "_", f"{fabric}_{edge}_{segment}") + f"_{digest}"
+
+
+# The plan --------------------------------------------------------------------------------------------------------------
+
+
+class Ovn:
+    """What the fabric has of OVN, each checked once. What is wrong goes to the values' problems.
+
+    central: the hosts of the group ovn_central. edges: all edges; those of OVN are distributed. rules: the whole policy of an edge.
+    """
+
+    def __init__(
+        self,
+        values: Values,
+        edges: t.Iterable[Edge],
+        rules: t.Callable[[Edge], list[Rule]],
+        central: t.Sequence[str],
+    ) -> None:
+        self.values = values
+        self.problems = values.problems
+        self.fabric = values.intent.name
+        self.overlay = next((overlay for overlay in values.overlays.values() if overlay.ovn), None)
+        self.edges = [edge for edge in edges if edge.distributed]
+        self.rules = rules
+        self.central = central
+        self.segments = [segment for segment in values.segments.values() if values.ovn(segment)]
+        self.points: dict[str, list[Endpoint]] = {segment.name: [] for segment in self.segments}
+        for endpoint in values.endpoints:
+            self.points.get(endpoint.segment, []).append(endpoint)
+        self._check()
+
+    def part(self, host: str) -> Item:
+        """What a host gets: how it is a chassis, as the module ovn_chassis takes it, and what its databases hold, if it has them."""
+        if self.overlay is None:
+            return {"ovn_chassis": None, "ovn_central": None}
+        return {
+            "ovn_chassis": {**self._chassis(host), "bridge": self.overlay.bridge, "remotes": [self._remote()]},
+            "ovn_central": self._databases() if host in self.central else None,
+        }
+
+    def _chassis(self, host: str) -> Item:
+        overlay = t.cast(Overlay, self.overlay)
+        return {
+            "name": host,
+            "encapsulations": [overlay.encapsulation],
+            "encapsulation_ip": str(self.values.teps[host].value),
+        }
+
+    def _databases(self) -> Item:
+        """What the databases hold: northbound as the module ovn_northbound takes it, and which chassis and bindings come of it."""
+        return {
+            "listen": f"ptcp:{SOUTHBOUND_PORT}:{self._address()}",
+            "chassis": [self._chassis(host) for host in self.values.order],
+            "northbound": {
+                "switches": [self._switch(segment) for segment in self.segments],
+                "routers": [self._router(edge) for edge in self.edges],
+                "port_groups": [self._group(edge, leg) for edge in self.edges for leg in edge.legs],
+            },
+            "bindings": {
+                port_name(self.fabric, endpoint.id): endpoint.host
+                for segment in self.segments
+                for endpoint in self.points[segment.name]
+            },
+        }
+
+    def logical_port(self, endpoint: Endpoint) -> str | None:
+        """The logical port that an endpoint is; None if it is on no segment of OVN."""
+        return port_name(self.fabric, endpoint.id) if endpoint.segment in self.points else None
+
+    def _address(self) -> str:
+        """Where the databases are asked."""
+        address = self.values.teps[self.central[0]].value
+        return f"[{address}]" if address.version == 6 else str(address)
+
+    def _remote(self) -> str:
+        return f"tcp:{self._address()}:{SOUTHBOUND_PORT}"
+
+    def _switch(self, segment: Segment) -> Item:
+        return {
+            "name": switch_name(self.fabric, segment.name),
+            "ports": [
+                *(self._port(endpoint) for endpoint in self.points[segment.name]),
+                *(
+                    self._plug(edge, segment.name)
+                    for edge in self.edges
+                    for leg in edge.legs
+                    if leg.segment == segment.name
+                ),
+            ],
+        }
+
+    def _plug(self, edge: Edge, segment: str) -> Item:
+        """The end of a router's port at a switch."""
+        return {
+            "name": plug_name(self.fabric, edge.name, segment),
+            "type": "router",
+            "addresses": ["router"],
+            "options": {"router-port": leg_name(self.fabric, edge.name, segment)},
+        }
+
+    def _port(self, endpoint: Endpoint) -> Item:
+        """A port with what its endpoint may send. A router sends what others have sent to it, so of that one the MAC address alone is held."""
+        addressed = self.values.addressed[endpoint.id]
+        own = [addressed.address.value, addressed.address6.value, *endpoint.further]
+        known = " ".join([addressed.mac.value, *(str(address) for address in own if address)])
+        return {
+            "name": port_name(self.fabric, endpoint.id),
+            "type": "",
+            "addresses": [known],
+            "port_security": [addressed.mac.value if endpoint.is_router else known],
+        }
+
+    def _router(self, edge: Edge) -> Item:
+        return {
+            "name": switch_name(self.fabric, edge.name),
+            "ports": [self._leg(edge, leg) for leg in edge.legs],
+            "static_routes": [
+                {"ip_prefix": _prefix(route["to"], route["via"]), "nexthop": route["via"]} for route in edge.routes
+            ],
+        }
+
+    def _leg(self, edge: Edge, leg: Leg) -> Item:
+        segment = self.values.segments[leg.segment]
+        pairs = ((leg.address, segment.subnet), (leg.address6, segment.subnet6))
+        return {
+            "name": leg_name(self.fabric, edge.name, leg.segment),
+            "mac": self._mac(edge, leg),
+            "networks": [addresses.with_prefix(address, net) for address, net in pairs if address and net],
+        }
+
+    def _mac(self, edge: Edge, leg: Leg) -> str:
+        return addresses.derived_mac(self.values.intent, f"{edge.name}:{leg.segment}")
+
+    def _group(self, edge: Edge, leg: Leg) -> Item:
+        """The ports of a segment, before which an edge's policy stands."""
+        segment = self.values.segments[leg.segment]
+        name = group_name(self.fabric, edge.name, leg.segment)
+        return {
+            "name": name,
+            "ports": [port_name(self.fabric, endpoint.id) for endpoint in self.points[leg.segment]],
+            "acls": acls(
+                self.rules(edge), Place(name, leg.segment, _subnets(segment), self._mac(edge, leg)), bool(edge.log)
+            ),
+        }
+
+    # Checks
+
+    def _check(self) -> None:
+        if self.overlay is None:
+            return
+        self._check_overlays(self.overlay)
+        self._check_central(self.overlay)
+        for segment in self.segments:
+            self._check_segment(segment)
+        for endpoint in self.values.endpoints:
+            self._check_endpoint(endpoint)
+        for edge in self.edges:
+            self._check_edge(edge)
+        for denied in self.values.intent.denied:
+            if any(end.id == denied.source for ends in self.points.values() for end in ends):
+                self.problems.append(
+                    f"{denied.where}.from {denied.source} is on an overlay with the engine ovn, which has no flows of the intent's;"
+                    " leave it out, or take the engine openvswitch."
+                )
+
+    def _check_overlays(self, overlay: Overlay) -> None:
+        """A host has one ovn-controller, with a bridge and keys of its own."""
+        port = DST_PORTS.get(overlay.encapsulation)
+        for other in self.values.overlays.values():
+            if other is overlay:
+                continue
+            if other.ovn:
+                self.problems.append(
+                    f"{overlay.where} and {other.where} both have the engine ovn, of which a host can have one; put their segments on one overlay."
+                )
+                continue
+            if other.bridge and other.bridge == overlay.bridge:
+                self.problems.append(
+                    f"{overlay.where}.bridge {overlay.bridge} is also that of {other.name}, but OVN needs one for itself; give it another bridge."
+                )
+            same = (other.encapsulation, other.options["dst_port"] or port) == (overlay.encapsulation, port)
+            if same and (other.keyed or other.key):
+                self.problems.append(
+                    f"{other.where} is {other.encapsulation} with {'segments by key' if other.keyed else f'the key {other.key}'},"
+                    f" but OVN gives out the keys of {overlay.encapsulation} on overlay {overlay.name}; give one of them another encapsulation."
+                )
+
+    def _check_central(self, overlay: Overlay) -> None:
+        """The databases are on one host, which the others know by its tunnel endpoint."""
+        hosts = self.values.intent.hosts
+        if not self.central:
+            self.problems.append(
+                f"{overlay.where}.engine ovn needs a host for OVN's databases; put one of the KVM hosts into the group {CENTRAL}."
+            )
+        elif len(self.central) > 1:
+            self.problems.append(
+                f"The group {CENTRAL} has the hosts {', '.join(self.central)}, but a cluster of databases cannot be built yet; leave one there."
+            )
+        elif self.central[0] not in hosts:
+            self.problems.append(
+                f"{self.central[0]} is in the group {CENTRAL} and is no KVM host; put a host there that is in kvm_hosts, too,"
+                " as the others ask it by its tunnel endpoint."
+            )
+
+    def _check_segment(self, segment: Segment) -> None:
+        if segment.learn:
+            self.problems.append(
+                f"{segment.where}.learn is for overlays with segments_by: key; leave it out, as OVN knows its ports."
+            )
+        stated = segment.policy or (self.overlay.policy if self.overlay else None)
+        if stated and stated != "none":
+            self.problems.append(
+                f"{segment.where} has a policy within the segment, which is for overlays with segments_by: key; leave it out,"
+                " as edges between segments of OVN enforce fabric_policy."
+            )
+        if segment.dhcp:
+            self.problems.append(
+                f"{segment.where}.dhcp cannot be built with the engine ovn yet; leave it out, or take an overlay with the engine openvswitch."
+            )
+
+    def _check_endpoint(self, endpoint: Endpoint) -> None:
+        """A guest's port would have to be told OVN's name for it."""
+        names = [name for _number, name in wires.nics(endpoint) if name in self.points]
+        if names and endpoint.kind not in IN_NAMESPACE:
+            self.problems.append(
+                f"{endpoint.where} is a guest on segment {names[0]}, which cannot be built with the engine ovn yet;"
+                " plug it into a segment of an overlay with the engine openvswitch."
+            )
+
+    def _check_edge(self, edge: Edge) -> None:
+        if edge.hosts:
+            self.problems.append(
+                f"{edge.where}.hosts is for edges in a namespace, and this one is on every host, as its segments are OVN's; leave it out."
+            )
+        for option, items in (("nat", edge.nat), ("forwards", edge.forwards)):
+            if items:
+                self.problems.append(
+                    f"{edge.where}.{option} cannot be built with the engine ovn yet; leave it out, or take segments with the engine openvswitch."
+                )
+        for leg in edge.legs:
+            self._check_leg(leg)
+
+    def _check_leg(self, leg: Leg) -> None:
+        """A router's address is on its segment, and nobody else's."""
+        segment = self.values.segments.get(leg.segment) if leg.segment else None
+        if segment is None:
+            if leg.segment:
+                known = [segment.name for segment in self.segments]
+                self.problems.append(
+                    f"{leg.where}.segment {word(leg.segment)} is no segment{suggest(leg.segment, known)}"
+                )
+            return
+        if leg.interface:
+            self.problems.append(
+                f"{leg.where}.interface is for edges in a namespace; leave it out, as OVN's router has no interface of the host's."
+            )
+        others = [one for other in self.edges for one in other.legs if one is not leg and one.segment == leg.segment]
+        for option, subnet in (("address", segment.subnet), ("address6", segment.subnet6)):
+            address = getattr(leg, option)
+            if not address or not subnet:
+                continue
+            where = f"{leg.where}.{option} {address}"
+            if address.version != subnet.version or address not in subnet or addresses.reserved(subnet, address):
+                self.problems.append(f"{where} is no address of segment {segment.name} ({subnet}); give one there.")
+            for holder in self._holders(segment.name, address):
+                self.problems.append(f"{where} is also that of {holder}; give one of them another address.")
+            for other in others:
+                if address in (other.address, other.address6) and leg.where > other.where:
+                    self.problems.append(f"{where} is also that of {other.where}; give one of them another address.")
+
+    def _holders(self, segment: str, address: t.Any) -> list[str]:
+        """The endpoints that have an address."""
+        found = []
+        for endpoint in self.points.get(segment, ()):
+            addressed = self.values.addressed.get(endpoint.id)
+            if addressed and address in (addressed.address.value, addressed.address6.value, *endpoint.further):
+                found.append(endpoint.id)
+        return found
+
+
+def _subnets(segment: Segment) -> list[Network]:
+    return [net for net in (segment.subnet, segment.subnet6) if net]
+
+
+def _prefix(to: str, via: str) -> str:
+    """The destination of a route as OVN has it."""
+    if to != "default":
+        return to
+    return "0.0.0.0/0" if ipaddress.ip_address(via).version == 4 else "::/0"

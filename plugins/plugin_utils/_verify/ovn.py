@@ -1,0 +1,46 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""OVN: what its southbound database must tell of chassis and of the ports that they have bound. Pure.
+
+This file is private to the collection.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+Item = t.Dict[str, t.Any]
+
+CHASSIS_LOOK = "ovn-sbctl list Chassis {name}; ovn-sbctl list Chassis_Private {name}"
+BINDING_LOOK = "ovn-sbctl find Port_Binding logical_port={name}"
+
+
+def expected_chassis(host: Item) -> dict[str, Item]:
+    """The chassis by name, where the databases are: each has taken up what the northbound one holds."""
+    central = host["ovn_central"] or {"chassis": ()}
+    return {
+        one["name"]: {
+            "name": one["name"],
+            "encapsulations": one["encapsulations"],
+            "address": one["encapsulation_ip"],
+            "current": True,
+        }
+        for one in central["chassis"]
+    }
+
+
+def expected_bindings(host: Item) -> dict[str, Item]:
+    """The logical ports by name, where the databases are, each with the chassis that has it plugged in."""
+    central = host["ovn_central"] or {"bindings": {}}
+    return {port: {"name": port, "chassis": chassis, "up": True} for port, chassis in central["bindings"].items()}
+
+
+def chassis_rows(found: Item, _wanted: dict[str, Item]) -> dict[str, Item]:
+    """What was read of the chassis, each with whether it has taken up the last change."""
+    return {row["name"]: {**row, "current": row["nb_cfg"] >= found["nb_cfg"]} for row in found["chassis"]}
+
+
+def binding_rows(found: Item, _wanted: dict[str, Item]) -> dict[str, Item]:
+    """What was read of the logical ports."""
+    return {row["name"]: row for row in found["bindings"]}

@@ -1,0 +1,453 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""OVN in the plan: switches, ports, routers and ACLs, what makes a host a chassis, and what is refused with which sentence."""
+
+from __future__ import annotations
+
+import copy
+import ipaddress
+import re
+import typing as t
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import PlanError
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan
+from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.model import Packet, Rule, allowed
+from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.ovn import Place, acls
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.way import Packet as Way
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.way import Route, TraceError
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify import judge, state
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.causes import World
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.expectations import expectations, host_state
+from ansible_collections.overloom.fabric.tests.unit.intents import SPEC, fabrics, inventory_plan
+from ansible_collections.overloom.fabric.tests.unit.plugins.plugin_utils.test_policy import (
+    SEGMENTS,
+    packets,
+    rule_lists,
+    segment_of,
+)
+
+Item = t.Dict[str, t.Any]
+OVERLAY: Item = {"name": "ov", "engine": "ovn", "encapsulation": "geneve"}
+EDGE: Item = {
+    "name": "gw",
+    "legs": [
+        {"segment": "web", "address": "10.1.1.1", "address6": "2001:db8:1::1"},
+        {"segment": "db", "address": "10.1.2.1"},
+    ],
+}
+RULE: Item = {"name": "web-to-db", "from": ["web"], "to": ["db"], "protocol": "tcp", "ports": ["5432"]}
+
+
+def fabric(**more: t.Any) -> Item:
+    """Two hosts with endpoints on two segments of OVN."""
+    base: Item = {
+        "fabric_name": "test",
+        "fabric_overlays": [OVERLAY],
+        "fabric_segments": [
+            {"name": "web", "vlan": 10, "subnet": "10.1.1.0/24", "subnet6": "2001:db8:1::/64"},
+            {"name": "db", "subnet": "10.1.2.0/24"},
+        ],
+        **more,
+    }
+    first: list[Item] = [{"name": "web1", "segment": "web", "mac": "02:00:00:00:00:01"}]
+    second: list[Item] = [{"name": "web2", "segment": "web"}, {"name": "db2", "segment": "db"}]
+    hosts = {"kvm1": {**base, "fabric_endpoints": first}, "kvm2": {**base, "fabric_endpoints": second}}
+    return copy.deepcopy(hosts)
+
+
+def planned(hosts: Item | None = None, **more: t.Any) -> Item:
+    """The plan, with the databases on kvm1."""
+    return compile_plan(hosts or fabric(**more), SPEC, central=["kvm1"])
+
+
+def central(plan: Item) -> Item:
+    """What the host of the databases gets."""
+    return next(filter(None, (host["ovn_central"] for host in plan["hosts"].values())), t.cast(Item, None))
+
+
+def named(items: t.Iterable[Item]) -> dict[str, Item]:
+    """Items by name."""
+    return {item["name"]: item for item in items}
+
+
+def ports(plan: Item) -> dict[str, Item]:
+    """All logical ports."""
+    return named(port for switch in central(plan)["northbound"]["switches"] for port in switch["ports"])
+
+
+def test_a_segment_is_a_switch_and_an_endpoint_a_port_that_may_send_as_itself_alone() -> None:
+    plan = planned()
+    assert list(named(central(plan)["northbound"]["switches"])) == ["test/web", "test/db"]
+    known = ["02:00:00:00:00:01 10.1.1.65 2001:db8:1::1:1"]
+    web1 = {"name": "test/kvm1/web1", "type": "", "addresses": known, "port_security": known}
+    assert ports(plan)["test/kvm1/web1"] == web1
+    assert plan["hosts"]["kvm1"]["namespaces"][0]["iface_id"] == "test/kvm1/web1"
+    assert plan["hosts"]["kvm1"]["namespaces"][0]["bridge"] == "br-ovn"
+    # OVN numbers its switches itself: what tells segments apart elsewhere means nothing here.
+    assert plan["hosts"]["kvm1"]["namespaces"][0]["tag"] == ""
+    assert central(plan)["bindings"] == {"test/kvm1/web1": "kvm1", "test/kvm2/web2": "kvm2", "test/kvm2/db2": "kvm2"}
+
+
+def test_every_host_is_a_chassis_and_asks_the_central_one_by_its_tunnel_endpoint() -> None:
+    plan = planned()
+    assert central(plan)["listen"] == "ptcp:6642:192.168.200.1"
+    assert plan["hosts"]["kvm2"]["ovn_chassis"] == {
+        "name": "kvm2",
+        "remotes": ["tcp:192.168.200.1:6642"],
+        "encapsulations": ["geneve"],
+        "encapsulation_ip": "192.168.200.2",
+        "bridge": "br-ovn",
+    }
+    six = planned(fabric_underlay={"subnet": "fd00:200::/64"})
+    assert six["hosts"]["kvm2"]["ovn_chassis"]["remotes"] == ["tcp:[fd00:200::1]:6642"]
+    bridge = next(one for one in plan["hosts"]["kvm1"]["bridges"] if one["name"] == "br-ovn")
+    assert bridge["fail_mode"] == "secure" and not plan["hosts"]["kvm1"]["tunnels"]
+
+
+def test_a_fabric_without_ovn_has_none_of_it() -> None:
+    plan = compile_plan(fabric(fabric_overlays=[{"encapsulation": "vxlan"}]), SPEC, central=["kvm1"])
+    assert central(plan) is None and plan["hosts"]["kvm1"]["ovn_chassis"] is None
+    assert plan["hosts"]["kvm1"]["namespaces"][0]["iface_id"] == ""
+
+
+@pytest.mark.parametrize(
+    ("encapsulation", "subnet", "mtu"),
+    [
+        ("geneve", "192.168.200.0/24", 1442),
+        ("vxlan", "192.168.200.0/24", 1450),
+        ("geneve", "fd00:200::/64", 1422),
+        ("vxlan", "fd00:200::/64", 1430),
+    ],
+)
+def test_the_mtu_has_room_for_the_option_of_ovn(encapsulation: str, subnet: str, mtu: int) -> None:
+    plan = planned(fabric_overlays=[{**OVERLAY, "encapsulation": encapsulation}], fabric_underlay={"subnet": subnet})
+    assert {segment["mtu"] for segment in plan["segments"]} == {mtu}
+    assert plan["hosts"]["kvm1"]["namespaces"][0]["mtu"] == mtu
+    assert ("OVN's option 8" in plan["sources"]["segments.web.mtu"]) == (encapsulation == "geneve")
+
+
+def test_an_edge_between_segments_of_ovn_is_a_router_on_every_host_and_no_namespace() -> None:
+    routes = [{"to": "default", "via": "10.1.2.9"}]
+    plan = planned(fabric_edges=[{**EDGE, "routes": routes}], fabric_policy=[RULE])
+    (router,) = central(plan)["northbound"]["routers"]
+    assert router["name"] == "test/gw"
+    assert router["static_routes"] == [{"ip_prefix": "0.0.0.0/0", "nexthop": "10.1.2.9"}]
+    assert [port["networks"] for port in router["ports"]] == [
+        ["10.1.1.1/24", "2001:db8:1::1/64"],
+        ["10.1.2.1/24"],
+    ]
+    ends = [port for port in ports(plan).values() if port["type"] == "router"]
+    assert [end["options"] for end in ends] == [{"router-port": port["name"]} for port in router["ports"]]
+    assert not {port["name"] for port in router["ports"]} & set(ports(plan))
+    assert len({port["mac"] for port in router["ports"]}) == 2
+    assert not plan["hosts"]["kvm1"]["nft_tables"] and len(plan["endpoints"]) == 3
+    web1 = plan["hosts"]["kvm1"]["namespaces"][0]
+    assert {route["via"] for route in web1["routes"]} == {"10.1.1.1", "2001:db8:1::1"}
+    # verify takes what passes, and what does not, from the edge as from any other one.
+    expected = expectations(plan)
+    assert [(link["to"], link["port"]) for link in expected["connections"]] == [("kvm2/db2", 5432)]
+    apart = {("kvm1/web1", "kvm2/db2"), ("kvm2/db2", "kvm1/web1")}
+    assert apart <= {(pair["from"], pair["to"]) for pair in expected["denied"] if pair["probe"] == "tcp"}
+
+
+def test_a_router_in_a_namespace_on_ovn_may_send_what_others_have_sent_to_it() -> None:
+    hosts = fabric()
+    hosts["kvm1"]["fabric_endpoints"][0]["sysctls"] = {"net.ipv4.ip_forward": 1}
+    assert ports(planned(hosts))["test/kvm1/web1"]["port_security"] == ["02:00:00:00:00:01"]
+
+
+def test_tunnel_endpoints_are_measured_between_all_hosts() -> None:
+    assert {(way["from"], way["to"]) for way in expectations(planned())["teps"]} == {("kvm1", "kvm2"), ("kvm2", "kvm1")}
+
+
+def test_tenants_with_the_same_addresses_are_switches_routers_and_groups_apart() -> None:
+    plan, _groups = inventory_plan("ovn")
+    northbound = central(plan)["northbound"]
+    assert len(northbound["switches"]) == 4 and len(northbound["routers"]) == 2
+    groups = [group["name"] for group in northbound["port_groups"]]
+    assert len(set(groups)) == 4 and all(re.fullmatch("[A-Za-z_.][A-Za-z0-9_.]*", name) for name in groups)
+    # Learning bridges beside OVN, with a bridge of their own.
+    assert [one["name"] for one in plan["hosts"]["kvm2"]["bridges"]] == ["br-underlay", "br-ovn", "br-int"]
+    assert [one["bridge"] for one in plan["hosts"]["kvm2"]["tunnels"]] == ["br-int", "br-int"]
+
+
+# ACLs ------------------------------------------------------------------------------------------------------------------
+
+
+def holds(match: str, packet: Packet) -> bool:
+    """Whether a match of OVN is about a packet: its expression, with what it names put in."""
+    fields = {f"ip{packet.source.version}.src": packet.source, f"ip{packet.source.version}.dst": packet.target}
+
+    def comparison(found: re.Match[str]) -> str:
+        field, operator, values = found.groups()
+        inside = field in fields and any(
+            fields[field] in ipaddress.ip_network(text.strip()) for text in values.strip("{}").split(",")
+        )
+        assert operator == "=="  # others are thousands of flows
+        return str(inside)
+
+    def port(found: re.Match[str]) -> str:
+        protocol, operator, number = found.groups()
+        return f"({protocol == packet.protocol} and {packet.port} {operator} {number})"
+
+    text = re.sub(r"outport == @\w+|eth.src == [0-9a-f:]+|\bip\b(?!\.)", "True", match)
+    text = re.sub(r"(ip[46]\.(?:src|dst)) (==) (\{[^}]*\}|\S+?)(?=[ )]|$)", comparison, text)
+    text = re.sub(r"\bip([46])\b(?!\.)", lambda one: str(packet.source.version == int(one[1])), text)
+    text = re.sub(r"\b(tcp|udp)\.dst (==|>=|<=) (\d+)", port, text)
+    text = re.sub(
+        r"\bicmp([46])\b", lambda one: str(packet.protocol == "icmp" and packet.source.version == int(one[1])), text
+    )
+    text = re.sub(r"\b(tcp|udp)\b", lambda one: str(packet.protocol == one[0]), text)
+    assert re.fullmatch(r"[TrueFalsandior0-9()&|<>= ]+", text), text
+    return bool(eval(text.replace("&&", " and ").replace("||", " or ")))  # noqa: S307 - of the characters above
+
+
+def passes(listed: list[Item], packet: Packet) -> bool:
+    """What OVN does with what a router brings: the ACL of the highest priority decides, and without one a packet passes."""
+    for acl in sorted(listed, key=lambda one: -one["priority"]):
+        if holds(acl["match"], packet):
+            return bool(acl["action"] == "allow-related")
+    return True
+
+
+@settings(max_examples=300, deadline=None)
+@given(rule_lists(), packets())
+def test_acls_let_pass_of_what_a_router_brings_what_the_policy_allows(rules: list[Rule], packet: Packet) -> None:
+    target = segment_of(packet.target)
+    if target is None:
+        return
+    subnets = [ipaddress.ip_network(text) for text in SEGMENTS[target]]
+    listed = acls(rules, Place("pg", target, subnets, "02:00:00:00:00:01"), log=False)
+    assert passes(listed, packet) == allowed(rules, packet), listed
+    assert len({acl["priority"] for acl in listed}) == len(listed) and all(0 < a["priority"] < 32767 for a in listed)
+
+
+def test_acls_are_about_the_router_of_their_segment_alone() -> None:
+    plan = planned(fabric_edges=[{**EDGE, "log": True}], fabric_policy=[RULE])
+    macs = {port["name"]: port["mac"] for port in central(plan)["northbound"]["routers"][0]["ports"]}
+    for group, leg in zip(central(plan)["northbound"]["port_groups"], ("web", "db")):
+        begin = f"outport == @{group['name']} && eth.src == {macs[f'test/gw:{leg}']} && "
+        assert all(acl["match"].startswith(begin) for acl in group["acls"])
+        assert group["acls"][-1]["log"] and group["acls"][-1]["severity"] == "info"
+
+
+# Random fabrics --------------------------------------------------------------------------------------------------------
+
+
+def on_ovn(hosts: Item) -> Item:
+    """A fabric of any engine with `engine` changed, and what the engine does not take left out."""
+    first: Item = next(iter(hosts.values()))
+    overlays = first.get("fabric_overlays") or [{}]
+    changed = {"name": overlays[0].get("name", "vxlan"), "engine": "ovn", "encapsulation": "geneve"}
+    others = [overlay for overlay in overlays[1:] if overlay["encapsulation"] == "gre"]
+    names = {changed["name"], *(overlay["name"] for overlay in others)}
+    segments = [{**one, "overlay": one.get("overlay", changed["name"])} for one in first["fabric_segments"]]
+    for segment in segments:
+        if segment["overlay"] not in names:
+            segment["overlay"] = changed["name"]
+    return {
+        name: {**variables, "fabric_overlays": [changed, *others], "fabric_segments": segments}
+        for name, variables in hosts.items()
+    }
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(fabrics())
+def test_each_endpoint_on_ovn_is_one_port_that_its_host_binds(hosts: Item) -> None:
+    given_hosts = on_ovn(hosts)
+    plan = compile_plan(given_hosts, SPEC, central=[sorted(given_hosts)[0]])
+    segments = {one["name"] for one in plan["segments"] if one["engine"] == "ovn"}
+    wanted = {f"{plan['fabric']}/{one['id']}": one for one in plan["endpoints"] if one["segment"] in segments}
+    found = ports(plan)
+    assert set(found) == set(wanted) == set(central(plan)["bindings"])
+    plugged = {
+        space["iface_id"]: name
+        for name, host in plan["hosts"].items()
+        for space in host["namespaces"]
+        if space["iface_id"]
+    }
+    assert plugged == central(plan)["bindings"]
+    for name, point in wanted.items():
+        assert found[name]["addresses"] == [" ".join(filter(None, (point["mac"], point["address"], point["address6"])))]
+
+
+# Refusals --------------------------------------------------------------------------------------------------------------
+
+GUEST: Item = {"name": "vm", "kind": "guest", "segment": "web", "guest": {"image": "lab"}}
+REFUSED: list[tuple[Item, str]] = [
+    ({"fabric_overlays": [{**OVERLAY, "encapsulation": "gre"}]}, "encapsulation gre is for the engine openvswitch"),
+    ({"fabric_overlays": [{**OVERLAY, "encapsulation": "vlan"}]}, "encapsulation vlan is for the engine openvswitch"),
+    ({"fabric_overlays": [{**OVERLAY, "bfd": True}]}, r"fabric_overlays\[ov\].bfd is for the engine openvswitch"),
+    ({"fabric_overlays": [{**OVERLAY, "topology": "ring"}]}, "topology is for the engine openvswitch"),
+    ({"fabric_overlays": [{**OVERLAY, "segments_by": "key"}]}, "segments_by is for the engine openvswitch"),
+    (
+        {"fabric_overlays": [OVERLAY, {**OVERLAY, "name": "two", "bridge": "br-two"}]},
+        "both have the engine ovn, of which a host can have one",
+    ),
+    (
+        {"fabric_overlays": [{**OVERLAY, "bridge": "br-int"}, {"name": "vx"}]},
+        "bridge br-int is also that of vx, but OVN needs one for itself",
+    ),
+    (
+        {"fabric_overlays": [OVERLAY, {"name": "g", "encapsulation": "geneve", "key": 7}]},
+        r"fabric_overlays\[g\] is geneve with the key 7, but OVN gives out the keys of geneve",
+    ),
+    (
+        {"fabric_overlays": [OVERLAY, {"name": "g", "encapsulation": "geneve", "segments_by": "key"}]},
+        r"fabric_overlays\[g\] is geneve with segments by key, but OVN gives out the keys",
+    ),
+    ({"fabric_edges": [{**EDGE, "hosts": ["kvm1"]}]}, "hosts is for edges in a namespace, and this one is on every"),
+    ({"fabric_edges": [{**EDGE, "nat": [{"from": "web", "out": "db"}]}]}, "nat cannot be built with the engine ovn"),
+    (
+        {"fabric_edges": [{**EDGE, "forwards": [{"name": "f", "segment": "db", "port": 80, "to": "kvm1/web1"}]}]},
+        "forwards cannot be built with the engine ovn yet",
+    ),
+    (
+        {"fabric_edges": [{**EDGE, "routes": [{"to": "default", "via": "10.8.0.1"}]}]},
+        "goes via 10.8.0.1, which is on none of its segments",
+    ),
+    (
+        {"fabric_denied": [{"from": "kvm1/web1", "to": "kvm2/web2"}]},
+        "is on an overlay with the engine ovn, which has no flows",
+    ),
+]
+
+
+@pytest.mark.parametrize(("more", "sentence"), REFUSED)
+def test_what_ovn_cannot_do_is_refused_with_the_engine_that_can(more: Item, sentence: str) -> None:
+    if len(more.get("fabric_overlays", ())) > 1:
+        segments = fabric()["kvm1"]["fabric_segments"]
+        more = {**more, "fabric_segments": [{**segment, "overlay": "ov"} for segment in segments]}
+    with pytest.raises(PlanError, match=sentence):
+        planned(**more)
+
+
+@pytest.mark.parametrize(
+    ("leg", "sentence"),
+    [
+        ({"address": "10.1.3.1"}, r"address 10.1.3.1 is no address of segment db \(10.1.2.0/24\)"),
+        ({"address": "10.1.2.0"}, "address 10.1.2.0 is no address of segment db"),
+        ({"address": "10.1.2.66"}, "address 10.1.2.66 is also that of kvm2/db2"),
+        ({"interface": "eth0"}, "interface is for edges in a namespace"),
+        ({"segment": "wep"}, "segment wep is no segment; did you mean web"),
+    ],
+)
+def test_a_leg_of_a_router_is_on_its_segment_alone(leg: Item, sentence: str) -> None:
+    edge = copy.deepcopy(EDGE)
+    edge["legs"][1].update(leg)
+    with pytest.raises(PlanError, match=sentence):
+        planned(fabric_edges=[edge])
+
+
+def test_two_routers_with_one_address_and_two_gateways_are_refused() -> None:
+    with pytest.raises(PlanError, match="both the gateway of segment web") as error:
+        planned(fabric_edges=[EDGE, {**EDGE, "name": "too"}])
+    assert "legs[0].address 10.1.1.1 is also that of fabric_edges[gw].legs[0]" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("central", "sentence"),
+    [
+        ([], "engine ovn needs a host for OVN's databases; put one of the KVM hosts into the group ovn_central"),
+        (["kvm1", "kvm2"], "has the hosts kvm1, kvm2, but a cluster of databases cannot be built yet"),
+        (["db9"], "db9 is in the group ovn_central and is no KVM host"),
+    ],
+)
+def test_the_databases_are_on_one_host_of_the_fabric(central: list[str], sentence: str) -> None:
+    with pytest.raises(PlanError, match=sentence):
+        compile_plan(fabric(), SPEC, central=central)
+
+
+@pytest.mark.parametrize(
+    ("segment", "endpoint", "flow", "sentence"),
+    [
+        (
+            {"learn": True},
+            {},
+            None,
+            "learn is for overlays with segments_by: key; leave it out, as OVN knows its ports",
+        ),
+        ({"dhcp": {}}, {}, None, "dhcp cannot be built with the engine ovn yet"),
+        ({"policy": "deny"}, {}, None, "has a policy within the segment, which is for overlays with segments_by: key"),
+        (
+            {},
+            GUEST,
+            None,
+            r"fabric_endpoints\[vm\] is a guest on segment web, which cannot be built with the engine ovn",
+        ),
+        ({}, {}, {"bridge": "br-ovn", "actions": []}, "bridge br-ovn is that of overlay ov, whose flows are OVN's"),
+    ],
+)
+def test_what_is_not_built_yet_is_one_sentence(segment: Item, endpoint: Item, flow: Item | None, sentence: str) -> None:
+    hosts = fabric()
+    hosts["kvm1"]["fabric_segments"][0].update(segment)
+    hosts["kvm2"]["fabric_segments"][0].update(segment)
+    hosts["kvm1"]["fabric_endpoints"] += [endpoint] * bool(endpoint)
+    hosts["kvm1"]["fabric_flows"] = [flow] if flow else []
+    with pytest.raises(PlanError, match=sentence):
+        planned(hosts)
+
+
+# What the other playbooks make of it -----------------------------------------------------------------------------------
+
+
+def test_trace_names_what_follows_a_packet_into_ovn() -> None:
+    with pytest.raises(
+        TraceError, match=r"ask on kvm1: ovn-trace --ct=new test/web 'inport==\"test/kvm1/web1\" && ip4"
+    ):
+        Route(planned(), "kvm1/web1", "kvm2/web2", Way())
+
+
+def test_the_southbound_database_is_held_against_the_plan() -> None:
+    plan = planned()
+    chassis = [
+        {"name": f"kvm{n}", "encapsulations": ["geneve"], "address": f"192.168.200.{n}", "nb_cfg": 7} for n in (1, 2)
+    ]
+    bindings = [{"name": port, "chassis": host, "up": True} for port, host in central(plan)["bindings"].items()]
+    read = {"ovn": {"chassis": chassis, "bindings": bindings, "nb_cfg": 7}, "unread": {}}
+    wanted = {key: host_state(plan["hosts"]["kvm1"])[key] for key in ("chassis", "bindings")}
+
+    def wrong() -> dict[str, str]:
+        return {
+            f"{check['kind']} {check['thing']}": check["observed"]
+            for check in state.judge("kvm1", {**wanted, "flows": {}}, read)
+            if not check["passed"]
+        }
+
+    assert wrong() == {}
+    # The slow chassis is named, and so is the port that is on the wrong host.
+    chassis[1]["nb_cfg"] = 6
+    bindings[0].update(chassis=None, up=False)
+    assert wrong() == {
+        "chassis kvm2": "current False",
+        "binding test/kvm1/web1": "chassis not set, up False",
+    }
+    assert not host_state(plan["hosts"]["kvm2"])["chassis"]
+
+
+def test_a_chassis_that_is_gone_is_the_cause_of_what_its_host_has_lost() -> None:
+    plan = planned()
+    world = World(plan, {})
+    gone = {"host": "kvm1", "kind": "chassis", "thing": "kvm2"}
+    assert world.part_of_state(gone) == ("switch", "kvm2")
+    unbound = {"host": "kvm1", "kind": "binding", "thing": "test/kvm2/db2"}
+    assert world.part_of_state(unbound) == ("endpoint", "kvm2/db2")
+
+
+def test_endpoints_ask_for_neighbors_as_themselves_and_a_group_answers_nobody() -> None:
+    plan, _groups = inventory_plan("ovn")
+    expected = expectations(plan)
+    ends = {end["id"]: end for host in judge.options(plan, expected).values() for end in host["endpoints"]}
+    assert ends["kvm1/web1"]["secured"] and "secured" not in ends["kvm2/old2"]
+    assert not any(one["others"] for one in expected["alone"] if one["from"] == "kvm1/web1")
+
+
+def test_an_address_that_another_tenant_has_too_is_not_expected_to_be_silent_where_an_edge_lets_pings_pass() -> None:
+    expected = expectations(inventory_plan("ovn")[0], None)
+    asked = {(pair["from"], pair["to"]) for pair in expected["isolated"]}
+    # bolt's web has the addresses of acme's, which db reaches.
+    assert ("kvm1/db1", "kvm1/bolt-web1") not in asked and ("kvm1/web1", "kvm2/bolt-db2") in asked
