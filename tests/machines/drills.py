@@ -344,7 +344,7 @@ class Drills:
     def management_undone(self) -> None:
         """On the first machine the card falls into a VLAN of nobody's as soon as it is on the bridge; nobody confirms, so it comes back."""
         before = self._networks()
-        lost = "until ovs-vsctl port-to-br eth0; do sleep 0.1; done; ovs-vsctl --no-wait set Port eth0 tag=99"
+        lost = "ovs-vsctl wait-until Interface eth0 'ofport>0'; sleep 1; ovs-vsctl --no-wait set Port eth0 tag=99"
         self.first.ssh("sudo", "systemd-run", "--unit=lost", "sh", "-c", lost)
         limited = ["--limit", self.first.name]
         output, _changed = self._playbook(
