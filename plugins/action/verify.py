@@ -22,7 +22,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.expectatio
 PORTS = range(61000, 65536)
 FILES = ("verify.json", "verify.xml")
 REQUIRED = (*_verify.ROUNDS, "denied", "read", "flows")
-OPTIONAL = ("reached", "pings_again", "transfers_again", "routers")
+OPTIONAL = ("reached", "listening", "pings_again", "transfers_again", "routers")
 ARGUMENTS = {
     "plan": {"type": "dict"},
     "observed": {

@@ -103,7 +103,7 @@ options:
           - V(ping) sends O(count) echo requests.
           - V(mtu) does so with O(probes[].size) bytes and the do-not-fragment bit.
           - V(tcp) sends O(tcp_bytes), or what the probe says, to the responder there.
-          - V(connect) connects to the TCP port O(probes[].port) of a service, and closes the connection. Not from a guest.
+          - V(connect) connects to the port O(probes[].port) of a service, and closes the connection; with UDP it sends a datagram. Not from a guest.
           - V(isolation) asks for the address below IP and by echo, and asks for O(probes[].control) beside it.
           - V(host) asks all IPv6 nodes of the endpoint's link by echo, to see whether the host itself is among them. Not from a guest.
         type: str
@@ -124,8 +124,13 @@ options:
         description: For V(mtu), the length of the IP packet in bytes.
         type: int
       port:
-        description: For V(connect), the TCP port.
+        description: For V(connect), the port.
         type: int
+      protocol:
+        description: For V(connect), the protocol. With V(udp), a port on which nobody listens answers, too; somebody who listens need not.
+        type: str
+        choices: [tcp, udp]
+        default: tcp
       control:
         description: For V(isolation), an address that must answer, or silence proves nothing.
         type: str
@@ -215,7 +220,7 @@ observed:
       type: float
       returned: for the kind V(tcp), on success
     connected:
-      description: That the service took the connection.
+      description: That the service took the connection, or answered a datagram.
       type: bool
       returned: for the kind V(connect), on success
     answered_by:
@@ -248,6 +253,11 @@ seconds:
   returned: when O(state=measured)
   type: float
   sample: 1.4
+udp:
+  description: The UDP ports that somebody has in the namespace of each of O(endpoints), by their ids.
+  returned: when O(state=listening)
+  type: dict
+  sample: {kvm1/red: [53]}
 pid:
   description: Process number of the responder.
   returned: when O(state=listening)
@@ -256,6 +266,7 @@ pid:
 """
 
 import concurrent.futures
+import contextlib
 import re
 import time
 import typing as t
@@ -275,6 +286,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._probe.prober impo
     Background,
     Prober,
     Sender,
+    listening_datagrams,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 
@@ -302,6 +314,7 @@ PROBE = {
     "to_mac": {"type": "str"},
     "size": {"type": "int"},
     "port": {"type": "int"},
+    "protocol": {"type": "str", "choices": ["tcp", "udp"], "default": "tcp"},
     "control": {"type": "str"},
     "bytes": {"type": "int"},
     "seconds": {"type": "float"},
@@ -321,6 +334,17 @@ def listen(options: dict, background: Background) -> int:
 def listening_guests(options: dict) -> set:
     """The guests that answer transfers."""
     return {end["guest"] for end in options["endpoints"] if end["guest"] and end["listens"]}
+
+
+def udp_ports(options: dict) -> dict:
+    """The UDP ports that are taken at each endpoint in a namespace."""
+    ends = [end for end in options["endpoints"] if end["namespace"] and not (end["guest"] or end["device"])]
+    found = {}
+    for end in ends:
+        # One that is gone is told by what is measured from there.
+        with contextlib.suppress(FabricError):
+            found[end["id"]] = listening_datagrams(end["namespace"])
+    return found
 
 
 def measure(options: dict) -> list:
@@ -417,7 +441,7 @@ def main() -> None:
             stop_in_guests(listening_guests(options), options["port"], options["uri"])
             module.exit_json(changed=False)
         if options["state"] == "listening":
-            module.exit_json(changed=False, pid=listen(options, background))
+            module.exit_json(changed=False, pid=listen(options, background), udp=udp_ports(options))
         begun = time.monotonic()
         observed = measure(options)
     except FabricError as error:

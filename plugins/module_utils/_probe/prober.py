@@ -53,6 +53,9 @@ DEAD_CONTROL_WINDOW = 0.05
 TCP_AT_ONCE = 4
 CONNECTIONS_AT_ONCE = 64
 CONNECT_TIMEOUT = 5.0
+# Seconds that each of some datagrams waits for its answer.
+DATAGRAM_TIMEOUT, DATAGRAMS = 1.5, 3
+NO_ANSWER = "no answer"
 # A transfer that is bounded by time: no more than this, and no more of it in the sender's buffer than drains in a moment.
 TIMED_BYTES = 1 << 30
 TIMED_BUFFER = 256 << 10
@@ -210,6 +213,37 @@ def connection(sender: Sender, to: str, port: int) -> dict:
         except OSError as error:
             return {"error": error.strerror or str(error)}
     return {"connected": True}
+
+
+def datagram(sender: Sender, to: str, port: int) -> dict:
+    """Ask a UDP port with next to nothing. That nobody listens there is an answer as well, by ICMP."""
+    family = socket.AF_INET6 if ":" in to else socket.AF_INET
+    with inside(sender.namespace):
+        link = socket.socket(family, socket.SOCK_DGRAM)
+    with link:
+        link.settimeout(DATAGRAM_TIMEOUT)
+        for _attempt in range(DATAGRAMS):
+            try:
+                link.connect((to, port))
+                link.send(b"\n")
+                link.recv(1)
+            except socket.timeout:
+                continue
+            except OSError as error:
+                return {"error": error.strerror or str(error)}
+            return {"connected": True}
+    return {"error": NO_ANSWER}
+
+
+def listening_datagrams(namespace: str | None) -> list[int]:
+    """The UDP ports that somebody has in a namespace, in order."""
+    ports = set()
+    with inside(namespace):
+        for table in ("udp", "udp6"):
+            # Of this thread, which may be in another namespace than its process.
+            with contextlib.suppress(OSError), open(f"/proc/thread-self/net/{table}", encoding="ascii") as stream:
+                ports |= {int(line.split()[1].rpartition(":")[2], 16) for line in stream.readlines()[1:]}
+    return sorted(ports)
 
 
 class Echo:
@@ -518,7 +552,7 @@ class Prober:
 
         probes: dicts with kind (ping, mtu, tcp, connect, isolation, host), from (a sender's id), to (an address), and for mtu
         the size of the IP packet, for isolation optionally to_mac and control (an address that must answer), for tcp
-        bytes or seconds, instead of tcp_bytes, for connect the port.
+        bytes or seconds, instead of tcp_bytes, for connect the port and the protocol.
         settle: seconds to wait at most for a first answer before the counted pings.
         """
         observed: list[dict] = [{} for _probe in probes]
@@ -537,7 +571,8 @@ class Prober:
         self._transfer([pair for pair in transfers if pair[0].get("seconds")], tcp_bytes, tcp_timeout, 1)
         self._transfer([pair for pair in transfers if not pair[0].get("seconds")], tcp_bytes, tcp_timeout, TCP_AT_ONCE)
         for probe, outcome in by_kind.get("connect", []):
-            outcome.update(connection(self.senders[probe["from"]], probe["to"], probe["port"]))
+            ask = datagram if probe.get("protocol") == "udp" else connection
+            outcome.update(ask(self.senders[probe["from"]], probe["to"], probe["port"]))
         self._isolation(by_kind.get("isolation", []))
         self._host(by_kind.get("host", []))
         return observed

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Edges: what the plan expects to pass between segments, and what not. Pure: plan in, plain data out.
 
-Pings and TCP are measured; UDP is not, as silence of an endpoint that does not answer is no proof. What is measured is a sample: a pair of endpoints for each
-two segments and host, and one for each rule that decides about any pair.
+Pings and TCP are measured, and of UDP what is allowed to stated ports: there is an answer even if nobody listens. That UDP is dropped is not.
+What is measured is a sample: a pair of endpoints for each two segments and host, and one for each rule that decides about any pair.
 
 This file is private to the collection.
 """
@@ -18,6 +18,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric imp
 from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.model import (
     ICMP,
     TCP,
+    UDP,
     Layer,
     Packet,
     Rule,
@@ -172,9 +173,16 @@ def _translates(edge: Item, one: Item, other: Item) -> bool:
 
 def _deciding(way: Way) -> list[Rule]:
     """The rules that decide about what is measured on a way."""
-    packets = [way.packet(ICMP), *(way.packet(TCP, port) for port in (*stated_ports(way.layers), LISTENING[0]))]
+    packets = [way.packet(ICMP), way.packet(TCP, LISTENING[0])]
+    packets += [way.packet(protocol, port) for protocol, port in _stated_ports(way, way.layers)]
     found = (deciding(layer.rules, packet) for layer in way.layers for packet in packets)
     return [rule for rule in found if rule]
+
+
+def _stated_ports(way: Way, layers: t.Sequence[Layer]) -> list[tuple[str, int]]:
+    """The first port of each rule that states ports, with its protocol. Where flows judge as well, UDP is not tried."""
+    measured = (TCP, UDP) if len(way.layers) == 1 else (TCP,)
+    return [(protocol, port) for protocol in measured for port in stated_ports(layers, protocol)]
 
 
 def expected_pairs(chosen: t.Iterable[Way], ping_headers: t.Mapping[int, int]) -> list[Item]:
@@ -224,36 +232,42 @@ def expected_connections(chosen: t.Iterable[Way]) -> list[Item]:
     """Ports that rules allow: whoever listens or not, an answer comes back."""
     found = {}
     for way in chosen:
-        for port in stated_ports(way.layers[:1]):
-            rule = deciding(way.layers[0].rules, way.packet(TCP, port))
-            if rule and rule.ports and passes(way.layers, way.packet(TCP, port)):
-                found[rule.name, way.family] = _connection(way.one, way.other, way.address, port)
+        for protocol, port in _stated_ports(way, way.layers[:1]):
+            packet = way.packet(protocol, port)
+            rule = deciding(way.layers[0].rules, packet)
+            if rule and rule.ports and passes(way.layers, packet):
+                found[rule.name, way.family] = _connection(way.one, way.other, way.address, protocol, port)
     return list(found.values())
 
 
-def _connection(one: Item, other: Item, address: str, port: int) -> Item:
+def _connection(one: Item, other: Item, address: str, protocol: str, port: int) -> Item:
     return {
         "from": one["id"],
         "to": other["id"],
         "family": _family(address),
         "address": address,
+        "protocol": protocol,
         "port": port,
         "answers": True,
     }
 
 
 def expected_forwards(plan: Item) -> list[Item]:
-    """Each forwarded port of TCP, asked by one endpoint of each segment, its own among them."""
+    """Each forwarded port, asked by one endpoint of each segment, its own among them."""
     found = []
     points = {point["id"]: point for point in plan["endpoints"]}
     hops, judges = _hops(plan), Judges(plan)
     for edge in plan["edges"]:
-        for forward in (forward for forward in edge["forwards"] if forward["protocol"] == TCP):
+        for forward in edge["forwards"]:
             target = points[forward["to"]]
+            # Who listens in a guest for UDP, and need not answer, is not known. Where flows judge as well, it is not tried.
+            if forward["protocol"] != TCP and (target["kind"] not in IN_NAMESPACE or judges.layers):
+                continue
             for leg in edge["legs"]:
                 asker = _asker(edge, leg, forward, target, plan["endpoints"], hops, judges)
                 if asker is not None:
-                    found.append(_connection(asker, target, forward["address"], forward["port"]))
+                    link = _connection(asker, target, forward["address"], forward["protocol"], forward["port"])
+                    found.append({**link, "target_port": forward["to_port"]})
     return found
 
 
@@ -274,7 +288,7 @@ def _asker(
         usable = point["segment"] == leg["segment"] and point["kind"] in IN_NAMESPACE and not point.get("edge")
         if not usable or point["id"] == target["id"] or not point.get(option):
             continue
-        packet = first_packet(point[option], target[option], TCP, forward["to_port"])
+        packet = first_packet(point[option], target[option], forward["protocol"], forward["to_port"])
         rule = deciding(rules, packet)
         # Who asks asks the edge; the target's host judges what comes of it. With a hairpin that is from the edge itself.
         hairpin = point["segment"] == target["segment"]

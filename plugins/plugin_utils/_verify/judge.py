@@ -13,8 +13,10 @@ import errno
 import os
 import typing as t
 
+from ansible_collections.overloom.fabric.plugins.module_utils._probe.prober import NO_ANSWER
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import OVN
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mesh import planned_tunnel
+from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.model import TCP, UDP
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify import routers as _verify_routers
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify import state as _verify_state
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.expectations import addresses, points_of
@@ -38,7 +40,7 @@ COUNT_AGAIN = 20
 ROUNDS = {"pings": ("ping", "mtu"), "transfers": ("tcp", "connect", "isolation", "host")}
 
 ALL_NODES = "ff02::1"
-PROBE_OPTIONS = ("kind", "from", "to", "to_mac", "size", "port", "control", "bytes", "seconds")
+PROBE_OPTIONS = ("kind", "from", "to", "to_mac", "size", "port", "protocol", "control", "bytes", "seconds")
 
 
 def probes(plan: Item, expected: Item) -> dict[str, list[Item]]:
@@ -64,7 +66,14 @@ def probes(plan: Item, expected: Item) -> dict[str, list[Item]]:
     for link in expected["connections"]:
         base = {"from": link["from"], "to": link["address"], "target": link["to"]}
         found[host_of[link["from"]]].append(
-            {**base, "kind": "connect", "port": link["port"], "answers": link.get("answers", False)}
+            {
+                **base,
+                "kind": "connect",
+                "port": link["port"],
+                "protocol": link.get("protocol", TCP),
+                "target_port": link.get("target_port", link["port"]),
+                "answers": link.get("answers", False),
+            }
         )
     for pair in expected["isolated"]:
         control = pair["control"] if pair["control"] and pair["control"]["family"] == pair["family"] else None
@@ -196,9 +205,17 @@ def _taken(plan: Item, expected: Item, observed: dict[str, Item]) -> dict[str, d
     for host, todo in probes(plan, expected).items():
         taken[host] = {}
         for name, kinds in ROUNDS.items():
-            asked = [probe for probe in todo if probe["kind"] in kinds]
+            asked = [_with_listener(probe, observed) for probe in todo if probe["kind"] in kinds]
             taken[host][name] = list(zip(asked, _outcomes(host, observed, name, len(asked))))
     return taken
+
+
+def _with_listener(probe: Item, observed: dict[str, Item]) -> Item:
+    """A probe of UDP, with whether somebody has that port at the target, who need not answer."""
+    if probe.get("protocol") != UDP:
+        return probe
+    ports = (observed.get(probe["target"].split("/")[0], {}).get("listening") or {}).get("udp") or {}
+    return {**probe, "listens": probe["target_port"] in ports.get(probe["target"], ())}
 
 
 def _outcomes(host: str, observed: dict[str, Item], name: str, count: int) -> list[Item]:
@@ -391,11 +408,15 @@ def _verdict(probe: Item, outcome: Item) -> Item:
 def _connection(probe: Item, outcome: Item) -> Item:
     """A connection to a service, or to a port where any answer shows that the packet came there: nobody may listen yet."""
     refused = outcome.get("error") == os.strerror(errno.ECONNREFUSED)
-    what = "an answer of TCP from" if probe["answers"] else "a TCP connection to"
+    what = f"an answer of {probe['protocol'].upper()} from" if probe["answers"] else "a TCP connection to"
+    silent = bool(probe.get("listens")) and outcome.get("error") == NO_ANSWER
+    seen = (
+        "no answer; somebody listens there who need not answer, so nothing is shown" if silent else outcome.get("error")
+    )
     return {
         "expected": f"{what} port {probe['port']}",
-        "observed": outcome.get("error") or "connected",
-        "passed": bool(outcome.get("connected")) or (probe["answers"] and refused),
+        "observed": seen or "connected",
+        "passed": bool(outcome.get("connected")) or (probe["answers"] and refused) or silent,
     }
 
 

@@ -38,9 +38,9 @@ def first_packet(source: str, target: str, protocol: str, port: int = 0) -> Pack
     return Packet(ipaddress.ip_address(source), ipaddress.ip_address(target), protocol, port)
 
 
-def stated_ports(layers: t.Iterable[Layer]) -> list[int]:
-    """The first port of each rule that states ports of TCP."""
-    return [rule.ports[0][0] for layer in layers for rule in layer.rules if rule.ports and rule.protocol == TCP]
+def stated_ports(layers: t.Iterable[Layer], protocol: str = TCP) -> list[int]:
+    """The first port of each rule that states ports of a protocol."""
+    return [rule.ports[0][0] for layer in layers for rule in layer.rules if rule.ports and rule.protocol == protocol]
 
 
 def rule_of(layers: t.Iterable[Layer], packet: Packet) -> str | None:

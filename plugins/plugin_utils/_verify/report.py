@@ -44,7 +44,7 @@ KINDS = {
     "ping": "endpoint to endpoint of its segment, or by an edge",
     "mtu": "the same with packets that fill the segment's MTU",
     "tcp": "TCP transfers between endpoints of a segment, or by an edge",
-    "connect": "TCP connections to the ports of services, or that rules allow",
+    "connect": "connections to the ports of services, or that rules allow",
     "isolation": "no answer from endpoints of other segments",
     "host": "no answer from the host itself on its endpoints' links",
     "denied-ping": "pings that flows must drop",

@@ -184,3 +184,21 @@ def test_a_connection_is_taken_or_refused():
         prober = probe.Prober([probe.Sender("here", None, None)])
         assert prober.measure([asked], 1, 1, 1) == [{"connected": True}]
     assert prober.measure([asked], 1, 1, 1) == [{"error": "Connection refused"}]
+
+
+def test_a_datagram_is_answered_by_a_listener_or_by_nobody_and_not_by_one_that_is_silent(monkeypatch):
+    monkeypatch.setattr(probe, "DATAGRAM_TIMEOUT", 0.1)
+    prober = probe.Prober([probe.Sender("here", None, None)])
+    for address, family in (("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)):
+        with socket.socket(family, socket.SOCK_DGRAM) as server:
+            server.bind((address, 0))
+            port = server.getsockname()[1]
+            asked = {"kind": "connect", "from": "here", "to": address, "port": port, "protocol": "udp"}
+            assert port in probe.listening_datagrams(None)
+            assert prober.measure([asked], 1, 1, 1) == [{"error": "no answer"}]
+            # What it was asked is still there, and so is who asked.
+            for _attempt in range(probe.DATAGRAMS):
+                _data, peer = server.recvfrom(10)
+            assert peer[0] == address
+        assert port not in probe.listening_datagrams(None)
+        assert prober.measure([asked], 1, 1, 1) == [{"error": "Connection refused"}]

@@ -236,6 +236,43 @@ def test_verify_asks_for_a_forwarded_port_from_each_segment_its_own_among_them()
     assert {one["from"] for one in less} == {"kvm1/web1", "kvm2/client"}
 
 
+def test_verify_asks_ports_of_udp_that_are_allowed() -> None:
+    udp = {**RULE, "name": "names", "protocol": "udp", "ports": ["53", "5000-5010"]}
+    deny = {**udp, "name": "not", "action": "deny", "ports": ["69"]}
+    asked = expectations(planned(EDGE, policy=[deny, udp, RULE]))["connections"]
+    assert {(one["protocol"], one["port"]) for one in asked} == {("udp", 53), ("tcp", 5432)}
+    forward = {**WWW, "protocol": "udp"}
+    asked = expectations(planned({**EDGE, "forwards": [forward]}))["connections"]
+    assert {(one["protocol"], one["port"], one["target_port"]) for one in asked} == {("udp", 80, 8080)}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "taken", "passed"),
+    [
+        ({"connected": True}, [], True),
+        ({"error": "Connection refused"}, [], True),
+        ({"error": "no answer"}, [54], False),
+        ({"error": "no answer"}, [53], True),
+        ({"error": "No route to host"}, [53], False),
+    ],
+)
+def test_silence_of_udp_is_none_of_the_edge_only_where_somebody_listens(
+    outcome: Item, taken: list[int], passed: bool
+) -> None:
+    plan = planned(EDGE, policy=[{**RULE, "protocol": "udp", "ports": ["53"]}])
+    checks = connected(plan, outcome, {"listening": {"udp": {"kvm2/db2": taken}}})
+    assert [one["passed"] for one in checks] == [passed]
+
+
+def connected(plan: Item, outcome: Item, more: Item) -> list[Item]:
+    """The checks of connections that all had this outcome. more: what else was seen on each host."""
+    observed: Item = {}
+    for host, rounds in judge.options(plan, expectations(plan)).items():
+        answers = [dict(outcome) if p["kind"] == "connect" else {"error": "x"} for p in rounds["transfers"]]
+        observed[host] = {"transfers": {"observed": answers}, **more}
+    return [one for one in judge.judge(plan, expectations(plan), observed) if one["kind"] == "connect"]
+
+
 @pytest.mark.parametrize(
     ("outcome", "passed"),
     [({"connected": True}, True), ({"error": "Connection refused"}, True), ({"error": "timed out"}, False)],
