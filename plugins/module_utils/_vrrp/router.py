@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import os
 import re
 import typing as t
 
@@ -277,7 +278,7 @@ KIND = Kind(
     package="keepalived",
     left=left,
     declared=declared,
-    folders=lambda name: [f"{CONFIGURATION}/{name}", CONFIGURATION],
+    folders=lambda name: [f"{CONFIGURATION}/{name}", CONFIGURATION, os.path.dirname(CONFIGURATION)],
     inside=True,
 )
 

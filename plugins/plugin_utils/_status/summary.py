@@ -52,7 +52,7 @@ def report(plan: Item, seen: t.Mapping[str, Item], now: float, before: Item | No
         checks.append(answers)
         if answers["passed"]:
             checks += _host_checks(plan, name, found)
-    checks += judge_active(plan, {name: found for name, found in seen.items() if "unread" in found})
+    checks += judge_active(plan, seen)
     things = {
         kind: {"planned": len(of_kind), "good": sum(check["passed"] for check in of_kind)}
         for kind in KINDS

@@ -25,16 +25,21 @@ def expected_vrrp(host: Item) -> dict[str, Item]:
 
 
 def judge_active(plan: Item, reads: t.Mapping[str, Item]) -> list[Item]:
-    """For each edge on two hosts that one of them is active, and the other one on standby. reads: what status_info returned, of the hosts that were asked."""
-    return [
-        _judged(edge, [host for host in edge["hosts"] if host in reads], reads)
-        for edge in plan["edges"]
-        if len(edge["hosts"]) > 1 and any(host in reads for host in edge["hosts"])
-    ]
+    """For each edge on two hosts that one of them is active, and the other one on standby.
+
+    reads: what status_info returned, of each host that was asked. Of an edge that was asked in part nothing is said, unless that has the active host.
+    """
+    checks = []
+    for edge in plan["edges"]:
+        hosts = [host for host in edge["hosts"] if host in reads]
+        if len(edge["hosts"]) > 1 and hosts:
+            check = _judged(edge, hosts, reads)
+            checks += [check] if check["passed"] or len(hosts) == len(edge["hosts"]) else []
+    return checks
 
 
 def _judged(edge: Item, hosts: list[str], reads: t.Mapping[str, Item]) -> Item:
-    """One host is active. The other ones are on standby, or could not be asked, which is told of them."""
+    """One host is active. The other ones are on standby, or could not be read, which is told of them."""
     name = edge["name"]
     states = {host: _state(name, reads[host]) for host in hosts}
     active = [host for host, state in states.items() if state == ACTIVE]

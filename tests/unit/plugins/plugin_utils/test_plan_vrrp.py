@@ -191,6 +191,11 @@ def test_one_host_is_active(states: Item, passed: bool, seen: str) -> None:
     assert bool(checks[0].get("unread")) == (states == {"kvm1": None, "kvm2": "standby"})
 
 
+def test_of_a_standby_alone_nothing_is_said() -> None:
+    assert judge_active(planned(EDGE), reads(kvm2="standby")) == []
+    assert judge_active(planned(EDGE), reads(kvm3="standby")) == []
+
+
 def test_verify_and_status_judge_it() -> None:
     plan = planned(EDGE)
     found: Item = {
