@@ -49,6 +49,11 @@ options:
     description: Whether to read the chassis and bindings of OVN's southbound database, which is on this host.
     type: bool
     default: false
+  policies:
+    description: The bridges on which the packets are counted that rules of a policy took.
+    type: list
+    elements: str
+    default: []
   guests:
     description: Whether to read the states of libvirt's guests.
     type: bool
@@ -119,6 +124,11 @@ ovn:
   description: The C(chassis) and C(bindings) that M(overloom.fabric.ovn_info) returns, and the number of the last change (C(nb_cfg)).
   returned: with O(ovn), when the southbound database answers
   type: dict
+policies:
+  description: For each bridge of O(policies) the packets by the rule's number, the last 16 bits of its flows' cookies.
+  returned: with O(policies), when Open vSwitch answers
+  type: dict
+  sample: {br-int: {"27425": 128, "65535": 82}}
 guests:
   description: The states of libvirt's guests by name.
   returned: with O(guests), when libvirt answers
@@ -164,6 +174,7 @@ def main() -> None:
             "vrrp": {"type": "bool", "default": False},
             "tables": {"type": "bool", "default": False},
             "ovn": {"type": "bool", "default": False},
+            "policies": {"type": "list", "elements": "str", "default": []},
             "guests": {"type": "bool", "default": False},
             "routing": {"type": "list", "elements": "str", "choices": CHOICES, "default": []},
         },

@@ -8,6 +8,7 @@ Open vSwitch's database is read once for all, FRR by two processes, guests by on
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._container.reconcile import described
@@ -16,6 +17,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._frr.info import f
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.states import guest_states
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.info import namespaces
 from ansible_collections.overloom.fabric.plugins.module_utils._nft.info import tables
+from ansible_collections.overloom.fabric.plugins.module_utils._openflow.cookie import COOKIE_PREFIX
 from ansible_collections.overloom.fabric.plugins.module_utils._ovn.info import southbound
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs import bridge as ovs_bridge
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs import state as ovs_state
@@ -66,9 +68,25 @@ def read(runner: OvsRunner, frr: Runner, options: Item) -> tuple[Item, dict[str,
     take("vrrp", lambda: {"vrrp": vrrp(runner)})
     take("tables", lambda: {"tables": tables(runner)})
     take("ovn", lambda: {"ovn": southbound(runner)})
+    take("policies", lambda: {"policies": {bridge: policy_packets(runner, bridge) for bridge in options["policies"]}})
     take("guests", lambda: _guests(runner))
     take("routing", lambda: facts(frr, options["routing"]))
     return found, unread
+
+
+_COUNTED = re.compile(r"cookie=(0x[0-9a-f]+),.*? n_packets=(\d+),")
+
+
+def policy_packets(runner: Runner, bridge: str) -> dict[str, int]:
+    """The packets that each rule of the policy took on a bridge, by its number, which its flows have in the free bits of their cookies."""
+    found: dict[str, int] = {}
+    for line in runner(["ovs-ofctl", f"--timeout={TIMEOUT}", "-O", "OpenFlow15", "dump-flows", bridge]).splitlines():
+        counted = _COUNTED.search(line)
+        cookie = int(counted[1], 16) if counted else 0
+        number = str(cookie & 0xFFFF)
+        if counted and cookie >> 48 == COOKIE_PREFIX and number != "0":
+            found[number] = found.get(number, 0) + int(counted[2])
+    return found
 
 
 def _guests(runner: Runner) -> Item:

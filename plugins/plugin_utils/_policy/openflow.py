@@ -31,6 +31,12 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.model impo
 
 # The free bits of a cookie tell which rule a flow is of, and these what no rule is about. A rule's number is also that of its conjunction.
 DEFAULT, INVALID_STATE, SPOOFED, LINK_LOCAL = 0xFFFF, 0xFFFE, 0xFFFD, 0xFFFC
+WITHOUT_RULE = {
+    DEFAULT: "no rule takes it",
+    INVALID_STATE: "of no connection that the switch knows",
+    SPOOFED: "an address that is not the endpoint's own",
+    LINK_LOCAL: "a link-local address",
+}
 HIGHEST_NUMBER = 0xEFFF
 # The first rule stands highest.
 FIRST_PRIORITY, DEFAULT_PRIORITY = 60000, 10

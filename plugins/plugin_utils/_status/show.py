@@ -16,6 +16,7 @@ Item = t.Dict[str, t.Any]
 
 TUNNELS_SHOWN = 12
 PROBLEMS_SHOWN = 12
+RULES_SHOWN = 12
 
 
 def lines(report: Item) -> list[str]:
@@ -25,7 +26,7 @@ def lines(report: Item) -> list[str]:
     for kind, count in report["things"].items():
         mark = "●" if count["good"] == count["planned"] else "✗"
         shown.append(f"  {mark} {KINDS[kind]:{width}}  {count['good']} of {count['planned']}")
-    return shown + _tunnels(report["tunnels"]) + _problems(report["problems"])
+    return shown + _tunnels(report["tunnels"]) + _policy(report["policy"]) + _problems(report["problems"])
 
 
 def _tunnels(rows: t.Sequence[Item]) -> list[str]:
@@ -64,6 +65,18 @@ def _bytes(value: int) -> str:
 
 def _rate(value: int) -> str:
     return _scaled(value, ("bit/s", "kbit/s", "Mbit/s", "Gbit/s"))
+
+
+def _policy(rows: t.Sequence[Item]) -> list[str]:
+    """What was dropped by the policy, on all hosts, most first."""
+    dropped: dict[str, int] = {}
+    for row in rows:
+        if row["action"] != "allow" and row["packets"]:
+            dropped[row["rule"]] = dropped.get(row["rule"], 0) + row["packets"]
+    shown = sorted(dropped.items(), key=lambda pair: -pair[1])[:RULES_SHOWN]
+    width = max((len(rule) for rule, _packets in shown), default=0)
+    lines_ = [f"    {rule:{width}}  {packets} packets" for rule, packets in shown]
+    return ["", "  dropped by the policy", *lines_] if lines_ else []
 
 
 def _problems(problems: t.Sequence[Item]) -> list[str]:
@@ -114,6 +127,15 @@ def prometheus(report: Item) -> str:
             "overloom_tunnel_up", "gauge", "Whether a tunnel is there, without error, and its BFD session not down.", up
         ),
         _metric("overloom_tunnel_bytes_total", "counter", "Bytes that a tunnel carried.", moved),
+        _metric(
+            "overloom_policy_packets_total",
+            "counter",
+            "Packets that a rule of the policy took.",
+            [
+                ({**fabric, **{label: row[label] for label in ("host", "rule", "action")}}, row["packets"])
+                for row in report["policy"]
+            ],
+        ),
         _metric("overloom_status_timestamp_seconds", "gauge", "When this was read.", [(fabric, report["time"])]),
     ]
     return "".join(parts)

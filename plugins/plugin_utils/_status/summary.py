@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.openflow import DEFAULT, WITHOUT_RULE
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify import routers as _verify_routers
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify import state as _verify_state
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.expectations import host_state
@@ -68,6 +69,7 @@ def report(plan: Item, seen: t.Mapping[str, Item], now: float, before: Item | No
         "hosts": {check["host"]: check["observed"] for check in checks if check["kind"] == "host"},
         "tunnels": _tunnels(plan, seen, now, before),
         "segments": _segments(plan, seen, problems),
+        "policy": _policy(plan, seen),
         "problems": problems,
     }
 
@@ -172,6 +174,23 @@ def _rate(statistics: Item, last: Item, counter: str, seconds: float) -> int | N
     if new is None or old is None or seconds <= 0 or new < old:
         return None
     return int((new - old) * 8 / seconds)
+
+
+def _policy(plan: Item, seen: t.Mapping[str, Item]) -> list[Item]:
+    """What each rule that flows enforce took on each host, in packets, and what was dropped without one."""
+    rules = {
+        rule["number"]: (f"rule {rule['name']}", rule["action"]) for one in plan["policy"] for rule in one["rules"]
+    }
+    defaults = {one["default"] for one in plan["policy"]}
+    named = {**rules, **{number: (name, "deny") for number, name in WITHOUT_RULE.items()}}
+    named[DEFAULT] = (WITHOUT_RULE[DEFAULT], defaults.pop() if len(defaults) == 1 else "allow or deny")
+    return [
+        {"host": host, "rule": named[number][0], "action": named[number][1], "packets": packets}
+        for host, found in seen.items()
+        for counted in found.get("policies", {}).values()
+        for number, packets in ((int(text), packets) for text, packets in counted.items())
+        if number in named
+    ]
 
 
 def _segments(plan: Item, seen: t.Mapping[str, Item], problems: list[Item]) -> list[Item]:

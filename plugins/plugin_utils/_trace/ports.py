@@ -13,12 +13,7 @@ import typing as t
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import Vlans
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.pipeline import LEARNED
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.unset import as_read
-from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.openflow import (
-    DEFAULT,
-    INVALID_STATE,
-    LINK_LOCAL,
-    SPOOFED,
-)
+from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.openflow import WITHOUT_RULE
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import ends, switch
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.path import Died, Path, View, sizes
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.way import End, Route
@@ -392,13 +387,6 @@ def _by_others(host: str, flow: switch.Matched, owner: str, names: t.Mapping[int
     return Died("foreign-flow", f"a flow of others on {host} ({by}) takes it: {line}", planned, mend)
 
 
-# What no rule is about.
-_WITHOUT_RULE = {
-    DEFAULT: "policy: no rule takes it",
-    INVALID_STATE: "policy: of no connection that the switch knows",
-    SPOOFED: "policy: an address that is not the endpoint's own",
-    LINK_LOCAL: "policy: a link-local address",
-}
 _MEND_POLICY = (
     "fabric_policy; here: ansible-playbook playbooks/plan.yml -e 'plan_query=policy[].rules[].[name, action]'"
 )
@@ -410,7 +398,8 @@ def _rule(view: View, host: str, flow: switch.Matched) -> str | None:
     if not number or switch.whose(flow, view.plan["hosts"][host]["owner"]) != "ours":
         return None
     rules = {rule["number"]: rule["name"] for one in view.plan.get("policy", ()) for rule in one["rules"]}
-    return _WITHOUT_RULE.get(number) or (f"policy: rule {rules[number]}" if number in rules else None)
+    named = {**WITHOUT_RULE, **{number: f"rule {name}" for number, name in rules.items()}}
+    return f"policy: {named[number]}" if number in named else None
 
 
 def _foreign(view: View, flow: switch.Matched, owner: str) -> bool:

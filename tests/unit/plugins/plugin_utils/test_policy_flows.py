@@ -12,6 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.overloom.fabric.plugins.module_utils._openflow.cookie import owner_cookie
+from ansible_collections.overloom.fabric.plugins.module_utils._status.reader import policy_packets
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import PlanError
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan
 from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.model import (
@@ -31,6 +33,8 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.openflow i
     numbered,
     port_masks,
 )
+from ansible_collections.overloom.fabric.plugins.plugin_utils._status import show as status_show
+from ansible_collections.overloom.fabric.plugins.plugin_utils._status.summary import report as status_report
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify import judge
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.causes import causes
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.expectations import expectations
@@ -441,3 +445,38 @@ def test_a_violated_rule_is_one_cause_for_all_of_its_pairs() -> None:
     found = summary("test", checks, 1.0)
     assert found["violations"] == {"rule no-guests": ["kvm2/pos2 -> kvm1/pos1 (ping)"]}
     assert "  ! violated: rule no-guests: kvm2/pos2 -> kvm1/pos1 (ping)" in terminal(found, [])
+
+
+# Status --------------------------------------------------------------------------------------------------------------
+
+
+def test_status_counts_the_packets_of_each_rule_over_its_flows_and_shows_what_was_dropped() -> None:
+    plan = planned([NO_GUESTS, PAYMENT])
+    assert plan
+    numbers = {rule["name"]: rule["number"] for one in plan["policy"] for rule in one["rules"]}
+    cookie = owner_cookie("test")
+    dump = "\n".join(
+        f" cookie={value:#x}, duration=9.7s, table=25, n_packets={packets}, n_bytes=743, priority=1,ip actions=drop"
+        for value, packets in (
+            (cookie | numbers["no-guests"], 5),
+            (cookie | numbers["no-guests"], 2),
+            (cookie | numbers["payment"], 11),
+            (cookie | DEFAULT, 3),
+            (cookie, 100),
+            (DEFAULT, 100),
+        )
+    )
+    read: Item = policy_packets(t.cast(t.Any, lambda _argv: dump), "br-int")
+    assert read == {str(numbers["no-guests"]): 7, str(numbers["payment"]): 11, str(DEFAULT): 3}
+    report = status_report(plan, {"kvm1": {"unread": {}, "policies": {"br-int": read}}}, 100.0)
+    assert {(row["host"], row["rule"], row["action"], row["packets"]) for row in report["policy"]} == {
+        ("kvm1", "rule no-guests", "deny", 7),
+        ("kvm1", "rule payment", "allow", 11),
+        ("kvm1", "no rule takes it", "deny", 3),
+    }
+    shown = status_show.lines(report)
+    at = shown.index("  dropped by the policy")
+    assert shown[at + 1 : at + 3] == ["    rule no-guests    7 packets", "    no rule takes it  3 packets"]
+    assert 'overloom_policy_packets_total{fabric="test",host="kvm1",rule="rule payment",action="allow"} 11' in (
+        status_show.prometheus(report)
+    )
