@@ -109,7 +109,12 @@ class Vrrp:
                     f"{leg.where}.segment {segment.name} is IPv6 alone, and the two hosts of an edge hear of each other by IPv4;"
                     " give it an IPv4 subnet and a subnet6, or name one host."
                 )
-            if self.values.keyed(segment):
+            if self.values.ovn(segment):
+                self.values.problems.append(
+                    f"{leg.where}.segment {segment.name} is OVN's, which leads an address to one host alone; name one host,"
+                    " or let all legs be on segments of OVN, whose router is on every host."
+                )
+            elif self.values.keyed(segment):
                 self.values.problems.append(
                     f"{leg.where}.segment {segment.name} is told apart by key, and its flows lead an address to one host alone;"
                     " name one host, or set segments_by: vlan for its overlay."

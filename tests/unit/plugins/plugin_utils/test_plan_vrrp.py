@@ -304,3 +304,18 @@ def test_segments_that_cannot_be() -> None:
         compile_plan(hosts, SPEC)
     told = "legs[0].segment web is told apart by key, and its flows lead an address to one host alone; name one host"
     assert any(told in problem for problem in refused.value.problems), refused.value.problems
+
+
+def test_a_segment_of_ovn_is_refused_beside_others() -> None:
+    overlays = [
+        {"name": "vlans", "encapsulation": "vxlan", "bridge": "br-vlans"},
+        {"name": "ov", "engine": "ovn", "encapsulation": "geneve"},
+    ]
+    hosts = fabric(EDGE, web={"overlay": "ov"}, fabric_overlays=overlays)
+    for host in hosts.values():
+        for segment in host["fabric_segments"][1:]:
+            segment["overlay"] = "vlans"
+    with pytest.raises(PlanError) as refused:
+        compile_plan(hosts, SPEC, central=["kvm3"])
+    told = "legs[0].segment web is OVN's, which leads an address to one host alone; name one host"
+    assert any(told in problem for problem in refused.value.problems), refused.value.problems
