@@ -110,8 +110,9 @@ def test_random_configurations_are_taken_once_and_leave_nothing(router: harness.
 
 
 def test_what_frr_makes_of_the_neighbors_of_others_is_saved_and_goes_again(router: harness.Host) -> None:
-    file = "router bgp 65000\n neighbor 10.0.1.2 remote-as 65001\n neighbor 10.0.1.3 remote-as 65001\nexit\n"
-    router.run(["vtysh", "-f", "/dev/stdin"], stdin=file)
+    lines = ("router bgp 65000", " neighbor 10.0.1.2 remote-as 65001", " neighbor 10.0.1.3 remote-as 65001", "exit")
+    file = "".join(f"{line}\n" for line in lines)
+    by_hand(router, *lines)
     router.write("/etc/frr/frr.conf", file)
     # FRR shows now that those are active which were so unsaid.
     shown = kept(router, "frr_bgp", {"asn": "65000", "default_ipv4_unicast": False})
