@@ -258,7 +258,7 @@ def route(space: Item, way: Route, iif: str = "lo") -> kernel.Hop:
     by = f"via {via}" if via else f"dev {source.interface}"
     on, name = f"on {source.host}: ", source.space or ""
     mend = on + entered(name, f"route get {packet.target}" if kept_apart else f"route replace {packet.target} {by}")
-    if found is None and not kernel.asks_main(space):
+    if found is None and ":" not in packet.target and not kernel.asks_main(space):
         said = f"{source.id} has no route to {packet.target}: no rule of policy routing leads to the table main"
         raise Died("no-route", said, planned, on + entered(name, "rule add table main priority 32766"))
     if found is None:

@@ -444,15 +444,29 @@ def _why_link(underlay: Underlay, path: Path, space: Item, here: str, hop: Item)
     return None
 
 
-def _by_ospf(underlay: Underlay, here: str, cable: Cable) -> bool:
-    """Whether OSPF runs on a link."""
-    ends = [
+def _ends(underlay: Underlay, here: str, cable: Cable) -> list[tuple[Item, Item]]:
+    """The planned links behind a cable, each with the end on this host."""
+    return [
         (link, end)
         for link in underlay.plan["links"]
         for end in link["ends"]
         if end["host"] == here and end["port"] == cable.dev
     ]
-    return all(link.get("ospf", True) for link, _end in ends)
+
+
+def _by_ospf(underlay: Underlay, here: str, cable: Cable) -> bool:
+    """Whether OSPF runs on a link."""
+    return all(link.get("ospf", True) for link, _end in _ends(underlay, here, cable))
+
+
+def _agreed(underlay: Underlay, here: str, cable: Cable) -> str:
+    """What both ends of a link must have alike for an adjacency, as planned (RFC 2328, section 10.5)."""
+    for link, end in _ends(underlay, here, cable):
+        passive = "passive" if end["passive"] else "not passive"
+        key = f", key {link['key_id']}" if link["key_id"] else ", no authentication"
+        timers = f"hello {end['hello_interval']} s, dead {end['dead_interval']} s"
+        return f": area {link['area']}, {end['network_type']}, {timers}, MTU {end['mtu']}, {passive}{key}"
+    return ""
 
 
 def _near(underlay: Underlay, path: Path, space: Item, here: str, dev: str, outer: Outer) -> None:
@@ -506,8 +520,9 @@ def _adjacent(underlay: Underlay, path: Path, here: str, mine: Cable, far: Cable
         raise Died(
             "adjacency",
             f"the OSPF adjacency of {here} to {far.host} on {mine.dev} {why}{stuck}",
-            f"Full with {far.host}",
-            f"on {here}: vtysh -c 'show ip ospf interface {mine.dev}' -c 'show ip ospf neighbor'",
+            f"Full with {far.host}{_agreed(underlay, here, mine)}",
+            f"ansible-playbook site.yml; what differs shows on {here}: vtysh -c 'show ip ospf interface {mine.dev}',"
+            f" and on {far.host}: vtysh -c 'show ip ospf interface {far.dev}'",
         )
 
 

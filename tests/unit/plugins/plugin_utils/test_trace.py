@@ -644,3 +644,105 @@ def test_both_cards_of_a_bond_are_asked():
     asked = Route(BONDED, "kvm1/red1", "kvm2/red2", PING).questions()
     names = [one["name"] for one in asked["kvm2"]["traces"]]
     assert {"tunnel by eth1", "tunnel by eth2"} <= set(names)
+
+
+TRACE_OUT = 'Flow: in_port="v-web1"\n\nbridge("br-int")\n-------\n 0. priority 0\n{}\nFinal flow: unchanged\nDatapath actions: drop\n'
+MAIN = {"priority": 32766, "src": "all", "dst": None, "iif": None, "table": "main", "action": None, "decided": True}
+RULE = {"priority": 9, "src": "all", "dst": None, "iif": None, "table": None, "action": "prohibit"}
+# Changes that only measured loss makes a cause, and what is told then.
+SUSPECTS = {
+    "ARP ignored": (put(the_space("kvm2", "web2"), arp_ignore={"all": 0, "eth0": 8}), WEB, "arp-off", "kvm2/web2"),
+    "queue": (put(link("kvm1", "web1", "eth0"), queue="tbf"), WEB, "queue", "kvm1/web1"),
+    "connections": (
+        put(the_space("kvm2", "web2"), connections=5, connections_most=5),
+        WEB,
+        "conntrack-full",
+        "kvm2/web2",
+    ),
+    "rule by mark": (
+        put(the_space("kvm1", "web1"), rules=[MAIN, {**RULE, "decided": False}]),
+        WEB,
+        "policy-routing",
+        "kvm1/web1",
+    ),
+    "policing": (put(port("kvm1", "br-int", "v-web1"), policing=8), WEB, "policing", "v-web1"),
+    "TTL of a tunnel": (options(port("kvm1", "br-int", "gre-kvm2"), ttl="1"), WEB, "tunnel-option", "gre-kvm2"),
+}
+CERTAIN = {
+    "enslaved": (put(link("kvm2", "web2", "eth0"), master="br9"), WEB, "enslaved", "kvm2/web2"),
+    "echo ignored": (put(the_space("kvm2", "web2"), echo_ignored=1), WEB, "echo-ignored", "kvm2/web2"),
+    "own address": (
+        routed("kvm1", "10.1.1.66", "web1", type="local", table="local", hops=[{"via": None, "dev": "lo"}]),
+        WEB,
+        "duplicate-address",
+        "kvm1/web1",
+    ),
+    "rule that refuses": (
+        put(the_space("kvm1", "web1"), rules=[{**RULE, "decided": True}]),
+        WEB,
+        "route-refuses",
+        "kvm1/web1",
+    ),
+    "key of one direction": (options(port("kvm2", "br-int", "gre-kvm1"), in_key="9"), WEB, "tunnel-option", "gre-kvm1"),
+    "no-receive": (answer("kvm1", WEB, TRACE_OUT.format("")), WEB, "port-config", "br-int"),
+    "no-forward": (
+        answer("kvm1", WEB, TRACE_OUT.format("    NORMAL\n     >> OFPPC_NO_FWD set, skipping output")),
+        WEB,
+        "port-config",
+        "br-int",
+    ),
+    "mirror": (
+        answer(
+            "kvm1",
+            WEB,
+            TRACE_OUT.format(
+                "    NORMAL\n     >>>> dropping packet received on port v-web1, which is reserved exclusively for mirroring <<<<"
+            ),
+        ),
+        WEB,
+        "mirror",
+        "br-int",
+    ),
+    "guest paused": (lambda seen: seen["kvm2"]["guests"].update(vm2="paused"), VM, "guest", "kvm2/vm2"),
+    "guest unplugged": (lambda seen: seen["kvm2"].update(plugs={"v-vm2": "down"}), VM, "unplugged", "kvm2/vm2"),
+    "ARP off at a card": (put(link("kvm2", "", "ul-eth1"), arp=False), WEB, "arp-off", "kvm2"),
+    "forwarding of one interface": (put(the_space("r1"), forwards={"eth1": 0}), WEB, "forwarding", "r1"),
+}
+
+
+@pytest.mark.parametrize("name", SUSPECTS)
+def test_a_suspect_is_a_cause_when_packets_are_lost_and_none_when_they_arrive(name):
+    change, ends, cause, at = SUSPECTS[name]
+    seen = copy.deepcopy(SOUND)
+    change(seen)
+    died = verdict(seen, ends, measured=SILENT)["died"]
+    assert died and (died["cause"], died["at"]["name"]) == (cause, at)
+    assert verdict(seen, ends, measured=ANSWERED)["passed"]
+
+
+@pytest.mark.parametrize("name", CERTAIN)
+def test_what_certainly_stops_a_packet_is_named_without_measuring(name):
+    change, ends, cause, at = CERTAIN[name]
+    seen = copy.deepcopy(SOUND)
+    change(seen)
+    report = verdict(seen, ends)
+    died = report["died"]
+    assert died and (died["cause"], died["at"]["name"]) == (cause, at), "\n".join(draw.lines(report))
+    assert died["mend"]
+
+
+def test_a_port_that_nobody_listens_on_is_told_where_it_was_read():
+    seen = copy.deepcopy(SOUND)
+    seen["kvm2"]["spaces"]["web2"]["listening"] = {"tcp": [80], "udp": []}
+    assert verdict(seen, WEB, Packet("tcp", 80))["passed"]
+    died = verdict(seen, WEB, Packet("tcp", 81))["died"]
+    assert died["cause"] == "no-listener" and "TCP port 81" in died["because"]
+
+
+def test_a_question_for_an_address_that_a_switch_drops_is_a_suspect():
+    seen = copy.deepcopy(SOUND)
+    text = trace_text("br-int", " 0. arp, priority 100, cookie 0xbad\n    drop", "drop")
+    seen["kvm2"]["switch"]["traces"]["kvm1/web1 asks for kvm2/web2"] = text
+    died = verdict(seen, WEB, measured=SILENT)["died"]
+    assert died["cause"] == "foreign-flow" and "the ARP question for 10.1.1.66" in died["because"]
+    assert verdict(seen, WEB, measured=ANSWERED)["passed"]
