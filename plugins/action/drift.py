@@ -35,7 +35,7 @@ class ActionModule(ActionBase):
         Display().display("\n".join(["", *show.lines(report), ""]))
         if options["report"]:
             _report_files.write(options["report"], {FILE: json.dumps(report, indent=1) + "\n"})
-        counts = {name: len(report[name]) for name in ("differing", "orphaned", "foreign")}
+        counts = {name: len(report[name]) for name in ("differing", "orphaned", "restarts", "foreign")}
         result.update(changed=False, passed=report["passed"], **counts)
         if not report["passed"]:
             result.update(failed=True, msg=show.sentence(report))

@@ -13,7 +13,8 @@ description:
   - Collects what the roles of C(site.yml) found in check mode on each host of the play, and shows what differs from the intent, what is the
     fabric's and no longer declared, and what belongs to others.
   - The role P(overloom.fabric.drift#role) runs these roles before it.
-  - Fails when something differs or is orphaned, or a host could not be compared, so that the exit status of the playbook tells a monitoring system.
+  - Fails when something differs or is orphaned, a guest waits for a restart, or a host could not be compared.
+    So the exit status of the playbook tells a monitoring system.
   - This module is an action plugin. It runs on the controller and touches no host, so use it with C(run_once=true).
 options:
   report:
@@ -59,6 +60,11 @@ differing:
   sample: 0
 orphaned:
   description: How many things are the fabric's and no longer in the intent.
+  returned: always
+  type: int
+  sample: 0
+restarts:
+  description: How many guests run as they were before a change, and wait for a restart.
   returned: always
   type: int
   sample: 0

@@ -5,10 +5,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
+import re
+import select
+import subprocess
+import time
+import typing as t
 
-from test_site import Fabric, changed, endpoint
+import pytest
+from harness import REPOSITORY
+from test_site import BIN, Fabric, changed, endpoint
 
 LAB = {"image": "lab", "nics": [{"trunks": ["blue", "red"]}]}
 
@@ -156,29 +165,78 @@ def test_guests_follow_the_intent_and_drift_is_seen(tmp_path):
         fabric.play("playbooks/lab_down.yml")
 
 
-def test_a_restart_that_a_changed_intent_needs_is_said_at_the_end_of_each_run_until_it_happens(tmp_path):
-    fabric = Fabric(tmp_path, f"restart-{os.getpid()}")
-    fabric.hosts = {
-        "kvm1": {
-            "fabric_endpoints": [{**endpoint("vm1", "blue", "10.1.1.2"), "kind": "guest", "guest": {"image": "lab"}}]
-        },
-        "kvm2": {},
-    }
+@pytest.fixture(scope="module")
+def one_guest(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Fabric]:
+    """A fabric with one guest, as it was built first."""
+    fabric = Fabric(tmp_path_factory.mktemp("one"), f"restart-{os.getpid()}")
+    points = [{**endpoint("vm1", "blue", "10.1.1.2"), "kind": "guest", "guest": {"image": "lab"}}]
+    fabric.hosts = {"kvm1": {"fabric_endpoints": points}, "kvm2": {}}
     fabric.write()
     fabric.play("playbooks/lab.yml")
     try:
         assert "still runs as it was" not in fabric.play("site.yml")
-        # Another address is on the command line of the lab guest's kernel, which only a restart gives it.
-        vm1 = fabric.hosts["kvm1"]["fabric_endpoints"][0]
-        vm1["address"] = "10.1.1.7"
-        fabric.write()
-        sentence = "kvm1: guest vm1 still runs as it was before a change of cmdline, which needs a restart; set guest.restart: true for vm1"
-        for arguments, unchanged in ((["--check"], False), ([], False), (["--check"], True), ([], True)):
-            out = fabric.play("site.yml", *arguments)
-            assert sentence in " ".join(out.split()) and "guest, restart needed" in out
-            assert not unchanged or set(changed(out).values()) == {0}, out
-        vm1["guest"]["restart"] = True
-        fabric.write()
-        assert "still runs as it was" not in fabric.play("site.yml")
+        yield fabric
     finally:
         fabric.play("playbooks/lab_down.yml")
+
+
+def typed(line: str, after: str, keys: str, seconds: float = 120) -> str:
+    """What a line shows at a terminal, where the keys are typed once it has shown `after`; it has to end well."""
+    ours, theirs = pty.openpty()
+    shown = ""
+    with subprocess.Popen(
+        ["sh", "-c", line], cwd=REPOSITORY, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+    ) as process:
+        os.close(theirs)
+        until = time.monotonic() + seconds
+        while process.poll() is None and time.monotonic() < until:
+            if select.select([ours], [], [], 0.2)[0]:
+                with contextlib.suppress(OSError):
+                    shown += os.read(ours, 4096).decode("utf-8", "replace")
+            if after in shown and keys:
+                os.write(ours, keys.encode())
+                keys = ""
+        if process.poll() is None:
+            process.terminate()
+    os.close(ours)
+    assert process.returncode == 0, shown
+    return shown
+
+
+def test_the_commands_that_make_lab_ends_with_lead_into_a_host_and_a_guest(one_guest: Fabric) -> None:
+    """As printed, for an inventory that is not the default one."""
+    tool = [str(BIN / "python"), "tools/hints.py", str(one_guest.folder / "hosts.yml")]
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg")}
+    printed = subprocess.run(tool, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=True).stdout
+    hints = [re.split(r"  +", line.strip())[0] for line in printed.splitlines()]
+    (shell,) = (line for line in hints if line.startswith("make shell "))
+    (console,) = (line for line in hints if line.startswith("make console "))
+    # What the target needs is there, as these tests run.
+    make = "make --no-print-directory --old-file=.venv/bin/.lab "
+    shown = typed(shell.replace("make ", make, 1), "kvm1", "echo from $(hostname); exit\r")
+    assert "from kvm1" in shown
+    assert "Connected to domain 'vm1'" in typed(console.replace("make ", make, 1), "Escape character", "\x1d")
+    unknown = typed(f"! {shell.replace('make ', make, 1).replace('kvm1', 'kvm7')}", "", "")
+    assert "has no host kvm7; say HOST=NAME, NAME being one of: kvm1, kvm2" in unknown
+
+
+def test_a_restart_that_a_changed_intent_needs_is_said_at_the_end_of_each_run_and_by_drift_until_it_happens(
+    one_guest: Fabric,
+) -> None:
+    fabric = one_guest
+    # Another address is on the command line of the lab guest's kernel, which only a restart gives it.
+    vm1 = fabric.hosts["kvm1"]["fabric_endpoints"][0]
+    vm1["address"] = "10.1.1.7"
+    fabric.write()
+    sentence = "kvm1: guest vm1 still runs as it was before a change of cmdline, which needs a restart; set guest.restart: true for vm1"
+    for arguments, unchanged in ((["--check"], False), ([], False), ([], True)):
+        out = fabric.play("site.yml", *arguments)
+        assert sentence in " ".join(out.split()) and "guest, restart needed" in out
+        assert not unchanged or set(changed(out).values()) == {0}, out
+    # What site.yml has no more to change is drift until the guest runs as declared, and each time.
+    for _again in range(2):
+        out = fabric.play("playbooks/drift.yml", "-e", f"drift_report={fabric.folder}/reports", ok=False)
+        assert sentence in " ".join(out.split())
+    vm1["guest"]["restart"] = True
+    fabric.write()
+    assert "still runs as it was" not in fabric.play("site.yml")

@@ -12,6 +12,7 @@ import re
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils._drift.differences import differences
+from ansible_collections.overloom.fabric.plugins.plugin_utils._outputs.entries import restart_sentence
 
 Item = t.Dict[str, t.Any]
 
@@ -62,14 +63,16 @@ def report(plan: Item, seen: t.Mapping[str, Item]) -> Item:
     orphaned = [one for one in found if one["kind"] == "orphaned"]
     differing = [one for one in found if one["kind"] != "orphaned"]
     foreign = [{"host": name, **thing} for name in seen for thing in seen[name]["others"].get("others", ())]
+    restarts = [one for name in seen for one in _restarts(name, seen[name]["made"])]
     compared = all(state == "compared" for state in hosts.values())
     return {
         "fabric": plan["fabric"],
-        "passed": compared and not (failed or differing or orphaned),
+        "passed": compared and not (failed or differing or orphaned or restarts),
         "hosts": hosts,
         "failed": failed,
         "differing": differing,
         "orphaned": orphaned,
+        "restarts": restarts,
         "foreign": foreign,
         "repairs": [repair for name in seen for repair in _repairs(name, seen[name]["made"])],
     }
@@ -95,6 +98,22 @@ def _of_host(host: str, made: t.Mapping[str, Item]) -> list[Item]:
             if (entry["thing"], entry["details"]) not in [(other["thing"], other["details"]) for other in found]:
                 found.append(entry)
     return found
+
+
+def _restarts(host: str, made: t.Mapping[str, Item]) -> list[Item]:
+    """The guests that run as they were before a change, however long ago it was made."""
+    waiting = {
+        guest: options for result in made.values() for guest, options in result.get("restart_required", {}).items()
+    }
+    return [
+        {
+            "host": host,
+            "guest": guest,
+            "options": options,
+            "msg": restart_sentence({"host": host, "name": f"{host}/{guest}", "restart_required": options}),
+        }
+        for guest, options in waiting.items()
+    ]
 
 
 def _concern(name: str) -> str:

@@ -19,7 +19,7 @@ LONGEST = 120
 
 
 def lines(report: Item) -> list[str]:
-    """The report for a terminal: what could not be compared, what differs, what is orphaned, what is others'."""
+    """The report for a terminal: what could not be compared, what differs, what is orphaned, what waits for a restart, what is others'."""
     compared = sum(state == "compared" for state in report["hosts"].values())
     mark = "●" if compared == len(report["hosts"]) else "✗"
     shown = [f"  fabric {report['fabric']}", f"  {mark} hosts compared  {compared} of {len(report['hosts'])}"]
@@ -29,6 +29,7 @@ def lines(report: Item) -> list[str]:
     shown += [f"      {one['host']}: {one['task']}: {one['msg']}" for one in report["failed"]]
     shown += _section("differs from the intent", report["differing"], _differing)
     shown += _section("of the fabric, and no longer in the intent", report["orphaned"], _orphaned)
+    shown += _section("runs as it was before a change", report["restarts"], lambda one: [f"  ✗ {one['msg']}"])
     shown += _section("of others, and left alone", report["foreign"], _foreign)
     return shown + (["", "  no drift"] if report["passed"] else [])
 
@@ -77,6 +78,7 @@ def sentence(report: Item) -> str:
         "host not compared": sum(state != "compared" for state in report["hosts"].values()),
         "difference": len(report["differing"]),
         "orphaned thing": len(report["orphaned"]),
+        "pending restart": len(report["restarts"]),
     }
     names = [
         f"{count} {name.replace('host', 'hosts') if count > 1 and 'host' in name else name + 's' * (count > 1)}"

@@ -171,6 +171,18 @@ def test_a_thing_that_two_tasks_look_at_is_told_once():
     assert len(found["differing"]) == 1
 
 
+def test_a_guest_that_waits_for_a_restart_is_drift_though_nothing_would_be_changed():
+    guests = {"changed": False, "restart_required": {"vm1": ["cmdline", "nics eth0 (mtu)"]}}
+    # A role looks at the same guests once more as it starts them.
+    report = drift_report.report(PLAN, seen(kvm_host_made_guests=guests, kvm_host_made_started=guests))
+    assert not report["passed"] and [one["guest"] for one in report["restarts"]] == ["vm1"]
+    assert (
+        "kvm1: guest vm1 still runs as it was before a change of cmdline, nics eth0 (mtu), which needs a restart; "
+        "set guest.restart: true for vm1" in shown(report)
+    )
+    assert show.sentence(report).startswith("Drift: 1 pending restart.")
+
+
 def test_foreign_things_are_told_and_are_no_drift():
     found = seen()
     found["kvm1"]["others"]["others"] = [{"kind": "bridge", "name": "br-x", "owner": "them", "traces": ["it runs"]}]
