@@ -236,7 +236,11 @@ def test_a_restart_that_a_changed_intent_needs_is_said_at_the_end_of_each_run_an
     # What site.yml has no more to change is drift until the guest runs as declared, and each time.
     for _again in range(2):
         out = fabric.play("playbooks/drift.yml", "-e", f"drift_report={fabric.folder}/reports", ok=False)
-        assert sentence in " ".join(out.split())
+        said = " ".join(out.split())
+        assert sentence in said and "Drift: 1 pending restart." in said
+        report = json.loads((fabric.folder / "reports/drift.json").read_text(encoding="utf-8"))
+        assert report["restarts"][0]["options"] == ["cmdline"] and not report["differing"]
     vm1["guest"]["restart"] = True
     fabric.write()
     assert "still runs as it was" not in fabric.play("site.yml")
+    assert "no drift" in fabric.play("playbooks/drift.yml", "-e", f"drift_report={fabric.folder}/reports")
