@@ -17,7 +17,10 @@ os.environ["ANSIBLE_STDOUT_CALLBACK"] = "default"
 # of them. Any other run draws new ones.
 SHORT_PROFILE = "short"
 SHARE_OF_CASES = 4
-hypothesis.settings.register_profile(SHORT_PROFILE, derandomize=True)
+hypothesis.settings.register_profile(SHORT_PROFILE, derandomize=True, deadline=None)
+# How long a case takes says more of the machine than of the code.
+hypothesis.settings.register_profile("default", deadline=None)
+hypothesis.settings.load_profile("default")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
