@@ -511,7 +511,7 @@ def undo(path: str) -> None:
         os.rmdir(record["flags"])
     run("systemctl", "daemon-reload")
     if problems:
-        sys.exit("; ".join(problems))
+        raise SystemExit("; ".join(problems))
 
 
 if __name__ == "__main__":

@@ -398,7 +398,8 @@ def _told(found: Found, name: str, old: Kept | None) -> dict[str, t.Any]:
 
 def _foretold(name: str, old: Kept | None, new: Kept | None) -> dict[str, t.Any]:
     what = new or old
-    assert what is not None
+    if what is None:
+        return {}
     return {
         "interface": new.bridge if new else name,
         "addresses": list(what.addresses),

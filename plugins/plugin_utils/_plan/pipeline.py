@@ -244,7 +244,7 @@ _NEIGHBORLY = (
 
 def _tracking(tenancies: list[Tenancy]) -> t.Iterator[str]:
     """What a bridge has besides when one of its segments has a policy."""
-    cookie = next(tenancy.judged.cookie for tenancy in tenancies if tenancy.judged)
+    cookie = [tenancy.judged.cookie for tenancy in tenancies if tenancy.judged][0]
     for said in _NEIGHBORLY:
         yield f"table={TRACK},priority=200,{said},actions=goto_table:{LOCAL}"
     yield f"table={TRACK},priority=0,actions=goto_table:{LOCAL}"
@@ -299,7 +299,7 @@ _WITHOUT_ADDRESS = ("udp,nw_src=0.0.0.0,tp_src=68,tp_dst=67", *(f"icmp6,ipv6_src
 def _own_sources(point: Point, cookie: int) -> t.Iterator[str]:
     """An endpoint sends from its own addresses."""
     mine = f"in_port={quoted(point.port)}"
-    own = [f"{family},{source}={a}" for a in point.addresses for family, source, _ in [_IP[6 if ":" in a else 4]]]
+    own = [f"{family},{source}={a}" for a in point.addresses for family, source, _target in [_IP[6 if ":" in a else 4]]]
     for match in (*_WITHOUT_ADDRESS, "ipv6,ipv6_src=fe80::/10", *own):
         yield f"table={ISOLATE},priority=70,{mine},{match},actions=goto_table:{ANSWER}"
     for family, _source, _target in _IP.values():

@@ -141,7 +141,7 @@ def test_verify_connects_to_the_ports_from_another_host() -> None:
     assert links == [("kvm2/to-front", "kvm1/web", address, 80) for address in ("10.1.1.65", "fd01::1:1")]
     todo = _verify.options(plan, expected)["kvm2"]["transfers"]
     probes = [probe for probe in todo if probe["kind"] == "connect"]
-    assert probes[0] == {"kind": "connect", "from": "kvm2/to-front", "to": "10.1.1.65", "port": 80}
+    assert probes[0] == {"kind": "connect", "from": "kvm2/to-front", "to": "10.1.1.65", "protocol": "tcp", "port": 80}
     assert expectations(planned(endpoint(), near))["connections"] == []
     for outcome, passed, seen in (
         ({"connected": True}, True, "connected"),
