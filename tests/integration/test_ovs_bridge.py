@@ -796,6 +796,15 @@ def test_an_adopted_port_gets_its_addresses_back_and_loses_its_unit(host: Host) 
         host.apply("ovs_bridge", {"bridges": [], "purge": True})
         assert addresses(host, "tep0") == ["198.51.100.1/24"] and bridges(host) == ["br0"]
         assert "overloom" not in host.run(["ls", "-R", "/etc/systemd/system"])
+    # Cleared, it gets its address back; not declared, it keeps what its owner gives it meanwhile.
+    host.apply("ovs_bridge", {**BR, "adopt": True, "ports": [{"name": "tep0", "addresses": []}]})
+    assert addresses(host, "tep0") == []
+    host.apply("ovs_bridge", {"bridges": [], "purge": True})
+    assert addresses(host, "tep0") == ["198.51.100.1/24"]
+    host.apply("ovs_bridge", {**BR, "adopt": True, "ports": [{"name": "tep0", "up": True}]})
+    host.run("ip address add 198.51.100.2/24 dev tep0".split())
+    host.apply("ovs_bridge", {"bridges": [], "purge": True})
+    assert addresses(host, "tep0") == ["198.51.100.1/24", "198.51.100.2/24"]
 
 
 def test_a_port_that_moves_keeps_its_addresses(host: Host) -> None:

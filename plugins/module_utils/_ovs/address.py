@@ -88,7 +88,7 @@ def remembered(units: t.Mapping[str, Unit], owner: str) -> bool:
 
 def port_unit(name: str, target: Target) -> Unit | None:
     """The unit that a device needs, or None if there is nothing to keep."""
-    if not target.addresses and not target.up:
+    if not target.addresses and not target.up and not target.before:
         return None
     notes = {"Owner": target.owner, "Addresses": " ".join(target.addresses)}
     if target.before is not None:
@@ -126,7 +126,9 @@ def compare(
             continue
         interface = None if name in fresh else interfaces.get(name)
         target = _target(device, old, owner)
-        if old is None and interface is not None and _was_there(after, name, owner):
+        # An earlier unit may have been about the state alone.
+        first = device.addresses is not None and (old is None or (old.before is None and not old.addresses))
+        if first and interface is not None and _was_there(after, name, owner):
             target = target._replace(before=interface.addresses)
         wanted_units[file] = port_unit(name, target)
         wanted = target.wanted(name)
