@@ -122,6 +122,33 @@ def test_what_frr_makes_of_the_neighbors_of_others_is_saved_and_goes_again(route
     assert not router.module("frr_bgp", {"asn": "65000", "adopt": True}, check=True).get("warnings")
 
 
+def test_what_others_have_not_saved_runs_on_and_is_not_saved(router: harness.Host) -> None:
+    lines = ("router bgp 65000", " neighbor 10.0.1.2 remote-as 65001", "exit")
+    file = "".join(f"{line}\n" for line in lines)
+    bgp, family = "router bgp 65000", "address-family ipv4 unicast"
+    peer, withheld = "neighbor 10.0.1.9 remote-as 65009", "no neighbor 10.0.1.2 send-community extended"
+    by_hand(router, *lines, bgp, peer, family, withheld)
+    router.write("/etc/frr/frr.conf", file)
+    before = in_blocks(running(router))
+    options = {"asn": "65000", "default_ipv4_unicast": False}
+    router.apply("frr_bgp", options)
+    assert not before - in_blocks(running(router)) and {(bgp, peer), (bgp, family, withheld)} <= set(before)
+    # FRR shows both as active; only the saved one is saved so.
+    assert running(router).count(" activate\n") == 2
+    made, notes = (
+        router.run(["cat", path]) for path in ("/etc/frr/frr.conf", "/etc/overloom/frr/overloom.fabric-frr_bgp.json")
+    )
+    assert re.findall(" neighbor (.*) activate", made) == ["10.0.1.2"]
+    assert not re.search("10.0.1.9|extended", made + notes)
+    restart(router)
+    # FRR takes every line of the file, and what was not saved is gone, as it would be without ours.
+    wait(lambda: not unsaved(router), "all that is saved", 10)
+    assert "no bgp default ipv4-unicast" in running(router) and "neighbor 10.0.1.2 activate" in running(router)
+    assert not router.module("frr_bgp", options, check=True)["changed"]
+    router.module("frr_bgp", {"asn": "65000", "state": "absent"})
+    assert router.run(["cat", "/etc/frr/frr.conf"]) == file
+
+
 def test_a_neighbor_that_moves_into_a_group_is_saved_as_it_runs(router: harness.Host) -> None:
     def speaker(**peer: t.Any) -> dict[str, t.Any]:
         families = [{"family": "ipv6_unicast", "activate": True}]

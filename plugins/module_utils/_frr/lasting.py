@@ -6,7 +6,7 @@
 FRR shows lines beside those that it is sent (`attribute-unchanged next-hop` beside `route-server-client`; `activate` of every neighbor
 once `bgp default ipv4-unicast` is off), takes others away, and has words of its own. The file takes all of that: whatever FRR shows
 otherwise after a change comes of the change, and would be lost, or back, with the next start. So nobody has to list what follows
-from what. This file is private to the collection.
+from what. What others had not saved before stays unsaved, with what FRR shows of it now. This file is private to the collection.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ import typing as t
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import conf
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import profile as profiles
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.reader import Found, Notes, made_by, notes_path
-from ansible_collections.overloom.fabric.plugins.module_utils._frr.saved import check_edited, edited, meanings
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.saved import check_edited, edited, meanings, needed
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.setting import (
     BLOCK,
+    SHOWN_ANYWAY,
     Address,
     Config,
     Words,
@@ -91,7 +92,7 @@ class Lasting:
         after = in_words(text)
         wanted = dict(self.to_save)
         wanted.update(self._beside(after))
-        words = {a: after[a] for a, line in wanted.items() if self._in_these_words(a, line, after)}
+        words = {a: after[a] for a in wanted if self._in_these_words(a, wanted, after)}
         changes = unsaved(self.saved, wanted)
         spelled = {a: [one.text for one in words[a]] for a in self._turned(after) if a in words}
         if spelled:
@@ -143,18 +144,40 @@ class Lasting:
 
     def _beside(self, after: Words) -> Changes:
         """What turned and was not declared, where frr.conf says something else; what it says comes of itself, as while FRR starts."""
-        turned = {a: _line(after, a) for a in self._turned(after) if a not in self.to_save}
+        turned = {a: _line(after, a) for a in self._turned(after) if a not in self.to_save and self._settled(a)}
         # A line of others that FRR takes away stays in the file, and the next run tells of it.
-        return {a: line for a, line in turned.items() if self.saved.get(a) != line and (line or a in self.ours)}
+        beside = {a: line for a, line in turned.items() if self.saved.get(a) != line and (line or a in self.ours)}
+        comes = {a: line for a, line in {**self.saved, **self.to_save, **beside}.items() if line is not None}
+        return {a: line for a, line in beside.items() if line is None or _stands(a, comes)}
+
+    def _settled(self, address: Address) -> bool:
+        """Whether a setting is ours, or ran as the file says; where it did not, others have not saved theirs."""
+        return address in self.ours or self.found.running.get(address) == self.saved.get(address)
 
     def _turned(self, after: Words) -> list[Address]:
         """The settings that FRR shows otherwise than before."""
         return [a for a in {**self.before, **after} if self.before.get(a) != after.get(a)]
 
-    def _in_these_words(self, address: Address, line: str | None, after: Words) -> bool:
-        """Whether a line of the file is said as FRR shows it; not where the file may state other defaults than those that run."""
+    def _in_these_words(self, address: Address, wanted: Changes, after: Words) -> bool:
+        """Whether a line of the file is said as FRR shows it.
+
+        Not where the file may state other defaults than those that run, nor in a line that says something of others as well.
+        """
+        line = wanted[address]
         profiled = address in self.to_save and profiles.depends(address)
-        return line is not None and not profiled and _line(after, address) == line
+        if line is None or profiled or _line(after, address) != line:
+            return False
+        said = (entry for one in after[address] for entry in one.entries)
+        return all(other == address or wanted.get(other) == text for other, text in said)
+
+
+def _stands(address: Address, comes: Config) -> bool:
+    """Whether a file has what a line needs: the blocks around it, and what makes its neighbor."""
+    around = (address[:depth] for depth in range(1, len(address)))
+    makers = needed(address)
+    return all(block in comes for block in around if BLOCK.match(block[-1]) and not SHOWN_ANYWAY.match(block[-1])) and (
+        not makers or any(maker in comes for maker in makers)
+    )
 
 
 def _line(words: Words, address: Address) -> str | None:

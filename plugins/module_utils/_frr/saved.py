@@ -65,7 +65,7 @@ def settings(lines: t.Sequence[conf.Line], meant: t.Sequence[conf.Entries]) -> C
     return config
 
 
-def _needed(address: Address) -> list[Address]:
+def needed(address: Address) -> list[Address]:
     """The settings that have to stand before one in the file: what makes its neighbor."""
     peer = re.match(r"(neighbor \S+) ", address[-1])
     if not peer or not address[0].startswith("router bgp "):
@@ -73,7 +73,7 @@ def _needed(address: Address) -> list[Address]:
     return [(address[0], f"{peer.group(1)} {made}") for made in ("remote-as", "peer-group", "interface")]
 
 
-GRAMMAR = conf.Grammar(lambda line: bool(BLOCK.match(line)), rank, lambda line: bool(SHOWN_ANYWAY.match(line)), _needed)
+GRAMMAR = conf.Grammar(lambda line: bool(BLOCK.match(line)), rank, lambda line: bool(SHOWN_ANYWAY.match(line)), needed)
 
 
 def edit(text: str, changes: t.Mapping[Address, t.Optional[str]], lines: t.Sequence[conf.Line] = ()) -> str:

@@ -115,9 +115,7 @@ class Apply:
                 self.settle(text)
                 return
         self.last = None
-        self.take_back(self.running())
-        for step in self.back:
-            step.do()
+        self.undo(self.running())
         said = "; ".join(refused) or " ".join(hide(out).split())
         raise FabricError(f"FRR refused {said}; what it had taken of this change was taken back")
 
@@ -135,10 +133,12 @@ class Apply:
             text, daemons = divided(out)
             ended = [daemon for daemon in self.daemons if daemon not in daemons]
             if ended:
-                # It starts with frr.conf as it was before.
-                for step in self.back:
-                    step.do()
-                raise FabricError(f"the FRR daemon {ended[0]} ended at this change; see why with journalctl --unit frr")
+                # It starts with frr.conf as it was before, and the others go back to that.
+                self.undo(parse(text))
+                raise FabricError(
+                    f"the FRR daemon {ended[0]} ended at this change; what the others had taken of it was taken back;"
+                    " see why with journalctl --unit frr"
+                )
             left = untaken(parse(text), self.changes)
             if not left:
                 self.last = out
@@ -146,6 +146,12 @@ class Apply:
                 break
             time.sleep(LATE_PAUSE)
         return text, left if self.late else []
+
+    def undo(self, now: Config) -> None:
+        """Take the change back from what FRR has now, and then out of the notes."""
+        self.take_back(now)
+        for step in self.back:
+            step.do()
 
     def take_back(self, now: Config) -> None:
         """Bring what FRR has now of the change back to what it had before, wherever a line went."""

@@ -415,6 +415,101 @@ def test_what_frr_shows_beside_ours_is_saved_noted_and_goes_with_it(
     assert (file, notes) == (theirs, {})
 
 
+FAMILY = " address-family ipv4 unicast\n  {}\n exit-address-family\n"
+SPEAKER = "router bgp 65000\n neighbor 10.0.1.2 remote-as 65001\n"
+OFF = Thing(
+    "speaker",
+    {("router bgp 65000", "bgp default ipv4-unicast"): "no bgp default ipv4-unicast"},
+    ((("router bgp 65000",), "bgp default"),),
+)
+
+
+@pytest.mark.parametrize(
+    "running, saved, shown, left",
+    [
+        # Only the neighbor that is saved is saved as active.
+        (
+            SPEAKER + " neighbor 10.0.0.9 remote-as 65009\nexit\n",
+            SPEAKER + "exit\n",
+            SPEAKER
+            + " no bgp default ipv4-unicast\n neighbor 10.0.0.9 remote-as 65009\n"
+            + FAMILY.format("neighbor 10.0.0.9 activate\n  neighbor 10.0.1.2 activate")
+            + "exit\n",
+            "10.0.0.9",
+        ),
+        # Of a block that is not saved, nothing is.
+        (
+            SPEAKER + "exit\nrouter ospf\n area 0.0.0.2 default-cost 5\nexit\n",
+            SPEAKER + "exit\n",
+            SPEAKER
+            + " no bgp default ipv4-unicast\n"
+            + FAMILY.format("neighbor 10.0.1.2 activate")
+            + "exit\nrouter ospf\n area 0.0.0.2 default-cost 5\n area 0.0.0.2 stub\nexit\n",
+            "area 0.0.0.2",
+        ),
+        # The file's word stays where others have typed another one and not saved it.
+        (
+            SPEAKER + " neighbor 10.0.1.3 remote-as 65009\nexit\n",
+            SPEAKER
+            + " neighbor 10.0.1.3 remote-as 65009\n"
+            + FAMILY.format("no neighbor 10.0.1.3 activate")
+            + "exit\n",
+            SPEAKER
+            + " no bgp default ipv4-unicast\n neighbor 10.0.1.3 remote-as 65009\n"
+            + FAMILY.format("neighbor 10.0.1.2 activate\n  neighbor 10.0.1.3 activate")
+            + "exit\n",
+            "  neighbor 10.0.1.3 activate",
+        ),
+    ],
+    ids=["a neighbor", "a block", "another value"],
+)
+def test_what_others_have_not_saved_is_not_saved_with_ours(
+    running: str, saved: str, shown: str, left: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, notes = lasting(tmp_path, monkeypatch, found(running, saved), [OFF], shown)
+    assert left in shown and left not in file and left.strip() not in json.dumps(notes)
+    # The control: what is saved of others comes with what FRR shows of it, and stays.
+    assert "  neighbor 10.0.1.2 activate\n" in file
+    assert [address[-1] for address in notes["beside"]["lines"]] == ["neighbor 10.0.1.2 activate"]
+    assert not parse(saved).items() - parse(file).items()
+
+
+def sends(*kinds: str) -> str:
+    """A speaker whose neighbor is not sent some kinds of communities, or two kinds said in one word."""
+    return (
+        SPEAKER + FAMILY.format("\n  ".join(f"no neighbor 10.0.1.2 send-community {kind}" for kind in kinds)) + "exit\n"
+    )
+
+
+STANDARD, EXTENDED = (f"no neighbor 10.0.1.2 send-community {kind}" for kind in ("standard", "extended"))
+WITHHELD = Thing(
+    "peer",
+    {("router bgp 65000", "address-family ipv4 unicast", STANDARD[3:]): STANDARD},
+    ((("router bgp 65000", "address-family ipv4 unicast"), STANDARD[3:]),),
+)
+
+
+def test_a_word_for_ours_and_for_what_others_have_not_saved_is_not_saved(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown, alone = sends("both"), SPEAKER + "exit\n"
+    file, notes = lasting(tmp_path, monkeypatch, found(sends("extended"), alone), [WITHHELD], shown)
+    assert parse(file) == parse(sends("standard")) and list(notes) == ["peer"]
+    # Ours goes, and theirs is shown in another word, which is no reason to save it.
+    assert lasting(tmp_path, monkeypatch, found(shown, file, {"us": notes}), [], sends("extended"), purge=True) == (
+        alone,
+        {},
+    )
+    # What they have saved stays as it is spelled, while ours comes and goes.
+    theirs = sends("extended")
+    file, notes = lasting(tmp_path, monkeypatch, found(theirs, theirs), [WITHHELD], shown)
+    assert (file.count(EXTENDED), file.count(STANDARD), "both" in file) == (1, 1, False)
+    assert lasting(tmp_path, monkeypatch, found(shown, file, {"us": notes}), [], theirs, purge=True) == (theirs, {})
+    # The control: one word for two of ours is FRR's.
+    both = WITHHELD._replace(lines={**WITHHELD.lines, (*next(iter(WITHHELD.lines))[:2], EXTENDED[3:]): EXTENDED})
+    assert lasting(tmp_path, monkeypatch, found(alone, alone), [both], shown)[0] == shown
+
+
 def test_what_frr_loads_meanwhile_stays_of_others_and_as_they_spell_it(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -429,14 +524,26 @@ def test_what_frr_loads_meanwhile_stays_of_others_and_as_they_spell_it(
     assert list(notes) == ["one"]
 
 
-def test_a_daemon_that_ends_at_a_change_leaves_the_file_as_it_was(
+def test_a_daemon_that_ends_at_a_change_leaves_the_file_and_the_others_as_they_were(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = found(ROUTER, ROUTER)
+    line = "ip route 10.1.0.0/16 blackhole"
     monkeypatch.setattr(frr_reader, "NOTES", str(tmp_path))
-    change = plan(before, [AREA], lambda argv, _stdin: (0, "\nend\nzebra" if "-c" in argv else "", ""))
-    with pytest.raises(FabricError, match="the FRR daemon staticd ended at this change"):
+    loaded: list[str] = []
+
+    def vtysh(argv: t.Sequence[str], stdin: str | None) -> tuple[int, str, str]:
+        if "-c" in argv:
+            # staticd has taken its line, and ospfd is gone with all of its own.
+            return 0, f"{line}\nend\nzebra staticd", ""
+        loaded.append(stdin or "")
+        assert list(tmp_path.iterdir()), "what may run is noted until it is taken back"
+        return 0, "", ""
+
+    change = plan(found(ROUTER, ROUTER), [AREA, route("one", line)], nothing)
+    change.steps[0].runner = Runner(vtysh)
+    with pytest.raises(FabricError, match="ospfd ended at this change; what the others had taken of it was taken back"):
         change.steps[0].do()
+    assert f"no {line}" in loaded[1] and "area" not in loaded[1]
     assert not list(tmp_path.iterdir())
 
 
