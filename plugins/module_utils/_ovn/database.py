@@ -349,8 +349,10 @@ def _by_place(pairs: t.Iterable[tuple[tuple[str, Id, str], Id]]) -> dict[tuple[s
     return rows
 
 
-def _changes(table: str, row: Id, puts: t.Sequence[Put]) -> list[str]:
+def _changes(table: str, row: str, puts: t.Sequence[Put]) -> list[str]:
     argv = []
+    # In a database that is new, the client tells the UUID of a row that it would make itself.
+    row = "." if table == GLOBAL else row
     values = [_cell(put) for put in puts if put.key is None or put.value is not None]
     if values:
         argv += ["--", "set", table, row, *values]

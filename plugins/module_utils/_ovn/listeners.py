@@ -41,13 +41,14 @@ class Base(t.NamedTuple):
     program: str
 
 
+# The one row of a table that has one. Its UUID will not do: in a database that is new, the client tells that of a row that it would make itself.
+ROOT = "."
 BASES = (Base("northbound", "NB_Global", "ovn-nbctl"), Base("southbound", "SB_Global", "ovn-sbctl"))
 
 
 class Held(t.NamedTuple):
     """What a database has. connections: rows of the table by their target; ssl: the row, or None."""
 
-    root: str
     connections: dict[str, Row]
     ssl: Row | None
 
@@ -119,7 +120,7 @@ def _read(runner: Runner, base: Base, timeout: int) -> Held:
     if not rows[base.table]:
         raise FabricError(f"{base.name}: the database has no row {base.table}; start the service ovn-central first")
     connections = {row["target"]: row for row in rows["Connection"]}
-    return Held(rows[base.table][0]["_uuid"], connections, next(iter(rows["SSL"]), None))
+    return Held(connections, next(iter(rows["SSL"]), None))
 
 
 def _owner(row: Row) -> str | None:
@@ -160,7 +161,7 @@ def _connections(
         if row is None:
             ref = f"@listener{number + 1}"
             words += ["--", f"--id={ref}", "create", "Connection", f"target={quote(target)}", *probing, marked]
-            words += ["--", "add", base.table, held.root, "connections", ref]
+            words += ["--", "add", base.table, ROOT, "connections", ref]
             continue
         # Who made it keeps it: it listens already.
         if probe is not None and row["inactivity_probe"] != probe:
@@ -173,7 +174,7 @@ def _connections(
         for target, row in sorted(held.connections.items())
         if target not in targets and _owner(row) == caller.owner
     ]
-    return words + (["--", "remove", base.table, held.root, "connections", *gone] if gone else [])
+    return words + (["--", "remove", base.table, ROOT, "connections", *gone] if gone else [])
 
 
 def _ssl(base: Base, held: Held, ssl: dict[str, str] | None, caller: Caller) -> list[str]:
@@ -182,7 +183,7 @@ def _ssl(base: Base, held: Held, ssl: dict[str, str] | None, caller: Caller) -> 
     row = held.ssl
     ours = row is not None and _owner(row) == caller.owner
     if not ssl:
-        return ["--", "clear", base.table, held.root, "ssl"] if ours else []
+        return ["--", "clear", base.table, ROOT, "ssl"] if ours else []
     cells = [f"{name}={quote(path)}" for name, path in ssl.items() if row is None or row[name] != path]
     if not cells:
         return []
@@ -191,7 +192,7 @@ def _ssl(base: Base, held: Held, ssl: dict[str, str] | None, caller: Caller) -> 
         mark = [] if ours else [f"external_ids:{OVS_OWNER}={quote(caller.owner)}"]
         return ["--", "set", "SSL", row["_uuid"], *cells, *mark]
     mark = [f"external_ids:{OVS_OWNER}={quote(caller.owner)}"]
-    return ["--", "--id=@ssl", "create", "SSL", *cells, *mark, "--", "set", base.table, held.root, "ssl=@ssl"]
+    return ["--", "--id=@ssl", "create", "SSL", *cells, *mark, "--", "set", base.table, ROOT, "ssl=@ssl"]
 
 
 def _shown(held: Held) -> Row:

@@ -266,7 +266,7 @@ def held(**connections: str | None) -> listeners.Held:
         }
         for name, owner in connections.items()
     }
-    return listeners.Held("root", rows, None)
+    return listeners.Held(rows, None)
 
 
 def listening(found: listeners.Found, **declared: t.Any) -> list[str]:
@@ -280,8 +280,8 @@ def listening(found: listeners.Found, **declared: t.Any) -> list[str]:
 def test_listeners_of_this_owner_are_what_is_declared_and_those_of_others_stay() -> None:
     found = {"southbound": held(p1="f", p2=None, p3="g")}
     assert listening(found, southbound=["ptcp:1:127.0.0.1"]) == []
-    assert listening(found, southbound=["ptcp:2:127.0.0.1"]) == ["-- remove SB_Global root connections p1"]
-    assert listening(found, state="absent") == ["-- remove SB_Global root connections p1"]
+    assert listening(found, southbound=["ptcp:2:127.0.0.1"]) == ["-- remove SB_Global . connections p1"]
+    assert listening(found, state="absent") == ["-- remove SB_Global . connections p1"]
     [made] = listening({"southbound": held()}, southbound=["pssl:6642"])
     assert made.startswith(
         '-- --id=@listener1 create Connection target="pssl:6642" external_ids:overloom-owner=f -- add'
