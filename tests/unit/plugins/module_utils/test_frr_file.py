@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import collections
 import itertools
 import random
+import re
 import typing as t
 
 import pytest
@@ -21,7 +23,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._frr.refused impor
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.spelling import Speller
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.uses import orphans
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.words import written_out
-from ansible_collections.overloom.fabric.tests.integration import frr_files
+from ansible_collections.overloom.fabric.tests.integration import frr_files, frr_habits
 
 BGP = ("router bgp 1",)
 FAMILY = (*BGP, "address-family ipv4 unicast")
@@ -50,6 +52,91 @@ def test_a_line_comes_and_goes_and_no_byte_of_others_changes(seed: int) -> None:
     rest = iter(changed.splitlines())
     assert all(line in rest for line in text.splitlines())
     assert frr_saved.edit(changed, dict.fromkeys(ROUTE)) == text
+
+
+# What blocks take, by the first word of their header.
+TAKES = {
+    "address-family": "(?:network|neighbor|redistribute) ",
+    "bfd": "(?:profile|peer) ",
+    "interface": "(?:description|ip ospf) ",
+    "line": "exec-timeout ",
+    "nexthop-group": "nexthop ",
+    "pbr-map": "(?:match|set) ",
+    "peer": "detect-multiplier ",
+    "profile": "(?:transmit|receive)-interval ",
+    "route-map": "(?:match|set) ",
+    "router": "(?:no bgp|neighbor|address-family|network) ",
+    "segment-list": "index ",
+    "segment-routing": "traffic-eng$",
+    "traffic-eng": "segment-list ",
+    "vrf": "ip route ",
+}
+WRITTEN = (
+    "blocks of all kinds without indentation, with carriage returns",
+    "tabs, and blocks that are opened twice",
+    "lists without numbers, and blocks that nothing closes",
+    "remarks and descriptions that look like closings",
+)
+OURS = {
+    **ROUTE,
+    ("ip prefix-list OURS seq 5",): "ip prefix-list OURS seq 5 permit any",
+    ("vrf V1", "ip route 10.9.0.0/16 blackhole"): "ip route 10.9.0.0/16 blackhole",
+    ("bfd", "profile US"): "profile US",
+    ("bfd", "profile US", "transmit-interval"): "transmit-interval 77",
+    ("router bgp 65000",): "router bgp 65000",
+    ("router bgp 65000", "neighbor 192.0.2.1 remote-as"): "neighbor 192.0.2.1 remote-as 65002",
+    ("router bgp 65000", "address-family ipv4 unicast", "network 10.9.0.0/16"): "network 10.9.0.0/16",
+}
+
+
+def as_frr_reads(text: str) -> list[conf.Line]:
+    """The lines of a file in their blocks, whatever their indentation: a block ends with its closing, or at a line that it does not take."""
+    path: list[str] = []
+    lines = []
+    for raw in conf.split(text):
+        line = conf.words(raw)
+        around = tuple(path)
+        if frr_setting.CLOSING.match(line):
+            path.pop()
+            lines.append(conf.Line(raw, path=around, closes=True, inside=len(path)))
+            continue
+        while line and path and not re.match(TAKES[path[-1].split()[0]], line):
+            path.pop()
+        around = tuple(path)
+        opens = line.split(" ")[0] in TAKES
+        path += [line] * opens
+        lines.append(conf.Line(raw, line, around, opens, inside=len(path)))
+    return lines
+
+
+def in_blocks(lines: t.Iterable[conf.Line]) -> collections.Counter[tuple[tuple[str, ...], str]]:
+    """How often each line stands in each block."""
+    return collections.Counter((line.path, line.text) for line in lines if line.text)
+
+
+@pytest.mark.parametrize("habit", WRITTEN)
+def test_ours_come_and_go_in_what_people_write(habit: str) -> None:
+    text = frr_habits.HABITS[habit]
+    lines = as_frr_reads(text)
+    changed = frr_saved.edit(text, OURS, lines)
+    again = as_frr_reads(changed)
+    assert not in_blocks(lines) - in_blocks(again)
+    config = frr_saved.settings(again, frr_saved.meanings(again))
+    assert {address: config.get(address) for address in OURS} == OURS
+    blocks = {(address[:depth], address[depth]) for address in OURS for depth in range(len(address) - 1)}
+    new = {(address[:-1], line) for address, line in OURS.items()} | blocks
+    assert set(in_blocks(again) - in_blocks(lines)) <= new
+    # No line of theirs moves, or changes a byte, and ours end as theirs do.
+    assert changed.count("\r\n") in (0, changed.count("\n"))
+    rest = iter(conf.split(changed))
+    assert all(raw in rest for raw in conf.split(text))
+    # Ours go without a trace, but that a block may be closed that was not.
+    theirs = {(*path, line) for path, line in in_blocks(lines)}
+    left = frr_saved.edit(changed, dict.fromkeys(address for address in OURS if address not in theirs), again)
+    assert in_blocks(as_frr_reads(left)) == in_blocks(lines)
+    assert [raw for raw in conf.split(left) if raw.strip() != "exit"] == [
+        raw for raw in conf.split(text) if raw.strip() != "exit"
+    ]
 
 
 def test_a_block_of_others_stays_though_it_is_empty() -> None:
