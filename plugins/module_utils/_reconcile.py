@@ -319,6 +319,19 @@ def _escaped(character: str) -> str:
     return f"\\U{ord(character):08x}"
 
 
+# Names a checkpoint in a task's environment: once the host has begun to undo it, the task's module changes nothing any more.
+CHECKPOINT = "OVERLOOM_CHECKPOINT"
+CHECKPOINTS = "/var/lib/overloom/checkpoint"
+
+
+def undone_meanwhile() -> str | None:
+    """That the checkpoint of the task's environment is not armed any more, in words; None where it is, or none is named."""
+    name = os.environ.get(CHECKPOINT)
+    if not name or os.path.exists(f"{CHECKPOINTS}/{name}.json"):
+        return None
+    return f"checkpoint {name} is not armed any more, as its time ran out, so nothing was changed; run it again"
+
+
 # A lab has a lock of its own, and a disk's image is locked by QEMU's tools.
 _OWN_LOCKS = ("lab", "disk_files")
 
@@ -361,7 +374,9 @@ def reconcile(
     )
     try:
         with lock:
-            result, error = reconciled(module, read, compare, runner, *more, **options)
+            result, error = {"changed": False, "commands": []}, undone_meanwhile()
+            if error is None:
+                result, error = reconciled(module, read, compare, runner, *more, **options)
     except TimeoutError as late:
         module.fail_json(msg=str(late), changed=False, commands=[], spawned=runner.spawned)
     result["spawned"] = runner.spawned

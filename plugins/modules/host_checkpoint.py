@@ -46,6 +46,8 @@ options:
     default: overloom.fabric
 notes:
   - Confirm over a new connection (C(meta) with V(reset_connection), then M(ansible.builtin.wait_for_connection)); an old one may go on by chance.
+  - A task of this collection with C(OVERLOOM_CHECKPOINT) in its C(environment), the name of a checkpoint, changes nothing any more once the host
+    has begun to undo the change, as a task may that came too late.
   - The host needs systemd, iproute2 and Python.
 seealso:
   - module: overloom.fabric.ovs_takeover
@@ -62,6 +64,8 @@ EXAMPLES = r"""
     name: br0
     ports:
       - {name: eth1}
+  environment:
+    OVERLOOM_CHECKPOINT: overloom
 
 - name: Drop the connection
   ansible.builtin.meta: reset_connection

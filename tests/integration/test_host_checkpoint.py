@@ -104,9 +104,13 @@ def test_the_card_is_moved_confirmed_and_given_back(managed: tuple[harness.Host,
     assert moved["routes"] == [line.replace("dev eth1", "dev br0") for line in before["routes"]]
     assert host.apply("host_checkpoint", {"name": "test", "state": "confirmed"})["changed"]
     assert "checkpoint" not in left(host)
+    # A takeover is passed over at a boot with any checkpoint armed, and begins when that is undone.
+    host.run(["ip", "link", "add", "other0", "type", "veth", "peer", "name", "other1"])
+    host.module("host_checkpoint", {**ARMED, "name": "other", "interfaces": ["other0"], "timeout": 3000})
     host.reboot()
     host.run(["systemctl", "is-system-running", "--wait"], ok=None)
     wait_for(lambda: network(host, "br0")["br0"] == before["eth1"], "the bridge has the addresses after the reboot")
+    assert host.apply("host_checkpoint", {"name": "other", "state": "absent"})["changed"]
     assert reached(controller)
     assert not host.module("ovs_takeover", TAKEOVER, check=True)["changed"]
     assert host.apply("ovs_takeover", {"takeovers": [], "purge": True, "owner": "test"})["changed"]
@@ -140,6 +144,28 @@ def test_a_change_that_cuts_the_host_off_is_undone(managed: tuple[harness.Host, 
     assert "the host undid the change" in said and "nobody did within 15 s" in said
     host.apply("host_checkpoint", {"name": "test", "state": "absent"})
     assert left(host) == ""
+    # The timer of before has run out in this boot already.
+    host.module("host_checkpoint", {**ARMED, "timeout": 10})
+    host.run(["ip", "address", "flush", "dev", "eth1"])
+    wait_for(lambda: host.exists(NOTE), "the second change is undone", 10 + 45)
+    assert note(host)["problems"] == [] and reached(controller)
+    assert network(host, "eth1")["eth1"] == before["eth1"]
+
+
+def test_an_undoing_waits_for_the_module_that_changes_the_host(managed: tuple[harness.Host, harness.Host]) -> None:
+    """Somebody holds the host's lock while the time runs out."""
+    host, _controller = managed
+    host.module("host_checkpoint", {**ARMED, "timeout": 10})
+    hold = "import socket, time; s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); s.bind('\\0overloom-lock/network'); time.sleep(20)"
+    host.run(["systemd-run", "--collect", harness.PYTHON, "-c", hold])
+    wait_for(lambda: "activating" in _undoing(host), "the undoing has begun", 30)
+    time.sleep(2)
+    assert host.exists("/var/lib/overloom/checkpoint/test.json") and not host.exists(NOTE)
+    wait_for(lambda: host.exists(NOTE), "the change is undone")
+
+
+def _undoing(host: harness.Host) -> str:
+    return host.run(["systemctl", "show", "--property=ActiveState", "overloom-checkpoint-test.service"])
 
 
 def test_a_reboot_undoes_what_was_not_confirmed(managed: tuple[harness.Host, harness.Host]) -> None:

@@ -12,12 +12,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._checkpoint import undo as _undo
 from ansible_collections.overloom.fabric.plugins.module_utils._ip.iproute import check_interface_name
 from ansible_collections.overloom.fabric.plugins.module_utils._json import documents
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
+    CHECKPOINTS,
     AnyStep,
     Change,
     FabricError,
@@ -39,7 +41,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._systemd import (
 )
 
 KIND = "checkpoint"
-PLACE = "/var/lib/overloom/checkpoint"
+PLACE = CHECKPOINTS
 # Gone after a reboot, so that a unit knows whether the change that it belongs to is of this boot.
 FLAGS = "/run/overloom/checkpoint"
 NETWORKD = "/etc/systemd/network"
@@ -59,28 +61,34 @@ class Wanted(t.NamedTuple):
 
 
 class Found(t.NamedTuple):
-    """What is on the host. record: the record that is armed; note: what the last undoing says of itself; now: what would be recorded."""
+    """What is on the host.
+
+    record: the record that is armed; undoing: whether the host has begun to undo it, and has not ended; note: what the last undoing says of
+    itself; now: what would be recorded.
+    """
 
     record: dict[str, t.Any] | None
+    undoing: bool
     note: dict[str, t.Any] | None
     now: dict[str, t.Any]
     running: bool
 
 
 class Claim(t.NamedTuple):
-    """Take the record, so that the host cannot undo the change any more."""
+    """Take the record, so that the host cannot undo the change by itself any more."""
 
     path: str
+    aside: str
     name: str
 
     def shown(self) -> str:
         """As a command."""
-        return f"mv {self.path} {self.path}.confirmed"
+        return f"mv {self.path} {self.aside}"
 
     def do(self) -> None:
         """Take it. Raises FabricError when the host was faster."""
         try:
-            os.rename(self.path, f"{self.path}.confirmed")
+            os.rename(self.path, self.aside)
         except FileNotFoundError:
             raise FabricError(
                 f"checkpoint {self.name}: its time ran out meanwhile, and the host undoes the change"
@@ -105,6 +113,9 @@ def paths(name: str) -> dict[str, str]:
     """The files of a checkpoint."""
     return {
         "record": f"{PLACE}/{name}.json",
+        "undoing": f"{PLACE}/{name}.json.undoing",
+        # A takeover's unit passes over where it finds any `*.json*`; a confirmed one is none of these.
+        "confirmed": f"{PLACE}/{name}.confirmed",
         "program": f"{PLACE}/{name}.py",
         "note": f"{PLACE}/{name}.undone",
         "flag": f"{FLAGS}/{name}",
@@ -125,7 +136,7 @@ def undo_unit(wanted: Wanted) -> Unit:
         {"Owner": wanted.owner},
         unit={"After": " ".join([*later, "NetworkManager.service"])},
         settings={"Type": "oneshot"},
-        commands=[("ExecStart", Command(("python3", files["program"], files["record"])))],
+        commands=[("ExecStart", Command((sys.executable, files["program"], files["record"])))],
         wanted_by=["multi-user.target"],
     )
 
@@ -178,7 +189,7 @@ def read(runner: Runner, wanted: Wanted) -> Found:
             "flags": FLAGS,
             "own": [files[kind] for kind in ("program", "flag", "service", "timer", "enabled")],
         }
-    return Found(record, note, now, booted())
+    return Found(record, os.path.exists(files["undoing"]), note, now, booted())
 
 
 def _routes(runner: Runner, six: str) -> list[dict[str, t.Any]]:
@@ -197,14 +208,27 @@ def compare(found: Found, wanted: Wanted) -> Change:
     steps = {"armed": _arm, "confirmed": _confirm, "absent": _forget}[wanted.state](found, wanted)
     if not steps:
         return Change([], {}, {})
-    before = {wanted.name: "armed" if found.record else "undone" if found.note else "absent"}
+    before = {wanted.name: "armed" if armed(found) else "undone" if found.note else "absent"}
     return Change(steps, before, {wanted.name: wanted.state})
+
+
+def armed(found: Found) -> bool:
+    """Whether the host will undo a change, or is about to."""
+    return found.record is not None or found.undoing
+
+
+def _check_undoing(found: Found, wanted: Wanted) -> None:
+    if found.undoing and found.record is None:
+        raise FabricError(
+            f"checkpoint {wanted.name}: the host has begun to undo the change, and has not ended; wait a minute, or end it with state=absent"
+        )
 
 
 def _arm(found: Found, wanted: Wanted) -> list[AnyStep]:
     """Record, and arm. A checkpoint that is armed keeps its record, which is of the state before, and its time."""
     if not found.running:
         raise FabricError(f"checkpoint {wanted.name}: systemd does not run this host, so nothing would undo the change")
+    _check_undoing(found, wanted)
     there = [name for name, state in found.now["interfaces"].items() if state["there"]]
     if not there:
         raise FabricError(
@@ -224,20 +248,22 @@ def _arm(found: Found, wanted: Wanted) -> list[AnyStep]:
         Write(files["program"], source),
         Write(files["service"], unit.content),
         Write(files["timer"], timer_text(wanted)),
-        # What was recorded is written last: without it nothing is undone.
-        Write(files["record"], json.dumps(found.now, indent=1) + "\n", 0o600),
         Step(("systemctl", "reenable", unit.name)),
-        Step(("systemctl", "start", os.path.basename(files["timer"]))),
+        # One that has run out is active still, and would not be started.
+        Step(("systemctl", "restart", os.path.basename(files["timer"]))),
+        # Last, so that there is no record which nothing would undo; without it, nothing is undone.
+        Write(files["record"], json.dumps(found.now, indent=1) + "\n", 0o600),
     ]
 
 
 def _confirm(found: Found, wanted: Wanted) -> list[AnyStep]:
+    _check_undoing(found, wanted)
     if found.record is None:
         if found.note is not None:
             raise FabricError(f"checkpoint {wanted.name}: {undone(found.note)}")
         return []
     files = paths(wanted.name)
-    return [Claim(files["record"], wanted.name), *_disarm(files), *_swept(files)]
+    return [Claim(files["record"], files["confirmed"], wanted.name), *_disarm(files), *_swept(files)]
 
 
 def undone(note: t.Mapping[str, t.Any]) -> str:
@@ -256,16 +282,18 @@ def _disarm(files: t.Mapping[str, str]) -> list[AnyStep]:
 
 def _swept(files: t.Mapping[str, str]) -> list[AnyStep]:
     """Take all files away."""
-    mine = [files["record"] + ".confirmed", *(files[kind] for kind in ("program", "note", "flag", "service", "timer"))]
+    mine = [files[kind] for kind in ("confirmed", "program", "note", "flag", "service", "timer")]
     return [*map(Remove, mine), RemoveFolder(PLACE), RemoveFolder(FLAGS), Step(("systemctl", "daemon-reload"))]
 
 
 def _forget(found: Found, wanted: Wanted) -> list[AnyStep]:
     """Undo at once what is armed, and forget that anything was undone."""
     files = paths(wanted.name)
-    if found.record is not None:
+    if armed(found):
+        # What is aside already is undone without the host's lock, which this module has.
+        claim = [Claim(files["record"], files["undoing"], wanted.name)] if found.record is not None else []
         start = Step(("systemctl", "start", os.path.basename(files["service"])))
-        return [start, Remove(files["note"]), RemoveFolder(PLACE), RemoveFolder(FLAGS)]
+        return [*claim, start, Remove(files["note"]), RemoveFolder(PLACE), RemoveFolder(FLAGS)]
     return [Remove(files["note"]), RemoveFolder(PLACE)] if found.note is not None else []
 
 
@@ -281,5 +309,5 @@ def run(module: t.Any) -> None:
         lambda: read(runner, wanted),
         lambda found: compare(found, wanted),
         runner,
-        lambda found: {"checkpoint": {"name": wanted.name, "armed": found.record is not None, "undone": found.note}},
+        lambda found: {"checkpoint": {"name": wanted.name, "armed": armed(found), "undone": found.note}},
     )

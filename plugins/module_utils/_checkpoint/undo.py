@@ -11,6 +11,7 @@ Open vSwitch's database over its socket (RFC 7047), whose rows a transaction put
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
 import socket
@@ -67,6 +68,10 @@ MADE_BY_OTHERS = {"kernel", "ra", "redirect", "babel", "bgp", "bird", "eigrp", "
 # How long to wait for Open vSwitch, and for the host's own network configuration to be at rest, in seconds.
 PATIENCE = 30.0
 REST = 15.0
+# The lock that a module of this collection holds while it changes the network (`_host_lock.py`), and how long its end is waited for, in seconds.
+LOCK = "\0overloom-lock/network"
+OTHERS = 60.0
+FOLDER = "/etc/systemd/system"
 
 
 # --- addresses and routes, as words for ip(8) ---------------------------------------------------------------------------
@@ -481,12 +486,45 @@ def claimed(path: str) -> Row | None:
     return json.loads(text) if text is not None else None
 
 
+@contextlib.contextmanager
+def alone(patience: float = OTHERS, name: str = LOCK) -> t.Iterator[None]:
+    """Hold the host's lock, so that no module changes the network meanwhile. One that takes longer than patience is not waited for."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as lock:
+        until = time.monotonic() + patience
+        while time.monotonic() < until:
+            try:
+                lock.bind(name)
+                break
+            except OSError:
+                time.sleep(0.05)
+        yield
+
+
 def undo(path: str) -> None:
     """Put everything back, and leave a note that says so."""
-    record = claimed(path)
-    if record is None:
-        return
+    # What is aside already was put there by a module that waits for the end of this, and holds the lock; or this was cut short.
+    with alone() if os.path.exists(path) else contextlib.nullcontext():
+        record = claimed(path)
+        problems = [] if record is None else put_back(record, path)
+    if record is not None:
+        # While a checkpoint is armed, no takeover begins at a boot; those of other NICs were passed over.
+        start_takeovers()
+    if problems:
+        raise SystemExit("; ".join(problems))
+
+
+def start_takeovers() -> None:
+    """Start the units by which bridges take over the addresses of NICs, where they have not run."""
+    names = sorted(os.path.basename(one) for one in glob.glob(f"{FOLDER}/overloom-takeover-*.service"))
+    if names:
+        run("systemctl", "start", "--no-block", *names)
+
+
+def put_back(record: Row, path: str) -> list[str]:
+    """Put back what is recorded, and leave a note and nothing else of the checkpoint; what could not be put back, in words."""
     problems = []
+    # It is active also after it has run out.
+    run("systemctl", "stop", *(os.path.basename(one) for one in record["own"] if one.endswith(".timer")))
     differ = [one for one, text in record["files"].items() if one.endswith(".service") and read_file(one) != text]
     # One may still be waiting to move the addresses.
     run("systemctl", "stop", *sorted({os.path.basename(one) for one in differ}))
@@ -510,8 +548,7 @@ def undo(path: str) -> None:
     with contextlib.suppress(OSError):
         os.rmdir(record["flags"])
     run("systemctl", "daemon-reload")
-    if problems:
-        raise SystemExit("; ".join(problems))
+    return problems
 
 
 if __name__ == "__main__":

@@ -210,7 +210,7 @@ def takeover_unit(name: str, what: Kept) -> Unit:
         wanted_by=["multi-user.target", "ovs-vswitchd.service"],
         after=after,
         part_of=["ovs-vswitchd.service"],
-        unit=[f"ConditionPathExistsGlob=|!{PLACE}/*.json", f"ConditionPathExistsGlob=|{FLAGS}/*"],
+        unit=[f"ConditionPathExistsGlob=|!{PLACE}/*.json*", f"ConditionPathExistsGlob=|{FLAGS}/*"],
     )
 
 

@@ -6,12 +6,16 @@
 from __future__ import annotations
 
 import copy
+import os
+import sys
+import time
 import typing as t
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.overloom.fabric.plugins.module_utils import _host_lock, _reconcile
 from ansible_collections.overloom.fabric.plugins.module_utils._checkpoint import checkpoint, undo
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Write
 
@@ -301,9 +305,9 @@ def parameters(**given: t.Any) -> dict[str, t.Any]:
     return {"name": "test", "interfaces": ["eth0", "br0"], "timeout": 60, "state": "armed", "owner": "us", **given}
 
 
-def found(record=None, note=None, there=True) -> checkpoint.Found:
+def found(record=None, note=None, there=True, undoing=False) -> checkpoint.Found:
     now = {"interfaces": {"eth0": {"there": there}, "br0": {"there": False}}}
-    return checkpoint.Found(record, note, now, True)
+    return checkpoint.Found(record, undoing, note, now, True)
 
 
 @pytest.mark.parametrize(
@@ -320,14 +324,18 @@ def test_wrong_input_is_one_sentence(given, sentence):
         checkpoint.declared(parameters(**given))
 
 
-def test_the_record_is_written_before_the_time_runs_and_kept_when_it_is_armed_already():
+def test_the_record_is_written_last_and_kept_when_it_is_armed_already():
     wanted = checkpoint.declared(parameters())
     steps = checkpoint.compare(found(), wanted).steps
-    paths = [step.path for step in steps if isinstance(step, Write)]
-    assert paths[-1].endswith("test.json") and [step.shown() for step in steps[-2:]] == [
+    assert isinstance(steps[-1], Write) and steps[-1].path.endswith("test.json")
+    assert [step.shown() for step in steps[-3:-1]] == [
         "systemctl reenable overloom-checkpoint-test.service",
-        "systemctl start overloom-checkpoint-test.timer",
+        "systemctl restart overloom-checkpoint-test.timer",
     ]
+    # Ansible's interpreter may not be in the PATH of systemd.
+    assert (
+        f"\nExecStart={sys.executable} {checkpoint.paths('test')['program']} " in checkpoint.undo_unit(wanted).content
+    )
     assert not checkpoint.compare(found({"interfaces": {"eth0": {}, "br0": {}}}), wanted).steps
     with pytest.raises(FabricError, match="is armed for eth0; confirm it first"):
         checkpoint.compare(found({"interfaces": {"eth0": {}}}), wanted)
@@ -347,15 +355,60 @@ def test_what_was_undone_cannot_be_confirmed(why, sentence):
     assert checkpoint.compare(found({"interfaces": {}}), wanted).steps
 
 
+@pytest.mark.parametrize("state", ["armed", "confirmed"])
+def test_while_the_host_undoes_nothing_is_armed_or_confirmed(state):
+    with pytest.raises(FabricError, match="the host has begun to undo the change"):
+        checkpoint.compare(found(undoing=True), checkpoint.declared(parameters(state=state)))
+
+
+@pytest.mark.parametrize("undoing", [False, True])
+def test_absent_undoes_what_is_armed_and_ends_what_was_cut_short(undoing):
+    """It has the host's lock, and so puts the record aside, for which the undoing does not wait."""
+    held = found(undoing=True) if undoing else found({"interfaces": {}})
+    steps = checkpoint.compare(held, checkpoint.declared(parameters(state="absent"))).steps
+    files = checkpoint.paths("test")
+    claim = [] if undoing else [f"mv {files['record']} {files['undoing']}"]
+    assert [step.shown() for step in steps][: len(claim) + 1] == [
+        *claim,
+        "systemctl start overloom-checkpoint-test.service",
+    ]
+
+
+def test_an_undoing_waits_for_a_module_and_a_module_for_it():
+    assert _host_lock._LOCK.format("network") == undo.LOCK
+    name = f"test-{os.getpid()}"
+    lock = _host_lock._LOCK.format(name)
+    with _host_lock.host_lock(name, "a module"):
+        begun = time.monotonic()
+        with undo.alone(0.3, lock):
+            assert time.monotonic() - begun >= 0.3
+    with undo.alone(5, lock), pytest.raises(TimeoutError), _host_lock.host_lock(name, "a module", 0.2):
+        pass
+    with _host_lock.host_lock(name, "a module", 0.2):
+        pass
+
+
+def test_a_task_that_comes_after_the_host_has_begun_to_undo_changes_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(_reconcile, "CHECKPOINTS", str(tmp_path))
+    assert _reconcile.undone_meanwhile() is None
+    monkeypatch.setenv(_reconcile.CHECKPOINT, "test")
+    record = tmp_path / "test.json"
+    record.write_text("{}")
+    assert _reconcile.undone_meanwhile() is None
+    undo.claimed(str(record))
+    assert "checkpoint test is not armed any more" in str(_reconcile.undone_meanwhile())
+
+
 def test_whoever_takes_the_record_first_has_it(tmp_path):
     path = tmp_path / "test.json"
     path.write_text('{"timeout": 1}')
-    checkpoint.Claim(str(path), "test").do()
+    confirmed = str(tmp_path / "test.confirmed")
+    checkpoint.Claim(str(path), confirmed, "test").do()
     assert undo.claimed(str(path)) is None
     path.write_text('{"timeout": 1}')
     assert undo.claimed(str(path)) == {"timeout": 1}
     with pytest.raises(FabricError, match="its time ran out meanwhile"):
-        checkpoint.Claim(str(path), "test").do()
+        checkpoint.Claim(str(path), confirmed, "test").do()
     # An undoing that was cut short goes on.
     assert undo.claimed(str(path)) == {"timeout": 1}
 
