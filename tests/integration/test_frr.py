@@ -149,6 +149,17 @@ def test_what_others_have_not_saved_runs_on_and_is_not_saved(router: harness.Hos
     assert router.run(["cat", "/etc/frr/frr.conf"]) == file
 
 
+def test_an_exception_of_others_from_a_default_stays_theirs(router: harness.Host) -> None:
+    text = "interface eth2\n no ip ospf passive\nexit\nrouter ospf\n maximum-paths 5\nexit\n"
+    by_hand(router, *text.splitlines())
+    router.write("/etc/frr/frr.conf", text)
+    assert " no ip ospf passive\n" in running(router)
+    shown = kept(router, "frr_ospf", {"passive_default": True})
+    assert " passive-interface default\n" in shown and " no ip ospf passive\n" in shown
+    router.apply("frr_ospf", {"passive_default": False})
+    assert router.run(["cat", "/etc/frr/frr.conf"]) == text
+
+
 def test_a_neighbor_that_moves_into_a_group_is_saved_as_it_runs(router: harness.Host) -> None:
     def speaker(**peer: t.Any) -> dict[str, t.Any]:
         families = [{"family": "ipv6_unicast", "activate": True}]

@@ -65,6 +65,7 @@ class Lasting:
         self.runner, self.found, self.saved, self.planned, self.caller = runner, found, saved, notes, caller
         self.to_save = to_save
         self.before = in_words(found.text)
+        self.idle = set(in_words(found.text, idle=True)) - set(self.before)
         self.checked: set[str] = set()
         self.ours = made_by(caller.owner) | _noted(notes.get(caller.owner, {}))
 
@@ -155,8 +156,9 @@ class Lasting:
         return address in self.ours or self.found.running.get(address) == self.saved.get(address)
 
     def _turned(self, after: Words) -> list[Address]:
-        """The settings that FRR shows otherwise than before."""
-        return [a for a in {**self.before, **after} if self.before.get(a) != after.get(a)]
+        """The settings that FRR shows otherwise than before; a line that stood there and meant nothing is none."""
+        turned = (a for a in {**self.before, **after} if self.before.get(a) != after.get(a))
+        return [a for a in turned if a not in self.idle or a not in after]
 
     def _in_these_words(self, address: Address, wanted: Changes, after: Words) -> bool:
         """Whether a line of the file is said as FRR shows it.

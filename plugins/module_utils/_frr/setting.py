@@ -350,23 +350,26 @@ def parse(text: str) -> Config:
 Words = t.Dict[Address, t.Tuple[conf.Said, ...]]
 
 
-def in_words(text: str) -> Words:
-    """The lines by which FRR shows each setting: for some there are two, as `area 0.0.0.1 nssa` and `area 0.0.0.1 nssa no-summary`."""
+def in_words(text: str, idle: bool = False) -> Words:
+    """The lines by which FRR shows each setting: for some there are two, as `area 0.0.0.1 nssa` and `area 0.0.0.1 nssa no-summary`.
+
+    idle: also those that mean nothing now.
+    """
     found: Words = {}
-    for line in shown(text):
+    for line in shown(text, idle):
         for address, _one in line.entries:
             found[address] = (*found.get(address, ()), line)
     return found
 
 
-def shown(text: str) -> t.Iterator[conf.Said]:
-    """The lines of a configuration as FRR shows it that set something."""
+def shown(text: str, idle: bool = False) -> t.Iterator[conf.Said]:
+    """The lines of a configuration as FRR shows it that set something. idle: also those that mean nothing now."""
     around: list[tuple[int, Address]] = []
     # Once set, this cannot be unset; it means something only where interfaces are passive by default.
-    idle = "" if re.search("^ passive-interface default", text, re.M) else ACTIVE
+    left_out = "" if idle or re.search("^ passive-interface default", text, re.M) else ACTIVE
     for raw in text.splitlines():
         line = raw.strip()
-        if not line or line[0] in "!#" or CLOSING.match(line) or line == idle:
+        if not line or line[0] in "!#" or CLOSING.match(line) or line == left_out:
             continue
         depth = len(raw) - len(raw.lstrip())
         while around and around[-1][0] >= depth:

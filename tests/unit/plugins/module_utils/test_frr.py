@@ -510,6 +510,20 @@ def test_a_word_for_ours_and_for_what_others_have_not_saved_is_not_saved(
     assert lasting(tmp_path, monkeypatch, found(alone, alone), [both], shown)[0] == shown
 
 
+@pytest.mark.parametrize("saved", [True, False])
+def test_an_exception_of_others_that_comes_to_mean_something_stays_theirs(
+    saved: bool, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = "passive-interface default"
+    passive = Thing("passive", {("router ospf", key): key}, ((("router ospf",), key),))
+    theirs = "interface eth2\n no ip ospf passive\nexit\n"
+    runs, shown = theirs + ROUTER, theirs + f"router ospf\n {key}\nexit\n"
+    file = runs if saved else ROUTER
+    made, notes = lasting(tmp_path, monkeypatch, found(runs, file), [passive], shown)
+    assert f" {key}\n" in made and list(notes) == ["passive"] and ("eth2" in made) == saved
+    assert lasting(tmp_path, monkeypatch, found(shown, made, {"us": notes}), [], runs, purge=True) == (file, {})
+
+
 def test_what_frr_loads_meanwhile_stays_of_others_and_as_they_spell_it(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
