@@ -238,7 +238,7 @@ def _entered(tenancy: Tenancy) -> int:
 # What neighbors say among themselves, of which there is no connection: MLD and neighbor discovery, IGMP.
 _NEIGHBORLY = (
     *(f"icmp6,icmp_type={number}" for number in (130, 131, 132, 133, 134, 135, 136, 137, 143)),
-    "ip,nw_proto=2",
+    "ip,nw_proto=2,nw_dst=224.0.0.0/4",
 )
 
 
@@ -260,10 +260,7 @@ _IP = {4: ("ip", "nw_src", "nw_dst"), 6: ("ipv6", "ipv6_src", "ipv6_dst")}
 def _judging(tenancy: Tenancy, judged: Judged) -> t.Iterator[str]:
     """What a segment with a policy has besides. Each host judges what its own endpoints send and get, and nothing else."""
     key = f"metadata={tenancy.key:#x}"
-    for address in judged.exempt:
-        family, source, target = _IP[address.version]
-        yield f"table={TRACK},priority=181,{key},{family},{source}={address},actions=goto_table:{LOCAL}"
-        yield f"table={TRACK},priority=180,{key},{family},{target}={address},actions=goto_table:{LOCAL}"
+    yield from _exempted(tenancy, key, set(map(str, judged.exempt)))
     if tenancy.guarded:
         yield from _served_anyway(tenancy, key)
     for point in tenancy.local:
@@ -276,6 +273,16 @@ def _judging(tenancy: Tenancy, judged: Judged) -> t.Iterator[str]:
     one, every = openflow.Table(POLICY, COMMIT, True), openflow.Table(POLICY_ALL, LOCAL, False)
     yield from openflow.flows(judged.rules, judged.default, key, one, judged.cookie)
     yield from openflow.flows(judged.groups, judged.default, key, every, judged.cookie)
+
+
+def _exempted(tenancy: Tenancy, key: str, exempt: t.Container[str]) -> t.Iterator[str]:
+    """What an edge sends and gets by its own addresses, which nobody else has by writing them on a frame."""
+    for point in (*tenancy.local, *tenancy.remote):
+        for address in (one for one in point.addresses if one in exempt):
+            family, source, target = _IP[6 if ":" in address else 4]
+            start, end = f"table={TRACK},priority", f"actions=goto_table:{LOCAL}"
+            yield f"{start}=181,{key},dl_src={point.mac},{family},{source}={address},{end}"
+            yield f"{start}=180,{key},dl_dst={point.mac},{family},{target}={address},{end}"
 
 
 def _tracked(point: Point, key: str, judged: Judged) -> t.Iterator[str]:

@@ -209,15 +209,21 @@ class Policy:
         values = (addressed.address.value, addressed.address6.value) if addressed else ()
         return [address for address in (*values, *endpoint.further, *endpoint.virtual) if address]
 
+    def _own_of(self, edge: Edge) -> set[Address]:
+        """The addresses of an edge by which it forwards nothing. Whoever a router of OVN sends to judges its own as well."""
+        legs = [] if edge.distributed else [point for point in self.values.endpoints if point.edge == edge.name]
+        return {address for leg in legs for address in self._own(leg)}
+
     # Checks
 
     def _check(self, stated: list[Stated]) -> None:
         """Each rule decides about something, somewhere. Elsewhere it may well be shadowed, or concern nobody."""
         shadows: dict[str, str] = {}
         decide: set[str] = set()
-        places = [between(self.rules, segments_of(edge)) for edge in self.edges]
-        places += [[one.rule for one in judged.rules] for judged in self.judged.values()]
-        for here in places:
+        places = [(between(self.rules, segments_of(edge)), self._own_of(edge)) for edge in self.edges]
+        places += [([one.rule for one in judged.rules], set(judged.exempt)) for judged in self.judged.values()]
+        for rules, own in places:
+            here = [rule for rule in rules if not _about(rule, own)]
             hidden = {rule.name: other.name for rule, other in shadowed(here)}
             shadows.update(hidden)
             decide |= {rule.name for rule in here} - hidden.keys()
@@ -230,6 +236,11 @@ class Policy:
                 self.problems.append(
                     f"{one.where} never decides, as fabric_policy[{shadows[rule.name]}] before it takes all of its packets;"
                     f" put {rule.name} first, or leave one of them out."
+                )
+            elif rule.name not in decide and any(_about(rule, own) for _rules, own in places):
+                self.problems.append(
+                    f"{one.where} is enforced by nobody, as an edge's own address is all that from or to names, and an edge judges what it forwards"
+                    " and takes nothing but pings itself; name endpoints behind it, or leave the rule out."
                 )
             else:
                 self._check_enforced(one, rule, rule.name in decide)
@@ -257,6 +268,14 @@ class Policy:
         sources, targets = ({place.segment for place in ends} for ends in (rule.sources, rule.targets))
         both = [name for name in self.values.segments if name in sources & targets and name not in self.judged]
         return next((name for name in both if _apart(rule, name)), None)
+
+
+def _about(rule: Rule, own: t.Container[Address]) -> bool:
+    """Whether one end of a rule is nothing but addresses of these."""
+    return any(
+        ends and all(end.network.num_addresses == 1 and end.network[0] in own for end in ends)
+        for ends in (rule.sources, rule.targets)
+    )
 
 
 def _apart(rule: Rule, segment: str) -> bool:

@@ -135,12 +135,17 @@ def _dimensions(rule: Rule, tracked: bool) -> t.Iterator[list[str]]:
 def _ends(places: t.Sequence[Place], target: bool, tracked: bool) -> t.Iterator[str]:
     """The addresses at one end; those of an answer stand at the other one."""
     for version in FAMILIES:
-        for network in networks(places, version):
+        for network in _halved(networks(places, version)):
             for state, answer in _DIRECTIONS if tracked else (("", False),):
                 field = _ADDRESS[version][target != answer]
                 address = network.network_address if network.prefixlen == network.max_prefixlen else network
-                match = f",{field}={address}" if network.prefixlen else ""
-                yield ",".join(filter(None, [state, f"{FAMILIES[version]}{match}"]))
+                yield ",".join(filter(None, [state, f"{FAMILIES[version]},{field}={address}"]))
+
+
+def _halved(found: t.Iterable[Network]) -> t.Iterator[Network]:
+    """Prefixes that a field can match: all addresses as two halves, as a flow without the field is the same one for both ends."""
+    for network in found:
+        yield from [network] if network.prefixlen else network.subnets()
 
 
 def _ports(protocol: str, ports: t.Iterable[Ports], tracked: bool) -> t.Iterator[str]:

@@ -55,6 +55,8 @@ ENDS = [
     "kvm2/guests2",
     "10.1.1.0/26",
     "2001:db8:1::/64",
+    "0.0.0.0/0",
+    "::/0",
 ]
 RANGES = st.tuples(st.sampled_from(PORTS), st.sampled_from(PORTS)).map(lambda pair: f"{min(pair)}-{max(pair)}")
 
@@ -262,6 +264,56 @@ def test_a_rule_costs_the_sum_of_its_ends_and_has_one_flow_with_the_verdict() ->
     # Two endpoints with two addresses at each end, and the ports with both families; each for both directions. And the verdict.
     assert len(flows) == 2 * 2 * 2 + 2 * 2 * 2 + 2 * 2 + 1
     assert [flow for flow in flows if "goto_table" in flow] == [flow for flow in flows if "conj_id" in flow]
+
+
+@pytest.mark.parametrize("sources,targets", [(["0.0.0.0/0"], ["pos"]), (["0.0.0.0/0", "::/0"], ["0.0.0.0/0", "pos"])])
+@pytest.mark.parametrize("default", ["allow", "deny"])
+def test_no_two_flows_have_one_match_where_a_rule_says_all_addresses(
+    sources: list[str], targets: list[str], default: str
+) -> None:
+    action = "deny" if default == "allow" else "allow"
+    plan = planned([{"name": "all", "action": action, "from": sources, "to": targets, "protocol": "tcp"}], default)
+    assert plan
+    for host in plan["hosts"].values():
+        texts = [flow["flow"].partition(",actions=")[0] for entry in host["flows"] for flow in entry["flows"]]
+        matches = [",".join(part for part in text.split(",") if not part.startswith("cookie=")) for text in texts]
+        assert len(matches) == len(set(matches))
+
+
+def test_an_edges_address_on_a_frame_to_somebody_else_is_no_way_around_the_policy() -> None:
+    plan = planned([])
+    assert plan
+    points, switches = {point["id"]: point for point in plan["endpoints"]}, Fabric(plan)
+    one, gate = points["kvm1/pos1"], points["kvm1/gate"]
+    for option in ("address", "address6"):
+        source, target = ipaddress.ip_address(one[option]), ipaddress.ip_address(gate[option])
+        packet = Packet(source, target, "tcp", 80)
+        assert switches.send(one, **frame(gate, packet))[0]
+        for other in ("kvm1/pos3", "kvm2/pos2"):
+            assert not switches.send(one, **frame(points[other], packet))[0]
+    # IGMP is for groups.
+    igmp = {"protocol": "ip", "nw_proto": 2, "nw_src": one["address"]}
+    group = {"dl_dst": "01:00:5e:00:00:16", "nw_dst": "224.0.0.22"}
+    assert switches.send(one, **igmp, **group)[0]
+    other = points["kvm2/pos2"]
+    assert not switches.send(one, **igmp, dl_dst=other["mac"], nw_dst=other["address"])[0]
+
+
+@pytest.mark.parametrize("gate", ["kvm1/gate", "10.1.1.1"])
+@pytest.mark.parametrize("ends", [("from", "to"), ("to", "from")])
+def test_a_rule_about_an_edge_itself_is_enforced_by_nobody(ends: tuple[str, str], gate: str) -> None:
+    rule: Item = {"name": "no", "action": "deny", ends[0]: ["kvm1/pos1"], ends[1]: [gate]}
+    said = (
+        "fabric_policy[no] is enforced by nobody, as an edge's own address is all that from or to names, and an edge judges what it forwards and"
+        " takes nothing but pings itself; name endpoints behind it, or leave the rule out."
+    )
+    with pytest.raises(PlanError) as refused:
+        compile_plan(fabric([rule], "allow"), SPEC)
+    assert refused.value.problems == [said]
+    assert on_learning_bridges(rule) == [said]
+    # With somebody besides, or from another segment, whose host judges it.
+    assert planned([{**rule, ends[1]: [gate, "kvm2/pos2"]}], "allow")
+    assert planned([{**rule, ends[0]: ["kvm1/guests1"]}], "allow")
 
 
 @given(st.integers(0, 65535), st.integers(0, 65535))
