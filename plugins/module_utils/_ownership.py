@@ -361,13 +361,12 @@ def _service(claim: Claim, host: Host, owner: str) -> Use | None:
 
 def _router(claim: Claim, host: Host, owner: str) -> Use | None:
     """on: the name that the notes have for it. Of BGP there is one process, whatever its AS number."""
-    if claim.on in host.notes.get(owner, ()):
-        return None
     same = re.compile(r"router bgp \S+" if claim.name.startswith("router bgp ") else re.escape(claim.name))
     found = [line for line in host.routers if same.fullmatch(line.strip())]
-    if not found:
+    names = {claim.on, *(f"BGP {line.split()[2]} default" for line in found if line.startswith("router bgp "))}
+    if not found or names & host.notes.get(owner, set()):
         return None
-    rival = next((other for other, things in host.notes.items() if claim.on in things), "")
+    rival = next((other for other, things in host.notes.items() if names & things), "")
     return Use(rival, [f"frr.conf has {found[0].strip()}"])
 
 

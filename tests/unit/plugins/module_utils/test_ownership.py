@@ -184,6 +184,10 @@ def test_guests_networks_routers_and_addresses() -> None:
     frr = NOTHING._replace(routers=["router ospf", "router bgp 65001", "router bgp 65002 vrf red"])
     assert "(frr.conf has router ospf)" in told(frr, "router", "router ospf", "OSPFv2 default")[0]
     assert "(frr.conf has router bgp 65001)" in told(frr, "router", "router bgp 64512", "BGP 64512 default")[0]
+    # Of one's own process the number may be changed.
+    bgp = "router", "router bgp 64512", "BGP 64512 default"
+    assert told(frr._replace(notes={"us": {"BGP 65001 default"}}), *bgp) == []
+    assert "owner them" in told(frr._replace(notes={"them": {"BGP 65001 default"}}), *bgp)[0]
     assert told(frr, "router", "router ospf6", "OSPFv3 default") == []
     assert told(frr._replace(notes={"us": {"OSPFv2 default"}}), "router", "router ospf", "OSPFv2 default") == []
     taken = NOTHING._replace(
