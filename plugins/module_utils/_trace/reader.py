@@ -53,6 +53,8 @@ PER_INTERFACE = {
 # Sockets that wait for connections (TCP state LISTEN) or packets (UDP sockets without a peer), of both families.
 SOCKETS = {"tcp": ("tcp", "tcp6"), "udp": ("udp", "udp6")}
 WAITING = {"tcp": "0A", "udp": "07"}
+# Interfaces that have no ARP by nature, besides those that are no Ethernet.
+WITHOUT_ARP = ("dummy", "vrf")
 # Queues that the kernel gives by itself.
 QUIET = ("noqueue", "pfifo_fast", "fq_codel", "fq", "mq", "noop")
 LEGACY = {"ip": ("iptables-legacy-save", "ip_tables_names"), "ip6": ("ip6tables-legacy-save", "ip6_tables_names")}
@@ -73,23 +75,26 @@ def read_kernel(runner: OvsRunner, namespace: str | None) -> Item:
         "links": {link["name"]: link for link in links},
         "routes": [_route(route) for route in found["routes"] if route.get("dst")],
         "neighbors": [_neighbor(one) for one in found["neighbors"] if one.get("dst")],
-        "rules": [_rule(rule) for rule in found["rules"]],
+        # That of VRFs is about their interfaces alone, and leads each to its own table.
+        "rules": [_rule(rule) for rule in found["rules"] if "l3mdev" not in rule],
         **_sysctls(namespace, [link["name"] for link in links]),
     }
 
 
 def _link(link: Item) -> Item:
-    counters = link.get("stats64") or {}
+    counters, kind = link.get("stats64") or {}, link.get("linkinfo") or {}
+    may_ask = link.get("link_type") == "ether" and kind.get("info_kind") not in WITHOUT_ARP
     return {
         "name": link["ifname"],
         "mac": link.get("address"),
         "mtu": link.get("mtu"),
         "up": "UP" in link.get("flags", ()),
         "carrier": "LOWER_UP" in link.get("flags", ()),
-        "arp": "NOARP" not in link.get("flags", ()),
+        "arp": not (may_ask and "NOARP" in link.get("flags", ())),
         "addresses": [f"{one['local']}/{one['prefixlen']}" for one in link.get("addr_info", ()) if "local" in one],
         "unusable": [one["local"] for one in link.get("addr_info", ()) if one.get("dadfailed") or one.get("tentative")],
-        "master": link.get("master"),
+        # A VRF takes nothing of what comes in away.
+        "master": None if kind.get("info_slave_kind") == "vrf" else link.get("master"),
         "queue": None if link.get("qdisc") in QUIET else link.get("qdisc"),
         "received": (counters.get("rx") or {}).get("packets"),
         "sent": (counters.get("tx") or {}).get("packets"),

@@ -20,7 +20,6 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.way import 
 
 Item = t.Dict[str, t.Any]
 
-OURS = ("inet", TABLE)
 DENIED = "denied"
 
 
@@ -92,7 +91,7 @@ def _policy(path: Path, space: Item, leg: Route, met: nft.Met) -> None:
     name = leg.source.space or ""
     edge = next(one for one in leg.plan["edges"] if one["name"] == name)
     ruling, declared = nft.verdict(space["firewall"], "forward", met), _declared(edge, met)
-    if ruling and ruling.certain and ruling.table == OURS and declared and declared[1] == "deny":
+    if ruling and ruling.certain and ruling.table == ends.OURS and declared and declared[1] == "deny":
         counted = "" if ruling.packets is None else f" (its counter {ruling.counter}: {ruling.packets} packets)"
         rule = f"fabric_policy[{declared[0]}]" if declared[0] else "no rule of fabric_policy"
         said = f"{rule} denies it" if declared[0] else f"{rule} allows it"

@@ -11,6 +11,8 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._systemd import unit_name
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.edge_table import TO_EDGE
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.edges import TABLE
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import kernel, nft, parameters
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.path import Died, Path, View, sizes
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.way import End, Route
@@ -19,6 +21,9 @@ Item = t.Dict[str, t.Any]
 
 # States of neighbor entries in which the kernel sends without asking.
 KNOWN = ("REACHABLE", "STALE", "DELAY", "PROBE", "PERMANENT", "NOARP")
+
+# The table of an edge.
+OURS = ("inet", TABLE)
 
 
 def met(way: Route, iif: str, oif: str) -> nft.Met:
@@ -145,11 +150,13 @@ def _usable(space: Item, link: Item, end: End) -> None:
         raise Died("enslaved", said, f"{end.interface} is nobody's port", mend)
     if ":" not in end.address:
         return
-    for name in ("all", end.interface):
-        if (space.get("ipv6_off") or {}).get(name):
-            parameter = f"net.ipv6.conf.{name}.disable_ipv6"
-            mend = f"{on}ip netns exec {end.space} sysctl -w {parameter}=0; then ansible-playbook site.yml"
-            raise Died("ipv6-off", f"{end.id} has IPv6 turned off: {parameter} is 1", f"{parameter} is 0", mend)
+    # That of all is written into each interface, and the interface's own decides.
+    off = space.get("ipv6_off") or {}
+    name = "all" if off.get(end.interface) is None else end.interface
+    if off.get(name):
+        parameter = f"net.ipv6.conf.{name}.disable_ipv6"
+        mend = f"{on}ip netns exec {end.space} sysctl -w {parameter}=0; then ansible-playbook site.yml"
+        raise Died("ipv6-off", f"{end.id} has IPv6 turned off: {parameter} is 1", f"{parameter} is 0", mend)
     if end.address in link.get("unusable", ()):
         said = f"{end.address} on {end.interface} of {end.id} is not used, as duplicate address detection has found it elsewhere, or still asks"
         mend = on + entered(end.space or "", f"address replace {end.address} dev {end.interface} nodad")
@@ -324,11 +331,20 @@ def arrive(view: View, path: Path, way: Route) -> None:
     if kernel.has_address(space, way.packet.target) is None:
         _handed_on(path, space, way)
         return
+    _taken(space, coming, target)
     filtered(path, space, "input", coming, place(target))
     if way.packet.protocol == "icmp" and not way.packet.answer:
         parameters.refused(space, way.packet.family == 6, place(target))
     services(view, path, way)
     notes.append(f"{way.packet.target} on {target.interface}: arrived")
+
+
+def _taken(space: Item, coming: nft.Met, target: End) -> None:
+    """What an edge does not take itself, by its own table."""
+    ruling = nft.verdict(space["firewall"], "input", coming)
+    if ruling and ruling.certain and (ruling.table, ruling.counter) == (OURS, TO_EDGE):
+        said = f"{target.id} takes nothing but pings itself (its counter {TO_EDGE}: {ruling.packets} packets)"
+        raise Died("policy", said, "the same: no port of fabric_edges[].forwards is for it", "fabric_edges[].forwards")
 
 
 def asked(path: Path, space: Item, way: Route, end: End) -> None:

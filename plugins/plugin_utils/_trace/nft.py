@@ -22,6 +22,8 @@ DROPS = ("drop", "reject")
 NAT = ("dnat", "snat", "masquerade", "redirect")
 # Statements that decide, or that change nothing of what is decided.
 KNOWN = {"match", "counter", "log", "accept", "return", "jump", "goto", *DROPS, *NAT}
+# Statements by which a packet may pass.
+PASSING = {"accept", "vmap", "jump", "goto"}
 ICMP = {4: "icmp", 6: "icmpv6"}
 
 
@@ -121,7 +123,8 @@ def _undecided(rule: Item, chain: Item, met: Met) -> bool:
     if (rule["family"], rule["table"]) != (chain["family"], chain["table"]):
         return False
     answers = _answers(rule.get("expr", ()), met)
-    return None in answers and False not in answers and any("accept" in one for one in rule.get("expr", ()))
+    onward = any(PASSING.intersection(one) for one in rule.get("expr", ()))
+    return onward and None in answers and False not in answers
 
 
 def _placed(chain: Item) -> bool:

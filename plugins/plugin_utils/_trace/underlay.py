@@ -207,15 +207,16 @@ def _leave(
         _sourced(underlay, space, here, outer)
     else:
         _forwards(space, here, came, outer)
-        for hook in ("ingress", "prerouting", "forward"):
+        for hook in ("ingress", "prerouting"):
             filtered(path, space, hook, _met(outer, came, ""), parameters.Place(here, "", here))
     hop = _next(underlay, path, space, here, came, outer)
     notes.append(f"route to {outer.target}: dev {hop.dev}" + (f" via {hop.via}" if hop.via else ""))
     notes += _cards(underlay, space, here, hop.dev, outer)
     for dev in dict.fromkeys((came or hop.dev, hop.dev)):
         parameters.doubts(path, space, dev, parameters.Place(here, "", here))
-    if came is None and not (outer.tunnel and underlay.userspace(here)):
-        filtered(path, space, "output", _met(outer, "", hop.dev), parameters.Place(here, "", here))
+    if came is not None or not (outer.tunnel and underlay.userspace(here)):
+        for hook in ("forward" if came else "output", "postrouting", "egress"):
+            filtered(path, space, hook, _met(outer, came or "", hop.dev), parameters.Place(here, "", here))
     address = hop.via or outer.target
     after = underlay.owner(address)
     if after is None:

@@ -206,6 +206,9 @@ def _only_pings_die(way: Route, seen: t.Mapping[str, Item]) -> bool:
     if way.packet.protocol == "icmp":
         return False
     echo = way.with_packet(way.packet._replace(protocol="icmp", port=None))
+    # The switches were asked about the packet itself: what flows make of a ping is in the plan.
+    if not all(ports.permitted(leg) for leg in echo.legs):
+        return True
     return bool(follow(echo, seen)["died"] or follow(echo.reversed(), seen)["died"])
 
 

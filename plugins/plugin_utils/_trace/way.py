@@ -307,7 +307,8 @@ class Route:
     def ask(self, asked: dict[str, Item]) -> None:
         """Add what this leg asks in this direction."""
         source = self.source
-        if source.host is None:
+        # A router that others manage is not asked.
+        if source.host is None or source.host not in asked:
             return
         if source.space and source.space not in asked[source.host]["namespaces"]:
             asked[source.host]["namespaces"].append(source.space)

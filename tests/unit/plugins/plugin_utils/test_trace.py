@@ -11,8 +11,11 @@ import pathlib
 
 import pytest
 
+from ansible_collections.overloom.fabric.plugins.module_utils._openflow.cookie import owner_cookie
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan
+from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.openflow import DEFAULT, SPOOFED
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import counters, draw, underlay, walk
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import ends as ends_of
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import ports as trace_ports
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.path import Died, Path, View
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.way import Packet, Route, TraceError
@@ -463,6 +466,88 @@ def test_a_ping_speaks_for_tcp_unless_a_rule_drops_pings_alone():
     seen["kvm2"]["spaces"]["web2"]["firewall"] = rules("input", echo, DROP)
     assert verdict(seen, packet=tcp, measured=SILENT)["passed"]
     assert verdict(seen, measured=SILENT)["died"]["cause"] == "firewall"
+
+
+# A segment whose policy lets one port pass, and no pings.
+ONE_PORT = {"name": "pay", "from": ["acme"], "to": ["acme"], "protocol": "tcp", "ports": ["8443"]}
+JUDGED = {
+    **COMMON,
+    "fabric_overlays": [COMMON["fabric_overlays"][0], {**COMMON["fabric_overlays"][1], "policy": "deny"}],
+    "fabric_policy": [ONE_PORT],
+}
+JUDGED_PLAN = compile_plan(
+    {name: {**JUDGED, "fabric_endpoints": points} for name, points in POINTS.items()},
+    SPEC,
+    routers={"r1": dict(JUDGED)},
+)
+
+
+def test_a_ping_that_the_policy_denies_does_not_speak_for_a_port_that_it_allows():
+    for port_number, undecided in ((8443, False), (None, True)):
+        plan, packet = (JUDGED_PLAN, Packet("tcp", port_number)) if port_number else (PLAN, Packet("tcp", 8443))
+        report = walk.judge(Route(plan, *KEY, packet), copy.deepcopy(SOUND), SILENT)
+        assert (report["passed"], report["undecided"]) == (not undecided, undecided)
+
+
+@pytest.mark.parametrize(
+    "packet,cookie,cause,mend,planned",
+    [
+        (Packet("tcp", 8443), DEFAULT, "flow", "ansible-playbook site.yml", "fabric_policy lets it pass"),
+        (Packet("tcp", 8444), DEFAULT, "policy", "fabric_policy; here", "the same: the intent denies it"),
+        (Packet("tcp", 8443), SPOOFED, "policy", "fabric_policy; here", "leaves by"),
+    ],
+)
+def test_what_a_flow_of_the_policy_drops_is_held_against_the_intent(packet, cookie, cause, mend, planned):
+    seen = copy.deepcopy(SOUND)
+    number = owner_cookie(JUDGED_PLAN["hosts"]["kvm1"]["owner"]) | cookie
+    step = f"25. metadata=0x1389, priority 10, cookie {number:#x}\n    drop"
+    answer("kvm1", KEY, trace_text("br-key", step, "drop"))(seen)
+    died = walk.judge(Route(JUDGED_PLAN, *KEY, packet), seen, None)["died"]
+    assert died["cause"] == cause and died["mend"].startswith(mend) and died["planned"].startswith(planned)
+    # An answer is of the connection that the question opened.
+    seen = copy.deepcopy(SOUND)
+    answer("kvm2", KEY[::-1], trace_text("br-key", step, "drop"))(seen)
+    died = walk.judge(Route(JUDGED_PLAN, *KEY, packet), seen, None)["died"]
+    assert (died["direction"], died["cause"]) == ("back", cause)
+
+
+def test_a_router_forwards_by_rules_of_both_interfaces():
+    def accepted(iif: str, oif: str) -> dict:
+        met = [({"meta": {"key": key}}, value) for key, value in (("iifname", iif), ("oifname", oif))]
+        expr = [{"match": {"op": "==", "left": left, "right": right}} for left, right in met]
+        return {"rule": {"family": "inet", "table": "t", "chain": "c", "expr": [*expr, {"accept": None}]}}
+
+    seen = copy.deepcopy(SOUND)
+    chain = rules("forward", policy="drop")
+    seen["r1"]["spaces"][""]["firewall"] = [*chain, accepted("eth1", "eth2"), accepted("eth2", "eth1")]
+    assert verdict(seen)["passed"]
+    seen["r1"]["spaces"][""]["firewall"].pop()
+    died = verdict(seen)["died"]
+    assert (died["cause"], died["direction"], died["at"]["host"]) == ("firewall", "back", "r1")
+
+
+@pytest.mark.parametrize("ends", [("kvm1", "r1"), ("r1", "kvm1")])
+def test_a_router_that_others_manage_is_not_asked(ends):
+    others = {"r1": {**COMMON, "fabric_router": {"managed": False}}}
+    plan = compile_plan(
+        {name: {**COMMON, "fabric_endpoints": own} for name, own in POINTS.items()}, SPEC, routers=others
+    )
+    way = Route(plan, *ends, PING)
+    assert sorted(way.questions()) == ["kvm1"]
+    assert walk.judge(way, copy.deepcopy(SOUND), None)["there"]["hops"][-1]["kind"] == "outside"
+
+
+def test_ipv6_is_off_where_the_interfaces_own_parameter_says_so():
+    way = Route(DUAL, "kvm1/red1", "2001:db8::2:2", PING)
+    link_of = {"name": "eth0", "up": True, "mac": way.source.mac, "addresses": ["2001:db8::1:1/64"]}
+    for off, cause in (({"all": 1, "eth0": 0}, None), ({"all": 0, "eth0": 1}, "ipv6-off"), ({"all": 1}, "ipv6-off")):
+        space = {"links": {"eth0": link_of}, "ipv6_off": off}
+        view = View(DUAL, {"kvm1": {"spaces": {"red1": space}}})
+        try:
+            found = ends_of.interface(view, way.source) and None
+        except Died as died:
+            found = died.cause
+        assert found == cause
 
 
 def test_a_packet_too_large_for_its_segment_dies_at_the_sender():

@@ -148,6 +148,15 @@ def test_what_the_intent_denies_is_told_by_its_rule():
     assert died["at"]["kind"] == "edge"
 
 
+@pytest.mark.parametrize("address", ["10.1.1.1", "10.1.2.1"])
+def test_an_edge_takes_nothing_but_pings_itself(address):
+    ends = ("kvm1/web1", address)
+    assert verdict(SOUND, ends)["passed"]
+    died = verdict(SOUND, ends, Packet("tcp", 22))["died"]
+    assert (died["cause"], died["mend"]) == ("policy", "fabric_edges[].forwards"), died
+    assert "takes nothing but pings itself" in died["because"]
+
+
 def test_a_table_that_lets_pass_what_the_intent_denies_is_a_remark():
     seen = copy.deepcopy(SOUND)
     edge(seen)["firewall"] = [one for one in edge(seen)["firewall"] if "rule" not in one and "chain" not in one]

@@ -236,6 +236,17 @@ def test_a_condition_that_cannot_be_told_makes_a_drop_a_doubt():
     assert not nft.verdict(rules, "input", MET).certain
 
 
+VMAP = {"vmap": {"key": STATE, "data": {"set": [["established", ACCEPT], ["new", {"jump": {"target": "other"}}]]}}}
+
+
+@pytest.mark.parametrize(
+    "onward", [[VMAP], *([match({"meta": {"key": "mark"}}, 1), {way: {"target": "other"}}] for way in ("jump", "goto"))]
+)
+def test_where_a_packet_goes_on_that_cannot_be_told_a_policy_that_drops_is_a_doubt(onward):
+    assert not nft.verdict(ruleset(onward, policy="drop"), "input", MET).certain
+    assert nft.verdict(ruleset([match(DPORT, 81), *onward], policy="drop"), "input", MET).certain
+
+
 @pytest.mark.parametrize("condition", [match({"meta": {"key": "mark"}}, 1), {"xt": None}, {"limit": {"rate": 5}}])
 def test_a_drop_by_a_condition_that_cannot_be_told_is_a_doubt(condition):
     found = nft.verdict(ruleset([condition, DROP]), "input", MET)

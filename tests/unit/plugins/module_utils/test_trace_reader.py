@@ -1,0 +1,50 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What trace_info makes of links and rules as ip(8) prints them."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+import pytest
+
+from ansible_collections.overloom.fabric.plugins.module_utils._trace import reader
+
+Item = t.Dict[str, t.Any]
+
+
+def link(link_type: str = "ether", *flags: str, **linkinfo: str) -> Item:
+    """A link as `ip -json -details address show` has it."""
+    return {"ifname": "a0", "link_type": link_type, "flags": ["UP", *flags], "linkinfo": linkinfo, "master": "b0"}
+
+
+@pytest.mark.parametrize(
+    "found,arp",
+    [
+        (link(), True),
+        (link("ether", "NOARP"), False),
+        (link("ether", "NOARP", info_kind="veth"), False),
+        (link("ether", "NOARP", info_kind="dummy"), True),
+        (link("ether", "NOARP", info_kind="vrf"), True),
+        (link("none", "NOARP", info_kind="wireguard"), True),
+        (link("ppp", "NOARP"), True),
+        (link("gre", "NOARP", info_kind="gre"), True),
+    ],
+)
+def test_arp_is_off_only_where_somebody_has_turned_it_off(found: Item, arp: bool) -> None:
+    assert reader._link(found)["arp"] is arp
+
+
+def test_a_vrf_is_no_bridge_and_its_rule_is_no_doubt() -> None:
+    assert reader._link(link(info_slave_kind="bridge"))["master"] == "b0"
+    assert reader._link(link(info_slave_kind="vrf"))["master"] is None
+    rules = [
+        {"priority": 1000, "src": "all", "l3mdev": None},
+        {"priority": 9, "src": "all", "fwmark": "0x1", "table": "7"},
+    ]
+    documents: t.List[t.List[Item]] = [[], [], [], rules]
+    said = "\n".join(map(json.dumps, documents))
+    found = reader.read_kernel(t.cast(t.Any, lambda _step: said), None)
+    assert [(rule["priority"], rule["decided"]) for rule in found["rules"]] == [(9, False)]
