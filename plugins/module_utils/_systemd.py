@@ -60,11 +60,18 @@ def unit_name(kind: str, name: str, suffix: str = "service") -> str:
 
 def device_unit(interface: str) -> str:
     """The unit that is there as soon as udev has found a network interface (systemd.device(5), systemd-escape(1))."""
-    safe = "".join(
-        c if c.isascii() and (c.isalnum() or c in ":_.") else "".join(f"\\x{b:02x}" for b in c.encode())
-        for c in interface
+    return f"sys-subsystem-net-devices-{_escaped(interface)}.device"
+
+
+def ifup_unit(interface: str) -> str:
+    """The unit by which ifupdown configures a network interface that udev has found."""
+    return f"ifup@{_escaped(interface)}.service"
+
+
+def _escaped(word: str) -> str:
+    return "".join(
+        c if c.isascii() and (c.isalnum() or c in ":_.") else "".join(f"\\x{b:02x}" for b in c.encode()) for c in word
     )
-    return f"sys-subsystem-net-devices-{safe}.device"
 
 
 def devices_told() -> bool:

@@ -12,8 +12,9 @@ author: The overloom.fabric authors (@overloom)
 description:
   - Records how interfaces are configured before a change that may cut the host off, and has the host undo the change by itself unless it is
     confirmed in time, as only somebody who still reaches the host can do.
-  - Recorded are the interfaces' addresses and routes, their ports in Open vSwitch with all settings, and this collection's units for them.
+  - Recorded are the interfaces' addresses, routes and MTU, their ports in Open vSwitch with all settings, and this collection's units for them.
   - A systemd timer undoes the change when the time has run out. A host that reboots in between undoes it at boot.
+  - An address by DHCP is put back with the time it was valid for, and is left to the host's DHCP client after a reboot.
   - Interfaces that are not named, and ports without any of them, are left alone. A bridge that was made meanwhile stays.
 extends_documentation_fragment:
   - overloom.fabric.attributes

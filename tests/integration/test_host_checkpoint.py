@@ -131,11 +131,13 @@ def test_a_change_that_cuts_the_host_off_is_undone(managed: tuple[harness.Host, 
     host.module("ovs_bridge", {**BRIDGE, "ports": [{"name": "eth1", "up": True, "tag": 99}]})
     wait_for(lambda: network(host, "br0")["br0"], "the bridge has the addresses")
     assert not reached(controller, 3)
+    host.run(["ip", "link", "set", "eth1", "mtu", "1400"])
     host.run(["ovs-vsctl", "add-port", "br0", "theirs", "--", "set", "Interface", "theirs", "type=internal"])
     wait_for(lambda: host.exists(NOTE), "the change is undone", 15 + 45)
     assert time.monotonic() - begun >= 14
     after = network(host, "eth1", "br0")
     assert set(after["routes"]) ^ set(before["routes"]) == set() and after == before
+    assert " mtu 1500 " in host.run(["ip", "link", "show", "eth1"])
     assert host.run(["ovs-vsctl", "list-ports", "br0"]).split() == ["theirs"]
     assert note(host)["why"] == "not confirmed" and note(host)["problems"] == []
     assert reached(controller)
@@ -144,12 +146,16 @@ def test_a_change_that_cuts_the_host_off_is_undone(managed: tuple[harness.Host, 
     assert "the host undid the change" in said and "nobody did within 15 s" in said
     host.apply("host_checkpoint", {"name": "test", "state": "absent"})
     assert left(host) == ""
-    # The timer of before has run out in this boot already.
+    # The timer of before has run out in this boot already. An address by DHCP comes back as one.
+    lease = ["192.0.2.77/24", "dev", "eth1", "valid_lft", "600", "preferred_lft", "600"]
+    host.run(["ip", "address", "add", *lease])
     host.module("host_checkpoint", {**ARMED, "timeout": 10})
     host.run(["ip", "address", "flush", "dev", "eth1"])
     wait_for(lambda: host.exists(NOTE), "the second change is undone", 10 + 45)
     assert note(host)["problems"] == [] and reached(controller)
-    assert network(host, "eth1")["eth1"] == before["eth1"]
+    assert set(network(host, "eth1")["eth1"]) == {*before["eth1"], ("192.0.2.77", 24, None)}
+    assert " dynamic " in host.run(["ip", "-oneline", "address", "show", "to", "192.0.2.77/32"])
+    host.run(["ip", "address", "delete", "192.0.2.77/24", "dev", "eth1"])
 
 
 def test_an_undoing_waits_for_the_module_that_changes_the_host(managed: tuple[harness.Host, harness.Host]) -> None:

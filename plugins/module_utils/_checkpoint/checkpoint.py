@@ -36,6 +36,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._systemd import (
     Command,
     Unit,
     booted,
+    ifup_unit,
     service,
     unit_name,
 )
@@ -134,7 +135,7 @@ def undo_unit(wanted: Wanted) -> Unit:
         wanted.name,
         f"Undo the change of the checkpoint {wanted.name}",
         {"Owner": wanted.owner},
-        unit={"After": " ".join([*later, "NetworkManager.service"])},
+        unit={"After": " ".join([*later, "NetworkManager.service", *map(ifup_unit, wanted.interfaces)])},
         settings={"Type": "oneshot"},
         commands=[("ExecStart", Command((sys.executable, files["program"], files["record"])))],
         wanted_by=["multi-user.target"],

@@ -78,8 +78,12 @@ FOLDER = "/etc/systemd/system"
 
 
 def address_words(entry: Row) -> str:
-    """An address that somebody gave, of `ip -json address`, as `ip address replace` takes it; empty for one that the kernel or a protocol made."""
-    if "local" not in entry or entry.get("dynamic") or (entry["scope"] == "link" and entry["family"] == "inet6"):
+    """An address that somebody gave, of `ip -json address`, as `ip address replace` takes it; empty for one that the kernel or IPv6 itself made.
+
+    Also one by DHCP of IPv4; how long it is valid is not among the words.
+    """
+    made = entry["family"] == "inet6" and (entry.get("dynamic") or entry["scope"] == "link")
+    if "local" not in entry or made:
         return ""
     text = entry["local"] + (f" peer {entry['address']}" if "address" in entry else "") + f"/{entry['prefixlen']}"
     if "broadcast" in entry:
@@ -94,6 +98,25 @@ def address_words(entry: Row) -> str:
 def addresses(row: Row) -> list[str]:
     """The addresses that somebody gave an interface, a row of `ip -json address`."""
     return [words for words in map(address_words, row.get("addr_info", ())) if words]
+
+
+def leases(row: Row) -> dict[str, str]:
+    """How long the addresses by DHCP of an interface are valid, as further words for ip(8), by the words of each."""
+    found = [one for one in row.get("addr_info", ()) if one.get("dynamic") and address_words(one)]
+    return {
+        address_words(one): f" valid_lft {one['valid_life_time']} preferred_lft {one['preferred_life_time']}"
+        for one in found
+    }
+
+
+def after_a_boot(wanted: t.Mapping[str, Row]) -> dict[str, Row]:
+    """What is put back after a boot: all but what came by DHCP, as the host has asked anew."""
+    fixed = {}
+    for name, state in wanted.items():
+        addresses_fixed = [words for words in state["addresses"] if words not in state["leased"]]
+        routes_fixed = [words for words in state["routes"] if " proto dhcp" not in words]
+        fixed[name] = {**state, "addresses": addresses_fixed, "routes": routes_fixed}
+    return fixed
 
 
 def route_words(row: Row) -> str:
@@ -127,9 +150,12 @@ def interface_state(links: t.Iterable[Row], all_routes: t.Sequence[Row], name: s
     """What is recorded of an interface."""
     row = next((link for link in links if link.get("ifname") == name), None)
     if row is None:
-        return {"there": False, "up": False, "addresses": [], "routes": []}
+        return {"there": False, "up": False, "mtu": None, "leased": {}, "addresses": [], "routes": []}
     return {
         "there": True,
+        # That of its own port Open vSwitch sets by the bridge's other ports.
+        "mtu": None if row.get("linkinfo", {}).get("info_kind") in ("openvswitch", "tun") else row.get("mtu"),
+        "leased": leases(row),
         "up": "UP" in row.get("flags", ()),
         "addresses": addresses(row),
         "routes": routes(all_routes, name),
@@ -153,7 +179,10 @@ def lines_back(wanted: t.Mapping[str, Row], found: t.Mapping[str, Row]) -> list[
                 if words not in held:
                     # That nobody else has an address was known before.
                     nodad = " nodad" if kind == "address" and ":" in words.split(" ")[0] else ""
-                    given.append(f"{kind} replace {words}{nodad} dev {name}")
+                    lease = state["leased"].get(words, "") if kind == "address" else ""
+                    given.append(f"{kind} replace {words}{lease}{nodad} dev {name}")
+        if None not in (state["mtu"], now["mtu"]) and state["mtu"] != now["mtu"]:
+            given.append(f"link set dev {name} mtu {state['mtu']}")
         if state["up"] and not now["up"]:
             given.append(f"link set dev {name} up")
     # Routes are taken away before their addresses, and given after them.
@@ -536,9 +565,10 @@ def put_back(record: Row, path: str) -> list[str]:
         problems.append(str(error))
     if record["networkd"]:
         run("networkctl", "reload")
-    problems += [f"ip {line} failed" for line in network_back(record["interfaces"])]
-    announce(record["interfaces"])
     why = "not confirmed" if record["boot_id"] == boot_id() else "rebooted"
+    wanted = record["interfaces"] if why == "not confirmed" else after_a_boot(record["interfaces"])
+    problems += [f"ip {line} failed" for line in network_back(wanted)]
+    announce(wanted)
     note = {"at": time.strftime("%Y-%m-%d %H:%M:%S"), "why": why, "timeout": record["timeout"], "problems": problems}
     with open(record["note"], "w", encoding="utf-8") as stream:
         json.dump(note, stream)

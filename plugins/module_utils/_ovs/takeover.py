@@ -42,6 +42,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._systemd import (
     Command,
     Unit,
     booted,
+    ifup_unit,
     ip_commands,
     oneshot,
     read_units,
@@ -73,17 +74,22 @@ class Item(t.NamedTuple):
 
 
 class Kept(t.NamedTuple):
-    """What a unit notes: addresses and routes as words for ip(8)."""
+    """What a unit notes: addresses and routes as words for ip(8). hwaddr: what others had set as the bridge's `other_config:hwaddr`, or empty."""
 
     owner: str
     bridge: str
     mac: str
     addresses: tuple[str, ...]
     routes: tuple[str, ...]
+    hwaddr: str = ""
 
 
 class Found(t.NamedTuple):
-    """What is on the host. on: the bridge that each NIC is on; files: what systemd-networkd has of each NIC, as text; manager: who else does."""
+    """What is on the host.
+
+    on: the bridge that each NIC is on; files, networks: what systemd-networkd has of each NIC, of ours and of the host, as text; manager: the
+    NICs that are NetworkManager's; hwaddr: `other_config:hwaddr` of bridges.
+    """
 
     links: dict[str, dict[str, t.Any]]
     routes: list[dict[str, t.Any]]
@@ -92,6 +98,7 @@ class Found(t.NamedTuple):
     files: dict[str, str]
     networks: dict[str, str]
     manager: frozenset[str]
+    hwaddr: t.Mapping[str, str] = {}
 
 
 def items(params: t.Mapping[str, t.Any]) -> list[Item]:
@@ -126,7 +133,7 @@ def _item(row: t.Mapping[str, t.Any]) -> Item:
 
 
 def read(runner: Runner, declared: t.Sequence[Item]) -> Found:
-    """Read the host: four processes, and one for each NIC."""
+    """Read the host: four processes, one for each NIC, and one for each bridge that is to take over a NIC for the first time."""
     links = documents(runner(("ip", "-json", "-details", "address", "show")))[0]
     by_name = {link["ifname"]: link for link in links if link.get("ifname")}
     routes = [row for six in ("-4", "-6") for row in json.loads(runner(("ip", six, *_state.ROUTES), (0, 1, 2)) or "[]")]
@@ -142,7 +149,18 @@ def read(runner: Runner, declared: t.Sequence[Item]) -> Found:
     files = {networkd_file(name): content(networkd_file(name)) for name in devices if name}
     networks = {name: _network(by_name[name]["ifindex"]) for name in there}
     others = frozenset(name for name in there if _by_network_manager(by_name[name]["ifindex"]))
-    return Found(by_name, routes, units, on, {path: text for path, text in files.items() if text}, networks, others)
+    bridges = {item.bridge for item in declared if item.present and unit_name(KIND, item.name) not in units}
+    hwaddr = {bridge: _hwaddr(runner, bridge) for bridge in sorted(bridges)}
+    texts = {path: text for path, text in files.items() if text}
+    return Found(by_name, routes, units, on, texts, networks, others, hwaddr)
+
+
+def _hwaddr(runner: Runner, bridge: str) -> str:
+    """The MAC address that a bridge's own port is given; empty where none is, and before there is the bridge."""
+    _status, out, _error = runner.run(
+        ("ovs-vsctl", "--timeout=10", "--if-exists", "get", "Bridge", bridge, "other_config:hwaddr")
+    )
+    return out.strip().strip('"')
 
 
 def _network(index: int) -> str:
@@ -169,7 +187,8 @@ def kept(unit: Unit | None) -> Kept | None:
     if "Owner" not in notes or "Former" not in notes:
         return None
     former = json.loads(notes["Former"])
-    return Kept(notes["Owner"], notes["Bridge"], notes["Mac"], tuple(former["addresses"]), tuple(former["routes"]))
+    addresses, routes = (tuple(former[key]) for key in ("addresses", "routes"))
+    return Kept(notes["Owner"], notes["Bridge"], notes["Mac"], addresses, routes, former.get("hwaddr", ""))
 
 
 def takeover_unit(name: str, what: Kept) -> Unit:
@@ -179,11 +198,12 @@ def takeover_unit(name: str, what: Kept) -> Unit:
     armed the unit does nothing.
     """
     bridge = what.bridge
+    former = {"addresses": what.addresses, "routes": what.routes, **({"hwaddr": what.hwaddr} if what.hwaddr else {})}
     notes = {
         "Owner": what.owner,
         "Bridge": bridge,
         "Mac": what.mac,
-        "Former": json.dumps({"addresses": what.addresses, "routes": what.routes}, separators=(",", ":")),
+        "Former": json.dumps(former, separators=(",", ":")),
     }
     wait = ("ovs-vsctl", f"--timeout={PATIENCE}", "wait-until", "Interface")
     hardware = ("ovs-vsctl", "--timeout=30", "set", "Bridge", bridge, f'other-config:hwaddr="{what.mac}"')
@@ -196,11 +216,13 @@ def takeover_unit(name: str, what: Kept) -> Unit:
         *notify,
         *ip_commands([f"link set dev {bridge} down"]),
         *(command._replace(may_fail=True) for command in ip_commands(_away(what, name))),
-        *ip_commands(_onto(what, bridge)),
+        # What is refused must not keep the rest away; the next run finds what is missing.
+        *(command._replace(may_fail=True) for command in ip_commands(_onto(what, bridge))),
         # At rest: the NIC is without addresses, and those of the bridge are the host's own configuration's too.
         Command(("networkctl", "reload"), may_fail=True),
     ]
     after = ["ovs-vswitchd.service", "network-pre.target", "networking.service", "systemd-networkd.service"]
+    after.append(ifup_unit(name))
     return oneshot(
         KIND,
         name,
@@ -211,6 +233,8 @@ def takeover_unit(name: str, what: Kept) -> Unit:
         after=after,
         part_of=["ovs-vswitchd.service"],
         unit=[f"ConditionPathExistsGlob=|!{PLACE}/*.json*", f"ConditionPathExistsGlob=|{FLAGS}/*"],
+        # Open vSwitch, or the NIC, may be late, and without this the host cannot be reached.
+        again_after=5,
     )
 
 
@@ -315,9 +339,14 @@ def _wanted(found: Found, item: Item, old: Kept | None, settings: Settings) -> K
     if old is None and not addresses:
         raise FabricError(f"{what} has no address that {item.bridge} could take over; leave it out")
     mac = item.mac or (old.mac if old else link["address"])
-    held = old or Kept(settings.owner, item.bridge, mac, (), ())
-    both = [tuple(dict.fromkeys((*one, *other))) for one, other in ((held.addresses, addresses), (held.routes, routes))]
-    return Kept(settings.owner, item.bridge, mac, *both)
+    held = old or Kept(settings.owner, item.bridge, mac, (), (), found.hwaddr.get(item.bridge, ""))
+    return held._replace(
+        owner=settings.owner,
+        bridge=item.bridge,
+        mac=mac,
+        addresses=tuple(dict.fromkeys((*held.addresses, *addresses))),
+        routes=tuple(dict.fromkeys((*held.routes, *routes))),
+    )
 
 
 def _check_manager(found: Found, name: str, what: str, link: t.Mapping[str, t.Any]) -> None:
@@ -362,10 +391,11 @@ def _left(found: Found, name: str, new: Kept) -> bool:
 
 
 def _give(found: Found, name: str, old: Kept | None, running: bool) -> list[AnyStep]:
-    """The steps that take a NIC from its bridge, and give it back what it had."""
+    """The steps that take a NIC from its bridge, and give it back what it had, which the unit's file alone knows: it is removed last."""
     if old is None:
         return []
-    steps: list[AnyStep] = [*unit_steps(found.units, {unit_name(KIND, name): None}, running).drop]
+    disable, *remove = unit_steps(found.units, {unit_name(KIND, name): None}, running).drop
+    steps: list[AnyStep] = [disable]
     files = [path for path in (networkd_file(name), networkd_file(old.bridge)) if path in found.files]
     steps += map(Remove, files)
     held = _state.interface_state(found.links.values(), found.routes, old.bridge)
@@ -378,11 +408,17 @@ def _give(found: Found, name: str, old: Kept | None, running: bool) -> list[AnyS
     if found.on.get(name) == old.bridge:
         vsctl = ("ovs-vsctl", "--timeout=30")
         port = ("--if-exists", "--with-iface", "del-port", old.bridge, name)
-        hardware = ("remove", "Bridge", old.bridge, "other_config", "hwaddr")
-        steps.append(Step((*vsctl, *port, "--", *hardware)))
+        steps.append(Step((*vsctl, *port, "--", *_hwaddr_back(old))))
     if name in found.links:
         steps += [*_batch(_onto(old, name)), Announce(name, old.addresses)]
-    return [*steps, *([Step(("networkctl", "reload"))] if files else [])]
+    return [*steps, *([Step(("networkctl", "reload"))] if files else []), *remove]
+
+
+def _hwaddr_back(old: Kept) -> tuple[str, ...]:
+    """The command of ovs-vsctl(8) by which a bridge has the MAC address of before."""
+    if old.hwaddr:
+        return ("set", "Bridge", old.bridge, f'other_config:hwaddr="{old.hwaddr}"')
+    return ("remove", "Bridge", old.bridge, "other_config", "hwaddr")
 
 
 def _batch(lines: list[str]) -> list[AnyStep]:
@@ -422,7 +458,26 @@ def run(module: t.Any) -> None:
         lambda found: compare(found, declared, settings, booted()),
         runner,
         lambda found: {"takeovers": state_of(found)},
+        lambda found: refused(found, declared),
     )
+
+
+def refused(found: Found, declared: t.Sequence[Item]) -> list[str]:
+    """What bridges that have their NICs did not get, in words: the kernel refused it. systemd-networkd gives in its own time, and again."""
+    told = []
+    for item in declared if booted() else ():
+        what = kept(found.units.get(unit_name(KIND, item.name)))
+        if what is None or found.on.get(item.name) != what.bridge or networkd_file(item.name) in found.files:
+            continue
+        state = _state.interface_state(found.links.values(), found.routes, what.bridge)
+        held = {words.split(" ")[0] for words in state["addresses"]}
+        missing = [words for words in what.addresses if words.split(" ")[0] not in held]
+        missing += [words for words in what.routes if words not in state["routes"]]
+        told += [
+            f"NIC {item.name}: {what.bridge} did not get {words}; see the journal of {unit_name(KIND, item.name)}"
+            for words in missing
+        ]
+    return told
 
 
 def state_of(found: Found) -> list[dict[str, t.Any]]:

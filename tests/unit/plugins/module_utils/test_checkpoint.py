@@ -32,6 +32,8 @@ HOST = st.fixed_dictionaries(
             {
                 "there": st.just(True),
                 "up": st.booleans(),
+                "mtu": st.sampled_from([1400, 1500]),
+                "leased": st.just({}),
                 "addresses": st.lists(st.sampled_from(ADDRESSES), unique=True),
                 "routes": st.lists(st.sampled_from(ROUTES), unique=True),
             }
@@ -48,7 +50,7 @@ def done(lines: t.Iterable[str], host: dict[str, t.Any]) -> dict[str, t.Any]:
         kind, verb, *rest = line.split(" ")
         name = rest[rest.index("dev") + 1]
         if kind == "link":
-            host[name]["up"] = True
+            host[name].update({"mtu": int(rest[-1])} if "mtu" in rest else {"up": True})
             continue
         words = " ".join(rest[: rest.index("dev")]).replace(" nodad", "")
         held = host[name]["routes" if kind == "route" else "addresses"]
@@ -79,11 +81,36 @@ def test_what_is_recorded_comes_back_and_all_else_stays(recorded, found):
             assert kept <= set(state[key])
             assert set(state[key]) - ours == set(found[name][key]) - ours
             assert not (set(state[key]) & ours) - kept
+            assert state["mtu"] == wanted.get(name, found[name])["mtu"]
     assert not undo.lines_back(wanted, after)
 
 
 def test_an_interface_that_is_gone_is_left_out():
-    assert undo.lines_back({"br0": {"there": False, "up": False, "addresses": [], "routes": []}}, {}) == []
+    assert undo.lines_back({"br0": undo.interface_state([], [], "br0")}, {}) == []
+
+
+def test_a_lease_comes_back_as_one_and_after_a_boot_not_at_all():
+    lease = {"family": "inet", "local": "192.0.2.7", "prefixlen": 24, "scope": "global", "dynamic": True}
+    times = {"valid_life_time": 600, "preferred_life_time": 500}
+    fixed = {"family": "inet", "local": "192.0.2.1", "prefixlen": 24, "scope": "global"}
+    row = {"ifname": "eth0", "flags": [], "mtu": 1500, "addr_info": [fixed, {**lease, **times}]}
+    route = {"dst": "default", "gateway": "192.0.2.9", "dev": "eth0", "protocol": "dhcp"}
+    recorded = {"eth0": undo.interface_state([row], [route], "eth0")}
+    now = {"eth0": {**recorded["eth0"], "addresses": [], "routes": []}}
+    fixed_line = "address replace 192.0.2.1/24 dev eth0"
+    lease_line = "address replace 192.0.2.7/24 valid_lft 600 preferred_lft 500 dev eth0"
+    route_line = "route replace 0.0.0.0/0 via 192.0.2.9 proto dhcp dev eth0"
+    assert undo.lines_back(recorded, now) == [fixed_line, lease_line, route_line]
+    assert undo.lines_back(undo.after_a_boot(recorded), now) == [fixed_line]
+    # Its time goes on, which is no difference.
+    later = {**row, "addr_info": [fixed, {**lease, "valid_life_time": 5, "preferred_life_time": 1}]}
+    assert not undo.lines_back(recorded, {"eth0": undo.interface_state([later], [route], "eth0")})
+
+
+@pytest.mark.parametrize(("kind", "mtu"), [(None, 1500), ("veth", 1500), ("openvswitch", None), ("tun", None)])
+def test_the_mtu_of_a_port_that_open_vswitch_makes_is_its_own_matter(kind, mtu):
+    row = {"ifname": "eth0", "flags": [], "mtu": 1500, **({"linkinfo": {"info_kind": kind}} if kind else {})}
+    assert undo.interface_state([row], [], "eth0")["mtu"] == mtu
 
 
 @pytest.mark.parametrize(
@@ -130,7 +157,8 @@ def test_a_route_in_words(row, words):
             "2001:db8::1/64 noprefixroute",
         ),
         ({"family": "inet6", "local": "fe80::1", "prefixlen": 64, "scope": "link"}, ""),
-        ({"family": "inet", "local": "10.0.0.1", "prefixlen": 24, "scope": "global", "dynamic": True}, ""),
+        ({"family": "inet", "local": "10.0.0.1", "prefixlen": 24, "scope": "global", "dynamic": True}, "10.0.0.1/24"),
+        ({"family": "inet6", "local": "2001:db8::1", "prefixlen": 64, "scope": "global", "dynamic": True}, ""),
     ],
 )
 def test_an_address_in_words(entry, words):

@@ -79,7 +79,39 @@ def test_what_was_moved_changes_nothing_and_is_given_back(network):
         "route replace 0.0.0.0/0 via 192.0.2.2 proto static dev eth0",
     ):
         assert line in text
+    # The unit's file alone knows what the NIC had.
+    assert back.steps[-1].shown() == "rm -f /etc/systemd/system/overloom-takeover-eth0.service"
     assert ("00-overloom-br0.network" in text) == ("networkctl reload" in text) == bool(network)
+
+
+@pytest.mark.parametrize("theirs", ["", "52:54:00:00:00:99"])
+def test_the_address_that_others_gave_the_bridge_is_given_back(theirs):
+    after = moved(found(hwaddr={"br0": theirs}))
+    # By now it is the NIC's.
+    after = after._replace(hwaddr={"br0": "52:54:00:00:00:01"})
+    assert not compared(after, item()).steps
+    text = "\n".join(step.shown() for step in compared(after, purge=True).steps)
+    assert (f"set Bridge br0 'other_config:hwaddr=\"{theirs}\"'" in text) == bool(theirs)
+    assert ("remove Bridge br0 other_config hwaddr" in text) != bool(theirs)
+
+
+def test_what_the_bridge_did_not_get_is_told(monkeypatch):
+    monkeypatch.setattr(takeover, "booted", lambda: True)
+    after = moved(found())
+    assert not takeover.refused(after, [item()])
+    assert takeover.refused(after._replace(routes=[]), [item()]) == [
+        "NIC eth0: br0 did not get 0.0.0.0/0 via 192.0.2.2 proto static; see the journal of overloom-takeover-eth0.service"
+    ]
+    # Before the bridge has the NIC, the unit waits.
+    assert not takeover.refused(after._replace(routes=[], on={}), [item()])
+
+
+def test_a_boot_is_not_the_only_try_and_what_is_refused_keeps_nothing_away():
+    lines = next(iter(moved(found()).units.values())).content.splitlines()
+    assert "Restart=on-failure" in lines and "RestartSec=5" in lines
+    assert any(line.startswith("After=") and line.endswith(" ifup@eth0.service") for line in lines)
+    given = [line for line in lines if " replace " in line]
+    assert len(given) == 2 and all(line.startswith("ExecStart=-") for line in given)
 
 
 def test_the_unit_waits_before_the_bridge_has_the_nic_and_is_waited_for_afterwards():
