@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 
@@ -64,6 +65,18 @@ def test_a_host_that_undoes_the_change_is_told_of(fabric):
     assert "eth1" not in fabric.on("kvm1", "ovs-vsctl", "list-ports", "br-underlay")
 
 
+def test_a_task_that_comes_too_late_changes_nothing(fabric):
+    """The host takes its time for up before the card is put on the bridge, and has undone the change by then."""
+    name = fabric.intent["fabric_name"]
+    undo, takeover = f"overloom-checkpoint-{name}.service", "/etc/systemd/system/overloom-takeover-eth1.service"
+    early = f"until test -e {takeover}; do sleep 0.05; done; systemctl start {undo}"
+    fabric.on("kvm1", "systemd-run", f"--setenv=PATH={PATH}", "sh", "-c", early)
+    output = re.sub(r"\s+", " ", fabric.play("site.yml", *ALLOWED, "--limit", "kvm1", ok=False))
+    assert f"checkpoint {name} is not armed any more, as its time ran out, so nothing was changed" in output
+    assert network(fabric) == there("eth1")
+    assert "eth1" not in fabric.on("kvm1", "ovs-vsctl", "--columns=name", "list", "Port")
+
+
 def test_the_card_moves_and_everything_holds_also_after_a_reboot(fabric):
     foretold = changed(fabric.play("site.yml", *ALLOWED, "--check"))
     assert all(foretold.values()) and network(fabric) == there("eth1")
@@ -78,6 +91,17 @@ def test_the_card_moves_and_everything_holds_also_after_a_reboot(fabric):
     assert set(changed(fabric.play("site.yml", *ALLOWED)).values()) == {0}
     # The word is still needed.
     assert "which carries the host's" in fabric.play("site.yml", ok=False)
+
+
+def test_a_run_after_an_interrupted_one_confirms_it(fabric):
+    """Nothing is left to be changed, and a way back of before is armed, which would undo it all."""
+    name = fabric.intent["fabric_name"]
+    armed = {"name": name, "owner": name, "interfaces": ["eth1", "br-underlay"], "timeout": 600}
+    fabric.run("ansible", "kvm1", "-m", "overloom.fabric.host_checkpoint", "-a", json.dumps(armed))
+    host = fabric.lab.host("kvm1")
+    assert host.exists(f"/var/lib/overloom/checkpoint/{name}.json")
+    fabric.play("site.yml", *ALLOWED, "--limit", "kvm1")
+    assert not host.exists("/var/lib/overloom/checkpoint") and network(fabric) == there("br-underlay")
 
 
 def test_a_teardown_gives_the_card_back(fabric):
