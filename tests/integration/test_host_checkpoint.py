@@ -119,6 +119,21 @@ def test_the_card_is_moved_confirmed_and_given_back(managed: tuple[harness.Host,
     assert reached(controller)
 
 
+def test_a_bridge_of_others_gets_its_mac_address_back(managed: tuple[harness.Host, harness.Host]) -> None:
+    """Somebody had given the bridge one before it took over the card's addresses."""
+    host, controller = managed
+    bridge = ["set", "Bridge", "br0", "datapath_type=netdev", 'other_config:hwaddr="02:00:00:00:0b:01"']
+    host.run(["ovs-vsctl", "add-br", "br0", "--", *bridge])
+    host.module("ovs_takeover", TAKEOVER)
+    host.run(["ovs-vsctl", "add-port", "br0", "eth1"])
+    wait_for(lambda: not host.module("ovs_takeover", TAKEOVER, check=True)["changed"], "the addresses are moved")
+    hwaddr = ["ovs-vsctl", "get", "Bridge", "br0", "other_config:hwaddr"]
+    assert host.run(hwaddr).strip() == f'"{TAKEOVER["mac"]}"' and reached(controller)
+    host.apply("ovs_takeover", {"name": "eth1", "state": "absent", "owner": "test"})
+    assert host.run(hwaddr).strip() == '"02:00:00:00:0b:01"' and reached(controller)
+    assert left(host) == ""
+
+
 def test_a_change_that_cuts_the_host_off_is_undone(managed: tuple[harness.Host, harness.Host]) -> None:
     """Nobody confirms, as the card is on a bridge and its addresses lead nowhere; what others did meanwhile stays."""
     host, controller = managed
