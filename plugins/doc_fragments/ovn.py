@@ -13,7 +13,7 @@ options:
     description:
       - Where the database listens, as C(ovn-nbctl --db) takes it, for example V(unix:/run/ovn/ovnnb_db.sock), V(tcp:192.0.2.1:6641) or
         V(ssl:192.0.2.1:6641). Give all servers of a cluster, separated by commas.
-      - If it is left out, the socket of this host's own server is used.
+      - If it is left out, the socket of this host's own server is used, also of one that follows another in a cluster.
     type: str
   database_private_key:
     description:

@@ -36,6 +36,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._netns.reader impo
     alias_owner,
     space_of,
 )
+from ansible_collections.overloom.fabric.plugins.module_utils._ovn.chassis import MARK
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.before import users
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import (
     Database,
@@ -46,6 +47,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database impo
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.held import Reader, others
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import owner_of
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.tables import ROOT
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import in_words
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner
 from ansible_collections.overloom.fabric.plugins.module_utils._service.reader import Found as Placed
@@ -56,6 +58,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._systemd import re
 KINDS = (
     "address",
     "bridge",
+    "chassis",
     "container",
     "guest",
     "interface",
@@ -245,6 +248,13 @@ def _bridge(claim: Claim, host: Host, owner: str) -> Use | None:
     )
 
 
+def _chassis(_claim: Claim, host: Host, owner: str) -> Use | None:
+    """A host is the chassis of one OVN; without a mark, that of whoever has told it where the southbound database is."""
+    ids = host.database.tables["Open_vSwitch"][ROOT]["external_ids"]
+    remote = ids.get("ovn-remote")
+    return _used(ids.get(MARK), owner, [f"ovn-remote {remote}"] if remote else [])
+
+
 def _other_device(claim: Claim, host: Host, owner: str) -> Use | None:
     """The use of an interface of the kernel that has the name which Open vSwitch would need."""
     there = host.interfaces.get(claim.name)
@@ -401,6 +411,7 @@ def _address(claim: Claim, host: Host, owner: str) -> Use | None:
 _JUDGES: dict[str, t.Callable[[Claim, Host, str], Use | None]] = {
     "address": _address,
     "bridge": _bridge,
+    "chassis": _chassis,
     "container": _container,
     "guest": _domain,
     "interface": _interface,

@@ -13,7 +13,8 @@ description:
   - Takes the names of things that are to be made on a host, and returns those that are there already and belong to somebody else, with the traces that show it.
   - A thing with another owner's mark is another's. One without a mark is another's if it is in use. A bridge with a controller, flows, C(fail_mode) secure,
     C(external_ids) or ports of others; a namespace with processes or interfaces in it; a guest or network that is defined in libvirt; a routing process
-    in C(frr.conf); an interface or a port of that name; an address that another interface has.
+    in C(frr.conf); an interface or a port of that name; an address that another interface has;
+    for a host as chassis, the address of OVN's southbound database in its Open vSwitch.
   - Reads with two processes, and with one more for each bridge or namespace that is there and carries no mark.
 extends_documentation_fragment:
   - overloom.fabric.attributes.info
@@ -34,10 +35,10 @@ options:
           - A V(nic) has to be there; it is plugged into the bridge O(claims[].on), if that is given.
           - The image of a V(container) and the unit of a V(service) have to be there as well.
         type: str
-        choices: [address, bridge, container, guest, interface, namespace, network, nic, port, router, service]
+        choices: [address, bridge, chassis, container, guest, interface, namespace, network, nic, port, router, service]
         required: true
       name:
-        description: Its name; of a V(router) the line of C(frr.conf), of an V(address) the address.
+        description: Its name; of a V(chassis) the host's, of a V(router) the line of C(frr.conf), of an V(address) the address.
         type: str
         required: true
       'on':

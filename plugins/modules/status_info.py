@@ -121,7 +121,8 @@ tables:
   elements: dict
   sample: [{netns: edge, family: inet, name: edge, owner: myfabric, running: true, as_loaded: true}]
 ovn:
-  description: The C(chassis) and C(bindings) that M(overloom.fabric.ovn_info) returns, and the number of the last change (C(nb_cfg)).
+  description: The C(chassis) and C(bindings) that M(overloom.fabric.ovn_info) returns, the number of the last change (C(nb_cfg)),
+    and whether the host's C(ovn-northd) runs (C(northd)).
   returned: with O(ovn), when the southbound database answers
   type: dict
 policies:

@@ -33,8 +33,8 @@ def begin(program: str, params: t.Mapping[str, t.Any]) -> list[str]:
     files = {"private_key": "private-key", "certificate": "certificate", "ca_cert": "ca-cert"}
     words = [program, f"--timeout={params['timeout']}"]
     where = params.get("database")
-    if where:
-        words.append(f"--db={where}")
+    # The host's own server is asked even if it only follows in a cluster of others, where the client would wait for the leader in vain.
+    words.append(f"--db={where}" if where else "--no-leader-only")
     given = [(word, params.get(f"database_{name}")) for name, word in files.items()]
     return words + [f"--{word}={path}" for word, path in given if path]
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.overloom.fabric.plugins.module_utils._host import answers, content
 from ansible_collections.overloom.fabric.plugins.module_utils._json import documents
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.tables import value_of
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner
 
 Row = t.Dict[str, t.Any]
+_RUN = "/run/ovn"
 _ASKED = {
     "SB_Global": ("nb_cfg",),
     "Chassis": ("name", "hostname", "encaps"),
@@ -47,12 +49,14 @@ def rows_of(text: str, tables: t.Mapping[str, t.Sequence[str]]) -> dict[str, lis
     }
 
 
-def southbound(runner: Runner, begin: t.Sequence[str] = ("ovn-sbctl", "--timeout=30")) -> dict[str, t.Any]:
+def southbound(
+    runner: Runner, begin: t.Sequence[str] = ("ovn-sbctl", "--timeout=30", "--no-leader-only")
+) -> dict[str, t.Any]:
     """What the southbound database tells, in one call.
 
     chassis: name, hostname, encapsulations, address, and the number of the last change (nb_cfg) that each has taken up.
     bindings: each logical port with its type, its chassis or None, and whether it is up. nb_cfg: the last change of the northbound database
-    that ovn-northd has seen; sb_cfg: the same, as the database's clients see it.
+    that ovn-northd has seen; sb_cfg: the same, as the database's clients see it. northd: whether this host's ovn-northd runs.
     """
     tables = {**_ASKED, "Chassis": ("_uuid", *_ASKED["Chassis"])}
     rows = rows_of(runner(asked(begin, tables)), tables)
@@ -65,7 +69,14 @@ def southbound(runner: Runner, begin: t.Sequence[str] = ("ovn-sbctl", "--timeout
         "bindings": sorted((_binding(row, names) for row in rows["Port_Binding"]), key=lambda row: row["name"]),
         "nb_cfg": number,
         "sb_cfg": number,
+        "northd": _northd_runs(),
     }
+
+
+def _northd_runs() -> bool:
+    """Whether ovn-northd answers. The service that started it may be active without it."""
+    pid = content(f"{_RUN}/ovn-northd.pid").strip()
+    return bool(pid) and answers(f"{_RUN}/ovn-northd.{pid}.ctl")
 
 
 def _chassis(row: Row, encaps: t.Mapping[str, Row], reached: t.Mapping[str, int]) -> Row:

@@ -25,6 +25,8 @@ def claims(plan: Plan, intent: Intent) -> dict[str, Plan]:
         if name in plan["hosts"]:
             bridges = {overlay.bridge: overlay.where for overlay in intent.overlays}
             found += _host(name, plan["hosts"][name], bridges, {edge["name"] for edge in plan["edges"]})
+            if plan["hosts"][name]["ovn_chassis"]:
+                found.append(_claim("chassis", name, "", f"leave {name} out of kvm_hosts"))
         router = plan["routers"].get(name)
         if router and router["managed"]:
             found += _router(name, router, name in plan["hosts"])

@@ -29,13 +29,15 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec impor
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import addresses, wires
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.values import Values
 from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.model import Rule
-from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.ovn import Place, acls
+from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.ovn import Place, acls, meter
 
 Item = t.Dict[str, t.Any]
 
 CENTRAL = "ovn_central"
 # The port of the southbound database (ovn-sb(5)). The northbound one is asked on its own host alone.
 SOUTHBOUND_PORT = 6642
+# What a chassis may be called (the module ovn_chassis).
+_CHASSIS = re.compile("[A-Za-z0-9][A-Za-z0-9_.:-]*")
 
 
 # Names in the databases, which several fabrics may share ---------------------------------------------------------------
@@ -65,6 +67,11 @@ def group_name(fabric: str, edge: str, segment: str) -> str:
     """The group of a segment's ports; a name that a match can have (ovn-sb(5))."""
     digest = hashlib.sha256(f"{fabric}/{edge}/{segment}".encode()).hexdigest()[:5]
     return "pg_" + re.sub("[^A-Za-z0-9]", "_", f"{fabric}_{edge}_{segment}") + f"_{digest}"
+
+
+def meter_name(fabric: str) -> str:
+    """The meter of what is logged."""
+    return f"{fabric}/log"
 
 
 # The plan --------------------------------------------------------------------------------------------------------------
@@ -115,13 +122,16 @@ class Ovn:
 
     def _databases(self) -> Item:
         """What the databases hold: northbound as the module ovn_northbound takes it, and which chassis and bindings come of it."""
+        groups = [self._group(edge, leg) for edge in self.edges for leg in edge.legs]
+        logs = any(acl["log"] for group in groups for acl in group["acls"])
         return {
             "listen": f"ptcp:{SOUTHBOUND_PORT}:{self._address()}",
             "chassis": [self._chassis(host) for host in self.values.order],
             "northbound": {
                 "switches": [self._switch(segment) for segment in self.segments],
                 "routers": [self._router(edge) for edge in self.edges],
-                "port_groups": [self._group(edge, leg) for edge in self.edges for leg in edge.legs],
+                "port_groups": groups,
+                "meters": [meter(meter_name(self.fabric))] if logs else [],
             },
             "bindings": {
                 port_name(self.fabric, endpoint.id): endpoint.host
@@ -206,7 +216,9 @@ class Ovn:
             "name": name,
             "ports": [port_name(self.fabric, endpoint.id) for endpoint in self.points[leg.segment]],
             "acls": acls(
-                self.rules(edge), Place(name, leg.segment, _subnets(segment), self._mac(edge, leg)), bool(edge.log)
+                self.rules(edge),
+                Place(name, leg.segment, _subnets(segment), self._mac(edge, leg), meter_name(self.fabric)),
+                bool(edge.log),
             ),
         }
 
@@ -217,6 +229,12 @@ class Ovn:
             return
         self._check_overlays(self.overlay)
         self._check_central(self.overlay)
+        for host in self.values.order:
+            if not _CHASSIS.fullmatch(host):
+                self.problems.append(
+                    f"The host {host} is a chassis of OVN, whose name begins with a letter or digit and has A-Z, a-z, 0-9, '_', '.', ':' and '-';"
+                    " give it another name in the inventory."
+                )
         for segment in self.segments:
             self._check_segment(segment)
         for endpoint in self.values.endpoints:
@@ -304,8 +322,26 @@ class Ovn:
                 self.problems.append(
                     f"{edge.where}.{option} cannot be built with the engine ovn yet; leave it out, or take segments with the engine openvswitch."
                 )
+        if edge.vrid:
+            self.problems.append(
+                f"{edge.where}.vrid is for an edge on two hosts, and this one is on every host, as its segments are OVN's; leave it out."
+            )
+        self._check_routes(edge)
         for leg in edge.legs:
             self._check_leg(leg)
+
+    def _check_routes(self, edge: Edge) -> None:
+        """Each route is stated once, and leads to another router."""
+        own = {str(address) for leg in edge.legs for address in (leg.address, leg.address6) if address}
+        seen = set()
+        for route in edge.routes:
+            way = (_prefix(route["to"], route["via"]), route["via"])
+            where = f"{edge.where}.routes to {route['to']} via {route['via']}"
+            if way in seen:
+                self.problems.append(f"{where} is there twice; leave one of them out.")
+            elif route["via"] in own:
+                self.problems.append(f"{where} leads to the edge itself; give the address of another router.")
+            seen.add(way)
 
     def _check_leg(self, leg: Leg) -> None:
         """A router's address is on its segment, and nobody else's."""
@@ -317,10 +353,7 @@ class Ovn:
                     f"{leg.where}.segment {word(leg.segment)} is no segment{suggest(leg.segment, known)}"
                 )
             return
-        if leg.interface:
-            self.problems.append(
-                f"{leg.where}.interface is for edges in a namespace; leave it out, as OVN's router has no interface of the host's."
-            )
+        self._check_left_out(leg, segment)
         others = [one for other in self.edges for one in other.legs if one is not leg and one.segment == leg.segment]
         for option, subnet in (("address", segment.subnet), ("address6", segment.subnet6)):
             address = getattr(leg, option)
@@ -334,6 +367,22 @@ class Ovn:
             for other in others:
                 if address in (other.address, other.address6) and leg.where > other.where:
                     self.problems.append(f"{where} is also that of {other.where}; give one of them another address.")
+
+    def _check_left_out(self, leg: Leg, segment: Segment) -> None:
+        """What a leg of a namespace may have, and the address of a family that the segment does not have."""
+        if leg.interface:
+            self.problems.append(
+                f"{leg.where}.interface is for edges in a namespace; leave it out, as OVN's router has no interface of the host's."
+            )
+        for option, given in (("host_addresses", leg.own), ("host_addresses6", leg.own6)):
+            if given is not None:
+                self.problems.append(
+                    f"{leg.where}.{option} is for an edge on two hosts; leave it out, as OVN's router has one address for all hosts."
+                )
+        if leg.address6 and segment.subnet6 is None:
+            self.problems.append(
+                f"{leg.where}.address6 {leg.address6} is given, but segment {segment.name} has no subnet6; give it one, or leave the address out."
+            )
 
     def _holders(self, segment: str, address: t.Any) -> list[str]:
         """The endpoints that have an address."""

@@ -250,6 +250,12 @@ class Policy:
         open_here = self._unjudged(rule)
         if open_here and (not rule.allow or not somewhere):
             segment = self.values.segments[open_here]
+            if self.values.ovn(segment):
+                self.problems.append(
+                    f"{stated.where} is enforced by nobody on segment {open_here}, as OVN asks for leave between segments alone;"
+                    " put its ends on two segments with an edge between them, or leave the rule out."
+                )
+                return
             overlay = (
                 self.values.overlays[segment.overlay].where if segment.overlay else "an overlay of fabric_overlays"
             )

@@ -29,15 +29,27 @@ Item = t.Dict[str, t.Any]
 # The first rule's priority; OVN takes 0 to 32767. That of what no rule is about.
 FIRST, LAST = 30000, 1
 DENIED = "denied"
+# Packets of each ACL that are logged in a second, at the most.
+LOGGED = 5
 
 
 class Place(t.NamedTuple):
-    """Before whom ACLs stand. group: of the ports of a segment. subnets: the segment's own. router: the MAC address of the router's port there."""
+    """Before whom ACLs stand.
+
+    group: of the ports of a segment. subnets: the segment's own. router: the MAC address of the router's port there.
+    meter: that of what is logged.
+    """
 
     group: str
     segment: str
     subnets: t.Sequence[Network]
     router: str
+    meter: str
+
+
+def meter(name: str) -> Item:
+    """The limit of what is logged. It is fair: each ACL has one of its own."""
+    return {"name": name, "unit": "pktps", "fair": True, "bands": [{"rate": LOGGED}]}
 
 
 def acls(rules: t.Sequence[Rule], place: Place, log: bool) -> list[Item]:
@@ -60,7 +72,7 @@ def _acl(name: str, priority: int, place: Place, matches: t.Sequence[str], actio
         "match": f"outport == @{place.group} && eth.src == {place.router} && {either}",
         "action": action,
         "log": log,
-        **({"severity": "info"} if log else {}),
+        **({"severity": "info", "meter": place.meter} if log else {}),
     }
 
 

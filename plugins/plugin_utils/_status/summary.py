@@ -32,6 +32,7 @@ KINDS = {
     "vrrp": "VRRP routers of edges",
     "active": "edges with one active host",
     "table": "tables of edges",
+    "northd": "ovn-northd",
     "chassis": "OVN's chassis",
     "binding": "OVN's ports",
     "guest": "guests",

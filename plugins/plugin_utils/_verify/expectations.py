@@ -24,7 +24,11 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.edges impo
     expected_pairs,
     expected_tables,
 )
-from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.ovn import expected_bindings, expected_chassis
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.ovn import (
+    expected_bindings,
+    expected_chassis,
+    expected_northd,
+)
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.policy import Barred, own_address
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.routers import routing
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.services import expected_services
@@ -427,6 +431,7 @@ def host_state(host: Item) -> Item:
         "dhcp": expected_dhcp(host),
         "vrrp": expected_vrrp(host),
         "tables": expected_tables(host),
+        "northd": expected_northd(host),
         "chassis": expected_chassis(host),
         "bindings": expected_bindings(host),
     }

@@ -13,6 +13,7 @@ import typing as t
 Item = t.Dict[str, t.Any]
 
 CHASSIS_LOOK = "ovn-sbctl list Chassis {name}; ovn-sbctl list Chassis_Private {name}"
+NORTHD_LOOK = "systemctl status {name}"
 BINDING_LOOK = "ovn-sbctl find Port_Binding logical_port={name}"
 
 
@@ -34,6 +35,16 @@ def expected_bindings(host: Item) -> dict[str, Item]:
     """The logical ports by name, where the databases are, each with the chassis that has it plugged in."""
     central = host["ovn_central"] or {"bindings": {}}
     return {port: {"name": port, "chassis": chassis, "up": True} for port, chassis in central["bindings"].items()}
+
+
+def expected_northd(host: Item) -> dict[str, Item]:
+    """ovn-northd, where the databases are: without it no change comes to the chassis."""
+    return {"ovn-northd": {"name": "ovn-northd", "running": True}} if host["ovn_central"] else {}
+
+
+def northd_rows(found: Item, _wanted: dict[str, Item]) -> dict[str, Item]:
+    """What was read of ovn-northd."""
+    return {"ovn-northd": {"name": "ovn-northd", "running": found["northd"]}}
 
 
 def chassis_rows(found: Item, _wanted: dict[str, Item]) -> dict[str, Item]:

@@ -33,6 +33,7 @@ KINDS = {
     "vrrp": "VRRP routers of edges",
     "active": "edges on two hosts, of which one is active",
     "table": "tables of edges, as they were loaded and at boot",
+    "northd": "ovn-northd, which brings changes to OVN's chassis",
     "chassis": "OVN's chassis, and whether they have taken up the last change",
     "binding": "OVN's logical ports, bound on their endpoints' hosts",
     "flows": "flows of a bridge",

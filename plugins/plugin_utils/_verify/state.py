@@ -19,8 +19,10 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.edges impo
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.ovn import (
     BINDING_LOOK,
     CHASSIS_LOOK,
+    NORTHD_LOOK,
     binding_rows,
     chassis_rows,
+    northd_rows,
 )
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.services import LOOK as SERVICE_LOOK
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.vrrp import LOOK as VRRP_LOOK
@@ -101,6 +103,7 @@ KINDS = (
     Kind("dhcp", "dhcp", "dhcp", _dhcp, DHCP_LOOK),
     Kind("vrrp", "vrrp", "vrrp", _named, VRRP_LOOK),
     Kind("table", "tables", "tables", _tables, TABLE_LOOK),
+    Kind("northd", "northd", "ovn", northd_rows, NORTHD_LOOK),
     Kind("chassis", "chassis", "ovn", chassis_rows, CHASSIS_LOOK),
     Kind("binding", "bindings", "ovn", binding_rows, BINDING_LOOK),
 )

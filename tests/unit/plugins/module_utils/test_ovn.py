@@ -274,7 +274,7 @@ def listening(found: listeners.Found, **declared: t.Any) -> list[str]:
     params = {"state": "present", "ssl": None, "northbound": None, "southbound": None, **declared}
     change = listeners.compare(found, listeners.declared(params), None, Caller("f"), 5)
     assert bool(change.steps) == (change.before != change.after)
-    return [" ".join(t.cast("database.Step", step).argv[2:]) for step in change.steps]
+    return [" ".join(t.cast("database.Step", step).argv[3:]) for step in change.steps]
 
 
 def test_listeners_of_this_owner_are_what_is_declared_and_those_of_others_stay() -> None:

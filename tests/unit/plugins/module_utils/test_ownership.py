@@ -14,7 +14,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ip.iproute import
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.reader import Kept, Space
 from ansible_collections.overloom.fabric.plugins.module_utils._others import in_switch
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import Database, empty_database
-from ansible_collections.overloom.fabric.plugins.module_utils._ovs.tables import empty_row
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.tables import ROOT, empty_row
 from ansible_collections.overloom.fabric.plugins.module_utils._ownership import Claim, Host, findings, may_adopt
 from ansible_collections.overloom.fabric.plugins.module_utils._service.dropin import content_of
 from ansible_collections.overloom.fabric.plugins.module_utils._service.reader import Found, State
@@ -91,6 +91,20 @@ def test_a_bridge_that_nobody_uses_is_free_and_another_owners_never_is() -> None
     )
     other = NOTHING._replace(database=database(**{"br-int": {"external_ids": {"overloom-owner": "blue"}}}))
     assert told(other, "bridge", "br-int")[0].startswith("bridge br-int belongs to the owner blue; take another")
+
+
+def test_a_host_is_the_chassis_of_one_ovn() -> None:
+    def chassis(**ids: str) -> list[str]:
+        found = database()
+        found.tables["Open_vSwitch"][ROOT]["external_ids"] = {key.replace("_", "-"): ids[key] for key in ids}
+        return told(NOTHING._replace(database=found), "chassis", "kvm1")
+
+    theirs = {"ovn_remote": "tcp:192.0.2.9:6642", "system_id": "x"}
+    assert chassis(system_id="x") == [] == chassis(**theirs, overloom_ovn_chassis="us")
+    (said,) = chassis(**theirs)
+    assert said.startswith("chassis kvm1 was there before the fabric and is in use (ovn-remote tcp:192.0.2.9:6642)")
+    assert said.endswith("or set fabric_adopt to let the fabric use this one")
+    assert chassis(**theirs, overloom_ovn_chassis="blue")[0].startswith("chassis kvm1 belongs to the owner blue")
 
 
 def test_a_port_is_anothers_on_anothers_bridge_only() -> None:

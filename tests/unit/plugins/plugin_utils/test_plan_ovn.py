@@ -154,6 +154,15 @@ def test_an_edge_between_segments_of_ovn_is_a_router_on_every_host_and_no_namesp
     assert apart <= {(pair["from"], pair["to"]) for pair in expected["denied"] if pair["probe"] == "tcp"}
 
 
+def test_what_is_logged_is_five_packets_a_second_of_each_acl() -> None:
+    plan = planned(fabric_edges=[{**EDGE, "log": True}], fabric_policy=[RULE])
+    (meter,) = central(plan)["northbound"]["meters"]
+    assert meter == {"name": "test/log", "unit": "pktps", "fair": True, "bands": [{"rate": 5}]}
+    listed = [acl for group in central(plan)["northbound"]["port_groups"] for acl in group["acls"]]
+    assert {(acl["name"], acl.get("meter")) for acl in listed} == {("denied", "test/log"), ("rule-web-to-db", None)}
+    assert central(planned(fabric_edges=[EDGE]))["northbound"]["meters"] == []
+
+
 def test_a_router_in_a_namespace_on_ovn_may_send_what_others_have_sent_to_it() -> None:
     hosts = fabric()
     hosts["kvm1"]["fabric_endpoints"][0]["sysctls"] = {"net.ipv4.ip_forward": 1}
@@ -221,7 +230,7 @@ def test_acls_let_pass_of_what_a_router_brings_what_the_policy_allows(rules: lis
     if target is None:
         return
     subnets = [ipaddress.ip_network(text) for text in SEGMENTS[target]]
-    listed = acls(rules, Place("pg", target, subnets, "02:00:00:00:00:01"), log=False)
+    listed = acls(rules, Place("pg", target, subnets, "02:00:00:00:00:01", "log"), log=False)
     assert passes(listed, packet) == allowed(rules, packet), listed
     assert len({acl["priority"] for acl in listed}) == len(listed) and all(0 < a["priority"] < 32767 for a in listed)
 
@@ -310,6 +319,19 @@ REFUSED: list[tuple[Item, str]] = [
         {"fabric_edges": [{**EDGE, "routes": [{"to": "default", "via": "10.8.0.1"}]}]},
         "goes via 10.8.0.1, which is on none of its segments",
     ),
+    ({"fabric_edges": [{**EDGE, "vrid": 7}]}, "vrid is for an edge on two hosts, and this one is on every host"),
+    (
+        {"fabric_edges": [{**EDGE, "routes": [{"to": to, "via": "10.1.2.9"} for to in ("default", "0.0.0.0/0")]}]},
+        "routes to 0.0.0.0/0 via 10.1.2.9 is there twice",
+    ),
+    (
+        {"fabric_edges": [{**EDGE, "routes": [{"to": "default", "via": "10.1.2.1"}]}]},
+        "routes to default via 10.1.2.1 leads to the edge itself; give the address of another router",
+    ),
+    (
+        {"fabric_policy": [{"name": "inside", "from": ["web"], "to": ["web"]}]},
+        r"fabric_policy\[inside\] is enforced by nobody on segment web, as OVN asks for leave between segments alone",
+    ),
     (
         {"fabric_denied": [{"from": "kvm1/web1", "to": "kvm2/web2"}]},
         "is on an overlay with the engine ovn, which has no flows",
@@ -333,6 +355,8 @@ def test_what_ovn_cannot_do_is_refused_with_the_engine_that_can(more: Item, sent
         ({"address": "10.1.2.0"}, "address 10.1.2.0 is no address of segment db"),
         ({"address": "10.1.2.66"}, "address 10.1.2.66 is also that of kvm2/db2"),
         ({"interface": "eth0"}, "interface is for edges in a namespace"),
+        ({"host_addresses": ["10.1.2.2", "10.1.2.3"]}, "host_addresses is for an edge on two hosts"),
+        ({"address6": "2001:db8:2::1"}, "address6 2001:db8:2::1 is given, but segment db has no subnet6"),
         ({"segment": "wep"}, "segment wep is no segment; did you mean web"),
     ],
 )
@@ -347,6 +371,13 @@ def test_two_routers_with_one_address_and_two_gateways_are_refused() -> None:
     with pytest.raises(PlanError, match="both the gateway of segment web") as error:
         planned(fabric_edges=[EDGE, {**EDGE, "name": "too"}])
     assert "legs[0].address 10.1.1.1 is also that of fabric_edges[gw].legs[0]" in str(error.value)
+
+
+def test_a_host_that_no_chassis_can_be_called_is_refused() -> None:
+    hosts = fabric()
+    hosts["kvm one"] = hosts.pop("kvm2")
+    with pytest.raises(PlanError, match="The host kvm one is a chassis of OVN, whose name begins with"):
+        planned(hosts)
 
 
 @pytest.mark.parametrize(
@@ -408,8 +439,8 @@ def test_the_southbound_database_is_held_against_the_plan() -> None:
         {"name": f"kvm{n}", "encapsulations": ["geneve"], "address": f"192.168.200.{n}", "nb_cfg": 7} for n in (1, 2)
     ]
     bindings = [{"name": port, "chassis": host, "up": True} for port, host in central(plan)["bindings"].items()]
-    read = {"ovn": {"chassis": chassis, "bindings": bindings, "nb_cfg": 7}, "unread": {}}
-    wanted = {key: host_state(plan["hosts"]["kvm1"])[key] for key in ("chassis", "bindings")}
+    read = {"ovn": {"chassis": chassis, "bindings": bindings, "nb_cfg": 7, "northd": True}, "unread": {}}
+    wanted = {key: host_state(plan["hosts"]["kvm1"])[key] for key in ("northd", "chassis", "bindings")}
 
     def wrong() -> dict[str, str]:
         return {
@@ -422,7 +453,9 @@ def test_the_southbound_database_is_held_against_the_plan() -> None:
     # The slow chassis is named, and so is the port that is on the wrong host.
     chassis[1]["nb_cfg"] = 6
     bindings[0].update(chassis=None, up=False)
+    read["ovn"]["northd"] = False
     assert wrong() == {
+        "northd ovn-northd": "running False",
         "chassis kvm2": "current False",
         "binding test/kvm1/web1": "chassis not set, up False",
     }
