@@ -211,6 +211,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         **dict.fromkeys(("mac", "mtu", "outer", "tx_checksum"), NETNS),
         **dict.fromkeys(("container", "engine"), "test_a_container_of_others_is_plugged_in_and_given_back"),
         "pid": "test_a_process_is_plugged_in_by_its_number",
+        "virtual_addresses": "test_virtual_addresses_are_not_the_namespaces",
     },
     "ovs_info": {
         **DATABASE,
