@@ -172,6 +172,7 @@ class Ended(t.NamedTuple):
 
     def shown(self) -> str:
         """What a person would do."""
+        # It is only shown, and like `do` goes on when the time is over.
         return f"timeout {_LONGEST} sh -c 'while test -e {self.path}; do sleep 0.1; done' || true"
 
     def do(self) -> None:

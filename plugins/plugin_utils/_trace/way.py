@@ -86,6 +86,7 @@ class Route:
         leg = self.with_packet(packet)
         leg.source, leg.target = source, target
         leg.crossed = []
+        # A way of this same class, whose ends have just become others.
         leg.hosts = leg._hosts()  # pylint: disable=protected-access
         return leg
 
