@@ -122,6 +122,7 @@ def test_a_namespace_is_made_as_declared_and_removed_without_a_trace(host: Host)
                     "tag": 20,
                     "trunks": [],
                     "vlan_mode": None,
+                    "iface_id": None,
                     "addresses": FULL["addresses"],
                     "mtu": 1400,
                     "mac": FULL["mac"],
