@@ -13,7 +13,7 @@ import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.declaration import default_outer
 from ansible_collections.overloom.fabric.plugins.plugin_utils._import.reading import Host, Interface, Note
-from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import matching_name
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.reading import matching_name
 
 Item = t.Dict[str, t.Any]
 

@@ -14,8 +14,8 @@ import dataclasses
 import re
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import (
-    Address,
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import Address
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.reading import (
     between,
     matching_name,
     read_address,

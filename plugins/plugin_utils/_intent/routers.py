@@ -14,10 +14,8 @@ import re
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.setting import dotted_area
-from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import (
-    IPV4_MIN_MTU,
-    Address,
-    Network,
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import IPV4_MIN_MTU, Address, Network
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.reading import (
     between,
     matching_name,
     read_address,

@@ -19,10 +19,8 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric imp
     Endpoint,
     Overlay,
     Segment,
-    check_names,
-    check_others,
-    load,
 )
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.load import check_names, check_others, load
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.routers import secrets
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import PlanError
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import addresses

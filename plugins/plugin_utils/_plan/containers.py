@@ -20,7 +20,8 @@ from ansible_collections.overloom.fabric.plugins.module_utils._container.service
     check_options,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
-from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import Endpoint, between
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import Endpoint
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.reading import between
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import INVALID
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.values import Values
 

@@ -22,12 +22,8 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.xml impor
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.declaration import default_outer
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
-from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import (
-    Endpoint,
-    Segment,
-    read_address,
-    read_mac,
-)
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import Endpoint, Segment
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.reading import read_address, read_mac
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import INVALID, show, suggest, word
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import addresses, wires
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.guest_configs import Port, autorun, startup_config

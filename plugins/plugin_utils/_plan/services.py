@@ -15,7 +15,8 @@ import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 from ansible_collections.overloom.fabric.plugins.module_utils._service.dropin import check_dns, check_search, check_unit
-from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import Endpoint, Segment, between
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import Endpoint, Segment
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.reading import between
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import INVALID
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.values import Values
 
