@@ -48,9 +48,9 @@ def server_name(segment: Segment) -> str:
 
 
 def add_servers(intent: Intent, problems: list[str]) -> None:
-    """Give each host of a segment's servers the endpoint, unless the intent lists one of that name."""
+    """Give each host of a segment's servers the endpoint, unless the intent lists one of that name. OVN needs none."""
     for segment in intent.segments:
-        if segment.dhcp and segment.name:
+        if segment.dhcp and segment.name and not intent.on_ovn(segment):
             for name in _hosts_of_servers(intent, segment, segment.dhcp, problems):
                 _add_server(intent, name, segment, segment.dhcp, problems)
 
@@ -258,12 +258,12 @@ class DhcpServices:
             "interface": endpoint.interface,
             "subnets": [str(net) for net in served.subnets],
             "ranges": [spelled(one) for one in parts[served.servers.index(endpoint)]],
-            "leases": self._leases(served),
+            "leases": self.leases(served),
             "mtu": self.values.mtus[served.segment.name].value,
             **{option: planned[option] for option in ("router", "dns", "domain", "lease_time", "routes")},
         }
 
-    def _leases(self, served: Served) -> list[Item]:
+    def leases(self, served: Served) -> list[Item]:
         """A lease for each endpoint of the segment, and for each further NIC of a guest that has an address there."""
         found = [
             (endpoint.name, endpoint.host, addressed.mac.value, (addressed.address.value, addressed.address6.value))
@@ -287,6 +287,9 @@ class DhcpServices:
     def _dns(self, served: Served) -> list[str]:
         if served.dhcp.dns is not None:
             return [str(address) for address in served.dhcp.dns]
+        if self.values.ovn(served.segment):
+            # OVN answers for its names whoever is asked, if the question only leaves.
+            return [str(served.dhcp.router)] if served.dhcp.router else []
         settled = [self.values.addressed[endpoint.id] for endpoint in served.servers]
         return [str(value.value) for one in settled for value in (one.address, one.address6) if value.value]
 
@@ -302,6 +305,7 @@ class DhcpServices:
         self._check_router(served)
         self._check_routes(served)
         self._check_ranges(served)
+        self._check_ovn(served)
         return served._replace(ranges=self._ranges(served))
 
     def _taken(self, segment: Segment) -> dict[Address, str]:
@@ -324,7 +328,7 @@ class DhcpServices:
         given, segment = served.dhcp.ranges, served.segment
         if given is not None:
             return given
-        if self.values.keyed(segment) and not segment.learn:
+        if self.values.ovn(segment) or (self.values.keyed(segment) and not segment.learn):
             return []
         numbers = [number.value for number in self.values.ids.values() if number.value]
         fixed = [*served.taken, *filter(None, [served.dhcp.router]), *(via for _to, via in served.dhcp.routes)]
@@ -359,6 +363,19 @@ class DhcpServices:
             fixed.setdefault(served.dhcp.router, "the router")
         for one in ranges:
             self._check_range(where, one, served.subnets, fixed)
+
+    def _check_ovn(self, served: Served) -> None:
+        """OVN answers on every host, and those alone that the plan knows."""
+        if not self.values.ovn(served.segment):
+            return
+        if served.dhcp.hosts is not None:
+            self.problems.append(
+                f"{served.dhcp.where}.hosts is for segments with the engine openvswitch; leave it out, as OVN answers on every host."
+            )
+        if served.dhcp.ranges:
+            self.problems.append(
+                f"{served.dhcp.where}.ranges are for machines that the plan does not know, and OVN lets none in; leave them out."
+            )
 
     def _check_range(self, where: str, one: Range, subnets: list[Network], fixed: dict[Address, str]) -> None:
         net = next((net for net in subnets if one[0] in net), None)

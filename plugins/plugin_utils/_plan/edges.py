@@ -201,6 +201,8 @@ def _add_gateways(intent: Intent, gateways: dict[str, Leg]) -> None:
         leg = gateways.get(segment.name)
         if leg and segment.dhcp and segment.dhcp.router is None and leg.address and leg.address.version == 4:
             segment.dhcp.router = leg.address
+        if leg and segment.dhcp and segment.dhcp.dns is None and intent.on_ovn(segment):
+            segment.dhcp.dns = [address for address in (leg.address, leg.address6) if address]
     for host in intent.hosts.values():
         for endpoint in host.endpoints:
             leg = gateways.get(endpoint.segment)

@@ -26,7 +26,8 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric imp
     Segment,
 )
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import suggest, word
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import addresses, wires
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import addresses, ovn_dhcp, wires
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.dhcp import DhcpServices
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.values import Values
 from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.model import Rule
 from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.ovn import Place, acls, meter
@@ -81,6 +82,7 @@ class Ovn:
     """What the fabric has of OVN, each checked once. What is wrong goes to the values' problems.
 
     central: the hosts of the group ovn_central. edges: all edges; those of OVN are distributed. rules: the whole policy of an edge.
+    dhcp: what the plan says of each segment's DHCP.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class Ovn:
         edges: t.Iterable[Edge],
         rules: t.Callable[[Edge], list[Rule]],
         central: t.Sequence[str],
+        dhcp: DhcpServices,
     ) -> None:
         self.values = values
         self.problems = values.problems
@@ -97,6 +100,7 @@ class Ovn:
         self.edges = [edge for edge in edges if edge.distributed]
         self.rules = rules
         self.central = central
+        self.dhcp = dhcp
         self.segments = [segment for segment in values.segments.values() if values.ovn(segment)]
         self.points: dict[str, list[Endpoint]] = {segment.name: [] for segment in self.segments}
         for endpoint in values.endpoints:
@@ -132,6 +136,10 @@ class Ovn:
                 "routers": [self._router(edge) for edge in self.edges],
                 "port_groups": groups,
                 "meters": [meter(meter_name(self.fabric))] if logs else [],
+                "dhcp_options": [
+                    row for one in self.segments if one.dhcp for row in ovn_dhcp.options(one, self._told(one))
+                ],
+                "dns": [self._names(segment) for segment in self.segments if segment.dhcp],
             },
             "bindings": {
                 port_name(self.fabric, endpoint.id): endpoint.host
@@ -152,11 +160,31 @@ class Ovn:
     def _remote(self) -> str:
         return f"tcp:{self._address()}:{SOUTHBOUND_PORT}"
 
+    def _told(self, segment: Segment) -> ovn_dhcp.Told:
+        """What clients of a segment with DHCP are told."""
+        return ovn_dhcp.Told(
+            switch_name(self.fabric, segment.name),
+            addresses.derived_mac(self.values.intent, f"dhcp:{segment.name}"),
+            t.cast(Item, self.dhcp.of_segment(segment)),
+            self.values.mtus[segment.name].value,
+        )
+
+    def _names(self, segment: Segment) -> Item:
+        """The names of a segment's endpoints."""
+        told = self._told(segment)
+        leases = self.dhcp.leases(self.dhcp.served[segment.name])
+        return {"name": told.name, "records": ovn_dhcp.records(leases, told.planned["domain"])}
+
     def _switch(self, segment: Segment) -> Item:
+        name = switch_name(self.fabric, segment.name)
         return {
-            "name": switch_name(self.fabric, segment.name),
+            "name": name,
+            "dns_records": [name] if segment.dhcp else [],
             "ports": [
-                *(self._port(endpoint) for endpoint in self.points[segment.name]),
+                *(
+                    {**self._port(endpoint), **ovn_dhcp.of_port(segment, name)}
+                    for endpoint in self.points[segment.name]
+                ),
                 *(
                     self._plug(edge, segment.name)
                     for edge in self.edges
@@ -203,6 +231,9 @@ class Ovn:
             "name": leg_name(self.fabric, edge.name, leg.segment),
             "mac": self._mac(edge, leg),
             "networks": [addresses.with_prefix(address, net) for address, net in pairs if address and net],
+            "ipv6_ra_configs": ovn_dhcp.advertised(self._told(segment))
+            if segment.dhcp and leg.address6 and leg.gateway
+            else {},
         }
 
     def _mac(self, edge: Edge, leg: Leg) -> str:
@@ -297,10 +328,6 @@ class Ovn:
             self.problems.append(
                 f"{segment.where} has a policy within the segment, which is for overlays with segments_by: key; leave it out,"
                 " as edges between segments of OVN enforce fabric_policy."
-            )
-        if segment.dhcp:
-            self.problems.append(
-                f"{segment.where}.dhcp cannot be built with the engine ovn yet; leave it out, or take an overlay with the engine openvswitch."
             )
 
     def _check_endpoint(self, endpoint: Endpoint) -> None:

@@ -84,6 +84,7 @@ def test_a_segment_is_a_switch_and_an_endpoint_a_port_that_may_send_as_itself_al
     assert list(named(central(plan)["northbound"]["switches"])) == ["test/web", "test/db"]
     known = ["02:00:00:00:00:01 10.1.1.65 2001:db8:1::1:1"]
     web1 = {"name": "test/kvm1/web1", "type": "", "addresses": known, "port_security": known}
+    web1.update(dhcpv4_options="", dhcpv6_options="")
     assert ports(plan)["test/kvm1/web1"] == web1
     assert plan["hosts"]["kvm1"]["namespaces"][0]["iface_id"] == "test/kvm1/web1"
     assert plan["hosts"]["kvm1"]["namespaces"][0]["bridge"] == "br-ovn"
@@ -402,7 +403,6 @@ def test_the_databases_are_on_one_host_of_the_fabric(central: list[str], sentenc
             None,
             "learn is for overlays with segments_by: key; leave it out, as OVN knows its ports",
         ),
-        ({"dhcp": {}}, {}, None, "dhcp cannot be built with the engine ovn yet"),
         ({"policy": "deny"}, {}, None, "has a policy within the segment, which is for overlays with segments_by: key"),
         (
             {},
