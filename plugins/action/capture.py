@@ -9,38 +9,29 @@ import os
 import re
 import typing as t
 
-from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
-
 from ansible_collections.overloom.fabric.plugins.plugin_utils import _report_files
 from ansible_collections.overloom.fabric.plugins.plugin_utils._capture import merge, points, show
 from ansible_collections.overloom.fabric.plugins.plugin_utils._capture.pcapng import pcapng
+from ansible_collections.overloom.fabric.plugins.plugin_utils._controller import ControllerAction, display, failed
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.way import Packet, Route, TraceError
 
-ARGUMENTS = {
-    "plan": {"type": "dict", "required": True},
-    "from": {"type": "str", "required": True},
-    "to": {"type": "str", "required": True},
-    "seconds": {"type": "int", "default": 10},
-    "packets": {"type": "int", "default": 1000},
-    "snap": {"type": "int", "default": 256},
-    "ping": {"type": "bool", "default": True},
-    "observed": {"type": "str"},
-    "report": {"type": "path", "default": "reports"},
-}
 
-
-class ActionModule(ActionBase):
+class ActionModule(ControllerAction):
     """Runs on the controller; another task takes the packets, so check mode is the same."""
 
-    _requires_connection = False
-    _supports_check_mode = True
-    TRANSFERS_FILES = False
+    ARGUMENTS = {
+        "plan": {"type": "dict", "required": True},
+        "from": {"type": "str", "required": True},
+        "to": {"type": "str", "required": True},
+        "seconds": {"type": "int", "default": 10},
+        "packets": {"type": "int", "default": 1000},
+        "snap": {"type": "int", "default": 256},
+        "ping": {"type": "bool", "default": True},
+        "observed": {"type": "str"},
+        "report": {"type": "path", "default": "reports"},
+    }
 
-    def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
-        result = super().run(tmp, task_vars)
-        result["changed"] = False
-        _validation, options = self.validate_argument_spec(argument_spec=ARGUMENTS)
+    def act(self, options: dict[str, t.Any], variables: dict[str, t.Any]) -> dict[str, t.Any]:
         name = f"capture-{_plain(options['from'])}-{_plain(options['to'])}.pcapng"
         if not options["observed"]:
             _report_files.remove(options["report"], [name])
@@ -49,15 +40,15 @@ class ActionModule(ActionBase):
                 raise TraceError(f"seconds {options['seconds']}: give a number of 4 to 600.")
             way = Route(options["plan"], options["from"], options["to"], Packet())
         except TraceError as error:
-            return {**result, "failed": True, "msg": str(error)}
+            return failed(str(error))
         found = points.points(way)
         if not options["observed"]:
             bounds = {key: options[key] for key in ("seconds", "packets", "snap")}
-            return {**result, "hosts": points.questions(way, found, options["ping"], bounds)}
-        hostvars = (task_vars or {})["hostvars"]
+            return {"hosts": points.questions(way, found, options["ping"], bounds)}
+        hostvars = variables["hostvars"]
         hosts = {point["host"] for point in found}
         seen = {host: (hostvars[host].get(options["observed"]) or {}) if host in hostvars else {} for host in hosts}
-        return {**result, **_merged(way, found, seen, options, name)}
+        return _merged(way, found, seen, options, name)
 
 
 def _plain(name: str) -> str:
@@ -75,9 +66,9 @@ def _merged(
     path = os.path.join(options["report"], name)
     comment = f"{way.source.id} to {way.target.id}, fabric {way.plan['fabric']}"
     _report_files.write(options["report"], {name: pcapng(merged["points"], merged["packets"], comment)})
-    Display().display("\n".join(["", *show.lines(report), f"    {len(merged['packets'])} packets in {path}", ""]))
+    display([*show.lines(report), f"    {len(merged['packets'])} packets in {path}"])
     if report["passed"]:
         return {"path": path, "points": merged["points"], "passed": True}
     # The table is on the terminal: here it would be a second time.
     told = show.sentence(report)
-    return {"path": path, "passed": False, "failed": True, "msg": f"{told[0].upper()}{told[1:]}."}
+    return {"path": path, "passed": False, **failed(f"{told[0].upper()}{told[1:]}.")}

@@ -12,10 +12,9 @@ import time
 import typing as t
 
 from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils import _report_files
+from ansible_collections.overloom.fabric.plugins.plugin_utils._controller import ControllerAction, display
 from ansible_collections.overloom.fabric.plugins.plugin_utils._diagram import dot, picture, state
 from ansible_collections.overloom.fabric.plugins.plugin_utils._page import page
 
@@ -23,34 +22,29 @@ FILES = ("fabric.svg", "fabric.html")
 # Seconds. Graphviz needs less than one for the largest pictures there are, as large fabrics are folded.
 TIMEOUT = 120
 LAYERS = [*picture.LAYERS, "state"]
-ARGUMENTS = {
-    "plan": {"type": "dict", "required": True},
-    "layers": {"type": "list", "elements": "str", "choices": LAYERS, "default": LAYERS},
-    "report": {"type": "path", "default": "reports"},
-}
 
 
-class ActionModule(ActionBase):
+class ActionModule(ControllerAction):
     """Runs on the controller; no host is touched, so check mode is the same."""
 
-    _requires_connection = False
-    _supports_check_mode = True
-    TRANSFERS_FILES = False
+    ARGUMENTS = {
+        "plan": {"type": "dict", "required": True},
+        "layers": {"type": "list", "elements": "str", "choices": LAYERS, "default": LAYERS},
+        "report": {"type": "path", "default": "reports"},
+    }
 
-    def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
-        result = super().run(tmp, task_vars)
-        _validation, options = self.validate_argument_spec(argument_spec=ARGUMENTS)
+    def act(self, options: dict[str, t.Any], variables: dict[str, t.Any]) -> dict[str, t.Any]:
         plan, folder = options["plan"], options["report"]
         reports, left_out = read_reports(folder, plan["fabric"])
         status = reports["status"].data if "state" in options["layers"] and "status" in reports else None
-        groups = {str(name): [str(host) for host in hosts] for name, hosts in (task_vars or {})["groups"].items()}
+        groups = {str(name): [str(host) for host in hosts] for name, hosts in variables["groups"].items()}
         svg = dot.unseal(_drawn(picture.picture(plan, options["layers"], groups, status)))
         _report_files.write(folder, dict(zip(FILES, (svg, page.page(plan, svg, groups, reports, time.time())))))
         drawn, written = (os.path.join(folder, name) for name in FILES)
         told = f", with the reports of {', '.join(reports)}" if reports else ""
         lines = [f"{drawn}: {picture.told(plan, status)}", f"{written}: the same with all details{told}", *left_out]
-        Display().display("\n".join(["", *(f"  {line}" for line in lines), ""]))
-        return {**result, "changed": False, "path": drawn, "page": written, "reports": list(reports)}
+        display(f"  {line}" for line in lines)
+        return {"path": drawn, "page": written, "reports": list(reports)}
 
 
 def _drawn(text: str) -> str:

@@ -6,66 +6,60 @@
 from __future__ import annotations
 
 import base64
-import json
 import os
 import re
 import typing as t
 
-from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
-
 from ansible_collections.overloom.fabric.plugins.action.plan import plain, specification
 from ansible_collections.overloom.fabric.plugins.plugin_utils import _report_files
+from ansible_collections.overloom.fabric.plugins.plugin_utils._controller import (
+    ControllerAction,
+    display,
+    failed,
+    write_json,
+)
 from ansible_collections.overloom.fabric.plugins.plugin_utils._import import show
 from ansible_collections.overloom.fabric.plugins.plugin_utils._import.intent import imported
 
 FILE = "import.json"
-ARGUMENTS = {
-    "fabric": {"type": "str", "required": True},
-    "folder": {"type": "path", "required": True},
-    "report": {"type": "path"},
-}
 # What the role has read, by the names of its results.
 PARTS = ("importer_namespaces", "importer_switch", "importer_host")
 OPTIONAL_PARTS = ("importer_guests", "importer_frr")
 ROUTING = re.compile(r"^router .*", re.M)
 
 
-class ActionModule(ActionBase):
+class ActionModule(ControllerAction):
     """Runs on the controller; other tasks looked at the hosts."""
 
-    _requires_connection = False
-    _supports_check_mode = True
-    TRANSFERS_FILES = False
+    ARGUMENTS = {
+        "fabric": {"type": "str", "required": True},
+        "folder": {"type": "path", "required": True},
+        "report": {"type": "path"},
+    }
 
-    def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
-        result = super().run(tmp, task_vars)
-        _validation, options = self.validate_argument_spec(argument_spec=ARGUMENTS)
-        variables = task_vars or {}
+    def act(self, options: dict[str, t.Any], variables: dict[str, t.Any]) -> dict[str, t.Any]:
         seen = {str(host): variables["hostvars"][host] for host in variables["ansible_play_hosts_all"]}
         unread = {host: why for host, found in seen.items() for why in [_unread(found)] if why}
         reads = {host: plain(_read(found)) for host, found in seen.items() if host not in unread}
         found = imported(reads, plain(options["fabric"]), specification("plan"))
-        Display().display("\n".join(["", *show.lines(found, unread, options["folder"]), ""]))
-        if options["report"]:
-            report = json.dumps(show.report(found, unread), indent=1)
-            _report_files.write(options["report"], {FILE: report + "\n"})
+        display(show.lines(found, unread, options["folder"]))
+        write_json(options["report"], FILE, show.report(found, unread))
         texts = show.files(found) if found.hosts else {}
-        result.update(changed=False, unknown=len(found.unknown), changes=len(found.changes), hosts=sorted(found.hosts))
+        result = {"unknown": len(found.unknown), "changes": len(found.changes), "hosts": sorted(found.hosts)}
+        paths = {os.path.join(options["folder"], path): text for path, text in texts.items()}
         edited = [path for path, text in texts.items() if _edited(os.path.join(options["folder"], path), text)]
         if edited:
             files = " and ".join(edited)
-            msg = f"{options['folder']} has another {files}, which stays as it is; name another folder in importer_folder, or remove the file."
-            return {**result, "failed": True, "msg": msg}
-        result["changed"] = any(not os.path.exists(os.path.join(options["folder"], path)) for path in texts)
+            message = f"{options['folder']} has another {files}, which stays as it is; name another folder in importer_folder, or remove the file."
+            return {**result, **failed(message)}
+        result["changed"] = not all(map(os.path.exists, paths))
         if result["changed"] and not self._task.check_mode:
-            for path, text in texts.items():
-                folder, name = os.path.split(os.path.join(options["folder"], path))
+            for path, text in paths.items():
+                folder, name = os.path.split(path)
                 _report_files.write(folder, {name: text})
         if not found.hosts or found.refused or unread:
             result.update(
-                failed=True,
-                msg="Import: not all of the hosts gave an intent that the plan takes; the reasons are above.",
+                failed("Import: not all of the hosts gave an intent that the plan takes; the reasons are above.")
             )
         return result
 

@@ -9,37 +9,30 @@ import json
 import os
 import typing as t
 
-from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
-
 from ansible_collections.overloom.fabric.plugins.plugin_utils import _report_files
+from ansible_collections.overloom.fabric.plugins.plugin_utils._controller import ControllerAction, display
 from ansible_collections.overloom.fabric.plugins.plugin_utils._outputs import ways
 from ansible_collections.overloom.fabric.plugins.plugin_utils._outputs.entries import render, restart_sentence, told
 
-ARGUMENTS = {"plan": {"type": "dict", "required": True}, "report": {"type": "path"}}
 FILES = ("outputs.json", "ssh_config", "guests.yml")
 
 
-class ActionModule(ActionBase):
+class ActionModule(ControllerAction):
     """Runs on the controller and touches no host."""
 
-    _requires_connection = False
-    _supports_check_mode = True
-    TRANSFERS_FILES = False
+    ARGUMENTS = {"plan": {"type": "dict", "required": True}, "report": {"type": "path"}}
 
-    def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
-        result = super().run(tmp, task_vars)
-        _validation, options = self.validate_argument_spec(argument_spec=ARGUMENTS)
-        variables, plan, folder = task_vars or {}, options["plan"], options["report"]
+    def act(self, options: dict[str, t.Any], variables: dict[str, t.Any]) -> dict[str, t.Any]:
+        plan, folder = options["plan"], options["report"]
         found = told(plan["outputs"], _restarts(variables))
-        text = "\n" + render(found)
+        lines = [render(found)]
         if folder:
             _report_files.write(folder, _files(plan, variables["hostvars"], os.path.abspath(folder)))
-            text += f"\n  in full, for programs, for ssh -F and for a next play: {', '.join(os.path.join(folder, name) for name in FILES)}\n"
-        Display().display(text)
+            files = ", ".join(os.path.join(folder, name) for name in FILES)
+            lines.append(f"  in full, for programs, for ssh -F and for a next play: {files}")
+        display(lines)
         warnings = [restart_sentence(output) for output in found if output["restart_required"]]
-        result.update(changed=False, outputs=found, warnings=[*result.get("warnings", ()), *warnings])
-        return result
+        return {"outputs": found, "warnings": warnings}
 
 
 def _files(plan: dict[str, t.Any], hostvars: t.Any, folder: str) -> dict[str, str]:

@@ -11,9 +11,9 @@ import typing as t
 
 import yaml
 from ansible.errors import AnsibleError
-from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ansible_collections.overloom.fabric.plugins.plugin_utils._controller import ControllerAction, failed
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import PlanError
 from ansible_collections.overloom.fabric.plugins.plugin_utils._outputs.entries import outputs
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan, intent_secrets
@@ -32,34 +32,26 @@ _TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.S)
 _ROLES = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "roles")
 
 
-class ActionModule(ActionBase):
+class ActionModule(ControllerAction):
     """Runs on the controller; no host is touched, so check mode is the same."""
 
-    _requires_connection = False
-    _supports_check_mode = True
-    TRANSFERS_FILES = False
+    ARGUMENTS = {
+        "query": {"type": "str"},
+        **{name: {"type": "bool", "default": False} for name in ("secrets", "show")},
+    }
 
-    def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
-        result = super().run(tmp, task_vars)
-        result["changed"] = False
-        _validation, options = self.validate_argument_spec(
-            argument_spec={
-                "query": {"type": "str"},
-                **{name: {"type": "bool", "default": False} for name in ("secrets", "show")},
-            }
-        )
+    def act(self, options: dict[str, t.Any], variables: dict[str, t.Any]) -> dict[str, t.Any]:
         try:
             if options["secrets"]:
-                hosts, routers, _others = _variables(task_vars or {})
-                return {**result, "secrets": intent_secrets(hosts, specification("plan"), routers)}
-            plan = _compiled(task_vars or {})
+                hosts, routers, _others = _variables(variables)
+                return {"secrets": intent_secrets(hosts, specification("plan"), routers)}
+            plan = _compiled(variables)
             part = _select(plan, options["query"]) if options["query"] else plan
         except PlanError as error:
-            return {**result, "failed": True, "msg": _told(error.problems)}
+            return failed(_told(error.problems))
         if options["show"]:
             Display().display("\n" + (_as_yaml(part) if options["query"] else render(plan)))
-        result["plan"] = part
-        return result
+        return {"plan": part}
 
 
 def _compiled(task_vars: dict[str, t.Any]) -> dict[str, t.Any]:

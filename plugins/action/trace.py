@@ -5,51 +5,47 @@
 
 from __future__ import annotations
 
-import json
 import typing as t
 
-from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
-
 from ansible_collections.overloom.fabric.plugins.plugin_utils import _report_files
+from ansible_collections.overloom.fabric.plugins.plugin_utils._controller import (
+    ControllerAction,
+    display,
+    failed,
+    write_json,
+)
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import counters, draw, walk
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.packet import DEFAULT_SIZE, PROTOCOLS, Packet
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.way import Route, TraceError
 
 FILE = "trace.json"
 OBSERVED = ("read", "routers", "probe", "again")
-ARGUMENTS = {
-    "plan": {"type": "dict", "required": True},
-    "from": {"type": "str", "required": True},
-    "to": {"type": "str", "required": True},
-    "protocol": {"type": "str", "choices": list(PROTOCOLS), "default": "icmp"},
-    "port": {"type": "int"},
-    "size": {"type": "int", "default": DEFAULT_SIZE},
-    "observed": {"type": "dict", "options": {name: {"type": "str"} for name in OBSERVED}},
-    "report": {"type": "path"},
-}
 
 
-class ActionModule(ActionBase):
+class ActionModule(ControllerAction):
     """Runs on the controller; other tasks read the hosts, so check mode is the same."""
 
-    _requires_connection = False
-    _supports_check_mode = True
-    TRANSFERS_FILES = False
+    ARGUMENTS = {
+        "plan": {"type": "dict", "required": True},
+        "from": {"type": "str", "required": True},
+        "to": {"type": "str", "required": True},
+        "protocol": {"type": "str", "choices": list(PROTOCOLS), "default": "icmp"},
+        "port": {"type": "int"},
+        "size": {"type": "int", "default": DEFAULT_SIZE},
+        "observed": {"type": "dict", "options": {name: {"type": "str"} for name in OBSERVED}},
+        "report": {"type": "path"},
+    }
 
-    def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
-        result = super().run(tmp, task_vars)
-        result["changed"] = False
-        _validation, options = self.validate_argument_spec(argument_spec=ARGUMENTS)
+    def act(self, options: dict[str, t.Any], variables: dict[str, t.Any]) -> dict[str, t.Any]:
         if not options["observed"]:
             _report_files.remove(options["report"], [FILE])
         try:
             way = _way(options)
         except TraceError as error:
-            return {**result, "failed": True, "msg": str(error)}
+            return failed(str(error))
         if not options["observed"]:
-            return {**result, **_questions(way)}
-        return {**result, **_judged(way, options, (task_vars or {})["hostvars"])}
+            return _questions(way)
+        return _judged(way, options, variables["hostvars"])
 
 
 def _way(options: dict[str, t.Any]) -> Route:
@@ -86,12 +82,7 @@ def _judged(way: Route, options: dict[str, t.Any], hostvars: t.Any) -> dict[str,
     if report["undecided"]:
         after = {host: registered(host, "again") for host in hosts}
         counters.decide(way, report, seen, after)
-    Display().display("\n".join(["", *draw.lines(report), ""]))
-    if options["report"]:
-        _report_files.write(
-            options["report"], {FILE: json.dumps({"fabric": way.plan["fabric"], **report}, indent=1) + "\n"}
-        )
-    result: dict[str, t.Any] = {"undecided": report["undecided"], "passed": report["passed"], "died": report["died"]}
-    if not report["passed"]:
-        result.update(failed=True, msg=draw.sentence(report))
-    return result
+    display(draw.lines(report))
+    write_json(options["report"], FILE, {"fabric": way.plan["fabric"], **report})
+    wrong = {} if report["passed"] else failed(draw.sentence(report))
+    return {**{name: report[name] for name in ("undecided", "passed", "died")}, **wrong}

@@ -9,10 +9,10 @@ import json
 import random
 import typing as t
 
-from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils import _report_files
+from ansible_collections.overloom.fabric.plugins.plugin_utils._controller import ControllerAction, display, failed
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify import judge as _verify
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify import report as _report
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.causes import causes
@@ -23,42 +23,36 @@ PORTS = range(61000, 65536)
 FILES = ("verify.json", "verify.xml")
 REQUIRED = (*_verify.ROUNDS, "denied", "read", "flows")
 OPTIONAL = ("reached", "listening", "pings_again", "transfers_again", "routers")
-ARGUMENTS = {
-    "plan": {"type": "dict"},
-    "observed": {
-        "type": "dict",
-        "options": {
-            **{name: {"type": "str", "required": True} for name in REQUIRED},
-            **{name: {"type": "str"} for name in OPTIONAL},
-        },
-    },
-    "again": {"type": "bool", "default": False},
-    "report": {"type": "path"},
-    "isolation_limit": {"type": "int", "default": 2000},
-}
 
 
-class ActionModule(ActionBase):
+class ActionModule(ControllerAction):
     """Runs on the controller; the hosts were measured by other tasks, so check mode is the same."""
 
-    _requires_connection = False
-    _supports_check_mode = True
-    TRANSFERS_FILES = False
+    ARGUMENTS = {
+        "plan": {"type": "dict"},
+        "observed": {
+            "type": "dict",
+            "options": {
+                **{name: {"type": "str", "required": True} for name in REQUIRED},
+                **{name: {"type": "str"} for name in OPTIONAL},
+            },
+        },
+        "again": {"type": "bool", "default": False},
+        "report": {"type": "path"},
+        "isolation_limit": {"type": "int", "default": 2000},
+    }
 
-    def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
-        result = super().run(tmp, task_vars)
-        result["changed"] = False
-        _validation, options = self.validate_argument_spec(argument_spec=ARGUMENTS)
+    def act(self, options: dict[str, t.Any], variables: dict[str, t.Any]) -> dict[str, t.Any]:
         plan = options["plan"]
         if not options["observed"]:
             _report_files.remove(options["report"], FILES)
         if not plan:
-            return result
+            return {}
         expected = expectations(plan, options["isolation_limit"])
         if not options["observed"]:
             # Runs side by side listen on ports of their own.
-            return {**result, "hosts": _verify.options(plan, expected), "port": random.choice(PORTS)}
-        observed = _observed(plan, options["observed"], (task_vars or {})["hostvars"])
+            return {"hosts": _verify.options(plan, expected), "port": random.choice(PORTS)}
+        observed = _observed(plan, options["observed"], variables["hostvars"])
         if options["again"]:
             hosts = _verify.again(plan, expected, observed)
             open_ones = sum(len(probes) for rounds in hosts.values() for probes in rounds.values())
@@ -66,8 +60,8 @@ class ActionModule(ActionBase):
                 Display().display(
                     f"{open_ones} of the measurements failed, and are taken once more before they are judged"
                 )
-            return {**result, "hosts": hosts, "count": _verify.COUNT_AGAIN}
-        return {**result, **self._judged(plan, expected, observed, options["report"])}
+            return {"hosts": hosts, "count": _verify.COUNT_AGAIN}
+        return self._judged(plan, expected, observed, options["report"])
 
     @staticmethod
     def _judged(
@@ -82,17 +76,15 @@ class ActionModule(ActionBase):
         if folder:
             texts = (json.dumps(report, indent=1) + "\n", _report.junit(report))
             _report_files.write(folder, dict(zip(FILES, texts)))
-        Display().display("\n".join(["", *_report.terminal(report, points_of(plan)), ""]))
+        display(_report.terminal(report, points_of(plan)))
         measured = sum("unmeasured" not in check and not check.get("unread") for check in checks)
         result = {key: report[key] for key in ("fabric", "passed", "seconds", "isolation")}
         # What failed is in the report, and on the terminal: here it would be a second time.
         result["failed_checks"] = report["failed"]
         if report["failed"]:
-            result.update(failed=True, msg=_report.sentence(report, folder))
+            result.update(failed(_report.sentence(report, folder)))
         elif not measured:
-            result.update(
-                failed=True, msg="Nothing was measured: the plan has no host that could be asked for anything."
-            )
+            result.update(failed("Nothing was measured: the plan has no host that could be asked for anything."))
         return result
 
 
