@@ -22,168 +22,103 @@ extends_documentation_fragment:
   - overloom.fabric.attributes
   - overloom.fabric.owner
 options:
-  name:
-    description:
-      - Name of the server, 1 to 64 letters, digits and V(_.+@-). Needed, unless O(servers) is given.
-    type: str
-  state:
-    description:
-      - V(present) runs the server.
-      - V(absent) stops and removes it, with what it has given out.
-    type: str
-    choices: [present, absent]
-    default: present
-  namespace:
-    description:
-      - Name of the network namespace, which has to exist; that of O(name) by default.
-    type: str
-  interface:
-    description:
-      - Interface in the namespace. It needs an address in each of O(subnets).
-    type: str
-    default: eth0
-  subnets:
-    description:
-      - Subnets of the interface, one for each address family. Needed with O(state=present).
-    type: list
-    elements: str
-  ranges:
-    description:
-      - Addresses for machines that are not known, as C(10.1.1.100-10.1.1.199). Without any of an address family, only known machines get one.
-    type: list
-    elements: str
-  leases:
-    description:
-      - Known machines.
-    type: list
-    elements: dict
-    suboptions:
-      mac:
-        description: MAC address.
-        type: str
-        required: true
-      addresses:
-        description: Its address, one for each address family.
-        type: list
-        elements: str
-        required: true
-      name:
-        description: Its name in DNS, without the domain.
-        type: str
-  router:
-    description:
-      - IPv4 default gateway (option 3).
-    type: str
-  dns:
-    description:
-      - DNS servers (option 6, and of DHCPv6 option 23).
-    type: list
-    elements: str
-  domain:
-    description:
-      - Domain of the names (option 15).
-    type: str
-  lease_time:
-    description:
-      - Seconds that a lease lasts, at least 120.
-    type: int
-    default: 3600
-  mtu:
-    description:
-      - MTU (option 26, and in router advertisements).
-    type: int
-  routes:
-    description:
-      - IPv4 routes (option 121, RFC 3442). With them, the default route of O(router) is added, as clients then ignore option 3.
-    type: list
-    elements: dict
-    suboptions:
-      to:
-        description: Destination prefix.
-        type: str
-        required: true
-      via:
-        description: Next hop, an address in O(subnets).
-        type: str
-        required: true
   servers:
     description:
-      - Many items, each with the options above, in one call.
+      - Many items, each with the options below, in one call.
       - With O(purge=true), servers of O(owner) that are not in the list are removed.
     type: list
     elements: dict
-    suboptions:
+    suboptions: &item
       name:
-        description: See O(name).
+        description:
+          - Name of the server, 1 to 64 letters, digits and V(_.+@-).
         type: str
         required: true
       state:
-        description: See O(state).
+        description:
+          - V(present) runs the server.
+          - V(absent) stops and removes it, with what it has given out.
         type: str
         choices: [present, absent]
         default: present
       namespace:
-        description: See O(namespace).
+        description:
+          - Name of the network namespace, which has to exist; that of O(name) by default.
         type: str
       interface:
-        description: See O(interface).
+        description:
+          - Interface in the namespace. It needs an address in each of O(subnets).
         type: str
         default: eth0
       subnets:
-        description: See O(subnets).
+        description:
+          - Subnets of the interface, one for each address family. Needed with O(state=present).
         type: list
         elements: str
       ranges:
-        description: See O(ranges).
+        description:
+          - Addresses for machines that are not known, as C(10.1.1.100-10.1.1.199). Without any of an address family, only known machines get one.
         type: list
         elements: str
       leases:
-        description: See O(leases).
+        description:
+          - Known machines.
         type: list
         elements: dict
         suboptions:
           mac:
-            description: See O(leases[].mac).
+            description: MAC address.
             type: str
             required: true
           addresses:
-            description: See O(leases[].addresses).
+            description: Its address, one for each address family.
             type: list
             elements: str
             required: true
           name:
-            description: See O(leases[].name).
+            description: Its name in DNS, without the domain.
             type: str
       router:
-        description: See O(router).
+        description:
+          - IPv4 default gateway (option 3).
         type: str
       dns:
-        description: See O(dns).
+        description:
+          - DNS servers (option 6, and of DHCPv6 option 23).
         type: list
         elements: str
       domain:
-        description: See O(domain).
+        description:
+          - Domain of the names (option 15).
         type: str
       lease_time:
-        description: See O(lease_time).
+        description:
+          - Seconds that a lease lasts, at least 120.
         type: int
         default: 3600
       mtu:
-        description: See O(mtu).
+        description:
+          - MTU (option 26, and in router advertisements).
         type: int
       routes:
-        description: See O(routes).
+        description:
+          - IPv4 routes (option 121, RFC 3442). With them, the default route of O(router) is added, as clients then ignore option 3.
         type: list
         elements: dict
         suboptions:
           to:
-            description: See O(routes[].to).
+            description: Destination prefix.
             type: str
             required: true
           via:
-            description: See O(routes[].via).
+            description: Next hop, an address in O(subnets).
             type: str
             required: true
+  <<: *item
+  name:
+    description:
+      - Name of the server, 1 to 64 letters, digits and V(_.+@-). Needed, unless O(servers) is given.
+    type: str
 notes:
   - Needs root, dnsmasq (the package C(dnsmasq-base) is enough) and systemd on the host. Processes and files of another dnsmasq are not touched.
   - The owner mark is in the unit, as C(X-Overloom-Owner).
@@ -255,22 +190,13 @@ spawned:
   sample: 3
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.overloom.fabric.plugins.module_utils._dhcp.server import KIND, describe, item_argument_spec
-from ansible_collections.overloom.fabric.plugins.module_utils._netns.daemon import argument_spec, run
+from ansible_collections.overloom.fabric.plugins.module_utils._dhcp.server import KIND
+from ansible_collections.overloom.fabric.plugins.module_utils._netns import daemon
 
 
 def main() -> None:
-    """Declare the options and hand over."""
-    item = item_argument_spec()
-    module = AnsibleModule(
-        argument_spec=argument_spec(item, "servers"),
-        mutually_exclusive=[("servers", option) for option in item],
-        required_one_of=[("name", "servers")],
-        supports_check_mode=True,
-    )
-    run(module, KIND, "servers", describe)
+    """Hand over: the services of all kinds are declared alike."""
+    daemon.main(KIND)
 
 
 if __name__ == "__main__":

@@ -22,118 +22,78 @@ extends_documentation_fragment:
   - overloom.fabric.attributes
   - overloom.fabric.owner
 options:
-  name:
-    description:
-      - Name of the router, 1 to 64 letters, digits and V(_.+@-). Needed, unless O(routers) is given.
-    type: str
-  state:
-    description:
-      - V(present) runs the router.
-      - V(absent) stops and removes it. Another host's router takes over at once.
-    type: str
-    choices: [present, absent]
-    default: present
-  namespace:
-    description:
-      - Name of the network namespace, which has to exist; that of O(name) by default.
-    type: str
-  vrid:
-    description:
-      - Virtual router identifier, V(1) to V(255), the same on all hosts, and on each segment of this router alone. Needed with O(state=present).
-    type: int
-  priority:
-    description:
-      - V(1) to V(254), another one on each host. The highest becomes active.
-    type: int
-    default: 100
-  interval:
-    description:
-      - Milliseconds between the active router's adverts, V(10) to V(40950) by tens, the same on all hosts. Another one takes over when three were missed.
-    type: int
-    default: 1000
-  preempt:
-    description:
-      - Whether a router with a higher priority takes over from one that is active, as it does after its host's reboot.
-        Otherwise it waits until the active one is lost.
-    type: bool
-    default: false
-  interfaces:
-    description:
-      - Interfaces of the namespace, which change hands together. Needed with O(state=present).
-    type: list
-    elements: dict
-    suboptions:
-      interface:
-        description: Name of the interface. It needs an IPv4 address of its own.
-        type: str
-        required: true
-      addresses:
-        description: Virtual addresses with their prefix lengths, one of IPv4 at least. A length of 32, or 128, adds no route.
-        type: list
-        elements: str
-        required: true
-      source:
-        description: Address to send from, the interface's own one. Needed with O(interfaces[].peers).
-        type: str
-      peers:
-        description: Addresses of the same router on other hosts, for adverts by unicast, which are taken from them alone. Without any, adverts are multicast.
-        type: list
-        elements: str
   routers:
     description:
-      - Many items, each with the options above, in one call.
+      - Many items, each with the options below, in one call.
       - With O(purge=true), routers of O(owner) that are not in the list are removed.
     type: list
     elements: dict
-    suboptions:
+    suboptions: &item
       name:
-        description: See O(name).
+        description:
+          - Name of the router, 1 to 64 letters, digits and V(_.+@-).
         type: str
         required: true
       state:
-        description: See O(state).
+        description:
+          - V(present) runs the router.
+          - V(absent) stops and removes it. Another host's router takes over at once.
         type: str
         choices: [present, absent]
         default: present
       namespace:
-        description: See O(namespace).
+        description:
+          - Name of the network namespace, which has to exist; that of O(name) by default.
         type: str
       vrid:
-        description: See O(vrid).
+        description:
+          - Virtual router identifier, V(1) to V(255), the same on all hosts, and on each segment of this router alone. Needed with O(state=present).
         type: int
       priority:
-        description: See O(priority).
+        description:
+          - V(1) to V(254), another one on each host. The highest becomes active.
         type: int
         default: 100
       interval:
-        description: See O(interval).
+        description:
+          - Milliseconds between the active router's adverts, V(10) to V(40950) by tens, the same on all hosts. Another one takes over when three were missed.
         type: int
         default: 1000
       preempt:
-        description: See O(preempt).
+        description:
+          - Whether a router with a higher priority takes over from one that is active, as it does after its host's reboot.
+            Otherwise it waits until the active one is lost.
         type: bool
         default: false
       interfaces:
-        description: See O(interfaces).
+        description:
+          - Interfaces of the namespace, which change hands together. Needed with O(state=present).
         type: list
         elements: dict
         suboptions:
           interface:
-            description: See O(interfaces[].interface).
+            description: Name of the interface. It needs an IPv4 address of its own.
             type: str
             required: true
           addresses:
-            description: See O(interfaces[].addresses).
+            description: Virtual addresses with their prefix lengths, one of IPv4 at least. A length of 32, or 128, adds no route.
             type: list
             elements: str
             required: true
           source:
-            description: See O(interfaces[].source).
+            description: Address to send from, the interface's own one. Needed with O(interfaces[].peers).
             type: str
           peers:
-            description: See O(interfaces[].peers).
+            description:
+              - Addresses of the same router on other hosts. Adverts go to these by unicast, and are accepted from these alone.
+              - Without any, adverts are multicast.
             type: list
             elements: str
+  <<: *item
+  name:
+    description:
+      - Name of the router, 1 to 64 letters, digits and V(_.+@-). Needed, unless O(routers) is given.
+    type: str
 notes:
   - Needs root, keepalived and systemd on the host. The distribution's own keepalived service, its processes and files are not touched.
   - M(overloom.fabric.netns_veth) removes addresses that it was not told of; give it these as C(virtual_addresses).
@@ -202,22 +162,13 @@ spawned:
   sample: 4
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.overloom.fabric.plugins.module_utils._netns.daemon import argument_spec, run
-from ansible_collections.overloom.fabric.plugins.module_utils._vrrp.router import KIND, describe, item_argument_spec
+from ansible_collections.overloom.fabric.plugins.module_utils._netns import daemon
+from ansible_collections.overloom.fabric.plugins.module_utils._vrrp.router import KIND
 
 
 def main() -> None:
-    """Declare the options and hand over."""
-    item = item_argument_spec()
-    module = AnsibleModule(
-        argument_spec=argument_spec(item, "routers"),
-        mutually_exclusive=[("routers", option) for option in item],
-        required_one_of=[("name", "routers")],
-        supports_check_mode=True,
-    )
-    run(module, KIND, "routers", describe)
+    """Hand over: the services of all kinds are declared alike."""
+    daemon.main(KIND)
 
 
 if __name__ == "__main__":

@@ -19,49 +19,39 @@ extends_documentation_fragment:
   - overloom.fabric.attributes
   - overloom.fabric.owner
 options:
-  name:
-    description:
-      - Name of the client, 1 to 64 letters, digits and V(_.+@-). Needed, unless O(clients) is given.
-    type: str
-  state:
-    description:
-      - V(present) runs the client.
-      - V(absent) gives the lease back, and removes the client.
-    type: str
-    choices: [present, absent]
-    default: present
-  namespace:
-    description:
-      - Name of the network namespace, which has to exist; that of O(name) by default.
-    type: str
-  interface:
-    description:
-      - Interface in the namespace.
-    type: str
-    default: eth0
   clients:
     description:
-      - Many items, each with the options above, in one call.
+      - Many items, each with the options below, in one call.
       - With O(purge=true), clients of O(owner) that are not in the list are removed.
     type: list
     elements: dict
-    suboptions:
+    suboptions: &item
       name:
-        description: See O(name).
+        description:
+          - Name of the client, 1 to 64 letters, digits and V(_.+@-).
         type: str
         required: true
       state:
-        description: See O(state).
+        description:
+          - V(present) runs the client.
+          - V(absent) gives the lease back, and removes the client.
         type: str
         choices: [present, absent]
         default: present
       namespace:
-        description: See O(namespace).
+        description:
+          - Name of the network namespace, which has to exist; that of O(name) by default.
         type: str
       interface:
-        description: See O(interface).
+        description:
+          - Interface in the namespace.
         type: str
         default: eth0
+  <<: *item
+  name:
+    description:
+      - Name of the client, 1 to 64 letters, digits and V(_.+@-). Needed, unless O(clients) is given.
+    type: str
 notes:
   - Needs root, BusyBox with udhcpc (the package C(busybox-static) or C(busybox)), Python and systemd on the host.
   - The task does not wait for an answer; M(overloom.fabric.netns_dhcp_info) shows it.
@@ -122,22 +112,13 @@ spawned:
   sample: 3
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.overloom.fabric.plugins.module_utils._dhcp.client import KIND, describe, item_argument_spec
-from ansible_collections.overloom.fabric.plugins.module_utils._netns.daemon import argument_spec, run
+from ansible_collections.overloom.fabric.plugins.module_utils._dhcp.client import KIND
+from ansible_collections.overloom.fabric.plugins.module_utils._netns import daemon
 
 
 def main() -> None:
-    """Declare the options and hand over."""
-    item = item_argument_spec()
-    module = AnsibleModule(
-        argument_spec=argument_spec(item, "clients"),
-        mutually_exclusive=[("clients", option) for option in item],
-        required_one_of=[("name", "clients")],
-        supports_check_mode=True,
-    )
-    run(module, KIND, "clients", describe)
+    """Hand over: the services of all kinds are declared alike."""
+    daemon.main(KIND)
 
 
 if __name__ == "__main__":

@@ -27,21 +27,15 @@ PROGRAMS = "/var/lib/overloom/udhcpc"
 _SHEBANG = "#!/usr/bin/env python3\n"
 
 
-def item_argument_spec() -> Item:
-    """The options of one item."""
+def _options() -> Item:
+    """The options of one item, but for those that all kinds have."""
     return {
-        "name": {"type": "str"},
-        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-        "namespace": {"type": "str"},
         "interface": {"type": "str", "default": "eth0"},
     }
 
 
-def declared(item: Item, owner: str) -> Service:
-    """The service of an item."""
-    name = check_name(item.get("name") or "", "name")
-    if item.get("state", "present") == "absent":
-        return Service(name)
+def _declared(name: str, item: Item, owner: str) -> Service:
+    """The service of an item that is present."""
     namespace = check_name(item.get("namespace") or name, f"DHCP client {name}: namespace")
     interface = _ip.check_interface_name(item.get("interface") or "eth0", f"DHCP client {name}: interface")
     if interface == "lo":
@@ -93,17 +87,6 @@ def _unit(name: str, namespace: str, interface: str, owner: str) -> Unit:
     )
 
 
-KIND = Kind(
-    unit="udhcpc",
-    what="DHCP client",
-    program="busybox",
-    package="busybox-static",
-    left=left,
-    declared=declared,
-    folders=lambda _name: [PROGRAMS],
-)
-
-
 def describe(found: Found, name: str) -> Item:
     """A client in plain types, as the modules return it."""
     unit = KIND.service_name(name)
@@ -120,3 +103,17 @@ def describe(found: Found, name: str) -> Item:
         "service": unit,
         "lease": lease or None,
     }
+
+
+KIND = Kind(
+    unit="udhcpc",
+    what="DHCP client",
+    program="busybox",
+    package="busybox-static",
+    left=left,
+    items="clients",
+    options=_options(),
+    declared=_declared,
+    describe=describe,
+    folders=lambda _name: [PROGRAMS],
+)

@@ -15,7 +15,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._dhcp import serve
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.daemon import read_all
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Runner
 
-KINDS = {"servers": (_server.KIND, _server.describe), "clients": (_client.KIND, _client.describe)}
+KINDS = (_server.KIND, _client.KIND)
 
 
 def dhcp(runner: Runner) -> dict[str, t.Any]:

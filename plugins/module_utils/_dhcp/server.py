@@ -65,8 +65,8 @@ class Server(t.NamedTuple):
         return next((net for net in self.subnets if net.version == version), None)
 
 
-def item_argument_spec() -> Item:
-    """The options of one item."""
+def _options() -> Item:
+    """The options of one item, but for those that all kinds have."""
     lease = {
         "mac": {"type": "str", "required": True},
         "addresses": {"type": "list", "elements": "str", "required": True},
@@ -74,9 +74,6 @@ def item_argument_spec() -> Item:
     }
     route = {"to": {"type": "str", "required": True}, "via": {"type": "str", "required": True}}
     return {
-        "name": {"type": "str"},
-        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-        "namespace": {"type": "str"},
         "interface": {"type": "str", "default": "eth0"},
         "subnets": {"type": "list", "elements": "str"},
         "ranges": {"type": "list", "elements": "str"},
@@ -93,11 +90,8 @@ def item_argument_spec() -> Item:
 # What is declared -------------------------------------------------------------------------------------------------------
 
 
-def declared(item: Item, owner: str) -> Service:
-    """The service of an item."""
-    name = check_name(item.get("name") or "", "name")
-    if item.get("state", "present") == "absent":
-        return Service(name)
+def _declared(name: str, item: Item, owner: str) -> Service:
+    """The service of an item that is present."""
     return service_of(_server(name, item), owner)
 
 
@@ -357,17 +351,6 @@ def _unit(server: Server, owner: str) -> Unit:
     )
 
 
-KIND = Kind(
-    unit="dnsmasq",
-    what="DHCP server",
-    program="dnsmasq",
-    package="dnsmasq-base",
-    left=left,
-    declared=declared,
-    folders=lambda name: [f"{CONFIGURATION}/{name}", CONFIGURATION, STATE],
-)
-
-
 # What it has given out --------------------------------------------------------------------------------------------------
 
 
@@ -402,3 +385,17 @@ def describe(found: Found, name: str) -> Item:
         "service": unit,
         "leases": parse_leases(found.files.get(leases_file(name), "")),
     }
+
+
+KIND = Kind(
+    unit="dnsmasq",
+    what="DHCP server",
+    program="dnsmasq",
+    package="dnsmasq-base",
+    left=left,
+    items="servers",
+    options=_options(),
+    declared=_declared,
+    describe=describe,
+    folders=lambda name: [f"{CONFIGURATION}/{name}", CONFIGURATION, STATE],
+)

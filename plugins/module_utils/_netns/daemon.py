@@ -12,8 +12,10 @@ from __future__ import annotations
 import json
 import typing as t
 
+from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.overloom.fabric.plugins.module_utils._ip.iproute import Interface, read_interfaces
-from ansible_collections.overloom.fabric.plugins.module_utils._netns.namespace import existing, namespace_of
+from ansible_collections.overloom.fabric.plugins.module_utils._netns.namespace import check_name, existing, namespace_of
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import (
     Settings,
     may_declare,
@@ -88,8 +90,10 @@ class Kind(t.NamedTuple):
     """A kind of service.
 
     unit: the kind of its units. what: how sentences call one. program: what it runs, and package: the Debian package of that.
-    left: from a name to the files that one may have on a host. declared: from an item and the owner to the service.
-    folders: likewise to the folders that go when they are empty. inside: whether the interfaces of its namespaces are read.
+    left: from a name to the files that one may have on a host. folders: likewise to the folders that go when they are empty.
+    items: the module's option with a list of them. options: of one item, besides those that all kinds have.
+    declared: from a name, an item that is present and the owner to the service. describe: a service of a name in plain types.
+    inside: whether the interfaces of its namespaces are read.
     """
 
     unit: str
@@ -97,8 +101,11 @@ class Kind(t.NamedTuple):
     program: str
     package: str
     left: t.Callable[[str], t.Sequence[str]]
-    declared: t.Callable[[Item, str], Service]
     folders: t.Callable[[str], t.Sequence[str]]
+    items: str
+    options: Item
+    declared: t.Callable[[str, Item, str], Service]
+    describe: t.Callable[[Found, str], Item]
     inside: bool = False
 
     def service_name(self, name: str) -> str:
@@ -247,30 +254,53 @@ class _Plan:
 # The modules -----------------------------------------------------------------------------------------------------------
 
 
-def argument_spec(item: Item, items: str) -> Item:
-    """The options of a module. item: those of one item. items: the name of the list."""
+def main(kind: Kind) -> None:
+    """The module of a kind: one item as plain options, or a list of items."""
+    item = {
+        "name": {"type": "str"},
+        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        "namespace": {"type": "str"},
+        **kind.options,
+    }
     listed = {**item, "name": {"type": "str", "required": True}}
-    return {**item, items: {"type": "list", "elements": "dict", "options": listed}, **owner_argument_spec()}
+    module = AnsibleModule(
+        argument_spec={
+            **item,
+            kind.items: {"type": "list", "elements": "dict", "options": listed},
+            **owner_argument_spec(),
+        },
+        mutually_exclusive=[(kind.items, option) for option in item],
+        required_one_of=[("name", kind.items)],
+        supports_check_mode=True,
+    )
+    _run(module, kind)
 
 
-def declared(items: t.Iterable[Item], kind: Kind, owner: str) -> list[Service]:
-    """The declared services, checked as far as that goes without the host."""
+def declared(item: Item, kind: Kind, owner: str) -> Service:
+    """The service of an item, checked as far as that goes without the host."""
+    name = check_name(item.get("name") or "", "name")
+    if item.get("state", "present") == "absent":
+        return Service(name)
+    return kind.declared(name, item, owner)
+
+
+def _declared(items: t.Iterable[Item], kind: Kind, owner: str) -> list[Service]:
     services: dict[str, Service] = {}
     for item in items:
-        service = kind.declared(item, owner)
+        service = declared(item, kind, owner)
         if service.name in services:
             raise FabricError(f"{kind.what} {service.name} is declared twice; give each item a name of its own")
         services[service.name] = service
     return list(services.values())
 
 
-def run(module: t.Any, kind: Kind, items: str, describe: t.Callable[[Found, str], Item]) -> None:
-    """Do what the module's parameters say. items: the option with the list. describe: a service of a name in plain types."""
-    params = module.params
+def _run(module: AnsibleModule, kind: Kind) -> None:
+    """Do what the module's parameters say."""
+    params, items = module.params, kind.items
     settings = Settings(params["owner"], params["adopt"], params["purge"], lenient=module.check_mode)
     runner = module_runner(module)
     try:
-        wanted = declared([params] if params[items] is None else params[items], kind, settings.owner)
+        wanted = _declared([params] if params[items] is None else params[items], kind, settings.owner)
         if any(service.unit for service in wanted):
             _check_program(module, kind)
     except FabricError as error:
@@ -282,20 +312,20 @@ def run(module: t.Any, kind: Kind, items: str, describe: t.Callable[[Found, str]
         compare=lambda found: compare(found, wanted, kind, settings),
         runner=runner,
         state=lambda found: {
-            items: [describe(found, name) for name in present if kind.service_name(name) in found.units]
+            items: [kind.describe(found, name) for name in present if kind.service_name(name) in found.units]
         },
         judge=lambda found: _judge(runner, found, kind, present),
         undo=lambda _found: [],
     )
 
 
-def _check_program(module: t.Any, kind: Kind) -> None:
+def _check_program(module: AnsibleModule, kind: Kind) -> None:
     if not module.get_bin_path(kind.program):
         raise FabricError(f"{kind.program} is not installed on this host; install the package {kind.package}")
 
 
-def run_info(module: t.Any, kinds: t.Mapping[str, tuple[Kind, t.Callable[[Found, str], Item]]]) -> None:
-    """The info module. kinds: by the name of the result, with the function that describes one."""
+def run_info(module: AnsibleModule, kinds: t.Iterable[Kind]) -> None:
+    """The info module; its results have the names of the kinds' lists."""
     runner = module_runner(module)
     try:
         rows = read_all(runner, kinds)
@@ -306,15 +336,13 @@ def run_info(module: t.Any, kinds: t.Mapping[str, tuple[Kind, t.Callable[[Found,
     module.exit_json(changed=False, spawned=runner.spawned, **chosen)
 
 
-def read_all(
-    runner: Runner, kinds: t.Mapping[str, tuple[Kind, t.Callable[[Found, str], Item]]]
-) -> dict[str, list[Item]]:
-    """All services of these kinds that the host has, sorted by name."""
+def read_all(runner: Runner, kinds: t.Iterable[Kind]) -> dict[str, list[Item]]:
+    """All services of these kinds that the host has, sorted by name; by the names of the kinds' lists."""
     result = {}
-    for called, (kind, describe) in kinds.items():
+    for kind in kinds:
         found = read_host(runner, kind)
         names = {unit.notes().get("Name", "") for unit in found.units.values()} - {""}
-        result[called] = [describe(found, name) for name in sorted(names)]
+        result[kind.items] = [kind.describe(found, name) for name in sorted(names)]
     return result
 
 

@@ -14,7 +14,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._netns.daemon impo
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Runner
 from ansible_collections.overloom.fabric.plugins.module_utils._vrrp import router as _router
 
-KINDS = {"routers": (_router.KIND, _router.describe)}
+KINDS = (_router.KIND,)
 
 
 def vrrp(runner: Runner) -> list[dict[str, t.Any]]:

@@ -61,8 +61,8 @@ class Router(t.NamedTuple):
     legs: tuple[Leg, ...]
 
 
-def item_argument_spec() -> Item:
-    """The options of one item."""
+def _options() -> Item:
+    """The options of one item, but for those that all kinds have."""
     leg = {
         "interface": {"type": "str", "required": True},
         "addresses": {"type": "list", "elements": "str", "required": True},
@@ -70,9 +70,6 @@ def item_argument_spec() -> Item:
         "peers": {"type": "list", "elements": "str"},
     }
     return {
-        "name": {"type": "str"},
-        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-        "namespace": {"type": "str"},
         "vrid": {"type": "int"},
         "priority": {"type": "int", "default": 100},
         "interval": {"type": "int", "default": 1000},
@@ -84,11 +81,8 @@ def item_argument_spec() -> Item:
 # What is declared -------------------------------------------------------------------------------------------------------
 
 
-def declared(item: Item, owner: str) -> Service:
-    """The service of an item."""
-    name = check_name(item.get("name") or "", "name")
-    if item.get("state", "present") == "absent":
-        return Service(name)
+def _declared(name: str, item: Item, owner: str) -> Service:
+    """The service of an item that is present."""
     return service_of(_router(name, item), owner)
 
 
@@ -271,18 +265,6 @@ def _unit(router: Router, owner: str) -> Unit:
     )
 
 
-KIND = Kind(
-    unit="keepalived",
-    what="VRRP router",
-    program="keepalived",
-    package="keepalived",
-    left=left,
-    declared=declared,
-    folders=lambda name: [f"{CONFIGURATION}/{name}", CONFIGURATION, os.path.dirname(CONFIGURATION)],
-    inside=True,
-)
-
-
 # What it does -----------------------------------------------------------------------------------------------------------
 
 
@@ -325,3 +307,18 @@ def _state(legs: Item, held: Item) -> str:
     if legs and held == legs:
         return "active"
     return "partial" if any(held.values()) else "standby"
+
+
+KIND = Kind(
+    unit="keepalived",
+    what="VRRP router",
+    program="keepalived",
+    package="keepalived",
+    left=left,
+    items="routers",
+    options=_options(),
+    declared=_declared,
+    describe=describe,
+    folders=lambda name: [f"{CONFIGURATION}/{name}", CONFIGURATION, os.path.dirname(CONFIGURATION)],
+    inside=True,
+)

@@ -33,7 +33,7 @@ def on_systemd(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def service(**change: t.Any) -> daemon.Service:
     """A declared server."""
-    return server.declared({**ITEM, **change}, "me")
+    return daemon.declared({**ITEM, **change}, server.KIND, "me")
 
 
 def found_of(*services: daemon.Service, namespace: str = "d", active: bool = True) -> daemon.Found:
@@ -71,7 +71,9 @@ def test_files_say_what_is_declared_and_nothing_of_the_host() -> None:
 
 
 def test_what_is_left_out_is_not_announced() -> None:
-    bare = server.declared({"name": "d", "subnets": ["10.1.1.0/24"], "ranges": ["10.1.1.9-10.1.1.20"]}, "me")
+    bare = daemon.declared(
+        {"name": "d", "subnets": ["10.1.1.0/24"], "ranges": ["10.1.1.9-10.1.1.20"]}, server.KIND, "me"
+    )
     # An empty option keeps dnsmasq from naming itself.
     assert bare.reread[server.file("d", "options")].splitlines()[1:] == ["option:router", "option:dns-server"]
     conf = bare.files[server.file("d", "dnsmasq.conf")]
@@ -108,7 +110,7 @@ def test_a_server_in_a_namespace_that_is_gone_and_one_that_is_stopped_are_starte
 
 
 def test_purge_takes_only_what_is_of_the_owner() -> None:
-    theirs = server.declared({**ITEM, "name": "t"}, "them")
+    theirs = daemon.declared({**ITEM, "name": "t"}, server.KIND, "them")
     written, commands = steps(found_of(service(), theirs))
     assert written == [] and commands == ["systemctl disable --now overloom-dnsmasq-d.service"]
 

@@ -31,13 +31,13 @@ def on_systemd(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def configuration(**change: t.Any) -> list[str]:
     """The lines of the file, without their indentation."""
-    text = router.declared({**ITEM, **change}, "me").reread[router.file("edge")]
+    text = daemon.declared({**ITEM, **change}, router.KIND, "me").reread[router.file("edge")]
     return [line.strip() for line in text.splitlines()]
 
 
 def found_of(held: t.Mapping[str, t.Sequence[str]] = {}, running: bool = True) -> daemon.Found:
     """A host that has the router, with these virtual addresses."""
-    one = router.declared(ITEM, "me")
+    one = daemon.declared(ITEM, router.KIND, "me")
     assert one.unit
     inside = {
         name: Interface(name, 1, 1500, "", True, "", "veth", (*held.get(name, ()), "10.1.9.9/24"))
@@ -54,7 +54,7 @@ def found_of(held: t.Mapping[str, t.Sequence[str]] = {}, running: bool = True) -
 
 def commands(**change: t.Any) -> list[str]:
     """The steps from the router as it is to a changed one."""
-    wanted = router.declared({**ITEM, **change}, "me")
+    wanted = daemon.declared({**ITEM, **change}, router.KIND, "me")
     steps = daemon.compare(found_of(), [wanted], router.KIND, daemon.Settings("me")).steps
     assert all(step.mode in (0o640, 0o644) for step in steps if isinstance(step, Write))
     return [" ".join(step.argv) for step in steps if isinstance(step, Step)]
