@@ -19,6 +19,7 @@ description:
     southbound database.
 extends_documentation_fragment:
   - overloom.fabric.attributes
+  - overloom.fabric.database
   - overloom.fabric.ovs
 options:
   name:

@@ -20,6 +20,7 @@ description:
   - Where an option names a row, as O(switches[].ports[].dhcpv4_options), that may be one of this call or one of the database.
 extends_documentation_fragment:
   - overloom.fabric.attributes
+  - overloom.fabric.database
   - overloom.fabric.ovn
   - overloom.fabric.ovn_northbound
 options:

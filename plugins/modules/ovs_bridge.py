@@ -29,6 +29,7 @@ description:
 extends_documentation_fragment:
   - overloom.fabric.attributes
   - overloom.fabric.owner
+  - overloom.fabric.database
   - overloom.fabric.ovs
   - overloom.fabric.ovs_bridge
 seealso:

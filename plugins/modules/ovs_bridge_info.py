@@ -14,6 +14,7 @@ description:
   - Returns the bridges of Open vSwitch with their ports, typed, by one call of C(ovs-vsctl).
 extends_documentation_fragment:
   - overloom.fabric.attributes.info
+  - overloom.fabric.database
   - overloom.fabric.ovs
 options:
   name:

@@ -16,6 +16,7 @@ description:
 extends_documentation_fragment:
   - overloom.fabric.attributes
   - overloom.fabric.attributes.info
+  - overloom.fabric.database
   - overloom.fabric.ovs
 options:
   gather:

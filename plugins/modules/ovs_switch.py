@@ -16,6 +16,7 @@ description:
   - Each option's meaning is that of ovs-vswitchd.conf.db(5), table Open_vSwitch.
 extends_documentation_fragment:
   - overloom.fabric.attributes
+  - overloom.fabric.database
   - overloom.fabric.ovs
   - overloom.fabric.ovs_switch
 seealso:

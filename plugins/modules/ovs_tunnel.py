@@ -25,6 +25,7 @@ description:
 extends_documentation_fragment:
   - overloom.fabric.attributes
   - overloom.fabric.owner
+  - overloom.fabric.database
   - overloom.fabric.ovs
   - overloom.fabric.ovs_tunnel
 options:

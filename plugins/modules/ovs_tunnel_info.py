@@ -14,6 +14,7 @@ description:
   - Returns the tunnel ports of Open vSwitch with their options, errors and BFD state, typed, by one call of C(ovs-vsctl).
 extends_documentation_fragment:
   - overloom.fabric.attributes.info
+  - overloom.fabric.database
   - overloom.fabric.ovs
 options:
   name:
