@@ -135,6 +135,12 @@ guests:
   returned: with O(guests), when libvirt answers
   type: dict
   sample: {vm1: running}
+impairments:
+  description: The impairments that M(overloom.fabric.link_impairment) has made, of whichever owner, with the seconds that are left of each.
+  returned: always
+  type: list
+  elements: dict
+  sample: [{name: link-kvm1-kvm2-eth1, owner: myfabric, interface: eth1, netns: null, effect: cut, seconds: 30, left: 12}]
 daemons:
   description: The daemons of FRR that run. What else M(overloom.fabric.frr_info) returns is here, too, under its names.
   returned: with O(routing), when FRR answers

@@ -14,6 +14,7 @@ import typing as t
 from ansible_collections.overloom.fabric.plugins.module_utils._container.reconcile import described
 from ansible_collections.overloom.fabric.plugins.module_utils._dhcp.info import dhcp
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.info import facts
+from ansible_collections.overloom.fabric.plugins.module_utils._impair.impairment import impairments
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.states import guest_states
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.info import namespaces
 from ansible_collections.overloom.fabric.plugins.module_utils._nft.info import tables
@@ -42,7 +43,7 @@ COUNTERS = ("rx_bytes", "tx_bytes", "rx_packets", "tx_packets", "rx_errors", "tx
 
 def read(runner: OvsRunner, frr: Runner, options: Item) -> tuple[Item, dict[str, str]]:
     """All that was asked for, and why what is missing of it could not be read, by its key."""
-    found: Item = {"namespaces": []}
+    found: Item = {"namespaces": [], "impairments": impairments()}
     unread: dict[str, str] = {}
 
     def take(part: str, reader: t.Callable[[], Item]) -> None:

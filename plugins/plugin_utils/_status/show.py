@@ -26,7 +26,8 @@ def lines(report: Item) -> list[str]:
     for kind, count in report["things"].items():
         mark = "●" if count["good"] == count["planned"] else "✗"
         shown.append(f"  {mark} {KINDS[kind]:{width}}  {count['good']} of {count['planned']}")
-    return shown + _tunnels(report["tunnels"]) + _policy(report["policy"]) + _problems(report["problems"])
+    shown += _tunnels(report["tunnels"]) + _policy(report["policy"]) + _impaired(report["impaired"])
+    return shown + _problems(report["problems"])
 
 
 def _tunnels(rows: t.Sequence[Item]) -> list[str]:
@@ -77,6 +78,16 @@ def _policy(rows: t.Sequence[Item]) -> list[str]:
     width = max((len(rule) for rule, _packets in shown), default=0)
     lines_ = [f"    {rule:{width}}  {packets} packets" for rule, packets in shown]
     return ["", "  dropped by the policy", *lines_] if lines_ else []
+
+
+def _impaired(rows: t.Sequence[Item]) -> list[str]:
+    """What is impaired on purpose, and how long it will be."""
+    shown = [
+        f"  ! {row['host']} {row['interface']}{' in ' + row['netns'] if row['netns'] else ''} is impaired by {row['name']}"
+        f" ({row['effect']}), {row['left']} s left"
+        for row in rows
+    ]
+    return ["", *shown] if shown else []
 
 
 def _problems(problems: t.Sequence[Item]) -> list[str]:

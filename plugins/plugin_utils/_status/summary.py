@@ -71,6 +71,7 @@ def report(plan: Item, seen: t.Mapping[str, Item], now: float, before: Item | No
         "tunnels": _tunnels(plan, seen, now, before),
         "segments": _segments(plan, seen, problems),
         "policy": _policy(plan, seen),
+        "impaired": [{"host": host, **row} for host, found in seen.items() for row in found.get("impairments", ())],
         "problems": problems,
     }
 

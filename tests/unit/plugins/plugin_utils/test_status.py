@@ -31,6 +31,14 @@ def test_a_fabric_as_planned_is_all_well(seen):
     assert "all as planned" in shown and "2 kB out, 1 kB in, BFD up" in shown
 
 
+def test_what_is_impaired_on_purpose_is_told_and_is_no_problem(seen):
+    row = {"name": "cut", "owner": "x", "interface": "eth1", "netns": None, "effect": "cut", "seconds": 30, "left": 12}
+    seen["kvm1"]["impairments"] = [row]
+    report = summary.report(PLAN, seen, 100.0)
+    assert report["passed"] and report["impaired"] == [{"host": "kvm1", **row}]
+    assert "  ! kvm1 eth1 is impaired by cut (cut), 12 s left" in show.lines(report)
+
+
 CHANGES = {
     "tag": (lambda seen: port(seen, "kvm1", "v-a").update(tag=77), "port", "tag 77", 2),
     "tunnel gone": (lambda seen: seen["kvm1"].update(tunnels=[]), "tunnel", "not there", 3),

@@ -1,0 +1,62 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Impair: says which interfaces of which hosts a tunnel, a link or an endpoint is. The work is done in plugin_utils."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.overloom.fabric.plugins.plugin_utils._impair import places
+
+ARGUMENTS = {
+    "plan": {"type": "dict", "required": True},
+    "effect": {"type": "str", "required": True},
+    "for": {"type": "str", "default": "30s"},
+    "cables": {"type": "list", "elements": "list", "default": []},
+    **{kind: {"type": "str"} for kind in places.KINDS},
+}
+
+
+class ActionModule(ActionBase):
+    """Runs on the controller; another task changes the hosts, so check mode is the same."""
+
+    _requires_connection = False
+    _supports_check_mode = True
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        result = super().run(tmp, task_vars)
+        result["changed"] = False
+        _validation, options = self.validate_argument_spec(argument_spec=ARGUMENTS)
+        present = set((task_vars or {}).get("ansible_play_hosts_all", ()))
+        try:
+            asked = _asked(options)
+            missing = sorted(set(asked["hosts"]) - present)
+            if missing:
+                raise places.ImpairError(
+                    f"{missing[0]} would be impaired, too, but is not among the hosts of this run; extend --limit."
+                )
+        except places.ImpairError as error:
+            return {**result, "failed": True, "msg": str(error)}
+        return {**result, **asked}
+
+
+def _asked(options: dict[str, t.Any]) -> dict[str, t.Any]:
+    """What the hosts are told. Raises ImpairError."""
+    named = [kind for kind in places.KINDS if options[kind]]
+    off = options["effect"].strip().lower() == places.OFF
+    if off and not named:
+        return {"hosts": {}, "state": "absent", "all": True}
+    if len(named) != 1:
+        given = " and ".join(named) or "none of them"
+        raise places.ImpairError(f"{given} given; name one of {', '.join(places.KINDS)}, as in -e tunnel=kvm1/kvm2.")
+    (kind,) = named
+    plan = options["plan"]
+    found = places.places(plan, places.cables_of(plan, options["cables"]), kind, options[kind])
+    if off:
+        return {"hosts": found, "state": "absent", "all": False}
+    made = places.with_effect(found, places.effect(options["effect"]), options["for"])
+    return {"hosts": made, "state": "present", "all": False}
