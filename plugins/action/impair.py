@@ -7,41 +7,32 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible.plugins.action import ActionBase
-
+from ansible_collections.overloom.fabric.plugins.plugin_utils._controller import ControllerAction, failed
 from ansible_collections.overloom.fabric.plugins.plugin_utils._impair import places
 
-ARGUMENTS = {
-    "plan": {"type": "dict", "required": True},
-    "effect": {"type": "str", "required": True},
-    "for": {"type": "str", "default": "30s"},
-    "cables": {"type": "list", "elements": "list", "default": []},
-    **{kind: {"type": "str"} for kind in places.KINDS},
-}
 
+class ActionModule(ControllerAction):
+    """Finds the interfaces; another task changes the hosts."""
 
-class ActionModule(ActionBase):
-    """Runs on the controller; another task changes the hosts, so check mode is the same."""
+    ARGUMENTS: t.ClassVar[dict[str, t.Any]] = {
+        "plan": {"type": "dict", "required": True},
+        "effect": {"type": "str", "required": True},
+        "for": {"type": "str", "default": "30s"},
+        "cables": {"type": "list", "elements": "list", "default": []},
+        **{kind: {"type": "str"} for kind in places.KINDS},
+    }
 
-    _requires_connection = False
-    _supports_check_mode = True
-    TRANSFERS_FILES = False
-
-    def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
-        result = super().run(tmp, task_vars)
-        result["changed"] = False
-        _validation, options = self.validate_argument_spec(argument_spec=ARGUMENTS)
-        present = set((task_vars or {}).get("ansible_play_hosts_all", ()))
+    def act(self, options: dict[str, t.Any], variables: dict[str, t.Any]) -> dict[str, t.Any]:
         try:
             asked = _asked(options)
-            missing = sorted(set(asked["hosts"]) - present)
-            if missing:
-                raise places.ImpairError(
-                    f"{missing[0]} would be impaired, too, but is not among the hosts of this run; extend --limit."
-                )
         except places.ImpairError as error:
-            return {**result, "failed": True, "msg": str(error)}
-        return {**result, **asked}
+            return failed(str(error))
+        missing = sorted(set(asked["hosts"]) - set(variables["ansible_play_hosts_all"]))
+        if missing:
+            return failed(
+                f"{missing[0]} would be impaired, too, but is not among the hosts of this run; extend --limit."
+            )
+        return asked
 
 
 def _asked(options: dict[str, t.Any]) -> dict[str, t.Any]:
