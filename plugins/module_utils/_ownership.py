@@ -36,6 +36,8 @@ from ansible_collections.overloom.fabric.plugins.module_utils._netns.reader impo
     alias_owner,
     space_of,
 )
+from ansible_collections.overloom.fabric.plugins.module_utils._network_files import Named
+from ansible_collections.overloom.fabric.plugins.module_utils._network_files import read as network_files
 from ansible_collections.overloom.fabric.plugins.module_utils._ovn.chassis import MARK
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.before import users
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import (
@@ -103,7 +105,7 @@ class Host(t.NamedTuple):
 
     switch: whether Open vSwitch answered; if not, its devices are there without anybody who knows them. flows: of others on a
     bridge, in words. spaces: what our units note of namespaces. guests, networks: name to (owner or "", whether it runs).
-    images: those of the claims that are there. placed: the services of the claims.
+    images: those of the claims that are there. placed: the services of the claims. files: what the host's own network configuration names.
     """
 
     interfaces: dict[str, _ip.Interface]
@@ -120,6 +122,12 @@ class Host(t.NamedTuple):
     containers: t.Dict[str, Container] = {}
     images: t.FrozenSet[str] = frozenset()
     placed: Placed | None = None
+    files: t.Sequence[Named] = ()
+
+    def configured(self, name: str, *, whole: bool) -> list[str]:
+        """The traces of an interface in the host's own network configuration. whole: whether it counts that it is made there; else its addresses."""
+        named = [one for one in self.files if one.name == name and (one.made if whole else one.addressed)]
+        return [f"configured in {path}" for path in dict.fromkeys(one.path for one in named)]
 
 
 class Use(t.NamedTuple):
@@ -166,6 +174,7 @@ def read_host(runner: Runner, claims: t.Sequence[Claim]) -> Host:
         notes=_noted() if "router" in kinds else {},
         containers=(containers(runner) or {}) if "container" in kinds else {},
         placed=placed(runner, [c.name for c in claims if c.kind == "service"]) if "service" in kinds else None,
+        files=network_files() if kinds & {"bridge", "interface", "nic", "port"} else (),
         images=frozenset(image_ids(runner, {c.on for c in claims if c.kind == "container" and c.on})),
     )
 
@@ -243,9 +252,8 @@ def _bridge(claim: Claim, host: Host, owner: str) -> Use | None:
     row = host.database.tables["Bridge"].get(claim.name)
     if row is None:
         return _other_device(claim, host, owner)
-    return _used(
-        owner_of(row), owner, users(host.database, claim.name, owner, lambda bridge: host.flows.get(bridge, []))
-    )
+    traces = users(host.database, claim.name, owner, lambda bridge: host.flows.get(bridge, []))
+    return _used(owner_of(row), owner, traces + host.configured(claim.name, whole=True))
 
 
 def _chassis(_claim: Claim, host: Host, owner: str) -> Use | None:
@@ -257,13 +265,15 @@ def _chassis(_claim: Claim, host: Host, owner: str) -> Use | None:
 
 def _other_device(claim: Claim, host: Host, owner: str) -> Use | None:
     """The use of an interface of the kernel that has the name which Open vSwitch would need."""
-    there = host.interfaces.get(claim.name)
-    if there is None or claim.name in host.database.bridge_of:
+    if claim.name in host.database.bridge_of:
         return None
+    there, traces = host.interfaces.get(claim.name), host.configured(claim.name, whole=True)
+    if there is None:
+        return _used(None, owner, traces)
     # A daemon that stopped leaves its devices, and only its database knows whose they are.
     if not host.switch and there.kind in ("openvswitch", "tun"):
         return None
-    return _used(alias_owner(there.alias), owner, [f"an interface of the kind {there.kind or 'hardware'}"])
+    return _used(alias_owner(there.alias), owner, [f"an interface of the kind {there.kind or 'hardware'}", *traces])
 
 
 def _port(claim: Claim, host: Host, owner: str) -> Use | None:
@@ -305,8 +315,11 @@ def _nic(claim: Claim, host: Host, owner: str) -> Use | None:
         return _port(claim._replace(name=port), host, owner)
     traces = [f"a part of {there.master}"] if there.master else []
     default = any(line.split()[:2] == [claim.name, "00000000"] for line in content("/proc/net/route").splitlines())
+    # In a bridge, it would have no frames for them any more.
+    traces += [f"{one.kind} {one.name}" for one in host.interfaces.values() if one.upon == claim.name]
     # That it carries the default route is told where the role looks at it, with the way on.
-    traces += [] if default else [f"address {address}" for address in there.addresses]
+    if not default:
+        traces += [f"address {address}" for address in there.addresses] + host.configured(claim.name, whole=False)
     return _used(None, owner, traces)
 
 

@@ -43,7 +43,10 @@ options:
         description: Whether the interface is up.
         type: bool
       state:
-        description: With V(absent), the addresses that this module gave are taken away, and a VLAN that it made. The MTU and the state are left.
+        description:
+          - With V(absent), the addresses that this module gave are taken away, and a VLAN that it made.
+          - MTU and state become what they were before this module set them, unless somebody has changed them since. An interface stays up while it has
+            addresses of others, or VLANs.
         type: str
         choices: [present, absent]
         default: present

@@ -11,7 +11,7 @@ version_added: 0.1.0
 author: The overloom.fabric authors (@overloom)
 description:
   - Writes one file in C(/etc/sysctl.d) and sets the values that differ in the running kernel, in one call for all parameters.
-  - Another owner's file, or one that was made by hand, is not touched.
+  - Another owner's file, or one that was made by hand, is not touched, unless O(adopt=true).
 extends_documentation_fragment:
   - overloom.fabric.attributes
 options:
@@ -29,7 +29,9 @@ options:
     type: bool
     default: false
   state:
-    description: With V(absent), the file is removed. The values in force stay until the next boot.
+    description:
+      - With V(absent), the file is removed. The values in force stay until the next boot, as others may count on them by now.
+      - A file that was taken over is given back as it was, and its values are in force again.
     type: str
     choices: [present, absent]
     default: present
@@ -37,6 +39,12 @@ options:
     description: The mark in the file's first line.
     type: str
     default: overloom.fabric
+  adopt:
+    description:
+      - Take over a file of that name that another owner, or somebody by hand, has made. Ours keeps its lines, and gives them back.
+      - With O(state=absent), what was there before goes, too.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -91,6 +99,7 @@ def main() -> None:
                 "optional": {"type": "bool", "default": False},
                 "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
                 "owner": {"type": "str", "default": DEFAULT_OWNER},
+                "adopt": {"type": "bool", "default": False},
             },
             supports_check_mode=True,
         )

@@ -35,7 +35,7 @@ def test_an_interface_is_made_changed_and_cleared(host: harness.Host) -> None:
     host.apply("ip_interface", {"name": "eth1", "addresses": ["10.254.0.3/31"], "owner": "test"})
     assert held(host, "eth1") == {"addresses": ["10.254.0.3/31"], "mtu": 1400, "up": True}
     host.apply("ip_interface", {"name": "eth1", "state": "absent", "owner": "test"})
-    assert held(host, "eth1")["addresses"] == []
+    assert held(host, "eth1") == {"addresses": [], "mtu": 1500, "up": False}
     assert not host.exists("/etc/systemd/system/overloom-interface-eth1.service")
 
 
@@ -62,6 +62,22 @@ def test_it_is_there_again_at_boot(host: harness.Host) -> None:
     host.reboot()
     host.run(["systemctl", "is-system-running", "--wait"], ok=None)
     assert held(host, "eth1") == {"addresses": ["10.254.0.1/31"], "mtu": 1400, "up": True}
+
+
+@pytest.mark.parametrize("way", ["absent", "purge"])
+def test_it_gets_back_its_mtu_and_its_state_also_after_a_reboot(host: harness.Host, way: str) -> None:
+    """A card that was down and had another MTU before it was declared; the kernel forgets both at the reboot, and the unit does not."""
+    host.run(["ip", "link", "set", "eth1", "mtu", "1450", "down"])
+    host.apply("ip_interface", {"name": "eth1", "addresses": ["10.254.0.1/31"], "mtu": 1400, "owner": "test"})
+    host.apply("ip_interface", {"name": "eth1", "mtu": 1380, "owner": "test"})
+    if way == "purge":
+        host.reboot()
+        host.run(["systemctl", "is-system-running", "--wait"], ok=None)
+    assert held(host, "eth1") == {"addresses": ["10.254.0.1/31"], "mtu": 1380, "up": True}
+    gone = {"interfaces": [], "purge": True} if way == "purge" else {"name": "eth1", "state": "absent"}
+    host.apply("ip_interface", {**gone, "owner": "test"})
+    assert held(host, "eth1") == {"addresses": [], "mtu": 1450, "up": False}
+    assert not host.apply("ip_interface", {**gone, "owner": "test"})["changed"]
 
 
 def test_what_was_changed_by_hand_is_repaired(host: harness.Host) -> None:

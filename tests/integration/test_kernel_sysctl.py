@@ -69,11 +69,44 @@ def test_a_file_of_others_is_not_touched(host: harness.Host, first: str) -> None
     host.write(FILE, f"{first}\nnet.ipv4.ip_forward = 0\n")
     for state in ({"sysctls": {"net.ipv4.ip_forward": 1}}, {"state": "absent"}):
         said = host.module("kernel_sysctl", {"name": "test", **state}, ok=False)["msg"]
-        assert said == f"{FILE} was not made for owner overloom.fabric; take another name, or remove the file"
+        assert (
+            said
+            == f"{FILE} was not made for owner overloom.fabric; take another name, remove the file, or give adopt: true to take it over"
+        )
     assert (
         host.run(["cat", FILE]) == f"{first}\nnet.ipv4.ip_forward = 0\n"
         and in_force(host, "net.ipv4.ip_forward") == "0"
     )
+
+
+@pytest.mark.parametrize("first", ("# made by hand\n\n; a remark: ü", "# Made by overloom.fabric for other."))
+def test_a_file_of_others_is_adopted_and_given_back_to_the_letter_also_after_a_reboot(
+    host: harness.Host, first: str
+) -> None:
+    """Its values are in force again; what it did not state stays."""
+    theirs = (
+        f"{first}\nnet.ipv4.ip_forward = 0\n-net.ipv4.conf.*.arp_ignore=0\nnet/ipv4/ip_local_port_range = 30000\t50000"
+    )
+    host.write(FILE, theirs)
+    host.run(["sysctl", "-q", "--load", FILE])
+    host.apply("kernel_sysctl", {**FORWARD, "adopt": True})
+    host.apply("kernel_sysctl", {"name": "test", "sysctls": {"net.ipv4.ip_forward": 1}})
+    host.reboot()
+    host.run(["systemctl", "is-system-running", "--wait"], ok=None)
+    assert in_force(host, "net.ipv4.ip_forward") == "1"
+    if "other" in first:
+        # With adopt it goes as a whole.
+        host.apply("kernel_sysctl", {"name": "test", "state": "absent", "adopt": True})
+        assert not host.exists(FILE) and in_force(host, "net.ipv4.ip_forward") == "1"
+        return
+    absent = {"name": "test", "state": "absent"}
+    foretold = host.module("kernel_sysctl", absent, check=True)
+    given = host.module("kernel_sysctl", absent)
+    assert given["commands"] == foretold["commands"]
+    assert "was there before it was adopted: it is given back, not removed" in str(given["warnings"])
+    assert host.run(["cat", FILE]) == theirs
+    assert in_force(host, "net.ipv4.ip_forward") == "0"
+    assert in_force(host, "net.ipv4.ip_local_port_range") == "30000 50000"
 
 
 @pytest.mark.parametrize(

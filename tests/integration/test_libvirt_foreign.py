@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import time
 import typing as t
@@ -13,6 +15,7 @@ import guests
 import harness
 import pytest
 from guests import IMAGES, guest
+from libvirt_others import DOCUMENTS, STEPS, besides, canonical
 
 # As virt-manager writes it, with what people add by hand.
 FOREIGN = """<domain type='qemu'>
@@ -172,6 +175,53 @@ def test_one_option_of_a_guest_that_virt_manager_made(kvm: harness.Host) -> None
             assert any(kept in line for line in definition(kvm, "theirs")), f"{options}: {kept} is gone"
         assert "hidden" not in shown
         kvm.run(["virsh", "undefine", "theirs"])
+
+
+def test_options_of_guests_of_every_kind_of_people_and_all_is_given_back_after_a_reboot(kvm: harness.Host) -> None:
+    """Each guest gets one option after the other, all guests in one call; libvirt itself has taken what they wrote first."""
+
+    def documents() -> dict[str, str]:
+        return {name: kvm.run(["virsh", "dumpxml", "--inactive", "--security-info", name]) for name in DOCUMENTS}
+
+    for name, text in DOCUMENTS.items():
+        kvm.run(["virsh", "define", "/dev/stdin"], stdin=text.replace("<name>vm1<", f"<name>{name}<", 1))
+    # libvirt sorts the devices as it reads its own documents.
+    for text in documents().values():
+        kvm.run(["virsh", "define", "/dev/stdin"], stdin=text)
+    first = documents()
+    for part in ("<!-- since 2019 -->", "<?backup run now?>", "<backup:b>night</backup:b> at 2</backup:note>"):
+        assert part in first["metadata"], "libvirt keeps what others have in the metadata"
+    declared: dict[str, dict[str, t.Any]] = {name: {"name": name} for name in DOCUMENTS}
+    before = first
+    for turn in range(0, len(STEPS), 1 if os.environ.get("OVERLOOM_LONG") else 3):
+        may = {}
+        for number, name in enumerate(DOCUMENTS):
+            # A MAC address is one guest's.
+            options, may[name] = json.loads(
+                json.dumps(STEPS[(turn + number) % len(STEPS)]).replace("0b:00:09", f"0b:00:{number:02x}")
+            )
+            declared[name].update(options)
+            if options.get("cpu_mode") == "maximum":
+                declared[name].pop("cpu_model", None)
+        kvm.apply("libvirt_domain", {"domains": list(declared.values()), "adopt": True})
+        after = documents()
+        for name, pattern in may.items():
+            # libvirt gives out addresses, controllers, and a card for the first graphics.
+            drawn = "devices/.*address/@.*|devices/controller.*" + (
+                "" if "<video" in before[name] else "|devices/video.*"
+            )
+            lines = besides(before[name], after[name], f"({pattern})|{drawn}")
+            assert lines == [], (name, declared[name])
+        before = after
+    kvm.reboot()
+    kvm.run(["systemctl", "is-system-running", "--wait"], ok=None)
+    assert documents() == before
+    assert not kvm.module("libvirt_domain", {"domains": list(declared.values())})["changed"]
+    kvm.apply("libvirt_domain", {"domains": [], "purge": True})
+    for name, text in documents().items():
+        gone, come = (canonical(one) - canonical(other) for one, other in ((first[name], text), (text, first[name])))
+        # A password is not remembered; ours stays.
+        assert [line for line in [*gone, *come] if not re.search("address/@|@passwd", line[0])] == [], name
 
 
 def test_a_guest_of_somebody_is_not_changed_unasked_and_is_given_back(kvm: harness.Host) -> None:

@@ -94,7 +94,9 @@ def test_all_that_others_use_is_told_of_all_hosts_at_once_and_nothing_is_changed
         "kvm2",
         "ovs-vsctl add-br br-int -- set bridge br-int external_ids:overloom-owner=blue",
         "ip address add 192.0.2.7/24 dev eth1",
+        "ip link add theirs0 link eth1 type macvlan",
     )
+    fabric.lab.host("kvm2").write("/etc/systemd/network/90-theirs.netdev", "[NetDev]\nName=tep0\nKind=dummy\n")
     fabric.lab.host("r1").write("/etc/frr/frr.conf", "router ospf\n network 192.0.2.0/24 area 0\n")
     before = look(fabric)
     sentences = [
@@ -108,13 +110,15 @@ def test_all_that_others_use_is_told_of_all_hosts_at_once_and_nothing_is_changed
         f"kvm1: network {network} was there before the fabric and is in use (it is defined); take another fabric_name, or rename that network.",
         "kvm1: container c1 was there before the fabric and is in use (",
         "kvm2: bridge br-int belongs to the owner blue; name another bridge",
+        "kvm2: interface tep0 was there before the fabric and is in use (configured in /etc/systemd/network/90-theirs.netdev); "
+        "name another port in fabric_underlay.tep, or set fabric_adopt",
         "or name br-int in fabric_adopt to take it over",
         "r1: router ospf was there before the fabric and is in use",
         "leave FRR on r1 to others with fabric_router.managed: false",
     ]
     cases = [
-        (["--check"], "kvm2: nic eth1 was there before the fabric and is in use (address 192.0.2.7/24); name another one in the ends of fabric_links"),
-        ([], "kvm2: there is no interface enp7s0; the host has eth1; name another one in the ends of fabric_links"),
+        (["--check"], "kvm2: nic eth1 was there before the fabric and is in use (macvlan theirs0, address 192.0.2.7/24); name another one in"),
+        ([], "kvm2: there is no interface enp7s0; the host has eth1, theirs0; name another one in the ends of fabric_links"),
     ]  # fmt: skip
     for arguments, nic in cases:
         routed(fabric, "kvm2:eth1" if arguments else "kvm2:enp7s0")
@@ -123,5 +127,5 @@ def test_all_that_others_use_is_told_of_all_hosts_at_once_and_nothing_is_changed
         said = " ".join(out.split())
         for sentence in (*sentences, nic):
             assert sentence in said, said
-        assert len(set(re.findall(r"\d+\. (?:kvm\d|r1): ", said))) == 10, said
+        assert len(set(re.findall(r"\d+\. (?:kvm\d|r1): ", said))) == 11, said
         assert look(fabric) == before

@@ -66,7 +66,11 @@ class Found(t.NamedTuple):
 
 
 class Kept(t.NamedTuple):
-    """What a unit gives its interface at boot. others: those of its addresses that were there before, and so are never taken away."""
+    """What a unit gives its interface at boot.
+
+    others: those of its addresses that were there before, and so are never taken away. was_mtu, was_up: what the interface was before
+    either was declared, which it becomes again; None for what was not declared. parent_up: the same of the card of a VLAN.
+    """
 
     owner: str
     addresses: tuple[str, ...] = ()
@@ -75,6 +79,9 @@ class Kept(t.NamedTuple):
     others: tuple[str, ...] = ()
     parent: str = ""
     vlan: int | None = None
+    was_mtu: int | None = None
+    was_up: bool | None = None
+    parent_up: bool | None = None
 
 
 def items(params: dict[str, t.Any]) -> list[Item]:
@@ -123,29 +130,30 @@ def kept(unit: Unit | None) -> Kept | None:
     notes = unit.notes() if unit else {}
     if "Owner" not in notes:
         return None
-    mtu = notes.get("Mtu", "")
-    up = {"yes": True, "no": False}.get(notes.get("Up", ""))
+    numbers = {key: int(notes[key]) if notes.get(key, "").isdigit() else None for key in ("Mtu", "Vlan", "WasMtu")}
+    states = {key: {"yes": True, "no": False}.get(notes.get(key, "")) for key in ("Up", "WasUp", "ParentUp")}
     addresses, others = (tuple(notes.get(key, "").split()) for key in ("Addresses", "Others"))
-    vlan = notes.get("Vlan", "")
-    parent = notes.get("Parent", "")
     return Kept(
         notes["Owner"],
         addresses,
-        int(mtu) if mtu.isdigit() else None,
-        up,
+        numbers["Mtu"],
+        states["Up"],
         others,
-        parent,
-        int(vlan) if vlan.isdigit() else None,
+        notes.get("Parent", ""),
+        numbers["Vlan"],
+        numbers["WasMtu"],
+        states["WasUp"],
+        states["ParentUp"],
     )
 
 
 def unit(name: str, wanted: Kept, devices: bool) -> Unit:
     """The unit that gives an interface at boot what is declared. devices: whether it can wait for its card, which may come late."""
     notes = {"Owner": wanted.owner, "Addresses": " ".join(wanted.addresses)}
-    if wanted.mtu is not None:
-        notes["Mtu"] = str(wanted.mtu)
-    if wanted.up is not None:
-        notes["Up"] = "yes" if wanted.up else "no"
+    for key, number in (("Mtu", wanted.mtu), ("WasMtu", wanted.was_mtu)):
+        notes.update({} if number is None else {key: str(number)})
+    for key, state in (("Up", wanted.up), ("WasUp", wanted.was_up), ("ParentUp", wanted.parent_up)):
+        notes.update({} if state is None else {key: "yes" if state else "no"})
     if wanted.others:
         notes["Others"] = " ".join(wanted.others)
     if wanted.vlan is not None:
@@ -202,7 +210,8 @@ def compare(
         for one in found.units.values()
         if _purged(one, declared, owner, purge)
     ]
-    comparison = _Comparison(found, owner, adopt, check)
+    stays = {item.name: item.present for item in [*declared, *gone]}
+    comparison = _Comparison(found, owner, adopt, check, stays)
     for item in [*declared, *gone]:
         comparison.add(item)
     return comparison.change(running)
@@ -211,11 +220,12 @@ def compare(
 class _Comparison:
     """What becomes of each interface, gathered: the lines for ip(8), the units, and both sides of the diff.
 
+    stays: of each interface that this run is about, whether it is declared, and not given back.
     interim: units that note what comes and what goes until it is done, so that a run that is killed leaves nothing that nobody knows.
     """
 
-    def __init__(self, found: Found, owner: str, adopt: bool, check: bool) -> None:
-        self.found, self.owner, self.adopt, self.check = found, owner, adopt, check
+    def __init__(self, found: Found, owner: str, adopt: bool, check: bool, stays: t.Mapping[str, bool]) -> None:
+        self.found, self.owner, self.adopt, self.check, self.stays = found, owner, adopt, check, stays
         self.units: dict[str, Unit | None] = {}
         self.interim: dict[str, Unit | None] = {}
         self.lines: list[str] = []
@@ -240,18 +250,19 @@ class _Comparison:
         if made:
             # What was there under the name is gone then.
             interface = None
-        new = self._kept(item, old, interface) if item.present else None
+        new = self._kept(item, old, interface, bool(made)) if item.present else None
         self._note(file, item.name, old, new)
         if new is None and old.vlan is not None:
             # What was made here goes as a whole.
             self.lines += [f"link delete dev {_ip.word(item.name)}"] if interface else []
+            self.lines += self._parent_down(old)
             self._tell(item.name, interface, (), old, new)
             return
         target = self._target(old, new, interface)
         self.lines += made
         if interface is not None or item.present:
-            wanted = _ip.Wanted(item.name, mtu=new.mtu if new else None, up=new.up if new else None, addresses=target)
-            self.lines += _ip.interface_batch(interface, wanted)
+            mtu, up = (new.mtu, new.up) if new else self._former(old, interface, target)
+            self.lines += _ip.interface_batch(interface, _ip.Wanted(item.name, mtu=mtu, up=up, addresses=target))
         self._tell(item.name, interface, target, noted, new)
 
     def _check_there(self, item: Item, noted: Kept | None) -> None:
@@ -264,8 +275,41 @@ class _Comparison:
             raise FabricError(sentence)
         self.warnings.append(sentence)
 
-    def _kept(self, item: Item, old: Kept, interface: _ip.Interface | None) -> Kept:
-        """What is noted of a declared interface: each option, or what it was."""
+    def _former(
+        self, old: Kept, interface: _ip.Interface | None, addresses: t.Collection[str]
+    ) -> tuple[int | None, bool | None]:
+        """MTU and state that an interface gets back, None for what stays: what others have changed since, and a link that they use."""
+        if interface is None:
+            return None, None
+        mtu = old.was_mtu if interface.mtu == old.mtu else None
+        up = old.was_up if interface.up == old.up else None
+        if up is False and (addresses or interface.master or self._carries(interface.name)):
+            up = None
+        return mtu, up
+
+    def _carries(self, name: str) -> bool:
+        """Whether an interface has others upon it that stay."""
+        return any(one.upon == name and self.stays.get(one.name, True) for one in self.found.interfaces.values())
+
+    def _parent_down(self, old: Kept) -> list[str]:
+        """The line that takes the card of a VLAN down again, if nobody uses it any more."""
+        card = self.found.interfaces.get(old.parent)
+        line = f"link set dev {_ip.word(old.parent)} down"
+        kept_up = self.stays.get(old.parent, unit_name(KIND, old.parent) in self.found.units)
+        if old.parent_up is not False or card is None or not card.up or kept_up or line in self.lines:
+            return []
+        return [] if card.addresses or card.master or self._carries(old.parent) else [line]
+
+    def _parent_was_up(self, parent: str) -> bool | None:
+        """Whether a card was up before a VLAN of ours came onto it."""
+        card = self.found.interfaces.get(parent)
+        others = [kept(one) for one in self.found.units.values()]
+        if any(one and one.parent == parent and one.parent_up is False for one in others):
+            return False
+        return card.up if card else None
+
+    def _kept(self, item: Item, old: Kept, interface: _ip.Interface | None, made: bool) -> Kept:
+        """What is noted of a declared interface: each option, or what it was. made: whether the VLAN is made now."""
         new = Kept(
             self.owner,
             old.addresses if item.addresses is None else item.addresses,
@@ -273,9 +317,19 @@ class _Comparison:
             old.up if item.up is None else item.up,
             parent=item.parent or old.parent,
             vlan=item.vlan if item.parent else old.vlan,
+            was_mtu=old.was_mtu,
+            was_up=old.was_up,
+            parent_up=old.parent_up,
         )
         if new.addresses and new.up is None:
             new = new._replace(up=True)
+        if made and old.parent != new.parent:
+            new = new._replace(parent_up=self._parent_was_up(new.parent))
+        if interface is not None and new.vlan is None:
+            new = new._replace(
+                was_mtu=interface.mtu if old.mtu is None and new.mtu is not None else old.was_mtu,
+                was_up=interface.up if old.up is None and new.up is not None else old.was_up,
+            )
         if self.adopt:
             return new
         held = interface.addresses if interface else ()
@@ -306,8 +360,8 @@ class _Comparison:
         held = list(interface.addresses if interface else ())
         self.before[name] = {"addresses": held, "at_boot": _spelled(old)}
         self.after[name] = {"addresses": list(target), "at_boot": _spelled(new)}
-        for key in ("mtu", "up"):
-            value = getattr(new, key) if new else None
+        former = self._former(old, interface, target) if old and old.vlan is None and not new else (None, None)
+        for key, value in zip(("mtu", "up"), (new.mtu, new.up) if new else former):
             if value is not None:
                 self.before[name][key], self.after[name][key] = getattr(interface, key, None), value
 
@@ -339,6 +393,7 @@ def _spelled(what: Kept | None) -> dict[str, t.Any] | None:
     # Most interfaces are no VLANs, and have no addresses of others, and say nothing of it.
     unsaid = {"others"} if not what.others else set()
     unsaid |= {"parent", "vlan"} if what.vlan is None else set()
+    unsaid |= {key for key in ("was_mtu", "was_up", "parent_up") if getattr(what, key) is None}
     return {
         key: list(value) if isinstance(value, tuple) else value
         for key, value in what._asdict().items()

@@ -36,6 +36,10 @@ _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.ASCII)
 _BARE_WORD = re.compile(r"[A-Za-z0-9_.:/@%+=,-]+", re.ASCII)
 
 
+# Kinds of interfaces that lie upon another one.
+UPON = ("vlan", "macvlan", "macvtap", "ipvlan", "ipvtap")
+
+
 class Interface(t.NamedTuple):
     """One network interface as `ip -json -details address show` tells it.
 
@@ -68,6 +72,11 @@ class Interface(t.NamedTuple):
     addrgen: str = ""
     parent: str = ""
     vlan: int | None = None
+
+    @property
+    def upon(self) -> str:
+        """The interface whose frames this one takes, or empty. A veth's parent is its other end."""
+        return self.parent if self.kind in UPON else ""
 
 
 class Wanted(t.NamedTuple):

@@ -8,10 +8,12 @@ This file is private to the collection. Sources: sysctl(8), sysctl.d(5).
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import typing as t
 
+from ansible_collections.overloom.fabric.plugins.module_utils._owner import returned
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
     Change,
     FabricError,
@@ -28,15 +30,18 @@ _PART = re.compile(r"[A-Za-z0-9_:.@-]+")
 _HEAD = "# Made by overloom.fabric for {owner}."
 # Of files that the roles wrote before there was this module.
 _FORMER_HEAD = "# Written by overloom.fabric (role frr_router)."
+# Each line of a file that was taken over, as JSON, so that it can be given back to the letter.
+_TAKEN = "#| "
 
 
 class Wanted(t.NamedTuple):
-    """What is declared. sysctls: from the path below /proc/sys to the value; none: the file goes."""
+    """What is declared. sysctls: from the path below /proc/sys to the value; none: the file goes. adopt: whether another's may be taken over."""
 
     owner: str
     path: str
     sysctls: dict[str, str]
     optional: bool
+    adopt: bool = False
 
 
 class Found(t.NamedTuple):
@@ -84,7 +89,9 @@ def declaration(params: t.Mapping[str, t.Any]) -> Wanted:
         path, text = checked(key, value)
         if sysctls.setdefault(path, text) != text:
             raise FabricError(f"sysctls: {key} is declared twice, as {sysctls[path]} and as {text}; leave one out")
-    return Wanted(params["owner"], f"{FOLDER}/90-overloom-{params['name']}.conf", sysctls, params["optional"])
+    return Wanted(
+        params["owner"], f"{FOLDER}/90-overloom-{params['name']}.conf", sysctls, params["optional"], params["adopt"]
+    )
 
 
 def read(wanted: Wanted) -> Found:
@@ -94,7 +101,27 @@ def read(wanted: Wanted) -> Found:
             text: str | None = stream.read()
     except FileNotFoundError:
         text = None
-    return Found(text, {path: in_force(path) for path in wanted.sysctls})
+    return Found(text, {path: in_force(path) for path in {**wanted.sysctls, **stated(taken(text))}})
+
+
+def taken(text: str | None) -> str | None:
+    """The file that ours was taken over from, or None."""
+    lines = [line[len(_TAKEN) :] for line in (text or "").splitlines() if line.startswith(_TAKEN)]
+    try:
+        return "".join(map(json.loads, lines)) if lines else None
+    except (ValueError, TypeError):
+        return None
+
+
+def stated(text: str | None) -> dict[str, str]:
+    """The parameters that a file states and that are one each (no patterns), by their paths; sysctl.d(5)."""
+    found = {}
+    for line in (text or "").splitlines():
+        key, equals, value = line.strip().lstrip("-").partition("=")
+        path = sysctl_path(key.strip())
+        if equals and key[:1] not in ("#", ";") and all(_PART.fullmatch(part) for part in path.split("/")):
+            found[path] = " ".join(value.split())
+    return found
 
 
 def in_force(path: str) -> str | None:
@@ -107,26 +134,42 @@ def in_force(path: str) -> str | None:
 
 
 def compare(wanted: Wanted, found: Found) -> Change:
-    """The steps from what was found to what is declared. Values in force stay when the file goes."""
+    """The steps from what was found to what is declared. Values in force stay when the file goes, but for those of a file that is given back."""
     head = _HEAD.format(owner=wanted.owner)
-    if found.text is not None and not found.text.startswith((head, _FORMER_HEAD)):
-        raise FabricError(f"{wanted.path} was not made for owner {wanted.owner}; take another name, or remove the file")
-    missing = sorted(path for path, value in found.values.items() if value is None)
+    ours = found.text is None or found.text.startswith((head, _FORMER_HEAD))
+    if not ours and not wanted.adopt:
+        raise FabricError(
+            f"{wanted.path} was not made for owner {wanted.owner}; take another name, remove the file, or give adopt: true to take it over"
+        )
+    missing = sorted(path for path in wanted.sysctls if found.values[path] is None)
     if missing and not wanted.optional:
         raise FabricError(
             f"sysctls: this kernel has no {missing[0]}; leave it out, load its module, or take optional=true"
         )
-    differing = {path: value for path, value in wanted.sysctls.items() if found.values[path] not in (None, value)}
-    text = f"{head}\n" + "".join(f"{path} = {value}\n" for path, value in sorted(wanted.sysctls.items()))
+    former = taken(found.text) if ours else found.text
+    if wanted.sysctls:
+        kept = [f"{_TAKEN}{json.dumps(line)}\n" for line in (former or "").splitlines(keepends=True)]
+        lines = [f"{path} = {value}\n" for path, value in sorted(wanted.sysctls.items())]
+        text: str | None = "".join([f"{head}\n", *kept, *lines])
+    else:
+        # With adopt, what was there before goes, too.
+        text = None if wanted.adopt else former
+    values = wanted.sysctls or (stated(text) if found.text != text else {})
+    differing = {path: value for path, value in values.items() if found.values.get(path) not in (None, value)}
     steps: list[Step | Write | Remove] = []
-    if not wanted.sysctls:
-        steps += [Remove(wanted.path)] if found.text is not None else []
-    elif found.text != text:
-        steps.append(Write(wanted.path, text))
+    if found.text != text:
+        steps.append(Remove(wanted.path) if text is None else Write(wanted.path, text))
     if differing:
         steps.append(Step(("sysctl", "-q", "-w", *(f"{path}={value}" for path, value in sorted(differing.items())))))
-    after = {"file": text if wanted.sysctls else None, "in force": {**found.values, **differing}}
-    return Change(list(steps), {"file": found.text, "in force": found.values}, after)
+    after = {"file": text, "in force": {**found.values, **differing}}
+    return Change(list(steps), {"file": found.text, "in force": found.values}, after, _told(wanted, ours, former))
+
+
+def _told(wanted: Wanted, ours: bool, former: str | None) -> tuple[str, ...]:
+    """That a file that was taken over is given back."""
+    if wanted.sysctls or wanted.adopt or not ours or former is None:
+        return ()
+    return (returned(wanted.path),)
 
 
 def late_errors(wanted: Wanted, found: Found) -> list[str]:
@@ -150,6 +193,6 @@ def run(module: t.Any) -> None:
         lambda: read(wanted),
         lambda found: compare(wanted, found),
         runner,
-        lambda found: {"path": wanted.path, "sysctls": found.values},
+        lambda found: {"path": wanted.path, "sysctls": {path: found.values[path] for path in wanted.sysctls}},
         lambda found: late_errors(wanted, found),
     )

@@ -440,6 +440,7 @@ def patch_graphics(devices: ET.Element, wanted: t.Sequence[t.Mapping[str, t.Any]
         if found is None:
             found = element("graphics", {"type": item["type"], "autoport": "yes"})
             devices.append(found)
+        _check_listener(found, item, what)
         _write_graphics(found, item)
 
 
@@ -452,6 +453,16 @@ def _check_spice(devices: ET.Element, what: str) -> None:
             )
 
 
+def _check_listener(found: ET.Element, item: t.Mapping[str, t.Any], what: str) -> None:
+    """A console that listens on a socket, or on nothing, has no port."""
+    listener = "socket" if found.get("socket") else attribute(found, "listen", "type")
+    if item.get("port") and not item.get("listen") and listener in ("socket", "none"):
+        place = "a socket" if listener == "socket" else "nothing"
+        raise FabricError(
+            f"{what} graphics {item['type']} listens on {place}, which has no port: declare listen with the port, or leave port out"
+        )
+
+
 def _write_graphics(found: ET.Element, item: t.Mapping[str, t.Any]) -> None:
     seen = view_graphics(found)
     if item.get("port", seen["port"]) != seen["port"]:
@@ -460,7 +471,8 @@ def _write_graphics(found: ET.Element, item: t.Mapping[str, t.Any]) -> None:
         if item["port"]:
             found.set("port", str(item["port"]))
     if item.get("listen", seen["listen"]) != seen["listen"]:
-        found.attrib.pop("listen", None)
+        for key in ("listen", "socket"):
+            found.attrib.pop(key, None)
         listen = found.find("listen")
         if listen is not None:
             found.remove(listen)

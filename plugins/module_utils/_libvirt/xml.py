@@ -16,6 +16,7 @@ import typing as t
 import uuid
 import xml.etree.ElementTree as ET
 
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import verbatim
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import DEFAULT_OWNER, Caller, may_change
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import MASK, FabricError
 
@@ -149,12 +150,8 @@ def derived_mac(*parts: str) -> str:
 
 
 def libvirt_document(text: str) -> ET.Element:
-    """The root of a document that libvirt wrote. Prefixes of others' metadata are kept when it is written again."""
-    for prefix, _quote, uri in re.findall(r"""\sxmlns:([A-Za-z_][\w.-]*)=(["'])(.*?)\2""", text):
-        # ElementTree gives out names like these by itself, and refuses them.
-        if prefix not in PREFIXES and uri not in PREFIXES.values() and not re.fullmatch(r"ns\d+", prefix):
-            ET.register_namespace(prefix, uri)
-    return ET.fromstring(text)
+    """The root of a document that libvirt wrote; what others have in its metadata stays as they wrote it."""
+    return verbatim.read(text, MARK)
 
 
 def parse(text: str, what: str) -> ET.Element:
@@ -169,14 +166,16 @@ def parse(text: str, what: str) -> ET.Element:
 
 
 def to_xml(root: ET.Element, secret: bool = False) -> str:
-    """The document with two blanks a level. Passwords are masked unless secret, which is only for libvirt's ears."""
+    """The document with two blanks a level. Passwords and cookies are masked unless secret, which is only for libvirt's ears."""
     root = copy.deepcopy(root)
     _indent(root, 0)
     if not secret:
         for element in root.iter():
             if "passwd" in element.attrib:
                 element.set("passwd", MASK)
-    return ET.tostring(root, encoding="unicode") + "\n"
+            if element.tag == "cookie":
+                element.text = MASK
+    return verbatim.written(ET.tostring(root, encoding="unicode")) + "\n"
 
 
 def _indent(element: ET.Element, depth: int) -> None:
@@ -187,7 +186,8 @@ def _indent(element: ET.Element, depth: int) -> None:
             _indent(child, depth + 1)
             if not (child.tail or "").strip():
                 child.tail = "\n" + "  " * (depth + 1)
-        element[-1].tail = "\n" + "  " * depth
+        if not (element[-1].tail or "").strip():
+            element[-1].tail = "\n" + "  " * depth
     element.tail = None if depth == 0 else element.tail
 
 

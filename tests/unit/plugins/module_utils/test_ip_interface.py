@@ -73,6 +73,46 @@ def test_an_adopted_address_is_taken_away_with_the_others():
     assert held(world) == POOL[1:2]
 
 
+states = st.fixed_dictionaries(
+    {"name": st.just("eth1")},
+    optional={
+        "addresses": st.lists(st.sampled_from(POOL), unique=True),
+        "mtu": st.sampled_from([1400, 1500, 9000]),
+        "up": st.just(True),
+    },
+)
+
+
+@given(st.data(), states, states, st.booleans(), st.sampled_from([1300, 1500]))
+@settings(max_examples=250, deadline=None)
+def test_mtu_and_state_are_afterwards_what_they_were(data, one, two, up, mtu):
+    world = card()
+    link = world.spaces[None]["eth1"]
+    link.up, link.mtu = up, mtu
+    for item in (one, two):
+        run(world, [item], last=data.draw(st.integers(0, 6)))
+        run(world, [item])
+        assert not plan(world, [item]).steps
+    run(world, [], last=data.draw(st.integers(0, 6)))
+    run(world, [])
+    assert (link.up, link.mtu, held(world)) == (up, mtu, [])
+
+
+def test_what_others_made_of_it_since_stays():
+    for change, mtu, up in (
+        (lambda link: setattr(link, "mtu", 1280), 1280, False),
+        (lambda link: link.addresses.append("192.0.2.1/24"), 1500, True),
+        (lambda link: setattr(link, "up", False), 1500, False),
+    ):
+        world = card()
+        link = world.spaces[None]["eth1"]
+        run(world, [{"name": "eth1", "mtu": 1400, "up": True}])
+        assert (link.mtu, link.up) == (1400, True)
+        change(link)
+        run(world, [])
+        assert (link.mtu, link.up) == (mtu, up)
+
+
 def test_at_boot_a_unit_waits_for_its_card_where_somebody_tells_of_it() -> None:
     for name, kept, device in (
         ("eth1", ip_interface.Kept("lab", up=True), "sys-subsystem-net-devices-eth1.device"),

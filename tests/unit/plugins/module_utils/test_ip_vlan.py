@@ -123,3 +123,23 @@ def test_an_interface_of_others_is_never_taken_for_the_vlan() -> None:
 def test_bad_input_is_one_sentence(given: dict[str, t.Any], said: str) -> None:
     with pytest.raises(FabricError, match=said):
         item(**given)
+
+
+def test_the_card_of_vlans_is_down_again_after_the_last_of_them() -> None:
+    down, first = CARD._replace(up=False), item(**ON_A_STICK)
+    second = item(name="eth1.20", parent="eth1", vlan=20)
+    _lines, units = change([down], {}, first)
+    other = VLAN._replace(name="eth1.20", ifindex=8, vlan=20, addresses=())
+    # The card is up already when the second comes.
+    units.update(change([CARD, VLAN], units, first, second)[1])
+    found = [CARD, VLAN, other]
+    assert change(found, units, first, purge=True)[0] == ["link delete dev eth1.20"]
+    gone = ["link delete dev eth1.10", "link delete dev eth1.20", "link set dev eth1 down"]
+    assert sorted(change(found, units, purge=True)[0]) == gone
+    # Somebody uses the card meanwhile, or it is declared itself.
+    assert change([CARD._replace(addresses=("192.0.2.1/24",)), VLAN, other], units, purge=True)[0] == gone[:2]
+    assert change([CARD, VLAN, other, other._replace(name="theirs")], units, purge=True)[0] == gone[:2]
+    assert gone[2] not in change(found, units, item(name="eth1", up=True), purge=True)[0]
+    # One that was up stays so.
+    _lines, units = change([CARD], {}, first)
+    assert change([CARD, VLAN], units, purge=True)[0] == gone[:1]

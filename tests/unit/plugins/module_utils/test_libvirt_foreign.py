@@ -18,6 +18,7 @@ import sys
 import typing as t
 import xml.etree.ElementTree as ET
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lxml import etree
@@ -26,7 +27,10 @@ from ansible_collections.overloom.fabric.plugins.module_utils._guest.image impor
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.domain import SPEC, view, want
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.domain_plan import Actions
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.guest_plan import Found, Here, Plan, plan
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.xml import libvirt_document, to_xml
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
+from ansible_collections.overloom.fabric.tests.integration.libvirt_options import DOMAIN
+from ansible_collections.overloom.fabric.tests.integration.libvirt_others import DOCUMENTS, NEWER, STEPS, besides
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
@@ -70,7 +74,7 @@ OPTIONS = {
     "cpu_mode": r"cpu|cpu/@(mode|match|check|migratable)|cpu/(model|vendor)(/@fallback)?",
     "cpu_model": r"cpu|cpu/@(mode|match)|cpu/model(/@fallback)?",
     "machine": r"os/type/@machine|devices/.*/address/@.*|devices/controller.*",
-    "firmware": r"os/(@firmware|loader.*|nvram.*)",
+    "firmware": r"os/(@firmware|loader.*|nvram.*|firmware.*)",
     "boot": r"os/boot/@dev|devices/[^/]*/boot/@order",
     "kernel": r"os/kernel",
     "cmdline": r"os/cmdline",
@@ -372,3 +376,69 @@ def test_a_patched_document_is_such_as_libvirt_knows(seed: int, other: int) -> N
     except FabricError:
         return
     assert_valid(after)
+
+
+# Which lines the rows of the table of all options may change, by the first word of their names.
+ROWS = {
+    **OPTIONS,
+    "disks": "devices/disk .*|os/boot/@dev",
+    "cloud_init": "devices/disk (sdf|hdd).*",
+    # Those that are declared, and the one that stands in the place of a declared one.
+    "nics": r"devices/interface (52:54:00:(?!0c:)|52:54:00:0c:00:0[456]).*|os/boot/@dev",
+    "graphics": "devices/graphics (vnc|spice).*",
+    "hostdevs": "devices/hostdev.*",
+    "initrd": "os/initrd",
+    "xml": "memoryBacking.*",
+    "video": "devices/video.*",
+    "serial": "devices/(serial|console).*",
+    "metadata": "",
+}
+
+
+@pytest.mark.parametrize("name", [*DOCUMENTS, *NEWER])
+def test_each_option_of_a_guest_of_every_kind_of_people(name: str) -> None:
+    """Each documented option by itself: nothing else differs, and whatever else libvirt would be given is what they wrote."""
+    text = {**DOCUMENTS, **NEWER}[name]
+    root, refused, done = libvirt_document(text), 0, 0
+    if name in DOCUMENTS:
+        assert_valid(root)
+    rows = [{**row.first, **row.second} for row in DOMAIN.values()]
+    steps = [(options, "|".join(ROWS[key] for key in options)) for options in rows if not set(options) - set(ROWS)]
+    for options, may in [*steps, *STEPS]:
+        if "backing_path" in str(options):
+            continue
+        try:
+            after, run = applied(root, options)
+        except FabricError:
+            refused += 1
+            continue
+        done += 1
+        assert besides(text, to_xml(after, secret=True), may) == [], options
+        # What is shown to people hides what nobody is to see.
+        assert "c00kie" not in str(run.change()) + to_xml(after)
+    assert done > 60 and refused < 40
+
+
+def test_metadata_of_others_is_written_back_as_it_was() -> None:
+    text = DOCUMENTS["metadata"]
+    after, _run = applied(libvirt_document(text), {"title": "New", "metadata": {"role": "web"}})
+    theirs = text[text.index("<metadata>") + 10 : text.index("</metadata>")]
+    written = to_xml(after, secret=True)
+    for part in re.split(r"(?<=up -->)|(?<=policy>)|\n\s*(?=<nova)", theirs):
+        assert part.strip() in written
+    # Libvirt moves the declaration of a prefix to the element around it.
+    again = written.replace("<metadata>", '<metadata xmlns:backup="urn:backup">').replace(
+        " xmlns:backup='urn:backup'", ""
+    )
+    assert " xmlns:backup=\"urn:backup\" keep='7'" in to_xml(libvirt_document(again), secret=True)
+
+
+def test_a_console_on_a_socket_gets_a_port_only_with_an_address() -> None:
+    root = libvirt_document(DOCUMENTS["sockets"])
+    with pytest.raises(
+        FabricError, match=r"graphics vnc listens on a socket, which has no port: declare listen with the port, or"
+    ):
+        applied(root, {"graphics": [{"type": "vnc", "port": 5907}]})
+    after, _run = applied(root, {"graphics": [{"type": "vnc", "port": 5907, "listen": "127.0.0.1"}]})
+    assert_valid(after)
+    assert after.find("devices/graphics/listen").attrib == {"type": "address", "address": "127.0.0.1"}

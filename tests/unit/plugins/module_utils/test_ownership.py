@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.overloom.fabric.plugins.module_utils._container.podman import Container
 from ansible_collections.overloom.fabric.plugins.module_utils._ip.iproute import Interface
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.reader import Kept, Space
+from ansible_collections.overloom.fabric.plugins.module_utils._network_files import Named, parse
 from ansible_collections.overloom.fabric.plugins.module_utils._others import in_switch
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import Database, empty_database
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.tables import ROOT, empty_row
@@ -293,3 +294,76 @@ def test_all_that_others_use_may_be_adopted_but_of_another_fabric_only_what_is_n
     assert [may_adopt(one, ["*"]) for one in (theirs, stack)] == [True, False]
     assert may_adopt(stack, ["stack"]) and not may_adopt(theirs, ["stack"])
     assert "or name stack in fabric_adopt to take it over" in stack["msg"]
+
+
+NETPLAN = """network:
+  version: 2
+  renderer: networkd
+  ethernets:
+    eth1:
+      dhcp4: no
+    "eth2":
+      match: {macaddress: "02:00:00:00:00:01"}
+      addresses: [192.0.2.1/24]
+      nameservers:
+        addresses: [192.0.2.53]
+  bridges:
+    br-int:
+      interfaces: [eth2]
+      # dhcp4: true
+  openvswitch:
+    protocols: [OpenFlow13]
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "named"),
+    [
+        ("a.netdev", "[NetDev]\nName=br-int\nKind=bridge\n", [("br-int", True, False)]),
+        (
+            "a.network",
+            "[Match]\nName=eth1 eth2\n# Name=eth3\n[Network]\nDHCP=yes\n",
+            [("eth1", False, True), ("eth2", False, True)],
+        ),
+        ("a.network", "[Match]\nName = eth1\n[Network]\nBridge=br0\nDHCP=no\n", [("eth1", False, False)]),
+        (
+            "a.nmconnection",
+            "[connection]\nid=x\ntype=ovs-bridge\ninterface-name=br-int\n[ipv4]\nmethod=disabled\n",
+            [("br-int", True, False)],
+        ),
+        (
+            "a.nmconnection",
+            "[connection]\ntype=ethernet\ninterface-name=eth1\n[ipv4]\nmethod=auto\n",
+            [("eth1", False, True)],
+        ),
+        (
+            "interfaces",
+            "auto eth1\niface eth1 inet manual\n\nallow-ovs br-int\niface br-int inet static\n  address 192.0.2.1/24\n  ovs_type OVSBridge\n",
+            [("eth1", False, False), ("br-int", True, True)],
+        ),
+        ("a.yaml", NETPLAN, [("eth1", False, False), ("eth2", False, True), ("br-int", True, False)]),
+        ("a.yaml", "network: {version: 2}\n", []),
+    ],
+)
+def test_a_hosts_own_files_name_interfaces(path, text, named) -> None:
+    assert [(one.name, one.made, one.addressed) for one in parse(path, text)] == named
+
+
+def test_what_a_hosts_own_configuration_makes_or_addresses_is_in_use_before_it_is_there() -> None:
+    cards = {name: interface(name) for name in ("eth1", "eth2", "eth3")}
+    cards["eth1.7"] = interface("eth1.7", kind="vlan", parent="eth1", vlan=7)
+    cards["v0"] = interface("v0", kind="veth", parent="eth3")
+    files = [
+        Named("br-int", "/f/br.netdev", True, False),
+        Named("eth2", "/f/eth2", False, True),
+        Named("eth3", "/f/eth3", False, False),
+    ]
+    host = NOTHING._replace(interfaces=cards, files=files, database=database(**{"br-own": {**OURS}}))
+    assert (
+        "bridge br-int was there before the fabric and is in use (configured in /f/br.netdev); take another"
+        in told(host, "bridge", "br-int")[0]
+    )
+    assert "(configured in /f/br.netdev)" in told(host, "interface", "br-int", "br-own")[0]
+    assert "(vlan eth1.7)" in told(host, "nic", "eth1", "br-own")[0]
+    assert "(configured in /f/eth2)" in told(host, "nic", "eth2", "br-own")[0]
+    assert told(host, "nic", "eth3", "br-own") == [] == told(host, "bridge", "br-own")
