@@ -91,8 +91,7 @@ def parts(short: bool = False) -> dict[str, list[str]]:
     pytest = [python, "-m", "pytest", "-q", "--durations=5", *(SHORT_TESTS if short else ())]
     found = {f"molecule-{name}": [*molecule, "test", "--scenario-name", name] for name in scenarios}
     found["guide-readme"] = [python, "tests/guides.py", "README.md", "standing"]
-    for page in ("intent", "diagram"):
-        found[f"guide-{page}"] = [python, "tests/guides.py", f"docs/{page}.md", "standing"]
+    found["guide-intent"] = [python, "tests/guides.py", "docs/intent.md", "standing"]
     for name in integration:
         # What failed is kept there, for a second try.
         cache = f"cache_dir={OUTPUT.relative_to(CHECKOUT)}/integration-{name[5:]}.cache"
