@@ -12,6 +12,7 @@ author: The overloom.fabric authors (@overloom)
 description:
   - Shows each play, the tasks that changed something and on which hosts, the tasks that took longer than ten seconds, waits, warnings,
     differences (with C(--diff)), and failures in full with their message first.
+  - A task that lasts is told while it does, see O(patience). Texts of M(ansible.builtin.debug) are shown.
   - A task that is tried again is a wait. It is no failure until the last try.
   - The recap has a line for a host only when something changed or failed there.
   - What the callback P(ansible.builtin.default#callback) would have shown is written into a file, which the last line names.
@@ -34,11 +35,21 @@ options:
     ini:
       - section: callback_readable
         key: folder
+  patience:
+    description: After so many seconds a task that still runs is told, and again each time when twice as many have passed.
+    type: float
+    default: 20
+    env:
+      - name: OVERLOOM_RUN_PATIENCE
+    ini:
+      - section: callback_readable
+        key: patience
 """
 
 import contextlib
 import os
 import sys
+import threading
 import time
 import typing as t
 
@@ -60,6 +71,9 @@ COLORS = {
     "warning": C.COLOR_WARN,
     "ok": C.COLOR_OK,
 }
+
+# The module whose text is for a person.
+SAYING = ("debug", "ansible.builtin.debug")
 
 # Before ansible-core 2.21, a retry names the try that was; since then the one that comes.
 BEHIND = int(tuple(map(int, __version__.split(".")[:2])) < (2, 21))
@@ -152,6 +166,22 @@ class CallbackModule(Default):
         self._check = False
         self._diffs: dict[str, str] = {}
         self._items: dict[str, list[str]] = {}
+        self._timer: threading.Timer | None = None
+
+    def _watch(self, span: float) -> None:
+        """Tell the running task after so many seconds, unless it has ended by then. 0: no more."""
+        if self._timer:
+            self._timer.cancel()
+        self._timer = threading.Timer(span, self._still, (2 * span,)) if span else None
+        if self._timer:
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _still(self, span: float) -> None:
+        """The task of the timer still runs."""
+        self._show(self._view.running(time.monotonic()))
+        sys.stdout.flush()
+        self._watch(span)
 
     def _show(self, lines: t.Iterable[Line]) -> None:
         """Put lines on the screen, unless all of it is shown there."""
@@ -194,6 +224,7 @@ class CallbackModule(Default):
         self._show(self._view.task(name, time.monotonic()))
         sys.stdout.flush()
         self._items.clear()
+        self._watch(self.get_option("patience"))
         super()._task_start(task, prefix=prefix)
 
     def _outcome(self, result: t.Any, kind: str, text: str = "") -> None:
@@ -219,6 +250,8 @@ class CallbackModule(Default):
         self._host = self.host_label(result)
         if data_of(result).get("changed") and not isinstance(result._task, TaskInclude):
             self._outcome(result, "changed", self._diffs.pop(self._host, ""))
+        if result._task.action in SAYING and isinstance(data_of(result).get("msg"), str):
+            self._show([("ok", f"  {data_of(result)['msg']}")])
         super().v2_runner_on_ok(result)
 
     def v2_runner_on_failed(self, result: t.Any, ignore_errors: bool = False) -> None:
@@ -268,6 +301,7 @@ class CallbackModule(Default):
         super().v2_playbook_on_no_hosts_matched()
 
     def v2_playbook_on_stats(self, stats: t.Any) -> None:
+        self._watch(0)
         hosts = {name: stats.summarize(name) for name in stats.processed}
         super().v2_playbook_on_stats(stats)
         now = time.monotonic()

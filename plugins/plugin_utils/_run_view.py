@@ -82,6 +82,10 @@ class View:
         self._waits[f"{host} {task}"] = now
         return [("wait", f"  waiting: {task} ({host}), try {attempt} of {tries}")]
 
+    def running(self, now: float) -> t.List[Line]:
+        """What is told while a task lasts."""
+        return [("wait", f"  running: {self._task}, for {seconds(now - self._begun)}")] if self._task else []
+
     def note(self, host: str, text: str) -> bool:
         """Keep a warning of check mode for the end, when it may be about what this run would have made first."""
         if host not in self._foretold:

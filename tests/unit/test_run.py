@@ -72,3 +72,14 @@ def test_a_test_file_is_tried_by_its_failed_tests(
     assert not run.run_part("integration-x", commands["integration-x"])[1]
     assert run.try_again(["integration-x"], commands) == ["integration-x"]
     assert "1 passed" in run.summary_of("integration-x.again")
+
+
+def test_without_the_tools_of_the_tests_one_sentence_says_how_to_get_them(
+    run: types.ModuleType, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after `make lab` alone, whose environment has no pytest and no Molecule."""
+    monkeypatch.setattr(run, "BIN", tmp_path)
+    monkeypatch.setattr(run, "OUTPUT", run.CHECKOUT / "tests/output")
+    monkeypatch.setattr(sys, "argv", ["run.py", "unit"])
+    with pytest.raises(SystemExit, match="lacks the tools of the tests .* run `make check` once"):
+        run.main()

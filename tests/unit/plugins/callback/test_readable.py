@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import re
 import stat
 import subprocess
 import sys
@@ -29,6 +30,10 @@ PLAYBOOK = """
     - name: Leave it
       ansible.builtin.set_fact:
         said: quiet-output
+    - name: Say it
+      ansible.builtin.debug:
+        msg: A sentence for a person.
+      run_once: true
     - name: Try it again
       ansible.builtin.set_fact:
         said: again
@@ -55,6 +60,9 @@ PLAYBOOK = """
       loop: [1, 2]
       when: (breaks is defined and item == 2) or (ignored is defined and item == 1)
       ignore_errors: "{{ ignored is defined }}"
+    - name: Last
+      ansible.builtin.command: sleep 2
+      when: lasts is defined
     - name: Break
       ansible.builtin.command: sh -c "echo details; exit 3"
       when: breaks_plain is defined and inventory_hostname == 'a'
@@ -101,6 +109,7 @@ def test_a_good_run_is_short_and_the_file_has_all_of_it(play, tmp_path):
     assert len(lines) < 15
     assert [line for line in lines if "Change it" in line] == ["  changed  Change it: a, b"]
     assert "Leave it" not in out
+    assert lines.count("  A sentence for a person.") == 1
     assert "  waiting: Try it again (a), try 2 of 4" in lines
     assert "FAILED" not in out and "\x1b" not in out
     assert lines[-1].startswith("2 hosts, 3 changed each, ")
@@ -108,6 +117,14 @@ def test_a_good_run_is_short_and_the_file_has_all_of_it(play, tmp_path):
     assert "TASK [Leave it]" in full and "ok: [a]" in full and "PLAY RECAP" in full and "changed=3" in full
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert "hunter2" not in out + full
+
+
+def test_a_task_that_lasts_is_told_while_it_does(play):
+    out = play("test.yml", *QUICK, "-e", "lasts=1", OVERLOOM_RUN_PATIENCE="0.7")
+    assert re.search("^  running: Last, for [0-9]+ s$", out, re.MULTILINE)
+    # Each time twice as long.
+    assert out.count("running: Last") <= 8
+    assert "running" not in play("test.yml", *QUICK, OVERLOOM_RUN_PATIENCE="60")
 
 
 def test_a_failure_is_shown_whole_with_its_sentence_first(play):

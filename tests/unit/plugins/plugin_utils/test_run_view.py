@@ -30,6 +30,15 @@ def test_hosts_share_the_line_of_a_task():
     assert view.task("After", 2) == []
 
 
+def test_a_task_that_lasts_is_told_while_it_does():
+    view = View()
+    assert view.running(0) == []
+    view.task("Install missing packages", 10)
+    assert texts(view.running(77)) == ["  running: Install missing packages, for 1 min 7 s"]
+    view.task("", 80)
+    assert view.running(90) == []
+
+
 def test_a_play_that_only_looks_tells_of_failures_and_not_of_what_it_foretells():
     view = View()
     view.play("Compare", 0, looks=True)
