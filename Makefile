@@ -93,8 +93,9 @@ lock: $(BIN)/.test ## Renew the pinned tools in requirements-test.lock
 bench: $(BIN)/.test ## Measure speed as ratios
 	$(BIN)/python -m tests.bench
 
-docs: $(BIN)/.test ## Write the generated parts of the documentation anew
+docs: $(BIN)/.test ## Write the generated parts of the documentation anew, and wrap its prose
 	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/wrap.py
 
 picture: $(BIN)/.test ## Draw the README's terminal: `make lab` on a lab made anew
 	@$(MAKE) --no-print-directory lab-down >/dev/null
