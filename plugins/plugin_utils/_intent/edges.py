@@ -75,11 +75,22 @@ class Forward:
 
 
 @dataclasses.dataclass
+class Floating:
+    """An address outside that is an endpoint's, both ways. distributed: whether the endpoint's host has it, and not the edge's."""
+
+    where: str
+    segment: str | t.Any
+    address: Address | t.Any
+    target: str | t.Any
+    distributed: bool | t.Any
+
+
+@dataclasses.dataclass
 class Edge:
     """A router between segments, in a namespace of its name. log: whether it logs what it drops.
 
     vrid, interval, preempt: of VRRP, for an edge on two hosts. vrid: None for one that the plan allocates. interval: in milliseconds.
-    distributed: whether it is no namespace but OVN's router, as its segments are OVN's.
+    distributed: whether it is no namespace but OVN's router, as its segments are OVN's. provider: the leg of such a router that leads outside.
     """
 
     where: str
@@ -89,11 +100,13 @@ class Edge:
     routes: list[dict[str, str]]
     nat: list[Nat]
     forwards: list[Forward]
+    floating: list[Floating]
     log: bool | t.Any
     vrid: int | None | t.Any
     interval: int | t.Any
     preempt: bool | t.Any
     distributed: bool = False
+    provider: Leg | None = None
 
     @property
     def redundant(self) -> bool:
@@ -141,6 +154,7 @@ def _edge(item: Item, where: str, problems: list[str]) -> Edge:
         routes=read_routes(item["routes"], where, problems),
         nat=[_nat(one, f"{where}.nat[{i}]", problems) for i, one in _items(item["nat"])],
         forwards=unique([one for one in forwards if one.name is not INVALID], f"{where}.forwards", problems),
+        floating=[_floating(one, f"{where}.floating[{i}]", problems) for i, one in _items(item["floating"])],
         log=item["log"],
         vrid=between(item["vrid"], *VRIDS, f"{where}.vrid", problems),
         interval=between(item["advert_interval"], *INTERVALS, f"{where}.advert_interval", problems),
@@ -187,6 +201,16 @@ def _forward(item: Item, where: str, problems: list[str]) -> Forward:
         port=between(item["port"], 1, ALL_PORTS[1], f"{where}.port", problems),
         target=item["to"],
         to_port=between(item["to_port"], 1, ALL_PORTS[1], f"{where}.to_port", problems),
+    )
+
+
+def _floating(item: Item, where: str, problems: list[str]) -> Floating:
+    return Floating(
+        where=where,
+        segment=item["segment"],
+        address=read_address(item["address"], f"{where}.address", problems),
+        target=item["to"],
+        distributed=item["distributed"],
     )
 
 

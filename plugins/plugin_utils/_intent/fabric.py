@@ -309,10 +309,20 @@ class Intent:
     refused: set[str]
 
     def on_ovn(self, segment: Segment) -> bool:
-        """Whether a segment's overlay, named or the only one, has the engine ovn."""
+        """Whether a segment's overlay has the engine ovn."""
+        overlay = self._overlay_of(segment)
+        return overlay is not None and overlay.ovn
+
+    def on_vlans(self, segment: Segment) -> bool:
+        """Whether a segment is a VLAN of the underlay itself."""
+        overlay = self._overlay_of(segment)
+        return overlay is not None and overlay.bare
+
+    def _overlay_of(self, segment: Segment) -> Overlay | None:
+        """A segment's overlay, named or the only one."""
         only = self.overlays[0].name if len(self.overlays) == 1 else None
         named = only if segment.overlay is None else segment.overlay
-        return any(overlay.ovn for overlay in self.overlays if overlay.name == named)
+        return next((overlay for overlay in self.overlays if overlay.name == named), None)
 
     def bond_of(self, host: Host) -> Bond | None | t.Any:
         """The bond of a host, its own or that of all hosts; None where it has a single NIC."""

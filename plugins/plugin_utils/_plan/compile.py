@@ -87,7 +87,7 @@ def compile_plan(
     containers, services = Containers(values), Services(values)
     policy = Policy(values, guests, edges, stated)
     dhcp, edge_routers = DhcpServices(values, guests), Edges(values, edges, policy)
-    ovn = Ovn(values, edges, edge_routers.rules_of, central, dhcp)
+    ovn = Ovn(values, edges, edge_routers, central, dhcp)
     if problems:
         raise PlanError(problems)
     plan = _Writer(values, guests, containers, services, dhcp, edge_routers, policy, ovn).plan()

@@ -34,7 +34,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.edge_table i
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.policy import Policy, segments_of
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.values import Values
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.vrrp import interface_of
-from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.model import Rule, as_data, between
+from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.model import Place, Rule, as_data, between
 
 Item = t.Dict[str, t.Any]
 
@@ -52,11 +52,17 @@ def add_legs(intent: Intent, edges: list[Edge], problems: list[str]) -> None:
     segments = {segment.name: segment for segment in intent.segments}
     for edge in edges:
         _check_legs(edge, problems)
-        known = [segments[leg.segment] for leg in edge.legs if leg.segment in segments]
-        edge.distributed = bool(known) and all(map(intent.on_ovn, known))
+        _find_router(intent, edge, segments)
         if edge.distributed:
             _check_distributed(edge, segments, problems)
+            if edge.provider:
+                # The hosts of a gateway may be many.
+                _hosts_of(intent, edge, problems, len(intent.hosts))
             continue
+        for floating in edge.floating:
+            problems.append(
+                f"{floating.where} is for an edge between segments with the engine ovn and a provider network; forward ports instead."
+            )
         hosts = _hosts_of(intent, edge, problems)
         if hosts:
             vrrp.check(edge, problems)
@@ -65,10 +71,19 @@ def add_legs(intent: Intent, edges: list[Edge], problems: list[str]) -> None:
     _add_gateways(intent, _gateways(edges, problems))
 
 
-def _hosts_of(intent: Intent, edge: Edge, problems: list[str]) -> list[str]:
+def _find_router(intent: Intent, edge: Edge, segments: dict[str, Segment]) -> None:
+    """Whether an edge is OVN's router, and by which leg it leads outside: the one on a VLAN of the underlay, whose gateway it is not."""
+    known = [(leg, segments[leg.segment]) for leg in edge.legs if leg.segment in segments]
+    outside = [leg for leg, segment in known if not leg.gateway and intent.on_vlans(segment)]
+    inside = [segment for leg, segment in known if leg not in outside]
+    edge.distributed = len(outside) < 2 and bool(inside) and all(map(intent.on_ovn, inside))
+    edge.provider = next(iter(outside), None) if edge.distributed else None
+
+
+def _hosts_of(intent: Intent, edge: Edge, problems: list[str], most: int = vrrp.MOST_HOSTS) -> list[str]:
     """The hosts that an edge is on, if these are of the fabric."""
     where, before = f"{edge.where}.hosts", len(problems)
-    if not 1 <= len(edge.hosts) <= vrrp.MOST_HOSTS:
+    if not 1 <= len(edge.hosts) <= most:
         much = f"names {len(edge.hosts)} hosts" if edge.hosts else "is empty"
         problems.append(f"{where} {much}; name one host that the edge is on, or two of which one is active.")
     if len(set(edge.hosts)) < len(edge.hosts):
@@ -260,8 +275,20 @@ class Edges:
         return {"edge": endpoint.edge, "sends": False} if endpoint.edge else {}
 
     def rules_of(self, edge: Edge) -> list[Rule]:
-        """What of the policy an edge enforces."""
-        return between(self.rules, segments_of(edge))
+        """What of the policy an edge enforces. Where OVN judges, a target no longer knows by which address it was asked, so its port is open to all."""
+        opened = [
+            _opened(one, self.points[forward.target].segment)
+            for forward, one in zip(edge.forwards, self.forwarded(edge) if edge.distributed else ())
+        ]
+        return [*between(self.rules, segments_of(edge)), *opened]
+
+    def translated(self, edge: Edge) -> list[Translated]:
+        """The source NAT of an edge."""
+        return [self._translated(edge, nat) for nat in edge.nat]
+
+    def forwarded(self, edge: Edge) -> list[Forwarded]:
+        """The forwarded ports of an edge."""
+        return [self._forwarded(edge, forward) for forward in edge.forwards]
 
     def plan(self) -> list[Item]:
         """What the plan says of the edges."""
@@ -299,15 +326,25 @@ class Edges:
                 }
                 for forward, one in zip(edge.forwards, table.forwards)
             ],
+            "floating": [
+                {
+                    "address": str(one.address),
+                    "to": one.target,
+                    "inner": str(self.values.addressed[one.target].address.value),
+                    "distributed": one.distributed,
+                }
+                for one in edge.floating
+            ],
+            "provider": edge.provider.segment if edge.provider else None,
         }
 
     def _table(self, edge: Edge, host: str) -> Table:
         """What the edge's table of nftables is made of on a host."""
         return Table(
-            sides=[self._side(leg, self.vrrp.peers(edge, leg, host)) for leg in edge.legs],
+            sides=[self._side(leg, [] if edge.distributed else self.vrrp.peers(edge, leg, host)) for leg in edge.legs],
             rules=self.rules_of(edge),
-            nat=[self._translated(edge, nat) for nat in edge.nat],
-            forwards=[self._forwarded(edge, forward) for forward in edge.forwards],
+            nat=self.translated(edge),
+            forwards=self.forwarded(edge),
             log=bool(edge.log),
         )
 
@@ -383,7 +420,9 @@ class Edges:
     def _translated(self, edge: Edge, nat: Nat) -> Translated:
         source = t.cast(ipaddress.IPv4Network, self._nat_source(edge, nat))
         # Whoever is active translates to the same address, so that connections may go on.
-        shared = next(leg.address for leg in edge.legs if leg.segment == nat.out) if edge.redundant else None
+        shared = None
+        if edge.redundant or edge.distributed:
+            shared = next(leg.address for leg in edge.legs if leg.segment == nat.out)
         return Translated(source, self._interface(edge, nat.out), nat.address or shared)
 
     # Forwards
@@ -434,6 +473,13 @@ class Edges:
             subnet=subnet,
             interface=self._interface(edge, endpoint.segment),
         )
+
+
+def _opened(forward: Forwarded, segment: str) -> Rule:
+    """A forwarded port as the rule that lets it pass. segment: that of the target."""
+    target = Place(segment, ipaddress.ip_network(t.cast(Address, forward.target)))
+    ports = ((forward.to_port, forward.to_port),)
+    return Rule(forward.counter, True, (), (target,), forward.protocol, ports, False)
 
 
 def _range(text: str) -> Network | None:

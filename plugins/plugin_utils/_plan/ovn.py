@@ -28,9 +28,18 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric imp
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import suggest, word
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import addresses, ovn_dhcp, wires
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.dhcp import DhcpServices
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.edges import Edges
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.ovn_gateways import Gateways, active_name
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.values import Values
-from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.model import Rule
-from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.ovn import Place, acls, meter
+from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.ovn import (
+    Asked,
+    Place,
+    Side,
+    acls,
+    leaving,
+    meter,
+    sources,
+)
 
 Item = t.Dict[str, t.Any]
 
@@ -81,7 +90,7 @@ def meter_name(fabric: str) -> str:
 class Ovn:
     """What the fabric has of OVN, each checked once. What is wrong goes to the values' problems.
 
-    central: the hosts of the group ovn_central. edges: all edges; those of OVN are distributed. rules: the whole policy of an edge.
+    central: the hosts of the group ovn_central. edges: all edges; those of OVN are distributed. routers: their policy and NAT.
     dhcp: what the plan says of each segment's DHCP.
     """
 
@@ -89,7 +98,7 @@ class Ovn:
         self,
         values: Values,
         edges: t.Iterable[Edge],
-        rules: t.Callable[[Edge], list[Rule]],
+        routers: Edges,
         central: t.Sequence[str],
         dhcp: DhcpServices,
     ) -> None:
@@ -98,13 +107,14 @@ class Ovn:
         self.fabric = values.intent.name
         self.overlay = next((overlay for overlay in values.overlays.values() if overlay.ovn), None)
         self.edges = [edge for edge in edges if edge.distributed]
-        self.rules = rules
+        self.routers = routers
         self.central = central
         self.dhcp = dhcp
         self.segments = [segment for segment in values.segments.values() if values.ovn(segment)]
         self.points: dict[str, list[Endpoint]] = {segment.name: [] for segment in self.segments}
         for endpoint in values.endpoints:
             self.points.get(endpoint.segment, []).append(endpoint)
+        self.gateways = Gateways(values, self.edges, routers)
         self._check()
 
     def part(self, host: str) -> Item:
@@ -112,7 +122,12 @@ class Ovn:
         if self.overlay is None:
             return {"ovn_chassis": None, "ovn_central": None}
         return {
-            "ovn_chassis": {**self._chassis(host), "bridge": self.overlay.bridge, "remotes": [self._remote()]},
+            "ovn_chassis": {
+                **self._chassis(host),
+                "bridge": self.overlay.bridge,
+                "remotes": [self._remote()],
+                **self.gateways.chassis(host),
+            },
             "ovn_central": self._databases() if host in self.central else None,
         }
 
@@ -126,13 +141,17 @@ class Ovn:
 
     def _databases(self) -> Item:
         """What the databases hold: northbound as the module ovn_northbound takes it, and which chassis and bindings come of it."""
-        groups = [self._group(edge, leg) for edge in self.edges for leg in edge.legs]
+        gateways = self.gateways
+        groups = [self._group(edge, leg) for edge in self.edges for leg in edge.legs if leg is not edge.provider]
         logs = any(acl["log"] for group in groups for acl in group["acls"])
         return {
             "listen": f"ptcp:{SOUTHBOUND_PORT}:{self._address()}",
             "chassis": [self._chassis(host) for host in self.values.order],
             "northbound": {
-                "switches": [self._switch(segment) for segment in self.segments],
+                "switches": [
+                    *(self._switch(segment) for segment in self.segments),
+                    *(self._provider(segment) for segment in gateways.providers()),
+                ],
                 "routers": [self._router(edge) for edge in self.edges],
                 "port_groups": groups,
                 "meters": [meter(meter_name(self.fabric))] if logs else [],
@@ -140,6 +159,14 @@ class Ovn:
                     row for one in self.segments if one.dhcp for row in ovn_dhcp.options(one, self._told(one))
                 ],
                 "dns": [self._names(segment) for segment in self.segments if segment.dhcp],
+                "load_balancers": gateways.balancers(),
+                "ha_chassis_groups": gateways.groups(),
+                "nb_global_options": gateways.options(),
+            },
+            "gateways": {
+                active_name(leg_name(self.fabric, edge.name, edge.provider.segment)): edge.hosts
+                for edge in gateways.edges
+                if edge.provider
             },
             "bindings": {
                 port_name(self.fabric, endpoint.id): endpoint.host
@@ -180,19 +207,28 @@ class Ovn:
         return {
             "name": name,
             "dns_records": [name] if segment.dhcp else [],
+            "load_balancers": self.gateways.balancers_of(segment.name),
             "ports": [
                 *(
                     {**self._port(endpoint), **ovn_dhcp.of_port(segment, name)}
                     for endpoint in self.points[segment.name]
                 ),
-                *(
-                    self._plug(edge, segment.name)
-                    for edge in self.edges
-                    for leg in edge.legs
-                    if leg.segment == segment.name
-                ),
+                *self._plugs(segment.name),
             ],
         }
+
+    def _provider(self, segment: Segment) -> Item:
+        """The switch of a provider network."""
+        return {
+            "name": switch_name(self.fabric, segment.name),
+            "dns_records": [],
+            "load_balancers": [],
+            "ports": [self.gateways.outside(segment), *self._plugs(segment.name)],
+        }
+
+    def _plugs(self, segment: str) -> list[Item]:
+        """The ends of routers' ports at a switch."""
+        return [self._plug(edge, segment) for edge in self.edges for leg in edge.legs if leg.segment == segment]
 
     def _plug(self, edge: Edge, segment: str) -> Item:
         """The end of a router's port at a switch."""
@@ -200,7 +236,10 @@ class Ovn:
             "name": plug_name(self.fabric, edge.name, segment),
             "type": "router",
             "addresses": ["router"],
-            "options": {"router-port": leg_name(self.fabric, edge.name, segment)},
+            "options": {
+                "router-port": leg_name(self.fabric, edge.name, segment),
+                **self.gateways.plug(edge, segment),
+            },
         }
 
     def _port(self, endpoint: Endpoint) -> Item:
@@ -218,7 +257,9 @@ class Ovn:
     def _router(self, edge: Edge) -> Item:
         return {
             "name": switch_name(self.fabric, edge.name),
-            "ports": [self._leg(edge, leg) for leg in edge.legs],
+            "ports": [{**self._leg(edge, leg), **self.gateways.port(edge, leg)} for leg in edge.legs],
+            "policies": sources([self._side(edge, leg) for leg in edge.legs]),
+            **self.gateways.router(edge),
             "static_routes": [
                 {"ip_prefix": _prefix(route["to"], route["via"]), "nexthop": route["via"]} for route in edge.routes
             ],
@@ -239,19 +280,30 @@ class Ovn:
     def _mac(self, edge: Edge, leg: Leg) -> str:
         return addresses.derived_mac(self.values.intent, f"{edge.name}:{leg.segment}")
 
+    def _side(self, edge: Edge, leg: Leg) -> Side:
+        subnets = _subnets(self.values.segments[leg.segment])
+        return Side(leg_name(self.fabric, edge.name, leg.segment), subnets, inner=bool(leg.gateway))
+
     def _group(self, edge: Edge, leg: Leg) -> Item:
         """The ports of a segment, before which an edge's policy stands."""
         segment = self.values.segments[leg.segment]
         name = group_name(self.fabric, edge.name, leg.segment)
+        rules, log = self.routers.rules_of(edge), bool(edge.log)
+        place = Place(name, leg.segment, _subnets(segment), self._mac(edge, leg), meter_name(self.fabric))
+        listed = acls(rules, place, log)
+        if edge.provider:
+            asked = [Asked(one.counter, one.address, one.protocol, one.port) for one in self.gateways.forwarded(edge)]
+            listed += leaving(rules, place, edge.provider.segment, self._inside(edge), asked, log)
         return {
             "name": name,
             "ports": [port_name(self.fabric, endpoint.id) for endpoint in self.points[leg.segment]],
-            "acls": acls(
-                self.rules(edge),
-                Place(name, leg.segment, _subnets(segment), self._mac(edge, leg), meter_name(self.fabric)),
-                bool(edge.log),
-            ),
+            "acls": listed,
         }
+
+    def _inside(self, edge: Edge) -> list[Network]:
+        """The subnets of all of an edge's legs but that which leads outside."""
+        legs = [leg for leg in edge.legs if leg is not edge.provider]
+        return [net for leg in legs for net in _subnets(self.values.segments[leg.segment])]
 
     # Checks
 
@@ -340,15 +392,6 @@ class Ovn:
             )
 
     def _check_edge(self, edge: Edge) -> None:
-        if edge.hosts:
-            self.problems.append(
-                f"{edge.where}.hosts is for edges in a namespace, and this one is on every host, as its segments are OVN's; leave it out."
-            )
-        for option, items in (("nat", edge.nat), ("forwards", edge.forwards)):
-            if items:
-                self.problems.append(
-                    f"{edge.where}.{option} cannot be built with the engine ovn yet; leave it out, or take segments with the engine openvswitch."
-                )
         if edge.vrid:
             self.problems.append(
                 f"{edge.where}.vrid is for an edge on two hosts, and this one is on every host, as its segments are OVN's; leave it out."
@@ -381,6 +424,9 @@ class Ovn:
                 )
             return
         self._check_left_out(leg, segment)
+        if any(edge.provider is leg for edge in self.edges):
+            # Its addresses are held against all others there.
+            return
         others = [one for other in self.edges for one in other.legs if one is not leg and one.segment == leg.segment]
         for option, subnet in (("address", segment.subnet), ("address6", segment.subnet6)):
             address = getattr(leg, option)

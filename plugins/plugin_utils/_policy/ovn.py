@@ -3,9 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The policy as ACLs of OVN. Pure. Source: ovn-nb(5), table ACL; ovn-sb(5), column match.
 
-An ACL stands before the port of whoever is asked (to-lport), and is about what a router brings there: within a segment nobody is asked for leave.
+An ACL of what comes stands before the port of whoever is asked (to-lport), and is about what a router brings there: within a segment nobody is asked for leave.
 What the router brings has its MAC address, which port security lets nobody else have. (That the source is of no address of the segment would be
 tens of thousands of flows in IPv6, as OpenFlow knows no "not".) Answers of a connection need no ACL, as those that allow are allow-related.
+
+Outside of OVN nobody stands before whoever is asked, so an ACL of what leaves stands behind the port of whoever asks (from-lport).
 
 This file is private to the collection.
 """
@@ -14,6 +16,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import Address
 from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.model import (
     ICMP,
     WITH_PORTS,
@@ -29,6 +32,10 @@ Item = t.Dict[str, t.Any]
 # The first rule's priority; OVN takes 0 to 32767. That of what no rule is about.
 FIRST, LAST = 30000, 1
 DENIED = "denied"
+# What is for another segment of the router is judged there.
+INSIDE = "inside"
+# Of a router's policies, in which whoever is the source of what comes by a port is held to its segment.
+KNOWN, SPOOFED = 200, 100
 # Packets of each ACL that are logged in a second, at the most.
 LOGGED = 5
 
@@ -52,34 +59,132 @@ def meter(name: str) -> Item:
     return {"name": name, "unit": "pktps", "fair": True, "bands": [{"rate": LOGGED}]}
 
 
+class Side(t.NamedTuple):
+    """A router's port. inner: whether all behind it is in its subnets, as it is their gateway."""
+
+    port: str
+    subnets: t.Sequence[Network]
+    inner: bool
+
+
+class Asked(t.NamedTuple):
+    """A forwarded port, as those inside ask for it."""
+
+    name: str
+    address: Address
+    protocol: str
+    port: int
+
+
 def acls(rules: t.Sequence[Rule], place: Place, log: bool) -> list[Item]:
-    """The ACLs of a place. rules: of the router, in their order. log: whether what no rule is about is logged."""
+    """The ACLs before a place. rules: of the router, in their order. log: whether what no rule is about is logged."""
     found = []
     for number, rule in enumerate(rules):
-        matches = [match for net in place.subnets for match in _matches(rule, place.segment, net)]
+        if not _leads(rule, (None, place.segment)):
+            continue
+        matches = [match for net in place.subnets for match in _matches(rule, net)]
         if matches:
-            action = "allow-related" if rule.allow else "drop"
-            found.append(_acl(f"rule-{rule.name}", FIRST - number, place, matches, action, rule.log))
-    return [*found, _acl(DENIED, LAST, place, ["ip"], "drop", log)]
+            found.append(_judged(rule, FIRST - number, _before(place), place, matches))
+    return [*found, _acl(DENIED, LAST, _before(place), place, ["ip"], "drop", log)]
 
 
-def _acl(name: str, priority: int, place: Place, matches: t.Sequence[str], action: str, log: bool) -> Item:
+def leaving(
+    rules: t.Sequence[Rule],
+    place: Place,
+    outside: str,
+    inside: t.Sequence[Network],
+    forwards: t.Sequence[Asked],
+    log: bool,
+) -> list[Item]:
+    """The ACLs behind a place, of what leaves OVN by a router. outside: the provider network. inside: the subnets of the router's other legs."""
+    begin = _behind(place)
+    within = [f"ip{version}.dst == {_set(nets)}" for version, nets in _by_version(inside)]
+    found = [_acl(INSIDE, FIRST + 1, begin, place, within, "allow-related", False)]
+    for number, rule in enumerate(rules):
+        if not _leads(rule, (None, outside)):
+            continue
+        matches = [match for net in place.subnets for match in _matches(rule, net)]
+        if matches:
+            found.append(_judged(rule, FIRST - number, begin, place, matches))
+    for number, one in enumerate(forwards, LAST + 1):
+        match = f"ip{one.address.version}.dst == {one.address} && {one.protocol}.dst == {one.port}"
+        found.append(_acl(one.name, number, begin, place, [match], "allow-related", False))
+    return [*found, _acl(DENIED, LAST, begin, place, ["ip"], "drop", log)]
+
+
+def sources(sides: t.Sequence[Side]) -> list[Item]:
+    """A router's policies against spoofed sources: behind a gateway's port is its segment alone, and behind another one none of these segments."""
+    inside = [net for side in sides if side.inner for net in side.subnets]
+    found = []
+    for side in sides:
+        begin = f'inport == "{side.port}" && '
+        if side.inner:
+            found += [
+                _policy(KNOWN, f"{begin}ip{version}.src == {_set(nets)}", "allow")
+                for version, nets in _by_version(side.subnets)
+            ]
+            found += [_policy(SPOOFED, f"{begin}ip{version}", "drop") for version in (4, 6)]
+        else:
+            found += [
+                _policy(SPOOFED, f"{begin}ip{version}.src == {_set(nets)}", "drop")
+                for version, nets in _by_version(inside)
+            ]
+    return found
+
+
+def _policy(priority: int, match: str, action: str) -> Item:
+    return {"priority": priority, "match": match, "action": action}
+
+
+def _by_version(nets: t.Sequence[Network]) -> list[tuple[int, list[Network]]]:
+    """Networks by their address family, without families that there are none of."""
+    found = [(version, [net for net in nets if net.version == version]) for version in (4, 6)]
+    return [(version, of_version) for version, of_version in found if of_version]
+
+
+def _before(place: Place) -> tuple[str, str]:
+    """The direction and the begin of the match of what a router brings to a place."""
+    return "to-lport", f"outport == @{place.group} && eth.src == {place.router} && "
+
+
+def _behind(place: Place) -> tuple[str, str]:
+    """Likewise of what a place sends to a router."""
+    return "from-lport", f"inport == @{place.group} && eth.dst == {place.router} && "
+
+
+def _judged(rule: Rule, priority: int, begin: tuple[str, str], place: Place, matches: t.Sequence[str]) -> Item:
+    action = "allow-related" if rule.allow else "drop"
+    return _acl(f"rule-{rule.name}", priority, begin, place, matches, action, rule.log)
+
+
+def _acl(
+    name: str,
+    priority: int,
+    begin: tuple[str, str],
+    place: Place,
+    matches: t.Sequence[str],
+    action: str,
+    log: bool,
+) -> Item:
     either = matches[0] if len(matches) == 1 else f"({' || '.join(f'({match})' for match in matches)})"
     return {
         "name": name,
-        "direction": "to-lport",
+        "direction": begin[0],
         "priority": priority,
-        "match": f"outport == @{place.group} && eth.src == {place.router} && {either}",
+        "match": f"{begin[1]}{either}",
         "action": action,
         "log": log,
         **({"severity": "info", "meter": place.meter} if log else {}),
     }
 
 
-def _matches(rule: Rule, segment: str, net: Network) -> list[str]:
-    """What of a rule is about packets that a router brings to a segment, of the subnet's address family; at most one."""
-    if rule.targets and not any(place.segment in (None, segment) for place in rule.targets):
-        return []
+def _leads(rule: Rule, segments: t.Container[str | None]) -> bool:
+    """Whether a rule has a target in one of these segments, or anywhere."""
+    return not rule.targets or any(place.segment in segments for place in rule.targets)
+
+
+def _matches(rule: Rule, net: Network) -> list[str]:
+    """What of a rule is about packets of a subnet's address family; at most one."""
     sources, targets = networks(rule.sources, net.version), networks(rule.targets, net.version)
     if bool(rule.sources) > bool(sources) or bool(rule.targets) > bool(targets):
         return []

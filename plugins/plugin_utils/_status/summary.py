@@ -35,6 +35,7 @@ KINDS = {
     "northd": "ovn-northd",
     "chassis": "OVN's chassis",
     "binding": "OVN's ports",
+    "gateway": "OVN's gateways",
     "guest": "guests",
     "adjacency": "adjacencies",
     "session": "sessions",

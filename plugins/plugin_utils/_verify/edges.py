@@ -42,13 +42,22 @@ LOOK = "ip netns exec {name} nft list table inet {table}"
 
 
 class Way(t.NamedTuple):
-    """A way from one endpoint to another one's address by an edge. layers: the edge's rules, and those of flows at both ends."""
+    """A way from one endpoint to another one's address by an edge. layers: the edge's rules, and those of flows at both ends.
+
+    floating: the address that is asked for it, where that is another one.
+    """
 
     one: Item
     other: Item
     family: int
     address: str
     layers: list[Layer]
+    floating: str | None = None
+
+    @property
+    def asked(self) -> str:
+        """The address that is asked."""
+        return self.floating or self.address
 
     def packet(self, protocol: str, port: int = 0) -> Packet:
         """The first packet of a connection that takes it."""
@@ -108,6 +117,16 @@ class Ways:
             far = [] if translated else self.judges.at(other)
             if back and _leads_to(edge, one, family, self.hops):
                 yield Way(one, other, family, address, [layer, *self.judges.at(one), *far])
+
+    def floating(self) -> list[Way]:
+        """The ways from an endpoint outside to each floating address."""
+        outside = {point["segment"]: point for point in reversed(self.points.values())}
+        return [
+            Way(outside[edge["provider"]], self.points[one["to"]], 4, one["inner"], [layer], one["address"])
+            for edge, layer in self.edges
+            for one in edge["floating"]
+            if edge["provider"] in outside and one["to"] in self.points
+        ]
 
     def pings(self, entry: Item) -> bool:
         """Whether a ping of an expectation passes an edge, so that no silence is expected; by its address, which others may have as well."""
@@ -195,7 +214,7 @@ def expected_pairs(chosen: t.Iterable[Way], ping_headers: t.Mapping[int, int]) -
             "to": way.other["id"],
             "segment": way.other["segment"],
             "family": way.family,
-            "address": way.address,
+            "address": way.asked,
             "mtu": mtu,
             "payload": mtu - ping_headers[way.family],
             "ping": way.pings,
@@ -213,7 +232,7 @@ def expected_denied(chosen: t.Iterable[Way]) -> list[Item]:
             "from": way.one["id"],
             "to": way.other["id"],
             "family": way.family,
-            "address": way.address,
+            "address": way.asked,
             "mac": way.other["mac"],
             "probe": "tcp",
             "rule": rule_of(way.layers, way.packet(TCP, LISTENING[0])),
@@ -236,7 +255,7 @@ def expected_connections(chosen: t.Iterable[Way]) -> list[Item]:
             packet = way.packet(protocol, port)
             rule = deciding(way.layers[0].rules, packet)
             if rule and rule.ports and passes(way.layers, packet):
-                found[rule.name, way.family] = _connection(way.one, way.other, way.address, protocol, port)
+                found[rule.name, way.family] = _connection(way.one, way.other, way.asked, protocol, port)
     return list(found.values())
 
 

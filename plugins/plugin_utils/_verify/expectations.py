@@ -27,6 +27,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.edges impo
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.ovn import (
     expected_bindings,
     expected_chassis,
+    expected_gateways,
     expected_northd,
 )
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.policy import Barred, own_address
@@ -91,7 +92,7 @@ def expectations(plan: Item, isolation_limit: int | None = 2000) -> Item:
         for segment, points in by_segment.items()
     }
     by_edges = Ways(plan)
-    measured = by_edges.sample()
+    measured = [*by_edges.sample(), *by_edges.floating()]
     return {
         "teps": _teps(plan),
         "pairs": [
@@ -434,6 +435,7 @@ def host_state(host: Item) -> Item:
         "northd": expected_northd(host),
         "chassis": expected_chassis(host),
         "bindings": expected_bindings(host),
+        "gateways": expected_gateways(host),
     }
 
 

@@ -14,6 +14,7 @@ Item = t.Dict[str, t.Any]
 
 CHASSIS_LOOK = "ovn-sbctl list Chassis {name}; ovn-sbctl list Chassis_Private {name}"
 NORTHD_LOOK = "systemctl status {name}"
+GATEWAY_LOOK = "ovn-sbctl find Port_Binding logical_port={name}; ovn-sbctl list HA_Chassis_Group"
 BINDING_LOOK = "ovn-sbctl find Port_Binding logical_port={name}"
 
 
@@ -40,6 +41,12 @@ def expected_bindings(host: Item) -> dict[str, Item]:
 def expected_northd(host: Item) -> dict[str, Item]:
     """ovn-northd, where the databases are: without it no change comes to the chassis."""
     return {"ovn-northd": {"name": "ovn-northd", "running": True}} if host["ovn_central"] else {}
+
+
+def expected_gateways(host: Item) -> dict[str, Item]:
+    """The routers' ports that lead outside, where the databases are, each on the first of its edge's hosts."""
+    central = host["ovn_central"] or {"gateways": {}}
+    return {port: {"name": port, "chassis": hosts[0]} for port, hosts in central["gateways"].items()}
 
 
 def northd_rows(found: Item, _wanted: dict[str, Item]) -> dict[str, Item]:

@@ -36,6 +36,7 @@ KINDS = {
     "northd": "ovn-northd, which brings changes to OVN's chassis",
     "chassis": "OVN's chassis, and whether they have taken up the last change",
     "binding": "OVN's logical ports, bound on their endpoints' hosts",
+    "gateway": "OVN's gateways, on the first host of each edge",
     "flows": "flows of a bridge",
     "adjacency": "OSPF neighbors",
     "session": "BGP sessions and their prefixes",

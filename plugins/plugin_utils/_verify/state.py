@@ -19,6 +19,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.edges impo
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.ovn import (
     BINDING_LOOK,
     CHASSIS_LOOK,
+    GATEWAY_LOOK,
     NORTHD_LOOK,
     binding_rows,
     chassis_rows,
@@ -106,6 +107,7 @@ KINDS = (
     Kind("northd", "northd", "ovn", northd_rows, NORTHD_LOOK),
     Kind("chassis", "chassis", "ovn", chassis_rows, CHASSIS_LOOK),
     Kind("binding", "bindings", "ovn", binding_rows, BINDING_LOOK),
+    Kind("gateway", "gateways", "ovn", binding_rows, GATEWAY_LOOK),
 )
 
 

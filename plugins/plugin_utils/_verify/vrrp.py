@@ -32,7 +32,7 @@ def judge_active(plan: Item, reads: t.Mapping[str, Item]) -> list[Item]:
     checks = []
     for edge in plan["edges"]:
         hosts = [host for host in edge["hosts"] if host in reads]
-        if len(edge["hosts"]) > 1 and hosts:
+        if edge["vrid"] and hosts:
             check = _judged(edge, hosts, reads)
             checks += [check] if check["passed"] or len(hosts) == len(edge["hosts"]) else []
     return checks

@@ -102,6 +102,8 @@ def test_every_host_is_a_chassis_and_asks_the_central_one_by_its_tunnel_endpoint
         "encapsulations": ["geneve"],
         "encapsulation_ip": "192.168.200.2",
         "bridge": "br-ovn",
+        "bridge_mappings": {},
+        "gateway": False,
     }
     six = planned(fabric_underlay={"subnet": "fd00:200::/64"})
     assert six["hosts"]["kvm2"]["ovn_chassis"]["remotes"] == ["tcp:[fd00:200::1]:6642"]
@@ -177,7 +179,8 @@ def test_tunnel_endpoints_are_measured_between_all_hosts() -> None:
 def test_tenants_with_the_same_addresses_are_switches_routers_and_groups_apart() -> None:
     plan, _groups = inventory_plan("ovn")
     northbound = central(plan)["northbound"]
-    assert len(northbound["switches"]) == 4 and len(northbound["routers"]) == 2
+    # The fifth is the provider network's.
+    assert len(northbound["switches"]) == 5 and len(northbound["routers"]) == 2
     groups = [group["name"] for group in northbound["port_groups"]]
     assert len(set(groups)) == 4 and all(re.fullmatch("[A-Za-z_.][A-Za-z0-9_.]*", name) for name in groups)
     # Learning bridges beside OVN, with a bridge of their own.
@@ -310,11 +313,14 @@ REFUSED: list[tuple[Item, str]] = [
         {"fabric_overlays": [OVERLAY, {"name": "g", "encapsulation": "geneve", "segments_by": "key"}]},
         r"fabric_overlays\[g\] is geneve with segments by key, but OVN gives out the keys",
     ),
-    ({"fabric_edges": [{**EDGE, "hosts": ["kvm1"]}]}, "hosts is for edges in a namespace, and this one is on every"),
-    ({"fabric_edges": [{**EDGE, "nat": [{"from": "web", "out": "db"}]}]}, "nat cannot be built with the engine ovn"),
+    (
+        {"fabric_edges": [{**EDGE, "hosts": ["kvm1"]}]},
+        r"\[gw\].hosts is for a gateway, and all legs of this edge are on",
+    ),
+    ({"fabric_edges": [{**EDGE, "nat": [{"from": "web", "out": "db"}]}]}, r"\[gw\].nat is for a gateway"),
     (
         {"fabric_edges": [{**EDGE, "forwards": [{"name": "f", "segment": "db", "port": 80, "to": "kvm1/web1"}]}]},
-        "forwards cannot be built with the engine ovn yet",
+        r"\[gw\].forwards is for a gateway, and all legs",
     ),
     (
         {"fabric_edges": [{**EDGE, "routes": [{"to": "default", "via": "10.8.0.1"}]}]},

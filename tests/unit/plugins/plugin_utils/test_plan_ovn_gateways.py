@@ -1,0 +1,315 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""OVN's gateways in the plan: provider networks, hosts that take over, NAT, forwarded ports, floating addresses, spoofed sources, and wrong input."""
+
+from __future__ import annotations
+
+import copy
+import ipaddress
+import typing as t
+
+import pytest
+from hypothesis import given, settings
+
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import PlanError
+from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.model import Packet, Rule, allowed
+from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.ovn import Place, leaving
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify import state, vrrp
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.expectations import expectations
+from ansible_collections.overloom.fabric.tests.unit.plugins.plugin_utils.test_plan_ovn import (
+    OVERLAY,
+    central,
+    fabric,
+    named,
+    passes,
+    planned,
+    ports,
+)
+from ansible_collections.overloom.fabric.tests.unit.plugins.plugin_utils.test_policy import (
+    SEGMENTS,
+    packets,
+    rule_lists,
+    segment_of,
+)
+
+Item = t.Dict[str, t.Any]
+WAN: Item = {"name": "wan", "overlay": "office", "vlan": 30, "subnet": "10.9.0.0/24"}
+GATEWAY: Item = {
+    "name": "gw",
+    "hosts": ["kvm2", "kvm1"],
+    "legs": [
+        {"segment": "web", "address": "10.1.1.1", "address6": "2001:db8:1::1"},
+        {"segment": "db", "address": "10.1.2.1"},
+        {"segment": "wan", "address": "10.9.0.1", "gateway": False},
+    ],
+    "routes": [{"to": "default", "via": "10.9.0.2"}],
+    "nat": [{"from": "web", "out": "wan"}, {"from": "db", "out": "wan", "address": "10.9.0.8"}],
+    "forwards": [{"name": "www", "segment": "wan", "port": 80, "to": "kvm2/web2", "to_port": 8080}],
+    "floating": [
+        {"segment": "wan", "address": "10.9.0.20", "to": "kvm1/web1"},
+        {"segment": "wan", "address": "10.9.0.21", "to": "kvm2/db2", "distributed": True},
+    ],
+}
+POLICY: list[Item] = [
+    {"name": "out", "from": ["web"], "to": ["wan"]},
+    {"name": "in", "from": ["wan"], "to": ["kvm1/web1"], "protocol": "tcp"},
+]
+
+
+def outside(gateway: Item | None = None, **more: t.Any) -> Item:
+    """A fabric with a provider network, and somebody in it."""
+    hosts = fabric(
+        fabric_overlays=[OVERLAY, {"name": "office", "encapsulation": "vlan"}],
+        fabric_edges=[gateway or GATEWAY],
+        **{"fabric_policy": POLICY, **more},
+    )
+    for host in hosts.values():
+        segments = [{**segment, "overlay": "ov"} for segment in host["fabric_segments"]]
+        host["fabric_segments"] = [*segments, WAN]
+    hosts["kvm2"]["fabric_endpoints"].append({"name": "isp", "segment": "wan", "address": "10.9.0.2"})
+    return copy.deepcopy(hosts)
+
+
+def northbound(plan: Item) -> Item:
+    """What the northbound database holds."""
+    return t.cast(Item, central(plan)["northbound"])
+
+
+def router(plan: Item) -> Item:
+    """The only router."""
+    (found,) = northbound(plan)["routers"]
+    return t.cast(Item, found)
+
+
+def test_a_provider_network_is_a_switch_that_leads_out_by_the_underlay_bridge_of_the_edges_hosts() -> None:
+    plan = planned(outside())
+    port = ports(plan)["test/wan@@outside"]
+    assert (port["type"], port["tag"], port["options"]) == ("localnet", 30, {"network_name": "office"})
+    assert ports(plan)["test/wan@gw"]["options"] == {"router-port": "test/gw:wan", "nat-addresses": "router"}
+    for host in ("kvm1", "kvm2"):
+        chassis = plan["hosts"][host]["ovn_chassis"]
+        assert (chassis["bridge_mappings"], chassis["gateway"]) == ({"office": "br-underlay"}, True)
+    # Nothing of it is a namespace.
+    assert not any(host["nft_tables"] or host["vrrp"] for host in plan["hosts"].values())
+
+
+def test_another_host_reaches_the_provider_network_for_a_distributed_address_alone() -> None:
+    one = {**GATEWAY, "hosts": ["kvm1"]}
+    assert planned(outside(one))["hosts"]["kvm2"]["ovn_chassis"]["bridge_mappings"] == {"office": "br-underlay"}
+    central_ones = [{**floating, "distributed": False} for floating in one["floating"]]
+    chassis = planned(outside({**one, "floating": central_ones}))["hosts"]["kvm2"]["ovn_chassis"]
+    assert (chassis["bridge_mappings"], chassis["gateway"]) == ({}, False)
+
+
+def test_the_hosts_of_an_edge_take_over_in_their_order() -> None:
+    plan = planned(outside())
+    (group,) = northbound(plan)["ha_chassis_groups"]
+    assert group["chassis"] == [{"chassis_name": "kvm2", "priority": 2}, {"chassis_name": "kvm1", "priority": 1}]
+    told = {port["name"]: port["ha_chassis_group"] for port in router(plan)["ports"]}
+    assert told == {"test/gw:web": "", "test/gw:db": "", "test/gw:wan": group["name"]}
+    assert northbound(plan)["nb_global_options"] == {"bfd-min-rx": "200", "bfd-min-tx": "200", "bfd-mult": "3"}
+    alone = planned(outside({**GATEWAY, "hosts": ["kvm1"]}))
+    assert northbound(alone)["nb_global_options"] == {}
+
+
+def test_nat_forwards_and_floating_addresses_are_rows_of_the_router() -> None:
+    plan = planned(outside())
+    assert router(plan)["static_routes"] == [{"ip_prefix": "0.0.0.0/0", "nexthop": "10.9.0.2"}]
+    mac = router(plan)["nat"][-1].pop("external_mac")
+    assert router(plan)["nat"] == [
+        {"type": "snat", "external_ip": "10.9.0.1", "logical_ip": "10.1.1.0/24"},
+        {"type": "snat", "external_ip": "10.9.0.8", "logical_ip": "10.1.2.0/24"},
+        {"type": "dnat_and_snat", "external_ip": "10.9.0.20", "logical_ip": "10.1.1.65"},
+        {
+            "type": "dnat_and_snat",
+            "external_ip": "10.9.0.21",
+            "logical_ip": "10.1.2.66",
+            "logical_port": "test/kvm2/db2",
+        },
+    ]
+    assert mac.startswith("02:")
+    (balancer,) = northbound(plan)["load_balancers"]
+    assert (balancer["protocol"], balancer["vips"]) == ("tcp", {"10.9.0.1:80": "10.1.1.66:8080"})
+    # On the switches for those inside, so that whoever asks from the target's own segment is answered, too.
+    users = [router(plan), *northbound(plan)["switches"]]
+    assert [one["name"] for one in users if one["load_balancers"]] == ["test/gw", "test/web", "test/db"]
+
+
+def test_who_sends_what_is_too_large_for_the_next_segment_is_told() -> None:
+    hosts = outside()
+    for host in hosts.values():
+        host["fabric_segments"][1]["mtu"] = 1400
+    options = {port["name"]: port["options"] for port in router(planned(hosts))["ports"]}
+    assert options == {
+        "test/gw:web": {"gateway_mtu": "1442"},
+        "test/gw:db": {"gateway_mtu": "1400"},
+        "test/gw:wan": {},
+    }
+
+
+def test_a_source_that_is_behind_another_port_of_the_router_is_dropped() -> None:
+    policies = router(planned(outside()))["policies"]
+
+    def dropped(port: str, source: str) -> bool:
+        version = ipaddress.ip_address(source).version
+        for policy in sorted(policies, key=lambda one: -one["priority"]):
+            begin, _and, condition = policy["match"].partition(" && ")
+            if begin != f'inport == "test/gw:{port}"':
+                continue
+            nets = condition.partition("== ")[2].strip("{}")
+            inside = not nets or any(
+                ipaddress.ip_address(source) in ipaddress.ip_network(net.strip()) for net in nets.split(",")
+            )
+            if condition.startswith(f"ip{version}") and inside:
+                return bool(policy["action"] == "drop")
+        return False
+
+    assert not dropped("web", "10.1.1.7") and not dropped("web", "2001:db8:1::7") and not dropped("wan", "192.0.2.1")
+    assert dropped("web", "10.1.2.7") and dropped("web", "192.0.2.1") and dropped("db", "2001:db8:1::7")
+    assert dropped("wan", "10.1.1.7") and dropped("wan", "2001:db8:1::7")
+
+
+@settings(max_examples=300, deadline=None)
+@given(rule_lists(), packets())
+def test_acls_of_what_leaves_let_pass_what_the_policy_allows(rules: list[Rule], packet: Packet) -> None:
+    source, target = segment_of(packet.source), segment_of(packet.target)
+    names = list(SEGMENTS)
+    outer = names[-1]
+    if source is None or source == outer or target not in (None, outer):
+        return
+    inside = [ipaddress.ip_network(text) for name in names[:-1] for text in SEGMENTS[name]]
+    subnets = [ipaddress.ip_network(text) for text in SEGMENTS[source]]
+    listed = leaving(rules, Place("pg", source, subnets, "02:00:00:00:00:01", "log"), outer, inside, [], log=False)
+    for acl in listed:
+        acl["match"] = acl["match"].replace("inport == @pg && eth.dst", "outport == @pg && eth.src")
+    assert passes(listed, packet) == allowed(rules, packet), listed
+
+
+def test_what_is_for_another_segment_of_the_router_is_judged_there_alone() -> None:
+    groups = named(northbound(planned(outside()))["port_groups"])
+    assert len(groups) == 2
+    for group in groups.values():
+        leaving_acls = [acl for acl in group["acls"] if acl["direction"] == "from-lport"]
+        first = max(leaving_acls, key=lambda acl: acl["priority"])
+        assert (first["name"], first["action"]) == ("inside", "allow-related")
+        assert "10.1.1.0/24, 10.1.2.0/24" in first["match"] and "10.9.0.0/24" not in first["match"]
+        assert leaving_acls[-1]["name"] == "denied" and leaving_acls[-1]["action"] == "drop"
+
+
+def test_a_forwarded_port_is_open_to_all_of_the_router_unless_a_rule_denies_it() -> None:
+    plan = planned(outside())
+    opened = [rule for rule in plan["edges"][0]["rules"] if rule["name"] == "forward-www"]
+    assert len(opened) == 1
+    group = next(one for one in northbound(plan)["port_groups"] if "_web_" in one["name"])
+    names = [acl["name"] for acl in group["acls"] if acl["direction"] == "to-lport"]
+    assert names == ["rule-in", "rule-forward-www", "denied"]
+    asked = [acl for acl in group["acls"] if acl["name"] == "forward-www"]
+    assert asked[0]["match"].endswith("ip4.dst == 10.9.0.1 && tcp.dst == 80")
+
+
+def test_verify_asks_floating_addresses_and_forwards_from_outside_and_knows_the_active_host() -> None:
+    plan = planned(outside())
+    expected = expectations(plan)
+    asked = {(pair["from"], pair["address"]): pair for pair in expected["pairs"]}
+    web1 = asked["kvm2/isp", "10.9.0.20"]
+    # What the policy lets pass, and no more.
+    assert (web1["to"], web1["ping"], web1["tcp"]) == ("kvm1/web1", False, True)
+    assert [(one["from"], one["address"]) for one in expected["denied"] if one["address"] == "10.9.0.21"] == [
+        ("kvm2/isp", "10.9.0.21")
+    ]
+    assert ("kvm2/isp", "10.9.0.1", 80) in {(c["from"], c["address"], c["port"]) for c in expected["connections"]}
+    assert expected["hosts"]["kvm1"]["gateways"] == {"cr-test/gw:wan": {"name": "cr-test/gw:wan", "chassis": "kvm2"}}
+    # An edge on two hosts, without VRRP.
+    assert vrrp.judge_active(plan, {"kvm1": {}, "kvm2": {}}) == []
+
+
+@pytest.mark.parametrize(("host", "passed"), [("kvm2", True), ("kvm1", False)])
+def test_a_gateway_on_another_host_is_told(host: str, passed: bool) -> None:
+    expected = expectations(planned(outside()))["hosts"]["kvm1"]
+    rows = [{"name": "cr-test/gw:wan", "type": "chassisredirect", "chassis": host, "up": True}]
+    read = {"ovn": {"chassis": [], "bindings": rows, "nb_cfg": 1, "northd": True}}
+    (check,) = [one for one in state.judge("kvm1", expected, read) if one["kind"] == "gateway"]
+    assert check["passed"] is passed
+
+
+# Refusals --------------------------------------------------------------------------------------------------------------
+
+
+def changed(**more: t.Any) -> Item:
+    """The gateway with something else."""
+    return {**copy.deepcopy(GATEWAY), **more}
+
+
+def floating(*items: Item) -> Item:
+    """The gateway with other floating addresses."""
+    return changed(floating=[{"segment": "wan", "to": "kvm1/web1", **item} for item in items])
+
+
+@pytest.mark.parametrize(
+    ("gateway", "sentence"),
+    [
+        (changed(hosts=[]), r"\[gw\].hosts is empty; name one host"),
+        (changed(hosts=["kvm9"]), "hosts has kvm9, which is no host of the fabric"),
+        (changed(hosts=["kvm1", "kvm1"]), "hosts names kvm1 twice"),
+        (
+            floating({"address": "10.8.0.1"}),
+            r"address 10.8.0.1 is no address of the provider network wan \(10.9.0.0/24\)",
+        ),
+        (floating({"address": "10.9.0.255"}), "address 10.9.0.255 is no address of the provider network"),
+        (floating({"address": "10.9.0.1"}), r"floating\[0\].address 10.9.0.1 is also that of .*legs\[2\].address"),
+        (floating({"address": "10.9.0.2"}), "address 10.9.0.2 is also that of kvm2/isp"),
+        (floating({"address": "10.9.0.8"}), r"floating\[0\].address 10.9.0.8 is also that of .*nat\[1\].address"),
+        (
+            floating({"address": "10.9.0.30"}, {"address": "10.9.0.30", "to": "kvm2/db2"}),
+            r"floating\[1\].address 10.9.0.30 is also that of .*floating\[0\].address",
+        ),
+        (
+            floating({"address": "10.9.0.30"}, {"address": "10.9.0.31"}),
+            "both lead to kvm1/web1, which can leave by one address",
+        ),
+        (floating({"address": "2001:db8::1"}), "address 2001:db8::1 is IPv6, which is routed"),
+        (floating({"address": "10.9.0.30", "to": "kvm1/wep1"}), "to kvm1/wep1 is no endpoint; did you mean kvm1/web1"),
+        (floating({"address": "10.9.0.30", "to": "kvm2/isp"}), "to kvm2/isp is on segment wan, whose gateway the edge"),
+        (
+            floating({"address": "10.9.0.30", "segment": "db"}),
+            "segment db is not the edge's provider network; name wan",
+        ),
+        (changed(nat=[{"from": "web", "out": "db"}]), r"nat\[0\].out db is not the edge's provider network; name wan"),
+        (changed(nat=[{"from": "web", "out": "wan", "address": "10.8.0.1"}]), "10.8.0.1 is no address of the provider"),
+        (
+            changed(forwards=[{**GATEWAY["forwards"][0], "segment": "db"}]),
+            r"forwards\[www\].segment db is not the edge's provider network",
+        ),
+        (changed(vrid=7), "vrid is for an edge on two hosts"),
+    ],
+)
+def test_what_a_gateway_cannot_be_is_one_sentence(gateway: Item, sentence: str) -> None:
+    with pytest.raises(PlanError, match=sentence):
+        planned(outside(gateway))
+
+
+def test_two_gateways_with_one_address_outside_are_refused() -> None:
+    hosts = outside()
+    other = {
+        "name": "too",
+        "hosts": ["kvm1"],
+        "legs": [
+            {"segment": "db", "address": "10.1.2.2", "gateway": False},
+            {"segment": "wan", "address": "10.9.0.8", "gateway": False},
+        ],
+    }
+    for host in hosts.values():
+        host["fabric_edges"].append(other)
+    with pytest.raises(
+        PlanError, match=r"\[too\].legs\[1\].address 10.9.0.8 is also that of .*\[gw\].nat\[1\].address"
+    ):
+        planned(hosts)
+
+
+def test_a_floating_address_of_an_edge_in_a_namespace_is_refused() -> None:
+    hosts = outside(changed(hosts=["kvm1"], routes=[]))
+    for host in hosts.values():
+        host["fabric_edges"][0]["legs"][2]["gateway"] = True
+    with pytest.raises(PlanError, match=r"floating\[0\] is for an edge between segments with the engine ovn"):
+        planned(hosts)
