@@ -15,16 +15,18 @@ from ansible_collections.overloom.fabric.plugins.module_utils._container.podman 
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.xml import read_mark
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.namespace import existing
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.reader import UNIT_KIND, space_of
+from ansible_collections.overloom.fabric.plugins.module_utils._ovn.chassis import MARK
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import Database
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import owner_of
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.tables import ROOT
 from ansible_collections.overloom.fabric.plugins.module_utils._ownership import defined, documents, read_switch
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Runner
 from ansible_collections.overloom.fabric.plugins.module_utils._systemd import read_units
 
 # Podman makes it with its first container or image; to ask it before would make it.
 STORAGE = "/var/lib/containers/storage"
-# What ovn-controller notes of a tunnel port: the other end.
-_CHASSIS = "ovn-chassis-id"
+# What ovn-controller notes of the ports that it makes: of a tunnel the other end, of a patch to a provider network its port there.
+_OF_OVN = {"ovn-chassis-id", "ovn-localnet-port"}
 
 Thing = t.Dict[str, t.Any]
 
@@ -55,9 +57,9 @@ def in_switch(database: Database, owner: str, plugged: t.Container[str]) -> list
     for name, bridge in sorted(database.bridge_of.items()):
         if name != bridge and name in database.tables["Port"] and name not in plugged:
             mark = owner_of(database.tables["Port"][name])
-            if _CHASSIS in database.tables["Port"][name]["external_ids"]:
-                # ovn-controller's tunnel: whose the bridge is, his it is.
-                mark = mark or owner_of(database.tables["Bridge"][bridge])
+            if _OF_OVN & set(database.tables["Port"][name]["external_ids"]):
+                # Whose the chassis is, theirs it is.
+                mark = mark or database.tables["Open_vSwitch"][ROOT]["external_ids"].get(MARK)
             found.append(_thing("port", name, mark, f"a port of bridge {bridge}"))
     return [thing for thing in found if thing["owner"] != owner]
 
