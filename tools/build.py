@@ -28,7 +28,7 @@ ALLOWED = (
     "requirements.txt",
     "changelogs/*.yaml",
     "docs/*.md",
-    "docs/generate.py",
+    "docs/*.py",
     "docs/images/*.svg",
     "docs/scenarios/*.md",
     "meta/runtime.yml",
