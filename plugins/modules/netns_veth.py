@@ -190,6 +190,12 @@ options:
         description:
           - Name by which a controller knows the interface, such as OVN its logical port (C(external_ids:iface-id)). V("") clears it.
         type: str
+  keep:
+    description:
+      - Names of namespaces that O(purge) leaves, such as those that are to go once they are there on another host. RV(kept) tells which there are.
+    type: list
+    elements: str
+    default: []
   <<: *item
   name:
     description:
@@ -312,6 +318,12 @@ namespaces:
           up: true
           kind: veth
           tx_checksum: false
+kept:
+  description: Namespaces that O(purge) would have removed, but for O(keep).
+  returned: success
+  type: list
+  elements: str
+  sample: [red]
 spawned:
   description: How many processes were started.
   returned: always

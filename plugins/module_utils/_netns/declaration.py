@@ -9,6 +9,7 @@ This file is private to the collection.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import typing as t
 
@@ -70,7 +71,12 @@ def argument_spec() -> dict:
     """The options of the module."""
     item = item_argument_spec()
     listed = {**item, "name": {"type": "str", "required": True}}
-    return {**item, "namespaces": {"type": "list", "elements": "dict", "options": listed}, **owner_argument_spec()}
+    return {
+        **item,
+        "namespaces": {"type": "list", "elements": "dict", "options": listed},
+        "keep": {"type": "list", "elements": "str", "default": []},
+        **owner_argument_spec(),
+    }
 
 
 def exclusive() -> list[tuple[str, str]]:
@@ -116,12 +122,13 @@ class Veth(t.NamedTuple):
 
 
 class Settings(t.NamedTuple):
-    """What holds for all items of a call. lenient: in check mode, what an earlier task may still make is a warning."""
+    """What holds for all items of a call. keep: namespaces that purge leaves. lenient: in check mode, what an earlier task may still make is a warning."""
 
     owner: str
     adopt: bool = False
     purge: bool = False
     lenient: bool = False
+    keep: t.FrozenSet[str] = frozenset()
 
 
 def default_outer(name: str, interface: str) -> str:
@@ -224,7 +231,11 @@ def _checked_rules(rules: t.Iterable[Item], what: str) -> tuple[Rule, ...]:
 
 
 def _sysctls(values: dict[str, t.Any], what: str) -> dict[str, str]:
-    return dict(_netns.check_sysctl(str(key), value, what) for key, value in values.items())
+    found = dict(_netns.check_sysctl(str(key), value, what) for key, value in values.items())
+    if os.path.isdir("/proc/sys/net/ipv6"):
+        return found
+    # A kernel without IPv6 looks for no duplicates anyway.
+    return {path: value for path, value in found.items() if not path.endswith("/accept_dad") or value != "0"}
 
 
 def _bridge(name: str, what: str) -> str:

@@ -255,7 +255,7 @@ class _Plan:
         self.gone = {veth.name for veth in veths if veth.interface is None}
         names = {veth.name for veth in veths}
         mine = {name for name, space in found.spaces.items() if space.owner == settings.owner}
-        self.purged = mine - names if settings.purge else set()
+        self.purged = mine - names - settings.keep if settings.purge else set()
         self._ipv6 = any(interface.addrgen for interface in found.host.values())
         self._outers = self._resolve(veths)
         # Ports that stay, or come back, whatever else goes with their names.
@@ -846,7 +846,7 @@ def _in_order(found: t.Sequence[_ip.Route], wanted: t.Sequence[_ip.Route]) -> li
 def run(module: t.Any) -> None:
     """Do what the module's parameters say."""
     params = module.params
-    settings = Settings(params["owner"], params["adopt"], params["purge"], lenient=module.check_mode)
+    settings = Settings(params["owner"], params["adopt"], params["purge"], module.check_mode, frozenset(params["keep"]))
     runner = ovs_runner(module)
     try:
         check_owner(settings.owner)
@@ -864,7 +864,7 @@ def run(module: t.Any) -> None:
         ),
         compare=lambda found: compare(found, veths, settings),
         runner=runner,
-        state=lambda found: _state(found, veths),
+        state=lambda found: {**_state(found, veths), "kept": _kept(found, veths, settings)},
         judge=lambda found: [*_duplicate_addresses(found, veths), *_refused_ports(runner, found, veths)],
     )
 
@@ -908,6 +908,13 @@ def _refused_ports(runner: Runner, found: Found, veths: t.Sequence[Veth]) -> lis
     """What ovs-vswitchd says late: a port without its device."""
     outers = [found.outer_of(veth.name, veth.interface) for veth in veths if veth.present and veth.interface]
     return late_ports(runner, found.database, [outer for outer in outers if outer])
+
+
+def _kept(found: Found, veths: t.Sequence[Veth], settings: Settings) -> list[str]:
+    """The namespaces that purge would remove, but for keep."""
+    names = {veth.name for veth in veths}
+    there = {name for name, space in found.spaces.items() if space.owner == settings.owner}
+    return sorted((there & settings.keep) - names) if settings.purge else []
 
 
 def _state(found: Found, veths: t.Sequence[Veth]) -> dict[str, t.Any]:

@@ -13,7 +13,7 @@ import typing as t
 Item = t.Dict[str, t.Any]
 
 # Tasks that only remove: what they would change is there and in no intent any more.
-REMOVALS = ("former_", "no_", "unused_")
+REMOVALS = ("former_", "moved_", "no_", "unused_")
 # The end of a block, which FRR adds by itself.
 _BLOCK_ENDS = ("exit", "!", "end")
 

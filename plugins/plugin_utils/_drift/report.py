@@ -20,15 +20,13 @@ Item = t.Dict[str, t.Any]
 KEPT = re.compile(r"(?:kvm_host|ovn_central|ovn_chassis|frr_router|linux_guest|veos_guest|chr_guest)_made_(\w+)")
 # Concerns whose things have a name alone, and the word before it.
 KINDS = {
-    "namespaces": "namespace",
+    **dict.fromkeys(("namespaces", "moved_namespaces"), "namespace"),
     "tables": "nftables",
-    "containers": "container",
-    "former_containers": "container",
+    **dict.fromkeys(("containers", "former_containers", "moved_containers"), "container"),
     **dict.fromkeys(("dhcp_servers", "former_dhcp_servers"), "DHCP server"),
     **dict.fromkeys(("dhcp_clients", "former_dhcp_clients"), "DHCP client"),
     **dict.fromkeys(("vrrp", "former_vrrp"), "VRRP router"),
-    "services": "service",
-    "former_services": "service",
+    **dict.fromkeys(("services", "former_services", "moved_services"), "service"),
     "guests": "guest",
     "started": "guest",
     "former_guests": "guest",

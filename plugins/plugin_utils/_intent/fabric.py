@@ -54,6 +54,7 @@ OF_TUNNELS = (
     "tunnel_names",
     "local_ip",
 )
+ENDPOINTS = "fabric_endpoints"
 OPENVSWITCH, OVN = "openvswitch", "ovn"
 # What OVN carries segments by, and the bridge of its own where none is named.
 OVN_ENCAPSULATIONS = ("geneve", "vxlan")
@@ -208,6 +209,7 @@ class Endpoint:
     edge: of an interface of an edge, the edge. further: addresses that it has besides, for NAT. labels: by which rules may name it.
     router: whether it was said to forward packets of others.
     virtual: addresses that it has while its edge is active on its host, as VRRP decides.
+    movable: it was stated for the whole fabric, with its host, so that its identity does not hang on that; nth: its place among those.
     """
 
     where: str
@@ -233,6 +235,8 @@ class Endpoint:
     virtual: list[Address] = dataclasses.field(default_factory=list)
     labels: list[str] = dataclasses.field(default_factory=list)
     router: bool | t.Any = False
+    movable: bool = False
+    nth: int = 0
 
     @property
     def is_router(self) -> bool:
@@ -241,8 +245,13 @@ class Endpoint:
 
     @property
     def id(self) -> str:
-        """Its name in the whole fabric."""
+        """Its name in the whole fabric, with the host that it is on."""
         return f"{self.host}/{self.name}"
+
+    @property
+    def identity(self) -> str:
+        """What the intent calls it, and what its MAC address and UUID come from: it stays when a movable endpoint goes to another host."""
+        return self.name if self.movable else self.id
 
     @property
     def space(self) -> str:
@@ -307,6 +316,13 @@ class Intent:
     common: dict[str, t.Any]
     given: set[str]
     refused: set[str]
+
+    @property
+    def movable(self) -> list[Endpoint]:
+        """The endpoints that are stated with their host, in the order of their list, whichever host they are on."""
+        return sorted(
+            (one for host in self.hosts.values() for one in host.endpoints if one.movable), key=lambda one: one.nth
+        )
 
     def on_ovn(self, segment: Segment) -> bool:
         """Whether a segment's overlay has the engine ovn."""

@@ -15,6 +15,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._netns.namespace i
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import (
     DHCP,
+    ENDPOINTS,
     HOST_VARIABLES,
     ROUTER_VARIABLES,
     Endpoint,
@@ -36,9 +37,14 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.underlay i
 
 
 def read_host(
-    name: str, variables: dict[str, t.Any], spec: dict[str, t.Any], problems: list[str], given: set[str]
+    name: str,
+    variables: dict[str, t.Any],
+    spec: dict[str, t.Any],
+    problems: list[str],
+    given: set[str],
+    movable: t.Sequence[Endpoint] = (),
 ) -> Host:
-    """What a host says for itself, as far as it is understood."""
+    """What a host says for itself, as far as it is understood. movable: the endpoints that the fabric says for it."""
     values = {}
     for variable in HOST_VARIABLES:
         note(variables.get(variable), f"{name}: {variable}", given)
@@ -59,9 +65,9 @@ def read_host(
         both = "fabric_underlay_interface and fabric_underlay_bond"
         problems.append(f"{name}: {both} exclude each other; leave one of them out.")
     endpoints: list[Endpoint] = []
-    for i, item in items_of(values, "fabric_endpoints"):
-        endpoint = _endpoint(item, i, name, problems)
-        endpoints += [endpoint, *_outbound(endpoint, problems)]
+    for i, item in items_of(values, ENDPOINTS):
+        endpoints += read_endpoint(item, f"{name}: {ENDPOINTS}[{label(item, i)}]", name, problems)
+    endpoints += [endpoint for endpoint in movable if endpoint.host == name]
     return Host(
         name=name,
         id=between(values["fabric_host_id"], 1, 65535, f"{name}: fabric_host_id", problems),
@@ -69,9 +75,7 @@ def read_host(
         tep_prefix=prefix,
         interface=read_interface(values["fabric_underlay_interface"], f"{name}: fabric_underlay_interface", problems),
         bond=bond,
-        endpoints=unique(
-            [item for item in endpoints if item.name is not INVALID], f"{name}: fabric_endpoints", problems
-        ),
+        endpoints=unique([item for item in endpoints if item.name is not INVALID], f"{name}: {ENDPOINTS}", problems),
         guest_memory=values["fabric_guest_memory"],
         flows=[item for _i, item in items_of(values, "fabric_flows")],
         routing={variable: values[variable] for variable in ROUTER_VARIABLES},
@@ -91,8 +95,13 @@ def _adopted(value: t.Any, where: str, problems: list[str]) -> list[str]:
     return ["*"] if truth else []
 
 
-def _endpoint(item: dict[str, t.Any], index: int, host: str, problems: list[str]) -> Endpoint:
-    where = f"{host}: fabric_endpoints[{label(item, index)}]"
+def read_endpoint(item: dict[str, t.Any], where: str, host: str, problems: list[str]) -> list[Endpoint]:
+    """An endpoint, and the further one that a service has."""
+    endpoint = _endpoint(item, where, host, problems)
+    return [endpoint, *_outbound(endpoint, problems)]
+
+
+def _endpoint(item: dict[str, t.Any], where: str, host: str, problems: list[str]) -> Endpoint:
     sysctls = {}
     for key, value in (item["sysctls"] or {}).items():
         try:

@@ -20,6 +20,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric imp
     Intent,
 )
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.hosts import read_host
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.movable import read_movable, without_movable
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.overlays import read_overlay
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.reading import (
     between,
@@ -41,11 +42,12 @@ def load(
     spec: dict[str, t.Any],
     problems: list[str],
     routers: dict[str, dict[str, t.Any]] | None = None,
+    others: dict[str, dict[str, t.Any]] | None = None,
 ) -> Intent:
     """The intent from the variables of the fabric's hosts; what is wrong with them is appended to problems.
 
     hosts: name to variables (plain data, templates resolved; variables of another prefix are ignored).
-    routers: likewise of the hosts that are routers only.
+    routers: likewise of the hosts that are routers only. others: likewise of all others, which have what is stated for the whole fabric, too.
     spec: the options of roles/plan/meta/argument_specs.yml.
     A value that was refused is INVALID in the result.
     """
@@ -65,13 +67,15 @@ def load(
     if max_hosts and max_hosts < len(hosts):
         problems.append(f"fabric_max_hosts is {max_hosts}, but the fabric has {len(hosts)} hosts; raise it.")
         max_hosts = INVALID
+    movable = read_movable({**(others or {}), **routers, **hosts}, hosts, spec, problems, given)
+    hosts, routers = ({name: without_movable(found[name]) for name in found} for found in (hosts, routers))
     return Intent(
         name=_fabric_name(common["fabric_name"], problems),
         underlay=underlay,
         overlays=unique([item for item in named_overlays if item.name is not INVALID], overlays, problems),
         segments=unique([item for item in named_segments if item.name is not INVALID], segments, problems),
         max_hosts=max_hosts,
-        hosts={name: read_host(name, hosts[name], spec, problems, given) for name in sorted(hosts)},
+        hosts={name: read_host(name, hosts[name], spec, problems, given, movable) for name in sorted(hosts)},
         denied=[
             Denied(f"fabric_denied[{i}]", item["from"], item["to"], item["probes"])
             for i, item in items_of(common, "fabric_denied")
@@ -97,7 +101,8 @@ def check_names(hosts: dict[str, dict[str, t.Any]], prefix: str, known: t.Collec
 
 def check_others(others: dict[str, dict[str, t.Any]], problems: list[str]) -> None:
     """Tell endpoints and ids of hosts that are not in the fabric, where nobody would read them."""
-    for name, variables in sorted(others.items()):
+    for name, found in sorted(others.items()):
+        variables = without_movable(found)
         for variable in HOST_VARIABLES:
             if variables.get(variable) and variable not in _ANYWHERE:
                 group = "routers" if variable in ROUTER_VARIABLES else "kvm_hosts"

@@ -4,7 +4,7 @@
 """Host ids, addresses and MAC addresses: given ones checked, the others allocated.
 
 What is allocated to a host or an endpoint follows from its own name and its own place alone, so nothing that is added
-elsewhere ever moves it.
+elsewhere ever moves it. What is allocated to an endpoint that may move follows from its name, whatever its host is.
 
 This file is private to the collection.
 """
@@ -30,6 +30,8 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec impor
 # A block never has more addresses, so that addresses in a large subnet stay readable (10.0.1.2 and fd00::1:2 are the first
 # endpoint of host 2), and a host has room for many endpoints.
 MAX_BLOCK = {4: 256, 6: 65536}
+# So many addresses, from the middle of a subnet on, are for endpoints that may move.
+MAX_MOVABLE = 65536
 
 
 class Value(t.NamedTuple):
@@ -185,6 +187,7 @@ def endpoints(
     owner: dict[t.Any, tuple[Endpoint, str]] = {}
     macs: dict[str, tuple[Endpoint, str]] = {}
     result = {}
+    movable = _movable_addresses(intent, segments)
     for host in intent.hosts.values():
         counts: dict[tuple[str, str], int] = {}
         for endpoint in host.endpoints:
@@ -193,7 +196,8 @@ def endpoints(
                 continue
             values = []
             for option, subnet in (("address", segment.subnet), ("address6", segment.subnet6)):
-                value = _endpoint_address(
+                value = movable.get((endpoint.name, option)) if endpoint.movable else None
+                value = value or _endpoint_address(
                     endpoint, option, subnet, segment, ids[host.name], counts, intent.max_hosts, problems
                 )
                 if value.value:
@@ -206,6 +210,44 @@ def endpoints(
                 _claim(macs, mac.value, endpoint, mac, "mac", problems)
             result[endpoint.id] = Addressed(values[0], values[1], mac)
     return result
+
+
+def _movable_addresses(intent: Intent, segments: dict[str, Segment]) -> dict[tuple[str, str], Value]:
+    """What is allocated to endpoints that may move, by (name, option): of the upper half of the subnet what a hash of the name says.
+
+    Where two meet, the later in the list gets the next free one. None for one for which no room is left.
+    """
+    found: dict[tuple[str, str], Value] = {}
+    taken: set[tuple[str, Address]] = set()
+    for endpoint in intent.movable:
+        segment = segments.get(endpoint.segment)
+        pairs = (("address", segment.subnet), ("address6", segment.subnet6)) if segment else ()
+        taken.update((endpoint.segment, getattr(endpoint, option)) for option, subnet in pairs if subnet)
+    for endpoint in intent.movable:
+        segment = segments.get(endpoint.segment)
+        pairs = (("address", segment.subnet), ("address6", segment.subnet6)) if segment else ()
+        for option, subnet in pairs:
+            if subnet and getattr(endpoint, option) is None:
+                address = _hashed(endpoint, subnet, taken)
+                place = f"{segment.where}.{option.replace('address', 'subnet')}" if segment else ""
+                if address is not None:
+                    taken.add((endpoint.segment, address))
+                    found[endpoint.name, option] = Value(
+                        address, f"allocated: hash of the name in the upper half of {place}"
+                    )
+    return found
+
+
+def _hashed(endpoint: Endpoint, subnet: Network, taken: t.Collection[tuple[str, Address]]) -> Address | None:
+    """The first address that is free, from that of the name's hash on."""
+    half = subnet.num_addresses // 2
+    room = min(half, MAX_MOVABLE)
+    first = int.from_bytes(hashlib.sha256(endpoint.name.encode()).digest()[:8], "big")
+    for step in range(room):
+        address = subnet.network_address + half + (first + step) % room
+        if not reserved(subnet, address) and (endpoint.segment, address) not in taken:
+            return address
+    return None
 
 
 def _endpoint_address(
@@ -238,6 +280,11 @@ def _endpoint_address(
         return Value(INVALID, "")
     if endpoint.serves or endpoint.virtual:
         return _first_block_address(endpoint, subnet, place, number.value, max_hosts, problems)
+    if endpoint.movable:
+        problems.append(
+            f"{where} cannot be allocated: the upper half of {place} {subnet} is full; enlarge the subnet, or give the address."
+        )
+        return Value(INVALID, "")
     nth = counts[segment.name, option] = counts.get((segment.name, option), 0) + 1
     size = block_size(subnet, max_hosts)
     offset = nth * size + number.value
@@ -322,7 +369,8 @@ def _mac(intent: Intent, endpoint: Endpoint) -> Value:
     """The given MAC, else a locally administered one (IEEE 802, second-lowest bit of the first byte) from the names."""
     if endpoint.mac is not None:
         return Value(endpoint.mac, f"given: {endpoint.where}.mac")
-    return Value(derived_mac(intent, endpoint.id), "derived: hash of the names of fabric, host and endpoint")
+    names = "fabric and endpoint" if endpoint.movable else "fabric, host and endpoint"
+    return Value(derived_mac(intent, endpoint.identity), f"derived: hash of the names of {names}")
 
 
 def derived_mac(intent: Intent, name: str) -> str:

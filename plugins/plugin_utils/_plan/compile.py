@@ -77,7 +77,7 @@ def compile_plan(
     if lab:
         check_names(everyone, "lab_", lab, problems)
     check_others(others, problems)
-    intent = load(hosts, spec, problems, routers)
+    intent = load(hosts, spec, problems, routers, others)
     edges, stated = read_edges(intent.common, problems), read_policy(intent.common, problems)
     add_servers(intent, problems)
     add_legs(intent, edges, problems)
@@ -144,6 +144,7 @@ class _Writer:
         overlays = [self._overlay(overlay) for overlay in values.overlays.values()]
         segments = [self._segment(segment) for segment in values.segments.values()]
         of_guests = self.guests.points()
+        called = {endpoint.identity: endpoint for endpoint in values.endpoints}
         endpoints = [
             {**self._endpoint(endpoint), **of_guests.get(endpoint.id, {})}
             for name in values.order
@@ -169,12 +170,15 @@ class _Writer:
             "segments": segments,
             "endpoints": endpoints,
             "denied": [
-                {"from": denied.source, "to": denied.target, "probes": denied.probes} for denied in intent.denied
+                {"from": called[denied.source].id, "to": called[denied.target].id, "probes": denied.probes}
+                for denied in intent.denied
             ],
             "edges": self.edges.plan(),
             "policy": self.policy.plan(),
             "links": plan_links(values.routing),
             "routers": plan_routers(values.routing),
+            # What may be on another host tomorrow, each with the one that it is on.
+            "movable": {endpoint.name: endpoint.host for endpoint in values.endpoints if endpoint.movable},
             "teps": [
                 {"host": name, "address": str(values.teps[name].value), "mtu": underlay.mtu} for name in values.order
             ],

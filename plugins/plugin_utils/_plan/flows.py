@@ -197,7 +197,7 @@ def _module_options(flow: Item) -> Item:
 
 def _denied(values: Values) -> None:
     """Who must not be reached is known, and would be reached but for the flows."""
-    points = {endpoint.id: endpoint for endpoint in values.endpoints}
+    points = {endpoint.identity: endpoint for endpoint in values.endpoints}
     seen: dict[tuple[str, str], str] = {}
     for denied in values.intent.denied:
         ends = []

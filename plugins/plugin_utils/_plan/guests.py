@@ -115,6 +115,11 @@ class Guests:
         self.uuids: dict[str, str] = {}
         self.by_host: dict[str, list[Guest]] = {name: [] for name in values.intent.hosts}
         for endpoint in values.endpoints:
+            if endpoint.kind == "guest" and endpoint.movable:
+                self.problems.append(
+                    f"{endpoint.where}.host is for namespaces, containers and services; a guest cannot be moved yet,"
+                    " so state it in the variables of its host."
+                )
             guest = self._guest(endpoint)
             if guest is not None:
                 self.by_host[endpoint.host].append(guest)
@@ -139,7 +144,7 @@ class Guests:
         self._limits(where, kind, options)
         self._texts(where, options)
         nics = self._nics(endpoint, where, options)
-        uuid = options["uuid"] or derived_uuid("guest", str(self.values.intent.name), endpoint.id)
+        uuid = options["uuid"] or derived_uuid("guest", str(self.values.intent.name), endpoint.identity)
         try:
             uuid = check_uuid(uuid, f"{where}.uuid")
             memory = size(
@@ -274,7 +279,7 @@ class Guests:
         address = read_address(item["address"], f"{place}.address", self.problems)
         if len(segments) < len(names) or INVALID in (mac, address) or item["native"] and native is None:
             return None
-        mac = mac or addresses.derived_mac(self.values.intent, f"{endpoint.id}/{number}")
+        mac = mac or addresses.derived_mac(self.values.intent, f"{endpoint.identity}/{number}")
         who = f"{endpoint.id} (guest.nics[{number - 1}])"
         other = self.macs.setdefault(mac, who)
         if other != who:

@@ -128,6 +128,10 @@ def _namespace(values: Values, endpoint: Endpoint, segment: Segment, plain: bool
     four = None if endpoint.dhcp else addressed.address.value
     pairs = ((four, segment.subnet), (addressed.address6.value, segment.subnet6))
     further = [(one, segment.subnet if one in segment.subnet else segment.subnet6) for one in endpoint.further]
+    behavior = policy(endpoint, segment, [address for address, _subnet in pairs])
+    if endpoint.movable:
+        # While it moves, its addresses are on two hosts, which the kernel would take for a duplicate (RFC 4862).
+        behavior["sysctls"] = {f"net/ipv6/conf/{endpoint.interface}/accept_dad": "0", **behavior["sysctls"]}
     return {
         "name": endpoint.space,
         "interface": endpoint.interface,
@@ -143,6 +147,6 @@ def _namespace(values: Values, endpoint: Endpoint, segment: Segment, plain: bool
             addresses.with_prefix(address, subnet) for address, subnet in (*pairs, *further) if address and subnet
         ],
         "virtual_addresses": alone(endpoint.virtual),
-        **policy(endpoint, segment, [address for address, _subnet in pairs]),
+        **behavior,
         **source_of(endpoint),
     }

@@ -59,7 +59,7 @@ def switch_name(fabric: str, segment: str) -> str:
 
 
 def port_name(fabric: str, endpoint: str) -> str:
-    """The logical port of an endpoint, by the endpoint's id."""
+    """The logical port of an endpoint, by the endpoint's identity, so that it moves with it."""
     return f"{fabric}/{endpoint}"
 
 
@@ -169,7 +169,7 @@ class Ovn:
                 if edge.provider
             },
             "bindings": {
-                port_name(self.fabric, endpoint.id): endpoint.host
+                port_name(self.fabric, endpoint.identity): endpoint.host
                 for segment in self.segments
                 for endpoint in self.points[segment.name]
             },
@@ -177,7 +177,7 @@ class Ovn:
 
     def logical_port(self, endpoint: Endpoint) -> str | None:
         """The logical port that an endpoint is; None if it is on no segment of OVN."""
-        return port_name(self.fabric, endpoint.id) if endpoint.segment in self.points else None
+        return port_name(self.fabric, endpoint.identity) if endpoint.segment in self.points else None
 
     def _address(self) -> str:
         """Where the databases are asked."""
@@ -248,10 +248,12 @@ class Ovn:
         own = [addressed.address.value, addressed.address6.value, *endpoint.further]
         known = " ".join([addressed.mac.value, *(str(address) for address in own if address)])
         return {
-            "name": port_name(self.fabric, endpoint.id),
+            "name": port_name(self.fabric, endpoint.identity),
             "type": "",
             "addresses": [known],
             "port_security": [addressed.mac.value if endpoint.is_router else known],
+            # While it moves, it is on two hosts, and this decides which of them has the port.
+            **({"options": {"requested-chassis": endpoint.host}} if endpoint.movable else {}),
         }
 
     def _router(self, edge: Edge) -> Item:
@@ -296,7 +298,7 @@ class Ovn:
             listed += leaving(rules, place, edge.provider.segment, self._inside(edge), asked, log)
         return {
             "name": name,
-            "ports": [port_name(self.fabric, endpoint.id) for endpoint in self.points[leg.segment]],
+            "ports": [port_name(self.fabric, endpoint.identity) for endpoint in self.points[leg.segment]],
             "acls": listed,
         }
 
@@ -325,7 +327,7 @@ class Ovn:
         for edge in self.edges:
             self._check_edge(edge)
         for denied in self.values.intent.denied:
-            if any(end.id == denied.source for ends in self.points.values() for end in ends):
+            if any(end.identity == denied.source for ends in self.points.values() for end in ends):
                 self.problems.append(
                     f"{denied.where}.from {denied.source} is on an overlay with the engine ovn, which has no flows of the intent's;"
                     " leave it out, or take the engine openvswitch."

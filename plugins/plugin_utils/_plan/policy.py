@@ -56,12 +56,12 @@ class Policy:
         self.values = values
         self.problems = values.problems
         self.edges = edges
-        self.points = {endpoint.id: endpoint for endpoint in values.endpoints}
+        self.points = {endpoint.identity: endpoint for endpoint in values.endpoints}
         self.places_of = self._all_places(guests)
         self.labels: dict[str, list[str]] = {}
         for endpoint in values.endpoints:
             for name in endpoint.labels:
-                self.labels.setdefault(name, []).append(endpoint.id)
+                self.labels.setdefault(name, []).append(endpoint.identity)
         policed = {
             name: default for name in values.segments for default in [self._default(name)] if default is not None
         }
@@ -98,12 +98,12 @@ class Policy:
         for endpoint in self.values.endpoints:
             addressed = self.values.addressed.get(endpoint.id)
             values = [addressed.address.value, addressed.address6.value] if addressed else []
-            found[endpoint.id] = [_place(endpoint.segment, address) for address in values if address]
+            found[endpoint.identity] = [_place(endpoint.segment, address) for address in values if address]
         for guest in (guest for here in guests.by_host.values() for guest in here):
             for nic in guest.nics[1:]:
                 if nic.segment is not None:
                     name = nic.segment.name
-                    found[guest.endpoint.id] += [_place(name, address) for address, _subnet in nic.addresses]
+                    found[guest.endpoint.identity] += [_place(name, address) for address, _subnet in nic.addresses]
         return found
 
     def _rule(self, stated: Stated) -> Rule:
@@ -120,6 +120,10 @@ class Policy:
 
     def _named(self, where: str, name: str) -> list[Place]:
         """The addresses behind the name of a segment, an endpoint or a label, or a range."""
+        if name in self.values.segments and name in self.points:
+            self.problems.append(
+                f"{where} has {name}, which is both a segment and an endpoint; give one of them another name."
+            )
         if name in self.values.segments:
             return [Place(name, net) for net in _subnets(self.values.segments[name])]
         if name in self.points:
@@ -130,7 +134,8 @@ class Policy:
         if network is None:
             known = [*self.values.segments, *self.points, *(LABEL + label for label in self.labels)]
             self.problems.append(
-                f"{where} has {word(name)}, which is no segment, endpoint (HOST/NAME), label (label:NAME), address or prefix{suggest(name, known)}"
+                f"{where} has {word(name)}, which is no segment, endpoint (HOST/NAME, or NAME where it says its host), label (label:NAME),"
+                f" address or prefix{suggest(name, known)}"
             )
             return []
         return [Place(None, network)]

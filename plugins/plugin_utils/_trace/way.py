@@ -120,7 +120,9 @@ class Route:
             if end.segment and self.segments[end.segment]["engine"] == OVN:
                 central = next(name for name, host in self.plan["hosts"].items() if host["ovn_central"])
                 fabric = self.plan["fabric"]
-                ends = f'inport=="{port_name(fabric, end.id)}" && ip{self.packet.family}.dst=={other.address}'
+                name = end.id.partition("/")[2]
+                port = port_name(fabric, name if name in self.plan["movable"] else end.id)
+                ends = f'inport=="{port}" && ip{self.packet.family}.dst=={other.address}'
                 raise TraceError(
                     f"{end.id} is on segment {end.segment}, where OVN forwards, and trace does not look into OVN; ask on {central}:"
                     f" ovn-trace --ct=new {switch_name(fabric, end.segment)} '{ends}'."

@@ -39,6 +39,7 @@ LOOKING = {
         "frr_info",
         "ovn_info",
         "guest_wait",
+        "netns_announce",
         "wait_for",
         "meta",
         "wait_for_connection",
