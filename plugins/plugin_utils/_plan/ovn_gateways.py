@@ -62,7 +62,7 @@ class Gateways:
         self.problems = values.problems
         self.fabric = values.intent.name
         self.routers = routers
-        self.points = {endpoint.id: endpoint for endpoint in values.endpoints}
+        self.points = {endpoint.identity: endpoint for endpoint in values.endpoints}
         mine = [edge for edge in edges if edge.distributed]
         for edge in mine:
             self._check_outside(edge)
@@ -156,7 +156,7 @@ class Gateways:
             "logical_ip": str(self.inner(floating)),
         }
         if floating.distributed:
-            found["logical_port"] = f"{self.fabric}/{endpoint.id}"
+            found["logical_port"] = f"{self.fabric}/{endpoint.identity}"
             found["external_mac"] = addresses.derived_mac(self.values.intent, f"floating:{floating.address}")
         return found
 
