@@ -76,11 +76,8 @@ def _options4(told: Told) -> dict[str, str]:
 
 def _options6(told: Told) -> dict[str, str]:
     servers = [address for address in told.planned["dns"] if ":" in address]
-    found = {
-        "server_id": told.server_mac,
-        "domain_search": f'"{told.planned["domain"]}"',
-        "dns_server": _set(servers),
-    }
+    # No domain_search: OVN 23.03 sends it as one label, with the dots in it.
+    found = {"server_id": told.server_mac, "dns_server": _set(servers)}
     return {option: text for option, text in found.items() if text}
 
 

@@ -51,6 +51,8 @@ def test_a_segment_with_dhcp_has_options_and_no_server() -> None:
         "router": "10.1.1.1",
         "dns_server": "{10.1.1.1}",
     }
+    # Without a search domain, which OVN sends as one label.
+    assert set(options(plan, 6)) == {"server_id", "dns_server"}
     assert options(plan, 6)["dns_server"] == "{2001:db8:1::1}"
     assert not any(host["dhcp_servers"] for host in plan["hosts"].values())
     assert len(plan["endpoints"]) == 3
