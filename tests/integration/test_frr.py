@@ -160,6 +160,121 @@ def test_an_exception_of_others_from_a_default_stays_theirs(router: harness.Host
     assert router.run(["cat", "/etc/frr/frr.conf"]) == text
 
 
+def test_an_exception_of_others_that_is_declared_too_is_there_after_a_teardown(router: harness.Host) -> None:
+    text = "interface eth2\n no ip ospf passive\nexit\nrouter ospf\n maximum-paths 5\nexit\n"
+    by_hand(router, *text.splitlines())
+    router.write("/etc/frr/frr.conf", text)
+    declared = {
+        "passive_default": True,
+        "interfaces": [{"name": "eth2", "passive": False}, {"name": "eth3", "passive": False}],
+    }
+    shown = kept(router, "frr_ospf", declared)
+    assert shown.count(" no ip ospf passive\n") == 2 and "interface eth3" in router.run(["cat", "/etc/frr/frr.conf"])
+    router.module("frr_ospf", {"instances": [], "purge": True})
+    # Ours is gone, theirs is not.
+    assert router.run(["cat", "/etc/frr/frr.conf"]) == text
+    restart(router)
+    wait(lambda: not unsaved(router), "all that is saved", 10)
+
+
+BGP = "router bgp 65000"
+
+
+@pytest.mark.parametrize(
+    "typed, declared, needs, also",
+    [
+        (
+            ["neighbor 10.0.1.9 remote-as 65009"],
+            {"neighbors": [{"neighbor": "10.0.1.9", "description": "rack"}]},
+            "neighbor 10.0.1.9 remote-as 65009",
+            {"neighbors": [{"neighbor": "10.0.1.9", "remote_as": "65009", "description": "rack"}]},
+        ),
+        (
+            ["neighbor eth2 interface remote-as external"],
+            {"neighbors": [{"neighbor": "eth2", "description": "rack"}]},
+            "neighbor eth2 interface remote-as external",
+            {"neighbors": [{"neighbor": "eth2", "remote_as": "external", "description": "rack"}]},
+        ),
+        (
+            ["neighbor G peer-group"],
+            {"neighbors": [{"neighbor": "10.0.1.2", "peer_group": "G"}]},
+            "neighbor G peer-group",
+            {"peer_groups": [{"name": "G"}], "neighbors": [{"neighbor": "10.0.1.2", "peer_group": "G"}]},
+        ),
+        (
+            ["neighbor G peer-group", "neighbor G remote-as 65009"],
+            {"listen_ranges": [{"prefix": "10.7.0.0/16", "peer_group": "G"}]},
+            "neighbor G peer-group",
+            {
+                "peer_groups": [{"name": "G", "remote_as": "65009"}],
+                "listen_ranges": [{"prefix": "10.7.0.0/16", "peer_group": "G"}],
+            },
+        ),
+    ],
+    ids=["a neighbor", "a neighbor without an address", "the group of a neighbor", "the group of a range"],
+)
+def test_what_needs_lines_that_others_have_not_saved_is_refused_unless_these_are_declared(
+    router: harness.Host, typed: list[str], declared: dict[str, t.Any], needs: str, also: dict[str, t.Any]
+) -> None:
+    """FRR would not take such a line from the file, and what others have not saved, as filters, is not saved for them."""
+    file = f"{BGP}\n neighbor 10.0.1.2 remote-as external\nexit\n"
+    by_hand(router, *file.splitlines(), BGP, *typed, "neighbor 10.0.1.2 timers 5 15")
+    router.write("/etc/frr/frr.conf", file)
+    before = running(router)
+    for check in (True, False):
+        refused = router.module("frr_bgp", {"asn": "65000", **declared}, check=check, ok=False)
+        assert f"cannot be saved: it needs '{needs}', which somebody else" in refused["msg"]
+    assert (running(router), router.run(["cat", "/etc/frr/frr.conf"])) == (before, file)
+    # The first way on.
+    options = {"asn": "65000", **also}
+    router.apply("frr_bgp", options)
+    made = router.run(["cat", "/etc/frr/frr.conf"])
+    assert f" {needs}\n" in made and "timers" not in made
+    restart(router)
+    wait(lambda: not unsaved(router), "all that is saved", 10)
+    assert not router.module("frr_bgp", options, check=True)["changed"]
+    # The other one.
+    by_hand(router, f"no {BGP}", *file.splitlines(), BGP, *typed)
+    router.run(["vtysh", "-c", "write memory"])
+    router.run(["rm", "-r", "/etc/overloom/frr"])
+    kept(router, "frr_bgp", {"asn": "65000", **declared})
+
+
+def test_a_filter_of_others_that_is_not_saved_is_told_of(router: harness.Host) -> None:
+    file = f"{BGP}\n neighbor 10.0.1.2 remote-as 65001\nexit\n"
+    by_hand(router, *file.splitlines(), "ip prefix-list PL permit 10.0.0.0/8", "route-map RM permit 10")
+    router.write("/etc/frr/frr.conf", file)
+    family = {"family": "ipv4_unicast", "route_map_in": "RM", "prefix_list_out": "PL"}
+    options = {"asn": "65000", "neighbors": [{"neighbor": "10.0.1.2", "address_families": [family]}]}
+    for check in (True, False):
+        told = router.module("frr_bgp", options, check=check)["warnings"]
+        assert sorted(one.partition(" runs and is not in ")[0] for one in told) == [
+            "prefix list ipv4 PL",
+            "route map RM",
+        ]
+    router.run(["vtysh", "-c", "write memory"])
+    assert not router.module("frr_bgp", options).get("warnings")
+
+
+def test_ours_in_a_vrf_and_on_an_interface_of_which_others_have_saved_nothing_stands_alone(
+    router: harness.Host,
+) -> None:
+    by_hand(router, "vrf RED", "vni 77", "exit-vrf", "interface eth2", "description up", "ip ospf hello-interval 7")
+    options = {
+        "frr_static": {"prefix": "10.41.0.0/16", "via": "192.0.2.9", "vrf": "RED"},
+        "frr_ospf": {"interfaces": [{"name": "eth2", "cost": 9, "area": "0"}]},
+    }
+    for module, declared in options.items():
+        router.apply(module, declared)
+    made = router.run(["cat", "/etc/frr/frr.conf"])
+    assert not re.search("vni|description|hello", made)
+    assert {" ip route 10.41.0.0/16 192.0.2.9", " ip ospf cost 9"} <= set(made.splitlines())
+    restart(router)
+    wait(lambda: not unsaved(router), "all that is saved", 10)
+    for module, declared in options.items():
+        assert not router.module(module, declared, check=True)["changed"]
+
+
 def test_a_neighbor_that_moves_into_a_group_is_saved_as_it_runs(router: harness.Host) -> None:
     def speaker(**peer: t.Any) -> dict[str, t.Any]:
         families = [{"family": "ipv6_unicast", "activate": True}]

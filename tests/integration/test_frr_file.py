@@ -427,6 +427,58 @@ def test_a_router_with_a_file_for_each_daemon_is_refused(crowded: harness.Host) 
     crowded.run(["rm", "/etc/frr/staticd.conf"])
 
 
+def elsewhere(host: harness.Host, place: str) -> str:
+    """Have frr.conf where people keep it: a copy of it in its place. Returns the file itself."""
+    host.run(["install", "-D", "-m", "0604", "/etc/frr/frr.conf", "/srv/site/router.conf"])
+    if place == "behind links":
+        host.run(["ln", "-s", "site", "/srv/here"])
+        host.run(["ln", "-sf", "/srv/here/router.conf", "/etc/frr/frr.conf"])
+        return "/srv/site/router.conf"
+    host.run(["chmod", "0604", "/etc/frr/frr.conf"])
+    host.run(["chown", "root:daemon", "/etc/frr/frr.conf"])
+    if place == "mounted":
+        host.run(["mount", "--bind", "/srv/site/router.conf", "/etc/frr/frr.conf"])
+    return "/etc/frr/frr.conf"
+
+
+@pytest.fixture
+def nothing_elsewhere(crowded: harness.Host) -> t.Iterator[harness.Host]:
+    """A host whose frr.conf is a file of its own again afterwards."""
+    yield crowded
+    crowded.run(["umount", "/etc/frr/frr.conf"], ok=None)
+    crowded.run(["rm", "-rf", "/etc/frr/frr.conf", "/srv/site", "/srv/here"])
+
+
+@pytest.mark.parametrize("place", ["behind links", "with rights of its own", "mounted"])
+def test_the_file_stays_where_it_is_with_its_owner_and_its_rights(nothing_elsewhere: harness.Host, place: str) -> None:
+    host = nothing_elsewhere
+    start(host, POLICY)
+    path = elsewhere(host, place)
+
+    def seen() -> list[str]:
+        return [host.run(["stat", "--format=%F %U %G %a", one]) for one in ("/etc/frr/frr.conf", path)]
+
+    before = seen()
+    holds(host, "frr_static", {"prefix": "10.9.0.0/16", "discard": "blackhole"})
+    assert "10.9.0.0/16" in host.run(["cat", path]) and seen() == before
+    host.apply("frr_static", {"routes": [], "purge": True})
+    assert (host.run(["cat", path]), seen()) == (POLICY, before)
+
+
+def test_a_file_that_nobody_may_write_is_refused_before_anything_changes(nothing_elsewhere: harness.Host) -> None:
+    host = nothing_elsewhere
+    start(host, POLICY)
+    before, options = running(host), {"prefix": "10.9.0.0/16", "discard": "blackhole"}
+    elsewhere(host, "mounted")
+    host.run(["mount", "-o", "remount,bind,ro", "/etc/frr/frr.conf"])
+    for check in (True, False):
+        refused = host.module("frr_static", options, check=check, ok=False)
+        assert "/etc/frr/frr.conf cannot be written (Read-only file system)" in refused["msg"]
+    assert running(host) == before and "frr_static" not in notes(host)
+    host.run(["mount", "-o", "remount,bind,rw", "/etc/frr/frr.conf"])
+    assert host.module("frr_static", options)["changed"]
+
+
 # --- the defaults of a profile -----------------------------------------------------------------------------------------
 
 DATACENTER = "frr version 8.4\nfrr defaults datacenter\nrouter bgp 65000\n bgp default ipv6-unicast\n neighbor 192.0.2.9 remote-as 65001\nexit\n"

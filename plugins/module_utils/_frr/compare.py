@@ -23,11 +23,12 @@ from ansible_collections.overloom.fabric.plugins.module_utils._frr.lasting impor
     BESIDE,
     Lasting,
     copied,
+    lacking,
     leaving_blocks,
     unsaved,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.reader import Found, Notes, made_by, notes_path
-from ansible_collections.overloom.fabric.plugins.module_utils._frr.saved import meanings, settings
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.saved import meanings, needed, settings
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.setting import (
     ACTIVE,
     BLOCK,
@@ -37,8 +38,9 @@ from ansible_collections.overloom.fabric.plugins.module_utils._frr.setting impor
     hide,
     render,
     show,
+    shown,
 )
-from ansible_collections.overloom.fabric.plugins.module_utils._frr.uses import orphans
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.uses import Definition, defined, orphans, used
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.wanted import Index, Thing, within
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.writer import Apply
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import Caller, may_remove, returned
@@ -104,6 +106,52 @@ def _check_used(
         )
 
 
+def _check_saved(running: Config, saved: Config, to_save: t.Mapping[Address, str | None]) -> list[str]:
+    """Refuse to save a line that FRR would not take from the file, as what it needs is of others, who have not saved it.
+
+    Returns a warning for each list, route map, profile or key chain of theirs that a line would not find there. Raises FabricError.
+    """
+    comes = {address: line for address, line in {**saved, **to_save}.items() if line is not None}
+    only_runs = defined(running) - defined(comes)
+    warnings: dict[Definition, str] = {}
+    for address, line in to_save.items():
+        if line is None:
+            continue
+        missing = lacking(address, comes)
+        theirs = [one for one in (missing, *needed(address)) if missing and one in running]
+        if theirs:
+            raise FabricError(_not_alone(address, line, running[theirs[0]]))
+        for kind, name in used(address, line):
+            if (kind, name) in only_runs and kind == "peer group":
+                raise FabricError(_not_alone(address, line, f"neighbor {name.partition(' of ')[0]} peer-group"))
+            if (kind, name) in only_runs:
+                warnings.setdefault(
+                    (kind, name),
+                    f"{kind} {name} runs and is not in {CONF}, so '{hide(line)}' has none after FRR's next start; {_SAVE} if it is to stay",
+                )
+    return list(warnings.values())
+
+
+_SAVE = "have it saved with vtysh -c 'write memory'"
+
+
+def _not_alone(address: Address, line: str, needs: str) -> str:
+    inside = f" in '{' / '.join(address[:-1])}'" if address[:-1] else ""
+    return (
+        f"'{hide(line)}'{inside} cannot be saved: it needs '{hide(needs)}', which somebody else has configured and not saved in {CONF};"
+        f" declare that as well, or {_SAVE}"
+    )
+
+
+def _stood(
+    found: Found, saved_as: t.Sequence[conf.Line], meant: t.Sequence[conf.Entries]
+) -> frozenset[tuple[Address, str]]:
+    """The settings that FRR shows or its file has, those that mean nothing now among them."""
+    runs = (entry for one in shown(found.text, idle=True) for entry in one.entries)
+    saved = (entry for line, entries in zip(saved_as, meant) if not line.dead for entry in entries)
+    return frozenset((*runs, *saved))
+
+
 def _unsaid(found: Found, things: t.Sequence[Thing]) -> list[Thing]:
     """The things without what FRR does anyway, by what its configuration states."""
     profile = profiles.stated(found.text.splitlines())
@@ -117,11 +165,11 @@ class _Comparison:
     """What one call changes, thing by thing: wanted settings, lines that take things away at once, and notes.
 
     changes: settings to reach; drops: lines that take away all of a thing; renewed: those of things that are made anew; base: what
-    runs without these; notes: by owner, of which mine is ours.
+    runs without these; notes: by owner, of which mine is ours; stood: what nobody makes who declares it, as it is there.
     """
 
-    def __init__(self, found: Found, saved: Config, options: Options) -> None:
-        self.found, self.saved, self.options = found, saved, options
+    def __init__(self, found: Found, saved: Config, options: Options, stood: t.Container[tuple[Address, str]]) -> None:
+        self.found, self.saved, self.options, self.stood = found, saved, options, stood
         self.notes: dict[str, Notes] = copied(found.notes)
         self.mine = self.notes.setdefault(options.owner, {})
         self.changes: dict[Address, str | None] = {}
@@ -190,7 +238,11 @@ class _Comparison:
         made = {tuple(address) for address in note["lines"]} if note else set()
         if self.options.adopt:
             made |= set(there)
-        made |= {address for address, line in lines.items() if line is not None and address not in self.found.running}
+        made |= {
+            a
+            for a, line in lines.items()
+            if line is not None and a not in self.found.running and (a, line) not in self.stood
+        }
         beside = {tuple(address) for address in self.mine.get(BESIDE, {}).get("lines", ())}
         made |= {address for address in lines if address in beside}
         made -= {address for address, line in lines.items() if line is None}
@@ -231,12 +283,13 @@ def compare(runner: Runner, found: Found, things: t.Sequence[Thing], options: Op
     saved_as = found.lines or conf.by_indentation(found.saved, BLOCK.match)
     starts_as = profiles.stated((line.text for line in saved_as), found.profile)
     runs_as = profiles.stated(found.text.splitlines())
-    saved = profiles.said(settings(saved_as, meanings(saved_as)), starts_as)
+    meant = meanings(saved_as)
+    saved = profiles.said(settings(saved_as, meant), starts_as)
     found = found._replace(running=profiles.said(found.running, runs_as), lines=saved_as)
     explicit = _explicit(things)
     things = _unsaid(found, things)
 
-    plan = _Comparison(found, saved, options)
+    plan = _Comparison(found, saved, options, _stood(found, saved_as, meant))
     plan.check_daemons()
     for thing in things:
         plan.take(thing)
@@ -247,7 +300,7 @@ def compare(runner: Runner, found: Found, things: t.Sequence[Thing], options: Op
     _check_used(found.running, changes, made_by(options.owner))
     # What is saved runs after the next restart.
     _check_used(saved, to_save, made_by(options.owner), f" of {CONF}")
-    warnings = plan.warnings + _staying(found.running, changes)
+    warnings = plan.warnings + _check_saved(found.running, saved, to_save) + _staying(found.running, changes)
     if found.daemons:
         warnings += _not_running(saved_as, things, found.running, runs_as, to_save)
 

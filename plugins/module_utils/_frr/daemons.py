@@ -18,6 +18,7 @@ import time
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.conf import CONF
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.files import rewrite
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.reader import DAEMONS
 from ansible_collections.overloom.fabric.plugins.module_utils._host import answers
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
@@ -26,7 +27,6 @@ from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import 
     FabricError,
     Runner,
     Step,
-    Write,
     module_runner,
     reconcile,
     text_of,
@@ -97,9 +97,7 @@ class Own(t.NamedTuple):
 
     def do(self) -> None:
         """Write it."""
-        there = os.path.exists(self.path)
-        Write(self.path, self.content, os.stat(self.path).st_mode & 0o7777 if there else 0o640).do()
-        if not there:
+        if rewrite(self.path, self.content):
             _give(self.path)
 
 

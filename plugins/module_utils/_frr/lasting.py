@@ -146,10 +146,13 @@ class Lasting:
     def _beside(self, after: Words) -> Changes:
         """What turned and was not declared, where frr.conf says something else; what it says comes of itself, as while FRR starts."""
         turned = {a: _line(after, a) for a in self._turned(after) if a not in self.to_save and self._settled(a)}
+        # A block that nobody sent, as FRR 10 shows `router pim` of a new VRF, comes of itself with what is in it.
+        itself = {a for a in turned if len(a) == 1 and a not in self.before and BLOCK.match(a[0])}
+        turned = {a: line for a, line in turned.items() if a[:1] not in itself}
         # A line of others that FRR takes away stays in the file, and the next run tells of it.
         beside = {a: line for a, line in turned.items() if self.saved.get(a) != line and (line or a in self.ours)}
         comes = {a: line for a, line in {**self.saved, **self.to_save, **beside}.items() if line is not None}
-        return {a: line for a, line in beside.items() if line is None or _stands(a, comes)}
+        return {a: line for a, line in beside.items() if line is None or lacking(a, comes) is None}
 
     def _settled(self, address: Address) -> bool:
         """Whether a setting is ours, or ran as the file says; where it did not, others have not saved theirs."""
@@ -173,13 +176,14 @@ class Lasting:
         return all(other == address or wanted.get(other) == text for other, text in said)
 
 
-def _stands(address: Address, comes: Config) -> bool:
-    """Whether a file has what a line needs: the blocks around it, and what makes its neighbor."""
-    around = (address[:depth] for depth in range(1, len(address)))
+def lacking(address: Address, comes: Config) -> Address | None:
+    """What a line needs that a file does not have: a block around it, or what makes its neighbor. None where nothing is missing."""
+    for depth in range(1, len(address)):
+        header = address[depth - 1]
+        if BLOCK.match(header) and not SHOWN_ANYWAY.match(header) and address[:depth] not in comes:
+            return address[:depth]
     makers = needed(address)
-    return all(block in comes for block in around if BLOCK.match(block[-1]) and not SHOWN_ANYWAY.match(block[-1])) and (
-        not makers or any(maker in comes for maker in makers)
-    )
+    return makers[0] if makers and not any(maker in comes for maker in makers) else None
 
 
 def _line(words: Words, address: Address) -> str | None:

@@ -11,10 +11,11 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.compare import Options, compare, judge
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.files import check_writable
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.reader import Found, frr_runner, read
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.setting import Address, show
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.wanted import Index, Thing
-from ansible_collections.overloom.fabric.plugins.module_utils._frr.writer import Apply
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.writer import Apply, Save
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, FabricError, reconcile
 
 
@@ -59,6 +60,8 @@ def run(
             if isinstance(step, Apply):
                 changes.update(step.changes)
                 applied.append(step)
+            elif isinstance(step, Save):
+                check_writable(step.path)
         return planned
 
     def state(found: Found) -> dict[str, t.Any]:

@@ -15,6 +15,7 @@ import typing as t
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import vtysh
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.conf import CONF
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.difference import difference, untaken
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.files import rewrite
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.reader import READ, Found, divided
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.setting import (
     BLOCK,
@@ -52,7 +53,7 @@ class Save:
 
     def do(self) -> None:
         """Write the file as a whole."""
-        Write(self.path, self.content, 0o640).do()
+        rewrite(self.path, self.content)
 
 
 class Note:

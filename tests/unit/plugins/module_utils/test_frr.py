@@ -32,6 +32,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._frr.info import (
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.reader import Found, frr_runner, notes_path, read
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.saved import edit
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.setting import (
+    ACTIVE,
     Address,
     hide,
     key_of,
@@ -508,6 +509,90 @@ def test_a_word_for_ours_and_for_what_others_have_not_saved_is_not_saved(
     # The control: one word for two of ours is FRR's.
     both = WITHHELD._replace(lines={**WITHHELD.lines, (*next(iter(WITHHELD.lines))[:2], EXTENDED[3:]): EXTENDED})
     assert lasting(tmp_path, monkeypatch, found(alone, alone), [both], shown)[0] == shown
+
+
+def test_a_block_that_frr_makes_of_itself_is_neither_saved_nor_noted(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the pimd of FRR 10 does for each VRF, and goes on to show it when the VRF has gone."""
+    line = "ip route 10.1.0.0/16 blackhole"
+    red = Thing("red", {("vrf RED", line): line}, ((("vrf RED",), line),))
+    itself = "router pim vrf RED\n no autorp discovery\nexit\n"
+    shown = f"{ROUTER}vrf RED\n {line}\nexit-vrf\n{itself}"
+    file, notes = lasting(tmp_path, monkeypatch, found(ROUTER, ROUTER), [red], shown)
+    assert f" {line}\n" in file and "pim" not in file + json.dumps(notes) and list(notes) == ["red"]
+    assert lasting(tmp_path, monkeypatch, found(shown, file, {"us": notes}), [], ROUTER + itself, purge=True) == (
+        ROUTER,
+        {},
+    )
+
+
+BGP = ("router bgp 65000",)
+
+
+def declares(*lines: tuple[tuple[str, ...], str]) -> Thing:
+    """A thing of some lines, each with its blocks."""
+    wanted = Lines({})
+    for path, line in lines:
+        wanted.put(path, line)
+    return Thing("declared", wanted.wanted, ((BGP, ""), ((), "bgp ")))
+
+
+THEIRS = SPEAKER + " neighbor G peer-group\n neighbor 10.0.0.9 remote-as 65009\nexit\n"
+DESCRIBED = (BGP, "neighbor 10.0.0.9 description rack")
+RANGE = (BGP, "bgp listen range 10.7.0.0/16 peer-group G")
+
+
+@pytest.mark.parametrize(
+    "line, maker",
+    [
+        (DESCRIBED, "neighbor 10.0.0.9 remote-as 65009"),
+        ((BGP, "neighbor 10.0.1.2 peer-group G"), "neighbor G peer-group"),
+        (RANGE, "neighbor G peer-group"),
+    ],
+)
+def test_a_line_that_needs_what_others_have_not_saved_is_refused(line: tuple[tuple[str, ...], str], maker: str) -> None:
+    said = f"'{line[1]}' in 'router bgp 65000' cannot be saved: it needs '{maker}', which somebody else has configured"
+    with pytest.raises(FabricError, match=said):
+        plan(found(THEIRS, SPEAKER + "exit\n"), [declares(line)])
+    # The controls: what it needs is declared, saved, or of nobody, so that FRR itself has the word.
+    assert plan(found(THEIRS, SPEAKER + "exit\n"), [declares((BGP, maker), line)]).steps
+    assert plan(found(THEIRS, THEIRS), [declares(line)]).steps
+    assert plan(found(SPEAKER + "exit\n", SPEAKER + "exit\n"), [declares(line)]).steps
+    # What is taken away needs nothing.
+    assert plan(
+        found(THEIRS, THEIRS.replace(maker, "bgp cluster-id 1")),
+        [declares(line)._replace(lines={(*line[0], key_of(line[1])): None})],
+    )
+
+
+def test_a_filter_of_others_that_is_not_saved_is_told_of() -> None:
+    line = (*BGP, "address-family ipv4 unicast"), "neighbor 10.0.1.2 route-map RM in"
+    runs = f"{SPEAKER}exit\nroute-map RM permit 10\nexit\n"
+    (told,) = plan(found(runs, SPEAKER + "exit\n"), [declares(line)]).warnings
+    assert told.startswith(
+        "route map RM runs and is not in /etc/frr/frr.conf, so 'neighbor 10.0.1.2 route-map RM in' has none"
+    )
+    # The controls: one that is saved, and one of nobody.
+    assert not plan(found(runs, runs), [declares(line)]).warnings
+    assert not plan(found(SPEAKER, SPEAKER), [declares(line)]).warnings
+
+
+@pytest.mark.parametrize("runs", [True, False])
+def test_a_line_that_others_have_already_is_theirs_when_it_is_declared_too(
+    runs: bool, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, exception = "passive-interface default", ("interface eth2", "ip ospf passive")
+    lines = {("router ospf", key): key, exception: ACTIVE, ("interface eth3", "ip ospf passive"): ACTIVE}
+    passive = Thing(
+        "passive", lines, ((("router ospf",), key), (("interface eth2",), "ip ospf"), (("interface eth3",), "ip ospf"))
+    )
+    theirs = f"interface eth2\n {ACTIVE}\nexit\n{ROUTER}"
+    before = found(theirs if runs else ROUTER, theirs)
+    shown = f"{theirs[:-5]} {key}\nexit\ninterface eth3\n {ACTIVE}\nexit\n"
+    made, notes = lasting(tmp_path, monkeypatch, before, [passive], shown)
+    assert sorted(notes["passive"]["lines"]) == [["interface eth3", "ip ospf passive"], ["router ospf", key]]
+    assert lasting(tmp_path, monkeypatch, found(shown, made, {"us": notes}), [], theirs, purge=True) == (theirs, {})
 
 
 @pytest.mark.parametrize("saved", [True, False])
