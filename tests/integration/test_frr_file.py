@@ -18,6 +18,7 @@ import harness
 import pytest
 import vtysh_batch
 from frr_habits import HABITS
+from frr_operators import OPERATORS
 from routers import DAEMONS, by_hand, daemons, deleted, running, wait
 
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import conf
@@ -38,6 +39,8 @@ OTHERS = {
     "pathd": "segment-routing",
     "nhrpd": "nhrp",
     "ripngd": "ripng",
+    "vrrpd": "vrrp",
+    "fabricd": "openfabric",
 }
 
 
@@ -414,6 +417,92 @@ def test_people_write_their_file_in_many_ways(crowded: harness.Host, habit: str)
     wait(lambda: running(crowded) == before, "what ran at first", 10)
 
 
+def unclosed(text: str) -> list[str]:
+    """The lines of a file, whatever breaks them, without those that close a block, as one may be closed that was not."""
+    return [line for line in re.split("\r?\n", text) if line.strip() != "exit"]
+
+
+def judge_operator(whose: str, batch: vtysh_batch.Batch) -> None:
+    """A file is read, gets what it does not have yet, is read again, and loses that."""
+    text = OPERATORS[whose]
+
+    def read(file: str) -> tuple[list[conf.Line], list[conf.Entries]]:
+        lines = conf.read(file, batch.ask, frr_setting.BLOCK.match)
+        return lines, frr_saved.meanings(lines)
+
+    lines, meant = read(text)
+    foreign, had = conf.counted(lines, meant), frr_saved.settings(lines, meant)
+    # That a block is there already is nothing that goes again.
+    ours = {address: line for address, line in CHANGES.items() if address not in had}
+    made = change(lines, ours)
+    again, meant = read(made)
+    assert not foreign - conf.counted(again, meant), whose
+    config = frr_saved.settings(again, meant)
+    assert {address: config.get(address) for address in ours} == ours, whose
+    rest = iter(re.split("\r?\n", made))
+    assert all(line in rest for line in re.split("\r?\n", text)), whose
+    assert unclosed(change(again, dict.fromkeys(ours))) == unclosed(text), whose
+
+
+def test_files_of_operators_and_controllers_keep_each_line_in_its_block() -> None:
+    """In FRR's grammar (vtysh without a daemon)."""
+    vtysh_batch.each(judge_operator, list(OPERATORS))
+
+
+# What the whole of integration-frr_file takes FRR through; a short run takes few. The tests know no other letters than UTF-8's.
+STARTED = [whose for whose in OPERATORS if "letters of no alphabet" not in whose]
+FEW = ("a leaf of Cumulus Linux: EVPN multihoming, VRRP", "names that are keywords", "everything twice", "MetalLB")
+
+
+def beside(text: str) -> dict[str, dict[str, t.Any]]:
+    """What a playbook declares on the router of somebody: something by each module."""
+    (asn, *_more) = re.findall(r"^\s*rou\w* b\w* (\d+)\s*$", text, re.M) or ["65000"]
+    evpn = [{"family": "l2vpn_evpn", "activate": True}]
+    discard = {"prefix": "10.9.0.0/16", "discard": "blackhole"}
+    entry = {"action": "permit", "match": ["ip address prefix-list US"]}
+    return {
+        "frr_static": {"routes": [discard, {**discard, "vrf": "V1"}], "purge": True},
+        "frr_ospf": {"interfaces": [{"name": "eth1", "retransmit_interval": 6}], "purge": True},
+        "frr_bgp": {
+            "asn": asn,
+            "neighbors": [
+                {"neighbor": "10.1.1.1", "remote_as": "64496", "description": "us", "address_families": evpn}
+            ],
+            "prefix_lists": [{"name": "US", "entries": [{"seq": 5, "prefix": "10.0.0.0/8"}]}],
+            "route_maps": [{"name": "US", "entries": [entry]}],
+            "bfd_profiles": [{"name": "US", "transmit_interval": 77}],
+            "purge": True,
+        },
+        "frr_rip": {
+            "interfaces": [{"name": "eth3", "split_horizon": "poisoned_reverse"}],
+            "key_chains": [{"name": "US", "keys": [{"id": 1, "string": "x"}]}],
+            "purge": True,
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    "whose", [pytest.param(whose, marks=[] if whose in FEW else pytest.mark.long) for whose in STARTED]
+)
+def test_the_router_of_an_operator_gets_something_of_each_module_which_goes_again(
+    crowded: harness.Host, whose: str
+) -> None:
+    text = OPERATORS[whose]
+    start(crowded, text, "datacenter" if "defaults datacenter" in text else "traditional")
+    before, gone = running(crowded), deleted(crowded)
+    declared = beside(text)
+    hold_together(crowded, declared)
+    rest = iter(re.split("\r?\n", saved(crowded)))
+    assert all(line in rest for line in re.split("\r?\n", text)), "the lines of others are there in their order"
+    for module in reversed(declared):
+        lists = dict.fromkeys(
+            declared[module].keys() & {"prefix_lists", "route_maps", "bfd_profiles", "key_chains"}, []
+        )
+        crowded.module(module, {"routes" if module == "frr_static" else "instances": [], **lists, "purge": True})
+    assert unclosed(saved(crowded)) == unclosed(text)
+    assert running(crowded) == before and deleted(crowded) == gone
+
+
 def test_a_router_with_a_file_for_each_daemon_is_refused(crowded: harness.Host) -> None:
     start(crowded, "frr defaults traditional\n")
     crowded.run(["rm", "/etc/frr/frr.conf"])
@@ -537,7 +626,9 @@ def test_the_defaults_are_those_of_the_file(crowded: harness.Host, version: str,
 
 @pytest.mark.parametrize("strict", [True, False])
 def test_somebody_adds_a_router_to_a_file_of_an_older_release(crowded: harness.Host, strict: bool) -> None:
-    start(crowded, "frr version 7.0\nfrr defaults traditional\n")
+    file = "frr version 7.0\nfrr defaults traditional\n"
+    start(crowded, file)
+    before = running(crowded)
     options = {"asn": "65000", "ebgp_requires_policy": strict, "network_import_check": strict}
     crowded.apply("frr_bgp", options)
     text = running(crowded)
@@ -546,6 +637,9 @@ def test_somebody_adds_a_router_to_a_file_of_an_older_release(crowded: harness.H
     wait(lambda: running(crowded) == text, "what ran before the restart", 10)
     assert not crowded.module("frr_bgp", options, check=True)["changed"]
     assert ("no bgp ebgp-requires-policy" in text, "no bgp network import-check" in text) == (not strict, not strict)
+    # What such a file means unsaid FRR shows in words, and it goes with the router.
+    crowded.apply("frr_bgp", {"asn": "65000", "state": "absent"})
+    assert running(crowded) == before and saved(crowded) == file
 
 
 def test_a_line_that_says_a_default_is_no_line_that_does_not_run(crowded: harness.Host) -> None:

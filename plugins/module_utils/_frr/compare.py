@@ -204,6 +204,26 @@ class _Comparison:
             if name != BESIDE and name not in declared and not name.startswith(self.options.kept or ("\n",)):
                 self._forget(name)
 
+    def note_said(self, thing: Thing, said: t.Mapping[Address, str | None]) -> None:
+        """Note what the file says of a thing though FRR does it unsaid, as the file may state another profile or release."""
+        had = {
+            tuple(address)
+            for address in self.found.notes.get(self.options.owner, {}).get(thing.name, {}).get("lines", ())
+        }
+        lines = {a: said.get(a) for a, line in thing.lines.items() if line is None and a not in self.found.running}
+        new = [a for a, line in lines.items() if line is not None and (a in had or (a, line) not in self.stood)]
+        if new:
+            note = self.mine.setdefault(thing.name, {"lines": [], "scope": thing.scope, "drop": None})
+            note["lines"] = sorted({*map(tuple, note["lines"]), *new})
+
+    def leave_with_blocks(self) -> None:
+        """Take away what FRR shows beside ours in blocks of ours that go; where others have lines in one, it stays."""
+        lines = [tuple(address) for address in self.mine.get(BESIDE, {}).get("lines", ())]
+        blocks = {a for a, line in self.changes.items() if line is None}
+        inside = {a: block for a in lines for block in blocks if a[: len(block)] == block and a not in self.changes}
+        staying = leaving_blocks(self.found.running, {**self.changes, **dict.fromkeys(inside)})
+        self.changes.update({a: None for a, block in inside.items() if staying.get(block, ()) is None})
+
     def _claim(self, name: str) -> None:
         rivals = [owner for owner in self.notes if owner != self.options.owner and name in self.notes[owner]]
         if rivals and not self.options.adopt:
@@ -295,8 +315,12 @@ def compare(runner: Runner, found: Found, things: t.Sequence[Thing], options: Op
         plan.take(thing)
     if options.purge:
         plan.purge({thing.name for thing in things})
+    plan.leave_with_blocks()
     changes = plan.changes
-    to_save = {**changes, **profiles.unsaid(explicit, {**saved, **changes}, starts_as)}
+    said = profiles.unsaid(explicit, {**saved, **changes}, starts_as)
+    for thing in things:
+        plan.note_said(thing, said)
+    to_save = {**changes, **said}
     _check_used(found.running, changes, made_by(options.owner))
     # What is saved runs after the next restart.
     _check_used(saved, to_save, made_by(options.owner), f" of {CONF}")

@@ -417,7 +417,10 @@ class Editor:
 
         wanted: its line from now on, which stays where FRR does not read it.
         """
-        cleared = []
+        cleared: list[_Node] = []
+        if address and self.grammar.opens(address[-1]):
+            # What undoes a block is a line of others.
+            return cleared
         for node in self.found.get(address, ()):
             if node.gone or node.line.opens or (node.line.dead and (address, wanted) in node.entries):
                 continue
@@ -456,9 +459,10 @@ class Editor:
 
     def instances(self, address: Address) -> list[_Node]:
         """The blocks of an address, which a file may open several times."""
-        return [
-            node for node in self.found.get(address, ()) if not node.gone and node.line.opens and not node.line.dead
-        ]
+        nodes = [node for node in self.found.get(address, ()) if not node.gone and not node.line.dead]
+        # A line such as `no router rip` undoes those before it.
+        undone = max((at for at, node in enumerate(nodes) if not node.line.opens), default=-1)
+        return nodes[undone + 1 :]
 
     def block(self, address: Address) -> _Node:
         """The block for a new line: the last of its kind, as what the line needs may stand in it or before it; or a new one."""

@@ -96,9 +96,12 @@ class Lasting:
         words = {a: after[a] for a in wanted if self._in_these_words(a, wanted, after)}
         changes = unsaved(self.saved, wanted)
         spelled = {a: [one.text for one in words[a]] for a in self._turned(after) if a in words}
-        if spelled:
+        # What is ours goes, also where it says what FRR does anyway.
+        going = [a for a, line in wanted.items() if line is None and a in self.ours and profiles.depends(a)]
+        if spelled or going:
             stands = _texts(self.found.lines)
             changes.update((a, wanted[a]) for a, texts in spelled.items() if stands.get(a) != texts)
+            changes.update((a, None) for a in going if a in stands)
         if not changes:
             return self.found.saved
         made = edited(self.found.lines, changes, words)

@@ -318,6 +318,14 @@ def test_in_the_file_what_others_need_stands_first() -> None:
     ]
 
 
+def test_a_block_that_a_later_line_undoes_is_none_to_put_ours_into() -> None:
+    text = "router rip\n network eth2\nexit\nno router rip\nrouter ospf\nexit\n"
+    ours = {("router rip",): "router rip", ("router rip", "network eth3"): "network eth3"}
+    made = edit(text, ours)
+    assert made == text + "router rip\n network eth3\nexit\n"
+    assert edit(made, dict.fromkeys(ours)) == text
+
+
 # --- what is ours ----------------------------------------------------------------------------------------------------
 
 
@@ -511,6 +519,25 @@ def test_a_word_for_ours_and_for_what_others_have_not_saved_is_not_saved(
     assert lasting(tmp_path, monkeypatch, found(alone, alone), [both], shown)[0] == shown
 
 
+BGP = ("router bgp 65000",)
+
+
+def test_what_frr_shows_in_a_new_router_because_of_the_release_of_the_file_goes_with_it(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs, file, said = "frr version 8.4\n", "frr version 8.1\n", " no bgp hard-administrative-reset\n"
+    router = Thing("router", {BGP: BGP[0]}, ((BGP, ""),))
+    shown = f"{runs}{BGP[0]}\n{said}exit\n"
+    made, notes = lasting(tmp_path, monkeypatch, found(runs, file), [router], shown)
+    assert made == f"{file}{BGP[0]}\n{said}exit\n"
+    assert lasting(tmp_path, monkeypatch, found(shown, made, {"us": notes}), [], runs, purge=True) == (file, {})
+    # The control: where others have a line in it, it stays as it is.
+    theirs = " bgp cluster-id 10.0.0.9\n"
+    both, has = (text.replace(said, said + theirs) for text in (shown, made))
+    kept = lasting(tmp_path, monkeypatch, found(both, has, {"us": notes}), [], both, purge=True)
+    assert kept == (has, {})
+
+
 def test_a_block_that_frr_makes_of_itself_is_neither_saved_nor_noted(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -525,9 +552,6 @@ def test_a_block_that_frr_makes_of_itself_is_neither_saved_nor_noted(
         ROUTER,
         {},
     )
-
-
-BGP = ("router bgp 65000",)
 
 
 def declares(*lines: tuple[tuple[str, ...], str]) -> Thing:
