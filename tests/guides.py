@@ -176,7 +176,8 @@ def pages() -> list[str]:
 
 # What may differ from run to run.
 _VARIES = (
-    (re.compile(r"\b[0-9.]+ [kMG]?B\b"), "SIZE"),
+    # Of a tunnel, status shows what it carried, and in a later run its rate.
+    (re.compile(r"\b[0-9.]+ [kMG]?(B|bit/s)(?!\w)"), "SIZE"),
     # A number by itself, and none in a name or an address.
     (re.compile(r"(?<![\w.:/-])[0-9]+(\.[0-9]+)?(?![\w:/-]|\.[0-9])"), "N"),
     (re.compile(r"\s+"), " "),

@@ -24,11 +24,7 @@ class ActionModule(ActionBase):
         args = dict(self._task.args)
         if args.get("slice") or self._task.check_mode or not isinstance(args.get("waits", []), list):
             return self._execute_module(module_args=args, task_vars=task_vars)
-        if "waits" not in args:
-            args = {
-                "waits": [{key: value for key, value in args.items() if key not in COMMON}],
-                **{key: args[key] for key in COMMON if key in args},
-            }
+        args = _listed(args)
         open_waits = dict(enumerate(args["waits"]))
         outcomes: dict[int, dict[str, t.Any]] = {}
         while True:
@@ -43,9 +39,22 @@ class ActionModule(ActionBase):
                     del open_waits[number]
                 else:
                     open_waits[number] = {**open_waits[number], "since": outcome["begun"]}
-                    last_line = f" | {outcome['console'][-1]}" if outcome["console"] else ""
-                    told = f"{outcome['what']}, since {outcome['since']}, until {outcome['until']}: {outcome['last']}{last_line}"
-                    display.display(f"waiting on {(task_vars or {}).get('inventory_hostname', 'the host')} for {told}")
+                    host = (task_vars or {}).get("inventory_hostname", "the host")
+                    display.display(f"waiting on {host} for {_pending(outcome)}")
             if result.get("failed") or not open_waits:
                 result["waits"] = [outcomes[number] for number in sorted(outcomes)]
                 return result
+
+
+def _listed(args: dict[str, t.Any]) -> dict[str, t.Any]:
+    """The arguments with a list of waits; the plain options are one."""
+    if "waits" in args:
+        return args
+    one = {key: value for key, value in args.items() if key not in COMMON}
+    return {"waits": [one], **{key: args[key] for key in COMMON if key in args}}
+
+
+def _pending(outcome: dict[str, t.Any]) -> str:
+    """A wait that is not over, in words."""
+    last_line = f" | {outcome['console'][-1]}" if outcome["console"] else ""
+    return f"{outcome['what']}, since {outcome['since']}, until {outcome['until']}: {outcome['last']}{last_line}"

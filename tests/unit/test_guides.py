@@ -68,7 +68,7 @@ def test_each_fault_is_that_of_an_output(fault):
 
 def test_outputs_differ_in_what_varies_only():
     shown = guides.Text("page", 1, ("  ● 3 of 3  5 kB out", "  kvm1 10.1.1.65  0.4 ms"))
-    printed = "begin\n  kvm1   10.1.1.65  12 ms\n\n  ●  12 of 12 840 B out\n"
+    printed = "begin\n  kvm1   10.1.1.65  12 ms\n\n  ●  12 of 12 840 bit/s out\n"
     assert guides.missing(shown, printed) == []
     assert guides.missing(shown, printed.replace("kvm1", "kvm2")) == ["  kvm1 10.1.1.65  0.4 ms"]
     assert guides.missing(shown, printed.replace(".65", ".66")) == ["  kvm1 10.1.1.65  0.4 ms"]

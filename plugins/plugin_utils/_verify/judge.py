@@ -315,12 +315,8 @@ def denials(plan: Item, expected: Item) -> dict[str, list[Item]]:
 def _denied(plan: Item, expected: Item, observed: dict[str, Item], checks: list[Item]) -> list[Item]:
     """What must not come through. Silence proves something only of endpoints for which something else came through."""
     wanted = {end for pair in expected["pairs"] if pair["ping"] or pair["tcp"] for end in (pair["from"], pair["to"])}
-    alive = {
-        end
-        for check in checks
-        if check["kind"] in ("ping", "tcp") and check["passed"]
-        for end in (check["from"], check["to"])
-    }
+    arrived = [check for check in checks if check["kind"] in ("ping", "tcp") and check["passed"]]
+    alive = {end for check in arrived for end in (check["from"], check["to"])}
     result = []
     for host, todo in denials(plan, expected).items():
         answer = observed.get(host, {}).get("denied") or {}
@@ -328,34 +324,45 @@ def _denied(plan: Item, expected: Item, observed: dict[str, Item], checks: list[
         if outcomes is None or len(outcomes) != len(todo):
             outcomes = [None] * len(todo)
         for probe, outcome in zip(todo, outcomes):
-            ends = (probe["from"], probe["target"])
-            what = {"isolation": "ping"}.get(probe["kind"], "tcp")
-            passed, came = False, _came_through(probe, outcome or {})
+            came = _came_through(probe, outcome or {})
             if outcome is None:
-                seen = f"{host} did not measure: {why(answer)}"
+                seen, passed = f"{host} did not measure: {why(answer)}", False
             elif came:
-                seen = came
-            elif [end for end in ends if end in wanted - alive]:
-                seen = f"silence, but nothing else came through for {' and '.join(end for end in ends if end in wanted - alive)} either, so it proves nothing"
-            elif [end for end in ends if end not in wanted]:
-                seen, passed = (
-                    f"silence; nothing is expected to come through for {' and '.join(end for end in ends if end not in wanted)} at all",
-                    True,
-                )
+                seen, passed = came, False
             else:
-                seen, passed = "silence, while other probes of both came through", True
-            check = {
-                "kind": f"denied-{what}",
-                "host": host,
-                "from": ends[0],
-                "to": ends[1],
-                "address": probe["to"],
-                "expected": "nothing comes through" + (f", by {probe['rule']}" if probe["rule"] else ""),
-                **({"rule": probe["rule"]} if probe["rule"] else {}),
-            }
+                seen, passed = _silence((probe["from"], probe["target"]), wanted, alive)
+            check = _denial(host, probe)
             leak = bool(came)
             result.append({**check, "observed": seen, "passed": passed, "leak": leak, "look": _look(plan, probe)})
     return result
+
+
+def _silence(ends: tuple[str, str], wanted: set[str], alive: set[str]) -> tuple[str, bool]:
+    """What silence between two endpoints tells, and whether that is as planned.
+
+    wanted: the endpoints of probes that must come through. alive: those of probes that did.
+    """
+    dead = [end for end in ends if end in wanted - alive]
+    if dead:
+        return f"silence, but nothing else came through for {' and '.join(dead)} either, so it proves nothing", False
+    alone = [end for end in ends if end not in wanted]
+    if alone:
+        return f"silence; nothing is expected to come through for {' and '.join(alone)} at all", True
+    return "silence, while other probes of both came through", True
+
+
+def _denial(host: str, probe: Item) -> Item:
+    """A probe that must not come through as a check, without what was seen."""
+    rule = {"rule": probe["rule"]} if probe["rule"] else {}
+    return {
+        "kind": f"denied-{'ping' if probe['kind'] == 'isolation' else 'tcp'}",
+        "host": host,
+        "from": probe["from"],
+        "to": probe["target"],
+        "address": probe["to"],
+        "expected": "nothing comes through" + (f", by {probe['rule']}" if rule else ""),
+        **rule,
+    }
 
 
 def _came_through(probe: Item, outcome: Item) -> str:
