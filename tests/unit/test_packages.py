@@ -22,7 +22,7 @@ ELSEWHERE = {
     "others-fingerprint": "molecule/crowded/fingerprint.py",
 }
 # The names of programs that begin lists of other words here.
-OTHER_WORDS = {"break", "cut", "init", "link", "n1", "never", "read", "red", "route", "setns", "tool", "vm1", "yes"}  # fmt: skip
+OTHER_WORDS = {"break", "cut", "init", "link", "linux", "n1", "never", "read", "red", "route", "setns", "tool", "vm1", "yes"}  # fmt: skip
 
 
 # Sources whose programs run on the machine, and for which use it has the packages; those of the others run in a host as well.
