@@ -42,6 +42,11 @@ options:
         description: The interface.
         type: str
         required: true
+      addresses:
+        description: Pairs of addresses that packets have at this point instead of O(addresses), as NAT changes them on their way.
+        type: list
+        elements: str
+        default: []
   seconds:
     description: How long packets are taken. 1 to 600.
     type: int
@@ -143,7 +148,7 @@ import time
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.overloom.fabric.plugins.module_utils._capture.pinger import Pinger
-from ansible_collections.overloom.fabric.plugins.module_utils._capture.sniffer import Point, capture, pair_of
+from ansible_collections.overloom.fabric.plugins.module_utils._capture.sniffer import Point, capture, pair_of, pairs_of
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 
 RANGES = {"seconds": (1, 600), "packets": (1, 100000), "snap": (64, 65535)}
@@ -159,7 +164,12 @@ def main() -> None:
                 "type": "list",
                 "elements": "dict",
                 "required": True,
-                "options": {"name": text, "namespace": {"type": "str", "default": ""}, "interface": text},
+                "options": {
+                    "name": text,
+                    "namespace": {"type": "str", "default": ""},
+                    "interface": text,
+                    "addresses": {"type": "list", "elements": "str", "default": []},
+                },
             },
             "seconds": {"type": "int", "default": 10},
             "packets": {"type": "int", "default": 1000},
@@ -177,7 +187,10 @@ def main() -> None:
             module.fail_json(msg=f"{name}: {options[name]} is not between {least} and {most}; give a number of these")
     try:
         pair = pair_of(options["addresses"])
-        points = [Point(row["name"], row["namespace"], row["interface"]) for row in options["points"]]
+        points = [
+            Point(row["name"], row["namespace"], row["interface"], pairs_of(row["addresses"]))
+            for row in options["points"]
+        ]
         with Pinger(options["ping"], options["seconds"]) as pinger:
             begun = time.time_ns()
             until = time.monotonic() + options["seconds"]

@@ -21,7 +21,7 @@ options:
       - A subset of a daemon that does not run is returned empty. V(bgp_refused) includes V(bgp).
     type: list
     elements: str
-    choices: [ospf, ospf6, bgp, bgp_refused, routes, interfaces, bfd]
+    choices: [ospf, ospf6, bgp, bgp_refused, routes, interfaces, bfd, ospf_interfaces, bgp_reasons]
     default: [ospf, ospf6, bgp, routes, interfaces, bfd]
   prefixes:
     description: Return only routes inside these prefixes.
@@ -101,6 +101,22 @@ bfd_peers:
   sample:
     - {vrf: default, peer: 192.0.2.2, local: 192.0.2.1, interface: eth1, state: up, uptime_seconds: 60, diagnostic: ok,
        receive_interval: 300, transmit_interval: 300, detect_multiplier: 3}
+ospf_interfaces:
+  description: Interfaces of OSPFv2, with what two ends of a link must have alike. C(authentication) is V(password), V(message-digest) or empty.
+  returned: with C(ospf_interfaces) in O(gather)
+  type: list
+  elements: dict
+  sample:
+    - {vrf: default, interface: eth1, address: 192.0.2.1, area: 0.0.0.0, router_id: 10.0.0.1, network_type: point-to-point, hello_interval: 10,
+       dead_interval: 40, mtu: 1500, passive: false, authentication: ''}
+bgp_reasons:
+  description: Why sessions of BGP do not stand, or last fell. C(shut_down) is by this side's configuration.
+  returned: with C(bgp_reasons) in O(gather)
+  type: list
+  elements: dict
+  sample:
+    - {vrf: default, neighbor: 192.0.2.2, remote_as: 64513, local_as: 64512, shut_down: false, families: [ipv4Unicast], reset: BGP Notification received,
+       notification: OPEN Message Error/Bad Peer AS}
 spawned:
   description: Number of processes that were started.
   returned: always
@@ -110,7 +126,7 @@ spawned:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.overloom.fabric.plugins.module_utils._frr.info import CHOICES, SUBSETS, facts
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.info import CHOICES, DETAILS, SUBSETS, facts
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.lists import check_prefix
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.reader import frr_runner
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
@@ -119,7 +135,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "gather": {"type": "list", "elements": "str", "choices": CHOICES, "default": SUBSETS},
+            "gather": {"type": "list", "elements": "str", "choices": [*CHOICES, *DETAILS], "default": SUBSETS},
             "prefixes": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,

@@ -40,6 +40,11 @@ options:
   encapsulation_csum:
     description: Whether tunnel packets have checksums.
     type: bool
+  set_local_ip:
+    description:
+      - Whether tunnel packets are sent from O(encapsulation_ip), whatever interface they leave by. Without it the route decides, and on a routed underlay
+        other chassis drop what comes from the address of a link.
+    type: bool
   encapsulation_tos:
     description: TOS of tunnel packets, or V(inherit).
     type: str

@@ -12,7 +12,7 @@ author: The overloom.fabric authors (@overloom)
 description:
   - Reads, for the host and for named network namespaces, links with their addresses and counters, routes, neighbors, policy rules, forwarding,
     reverse path filters, open checksums, ports that somebody listens on, tracked connections, and rules of nftables and iptables; ports of Open vSwitch;
-    what the switch would do with given packets; the states of guests and services.
+    what the switch, and OVN, would do with given packets; the states of guests and services.
   - Judges nothing. M(overloom.fabric.trace) follows a packet through what several hosts returned.
 extends_documentation_fragment:
   - overloom.fabric.attributes.info
@@ -68,6 +68,42 @@ options:
         required: true
   units:
     description: Services of systemd to read the states of.
+    type: list
+    elements: str
+    default: []
+  chassis:
+    description: Whether the host is a chassis of OVN, to read whether its C(ovn-controller) is connected.
+    type: bool
+    default: false
+  logical_traces:
+    description: Packets that OVN is asked about by C(ovn-trace), on the host of its databases. None is sent.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: The key of the answer in RV(logical).
+        type: str
+        required: true
+      switch:
+        description: The logical switch that the packet enters.
+        type: str
+        required: true
+      flow:
+        description: The packet, as an expression of ovn-sb(5).
+        type: str
+        required: true
+      answer:
+        description: Whether it is an answer of a connection that there is. Otherwise it begins one.
+        type: bool
+        default: false
+  switch_ports:
+    description: With O(logical_traces), ports of logical switches to read.
+    type: list
+    elements: str
+    default: []
+  router_ports:
+    description: With O(logical_traces), ports of logical routers to read.
     type: list
     elements: str
     default: []
@@ -139,6 +175,18 @@ units:
   returned: success
   type: dict
   sample: {overloom-container-app1.service: active}
+controller:
+  description: What C(ovn-controller) says of its connection to the databases, or null when it does not answer.
+  returned: with O(chassis)
+  type: str
+  sample: connected
+logical:
+  description:
+    - Why OVN's databases could not be read, if so; whether C(ovn-northd) runs; all chassis, and the bindings of the ports;
+      the answers to O(logical_traces); the ports as the northbound database has them; for flows in the answers the ACLs that they were made from.
+  returned: with O(logical_traces)
+  type: dict
+  sample: {error: null, northd: true, chassis: [], bindings: [], traces: {}, ports: {}, made: {}}
 spawned:
   description: How many processes were started.
   returned: always
@@ -175,6 +223,18 @@ def main() -> None:
                 "options": {name: {"type": "str", "required": True} for name in ("guest", "port")},
             },
             "units": {"type": "list", "elements": "str", "default": []},
+            "chassis": {"type": "bool", "default": False},
+            "logical_traces": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    **{name: {"type": "str", "required": True} for name in ("name", "switch", "flow")},
+                    "answer": {"type": "bool", "default": False},
+                },
+            },
+            "switch_ports": {"type": "list", "elements": "str", "default": []},
+            "router_ports": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )

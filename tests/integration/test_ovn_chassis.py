@@ -55,6 +55,7 @@ def wait_for(test: t.Callable[[], bool], what: str, seconds: float = 60) -> None
 # option, two values, what external_ids hold of them, and the value that clears
 CASES: list[tuple[str, t.Any, t.Any, str, list[str], t.Any]] = [
     ("encapsulation_csum", False, True, "ovn-encap-csum", ["false", "true"], None),
+    ("set_local_ip", True, False, "ovn-set-local-ip", ["true", "false"], None),
     ("encapsulation_tos", "inherit", "4", "ovn-encap-tos", ["inherit", "4"], ""),
     ("monitor_all", True, False, "ovn-monitor-all", ["true", "false"], None),
     ("match_northd_version", True, False, "ovn-match-northd-version", ["true", "false"], None),

@@ -66,7 +66,7 @@ class Tracer:
         """What the role reads of a host."""
         found = self.ask(host, "trace_info", options)
         if self.plan["routers"].get(host, {}).get("managed"):
-            found["frr"] = self.ask(host, "frr_info", {"gather": ["ospf", "bgp"]})
+            found["frr"] = self.ask(host, "frr_info", {"gather": ["ospf", "bgp", "ospf_interfaces", "bgp_reasons"]})
         return found
 
     def ask(self, host: str, module: str, options: Item) -> Item:

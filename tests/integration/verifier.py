@@ -176,7 +176,7 @@ def plan_of(folder: pathlib.Path) -> Item:
         {name: {**common, **(own or {})} for name, own in groups.get(group, {}).items()}
         for group in ("kvm_hosts", "routers")
     )
-    return compile_plan(hosts, SPEC, routers=routers or None)
+    return compile_plan(hosts, SPEC, routers=routers or None, central=list(groups.get("ovn_central", ())))
 
 
 def spin() -> None:

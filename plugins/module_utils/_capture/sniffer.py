@@ -37,15 +37,24 @@ BUFFER = 4 << 20
 LARGEST = 65535
 
 
+Pair = t.Tuple[bytes, bytes]
+
+
 class Point(t.NamedTuple):
-    """Where packets are taken. namespace: empty for the host's own."""
+    """Where packets are taken. namespace: empty for the host's own. pairs: the addresses of packets there, none for those of all points."""
 
     name: str
     namespace: str
     interface: str
+    pairs: tuple[Pair, ...] = ()
 
 
-def pair_of(addresses: t.Sequence[str]) -> tuple[bytes, bytes]:
+def pairs_of(addresses: t.Sequence[str]) -> tuple[Pair, ...]:
+    """Two addresses after the other as pairs, as NAT may give a packet several on its way past a point."""
+    return tuple(pair_of(addresses[number : number + 2]) for number in range(0, len(addresses), 2))
+
+
+def pair_of(addresses: t.Sequence[str]) -> Pair:
     """Both addresses as they follow each other in the IP header of a packet, there and back."""
     if len(addresses) != 2:
         raise FabricError(f"addresses: {len(addresses)} are given; give two addresses")
@@ -130,18 +139,19 @@ def _with_tag(frame: bytes, auxiliary: bytes) -> bytes:
     return frame[:12] + struct.pack("!HH", kind or 0x8100, tag) + frame[12:]
 
 
-def capture(points: t.Sequence[Point], pair: tuple[bytes, bytes], until: float, most: int, snap: int) -> list[Item]:
+def capture(points: t.Sequence[Point], pair: Pair, until: float, most: int, snap: int) -> list[Item]:
     """Take packets until a time of the monotonic clock, or until each point has its most."""
     sockets, errors = open_all(points)
     taken: dict[str, list[Item]] = {name: [] for name in sockets}
     missed = dict.fromkeys(sockets, 0)
+    pairs = {point.name: point.pairs or (pair,) for point in points}
     try:
         with selectors.DefaultSelector() as selector:
             for name, opened in sockets.items():
                 selector.register(opened, selectors.EVENT_READ, name)
             while selector.get_map() and time.monotonic() < until:
                 for key, _events in selector.select(min(0.2, max(0.0, until - time.monotonic()))):
-                    _take(key.fileobj, taken[key.data], pair, snap)
+                    _take(key.fileobj, taken[key.data], pairs[key.data], snap)
                     if len(taken[key.data]) >= most:
                         selector.unregister(key.fileobj)
         for name, opened in sockets.items():
@@ -161,7 +171,7 @@ def capture(points: t.Sequence[Point], pair: tuple[bytes, bytes], until: float, 
     ]
 
 
-def _take(opened: t.Any, into: list[Item], pair: tuple[bytes, bytes], snap: int) -> None:
+def _take(opened: t.Any, into: list[Item], pairs: t.Sequence[Pair], snap: int) -> None:
     """Take one frame, if it has the addresses."""
     try:
         received = receive(opened)
@@ -171,7 +181,7 @@ def _take(opened: t.Any, into: list[Item], pair: tuple[bytes, bytes], snap: int)
     if received is None:
         return
     when, out, frame = received
-    found = found_in(frame, pair)
+    found = next(filter(None, (found_in(frame, pair) for pair in pairs)), None)
     if found is None:
         return
     at, back = found

@@ -28,9 +28,23 @@ QUESTIONS = {
     "routes6": ("zebra", "show ipv6 route vrf all json"),
     "interfaces": ("zebra", "show interface vrf all json"),
     "bfd": ("bfdd", "show bfd peers json"),
+    "ospf_interfaces": ("ospfd", "show ip ospf vrf all interface json"),
+    "bgp_reasons": ("bgpd", "show bgp vrf all neighbors json"),
 }
 
 
+NETWORK_TYPES = {
+    "POINTOPOINT": "point-to-point",
+    "BROADCAST": "broadcast",
+    "NBMA": "non-broadcast",
+    "POINTOMULTIPOINT": "point-to-multipoint",
+    "LOOPBACK": "loopback",
+}
+AUTHENTICATIONS = {
+    "authenticationNone": "",
+    "authenticationSimplePassword": "password",
+    "authenticationMessageDigest": "message-digest",
+}
 FAMILY_WORDS = {"ipv4_unicast": "ipv4 unicast", "ipv6_unicast": "ipv6 unicast"}
 
 
@@ -58,11 +72,13 @@ def gather(runner: Runner, subsets: t.Iterable[str]) -> tuple[tuple[str, ...], d
 
 SUBSETS = ["ospf", "ospf6", "bgp", "routes", "interfaces", "bfd"]
 CHOICES = [*SUBSETS[:3], "bgp_refused", *SUBSETS[3:]]
+# Why there is no adjacency or session.
+DETAILS = ["ospf_interfaces", "bgp_reasons"]
 
 
 def facts(runner: Runner, wanted: t.Container[str], within: t.Sequence[str] = ()) -> dict[str, Json]:
-    """What is wanted, with the daemons that run. wanted: of CHOICES. within: only routes inside of these prefixes."""
-    asked = [name for name in SUBSETS if name in wanted]
+    """What is wanted, with the daemons that run. wanted: of CHOICES and DETAILS. within: only routes inside of these prefixes."""
+    asked = [name for name in (*SUBSETS, *DETAILS) if name in wanted]
     if "bgp_refused" in wanted and "bgp" not in asked:
         asked.append("bgp")
     if "routes" in asked:
@@ -78,6 +94,8 @@ def facts(runner: Runner, wanted: t.Container[str], within: t.Sequence[str] = ()
         "routes": {"routes": routes(found.get("routes"), within) + routes(found.get("routes6"), within)},
         "interfaces": {"interfaces": interfaces(found.get("interfaces"))},
         "bfd": {"bfd_peers": bfd_peers(found.get("bfd"))},
+        "ospf_interfaces": {"ospf_interfaces": ospf_interfaces(found.get("ospf_interfaces"))},
+        "bgp_reasons": {"bgp_reasons": bgp_reasons(found.get("bgp_reasons"))},
     }
     told: dict[str, Json] = {"daemons": list(daemons)}
     for name in asked:
@@ -160,6 +178,56 @@ def ospf_neighbors(answer: Json) -> list[dict[str, Json]]:
                         "dropped_reason": row.get("lastRegressiveChangeReason", ""),
                     }
                 )
+    return made
+
+
+def ospf_interfaces(answer: Json) -> list[dict[str, Json]]:
+    """Interfaces of OSPFv2, from `show ip ospf vrf all interface json`."""
+    made = []
+    for vrf, process in sorted(answer.items() if isinstance(answer, dict) else ()):
+        interfaces = process.get("interfaces", process) if isinstance(process, dict) else {}
+        for name, row in sorted(interfaces.items()):
+            if not isinstance(row, dict) or not row.get("ospfEnabled"):
+                continue
+            hello = _number(row.get("timerMsecs"))
+            made.append(
+                {
+                    "vrf": process.get("vrfName", vrf),
+                    "interface": str(name).partition(":")[0],
+                    "address": row.get("ipAddress", ""),
+                    "area": str(row.get("area", "")).partition(" ")[0],
+                    "router_id": row.get("routerId", ""),
+                    "network_type": NETWORK_TYPES.get(row.get("networkType", ""), ""),
+                    "hello_interval": hello // 1000 if hello else None,
+                    "dead_interval": _number(row.get("timerDeadSecs")),
+                    "mtu": _number(row.get("mtuBytes")),
+                    "passive": bool(row.get("timerPassiveIface", False)),
+                    "authentication": AUTHENTICATIONS.get(row.get("authentication", ""), row.get("authentication", "")),
+                }
+            )
+    return made
+
+
+def bgp_reasons(answer: Json) -> list[dict[str, Json]]:
+    """Why sessions of BGP do not stand, or last fell, from `show bgp vrf all neighbors json`."""
+    made = []
+    for vrf, process in sorted(answer.items() if isinstance(answer, dict) else ()):
+        rows = process if isinstance(process, dict) else {}
+        for peer, row in sorted(rows.items()):
+            if not isinstance(row, dict) or "bgpState" not in row:
+                continue
+            made.append(
+                {
+                    "vrf": rows.get("vrfName", vrf),
+                    "neighbor": peer,
+                    "remote_as": row.get("remoteAs"),
+                    "local_as": row.get("localAs"),
+                    "shut_down": bool(row.get("adminShutDown", False)),
+                    "families": sorted(row.get("addressFamilyInfo") or ()),
+                    "reset": row.get("lastResetDueTo", ""),
+                    "notification": row.get("lastNotificationReason", ""),
+                }
+            )
     return made
 
 

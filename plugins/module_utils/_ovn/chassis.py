@@ -131,6 +131,7 @@ OPTIONS = [
     _setting("encapsulations", Joined("geneve or vxlan", "geneve", "vxlan"), "ovn-encap-type"),
     _setting("encapsulation_ip", Address(), "ovn-encap-ip"),
     _setting("encapsulation_csum", Flag(True), "ovn-encap-csum"),
+    _setting("set_local_ip", Flag()),
     _setting("encapsulation_tos", Text(pattern=(r"inherit|[0-9]+", "inherit, or a number")), "ovn-encap-tos"),
     _setting("bridge", Text()),
     _setting("datapath_type", Text("system", "netdev"), "ovn-bridge-datapath-type"),

@@ -23,9 +23,11 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database impo
     ovs_vsctl,
     read_database,
 )
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.tables import ROOT
 from ansible_collections.overloom.fabric.plugins.module_utils._probe.prober import inside
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 from ansible_collections.overloom.fabric.plugins.module_utils._trace import legacy
+from ansible_collections.overloom.fabric.plugins.module_utils._trace.logical import LOOKUPS, read_logical
 
 Item = t.Dict[str, t.Any]
 
@@ -77,6 +79,7 @@ def read_kernel(runner: OvsRunner, namespace: str | None) -> Item:
         "neighbors": [_neighbor(one) for one in found["neighbors"] if one.get("dst")],
         # That of VRFs is about their interfaces alone, and leads each to its own table.
         "rules": [_rule(rule) for rule in found["rules"] if "l3mdev" not in rule],
+        "rules6": _rules6(runner, namespace),
         **_sysctls(namespace, [link["name"] for link in links]),
     }
 
@@ -133,6 +136,14 @@ def _rule(rule: Item) -> Item:
         "action": rule.get("action"),
         "decided": not set(rule) - known,
     }
+
+
+def _rules6(runner: OvsRunner, namespace: str | None) -> list[Item]:
+    """Rules for IPv6, which `ip -batch` does not ask for; none where the kernel has no IPv6."""
+    enter = ["-n", namespace] if namespace else []
+    status, out, _err = runner.run(["ip", *enter, "-json", "-6", "rule", "show"])
+    rows = documents(out) if status == 0 else []
+    return [_rule(rule) for rule in (rows[0] if rows else ()) if "l3mdev" not in rule]
 
 
 def _neighbor(one: Item) -> Item:
@@ -229,9 +240,11 @@ def read_switch(runner: OvsRunner, traces: t.Sequence[Item]) -> Item:
     try:
         database = read_database(runner, ovs_vsctl(None, 10), COLUMNS)
     except FabricError as error:
-        return {"error": str(error), "bridges": {}, "traces": {}}
+        return {"error": str(error), "bridges": {}, "traces": {}, "ids": {}}
     bridges = {name: _bridge(database, name) for name in database.tables["Bridge"]}
-    return {"error": None, "bridges": bridges, "traces": _traces(runner, traces)}
+    ids = database.tables["Open_vSwitch"][ROOT].get("external_ids") or {}
+    chassis = {key: value for key, value in ids.items() if key.startswith("ovn-") or key == "system-id"}
+    return {"error": None, "bridges": bridges, "traces": _traces(runner, traces), "ids": chassis}
 
 
 def _traces(runner: OvsRunner, traces: t.Sequence[Item]) -> Item:
@@ -250,6 +263,7 @@ def _bridge(database: Database, name: str) -> Item:
     return {
         "fail_mode": row.get("fail_mode") or "standalone",
         "datapath_type": row.get("datapath_type") or "system",
+        "spanning_tree": next((name for name in ("stp", "rstp") if row.get(f"{name}_enable")), None),
         "ports": {port: _port(database, port) for port in database.ports_of(name)},
     }
 
@@ -269,6 +283,7 @@ def _port(database: Database, name: str) -> Item:
         "options": interface.get("options") or {},
         "ofport": interface.get("ofport"),
         "error": interface.get("error"),
+        "iface_id": (interface.get("external_ids") or {}).get("iface-id"),
         "link_state": interface.get("link_state"),
         "mtu": interface.get("mtu"),
         "policing": interface.get("ingress_policing_rate") or 0,
@@ -281,11 +296,17 @@ def _port(database: Database, name: str) -> Item:
 def _traced(runner: OvsRunner, question: Item) -> str:
     """What ofproto/trace says of a packet; without -generate it sends nothing and learns nothing."""
     # Without a word the switch takes a packet for the first one of a connection.
-    state = ["--ct-next", "trk,est,rpl"] if question.get("answer") else []
+    state = ["--ct-next", "trk,est,rpl"] * LOOKUPS if question.get("answer") else []
     status, out, err = runner.run(
         ["ovs-appctl", "-T", "10", "ofproto/trace", "--names", question["bridge"], question["flow"], *state]
     )
     return out if status == 0 else "error: " + (err or out).strip()
+
+
+def read_controller(runner: OvsRunner) -> str | None:
+    """Whether this host's ovn-controller is connected to the databases, in its own words; None where it does not answer."""
+    status, out, _err = runner.run(["ovn-appctl", "-T", "10", "-t", "ovn-controller", "connection-status"])
+    return out.strip() if status == 0 else None
 
 
 def read(runner: OvsRunner, options: Item) -> Item:
@@ -302,6 +323,11 @@ def read(runner: OvsRunner, options: Item) -> Item:
         found["switch"] = read_switch(runner, options["traces"])
     if options["guests"]:
         found["guests"] = guest_states(runner)
+    if options["chassis"]:
+        found["controller"] = read_controller(runner)
+    if options["logical_traces"]:
+        names = {"Logical_Switch_Port": options["switch_ports"], "Logical_Router_Port": options["router_ports"]}
+        found["logical"] = read_logical(runner, options["logical_traces"], names)
     found["plugs"] = read_plugs(runner, options["plugs"])
     found["units"] = read_units(runner, options["units"])
     return found

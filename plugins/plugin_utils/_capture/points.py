@@ -16,7 +16,21 @@ Item = t.Dict[str, t.Any]
 
 
 def points(way: Route) -> list[Item]:
-    """The points of a way in their order: the sender, its port, the NICs and routers between, the receiver's port, the receiver."""
+    """The points of a way in their order, on each segment that it crosses. Of an edge on several hosts, those of all of them."""
+    unique: dict[str, Item] = {}
+    for leg in [leg for one in way.alternatives() for leg in one.legs]:
+        for point in _on_leg(leg):
+            kept = unique.setdefault(point["name"], {**point, "addresses": []})
+            pair = [leg.packet.source, leg.packet.target]
+            known = kept["addresses"]
+            # A NIC may be passed on several segments, and NAT makes the header another one.
+            if pair not in (known[number : number + 2] for number in range(0, len(known), 2)):
+                known += pair
+    return list(unique.values())
+
+
+def _on_leg(way: Route) -> list[Item]:
+    """The points on one segment: the sender, its port, the NICs and routers between, the receiver's port, the receiver."""
     hosts = [host for host in way.hosts if host in way.plan["hosts"]]
     found = _of_end(way, way.source)
     for number, host in enumerate(hosts):
@@ -24,11 +38,9 @@ def points(way: Route) -> list[Item]:
             found += _nics(way, host)
         if number + 1 < len(hosts):
             found += [point for router in _between(way, host) for point in _links(way, router)]
-    if len(hosts) < 2:
+    if len(hosts) < 2 and not way.switched:
         found += [point for router in way.routers() for point in _links(way, router)]
-    found += _of_end(way, way.target)[::-1]
-    unique = {point["name"]: point for point in found}
-    return list(unique.values())
+    return found + _of_end(way, way.target)[::-1]
 
 
 def _of_end(way: Route, end: End) -> list[Item]:
@@ -84,7 +96,7 @@ def questions(way: Route, found: t.Sequence[Item], ping: bool, options: Item) ->
     asked: dict[str, Item] = {}
     for point in found:
         host = asked.setdefault(point["host"], {"addresses": addresses, "points": [], "ping": None, **options})
-        host["points"].append({name: point[name] for name in ("name", "namespace", "interface")})
+        host["points"].append({name: point[name] for name in ("name", "namespace", "interface", "addresses")})
     sender = sender_of(way) if ping else None
     if sender and sender.host in asked:
         other = way.target if sender is way.source else way.source

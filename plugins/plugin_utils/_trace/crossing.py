@@ -11,13 +11,23 @@ from __future__ import annotations
 import ipaddress
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.packet import End, Packet, outside
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.ovn import leg_name
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.packet import End, Gateway, Packet, outside
 
 Item = t.Dict[str, t.Any]
-Leg = t.Tuple[End, End, Packet]
 
 # More edges than this between two ends are a circle.
 MOST = 8
+
+
+class Leg(t.NamedTuple):
+    """A part of the way. there, back: the router of OVN between its ends, as the source and as the target see it; None on one segment."""
+
+    source: End
+    target: End
+    packet: Packet
+    there: Gateway | None = None
+    back: Gateway | None = None
 
 
 class Crossing:
@@ -39,6 +49,9 @@ class Crossing:
         self.end_of = end_of
         self.segments = {segment["name"]: segment for segment in plan["segments"]}
         self.edges = {edge["name"]: edge for edge in plan.get("edges", ())}
+        # Those of OVN, which are on every host.
+        central = [host["ovn_central"] for host in plan["hosts"].values() if host.get("ovn_central")]
+        self.routers: list[Item] = [router for one in central for router in one["northbound"]["routers"]]
 
     def legs(self, source: End, packet: Packet) -> list[Leg]:
         """The legs from an endpoint to the packet's target; none where no planned router leads there.
@@ -56,10 +69,11 @@ class Crossing:
                 if here is None:
                     return []
                 packet = self._translated(edge, here, packet) if found else packet._replace(source=here.address)
-            far = self._next(here, packet.target)
-            if far is None:
+            leg = self._next(here, packet)
+            if leg is None:
                 return []
-            found.append((here, far, packet))
+            found.append(leg)
+            far = leg.target
             edge = self.edge_of(far)
             packet = self._forwarded(edge, packet) if edge else packet
             if edge is None or packet.target in self._addresses(edge):
@@ -74,7 +88,9 @@ class Crossing:
         return self.active.get(edge["name"], str(edge["hosts"][0]))
 
     def _interfaces(self, edge: Item) -> list[Item]:
-        """The interfaces of an edge on the host where it is active, with the addresses that others ask for."""
+        """The interfaces of an edge on the host where it is active, with the addresses that others ask for; a router of OVN has none."""
+        if not edge["hosts"]:
+            return []
         legs = {leg["segment"]: leg for leg in edge["legs"]}
         return [
             {**point, **{key: legs[point["segment"]][key] for key in ("address", "address6")}}
@@ -101,20 +117,54 @@ class Crossing:
             point = on[0] if on else None
         return _of_family(self.end_of(point), point, target) if point else None
 
-    def _next(self, here: End, target: str) -> End | None:
-        """Who gets the packet on the segment of an end: the target, or the next router."""
+    def _next(self, here: End, packet: Packet) -> Leg | None:
+        """Who gets the packet on the segment of an end: the target, or the next router; behind OVN's routers, which are on every host."""
         segment = here.segment or ""
-        address: str | None = target
-        if not self.on_link(segment, target):
-            route = self._planned_route(here.host or "", here.space or "", target)
-            address = route or self._gateway(segment, target)
+        address: str | None = packet.target
+        if not self.on_link(segment, packet.target):
+            route = self._planned_route(here.host or "", here.space or "", packet.target)
+            address = route or self._gateway(segment, packet.target)
         if address is None:
             return None
+        found = self._having(segment, address)
+        if found:
+            return Leg(here, found, packet)
+        for edge in self.edges.values():
+            there = self._distributed(edge, segment, address)
+            if there and address != packet.target:
+                return self._behind(edge, there, here, packet)
+        return Leg(here, outside(address), packet)
+
+    def _having(self, segment: str, address: str) -> End | None:
+        """Who has an address on a segment: an interface of an edge, or an endpoint."""
         edges = [point for edge in self.edges.values() for point in self._interfaces(edge)]
         for point in [*edges, *self.points.values()]:
             if point["segment"] == segment and address in (point["address"], point["address6"]):
                 return _of_family(self.end_of(point), point, address)
-        return outside(address)
+        return None
+
+    def _behind(self, edge: Item, there: Gateway, here: End, packet: Packet) -> Leg | None:
+        """Through a router of OVN: to the target on another of its segments, or to whom its routes lead."""
+        six = ":" in packet.target
+        routes: list[Item] = next((one["static_routes"] for one in self.routers if there.port in _names(one)), [])
+        fitting = [one for one in routes if inside(packet.target, one["ip_prefix"])]
+        best = max(fitting, key=lambda one: ipaddress.ip_network(one["ip_prefix"]).prefixlen, default=None)
+        for leg in edge["legs"]:
+            for address in (packet.target, best["nexthop"] if best else packet.target):
+                far = self._having(leg["segment"], address) if self.on_link(leg["segment"], address) else None
+                if far:
+                    back = self._distributed(edge, leg["segment"], leg["address6" if six else "address"])
+                    return Leg(here, far, packet, there, back)
+        return None
+
+    def _distributed(self, edge: Item, segment: str, address: str) -> Gateway | None:
+        """An edge that is OVN's router, by its address on a segment."""
+        name = leg_name(self.plan["fabric"], edge["name"], segment)
+        for leg in edge["legs"]:
+            if leg["segment"] == segment and address in (leg["address"], leg["address6"]):
+                ports = [port for router in self.routers for port in router["ports"] if port["name"] == name]
+                return Gateway(edge["name"], address, ports[0]["mac"], name) if ports else None
+        return None
 
     def _planned_route(self, host: str, space: str, target: str) -> str | None:
         """The planned next hop of a namespace, by the longest prefix."""
@@ -154,6 +204,10 @@ class Crossing:
             if one["out"] == leaving.segment and inside(packet.source, one["from"]):
                 return packet._replace(source=one["address"] or leaving.address)
         return packet
+
+
+def _names(router: Item) -> list[str]:
+    return [port["name"] for port in router["ports"]]
 
 
 def inside(address: str, network: str) -> bool:

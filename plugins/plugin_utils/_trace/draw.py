@@ -17,6 +17,7 @@ TITLES = {
     "endpoint": "endpoint",
     "guest": "guest",
     "host": "host",
+    "logical": "OVN",
     "outside": "outside",
     "port": "port",
     "router": "router",

@@ -257,8 +257,8 @@ def route(space: Item, way: Route, iif: str = "lo") -> kernel.Hop:
     """The way out of the endpoint, to the target itself or to the router that the plan has between. iif: where it came in."""
     source, target, packet = way.source, way.target, way.packet
     found = kernel.route(space, packet.target, packet.source, iif)
-    via = None if way.on_link(packet.target) else target.address
-    kept_apart = not way.same_segment and target.host is not None
+    via = None if way.on_link(packet.target) else (way.gateways[0] or target).address
+    kept_apart = not way.switched and target.host is not None
     planned = f"{packet.target} via {via}" if via else f"{packet.target} is on the link of {source.interface}"
     if kept_apart:
         planned = f"segments {source.segment} and {target.segment or target.id} are kept apart; fabric_endpoints[].routes would lead there"
@@ -270,10 +270,11 @@ def route(space: Item, way: Route, iif: str = "lo") -> kernel.Hop:
         raise Died("no-route", said, planned, on + entered(name, "rule add table main priority 32766"))
     if found is None:
         raise Died("no-route", f"{source.id} has no route to {packet.target}", planned if target.host else "", mend)
+    ruled = kernel.ruled(space, found, packet.target, packet.source, iif)
     if found["type"] in kernel.REFUSED:
         said = f"{source.id} has a route of type {found['type']} to {found['to']}"
-        gone = "rule show" if found["table"] == "rule" else f"route del {found['type']} {found['to']}"
-        raise Died("route-refuses", said, planned, on + entered(name, gone))
+        gone = ruled or f"route del {found['type']} {found['to']}"
+        raise Died("route-refuses", f"{said}{_table(found)}", planned, on + entered(name, gone))
     if found["type"] == "local":
         said = f"{source.id} has the address {packet.target} itself, and keeps the packet"
         dev = kernel.has_address(space, packet.target) or source.interface
@@ -281,26 +282,30 @@ def route(space: Item, way: Route, iif: str = "lo") -> kernel.Hop:
         mend = on + entered(name, f"address del {packet.target}/{prefix} dev {dev}")
         raise Died("duplicate-address", said, f"{packet.target} is not on {dev}", mend)
     hop = (kernel.hops(found) or [kernel.Hop("lo", None)])[0]
-    if way.same_segment and (hop.dev != source.interface or hop.via != via):
+    if way.switched and (hop.dev != source.interface or hop.via != via):
         leads = f"dev {hop.dev}" + (f" via {hop.via}" if hop.via else "")
-        raise Died(
-            "wrong-route", f"the route of {source.id} to {packet.target} leads elsewhere: {leads}", planned, mend
-        )
+        said = f"the route of {source.id} to {packet.target}{_table(found)} leads elsewhere: {leads}"
+        raise Died("wrong-route", said, planned, on + entered(name, ruled) if ruled else mend)
     return hop
+
+
+def _table(found: Item) -> str:
+    """The table of others that a rule of policy routing has led to, in words."""
+    return "" if found["table"] in (*kernel.TABLES, "rule") else f" in table {found['table']}, to which a rule leads,"
 
 
 def neighbor(path: Path, way: Route, space: Item, hop: kernel.Hop) -> None:
     """The MAC address that the endpoint writes on the frame."""
-    source, target = way.source, way.target
+    source, target, mac = way.source, way.target, way.next_mac
     entry = kernel.neighbor(space, hop.dev, hop.via or way.packet.target)
-    if entry is None or not (way.same_segment or target.host is None):
+    if entry is None or not (way.switched or target.host is None):
         return
     name = source.space or ""
     clear = f"on {source.host}: " + entered(name, f"neighbor del {entry['to']} dev {hop.dev}")
-    planned = f"{entry['to']} is at {target.mac}" if target.mac else f"{entry['to']} answers"
+    planned = f"{entry['to']} is at {mac}" if mac else f"{entry['to']} answers"
     if not any(state in KNOWN for state in entry["state"].split()):
         path.doubt(Died("arp-unanswered", f"nobody answers {source.id} for {entry['to']}", planned, clear))
-    elif target.mac and entry["mac"] != target.mac:
+    elif mac and entry["mac"] != mac:
         fixed = "PERMANENT" in entry["state"]
         said = "by a permanent entry" if fixed else "as somebody else answers for this address"
         raise Died(

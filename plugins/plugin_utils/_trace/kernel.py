@@ -55,18 +55,34 @@ def route(space: Item, to: str, source: str | None = None, iif: str = "lo") -> I
 
 
 def _tables(space: Item, to: str, source: str | None, iif: str) -> list[str]:
-    """The tables in the order in which the kernel asks them, and the word of a rule that refuses. Rules of IPv6 are not read."""
-    if ":" in to or not space.get("rules"):
+    """The tables in the order in which the kernel asks them, and the word of a rule that refuses."""
+    if not space.get("rules6" if ":" in to else "rules"):
         return list(TABLES)
-    fitting = [
+    return [rule["action"] or rule["table"] for rule in _fitting(space, to, source, iif)]
+
+
+def _fitting(space: Item, to: str, source: str | None, iif: str) -> list[Item]:
+    """The rules of policy routing that a packet meets, in their order."""
+    rules = space.get("rules6" if ":" in to else "rules") or ()
+    return [
         rule
-        for rule in sorted(space["rules"], key=lambda one: one.get("priority") or 0)
+        for rule in sorted(rules, key=lambda one: one.get("priority") or 0)
         if rule["decided"]
         and _within(rule["dst"], to)
         and (_within(rule["src"], source) if source else rule["src"] == "all")
         and rule.get("iif") in (None, iif)
     ]
-    return [rule["action"] or rule["table"] for rule in fitting]
+
+
+def ruled(space: Item, found: Item, to: str, source: str | None, iif: str = "lo") -> str | None:
+    """The command of ip(8) that takes away the rule which has led a packet to a route of a table of others, or has refused it; or None."""
+    table = found["type"] if found["table"] == "rule" else found["table"]
+    if table in TABLES:
+        return None
+    for rule in _fitting(space, to, source, iif):
+        if (rule["action"] or rule["table"]) == table:
+            return f"{'-6 ' if ':' in to else ''}rule del priority {rule['priority']}"
+    return None
 
 
 def asks_main(space: Item) -> bool:

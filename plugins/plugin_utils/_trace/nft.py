@@ -15,8 +15,8 @@ import typing as t
 Item = t.Dict[str, t.Any]
 
 # What nft may write as a number.
-NUMBERS = {"icmp": 1, "tcp": 6, "udp": 17, "gre": 47, "icmpv6": 58}
-NAMES = {"icmpv6": "ipv6-icmp"}
+NUMBERS = {"icmp": 1, "tcp": 6, "udp": 17, "gre": 47, "icmpv6": 58, "ospf": 89}
+NAMES = {"icmpv6": "ipv6-icmp", "ospf": "ospfigp"}
 TYPES = {"icmp": {"echo-request": 8, "echo-reply": 0}, "icmpv6": {"echo-request": 128, "echo-reply": 129}}
 DROPS = ("drop", "reject")
 NAT = ("dnat", "snat", "masquerade", "redirect")

@@ -52,6 +52,15 @@ class End(t.NamedTuple):
     tag: int | None = None
 
 
+class Gateway(t.NamedTuple):
+    """A router of OVN as a segment sees it: the edge that it is, its address and MAC address there, and the name of its port."""
+
+    edge: str
+    address: str
+    mac: str
+    port: str
+
+
 def outside(address: str) -> End:
     """An end that the plan does not know."""
     return End(address, None, address, None)

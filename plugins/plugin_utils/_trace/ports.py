@@ -30,7 +30,7 @@ def plugged(view: View, path: Path, end: End, way: Route) -> None:
     try:
         row = present(view, host, end.bridge or "", name)
         _link(view, host, name, row)
-        _room(view, host, name, way)
+        _room(view, host, name, way.packet.size, way.segments[end.segment or ""]["mtu"])
     except Died as died:
         if died.cause in ("port-error", "no-carrier") or (end.guest and died.cause == "port-gone"):
             _behind(view, path, end)
@@ -61,12 +61,11 @@ def _limited(path: Path, host: str, name: str, row: Item) -> None:
         path.doubt(Died("policing", said, "no limit", mend))
 
 
-def _room(view: View, host: str, name: str, way: Route) -> None:
+def _room(view: View, host: str, name: str, size: int, planned: int) -> None:
     """The port's own MTU: a veth takes nothing that is larger."""
     link = view.space(host, "")["links"].get(name)
     if link:
-        planned = way.segments[way.source.segment or ""]["mtu"]
-        sizes(link, way.packet.size, planned, host, f"on {host}: ip link set {name} mtu {planned}")
+        sizes(link, size, planned, host, f"on {host}: ip link set {name} mtu {planned}")
 
 
 def _behind(view: View, path: Path, end: End) -> None:
@@ -256,7 +255,8 @@ def tables(view: View, path: Path, host: str, way: Route, passage: Passage) -> s
     notes = path.at(host, "switch", bridge)
     names = {one["table"]: one["name"] for one in _flow_tables(view, host, bridge)}
     for flow in traced.flows:
-        if flow.bridge == bridge and _tells(flow):
+        # Of OVN's flows there are a hundred on a way, and the logical ones say the same.
+        if flow.bridge == bridge and _tells(flow) and not way.logical:
             rule = _rule(view, host, flow)
             notes.append(switch.in_words(flow, names) + (f" ({rule})" if rule else ""))
     if not passage.reached(traced):
@@ -360,7 +360,7 @@ def _lost(
     if end.match is None:
         why = f"fail_mode {found['fail_mode']}, and no flow matches in {line.partition(':')[0]}"
         return Died("no-flow", f"bridge {end.bridge} on {host} drops it: {why}", f"leaves by {goal}")
-    blocked = _blocked(host, traced, end, goal)
+    blocked = _by_tree(view, host, bridge, found, goal) or _blocked(host, traced, end, goal)
     if blocked:
         return blocked
     if not traced.outputs and not traced.tunnels:
@@ -377,6 +377,9 @@ def _lost(
         if "NORMAL" in end.actions:
             died.mend = f"on {host}: ovs-appctl fdb/show {end.bridge}"
         return died
+    left_out = _left_out(host, bridge, traced, goal)
+    if left_out:
+        return left_out
     where = ", ".join([*traced.outputs, *(f"tunnel to {remote}" for remote in traced.tunnels)])
     return Died(
         "wrong-port",
@@ -384,6 +387,27 @@ def _lost(
         f"leaves by {goal}",
         f"on {host}: ovs-appctl fdb/show {bridge}",
     )
+
+
+def _by_tree(view: View, host: str, bridge: str, found: Item, goal: str) -> Died | None:
+    """A spanning tree that somebody has turned on: it blocks ports, and each of them for half a minute at first."""
+    planned: Item = next((one for one in view.plan["hosts"][host]["bridges"] if one["name"] == bridge), {})
+    tree = found.get("spanning_tree")
+    if not tree or planned.get("rstp"):
+        return None
+    said = f"bridge {bridge} on {host} has {tree.upper()} turned on, which blocks a port on the way ({goal})"
+    mend = f"on {host}: ovs-vsctl set bridge {bridge} {tree}_enable=false"
+    return Died("spanning-tree", said, f"no {tree.upper()}", mend)
+
+
+def _left_out(host: str, bridge: str, traced: switch.Traced, goal: str) -> Died | None:
+    """A port that a flood does not go to, though it carries the VLAN."""
+    if not any("flooding" in action for flow in traced.flows for action in flow.actions):
+        return None
+    name = goal.rpartition(" ")[2]
+    said = f"bridge {bridge} on {host} floods it and leaves out {name}: OpenFlow has the port set to no-flood, or a spanning tree has left it so"
+    twice = "; ".join(f"ovs-ofctl mod-port {bridge} {name} {word}" for word in ("no-flood", "flood"))
+    return Died("port-config", said, goal, f"on {host}: {twice}")
 
 
 def _blocked(host: str, traced: switch.Traced, end: switch.Matched, goal: str) -> Died | None:
@@ -432,6 +456,10 @@ def _foreign(view: View, flow: switch.Matched, owner: str) -> bool:
     """Whether somebody else made a flow. On a bridge without flows of ours, that with priority 0 is the switch's own."""
     planned = {entry["bridge"] for host in view.plan["hosts"].values() for entry in host["flows"]}
     if flow.match is None or switch.whose(flow, owner) == "ours":
+        return False
+    chassis = [host.get("ovn_chassis") for host in view.plan["hosts"].values()]
+    if flow.bridge in {one["bridge"] for one in chassis if one}:
+        # Flows of OVN are by ovn-controller, and carry no mark.
         return False
     # The switch's own, of segments that learn: see docs/pipeline.md.
     learned = flow.bridge in planned and flow.table == LEARNED

@@ -45,7 +45,8 @@ class Traced(t.NamedTuple):
     """An answer of ofproto/trace.
 
     outputs: the ports' names; tunnels: remote address -> MAC address of the outer next hop; unresolved: the way of a tunnel's outer packet
-    is not known, so that the tunnel is in neither. remark: the switch's last words beside the flows. entry: the port it came in by.
+    is not known, so that the tunnel is in neither. sources: remote address -> outer source address,
+    "" where the kernel chooses it. remark: the switch's last words beside the flows. entry: the port it came in by.
     """
 
     error: str | None
@@ -56,6 +57,7 @@ class Traced(t.NamedTuple):
     dropped: bool = False
     remark: str = ""
     entry: str = ""
+    sources: t.Mapping[str, str] = {}
 
 
 def parse(text: str) -> Traced:
@@ -70,22 +72,23 @@ def parse(text: str) -> Traced:
         flows += _matched(head)
         actions += [line.partition(": ")[2] for line in tail.splitlines() if line.startswith("Datapath actions: ")]
     outputs = tuple(port for one in actions for port in _outputs(one))
-    tunnels = {remote: hop for one in actions for remote, hop in _tunnels(one).items()}
+    pushed = [found for one in actions for found in _tunnels(one)]
     said = [action.strip("-<> ") for flow in flows for action in flow.actions if action.startswith(_REMARKS)]
     said = [remark for remark in said if not remark.startswith(_TRACKING)]
     unresolved = any(remark.startswith(_UNRESOLVED) for remark in said) or (
-        not outputs and not tunnels and any("native tunnel" in remark for remark in said)
+        not outputs and not pushed and any("native tunnel" in remark for remark in said)
     )
     came = _ENTRY.search(text)
     return Traced(
         None,
         tuple(flows),
         outputs,
-        tunnels,
+        {remote: hop for hop, _source, remote in pushed},
         unresolved,
         actions[-1:] == ["drop"],
         said[-1] if said else "",
         came[1] if came else "",
+        {remote: source for _hop, source, remote in pushed},
     )
 
 
@@ -115,8 +118,9 @@ def _outputs(actions: str) -> tuple[str, ...]:
     return tuple(word for word in words if word and word not in ("drop", "pop_vlan"))
 
 
-def _tunnels(actions: str) -> dict[str, str]:
-    return {found[2]: found[0] for pattern in _TUNNELS for found in pattern.findall(actions)}
+def _tunnels(actions: str) -> list[tuple[str, str, str]]:
+    """The tunnels that a packet is sent by: MAC address of the next hop, outer source, outer target."""
+    return [found for pattern in _TUNNELS for found in pattern.findall(actions)]
 
 
 def whose(flow: Matched, owner: str) -> str:

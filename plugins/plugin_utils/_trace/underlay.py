@@ -13,13 +13,17 @@ import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import Vlans
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.unset import as_read
-from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import kernel, nft, parameters
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import bgp, kernel, nft, ospf, parameters
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.ends import KNOWN, filtered
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.path import Died, Path, View, sizes
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.ports import present, received
 
 Item = t.Dict[str, t.Any]
 
+# AllSPFRouters (RFC 2328).
+OSPF_ROUTERS = "224.0.0.5"
+# RFC 4271.
+BGP_PORT = 179
 # More routers than this are a loop: the TTL that tunnels start with.
 LONGEST = 64
 
@@ -340,9 +344,20 @@ def _why_missing(underlay: Underlay, path: Path, here: str, target: str) -> Died
             break
         here = after
     if fewer is None:
-        return None
+        return _unannounced(underlay, path, target)
     _blame(underlay, path, fewer[0])
     return fewer[1]
+
+
+def _unannounced(underlay: Underlay, path: Path, target: str) -> Died | None:
+    """An address whose owner does not tell the others of it: OSPF is not as planned on its interface."""
+    cable = underlay.cables.get(target)
+    found = ospf.difference(underlay.view, [(cable.host, cable.dev)], None) if cable else None
+    if cable is None or found is None or "passive" in found.has:
+        return None
+    _blame(underlay, path, cable.host)
+    said = f"{cable.host} does not announce {target}: OSPF on {cable.dev} {found.has}"
+    return Died("unannounced", said, found.planned, found.mend())
 
 
 def _on_link(underlay: Underlay, here: str, hop: Item) -> bool:
@@ -369,11 +384,38 @@ def _why_session(underlay: Underlay, path: Path, here: str, target: str) -> Died
         state = rows[0]["state"] if rows else "not there"
         if state == "Established":
             continue
-        stopped = _far_daemons(underlay, session["peer"])
-        _blame(underlay, path, session["peer"] if stopped else here)
         said = f"the BGP session of {here} with {session['peer']} ({session['remote']}) is {state}"
-        look = f"on {here}: vtysh -c 'show bgp neighbors {session['remote']}'"
-        return stopped or Died("session", said, f"Established, with {session['accepted']} prefixes", look)
+        host, died = _why_down(underlay, here, session, said)
+        _blame(underlay, path, host)
+        return died
+    return None
+
+
+def _why_down(underlay: Underlay, here: str, session: Item, said: str) -> tuple[str, Died]:
+    """Why a session does not stand, and at which of its ends."""
+    peer, planned = session["peer"], f"Established, with {session['accepted']} prefixes"
+    stopped = _far_daemons(underlay, peer)
+    if stopped:
+        return peer, stopped
+    found = bgp.difference(underlay.view, here, session)
+    if found:
+        return found.host, Died("session", f"{said}: {found.has}", f"{found.planned}; {planned}", found.mend)
+    look = f"on {here}: vtysh -c 'show bgp neighbors {session['remote']}'"
+    return _unheard(underlay, here, session) or (here, Died("session", f"{said}{bgp.ALIKE}", planned, look))
+
+
+def _unheard(underlay: Underlay, here: str, session: Item) -> tuple[str, Died] | None:
+    """A rule by which one end of a session takes no packets from the other, and the end."""
+    ends = ((here, session["remote"], session["local"]), (session["peer"], session["local"], session["remote"]))
+    for host, source, target in ends:
+        space = underlay.view.space(host, "") if underlay.view.known(host) else None
+        if space is None:
+            continue
+        packet = nft.Met(source, target, "tcp", BGP_PORT, kernel.has_address(space, target) or "", "")
+        try:
+            filtered(Path(), space, "input", packet, parameters.Place(host, "", host))
+        except Died as died:
+            return host, died
     return None
 
 
@@ -514,17 +556,39 @@ def _adjacent(underlay: Underlay, path: Path, here: str, mine: Cable, far: Cable
     if "ospf_neighbors" not in read:
         return
     states = [one["state"] for one in read["ospf_neighbors"] if one["interface"] == mine.dev]
-    if not any(state.startswith("Full") for state in states):
-        path.at(here, _kind(underlay, here), here)
-        why = f"has the state {states[0]}" if states else "is not there"
-        stuck = "; the MTUs of the two ends differ" if states and states[0].startswith(("ExStart", "Exchange")) else ""
-        raise Died(
-            "adjacency",
-            f"the OSPF adjacency of {here} to {far.host} on {mine.dev} {why}{stuck}",
-            f"Full with {far.host}{_agreed(underlay, here, mine)}",
-            f"ansible-playbook site.yml; what differs shows on {here}: vtysh -c 'show ip ospf interface {mine.dev}',"
-            f" and on {far.host}: vtysh -c 'show ip ospf interface {far.dev}'",
-        )
+    if any(state.startswith("Full") for state in states):
+        return
+    why = f"has the state {states[0]}" if states else "is not there"
+    said = f"the OSPF adjacency of {here} to {far.host} on {mine.dev} {why}"
+    agreed = f"Full with {far.host}{_agreed(underlay, here, mine)}"
+    link = next((link for link, _end in _ends(underlay, here, mine)), None)
+    found = ospf.difference(underlay.view, [(here, mine.dev), (far.host, far.dev)], link)
+    if found:
+        path.at(found.host, _kind(underlay, found.host), found.host)
+        because = f"{said}: OSPF on {found.dev} of {found.host} {found.has}"
+        raise Died("adjacency", because, f"{found.planned}; {agreed}", found.mend())
+    _heard(underlay, path, here, mine, far)
+    _heard(underlay, path, far.host, far, mine)
+    path.at(here, _kind(underlay, here), here)
+    stuck = "; the MTUs of the two ends differ" if states and states[0].startswith(("ExStart", "Exchange")) else ""
+    alike = "; all that OSPF shows is alike at both ends, which leaves a key of its authentication" if not stuck else ""
+    shown = f"on {here} and {far.host}: vtysh -c 'show running-config' | grep -e ^interface -e message-digest-key"
+    raise Died("adjacency", f"{said}{stuck or alike}", agreed, f"ansible-playbook site.yml; {shown}")
+
+
+def _heard(underlay: Underlay, path: Path, here: str, mine: Cable, far: Cable) -> None:
+    """Rules by which a router takes no packets of OSPF from the other end of a link, or sends none."""
+    if not underlay.view.known(here):
+        return
+    own, other = (next(at for at, cable in underlay.cables.items() if cable == one) for one in (mine, far))
+    space, place, trial = underlay.view.space(here, ""), parameters.Place(here, "", here), Path()
+    trial.at(here, _kind(underlay, here), here)
+    try:
+        filtered(trial, space, "input", nft.Met(other, OSPF_ROUTERS, "ospf", None, mine.dev, ""), place)
+        filtered(trial, space, "output", nft.Met(own, OSPF_ROUTERS, "ospf", None, "", mine.dev), place)
+    except Died:
+        path.hops += trial.hops
+        raise
 
 
 def _cards(underlay: Underlay, space: Item, host: str, dev: str, outer: Outer) -> list[str]:

@@ -13,6 +13,7 @@ import typing as t
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mesh import tep_address
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mtu import overhead
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import (
+    chassis,
     edges,
     ends,
     kernel,
@@ -56,10 +57,11 @@ def _walk(view: View, path: Path, way: Route) -> None:
         path.at(source.id, "outside", source.id, "the plan does not know it; what it does is not read")
         return
     before = None
-    for leg in way.legs:
+    for number, leg in enumerate(way.legs):
         _leg(view, path, before, leg)
+        _lives(view, way, number)
         before = leg
-    if not way.crossed and not way.same_segment:
+    if not way.crossed and not way.switched:
         path.at(
             source.host or "", "outside", target.id, "beyond the segment: the plan does not know what its gateway does"
         )
@@ -74,6 +76,17 @@ def _walk(view: View, path: Path, way: Route) -> None:
         )
 
 
+def _lives(view: View, way: Route, routers: int) -> None:
+    """A packet's TTL is enough for the routers that it has passed."""
+    source = way.source
+    known = source.host is not None and source.space is not None
+    ttl = view.space(source.host or "", source.space or "").get("ttl") if known else None
+    if routers and ttl is not None and ttl <= routers and ":" not in source.address:
+        name, inside = "net.ipv4.ip_default_ttl", f"ip netns exec {source.space} " if source.space else ""
+        said = f"{source.id} sends with the TTL {ttl}, and the packet has passed {routers} routers: {name} is {ttl}"
+        raise Died("ttl", said, f"{name} is 64", f"on {source.host}: {inside}sysctl -w {name}=64")
+
+
 def _leg(view: View, path: Path, before: Route | None, leg: Route) -> None:
     """One segment: from the endpoint, or from the edge that the packet came to, to the port of the next end."""
     source, target = leg.source, leg.target
@@ -85,9 +98,13 @@ def _leg(view: View, path: Path, before: Route | None, leg: Route) -> None:
         ends.leave(view, path, leg)
     else:
         edges.through(view, path, before, leg)
-    if not leg.same_segment:
+    if not leg.switched:
         return
     ports.plugged(view, path, source, leg)
+    if leg.logical:
+        _by_ovn(view, path, leg)
+        ports.plugged(view, path, target, leg)
+        return
     hosts = mesh.active(view, leg)
     for number in range(len(hosts)):
         _through(view, path, leg, hosts, number)
@@ -121,6 +138,27 @@ def _through(view: View, path: Path, way: Route, hosts: list[str], number: int) 
     traced = _onward(view, path, way, host, far, bridge, before)
     ports.tunnel(view, path, host, far, way, _described(way, host, far))
     _cross(view, path, way, host, far, traced)
+
+
+def _by_ovn(view: View, path: Path, way: Route) -> None:
+    """From a logical port to another: what the databases say, and then what the chassis do. What is wrong at the far one explains more than flows."""
+    near, far, target = way.hosts[0], way.hosts[-1], way.target
+    chassis.bound(view, path, way.source)
+    chassis.pipeline(view, path, way)
+    path.at(near, "switch", way.source.bridge or "")
+    _first(path, lambda trial: chassis.bound(view, trial, target))
+    _first(path, lambda trial: ports.plugged(view, trial, target, way))
+    if near == far:
+        chassis.flows(view, path, way, f"port {target.port}", lambda traced: target.port in traced.outputs)
+        return
+    _first(path, lambda trial: chassis.tunnel(view, trial, way, near, far, ""))
+    remote = tep_address(way.plan, far)
+    traced = chassis.flows(
+        view, path, way, f"the tunnel to {far}", lambda traced: remote in traced.tunnels or traced.unresolved
+    )
+    chassis.tunnel(view, path, way, near, far, chassis.described(way, near, far, _outer_size(way, near, far)))
+    _cross(view, path, way, near, far, traced)
+    chassis.tunnel(view, path, way, far, near, f"from {near}")
 
 
 def _here(view: View, path: Path, way: Route, host: str, bridge: str, before: str | None) -> None:
@@ -176,7 +214,8 @@ def _outer_size(way: Route, near: str, far: str) -> int:
     segment = way.segments[way.source.segment or ""]
     version = 6 if ":" in str(planned.get("remote_ip")) else 4
     keyed = way.keyed or bool(planned.get("key"))
-    parts = overhead(str(planned.get("type")), version, keyed, bool(planned.get("csum")), segment["vlan"] is not None)
+    tagged = segment["vlan"] is not None
+    parts = overhead(str(planned.get("type")), version, keyed, bool(planned.get("csum")), tagged, way.logical)
     return way.packet.size + sum(size for _what, size in parts)
 
 
@@ -193,12 +232,25 @@ def _cross(view: View, path: Path, way: Route, near: str, far: str, traced: swit
         True,
         entry=way.entry_name(near),
     )
+    _sourced(path, way, near, far, traced)
     underlay.cross(view, path, near, outer, traced.tunnels if traced else {})
     if traced and "routing failed" in traced.remark:
         said = (
             f"the switch on {near} has no route to {planned['remote_ip']}, though the kernel has one: {traced.remark}"
         )
         path.doubt(Died("tunnel-route", said, "the kernel's route", f"on {near}: ovs-appctl ovs/route/show"))
+
+
+def _sourced(path: Path, way: Route, near: str, far: str, traced: switch.Traced | None) -> None:
+    """The outer source, by which the far end knows the tunnel: without local_ip the route decides."""
+    planned = tep_address(way.plan, near)
+    made = traced.sources.get((way.tunnel(near, far) or {})["remote_ip"]) if traced else None
+    ours = way.logical or (way.tunnel(near, far) or {}).get("local_ip")
+    if ours and made and made not in (planned, "0.0.0.0", "::"):
+        said = f"the switch on {near} sends the tunnel's packets from {made}, and {far} takes them from {planned} alone"
+        option = "ovs-vsctl set open_vswitch . external_ids:ovn-set-local-ip=true"
+        mend = option if way.logical else f"ovs-vsctl set interface {path.hops[-1]['name']} options:local_ip={planned}"
+        raise Died("tunnel-local-ip", said, f"from {planned}", f"on {near}: {mend}")
 
 
 def _only_pings_die(way: Route, seen: t.Mapping[str, Item]) -> bool:

@@ -18,10 +18,16 @@ from ansible_collections.overloom.fabric.plugins.module_utils._openflow.text imp
 from ansible_collections.overloom.fabric.plugins.module_utils._systemd import unit_name
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import DST_PORTS, IN_NAMESPACE, OVN
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mesh import planned_tunnel, tep_address
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.ovn import port_name, switch_name
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.unset import as_read
-from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.crossing import Crossing
-from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.packet import DEFAULT_SIZE, End, Packet, outside
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import logical
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.crossing import Crossing, Leg
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.packet import (
+    DEFAULT_SIZE,
+    End,
+    Gateway,
+    Packet,
+    outside,
+)
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.causes import World
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.expectations import PING_HEADERS
 
@@ -65,7 +71,8 @@ class Route:
             self.source, self.target = self._over_ipv6(self.source), self._over_ipv6(self.target)
         self.packet = packet._replace(source=self.source.address, target=self.target.address)
         self.crossed: list[Route] = []
-        self._check_engine()
+        # The router of OVN between both ends, as each of them sees it.
+        self.gateways: tuple[Gateway | None, Gateway | None] = (None, None)
         self.hosts = self._hosts()
         self._cross()
 
@@ -73,18 +80,19 @@ class Route:
         """Find the legs of a way from segment to segment."""
         self.crossing = Crossing(self.plan, self.world.points, self._endpoint, self.active)
         # A forwarded port of an edge may be asked from its own segment.
-        if self.source.segment is None or (self.same_segment and not self.crossing.edge_of(self.target)):
+        if self.source.segment is None or (self.switched and not self.crossing.edge_of(self.target)):
             return
         legs = self.crossing.legs(self.source, self.packet)
-        if not legs or (len(legs) == 1 and legs[0][1].host is None):
+        if not legs or (len(legs) == 1 and legs[0].target.host is None):
             return
-        self.crossed = [self._leg(*leg) for leg in legs]
+        self.crossed = [self._leg(leg) for leg in legs]
         self.source = self.crossed[0].source
 
-    def _leg(self, source: End, target: End, packet: Packet) -> Route:
-        """A part of the way that is on one segment."""
-        leg = self.with_packet(packet)
-        leg.source, leg.target = source, target
+    def _leg(self, part: Leg) -> Route:
+        """A part of the way that is on one segment, or on several of OVN."""
+        leg = self.with_packet(part.packet)
+        leg.source, leg.target = part.source, part.target
+        leg.gateways = (part.there, part.back)
         leg.crossed = []
         # A way of this same class, whose ends have just become others.
         leg.hosts = leg._hosts()  # pylint: disable=protected-access
@@ -113,20 +121,6 @@ class Route:
     def legs(self) -> list[Route]:
         """The parts of the way, each on one segment; the way itself where it has no router between segments."""
         return self.crossed or [self]
-
-    def _check_engine(self) -> None:
-        """Refuse a way by OVN, with what follows the packet there."""
-        for end, other in ((self.source, self.target), (self.target, self.source)):
-            if end.segment and self.segments[end.segment]["engine"] == OVN:
-                central = next(name for name, host in self.plan["hosts"].items() if host["ovn_central"])
-                fabric = self.plan["fabric"]
-                name = end.id.partition("/")[2]
-                port = port_name(fabric, name if name in self.plan["movable"] else end.id)
-                ends = f'inport=="{port}" && ip{self.packet.family}.dst=={other.address}'
-                raise TraceError(
-                    f"{end.id} is on segment {end.segment}, where OVN forwards, and trace does not look into OVN; ask on {central}:"
-                    f" ovn-trace --ct=new {switch_name(fabric, end.segment)} '{ends}'."
-                )
 
     def _end(self, name: str, option: str, other: End | None) -> End:
         points = self.world.points
@@ -211,14 +205,25 @@ class Route:
     def _hosts(self) -> list[str]:
         # A trace begins on a host; what does not is refused before.
         here, there = self.source.host or "", self.target.host
-        if not self.same_segment:
+        if self.logical or not self.switched:
             return [here, there] if there and there != here else [here]
         return self.world.hops(self.segments[self.source.segment or ""]["overlay"], here, there or here)
 
     @property
-    def same_segment(self) -> bool:
-        """Whether both ends are on one segment, so that switches alone lie between them."""
-        return self.source.segment is not None and self.source.segment == self.target.segment
+    def switched(self) -> bool:
+        """Whether switches alone lie between both ends: they are on one segment, or OVN's router between theirs is flows of switches, too."""
+        known = self.source.segment is not None
+        return known and (self.source.segment == self.target.segment or self.gateways[0] is not None)
+
+    @property
+    def logical(self) -> bool:
+        """Whether OVN forwards between both ends."""
+        return self.switched and self.segments[self.source.segment or ""]["engine"] == OVN
+
+    @property
+    def next_mac(self) -> str | None:
+        """The MAC address that the source writes on the frame, as planned."""
+        return self.gateways[0].mac if self.gateways[0] else self.target.mac
 
     @property
     def keyed(self) -> bool:
@@ -257,6 +262,7 @@ class Route:
         back = Route.__new__(Route)
         back.__dict__.update(self.__dict__)
         back.source, back.target, back.hosts = self.target, self.source, self.hosts[::-1]
+        back.gateways = self.gateways[::-1]
         packet = self.packet
         back.packet = packet._replace(source=packet.target, target=packet.source, answer=not packet.answer)
         back.crossed = [leg.reversed() for leg in self.crossed[::-1]]
@@ -286,7 +292,9 @@ class Route:
         return sorted(found)
 
     def tunnel(self, near: str, far: str) -> Item | None:
-        """The tunnel of the segment's overlay from one host to another, as planned."""
+        """The tunnel of the segment's overlay from one host to another, as planned, or as OVN makes it."""
+        if self.logical:
+            return logical.tunnel(self.plan, self.segments[self.source.segment or ""], far)
         overlay = self.segments[self.source.segment or ""]["overlay"]
         name = planned_tunnel(self.overlays[overlay], near, far) if overlay else None
         return next((one for one in self.plan["hosts"][near]["tunnels"] if one["name"] == name), None)
@@ -297,14 +305,16 @@ class Route:
         legs = [leg for way in self.alternatives() for leg in way.legs]
         for host in dict.fromkeys(host for leg in legs for host in (*leg.all_hosts, *leg.routers())):
             if host in self.plan["hosts"] or self.plan["routers"][host]["managed"]:
-                asked[host] = {"namespaces": [], "traces": [], "guests": False, "plugs": [], "units": []}
-                asked[host]["switch"] = host in self.plan["hosts"]
+                asked[host] = _nothing(host in self.plan["hosts"])
         for leg in legs:
             for way in (leg, leg.reversed()):
                 way.ask(asked)
+                if way.logical:
+                    logical.ask(way, asked.setdefault(logical.central(way.plan), _nothing(False)))
         for options in asked.values():
             # Legs have questions in common.
-            options["traces"] = list({one["name"]: one for one in options["traces"]}.values())
+            for name in ("traces", "logical_traces"):
+                options[name] = list({one["name"]: one for one in options[name]}.values())
         return asked
 
     def ask(self, asked: dict[str, Item]) -> None:
@@ -319,13 +329,18 @@ class Route:
             asked[source.host]["guests"] = True
             asked[source.host]["plugs"].append({"guest": source.guest, "port": source.port})
         asked[source.host]["units"] += self.units(source)
-        if not self.same_segment:
+        if not self.switched:
             return
         for host, before in self._entries():
+            asked[host]["chassis"] |= self.logical
+            if before is not None and self.logical:
+                # By which port of OVN's the packet comes is only known to its databases.
+                asked[host]["traces"] += self.outer_traces(host, before)
+                continue
             asked[host]["traces"].append(self.trace(host, before))
             if before is not None:
                 asked[host]["traces"] += self.outer_traces(host, before)
-            if self.packet.family == 4 and not (before and self.keyed):
+            if self.packet.family == 4 and not (before and self.keyed) and not self.logical:
                 asked[host]["traces"].append(self.arp_trace(host, before))
 
     def leased(self, end: End) -> bool:
@@ -414,8 +429,9 @@ class Route:
         )
         side = "src" if packet.answer else "dst"
         port = f",{packet.protocol}_{side}={packet.port}" if packet.port else kind
-        ends = f"dl_src={self.source.mac},dl_dst={self.target.mac}"
-        return f"{protocol},{ends},{prefix}src={packet.source},{prefix}dst={packet.target}{port}"
+        ends = f"dl_src={self.source.mac},dl_dst={self.next_mac}"
+        hops = ",nw_ttl=64" if self.logical else ""
+        return f"{protocol},{ends},{prefix}src={packet.source},{prefix}dst={packet.target}{hops}{port}"
 
     def probe(self) -> Item | None:
         """The measurement beside the reading, as options of the module probe, or None where nobody can send, and where a ping takes another way."""
@@ -434,6 +450,12 @@ class Route:
         kind = {"kind": "ping"} if size <= DEFAULT_SIZE else {"kind": "mtu", "size": size}
         probe = {**kind, "from": source.id, "to": packet.target}
         return {"endpoints": [end], "probes": [probe], "count": PINGS, "settle": 1.5}
+
+
+def _nothing(switch: bool) -> Item:
+    """A host of which nothing more than itself is read."""
+    listed = ("namespaces", "traces", "plugs", "units", "logical_traces", "switch_ports", "router_ports")
+    return {**{name: [] for name in listed}, "guests": False, "chassis": False, "switch": switch}
 
 
 def _kind_of(kind: Packet, packet: Packet) -> Packet:

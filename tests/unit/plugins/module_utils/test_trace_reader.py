@@ -46,5 +46,23 @@ def test_a_vrf_is_no_bridge_and_its_rule_is_no_doubt() -> None:
     ]
     documents: t.List[t.List[Item]] = [[], [], [], rules]
     said = "\n".join(map(json.dumps, documents))
-    found = reader.read_kernel(t.cast(t.Any, lambda _step: said), None)
+
+    class Said:
+        def __call__(self, _step: t.Any) -> str:
+            return said
+
+        def run(self, argv: t.Sequence[str]) -> t.Tuple[int, str, str]:
+            assert "-6" in argv
+            return (
+                0,
+                json.dumps(
+                    rules[:1] + [{"priority": 5, "src": "all", "dst": "2001:db8::", "dstlen": 64, "action": "prohibit"}]
+                ),
+                "",
+            )
+
+    found = reader.read_kernel(t.cast(t.Any, Said()), None)
     assert [(rule["priority"], rule["decided"]) for rule in found["rules"]] == [(9, False)]
+    assert [(rule["priority"], rule["dst"], rule["action"]) for rule in found["rules6"]] == [
+        (5, "2001:db8::/64", "prohibit")
+    ]

@@ -14,7 +14,14 @@ import pytest
 from ansible_collections.overloom.fabric.plugins.module_utils._openflow.cookie import owner_cookie
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan
 from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.openflow import DEFAULT, SPOOFED
-from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import counters, draw, underlay, walk
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import (
+    counters,
+    draw,
+    kernel,
+    switch,
+    underlay,
+    walk,
+)
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import ends as ends_of
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import ports as trace_ports
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.path import Died, Path, View
@@ -74,6 +81,7 @@ BONDED = compile_plan(
     },
     SPEC,
 )
+VIEW = View(PLAN, SOUND)
 ANSWERED = {"sent": 5, "received": 5, "rtt_ms": 1.0}
 SILENT = {"sent": 1, "received": 0}
 
@@ -831,3 +839,120 @@ def test_a_question_for_an_address_that_a_switch_drops_is_a_suspect():
     died = verdict(seen, WEB, measured=SILENT)["died"]
     assert died["cause"] == "foreign-flow" and "the ARP question for 10.1.1.66" in died["because"]
     assert verdict(seen, WEB, measured=ANSWERED)["passed"]
+
+
+def ospf_row(host: str, dev: str, **changed: object) -> dict:
+    """An interface of OSPF as frr_info shows it."""
+    wanted = next(one for one in PLAN["routers"][host]["ospf"]["instances"][0]["interfaces"] if one["name"] == dev)
+    row = {
+        "vrf": "default",
+        "interface": dev,
+        "router_id": PLAN["routers"][host]["router_id"],
+        "mtu": 1500,
+        "passive": wanted["passive"],
+        "authentication": "",
+        **{key: wanted.get(key) for key in ("area", "network_type", "hello_interval", "dead_interval")},
+    }
+    return {**row, **changed}
+
+
+def without_adjacency(changed: dict | None = None, host: str = "r1") -> dict:
+    """Between r1 and kvm2 there is no adjacency, and r1 has no route. changed: what an interface of a host has, None where it has none."""
+    seen = copy.deepcopy(SOUND)
+    unrouted("r1", "192.168.200.2")(seen)
+    seen["r1"]["frr"]["ospf_neighbors"] = []
+    rows = {"r1": ospf_row("r1", "eth2"), "kvm2": ospf_row("kvm2", "ul-eth1")}
+    for name, row in rows.items():
+        kept = [] if name == host and changed is None else [{**row, **(changed or {})} if name == host else row]
+        seen[name]["frr"]["ospf_interfaces"] = kept
+    return seen
+
+
+@pytest.mark.parametrize("host,dev", [("r1", "eth2"), ("kvm2", "ul-eth1")])
+@pytest.mark.parametrize(
+    "changed,says,mends",
+    [
+        (None, "does not run", "ip ospf area 0.0.0.0"),
+        ({"passive": True}, "is passive", "no ip ospf passive"),
+        ({"area": "0.0.0.9"}, "has the area 0.0.0.9", "ip ospf area 0.0.0.0"),
+        ({"network_type": "broadcast"}, "has the network type broadcast", "ip ospf network point-to-point"),
+        ({"hello_interval": 7}, "has the hello interval 7", "ip ospf hello-interval 1"),
+        ({"dead_interval": 9}, "has the dead interval 9", "ip ospf dead-interval 2"),
+        ({"authentication": "message-digest"}, "authenticates by message-digest", "no ip ospf authentication"),
+        ({"router_id": PLAN["routers"]["kvm2"]["router_id"]}, "has the router ID", "ospf router-id"),
+        ({"mtu": 1400}, "has the MTU 1400, and the other end 1500", "vtysh"),
+    ],
+)
+def test_an_adjacency_that_is_missing_is_told_by_what_differs_and_at_which_end(host, dev, changed, says, mends):
+    if changed and "router_id" in changed and host == "kvm2":
+        changed = {"router_id": PLAN["routers"]["r1"]["router_id"]}
+    died = verdict(without_adjacency(changed, host), WEB)["died"]
+    assert died["cause"] == "adjacency" and died["at"]["host"] == host, died
+    assert says in died["because"] and f"OSPF on {dev} of {host}" in died["because"], died
+    assert mends in died["mend"] and f"on {host}: vtysh" in died["mend"] and f"interface {dev}" in died["mend"]
+
+
+def test_an_adjacency_whose_ends_are_alike_lacks_a_key_or_a_rule_drops_its_packets():
+    died = verdict(without_adjacency({}), WEB)["died"]
+    assert "leaves a key of its authentication" in died["because"]
+    seen = without_adjacency({})
+    rule = {
+        "family": "inet",
+        "table": "byhand",
+        "chain": "in",
+        "handle": 3,
+        "expr": [
+            {"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "protocol"}}, "right": 89}},
+            {"drop": None},
+        ],
+    }
+    chain = {"family": "inet", "table": "byhand", "name": "in", "hook": "input", "prio": 0, "policy": "accept"}
+    seen["kvm2"]["spaces"][""]["firewall"] = [{"chain": chain}, {"rule": rule}]
+    died = verdict(seen, WEB)["died"]
+    assert (died["cause"], died["at"]["host"]) == ("firewall", "kvm2") and "protocol 89" in died["because"]
+
+
+def test_an_address_that_its_owner_does_not_announce_is_told_there():
+    seen = copy.deepcopy(SOUND)
+    unrouted("r1", "192.168.200.2")(seen)
+    seen["kvm2"]["frr"]["ospf_interfaces"] = [ospf_row("kvm2", "ul-eth1")]
+    died = verdict(seen, WEB)["died"]
+    assert (died["cause"], died["at"]["host"]) == ("unannounced", "kvm2")
+    assert "kvm2 does not announce 192.168.200.2: OSPF on tep0 does not run" in died["because"]
+
+
+@pytest.mark.parametrize("six", [False, True])
+def test_a_rule_that_leads_to_a_table_of_others_is_named_and_taken_away(six):
+    target, space = ("2001:db8::2", "rules6") if six else ("10.1.1.66", "rules")
+    rule = {"src": "all", "dst": target, "priority": 32765, "iif": None, "table": "98", "action": None, "decided": True}
+    usual = {**rule, "dst": None, "priority": 32766, "table": "main"}
+    refused = {"to": "default", "type": "unreachable", "table": "98", "metric": 0, "dead": False, "hops": []}
+    found = kernel.route({space: [usual, rule], "routes": [refused]}, target)
+    assert found and found["type"] == "unreachable"
+    gone = kernel.ruled({space: [usual, rule]}, found, target, None)
+    assert gone == f"{'-6 ' if six else ''}rule del priority 32765"
+    assert kernel.ruled({space: [usual]}, {**refused, "table": "main"}, target, None) is None
+
+
+def test_a_flood_that_leaves_a_port_out_and_a_spanning_tree_of_others_are_named():
+    found = {"fail_mode": "standalone", "datapath_type": "netdev", "ports": {}}
+    flood = switch.Matched("br-int", 0, "priority 0", 0, ("NORMAL", "-> no learned MAC for destination, flooding"))
+    traced = switch.Traced(None, (flood,), ("br-int",), {}, False, entry="v-web1")
+    died = trace_ports._lost(VIEW, "kvm1", "br-int", traced, found, {}, "tunnel gre-kvm2")
+    assert died.cause == "port-config" and "leaves out gre-kvm2" in died.because
+    assert died.mend.endswith("ovs-ofctl mod-port br-int gre-kvm2 flood")
+    died = trace_ports._lost(VIEW, "kvm1", "br-int", traced, {**found, "spanning_tree": "stp"}, {}, "tunnel gre-kvm2")
+    assert died.cause == "spanning-tree" and died.mend == "on kvm1: ovs-vsctl set bridge br-int stp_enable=false"
+
+
+def test_a_tunnel_that_sends_from_another_address_is_told_with_both():
+    seen = copy.deepcopy(SOUND)
+    for name, text in seen["kvm1"]["switch"]["traces"].items():
+        seen["kvm1"]["switch"]["traces"][name] = text.replace(
+            "src=192.168.200.1,dst=192.168.200.2", "src=10.254.0.10,dst=192.168.200.2"
+        )
+    died = verdict(seen, WEB)["died"]
+    assert (
+        died["cause"] == "tunnel-local-ip"
+        and "from 10.254.0.10, and kvm2 takes them from 192.168.200.1" in died["because"]
+    )

@@ -11,6 +11,7 @@ import pathlib
 
 import pytest
 
+from ansible_collections.overloom.fabric.plugins.plugin_utils._capture.points import points, questions
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import draw, mesh, walk
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.path import View
@@ -327,3 +328,61 @@ def test_an_edge_on_two_hosts_is_crossed_where_it_is_active():
     assert [leg.source.id for leg in active.legs] == ["kvm1/web1", "kvm2/edge-db"]
     assert active.legs[1].source.address == "10.1.2.1"
     assert way.with_active(lambda *_any: False) is way
+
+
+def test_a_capture_has_its_points_on_each_segment_and_the_header_that_nat_makes():
+    found = {point["name"]: point for point in points(Route(PLAN, *OUT, PING))}
+    order = [*found]
+    inside, outside = order.index("kvm1/edge:web"), order.index("kvm1/edge:outside")
+    assert order[:2] == ["kvm2/web2:eth0", "kvm2:v-web2"] and order[-1] == "kvm3/world:eth0"
+    assert order.index("kvm2:eth1") < inside < outside < order.index("kvm3:v-world")
+    assert found["kvm1/edge:web"]["addresses"] == ["10.1.1.66", "10.9.0.2"]
+    assert found["kvm1/edge:outside"]["addresses"] == ["10.9.0.1", "10.9.0.2"]
+    # The NIC of the edge's host is passed on both.
+    assert found["kvm1:eth1"]["addresses"] == ["10.1.1.66", "10.9.0.2", "10.9.0.1", "10.9.0.2"]
+    asked = questions(Route(PLAN, *OUT, PING), list(found.values()), True, {"seconds": 5})
+    assert asked["kvm1"]["points"][0].keys() == {"name", "namespace", "interface", "addresses"}
+    assert asked["kvm2"]["ping"]["target"] == "10.9.0.2"
+
+
+def reasons(host: str, remote: str, peer: str, **changed: object) -> dict:
+    """What frr_info tells of a session of a host."""
+    asn, other = (int(PLAN["routers"][name]["asn"]) for name in (host, peer))
+    told = {"vrf": "default", "neighbor": remote, "remote_as": other, "local_as": asn, "shut_down": False}
+    return {**told, "families": ["ipv4Unicast"], "reset": "", "notification": "", **changed}
+
+
+@pytest.mark.parametrize(
+    "changed,says,mends",
+    [
+        (None, "has no neighbor", "remote-as"),
+        ({"shut_down": True}, "has it shut down", "shutdown"),
+        ({"remote_as": 65099}, "to be AS 65099", "remote-as"),
+        ({"local_as": 65098}, "is AS 65098", "site.yml"),
+        ({"families": []}, "ipv4 unicast not activated", "activate"),
+        ({}, "a password of one of them", "show bgp neighbors"),
+    ],
+)
+@pytest.mark.parametrize("host", ["tor", "kvm3"])
+def test_a_session_that_is_down_is_told_by_what_differs_and_at_which_end(host, changed, says, mends):
+    seen = copy.deepcopy(SOUND)
+    unrouted("tor", "192.168.200.3")(seen)
+    session("tor", "10.99.3.1", state="Active")(seen)
+    for name, remote, peer in (("tor", "10.99.3.1", "kvm3"), ("kvm3", "10.99.3.2", "tor")):
+        changes = changed if name == host else {}
+        seen[name]["frr"]["bgp_reasons"] = [] if changes is None else [reasons(name, remote, peer, **changes)]
+    died = verdict(seen, ROUTED)["died"]
+    assert died["cause"] == "session" and says in died["because"] and mends in died["mend"], died
+    assert died["at"]["host"] == ("tor" if changed == {} else host)
+
+
+def test_a_rule_against_bgp_is_the_reason_of_a_session_that_is_down():
+    seen = copy.deepcopy(SOUND)
+    unrouted("tor", "192.168.200.3")(seen)
+    session("tor", "10.99.3.1", state="Active")(seen)
+    port = {"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 179}}
+    rule = {"family": "inet", "table": "byhand", "chain": "in", "handle": 3, "expr": [port, {"drop": None}]}
+    chain = {"family": "inet", "table": "byhand", "name": "in", "hook": "input", "prio": 0, "policy": "accept"}
+    seen["kvm3"]["spaces"][""]["firewall"] = [{"chain": chain}, {"rule": rule}]
+    died = verdict(seen, ROUTED)["died"]
+    assert (died["cause"], died["at"]["host"]) == ("firewall", "kvm3") and "tcp dport 179" in died["because"]

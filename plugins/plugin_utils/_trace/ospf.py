@@ -1,0 +1,108 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Why two routers of OSPF are no neighbors: what differs at either end of a link, from the plan and from the other end. Pure.
+
+This file is private to the collection. Source: RFC 2328, sections 8.2, 9.5 and 10.6.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.path import View
+
+Item = t.Dict[str, t.Any]
+
+# What both ends must have alike: the column, what a person calls it, and the line of FRR that sets it.
+ALIKE = (
+    ("area", "area", "ip ospf area {}"),
+    ("network_type", "network type", "ip ospf network {}"),
+    ("hello_interval", "hello interval", "ip ospf hello-interval {}"),
+    ("dead_interval", "dead interval", "ip ospf dead-interval {}"),
+)
+
+
+class Difference(t.NamedTuple):
+    """What is not as planned at an end of a link: its host and interface, in words what is there and what is planned, and what mends it."""
+
+    host: str
+    dev: str
+    has: str
+    planned: str
+    lines: tuple[str, ...]
+
+    def mend(self) -> str:
+        """The command."""
+        said = " ".join(f"-c '{line}'" for line in ("configure terminal", f"interface {self.dev}", *self.lines))
+        return f"on {self.host}: vtysh {said}; ansible-playbook site.yml makes it last"
+
+
+def rows(view: View, host: str) -> dict[str, Item] | None:
+    """The interfaces of OSPF of a host, by name; None where they were not read."""
+    found = ((view.seen.get(host) or {}).get("frr") or {}).get("ospf_interfaces")
+    return None if found is None else {row["interface"]: row for row in found if row["vrf"] == "default"}
+
+
+def planned(view: View, host: str) -> dict[str, Item]:
+    """The planned interfaces of OSPFv2 of a host, by name."""
+    instances = ((view.plan["routers"].get(host) or {}).get("ospf") or {}).get("instances") or []
+    return {one["name"]: one for instance in instances if instance["version"] == 2 for one in instance["interfaces"]}
+
+
+def difference(view: View, ends: t.Sequence[tuple[str, str]], link: Item | None) -> Difference | None:
+    """What of the two ends of a link, each a host and its interface, is not as planned; or None."""
+    found = [(host, dev, rows(view, host)) for host, dev in ends]
+    for host, dev, read in found:
+        wanted = planned(view, host).get(dev)
+        if read is None or wanted is None:
+            continue
+        row = read.get(dev)
+        if row is None:
+            return Difference(host, dev, "does not run", f"area {wanted['area']}", (f"ip ospf area {wanted['area']}",))
+        if row["passive"] != wanted["passive"]:
+            line = "ip ospf passive" if wanted["passive"] else "no ip ospf passive"
+            return Difference(host, dev, _passive(row["passive"]), _passive(wanted["passive"]), (line,))
+        for column, name, line in ALIKE:
+            value = wanted.get(column)
+            if value and row[column] and str(row[column]) != str(value):
+                return Difference(host, dev, f"has the {name} {row[column]}", f"{name} {value}", (line.format(value),))
+        keyed = _keyed(row["authentication"])
+        if (link and link["key_id"] is not None) != bool(row["authentication"]):
+            wants = _keyed("message-digest" if link and link["key_id"] is not None else "")
+            lines = ("no ip ospf authentication",) if not link or link["key_id"] is None else ()
+            return Difference(host, dev, keyed, wants, lines)
+    return _same_router(view, found) or _mtu(found)
+
+
+def _passive(passive: bool) -> str:
+    return "is passive: it neither sends nor takes hellos" if passive else "is not passive"
+
+
+def _keyed(authentication: str) -> str:
+    return f"authenticates by {authentication}" if authentication else "does not authenticate"
+
+
+def _same_router(view: View, found: t.Sequence[tuple[str, str, dict[str, Item] | None]]) -> Difference | None:
+    """Two routers that say to be the same one."""
+    known = [(host, dev, (read or {}).get(dev, {}).get("router_id")) for host, dev, read in found]
+    if len(known) < 2 or not known[0][2] or known[0][2] != known[1][2]:
+        return None
+    for host, dev, router_id in known:
+        wanted = view.plan["routers"][host]["router_id"]
+        if wanted != router_id:
+            said = f"has the router ID {router_id}, as the other end has"
+            return Difference(
+                host, dev, said, f"router ID {wanted}", ("exit", "router ospf", f"ospf router-id {wanted}")
+            )
+    return None
+
+
+def _mtu(found: t.Sequence[tuple[str, str, dict[str, Item] | None]]) -> Difference | None:
+    """Interfaces whose MTUs differ: neighbors then do not come beyond ExStart."""
+    known = [(host, dev, (read or {}).get(dev, {}).get("mtu")) for host, dev, read in found]
+    if len(known) < 2 or None in (known[0][2], known[1][2]) or known[0][2] == known[1][2]:
+        return None
+    host, dev, mtu = min(known, key=lambda one: t.cast(int, one[2]))
+    most = max(t.cast(int, one[2]) for one in known)
+    return Difference(host, dev, f"has the MTU {mtu}, and the other end {most}", f"MTU {most}", ())
