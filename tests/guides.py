@@ -93,6 +93,7 @@ FAULTS = {
 NOT_RUN = {
     "ansible-playbook -i hosts playbooks/import.yml": "names hosts that a person has; tests/integration/test_import.py runs these playbooks",
     "ansible-playbook playbooks/impair.yml": "a delay needs a kernel with netem; tests/integration/test_link_impairment.py sets such effects",
+    "ansible-playbook playbooks/drill.yml": "takes half a minute for each part of a fabric; tests/integration/test_drill.py cuts and measures",
     "make test-machines": "the command is a part of .ci/run itself",
     ".venv/bin/python -m tests.machines": "waits for a person",
     "make scenario": "runs a test; tests/run.py runs the same scenario",

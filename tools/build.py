@@ -36,6 +36,7 @@ ALLOWED = (
     "playbooks/diagram.yml",
     "playbooks/down.yml",
     "playbooks/drift.yml",
+    "playbooks/drill.yml",
     "playbooks/impair.yml",
     "playbooks/import.yml",
     "playbooks/lab.yml",
