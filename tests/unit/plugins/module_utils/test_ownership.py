@@ -267,6 +267,19 @@ def test_others_are_what_has_not_our_mark_but_for_what_a_bridge_or_our_guest_bri
     ]
 
 
+@pytest.mark.parametrize("key", ["ovn-chassis-id", "ovn-localnet-port"])
+@pytest.mark.parametrize(("chassis", "others"), [("us", []), ("them", ["made"]), (None, ["made"])])
+def test_what_ovn_controller_has_made_is_of_those_whose_chassis_the_host_is(
+    key: str, chassis: str | None, others: list[str]
+) -> None:
+    ours = {"external_ids": {"overloom-owner": "us"}}
+    # On the bridge of the underlay, which may be anybody's.
+    found = database(**{"br-ovn": ours, "br-x": {"external_ids": {"overloom-owner": "us"}, "ports": {"made": None}}})
+    found.tables["Port"]["made"]["external_ids"][key] = "x"
+    found.tables["Open_vSwitch"][ROOT]["external_ids"].update({"overloom-ovn-chassis": chassis} if chassis else {})
+    assert [one["name"] for one in in_switch(found, "us", set())] == others
+
+
 @pytest.mark.parametrize(
     ("wanted", "told_of"),
     [
