@@ -208,6 +208,11 @@ class Gateways:
         stated = [(f"{nat.where}.out", nat.out) for nat in edge.nat]
         stated += [(f"{forward.where}.segment", forward.segment) for forward in edge.forwards]
         stated += [(f"{floating.where}.segment", floating.segment) for floating in edge.floating]
+        sources = [nat.source for nat in edge.nat if isinstance(nat.source, str)]
+        for source in dict.fromkeys(one for one in sources if sources.count(one) > 1):
+            self.problems.append(
+                f"{edge.where}.nat has from {source} twice, which can leave by one address; leave one of them out."
+            )
         provider = edge.provider.segment if edge.provider else None
         for where, segment in stated if provider else ():
             if segment and segment != provider:

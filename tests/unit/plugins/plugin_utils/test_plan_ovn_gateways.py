@@ -277,6 +277,7 @@ def floating(*items: Item) -> Item:
         ),
         (changed(nat=[{"from": "web", "out": "db"}]), r"nat\[0\].out db is not the edge's provider network; name wan"),
         (changed(nat=[{"from": "web", "out": "wan", "address": "10.8.0.1"}]), "10.8.0.1 is no address of the provider"),
+        (changed(nat=[{"from": "web", "out": "wan"}] * 2), r"\[gw\].nat has from web twice, which can leave by one"),
         (
             changed(forwards=[{**GATEWAY["forwards"][0], "segment": "db"}]),
             r"forwards\[www\].segment db is not the edge's provider network",
@@ -304,6 +305,15 @@ def test_two_gateways_with_one_address_outside_are_refused() -> None:
     with pytest.raises(
         PlanError, match=r"\[too\].legs\[1\].address 10.9.0.8 is also that of .*\[gw\].nat\[1\].address"
     ):
+        planned(hosts)
+
+
+def test_a_router_between_tenants_with_one_subnet_is_refused() -> None:
+    hosts = outside()
+    for host in hosts.values():
+        host["fabric_segments"].append({"name": "bolt", "overlay": "ov", "tenant": "bolt", "subnet": "10.1.1.0/24"})
+        host["fabric_edges"][0]["legs"].append({"segment": "bolt", "address": "10.1.1.1"})
+    with pytest.raises(PlanError, match=r"10.1.1.0/24 .*overlaps"):
         planned(hosts)
 
 
