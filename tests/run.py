@@ -40,14 +40,14 @@ BIN = pathlib.Path(sys.executable).parent
 PART_TIMEOUT = 1800
 CLEANUP_TIMEOUT = 60
 
-# Parts that take too long for each run, or are not proved as a whole yet: they run when named. What is left out is said.
-ON_REQUEST = ("integration-intent_examples", "integration-site_others", "integration-verify_breaks")
 # What these prove is in part proved by other parts, too.
 NOT_IN_SHORT = (
     "integration-flows",
     "integration-site_guests",
     "integration-site_management",
+    "integration-site_others",
     "integration-traffic",
+    "integration-verify_breaks",
     "molecule-chr",
     "molecule-edge_vrrp",
     "molecule-geneve_containers",
@@ -65,6 +65,8 @@ LONGEST = (
     "integration-flows",
     "integration-site_guests",
     "integration-site_management",
+    "integration-intent_examples",
+    "integration-verify_breaks",
     "molecule-stack",
     "integration-trace",
     "pylint",
@@ -185,7 +187,6 @@ def tell(failed: list[str], unstable: list[str], count: int) -> int:
 
 def tell_left_out(short: bool) -> None:
     """Say what a run of all parts does not do."""
-    print(f"left out, as they run only when named: {', '.join(ON_REQUEST)}", flush=True)
     if short:
         print(
             f"left out of a short run: {', '.join(NOT_IN_SHORT)}, tests that are marked as long, "
@@ -211,7 +212,7 @@ def main() -> None:
         sys.exit(
             f"{BIN} lacks the tools of the tests (it may be of `make lab`); run `make check` once, which installs them"
         )
-    left_out = (*ON_REQUEST, *(NOT_IN_SHORT if chosen.short else ()))
+    left_out = NOT_IN_SHORT if chosen.short else ()
     commands = parts(chosen.short)
     todo = {name: commands[name] for name in chosen.parts or (name for name in known if name not in left_out)}
     OUTPUT.mkdir(parents=True, exist_ok=True)

@@ -92,6 +92,10 @@ def switch() -> list[str]:
                 for column, value in values.items()
                 if column not in PASSING
             ]
+    for column in ("other_config", "external_ids"):
+        found = json.loads(run("ovs-vsctl", "--format=json", f"--columns={column}", "list", "Open_vSwitch"))
+        _map, pairs = found["data"][0][0]
+        lines += [f"{column}: {key} = {value}" for key, value in pairs if key.startswith(("dpdk", "ovn-"))]
     return lines
 
 
@@ -127,7 +131,7 @@ def interfaces(*inside: str) -> list[str]:
     lines = []
     for link in json.loads(run("ip", *inside, "-json", "address", "show")):
         name = link["ifname"]
-        if inside or name in ("eth2", *(f"t-{space}" for space in SPACES)):
+        if inside or name in ("eth2", "podman0", "incusbr0", *(f"t-{space}" for space in SPACES)):
             addresses = sorted(
                 f"{one['local']}/{one['prefixlen']}" for one in link["addr_info"] if one["scope"] == "global"
             )
@@ -169,7 +173,7 @@ def files() -> list[str]:
 
 def kernel() -> list[str]:
     return [
-        "nftables: " + run("nft", "-s", "list", "table", "inet", "others"),
+        *("nftables: " + run("nft", "-s", "list", "table", "inet", table) for table in ("others", "firewalld")),
         *interfaces(),
         *run("ip", "rule", "show").splitlines(),
         *(f"table 77: {line}" for line in run("ip", "route", "show", "table", "77").splitlines()),

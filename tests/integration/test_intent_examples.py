@@ -1,7 +1,7 @@
 # Copyright: the overloom.fabric authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every example of docs/intent.md is built in a lab and verified: the smallest intent, and each later example on top of it."""
+"""Every example of docs/intent.md is built in a lab and verified: the smallest intent, and on top of it the later ones, together where they do not meet."""
 
 from __future__ import annotations
 
@@ -50,8 +50,37 @@ def why_not(change: dict[str, t.Any]) -> str | None:
 BUILT = [change for change in CHANGES if not why_not(change)]
 
 
-def apply(fabric: Fabric, change: dict[str, t.Any]) -> None:
-    """The smallest intent with the example on top, as a reader would write it down."""
+def alone(change: dict[str, t.Any]) -> bool:
+    """Whether an example is built by itself: it says several things that belong together, or drops what others let pass."""
+    return (len(change) > 1 and "fabric_links" not in change) or "fabric_denied" in change or "ovn" in str(change)
+
+
+def meet(one: dict[str, t.Any], other: dict[str, t.Any]) -> bool:
+    """Whether two examples say the same thing; links are an underlay, too."""
+    says = [{"fabric_underlay" if name == "fabric_links" else name for name in change} for change in (one, other)]
+    return bool(says[0] & says[1])
+
+
+def grouped(changes: list[dict[str, t.Any]]) -> list[list[dict[str, t.Any]]]:
+    """The examples, those together that can be."""
+    groups: list[list[dict[str, t.Any]]] = []
+    for change in changes:
+        free = (
+            group
+            for group in groups
+            if not alone(change) and not alone(group[0]) and not any(meet(change, one) for one in group)
+        )
+        group = next(free, None)
+        if group is None:
+            groups.append([change])
+        else:
+            group.append(change)
+    return groups
+
+
+def apply(fabric: Fabric, changes: list[dict[str, t.Any]]) -> None:
+    """The smallest intent with the examples on top, as a reader would write it down."""
+    change = {name: value for one in changes for name, value in one.items()}
     hosts = INVENTORY["all"]["children"]["kvm_hosts"]["hosts"]
     together = [other for name in change if name in TOGETHER for other in CHANGES if TOGETHER[name] in other]
     own = {
@@ -80,7 +109,7 @@ def apply(fabric: Fabric, change: dict[str, t.Any]) -> None:
 @pytest.fixture(scope="module")
 def fabric(tmp_path_factory):
     fabric = Fabric(tmp_path_factory.mktemp("examples"), f"examples-{os.getpid()}")
-    apply(fabric, {})
+    apply(fabric, [])
     try:
         yield fabric
     finally:
@@ -91,9 +120,17 @@ def test_each_example_is_built_or_says_why_not():
     assert len(BUILT) + len(NOT_HERE) == len(CHANGES) and len(BUILT) >= 11
 
 
-@pytest.mark.parametrize("change", [{}, *BUILT], ids=lambda change: shape(change) if change else "the-smallest")
-def test_the_example_is_built_and_holds(fabric, change):
-    apply(fabric, change)
+GROUPS = [[], *grouped(BUILT)]
+# The first that are built together are those that a user of the smallest intent adds one by one.
+CASES = [
+    pytest.param(group, id="+".join(map(shape, group)) or "the-smallest", marks=[] if number == 1 else pytest.mark.long)
+    for number, group in enumerate(GROUPS)
+]
+
+
+@pytest.mark.parametrize("changes", CASES)
+def test_the_examples_are_built_and_hold(fabric, changes):
+    apply(fabric, changes)
     fabric.play("playbooks/lab.yml")
     fabric.play("site.yml")
     verifier = Verifier(plan_of(fabric.folder), fabric.lab, settle=10)
@@ -102,5 +139,5 @@ def test_the_example_is_built_and_holds(fabric, change):
             give_library(host)
     report = verifier.run()
     assert report["failed"] == 0 and report["passed"] > 8, "\n".join(report["lines"])
-    if "fabric_denied" in change:
+    if any("fabric_denied" in change for change in changes):
         assert sum(check["kind"] == "denied-tcp" for check in report["checks"]) == 2

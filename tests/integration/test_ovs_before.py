@@ -265,6 +265,17 @@ def test_adoption_of_one_port_marks_the_port_and_not_the_bridge(neutron: Host) -
     neutron.apply("ovs_bridge", {"name": "br-int", "adopt": True, "ports": [{"name": "tap1", "state": "absent"}]})
     assert ports(neutron, "br-int") == []
     assert not any(key.startswith("overloom") for key in column(neutron, "Bridge", "br-int", "external_ids"))
+    # What is saved of it is what runs after a restart of the daemon and of the host.
+    neutron.run("ovs-vsctl add-port br-int tap2 -- set interface tap2 type=internal".split())
+    adopted = {"name": "br-int", "ports": [{"name": "tap2", "tag": 6}]}
+    neutron.apply("ovs_bridge", {**adopted, "adopt": True})
+    for again in (lambda: neutron.run(["systemctl", "restart", "openvswitch-switch"]), neutron.reboot):
+        again()
+        assert not neutron.module("ovs_bridge", adopted)["changed"]
+        assert column(neutron, "Port", "tap2", "tag") == 6
+        assert not any(key.startswith("overloom") for key in column(neutron, "Bridge", "br-int", "external_ids"))
+    neutron.module("ovs_bridge", {"name": "br-int", "ports": [{"name": "tap2", "state": "absent"}]})
+    assert column(neutron, "Port", "tap2", "tag") == [] and not column(neutron, "Port", "tap2", "external_ids")
 
 
 def test_a_foreign_port_moves_to_our_bridge_only_when_adopted_and_goes_back(neutron: Host) -> None:

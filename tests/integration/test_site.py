@@ -153,8 +153,13 @@ DRIFTS = {
 def test_what_was_changed_by_hand_fails_verify_is_foretold_repaired_and_verified(built):
     for host, by_hand, _shown in DRIFTS.values():
         built.on(host, *by_hand)
-    failed = {check["from"] for check in built.verify(ok=False)["checks"] if not check["passed"]}
+    report = built.verify(ok=False)
+    failed = {check["from"] for check in report["checks"] if not check["passed"]}
     assert failed >= {"kvm1:gre-kvm2", "kvm1:v-vm1", "kvm1:red", "kvm1:vm1", "kvm2:gre-kvm1", "kvm2:blue", "kvm2"}
+    # All that failed is laid to a cause, and the tunnel is one of them.
+    covered = sorted(number for cause in report["causes"] for number in cause["checks"])
+    assert covered == [number for number, check in enumerate(report["checks"]) if not check["passed"]]
+    assert "tunnel kvm1 <-> kvm2 of overlay gre" in [cause["title"] for cause in report["causes"]]
     foretold = built.play("site.yml", "--check", "--diff")
     added = "\n".join(line for line in foretold.splitlines() if line.startswith("+"))
     for what, (_host, _by_hand, shown) in DRIFTS.items():
@@ -179,6 +184,7 @@ def test_a_leak_between_vlans_is_found(built):
         ("kvm1/red", "kvm1/vm1"),
         ("kvm2/blue", "kvm1/red"),
     }
+    assert [cause["title"] for cause in report["causes"]] == ["endpoint kvm1/red"]
 
 
 def test_a_segment_more_in_the_intent_is_everywhere_after_one_run_and_gone_after_another(built):

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Hosts on which others were at work before the fabric: site.yml refuses what is theirs before the first change, each thing in one sentence.
 
-All that others may have is put onto the same hosts, since a playbook takes seconds. What is adopted is in test_site_others.py.
+All that others may have is put onto the same hosts, since a playbook takes seconds. Then the same hosts are adopted, and given back.
 """
 
 from __future__ import annotations
@@ -68,6 +68,7 @@ def by_hand(fabric: Fabric, host: str, *lines: str) -> None:
 
 
 def test_all_that_others_use_is_told_of_all_hosts_at_once_and_nothing_is_changed(fabric: Fabric) -> None:
+    routed(fabric)
     claims = plan_of(fabric.folder)["claims"]["kvm1"]["claims"]
     (tep,) = (claim for claim in claims if claim["kind"] == "address" and claim["on"] == "tep0")
     (network,) = (claim["name"] for claim in claims if claim["kind"] == "network")
@@ -78,7 +79,7 @@ def test_all_that_others_use_is_told_of_all_hosts_at_once_and_nothing_is_changed
         "ovs-ofctl add-flow br-int cookie=0x2a,in_port=42,actions=drop",
         "ovs-ofctl add-flow br-int cookie=0x2b,in_port=43,actions=drop",
         "ip netns add red",
-        "ip netns exec red sleep 600 </dev/null >/dev/null 2>&1 &",
+        "ip netns exec red sleep infinity </dev/null >/dev/null 2>&1 &",
         "ip link add v-red type veth peer name theirs netns red",
         f"ip address add {tep['name']} dev v-red",
     )
@@ -117,11 +118,11 @@ def test_all_that_others_use_is_told_of_all_hosts_at_once_and_nothing_is_changed
         "leave FRR on r1 to others with fabric_router.managed: false",
     ]
     cases = [
-        (["--check"], "kvm2: nic eth1 was there before the fabric and is in use (macvlan theirs0, address 192.0.2.7/24); name another one in"),
-        ([], "kvm2: there is no interface enp7s0; the host has eth1, theirs0; name another one in the ends of fabric_links"),
+        ([], "kvm2: nic eth1 was there before the fabric and is in use (macvlan theirs0, address 192.0.2.7/24); name another one in"),
+        (["--check"], "kvm2: there is no interface enp7s0; the host has eth1, theirs0; name another one in the ends of fabric_links"),
     ]  # fmt: skip
     for arguments, nic in cases:
-        routed(fabric, "kvm2:eth1" if arguments else "kvm2:enp7s0")
+        routed(fabric, "kvm2:enp7s0" if arguments else "kvm2:eth1")
         out = fabric.play("site.yml", *arguments, ok=False)
         assert set(changed(out).values()) == {0}, out
         said = " ".join(out.split())
@@ -129,3 +130,44 @@ def test_all_that_others_use_is_told_of_all_hosts_at_once_and_nothing_is_changed
             assert sentence in said, said
         assert len(set(re.findall(r"\d+\. (?:kvm\d|r1): ", said))) == 11, said
         assert look(fabric) == before
+
+
+def test_what_is_adopted_or_was_prepared_is_used_and_given_back(fabric: Fabric) -> None:
+    """A bridge of a controller with its flows, a namespace with a process in it, a router; an empty bridge and namespace need no adoption."""
+    fabric.on("kvm1", PYTHON, "-c", PREPARE)
+    clean = "for bridge in $(ovs-vsctl list-br); do ovs-vsctl del-br $bridge; done"
+    by_hand(
+        fabric,
+        "kvm1",
+        f"{clean}; ip link delete v-red || true",
+        f"ovs-vsctl add-br br-int {SECURE} -- set-controller br-int tcp:192.0.2.9 -- set bridge br-int external_ids:theirs=1",
+        "ovs-ofctl add-flow br-int cookie=0x2a,priority=5,actions=normal",
+        "ip netns list | grep -q ^red || ip netns add red",
+        "ip netns pids red | grep -q . || ip netns exec red sleep infinity </dev/null >/dev/null 2>&1 &",
+    )
+    by_hand(
+        fabric,
+        "kvm2",
+        clean,
+        "ip link delete theirs0 || true; ip address flush dev eth1; rm -f /etc/systemd/network/90-theirs.netdev",
+        "ovs-vsctl add-br br-int -- set bridge br-int datapath_type=netdev; ip netns list | grep -q ^blue || ip netns add blue",
+    )
+    fabric.lab.host("r1").write("/etc/frr/frr.conf", "router ospf\n timers throttle spf 10 20 30\n")
+    before = look(fabric)
+    routed(fabric)
+    fabric.hosts["kvm1"]["fabric_endpoints"] = [endpoint("red", "red", "10.1.2.1")]
+    fabric.intent["fabric_adopt"] = ["br-int", "red", "router ospf"]
+    fabric.write()
+    fabric.play("site.yml")
+    assert "fail_mode           : secure" in look(fabric)["switch"] and "cookie=0x2a" in look(fabric)["flows"]
+    assert set(changed(fabric.play("site.yml")).values()) == {0}
+    assert fabric.verify()["failed"] == 0
+    fabric.play("playbooks/teardown.yml")
+    after = look(fabric)
+    for part in ("switch", "flows", "namespaces", "guests", "containers"):
+        assert after[part] == before[part], part
+    assert "timers throttle spf 10 20 30" in after["router"]
+    assert fabric.on("kvm1", "ip", "netns", "pids", "red").split()
+    assert fabric.on("kvm2", "ovs-vsctl", "list-br").split() == ["br-int"] and "blue" in fabric.on(
+        "kvm2", "ls", "/run/netns"
+    )

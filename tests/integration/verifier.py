@@ -132,15 +132,21 @@ class Verifier:
         self.everywhere(
             "probe", lambda host: {"state": "stopped", "endpoints": todo[host]["endpoints"], **listening}, kvm
         )
-        for key, module in (
-            ("bridges", "ovs_bridge_info"),
-            ("tunnels", "ovs_tunnel_info"),
-            ("namespaces", "netns_info"),
-        ):
-            keep(key, self.everywhere(module, lambda _host: {}, kvm))
+        keep("read", self.everywhere("status_info", self._reads, kvm))
         for name in kvm:
             seen[name]["flows"] = {"results": [self.flows(name, entry) for entry in self.plan["hosts"][name]["flows"]]}
         return seen
+
+    def _reads(self, name: str) -> Item:
+        """What the role asks a KVM host for."""
+        host = self.plan["hosts"][name]
+        wanted = {"services": "services", "containers": "containers", "vrrp": "vrrp", "tables": "nft_tables"}
+        return {
+            "namespaces": [space["name"] for space in host["namespaces"]],
+            **{option: bool(host[part]) for option, part in wanted.items()},
+            "dhcp": bool(host["dhcp_servers"] + host["dhcp_clients"]),
+            "ovn": host["ovn_central"] is not None,
+        }
 
     def flows(self, name: str, entry: Item) -> Item:
         """What a run would change of a bridge's flows, as a loop's item."""
