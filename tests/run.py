@@ -52,6 +52,7 @@ NOT_IN_SHORT = (
     "molecule-edge_vrrp",
     "molecule-geneve_containers",
     "molecule-gre",
+    "molecule-moves",
     "molecule-openflow",
     "molecule-stack",
     "molecule-vxlan",

@@ -214,6 +214,11 @@ options:
           portgroup:
             description: The portgroup of C(network). Empty removes it.
             type: str
+          interface_id:
+            description:
+              - A UUID by which a controller knows the port in Open vSwitch (C(external_ids:iface-id)), such as OVN its logical port. For a NIC on a
+                network or bridge of Open vSwitch. A NIC without gets one of libvirt's choice at each start.
+            type: str
           bridge:
             description: The bridge that the NIC is plugged into, instead of C(network).
             type: str

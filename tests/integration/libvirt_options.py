@@ -45,6 +45,7 @@ def seed(first: dict[str, t.Any], second: dict[str, t.Any], drift: str = "seed")
 
 FAB = {"network": "fab"}
 CDROM = {"device": "cdrom", "path": "", "bus": "sata"}
+FIRST_ID, SECOND_ID = "4dea22b3-1d52-48f3-8516-782e98ab3fa0", "4dea22b3-1d52-48f3-8516-782e98ab3fa1"
 TCP = {"type": "tcp", "port": 4555}
 BASE = "/var/lib/libvirt/images/base.qcow2"
 
@@ -100,6 +101,7 @@ DOMAIN: dict[str, Row] = {
     "nics.model": nic({"model": "e1000"}, {"model": "virtio"}),
     "nics.network": nic(FAB, {"network": "other"}, {}),
     "nics.portgroup": nic({"portgroup": "blue"}, {"portgroup": "red"}, FAB),
+    "nics.interface_id": nic({"interface_id": FIRST_ID}, {"interface_id": SECOND_ID}),
     "nics.bridge": nic({"bridge": "br0"}, {"bridge": "br1"}),
     "nics.ovs": nic({"ovs": True}, {"ovs": False}),
     "nics.vlan": nic({"vlan": 10}, {"vlan": 20}),

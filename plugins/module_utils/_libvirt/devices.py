@@ -222,6 +222,7 @@ def view_nic(nic: ET.Element) -> dict[str, t.Any]:
         "vhostuser": source.get("path", "") if kind == "vhostuser" else "",
         "vhostuser_mode": source.get("mode", "") if kind == "vhostuser" else "",
         "ovs": attribute(nic, "virtualport", "type") == "openvswitch",
+        "interface_id": attribute(nic, "virtualport/parameters", "interfaceid") or "",
         **parse_vlan(nic),
         "dev": attribute(nic, "target", "dev") or "",
         "link": attribute(nic, "link", "state") or "up",
@@ -252,6 +253,7 @@ def write_nic(nic: ET.Element, item: t.Mapping[str, t.Any]) -> None:
         drop(nic, "virtualport")
         if item["ovs"]:
             nic.append(element("virtualport", {"type": "openvswitch"}))
+    _write_interface_id(nic, item, seen)
     if "vlan" in item:
         set_vlan(nic, item)
     if "model" in item or fresh and kind != "hostdev":
@@ -296,6 +298,14 @@ def _plug(nic: ET.Element, kind: str, item: t.Mapping[str, t.Any]) -> None:
             # A portgroup is one of the network that is left.
             source.attrib.pop("portgroup", None)
         source.set(kind, item[kind])
+
+
+def _write_interface_id(nic: ET.Element, item: t.Mapping[str, t.Any], seen: t.Mapping[str, t.Any]) -> None:
+    if item.get("interface_id", seen["interface_id"]) == seen["interface_id"]:
+        return
+    port = make(nic, "virtualport")
+    port.set("type", "openvswitch")
+    make(port, "parameters").set("interfaceid", item["interface_id"])
 
 
 def _write_driver(nic: ET.Element, item: t.Mapping[str, t.Any], seen: t.Mapping[str, t.Any]) -> None:

@@ -81,6 +81,7 @@ NIC = {
     "model": {"type": "str"},
     "network": {"type": "str"},
     "portgroup": {"type": "str"},
+    "interface_id": {"type": "str"},
     "bridge": {"type": "str"},
     "ovs": {"type": "bool", "default": True},
     "direct": {"type": "str"},
@@ -427,6 +428,10 @@ def _want_plug(nic: t.Mapping[str, t.Any], kind: str, what: str) -> dict[str, t.
                 raise FabricError(f"{what}: {key} needs {key.partition('_')[0]}")
             found[key] = nic[key]
     found.update(_want_place(nic, kind, what))
+    if nic["interface_id"] is not None:
+        found["interface_id"] = check_uuid(nic["interface_id"], f"{what} interface_id")
+        if kind not in ("network", "bridge") or kind == "bridge" and not nic["ovs"]:
+            raise FabricError(f"{what}: interface_id is of a port in Open vSwitch: give network, or bridge with ovs")
     without_vlans = kind in ("direct", "vhostuser") or kind == "bridge" and not nic["ovs"]
     if without_vlans and vlan and (vlan["vlan"] or vlan["trunks"]):
         raise FabricError(

@@ -283,6 +283,7 @@ _NIC_SAYS = {
     "vhostuser": "@type|source/@(network|bridge|dev|mode|path|type)",
     "portgroup": "source/@portgroup",
     "ovs": "virtualport/@type",
+    "interface_id": "virtualport/(@type|parameters/@interfaceid)",
     "vlan": "vlan/.*",
     "model": "model/@type",
     "dev": "target/@dev",

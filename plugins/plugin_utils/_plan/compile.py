@@ -87,7 +87,7 @@ def compile_plan(
     containers, services = Containers(values), Services(values)
     policy = Policy(values, guests, edges, stated)
     dhcp, edge_routers = DhcpServices(values, guests), Edges(values, edges, policy)
-    ovn = Ovn(values, edges, edge_routers, central, dhcp)
+    ovn = Ovn(values, edges, edge_routers, central, dhcp, guests)
     if problems:
         raise PlanError(problems)
     plan = _Writer(values, guests, containers, services, dhcp, edge_routers, policy, ovn).plan()
@@ -272,6 +272,7 @@ class _Writer:
             **self.services.of_endpoint(endpoint),
             **self.edges.of_endpoint(endpoint),
             **self.policy.of_endpoint(endpoint),
+            **self.ovn.of_endpoint(endpoint),
         }
 
     def _tep(self, address: addresses.Address) -> str:

@@ -330,7 +330,7 @@ class Edges:
                 {
                     "address": str(one.address),
                     "to": one.target,
-                    "inner": str(self.values.addressed[one.target].address.value),
+                    "inner": str(self.values.addressed[self.points[one.target].id].address.value),
                     "distributed": one.distributed,
                 }
                 for one in edge.floating

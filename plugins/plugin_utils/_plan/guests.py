@@ -27,6 +27,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.reading im
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import INVALID, show, suggest, word
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import addresses, wires
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.guest_configs import Port, autorun, startup_config
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.ovn_guests import interface_id
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.values import Values
 
 Item = t.Dict[str, t.Any]
@@ -434,6 +435,12 @@ class Guests:
                     found[name]["portgroups"].append({**trunk, "native_vlan": nic.native.vlan} if nic.native else trunk)
         return list(found.values())
 
+    def _logical(self, guest: Guest, number: int, nic: Nic) -> Item:
+        """The logical port that a NIC on a segment of OVN is."""
+        if nic.segment is None or not self.values.ovn(nic.segment):
+            return {}
+        return {"interface_id": interface_id(self.values.intent.name, guest.endpoint, number)}
+
     def _item(self, guest: Guest) -> Item:
         """A guest with the domain as the module takes it, what to wait for, and what its role needs besides."""
         endpoint, options = guest.endpoint, guest.options
@@ -455,8 +462,9 @@ class Guests:
                     "dev": nic.dev,
                     "mtu": nic.mtu,
                     "rom": False,
+                    **self._logical(guest, number, nic),
                 }
-                for nic in guest.nics
+                for number, nic in enumerate(guest.nics)
             ],
             "serial": {"log": CONSOLE.format(endpoint.name)},
             "graphics": [],

@@ -26,9 +26,10 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric imp
     Segment,
 )
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import suggest, word
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import addresses, ovn_dhcp, wires
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import addresses, ovn_dhcp, ovn_guests
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.dhcp import DhcpServices
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.edges import Edges
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.guests import Guests
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.ovn_gateways import Gateways, active_name
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.values import Values
 from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.ovn import (
@@ -56,11 +57,6 @@ _CHASSIS = re.compile("[A-Za-z0-9][A-Za-z0-9_.:-]*")
 def switch_name(fabric: str, segment: str) -> str:
     """The logical switch of a segment, and likewise the logical router of an edge."""
     return f"{fabric}/{segment}"
-
-
-def port_name(fabric: str, endpoint: str) -> str:
-    """The logical port of an endpoint, by the endpoint's identity, so that it moves with it."""
-    return f"{fabric}/{endpoint}"
 
 
 def leg_name(fabric: str, edge: str, segment: str) -> str:
@@ -101,6 +97,7 @@ class Ovn:
         routers: Edges,
         central: t.Sequence[str],
         dhcp: DhcpServices,
+        guests: Guests,
     ) -> None:
         self.values = values
         self.problems = values.problems
@@ -114,6 +111,11 @@ class Ovn:
         self.points: dict[str, list[Endpoint]] = {segment.name: [] for segment in self.segments}
         for endpoint in values.endpoints:
             self.points.get(endpoint.segment, []).append(endpoint)
+        self.further: dict[str, list[ovn_guests.Further]] = {segment.name: [] for segment in self.segments}
+        for nic in ovn_guests.further(
+            self.fabric, (one for here in guests.by_host.values() for one in here), values.ovn
+        ):
+            self.further[nic.segment].append(nic)
         self.gateways = Gateways(values, self.edges, routers)
         self._check()
 
@@ -169,15 +171,22 @@ class Ovn:
                 if edge.provider
             },
             "bindings": {
-                port_name(self.fabric, endpoint.identity): endpoint.host
+                ovn_guests.logical_port(self.fabric, endpoint): endpoint.host
                 for segment in self.segments
                 for endpoint in self.points[segment.name]
-            },
+            }
+            | {nic.name: nic.endpoint.host for nics in self.further.values() for nic in nics},
         }
 
     def logical_port(self, endpoint: Endpoint) -> str | None:
         """The logical port that an endpoint is; None if it is on no segment of OVN."""
-        return port_name(self.fabric, endpoint.identity) if endpoint.segment in self.points else None
+        return ovn_guests.logical_port(self.fabric, endpoint) if endpoint.segment in self.points else None
+
+    def of_endpoint(self, endpoint: Endpoint) -> Item:
+        """What the plan says of an endpoint besides, if it is on OVN."""
+        return (
+            {"logical_port": ovn_guests.logical_port(self.fabric, endpoint)} if endpoint.segment in self.points else {}
+        )
 
     def _address(self) -> str:
         """Where the databases are asked."""
@@ -213,6 +222,7 @@ class Ovn:
                     {**self._port(endpoint), **ovn_dhcp.of_port(segment, name)}
                     for endpoint in self.points[segment.name]
                 ),
+                *({**self._further(nic), **ovn_dhcp.of_port(segment, name)} for nic in self.further[segment.name]),
                 *self._plugs(segment.name),
             ],
         }
@@ -248,12 +258,24 @@ class Ovn:
         own = [addressed.address.value, addressed.address6.value, *endpoint.further]
         known = " ".join([addressed.mac.value, *(str(address) for address in own if address)])
         return {
-            "name": port_name(self.fabric, endpoint.identity),
+            "name": ovn_guests.logical_port(self.fabric, endpoint),
             "type": "",
             "addresses": [known],
             "port_security": [addressed.mac.value if endpoint.is_router else known],
-            # While it moves, it is on two hosts, and this decides which of them has the port.
-            **({"options": {"requested-chassis": endpoint.host}} if endpoint.movable else {}),
+            **_placed(endpoint),
+            **({} if endpoint.kind in IN_NAMESPACE else {"external_ids": ovn_guests.called(self.fabric, endpoint, 0)}),
+        }
+
+    def _further(self, nic: ovn_guests.Further) -> Item:
+        """The port of a guest's further NIC. With one that has no address, its MAC address alone is held."""
+        known = " ".join([nic.mac, *nic.addresses])
+        return {
+            "name": nic.name,
+            "type": "",
+            "addresses": [known],
+            "port_security": [nic.mac if nic.endpoint.is_router else known],
+            "external_ids": {"neutron:port_name": nic.called},
+            **_placed(nic.endpoint),
         }
 
     def _router(self, edge: Edge) -> Item:
@@ -298,7 +320,10 @@ class Ovn:
             listed += leaving(rules, place, edge.provider.segment, self._inside(edge), asked, log)
         return {
             "name": name,
-            "ports": [port_name(self.fabric, endpoint.identity) for endpoint in self.points[leg.segment]],
+            "ports": [
+                *(ovn_guests.logical_port(self.fabric, endpoint) for endpoint in self.points[leg.segment]),
+                *(nic.name for nic in self.further[leg.segment]),
+            ],
             "acls": listed,
         }
 
@@ -385,13 +410,15 @@ class Ovn:
             )
 
     def _check_endpoint(self, endpoint: Endpoint) -> None:
-        """A guest's port would have to be told OVN's name for it."""
-        names = [name for _number, name in wires.nics(endpoint) if name in self.points]
-        if names and endpoint.kind not in IN_NAMESPACE:
-            self.problems.append(
-                f"{endpoint.where} is a guest on segment {names[0]}, which cannot be built with the engine ovn yet;"
-                " plug it into a segment of an overlay with the engine openvswitch."
-            )
+        """A trunk would be several logical ports behind one."""
+        guest = endpoint.guest if endpoint.kind == "guest" and isinstance(endpoint.guest, dict) else {}
+        for number, nic in enumerate(guest.get("nics") or ()):
+            names = [name for name in (nic["trunks"] or () if isinstance(nic, dict) else ()) if name in self.points]
+            if names:
+                self.problems.append(
+                    f"{endpoint.where}.guest.nics[{number}].trunks has segment {names[0]}, whose overlay has the engine ovn and no VLANs;"
+                    " give it a NIC of its own."
+                )
 
     def _check_edge(self, edge: Edge) -> None:
         if edge.vrid:
@@ -467,6 +494,11 @@ class Ovn:
             if addressed and address in (addressed.address.value, addressed.address6.value, *endpoint.further):
                 found.append(endpoint.id)
         return found
+
+
+def _placed(endpoint: Endpoint) -> Item:
+    """While an endpoint moves, it is on two hosts, and this decides which of them has its ports."""
+    return {"options": {"requested-chassis": endpoint.host}} if endpoint.movable else {}
 
 
 def _subnets(segment: Segment) -> list[Network]:

@@ -16,7 +16,7 @@ import typing as t
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.edges import Edge, Floating, Leg
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import Address, Endpoint, Segment
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import suggest, word
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import addresses
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import addresses, ovn_guests
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.edge_table import Forwarded
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.edges import Edges
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.values import Values
@@ -156,13 +156,14 @@ class Gateways:
             "logical_ip": str(self.inner(floating)),
         }
         if floating.distributed:
-            found["logical_port"] = f"{self.fabric}/{endpoint.identity}"
+            found["logical_port"] = ovn_guests.logical_port(self.fabric, endpoint)
             found["external_mac"] = addresses.derived_mac(self.values.intent, f"floating:{floating.address}")
         return found
 
     def inner(self, floating: Floating) -> Address | None:
         """The endpoint's own address behind a floating one."""
-        addressed = self.values.addressed.get(floating.target)
+        target = self.points.get(floating.target)
+        addressed = self.values.addressed.get(target.id) if target else None
         four = addressed.address.value if addressed else None
         return four if four and four.version == 4 else None
 

@@ -12,7 +12,7 @@ import re
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mesh import tep_address
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.ovn import plug_name, port_name, switch_name
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.ovn import plug_name, switch_name
 
 if t.TYPE_CHECKING:
     from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.way import Route
@@ -45,9 +45,8 @@ class Answer(t.NamedTuple):
 
 
 def port_of(plan: Item, endpoint: str) -> str:
-    """The logical port of an endpoint, by its id. One that may move has a name without its host."""
-    name = endpoint.partition("/")[2]
-    return port_name(plan["fabric"], name if name in plan["movable"] else endpoint)
+    """The logical port of an endpoint, by its id."""
+    return next(str(point["logical_port"]) for point in plan["endpoints"] if point["id"] == endpoint)
 
 
 def central(plan: Item) -> str:

@@ -290,7 +290,12 @@ def test_each_endpoint_on_ovn_is_one_port_that_its_host_binds(hosts: Item) -> No
 
 # Refusals --------------------------------------------------------------------------------------------------------------
 
-GUEST: Item = {"name": "vm", "kind": "guest", "segment": "web", "guest": {"image": "lab"}}
+GUEST: Item = {
+    "name": "vm",
+    "kind": "guest",
+    "segment": "web",
+    "guest": {"image": "lab", "nics": [{"trunks": ["web", "db"]}]},
+}
 REFUSED: list[tuple[Item, str]] = [
     ({"fabric_overlays": [{**OVERLAY, "encapsulation": "gre"}]}, "encapsulation gre is for the engine openvswitch"),
     ({"fabric_overlays": [{**OVERLAY, "encapsulation": "vlan"}]}, "encapsulation vlan is for the engine openvswitch"),
@@ -414,7 +419,7 @@ def test_the_databases_are_on_one_host_of_the_fabric(central: list[str], sentenc
             {},
             GUEST,
             None,
-            r"fabric_endpoints\[vm\] is a guest on segment web, which cannot be built with the engine ovn",
+            r"fabric_endpoints\[vm\].guest.nics\[0\].trunks has segment web, whose overlay has the engine ovn and no VLANs",
         ),
         ({}, {}, {"bridge": "br-ovn", "actions": []}, "bridge br-ovn is that of overlay ov, whose flows are OVN's"),
     ],
@@ -490,3 +495,36 @@ def test_an_address_that_another_tenant_has_too_is_not_expected_to_be_silent_whe
     asked = {(pair["from"], pair["to"]) for pair in expected["isolated"]}
     # bolt's web has the addresses of acme's, which db reaches.
     assert ("kvm1/db1", "kvm1/bolt-web1") not in asked and ("kvm1/web1", "kvm2/bolt-db2") in asked
+
+
+def test_a_guest_is_a_port_by_the_uuid_that_libvirt_gives_its_nic() -> None:
+    hosts = fabric(fabric_edges=[EDGE], fabric_policy=[RULE])
+    guest = {"image": "lab", "nics": [{"segment": "db", "address": "10.1.2.9"}]}
+    hosts["kvm2"]["fabric_endpoints"].append(
+        {"name": "vm", "kind": "guest", "segment": "web", "address": "10.1.1.9", "guest": guest}
+    )
+    plan = compile_plan(hosts, SPEC, central=["kvm1"])
+    nics = plan["hosts"]["kvm2"]["guests"][0]["domain"]["nics"]
+    held = plan["hosts"]["kvm1"]["ovn_central"]
+    ports = {port["name"]: port for switch in held["northbound"]["switches"] for port in switch["ports"]}
+    for nic, address, called in zip(nics, ("10.1.1.9", "10.1.2.9"), ("test/kvm2/vm", "test/kvm2/vm/1")):
+        port = ports[nic["interface_id"]]
+        assert port["external_ids"] == {"neutron:port_name": called}
+        assert port["port_security"][0].split()[:2] == [nic["mac"], address]
+        assert held["bindings"][nic["interface_id"]] == "kvm2"
+    groups = [set(group["ports"]) for group in held["northbound"]["port_groups"]]
+    assert [nic["interface_id"] in group for nic, group in zip(nics, groups)] == [True, True]
+    point = next(point for point in plan["endpoints"] if point["name"] == "vm")
+    assert point["logical_port"] == nics[0]["interface_id"]
+    other = fabric()
+    for variables in other.values():
+        variables["fabric_overlays"] = [{"name": "ov", "encapsulation": "geneve"}]
+        variables["fabric_segments"] = [
+            {"name": "web", "vlan": 10, "subnet": "10.1.1.0/24"},
+            {"name": "db", "vlan": 20, "subnet": "10.1.2.0/24"},
+        ]
+    other["kvm2"]["fabric_endpoints"].append(
+        {"name": "vm", "kind": "guest", "segment": "web", "guest": {"image": "lab"}}
+    )
+    plain = compile_plan(other, SPEC)
+    assert "interface_id" not in plain["hosts"]["kvm2"]["guests"][0]["domain"]["nics"][0]
