@@ -17,8 +17,6 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec impor
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan
 from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.model import Packet, Rule, allowed
 from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.ovn import Place, acls
-from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.way import Packet as Way
-from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.way import Route, TraceError
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify import judge, state
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.causes import World
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.expectations import expectations, host_state
@@ -435,13 +433,6 @@ def test_what_is_not_built_yet_is_one_sentence(segment: Item, endpoint: Item, fl
 
 
 # What the other playbooks make of it -----------------------------------------------------------------------------------
-
-
-def test_trace_names_what_follows_a_packet_into_ovn() -> None:
-    with pytest.raises(
-        TraceError, match=r"ask on kvm1: ovn-trace --ct=new test/web 'inport==\"test/kvm1/web1\" && ip4"
-    ):
-        Route(planned(), "kvm1/web1", "kvm2/web2", Way())
 
 
 def test_the_southbound_database_is_held_against_the_plan() -> None:
