@@ -869,15 +869,6 @@ BREAKS = {
         "prohibit",
         ends=("kvm1/web1", "2001:db8:1::1:2"),
     ),
-    "tunnel left out of floods": Break(
-        F,
-        "kvm1",
-        "ovs-ofctl mod-port br-int gre-kvm2 no-flood; ovs-appctl fdb/flush br-int; ip -n web1 neighbor flush dev eth0",
-        "ovs-ofctl mod-port br-int gre-kvm2 flood",
-        "port-config",
-        ("kvm1", "br-int"),
-        "leaves out gre-kvm2",
-    ),
     "spanning tree": Break(
         F,
         "kvm1",
