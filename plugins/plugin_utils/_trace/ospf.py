@@ -68,9 +68,10 @@ def difference(view: View, ends: t.Sequence[tuple[str, str]], link: Item | None)
             if value and row[column] and str(row[column]) != str(value):
                 return Difference(host, dev, f"has the {name} {row[column]}", f"{name} {value}", (line.format(value),))
         keyed = _keyed(row["authentication"])
-        if (link and link["key_id"] is not None) != bool(row["authentication"]):
-            wants = _keyed("message-digest" if link and link["key_id"] is not None else "")
-            lines = ("no ip ospf authentication",) if not link or link["key_id"] is None else ()
+        secured = link is not None and link["key_id"] is not None
+        if secured != bool(row["authentication"]):
+            wants = _keyed("message-digest" if secured else "")
+            lines = () if secured else ("no ip ospf authentication",)
             return Difference(host, dev, keyed, wants, lines)
     return _same_router(view, found) or _mtu(found)
 

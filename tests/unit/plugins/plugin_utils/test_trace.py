@@ -919,6 +919,8 @@ def test_an_address_that_its_owner_does_not_announce_is_told_there():
     died = verdict(seen, WEB)["died"]
     assert (died["cause"], died["at"]["host"]) == ("unannounced", "kvm2")
     assert "kvm2 does not announce 192.168.200.2: OSPF on tep0 does not run" in died["because"]
+    seen["kvm2"]["frr"]["ospf_interfaces"] = [ospf_row("kvm2", "ul-eth1"), ospf_row("kvm2", "tep0")]
+    assert verdict(seen, WEB)["died"]["cause"] == "no-route", "it is announced as planned"
 
 
 @pytest.mark.parametrize("six", [False, True])
