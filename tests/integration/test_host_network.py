@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The host's own manager makes interfaces: systemd-networkd, NetworkManager and ifupdown as they are.
 
-The kernel of the machine that the tests run on may have no bonds and no VLANs (802.1Q). Those are proved in tests/machines; here the NICs are.
+The kernel of the machine that the tests run on may have no bonds and no VLANs (802.1Q), so here are the NICs alone. What the files say of bonds is in the
+unit tests.
 """
 
 from __future__ import annotations
