@@ -28,9 +28,12 @@ CAP_SYS_MODULE = 16  # capabilities(7)
 
 
 def content(path: str) -> str:
-    """The text of a file; empty when there is none, as with the files of IPv6 where the kernel has none."""
+    """The text of a file; empty when there is none, as with the files of IPv6 where the kernel has none.
+
+    What is no UTF-8, such as a remark of somebody who wrote Latin-1, is kept as it is.
+    """
     try:
-        with open(path, encoding="utf-8") as stream:
+        with open(path, encoding="utf-8", errors="surrogateescape") as stream:
             return stream.read()
     except OSError:
         return ""

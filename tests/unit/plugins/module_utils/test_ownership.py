@@ -9,6 +9,7 @@ import typing as t
 
 import pytest
 
+from ansible_collections.overloom.fabric.plugins.module_utils import _network_files
 from ansible_collections.overloom.fabric.plugins.module_utils._container.podman import Container
 from ansible_collections.overloom.fabric.plugins.module_utils._ip.iproute import Interface
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.reader import Kept, Space
@@ -320,6 +321,17 @@ NETPLAN = """network:
       addresses: [192.0.2.1/24]
       nameservers:
         addresses: [192.0.2.53]
+    eth3:
+      addresses: []
+      dhcp4-overrides:
+        use-dns: true
+      nameservers:
+        addresses: [192.0.2.53]
+    eth4:
+      nameservers:
+        addresses:
+          - 192.0.2.53
+      dhcp6: true
   bridges:
     br-int:
       interfaces: [eth2]
@@ -354,12 +366,54 @@ NETPLAN = """network:
             "auto eth1\niface eth1 inet manual\n\nallow-ovs br-int\niface br-int inet static\n  address 192.0.2.1/24\n  ovs_type OVSBridge\n",
             [("eth1", False, False), ("br-int", True, True)],
         ),
-        ("a.yaml", NETPLAN, [("eth1", False, False), ("eth2", False, True), ("br-int", True, False)]),
+        (
+            "a.yaml",
+            NETPLAN,
+            [
+                ("eth1", False, False),
+                ("eth2", False, True),
+                ("eth3", False, False),
+                ("eth4", False, True),
+                ("br-int", True, False),
+            ],
+        ),
+        ("a.network", "[Match]\nName=eth1\n[Network]\nDHCP=none\n", [("eth1", False, False)]),
+        # What images have for whichever card there is names none.
+        ("a.network", "[Match]\nName=en*\n[Network]\nDHCP=yes\n", [("en*", False, True)]),
+        (
+            "a.nmconnection",
+            "[connection]\ntype=ethernet\ninterface-name=eth1\nautoconnect=false\n[ipv4]\nmethod=auto\n",
+            [("eth1", False, False)],
+        ),
+        (
+            "interfaces",
+            "auto lo eth1\niface lo inet loopback\niface eth1 inet dhcp\niface eth2 inet dhcp\nallow-hotplug eth3\niface eth3 inet6 auto\n",
+            [("lo", False, False), ("eth1", False, True), ("eth2", False, False), ("eth3", False, True)],
+        ),
         ("a.yaml", "network: {version: 2}\n", []),
     ],
 )
 def test_a_hosts_own_files_name_interfaces(path, text, named) -> None:
     assert [(one.name, one.made, one.addressed) for one in parse(path, text)] == named
+
+
+def test_files_of_a_manager_that_the_host_does_not_have_name_nothing_and_no_remark_stops_the_look(
+    tmp_path, monkeypatch
+) -> None:
+    path = tmp_path / "interfaces"
+    path.write_bytes("# für die Dose\nauto eth1\niface eth1 inet dhcp\n".encode("latin-1"))
+    monkeypatch.setattr(_network_files, "FILES", ((str(path), "no-such-manager"),))
+    assert _network_files.read() == []
+    monkeypatch.setattr(_network_files, "FILES", ((str(path), "sh"),))
+    assert _network_files.read() == [Named("eth1", str(path), False, True)]
+
+
+def test_a_card_of_a_switch_that_stands_still_is_not_taken_for_anothers() -> None:
+    cards = {"eth1": interface("eth1", master="ovs-system"), "eth2": interface("eth2", master="br0")}
+    still = NOTHING._replace(interfaces=cards, switch=False)
+    assert told(still, "nic", "eth1", "br-underlay") == []
+    assert "(a part of br0)" in told(still, "nic", "eth2", "br-underlay")[0]
+    assert "(a part of ovs-system)" in told(still._replace(switch=True), "nic", "eth1", "br-underlay")[0]
 
 
 def test_what_a_hosts_own_configuration_makes_or_addresses_is_in_use_before_it_is_there() -> None:
