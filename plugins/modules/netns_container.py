@@ -26,44 +26,45 @@ options:
       - With O(purge=true), containers of O(owner) that are not in the list are removed.
     type: list
     elements: dict
-    suboptions: &item
+    suboptions:
       name:
         description:
           - Name of the container, 1 to 63 letters, digits and V(_.-).
         type: str
         required: true
-      state:
-        description:
-          - V(present) runs the container.
-          - V(absent) stops and removes it with its service. Its image and its named volumes stay.
-        type: str
-        choices: [present, absent]
-        default: present
-      namespace:
-        description:
-          - Name of the network namespace, which has to exist; that of O(name) by default.
-        type: str
-      image:
-        description:
-          - Name or ID of an image that is on the host. It is never pulled.
-        type: str
-      command:
-        description:
-          - Command with its arguments; that of the image if left out.
-        type: list
-        elements: str
-      options:
-        description:
-          - Further options of podman-run(1), each as one word, such as V(--volume=/srv/web:/srv:ro).
-          - Options of networks, and those that the service sets itself, are refused.
-          - They are readable in the service's unit file. A secret belongs into C(--secret) or C(--env-file).
-        type: list
-        elements: str
-      stop_timeout:
-        description:
-          - Seconds between the stop signal and the kill, V(0) to V(3600).
-        type: int
-        default: 10
+      <<: &item
+        state:
+          description:
+            - V(present) runs the container.
+            - V(absent) stops and removes it with its service. Its image and its named volumes stay.
+          type: str
+          choices: [present, absent]
+          default: present
+        namespace:
+          description:
+            - Name of the network namespace, which has to exist; that of O(name) by default.
+          type: str
+        image:
+          description:
+            - Name or ID of an image that is on the host. It is never pulled.
+          type: str
+        command:
+          description:
+            - Command with its arguments; that of the image if left out.
+          type: list
+          elements: str
+        options:
+          description:
+            - Further options of podman-run(1), each as one word, such as V(--volume=/srv/web:/srv:ro).
+            - Options of networks, and those that the service sets itself, are refused.
+            - They are readable in the service's unit file. A secret belongs into C(--secret) or C(--env-file).
+          type: list
+          elements: str
+        stop_timeout:
+          description:
+            - Seconds between the stop signal and the kill, V(0) to V(3600).
+          type: int
+          default: 10
   <<: *item
   name:
     description:

@@ -28,92 +28,93 @@ options:
       - With O(purge=true), servers of O(owner) that are not in the list are removed.
     type: list
     elements: dict
-    suboptions: &item
+    suboptions:
       name:
         description:
           - Name of the server, 1 to 64 letters, digits and V(_.+@-).
         type: str
         required: true
-      state:
-        description:
-          - V(present) runs the server.
-          - V(absent) stops and removes it, with what it has given out.
-        type: str
-        choices: [present, absent]
-        default: present
-      namespace:
-        description:
-          - Name of the network namespace, which has to exist; that of O(name) by default.
-        type: str
-      interface:
-        description:
-          - Interface in the namespace. It needs an address in each of O(subnets).
-        type: str
-        default: eth0
-      subnets:
-        description:
-          - Subnets of the interface, one for each address family. Needed with O(state=present).
-        type: list
-        elements: str
-      ranges:
-        description:
-          - Addresses for machines that are not known, as C(10.1.1.100-10.1.1.199). Without any of an address family, only known machines get one.
-        type: list
-        elements: str
-      leases:
-        description:
-          - Known machines.
-        type: list
-        elements: dict
-        suboptions:
-          mac:
-            description: MAC address.
-            type: str
-            required: true
-          addresses:
-            description: Its address, one for each address family.
-            type: list
-            elements: str
-            required: true
-          name:
-            description: Its name in DNS, without the domain.
-            type: str
-      router:
-        description:
-          - IPv4 default gateway (option 3).
-        type: str
-      dns:
-        description:
-          - DNS servers (option 6, and of DHCPv6 option 23).
-        type: list
-        elements: str
-      domain:
-        description:
-          - Domain of the names (option 15).
-        type: str
-      lease_time:
-        description:
-          - Seconds that a lease lasts, at least 120.
-        type: int
-        default: 3600
-      mtu:
-        description:
-          - MTU (option 26, and in router advertisements).
-        type: int
-      routes:
-        description:
-          - IPv4 routes (option 121, RFC 3442). With them, the default route of O(router) is added, as clients then ignore option 3.
-        type: list
-        elements: dict
-        suboptions:
-          to:
-            description: Destination prefix.
-            type: str
-            required: true
-          via:
-            description: Next hop, an address in O(subnets).
-            type: str
-            required: true
+      <<: &item
+        state:
+          description:
+            - V(present) runs the server.
+            - V(absent) stops and removes it, with what it has given out.
+          type: str
+          choices: [present, absent]
+          default: present
+        namespace:
+          description:
+            - Name of the network namespace, which has to exist; that of O(name) by default.
+          type: str
+        interface:
+          description:
+            - Interface in the namespace. It needs an address in each of O(subnets).
+          type: str
+          default: eth0
+        subnets:
+          description:
+            - Subnets of the interface, one for each address family. Needed with O(state=present).
+          type: list
+          elements: str
+        ranges:
+          description:
+            - Addresses for machines that are not known, as C(10.1.1.100-10.1.1.199). Without any of an address family, only known machines get one.
+          type: list
+          elements: str
+        leases:
+          description:
+            - Known machines.
+          type: list
+          elements: dict
+          suboptions:
+            mac:
+              description: MAC address.
+              type: str
+              required: true
+            addresses:
+              description: Its address, one for each address family.
+              type: list
+              elements: str
+              required: true
+            name:
+              description: Its name in DNS, without the domain.
+              type: str
+        router:
+          description:
+            - IPv4 default gateway (option 3).
+          type: str
+        dns:
+          description:
+            - DNS servers (option 6, and of DHCPv6 option 23).
+          type: list
+          elements: str
+        domain:
+          description:
+            - Domain of the names (option 15).
+          type: str
+        lease_time:
+          description:
+            - Seconds that a lease lasts, at least 120.
+          type: int
+          default: 3600
+        mtu:
+          description:
+            - MTU (option 26, and in router advertisements).
+          type: int
+        routes:
+          description:
+            - IPv4 routes (option 121, RFC 3442). With them, the default route of O(router) is added, as clients then ignore option 3.
+          type: list
+          elements: dict
+          suboptions:
+            to:
+              description: Destination prefix.
+              type: str
+              required: true
+            via:
+              description: Next hop, an address in O(subnets).
+              type: str
+              required: true
   <<: *item
   name:
     description:

@@ -28,67 +28,68 @@ options:
       - With O(purge=true), routers of O(owner) that are not in the list are removed.
     type: list
     elements: dict
-    suboptions: &item
+    suboptions:
       name:
         description:
           - Name of the router, 1 to 64 letters, digits and V(_.+@-).
         type: str
         required: true
-      state:
-        description:
-          - V(present) runs the router.
-          - V(absent) stops and removes it. Another host's router takes over at once.
-        type: str
-        choices: [present, absent]
-        default: present
-      namespace:
-        description:
-          - Name of the network namespace, which has to exist; that of O(name) by default.
-        type: str
-      vrid:
-        description:
-          - Virtual router identifier, V(1) to V(255), the same on all hosts, and on each segment of this router alone. Needed with O(state=present).
-        type: int
-      priority:
-        description:
-          - V(1) to V(254), another one on each host. The highest becomes active.
-        type: int
-        default: 100
-      interval:
-        description:
-          - Milliseconds between the active router's adverts, V(10) to V(40950) by tens, the same on all hosts. Another one takes over when three were missed.
-        type: int
-        default: 1000
-      preempt:
-        description:
-          - Whether a router with a higher priority takes over from one that is active, as it does after its host's reboot.
-            Otherwise it waits until the active one is lost.
-        type: bool
-        default: false
-      interfaces:
-        description:
-          - Interfaces of the namespace, which change hands together. Needed with O(state=present).
-        type: list
-        elements: dict
-        suboptions:
-          interface:
-            description: Name of the interface. It needs an IPv4 address of its own.
-            type: str
-            required: true
-          addresses:
-            description: Virtual addresses with their prefix lengths, one of IPv4 at least. A length of 32, or 128, adds no route.
-            type: list
-            elements: str
-            required: true
-          source:
-            description: Address to send from, the interface's own one. Needed with O(interfaces[].peers).
-            type: str
-          peers:
-            description:
-              - Addresses of the same router on other hosts. Adverts go to these by unicast, and are accepted from these alone.
-              - Without any, adverts are multicast.
-            type: list
-            elements: str
+      <<: &item
+        state:
+          description:
+            - V(present) runs the router.
+            - V(absent) stops and removes it. Another host's router takes over at once.
+          type: str
+          choices: [present, absent]
+          default: present
+        namespace:
+          description:
+            - Name of the network namespace, which has to exist; that of O(name) by default.
+          type: str
+        vrid:
+          description:
+            - Virtual router identifier, V(1) to V(255), the same on all hosts, and on each segment of this router alone. Needed with O(state=present).
+          type: int
+        priority:
+          description:
+            - V(1) to V(254), another one on each host. The highest becomes active.
+          type: int
+          default: 100
+        interval:
+          description:
+            - Milliseconds between the active router's adverts, V(10) to V(40950) by tens, the same on all hosts. Another one takes over when three were missed.
+          type: int
+          default: 1000
+        preempt:
+          description:
+            - Whether a router with a higher priority takes over from one that is active, as it does after its host's reboot.
+              Otherwise it waits until the active one is lost.
+          type: bool
+          default: false
+        interfaces:
+          description:
+            - Interfaces of the namespace, which change hands together. Needed with O(state=present).
+          type: list
+          elements: dict
+          suboptions:
+            interface:
+              description: Name of the interface. It needs an IPv4 address of its own.
+              type: str
+              required: true
+            addresses:
+              description: Virtual addresses with their prefix lengths, one of IPv4 at least. A length of 32, or 128, adds no route.
+              type: list
+              elements: str
+              required: true
+            source:
+              description: Address to send from, the interface's own one. Needed with O(interfaces[].peers).
+              type: str
+            peers:
+              description:
+                - Addresses of the same router on other hosts. Adverts go to these by unicast, and are accepted from these alone.
+                - Without any, adverts are multicast.
+              type: list
+              elements: str
   <<: *item
   name:
     description:

@@ -26,36 +26,37 @@ options:
       - With O(purge=true), services of O(owner) that are not in the list are given back to the host's network.
     type: list
     elements: dict
-    suboptions: &item
+    suboptions:
       name:
         description:
           - Name of the service's unit, such as V(nginx) or V(nginx.service). It has to exist.
         type: str
         required: true
-      state:
-        description:
-          - V(present) places the service in O(namespace).
-          - V(absent) gives it back to the host's network, and restarts it if it runs.
-        type: str
-        choices: [present, absent]
-        default: present
-      namespace:
-        description:
-          - Name of the network namespace, which M(overloom.fabric.netns_veth) has made.
-        type: str
-      dns:
-        description:
-          - Addresses of name servers, three at most, written to C(/etc/netns/NAMESPACE/resolv.conf). V([]) removes that file.
-          - Where there is such a file, whoever made it, the service sees it as C(/etc/resolv.conf), as what C(ip netns exec) starts does. The resolver of the
-            host (C(systemd-resolved), C(nscd)) is out of its reach then.
-          - A file that this module did not make is refused, and replaced only with O(adopt=true).
-        type: list
-        elements: str
-      search:
-        description:
-          - Domains in which short names are looked up. Needs O(dns).
-        type: list
-        elements: str
+      <<: &item
+        state:
+          description:
+            - V(present) places the service in O(namespace).
+            - V(absent) gives it back to the host's network, and restarts it if it runs.
+          type: str
+          choices: [present, absent]
+          default: present
+        namespace:
+          description:
+            - Name of the network namespace, which M(overloom.fabric.netns_veth) has made.
+          type: str
+        dns:
+          description:
+            - Addresses of name servers, three at most, written to C(/etc/netns/NAMESPACE/resolv.conf). V([]) removes that file.
+            - Where there is such a file, whoever made it, the service sees it as C(/etc/resolv.conf), as what C(ip netns exec) starts does. The resolver of the
+              host (C(systemd-resolved), C(nscd)) is out of its reach then.
+            - A file that this module did not make is refused, and replaced only with O(adopt=true).
+          type: list
+          elements: str
+        search:
+          description:
+            - Domains in which short names are looked up. Needs O(dns).
+          type: list
+          elements: str
   <<: *item
   name:
     description:

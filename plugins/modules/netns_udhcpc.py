@@ -25,28 +25,29 @@ options:
       - With O(purge=true), clients of O(owner) that are not in the list are removed.
     type: list
     elements: dict
-    suboptions: &item
+    suboptions:
       name:
         description:
           - Name of the client, 1 to 64 letters, digits and V(_.+@-).
         type: str
         required: true
-      state:
-        description:
-          - V(present) runs the client.
-          - V(absent) gives the lease back, and removes the client.
-        type: str
-        choices: [present, absent]
-        default: present
-      namespace:
-        description:
-          - Name of the network namespace, which has to exist; that of O(name) by default.
-        type: str
-      interface:
-        description:
-          - Interface in the namespace.
-        type: str
-        default: eth0
+      <<: &item
+        state:
+          description:
+            - V(present) runs the client.
+            - V(absent) gives the lease back, and removes the client.
+          type: str
+          choices: [present, absent]
+          default: present
+        namespace:
+          description:
+            - Name of the network namespace, which has to exist; that of O(name) by default.
+          type: str
+        interface:
+          description:
+            - Interface in the namespace.
+          type: str
+          default: eth0
   <<: *item
   name:
     description:

@@ -256,24 +256,29 @@ class _Plan:
 
 def main(kind: Kind) -> None:
     """The module of a kind: one item as plain options, or a list of items."""
-    item = {
+    module = AnsibleModule(
+        argument_spec=argument_spec(kind),
+        mutually_exclusive=[(kind.items, option) for option in _item(kind)],
+        required_one_of=[("name", kind.items)],
+        supports_check_mode=True,
+    )
+    _run(module, kind)
+
+
+def argument_spec(kind: Kind) -> Item:
+    """The options of the module of a kind."""
+    item = _item(kind)
+    listed = {**item, "name": {"type": "str", "required": True}}
+    return {**item, kind.items: {"type": "list", "elements": "dict", "options": listed}, **owner_argument_spec()}
+
+
+def _item(kind: Kind) -> Item:
+    return {
         "name": {"type": "str"},
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         "namespace": {"type": "str"},
         **kind.options,
     }
-    listed = {**item, "name": {"type": "str", "required": True}}
-    module = AnsibleModule(
-        argument_spec={
-            **item,
-            kind.items: {"type": "list", "elements": "dict", "options": listed},
-            **owner_argument_spec(),
-        },
-        mutually_exclusive=[(kind.items, option) for option in item],
-        required_one_of=[("name", kind.items)],
-        supports_check_mode=True,
-    )
-    _run(module, kind)
 
 
 def declared(item: Item, kind: Kind, owner: str) -> Service:

@@ -85,11 +85,11 @@ def test_a_server_moves_nobody_and_nobody_moves_a_server() -> None:
 def test_the_modules_take_what_the_plan_says() -> None:
     dhcp = {"router": "10.1.1.1", "routes": [{"to": "10.9.0.0/16", "via": "10.1.1.1"}]}
     host = planned(dhcp, WEB, subnet6="2001:db8::/64")["hosts"]["kvm1"]
-    for items, kind, item in (("servers", server.KIND, server), ("clients", client.KIND, client)):
-        spec = daemon.argument_spec(item.item_argument_spec(), items)
-        checked = ArgumentSpecValidator(spec).validate({items: host[f"dhcp_{items}"]})
+    for kind in (server.KIND, client.KIND):
+        checked = ArgumentSpecValidator(daemon.argument_spec(kind)).validate({kind.items: host[f"dhcp_{kind.items}"]})
         assert not checked.error_messages
-        assert len(daemon.declared(checked.validated_parameters[items], kind, "test")) == 1
+        (item,) = checked.validated_parameters[kind.items]
+        assert daemon.declared(item, kind, "test").unit
 
 
 def test_a_server_that_is_listed_keeps_its_address() -> None:

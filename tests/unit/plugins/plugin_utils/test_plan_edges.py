@@ -441,14 +441,14 @@ DENY: Item = {"name": "first", "action": "deny", "from": ["web"], "to": ["db"]}
         (
             [EDGE],
             [{**RULE, "to": ["dbb"]}],
-            "fabric_policy[web-to-db].to has dbb, which is no segment, endpoint (HOST/NAME), label (label:NAME),"
-            " address or prefix; did you mean db?",
+            "fabric_policy[web-to-db].to has dbb, which is no segment, endpoint (HOST/NAME, or NAME where it says its"
+            " host), label (label:NAME), address or prefix; did you mean db?",
         ),
         (
             [EDGE],
             [{**RULE, "from": ["kvm1/web9"]}],
-            "fabric_policy[web-to-db].from has kvm1/web9, which is no segment, endpoint (HOST/NAME), label (label:NAME),"
-            " address or prefix; did you mean kvm1/web1?",
+            "fabric_policy[web-to-db].from has kvm1/web9, which is no segment, endpoint (HOST/NAME, or NAME where it says its"
+            " host), label (label:NAME), address or prefix; did you mean kvm1/web1?",
         ),
         (
             [EDGE],

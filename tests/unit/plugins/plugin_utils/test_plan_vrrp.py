@@ -10,6 +10,7 @@ import typing as t
 
 import pytest
 
+from ansible_collections.overloom.fabric.plugins.module_utils._netns import daemon
 from ansible_collections.overloom.fabric.plugins.module_utils._vrrp import router
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import PlanError
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan
@@ -104,7 +105,7 @@ def test_the_routers_hear_each_other_alone() -> None:
     }
     assert second["interfaces"][0]["peers"] == ["10.1.1.30"]
     # The module takes them as they are, and the table lets them in from the peer.
-    assert "unicast_peer {\n    10.9.0.4\n" in router.declared(first, "test").reread[router.file("edge")]
+    assert "unicast_peer {\n    10.9.0.4\n" in daemon.declared(first, router.KIND, "test").reread[router.file("edge")]
     table = plan["hosts"]["kvm1"]["nft_tables"][0]["content"]
     assert 'iifname "web" ip saddr 10.1.1.29 ip protocol vrrp accept' in table
     assert (
