@@ -13,7 +13,8 @@ description:
   - Makes bonds and VLANs of the kernel, and gives them and NICs addresses and an MTU, in files of the manager that runs on the host. That is systemd-networkd,
     NetworkManager (keyfiles) or ifupdown with ifenslave. The manager itself makes them, now and at boot.
   - An interface with O(members) is a bond, one with O(parent) is a VLAN, any other is a NIC that is there.
-  - Files and connections of others are not touched. A NIC that another file or connection configures is refused.
+  - Files and connections of others are not touched. A NIC that another file or connection configures is refused. A file of systemd-networkd for
+    whichever NIC there is, such as C(Name=en*) of many images, refuses only a NIC that has addresses, or VLANs upon it.
   - What does not come up within 30 s is taken back, and the task fails with what is missing.
   - The plain options describe one interface; O(interfaces) describes several. An option that is left out is as it was.
 extends_documentation_fragment:

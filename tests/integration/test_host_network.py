@@ -108,12 +108,15 @@ def test_each_manager_makes_an_interface_changes_it_has_it_after_a_reboot_and_gi
     assert "192.0.2.2/24" in addresses(host)
     host.reboot()
     veth(host, "n1")
+    host.run(["ip", "link", "set", "n1p", "up"])
     host.run(["sh", "-c", "systemctl is-system-running --wait || true"])
     if manager == "ifupdown":
         # A card is there at boot, and this cable is not; the unit that starts a NIC that comes later is udev's.
         host.run(["ifup", "--all"])
-    again = host.module("host_network", {"name": "n1"}, check=True)
-    assert "192.0.2.2/24" in addresses(host) or again["changed"]
+    has(host, "192.0.2.3")
+    again = host.module("host_network", {"name": "n1", "addresses": ["192.0.2.2/24", "192.0.2.3/24"], "mtu": 1400})
+    assert not again["changed"] and not again["commands"], again
+    assert addresses(host) == ["192.0.2.2/24", "192.0.2.3/24"] and mtu(host) == 1400
     host.apply("host_network", {"name": "n1", "state": "absent"})
     assert not addresses(host) and not host.exists(FILES[manager])
 

@@ -8,6 +8,7 @@ This file is private to the collection. Everything here is pure but `run`.
 
 from __future__ import annotations
 
+import fnmatch
 import ipaddress
 import time
 import typing as t
@@ -28,7 +29,12 @@ from ansible_collections.overloom.fabric.plugins.module_utils._host_network.read
     Found,
     read,
 )
-from ansible_collections.overloom.fabric.plugins.module_utils._ip.iproute import batch_step, parse_interfaces, word
+from ansible_collections.overloom.fabric.plugins.module_utils._ip.iproute import (
+    UPON,
+    batch_step,
+    parse_interfaces,
+    word,
+)
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import (
     Settings,
     may_declare,
@@ -40,6 +46,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import 
     Change,
     FabricError,
     Remove,
+    Runner,
     Step,
     Write,
     module_runner,
@@ -229,7 +236,8 @@ def _with_former(found: Found, kept: Kept, made: Goal) -> Kept:
 
 def _check(found: Found, made: Goal, declared: t.Sequence[str], settings: Settings) -> None:
     """Refuse what is not there, what others have, and what two interfaces of ours would share."""
-    if made.manager == IFUPDOWN and declared and not any(one.startswith(ifupdown.FOLDER) for one in found.sources):
+    paths = [ifupdown.path_of(name) for name in declared] if made.manager == IFUPDOWN else []
+    if not all(any(fnmatch.fnmatch(path, one) for one in found.sources) for path in paths):
         raise FabricError(
             f"/etc/network/interfaces does not read {ifupdown.FOLDER}, where the interfaces would be; add the line 'source {ifupdown.FOLDER}/*' to it"
         )
@@ -278,7 +286,9 @@ def _check_nic(found: Found, made: Goal, item: Item, nic: str, settings: Setting
         raise FabricError(f"{what} is a port of {master}; take it from there, or name another NIC")
     had = any(nic in kept.item.uses() for kept in made.old.values())
     for claim in found.claims.get(nic, ()):
-        _check_claim(item, what, claim, made.manager, settings, had)
+        # A file for whichever NIC there is, as images have it, is nobody's word on one that has no addresses.
+        meant = claim.exact or _carries(nic, found.links)
+        _check_claim(item, what, claim, made.manager, settings.adopt or had or not meant)
     if had or (item.kind == "vlan" and made.manager != NETWORKD):
         return
     if made.manager != NETWORKMANAGER and nic in found.managed:
@@ -294,8 +304,13 @@ def _check_nic(found: Found, made: Goal, item: Item, nic: str, settings: Setting
         )
 
 
-def _check_claim(item: Item, what: str, claim: Claim, manager: str, settings: Settings, had: bool) -> None:
-    """Refuse a NIC that others configure, where ours would not come before theirs, or nobody said that it shall."""
+def _carries(nic: str, links: t.Mapping[str, Link]) -> bool:
+    """Whether a NIC has VLANs or the like upon it."""
+    return any(link.get("link") == nic and link.get("linkinfo", {}).get("info_kind") in UPON for link in links.values())
+
+
+def _check_claim(item: Item, what: str, claim: Claim, manager: str, may_precede: bool) -> None:
+    """Refuse a NIC that others configure, where ours would not come before theirs, or must not."""
     by = f"{what} is configured by {claim.where}"
     if item.kind == "vlan" and claim.manager == manager:
         if manager == NETWORKD and not claim.exact:
@@ -310,7 +325,7 @@ def _check_claim(item: Item, what: str, claim: Claim, manager: str, settings: Se
         raise FabricError(
             f"{by} ({_IN_WORDS[claim.manager]}), which would go on doing so; take it out of there, or name another NIC"
         )
-    if not (settings.adopt or had):
+    if not may_precede:
         raise FabricError(
             f"{by}; name another NIC, or give adopt: true, which lets ours come before it and leaves that file as it is"
         )
@@ -502,9 +517,26 @@ def _batch(lines: list[str]) -> list[AnyStep]:
 # --- running -------------------------------------------------------------------------------------------------------------------
 
 
+def patient(inner: Runner, pause: t.Callable[[float], None] = time.sleep) -> Runner:
+    """A Runner that starts a connection again whose bond is not ready yet, for a bounded time."""
+
+    def run(argv: t.Sequence[str], stdin: str | None) -> tuple[int, str, str]:
+        tries = 1
+        while True:
+            status, out, error = inner.run(Step(tuple(argv), stdin))
+            if not networkmanager.once_more(argv, status, out + error, tries):
+                return status, out, error
+            tries += 1
+            runner.spawned += 1
+            pause(networkmanager.PAUSE)
+
+    runner = Runner(run)
+    return runner
+
+
 def run(module: t.Any) -> None:
     """Do what the module's parameters ask for."""
-    runner = module_runner(module)
+    runner = patient(module_runner(module))
     params = module.params
     settings = Settings(params["owner"], params["adopt"], params["purge"])
     aims: list[Goal] = []

@@ -9,6 +9,7 @@ This file is private to the collection. Everything here is pure.
 from __future__ import annotations
 
 import os
+import re
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._host_network.declaration import Item, Kept
@@ -37,6 +38,13 @@ def path_of(name: str, kind: str) -> str:
 def dropin_of(network_file: str, vlan: str) -> str:
     """The file beside another's .network file, by which the interface of that one carries a VLAN."""
     return f"{FOLDER}/{os.path.basename(network_file)}.d/{DROPIN}{vlan}.conf"
+
+
+def for_one(text: str) -> bool:
+    """Whether a .network file of others is for one interface alone: by its name, its hardware's address, or its place."""
+    section = "".join(re.findall(r"(?ms)^\[Match\]\s*?$(.*?)(?=^\[|\Z)", text))
+    values = re.findall(r"(?m)^\s*(?:Name|MACAddress|PermanentMACAddress|Path)\s*=\s*(\S+)\s*$", section)
+    return any(value[0] != "!" and not set(value) & set("*?[") for value in values)
 
 
 def files(kept: t.Iterable[Kept], foreign: t.Mapping[str, str]) -> dict[str, tuple[str, int]]:

@@ -8,6 +8,7 @@ This file is private to the collection. Everything here is pure.
 
 from __future__ import annotations
 
+import os
 import typing as t
 import uuid
 
@@ -20,6 +21,9 @@ SUFFIX = ".nmconnection"
 NOTE = "overloom.note="
 # Of several connections of one interface, that of the highest priority is started; others have 0.
 _PRIORITY = 100
+# What nmcli says of a VLAN or a member whose bond is just being made; how often it is started, and after how many seconds again.
+_NOT_YET = ("could not be readied", "dependency of the connection failed")
+TRIES, PAUSE = 10, 1.0
 _NAMESPACE = uuid.UUID("4f5e2c1a-9d0b-5c63-8a57-6f7665726c6f")
 _SETTINGS = {
     "mode": "mode",
@@ -35,6 +39,17 @@ _SETTINGS = {
 def path_of(name: str) -> str:
     """The keyfile of an interface."""
     return f"{FOLDER}/{PREFIX}{name}{SUFFIX}"
+
+
+def kept(path: str) -> bool:
+    """Whether somebody keeps the connection of a keyfile: what is below /run is made up by NetworkManager, or comes from Netplan's files."""
+    return bool(path) and (not path.startswith("/run/") or os.path.basename(path).startswith("netplan-"))
+
+
+def once_more(argv: t.Sequence[str], status: int, said: str, tries: int) -> bool:
+    """Whether a connection that did not start is started again, as what it is upon may not be ready yet. tries: how often it was."""
+    starts = tuple(argv[:1]) == ("nmcli",) and "up" in argv
+    return starts and status != 0 and tries < TRIES and any(words in said for words in _NOT_YET)
 
 
 def uuid_of(owner: str, name: str) -> str:

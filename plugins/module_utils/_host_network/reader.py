@@ -115,16 +115,13 @@ def _by_networkd(
         )
         path = state.get("NETWORK_FILE", "")
         if path and path not in ours:
-            yield (
-                name,
-                Claim(NETWORKD, path, re.search(rf"(?m)^Name\s*=\s*{re.escape(name)}\s*$", content(path)) is not None),
-            )
+            yield name, Claim(NETWORKD, path, networkd.for_one(content(path)))
 
 
 def _by_networkmanager(runner: Runner, ours: t.Collection[str]) -> tuple[frozenset[str], list[tuple[str, Claim]]]:
     """The interfaces that NetworkManager does not leave alone, and those that connections of others are for.
 
-    A connection that it has made up by itself, as it does for each NIC, is below /run and nobody's.
+    A connection that it has made up by itself, as it does for each NIC, is below /run and nobody's; those of Netplan are there, too.
     """
     managed, active = set(), {}
     for line in runner(
@@ -137,7 +134,7 @@ def _by_networkmanager(runner: Runner, ours: t.Collection[str]) -> tuple[frozens
     found = []
     listed = runner(("nmcli", "--terse", "--escape", "no", "--fields", "UUID,FILENAME", "connection"))
     for connection, _colon, path in (line.partition(":") for line in listed.splitlines()):
-        if path in ours or not path or path.startswith("/run/"):
+        if path in ours or not networkmanager.kept(path):
             continue
         bound = re.findall(r"(?m)^interface-name=(\S+)\s*$", content(path))
         names = {*bound, *([active[connection]] if connection in active else [])}

@@ -23,7 +23,13 @@ from ansible_collections.overloom.fabric.plugins.module_utils._host_network impo
 from ansible_collections.overloom.fabric.plugins.module_utils._host_network.declaration import Item, Kept
 from ansible_collections.overloom.fabric.plugins.module_utils._host_network.reader import MANAGERS, Claim, Found
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import Settings
-from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Remove, Step, Write
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
+    FabricError,
+    Remove,
+    Runner,
+    Step,
+    Write,
+)
 
 NICS = ("eth1", "eth2", "eth3")
 NOTES = {"networkd": networkd.NOTE, "networkmanager": networkmanager.NOTE, "ifupdown": ifupdown.NOTE}
@@ -308,6 +314,71 @@ def test_a_nic_of_others_is_refused_with_the_ways_on(claim: Claim, manager: str,
         assert world.change(bond(), settings=Settings("us", adopt=True))
 
 
+def test_a_file_for_whichever_nic_there_is_refuses_none_that_is_unused() -> None:
+    """Images have `Name=en*` with DHCP; a NIC with an address of it, or with VLANs, is in use."""
+    world = World()
+    world.claims = {name: [Claim("networkd", "/run/systemd/network/10-netplan-all-en.network", False)] for name in NICS}
+    world.run(bond(), {"name": "eth3"})
+    assert world.change(bond(), {"name": "eth3"}) == []
+    world.run(bond(state="absent"), {"name": "eth3", "state": "absent"})
+    world.link("eth1.5", link="eth1", linkinfo={"info_kind": "vlan", "info_data": {"id": 5}})
+    with pytest.raises(FabricError, match="member eth1 is configured by /run/systemd/network/10-netplan-all-en"):
+        world.change(bond())
+    world.links["eth1.5"]["linkinfo"] = {"info_kind": "veth"}
+    assert world.change(bond())
+    world.links["eth2"]["addr_info"] = [{"local": "198.51.100.1", "prefixlen": 24, "family": "inet", "scope": "global"}]
+    with pytest.raises(FabricError, match="member eth2 has the address 198.51.100.1/24, which is not ours"):
+        world.change(bond())
+
+
+@pytest.mark.parametrize(
+    ("text", "alone"),
+    [
+        ("[Match]\nName=eth1\n[Network]\nDHCP=yes\n", True),
+        # As Netplan writes it for `match: macaddress`, without and with set-name.
+        ("[Match]\nPermanentMACAddress=52:54:00:12:34:56\n\n[Network]\nDHCP=ipv4\n", True),
+        ("[Match]\nMACAddress=52:54:00:12:34:56\nName=ens3\n[Network]\n", True),
+        ("[Match]\nPath=pci-0000:02:00.0\n", True),
+        ("[Match]\nName=en*\n[Network]\nDHCP=yes\n", False),
+        ("[Match]\nName=eth1 eth2\n", False),
+        ("[Match]\nName=!eth0\n", False),
+        ("[Match]\nType=ether\n[Network]\nName=x\n", False),
+    ],
+)
+def test_which_files_are_for_one_nic_alone(text: str, alone: bool) -> None:
+    assert networkd.for_one(text) is alone
+
+
+def test_whose_connections_of_networkmanager_are() -> None:
+    for path, kept in (
+        ("/etc/NetworkManager/system-connections/lan.nmconnection", True),
+        ("/etc/sysconfig/network-scripts/ifcfg-eth1", True),
+        ("/run/NetworkManager/system-connections/netplan-eth1.nmconnection", True),
+        ("/run/NetworkManager/system-connections/Wired connection 1.nmconnection", False),
+        ("", False),
+    ):
+        assert networkmanager.kept(path) is kept
+
+
+NOT_YET = "Error: Connection activation failed: The device could not be readied for configuration\n"
+
+
+@pytest.mark.parametrize(
+    ("argv", "answers", "runs", "status"),
+    [
+        (("nmcli", "connection", "up"), [(4, "", NOT_YET), (4, "", NOT_YET), (0, "", "")], 3, 0),
+        (("nmcli", "connection", "up"), [(4, "", NOT_YET)] * 99, networkmanager.TRIES, 4),
+        (("nmcli", "connection", "up"), [(4, "", "Error: unknown connection")] * 2, 1, 4),
+        (("nmcli", "connection", "reload"), [(4, "", NOT_YET)] * 2, 1, 4),
+    ],
+)
+def test_a_vlan_whose_bond_is_not_ready_yet_is_started_again_for_a_bounded_time(argv, answers, runs, status) -> None:
+    left, pauses = list(answers), []
+    runner = compare.patient(Runner(lambda _argv, _stdin: left.pop(0)), pauses.append)
+    assert runner.run(argv)[0] == status
+    assert (len(answers) - len(left), runner.spawned, len(pauses)) == (runs, runs, runs - 1)
+
+
 @pytest.mark.parametrize("row", [bond(), vlan(parent="eth1")])
 def test_networkd_takes_no_nic_that_networkmanager_has(row: dict[str, t.Any]) -> None:
     world = World()
@@ -414,9 +485,11 @@ def test_what_is_found_otherwise_is_made_so_again() -> None:
 
 def test_ifupdown_reads_what_it_is_told_to_read() -> None:
     world = World("ifupdown")
-    found = world.found()._replace(sources=())
-    with pytest.raises(FabricError, match="^/etc/network/interfaces does not read /etc/network/interfaces.d"):
-        compare.goal(found, declared(bond()), US, "auto")
+    # As older images of Ubuntu have it: ours would never be read.
+    for sources in ((), ("/etc/network/interfaces.d/*.cfg",)):
+        found = world.found()._replace(sources=sources)
+        with pytest.raises(FabricError, match="^/etc/network/interfaces does not read /etc/network/interfaces.d"):
+            compare.goal(found, declared(bond()), US, "auto")
     text = "source /etc/network/interfaces.d/*\nauto eth0\niface eth0 inet \\\n  dhcp\n# iface eth9 inet manual\n"
     assert ifupdown.defined(text) == ["eth0"] and ifupdown.sourced(text) == ["/etc/network/interfaces.d/*"]
     assert ifupdown.path_of("bond0.200") != ifupdown.path_of("bond0_200")
