@@ -86,7 +86,7 @@ def compile_plan(
     guests = Guests(values)
     containers, services = Containers(values), Services(values)
     policy = Policy(values, guests, edges, stated)
-    dhcp, edge_routers = DhcpServices(values, guests), Edges(values, edges, policy)
+    dhcp, edge_routers = DhcpServices(values, guests, edges), Edges(values, edges, policy)
     ovn = Ovn(values, edges, edge_routers, central, dhcp, guests)
     if problems:
         raise PlanError(problems)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 import typing as t
 
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.edges import Edge
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import (
     DHCP,
     IN_NAMESPACE,
@@ -190,8 +191,9 @@ class Served(t.NamedTuple):
 class DhcpServices:
     """All DHCP servers and clients of the fabric, each checked once. What is wrong goes to the values' problems."""
 
-    def __init__(self, values: Values, guests: Guests) -> None:
+    def __init__(self, values: Values, guests: Guests, edges: t.Sequence[Edge]) -> None:
         self.values = values
+        self.edges = edges
         self.guests = guests
         self.problems = values.problems
         self.served: dict[str, Served] = {}
@@ -310,7 +312,7 @@ class DhcpServices:
 
     def _taken(self, segment: Segment) -> dict[Address, str]:
         """The addresses of the segment that somebody has, each with who that is."""
-        found: dict[Address, str] = {}
+        found = self._of_routers(segment)
         for endpoint in self.values.endpoints:
             addressed = self.values.addressed.get(endpoint.id)
             if addressed and endpoint.segment == segment.name:
@@ -322,6 +324,19 @@ class DhcpServices:
             for peer in overlay.peers:
                 found.update({one: f"the peer {peer.name}" for name, one in peer.endpoints if name == segment.name})
         return {address: who for address, who in found.items() if address}
+
+    def _of_routers(self, segment: Segment) -> dict[Address, str]:
+        """The addresses that OVN's routers have on a segment, each with the edge; those of edges in namespaces are endpoints."""
+        found: dict[Address, str] = {}
+        for edge in self.edges:
+            legs = [leg for leg in edge.legs if leg.segment == segment.name] if edge.distributed else []
+            for leg in legs:
+                given = [leg.address, leg.address6]
+                if leg is edge.provider:
+                    given += [one.address for one in edge.nat] + [one.address for one in edge.forwards]
+                    given += [one.address for one in edge.floating]
+                found.update({address: f"edge {edge.name}" for address in given if address})
+        return found
 
     def _ranges(self, served: Served) -> list[Range]:
         """The ranges, as given or the largest free room of each subnet."""

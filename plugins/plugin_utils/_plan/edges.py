@@ -57,7 +57,7 @@ def add_legs(intent: Intent, edges: list[Edge], problems: list[str]) -> None:
             _check_distributed(edge, segments, problems)
             if edge.provider:
                 # The hosts of a gateway may be many.
-                _hosts_of(intent, edge, problems, len(intent.hosts))
+                _hosts_of(intent, edge, problems, most=None)
             continue
         for floating in edge.floating:
             problems.append(
@@ -80,12 +80,14 @@ def _find_router(intent: Intent, edge: Edge, segments: dict[str, Segment]) -> No
     edge.provider = next(iter(outside), None) if edge.distributed else None
 
 
-def _hosts_of(intent: Intent, edge: Edge, problems: list[str], most: int = vrrp.MOST_HOSTS) -> list[str]:
-    """The hosts that an edge is on, if these are of the fabric."""
+def _hosts_of(intent: Intent, edge: Edge, problems: list[str], most: int | None = vrrp.MOST_HOSTS) -> list[str]:
+    """The hosts that an edge is on, if these are of the fabric. most: how many it may be on; None for as many as there are."""
     where, before = f"{edge.where}.hosts", len(problems)
-    if not 1 <= len(edge.hosts) <= most:
+    if not edge.hosts or (most and len(edge.hosts) > most):
         much = f"names {len(edge.hosts)} hosts" if edge.hosts else "is empty"
-        problems.append(f"{where} {much}; name one host that the edge is on, or two of which one is active.")
+        problems.append(
+            f"{where} {much}; name one host that the edge is on, or {'two' if most else 'several'} of which one is active."
+        )
     if len(set(edge.hosts)) < len(edge.hosts):
         twice = next(name for name in edge.hosts if edge.hosts.count(name) > 1)
         problems.append(
@@ -321,7 +323,7 @@ class Edges:
                     "address": str(one.address),
                     "protocol": one.protocol,
                     "port": one.port,
-                    "to": forward.target,
+                    "to": self.points[forward.target].id,
                     "to_port": one.to_port,
                 }
                 for forward, one in zip(edge.forwards, table.forwards)
@@ -329,7 +331,7 @@ class Edges:
             "floating": [
                 {
                     "address": str(one.address),
-                    "to": one.target,
+                    "to": self.points[one.target].id,
                     "inner": str(self.values.addressed[self.points[one.target].id].address.value),
                     "distributed": one.distributed,
                 }
@@ -381,9 +383,19 @@ class Edges:
 
     def _check_nat(self, edge: Edge) -> None:
         """Each translates what leaves by another segment of the edge, to an address there."""
+        sources: dict[Network, Nat] = {}
         for nat in edge.nat:
             self._check_on_edge(edge, f"{nat.where}.out", nat.out)
             source = self._nat_source(edge, nat)
+            if nat.address and nat.address.version == 6:
+                self.problems.append(
+                    f"{nat.where}.address {nat.address} is IPv6, and NAT is for IPv4; give an address of that."
+                )
+            other = sources.setdefault(source, nat) if source and edge.distributed else nat
+            if other is not nat:
+                self.problems.append(
+                    f"{other.where} and {nat.where} both translate {source}, which can leave by one address; leave one of them out."
+                )
             out = self.values.segments.get(nat.out) if nat.out else None
             if source is None or out is None:
                 continue

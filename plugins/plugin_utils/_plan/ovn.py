@@ -30,7 +30,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import addre
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.dhcp import DhcpServices
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.edges import Edges
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.guests import Guests
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.ovn_gateways import Gateways, active_name
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.ovn_gateways import Gateways, active_name, holders
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.values import Values
 from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.ovn import (
     Asked,
@@ -107,6 +107,7 @@ class Ovn:
         self.routers = routers
         self.central = central
         self.dhcp = dhcp
+        self.guests = guests
         self.segments = [segment for segment in values.segments.values() if values.ovn(segment)]
         self.points: dict[str, list[Endpoint]] = {segment.name: [] for segment in self.segments}
         for endpoint in values.endpoints:
@@ -116,7 +117,7 @@ class Ovn:
             self.fabric, (one for here in guests.by_host.values() for one in here), values.ovn
         ):
             self.further[nic.segment].append(nic)
-        self.gateways = Gateways(values, self.edges, routers)
+        self.gateways = Gateways(values, self.edges, routers, guests)
         self._check()
 
     def part(self, host: str) -> Item:
@@ -297,7 +298,7 @@ class Ovn:
             "mac": self._mac(edge, leg),
             "networks": [addresses.with_prefix(address, net) for address, net in pairs if address and net],
             "ipv6_ra_configs": ovn_dhcp.advertised(self._told(segment))
-            if segment.dhcp and leg.address6 and leg.gateway
+            if segment.dhcp and leg.gateway and any(one and one.version == 6 for one in (leg.address, leg.address6))
             else {},
         }
 
@@ -464,7 +465,7 @@ class Ovn:
             where = f"{leg.where}.{option} {address}"
             if address.version != subnet.version or address not in subnet or addresses.reserved(subnet, address):
                 self.problems.append(f"{where} is no address of segment {segment.name} ({subnet}); give one there.")
-            for holder in self._holders(segment.name, address):
+            for holder in holders(self.values, self.guests, segment.name, address):
                 self.problems.append(f"{where} is also that of {holder}; give one of them another address.")
             for other in others:
                 if address in (other.address, other.address6) and leg.where > other.where:
@@ -485,15 +486,6 @@ class Ovn:
             self.problems.append(
                 f"{leg.where}.address6 {leg.address6} is given, but segment {segment.name} has no subnet6; give it one, or leave the address out."
             )
-
-    def _holders(self, segment: str, address: t.Any) -> list[str]:
-        """The endpoints that have an address."""
-        found = []
-        for endpoint in self.points.get(segment, ()):
-            addressed = self.values.addressed.get(endpoint.id)
-            if addressed and address in (addressed.address.value, addressed.address6.value, *endpoint.further):
-                found.append(endpoint.id)
-        return found
 
 
 def _placed(endpoint: Endpoint) -> Item:

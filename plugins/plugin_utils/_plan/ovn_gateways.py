@@ -13,20 +13,30 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.edges import Edge, Floating, Leg
-from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import Address, Endpoint, Segment
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.edges import Edge, Floating, Forward, Leg, Nat
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import Address, Endpoint, Network, Segment
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import suggest, word
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import addresses, ovn_guests
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.edge_table import Forwarded
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.edges import Edges
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.guests import Guests
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.values import Values
 
 Item = t.Dict[str, t.Any]
 
 # Packets of BFD that may be lost until a gateway is taken for dead.
 LOST = "3"
-# An address outside that an edge has, and whether it is nobody else's, not even the edge's own.
-Used = t.Tuple[str, Edge, str, t.Any, bool]
+
+
+class Used(t.NamedTuple):
+    """An address outside that an edge has. nets: of which subnets it has to be. alone: whether it is nobody else's, not even the edge's own."""
+
+    where: str
+    edge: Edge
+    segment: str
+    address: t.Any
+    nets: list[Network]
+    alone: bool = False
 
 
 def outside_name(fabric: str, segment: str) -> str:
@@ -57,8 +67,9 @@ def spelled(address: Address | None, port: int) -> str:
 class Gateways:
     """The edges of OVN with a leg outside, each checked once. What is wrong goes to the values' problems."""
 
-    def __init__(self, values: Values, edges: t.Iterable[Edge], routers: Edges) -> None:
+    def __init__(self, values: Values, edges: t.Iterable[Edge], routers: Edges, guests: Guests) -> None:
         self.values = values
+        self.guests = guests
         self.problems = values.problems
         self.fabric = values.intent.name
         self.routers = routers
@@ -209,11 +220,6 @@ class Gateways:
         stated = [(f"{nat.where}.out", nat.out) for nat in edge.nat]
         stated += [(f"{forward.where}.segment", forward.segment) for forward in edge.forwards]
         stated += [(f"{floating.where}.segment", floating.segment) for floating in edge.floating]
-        sources = [nat.source for nat in edge.nat if isinstance(nat.source, str)]
-        for source in dict.fromkeys(one for one in sources if sources.count(one) > 1):
-            self.problems.append(
-                f"{edge.where}.nat has from {source} twice, which can leave by one address; leave one of them out."
-            )
         provider = edge.provider.segment if edge.provider else None
         for where, segment in stated if provider else ():
             if segment and segment != provider:
@@ -242,6 +248,12 @@ class Gateways:
             )
         elif target.id in self.values.addressed and self.inner(floating) is None:
             self.problems.append(f"{floating.where}.to {target.id} has no IPv4 address; name another endpoint.")
+        inner = self.inner(floating) if target.id in self.values.addressed else None
+        for nat in edge.nat:
+            if inner and nat.source in (str(inner), f"{inner}/32"):
+                self.problems.append(
+                    f"{nat.where} and {floating.where} both translate {inner}, which can leave by one address; leave one of them out."
+                )
         for other in edge.floating[: edge.floating.index(floating)]:
             if other.target == floating.target:
                 self.problems.append(
@@ -251,41 +263,49 @@ class Gateways:
     def _check_addresses(self) -> None:
         """Each address outside is in the provider network, and answered by one router alone."""
         used = [one for edge in self.edges for one in self._used(edge)]
-        for number, (where, edge, segment, address, alone) in enumerate(used):
-            provider = self.values.segments[segment]
-            net = next((n for n in (provider.subnet, provider.subnet6) if n and n.version == address.version), None)
-            if net and (address not in net or addresses.reserved(net, address)):
+        for number, one in enumerate(used):
+            said = f"{one.where} {one.address}"
+            if one.nets and not any(
+                one.address in net and not addresses.reserved(net, one.address) for net in one.nets
+            ):
+                nets = " and ".join(map(str, one.nets))
                 self.problems.append(
-                    f"{where} {address} is no address of the provider network {segment} ({net}); give one there."
+                    f"{said} is no address of the provider network {one.segment} ({nets}); give one there."
                 )
-            for holder in self._holders(segment, address):
-                self.problems.append(f"{where} {address} is also that of {holder}; give one of them another address.")
-            for other_where, other, there, same, other_alone in used[:number]:
-                if (there, same) == (segment, address) and (alone or other_alone or other is not edge):
-                    self.problems.append(
-                        f"{where} {address} is also that of {other_where}; give one of them another address."
-                    )
+            for holder in holders(self.values, self.guests, one.segment, one.address):
+                self.problems.append(f"{said} is also that of {holder}; give one of them another address.")
+            for other in used[:number]:
+                same = (other.segment, other.address) == (one.segment, one.address)
+                if same and (one.alone or other.alone or other.edge is not one.edge):
+                    self.problems.append(f"{said} is also that of {other.where}; give one of them another address.")
 
     def _used(self, edge: Edge) -> list[Used]:
-        """The addresses outside that an edge has."""
-        leg = t.cast(Leg, edge.provider)
-        found: list[Used] = [
-            (f"{leg.where}.{option}", edge, leg.segment, getattr(leg, option), False)
-            for option in ("address", "address6")
+        """The addresses outside that an edge has. What is IPv6 and would be translated is refused elsewhere."""
+        leg, provider = t.cast(Leg, edge.provider), self._provider(edge)
+        nets = [net for net in (provider.subnet, provider.subnet6) if net]
+        found = [
+            Used(f"{leg.where}.{option}", edge, leg.segment, address, [net] if net else [])
+            for option, address, net in (
+                ("address", leg.address, provider.subnet),
+                ("address6", leg.address6, provider.subnet6),
+            )
         ]
-        found += [(f"{nat.where}.address", edge, leg.segment, nat.address, False) for nat in edge.nat]
-        found += [(f"{forward.where}.address", edge, leg.segment, forward.address, False) for forward in edge.forwards]
+        stated: list[Nat | Forward | Floating] = [*edge.nat, *edge.forwards, *edge.floating]
         found += [
-            (f"{floating.where}.address", edge, leg.segment, floating.address, True) for floating in edge.floating
+            Used(f"{one.where}.address", edge, leg.segment, one.address, nets, isinstance(one, Floating))
+            for one in stated
+            if one.address and (isinstance(one, Forward) or one.address.version == 4)
         ]
-        return [one for one in found if one[3]]
+        return [one for one in found if one.address]
 
-    def _holders(self, segment: str, address: Address) -> list[str]:
-        """The endpoints of a provider network that have an address."""
-        return [
-            endpoint.id
-            for endpoint in self.values.endpoints
-            if endpoint.segment == segment
-            for addressed in [self.values.addressed.get(endpoint.id)]
-            if addressed and address in (addressed.address.value, addressed.address6.value)
-        ]
+
+def holders(values: Values, guests: Guests, segment: str, address: t.Any) -> list[str]:
+    """Who has an address of a segment, but for OVN's routers: endpoints, edges in namespaces among them, and further NICs of guests."""
+    found = []
+    for endpoint in values.endpoints:
+        addressed = values.addressed.get(endpoint.id) if endpoint.segment == segment else None
+        own = (addressed.address.value, addressed.address6.value) if addressed else ()
+        if address in (*own, *endpoint.further, *endpoint.virtual) and addressed:
+            found.append(endpoint.id)
+    found += [guests.taken[segment, address]] if (segment, address) in guests.taken else []
+    return list(dict.fromkeys(found))

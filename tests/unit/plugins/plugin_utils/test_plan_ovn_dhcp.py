@@ -94,6 +94,14 @@ def test_routers_advertise_to_segments_with_dhcp_alone() -> None:
     assert [port["ipv6_ra_configs"] for port in silent["ports"]] == [{}, {}]
 
 
+def test_routers_advertise_to_a_segment_of_ipv6_alone_too() -> None:
+    hosts = fabric(fabric_edges=[{**EDGE, "legs": [{"segment": "web", "address": "2001:db8:1::1"}, EDGE["legs"][1]]}])
+    for host in hosts.values():
+        host["fabric_segments"][0] = {"name": "web", "subnet": "2001:db8:1::/64", "dhcp": {}}
+    (router,) = central(planned(hosts))["northbound"]["routers"]
+    assert [port["ipv6_ra_configs"].get("address_mode") for port in router["ports"]] == ["dhcpv6_stateful", None]
+
+
 def test_verify_holds_what_a_client_was_given_against_the_plan() -> None:
     lease = expectations(served(fabric_edges=[EDGE]))["hosts"]["kvm2"]["dhcp"]["web2"]
     assert (lease["running"], lease["address"], lease["mtu"], lease["router"]) == (

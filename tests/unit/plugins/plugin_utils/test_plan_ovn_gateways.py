@@ -249,7 +249,7 @@ def floating(*items: Item) -> Item:
 @pytest.mark.parametrize(
     ("gateway", "sentence"),
     [
-        (changed(hosts=[]), r"\[gw\].hosts is empty; name one host"),
+        (changed(hosts=[]), r"\[gw\].hosts is empty; name one host that the edge is on, or several of which one is"),
         (changed(hosts=["kvm9"]), "hosts has kvm9, which is no host of the fabric"),
         (changed(hosts=["kvm1", "kvm1"]), "hosts names kvm1 twice"),
         (
@@ -277,7 +277,23 @@ def floating(*items: Item) -> Item:
         ),
         (changed(nat=[{"from": "web", "out": "db"}]), r"nat\[0\].out db is not the edge's provider network; name wan"),
         (changed(nat=[{"from": "web", "out": "wan", "address": "10.8.0.1"}]), "10.8.0.1 is no address of the provider"),
-        (changed(nat=[{"from": "web", "out": "wan"}] * 2), r"\[gw\].nat has from web twice, which can leave by one"),
+        (
+            changed(nat=[{"from": "web", "out": "wan"}, {"from": "10.1.1.0/24", "out": "wan", "address": "10.9.0.8"}]),
+            r"nat\[0\] and .*nat\[1\] both translate 10.1.1.0/24, which can leave by one",
+        ),
+        (
+            changed(nat=[{"from": "10.1.1.65", "out": "wan", "address": "10.9.0.8"}]),
+            r"nat\[0\] and .*floating\[0\] both translate 10.1.1.65, which can leave by one",
+        ),
+        (changed(nat=[{"from": "web", "out": "wan", "address": "2001:db8::1"}]), "2001:db8::1 is IPv6, and NAT is for"),
+        (
+            changed(forwards=[{**GATEWAY["forwards"][0], "address": "2001:db8::1"}]),
+            r"forwards\[www\].address 2001:db8::1 is no address of the provider network wan \(10.9.0.0/24\)",
+        ),
+        (
+            changed(legs=[*GATEWAY["legs"][:2], {**GATEWAY["legs"][2], "address": "2001:db8::1"}]),
+            r"legs\[2\].address 2001:db8::1 is no address of the provider network wan \(10.9.0.0/24\)",
+        ),
         (
             changed(forwards=[{**GATEWAY["forwards"][0], "segment": "db"}]),
             r"forwards\[www\].segment db is not the edge's provider network",
@@ -306,6 +322,69 @@ def test_two_gateways_with_one_address_outside_are_refused() -> None:
         PlanError, match=r"\[too\].legs\[1\].address 10.9.0.8 is also that of .*\[gw\].nat\[1\].address"
     ):
         planned(hosts)
+
+
+def test_addresses_of_a_provider_network_of_ipv6_are_of_that() -> None:
+    hosts = outside(changed(legs=[*GATEWAY["legs"][:2], {**GATEWAY["legs"][2], "address": "2001:db8:9::1"}], nat=[]))
+    for host in hosts.values():
+        host["fabric_segments"][-1] = {**WAN, "subnet": "2001:db8:9::/64"}
+    hosts["kvm2"]["fabric_endpoints"][-1]["address"] = "2001:db8:9::2"
+    sentence = r"floating\[0\].address 10.9.0.20 is no address of the provider network wan \(2001:db8:9::/64\)"
+    with pytest.raises(PlanError, match=sentence):
+        planned(hosts)
+
+
+def test_what_a_namespace_edge_or_a_guests_further_nic_has_is_refused_of_a_router() -> None:
+    lan = {"name": "lan", "overlay": "office", "vlan": 40, "subnet": "10.8.0.0/24"}
+    edge: Item = {
+        "name": "old",
+        "hosts": ["kvm1"],
+        "legs": [
+            {"segment": "lan", "address": "10.8.0.1"},
+            {"segment": "wan", "address": "10.9.0.5", "gateway": False},
+        ],
+        "nat": [{"from": "lan", "out": "wan", "address": "10.9.0.20"}],
+    }
+    hosts = outside(fabric_policy=[])
+    for host in hosts.values():
+        host["fabric_edges"] = [GATEWAY, edge]
+        host["fabric_segments"].append(lan)
+    with pytest.raises(PlanError, match="address 10.9.0.20 is also that of kvm1/old-wan"):
+        planned(hosts)
+    hosts = outside()
+    nics = [{"segment": "web", "address": "10.1.1.1"}, {"segment": "wan", "address": "10.9.0.21"}]
+    guest = {"role": "linux", "image": "lab", "nics": nics}
+    hosts["kvm1"]["fabric_endpoints"].append({"name": "g", "kind": "guest", "segment": "db", "guest": guest})
+    with pytest.raises(PlanError) as refused:
+        planned(hosts)
+    assert "floating[1].address 10.9.0.21 is also that of kvm1/g" in str(refused.value)
+    assert "legs[0].address 10.1.1.1 is also that of kvm1/g" in str(refused.value)
+
+
+def test_dhcp_on_the_provider_network_leases_no_address_of_a_router() -> None:
+    hosts = outside(floating({"address": "10.9.0.100"}))
+    served = [{"hosts": ["kvm1"]}, {"hosts": ["kvm1"], "ranges": ["10.9.0.90-10.9.0.110"]}]
+    for host in hosts.values():
+        host["fabric_segments"][-1] = {**WAN, "dhcp": served[0]}
+    (server,) = planned(hosts)["hosts"]["kvm1"]["dhcp_servers"]
+    (begin, end) = (ipaddress.ip_address(one) for one in server["ranges"][0].split("-"))
+    taken = [ipaddress.ip_address(one) for one in ("10.9.0.1", "10.9.0.8", "10.9.0.100")]
+    assert not any(begin <= one <= end for one in taken)
+    for host in hosts.values():
+        host["fabric_segments"][-1] = {**WAN, "dhcp": served[1]}
+    with pytest.raises(PlanError, match="has 10.9.0.100, the address of edge gw; give ranges without it"):
+        planned(hosts)
+
+
+def test_forwards_and_floating_addresses_to_what_may_move_are_verified_too() -> None:
+    mobile = {"name": "mob", "host": "kvm1", "segment": "web"}
+    gateway = {**floating({"address": "10.9.0.20", "to": "mob"}), "forwards": [{**GATEWAY["forwards"][0], "to": "mob"}]}
+    hosts = outside(gateway, fabric_policy=[{"name": "in", "from": ["wan"], "to": ["mob"]}])
+    for host in hosts.values():
+        host["fabric_endpoints"].append(mobile)
+    expected = expectations(planned(hosts))
+    assert ("kvm2/isp", "kvm1/mob", "10.9.0.20") in {(p["from"], p["to"], p["address"]) for p in expected["pairs"]}
+    assert ("kvm2/isp", "kvm1/mob", 80) in {(c["from"], c["to"], c["port"]) for c in expected["connections"]}
 
 
 def test_a_router_between_tenants_with_one_subnet_is_refused() -> None:
