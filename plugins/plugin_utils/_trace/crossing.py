@@ -150,11 +150,34 @@ class Crossing:
         fitting = [one for one in routes if inside(packet.target, one["ip_prefix"])]
         best = max(fitting, key=lambda one: ipaddress.ip_network(one["ip_prefix"]).prefixlen, default=None)
         for leg in edge["legs"]:
+            if leg["segment"] == edge["provider"]:
+                # What leaves OVN is translated by the host that is the gateway: see leaves.
+                continue
             for address in (packet.target, best["nexthop"] if best else packet.target):
                 far = self._having(leg["segment"], address) if self.on_link(leg["segment"], address) else None
                 if far:
                     back = self._distributed(edge, leg["segment"], leg["address6" if six else "address"])
                     return Leg(here, far, packet, there, back)
+        return None
+
+    def leaves(self, source: End, target: str) -> Item | None:
+        """The edge whose gateway of OVN sends a packet out to its provider network, or None."""
+        segment = source.segment or ""
+        if self.on_link(segment, target):
+            return None
+        address = self._planned_route(source.host or "", source.space or "", target) or self._gateway(segment, target)
+        edge = next((one for one in self.edges.values() if address and self._distributed(one, segment, address)), None)
+        if edge is None or edge["provider"] is None:
+            return None
+        own = [leg["segment"] for leg in edge["legs"] if leg["segment"] != edge["provider"]]
+        return None if any(self.on_link(one, target) for one in own) else edge
+
+    def translated_by(self, address: str) -> Item | None:
+        """The edge that is a router of OVN and answers for an address: of a leg, of NAT, of a forwarded port, or floating."""
+        for edge in self.edges.values():
+            taken = [*edge["nat"], *edge["forwards"], *edge["floating"]]
+            if edge["provider"] and address in {*self._addresses(edge), *(one["address"] for one in taken)}:
+                return edge
         return None
 
     def _distributed(self, edge: Item, segment: str, address: str) -> Gateway | None:

@@ -275,6 +275,8 @@ def route(space: Item, way: Route, iif: str = "lo") -> kernel.Hop:
         said = f"{source.id} has a route of type {found['type']} to {found['to']}"
         gone = ruled or f"route del {found['type']} {found['to']}"
         raise Died("route-refuses", f"{said}{_table(found)}", planned, on + entered(name, gone))
+    if found["type"] == "local" and own_address(way):
+        return kernel.Hop("lo", None)
     if found["type"] == "local":
         said = f"{source.id} has the address {packet.target} itself, and keeps the packet"
         dev = kernel.has_address(space, packet.target) or source.interface
@@ -287,6 +289,17 @@ def route(space: Item, way: Route, iif: str = "lo") -> kernel.Hop:
         said = f"the route of {source.id} to {packet.target}{_table(found)} leads elsewhere: {leads}"
         raise Died("wrong-route", said, planned, on + entered(name, ruled) if ruled else mend)
     return hop
+
+
+def own_address(way: Route) -> bool:
+    """Whether the packet's target is planned to be in its sender's own namespace, as a virtual address may be."""
+    host = way.plan["hosts"].get(way.source.host or "") or {"namespaces": ()}
+    here = [one for one in host["namespaces"] if one["name"] == way.source.space]
+    return any(
+        kernel.bare(address) == way.packet.target
+        for one in here
+        for address in [*one["addresses"], *one["virtual_addresses"]]
+    )
 
 
 def _table(found: Item) -> str:

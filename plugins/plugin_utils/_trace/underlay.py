@@ -600,6 +600,15 @@ def _cards(underlay: Underlay, space: Item, host: str, dev: str, outer: Outer) -
     _room(_linked(space, host, dev), host, cable, outer)
     if cable is None:
         return []
+    notes = _behind(underlay, space, cable, outer)
+    if cable.bridge:
+        _plugged(underlay, cable)
+    return notes
+
+
+def _behind(underlay: Underlay, space: Item, cable: Cable, outer: Outer) -> list[str]:
+    """The cards behind an interface: one of them at least carries the packet."""
+    host = cable.host
     reasons: dict[str, Died] = {}
     for card in cable.cards:
         try:
@@ -612,10 +621,27 @@ def _cards(underlay: Underlay, space: Item, host: str, dev: str, outer: Outer) -
             _room(link, host, cable, outer)
     if cable.cards and len(reasons) == len(cable.cards):
         raise _cut_off(cable, list(reasons.values()))
-    if cable.bridge:
-        _plugged(underlay, cable)
     used = ", ".join(card for card in cable.cards if card not in reasons)
     return [f"bond {cable.port} of {used}", *(died.because for died in reasons.values())] if cable.bond else []
+
+
+def wire(view: View, path: Path, host: str, size: int, vlan: int | None) -> None:
+    """The NIC or bond by which a host has a VLAN of the underlay itself."""
+    underlay = Underlay(view)
+    cable = next((one for one in underlay.cables.values() if one.host == host and one.bridge and one.cards), None)
+    if cable is None:
+        return
+    notes = path.at(host, "underlay", host)
+    notes += _behind(underlay, view.space(host, ""), cable, Outer("", "", size))
+    row, planned = present(view, host, cable.bridge or "", cable.port), _tag(underlay, cable, cable.port)
+    mend = f"on {host}: ovs-vsctl clear port {cable.port} "
+    if row["tag"] != planned:
+        said = f"port {cable.port} on {host} has {_tag_in_words(row['tag'])}"
+        raise Died("tag", said, _tag_in_words(planned), mend + "tag")
+    if row["trunks"] and (vlan or 0) not in Vlans().parse(row["trunks"], "trunks"):
+        said = f"port {cable.port} on {host} carries only the VLANs {row['trunks']}"
+        raise Died("trunks", said, f"VLAN {vlan or 0}", mend + "trunks")
+    notes.append(f"VLAN {vlan}" if vlan else "untagged")
 
 
 def _linked(space: Item, host: str, name: str) -> Item:

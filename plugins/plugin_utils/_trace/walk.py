@@ -54,7 +54,7 @@ def _walk(view: View, path: Path, way: Route) -> None:
         _routed(view, path, way)
         return
     if source.host is None and not way.crossed:
-        path.at(source.id, "outside", source.id, "the plan does not know it; what it does is not read")
+        path.at(source.id, "outside", source.id, _outside(way, source.id))
         return
     before = None
     for number, leg in enumerate(way.legs):
@@ -62,9 +62,7 @@ def _walk(view: View, path: Path, way: Route) -> None:
         _lives(view, way, number)
         before = leg
     if not way.crossed and not way.switched:
-        path.at(
-            source.host or "", "outside", target.id, "beyond the segment: the plan does not know what its gateway does"
-        )
+        path.at(source.host or "", "outside", target.id, _beyond(way))
     elif before and before.target.host is not None:
         ends.arrive(view, path, before)
     if way.crossed and before and before.target.id != target.id and not edges.own(before, target):
@@ -74,6 +72,25 @@ def _walk(view: View, path: Path, way: Route) -> None:
             target.id,
             f"handed to {before.target.address}; what it does is not read",
         )
+
+
+def _outside(way: Route, name: str) -> str:
+    """What is not read of an end, in words."""
+    if name in way.world.points:
+        return "behind a gateway of OVN; what it does is not read"
+    return "the plan does not know it; what it does is not read"
+
+
+def _beyond(way: Route) -> str:
+    """What becomes of a packet that leaves its segment, in words."""
+    to = way.packet.target
+    if ends.own_address(way):
+        return f"{to} is {way.source.id}'s own"
+    edge = way.crossing.leaves(way.source, to) or way.crossing.translated_by(to)
+    if edge:
+        hosts = " or ".join(edge["hosts"])
+        return f"by edge {edge['name']}, OVN's gateway on {hosts}; what it translates and sends on is not read"
+    return "beyond the segment: the plan does not know what its gateway does"
 
 
 def _lives(view: View, way: Route, routers: int) -> None:
@@ -106,8 +123,11 @@ def _leg(view: View, path: Path, before: Route | None, leg: Route) -> None:
         ports.plugged(view, path, target, leg)
         return
     hosts = mesh.active(view, leg)
-    for number in range(len(hosts)):
-        _through(view, path, leg, hosts, number)
+    if leg.wired and len(hosts) > 1:
+        _by_wire(view, path, leg)
+    else:
+        for number in range(len(hosts)):
+            _through(view, path, leg, hosts, number)
     ports.plugged(view, path, target, leg)
 
 
@@ -138,6 +158,25 @@ def _through(view: View, path: Path, way: Route, hosts: list[str], number: int) 
     traced = _onward(view, path, way, host, far, bridge, before)
     ports.tunnel(view, path, host, far, way, _described(way, host, far))
     _cross(view, path, way, host, far, traced)
+
+
+def _by_wire(view: View, path: Path, way: Route) -> None:
+    """From host to host on a VLAN of the underlay itself."""
+    near, far = way.hosts[0], way.hosts[-1]
+    bridge, segment = way.source.bridge or "", way.segments[way.source.segment or ""]
+    nics = way.plan["hosts"][near]["underlay"]["nics"]
+    path.at(near, "switch", bridge)
+    _first(path, lambda trial: underlay.wire(view, trial, near, way.packet.size, segment["vlan"]))
+    goal = f"NIC {' or '.join(nics)}"
+    passage = ports.Passage(bridge, goal, None, lambda traced: any(nic in traced.outputs for nic in nics))
+    ports.tables(view, path, near, way, passage)
+    for host in (near, far):
+        underlay.wire(view, path, host, way.packet.size, segment["vlan"])
+    if len(way.plan["hosts"][far]["underlay"]["nics"]) == 1:
+        _here(view, path, way, far, segment["bridge"], near)
+    else:
+        # Of a bond only some members take what comes in.
+        path.at(far, "switch", segment["bridge"])
 
 
 def _by_ovn(view: View, path: Path, way: Route) -> None:

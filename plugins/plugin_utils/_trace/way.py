@@ -69,12 +69,31 @@ class Route:
         if ":" in self.source.address + self.target.address:
             packet = packet._replace(family=6)
             self.source, self.target = self._over_ipv6(self.source), self._over_ipv6(self.target)
+        self._apart(source, target)
         self.packet = packet._replace(source=self.source.address, target=self.target.address)
         self.crossed: list[Route] = []
         # The router of OVN between both ends, as each of them sees it.
         self.gateways: tuple[Gateway | None, Gateway | None] = (None, None)
         self.hosts = self._hosts()
         self._cross()
+
+    def _apart(self, source: str, target: str) -> None:
+        """Refuse two ends between which no packet goes from the one to the other, or not by the interface that is named."""
+        near, far = self.source, self.target
+        if near.address == far.address:
+            raise TraceError(
+                f"from {source} to {target}: both have the address {near.address}, in segments that are kept apart; no packet goes between them."
+            )
+        points = self.world.points
+        if near.segment == far.segment or not near.space or points[near.id].get("edge"):
+            return
+        other = next(
+            (one for one in points.values() if (one["host"], one["segment"]) == (near.host, far.segment)), None
+        )
+        if other and self._endpoint(other).space == near.space:
+            raise TraceError(
+                f"from {source} to {target}: the namespace of {source} has {other['id']} on that segment, and sends by it; name {other['id']}."
+            )
 
     def _cross(self) -> None:
         """Find the legs of a way from segment to segment."""
@@ -84,6 +103,10 @@ class Route:
             return
         legs = self.crossing.legs(self.source, self.packet)
         if not legs or (len(legs) == 1 and legs[0].target.host is None):
+            if not self.switched and self.crossing.leaves(self.source, self.packet.target):
+                # What comes there has another header.
+                self.target = outside(self.target.address)._replace(id=self.target.id)
+                self.hosts = self._hosts()
             return
         self.crossed = [self._leg(leg) for leg in legs]
         self.source = self.crossed[0].source
@@ -219,6 +242,11 @@ class Route:
     def logical(self) -> bool:
         """Whether OVN forwards between both ends."""
         return self.switched and self.segments[self.source.segment or ""]["engine"] == OVN
+
+    @property
+    def wired(self) -> bool:
+        """Whether the segment is a VLAN of the underlay itself, which has no tunnels."""
+        return self.switched and self.segments[self.source.segment or ""]["encapsulation"] == "vlan"
 
     @property
     def next_mac(self) -> str | None:
@@ -379,7 +407,8 @@ class Route:
         if before is None:
             return {"bridge": self.source.bridge, "flow": f"in_port={quoted(self.source.port or '')},{fields}"}
         tunnel = self.tunnel(host, before)
-        port = quoted(tunnel["name"]) if tunnel else "0"
+        nics = self.plan["hosts"][host]["underlay"]["nics"] if self.wired else []
+        port = quoted(tunnel["name"]) if tunnel else quoted(nics[0]) if nics else "0"
         inside = (
             f"tun_id={segment['key']:#x}," if self.keyed else f"dl_vlan={segment['vlan']}," if segment["vlan"] else ""
         )

@@ -1,0 +1,210 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Trace on what was read of sound fabrics, and of fabrics of which anything is missing: no false cause, and a verdict in each case."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import typing as t
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ansible_collections.overloom.fabric.plugins.plugin_utils._capture.points import points, questions
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import draw, walk
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.way import Packet, Route, TraceError
+from ansible_collections.overloom.fabric.tests.unit.intents import INVENTORIES, SPEC, fabrics, inventory_plan
+from ansible_collections.overloom.fabric.tests.unit.trace_world import World
+
+Item = t.Dict[str, t.Any]
+
+OUTSIDE = ("203.0.113.9", "2001:db8:ffff::9")
+MEASURED = (None, {"sent": 5, "received": 0}, {"sent": 5, "received": 5})
+# Dictionaries of a reading whose keys are names of what is there.
+NAMED = {
+    "links",
+    "bridges",
+    "ports",
+    "spaces",
+    "traces",
+    "guests",
+    "units",
+    "ids",
+    "members",
+    "options",
+    "rp_filter",
+    "arp_ignore",
+}
+
+
+@functools.lru_cache(maxsize=None)
+def world(name: str) -> World:
+    """The world of an inventory."""
+    return World(inventory_plan(name)[0])
+
+
+def all_ends(plan: Item) -> list[str]:
+    """Whatever a trace may be from or to: endpoints, hosts, routers, addresses of edges, and of nobody."""
+    legs = [leg[key] for edge in plan["edges"] for leg in edge["legs"] for key in ("address", "address6")]
+    taken = [one["address"] for edge in plan["edges"] for one in [*edge["forwards"], *edge["floating"]]]
+    points = [point["id"] for point in plan["endpoints"]]
+    return list(dict.fromkeys([*points, *plan["hosts"], *plan["routers"], *filter(None, legs), *taken, *OUTSIDE]))
+
+
+def ways(plan: Item) -> t.Iterator[Route]:
+    """Each way that may be asked for."""
+    for source, target in itertools.permutations(all_ends(plan), 2):
+        try:
+            yield Route(plan, source, target, Packet())
+        except TraceError as error:
+            assert str(error).endswith(".") or str(error).endswith("?"), error
+
+
+def sound(here: World) -> int:
+    """Judge each way of a sound fabric; returns how many of them the plan knows from end to end."""
+    known = 0
+    for way in ways(here.plan):
+        report = walk.judge(way, here.seen(way), None)
+        told = "\n".join(draw.lines(report))
+        if (way.switched or way.crossed) and way.target.space != "":
+            known += 1
+            doubts = [*report["there"]["doubts"], *report["back"]["doubts"]]
+            # A router of the intent's may have no way on to an address outside.
+            assert report["passed"] and {one["cause"] for one in doubts} <= {"no-route"}, told
+        assert report["died"] is None or report["died"]["cause"] == "no-route", told
+        assert way.probe() is None or questions(way, points(way), True, {}), told
+    return known
+
+
+@pytest.mark.parametrize("name", INVENTORIES)
+def test_no_way_of_a_sound_inventory_gives_an_alarm(name):
+    here = world(name)
+    pairs = [one for one in itertools.permutations(here.plan["endpoints"], 2) if one[0]["segment"] == one[1]["segment"]]
+    assert sound(here) >= len(pairs)
+
+
+@settings(max_examples=12)
+@given(fabrics(most=3))
+def test_no_way_of_a_sound_random_fabric_gives_an_alarm(variables):
+    sound(World(compile_plan(variables, SPEC)))
+
+
+def places(value: t.Any, path: tuple = ()) -> t.Iterator[tuple[tuple, t.Any]]:
+    """Each place of a reading, with what it may be instead; ... where it may be missing."""
+    named = bool(path) and path[-1] in NAMED
+    if isinstance(value, dict):
+        for key, one in value.items():
+            if named:
+                yield (*path, key), ...
+            yield from places(one, (*path, key))
+    elif isinstance(value, list):
+        yield path, []
+        for number, one in enumerate(value):
+            yield from places(one, (*path, number))
+    elif isinstance(value, bool):
+        yield path, not value
+    elif isinstance(value, int):
+        yield path, 0
+
+
+def changed(value: t.Any, path: tuple, other: t.Any) -> t.Any:
+    """A copy with another value in one place."""
+    if not path:
+        return other
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    if path[1:] or other is not ...:
+        copy[path[0]] = changed(copy[path[0]], path[1:], other)
+    else:
+        del copy[path[0]]
+    return copy
+
+
+def silent(seen: Item) -> list[tuple[tuple, t.Any]]:
+    """Hosts, switches and databases that do not answer, and programs that are not installed."""
+    logical = {"northd": None, "chassis": [], "bindings": [], "traces": {}, "ports": {}, "made": {}}
+    switch = {"bridges": {}, "traces": {}, "ids": {}}
+    found: list[tuple[tuple, t.Any]] = [((host,), {"unreachable": True, "msg": "timed out"}) for host in seen]
+    found += [((host,), {"failed": True, "msg": "ip is not installed"}) for host in seen]
+    found += [((host, "switch"), {"error": "no such file", **switch}) for host in seen if "switch" in seen[host]]
+    found += [((host, "logical"), {"error": "refused", **logical}) for host in seen if "logical" in seen[host]]
+    return [*found, *(((host, name), None) for host in seen for name in ("controller", "guests") if name in seen[host])]
+
+
+@settings(max_examples=200)
+@given(st.data())
+def test_whatever_was_read_or_not_there_is_a_verdict_in_words(data):
+    here = world(data.draw(st.sampled_from(INVENTORIES)))
+    way = data.draw(
+        st.sampled_from([one for one in ways(here.plan) if one.switched or one.crossed or not one.target.host])
+    )
+    seen = here.seen(way)
+    for _number in range(data.draw(st.integers(1, 3))):
+        spots = silent(here.seen(way)) if data.draw(st.booleans()) else [*places(seen)]
+        path, other = data.draw(st.sampled_from(spots or silent(here.seen(way))))
+        if path[1:] and path[1] not in seen[path[0]]:
+            continue
+        seen = changed(seen, path, other)
+    report = walk.judge(way, seen, data.draw(st.sampled_from(MEASURED)))
+    assert all(line.strip() for line in draw.verdict(report)) and draw.sentence(report)
+    assert report["passed"] or report["undecided"] or report["died"]["because"]
+
+
+@pytest.mark.parametrize(
+    "name,source,target,says",
+    [
+        (
+            "tenants",
+            "kvm1/acme-web1",
+            "kvm1/bolt-web1",
+            "both have the address 10.0.0.1, in segments that are kept apart",
+        ),
+        (
+            "netns_service",
+            "kvm1/web-outbound",
+            "kvm2/client",
+            "has kvm1/web on that segment, and sends by it; name kvm1/web",
+        ),
+    ],
+)
+def test_ends_between_which_no_packet_goes_so_are_refused(name, source, target, says):
+    with pytest.raises(TraceError, match=says):
+        Route(world(name).plan, source, target, Packet())
+
+
+@pytest.mark.parametrize("target", ["kvm3/isp", "198.51.100.7", "10.9.0.20"])
+def test_what_leaves_by_a_gateway_of_ovn_is_followed_to_it(target):
+    """Its NAT gives the packet another header, so nothing of the far end is held against this one."""
+    here = world("ovn")
+    way = Route(here.plan, "kvm1/web1", target, Packet())
+    report = walk.judge(way, here.seen(way), {"sent": 5, "received": 5})
+    told = "\n".join(draw.lines(report))
+    assert report["passed"] and "by edge acme, OVN's gateway on kvm2 or kvm1" in told, told
+    assert report["to"] == target and report["back"]["hops"][0]["kind"] == "outside"
+
+
+def test_a_vlan_of_the_underlay_itself_goes_by_the_nics():
+    here = world("vxlan")
+    way = Route(here.plan, "kvm1/office", "kvm2/office", Packet())
+    seen = here.seen(way)
+    told = "\n".join(draw.lines(walk.judge(way, seen, None)))
+    assert "leaves by NIC eth1" in told and "underlay  kvm2: VLAN 30" in told, told
+    assert seen["kvm2"]["switch"]["traces"], "the far switch is asked about what comes in by its NIC"
+    for place, other, cause in (
+        (("spaces", "", "links", "eth1", "carrier"), False, "underlay-down"),
+        (("switch", "bridges", "br-underlay", "ports", "eth1", "trunks"), [10], "trunks"),
+        (("switch", "bridges", "br-underlay", "ports", "eth1", "tag"), 4, "tag"),
+    ):
+        died = walk.judge(way, changed(seen, ("kvm2", *place), other), None)["died"]
+        assert (died["cause"], died["at"]["host"]) == (cause, "kvm2"), died
+
+
+@pytest.mark.parametrize("source", ["kvm1/edge", "kvm1/edge-db", "kvm2/edge"])
+def test_the_virtual_address_of_an_edge_is_no_duplicate(source):
+    here = world("edge_vrrp")
+    way = Route(here.plan, source, "10.1.1.1", Packet())
+    told = "\n".join(draw.lines(walk.judge(way, here.seen(way), None)))
+    assert "● arrives" in told and "itself" not in told, told
