@@ -61,12 +61,12 @@ def _planned(options: Values, variables: Values) -> Values:
         if options["compare"]:
             _earlier(options["compare"])
         found = cuts.drill(plan, cables_of(plan, options["cables"]), options["hosts"], options["kinds"])
+        length = cuts.seconds(plan, options["seconds"])
     except ImpairError as error:
         return failed(str(error))
     missing = sorted(_needed(found) - set(variables["ansible_play_hosts_all"]))
     if missing:
         return failed(f"{missing[0]} would be cut or measured, but is not among the hosts of this run; extend --limit.")
-    length = options["seconds"] or found["seconds"]
     for cut in found["cuts"]:
         # What a host needs to go down, at least: it is back when it is back.
         cut["seconds"] = max(length, REBOOT) if cut["kind"] == "host" else length

@@ -15,7 +15,7 @@ import threading
 import time
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.module_utils._impair import impairment
+from ansible_collections.overloom.fabric.plugins.module_utils._impair import effects, impairment
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import Settings
 from ansible_collections.overloom.fabric.plugins.module_utils._probe.prober import Echo, Loop, Sender
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
@@ -58,6 +58,8 @@ def router_unit(seconds: int, owner: str) -> Unit:
         commands=[
             ("ExecStartPre", Command(("systemctl", "stop", "frr.service"))),
             ("ExecStart", Command(("sleep", str(seconds)))),
+            # systemd counts the starts, and refuses one too many (StartLimitBurst=3 in 3 minutes, in FRR's own unit).
+            ("ExecStopPost", Command(("systemctl", "reset-failed", "frr.service"), may_fail=True)),
             # A start that waited would never come to its end while the host goes down.
             ("ExecStopPost", Command(("systemctl", "start", "--no-block", "frr.service"), may_fail=True)),
             ("ExecStopPost", Command(("rm", "-f", f"{impairment.FOLDER}/{name}"))),
@@ -67,7 +69,8 @@ def router_unit(seconds: int, owner: str) -> Unit:
 
 
 def prepare(runner: Runner, params: Item) -> list[str]:
-    """Write the cut's units, which start at once later; their names. Raises FabricError where the kernel cannot."""
+    """Write the cut's units, which start at once later; their names. Raises FabricError where the kernel cannot, or a cut would have no end."""
+    effects.seconds(f"{params['seconds']}s", "seconds")
     if params["router"]:
         unit = router_unit(params["seconds"], params["owner"])
         steps: list[AnyStep] = [Write(f"{impairment.FOLDER}/{unit.name}", unit.content)]

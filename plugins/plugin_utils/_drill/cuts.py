@@ -25,8 +25,8 @@ Edge = t.FrozenSet[str]
 
 KINDS = ("tunnel", "link", "router", "host")
 PAIRS = 40
-# Seconds: the shortest and the longest cut that is derived, and what is added to the time in which it is noticed.
-SHORTEST, LONGEST, MORE = 8, 60, 6
+# Seconds: the shortest and the longest cut that is derived, what is added to the time in which it is noticed, and the most that may be given.
+SHORTEST, LONGEST, MORE, MOST = 8, 60, 6, 3600
 
 
 class Fabric:
@@ -157,8 +157,14 @@ def noticed_after(plan: Item) -> int:
     return max([1, *(end["dead_interval"] or 40 for end in ends if not end["bfd"] and not end["passive"])])
 
 
-def seconds(plan: Item) -> int:
-    """How long a cut lasts: until it is noticed, and some more."""
+def seconds(plan: Item, given: int = 0) -> int:
+    """How long a cut lasts: as given, else until it is noticed, and some more. Raises ImpairError."""
+    if given:
+        if not 1 <= given <= MOST:
+            raise ImpairError(
+                f"drill_seconds: {given} is not between 1 and {MOST}; leave it out, or give the seconds of one cut."
+            )
+        return given
     return max(SHORTEST, min(LONGEST, noticed_after(plan) + MORE))
 
 

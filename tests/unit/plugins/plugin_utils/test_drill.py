@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.overloom.fabric.plugins.module_utils._drill import watch
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 from ansible_collections.overloom.fabric.plugins.plugin_utils._drill import cuts, report
 from ansible_collections.overloom.fabric.plugins.plugin_utils._impair.places import ImpairError, cables_of
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan
@@ -39,6 +40,26 @@ def test_two_ways_over_two_routers_survive_all_but_the_tunnel_and_the_ends():
     lost = every - survivors(OSPF)
     assert lost == {"tunnel kvm1/kvm2", "router kvm1", "router kvm2", "host kvm1", "host kvm2"}
     assert [(pair["from"], pair["to"]) for pair in found["pairs"]] == [("kvm1/red1", "kvm2/red2")]
+
+
+@pytest.mark.parametrize("given", [-5, 3601, 10**9])
+def test_a_cut_has_an_end_that_somebody_waits_for(given):
+    assert cuts.seconds(OSPF) == cuts.drill(OSPF, cables_of(OSPF, ()), False)["seconds"]
+    assert cuts.seconds(OSPF, 20) == 20
+    with pytest.raises(ImpairError, match=f"^drill_seconds: {given} is not between 1 and 3600; leave it out"):
+        cuts.seconds(OSPF, given)
+
+
+@pytest.mark.parametrize("given", [0, -5, 86401])
+def test_a_module_stops_no_router_without_an_end(given):
+    with pytest.raises(FabricError, match="^seconds: '.*' is n"):
+        watch.prepare(None, {"router": True, "seconds": given, "owner": "us"})
+
+
+def test_a_router_is_started_again_whatever_was_started_before():
+    lines = watch.router_unit(8, "us").content.splitlines()
+    ends = [line.partition("systemctl ")[2] for line in lines if line.startswith("ExecStopPost=-")]
+    assert ends[:2] == ["reset-failed frr.service", "start --no-block frr.service"]
 
 
 def test_one_router_less_and_nothing_of_the_other_survives():
