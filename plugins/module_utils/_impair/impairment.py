@@ -12,8 +12,8 @@ This file is private to the collection.
 
 from __future__ import annotations
 
-import json
 import os
+import re
 import time
 import typing as t
 
@@ -138,7 +138,7 @@ def read(runner: Runner, asked: Declared, settings: Settings) -> Found:
 def _look(runner: Runner, wanted: Wanted, how: Means, others: t.Mapping[str, Unit]) -> bool:
     """Whether the interface has a queueing discipline with our mark. Raises FabricError for one of others, and where there is no such interface."""
     inside = ("-n", wanted.netns) if wanted.netns else ()
-    status, out, error = runner.run(("tc", *inside, "-json", "qdisc", "show", "dev", wanted.interface))
+    status, out, error = runner.run(("tc", *inside, "qdisc", "show", "dev", wanted.interface))
     if status == 127:
         raise FabricError(f"impairment {wanted.name}: tc is not installed on this host; install iproute2")
     if status:
@@ -146,8 +146,8 @@ def _look(runner: Runner, wanted: Wanted, how: Means, others: t.Mapping[str, Uni
         raise FabricError(
             f"impairment {wanted.name}: there is no interface {wanted.where} ({said[-1] if said else 'tc says nothing'}); correct interface or netns"
         )
-    roots = [row for row in json.loads(out or "[]") if row.get("root")]
-    ours = any(row["handle"] == HANDLE for row in roots)
+    there = roots(out)
+    ours = any(handle == HANDLE for _kind, handle in there)
     if not how.tc:
         return False
     same = [unit.notes() for unit in others.values() if _place(unit.notes()) == (wanted.netns, wanted.interface)]
@@ -155,13 +155,18 @@ def _look(runner: Runner, wanted: Wanted, how: Means, others: t.Mapping[str, Uni
         raise FabricError(
             f"impairment {wanted.name}: {wanted.where} is impaired already, by {same[0]['Name']} ({same[0]['Effect']}); end that first with state=absent"
         )
-    foreign = next((row for row in roots if row["handle"] not in ("0:", HANDLE)), None)
+    foreign = next((row for row in there if row[1] not in ("0:", HANDLE)), None)
     if foreign:
         raise FabricError(
-            f"impairment {wanted.name}: {wanted.where} has a queueing discipline of others ({foreign['kind']} {foreign['handle']}), which stays;"
+            f"impairment {wanted.name}: {wanted.where} has a queueing discipline of others ({foreign[0]} {foreign[1]}), which stays;"
             " take cut, or another interface, or remove it there"
         )
     return ours
+
+
+def roots(shown: str) -> list[tuple[str, str]]:
+    """Kind and handle of each root in the output of `tc qdisc show`, which older releases print for some kinds when they are asked for JSON, too."""
+    return re.findall(r"(?m)^qdisc (\S+) (\S+) (?:dev \S+ )?root\b", shown)
 
 
 def _place(notes: t.Mapping[str, str]) -> tuple[str | None, str]:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ansible_collections.overloom.fabric.plugins.module_utils._impair import effects, impairment
 from ansible_collections.overloom.fabric.plugins.module_utils._impair.means import asks_netem, means
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import Settings
-from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner
 
 ITEM = {"name": "t", "interface": "eth1"}
 MATCH = {"source": "10.0.0.1", "destination": "10.0.0.2", "protocol": 47, "port": None}
@@ -153,3 +153,38 @@ def test_the_time_that_is_left_comes_of_the_file(tmp_path, monkeypatch):
     assert 58 <= row.pop("left") <= 60
     assert row == {"name": "t", "owner": "x", "interface": "eth1", "netns": "web", "effect": "cut", "seconds": 60}
     assert impairment.impairments("y") == []
+
+
+@pytest.mark.parametrize(
+    ("shown", "roots"),
+    [
+        ("qdisc noqueue 0: root refcnt 2 \n", [("noqueue", "0:")]),
+        (
+            "qdisc mq 0: root \nqdisc fq_codel 0: parent :1 limit 10240p flows 1024\nqdisc clsact ffff: parent ffff:fff1 \n",
+            [("mq", "0:")],
+        ),
+        ("qdisc tbf 8001: root refcnt 2 rate 1Gbit burst 64Kb lat 50ms \n", [("tbf", "8001:")]),
+        (
+            "qdisc htb 6f76: dev eth1 root refcnt 2 r2q 10 default 0x1\nqdisc netem 6f77: parent 6f76:1 limit 9\n",
+            [("htb", "6f76:")],
+        ),
+        ("", []),
+    ],
+)
+def test_the_root_of_an_interface_is_read_as_each_release_shows_it(shown, roots) -> None:
+    assert impairment.roots(shown) == roots
+
+
+def test_others_queueing_is_refused_and_no_json_is_asked_for() -> None:
+    """Older releases print some kinds as words, whatever they are asked."""
+    said = {"tbf": "qdisc tbf 8001: root refcnt 2 rate 1Gbit burst 64Kb lat 50ms \n"}
+    asked = []
+
+    def run(argv, _stdin):
+        asked.append(argv)
+        return 0, said["tbf"], ""
+
+    one = effects.declared({**ITEM, "rate": "1mbit"})
+    with pytest.raises(FabricError, match=r"eth1 has a queueing discipline of others \(tbf 8001:\), which stays"):
+        impairment._look(Runner(run), one, means(one, False, "us"), {})
+    assert [argv[0] for argv in asked] == ["tc"] and not any("json" in word for word in asked[0])
