@@ -352,8 +352,11 @@ def _why_missing(underlay: Underlay, path: Path, here: str, target: str) -> Died
 def _unannounced(underlay: Underlay, path: Path, target: str) -> Died | None:
     """An address whose owner does not tell the others of it: OSPF is not as planned on its interface."""
     cable = underlay.cables.get(target)
-    found = ospf.difference(underlay.view, [(cable.host, cable.dev)], None) if cable else None
-    if cable is None or found is None or "passive" in found.has:
+    if cable is None:
+        return None
+    link = next((link for link, _end in _ends(underlay, cable.host, cable)), None)
+    found = ospf.difference(underlay.view, [(cable.host, cable.dev)], link)
+    if found is None or "passive" in found.has:
         return None
     _blame(underlay, path, cable.host)
     said = f"{cable.host} does not announce {target}: OSPF on {cable.dev} {found.has}"

@@ -56,10 +56,17 @@ def _walk(view: View, path: Path, way: Route) -> None:
     if source.host is None and not way.crossed:
         path.at(source.id, "outside", source.id, _outside(way, source.id))
         return
-    before = None
-    for number, leg in enumerate(way.legs):
+    before, routers = None, 0
+    for leg in way.legs:
+        if before is not None:
+            routers += 1
+            host = leg.source.host or ""
+            path.at(host, "edge", f"{host}/{leg.source.space}")
+            _lives(view, way, routers)
         _leg(view, path, before, leg)
-        _lives(view, way, number)
+        if leg.gateways[0] is not None:
+            routers += 1
+            _lives_in_ovn(view, path, way, routers)
         before = leg
     if not way.crossed and not way.switched:
         path.at(source.host or "", "outside", target.id, _beyond(way))
@@ -100,8 +107,19 @@ def _lives(view: View, way: Route, routers: int) -> None:
     ttl = view.space(source.host or "", source.space or "").get("ttl") if known else None
     if routers and ttl is not None and ttl <= routers and ":" not in source.address:
         name, inside = "net.ipv4.ip_default_ttl", f"ip netns exec {source.space} " if source.space else ""
-        said = f"{source.id} sends with the TTL {ttl}, and the packet has passed {routers} routers: {name} is {ttl}"
+        count = "1 router" if routers == 1 else f"{routers} routers"
+        said = f"{source.id} sends with the TTL {ttl}, which ends at {count}: {name} is {ttl}"
         raise Died("ttl", said, f"{name} is 64", f"on {source.host}: {inside}sysctl -w {name}=64")
+
+
+def _lives_in_ovn(view: View, path: Path, way: Route, routers: int) -> None:
+    """The same of a router of OVN, where the path then ends."""
+    try:
+        _lives(view, way, routers)
+    except Died:
+        last = max((number for number, hop in enumerate(path.hops) if hop["kind"] == "logical"), default=len(path.hops))
+        del path.hops[last + 1 :]
+        raise
 
 
 def _leg(view: View, path: Path, before: Route | None, leg: Route) -> None:

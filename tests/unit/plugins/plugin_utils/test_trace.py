@@ -11,6 +11,7 @@ import pathlib
 
 import pytest
 
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.info import ospf_interfaces
 from ansible_collections.overloom.fabric.plugins.module_utils._openflow.cookie import owner_cookie
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan
 from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.openflow import DEFAULT, SPOOFED
@@ -890,6 +891,80 @@ def test_an_adjacency_that_is_missing_is_told_by_what_differs_and_at_which_end(h
     assert died["cause"] == "adjacency" and died["at"]["host"] == host, died
     assert says in died["because"] and f"OSPF on {dev} of {host}" in died["because"], died
     assert mends in died["mend"] and f"on {host}: vtysh" in died["mend"] and f"interface {dev}" in died["mend"]
+
+
+# What `show ip ospf vrf all interface json` said of an interface in FRR 8.4.4, and what FRR 10.3 adds.
+FRR_8 = {
+    "ifUp": True,
+    "mtuBytes": 1500,
+    "ospfEnabled": True,
+    "ipAddress": "10.7.0.1",
+    "ipAddressPrefixlen": 31,
+    "ospfIfType": "Broadcast",
+    "area": "0.0.0.0",
+    "routerId": "10.255.0.1",
+    "networkType": "POINTOPOINT",
+    "cost": 10,
+    "state": "Point-To-Point",
+    "timerMsecs": 1000,
+    "timerDeadSecs": 2,
+    "timerWaitSecs": 2,
+    "nbrCount": 0,
+}
+FRR_10 = {
+    **FRR_8,
+    "opaqueCapable": True,
+    "timerRetransmitWindowMsecs": 50,
+    "prefixSuppression": False,
+    "nbrFilterPrefixList": "N/A",
+    "grHelloDelaySecs": 10,
+}
+
+
+@pytest.mark.parametrize("base", [FRR_8, FRR_10], ids=["FRR 8", "FRR 10"])
+@pytest.mark.parametrize(
+    "changed,says",
+    [
+        ({"ospfEnabled": False}, "does not run"),
+        ({"area": "0.0.0.9"}, "has the area 0.0.0.9"),
+        ({"area": "0.0.0.9 [Stub]"}, "has the area 0.0.0.9"),
+        ({"area": "0.0.0.0 [NSSA]"}, None),
+        ({"networkType": "BROADCAST", "state": "DR"}, "has the network type broadcast"),
+        ({"timerMsecs": 7000}, "has the hello interval 7"),
+        ({"timerDeadSecs": 40}, "has the dead interval 40"),
+        ({"timerPassiveIface": True}, "is passive"),
+        ({"authentication": "authenticationMessageDigest"}, "authenticates by message-digest"),
+        ({"authentication": "authenticationSimplePassword"}, "authenticates by password"),
+        ({"authentication": "authenticationNone"}, None),
+        ({"mtuBytes": 1400}, "has the MTU 1400, and the other end 1500"),
+        ({"routerId": PLAN["routers"]["kvm2"]["router_id"]}, "has the router ID"),
+        ({}, None),
+    ],
+)
+def test_what_differs_in_ospf_is_read_from_the_words_of_both_releases(base, changed, says):
+    """Beside what FRR itself answered: rows of an interface as both releases print it, with one thing changed."""
+    row = {**base, "routerId": PLAN["routers"]["r1"]["router_id"], **changed}
+    seen = without_adjacency({})
+    answered = {"default": {"vrfName": "default", "vrfId": 0, "interfaces": {"eth2": row}}}
+    seen["r1"]["frr"]["ospf_interfaces"] = ospf_interfaces(answered)
+    died = verdict(seen, WEB)["died"]
+    assert died["cause"] == "adjacency" and died["at"]["host"] == "r1", died
+    assert (says or "all that OSPF shows is alike at both ends") in died["because"], died
+
+
+def test_a_link_with_a_key_is_not_told_as_one_that_should_have_none():
+    """Asked for an address of the link itself, which its owner announces as planned."""
+    plan = copy.deepcopy(PLAN)
+    link = next(one for one in plan["links"] if one["name"] == "kvm2-r1")
+    link["key_id"] = 3
+    cable = next(end for end in link["ends"] if end["host"] == "kvm2")
+    seen = copy.deepcopy(SOUND)
+    keyed = ospf_row("kvm2", cable["port"], authentication="message-digest")
+    seen["kvm2"]["frr"]["ospf_interfaces"] = [keyed, ospf_row("kvm2", "tep0")]
+    below = underlay.Underlay(View(plan, seen))
+    assert underlay._unannounced(below, Path(), cable["address"]) is None
+    seen["kvm2"]["frr"]["ospf_interfaces"][0]["authentication"] = ""
+    assert underlay._unannounced(below, Path(), cable["address"]).cause == "unannounced"
 
 
 def test_an_adjacency_whose_ends_are_alike_lacks_a_key_or_a_rule_drops_its_packets():

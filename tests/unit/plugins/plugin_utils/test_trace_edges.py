@@ -226,6 +226,8 @@ BROKEN = {
     "no route of an edge": (unrouted("kvm1", "10.1.2.0/24", "edge"), ROUTED, PING, "wrong-route", "kvm1", "outside"),
     "no way out": (unrouted("kvm1", "default", "edge"), BEYOND, PING, "no-route", "kvm1", "198.51.100.7"),
     "no default route": (unrouted("kvm1", "default", "web1"), ROUTED, PING, "no-route", "kvm1", "10.1.2.67"),
+    "TTL": (put("kvm1", "spaces", "web1", ttl=1), ROUTED, PING, "ttl", "kvm1", "sends with the TTL 1"),
+    "TTL of the answer": (put("kvm3", "spaces", "db3", ttl=1), ROUTED, PING, "ttl", "kvm1", "kvm3/db3 sends with"),
     "connections full": (
         put("kvm1", "spaces", "edge", **FULL),
         ROUTED,

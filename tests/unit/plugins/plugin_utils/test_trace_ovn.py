@@ -125,6 +125,10 @@ def binding(name: str, **values: t.Any) -> t.Callable[[Item], None]:
     return lambda seen: next(row for row in said(seen)["bindings"] if row["name"] == name).update(values)
 
 
+def unbound(name: str) -> t.Callable[[Item], None]:
+    return lambda seen: said(seen).update(bindings=[row for row in said(seen)["bindings"] if row["name"] != name])
+
+
 def lost(seen: Item) -> None:
     """OVN does not bring the packet to its target."""
     said(seen)["traces"][NAME] = said(seen)["traces"][NAME].replace('output to "hunt-o/kvm2/od2"', "gone")
@@ -203,6 +207,22 @@ BREAKS = {
         both(lost, lambda seen: said(seen)["ports"].pop("hunt-o/kvm2/od2")),
         ("northbound", "kvm1", "ow", "has no port hunt-o/kvm2/od2", "site.yml"),
     ),
+    "port deleted": (
+        both(lost, lambda seen: said(seen)["ports"].pop("hunt-o/kvm2/od2"), unbound("hunt-o/kvm2/od2")),
+        ("northbound", "kvm1", "ow", "has no port hunt-o/kvm2/od2", "site.yml"),
+    ),
+    "sender's port deleted": (
+        both(lost, lambda seen: said(seen)["ports"].pop("hunt-o/kvm1/ow1"), unbound("hunt-o/kvm1/ow1")),
+        ("northbound", "kvm1", "ow", "has no port hunt-o/kvm1/ow1", "site.yml"),
+    ),
+    "address of the databases": (
+        lambda seen: seen["kvm2"]["switch"]["ids"].update({"ovn-remote": "tcp:192.168.200.77:6642"}),
+        ("chassis", "kvm2", "v-od2", "ovn-remote tcp:192.168.200.77:6642", "ovn-remote=tcp:192.168.200.1:6642"),
+    ),
+    "TTL": (
+        lambda seen: seen["kvm1"]["spaces"]["ow1"].update(ttl=1),
+        ("ttl", "kvm1", "ow", "kvm1/ow1 sends with the TTL 1", "ip_default_ttl=64"),
+    ),
     "addresses": (
         both(lost, changed_port("hunt-o/kvm2/od2", addresses=["02:00:00:00:00:88 10.3.2.66"])),
         ("northbound", "kvm1", "ow", "has addresses 02:00:00:00:00:88 10.3.2.66", "site.yml"),
@@ -262,6 +282,16 @@ def test_what_breaks_in_ovn_is_named(name):
     assert died, name
     assert (died["cause"], died["at"]["host"], died["at"]["name"]) == (cause, host, hop), died
     assert says in died["because"] and mends in died["mend"], died
+
+
+def test_northd_that_does_not_run_stops_no_packet_and_is_told():
+    seen = copy.deepcopy(SOUND)
+    said(seen).update(northd=False)
+    report = verdict(seen, measured={"sent": 5, "received": 5, "rtt_ms": 1.0})
+    assert report["passed"] and report["remark"]["cause"] == "northd", told(report)
+    assert verdict(seen)["passed"], "it is a doubt, and nothing was measured"
+    died = verdict(seen, measured=SILENT)["died"]
+    assert died["cause"] == "northd" and "systemctl restart ovn-northd" in died["mend"]
 
 
 def test_databases_that_do_not_answer_stop_no_packet_and_are_told():
