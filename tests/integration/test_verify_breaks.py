@@ -243,3 +243,13 @@ def test_a_run_that_was_killed_leaves_the_next_one_alone_and_no_old_report(fabri
     process.communicate()
     assert not old.exists()
     assert fabric.verify()["failed"] == 0
+
+
+def test_a_switch_that_is_being_restarted_is_asked_again(fabric):
+    """It answers nobody for some moments; one question falls into them, and no more."""
+    once = '#!/bin/sh\nrm -- "$0"\necho "ovs-ofctl: br-int is not a bridge or a socket" >&2\nexit 1\n'
+    place = "/usr/local/sbin/ovs-ofctl"
+    fabric.on("kvm1", "sh", "-c", f"printf '%s' '{once}' > {place}; chmod 755 {place}")
+    said = fabric.play("playbooks/verify.yml", "-e", f"verify_report={fabric.folder}/reports")
+    assert "RETRYING: [kvm1]: Read the switch" in said.replace("verify : ", ""), said
+    assert json.loads((fabric.folder / "reports/verify.json").read_text())["failed"] == 0
