@@ -126,9 +126,12 @@ def assert_tunnels(plan: Item, drawn: Drawn) -> None:
                 re.search(rf"\b{pairs} tunnels?$", tip, re.M) for tip in drawn.tips[f"overlay:{overlay['name']}"]
             )
     if len(single) == sum(bool(overlay["tunnels"] or overlay["peers"]) for overlay in plan["overlays"]):
+        teps = {one["host"]: one["address"] for one in plan["teps"]}
         for name, host in plan["hosts"].items():
             for tunnel in host["tunnels"]:
-                assert f"{name}:{tunnel['name']} {tunnel['local_ip']} → {tunnel['remote_ip']}" in told
+                # Which a tunnel states or, with local_ip: false, does not.
+                assert tunnel.get("local_ip", teps[name]) == teps[name]
+                assert f"{name}:{tunnel['name']} {teps[name]} → {tunnel['remote_ip']}" in told
 
 
 @pytest.mark.parametrize("name", INVENTORIES)
@@ -162,11 +165,12 @@ def test_all_of_any_fabric_is_in_its_picture(hosts: Item) -> None:
     "overlay",
     [
         {},
+        {"local_ip": False},
         {"topology": "hub_and_spoke", "hubs": ["kvm1"]},
         {"topology": "ring"},
         {"topology": "hub_and_spoke", "hubs": ["kvm1", "kvm2"], "loop_guard": "rstp"},
     ],
-    ids=["full_mesh", "hub", "ring", "two hubs"],
+    ids=["full_mesh", "no local_ip", "hub", "ring", "two hubs"],
 )
 def test_hosts_that_fit_are_drawn_one_by_one(count: int, overlay: Item) -> None:
     plan = fabric(count, **overlay)
