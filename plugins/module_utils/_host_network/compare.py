@@ -104,6 +104,12 @@ def _of_others(link: Link) -> list[str]:
     return [one for one in _addresses(link) if not ipaddress.ip_interface(one.split(" ")[0]).ip.is_link_local]
 
 
+def _in_use(link: Link) -> list[str]:
+    """All of a NIC by which somebody may reach the host, also those of DHCP and of router advertisements, which `_addresses` leaves out."""
+    lasting = [{**entry, "dynamic": False} for entry in link.get("addr_info", ())]
+    return _of_others({**link, "addr_info": lasting})
+
+
 def state_of(name: str, found: Found) -> dict[str, t.Any]:
     """An interface as the module returns it."""
     manager, kept = next(((one, rows[name]) for one, rows in found.kept.items() if name in rows), (None, None))
@@ -297,7 +303,7 @@ def _check_nic(found: Found, made: Goal, item: Item, nic: str, settings: Setting
         )
     if item.kind == "vlan":
         return
-    spare = [one for one in _of_others(link) if one not in (item.addresses or ())]
+    spare = [one for one in _in_use(link) if one not in (item.addresses or ())]
     if spare and not settings.adopt:
         raise FabricError(
             f"{what} has the address {spare[0]}, which is not ours; name another NIC, or give adopt: true, which takes the address away until it is given back"
@@ -474,7 +480,7 @@ class _Work:
         for name in self.again():
             for nic in self.aim.new[name].item.members or ():
                 link = self.found.links.get(nic)
-                lines += [f"address flush dev {word(nic)} scope global"] if link and _of_others(link) else []
+                lines += [f"address flush dev {word(nic)} scope global"] if link and _in_use(link) else []
         return lines
 
     def _networkd(self) -> list[AnyStep]:

@@ -417,6 +417,36 @@ def test_a_nic_with_addresses_a_port_of_another_and_a_bond_of_others_are_refused
         world.change(bond())
 
 
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"local": "198.51.100.1", "prefixlen": 24, "family": "inet", "scope": "global", "dynamic": True},
+        {
+            "local": "2001:db8::5",
+            "prefixlen": 64,
+            "family": "inet6",
+            "scope": "global",
+            "dynamic": True,
+            "mngtmpaddr": True,
+        },
+    ],
+)
+@pytest.mark.parametrize("manager", MANAGERS)
+@pytest.mark.parametrize("row", [bond(members=["eth1", "eth2"]), {"name": "eth2"}])
+def test_a_nic_that_has_its_address_of_dhcp_or_a_router_is_not_cut_off(manager, row, entry) -> None:
+    """It may be the one that the SSH connection comes by: of an image's file for all NICs, or of no file, as NetworkManager does by itself."""
+    world = World(manager)
+    assert world.change(row)
+    world.links["eth2"]["addr_info"] = [entry]
+    world.claims = {"eth2": [Claim("networkd", THEIRS, exact=False)]} if manager == "networkd" else {}
+    with pytest.raises(FabricError, match=f"eth2 has the address {entry['local']}/.*, which is not ours; name another"):
+        world.change(row)
+    lines = "".join(
+        step.stdin or "" for step in world.run(row, settings=Settings("us", adopt=True)) if isinstance(step, Step)
+    )
+    assert ("address flush dev eth2 scope global" in lines) is ("members" in row)
+
+
 def test_another_owners_interface_is_neither_purged_nor_declared() -> None:
     world = World()
     world.run(bond(), settings=Settings("others"))
