@@ -301,8 +301,9 @@ def _check_nic(found: Found, made: Goal, item: Item, nic: str, settings: Setting
         raise FabricError(
             f"{what} is NetworkManager's, which would configure it as well; give manager: networkmanager, or tell NetworkManager to leave it unmanaged"
         )
-    if item.kind == "vlan":
+    if item.kind == "vlan" and found.claims.get(nic):
         return
+    # A parent that no file is for gets one of ours, and systemd-networkd then takes away what it does not say.
     spare = [one for one in _in_use(link) if one not in (item.addresses or ())]
     if spare and not settings.adopt:
         raise FabricError(

@@ -447,6 +447,18 @@ def test_a_nic_that_has_its_address_of_dhcp_or_a_router_is_not_cut_off(manager, 
     assert ("address flush dev eth2 scope global" in lines) is ("members" in row)
 
 
+def test_a_vlan_takes_no_address_from_its_parent_that_no_file_is_for() -> None:
+    """systemd-networkd drops what the file that it gets for the parent does not say; beside a file of others ours is a drop-in."""
+    world = World()
+    row = vlan(parent="eth1")
+    world.links["eth1"]["addr_info"] = [{"local": "198.51.100.1", "prefixlen": 24, "family": "inet", "scope": "global"}]
+    with pytest.raises(FabricError, match="^VLAN tep0: parent eth1 has the address 198.51.100.1/24, which is not ours"):
+        world.change(row)
+    assert world.change(row, settings=Settings("us", adopt=True))
+    world.claims = {"eth1": [Claim("networkd", THEIRS)]}
+    assert world.change(row)
+
+
 def test_another_owners_interface_is_neither_purged_nor_declared() -> None:
     world = World()
     world.run(bond(), settings=Settings("others"))
