@@ -41,8 +41,8 @@ _FALSE = {"n", "no", "off", "0", "false", "f"}
 
 
 def suggest(name: str, known: t.Iterable[str]) -> str:
-    """The end of a sentence about an unknown name: the nearest known one, or all of them."""
-    known = sorted(known)
+    """The end of a sentence about an unknown name: the nearest known one, or all of them, but for those that were refused."""
+    known = sorted(one for one in known if one is not INVALID)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     if near:
         return f"; did you mean {near[0]}?"

@@ -306,6 +306,13 @@ def test_what_a_gateway_cannot_be_is_one_sentence(gateway: Item, sentence: str) 
         planned(outside(gateway))
 
 
+def test_a_leg_that_is_none_is_told_beside_what_hangs_on_it() -> None:
+    legs = [{"address": "10.1.1.1"}, *GATEWAY["legs"][1:]]
+    with pytest.raises(PlanError) as refused:
+        planned(outside(changed(legs=legs)))
+    assert "fabric_edges[gw].nat[0].from web is no segment of the edge; known here: db, wan." in refused.value.problems
+
+
 def test_two_gateways_with_one_address_outside_are_refused() -> None:
     hosts = outside()
     other = {

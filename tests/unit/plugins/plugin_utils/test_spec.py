@@ -82,6 +82,7 @@ def test_a_misspelt_option_is_not_told_as_missing_too():
 def test_suggests_the_nearest_or_lists_all():
     assert suggest("vlna", ["vlan", "mtu"]) == "; did you mean vlan?"
     assert suggest("x", ["vlan", "mtu"]) == "; known here: mtu, vlan."
+    assert suggest("x", ["vlan", INVALID, "mtu"]) == "; known here: mtu, vlan."
     assert suggest("x", []) == "."
 
 
