@@ -291,9 +291,10 @@ def _check_nic(found: Found, made: Goal, item: Item, nic: str, settings: Setting
     if item.kind != "vlan" and master and master not in made.old:
         raise FabricError(f"{what} is a port of {master}; take it from there, or name another NIC")
     had = any(nic in kept.item.uses() for kept in made.old.values())
+    upon = [name for name in _upon(nic, found.links) if name not in made.old and name not in made.new]
     for claim in found.claims.get(nic, ()):
         # A file for whichever NIC there is, as images have it, is nobody's word on one that has no addresses.
-        meant = claim.exact or _carries(nic, found.links)
+        meant = claim.exact or bool(upon)
         _check_claim(item, what, claim, made.manager, settings.adopt or had or not meant)
     if had or (item.kind == "vlan" and made.manager != NETWORKD):
         return
@@ -309,11 +310,16 @@ def _check_nic(found: Found, made: Goal, item: Item, nic: str, settings: Setting
         raise FabricError(
             f"{what} has the address {spare[0]}, which is not ours; name another NIC, or give adopt: true, which takes the address away until it is given back"
         )
+    if upon and item.kind != "vlan" and not settings.adopt:
+        raise FabricError(
+            f"{what} carries {upon[0]}, which is not ours; name another NIC, remove that first, or give adopt: true"
+        )
 
 
-def _carries(nic: str, links: t.Mapping[str, Link]) -> bool:
-    """Whether a NIC has VLANs or the like upon it."""
-    return any(link.get("link") == nic and link.get("linkinfo", {}).get("info_kind") in UPON for link in links.values())
+def _upon(nic: str, links: t.Mapping[str, Link]) -> list[str]:
+    """The VLANs and the like that a NIC has upon it."""
+    kinds = {name: link.get("linkinfo", {}).get("info_kind") for name, link in links.items()}
+    return [name for name, link in links.items() if link.get("link") == nic and kinds[name] in UPON]
 
 
 def _check_claim(item: Item, what: str, claim: Claim, manager: str, may_precede: bool) -> None:

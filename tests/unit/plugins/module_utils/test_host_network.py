@@ -447,6 +447,22 @@ def test_a_nic_that_has_its_address_of_dhcp_or_a_router_is_not_cut_off(manager, 
     assert ("address flush dev eth2 scope global" in lines) is ("members" in row)
 
 
+@pytest.mark.parametrize("row", [bond(), {"name": "eth1"}])
+def test_a_nic_that_carries_a_vlan_of_others_is_not_taken(row: dict[str, t.Any]) -> None:
+    """The SSH connection may come by it, and ifupdown needs no stanza for the NIC itself. A VLAN of ours is no reason."""
+    world = World()
+    world.link("eth1.5", link="eth1", linkinfo={"info_kind": "vlan", "info_data": {"id": 5}})
+    with pytest.raises(
+        FabricError, match="eth1 carries eth1.5, which is not ours; name another NIC, remove that first"
+    ):
+        world.change(row)
+    assert world.change(row, settings=Settings("us", adopt=True))
+    assert world.change(vlan(parent="eth1"))
+    del world.links["eth1.5"]
+    world.run(vlan(parent="eth1"))
+    assert world.change({"name": "eth1"})
+
+
 def test_a_vlan_takes_no_address_from_its_parent_that_no_file_is_for() -> None:
     """systemd-networkd drops what the file that it gets for the parent does not say; beside a file of others ours is a drop-in."""
     world = World()
