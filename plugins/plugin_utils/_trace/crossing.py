@@ -145,7 +145,6 @@ class Crossing:
 
     def _behind(self, edge: Item, there: Gateway, here: End, packet: Packet) -> Leg | None:
         """Through a router of OVN: to the target on another of its segments, or to whom its routes lead."""
-        six = ":" in packet.target
         routes: list[Item] = next((one["static_routes"] for one in self.routers if there.port in _names(one)), [])
         fitting = [one for one in routes if inside(packet.target, one["ip_prefix"])]
         best = max(fitting, key=lambda one: ipaddress.ip_network(one["ip_prefix"]).prefixlen, default=None)
@@ -156,7 +155,7 @@ class Crossing:
             for address in (packet.target, best["nexthop"] if best else packet.target):
                 far = self._having(leg["segment"], address) if self.on_link(leg["segment"], address) else None
                 if far:
-                    back = self._distributed(edge, leg["segment"], leg["address6" if six else "address"])
+                    back = self._distributed(edge, leg["segment"], _alike(leg, packet.target))
                     return Leg(here, far, packet, there, back)
         return None
 
@@ -206,7 +205,7 @@ class Crossing:
         for edge in self.edges.values():
             for leg in edge["legs"]:
                 if leg["segment"] == segment and leg["gateway"]:
-                    return str(leg["address6"] if ":" in target else leg["address"])
+                    return _alike(leg, target) or None
         return None
 
     def _forwarded(self, edge: Item, packet: Packet) -> Packet:
@@ -214,7 +213,7 @@ class Crossing:
         for one in edge["forwards"]:
             if (packet.target, packet.protocol, packet.port) == (one["address"], one["protocol"], one["port"]):
                 point = self.points[one["to"]]
-                target = point["address6"] if ":" in packet.target else point["address"]
+                target = _alike(point, packet.target)
                 original = (packet.target, packet.port)
                 return packet._replace(target=target, port=one["to_port"], original=original)
         return packet
@@ -245,4 +244,10 @@ def _prefix(to: str, via: str) -> str:
 
 def _of_family(end: End, point: Item, address: str) -> End:
     """An end with its address of the family of another."""
-    return end._replace(address=point["address6"] if ":" in address else point["address"])
+    return end._replace(address=_alike(point, address))
+
+
+def _alike(point: Item, address: str) -> str:
+    """The address of an endpoint or a leg that is of the family of another; empty if it has none. That of its segment's only subnet may be IPv6."""
+    own = [one for one in (point["address"], point["address6"]) if one and (":" in one) == (":" in address)]
+    return str(own[0]) if own else ""

@@ -69,6 +69,24 @@ NAME = "kvm1/ow1 to kvm2/od2"
 SILENT = {"sent": 5, "received": 0}
 
 
+def test_the_way_of_ipv6_alone_is_by_the_router_too() -> None:
+    common = copy.deepcopy(COMMON)
+    for segment in t.cast(t.List[Item], common["fabric_segments"])[2:]:
+        segment["subnet"] = segment.pop("subnet6")
+    for leg in t.cast(t.List[Item], common["fabric_edges"])[0]["legs"]:
+        leg["address"] = leg.pop("address6")
+    hosts = {
+        f"kvm{number}": {
+            **common,
+            "fabric_endpoints": [{"name": f"{name}{number}", "segment": name} for name in ("ow", "od")],
+        }
+        for number in (1, 2)
+    }
+    plan = compile_plan(hosts, SPEC, routers={"r1": dict(common)}, central=["kvm1"])
+    (way,) = Route(plan, *CROSS, Packet()).legs
+    assert [gateway and gateway.address for gateway in way.gateways] == ["2001:db8:3::1", "2001:db8:4::1"]
+
+
 def verdict(seen: Item, ends: tuple[str, str] = CROSS, measured: Item | None = None) -> Item:
     return walk.judge(Route(PLAN, *ends, Packet()), seen, measured)
 
