@@ -46,7 +46,7 @@ options:
         description:
           - With V(absent), the addresses that this module gave are taken away, and a VLAN that it made.
           - MTU and state become what they were before this module set them, unless somebody has changed them since. An interface stays up while it has
-            addresses of others, or VLANs.
+            addresses of others (a lease is one), or VLANs, or is in a switch.
         type: str
         choices: [present, absent]
         default: present

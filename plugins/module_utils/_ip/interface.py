@@ -283,7 +283,7 @@ class _Comparison:
             return None, None
         mtu = old.was_mtu if interface.mtu == old.mtu else None
         up = old.was_up if interface.up == old.up else None
-        if up is False and (addresses or interface.master or self._carries(interface.name)):
+        if up is False and (addresses or interface.master or interface.busy or self._carries(interface.name)):
             up = None
         return mtu, up
 
@@ -298,7 +298,7 @@ class _Comparison:
         kept_up = self.stays.get(old.parent, unit_name(KIND, old.parent) in self.found.units)
         if old.parent_up is not False or card is None or not card.up or kept_up or line in self.lines:
             return []
-        return [] if card.addresses or card.master or self._carries(old.parent) else [line]
+        return [] if card.addresses or card.master or card.busy or self._carries(old.parent) else [line]
 
     def _parent_was_up(self, parent: str) -> bool | None:
         """Whether a card was up before a VLAN of ours came onto it."""

@@ -54,6 +54,7 @@ class Interface(t.NamedTuple):
     addrgen: how the kernel makes the link-local address (`eui64`, `none`, ...), "" in a kernel without IPv6; `address show` does
         not tell it.
     parent, vlan: of a VLAN, the interface that carries it and its number (IEEE 802.1Q).
+    busy: whether somebody uses it without a lasting address or a master: by a lease, or as Open vSwitch in user space, which takes every frame.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Interface(t.NamedTuple):
     addrgen: str = ""
     parent: str = ""
     vlan: int | None = None
+    busy: bool = False
 
     @property
     def upon(self) -> str:
@@ -175,6 +177,7 @@ def _interface(row: dict[str, t.Any]) -> Interface:
         vlan=row.get("linkinfo", {}).get("info_data", {}).get("id")
         if row.get("linkinfo", {}).get("info_kind") == "vlan"
         else None,
+        busy=bool(row.get("promiscuity")) or any(entry.get("dynamic") for entry in row.get("addr_info", ())),
     )
 
 

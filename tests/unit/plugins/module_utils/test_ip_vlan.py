@@ -139,7 +139,19 @@ def test_the_card_of_vlans_is_down_again_after_the_last_of_them() -> None:
     # Somebody uses the card meanwhile, or it is declared itself.
     assert change([CARD._replace(addresses=("192.0.2.1/24",)), VLAN, other], units, purge=True)[0] == gone[:2]
     assert change([CARD, VLAN, other, other._replace(name="theirs")], units, purge=True)[0] == gone[:2]
+    assert change([CARD._replace(busy=True), VLAN, other], units, purge=True)[0] == gone[:2]
     assert gone[2] not in change(found, units, item(name="eth1", up=True), purge=True)[0]
     # One that was up stays so.
     _lines, units = change([CARD], {}, first)
     assert change([CARD, VLAN], units, purge=True)[0] == gone[:1]
+
+
+def test_a_card_with_a_lease_or_in_a_switch_in_user_space_is_busy_and_stays_up() -> None:
+    row = {"ifname": "eth1", "ifindex": 2, "mtu": 1500, "flags": ["UP"], "promiscuity": 0}
+    lease = {"family": "inet", "local": "192.0.2.9", "prefixlen": 24, "scope": "global", "dynamic": True}
+    for more, busy in (({}, False), ({"promiscuity": 1}, True), ({"addr_info": [lease]}, True)):
+        (there,) = _ip.parse_interfaces([{**row, **more}]).values()
+        assert there.busy is busy and there.addresses == ()
+        before = there._replace(up=False, busy=False)
+        units = change([before], {}, item(name="eth1", up=True))[1]
+        assert ("link set dev eth1 down" in change([there], units, purge=True)[0]) is not busy
