@@ -50,7 +50,8 @@ class Line(t.NamedTuple):
     raw: with its line break; path: the blocks around it, as the file spells them; text: the words, empty for what FRR does
     not take from here: a comment, a closing, a line that this FRR does not know, and all after the end of the configuration.
     inside: how many blocks are open after it; dead: FRR does not read it, as the configuration has ended, or a daemon refused
-    a block before (refused.py), and then it keeps its text and block.
+    a block before (refused.py), and then it keeps its text and block. refused: a daemon may refuse it, and with it what it gets together
+    with it.
     """
 
     raw: str
@@ -61,6 +62,7 @@ class Line(t.NamedTuple):
     unknown: bool = False
     dead: bool = False
     inside: int = 0
+    refused: bool = False
 
 
 def split(text: str) -> list[str]:
@@ -312,13 +314,15 @@ class Grammar(t.NamedTuple):
     """What the editor has to know of FRR's lines.
 
     opens: whether a line opens a block; rank: its place among the lines of its block; vanishes: whether a block without a line means
-    nothing; needs: the addresses of the settings that have to stand before a line.
+    nothing; needs: the addresses of the settings that have to stand before a line; together: whether a line, or what is in a block, is
+    taken as a whole with the lines of its kind nearby, up to a block of another kind.
     """
 
     opens: t.Callable[[str], bool]
     rank: t.Callable[[str], int]
     vanishes: t.Callable[[str], bool]
     needs: t.Callable[[Address], t.Sequence[Address]]
+    together: t.Callable[[str], bool] = lambda _line: False
 
 
 # Sub-blocks stand after the settings of their block.
@@ -336,6 +340,8 @@ class _Node:
         self.dead = False
         # The last place where a line was put, as the next one often follows.
         self.last: tuple[int, int] = (-1, 0)
+        # The lines in it that undo others, as `no router rip`.
+        self.undoing: list[_Node] = []
 
     @property
     def setting(self) -> bool:
@@ -368,6 +374,8 @@ class Editor:
         self.top = _Node(Line("", opens=True), [((), "")], None)
         self.found: dict[Address, list[_Node]] = {}
         self.eol = "\r\n" if lines and lines[0].raw.endswith("\r\n") else "\n"
+        # Whether FRR refuses lines that it takes together with others.
+        self.refused = any(line.refused for line in lines)
         around = [self.top]
         for line, entries in zip(lines, meant):
             # A line that closes a block is the last one in it.
@@ -377,6 +385,8 @@ class Editor:
                 rank = max(rank, _SUB_BLOCK)
             node = _Node(line, entries, around[-1], rank)
             around[-1].inside.append(node)
+            if entries and entries[0][1].startswith("no "):
+                around[-1].undoing.append(node)
             for holder in (*around[1:], node) if line.dead else ():
                 holder.dead = True
             for address, _one in entries:
@@ -471,6 +481,14 @@ class Editor:
         for depth in range(1, len(address)):
             path = address[:depth]
             last = next((node for node in reversed(self.instances(path)) if node.around is at), None)
+            if (
+                last
+                and at is self.top
+                and self.refused
+                and self.grammar.together(path[-1])
+                and self.fails(at.inside.index(last))
+            ):
+                last = None
             late = [node for node in needed if node.around is at]
             if last and late and next(node for node in reversed(at.inside) if node is last or node in late) is not last:
                 last = None
@@ -505,8 +523,17 @@ class Editor:
         made = Line(f"{indent}{line}{self.eol}", line, (), opens)
         node = _Node(made, entries, around, rank, added=True)
         place = around.inside.index(after) + 1 if after and after.around is around else self.place(around, rank)
+        undone = [
+            around.inside.index(one) + 1
+            for one in around.undoing
+            if undoes(one.entries[0][1], line) and not (one.gone or one.line.dead)
+        ]
+        late = max(undone, default=0) > place
+        place = max([place, *undone])
+        if around is self.top and after is None and self.refused and self.grammar.together(line):
+            place, late = self.apart(place), True
         around.inside.insert(place, node)
-        around.last = (rank, place + 1) if after is None else (-1, 0)
+        around.last = (rank, place + 1) if after is None and not late else (-1, 0)
         for one, _line in entries:
             self.found.setdefault(one, []).append(node)
         return node
@@ -523,6 +550,28 @@ class Editor:
         ):
             end -= 1
         return end
+
+    def apart(self, place: int) -> int:
+        """A place where nothing stands together with a line that FRR refuses: an earlier one, or else a later one; the same if there is none."""
+        blocks = [number for number, node in enumerate(self.top.inside) if self.parts(node)]
+        before = [number for number in reversed(blocks) if number < place]
+        behind = [number + 1 for number in blocks if number >= place and not self.top.inside[number].dead]
+        return next((number for number in (place, *before, *behind) if not self.fails(number)), place)
+
+    def fails(self, place: int) -> bool:
+        """Whether a line at a place outside blocks would be refused with another one."""
+        nodes = self.top.inside
+        begin = next((number for number in range(place - 1, -1, -1) if self.parts(nodes[number])), -1)
+        end = next((number for number in range(place, len(nodes)) if self.parts(nodes[number])), len(nodes))
+        return any(node.line.refused or any(one.line.refused for one in node.inside) for node in nodes[begin + 1 : end])
+
+    def parts(self, node: _Node) -> bool:
+        """Whether what stands before a block is not taken together with what follows it."""
+        return (
+            node.line.opens
+            and not node.gone
+            and not self.grammar.together(node.entries[0][1] if node.entries else node.line.text)
+        )
 
     def indent(self, around: _Node) -> str:
         """The spaces before the lines of a block."""
@@ -638,6 +687,11 @@ def counted(lines: t.Sequence[Line], meant: t.Sequence[Entries]) -> collections.
         lines, meant, Grammar(lambda _line: False, lambda _line: 5, lambda _line: False, lambda _address: ())
     )
     return editor.change({}).lines
+
+
+def undoes(line: str, other: str) -> bool:
+    """Whether a line takes another one away that stands before it, alone or with all that begins so: `no neighbor 192.0.2.1`."""
+    return line.startswith("no ") and f"{other} ".startswith(f"{line[3:]} ")
 
 
 def closing(header: str) -> str:

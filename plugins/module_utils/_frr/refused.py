@@ -72,7 +72,9 @@ def mark_unread(file: File, reread: Reread, apart: bool) -> list[Line]:
     tried: collections.Counter[tuple[str, ...]] = collections.Counter()
     for place, line in enumerate(file.lines):
         kind = _kind(line)
-        if not line.opens or marked[place].dead or file.runs(place) or tried[kind] == _TRIES:
+        # A block that a later line undoes means nothing, and was not refused.
+        undone = not file.meant[place]
+        if not line.opens or undone or marked[place].dead or file.runs(place) or tried[kind] == _TRIES:
             continue
         tried[kind] += 1
         inside = file.inside(place)

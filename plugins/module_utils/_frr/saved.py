@@ -31,10 +31,54 @@ from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import 
 
 
 def meanings(lines: t.Iterable[conf.Line]) -> list[conf.Entries]:
-    """What each line of the file sets, by the addresses of the running configuration."""
+    """What each line of the file sets, by the addresses of the running configuration; nothing where a later line undoes it."""
     paths: dict[conf.Path, Address] = {(): ()}
     speller = Speller()
-    return [_meaning(line, paths, speller) for line in lines]
+    lines = list(lines)
+    meant = [_meaning(line, paths, speller) for line in lines]
+    for number in _undone(lines, meant):
+        meant[number] = ()
+    return meant
+
+
+# What stands for more than one line.
+_WHOLE = re.compile(
+    r"no ((?:router|route-map|key chain|profile|key|neighbor|ip prefix-list|ipv6 prefix-list|bgp as-path access-list) \S+|route-map \S+ \S+ \d+"
+    r"|router \S+ (?:\S+|vrf \S+)(?: vrf \S+)?|bgp \S+-list (?:standard|expanded) \S+|bfd)$"
+)
+
+
+def _undone(lines: t.Sequence[conf.Line], meant: t.Sequence[conf.Entries]) -> set[int]:
+    """The lines that a later line takes away with others, as `no router rip` and `no neighbor 192.0.2.1` do."""
+    undone: set[int] = set()
+    # By the blocks around and two words, so that a line is held against few.
+    begins: dict[tuple[Address, tuple[str, ...]], list[tuple[int, str]]] = {}
+    if not any(line.text.startswith("no ") for line in lines):
+        return undone
+    for number, (line, entries) in enumerate(zip(lines, meant)):
+        if line.dead or not entries:
+            continue
+        whole = _WHOLE.match(entries[0][1])
+        if whole:
+            alike = begins.get((entries[0][0][:-1], _head(whole.group(1))), [])
+            undone.update(n for n, part in alike if _goes(part, whole.group(1)))
+            alike[:] = [(n, part) for n, part in alike if n not in undone]
+        for address, _one in entries:
+            for depth, part in enumerate(address):
+                # A neighbor goes with what its families have of it.
+                path = address[:1] if part.startswith("neighbor ") else address[:depth]
+                begins.setdefault((path, _head(part)), []).append((number, part))
+    return undone
+
+
+def _head(part: str) -> tuple[str, ...]:
+    return tuple(part.split(" ", 2)[:2])
+
+
+def _goes(part: str, whole: str) -> bool:
+    """Whether a line, or a block that it is in, goes with a whole; a router of a VRF is another one."""
+    rest = part[len(whole) :]
+    return part.startswith(whole) and rest[:1] in ("", " ") and not rest.startswith((" vrf ", " view "))
 
 
 def _meaning(line: conf.Line, paths: dict[conf.Path, Address], speller: Speller) -> conf.Entries:
@@ -73,7 +117,16 @@ def needed(address: Address) -> list[Address]:
     return [(address[0], f"{peer.group(1)} {made}") for made in ("remote-as", "peer-group", "interface")]
 
 
-GRAMMAR = conf.Grammar(lambda line: bool(BLOCK.match(line)), rank, lambda line: bool(SHOWN_ANYWAY.match(line)), needed)
+# staticd takes routes that follow one another as one change, VRFs between them or not. When it refuses one, it takes none, and says so at
+# the next line, which then is refused as well: as the header of a VRF, so that the routes in it get into the default one.
+_STATIC = re.compile(r"(?:ip|ipv6) route |vrf ")
+GRAMMAR = conf.Grammar(
+    lambda line: bool(BLOCK.match(line)),
+    rank,
+    lambda line: bool(SHOWN_ANYWAY.match(line)),
+    needed,
+    lambda line: bool(_STATIC.match(line)),
+)
 
 
 def edit(text: str, changes: t.Mapping[Address, t.Optional[str]], lines: t.Sequence[conf.Line] = ()) -> str:
@@ -103,7 +156,18 @@ def saved_lines(
         return lines
     runs = meanings(conf.by_indentation(text, BLOCK.match))
     running = frozenset(setting for entries in runs for setting in entries)
-    return mark_unread(File(lines, meanings(lines), running), read_again, release_of(text) >= 10)
+    return _mark_refused(
+        mark_unread(File(lines, meanings(lines), running), read_again, release_of(text) >= 10), running
+    )
+
+
+def _mark_refused(lines: list[conf.Line], running: t.Collection[tuple[Address, str]]) -> list[conf.Line]:
+    """The lines of a file, where each route that does not run is one that FRR may have refused."""
+    runs = {address for address, _line in running}
+    return [
+        line._replace(refused=not line.dead and any(" route " in one[:11] and a not in runs for a, one in entries))
+        for line, entries in zip(lines, meanings(lines))
+    ]
 
 
 def edited(

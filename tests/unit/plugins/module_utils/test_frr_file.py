@@ -321,6 +321,12 @@ def test_the_daemons_of_frr_10_read_by_themselves() -> None:
     assert _dead(RUNS_BEFORE + "ip route 10.0.0.0/8 blackhole\n", apart=True) == [2, 3, 4, 5]
 
 
+def test_a_block_that_a_later_line_undoes_is_not_taken_for_refused() -> None:
+    text = "router rip\n network eth2\nexit\nno router rip\n"
+    assert not _dead("", apart=False, text=text)
+    assert _dead("", apart=False, text=text.replace("no router rip", "no ip prefix-list A"))
+
+
 def test_what_is_said_ahead_proves_nothing() -> None:
     ahead = "ip route 10.0.0.0/8 blackhole\n"
     assert _dead(ahead + RUNS_BEFORE, apart=False, text=ahead + TRAP) == [3, 4, 5, 6, 8]
@@ -335,3 +341,84 @@ def test_settings_come_ahead_of_what_is_not_read_and_go_without_a_trace() -> Non
     )
     added = " neighbor 1.1.1.3 remote-as 3\n bmp targets T\n"
     assert changed == "ip route 10.0.0.0/8 blackhole\n" + TRAP.replace(" bmp targets T\n", added)
+
+
+UNDOING = """\
+router rip
+ network eth2
+exit
+no router rip
+router bgp 1
+ neighbor 1.1.1.1 remote-as 2
+ address-family ipv4 unicast
+  neighbor 1.1.1.1 weight 5
+ exit-address-family
+ no neighbor 1.1.1.1
+exit
+router bgp 1 vrf A
+exit
+no router bgp 2
+route-map RM permit 10
+exit
+no route-map RM
+"""
+
+
+def test_what_a_later_line_undoes_is_not_there_and_ours_comes_behind_it() -> None:
+    assert set(meant(UNDOING).values()) - {line for line in meant(UNDOING).values() if line.startswith("no ")} == {
+        "router bgp 1",
+        "router bgp 1 vrf A",
+    }
+    ours = {
+        ("router rip", "network eth2"): "network eth2",
+        (*BGP, "neighbor 1.1.1.1 remote-as"): "neighbor 1.1.1.1 remote-as 2",
+        ("route-map RM permit 10",): "route-map RM permit 10",
+    }
+    changed = frr_saved.edit(UNDOING, ours)
+    assert {address: meant(changed).get(address) for address in ours} == ours
+    rest = iter(changed.splitlines())
+    assert all(line in rest for line in UNDOING.splitlines())
+    assert frr_saved.edit(changed, dict.fromkeys([*ours, ("router rip",)])) == UNDOING
+
+
+def test_the_router_of_a_vrf_does_not_go_with_the_one_of_the_default() -> None:
+    text = "router ospf vrf A\nexit\nrouter ospf\n maximum-paths 3\nexit\nno router ospf\n"
+    assert ("router ospf vrf A",) in meant(text) and ("router ospf", "maximum-paths") not in meant(text)
+
+
+REFUSED = "ip route 10.99.0.0/16 192.0.2.7 label 16/17\n"
+ROUTES = {
+    ("ip route 10.9.0.0/16 blackhole",): "ip route 10.9.0.0/16 blackhole",
+    ("vrf V1", "ip route 10.9.0.0/16 blackhole"): "ip route 10.9.0.0/16 blackhole",
+}
+OUR_ROUTES = "ip route 10.9.0.0/16 blackhole\nvrf V1\n ip route 10.9.0.0/16 blackhole\nexit-vrf\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "interface eth1\n description x\nexit\n" + REFUSED,
+            OUR_ROUTES + "interface eth1\n description x\nexit\n" + REFUSED,
+        ),
+        (
+            REFUSED + "interface eth1\n description x\nexit\n",
+            REFUSED + "interface eth1\n description x\nexit\n" + OUR_ROUTES,
+        ),
+        # Theirs is a VRF whose header FRR refuses.
+        (
+            f"router ospf\nexit\n{REFUSED}vrf V1\n vni 5\nexit-vrf\n",
+            f"{OUR_ROUTES}router ospf\nexit\n{REFUSED}vrf V1\n vni 5\nexit-vrf\n",
+        ),
+        # Nothing is refused.
+        (
+            f"router ospf\nexit\n{REFUSED.replace(' label 16/17', '')}",
+            f"router ospf\nexit\n{REFUSED.replace(' label 16/17', '')}{OUR_ROUTES}",
+        ),
+    ],
+)
+def test_no_route_of_ours_stands_together_with_one_that_frr_refuses(text: str, expected: str) -> None:
+    lines = [line._replace(refused="label" in line.raw) for line in conf.by_indentation(text)]
+    changed = frr_saved.edit(text, ROUTES, lines)
+    assert changed == expected
+    assert frr_saved.edit(changed, dict.fromkeys(ROUTES)) == text
