@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.module_utils._frr import conf
+from ansible_collections.overloom.fabric.plugins.module_utils._frr import conf, former
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import profile as profiles
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.conf import CONF
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.difference import (
@@ -166,10 +166,23 @@ class _Comparison:
 
     changes: settings to reach; drops: lines that take away all of a thing; renewed: those of things that are made anew; base: what
     runs without these; notes: by owner, of which mine is ours; stood: what nobody makes who declares it, as it is there.
+    leaving: what others had where ours goes; to_save, words: what frr.conf gets of it, and in which words.
     """
 
-    def __init__(self, found: Found, saved: Config, options: Options, stood: t.Container[tuple[Address, str]]) -> None:
+    def __init__(
+        self,
+        found: Found,
+        saved: Config,
+        options: Options,
+        stood: t.Container[tuple[Address, str]],
+        texts: t.Mapping[Address, str],
+    ) -> None:
         self.found, self.saved, self.options, self.stood = found, saved, options, stood
+        self.places = former.Places(found.running, saved, texts)
+        self.leaving: former.Formers = {}
+        self.to_save: dict[Address, str | None] = {}
+        self.words: dict[Address, tuple[conf.Said, ...]] = {}
+        self.made = made_by(options.owner)
         self.notes: dict[str, Notes] = copied(found.notes)
         self.mine = self.notes.setdefault(options.owner, {})
         self.changes: dict[Address, str | None] = {}
@@ -203,6 +216,29 @@ class _Comparison:
         for name in list(self.mine):
             if name != BESIDE and name not in declared and not name.startswith(self.options.kept or ("\n",)):
                 self._forget(name)
+
+    def give_back(self) -> None:
+        """Have what others had before where ours goes: in what runs and in the file, as far as ours still stands there and nobody declares it."""
+        for address, one in sorted(self.leaving.items(), key=lambda item: len(item[0])):
+            if self.changes.get(address) is not None:
+                continue
+            if self.found.running.get(address) in one.ours and self._has_place(
+                address, self.found.running, self.changes
+            ):
+                self.changes[address] = one.was
+            file = self.saved.get(address)
+            if file not in one.ours:
+                self.to_save[address] = file
+                continue
+            fits = self._has_place(address, self.saved, {**self.changes, **self.to_save})
+            self.to_save[address] = one.saved if fits else None
+            if fits and one.saved is not None and one.text:
+                self.words[address] = one.words(address)
+
+    @staticmethod
+    def _has_place(address: Address, config: Config, changes: t.Mapping[Address, str | None]) -> bool:
+        """Whether the blocks and the neighbor that a line needs are there after the changes."""
+        return lacking(address, {a: line for a, line in {**config, **changes}.items() if line is not None}) is None
 
     def note_said(self, thing: Thing, said: t.Mapping[Address, str | None]) -> None:
         """Note what the file says of a thing though FRR does it unsaid, as the file may state another profile or release."""
@@ -245,6 +281,7 @@ class _Comparison:
     def _forget(self, name: str) -> None:
         """Take away what the notes say that we made of a thing."""
         note = self.mine.pop(name)
+        self.leaving.update(former.noted(note))
         addresses = [tuple(address) for address in note["lines"]]
         if note.get("drop"):
             where, line = note["drop"]
@@ -257,22 +294,30 @@ class _Comparison:
         lines = _with_blocks(thing)
         made = {tuple(address) for address in note["lines"]} if note else set()
         if self.options.adopt:
+            # What is taken over is ours, and is not given back.
             made |= set(there)
+        had = set(made)
         made |= {
             a
             for a, line in lines.items()
             if line is not None and a not in self.found.running and (a, line) not in self.stood
         }
         beside = {tuple(address) for address in self.mine.get(BESIDE, {}).get("lines", ())}
+        before = {} if self.options.adopt else former.noted(note)
+        formers = former.remembered(before, lines, self.places, had | beside | self.made)
+        self.words.update({a: one.words(a) for a, one in before.items() if one.text and one.saved == lines.get(a, "")})
         made |= {address for address in lines if address in beside}
         made -= {address for address, line in lines.items() if line is None}
+        # What runs in the place of theirs is given back, and as they had it, it is theirs.
+        made -= {address for address, one in {**before, **formers}.items() if one.was is not None}
         self.changes.update(lines)
         if thing.renew and thing.drop:
             self._renew(thing.drop, there)
-        if made:
+        if made or formers:
             whole = bool(note and note.get("drop")) or self.options.adopt or not there
             drop = thing.drop if whole else None
-            self.mine[thing.name] = {"lines": sorted(made), "scope": thing.scope, "drop": drop}
+            rows = {"lines": sorted(made), "scope": thing.scope, "drop": drop}
+            self.mine[thing.name] = {**rows, **former.for_note(formers)}
         elif note:
             del self.mine[thing.name]
 
@@ -309,18 +354,19 @@ def compare(runner: Runner, found: Found, things: t.Sequence[Thing], options: Op
     explicit = _explicit(things)
     things = _unsaid(found, things)
 
-    plan = _Comparison(found, saved, options, _stood(found, saved_as, meant))
+    plan = _Comparison(found, saved, options, _stood(found, saved_as, meant), former.spelled(saved_as, meant))
     plan.check_daemons()
     for thing in things:
         plan.take(thing)
     if options.purge:
         plan.purge({thing.name for thing in things})
+    plan.give_back()
     plan.leave_with_blocks()
     changes = plan.changes
     said = profiles.unsaid(explicit, {**saved, **changes}, starts_as)
     for thing in things:
         plan.note_said(thing, said)
-    to_save = {**changes, **said}
+    to_save = {**changes, **said, **plan.to_save}
     _check_used(found.running, changes, made_by(options.owner))
     # What is saved runs after the next restart.
     _check_used(saved, to_save, made_by(options.owner), f" of {CONF}")
@@ -334,7 +380,7 @@ def compare(runner: Runner, found: Found, things: t.Sequence[Thing], options: Op
     apply = Apply(runner, render(lines), found, changes) if lines else None
     if apply and found.daemons:
         apply.validate()
-    steps = Lasting(runner, found, saved, plan.notes, options, to_save).steps(apply)
+    steps = Lasting(runner, found, saved, plan.notes, options, to_save, plan.words).steps(apply)
     before, after = _views(found, saved, changes, lines, unsaved(saved, to_save))
     if steps and before == after:
         path = notes_path(options.owner, options.module)

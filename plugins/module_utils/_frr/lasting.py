@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.module_utils._frr import conf
+from ansible_collections.overloom.fabric.plugins.module_utils._frr import conf, former
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import profile as profiles
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.reader import Found, Notes, made_by, notes_path
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.saved import check_edited, edited, meanings, needed
@@ -50,7 +50,8 @@ class Caller(t.Protocol):
 class Lasting:
     """What is written down, foretold by what FRR shows before a change, and settled by what it shows afterwards.
 
-    saved: what the file says; notes: what is ours after the change, by owner; to_save: what the file has to say of what is declared.
+    saved: what the file says; notes: what is ours after the change, by owner; to_save: what the file has to say of what is declared, and
+    said: the words of others for what is given back to them.
     """
 
     def __init__(
@@ -61,9 +62,10 @@ class Lasting:
         notes: t.Mapping[str, Notes],
         caller: Caller,
         to_save: t.Mapping[Address, str | None],
+        said: t.Mapping[Address, tuple[conf.Said, ...]],
     ) -> None:
         self.runner, self.found, self.saved, self.planned, self.caller = runner, found, saved, notes, caller
-        self.to_save = to_save
+        self.to_save, self.said = to_save, said
         self.before = in_words(found.text)
         self.idle = set(in_words(found.text, idle=True)) - set(self.before)
         self.checked: set[str] = set()
@@ -94,6 +96,7 @@ class Lasting:
         wanted = dict(self.to_save)
         wanted.update(self._beside(after))
         words = {a: after[a] for a in wanted if self._in_these_words(a, wanted, after)}
+        words.update(self.said)
         changes = unsaved(self.saved, wanted)
         spelled = {a: [one.text for one in words[a]] for a in self._turned(after) if a in words}
         # What is ours goes, also where it says what FRR does anyway.
@@ -240,4 +243,5 @@ def _joined(old: Notes, new: Notes) -> Notes:
     lines = {
         name: {tuple(line) for side in (old, new) for line in side.get(name, {}).get("lines", ())} for name in both
     }
-    return {name: {**both[name], "lines": [list(line) for line in sorted(lines[name])]} for name in both}
+    had = {name: former.for_note(former.both(*(former.noted(side.get(name)) for side in (old, new)))) for name in both}
+    return {name: {**both[name], "lines": [list(line) for line in sorted(lines[name])], **had[name]} for name in both}

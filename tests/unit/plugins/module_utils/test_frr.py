@@ -10,13 +10,15 @@ import typing as t
 
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import bgp as _frr_bgp
+from ansible_collections.overloom.fabric.plugins.module_utils._frr import conf as frr_conf
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import ospf as _frr_ospf
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import reader as frr_reader
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import rip as _frr_rip
+from ansible_collections.overloom.fabric.plugins.module_utils._frr import saved as frr_saved
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import static as _frr_static
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import writer as frr_writer
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.compare import Options, compare
@@ -693,6 +695,181 @@ def test_a_run_that_is_killed_leaves_no_line_that_nobody_knows(
     with pytest.raises(FabricError, match="FRR refused"):
         applied.do()
     assert not list(tmp_path.iterdir())
+
+
+# --- what others had before ------------------------------------------------------------------------------------------
+
+SET_BY_OTHERS = """\
+interface eth1
+ ip ospf co 5
+ ip ospf hello-interval 7
+exit
+router bgp 65000
+ neighbor 10.0.1.2 remote-as 65001
+ neigh 10.0.1.2 timers 10 30
+ neighbor 10.0.1.2 description theirs
+exit
+"""
+RUNS = SET_BY_OTHERS.replace("ip ospf co ", "ip ospf cost ").replace("neigh ", "neighbor ")
+COST, HELLO = ("interface eth1", "ip ospf cost"), ("interface eth1", "ip ospf hello-interval")
+TIMERS = ("router bgp 65000", "neighbor 10.0.1.2 timers")
+DESCRIPTION = ("router bgp 65000", "neighbor 10.0.1.2 description")
+
+
+class Router:
+    """An FRR that takes every line, with its file and its notes."""
+
+    def __init__(self, tmp_path: pathlib.Path, running: str, saved: str) -> None:
+        self.file, self.notes = tmp_path / "frr.conf", tmp_path / "us-frr_static.json"
+        self.begin(running, saved)
+
+    def begin(self, running: str, saved: str) -> None:
+        """Start with this, and without ours."""
+        self.config = parse(running)
+        self.file.write_text(saved)
+        if self.notes.exists():
+            self.notes.unlink()
+
+    def saved(self) -> dict[Address, str]:
+        """What the file sets."""
+        lines = frr_conf.by_indentation(self.file.read_text())
+        return frr_saved.settings(lines, frr_saved.meanings(lines))
+
+    def found(self) -> Found:
+        """What a read sees."""
+        notes = {"us": json.loads(self.notes.read_text())} if self.notes.exists() else {}
+        return found(self.text(), self.file.read_text(), notes)
+
+    def text(self) -> str:
+        """The running configuration."""
+        return render((address[:-1], line) for address, line in self.config.items())
+
+    def run(self, argv: t.Sequence[str], stdin: str | None) -> tuple[int, str, str]:
+        """What vtysh does."""
+        if argv[:2] == ("vtysh", "-f"):
+            self.load(stdin or "")
+        return 0, f"{self.text()}\nend\nzebra staticd ospfd ospf6d bgpd ripd" if "-c" in argv else "", ""
+
+    def load(self, text: str) -> None:
+        """Take lines."""
+        lines = (
+            (line.path, line.text)
+            for line in frr_conf.by_indentation(text)
+            if line.text and not line.text.startswith("interface ")
+        )
+        self.config = obey(self.config, lines)
+
+    def apply(self, things: list[Thing], **options: t.Any) -> bool:
+        """Run a module, and again, which changes nothing. Returns whether the first run changed something."""
+        change = plan(self.found(), things, self.run, **options)
+        for step in change.steps:
+            step.do()
+        assert not plan(self.found(), things, self.run, **options).steps
+        return bool(change.steps)
+
+
+@pytest.fixture(name="router")
+def fixture_router(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Router:
+    monkeypatch.setattr(frr_reader, "NOTES", str(tmp_path))
+    monkeypatch.setattr(frr_writer.Save, "path", str(tmp_path / "frr.conf"))
+    return Router(tmp_path, RUNS, SET_BY_OTHERS)
+
+
+def sets(lines: dict[Address, str | None]) -> Thing:
+    """A thing that sets lines on an interface and of a neighbor of others."""
+    return Thing("it", lines, ((("interface eth1",), "ip ospf "), (("router bgp 65000",), "neighbor 10.0.1.2 ")))
+
+
+VALUES = st.fixed_dictionaries(
+    {},
+    optional={
+        COST: st.sampled_from([None, "ip ospf cost 5", "ip ospf cost 10", "ip ospf cost 20"]),
+        HELLO: st.sampled_from([None, "ip ospf hello-interval 3"]),
+        ("interface eth1", "ip ospf priority"): st.just("ip ospf priority 9"),
+        TIMERS: st.sampled_from([None, "neighbor 10.0.1.2 timers 3 9", "neighbor 10.0.1.2 timers 10 30"]),
+        DESCRIPTION: st.sampled_from([None, "neighbor 10.0.1.2 description ours"]),
+    },
+)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(VALUES, min_size=1, max_size=4), st.booleans())
+def test_what_others_had_is_back_when_ours_goes_however_often_ours_changed(
+    router: Router, changes: list[dict[Address, str | None]], purge: bool
+) -> None:
+    router.begin(RUNS, SET_BY_OTHERS)
+    for lines in changes:
+        router.apply([sets(lines)])
+        assert {address: router.config.get(address) for address in lines} == lines
+        assert {address: router.saved().get(address) for address in lines} == lines
+    noted = router.notes.exists()
+    if purge or noted:
+        change = [] if purge else [sets({})._replace(present=False)]
+        plan(router.found(), change, router.run, purge=purge)
+        for step in plan(router.found(), change, router.run, purge=purge).steps:
+            step.do()
+    assert router.config == parse(RUNS) and not router.notes.exists()
+    # Every line is in its block again, in the words of its owner.
+    in_file = [(line.path, line.text) for line in frr_conf.by_indentation(router.file.read_text()) if line.text]
+    assert sorted(in_file) == sorted(
+        (line.path, line.text) for line in frr_conf.by_indentation(SET_BY_OTHERS) if line.text
+    )
+
+
+def test_a_changed_line_of_others_is_back_in_its_place_byte_by_byte(router: Router) -> None:
+    router.apply([sets({COST: "ip ospf cost 10", TIMERS: "neighbor 10.0.1.2 timers 3 9"})])
+    assert " ip ospf cost 10\n" in router.file.read_text() and "timers 10 30" not in router.file.read_text()
+    router.apply([], purge=True)
+    assert router.file.read_text() == SET_BY_OTHERS
+
+
+def test_what_others_have_changed_since_is_theirs(router: Router) -> None:
+    router.apply([sets({COST: "ip ospf cost 10"})])
+    for text in ("ip ospf cost 44", "no ip ospf cost"):
+        router.load(f"interface eth1\n {text}\n")
+        config = dict(router.config)
+        kept = router.notes.read_text()
+        file = router.file.read_text()
+        router.apply([], purge=True)
+        assert router.config == config and router.file.read_text() == SET_BY_OTHERS
+        router.notes.write_text(kept)
+        router.file.write_text(file)
+    # Where ours is declared again over it, that is what comes back.
+    router.load("interface eth1\n ip ospf cost 44\n")
+    router.apply([sets({COST: "ip ospf cost 10"})])
+    router.apply([], purge=True)
+    assert router.config[COST] == "ip ospf cost 44" and router.file.read_text() == SET_BY_OTHERS
+
+
+def test_what_others_had_not_saved_or_only_saved_is_so_again(router: Router) -> None:
+    router.load("interface eth1\n ip ospf cost 6\n no ip ospf hello-interval\n")
+    config = dict(router.config)
+    router.apply([sets({COST: "ip ospf cost 10", HELLO: "ip ospf hello-interval 3"})])
+    router.apply([], purge=True)
+    assert router.config == config and router.file.read_text() == SET_BY_OTHERS
+
+
+def test_what_is_taken_over_is_not_given_back(router: Router) -> None:
+    router.apply([sets({COST: "ip ospf cost 10"})], adopt=True)
+    router.apply([], purge=True)
+    assert COST not in router.config and DESCRIPTION not in router.config
+
+
+def test_a_run_that_is_killed_forgets_no_former_line(router: Router) -> None:
+    router.apply([sets({COST: "ip ospf cost 10"})])
+    applied = plan(router.found(), [sets({COST: "ip ospf cost 20"})], router.run).steps[0]
+    for note in applied.ahead:
+        note.do()
+    # Before FRR has the line, and after it.
+    for _time in range(2):
+        kept = router.notes.read_text()
+        before = router.config, router.file.read_text()
+        router.apply([], purge=True)
+        assert router.config[COST] == "ip ospf cost 5" and "ip ospf co 5" in router.file.read_text()
+        router.notes.write_text(kept)
+        router.config = before[0]
+        router.file.write_text(before[1])
+        router.load("interface eth1\n ip ospf cost 20\n")
 
 
 def test_what_was_there_is_not_taken_over() -> None:
