@@ -13,6 +13,7 @@ import typing as t
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.unset import as_read
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import logical
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.crossing import inside
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.packet import End
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.way import Route
 
@@ -128,7 +129,7 @@ class World:
         """The host's own namespace."""
         router = self.plan["routers"].get(name) or {}
         routes = [
-            route(row["prefix"], hop["interface"], hop["address"])
+            route(row["prefix"], hop["interface"] or self._towards(name, hop["address"]), hop["address"])
             for row in router.get("routes", ())
             for hop in row["nexthops"][:1]
         ]
@@ -149,6 +150,17 @@ class World:
         if tep and tep["address"] and tep["name"] not in links:
             links[tep["name"]] = link(tep["name"], [tep["address"]])
         return space(list(links.values()), routes)
+
+    def _towards(self, name: str, address: str) -> str | None:
+        """The interface of a host that an address is behind."""
+        ends = [
+            (end, link[key])
+            for link in self.plan["links"]
+            for end in link["ends"]
+            for key in ("subnet", "subnet6")
+            if end["host"] == name and link[key]
+        ]
+        return next((end["port"] for end, subnet in ends if inside(address, subnet)), None)
 
     def _inside(self, host: str, name: str) -> Item:
         """A namespace of endpoints."""

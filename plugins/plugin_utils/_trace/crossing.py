@@ -122,8 +122,7 @@ class Crossing:
         segment = here.segment or ""
         address: str | None = packet.target
         if not self.on_link(segment, packet.target):
-            route = self._planned_route(here.host or "", here.space or "", packet.target)
-            address = route or self._gateway(segment, packet.target)
+            address = self.way_out(here, packet.target)
         if address is None:
             return None
         found = self._having(segment, address)
@@ -164,7 +163,7 @@ class Crossing:
         segment = source.segment or ""
         if self.on_link(segment, target):
             return None
-        address = self._planned_route(source.host or "", source.space or "", target) or self._gateway(segment, target)
+        address = self.way_out(source, target)
         edge = next((one for one in self.edges.values() if address and self._distributed(one, segment, address)), None)
         if edge is None or edge["provider"] is None:
             return None
@@ -199,6 +198,12 @@ class Crossing:
         ]
         fitting = [(net.prefixlen, via) for net, via in rows if inside(target, str(net))]
         return max(fitting)[1] if fitting else None
+
+    def way_out(self, end: End, target: str) -> str | None:
+        """The planned next hop of an end beyond its segment. What is not in a namespace, and a client of DHCP, is told of the gateway."""
+        found = self._planned_route(end.host or "", end.space or "", target)
+        told = not end.space or (self.points.get(end.id) or {}).get("dhcp")
+        return found or (self._gateway(end.segment or "", target) if told else None)
 
     def _gateway(self, segment: str, target: str) -> str | None:
         """The gateway of a segment: what a guest or a client of DHCP has as its default route."""

@@ -262,6 +262,10 @@ def route(space: Item, way: Route, iif: str = "lo") -> kernel.Hop:
     planned = f"{packet.target} via {via}" if via else f"{packet.target} is on the link of {source.interface}"
     if kept_apart:
         planned = f"segments {source.segment} and {target.segment or target.id} are kept apart; fabric_endpoints[].routes would lead there"
+    elif via and source.host is not None and not way.crossing.way_out(source, packet.target):
+        # A server of DHCP is for its segment alone.
+        kept_apart = True
+        planned = f"the plan has no route of {source.id} beyond its segment"
     by = f"via {via}" if via else f"dev {source.interface}"
     on, name = f"on {source.host}: ", source.space or ""
     mend = on + entered(name, f"route get {packet.target}" if kept_apart else f"route replace {packet.target} {by}")

@@ -309,7 +309,9 @@ def _hops(underlay: Underlay, here: str, target: str) -> list[Item]:
 
 def _planned(underlay: Underlay, here: str, target: str) -> str:
     hops = _hops(underlay, here, target)
-    return f"{target} via " + " or ".join(f"{hop['address']} on {hop['interface']}" for hop in hops) if hops else ""
+    # BGP leaves it to the kernel by which interface a next hop is reached.
+    ways = [f"{hop['address']} on {hop['interface']}" if hop["interface"] else str(hop["address"]) for hop in hops]
+    return f"{target} via " + " or ".join(ways) if ways else ""
 
 
 def _unrouted(underlay: Underlay, path: Path, here: str, outer: Outer, planned: str) -> Died:
