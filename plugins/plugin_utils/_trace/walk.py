@@ -272,7 +272,8 @@ def _outer_size(way: Route, near: str, far: str) -> int:
     version = 6 if ":" in str(planned.get("remote_ip")) else 4
     keyed = way.keyed or bool(planned.get("key"))
     tagged = segment["vlan"] is not None
-    parts = overhead(str(planned.get("type")), version, keyed, bool(planned.get("csum")), tagged, way.logical)
+    # Over IPv6 a tunnel of GRE has a type of its own in Open vSwitch.
+    parts = overhead(segment["encapsulation"], version, keyed, bool(planned.get("csum")), tagged, way.logical)
     return way.packet.size + sum(size for _what, size in parts)
 
 

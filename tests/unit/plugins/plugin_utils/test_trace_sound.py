@@ -113,7 +113,29 @@ def crowd() -> Item:
     return t.cast(Item, planned(hosts))
 
 
+def over_ipv6() -> Item:
+    """GRE and Geneve on an underlay with IPv6 alone."""
+    common = {
+        "fabric_name": "six",
+        "fabric_underlay": {"subnet": "fd00:99::/64"},
+        "fabric_overlays": [{"name": "gre", "encapsulation": "gre"}, {"name": "gnv", "bridge": "br-gnv"}],
+        "fabric_segments": [
+            {"name": "web", "vlan": 10, "subnet": "10.1.1.0/24", "overlay": "gre"},
+            {"name": "db", "vlan": 20, "subnet": "2001:db8::/64", "overlay": "gnv"},
+        ],
+    }
+    hosts = {
+        f"kvm{number}": {
+            **common,
+            "fabric_endpoints": [{"name": f"{name}{number}", "segment": name} for name in ("web", "db")],
+        }
+        for number in (1, 2)
+    }
+    return t.cast(Item, compile_plan(hosts, SPEC))
+
+
 PLANS = {
+    "an underlay of IPv6": over_ipv6(),
     "routed, keys, a guest": test_trace.PLAN,
     "bonds": test_trace.BONDED,
     "both families": test_trace.DUAL,
