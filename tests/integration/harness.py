@@ -317,10 +317,19 @@ def cached(name: str, make: t.Callable[[pathlib.Path], t.Any]) -> pathlib.Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (cache / name).exists():
             aside = cache / f"{name}.new"
+            for path in mounts_below(aside):
+                # What makes a root tree mounts /proc and more in it, and may have been killed.
+                execute(privileged(["umount", "--lazy", path]))
             execute(privileged(["rm", "-rf", "--one-file-system", str(aside)]))
             make(aside)
             aside.rename(cache / name)
     return cache / name
+
+
+def mounts_below(folder: pathlib.Path) -> list[str]:
+    """What is mounted below a folder of this machine, the innermost first."""
+    paths = [line.split()[1] for line in pathlib.Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()]
+    return [path for path in reversed(paths) if path.startswith(f"{folder}/")]
 
 
 def lab_name(suffix: str = "") -> str:
