@@ -676,6 +676,14 @@ def test_purge_removes_what_is_no_longer_declared_and_nothing_else(host: Host) -
     assert names(host) == {"theirs"} and ports(host, "br0") == ["v-theirs"]
 
 
+def test_purge_leaves_what_is_kept_for_now(host: Host) -> None:
+    bridge(host, "br0")
+    apply(host, namespaces=[{"name": name, "bridge": "br0"} for name in ("red", "blue")])
+    done = apply(host, namespaces=[], keep=["red", "gone"], purge=True)
+    assert done["kept"] == ["red"] and names(host) == {"red"} and ports(host, "br0") == ["v-red"]
+    assert apply(host, namespaces=[], purge=True)["kept"] == [] and names(host) == set()
+
+
 def test_processes_in_a_removed_namespace_are_named_and_live_on(host: Host) -> None:
     apply(host, name="red", addresses=["10.0.0.1/24"])
     with subprocess.Popen(host.command(inside("red", "sleep", "60")), stdin=subprocess.DEVNULL) as sleeper:

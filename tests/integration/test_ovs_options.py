@@ -208,6 +208,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "owner": "test_two_owners_share_a_host",
         "adopt": "test_a_foreign_veth_is_configured_and_removed_only_when_adopted",
         "purge": "test_purge_removes_what_is_no_longer_declared_and_nothing_else",
+        "keep": "test_purge_leaves_what_is_kept_for_now",
         **dict.fromkeys(("mac", "mtu", "outer", "tx_checksum"), NETNS),
         **dict.fromkeys(("container", "engine"), "test_a_container_of_others_is_plugged_in_and_given_back"),
         "pid": "test_a_process_is_plugged_in_by_its_number",
