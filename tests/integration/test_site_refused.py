@@ -139,6 +139,7 @@ def test_what_is_adopted_or_was_prepared_is_used_and_given_back(fabric: Fabric) 
     by_hand(
         fabric,
         "kvm1",
+        # Whether an earlier test has left it or not (|| true).
         f"{clean}; ip link delete v-red || true",
         f"ovs-vsctl add-br br-int {SECURE} -- set-controller br-int tcp:192.0.2.9 -- set bridge br-int external_ids:theirs=1",
         "ovs-ofctl add-flow br-int cookie=0x2a,priority=5,actions=normal",
@@ -149,6 +150,7 @@ def test_what_is_adopted_or_was_prepared_is_used_and_given_back(fabric: Fabric) 
         fabric,
         "kvm2",
         clean,
+        # As above: it is there if the test of refusals ran before.
         "ip link delete theirs0 || true; ip address flush dev eth1; rm -f /etc/systemd/network/90-theirs.netdev",
         "ovs-vsctl add-br br-int -- set bridge br-int datapath_type=netdev; ip netns list | grep -q ^blue || ip netns add blue",
     )

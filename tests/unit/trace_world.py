@@ -107,6 +107,7 @@ class World:
         self.way = Route.__new__(Route)
         self.way.plan, self.way.segments = plan, {one["name"]: one for one in plan["segments"]}
         for point in plan["endpoints"]:
+            # The place of an endpoint alone: a whole route would need a packet, and refuses ways that this world has.
             end = self.way._endpoint(point)  # pylint: disable=protected-access
             self.ends[point["host"]].append(end)
         self.read = {host: self._host(host) for host in dict.fromkeys(hosts)}

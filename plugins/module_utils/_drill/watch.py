@@ -142,7 +142,7 @@ class Watch:
 
     def _cut(self, units: t.Sequence[str]) -> None:
         self.began = time.time()
-        # Not waited for, as the pings go on.
+        # Not waited for, as the pings go on: a with block would wait at its end.
         # pylint: disable-next=consider-using-with
         subprocess.Popen(["systemctl", "start", "--no-block", *units], stdout=subprocess.DEVNULL)
 
