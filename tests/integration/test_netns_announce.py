@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 import typing as t
 
 from netns import bridge, names
@@ -31,11 +32,16 @@ def learned(host: Host) -> list[tuple[str, str]]:
 def test_a_bridge_learns_where_an_announced_address_is(host: Host) -> None:
     bridge(host, "br0")
     host.module("netns_veth", {"namespaces": [RED, BLUE]})
-    host.run(["ovs-appctl", "fdb/flush", "br0"])
-    foretold = host.module("netns_announce", {"namespaces": ["red"]}, check=True)
+    until = time.monotonic() + 60
+    while True:
+        # A new address of IPv6 makes reports of multicast groups, for some seconds and at random moments: a bridge learns from them, too.
+        host.run(["ovs-appctl", "fdb/flush", "br0"])
+        foretold = host.module("netns_announce", {"namespaces": ["red"]}, check=True)
+        if not learned(host) or time.monotonic() > until:
+            break
     assert learned(host) == []
     said = host.module("netns_announce", {"namespaces": ["red"], "count": 1})
-    assert learned(host) == [("20", "02:00:00:00:00:01")]
+    assert ("20", "02:00:00:00:00:01") in learned(host)
     assert said["announced"] == foretold["announced"] and not said["changed"]
     assert {"10.0.0.1", "fd00::1"} <= {one["address"] for one in said["announced"]}
 
