@@ -9,13 +9,15 @@
   const panel = document.getElementById("panel");
   const search = document.getElementById("search");
   const links = [...document.querySelectorAll(".picture a")];
+  const reasons = [...document.querySelectorAll(".matrix a.reason")];
   const searched = [...document.querySelectorAll(".thing, section tbody tr")].filter(
     (one) => one.classList.contains("thing") || !one.closest(".thing, .matrix"));
-  const target = (link) => decodeURIComponent(link.getAttributeNS("http://www.w3.org/1999/xlink", "href").slice(1));
+  const href = (link) => link.getAttribute("href") || link.getAttributeNS("http://www.w3.org/1999/xlink", "href");
+  const target = (link) => decodeURIComponent(href(link).slice(1));
   const thing = (id) => document.getElementById(id)?.closest(".thing");
 
   const show = (id) => {
-    for (const link of links) link.classList.toggle("chosen", target(link) === id);
+    for (const link of [...links, ...reasons]) link.classList.toggle("chosen", target(link) === id);
     const found = thing(id);
     panel.replaceChildren();
     if (!found) return;
@@ -28,7 +30,7 @@
     panel.append(close, shown);
   };
 
-  for (const link of links) {
+  for (const link of [...links, ...reasons]) {
     link.addEventListener("click", (event) => {
       if (!thing(target(link))) return;
       event.preventDefault();

@@ -16,7 +16,7 @@ import time
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils._diagram import edges, tables
-from ansible_collections.overloom.fabric.plugins.plugin_utils._page import sections
+from ansible_collections.overloom.fabric.plugins.plugin_utils._page import sections, trail
 from ansible_collections.overloom.fabric.plugins.plugin_utils._page.markup import Html, join, tag
 from ansible_collections.overloom.fabric.plugins.plugin_utils._page.things import Thing, things
 
@@ -43,6 +43,7 @@ class Section(t.NamedTuple):
 
 SECTIONS = (
     Section("status", "Status", "status", lambda report, _plan: sections.status(report)),
+    Section("rates", "Rates", "status", lambda report, _plan: sections.rates(report)),
     Section("verify", "Verify", "verify", sections.verify),
     Section("routing", "Adjacencies and routes", "verify", lambda report, _plan: sections.routing(report)),
     Section("drift", "Drift", "drift", lambda report, _plan: sections.drift(report)),
@@ -107,7 +108,7 @@ def page(
             tag("input", id="search", type="search", placeholder="Search", aria_label="Search", hidden="hidden"),
         ),
         tag("p", f"Written {_when(now)} from the plan of the inventory."),
-        tag("section", tag("div", _inline(svg), class_="picture"), id="picture"),
+        tag("section", *_picture(svg, reports.get("trace"), plan), id="picture"),
         tag("aside", id="panel"),
         *made,
         tag(
@@ -145,6 +146,17 @@ def _things(found: t.Sequence[Thing]) -> list[Html]:
 
 def _when(seconds: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
+
+
+def _picture(svg: str, trace: Report | None, plan: Item) -> list[Html]:
+    """The picture, with the last trace on it where there is one."""
+    inline = _inline(svg)
+    try:
+        drawn = trail.marked(inline, trace.data, plan) if trace else inline
+        told = sections.traced(trace.data) if trace else ""
+    except (AttributeError, KeyError, TypeError, ValueError):
+        drawn, told = inline, ""
+    return [tag("div", Html(drawn), class_="picture"), tag("p", told, class_="legend") if told else Html("")]
 
 
 def _inline(svg: str) -> Html:

@@ -12,7 +12,9 @@ import typing as t
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils._drift import show as drift_show
 from ansible_collections.overloom.fabric.plugins.plugin_utils._page.markup import Html, join, table, tag
+from ansible_collections.overloom.fabric.plugins.plugin_utils._page.plots import Frame, plot
 from ansible_collections.overloom.fabric.plugins.plugin_utils._page.things import Thing
+from ansible_collections.overloom.fabric.plugins.plugin_utils._status import show
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import draw
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify import report as verify_report
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.expectations import points_of
@@ -84,18 +86,38 @@ def verify(report: Item, plan: Item) -> Html:
         (mark(all(passed)), kind, f"{sum(passed)} of {len(passed)}", verify_report.KINDS.get(kind, ""))
         for kind, passed in kinds.items()
     ]
-    failed = [
-        (check["kind"], _pair(check), check["observed"], check["expected"], tag("code", check["look"]))
-        for check in report["checks"]
-        if not check["passed"]
-    ]
+    failed: dict[str, list[Item]] = {}
+    for check in report["checks"]:
+        if not check["passed"]:
+            failed.setdefault(_pair(check), []).append(check)
     return join(
         tag("p", f"{report['passed']} passed, {report['failed']} failed in {report['seconds']:.1f} s."),
         *causes,
         matrix(report["checks"], points_of(plan)),
         table(("", "kind", "passed", "what it measures"), counts),
-        _rows(("kind", "where", "observed", "planned", "look"), failed) if failed else "",
+        tag("div", *(_failure(where, checks) for where, checks in failed.items()), class_="things") if failed else "",
     )
+
+
+def failure_id(where: str) -> str:
+    """What a cell of the matrix that is not as planned leads to."""
+    return f"failure:{where}"
+
+
+def _failure(where: str, checks: t.Sequence[Item]) -> Html:
+    """All that failed of a pair or of a thing, and where to look."""
+    parts = [
+        _facts(
+            {
+                "measured": f"{check['kind']}, {verify_report.KINDS.get(check['kind'], '')}".rstrip(", "),
+                "observed": check["observed"],
+                "planned": check["expected"],
+                "look": tag("code", check["look"]) if check["look"] else "",
+            }
+        )
+        for check in checks
+    ]
+    return tag("article", tag("h3", f"✗ {where}"), *parts, id=failure_id(where), class_="thing")
 
 
 def matrix(checks: t.Sequence[Item], points: t.Sequence[Item]) -> Html:
@@ -111,7 +133,9 @@ def matrix(checks: t.Sequence[Item], points: t.Sequence[Item]) -> Html:
         kind, meaning = MARKS.get(shown, ("", "not measured"))
         if source == target:
             shown, kind, meaning = "–", "", "itself"
-        return tag("td", shown, class_=kind or None, title=f"{source} → {target}: {meaning}")
+        wrong = shown in (verify_report.LOST, verify_report.LEAK, verify_report.UNPROVEN)
+        content = tag("a", shown, href=f"#{failure_id(f'{source} → {target}')}", class_="reason") if wrong else shown
+        return tag("td", content, class_=kind or None, title=f"{source} → {target}: {meaning}")
 
     head = [tag("th", "from \\ to"), *(tag("th", number, title=name) for number, name in enumerate(names, 1))]
     rows = [
@@ -180,19 +204,54 @@ def trace(report: Item) -> Html:
     return tag("pre", "\n".join(draw.lines(report)))
 
 
-def details(thing: Thing) -> Html:
-    """All that is known of a thing; the origin of a value is its tooltip."""
+def traced(report: Item) -> str:
+    """What the last trace is on the picture, in words."""
+    packet, died = report["packet"], report["died"]
+    ended = f"; it dies at {died['at']['kind']} {died['at']['name']} on {died['at']['host']}" if died else ""
+    return f"Outlined: the way of {packet['protocol']} from {report['from']} to {report['to']} and back{ended}."
+
+
+def rates(report: Item) -> Html:
+    """What each tunnel carried in the last runs of status, all drawn to one scale."""
+    times, tunnels = report["times"], report["tunnels"]
+    known = [rate for row in tunnels for way in ("tx", "rx") for rate in row["rates"][way] if rate is not None]
+    if not known:
+        return tag("p", "A rate is known from the second run of status on.")
+    frame = Frame(times[0], times[-1], max(known))
+    head = ("host", "tunnel", "out", "", "in", "")
     rows = [
-        tag("tr", tag("th", name, scope="row"), tag("td", _value(value), title=thing.sources.get(name)))
-        for name, value in thing.facts.items()
+        (row["host"], row["name"], *(piece for way in ("tx", "rx") for piece in _plotted(times, row, way, frame)))
+        for row in tunnels
+    ]
+    told = f"{len(times)} runs in {times[-1] - times[0]:.0f} s; the upper edge of each plot is {show.rate(max(known))}."
+    return join(tag("p", told), _rows(head, rows))
+
+
+def _plotted(times: t.Sequence[float], row: Item, way: str, frame: Frame) -> tuple[Html, str]:
+    """The plot of a tunnel's rates in one direction, and the last rate."""
+    values = row["rates"][way]
+    last = row[f"{way}_rate"]
+    return plot(times[-len(values) :], values, frame), "" if last is None else show.rate(last)
+
+
+def _facts(facts: t.Mapping[str, t.Any], sources: t.Mapping[str, str] | None = None) -> Html:
+    """A table of what is known, without what is empty. sources: tooltips."""
+    rows = [
+        tag("tr", tag("th", name, scope="row"), tag("td", _value(value), title=(sources or {}).get(name)))
+        for name, value in facts.items()
         if value not in (None, "", [], {})
     ]
+    return tag("table", tag("tbody", *rows))
+
+
+def details(thing: Thing) -> Html:
+    """All that is known of a thing; the origin of a value is its tooltip."""
     problems = [tag("p", line, class_="wrong") for line in thing.verdict.problems]
     return tag(
         "article",
         tag("h3", thing.verdict.mark(f"{thing.kind} {thing.name}".strip())),
         *problems,
-        tag("table", tag("tbody", *rows)),
+        _facts(thing.facts, thing.sources),
         id=thing.id,
         class_="thing",
     )
@@ -200,6 +259,8 @@ def details(thing: Thing) -> Html:
 
 def _value(value: t.Any) -> t.Any:
     """A value as a person reads it, a part of a thing on a line of its own."""
+    if isinstance(value, Html):
+        return value
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, dict):

@@ -78,13 +78,17 @@ def _overlay_things(plan: Item, state: State) -> t.Iterator[Thing]:
         facts = {**overlay, "tunnels": len(overlay["tunnels"]), "peers": [peer["name"] for peer in overlay["peers"]]}
         yield Thing("overlay", name, facts, sources=_sources(plan, f"overlays.{name}"))
         for one, other in overlay["tunnels"]:
-            ends = [(one, planned_tunnel(overlay, one, other)), (other, planned_tunnel(overlay, other, one))]
-            yield _tunnel(plan, state, name, f"{one}/{other}", ends)
+            yield _tunnel(plan, state, name, f"{one}/{other}", tunnel_ends(overlay, one, other))
         for peer in overlay["peers"]:
             yield Thing("peer", f"{name}/{peer['name']}", {**peer, "overlay": name})
             for host in plan["hosts"]:
                 ends = [(host, planned_tunnel(overlay, host, peer["name"]))]
                 yield _tunnel(plan, state, name, f"{host}/{peer['name']}", ends)
+
+
+def tunnel_ends(overlay: Item, one: str, other: str) -> list[tuple[str, str]]:
+    """The two ends of a tunnel: the host, and the port's name there."""
+    return [(one, planned_tunnel(overlay, one, other)), (other, planned_tunnel(overlay, other, one))]
 
 
 def _tunnel(plan: Item, state: State, overlay: str, name: str, ends: t.Sequence[tuple[str, str]]) -> Thing:

@@ -49,7 +49,7 @@ def _traffic(row: Item) -> str:
         return "not there"
     if None in (row["tx_rate"], row["rx_rate"]):
         return f"{_bytes(row['tx_bytes'])} out, {_bytes(row['rx_bytes'])} in"
-    return f"{_rate(row['tx_rate'])} out, {_rate(row['rx_rate'])} in"
+    return f"{rate(row['tx_rate'])} out, {rate(row['rx_rate'])} in"
 
 
 def _scaled(value: float, units: t.Sequence[str]) -> str:
@@ -64,7 +64,7 @@ def _bytes(value: int) -> str:
     return _scaled(value, ("B", "kB", "MB", "GB", "TB"))
 
 
-def _rate(value: int) -> str:
+def rate(value: int) -> str:
     return _scaled(value, ("bit/s", "kbit/s", "Mbit/s", "Gbit/s"))
 
 

@@ -43,6 +43,10 @@ KINDS = {
 }
 
 
+# Of how many runs the rates of tunnels are known: half an hour, where it runs each minute.
+RUNS_KEPT = 30
+
+
 def report(plan: Item, seen: t.Mapping[str, Item], now: float, before: Item | None = None) -> Item:
     """What is as planned and what is not, as plain data.
 
@@ -63,9 +67,11 @@ def report(plan: Item, seen: t.Mapping[str, Item], now: float, before: Item | No
         if of_kind
     }
     problems = [check for check in checks if not check["passed"]]
+    before = before if before and before.get("fabric") == plan["fabric"] else None
     return {
         "fabric": plan["fabric"],
         "time": round(now, 3),
+        "times": [*(before or {}).get("times", ()), round(now, 3)][-RUNS_KEPT:],
         "passed": not problems,
         "things": things,
         "hosts": {check["host"]: check["observed"] for check in checks if check["kind"] == "host"},
@@ -147,7 +153,10 @@ def _guest(name: str, guest: Item, found: Item) -> Item:
 
 
 def _tunnels(plan: Item, seen: t.Mapping[str, Item], now: float, before: Item | None) -> list[Item]:
-    """The planned tunnels of the hosts that were read, with their counters, and rates in bit/s since the earlier report."""
+    """The planned tunnels of the hosts that were read, with their counters, and rates in bit/s since the earlier report.
+
+    In `rates` are those of the runs at `times`, of which a tunnel that is new or was not read has fewer: its last ones are the last.
+    """
     earlier = {(row["host"], row["name"]): row for row in (before or {}).get("tunnels", ())}
     seconds = now - (before or {"time": now})["time"]
     rows = []
@@ -156,6 +165,7 @@ def _tunnels(plan: Item, seen: t.Mapping[str, Item], now: float, before: Item | 
             row = _tunnel(found, planned["name"])
             statistics = row.get("statistics") or {}
             last = earlier.get((host, planned["name"]), {})
+            rates = {way: _rate(statistics, last, f"{way}_bytes", seconds) for way in ("rx", "tx")}
             rows.append(
                 {
                     "host": host,
@@ -165,7 +175,10 @@ def _tunnels(plan: Item, seen: t.Mapping[str, Item], now: float, before: Item | 
                     "error": row.get("error"),
                     "bfd": (row.get("bfd_status") or {}).get("state"),
                     **statistics,
-                    **{f"{way}_rate": _rate(statistics, last, f"{way}_bytes", seconds) for way in ("rx", "tx")},
+                    **{f"{way}_rate": rate for way, rate in rates.items()},
+                    "rates": {
+                        way: [*last.get("rates", {}).get(way, ()), rate][-RUNS_KEPT:] for way, rate in rates.items()
+                    },
                 }
             )
     return rows

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils._diagram import dot, picture, state
 from ansible_collections.overloom.fabric.plugins.plugin_utils._drift import report as drift_report
-from ansible_collections.overloom.fabric.plugins.plugin_utils._page import markup, page, sections
+from ansible_collections.overloom.fabric.plugins.plugin_utils._page import markup, page, plots, sections, trail
 from ansible_collections.overloom.fabric.plugins.plugin_utils._page.things import Thing, things
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan
 from ansible_collections.overloom.fabric.plugins.plugin_utils._status import summary
@@ -39,7 +39,7 @@ Item = t.Dict[str, t.Any]
 ROOM = sections.__file__.rpartition("/")[0]
 EMPTY = ("meta", "input")
 # What SVG has beside HTML here, as `dot` writes it.
-DRAWN = {"svg", "g", "polygon", "path", "text", "a", "title", "polyline", "ellipse"}
+DRAWN = {"svg", "g", "polygon", "path", "text", "a", "title", "polyline", "ellipse", "circle"}
 KNOWN = {
     *DRAWN, "html", "head", "meta", "style", "body", "header", "h1", "h2", "h3", "nav", "input", "p", "section", "div", "aside", "script", "table",
     "thead", "tbody", "tr", "th", "td", "article", "pre", "code", "span", "ul", "li", "details", "summary",
@@ -240,9 +240,75 @@ def test_the_matrix_shows_what_verify_shows() -> None:
     text = sections.matrix(checks, points)
     for (source, target), shown in found.items():
         kind, meaning = sections.MARKS[shown]
-        assert f'<td class="{kind}" title="{source} → {target}: {meaning}">{shown}</td>' in text
+        reason = f'<a href="#failure:{source} → {target}" class="reason">{shown}</a>'
+        content = shown if kind in ("good", "quiet") else reason
+        assert f'<td class="{kind}" title="{source} → {target}: {meaning}">{content}</td>' in text
+    assert "wrong" in {sections.MARKS[shown][0] for shown in found.values()}
     many = [{**points[0], "id": f"h/{number}"} for number in range(sections.MATRIX_SHOWN + 1)]
     assert "pairs reach each other" in sections.matrix([], many)
+
+
+def test_each_failure_of_verify_has_its_reason_and_a_cell_leads_there() -> None:
+    shown = made(PLAN, REPORTS, svg=SVG)
+    failed = [check for check in REPORTS["verify"]["checks"] if not check["passed"]]
+    places = {sections.failure_id(sections._pair(check)) for check in failed}
+    assert places == {one for one in shown.things() if one.startswith("failure:")}
+    assert {link[1:] for link in shown.links if link.startswith("#failure:")} <= places
+    texts = "".join(shown.texts)
+    assert all(check["observed"] in texts and check["look"] in texts for check in failed)
+
+
+def walked(*hops: tuple[str, str, str], died: int | None = None) -> Item:
+    """A report of trace whose packet goes there by these hops, and whose answer is lost at once."""
+    way = {"hops": [{"host": host, "kind": kind, "name": name, "notes": []} for host, kind, name in hops]}
+    end = None if died is None else {"direction": "there", "hop": died, "at": way["hops"][died]}
+    return {"there": way, "back": None, "died": end}
+
+
+def test_the_last_trace_is_on_the_picture() -> None:
+    hops = (
+        ("kvm1", "endpoint", "kvm1/a"),
+        ("kvm1", "port", "a-eth0"),
+        ("kvm1", "switch", "br-int"),
+        ("kvm1", "tunnel", "vxlan-kvm2"),
+        ("kvm2", "underlay", "kvm2"),
+    )
+    met, died = trail.trail(walked(*hops, died=3), PLAN)
+    assert {"host:kvm1", "endpoint:kvm1/a", "bridge:kvm1/br-int", "tunnel:vxlan/kvm1/kvm2", "host:kvm2"} <= met
+    assert "endpoint:kvm2/b" not in met and died == {"tunnel:vxlan/kvm1/kvm2"}
+    assert trail.trail(walked(*hops, died=1), PLAN)[1] == {"host:kvm1"}
+    assert trail.trail(walked(*hops), PLAN)[1] == set()
+    drawn_ = trail.marked(SVG, walked(*hops, died=3), PLAN)
+    classes = dict(re.findall(r'<a class="([^"]*)" xlink:href="#([^"]*)"', drawn_))
+    assert set(classes) == {"traced", "traced died"} and drawn_.count("<a ") == SVG.count("<a ")
+    assert re.search(r'<a xlink:href="#endpoint:kvm2/b"', drawn_)
+    assert re.search(r'<a class="traced died" xlink:href="#tunnel:vxlan/kvm1/kvm2"', drawn_)
+
+
+def test_a_link_between_two_hosts_of_the_way_is_on_it() -> None:
+    plan, _groups = inventory_plan("lab")
+    met, _died = trail.trail(walked(("kvm1", "underlay", "kvm1"), ("r1", "router", "r1")), plan)
+    names = {link["name"] for link in plan["links"] if {end["host"] for end in link["ends"]} == {"kvm1", "r1"}}
+    assert names and {f"link:{name}" for name in names} <= met
+
+
+def test_rates_are_drawn_from_the_second_run_on() -> None:
+    assert "from the second run of status on" in sections.rates(REPORTS["status"])
+    row = {"host": "kvm1", "name": "vxlan-kvm2", "tx_rate": 2_000_000, "rx_rate": None}
+    rates = {"tx": [None, 1_000_000, 2_000_000], "rx": [None, None, None]}
+    text = sections.rates({"times": [0.0, 60.0, 120.0], "tunnels": [{**row, "rates": rates}]})
+    assert "3 runs in 120 s" in text and "2 Mbit/s" in text and text.count("<polyline") == 1
+
+
+@given(st.lists(st.one_of(st.none(), st.integers(0, 10**12)), max_size=40))
+def test_a_plot_stays_in_its_frame_and_has_a_gap_where_nothing_is_known(values: list[int | None]) -> None:
+    times = [float(number) for number in range(len(values))]
+    top = max([one for one in values if one is not None], default=0)
+    frame = plots.Frame(times[0] if times else 0, times[-1] if times else 0, top)
+    lines = plots._parts(times, values, frame)
+    assert sum(map(len, lines)) == sum(value is not None for value in values)
+    assert all(0 < x < plots.WIDTH and 0 < y < plots.HEIGHT for line in lines for x, y in line)
+    assert len(lines) == len("".join(" " if value is None else "x" for value in values).split())
 
 
 def test_every_color_of_a_picture_has_one_in_the_dark() -> None:

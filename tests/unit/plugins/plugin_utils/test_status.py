@@ -106,6 +106,18 @@ def test_rates_are_those_since_the_earlier_report(old, new, seconds):
     # Counters begin anew when a host boots.
     assert row["tx_rate"] == (None if new < old else int((new - old) * 8 / seconds))
     assert row["rx_rate"] == 0 and first["tunnels"][0]["tx_rate"] is None
+    assert row["rates"] == {"rx": [None, 0], "tx": [None, row["tx_rate"]]}
+
+
+def test_rates_of_the_last_runs_are_kept_and_those_of_another_fabric_are_not():
+    seen = {host: host_as_read(host) for host in PLAN["hosts"]}
+    report = None
+    for run in range(summary.RUNS_KEPT + 5):
+        report = summary.report(PLAN, seen, 1000.0 + run, report)
+    assert report["times"] == [1005.0 + run for run in range(summary.RUNS_KEPT)]
+    assert all(row["rates"] == {"rx": [0] * 30, "tx": [0] * 30} for row in report["tunnels"])
+    other = summary.report(PLAN, seen, 2000.0, {**report, "fabric": "other"})
+    assert other["times"] == [2000.0] and other["tunnels"][0]["tx_rate"] is None
 
 
 @given(st.text())
