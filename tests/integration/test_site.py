@@ -450,6 +450,42 @@ def test_a_playbook_that_would_match_no_host_fails_and_names_the_groups_that_are
         assert done.returncode != 0 and sentence in done.stderr, done
 
 
+def refused(playbook: str, inventory: pathlib.Path) -> str:
+    """What a playbook says of an inventory that it does not take, by whichever stream."""
+    done = subprocess.run(
+        [BIN / "ansible-playbook", playbook, "-i", inventory],
+        cwd=REPOSITORY,
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode != 0, done
+    return " ".join((done.stdout + done.stderr).split())
+
+
+@pytest.mark.parametrize("playbook", ["playbooks/lab.yml", "playbooks/lab_down.yml", "site.yml"])
+def test_an_inventory_that_is_not_there_or_is_no_yaml_is_told_with_its_path_and_line(tmp_path, playbook):
+    assert f"{tmp_path}/nowhere has no host at all; correct its path (-i)" in refused(playbook, tmp_path / "nowhere")
+    hosts, variables = tmp_path / "hosts.yml", tmp_path / "group_vars/all.yml"
+    variables.parent.mkdir()
+    hosts.write_text("all:\n  children:\n    kvm_hosts:\n      hosts:\n        kvm1:\n")
+    variables.write_text("---\nfabric_name: mine\n\tfabric_segments: []\n")
+    # Ansible itself tells neither the file nor the line of it.
+    assert f"{variables}, line 3, is no YAML: it begins with a tab; indent with blanks" in refused(playbook, tmp_path)
+    variables.write_text("fabric_name: mine\n")
+    hosts.write_text("all:\n\tchildren:\n")
+    assert f"{hosts}, line 2, is no YAML" in refused(playbook, hosts)
+
+
+def test_no_lab_is_booted_of_hosts_that_are_reached_elsewhere():
+    said = refused("playbooks/lab.yml", REPOSITORY / "inventory/example")
+    assert (
+        "kvm1, kvm2: reached by another connection than overloom.fabric.lab, so site.yml would not go to the lab"
+        in said
+    )
+    assert "set ansible_connection: overloom.fabric.lab" in said
+
+
 def test_a_second_inventory_with_the_same_fabric_name_neither_takes_nor_removes_the_first_ones_lab(built, tmp_path):
     second = Fabric(tmp_path, built.intent["fabric_name"])
     second.hosts = {"other1": {}, "other2": {}}

@@ -50,3 +50,49 @@ def test_a_play_that_would_match_nothing_fails_and_names_the_groups_that_are_the
         fabric_groups(groups, limit, ["/some/hosts.yml"])
     for sentence in [*sentences, "No host was touched"]:
         assert sentence in str(error.value)
+
+
+ONE = {**EMPTY, "all": ["kvm1"], "kvm_hosts": ["kvm1"]}
+
+
+@pytest.mark.parametrize(
+    ("place", "text", "sentence"),
+    [
+        (
+            "group_vars/all.yml",
+            "---\n\tfabric_name: mine\n",
+            "line 2, is no YAML: it begins with a tab; indent with blanks",
+        ),
+        ("group_vars/kvm_hosts/more.yaml", "a: [1\nb: 2\n", "line 2, is no YAML: did not find expected"),
+        ("host_vars/kvm1", "a: b: c\n", "line 1, is no YAML: mapping values are not allowed"),
+        ("hosts.yml", "all:\n\tchildren:\n", "line 2, is no YAML: it begins with a tab"),
+    ],
+)
+def test_a_file_of_the_inventory_that_is_no_yaml_is_named_with_its_line(tmp_path, place, text, sentence) -> None:
+    hosts = tmp_path / "hosts.yml"
+    hosts.write_text("all: {}\n")
+    for sources in ([str(tmp_path)], [str(hosts)]):
+        assert fabric_groups(ONE, "", sources) == ["kvm_hosts"], "the files are good as they are"
+    (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / place).write_text(text)
+    for sources in ([str(tmp_path)], [str(hosts)]):
+        for lab in (False, True):
+            with pytest.raises(AnsibleFilterError) as error:
+                fabric_groups(ONE, "", sources, lab)
+            assert f"{tmp_path / place}, {sentence}" in str(error.value)
+
+
+def test_what_ansible_itself_does_not_read_or_has_to_decrypt_is_left_to_it(tmp_path) -> None:
+    folder = tmp_path / "group_vars"
+    folder.mkdir()
+    (folder / "notes.txt").write_text("\tno: yaml: at all")
+    (folder / ".hidden").write_text("\tno: yaml: at all")
+    (folder / "all.yml").write_text("$ANSIBLE_VAULT;1.1;AES256\n\t6162")
+    (folder / "more.yml").write_text("key: !vault |\n  $ANSIBLE_VAULT;1.1;AES256\n  6162\n")
+    assert fabric_groups(ONE, "", [str(tmp_path), "kvm1,kvm2,"]) == ["kvm_hosts"]
+
+
+def test_a_lab_is_made_of_any_hosts_on_this_machine_and_not_of_none() -> None:
+    assert fabric_groups({**EMPTY, "all": ["a"], "ungrouped": ["a"]}, lab=True) == ["localhost"]
+    with pytest.raises(AnsibleFilterError, match="/nowhere has no host at all; correct its path"):
+        fabric_groups(EMPTY, "", ["/nowhere"], lab=True)
