@@ -30,6 +30,7 @@ GATES = (
     ("mypy", COLLECTION + "plugins"),
     ("mypy", *TOOLS),
     ("yamllint", "--strict", "."),
+    ("antsibull-changelog", "lint"),
 )
 
 
