@@ -9,6 +9,8 @@ import json
 import time
 import typing as t
 
+from ansible_collections.overloom.fabric.plugins.module_utils._drill.watch import check_times
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 from ansible_collections.overloom.fabric.plugins.plugin_utils import _report_files
 from ansible_collections.overloom.fabric.plugins.plugin_utils._controller import (
     ControllerAction,
@@ -34,6 +36,8 @@ class ActionModule(ControllerAction):
         "kinds": {"type": "list", "elements": "str", "default": list(cuts.KINDS)},
         "hosts": {"type": "bool", "default": False},
         "seconds": {"type": "int", "default": 0},
+        "lead": {"type": "int", "default": 5},
+        "recovery": {"type": "int", "default": 60},
         "number": {"type": "int", "default": 0},
         "drill": {"type": "dict", "default": {}},
         "results": {"type": "list", "elements": "dict", "default": []},
@@ -45,7 +49,10 @@ class ActionModule(ControllerAction):
 
     def act(self, options: dict[str, t.Any], variables: dict[str, t.Any]) -> dict[str, t.Any]:
         stages = {"planned": _planned, "begun": _begun, "judged": _judged, "reported": _reported}
-        return stages[options["stage"]](options, variables)
+        found = stages[options["stage"]](options, variables)
+        if options["stage"] == "planned" and self._task.check_mode and "drill" in found:
+            display(report.foretold(found["drill"]))
+        return found
 
 
 Values = t.Dict[str, t.Any]
@@ -60,10 +67,13 @@ def _planned(options: Values, variables: Values) -> Values:
     try:
         if options["compare"]:
             _earlier(options["compare"])
+        check_times(options, "drill_")
         found = cuts.drill(plan, cables_of(plan, options["cables"]), options["hosts"], options["kinds"])
         length = cuts.seconds(plan, options["seconds"])
     except ImpairError as error:
         return failed(str(error))
+    except FabricError as error:
+        return failed(f"{error}.")
     missing = sorted(_needed(found) - set(variables["ansible_play_hosts_all"]))
     if missing:
         return failed(f"{missing[0]} would be cut or measured, but is not among the hosts of this run; extend --limit.")

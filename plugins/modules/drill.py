@@ -39,6 +39,14 @@ options:
     description: How long each cut lasts. With V(0), so long that the slowest planned timer notices it.
     type: int
     default: 0
+  lead:
+    description: Seconds in which all hosts have to begin to measure, before each cut; 1 to 600.
+    type: int
+    default: 5
+  recovery:
+    description: Seconds after a cut at most, until all is as before; 3600 at most.
+    type: int
+    default: 60
   number:
     description: The number of the cut, from 0.
     type: int

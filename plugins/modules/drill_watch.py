@@ -51,7 +51,7 @@ options:
     elements: dict
     default: []
   router:
-    description: Whether FRR is stopped, and started again.
+    description: Whether FRR is stopped, and started again. It has to run.
     type: bool
     default: false
   reboot:
@@ -63,11 +63,11 @@ options:
     type: int
     required: true
   lead:
-    description: Seconds from the start of the module to the cut.
+    description: Seconds from the start of the module to the cut, 1 to 600.
     type: int
     default: 5
   recovery:
-    description: Seconds after the cut at most, until all is as before.
+    description: Seconds after the cut at most, until all is as before; 3600 at most.
     type: int
     default: 30
   routing:
@@ -128,7 +128,7 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.overloom.fabric.plugins.module_utils._drill.watch import Watch, prepare, states_of
+from ansible_collections.overloom.fabric.plugins.module_utils._drill.watch import Watch, check_times, prepare, states_of
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.reader import frr_runner
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import ovs_runner
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import DEFAULT_OWNER
@@ -165,6 +165,7 @@ def main() -> None:
     }
     cuts = not module.check_mode and (params["impairments"] or params["router"])
     try:
+        check_times(params)
         if params["reboot"] and not module.check_mode:
             # It ends this module's connection, too, so it comes after the answer.
             timer = ["systemd-run", f"--on-active={params['lead']}", "--timer-property=AccuracySec=100ms"]

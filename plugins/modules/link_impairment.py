@@ -22,109 +22,74 @@ extends_documentation_fragment:
   - overloom.fabric.attributes
   - overloom.fabric.owner
 options:
-  name:
-    description: Name of the impairment, for one as plain options.
-    type: str
-  interface:
-    description: The interface whose outgoing packets are impaired.
-    type: str
-  netns:
-    description: The network namespace that the interface is in. Left out, it is the host's own.
-    type: str
-  matches:
-    description: Impair these packets alone, by their outer headers. Left out, it is all of them.
-    type: list
-    elements: dict
-    suboptions: &matches
-      source:
-        description: The address that they come from.
-        type: str
-        required: true
-      destination:
-        description: The address that they go to.
-        type: str
-        required: true
-      protocol:
-        description: The number of their IP protocol, such as 47 for GRE. Left out, it is any.
-        type: int
-      port:
-        description: The UDP or TCP port that they go to.
-        type: int
-  delay:
-    description: Delay of each packet, such as V(50ms). A number is in milliseconds.
-    type: str
-  jitter:
-    description: By how much the delay differs from packet to packet, likewise.
-    type: str
-  loss:
-    description: Part of the packets that is dropped at random, in percent.
-    type: str
-  duplicate:
-    description: Part of the packets that is sent twice, in percent.
-    type: str
-  reorder:
-    description: Part of the packets that is sent at once, before those that are delayed, in percent.
-    type: str
-  rate:
-    description: The most that is sent, such as V(10mbit).
-    type: str
-  cut:
-    description: Whether every packet is dropped.
-    type: bool
-    default: false
-  for:
-    description: How long, V(1s) to V(24h). A number is in seconds.
-    type: str
-    default: 30s
   impairments:
-    description: Several impairments, instead of the plain options.
+    description: Several impairments, each with the options below, instead of the plain options.
     type: list
     elements: dict
     suboptions:
       name:
-        description: See O(name).
+        description: Name of the impairment.
         type: str
         required: true
-      interface:
-        description: See O(interface).
-        type: str
-      netns:
-        description: See O(netns).
-        type: str
-      matches:
-        description: See O(matches).
-        type: list
-        elements: dict
-        suboptions: *matches
-      delay:
-        description: See O(delay).
-        type: str
-      jitter:
-        description: See O(jitter).
-        type: str
-      loss:
-        description: See O(loss).
-        type: str
-      duplicate:
-        description: See O(duplicate).
-        type: str
-      reorder:
-        description: See O(reorder).
-        type: str
-      rate:
-        description: See O(rate).
-        type: str
-      cut:
-        description: See O(cut).
-        type: bool
-        default: false
-      for:
-        description: See O(for).
-        type: str
-        default: 30s
+      <<: &item
+        interface:
+          description: The interface whose outgoing packets are impaired.
+          type: str
+        netns:
+          description: The network namespace that the interface is in. Left out, it is the host's own.
+          type: str
+        matches:
+          description: Impair these packets alone, by their outer headers. Left out, it is all of them.
+          type: list
+          elements: dict
+          suboptions:
+            source:
+              description: The address that they come from.
+              type: str
+              required: true
+            destination:
+              description: The address that they go to.
+              type: str
+              required: true
+            protocol:
+              description: The number of their IP protocol, such as 47 for GRE. Left out, it is any.
+              type: int
+            port:
+              description: The UDP or TCP port that they go to.
+              type: int
+        delay:
+          description: Delay of each packet, such as V(50ms). A number is in milliseconds.
+          type: str
+        jitter:
+          description: By how much the delay differs from packet to packet, likewise.
+          type: str
+        loss:
+          description: Part of the packets that is dropped at random, in percent.
+          type: str
+        duplicate:
+          description: Part of the packets that is sent twice, in percent.
+          type: str
+        reorder:
+          description: Part of the packets that is sent at once, before those that are delayed, in percent.
+          type: str
+        rate:
+          description: The most that is sent, such as V(10mbit).
+          type: str
+        cut:
+          description: Whether every packet is dropped.
+          type: bool
+          default: false
+        for:
+          description: How long, V(1s) to V(24h). A number is in seconds.
+          type: str
+          default: 30s
+  name:
+    description: Name of the impairment, for one as plain options.
+    type: str
+  <<: *item
   state:
     description:
-      - With V(present), it begins. One that runs as declared goes on, and keeps its end; one that differs begins anew.
+      - With V(present), it begins. One that runs as declared goes on, and keeps its end; one that differs, or does not run, begins anew.
       - With V(absent), it ends at once.
     type: str
     choices: [present, absent]

@@ -64,6 +64,34 @@ def test_check_mode_cuts_nothing(sender: harness.Host) -> None:
     assert seen["began"] is None and seen["observed"]["one other"]["lost"] == 0, seen
 
 
+def test_a_cut_that_does_not_begin_is_an_error_and_leaves_nothing(sender: harness.Host) -> None:
+    """Its unit fails as it starts: a cut that loses nothing would look like one that was survived."""
+    drop_in = "/run/systemd/system/overloom-impair-drill.service.d"
+    sender.run(["mkdir", "-p", drop_in])
+    sender.write(f"{drop_in}/fail.conf", "[Service]\nExecStartPre=/bin/false\n")
+    said = sender.module("drill_watch", CUT, ok=False)["msg"]
+    sender.run(["rm", "-r", drop_in])
+    assert said.startswith("the cut did not begin: Job for overloom-impair-drill.service failed"), said
+    assert said.endswith("See journalctl -u overloom-impair-drill.service")
+    assert "overloom" not in sender.run(["nft", "list", "tables"])
+    assert not sender.exists("/run/systemd/system/overloom-impair-drill.service")
+
+
+def test_a_router_that_does_not_run_is_not_started(host: harness.Host) -> None:
+    host.run(["systemctl", "stop", "frr"], ok=None)
+    said = host.module("drill_watch", {"router": True, "seconds": 1, "lead": 1}, ok=False)["msg"]
+    assert said.startswith("FRR does not run on this host, so there is nothing to stop"), said
+    assert host.run(["systemctl", "is-active", "frr"], ok=None).strip() != "active"
+    assert not host.exists("/run/systemd/system/overloom-impair-drill-router.service")
+
+
+@pytest.mark.parametrize("given", [{"lead": 0}, {"lead": 601}, {"recovery": -1}, {"recovery": 10**6}])
+def test_nobody_waits_for_ever(host: harness.Host, given: dict[str, int]) -> None:
+    (name,) = given
+    said = host.module("drill_watch", {**WATCH, "probes": [], **given}, ok=False)["msg"]
+    assert said.startswith(f"{name}: {given[name]} is not between "), said
+
+
 def test_a_host_that_is_impaired_already_is_not_cut(sender: harness.Host) -> None:
     sender.module("link_impairment", {"name": "other", "interface": "eth1", "rate": "100mbit"})
     said = sender.module("drill_watch", CUT, ok=False)["msg"]

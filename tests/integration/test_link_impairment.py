@@ -208,6 +208,17 @@ def test_what_a_crash_left_is_replaced(cable: Pair) -> None:
     assert not any(traces(first))
 
 
+def test_what_was_written_and_not_started_begins(cable: Pair) -> None:
+    """A run that is killed between its write and its start."""
+    first = cable[0]
+    first.module("link_impairment", CUT)
+    text = first.run(["cat", UNIT])
+    first.module("link_impairment", {"name": "test", "state": "absent"})
+    first.write(UNIT, text)
+    assert lost(first, 3) == 0
+    assert first.apply("link_impairment", CUT)["changed"] and lost(first, 3) == 3
+
+
 @pytest.mark.parametrize("interface", ("eth7", "nowhere"))
 def test_an_interface_that_is_not_there_is_refused(cable: Pair, interface: str) -> None:
     said = cable[0].module("link_impairment", {**CUT, "interface": interface}, ok=False)["msg"]

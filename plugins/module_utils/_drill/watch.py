@@ -43,6 +43,17 @@ REPLY = 1.0
 QUIET = 2.0
 POLL = 0.3
 ROUTER = "drill-router"
+# What the options of seconds may be: more than the least, and so little that somebody waits for it.
+BOUNDS = {"lead": (1, 600), "recovery": (0, 3600)}
+
+
+def check_times(values: t.Mapping[str, int], prefix: str = "") -> None:
+    """Refuse a lead or a recovery that nobody waits for. prefix: what a role's variables begin with. Raises FabricError."""
+    for name, (least, most) in BOUNDS.items():
+        if not least <= values[name] <= most:
+            raise FabricError(
+                f"{prefix}{name}: {values[name]} is not between {least} and {most}; give seconds, or leave it out"
+            )
 
 
 def router_unit(seconds: int, owner: str) -> Unit:
@@ -69,24 +80,34 @@ def router_unit(seconds: int, owner: str) -> Unit:
 
 
 def prepare(runner: Runner, params: Item) -> list[str]:
-    """Write the cut's units, which start at once later; their names. Raises FabricError where the kernel cannot, or a cut would have no end."""
+    """Write the cut's units, which start at once later; their names.
+
+    Raises FabricError where the kernel cannot, where a cut would have no end, and where FRR does not run: the end of the cut would start it.
+    """
     effects.seconds(f"{params['seconds']}s", "seconds")
     if params["router"]:
+        if runner.run(("systemctl", "is-active", "--quiet", "frr.service"))[0]:
+            raise FabricError(
+                "FRR does not run on this host, so there is nothing to stop; start it with `systemctl start frr`, or leave router out of drill_kinds"
+            )
         unit = router_unit(params["seconds"], params["owner"])
         steps: list[AnyStep] = [Write(f"{impairment.FOLDER}/{unit.name}", unit.content)]
         steps.append(Step(("systemctl", "daemon-reload")))
+        units = [unit.name]
     else:
         settings = Settings(params["owner"])
-        if read_units(impairment.KIND, impairment.FOLDER):
+        there = sorted(read_units(impairment.KIND, impairment.FOLDER))
+        if set(there) - impairment.idle(runner, there):
             raise FabricError("something is impaired on this host; end it with `impair.yml -e impair=off` first")
         items = [{**one, "cut": True, "for": f"{params['seconds']}s"} for one in params["impairments"]]
         options = {"name": None, "impairments": items, "purge": False, "state": "present"}
         asked = impairment.declaration(options)
         found = impairment.read(runner, asked, settings)
         steps = impairment.compare(found, asked, settings).steps[:-1]
+        units = sorted(unit.name for unit in found.wanted.values())
     for step in steps:
         runner.do(step)
-    return sorted(read_units(impairment.KIND, impairment.FOLDER))
+    return units
 
 
 class Watch:
@@ -103,9 +124,10 @@ class Watch:
         self.first: States | None = None
         self.last: States = {}
         self.stopped = threading.Event()
+        self.start: subprocess.Popen[str] | None = None
 
     def run(self, units: t.Sequence[str]) -> None:
-        """Watch. units: what is started when the time has come."""
+        """Watch. units: what is started when the time has come. Raises FabricError for those that do not start."""
         start = time.monotonic()
         echoes = {}
         for number, probe in enumerate(self.params["probes"]):
@@ -122,9 +144,12 @@ class Watch:
         thread = threading.Thread(target=self._follow, daemon=True)
         thread.start()
         least = cut_at + self.params["seconds"] + QUIET
-        self.loop.run(lambda: time.monotonic() > least and self._quiet(), least + self.params["recovery"])
+        self.loop.run(
+            lambda: self._failed() or (time.monotonic() > least and self._quiet()), least + self.params["recovery"]
+        )
         self.stopped.set()
         thread.join(10)
+        self._check_start(units)
 
     def _tick(self) -> None:
         self.loop.at(time.monotonic() + INTERVAL, self._tick)
@@ -142,9 +167,29 @@ class Watch:
 
     def _cut(self, units: t.Sequence[str]) -> None:
         self.began = time.time()
-        # Not waited for, as the pings go on: a with block would wait at its end.
+        # Not waited for, as the pings go on: a with block would wait at its end. Its exit status says whether all have started.
         # pylint: disable-next=consider-using-with
-        subprocess.Popen(["systemctl", "start", "--no-block", *units], stdout=subprocess.DEVNULL)
+        self.start = subprocess.Popen(
+            ["systemctl", "start", *units], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+
+    def _failed(self) -> bool:
+        """Whether a unit has not started."""
+        return self.start is not None and bool(self.start.poll())
+
+    def _check_start(self, units: t.Sequence[str]) -> None:
+        """Refuse to call a cut what was none, or half of one. Raises FabricError."""
+        if self.start is None:
+            return
+        try:
+            _out, said = self.start.communicate(timeout=10)
+        except subprocess.TimeoutExpired:
+            self.start.kill()
+            _out, said = self.start.communicate()
+        if self.start.returncode:
+            subprocess.run(["systemctl", "stop", *units], capture_output=True, check=False)
+            first = (said.strip().splitlines() or ["systemctl said nothing"])[0]
+            raise FabricError(f"the cut did not begin: {first} See journalctl -u {units[0]}")
 
     def _follow(self) -> None:
         """Poll the states, and note what changes."""

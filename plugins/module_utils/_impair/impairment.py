@@ -41,6 +41,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._systemd import (
     Command,
     Unit,
     booted,
+    property_blocks,
     read_units,
     service,
     unit_name,
@@ -49,6 +50,8 @@ from ansible_collections.overloom.fabric.plugins.module_utils._systemd import (
 KIND = "impair"
 # Not /etc: a boot finds nothing there.
 FOLDER = "/run/systemd/system"
+# States of a unit that has begun, or is about to.
+RUNNING = ("active", "activating", "reloading")
 _ASK_NETEM = ("unshare", "--net", "tc", "qdisc", "add", "dev", "lo", "root", "netem", "delay", "1ms")
 
 
@@ -60,11 +63,16 @@ class Declared(t.NamedTuple):
 
 
 class Found(t.NamedTuple):
-    """What is on the host. units: by file name; wanted: the unit of each declared impairment; left: handles of ours without an impairment, by its name."""
+    """What is on the host.
+
+    units: by file name; wanted: the unit of each declared impairment; left: handles of ours without an impairment, by its name; idle: the files of
+    units that are as declared and do not run, as of a run that was killed between its writes and its start.
+    """
 
     units: dict[str, Unit]
     wanted: dict[str, Unit]
     left: dict[str, Wanted]
+    idle: frozenset[str] = frozenset()
 
 
 def declaration(params: t.Mapping[str, t.Any]) -> Declared:
@@ -132,7 +140,17 @@ def read(runner: Runner, asked: Declared, settings: Settings) -> Found:
             if _look(runner, one, how, others) and unit.name not in units:
                 left[one.name] = one
             _try(runner, one, how)
-    return Found(units, wanted, left)
+    alike = [unit.name for unit in wanted.values() if unit.name in units and units[unit.name].content == unit.content]
+    return Found(units, wanted, left, idle(runner, alike))
+
+
+def idle(runner: Runner, units: t.Sequence[str]) -> frozenset[str]:
+    """Those of the units that do not run. One process; none without units."""
+    if not units:
+        return frozenset()
+    _status, out, _error = runner.run(("systemctl", "show", "--property=Id,ActiveState", *units))
+    running = [one.get("Id") for one in property_blocks(out) if one.get("ActiveState") in RUNNING]
+    return frozenset(units).difference(running)
 
 
 def _look(runner: Runner, wanted: Wanted, how: Means, others: t.Mapping[str, Unit]) -> bool:
@@ -201,7 +219,7 @@ def compare(found: Found, asked: Declared, settings: Settings) -> Change:
     begins = []
     for name, unit in found.wanted.items():
         there = _there(found, name, caller)
-        if there is None or there.content != unit.content:
+        if there is None or there.content != unit.content or unit.name in found.idle:
             begins.append(name)
             ends += [name] if there else []
     kept = {unit_name(KIND, name) for name in (*found.wanted, *asked.absent)}

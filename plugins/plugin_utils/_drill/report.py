@@ -26,11 +26,15 @@ def judge(cut: Item, pairs: t.Sequence[Item], seen: t.Mapping[str, Item]) -> Ite
     """
     begun = [found["began"] for found in seen.values() if found.get("began")]
     begin, end = (min(begun), max(begun) + cut["seconds"]) if begun else (None, None)
+    why = _not_cut(cut, seen, bool(begun))
     rows = []
     for pair, survives in zip(pairs, cut["survives"]):
         host = pair["from"].partition("/")[0]
         observed = (seen.get(host, {}).get("observed") or {}).get(pair["from"] + " " + pair["to"])
         row = _pair(observed, survives, end)
+        if observed is None and (cut["kind"], cut["name"]) != ("host", host):
+            said = seen.get(host, {}).get("msg") or "it said nothing"
+            row["wrong"] = f"{host} did not measure: {str(said).splitlines()[0]}"
         if observed and begin and seen[host]["started"] > begin - CLOCKS:
             late = seen[host]["started"] - begin
             row["wrong"] = f"{host} began to measure {late:.0f} s after the cut; give a longer drill_lead"
@@ -47,13 +51,17 @@ def judge(cut: Item, pairs: t.Sequence[Item], seen: t.Mapping[str, Item]) -> Ite
         "seconds": cut["seconds"],
         "pairs": rows,
         "noticed": sorted(events, key=lambda event: event["at"]),
-        "passed": begin is not None and not any(row["wrong"] for row in rows),
-        "why": None if begin is not None else _not_cut(seen),
+        "passed": why is None and not any(row["wrong"] for row in rows),
+        "why": why,
     }
 
 
-def _not_cut(seen: t.Mapping[str, Item]) -> str:
-    said = sorted({str(found["msg"]) for found in seen.values() if found.get("msg")})
+def _not_cut(cut: Item, seen: t.Mapping[str, Item], begun: bool) -> str | None:
+    """Why it was no cut, or half of one; None where all ends of it were cut."""
+    ends = [host for host in cut.get("places", {}) if seen.get(host, {}).get("failed")]
+    if begun and not ends:
+        return None
+    said = sorted({str(seen[host]["msg"]) for host in ends or seen if seen[host].get("msg")})
     return said[0] if said else "no host began the cut"
 
 
@@ -121,6 +129,16 @@ def _what(was: Item | None, now: Item | None) -> str | None:
     if was["outage"] is None or now["outage"] is None or abs(now["outage"] - was["outage"]) < ALIKE:
         return None
     return "worse" if now["outage"] > was["outage"] else "better"
+
+
+def foretold(drill: Item) -> list[str]:
+    """What a drill would cut and who should survive it, for a terminal."""
+    shown = []
+    for cut in drill["cuts"]:
+        lost = [f"{one['from']} → {one['to']}" for one, lives in zip(drill["pairs"], cut["survives"]) if not lives]
+        how = "would reboot" if cut["kind"] == "host" else f"would be cut for {cut['seconds']} s"
+        shown.append(f"  {cut['kind']} {cut['name']} {how}; planned to be lost: {', '.join(lost) or 'nothing'}")
+    return shown
 
 
 def lines(result: Item) -> list[str]:

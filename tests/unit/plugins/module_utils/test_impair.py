@@ -117,6 +117,10 @@ def test_what_runs_as_declared_goes_on_and_the_rest_of_the_owner_is_purged():
     assert not impairment.compare(
         impairment.Found({unit.name: unit}, {"t": unit}, {}), asked, settings
     ).steps  # fmt: skip
+    idle = impairment.Found({unit.name: unit}, {"t": unit}, {}, frozenset([unit.name]))
+    assert [step.shown().split("\n")[0] for step in impairment.compare(idle, asked, settings).steps][-1] == (
+        "systemctl start overloom-impair-t.service"
+    )
     longer = effects.declared({**ITEM, "cut": True, "for": "60s"})
     anew = impairment.unit_of(longer, means(longer, False, "x"), "x")
     steps = impairment.compare(impairment.Found(units, {"t": anew}, {}), asked, Settings("x")).steps
@@ -128,6 +132,14 @@ def test_what_runs_as_declared_goes_on_and_the_rest_of_the_owner_is_purged():
                 impairment.compare(impairment.Found(units, {}, {}), declared, Settings("x"))
         else:
             assert impairment.compare(impairment.Found(units, {}, {}), declared, Settings("x")).steps
+
+
+def test_a_unit_that_systemd_does_not_run_is_idle():
+    said = "Id=overloom-impair-a.service\nActiveState=active\n\nId=overloom-impair-b.service\nActiveState=inactive\n"
+    runner = Runner(lambda _argv, _stdin: (0, said, ""))
+    units = ["overloom-impair-a.service", "overloom-impair-b.service"]
+    assert impairment.idle(runner, units) == {"overloom-impair-b.service"}
+    assert impairment.idle(runner, []) == frozenset() and runner.spawned == 1
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.overloom.fabric.plugins.module_utils._drill import watch
-from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner
 from ansible_collections.overloom.fabric.plugins.plugin_utils._drill import cuts, report
 from ansible_collections.overloom.fabric.plugins.plugin_utils._impair.places import ImpairError, cables_of
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan
@@ -54,6 +54,21 @@ def test_a_cut_has_an_end_that_somebody_waits_for(given):
 def test_a_module_stops_no_router_without_an_end(given):
     with pytest.raises(FabricError, match="^seconds: '.*' is n"):
         watch.prepare(None, {"router": True, "seconds": given, "owner": "us"})
+
+
+@pytest.mark.parametrize("given", [{"lead": 0}, {"lead": 601}, {"recovery": -1}, {"recovery": 3601}])
+def test_a_drill_waits_neither_for_ever_nor_backwards(given):
+    (name,) = given
+    watch.check_times({"lead": 5, "recovery": 60})
+    with pytest.raises(FabricError, match=f"^drill_{name}: {given[name]} is not between"):
+        watch.check_times({"lead": 5, "recovery": 60, **given}, "drill_")
+
+
+def test_a_router_that_was_stopped_before_stays_so():
+    runner = Runner(lambda _argv, _stdin: (3, "", ""))
+    with pytest.raises(FabricError, match="^FRR does not run on this host"):
+        watch.prepare(runner, {"router": True, "seconds": 5, "owner": "us"})
+    assert runner.spawned == 1
 
 
 def test_a_router_is_started_again_whatever_was_started_before():
@@ -175,6 +190,27 @@ def test_who_noticed_is_told_with_the_seconds_since_the_cut():
 def test_a_cut_that_no_host_began_fails_and_says_why():
     result = report.judge(CUT, [PAIR], {"a": {"failed": True, "msg": "tc is not installed"}})
     assert not result["passed"] and report.lines(result)[1].strip() == "tc is not installed"
+
+
+def test_a_cut_of_which_one_end_did_not_begin_fails_and_who_did_not_measure_is_told():
+    places = {"a": [{}], "b": [{}]}
+    half = {**seen([OUTAGE]), "b": {"failed": True, "msg": "the cut did not begin: Job failed."}}
+    result = report.judge({**CUT, "places": places}, [PAIR], half)
+    assert not result["passed"] and result["why"] == "the cut did not begin: Job failed."
+    whole = {**CUT, "places": {"b": [{}]}}
+    blind = {**seen([]), "b": {"began": 100.0, "started": 90.0}, "a": {"failed": True, "msg": "no python\nmore"}}
+    result = report.judge(whole, [PAIR], blind)
+    assert not result["passed"] and result["pairs"][0]["wrong"] == "a did not measure: no python"
+    gone = report.judge({**whole, "kind": "host", "name": "a"}, [PAIR], blind)
+    assert gone["passed"] and gone["pairs"][0]["note"] == "not measured, as its host was cut"
+
+
+def test_check_mode_tells_the_cuts_and_who_would_be_lost():
+    every = [{**cut, "seconds": 8} for cut in drilled(OSPF)["cuts"]]
+    shown = report.foretold({**drilled(OSPF), "cuts": every})
+    assert "  link kvm1/eth1 would be cut for 8 s" in "\n".join(shown) and len(shown) == len(every)
+    (tunnel,) = [line for line in shown if line.startswith("  tunnel")]
+    assert tunnel.endswith("planned to be lost: kvm1/red1 → kvm2/red2")
 
 
 def test_what_is_broken_since_fails_the_drill_and_what_was_before_does_not():
