@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: ovn_database
-short_description: Manage where OVN's databases listen, and their TLS
+short_description: Manage where OVN's databases listen, their TLS, and the cluster they are in
 version_added: 0.1.0
 author:
   - The overloom.fabric authors (@overloom)
@@ -15,6 +15,9 @@ description:
   - The servers have to run, as the service C(ovn-central) starts them. They always listen on their local sockets.
   - The settings are rows of the databases themselves, so they are there after a reboot. An address that comes later than the server is
     listened on as soon as it is there.
+  - With O(cluster), the databases of three or five hosts are a cluster (raft), of which a minority may be lost. C(ovn-ctl) makes it by the words
+    that the module puts into C(OVN_CTL_OPTS) in C(/etc/default/ovn-central), and keeps a copy of the stand-alone database beside it. Other words stay.
+    Whom C(ovn-northd) asks is in C(/etc/ovn/ovn-northd-db-params.conf).
   - An option that is left out leaves things as they are; an empty list or map clears; a value makes it so. Listeners of others stay.
 extends_documentation_fragment:
   - overloom.fabric.attributes
@@ -31,7 +34,9 @@ options:
     description: Milliseconds after which a silent client is probed; 0 turns it off.
     type: int
   ssl:
-    description: Files on this host with which both servers present themselves and verify clients. Clear it with an empty map.
+    description:
+      - Files on this host with which both servers present themselves and verify clients. Clear it with an empty map.
+      - Together with O(cluster), they are those of its members and of C(ovn-northd), too.
     type: dict
     suboptions:
       private_key:
@@ -43,8 +48,38 @@ options:
       ca_cert:
         description: File of the certificate of the CA that clients are verified by.
         type: path
+  cluster:
+    description:
+      - The cluster that this host's databases are members of. It takes a task of its own, and one host at a time (C(throttle=1)), the one with
+        O(cluster.create) first. Its rows, and so its listeners, are those of all members.
+      - Clients reach a member at O(cluster.address), ports 6641 and 6642. With O(ssl), the members reach each other by TLS, as C(ovn-northd) reaches
+        them, and the ports of clients are listeners that a second task declares.
+      - With an empty map, the databases are stand-alone again and keep the rows that this host has of them. The other members still count it until
+        one of them removes it by O(cluster.kick).
+      - Known for the packages of Debian and Ubuntu.
+    type: dict
+    suboptions:
+      address:
+        description: Address of this host, by which the other members reach it, at the ports 6643 and 6644. It cannot be changed in place.
+        type: str
+      members:
+        description: Addresses of all members, three or five. C(ovn-northd) asks them.
+        type: list
+        elements: str
+      create:
+        description:
+          - Where this host is in no cluster yet, make one of its own databases, whose rows stay. It is refused while another member answers.
+          - Otherwise this host joins the first of the other members that answers; a stand-alone database that has rows is then refused.
+        type: bool
+        default: false
+      kick:
+        description: Remove servers from the cluster that are not in O(cluster.members). It is refused where those that stay would be no quorum.
+        type: bool
+        default: false
   state:
-    description: With V(absent), listeners and TLS settings of this owner go. Databases and services stay.
+    description:
+      - With V(absent), listeners and TLS settings of this owner go. Databases and services stay, and so does a cluster, which an empty
+        O(cluster) ends.
     type: str
     choices: [present, absent]
     default: present
@@ -57,7 +92,7 @@ options:
     type: bool
     default: false
   timeout:
-    description: For how many seconds each call may take.
+    description: For how many seconds each call may take, and each wait for a cluster.
     type: int
     default: 60
 requirements:
@@ -81,15 +116,40 @@ EXAMPLES = r"""
       certificate: /etc/ovn/central-cert.pem
       ca_cert: /etc/ovn/cacert.pem
 
+- name: The first of three hosts makes a cluster of its databases
+  overloom.fabric.ovn_database:
+    cluster:
+      address: 192.0.2.1
+      members: [192.0.2.1, 192.0.2.2, 192.0.2.3]
+      create: true
+
+- name: Another one joins it
+  overloom.fabric.ovn_database:
+    cluster:
+      address: 192.0.2.2
+      members: [192.0.2.1, 192.0.2.2, 192.0.2.3]
+
+- name: This host leaves the cluster, and keeps its rows
+  overloom.fabric.ovn_database:
+    cluster: {}
+
 - name: The local sockets alone
   overloom.fabric.ovn_database:
     state: absent
 """
 
 RETURN = r"""
+cluster:
+  description:
+    - What each database is. C(model) is V(standalone) or V(clustered). A member of a cluster has C(status), C(role), C(leader), C(address), C(term), the number
+      of changes that are C(uncommitted), and C(servers), each with whether it is C(connected) to this one.
+    - In check mode, as they were found.
+  returned: with cluster
+  type: dict
+  sample: {northbound: {model: clustered, role: follower, leader: "tcp:192.0.2.1:6643"}}
 databases:
   description: The listeners of each database of which something is declared, by target, and its TLS. In check mode, as they were found.
-  returned: success
+  returned: without cluster
   type: dict
   sample: {southbound: {listeners: {"ptcp:6642:192.0.2.1": {inactivity_probe: null, owner: overloom.fabric}}, ssl: null}}
 commands:
@@ -106,6 +166,7 @@ spawned:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.overloom.fabric.plugins.module_utils._ovn import cluster
 from ansible_collections.overloom.fabric.plugins.module_utils._ovn.listeners import listeners_argument_spec, run
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import owner_argument_spec
 
@@ -115,11 +176,14 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             **listeners_argument_spec(),
+            "cluster": cluster.cluster_argument_spec(),
             **{name: owner_argument_spec()[name] for name in ("owner", "adopt")},
             "timeout": {"type": "int", "default": 60},
         },
         supports_check_mode=True,
     )
+    if module.params["cluster"] is not None and module.params["state"] == "present":
+        cluster.run(module)
     run(module)
 
 

@@ -17,10 +17,11 @@ extends_documentation_fragment:
 options:
   gather:
     description:
-      - What to read. V(chassis), V(bindings) and V(progress) come from the southbound database, V(northbound) from the northbound one.
+      - What to read. V(chassis), V(bindings) and V(progress) come from the southbound database, V(northbound) from the northbound one. V(cluster) is
+        what the servers of both say of the cluster they are in, as M(overloom.fabric.ovn_database) returns it.
     type: list
     elements: str
-    choices: [chassis, bindings, progress, northbound]
+    choices: [chassis, bindings, progress, northbound, cluster]
     default: [chassis, bindings, progress]
   owner:
     description: Of the northbound database, only the rows of this owner; all rows if it is left out.
@@ -103,6 +104,11 @@ northbound:
   description: The objects of the northbound database, by the options of M(overloom.fabric.ovn_northbound).
   returned: when asked for
   type: dict
+cluster:
+  description: What each database is, and as a member of a cluster, of what servers that is and which of them is the leader.
+  returned: when asked for
+  type: dict
+  sample: {northbound: {model: standalone}, southbound: {model: standalone}}
 spawned:
   description: How many processes the module started.
   returned: always

@@ -14,16 +14,17 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovn.client import
 from ansible_collections.overloom.fabric.plugins.module_utils._ovn.compare import owner_of, view
 from ansible_collections.overloom.fabric.plugins.module_utils._ovn.database import Tables, read_tables
 from ansible_collections.overloom.fabric.plugins.module_utils._ovn.info import Row, southbound
+from ansible_collections.overloom.fabric.plugins.module_utils._ovn.raft import BASES, read_status
 from ansible_collections.overloom.fabric.plugins.module_utils._ovn.tables import ROOTS
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Module
 
-_PARTS = ("chassis", "bindings", "progress", "northbound")
+_PARTS = ("chassis", "bindings", "progress", "northbound", "cluster")
 
 
 def info_argument_spec() -> Row:
     """The options of ovn_info."""
     return {
-        "gather": {"type": "list", "elements": "str", "choices": list(_PARTS), "default": list(_PARTS[:-1])},
+        "gather": {"type": "list", "elements": "str", "choices": list(_PARTS), "default": list(_PARTS[:3])},
         "owner": {"type": "str"},
         "timeout": {"type": "int", "default": 60},
     }
@@ -59,7 +60,9 @@ def run(module: Module) -> None:
     gather = params["gather"]
     result: Row = {}
     try:
-        if set(gather) - {"northbound"}:
+        if "cluster" in gather:
+            result["cluster"] = {base.name: read_status(runner, base) for base in BASES}
+        if set(gather) & set(_PARTS[:3]):
             result.update(told(southbound(runner, begin("ovn-sbctl", params)), gather))
         if "northbound" in gather:
             tables = read_tables(runner, begin("ovn-nbctl", params))

@@ -13,6 +13,7 @@ import re
 import time
 import typing as t
 
+from ansible_collections.overloom.fabric.plugins.module_utils._ovn import raft
 from ansible_collections.overloom.fabric.plugins.module_utils._ovn.client import begin, client_runner
 from ansible_collections.overloom.fabric.plugins.module_utils._ovn.info import asked, rows_of
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.text import quote
@@ -229,8 +230,17 @@ def _silent(found: Found, wanted: t.Mapping[str, Wanted]) -> list[str]:
         f"{name}: {target}"
         for name, held in found.items()
         for target in wanted[name].targets or ()
-        if "bound_port" not in held.connections.get(target, {}).get("status", {})
+        if not _listened(name, target, held)
     ]
+
+
+def _listened(name: str, target: str, held: Held) -> bool:
+    """Whether a server listens there. In a cluster it writes no status, so it is asked."""
+    base = next(base for base in raft.BASES if base.name == name)
+    if raft.read_model(base) != "clustered":
+        return "bound_port" in held.connections.get(target, {}).get("status", {})
+    port, _colon, address = target.partition(":")[2].partition(":")
+    return raft.answers(address.strip("[]") or "127.0.0.1", int(port or _PORTS[name]))
 
 
 def run(module: Module) -> None:
