@@ -40,6 +40,8 @@ _SPACES = re.compile(r"[ \t\r\n]+")
 _LONGEST = 4000
 # The node of a line that vtysh does not read, as since FRR 10 all after a closing outside all blocks.
 _ENDED = -2
+# Stands before each closing of a block that nobody had closed, so that it goes again with what it was needed for.
+CLOSED = "! closed for what overloom.fabric put behind it"
 # Blocks lie five deep in FRR; each round settles at least one level.
 _ROUNDS = 9
 
@@ -348,6 +350,11 @@ class _Node:
         """Whether FRR, or somebody who reads the file, would miss this line."""
         return bool(self.line.text or self.line.unknown or (self.line.dead and words(self.line.raw)))
 
+    @property
+    def marks(self) -> bool:
+        """Whether the closing that follows is ours."""
+        return self.line.raw.strip() == CLOSED and not self.line.dead
+
     def closed(self, depth: int | None = None) -> bool:
         """Whether the block is closed in words, which may stand in a block within that nobody closed."""
         depth = len(self.line.path) if depth is None else depth
@@ -358,11 +365,51 @@ class _Node:
 
 
 class Edited(t.NamedTuple):
-    """A changed file: its text, how often a line has to stand in a block of it, and the lines that are new, each with its block."""
+    """A changed file: its text, how often a line has to stand in a block of it, and the lines that are new, each with its block.
+
+    closed: the same with all blocks closed before which something went, for where FRR reads the text otherwise.
+    """
 
     text: str
     lines: collections.Counter[tuple[Address, str]]
     added: frozenset[tuple[Address, str]]
+    closed: str
+
+
+class _Out:
+    """The text of a file while it is written.
+
+    still: the indentations of the blocks before that no line has closed, the inmost last. FRR would look in those first for a line, so a new
+    line gets them closed. ours: the places of our closings before which no line has followed yet; freed: whether what stood behind them
+    went. lean: close nothing for a line that was there before.
+    """
+
+    def __init__(self, eol: str, lean: bool) -> None:
+        self.eol, self.lean = eol, lean
+        self.raws: list[str] = []
+        self.still: list[str] = []
+        self.ours: list[int] = []
+        self.freed = False
+
+    def follow(self, added: bool, moved: bool) -> None:
+        """Another line comes. added: a new one; moved: one behind others that went."""
+        if added or (moved and not self.lean):
+            self.close()
+        self.still.clear()
+        self.settle(needed=added)
+
+    def settle(self, needed: bool = False) -> None:
+        """Take away our closings that nothing needs any more."""
+        if self.freed and self.lean and not needed:
+            for place in self.ours:
+                self.raws[place] = ""
+        self.ours, self.freed = [], False
+
+    def close(self) -> None:
+        """Close what is still open."""
+        while self.still:
+            indent = self.still.pop()
+            self.raws += [f"{indent}{CLOSED}{self.eol}", f"{indent}exit{self.eol}"]
 
 
 class Editor:
@@ -415,12 +462,17 @@ class Editor:
             for node in self.found.get(address, ()):
                 self.drop(node)
         self.prune(self.top)
-        out: list[str] = []
-        self.write(self.top, out, [])
         counted: collections.Counter[tuple[Address, str]] = collections.Counter()
         added: set[tuple[Address, str]] = set()
         self.count(self.top, (), counted, added)
-        return Edited(self.joined(out), counted, frozenset(added))
+        return Edited(self.text(lean=True), counted, frozenset(added), self.text(lean=False))
+
+    def text(self, lean: bool) -> str:
+        """The text of the file. lean: with no closing for lines that were there before."""
+        out = _Out(self.eol, lean)
+        self.write(self.top, out)
+        out.settle()
+        return self.joined([raw for raw in out.raws if raw])
 
     def clear(self, address: Address, wanted: str | None = None) -> list[_Node]:
         """Take away the lines that say a setting; what they say besides is said by lines of its own. Blocks are left for later.
@@ -589,7 +641,7 @@ class Editor:
             node.gone = True
             t.cast(_Node, node.around).touched = True
             for inner in node.inside:
-                inner.gone = inner.gone or inner.line.closes
+                inner.gone = inner.gone or inner.line.closes or inner.marks
 
     def prune(self, around: _Node) -> None:
         """Take away the blocks that existed only for lines that are gone."""
@@ -600,7 +652,7 @@ class Editor:
             remarks = any(
                 words(inner.line.raw.replace("!", "").replace("#", ""))
                 for inner in node.inside
-                if not inner.line.closes and not inner.gone
+                if not (inner.line.closes or inner.marks or inner.gone)
             )
             if (
                 node.touched
@@ -609,41 +661,35 @@ class Editor:
             ):
                 self.drop(node)
 
-    def write(self, around: _Node, out: list[str], still: list[str]) -> None:
-        """The lines of a block. still: the indentations of the blocks before that no line has closed, the inmost last.
-
-        FRR would look in those first for a line, so a line after a change gets them closed.
-        """
-        moved = False
+    def write(self, around: _Node, out: _Out) -> None:
+        """The lines of a block."""
+        moved = marked = False
         for node in around.inside:
             if node.gone:
                 moved = True
+                out.freed = out.freed or node.setting
                 # Remarks in a block that goes stay.
-                self.write(node, out, still)
+                self.write(node, out)
                 continue
-            if node.setting or node.line.closes:
-                if node.added or moved:
-                    self.close(out, still)
-                still.clear()
-                moved = False
-            out.append(node.line.raw)
+            if node.marks or (marked and node.line.closes):
+                out.ours.append(len(out.raws))
+            elif node.setting or node.line.closes:
+                out.follow(node.added, moved)
+            moved = moved and not (node.setting or node.line.closes)
+            marked = node.marks
+            out.raws.append(node.line.raw)
             if node.line.opens:
-                self.write_block(node, out, still)
+                self.write_block(node, out)
 
-    def write_block(self, node: _Node, out: list[str], still: list[str]) -> None:
+    def write_block(self, node: _Node, out: _Out) -> None:
         """The lines in a block, and its closing if it is ours."""
-        self.write(node, out, still)
+        self.write(node, out)
         indent = node.line.raw[: len(node.line.raw) - len(node.line.raw.lstrip(" \t"))]
         if node.added:
-            self.close(out, still)
-            out.append(f"{indent}{closing(node.line.text)}{self.eol}")
+            out.close()
+            out.raws.append(f"{indent}{closing(node.line.text)}{self.eol}")
         elif not node.closed():
-            still.insert(0, indent)
-
-    def close(self, out: list[str], still: list[str]) -> None:
-        """Close what is still open."""
-        while still:
-            out.append(f"{still.pop()}exit{self.eol}")
+            out.still.insert(0, indent)
 
     def count(
         self,

@@ -17,7 +17,7 @@ import typing as t
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import conf, former
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import profile as profiles
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.reader import Found, Notes, made_by, notes_path
-from ansible_collections.overloom.fabric.plugins.module_utils._frr.saved import check_edited, edited, meanings, needed
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.saved import checked, edited, meanings, needed
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.setting import (
     BLOCK,
     SHOWN_ANYWAY,
@@ -68,7 +68,8 @@ class Lasting:
         self.to_save, self.said = to_save, said
         self.before = in_words(found.text)
         self.idle = set(in_words(found.text, idle=True)) - set(self.before)
-        self.checked: set[str] = set()
+        # What was read again already, by what was made.
+        self.checked: dict[str, str] = {}
         self.ours = made_by(caller.owner) | _noted(notes.get(caller.owner, {}))
 
     def steps(self, apply: Apply | None) -> list[AnyStep]:
@@ -109,9 +110,8 @@ class Lasting:
             return self.found.saved
         made = edited(self.found.lines, changes, words)
         if made.text not in self.checked:
-            check_edited(self.runner, made, text)
-            self.checked.add(made.text)
-        return made.text
+            self.checked[made.text] = checked(self.runner, made, text)
+        return self.checked[made.text]
 
     def notes(self, text: str) -> dict[str, Notes]:
         """What is ours once FRR shows this, by owner."""

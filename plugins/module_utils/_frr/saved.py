@@ -179,13 +179,26 @@ def edited(
     return conf.Editor(lines, meanings(lines), GRAMMAR).change(changes, words)
 
 
-def check_edited(runner: Runner, made: conf.Edited, text: str) -> None:
-    """Read a changed file again as FRR would. Raises FabricError when another line would mean something else. text: what runs."""
-    again = saved_lines(runner, made.text, text, made.added)
-    now = conf.counted(again, meanings(again))
-    lost = [(path, line) for path, line in made.lines if now[path, line] != made.lines[path, line]]
+def checked(runner: Runner, made: conf.Edited, text: str) -> str:
+    """The text of a changed file, read again as FRR would. text: what runs.
+
+    Raises FabricError when another line would mean something else.
+    """
+    lost = _lost(runner, made, made.text, text)
+    if lost and made.closed != made.text:
+        lost = _lost(runner, made, made.closed, text)
+        if not lost:
+            return made.closed
     if lost:
         path, line = lost[0]
         raise FabricError(
             f"{CONF}: '{hide(line)}' in '{' / '.join(path) or 'no block'}' would not be read as before; close the blocks of the file with 'exit'"
         )
+    return made.text
+
+
+def _lost(runner: Runner, made: conf.Edited, file: str, text: str) -> list[tuple[Address, str]]:
+    """The lines, each with its blocks, that a changed file would not have as often as it should."""
+    again = saved_lines(runner, file, text, made.added)
+    now = conf.counted(again, meanings(again))
+    return [one for one, times in made.lines.items() if now[one] != times]

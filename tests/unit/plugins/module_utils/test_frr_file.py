@@ -23,6 +23,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._frr.refused impor
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.spelling import Speller
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.uses import orphans
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.words import written_out
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Runner
 from ansible_collections.overloom.fabric.tests.integration import frr_files, frr_habits
 
 BGP = ("router bgp 1",)
@@ -151,7 +152,82 @@ def test_a_block_that_nobody_closed_is_closed_before_a_new_line() -> None:
     made = conf.Editor(lines, frr_saved.meanings(lines), frr_saved.GRAMMAR).change(
         {("ip route 10.9.0.0/16 blackhole",): "ip route 10.9.0.0/16 blackhole"}
     )
-    assert made.text == "vrf A\n vni 5\nexit\nip route 10.9.0.0/16 blackhole\n"
+    assert made.text == f"vrf A\n vni 5\n{conf.CLOSED}\nexit\nip route 10.9.0.0/16 blackhole\n"
+
+
+OPEN = """\
+router bgp 1
+ neighbor 192.0.2.9 remote-as 2
+ address-family ipv4 unicast
+  network 10.3.0.0/16
+! theirs
+vrf A
+ vni 5
+"""
+FIRST = ("ip route 10.9.0.0/16 blackhole",)
+SECOND = ("ip route 10.8.0.0/16 blackhole",)
+
+
+def set_to(text: str, changes: t.Mapping[tuple[str, ...], str | None]) -> str:
+    """A file changed, as FRR reads it."""
+    lines = conf.by_indentation(text, frr_setting.BLOCK.match)
+    return conf.Editor(lines, frr_saved.meanings(lines), frr_saved.GRAMMAR).change(changes).text
+
+
+@pytest.mark.parametrize("order", [(FIRST, SECOND), (SECOND, FIRST)])
+def test_a_closing_of_ours_goes_with_the_last_line_that_needs_it(order: tuple[tuple[str, ...], ...]) -> None:
+    text = set_to(OPEN, {FIRST: FIRST[0]})
+    assert text == f"{OPEN}{conf.CLOSED}\nexit\n{FIRST[0]}\n"
+    text = set_to(text, {SECOND: SECOND[0]})
+    assert text == f"{OPEN}{conf.CLOSED}\nexit\n{FIRST[0]}\n{SECOND[0]}\n"
+    for address in order:
+        text = set_to(text, {address: None})
+    assert text == OPEN
+    # What somebody has closed since stays so.
+    assert set_to(f"{OPEN}exit\n{FIRST[0]}\n", {FIRST: None}) == f"{OPEN}exit\n"
+
+
+def test_closings_of_ours_go_from_blocks_of_others_that_stand_in_one_another() -> None:
+    """Ours comes between two blocks of theirs, and into the second one."""
+    ours = {
+        ("ip prefix-list P seq 5",): "ip prefix-list P seq 5 permit any",
+        ("interface eth1", "ip ospf cost"): "ip ospf cost 7",
+    }
+    text = (
+        "ip prefix-list P seq 3 permit any\n" + OPEN.partition("! theirs")[0] + "interface eth1\n ip ospf priority 3\n"
+    )
+    lines = {**ours, FIRST: FIRST[0], ("bfd", "profile US"): "profile US"}
+    made = set_to(text, lines)
+    assert made.count(conf.CLOSED) == 2 and meant(made) == {**meant(text), **lines}
+    assert set_to(made, dict.fromkeys([*lines, ("bfd",)])) == text
+    assert set_to(set_to(made, dict.fromkeys(ours)), dict.fromkeys([*lines, ("bfd",)])) == text
+
+
+def test_a_file_that_frr_would_read_otherwise_without_our_closing_keeps_it() -> None:
+    """Where no lines of ours are behind it any more."""
+    lines = conf.by_indentation(f"vrf A\n vni 5\n{conf.CLOSED}\nexit\n{FIRST[0]}\nip route 10.1.0.0/16 blackhole\n")
+    made = conf.Editor(lines, frr_saved.meanings(lines), frr_saved.GRAMMAR).change({FIRST: None})
+    assert made.text == "vrf A\n vni 5\nip route 10.1.0.0/16 blackhole\n"
+    assert made.closed == f"vrf A\n vni 5\n{conf.CLOSED}\nexit\nip route 10.1.0.0/16 blackhole\n"
+    # As FRR has routes in VRFs, too.
+    text = frr_saved.checked(
+        Runner(by_grammar), made, "frr version 8.4\nvrf A\n vni 5\nip route 10.1.0.0/16 blackhole\n"
+    )
+    assert text == made.closed
+
+
+def by_grammar(_argv: t.Sequence[str], asked: str | None) -> tuple[int, str, str]:
+    """A vtysh that knows VRFs, with their routes, and routes."""
+    inside, said = 4, []
+    for number, line in enumerate((asked or "").splitlines(), 1):
+        text = line.strip()
+        if text.startswith("vrf "):
+            inside = 18
+        elif text in ("exit", "hostname overloom"):
+            inside = 4
+        elif text.startswith("overloom-"):
+            said.append(f"line {number}: % Unknown command[{inside}]: {text}")
+    return 0, "", "\n".join(said)
 
 
 def test_without_vtysh_the_indentation_counts() -> None:
