@@ -462,7 +462,7 @@ def test_people_write_their_file_in_many_ways(crowded: harness.Host, habit: str)
     assert all(line in rest for line in text.splitlines()), "the lines of others are there in their order"
     crowded.module("frr_static", {"routes": [], "purge": True})
     crowded.module("frr_ospf", {"instances": [], "purge": True})
-    assert saved(crowded) == text
+    assert saved(crowded).splitlines() == text.splitlines()
     wait(lambda: running(crowded) == before, "what ran at first", 10)
 
 
@@ -556,7 +556,8 @@ def test_the_router_of_an_operator_gets_something_of_each_module_which_goes_agai
             declared[module].keys() & {"prefix_lists", "route_maps", "bfd_profiles", "key_chains"}, []
         )
         crowded.module(module, {"routes" if module == "frr_static" else "instances": [], **lists, "purge": True})
-    assert saved(crowded) == text
+    # Whatever breaks the lines: harness reads them as text.
+    assert saved(crowded) == re.sub("\r\n?", "\n", text)
     assert running(crowded) == before
 
 

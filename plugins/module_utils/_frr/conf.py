@@ -340,6 +340,8 @@ class _Node:
         self.gone = self.touched = False
         # Whether FRR reads no further than to this line, or into its block.
         self.dead = False
+        # Whether it stands where another one stood.
+        self.replaces = False
         # The last place where a line was put, as the next one often follows.
         self.last: tuple[int, int] = (-1, 0)
         # The lines in it that undo others, as `no router rip`.
@@ -574,7 +576,8 @@ class Editor:
         indent = self.indent(around)
         made = Line(f"{indent}{line}{self.eol}", line, (), opens)
         node = _Node(made, entries, around, rank, added=True)
-        place = around.inside.index(after) + 1 if after and after.around is around else self.place(around, rank)
+        node.replaces = bool(after and after.around is around)
+        place = around.inside.index(t.cast(_Node, after)) + 1 if node.replaces else self.place(around, rank)
         undone = [
             around.inside.index(one) + 1
             for one in around.undoing
@@ -674,7 +677,7 @@ class Editor:
             if node.marks or (marked and node.line.closes):
                 out.ours.append(len(out.raws))
             elif node.setting or node.line.closes:
-                out.follow(node.added, moved)
+                out.follow(node.added and not node.replaces, moved or node.replaces)
             moved = moved and not (node.setting or node.line.closes)
             marked = node.marks
             out.raws.append(node.line.raw)

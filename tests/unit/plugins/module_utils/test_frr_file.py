@@ -203,6 +203,14 @@ def test_closings_of_ours_go_from_blocks_of_others_that_stand_in_one_another() -
     assert set_to(set_to(made, dict.fromkeys(ours)), dict.fromkeys([*lines, ("bfd",)])) == text
 
 
+def test_a_line_that_takes_the_place_of_another_one_closes_no_block() -> None:
+    text = OPEN + "ip route 10.9.0.0/16 192.0.2.1 254\n"
+    address = ("ip route 10.9.0.0/16 192.0.2.1",)
+    made = set_to(text, {address: "ip route 10.9.0.0/16 192.0.2.1 99"})
+    assert made == OPEN + "ip route 10.9.0.0/16 192.0.2.1 99\n"
+    assert set_to(made, {address: "ip route 10.9.0.0/16 192.0.2.1 254"}) == text
+
+
 def test_a_file_that_frr_would_read_otherwise_without_our_closing_keeps_it() -> None:
     """Where no lines of ours are behind it any more."""
     lines = conf.by_indentation(f"vrf A\n vni 5\n{conf.CLOSED}\nexit\n{FIRST[0]}\nip route 10.1.0.0/16 blackhole\n")
