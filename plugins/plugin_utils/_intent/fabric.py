@@ -66,6 +66,9 @@ BFD = next(option.kind for option in PORT_OPTIONS if option.name == "bfd")
 IN_NAMESPACE = ("namespace", "container", "service")
 # Of an endpoint's address: it is asked for.
 DHCP = "dhcp"
+# Of an endpoint's rate: kbit/s, as many as OVN takes. Of DSCP: six bits (RFC 2474).
+RATES = (1, 2**32 - 1)
+DSCPS = (0, 63)
 # Seconds; dnsmasq lets no lease be shorter. The longest is what a signed number of 32 bits holds.
 LEASE_TIMES = (120, 2**31 - 1)
 IPV4_MIN_MTU = 68  # RFC 791
@@ -178,12 +181,21 @@ class Dhcp:
 
 
 @dataclasses.dataclass
+class Qos:
+    """What becomes of an endpoint's packets. send_rate, receive_rate: the most that passes, in kbit/s. dscp: the mark of what it sends (RFC 2474)."""
+
+    send_rate: int | None | t.Any
+    receive_rate: int | None | t.Any
+    dscp: int | None | t.Any
+
+
+@dataclasses.dataclass
 class Segment:
     """A layer-2 network; overlay is None for one that is local to each host.
 
     key: its tunnel key, on an overlay whose segments are told apart by keys. tenant: whose it is; None is the fabric's own.
     learn: whether endpoints that the plan does not know may be on it. dhcp: its DHCP servers, or None for no such. policy: as of its overlay,
-    which None leaves it to.
+    which None leaves it to. multicast_snooping: whether multicast gets to those alone who asked for it.
     """
 
     where: str
@@ -198,6 +210,7 @@ class Segment:
     learn: bool | t.Any = False
     dhcp: Dhcp | None = None
     policy: str | None | t.Any = None
+    multicast_snooping: bool | t.Any = False
 
 
 @dataclasses.dataclass
@@ -237,6 +250,7 @@ class Endpoint:
     router: bool | t.Any = False
     movable: bool = False
     nth: int = 0
+    qos: Qos | None = None
 
     @property
     def is_router(self) -> bool:

@@ -15,11 +15,14 @@ from ansible_collections.overloom.fabric.plugins.module_utils._netns.namespace i
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import (
     DHCP,
+    DSCPS,
     ENDPOINTS,
     HOST_VARIABLES,
+    RATES,
     ROUTER_VARIABLES,
     Endpoint,
     Host,
+    Qos,
 )
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.reading import (
     between,
@@ -128,6 +131,16 @@ def _endpoint(item: dict[str, t.Any], where: str, host: str, problems: list[str]
         dhcp=item["address"] == DHCP,
         labels=_labels(item["labels"], f"{where}.labels", problems),
         router=item["router"],
+        qos=_qos(item["qos"], f"{where}.qos", problems) if isinstance(item["qos"], dict) else None,
+    )
+
+
+def _qos(item: dict[str, t.Any], where: str, problems: list[str]) -> Qos:
+    """The rates and the mark of an endpoint."""
+    return Qos(
+        send_rate=between(item["send_rate"], *RATES, f"{where}.send_rate", problems),
+        receive_rate=between(item["receive_rate"], *RATES, f"{where}.receive_rate", problems),
+        dscp=between(item["dscp"], *DSCPS, f"{where}.dscp", problems),
     )
 
 

@@ -62,6 +62,7 @@ def read_segment(item: dict[str, t.Any], index: int, problems: list[str]) -> Seg
         overlay=item["overlay"],
         learn=item["learn"],
         policy=item["policy"],
+        multicast_snooping=item["multicast_snooping"],
         dhcp=_dhcp(item["dhcp"], f"{where}.dhcp", problems) if isinstance(item["dhcp"], dict) else None,
     )
 

@@ -20,13 +20,14 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.edges impo
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import (
     DST_PORTS,
     IN_NAMESPACE,
+    Address,
     Endpoint,
     Network,
     Overlay,
     Segment,
 )
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import suggest, word
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import addresses, ovn_dhcp, ovn_guests
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import addresses, ovn_dhcp, ovn_guests, ovn_qos
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.dhcp import DhcpServices
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.edges import Edges
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.guests import Guests
@@ -216,6 +217,12 @@ class Ovn:
         name = switch_name(self.fabric, segment.name)
         return {
             "name": name,
+            "other_config": ovn_qos.snooping(segment, self._querier(segment), self._router_of(segment)),
+            "qos_rules": [
+                rule
+                for endpoint in self.points[segment.name]
+                for rule in ovn_qos.rules(ovn_guests.logical_port(self.fabric, endpoint), endpoint.qos)
+            ],
             "dns_records": [name] if segment.dhcp else [],
             "load_balancers": self.gateways.balancers_of(segment.name),
             "ports": [
@@ -227,6 +234,16 @@ class Ovn:
                 *self._plugs(segment.name),
             ],
         }
+
+    def _querier(self, segment: Segment) -> str:
+        """The MAC address that asks who is a member of which group of multicast."""
+        return addresses.derived_mac(self.values.intent, f"multicast:{segment.name}")
+
+    def _router_of(self, segment: Segment) -> Address | None:
+        """The IPv4 address of a segment's gateway, or else of any router on it."""
+        legs = [leg for edge in self.edges for leg in edge.legs if leg.segment == segment.name]
+        found = [leg.address for leg in sorted(legs, key=lambda leg: not leg.gateway)]
+        return next((address for address in found if address.version == 4), None)
 
     def _provider(self, segment: Segment) -> Item:
         """The switch of a provider network."""
@@ -336,6 +353,7 @@ class Ovn:
     # Checks
 
     def _check(self) -> None:
+        ovn_qos.check(self.values)
         if self.overlay is None:
             return
         self._check_overlays(self.overlay)

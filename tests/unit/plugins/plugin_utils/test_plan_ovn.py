@@ -519,3 +519,71 @@ def test_a_guest_is_a_port_by_the_uuid_that_libvirt_gives_its_nic() -> None:
     )
     plain = compile_plan(other, SPEC)
     assert "interface_id" not in plain["hosts"]["kvm2"]["guests"][0]["domain"]["nics"][0]
+
+
+# Multicast, rates and marks -----------------------------------------------------------------------------------------------
+
+
+def test_a_segment_that_snoops_is_asked_for_members_with_the_address_of_its_router() -> None:
+    hosts = fabric(fabric_edges=[EDGE])
+    for host in hosts.values():
+        host["fabric_segments"][0]["multicast_snooping"] = True
+    switches = named(central(planned(hosts))["northbound"]["switches"])
+    asked = switches["test/web"]["other_config"]
+    assert asked.pop("mcast_eth_src").startswith("02:") and asked.pop("mcast_ip6_src").startswith("fe80::")
+    assert asked == {"mcast_snoop": "true", "mcast_querier": "true", "mcast_ip4_src": "10.1.1.1"}
+    assert switches["test/db"]["other_config"] == {}
+    for host in hosts.values():
+        host["fabric_edges"] = []
+    alone = named(central(planned(hosts))["northbound"]["switches"])["test/web"]["other_config"]
+    assert "mcast_ip4_src" not in alone and alone["mcast_snoop"] == "true"
+
+
+def test_an_endpoint_has_a_rule_for_each_direction_in_which_something_is_stated() -> None:
+    hosts = fabric()
+    hosts["kvm1"]["fabric_endpoints"][0]["qos"] = {"send_rate": 1000, "dscp": 46}
+    hosts["kvm2"]["fabric_endpoints"][0]["qos"] = {"receive_rate": 2000}
+    switches = named(central(planned(hosts))["northbound"]["switches"])
+    assert switches["test/web"]["qos_rules"] == [
+        {
+            "direction": "from-lport",
+            "priority": 1000,
+            "match": 'inport == "test/kvm1/web1"',
+            "action": {"dscp": 46},
+            "bandwidth": {"rate": 1000},
+        },
+        {
+            "direction": "to-lport",
+            "priority": 1000,
+            "match": 'outport == "test/kvm2/web2"',
+            "action": {},
+            "bandwidth": {"rate": 2000},
+        },
+    ]
+    assert switches["test/db"]["qos_rules"] == []
+
+
+def test_what_other_engines_do_not_snoop_limit_and_mark_is_refused() -> None:
+    hosts = fabric(fabric_overlays=[{"encapsulation": "vxlan"}])
+    hosts["kvm1"]["fabric_endpoints"][0]["qos"] = {"dscp": 46}
+    for host in hosts.values():
+        host["fabric_segments"][1].update(vlan=20, multicast_snooping=True)
+    with pytest.raises(PlanError) as error:
+        planned(hosts)
+    assert error.value.problems == [
+        "fabric_segments[db].multicast_snooping is for segments of an overlay with the engine ovn, as a bridge would snoop for all its segments alike;"
+        " leave it out, or put the segment on such an overlay.",
+        "kvm1: fabric_endpoints[web1].qos is for endpoints on an overlay with the engine ovn, as no other one limits and marks; leave it out, or put"
+        " segment web on such an overlay.",
+    ]
+
+
+def test_a_rate_and_a_mark_are_within_their_limits() -> None:
+    hosts = fabric()
+    hosts["kvm1"]["fabric_endpoints"][0]["qos"] = {"send_rate": 0, "dscp": 64}
+    with pytest.raises(PlanError) as error:
+        planned(hosts)
+    assert error.value.problems == [
+        "kvm1: fabric_endpoints[web1].qos.send_rate must be 1 to 4294967295, not 0.",
+        "kvm1: fabric_endpoints[web1].qos.dscp must be 0 to 63, not 64.",
+    ]

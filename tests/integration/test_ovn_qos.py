@@ -1,0 +1,242 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the plan writes of rates, DSCP marks and multicast, as packets meet it: a chassis with its own databases and three namespaces."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import time
+import typing as t
+
+import ovn
+import pytest
+from harness import Host
+
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import Qos, Segment
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import ovn_qos
+
+Item = t.Dict[str, t.Any]
+SPACES = {"one": 1, "two": 2, "three": 3}
+QUERIER = "02:00:00:00:00:fe"
+ROUTER = "10.0.0.254"
+GROUP = "239.1.1.1"
+# Sends datagrams as fast as it can for the given seconds.
+SENDER = """
+import socket, sys, time
+target, seconds = sys.argv[1], float(sys.argv[2])
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(sys.argv[3]))
+until = time.monotonic() + seconds
+while time.monotonic() < until:
+    s.sendto(bytes(1000), (target, 9000))
+    time.sleep(0.0005)
+"""
+# Says what has come until two seconds pass in silence: bytes, seconds from the first to the last, and the TOS bytes.
+RECEIVER = """
+import json, socket, sys, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.setsockopt(socket.IPPROTO_IP, socket.IP_RECVTOS, 1)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+s.bind(("", 9000))
+if len(sys.argv) > 1:
+    s.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton(sys.argv[1]) + socket.inet_aton(sys.argv[2]))
+s.settimeout(float(sys.argv[3]) if len(sys.argv) > 3 else 20)
+got, first, last, tos = 0, None, None, set()
+try:
+    while True:
+        data, more, _flags, _from = s.recvmsg(2000, 100)
+        last = time.monotonic()
+        first = first or last
+        got += len(data)
+        tos |= {value[0] for _level, _kind, value in more}
+        s.settimeout(2)
+except socket.timeout:
+    pass
+print(json.dumps([got, (last or 0) - (first or 0), sorted(tos)]))
+"""
+
+
+def port(name: str) -> str:
+    return f"test/kvm1/{name}"
+
+
+def northbound(segment: Segment | None = None, **qos: Qos) -> Item:
+    """A switch with the three ports, as the plan would write it."""
+    known = {name: f"02:00:00:00:00:0{number} 10.0.0.{number}" for name, number in SPACES.items()}
+    settings = ovn_qos.snooping(segment, QUERIER, ipaddress.ip_address(ROUTER)) if segment else {}
+    return {
+        "switches": [
+            {
+                "name": "test/web",
+                "other_config": settings,
+                "ports": [
+                    {"name": port(name), "addresses": [text], "port_security": [text]} for name, text in known.items()
+                ],
+                "qos_rules": [rule for name in SPACES for rule in ovn_qos.rules(port(name), qos.get(name))],
+            }
+        ],
+        "wait_for": "hv",
+        "timeout": 60,
+    }
+
+
+@pytest.fixture(name="host", scope="module")
+def with_a_chassis(session_lab: t.Any) -> t.Iterator[Host]:
+    """A host with databases and a chassis, and the namespaces on its bridge."""
+    host: Host = session_lab.host("a")
+    host.run(["ip", "address", "add", "192.0.2.1/32", "dev", "lo"])
+    ovn.start(host)
+    host.module("ovs_bridge", {"name": "br-ovn", "datapath_type": "netdev", "fail_mode": "secure"})
+    host.module("ovn_database", {"southbound": ["ptcp:6642:192.0.2.1"]})
+    host.module(
+        "ovn_chassis",
+        {
+            "name": "kvm1",
+            "remotes": ["tcp:192.0.2.1:6642"],
+            "encapsulations": ["geneve"],
+            "encapsulation_ip": "192.0.2.1",
+            "bridge": "br-ovn",
+            "datapath_type": "netdev",
+        },
+    )
+    host.run(["systemctl", "start", "ovn-host"])
+    spaces = [
+        {
+            "name": name,
+            "addresses": [f"10.0.0.{number}/24"],
+            "mac": f"02:00:00:00:00:0{number}",
+            "bridge": "br-ovn",
+            "iface_id": port(name),
+            "tx_checksum": "off",
+        }
+        for name, number in SPACES.items()
+    ]
+    host.module("netns_veth", {"namespaces": spaces})
+    yield host
+    host.module("netns_veth", {"namespaces": [], "purge": True})
+    host.module("ovn_northbound", {"purge": True})
+    host.module("ovn_chassis", {"state": "absent"})
+    host.module("ovs_bridge", {"name": "br-ovn", "state": "absent"})
+    ovn.stop(host)
+    host.run(["ip", "address", "del", "192.0.2.1/32", "dev", "lo"])
+
+
+def inside(name: str, program: str, *arguments: str) -> list[str]:
+    return ["ip", "netns", "exec", name, "python3", "-c", program, *arguments]
+
+
+def listen(host: Host, name: str, *arguments: str) -> str:
+    """Begin to listen; the file that will tell what has come."""
+    file = f"/tmp/heard-{name}"
+    host.run(["rm", "-f", file])
+    unit = f"--unit=heard-{name}"
+    host.run(
+        [
+            "systemd-run",
+            "--quiet",
+            "--collect",
+            unit,
+            f"--property=StandardOutput=file:{file}",
+            *inside(name, RECEIVER, *arguments),
+        ]
+    )
+    until = time.monotonic() + 30
+    while ":9000" not in host.run(["ip", "netns", "exec", name, "ss", "-uln"]):
+        assert time.monotonic() < until, "nobody listens"
+        time.sleep(0.1)
+    return file
+
+
+def heard(host: Host, file: str) -> list[t.Any]:
+    """What has come, when the silence is long enough."""
+    until = time.monotonic() + 60
+    while not (host.exists(file) and host.run(["cat", file]).strip()):
+        assert time.monotonic() < until, "the listener does not end"
+        time.sleep(0.2)
+    return t.cast("list[t.Any]", json.loads(host.run(["cat", file])))
+
+
+def sent(host: Host, source: str, target: str) -> tuple[float, list[t.Any]]:
+    """The rate in kbit/s that gets from one namespace to another one, and the TOS bytes. What passes at once in the beginning counts as well."""
+    reach(host, source, target)
+    file = listen(host, target)
+    host.run(inside(source, SENDER, f"10.0.0.{SPACES[target]}", "4", f"10.0.0.{SPACES[source]}"))
+    size, seconds, tos = heard(host, file)
+    return size * 8 / 1000 / max(seconds, 1), tos
+
+
+def reach(host: Host, source: str, target: str) -> None:
+    """Wait until one answers the other."""
+    until = time.monotonic() + 60
+    while "1 received" not in host.run(
+        ["ip", "netns", "exec", source, "ping", "-c", "1", "-W", "1", f"10.0.0.{SPACES[target]}"], ok=None
+    ):
+        assert time.monotonic() < until, f"{source} does not reach {target}"
+
+
+def test_rates_and_marks_hold_for_whom_they_are_stated_and_for_nobody_else(host: Host) -> None:
+    host.module("ovn_northbound", northbound())
+    free, tos = sent(host, "one", "two")
+    assert free > 1500 and tos == [0]
+    limited = northbound(one=Qos(400, None, 46), three=Qos(None, 400, None))
+    host.module("ovn_northbound", limited)
+    assert not host.module("ovn_northbound", limited)["changed"]
+    # A second's worth passes at once.
+    rate, tos = sent(host, "one", "two")
+    assert 100 < rate < 900 and tos == [46 << 2]
+    rate, tos = sent(host, "two", "three")
+    assert 100 < rate < 900 and tos == [0]
+    rate, tos = sent(host, "three", "two")
+    assert rate > 1500 and tos == [0]
+    host.module("ovn_northbound", northbound())
+    assert sent(host, "one", "two")[0] > 1500
+
+
+def segment(**more: t.Any) -> Segment:
+    net = ipaddress.ip_network("10.0.0.0/24")
+    return Segment("web", "web", None, None, None, net, None, None, "ov", **more)
+
+
+def test_multicast_gets_to_who_asked_for_it_once_it_is_snooped(host: Host) -> None:
+    host.module("ovn_northbound", northbound(segment()))
+    assert _reached(host) == {"two": True, "three": True}
+    host.module("ovn_northbound", northbound(segment(multicast_snooping=True)))
+    assert _reached(host) == {"two": True, "three": False}
+
+
+def _reached(host: Host) -> dict[str, bool]:
+    """Which interfaces a datagram to the group gets to, of which two alone is a member."""
+    reach(host, "one", "two")
+    file = listen(host, "two", GROUP, "10.0.0.2")
+    # The report is on its way; what comes before it is taken up is nobody's.
+    snooped = "mcast_snoop" in host.run(["ovn-nbctl", "get", "Logical_Switch", "test/web", "other_config"])
+    until = time.monotonic() + 30
+    while snooped and GROUP not in host.run(["ovn-sbctl", "--columns=address", "list", "IGMP_Group"]):
+        assert time.monotonic() < until, "the report was not taken up"
+        time.sleep(0.2)
+    before = _received(host)
+    host.run(inside("one", SENDER, GROUP, "2", "10.0.0.1"))
+    after = _received(host)
+    assert heard(host, file)[0] > 0
+    return {name: after[name] - before[name] > 20 for name in ("two", "three")}
+
+
+def _received(host: Host) -> dict[str, int]:
+    """The packets that have come to each namespace."""
+    path = "/sys/class/net/eth0/statistics/rx_packets"
+    return {name: int(host.run(["ip", "netns", "exec", name, "cat", path])) for name in SPACES}
+
+
+def test_queries_for_members_are_sent_and_taken(host: Host) -> None:
+    """Who is already a member when snooping begins is found by the querier."""
+    host.module("ovn_northbound", northbound(segment()))
+    reach(host, "one", "two")
+    listen(host, "two", GROUP, "10.0.0.2", "60")
+    host.module("ovn_northbound", northbound(segment(multicast_snooping=True)))
+    until = time.monotonic() + 60
+    while GROUP not in host.run(["ovn-sbctl", "--columns=address", "list", "IGMP_Group"]):
+        assert time.monotonic() < until, "the member was not asked"
+        time.sleep(0.3)
+    host.run(["systemctl", "stop", "heard-two"])
