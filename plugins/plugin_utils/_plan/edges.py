@@ -132,6 +132,7 @@ def _add_edge(intent: Intent, edge: Edge, nth: int, host: str, problems: list[st
             intent.hosts[host].endpoints.append(endpoint)
     if nth == 0:
         _check_routes(edge, segments, routed, problems)
+        _check_hops(edge, problems)
 
 
 def _check_distributed(edge: Edge, segments: dict[str, Segment], problems: list[str]) -> None:
@@ -150,6 +151,18 @@ def _check_routes(edge: Edge, segments: t.Container[str], routed: list[dict[str,
         if route not in routed:
             problems.append(
                 f"{edge.where}.routes to {route['to']} goes via {route['via']}, which is on none of its segments; give a next hop there."
+            )
+
+
+def _check_hops(edge: Edge, problems: list[str]) -> None:
+    """A namespace has one next hop to each destination."""
+    first: dict[tuple[bool, str], str] = {}
+    for route in edge.routes:
+        via = first.setdefault((":" in route["via"], route["to"]), route["via"])
+        if via != route["via"]:
+            problems.append(
+                f"{edge.where}.routes to {route['to']} goes via {via} and {route['via']}, and several next hops are for an edge between segments"
+                " with the engine ovn; leave one of them out."
             )
 
 

@@ -444,9 +444,23 @@ class Ovn:
             self.problems.append(
                 f"{edge.where}.vrid is for an edge on two hosts, and this one is on every host, as its segments are OVN's; leave it out."
             )
+        self._check_taking_over(edge)
         self._check_routes(edge)
         for leg in edge.legs:
             self._check_leg(leg)
+
+    def _check_taking_over(self, edge: Edge) -> None:
+        """How one host takes over from another is for edges of which several hosts lead outside."""
+        stated = [name for name in ("advert_interval", "preempt") if f"{edge.where}.{name}" in self.values.intent.given]
+        for option in stated if not (edge.provider and edge.redundant) else ():
+            where = "on one" if edge.provider else "on every host, as its segments are OVN's"
+            self.problems.append(
+                f"{edge.where}.{option} is for an edge with several hosts of which one is active, and this one is {where}; leave it out."
+            )
+        if "preempt" in stated and edge.provider and edge.redundant and edge.preempt is False:
+            self.problems.append(
+                f"{edge.where}.preempt is false, but with OVN the first host is the gateway again as soon as it is back; leave it out, or set it to true."
+            )
 
     def _check_routes(self, edge: Edge) -> None:
         """Each route is stated once, and leads to another router."""

@@ -409,3 +409,46 @@ def test_a_floating_address_of_an_edge_in_a_namespace_is_refused() -> None:
         host["fabric_edges"][0]["legs"][2]["gateway"] = True
     with pytest.raises(PlanError, match=r"floating\[0\] is for an edge between segments with the engine ovn"):
         planned(hosts)
+
+
+@pytest.mark.parametrize(("option", "value"), [("advert_interval", 500), ("preempt", True), ("preempt", False)])
+def test_how_a_host_takes_over_is_refused_where_none_does(option: str, value: t.Any) -> None:
+    said = f"fabric_edges[gw].{option} is for an edge with several hosts of which one is active, and this one is "
+    with pytest.raises(PlanError) as refused:
+        planned(outside({**GATEWAY, "hosts": ["kvm1"], option: value}))
+    assert refused.value.problems == [said + "on one; leave it out."]
+    inner = {"name": "gw", "legs": GATEWAY["legs"][:2], option: value}
+    with pytest.raises(PlanError) as refused:
+        planned(outside(inner, fabric_policy=[]))
+    assert refused.value.problems == [said + "on every host, as its segments are OVN's; leave it out."]
+
+
+def test_ovns_first_host_cannot_be_kept_from_being_the_gateway_again() -> None:
+    with pytest.raises(PlanError) as refused:
+        planned(outside({**GATEWAY, "preempt": False}))
+    assert "fabric_edges[gw].preempt is false, but with OVN the first host is the gateway again" in str(refused.value)
+    assert planned(outside({**GATEWAY, "preempt": True, "advert_interval": 500}))
+
+
+TWO_HOPS = [{"to": "default", "via": "10.9.0.2"}, {"to": "default", "via": "10.9.0.3"}]
+
+
+def test_several_next_hops_to_one_destination_are_as_many_rows() -> None:
+    rows = router(planned(outside({**GATEWAY, "routes": TWO_HOPS})))["static_routes"]
+    assert rows == [{"ip_prefix": "0.0.0.0/0", "nexthop": hop} for hop in ("10.9.0.2", "10.9.0.3")]
+
+
+def test_an_edge_in_a_namespace_has_one_next_hop_to_a_destination() -> None:
+    hosts = outside({**GATEWAY, "hosts": ["kvm1"], "routes": TWO_HOPS, "floating": [], "nat": [], "forwards": []})
+    for host in hosts.values():
+        host["fabric_overlays"] = [
+            {"name": "ov", "encapsulation": "vxlan"},
+            {"name": "office", "encapsulation": "vlan"},
+        ]
+        host["fabric_segments"][1]["vlan"] = 20
+    with pytest.raises(PlanError) as refused:
+        planned(hosts)
+    assert refused.value.problems == [
+        "fabric_edges[gw].routes to default goes via 10.9.0.2 and 10.9.0.3, and several next hops are for an edge between segments with the engine ovn;"
+        " leave one of them out."
+    ]
