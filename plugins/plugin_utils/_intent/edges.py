@@ -29,6 +29,8 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.model impo
 Item = t.Dict[str, t.Any]
 
 VRIDS = (1, 255)
+# Seconds between health checks, and how many may fail.
+CHECKED = (1, 3600)
 # Milliseconds. Below, a busy host is soon taken for a dead one.
 INTERVALS = (100, 40950)
 
@@ -61,8 +63,21 @@ class Nat:
 
 
 @dataclasses.dataclass
+class HealthCheck:
+    """How targets are asked whether they live. source: an address of their segment that nobody else has. interval: in seconds."""
+
+    where: str
+    source: Address | t.Any
+    interval: int | t.Any
+    failures: int | t.Any
+
+
+@dataclasses.dataclass
 class Forward:
-    """A port of the edge that leads to an endpoint. address: None for the leg's own. to_port: None for the same port."""
+    """A port of the edge that leads to an endpoint; one that leads to several is as many, with one name.
+
+    address: None for the leg's own. to_port: None for the same port. shared: whether there are several.
+    """
 
     where: str
     name: str | t.Any
@@ -72,6 +87,8 @@ class Forward:
     port: int | t.Any
     target: str | t.Any
     to_port: int | None | t.Any
+    shared: bool = False
+    health_check: HealthCheck | None = None
 
 
 @dataclasses.dataclass
@@ -146,6 +163,8 @@ def read_edges(common: Item, problems: list[str]) -> list[Edge]:
 
 def _edge(item: Item, where: str, problems: list[str]) -> Edge:
     forwards = [_forward(one, f"{where}.forwards[{label(one, i)}]", problems) for i, one in _items(item["forwards"])]
+    forwards = unique([one for one in forwards if one.name is not INVALID], f"{where}.forwards", problems)
+    targets = {item["name"]: item["targets"] for _i, item in _items(item["forwards"])}
     return Edge(
         where=where,
         name=matching_name(item["name"], f"{where}.name", problems),
@@ -153,7 +172,7 @@ def _edge(item: Item, where: str, problems: list[str]) -> Edge:
         legs=[_leg(one, f"{where}.legs[{i}]", problems) for i, one in _items(item["legs"])],
         routes=read_routes(item["routes"], where, problems),
         nat=[_nat(one, f"{where}.nat[{i}]", problems) for i, one in _items(item["nat"])],
-        forwards=unique([one for one in forwards if one.name is not INVALID], f"{where}.forwards", problems),
+        forwards=[one for forward in forwards for one in _each(forward, targets[forward.name], problems)],
         floating=[_floating(one, f"{where}.floating[{i}]", problems) for i, one in _items(item["floating"])],
         log=item["log"],
         vrid=between(item["vrid"], *VRIDS, f"{where}.vrid", problems),
@@ -201,7 +220,32 @@ def _forward(item: Item, where: str, problems: list[str]) -> Forward:
         port=between(item["port"], 1, ALL_PORTS[1], f"{where}.port", problems),
         target=item["to"],
         to_port=between(item["to_port"], 1, ALL_PORTS[1], f"{where}.to_port", problems),
+        health_check=_health_check(item["health_check"], f"{where}.health_check", problems),
     )
+
+
+def _health_check(item: t.Any, where: str, problems: list[str]) -> HealthCheck | None:
+    if not isinstance(item, dict):
+        return None
+    return HealthCheck(
+        where=where,
+        source=read_address(item["source"], f"{where}.source", problems),
+        interval=between(item["interval"], *CHECKED, f"{where}.interval", problems),
+        failures=between(item["failures"], *CHECKED, f"{where}.failures", problems),
+    )
+
+
+def _each(forward: Forward, targets: t.Any, problems: list[str]) -> list[Forward]:
+    """A forward for each of its targets."""
+    if (forward.target is None) == (targets is None):
+        problems.append(f"{forward.where} needs to for one endpoint, or targets for several; give one of them.")
+        return []
+    if targets is None:
+        return [forward]
+    names = list(dict.fromkeys(_texts(targets)))
+    if not names and targets is not INVALID:
+        problems.append(f"{forward.where}.targets is empty; name the endpoints that answer.")
+    return [dataclasses.replace(forward, target=name, shared=True) for name in names]
 
 
 def _floating(item: Item, where: str, problems: list[str]) -> Floating:

@@ -63,6 +63,13 @@ def add_legs(intent: Intent, edges: list[Edge], problems: list[str]) -> None:
             problems.append(
                 f"{floating.where} is for an edge between segments with the engine ovn and a provider network; forward ports instead."
             )
+        for forward in edge.forwards:
+            if forward.health_check or forward.shared:
+                problems.append(
+                    f"{forward.where}.{'health_check' if forward.health_check else 'targets'} is for an edge between segments with the engine ovn and a"
+                    " provider network; give to with one endpoint."
+                )
+                break
         hosts = _hosts_of(intent, edge, problems)
         if hosts:
             vrrp.check(edge, problems)
@@ -338,6 +345,7 @@ class Edges:
                     "port": one.port,
                     "to": self.points[forward.target].id,
                     "to_port": one.to_port,
+                    "checked": bool(forward.health_check),
                 }
                 for forward, one in zip(edge.forwards, table.forwards)
             ],
@@ -476,7 +484,11 @@ class Edges:
                 f"{forward.where}.to {forward.target} has no address of the family of {one.address}; name another endpoint."
             )
         for other in edge.forwards[: edge.forwards.index(forward)]:
-            if other.segment in self.values.segments and self._forwarded(edge, other).key == one.key:
+            if (
+                other.name != forward.name
+                and other.segment in self.values.segments
+                and self._forwarded(edge, other).key == one.key
+            ):
                 self.problems.append(
                     f"{other.where} and {forward.where} both are {one.protocol} port {one.port} of {one.address}; give one of them another port."
                 )

@@ -335,6 +335,7 @@ class Ovn:
         listed = acls(rules, place, log)
         if edge.provider:
             asked = [Asked(one.counter, one.address, one.protocol, one.port) for one in self.gateways.forwarded(edge)]
+            asked = list(dict.fromkeys(asked))
             listed += leaving(rules, place, edge.provider.segment, self._inside(edge), asked, log)
         return {
             "name": name,

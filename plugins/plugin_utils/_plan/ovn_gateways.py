@@ -13,7 +13,14 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.edges import Edge, Floating, Forward, Leg, Nat
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.edges import (
+    Edge,
+    Floating,
+    Forward,
+    HealthCheck,
+    Leg,
+    Nat,
+)
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import Address, Endpoint, Network, Segment
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import suggest, word
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import addresses, ovn_guests
@@ -64,6 +71,17 @@ def spelled(address: Address | None, port: int) -> str:
     return f"[{address}]:{port}" if address and address.version == 6 else f"{address}:{port}"
 
 
+def bracketed(address: t.Any) -> str:
+    """An address as the keys and values of ip_port_mappings have it."""
+    return f"[{address}]" if address and address.version == 6 else str(address)
+
+
+def _options(check: HealthCheck) -> dict[str, str]:
+    """What OVN's service monitor goes by. An answer may take as long as it is to the next question."""
+    seconds, failures = str(check.interval), str(check.failures)
+    return {"interval": seconds, "timeout": seconds, "success_count": "1", "failure_count": failures}
+
+
 class Gateways:
     """The edges of OVN with a leg outside, each checked once. What is wrong goes to the values' problems."""
 
@@ -81,6 +99,9 @@ class Gateways:
         for edge in self.edges:
             for floating in edge.floating:
                 self._check_floating(edge, floating)
+            for forward in {one.name: one for one in edge.forwards}.values():
+                if forward.health_check:
+                    self._check_health(edge, forward, forward.health_check)
         self._check_addresses()
 
     # Hosts
@@ -156,7 +177,7 @@ class Gateways:
         ]
         return {
             "nat": [*nat, *(self._floating(one) for one in edge.floating)],
-            "load_balancers": [balancer_name(self.fabric, edge.name, one.name) for one in edge.forwards],
+            "load_balancers": self._balancers(edge),
         }
 
     def _floating(self, floating: Floating) -> Item:
@@ -185,23 +206,43 @@ class Gateways:
     def balancers(self) -> list[Item]:
         """The forwarded ports as load balancers, which are on the router for those outside, and on its switches for those inside."""
         return [
-            {
-                "name": balancer_name(self.fabric, edge.name, one.name),
-                "protocol": one.protocol,
-                "vips": {spelled(one.address, one.port): spelled(one.target, one.to_port)},
-            }
+            self._balancer(edge, [pair for pair in zip(edge.forwards, self.forwarded(edge)) if pair[0].name == name])
             for edge in self.edges
-            for one in self.forwarded(edge)
+            for name in dict.fromkeys(one.name for one in edge.forwards)
         ]
+
+    def _balancer(self, edge: Edge, pairs: list[tuple[Forward, Forwarded]]) -> Item:
+        """The load balancer of a forwarded port, by its targets."""
+        forward, first = pairs[0]
+        vip = spelled(first.address, first.port)
+        check = forward.health_check
+        return {
+            "name": balancer_name(self.fabric, edge.name, forward.name),
+            "protocol": first.protocol,
+            "vips": {vip: ",".join(spelled(one.target, one.to_port) for _forward, one in pairs)},
+            "health_checks": [{"vip": vip, "options": _options(check)}] if check else [],
+            "ip_port_mappings": {
+                bracketed(one.target): f"{self._port_of(asked)}:{bracketed(check.source)}" for asked, one in pairs
+            }
+            if check
+            else {},
+        }
+
+    def _port_of(self, forward: Forward) -> str:
+        return ovn_guests.logical_port(self.fabric, self.points[forward.target])
+
+    def _balancers(self, edge: Edge) -> list[str]:
+        """The load balancers of an edge, each once."""
+        return list(dict.fromkeys(balancer_name(self.fabric, edge.name, one.name) for one in edge.forwards))
 
     def balancers_of(self, segment: str) -> list[str]:
         """The load balancers of a switch."""
         return [
-            balancer_name(self.fabric, edge.name, one.name)
+            name
             for edge in self.edges
             for leg in edge.legs
             if leg.segment == segment and leg is not edge.provider
-            for one in edge.forwards
+            for name in self._balancers(edge)
         ]
 
     def _provider(self, edge: Edge) -> Segment:
@@ -259,6 +300,31 @@ class Gateways:
                 self.problems.append(
                     f"{other.where} and {floating.where} both lead to {target.id}, which can leave by one address; leave one of them out."
                 )
+
+    def _check_health(self, edge: Edge, forward: Forward, check: HealthCheck) -> None:
+        """Targets that are asked are on one segment, and nobody there has the address that asks."""
+        targets = [self.points.get(one.target) for one in edge.forwards if one.name == forward.name]
+        names = list(dict.fromkeys(target.segment for target in targets if target))
+        segment = self.values.segments.get(names[0]) if names else None
+        if segment is None or not check.source:
+            return
+        if len(names) > 1:
+            self.problems.append(
+                f"{check.where} asks from one segment, and the targets are on {' and '.join(names)}; name targets on one of them."
+            )
+            return
+        nets = [net for net in (segment.subnet, segment.subnet6) if net]
+        said = f"{check.where}.source {check.source}"
+        if not any(check.source in net and not addresses.reserved(net, check.source) for net in nets):
+            self.problems.append(
+                f"{said} is no address of segment {segment.name} ({' and '.join(map(str, nets))}); give one there."
+            )
+        legs = [leg for one in self.routers.edges for leg in one.legs if check.source in (leg.address, leg.address6)]
+        for holder in [
+            *holders(self.values, self.guests, segment.name, check.source),
+            *(leg.where for leg in legs if leg.segment == segment.name),
+        ]:
+            self.problems.append(f"{said} is also that of {holder}; give an address that nobody has.")
 
     def _check_addresses(self) -> None:
         """Each address outside is in the provider network, and answered by one router alone."""

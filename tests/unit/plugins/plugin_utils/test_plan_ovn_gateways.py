@@ -452,3 +452,105 @@ def test_an_edge_in_a_namespace_has_one_next_hop_to_a_destination() -> None:
         "fabric_edges[gw].routes to default goes via 10.9.0.2 and 10.9.0.3, and several next hops are for an edge between segments with the engine ovn;"
         " leave one of them out."
     ]
+
+
+# Several targets ---------------------------------------------------------------------------------------------------------
+
+SHARED: Item = {
+    "name": "www",
+    "segment": "wan",
+    "port": 80,
+    "targets": ["kvm1/web1", "kvm2/web2"],
+    "to_port": 8080,
+    "health_check": {"source": "10.1.1.9", "interval": 2},
+}
+
+
+def sharing(**more: t.Any) -> Item:
+    """A fabric whose forwarded port has several targets."""
+    return outside({**GATEWAY, "forwards": [{name: value for name, value in {**SHARED, **more}.items() if value}]})
+
+
+def test_targets_share_a_load_balancer_that_asks_whether_they_live() -> None:
+    plan = planned(sharing())
+    (balancer,) = northbound(plan)["load_balancers"]
+    assert balancer["vips"] == {"10.9.0.1:80": "10.1.1.65:8080,10.1.1.66:8080"}
+    assert balancer["ip_port_mappings"] == {
+        "10.1.1.65": "test/kvm1/web1:10.1.1.9",
+        "10.1.1.66": "test/kvm2/web2:10.1.1.9",
+    }
+    options = {"interval": "2", "timeout": "2", "success_count": "1", "failure_count": "3"}
+    assert balancer["health_checks"] == [{"vip": "10.9.0.1:80", "options": options}]
+    assert router(plan)["load_balancers"] == ["test/gw/www"]
+    # All of them are open to those inside and outside.
+    opened = [acl["match"] for group in northbound(plan)["port_groups"] for acl in group["acls"]]
+    assert all(any(f"== {target}" in one and "8080" in one for one in opened) for target in ("10.1.1.65", "10.1.1.66"))
+    # Nobody listens long enough for verify.
+    assert not [one for one in expectations(plan)["connections"] if one.get("target_port")]
+
+
+def test_targets_without_a_health_check_are_asked_by_verify_each() -> None:
+    plan = planned(sharing(health_check=None))
+    (balancer,) = northbound(plan)["load_balancers"]
+    assert (balancer["health_checks"], balancer["ip_port_mappings"]) == ([], {})
+    asked = [one for one in expectations(plan)["connections"] if one.get("target_port")]
+    assert {(one["address"], one["to"]) for one in asked} == {("10.9.0.1", "kvm1/web1"), ("10.9.0.1", "kvm2/web2")}
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        (
+            {"to": "kvm1/web1"},
+            "fabric_edges[gw].forwards[www] needs to for one endpoint, or targets for several; give one of them.",
+        ),
+        (
+            {"targets": None},
+            "fabric_edges[gw].forwards[www] needs to for one endpoint, or targets for several; give one of them.",
+        ),
+        (
+            {"targets": ["kvm1/web1", "kvm2/web3"]},
+            "fabric_edges[gw].forwards[www].to kvm2/web3 is no endpoint; did you mean kvm2/web2?",
+        ),
+        (
+            {"health_check": {"source": "10.1.2.9"}},
+            "fabric_edges[gw].forwards[www].health_check.source 10.1.2.9 is no address of segment web (10.1.1.0/24 and 2001:db8:1::/64); give one there.",
+        ),
+        (
+            {"health_check": {"source": "10.1.1.1"}},
+            "fabric_edges[gw].forwards[www].health_check.source 10.1.1.1 is also that of fabric_edges[gw].legs[0]; give an address that nobody has.",
+        ),
+        (
+            {"health_check": {"source": "10.1.1.65"}},
+            "fabric_edges[gw].forwards[www].health_check.source 10.1.1.65 is also that of kvm1/web1; give an address that nobody has.",
+        ),
+        (
+            {"targets": ["kvm1/web1", "kvm2/db2"]},
+            "fabric_edges[gw].forwards[www].health_check asks from one segment, and the targets are on web and db; name targets on one of them.",
+        ),
+        (
+            {"health_check": {"source": "10.1.1.9", "interval": 4000}},
+            "fabric_edges[gw].forwards[www].health_check.interval must be 1 to 3600, not 4000.",
+        ),
+    ],
+)
+def test_wrong_targets_are_one_sentence(more: Item, sentence: str) -> None:
+    with pytest.raises(PlanError) as refused:
+        planned(sharing(**more))
+    assert refused.value.problems == [sentence]
+
+
+def test_an_edge_in_a_namespace_has_one_target_to_a_port() -> None:
+    hosts = sharing(health_check=None)
+    for host in hosts.values():
+        host["fabric_overlays"] = [
+            {"name": "ov", "encapsulation": "vxlan"},
+            {"name": "office", "encapsulation": "vlan"},
+        ]
+        host["fabric_segments"][1]["vlan"] = 20
+        host["fabric_edges"][0].update(hosts=["kvm1"], nat=[], floating=[])
+    with pytest.raises(PlanError) as refused:
+        planned(hosts)
+    assert refused.value.problems == [
+        "fabric_edges[gw].forwards[www].targets is for an edge between segments with the engine ovn and a provider network; give to with one endpoint."
+    ]

@@ -1,7 +1,7 @@
 # Copyright: the overloom.fabric authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the plan writes of rates, DSCP marks and multicast, as packets meet it: a chassis with its own databases and three namespaces."""
+"""What the plan writes of rates, marks, multicast and several targets, as packets meet it: a chassis with its own databases and three namespaces."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from harness import Host
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import Qos, Segment
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import ovn_qos
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan
+from ansible_collections.overloom.fabric.tests.unit.intents import SPEC
 
 Item = t.Dict[str, t.Any]
 SPACES = {"one": 1, "two": 2, "three": 3}
@@ -233,10 +235,119 @@ def test_queries_for_members_are_sent_and_taken(host: Host) -> None:
     """Who is already a member when snooping begins is found by the querier."""
     host.module("ovn_northbound", northbound(segment()))
     reach(host, "one", "two")
-    listen(host, "two", GROUP, "10.0.0.2", "60")
-    host.module("ovn_northbound", northbound(segment(multicast_snooping=True)))
+    listen(host, "two", GROUP, "10.0.0.2", "120")
+    snooped = northbound(segment(multicast_snooping=True))
+    # A question may come before who is asked is ready, and the next one is usually 150 s later.
+    snooped["switches"][0]["other_config"]["mcast_query_interval"] = "2"
+    host.module("ovn_northbound", snooped)
     until = time.monotonic() + 60
     while GROUP not in host.run(["ovn-sbctl", "--columns=address", "list", "IGMP_Group"]):
         assert time.monotonic() < until, "the member was not asked"
         time.sleep(0.3)
     host.run(["systemctl", "stop", "heard-two"])
+
+
+# Several targets ---------------------------------------------------------------------------------------------------------
+
+# Says its name to whoever asks.
+SERVER = """
+import socket, sys
+listener = socket.create_server((sys.argv[2], 8080))
+while True:
+    link, _peer = listener.accept()
+    link.sendall(sys.argv[1].encode())
+    link.close()
+"""
+# Who answered each of some questions; a word for those that nobody did.
+ASKER = """
+import socket
+for _number in range(12):
+    try:
+        print(socket.create_connection(("10.9.0.1", 80), 2).recv(100).decode())
+    except OSError:
+        print("nobody")
+"""
+
+
+def forwarding(**more: t.Any) -> Item:
+    """A gateway's forwarded port, from the intent."""
+    point = {
+        name: {"name": name, "segment": "web", "address": f"10.0.0.{number}", "mac": f"02:00:00:00:00:0{number}"}
+        for name, number in SPACES.items()
+    }
+    intent = {
+        "fabric_name": "test",
+        "fabric_overlays": [
+            {"name": "ov", "engine": "ovn", "encapsulation": "geneve"},
+            {"name": "office", "encapsulation": "vlan"},
+        ],
+        "fabric_segments": [
+            {"name": "web", "overlay": "ov", "subnet": "10.0.0.0/24"},
+            {"name": "wan", "overlay": "office", "vlan": 30, "subnet": "10.9.0.0/24"},
+        ],
+        "fabric_edges": [
+            {
+                "name": "gw",
+                "hosts": ["kvm1"],
+                "legs": [
+                    {"segment": "web", "address": ROUTER},
+                    {"segment": "wan", "address": "10.9.0.1", "gateway": False},
+                ],
+                "forwards": [
+                    {
+                        "name": "www",
+                        "segment": "wan",
+                        "port": 80,
+                        "targets": ["kvm1/two", "kvm1/three"],
+                        "to_port": 8080,
+                        **more,
+                    }
+                ],
+            }
+        ],
+        "fabric_endpoints": list(point.values()),
+    }
+    plan = compile_plan({"kvm1": intent}, SPEC, central=["kvm1"])
+    northbound = plan["hosts"]["kvm1"]["ovn_central"]["northbound"]
+    return {**northbound, "purge": True, "wait_for": "hv", "timeout": 60}
+
+
+def answered(host: Host) -> set[str]:
+    """Who answers the forwarded port."""
+    return set(host.run(inside("one", ASKER)).split())
+
+
+def monitored(host: Host) -> list[str]:
+    """What OVN's service monitors say."""
+    return sorted(host.run(["ovn-sbctl", "--bare", "--columns=status", "list", "Service_Monitor"]).split())
+
+
+def await_monitors(host: Host, expected: list[str]) -> None:
+    until = time.monotonic() + 60
+    while monitored(host) != expected:
+        assert time.monotonic() < until, f"{monitored(host)} instead of {expected}"
+        time.sleep(0.3)
+
+
+def test_connections_are_shared_out_among_those_who_live(host: Host) -> None:
+    host.module("ovn_northbound", forwarding())
+    for name in SPACES:
+        host.run(["ip", "-n", name, "route", "replace", "default", "via", ROUTER])
+    for name in ("two", "three"):
+        program = inside(name, SERVER, name, f"10.0.0.{SPACES[name]}")
+        host.run(["systemd-run", "--quiet", "--collect", f"--unit=serve-{name}", *program])
+    until = time.monotonic() + 60
+    while answered(host) != {"two", "three"}:
+        assert time.monotonic() < until, "the two do not share the questions"
+    host.run(["systemctl", "stop", "serve-three"])
+    assert answered(host) == {"two", "nobody"}, "without a health check a dead target has its part"
+    checked = forwarding(health_check={"source": "10.0.0.200", "interval": 1, "failures": 2})
+    host.module("ovn_northbound", checked)
+    assert not host.module("ovn_northbound", checked)["changed"]
+    await_monitors(host, ["offline", "online"])
+    host.run(["ovn-nbctl", "--timeout=60", "--wait=hv", "sync"])
+    assert answered(host) == {"two"}
+    host.run(["systemctl", "stop", "serve-two"])
+    await_monitors(host, ["offline", "offline"])
+    host.run(["ovn-nbctl", "--timeout=60", "--wait=hv", "sync"])
+    assert answered(host) == {"nobody"}
