@@ -72,7 +72,8 @@ REFUSED = [
         "unknown option nothing like it",
         fabric(common=segments({**BLUE, "zzz": 5}, RED)),
         [
-            "fabric_segments[blue] has no option 'zzz'; known here: dhcp, key, learn, mtu, multicast_snooping, name, overlay, policy, subnet, subnet6, tenant, vlan."
+            "fabric_segments[blue] has no option 'zzz'; known here: dhcp, key, learn, mtu, multicast_snooping, name, overlay, policy, subnet, subnet6,"
+            " tenant, vlan."
         ],
     ),
     ("segments no list", fabric(common={"fabric_segments": "blue"}), ["fabric_segments must be a list, not 'blue'."]),
