@@ -193,6 +193,17 @@ def nic_kind(nic: ET.Element) -> str:
     return "network" if child(nic, "source").get("network") else nic.get("type", "")
 
 
+def nics_of(root: ET.Element) -> list[ET.Element]:
+    """The NICs of a domain, but for the second one of a failover pair, which has the MAC address of the first and goes where that goes."""
+    nics = root.findall("devices/interface")
+    firsts = {attribute(nic, "mac", "address") for nic in nics if not _is_second(nic)}
+    return [nic for nic in nics if not (_is_second(nic) and attribute(nic, "mac", "address") in firsts)]
+
+
+def _is_second(nic: ET.Element) -> bool:
+    return attribute(nic, "teaming", "type") == "transient"
+
+
 def pci_address(address: ET.Element | None) -> str:
     """A PCI address as lspci writes it, or an empty text."""
     if address is None or address.get("type", "pci") != "pci":
@@ -327,11 +338,12 @@ def _write_driver(nic: ET.Element, item: t.Mapping[str, t.Any], seen: t.Mapping[
     _prune(nic, "driver")
 
 
-def patch_nics(devices: ET.Element, wanted: t.Sequence[t.Mapping[str, t.Any]], left: t.Container[str]) -> None:
-    """Make the NICs say what is wanted. left: MAC addresses of those that are left alone."""
+def patch_nics(root: ET.Element, wanted: t.Sequence[t.Mapping[str, t.Any]], left: t.Container[str]) -> None:
+    """Make the NICs of a domain say what is wanted. left: MAC addresses of those that are left alone."""
+    devices = make(root, "devices")
     order = [nic["mac"] for nic in wanted]
     here: dict[str, ET.Element] = {}
-    for nic in devices.findall("interface"):
+    for nic in nics_of(root):
         mac = view_nic(nic)["mac"]
         if mac in left or mac in here:
             continue

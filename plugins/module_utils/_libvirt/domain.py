@@ -21,6 +21,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.devices i
     has_agent,
     is_ours_to_say,
     nic_kind,
+    nics_of,
     view_disk,
     view_graphics,
     view_hostdevs,
@@ -661,7 +662,7 @@ def view(root: ET.Element) -> dict[str, t.Any]:
         "cmdline": os_element.findtext("cmdline", ""),
         "disks": [disk for disk in disks if disk["path"] != seed],
         "seed": next((disk for disk in disks if disk["path"] == seed), {}),
-        "nics": [view_nic(nic) for nic in root.findall("devices/interface")],
+        "nics": [view_nic(nic) for nic in nics_of(root)],
         "serial": view_serial(devices),
         "graphics": [
             view_graphics(found) for found in devices.findall("graphics") if found.get("type") in GRAPHICS_KINDS
@@ -700,7 +701,7 @@ def settle(
     """
     if "nics" not in domain.options:
         return domain
-    elements = [] if found is None else found.findall("devices/interface")
+    elements = [] if found is None else nics_of(found)
     here = {view_nic(nic)["mac"]: nic for nic in elements}
     ours = _ours(found, here)
     macs = _bind(domain.options["nics"], here, ours)

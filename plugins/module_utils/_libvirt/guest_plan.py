@@ -19,7 +19,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._guest.iso import 
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import former
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.chain import Chain, bind, upon
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.connection import Group, order_steps
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.devices import view_disk, view_nic
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.devices import nics_of, view_disk, view_nic
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.domain import (
     MODULE,
     Domain,
@@ -36,6 +36,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.live impo
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.patch import (
     AFTER_METADATA,
     besides,
+    buses_fit,
     leave_buses,
     name_of,
     patch,
@@ -458,7 +459,7 @@ class PlannedDomain(Planned[Here]):
     def _nics_before(self, nics: tuple[str, ...] | None) -> tuple[str, ...]:
         """Of a domain that was adopted, the NICs as they were before they were declared, so that they can be given back."""
         known = {view_nic(ET.fromstring(text))["mac"] for text in self.old.before} | set(self.old.nics or ())
-        elements = {view_nic(nic)["mac"]: nic for nic in self.there.inactive.findall("devices/interface")}
+        elements = {view_nic(nic)["mac"]: nic for nic in nics_of(self.there.inactive)}
         taken = [mac for mac in nics or () if mac in elements and mac not in known]
         return (*self.old.before, *(to_xml(elements[mac]) for mac in taken))
 
@@ -687,7 +688,7 @@ def _nics_back(root: ET.Element, mark: Mark) -> dict[str, str]:
     devices = make(root, "devices")
     was = {view_nic(nic)["mac"]: nic for nic in map(ET.fromstring, mark.before)}
     told: dict[str, str] = {}
-    for nic in devices.findall("interface"):
+    for nic in nics_of(root):
         mac = view_nic(nic)["mac"]
         if mac not in (mark.nics or ()):
             continue
@@ -705,6 +706,7 @@ def _settings_back(root: ET.Element, mark: Mark) -> tuple[dict[str, t.Any], dict
     machine = attribute(root, "os/type", "machine") or ""
     ours, was = former.give_back(root, former.unpacked(mark.former), name_of)
     restored = attribute(root, "os/type", "machine") or ""
-    if machine_family(restored) != machine_family(machine):
-        leave_buses(make(root, "devices"), restored)
+    devices = make(root, "devices")
+    if machine_family(restored) != machine_family(machine) and not buses_fit(devices, restored):
+        leave_buses(devices, restored)
     return ours, was

@@ -15,6 +15,7 @@ import xml.etree.ElementTree as ET
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.connection import port_command
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.devices import (
     is_ours_to_say,
+    nics_of,
     view_disk,
     view_nic,
     write_disk,
@@ -167,7 +168,7 @@ class Live:
         self.notes[what[0].lower() + what[1:] if not what.startswith("NIC") else "nic" + what[3:]] = note
 
     def _nics(self) -> None:
-        elements = {view_nic(nic)["mac"]: nic for nic in self.live.findall("devices/interface")}
+        elements = {view_nic(nic)["mac"]: nic for nic in nics_of(self.live)}
         declared = {nic["mac"] for nic in self.domain.options["nics"]}
         for mac, nic in elements.items():
             if mac not in declared and mac not in self.domain.left:

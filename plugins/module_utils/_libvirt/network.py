@@ -518,6 +518,8 @@ def _patch_mode(root: ET.Element, wanted: str, seen: str) -> None:
     """Another way to other networks; what belongs to the old way only goes with it."""
     if wanted != "openvswitch":
         drop(root, "virtualport", "vlan")
+    elif attribute(root, "virtualport", "type") not in (None, "openvswitch"):
+        drop(root, "virtualport")
     if not {seen, wanted} <= {"nat", "routed"}:
         drop(root, "forward")
     if (seen in MANAGED) != (wanted in MANAGED):

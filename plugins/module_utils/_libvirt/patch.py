@@ -24,6 +24,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.devices i
     patch_serial,
     patch_tpm,
     patch_video,
+    pci_address,
     view_hostdev,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.domain import (
@@ -73,19 +74,19 @@ def patch(root: ET.Element, domain: Domain, mark: Mark) -> None:
     _patch_os(root, options, seen, changed)
     if changed & {"cpu_mode", "cpu_model"}:
         _patch_cpu(root, options, seen)
-    _patch_devices(make(root, "devices"), domain, changed, what)
+    _patch_devices(root, domain, changed, what)
     if domain.raw is not None and not contains(root, domain.raw):
         merge(root, domain.raw, ("devices",), frozenset(options))
 
 
-def _patch_devices(devices: ET.Element, domain: Domain, changed: set[str], what: str) -> None:
-    options = domain.options
+def _patch_devices(root: ET.Element, domain: Domain, changed: set[str], what: str) -> None:
+    devices, options = make(root, "devices"), domain.options
     if changed & {"disks", "seed"}:
         patch_disks(
             devices, {key: options[key] for key in ("disks", "seed") if key in options}, seed_path(domain.name), what
         )
     if "nics" in changed:
-        patch_nics(devices, options["nics"], domain.left)
+        patch_nics(root, options["nics"], domain.left)
     if "serial" in changed:
         patch_serial(devices, options["serial"])
     if "graphics" in changed:
@@ -218,6 +219,19 @@ def leave_buses(devices: ET.Element, machine: str) -> None:
             devices.remove(device)
         elif attribute(device, "address", "type") == "pci":
             drop(device, "address")
+
+
+def buses_fit(devices: ET.Element, machine: str) -> bool:
+    """Whether the addresses are such as a chipset has: its own root, a controller for each bus, and no place twice."""
+    buses = {found.get("index", ""): found.get("model") for found in devices.findall("controller[@type='pci']")}
+    root = {"pc": "pci-root", "q35": "pcie-root", "virt": "pcie-root"}.get(machine_family(machine))
+    places = [pci_address(found) for found in devices.iterfind("*/address[@type='pci']")]
+    return (
+        root is not None
+        and buses.get("0") == root
+        and len({*places}) == len(places)
+        and all(str(int(place[5:7], 16)) in buses for place in places)
+    )
 
 
 def _patch_cpu(root: ET.Element, options: t.Mapping[str, t.Any], seen: t.Mapping[str, t.Any]) -> None:

@@ -133,11 +133,12 @@ def view_pool(root: ET.Element) -> dict[str, t.Any]:
 
 
 def patch_pool(root: ET.Element, options: t.Mapping[str, t.Any]) -> None:
-    """Make a pool's document say what is wanted; what no option says stays."""
+    """Make a pool's document say what is wanted; what no option says stays, but for the source of a pool that becomes one of another type."""
+    if options.get("type", root.get("type")) != root.get("type"):
+        root.set("type", options["type"])
+        drop(root, "source")
     seen = view_pool(root)
     changed = {key: value for key, value in options.items() if seen[key] != value}
-    if "type" in changed:
-        root.set("type", changed["type"])
     if "path" in changed:
         set_text(make(root, "target"), "path", changed["path"])
     for key, tag, name in (
@@ -175,15 +176,25 @@ class PoolActions:
     def __init__(self, connection: t.Any, uri: str) -> None:
         self.connection, self.uri = connection, uri
 
-    def define(self, name: str, root: ET.Element) -> Call:
-        """Define a pool, or define it anew."""
+    def define(self, name: str, root: ET.Element, former: Pool | None = None) -> Call:
+        """Define a pool, or define it anew. former: the pool that steps before this one have stopped; it is there again if libvirt refuses this one."""
         text = to_xml(root)
-        return Call(
-            f"pool {name} is refused",
-            virsh(self.uri, "pool-define", "/dev/stdin"),
-            lambda: self.connection.storagePoolDefineXML(text),
-            text,
-        )
+
+        def act() -> None:
+            try:
+                self.connection.storagePoolDefineXML(text)
+            except libvirt.libvirtError:
+                if former is not None:
+                    self._put_back(former)
+                raise
+
+        return Call(f"pool {name} is refused", virsh(self.uri, "pool-define", "/dev/stdin"), act, text)
+
+    def _put_back(self, former: Pool) -> None:
+        handle = self.connection.storagePoolDefineXML(to_xml(former.root, secret=True))
+        handle.setAutostart(int(former.autostart))
+        if former.active and not handle.isActive():
+            handle.create()
 
     def simple(self, verb: str, name: str) -> Call:
         """build, start, destroy, undefine, or autostart."""
@@ -345,7 +356,7 @@ class PoolPlan:
         moved = "path" in options and view_pool(root)["path"] != options["path"] or pool is None
         patch_pool(root, options)
         drop(root, "capacity", "allocation", "available")
-        self.steps.append(self.actions.define(name, root))
+        self.steps.append(self.actions.define(name, root, pool))
         if root.get("type") in ("dir", "netfs", "fs") and moved:
             self.steps.append(self.actions.simple("build", name))
 

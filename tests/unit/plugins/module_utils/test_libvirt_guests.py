@@ -277,6 +277,52 @@ def test_what_was_changed_on_an_adopted_guest_goes_back_and_what_its_owner_chang
     assert root.find("devices/channel") is None
 
 
+PLACED = """<domain type='kvm'><name>vm1</name><memory>65536</memory><vcpu>1</vcpu><os><type machine='pc-i440fx-7.2'>hvm</type></os><devices>
+<controller type='pci' index='0' model='pci-root'/>
+<controller type='usb' index='0'><address type='pci' domain='0x0000' bus='0x00' slot='0x01' function='0x2'/></controller>
+<interface type='network'><mac address='52:54:00:00:00:01'/><source network='fab'/><model type='virtio'/>
+<address type='pci' domain='0x0000' bus='0x00' slot='0x0b' function='0x0'/></interface>{}</devices></domain>"""
+
+
+@pytest.mark.parametrize(("slot", "kept"), [("0x0c", True), ("0x0b", False)])
+def test_a_guest_that_had_another_chipset_meanwhile_gets_its_places_on_the_bus_back(slot: str, kept: bool) -> None:
+    """Else its NICs would have other names."""
+    here = adopted(Here(ET.fromstring(PLACED.format("")), None, "shutoff", False), machine="q35")
+    assert here.inactive.find("devices/controller[@type='pci']") is None
+    # Its owner has added a device meanwhile, perhaps where the NIC was.
+    more = f"<rng model='virtio'><address type='pci' domain='0x0000' bus='0x00' slot='{slot}' function='0x0'/></rng>"
+    here.inactive.find("devices").append(ET.fromstring(more))
+    step = plan(host(domains={"vm1": here}), [], OWNER, False, POLICY, ACTIONS, False).define[0]
+    root = parse(step.stdin, "x")
+    assert (lines(root) == lines(ET.fromstring(PLACED.format(more)))) is kept
+    # What cannot be so, libvirt places anew.
+    assert (root.find("devices/interface/address") is not None) is kept
+
+
+FAILOVER = """<domain type='kvm'><name>vm1</name><memory>65536</memory><vcpu>1</vcpu><os><type>hvm</type></os><devices>
+<interface type='network'><mac address='52:54:00:00:00:01'/><source network='fab'/><model type='virtio'/>
+<teaming type='persistent'/><alias name='ua-nic'/></interface>
+<interface type='hostdev' managed='yes'><mac address='52:54:00:00:00:01'/>
+<source><address type='pci' domain='0x0000' bus='0x03' slot='0x10' function='0x0'/></source><teaming type='transient' persistent='ua-nic'/></interface>
+</devices></domain>"""
+
+
+def test_the_second_of_a_failover_pair_goes_where_the_first_goes() -> None:
+    """Both have one MAC address; the virtual function is the guest's way for as long as it stays on this host."""
+    before = ET.fromstring(FAILOVER)
+    nics = [{"network": "fab", "mac": "52:54:00:00:00:01", "mtu": 1400}]
+    here = adopted(Here(before, None, "shutoff", False), nics=nics)
+    after = dict(lines(here.inactive) - lines(before))
+    assert [path for path, _value in after if not path.startswith("metadata")] == [
+        "devices/interface[52:54:00:00:00:01]/mtu/@size"
+    ]
+    assert commands(host(domains={"vm1": here}), wanted(nics=nics)) == []
+    live = here._replace(live=here.inactive, state="running")
+    assert commands(host(domains={"vm1": live}), wanted(nics=nics)) == []
+    given = plan(host(domains={"vm1": here}), [], OWNER, False, POLICY, ACTIONS, False).define[0]
+    assert lines(parse(given.stdin, "x")) == lines(before)
+
+
 def test_a_guest_starts_with_its_host_as_before_it_was_adopted() -> None:
     here = adopted(foreign("shutoff"), autostart=True)._replace(autostart=True)
     assert commands(host(domains={"vm1": here}), purge=POLICY) == [

@@ -372,3 +372,15 @@ def test_an_option_changes_its_own_lines_of_a_network_that_others_made(
         path for path in expected if "dns" in differs and path != "dns/@enable"
     }
     assert set(gone) == expected & unsaid
+
+
+def test_a_network_of_another_kind_of_virtual_port_keeps_none_of_its_parameters() -> None:
+    """They say nothing to Open vSwitch, and libvirt would refuse them."""
+    root = ET.fromstring(
+        "<network><name>n1</name><forward dev='eth1' mode='vepa'><interface dev='eth1'/></forward><virtualport type='802.1Qbg'>"
+        "<parameters managerid='11' typeid='1193047' typeidversion='2'/></virtualport></network>"
+    )
+    assert_valid(root, "network")
+    patch(root, want(filled(SPEC, {"name": "n1", "mode": "openvswitch", "bridge": "br0"})), MARK)
+    assert_valid(root, "network")
+    assert view(root)["mode"] == "openvswitch" and root.find("virtualport/parameters") is None

@@ -8,11 +8,15 @@ from __future__ import annotations
 import json
 import pathlib
 import sys
+import types
 import typing as t
+import unittest.mock as mock
 import xml.etree.ElementTree as ET
 
 import pytest
 
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import connection as _connection
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import storage as _storage
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.storage import (
     POOL_SPEC,
     VOLUME_SPEC,
@@ -88,6 +92,36 @@ def test_another_path_keeps_what_no_option_says() -> None:
     )
     assert view_pool(root) == {**view_pool(parse(THEIRS, "pool")), "path": "/mnt/other"}
     assert root.find("source/protocol").get("ver") == "4" and root.findtext("target/permissions/mode") == "0711"
+
+
+def test_a_pool_of_another_type_keeps_no_source_of_the_former_one() -> None:
+    change = pools(here(), {"type": "dir", "path": "/mnt/p1"}, adopt=True)
+    root = parse(
+        next(step.stdin for step in change.steps if getattr(step, "argv", ("", ""))[1] == "pool-define"), "pool"
+    )
+    assert_valid(root, "storagepool")
+    assert root.find("source") is None and root.findtext("target/permissions/mode") == "0711"
+
+
+def test_a_pool_that_libvirt_refuses_is_there_again_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when another pool has the path; the former one is undefined by then."""
+    # The library itself is on hosts only.
+    library = types.SimpleNamespace(libvirtError=type("libvirtError", (Exception,), {"get_error_message": str}))
+    monkeypatch.setattr(_storage, "libvirt", library)
+    monkeypatch.setattr(_connection, "libvirt", library)
+    connection = mock.Mock()
+    handle = connection.storagePoolDefineXML.return_value
+    handle.isActive.return_value = False
+    connection.storagePoolDefineXML.side_effect = [library.libvirtError("the path is another pool's"), mock.DEFAULT]
+    items = [want_pool(filled(POOL_SPEC, {"name": "p1", "path": "/mnt/other"}))]
+    change = plan_pools(here(), items, OWNER, True, False, PoolActions(connection, "qemu:///system"))
+    step = next(step for step in change.steps if getattr(step, "argv", ("", ""))[1] == "pool-define")
+    with pytest.raises(FabricError, match="pool p1 is refused"):
+        step.do()
+    again = ET.fromstring(connection.storagePoolDefineXML.call_args[0][0])
+    assert view_pool(again) == view_pool(parse(THEIRS, "pool"))
+    handle.setAutostart.assert_called_once_with(1)
+    handle.create.assert_called_once_with()
 
 
 def test_a_pool_of_others_is_not_changed_unasked_nor_removed() -> None:
