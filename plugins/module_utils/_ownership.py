@@ -125,8 +125,8 @@ class Host(t.NamedTuple):
     files: t.Sequence[Named] = ()
 
     def configured(self, name: str, *, whole: bool) -> list[str]:
-        """The traces of an interface in the host's own network configuration. whole: whether it counts that it is made there; else its addresses."""
-        named = [one for one in self.files if one.name == name and (one.made if whole else one.addressed)]
+        """The traces of an interface in the host's own network configuration. whole: whether it counts that it is made there; else that it is used."""
+        named = [one for one in self.files if one.name == name and (one.made if whole else one.used)]
         return [f"configured in {path}" for path in dict.fromkeys(one.path for one in named)]
 
 

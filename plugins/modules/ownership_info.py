@@ -14,7 +14,7 @@ description:
   - A thing with another owner's mark is another's. One without a mark is another's if it is in use. A bridge with a controller, flows, C(fail_mode) secure,
     C(external_ids) or ports of others; a namespace with processes or interfaces in it; a guest or network that is defined in libvirt; a routing process
     in C(frr.conf); an interface or a port of that name; a bridge or an interface that the host's own network configuration makes (systemd-networkd,
-    NetworkManager, ifupdown, netplan), also if it is not there yet; a NIC with addresses, now or in these files, or with VLANs or macvlans
+    NetworkManager, ifupdown, netplan, libvirt), also if it is not there yet; a NIC with addresses, now or in these files, or with VLANs or macvlans
     upon it; an address that another interface has;
     for a host as chassis, the address of OVN's southbound database in its Open vSwitch.
   - Reads with two processes, and with one more for each bridge or namespace that is there and carries no mark.

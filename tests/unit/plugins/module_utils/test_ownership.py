@@ -341,6 +341,53 @@ NETPLAN = """network:
 """
 
 
+NETPLAN_PARTS = """network:
+  bonds:
+    bond0:
+      interfaces:
+      - eth1
+      - "eth2"
+      dhcp4: true
+  vlans:
+    v7:
+      id: 7
+      link: eth3
+"""
+# As Proxmox VE writes it, with its Open vSwitch and its own VXLANs.
+PROXMOX = """auto lo
+iface eno1 inet manual
+allow-vmbr1 eno2
+iface eno2 inet manual
+\tovs_type OVSPort
+\tovs_bridge vmbr1
+
+auto vmbr0
+iface vmbr0 inet static
+\taddress 192.0.2.1/24
+\tbridge-ports eno1
+\tbridge-stp off
+
+auto vmbr1
+iface vmbr1 inet manual
+\tovs_type OVSBridge
+\tovs_ports \\
+\t\teno2
+
+auto storage
+iface storage inet static
+\taddress 198.51.100.1/24
+\tovs_type OVSIntPort
+\tovs_bridge vmbr1
+auto vnet1
+iface vnet1
+\tbridge_ports vxlan_vnet1
+auto vxlan_vnet1
+iface vxlan_vnet1
+\tvxlan-id 100
+\tvxlan_remoteip 192.0.2.2
+"""
+
+
 @pytest.mark.parametrize(
     ("path", "text", "named"),
     [
@@ -350,7 +397,8 @@ NETPLAN = """network:
             "[Match]\nName=eth1 eth2\n# Name=eth3\n[Network]\nDHCP=yes\n",
             [("eth1", False, True), ("eth2", False, True)],
         ),
-        ("a.network", "[Match]\nName = eth1\n[Network]\nBridge=br0\nDHCP=no\n", [("eth1", False, False)]),
+        ("a.network", "[Match]\nName = eth1\n[Network]\nDHCP=no\n", [("eth1", False, False)]),
+        ("a.network", "[Match]\nName = eth1\n[Network]\nBridge=br0\nDHCP=no\n", [("eth1", False, True)]),
         (
             "a.nmconnection",
             "[connection]\nid=x\ntype=ovs-bridge\ninterface-name=br-int\n[ipv4]\nmethod=disabled\n",
@@ -375,7 +423,40 @@ NETPLAN = """network:
                 ("eth3", False, False),
                 ("eth4", False, True),
                 ("br-int", True, False),
+                ("eth2", False, True),
             ],
+        ),
+        (
+            "a.yaml",
+            NETPLAN_PARTS,
+            [
+                ("bond0", True, True),
+                ("eth1", False, True),
+                ("eth2", False, True),
+                ("v7", True, False),
+                ("eth3", False, True),
+            ],
+        ),
+        (
+            "interfaces",
+            PROXMOX,
+            [
+                ("eno1", False, False),
+                ("eno2", False, True),
+                ("vmbr0", True, True),
+                ("eno1", False, True),
+                ("vmbr1", True, False),
+                ("eno2", False, True),
+                ("storage", True, True),
+                ("vnet1", True, False),
+                ("vxlan_vnet1", False, True),
+                ("vxlan_vnet1", True, False),
+            ],
+        ),
+        (
+            "a.nmconnection",
+            "[connection]\ntype=ethernet\ninterface-name=eth1\nmaster=br-ex\nslave-type=ovs-port\n",
+            [("eth1", False, True)],
         ),
         ("a.network", "[Match]\nName=eth1\n[Network]\nDHCP=none\n", [("eth1", False, False)]),
         # What images have for whichever card there is names none.
@@ -391,10 +472,19 @@ NETPLAN = """network:
             [("lo", False, False), ("eth1", False, True), ("eth2", False, False), ("eth3", False, True)],
         ),
         ("a.yaml", "network: {version: 2}\n", []),
+        (
+            "n.xml",
+            "<!-- WARNING: made by libvirt -->\n<network><forward mode='nat'/><bridge name='br-int'/></network>",
+            [("br-int", True, False)],
+        ),
+        ("n.xml", "<network><bridge name='br-int' stp='on'/></network>", [("br-int", True, False)]),
+        ("n.xml", "<network><forward mode='bridge'/><bridge name='br-int'/></network>", []),
+        ("n.xml", "<network><forward mode='nat'/></network>", []),
+        ("n.xml", "<network>", []),
     ],
 )
 def test_a_hosts_own_files_name_interfaces(path, text, named) -> None:
-    assert [(one.name, one.made, one.addressed) for one in parse(path, text)] == named
+    assert [(one.name, one.made, one.used) for one in parse(path, text)] == named
 
 
 def test_files_of_a_manager_that_the_host_does_not_have_name_nothing_and_no_remark_stops_the_look(
