@@ -132,3 +132,21 @@ def test_a_wrong_input_gets_one_sentence(host: harness.Host, options: dict, sent
 def test_a_value_that_the_kernel_does_not_take_fails_the_task(host: harness.Host) -> None:
     said = host.module("kernel_sysctl", {"name": "test", "sysctls": {"net.ipv4.conf.lo.arp_ignore": "x"}}, ok=False)
     assert "arp_ignore" in said["msg"]
+
+
+def test_a_file_of_others_that_overrules_at_boot_is_told(host: harness.Host) -> None:
+    """Each time, until somebody corrects it; a reboot shows that it is true."""
+    theirs = "/etc/sysctl.d/99-hardening.conf"
+    host.run(["sh", "-c", f"echo net.ipv4.ip_forward=0 > {theirs}"])
+    try:
+        for changed in (True, False):
+            result = host.module("kernel_sysctl", FORWARD)
+            assert result["changed"] is changed
+            assert [text for text in result["warnings"] if theirs in text and "until the next boot only" in text]
+        host.run(["systemctl", "restart", "systemd-sysctl.service"])
+        assert in_force(host, "net.ipv4.ip_forward") == "0"
+    finally:
+        host.run(["rm", theirs])
+    assert host.apply("kernel_sysctl", FORWARD)["changed"]
+    host.run(["systemctl", "restart", "systemd-sysctl.service"])
+    assert in_force(host, "net.ipv4.ip_forward") == "1"

@@ -8,6 +8,7 @@ This file is private to the collection. Sources: sysctl(8), sysctl.d(5).
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import re
@@ -25,6 +26,8 @@ from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import 
 )
 
 FOLDER = "/etc/sysctl.d"
+# Of two files of one name, the first counts; of all, the one whose name sorts last.
+_FOLDERS = (FOLDER, "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d", "/lib/sysctl.d")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _PART = re.compile(r"[A-Za-z0-9_:.@-]+")
 _HEAD = "# Made by overloom.fabric for {owner}."
@@ -45,10 +48,14 @@ class Wanted(t.NamedTuple):
 
 
 class Found(t.NamedTuple):
-    """The file's text, or None, and the values in force of what is declared; None for what the kernel does not have."""
+    """The file's text, or None, and the values in force of what is declared; None for what the kernel does not have.
+
+    later: of what is declared, the file that is read after ours at boot and states it, with its value.
+    """
 
     text: str | None
     values: dict[str, str | None]
+    later: t.Mapping[str, tuple[str, str]] = {}
 
 
 def sysctl_path(key: str) -> str:
@@ -101,7 +108,23 @@ def read(wanted: Wanted) -> Found:
             text: str | None = stream.read()
     except FileNotFoundError:
         text = None
-    return Found(text, {path: in_force(path) for path in {**wanted.sysctls, **stated(taken(text))}})
+    return Found(text, {path: in_force(path) for path in {**wanted.sysctls, **stated(taken(text))}}, _later(wanted))
+
+
+def _later(wanted: Wanted) -> dict[str, tuple[str, str]]:
+    files: dict[str, str] = {}
+    for folder in _FOLDERS:
+        for path in glob.glob(f"{folder}/*.conf"):
+            files.setdefault(os.path.basename(path), path)
+    found = {}
+    for name in sorted(name for name in files if name > os.path.basename(wanted.path)):
+        try:
+            with open(files[name], encoding="utf-8", errors="surrogateescape") as stream:
+                text = stream.read()
+        except OSError:
+            continue
+        found.update({path: (files[name], value) for path, value in stated(text).items() if path in wanted.sysctls})
+    return found
 
 
 def taken(text: str | None) -> str | None:
@@ -162,11 +185,20 @@ def compare(wanted: Wanted, found: Found) -> Change:
     if differing:
         steps.append(Step(("sysctl", "-q", "-w", *(f"{path}={value}" for path, value in sorted(differing.items())))))
     after = {"file": text, "in force": {**found.values, **differing}}
-    return Change(list(steps), {"file": found.text, "in force": found.values}, after, _told(wanted, ours, former))
+    return Change(
+        list(steps), {"file": found.text, "in force": found.values}, after, _told(wanted, found, ours, former)
+    )
 
 
-def _told(wanted: Wanted, ours: bool, former: str | None) -> tuple[str, ...]:
-    """That a file that was taken over is given back."""
+def _told(wanted: Wanted, found: Found, ours: bool, former: str | None) -> tuple[str, ...]:
+    """What does not last, and that a file that was taken over is given back."""
+    overruled = [
+        f"sysctls: {path} is {wanted.sysctls[path]} until the next boot only: {file}, which is read after {wanted.path}, states {value}; correct that file"
+        for path, (file, value) in sorted(found.later.items())
+        if wanted.sysctls.get(path, value) != value
+    ]
+    if overruled:
+        return tuple(overruled)
     if wanted.sysctls or wanted.adopt or not ours or former is None:
         return ()
     return (returned(wanted.path),)

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import pathlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -64,3 +66,35 @@ def test_a_file_without_the_owners_first_line_is_refused(first):
     wanted = sysctl.Wanted("me", PATH, {"net/ipv4/ip_forward": "1"}, False)
     with pytest.raises(FabricError, match="was not made for owner me"):
         sysctl.compare(wanted, sysctl.Found(f"{first}\n", {"net/ipv4/ip_forward": "1"}))
+
+
+def test_a_file_of_others_that_is_read_later_at_boot_is_told_each_time(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a hardening role leaves: the value holds now, and not after the next boot."""
+    etc, lib = tmp_path / "etc", tmp_path / "lib"
+    for path, text in {
+        etc / "10-first.conf": "net.ipv4.ip_forward = 0\n",
+        etc / "99-hardening.conf": "# net.ipv4.ip_forward = 2\n-net/ipv4/ip_forward=0\nnet.ipv4.conf.*.rp_filter = 1\n",
+        etc / "99-masked.conf": "",
+        lib / "99-masked.conf": "net.ipv4.ip_forward = 3\n",
+        lib / "99-same.conf": "net.ipv4.tcp_syncookies = 1\n",
+    }.items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    monkeypatch.setattr(sysctl, "FOLDER", str(etc))
+    monkeypatch.setattr(sysctl, "_FOLDERS", (str(etc), str(lib)))
+    params = {
+        "name": "a",
+        "state": "present",
+        "owner": "us",
+        "optional": True,
+        "adopt": False,
+        "sysctls": {"net.ipv4.ip_forward": 1, "net.ipv4.tcp_syncookies": 1},
+    }
+    wanted = sysctl.declaration(params)
+    told = [f"sysctls: net/ipv4/ip_forward is 1 until the next boot only: {etc}/99-hardening.conf, which is read after"]
+    warnings = sysctl.compare(wanted, sysctl.read(wanted)).warnings
+    assert [text.split(f" {wanted.path}")[0] for text in warnings] == told
+    (etc / "99-hardening.conf").unlink()
+    assert sysctl.compare(wanted, sysctl.read(wanted)).warnings == ()
