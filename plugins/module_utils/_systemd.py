@@ -50,12 +50,22 @@ class UnitSteps(t.NamedTuple):
     drop: list[t.Any]
 
 
+# unit_name_is_valid() of systemd.
+_LONGEST = 255
+
+
 def unit_name(kind: str, name: str, suffix: str = "service") -> str:
-    """The unit's file name; characters that such a name cannot have become `\\xNN` (systemd.unit(5), systemd-escape(1))."""
+    """The unit's file name; characters that such a name cannot have become `\\xNN` (systemd.unit(5), systemd-escape(1)). Raises FabricError."""
     safe = "".join(
         c if c.isascii() and (c.isalnum() or c in ":_.-") else "".join(f"\\x{b:02x}" for b in c.encode()) for c in name
     )
-    return f"overloom-{kind}-{safe}.{suffix}"
+    unit = f"overloom-{kind}-{safe}.{suffix}"
+    if len(unit) > _LONGEST:
+        raise FabricError(
+            f"{name!r} makes a name of {len(unit)} characters for systemd's unit, which takes {_LONGEST}: each but letters, "
+            "digits, '_', '.' and '-' counts as four there; take a shorter name"
+        )
+    return unit
 
 
 def device_unit(interface: str) -> str:

@@ -72,6 +72,12 @@ def test_unit_names_are_valid_and_differ(one: str, other: str) -> None:
     assert (names[0] == names[1]) == (one == other)
 
 
+def test_a_name_too_long_for_a_unit_gets_one_sentence() -> None:
+    assert len(_systemd.unit_name("netns", "a" * 64)) < 255
+    with pytest.raises(FabricError, match="makes a name of 276 characters for systemd's unit, which takes 255"):
+        _systemd.unit_name("netns", "a" + "@" * 63)
+
+
 @given(st.dictionaries(st.sampled_from(["Owner", "Namespace", "Interfaces"]), TEXT.filter(str.isprintable)))
 def test_notes_are_read_back(notes: dict[str, str]) -> None:
     notes = {key: value for key, value in notes.items() if not value.endswith("\\")}
