@@ -55,7 +55,8 @@ def view_disk(disk: ET.Element) -> dict[str, t.Any]:
     source, driver = child(disk, "source"), child(disk, "driver")
     return {
         "target": attribute(disk, "target", "dev") or "",
-        "device": disk.get("device", "disk"),
+        # A LUN is a disk that hands SCSI commands on, which no option says.
+        "device": {"lun": "disk"}.get(disk.get("device", "disk"), disk.get("device", "disk")),
         "bus": attribute(disk, "target", "bus") or "",
         "path": source.get("file") or source.get("dev") or "",
         "pool": source.get("pool", ""),
@@ -142,6 +143,10 @@ def _write_source(disk: ET.Element, item: t.Mapping[str, t.Any]) -> None:
         return
     block = path.startswith("/dev/")
     disk.set("type", "block" if block else "file")
+    if disk.get("device") == "lun" and not block:
+        disk.set("device", "disk")
+        for key in ("rawio", "sgio"):
+            disk.attrib.pop(key, None)
     source.set("dev" if block else "file", path)
 
 

@@ -18,6 +18,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils import _accelerato
 from ansible_collections.overloom.fabric.plugins.module_utils._guest.image import Image
 from ansible_collections.overloom.fabric.plugins.module_utils._guest.iso import iso_image
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.chain import Chain
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.devices import write_disk
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.domain import SPEC, view, want
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.domain_plan import Actions, left_host, try_kvm
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.guest_plan import Found, Here, plan
@@ -227,7 +228,7 @@ def test_a_guest_of_others_is_changed_only_when_it_is_adopted_and_never_removed(
 
 def adopted(here: Here, **values: t.Any) -> Here:
     """The same after a run that adopts it."""
-    images = {disk["path"]: Image(True, "qcow2", 2**30) for disk in values.get("disks", ())}
+    images = {disk["path"]: Image(True, disk.get("format", "qcow2"), 2**30) for disk in values.get("disks", ())}
     found = host(domains={"vm1": here}, images=images, vcpus=4)
     step = plan(found, [wanted(**values)], OWNER, True, None, ACTIONS, False).define[0]
     return here._replace(inactive=parse(step.stdin, "x"))
@@ -297,6 +298,26 @@ def test_a_guest_that_had_another_chipset_meanwhile_gets_its_places_on_the_bus_b
     assert (lines(root) == lines(ET.fromstring(PLACED.format(more)))) is kept
     # What cannot be so, libvirt places anew.
     assert (root.find("devices/interface/address") is not None) is kept
+
+
+LUN = """<domain type='kvm'><name>vm1</name><memory>65536</memory><vcpu>1</vcpu><os><type>hvm</type></os><devices>
+<disk type='block' device='lun' rawio='yes' sgio='unfiltered'><driver name='qemu' type='raw'/><source dev='/dev/sdb'/><target dev='sda' bus='scsi'/></disk>
+</devices></domain>"""
+
+
+def test_a_lun_that_hands_scsi_commands_on_does_so_as_long_as_it_is_a_block_device() -> None:
+    before = ET.fromstring(LUN)
+    disk = {"target": "sda", "device": "disk", "bus": "scsi", "path": "/dev/sdb", "format": "raw", "cache": "none"}
+    here = adopted(Here(before, None, "shutoff", False), disks=[disk])
+    assert here.inactive.find("devices/disk").attrib == before.find("devices/disk").attrib
+    images = {"/dev/sdb": Image(True, "raw", 2**30)}
+    assert commands(host(domains={"vm1": here}, images=images), wanted(disks=[disk])) == []
+    given = plan(host(domains={"vm1": here}), [], OWNER, False, POLICY, ACTIONS, False).define[0]
+    assert lines(parse(given.stdin, "x")) == lines(before)
+    found = here.inactive.find("devices/disk")
+    for path, kind in (("/dev/sdc", ("lun", "yes", "block")), ("/srv/a.img", ("disk", None, "file"))):
+        write_disk(found, {**disk, "path": path})
+        assert (found.get("device"), found.get("rawio"), found.get("type")) == kind
 
 
 FAILOVER = """<domain type='kvm'><name>vm1</name><memory>65536</memory><vcpu>1</vcpu><os><type>hvm</type></os><devices>
