@@ -280,11 +280,10 @@ from ansible_collections.overloom.fabric.plugins.module_utils._probe.guest impor
 from ansible_collections.overloom.fabric.plugins.module_utils._probe.guest import listen as listen_in_guests
 from ansible_collections.overloom.fabric.plugins.module_utils._probe.guest import measure as measure_from_guests
 from ansible_collections.overloom.fabric.plugins.module_utils._probe.guest import stop as stop_in_guests
-from ansible_collections.overloom.fabric.plugins.module_utils._probe.prober import (
+from ansible_collections.overloom.fabric.plugins.module_utils._probe.prober import PING_COUNT, Prober
+from ansible_collections.overloom.fabric.plugins.module_utils._probe.responder import Background
+from ansible_collections.overloom.fabric.plugins.module_utils._probe.sockets import (
     DEFAULT_PORT,
-    PING_COUNT,
-    Background,
-    Prober,
     Sender,
     listening_datagrams,
 )

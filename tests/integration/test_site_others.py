@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import pytest
@@ -51,12 +52,44 @@ def test_open_vswitch_that_was_restarted_by_hand_is_taken_as_it_runs(empty):
     assert empty.verify()["failed"] == 0
 
 
-def test_two_runs_at_once_take_turns_and_a_killed_one_leaves_no_lock(empty):
-    runs = [empty.start("ansible-playbook", "site.yml") for _number in range(2)]
-    for run in runs:
+def both(fabric: Fabric, *commands: tuple[str, ...]) -> None:
+    """Run playbooks side by side, all of which have to succeed."""
+    for run in [fabric.start("ansible-playbook", *command) for command in commands]:
         out, _err = run.communicate(timeout=600)
         assert run.returncode == 0, out
+
+
+def verify_into(fabric: Fabric, name: str) -> tuple[str, ...]:
+    """The command of a verify with a report of its own."""
+    return ("playbooks/verify.yml", "-e", f"verify_report={fabric.folder}/{name}")
+
+
+def seen(fabric: Fabric, name: str) -> list[tuple[str, str, str, bool]]:
+    """The checks of a report, with what came of each."""
+    checks = json.loads((fabric.folder / name / "verify.json").read_text())["checks"]
+    return sorted((check["kind"], check["from"], str(check["to"]), check["passed"]) for check in checks)
+
+
+def test_two_runs_at_once_do_not_disturb_each_other(empty):
+    """Two people with one fabric: both build it from nothing, both measure it, and one builds while the other measures."""
+    both(empty, ("site.yml",), ("site.yml",))
     assert set(changed(empty.play("site.yml")).values()) == {0}
+    both(empty, verify_into(empty, "one"), verify_into(empty, "two"))
+    assert seen(empty, "one") == seen(empty, "two") and all(check[-1] for check in seen(empty, "one"))
+    both(empty, ("site.yml",), verify_into(empty, "one"))
+    assert all(check[-1] for check in seen(empty, "one"))
+    # A fault is told by both: neither takes the other's listeners for the endpoint's.
+    empty.on("kvm2", "ovs-vsctl", "set", "port", "v-vm2", "tag=77")
+    for run in [empty.start("ansible-playbook", *verify_into(empty, name)) for name in ("one", "two")]:
+        out, _err = run.communicate(timeout=600)
+        assert run.returncode != 0 and "endpoint kvm2/vm2" in out, out
+    assert seen(empty, "one") == seen(empty, "two")
+    both(empty, ("site.yml",), ("site.yml",))
+    assert empty.verify()["failed"] == 0
+
+
+def test_a_killed_run_leaves_no_lock(empty):
+    empty.play("site.yml")
     hold = "import socket,time; s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); s.bind('\\0overloom-lock/network'); print(1, flush=True); time.sleep(600)"
     empty.on("kvm1", "sh", "-c", f'python3 -c "{hold}" >/dev/null 2>&1 & echo $! >/run/holder')
     empty.on("kvm1", "sh", "-c", "kill -KILL $(cat /run/holder)")

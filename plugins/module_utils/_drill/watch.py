@@ -17,7 +17,7 @@ import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._impair import effects, impairment
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import Settings
-from ansible_collections.overloom.fabric.plugins.module_utils._probe.prober import Echo, Loop, Sender
+from ansible_collections.overloom.fabric.plugins.module_utils._probe.sockets import Echo, Loop, Sender
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
     AnyStep,
     FabricError,

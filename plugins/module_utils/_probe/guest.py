@@ -19,11 +19,8 @@ import time
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.connection import asked, connect
-from ansible_collections.overloom.fabric.plugins.module_utils._probe.prober import (
-    DEFAULT_PORT,
-    PING_COUNT,
-    PING_INTERVAL,
-)
+from ansible_collections.overloom.fabric.plugins.module_utils._probe.prober import PING_COUNT, PING_INTERVAL
+from ansible_collections.overloom.fabric.plugins.module_utils._probe.sockets import DEFAULT_PORT
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 
 try:

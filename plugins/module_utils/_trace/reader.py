@@ -24,7 +24,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database impo
     read_database,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.tables import ROOT
-from ansible_collections.overloom.fabric.plugins.module_utils._probe.prober import inside
+from ansible_collections.overloom.fabric.plugins.module_utils._probe.sockets import inside
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 from ansible_collections.overloom.fabric.plugins.module_utils._trace import legacy
 from ansible_collections.overloom.fabric.plugins.module_utils._trace.logical import LOOKUPS, read_logical

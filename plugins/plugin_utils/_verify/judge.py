@@ -13,7 +13,7 @@ import errno
 import os
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.module_utils._probe.prober import NO_ANSWER
+from ansible_collections.overloom.fabric.plugins.module_utils._probe.sockets import NO_ANSWER
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import OVN
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mesh import planned_tunnel
 from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.model import TCP, UDP

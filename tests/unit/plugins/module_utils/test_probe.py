@@ -12,7 +12,8 @@ import time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.overloom.fabric.plugins.module_utils._probe import prober as probe
+from ansible_collections.overloom.fabric.plugins.module_utils._probe import packets, responder, sockets
+from ansible_collections.overloom.fabric.plugins.module_utils._probe.prober import PING_COUNT, Prober
 
 MACS = st.binary(min_size=6, max_size=6)
 IPV4 = st.ip_addresses(v=4).map(str)
@@ -22,64 +23,64 @@ IPV6 = st.ip_addresses(v=6).map(str)
 @given(st.binary(max_size=200))
 def test_a_packet_with_its_checksum_in_it_sums_up_to_zero(data):
     data += bytes(len(data) % 2)
-    assert probe.internet_checksum(data + struct.pack("!H", probe.internet_checksum(data))) == 0
+    assert packets.internet_checksum(data + struct.pack("!H", packets.internet_checksum(data))) == 0
 
 
 @given(st.integers(0, 65535), st.integers(0, 65535), st.integers(0, 1500))
 def test_an_echo_request_is_answered_by_its_identifier_and_sequence(identifier, sequence, payload):
     for version, reply in ((4, 0), (6, 129)):
-        request = probe.echo_request(version, identifier, sequence, payload)
+        request = packets.echo_request(version, identifier, sequence, payload)
         assert len(request) == 8 + payload
         header = b"\x45" + bytes(19) if version == 4 else b""
-        assert probe.parse_echo_reply(version, header + bytes([reply]) + request[1:]) == (identifier, sequence)
-        assert probe.parse_echo_reply(version, header + request) is None
+        assert packets.parse_echo_reply(version, header + bytes([reply]) + request[1:]) == (identifier, sequence)
+        assert packets.parse_echo_reply(version, header + request) is None
 
 
 @given(st.binary(max_size=100))
 def test_whatever_arrives_is_parsed_or_passed_over(frame):
-    for parse in (probe.parse_arp_reply, probe.parse_neighbor_advert):
+    for parse in (packets.parse_arp_reply, packets.parse_neighbor_advert):
         parse(frame)
-    probe.parse_echo_reply(4, frame)
-    probe.parse_echo_reply(6, frame)
+    packets.parse_echo_reply(4, frame)
+    packets.parse_echo_reply(6, frame)
 
 
 @given(MACS, IPV4)
 def test_an_arp_probe_has_no_sender_address_and_its_answer_names_the_owner(mac, target):
-    frame = probe.arp_probe(mac, target)
+    frame = packets.arp_probe(mac, target)
     assert frame[:6] == b"\xff" * 6 and frame[6:12] == mac and frame[28:32] == bytes(4)
     assert frame[38:42] == socket.inet_aton(target)
     reply = frame[:20] + b"\x00\x02" + mac + socket.inet_aton(target) + frame[32:]
-    assert probe.parse_arp_reply(reply) == (target, mac.hex(":"))
-    assert probe.parse_arp_reply(frame) is None
+    assert packets.parse_arp_reply(reply) == (target, mac.hex(":"))
+    assert packets.parse_arp_reply(frame) is None
 
 
 @given(MACS, IPV6)
 def test_a_neighbor_probe_goes_to_the_solicited_node_group_from_no_address(mac, target):
-    frame = probe.neighbor_probe(mac, target)
+    frame = packets.neighbor_probe(mac, target)
     packed = socket.inet_pton(socket.AF_INET6, target)
     assert frame[:6] == b"\x33\x33\xff" + packed[-3:] and frame[12:14] == b"\x86\xdd"
     assert frame[22:38] == bytes(16) and frame[38:54] == bytes.fromhex("ff0200000000000000000001ff") + packed[-3:]
     assert frame[62:78] == packed
     body = frame[54:]
     pseudo = frame[22:54] + struct.pack("!IxxxB", len(body), 58)
-    assert probe.internet_checksum(pseudo + body) == 0
+    assert packets.internet_checksum(pseudo + body) == 0
 
 
 @given(MACS, IPV4, IPV4, IPV6, IPV6)
 def test_a_secured_endpoint_asks_with_its_own_address(mac, four, own_four, six, own_six):
-    frame = probe.arp_probe(mac, four, own_four)
+    frame = packets.arp_probe(mac, four, own_four)
     assert frame[28:32] == socket.inet_aton(own_four) and frame[38:42] == socket.inet_aton(four) and len(frame) == 42
-    frame = probe.neighbor_probe(mac, six, own_six)
+    frame = packets.neighbor_probe(mac, six, own_six)
     assert frame[22:38] == socket.inet_pton(socket.AF_INET6, own_six)
     # Who is asked answers to the MAC address that the question tells of (RFC 4861, 4.6.1).
     assert frame[78:] == b"\x01\x01" + mac
     body = frame[54:]
     pseudo = frame[22:54] + struct.pack("!IxxxB", len(body), 58)
-    assert probe.internet_checksum(pseudo + body) == 0
+    assert packets.internet_checksum(pseudo + body) == 0
 
 
 def test_the_loop_serves_timers_in_their_order_and_ends_at_its_deadline():
-    loop, seen, begun = probe.Loop(), [], time.monotonic()
+    loop, seen, begun = sockets.Loop(), [], time.monotonic()
     loop.at(begun + 0.02, lambda: seen.append("later"))
     loop.at(begun + 0.01, lambda: seen.append("sooner"))
     loop.at(begun + 9.0, lambda: seen.append("never"))
@@ -88,32 +89,32 @@ def test_the_loop_serves_timers_in_their_order_and_ends_at_its_deadline():
 
 
 def test_the_loop_ends_as_soon_as_all_is_done():
-    loop, seen, begun = probe.Loop(), [], time.monotonic()
+    loop, seen, begun = sockets.Loop(), [], time.monotonic()
     loop.at(begun, lambda: seen.append(1))
     loop.run(lambda: bool(seen), begun + 30)
     assert time.monotonic() - begun < 5
 
 
 def test_an_endpoint_that_is_gone_fails_alone():
-    prober = probe.Prober([probe.Sender("here", None, "lo"), probe.Sender("gone", "no-such-namespace", "eth0")])
+    prober = Prober([sockets.Sender("here", None, "lo"), sockets.Sender("gone", "no-such-namespace", "eth0")])
     here, gone = prober.measure(
         [{"kind": "ping", "from": "here", "to": "127.0.0.1"}, {"kind": "ping", "from": "gone", "to": "127.0.0.1"}],
         1,
         1,
         1,
     )
-    assert here["received"] == here["sent"] == probe.PING_COUNT
+    assert here["received"] == here["sent"] == PING_COUNT
     assert "no-such-namespace does not exist" in gone["error"]
 
 
 def answering(name, port, lifetime=20):
     """A responder on loopback, in the background."""
-    background = probe.Background(f"test-{os.getpid()}-{name}", port)
+    background = responder.Background(f"test-{os.getpid()}-{name}", port)
     return background, background.start([(None, "127.0.0.1")], lifetime)
 
 
 def transfer(port, **options):
-    prober = probe.Prober([probe.Sender("here", None, "lo")], port)
+    prober = Prober([sockets.Sender("here", None, "lo")], port)
     (outcome,) = prober.measure([{"kind": "tcp", "from": "here", "to": "127.0.0.1", **options}], 1, 300_000, 5)
     return outcome
 
@@ -121,7 +122,7 @@ def transfer(port, **options):
 def gone(pid):
     """Whether a process ends within two seconds."""
     for _attempt in range(100):
-        if probe.process_start(pid) is None:
+        if responder.process_start(pid) is None:
             return True
         time.sleep(0.02)
     return False
@@ -181,24 +182,24 @@ def test_a_connection_is_taken_or_refused():
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         asked = {"kind": "connect", "from": "here", "to": "127.0.0.1", "port": port}
-        prober = probe.Prober([probe.Sender("here", None, None)])
+        prober = Prober([sockets.Sender("here", None, None)])
         assert prober.measure([asked], 1, 1, 1) == [{"connected": True}]
     assert prober.measure([asked], 1, 1, 1) == [{"error": "Connection refused"}]
 
 
 def test_a_datagram_is_answered_by_a_listener_or_by_nobody_and_not_by_one_that_is_silent(monkeypatch):
-    monkeypatch.setattr(probe, "DATAGRAM_TIMEOUT", 0.1)
-    prober = probe.Prober([probe.Sender("here", None, None)])
+    monkeypatch.setattr(sockets, "DATAGRAM_TIMEOUT", 0.1)
+    prober = Prober([sockets.Sender("here", None, None)])
     for address, family in (("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)):
         with socket.socket(family, socket.SOCK_DGRAM) as server:
             server.bind((address, 0))
             port = server.getsockname()[1]
             asked = {"kind": "connect", "from": "here", "to": address, "port": port, "protocol": "udp"}
-            assert port in probe.listening_datagrams(None)
+            assert port in sockets.listening_datagrams(None)
             assert prober.measure([asked], 1, 1, 1) == [{"error": "no answer"}]
             # What it was asked is still there, and so is who asked.
-            for _attempt in range(probe.DATAGRAMS):
+            for _attempt in range(sockets.DATAGRAMS):
                 _data, peer = server.recvfrom(10)
             assert peer[0] == address
-        assert port not in probe.listening_datagrams(None)
+        assert port not in sockets.listening_datagrams(None)
         assert prober.measure([asked], 1, 1, 1) == [{"error": "Connection refused"}]
