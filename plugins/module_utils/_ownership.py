@@ -263,6 +263,12 @@ def _chassis(_claim: Claim, host: Host, owner: str) -> Use | None:
     return _used(ids.get(MARK), owner, [f"ovn-remote {remote}"] if remote else [])
 
 
+def chassis_of(database: Database) -> dict[str, str | None]:
+    """Whose chassis of OVN the host is, or None, and the integration bridge that ovn-controller was told of."""
+    ids = database.tables["Open_vSwitch"][ROOT]["external_ids"]
+    return {"owner": ids.get(MARK), "bridge": ids.get("ovn-bridge")}
+
+
 def _other_device(claim: Claim, host: Host, owner: str) -> Use | None:
     """The use of an interface of the kernel that has the name which Open vSwitch would need."""
     if claim.name in host.database.bridge_of:
@@ -488,9 +494,15 @@ def run(module: t.Any, more: t.Callable[[Runner], dict[str, t.Any]]) -> None:
     runner = ovs_runner(module)
     claims = [Claim(row["kind"], row["name"], row["on"] or "", row["instead"]) for row in module.params["claims"]]
     adopt = module.params["adopt"]
+    found: list[dict[str, t.Any]] = []
+    rest: dict[str, t.Any] = {}
     try:
-        found = findings(claims, read_host(runner, claims), module.params["owner"]) if claims else []
-        rest = more(runner)
+        if claims:
+            host = read_host(runner, claims)
+            found = findings(claims, host, module.params["owner"])
+            if any(claim.kind == "chassis" for claim in claims):
+                rest["chassis"] = chassis_of(host.database)
+        rest.update(more(runner))
     except FabricError as error:
         module.fail_json(msg=str(error), spawned=runner.spawned)
     left = [one for one in found if not may_adopt(one, adopt)]

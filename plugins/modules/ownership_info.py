@@ -111,6 +111,19 @@ adopted:
   returned: success
   type: list
   elements: dict
+chassis:
+  description: What the host is to OVN, whosever it is.
+  returned: with a claim of the kind V(chassis)
+  type: dict
+  contains:
+    owner:
+      description: The owner whose mark the chassis carries, or V(null).
+      type: str
+      sample: myfabric
+    bridge:
+      description: The integration bridge, or V(null) where none is set.
+      type: str
+      sample: br-int
 others:
   description:
     - Bridges, ports, namespaces, guests, networks and containers without the mark of O(owner).

@@ -17,7 +17,13 @@ from ansible_collections.overloom.fabric.plugins.module_utils._network_files imp
 from ansible_collections.overloom.fabric.plugins.module_utils._others import in_switch
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import Database, empty_database
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.tables import ROOT, empty_row
-from ansible_collections.overloom.fabric.plugins.module_utils._ownership import Claim, Host, findings, may_adopt
+from ansible_collections.overloom.fabric.plugins.module_utils._ownership import (
+    Claim,
+    Host,
+    chassis_of,
+    findings,
+    may_adopt,
+)
 from ansible_collections.overloom.fabric.plugins.module_utils._service.dropin import content_of
 from ansible_collections.overloom.fabric.plugins.module_utils._service.reader import Found, State
 
@@ -107,6 +113,13 @@ def test_a_host_is_the_chassis_of_one_ovn() -> None:
     assert said.startswith("chassis kvm1 was there before the fabric and is in use (ovn-remote tcp:192.0.2.9:6642)")
     assert said.endswith("or set fabric_adopt to let the fabric use this one")
     assert chassis(**theirs, overloom_ovn_chassis="blue")[0].startswith("chassis kvm1 belongs to the owner blue")
+
+
+def test_whose_chassis_a_host_is_is_told_with_its_bridge() -> None:
+    found = database()
+    assert chassis_of(found) == {"owner": None, "bridge": None}
+    found.tables["Open_vSwitch"][ROOT]["external_ids"] = {"overloom-ovn-chassis": "us", "ovn-bridge": "br-ovn"}
+    assert chassis_of(found) == {"owner": "us", "bridge": "br-ovn"}
 
 
 def test_a_port_is_anothers_on_anothers_bridge_only() -> None:

@@ -38,6 +38,7 @@ LOOKING = {
         "libvirt_info",
         "frr_info",
         "ovn_info",
+        "ownership_info",
         "guest_wait",
         "netns_announce",
         "wait_for",
