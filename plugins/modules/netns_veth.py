@@ -335,7 +335,7 @@ spawned:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.declaration import argument_spec, exclusive
-from ansible_collections.overloom.fabric.plugins.module_utils._netns.veth import run
+from ansible_collections.overloom.fabric.plugins.module_utils._netns.run import run
 
 
 def main() -> None:

@@ -15,23 +15,31 @@ import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._ip import iproute as _ip
 from ansible_collections.overloom.fabric.plugins.module_utils._netns import former as _former
-from ansible_collections.overloom.fabric.plugins.module_utils._netns import namespace as _netns
 from ansible_collections.overloom.fabric.plugins.module_utils._netns import source as _source
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.declaration import (
     Settings,
     Veth,
-    check_owner,
-    declared,
     default_outer,
-    joined_rules,
-    joined_sysctls,
-    sources_of,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._netns.pair import (
+    Pair,
+    checked_addresses,
+    given_now,
+    noted_pair,
+    route_lines,
+    shown,
+    shown_before,
+    without_virtual,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._netns.parameters import (
+    change_rules,
+    compare_sysctls,
+    noted_sysctls,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.port import (
     End,
     compare_port,
     in_userspace,
-    late_ports,
     port_left,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.reader import (
@@ -41,24 +49,18 @@ from ansible_collections.overloom.fabric.plugins.module_utils._netns.reader impo
     Kept,
     Space,
     alias_owner,
-    describe,
-    read_host,
-    shown_route,
 )
-from ansible_collections.overloom.fabric.plugins.module_utils._netns.rules import Rule, compare_rules
+from ansible_collections.overloom.fabric.plugins.module_utils._netns.rules import compare_rules
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.source import Source
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.unit import (
     add_line,
     inner_end,
     offload_step,
     outer_addrgen,
-    sysctl_step,
     units_of,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import (
     Op,
-    ovs_runner,
-    read_or_foresee,
     transaction,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import (
@@ -73,10 +75,8 @@ from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import 
     FabricError,
     Remove,
     RemoveFolder,
-    Runner,
     Step,
     Write,
-    reconcile,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._systemd import (
     Unit,
@@ -84,152 +84,6 @@ from ansible_collections.overloom.fabric.plugins.module_utils._systemd import (
     unit_name,
     unit_steps,
 )
-
-
-class _Pair(t.NamedTuple):
-    """A veth pair as it is; near and far are its ends on the host and inside, None for one that is made anew.
-
-    mine: it is made at boot, too. routes, offload: of the end inside.
-    """
-
-    outer: str
-    mine: bool = True
-    near: _ip.Interface | None = None
-    far: _ip.Interface | None = None
-    routes: t.Sequence[_ip.Route] = ()
-    offload: bool | None = True
-
-
-def _noted(veth: Veth, outer: str, kept: Kept | None) -> Kept:
-    """All that was declared of a veth pair, now or before."""
-    old = kept or Kept(outer)
-    return Kept(
-        outer,
-        up=veth.up,
-        addresses=old.addresses if veth.addresses is None else list(veth.addresses),
-        routes=old.routes if veth.routes is None else [list(route) for route in veth.routes],
-        rules=old.rules if veth.rules is None else [list(rule) for rule in veth.rules],
-        mtu=old.mtu if veth.mtu is None else veth.mtu,
-        mac=old.mac if veth.mac is None else veth.mac,
-        bridge=old.bridge if veth.bridge is None else (veth.bridge or None),
-        virtual=old.virtual if veth.virtual is None else (list(veth.virtual) or None),
-    )
-
-
-def _without_virtual(pair: _Pair, keep: Kept) -> _Pair:
-    """A pair without the addresses that come and go by another program."""
-    if pair.far is None or not keep.virtual:
-        return pair
-    return pair._replace(far=pair.far._replace(addresses=tuple(a for a in pair.far.addresses if a not in keep.virtual)))
-
-
-def _given(veth: Veth, keep: Kept, far: _ip.Interface | None) -> Kept:
-    """What is left out is left as it is; but a pair that is made anew gets back what was declared of it before."""
-    if far is None:
-        return keep
-    return keep._replace(
-        addresses=None if veth.addresses is None else keep.addresses,
-        routes=None if veth.routes is None else keep.routes,
-        mtu=veth.mtu,
-        mac=veth.mac,
-    )
-
-
-def _checked_addresses(veth: Veth, keep: Kept, given: Kept, far: _ip.Interface | None) -> list[str]:
-    """The addresses that the end inside will have, for which the MTU and the gateways have to fit."""
-    addresses = list(far.addresses) if far is not None and given.addresses is None else (given.addresses or [])
-    mtu = given.mtu or (far.mtu if far is not None else None)
-    if mtu is not None:
-        _ip.check_mtu(mtu, addresses, f"{veth.what}: mtu")
-    # Routes of an earlier run too, if the addresses change below them.
-    if (veth.addresses, veth.routes) != (None, None):
-        for route in keep.all_routes() or ():
-            _ip.check_gateway(route, addresses, f"{veth.what}: routes")
-    return addresses
-
-
-def _route_lines(
-    veth: Veth, pair: _Pair, keep: Kept, given: Kept, addresses: t.Sequence[str], disturbed: bool
-) -> tuple[list[str], list[str]]:
-    """The lines for the routes of a pair, before and after those of its end inside. disturbed: by those, the kernel drops routes."""
-    if not veth.up:
-        return [], []
-    target = given.all_routes()
-    if target is None:
-        target = _routes_left(veth, pair, keep, addresses) if disturbed else tuple(pair.routes)
-    first, last = _ip.route_batch(veth.inner, pair.routes, target, again=disturbed)
-    return [] if veth.routes is None else first, last
-
-
-def _routes_left(veth: Veth, pair: _Pair, keep: Kept, addresses: t.Sequence[str]) -> tuple[_ip.Route, ...]:
-    """The kernel drops routes when their interface goes down, so those of an earlier run come back when it goes up."""
-    goes_up = pair.far is not None and veth.up and not pair.far.up
-    known = (*((keep.all_routes() or ()) if goes_up else ()), *pair.routes)
-    return tuple({route.key(): route for route in known if _reachable(route, addresses)}.values())
-
-
-def _check_rules(name: str, there: t.Sequence[Rule], noted: t.Collection[Rule], wanted: t.Collection[Rule]) -> None:
-    """Refuse a policy rule with the priority of another one that is not ours."""
-    for rule in there:
-        if rule not in noted and rule not in wanted:
-            raise FabricError(
-                f"namespace {name}: rules has priority {rule.priority}, and there is one already that is not ours "
-                f"(from {rule.source} to {rule.to}, table {rule.table}); give another priority"
-            )
-
-
-def _shown(veth: Veth, pair: _Pair, keep: Kept, given: Kept, addrgen: str | None) -> dict[str, t.Any]:
-    """A veth pair after the change, for the diff: only what is declared."""
-    shown = {
-        "outer": pair.outer,
-        "outer_up": True,
-        "up": veth.up,
-        "mtu": given.mtu,
-        "outer_mtu": given.mtu,
-        "mac": given.mac,
-        "addresses": given.addresses,
-        "routes": None if given.routes is None else [shown_route(_ip.Route(*r)) for r in given.routes],
-        "tx_checksum": keep.tx,
-        "outer_addrgenmode": addrgen,
-        "outer_link_local": None if addrgen is None else [],
-    }
-    return {key: value for key, value in shown.items() if value is not None}
-
-
-def _shown_before(
-    pair: _Pair, given: Kept, port: dict[str, t.Any], after: t.Collection[str]
-) -> dict[str, t.Any] | None:
-    """A veth pair before the change, for the diff: what is shown of it after; None for one that was not there."""
-    near, far = pair.near, pair.far
-    if near is None or far is None:
-        return None
-    marks = {alias_owner(near.alias), alias_owner(far.alias)}
-    kept = [a for a in (given.addresses or []) if a in far.addresses or a in far.link_local]
-    was = {
-        "outer": pair.outer,
-        "owner": marks.pop() if len(marks) == 1 and pair.mine else None,
-        "outer_up": near.up,
-        "up": far.up,
-        **port,
-        "mtu": far.mtu,
-        "outer_mtu": near.mtu,
-        "mac": far.mac,
-        "addresses": kept + [a for a in far.addresses if a not in kept],
-        "routes": _in_order(pair.routes, given.all_routes() or ()),
-        "tx_checksum": pair.offload,
-        "outer_addrgenmode": near.addrgen,
-        "outer_link_local": list(near.link_local),
-    }
-    return {key: was[key] for key in after}
-
-
-def _sysctls_of(space: Space | None, interfaces: t.Collection[str | None]) -> dict[str, str]:
-    """The sysctls that are noted of a namespace, but for those of interfaces that are gone."""
-    noted = space.sysctls if space else {}
-    return {path: value for path, value in noted.items() if _netns.sysctl_interface(path) in {*interfaces, None}}
-
-
-# --- the comparison ----------------------------------------------------------------------------------------------------
 
 
 def compare(found: Found, veths: t.Sequence[Veth], settings: Settings) -> Change:
@@ -362,26 +216,20 @@ class _Plan:
         made = source is None and self._makes(name, present)
         if present and not there:
             self._add_namespace(name)
-        veths = dict(space.veths) if space else {}
         removed = self._removed(name, items, space)
-        for veth in removed:
-            if self._remove_veth(veth, veths.pop(veth.inner, None), asked=veth in items):
-                before["interfaces"][veth.interface] = "present"
-        parts = {veth.inner: self._veth(veth, veths.get(veth.inner)) for veth in present}
-        for interface, part in parts.items():
-            if part.kept is None:
-                veths.pop(interface, None)
-            else:
-                veths[interface] = part.kept
-            before["interfaces"].update(part.before)
-            after["interfaces"].update(part.after)
+        veths, parts = self._pairs(items, space, removed, before, after)
         known = ({*found.look(name).interfaces, *veths, "lo"} - {veth.interface for veth in removed}) | set(parts)
-        sysctls = _sysctls_of(space, known)
+        sysctls = noted_sysctls(space, known)
         if will_be:
             remade = {interface for interface, part in parts.items() if not part.joined}
-            sysctls = self._sysctls(name, items, sysctls, known, remade, before, after)
+            compared = compare_sysctls(name, items, found, known, remade)
+            self._inside += compared.steps
+            sysctls, before["sysctls"], after["sysctls"] = compared.keep, compared.before, compared.after
         self._run_inside(name, made and will_be, list(parts.values()))
-        self._rules(name, items, veths, made, before, after)
+        rules = change_rules(name, items, found, veths, made)
+        if rules:
+            self._inside += rules.steps
+            before["rules"], after["rules"] = rules.before, rules.after
         adopted = self._adopted(name) if made else None
         kept = Space(settings.owner, made, veths, sysctls, source, adopted) if made or veths else None
         self._keep(name, kept, before, after)
@@ -389,6 +237,29 @@ class _Plan:
         if there or before["interfaces"]:
             self._before[name] = before
         self._after[name] = after
+
+    def _pairs(
+        self,
+        items: t.Sequence[Veth],
+        space: Space | None,
+        removed: t.Sequence[Veth],
+        before: dict[str, t.Any],
+        after: dict[str, t.Any],
+    ) -> tuple[dict[str, Kept], dict[str, _Part]]:
+        """Remove pairs and make those that are declared; returns what is to be noted of pairs, and the parts of those that are declared."""
+        veths = dict(space.veths) if space else {}
+        for veth in removed:
+            if self._remove_veth(veth, veths.pop(veth.inner, None), asked=veth in items):
+                before["interfaces"][veth.interface] = "present"
+        parts = {veth.inner: self._veth(veth, veths.get(veth.inner)) for veth in items if veth.present}
+        for interface, part in parts.items():
+            if part.kept is None:
+                veths.pop(interface, None)
+            else:
+                veths[interface] = part.kept
+            before["interfaces"].update(part.before)
+            after["interfaces"].update(part.after)
+        return veths, parts
 
     def _makes(self, name: str, present: t.Sequence[Veth]) -> bool:
         """Whether a namespace is made by the module, or was. One with interfaces that are not declared cannot be adopted whole."""
@@ -508,89 +379,11 @@ class _Plan:
             self._follow.append(Step(("systemctl", "restart", unit)))
         before["followed"], after["followed"] = follows, True
 
-    def _sysctls(
-        self,
-        name: str,
-        items: t.Sequence[Veth],
-        old: dict[str, str],
-        known: t.Container[str | None],
-        remade: t.Container[str | None],
-        before: dict[str, t.Any],
-        after: dict[str, t.Any],
-    ) -> dict[str, str]:
-        """Set the sysctls of a namespace; returns those to keep.
-
-        old: those kept so far. known: the interfaces that there will be. remade: those that are new.
-        """
-        inside, tried = self._found.look(name), self._found.tried.get(name, {})
-        given = joined_sysctls(items, name)
-        keep = dict(old)
-        if given is not None:
-            for path in given:
-                owner = _netns.sysctl_interface(path)
-                if owner is not None and owner not in known:
-                    raise FabricError(
-                        f"namespace {name}: sysctls has {path}, but the namespace has no interface {owner}"
-                    )
-                if tried[path].refused:
-                    raise FabricError(f"namespace {name}: the sysctl {path} {tried[path].refused}")
-            keep = {path: tried[path].value for path in given}
-        now = {
-            path: None if _netns.sysctl_interface(path) in remade else value for path, value in inside.sysctls.items()
-        }
-        # Left out, they are left as they are, except where something is made anew.
-        held = (
-            keep
-            if given is not None or not inside.interfaces
-            else {p: v for p, v in keep.items() if _netns.sysctl_interface(p) in remade}
-        )
-        reset = {
-            path: tried[path].default for path in old if path not in keep and path in tried and tried[path].default
-        }
-        wanted = {**{path: value for path, value in reset.items() if now.get(path) != value}, **held}
-        different = {path: value for path, value in wanted.items() if now.get(path) != value}
-        if different:
-            # All again and in their order: one may change another, as ip_forward does.
-            self._inside.append(sysctl_step(name, wanted))
-        before["sysctls"] = {path: now.get(path) for path in wanted}
-        after["sysctls"] = wanted
-        return keep
-
-    def _rules(
-        self,
-        name: str,
-        items: t.Sequence[Veth],
-        veths: t.Mapping[str, Kept],
-        made: bool,
-        before: dict[str, t.Any],
-        after: dict[str, t.Any],
-    ) -> None:
-        """Make the policy rules those that are declared. veths: what is noted from now on. made: the namespace is the module's.
-
-        Left out, they are left as they are, except in a namespace that is made anew, and those of an interface that goes.
-        """
-        space, there = self._found.spaces.get(name), name in self._found.ids
-        noted = [rule for kept in (space.veths.values() if space else ()) for rule in kept.all_rules() or ()]
-        said = {veth.inner: veth.rules for veth in items if veth.present and veth.rules is not None}
-        wanted = joined_rules([*said.values(), *(k.all_rules() for i, k in veths.items() if i not in said)])
-        gone = any(rule not in (wanted or ()) for rule in noted)
-        if not (said or gone or (wanted and not there)):
-            return
-        target = wanted or []
-        places = {(rule.family, rule.priority) for rule in (*noted, *target)}
-        # In a namespace of others, the rules at other places are theirs.
-        governed = [rule for rule in self._found.look(name).rules if made or (rule.family, rule.priority) in places]
-        if not made:
-            _check_rules(name, governed, noted, target)
-        compared = compare_rules(name, governed, target)
-        self._inside += compared.steps
-        before["rules"], after["rules"] = compared.before, compared.after
-
     def _veth(self, veth: Veth, kept: Kept | None) -> _Part:
         """Make one veth pair what is declared."""
         pair = self._ends(veth, kept)
-        keep = _noted(veth, pair.outer, kept)
-        pair = _without_virtual(pair, keep)
+        keep = noted_pair(veth, pair.outer, kept)
+        pair = without_virtual(pair, keep)
         end = End(pair.outer, pair.mine, anew=pair.far is None)
         port = compare_port(self._found.database, veth, end, self._settings)
         self._unplug += port.unplug
@@ -599,22 +392,22 @@ class _Plan:
         userspace = in_userspace(self._found.database, keep.bridge)
         keep = keep._replace(tx={"on": True, "off": False, "auto": False if userspace else None}[veth.tx])
         keep = keep._replace(former=self._former(pair, kept))
-        given = _given(veth, keep, pair.far)
+        given = given_now(veth, keep, pair.far)
         self._check_places(veth, given)
-        addresses = _checked_addresses(veth, keep, given, pair.far)
+        addresses = checked_addresses(veth, keep, given, pair.far)
         addrgen = outer_addrgen(keep) if self._ipv6 else None
         mark = self._mark if pair.mine else None
         self._make += _ip.interface_batch(
             pair.near, _ip.Wanted(pair.outer, mtu=given.mtu, alias=mark, up=True, addrgen=addrgen)
         )
         lines = _ip.interface_batch(pair.far, inner_end(self._settings.owner, veth.inner, given, pair.mine))
-        first, last = _route_lines(veth, pair, keep, given, addresses, _ip.disturbs_routes(lines))
+        first, last = route_lines(veth, pair, keep, given, addresses, _ip.disturbs_routes(lines))
         offloads = []
         if keep.tx is not None and pair.offload != keep.tx:
             offloads.append(offload_step(veth.name, veth.inner, keep.tx))
-        after = {"owner": self._settings.owner if pair.mine else None, **_shown(veth, pair, keep, given, addrgen)}
+        after = {"owner": self._settings.owner if pair.mine else None, **shown(veth, pair, keep, given, addrgen)}
         after.update(port.after)
-        was = _shown_before(pair, given, port.before, after)
+        was = shown_before(pair, given, port.before, after)
         before = {veth.inner: was} if was else {}
         joined, noted = pair.far is not None, keep if pair.mine else None
         return _Part(joined, first, lines, last, offloads, noted, before, {veth.inner: after})
@@ -632,7 +425,7 @@ class _Plan:
                     "give another metric or table, or remove that one first"
                 )
 
-    def _former(self, pair: _Pair, kept: Kept | None) -> dict[str, t.Any] | None:
+    def _former(self, pair: Pair, kept: Kept | None) -> dict[str, t.Any] | None:
         """What an adopted veth pair was; None for one that the module made."""
         if pair.near is None or pair.far is None:
             return None
@@ -640,7 +433,7 @@ class _Plan:
             return kept.former if kept else None
         return _former.of(pair.near, pair.far, pair.routes, pair.offload)
 
-    def _ends(self, veth: Veth, kept: Kept | None) -> _Pair:
+    def _ends(self, veth: Veth, kept: Kept | None) -> Pair:
         """The two ends of a veth pair as they are. One that is not there is made, in a place that is made free."""
         found, inside = self._found, self._found.look(veth.name)
         outer = self._outers[veth.name, veth.inner]
@@ -648,7 +441,7 @@ class _Plan:
         if not found.joined(veth.name, veth.inner, outer):
             self._make_room(veth, outer, leaving)
             self._make.append(add_line(veth.name, veth.inner, outer))
-            return _Pair(outer)
+            return Pair(outer)
         near = found.host[outer]
         self._allowed(f"interface {outer}", alias_owner(near.alias))
         mine = kept is not None or near.alias == self._mark or self._settings.adopt
@@ -657,7 +450,7 @@ class _Plan:
                 f"{veth.what}: the veth pair was there before; it is configured, but not made again at boot, unless adopt is true"
             )
         routes, offload = inside.routes.get(veth.inner, ()), inside.offloads.get(veth.inner, True)
-        return _Pair(outer, mine, near, inside.interfaces[veth.inner], routes, offload)
+        return Pair(outer, mine, near, inside.interfaces[veth.inner], routes, offload)
 
     def _leave(self, outer: str) -> list[_ip.Interface]:
         """Remove a veth pair of our own by the host's end, with its port; returns the end if there was one."""
@@ -823,101 +616,3 @@ def _loses(old: Space, new: Space) -> bool:
         interface not in new.veths or new.veths[interface].outer != kept.outer for interface, kept in old.veths.items()
     )
     return gone or not set(old.sysctls) <= set(new.sysctls)
-
-
-def _reachable(route: _ip.Route, addresses: t.Iterable[str]) -> bool:
-    try:
-        _ip.check_gateway(route, addresses, "")
-    except FabricError:
-        return False
-    return True
-
-
-def _in_order(found: t.Sequence[_ip.Route], wanted: t.Sequence[_ip.Route]) -> list[dict[str, t.Any]]:
-    """Routes in the order in which they are declared, for a comparison by eye."""
-    return [
-        shown_route(route) for route in (*(r for r in wanted if r in found), *(r for r in found if r not in wanted))
-    ]
-
-
-# --- the run -----------------------------------------------------------------------------------------------------------
-
-
-def run(module: t.Any) -> None:
-    """Do what the module's parameters say."""
-    params = module.params
-    settings = Settings(params["owner"], params["adopt"], params["purge"], module.check_mode, frozenset(params["keep"]))
-    runner = ovs_runner(module)
-    try:
-        check_owner(settings.owner)
-        veths = declared([params] if params["namespaces"] is None else params["namespaces"])
-    except FabricError as error:
-        module.fail_json(msg=str(error), changed=False, commands=[], spawned=0)
-    reconcile(
-        module,
-        read=lambda: read_host(
-            runner,
-            lambda spaces, _there: _interests(veths, settings, spaces),
-            lambda spaces: _wants_ovs(veths, settings, spaces),
-            lambda: read_or_foresee(module, runner, OVS_BEGIN),
-            sources_of(veths),
-        ),
-        compare=lambda found: compare(found, veths, settings),
-        runner=runner,
-        state=lambda found: {**_state(found, veths), "kept": _kept(found, veths, settings)},
-        judge=lambda found: [*_duplicate_addresses(found, veths), *_refused_ports(runner, found, veths)],
-    )
-
-
-def _concerned(veths: t.Sequence[Veth], settings: Settings, spaces: t.Mapping[str, Space]) -> list[str]:
-    """The declared namespaces, and those that purge removes."""
-    names = sorted({veth.name for veth in veths})
-    if not settings.purge:
-        return names
-    return names + [name for name, space in spaces.items() if space.owner == settings.owner and name not in names]
-
-
-def _interests(veths: t.Sequence[Veth], settings: Settings, spaces: t.Mapping[str, Space]) -> dict[str, dict[str, str]]:
-    """The namespaces to look into, each with the sysctls that are noted or declared of it."""
-    wanted: dict[str, dict[str, str]] = {name: {} for name in _concerned(veths, settings, spaces)}
-    for name in {veth.name for veth in veths}:
-        noted = spaces[name].sysctls if name in spaces else {}
-        wanted[name] = {**noted, **(joined_sysctls(veths, name) or {})}
-    return wanted
-
-
-def _wants_ovs(veths: t.Sequence[Veth], settings: Settings, spaces: t.Mapping[str, Space]) -> bool:
-    """Whether a port is declared, or was declared of what is removed."""
-    if any(veth.bridge is not None or veth.port for veth in veths):
-        return True
-    noted = [spaces[name].veths for name in _concerned(veths, settings, spaces) if name in spaces]
-    return any(kept.bridge for pairs in noted for kept in pairs.values())
-
-
-def _duplicate_addresses(found: Found, veths: t.Sequence[Veth]) -> list[str]:
-    """What the kernel says late: another node has an address."""
-    errors = []
-    for veth in veths:
-        far = found.look(veth.name).interfaces.get(veth.interface or "") if veth.present else None
-        if far is not None and far.broken:
-            errors.append(f"{veth.what}: another node on the link has the address {', '.join(far.broken)} (RFC 4862)")
-    return errors
-
-
-def _refused_ports(runner: Runner, found: Found, veths: t.Sequence[Veth]) -> list[str]:
-    """What ovs-vswitchd says late: a port without its device."""
-    outers = [found.outer_of(veth.name, veth.interface) for veth in veths if veth.present and veth.interface]
-    return late_ports(runner, found.database, [outer for outer in outers if outer])
-
-
-def _kept(found: Found, veths: t.Sequence[Veth], settings: Settings) -> list[str]:
-    """The namespaces that purge would remove, but for keep."""
-    names = {veth.name for veth in veths}
-    there = {name for name, space in found.spaces.items() if space.owner == settings.owner}
-    return sorted((there & settings.keep) - names) if settings.purge else []
-
-
-def _state(found: Found, veths: t.Sequence[Veth]) -> dict[str, t.Any]:
-    """The declared namespaces that there are."""
-    names = dict.fromkeys(veth.name for veth in veths)
-    return {"namespaces": [describe(found, name) for name in names if name in found.inside]}
