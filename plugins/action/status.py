@@ -39,7 +39,7 @@ class ActionModule(ControllerAction):
         }
         folder = options["report"]
         report = summary.report(options["plan"], seen, time.time(), _earlier(folder))
-        display(show.lines(report))
+        display(show.lines(report), variables)
         write_json(folder, FILE, report)
         if options["prometheus"]:
             where, name = os.path.split(options["prometheus"])

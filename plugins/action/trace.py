@@ -45,7 +45,7 @@ class ActionModule(ControllerAction):
             return failed(str(error))
         if not options["observed"]:
             return _questions(way)
-        return _judged(way, options, variables["hostvars"])
+        return _judged(way, options, variables)
 
 
 def _way(options: dict[str, t.Any]) -> Route:
@@ -66,9 +66,9 @@ def _questions(way: Route) -> dict[str, t.Any]:
     return {"hosts": asked, "routers": routers, "sender": way.source.host, "probe": way.probe()}
 
 
-def _judged(way: Route, options: dict[str, t.Any], hostvars: t.Any) -> dict[str, t.Any]:
+def _judged(way: Route, options: dict[str, t.Any], variables: dict[str, t.Any]) -> dict[str, t.Any]:
     """The verdict, its report, and what the task says of it."""
-    names = options["observed"]
+    names, hostvars = options["observed"], variables["hostvars"]
 
     def registered(host: str, name: str) -> dict[str, t.Any]:
         return (hostvars[host].get(names[name]) or {}) if names[name] and host in hostvars else {}
@@ -82,7 +82,7 @@ def _judged(way: Route, options: dict[str, t.Any], hostvars: t.Any) -> dict[str,
     if report["undecided"]:
         after = {host: registered(host, "again") for host in hosts}
         counters.decide(way, report, seen, after)
-    display(draw.lines(report))
+    display(draw.lines(report), variables)
     write_json(options["report"], FILE, {"fabric": way.plan["fabric"], **report})
     wrong = {} if report["passed"] else failed(draw.sentence(report))
     return {**{name: report[name] for name in ("undecided", "passed", "died")}, **wrong}

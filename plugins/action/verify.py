@@ -61,11 +61,15 @@ class ActionModule(ControllerAction):
                     f"{open_ones} of the measurements failed, and are taken once more before they are judged"
                 )
             return {"hosts": hosts, "count": _verify.COUNT_AGAIN}
-        return self._judged(plan, expected, observed, options["report"])
+        return self._judged(plan, expected, observed, options["report"], variables)
 
     @staticmethod
     def _judged(
-        plan: dict[str, t.Any], expected: dict[str, t.Any], observed: dict[str, t.Any], folder: str | None
+        plan: dict[str, t.Any],
+        expected: dict[str, t.Any],
+        observed: dict[str, t.Any],
+        folder: str | None,
+        variables: dict[str, t.Any],
     ) -> dict[str, t.Any]:
         """Judge, report, and return what the task says of it."""
         checks = _verify.judge(plan, expected, observed)
@@ -76,7 +80,7 @@ class ActionModule(ControllerAction):
         if folder:
             texts = (json.dumps(report, indent=1) + "\n", _report.junit(report))
             _report_files.write(folder, dict(zip(FILES, texts)))
-        display(_report.terminal(report, points_of(plan)))
+        display(_report.terminal(report, points_of(plan)), variables)
         measured = sum("unmeasured" not in check and not check.get("unread") for check in checks)
         result = {key: report[key] for key in ("fabric", "passed", "seconds", "isolation")}
         # What failed is in the report, and on the terminal: here it would be a second time.

@@ -9,12 +9,18 @@ This file is private to the collection.
 from __future__ import annotations
 
 import json
+import os
+import re
+import shlex
 import typing as t
 
+from ansible import constants as C
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils import _report_files
+
+_AD_HOC = re.compile(r"\bansible (?=\S+ -[a-z] )")
 
 
 class ControllerAction(ActionBase):
@@ -43,9 +49,21 @@ def failed(message: str) -> dict[str, t.Any]:
     return {"failed": True, "msg": message}
 
 
-def display(lines: t.Iterable[str]) -> None:
-    """Lines on the terminal, apart from what stands around."""
-    Display().display("\n".join(["", *lines, ""]))
+def display(lines: t.Iterable[str], variables: t.Mapping[str, t.Any] | None = None) -> None:
+    """Lines on the terminal, apart from what stands around. variables: of the task, so that commands in the lines name its inventory."""
+    text = "\n".join(["", *lines, ""])
+    Display().display(in_inventory(text, (variables or {}).get("ansible_inventory_sources") or []))
+
+
+def in_inventory(text: str, sources: t.Sequence[str]) -> str:
+    """A text whose ad-hoc commands (`ansible HOST -m ...`) work as printed: with -i, unless the inventory is the configured one."""
+    if list(sources) == [str(path) for path in C.DEFAULT_HOST_LIST]:
+        return text
+    here = os.getcwd() + os.sep
+    options = "".join(
+        f"-i {shlex.quote(source[len(here) :] if source.startswith(here) else source)} " for source in sources
+    )
+    return _AD_HOC.sub(lambda _found: f"ansible {options}", text)
 
 
 def write_json(folder: str | None, name: str, report: dict[str, t.Any]) -> None:

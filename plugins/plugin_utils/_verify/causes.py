@@ -487,7 +487,8 @@ def _told(world: World, checks: t.Sequence[Item], fault: Item) -> Item:
         "title": _title(world, part),
         "because": because,
         "checks": sorted(fault["checks"]),
-        "samples": [_sample(check) for check in _samples(packets)],
+        # Of a host that is down, each would say the same once more.
+        "samples": [_sample(check) for check in _samples(packets)] if part[0] != "host" else [],
         "look": _where(world, part, mine, fault["look"]),
     }
 

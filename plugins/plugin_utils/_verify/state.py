@@ -8,6 +8,7 @@ This file is private to the collection.
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._ip.iproute import MAIN_TABLE
@@ -34,9 +35,14 @@ Item = t.Dict[str, t.Any]
 SOME = "at least 1"
 
 
+# How Ansible begins what it says of a failure, from inside out.
+_FAILED = re.compile(r"^((Task|Action|Module) failed: )+")
+
+
 def why(result: Item) -> str:
-    """The first line of what a task says of its failure."""
-    return str(result.get("msg") or "no answer from the host").strip().splitlines()[0]
+    """The first line of what a task says of its failure, without Ansible's words that it is one."""
+    line = str(result.get("msg") or "no answer from the host").strip().splitlines()[0]
+    return _FAILED.sub("", line) or line
 
 
 # The things of a kind by name, from the rows that were read and what the plan wants of them.
