@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: as_planned
-short_description: Whether a router is as the plan has it
+short_description: Compare a router with its plan
 version_added: 0.1.0
 author: The overloom.fabric authors (@overloom)
 description:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: host_info
-short_description: What the roles must know of a host before they change it
+short_description: Read what the roles need to know of a host
 version_added: 0.1.0
 author: The overloom.fabric authors (@overloom)
 description:

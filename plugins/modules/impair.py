@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: impair
-short_description: Say which interfaces an impaired tunnel, link or endpoint has
+short_description: Find the interfaces of a tunnel, link or endpoint to impair
 version_added: 0.1.0
 author: The overloom.fabric authors (@overloom)
 description:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: nft_table
-short_description: Load tables of nftables
+short_description: Manage tables of nftables
 version_added: 0.1.0
 author: The overloom.fabric authors (@overloom)
 description:

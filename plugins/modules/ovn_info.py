@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: ovn_info
-short_description: Read OVN's chassis, port bindings, how far everybody has come, and the northbound database
+short_description: Read OVN's chassis, port bindings, progress, and northbound database
 version_added: 0.1.0
 author:
   - The overloom.fabric authors (@overloom)

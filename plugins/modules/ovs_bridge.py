@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: ovs_bridge
-short_description: Make Open vSwitch bridges and their ports what is declared
+short_description: Manage Open vSwitch bridges and their ports
 version_added: 0.1.0
 author:
   - The overloom.fabric authors (@overloom)

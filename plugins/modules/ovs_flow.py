@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: ovs_flow
-short_description: Make the OpenFlow flows, groups and meters of an Open vSwitch bridge what is declared
+short_description: Manage the OpenFlow flows, groups and meters of an Open vSwitch bridge
 version_added: 0.1.0
 author:
   - The overloom.fabric authors (@overloom)

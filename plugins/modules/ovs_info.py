@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: ovs_info
-short_description: Read all that a host's Open vSwitch says of itself
+short_description: Read the whole state of a host's Open vSwitch
 version_added: 0.1.0
 author:
   - The overloom.fabric authors (@overloom)

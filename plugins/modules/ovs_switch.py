@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: ovs_switch
-short_description: Make what belongs to a host's Open vSwitch as a whole what is declared
+short_description: Manage global settings of Open vSwitch, such as managers, TLS and datapaths
 version_added: 0.1.0
 author:
   - The overloom.fabric authors (@overloom)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: ovs_takeover
-short_description: Let a bridge of Open vSwitch take over the addresses of its NIC
+short_description: Move the addresses of a NIC to its Open vSwitch bridge
 version_added: 0.1.0
 author: The overloom.fabric authors (@overloom)
 description:

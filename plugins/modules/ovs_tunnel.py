@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: ovs_tunnel
-short_description: Make tunnels of Open vSwitch what is declared
+short_description: Manage tunnels of Open vSwitch
 version_added: 0.1.0
 author:
   - The overloom.fabric authors (@overloom)

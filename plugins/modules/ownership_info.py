@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: ownership_info
-short_description: Tell which things of a host are in use by others
+short_description: Find names on a host that others use already
 version_added: 0.1.0
 author: The overloom.fabric authors (@overloom)
 description:

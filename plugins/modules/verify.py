@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: verify
-short_description: Hold a fabric against its plan
+short_description: Judge the measurements of a fabric against its plan
 version_added: 0.1.0
 author: The overloom.fabric authors (@overloom)
 description:
