@@ -212,11 +212,34 @@ def read_host(
     wanted = interests(spaces, names)
     near, listed = _answers(runner(_ip.read_step("address show", "netns list")))
     numbers = {row["name"]: row.get("id") for row in listed}
+    inside, stale = _look_inside(runner, {name: wanted[name] for name in wanted if name in names}, paths)
+    database = empty_database()
+    if wants_ovs(spaces):
+        database = read_ovs() if read_ovs else read_database(runner, OVS_BEGIN)
+    return Found(
+        host=_with_addrgen(_ip.parse_interfaces(near)),
+        ids={name: None if name in paths else numbers.get(name) for name in names if name not in stale},
+        stale=stale,
+        inside=inside,
+        units=units,
+        spaces=spaces,
+        database=database,
+        tried=_tried(wanted),
+        processes=_netns.processes_of(list(inside)),
+        places=places,
+        **_followers(runner, [*places, *(name for name, space in spaces.items() if space.source)]),
+    )
 
-    def question(paths: t.Iterable[str]) -> t.Callable[[], tuple[dict, dict, tuple[Rule, ...]]]:
-        return lambda: ({path: in_force(path) for path in paths}, _netns.checksum_offloads(), read_rules())
 
-    answers = _netns.visit({name: question(sysctls) for name, sysctls in wanted.items() if name in names}, paths)
+def _look_inside(
+    runner: Runner, wanted: t.Mapping[str, t.Iterable[str]], paths: t.Mapping[str, str]
+) -> tuple[dict[str, Inside], frozenset[str]]:
+    """What is in each namespace of interest, and the names of those that cannot be entered. wanted: name to the sysctls to read."""
+
+    def question(sysctls: t.Iterable[str]) -> t.Callable[[], tuple[dict, dict, tuple[Rule, ...]]]:
+        return lambda: ({path: in_force(path) for path in sysctls}, _netns.checksum_offloads(), read_rules())
+
+    answers = _netns.visit({name: question(sysctls) for name, sysctls in wanted.items()}, paths)
     inside = {}
     for name, answer in answers.items():
         if answer is not None:
@@ -224,32 +247,25 @@ def read_host(
             inside[name] = Inside(
                 _ip.parse_interfaces(addresses), _ip.parse_routes(routes), *answer, _ip.routes_taken(routes)
             )
-    host = _ip.parse_interfaces(near)
+    return inside, frozenset(name for name, answer in answers.items() if answer is None)
+
+
+def _with_addrgen(host: dict[str, _ip.Interface]) -> dict[str, _ip.Interface]:
+    """The host's interfaces, the ends of veth pairs and the loopback with how they make link-local addresses."""
     for name, end in host.items():
         if end.kind == "veth" or name == "lo":
             mode = in_force(f"net/ipv6/conf/{name}/addr_gen_mode")
             host[name] = end._replace(addrgen=ADDRGEN.get(mode or "", ""))
-    stale = frozenset(name for name, answer in answers.items() if answer is None)
+    return host
+
+
+def _tried(wanted: t.Mapping[str, dict[str, str]]) -> dict[str, dict[str, _netns.Sysctl]]:
+    """What a new namespace says to the sysctls of each namespace; the same ones are tried once."""
     tried: dict[tuple, dict[str, _netns.Sysctl]] = {}
     for sysctls in wanted.values():
         if tuple(sysctls.items()) not in tried:
             tried[tuple(sysctls.items())] = _netns.try_sysctls(sysctls)
-    database = empty_database()
-    if wants_ovs(spaces):
-        database = read_ovs() if read_ovs else read_database(runner, OVS_BEGIN)
-    return Found(
-        host=host,
-        ids={name: None if name in paths else numbers.get(name) for name in names if name not in stale},
-        stale=stale,
-        inside=inside,
-        units=units,
-        spaces=spaces,
-        database=database,
-        tried={name: tried[tuple(sysctls.items())] for name, sysctls in wanted.items()},
-        processes=_netns.processes_of(list(inside)),
-        places=places,
-        **_followers(runner, [*places, *(name for name, space in spaces.items() if space.source)]),
-    )
+    return {name: tried[tuple(sysctls.items())] for name, sysctls in wanted.items()}
 
 
 def _read_inside(name: str, path: str | None) -> Step:
