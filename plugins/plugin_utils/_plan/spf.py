@@ -124,16 +124,11 @@ class _Domain:
             for area in self.areas[name]:
                 self.better(known[name], inside[area][name][1])
         between: dict[str, dict[Network, Route]] = {name: {} for name in self.routers}
-        for name in self.routers:
+        # Those in the backbone first, as border routers pass on what they have learned there.
+        for name in sorted(self.routers, key=lambda name: BACKBONE not in self.areas[name]):
             if BACKBONE in self.areas[name]:
-                self.inter(
-                    between[name],
-                    inside[BACKBONE][name][0],
-                    {border: to_backbone[border] for border in borders if border != name},
-                    known[name],
-                )
-        for name in self.routers:
-            if BACKBONE in self.areas[name]:
+                told = {border: to_backbone[border] for border in borders if border != name}
+                self.inter(between[name], inside[BACKBONE][name][0], told, known[name])
                 continue
             for area in self.areas[name]:
                 tellers = [border for border in borders if border in inside[area] and area in self.areas[border]]

@@ -139,34 +139,41 @@ class Values:
                 segment.vlan = segment.vlan and None
                 segment.key = segment.key and None
 
+    def _room(self, segment: Segment) -> tuple[int, str] | None:
+        """The largest MTU that a segment may have, and how it comes about; None if something that it hangs on was refused."""
+        underlay = self.intent.underlay
+        if not (underlay.mtu and segment.subnet) or segment.mtu is INVALID or segment.vlan is INVALID:
+            return None
+        if segment.overlay is None:
+            return underlay.mtu, f"underlay {underlay.mtu}, as the segment is local"
+        overlay = self.overlays[segment.overlay] if segment.overlay else None
+        if not (overlay and overlay.encapsulation and underlay.subnet) or overlay.key is INVALID:
+            return None
+        # A VLAN tag is outside of what a NIC counts as its MTU (IEEE 802.3, 3.2.7).
+        parts = (
+            []
+            if overlay.bare
+            else overhead(
+                overlay.encapsulation,
+                underlay.subnet.version,
+                overlay.key is not None or overlay.keyed,
+                bool(overlay.options["csum"]),
+                segment.vlan is not None,
+                overlay.ovn,
+            )
+        )
+        return underlay.mtu - sum(size for _what, size in parts), spelled(underlay.mtu, parts)
+
     def _mtu(self, segment: Segment) -> addresses.Value:
         """The segment's MTU: as given, else the largest that fits."""
-        underlay = self.intent.underlay
         unknown = addresses.Value(INVALID, "")
-        if not (underlay.mtu and segment.subnet) or segment.mtu is INVALID or segment.vlan is INVALID:
+        room = self._room(segment)
+        if room is None:
             return unknown
-        if segment.overlay is None:
-            largest, how = underlay.mtu, f"underlay {underlay.mtu}, as the segment is local"
-            if segment.mtu:
-                return addresses.Value(segment.mtu, f"given: {segment.where}.mtu")
-        else:
-            overlay = self.overlays[segment.overlay] if segment.overlay else None
-            if not (overlay and overlay.encapsulation and underlay.subnet) or overlay.key is INVALID:
-                return unknown
-            # A VLAN tag is outside of what a NIC counts as its MTU (IEEE 802.3, 3.2.7).
-            parts = (
-                []
-                if overlay.bare
-                else overhead(
-                    overlay.encapsulation,
-                    underlay.subnet.version,
-                    overlay.key is not None or overlay.keyed,
-                    bool(overlay.options["csum"]),
-                    segment.vlan is not None,
-                    overlay.ovn,
-                )
-            )
-            largest, how = underlay.mtu - sum(size for _what, size in parts), spelled(underlay.mtu, parts)
+        largest, how = room
+        # What stays on its host passes no underlay.
+        if segment.mtu and segment.overlay is None:
+            return addresses.Value(segment.mtu, f"given: {segment.where}.mtu")
         six = segment.subnet.version == 6 or segment.subnet6
         if segment.mtu and segment.mtu > largest:
             self.problems.append(

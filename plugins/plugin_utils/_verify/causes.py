@@ -393,40 +393,46 @@ def _plain(kind: str) -> str:
 def _inferred(world: World, faults: Faults) -> None:
     """What only packets show. A kind is looked at after those that explain it; a part is blamed when nothing of that kind crosses it."""
     blame = _Blame(world, faults)
-    for kinds in SYMPTOMS:
+    for place, kinds in enumerate(SYMPTOMS):
+        later = [kind for these in SYMPTOMS[place:] for kind in these]
         while True:
             mine = [number for number in sorted(faults.open) if faults.checks[number]["kind"] in kinds]
-            if not mine:
+            leak = next((number for number in mine if faults.checks[number].get("leak")), None)
+            if leak is not None:
+                _blame_leak(world, faults, mine, leak)
+            elif mine:
+                _blame_worst(faults, blame, mine, later)
+            else:
                 break
-            leaks = [number for number in mine if faults.checks[number].get("leak")]
-            if leaks:
-                check = faults.checks[leaks[0]]
-                part = _leak(world, check)
-                faults.add(
-                    part, [number for number in leaks if _leak(world, faults.checks[number]) == part], "", check["look"]
-                )
-                continue
-            part = _worst(faults, blame, mine)
-            first = faults.checks[
-                next(number for number in mine if part == ("pair", str(number)) or part in blame.paths[number])
-            ]
-            crossing = [
-                number
-                for number in sorted(faults.open)
-                if part in blame.paths.get(number, ()) and not faults.checks[number].get("leak")
-            ]
-            later = [kind for these in SYMPTOMS[SYMPTOMS.index(kinds) :] for kind in these]
-            if part[0] == "pair":
-                ends = (first["from"], first["to"])
-                part = ("pair", *ends)
-                crossing = [
-                    number
-                    for number in sorted(faults.open)
-                    if (faults.checks[number]["from"], faults.checks[number]["to"]) == ends
-                ]
-            faults.add(
-                part, [number for number in crossing if faults.checks[number]["kind"] in later], "", first["look"]
-            )
+
+
+def _blame_leak(world: World, faults: Faults, mine: list[int], first: int) -> None:
+    """Lay a leak to where it is, with all others that are there."""
+    part = _leak(world, faults.checks[first])
+    leaks = [number for number in mine if faults.checks[number].get("leak")]
+    same = [number for number in leaks if _leak(world, faults.checks[number]) == part]
+    faults.add(part, same, "", faults.checks[first]["look"])
+
+
+def _blame_worst(faults: Faults, blame: _Blame, mine: list[int], later: t.Collection[str]) -> None:
+    """Lay failures to the part that explains the most of them, with all that crosses it. later: these kinds, and those that they explain."""
+    part = _worst(faults, blame, mine)
+    number = next(number for number in mine if part == ("pair", str(number)) or part in blame.paths[number])
+    first = faults.checks[number]
+    if part[0] == "pair":
+        part = ("pair", first["from"], first["to"])
+        crossing = [
+            number
+            for number in sorted(faults.open)
+            if (faults.checks[number]["from"], faults.checks[number]["to"]) == part[1:]
+        ]
+    else:
+        crossing = [
+            number
+            for number in sorted(faults.open)
+            if part in blame.paths.get(number, ()) and not faults.checks[number].get("leak")
+        ]
+    faults.add(part, [number for number in crossing if faults.checks[number]["kind"] in later], "", first["look"])
 
 
 def _leak(world: World, check: Item) -> Part:
