@@ -74,7 +74,7 @@ def verify(report: Item, plan: Item) -> Html:
             "article",
             tag("h3", f"✗ {cause['title']}"),
             tag("p", "; ".join(cause["because"])),
-            tag("pre", "\n".join(cause["samples"])),
+            tag("pre", "\n".join(cause["samples"])) if cause["samples"] else "",
             tag("p", "look ", tag("code", cause["look"])) if cause["look"] else "",
         )
         for cause in report.get("causes", ())
