@@ -29,6 +29,7 @@ ALLOWED = (
     "changelogs/*.yaml",
     "docs/*.md",
     "docs/*.py",
+    "docs/images/*.png",
     "docs/images/*.svg",
     "docs/scenarios/*.md",
     "meta/runtime.yml",
