@@ -130,6 +130,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.overloom.fabric.plugins.module_utils._drill.watch import Watch, check_times, prepare, states_of
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.reader import frr_runner
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.vtysh import LOOK
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import ovs_runner
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import DEFAULT_OWNER
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, module_runner
@@ -154,7 +155,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
-    runner, frr = ovs_runner(module), frr_runner(module)
+    runner, frr = ovs_runner(module), frr_runner(module, LOOK)
     asked = {
         **dict.fromkeys(NOTHING, False),
         "switch": params["switch"],

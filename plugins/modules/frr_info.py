@@ -117,6 +117,12 @@ bgp_reasons:
   sample:
     - {vrf: default, neighbor: 192.0.2.2, remote_as: 64513, local_as: 64512, shut_down: false, families: [ipv4Unicast], reset: BGP Notification received,
        notification: OPEN Message Error/Bad Peer AS}
+hanging:
+  description: The daemons of FRR that take connections and do not answer.
+  returned: when FRR does not answer
+  type: list
+  elements: str
+  sample: [ospfd]
 spawned:
   description: Number of processes that were started.
   returned: always
@@ -128,7 +134,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.info import CHOICES, DETAILS, SUBSETS, facts
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.lists import check_prefix
-from ansible_collections.overloom.fabric.plugins.module_utils._frr.reader import frr_runner
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.reader import HangsError, frr_runner
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.vtysh import LOOK
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 
 
@@ -140,10 +147,12 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    runner = frr_runner(module)
+    runner = frr_runner(module, LOOK)
     try:
         within = [check_prefix(prefix, "prefixes") for prefix in module.params["prefixes"]]
         found = facts(runner, module.params["gather"], within)
+    except HangsError as error:
+        module.fail_json(msg=str(error), hanging=error.daemons, spawned=runner.spawned)
     except FabricError as error:
         module.fail_json(msg=str(error), spawned=runner.spawned)
     module.exit_json(changed=False, spawned=runner.spawned, **found)

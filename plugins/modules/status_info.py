@@ -166,6 +166,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.info import CHOICES
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.reader import frr_runner
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.vtysh import LOOK
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import ovs_runner
 from ansible_collections.overloom.fabric.plugins.module_utils._status.reader import read
 
@@ -187,7 +188,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    runner, frr = ovs_runner(module), frr_runner(module)
+    runner, frr = ovs_runner(module), frr_runner(module, LOOK)
     found, unread = read(runner, frr, module.params)
     said = {"msg": "; ".join(unread.values())} if unread else {}
     module.exit_json(changed=False, unread=unread, spawned=runner.spawned + frr.spawned, **found, **said)

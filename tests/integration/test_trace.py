@@ -919,6 +919,74 @@ BREAKS = {
         ("kvm2", "kvm2"),
         ends=KEY,
     ),
+    # What hangs, and what is below all rules.
+    "a switch that hangs": Break(
+        F,
+        "kvm2",
+        "kill -STOP $(pidof ovs-vswitchd)",
+        "kill -CONT $(pidof ovs-vswitchd)",
+        "ovs-down",
+        ("kvm2", "br-int"),
+        "ovs-vswitchd on kvm2 does not answer",
+    ),
+    "a daemon of FRR that hangs": Break(
+        R,
+        "r1",
+        "kill -STOP $(pidof ospfd); sleep 3",
+        "kill -CONT $(pidof ospfd)",
+        "frr-hangs",
+        ("r1", "r1"),
+        "ospfd of FRR on r1 does not answer",
+    ),
+    "port down at the source": Break(
+        F, "kvm1", "ip link set v-web1 down", "ip link set v-web1 up", "port-down", ("kvm1", "v-web1")
+    ),
+    "mode of a tunnel's port": Break(
+        F,
+        "kvm1",
+        "ovs-vsctl set port gre-kvm2 vlan_mode=access",
+        "ovs-vsctl clear port gre-kvm2 vlan_mode",
+        "trunks",
+        ("kvm1", "gre-kvm2"),
+        "vlan_mode access",
+    ),
+    "rule at a card of the underlay": Break(
+        F,
+        "kvm1",
+        nft("egress device eth1", "ip protocol gre drop", table="netdev byhand"),
+        "nft delete table netdev byhand",
+        "firewall",
+        ("kvm1", "kvm1"),
+        "netdev byhand",
+    ),
+    "rule at the target's port": Break(
+        F,
+        "kvm2",
+        nft("egress device v-web2", "", "drop", table="netdev byhand"),
+        "nft delete table netdev byhand",
+        "firewall",
+        ("kvm2", "v-web2"),
+        "netdev byhand",
+    ),
+    "pings ignored by a host": Break(
+        R,
+        "kvm1",
+        "sysctl -qw net.ipv4.icmp_echo_ignore_all=1",
+        "sysctl -qw net.ipv4.icmp_echo_ignore_all=0",
+        "echo-ignored",
+        ("kvm1", "kvm1"),
+        "icmp_echo_ignore_all",
+        ("kvm2", "kvm1"),
+    ),
+    "table of others on a router": Break(
+        R,
+        "r1",
+        "ip rule add pref 5 to 192.168.200.2 lookup 77; ip route add unreachable default table 77",
+        "ip rule del pref 5; ip route flush table 77",
+        "route-refuses",
+        ("r1", "r1"),
+        "in table 77",
+    ),
 }
 
 
@@ -999,7 +1067,7 @@ def test_a_trace_names_the_hop_and_the_cause(fabrics, tracers, name):
     fabric, tracer = fabrics[broken.lab], tracers[broken.lab]
     try:
         by_hand(fabric, tracer, broken.host, broken.do)
-        if broken.cause in ("adjacency", "frr-down", "underlay-down"):
+        if broken.cause in ("adjacency", "frr-down", "frr-hangs", "underlay-down"):
             # Until the neighbors have noticed.
             for _attempt in range(20):
                 report = tracer.run(*broken.ends, broken.packet)

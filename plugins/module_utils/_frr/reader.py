@@ -91,15 +91,24 @@ def read(runner: Runner, module: str, last: str | None = None) -> Found:
     return Found(parse(text), text, daemons, saved, notes, lines, profile.group(1) if profile else "traditional")
 
 
-def frr_runner(module: t.Any) -> Runner:
-    """A Runner whose commands end, also when a daemon hangs, and read their lines from a file."""
+class HangsError(FabricError):
+    """FRR does not answer. daemons: those of it that hang; none where it is not known."""
+
+    def __init__(self, message: str, daemons: t.Sequence[str]) -> None:
+        super().__init__(message)
+        self.daemons = list(daemons)
+
+
+def frr_runner(module: t.Any, longest: int = vtysh.LONGEST) -> Runner:
+    """A Runner whose commands end, also when a daemon hangs, and read their lines from a file. longest: seconds until then."""
 
     def run(argv: t.Sequence[str], stdin: str | None) -> tuple[int, str, str]:
-        status, out, err = vtysh.execute(module, argv, stdin)
+        status, out, err = vtysh.execute(module, argv, stdin, longest)
         if status in (124, 137):
-            raise FabricError(
-                f"{argv[0]} had no answer of FRR in {vtysh.LONGEST} s; see with systemctl status frr which daemon hangs, then run this again"
-            )
+            silent = vtysh.hanging()
+            see = f"restart it: {' and '.join(silent)} does not answer"
+            mend = see if silent else "see with systemctl status frr which daemon hangs"
+            raise HangsError(f"{argv[0]} had no answer of FRR in {longest} s; {mend}, then run this again", silent)
         return status, out, err
 
     return Runner(run)

@@ -11,16 +11,22 @@ stays behind, however the run ends.
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import re
+import socket
 import typing as t
 
 STDIN = "/dev/stdin"
 # The file in the commands that are shown, which a person can repeat with any FRR.
 SHOWN = "change.conf"
 
-# Seconds that a command of FRR may take; thousands of lines take some.
+# Seconds that a command of FRR may take; thousands of lines take some, and a look takes few.
 LONGEST = 300
+LOOK = 20
+# Where each daemon of FRR listens for vtysh, and the seconds in which one that works answers.
+SOCKETS = "/var/run/frr/*.vty"
+ANSWER = 3
 
 # What the processes of FRR 10 say of themselves.
 _PROGRESS = re.compile(r"^(?:\[\d+\|\w+\] .*|Waiting for children to finish applying config.*)\n?", re.M)
@@ -36,10 +42,27 @@ def nameless_file(text: str) -> t.Iterator[int]:
         yield stream.fileno()
 
 
-def execute(module: t.Any, argv: t.Sequence[str], text: str | None) -> tuple[int, str, str]:
+def hanging() -> list[str]:
+    """The daemons of FRR that take a connection and do not answer. A daemon that does not run refuses it, and is none of them. Spawns nothing."""
+    found = []
+    for path in sorted(glob.glob(SOCKETS)):
+        with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as link:
+            link.settimeout(ANSWER)
+            try:
+                link.connect(path)
+                link.sendall(b"show version\0")
+                link.recv(1)
+            except (socket.timeout, BlockingIOError):
+                found.append(os.path.basename(path)[: -len(".vty")])
+            except OSError:
+                continue
+    return found
+
+
+def execute(module: t.Any, argv: t.Sequence[str], text: str | None, longest: int = LONGEST) -> tuple[int, str, str]:
     """Run a command of FRR that ends in time, and give it a text as the file that it knows as standard input."""
     # A daemon that hangs would make vtysh wait for ever.
-    command = ["timeout", "--kill-after=5", str(LONGEST), *argv]
+    command = ["timeout", "--kill-after=5", str(longest), *argv]
     options = {"environ_update": {"LC_ALL": "C"}, "handle_exceptions": False}
     if text is None:
         return module.run_command(command, **options)

@@ -11,6 +11,7 @@ Sources: ip(8) with -json and -batch, libnftables-json(5), ovs-vswitchd(8) for o
 from __future__ import annotations
 
 import json
+import re
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._ip.iproute import read_step
@@ -59,6 +60,8 @@ WAITING = {"tcp": "0A", "udp": "07"}
 WITHOUT_ARP = ("dummy", "vrf")
 # Queues that the kernel gives by itself.
 QUIET = ("noqueue", "pfifo_fast", "fq_codel", "fq", "mq", "noop")
+# The interfaces of a chain in the words of nft.
+_AT = re.compile(r"\bdevices? (= \{[^}]*\}|\S+)")
 LEGACY = {"ip": ("iptables-legacy-save", "ip_tables_names"), "ip6": ("ip6tables-legacy-save", "ip6_tables_names")}
 
 
@@ -99,6 +102,7 @@ def _link(link: Item) -> Item:
         # A VRF takes nothing of what comes in away.
         "master": None if kind.get("info_slave_kind") == "vrf" else link.get("master"),
         "queue": None if link.get("qdisc") in QUIET else link.get("qdisc"),
+        "xdp": bool(link.get("xdp")),
         "received": (counters.get("rx") or {}).get("packets"),
         "sent": (counters.get("tx") or {}).get("packets"),
         "dropped": (counters.get("rx") or {}).get("dropped"),
@@ -199,11 +203,41 @@ def read_firewall(runner: OvsRunner, namespace: str | None) -> list[Item] | None
         found = json.loads(out)["nftables"] if status == 0 else None
     except (ValueError, KeyError):
         return None
+    _place(runner, enter, found or [])
     for family, (program, names) in LEGACY.items():
         if found is None or not _tables(namespace, names):
             continue
         status, out, _err = runner.run([*enter, program, "--counters"])
         found += legacy.ruleset(out, family) if status == 0 else []
+    return found
+
+
+def _place(runner: OvsRunner, enter: t.Sequence[str], found: t.Sequence[Item]) -> None:
+    """Add to chains at interfaces the interfaces, which older nft tell as text alone. One process, where there are such chains."""
+    chains = [one["chain"] for one in found if "chain" in one]
+    unplaced = [one for one in chains if one["family"] == "netdev" and one.get("hook") and not one.get("dev")]
+    if not unplaced:
+        return
+    status, out, _err = runner.run([*enter, "nft", "list", "ruleset", "netdev"])
+    known = devices_of(out) if status == 0 else {}
+    for chain in unplaced:
+        chain["dev"] = known.get((chain["table"], chain["name"]), [])
+
+
+def devices_of(text: str) -> dict[tuple[str, str], list[str]]:
+    """The interfaces of each chain at interfaces, by table and chain, from `nft list ruleset netdev`."""
+    found: dict[tuple[str, str], list[str]] = {}
+    table = chain = ""
+    for line in text.splitlines():
+        words = line.split()
+        if words[:2] == ["table", "netdev"]:
+            table = words[2]
+        elif words[:1] == ["chain"]:
+            chain = words[1]
+        elif words[:1] == ["type"] and "hook" in words:
+            said = _AT.search(line)
+            if said:
+                found[(table, chain)] = re.findall(r"[^\s,{}=\"]+", said[1])
     return found
 
 
@@ -253,7 +287,7 @@ def _traces(runner: OvsRunner, traces: t.Sequence[Item]) -> Item:
     silent = ""
     for one in traces:
         found[one["name"]] = silent or _traced(runner, one)
-        if "ovs-appctl:" in found[one["name"]] and "returned an error" not in found[one["name"]]:
+        if found[one["name"]].startswith("error: ovs-appctl:") and "returned an error" not in found[one["name"]]:
             silent = found[one["name"]]
     return found
 
@@ -300,7 +334,11 @@ def _traced(runner: OvsRunner, question: Item) -> str:
     status, out, err = runner.run(
         ["ovs-appctl", "-T", "10", "ofproto/trace", "--names", question["bridge"], question["flow"], *state]
     )
-    return out if status == 0 else "error: " + (err or out).strip()
+    said = (err or out).strip()
+    if "Alarm clock" in said:
+        # The end of -T, in the words of a log.
+        said = "ovs-appctl: no answer of ovs-vswitchd in 10 s"
+    return out if status == 0 else "error: " + said
 
 
 def read_controller(runner: OvsRunner) -> str | None:

@@ -278,7 +278,7 @@ def route(space: Item, way: Route, iif: str = "lo") -> kernel.Hop:
     if found["type"] in kernel.REFUSED:
         said = f"{source.id} has a route of type {found['type']} to {found['to']}"
         gone = ruled or f"route del {found['type']} {found['to']}"
-        raise Died("route-refuses", f"{said}{_table(found)}", planned, on + entered(name, gone))
+        raise Died("route-refuses", f"{said}{kernel.in_table(found).rstrip(',')}", planned, on + entered(name, gone))
     if found["type"] == "local" and own_address(way):
         return kernel.Hop("lo", None)
     if found["type"] == "local":
@@ -290,7 +290,7 @@ def route(space: Item, way: Route, iif: str = "lo") -> kernel.Hop:
     hop = (kernel.hops(found) or [kernel.Hop("lo", None)])[0]
     if way.switched and (hop.dev != source.interface or hop.via != via):
         leads = f"dev {hop.dev}" + (f" via {hop.via}" if hop.via else "")
-        said = f"the route of {source.id} to {packet.target}{_table(found)} leads elsewhere: {leads}"
+        said = f"the route of {source.id} to {packet.target}{kernel.in_table(found)} leads elsewhere: {leads}"
         raise Died("wrong-route", said, planned, on + entered(name, ruled) if ruled else mend)
     return hop
 
@@ -304,11 +304,6 @@ def own_address(way: Route) -> bool:
         for one in here
         for address in [*one["addresses"], *one["virtual_addresses"]]
     )
-
-
-def _table(found: Item) -> str:
-    """The table of others that a rule of policy routing has led to, in words."""
-    return "" if found["table"] in (*kernel.TABLES, "rule") else f" in table {found['table']}, to which a rule leads,"
 
 
 def neighbor(path: Path, way: Route, space: Item, hop: kernel.Hop) -> None:

@@ -85,6 +85,11 @@ def ruled(space: Item, found: Item, to: str, source: str | None, iif: str = "lo"
     return None
 
 
+def in_table(found: Item) -> str:
+    """The table of others that a rule of policy routing has led to, in words."""
+    return "" if found["table"] in (*TABLES, "rule") else f" in table {found['table']}, to which a rule leads,"
+
+
 def asks_main(space: Item) -> bool:
     """Whether a rule of policy routing leads to the table main."""
     return not space.get("rules") or any(rule["table"] == "main" for rule in space["rules"])

@@ -19,6 +19,8 @@ NUMBERS = {"icmp": 1, "tcp": 6, "udp": 17, "gre": 47, "icmpv6": 58, "ospf": 89}
 NAMES = {"icmpv6": "ipv6-icmp", "ospf": "ospfigp"}
 TYPES = {"icmp": {"echo-request": 8, "echo-reply": 0}, "icmpv6": {"echo-request": 128, "echo-reply": 129}}
 DROPS = ("drop", "reject")
+# Statements by which a packet may go elsewhere: to another interface, to a program that may not be there.
+DIVERTS = ("fwd", "queue", "tproxy")
 NAT = ("dnat", "snat", "masquerade", "redirect")
 # Statements that decide, or that change nothing of what is decided.
 KNOWN = {"match", "counter", "log", "accept", "return", "jump", "goto", *DROPS, *NAT}
@@ -183,11 +185,13 @@ def _chain(chain: Item, rules: list[Item], met: Met, depth: int) -> Ruling | Tra
 def _rule(rule: Item, rules: list[Item], met: Met, depth: int) -> Ruling | Translation | str | None:
     statements = rule.get("expr", ())
     answers = _answers(statements, met)
-    if False in answers or (None in answers and not any(kind in one for one in statements for kind in DROPS)):
+    if False in answers or (
+        None in answers and not any(kind in one for one in statements for kind in (*DROPS, *DIVERTS))
+    ):
         return None
     for one in statements:
         (kind,) = one
-        if kind in DROPS:
+        if kind in (*DROPS, *DIVERTS):
             return _ruling(rule, None not in answers)
         if kind in NAT:
             to = one[kind] or {}

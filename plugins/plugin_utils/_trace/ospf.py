@@ -34,6 +34,8 @@ class Difference(t.NamedTuple):
 
     def mend(self) -> str:
         """The command."""
+        if not self.lines and self.planned.startswith("MTU "):
+            return f"on {self.host}: ip link set {self.dev} mtu {self.planned[4:]}; ansible-playbook site.yml makes it last"
         said = " ".join(f"-c '{line}'" for line in ("configure terminal", f"interface {self.dev}", *self.lines))
         return f"on {self.host}: vtysh {said}; ansible-playbook site.yml makes it last"
 

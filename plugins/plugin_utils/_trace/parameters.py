@@ -39,10 +39,7 @@ def doubts(path: Path, space: Item, dev: str, place: Place) -> None:
         name = f"net.ipv4.conf.{which}.arp_ignore"
         said = f"{place.who} does not answer ARP: {name} is {answers}"
         path.doubt(Died("arp-off", said, f"{name} is 0", place.inside(f"sysctl -w {name}=0")))
-    queue = (space["links"].get(dev) or {}).get("queue")
-    if queue:
-        said = f"{dev} of {place.who} has the queue {queue}, which may drop or delay"
-        path.doubt(Died("queue", said, "no queue of others", place.inside(f"tc -s qdisc show dev {dev}")))
+    queued(path, space, dev, place)
     count, most = space.get("connections"), space.get("connections_most")
     if count and most and count >= most:
         said = f"connection tracking of {place.who} is full: {count} of {most}"
@@ -53,6 +50,17 @@ def doubts(path: Path, space: Item, dev: str, place: Place) -> None:
     for rule in kernel.undecided(space):
         said = f"a rule of policy routing of {place.who} may take it: {rule}"
         path.doubt(Died("policy-routing", said, "no rule of others", place.inside("ip rule show")))
+
+
+def queued(path: Path, space: Item, dev: str, place: Place) -> None:
+    """What may stop a packet at an interface below all rules: a queue, or a program of XDP."""
+    link = space["links"].get(dev) or {}
+    if link.get("queue"):
+        said = f"{dev} of {place.who} has the queue {link['queue']}, which may drop or delay"
+        path.doubt(Died("queue", said, "no queue of others", place.inside(f"tc -s qdisc show dev {dev}")))
+    if link.get("xdp"):
+        said = f"{dev} of {place.who} has a program of XDP, which may drop what comes in"
+        path.doubt(Died("xdp", said, "no program of others", place.inside(f"ip link set {dev} xdp off")))
 
 
 def refused(space: Item, six: bool, place: Place) -> None:

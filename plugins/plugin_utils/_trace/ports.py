@@ -15,7 +15,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.pipeline imp
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.unset import as_read
 from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.model import passes
 from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.openflow import DEFAULT, WITHOUT_RULE
-from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import ends, switch
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import ends, parameters, switch
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.path import SITE, Died, Path, View, sizes
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.way import End, Route
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.policy import Judges, first_packet
@@ -37,10 +37,22 @@ def plugged(view: View, path: Path, end: End, way: Route) -> None:
         raise
     _wired(view, host, end)
     _limited(path, host, name, row)
+    _held(view, path, end, way)
     # Flows alone decide on their bridge; tags count where the bridge switches.
     if not way.keyed or end.guest:
         _tag(host, name, end, row)
     notes.append(f"in {end.bridge}" + (f", VLAN {row['tag']}" if row["tag"] is not None else ", untagged"))
+
+
+def _held(view: View, path: Path, end: End, way: Route) -> None:
+    """What the kernel does at the port itself. A switch in user space gets a packet before the rules for what comes in see it."""
+    host, name = end.host or "", end.port or ""
+    space, place = view.space(host, ""), parameters.Place(host, "", host)
+    parameters.queued(path, space, name, place)
+    if end == way.target:
+        ends.filtered(path, space, "egress", ends.met(way, "", name), place)
+    elif view.bridge(host, end.bridge or "")["datapath_type"] != "netdev":
+        ends.filtered(path, space, "ingress", ends.met(way, name, ""), place)
 
 
 def _wired(view: View, host: str, end: End) -> None:
@@ -229,8 +241,10 @@ def _carries(host: str, name: str, way: Route, planned: Item, row: Item) -> None
     wanted = ",".join(str(one) for one in planned["trunks"])
     mend = f"on {host}: ovs-vsctl set port {name} tag=[] vlan_mode=[] trunks=" + (wanted or "[]")
     carried = f"VLANs {wanted}" if wanted else "all VLANs"
-    if row["tag"] is not None:
-        raise Died("trunks", f"tunnel {name} on {host} is an access port of VLAN {row['tag']}", carried, mend)
+    access = row["vlan_mode"] in ("access", "dot1q-tunnel")
+    if row["tag"] is not None or access:
+        which = f"is an access port of VLAN {row['tag'] or 0}" + (f" (vlan_mode {row['vlan_mode']})" if access else "")
+        raise Died("trunks", f"tunnel {name} on {host} {which}", carried, mend)
     if row["trunks"] and (vlan or 0) not in Vlans().parse(row["trunks"], "trunks"):
         raise Died(
             "trunks", f"tunnel {name} on {host} does not carry VLAN {vlan or 0}, but {row['trunks']}", carried, mend
@@ -261,7 +275,7 @@ def tables(view: View, path: Path, host: str, way: Route, passage: Passage) -> s
             notes.append(switch.in_words(flow, names) + (f" ({rule})" if rule else ""))
     if not passage.reached(traced):
         died = _lost(view, host, bridge, traced, found, names, goal)
-        if died.cause == "wrong-port":
+        if "fdb/show" in died.mend:
             vlan = way.segments[way.source.segment or ""]["vlan"] or 0
             died.mend += f"; then ovs-appctl fdb/del {bridge} {vlan} {way.target.mac}"
         if died.cause == "policy":

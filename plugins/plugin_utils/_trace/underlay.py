@@ -192,6 +192,8 @@ def _deliver(underlay: Underlay, path: Path, space: Item, here: str, came: str, 
         received(underlay.view, here, cable.cards, cable.bridge, outer.entry)
     if not (outer.tunnel and underlay.userspace(here)):
         filtered(path, space, "input", _met(outer, came, ""), parameters.Place(here, "", here))
+    if outer.protocol == "icmp" and not outer.answer:
+        parameters.refused(space, ":" in outer.target, parameters.Place(here, "", here))
     if outer.tunnel:
         path.at(here, "underlay", here, f"arrives at {outer.target}")
     else:
@@ -221,6 +223,7 @@ def _leave(
     if came is not None or not (outer.tunnel and underlay.userspace(here)):
         for hook in ("forward" if came else "output", "postrouting", "egress"):
             filtered(path, space, hook, _met(outer, came or "", hop.dev), parameters.Place(here, "", here))
+    _sent(underlay, path, space, here, hop.dev, outer)
     address = hop.via or outer.target
     after = underlay.owner(address)
     if after is None:
@@ -235,6 +238,15 @@ def _leave(
         return here, None
     beyond = _beyond(underlay, path, space, here, hop, address, after, macs.get(outer.target))
     return after, beyond
+
+
+def _sent(underlay: Underlay, path: Path, space: Item, here: str, dev: str, outer: Outer) -> None:
+    """Out by a card behind an interface, which its own rules and its queue hold even what a switch in user space sends. Of a bond it is one of several."""
+    cable, place = underlay.cable(here, dev), parameters.Place(here, "", here)
+    for card in cable.cards if cable else ():
+        parameters.queued(path, space, card, place)
+        if not (cable and cable.bond):
+            filtered(path, space, "egress", _met(outer, "", card), place)
 
 
 def _sourced(underlay: Underlay, space: Item, here: str, outer: Outer) -> None:
@@ -275,11 +287,12 @@ def _next(underlay: Underlay, path: Path, space: Item, here: str, came: str | No
     if found is None:
         raise _unrouted(underlay, path, here, outer, planned)
     if found["type"] in kernel.REFUSED:
+        ruled = kernel.ruled(space, found, outer.target, outer.source, came or "lo")
         raise Died(
             "route-refuses",
-            f"{here} has a route of type {found['type']} to {found['to']}",
+            f"{here} has a route of type {found['type']} to {found['to']}{kernel.in_table(found).rstrip(',')}",
             planned,
-            f"on {here}: ip route del {found['type']} {found['to']}",
+            f"on {here}: ip {ruled or 'route del ' + found['type'] + ' ' + found['to']}",
         )
     choices = kernel.hops(found)
     if not choices:
@@ -324,7 +337,10 @@ def _unrouted(underlay: Underlay, path: Path, here: str, outer: Outer, planned: 
         if planned
         else f"on {here}: ip route"
     )
-    return Died("no-route", f"{here} has no route to {outer.target}", planned, look)
+    said = f"{here} has no route to {outer.target}"
+    if planned and underlay.view.daemons(here):
+        said += ", though links and neighbors are as planned: its FRR keeps it from the kernel (ip protocol, distance), or a router filters it"
+    return Died("no-route", said, planned, look)
 
 
 def _why_missing(underlay: Underlay, path: Path, here: str, target: str) -> Died | None:
@@ -454,6 +470,11 @@ def _holds(prefix: str, address: str) -> bool:
 
 
 def _daemons(view: View, host: str) -> Died | None:
+    silent = ((view.seen.get(host) or {}).get("frr") or {}).get("hanging")
+    if silent:
+        verb = "does" if len(silent) == 1 else "do"
+        said = f"{' and '.join(silent)} of FRR on {host} {verb} not answer: it hangs"
+        return Died("frr-hangs", said, "FRR runs", f"on {host}: systemctl restart frr")
     running = view.daemons(host)
     router = view.plan["routers"].get(host) or {}
     if running is None or not router.get("managed"):
@@ -590,7 +611,10 @@ def _heard(underlay: Underlay, path: Path, here: str, mine: Cable, far: Cable) -
     trial.at(here, _kind(underlay, here), here)
     try:
         filtered(trial, space, "input", nft.Met(other, OSPF_ROUTERS, "ospf", None, mine.dev, ""), place)
-        filtered(trial, space, "output", nft.Met(own, OSPF_ROUTERS, "ospf", None, "", mine.dev), place)
+        for hook, dev in [(hook, mine.dev) for hook in ("output", "egress")] + [
+            ("egress", card) for card in mine.cards
+        ]:
+            filtered(trial, space, hook, nft.Met(own, OSPF_ROUTERS, "ospf", None, "", dev), place)
     except Died:
         path.hops += trial.hops
         raise

@@ -27,6 +27,9 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.way import 
 
 Item = t.Dict[str, t.Any]
 
+# What is seen of a loss wherever the reason is.
+SYMPTOMS = ("arp-unanswered",)
+
 
 def follow(way: Route, seen: t.Mapping[str, Item]) -> Item:
     """One direction: the hops, the end if it dies, and doubts that only measured loss makes a cause."""
@@ -130,8 +133,10 @@ def _leg(view: View, path: Path, before: Route | None, leg: Route) -> None:
         return
     if before is None:
         path.at(source.host, "guest" if source.guest else "endpoint", source.id)
+        _linked(view, path, leg)
         ends.leave(view, path, leg)
     else:
+        _linked(view, path, leg)
         edges.through(view, path, before, leg)
     if not leg.switched:
         return
@@ -147,6 +152,16 @@ def _leg(view: View, path: Path, before: Route | None, leg: Route) -> None:
         for number in range(len(hosts)):
             _through(view, path, leg, hosts, number)
     ports.plugged(view, path, target, leg)
+
+
+def _linked(view: View, path: Path, leg: Route) -> None:
+    """An interface without a carrier has no routes in the end: its port is the reason, and not the endpoint."""
+    source = leg.source
+    known = source.space is not None and not source.guest and leg.switched
+    spaces = view.host(source.host or "")["spaces"] if known else {}
+    link = spaces.get(source.space, {"links": {}})["links"].get(source.interface)
+    if link and link["up"] and not link["carrier"]:
+        _first(path, lambda trial: ports.plugged(view, trial, source, leg))
 
 
 def _routed(view: View, path: Path, way: Route) -> None:
@@ -334,6 +349,11 @@ def _active(way: Route, seen: t.Mapping[str, Item]) -> Route:
     return way.with_active(holds)
 
 
+def _suspect(doubts: t.Sequence[Item]) -> Item | None:
+    """Of doubts, the first that is a reason: who gets no answer may be told of by what follows from one."""
+    return next((one for one in doubts if one["cause"] not in SYMPTOMS), next(iter(doubts), None))
+
+
 def judge(way: Route, seen: t.Mapping[str, Item], measured: Item | None) -> Item:
     """Both directions and the verdict.
 
@@ -346,8 +366,8 @@ def judge(way: Route, seen: t.Mapping[str, Item], measured: Item | None) -> Item
     answered = bool(measured and measured.get("received")) and not (died and died["cause"] == "duplicate-address")
     lost = bool(measured and measured.get("sent")) and not answered and not _only_pings_die(way, seen)
     if not died and lost:
-        # Of doubts, the last is nearest to the reason: who gets no packet is not asked.
-        died = next(iter([*there["doubts"][::-1], *back["doubts"][::-1]]), None)
+        # The last is nearest to the reason: who gets no packet is not asked.
+        died = _suspect([*there["doubts"][::-1], *back["doubts"][::-1]])
     direction = "there" if died in (there["died"], *there["doubts"]) else "back"
     alive = answered if measured and way.packet.protocol == "icmp" and answered else not died and not lost
     return {

@@ -5,15 +5,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
+import socket
 import stat
 import subprocess
+import threading
 import typing as t
 
 import pytest
 
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import vtysh
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.reader import HangsError, frr_runner
 
 TEXT = "".join(f"ip route 10.{number // 256}.{number % 256}.0/24 blackhole\n" for number in range(5000))
 
@@ -75,3 +79,44 @@ def test_what_the_processes_say_of_themselves_is_left_out() -> None:
 
 def test_what_is_shown_needs_no_pipe() -> None:
     assert vtysh.shown("ip route 10.0.0.0/8 Null0\n").splitlines()[-1] == "vtysh -f change.conf"
+
+
+def test_a_daemon_that_takes_a_connection_and_says_nothing_hangs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
+    """Beside one that answers, and the socket of one that is gone."""
+    monkeypatch.setattr(vtysh, "SOCKETS", str(tmp_path / "*.vty"))
+    monkeypatch.setattr(vtysh, "ANSWER", 0.5)
+    with contextlib.ExitStack() as stack:
+        made = {}
+        for name in ("bgpd", "ospfd", "zebra"):
+            made[name] = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+            made[name].bind(str(tmp_path / f"{name}.vty"))
+            made[name].listen()
+        made["bgpd"].close()
+
+        def answer() -> None:
+            link, _address = made["zebra"].accept()
+            with link:
+                link.recv(100)
+                link.sendall(b"FRRouting\0\0\0\0")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        assert vtysh.hanging() == ["ospfd"]
+        thread.join(10)
+
+
+def test_who_looks_waits_shorter_and_is_told_which_daemon_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Hanging:
+        """A module whose command does not end."""
+
+        @staticmethod
+        def run_command(argv: list[str], **_options: t.Any) -> tuple[int, str, str]:
+            assert argv[2] == "20"
+            return 124, "", ""
+
+    monkeypatch.setattr(vtysh, "hanging", lambda: ["ospfd"])
+    with pytest.raises(HangsError, match="^vtysh had no answer of FRR in 20 s; restart it: ospfd does not") as raised:
+        frr_runner(Hanging(), vtysh.LOOK).run(["vtysh", "-c", "show version"])
+    assert raised.value.daemons == ["ospfd"]

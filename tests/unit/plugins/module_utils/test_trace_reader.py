@@ -66,3 +66,58 @@ def test_a_vrf_is_no_bridge_and_its_rule_is_no_doubt() -> None:
     assert [(rule["priority"], rule["dst"], rule["action"]) for rule in found["rules6"]] == [
         (5, "2001:db8::/64", "prohibit")
     ]
+
+
+def test_a_switch_that_does_not_answer_is_asked_once() -> None:
+    """Each question would wait for as long; one that it refuses says nothing of the next."""
+    hung = "2026-11-29T23:36:40Z|00001|fatal_signal|WARN|terminating with signal 14 (Alarm clock)"
+    refused = "no such bridge\novs-appctl: ovs-vswitchd: server returned an error"
+    asked: t.List[t.Sequence[str]] = []
+
+    class Switch:
+        said = hung
+
+        def run(self, argv: t.Sequence[str]) -> t.Tuple[int, str, str]:
+            asked.append(argv)
+            return 1, "", self.said
+
+    questions = [{"name": name, "bridge": "br-int", "flow": "icmp"} for name in ("there", "back")]
+    found = reader._traces(t.cast(t.Any, Switch()), questions)
+    assert set(found.values()) == {"error: ovs-appctl: no answer of ovs-vswitchd in 10 s"} and len(asked) == 1
+    Switch.said = refused
+    reader._traces(t.cast(t.Any, Switch()), questions)
+    assert len(asked) == 3
+
+
+def test_a_program_of_xdp_is_seen() -> None:
+    assert reader._link({**link(), "xdp": {"mode": 2, "prog": {"id": 7}}})["xdp"] is True
+    assert reader._link(link())["xdp"] is False
+
+
+def test_older_nft_tell_the_interfaces_of_a_chain_as_text_alone() -> None:
+    chains = [{"chain": {"family": "netdev", "table": "t", "name": name, "hook": "egress"}} for name in ("o", "i", "n")]
+    said = """table netdev t {
+	chain o {
+		type filter hook egress device "eth1" priority filter; policy drop;
+	}
+
+	chain i {
+		type filter hook ingress devices = { a, "b.10" } priority filter; policy accept;
+	}
+
+	chain n {
+		type filter hook ingress device v-web2 priority filter; policy accept;
+	}
+}
+"""
+    asked: t.List[t.Sequence[str]] = []
+
+    class Nft:
+        def run(self, argv: t.Sequence[str]) -> t.Tuple[int, str, str]:
+            asked.append(argv)
+            return 0, said, ""
+
+    reader._place(t.cast(t.Any, Nft()), ["ip", "netns", "exec", "x"], chains)
+    assert [one["chain"]["dev"] for one in chains] == [["eth1"], ["a", "b.10"], ["v-web2"]]
+    reader._place(t.cast(t.Any, Nft()), [], chains)
+    assert asked == [["ip", "netns", "exec", "x", "nft", "list", "ruleset", "netdev"]]

@@ -19,6 +19,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import (
     counters,
     draw,
     kernel,
+    ospf,
     switch,
     underlay,
     walk,
@@ -165,6 +166,13 @@ def rules(hook: str, *expr: dict, policy: str = "accept") -> list:
         {"chain": chain},
         *({"rule": {"family": "inet", "table": "t", "chain": "c", "expr": list(expr)}} for _one in expr[:1]),
     ]
+
+
+def at_interface(hook: str, device: str, *expr: dict) -> list:
+    """A rule at an interface."""
+    place = {"family": "netdev", "table": "t"}
+    chain = {**place, "name": "c", "hook": hook, "dev": device, "prio": 0, "policy": "accept"}
+    return [{"chain": chain}, {"rule": {**place, "chain": "c", "handle": 2, "expr": list(expr)}}]
 
 
 def both(*changes):
@@ -446,6 +454,14 @@ def test_a_doubt_is_a_cause_only_when_packets_are_lost():
     assert verdict(seen, measured=SILENT)["died"]["cause"] == "arp-unanswered"
 
 
+def test_a_reason_on_the_way_back_is_told_before_what_follows_from_it():
+    seen = copy.deepcopy(SOUND)
+    neighbor("kvm1", "web1", "eth0", "10.1.1.66", None, "FAILED")(seen)
+    put(link("kvm2", "", "eth1"), queue="tbf")(seen)
+    died = verdict(seen, measured=SILENT)["died"]
+    assert (died["cause"], died["direction"], died["at"]["name"]) == ("queue", "back", "kvm2")
+
+
 def test_a_loss_that_nothing_explains_is_found_by_counters():
     report = verdict(copy.deepcopy(SOUND), measured=SILENT)
     assert report["undecided"]
@@ -642,7 +658,7 @@ def test_the_switch_says_why_it_drops_a_learned_address():
     answer("kvm1", WEB, trace_text("br-int", step, "drop"))(seen)
     died = verdict(seen)["died"]
     assert died["cause"] == "flow" and "(learned port is input port, dropping)" in died["because"]
-    assert died["mend"] == "on kvm1: ovs-appctl fdb/show br-int"
+    assert died["mend"].startswith("on kvm1: ovs-appctl fdb/show br-int; then ovs-appctl fdb/del br-int 10 ")
 
 
 @pytest.mark.parametrize("protected", [False, True])
@@ -761,8 +777,47 @@ SUSPECTS = {
     ),
     "policing": (put(port("kvm1", "br-int", "v-web1"), policing=8), WEB, "policing", "v-web1"),
     "TTL of a tunnel": (options(port("kvm1", "br-int", "gre-kvm2"), ttl="1"), WEB, "tunnel-option", "gre-kvm2"),
+    "queue of a port": (put(link("kvm2", "", "v-web2"), queue="netem"), WEB, "queue", "v-web2"),
+    "queue of a card": (put(link("kvm1", "", "eth1"), queue="tbf"), WEB, "queue", "kvm1"),
+    "program of XDP": (put(link("kvm2", "web2", "eth0"), xdp=True), WEB, "xdp", "kvm2/web2"),
+    "impairment of a card": (
+        put(the_space("kvm1"), firewall=at_interface("egress", "eth1", GRE, {"mangle": {}}, {"fwd": {"dev": "lo"}})),
+        WEB,
+        "firewall",
+        "kvm1",
+    ),
 }
 CERTAIN = {
+    "rule at a card": (
+        put(the_space("kvm1"), firewall=at_interface("egress", "eth1", GRE, DROP)),
+        WEB,
+        "firewall",
+        "kvm1",
+    ),
+    "rule at the target's port": (
+        put(the_space("kvm2"), firewall=at_interface("egress", "v-web2", DROP)),
+        WEB,
+        "firewall",
+        "v-web2",
+    ),
+    "pings ignored by a host": (put(the_space("r1"), echo_ignored=1), ("kvm1", "r1"), "echo-ignored", "r1"),
+    "mode of a tunnel's port": (put(port("kvm1", "br-int", "gre-kvm2"), vlan_mode="access"), WEB, "trunks", "gre-kvm2"),
+    "port down at the sender": (
+        both(
+            put(link("kvm1", "", "v-web1"), up=False, carrier=False),
+            put(link("kvm1", "web1", "eth0"), carrier=False),
+            unrouted("kvm1", "10.1.1.0/24", "web1"),
+        ),
+        WEB,
+        "port-down",
+        "v-web1",
+    ),
+    "ovs-vswitchd hangs": (
+        answer("kvm2", WEB, "error: ovs-appctl: no answer of ovs-vswitchd in 10 s"),
+        WEB,
+        "ovs-down",
+        "br-int",
+    ),
     "enslaved": (put(link("kvm2", "web2", "eth0"), master="br9"), WEB, "enslaved", "kvm2/web2"),
     "echo ignored": (put(the_space("kvm2", "web2"), echo_ignored=1), WEB, "echo-ignored", "kvm2/web2"),
     "own address": (
@@ -881,7 +936,7 @@ def without_adjacency(changed: dict | None = None, host: str = "r1") -> dict:
         ({"dead_interval": 9}, "has the dead interval 9", "ip ospf dead-interval 2"),
         ({"authentication": "message-digest"}, "authenticates by message-digest", "no ip ospf authentication"),
         ({"router_id": PLAN["routers"]["kvm2"]["router_id"]}, "has the router ID", "ospf router-id"),
-        ({"mtu": 1400}, "has the MTU 1400, and the other end 1500", "vtysh"),
+        ({"mtu": 1400}, "has the MTU 1400, and the other end 1500", "mtu 1500"),
     ],
 )
 def test_an_adjacency_that_is_missing_is_told_by_what_differs_and_at_which_end(host, dev, changed, says, mends):
@@ -890,7 +945,7 @@ def test_an_adjacency_that_is_missing_is_told_by_what_differs_and_at_which_end(h
     died = verdict(without_adjacency(changed, host), WEB)["died"]
     assert died["cause"] == "adjacency" and died["at"]["host"] == host, died
     assert says in died["because"] and f"OSPF on {dev} of {host}" in died["because"], died
-    assert mends in died["mend"] and f"on {host}: vtysh" in died["mend"] and f"interface {dev}" in died["mend"]
+    assert mends in died["mend"] and died["mend"].startswith(f"on {host}: ") and dev in died["mend"]
 
 
 # What `show ip ospf vrf all interface json` said of an interface in FRR 8.4.4, and what FRR 10.3 adds.
@@ -985,6 +1040,37 @@ def test_an_adjacency_whose_ends_are_alike_lacks_a_key_or_a_rule_drops_its_packe
     seen["kvm2"]["spaces"][""]["firewall"] = [{"chain": chain}, {"rule": rule}]
     died = verdict(seen, WEB)["died"]
     assert (died["cause"], died["at"]["host"]) == ("firewall", "kvm2") and "protocol 89" in died["because"]
+
+
+def test_a_daemon_that_hangs_is_named_where_it_runs():
+    """Its neighbors have no route any more, and FRR on its host says nothing at all."""
+    seen = copy.deepcopy(SOUND)
+    unrouted("kvm1", "192.168.200.2")(seen)
+    seen["r1"]["frr"] = {"failed": True, "msg": "vtysh had no answer", "hanging": ["ospfd"]}
+    died = verdict(seen)["died"]
+    assert (died["cause"], died["at"]["name"], died["because"]) == (
+        "frr-hangs",
+        "r1",
+        "ospfd of FRR on r1 does not answer: it hangs",
+    )
+    assert died["mend"] == "on r1: systemctl restart frr"
+
+
+def test_a_rule_that_leads_a_router_to_a_table_of_others_is_taken_away():
+    seen = copy.deepcopy(SOUND)
+    routed("r1", "default", type="unreachable", table="77")(seen)
+    seen["r1"]["spaces"][""]["rules"] = [
+        {**RULE, "decided": True, "dst": "192.168.200.2", "action": None, "table": "77"},
+        MAIN,
+    ]
+    died = verdict(seen)["died"]
+    assert died["because"].endswith("unreachable to default in table 77, to which a rule leads")
+    assert died["mend"] == "on r1: ip rule del priority 9"
+
+
+def test_the_smaller_mtu_of_a_link_is_mended_at_its_interface():
+    said = ospf.Difference("r1", "eth2", "has the MTU 1400, and the other end 1500", "MTU 1500", ()).mend()
+    assert said == "on r1: ip link set eth2 mtu 1500; ansible-playbook site.yml makes it last"
 
 
 def test_an_address_that_its_owner_does_not_announce_is_told_there():
