@@ -301,6 +301,35 @@ def test_drift_runs_the_roles_of_site_in_its_order_and_in_check_mode():
     assert all(task["vars"] == {"fabric_check": True} for task in includes)
 
 
+# What a comparison asks besides: the host answers, and its namespaces were compared before the moves.
+OWN_CONDITIONS = {"drift_others is not unreachable", "(kvm_host_made_namespaces | default({})).kept is defined"}
+# What the pattern of a play says by itself.
+PATTERNS = {"kvm_hosts": {"inventory_hostname in fabric_plan.hosts"}}
+
+
+def conditions(task: dict[str, t.Any]) -> set[str]:
+    given_ = task.get("when", [])
+    return set(given_ if isinstance(given_, list) else [given_])
+
+
+def test_drift_compares_where_site_changes_and_nowhere_else():
+    """Each role has the same conditions in both, so that neither forgets a host that the other knows."""
+    wanted: dict[tuple[str, str], set[str]] = {}
+    for play in yaml.safe_load((CHECKOUT / "playbooks/site.yml").read_text(encoding="utf-8")):
+        hosts = PATTERNS.get(play["hosts"], set())
+        wanted.update({(role["role"], "main.yml"): hosts for role in play.get("roles", ())})
+        included = [task for task in play.get("tasks", ()) if module_of(task) == "include_role"]
+        wanted.update({called(task): hosts | conditions(task) for task in included})
+    tasks = yaml.safe_load((CHECKOUT / "roles/drift/tasks/main.yml").read_text(encoding="utf-8"))
+    found = {
+        called(task): (conditions(block) | conditions(task)) - OWN_CONDITIONS
+        for block in tasks
+        for task in block.get("block", ())
+    }
+    assert len(found) == 10
+    assert found == {name: wanted[name] for name in found}
+
+
 def called(task: dict[str, t.Any]) -> tuple[str, str]:
     role = task["ansible.builtin.include_role"]
     return role["name"], role.get("tasks_from", "main.yml")
