@@ -337,16 +337,31 @@ def _only_pings_die(way: Route, seen: t.Mapping[str, Item]) -> bool:
     return bool(follow(echo, seen)["died"] or follow(echo.reversed(), seen)["died"])
 
 
-def _active(way: Route, seen: t.Mapping[str, Item]) -> Route:
-    """The way by the hosts where edges are active: those that have the virtual addresses."""
+def _actives(way: Route, seen: t.Mapping[str, Item]) -> list[Route]:
+    """The ways by the hosts where edges are active: those that have the virtual addresses. There is one, unless two routers of VRRP do not hear each other."""
     if len(way.alternatives()) == 1:
-        return way
+        return [way]
 
     def holds(host: str, namespace: str, address: str) -> bool:
         space = (seen.get(host) or {}).get("spaces", {}).get(namespace)
         return bool(space and kernel.has_address(space, address))
 
-    return way.with_active(holds)
+    return way.actives(holds) or [way]
+
+
+def _rivals(ways: t.Sequence[Route], there: Item) -> None:
+    """Note edges that are active on more than one host, at their hop."""
+    ends_ = [(leg.target, way.crossing.edge_of(leg.target)) for way in ways for leg in way.crossed]
+    for number, hop in enumerate(there["hops"]):
+        edge = next((edge for end, edge in ends_ if edge and hop["kind"] == "edge" and end.host == hop["host"]), None)
+        hosts = dict.fromkeys(str(end.host) for end, one in ends_ if edge and one and one["name"] == edge["name"])
+        if edge and len(hosts) > 1:
+            said = f"edge {edge['name']} is active on {' and '.join(hosts)} at once, so that each answers for its addresses"
+            look = f"on {' and '.join(hosts)}: journalctl -u 'overloom-keepalived-*'"
+            rival = Died("duplicate-address", said, "one of them is active", look).data(number)
+            there["doubts"].append(rival)
+            there["remarks"].append(rival)
+            return
 
 
 def _suspect(doubts: t.Sequence[Item]) -> Item | None:
@@ -359,8 +374,10 @@ def judge(way: Route, seen: t.Mapping[str, Item], measured: Item | None) -> Item
 
     measured: what the module probe observed of the packet, or None. What comes back decides for ICMP: nothing that was read can contradict it.
     """
-    way = _active(way, seen)
+    ways = _actives(way, seen)
+    way = ways[0]
     there, back = follow(way, seen), follow(way.reversed(), seen)
+    _rivals(ways, there)
     died = there["died"] or back["died"]
     # An answer is none when somebody else gives it.
     answered = bool(measured and measured.get("received")) and not (died and died["cause"] == "duplicate-address")

@@ -132,13 +132,14 @@ class Route:
         chosen = [dict(zip(several, hosts)) for hosts in itertools.product(*several.values())]
         return [Route(self.plan, *self.asked, active) for active in chosen] if several else [self]
 
-    def with_active(self, holds: t.Callable[[str, str, str], bool]) -> Route:
-        """The way by the hosts that have the virtual addresses. holds: whether a host's namespace has an address."""
+    def actives(self, holds: t.Callable[[str, str, str], bool]) -> list[Route]:
+        """The ways by the hosts that have the virtual addresses, which should be one. holds: whether a host's namespace has an address."""
+        found = []
         for way in self.alternatives():
             edges = [(leg.target, way.crossing.edge_of(leg.target)) for leg in way.crossed]
             if all(holds(end.host or "", end.space or "", end.address) for end, edge in edges if edge):
-                return way
-        return self
+                found.append(way)
+        return found
 
     @property
     def legs(self) -> list[Route]:

@@ -324,12 +324,16 @@ def test_an_edge_on_two_hosts_is_crossed_where_it_is_active():
     way = Route(plan, *ROUTED, PING)
     assert [[leg.target.host for leg in one.legs] for one in way.alternatives()] == [["kvm1", "kvm3"], ["kvm2", "kvm3"]]
     assert "edge" in way.questions()["kvm1"]["namespaces"] and "edge" in way.questions()["kvm2"]["namespaces"]
-    active = way.with_active(
-        lambda host, namespace, address: (host, namespace, address) == ("kvm2", "edge", "10.1.1.1")
-    )
+    (active,) = way.actives(lambda host, namespace, address: (host, namespace, address) == ("kvm2", "edge", "10.1.1.1"))
     assert [leg.source.id for leg in active.legs] == ["kvm1/web1", "kvm2/edge-db"]
     assert active.legs[1].source.address == "10.1.2.1"
-    assert way.with_active(lambda *_any: False) is way
+    assert not way.actives(lambda *_any: False)
+    both = way.actives(lambda *_any: True)
+    there = {"hops": [{"host": "kvm1", "kind": "port"}, {"host": "kvm1", "kind": "edge"}], "doubts": [], "remarks": []}
+    walk._rivals(both, there)
+    assert there["remarks"] == there["doubts"] and there["doubts"][0]["hop"] == 1
+    assert "is active on kvm1 and kvm2 at once" in there["doubts"][0]["because"]
+    walk._rivals(both[:1], {**there, "doubts": None, "remarks": None})
 
 
 def test_a_capture_has_its_points_on_each_segment_and_the_header_that_nat_makes():
