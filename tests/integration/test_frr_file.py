@@ -589,6 +589,35 @@ def test_a_route_that_frr_refuses_takes_none_of_ours_with_it(crowded: harness.Ho
     assert saved(crowded) == REFUSED
 
 
+ALONE = """\
+frr defaults traditional
+hostname a
+! theirs
+ip route 10.97.0.0/16 blackhole
+ip route 10.99.0.0/16 192.0.2.7 label 16/17
+vrf V1
+ ip route 10.98.0.0/16 blackhole
+exit-vrf
+"""
+
+
+def test_a_route_is_parted_from_one_that_frr_refuses_where_nothing_else_does_so(crowded: harness.Host) -> None:
+    start(crowded, ALONE)
+    # FRR by itself takes none of theirs, and those of V1 into the default VRF.
+    wait(lambda: "\nip route 10.98.0.0/16 blackhole\n" in running(crowded), "a route of V1 in the default VRF")
+    before = running(crowded)
+    assert not re.search("10.97|10.99|vrf V1", before)
+    discard = {"prefix": "10.9.0.0/16", "discard": "blackhole"}
+    options = {"routes": [discard, {**discard, "vrf": "V1"}], "purge": True}
+    holds(crowded, "frr_static", options)
+    assert "\nip route 10.9.0.0/16 blackhole\n" in running(crowded)
+    assert "vrf V1\n ip route 10.9.0.0/16 blackhole\n" in running(crowded)
+    crowded.apply("frr_static", {"routes": [], "purge": True})
+    assert saved(crowded) == ALONE
+    restart(crowded)
+    wait(lambda: running(crowded) == before, "what ran at first", 10)
+
+
 UNDONE = """\
 router rip
  network eth2

@@ -42,6 +42,10 @@ _LONGEST = 4000
 _ENDED = -2
 # Stands before each closing of a block that nobody had closed, so that it goes again with what it was needed for.
 CLOSED = "! closed for what overloom.fabric put behind it"
+# An empty block that parts our lines from those that FRR refuses, with what tells that it is ours. It has no closing: should its first line be
+# refused with one of ours, that would end the configuration.
+PARTING = "interface lo"
+PARTED = "! parts what overloom.fabric put before it from what FRR refuses"
 # Blocks lie five deep in FRR; each round settles at least one level.
 _ROUNDS = 9
 
@@ -357,6 +361,11 @@ class _Node:
         """Whether the closing that follows is ours."""
         return self.line.raw.strip() == CLOSED and not self.line.dead
 
+    @property
+    def parting(self) -> bool:
+        """Whether it is a block of ours that parts lines."""
+        return self.line.opens and any(inner.line.raw.strip() == PARTED for inner in self.inside)
+
     def closed(self, depth: int | None = None) -> bool:
         """Whether the block is closed in words, which may stand in a block within that nobody closed."""
         depth = len(self.line.path) if depth is None else depth
@@ -464,6 +473,7 @@ class Editor:
             for node in self.found.get(address, ()):
                 self.drop(node)
         self.prune(self.top)
+        self.unpart()
         counted: collections.Counter[tuple[Address, str]] = collections.Counter()
         added: set[tuple[Address, str]] = set()
         self.count(self.top, (), counted, added)
@@ -586,7 +596,7 @@ class Editor:
         late = max(undone, default=0) > place
         place = max([place, *undone])
         if around is self.top and after is None and self.refused and self.grammar.together(line):
-            place, late = self.apart(place), True
+            place, late = self.part(self.apart(place)), True
         around.inside.insert(place, node)
         around.last = (rank, place + 1) if after is None and not late else (-1, 0)
         for one, _line in entries:
@@ -613,6 +623,23 @@ class Editor:
         behind = [number + 1 for number in blocks if number >= place and not self.top.inside[number].dead]
         return next((number for number in (place, *before, *behind) if not self.fails(number)), place)
 
+    def part(self, place: int) -> int:
+        """A place where nothing stands together with a line that FRR refuses, made where there is none: ahead of the lines of its kind."""
+        if not self.fails(place):
+            return place
+        nodes = self.top.inside
+        begin = next((number for number in range(place - 1, -1, -1) if self.parts(nodes[number])), -1)
+        kin = (number for number in range(begin + 1, len(nodes)) if self.together(nodes[number]))
+        first = next(kin)
+        parting = _Node(Line(f"{PARTING}{self.eol}", PARTING, (), True), [((PARTING,), PARTING)], self.top, added=True)
+        parting.inside.append(_Node(Line(f"{PARTED}{self.eol}"), (), parting, added=True))
+        nodes.insert(first, parting)
+        return first
+
+    def together(self, node: _Node) -> bool:
+        """Whether a line, or what is in a block, is taken as a whole with the lines of its kind nearby."""
+        return self.grammar.together(node.entries[0][1] if node.entries else node.line.text)
+
     def fails(self, place: int) -> bool:
         """Whether a line at a place outside blocks would be refused with another one."""
         nodes = self.top.inside
@@ -622,11 +649,7 @@ class Editor:
 
     def parts(self, node: _Node) -> bool:
         """Whether what stands before a block is not taken together with what follows it."""
-        return (
-            node.line.opens
-            and not node.gone
-            and not self.grammar.together(node.entries[0][1] if node.entries else node.line.text)
-        )
+        return node.line.opens and not node.gone and not self.together(node)
 
     def indent(self, around: _Node) -> str:
         """The spaces before the lines of a block."""
@@ -664,6 +687,18 @@ class Editor:
             ):
                 self.drop(node)
 
+    def unpart(self) -> None:
+        """Take away the blocks that part nothing any more, as our lines ahead of them have gone."""
+        ahead: _Node | None = None
+        for node in self.top.inside:
+            if node.gone or not node.setting:
+                continue
+            if node.parting and not (ahead and self.together(ahead)):
+                for one in (node, *node.inside):
+                    one.gone = True
+            else:
+                ahead = node
+
     def write(self, around: _Node, out: _Out) -> None:
         """The lines of a block."""
         moved = marked = False
@@ -688,6 +723,8 @@ class Editor:
         """The lines in a block, and its closing if it is ours."""
         self.write(node, out)
         indent = node.line.raw[: len(node.line.raw) - len(node.line.raw.lstrip(" \t"))]
+        if node.parting:
+            return
         if node.added:
             out.close()
             out.raws.append(f"{indent}{closing(node.line.text)}{self.eol}")
@@ -735,7 +772,9 @@ def counted(lines: t.Sequence[Line], meant: t.Sequence[Entries]) -> collections.
     editor = Editor(
         lines, meant, Grammar(lambda _line: False, lambda _line: 5, lambda _line: False, lambda _address: ())
     )
-    return editor.change({}).lines
+    found: collections.Counter[tuple[Address, str]] = collections.Counter()
+    editor.count(editor.top, (), found, set())
+    return found
 
 
 def undoes(line: str, other: str) -> bool:

@@ -48,9 +48,10 @@ class File(t.NamedTuple):
         """The lines behind a block that have another place, or none, when it is refused; its closing where none follows."""
         behind = range(inside.stop, len(self.lines))
         lost = [n for n in behind if self.lines[n].text and _place(self.lines[n]) != _place(again[n])]
-        last = inside.stop - 1
-        if not lost and inside and _end(self.lines[last]) != _end(again[last]):
-            return [last]
+        # A remark is nothing that FRR could lose.
+        read = [n for n in inside if self.lines[n].text or self.lines[n].closes]
+        if not lost and read and _end(self.lines[read[-1]]) != _end(again[read[-1]]):
+            return read[-1:]
         return lost
 
     def read(self, lost: t.Sequence[int]) -> set[int]:

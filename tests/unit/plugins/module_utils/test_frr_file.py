@@ -224,6 +224,25 @@ def test_a_file_that_frr_would_read_otherwise_without_our_closing_keeps_it() -> 
     assert text == made.closed
 
 
+def test_a_block_parts_our_routes_from_those_that_frr_refuses() -> None:
+    theirs = "hostname a\n! theirs\nip route 10.1.0.0/16 blackhole\nip route 10.2.0.0/16 192.0.2.1 label 16\n"
+    in_vrf = ("vrf A", *SECOND)
+    parted = f"{conf.PARTING}\n{conf.PARTED}\n"
+
+    def refusing(text: str, changes: t.Mapping[tuple[str, ...], str | None]) -> str:
+        lines = [
+            one._replace(refused="label" in one.text) for one in conf.by_indentation(text, frr_setting.BLOCK.match)
+        ]
+        return conf.Editor(lines, frr_saved.meanings(lines), frr_saved.GRAMMAR).change(changes).text
+
+    first = refusing(theirs, {FIRST: FIRST[0]})
+    assert first == theirs.replace("! theirs\n", f"! theirs\n{FIRST[0]}\n{parted}")
+    both = refusing(first, {in_vrf: SECOND[0]})
+    assert both == first.replace(parted, f"vrf A\n {SECOND[0]}\nexit-vrf\n{parted}")
+    assert refusing(refusing(both, {FIRST: None}), {in_vrf: None}) == theirs
+    assert refusing(both, {FIRST: None, in_vrf: None}) == theirs
+
+
 def by_grammar(_argv: t.Sequence[str], asked: str | None) -> tuple[int, str, str]:
     """A vtysh that knows VRFs, with their routes, and routes."""
     inside, said = 4, []
