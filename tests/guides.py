@@ -32,7 +32,7 @@ PAGES = ("README.md", "CONTRIBUTING.md", "docs/*.md", "docs/scenarios/*.md")
 BY_THE_SCENARIO = re.compile(
     r"ansible-playbook -i inventory/\w+ "
     r"(playbooks/(lab|verify|teardown|lab_down|up|down)\.yml( -e stack_web_count=3)?|site\.yml|molecule/shared/bird\.yml|molecule/vxlan/peer\.yml"
-    r"|molecule/netns_service/website\.yml)\s*(#.*)?$"
+    r"|molecule/netns_service/website\.yml|molecule/ovn_cluster/prepare\.yml)\s*(#.*)?$"
 )
 TIMEOUT = 1200
 DEFAULT_LAB = pathlib.Path("/run/overloom/labs/lab")

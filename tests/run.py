@@ -54,6 +54,7 @@ NOT_IN_SHORT = (
     "molecule-gre",
     "molecule-moves",
     "molecule-openflow",
+    "molecule-ovn_cluster",
     "molecule-stack",
     "molecule-vxlan",
 )

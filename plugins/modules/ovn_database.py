@@ -40,7 +40,7 @@ options:
     type: dict
     suboptions:
       private_key:
-        description: File of the private key.
+        description: File of the private key. With O(cluster) it is refused if everybody can read it.
         type: path
       certificate:
         description: File of the certificate.

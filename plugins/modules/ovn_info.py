@@ -18,7 +18,8 @@ options:
   gather:
     description:
       - What to read. V(chassis), V(bindings) and V(progress) come from the southbound database, V(northbound) from the northbound one. V(cluster) is
-        what the servers of both say of the cluster they are in, as M(overloom.fabric.ovn_database) returns it.
+        what the servers of both say of the cluster they are in, as M(overloom.fabric.ovn_database) returns it; of a
+        stand-alone one, also how many C(rows) it has by somebody's intent.
     type: list
     elements: str
     choices: [chassis, bindings, progress, northbound, cluster]
@@ -108,7 +109,7 @@ cluster:
   description: What each database is, and as a member of a cluster, of what servers that is and which of them is the leader.
   returned: when asked for
   type: dict
-  sample: {northbound: {model: standalone}, southbound: {model: standalone}}
+  sample: {northbound: {model: standalone, rows: 7}, southbound: {model: standalone, rows: 0}}
 spawned:
   description: How many processes the module started.
   returned: always

@@ -149,7 +149,7 @@ def test_a_cluster_is_made_of_what_is_there_outlives_its_leader_and_reboots_and_
         assert host.run(["cat", DEFAULTS]) == KEPT.replace("=--ovn-northd-n-threads=2", '="--ovn-northd-n-threads=2"')
         wait_for(functools.partial(host.exists, "/run/ovn/ovnnb_db.sock"), "the database does not come back")
         assert not host.exists("/etc/ovn/ovn-northd-db-params.conf")
-        assert seen(host) == {"model": "standalone"} and switches(host) == ["after", "rebooted", "theirs"]
+        assert seen(host) == {"model": "standalone", "rows": 3} and switches(host) == ["after", "rebooted", "theirs"]
         add(host, "alone")
 
 
@@ -205,9 +205,14 @@ def test_members_northd_and_clients_meet_by_tls(fresh: Hosts) -> None:
     fresh[0].run(["mkdir", "-p", "/etc/ovn-test"])
     made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=all"]
     fresh[0].run([*made, "-keyout", key, "-out", certificate])
+    fresh[0].run(["chmod", "0644", key])
+    open_to_all = fresh[0].module("ovn_database", {**member(0), "ssl": files}, ok=False)
+    assert f"ssl.private_key: everybody can read {key}; give it the mode 0600" in open_to_all["msg"]
+    fresh[0].run(["chmod", "0600", key])
     for host in fresh[1:]:
         for path in (key, certificate):
             host.write(path, fresh[0].run(["cat", path]))
+        host.run(["chmod", "0600", key])
     for number, host in enumerate(fresh):
         host.apply("ovn_database", {**member(number), "ssl": files})
     fresh[0].apply("ovn_database", {"northbound": ["pssl:6641"], "southbound": ["pssl:6642"]})

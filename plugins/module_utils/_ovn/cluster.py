@@ -435,6 +435,8 @@ def _check_host(ssl: t.Mapping[str, str]) -> None:
     for name, path in ssl.items():
         if not os.path.exists(path):
             raise FabricError(f"ssl.{name}: there is no file {path}; put it on this host first")
+        if name == "private_key" and os.stat(path).st_mode & 0o007:
+            raise FabricError(f"ssl.{name}: everybody can read {path}; give it the mode 0600")
 
 
 def _await_leader(runner: Runner, found: Found) -> list[str]:
@@ -465,7 +467,8 @@ def run(module: Module) -> None:
             raise FabricError(
                 "cluster and listeners are declared in one task; give northbound and southbound in a task after it, as they are in the cluster's databases"
             )
-        _check_host(ssl)
+        if wanted is not None:
+            _check_host(ssl)
     except FabricError as error:
         module.fail_json(msg=str(error), changed=False, commands=[], spawned=0)
 

@@ -14,9 +14,9 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovn.client import
 from ansible_collections.overloom.fabric.plugins.module_utils._ovn.compare import owner_of, view
 from ansible_collections.overloom.fabric.plugins.module_utils._ovn.database import Tables, read_tables
 from ansible_collections.overloom.fabric.plugins.module_utils._ovn.info import Row, southbound
-from ansible_collections.overloom.fabric.plugins.module_utils._ovn.raft import BASES, read_status
+from ansible_collections.overloom.fabric.plugins.module_utils._ovn.raft import BASES, Base, count_rows, read_status
 from ansible_collections.overloom.fabric.plugins.module_utils._ovn.tables import ROOTS
-from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Module
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Module, Runner
 
 _PARTS = ("chassis", "bindings", "progress", "northbound", "cluster")
 
@@ -42,6 +42,12 @@ def told(seen: Row, gather: t.Container[str]) -> Row:
     return {name: part for name, part in parts.items() if name in gather}
 
 
+def _member(runner: Runner, base: Base) -> Row:
+    """What a database is; of one that stands alone, how many rows it has by somebody's intent."""
+    row = read_status(runner, base)
+    return {**row, "rows": count_rows(runner, base)} if row["model"] == "standalone" else row
+
+
 def northbound(tables: Tables, owner: str | None) -> Row:
     """The objects of the northbound database, or those of one owner."""
     return {
@@ -61,7 +67,7 @@ def run(module: Module) -> None:
     result: Row = {}
     try:
         if "cluster" in gather:
-            result["cluster"] = {base.name: read_status(runner, base) for base in BASES}
+            result["cluster"] = {base.name: _member(runner, base) for base in BASES}
         if set(gather) & set(_PARTS[:3]):
             result.update(told(southbound(runner, begin("ovn-sbctl", params)), gather))
         if "northbound" in gather:

@@ -126,6 +126,7 @@ class Overlay:
     options holds what goes to each tunnel as it is (csum, ttl and so on). tunnel_names: those that are given, by host and peer.
 
     local_ip: whether tunnels state the address that they send from.
+    tls: files on each host by which OVN's databases and their clients know each other.
     segments_by: what tells its segments apart inside a tunnel, `vlan` or `key`. policy: what becomes of connections that no rule takes, where
     flows judge; none where they do not.
     """
@@ -146,6 +147,7 @@ class Overlay:
     local_ip: bool
     policy: str | t.Any
     engine: str | t.Any = OPENVSWITCH
+    tls: dict[str, str] | None = None
 
     @property
     def ovn(self) -> bool:

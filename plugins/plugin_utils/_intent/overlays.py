@@ -96,7 +96,30 @@ def read_overlay(
         local_ip=item["local_ip"] is not False,
         policy=item["policy"],
         engine=item["engine"],
+        tls=_tls(item, where, problems),
     )
+
+
+def _tls(item: dict[str, t.Any], where: str, problems: list[str]) -> dict[str, str] | None:
+    """The files of TLS, all of them or none, on overlays of OVN alone."""
+    tls = item["tls"]
+    if not tls:
+        return None
+    if item["engine"] != OVN:
+        problems.append(
+            f"{where}.tls is for the engine ovn, whose databases are asked by it; leave it out with {item['engine']}."
+        )
+        return None
+    for name, path in tls.items():
+        if not path:
+            problems.append(
+                f"{where}.tls.{name} is missing; give all of {', '.join(tls)}, which are files on each host."
+            )
+        elif not re.fullmatch(r"/[A-Za-z0-9._/+@-]+", path):
+            problems.append(
+                f"{where}.tls.{name} is {path!r}; give the path of a file on each host, of A-Z, a-z, 0-9, '.', '_', '/', '+', '@' and '-'."
+            )
+    return t.cast("dict[str, str]", tls)
 
 
 def _check_ovn(item: dict[str, t.Any], where: str, given: set[str], problems: list[str]) -> None:

@@ -48,6 +48,9 @@ Item = t.Dict[str, t.Any]
 CENTRAL = "ovn_central"
 # The port of the southbound database (ovn-sb(5)). The northbound one is asked on its own host alone.
 SOUTHBOUND_PORT = 6642
+NORTHBOUND_PORT = 6641
+# One host's databases stand alone. Of a cluster of two none may be lost, of one of four no more than of one of three.
+SIZES = (1, 3, 5)
 # What a chassis may be called (the module ovn_chassis).
 _CHASSIS = re.compile("[A-Za-z0-9][A-Za-z0-9_.:-]*")
 
@@ -129,10 +132,11 @@ class Ovn:
             "ovn_chassis": {
                 **self._chassis(host),
                 "bridge": self.overlay.bridge,
-                "remotes": [self._remote()],
+                "remotes": [self._remote(one) for one in self.central],
+                "ssl": self.overlay.tls or {},
                 **self.gateways.chassis(host),
             },
-            "ovn_central": self._databases() if host in self.central else None,
+            "ovn_central": {**self._databases(), **self._served(host)} if host in self.central else None,
         }
 
     def _chassis(self, host: str) -> Item:
@@ -149,7 +153,6 @@ class Ovn:
         groups = [self._group(edge, leg) for edge in self.edges for leg in edge.legs if leg is not edge.provider]
         logs = any(acl["log"] for group in groups for acl in group["acls"])
         return {
-            "listen": f"ptcp:{SOUTHBOUND_PORT}:{self._address()}",
             "chassis": [self._chassis(host) for host in self.values.order],
             "northbound": {
                 "switches": [
@@ -180,6 +183,26 @@ class Ovn:
             | {nic.name: nic.endpoint.host for nics in self.further.values() for nic in nics},
         }
 
+    def _served(self, host: str) -> Item:
+        """How a host's databases are served: their listeners, TLS, and the cluster of several hosts.
+
+        Members of a cluster have their listeners in common, so by TLS each listens on all its addresses; by TCP the module lets it listen on one.
+        """
+        tls = t.cast(Overlay, self.overlay).tls or {}
+        members = [str(self.values.teps[one].value) for one in self.central]
+        served = {"ssl": tls, "hosts": list(self.central), "cluster": {}, "northbound_listeners": []}
+        if len(members) == 1:
+            return {
+                **served,
+                "southbound_listeners": [f"{'pssl' if tls else 'ptcp'}:{SOUTHBOUND_PORT}:{self._address(host)}"],
+            }
+        return {
+            **served,
+            "cluster": {"address": members[self.central.index(host)], "members": members},
+            "northbound_listeners": [f"pssl:{NORTHBOUND_PORT}"] if tls else [],
+            "southbound_listeners": [f"pssl:{SOUTHBOUND_PORT}"] if tls else [],
+        }
+
     def logical_port(self, endpoint: Endpoint) -> str | None:
         """The logical port that an endpoint is; None if it is on no segment of OVN."""
         return ovn_guests.logical_port(self.fabric, endpoint) if endpoint.segment in self.points else None
@@ -190,13 +213,14 @@ class Ovn:
             {"logical_port": ovn_guests.logical_port(self.fabric, endpoint)} if endpoint.segment in self.points else {}
         )
 
-    def _address(self) -> str:
-        """Where the databases are asked."""
-        address = self.values.teps[self.central[0]].value
+    def _address(self, host: str) -> str:
+        """Where a host's databases are asked."""
+        address = self.values.teps[host].value
         return f"[{address}]" if address.version == 6 else str(address)
 
-    def _remote(self) -> str:
-        return f"tcp:{self._address()}:{SOUTHBOUND_PORT}"
+    def _remote(self, host: str) -> str:
+        protocol = "ssl" if t.cast(Overlay, self.overlay).tls else "tcp"
+        return f"{protocol}:{self._address(host)}:{SOUTHBOUND_PORT}"
 
     def _told(self, segment: Segment) -> ovn_dhcp.Told:
         """What clients of a segment with DHCP are told."""
@@ -401,19 +425,20 @@ class Ovn:
                 )
 
     def _check_central(self, overlay: Overlay) -> None:
-        """The databases are on one host, which the others know by its tunnel endpoint."""
-        hosts = self.values.intent.hosts
+        """The databases are on one host or a cluster of them, which the others know by their tunnel endpoints."""
+        strangers = [host for host in self.central if host not in self.values.intent.hosts]
         if not self.central:
             self.problems.append(
                 f"{overlay.where}.engine ovn needs a host for OVN's databases; put one of the KVM hosts into the group {CENTRAL}."
             )
-        elif len(self.central) > 1:
+        elif len(self.central) not in SIZES:
             self.problems.append(
-                f"The group {CENTRAL} has the hosts {', '.join(self.central)}, but a cluster of databases cannot be built yet; leave one there."
+                f"The group {CENTRAL} has the {len(self.central)} hosts {', '.join(self.central)}, but a cluster of databases has three or five, of which"
+                " one or two may be lost; leave one host there, or put as many there."
             )
-        elif self.central[0] not in hosts:
+        for host in strangers:
             self.problems.append(
-                f"{self.central[0]} is in the group {CENTRAL} and is no KVM host; put a host there that is in kvm_hosts, too,"
+                f"{host} is in the group {CENTRAL} and is no KVM host; put a host there that is in kvm_hosts, too,"
                 " as the others ask it by its tunnel endpoint."
             )
 

@@ -93,10 +93,12 @@ def test_a_segment_is_a_switch_and_an_endpoint_a_port_that_may_send_as_itself_al
 
 def test_every_host_is_a_chassis_and_asks_the_central_one_by_its_tunnel_endpoint() -> None:
     plan = planned()
-    assert central(plan)["listen"] == "ptcp:6642:192.168.200.1"
+    assert central(plan)["southbound_listeners"] == ["ptcp:6642:192.168.200.1"]
+    assert central(plan)["cluster"] == {} and central(plan)["ssl"] == {}
     assert plan["hosts"]["kvm2"]["ovn_chassis"] == {
         "name": "kvm2",
         "remotes": ["tcp:192.168.200.1:6642"],
+        "ssl": {},
         "encapsulations": ["geneve"],
         "encapsulation_ip": "192.168.200.2",
         "bridge": "br-ovn",
@@ -383,6 +385,52 @@ def test_two_routers_with_one_address_and_two_gateways_are_refused() -> None:
     assert "legs[0].address 10.1.1.1 is also that of fabric_edges[gw].legs[0]" in str(error.value)
 
 
+TLS = {"private_key": "/etc/k", "certificate": "/etc/c", "ca_cert": "/etc/a"}
+
+
+def test_three_hosts_of_databases_are_a_cluster_that_all_chassis_know() -> None:
+    hosts = fabric(fabric_overlays=[{**OVERLAY, "tls": TLS}])
+    hosts["kvm3"] = {**hosts["kvm2"], "fabric_endpoints": []}
+    plan = compile_plan(hosts, SPEC, central=sorted(hosts))
+    members = ["192.168.200.1", "192.168.200.2", "192.168.200.3"]
+    for number, host in enumerate(sorted(hosts)):
+        part = plan["hosts"][host]
+        assert part["ovn_central"]["cluster"] == {"address": members[number], "members": members}
+        assert part["ovn_central"]["southbound_listeners"] == ["pssl:6642"] and part["ovn_central"]["ssl"] == TLS
+        assert part["ovn_chassis"]["remotes"] == [f"ssl:{member}:6642" for member in members]
+        assert part["ovn_chassis"]["ssl"] == TLS
+    plain = compile_plan(fabric_without_tls(hosts), SPEC, central=sorted(hosts))
+    # By TCP a server listens on the address of its host alone, by itself.
+    assert plain["hosts"]["kvm1"]["ovn_central"]["southbound_listeners"] == []
+    assert plain["hosts"]["kvm1"]["ovn_chassis"]["remotes"][2] == "tcp:192.168.200.3:6642"
+
+
+def fabric_without_tls(hosts: Item) -> Item:
+    return {name: {**values, "fabric_overlays": [OVERLAY]} for name, values in hosts.items()}
+
+
+@pytest.mark.parametrize(
+    ("overlay", "sentence"),
+    [
+        (
+            {**OVERLAY, "tls": {**TLS, "ca_cert": None}},
+            r"tls.ca_cert is missing; give all of private_key, certificate, ca_cert",
+        ),
+        (
+            {**OVERLAY, "tls": {**TLS, "private_key": "key.pem"}},
+            "tls.private_key is 'key.pem'; give the path of a file",
+        ),
+        (
+            {**OVERLAY, "engine": "openvswitch", "tls": TLS},
+            "tls is for the engine ovn, whose databases are asked by it",
+        ),
+    ],
+)
+def test_files_of_tls_that_are_none_are_refused(overlay: Item, sentence: str) -> None:
+    with pytest.raises(PlanError, match=sentence):
+        planned(fabric(fabric_overlays=[overlay]))
+
+
 def test_a_host_that_no_chassis_can_be_called_is_refused() -> None:
     hosts = fabric()
     hosts["kvm one"] = hosts.pop("kvm2")
@@ -394,7 +442,11 @@ def test_a_host_that_no_chassis_can_be_called_is_refused() -> None:
     ("central", "sentence"),
     [
         ([], "engine ovn needs a host for OVN's databases; put one of the KVM hosts into the group ovn_central"),
-        (["kvm1", "kvm2"], "has the hosts kvm1, kvm2, but a cluster of databases cannot be built yet"),
+        (["kvm1", "kvm2"], "has the 2 hosts kvm1, kvm2, but a cluster of databases has three or five"),
+        (
+            ["kvm1", "kvm2", "db8", "db9"],
+            "has the 4 hosts kvm1, kvm2, db8, db9, but a cluster of databases has three or",
+        ),
         (["db9"], "db9 is in the group ovn_central and is no KVM host"),
     ],
 )
