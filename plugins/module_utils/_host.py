@@ -59,6 +59,28 @@ def switch_runs(folders: t.Iterable[str] = ("/run/openvswitch", "/var/run/openvs
     return False
 
 
+def contained_switch(proc: str = "/proc", folder: str = "/run/openvswitch") -> int | None:
+    """An ovs-vswitchd in this host's network whose run folder is another than the host's, as the container of a Kubernetes network has it.
+
+    Both would rule the kernel's one datapath of this network namespace, and each removes the ports that it does not know.
+    """
+
+    def place(path: str) -> tuple[int, int] | None:
+        try:
+            found = os.stat(path)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    own, network = place(folder), place(f"{proc}/self/ns/net")
+    for pid in sorted(int(name) for name in os.listdir(proc) if name.isdigit()):
+        if content(f"{proc}/{pid}/comm").strip() != "ovs-vswitchd" or place(f"{proc}/{pid}/ns/net") != network:
+            continue
+        if place(f"{proc}/{pid}/root{folder}") not in (own, None):
+            return pid
+    return None
+
+
 def parse_os_release(text: str) -> dict[str, t.Any]:
     """The distribution of os-release(5): its id, what it is like, and its version."""
     values = {}

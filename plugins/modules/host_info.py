@@ -90,6 +90,13 @@ ovs_running:
   returned: always
   type: bool
   sample: true
+ovs_contained:
+  description:
+    - A process of C(ovs-vswitchd) that works in the host's network and has a run folder of its own, as a container of a Kubernetes network.
+    - V(null) when there is none.
+  returned: always
+  type: int
+  sample: 4711
 neighbor_limits:
   description:
     - How many entries the kernel's neighbor table of each address family holds, all network namespaces together. When it is full, packets are dropped.
@@ -153,6 +160,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.overloom.fabric.plugins.module_utils._host import (
     OVS_DATABASES,
+    contained_switch,
     content,
     frr_notes,
     interface_of,
@@ -216,6 +224,7 @@ def main() -> None:
         reached_by=interface_of(reached_at, interfaces, content("/proc/net/if_inet6")) if reached_at else None,
         ovs_database=any(os.path.exists(path) for path in OVS_DATABASES),
         ovs_running=switch_runs(),
+        ovs_contained=contained_switch(),
         neighbor_limits=neighbor_limits(),
         flows=[
             {"bridge": notes["Bridge"], "owner": notes["Owner"]}

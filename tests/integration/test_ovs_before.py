@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 import typing as t
 
 import pytest
@@ -378,6 +379,20 @@ def test_a_setting_of_the_switch_that_others_made_is_changed_only_when_adopted_a
             'external_ids "overloom-before:overloom.fabric"',
         ):
             host.run(["ovs-vsctl", "remove", "Open_vSwitch", ".", *name.split()])
+
+
+def test_a_switch_of_a_container_is_told_by_its_process(host: Host) -> None:
+    """Such as a Kubernetes network runs in the host's network; its program here only has the name."""
+    assert host.module("host_info")["ovs_contained"] is None
+    program = "cp /bin/sleep /root/ovs-vswitchd; mount -t tmpfs none /run/openvswitch; exec /root/ovs-vswitchd 300"
+    pid = host.run(["sh", "-c", f"unshare --mount sh -c '{program}' >/dev/null 2>&1 & echo $!"]).strip()
+    try:
+        deadline = time.monotonic() + 60
+        while host.module("host_info")["ovs_contained"] is None and time.monotonic() < deadline:
+            time.sleep(0.5)
+        assert str(host.module("host_info")["ovs_contained"]) == pid
+    finally:
+        host.run(["kill", pid])
 
 
 def test_ovs_ctl_restart_by_hand_leaves_a_switch_that_runs(host: Host) -> None:

@@ -544,6 +544,7 @@ def late_error(database: Database, bridge: str, port: str, kind: str = "port") -
                 "File exists": "another tunnel has the same type, local_ip, remote_ip, key and dst_port; change one of them",
                 "No such device": "create the interface first",
                 "No usable peer": "declare both patch ports in the same call, each as the other's peer",
+                "Address already in use": "an interface of the kernel, as a container network's, or a program receives on this UDP port; give another dst_port",
                 "busy": "the interface is in use, take it out of the other bridge or bond first",
             }
             hint = next((h for sign, h in hints.items() if sign in said), "see the log of ovs-vswitchd")

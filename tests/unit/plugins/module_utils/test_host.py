@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import pathlib
 
 import pytest
 
@@ -129,3 +130,34 @@ def test_a_kernel_module_is_there_when_loaded_built_in_or_loadable(
 
 def test_a_command_is_missing_only_when_no_folder_has_it():
     assert host.missing_commands(["ip", "sh", "no-such-command"]) == ["no-such-command"]
+
+
+@pytest.mark.parametrize(
+    ("network", "folder", "program", "found"),
+    [
+        ("host", "its own", "ovs-vswitchd", 7),
+        ("host", "the host's", "ovs-vswitchd", None),
+        ("another", "its own", "ovs-vswitchd", None),
+        ("host", "", "ovs-vswitchd", None),
+        ("host", "its own", "ovsdb-server", None),
+    ],
+)
+def test_an_open_vswitch_of_a_container_is_seen_by_its_run_folder(
+    tmp_path: pathlib.Path, network: str, folder: str, program: str, found: int | None
+) -> None:
+    proc, run = tmp_path / "proc", tmp_path / "run"
+    run.mkdir()
+    for name in ("host", "another"):
+        (tmp_path / name).write_text("")
+    for process in ("self", "7"):
+        (proc / process / "ns").mkdir(parents=True)
+    (proc / "self/ns/net").symlink_to(tmp_path / "host")
+    (proc / "7/ns/net").symlink_to(tmp_path / network)
+    (proc / "7/comm").write_text(f"{program}\n")
+    inside = proc / "7" / f"root{run}"
+    inside.parent.mkdir(parents=True)
+    if folder == "its own":
+        inside.mkdir()
+    elif folder:
+        inside.symlink_to(run)
+    assert host.contained_switch(str(proc), str(run)) == found
