@@ -89,7 +89,7 @@ def test_all_that_others_use_is_told_of_all_hosts_at_once_and_nothing_is_changed
     lab_host.run(["virsh", "net-define", "/dev/stdin"], stdin=NETWORK.format(network))
     fabric.on("kvm1", "virsh", "start", "g1")
     bring_images(lab_host)
-    fabric.on("kvm1", "podman", "run", "--detach", "--name=c1", "--network=none", IMAGE, "sleep", "600")
+    fabric.on("kvm1", "podman", "run", "--detach", "--name=c1", "--network=none", IMAGE, "sleep", "86400")
     by_hand(
         fabric,
         "kvm2",

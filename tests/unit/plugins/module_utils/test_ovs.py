@@ -10,6 +10,7 @@ import json
 import pathlib
 import random
 import sys
+import types
 import typing as t
 
 import pytest
@@ -39,7 +40,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database impo
     transaction,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.diff import described
-from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import made_by
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import late_error, made_by
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.tables import TABLES
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.text import Put, quote, runs
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
@@ -492,3 +493,19 @@ def test_a_qos_goes_in_the_transaction_in_which_its_port_goes() -> None:
         for part in ("clear Port of-port qos", "remove Bridge br0 ports of-port", "del-br br0", "destroy QoS of-qos")
     ]
     assert places == sorted(places)
+
+
+@pytest.mark.parametrize(
+    ("error", "hint"),
+    [("(Address already in use)", "receives on this UDP port; give another dst_port"), ("(Odd)", "see the log of")],
+)
+def test_a_tunnel_that_the_kernel_refuses_is_told_with_what_to_do(error: str, hint: str) -> None:
+    """As on a host whose container network has a VXLAN interface of the kernel on the same port."""
+    rows = {
+        "br0": {"ofport": 65534, "error": None, "type": "internal", "options": {}},
+        "vx": {"ofport": -1, "error": f"could not add network device vx to ofproto {error}", "type": "vxlan", "options": {}},
+    }  # fmt: skip
+    database = types.SimpleNamespace(
+        interface=rows.get, members={"vx": ("vx",)}, tables={"Interface": rows, "Bridge": {}}, bridge_of={"vx": "br0"}
+    )
+    assert hint in (late_error(t.cast("t.Any", database), "br0", "vx", "tunnel") or "")
