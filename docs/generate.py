@@ -57,13 +57,9 @@ def reference() -> str:
     options = yaml.safe_load(SPEC.read_text(encoding="utf-8"))["argument_specs"]["intent"]["options"]
     parts = []
     for name, option in options.items():
-        facts = ", ".join(
-            filter(
-                None,
-                (kind(option), "required" if option.get("required") else "", default(option).replace("required", "")),
-            )
-        )
-        parts.append(f"### {name}\n\n{prose(option['description'])} ({facts.replace(', `', ', default `')})\n")
+        left_out = default(option)
+        facts = kind(option) + (f", {'' if left_out == 'required' else 'default '}{left_out}" if left_out else "")
+        parts.append(f"### {name}\n\n{prose(option['description'])} ({facts})\n")
         if "options" in option:
             parts.append(
                 "\n".join(["| Option | Type | Default | Meaning |", "|---|---|---|---|", *table(option["options"])])

@@ -26,6 +26,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._container.podman 
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.conf import CONF
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.reader import NOTES
 from ansible_collections.overloom.fabric.plugins.module_utils._host import OVS_DATABASES, SBIN, content
+from ansible_collections.overloom.fabric.plugins.module_utils._host_network.reader import Noted, read_notes
 from ansible_collections.overloom.fabric.plugins.module_utils._ip import iproute as _ip
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.xml import read_mark
 from ansible_collections.overloom.fabric.plugins.module_utils._netns import namespace as _netns
@@ -106,6 +107,7 @@ class Host(t.NamedTuple):
     switch: whether Open vSwitch answered; if not, its devices are there without anybody who knows them. flows: of others on a
     bridge, in words. spaces: what our units note of namespaces. guests, networks: name to (owner or "", whether it runs).
     images: those of the claims that are there. placed: the services of the claims. files: what the host's own network configuration names.
+    noted: what host_network has made there.
     """
 
     interfaces: dict[str, _ip.Interface]
@@ -123,6 +125,11 @@ class Host(t.NamedTuple):
     images: t.FrozenSet[str] = frozenset()
     placed: Placed | None = None
     files: t.Sequence[Named] = ()
+    noted: t.Sequence[Noted] = ()
+
+    def owners(self, name: str) -> set[str]:
+        """Whose an interface is by files that host_network has made."""
+        return {one.owner for one in self.noted if one.name == name}
 
     def configured(self, name: str, *, whole: bool) -> list[str]:
         """The traces of an interface in the host's own network configuration. whole: whether it counts that it is made there; else that it is used."""
@@ -175,6 +182,7 @@ def read_host(runner: Runner, claims: t.Sequence[Claim]) -> Host:
         containers=(containers(runner) or {}) if "container" in kinds else {},
         placed=placed(runner, [c.name for c in claims if c.kind == "service"]) if "service" in kinds else None,
         files=network_files() if kinds & {"bridge", "interface", "nic", "port"} else (),
+        noted=read_notes(),
         images=frozenset(image_ids(runner, {c.on for c in claims if c.kind == "container" and c.on})),
     )
 
@@ -279,7 +287,8 @@ def _other_device(claim: Claim, host: Host, owner: str) -> Use | None:
     # A daemon that stopped leaves its devices, and only its database knows whose they are.
     if not host.switch and there.kind in ("openvswitch", "tun"):
         return None
-    return _used(alias_owner(there.alias), owner, [f"an interface of the kind {there.kind or 'hardware'}", *traces])
+    mark = next(iter(host.owners(claim.name)), None) or alias_owner(there.alias)
+    return _used(mark, owner, [f"an interface of the kind {there.kind or 'hardware'}", *traces])
 
 
 def _port(claim: Claim, host: Host, owner: str) -> Use | None:
@@ -311,7 +320,10 @@ def _interface(claim: Claim, host: Host, owner: str) -> Use | None:
 
 
 def _nic(claim: Claim, host: Host, owner: str) -> Use | None:
-    """The card of the underlay. on: the bridge that it is to be plugged into, or "" where it is used as it is."""
+    """The card of the underlay.
+
+    on: the bridge or bond that it is to be plugged into, itself where it is to have an address, or "" where it is used as it is.
+    """
     there = host.interfaces.get(claim.name)
     if there is None or not claim.on:
         return None
@@ -321,14 +333,23 @@ def _nic(claim: Claim, host: Host, owner: str) -> Use | None:
         return _port(claim._replace(name=port), host, owner)
     # A daemon that stopped leaves its datapath, and only its database knows whose ports these are.
     left = not host.switch and there.master == "ovs-system"
-    traces = [f"a part of {there.master}"] if there.master and not left else []
+    ours = {one.name for one in host.noted if one.owner == owner}
+    traces = [f"a part of {there.master}"] if there.master and not left and there.master not in ours else []
     default = any(line.split()[:2] == [claim.name, "00000000"] for line in content("/proc/net/route").splitlines())
     # In a bridge, it would have no frames for them any more.
-    traces += [f"{one.kind} {one.name}" for one in host.interfaces.values() if one.upon == claim.name]
+    traces += [
+        f"{one.kind} {one.name}" for one in host.interfaces.values() if one.upon == claim.name and one.name not in ours
+    ]
     # That it carries the default route is told where the role looks at it, with the way on.
-    if not default:
-        traces += [f"address {address}" for address in there.addresses] + host.configured(claim.name, whole=False)
+    if not default and claim.name not in ours:
+        traces += [f"address {address}" for address in there.addresses if not _of_manager(address)]
+        traces += host.configured(claim.name, whole=False)
     return _used(None, owner, traces)
+
+
+def _of_manager(address: str) -> bool:
+    """Whether nobody needs an address: NetworkManager gives a link-local one to each NIC that is nobody's."""
+    return ":" in address and ipaddress.ip_interface(address.split(" ")[0]).ip.is_link_local
 
 
 def missing(claim: Claim, host: Host) -> str | None:
@@ -411,7 +432,7 @@ def _address(claim: Claim, host: Host, owner: str) -> Use | None:
         if interface.name == claim.on:
             continue
         bridge = host.database.bridge_of.get(interface.name)
-        marks = {alias_owner(interface.alias)}
+        marks = {alias_owner(interface.alias), *host.owners(interface.name)}
         if bridge is not None:
             marks |= {
                 owner_of(host.database.tables["Port"].get(interface.name, {"external_ids": {}})),

@@ -146,6 +146,12 @@ takeovers:
   type: list
   elements: dict
   sample: [{name: eth0, owner: myfabric, bridge: br-underlay}]
+host_network:
+  description: Bonds, VLANs and NICs that M(overloom.fabric.host_network) keeps in the host's own configuration for an owner.
+  returned: always
+  type: list
+  elements: dict
+  sample: [{name: bond0, owner: myfabric, manager: networkd}]
 tables:
   description: Tables of nftables that M(overloom.fabric.nft_table) keeps for an owner.
   returned: always
@@ -177,6 +183,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._host import (
     ssh_address,
     switch_runs,
 )
+from ansible_collections.overloom.fabric.plugins.module_utils._host_network.reader import read_notes
 from ansible_collections.overloom.fabric.plugins.module_utils._nft.table import noted_tables
 from ansible_collections.overloom.fabric.plugins.module_utils._service.dropin import noted
 from ansible_collections.overloom.fabric.plugins.module_utils._service.reader import read_dropins
@@ -244,6 +251,7 @@ def main() -> None:
             for notes in (unit.notes() for unit in read_units("takeover").values())
             if "Owner" in notes
         ],
+        host_network=[one._asdict() for one in read_notes()],
         tables=noted_tables(read_units("nft").values()),
     )
 

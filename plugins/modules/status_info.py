@@ -25,6 +25,11 @@ options:
     type: list
     elements: str
     default: []
+  host_network:
+    description: The bonds, VLANs and NICs of the kernel to read.
+    type: list
+    elements: str
+    default: []
   containers:
     description: Whether to read the containers of Podman.
     type: bool
@@ -93,6 +98,11 @@ tunnels:
 namespaces:
   description: The namespaces with their interfaces, as M(overloom.fabric.netns_info) returns them. One that is not there is left out.
   returned: when they could be read
+  type: list
+  elements: dict
+host_network:
+  description: The interfaces with their settings, members and addresses, as M(overloom.fabric.host_network) returns them.
+  returned: with O(host_network), when they could be read
   type: list
   elements: dict
 containers:
@@ -176,6 +186,7 @@ def main() -> None:
         argument_spec={
             "switch": {"type": "bool", "default": True},
             "namespaces": {"type": "list", "elements": "str", "default": []},
+            "host_network": {"type": "list", "elements": "str", "default": []},
             "containers": {"type": "bool", "default": False},
             "services": {"type": "bool", "default": False},
             "dhcp": {"type": "bool", "default": False},

@@ -99,7 +99,7 @@ def main() -> None:
     parser.add_argument(
         "--short",
         action="store_true",
-        help="without drift, VLAN and the management interface, and verified once, as CI does",
+        help="without drift, VLAN, bond and the management interface, and verified once, as CI does",
     )
     options = parser.parse_args()
     # debugfs and mke2fs are there, which a user's own path may lack.

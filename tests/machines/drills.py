@@ -13,6 +13,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 
 from .image import USER
@@ -21,6 +22,26 @@ from .machine import Machine, MachineError
 CHECKOUT = pathlib.Path(__file__).resolve().parent.parent.parent
 BIN = pathlib.Path(sys.executable).parent
 PLAYBOOK_TIMEOUT = 600
+# Seconds until a state is there that comes by itself.
+STATE_TIMEOUT = 120
+# Pings while a cable is pulled, the seconds between two of them, and how many seconds of them may be lost on an emulated processor.
+PINGS, PING_INTERVAL, LONGEST_LOSS = 900, 0.05, 3
+# The options by which the fabric has its underlay by the kernel.
+BY_KERNEL = (
+    "--extra-vars",
+    json.dumps(
+        {
+            "fabric_underlay": {
+                "engine": "kernel",
+                "subnet": "192.168.200.0/24",
+                "vlan": 200,
+                "bond": {"interfaces": ["eth1", "eth2"], "primary": "eth1"},
+            },
+            # What the inventory has for a host.
+            "fabric_underlay_interface": None,
+        }
+    ),
+)
 RECAP = re.compile(r"^(\S+)\s+:\s+ok=\d+\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE)
 
 
@@ -55,7 +76,7 @@ class Drills:
     def steps(self, short: bool) -> list[tuple[str, Callable[[], None]]]:
         """Every step with its name, in the order in which they must run.
 
-        A short run is without drift, the VLAN, the management interface, and what others do twice.
+        A short run is without drift, the VLAN, the bond, the management interface, and what others do twice.
         """
         first = [
             ("the machines talk over their cable", self.cable),
@@ -90,7 +111,14 @@ class Drills:
             ("site.yml repairs it", self.repair),
             ("verify", self.verify),
         ]
-        return [*first, *again, *with_vlan, *drift, *last, *management]
+        bond = [
+            ("a bond of the kernel carries the tunnels", self.bond_built),
+            ("a cable of it is pulled under traffic", self.bond_pulled),
+            ("both reboot", self.reboot),
+            ("the bond is there again, site.yml changes nothing", self.bond_again),
+            ("teardown gives its NICs back", self.bond_given_back),
+        ]
+        return [*first, *again, *with_vlan, *drift, *last, *bond, *management]
 
     def write_inventory(self) -> None:
         """Copy inventory/example and change the lines that its comments tell a user to change."""
@@ -220,8 +248,8 @@ class Drills:
         _output, changed = self._playbook("site.yml")
         claim(changed == {machine.name: 0 for machine in self.machines}, f"changed {changed}")
 
-    def verify(self) -> None:
-        self._playbook("playbooks/verify.yml", "--extra-vars", f"verify_report={self.logs}")
+    def verify(self, *more: str) -> None:
+        self._playbook("playbooks/verify.yml", "--extra-vars", f"verify_report={self.logs}", *more)
         report = json.loads((self.logs / "verify.json").read_text(encoding="utf-8"))
         claim(
             report["failed"] == 0 and report["passed"] > 20,
@@ -381,3 +409,76 @@ class Drills:
         self.teardown()
         for name, text in self._networks().items():
             claim(" eth0 " in text and "br-underlay" not in text, f"{name} has {text}")
+
+    # With systemd-networkd, which the machines have.
+
+    def _each_active(self, nic: str) -> None:
+        """Wait until both bonds send by a NIC, which takes the kernel some tenths of a second of an emulated processor."""
+        until = time.monotonic() + STATE_TIMEOUT
+        while True:
+            said = self._each("cat", "/proc/net/bonding/bond0")
+            if all(f"Currently Active Slave: {nic}" in text for text in said.values()):
+                return
+            claim(time.monotonic() < until, f"the bonds do not use {nic}: {said}")
+            time.sleep(1)
+
+    def bond_built(self) -> None:
+        _output, changed = self._playbook("site.yml", *BY_KERNEL)
+        claim(len(changed) == len(self.machines) and all(changed.values()), f"changed {changed}")
+        self._each_active("eth1")
+        for name, text in self._each("ip", "-details", "address", "show", "dev", "tep0").items():
+            claim("tep0@bond0" in text and "vlan protocol 802.1Q id 200" in text, f"{name} has {text}")
+        for name, bridges in self._each("sudo", "ovs-vsctl", "list-br").items():
+            claim(bridges.split() == ["br-int"], f"{name} has the bridges {bridges}")
+        self._bond_unchanged()
+        self.verify(*BY_KERNEL)
+
+    def _bond_unchanged(self) -> None:
+        _output, changed = self._playbook("site.yml", *BY_KERNEL)
+        claim(changed == {machine.name: 0 for machine in self.machines}, f"changed {changed}")
+
+    def bond_pulled(self) -> None:
+        """Pull the cable of the active members, at both of its ends, while pings cross the tunnel; then plug it in again."""
+        shown = self.second.ssh("sudo", "ip", "-netns", "web2", "-oneline", "-4", "address", "show", "dev", "eth0")
+        ping = ["ping", "-n", "-q", "-i", str(PING_INTERVAL), "-c", str(PINGS), shown.split()[3].partition("/")[0]]
+        asking = self.first.ssh_argv("sudo", "ip", "netns", "exec", "web1", *ping)
+        with subprocess.Popen(asking, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as pinging:
+            try:
+                time.sleep(5)
+                for machine in self.machines:
+                    machine.plug("eth1", up=False)
+                self._each_active("eth2")
+                claim(pinging.poll() is None, "the pings were over before the other NIC was in use")
+                said = pinging.communicate(timeout=PLAYBOOK_TIMEOUT)[0]
+            finally:
+                pinging.kill()
+        counted = re.search(r"(\d+) packets transmitted, (\d+) received", said)
+        claim(counted, f"ping said {said}")
+        sent, received = (int(word) for word in counted.groups()) if counted else (0, 0)
+        lost = (sent - received) * PING_INTERVAL
+        print(f"        {sent - received} of {sent} pings were lost, that is {lost:.2f} s", flush=True)
+        claim(sent == PINGS and lost < LONGEST_LOSS, f"{lost:.2f} s of pings were lost")
+        self._bond_is_told()
+        for machine in self.machines:
+            machine.plug("eth1", up=True)
+        self._each_active("eth1")
+        self.verify(*BY_KERNEL)
+
+    def _bond_is_told(self) -> None:
+        """Verify names the member that is missing, and nothing that crosses the bond."""
+        options = ["--extra-vars", f"verify_report={self.logs}", "--extra-vars", "verify_settle=2", *BY_KERNEL]
+        self._playbook("playbooks/verify.yml", *options, ok=False)
+        report = json.loads((self.logs / "verify.json").read_text(encoding="utf-8"))
+        failed = {f"{check['kind']} {check['from']}" for check in report["checks"] if not check["passed"]}
+        claim(failed == {"interface kvm1:bond0", "interface kvm2:bond0"}, f"verify says {failed}")
+
+    def bond_again(self) -> None:
+        self._each_active("eth1")
+        self.verify(*BY_KERNEL)
+        self._bond_unchanged()
+
+    def bond_given_back(self) -> None:
+        self.teardown()
+        for name, links in self._each("ip", "-oneline", "link").items():
+            gone = all(word not in links for word in ("bond0", "tep0"))
+            claim(gone and " eth1:" in links and " eth2:" in links, f"{name} has {links}")

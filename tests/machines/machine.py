@@ -1,11 +1,12 @@
 # Copyright: the overloom.fabric authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Two machines under QEMU: eth0 is the management (SSH through a forwarded port of 127.0.0.1), eth1 is the cable between them."""
+"""Two machines under QEMU: eth0 is the management (SSH through a forwarded port of 127.0.0.1), eth1 and eth2 are cables between them."""
 
 from __future__ import annotations
 
 import importlib.util
+import json
 import pathlib
 import re
 import shlex
@@ -21,6 +22,7 @@ from .image import USER
 BOOT_TIMEOUT = 300
 COMMAND_TIMEOUT = 120
 MEMORY_MIB = 768
+CABLES = ("eth1", "eth2")
 CONTROL = re.compile(r"\x1b(\[[0-9;?]*[A-Za-z]|[A-Z])")
 
 
@@ -42,6 +44,11 @@ def _load(path: pathlib.Path) -> t.Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def _device(nic: str) -> str:
+    """What QEMU calls a NIC."""
+    return f"card-{nic}"
 
 
 def free_port() -> int:
@@ -106,7 +113,6 @@ class Machine:
 
     def start(self, accel: str) -> None:
         """Start QEMU as a child that the kernel ends when this process ends, however it ends."""
-        own, peer = (self.folder.parent / f"cable{number}" for number in (self.number, 3 - self.number))
         arguments = {
             "-name": self.name,
             "-M": "q35",
@@ -120,12 +126,13 @@ class Machine:
             "-append": "root=/dev/vda rw net.ifnames=0 console=ttyS0 mitigations=off quiet systemd.show_status=1 TERM=dumb",
             "-drive": f"file={self.folder / 'disk.raw'},if=virtio,format=raw,cache=unsafe",
             "-serial": f"file:{self.console}",
+            "-qmp": f"unix:{self.folder / 'qmp'},server=on,wait=off",
             "-display": "none",
         }
         # restrict: nothing but the forwarded port passes between the machine and the world.
         networks = {
             "eth0": f"user,restrict=on,hostfwd=tcp:127.0.0.1:{self.port}-:22",
-            "eth1": f"dgram,local.type=unix,local.path={own},remote.type=unix,remote.path={peer}",
+            **{nic: self._cable(nic) for nic in CABLES},
         }
         argv = [
             "setpriv",
@@ -141,9 +148,32 @@ class Machine:
         for nic, (name, backend) in enumerate(networks.items()):
             kind, _comma, options = backend.partition(",")
             argv += ["-netdev", f"{kind},id={name},{options}"]
-            argv += ["-device", f"virtio-net-pci,netdev={name},romfile=,mac=52:54:00:00:{nic:02x}:{self.number:02x}"]
+            argv += [
+                "-device",
+                f"virtio-net-pci,id={_device(name)},netdev={name},romfile=,mac=52:54:00:00:{nic:02x}:{self.number:02x}",
+            ]
         with open(self.folder / "qemu.log", "wb") as log:
             self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def _cable(self, nic: str) -> str:
+        """One end of a cable between the machines."""
+        own, peer = (self.folder.parent / f"cable-{nic}-{number}" for number in (self.number, 3 - self.number))
+        return f"dgram,local.type=unix,local.path={own},remote.type=unix,remote.path={peer}"
+
+    def plug(self, nic: str, up: bool) -> None:
+        """Plug a cable into a NIC, or pull it: the NIC has a carrier, or none. Raises MachineError if QEMU refuses."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(COMMAND_TIMEOUT)
+            connection.connect(str(self.folder / "qmp"))
+            with connection.makefile("rw", encoding="ascii") as stream:
+                stream.readline()
+                for asked, arguments in (("qmp_capabilities", {}), ("set_link", {"name": _device(nic), "up": up})):
+                    stream.write(json.dumps({"execute": asked, "arguments": arguments}) + "\n")
+                    stream.flush()
+                    # Events may come in between.
+                    answer = next(row for row in map(json.loads, stream) if "event" not in row)
+                    if "error" in answer:
+                        raise MachineError(f"{self.name}: QEMU says to {asked} of {nic}: {answer['error']['desc']}")
 
     def stop(self) -> None:
         """End QEMU, by its process, and wait until it is gone."""

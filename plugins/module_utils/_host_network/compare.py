@@ -28,6 +28,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._host_network.read
     Claim,
     Found,
     read,
+    read_links,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._ip.iproute import (
     UPON,
@@ -108,6 +109,12 @@ def _in_use(link: Link) -> list[str]:
     """All of a NIC by which somebody may reach the host, also those of DHCP and of router advertisements, which `_addresses` leaves out."""
     lasting = [{**entry, "dynamic": False} for entry in link.get("addr_info", ())]
     return _of_others({**link, "addr_info": lasting})
+
+
+def states(runner: Runner, names: t.Iterable[str]) -> list[dict[str, t.Any]]:
+    """Interfaces as they are, by one process; those that are not there have nothing but the name."""
+    found = Found(read_links(runner), frozenset())
+    return [state_of(name, found) for name in names]
 
 
 def state_of(name: str, found: Found) -> dict[str, t.Any]:

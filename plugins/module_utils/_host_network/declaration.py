@@ -170,9 +170,14 @@ def _item(row: t.Mapping[str, t.Any]) -> Item:
     )
 
 
+def is_name(name: str) -> bool:
+    """Whether each manager takes the name of an interface as it is."""
+    return bool(_NAME.fullmatch(name))
+
+
 def _checked_name(name: str, what: str) -> str:
     check_interface_name(name, what)
-    if not _NAME.fullmatch(name):
+    if not is_name(name):
         raise FabricError(f"{what}: {name!r} is no name that each manager takes; use letters, digits and _.@+-")
     return name
 

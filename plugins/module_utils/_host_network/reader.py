@@ -60,8 +60,7 @@ class Found(t.NamedTuple):
 
 def read(runner: Runner) -> Found:
     """Read the host: two processes, and two more where NetworkManager runs."""
-    rows = documents(runner(("ip", "-json", "-details", "address", "show")))[0]
-    links = {row["ifname"]: row for row in rows if row.get("ifname")}
+    links = read_links(runner)
     running = _running(runner)
     files = {manager: _texts(patterns) for manager, patterns in _FOLDERS.items()}
     kept = {manager: _kept(texts.values(), _NOTES[manager]) for manager, texts in files.items()}
@@ -80,10 +79,33 @@ def read(runner: Runner) -> Found:
     return Found(links, running, managed, claims, files, kept, sources)
 
 
+def read_links(runner: Runner) -> dict[str, dict[str, t.Any]]:
+    """The interfaces as ip(8) tells them, by name."""
+    rows = documents(runner(("ip", "-json", "-details", "address", "show")))[0]
+    return {row["ifname"]: row for row in rows if row.get("ifname")}
+
+
 def _add(claims: dict[str, list[Claim]], found: t.Iterable[tuple[str, Claim]]) -> None:
     for name, claim in found:
         if claim not in claims.setdefault(name, []):
             claims[name].append(claim)
+
+
+class Noted(t.NamedTuple):
+    """An interface that files of ours make or configure. manager: whose files these are."""
+
+    name: str
+    owner: str
+    manager: str
+
+
+def read_notes() -> list[Noted]:
+    """What files of ours note on this host, without a process."""
+    return [
+        Noted(name, kept.owner, manager)
+        for manager, patterns in _FOLDERS.items()
+        for name, kept in sorted(_kept(_texts(patterns).values(), _NOTES[manager]).items())
+    ]
 
 
 def _running(runner: Runner) -> frozenset[str]:

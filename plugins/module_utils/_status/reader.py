@@ -14,6 +14,7 @@ import typing as t
 from ansible_collections.overloom.fabric.plugins.module_utils._container.reconcile import described
 from ansible_collections.overloom.fabric.plugins.module_utils._dhcp.info import dhcp
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.info import facts
+from ansible_collections.overloom.fabric.plugins.module_utils._host_network.compare import states
 from ansible_collections.overloom.fabric.plugins.module_utils._impair.impairment import impairments
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.states import guest_states
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.info import namespaces
@@ -63,6 +64,7 @@ def read(runner: OvsRunner, frr: Runner, options: Item) -> tuple[Item, dict[str,
 
     take("switch", switch)
     take("namespaces", lambda: {"namespaces": namespaces(runner, options["namespaces"], lambda: database)})
+    take("host_network", lambda: {"host_network": states(runner, options["host_network"])})
     take("containers", lambda: {"containers": described(runner)})
     take("services", lambda: {"services": services(runner)})
     take("dhcp", lambda: {"dhcp": dhcp(runner)})

@@ -101,6 +101,7 @@ def _link(link: Item) -> Item:
         "unusable": [one["local"] for one in link.get("addr_info", ()) if one.get("dadfailed") or one.get("tentative")],
         # A VRF takes nothing of what comes in away.
         "master": None if kind.get("info_slave_kind") == "vrf" else link.get("master"),
+        "vlan": (kind.get("info_data") or {}).get("id") if kind.get("info_kind") == "vlan" else None,
         "queue": None if link.get("qdisc") in QUIET else link.get("qdisc"),
         "xdp": bool(link.get("xdp")),
         "received": (counters.get("rx") or {}).get("packets"),

@@ -75,7 +75,7 @@ class Edges:
             )
             tep, bond, nics = (host["underlay"][key] for key in ("tep", "bond", "nics"))
             tip = (f"{name}: {tep['name']} {tep['address']}, {attached(host['underlay'])}",)
-            verdict = self._state.things(name, ("port",), (tep["name"], bond["name"] if bond else nics[0]))
+            verdict = self._state.things(name, ("port", "interface"), (tep["name"], bond["name"] if bond else nics[0]))
             self.edges.append(Edge(name, "/underlay", dot.reference("host", name), tip, verdict, CABLE))
         for link in self._plan["links"]:
             self._link(link)

@@ -13,6 +13,7 @@ import typing as t
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils._diagram import dot
 from ansible_collections.overloom.fabric.plugins.plugin_utils._diagram.state import OF_ENDPOINTS, State, Verdict
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import KERNEL
 from ansible_collections.overloom.fabric.plugins.plugin_utils._status.summary import things_of
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.expectations import points_of
 
@@ -44,7 +45,9 @@ def count(number: int, thing: str) -> str:
 def attached(underlay: Item) -> str:
     """The NICs by which a host is on the underlay, in words."""
     nics, bond = ", ".join(underlay["nics"]), underlay["bond"]
-    return f"{bond['name']} of {nics} ({bond['mode']})" if bond else f"NIC{'s' * (len(underlay['nics']) > 1)} {nics}"
+    whose = ", the kernel's" if underlay["engine"] == KERNEL else ""
+    named = f"{bond['name']} of {nics} ({bond['mode']})" if bond else f"NIC{'s' * (len(underlay['nics']) > 1)} {nics}"
+    return named + whose
 
 
 def box(lines: t.Sequence[str], link: str, tip: t.Sequence[str], color: str = PLAIN) -> str:

@@ -26,6 +26,7 @@ HOST_VARIABLES = (
     "fabric_tep_address",
     "fabric_underlay_interface",
     "fabric_underlay_bond",
+    "fabric_underlay_engine",
     "fabric_guest_memory",
     "fabric_endpoints",
     "fabric_flows",
@@ -55,7 +56,7 @@ OF_TUNNELS = (
     "local_ip",
 )
 ENDPOINTS = "fabric_endpoints"
-OPENVSWITCH, OVN = "openvswitch", "ovn"
+OPENVSWITCH, OVN, KERNEL = "openvswitch", "ovn", "kernel"
 # What OVN carries segments by, and the bridge of its own where none is named.
 OVN_ENCAPSULATIONS = ("geneve", "vxlan")
 OVN_BRIDGE = "br-ovn"
@@ -79,7 +80,7 @@ LONGEST_DELAY = 2**31 - 1
 
 @dataclasses.dataclass
 class Bond:
-    """Several NICs of a host that are one port of the underlay bridge; delays in milliseconds."""
+    """Several NICs of a host that are one interface, a port of the underlay bridge or the kernel's; delays in milliseconds."""
 
     where: str
     name: str | t.Any
@@ -98,8 +99,12 @@ class Bond:
 
 @dataclasses.dataclass
 class Underlay:
-    """The network between the hosts; mtu in bytes of an IP packet. A host is on it by one interface, or by a bond."""
+    """The network between the hosts; mtu in bytes of an IP packet. A host is on it by one interface, or by a bond.
 
+    engine: whose bond and VLAN these are, Open vSwitch's on the underlay bridge, or the kernel's, which then has the tunnel endpoint as well.
+    """
+
+    engine: str | t.Any
     subnet: Network | t.Any
     mtu: int | t.Any
     bridge: str | t.Any
@@ -295,6 +300,7 @@ class Host:
     tep_prefix: int | None
     interface: str | None | t.Any
     bond: Bond | None | t.Any
+    engine: str | None | t.Any
     endpoints: list[Endpoint]
     guest_memory: str | None | t.Any = None
     flows: list[dict[str, t.Any]] = dataclasses.field(default_factory=list)
@@ -355,6 +361,21 @@ class Intent:
         only = self.overlays[0].name if len(self.overlays) == 1 else None
         named = only if segment.overlay is None else segment.overlay
         return next((overlay for overlay in self.overlays if overlay.name == named), None)
+
+    def engine_of(self, host: Host) -> str | t.Any:
+        """Who makes a host's bond and VLAN of the underlay."""
+        return self.underlay.engine if host.engine is None else host.engine
+
+    def by_kernel(self, host: Host) -> bool:
+        """Whether that is the kernel, by the host's own network configuration."""
+        return self.engine_of(host) == KERNEL
+
+    def tep_of(self, host: Host) -> str | t.Any:
+        """The interface that has a host's tunnel endpoint: without a VLAN, the kernel has it on the bond or the NIC itself."""
+        if not self.by_kernel(host) or self.underlay.vlan:
+            return self.underlay.tep
+        bond = self.bond_of(host)
+        return bond.name if bond else next(iter(self.nics_of(host)), None)
 
     def bond_of(self, host: Host) -> Bond | None | t.Any:
         """The bond of a host, its own or that of all hosts; None where it has a single NIC."""

@@ -78,6 +78,7 @@ def read_host(
         tep_prefix=prefix,
         interface=read_interface(values["fabric_underlay_interface"], f"{name}: fabric_underlay_interface", problems),
         bond=bond,
+        engine=values["fabric_underlay_engine"],
         endpoints=unique([item for item in endpoints if item.name is not INVALID], f"{name}: {ENDPOINTS}", problems),
         guest_memory=values["fabric_guest_memory"],
         flows=[item for _i, item in items_of(values, "fabric_flows")],

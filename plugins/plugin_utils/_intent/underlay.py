@@ -29,7 +29,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec impor
 def read_underlay(item: t.Any, given: set[str], problems: list[str]) -> Underlay:
     """The network between the hosts, as far as it is understood."""
     if item is INVALID:
-        return Underlay(*[INVALID] * 7)
+        return Underlay(*[INVALID] * 8)
     where = "fabric_underlay"
     bond = read_bond(item["bond"], f"{where}.bond", problems)
     if bond is not None and f"{where}.interface" in given:
@@ -37,6 +37,7 @@ def read_underlay(item: t.Any, given: set[str], problems: list[str]) -> Underlay
     subnet = read_network(item["subnet"], f"{where}.subnet", problems)
     low = IPV6_MIN_MTU if subnet and subnet.version == 6 else IPV4_MIN_MTU
     return Underlay(
+        engine=item["engine"],
         subnet=subnet,
         mtu=between(item["mtu"], low, 65535, f"{where}.mtu", problems),
         bridge=read_interface(item["bridge"], f"{where}.bridge", problems),
@@ -61,8 +62,6 @@ def read_bond(item: t.Any, where: str, problems: list[str]) -> Bond | None | t.A
     for option, fits, modes in (
         ("primary", mode == "active-backup", "the mode active-backup"),
         ("lacp_rate", mode == "lacp", "the mode lacp"),
-        ("up_delay", mode != "lacp", "the modes without LACP, which has timers of its own"),
-        ("down_delay", mode != "lacp", "the modes without LACP, which has timers of its own"),
     ):
         if mode is not INVALID and item[option] is not None and not fits:
             problems.append(f"{where}.{option} is for {modes}; leave it out with {mode}.")

@@ -41,7 +41,7 @@ def bridges(values: Values, name: str, underlay: Item, secure: set[str], further
             "flow_tables": [{"table": table, "name": title} for table, title in named],
         }
         found.append({**item, **wires.ends(bridge, cables)})
-    return [_underlay_bridge(underlay), *found]
+    return [*([_underlay_bridge(underlay)] if underlay["bridge"] else []), *found]
 
 
 def _integration(values: Values, name: str) -> list[str]:

@@ -10,7 +10,15 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import DST_PORTS, Overlay, Peer, Segment
+from ansible_collections.overloom.fabric.plugins.module_utils._host_network.declaration import MIIMON, is_name
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import (
+    DST_PORTS,
+    Bond,
+    Host,
+    Overlay,
+    Peer,
+    Segment,
+)
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import INVALID, suggest, word
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import addresses, mesh
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import flows as _plan_flows
@@ -28,6 +36,7 @@ def check(values: Values) -> None:
     _reach(values)
     _bare(values)
     _bonds(values)
+    _by_kernel(values)
     _peers(values)
     _interfaces(values)
     _plan_flows.check(values)
@@ -193,6 +202,69 @@ def _bonds(values: Values) -> None:
             f"{where} is for a switched underlay, but fabric_links makes it routed, with a NIC for each link; leave one of them out."
         )
 
+    for where, problem in dict.fromkeys(
+        (bond.where, problem)
+        for host in values.intent.hosts.values()
+        for bond in [values.intent.bond_of(host)]
+        if bond
+        for problem in _unfit(bond, values.intent.by_kernel(host))
+    ):
+        values.problems.append(f"{where}.{problem}")
+
+
+def _unfit(bond: Bond, kernel: bool) -> t.Iterator[str]:
+    """What of a bond its engine does not have."""
+    other = ("balance-slb",) if kernel else ("balance-xor", "balance-tlb", "balance-alb")
+    whose, engine = ("Open vSwitch's", "openvswitch") if kernel else ("the kernel's", "kernel")
+    if bond.mode in other:
+        yield f"mode {bond.mode} is {whose}; take active-backup or lacp, or the engine {engine} in fabric_underlay."
+    for option in ("up_delay", "down_delay"):
+        value = getattr(bond, option)
+        if value is not None and not kernel and bond.lacp:
+            yield f"{option} is for the modes without LACP, which has timers of its own; leave it out with lacp."
+        if value and kernel and value % MIIMON:
+            yield f"{option} {value} is no multiple of {MIIMON}, as the kernel looks at the links every {MIIMON} ms; round it."
+
+
+def _by_kernel(values: Values) -> None:
+    """Where the kernel has the underlay, no bridge of Open vSwitch is on it."""
+    intent = values.intent
+    hosts = {name: host for name, host in intent.hosts.items() if intent.by_kernel(host)}
+    if not hosts:
+        return
+    some = next(iter(hosts))
+    where = f"{some}: fabric_underlay_engine" if hosts[some].engine else "fabric_underlay.engine"
+    if values.routing.routed:
+        values.problems.append(
+            f"{where} kernel is for a switched underlay, but fabric_links makes it routed; leave one of them out."
+        )
+    for name in values.carried():
+        overlay = values.overlays[name]
+        if overlay.bare:
+            values.problems.append(
+                f"{overlay.where} has the encapsulation vlan, but {some} has no underlay bridge to plug endpoints into, as {where} is kernel;"
+                " take a tunnel, as vxlan, or the engine openvswitch."
+            )
+    for option, unused in (("bridge", True), ("tep", not intent.underlay.vlan)):
+        if unused and len(hosts) == len(intent.hosts) and f"fabric_underlay.{option}" in intent.given:
+            values.problems.append(f"fabric_underlay.{option} {_WITHOUT[option]}; leave it out.")
+    for name, host in hosts.items():
+        values.problems += _odd_names(values, name, host)
+
+
+_WITHOUT = {
+    "bridge": "is Open vSwitch's, and the kernel has the underlay of each host",
+    "tep": "names the interface of a VLAN, and fabric_underlay.vlan is not given",
+}
+
+
+def _odd_names(values: Values, name: str, host: Host) -> t.Iterator[str]:
+    """The names of interfaces that some manager of a host's network would not take as they are."""
+    bond = values.intent.bond_of(host)
+    for one in (*values.intent.nics_of(host), *([bond.name] if bond else []), values.intent.tep_of(host)):
+        if one and not is_name(one):
+            yield f"{name}: the name {one} is none that systemd-networkd, NetworkManager and ifupdown take; use letters, digits and _.@+-."
+
 
 def _peers(values: Values) -> None:
     """A peer is no host of the fabric, can be reached from it, and has endpoints on its overlay's segments."""
@@ -266,7 +338,9 @@ def _interfaces(values: Values) -> None:
 def _underlay_names(values: Values, name: str) -> t.Iterator[tuple[str, str]]:
     """The names of a host's bridges, cards and tunnel endpoint, each with what it is."""
     underlay, host = values.intent.underlay, values.intent.hosts[name]
-    yield underlay.bridge, "fabric_underlay.bridge"
+    kernel = values.intent.by_kernel(host)
+    if not kernel:
+        yield underlay.bridge, "fabric_underlay.bridge"
     if name in values.routing.routers:
         for end in values.routing.routers[name].ends:
             yield end.interface, f"the end of {end.link.name}"
@@ -277,7 +351,8 @@ def _underlay_names(values: Values, name: str) -> t.Iterator[tuple[str, str]]:
             yield nic, f"a NIC of {bond.where}" if bond else "the underlay's NIC"
         if bond:
             yield bond.name, f"{bond.where}.name"
-    yield underlay.tep, "fabric_underlay.tep"
+    if not kernel or underlay.vlan:
+        yield underlay.tep, "fabric_underlay.tep"
     # Overlays may share a bridge.
     bridges = {overlay.bridge: f"{overlay.where}.bridge" for overlay in values.overlays.values() if overlay.bridge}
     yield from ((bridge, place) for bridge, place in bridges.items() if bridge != underlay.bridge)

@@ -40,16 +40,7 @@ def _claim(kind: str, name: str, on: str, instead: str) -> Claim:
 
 def _host(name: str, host: Plan, places: dict[str, str], edges: t.Collection[str]) -> list[Claim]:
     """The things of a KVM host. places: integration bridge to the overlay that names it. edges: their names."""
-    underlay = host["underlay"]
-    found = []
-    for bridge in host["bridges"]:
-        place = (
-            "fabric_underlay" if bridge["name"] == underlay["bridge"] else places.get(bridge["name"], "fabric_overlays")
-        )
-        found.append(_claim("bridge", bridge["name"], "", f"name another bridge in {place}.bridge"))
-        found += [claim for port in bridge.get("ports", ()) for claim in _port(name, port, bridge["name"], underlay)]
-        for port in bridge.get("ports", ()):
-            found += [_address(name, address, port["name"]) for address in port.get("addresses", ())]
+    found = _links(name, host, places)
     for tunnel in host["tunnels"]:
         found.append(
             _claim("port", tunnel["name"], tunnel["bridge"], "give the overlay another name in fabric_overlays")
@@ -84,6 +75,21 @@ def _host(name: str, host: Plan, places: dict[str, str], edges: t.Collection[str
     return found
 
 
+def _links(name: str, host: Plan, places: dict[str, str]) -> list[Claim]:
+    """The bridges of a host with their ports, and the interfaces of the kernel."""
+    underlay = host["underlay"]
+    found = [claim for item in host["host_network"] for claim in _of_kernel(name, item, underlay)]
+    for bridge in host["bridges"]:
+        place = (
+            "fabric_underlay" if bridge["name"] == underlay["bridge"] else places.get(bridge["name"], "fabric_overlays")
+        )
+        found.append(_claim("bridge", bridge["name"], "", f"name another bridge in {place}.bridge"))
+        found += [claim for port in bridge.get("ports", ()) for claim in _port(name, port, bridge["name"], underlay)]
+        for port in bridge.get("ports", ()):
+            found += [_address(name, address, port["name"]) for address in port.get("addresses", ())]
+    return found
+
+
 def _port(host: str, port: Plan, bridge: str, underlay: Plan) -> list[Claim]:
     """A port that is declared of a bridge: a card, a bond with its cards, or one that is made."""
     if port.get("type"):
@@ -94,6 +100,20 @@ def _port(host: str, port: Plan, bridge: str, underlay: Plan) -> list[Claim]:
         return [bond, *(_nic(nic, bridge, where) for nic in port["members"])]
     where = "the ends of fabric_links" if underlay["links"] else f"fabric_underlay_interface of {host}"
     return [_nic(port["name"], bridge, where)]
+
+
+def _of_kernel(host: str, item: Plan, underlay: Plan) -> list[Claim]:
+    """An interface of the kernel, in the host's own network configuration, and the NICs that it takes."""
+    name, where = item["name"], f"fabric_underlay_bond of {host}"
+    found = [_address(host, address, name) for address in item["addresses"]]
+    if item.get("members"):
+        found.append(_claim("interface", name, "", f"name another bond in {where}"))
+        return [*found, *(_nic(nic, name, where) for nic in item["members"])]
+    where = f"fabric_underlay_interface of {host}"
+    if item.get("parent"):
+        below = [] if underlay["bond"] else [_nic(item["parent"], "", where)]
+        return [*found, _claim("interface", name, "", "name another one in fabric_underlay.tep"), *below]
+    return [*found, _nic(name, name, where)]
 
 
 def _nic(card: str, bridge: str, where: str) -> Claim:

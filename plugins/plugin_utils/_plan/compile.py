@@ -32,6 +32,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.dhcp import 
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.edges import Edges, add_legs
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.flows import flows, secure
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.guests import Guests
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.host_network import interfaces
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.items import (
     LEAST_NEIGHBORS,
     namespaces,
@@ -139,7 +140,7 @@ class _Writer:
         """The whole plan."""
         values, intent, underlay = self.values, self.values.intent, self.values.intent.underlay
         self._state("fabric", "fabric_name")
-        for option in ("subnet", "mtu", "bridge", "interface", "bond", "tep", "vlan"):
+        for option in ("engine", "subnet", "mtu", "bridge", "interface", "bond", "tep", "vlan"):
             self._state(f"underlay.{option}", f"fabric_underlay.{option}")
         overlays = [self._overlay(overlay) for overlay in values.overlays.values()]
         segments = [self._segment(segment) for segment in values.segments.values()]
@@ -157,6 +158,7 @@ class _Writer:
         return {
             "fabric": intent.name,
             "underlay": {
+                "engine": underlay.engine,
                 "subnet": str(underlay.subnet),
                 "mtu": underlay.mtu,
                 "bridge": underlay.bridge,
@@ -295,6 +297,7 @@ class _Writer:
                 "owner": values.intent.name,
                 "underlay": underlay,
                 "bridges": bridges(values, name, underlay, secure(by_flows[name]), plugged),
+                "host_network": interfaces(underlay),
                 "tunnels": by_tunnels[name],
                 "namespaces": by_namespaces[name],
                 "flows": by_flows[name],
@@ -309,7 +312,7 @@ class _Writer:
         return hosts
 
     def _underlay(self, name: str) -> Plan:
-        """How a host is on the underlay."""
+        """How a host is on the underlay. Where the kernel has it, there is no bridge."""
         host, underlay = self.values.intent.hosts[name], self.values.intent.underlay
         key = f"hosts.{name}"
         self.sources[f"{key}.id"] = self.values.ids[name].source
@@ -318,14 +321,16 @@ class _Writer:
         places = (f"{name}: fabric_underlay_bond", f"{name}: fabric_underlay_interface")
         common = ("fabric_underlay.bond", "fabric_underlay.interface")
         self._state(f"{key}.underlay.nics", *(("fabric_links",) if links else (*places, *common)))
+        self._state(f"{key}.underlay.engine", f"{name}: fabric_underlay_engine", "fabric_underlay.engine")
         return {
-            "bridge": underlay.bridge,
+            "engine": self.values.intent.engine_of(host),
+            "bridge": None if self.values.intent.by_kernel(host) else underlay.bridge,
             "nics": [link["interface"] for link in links] or self.values.intent.nics_of(host),
             "bond": _bond(self.values.intent.bond_of(host)),
             "links": links,
             "mtu": underlay.mtu,
             "tep": {
-                "name": underlay.tep,
+                "name": self.values.intent.tep_of(host),
                 "address": self._tep(self.values.teps[name].value),
                 "vlan": underlay.vlan,
             },

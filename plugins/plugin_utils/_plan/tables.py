@@ -11,7 +11,7 @@ from __future__ import annotations
 import textwrap
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import OVN
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import KERNEL, OVN
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mesh import planned_tunnel, tep_address
 
 LEGEND = "Where a value came from: g given, d default, a allocated, c computed. In full, with each rule: -e plan_query=sources"
@@ -172,9 +172,10 @@ def _separation(segment: dict[str, t.Any], marked: t.Callable[[t.Any, str], str]
 
 
 def _nics(underlay: dict[str, t.Any]) -> str:
-    """A host's NICs, with the bond that they are."""
+    """A host's NICs, with the bond that they are, and whose that is unless it is Open vSwitch's."""
     bond, nics = underlay["bond"], " ".join(underlay["nics"])
-    return f"{bond['name']} ({nics}, {bond['mode']})" if bond else nics
+    named = f"{bond['name']} ({nics}, {bond['mode']})" if bond else nics
+    return f"{named}, the kernel's" if underlay["engine"] == KERNEL else named
 
 
 def _routing(plan: dict[str, t.Any], marked: t.Callable[[t.Any, str], str], width: int) -> list[str]:

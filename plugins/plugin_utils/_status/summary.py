@@ -24,6 +24,7 @@ KINDS = {
     "host": "hosts",
     "bridge": "bridges",
     "port": "ports",
+    "interface": "bonds and VLANs of the kernel",
     "tunnel": "tunnels",
     "namespace": "namespaces",
     "container": "containers",

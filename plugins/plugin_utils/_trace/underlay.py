@@ -45,6 +45,7 @@ class Cable(t.NamedTuple):
     """Where an address of the underlay is: host, the interface that has it, the cards behind, the bridge between, and their MTU as planned.
 
     port: that of the bridge which the cards are; of several it is a bond, and one that works is enough. lacp: whether they need a partner.
+    Without a bridge, port is the kernel's, and vlan the number of the interface upon it.
     """
 
     host: str
@@ -54,6 +55,7 @@ class Cable(t.NamedTuple):
     port: str
     mtu: int | None
     lacp: bool = False
+    vlan: int | None = None
 
     @property
     def bond(self) -> bool:
@@ -91,7 +93,8 @@ class Underlay:
             port = bond["name"] if bond else (*nics, "")[0]
             lacp = bool(bond) and bond["mode"] == "lacp"
             address = kernel.bare(tep["address"])
-            self.cables[address] = Cable(name, tep["name"], nics, underlay["bridge"], port, underlay["mtu"], lacp)
+            bridge, vlan = underlay["bridge"], None if underlay["bridge"] else tep["vlan"]
+            self.cables[address] = Cable(name, tep["name"], nics, bridge, port, underlay["mtu"], lacp, vlan)
 
     def owner(self, address: str) -> str | None:
         """The host that an address belongs to."""
@@ -632,7 +635,18 @@ def _cards(underlay: Underlay, space: Item, host: str, dev: str, outer: Outer) -
     notes = _behind(underlay, space, cable, outer)
     if cable.bridge:
         _plugged(underlay, cable)
+    elif cable.vlan:
+        _numbered(space, cable)
     return notes
+
+
+def _numbered(space: Item, cable: Cable) -> None:
+    """The kernel's VLAN, and what it is upon."""
+    _linked(space, cable.host, cable.port)
+    found = space["links"][cable.dev]["vlan"]
+    if found != cable.vlan:
+        said = f"{cable.dev} on {cable.host} is " + (f"VLAN {found}" if found else "no VLAN")
+        raise Died("tag", said, f"VLAN {cable.vlan}", f"on {cable.host}: ip -details link show dev {cable.dev}")
 
 
 def _behind(underlay: Underlay, space: Item, cable: Cable, outer: Outer) -> list[str]:
@@ -643,7 +657,7 @@ def _behind(underlay: Underlay, space: Item, cable: Cable, outer: Outer) -> list
         try:
             link = _linked(space, host, card)
             if cable.bond:
-                _joined(underlay, cable, card)
+                _joined(underlay, cable, card, link)
         except Died as died:
             reasons[card] = died
         else:
@@ -698,9 +712,13 @@ def _room(link: Item, host: str, cable: Cable | None, outer: Outer) -> None:
     sizes(link, outer.size, cable.mtu if cable else None, host, mend)
 
 
-def _joined(underlay: Underlay, cable: Cable, card: str) -> None:
+def _joined(underlay: Underlay, cable: Cable, card: str, link: Item) -> None:
     """A card that is a member of its bond, and agreed on with the partner in LACP."""
-    members = present(underlay.view, cable.host, cable.bridge or "", cable.port)["members"]
+    if cable.bridge is None:
+        if link["master"] != cable.port:
+            raise Died("port-gone", f"bond {cable.port} on {cable.host} has no member {card}", f"{card} is a member")
+        return
+    members = present(underlay.view, cable.host, cable.bridge, cable.port)["members"]
     if card not in members:
         raise Died("port-gone", f"bond {cable.port} on {cable.host} has no member {card}", f"{card} is a member")
     if cable.lacp and not members[card]["lacp_current"]:

@@ -431,7 +431,7 @@ class Route:
         """The tunnel's packet as it comes in by each card of the underlay."""
         tunnel, underlay = self.tunnel(host, before), self.plan["hosts"][host]["underlay"]
         own = tep_address(self.plan, host)
-        if not tunnel or ":" in own:
+        if not tunnel or ":" in own or underlay["bridge"] is None:
             return []
         ported = f"udp_dst={udp_port(tunnel)}"
         ends = f"nw_src={tunnel['remote_ip']},nw_dst={own}"

@@ -29,7 +29,7 @@ Part = t.Tuple[str, ...]
 ORDER = ("router", "underlay", "card", "tunnel", "bridge", "switch", "endpoint", "segment", "pair")
 # Checks of what is inside of an endpoint's namespace.
 INSIDE = (*IN_NAMESPACE, "dhcp", "vrrp", "active", "table")
-STATE = ("bridge", "port", "tunnel", *INSIDE, "northd", "chassis", "binding", "gateway", "flows")
+STATE = ("bridge", "port", "interface", "tunnel", *INSIDE, "northd", "chassis", "binding", "gateway", "flows")
 ROUTING = ("adjacency", "session", "route")
 # A ping that fails explains why larger packets and transfers fail.
 SYMPTOMS = (
@@ -91,6 +91,8 @@ class World:
         host, name, kind = check["host"], check["thing"], check["kind"]
         if kind in INSIDE:
             return ("endpoint", self.owner(f"{host}/{name}"))
+        if kind == "interface":
+            return ("card", host)
         if kind == "chassis":
             return ("switch", name)
         if kind == "binding":

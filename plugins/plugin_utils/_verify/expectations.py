@@ -24,6 +24,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.edges impo
     expected_pairs,
     expected_tables,
 )
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.host_network import expected_interfaces
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.ovn import (
     expected_bindings,
     expected_chassis,
@@ -427,6 +428,7 @@ def host_state(host: Item) -> Item:
             for tunnel in host["tunnels"]
         },
         "namespaces": _namespaces(host),
+        "host_network": expected_interfaces(host),
         "containers": expected_containers(host),
         "services": expected_services(host),
         "dhcp": expected_dhcp(host),

@@ -25,6 +25,7 @@ PAIRS_SHOWN = 4
 KINDS = {
     "bridge": "bridges of Open vSwitch, as planned",
     "port": "ports, their VLANs and MTU",
+    "interface": "bonds and VLANs of the kernel, their members and addresses",
     "tunnel": "tunnels, their ends and keys",
     "namespace": "namespaces, their addresses, routes, MTU",
     "container": "containers, their images and namespaces",

@@ -1,7 +1,7 @@
 # Copyright: the overloom.fabric authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What status_info reads of a host, held against the plan: bridges, ports, tunnels, namespaces, containers, services, DHCP, VRRP, tables, flows. Pure.
+"""What status_info reads of a host, held against the plan: bridges, ports, tunnels, interfaces, namespaces, containers, services and so on, and flows. Pure.
 
 This file is private to the collection.
 """
@@ -17,6 +17,8 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options impor
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.containers import LOOK as CONTAINER_LOOK
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.dhcp import LOOK as DHCP_LOOK
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.edges import LOOK as TABLE_LOOK
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.host_network import LOOK as INTERFACE_LOOK
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.host_network import interface_rows
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.ovn import (
     BINDING_LOOK,
     CHASSIS_LOOK,
@@ -105,6 +107,7 @@ KINDS = (
     Kind("port", "ports", "bridges", _ports, "ovs-vsctl list port {name}"),
     Kind("tunnel", "tunnels", "tunnels", _tunnels, "ovs-vsctl list interface {name}"),
     Kind("namespace", "namespaces", "namespaces", _by_endpoint, "ip -n {name} addr; ip -n {name} route"),
+    Kind("interface", "host_network", "host_network", interface_rows, INTERFACE_LOOK),
     Kind("container", "containers", "containers", _by_endpoint, CONTAINER_LOOK),
     Kind("service", "services", "services", _by_endpoint, SERVICE_LOOK),
     Kind("dhcp", "dhcp", "dhcp", _dhcp, DHCP_LOOK),

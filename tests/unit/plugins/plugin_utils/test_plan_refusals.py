@@ -505,7 +505,10 @@ REFUSED = [
     (
         "bond of an unknown mode",
         fabric(common=bond(mode="802.3ad")),
-        ["fabric_underlay.bond.mode must be one of active-backup, balance-slb, lacp, not '802.3ad'."],
+        [
+            "fabric_underlay.bond.mode must be one of active-backup, balance-slb, lacp, balance-xor, balance-tlb, balance-alb,"
+            " not '802.3ad'."
+        ],
     ),
     (
         "rate of LACP without LACP",
