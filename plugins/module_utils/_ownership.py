@@ -344,7 +344,8 @@ def _nic(claim: Claim, host: Host, owner: str) -> Use | None:
     if not default and claim.name not in ours:
         traces += [f"address {address}" for address in there.addresses if not _of_manager(address)]
         traces += host.configured(claim.name, whole=False)
-    return _used(None, owner, traces)
+    others = (host.owners(claim.name) | host.owners(there.master)) - {owner}
+    return _used(next(iter(sorted(others)), None), owner, traces)
 
 
 def _of_manager(address: str) -> bool:

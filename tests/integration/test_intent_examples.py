@@ -27,6 +27,7 @@ NOT_HERE = {
     "localhost/app": "the image is the reader's own; containers are run by molecule/geneve_containers",
     "nginx": "the service is the reader's own; services are run by molecule/netns_service",
     "lacp": "nobody plays the switch that knows of LACP: bonds are built by molecule/bond_vlan",
+    "engine: kernel": "bonds, VLANs and Open vSwitch's datapath are the kernel's, which a lab may lack: tests/machines has them",
     "genericcloud": "the image is the reader's own; guests are built by the default lab and tests/integration/test_site_guests.py",
 }
 # An example that says what must not come through stands with the flow that sees to it.

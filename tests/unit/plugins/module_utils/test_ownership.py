@@ -11,6 +11,7 @@ import pytest
 
 from ansible_collections.overloom.fabric.plugins.module_utils import _network_files
 from ansible_collections.overloom.fabric.plugins.module_utils._container.podman import Container
+from ansible_collections.overloom.fabric.plugins.module_utils._host_network.reader import Noted
 from ansible_collections.overloom.fabric.plugins.module_utils._ip.iproute import Interface
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.reader import Kept, Space
 from ansible_collections.overloom.fabric.plugins.module_utils._network_files import Named, parse
@@ -184,6 +185,33 @@ def test_a_member_of_a_bond_is_whose_the_bond_is() -> None:
         bonded = switch._replace(members={**switch.members, "bond0": ("eth1", "eth2")})
         found = told(NOTHING._replace(interfaces=cards, database=bonded), "nic", "eth2", "br-underlay")
         assert [line.partition(", or ")[0] for line in found] == said
+
+
+def test_bonds_and_vlans_of_the_kernel_are_whose_the_files_are() -> None:
+    cards = {
+        "eth1": interface("eth1", master="bond0"),
+        "eth2": interface("eth2", addresses=("fe80::1/64",)),
+        "eth3": interface("eth3", addresses=("192.168.200.1/24",)),
+        "bond0": interface("bond0", kind="bond"),
+        "tep0": interface("tep0", kind="vlan", parent="bond0", addresses=("192.168.200.1/24",)),
+    }
+    nobodys = NOTHING._replace(interfaces=cards)
+    of_us, of_blue = (
+        nobodys._replace(noted=[Noted(name, owner, "networkd") for name in ("bond0", "tep0", "eth3")])
+        for owner in ("us", "blue")
+    )
+    claims = (("interface", "bond0", ""), ("interface", "tep0", ""), ("nic", "eth1", "bond0"), ("nic", "eth3", "eth3"))
+    assert [told(of_us, *claim) for claim in claims] == [[], [], [], []]
+    # The NICs go back to a bridge, too.
+    assert told(of_us, "nic", "eth1", "br-underlay") == []
+    for claim, traces in zip(claims, ("kind bond", "kind vlan", "a part of bond0", "address 192.168.200.1/24")):
+        (theirs,), (somebodys,) = told(of_blue, *claim), told(nobodys, *claim)
+        assert f"{claim[1]} belongs to the owner blue" in theirs
+        assert "was there before the fabric and is in use" in somebodys and traces in somebodys
+    # NetworkManager gives a NIC that nobody uses a link-local address.
+    assert told(nobodys, "nic", "eth2", "bond0") == []
+    assert "belongs to the owner blue" in told(of_blue, "address", "192.168.200.1/24", "br-x")[0]
+    assert told(of_us, "address", "192.168.200.1/24", "br-x") == []
 
 
 def test_a_namespace_is_in_use_by_what_is_in_it() -> None:
