@@ -499,11 +499,6 @@ FEW = ("a leaf of Cumulus Linux: EVPN multihoming, VRRP", "names that are keywor
 # The others are held in FRR's grammar alone so far.
 NOT_STARTED = (
     "a border router of old, with lists without numbers",
-    "a release that knows AS numbers with dots",
-    "the output of show running-config, pasted",
-    "conflict markers, templates and options of another release",
-    "ends and configure terminal between",
-    "a byte order mark, and letters of other alphabets",
     "letters of no alphabet, form feeds and blanks",
     "options of zebra, groups of next hops and policies",
     "line breaks of two kinds",
