@@ -38,6 +38,10 @@ def filtered(
     """Let a packet through the firewall of a namespace."""
     ruling = nft.verdict(space["firewall"], hook, packet)
     if ruling is None:
+        # Of a connection the first packet may pass alone.
+        ruling = nft.verdict(space["firewall"], hook, packet._replace(later=True))
+        ruling = ruling and ruling._replace(certain=False)
+    if ruling is None:
         return
     counted = "" if ruling.packets is None else f" (its counter: {ruling.packets} packets)"
     died = Died("firewall", f"{at.who} drops it by {ruling.rule}{counted}", planned, at.inside(ruling.look))

@@ -32,7 +32,7 @@ ICMP = {4: "icmp", 6: "icmpv6"}
 class Met(t.NamedTuple):
     """The packet as a chain sees it. iif, oif: interface names, empty where there is none; reply: it is an answer.
 
-    original: target and port before they were translated, or None.
+    original: target and port before they were translated, or None. later: it is not the first packet of its connection.
     """
 
     source: str
@@ -43,6 +43,7 @@ class Met(t.NamedTuple):
     oif: str
     reply: bool = False
     original: tuple[str, int | None] | None = None
+    later: bool = False
 
     @property
     def version(self) -> int:
@@ -252,7 +253,7 @@ def _tracked(ct: Item, met: Met) -> t.Any:
     """What connection tracking knows of the packet."""
     key = ct.get("key") or ""
     if key == "state":
-        return "established" if met.reply else "new"
+        return "established" if met.reply or met.later else "new"
     if key == "status":
         return "dnat" if met.original else "confirmed"
     if ct.get("dir") == "original" and not met.reply:

@@ -288,7 +288,8 @@ def tables(view: View, path: Path, host: str, way: Route, passage: Passage) -> s
         question = switch.parse(asked)
         if not question.error and not passage.reached(question):
             died = _lost(view, host, bridge, question, found, names, goal)
-            died.because = f"the ARP question for {way.target.address} does not pass: {died.because}"
+            word = "neighbor solicitation" if way.packet.family == 6 else "ARP question"
+            died.because = f"the {word} for {way.target.address} does not pass: {died.because}"
             path.doubt(died)
     return traced
 

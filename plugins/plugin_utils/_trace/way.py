@@ -369,7 +369,9 @@ class Route:
             asked[host]["traces"].append(self.trace(host, before))
             if before is not None:
                 asked[host]["traces"] += self.outer_traces(host, before)
-            if self.packet.family == 4 and not (before and self.keyed) and not self.logical:
+            # Of IPv6, flows that segments are told apart by answer in several ways.
+            answered = (before or self.packet.family == 6) and self.keyed
+            if not answered and not self.logical:
                 asked[host]["traces"].append(self.arp_trace(host, before))
 
     def leased(self, end: End) -> bool:
@@ -396,11 +398,16 @@ class Route:
     def arp_trace(self, host: str, before: str | None) -> Item:
         """The question for the target's MAC address, which flows answer, or which everybody gets."""
         source, target = self.source, self.target
-        ends = f"dl_src={source.mac},dl_dst=ff:ff:ff:ff:ff:ff,arp_spa={source.address},arp_tpa={target.address}"
-        return {
-            "name": self.arp_name(before),
-            **self._entering(host, before, f"arp,arp_op=1,{ends},arp_sha={source.mac}"),
-        }
+        if self.packet.family == 6:
+            # RFC 4861, sections 2.3 and 4.3: to the group of all who may have the address.
+            low = ipaddress.ip_address(target.address).packed[-3:]
+            group, mac = f"ff02::1:ff{low[0]:02x}:{low[1:].hex()}", "33:33:ff:" + low.hex(":")
+            ends = f"dl_src={source.mac},dl_dst={mac},ipv6_src={source.address},ipv6_dst={group}"
+            fields = f"icmp6,icmpv6_type=135,icmpv6_code=0,{ends},nd_target={target.address},nd_sll={source.mac}"
+        else:
+            ends = f"dl_src={source.mac},dl_dst=ff:ff:ff:ff:ff:ff,arp_spa={source.address},arp_tpa={target.address}"
+            fields = f"arp,arp_op=1,{ends},arp_sha={source.mac}"
+        return {"name": self.arp_name(before), **self._entering(host, before, fields)}
 
     def _entering(self, host: str, before: str | None, fields: str) -> Item:
         """Bridge and flow of a question: from the endpoint's port, or from the tunnel of the host before."""

@@ -184,6 +184,7 @@ def both(*changes):
 
 
 GRE = {"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "protocol"}}, "right": "gre"}}
+ESTABLISHED = {"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": "established"}}
 COUNTED = {"counter": {"packets": 7, "bytes": 700}}
 DROP = {"drop": None}
 WRONG = "02:00:00:00:00:99"
@@ -779,6 +780,12 @@ SUSPECTS = {
     "TTL of a tunnel": (options(port("kvm1", "br-int", "gre-kvm2"), ttl="1"), WEB, "tunnel-option", "gre-kvm2"),
     "queue of a port": (put(link("kvm2", "", "v-web2"), queue="netem"), WEB, "queue", "v-web2"),
     "queue of a card": (put(link("kvm1", "", "eth1"), queue="tbf"), WEB, "queue", "kvm1"),
+    "rule against what comes later": (
+        put(the_space("kvm2", "web2"), firewall=rules("input", ESTABLISHED, DROP)),
+        WEB,
+        "firewall",
+        "kvm2/web2",
+    ),
     "program of XDP": (put(link("kvm2", "web2", "eth0"), xdp=True), WEB, "xdp", "kvm2/web2"),
     "impairment of a card": (
         put(the_space("kvm1"), firewall=at_interface("egress", "eth1", GRE, {"mangle": {}}, {"fwd": {"dev": "lo"}})),
@@ -895,6 +902,14 @@ def test_a_question_for_an_address_that_a_switch_drops_is_a_suspect():
     died = verdict(seen, WEB, measured=SILENT)["died"]
     assert died["cause"] == "foreign-flow" and "the ARP question for 10.1.1.66" in died["because"]
     assert verdict(seen, WEB, measured=ANSWERED)["passed"]
+
+
+def test_over_ipv6_the_question_is_a_neighbor_solicitation():
+    way = Route(DUAL, "kvm1/red1", "2001:db8::2:2", Packet())
+    asked = {one["name"]: one["flow"] for one in way.questions()["kvm1"]["traces"]}
+    flow = asked[way.arp_name()]
+    assert "icmp6,icmpv6_type=135,icmpv6_code=0" in flow and "nd_target=2001:db8::2:2" in flow
+    assert "dl_dst=33:33:ff:02:00:02" in flow and "ipv6_dst=ff02::1:ff02:0002" in flow
 
 
 def ospf_row(host: str, dev: str, **changed: object) -> dict:
