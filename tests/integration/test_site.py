@@ -55,6 +55,8 @@ class Fabric:
     def write(self) -> None:
         everybody = {**self.intent, "lab_root": roots.lab_root()}
         groups = {"kvm_hosts": {"hosts": self.hosts}, **({"routers": {"hosts": self.routers}} if self.routers else {})}
+        if any(overlay.get("engine") == "ovn" for overlay in self.intent.get("fabric_overlays", ())):
+            groups["ovn_central"] = {"hosts": {min(self.hosts): {}}}
         text = yaml.safe_dump({"all": {"vars": everybody, "children": groups}})
         (self.folder / "hosts.yml").write_text(text)
 

@@ -1,0 +1,77 @@
+# Copyright: the overloom.fabric authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An edge in a namespace becomes a gateway of OVN, because the overlay of its segments does: what is left of the namespace, and who tells."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+import pytest
+from test_site import Fabric
+
+pytestmark = pytest.mark.long
+
+BEFORE: dict[str, t.Any] = {"name": "ov", "encapsulation": "geneve"}
+INTENT: dict[str, t.Any] = {
+    "fabric_overlays": [BEFORE, {"name": "office", "encapsulation": "vlan"}],
+    "fabric_segments": [
+        {"name": "web", "vlan": 10, "overlay": "ov", "subnet": "10.1.1.0/24"},
+        {"name": "db", "vlan": 20, "overlay": "ov", "subnet": "10.1.2.0/24"},
+        {"name": "wan", "vlan": 30, "overlay": "office", "subnet": "10.9.0.0/24"},
+    ],
+    "fabric_edges": [
+        {
+            "name": "gw",
+            "hosts": ["kvm1"],
+            "legs": [
+                {"segment": "web", "address": "10.1.1.1"},
+                {"segment": "db", "address": "10.1.2.1"},
+                {"segment": "wan", "address": "10.9.0.1", "gateway": False},
+            ],
+            "nat": [{"from": "web", "out": "wan"}],
+        }
+    ],
+    "fabric_policy": [{"name": "all", "from": ["web", "db"]}],
+}
+ENDPOINTS = {
+    "kvm1": [{"name": "web1", "segment": "web"}, {"name": "isp", "segment": "wan", "address": "10.9.0.2"}],
+    "kvm2": [{"name": "web2", "segment": "web"}, {"name": "db2", "segment": "db"}],
+}
+
+
+@pytest.fixture(name="fabric")
+def with_an_edge_in_a_namespace(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Fabric]:
+    fabric = Fabric(tmp_path_factory.mktemp("to_ovn"), f"toovn-{os.getpid()}")
+    fabric.intent.update(INTENT)
+    fabric.hosts = {name: {"fabric_endpoints": points} for name, points in ENDPOINTS.items()}
+    fabric.write()
+    try:
+        fabric.play("playbooks/lab.yml")
+        yield fabric
+    finally:
+        fabric.play("playbooks/lab_down.yml")
+
+
+def spaces(fabric: Fabric) -> set[str]:
+    return {line.split()[0] for line in fabric.on("kvm1", "ip", "netns", "list").splitlines()}
+
+
+def test_the_namespace_is_told_of_by_drift_and_gone_with_the_change(fabric: Fabric) -> None:
+    fabric.play("site.yml")
+    assert {"gw", "web1", "isp"} <= spaces(fabric)
+    fabric.on("kvm1", "ip", "netns", "exec", "web1", "ping", "-c", "1", "-W", "5", "10.1.1.1")
+    fabric.intent["fabric_overlays"] = [{**BEFORE, "engine": "ovn"}, INTENT["fabric_overlays"][1]]
+    fabric.write()
+    told = fabric.play("playbooks/drift.yml", ok=False)
+    print(told)
+    assert "gw" in told
+    fabric.play("site.yml")
+    # Neither the namespace nor its ends, tables and unit are left.
+    assert spaces(fabric) == {"web1", "isp"}
+    assert "gw" not in fabric.on("kvm1", "ovs-vsctl", "list-ports", "br-underlay")
+    assert not fabric.on("kvm1", "sh", "-c", "ls /etc/systemd/system | grep -- gw || true").strip()
+    fabric.play("playbooks/drift.yml")
+    report = fabric.verify()
+    assert report["failed"] == 0, report
