@@ -46,6 +46,7 @@ NOT_IN_SHORT = (
     "integration-site_guests",
     "integration-site_management",
     "integration-site_others",
+    "integration-site_to_ovn",
     "integration-traffic",
     "integration-verify_breaks",
     "molecule-chr",
