@@ -45,6 +45,7 @@ NOT_IN_SHORT = (
     "integration-flows",
     "integration-site_guests",
     "integration-site_management",
+    "integration-site_moves",
     "integration-site_others",
     "integration-site_to_ovn",
     "integration-traffic",

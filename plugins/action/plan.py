@@ -17,6 +17,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._controller import
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import PlanError
 from ansible_collections.overloom.fabric.plugins.plugin_utils._outputs.entries import outputs
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan, intent_secrets
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.placement import place, prepared
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.tables import render
 
 try:
@@ -37,7 +38,8 @@ class ActionModule(ControllerAction):
 
     ARGUMENTS = {
         "query": {"type": "str"},
-        **{name: {"type": "bool", "default": False} for name in ("secrets", "show")},
+        "guests": {"type": "dict"},
+        **{name: {"type": "bool", "default": False} for name in ("refuse", "secrets", "show")},
     }
 
     def act(self, options: dict[str, t.Any], variables: dict[str, t.Any]) -> dict[str, t.Any]:
@@ -45,7 +47,11 @@ class ActionModule(ControllerAction):
             if options["secrets"]:
                 hosts, routers, _others = _variables(variables)
                 return {"secrets": intent_secrets(hosts, specification("plan"), routers)}
-            plan = _compiled(variables)
+            plan, misplaced = _compiled(variables, options["guests"])
+            if options["refuse"] and misplaced:
+                return failed("\n".join(["No host was changed.", *misplaced]))
+            for sentence in misplaced:
+                Display().warning(sentence)
             part = _select(plan, options["query"]) if options["query"] else plan
         except PlanError as error:
             return failed(_told(error.problems))
@@ -54,14 +60,25 @@ class ActionModule(ControllerAction):
         return {"plan": part}
 
 
-def _compiled(task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
-    """The plan of the inventory, with what it gives its user."""
+def _compiled(task_vars: dict[str, t.Any], guests: dict[str, t.Any] | None) -> tuple[dict[str, t.Any], list[str]]:
+    """The plan of the inventory, with what it gives its user, and what is wrong with the places of guests.
+
+    guests: what libvirt has on each host; None when nobody has looked.
+    """
     hosts, routers, others = _variables(task_vars)
     lab = [name for name in specification("lab") if name.startswith("lab_")]
     central = sorted(map(str, task_vars["groups"].get(CENTRAL, ())))
-    plan = compile_plan(hosts, specification("plan"), others, lab, routers, central)
+    intent = (hosts, specification("plan"), others, lab, routers, central)
+    plan, problems = compile_plan(*intent), []
+    if guests is not None:
+        found = place(plan, guests)
+        problems = found.problems
+        if found.places:
+            plan = prepared(compile_plan(*intent, found.places), plan, found.moves)
+        else:
+            plan = prepared(plan, plan, found.moves)
     plan["outputs"] = outputs(plan)
-    return plan
+    return plan, problems
 
 
 def _told(problems: list[str]) -> str:

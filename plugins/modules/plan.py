@@ -26,6 +26,16 @@ options:
       - Print the plan on the terminal as tables, or as YAML the part that O(query) selects.
     type: bool
     default: false
+  guests:
+    description:
+      - For each KVM host of the run what M(overloom.fabric.libvirt_info) returned of the fabric's guests, or its error. The plan then knows where they are.
+        One that somebody migrated to another host is there, if its C(guest.placement) says so, and C(moves) in RV(plan) are those that are to be moved.
+    type: dict
+  refuse:
+    description:
+      - Fail when a guest is on another host than its own, and its C(guest.placement) says neither to leave nor to move it. Else that is a warning.
+    type: bool
+    default: false
   secrets:
     description:
       - Return only the secrets that the plan names, in RV(secrets). Use it with C(no_log=true).

@@ -69,7 +69,7 @@ class Fabric:
     def run(self, tool: str, *argv: str, ok: bool = True) -> str:
         """Run an Ansible command from the checkout; ok says whether it must succeed."""
         process = self.start(tool, *argv)
-        out, _err = process.communicate(timeout=300)
+        out, _err = process.communicate(timeout=600)
         assert (process.returncode == 0) is ok, f"{tool} {argv} ended with {process.returncode}\n{out}"
         return out
 

@@ -30,6 +30,8 @@ KINDS = {
     "guests": "guest",
     "started": "guest",
     "former_guests": "guest",
+    "arriving_guests": "guest",
+    "moved_guests": "guest",
     "networks": "network",
     "unused_portgroups": "network",
     "interfaces": "interface",

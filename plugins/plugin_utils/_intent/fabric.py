@@ -230,6 +230,7 @@ class Endpoint:
     router: whether it was said to forward packets of others.
     virtual: addresses that it has while its edge is active on its host, as VRRP decides.
     movable: it was stated for the whole fabric, with its host, so that its identity does not hang on that; nth: its place among those.
+    stated: the host that the intent names, where a guest that may move is on another; moving: it is to be moved there.
     """
 
     where: str
@@ -258,6 +259,8 @@ class Endpoint:
     movable: bool = False
     nth: int = 0
     qos: Qos | None = None
+    stated: str = ""
+    moving: bool = False
 
     @property
     def is_router(self) -> bool:

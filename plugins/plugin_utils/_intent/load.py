@@ -43,12 +43,13 @@ def load(
     problems: list[str],
     routers: dict[str, dict[str, t.Any]] | None = None,
     others: dict[str, dict[str, t.Any]] | None = None,
+    places: t.Mapping[str, tuple[str, bool]] | None = None,
 ) -> Intent:
     """The intent from the variables of the fabric's hosts; what is wrong with them is appended to problems.
 
     hosts: name to variables (plain data, templates resolved; variables of another prefix are ignored).
     routers: likewise of the hosts that are routers only. others: likewise of all others, which have what is stated for the whole fabric, too.
-    spec: the options of roles/plan/meta/argument_specs.yml.
+    spec: the options of roles/plan/meta/argument_specs.yml. places: see read_movable().
     A value that was refused is INVALID in the result.
     """
     given: set[str] = set()
@@ -67,7 +68,7 @@ def load(
     if max_hosts and max_hosts < len(hosts):
         problems.append(f"fabric_max_hosts is {max_hosts}, but the fabric has {len(hosts)} hosts; raise it.")
         max_hosts = INVALID
-    movable = read_movable({**(others or {}), **routers, **hosts}, hosts, spec, problems, given)
+    movable = read_movable({**(others or {}), **routers, **hosts}, hosts, spec, problems, given, places or {})
     hosts, routers = ({name: without_movable(found[name]) for name in found} for found in (hosts, routers))
     return Intent(
         name=_fabric_name(common["fabric_name"], problems),

@@ -28,12 +28,18 @@ def without_movable(variables: Item) -> Item:
 
 
 def read_movable(
-    everyone: Variables, hosts: t.Collection[str], spec: Item, problems: list[str], given: set[str]
+    everyone: Variables,
+    hosts: t.Collection[str],
+    spec: Item,
+    problems: list[str],
+    given: set[str],
+    places: t.Mapping[str, tuple[str, bool]],
 ) -> list[Endpoint]:
     """The endpoints that are stated with their host.
 
     everyone: the variables of all hosts of the inventory. A host's own list hides that of its group from that host alone, so an endpoint counts
-    whosever variables it is found in. hosts: the names of the KVM hosts.
+    whosever variables it is found in. hosts: the names of the KVM hosts. places: guests that are on another host than the intent names, by name, and
+    whether they are to be moved from there.
     """
     values = {ENDPOINTS: conform(_stated(everyone, problems), spec[ENDPOINTS], ENDPOINTS, problems)}
     found: list[Endpoint] = []
@@ -44,7 +50,11 @@ def read_movable(
             problems.append(
                 f"{where}.host {word(item['host'])} is no KVM host of the fabric{suggest(item['host'], hosts)}"
             )
-        found += read_endpoint(item, where, str(item["host"]), problems)
+        elsewhere, moving = places.get(str(item["name"]), ("", False)) if item["kind"] == "guest" else ("", False)
+        read = read_endpoint(item, where, elsewhere or str(item["host"]), problems)
+        for endpoint in read:
+            endpoint.stated, endpoint.moving = str(item["host"]), moving
+        found += read
     for nth, endpoint in enumerate(found):
         endpoint.movable, endpoint.nth = True, nth
     return found

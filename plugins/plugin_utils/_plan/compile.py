@@ -56,6 +56,7 @@ def compile_plan(
     lab: t.Collection[str] = (),
     routers: dict[str, dict[str, t.Any]] | None = None,
     central: t.Sequence[str] = (),
+    places: t.Mapping[str, tuple[str, bool]] | None = None,
 ) -> Plan:
     """The plan of the whole fabric.
 
@@ -64,6 +65,7 @@ def compile_plan(
     others: the hosts of the inventory that are not in the fabric, likewise, to find misplaced variables.
     routers: the hosts of the fabric that are routers only, likewise.
     central: the hosts of OVN's databases, by name.
+    places: guests that are on another host than the intent names, by name: the host, and whether they are to be moved from there.
     lab: the variables of the lab, which are the role lab's concern; here only their names are checked.
     Secrets are not in it, only the places where they stand: see intent_secrets().
     Raises PlanError with all that is wrong, one sentence each. The order of the hosts means nothing.
@@ -78,7 +80,7 @@ def compile_plan(
     if lab:
         check_names(everyone, "lab_", lab, problems)
     check_others(others, problems)
-    intent = load(hosts, spec, problems, routers, others)
+    intent = load(hosts, spec, problems, routers, others, places)
     edges, stated = read_edges(intent.common, problems), read_policy(intent.common, problems)
     add_servers(intent, problems)
     add_legs(intent, edges, problems)
@@ -181,6 +183,8 @@ class _Writer:
             "routers": plan_routers(values.routing),
             # What may be on another host tomorrow, each with the one that it is on.
             "movable": {endpoint.name: endpoint.host for endpoint in values.endpoints if endpoint.movable},
+            # Guests that are elsewhere, and are to be moved: see _plan/placement.py.
+            "moves": [],
             "teps": [
                 {"host": name, "address": str(values.teps[name].value), "mtu": underlay.mtu} for name in values.order
             ],

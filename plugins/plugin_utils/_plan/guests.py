@@ -28,6 +28,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec impor
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import addresses, wires
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.guest_configs import Port, autorun, startup_config
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.ovn_guests import interface_id
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.placement import REFUSE, STATED
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.values import Values
 
 Item = t.Dict[str, t.Any]
@@ -116,11 +117,6 @@ class Guests:
         self.uuids: dict[str, str] = {}
         self.by_host: dict[str, list[Guest]] = {name: [] for name in values.intent.hosts}
         for endpoint in values.endpoints:
-            if endpoint.kind == "guest" and endpoint.movable:
-                self.problems.append(
-                    f"{endpoint.where}.host is for namespaces, containers and services; a guest cannot be moved yet,"
-                    " so state it in the variables of its host."
-                )
             guest = self._guest(endpoint)
             if guest is not None:
                 self.by_host[endpoint.host].append(guest)
@@ -144,6 +140,7 @@ class Guests:
         self._image(where, kind, options)
         self._limits(where, kind, options)
         self._texts(where, options)
+        self._place(endpoint, where, options)
         nics = self._nics(endpoint, where, options)
         uuid = options["uuid"] or derived_uuid("guest", str(self.values.intent.name), endpoint.identity)
         try:
@@ -190,6 +187,18 @@ class Guests:
                 self.problems.append(
                     f"{where}.{option} {show(options[option])} is no SHA-256; write its 64 digits in lower case."
                 )
+
+    def _place(self, endpoint: Endpoint, where: str, options: Item) -> None:
+        """Which guests may be on another host than the one they were made on."""
+        if endpoint.movable and options["role"] != "linux":
+            self.problems.append(
+                f"{endpoint.where}.host is not for guests of the role {options['role']}, which cannot be moved yet; state it in the variables"
+                " of its host."
+            )
+        if not endpoint.movable and options["placement"] != REFUSE:
+            self.problems.append(
+                f"{where}.placement is for a guest that may move; state it once for the fabric, with its host, in group_vars/all.yml."
+            )
 
     def _limits(self, where: str, kind: Kind, options: Item) -> None:
         role, bus = options["role"], options["disk_bus"]
@@ -469,6 +478,7 @@ class Guests:
             "serial": {"log": CONSOLE.format(endpoint.name)},
             "graphics": [],
             "guest_agent": options["role"] == "linux",
+            **_stated(endpoint),
             "autostart": True,
             "restart": options["restart"],
             "force": options["restart"],
@@ -477,6 +487,8 @@ class Guests:
             "name": endpoint.name,
             "role": options["role"],
             "image": options["image"],
+            "placement": options["placement"],
+            "storage": options["storage"],
             "sums": [
                 {"path": options[name], "sha256": options[f"{name}_sha256"]}
                 for name in ("image", "aboot")
@@ -493,6 +505,11 @@ class Guests:
             "wait": _wait(guest, self._spaces(guest)),
             "flash": _flash(guest),
         }
+
+
+def _stated(endpoint: Endpoint) -> Item:
+    """What tells a guest that others have migrated from one that the intent moves; one that is still to be moved keeps what it has."""
+    return {"metadata": {STATED: endpoint.stated}} if endpoint.movable and not endpoint.moving else {}
 
 
 def _further(guest: Guest, number: int, nic: Nic) -> Item:

@@ -548,7 +548,11 @@ class Ovn:
 
 def _placed(endpoint: Endpoint) -> Item:
     """While an endpoint moves, it is on two hosts, and this decides which of them has its ports."""
-    return {"options": {"requested-chassis": endpoint.host}} if endpoint.movable else {}
+    if not endpoint.movable:
+        return {}
+    # The first of two has it until the guest is announced from the second.
+    hosts = f"{endpoint.host},{endpoint.stated}" if endpoint.moving else endpoint.host
+    return {"options": {"requested-chassis": hosts}}
 
 
 def _subnets(segment: Segment) -> list[Network]:

@@ -199,10 +199,18 @@ REFUSED = [
         ["fabric_endpoints[web] has no option 'adress'; did you mean address?"],
     ),
     (
-        "a guest",
-        fabric({"name": "vm", "host": "kvm1", "segment": "blue", "kind": "guest", "guest": {"image": "lab"}}),
+        "a guest of a role that cannot be moved",
+        fabric(
+            {
+                "name": "vm",
+                "host": "kvm1",
+                "segment": "blue",
+                "kind": "guest",
+                "guest": {"role": "veos", "image": "/srv/veos.qcow2"},
+            }
+        ),
         [
-            "fabric_endpoints[vm].host is for namespaces, containers and services; a guest cannot be moved yet, so state it in the variables of its host."
+            "fabric_endpoints[vm].host is not for guests of the role veos, which cannot be moved yet; state it in the variables of its host."
         ],
     ),
     (
