@@ -162,7 +162,7 @@ def prepared(plan: Item, stated: Item, moves: t.Sequence[Item]) -> Item:
 
     plan: with the guests where they are. stated: with the guests where the intent has them.
     """
-    result = {**plan, "hosts": dict(plan["hosts"]), "moves": []}
+    result = {**plan, "hosts": dict(plan["hosts"]), "moves": [], "flows_next": {}}
     for move in moves:
         here, there = result["hosts"][move["to"]], stated["hosts"][move["to"]]
         result["hosts"][move["to"]] = {
@@ -171,7 +171,9 @@ def prepared(plan: Item, stated: Item, moves: t.Sequence[Item]) -> Item:
             "networks": _joined(here["networks"], there["networks"], "portgroups"),
         }
         guest = next(item for item in there["guests"] if item["name"] == move["name"])
-        result["moves"].append({**move, "guest": guest, "images": there["guest_images"]})
+        result["moves"].append({**move, "guest": guest})
+        # What sends to the guests once they are there.
+        result["flows_next"] = {name: host["flows"] for name, host in stated["hosts"].items()}
     return result
 
 
