@@ -326,7 +326,7 @@ def test_drift_compares_where_site_changes_and_nowhere_else():
         for block in tasks
         for task in block.get("block", ())
     }
-    assert len(found) == 10
+    assert len(found) == 11
     assert found == {name: wanted[name] for name in found}
 
 
