@@ -15,7 +15,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._container.podman 
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.xml import read_mark
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.namespace import existing
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.reader import UNIT_KIND, space_of
-from ansible_collections.overloom.fabric.plugins.module_utils._ovn.chassis import MARK
+from ansible_collections.overloom.fabric.plugins.module_utils._ovn.chassis import MARK, is_mirror
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import Database
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import owner_of
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.tables import ROOT
@@ -57,7 +57,7 @@ def in_switch(database: Database, owner: str, plugged: t.Container[str]) -> list
     for name, bridge in sorted(database.bridge_of.items()):
         if name != bridge and name in database.tables["Port"] and name not in plugged:
             mark = owner_of(database.tables["Port"][name])
-            if _OF_OVN & set(database.tables["Port"][name]["external_ids"]):
+            if _OF_OVN & set(database.tables["Port"][name]["external_ids"]) or is_mirror(database, name):
                 # Whose the chassis is, theirs it is.
                 mark = mark or database.tables["Open_vSwitch"][ROOT]["external_ids"].get(MARK)
             found.append(_thing("port", name, mark, f"a port of bridge {bridge}"))

@@ -14,8 +14,8 @@ import ovn
 import pytest
 from harness import Host
 
-from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import Qos, Segment
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import ovn_qos
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import Mirror, Qos, Segment
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import ovn_mirrors, ovn_qos
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan
 from ansible_collections.overloom.fabric.tests.unit.intents import SPEC
 
@@ -351,3 +351,106 @@ def test_connections_are_shared_out_among_those_who_live(host: Host) -> None:
     await_monitors(host, ["offline", "offline"])
     host.run(["ovn-nbctl", "--timeout=60", "--wait=hv", "sync"])
     assert answered(host) == {"nobody"}
+
+
+# Mirrors -----------------------------------------------------------------------------------------------------------------
+
+# Tells of each packet of GRE what is behind the outer header.
+SINK = """
+import socket
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))
+while True:
+    data = s.recv(4000)
+    if data[23] == 47:
+        print(data[34:].hex(), flush=True)
+"""
+SINK_ADDRESS = "198.51.100.2"
+
+
+def mirrored(mirrors: dict[str, Mirror]) -> Item:
+    """The switch, with mirrors of ports by their names."""
+    wanted = northbound()
+    wanted["mirrors"] = [
+        {
+            "name": ovn_mirrors.name_of("test", one),
+            "filter": ovn_mirrors.FILTERS[one.direction],
+            "sink": str(one.to),
+            "type": one.encapsulation,
+            "index": one.key,
+        }
+        for one in mirrors.values()
+    ]
+    for row in wanted["switches"][0]["ports"]:
+        own = [one for name, one in mirrors.items() if row["name"] == port(name)]
+        row["mirror_rules"] = ovn_mirrors.rules("test", own)
+    return {**wanted, "purge": True}
+
+
+@pytest.fixture(name="sink")
+def with_a_sink(host: Host) -> t.Iterator[str]:
+    """A namespace that the host reaches by a bridge; the file in which it says what has come."""
+    host.module("ovs_bridge", {"name": "br-out", "datapath_type": "netdev"})
+    host.run(["ip", "address", "add", "198.51.100.1/24", "dev", "br-out"])
+    host.run(["ip", "link", "set", "br-out", "up"])
+    space = {"name": "sink", "addresses": [f"{SINK_ADDRESS}/24"], "bridge": "br-out", "tx_checksum": "off"}
+    host.module("netns_veth", space)
+    output = "--property=StandardOutput=file:/tmp/mirrored"
+    host.run(["rm", "-f", "/tmp/mirrored"])
+    host.run(["systemd-run", "--quiet", "--collect", "--unit=sink", output, *inside("sink", SINK)])
+    yield "/tmp/mirrored"
+    host.run(["systemctl", "stop", "sink"], ok=None)
+    host.module("netns_veth", {"name": "sink", "state": "absent"})
+    host.module("ovs_bridge", {"name": "br-out", "state": "absent"})
+
+
+@pytest.mark.parametrize(
+    ("kind", "direction", "header"),
+    [("gre", "sent", "20006558" + "0000004d"), ("erspan", "received", "100088be")],
+)
+def test_a_mirror_copies_one_direction_of_its_port_alone(
+    host: Host, sink: str, kind: str, direction: str, header: str
+) -> None:
+    host.module("ovn_northbound", northbound())
+    reach(host, "one", "two")
+    before = host.run(["ovs-vsctl", "list-ports", "br-ovn"])
+    mirror = Mirror("", ipaddress.ip_address(SINK_ADDRESS), direction, kind, 77)
+    wanted = mirrored({"one": mirror})
+    host.module("ovn_northbound", wanted)
+    assert not host.module("ovn_northbound", wanted)["changed"]
+    sent, received = "0800", "0000"
+    ours, other = (sent, received) if direction == "sent" else (received, sent)
+    until = time.monotonic() + 60
+    while not _pings(host, sink, header, ours):
+        assert time.monotonic() < until, "no copy comes"
+        reach(host, "one", "two")
+        reach(host, "two", "three")
+    # What one does not take part in, and its other direction, are not copied.
+    assert not _pings(host, sink, header, other)
+    text = host.run(["cat", sink])
+    assert "0a0000020a000003" not in text and "0a0000030a000002" not in text
+    host.module("ovn_northbound", {**northbound(), "purge": True})
+    until = time.monotonic() + 60
+    while host.run(["ovs-vsctl", "list-ports", "br-ovn"]) != before:
+        assert time.monotonic() < until, "the tunnel stays"
+        time.sleep(0.3)
+    assert not host.run(["ovs-vsctl", "--bare", "--columns=name", "list", "Mirror"]).strip()
+
+
+def _pings(host: Host, file: str, header: str, kind: str) -> int:
+    """How many copies there are of pings (0800) or of answers (0000), between one and two."""
+    pairs = {"0800": "0a0000010a000002", "0000": "0a0000020a000001"}
+    lines = host.run(["cat", file]).split()
+    return sum(line.startswith(header) and pairs[kind] + kind in line for line in lines)
+
+
+def test_a_chassis_that_goes_takes_the_tunnels_of_its_mirrors_along(host: Host) -> None:
+    """The last test, as the host is a chassis no more."""
+    mirror = Mirror("", ipaddress.ip_address(SINK_ADDRESS), "sent", "gre", 0)
+    host.module("ovn_northbound", mirrored({"one": mirror}))
+    tunnel = f"ovn-{ovn_mirrors.name_of('test', mirror)}"
+    until = time.monotonic() + 60
+    while tunnel not in host.run(["ovs-vsctl", "list-ports", "br-ovn"]).split():
+        assert time.monotonic() < until, "the tunnel is not made"
+        time.sleep(0.3)
+    host.module("ovn_chassis", {"state": "absent"})
+    assert tunnel not in host.run(["ovs-vsctl", "list-ports", "br-ovn"]).split()

@@ -68,6 +68,8 @@ SERVICES = ("ovn-host.service", "ovn-controller.service")
 PID_FILE = "/run/ovn/ovn-controller.pid"
 # Seconds that ovn-controller may take to end.
 _LONGEST = 20
+# What the name of a mirror's tunnel begins with; the mirror's own is the rest.
+_MIRROR = "ovn-"
 # Keys of external_ids by which ovn-controller knows the ports that it has made: tunnels, and patch ports to the bridges of provider networks.
 _MADE = {"ovn-chassis-id", "ovn-localnet-port", "ovn-l2gateway-port", "ovn-l3gateway-port", "ovn-logical-patch-port"}
 _GATEWAY = "enable-chassis-as-gw"
@@ -288,8 +290,14 @@ def _left_ports(database: Database) -> list[Op]:
     return [
         DelPort(database.bridge_of[name], name, row["_uuid"])
         for name, row in sorted(database.tables["Port"].items())
-        if _MADE & set(row["external_ids"])
+        if _MADE & set(row["external_ids"]) or is_mirror(database, name)
     ]
+
+
+def is_mirror(database: Database, port: str) -> bool:
+    """Whether a port is the tunnel of a mirror of OVN's. It has nothing but its name to be known by."""
+    bridge = database.tables["Bridge"].get(database.bridge_of.get(port, ""), {})
+    return port.startswith(_MIRROR) and port[len(_MIRROR) :] in bridge.get("mirrors", {})
 
 
 def _is_name(op: Op) -> bool:

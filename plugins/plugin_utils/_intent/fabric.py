@@ -70,6 +70,8 @@ DHCP = "dhcp"
 # Of an endpoint's rate: kbit/s, as many as OVN takes. Of DSCP: six bits (RFC 2474).
 RATES = (1, 2**32 - 1)
 DSCPS = (0, 63)
+# Of a mirror: the key of GRE (RFC 2890), the session of ERSPAN.
+MIRROR_KEYS = {"gre": 2**32 - 1, "erspan": 1023}
 # Seconds; dnsmasq lets no lease be shorter. The longest is what a signed number of 32 bits holds.
 LEASE_TIMES = (120, 2**31 - 1)
 IPV4_MIN_MTU = 68  # RFC 791
@@ -197,6 +199,17 @@ class Qos:
 
 
 @dataclasses.dataclass
+class Mirror:
+    """A copy of what an endpoint sends or receives, by a tunnel. key: of GRE, or the session of ERSPAN."""
+
+    where: str
+    to: Address | t.Any
+    direction: str | t.Any
+    encapsulation: str | t.Any
+    key: int | t.Any
+
+
+@dataclasses.dataclass
 class Segment:
     """A layer-2 network; overlay is None for one that is local to each host.
 
@@ -261,6 +274,7 @@ class Endpoint:
     qos: Qos | None = None
     stated: str = ""
     moving: bool = False
+    mirrors: list[Mirror] = dataclasses.field(default_factory=list)
 
     @property
     def is_router(self) -> bool:

@@ -18,10 +18,12 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric imp
     DSCPS,
     ENDPOINTS,
     HOST_VARIABLES,
+    MIRROR_KEYS,
     RATES,
     ROUTER_VARIABLES,
     Endpoint,
     Host,
+    Mirror,
     Qos,
 )
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.reading import (
@@ -132,6 +134,7 @@ def _endpoint(item: dict[str, t.Any], where: str, host: str, problems: list[str]
         dhcp=item["address"] == DHCP,
         labels=_labels(item["labels"], f"{where}.labels", problems),
         router=item["router"],
+        mirrors=[_mirror(one, f"{where}.mirrors[{i}]", problems) for i, one in items_of(item, "mirrors")],
         qos=_qos(item["qos"], f"{where}.qos", problems) if isinstance(item["qos"], dict) else None,
     )
 
@@ -142,6 +145,18 @@ def _qos(item: dict[str, t.Any], where: str, problems: list[str]) -> Qos:
         send_rate=between(item["send_rate"], *RATES, f"{where}.send_rate", problems),
         receive_rate=between(item["receive_rate"], *RATES, f"{where}.receive_rate", problems),
         dscp=between(item["dscp"], *DSCPS, f"{where}.dscp", problems),
+    )
+
+
+def _mirror(item: dict[str, t.Any], where: str, problems: list[str]) -> Mirror:
+    """A mirror of an endpoint."""
+    most = MIRROR_KEYS.get(item["encapsulation"], 0)
+    return Mirror(
+        where=where,
+        to=read_address(item["to"], f"{where}.to", problems),
+        direction=item["direction"],
+        encapsulation=item["encapsulation"],
+        key=between(item["key"], 0, most, f"{where}.key", problems) if most else item["key"],
     )
 
 

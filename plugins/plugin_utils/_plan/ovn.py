@@ -27,7 +27,13 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric imp
     Segment,
 )
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import suggest, word
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import addresses, ovn_dhcp, ovn_guests, ovn_qos
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import (
+    addresses,
+    ovn_dhcp,
+    ovn_guests,
+    ovn_mirrors,
+    ovn_qos,
+)
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.dhcp import DhcpServices
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.edges import Edges
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.guests import Guests
@@ -166,6 +172,7 @@ class Ovn:
                     row for one in self.segments if one.dhcp for row in ovn_dhcp.options(one, self._told(one))
                 ],
                 "dns": [self._names(segment) for segment in self.segments if segment.dhcp],
+                "mirrors": ovn_mirrors.rows(self.values),
                 "load_balancers": gateways.balancers(),
                 "ha_chassis_groups": gateways.groups(),
                 "nb_global_options": gateways.options(),
@@ -304,6 +311,7 @@ class Ovn:
             "type": "",
             "addresses": [known],
             "port_security": [addressed.mac.value if endpoint.is_router else known],
+            "mirror_rules": ovn_mirrors.rules(self.fabric, endpoint.mirrors),
             **_placed(endpoint),
             **({} if endpoint.kind in IN_NAMESPACE else {"external_ids": ovn_guests.called(self.fabric, endpoint, 0)}),
         }
@@ -379,6 +387,7 @@ class Ovn:
 
     def _check(self) -> None:
         ovn_qos.check(self.values)
+        ovn_mirrors.check(self.values)
         if self.overlay is None:
             return
         self._check_overlays(self.overlay)

@@ -322,6 +322,15 @@ def test_what_ovn_controller_has_made_is_of_those_whose_chassis_the_host_is(
     assert [one["name"] for one in in_switch(found, "us", set())] == others
 
 
+@pytest.mark.parametrize(("mirrors", "others"), [({"us/gre:x:0": {}}, []), ({}, ["ovn-us/gre:x:0"])])
+def test_the_tunnel_of_a_mirror_is_known_by_its_name(mirrors: dict[str, t.Any], others: list[str]) -> None:
+    ours = {"external_ids": {"overloom-owner": "us"}, "ports": {"ovn-us/gre:x:0": None}}
+    found = database(**{"br-ovn": ours})
+    found.tables["Bridge"]["br-ovn"]["mirrors"] = mirrors
+    found.tables["Open_vSwitch"][ROOT]["external_ids"]["overloom-ovn-chassis"] = "us"
+    assert [one["name"] for one in in_switch(found, "us", set())] == others
+
+
 @pytest.mark.parametrize(
     ("wanted", "told_of"),
     [

@@ -82,7 +82,7 @@ def test_a_segment_is_a_switch_and_an_endpoint_a_port_that_may_send_as_itself_al
     assert list(named(central(plan)["northbound"]["switches"])) == ["test/web", "test/db"]
     known = ["02:00:00:00:00:01 10.1.1.65 2001:db8:1::1:1"]
     web1 = {"name": "test/kvm1/web1", "type": "", "addresses": known, "port_security": known}
-    web1.update(dhcpv4_options="", dhcpv6_options="")
+    web1.update(dhcpv4_options="", dhcpv6_options="", mirror_rules=[])
     assert ports(plan)["test/kvm1/web1"] == web1
     assert plan["hosts"]["kvm1"]["namespaces"][0]["iface_id"] == "test/kvm1/web1"
     assert plan["hosts"]["kvm1"]["namespaces"][0]["bridge"] == "br-ovn"
@@ -638,4 +638,78 @@ def test_a_rate_and_a_mark_are_within_their_limits() -> None:
     assert error.value.problems == [
         "kvm1: fabric_endpoints[web1].qos.send_rate must be 1 to 4294967295, not 0.",
         "kvm1: fabric_endpoints[web1].qos.dscp must be 0 to 63, not 64.",
+    ]
+
+
+# Mirrors -----------------------------------------------------------------------------------------------------------------
+
+
+def test_mirrors_with_one_tunnel_are_one_row_that_each_of_their_ports_refers_to() -> None:
+    hosts = fabric()
+    hosts["kvm1"]["fabric_endpoints"][0]["mirrors"] = [
+        {"to": "192.168.200.9", "direction": "sent", "key": 7},
+        {"to": "192.168.200.9", "direction": "received", "encapsulation": "erspan", "key": 8},
+    ]
+    hosts["kvm2"]["fabric_endpoints"][0]["mirrors"] = [{"to": "192.168.200.9", "direction": "sent", "key": 7}]
+    plan = planned(hosts)
+    assert central(plan)["northbound"]["mirrors"] == [
+        {
+            "name": "test/gre:192.168.200.9:7",
+            "filter": "from-lport",
+            "sink": "192.168.200.9",
+            "type": "gre",
+            "index": 7,
+        },
+        {
+            "name": "test/erspan:192.168.200.9:8",
+            "filter": "to-lport",
+            "sink": "192.168.200.9",
+            "type": "erspan",
+            "index": 8,
+        },
+    ]
+    told = {name: port.get("mirror_rules") for name, port in ports(plan).items()}
+    assert told == {
+        "test/kvm1/web1": ["test/gre:192.168.200.9:7", "test/erspan:192.168.200.9:8"],
+        "test/kvm2/web2": ["test/gre:192.168.200.9:7"],
+        "test/kvm2/db2": [],
+    }
+
+
+@pytest.mark.parametrize(
+    ("mirrors", "sentence"),
+    [
+        (
+            [{"to": "192.168.200.9", "direction": "sent"}, {"to": "192.168.200.9", "direction": "received"}],
+            "kvm1: fabric_endpoints[web1].mirrors[1] is of what is received, and kvm1: fabric_endpoints[web1].mirrors[0] of what is sent, by the same"
+            " tunnel to 192.168.200.9; give one of them another key.",
+        ),
+        (
+            [{"to": "192.168.200.9", "direction": "sent", "encapsulation": "erspan", "key": 1024}],
+            "kvm1: fabric_endpoints[web1].mirrors[0].key must be 0 to 1023, not 1024.",
+        ),
+        (
+            [{"to": "there", "direction": "sent"}],
+            "kvm1: fabric_endpoints[web1].mirrors[0].to 'there' is no address; write it as 10.1.1.2 or 2001:db8:1::2.",
+        ),
+    ],
+)
+def test_wrong_mirrors_are_one_sentence(mirrors: list[Item], sentence: str) -> None:
+    hosts = fabric()
+    hosts["kvm1"]["fabric_endpoints"][0]["mirrors"] = mirrors
+    with pytest.raises(PlanError) as error:
+        planned(hosts)
+    assert error.value.problems == [sentence]
+
+
+def test_mirrors_of_other_engines_are_refused() -> None:
+    hosts = fabric(fabric_overlays=[{"encapsulation": "vxlan"}])
+    for host in hosts.values():
+        host["fabric_segments"][1]["vlan"] = 20
+    hosts["kvm1"]["fabric_endpoints"][0]["mirrors"] = [{"to": "192.168.200.9", "direction": "sent"}]
+    with pytest.raises(PlanError) as error:
+        planned(hosts)
+    assert error.value.problems == [
+        "kvm1: fabric_endpoints[web1].mirrors is for endpoints on an overlay with the engine ovn; leave it out, and see elsewhere with"
+        " playbooks/capture.yml."
     ]
