@@ -11,6 +11,7 @@ import re
 import typing as t
 
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import PlanError
@@ -20,7 +21,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.ovn import
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify import judge, state
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.causes import World
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.expectations import expectations, host_state
-from ansible_collections.overloom.fabric.tests.unit.intents import SPEC, fabrics, inventory_plan
+from ansible_collections.overloom.fabric.tests.unit.intents import CHECKOUT, SPEC, fabrics, inventory_plan
 from ansible_collections.overloom.fabric.tests.unit.plugins.plugin_utils.test_policy import (
     SEGMENTS,
     packets,
@@ -713,3 +714,9 @@ def test_mirrors_of_other_engines_are_refused() -> None:
         "kvm1: fabric_endpoints[web1].mirrors is for endpoints on an overlay with the engine ovn; leave it out, and see elsewhere with"
         " playbooks/capture.yml."
     ]
+
+
+def test_the_role_hands_on_all_that_the_plan_writes() -> None:
+    tasks = yaml.safe_load((CHECKOUT / "roles/ovn_central/tasks/main.yml").read_text(encoding="utf-8"))
+    (given,) = (task["overloom.fabric.ovn_northbound"] for task in tasks if "overloom.fabric.ovn_northbound" in task)
+    assert set(central(planned())["northbound"]) <= set(given)
