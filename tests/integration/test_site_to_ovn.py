@@ -11,6 +11,7 @@ import typing as t
 import pytest
 from test_site import Fabric
 
+
 BEFORE: dict[str, t.Any] = {"name": "ov", "encapsulation": "geneve"}
 INTENT: dict[str, t.Any] = {
     "fabric_overlays": [BEFORE, {"name": "office", "encapsulation": "vlan"}],
@@ -61,6 +62,9 @@ def test_the_namespace_is_told_of_by_drift_and_gone_with_the_change(fabric: Fabr
     assert {"gw", "web1", "isp"} <= spaces(fabric)
     fabric.on("kvm1", "ip", "netns", "exec", "web1", "ping", "-c", "1", "-W", "5", "10.1.1.1")
     fabric.intent["fabric_overlays"] = [{**BEFORE, "engine": "ovn"}, INTENT["fabric_overlays"][1]]
+    # What OVN alone can do besides, of which nothing may count as another's.
+    mirrors = [{"to": "192.168.200.99", "direction": "sent"}]
+    fabric.hosts["kvm1"]["fabric_endpoints"][0].update(mirrors=mirrors, qos={"dscp": 46})
     fabric.write()
     told = fabric.play("playbooks/drift.yml", ok=False)
     assert "of the fabric, and no longer in the intent" in told and "kvm1 namespace gw" in told
@@ -69,6 +73,11 @@ def test_the_namespace_is_told_of_by_drift_and_gone_with_the_change(fabric: Fabr
     assert spaces(fabric) == {"web1", "isp"}
     assert "gw" not in fabric.on("kvm1", "ovs-vsctl", "list-ports", "br-underlay")
     assert not fabric.on("kvm1", "sh", "-c", "ls /etc/systemd/system | grep -- gw || true").strip()
-    fabric.play("playbooks/drift.yml")
+    tunnel = f"ovn-{fabric.lab.name}/gre:192.168.200.99:0"
+    assert tunnel in fabric.on("kvm1", "ovs-vsctl", "list-ports", "br-ovn").split()
+    assert tunnel not in fabric.play("playbooks/drift.yml")
     report = fabric.verify()
     assert report["failed"] == 0, report
+    fabric.play("playbooks/teardown.yml")
+    for host in ENDPOINTS:
+        assert not fabric.on(host, "ovs-vsctl", "list-br").strip(), host
