@@ -11,7 +11,6 @@ import typing as t
 import pytest
 from test_site import Fabric
 
-
 BEFORE: dict[str, t.Any] = {"name": "ov", "encapsulation": "geneve"}
 INTENT: dict[str, t.Any] = {
     "fabric_overlays": [BEFORE, {"name": "office", "encapsulation": "vlan"}],
