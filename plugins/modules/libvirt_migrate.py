@@ -36,6 +36,7 @@ options:
     description:
       - V(copy) copies the disks, but for the images beneath them, and removes here those that were made for the guest. V(shared) leaves them, as
         both hosts have the same under the same paths.
+      - Disks on the network or on a file system of the network, as NFS, are not copied.
     type: str
     choices: [copy, shared]
     default: copy

@@ -8,9 +8,13 @@ Sources: https://libvirt.org/migration.html, https://libvirt.org/html/libvirt-li
 
 from __future__ import annotations
 
+import os
+import re
 import threading
 import typing as t
+import xml.etree.ElementTree as ET
 
+from ansible_collections.overloom.fabric.plugins.module_utils._host import content
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.connection import (
     Call,
     asked,
@@ -43,6 +47,8 @@ except ImportError:
     libvirt = None
 
 COPY, SHARED = "copy", "shared"
+# File systems that several hosts have at once.
+NETWORKED = ("9p", "ceph", "cifs", "gfs2", "glusterfs", "lustre", "nfs", "nfs4", "ocfs2", "smb3", "sshfs", "virtiofs")
 ABSENT, SHUTOFF, RUNNING = "absent", "shutoff", "running"
 SPEC: dict[str, t.Any] = {
     "name": {"type": "str"},
@@ -68,11 +74,15 @@ class Guest(t.NamedTuple):
 
 
 class Here(t.NamedTuple):
-    """A guest on this host, and what the destination has of it: absent, shutoff, or running, which a paused one also is."""
+    """A guest on this host, and what the destination has of it: absent, shutoff, or running, which a paused one also is.
+
+    reached: a disk that other hosts reach, too, in words.
+    """
 
     state: str
     mark: Mark
     there: str
+    reached: str = ""
 
 
 def want(item: t.Mapping[str, t.Any]) -> Guest:
@@ -129,6 +139,10 @@ def _check(guest: Guest, here: Here, owner: str, check: bool) -> None:
     if here.mark.owner != owner:
         whose = f"belongs to {here.mark.owner}" if here.mark.owner else "carries no mark"
         raise FabricError(f"{guest.what} {whose}, so it is not migrated: leave it out, or give its owner")
+    if guest.storage == COPY and here.reached:
+        raise FabricError(
+            f"{guest.what} has {here.reached}, which {guest.destination} may reach, too, so it is not copied onto itself: set storage to shared"
+        )
     if here.state == RUNNING == here.there:
         raise FabricError(
             f"{guest.what} runs here and on {guest.destination}, or is just being migrated: wait for that, or shut it down on one of them"
@@ -183,6 +197,31 @@ def _state(handle: t.Any) -> str:
     return SHUTOFF if handle.state()[0] in (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_CRASHED) else RUNNING
 
 
+def reached_disk(document: ET.Element, mounts: str) -> str:
+    """The first writable disk of a guest that other hosts reach by its nature, in words; of one of blocks it cannot be told.
+
+    mounts: /proc/self/mounts (proc_pid_mounts(5)).
+    """
+    kinds = {
+        re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), fields[1]): fields[2]
+        for fields in map(str.split, mounts.splitlines())
+        if len(fields) > 2
+    }
+    for disk in document.findall("devices/disk"):
+        source = disk.find("source")
+        if source is None or disk.find("readonly") is not None:
+            continue
+        if disk.get("type") == "network":
+            return f"the disk {source.get('name', '')} on {source.get('protocol', 'the network')}"
+        place = os.path.realpath(source.get("file") or "/")
+        above = max(
+            (path for path in kinds if place == path or place.startswith(path.rstrip("/") + "/")), key=len, default=""
+        )
+        if kinds.get(above, "").rpartition("fuse.")[2] in NETWORKED:
+            return f"the disk {place} on {kinds[above]}"
+    return ""
+
+
 def _looked_up(call: t.Callable[[str], t.Any], key: str) -> t.Any:
     """A domain, or None where there is none."""
     try:
@@ -207,10 +246,13 @@ def read(connection: t.Any, wanted: t.Sequence[Guest], connections: dict[str, t.
                 raise FabricError(
                     f"{guest.what} cannot be migrated, and stays: {error}; root of this host has to get there"
                 ) from error
-        mark = read_mark(libvirt_document(asked(guest.what, handle.XMLDesc, libvirt.VIR_DOMAIN_XML_INACTIVE)))
+        document = libvirt_document(asked(guest.what, handle.XMLDesc, libvirt.VIR_DOMAIN_XML_INACTIVE))
         other = _looked_up(connections[guest.destination].lookupByUUIDString, handle.UUIDString())
         found[guest.name] = Here(
-            asked(guest.what, _state, handle), mark, ABSENT if other is None else asked(guest.what, _state, other)
+            asked(guest.what, _state, handle),
+            read_mark(document),
+            ABSENT if other is None else asked(guest.what, _state, other),
+            reached_disk(document, content("/proc/self/mounts")),
         )
     return found
 

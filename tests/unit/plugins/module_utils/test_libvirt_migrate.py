@@ -6,10 +6,17 @@
 from __future__ import annotations
 
 import typing as t
+from xml.etree import ElementTree
 
 import pytest
 
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.migrate import Here, Migration, compare, want
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.migrate import (
+    Here,
+    Migration,
+    compare,
+    reached_disk,
+    want,
+)
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.xml import Mark
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 
@@ -66,11 +73,48 @@ def test_one_that_is_shut_off_goes_without_disks() -> None:
             "only a guest that runs is moved with them: start it, or set storage to shared",
         ),
         (Here("shutoff", Mark(owner="test"), "absent"), "define it there first"),
+        (Here("running", OURS, "shutoff", "the disk /a on nfs"), "the disk /a on nfs, which .* set storage to shared"),
+        # What is left after the move is the disk that the guest now runs on.
+        (Here("shutoff", OURS, "running", "the disk /a on nfs"), "set storage to shared"),
     ],
 )
 def test_what_would_lose_it_is_refused(here: Here, sentence: str) -> None:
     with pytest.raises(FabricError, match=sentence):
         steps(here)
+
+
+MOUNTS = """rootfs / ext4 rw 0 0
+server:/images /srv/shared\\040disks nfs4 rw 0 0
+/dev/sdb /srv/shared\\040disks/local xfs rw 0 0
+cluster /srv/gluster fuse.glusterfs rw 0 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("disk", "told"),
+    [
+        (
+            "<disk type='file'><source file='/srv/shared disks/a.qcow2'/></disk>",
+            "the disk /srv/shared disks/a.qcow2 on nfs4",
+        ),
+        ("<disk type='file'><source file='/srv/gluster/a'/></disk>", "the disk /srv/gluster/a on fuse.glusterfs"),
+        ("<disk type='network'><source protocol='rbd' name='vms/a'/></disk>", "the disk vms/a on rbd"),
+        ("<disk type='file'><source file='/srv/shared disks/local/a'/></disk>", ""),
+        ("<disk type='file'><source file='/srv/shared diskset/a'/></disk>", ""),
+        ("<disk type='file'><source file='/var/lib/a'/></disk>", ""),
+        ("<disk type='file' device='cdrom'><source file='/srv/shared disks/a.iso'/><readonly/></disk>", ""),
+        ("<disk type='file' device='cdrom'/>", ""),
+        ("<disk type='block'><source dev='/dev/sda'/></disk>", ""),
+    ],
+)
+def test_a_disk_that_other_hosts_reach_is_not_copied_onto_itself(disk: str, told: str) -> None:
+    document = ElementTree.fromstring(f"<domain><devices>{disk}</devices></domain>")
+    assert reached_disk(document, MOUNTS) == told
+
+
+def test_a_shared_disk_of_a_guest_stays_where_both_hosts_have_it() -> None:
+    here = Here("running", OURS, "absent", "the disk /a on nfs")
+    assert steps(here, storage="shared")[1:] == [UNDEFINE]
 
 
 @pytest.mark.parametrize(
