@@ -148,13 +148,15 @@ BREAKS = {
         "permanent",
     ),
     # The twin pings to be learned, not to be answered: the answer goes to either, so the ping may fail (|| true).
-    # Who was learned within the last second would stay (neigh/locktime), so web1 forgets first.
+    # Who was learned within the last second would stay (neigh/locktime), so web1 forgets first; a new port forwards when the switch has time.
     "duplicate address": Break(
         F,
         "kvm1",
         "ip netns add twin; ip link add v-twin type veth peer name eth0 netns twin; ip link set v-twin up; ip -n twin link set eth0 up; "
         "ip -n twin address add 10.1.1.66/24 dev eth0; ovs-vsctl add-port br-int v-twin tag=10; "
-        "ip -n web1 neighbor flush dev eth0; ip netns exec twin ping -c 2 -i 0.2 -W 1 10.1.1.65 || true",
+        "mac=$(ip netns exec twin cat /sys/class/net/eth0/address); for turn in $(seq 30); do "
+        "ip -n web1 neighbor flush dev eth0; ip netns exec twin ping -c 1 -W 1 10.1.1.65 || true; "
+        "if ip -n web1 neighbor show 10.1.1.66 | grep -q $mac; then exit 0; fi; done; exit 1",
         "ovs-vsctl del-port v-twin; ip netns del twin; ip -n web1 neighbor del 10.1.1.66 dev eth0",
         "duplicate-address",
         ("kvm1", "kvm1/web1"),
