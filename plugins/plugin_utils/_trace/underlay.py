@@ -798,6 +798,9 @@ def _beyond(
     dev = dev or (cable.dev if cable else None)
     real = there["links"].get(dev or "", {}).get("mac")
     entry = kernel.neighbor(space, hop.dev, address)
+    if entry and written and written == real and not _is_known(entry):
+        # A switch in user space has asked by itself: what the kernel has not been answered, once, is no matter.
+        entry = None
     _addressed_to(path, here, hop, address, entry, real, f"{after} has {real} there")
     if written and real and written != real:
         raise Died(
@@ -809,13 +812,17 @@ def _beyond(
     return dev
 
 
+def _is_known(entry: Item) -> bool:
+    return any(state in KNOWN for state in entry["state"].split())
+
+
 def _addressed_to(
     path: Path, here: str, hop: kernel.Hop, address: str, entry: Item | None, real: str | None, planned: str
 ) -> None:
     if entry is None:
         return
     clear = f"on {here}: ip neighbor del {address} dev {hop.dev}"
-    if not any(state in KNOWN for state in entry["state"].split()):
+    if not _is_known(entry):
         path.doubt(
             Died("neighbor", f"nobody answers {here} for {address} on {hop.dev} ({entry['state']})", planned, clear)
         )

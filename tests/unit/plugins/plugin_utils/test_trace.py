@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import json
 import pathlib
+import re
 
 import pytest
 
@@ -874,6 +875,21 @@ def test_a_suspect_is_a_cause_when_packets_are_lost_and_none_when_they_arrive(na
     died = verdict(seen, ends, measured=SILENT)["died"]
     assert died and (died["cause"], died["at"]["name"]) == (cause, at)
     assert verdict(seen, ends, measured=ANSWERED)["passed"]
+
+
+def test_what_the_kernel_was_not_answered_is_no_matter_to_a_switch_that_knows_the_neighbor():
+    seen = copy.deepcopy(SOUND)
+    neighbor("kvm1", "", "ul-eth1", "10.254.0.11", None, "FAILED")(seen)
+    put(link("kvm1", "web1", "eth0"), queue="tbf")(seen)
+    assert verdict(seen, measured=SILENT)["died"]["cause"] == "queue"
+    # A switch that writes no MAC address by itself, as with the kernel's datapath, sends by what the kernel knows.
+    traces = seen["kvm1"]["switch"]["traces"]
+    sent = (
+        "Datapath actions: push_vlan(vid=10,pcp=0),set(tunnel(src=192.168.200.1,dst=192.168.200.2,ttl=64,flags(df))),4"
+    )
+    traces["kvm1/web1 to kvm2/web2"] = re.sub("Datapath actions:.*", sent, traces["kvm1/web1 to kvm2/web2"])
+    died = verdict(seen, measured=SILENT)["died"]
+    assert died["cause"] == "neighbor" and "nobody answers kvm1 for 10.254.0.11" in died["because"]
 
 
 @pytest.mark.parametrize("name", CERTAIN)
