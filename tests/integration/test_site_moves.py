@@ -11,6 +11,7 @@ import typing as t
 
 import pytest
 from guests import inside
+from harness import Failed
 from test_site import Fabric, changed
 
 ENGINES = {"blue": "10.1.1", "red": "10.1.2", "green": "10.1.3"}
@@ -83,8 +84,16 @@ class Moves(Fabric):
 
     def boot(self, name: str) -> str:
         """What tells one boot of a guest from another."""
-        (host,) = self.runs(name)
-        return inside(self.lab.host(host), name, "cat /proc/sys/kernel/random/boot_id", 60)
+        (place,) = self.runs(name)
+        until = time.monotonic() + 180
+        while True:
+            try:
+                return inside(self.lab.host(place), name, "cat /proc/sys/kernel/random/boot_id", 60)
+            except Failed:
+                # One that still boots has no agent yet.
+                if time.monotonic() > until:
+                    raise
+                time.sleep(1)
 
     def ask(self) -> None:
         """Ping the guest on each engine, twenty times a second, until silence() is called."""
