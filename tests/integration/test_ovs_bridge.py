@@ -752,6 +752,16 @@ def test_addresses_of_an_internal_port_are_set_changed_and_cleared(host: Host) -
     assert addresses(host, "tep0") == [] and not host.exists("/etc/systemd/system/overloom-port-tep0.service")
 
 
+def test_a_new_mac_address_takes_no_address_along_and_none_stays_that_goes(host: Host) -> None:
+    # Open vSwitch in user space takes the device down for a moment, and with it go its addresses of IPv6.
+    two = [*TEP["addresses"], "2001:db8::2/64"]
+    host.apply("ovs_bridge", {**BR, "ports": [{**TEP, "addresses": two}]})
+    for mac, kept in (("02:00:00:00:00:0a", two), ("02:00:00:00:00:0b", two[:2]), ("02:00:00:00:00:0c", two[:1])):
+        host.apply("ovs_bridge", {**BR, "ports": [{**TEP, "mac": mac, "addresses": kept}]})
+        assert sorted(addresses(host, "tep0")) == sorted(kept)
+        assert mac in host.run(["ip", "link", "show", "tep0"])
+
+
 def test_addresses_are_there_after_a_reboot_and_a_restart_of_the_switch(host: Host) -> None:
     args = {**BR, "ports": [TEP, {"name": "br0", "addresses": ["198.51.100.1/24"]}, {"name": "eth1", "up": True}]}
     host.apply("ovs_bridge", args)

@@ -425,12 +425,13 @@ def batch_step(lines: t.Iterable[str], netns: str | None = None) -> Step:
     return Step(("ip", *inside, "-batch", "-"), "\n".join(lines) + "\n")
 
 
-def interface_batch(found: Interface | None, wanted: Wanted) -> list[str]:
+def interface_batch(found: Interface | None, wanted: Wanted, bounced: bool = False) -> list[str]:
     """The lines for `ip -batch -` that make an interface what is wanted; empty if it is so already.
 
     found: the interface as it is, None if an earlier line makes it (it is then down and without addresses).
     The kernel takes more away than it is asked for, which the lines make good: with an IPv4 address go the others of
     its subnet, and with the link going down all IPv6 addresses. Routes are the caller's (see `route_batch`).
+    bounced: the link may have been down for a moment since it was found, and with it up again, its IPv6 addresses may be gone.
     """
     device = f"dev {word(wanted.name)}"
     goes_down = wanted.up is False and found is not None and found.up
@@ -438,7 +439,7 @@ def interface_batch(found: Interface | None, wanted: Wanted) -> list[str]:
     return [
         *_link_lines(found, wanted, device),
         *([f"link set {device} down"] if goes_down else []),
-        *_address_lines(found, wanted, device, goes_down),
+        *_address_lines(found, wanted, device, goes_down, bounced),
         *([f"link set {device} up"] if comes_up else []),
     ]
 
@@ -457,19 +458,24 @@ def _link_lines(found: Interface | None, wanted: Wanted, device: str) -> list[st
     return lines
 
 
-def _address_lines(found: Interface | None, wanted: Wanted, device: str, goes_down: bool) -> list[str]:
+def _address_lines(found: Interface | None, wanted: Wanted, device: str, goes_down: bool, bounced: bool) -> list[str]:
     """The lines for the addresses. goes_down: the link went down before, and its IPv6 addresses with it."""
     present = found.addresses if found else ()
     link_local = found.link_local if found else ()
     target = present if wanted.addresses is None else wanted.addresses
     # The last first: secondaries are listed after the primary, with which they would go.
     surplus = [a for a in reversed(present) if a not in target]
-    gone = _gone(present, surplus, goes_down)
+    gone = _gone(present, surplus, goes_down or bounced)
     lines = []
     # An address that went down with the link is not there to be deleted.
     if wanted.addrgen == "none" and not goes_down:
         lines += [f"address delete {a} {device}" for a in link_local]
-    lines += [f"address delete {a} {device}" for a in surplus if not (goes_down and family(a) == 6)]
+    for address in surplus:
+        if family(address) == 4 or not (goes_down or bounced):
+            lines.append(f"address delete {address} {device}")
+        elif bounced:
+            # It is no error to flush what is not there.
+            lines.append(f"address flush {device} to {address.split('/')[0].split()[0]}/128")
     lines += [
         f"address replace {a} {device}" for a in target if a in gone or (a not in present and a not in link_local)
     ]

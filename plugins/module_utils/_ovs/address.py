@@ -113,7 +113,10 @@ def compare(
 
     interfaces: as found, before the ops. units: those of the kind port. running: does systemd run this host?
     """
+    ops = list(ops)
     fresh = _made_anew(found, after, ops)
+    # Open vSwitch in user space takes a device down for a moment to give it another MAC address.
+    bounced = {op.record for op in ops if isinstance(op, Put) and (op.table, op.column) == ("Interface", "mac")}
     declared = {device.name: device for device in devices}
     wanted_units: dict[str, Unit | None] = {}
     lines: list[str] = []
@@ -134,7 +137,7 @@ def compare(
         wanted = target.wanted(name)
         if device.addresses is None and interface is not None:
             wanted = wanted._replace(addresses=None)
-        lines += _ip.interface_batch(interface, wanted)
+        lines += _ip.interface_batch(interface, wanted, name in bounced)
         diff.device(interface, wanted)
     for file, unit in units.items():
         if file not in wanted_units and _orphaned(unit, found, after, owner, purge):
