@@ -73,10 +73,7 @@ def _compiled(task_vars: dict[str, t.Any], guests: dict[str, t.Any] | None) -> t
     if guests is not None:
         found = place(plan, guests)
         problems = found.problems
-        if found.places:
-            plan = prepared(compile_plan(*intent, found.places), plan, found.moves)
-        else:
-            plan = prepared(plan, plan, found.moves)
+        plan = prepared(compile_plan(*intent, found.places) if found.places else plan, plan, found.moves)
     plan["outputs"] = outputs(plan)
     return plan, problems
 

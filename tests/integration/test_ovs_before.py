@@ -384,7 +384,7 @@ def test_a_setting_of_the_switch_that_others_made_is_changed_only_when_adopted_a
 def test_a_switch_of_a_container_is_told_by_its_process(host: Host) -> None:
     """Such as a Kubernetes network runs in the host's network; its program here only has the name."""
     assert host.module("host_info")["ovs_contained"] is None
-    program = "cp /bin/sleep /root/ovs-vswitchd; mount -t tmpfs none /run/openvswitch; exec /root/ovs-vswitchd 300"
+    program = "cp /bin/sleep /run/ovs-vswitchd; mount -t tmpfs none /run/openvswitch; exec /run/ovs-vswitchd 300"
     pid = host.run(["sh", "-c", f"unshare --mount sh -c '{program}' >/dev/null 2>&1 & echo $!"]).strip()
     try:
         deadline = time.monotonic() + 60

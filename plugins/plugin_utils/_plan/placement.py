@@ -162,7 +162,9 @@ def prepared(plan: Item, stated: Item, moves: t.Sequence[Item]) -> Item:
 
     plan: with the guests where they are. stated: with the guests where the intent has them.
     """
-    result = {**plan, "hosts": dict(plan["hosts"]), "moves": [], "flows_next": {}}
+    # What sends to the guests once they are there.
+    flows = {name: host["flows"] for name, host in stated["hosts"].items()} if moves else {}
+    result = {**plan, "hosts": dict(plan["hosts"]), "moves": [], "flows_next": flows}
     for move in moves:
         here, there = result["hosts"][move["to"]], stated["hosts"][move["to"]]
         result["hosts"][move["to"]] = {
@@ -172,8 +174,6 @@ def prepared(plan: Item, stated: Item, moves: t.Sequence[Item]) -> Item:
         }
         guest = next(item for item in there["guests"] if item["name"] == move["name"])
         result["moves"].append({**move, "guest": guest})
-        # What sends to the guests once they are there.
-        result["flows_next"] = {name: host["flows"] for name, host in stated["hosts"].items()}
     return result
 
 
