@@ -30,6 +30,16 @@ def start(host: harness.Host) -> None:
     host.run(["ovn-nbctl", "--timeout=60", "--wait=sb", "sync"])
 
 
+def wait_for(
+    test: t.Callable[[], bool], what: str, seconds: float = 60, look: t.Callable[[], object] = lambda: ""
+) -> None:
+    """Until a state is there; what `look` finds is told if it does not come."""
+    until = time.monotonic() + seconds
+    while not test():
+        assert time.monotonic() < until, f"{what}\n{look()}"
+        time.sleep(0.3)
+
+
 def stop(host: harness.Host) -> None:
     """Stop them, and remove their files."""
     units = ["ovn-central", "ovn-northd", "ovn-ovsdb-server-nb", "ovn-ovsdb-server-sb"]

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import time
 import typing as t
 
 import ovn
@@ -43,13 +42,6 @@ def ids(host: Host) -> dict[str, str]:
 def chassis(host: Host) -> list[str]:
     """The chassis that the southbound database knows."""
     return host.run(["ovn-sbctl", "--bare", "--columns=name", "list", "Chassis"]).split()
-
-
-def wait_for(test: t.Callable[[], bool], what: str, seconds: float = 60) -> None:
-    until = time.monotonic() + seconds
-    while not test():
-        assert time.monotonic() < until, what
-        time.sleep(0.3)
 
 
 # option, two values, what external_ids hold of them, and the value that clears
@@ -102,7 +94,7 @@ def test_a_host_becomes_a_chassis_keeps_its_name_over_a_reboot_and_goes_without_
     assert done["chassis"]["bridge_mappings"] == {"outside": "br-ex"} and done["chassis"]["gateway"]
     assert host.run(["cat", FILE]) == "kvm1\n" and ids(host)["overloom-ovn-chassis"] == "overloom.fabric"
     host.run(["systemctl", "enable", "--now", "--quiet", "ovn-host"])
-    wait_for(lambda: chassis(host) == ["kvm1"], "the chassis is not there")
+    ovn.wait_for(lambda: chassis(host) == ["kvm1"], "the chassis is not there")
     told = host.module("ovn_info", {"gather": ["chassis", "bindings", "progress", "northbound"]})
     assert told["spawned"] == 2 and told["bindings"] == [] and told["northbound"]["switches"] == []
     [one] = told["chassis"]
@@ -110,14 +102,14 @@ def test_a_host_becomes_a_chassis_keeps_its_name_over_a_reboot_and_goes_without_
     assert told["progress"]["slow"] == (["kvm1"] if one["lag"] else [])
     # A change of its name leaves none of the old name behind.
     host.apply("ovn_chassis", {"name": "kvm2"})
-    wait_for(lambda: chassis(host) == ["kvm2"], "the chassis of the old name is still there")
+    ovn.wait_for(lambda: chassis(host) == ["kvm2"], "the chassis of the old name is still there")
     host.reboot()
     # The address comes later than the server that is to listen on it.
     assert "kvm2" in ids(host)["system-id"]
-    wait_for(lambda: host.exists("/run/ovn/ovnsb_db.sock"), "the database is not there")
+    ovn.wait_for(lambda: host.exists("/run/ovn/ovnsb_db.sock"), "the database is not there")
     assert ":6642" not in host.run(["ss", "-tln"])
     host.run(["ip", "address", "add", "192.0.2.1/24", "dev", "lo"])
-    wait_for(lambda: ":6642" in host.run(["ss", "-tln"]), "an address that comes late is not listened on")
+    ovn.wait_for(lambda: ":6642" in host.run(["ss", "-tln"]), "an address that comes late is not listened on")
     assert not host.module("ovn_database", {"southbound": ["ptcp:6642:192.0.2.1"]})["changed"]
     assert not host.module("ovn_chassis", {**CHASSIS, "name": "kvm2"})["changed"]
     host.apply("ovn_chassis", {"state": "absent"})
@@ -127,7 +119,7 @@ def test_a_host_becomes_a_chassis_keeps_its_name_over_a_reboot_and_goes_without_
     )
     assert host.run(["systemctl", "is-enabled", "ovn-host"], ok=None).strip() == "disabled"
     host.apply("ovn_database", {"state": "absent"})
-    wait_for(lambda: ":6642" not in host.run(["ss", "-tln"]), "it is still listened on")
+    ovn.wait_for(lambda: ":6642" not in host.run(["ss", "-tln"]), "it is still listened on")
 
 
 def test_a_chassis_whose_southbound_database_is_gone_leaves_nothing_on_its_host(host: Host) -> None:
@@ -137,7 +129,7 @@ def test_a_chassis_whose_southbound_database_is_gone_leaves_nothing_on_its_host(
     host.run(["ovs-vsctl", "add-br", "br-ex", "--", "set", "Bridge", "br-ex", "datapath_type=netdev"])
     host.apply("ovn_chassis", {**CHASSIS, **local})
     host.run(["systemctl", "enable", "--now", "--quiet", "ovn-host"])
-    wait_for(lambda: chassis(host) == ["kvm1"], "the chassis is not there")
+    ovn.wait_for(lambda: chassis(host) == ["kvm1"], "the chassis is not there")
     network = "ls-add s -- lsp-add s l -- lsp-set-type l localnet -- lsp-set-options l network_name=outside -- lsp-set-addresses l unknown"
     host.run(["ovn-nbctl", *network.split(), "--", "lsp-add", "s", "p"])
     host.run(["ovn-sbctl", "chassis-add", "kvm9", "geneve", "192.0.2.9"])
@@ -155,9 +147,14 @@ def test_a_chassis_whose_southbound_database_is_gone_leaves_nothing_on_its_host(
             "external_ids:iface-id=p",
         ]
     )
-    wait_for(lambda: "patch-" in "".join(ovs.ports(host, "br-ex")), "the provider network is not served")
-    wait_for(lambda: "ovn-kvm9-0" in ovs.ports(host, "br-ovn"), "there is no tunnel")
-    wait_for(
+    ovn.wait_for(lambda: "patch-" in "".join(ovs.ports(host, "br-ex")), "the provider network is not served")
+    # Its last digit is the first that is free, which ovn-controller may do twice.
+    ovn.wait_for(
+        lambda: " ovn-kvm9-" in " ".join(["", *ovs.ports(host, "br-ovn")]),
+        "there is no tunnel",
+        look=lambda: host.run(["sh", "-c", "ovs-vsctl show; ovn-sbctl show; tail -50 /var/log/ovn/ovn-controller.log"]),
+    )
+    ovn.wait_for(
         lambda: (
             host.module("ovn_info", {"gather": ["bindings"]})["bindings"][-1]
             == {"name": "p", "type": "", "chassis": "kvm1", "up": True}
@@ -187,7 +184,7 @@ def test_a_chassis_finds_its_database_by_tls(host: Host) -> None:
     host.apply("ovn_database", {"southbound": ["pssl:6642:127.0.0.1"], "ssl": files})
     host.apply("ovn_chassis", {**CHASSIS, "remotes": ["ssl:127.0.0.1:6642"], "ssl": files})
     host.run(["systemctl", "enable", "--now", "--quiet", "ovn-host"])
-    wait_for(lambda: chassis(host) == ["kvm1"], "the chassis does not come by TLS")
+    ovn.wait_for(lambda: chassis(host) == ["kvm1"], "the chassis does not come by TLS")
     host.apply("ovn_chassis", {"state": "absent"})
     assert chassis(host) == [] and ids(host) == before
     assert "Private key" not in host.run(["ovs-vsctl", "get-ssl"])

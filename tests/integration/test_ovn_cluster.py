@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import functools
-import time
 import typing as t
 
 import harness
@@ -53,13 +52,6 @@ def member(number: int, **more: t.Any) -> dict[str, t.Any]:
     return {"cluster": {"address": MEMBERS[number], "members": MEMBERS, "create": number == 0, **more}}
 
 
-def wait_for(test: t.Callable[[], bool], what: str, seconds: float = 60) -> None:
-    until = time.monotonic() + seconds
-    while not test():
-        assert time.monotonic() < until, what
-        time.sleep(0.3)
-
-
 def seen(host: Host, database: str = "northbound") -> dict[str, t.Any]:
     """What a host says of the cluster."""
     return t.cast("dict[str, t.Any]", host.module("ovn_info", {"gather": ["cluster"]})["cluster"][database])
@@ -84,7 +76,7 @@ def active(host: Host, unit: str) -> bool:
 
 def leader(hosts: Hosts) -> Host:
     """The host whose northbound server leads."""
-    wait_for(lambda: bool(seen(hosts[0])["leader"]), "there is no leader")
+    ovn.wait_for(lambda: bool(seen(hosts[0])["leader"]), "there is no leader")
     led = seen(hosts[0])["leader"].split(":")[1]
     return hosts[MEMBERS.index(led)]
 
@@ -121,12 +113,14 @@ def test_a_cluster_is_made_of_what_is_there_outlives_its_leader_and_reboots_and_
     others = [host for host in fresh if host is not led]
     for unit in ("nb", "sb"):
         led.run(["systemctl", "kill", "--signal=STOP", f"ovn-ovsdb-server-{unit}"])
-    wait_for(lambda: seen(others[0])["leader"] not in (None, f"tcp:{MEMBERS[fresh.index(led)]}:6643"), "no new leader")
+    ovn.wait_for(
+        lambda: seen(others[0])["leader"] not in (None, f"tcp:{MEMBERS[fresh.index(led)]}:6643"), "no new leader"
+    )
     add(others[0], "after")
     assert switches(others[1]) == ["after", "theirs"]
     for unit in ("nb", "sb"):
         led.run(["systemctl", "kill", "--signal=CONT", f"ovn-ovsdb-server-{unit}"])
-    wait_for(lambda: switches(led) == ["after", "theirs"], "the former leader does not follow")
+    ovn.wait_for(lambda: switches(led) == ["after", "theirs"], "the former leader does not follow")
 
     # All of them reboot. The addresses come late, as nothing here gives them at boot.
     for host in fresh:
@@ -134,7 +128,7 @@ def test_a_cluster_is_made_of_what_is_there_outlives_its_leader_and_reboots_and_
     for number, host in enumerate(fresh):
         host.reboot()
         address(host, number)
-    wait_for(
+    ovn.wait_for(
         lambda: all(seen(host)["status"] == "cluster member" and seen(host)["leader"] for host in fresh),
         "they do not find each other",
     )
@@ -147,7 +141,7 @@ def test_a_cluster_is_made_of_what_is_there_outlives_its_leader_and_reboots_and_
     for host in fresh:
         host.apply("ovn_database", {"cluster": {}})
         assert host.run(["cat", DEFAULTS]) == KEPT.replace("=--ovn-northd-n-threads=2", '="--ovn-northd-n-threads=2"')
-        wait_for(functools.partial(host.exists, "/run/ovn/ovnnb_db.sock"), "the database does not come back")
+        ovn.wait_for(functools.partial(host.exists, "/run/ovn/ovnnb_db.sock"), "the database does not come back")
         assert not host.exists("/etc/ovn/ovn-northd-db-params.conf")
         assert seen(host) == {"model": "standalone", "rows": 3} and switches(host) == ["after", "rebooted", "theirs"]
         add(host, "alone")
@@ -171,7 +165,7 @@ def test_a_cluster_without_a_quorum_is_told_not_shrunk_and_a_lost_host_joins_aga
     first.run(["systemctl", "restart", "ovn-northd"])
     second.run(["systemctl", "kill", "--signal=KILL", "ovn-northd"])
     add(first, "kept")
-    wait_for(lambda: active(second, "ovn-northd"), "ovn-northd does not come back")
+    ovn.wait_for(lambda: active(second, "ovn-northd"), "ovn-northd does not come back")
     assert active(first, "ovn-ovsdb-server-nb") and not second.module("ovn_database", member(1))["changed"]
     # The disk of the third is lost. It joins anew, and who it was is removed, both in its way and never to less than a quorum.
     ovn.stop(third)
@@ -179,7 +173,7 @@ def test_a_cluster_without_a_quorum_is_told_not_shrunk_and_a_lost_host_joins_aga
     refused = first.module("ovn_database", member(0, members=another, create=True, kick=True), check=True)
     assert any("cluster/kick OVN_Northbound tcp:192.0.2.3:6643" in command for command in refused["commands"])
     second.run(["systemctl", "stop", "ovn-ovsdb-server-nb", "ovn-ovsdb-server-sb"])
-    wait_for(lambda: not seen(first)["leader"], "the leader does not notice that it is alone")
+    ovn.wait_for(lambda: not seen(first)["leader"], "the leader does not notice that it is alone")
     alone = first.module("ovn_database", member(0, members=another, kick=True), ok=False)
     assert "tcp:192.0.2.3:6643 cannot be removed, as of the 2 servers that stay 1 can be reached" in alone["msg"]
     told = first.module("ovn_database", member(0), ok=False)
