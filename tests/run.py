@@ -12,8 +12,8 @@ few random cases each time (tests/conftest.py), has sanity look at the collectio
 drill and its reboot (.config/molecule/short.yml).
 
 The parts share the machine, and whole hosts boot in them: a part whose machine was too busy fails though nothing is wrong. So a few
-that boot hosts are tried once more when all has ended, alone, a test file by its failed tests (PART.again.log). What passes then
-counts as passed and is named, to be looked at: PART.log tells what had failed.
+that boot hosts are tried again when all has ended, alone, twice at most, a test file by its failed tests (PART.second.log, PART.third.log). What passes
+then counts as passed and is named, to be looked at: PART.log tells what had failed.
 """
 
 from __future__ import annotations
@@ -79,8 +79,9 @@ LONGEST = (
 # The parts that boot hosts.
 IN_LABS = ("molecule-", "integration-", "guide-readme")
 
-# More than these fail for a reason of their own, and are not tried once more.
+# More than these fail for a reason of their own, and are not tried again.
 TRIED_AGAIN = 3
+TRIES = ("second", "third")
 
 running: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -99,7 +100,7 @@ def parts(short: bool = False) -> dict[str, list[str]]:
     found["guide-readme"] = [python, "tests/guides.py", "README.md", "standing"]
     found["guide-intent"] = [python, "tests/guides.py", "docs/intent.md", "standing"]
     for name in integration:
-        # What failed is kept there, for a second try.
+        # What failed is kept there, for the next try.
         cache = f"cache_dir={OUTPUT.relative_to(CHECKOUT)}/integration-{name[5:]}.cache"
         found[f"integration-{name[5:]}"] = [*pytest, "-o", cache, f"tests/integration/{name}.py"]
     found["gates"] = [python, "tests/gates.py"]
@@ -155,16 +156,19 @@ def run_part(name: str, command: list[str], log_name: str = "") -> tuple[str, bo
 
 
 def try_again(failed: list[str], commands: dict[str, list[str]]) -> list[str]:
-    """Run the failed parts once more, one after the other, where that says something; returns those that pass now."""
-    passed = []
-    for name in failed if len(failed) <= TRIED_AGAIN else ():
-        if name.startswith(IN_LABS):
+    """Run the failed parts again, one after the other, where that says something; returns those that pass now."""
+    passed: list[str] = []
+    for number in TRIES if len(failed) <= TRIED_AGAIN else ():
+        for name in failed:
+            if not name.startswith(IN_LABS) or name in passed:
+                continue
             print(f"{name} once more, alone, as a busy machine may be why it failed", flush=True)
             only = ["--last-failed"] if name.startswith("integration-") else []
-            if run_part(name, [*commands[name], *only], f"{name}.again")[1]:
+            if run_part(name, [*commands[name], *only], f"{name}.{number}")[1]:
                 passed.append(name)
                 print(
-                    f"PASSED AT THE SECOND TRY: {name}; look at the end of {name}.log for what had failed", flush=True
+                    f"PASSED AT THE {number.upper()} TRY: {name}; look at the end of {name}.log for what had failed",
+                    flush=True,
                 )
     return passed
 
@@ -182,10 +186,12 @@ def summary_of(name: str) -> str:
 def tell(failed: list[str], unstable: list[str], count: int) -> int:
     """Show the end of what failed, and count; returns the exit status."""
     for name in failed:
-        print(f"\n----- {name}: the end of {OUTPUT.relative_to(CHECKOUT)}/{name}.log -----")
-        print("\n".join((OUTPUT / f"{name}.log").read_text(encoding="utf-8", errors="replace").splitlines()[-80:]))
+        for log in (OUTPUT / f"{name}.log", *(OUTPUT / f"{name}.{number}.log" for number in TRIES)):
+            if log.exists():
+                print(f"\n----- {name}: the end of {log.relative_to(CHECKOUT)} -----")
+                print("\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-80:]))
     lost = len(failed) - len(unstable)
-    print(f"\n{count - lost} passed, {len(unstable)} of them at the second try, {lost} failed")
+    print(f"\n{count - lost} passed, {len(unstable)} of them at a later try, {lost} failed")
     return 1 if lost else 0
 
 
@@ -231,6 +237,8 @@ def main() -> None:
     failed = []
     for name in todo:
         shutil.rmtree(OUTPUT / f"{name}.cache", ignore_errors=True)
+        for number in TRIES:
+            (OUTPUT / f"{name}.{number}.log").unlink(missing_ok=True)
     begun = time.monotonic()
     # A terminated run ends its parts as an interrupted one does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -1,7 +1,7 @@
 # Copyright: the overloom.fabric authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The run of all parts: which of those that failed are tried once more, and what comes of it."""
+"""The run of all parts: which of those that failed are tried again, and what comes of it."""
 
 from __future__ import annotations
 
@@ -31,18 +31,25 @@ def script(path: pathlib.Path, text: str) -> list[str]:
     return [sys.executable, str(path)]
 
 
-def test_a_part_that_boots_hosts_is_tried_once_more(run: types.ModuleType, tmp_path: pathlib.Path) -> None:
+def test_a_part_that_boots_hosts_is_tried_twice_more(run: types.ModuleType, tmp_path: pathlib.Path) -> None:
     mark = tmp_path / "been"
     flaky = script(
         tmp_path / "flaky.py",
         f"import pathlib; mark = pathlib.Path({str(mark)!r})\nif not mark.exists(): mark.touch(); raise SystemExit(1)",
     )
+    # Fails as often as there are tries before the last.
+    twice = script(
+        tmp_path / "twice.py",
+        f"import pathlib; marks = [pathlib.Path({str(tmp_path)!r}, name) for name in 'ab']\n"
+        "for mark in marks:\n    if not mark.exists(): mark.touch(); raise SystemExit(1)",
+    )
     broken = script(tmp_path / "broken.py", "raise SystemExit(1)")
-    commands = {"molecule-flaky": flaky, "molecule-broken": broken, "unit": flaky}
+    commands = {"molecule-flaky": flaky, "molecule-twice": twice, "molecule-broken": broken, "unit": flaky}
     failed = [name for name, command in commands.items() if not run.run_part(name, command)[1]]
-    assert failed == ["molecule-flaky", "molecule-broken"]
-    assert run.try_again(failed, commands) == ["molecule-flaky"]
-    assert (tmp_path / "molecule-flaky.log").exists() and (tmp_path / "molecule-flaky.again.log").exists()
+    assert failed == ["molecule-flaky", "molecule-twice", "molecule-broken"]
+    assert run.try_again(failed, commands) == ["molecule-flaky", "molecule-twice"]
+    assert (tmp_path / "molecule-broken.third.log").exists() and not (tmp_path / "molecule-flaky.third.log").exists()
+    assert (tmp_path / "molecule-flaky.log").exists() and (tmp_path / "molecule-flaky.second.log").exists()
 
 
 def test_what_the_machine_cannot_have_caused_is_not_tried_again(run: types.ModuleType, tmp_path: pathlib.Path) -> None:
@@ -71,7 +78,7 @@ def test_a_test_file_is_tried_by_its_failed_tests(
     }
     assert not run.run_part("integration-x", commands["integration-x"])[1]
     assert run.try_again(["integration-x"], commands) == ["integration-x"]
-    assert "1 passed" in run.summary_of("integration-x.again")
+    assert "1 passed" in run.summary_of("integration-x.second")
 
 
 def test_without_the_tools_of_the_tests_one_sentence_says_how_to_get_them(
