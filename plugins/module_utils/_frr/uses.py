@@ -30,20 +30,36 @@ _DEFINED = tuple(
         (r"key chain (\S+)$", "key chain"),
     )
 )
+# A line in a block is looked at with a space before it, so that the header of a route map is none of these.
 _USED = tuple(
     (re.compile(pattern), kind)
     for pattern, kind in (
-        (r"(?<!^)\broute-map (\S+)|^call (\S+)|^table-map (\S+)", "route map"),
-        (r"(?<=.)\bprefix-list (\S+)|\bdistribute-list prefix (\S+)", "prefix list"),
-        (r"^match community (\S+)|^set comm-list (\S+)", "community list"),
-        (r"^match large-community (\S+)|^set large-comm-list (\S+)", "large-community list"),
-        (r"^match extcommunity (\S+)", "extcommunity list"),
-        (r"^match as-path (\S+)|\bfilter-list (\S+)", "AS path list"),
-        (r"\bkey-chain (\S+)", "key chain"),
-        (r"\bbfd profile (\S+)|^profile (\S+)$", "BFD profile"),
-        (r"\bpeer-group (\S+)", "peer group"),
+        (
+            r"(?<= )(?:route|table|suppress|unsuppress|advertise|exist|non-exist)-map (?:vpn (?:import|export) )?(\S+)"
+            r"|^ call (\S+)",
+            "route map",
+        ),
+        (
+            r"(?<= )(?<!orf )(?:prefix-list|(?:distribute|filter)-list prefix|rp-list|group-list|register-accept-list"
+            r"|boundary oil|neighbor-filter) (\S+)",
+            "prefix list",
+        ),
+        (r"^ match community (\S+)|^ set comm-list (?:(?:add|delete|replace) )?(\S+)", "community list"),
+        (r"^ match large-community (\S+)|^ set large-comm-list (?:delete )?(\S+)", "large-community list"),
+        (r"^ match extcommunity (\S+)|^ set extended-comm-list (?:delete )?(\S+)", "extcommunity list"),
+        (r"^ match as-path (\S+)|^ neighbor \S+ filter-list (\S+)|(?<= )as-path-access-list (\S+)", "AS path list"),
+        (r"(?<= )(?:key-chain (?:eigrp \d+ )?|keychain )(\S+)", "key chain"),
+        (r"(?<= )bfd (?:.*[ -])?profile (\S+)|^ profile (\S+)$", "BFD profile"),
+        (r"(?<= )peer-group (\S+)", "peer group"),
     )
 )
+# What takes something away, defines something, or holds words that are nobody's name.
+_USES_NOTHING = re.compile(
+    r"no |(?:ip|ipv6) prefix-list |(?:ipv6 )?access-list |bgp (?:as-path access|\S+)-list "
+    r"|(?:neighbor \S+ )?(?:description|password) |key-string |banner "
+)
+# A prefix list is one of IPv6 in these.
+_IPV6_ROUTERS = ("router ospf6", "router ripng", "router pim6")
 
 
 def defined(config: Config) -> set[Definition]:
@@ -63,15 +79,22 @@ def defined(config: Config) -> set[Definition]:
 
 def used(address: Address, line: str) -> t.Iterator[Definition]:
     """What a line uses."""
-    if line.startswith("no ") or "prefix-list " in line[:12] or (address[0] == "bfd" and len(address) == 2):
+    if _USES_NOTHING.match(line) or (address[0] == "bfd" and len(address) == 2):
         return
+    said = f" {line}" if len(address) > 1 else line
     for pattern, kind in _USED:
-        for match in pattern.finditer(line):
+        for match in pattern.finditer(said):
             name = next(filter(None, match.groups()), "")
             if kind == "prefix list":
-                six = "ipv6" in line or any("ipv6" in part for part in address[1:-1])
-                kind = f"prefix list ipv{6 if six else 4}"
-            yield kind, f"{name} of {address[0]}" if kind == "peer group" else name
+                yield f"{kind} ipv{6 if _of_ipv6(address, line) else 4}", name
+            else:
+                yield kind, f"{name} of {address[0]}" if kind == "peer group" else name
+
+
+def _of_ipv6(address: Address, line: str) -> bool:
+    """Whether the prefix lists of a line are those of IPv6."""
+    around = (part for header in address[1:-1] for part in header.split())
+    return "ipv6" in (*line.split(), *around) or address[0].startswith(_IPV6_ROUTERS)
 
 
 def orphans(before: Config, after: Config) -> t.Iterator[tuple[Definition, Address]]:

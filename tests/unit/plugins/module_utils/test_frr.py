@@ -43,6 +43,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._frr.setting impor
     render,
     show,
 )
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.uses import used
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.wanted import Lines, Thing
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.writer import refusals
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner
@@ -363,6 +364,101 @@ def test_what_a_saved_line_uses_does_not_go() -> None:
         assert said in str(refused.value)
     # The control: without a user it goes.
     assert plan(found(f"{line}\nexit\n", f"{line}\nexit\n", notes), [], purge=True).steps
+
+
+BGP_IPV4 = ("router bgp 65000", "address-family ipv4 unicast")
+# Lines of others by which a definition is used, each with the blocks around it: every command of FRR 8 to 10 that takes such a name.
+USES: dict[tuple[str, str], list[tuple[tuple[str, ...], str]]] = {
+    ("route map", "X"): [
+        ((), "ip protocol bgp route-map X"),
+        (("vrf RED",), "ip nht bgp route-map X"),
+        (BGP_IPV4, "neighbor 192.0.2.9 route-map X in"),
+        (BGP_IPV4, "neighbor 192.0.2.9 unsuppress-map X"),
+        (BGP_IPV4, "neighbor 192.0.2.9 advertise-map X exist-map OTHER"),
+        (BGP_IPV4, "neighbor 192.0.2.9 advertise-map OTHER non-exist-map X"),
+        (BGP_IPV4, "neighbor 192.0.2.9 allowas-in route-map X 2"),
+        (BGP_IPV4, "aggregate-address 10.0.0.0/8 suppress-map X"),
+        (BGP_IPV4, "table-map X"),
+        (BGP_IPV4, "import vrf route-map X"),
+        (BGP_IPV4, "route-map vpn import X"),
+        (("router rip",), "route-map X in eth1"),
+        (("router isis A",), "redistribute ipv4 bgp level-2 metric 5 route-map X"),
+        (("route-map OTHER permit 10",), "call X"),
+        (("interface eth1",), "ip igmp route-map X"),
+    ],
+    ("prefix list ipv4", "X"): [
+        ((), "ip pim register-accept-list X"),
+        ((), "ip pim rp 192.0.2.7 prefix-list X"),
+        (BGP_IPV4, "neighbor 2001:db8::9 prefix-list X out"),
+        (("router ospf",), "area 0.0.0.1 filter-list prefix X in"),
+        (("router rip",), "distribute-list prefix X out eth1"),
+        (("router pim",), "register-accept-list X"),
+        (("interface eth1",), "ip multicast boundary oil X"),
+        (("interface eth1",), "ip ospf neighbor-filter X"),
+        (("route-map OTHER permit 10",), "match ip next-hop prefix-list X"),
+    ],
+    ("prefix list ipv6", "X"): [
+        (("router bgp 65000", "address-family ipv6 unicast"), "neighbor 192.0.2.9 prefix-list X in"),
+        (("router ospf6",), "area 0.0.0.1 filter-list prefix X out"),
+        (("router ripng",), "ipv6 distribute-list prefix X in"),
+        (("interface eth1",), "ipv6 ospf6 advertise prefix-list X"),
+        (("route-map OTHER permit 10",), "match ipv6 address prefix-list X"),
+    ],
+    ("community list", "X"): [
+        (("route-map OTHER permit 10",), "match community X exact-match"),
+        (("route-map OTHER permit 10",), "set comm-list X delete"),
+        (("route-map OTHER permit 10",), "set comm-list delete X"),
+    ],
+    ("large-community list", "X"): [(("route-map OTHER permit 10",), "set large-comm-list X delete")],
+    ("extcommunity list", "X"): [(("route-map OTHER permit 10",), "set extended-comm-list X delete")],
+    ("AS path list", "X"): [
+        (BGP_IPV4, "neighbor 192.0.2.9 filter-list X in"),
+        (("route-map OTHER permit 10",), "set as-path exclude as-path-access-list X"),
+    ],
+    ("key chain", "X"): [
+        (("interface eth1",), "ip rip authentication key-chain X"),
+        (("interface eth1",), "ip authentication key-chain eigrp 1 X"),
+        (("interface eth1",), "ipv6 ospf6 authentication keychain X"),
+        (("router ospf",), "area 0.0.0.1 virtual-link 192.0.2.7 authentication key-chain X"),
+    ],
+    ("BFD profile", "X"): [
+        ((), "ip route 10.0.0.0/8 192.0.2.9 bfd multi-hop source 192.0.2.1 profile X"),
+        (("router rip",), "bfd default-profile X"),
+        (("interface eth1",), "isis bfd profile X"),
+        (("bfd", "peer 192.0.2.9"), "profile X"),
+    ],
+    ("peer group", "X of router bgp 65000"): [
+        (("router bgp 65000",), "bgp listen range 192.0.2.0/24 peer-group X"),
+        (("router bgp 65000",), "neighbor eth1 interface v6only peer-group X"),
+    ],
+}
+
+
+@pytest.mark.parametrize(("definition", "around", "line"), [(d, *use) for d, uses in USES.items() for use in uses])
+def test_whatever_takes_a_name_uses_its_definition(
+    definition: tuple[str, str], around: tuple[str, ...], line: str
+) -> None:
+    address = (*around, key_of(line))
+    assert definition in list(used(address, line)) and not list(used(address, f"no {line}"))
+
+
+@pytest.mark.parametrize(
+    ("around", "line"),
+    [
+        ((), "route-map X permit 10"),
+        ((), "ip prefix-list X seq 5 permit any"),
+        ((), "ip prefix-list X description beside route-map X"),
+        ((), "bgp as-path access-list X seq 5 permit ^1 route-map X"),
+        (("bfd",), "profile X"),
+        (("router bgp 65000",), "neighbor X peer-group"),
+        (("router bgp 65000",), "neighbor 192.0.2.9 description behind route-map X and peer-group X"),
+        (("interface eth1",), "description bfd profile X"),
+        (BGP_IPV4, "neighbor 192.0.2.9 capability orf prefix-list both"),
+        (("router ospf",), "area 0.0.0.1 range 10.0.0.0/8"),
+    ],
+)
+def test_a_definition_and_free_text_use_nothing(around: tuple[str, ...], line: str) -> None:
+    assert not list(used((*around, key_of(line)), line))
 
 
 def test_notes_of_nothing_are_no_file() -> None:
