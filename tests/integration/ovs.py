@@ -43,3 +43,9 @@ def veth(host: harness.Host, *names: str) -> None:
     """A veth pair for each name; the other end is named with a trailing p."""
     for name in names:
         host.run(["ip", "link", "add", name, "type", "veth", "peer", "name", name + "p"])
+
+
+def unseen(host: harness.Host, *lines: str) -> None:
+    """Change the host by lines of a shell while ovs-vswitchd stands still, so that it sees only what came of all of them."""
+    daemon = "$(cat /run/openvswitch/ovs-vswitchd.pid)"
+    host.run(["sh", "-ec", f"trap 'kill -CONT {daemon}' EXIT; kill -STOP {daemon}; " + "; ".join(lines)])

@@ -28,7 +28,7 @@ from netns import (
     tcp,
     units,
 )
-from ovs import column, ports
+from ovs import column, ports, unseen
 from routers import wait
 
 if t.TYPE_CHECKING:
@@ -358,6 +358,19 @@ def test_what_was_changed_by_hand_is_set_back(host: Host, drift: list[list[str]]
     assert "other" not in links(host)
     assert host.run(["systemctl", "is-enabled", "overloom-netns-red.service"]).strip() == "enabled"
     assert "Name=red" in host.run(["cat", "/etc/systemd/system/overloom-netns-red.service"])
+
+
+def test_a_veth_that_was_made_anew_by_hand_is_alive_after_the_next_run(host: Host) -> None:
+    bridge(host, "br0")
+    places = (("red", "10.0.0.1/24"), ("blue", "10.0.0.2/24"))
+    both = [{"name": name, "bridge": "br0", "addresses": [address]} for name, address in places]
+    apply(host, namespaces=both)
+    ping(host, "red", "10.0.0.2")
+    unseen(host, "ip link delete v-red", "systemctl restart overloom-netns-red.service")
+    # Open vSwitch in user space goes on with the device that is gone.
+    ping(host, "red", "10.0.0.2", ok=False)
+    assert apply(host, namespaces=both)["changed"]
+    ping(host, "red", "10.0.0.2")
 
 
 def test_names_are_exact_and_never_parts_of_others(host: Host) -> None:

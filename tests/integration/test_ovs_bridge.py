@@ -11,7 +11,8 @@ import typing as t
 
 import harness
 import pytest
-from ovs import bridges, column, ports, veth
+from netns import ping
+from ovs import bridges, column, ports, unseen, veth
 
 if t.TYPE_CHECKING:
     from harness import Host
@@ -760,6 +761,28 @@ def test_a_new_mac_address_takes_no_address_along_and_none_stays_that_goes(host:
         host.apply("ovs_bridge", {**BR, "ports": [{**TEP, "mac": mac, "addresses": kept}]})
         assert sorted(addresses(host, "tep0")) == sorted(kept)
         assert mac in host.run(["ip", "link", "show", "tep0"])
+
+
+def test_a_nic_that_came_back_under_its_name_is_taken_anew(host: Host) -> None:
+    nic = "ip link add nic type veth peer name eth0 netns far; ip link set nic up; ip -n far link set eth0 up; ip -n far address add 192.0.2.2/24 dev eth0"
+    # Else the card answers for the address, too, with its own MAC address.
+    host.run(["sh", "-ec", "ip netns add far; sysctl -qw net.ipv4.conf.all.arp_ignore=1; " + nic])
+    args = {**BR, "ports": [{"name": "tep0", "type": "internal", "addresses": ["192.0.2.1/24"]}]}
+    args["ports"].append({"name": "nic", "up": True, "external_ids": {"rack": "7"}})
+    host.apply("ovs_bridge", args)
+    ping(host, "far", "192.0.2.1")
+    unseen(host, "ip link delete nic", nic)
+    ping(host, "far", "192.0.2.1", ok=False)
+    assert column(host, "Interface", "nic", "error") == [] and column(host, "Interface", "nic", "link_state") == "up"
+    taken = host.apply("ovs_bridge", args)
+    assert taken["diff"]["before"] == "port nic:\n  plugged: false\n"
+    ping(host, "far", "192.0.2.1")
+    assert column(host, "Port", "nic", "external_ids")["rack"] == "7"
+    # So it is after a run that was interrupted in between.
+    host.run(["ovs-vsctl", "set", "interface", "nic", "type=patch"])
+    assert host.apply("ovs_bridge", args)["changed"]
+    ping(host, "far", "192.0.2.1")
+    host.run(["sysctl", "-qw", "net.ipv4.conf.all.arp_ignore=0"])
 
 
 def test_addresses_are_there_after_a_reboot_and_a_restart_of_the_switch(host: Host) -> None:

@@ -24,6 +24,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database impo
     empty_row,
     read_database,
 )
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.lost import LOOSE
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import (
     configurable,
     differences,
@@ -42,8 +43,6 @@ from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import 
 MODULE = "netns_veth"
 # How long a port whose device was made again may take until ovs-vswitchd has noticed, in seconds.
 PATIENCE = 5.0
-# The type of an interface that no device can have: so it is while the device is made anew.
-_LOOSE = "patch"
 
 _OWNED = own_keys(OVS_OPTIONS)
 
@@ -51,11 +50,15 @@ Row = t.Dict[str, t.Any]
 
 
 class End(t.NamedTuple):
-    """The host's end of a veth pair. mine: this module makes it at boot. anew: the device is made anew."""
+    """The host's end of a veth pair. mine: this module makes it at boot. anew: the device is made anew.
+
+    lost: it was made anew by others, and ovs-vswitchd has not noticed (_ovs/lost.py).
+    """
 
     name: str
     mine: bool
     anew: bool
+    lost: bool = False
 
 
 class PortChange(t.NamedTuple):
@@ -93,7 +96,7 @@ def compare_port(database: Database, veth: Veth, end: End, settings: Settings) -
         *_settings(database, row, end.name, veth, bool(current)),
         *marks,
     ]
-    if current and not end.anew and kind != _LOOSE and (settings.adopt or was_there(row, settings.owner)):
+    if current and not end.anew and kind != LOOSE and (settings.adopt or was_there(row, settings.owner)):
         settled = Before(database, Caller(settings.owner, settings.adopt), words_for([w.option for w in veth.port]))
         ops = settled.settle(ops)
         warnings = [*warnings, *settled.left]
@@ -101,7 +104,7 @@ def compare_port(database: Database, veth: Veth, end: End, settings: Settings) -
     check_vlans({wanted.option.name: wanted.value for wanted in veth.port}, later_row, veth.what)
 
     before["port_owner"] = _owner_shown(row["external_ids"])
-    before["plugged"] = bool(current) and kind != _LOOSE
+    before["plugged"] = bool(current) and kind != LOOSE and not end.lost
     wanted = {w.option.name: w.option.kind.shown(w.value) if w.value is not None else None for w in veth.port}
     ids = {**row["external_ids"], **{put.key: put.value for put in marks if isinstance(put, Put)}}
     after = {"bridge": target, **wanted, "port_owner": _owner_shown(ids), "plugged": True}
@@ -117,11 +120,6 @@ def _settings(database: Database, row: Row, name: str, veth: Veth, there: bool) 
         for table, found in rows.items()
         for op in differences(found, name, [one for one in veth.port if one.option.table == table], _OWNED)
     ]
-
-
-def in_userspace(database: Database, bridge: str | None) -> bool:
-    """Whether the datapath of a bridge is in user space."""
-    return database.tables["Bridge"].get(bridge or "", {}).get("datapath_type") == "netdev"
 
 
 def port_left(database: Database, name: str, settings: Settings, deletes: bool) -> list[Op]:
@@ -179,19 +177,16 @@ def _placed(current: str | None, target: str, row: Row, end: End) -> list[Op]:
 
 
 def _unplugged(kind: str, end: End, there: bool) -> list[Op]:
-    """What makes ovs-vswitchd let go of a device that is made anew.
-
-    In user space it goes on with the device that is gone, and says nothing. With another type in between it lets go of
-    it, while the port keeps all that was set on it.
-    """
-    return [Put("Interface", end.name, "type", None, _LOOSE)] if there and end.anew and kind != _LOOSE else []
+    """What makes ovs-vswitchd let go of a device that is made anew: in user space it would go on with the one that is gone."""
+    let_go = there and (end.anew or end.lost) and kind != LOOSE
+    return [Put("Interface", end.name, "type", None, LOOSE)] if let_go else []
 
 
 def _plugged(kind: str, end: End, there: bool) -> list[Op]:
     """What makes ovs-vswitchd take the device that was made anew, also after a run that was interrupted in between."""
-    if not there or not (end.anew or kind == _LOOSE):
+    if not there or not (end.anew or end.lost or kind == LOOSE):
         return []
-    return [Put("Interface", end.name, "type", None, "" if kind == _LOOSE else kind)]
+    return [Put("Interface", end.name, "type", None, "" if kind == LOOSE else kind)]
 
 
 def _marks(current: str | None, row: Row, end: End, settings: Settings) -> list[Op]:

@@ -26,6 +26,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database impo
     ovs_vsctl,
     read_database,
 )
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.lost import lost_devices
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import Option, Text, view
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.port import PORT_OPTIONS
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import interface_alias
@@ -111,7 +112,7 @@ class Found(t.NamedTuple):
     tried: namespace -> sysctl -> what a new namespace says to the value that is wanted or kept.
     processes: namespace -> process ids, for the namespaces of interest.
     places: of the declared namespaces of containers and processes. scripts: what the programs that follow containers say.
-    following: the namespaces whose containers are followed.
+    following: the namespaces whose containers are followed. lost: the host's interfaces that ovs-vswitchd has lost.
     """
 
     host: dict[str, _ip.Interface]
@@ -126,6 +127,7 @@ class Found(t.NamedTuple):
     places: dict[str, Place] = {}
     scripts: dict[str, str] = {}
     following: frozenset[str] = frozenset()
+    lost: frozenset[str] = frozenset()
 
     def joined(self, name: str, interface: str, outer: str) -> bool:
         """Whether an interface of the host and one of a namespace of interest are the two ends of one veth pair."""
@@ -227,6 +229,7 @@ def read_host(
         tried=_tried(wanted),
         processes=_netns.processes_of(list(inside)),
         places=places,
+        lost=lost_devices(database),
         **_followers(runner, [*places, *(name for name, space in spaces.items() if space.source)]),
     )
 

@@ -39,7 +39,6 @@ from ansible_collections.overloom.fabric.plugins.module_utils._netns.parameters 
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.port import (
     End,
     compare_port,
-    in_userspace,
     port_left,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.reader import (
@@ -63,6 +62,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database impo
     Op,
     transaction,
 )
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.lost import in_userspace
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import (
     Caller,
     interface_alias,
@@ -384,7 +384,7 @@ class _Plan:
         pair = self._ends(veth, kept)
         keep = noted_pair(veth, pair.outer, kept)
         pair = without_virtual(pair, keep)
-        end = End(pair.outer, pair.mine, anew=pair.far is None)
+        end = End(pair.outer, pair.mine, anew=pair.far is None, lost=pair.outer in self._found.lost)
         port = compare_port(self._found.database, veth, end, self._settings)
         self._unplug += port.unplug
         self._ops += port.ops

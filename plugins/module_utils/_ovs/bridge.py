@@ -37,6 +37,12 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs.declaration i
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.diff import described
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.held import Reader, others, put_back
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.lost import (
+    loose_devices,
+    lost_devices,
+    plugged,
+    replugged,
+)
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import (
     extra_columns,
     failed_bridge,
@@ -58,11 +64,16 @@ from ansible_collections.overloom.fabric.plugins.module_utils._systemd import Un
 
 
 class Found(t.NamedTuple):
-    """What was read. interfaces: the kernel's, empty if nothing is declared of them."""
+    """What was read. interfaces: the kernel's, empty if nothing is declared of them.
+
+    lost: the interfaces whose device ovs-vswitchd has lost. loose: those that an interrupted run has left without one.
+    """
 
     database: Database
     interfaces: dict[str, _ip.Interface]
     units: dict[str, Unit]
+    lost: frozenset[str] = frozenset()
+    loose: frozenset[str] = frozenset()
 
 
 def run(module: t.Any) -> None:
@@ -121,21 +132,29 @@ class _Call:
         units = {} if self._remote else read_units(_ovs_address.KIND)
         # A second process only for those who declare what needs it.
         asks = any(device.declared for device in self._devices) or _ovs_address.remembered(units, self._settings.owner)
-        return Found(database, _ip.read_interfaces(self.runner) if asks else {}, units)
+        interfaces = _ip.read_interfaces(self.runner) if asks else {}
+        if self._remote or not self._ports:
+            return Found(database, interfaces, units)
+        names = {name for port in self._ports for name in database.members.get(port.name, ())}
+        return Found(database, interfaces, units, lost_devices(database) & names, loose_devices(database) & names)
 
     def compare(self, found: Found) -> Change:
         """The steps from what was found to what is declared."""
-        database, settings = found.database, self._settings
+        replug = replugged(self._begin, found.database, found.lost, found.loose)
+        database, settings = plugged(found.database, found.loose), self._settings
         known = None if self._remote or not self._ports else network_devices()
         held = Holdings(self.runner, database, self._module.params["timeout"], self._remote)
         ops, after, warnings = compare(database, self._bridges, settings, known, held.others)
         self._done.extend(ops)
-        steps: list[t.Any] = [*write_steps(self._begin, database, after, ops), *held.put_back(after)]
+        steps: list[t.Any] = [*replug, *write_steps(self._begin, database, after, ops), *held.put_back(after)]
         before, later = described(database, after, ops, [*BRIDGE_OPTIONS, *OPTIONS, FAKE_BRIDGE], "port")
         addressed = _ovs_address.compare(
             database, after, ops, self._devices, found.interfaces, found.units, settings.owner, settings.purge, booted()
         )
-        for side, fields in ((before, addressed.before), (later, addressed.after)):
+        taken = found.lost | found.loose
+        for side, fields, is_after in ((before, addressed.before, False), (later, addressed.after, True)):
+            for name in taken:
+                side.setdefault(f"port {name}", {})["plugged"] = is_after
             for name, values in fields.items():
                 side.setdefault(f"port {name}", {}).update(values)
         return Change([*addressed.first, *steps, *addressed.last], before, later, tuple(warnings))

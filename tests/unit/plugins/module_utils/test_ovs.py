@@ -40,6 +40,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database impo
     transaction,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.diff import described
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.lost import lost, plugged, replugged
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import late_error, made_by
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.tables import TABLES
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.text import Put, quote, runs
@@ -509,3 +510,51 @@ def test_a_tunnel_that_the_kernel_refuses_is_told_with_what_to_do(error: str, hi
         interface=rows.get, members={"vx": ("vx",)}, tables={"Interface": rows, "Bridge": {}}, bridge_of={"vx": "br0"}
     )
     assert hint in (late_error(t.cast("t.Any", database), "br0", "vx", "tunnel") or "")
+
+
+SOCKETS = """sk               RefCnt Type Proto  Iface R Rmem   User   Inode
+0000000086b1c49a 2      3    0003   {}     1 0      0      61152668
+00000000f7240031 2      3    0000   0     0 0      0      61152848
+"""
+
+
+@pytest.mark.parametrize(
+    ("datapath", "socket", "row", "gone"),
+    [
+        ("netdev", -1, {}, {"eth1"}),
+        ("netdev", -1, {"type": "system"}, {"eth1"}),
+        # The socket is the device's.
+        ("netdev", 10, {}, set()),
+        # Open vSwitch looks into another network namespace, so none of these sockets is its own.
+        ("netdev", 3, {}, set()),
+        ("system", -1, {}, set()),
+        # It knows that the device is gone, and takes the next one by itself.
+        ("netdev", -1, {"ofport": -1, "error": "could not open network device eth1 (No such device)"}, set()),
+        ("netdev", -1, {"ofport": None}, set()),
+        ("netdev", -1, {"type": "internal"}, set()),
+        ("netdev", -1, {"type": "afxdp"}, set()),
+    ],
+)
+def test_a_device_is_lost_where_no_socket_is_its_own(
+    datapath: str, socket: int, row: dict[str, t.Any], gone: set[str]
+) -> None:
+    found = bridge_ops(
+        empty_database(), [{"name": "br0", "datapath_type": datapath, "ports": [{"name": "eth1"}, {"name": "eth2"}]}]
+    )[1]
+    found.tables["Interface"]["eth1"].update({"ofport": 2, **row})
+    # eth2 is not there, which Open vSwitch sees by itself.
+    assert lost(found, {"lo": 1, "eth1": 10}, SOCKETS.format(socket)) == gone
+
+
+def test_a_lost_device_is_let_go_and_taken_in_two_calls_and_its_port_keeps_what_was_set() -> None:
+    found = bridge_ops(
+        empty_database(), [{"name": "br0", "ports": [{"name": "eth1", "tag": 7}, {"name": "eth2", "type": "system"}]}]
+    )[1]
+    kinds = {name: found.tables["Interface"][name]["type"] for name in ("eth1", "eth2")}
+    steps = replugged(BEGIN, found, {"eth1", "eth2"}, set())
+    assert [" ".join(step.argv).count("type=patch") for step in steps] == [2, 0]
+    assert draw.essence(plugged(found, ["eth1", "eth2"])) == draw.essence(found)
+    found.tables["Interface"]["eth1"]["type"] = "patch"
+    assert len(replugged(BEGIN, found, set(), {"eth1"})) == 1
+    assert plugged(found, ["eth1"]).tables["Interface"]["eth1"]["type"] == kinds["eth1"] == ""
+    assert replugged(BEGIN, found, set(), set()) == []
