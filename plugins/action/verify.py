@@ -15,14 +15,16 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils import _report_fil
 from ansible_collections.overloom.fabric.plugins.plugin_utils._controller import ControllerAction, display, failed
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify import judge as _verify
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify import report as _report
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify import routers as _routers
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.causes import causes
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.expectations import expectations, points_of
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.firewalls import dropped
 
 # Of the ports that IANA leaves for private use, those above the range from which Linux takes the ports of outgoing connections.
 PORTS = range(61000, 65536)
 FILES = ("verify.json", "verify.xml")
 REQUIRED = (*_verify.ROUNDS, "denied", "read", "flows")
-OPTIONAL = ("reached", "listening", "pings_again", "transfers_again", "routers")
+OPTIONAL = ("reached", "listening", "pings_again", "transfers_again", "routers", "firewall")
 
 
 class ActionModule(ControllerAction):
@@ -60,7 +62,10 @@ class ActionModule(ControllerAction):
                 Display().display(
                     f"{open_ones} of the measurements failed, and are taken once more before they are judged"
                 )
-            return {"hosts": hosts, "count": _verify.COUNT_AGAIN}
+            firewalls = bool(open_ones) or not all(
+                check["passed"] for check in _routers.judge(expected["routers"], observed)
+            )
+            return {"hosts": hosts, "count": _verify.COUNT_AGAIN, "firewalls": firewalls}
         return self._judged(plan, expected, observed, options["report"], variables)
 
     @staticmethod
@@ -75,7 +80,8 @@ class ActionModule(ControllerAction):
         checks = _verify.judge(plan, expected, observed)
         down = {host: reason for host in observed for reason in [_verify.unreached(observed, host)] if reason}
         report = _report.summary(plan["fabric"], checks, _seconds(observed), expected["isolation"])
-        report["causes"] = causes(plan, checks, down)
+        seen = {host: one.get("firewall") or {} for host, one in observed.items()}
+        report["causes"] = causes(plan, checks, down, dropped(plan, seen))
         report["underlay"] = _verify.underlay(plan, expected, observed)
         if folder:
             texts = (json.dumps(report, indent=1) + "\n", _report.junit(report))

@@ -432,16 +432,10 @@ def _address(claim: Claim, host: Host, owner: str) -> Use | None:
     for interface in host.interfaces.values():
         if interface.name == claim.on:
             continue
-        bridge = host.database.bridge_of.get(interface.name)
-        marks = {alias_owner(interface.alias), *host.owners(interface.name)}
-        if bridge is not None:
-            marks |= {
-                owner_of(host.database.tables["Port"].get(interface.name, {"external_ids": {}})),
-                owner_of(host.database.tables["Bridge"][bridge]),
-            }
+        marks = _marks(interface, host)
         if owner in marks:
             continue
-        mark = next(iter(sorted(filter(None, marks))), "")
+        mark = next(iter(sorted(marks)), "")
         for address in interface.addresses:
             there = ipaddress.ip_interface(address)
             if there.ip == wanted.ip:
@@ -449,6 +443,18 @@ def _address(claim: Claim, host: Host, owner: str) -> Use | None:
             if mark and there.version == wanted.version and there.network.overlaps(wanted.network):
                 return Use(mark, [f"interface {interface.name} has {address} of the same subnet"])
     return None
+
+
+def _marks(interface: _ip.Interface, host: Host) -> set[str]:
+    """The owners of an interface: by itself, by files of host_network, by its port and its bridge."""
+    marks = {alias_owner(interface.alias), *host.owners(interface.name)}
+    bridge = host.database.bridge_of.get(interface.name)
+    if bridge is not None:
+        marks |= {
+            owner_of(host.database.tables["Port"].get(interface.name, {"external_ids": {}})),
+            owner_of(host.database.tables["Bridge"][bridge]),
+        }
+    return set(filter(None, marks))
 
 
 _JUDGES: dict[str, t.Callable[[Claim, Host, str], Use | None]] = {
@@ -495,6 +501,39 @@ def findings(claims: t.Iterable[Claim], host: Host, owner: str) -> list[dict[str
     return found
 
 
+def shared_subnets(claims: t.Sequence[Claim], host: Host) -> list[str]:
+    """Sentences about interfaces of others that are in the subnet of an address to be made; pure.
+
+    Nothing is refused for that: it works while the kernel happens to send by the right one. A wider network of the host's is none of this,
+    as the more specific route wins.
+    """
+    bridges = {claim.name: claim.on for claim in claims if claim.kind == "interface"}
+    # The addresses of NICs are told as findings, or move to the bridge.
+    skipped = {"lo", *(claim.name for claim in claims if claim.kind == "nic")}
+    others = [one for one in host.interfaces.values() if one.up and one.name not in skipped and not _marks(one, host)]
+    found = []
+    for claim in claims:
+        if claim.kind != "address":
+            continue
+        for one in others:
+            # On one bridge, both are on the same link.
+            if one.name == claim.on or host.database.bridge_of.get(one.name) == bridges.get(claim.on, ""):
+                continue
+            found += [
+                f"{one.name} has {address} in the subnet of {claim.name}, which {claim.on} gets: packets may leave by either, and each of the two "
+                "may answer for the other's address; take another subnet for one of them"
+                for address in (*one.addresses, *one.leased)
+                if _within(address, claim.name)
+            ]
+    return found
+
+
+def _within(address: str, wanted: str) -> bool:
+    """Whether the subnet of an address is that of the wanted one, or a part of it."""
+    there, network = ipaddress.ip_interface(address.split(" ")[0]), ipaddress.ip_interface(wanted).network
+    return there.network.prefixlen >= network.prefixlen and there.network.network_address in network
+
+
 def may_adopt(finding: dict[str, t.Any], adopt: t.Collection[str]) -> bool:
     """Whether a thing that is not free may be used all the same. What is another owner's has to be named: `*` is for what nobody has marked."""
     return finding["adoptable"] and (finding["name"] in adopt or ("*" in adopt and not finding["owner"]))
@@ -522,6 +561,8 @@ def run(module: t.Any, more: t.Callable[[Runner], dict[str, t.Any]]) -> None:
         if claims:
             host = read_host(runner, claims)
             found = findings(claims, host, module.params["owner"])
+            for warning in shared_subnets(claims, host):
+                module.warn(warning)
             if any(claim.kind == "chassis" for claim in claims):
                 rest["chassis"] = chassis_of(host.database)
         rest.update(more(runner))

@@ -17,6 +17,7 @@ description:
     NetworkManager, ifupdown, netplan, libvirt), also if it is not there yet; a NIC with addresses, now or in these files, or with VLANs or macvlans
     upon it; an address that another interface has;
     for a host as chassis, the address of OVN's southbound database in its Open vSwitch.
+  - Warns of other interfaces in the subnet of an V(address), as packets may then leave by either.
   - Reads with two processes, and with one more for each bridge or namespace that is there and carries no mark.
 extends_documentation_fragment:
   - overloom.fabric.attributes.info

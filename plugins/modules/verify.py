@@ -38,6 +38,11 @@ options:
       transfers_again:
         description: The variable with the result of M(overloom.fabric.probe) for the transfers and silences that O(again) named.
         type: str
+      firewall:
+        description:
+          - The variable with the result of M(overloom.fabric.trace_info) of hosts and routers, where O(again) returned RV(firewalls).
+          - A rule of a host's own firewall that drops what failed checks need is named as a reason of theirs.
+        type: str
       pings:
         description: The variable with the result of M(overloom.fabric.probe) for the pings.
         type: str
@@ -97,6 +102,10 @@ port:
   returned: without O(observed)
   type: int
   sample: 62044
+firewalls:
+  description: Whether something failed that the hosts' own firewalls may be the reason of.
+  returned: with O(again)
+  type: bool
 count:
   description: How many echo requests are to be counted when a ping is taken once more.
   returned: with O(again)

@@ -97,6 +97,15 @@ def test_names_that_others_have_are_told_with_what_shows_it_and_the_ways_on(crow
     }
     adopted = crowded.module("ownership_info", {"owner": "test", "claims": claims, "adopt": ["*"]})
     assert adopted["findings"] == [] and len(adopted["adopted"]) == len(wanted)
+    # A tunnel endpoint in a subnet that the host has already is told, and none in another.
+    for address, told_of in (("10.99.1.7/24", 1), ("10.99.2.7/24", 0)):
+        claim = {"kind": "address", "name": address, "on": "tep0"}
+        warned = crowded.module("ownership_info", {"owner": "test", "claims": [claim]})
+        assert warned["findings"] == [] and len(warned.get("warnings", [])) == told_of, warned
+        assert all(
+            text.startswith(f"incusbr0 has 10.99.1.1/24 in the subnet of {address}, which tep0 gets")
+            for text in warned.get("warnings", [])
+        )
     assert look(crowded) == before
 
 

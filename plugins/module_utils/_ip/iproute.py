@@ -54,6 +54,7 @@ class Interface(t.NamedTuple):
     addrgen: how the kernel makes the link-local address (`eui64`, `none`, ...), "" in a kernel without IPv6; `address show` does
         not tell it.
     parent, vlan: of a VLAN, the interface that carries it and its number (IEEE 802.1Q).
+    leased: the addresses that expire, from DHCP or router advertisements.
     busy: whether somebody uses it without a lasting address or a master: by a lease, or as Open vSwitch in user space, which takes every frame.
     """
 
@@ -74,6 +75,7 @@ class Interface(t.NamedTuple):
     parent: str = ""
     vlan: int | None = None
     busy: bool = False
+    leased: tuple[str, ...] = ()
 
     @property
     def upon(self) -> str:
@@ -149,8 +151,12 @@ def _interface(row: dict[str, t.Any]) -> Interface:
     given: list[str] = []
     link_local: list[str] = []
     broken: list[str] = []
+    leased: list[str] = []
     for entry in row.get("addr_info", ()):
-        if "local" not in entry or entry.get("dynamic"):
+        if "local" not in entry:
+            continue
+        if entry.get("dynamic"):
+            leased.append(_address_text(entry))
             continue
         text = _address_text(entry)
         if _made_by_kernel(entry):
@@ -178,6 +184,7 @@ def _interface(row: dict[str, t.Any]) -> Interface:
         if row.get("linkinfo", {}).get("info_kind") == "vlan"
         else None,
         busy=bool(row.get("promiscuity")) or any(entry.get("dynamic") for entry in row.get("addr_info", ())),
+        leased=tuple(leased),
     )
 
 

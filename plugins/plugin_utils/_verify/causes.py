@@ -21,6 +21,7 @@ import typing as t
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import IN_NAMESPACE
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mesh import planned_tunnel
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.expectations import points_of
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.firewalls import Dropped, sentences
 
 Item = t.Dict[str, t.Any]
 Part = t.Tuple[str, ...]
@@ -219,11 +220,13 @@ class Faults:
             fault["because"].append(because)
 
 
-def causes(plan: Item, checks: t.Sequence[Item], down: t.Mapping[str, str]) -> list[Item]:
+def causes(
+    plan: Item, checks: t.Sequence[Item], down: t.Mapping[str, str], dropped: t.Sequence[Dropped] = ()
+) -> list[Item]:
     """The causes of all failed checks, the most telling first.
 
-    down: hosts that were not reached, and why. A cause has title, because (sentences), checks (their numbers), samples (the
-    failed measurements that show it) and look (commands on a host that answers).
+    down: hosts that were not reached, and why. dropped: what the hosts' own firewalls drop. A cause has title, because (sentences), checks
+    (their numbers), samples (the failed measurements that show it) and look (commands on a host that answers).
     """
     world, faults = World(plan, down), Faults(checks)
     _unreached(world, faults)
@@ -234,7 +237,29 @@ def causes(plan: Item, checks: t.Sequence[Item], down: t.Mapping[str, str]) -> l
     _inferred(world, faults)
     for number in sorted(faults.open):
         faults.add(("pair", checks[number]["from"], checks[number]["to"]), [number], "", checks[number].get("look", ""))
+    for fault in faults.by_part.values():
+        _firewalled(world, checks, fault, dropped)
     return [_told(world, checks, fault) for fault in faults.by_part.values()]
+
+
+def _firewalled(world: World, checks: t.Sequence[Item], fault: Item, dropped: t.Sequence[Dropped]) -> None:
+    """Say of a fault which firewall drops what its checks need. Of a host that is down it is not known."""
+    if fault["part"][0] == "host":
+        return
+    found = [one for one in dropped if any(_needs(world, checks[number], one) for number in fault["checks"])]
+    fault["because"] += sentences(found)
+    fault["look"] = found[0].look if found else fault["look"]
+
+
+def _needs(world: World, check: Item, dropped: Dropped) -> bool:
+    """Whether a failed check needs a packet that is dropped."""
+    packet = dropped.packet
+    if packet.kinds:
+        ends = [check[end].partition(":")[0].partition(" ")[0].partition("/")[0] for end in ("from", "to")]
+        return check["kind"] in packet.kinds and packet.ends == frozenset(ends)
+    if check["kind"] in (*STATE, *ROUTING):
+        return False
+    return any(part[0] == "tunnel" and packet.ends == frozenset(part[2:]) for part in world.path(check))
 
 
 def _unreached(world: World, faults: Faults) -> None:

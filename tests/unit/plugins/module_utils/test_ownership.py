@@ -24,6 +24,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ownership import 
     chassis_of,
     findings,
     may_adopt,
+    shared_subnets,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._service.dropin import content_of
 from ansible_collections.overloom.fabric.plugins.module_utils._service.reader import Found, State
@@ -329,6 +330,38 @@ def test_the_tunnel_of_a_mirror_is_known_by_its_name(mirrors: dict[str, t.Any], 
     found.tables["Bridge"]["br-ovn"]["mirrors"] = mirrors
     found.tables["Open_vSwitch"][ROOT]["external_ids"]["overloom-ovn-chassis"] = "us"
     assert [one["name"] for one in in_switch(found, "us", set())] == others
+
+
+SUBNETS = {
+    "a NIC of the same subnet": ("eth0", {"addresses": ("192.168.200.7/24",)}, "192.168.200.7/24"),
+    "one by DHCP": ("eth0", {"leased": ("192.168.200.7/24",)}, "192.168.200.7/24"),
+    "a part of it": ("wg0", {"kind": "tun", "addresses": ("192.168.200.129/25",)}, "192.168.200.129/25"),
+    "a wider network, which loses": ("eth0", {"addresses": ("192.168.0.9/16",)}, None),
+    "another subnet": ("eth0", {"addresses": ("192.168.201.7/24", "fe80::1/64")}, None),
+    "one that is down": ("eth0", {"addresses": ("192.168.200.7/24",), "up": False}, None),
+    "the NIC whose address moves to the bridge": ("eth1", {"addresses": ("192.168.200.7/24",)}, None),
+    "the bridge that has it since": ("br-underlay", {"addresses": ("192.168.200.7/24",)}, None),
+    "a bridge of others": ("br-ex", {"addresses": ("192.168.200.7/24",)}, "192.168.200.7/24"),
+    "what is ours": ("tep0", {"addresses": ("192.168.200.7/24",)}, None),
+    "what has a mark": ("old", {"addresses": ("192.168.200.7/24",), "alias": "overloom:us"}, None),
+}
+
+
+@pytest.mark.parametrize(("name", "options", "told_of"), SUBNETS.values(), ids=SUBNETS)
+def test_an_interface_in_the_subnet_of_a_tunnel_endpoint_is_told(name, options, told_of) -> None:
+    claims = [
+        Claim("nic", "eth1", "br-underlay", ""),
+        Claim("interface", "tep0", "br-underlay", ""),
+        Claim("address", "192.168.200.1/24", "tep0", ""),
+    ]
+    host = NOTHING._replace(
+        interfaces={name: interface(name, **options)}, database=database(**{"br-underlay": {}, "br-ex": {}})
+    )
+    told_now = shared_subnets(claims, host)
+    assert told_now == [
+        f"{name} has {told_of} in the subnet of 192.168.200.1/24, which tep0 gets: packets may leave by either, and each of the two may answer "
+        "for the other's address; take another subnet for one of them"
+    ] * bool(told_of)
 
 
 @pytest.mark.parametrize(

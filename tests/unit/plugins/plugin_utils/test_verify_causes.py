@@ -15,6 +15,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile impo
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify import judge as verify
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.causes import answering, causes
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.expectations import expectations
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.firewalls import dropped
 from ansible_collections.overloom.fabric.tests.unit.intents import SPEC
 
 COMMON = {
@@ -207,3 +208,84 @@ def test_open_vswitch_that_stops_takes_the_routers_interfaces_with_it():
     checks = failing(state, neighbors, both(kind("route"), ends("kvm2")), packets)
     (cause,) = told([{**check, "unread": state(check)} for check in checks])
     assert cause["title"] == "Open vSwitch on kvm2"
+
+
+# What drops what, as `nft -json list ruleset` has it, at which host, which checks fail for it, and what is said and shown.
+def chain(hook, policy="accept", family="ip", table="filter"):
+    """A base chain, as iptables-nft makes it."""
+    named = {"family": family, "table": table, "name": hook.upper()}
+    return {"chain": {**named, "type": "filter", "hook": hook, "prio": 0, "policy": policy}}
+
+
+def rule(hook, *expr):
+    """A rule of it."""
+    return {"rule": {"family": "ip", "table": "filter", "chain": hook.upper(), "handle": 7, "expr": list(expr)}}
+
+
+def proto(name):
+    return {"match": {"op": "==", "left": {"meta": {"key": "l4proto"}}, "right": name}}
+
+
+TEPS = [check for check in CHECKS if check["kind"] == "tep-ping" and {check["from"], check["to"]} == {"kvm1", "kvm2"}]
+FIREWALLS = {
+    "Docker's policy on a router": (
+        "r1",
+        [chain("forward", "drop")],
+        lambda check: check in TEPS,
+        "r1's own firewall does not forward from kvm1 to kvm2 (192.168.200.1 to 192.168.200.2), from kvm2 to kvm1 (192.168.200.2 to 192.168.200.1): "
+        "nftables chain ip filter FORWARD has the policy drop",
+        "on r1: nft -a list chain ip filter FORWARD",
+    ),
+    "OSPF is not let in": (
+        "kvm1",
+        [chain("input", "drop", "inet"), rule("input", proto("icmp"), {"accept": None})],
+        lambda check: check["kind"] == "adjacency" and "kvm1:eth1" in (check["from"], check["to"]),
+        "kvm1's own firewall drops OSPF from r1 on ul-eth1 (protocol 89): nftables chain inet filter INPUT has the policy drop",
+        "on kvm1: nft -a list chain inet filter INPUT",
+    ),
+    "a rule against pings": (
+        "kvm2",
+        [chain("input"), rule("input", proto("icmp"), {"drop": None})],
+        lambda check: check["kind"] == "tep-ping" and check["to"] == "kvm2",
+        "kvm2's own firewall drops pings from kvm1 to its tunnel endpoint (192.168.200.1 to 192.168.200.2): "
+        "nftables chain ip filter INPUT: l4proto icmp drop",
+        "on kvm2: nft delete rule ip filter INPUT handle 7",
+    ),
+    "tunnels are not let in": (
+        "kvm1",
+        [chain("input"), rule("input", proto("gre"), {"drop": None})],
+        lambda check: check["kind"] == "ping" and {check["from"][:4], check["to"][:4]} == {"kvm1", "kvm2"},
+        "kvm1's own firewall drops tunnels from kvm2 (GRE (protocol 47) from 192.168.200.2): nftables chain ip filter INPUT: l4proto gre drop",
+        "on kvm1: nft delete rule ip filter INPUT handle 7",
+    ),
+}  # fmt: skip
+
+
+def seen_at(host, ruleset, datapath="system"):
+    """What trace_info returned of one host."""
+    bridges = {
+        bridge["name"]: {"datapath_type": datapath} for bridge in PLAN["hosts"].get(host, {"bridges": ()})["bridges"]
+    }
+    return {host: {"spaces": {"": {"firewall": ruleset}}, "switch": {"bridges": bridges}}}
+
+
+@pytest.mark.parametrize("host, ruleset, fails, says, look", FIREWALLS.values(), ids=FIREWALLS)
+def test_a_firewall_that_drops_what_fails_is_told_in_one_sentence(host, ruleset, fails, says, look):
+    checks = failing(fails)
+    (cause, *_more) = causes(PLAN, checks, {}, dropped(PLAN, seen_at(host, ruleset)))
+    assert says in cause["because"] and cause["look"] == look
+    # Not where the rules let it through, and not where nothing fails that needs it.
+    assert not [
+        text
+        for one in causes(PLAN, checks, {}, dropped(PLAN, seen_at(host, [])))
+        for text in one["because"]
+        if "firewall" in text
+    ]
+    elsewhere = failing(lambda check: check["kind"] == "port" and check["host"] == "kvm3")
+    others = causes(PLAN, elsewhere, {}, dropped(PLAN, seen_at(host, ruleset)))
+    assert others and not [text for one in others for text in one["because"] if "firewall" in text]
+
+
+def test_a_tunnel_in_user_space_passes_no_firewall():
+    host, ruleset, fails, _says, _look = FIREWALLS["tunnels are not let in"]
+    assert dropped(PLAN, seen_at(host, ruleset)) and not dropped(PLAN, seen_at(host, ruleset, "netdev"))
