@@ -195,6 +195,14 @@ def tell(failed: list[str], unstable: list[str], count: int) -> int:
     return 1 if lost else 0
 
 
+def forget(names: t.Iterable[str]) -> None:
+    """Remove what an earlier run of these parts has left."""
+    for name in names:
+        shutil.rmtree(OUTPUT / f"{name}.cache", ignore_errors=True)
+        for number in TRIES:
+            (OUTPUT / f"{name}.{number}.log").unlink(missing_ok=True)
+
+
 def tell_left_out(short: bool) -> None:
     """Say what a run of all parts does not do."""
     if short:
@@ -235,10 +243,7 @@ def main() -> None:
     if not chosen.parts:
         tell_left_out(chosen.short)
     failed = []
-    for name in todo:
-        shutil.rmtree(OUTPUT / f"{name}.cache", ignore_errors=True)
-        for number in TRIES:
-            (OUTPUT / f"{name}.{number}.log").unlink(missing_ok=True)
+    forget(todo)
     begun = time.monotonic()
     # A terminated run ends its parts as an interrupted one does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
