@@ -244,12 +244,14 @@ class Fabric:
         assert 2 * len(wires) == len(ends) and all(
             ends[port["peer"]][1]["peer"] == end for end, (_bridge, port) in ends.items()
         )
+        plugs = {bridge for bridge, _vlan in wires}
         for guest in host["guests"]:
             for number_, nic in enumerate(guest["domain"]["nics"]):
                 network = next(network for network in host["networks"] if network["name"] == nic["network"])
-                vlan = next(group["vlan"] for group in network["portgroups"] if group["name"] == nic["portgroup"])
-                bridge, port = wires.pop((network["bridge"], vlan))
-                self.port[name, guest["name"] + f"#{number_}" * bool(number_)] = (bridge, port["name"])
+                if network["bridge"] in plugs:
+                    vlan = next(group["vlan"] for group in network["portgroups"] if group["name"] == nic["portgroup"])
+                    bridge, port = wires.pop((network["bridge"], vlan))
+                    self.port[name, guest["name"] + f"#{number_}" * bool(number_)] = (bridge, port["name"])
         self.wires.update({(name, vlan): (bridge, port["name"]) for (_plug, vlan), (bridge, port) in wires.items()})
 
     def forget(self):

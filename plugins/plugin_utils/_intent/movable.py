@@ -8,6 +8,7 @@ This file is private to the collection.
 
 from __future__ import annotations
 
+import collections
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import ENDPOINTS, Endpoint
@@ -75,9 +76,9 @@ def _stated(everyone: Variables, problems: list[str]) -> list[Item]:
     stated: dict[str, Item] = {}
     for items in lists:
         here = [(label(item, index), item) for index, item in enumerate(items) if _is_movable(item)]
-        names = [name for name, _item in here]
+        times = collections.Counter(name for name, _item in here)
         for name, item in here:
-            if stated.setdefault(name, item) != item or names.count(name) > 1:
+            if stated.setdefault(name, item) != item or times[name] > 1:
                 problems.append(
                     f"{ENDPOINTS}[{name}] has a host and is stated twice; state it once for the fabric, in group_vars/all.yml."
                 )

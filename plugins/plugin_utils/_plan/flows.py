@@ -18,6 +18,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric imp
     DST_PORTS,
     IN_NAMESPACE,
     KEY_BITS,
+    Endpoint,
     Overlay,
     Segment,
 )
@@ -272,19 +273,20 @@ def _tenancies(
     for overlay in values.overlays.values():
         if not overlay.keyed:
             continue
-        result: dict[str, list[Tenancy]] = {name: [] for pair in values.edges[overlay.name] for name in pair}
+        joined = {frozenset(pair) for pair in values.edges[overlay.name]}
+        result: dict[str, list[Tenancy]] = {name: [] for pair in joined for name in pair}
         for segment in carried[overlay.name]:
             if segment.key is None:
                 raise LookupError(f"{segment.where} has no key, in an overlay by key")
             on_hosts = points.get(segment.name, {})
             for name, local in on_hosts.items():
-                others = [other for other in on_hosts if other != name]
+                others = [other for other in on_hosts if frozenset((name, other)) in joined]
                 tunnel = {other: mesh.tunnel_name(overlay.name, overlay.tunnel_names, name, other) for other in others}
                 result.setdefault(name, []).append(
                     Tenancy(
                         segment.key,
-                        local,
-                        [point._replace(port=tunnel[other]) for other in others for point in on_hosts[other]],
+                        [point._replace(also=tunnel.get(point.also or "")) for point in local],
+                        list(_remote(name, tunnel, on_hosts)),
                         [tunnel[other] for other in others],
                         sockets.get((segment.name, name)),
                         guarded=segment.dhcp is not None,
@@ -292,6 +294,16 @@ def _tenancies(
                     )
                 )
         yield overlay, result
+
+
+def _remote(name: str, tunnel: dict[str, str], on_hosts: dict[str, list[Point]]) -> t.Iterator[Point]:
+    """What a host sees of the others' endpoints. tunnel: to each of these hosts."""
+    for other, port in tunnel.items():
+        for point in on_hosts[other]:
+            # One that is moved is a point of both its hosts, and once here.
+            first = point.also not in tunnel or other < str(point.also)
+            if point.also != name and first:
+                yield point._replace(port=port, also=tunnel.get(point.also or ""))
 
 
 def _points(values: Values, guests: Guests) -> t.Iterator[tuple[str, str, Point]]:
@@ -318,14 +330,19 @@ def _points(values: Values, guests: Guests) -> t.Iterator[tuple[str, str, Point]
         for guest in there:
             for number, nic in enumerate(guest.nics):
                 if nic.segment is not None and (guest.endpoint.id, number) in ports:
-                    port = ports[guest.endpoint.id, number]
-                    yield (
-                        nic.segment.name,
-                        host,
-                        Point(
-                            port,
-                            nic.mac,
-                            [str(address) for address, _subnet in nic.addresses],
-                            trusted=guest.endpoint.is_router,
-                        ),
+                    point = Point(
+                        ports[guest.endpoint.id, number],
+                        nic.mac,
+                        [str(address) for address, _subnet in nic.addresses],
+                        trusted=guest.endpoint.is_router,
                     )
+                    # While it is moved it is on both hosts, behind wires of one name, and whichever it runs on has what is sent to it.
+                    for place, other in _places(guest.endpoint):
+                        yield nic.segment.name, place, point._replace(also=other)
+
+
+def _places(endpoint: Endpoint) -> list[tuple[str, str | None]]:
+    """The hosts of an endpoint, each with the other one between which it is just being moved."""
+    if not endpoint.moving:
+        return [(endpoint.host, None)]
+    return [(endpoint.host, endpoint.stated), (endpoint.stated, endpoint.host)]

@@ -114,6 +114,10 @@ class Ovn:
         self.fabric = values.intent.name
         self.overlay = next((overlay for overlay in values.overlays.values() if overlay.ovn), None)
         self.edges = [edge for edge in edges if edge.distributed]
+        self.legs: dict[str, list[tuple[Edge, Leg]]] = {}
+        for edge in self.edges:
+            for leg in edge.legs:
+                self.legs.setdefault(leg.segment, []).append((edge, leg))
         self.routers = routers
         self.central = central
         self.dhcp = dhcp
@@ -272,7 +276,7 @@ class Ovn:
 
     def _router_of(self, segment: Segment) -> Address | None:
         """The IPv4 address of a segment's gateway, or else of any router on it."""
-        legs = [leg for edge in self.edges for leg in edge.legs if leg.segment == segment.name]
+        legs = [leg for _edge, leg in self.legs.get(segment.name, ())]
         found = [leg.address for leg in sorted(legs, key=lambda leg: not leg.gateway)]
         return next((address for address in found if address.version == 4), None)
 
@@ -287,7 +291,7 @@ class Ovn:
 
     def _plugs(self, segment: str) -> list[Item]:
         """The ends of routers' ports at a switch."""
-        return [self._plug(edge, segment) for edge in self.edges for leg in edge.legs if leg.segment == segment]
+        return [self._plug(edge, segment) for edge, _leg in self.legs.get(segment, ())]
 
     def _plug(self, edge: Edge, segment: str) -> Item:
         """The end of a router's port at a switch."""
@@ -524,7 +528,7 @@ class Ovn:
         if any(edge.provider is leg for edge in self.edges):
             # Its addresses are held against all others there.
             return
-        others = [one for other in self.edges for one in other.legs if one is not leg and one.segment == leg.segment]
+        others = [one for _edge, one in self.legs[leg.segment] if one is not leg]
         for option, subnet in (("address", segment.subnet), ("address6", segment.subnet6)):
             address = getattr(leg, option)
             if not address or not subnet:

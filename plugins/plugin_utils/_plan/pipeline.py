@@ -95,6 +95,7 @@ class Point(t.NamedTuple):
 
     serves: whether it is a DHCP server of its segment. routes: whether it is a router, whose advertisements are wanted.
     trusted: whether it forwards packets of others, so that their source says nothing about it.
+    also: of one that is just being moved, the tunnel to its other host: what is for it goes to both, and to the one that it runs on.
     """
 
     port: str
@@ -103,6 +104,7 @@ class Point(t.NamedTuple):
     serves: bool = False
     routes: bool = False
     trusted: bool = False
+    also: str | None = None
 
 
 class Tenancy(t.NamedTuple):
@@ -203,7 +205,8 @@ def _segment(tenancy: Tenancy) -> t.Iterator[str]:
             else:
                 yield f"table={ISOLATE},priority=110,arp,{mine},arp_tpa={address},actions=drop"
                 yield f"table={ISOLATE},priority=100,arp,{mine},arp_spa={address},arp_sha={point.mac},actions=goto_table:{ANSWER}"
-        yield f"table={LOCAL},priority=100,{key},dl_dst={point.mac},actions=output:{port}"
+        further = f",goto_table:{REMOTE}" if point.also else ""
+        yield f"table={LOCAL},priority=100,{key},dl_dst={point.mac},actions=output:{port}{further}"
     for point in (*tenancy.local, *tenancy.remote):
         for address in point.addresses:
             asked = f"{_SOLICIT},nd_target={address}" if ":" in address else f"arp,arp_op=1,arp_tpa={address}"
@@ -213,8 +216,9 @@ def _segment(tenancy: Tenancy) -> t.Iterator[str]:
         outputs = ",".join(f"output:{port}" for port in ports)
         yield f"table={LOCAL},priority=90,{key},{_GROUP},actions={outputs},goto_table:{REMOTE}"
     send = f"set_field:{tenancy.key:#x}->tun_id"
-    for point in tenancy.remote:
-        yield f"table={REMOTE},priority=100,{key},dl_dst={point.mac},actions={send},output:{quoted(point.port)}"
+    for mac, tunnels in _ways(tenancy):
+        outputs = ",".join(f"output:{quoted(tunnel)}" for tunnel in tunnels)
+        yield f"table={REMOTE},priority=100,{key},dl_dst={mac},actions={send},{outputs}"
     if tenancy.tunnels:
         outputs = ",".join(f"output:{quoted(tunnel)}" for tunnel in tenancy.tunnels)
         yield f"table={REMOTE},priority=90,{key},{_GROUP},actions={send},{outputs}"
@@ -327,6 +331,15 @@ def _served_anyway(tenancy: Tenancy, key: str) -> t.Iterator[str]:
             yield f"table={TRACK},priority=195,{key},{answered},dl_src={mac},actions=goto_table:{LOCAL}"
 
 
+def _ways(tenancy: Tenancy) -> t.Iterator[tuple[str, list[str]]]:
+    """The MAC addresses that are on other hosts, or also there, and the tunnels to them."""
+    for point in tenancy.remote:
+        yield point.mac, [point.port, *([point.also] if point.also else [])]
+    for point in tenancy.local:
+        if point.also:
+            yield point.mac, [point.also]
+
+
 def _ports(tenancy: Tenancy) -> list[str]:
     """The ports of a segment on its host, those of known endpoints first."""
     return [quoted(port) for port in (*(point.port for point in tenancy.local), tenancy.socket) if port]
@@ -337,8 +350,11 @@ def _learning(tenancy: Tenancy) -> t.Iterator[str]:
     key, ports = f"metadata={tenancy.key:#x}", _ports(tenancy)
     for port in ports:
         yield f"table={CLASSIFY},priority=90,in_port={port},actions=set_field:{tenancy.key:#x}->metadata,goto_table:{LEARN}"
-    for point in tenancy.remote:
-        yield f"table={LEARN},priority=160,{key},reg0=1,dl_src={point.mac},actions=goto_table:{LOCAL}"
+    for mac, _tunnels in _ways(tenancy):
+        yield f"table={LEARN},priority=160,{key},reg0=1,dl_src={mac},actions=goto_table:{LOCAL}"
+    for point in tenancy.local:
+        if point.also:
+            yield f"table={REMOTE},priority=220,{key},reg0=1,dl_dst={point.mac},actions=drop"
     for point in (*tenancy.local, *tenancy.remote):
         yield f"table={LEARN},priority=150,{key},dl_src={point.mac},actions=drop"
         for address in point.addresses:

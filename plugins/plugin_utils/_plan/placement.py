@@ -162,9 +162,7 @@ def prepared(plan: Item, stated: Item, moves: t.Sequence[Item]) -> Item:
 
     plan: with the guests where they are. stated: with the guests where the intent has them.
     """
-    # What sends to the guests once they are there.
-    flows = {name: host["flows"] for name, host in stated["hosts"].items()} if moves else {}
-    result = {**plan, "hosts": dict(plan["hosts"]), "moves": [], "flows_next": flows}
+    result = {**plan, "hosts": dict(plan["hosts"]), "moves": []}
     for move in moves:
         here, there = result["hosts"][move["to"]], stated["hosts"][move["to"]]
         result["hosts"][move["to"]] = {

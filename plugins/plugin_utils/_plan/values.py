@@ -30,7 +30,7 @@ class Values:
     """All of them, each settled once. What is wrong goes to problems; a value that hangs on a refused one is INVALID or absent.
 
     overlays, segments: by name. order: the hosts by id. ids, teps: of each host. edges, guards: of each overlay.
-    mtus: of each segment. addressed: of each endpoint, by its id. routing: links and routers. wires: of each host.
+    mtus: of each segment. on_segment: endpoints by segment. addressed: of each endpoint, by its id. routing: links and routers. wires: of each host.
     """
 
     def __init__(self, intent: Intent, problems: list[str]) -> None:
@@ -39,6 +39,9 @@ class Values:
         self.overlays = {overlay.name: overlay for overlay in intent.overlays}
         self.segments = {segment.name: segment for segment in intent.segments}
         self.endpoints: list[Endpoint] = [endpoint for host in intent.hosts.values() for endpoint in host.endpoints]
+        self.on_segment: dict[str, list[Endpoint]] = {}
+        for endpoint in self.endpoints:
+            self.on_segment.setdefault(endpoint.segment, []).append(endpoint)
         self.ids = addresses.host_ids(intent, problems)
         self.order = sorted(intent.hosts, key=lambda name: (self.ids[name].value or 0, name))
         self.teps = addresses.teps(intent, self.ids, problems)

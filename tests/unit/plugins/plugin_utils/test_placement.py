@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import PlanError
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.placement import PLACEMENTS, Place, place, prepared
+from ansible_collections.overloom.fabric.tests.unit.flowsim import Fabric
 from ansible_collections.overloom.fabric.tests.unit.intents import SPEC
 
 Item = t.Dict[str, t.Any]
@@ -172,13 +173,12 @@ def test_a_guest_that_runs_is_planned_where_it_runs_or_the_run_is_refused(
 
 
 def test_while_a_guest_is_moved_both_hosts_are_ready() -> None:
-    """Its old host keeps all of it, flows and OVN still send there, and the next one has portgroup, wire and logical port."""
+    """Its old host keeps all of it, and the next one has portgroup, wire and logical port."""
     stated, found = planned("kvm1"), looked(kvm2=domain(stated="kvm2"))
     decided = place(stated, found)
     plan = prepared(planned("kvm1", places=decided.places), stated, decided.moves)
     before = planned("kvm2")
     assert plan["hosts"]["kvm2"]["networks"] == before["hosts"]["kvm2"]["networks"]
-    assert [plan["hosts"][host]["flows"] for host in HOSTS] == [before["hosts"][host]["flows"] for host in HOSTS]
     assert plan["hosts"]["kvm1"]["guests"] == [] and plan["moves"][0]["guest"] == stated["hosts"]["kvm1"]["guests"][0]
     for part in ("bridges", "networks"):
         assert plan["hosts"]["kvm1"][part] == stated["hosts"]["kvm1"][part] != before["hosts"]["kvm1"][part]
@@ -187,6 +187,33 @@ def test_while_a_guest_is_moved_both_hosts_are_ready() -> None:
     assert stated["hosts"]["kvm1"]["guests"][0]["domain"]["metadata"] == {"host": "kvm1"}
     ports = plan["hosts"]["kvm3"]["ovn_central"]["northbound"]["switches"][0]["ports"]
     assert [port["options"] for port in ports if "options" in port] == [{"requested-chassis": "kvm2,kvm1"}]
+
+
+@pytest.mark.parametrize("learn", [False, True])
+def test_while_a_guest_is_moved_flows_send_to_both_hosts_and_take_from_both(learn: bool) -> None:
+    """So the moment at which it runs on the next host is libvirt's alone."""
+    hosts = intent()
+    asking = [{"name": f"ask-{host}", "host": host, "segment": "red"} for host in HOSTS]
+    for variables in hosts.values():
+        variables["fabric_segments"][1]["learn"] = learn
+        variables["fabric_endpoints"] = [*variables["fabric_endpoints"], *asking]
+    stated = compile_plan(hosts, SPEC, central=["kvm3"])
+    moves = place(stated, looked(kvm2=domain(stated="kvm2"))).moves
+    plan = prepared(compile_plan(hosts, SPEC, central=["kvm3"], places={"vm1": AWAY}), stated, moves)
+    fabric = Fabric(plan)
+    mac = plan["hosts"]["kvm2"]["guests"][0]["domain"]["nics"][1]["mac"]
+    bridge, port = fabric.port["kvm2", "vm1#1"]
+    (arriving,) = (name for (host, end), name in fabric.endpoint.items() if (host, end) == ("kvm1", port))
+    points = {point["name"]: point for point in plan["endpoints"]}
+    for one in asking:
+        arrived, _hosts = fabric.send(points[one["name"]], protocol="ip", dl_dst=mac)
+        assert sorted(name for name, _frame in arrived) == sorted([arriving, "kvm2/vm1#1"])
+        for host in ("kvm1", "kvm2"):
+            frame = {"protocol": "ip", "dl_src": mac, "dl_dst": points[one["name"]]["mac"]}
+            arrived, _hosts = fabric.put(host, bridge, port, frame)
+            assert [name for name, _frame in arrived] == [points[one["name"]]["id"]]
+    after, _hosts = Fabric(stated).send(points["ask-kvm3"], protocol="ip", dl_dst=mac)
+    assert [name for name, _frame in after] == ["kvm1/vm1#1"]
 
 
 def test_a_followed_guest_keeps_the_host_that_the_intent_names() -> None:
