@@ -24,6 +24,7 @@ import typing as t
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(CHECKOUT / ".collections"), str(CHECKOUT / "tests/integration")]
 
+import ovn  # noqa: E402
 from harness import LIBRARY, PYTHON, Host, Lab, Machine  # noqa: E402
 
 BIN = pathlib.Path(sys.executable).parent
@@ -296,11 +297,58 @@ def bench_frr(figures: Figures, machine: Machine) -> None:
         lab.remove()
 
 
+def bench_ovn(figures: Figures, machine: Machine) -> None:
+    """200 hosts, 1,000 segments and 10,000 endpoints on OVN: the plan, the northbound database in one call, and northd, against a fifth of them."""
+    from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan
+    from ansible_collections.overloom.fabric.tests.unit.intents import SPEC, scale_ovn
+
+    def compiled(part: int) -> tuple[float, dict]:
+        intent = scale_ovn(200 // part, 1000 // part, 10000 // part)
+        begun = time.process_time()
+        plan = compile_plan(intent, SPEC, central=["kvm1"])
+        return time.process_time() - begun, plan["hosts"]["kvm1"]["ovn_central"]["northbound"]
+
+    print("\n200 hosts, 100 tenants with a router and ten segments each, 10,000 endpoints: compiled (processor time)")
+    pairs = [(compiled(1)[0], compiled(5)[0]) for _round in range(3)]
+    figures.ratio("all / a fifth of it", pairs, 8)
+    lab = Lab(machine, f"bench-{os.getpid()}")
+    curve: dict[int, Times] = {}
+    try:
+        lab.make(["a"])
+        host = lab.host("a")
+        ovn.start(host)
+        script = f"{LIBRARY}/ansible_collections/overloom/fabric/tests/bench/northbound.py"
+        for part in (5, 1):
+            host.write("/run/northbound.json", json.dumps(compiled(part)[1]))
+            command = ["env", f"PYTHONPATH={LIBRARY}", PYTHON, script, "/run/northbound.json", "2"]
+            seen = curve[part] = json.loads(host.run(command, timeout=900).splitlines()[-1])
+            print(f"\n{10000 // part} endpoints, the module's own work against ovn-nbctl by hand with the same")
+            print("  " + ", ".join(f"{name} {seen[name]}" for name in seen if name.startswith(("rows_", "mb_"))))
+            for what, name in (
+                ("make and re-check", "make"),
+                ("one endpoint more", "one"),
+                ("check again (nothing to do)", "again"),
+                ("all of it removed", "gone"),
+                ("northd's southbound database", "northd"),
+                ("the same for one endpoint more", "northd_one"),
+            ):
+                figures.ratio(f"{what} / by hand", list(zip(seen[name], seen["hand"])))
+            figures.count("transactions for one endpoint more", seen["calls_one"], 1)
+            figures.count("processes when nothing is to do", seen["spawned_again"], 1)
+        print("\nis it a line? all against a fifth, in the processor's time")
+        for name in ("make", "again", "one", "gone"):
+            figures.ratio(name, list(zip(curve[1][f"cpu_{name}"], curve[5][f"cpu_{name}"])), 8)
+        figures.count("transactions to make all", curve[1]["calls_make"], 3)
+    finally:
+        lab.remove()
+
+
 BENCHES = {
     "tunnels": bench_tunnels,
     "flows": bench_flows,
     "frr": bench_frr,
     "tenants": bench_tenants,
+    "ovn": bench_ovn,
     "site": bench_site,
     "glance": bench_glance,
 }

@@ -197,3 +197,21 @@ def scale(segments, hosts=10):
         for n in (i % hosts, (i + 1 + i // hosts % (hosts - 1)) % hosts):
             points[f"kvm{n + 1}"].append({"name": f"e{i}", "segment": f"s{i}"})
     return {name: {**common, "fabric_endpoints": endpoints} for name, endpoints in points.items()}
+
+
+def scale_ovn(hosts, segments, endpoints):
+    """An overlay of OVN with tenants of ten segments and a router each; the endpoints are spread over hosts and segments."""
+    legs = [{"segment": f"s{i}", "address": f"10.{i % 10}.255.1"} for i in range(segments)]
+    common = {
+        "fabric_name": "scale",
+        "fabric_underlay": {"subnet": "192.168.0.0/16"},
+        "fabric_overlays": [{"name": "ov", "engine": "ovn", "encapsulation": "geneve"}],
+        "fabric_segments": [
+            {"name": f"s{i}", "tenant": f"t{i // 10}", "subnet": f"10.{i % 10}.0.0/16"} for i in range(segments)
+        ],
+        "fabric_edges": [{"name": f"r{i // 10}", "legs": legs[i : i + 10]} for i in range(0, segments, 10)],
+    }
+    points = [
+        [{"name": f"e{i}", "segment": f"s{i % segments}"} for i in range(n, endpoints, hosts)] for n in range(hosts)
+    ]
+    return {f"kvm{n}": {**common, "fabric_endpoints": here} for n, here in enumerate(points, 1)}
