@@ -321,7 +321,7 @@ def bench_ovn(figures: Figures, machine: Machine) -> None:
         for part in (5, 1):
             host.write("/run/northbound.json", json.dumps(compiled(part)[1]))
             command = ["env", f"PYTHONPATH={LIBRARY}", PYTHON, script, "/run/northbound.json", "2"]
-            seen = curve[part] = json.loads(host.run(command, timeout=900).splitlines()[-1])
+            seen = curve[part] = json.loads(host.run(command, timeout=7200).splitlines()[-1])
             print(f"\n{10000 // part} endpoints, the module's own work against ovn-nbctl by hand with the same")
             print("  " + ", ".join(f"{name} {seen[name]}" for name in seen if name.startswith(("rows_", "mb_"))))
             for what, name in (
