@@ -104,25 +104,13 @@ spawned:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.connection import DEFAULT_URI
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.connection import one_or_many
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.migrate import SPEC, run
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import DEFAULT_OWNER
 
 
 def main() -> None:
-    item = {**SPEC, "name": {"type": "str", "required": True}}
-    run(
-        AnsibleModule(
-            argument_spec={
-                **SPEC,
-                "domains": {"type": "list", "elements": "dict", "options": item},
-                "owner": {"type": "str", "default": DEFAULT_OWNER},
-                "uri": {"type": "str", "default": DEFAULT_URI},
-            },
-            mutually_exclusive=[["name", "domains"]],
-            supports_check_mode=True,
-        )
-    )
+    run(AnsibleModule(**one_or_many(SPEC, "domains", owner={"type": "str", "default": DEFAULT_OWNER})))
 
 
 if __name__ == "__main__":

@@ -309,26 +309,14 @@ spawned:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.connection import DEFAULT_URI
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.connection import one_or_many
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.network import SPEC
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.network_plan import run
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import owner_argument_spec
 
 
 def main() -> None:
-    item = {**SPEC, "name": {"type": "str", "required": True}}
-    run(
-        AnsibleModule(
-            argument_spec={
-                **SPEC,
-                **owner_argument_spec(),
-                "networks": {"type": "list", "elements": "dict", "options": item},
-                "uri": {"type": "str", "default": DEFAULT_URI},
-            },
-            mutually_exclusive=[["name", "networks"]],
-            supports_check_mode=True,
-        )
-    )
+    run(AnsibleModule(**one_or_many(SPEC, "networks", **owner_argument_spec())))
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ options:
         choices: [present, active, inactive, absent]
         default: active
       type: &type
-        description: The kind of storage. A new pool needs it.
+        description: The kind of storage. A new pool needs it. An option that another type has is refused.
         type: str
         choices: [dir, fs, netfs, logical]
       path: &path
@@ -104,25 +104,13 @@ spawned:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.connection import DEFAULT_URI
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.connection import one_or_many
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.storage import POOL_SPEC, run_pools
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import owner_argument_spec
 
 
 def main() -> None:
-    item = {**POOL_SPEC, "name": {"type": "str", "required": True}}
-    run_pools(
-        AnsibleModule(
-            argument_spec={
-                **POOL_SPEC,
-                **owner_argument_spec(),
-                "pools": {"type": "list", "elements": "dict", "options": item},
-                "uri": {"type": "str", "default": DEFAULT_URI},
-            },
-            mutually_exclusive=[["name", "pools"]],
-            supports_check_mode=True,
-        )
-    )
+    run_pools(AnsibleModule(**one_or_many(POOL_SPEC, "pools", **owner_argument_spec())))
 
 
 if __name__ == "__main__":

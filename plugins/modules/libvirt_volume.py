@@ -98,25 +98,13 @@ spawned:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.connection import DEFAULT_URI
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.connection import one_or_many
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.storage import VOLUME_SPEC, run_volumes
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import owner_argument_spec
 
 
 def main() -> None:
-    item = {**VOLUME_SPEC, "name": {"type": "str", "required": True}, "pool": {"type": "str", "required": True}}
-    run_volumes(
-        AnsibleModule(
-            argument_spec={
-                **VOLUME_SPEC,
-                **owner_argument_spec(),
-                "volumes": {"type": "list", "elements": "dict", "options": item},
-                "uri": {"type": "str", "default": DEFAULT_URI},
-            },
-            mutually_exclusive=[["name", "volumes"]],
-            supports_check_mode=True,
-        )
-    )
+    run_volumes(AnsibleModule(**one_or_many(VOLUME_SPEC, "volumes", ("name", "pool"), **owner_argument_spec())))
 
 
 if __name__ == "__main__":

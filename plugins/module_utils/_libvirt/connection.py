@@ -17,11 +17,13 @@ import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
     FabricError,
+    Module,
     Remove,
     Runner,
     Step,
     Write,
     mask,
+    module_runner,
 )
 
 try:
@@ -38,6 +40,42 @@ After=openvswitch-switch.service openvswitch.service ovs-vswitchd.service
 """
 UNITS = ("libvirtd.service", "virtqemud.service")
 UNIT_FOLDERS = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
+
+
+def one_or_many(
+    spec: t.Mapping[str, t.Any], many: str, required: t.Iterable[str] = ("name",), **more: t.Any
+) -> dict[str, t.Any]:
+    """What AnsibleModule is given for a module that takes one item by plain options, or several in a list.
+
+    many: the list's name. required: what each of its items has to say. more: further options of the call.
+    """
+    item = {**spec, **{key: {**spec[key], "required": True} for key in required}}
+    return {
+        "argument_spec": {
+            **spec,
+            **more,
+            many: {"type": "list", "elements": "dict", "options": item},
+            "uri": {"type": "str", "default": DEFAULT_URI},
+        },
+        "mutually_exclusive": [["name", many]],
+        "supports_check_mode": True,
+    }
+
+
+WantedT = t.TypeVar("WantedT")
+
+
+def begin(module: Module, want: t.Callable[[], list[WantedT]], **nothing: t.Any) -> tuple[list[WantedT], t.Any, Runner]:
+    """What is declared, checked, the connection, and what runs commands. It ends the module with the one sentence when something is wrong.
+
+    want: checks what is declared. nothing: as for `connect_or_foresee`.
+    """
+    runner = module_runner(module)
+    try:
+        wanted = want()
+        return wanted, connect_or_foresee(module, wanted, **nothing), runner
+    except FabricError as error:
+        module.fail_json(msg=str(error), changed=False, commands=[], spawned=runner.spawned)
 
 
 def connect(uri: str) -> t.Any:

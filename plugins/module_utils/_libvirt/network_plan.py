@@ -17,7 +17,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import fo
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.connection import (
     Call,
     asked,
-    connect_or_foresee,
+    begin,
     items_of,
     libvirt,
     order_steps,
@@ -71,7 +71,6 @@ from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import 
     FabricError,
     Runner,
     Step,
-    module_runner,
     reconcile,
 )
 
@@ -664,12 +663,12 @@ def state_of(
 
 def run(module: t.Any) -> None:
     """The whole of libvirt_network."""
-    params, runner = module.params, module_runner(module)
-    try:
-        wanted = [want(item) for item in items_of(params, SPEC, "networks", "network")]
-        connection = connect_or_foresee(module, wanted, networks={}, restart_required={})
-    except FabricError as error:
-        module.fail_json(msg=str(error), changed=False, commands=[], spawned=runner.spawned)
+    params = module.params
+
+    def wants() -> list[Network]:
+        return [want(item) for item in items_of(params, SPEC, "networks", "network")]
+
+    wanted, connection, runner = begin(module, wants, networks={}, restart_required={})
     actions, guests = Actions(connection, params["uri"]), DomainActions(connection, params["uri"])
     latest: dict[str, Plan] = {}
 

@@ -19,7 +19,7 @@ import xml.etree.ElementTree as ET
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.connection import (
     Call,
     asked,
-    connect_or_foresee,
+    begin,
     items_of,
     libvirt,
     said,
@@ -46,7 +46,6 @@ from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import 
     FabricError,
     Remove,
     Write,
-    module_runner,
     reconcile,
 )
 
@@ -65,6 +64,13 @@ POOL_SPEC: dict[str, t.Any] = {
     "source_dir": {"type": "str"},
     "source_name": {"type": "str"},
     "autostart": {"type": "bool"},
+}
+# Where each type of pool lies (formatstorage, "Source elements"); libvirt drops what another type has, without a word.
+POOL_PLACES = {
+    "dir": ("path",),
+    "fs": ("path", "source_device"),
+    "netfs": ("path", "source_host", "source_dir"),
+    "logical": ("path", "source_name"),
 }
 VOLUME_SPEC: dict[str, t.Any] = {
     "name": {"type": "str"},
@@ -112,7 +118,17 @@ def want_pool(item: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     missing = next((key for key in needs if key not in options), None)
     if missing:
         raise FabricError(f"{what} type {item['type']} needs {missing}")
+    _check_places(options, item["type"], what)
     return {"name": name, "state": item["state"], "options": options, "autostart": item["autostart"]}
+
+
+def _check_places(options: t.Mapping[str, t.Any], kind: str | None, what: str) -> None:
+    """Refuse an option of another type of pool; of types that the option does not have, all are taken."""
+    places = POOL_PLACES.get(kind or "", ("path", "source_device", "source_host", "source_dir", "source_name"))
+    alien = next((key for key in options if key not in ("type", *places)), None)
+    if alien:
+        types = " or ".join(name for name, has in POOL_PLACES.items() if alien in has)
+        raise FabricError(f"{what} {alien} is for type {types}, not {kind}: leave it out, or correct type")
 
 
 def view_pool(root: ET.Element) -> dict[str, t.Any]:
@@ -314,6 +330,8 @@ class PoolPlan:
             raise FabricError(
                 f"pool {name} does not exist and {'path' if 'type' in options else 'type'} is missing: say where it lies"
             )
+        if pool is not None:
+            _check_places(options, options.get("type", pool.root.get("type")), f"pool {name}:")
         taken = self.adopt and pool is not None and not self.is_mine(name)
         active = pool is not None and pool.active
         goal = {"active": True, "inactive": False, "present": active}[item["state"]]
@@ -411,12 +429,12 @@ def pool_state(found: t.Mapping[str, Pool], owner: str) -> dict[str, t.Any]:
 
 def run_pools(module: t.Any) -> None:
     """The whole of libvirt_pool."""
-    params, runner = module.params, module_runner(module)
-    try:
-        wanted = [want_pool(item) for item in items_of(params, POOL_SPEC, "pools", "pool")]
-        connection = connect_or_foresee(module, wanted, pools={})
-    except FabricError as error:
-        module.fail_json(msg=str(error), changed=False, commands=[], spawned=runner.spawned)
+    params = module.params
+
+    def wants() -> list[dict[str, t.Any]]:
+        return [want_pool(item) for item in items_of(params, POOL_SPEC, "pools", "pool")]
+
+    wanted, connection, runner = begin(module, wants, pools={})
     actions = PoolActions(connection, params["uri"])
     names = [item["name"] for item in wanted]
 
@@ -710,12 +728,8 @@ def _wanted_volumes(params: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
 
 def run_volumes(module: t.Any) -> None:
     """The whole of libvirt_volume."""
-    params, runner = module.params, module_runner(module)
-    try:
-        wanted = _wanted_volumes(params)
-        connection = connect_or_foresee(module, wanted, volumes={})
-    except FabricError as error:
-        module.fail_json(msg=str(error), changed=False, commands=[], spawned=runner.spawned)
+    params = module.params
+    wanted, connection, runner = begin(module, lambda: _wanted_volumes(params), volumes={})
     actions = VolumeActions(connection, params["uri"])
     pools = {item["pool"] for item in wanted}
 

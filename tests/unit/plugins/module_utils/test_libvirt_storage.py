@@ -190,12 +190,25 @@ def test_an_adopted_pool_is_given_back_as_it_was(active: bool, autostart: bool) 
         ({"type": "netfs", "path": "/a", "source_host": "nas"}, "type netfs needs source_dir"),
         ({"name": "a/b"}, "no name"),
         ({"type": "dir", "path": "a"}, "absolute path"),
+        ({"type": "dir", "path": "/a", "source_host": "nas"}, "pool p1: source_host is for type netfs, not dir: leave"),
+        ({"type": "logical", "source_name": "vg", "source_device": "/dev/a"}, "source_device is for type fs, not log"),
+        ({"type": "fs", "path": "/a", "source_device": "/dev/a", "source_name": "vg"}, "source_name is for type logi"),
     ],
 )
 def test_bad_input_of_a_pool_gets_one_sentence(item: dict[str, t.Any], part: str) -> None:
     with pytest.raises(FabricError) as caught:
         pools({}, item)
     assert part in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_an_option_has_to_be_of_the_type_that_a_pool_has_already() -> None:
+    for check in ({"source_name": "vg"}, {"source_name": "vg", "path": "/mnt/p1"}):
+        with pytest.raises(FabricError, match="pool p1: source_name is for type logical, not netfs"):
+            pools(here(), check, adopt=True)
+    assert pools(here(), {"source_host": "nas2"}, adopt=True).after["p1"]["source_host"] == "nas2"
+    # Of a type that the option does not have, such as iSCSI, a source's host is its own.
+    others = THEIRS.replace("netfs", "iscsi").replace("<dir path='/export'/>", "<device path='iqn.2013-06.a:t'/>")
+    assert pools(here(others), {"source_host": "nas2"}, adopt=True).after["p1"]["source_host"] == "nas2"
 
 
 VOLUME = {"path": "/srv/v1", "size": 2**20, "format": "qcow2", "backing_path": ""}
