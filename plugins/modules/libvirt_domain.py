@@ -117,7 +117,8 @@ options:
         elements: dict
         suboptions:
           target:
-            description: The disk's name, such as V(vda). By default the next free one of its bus in the order of the list.
+            description: The disk's name, such as V(vda). By default the next free one of its bus in the order of the list. Its letters need not
+              be those of the bus, such as V(hda) on V(virtio), which other tools leave behind.
             type: str
           device:
             description: The kind of device.
@@ -125,7 +126,8 @@ options:
             choices: [disk, cdrom, floppy]
             default: disk
           bus:
-            description: The bus; V(virtio) by default, V(sata) for a cdrom, V(fdc) for a floppy.
+            description: The bus; by default V(sata) for a cdrom, V(fdc) for a floppy, and for a disk that of the letters of its target,
+              V(ide) for V(hda) and V(scsi) for V(sda), else V(virtio).
             type: str
             choices: [virtio, ide, sata, scsi, usb, fdc]
           path:
@@ -498,26 +500,14 @@ spawned:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.connection import DEFAULT_URI
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.connection import one_or_many
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.domain import SPEC
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.domain_plan import run
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import owner_argument_spec
 
 
 def main() -> None:
-    item = {**SPEC, "name": {"type": "str", "required": True}}
-    run(
-        AnsibleModule(
-            argument_spec={
-                **SPEC,
-                **owner_argument_spec(),
-                "domains": {"type": "list", "elements": "dict", "options": item},
-                "uri": {"type": "str", "default": DEFAULT_URI},
-            },
-            mutually_exclusive=[["name", "domains"]],
-            supports_check_mode=True,
-        )
-    )
+    run(AnsibleModule(**one_or_many(SPEC, "domains", **owner_argument_spec())))
 
 
 if __name__ == "__main__":

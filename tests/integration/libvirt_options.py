@@ -152,6 +152,13 @@ DOMAIN: dict[str, Row] = {
     "xml": Row({}, {"xml": "<domain><memoryBacking><nosharepages/></memoryBacking></domain>"}),
 }
 
+# Options that a running guest takes at once, or never has to know. All others wait for its restart.
+AT_ONCE = (
+    *("title", "description", "metadata", "autostart", "disks", "disks.target", "disks.size", "disks.backing_path"),
+    *("disks.backing_format", "disks.path", "nics", "nics.mac", "nics.network", "nics.portgroup", "nics.bridge"),
+    *("nics.vlan", "nics.trunks", "nics.native_vlan", "nics.native_mode", "nics.link"),
+)
+
 LAN = {"mode": "isolated", "addresses": [{"address": "10.20.0.1/24"}]}
 RATE = {"average": 1000}
 

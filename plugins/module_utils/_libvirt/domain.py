@@ -173,8 +173,8 @@ OWNED_DEVICES = {
     "tpm": "tpm",
     "hostdev": "hostdevs",
 }
-# What takes effect in a running guest at once, or never has to.
-LIVE_OPTIONS = ("title", "description", "metadata", "disks", "nics", "xml", "autostart", "accelerator", "uuid")
+# What takes effect in a running guest at once, never has to, or is compared by its parts.
+LIVE_OPTIONS = ("title", "description", "metadata", "disks", "nics", "uuid")
 
 
 class Domain(t.NamedTuple):
@@ -312,7 +312,7 @@ def _want_disks(
     wanted: list[dict[str, t.Any]] = []
     counts: dict[str, int] = {}
     for disk in disks:
-        bus = disk["bus"] or {"disk": "virtio", "cdrom": "sata", "floppy": "fdc"}[disk["device"]]
+        bus = disk["bus"] or _usual_bus(disk)
         prefix = BUSES[bus]
         target = prefix + _letters(counts.get(prefix, 0)) if disk["target"] is None else disk["target"]
         what = f"domain {name}: disk {target}"
@@ -337,11 +337,17 @@ def _want_disks(
     return wanted
 
 
+def _usual_bus(disk: t.Mapping[str, t.Any]) -> str:
+    """The bus of a disk that declares none: libvirt, too, takes it from the letters of a disk's target (virDiskNameToBusDeviceIndex)."""
+    named = {"hd": "ide", "sd": "scsi"}.get((disk["target"] or "")[:2], "virtio")
+    return {"disk": named, "cdrom": "sata", "floppy": "fdc"}[disk["device"]]
+
+
 def _check_bus(device: str, bus: str, target: str, what: str) -> None:
-    """A target's letters say its bus, and not every bus takes every device."""
-    prefix = BUSES[bus]
-    if not re.fullmatch(prefix + "[a-z]{1,2}", target):
-        raise FabricError(f"{what}: target does not fit bus {bus}: write it like {prefix}a")
+    """A target's letters need not be those of its bus (the guest does not see them), but a floppy's; and not every bus takes every device."""
+    kinds = "fd" if bus == "fdc" else "hd|sd|vd|xvd"
+    if not re.fullmatch(f"({kinds})[a-z]{{1,2}}", target):
+        raise FabricError(f"{what}: target does not fit bus {bus}: write it like {BUSES[bus]}a")
     if device == "cdrom" and bus in ("virtio", "fdc") or device == "floppy" and bus != "fdc":
         raise FabricError(f"{what}: a {device} cannot be on bus {bus}")
 

@@ -22,7 +22,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.chain imp
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.connection import (
     Call,
     asked,
-    connect_or_foresee,
+    begin,
     items_of,
     libvirt,
     read_order,
@@ -53,7 +53,6 @@ from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import 
     Change,
     FabricError,
     Runner,
-    module_runner,
     reconcile,
 )
 
@@ -63,6 +62,7 @@ PURGE_OPTIONS = ("remove_storage", "shutdown_timeout", "force")
 # Where QEMU's own words of a guest are kept; libvirt adds why it ended.
 LOG = "/var/log/libvirt/qemu/{}.log"
 PID = "/run/libvirt/qemu/{}.pid"
+DEFINITION = "/etc/libvirt/qemu/{}.xml"
 EMULATORS = ("qemu-system-x86_64", "/usr/libexec/qemu-kvm", "qemu-kvm")
 
 
@@ -102,9 +102,10 @@ def read(
         read_user_space(runner) if asks else frozenset(),
         chains,
         {key: path for key, (_image, path) in volumes.items()},
-        frozenset(name for name in names if _is_stale(name)),
+        frozenset(name for name in names if _is_younger(seed_path(name), name)),
         frozenset(name for name in names - set(domains) if left_host(name)),
         _read_mtus(running),
+        frozenset(name for name in names if _is_younger(DEFINITION.format(name), name)),
     )
 
 
@@ -162,10 +163,10 @@ def _read_seeds(wanted: t.Sequence[Domain]) -> dict[str, bytes]:
     return seeds
 
 
-def _is_stale(name: str) -> bool:
-    """Whether a guest's seed is younger than its process, which therefore still has the old one open."""
+def _is_younger(path: str, name: str) -> bool:
+    """Whether a guest's seed or definition is younger than its process, which therefore still has the old one."""
     try:
-        return os.stat(seed_path(name)).st_mtime_ns > os.stat(PID.format(name)).st_mtime_ns
+        return os.stat(path).st_mtime_ns > os.stat(PID.format(name)).st_mtime_ns
     except OSError:
         return False
 
@@ -502,12 +503,12 @@ def state_of(
 
 def run(module: t.Any) -> None:
     """The whole of libvirt_domain."""
-    params, runner = module.params, module_runner(module)
-    try:
-        wanted = [want(item, params["owner"]) for item in items_of(params, SPEC, "domains", "domain", PURGE_OPTIONS)]
-        connection = connect_or_foresee(module, wanted, domains={}, restart_required={}, restart_reasons=[])
-    except FabricError as error:
-        module.fail_json(msg=str(error), changed=False, commands=[], spawned=runner.spawned)
+    params = module.params
+
+    def wants() -> list[Domain]:
+        return [want(item, params["owner"]) for item in items_of(params, SPEC, "domains", "domain", PURGE_OPTIONS)]
+
+    wanted, connection, runner = begin(module, wants, domains={}, restart_required={}, restart_reasons=[])
     actions = Actions(connection, params["uri"])
     purge = {key: params[key] for key in PURGE_OPTIONS} if params["purge"] else None
     latest: dict[str, Plan] = {}

@@ -80,7 +80,8 @@ class Found(t.NamedTuple):
 
     volumes: (pool, volume) to its image, None when the pool is missing. networks: name to its document. user_space: the Open vSwitch
     bridges whose datapath is there, when somebody asks. chains: the images beneath each disk's. places: (pool, volume) to its path.
-    stale: guests that began with another seed. gone: names of guests that left this host and are not defined here any more.
+    stale: guests that began with another seed. edited: those that began with another definition. gone: names of guests that left this
+    host and are not defined here any more.
     mtus: the MTU of the host's end of each running guest's NIC.
     """
 
@@ -100,6 +101,7 @@ class Found(t.NamedTuple):
     stale: frozenset[str] = frozenset()
     gone: frozenset[str] = frozenset()
     mtus: t.Mapping[str, int] = {}
+    edited: frozenset[str] = frozenset()
 
 
 class Plan:
@@ -525,7 +527,7 @@ class PlannedDomain(Planned[Here]):
         if here is None or here.live is None or self._goal() == "shutoff":
             return "absent" if here is None else here.state
         stale = self.name in self.found.stale or "cloud_init" in self.after
-        pending = pending_of(self.domain, here.live, lacks(here.inactive, self.domain), stale)
+        pending = pending_of(self.domain, here.live, here.inactive, self.name in self.found.edited, stale)
         if pending and self.domain.policy["restart"]:
             policy = self.domain.policy
             result.stops.append(

@@ -16,6 +16,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.connectio
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.devices import (
     is_ours_to_say,
     nics_of,
+    pci_address,
     view_disk,
     view_nic,
     write_disk,
@@ -51,10 +52,18 @@ class Pending(t.NamedTuple):
     reason: str
 
 
-def pending_of(domain: Domain, live: ET.Element, lacks: bool, stale: bool) -> list[Pending]:
-    """What waits for a restart. lacks: whether the definition lacked the caller's XML. stale: whether the guest began with another seed."""
+def pending_of(domain: Domain, live: ET.Element, inactive: ET.Element, edited: bool, stale: bool) -> list[Pending]:
+    """What waits for a restart. inactive: the definition as it is now. edited: whether it has changed since the guest started.
+
+    stale: whether the guest began with another seed.
+    """
     seen = view_of(live, domain)
-    pending = _pending_options(domain, seen) + _pending_nics(domain, seen) + _pending_disks(domain, seen)
+    pending = [
+        *_pending_options(domain, seen),
+        *_pending_nics(domain, seen),
+        *_pending_order(domain, live),
+        *_pending_disks(domain, seen),
+    ]
     if stale and domain.files is not None:
         pending.append(
             Pending(
@@ -62,18 +71,36 @@ def pending_of(domain: Domain, live: ET.Element, lacks: bool, stale: bool) -> li
                 "the guest started with another seed; cloud-init reads it at a start, and takes it for a new guest's if the instance-id is another",
             )
         )
-    if lacks:
+    elif "seed" in differences(domain.options, seen):
+        pending.append(Pending("cloud_init", "the guest runs with another seed, or with one that is not declared"))
+    # A guest that began with this definition has what libvirt made of it.
+    if (edited or lacks(inactive, domain)) and lacks(_as_defined(live, inactive), domain):
         pending.append(Pending("xml", "the definition has it, the running guest has not"))
     return pending
+
+
+def _as_defined(live: ET.Element, inactive: ET.Element) -> ET.Element:
+    """A running guest's document with its definition's words where libvirt writes others at a start."""
+    made = copy.deepcopy(live)
+    cpu, defined = made.find("cpu"), inactive.find("cpu")
+    if cpu is not None and defined is not None and (cpu.get("mode"), defined.get("mode")) == ("custom", "host-model"):
+        made[list(made).index(cpu)] = defined
+    for found, was in zip(made.findall("devices/graphics"), inactive.findall("devices/graphics")):
+        if was.get("autoport") == "yes" and "port" in was.attrib:
+            found.set("port", was.attrib["port"])
+    for nic in made.findall("devices/interface"):
+        if nic.find("source[@network]") is not None:
+            nic.set("type", "network")
+    return made
 
 
 def _pending_options(domain: Domain, seen: t.Mapping[str, t.Any]) -> list[Pending]:
     pending = []
     runs, declared = shown(restrict(domain.options, seen)), shown(domain.options)
     for key in differences(domain.options, seen):
-        if key == "cpu_mode" and domain.options[key] == "host-model":
+        if key == "cpu_mode" and domain.options[key] == "host-model" and seen[key] == "custom":
             continue  # libvirt writes the model that it found into the running guest's document.
-        if key not in LIVE_OPTIONS:
+        if key not in (*LIVE_OPTIONS, "seed"):
             pending.append(Pending(key, _reason(runs[key], declared[key])))
     return pending
 
@@ -101,6 +128,16 @@ def _pending_nics(domain: Domain, seen: t.Mapping[str, t.Any]) -> list[Pending]:
                 Pending(f"nics {nic['mac']}", "; ".join(f"{key}: {_reason(found[key], nic[key])}" for key in late))
             )
     return pending
+
+
+def _pending_order(domain: Domain, live: ET.Element) -> list[Pending]:
+    """A guest counts its NICs along the bus; one that is plugged in while it runs comes last, wherever it is declared."""
+    declared = [nic["mac"] for nic in domain.options.get("nics", ())]
+    here = [nic for nic in nics_of(live) if view_nic(nic)["mac"] in declared]
+    along = sorted(here, key=lambda nic: pci_address(nic.find("address")))
+    orders = [[view_nic(nic)["mac"] for nic in nics] for nics in (here, along)]
+    wanted = [mac for mac in declared if mac in orders[0]]
+    return [] if wanted in orders else [Pending("nics", "the guest runs with them in another order")]
 
 
 def _pending_disks(domain: Domain, seen: t.Mapping[str, t.Any]) -> list[Pending]:

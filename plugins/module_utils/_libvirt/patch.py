@@ -45,6 +45,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.xml impor
     make,
     merge,
     set_text,
+    shown_size,
     size,
     write_mark,
 )
@@ -116,8 +117,14 @@ def _patch_memory(root: ET.Element, wanted: int, what: str) -> None:
     for cell in cells:
         # The document's memory also counts the modules that are plugged in.
         amount = size(f"{cell.get('memory')} {cell.get('unit', 'KiB')}", f"{what} NUMA cell") // 1024
+        rest = amount + wanted // 1024 - old
+        if rest < 1:
+            raise FabricError(
+                f"{what} memory {shown_size(wanted)} is no more than the modules that are plugged in, {shown_size((old - amount) * 1024)}: "
+                "raise it, or remove modules with virsh edit"
+            )
         cell.set("unit", "KiB")
-        cell.set("memory", str(max(amount + wanted // 1024 - old, 1)))
+        cell.set("memory", str(rest))
     set_kibibytes(memory, wanted // 1024)
 
 

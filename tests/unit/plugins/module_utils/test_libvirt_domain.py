@@ -362,7 +362,9 @@ BAD = [
     ({"nics": [{"network": "n", "model": "e1000; reboot"}]}, "model"),
     ({"disks": [{}]}, "neither path nor pool nor size"),
     ({"disks": [{"path": "x.img"}]}, "absolute path"),
-    ({"disks": [{"path": "/x", "target": "sda"}]}, "does not fit bus virtio"),
+    ({"disks": [{"path": "/x", "target": "fda", "bus": "virtio"}]}, "does not fit bus virtio"),
+    ({"disks": [{"path": "/x", "target": "vda1"}]}, "does not fit bus virtio"),
+    ({"disks": [{"device": "floppy", "path": "/x", "target": "hda"}]}, "does not fit bus fdc"),
     ({"disks": [{"path": "/x", "target": "vda"}, {"path": "/y", "target": "vda"}]}, "declared twice"),
     ({"disks": [{"pool": "p"}]}, "pool and volume"),
     ({"disks": [{"path": "/x", "pool": "p", "volume": "v"}]}, "exclude"),
@@ -386,6 +388,29 @@ BAD = [
     ({"xml": "<domain><devices><interface type='user'/></devices></domain>", "nics": []}, "option nics"),
     ({"shutdown_timeout": -1}, "shutdown_timeout"),
 ]
+
+
+@pytest.mark.parametrize(
+    ("disk", "bus"),
+    [
+        ({"target": "hda", "bus": "virtio"}, "virtio"),
+        ({"target": "xvda", "bus": "scsi"}, "scsi"),
+        ({"target": "vdb", "bus": "sata", "device": "cdrom"}, "sata"),
+        # Without a bus, a disk's is that of its target's letters, as libvirt has it; a cdrom's stays what it always is.
+        ({"target": "hda"}, "ide"),
+        ({"target": "sda"}, "scsi"),
+        ({"target": "vda"}, "virtio"),
+        ({"target": "hda", "device": "cdrom"}, "sata"),
+    ],
+)
+def test_the_letters_of_a_target_are_not_those_of_its_bus(disk: dict[str, t.Any], bus: str) -> None:
+    root, wanted = made(disks=[{"path": "/x", **disk}], memory="64MiB")
+    assert wanted.options["disks"][0]["bus"] == bus
+    assert [dict(found.attrib) for found in root.findall("devices/disk/target")] == [
+        {"dev": disk["target"], "bus": bus}
+    ]
+    assert_valid(root)
+    assert differences(wanted.options, view(root)) == []
 
 
 @pytest.mark.parametrize(("values", "part"), BAD, ids=[part for _values, part in BAD])

@@ -433,6 +433,17 @@ def test_metadata_of_others_is_written_back_as_it_was() -> None:
     assert " xmlns:backup=\"urn:backup\" keep='7'" in to_xml(libvirt_document(again), secret=True)
 
 
+def test_memory_has_room_beside_the_modules_that_are_plugged_in() -> None:
+    root = libvirt_document(DOCUMENTS["plugged-memory"])
+    after, run = applied(root, {"memory": "600MiB"})
+    assert after.find("cpu/numa/cell").attrib["memory"] == str((600 - 512) * 1024)
+    assert applied(after, {"memory": "600MiB"})[1].change().steps == [] and run.change().steps
+    with pytest.raises(
+        FabricError, match="memory 512MiB is no more than the modules that are plugged in, 512MiB: raise"
+    ):
+        applied(root, {"memory": "512MiB"})
+
+
 def test_a_console_on_a_socket_gets_a_port_only_with_an_address() -> None:
     root = libvirt_document(DOCUMENTS["sockets"])
     with pytest.raises(

@@ -25,6 +25,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.guest_pla
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.patch import lines
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.xml import parse
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner
+from ansible_collections.overloom.fabric.tests.integration.libvirt_options import AT_ONCE, BASE, DOMAIN
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
@@ -173,6 +174,116 @@ def test_memory_of_a_running_guest_waits_for_a_restart_or_does_it() -> None:
         "virsh shutdown vm1  # within 60 s, else virsh destroy",
         "virsh start vm1",
     ]
+
+
+class Recorder(Actions):
+    """Keeps the document that is defined, with its secrets."""
+
+    def define(self, name: str, root: ET.Element, secrets: t.Sequence[str], remember: t.Any = None) -> t.Any:
+        self.defined = copy.deepcopy(root)
+        return super().define(name, root, secrets, remember)
+
+
+@pytest.mark.parametrize("name", DOMAIN)
+def test_each_option_of_a_running_guest_is_changed_at_once_or_waits_for_its_restart(name: str) -> None:
+    """And it is told again until the guest was restarted, but not afterwards."""
+    row = DOMAIN[name]
+    files = ("plain.img", "vmlinux", "initrd")
+    everything = {f"/var/lib/libvirt/images/{each}": Image(True, "raw", 2**23) for each in files}
+    everything[BASE] = Image(True, "qcow2", 2**23)
+    begun, then = (wanted(**{"memory": "64MiB", **options}) for options in (row.first, {**row.first, **row.second}))
+    for domain in (begun, then):
+        everything.update({disk["path"]: Image(True, disk["format"], 2**23) for disk in _made(domain)})
+    networks = {each: ET.fromstring(ET.tostring(NETWORK)) for each in ("fab", "other")}
+    for network in networks.values():
+        network.append(ET.fromstring("<portgroup name='red'/>"))
+    around = {
+        "images": everything,
+        "volumes": {("one", each): Image(True, "raw", 2**23) for each in ("a.img", "b.img")},
+        "places": {("one", each): f"/srv/{each}" for each in ("a.img", "b.img")},
+        "chains": {path: Chain((), "") for path in (*everything, "/srv/a.img", "/srv/b.img")},
+        "networks": networks,
+        "user_space": frozenset({"br0"}),
+    }
+    actions = Recorder(None, "qemu:///system")
+
+    def run(root: ET.Element, live: ET.Element, seed: t.Any, young: bool) -> t.Any:
+        seeds = {"vm1": iso_image(seed)} if seed is not None else {}
+        names = frozenset({"vm1"} if young else ())
+        found = host(
+            **around, domains={"vm1": Here(root, live, "running", False)}, seeds=seeds, stale=names, edited=names
+        )
+        result = plan(found, [then], OWNER, False, None, actions, False)
+        return result, [option.split()[0] for option in result.restart.get("vm1", [])]
+
+    plan(host(**around), [begun], OWNER, False, None, actions, False)
+    live = copy.deepcopy(actions.defined)
+    result, waits = run(actions.defined, live, begun.files, False)
+    assert result.change().steps
+    if name in AT_ONCE:
+        assert waits == []
+        return
+    # The row's option, or the list that it is in.
+    option = name.partition(".")[0]
+    assert waits == [{"cpu_model": "cpu_mode"}.get(option, option)] or option in waits
+    again, told = run(actions.defined, live, then.files, True)
+    assert again.define == [] and told == waits
+    assert run(actions.defined, copy.deepcopy(actions.defined), then.files, False)[1] == []
+
+
+def _made(domain: t.Any) -> list[dict[str, t.Any]]:
+    """The disks that would be made for it."""
+    return [disk for disk in domain.options.get("disks", ()) if disk["target"] in domain.sizes]
+
+
+def test_what_libvirt_writes_anew_at_a_start_waits_for_no_restart() -> None:
+    raw = (
+        "<domain><cpu mode='host-model'/><devices><graphics type='vnc' port='-1' autoport='yes'/>"
+        "<interface type='network'><mac address='52:54:00:00:00:09'/><source network='fab'/></interface></devices></domain>"
+    )
+    guest = wanted(memory="64MiB", xml=raw)
+    here = defined(guest, "running")
+    here.live.find("cpu").set("mode", "custom")
+    here.live.find("devices/graphics").set("port", "5900")
+    here.live.find("devices/interface").set("type", "bridge")
+    for edited in (frozenset({"vm1"}), frozenset()):
+        assert (
+            plan(host(domains={"vm1": here}, edited=edited), [guest], OWNER, False, None, ACTIONS, False).restart == {}
+        )
+    # The control: what the running guest has not.
+    here.live.find("devices").remove(here.live.find("devices/graphics"))
+    told = plan(host(domains={"vm1": here}, edited=frozenset({"vm1"})), [guest], OWNER, False, None, ACTIONS, False)
+    assert told.restart == {"vm1": ["xml"]}
+
+
+def test_another_accelerator_or_a_cpu_of_the_host_waits_for_a_restart() -> None:
+    here = defined(wanted(memory="64MiB", accelerator="tcg", cpu_mode="maximum"), "running")
+    then = wanted(accelerator="kvm", cpu_mode="host-model")
+    result = plan(host(domains={"vm1": here}), [then], OWNER, False, None, ACTIONS, False)
+    assert result.restart == {"vm1": ["accelerator", "cpu_mode"]}
+    # libvirt writes the model that it found into the document of a guest that runs with it.
+    here.live.set("type", "kvm")
+    here.live.find("cpu").set("mode", "custom")
+    assert plan(host(domains={"vm1": here}), [then], OWNER, False, None, ACTIONS, False).restart == {}
+
+
+def test_nics_of_a_running_guest_in_another_order_wait_for_its_restart() -> None:
+    first, second = ({"bridge": "br0", "mac": f"52:54:00:00:00:0{number}"} for number in (1, 2))
+    here = defined(wanted(memory="64MiB", nics=[first, second]), "running")
+    for number, nic in enumerate(here.live.findall("devices/interface")):
+        ET.SubElement(nic, "address", {"type": "pci", "bus": "0x00", "slot": f"0x0{number + 3}", "function": "0x0"})
+
+    def waits(*nics: dict[str, t.Any]) -> dict[str, list[str]]:
+        return plan(host(domains={"vm1": here}), [wanted(nics=nics)], OWNER, False, None, ACTIONS, False).restart
+
+    assert waits(first, second) == {}
+    assert waits(second, first) == {"vm1": ["nics"]}
+    # One that was plugged out and in again stands last in the document, and in its old place on the bus.
+    devices = here.live.find("devices")
+    nic = devices.find("interface")
+    devices.remove(nic)
+    devices.append(nic)
+    assert waits(first, second) == {}
 
 
 def test_nics_of_a_running_guest_are_attached_changed_and_detached_live() -> None:
