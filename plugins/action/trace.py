@@ -19,7 +19,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.packet impo
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.way import Route, TraceError
 
 FILE = "trace.json"
-OBSERVED = ("read", "routers", "probe", "again")
+OBSERVED = ("read", "routers", "probe", "again", "probe_again")
 
 
 class ActionModule(ControllerAction):
@@ -75,9 +75,11 @@ def _judged(way: Route, options: dict[str, t.Any], variables: dict[str, t.Any]) 
 
     hosts = way.questions()
     seen = {host: {**registered(host, "read"), "frr": registered(host, "routers")} for host in hosts}
-    measured = next(iter(registered(way.source.host or "", "probe").get("observed") or []), None)
+    probes = [registered(way.source.host or "", name).get("observed") for name in ("probe_again", "probe")]
+    measured = next((found[0] for found in probes if found), None)
     report = walk.judge(way, seen, measured)
-    if report["undecided"] and not names["again"]:
+    if report["unsure"] and not names["again"]:
+        # A host with much to do may have answered too late.
         return {"undecided": True}
     if report["undecided"]:
         after = {host: registered(host, "again") for host in hosts}

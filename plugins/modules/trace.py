@@ -46,6 +46,9 @@ options:
       again:
         description: The variable with a second result of M(overloom.fabric.trace_info), read after the probe. Its counters decide what the first does not.
         type: str
+      probe_again:
+        description: The variable with the result of another M(overloom.fabric.probe), where no answer to the first one was explained. It outweighs the first.
+        type: str
   report:
     description: Folder for C(trace.json), on the controller. It is made when it is missing. The first step removes an earlier report.
     type: path

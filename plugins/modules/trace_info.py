@@ -11,7 +11,8 @@ version_added: 0.1.0
 author: The overloom.fabric authors (@overloom)
 description:
   - Reads, for the host and for named network namespaces, links with their addresses and counters, routes, neighbors, policy rules, forwarding,
-    reverse path filters, open checksums, ports that somebody listens on, tracked connections, and rules of nftables and iptables; ports of Open vSwitch;
+    reverse path filters, open checksums, ports that somebody listens on, tracked connections, counters of packets that the kernel gave up,
+    and rules of nftables and iptables; ports of Open vSwitch;
     what the switch, and OVN, would do with given packets; the states of guests and services.
   - Judges nothing. M(overloom.fabric.trace) follows a packet through what several hosts returned.
 extends_documentation_fragment:
@@ -138,7 +139,8 @@ spaces:
       links:
         eth0: {name: eth0, mac: "02:00:00:00:00:01", mtu: 1458, up: true, carrier: true, arp: true, addresses: [10.1.1.1/24], received: 5, sent: 7, dropped: 0,
           unusable: [], master: null, queue: null}
-      routes: [{to: 10.1.1.0/24, type: unicast, table: main, protocol: kernel, metric: 0, mtu: null, dead: false, hops: [{via: null, dev: eth0}]}]
+      routes: [{to: 10.1.1.0/24, type: unicast, table: main, protocol: kernel, source: 10.1.1.1, metric: 0, mtu: null, dead: false,
+        hops: [{via: null, dev: eth0}]}]
       neighbors: [{to: 10.1.1.2, dev: eth0, mac: "02:00:00:00:00:02", state: REACHABLE}]
       rules: [{src: all, dst: null, priority: 32766, iif: null, table: main, action: null, decided: true}]
       tx_checksum: {eth0: false}
@@ -154,9 +156,11 @@ spaces:
       forwards: {all: 0, eth0: 0}
       arp_ignore: {all: 0, eth0: 0}
       ipv6_off: {all: 0, eth0: 0}
+      discards: {IpInAddrErrors: 2}
       firewall: []
 switch:
   description: Why Open vSwitch could not be read, if so; its bridges with their ports; the answers to O(traces) as C(ovs-appctl) printed them.
+    Where an answer looks for a connection, how many there are, and how many there can be, or null where the kernel tracks them.
   returned: with O(switch)
   type: dict
   sample: {error: null, bridges: {}, traces: {}}

@@ -850,7 +850,7 @@ BREAKS = {
         "kvm1",
         "ip -n web1 address del 10.1.1.65/24 dev eth0; ip -n web1 address add 10.1.1.65/32 dev eth0",
         "ip -n web1 address del 10.1.1.65/32 dev eth0; ip -n web1 address add 10.1.1.65/24 dev eth0",
-        "no-route",
+        "address",
         ("kvm1", "kvm1/web1"),
     ),
     "table of others": Break(

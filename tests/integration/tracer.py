@@ -56,6 +56,9 @@ class Tracer:
         sender = self.hosts[way.source.host or ""]
         sent = self.ask(sender.name, "probe", {**probe, "settle": 0.7}) if probe else {}
         report = walk.judge(way, seen, next(iter(sent.get("observed") or []), None))
+        if report["unsure"] and probe:
+            sent = self.ask(sender.name, "probe", {**probe, "settle": 5})
+            report = walk.judge(way, seen, next(iter(sent.get("observed") or []), None))
         if report["undecided"]:
             after = {host: self.read(host, asked[host]) for host in asked}
             counters.decide(way, report, seen, after)

@@ -53,6 +53,20 @@ PER_INTERFACE = {
     "arp_ignore": "net/ipv4/conf/{}/arp_ignore",
     "ipv6_off": "net/ipv6/conf/{}/disable_ipv6",
 }
+# Counters of packets that the kernel gave up, by the file below /proc/net; of a group all that begin so.
+DISCARDS = {
+    "snmp": ("IpInHdrErrors", "IpInAddrErrors", "IpInDiscards", "IpOutDiscards", "IpOutNoRoutes"),
+    "netstat": ("TcpExtIPReversePathFilter", "IpExtInNoRoutes"),
+    "snmp6": (
+        "Ip6InHdrErrors",
+        "Ip6InNoRoutes",
+        "Ip6InAddrErrors",
+        "Ip6InDiscards",
+        "Ip6OutDiscards",
+        "Ip6OutNoRoutes",
+    ),
+    "xfrm_stat": ("Xfrm",),
+}
 # Sockets that wait for connections (TCP state LISTEN) or packets (UDP sockets without a peer), of both families.
 SOCKETS = {"tcp": ("tcp", "tcp6"), "udp": ("udp", "udp6")}
 WAITING = {"tcp": "0A", "udp": "07"}
@@ -65,6 +79,8 @@ _AT = re.compile(r"\bdevices? (= \{[^}]*\}|\S+)")
 LEGACY = {"ip": ("iptables-legacy-save", "ip_tables_names"), "ip6": ("ip6tables-legacy-save", "ip6_tables_names")}
 
 
+# An action that looks for a packet's connection, in the words of ofproto/trace.
+TRACKS = "ct("
 # Columns that no other module reads.
 COLUMNS = (("Port", "rstp_status"), ("Interface", "ingress_policing_rate"))
 
@@ -120,6 +136,7 @@ def _route(route: Item) -> Item:
         "type": route.get("type", "unicast"),
         "table": str(route.get("table", "main")),
         "protocol": route.get("protocol"),
+        "source": route.get("prefsrc"),
         "metric": int(route.get("metric") or 0),
         "mtu": next((int(one["mtu"]) for one in route.get("metrics", ()) if "mtu" in one), None),
         "dead": any(flag in ("dead", "linkdown") for flag in route.get("flags", ())),
@@ -163,7 +180,38 @@ def _sysctls(namespace: str | None, interfaces: list[str]) -> Item:
         for name, path in PER_INTERFACE.items():
             values[name] = {interface: _value(path.format(interface)) for interface in ("all", *interfaces)}
         values["listening"] = {protocol: _listening(protocol) for protocol in SOCKETS}
+        values["discards"] = _discards()
     return values
+
+
+def _discards() -> Item:
+    """How many packets the kernel gave up, by its counters; those that stand at 0 are left out."""
+    found: Item = {}
+    for name, wanted in DISCARDS.items():
+        counters = counters_of(_text(name))
+        found.update({key: value for key, value in counters.items() if value and key.startswith(wanted)})
+    rows = [line.split() for line in _text("stat/nf_conntrack").splitlines()]
+    # One row a processor, in hexadecimal.
+    dropped = sum(int(row[rows[0].index("drop")], 16) for row in rows[1:]) if rows and "drop" in rows[0] else 0
+    return {**found, **({"ConntrackDrop": dropped} if dropped else {})}
+
+
+def counters_of(text: str) -> dict[str, int]:
+    """Counters of a file below /proc/net by name: a name and a number in each line, or names in one line and their numbers in the next."""
+    lines = [line.split() for line in text.splitlines()]
+    if lines and lines[0] and lines[0][0].endswith(":"):
+        pairs = zip(lines[::2], lines[1::2])
+        return {names[0][:-1] + name: int(value) for names, row in pairs for name, value in zip(names[1:], row[1:])}
+    return {line[0]: int(line[1]) for line in lines if len(line) == 2}
+
+
+def _text(name: str) -> str:
+    """A file below /proc/net of the namespace that the reading thread is in; empty where the kernel has none."""
+    try:
+        with open("/proc/thread-self/net/" + name, encoding="ascii") as stream:
+            return stream.read()
+    except OSError:
+        return ""
 
 
 def _listening(protocol: str) -> list[int]:
@@ -279,7 +327,19 @@ def read_switch(runner: OvsRunner, traces: t.Sequence[Item]) -> Item:
     bridges = {name: _bridge(database, name) for name in database.tables["Bridge"]}
     ids = database.tables["Open_vSwitch"][ROOT].get("external_ids") or {}
     chassis = {key: value for key, value in ids.items() if key.startswith("ovn-") or key == "system-id"}
-    return {"error": None, "bridges": bridges, "traces": _traces(runner, traces), "ids": chassis}
+    answers = _traces(runner, traces)
+    found: Item = {"error": None, "bridges": bridges, "traces": answers, "ids": chassis}
+    if any(TRACKS in answer for answer in answers.values()):
+        found["tracked"] = _tracked(runner)
+    return found
+
+
+def _tracked(runner: OvsRunner) -> list[int] | None:
+    """How many connections the switch in user space tracks, and how many it can; None where the kernel does it."""
+    asked = [runner.run(["ovs-appctl", "-T", "10", f"dpctl/ct-get-{what}"]) for what in ("nconns", "maxconns")]
+    if any(status or not out.strip().isdigit() for status, out, _err in asked):
+        return None
+    return [int(out) for _status, out, _err in asked]
 
 
 def _traces(runner: OvsRunner, traces: t.Sequence[Item]) -> Item:

@@ -8,6 +8,7 @@ This file is private to the collection.
 
 from __future__ import annotations
 
+import itertools
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.path import Died
@@ -17,16 +18,53 @@ Item = t.Dict[str, t.Any]
 
 # Fewer packets than this may be anybody's.
 LEAST = 3
+# What a counter of the kernel says: cause, words, and what shows more (snmp_counter.rst and xfrm_proc.rst of the kernel).
+DISCARDS = {
+    "TcpExtIPReversePathFilter": ("rp-filter", "by its reverse path filter", "sysctl -ar 'rp_filter$'"),
+    "IpExtInNoRoutes": ("no-route", "for want of a route", "ip route"),
+    "IpOutNoRoutes": ("no-route", "for want of a route", "ip route"),
+    "Ip6InNoRoutes": ("no-route", "for want of a route", "ip -6 route"),
+    "Ip6OutNoRoutes": ("no-route", "for want of a route", "ip -6 route"),
+    "ConntrackDrop": ("conntrack-full", "that it could not track", "sysctl net.netfilter.nf_conntrack_max"),
+    "Xfrm": ("ipsec", "by its policies of IPsec", "ip xfrm policy"),
+}
+OTHER = ("discarded", "as not deliverable, or by a rule", "nstat -asz")
 
 
 def decide(way: Route, report: Item, before: t.Mapping[str, Item], after: t.Mapping[str, Item]) -> None:
     """Blame the first hop whose counters did not rise, there or back, in the report."""
-    for direction, route in (("there", way), ("back", way.reversed())):
-        found = stopped(route, report[direction], before, after)
+    for judge, (direction, route) in itertools.product((given_up, stopped), (("there", way), ("back", way.reversed()))):
+        found = judge(route, report[direction], before, after)
         if found:
             at = report[direction]["hops"][found["hop"]]
             report.update(died={**found, "direction": direction, "at": at}, undecided=False)
             return
+
+
+def given_up(way: Route, direction: Item, before: t.Mapping[str, Item], after: t.Mapping[str, Item]) -> Item | None:
+    """The hop of a direction whose kernel says why it gave the packets up, or None."""
+    for number, hop in enumerate(direction["hops"]):
+        space = _space(way, hop)
+        first, second = (
+            ((read.get(hop["host"]) or {}).get("spaces") or {}).get(space, {}).get("discards", {})
+            for read in (before, after)
+        )
+        rises = {name: count - first.get(name, 0) for name, count in second.items()}
+        name = max(rises, key=lambda one: rises[one], default="")
+        if name and rises[name] >= LEAST:
+            cause, word, look = next((more for key, more in DISCARDS.items() if name.startswith(key)), OTHER)
+            inside = f"ip netns exec {space} " if space else ""
+            said = f"the kernel of {hop['name']} gave up {rises[name]} packets {word} (its counter {name})"
+            return Died(cause, said, "", f"on {hop['host']}: {inside}{look}").data(number)
+    return None
+
+
+def _space(way: Route, hop: Item) -> str:
+    """The namespace of a hop; that of the host is without a name."""
+    if hop["kind"] == "edge":
+        return str(hop["name"]).partition("/")[2]
+    ends = [end for leg in way.legs for end in (leg.source, leg.target)]
+    return next((end.space or "" for end in ends if hop["kind"] == "endpoint" and end.id == hop["name"]), "")
 
 
 def stopped(way: Route, direction: Item, before: t.Mapping[str, Item], after: t.Mapping[str, Item]) -> Item | None:

@@ -8,6 +8,7 @@ This file is private to the collection.
 
 from __future__ import annotations
 
+import itertools
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._systemd import unit_name
@@ -48,6 +49,14 @@ def filtered(
     if ruling.certain:
         raise died
     path.doubt(died)
+
+
+def rewritten(path: Path, space: Item, hook: str, packet: nft.Met, at: parameters.Place) -> None:
+    """NAT where the fabric has none: what is sent or answered may no longer be what the other end waits for."""
+    found = None if packet.reply else nft.translation(space["firewall"], hook, packet)
+    if found:
+        look = at.inside("nft -a list ruleset")
+        path.doubt(Died("nat", f"{at.who} translates it by {found.rule}", "no NAT of others", look))
 
 
 def entered(namespace: str, command: str) -> str:
@@ -210,8 +219,16 @@ def leave(view: View, path: Path, way: Route) -> None:
     notes = path.at(source.host or "", "endpoint", source.id)
     space, link = interface(view, source, way)
     notes.append(f"{source.address} on {source.interface}, MTU {link['mtu']}")
-    hop = route(space, way)
+    masked = _masked(way, source, link)
+    try:
+        hop = route(space, way)
+    except Died as died:
+        # The kernel makes its route to the segment of the address and its prefix length.
+        raise (masked if masked and died.cause in ("no-route", "wrong-route") else died) from died
+    if masked:
+        path.remark(masked)
     notes.append(f"route to {way.packet.target}: dev {hop.dev}" + (f" via {hop.via}" if hop.via else ""))
+    _chosen(path, space, way)
     planned = mtu(way, source)
     mend = f"on {source.host}: " + entered(source.space or "", f"link set {hop.dev} mtu {planned}")
     sizes(link, way.packet.size, planned, source.host or "", mend)
@@ -222,7 +239,37 @@ def leave(view: View, path: Path, way: Route) -> None:
     asked(path, space, way, source)
     for hook in ("output", "postrouting", "egress"):
         filtered(path, space, hook, leaving, place(source))
+        rewritten(path, space, hook, leaving, place(source))
     neighbor(path, way, space, hop)
+
+
+def _masked(way: Route, end: End, link: Item) -> Died | None:
+    """An address with another prefix length than the planned one."""
+    host = way.plan["hosts"].get(end.host or "") or {"namespaces": ()}
+    here = [one for one in host["namespaces"] if (one["name"], one["interface"]) == (end.space, end.interface)]
+    every = [address for one in here for address in one["addresses"]]
+    found, wanted = (
+        next((one for one in some if kernel.bare(one) == end.address), "") for some in (link["addresses"], every)
+    )
+    if found == wanted or "/" not in found or not wanted:
+        return None
+    commands = [
+        entered(end.space or "", f"address {what} dev {end.interface}") for what in (f"del {found}", f"add {wanted}")
+    ]
+    mend = f"on {end.host}: {'; '.join(commands)}; then ansible-playbook site.yml"
+    return Died("address", f"{end.interface} of {end.id} has {found}, another prefix length", wanted, mend)
+
+
+def _chosen(path: Path, space: Item, way: Route) -> None:
+    """The source that the kernel writes where a program names none: that of the route."""
+    packet, source = way.packet, way.source
+    found = kernel.route(space, packet.target, packet.source)
+    chosen = found.get("source") if found else None
+    if not found or not chosen or chosen == packet.source or packet.answer:
+        return
+    said = f"{source.id} sends to {packet.target} from {chosen}, as its route to {found['to']} prefers"
+    mend = f"on {source.host}: " + entered(source.space or "", f"route get {packet.target}")
+    path.doubt(Died("source", said, f"from {packet.source}", mend))
 
 
 def _checksums(view: View, way: Route, space: Item) -> None:
@@ -347,6 +394,7 @@ def arrive(view: View, path: Path, way: Route) -> None:
     coming = met(way, target.interface or "", "")
     for hook in ("ingress", "prerouting"):
         filtered(path, space, hook, coming, place(target))
+        rewritten(path, space, hook, coming, place(target))
     parameters.doubts(path, space, target.interface or "", place(target))
     asked(path, space, way, target)
     if kernel.has_address(space, way.packet.target) is None:
@@ -369,11 +417,14 @@ def _taken(space: Item, coming: nft.Met, target: End) -> None:
 
 
 def asked(path: Path, space: Item, way: Route, end: End) -> None:
-    """Rules against ARP, by which a packet is lost as soon as nobody remembers the address."""
-    packet = nft.Met(way.packet.source, way.packet.target, "arp", None, end.interface or "", end.interface or "")
-    for hook in ("output", "input"):
+    """Rules against ARP or its like of IPv6, by which a packet is lost as soon as nobody remembers the address."""
+    kind, dev = "nd" if way.packet.family == 6 else "arp", end.interface or ""
+    packet = nft.Met(way.packet.source, way.packet.target, kind, None, dev, dev)
+    # An answer of ARP is told from a question by nothing that rules are read for here.
+    kinds = (packet, packet._replace(reply=True)) if kind == "nd" else (packet,)
+    for hook, one in itertools.product(("output", "input"), kinds):
         try:
-            filtered(path, space, hook, packet, place(end))
+            filtered(path, space, hook, one, place(end))
         except Died as died:
             path.doubt(died)
 

@@ -17,7 +17,9 @@ Item = t.Dict[str, t.Any]
 # What nft may write as a number.
 NUMBERS = {"icmp": 1, "tcp": 6, "udp": 17, "gre": 47, "icmpv6": 58, "ospf": 89}
 NAMES = {"icmpv6": "ipv6-icmp", "ospf": "ospfigp"}
-TYPES = {"icmp": {"echo-request": 8, "echo-reply": 0}, "icmpv6": {"echo-request": 128, "echo-reply": 129}}
+# What asks for a neighbor of IPv6, and what answers: the protocol `nd` here.
+SOLICITED = {"nd-neighbor-solicit": 135, "nd-neighbor-advert": 136}
+TYPES = {"icmp": {"echo-request": 8, "echo-reply": 0}, "icmpv6": {"echo-request": 128, "echo-reply": 129, **SOLICITED}}
 DROPS = ("drop", "reject")
 # Statements by which a packet may go elsewhere: to another interface, to a program that may not be there.
 DIVERTS = ("fwd", "queue", "tproxy")
@@ -27,6 +29,7 @@ KNOWN = {"match", "counter", "log", "accept", "return", "jump", "goto", *DROPS, 
 # Statements by which a packet may pass.
 PASSING = {"accept", "vmap", "jump", "goto"}
 ICMP = {4: "icmp", 6: "icmpv6"}
+FLAGS = {"payload": {"protocol": "tcp", "field": "flags"}}
 
 
 class Met(t.NamedTuple):
@@ -225,6 +228,10 @@ def _answers(statements: t.Iterable[Item], met: Met) -> list[bool | None]:
 
 def _holds(match: Item, met: Met) -> bool | None:
     """Whether a condition holds, or None where that cannot be told."""
+    masked = match["left"].get("&") if isinstance(match["left"], dict) else None
+    field, mask = masked if masked and len(masked) == 2 else (match["left"], None)
+    if field == FLAGS:
+        return _flagged(match, mask, met)
     seen = _seen(match["left"], met)
     if seen is None:
         return None
@@ -235,6 +242,24 @@ def _holds(match: Item, met: Met) -> bool | None:
     if wanted is None:
         return None
     return wanted if match.get("op", "==") in ("==", "in") else not wanted if match["op"] == "!=" else None
+
+
+def _flagged(match: Item, mask: t.Any, met: Met) -> bool | None:
+    """Whether a condition on TCP's flags holds: a connection begins with SYN, and is answered with SYN and ACK."""
+    if met.protocol != "tcp":
+        return False
+    has = {"ack"} if met.later else {"syn", "ack"} if met.reply else {"syn"}
+    wanted, of = (_listed(one) for one in (match["right"], mask or ["fin", "syn", "rst", "psh", "ack", "urg"]))
+    if wanted is None or of is None:
+        return None
+    here = has & of
+    return {"in": bool(here & wanted), "==": here == wanted, "!=": here != wanted}.get(match.get("op", "=="))
+
+
+def _listed(value: t.Any) -> set[str] | None:
+    """Names of flags, as libnftables writes one or several; None for something else."""
+    several = value.get("|") if isinstance(value, dict) else value if isinstance(value, list) else [value]
+    return set(several) if several and all(isinstance(one, str) for one in several) else None
 
 
 def _seen(left: t.Any, met: Met) -> t.Any:
@@ -269,7 +294,7 @@ def _meta(key: str | None, met: Met) -> t.Any:
         "iif": met.iif,
         "oifname": met.oif,
         "oif": met.oif,
-        "l4proto": icmp if met.protocol == "icmp" else met.protocol,
+        "l4proto": icmp if met.protocol in ("icmp", "nd") else met.protocol,
         "nfproto": "ipv4" if met.version == 4 else "ipv6",
         "protocol": "ip" if met.version == 4 else "ip6",
     }
@@ -280,7 +305,7 @@ def _payload(protocol: str | None, field: str | None, met: Met) -> t.Any:
     family = "ip" if met.version == 4 else "ip6"
     if protocol == family:
         icmp = ICMP[met.version]
-        named = icmp if met.protocol == "icmp" else met.protocol
+        named = icmp if met.protocol in ("icmp", "nd") else met.protocol
         return {"saddr": met.source, "daddr": met.target, "protocol": named, "nexthdr": named}.get(field or "")
     if protocol in ("tcp", "udp", "th"):
         if field == ("sport" if met.reply else "dport") and protocol in (met.protocol, "th") and met.port:
@@ -288,6 +313,8 @@ def _payload(protocol: str | None, field: str | None, met: Met) -> t.Any:
         # Another protocol's field never matches.
         return "" if protocol not in ("th", met.protocol) or met.protocol == "icmp" else None
     if protocol in ("icmp", "icmpv6"):
+        if (met.protocol, protocol, field) == ("nd", "icmpv6", "type"):
+            return [*SOLICITED][met.reply]
         named = "echo-reply" if met.reply else "echo-request"
         return named if field == "type" and (met.protocol, protocol) == ("icmp", ICMP[met.version]) else ""
     return "" if protocol in ("ip", "ip6") else None
@@ -378,6 +405,8 @@ def _right(value: t.Any) -> str:
         return f"{value['range'][0]}-{value['range'][1]}"
     if isinstance(value, dict) and "set" in value:
         return "{ " + ", ".join(_right(item) for item in value["set"]) + " }"
+    if isinstance(value, dict) and "addr" in value:
+        return f"to {value['addr']}" + (f" port {value['port']}" if "port" in value else "")
     if isinstance(value, dict) and "target" in value:
         return str(value["target"])
     return str(value)

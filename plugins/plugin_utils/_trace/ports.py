@@ -278,10 +278,16 @@ def tables(view: View, path: Path, host: str, way: Route, passage: Passage) -> s
         if "fdb/show" in died.mend:
             vlan = way.segments[way.source.segment or ""]["vlan"] or 0
             died.mend += f"; then ovs-appctl fdb/del {bridge} {vlan} {way.target.mac}"
+        if "between protected ports" in died.because:
+            died.cause, died.planned = "split-horizon", "its ports are not protected from each other"
+            died.mend = (
+                f"on {host}: ovs-vsctl --columns=name find port protected=true; ovs-vsctl set port NAME protected=false"
+            )
         if died.cause == "policy":
             _held_to_intent(died, switch.last(traced), way)
         raise died
     notes.append(f"leaves by {goal}")
+    _tracked(view, path, host)
     _suspects(view, path, host, traced, names)
     asked = answers.get(way.arp_name(passage.before))
     if asked and not way.keyed:
@@ -292,6 +298,15 @@ def tables(view: View, path: Path, host: str, way: Route, passage: Passage) -> s
             died.because = f"the {word} for {way.target.address} does not pass: {died.because}"
             path.doubt(died)
     return traced
+
+
+def _tracked(view: View, path: Path, host: str) -> None:
+    """Connections that a switch in user space has no more room for."""
+    count, most = view.switch(host).get("tracked") or (0, 0)
+    if most and count >= most:
+        said = f"connection tracking of Open vSwitch on {host} is full: {count} of {most}"
+        mend = f"on {host}: ovs-appctl dpctl/ct-set-maxconns {max(3000000, most * 2)}"
+        path.doubt(Died("conntrack-full", said, "room for new connections", mend))
 
 
 def permitted(leg: Route) -> bool:

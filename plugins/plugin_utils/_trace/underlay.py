@@ -14,7 +14,7 @@ import typing as t
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import Vlans
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.unset import as_read
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import bgp, kernel, nft, ospf, parameters
-from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.ends import KNOWN, filtered
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.ends import KNOWN, filtered, rewritten
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.path import Died, Path, View, sizes
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.ports import present, received
 
@@ -226,6 +226,7 @@ def _leave(
     if came is not None or not (outer.tunnel and underlay.userspace(here)):
         for hook in ("forward" if came else "output", "postrouting", "egress"):
             filtered(path, space, hook, _met(outer, came or "", hop.dev), parameters.Place(here, "", here))
+        rewritten(path, space, "postrouting", _met(outer, came or "", hop.dev), parameters.Place(here, "", here))
     _sent(underlay, path, space, here, hop.dev, outer)
     address = hop.via or outer.target
     after = underlay.owner(address)

@@ -337,6 +337,22 @@ def _only_pings_die(way: Route, seen: t.Mapping[str, Item]) -> bool:
     return bool(follow(echo, seen)["died"] or follow(echo.reversed(), seen)["died"])
 
 
+def _answers_itself(way: Route, seen: t.Mapping[str, Item]) -> bool:
+    """Whether the sender has the target's address, which it is not planned to have: then its kernel answers."""
+    source = way.source
+    space = (seen.get(source.host or "") or {}).get("spaces", {}).get(source.space or "")
+    return bool(space and kernel.has_address(space, way.packet.target)) and not ends.own_address(way)
+
+
+def _of_the_protocol(way: Route, seen: t.Mapping[str, Item], doubts: t.Sequence[Item]) -> Item | None:
+    """Of doubts the first that a ping has none of, so that its answer does not speak against it."""
+    if way.packet.protocol == "icmp" or not doubts:
+        return None
+    echo = way.with_packet(way.packet._replace(protocol="icmp", port=None))
+    known = {one["because"] for leg in (echo, echo.reversed()) for one in follow(leg, seen)["doubts"]}
+    return next((one for one in doubts if one["because"] not in known), None)
+
+
 def _actives(way: Route, seen: t.Mapping[str, Item]) -> list[Route]:
     """The ways by the hosts where edges are active: those that have the virtual addresses. There is one, unless two routers of VRRP do not hear each other."""
     if len(way.alternatives()) == 1:
@@ -380,12 +396,14 @@ def judge(way: Route, seen: t.Mapping[str, Item], measured: Item | None) -> Item
     _rivals(ways, there)
     died = there["died"] or back["died"]
     # An answer is none when somebody else gives it.
-    answered = bool(measured and measured.get("received")) and not (died and died["cause"] == "duplicate-address")
+    elsewhere = died and (died["cause"] == "duplicate-address" or _answers_itself(way, seen))
+    answered = bool(measured and measured.get("received")) and not elsewhere
     lost = bool(measured and measured.get("sent")) and not answered and not _only_pings_die(way, seen)
     if not died and lost:
         # The last is nearest to the reason: who gets no packet is not asked.
         died = _suspect([*there["doubts"][::-1], *back["doubts"][::-1]])
     direction = "there" if died in (there["died"], *there["doubts"]) else "back"
+    rest = None if died or lost else _of_the_protocol(way, seen, [*there["doubts"], *back["doubts"]])
     alive = answered if measured and way.packet.protocol == "icmp" and answered else not died and not lost
     return {
         "from": way.source.id,
@@ -397,7 +415,10 @@ def judge(way: Route, seen: t.Mapping[str, Item], measured: Item | None) -> Item
         "died": None
         if alive or not died
         else {**died, "direction": direction, "at": (there if direction == "there" else back)["hops"][died["hop"]]},
-        "remark": died if alive and died else next(iter([*there["remarks"], *back["remarks"]]), None),
+        "remark": died
+        if alive and died
+        else next(iter([*filter(None, [rest]), *there["remarks"], *back["remarks"]]), None),
         "undecided": not alive and not died,
+        "unsure": not alive and not (there["died"] or back["died"]),
         "measured": measured,
     }

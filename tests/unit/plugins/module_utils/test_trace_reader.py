@@ -121,3 +121,22 @@ def test_older_nft_tell_the_interfaces_of_a_chain_as_text_alone() -> None:
     assert [one["chain"]["dev"] for one in chains] == [["eth1"], ["a", "b.10"], ["v-web2"]]
     reader._place(t.cast(t.Any, Nft()), [], chains)
     assert asked == [["ip", "netns", "exec", "x", "nft", "list", "ruleset", "netdev"]]
+
+
+def test_counters_are_read_by_name_from_both_kinds_of_files() -> None:
+    pairs = "Ip: Forwarding InAddrErrors\nIp: 1 5\nTcp: InSegs\nTcp: 3\n"
+    assert reader.counters_of(pairs) == {"IpForwarding": 1, "IpInAddrErrors": 5, "TcpInSegs": 3}
+    assert reader.counters_of("XfrmInError \t0\nXfrmOutPolBlock \t2\n") == {"XfrmInError": 0, "XfrmOutPolBlock": 2}
+    assert reader.counters_of("") == {}
+
+
+@pytest.mark.parametrize(
+    "said,tracked", [((0, "3\n", ""), [3, 3]), ((2, "", "Operation not supported"), None), ((0, "?\n", ""), None)]
+)
+def test_connections_of_a_switch_are_numbers_or_not_told(said: t.Any, tracked: t.Any) -> None:
+    class Says:
+        def run(self, argv: t.Sequence[str]) -> t.Tuple[int, str, str]:
+            assert argv[-1] in ("dpctl/ct-get-nconns", "dpctl/ct-get-maxconns")
+            return t.cast("t.Tuple[int, str, str]", said)
+
+    assert reader._tracked(t.cast(t.Any, Says())) == tracked

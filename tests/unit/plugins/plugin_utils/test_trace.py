@@ -1150,3 +1150,118 @@ def test_a_tunnel_that_sends_from_another_address_is_told_with_both():
         died["cause"] == "tunnel-local-ip"
         and "from 10.254.0.10, and kvm2 takes them from 192.168.200.1" in died["because"]
     )
+
+
+def test_a_wrong_prefix_length_is_the_reason_of_a_wrong_route_and_else_a_remark():
+    def masked(length: int, *routes: str) -> dict:
+        seen = copy.deepcopy(SOUND)
+        space = seen["kvm1"]["spaces"]["web1"]
+        space["links"]["eth0"]["addresses"] = [f"10.1.1.65/{length}"]
+        space["routes"] = [{**space["routes"][0], "to": to} for to in routes] + space["routes"][1:]
+        return verdict(seen)
+
+    died = masked(32)["died"]
+    assert died["cause"] == "address" and "10.1.1.65/32, another prefix length" in died["because"]
+    assert died["mend"].startswith(
+        "on kvm1: ip -n web1 address del 10.1.1.65/32 dev eth0; ip -n web1 address add 10.1.1.65/24"
+    )
+    wide = masked(16, "10.1.0.0/16")
+    assert wide["passed"] and wide["remark"]["cause"] == "address"
+    sound = masked(24, "10.1.1.0/24")
+    assert sound["passed"] and not sound["remark"]
+
+
+def test_a_route_that_prefers_another_source_is_a_doubt_of_a_question_alone():
+    seen = copy.deepcopy(SOUND)
+    for host, name in (("kvm1", "web1"), ("kvm2", "web2")):
+        for one in seen[host]["spaces"][name]["routes"]:
+            one["source"] = "10.99.0.1" if one["to"] == "10.1.1.0/24" else None
+    assert verdict(seen, measured=ANSWERED)["passed"] and verdict(seen)["passed"]
+    died = verdict(seen, measured=SILENT)["died"]
+    assert (died["cause"], died["at"]["name"]) == ("source", "kvm1/web1") and "from 10.99.0.1" in died["because"]
+
+
+NAT_RULE = {"snat": {"addr": "10.77.0.1"}}
+
+
+@pytest.mark.parametrize(
+    "host,name,hook,at",
+    [
+        ("kvm1", "web1", "postrouting", "kvm1/web1"),
+        ("kvm2", "web2", "prerouting", "kvm2/web2"),
+        ("r1", "", "postrouting", "r1"),
+    ],
+)
+def test_nat_of_others_is_a_doubt(host, name, hook, at):
+    seen = copy.deepcopy(SOUND)
+    ruleset = rules(hook, NAT_RULE)
+    ruleset[0]["chain"]["type"] = "nat"
+    seen[host]["spaces"][name]["firewall"] = ruleset
+    assert verdict(seen, measured=ANSWERED)["passed"]
+    died = verdict(seen, measured=SILENT)["died"]
+    assert (died["cause"], died["at"]["name"]) == ("nat", at) and "translates it by" in died["because"]
+
+
+def test_connections_that_the_switch_has_no_room_for_are_a_doubt():
+    seen = copy.deepcopy(SOUND)
+    seen["kvm2"]["switch"]["tracked"] = [5, 5]
+    assert verdict(seen)["passed"]
+    assert verdict(seen, measured=SILENT)["died"]["cause"] == "conntrack-full"
+    for having in ([4, 5], [0, 0], None):
+        seen["kvm2"]["switch"]["tracked"] = having
+        assert verdict(seen, measured=SILENT)["undecided"]
+
+
+@pytest.mark.parametrize(
+    "host,name,counter,cause,at",
+    [
+        ("kvm1", "web1", "XfrmOutPolBlock", "ipsec", "kvm1/web1"),
+        ("kvm2", "web2", "TcpExtIPReversePathFilter", "rp-filter", "kvm2/web2"),
+        ("r1", "", "IpExtInNoRoutes", "no-route", "r1"),
+        ("r1", "", "ConntrackDrop", "conntrack-full", "r1"),
+        ("kvm2", "web2", "IpInAddrErrors", "discarded", "kvm2/web2"),
+    ],
+)
+def test_a_kernel_that_says_why_it_gave_packets_up_is_named_before_interfaces(host, name, counter, cause, at):
+    report = verdict(copy.deepcopy(SOUND), measured=SILENT)
+    assert report["undecided"] and report["unsure"]
+    after = copy.deepcopy(SOUND)
+    after[host]["spaces"][name]["discards"] = {counter: 5}
+    counters.decide(Route(PLAN, *WEB, Packet()), report, SOUND, after)
+    died = report["died"]
+    assert (died["cause"], died["at"]["name"]) == (cause, at) and "gave up 5 packets" in died["because"]
+    # What was given up before, or by the way, is no reason.
+    report = verdict(copy.deepcopy(SOUND), measured=SILENT)
+    before = copy.deepcopy(after)
+    after[host]["spaces"][name]["discards"] = {counter: 7}
+    counters.decide(Route(PLAN, *WEB, Packet()), report, before, after)
+    assert report["died"]["cause"] == "unsent"
+
+
+def test_a_ping_does_not_speak_against_a_doubt_that_is_tcps_alone():
+    marked = {"match": {"op": "==", "left": {"meta": {"key": "mark"}}, "right": 7}}
+    of_port = {"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 80}}
+    seen = copy.deepcopy(SOUND)
+    seen["kvm2"]["spaces"]["web2"]["firewall"] = rules("input", marked, of_port, DROP)
+    report = verdict(seen, packet=Packet("tcp", 80), measured=ANSWERED)
+    assert report["passed"] and report["remark"]["cause"] == "firewall"
+    assert not verdict(seen, packet=Packet("tcp", 81), measured=ANSWERED)["remark"]
+    seen["kvm2"]["spaces"]["web2"]["firewall"] = rules("input", marked, DROP)
+    assert not verdict(seen, packet=Packet("tcp", 80), measured=ANSWERED)["remark"]
+
+
+def test_a_sender_that_was_given_the_targets_address_answers_itself():
+    seen = copy.deepcopy(SOUND)
+    seen["kvm1"]["spaces"]["web1"]["links"]["eth0"]["addresses"] = ["10.1.1.66/24"]
+    report = verdict(seen, measured=ANSWERED)
+    assert not report["passed"] and report["died"]["cause"] == "address"
+    seen["kvm1"]["spaces"]["web1"]["links"]["eth0"]["addresses"] = ["10.1.1.67/24"]
+    assert verdict(seen, measured=ANSWERED)["passed"]
+
+
+def test_protected_ports_are_told_with_what_mends_them():
+    seen = copy.deepcopy(SOUND)
+    step = " 0. priority 0\n    NORMAL\n     >>>> Flow is between protected ports, skipping output. <<<<"
+    answer("kvm2", WEB, trace_text("br-int", step, "drop"))(seen)
+    died = verdict(seen)["died"]
+    assert died["cause"] == "split-horizon" and "protected=false" in died["mend"], died

@@ -260,3 +260,48 @@ def test_a_drop_by_a_condition_that_cannot_be_told_is_a_doubt(condition):
 
 def test_documents_one_after_the_other():
     assert documents("[1]\n[]\n{}") == [[1], [], {}]
+
+
+SYN = {"payload": {"protocol": "tcp", "field": "flags"}}
+BEGINNING = {"&": [SYN, ["fin", "syn", "rst", "ack"]]}
+
+
+@pytest.mark.parametrize(
+    "left,op,right,first,answer,later",
+    [
+        (SYN, "in", "syn", True, True, False),
+        (SYN, "==", "syn", True, False, False),
+        (BEGINNING, "==", "syn", True, False, False),
+        (BEGINNING, "!=", "syn", False, True, True),
+        (SYN, "in", ["rst", "ack"], False, True, True),
+        (SYN, "==", {"|": ["syn", "ack"]}, False, True, False),
+    ],
+)
+def test_flags_of_tcp_tell_the_beginning_of_a_connection(left, op, right, first, answer, later):
+    rules = ruleset([match(left, right, op), DROP])
+    met = MET._replace(port=80)
+    kinds = (met, met._replace(reply=True), met._replace(later=True))
+    assert [bool(nft.verdict(rules, "input", one)) for one in kinds] == [first, answer, later]
+    assert nft.verdict(rules, "input", MET._replace(protocol="icmp", port=None)) is None
+    # A set of combinations is not told.
+    unsaid = nft.verdict(ruleset([match(left, {"set": ["syn"]}, "=="), DROP]), "input", met)
+    assert unsaid and not unsaid.certain
+
+
+def test_rules_against_the_search_for_neighbors_of_ipv6_are_told_from_those_against_pings():
+    kind = {"payload": {"protocol": "icmpv6", "field": "type"}}
+    asks = MET._replace(source="2001:db8::1", target="2001:db8::2", protocol="nd", port=None)
+    for right in ("nd-neighbor-solicit", 135):
+        rules = ruleset([match(kind, right), DROP])
+        assert nft.verdict(rules, "input", asks).certain
+        assert nft.verdict(rules, "input", asks._replace(reply=True)) is None
+        assert nft.verdict(rules, "input", asks._replace(protocol="icmp")) is None
+    every = ruleset([match({"meta": {"key": "l4proto"}}, "ipv6-icmp"), DROP])
+    assert nft.verdict(every, "input", asks).certain
+    assert nft.verdict(ruleset([match(kind, "echo-request"), DROP]), "input", asks) is None
+
+
+def test_nat_is_told_as_a_person_writes_it():
+    rules = ruleset([{"snat": {"addr": "10.77.0.1", "port": 7}}], hook="postrouting")
+    rules[2]["chain"]["type"] = "nat"
+    assert nft.translation(rules, "postrouting", MET).rule.endswith("snat to 10.77.0.1 port 7")
