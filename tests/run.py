@@ -43,6 +43,7 @@ CLEANUP_TIMEOUT = 60
 # What these prove is in part proved by other parts, too.
 NOT_IN_SHORT = (
     "integration-flows",
+    "integration-site_beside",
     "integration-site_guests",
     "integration-site_management",
     "integration-site_moves",
@@ -67,6 +68,7 @@ LONGEST = (
     "integration-site",
     "unit",
     "integration-flows",
+    "integration-site_beside",
     "integration-site_guests",
     "integration-site_management",
     "integration-intent_examples",
