@@ -28,6 +28,7 @@ sys.path.insert(0, str(REPOSITORY / ".collections"))
 
 from ansible_collections.overloom.fabric.plugins.filter.as_planned import as_planned  # noqa: E402
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan  # noqa: E402
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.duties import ROUTING  # noqa: E402
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify import judge  # noqa: E402
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify import report as reporting  # noqa: E402
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.causes import causes  # noqa: E402
@@ -35,7 +36,8 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.expectatio
 from ansible_collections.overloom.fabric.tests.unit.intents import SPEC  # noqa: E402
 
 Item = t.Dict[str, t.Any]
-GATHER = ["ospf", "ospf6", "bgp", "bgp_refused", "routes", "bfd"]
+GATHER = [*ROUTING]
+READS = ("namespaces", "host_network", "containers", "services", "dhcp", "vrrp", "tables", "ovn")
 
 
 def give_library(host: Host) -> None:
@@ -139,14 +141,7 @@ class Verifier:
 
     def _reads(self, name: str) -> Item:
         """What the role asks a KVM host for."""
-        host = self.plan["hosts"][name]
-        wanted = {"services": "services", "containers": "containers", "vrrp": "vrrp", "tables": "nft_tables"}
-        return {
-            "namespaces": [space["name"] for space in host["namespaces"]],
-            **{option: bool(host[part]) for option, part in wanted.items()},
-            "dhcp": bool(host["dhcp_servers"] + host["dhcp_clients"]),
-            "ovn": host["ovn_central"] is not None,
-        }
+        return {option: self.plan["reads"][name][option] for option in READS}
 
     def flows(self, name: str, entry: Item) -> Item:
         """What a run would change of a bridge's flows, as a loop's item."""

@@ -29,6 +29,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.checks impor
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.claims import claims
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.containers import Containers
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.dhcp import DhcpServices, add_servers
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.duties import reads, roles
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.edges import Edges, add_legs
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.flows import flows, secure
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.guests import Guests
@@ -94,8 +95,7 @@ def compile_plan(
     if problems:
         raise PlanError(problems)
     plan = _Writer(values, guests, containers, services, dhcp, edge_routers, policy, ovn).plan()
-    plan["claims"] = claims(plan, values.intent)
-    return plan
+    return {**plan, "claims": claims(plan, values.intent), "roles": roles(plan), "reads": reads(plan)}
 
 
 def intent_secrets(
@@ -183,6 +183,8 @@ class _Writer:
             "routers": plan_routers(values.routing),
             # What may be on another host tomorrow, each with the one that it is on.
             "movable": {endpoint.name: endpoint.host for endpoint in values.endpoints if endpoint.movable},
+            # The host of each guest, by the UUID of its domain.
+            "guest_hosts": {guest["domain"]["uuid"]: name for name, host in hosts.items() for guest in host["guests"]},
             # Guests that are elsewhere, and are to be moved: see _plan/placement.py.
             "moves": [],
             "teps": [

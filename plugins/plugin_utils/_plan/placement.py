@@ -161,7 +161,9 @@ def prepared(plan: Item, stated: Item, moves: t.Sequence[Item]) -> Item:
     """The plan while guests are moved: they are where they were found, and their next hosts are ready for them.
 
     plan: with the guests where they are. stated: with the guests where the intent has them.
+    Each move gets the next host's tunnel endpoint, as a URI has it: `address`.
     """
+    teps = {tep["host"]: tep["address"] for tep in plan["teps"]}
     result = {**plan, "hosts": dict(plan["hosts"]), "moves": []}
     for move in moves:
         here, there = result["hosts"][move["to"]], stated["hosts"][move["to"]]
@@ -171,8 +173,13 @@ def prepared(plan: Item, stated: Item, moves: t.Sequence[Item]) -> Item:
             "networks": _joined(here["networks"], there["networks"], "portgroups"),
         }
         guest = next(item for item in there["guests"] if item["name"] == move["name"])
-        result["moves"].append({**move, "guest": guest})
+        result["moves"].append({**move, "guest": guest, "address": _in_uri(teps[move["to"]])})
     return result
+
+
+def _in_uri(address: str) -> str:
+    """An address as a URI has it."""
+    return f"[{address}]" if ":" in address else address
 
 
 def _joined(some: t.Sequence[Item], more: t.Sequence[Item], inner: str) -> list[Item]:

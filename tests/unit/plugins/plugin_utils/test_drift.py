@@ -304,7 +304,7 @@ def test_drift_runs_the_roles_of_site_in_its_order_and_in_check_mode():
 # What a comparison asks besides: the host answers, and its namespaces were compared before the moves.
 OWN_CONDITIONS = {"drift_others is not unreachable", "(kvm_host_made_namespaces | default({})).kept is defined"}
 # What the pattern of a play says by itself.
-PATTERNS = {"kvm_hosts": {"inventory_hostname in fabric_plan.hosts"}}
+PATTERNS = {"kvm_hosts": {"'kvm_host' in fabric_plan.roles[inventory_hostname]"}}
 
 
 def conditions(task: dict[str, t.Any]) -> set[str]:

@@ -180,6 +180,9 @@ def test_while_a_guest_is_moved_both_hosts_are_ready() -> None:
     before = planned("kvm2")
     assert plan["hosts"]["kvm2"]["networks"] == before["hosts"]["kvm2"]["networks"]
     assert plan["hosts"]["kvm1"]["guests"] == [] and plan["moves"][0]["guest"] == stated["hosts"]["kvm1"]["guests"][0]
+    # The next host's tunnel endpoint, to which it is migrated, and who has it now.
+    assert plan["moves"][0]["address"] == next(tep["address"] for tep in plan["teps"] if tep["host"] == "kvm1")
+    assert plan["guest_hosts"] == {UUID: "kvm2"} and stated["guest_hosts"] == {UUID: "kvm1"}
     for part in ("bridges", "networks"):
         assert plan["hosts"]["kvm1"][part] == stated["hosts"]["kvm1"][part] != before["hosts"]["kvm1"][part]
     # What it has of the run that built it stays until it is moved.
@@ -229,3 +232,11 @@ def test_what_cannot_move_is_refused() -> None:
     hosts = intent(own=True, placement="follow")
     with pytest.raises(PlanError, match=r"guest.placement is for a guest that may move; state it once for the fabric"):
         compile_plan(hosts, SPEC, central=["kvm3"])
+
+
+def test_a_tunnel_endpoint_of_ipv6_is_in_brackets_in_a_uri() -> None:
+    stated, found = planned("kvm1"), looked(kvm2=domain(stated="kvm2"))
+    decided = place(stated, found)
+    plan = planned("kvm1", places=decided.places)
+    plan["teps"] = [{**tep, "address": "fd00::1"} for tep in plan["teps"]]
+    assert prepared(plan, stated, decided.moves)["moves"][0]["address"] == "[fd00::1]"
