@@ -116,10 +116,10 @@ class Host(t.NamedTuple):
     spaces: dict[str, Space]
     inside: dict[str, dict[str, _ip.Interface]]
     processes: dict[str, list[int]]
-    guests: dict[str, tuple[str, bool]]
-    networks: dict[str, tuple[str, bool]]
-    routers: list[str]
-    notes: dict[str, set[str]]
+    guests: t.Dict[str, t.Tuple[str, bool]] = {}
+    networks: t.Dict[str, t.Tuple[str, bool]] = {}
+    routers: t.Sequence[str] = ()
+    notes: t.Dict[str, t.Set[str]] = {}
     switch: bool = True
     containers: t.Dict[str, Container] = {}
     images: t.FrozenSet[str] = frozenset()
@@ -149,42 +149,49 @@ class Use(t.NamedTuple):
 
 def read_host(runner: Runner, claims: t.Sequence[Claim]) -> Host:
     """Read what the claims ask for."""
-    kinds = {claim.kind for claim in claims}
+    names: dict[str, list[str]] = {}
+    for claim in claims:
+        names.setdefault(claim.kind, []).append(claim.name)
+    host = _read_network(runner, names)
+    if "router" in names:
+        host = host._replace(routers=re.findall(r"(?m)^router .*\S", content(CONF)), notes=_noted())
+    if "container" in names:
+        images = {claim.on for claim in claims if claim.kind == "container" and claim.on}
+        host = host._replace(containers=containers(runner) or {}, images=frozenset(image_ids(runner, images)))
+    return host._replace(
+        guests=defined("guest") if "guest" in names else {},
+        networks=defined("network") if "network" in names else {},
+        placed=placed(runner, names["service"]) if "service" in names else None,
+        noted=read_notes(),
+    )
+
+
+def _read_network(runner: Runner, names: t.Mapping[str, t.Sequence[str]]) -> Host:
+    """What the kernel, Open vSwitch and the host's own configuration have. names: those of the claims, by kind."""
     has_ip = shutil.which("ip", path=SBIN) is not None
     interfaces = _ip.read_interfaces(runner) if has_ip else {}
     answered = read_switch(runner)
     database = answered or empty_database()
-    unmarked = [
-        c.name
-        for c in claims
-        if c.kind == "bridge"
-        and c.name in database.tables["Bridge"]
-        and not owner_of(database.tables["Bridge"][c.name])
-    ]
     spaces = dict(filter(None, (space_of(unit) for unit in read_units(UNIT_KIND).values())))
-    there = set(_netns.existing()) if "namespace" in kinds and has_ip else set()
-    foreign = sorted({c.name for c in claims if c.kind == "namespace" and c.name in there and c.name not in spaces})
+    there = set(_netns.existing()) if "namespace" in names and has_ip else set()
+    foreign = sorted({name for name in names.get("namespace", ()) if name in there and name not in spaces})
     return Host(
         interfaces=interfaces,
         database=database,
         switch=answered is not None,
-        flows={
-            bridge: others(Reader(runner, bridge, database.tables["Bridge"][bridge], _PATIENCE).flows())
-            for bridge in unmarked
-        },
+        flows=_flows_of_others(runner, database, names.get("bridge", ())),
         spaces=spaces,
         inside={name: _inside(runner, name) for name in foreign},
         processes=_netns.processes_of(foreign) if foreign else {},
-        guests=defined("guest") if "guest" in kinds else {},
-        networks=defined("network") if "network" in kinds else {},
-        routers=re.findall(r"(?m)^router .*\S", content(CONF)) if "router" in kinds else [],
-        notes=_noted() if "router" in kinds else {},
-        containers=(containers(runner) or {}) if "container" in kinds else {},
-        placed=placed(runner, [c.name for c in claims if c.kind == "service"]) if "service" in kinds else None,
-        files=network_files() if kinds & {"bridge", "interface", "nic", "port"} else (),
-        noted=read_notes(),
-        images=frozenset(image_ids(runner, {c.on for c in claims if c.kind == "container" and c.on})),
+        files=network_files() if names.keys() & {"bridge", "interface", "nic", "port"} else (),
     )
+
+
+def _flows_of_others(runner: Runner, database: Database, names: t.Sequence[str]) -> dict[str, list[str]]:
+    """The flows, in words, of those bridges that nobody has marked."""
+    bridges = database.tables["Bridge"]
+    unmarked = [name for name in names if name in bridges and not owner_of(bridges[name])]
+    return {name: others(Reader(runner, name, bridges[name], _PATIENCE).flows()) for name in unmarked}
 
 
 def read_switch(runner: Runner) -> Database | None:

@@ -286,40 +286,62 @@ def _check_device(found: Found, made: Goal, item: Item) -> None:
     raise FabricError(f"{item.what} is {by}; choose another name, or remove it there first")
 
 
-def _check_nic(found: Found, made: Goal, item: Item, nic: str, settings: Settings) -> None:
+class _Nic(t.NamedTuple):
+    """A NIC that a declared interface uses. what: it in words. had: whether ours used it before. upon: what of others is on it."""
+
+    name: str
+    what: str
+    link: Link
+    had: bool
+    upon: list[str]
+
+
+def _check_nic(found: Found, made: Goal, item: Item, name: str, settings: Settings) -> None:
     """Refuse a NIC that is not there, or that others use."""
-    if nic in made.new and nic != item.name:
+    if name in made.new and name != item.name:
         return
-    what = item.what if nic == item.name else f"{item.what}: {'parent' if item.parent else 'member'} {nic}"
-    link = found.links.get(nic)
+    nic = _nic(found, made, item, name)
+    master = nic.link.get("master", "")
+    if item.kind != "vlan" and master and master not in made.old:
+        raise FabricError(f"{nic.what} is a port of {master}; take it from there, or name another NIC")
+    for claim in found.claims.get(name, ()):
+        # A file for whichever NIC there is, as images have it, is nobody's word on one that has no addresses.
+        meant = claim.exact or bool(nic.upon)
+        _check_claim(item, nic.what, claim, made.manager, settings.adopt or nic.had or not meant)
+    if nic.had or (item.kind == "vlan" and made.manager != NETWORKD):
+        return
+    if made.manager != NETWORKMANAGER and name in found.managed:
+        raise FabricError(
+            f"{nic.what} is NetworkManager's, which would configure it as well; give manager: networkmanager, or tell NetworkManager to leave it unmanaged"
+        )
+    # A parent that no file is for gets one of ours, and systemd-networkd then takes away what it does not say.
+    gets_file = item.kind != "vlan" or not found.claims.get(name)
+    if gets_file and not settings.adopt:
+        _check_use(item, nic)
+
+
+def _nic(found: Found, made: Goal, item: Item, name: str) -> _Nic:
+    """A NIC as it is. Raises FabricError if there is none."""
+    what = item.what if name == item.name else f"{item.what}: {'parent' if item.parent else 'member'} {name}"
+    link = found.links.get(name)
     if link is None:
         raise FabricError(f"{what} does not exist on this host; correct the name")
-    master = link.get("master", "")
-    if item.kind != "vlan" and master and master not in made.old:
-        raise FabricError(f"{what} is a port of {master}; take it from there, or name another NIC")
-    had = any(nic in kept.item.uses() for kept in made.old.values())
-    upon = [name for name in _upon(nic, found.links) if name not in made.old and name not in made.new]
-    for claim in found.claims.get(nic, ()):
-        # A file for whichever NIC there is, as images have it, is nobody's word on one that has no addresses.
-        meant = claim.exact or bool(upon)
-        _check_claim(item, what, claim, made.manager, settings.adopt or had or not meant)
-    if had or (item.kind == "vlan" and made.manager != NETWORKD):
-        return
-    if made.manager != NETWORKMANAGER and nic in found.managed:
+    had = any(name in kept.item.uses() for kept in made.old.values())
+    upon = [other for other in _upon(name, found.links) if other not in made.old and other not in made.new]
+    return _Nic(name, what, link, had, upon)
+
+
+def _check_use(item: Item, nic: _Nic) -> None:
+    """Refuse a NIC with addresses of others, or with devices of others upon it."""
+    spare = [one for one in _in_use(nic.link) if one not in (item.addresses or ())]
+    if spare:
         raise FabricError(
-            f"{what} is NetworkManager's, which would configure it as well; give manager: networkmanager, or tell NetworkManager to leave it unmanaged"
+            f"{nic.what} has the address {spare[0]}, which is not ours; name another NIC, or give adopt: true,"
+            " which takes the address away until it is given back"
         )
-    if item.kind == "vlan" and found.claims.get(nic):
-        return
-    # A parent that no file is for gets one of ours, and systemd-networkd then takes away what it does not say.
-    spare = [one for one in _in_use(link) if one not in (item.addresses or ())]
-    if spare and not settings.adopt:
+    if nic.upon and item.kind != "vlan":
         raise FabricError(
-            f"{what} has the address {spare[0]}, which is not ours; name another NIC, or give adopt: true, which takes the address away until it is given back"
-        )
-    if upon and item.kind != "vlan" and not settings.adopt:
-        raise FabricError(
-            f"{what} carries {upon[0]}, which is not ours; name another NIC, remove that first, or give adopt: true"
+            f"{nic.what} carries {nic.upon[0]}, which is not ours; name another NIC, remove that first, or give adopt: true"
         )
 
 

@@ -129,9 +129,7 @@ def compare(
             continue
         interface = None if name in fresh else interfaces.get(name)
         target = _target(device, old, owner)
-        # An earlier unit may have been about the state alone.
-        first = device.addresses is not None and (old is None or (old.before is None and not old.addresses))
-        if first and interface is not None and _was_there(after, name, owner):
+        if _is_first(device, old) and interface is not None and _was_there(after, name, owner):
             target = target._replace(before=interface.addresses)
         wanted_units[file] = port_unit(name, target)
         wanted = target.wanted(name)
@@ -142,10 +140,10 @@ def compare(
     for file, unit in units.items():
         if file not in wanted_units and _orphaned(unit, found, after, owner, purge):
             wanted_units[file] = None
-            name, old = unit.notes().get("Name", ""), noted(unit)
+            name, before = unit.notes().get("Name", ""), _before(unit)
             interface = interfaces.get(name) if name in _interfaces(after) else None
-            if interface is not None and old is not None and old.before is not None:
-                wanted = _ip.Wanted(name, addresses=old.before)
+            if interface is not None and before is not None:
+                wanted = _ip.Wanted(name, addresses=before)
                 lines += _ip.interface_batch(interface, wanted)
                 diff.device(interface, wanted)
     changes = unit_steps(units, wanted_units, running)
@@ -166,6 +164,17 @@ def _target(device: Device, old: Target | None, owner: str) -> Target:
         old.owner,
         old.before,
     )
+
+
+def _is_first(device: Device, old: Target | None) -> bool:
+    """Whether a device is given addresses for the first time; an earlier unit may have been about the state alone."""
+    return device.addresses is not None and (old is None or (old.before is None and not old.addresses))
+
+
+def _before(unit: Unit) -> tuple[str, ...] | None:
+    """The addresses that a unit notes as those that were there before."""
+    target = noted(unit)
+    return target.before if target else None
 
 
 def _orphaned(unit: Unit, found: Database, after: Database, owner: str, purge: bool) -> bool:

@@ -20,6 +20,8 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mesh import 
 Item = t.Dict[str, t.Any]
 # The ends of a cable, each as host:interface.
 Cable = t.Sequence[str]
+# A host and its NIC.
+End = t.Tuple[str, str]
 
 OFF = "off"
 KINDS = ("tunnel", "link", "endpoint")
@@ -140,16 +142,20 @@ def _tunnel(plan: Item, _cables: t.Sequence[Cable], name: str) -> t.Iterator[tup
 
 def _link(plan: Item, cables: t.Sequence[Cable], name: str) -> t.Iterator[tuple[str, Item]]:
     one, other = _two(plan, "link", name)
-    split = [[tuple(end.split(":", 1)) for end in cable] for cable in cables]
-    by_nic = [cable for cable in split if (one, other) in cable]
-    if by_nic:
-        yield one, {"interface": other}
-        # From the other end of a cable, all packets are for this one; from a switch they are not.
-        for host, interface in by_nic[0] if len(by_nic[0]) == 2 else ():
-            if (host, interface) != (one, other):
-                yield host, {"interface": interface}
-        return
-    between = [cable for cable in split if {one, other} <= {host for host, _nic in cable}]
+    split = [[(host, nic) for host, _colon, nic in (end.partition(":") for end in cable)] for cable in cables]
+    by_nic = next((cable for cable in split if (one, other) in cable), None)
+    for host, nic in _ends_at(by_nic, (one, other)) if by_nic else _ends_between(split, one, other, name):
+        yield host, {"interface": nic}
+
+
+def _ends_at(cable: t.Sequence[End], end: End) -> list[End]:
+    """A NIC, and the other end of its cable: all packets from there are for this one. From a switch they are not."""
+    return [end, *(one for one in cable if one != end)] if len(cable) == 2 else [end]
+
+
+def _ends_between(cables: t.Sequence[t.Sequence[End]], one: str, other: str, name: str) -> list[End]:
+    """Both ends of each cable from host to host."""
+    between = [cable for cable in cables if {one, other} <= {host for host, _nic in cable}]
     direct = [cable for cable in between if len(cable) == 2]
     if between and not direct:
         nics = [f"{host}/{nic}" for host, nic in between[0] if host in (one, other)]
@@ -157,14 +163,12 @@ def _link(plan: Item, cables: t.Sequence[Cable], name: str) -> t.Iterator[tuple[
             f"link={name}: both are plugged into a switch with others; name a NIC, as in link={nics[0]}, or a tunnel."
         )
     if not direct:
-        names = ["/".join(host for host, _nic in cable) for cable in split if len(cable) == 2]
+        names = ["/".join(host for host, _nic in cable) for cable in cables if len(cable) == 2]
         raise ImpairError(
             f"link={name}: there is no cable between {one} and {other}, and no NIC {other} of {one} that has one;"
             f" there are {', '.join(names[:12]) or 'none'}."
         )
-    for cable in direct:
-        for host, interface in cable:
-            yield host, {"interface": interface}
+    return [end for cable in direct for end in cable]
 
 
 def _endpoint(plan: Item, _cables: t.Sequence[Cable], name: str) -> t.Iterator[tuple[str, Item]]:

@@ -40,6 +40,7 @@ LAB, STAND_IN = "lab", "stand-in"
 # Kernel and initramfs lie in it side by side while it boots.
 LAB_MEMORY = "128MiB"
 CONSOLE = "/var/log/libvirt/qemu/{}-console.log"
+_USER = re.compile("[a-z_][a-z0-9_-]{0,31}")
 FORMATS = {".qcow2": "qcow2", ".vmdk": "vmdk", ".img": "raw", ".raw": "raw"}
 
 
@@ -217,29 +218,45 @@ class Guests:
 
     def _texts(self, where: str, options: Item) -> None:
         """What is written into a device's configuration: lines, and never a password in clear."""
-        role, hashed = options["role"], options["password_hash"]
-        lines = [(name, line) for name in ("keys", "config") for line in options[name] or () if line is not INVALID]
-        for name, line in [*lines, ("user", options["user"])]:
-            if not line.isprintable() or name == "user" and not re.fullmatch("[a-z_][a-z0-9_-]{0,31}", line):
-                self.problems.append(
-                    f"{where}.{name} {show(line)} is no {'name of a user' if name == 'user' else 'single line'}; correct it."
-                )
-        if hashed is not None and not re.fullmatch(r"\$6\$\S+" if role == "veos" else r"\$\w+\$\S+", hashed):
-            self.problems.append(f"{where}.password_hash is no hash of crypt(5); make one with: openssl passwd -6.")
+        role = options["role"]
+        for name in ("keys", "config", "user"):
+            self._lines(f"{where}.{name}", name, options[name])
+        self._password(f"{where}.password_hash", role, options["password_hash"])
         for name, roles in (("ospf", ("veos", "chr")), ("bgp", ("veos",)), ("config", ("veos", "chr"))):
             if options[name] and role not in roles:
                 self.problems.append(f"{where}.{name} is for the role {' or '.join(roles)}; leave it out with {role}.")
-        if hashed is not None and role == "chr":
+        self._extra_disks(f"{where}.extra_disks", role, options["extra_disks"] or ())
+
+    def _lines(self, place: str, name: str, given: t.Any) -> None:
+        """Single lines; the user's name is a name, too."""
+        for line in [given] if name == "user" else given or ():
+            if line is INVALID:
+                continue
+            if not line.isprintable() or name == "user" and not _USER.fullmatch(line):
+                kind = "name of a user" if name == "user" else "single line"
+                self.problems.append(f"{place} {show(line)} is no {kind}; correct it.")
+
+    def _password(self, place: str, role: str, hashed: str | None) -> None:
+        """A hash, for a role that takes one."""
+        if hashed is None:
+            return
+        if not re.fullmatch(r"\$6\$\S+" if role == "veos" else r"\$\w+\$\S+", hashed):
+            self.problems.append(f"{place} is no hash of crypt(5); make one with: openssl passwd -6.")
+        if role == "chr":
             self.problems.append(
-                f"{where}.password_hash is not for chr, which takes none; give the role's variable chr_guest_password."
+                f"{place} is not for chr, which takes none; give the role's variable chr_guest_password."
             )
-        for name, path in [("extra_disks", path) for path in options["extra_disks"] or () if path is not INVALID]:
+
+    def _extra_disks(self, place: str, role: str, paths: t.Sequence[t.Any]) -> None:
+        for path in paths:
+            if path is INVALID:
+                continue
             if role != "veos" or not path.startswith("/") or not path.endswith(tuple(FORMATS)):
                 self.problems.append(
-                    f"{where}.{name} {show(path)} must be the absolute path of an image for the role veos, ending in {', '.join(FORMATS)}."
+                    f"{place} {show(path)} must be the absolute path of an image for the role veos, ending in {', '.join(FORMATS)}."
                 )
-        if len(options["extra_disks"] or ()) > 2:
-            self.problems.append(f"{where}.extra_disks has more than the 2 that IDE has room for; remove some.")
+        if len(paths) > 2:
+            self.problems.append(f"{place} has more than the 2 that IDE has room for; remove some.")
 
     def _nics(self, endpoint: Endpoint, where: str, options: Item) -> list[Nic]:
         addressed, segment = self.values.addressed[endpoint.id], self.values.segments[endpoint.segment]
@@ -289,25 +306,14 @@ class Guests:
         address = read_address(item["address"], f"{place}.address", self.problems)
         if len(segments) < len(names) or INVALID in (mac, address) or item["native"] and native is None:
             return None
-        mac = mac or addresses.derived_mac(self.values.intent, f"{endpoint.identity}/{number}")
         who = f"{endpoint.id} (guest.nics[{number - 1}])"
-        other = self.macs.setdefault(mac, who)
-        if other != who:
-            self.problems.append(f"{other} and {who} both have the MAC address {mac}; give one of them another mac.")
-        pairs: list[Pair] = []
+        mac = self._mac(mac or addresses.derived_mac(self.values.intent, f"{endpoint.identity}/{number}"), who)
         if item["trunks"]:
-            if address or native and native not in segments:
-                self.problems.append(f"{place}: a trunk has no address, and its native segment is one of its trunks.")
-                return None
-            if not self._trunk(place, segments):
-                return None
+            pairs = self._of_trunk(place, segments, native, address)
         else:
-            self._untagged(f"{place}.segment", segments[0])
-            if address:
-                pair = self._address(f"{place}.address", segments[0], address, who)
-                if pair is None:
-                    return None
-                pairs.append(pair)
+            pairs = self._of_access(place, segments[0], address, who)
+        if pairs is None:
+            return None
         return Nic(
             None if item["trunks"] else segments[0],
             tuple(segments) if item["trunks"] else (),
@@ -318,6 +324,32 @@ class Guests:
             [],
             min((self.values.mtus[segment.name].value for segment in segments), key=lambda value: value or 0),
         )
+
+    def _mac(self, mac: str, who: str) -> str:
+        """The MAC address, noted as that of one NIC."""
+        other = self.macs.setdefault(mac, who)
+        if other != who:
+            self.problems.append(f"{other} and {who} both have the MAC address {mac}; give one of them another mac.")
+        return mac
+
+    def _of_access(
+        self, place: str, segment: Segment, address: addresses.Address | None, who: str
+    ) -> list[Pair] | None:
+        """The addresses of an access port; None if what is given is wrong."""
+        self._untagged(f"{place}.segment", segment)
+        if not address:
+            return []
+        pair = self._address(f"{place}.address", segment, address, who)
+        return None if pair is None else [pair]
+
+    def _of_trunk(
+        self, place: str, segments: list[Segment], native: Segment | None, address: addresses.Address | None
+    ) -> list[Pair] | None:
+        """A trunk has no address; None if it cannot be as it is given."""
+        if address or native and native not in segments:
+            self.problems.append(f"{place}: a trunk has no address, and its native segment is one of its trunks.")
+            return None
+        return [] if self._trunk(place, segments) else None
 
     def _trunk(self, place: str, segments: list[Segment]) -> bool:
         """Whether one port can carry the segments of a trunk."""

@@ -118,29 +118,8 @@ def _addresses(end: End) -> list[str]:
 
 def _router(routers: Routers, router: Router, table: list[Item]) -> Item:
     loopbacks = [f"{address}/{address.max_prefixlen}" for address in (router.loopback, router.loopback6) if address]
-    interfaces: list[Item] = []
-    if not router.kvm:
-        # A KVM host's ports are Open vSwitch's, and made with its bridges.
-        interfaces = [{"name": router.loopback_port, "addresses": loopbacks}]
-        # The card of VLANs is up, and its MTU lets all of them pass.
-        cards = {
-            end.vlan[0]: max(one.mtu for one in router.ends if one.vlan and one.vlan[0] == end.vlan[0])
-            for end in router.ends
-            if end.vlan
-        }
-        plain = {end.port for end in router.ends}
-        interfaces += [{"name": card, "mtu": mtu, "up": True} for card, mtu in cards.items() if card not in plain]
-        interfaces += [
-            {
-                "name": end.port,
-                **({"parent": end.vlan[0], "vlan": end.vlan[1]} if end.vlan else {}),
-                "addresses": _addresses(end),
-                "mtu": end.mtu,
-                "up": True,
-            }
-            # Cards before what is on them.
-            for end in sorted(router.ends, key=lambda end: bool(end.vlan))
-        ]
+    # A KVM host's ports are Open vSwitch's, and made with its bridges.
+    own = [] if router.kvm else [{"name": router.loopback_port, "addresses": loopbacks}, *_interfaces(router)]
     return {
         "managed": router.managed,
         "kvm": router.kvm,
@@ -149,7 +128,7 @@ def _router(routers: Routers, router: Router, table: list[Item]) -> Item:
         "loopback": str(router.loopback) if router.loopback else None,
         "loopback6": str(router.loopback6) if router.loopback6 else None,
         "areas": router.areas,
-        "interfaces": interfaces,
+        "interfaces": own,
         "ospf": _ospf(routers, router),
         "bgp": _bgp(routers, router) if router.bgp else {},
         "static": [
@@ -161,6 +140,28 @@ def _router(routers: Routers, router: Router, table: list[Item]) -> Item:
         "networks": [str(net) for net in router.bgp.networks] if router.bgp else [],
         "sessions": [_peering(routers, one) for one in routers.peerings if one.router == router.name],
     }
+
+
+def _interfaces(router: Router) -> list[Item]:
+    """The options of ip_interface for the ends of links, cards before what is on them."""
+    # The card of VLANs is up, and its MTU lets all of them pass.
+    cards: dict[str, int] = {}
+    for end in router.ends:
+        if end.vlan:
+            cards[end.vlan[0]] = max(end.mtu, cards.get(end.vlan[0], 0))
+    plain = {end.port for end in router.ends}
+    carriers = [{"name": card, "mtu": mtu, "up": True} for card, mtu in cards.items() if card not in plain]
+    ends = [
+        {
+            "name": end.port,
+            **({"parent": end.vlan[0], "vlan": end.vlan[1]} if end.vlan else {}),
+            "addresses": _addresses(end),
+            "mtu": end.mtu,
+            "up": True,
+        }
+        for end in sorted(router.ends, key=lambda end: bool(end.vlan))
+    ]
+    return [*carriers, *ends]
 
 
 def _sysctls(router: Router) -> Item:
