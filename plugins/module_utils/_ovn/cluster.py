@@ -114,7 +114,7 @@ def declared(cluster: Row, ssl: dict[str, str] | None) -> Wanted | None:
     members = tuple(dict.fromkeys(_checked(one, "cluster.members") for one in cluster.get("members") or ()))
     if len(members) not in _SIZES:
         raise FabricError(
-            f"cluster.members has {len(members)} addresses; give three or five, as two outlive the loss of none, and four of no more than three"
+            f"cluster.members has {len(members)} addresses; give three or five: two survive the loss of none, and four only that of one, as three do"
         )
     if address not in members:
         raise FabricError(
