@@ -40,4 +40,5 @@ def _seen(variables: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         "others": variables.get("drift_others") or {},
         "failed": variables.get("drift_failed") or [],
         "made": {name: result for name, result in made.items() if isinstance(result, dict)},
+        "members": variables.get("ovn_central_members") or {},
     }

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: ovn_database
-short_description: Manage where OVN's databases listen, their TLS, and the cluster they are in
+short_description: Manage where OVN's databases listen, their TLS, their cluster, and backups
 version_added: 0.1.0
 author:
   - The overloom.fabric authors (@overloom)
@@ -28,6 +28,13 @@ options:
     elements: str
   southbound:
     description: Where the southbound database listens besides, such as V(ptcp:6642:192.0.2.1) or V(pssl:6642).
+    type: list
+    elements: str
+  southbound_rbac:
+    description:
+      - Where the southbound database listens for chassis alone, such as V(pssl:16642), with the role C(ovn-controller) of OVN (RBAC). Whoever comes there may
+        write what a chassis has to write, and of the rows of chassis those alone whose name is the common name (CN) of the certificate.
+      - It is known by the certificate who comes, so it listens by TLS. C(ovn-northd) of a cluster needs a listener without a role, as O(southbound) has them.
     type: list
     elements: str
   inactivity_probe:
@@ -76,6 +83,23 @@ options:
         description: Remove servers from the cluster that are not in O(cluster.members). It is refused where those that stay would be no quorum.
         type: bool
         default: false
+  backup:
+    description:
+      - File on this host into which the northbound database is written, as C(ovsdb-client backup) does, with the mode 0600. It takes a task of its own.
+      - A file that has the same already is left, whatever OVN has noted of its progress since. A file that is no such backup is refused.
+      - The southbound database is none of it, as C(ovn-northd) makes it from the northbound one.
+    type: path
+  restore:
+    description:
+      - File on this host whose rows the northbound database shall have instead of its own, as C(ovsdb-client restore) does in one transaction; in a
+        cluster for all members. It takes a task of its own. Listeners and TLS files are rows, too, so declare them after it.
+      - The file is from O(backup), or a copy of the file of a database that stands alone. It is refused with a schema of another version.
+      - OVN makes everything anew that comes of the rows, so traffic halts for moments.
+    type: path
+  force:
+    description: Let O(restore) replace the rows of a database that has any.
+    type: bool
+    default: false
   state:
     description:
       - With V(absent), listeners and TLS settings of this owner go. Databases and services stay, and so does a cluster, which an empty
@@ -133,6 +157,19 @@ EXAMPLES = r"""
   overloom.fabric.ovn_database:
     cluster: {}
 
+- name: Chassis write their own rows alone
+  overloom.fabric.ovn_database:
+    southbound_rbac: ["pssl:16642"]
+
+- name: Keep the northbound database
+  overloom.fabric.ovn_database:
+    backup: /var/backups/ovnnb.db
+
+- name: Bring it back
+  overloom.fabric.ovn_database:
+    restore: /var/backups/ovnnb.db
+    force: true
+
 - name: The local sockets alone
   overloom.fabric.ovn_database:
     state: absent
@@ -142,16 +179,24 @@ RETURN = r"""
 cluster:
   description:
     - What each database is. C(model) is V(standalone) or V(clustered). A member of a cluster has C(status), C(role), C(leader), C(address), C(term), the number
-      of changes that are C(uncommitted), and C(servers), each with whether it is C(connected) to this one.
+      of changes that are C(uncommitted), and C(servers), each with whether it is C(connected) to this one. The leader knows how many changes each is
+      C(behind).
     - In check mode, as they were found.
   returned: with cluster
   type: dict
   sample: {northbound: {model: clustered, role: follower, leader: "tcp:192.0.2.1:6643"}}
 databases:
   description: The listeners of each database of which something is declared, by target, and its TLS. In check mode, as they were found.
-  returned: without cluster
+  returned: without cluster, backup and restore
   type: dict
-  sample: {southbound: {listeners: {"ptcp:6642:192.0.2.1": {inactivity_probe: null, owner: overloom.fabric}}, ssl: null}}
+  sample: {southbound: {listeners: {"ptcp:6642:192.0.2.1": {inactivity_probe: null, owner: overloom.fabric, role: null}}, ssl: null}}
+snapshot:
+  description:
+    - The C(version) of the northbound database's schema, and how many C(rows) it has by somebody's intent.
+    - In check mode, as they were found.
+  returned: with backup or restore
+  type: dict
+  sample: {version: 7.0.0, rows: 42}
 commands:
   description: The commands that were executed, or would be in check mode, in order.
   returned: always
@@ -166,7 +211,7 @@ spawned:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.overloom.fabric.plugins.module_utils._ovn import cluster
+from ansible_collections.overloom.fabric.plugins.module_utils._ovn import cluster, snapshot
 from ansible_collections.overloom.fabric.plugins.module_utils._ovn.listeners import listeners_argument_spec, run
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import owner_argument_spec
 
@@ -177,11 +222,14 @@ def main() -> None:
         argument_spec={
             **listeners_argument_spec(),
             "cluster": cluster.cluster_argument_spec(),
+            **snapshot.snapshot_argument_spec(),
             **{name: owner_argument_spec()[name] for name in ("owner", "adopt")},
             "timeout": {"type": "int", "default": 60},
         },
         supports_check_mode=True,
     )
+    if module.params["backup"] or module.params["restore"]:
+        snapshot.run(module)
     if module.params["cluster"] is not None and module.params["state"] == "present":
         cluster.run(module)
     run(module)

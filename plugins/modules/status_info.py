@@ -132,7 +132,8 @@ tables:
   sample: [{netns: edge, family: inet, name: edge, owner: myfabric, running: true, as_loaded: true}]
 ovn:
   description: The C(chassis) and C(bindings) that M(overloom.fabric.ovn_info) returns, the number of the last change (C(nb_cfg)),
-    and whether the host's C(ovn-northd) runs (C(northd)).
+    whether the host's C(ovn-northd) runs (C(northd)), and what M(overloom.fabric.ovn_info) returns as C(cluster). A database without a leader, or without
+    one of its members, is given ten seconds to find them.
   returned: with O(ovn), when the southbound database answers
   type: dict
 policies:

@@ -193,6 +193,47 @@ def test_a_chassis_finds_its_database_by_tls(host: Host) -> None:
     host.run(["rm", "-r", "/etc/ovn-test"])
 
 
+def test_a_chassis_with_another_hosts_certificate_writes_nothing(host: Host) -> None:
+    folder, before = "/etc/ovn-test", ids(host)
+    host.run(["mkdir", "-p", folder])
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    for name in ("ca", "kvm9", "kvm1"):
+        signed = [] if name == "ca" else ["-CA", f"{folder}/ca.pem", "-CAkey", f"{folder}/ca.key"]
+        host.run(
+            [*made, "-subj", f"/CN={name}", "-keyout", f"{folder}/{name}.key", "-out", f"{folder}/{name}.pem", *signed]
+        )
+
+    def files(name: str) -> dict[str, str]:
+        return {
+            "private_key": f"{folder}/{name}.key",
+            "certificate": f"{folder}/{name}.pem",
+            "ca_cert": f"{folder}/ca.pem",
+        }
+
+    def said() -> str:
+        return host.run(["cat", "/var/log/ovn/ovn-controller.log"], ok=None)
+
+    ovn.start(host)
+    listens = host.apply("ovn_database", {"southbound_rbac": ["pssl:16642:127.0.0.1"], "ssl": files("kvm9")})
+    told = listens["databases"]["southbound"]["listeners"]["pssl:16642:127.0.0.1"]
+    assert told == {"inactivity_probe": None, "owner": "overloom.fabric", "role": "ovn-controller"}
+    host.run(["rm", "-f", "/var/log/ovn/ovn-controller.log"])
+    host.apply("ovn_chassis", {**CHASSIS, "remotes": ["ssl:127.0.0.1:16642"], "ssl": files("kvm9")})
+    host.run(["systemctl", "enable", "--now", "--quiet", "ovn-host"])
+    refused = r"RBAC rules for client \"kvm9\" role \"ovn-controller\" prohibit row insertion into table"
+    ovn.wait_for(lambda: refused in said(), "the chassis of another name is not refused", look=said)
+    assert chassis(host) == []
+    # The same with its own certificate, which a connection that stands does not ask for again.
+    host.apply("ovn_chassis", {**CHASSIS, "remotes": ["ssl:127.0.0.1:16642"], "ssl": files("kvm1")})
+    host.run(["systemctl", "restart", "ovn-controller"])
+    ovn.wait_for(lambda: chassis(host) == ["kvm1"], "the chassis does not come with its own certificate", look=said)
+    # It goes as it came, and takes its row along.
+    host.apply("ovn_chassis", {"state": "absent"})
+    assert chassis(host) == [] and ids(host) == before
+    host.apply("ovn_database", {"state": "absent"})
+    host.run(["rm", "-r", folder])
+
+
 def test_a_chassis_of_others_is_not_touched(host: Host) -> None:
     host.run(["ovs-vsctl", "set", "Open_vSwitch", ".", "external_ids:ovn-remote=tcp:192.0.2.9:6642"])
     before = ids(host)

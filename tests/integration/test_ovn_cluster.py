@@ -216,5 +216,14 @@ def test_members_northd_and_clients_meet_by_tls(fresh: Hosts) -> None:
     words = ["ovn-nbctl", "--timeout=10", "--no-leader-only", "--bare", "--columns=name"]
     asked = ["list", "Logical_Switch"]
     assert fresh[0].run([*words, *keys, "--db=ssl:192.0.2.2:6641", *asked]).split() == ["secret"]
+    # Backed up by one member, and restored by another, whichever of them leads.
+    file = "/etc/ovn-test/nb.db"
+    fresh[2].apply("ovn_database", {"backup": file})
+    fresh[1].write(file, fresh[2].run(["cat", file]))
+    add(fresh[0], "lost")
+    more = fresh[1].module("ovn_database", {"restore": file}, ok=False)
+    assert "restore: the database has 2 rows, which would be replaced by the 1 of" in more["msg"]
+    fresh[1].apply("ovn_database", {"restore": file, "force": True})
+    ovn.wait_for(lambda: all(switches(host) == ["secret"] for host in fresh), "a member has other rows")
     assert "0.0.0.0:6641" in fresh[1].run(["ss", "-tln"]) and ":6641" in fresh[0].run(["ss", "-tln"])
     fresh[0].run([*words, "--db=tcp:192.0.2.2:6641", *asked], ok=False)

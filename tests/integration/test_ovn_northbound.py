@@ -388,3 +388,55 @@ def test_random_intents_are_in_the_database_as_foretold_once_and_leave_it_as_it_
     assert host.apply("ovn_northbound", {**lists, "wait_for": "sb"})["changed"]
     assert host.apply("ovn_northbound", {**GONE, "wait_for": "sb"})["changed"]
     assert ovn.dump(host) == before
+
+
+def test_a_backup_is_restored_with_all_rows_and_what_would_be_lost_is_refused(host: Host) -> None:
+    path = "/var/backups/overloom-test/nb.db"
+    back = {"restore": path}
+    assert f"restore: there is no file {path}" in host.module("ovn_database", back, ok=False)["msg"]
+    host.module("ovn_northbound", BLUE)
+    done = host.apply("ovn_database", {"backup": path})
+    assert done["snapshot"]["rows"] > 30 and host.run(["stat", "-c", "%a", path]).strip() == "600"
+    # What OVN notes of its progress is no change.
+    host.run(["ovn-nbctl", "--timeout=60", "--wait=sb", "sync"])
+    assert not host.module("ovn_database", {"backup": path})["changed"]
+    host.run(["chmod", "0644", path])
+    assert host.apply("ovn_database", {"backup": path})["changed"]
+    assert not host.module("ovn_database", back)["changed"]
+    wanted = _held(host)
+
+    host.module("ovn_northbound", GONE)
+    host.run(["ovn-nbctl", "ls-add", "later"])
+    refused = host.module("ovn_database", back, ok=False)
+    assert "rows, which would be replaced by the" in refused["msg"] and "later" in host.run(["ovn-nbctl", "ls-list"])
+    done = host.apply("ovn_database", {**back, "force": True})
+    assert _held(host) == wanted and "< /var/backups/overloom-test/nb.db" in done["commands"][0]
+    assert not host.module("ovn_northbound", BLUE, check=True)["changed"]
+    # northd takes them for new ones, and knows all of them.
+    host.run(["ovn-nbctl", "--timeout=60", "--wait=sb", "sync"])
+    assert "later" not in host.run(["ovn-sbctl", "--columns=external_ids", "list", "Datapath_Binding"])
+    assert "blue" in host.run(["ovn-sbctl", "--columns=external_ids", "list", "Datapath_Binding"])
+
+    host.write("/var/backups/overloom-test/text", "not mine\n")
+    for option, file, said in (
+        ("restore", "/var/lib/ovn/ovnsb_db.db", "is the database OVN_Southbound, and not a backup of OVN_Northbound"),
+        ("restore", "/var/backups/overloom-test/text", "is no database, and not a backup of OVN_Northbound"),
+        ("backup", "/var/backups/overloom-test/text", "is no database, and not a backup of OVN_Northbound"),
+        ("backup", "nb.db", "nb.db is a relative path"),
+    ):
+        assert said in host.module("ovn_database", {option: file}, ok=False)["msg"]
+    assert host.run(["cat", "/var/backups/overloom-test/text"]) == "not mine\n"
+    schema = host.run(["cat", "/usr/share/ovn/ovn-nb.ovsschema"])
+    host.write("/tmp/old.ovsschema", schema.replace('"version": "7.0.0"', '"version": "6.9.9"'))
+    host.run(["ovsdb-tool", "create", "/var/backups/overloom-test/old", "/tmp/old.ovsschema"])
+    old = {"restore": "/var/backups/overloom-test/old", "force": True}
+    told = host.module("ovn_database", old, ok=False)["msg"]
+    assert "has the schema 6.9.9, and the database 7.0.0; convert a copy" in told and _held(host) == wanted
+    both = host.module("ovn_database", {"backup": path, "southbound": []}, ok=False)
+    assert "backup and southbound are given in one task" in both["msg"]
+    host.run(["rm", "-r", "/var/backups/overloom-test", "/tmp/old.ovsschema"])
+
+
+def _held(host: Host) -> dict[str, t.Any]:
+    """The objects of all owners."""
+    return t.cast("dict[str, t.Any]", host.module("ovn_info", {"gather": ["northbound"]})["northbound"])

@@ -24,6 +24,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovn.raft import (
     answers,
     count_rows,
     read_status,
+    settled,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import Caller, in_words, may_change
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
@@ -50,7 +51,6 @@ _SIZES = (3, 5)
 _LINE = re.compile(r"\s*OVN_CTL_OPTS=(.*)")
 _MARK = re.compile(r"# The cluster in OVN_CTL_OPTS belongs to (\S+), by overloom\.fabric\.")
 _OURS = re.compile(r"--(db-(nb|sb)-(cluster-.+|create-insecure-remote|addr)|ovn-(nb|sb)-db-ssl-.+|ovn-northd-ssl-.+)")
-_MEMBER = "cluster member"
 _UNIT_FOLDERS = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
 # Seconds after which a cluster has a leader, if most of its servers can be reached: several elections.
 _ELECTED = 20
@@ -270,11 +270,6 @@ class Kick(t.NamedTuple):
             time.sleep(0.3)
 
 
-def settled(row: Row) -> bool:
-    """Whether a database is a member of a cluster that has a leader."""
-    return row["model"] == "clustered" and row["status"] == _MEMBER and bool(row["leader"])
-
-
 def addresses(row: Row) -> list[str]:
     """The servers of a cluster."""
     return [server["address"] for server in row.get("servers", ())]
@@ -463,7 +458,7 @@ def run(module: Module) -> None:
     try:
         ssl = {name: path for name, path in (params["ssl"] or {}).items() if path}
         wanted = declared(params["cluster"] or {}, ssl)
-        if any(params[base.name] is not None for base in BASES):
+        if any(params[name] is not None for name in ("northbound", "southbound", "southbound_rbac")):
             raise FabricError(
                 "cluster and listeners are declared in one task; give northbound and southbound in a task after it, as they are in the cluster's databases"
             )

@@ -14,10 +14,12 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovn.client import
 from ansible_collections.overloom.fabric.plugins.module_utils._ovn.compare import owner_of, view
 from ansible_collections.overloom.fabric.plugins.module_utils._ovn.database import Tables, read_tables
 from ansible_collections.overloom.fabric.plugins.module_utils._ovn.info import Row, southbound
-from ansible_collections.overloom.fabric.plugins.module_utils._ovn.raft import BASES, Base, count_rows, read_status
+from ansible_collections.overloom.fabric.plugins.module_utils._ovn.raft import BASES, count_rows, members
 from ansible_collections.overloom.fabric.plugins.module_utils._ovn.tables import ROOTS
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Module, Runner
 
+# Seconds in which a member that is only just behind comes after.
+_PATIENCE = 2
 _PARTS = ("chassis", "bindings", "progress", "northbound", "cluster")
 
 
@@ -42,10 +44,13 @@ def told(seen: Row, gather: t.Container[str]) -> Row:
     return {name: part for name, part in parts.items() if name in gather}
 
 
-def _member(runner: Runner, base: Base) -> Row:
-    """What a database is; of one that stands alone, how many rows it has by somebody's intent."""
-    row = read_status(runner, base)
-    return {**row, "rows": count_rows(runner, base)} if row["model"] == "standalone" else row
+def _cluster(runner: Runner) -> Row:
+    """What each database is; of one that stands alone, how many rows it has by somebody's intent."""
+    rows = members(runner, _PATIENCE)
+    for base in BASES:
+        if rows[base.name]["model"] == "standalone":
+            rows[base.name]["rows"] = count_rows(runner, base)
+    return rows
 
 
 def northbound(tables: Tables, owner: str | None) -> Row:
@@ -67,7 +72,7 @@ def run(module: Module) -> None:
     result: Row = {}
     try:
         if "cluster" in gather:
-            result["cluster"] = {base.name: _member(runner, base) for base in BASES}
+            result["cluster"] = _cluster(runner)
         if set(gather) & set(_PARTS[:3]):
             result.update(told(southbound(runner, begin("ovn-sbctl", params)), gather))
         if "northbound" in gather:

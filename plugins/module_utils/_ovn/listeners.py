@@ -29,6 +29,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import 
 
 Row = t.Dict[str, t.Any]
 _PORTS = {"northbound": 6641, "southbound": 6642}
+_ROLE = {"northbound": (), "southbound": ("role",)}
 _FILES = ("private_key", "certificate", "ca_cert")
 # Seconds that a server may take until it listens.
 _LONGEST = 15
@@ -42,6 +43,8 @@ class Base(t.NamedTuple):
     program: str
 
 
+# What a client may write, without a role and with that of a chassis (ovn-sb(5), Connection).
+_ALL, _CHASSIS = "", "ovn-controller"
 # The one row of a table that has one. Its UUID will not do: in a database that is new, the client tells that of a row that it would make itself.
 ROOT = "."
 BASES = (Base("northbound", "NB_Global", "ovn-nbctl"), Base("southbound", "SB_Global", "ovn-sbctl"))
@@ -58,35 +61,57 @@ Found = t.Dict[str, Held]
 
 
 class Wanted(t.NamedTuple):
-    """What is declared of one database; None: left as it is."""
+    """What is declared of one database. targets: where it listens, each with the role of its clients (RBAC); roles: those of which something is
+    declared; ssl: None for left as it is.
+    """
 
-    targets: tuple[str, ...] | None
+    targets: dict[str, str]
+    roles: tuple[str, ...]
     ssl: dict[str, str] | None
 
 
 def listeners_argument_spec() -> dict[str, t.Any]:
     """The options of the module's own."""
     return {
-        **{base.name: {"type": "list", "elements": "str"} for base in BASES},
+        **{name: {"type": "list", "elements": "str"} for name in ("northbound", "southbound", "southbound_rbac")},
         "inactivity_probe": {"type": "int"},
         "ssl": {"type": "dict", "options": {name: {"type": "path", "no_log": False} for name in _FILES}},
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     }
 
 
-def _checked(targets: t.Iterable[str], where: str) -> tuple[str, ...]:
+def _checked(targets: t.Iterable[str], where: str) -> None:
     for target in targets:
         if not re.fullmatch(r"p(tcp|ssl):([0-9]{1,5})?(:([0-9.]+|\[[0-9A-Fa-f:.]+\]))?", target):
+            port = _PORTS[where.partition("_")[0]]
             raise FabricError(
-                f"{where} holds {target!r}; give where the server listens, such as ptcp:{_PORTS[where]}:192.0.2.1 or pssl:{_PORTS[where]}"
+                f"{where} holds {target!r}; give where the server listens, such as ptcp:{port}:192.0.2.1 or pssl:{port}"
             )
-    return tuple(dict.fromkeys(targets))
+
+
+def _targets(base: Base, params: t.Mapping[str, t.Any]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Where a database is declared to listen, with the role of its clients, and the roles of which something is declared. Raises FabricError."""
+    options = {base.name: _ALL, **({f"{base.name}_rbac": _CHASSIS} if base.name == "southbound" else {})}
+    targets: dict[str, str] = {}
+    for option, role in options.items():
+        given = params[option] or ()
+        _checked(given, option)
+        for target in given:
+            if role and not target.startswith("pssl:"):
+                raise FabricError(
+                    f"{option} holds {target}; a chassis is known by its certificate, so give where the server listens by TLS, such as pssl:16642"
+                )
+            if targets.setdefault(target, role) != role:
+                raise FabricError(
+                    f"{option} and {base.name} both hold {target}; a client there has one role, so give it once"
+                )
+    return targets, tuple(role for option, role in options.items() if params[option] is not None)
 
 
 def declared(params: t.Mapping[str, t.Any]) -> dict[str, Wanted]:
     """What is declared of each database. Raises FabricError."""
     if params["state"] == "absent":
-        return {base.name: Wanted((), {}) for base in BASES}
+        return {base.name: Wanted({}, (_ALL, _CHASSIS), {}) for base in BASES}
     ssl = params["ssl"]
     if ssl is not None:
         ssl = {name: path for name, path in ssl.items() if path}
@@ -95,18 +120,14 @@ def declared(params: t.Mapping[str, t.Any]) -> dict[str, Wanted]:
             raise FabricError(
                 f"ssl: {' and '.join(lacking)} is missing; give all of {', '.join(_FILES)}, or an empty map"
             )
-    wanted = {}
-    for base in BASES:
-        targets = params[base.name]
-        wanted[base.name] = Wanted(None if targets is None else _checked(targets, base.name), ssl)
-    return wanted
+    return {base.name: Wanted(*_targets(base, params), ssl) for base in BASES}
 
 
 def read(runner: Runner, wanted: t.Mapping[str, Wanted], timeout: int) -> Found:
     """The listeners and TLS of the databases of which something is declared, one process each."""
     found = {}
     for base in BASES:
-        if wanted[base.name] != Wanted(None, None):
+        if wanted[base.name].roles or wanted[base.name].ssl is not None:
             found[base.name] = _read(runner, base, timeout)
     return found
 
@@ -114,7 +135,8 @@ def read(runner: Runner, wanted: t.Mapping[str, Wanted], timeout: int) -> Found:
 def _read(runner: Runner, base: Base, timeout: int) -> Held:
     tables = {
         base.table: ("_uuid",),
-        "Connection": ("_uuid", "target", "inactivity_probe", "external_ids", "status"),
+        # Of the northbound database, clients have no roles.
+        "Connection": ("_uuid", "target", "inactivity_probe", "external_ids", "status", *_ROLE[base.name]),
         "SSL": ("_uuid", *_FILES, "external_ids"),
     }
     rows = rows_of(runner(asked(begin(base.program, {"timeout": timeout}), tables)), tables)
@@ -138,44 +160,47 @@ def compare(found: Found, wanted: t.Mapping[str, Wanted], probe: int | None, cal
         if held is None:
             continue
         words = [
-            *_connections(base, held, wanted[base.name].targets, probe, caller),
+            *_connections(base, held, wanted[base.name], probe, caller),
             *_ssl(base, held, wanted[base.name].ssl, caller),
         ]
         if words:
             call = begin(base.program, {"timeout": timeout})
             steps.append(Step((*call, *words)))
             before[base.name] = _shown(held)
-            after[base.name] = _foretold(held, wanted[base.name], probe, caller)
+            after[base.name] = _foretold(base, held, wanted[base.name], probe, caller)
     return Change(list(steps), before, after)
 
 
-def _connections(
-    base: Base, held: Held, targets: tuple[str, ...] | None, probe: int | None, caller: Caller
-) -> list[str]:
-    if targets is None:
-        return []
+def _role(row: Row) -> str:
+    return t.cast(str, row.get("role") or _ALL)
+
+
+def _connections(base: Base, held: Held, wanted: Wanted, probe: int | None, caller: Caller) -> list[str]:
     words: list[str] = []
-    for number, target in enumerate(targets):
+    for number, (target, role) in enumerate(wanted.targets.items()):
         row = held.connections.get(target)
-        probing = [] if probe is None else [f"inactivity_probe={probe}"]
         marked = f"external_ids:{OVS_OWNER}={quote(caller.owner)}"
+        cells = [] if probe is None or (row and row["inactivity_probe"] == probe) else [f"inactivity_probe={probe}"]
+        cells += [] if role == (_role(row) if row else _ALL) else [f"role={quote(role)}"]
         if row is None:
             ref = f"@listener{number + 1}"
-            words += ["--", f"--id={ref}", "create", "Connection", f"target={quote(target)}", *probing, marked]
+            words += ["--", f"--id={ref}", "create", "Connection", f"target={quote(target)}", *cells, marked]
             words += ["--", "add", base.table, ROOT, "connections", ref]
             continue
         # Who made it keeps it: it listens already.
-        if probe is not None and row["inactivity_probe"] != probe:
-            may_change(f"{base.name}: {target}", _owner(row), caller, "its inactivity_probe would be changed")
-            words += ["--", "set", "Connection", row["_uuid"], *probing]
+        if cells:
+            changed = " and ".join(cell.partition("=")[0] for cell in cells)
+            may_change(f"{base.name}: {target}", _owner(row), caller, f"its {changed} would be changed")
+            words += ["--", "set", "Connection", row["_uuid"], *cells]
         if caller.adopt and _owner(row) != caller.owner:
             words += ["--", "set", "Connection", row["_uuid"], marked]
-    gone = [
-        row["_uuid"]
-        for target, row in sorted(held.connections.items())
-        if target not in targets and _owner(row) == caller.owner
-    ]
+    gone = [row["_uuid"] for _target, row in sorted(held.connections.items()) if _goes(row, wanted, caller)]
     return words + (["--", "remove", base.table, ROOT, "connections", *gone] if gone else [])
+
+
+def _goes(row: Row, wanted: Wanted, caller: Caller) -> bool:
+    """Whether a listener of ours is declared no more."""
+    return row["target"] not in wanted.targets and _owner(row) == caller.owner and _role(row) in wanted.roles
 
 
 def _ssl(base: Base, held: Held, ssl: dict[str, str] | None, caller: Caller) -> list[str]:
@@ -198,27 +223,28 @@ def _ssl(base: Base, held: Held, ssl: dict[str, str] | None, caller: Caller) -> 
 
 def _shown(held: Held) -> Row:
     return {
-        "listeners": {
-            target: {"inactivity_probe": row["inactivity_probe"], "owner": _owner(row)}
-            for target, row in sorted(held.connections.items())
-        },
+        "listeners": {target: _listener(row) for target, row in sorted(held.connections.items())},
         "ssl": {name: held.ssl[name] for name in _FILES} if held.ssl else None,
     }
 
 
-def _foretold(held: Held, wanted: Wanted, probe: int | None, caller: Caller) -> Row:
+def _listener(row: Row) -> Row:
+    role = {"role": row["role"] or None} if "role" in row else {}
+    return {"inactivity_probe": row["inactivity_probe"], "owner": _owner(row), **role}
+
+
+def _foretold(base: Base, held: Held, wanted: Wanted, probe: int | None, caller: Caller) -> Row:
     """As _shown, after the steps."""
     shown = _shown(held)
     listeners = shown["listeners"]
-    if wanted.targets is not None:
-        shown["listeners"] = {
-            target: row for target, row in listeners.items() if target in wanted.targets or row["owner"] != caller.owner
-        }
-        for target in wanted.targets:
-            row = dict(listeners.get(target, {"inactivity_probe": None, "owner": caller.owner}))
-            row["inactivity_probe"] = row["inactivity_probe"] if probe is None else probe
-            row["owner"] = caller.owner if caller.adopt else row["owner"]
-            shown["listeners"][target] = row
+    shown["listeners"] = {
+        target: listeners[target] for target, row in sorted(held.connections.items()) if not _goes(row, wanted, caller)
+    }
+    for target, role in wanted.targets.items():
+        row = dict(listeners.get(target, {"inactivity_probe": None, "owner": caller.owner}))
+        row["inactivity_probe"] = row["inactivity_probe"] if probe is None else probe
+        row["owner"] = caller.owner if caller.adopt else row["owner"]
+        shown["listeners"][target] = {**row, **dict.fromkeys(_ROLE[base.name], role or None)}
     if wanted.ssl is not None and (wanted.ssl or (held.ssl and _owner(held.ssl) == caller.owner)):
         shown["ssl"] = wanted.ssl or None
     return shown
@@ -229,7 +255,7 @@ def _silent(found: Found, wanted: t.Mapping[str, Wanted]) -> list[str]:
     return [
         f"{name}: {target}"
         for name, held in found.items()
-        for target in wanted[name].targets or ()
+        for target in wanted[name].targets
         if not _listened(name, target, held)
     ]
 

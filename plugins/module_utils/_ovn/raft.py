@@ -12,6 +12,7 @@ import json
 import os
 import re
 import socket
+import time
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Runner
@@ -20,9 +21,12 @@ Row = t.Dict[str, t.Any]
 FOLDER = "/var/lib/ovn"
 RUN = "/run/ovn"
 # Tables of the northbound database that are there without anybody's intent.
-_HOUSEKEEPING = ("NB_Global", "Connection", "SSL")
+HOUSEKEEPING = ("NB_Global", "Connection", "SSL")
 # Seconds for which a port is tried.
 _KNOCK = 2
+# Seconds between two looks.
+_PAUSE = 0.5
+MEMBER = "cluster member"
 _SERVER = re.compile(r"\s+(\w+) \(\w+ at ([^)]+)\)(?P<more>.*)")
 
 
@@ -62,11 +66,16 @@ def parse_status(text: str) -> Row:
     pairs = [line.partition(": ")[::2] for line in text.splitlines()]
     said = {key: value.strip() for key, value in pairs if not key.startswith(" ")}
     near = re.findall(r"(?<!\()<-(\w+)", said.get("Connections", ""))
+    last = int((re.findall(r"\d+", said.get("Log", "")) or ["1"])[-1]) - 1
     servers, sids = [], {}
     for match in filter(None, map(_SERVER.fullmatch, text.splitlines())):
         own = "(self)" in match["more"]
         sids["self" if own else match[1]] = match[2]
-        servers.append({"address": match[2], "self": own, "connected": own or match[1] in near})
+        # What a server has written, its leader alone tells.
+        written = re.search(r"match_index=(\d+)", match["more"])
+        behind = max(last - int(written[1]), 0) if written and said.get("Role") == "leader" else None
+        connected = own or match[1] in near
+        servers.append({"address": match[2], "self": own, "connected": connected, "behind": behind})
     return {
         "model": "clustered",
         "status": said.get("Status", ""),
@@ -114,6 +123,28 @@ def read_status(runner: Runner, base: Base) -> Row:
     return parse_status(out)
 
 
+def settled(row: Row) -> bool:
+    """Whether a database is a member of a cluster that has a leader."""
+    return row["model"] == "clustered" and row["status"] == MEMBER and bool(row["leader"])
+
+
+def members(runner: Runner, patience: float) -> dict[str, Row]:
+    """What each database of this host is. patience: seconds in which one that has no leader, or lacks members, may find them."""
+    until = time.monotonic() + patience
+    rows = {base.name: read_status(runner, base) for base in BASES}
+    while not all(map(_whole, rows.values())) and time.monotonic() < until:
+        time.sleep(_PAUSE)
+        rows = {base.name: read_status(runner, base) for base in BASES}
+    return rows
+
+
+def _whole(row: Row) -> bool:
+    """Whether a database lacks nobody, as far as its server knows."""
+    if row["model"] != "clustered":
+        return True
+    return settled(row) and all(server["connected"] and not server["behind"] for server in row["servers"])
+
+
 def count_rows(runner: Runner, base: Base) -> int:
     """How many rows a stand-alone database has by somebody's intent."""
     if base.short != "nb" or not os.path.exists(base.file):
@@ -121,7 +152,7 @@ def count_rows(runner: Runner, base: Base) -> int:
         return 0
     with open(base.file, encoding="utf-8") as stream:
         stream.readline()
-        tables = [name for name in json.loads(stream.readline())["tables"] if name not in _HOUSEKEEPING]
+        tables = [name for name in json.loads(stream.readline())["tables"] if name not in HOUSEKEEPING]
     asked = [{"op": "select", "table": name, "where": [], "columns": ["_uuid"]} for name in tables]
     answers = json.loads(runner(("ovsdb-tool", "query", base.file, json.dumps([base.schema, *asked]))))
     return sum(len(answer["rows"]) for answer in answers)

@@ -21,6 +21,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._netns.info import
 from ansible_collections.overloom.fabric.plugins.module_utils._nft.info import tables
 from ansible_collections.overloom.fabric.plugins.module_utils._openflow.cookie import COOKIE_PREFIX
 from ansible_collections.overloom.fabric.plugins.module_utils._ovn.info import southbound
+from ansible_collections.overloom.fabric.plugins.module_utils._ovn.raft import members
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs import bridge as ovs_bridge
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs import state as ovs_state
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs import tunnel as _ovs_tunnel
@@ -70,7 +71,7 @@ def read(runner: OvsRunner, frr: Runner, options: Item) -> tuple[Item, dict[str,
     take("dhcp", lambda: {"dhcp": dhcp(runner)})
     take("vrrp", lambda: {"vrrp": vrrp(runner)})
     take("tables", lambda: {"tables": tables(runner)})
-    take("ovn", lambda: {"ovn": southbound(runner)})
+    take("ovn", lambda: {"ovn": {**southbound(runner), "cluster": members(runner, TIMEOUT)}})
     take("policies", lambda: {"policies": {bridge: policy_packets(runner, bridge) for bridge in options["policies"]}})
     take("guests", lambda: _guests(runner))
     take("routing", lambda: facts(frr, options["routing"]))

@@ -13,6 +13,7 @@ import typing as t
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils._drift.differences import differences
 from ansible_collections.overloom.fabric.plugins.plugin_utils._outputs.entries import restart_sentence
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.ovn import expected_members, member_rows
 
 Item = t.Dict[str, t.Any]
 
@@ -55,11 +56,13 @@ KINDS = {
 def report(plan: Item, seen: t.Mapping[str, Item]) -> Item:
     """What differs, what is orphaned, and what is others', as plain data.
 
-    seen: for each host `others` (what ownership_info returned), `failed` (tasks that could not compare), and `made` (results by name).
+    seen: for each host `others` (what ownership_info returned), `failed` (tasks that could not compare), `made` (results by name), and `members` (what
+    ovn_info returned of a cluster).
     """
     hosts = {name: _reached(found) for name, found in seen.items()}
     failed = [{"host": name, **entry} for name, found in seen.items() for entry in found["failed"]]
     found = [one for name in seen for one in _of_host(name, seen[name]["made"])]
+    found += [one for name in seen if seen[name].get("members") for one in _cluster(plan, name, seen[name]["members"])]
     orphaned = [one for one in found if one["kind"] == "orphaned"]
     differing = [one for one in found if one["kind"] != "orphaned"]
     foreign = [{"host": name, **thing} for name in seen for thing in seen[name]["others"].get("others", ())]
@@ -97,6 +100,23 @@ def _of_host(host: str, made: t.Mapping[str, Item]) -> list[Item]:
             entry = {"host": host, "concern": concern, **one, "thing": _called(concern, one["thing"])}
             if (entry["thing"], entry["details"]) not in [(other["thing"], other["details"]) for other in found]:
                 found.append(entry)
+    return found
+
+
+def _cluster(plan: Item, host: str, read: Item) -> list[Item]:
+    """What a host's servers miss of the cluster that they are members of, which no task mends. Those of a host that is none yet, the tasks tell."""
+    wanted = expected_members(plan["hosts"].get(host) or {"ovn_central": None})
+    found = []
+    for name, row in member_rows(read, wanted).items():
+        details = [
+            {"option": option, "is": row[option], "planned": value}
+            for option, value in wanted[name].items()
+            if row[option] != value
+        ]
+        if details:
+            found.append(
+                {"host": host, "concern": "cluster", "thing": f"cluster {name}", "kind": "differs", "details": details}
+            )
     return found
 
 

@@ -133,7 +133,7 @@ class Overlay:
     options holds what goes to each tunnel as it is (csum, ttl and so on). tunnel_names: those that are given, by host and peer.
 
     local_ip: whether tunnels state the address that they send from.
-    tls: files on each host by which OVN's databases and their clients know each other.
+    tls: files on each host by which OVN's databases and their clients know each other. rbac: whether a chassis may write its own rows alone.
     segments_by: what tells its segments apart inside a tunnel, `vlan` or `key`. policy: what becomes of connections that no rule takes, where
     flows judge; none where they do not.
     """
@@ -155,6 +155,7 @@ class Overlay:
     policy: str | t.Any
     engine: str | t.Any = OPENVSWITCH
     tls: dict[str, str] | None = None
+    rbac: bool = False
 
     @property
     def ovn(self) -> bool:

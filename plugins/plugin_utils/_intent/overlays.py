@@ -97,6 +97,7 @@ def read_overlay(
         policy=item["policy"],
         engine=item["engine"],
         tls=_tls(item, where, problems),
+        rbac=_rbac(item, where, problems),
     )
 
 
@@ -120,6 +121,19 @@ def _tls(item: dict[str, t.Any], where: str, problems: list[str]) -> dict[str, s
                 f"{where}.tls.{name} is {path!r}; give the path of a file on each host, of A-Z, a-z, 0-9, '.', '_', '/', '+', '@' and '-'."
             )
     return t.cast("dict[str, str]", tls)
+
+
+def _rbac(item: dict[str, t.Any], where: str, problems: list[str]) -> bool:
+    """Whether chassis have a role, which goes by their certificates."""
+    if item["rbac"] and item["engine"] != OVN:
+        problems.append(
+            f"{where}.rbac is for the engine ovn, whose chassis have a role by it; leave it out with {item['engine']}."
+        )
+    elif item["rbac"] and not item["tls"]:
+        problems.append(
+            f"{where}.rbac needs tls, as a chassis is known by its certificate; give {where}.tls, with certificates whose common name (CN) is the host's name."
+        )
+    return item["rbac"] is True
 
 
 def _check_ovn(item: dict[str, t.Any], where: str, given: set[str], problems: list[str]) -> None:

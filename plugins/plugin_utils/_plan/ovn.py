@@ -54,6 +54,8 @@ Item = t.Dict[str, t.Any]
 CENTRAL = "ovn_central"
 # The port of the southbound database (ovn-sb(5)). The northbound one is asked on its own host alone.
 SOUTHBOUND_PORT = 6642
+# That of chassis with a role, where ovn-northd comes by the other one, as it does in a cluster.
+RBAC_PORT = 16642
 NORTHBOUND_PORT = 6641
 # One host's databases stand alone. Of a cluster of two none may be lost, of one of four no more than of one of three.
 SIZES = (1, 3, 5)
@@ -199,19 +201,24 @@ class Ovn:
 
         Members of a cluster have their listeners in common, so by TLS each listens on all its addresses; by TCP the module lets it listen on one.
         """
-        tls = t.cast(Overlay, self.overlay).tls or {}
+        overlay = t.cast(Overlay, self.overlay)
+        tls = overlay.tls or {}
         members = [str(self.values.teps[one].value) for one in self.central]
         served = {"ssl": tls, "hosts": list(self.central), "cluster": {}, "northbound_listeners": []}
         if len(members) == 1:
+            # Its ovn-northd asks by the local socket.
+            listeners = [f"{'pssl' if tls else 'ptcp'}:{SOUTHBOUND_PORT}:{self._address(host)}"]
             return {
                 **served,
-                "southbound_listeners": [f"{'pssl' if tls else 'ptcp'}:{SOUTHBOUND_PORT}:{self._address(host)}"],
+                "southbound_listeners": [] if overlay.rbac else listeners,
+                "southbound_rbac": listeners if overlay.rbac else [],
             }
         return {
             **served,
             "cluster": {"address": members[self.central.index(host)], "members": members},
             "northbound_listeners": [f"pssl:{NORTHBOUND_PORT}"] if tls else [],
             "southbound_listeners": [f"pssl:{SOUTHBOUND_PORT}"] if tls else [],
+            "southbound_rbac": [f"pssl:{RBAC_PORT}"] if overlay.rbac else [],
         }
 
     def logical_port(self, endpoint: Endpoint) -> str | None:
@@ -230,8 +237,9 @@ class Ovn:
         return f"[{address}]" if address.version == 6 else str(address)
 
     def _remote(self, host: str) -> str:
-        protocol = "ssl" if t.cast(Overlay, self.overlay).tls else "tcp"
-        return f"{protocol}:{self._address(host)}:{SOUTHBOUND_PORT}"
+        overlay = t.cast(Overlay, self.overlay)
+        port = RBAC_PORT if overlay.rbac and len(self.central) > 1 else SOUTHBOUND_PORT
+        return f"{'ssl' if overlay.tls else 'tcp'}:{self._address(host)}:{port}"
 
     def _told(self, segment: Segment) -> ovn_dhcp.Told:
         """What clients of a segment with DHCP are told."""

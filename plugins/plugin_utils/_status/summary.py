@@ -34,6 +34,7 @@ KINDS = {
     "active": "edges with one active host",
     "table": "tables of edges",
     "northd": "ovn-northd",
+    "member": "members of OVN's cluster",
     "chassis": "OVN's chassis",
     "binding": "OVN's ports",
     "gateway": "OVN's gateways",

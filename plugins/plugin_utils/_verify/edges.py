@@ -90,12 +90,12 @@ class Ways:
         ]
         self.judges = Judges(plan)
         self.hops = _hops(plan) if self.edges else {}
-        points = plan["endpoints"] if self.edges else []
-        self.points = {
-            point["id"]: point for point in points if point["kind"] in IN_NAMESPACE and not point.get("edge")
-        }
+        points = [point for point in plan["endpoints"] if not point.get("edge")] if self.edges else []
+        self.points = {point["id"]: point for point in points if point["kind"] in IN_NAMESPACE}
+        # Those of guests are not measured, and yet they may come through.
+        self.known = {point["id"]: point for point in points}
         self.by_address: dict[str, list[Item]] = {}
-        for point in self.points.values():
+        for point in points:
             for address in filter(None, (point["address"], point["address6"])):
                 self.by_address.setdefault(address, []).append(point)
 
@@ -130,7 +130,7 @@ class Ways:
 
     def pings(self, entry: Item) -> bool:
         """Whether a ping of an expectation passes an edge, so that no silence is expected; by its address, which others may have as well."""
-        one = self.points.get(entry["from"])
+        one = self.known.get(entry["from"])
         if one is None:
             return False
         others = self.by_address.get(entry["address"], ())
@@ -163,14 +163,19 @@ class Ways:
 
 
 def _hops(plan: Item) -> dict[str, set[str]]:
-    """The next hops of default routes that each endpoint in a namespace has, by the endpoint's id."""
+    """The next hops of default routes that each endpoint has, by its id. A guest may have any edge of its segment, as its image or its user has it."""
     segments = {segment["name"]: segment for segment in plan["segments"]}
     found: dict[str, set[str]] = {}
     for name, host in plan["hosts"].items():
         for space in host["namespaces"]:
             hops = {route["via"] for route in space["routes"] if route["to"] == "default"}
             found.setdefault(f"{name}/{space['name']}", set()).update(hops)
+    gateways: dict[str, set[str]] = {}
+    for leg in (leg for edge in plan["edges"] for leg in edge["legs"]):
+        gateways.setdefault(leg["segment"], set()).update(filter(None, (leg["address"], leg["address6"])))
     for point in plan["endpoints"]:
+        if point["kind"] not in IN_NAMESPACE:
+            found.setdefault(point["id"], set()).update(gateways.get(point["segment"], ()))
         served = segments[point["segment"]]["dhcp"]
         if point["dhcp"] and served and served["router"]:
             found.setdefault(point["id"], set()).add(served["router"])

@@ -29,6 +29,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.ovn import
     expected_bindings,
     expected_chassis,
     expected_gateways,
+    expected_members,
     expected_northd,
 )
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.policy import Barred, own_address
@@ -435,6 +436,7 @@ def host_state(host: Item) -> Item:
         "vrrp": expected_vrrp(host),
         "tables": expected_tables(host),
         "northd": expected_northd(host),
+        "members": expected_members(host),
         "chassis": expected_chassis(host),
         "bindings": expected_bindings(host),
         "gateways": expected_gateways(host),

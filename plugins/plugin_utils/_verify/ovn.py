@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.overloom.fabric.plugins.module_utils._ovn.raft import BASES, MEMBER
+
 Item = t.Dict[str, t.Any]
 
 CHASSIS_LOOK = "ovn-sbctl list Chassis {name}; ovn-sbctl list Chassis_Private {name}"
 NORTHD_LOOK = "systemctl status {name}"
 GATEWAY_LOOK = "ovn-sbctl find Port_Binding logical_port={name}; ovn-sbctl list HA_Chassis_Group"
+MEMBER_LOOK = "ovn-appctl -t /run/ovn/ovn{unit}_db.ctl cluster/status {name}"
 BINDING_LOOK = "ovn-sbctl find Port_Binding logical_port={name}"
 
 
@@ -47,6 +50,43 @@ def expected_gateways(host: Item) -> dict[str, Item]:
     """The routers' ports that lead outside, where the databases are, each on the first of its edge's hosts."""
     central = host["ovn_central"] or {"gateways": {}}
     return {port: {"name": port, "chassis": hosts[0]} for port, hosts in central["gateways"].items()}
+
+
+def expected_members(host: Item) -> dict[str, Item]:
+    """The databases by their schemas' names, where they are a cluster: each has a leader, and lacks none of the hosts."""
+    central = host["ovn_central"]
+    if not central or not central["cluster"]:
+        return {}
+    addresses = dict(zip(central["cluster"]["members"], central["hosts"]))
+    wanted = {"status": MEMBER, "leader": "known", "gone": [], "behind": [], "addresses": addresses}
+    return {base.schema: {"name": base.short, **wanted} for base in BASES}
+
+
+def member_rows(found: Item, wanted: dict[str, Item]) -> dict[str, Item]:
+    """What each database's server says of its cluster, with the hosts in the place of their addresses."""
+    rows = {}
+    for base in BASES:
+        row, want = found.get("cluster", {}).get(base.name, {}), wanted.get(base.schema)
+        if want is not None and row.get("model") == "clustered":
+            rows[base.schema] = {**want, **_member(row, want["addresses"])}
+    return rows
+
+
+def _member(row: Item, hosts: t.Mapping[str, str]) -> Item:
+    """What differs from a member that has a leader and lacks nobody. A host that no server is on has never joined, or was removed."""
+    named = {hosts.get(_address(server["address"]), server["address"]): server for server in row["servers"]}
+    known = [host for host, server in named.items() if server["connected"]]
+    return {
+        "status": row["status"],
+        "leader": "known" if row["leader"] else None,
+        "gone": sorted(set(hosts.values()) - set(known)) if row["servers"] else [],
+        "behind": sorted(f"{host} by {server['behind']}" for host, server in named.items() if server.get("behind")),
+    }
+
+
+def _address(target: str) -> str:
+    """The address in tcp:192.0.2.1:6643."""
+    return target.partition(":")[2].rpartition(":")[0].strip("[]")
 
 
 def northd_rows(found: Item, _wanted: dict[str, Item]) -> dict[str, Item]:

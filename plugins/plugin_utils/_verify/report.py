@@ -35,6 +35,7 @@ KINDS = {
     "active": "edges on two hosts, of which one is active",
     "table": "tables of edges, as they were loaded and at boot",
     "northd": "ovn-northd, which brings changes to OVN's chassis",
+    "member": "OVN's databases in a cluster, each with a leader and without a member that is gone or behind",
     "chassis": "OVN's chassis, and whether they have taken up the last change",
     "binding": "OVN's logical ports, bound on their endpoints' hosts",
     "gateway": "OVN's gateways, on the first host of each edge",

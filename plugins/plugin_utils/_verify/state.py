@@ -23,9 +23,11 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.ovn import
     BINDING_LOOK,
     CHASSIS_LOOK,
     GATEWAY_LOOK,
+    MEMBER_LOOK,
     NORTHD_LOOK,
     binding_rows,
     chassis_rows,
+    member_rows,
     northd_rows,
 )
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.services import LOOK as SERVICE_LOOK
@@ -114,6 +116,7 @@ KINDS = (
     Kind("vrrp", "vrrp", "vrrp", _named, VRRP_LOOK),
     Kind("table", "tables", "tables", _tables, TABLE_LOOK),
     Kind("northd", "northd", "ovn", northd_rows, NORTHD_LOOK),
+    Kind("member", "members", "ovn", member_rows, MEMBER_LOOK),
     Kind("chassis", "chassis", "ovn", chassis_rows, CHASSIS_LOOK),
     Kind("binding", "bindings", "ovn", binding_rows, BINDING_LOOK),
     Kind("gateway", "gateways", "ovn", binding_rows, GATEWAY_LOOK),

@@ -260,6 +260,8 @@ def held(**connections: str | None) -> listeners.Held:
     rows = {
         f"ptcp:{name[1:]}:127.0.0.1": {
             "_uuid": name,
+            "target": f"ptcp:{name[1:]}:127.0.0.1",
+            "role": "",
             "inactivity_probe": None,
             "external_ids": {OVS_OWNER: owner} if owner else {},
             "status": {"bound_port": name[1:]},
@@ -271,7 +273,8 @@ def held(**connections: str | None) -> listeners.Held:
 
 def listening(found: listeners.Found, **declared: t.Any) -> list[str]:
     """The words of the steps, without what begins each call."""
-    params = {"state": "present", "ssl": None, "northbound": None, "southbound": None, **declared}
+    nothing = dict.fromkeys(("ssl", "northbound", "southbound", "southbound_rbac"))
+    params = {"state": "present", **nothing, **declared}
     change = listeners.compare(found, listeners.declared(params), None, Caller("f"), 5)
     assert bool(change.steps) == (change.before != change.after)
     return [" ".join(t.cast("database.Step", step).argv[3:]) for step in change.steps]
@@ -286,6 +289,28 @@ def test_listeners_of_this_owner_are_what_is_declared_and_those_of_others_stay()
     assert made.startswith(
         '-- --id=@listener1 create Connection target="pssl:6642" external_ids:overloom-owner=f -- add'
     )
+
+
+def test_a_listener_of_chassis_has_their_role_and_stands_beside_those_without_one() -> None:
+    [made] = listening({"southbound": held()}, southbound_rbac=["pssl:16642"])
+    assert made.startswith('-- --id=@listener1 create Connection target="pssl:16642" role=ovn-controller external_ids:')
+    both = held(p1="f", p2="f")
+    both.connections["ptcp:2:127.0.0.1"]["role"] = "ovn-controller"
+    # Each list is about listeners of its own kind.
+    assert listening({"southbound": both}, southbound=[]) == ["-- remove SB_Global . connections p1"]
+    assert listening({"southbound": both}, southbound_rbac=[]) == ["-- remove SB_Global . connections p2"]
+    assert listening({"southbound": both}, state="absent") == ["-- remove SB_Global . connections p1 p2"]
+    ours = listeners.Held({"pssl:6642": {**both.connections["ptcp:1:127.0.0.1"], "target": "pssl:6642"}}, None)
+    assert listening({"southbound": ours}, southbound=[], southbound_rbac=["pssl:6642"]) == [
+        "-- set Connection p1 role=ovn-controller"
+    ]
+    ours.connections["pssl:6642"]["external_ids"] = {}
+    with pytest.raises(FabricError, match="its role would be changed"):
+        listening({"southbound": ours}, southbound_rbac=["pssl:6642"])
+    with pytest.raises(FabricError, match="southbound_rbac holds ptcp:6642; a chassis is known by its certificate"):
+        listening({}, southbound_rbac=["ptcp:6642"])
+    with pytest.raises(FabricError, match="southbound_rbac and southbound both hold pssl:1"):
+        listening({}, southbound=["pssl:1"], southbound_rbac=["pssl:1"])
 
 
 @pytest.mark.parametrize("target", ["tcp:192.0.2.1:6642", "ptcp:6642:here", "unix:/x", "ptcp"])

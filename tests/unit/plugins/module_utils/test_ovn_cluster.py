@@ -77,6 +77,14 @@ def test_what_a_server_says_is_read() -> None:
     assert raft.parse_status(STATUS.replace("Leader: 4d3b", "Leader: unknown"))["leader"] is None
 
 
+def test_the_leader_tells_who_is_behind() -> None:
+    text = STATUS.replace("Role: follower", "Role: leader").replace("Leader: 4d3b", "Leader: self")
+    text = text.replace("6643) last msg 167", "6643) next_index=11 match_index=10 last msg 167")
+    text = text.replace("6643) last msg 2049", "6643) next_index=9 match_index=8 last msg 2049")
+    assert [one["behind"] for one in raft.parse_status(text)["servers"]] == [None, 2, 0]
+    assert not any(one["behind"] for one in raft.parse_status(STATUS)["servers"])
+
+
 def test_words_of_others_stay_in_the_file_and_ours_go_without_a_trace() -> None:
     text = '# OVN_CTL_OPTS: Extra options\nOVN_CTL_OPTS="--ovn-northd-n-threads=2 --db-nb-cluster-local-addr=9"\nX=1\n'
     made = cluster.with_words(text, ["--db-nb-cluster-local-addr=192.0.2.1"], "f")

@@ -14,6 +14,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 
+from ansible_collections.overloom.fabric.plugins.plugin_utils._drift import report as drift_report
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import PlanError
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan
 from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.model import Packet, Rule, allowed
@@ -406,6 +407,19 @@ def test_three_hosts_of_databases_are_a_cluster_that_all_chassis_know() -> None:
     assert plain["hosts"]["kvm1"]["ovn_chassis"]["remotes"][2] == "tcp:192.168.200.3:6642"
 
 
+def test_chassis_with_a_role_have_a_port_of_their_own_where_northd_of_a_cluster_has_the_other() -> None:
+    hosts = fabric(fabric_overlays=[{**OVERLAY, "tls": TLS, "rbac": True}])
+    alone = compile_plan(hosts, SPEC, central=["kvm1"])["hosts"]["kvm1"]
+    assert alone["ovn_central"]["southbound_listeners"] == []
+    assert alone["ovn_central"]["southbound_rbac"] == ["pssl:6642:192.168.200.1"]
+    assert alone["ovn_chassis"]["remotes"] == ["ssl:192.168.200.1:6642"]
+    hosts["kvm3"] = {**hosts["kvm2"], "fabric_endpoints": []}
+    many = compile_plan(hosts, SPEC, central=sorted(hosts))["hosts"]["kvm1"]
+    assert many["ovn_central"]["southbound_listeners"] == ["pssl:6642"]
+    assert many["ovn_central"]["southbound_rbac"] == ["pssl:16642"]
+    assert many["ovn_chassis"]["remotes"][1] == "ssl:192.168.200.2:16642"
+
+
 def fabric_without_tls(hosts: Item) -> Item:
     return {name: {**values, "fabric_overlays": [OVERLAY]} for name, values in hosts.items()}
 
@@ -424,6 +438,11 @@ def fabric_without_tls(hosts: Item) -> Item:
         (
             {**OVERLAY, "engine": "openvswitch", "tls": TLS},
             "tls is for the engine ovn, whose databases are asked by it",
+        ),
+        ({**OVERLAY, "rbac": True}, "rbac needs tls, as a chassis is known by its certificate; give .*tls, with"),
+        (
+            {"name": "ov", "engine": "openvswitch", "rbac": True},
+            "rbac is for the engine ovn, whose chassis have a role by it",
         ),
     ],
 )
@@ -539,6 +558,57 @@ def test_an_address_that_another_tenant_has_too_is_not_expected_to_be_silent_whe
     asked = {(pair["from"], pair["to"]) for pair in expected["isolated"]}
     # bolt's web has the addresses of acme's, which db reaches.
     assert ("kvm1/db1", "kvm1/bolt-web1") not in asked and ("kvm1/web1", "kvm2/bolt-db2") in asked
+
+
+def test_a_guest_behind_an_edge_that_lets_pings_pass_is_not_expected_to_be_silent() -> None:
+    expected = expectations(inventory_plan("ovn")[0], None)
+    asked = {(pair["from"], pair["to"]) for pair in expected["isolated"] if pair["family"] == 4}
+    assert not {("kvm2/bolt-vm2", "kvm2/bolt-db2"), ("kvm2/bolt-db2", "kvm2/bolt-vm2")} & asked
+    # Nor is another tenant's endpoint, which has the guest's address; one that is behind no edge of the guest's is.
+    assert ("kvm2/bolt-db2", "kvm2/web2") not in asked and ("kvm2/bolt-vm2", "kvm2/old2") in asked
+
+
+def member(leader: str | None = "tcp:192.168.200.1:6643", **servers: t.Any) -> Item:
+    """What a host's server says: of each host, whether it is connected, or by how much it is behind."""
+    rows = [
+        {
+            "address": f"tcp:192.168.200.{name[-1]}:6643",
+            "connected": said is not False,
+            "behind": said if isinstance(said, int) else None,
+        }
+        for name, said in servers.items()
+    ]
+    return {"model": "clustered", "status": "cluster member", "leader": leader, "servers": rows}
+
+
+def test_members_of_a_cluster_that_are_gone_or_behind_are_told_by_their_hosts() -> None:
+    hosts = fabric()
+    hosts["kvm3"] = {**hosts["kvm2"], "fabric_endpoints": []}
+    plan = compile_plan(hosts, SPEC, central=sorted(hosts))
+    whole = member(kvm1=None, kvm2=None, kvm3=None)
+    nothing = {"chassis": [], "bindings": [], "nb_cfg": 1, "northd": True}
+    wanted = {"flows": {}, "members": host_state(plan["hosts"]["kvm1"])["members"]}
+
+    def told(northbound: Item) -> list[tuple[str, str]]:
+        read = {"ovn": {**nothing, "cluster": {"northbound": northbound, "southbound": whole}}, "unread": {}}
+        checks = state.judge("kvm1", wanted, read)
+        assert [check["thing"] for check in checks] == ["OVN_Northbound", "OVN_Southbound"] and checks[1]["passed"]
+        seen = {"others": {"others": []}, "failed": [], "made": {}, "members": read["ovn"]}
+        drifted = drift_report.report(plan, {"kvm1": seen})
+        assert drifted["passed"] == checks[0]["passed"]
+        return [] if checks[0]["passed"] else [(checks[0]["expected"], checks[0]["observed"])]
+
+    assert told(whole) == []
+    assert told(member(kvm1=None, kvm2=False, kvm3=None)) == [("gone not set", "gone kvm2")]
+    # Removed, or never joined.
+    assert told(member(kvm1=None, kvm2=None)) == [("gone not set", "gone kvm3")]
+    assert told(member(kvm1=0, kvm2=0, kvm3=7)) == [("behind not set", "behind kvm3 by 7")]
+    assert told(member(None, kvm1=None, kvm2=None, kvm3=None)) == [("leader known", "leader not set")]
+    stopped = {"model": "clustered", "status": "stopped", "leader": None, "servers": []}
+    assert told(stopped) == [("status cluster member, leader known", "status stopped, leader not set")]
+    # One host's databases are in no cluster.
+    alone = compile_plan(hosts, SPEC, central=["kvm1"])
+    assert not host_state(alone["hosts"]["kvm1"])["members"]
 
 
 def test_a_guest_is_a_port_by_the_uuid_that_libvirt_gives_its_nic() -> None:
