@@ -15,6 +15,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._netns import name
 from ansible_collections.overloom.fabric.plugins.module_utils._netns import source as _source
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.reader import UNIT_KIND, Kept, Space, notes_of
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.rules import add_command
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.lost import LOOSE
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import interface_alias
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Step
 from ansible_collections.overloom.fabric.plugins.module_utils._systemd import (
@@ -38,6 +39,9 @@ def units_of(name: str, space: Space) -> list[Unit]:
             _ip.interface_batch(None, _ip.Wanted("lo", alias=interface_alias(space.owner), up=True)), name
         )
     for interface, kept in space.veths.items():
+        # A namespace of others comes back as fast as it goes, with a device under the same name: Open vSwitch in user space would keep the former one.
+        port = kept.outer if kept.bridge and not space.made else None
+        commands += [_typed(port, LOOSE)] if port else []
         if space.source:
             # The pair of a container that has just ended may be about to go.
             commands.append(Command(("ip", "link", "delete", "dev", kept.outer), may_fail=True))
@@ -52,6 +56,7 @@ def units_of(name: str, space: Space) -> list[Unit]:
             command._replace(may_fail="addrgenmode" in command.argv)
             for command in ip_commands(_ip.interface_batch(None, outer))
         ]
+        commands += [_typed(port, '""')] if port else []
     if space.sysctls:
         commands.append(Command(sysctl_step(name, space.sysctls).argv))
     for interface, kept in space.veths.items():
@@ -82,6 +87,13 @@ def units_of(name: str, space: Space) -> list[Unit]:
         return [service, *follows]
     return (
         [service] if space.made else [service, path_unit(UNIT_KIND, name, f"Wait for network namespace {name}", file)]
+    )
+
+
+def _typed(port: str, kind: str) -> Command:
+    """Give the interface of a port a type, if it is there and Open vSwitch runs."""
+    return Command(
+        ("ovs-vsctl", "--timeout=10", "--", "--if-exists", "set", "Interface", port, f"type={kind}"), may_fail=True
     )
 
 
