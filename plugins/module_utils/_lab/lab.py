@@ -31,6 +31,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._lab.state import 
     LABS,
     LIMITS,
     MARK,
+    NSPAWN,
     Found,
     HostFound,
     Wanted,
@@ -52,11 +53,13 @@ from ansible_collections.overloom.fabric.plugins.module_utils._lab.steps import 
     PowerOn,
     Program,
     RemoveGroup,
+    RemoveTree,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
     Change,
     FabricError,
     Remove,
+    RemoveFolder,
     Runner,
     Step,
     Write,
@@ -517,27 +520,24 @@ def _power_on(wanted: Wanted, found: Found, host: str) -> PowerOn:
     return PowerOn(folder, f"{wanted.name}/{host}", tuple(argv), groups)
 
 
-def _unmount(paths: t.Iterable[str]) -> list:
-    # Lazily: a person's shell that stands in a host's folder must not keep the lab.
-    return [Step(("umount", "--lazy", path)) for path in paths]
-
-
 def _remove_host(wanted: Wanted, found: Found, host: str) -> list:
     """Everything of one host, whatever there is of it."""
     folder = host_folder(wanted.name, host)
     storage = found.record["storage"] if found.record else wanted.storage
+    known = found.hosts[host]
     steps: list = []
-    if found.hosts[host].pids:
-        steps.append(PowerOff(f"{folder}/net", wanted.name, host, found.hosts[host].pids))
+    if known.pids:
+        steps.append(PowerOff(f"{folder}/net", wanted.name, host, known.pids))
     steps += [Remove(inode) for path, inode in found.locks.items() if path.startswith(folder + "/")]
-    steps += _unmount(path for path in reversed(found.mounts) if path.startswith(folder + "/"))
-    steps.append(Step(("rm", "-rf", "--one-file-system", folder, f"{storage}/{host}")))
-    steps += [
-        RemoveGroup(path)
-        for path in found.leftovers
-        if os.path.basename(path) in (unit(wanted.name, host), machine(wanted.name, host))
-    ]
-    return steps
+    steps.append(RemoveTree(folder, tuple(path for path in reversed(found.mounts) if path.startswith(folder + "/"))))
+    steps.append(Step(("rm", "-rf", "--one-file-system", f"{storage}/{host}")))
+    names = (unit(wanted.name, host), machine(wanted.name, host))
+    left = [path for path in found.leftovers if os.path.basename(path) in names]
+    if known.pids:
+        # A host that is just booting makes them between the look and its end.
+        made = [f"{NSPAWN}/propagate/{names[1]}", *(f"{root}/{names[0]}" for root in found.cgroups)]
+        left += [path for path in made if path not in left]
+    return steps + [RemoveGroup(path) for path in left]
 
 
 def _demolish(wanted: Wanted, found: Found) -> Change:
@@ -550,18 +550,18 @@ def _demolish(wanted: Wanted, found: Found) -> Change:
     steps += [RemoveGroup(path) for path in found.leftovers if os.path.basename(path) not in known]
     if found.switch_pids:
         steps.append(PowerOff(f"{folder}/switch", wanted.name, "", found.switch_pids))
-    steps += _unmount(path for path in reversed(found.mounts) if not path.startswith(f"{folder}/hosts/"))
     if found.storage_exists and storage != f"{folder}/layers":
         steps.append(Step(("rm", "-rf", "--one-file-system", storage)))
     if found.exists:
-        steps.append(Step(("rm", "-rf", "--one-file-system", folder)))
+        rest = [path for path in found.mounts if not path.startswith(f"{folder}/hosts/")]
+        steps.append(RemoveTree(folder, tuple(reversed(rest))))
     if found.labs == (wanted.name,) or (found.former_limits and not found.labs):
         if found.former_limits:
             steps += [
                 _sysctl(key, value) for key, value in found.former_limits.items() if found.limits.get(key, 0) > value
             ]
             steps.append(Remove(FORMER_LIMITS))
-        steps.append(Step(("rmdir", "--ignore-fail-on-non-empty", LABS, os.path.dirname(LABS))))
+        steps += [RemoveFolder(LABS), RemoveFolder(os.path.dirname(LABS))]
     return Change(steps, _shape_found(found), {"lab": "absent"} if steps else _shape_found(found))
 
 

@@ -203,7 +203,7 @@ def await_boot(name: str, seconds: float) -> dict[str, str | None]:
 def read_lab(wanted: Wanted, runner: Runner) -> Found:
     """Read once what there is of the lab, from the kernel wherever it knows."""
     folder = lab_folder(wanted.name)
-    mounts = _mounts()
+    mounts = mount_points()
     record = _record(f"{folder}/lab.json")
     storage = record["storage"] if record else wanted.storage
     processes = lab_processes(wanted.name)
@@ -390,7 +390,7 @@ def _interfaces(net: str, runner: Runner) -> dict[str, dict]:
     }
 
 
-def _mounts() -> tuple[str, ...]:
+def mount_points() -> tuple[str, ...]:
     """Where something is mounted, in the order of mounting (proc(5), mountinfo)."""
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as stream:
         return tuple(re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), line.split()[4]) for line in stream)

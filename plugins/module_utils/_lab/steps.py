@@ -11,12 +11,14 @@ from __future__ import annotations
 import os
 import shlex
 import signal
+import subprocess
 import time
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._lab.state import (
     MARK,
     lab_processes,
+    mount_points,
     strangers,
     supervisor_source,
 )
@@ -141,6 +143,39 @@ class PowerOff(t.NamedTuple):
                     os.kill(pid, signal.SIGKILL)
                 except ProcessLookupError:
                     pass
+            time.sleep(0.02)
+
+
+class RemoveTree(t.NamedTuple):
+    """Remove a folder with all that is mounted in it.
+
+    mounts: those known when the lab was read. A host that was just booting then has mounted others since, so they are found afresh.
+    """
+
+    path: str
+    mounts: tuple[str, ...]
+
+    def shown(self) -> str:
+        """The commands that do the same."""
+        unmount = f"umount --lazy {shlex.join(self.mounts)}\n" if self.mounts else ""
+        return f"{unmount}rm -rf --one-file-system {shlex.quote(self.path)}"
+
+    def do(self) -> None:
+        """Remove it; what a run that was killed had started may end a moment later."""
+        until = time.monotonic() + 5
+        while True:
+            mounts = [path for path in mount_points() if path.startswith(self.path + "/")]
+            # Lazily: a person's shell that stands in a host's folder must not keep the lab.
+            commands = [["umount", "--lazy", *reversed(mounts)]] if mounts else []
+            results = [
+                subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+                for command in [*commands, ["rm", "-rf", "--one-file-system", self.path]]
+            ]
+            if not os.path.lexists(self.path):
+                return
+            if time.monotonic() > until:
+                told = " ".join(result.stdout.decode("utf-8", "replace").strip() for result in results)
+                raise FabricError(f"{self.path} is not removed: {told}")
             time.sleep(0.02)
 
 

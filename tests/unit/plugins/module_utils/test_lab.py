@@ -31,8 +31,15 @@ from ansible_collections.overloom.fabric.plugins.module_utils._lab.steps import 
     PowerOn,
     Program,
     RemoveGroup,
+    RemoveTree,
 )
-from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Remove, Step, Write
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
+    FabricError,
+    Remove,
+    RemoveFolder,
+    Step,
+    Write,
+)
 
 FOLDER = "/run/overloom/labs/demo"
 PARAMETERS = {
@@ -120,10 +127,10 @@ class Model:
 
     def take(self, steps: t.Sequence[t.Any]) -> None:
         for step in steps:
-            if isinstance(step, Write):
-                self.files[step.path] = step.content
-            elif isinstance(step, Remove):
-                self.files.pop(step.path, None)
+            if isinstance(step, (RemoveGroup, RemoveFolder)):
+                continue
+            if isinstance(step, (Write, Remove, RemoveTree)):
+                self.file(step)
             elif isinstance(step, Program):
                 self.program = True
             elif isinstance(step, Folder):
@@ -144,7 +151,7 @@ class Model:
             elif isinstance(step, PowerOff):
                 assert step.pids == (self.power.pop(step.host),)
             else:
-                assert isinstance(step, Step) and not isinstance(step, RemoveGroup)
+                assert isinstance(step, Step)
                 self.command(list(step.argv))
 
     def command(self, argv: list[str]) -> None:
@@ -163,7 +170,6 @@ class Model:
                 "unshare": self.make_net,
                 "sysctl": self.set_limit,
                 "rm": self.delete,
-                "rmdir": lambda _argv: None,
             }
             commands[argv[0]](argv)
 
@@ -175,6 +181,16 @@ class Model:
         self.mounts.remove(argv[-1])
         if argv[-1] in self.nets:
             self.drop(argv[-1])
+
+    def file(self, step: Write | Remove | RemoveTree) -> None:
+        if isinstance(step, Write):
+            self.files[step.path] = step.content
+        elif isinstance(step, Remove):
+            self.files.pop(step.path, None)
+        else:
+            for path in step.mounts:
+                self.unmount([path])
+            self.delete(["rm", "-rf", "--one-file-system", step.path])
 
     def make_net(self, argv: list[str]) -> None:
         path = argv[1][len("--net=") :]
@@ -517,14 +533,18 @@ def test_a_second_inventory_with_the_same_name_takes_no_host_of_the_first_one() 
 
 def test_a_process_that_starts_another_program_keeps_its_mark(tmp_path: pathlib.Path) -> None:
     again = tmp_path / "again.sh"
-    again.write_text('[ "$1" = 0 ] || exec sh "$0" $(($1 - 1))\n', encoding="utf-8")
+    done = tmp_path / "done"
+    # It does not end by itself: of a process that is ending, the environment goes before the process does.
+    again.write_text('[ "$1" = 0 ] && : >"$2" && exec sleep 60\nexec sh "$0" $(($1 - 1)) "$2"\n', encoding="utf-8")
     environment = {MARK: "demo/a", "PATH": "/usr/bin:/bin"}
     seen = set()
-    with subprocess.Popen(["sh", str(again), "1500"], env=environment) as process:
-        while process.poll() is None:
-            found = lab_processes("demo")
-            if process.poll() is None:
-                seen.add(tuple(found))
+    with subprocess.Popen(["sh", str(again), "1500", str(done)], env=environment) as process:
+        try:
+            while not done.exists():
+                assert process.poll() is None
+                seen.add(tuple(lab_processes("demo")))
+        finally:
+            process.kill()
     assert seen == {("a",)}
     with subprocess.Popen(["sleep", "60"], env={}) as bare:
         try:
