@@ -88,7 +88,7 @@ options:
 notes:
   - It must run as root.
   - It raises kernel settings that all hosts of a machine share (C(fs.inotify.max_user_instances), and the size of the neighbor tables,
-    C(net.ipv4.neigh.default.gc_thresh3) and its kin) as far as so many hosts need, says so in a warning, and sets them back as the last lab is removed.
+    C(net.ipv4.neigh.default.gc_thresh3) and its kin) as far as so many hosts need, shows that with C(--diff), and sets them back as the last lab is removed.
     It changes no other setting of the machine.
 seealso:
   - plugin: overloom.fabric.lab

@@ -294,9 +294,8 @@ def test_twenty_hosts_boot_and_go(make_lab):
     made = lab.make(names, [[f"{name}:eth1" for name in names]])
     assert {host["state"] for host in made["hosts"]} == {"running"} and len(made["hosts"]) == 20
     assert int(pathlib.Path("/proc/sys/fs/inotify/max_user_instances").read_text(encoding="ascii")) >= 64 + 32 * 20
-    # Who raises a limit of the machine says so. (Another lab beside this one may have done it before.)
-    raised = [command for command in made["commands"] if "sysctl" in command and "max_user_instances" in command]
-    assert len(raised) == len([warning for warning in made.get("warnings", []) if "max_user_instances from" in warning])
+    # Nobody has to do anything about a limit that is raised until the last lab is gone.
+    assert "warnings" not in made
     # Each can still have what systemd and its services need.
     for name in names:
         assert lab.host(name).run(["systemctl", "is-system-running"]) == "running\n"

@@ -235,7 +235,8 @@ def _refuse_another(wanted: Wanted, found: Found) -> None:
 
 
 def _build(wanted: Wanted, found: Found) -> Change:
-    steps, warnings = _raise_limits(found, len(wanted.hosts) + found.others)
+    raised = _raised_limits(found, len(wanted.hosts) + found.others)
+    steps = _raise_limits(found, raised)
     steps += _ground(wanted, found)
     cards = _cards(wanted)
     switches = _switches(wanted)
@@ -249,22 +250,26 @@ def _build(wanted: Wanted, found: Found) -> Change:
         steps += _prepare_host(wanted, found, host, cards[host])
     steps += _plug(wanted, found, cards, switches)
     steps += [_power_on(wanted, found, host) for host in wanted.hosts if _outdated(wanted, found, host)]
-    return Change(steps, _shape_found(found), _shape_wanted(wanted, found), tuple(warnings))
+    before, after = _shape_found(found), _shape_wanted(wanted, found)
+    if raised:
+        # Settings of the whole machine, which whoever asks for differences should see.
+        before["kernel"], after["kernel"] = {key: found.limits[key] for key in raised}, raised
+    return Change(steps, before, after)
 
 
-def _raise_limits(found: Found, hosts: int) -> tuple[list, list[str]]:
-    """The steps, and warnings, that give the kernel room for so many hosts; what its settings were is noted first."""
+def _raised_limits(found: Found, hosts: int) -> dict[str, int]:
+    """The kernel settings that are too low for so many hosts, with the values that they need."""
     needed = {key: LIMITS[key][0] + LIMITS[key][1] * hosts for key in found.limits}
-    raised = {key: value for key, value in needed.items() if found.limits[key] < value}
-    if not raised:
-        return [], []
+    return {key: value for key, value in needed.items() if found.limits[key] < value}
+
+
+def _raise_limits(found: Found, raised: dict[str, int]) -> list:
+    """The steps that raise kernel settings; what these were is noted first."""
     steps: list = []
     former = {**{key: found.limits[key] for key in raised}, **found.former_limits}
     if former != found.former_limits:
         steps.append(Write(FORMER_LIMITS, json.dumps(former) + "\n"))
-    steps += [_sysctl(key, value) for key, value in raised.items()]
-    told = ", ".join(f"{key} from {found.limits[key]} to {value}" for key, value in raised.items())
-    return steps, [f"kernel settings that all hosts of a machine share are raised until the last lab is gone: {told}"]
+    return steps + [_sysctl(key, value) for key, value in raised.items()]
 
 
 def _ground(wanted: Wanted, found: Found) -> list:

@@ -37,6 +37,8 @@ LIMITS = {
 }
 NSPAWN = "/run/systemd/nspawn"
 MARK = "OVERLOOM_LAB_HOST"
+# Where proc(5) has env_start among the fields of /proc/PID/stat, counted from the state, which follows the name. env_end is the next.
+ENV_START = 50 - 3
 
 
 class Wanted(t.NamedTuple):
@@ -320,20 +322,29 @@ def _host_of(pid: str, name: str) -> str | None:
 def _environment(pid: str) -> bytes:
     """The environment of a process; empty for one that has ended.
 
-    While a process starts another program (execve(2)), the kernel shows an empty one for a moment, so an empty one is read again.
+    While a process starts another program (execve(2)), the kernel shows an empty one until it has written the new one, so it is read
+    again until then. On a busy machine that may be more than a moment.
     """
-    until = time.monotonic() + 0.1
+    until = time.monotonic() + 10
     while True:
         try:
             with open(f"/proc/{pid}/environ", "rb") as stream:
                 environment = stream.read()
-            if environment or time.monotonic() > until:
+            if environment or time.monotonic() > until or _has_none(pid):
                 return environment
             # Of a zombie and of the kernel's own threads there is none.
             os.readlink(f"/proc/{pid}/exe")
         except OSError:
             return b""
         time.sleep(0.001)
+
+
+def _has_none(pid: str) -> bool:
+    """Whether a process has been given an empty environment (env_start and env_end of proc(5)). Raises OSError if it has ended."""
+    with open(f"/proc/{pid}/stat", "rb") as stream:
+        # The name, in parentheses, may hold anything.
+        fields = stream.read().rpartition(b") ")[2].split()
+    return fields[ENV_START] == fields[ENV_START + 1] != b"0"
 
 
 def strangers(net: str) -> list[int]:
