@@ -51,6 +51,7 @@ NOT_IN_SHORT = (
     "integration-site_to_ovn",
     "integration-traffic",
     "integration-verify_breaks",
+    "integration-verify_runs",
     "molecule-chr",
     "molecule-edge_vrrp",
     "molecule-geneve_containers",
