@@ -104,10 +104,6 @@ def _overlay(values: Values, overlay: Overlay, segments: list[Segment]) -> None:
     owner: dict[int, Segment] = {}
     bits = KEY_BITS.get(overlay.encapsulation, 32)
     for segment in segments:
-        if segment.vlan is not None:
-            problems.append(
-                f"{segment.where}.vlan is of no use on overlay {overlay.name}, which tells segments apart by key; leave it out."
-            )
         if segment.key is None:
             problems.append(
                 f"{segment.where}.key is missing; overlay {overlay.name} has segments_by: key, so give each segment a key of its own."

@@ -135,11 +135,15 @@ class Values:
                 )
 
     def _forget_numbers(self) -> None:
-        """OVN numbers its switches by itself, so what other engines tell segments apart by means nothing there."""
+        """What the engine of a segment does not tell it apart by means nothing there, so one intent has the numbers of several.
+
+        OVN numbers its switches by itself. A key without a VLAN ID, where bridges learn, is one that was forgotten, and is told.
+        """
         for segment in self.segments.values():
-            if self.ovn(segment):
-                # One that was refused stays so.
+            # One that was refused stays so.
+            if self.ovn(segment) or self.keyed(segment):
                 segment.vlan = segment.vlan and None
+            if self.ovn(segment) or (segment.overlay and segment.vlan):
                 segment.key = segment.key and None
 
     def _room(self, segment: Segment) -> tuple[int, str] | None:

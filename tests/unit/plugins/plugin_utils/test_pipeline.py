@@ -455,6 +455,15 @@ def test_wires_that_meet_get_another_vlan_and_too_many_are_refused():
     assert problems and problems[0].startswith("h: has 4094 NICs of guests and segments with learn")
 
 
+@pytest.mark.parametrize("overlay, number", [({}, "key"), ({"segments_by": "vlan"}, "vlan")])
+def test_a_segment_may_have_the_numbers_of_both_engines(overlay, number):
+    alone, both = (
+        compile_plan(keyed(numbers, overlay), SPEC) for numbers in ({"key": None, number: 5}, {"key": 5, "vlan": 5})
+    )
+    assert both["hosts"] == alone["hosts"] and both["segments"] == alone["segments"]
+    assert {name: both["segments"][0][name] for name in ("vlan", "key")} == {"vlan": None, "key": None, number: 5}
+
+
 LINE = {"topology": "links", "links": [["kvm1", "kvm2"], ["kvm2", "kvm3"]]}
 
 
@@ -464,10 +473,6 @@ LINE = {"topology": "links", "links": [["kvm1", "kvm2"], ["kvm2", "kvm3"]]}
         (
             keyed({"key": None}),
             "fabric_segments[a].key is missing; overlay vxlan has segments_by: key, so give each segment a key of its own.",
-        ),
-        (
-            keyed({"vlan": 5}),
-            "fabric_segments[a].vlan is of no use on overlay vxlan, which tells segments apart by key; leave it out.",
         ),
         (keyed({"key": 2**24}), "fabric_segments[a].key must be 1 to 16777215 (24 bits with vxlan), not 16777216."),
         (
