@@ -5,7 +5,8 @@
 
     python tests/run.py [PART ...] [--short] [--jobs N]
 
-Without a part, all of them but those that are left out. What a part printed is in tests/output/PART.log; of a failed one it is also shown.
+Without a part, all of them but those that are left out; the first word of names stands for all that begin with it, as in `unit`.
+What a part printed is in tests/output/PART.log; of a failed one it is also shown.
 
 A short run fits into the time of CI. It leaves out the parts of NOT_IN_SHORT and the tests that are marked as long, takes the same
 few random cases each time (tests/conftest.py), has sanity look at the collection alone, and verifies a scenario once, after its
@@ -67,7 +68,9 @@ SHORT_TESTS = ("-m", "not long", "--hypothesis-profile=short")
 # The longest parts begin first, so that none is left alone at the end.
 LONGEST = (
     "integration-site",
-    "unit",
+    "unit-plugin_utils",
+    "unit-module_utils",
+    "unit-others",
     "integration-flows",
     "integration-site_beside",
     "integration-site_guests",
@@ -79,6 +82,8 @@ LONGEST = (
     "pylint",
     "sanity",
 )
+# The folders of unit tests that are parts of their own, as all of them together take longer than anything else of `make check`.
+UNITS = ("module_utils", "plugin_utils")
 # The parts that boot hosts.
 IN_LABS = ("molecule-", "integration-", "guide-readme")
 
@@ -109,9 +114,20 @@ def parts(short: bool = False) -> dict[str, list[str]]:
     found["gates"] = [python, "tests/gates.py"]
     for name, which in (("sanity", "--without"), ("pylint", "--only")):
         found[name] = [python, "tests/sanity.py", which, "pylint", *(["--short"] if short else [])]
-    found["unit"] = [*pytest, "-p", "no:cacheprovider", "tests/unit"]
+    folders = {name: f"tests/unit/plugins/{name}" for name in UNITS}
+    for name, folder in folders.items():
+        found[f"unit-{name}"] = [*pytest, "-p", "no:cacheprovider", folder]
+    others = [f"--ignore={folder}" for folder in folders.values()]
+    found["unit-others"] = [*pytest, "-p", "no:cacheprovider", *others, "tests/unit"]
     found["lint"] = [str(BIN / "ansible-lint"), "--offline", "--profile", "production", "--strict", "-q"]
     return {name: found[name] for name in (*LONGEST, *(name for name in found if name not in LONGEST))}
+
+
+def chosen_parts(said: t.Sequence[str], known: t.Iterable[str]) -> list[str]:
+    """The parts of a command line, in the order of all of them; a name that is none stays, to be refused."""
+    names = [name for name in known if name in said or name.partition("-")[0] in said]
+    firsts = {name.partition("-")[0] for name in names}
+    return [*names, *(name for name in said if name not in names and name not in firsts)]
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
@@ -226,7 +242,8 @@ def main() -> None:
     # Much of a scenario is waiting: boots, adjacencies, reboots, guests.
     parser.add_argument("--jobs", type=int, default=(os.cpu_count() or 1) + 1)
     chosen = parser.parse_args()
-    wrong = sorted(set(chosen.parts) - set(known))
+    names = chosen_parts(chosen.parts, known)
+    wrong = sorted(set(names) - set(known))
     if wrong:
         parser.error(f"no such part: {', '.join(wrong)}; there are {', '.join(known)}")
     if not (BIN / "molecule").exists():
@@ -235,7 +252,7 @@ def main() -> None:
         )
     left_out = NOT_IN_SHORT if chosen.short else ()
     commands = parts(chosen.short)
-    todo = {name: commands[name] for name in chosen.parts or (name for name in known if name not in left_out)}
+    todo = {name: commands[name] for name in names or (name for name in known if name not in left_out)}
     OUTPUT.mkdir(parents=True, exist_ok=True)
     if any(name.startswith(IN_LABS) for name in todo):
         os.environ[roots.VARIABLE] = roots.lab_root()

@@ -81,6 +81,26 @@ def test_a_test_file_is_tried_by_its_failed_tests(
     assert "1 passed" in run.summary_of("integration-x.second")
 
 
+def test_each_file_of_unit_tests_is_in_one_part(run: types.ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And `unit` stands for all of these parts, in the order of all parts."""
+    monkeypatch.setattr(run, "OUTPUT", run.CHECKOUT / "tests/output")
+    units = {name: command for name, command in run.parts().items() if name.startswith("unit-")}
+
+    def takes(command: list[str], file: pathlib.Path) -> bool:
+        ignored = [word.partition("=")[2] for word in command if word.startswith("--ignore=")]
+        return run.CHECKOUT / command[-1] in file.parents and not any(
+            run.CHECKOUT / one in file.parents for one in ignored
+        )
+
+    files = list((run.CHECKOUT / "tests/unit").rglob("test_*.py"))
+    assert len(files) > 100
+    for file in files:
+        assert [takes(command, file) for command in units.values()].count(True) == 1, file
+    known = run.parts()
+    assert run.chosen_parts(["gates", "unit"], known) == [*units, "gates"]
+    assert run.chosen_parts(["unit-others", "gatez"], known) == ["unit-others", "gatez"]
+
+
 def test_without_the_tools_of_the_tests_one_sentence_says_how_to_get_them(
     run: types.ModuleType, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
