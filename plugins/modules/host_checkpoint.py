@@ -55,12 +55,12 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Record how the card is configured
+- name: Record how the NIC is configured
   overloom.fabric.host_checkpoint:
     interfaces: [eth1, br0]
     timeout: 60
 
-- name: Put the card on a bridge
+- name: Put the NIC on a bridge
   overloom.fabric.ovs_bridge:
     name: br0
     ports:

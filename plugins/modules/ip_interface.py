@@ -10,8 +10,8 @@ short_description: Manage addresses, MTU and state of a host's interfaces
 version_added: 0.1.0
 author: The overloom.fabric authors (@overloom)
 description:
-  - Gives addresses, an MTU and the state up to interfaces that exist, such as the cards and the loopback of a router, now and at boot.
-  - Makes VLANs on cards (IEEE 802.1Q), as a router on a stick has them.
+  - Gives addresses, an MTU and the state up to interfaces that exist, such as the NICs and the loopback of a router, now and at boot.
+  - Makes VLANs on NICs (IEEE 802.1Q), as a router on a stick has them.
   - Addresses that others gave to an interface are left, also where they are declared here too, unless O(adopt=true).
   - The plain options describe one interface; O(interfaces) describes several.
 extends_documentation_fragment:

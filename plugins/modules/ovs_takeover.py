@@ -51,12 +51,12 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Have the bridge take over the card's addresses
+- name: Have the bridge take over the NIC's addresses
   overloom.fabric.ovs_takeover:
     name: eth1
     bridge: br0
 
-- name: Put the card on the bridge
+- name: Put the NIC on the bridge
   overloom.fabric.ovs_bridge:
     name: br0
     ports:
