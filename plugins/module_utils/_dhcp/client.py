@@ -13,7 +13,7 @@ import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._dhcp import applier as _applier
 from ansible_collections.overloom.fabric.plugins.module_utils._ip import iproute as _ip
-from ansible_collections.overloom.fabric.plugins.module_utils._netns.daemon import Found, Kind, Service
+from ansible_collections.overloom.fabric.plugins.module_utils._netns.daemon import Found, Kind, Process, Service
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.namespace import FOLDER as NAMESPACES
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.namespace import check_name
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.reader import UNIT_KIND as NETNS
@@ -87,22 +87,11 @@ def _unit(name: str, namespace: str, interface: str, owner: str) -> Unit:
     )
 
 
-def describe(found: Found, name: str) -> Item:
-    """A client in plain types, as the modules return it."""
-    unit = KIND.service_name(name)
-    process = found.active.get(unit)
+def describe(found: Found, name: str, process: Process | None) -> Item:
+    """The interface of a client, and what it was given."""
     text = found.files.get(state_file(name))
     lease = _applier.parse(text) if process and text else {}
-    return {
-        "name": name,
-        "owner": found.units[unit].notes().get("Owner"),
-        "running": process is not None,
-        "pid": process.pid if process else 0,
-        "namespace": process.namespace if process else None,
-        "interface": found.units[unit].notes().get("Interface"),
-        "service": unit,
-        "lease": lease or None,
-    }
+    return {"interface": found.units[KIND.service_name(name)].notes().get("Interface"), "lease": lease or None}
 
 
 KIND = Kind(

@@ -14,7 +14,7 @@ import re
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._ip import iproute as _ip
-from ansible_collections.overloom.fabric.plugins.module_utils._netns.daemon import Found, Kind, Service
+from ansible_collections.overloom.fabric.plugins.module_utils._netns.daemon import Found, Kind, Process, Service
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.namespace import FOLDER as NAMESPACES
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.namespace import check_name
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.reader import UNIT_KIND as NETNS
@@ -23,7 +23,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._systemd import Co
 
 Item = t.Dict[str, t.Any]
 Network = t.Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
-Address = t.Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
+Address = _ip.Host
 Range = t.Tuple[Address, Address]
 
 CONFIGURATION = "/etc/overloom/dnsmasq"
@@ -108,13 +108,13 @@ def _server(name: str, item: Item) -> Server:
         subnets=subnets,
         ranges=tuple(_range(text, f"{what}: ranges") for text in item.get("ranges") or ()),
         leases=tuple(_lease(one, f"{what}: leases") for one in item.get("leases") or ()),
-        router=None if item.get("router") is None else _address(item["router"], f"{what}: router"),
-        dns=tuple(_address(text, f"{what}: dns") for text in item.get("dns") or ()),
+        router=None if item.get("router") is None else _ip.check_host(item["router"], f"{what}: router"),
+        dns=tuple(_ip.check_host(text, f"{what}: dns") for text in item.get("dns") or ()),
         domain=None if item.get("domain") is None else _domain(item["domain"], f"{what}: domain"),
         lease_time=_between(item.get("lease_time") or 3600, *LEASE_TIMES, f"{what}: lease_time"),
         mtu=None if item.get("mtu") is None else _ip.check_mtu(item["mtu"], map(str, subnets), f"{what}: mtu"),
         routes=tuple(
-            (_network(one["to"], f"{what}: routes"), _address(one["via"], f"{what}: routes"))
+            (_network(one["to"], f"{what}: routes"), _ip.check_host(one["via"], f"{what}: routes"))
             for one in item.get("routes") or ()
         ),
     )
@@ -132,18 +132,11 @@ def _network(text: str, what: str) -> Network:
         raise FabricError(f"{what}: {text!r} is no subnet; write it as 10.1.1.0/24, without host bits") from error
 
 
-def _address(text: str, what: str) -> Address:
-    try:
-        return ipaddress.ip_address(text)
-    except ValueError as error:
-        raise FabricError(f"{what}: {text!r} is no address; write it as 10.1.1.2, without a prefix length") from error
-
-
 def _range(text: str, what: str) -> Range:
     first, dash, last = text.partition("-")
     if not dash:
         raise FabricError(f"{what}: {text!r} is no range; write it as 10.1.1.100-10.1.1.199")
-    found = (_address(first.strip(), what), _address(last.strip(), what))
+    found = (_ip.check_host(first.strip(), what), _ip.check_host(last.strip(), what))
     if _key(found[0]) > _key(found[1]) or found[0].version != found[1].version:
         raise FabricError(f"{what}: {text} ends before it begins; write the lower address first")
     return found
@@ -163,7 +156,7 @@ def _lease(item: Item, what: str) -> Lease:
     name = item.get("name")
     if name is not None and not _HOST.fullmatch(name):
         raise FabricError(f"{what}: {name!r} is no name of a host; give 1 to 63 letters, digits and '-'")
-    found = tuple(_address(text, what) for text in item["addresses"])
+    found = tuple(_ip.check_host(text, what) for text in item["addresses"])
     if len({address.version for address in found}) < len(found) or not found:
         raise FabricError(f"{what}: {item['mac']} needs one address of a family at the most, and one at least")
     return Lease(_ip.check_mac(item["mac"], what), found, name)
@@ -372,19 +365,9 @@ def parse_leases(text: str) -> list[Item]:
     return found
 
 
-def describe(found: Found, name: str) -> Item:
-    """A server in plain types, as the modules return it."""
-    unit = KIND.service_name(name)
-    process = found.active.get(unit)
-    return {
-        "name": name,
-        "owner": found.units[unit].notes().get("Owner"),
-        "running": process is not None,
-        "pid": process.pid if process else 0,
-        "namespace": process.namespace if process else None,
-        "service": unit,
-        "leases": parse_leases(found.files.get(leases_file(name), "")),
-    }
+def describe(found: Found, name: str, _process: Process | None) -> Item:
+    """What a server has given out."""
+    return {"leases": parse_leases(found.files.get(leases_file(name), ""))}
 
 
 KIND = Kind(

@@ -292,34 +292,38 @@ class _Comparison:
     def _want(self, thing: Thing, there: list[Address]) -> None:
         note = self.mine.get(thing.name)
         lines = _with_blocks(thing)
-        made = {tuple(address) for address in note["lines"]} if note else set()
+        had = {tuple(address) for address in note["lines"]} if note else set()
         if self.options.adopt:
             # What is taken over is ours, and is not given back.
-            made |= set(there)
-        had = set(made)
-        made |= {
-            a
-            for a, line in lines.items()
-            if line is not None and a not in self.found.running and (a, line) not in self.stood
-        }
+            had |= set(there)
         beside = {tuple(address) for address in self.mine.get(BESIDE, {}).get("lines", ())}
         before = {} if self.options.adopt else former.noted(note)
         formers = former.remembered(before, lines, self.places, had | beside | self.made)
         self.words.update({a: one.words(a) for a, one in before.items() if one.text and one.saved == lines.get(a, "")})
-        made |= {address for address in lines if address in beside}
-        made -= {address for address, line in lines.items() if line is None}
-        # What runs in the place of theirs is given back, and as they had it, it is theirs.
-        made -= {address for address, one in {**before, **formers}.items() if one.was is not None}
         self.changes.update(lines)
         if thing.renew and thing.drop:
             self._renew(thing.drop, there)
+        # What runs in the place of theirs is given back, and as they had it, it is theirs.
+        theirs = {address for address, one in {**before, **formers}.items() if one.was is not None}
+        made = (had | self._made_now(lines) | (beside & lines.keys())) - theirs
+        made -= {address for address, line in lines.items() if line is None}
+        self._note(thing, made, formers, self.options.adopt or not there)
+
+    def _note(self, thing: Thing, made: set[Address], formers: former.Formers, whole: bool) -> None:
+        """Note which lines of a thing are ours. whole: it is, as nobody had it before."""
+        note = self.mine.get(thing.name)
         if made or formers:
-            whole = bool(note and note.get("drop")) or self.options.adopt or not there
-            drop = thing.drop if whole else None
+            drop = thing.drop if whole or (note and note.get("drop")) else None
             rows = {"lines": sorted(made), "scope": thing.scope, "drop": drop}
             self.mine[thing.name] = {**rows, **former.for_note(formers)}
         elif note:
             del self.mine[thing.name]
+
+    def _made_now(self, lines: t.Mapping[Address, str | None]) -> set[Address]:
+        """The lines that neither run nor stand in the file yet."""
+        running, stood = self.found.running, self.stood
+        wanted = {address: line for address, line in lines.items() if line is not None}
+        return {address for address, line in wanted.items() if address not in running and (address, line) not in stood}
 
     def _renew(self, drop: tuple[Address, str], there: list[Address]) -> None:
         """Make a thing anew with whatever else it has."""

@@ -545,26 +545,21 @@ class Editor:
         for depth in range(1, len(address)):
             path = address[:depth]
             last = next((node for node in reversed(self.instances(path)) if node.around is at), None)
-            if (
-                last
-                and at is self.top
-                and self.refused
-                and self.grammar.together(path[-1])
-                and self.fails(at.inside.index(last))
-            ):
-                last = None
-            late = [node for node in needed if node.around is at]
-            if last and late and next(node for node in reversed(at.inside) if node is last or node in late) is not last:
-                last = None
-            if (
-                last
-                and self.grammar.vanishes(path[-1])
-                and not any(node.setting and not node.gone for node in last.inside)
-            ):
-                # An empty one is somebody's, and stays when ours goes.
-                last = None
-            at = last or self.add(path, path[-1], at, opens=True)
+            if last is None or not self.takes(last, at, path[-1], needed):
+                last = self.add(path, path[-1], at, opens=True)
+            at = last
         return at
+
+    def takes(self, block: _Node, around: _Node, header: str, needed: t.Sequence[_Node]) -> bool:
+        """Whether a new line may go into a block that is there. needed: the lines without which FRR refuses the new one."""
+        whole = around is self.top and self.refused and self.grammar.together(header)
+        if whole and self.fails(around.inside.index(block)):
+            return False
+        late = [node for node in needed if node.around is around]
+        if late and next(node for node in reversed(around.inside) if node is block or node in late) is not block:
+            return False
+        # An empty one that vanishes is somebody's, and stays when ours goes.
+        return not self.grammar.vanishes(header) or any(node.setting and not node.gone for node in block.inside)
 
     def add(
         self,

@@ -197,13 +197,7 @@ class Goal(t.NamedTuple):
 def goal(found: Found, declared: t.Sequence[Item], settings: Settings, told: str) -> Goal:
     """What shall be of the declared interfaces. Raises FabricError for what cannot be, or would touch what is not ours."""
     manager = manager_of(found, told, declared, settings.owner)
-    for other, rows in found.kept.items():
-        for item in declared:
-            if other != manager and item.name in rows:
-                raise FabricError(
-                    f"interface {item.name} is made by {_IN_WORDS[other]}'s files already, not by {_IN_WORDS[manager]}'s;"
-                    f" remove it there first with state: absent and manager: {other}, or leave manager out"
-                )
+    _check_manager(found, declared, manager)
     all_kept = found.kept.get(manager, {})
     old = {name: kept for name, kept in all_kept.items() if kept.owner == settings.owner}
     named = {item.name for item in declared}
@@ -224,6 +218,17 @@ def goal(found: Found, declared: t.Sequence[Item], settings: Settings, told: str
     made = Goal(manager, old, new)
     _check(found, made, [item.name for item in declared if item.present], settings)
     return made._replace(new={name: _with_former(found, kept, made) for name, kept in new.items()})
+
+
+def _check_manager(found: Found, declared: t.Sequence[Item], manager: str) -> None:
+    """Refuse an interface that ours made by another manager."""
+    for other, rows in found.kept.items():
+        for item in declared:
+            if other != manager and item.name in rows:
+                raise FabricError(
+                    f"interface {item.name} is made by {_IN_WORDS[other]}'s files already, not by {_IN_WORDS[manager]}'s;"
+                    f" remove it there first with state: absent and manager: {other}, or leave manager out"
+                )
 
 
 def _with_former(found: Found, kept: Kept, made: Goal) -> Kept:
@@ -375,9 +380,7 @@ def _check_claim(item: Item, what: str, claim: Claim, manager: str, may_precede:
 
 def compare(found: Found, aim: Goal) -> Change:
     """The pure comparison of what is there and what shall be."""
-    foreign = {
-        name: claim.where for name, claims in found.claims.items() for claim in claims if claim.manager == NETWORKD
-    }
+    foreign = _networkd_files(found)
     render = _RENDER[aim.manager]
     there = found.files.get(aim.manager, {})
     wanted = render(aim.new.values(), foreign)
@@ -396,6 +399,12 @@ def compare(found: Found, aim: Goal) -> Change:
         {name: _foretold(aim.new.get(name), aim.manager) for name in touched},
         tuple(returned(f"interface {nic}") for nic, former in work.left.items() if former.get("by")),
     )
+
+
+def _networkd_files(found: Found) -> dict[str, str]:
+    """The files of others by which systemd-networkd configures interfaces, by the interface."""
+    claims = [(name, claim) for name, claims in found.claims.items() for claim in claims]
+    return {name: claim.where for name, claim in claims if claim.manager == NETWORKD}
 
 
 def _told(kept: Kept | None, found: Found) -> dict[str, t.Any]:

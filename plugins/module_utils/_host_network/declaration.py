@@ -16,6 +16,8 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ip.iproute import
     check_addresses,
     check_interface_name,
     check_mtu,
+    check_once,
+    listed,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 
@@ -128,15 +130,8 @@ def noted(line: str) -> Kept | None:
 
 def items(params: t.Mapping[str, t.Any]) -> list[Item]:
     """The declared interfaces, each option by itself checked. Raises FabricError with the first wrong input."""
-    rows = params["interfaces"]
-    if rows is None:
-        rows = [params]
-    elif params["name"]:
-        raise FabricError("name and interfaces exclude each other; put the interface into the list")
-    made = [_item(row) for row in rows]
-    for item in made:
-        if [other.name for other in made].count(item.name) > 1:
-            raise FabricError(f"interface {item.name} is declared twice; leave one out")
+    made = [_item(row) for row in listed(params, "interfaces", "interface")]
+    check_once([item.name for item in made], "interface")
     return made
 
 

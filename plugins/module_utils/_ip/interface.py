@@ -86,16 +86,8 @@ class Kept(t.NamedTuple):
 
 def items(params: dict[str, t.Any]) -> list[Item]:
     """The declared interfaces. Raises FabricError with the first wrong input."""
-    rows = params["interfaces"]
-    if rows is None:
-        rows = [params]
-    elif params["name"]:
-        raise FabricError("name and interfaces exclude each other; put the interface into the list")
-    made = [_item(row) for row in rows]
-    names = [item.name for item in made]
-    for name in names:
-        if names.count(name) > 1:
-            raise FabricError(f"interface {name} is declared twice; leave one out")
+    made = [_item(row) for row in _ip.listed(params, "interfaces", "interface")]
+    _ip.check_once([item.name for item in made], "interface")
     return made
 
 

@@ -35,6 +35,7 @@ IPV6_METRIC = 1024
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.ASCII)
 _BARE_WORD = re.compile(r"[A-Za-z0-9_.:/@%+=,-]+", re.ASCII)
 
+Host = t.Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 
 # Kinds of interfaces that lie upon another one.
 UPON = ("vlan", "macvlan", "macvtap", "ipvlan", "ipvtap")
@@ -282,6 +283,23 @@ def parse_tables(text: str) -> dict[str, int]:
 # --- checking what a person wrote: one sentence each -------------------------------------------------------------------
 
 
+def listed(params: t.Mapping[str, t.Any], option: str, what: str) -> t.Sequence[t.Mapping[str, t.Any]]:
+    """The declared rows: those of a list, or the module's own options as the only one. Raises FabricError where both are given."""
+    if params[option] is None:
+        return [params]
+    if params["name"]:
+        raise FabricError(f"name and {option} exclude each other; put the {what} into the list")
+    rows: t.Sequence[t.Mapping[str, t.Any]] = params[option]
+    return rows
+
+
+def check_once(names: t.Sequence[str], what: str) -> None:
+    """Refuse a name that is declared twice."""
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise FabricError(f"{what} {twice} is declared twice; leave one out")
+
+
 def check_interface_name(name: str, what: str) -> str:
     """A name that the kernel takes for an interface (dev_valid_name), and that no command can mistake for an option.
 
@@ -318,6 +336,14 @@ def check_address(text: str, what: str) -> str:
     if room >= 2 and ip.version == 4 and ip == network.broadcast_address:
         raise FabricError(f"{what}: {text!r} is the broadcast address of {network}; give one of its hosts' addresses")
     return str(address)
+
+
+def check_host(text: str, what: str) -> Host:
+    """An address alone. Raises FabricError for anything else, such as one with a prefix length."""
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError as error:
+        raise FabricError(f"{what}: {text!r} is no address; write it as 10.1.1.2, without a prefix length") from error
 
 
 def check_addresses(texts: t.Iterable[str], what: str) -> tuple[str, ...]:

@@ -217,9 +217,6 @@ def read_lab(wanted: Wanted, runner: Runner) -> Found:
     hosts = {
         host: _read_host(wanted.name, host, storage, processes.get(host, []), mounts, looks) for host in sorted(names)
     }
-    named = [(root, unit(wanted.name, "")) for root in cgroup_roots()] + [
-        (NSPAWN + "/propagate", machine(wanted.name, ""))
-    ]
     inside = tuple(path for path in mounts if path.startswith(folder + "/"))
     return Found(
         exists=os.path.isdir(folder),
@@ -232,20 +229,28 @@ def read_lab(wanted: Wanted, runner: Runner) -> Found:
         entries=() if layer or not wanted.present else tuple(clean_layer(wanted.root)),
         supervisor_current=text_of(f"{folder}/supervisor.py") == supervisor_source(),
         storage_exists=os.path.isdir(storage),
-        leftovers=tuple(
-            f"{parent}/{name}" for parent, prefix in named for name in names_in(parent) if name.startswith(prefix)
-        ),
+        leftovers=_leftovers(wanted.name),
         locks={path: inode for path in inside if path.endswith("/merged") for inode in [_nspawn_lock(path)] if inode},
         labs=tuple(names_in(LABS)),
         others=sum(len(names_in(f"{LABS}/{lab}/hosts")) for lab in names_in(LABS) if lab != wanted.name),
-        limits={
-            key: int(value) for key in LIMITS for value in [text_of("/proc/sys/" + key.replace(".", "/"))] if value
-        },
+        limits=_limits(),
         former_limits=json.loads(text_of(FORMER_LIMITS) or "{}"),
         systemd=os.path.isdir("/run/systemd/system"),
         cgroups=tuple(cgroup_roots()),
         python=sys.executable,
     )
+
+
+def _leftovers(lab: str) -> tuple[str, ...]:
+    """What systemd-nspawn has left of a lab's hosts beside the lab's folder."""
+    places = [*((root, unit(lab, "")) for root in cgroup_roots()), (NSPAWN + "/propagate", machine(lab, ""))]
+    return tuple(f"{place}/{name}" for place, prefix in places for name in names_in(place) if name.startswith(prefix))
+
+
+def _limits() -> dict[str, int]:
+    """The kernel's limits as they are; without those that this kernel has not."""
+    values = {key: text_of("/proc/sys/" + key.replace(".", "/")) for key in LIMITS}
+    return {key: int(value) for key, value in values.items() if value}
 
 
 def _record(path: str) -> t.Any:

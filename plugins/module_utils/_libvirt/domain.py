@@ -640,14 +640,9 @@ def view(root: ET.Element) -> dict[str, t.Any]:
     mark = read_mark(root)
     seed = seed_path(root.findtext("name", ""))
     disks = [view_disk(disk) for disk in root.findall("devices/disk") if is_ours_to_say(disk)]
-    devices = root.find("devices")
-    devices = ET.Element("devices") if devices is None else devices
-    os_element = root.find("os")
-    os_element = ET.Element("os") if os_element is None else os_element
-    loader = os_element.find("loader")
-    vcpu = root.find("vcpu")
+    devices = _child(root, "devices")
+    os_element = _child(root, "os")
     memory = root.find("memory")
-    efi = os_element.get("firmware") == "efi" or loader is not None and loader.get("type") == "pflash"
     return {
         "uuid": root.findtext("uuid", ""),
         "title": root.findtext("title", ""),
@@ -655,14 +650,12 @@ def view(root: ET.Element) -> dict[str, t.Any]:
         "metadata": dict(sorted(mark.items)),
         "accelerator": {"qemu": "tcg"}.get(root.get("type", "qemu"), root.get("type")),
         "machine": attribute(root, "os/type", "machine") or "",
-        "firmware": "efi" if efi else "bios",
+        "firmware": _view_firmware(os_element),
         "memory": 0 if memory is None else memory_bytes(memory),
-        "vcpus": 1 if vcpu is None else int(vcpu.get("current") or vcpu.text or 1),
+        "vcpus": _view_vcpus(root),
         "cpu_mode": attribute(root, "cpu", "mode") or ("custom" if root.find("cpu/model") is not None else ""),
         "cpu_model": root.findtext("cpu/model", ""),
-        # An order on devices stands in the place of one of kinds.
-        "boot": [boot.get("dev", "") for boot in os_element.findall("boot")]
-        or ([] if root.find("devices/*/boot") is not None else ["hd"]),
+        "boot": _view_boot(root, os_element),
         "kernel": os_element.findtext("kernel", ""),
         "initrd": os_element.findtext("initrd", ""),
         "cmdline": os_element.findtext("cmdline", ""),
@@ -678,6 +671,29 @@ def view(root: ET.Element) -> dict[str, t.Any]:
         "hostdevs": view_hostdevs(devices),
         "guest_agent": has_agent(devices),
     }
+
+
+def _child(root: ET.Element, tag: str) -> ET.Element:
+    """An element of a document; an empty one where it has none."""
+    found = root.find(tag)
+    return ET.Element(tag) if found is None else found
+
+
+def _view_firmware(os_element: ET.Element) -> str:
+    loader = os_element.find("loader")
+    by_loader = loader is not None and loader.get("type") == "pflash"
+    return "efi" if by_loader or os_element.get("firmware") == "efi" else "bios"
+
+
+def _view_vcpus(root: ET.Element) -> int:
+    vcpu = root.find("vcpu")
+    return 1 if vcpu is None else int(vcpu.get("current") or vcpu.text or 1)
+
+
+def _view_boot(root: ET.Element, os_element: ET.Element) -> list[str]:
+    """The kinds of devices to boot from; none where there is an order on devices, which stands in their place."""
+    kinds = [boot.get("dev", "") for boot in os_element.findall("boot")]
+    return kinds or ([] if root.find("devices/*/boot") is not None else ["hd"])
 
 
 def view_of(root: ET.Element, domain: Domain) -> dict[str, t.Any]:

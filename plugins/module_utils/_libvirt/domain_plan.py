@@ -81,31 +81,29 @@ def read(
     names = {domain.name for domain in wanted}
     domains = read_domains(connection, names)
     disks = [disk for domain in wanted if domain.state != "absent" for disk in domain.options.get("disks", ())]
-    pooled = {(disk["pool"], disk["volume"]) for disk in disks if disk.get("pool")}
-    volumes = {key: _read_volume(connection, *key) for key in pooled}
+    volumes = _read_volumes(connection, disks)
     chains = read_chains(_documents(here for name, here in domains.items() if removes or name in names))
     running = [here.live for name, here in domains.items() if name in names and here.live is not None]
-    asks = any(nic.get("offload") == "auto" for domain in wanted for nic in domain.options.get("nics", ()))
     info = asked("the host's memory cannot be read", connection.getInfo)
     return Found(
-        domains,
-        _used_networks(connection, wanted),
+        domains=domains,
+        networks=_used_networks(connection, wanted),
         # A disk may turn out to be the image that lies upon the declared one.
-        {path: _look(path, path in chains) for path in sorted({*_paths(wanted, disks), *chains})},
-        {key: image for key, (image, _path) in volumes.items()},
-        _read_seeds(wanted),
-        read_ports(runner) if any(map(_is_in_switch, running)) else {},
-        info[1] * 2**20,
-        info[2],
-        accelerator() if _leaves_accelerator(wanted, domains) else "",
-        read_order(uri),
-        read_user_space(runner) if asks else frozenset(),
-        chains,
-        {key: path for key, (_image, path) in volumes.items()},
-        frozenset(name for name in names if _is_younger(seed_path(name), name)),
-        frozenset(name for name in names - set(domains) if left_host(name)),
-        _read_mtus(running),
-        frozenset(name for name in names if _is_younger(DEFINITION.format(name), name)),
+        images={path: _look(path, path in chains) for path in sorted({*_paths(wanted, disks), *chains})},
+        volumes={key: image for key, (image, _path) in volumes.items()},
+        seeds=_read_seeds(wanted),
+        ports=read_ports(runner) if any(map(_is_in_switch, running)) else {},
+        memory=info[1] * 2**20,
+        vcpus=info[2],
+        accelerator=accelerator() if _leaves_accelerator(wanted, domains) else "",
+        order=read_order(uri),
+        user_space=read_user_space(runner) if _leaves_offload(wanted) else frozenset(),
+        chains=chains,
+        places={key: path for key, (_image, path) in volumes.items()},
+        stale=_younger(names, seed_path),
+        gone=frozenset(name for name in names - set(domains) if left_host(name)),
+        mtus=_read_mtus(running),
+        edited=_younger(names, DEFINITION.format),
     )
 
 
@@ -130,6 +128,19 @@ def _leaves_accelerator(wanted: t.Iterable[Domain], domains: t.Container[str]) -
     """Whether a domain is to be made that leaves its accelerator to the host."""
     new = [domain for domain in wanted if domain.name not in domains and domain.state != "absent"]
     return any(domain.options.get("accelerator", "auto") == "auto" for domain in new)
+
+
+def _read_volumes(
+    connection: t.Any, disks: t.Iterable[t.Mapping[str, t.Any]]
+) -> dict[tuple[str, str], tuple[_image.Image | None, str]]:
+    """The volumes that disks name, each with its path."""
+    pooled = {(disk["pool"], disk["volume"]) for disk in disks if disk.get("pool")}
+    return {key: _read_volume(connection, *key) for key in pooled}
+
+
+def _leaves_offload(wanted: t.Iterable[Domain]) -> bool:
+    """Whether a NIC leaves to its bridge's datapath who makes checksums."""
+    return any(nic.get("offload") == "auto" for domain in wanted for nic in domain.options.get("nics", ()))
 
 
 def _look(path: str, found: bool) -> _image.Image:
@@ -163,12 +174,17 @@ def _read_seeds(wanted: t.Sequence[Domain]) -> dict[str, bytes]:
     return seeds
 
 
-def _is_younger(path: str, name: str) -> bool:
-    """Whether a guest's seed or definition is younger than its process, which therefore still has the old one."""
+def _younger(names: t.Iterable[str], path: t.Callable[[str], str]) -> frozenset[str]:
+    """The guests whose seed or definition is younger than their process, which therefore still has the old one. path: that of a guest's file."""
+    return frozenset(name for name in names if _written(path(name)) > _written(PID.format(name)) > 0)
+
+
+def _written(path: str) -> int:
+    """When a file was written, in nanoseconds; 0 if it is not there."""
     try:
-        return os.stat(path).st_mtime_ns > os.stat(PID.format(name)).st_mtime_ns
+        return os.stat(path).st_mtime_ns
     except OSError:
-        return False
+        return 0
 
 
 def _read_mtus(running: t.Iterable[ET.Element]) -> dict[str, int]:

@@ -326,12 +326,7 @@ class PoolPlan:
         """Make a pool so. Raises FabricError."""
         name, options = item["name"], item["options"]
         pool = self.found.get(name)
-        if pool is None and ("type" not in options or ("path" not in options and options["type"] != "logical")):
-            raise FabricError(
-                f"pool {name} does not exist and {'path' if 'type' in options else 'type'} is missing: say where it lies"
-            )
-        if pool is not None:
-            _check_places(options, options.get("type", pool.root.get("type")), f"pool {name}:")
+        _check_declared(name, options, pool)
         taken = self.adopt and pool is not None and not self.is_mine(name)
         active = pool is not None and pool.active
         goal = {"active": True, "inactive": False, "present": active}[item["state"]]
@@ -394,6 +389,16 @@ class PoolPlan:
         if wanted is not None and wanted != (found and not taken):
             self.steps.append(self.actions.autostart(item["name"], wanted))
             sides[0]["autostart"], sides[1]["autostart"] = found, wanted
+
+
+def _check_declared(name: str, options: t.Mapping[str, t.Any], pool: Pool | None) -> None:
+    """Refuse options that do not say where a pool lies, or that do not go with its type."""
+    if pool is not None:
+        _check_places(options, options.get("type", pool.root.get("type")), f"pool {name}:")
+    elif "type" not in options or ("path" not in options and options["type"] != "logical"):
+        raise FabricError(
+            f"pool {name} does not exist and {'path' if 'type' in options else 'type'} is missing: say where it lies"
+        )
 
 
 def _write_pools(kept: t.Mapping[str, t.Any]) -> Write | Remove:

@@ -92,7 +92,8 @@ class Kind(t.NamedTuple):
     unit: the kind of its units. what: how sentences call one. program: what it runs, and package: the Debian package of that.
     left: from a name to the files that one may have on a host. folders: likewise to the folders that go when they are empty.
     items: the module's option with a list of them. options: of one item, besides those that all kinds have.
-    declared: from a name, an item that is present and the owner to the service. describe: a service of a name in plain types.
+    declared: from a name, an item that is present and the owner to the service.
+    describe: what a service of a name has beside what all kinds have, in plain types; its process is None if it is not active.
     inside: whether the interfaces of its namespaces are read.
     """
 
@@ -105,12 +106,26 @@ class Kind(t.NamedTuple):
     items: str
     options: Item
     declared: t.Callable[[str, Item, str], Service]
-    describe: t.Callable[[Found, str], Item]
+    describe: t.Callable[[Found, str, t.Optional[Process]], Item]
     inside: bool = False
 
     def service_name(self, name: str) -> str:
         """The file name of a service's unit."""
         return unit_name(self.unit, name)
+
+    def view(self, found: Found, name: str) -> Item:
+        """A service in plain types, as the modules return it."""
+        unit = self.service_name(name)
+        process = found.active.get(unit)
+        return {
+            "name": name,
+            "owner": found.units[unit].notes().get("Owner"),
+            "running": process is not None,
+            "pid": process.pid if process else 0,
+            "namespace": process.namespace if process else None,
+            "service": unit,
+            **self.describe(found, name, process),
+        }
 
 
 # What is there ---------------------------------------------------------------------------------------------------------
@@ -317,7 +332,7 @@ def _run(module: AnsibleModule, kind: Kind) -> None:
         compare=lambda found: compare(found, wanted, kind, settings),
         runner=runner,
         state=lambda found: {
-            items: [kind.describe(found, name) for name in present if kind.service_name(name) in found.units]
+            items: [kind.view(found, name) for name in present if kind.service_name(name) in found.units]
         },
         judge=lambda found: _judge(runner, found, kind, present),
         undo=lambda _found: [],
@@ -347,7 +362,7 @@ def read_all(runner: Runner, kinds: t.Iterable[Kind]) -> dict[str, list[Item]]:
     for kind in kinds:
         found = read_host(runner, kind)
         names = {unit.notes().get("Name", "") for unit in found.units.values()} - {""}
-        result[kind.items] = [kind.describe(found, name) for name in sorted(names)]
+        result[kind.items] = [kind.view(found, name) for name in sorted(names)]
     return result
 
 

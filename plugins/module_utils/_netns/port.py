@@ -100,15 +100,23 @@ def compare_port(database: Database, veth: Veth, end: End, settings: Settings) -
         settled = Before(database, Caller(settings.owner, settings.adopt), words_for([w.option for w in veth.port]))
         ops = settled.settle(ops)
         warnings = [*warnings, *settled.left]
-    later_row = {**row, **{one.option.column: one.value for one in veth.port if one.option.table == "Port"}}
-    check_vlans({wanted.option.name: wanted.value for wanted in veth.port}, later_row, veth.what)
-
+    _check_vlans(veth, row)
     before["port_owner"] = _owner_shown(row["external_ids"])
     before["plugged"] = bool(current) and kind != LOOSE and not end.lost
+    return PortChange(before, _later(veth, target, row, marks), _unplugged(kind, end, bool(current)), ops, warnings)
+
+
+def _check_vlans(veth: Veth, row: Row) -> None:
+    """Refuse VLAN options that do not go together, those that stay included."""
+    later = {**row, **{one.option.column: one.value for one in veth.port if one.option.table == "Port"}}
+    check_vlans({one.option.name: one.value for one in veth.port}, later, veth.what)
+
+
+def _later(veth: Veth, bridge: str, row: Row, marks: t.Sequence[Op]) -> Row:
+    """The port as it will be, for the diff."""
     wanted = {w.option.name: w.option.kind.shown(w.value) if w.value is not None else None for w in veth.port}
     ids = {**row["external_ids"], **{put.key: put.value for put in marks if isinstance(put, Put)}}
-    after = {"bridge": target, **wanted, "port_owner": _owner_shown(ids), "plugged": True}
-    return PortChange(before, after, _unplugged(kind, end, bool(current)), ops, warnings)
+    return {"bridge": bridge, **wanted, "port_owner": _owner_shown(ids), "plugged": True}
 
 
 def _settings(database: Database, row: Row, name: str, veth: Veth, there: bool) -> list[Op]:

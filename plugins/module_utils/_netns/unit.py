@@ -32,42 +32,13 @@ def units_of(name: str, space: Space) -> list[Unit]:
 
     There is no order to Open vSwitch: a bridge takes a port's device whenever it appears.
     """
-    commands = []
-    if space.made:
-        commands.append(Command(("ip", "netns", "add", name), may_fail=True))
-        commands += ip_commands(
-            _ip.interface_batch(None, _ip.Wanted("lo", alias=interface_alias(space.owner), up=True)), name
-        )
+    commands = _made(name, space.owner) if space.made else []
     for interface, kept in space.veths.items():
-        # A namespace of others comes back as fast as it goes, with a device under the same name: Open vSwitch in user space would keep the former one.
-        port = kept.outer if kept.bridge and not space.made else None
-        commands += [_typed(port, LOOSE)] if port else []
-        if space.source:
-            # The pair of a container that has just ended may be about to go.
-            commands.append(Command(("ip", "link", "delete", "dev", kept.outer), may_fail=True))
-        commands += [
-            Command(command.argv, may_fail=True) for command in ip_commands([add_line(name, interface, kept.outer)])
-        ]
-        outer = _ip.Wanted(
-            kept.outer, mtu=kept.mtu, alias=interface_alias(space.owner), up=True, addrgen=outer_addrgen(kept)
-        )
-        # A kernel without IPv6 has no such mode.
-        commands += [
-            command._replace(may_fail="addrgenmode" in command.argv)
-            for command in ip_commands(_ip.interface_batch(None, outer))
-        ]
-        commands += [_typed(port, '""')] if port else []
+        commands += _pair(name, space, interface, kept)
     if space.sysctls:
         commands.append(Command(sysctl_step(name, space.sysctls).argv))
     for interface, kept in space.veths.items():
-        lines = _ip.interface_batch(None, inner_end(space.owner, interface, kept, mine=True))
-        if kept.up:
-            lines += _ip.route_batch(interface, (), kept.all_routes() or ())[1]
-        commands += ip_commands(lines, name)
-        if kept.tx is not None:
-            commands.append(Command(offload_step(name, interface, kept.tx).argv))
-        # One that is there already is told as a failure.
-        commands += [Command(add_command(name, rule), may_fail=True) for rule in kept.all_rules() or ()]
+        commands += _inside(name, space.owner, interface, kept)
     file = f"{_netns.FOLDER}/{name}"
     service = oneshot(
         UNIT_KIND,
@@ -88,6 +59,44 @@ def units_of(name: str, space: Space) -> list[Unit]:
     return (
         [service] if space.made else [service, path_unit(UNIT_KIND, name, f"Wait for network namespace {name}", file)]
     )
+
+
+def _made(name: str, owner: str) -> list[Command]:
+    """Make the namespace, with its loopback up and marked."""
+    loopback = _ip.interface_batch(None, _ip.Wanted("lo", alias=interface_alias(owner), up=True))
+    return [Command(("ip", "netns", "add", name), may_fail=True), *ip_commands(loopback, name)]
+
+
+def _pair(name: str, space: Space, interface: str, kept: Kept) -> list[Command]:
+    """Make a veth pair, and set its end on the host."""
+    # A namespace of others comes back as fast as it goes, with a device under the same name: Open vSwitch in user space would keep the former one.
+    port = kept.outer if kept.bridge and not space.made else None
+    commands = [_typed(port, LOOSE)] if port else []
+    if space.source:
+        # The pair of a container that has just ended may be about to go.
+        commands.append(Command(("ip", "link", "delete", "dev", kept.outer), may_fail=True))
+    add = ip_commands([add_line(name, interface, kept.outer)])
+    commands += [Command(command.argv, may_fail=True) for command in add]
+    alias, addrgen = interface_alias(space.owner), outer_addrgen(kept)
+    outer = _ip.Wanted(kept.outer, mtu=kept.mtu, alias=alias, up=True, addrgen=addrgen)
+    # A kernel without IPv6 has no such mode.
+    commands += [
+        command._replace(may_fail="addrgenmode" in command.argv)
+        for command in ip_commands(_ip.interface_batch(None, outer))
+    ]
+    return [*commands, *([_typed(port, '""')] if port else [])]
+
+
+def _inside(name: str, owner: str, interface: str, kept: Kept) -> list[Command]:
+    """Set the end of a pair that is in the namespace, with its routes and rules."""
+    lines = _ip.interface_batch(None, inner_end(owner, interface, kept, mine=True))
+    if kept.up:
+        lines += _ip.route_batch(interface, (), kept.all_routes() or ())[1]
+    commands = ip_commands(lines, name)
+    if kept.tx is not None:
+        commands.append(Command(offload_step(name, interface, kept.tx).argv))
+    # One that is there already is told as a failure.
+    return [*commands, *(Command(add_command(name, rule), may_fail=True) for rule in kept.all_rules() or ())]
 
 
 def _typed(port: str, kind: str) -> Command:

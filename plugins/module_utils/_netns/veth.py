@@ -200,7 +200,7 @@ class _Plan:
 
     def build(self, name: str, items: t.Sequence[Veth]) -> None:
         """Make a namespace what its items declare."""
-        found, settings = self._found, self._settings
+        found = self._found
         space, live = found.spaces.get(name), found.live_owner(name)
         present = [veth for veth in items if veth.present]
         self._allowed(f"namespace {name}", space.owner if space else None, live)
@@ -218,25 +218,46 @@ class _Plan:
             self._add_namespace(name)
         removed = self._removed(name, items, space)
         veths, parts = self._pairs(items, space, removed, before, after)
-        known = ({*found.look(name).interfaces, *veths, "lo"} - {veth.interface for veth in removed}) | set(parts)
+        gone = {veth.interface for veth in removed}
+        known = ({*found.look(name).interfaces, *veths, "lo"} - gone) | set(parts)
         sysctls = noted_sysctls(space, known)
         if will_be:
-            remade = {interface for interface, part in parts.items() if not part.joined}
-            compared = compare_sysctls(name, items, found, known, remade)
-            self._inside += compared.steps
-            sysctls, before["sysctls"], after["sysctls"] = compared.keep, compared.before, compared.after
+            sysctls = self._sysctls(name, items, known, parts, before, after)
         self._run_inside(name, made and will_be, list(parts.values()))
         rules = change_rules(name, items, found, veths, made)
         if rules:
             self._inside += rules.steps
             before["rules"], after["rules"] = rules.before, rules.after
-        adopted = self._adopted(name) if made else None
-        kept = Space(settings.owner, made, veths, sysctls, source, adopted) if made or veths else None
-        self._keep(name, kept, before, after)
+        self._keep(name, self._noted(name, made, veths, sysctls, source), before, after)
         self._tell_loopback(name, made and will_be, before, after)
         if there or before["interfaces"]:
             self._before[name] = before
         self._after[name] = after
+
+    def _noted(
+        self, name: str, made: bool, veths: dict[str, Kept], sysctls: dict[str, str], source: Source | None
+    ) -> Space | None:
+        """What the unit of a namespace notes; None where there is nothing to make at boot."""
+        if not made and not veths:
+            return None
+        adopted = self._adopted(name) if made else None
+        return Space(self._settings.owner, made, veths, sysctls, source, adopted)
+
+    def _sysctls(
+        self,
+        name: str,
+        items: t.Sequence[Veth],
+        known: t.Collection[str | None],
+        parts: t.Mapping[str, _Part],
+        before: dict[str, t.Any],
+        after: dict[str, t.Any],
+    ) -> dict[str, str]:
+        """Set the declared kernel parameters; returns what is to be noted of them."""
+        remade = {interface for interface, part in parts.items() if not part.joined}
+        compared = compare_sysctls(name, items, self._found, known, remade)
+        self._inside += compared.steps
+        before["sysctls"], after["sysctls"] = compared.before, compared.after
+        return compared.keep
 
     def _pairs(
         self,

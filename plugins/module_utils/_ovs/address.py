@@ -140,17 +140,23 @@ def compare(
     for file, unit in units.items():
         if file not in wanted_units and _orphaned(unit, found, after, owner, purge):
             wanted_units[file] = None
-            name, before = unit.notes().get("Name", ""), _before(unit)
-            interface = interfaces.get(name) if name in _interfaces(after) else None
-            if interface is not None and before is not None:
-                wanted = _ip.Wanted(name, addresses=before)
-                lines += _ip.interface_batch(interface, wanted)
-                diff.device(interface, wanted)
+            lines += _given_back(unit, after, interfaces, diff)
     changes = unit_steps(units, wanted_units, running)
     for file, new_unit in sorted(wanted_units.items()):
         diff.unit(file, units.get(file), new_unit)
     last = ([_ip.batch_step(lines)] if lines else []) + changes.put
     return Steps(changes.drop, last, diff.before, diff.after)
+
+
+def _given_back(unit: Unit, after: Database, interfaces: t.Mapping[str, _ip.Interface], diff: _Diff) -> list[str]:
+    """The lines that give a port which stays the addresses that it had before ours."""
+    name, before = unit.notes().get("Name", ""), _before(unit)
+    interface = interfaces.get(name) if name in _interfaces(after) else None
+    if interface is None or before is None:
+        return []
+    wanted = _ip.Wanted(name, addresses=before)
+    diff.device(interface, wanted)
+    return _ip.interface_batch(interface, wanted)
 
 
 def _target(device: Device, old: Target | None, owner: str) -> Target:

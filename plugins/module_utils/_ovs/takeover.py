@@ -24,6 +24,8 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ip.iproute import
     batch_step,
     check_interface_name,
     check_mac,
+    check_once,
+    listed,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._json import documents
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import Settings, may_declare, may_remove
@@ -103,15 +105,8 @@ class Found(t.NamedTuple):
 
 def items(params: t.Mapping[str, t.Any]) -> list[Item]:
     """The declared takeovers. Raises FabricError with the first wrong input."""
-    rows = params["takeovers"]
-    if rows is None:
-        rows = [params]
-    elif params["name"]:
-        raise FabricError("name and takeovers exclude each other; put the NIC into the list")
-    made = [_item(row) for row in rows]
-    for item in made:
-        if [other.name for other in made].count(item.name) > 1:
-            raise FabricError(f"NIC {item.name} is declared twice; leave one out")
+    made = [_item(row) for row in listed(params, "takeovers", "NIC")]
+    check_once([item.name for item in made], "NIC")
     return made
 
 
@@ -138,21 +133,32 @@ def read(runner: Runner, declared: t.Sequence[Item]) -> Found:
     by_name = {link["ifname"]: link for link in links if link.get("ifname")}
     routes = [row for six in ("-4", "-6") for row in json.loads(runner(("ip", six, *_state.ROUTES), (0, 1, 2)) or "[]")]
     units = read_units(KIND)
-    names = {item.name for item in declared} | {unit.notes().get("Name", "") for unit in units.values()}
-    there = sorted(name for name in names if name in by_name)
-    on = {}
-    for name in there:
-        status, out, _error = runner.run(("ovs-vsctl", "--timeout=10", "iface-to-br", name))
-        if status == 0:
-            on[name] = out.strip()
-    devices = {unit.notes().get("Bridge", "") for unit in units.values()} | {item.bridge for item in declared} | names
-    files = {networkd_file(name): content(networkd_file(name)) for name in devices if name}
-    networks = {name: _network(by_name[name]["ifindex"]) for name in there}
-    others = frozenset(name for name in there if _by_network_manager(by_name[name]["ifindex"]))
-    bridges = {item.bridge for item in declared if item.present and unit_name(KIND, item.name) not in units}
-    hwaddr = {bridge: _hwaddr(runner, bridge) for bridge in sorted(bridges)}
-    texts = {path: text for path, text in files.items() if text}
-    return Found(by_name, routes, units, on, texts, networks, others, hwaddr)
+    noted = [unit.notes() for unit in units.values()]
+    nics = {item.name for item in declared} | {notes.get("Name", "") for notes in noted}
+    bridges = {item.bridge for item in declared} | {notes.get("Bridge", "") for notes in noted}
+    there = sorted(nics & by_name.keys())
+    first = {item.bridge for item in declared if item.present and unit_name(KIND, item.name) not in units}
+    return Found(
+        links=by_name,
+        routes=routes,
+        units=units,
+        on=_bridges_of(runner, there),
+        files=_texts(map(networkd_file, filter(None, nics | bridges))),
+        networks={name: _network(by_name[name]["ifindex"]) for name in there},
+        manager=frozenset(name for name in there if _by_network_manager(by_name[name]["ifindex"])),
+        hwaddr={bridge: _hwaddr(runner, bridge) for bridge in sorted(first)},
+    )
+
+
+def _texts(paths: t.Iterable[str]) -> dict[str, str]:
+    """The files that have anything in them."""
+    return {path: text for path in paths for text in [content(path)] if text}
+
+
+def _bridges_of(runner: Runner, names: t.Iterable[str]) -> dict[str, str]:
+    """The bridge that each NIC is on, of those that are on one."""
+    told = {name: runner.run(("ovs-vsctl", "--timeout=10", "iface-to-br", name)) for name in names}
+    return {name: out.strip() for name, (status, out, _error) in told.items() if status == 0}
 
 
 def _hwaddr(runner: Runner, bridge: str) -> str:

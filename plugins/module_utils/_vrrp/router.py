@@ -8,14 +8,13 @@ This file is private to the collection. Sources: keepalived.conf(5), RFC 5798 an
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 import re
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._ip import iproute as _ip
-from ansible_collections.overloom.fabric.plugins.module_utils._netns.daemon import Found, Kind, Service
+from ansible_collections.overloom.fabric.plugins.module_utils._netns.daemon import Found, Kind, Process, Service
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.namespace import FOLDER as NAMESPACES
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.namespace import check_name
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.reader import UNIT_KIND as NETNS
@@ -23,7 +22,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import 
 from ansible_collections.overloom.fabric.plugins.module_utils._systemd import Command, Unit, service, unit_name
 
 Item = t.Dict[str, t.Any]
-Address = t.Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
+Address = _ip.Host
 
 CONFIGURATION = "/etc/overloom/keepalived"
 VRIDS = (1, 255)
@@ -123,8 +122,8 @@ def _leg(item: Item, what: str) -> Leg:
     leg = Leg(
         interface,
         addresses=_ip.check_addresses(item["addresses"], f"{here}: addresses"),
-        source=None if item.get("source") is None else _address(item["source"], f"{here}: source"),
-        peers=tuple(_address(text, f"{here}: peers") for text in item.get("peers") or ()),
+        source=None if item.get("source") is None else _ip.check_host(item["source"], f"{here}: source"),
+        peers=tuple(_ip.check_host(text, f"{here}: peers") for text in item.get("peers") or ()),
     )
     if not any(_ip.family(address) == 4 for address in leg.addresses):
         raise FabricError(
@@ -136,13 +135,6 @@ def _leg(item: Item, what: str) -> Leg:
     if any(end.version != 4 for end in ends) or len(set(ends)) < len(ends):
         raise FabricError(f"{here}: source and peers must be different IPv4 addresses")
     return leg
-
-
-def _address(text: str, what: str) -> Address:
-    try:
-        return ipaddress.ip_address(text)
-    except ValueError as error:
-        raise FabricError(f"{what}: {text!r} is no address; write it as 10.1.1.2, without a prefix length") from error
 
 
 def _check_apart(router: Router, what: str) -> None:
@@ -268,10 +260,8 @@ def _unit(router: Router, owner: str) -> Unit:
 # What it does -----------------------------------------------------------------------------------------------------------
 
 
-def describe(found: Found, name: str) -> Item:
-    """A router in plain types, as the modules return it."""
-    unit = KIND.service_name(name)
-    process = found.active.get(unit)
+def describe(found: Found, name: str, process: Process | None) -> Item:
+    """What a router was declared as, and whether it has its addresses."""
     note = _noted(found.files.get(file(name), ""))
     interfaces = found.interfaces.get(process.namespace or "", {}) if process else {}
     legs = {leg: [*addresses] for leg, addresses in note.get("interfaces", {}).items()}
@@ -280,12 +270,6 @@ def describe(found: Found, name: str) -> Item:
         for leg, addresses in legs.items()
     }
     return {
-        "name": name,
-        "owner": found.units[unit].notes().get("Owner"),
-        "running": process is not None,
-        "pid": process.pid if process else 0,
-        "namespace": process.namespace if process else None,
-        "service": unit,
         "vrid": note.get("vrid"),
         "priority": note.get("priority"),
         "state": _state(legs, held) if process else None,

@@ -61,8 +61,7 @@ def report(plan: Item, seen: t.Mapping[str, Item]) -> Item:
     """
     hosts = {name: _reached(found) for name, found in seen.items()}
     failed = [{"host": name, **entry} for name, found in seen.items() for entry in found["failed"]]
-    found = [one for name in seen for one in _of_host(name, seen[name]["made"])]
-    found += [one for name in seen if seen[name].get("members") for one in _cluster(plan, name, seen[name]["members"])]
+    found = _differences(plan, seen)
     orphaned = [one for one in found if one["kind"] == "orphaned"]
     differing = [one for one in found if one["kind"] != "orphaned"]
     foreign = [{"host": name, **thing} for name in seen for thing in seen[name]["others"].get("others", ())]
@@ -89,6 +88,16 @@ def _reached(found: Item) -> str:
     if found["failed"]:
         return "not compared as a whole"
     return f"not read: {others.get('msg', '')}" if "others" not in others else "compared"
+
+
+def _differences(plan: Item, seen: t.Mapping[str, Item]) -> list[Item]:
+    """What differs on all hosts: first what tasks would change, then what clusters miss."""
+    found: list[Item] = []
+    for name, host in seen.items():
+        found += _of_host(name, host["made"])
+    for name, host in seen.items():
+        found += _cluster(plan, name, host["members"]) if host.get("members") else []
+    return found
 
 
 def _of_host(host: str, made: t.Mapping[str, Item]) -> list[Item]:

@@ -64,6 +64,11 @@ def entered(namespace: str, command: str) -> str:
     return f"ip -n {namespace} {command}" if namespace else f"ip {command}"
 
 
+def _by_hand(end: End, words: str) -> str:
+    """A command of `ip` in an endpoint's namespace, as a person would enter it."""
+    return f"on {end.host}: " + entered(end.space or "", words)
+
+
 def interface(view: View, end: End, way: Route | None = None) -> tuple[Item, Item]:
     """The namespace and the interface of an endpoint, which is up and has its address. way: to know of leases and services."""
     host, name = end.host or "", end.space or ""
@@ -230,7 +235,7 @@ def leave(view: View, path: Path, way: Route) -> None:
     notes.append(f"route to {way.packet.target}: dev {hop.dev}" + (f" via {hop.via}" if hop.via else ""))
     _chosen(path, space, way)
     planned = mtu(way, source)
-    mend = f"on {source.host}: " + entered(source.space or "", f"link set {hop.dev} mtu {planned}")
+    mend = _by_hand(source, f"link set {hop.dev} mtu {planned}")
     sizes(link, way.packet.size, planned, source.host or "", mend)
     _route_mtu(path, way, hop)
     parameters.doubts(path, space, hop.dev, place(source))
@@ -268,7 +273,7 @@ def _chosen(path: Path, space: Item, way: Route) -> None:
     if not found or not chosen or chosen == packet.source or packet.answer:
         return
     said = f"{source.id} sends to {packet.target} from {chosen}, as its route to {found['to']} prefers"
-    mend = f"on {source.host}: " + entered(source.space or "", f"route get {packet.target}")
+    mend = _by_hand(source, f"route get {packet.target}")
     path.doubt(Died("source", said, f"from {packet.source}", mend))
 
 
@@ -293,7 +298,7 @@ def _route_mtu(path: Path, way: Route, hop: kernel.Hop) -> None:
     source, to = way.source, way.packet.target
     if hop.mtu and way.packet.size > hop.mtu:
         said = f"{way.packet.size} bytes do not fit into the MTU {hop.mtu} of the route of {source.id} to {to}"
-        look = f"on {source.host}: " + entered(source.space or "", f"route get {to}")
+        look = _by_hand(source, f"route get {to}")
         path.doubt(Died("mtu", said, "a route without an MTU", look))
         path.remark(Died("mtu", said, "a route without an MTU", look))
 
@@ -306,44 +311,70 @@ def mtu(way: Route, end: End) -> int | None:
 
 def route(space: Item, way: Route, iif: str = "lo") -> kernel.Hop:
     """The way out of the endpoint, to the target itself or to the router that the plan has between. iif: where it came in."""
-    source, target, packet = way.source, way.target, way.packet
+    source, packet = way.source, way.packet
     found = kernel.route(space, packet.target, packet.source, iif)
-    via = None if way.on_link(packet.target) else (way.gateways[0] or target).address
-    kept_apart = not way.switched and target.host is not None
-    planned = f"{packet.target} via {via}" if via else f"{packet.target} is on the link of {source.interface}"
-    if kept_apart:
-        planned = f"segments {source.segment} and {target.segment or target.id} are kept apart; fabric_endpoints[].routes would lead there"
-    elif via and source.host is not None and not way.crossing.way_out(source, packet.target):
-        # A server of DHCP is for its segment alone.
-        kept_apart = True
-        planned = f"the plan has no route of {source.id} beyond its segment"
-    by = f"via {via}" if via else f"dev {source.interface}"
-    on, name = f"on {source.host}: ", source.space or ""
-    mend = on + entered(name, f"route get {packet.target}" if kept_apart else f"route replace {packet.target} {by}")
-    if found is None and ":" not in packet.target and not kernel.asks_main(space):
-        said = f"{source.id} has no route to {packet.target}: no rule of policy routing leads to the table main"
-        raise Died("no-route", said, planned, on + entered(name, "rule add table main priority 32766"))
+    planned = _planned(way)
     if found is None:
-        raise Died("no-route", f"{source.id} has no route to {packet.target}", planned if target.host else "", mend)
+        raise _no_route(space, way, planned)
     ruled = kernel.ruled(space, found, packet.target, packet.source, iif)
     if found["type"] in kernel.REFUSED:
-        said = f"{source.id} has a route of type {found['type']} to {found['to']}"
+        said = f"{source.id} has a route of type {found['type']} to {found['to']}{kernel.in_table(found).rstrip(',')}"
         gone = ruled or f"route del {found['type']} {found['to']}"
-        raise Died("route-refuses", f"{said}{kernel.in_table(found).rstrip(',')}", planned, on + entered(name, gone))
-    if found["type"] == "local" and own_address(way):
-        return kernel.Hop("lo", None)
+        raise Died("route-refuses", said, planned.words, _by_hand(source, gone))
     if found["type"] == "local":
-        said = f"{source.id} has the address {packet.target} itself, and keeps the packet"
-        dev = kernel.has_address(space, packet.target) or source.interface
-        prefix = 128 if ":" in packet.target else 32
-        mend = on + entered(name, f"address del {packet.target}/{prefix} dev {dev}")
-        raise Died("duplicate-address", said, f"{packet.target} is not on {dev}", mend)
+        if own_address(way):
+            return kernel.Hop("lo", None)
+        raise _keeps(space, way)
     hop = (kernel.hops(found) or [kernel.Hop("lo", None)])[0]
-    if way.switched and (hop.dev != source.interface or hop.via != via):
+    if way.switched and (hop.dev != source.interface or hop.via != planned.via):
         leads = f"dev {hop.dev}" + (f" via {hop.via}" if hop.via else "")
         said = f"the route of {source.id} to {packet.target}{kernel.in_table(found)} leads elsewhere: {leads}"
-        raise Died("wrong-route", said, planned, on + entered(name, ruled) if ruled else mend)
+        raise Died("wrong-route", said, planned.words, _by_hand(source, ruled) if ruled else planned.mend)
     return hop
+
+
+class _Planned(t.NamedTuple):
+    """The planned way out of an endpoint: its next hop (None on the link), the same in words, and what mends another one."""
+
+    via: str | None
+    words: str
+    mend: str
+
+
+def _planned(way: Route) -> _Planned:
+    """The planned way to the target; where the plan has none, a look at what there is mends nothing."""
+    source, target, packet = way.source, way.target, way.packet
+    via = None if way.on_link(packet.target) else (way.gateways[0] or target).address
+    look = _by_hand(source, f"route get {packet.target}")
+    if not way.switched and target.host is not None:
+        apart = f"segments {source.segment} and {target.segment or target.id} are kept apart"
+        return _Planned(via, f"{apart}; fabric_endpoints[].routes would lead there", look)
+    if via and source.host is not None and not way.crossing.way_out(source, packet.target):
+        # A server of DHCP is for its segment alone.
+        return _Planned(via, f"the plan has no route of {source.id} beyond its segment", look)
+    if via:
+        return _Planned(via, f"{packet.target} via {via}", _by_hand(source, f"route replace {packet.target} via {via}"))
+    words = f"{packet.target} is on the link of {source.interface}"
+    return _Planned(via, words, _by_hand(source, f"route replace {packet.target} dev {source.interface}"))
+
+
+def _no_route(space: Item, way: Route, planned: _Planned) -> Died:
+    """Why nothing leads to the target."""
+    source, packet = way.source, way.packet
+    said = f"{source.id} has no route to {packet.target}"
+    if ":" not in packet.target and not kernel.asks_main(space):
+        mend = _by_hand(source, "rule add table main priority 32766")
+        return Died("no-route", f"{said}: no rule of policy routing leads to the table main", planned.words, mend)
+    return Died("no-route", said, planned.words if way.target.host else "", planned.mend)
+
+
+def _keeps(space: Item, way: Route) -> Died:
+    """The sender has the target's address by itself."""
+    source, to = way.source, way.packet.target
+    dev = kernel.has_address(space, to) or source.interface
+    mend = _by_hand(source, f"address del {to}/{128 if ':' in to else 32} dev {dev}")
+    said = f"{source.id} has the address {to} itself, and keeps the packet"
+    return Died("duplicate-address", said, f"{to} is not on {dev}", mend)
 
 
 def own_address(way: Route) -> bool:
@@ -363,8 +394,7 @@ def neighbor(path: Path, way: Route, space: Item, hop: kernel.Hop) -> None:
     entry = kernel.neighbor(space, hop.dev, hop.via or way.packet.target)
     if entry is None or not (way.switched or target.host is None):
         return
-    name = source.space or ""
-    clear = f"on {source.host}: " + entered(name, f"neighbor del {entry['to']} dev {hop.dev}")
+    clear = _by_hand(source, f"neighbor del {entry['to']} dev {hop.dev}")
     planned = f"{entry['to']} is at {mac}" if mac else f"{entry['to']} answers"
     if not any(state in KNOWN for state in entry["state"].split()):
         path.doubt(Died("arp-unanswered", f"nobody answers {source.id} for {entry['to']}", planned, clear))
@@ -388,7 +418,7 @@ def arrive(view: View, path: Path, way: Route) -> None:
     notes = path.at(target.host or "", "endpoint", target.id)
     space, link = interface(view, target, way)
     planned = mtu(way, target)
-    mend = f"on {target.host}: " + entered(target.space or "", f"link set {target.interface} mtu {planned}")
+    mend = _by_hand(target, f"link set {target.interface} mtu {planned}")
     sizes(link, way.packet.size, planned, target.host or "", mend)
     reverse_path(space, way)
     coming = met(way, target.interface or "", "")
@@ -438,7 +468,7 @@ def reverse_path(space: Item, way: Route) -> None:
             "rp-filter",
             f"the reverse path filter of {target.id} drops it: {dropped}",
             "",
-            f"on {target.host}: " + entered(target.space or "", f"route get {way.packet.source}"),
+            _by_hand(target, f"route get {way.packet.source}"),
         )
 
 
@@ -447,7 +477,7 @@ def _handed_on(path: Path, space: Item, way: Route) -> None:
     target, to = way.target, way.packet.target
     forwards(space, target, to, f"{target.id} forwards")
     found = kernel.route(space, to, way.packet.source)
-    look = f"on {target.host}: " + entered(target.space or "", f"route get {to}")
+    look = _by_hand(target, f"route get {to}")
     if found is None:
         # It may have been reached all the same, by what a router of others does.
         path.doubt(Died("no-route", f"{target.id} has no route to {to}", "", look))

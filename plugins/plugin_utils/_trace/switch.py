@@ -73,8 +73,7 @@ def parse(text: str) -> Traced:
         actions += [line.partition(": ")[2] for line in tail.splitlines() if line.startswith("Datapath actions: ")]
     outputs = tuple(port for one in actions for port in _outputs(one))
     pushed = [found for one in actions for found in _tunnels(one)]
-    said = [action.strip("-<> ") for flow in flows for action in flow.actions if action.startswith(_REMARKS)]
-    said = [remark for remark in said if not remark.startswith(_TRACKING)]
+    said = _remarks(flows)
     unresolved = any(remark.startswith(_UNRESOLVED) for remark in said) or (
         not outputs and not pushed and any("native tunnel" in remark for remark in said)
     )
@@ -90,6 +89,12 @@ def parse(text: str) -> Traced:
         came[1] if came else "",
         {remote: source for _hop, source, remote in pushed},
     )
+
+
+def _remarks(flows: t.Iterable[Matched]) -> list[str]:
+    """What the switch says between the actions, but for what it says of each packet that it tracks."""
+    said = [action.strip("-<> ") for flow in flows for action in flow.actions if action.startswith(_REMARKS)]
+    return [remark for remark in said if not remark.startswith(_TRACKING)]
 
 
 def _matched(text: str) -> list[Matched]:

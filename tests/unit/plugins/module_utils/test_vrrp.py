@@ -87,13 +87,13 @@ def test_a_change_is_read_again() -> None:
     ],
 )
 def test_who_has_all_addresses_is_active(held: t.Mapping[str, t.Sequence[str]], state: str) -> None:
-    row = router.describe(found_of(held), "edge")
+    row = router.KIND.view(found_of(held), "edge")
     assert row["state"] == state and (row["vrid"], row["priority"], row["pid"]) == (7, 200, 7)
     assert len(row["addresses"]) == {"active": 3, "partial": 2, "standby": 0}[state]
 
 
 def test_one_that_does_not_run_has_no_state() -> None:
-    assert router.describe(found_of(running=False), "edge")["state"] is None
+    assert router.KIND.view(found_of(running=False), "edge")["state"] is None
     broken = found_of()._replace(files={router.file("edge"): "# Declared: {\n"})
-    row = router.describe(broken, "edge")
+    row = router.KIND.view(broken, "edge")
     assert row["vrid"] is None and row["state"] == "standby"
