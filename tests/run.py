@@ -69,8 +69,6 @@ SHORT_TESTS = ("-m", "not long", "--hypothesis-profile=short")
 LONGEST = (
     "integration-site",
     "unit-plugin_utils",
-    "unit-module_utils",
-    "unit-others",
     "integration-flows",
     "integration-site_beside",
     "integration-site_guests",
@@ -81,6 +79,8 @@ LONGEST = (
     "integration-trace",
     "pylint",
     "sanity",
+    "unit-module_utils",
+    "unit-others",
 )
 # The folders of unit tests that are parts of their own, as all of them together take longer than anything else of `make check`.
 UNITS = ("module_utils", "plugin_utils")
