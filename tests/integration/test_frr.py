@@ -488,7 +488,7 @@ def restart_keeps(router: harness.Host, module: str, options: dict[str, t.Any]) 
     before = running(router)
     restart(router)
     # FRR shows interfaces and the like in the order in which it met them.
-    wait(lambda: in_blocks(running(router)) == in_blocks(before), "what ran before the restart", 10)
+    wait(lambda: in_blocks(running(router)) == in_blocks(before), "what ran before the restart")
     assert not router.module(module, options, check=True)["changed"]
     return before
 

@@ -94,7 +94,7 @@ def hold_together(host: harness.Host, tasks: dict[str, dict[str, t.Any]]) -> Non
     would_go = deleted(host)
     assert would_go is None if gone is None else would_go is not None and not would_go - gone
     restart(host)
-    wait(lambda: running(host) == ran, "what ran before the restart", 10)
+    wait(lambda: running(host) == ran, "what ran before the restart")
     for module, options in tasks.items():
         assert not host.module(module, options, check=True)["changed"]
 
