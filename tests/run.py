@@ -169,6 +169,10 @@ def run_part(name: str, command: list[str], log_name: str = "") -> tuple[str, bo
                 log.write(f"\nended after {PART_TIMEOUT} s: it took too long\n")
                 end(process)
                 passed = False
+            except KeyboardInterrupt:
+                # Of a part that is tried again; the others have threads, which are not interrupted.
+                end(process)
+                raise
             finally:
                 del running[name]
     return name, passed, time.monotonic() - begun

@@ -117,6 +117,8 @@ FILES = {
     "/etc/sysctl.d/99-theirs.conf": "net.ipv4.tcp_fin_timeout = 33\n",
     "/etc/netplan/50-cloud-init.yaml": "network:\n  version: 2\n  ethernets:\n    eth9: {dhcp4: true}\n",
     "/etc/keepalived/keepalived.conf": VRRP,
+    # It ends where its interface is not there yet.
+    "/etc/systemd/system/keepalived.service.d/theirs.conf": "[Unit]\nAfter=theirs.service\n",
 }
 LOOKS = {
     "firewall": "for t in 'inet filter' 'inet incus' 'inet firewalld' 'ip filter' 'ip nat'; do nft -s list table $t; done; true",

@@ -13,6 +13,8 @@ import typing as t
 import harness
 
 DAEMONS = ("bgpd", "ospfd", "ospf6d", "ripd", "bfdd")
+# By itself watchfrr gives FRR 20 s to read frr.conf, and then ends that half-way, which a busy machine needs for some hundred lines.
+OPTIONS = 'vtysh_enable=yes\nzebra_options="-A 127.0.0.1"\nwatchfrr_options="-T 120"\n'
 
 
 def settle(host: harness.Host) -> None:
@@ -24,8 +26,7 @@ def settle(host: harness.Host) -> None:
         if not undo(running(host)):
             return
     host.run(["install", "-d", "-o", "frr", "-g", "frr", "-m", "0750", "/etc/frr", "/run/frr"])
-    wanted = "".join(f"{name}=yes\n" for name in DAEMONS) + 'vtysh_enable=yes\nzebra_options="-A 127.0.0.1"\n'
-    host.write("/etc/frr/daemons", wanted)
+    host.write("/etc/frr/daemons", "".join(f"{name}=yes\n" for name in DAEMONS) + OPTIONS)
     host.write("/etc/frr/vtysh.conf", "service integrated-vtysh-config\n")
     host.write("/etc/frr/frr.conf", "")
     host.run(["chown", "-R", "frr:frr", "/etc/frr"])
@@ -54,6 +55,12 @@ def in_blocks(text: str) -> collections.Counter[tuple[str, ...]]:
 def daemons(host: harness.Host) -> set[str]:
     """The daemons that run."""
     return set(host.run(["vtysh", "-c", "show daemons"], ok=None).split())
+
+
+def loaded(host: harness.Host) -> bool:
+    """Whether watchfrr has started all daemons and handed frr.conf on to them, as it says itself."""
+    said = host.run(["vtysh", "-c", "show watchfrr"], ok=None)
+    return "watchfrr global phase: Idle" in said and ", pid " not in said
 
 
 def undo(text: str) -> str:

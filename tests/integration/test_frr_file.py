@@ -17,9 +17,10 @@ import frr_grammar
 import harness
 import pytest
 import vtysh_batch
+from frr_customs import CUSTOMS
 from frr_habits import HABITS
 from frr_operators import OPERATORS
-from routers import DAEMONS, by_hand, daemons, deleted, running, wait
+from routers import DAEMONS, OPTIONS, by_hand, daemons, deleted, loaded, running, wait
 
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import conf
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import profile as profiles
@@ -59,8 +60,8 @@ def crowded(host: harness.Host) -> t.Iterator[harness.Host]:
 def start(host: harness.Host, text: str, defaults: str = "traditional") -> None:
     """FRR started anew with a file, and with the daemons that it has lines for."""
     wanted = [*DAEMONS, *(name for name, lines in OTHERS.items() if re.search(lines, text))]
-    options = "".join(f"{name}=yes\n" for name in wanted) + 'vtysh_enable=yes\nzebra_options="-A 127.0.0.1"\n'
-    host.write("/etc/frr/daemons", options + f'frr_profile="{defaults}"\n')
+    enabled = "".join(f"{name}=yes\n" for name in wanted)
+    host.write("/etc/frr/daemons", f'{enabled}{OPTIONS}frr_profile="{defaults}"\n')
     host.write("/etc/frr/vtysh.conf", "service integrated-vtysh-config\n")
     host.write("/etc/frr/frr.conf", text)
     host.run(["chown", "-R", "frr:frr", "/etc/frr"])
@@ -72,7 +73,7 @@ def restart(host: harness.Host) -> None:
     wanted = set(re.findall("^(.*)=yes$", host.run(["cat", "/etc/frr/daemons"]), re.M)) - {"vtysh_enable"}
     host.run(["systemctl", "reset-failed", "frr"], ok=None)
     host.run(["systemctl", "restart", "frr"])
-    wait(lambda: wanted <= daemons(host), "FRR's daemons", 30)
+    wait(lambda: wanted <= daemons(host) and loaded(host), "FRR's daemons with what frr.conf says", 120)
 
 
 def saved(host: harness.Host) -> str:
@@ -466,9 +467,12 @@ def test_people_write_their_file_in_many_ways(crowded: harness.Host, habit: str)
     wait(lambda: running(crowded) == before, "what ran at first", 10)
 
 
+FILES_OF_OTHERS = {**OPERATORS, **CUSTOMS}
+
+
 def judge_operator(whose: str, batch: vtysh_batch.Batch) -> None:
     """A file is read, gets what it does not have yet, is read again, and loses that."""
-    text = OPERATORS[whose]
+    text = FILES_OF_OTHERS[whose]
 
     def read(file: str) -> tuple[list[conf.Line], list[conf.Entries]]:
         lines = conf.read(file, batch.ask, frr_setting.BLOCK.match)
@@ -490,7 +494,7 @@ def judge_operator(whose: str, batch: vtysh_batch.Batch) -> None:
 
 def test_files_of_operators_and_controllers_keep_each_line_in_its_block() -> None:
     """In FRR's grammar (vtysh without a daemon)."""
-    vtysh_batch.each(judge_operator, list(OPERATORS))
+    vtysh_batch.each(judge_operator, list(FILES_OF_OTHERS))
 
 
 # A short run takes FRR through the first ones.
@@ -502,7 +506,7 @@ NOT_STARTED = (
     "letters of no alphabet, form feeds and blanks",
     "4,467 lines",
 )
-STARTED = (*FEW, *(whose for whose in OPERATORS if whose not in (*FEW, *NOT_STARTED)))
+STARTED = (*FEW, *(whose for whose in FILES_OF_OTHERS if whose not in (*FEW, *NOT_STARTED)))
 
 
 def beside(text: str) -> dict[str, dict[str, t.Any]]:
@@ -538,7 +542,7 @@ def beside(text: str) -> dict[str, dict[str, t.Any]]:
 def test_the_router_of_an_operator_gets_something_of_each_module_which_goes_again(
     crowded: harness.Host, whose: str
 ) -> None:
-    text = OPERATORS[whose]
+    text = FILES_OF_OTHERS[whose]
     start(crowded, text, "datacenter" if "defaults datacenter" in text else "traditional")
     before, declared = running(crowded), beside(text)
     hold_together(crowded, declared)
@@ -611,6 +615,19 @@ def test_a_route_is_parted_from_one_that_frr_refuses_where_nothing_else_does_so(
     wait(lambda: running(crowded) == before, "what ran at first", 10)
 
 
+def test_the_playbook_runs_while_frr_still_reads_a_long_file(crowded: harness.Host) -> None:
+    """As after a boot: the daemons answer before they have all of it."""
+    listed = "".join(f"ip prefix-list L seq {5 * n} permit 10.{n // 256}.{n % 256}.0/24\n" for n in range(1, 301))
+    start(crowded, POLICY + listed)
+    options = {"prefix": "10.9.0.0/16", "discard": "blackhole"}
+    crowded.apply("frr_static", options)
+    crowded.run(["systemctl", "reset-failed", "frr"], ok=None)
+    crowded.run(["systemctl", "restart", "frr"])
+    again = crowded.module("frr_static", options)
+    assert not again["changed"] and "warnings" not in again
+    assert "seq 1500 " in running(crowded)
+
+
 UNDONE = """\
 router rip
  network eth2
@@ -635,17 +652,26 @@ def test_what_a_line_of_others_undoes_is_ours_behind_it(crowded: harness.Host) -
     assert running(crowded) == before and saved(crowded) == UNDONE
 
 
-def test_a_router_with_a_file_for_each_daemon_is_refused(crowded: harness.Host) -> None:
+@pytest.mark.parametrize("said", ["no service integrated-vtysh-config", "! as Quagga had it"])
+def test_a_router_with_a_file_for_each_daemon_is_refused_until_it_has_one(crowded: harness.Host, said: str) -> None:
     start(crowded, "frr defaults traditional\n")
     crowded.run(["rm", "/etc/frr/frr.conf"])
-    crowded.write("/etc/frr/vtysh.conf", "no service integrated-vtysh-config\n")
+    crowded.write("/etc/frr/vtysh.conf", f"{said}\n")
     crowded.write("/etc/frr/staticd.conf", "ip route 10.50.0.0/16 blackhole\n")
-    crowded.run(["chown", "frr:frr", "/etc/frr/staticd.conf"])
+    crowded.write("/etc/frr/ospfd.conf", "router ospf\n ospf router-id 10.0.0.7\n")
+    crowded.run(["chown", "frr:frr", "/etc/frr/staticd.conf", "/etc/frr/ospfd.conf"])
     restart(crowded)
+    before, options = running(crowded), {"prefix": "10.9.0.0/16", "discard": "blackhole"}
     for check in (True, False):
-        refused = crowded.module("frr_static", {"prefix": "10.9.0.0/16", "discard": "blackhole"}, check=check, ok=False)
-        assert "FRR keeps a file for each daemon" in refused["msg"]
-    crowded.run(["rm", "/etc/frr/staticd.conf"])
+        refused = crowded.module("frr_static", options, check=check, ok=False)
+        assert "FRR keeps a file for each daemon here (/etc/frr/ospfd.conf, /etc/frr/staticd.conf)" in refused["msg"]
+    assert running(crowded) == before and not crowded.exists("/etc/frr/frr.conf")
+    # As the sentence says.
+    crowded.write("/etc/frr/vtysh.conf", "service integrated-vtysh-config\n")
+    crowded.run(["vtysh", "-c", "write integrated"])
+    holds(crowded, "frr_static", options)
+    assert re.search("10.50.0.0/16 blackhole.*router-id 10.0.0.7", running(crowded), re.S)
+    crowded.run(["rm", "/etc/frr/staticd.conf", "/etc/frr/ospfd.conf"])
 
 
 def elsewhere(host: harness.Host, place: str) -> str:

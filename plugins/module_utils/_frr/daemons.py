@@ -18,7 +18,13 @@ import time
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.conf import CONF
-from ansible_collections.overloom.fabric.plugins.module_utils._frr.files import rewrite
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.files import (
+    INTEGRATED,
+    VTYSH_CONF,
+    apart,
+    own_files,
+    rewrite,
+)
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.reader import DAEMONS
 from ansible_collections.overloom.fabric.plugins.module_utils._host import answers
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
@@ -33,7 +39,6 @@ from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import 
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._systemd import property_blocks
 
-VTYSH_CONF = "/etc/frr/vtysh.conf"
 SOCKETS = "/run/frr"
 SERVICE = "frr.service"
 USER = "frr"
@@ -46,10 +51,7 @@ SUPPORT = frozenset({"zebra", "staticd", "bfdd", "mgmtd", "watchfrr"})
 LONGEST = 30
 
 _NEW_DAEMONS = 'vtysh_enable=yes\nzebra_options="-A 127.0.0.1 -s 90000000"\n'
-_INTEGRATED = "service integrated-vtysh-config"
 _NAME = re.compile(r"[a-z][a-z0-9]*d|zebra")
-# The file of one daemon, or of one instance of it.
-_OWN_FILE = re.compile(r"(?:zebra|[a-z][a-z0-9]*d)(?:-\d+)?\.conf")
 
 
 class Found(t.NamedTuple):
@@ -183,15 +185,10 @@ def with_enabled(text: str, daemons: t.Iterable[str]) -> str:
 
 def with_one_file(text: str) -> str:
     """vtysh.conf with one configuration file for all daemons."""
-    changed = re.sub(rf"(?m)^[ \t]*no {_INTEGRATED}[ \t]*$", _INTEGRATED, text)
-    if re.search(rf"(?m)^[ \t]*{_INTEGRATED}[ \t]*$", changed):
+    changed = re.sub(rf"(?m)^[ \t]*no {INTEGRATED}[ \t]*$", INTEGRATED, text)
+    if re.search(rf"(?m)^[ \t]*{INTEGRATED}[ \t]*$", changed):
         return changed
-    return f"{changed}{'' if changed.endswith(chr(10)) or not changed else chr(10)}{_INTEGRATED}\n"
-
-
-def _says_something(path: str) -> bool:
-    lines = (text_of(path) or "").splitlines()
-    return any(line.strip() and not line.lstrip().startswith(("!", "#")) for line in lines)
+    return f"{changed}{'' if changed.endswith(chr(10)) or not changed else chr(10)}{INTEGRATED}\n"
 
 
 def read(runner: Runner) -> Found:
@@ -201,12 +198,10 @@ def read(runner: Runner) -> Found:
     if state.get("LoadState") != "loaded":
         raise FabricError(f"there is no {SERVICE}; the role frr_router installs FRR")
     folder = os.path.dirname(CONF)
-    names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
-    own = [f"{folder}/{name}" for name in names if _OWN_FILE.fullmatch(name)]
     programs = next((path for path in FOLDERS if os.path.exists(f"{path}/{STARTER}")), FOLDERS[0])
     return Found(
         {path: text_of(path) for path in (CONF, VTYSH_CONF, DAEMONS)},
-        tuple(path for path in own if _says_something(path)),
+        own_files(),
         {path: os.path.isdir(path) for path in (folder, SOCKETS)},
         answering(),
         state.get("ActiveState") == "active",
@@ -218,12 +213,9 @@ def read(runner: Runner) -> Found:
 
 def _check_own_files(found: Found) -> None:
     """Refuse to turn to one file where the daemons' own files count: they would no longer be read. Raises FabricError."""
-    told = re.search(rf"(?m)^[ \t]*no {_INTEGRATED}", found.texts[VTYSH_CONF] or "")
+    told = re.search(rf"(?m)^[ \t]*no {INTEGRATED}", found.texts[VTYSH_CONF] or "")
     if found.own_files and (told or found.texts[CONF] is None):
-        raise FabricError(
-            f"FRR keeps a file for each daemon here ({', '.join(found.own_files)}), which it would no longer read; "
-            f"put '{_INTEGRATED}' into {VTYSH_CONF} and run vtysh -c 'write integrated' to have them in {CONF}, then run this again"
-        )
+        raise apart(found.own_files)
 
 
 def _starts(found: Found, missing: tuple[str, ...]) -> list[AnyStep]:

@@ -10,12 +10,40 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
+import typing as t
 
-from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Write
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.conf import CONF
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Write, text_of
 
 # Of a file that is made.
 MODE = 0o640
+# What has vtysh keep one file for all daemons, and where it is said.
+VTYSH_CONF = "/etc/frr/vtysh.conf"
+INTEGRATED = "service integrated-vtysh-config"
+# The file of one daemon, or of one instance of it. FRR reads none of them where frr.conf is there.
+_OWN_FILE = re.compile(r"(?:zebra|[a-z][a-z0-9]*d)(?:-\d+)?\.conf")
+
+
+def own_files() -> tuple[str, ...]:
+    """The files of single daemons that say something."""
+    folder = os.path.dirname(CONF)
+    names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+    return tuple(f"{folder}/{name}" for name in names if _OWN_FILE.fullmatch(name) and _says(f"{folder}/{name}"))
+
+
+def _says(path: str) -> bool:
+    lines = (text_of(path) or "").splitlines()
+    return any(line.strip() and not line.lstrip().startswith(("!", "#")) for line in lines)
+
+
+def apart(own: t.Sequence[str]) -> FabricError:
+    """The error where FRR reads a file for each daemon, which one file for all would silence."""
+    return FabricError(
+        f"FRR keeps a file for each daemon here ({', '.join(own)}), which it would no longer read; "
+        f"put '{INTEGRATED}' into {VTYSH_CONF} and run vtysh -c 'write integrated' to have them in {CONF}, then run this again"
+    )
 
 
 def check_writable(path: str) -> None:

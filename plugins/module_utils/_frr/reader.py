@@ -16,6 +16,7 @@ import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import conf, vtysh
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.conf import CONF
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.files import apart, own_files
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.saved import saved_lines
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.setting import Address, Config, parse, release_of
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner
@@ -66,14 +67,19 @@ def divided(out: str) -> tuple[str, tuple[str, ...]]:
 
 
 def read(runner: Runner, module: str, last: str | None = None) -> Found:
-    """Read the running configuration, frr.conf and the notes of a module. Spawns one process.
+    """Read the running configuration, frr.conf and the notes of a module, once FRR has read its file. Spawns one process.
 
     last: what READ prints now, where that is known; then no process is spawned.
     Raises FabricError when this user may not, or FRR keeps its configuration in several files. That FRR does not run is left to `compare`.
     """
+    if last is None:
+        vtysh.await_loaded()
     status, out, err = runner.run(READ) if last is None else (0, last, "")
     check_allowed(status, out + err)
     text, daemons = divided(out) if status == 0 else ("", ())
+    own = () if os.path.exists(CONF) else own_files()
+    if own:
+        raise apart(own)
     if "no service integrated-vtysh-config" in text:
         raise FabricError(
             "FRR keeps a file for each daemon; put 'service integrated-vtysh-config' into /etc/frr/vtysh.conf, as the role frr_router does"

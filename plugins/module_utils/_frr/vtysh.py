@@ -15,6 +15,7 @@ import glob
 import os
 import re
 import socket
+import time
 import typing as t
 
 STDIN = "/dev/stdin"
@@ -27,6 +28,11 @@ LOOK = 20
 # Where each daemon of FRR listens for vtysh, and the seconds in which one that works answers.
 SOCKETS = "/var/run/frr/*.vty"
 ANSWER = 3
+# Processes, and the seconds that FRR may take to read its file when it starts; watchfrr by itself gives it 20.
+PROCESSES = "/proc"
+START = 120
+# Each with an argument that it has while FRR starts: what starts the daemons, and what then hands the file on to them.
+_STARTERS = {"watchfrr.sh": ("start", "restart"), "vtysh": ("-b",)}
 
 # What the processes of FRR 10 say of themselves.
 _PROGRESS = re.compile(r"^(?:\[\d+\|\w+\] .*|Waiting for children to finish applying config.*)\n?", re.M)
@@ -57,6 +63,30 @@ def hanging() -> list[str]:
             except OSError:
                 continue
     return found
+
+
+def loading() -> bool:
+    """Whether FRR is starting, or reads its file: its daemons answer before they have all of it. Spawns nothing."""
+    for path in glob.glob(f"{PROCESSES}/[0-9]*"):
+        # One may be gone, and those of other users or of containers are not of this FRR.
+        with contextlib.suppress(OSError):
+            with open(f"{path}/cmdline", "rb") as stream:
+                words = [os.path.basename(word) for word in stream.read().decode("utf-8", "replace").split("\0")]
+            name = next((word for word in words[:2] if word in _STARTERS), "")
+            if name and set(_STARTERS[name]).intersection(words) and _is_here(path):
+                return True
+    return False
+
+
+def _is_here(path: str) -> bool:
+    return os.readlink(f"{path}/ns/pid") == os.readlink(f"{PROCESSES}/self/ns/pid")
+
+
+def await_loaded() -> None:
+    """Wait until FRR has read its file; not for ever, as what does not end by then is told by what is asked next."""
+    end = time.monotonic() + START
+    while loading() and time.monotonic() < end:
+        time.sleep(0.1)
 
 
 def execute(module: t.Any, argv: t.Sequence[str], text: str | None, longest: int = LONGEST) -> tuple[int, str, str]:

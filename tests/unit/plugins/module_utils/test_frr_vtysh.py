@@ -120,3 +120,54 @@ def test_who_looks_waits_shorter_and_is_told_which_daemon_hangs(monkeypatch: pyt
     with pytest.raises(HangsError, match="^vtysh had no answer of FRR in 20 s; restart it: ospfd does not") as raised:
         frr_runner(Hanging(), vtysh.LOOK).run(["vtysh", "-c", "show version"])
     assert raised.value.daemons == ["ospfd"]
+
+
+def process(folder: pathlib.Path, number: int, *words: str, namespace: str = "pid:[1]") -> None:
+    """A process as the kernel shows it."""
+    (folder / f"{number}/ns").mkdir(parents=True)
+    (folder / f"{number}/cmdline").write_bytes(b"".join(word.encode() + b"\0" for word in words))
+    (folder / f"{number}/ns/pid").symlink_to(namespace)
+
+
+WATCHFRR = (
+    "/usr/lib/frr/watchfrr",
+    "-d",
+    "-r",
+    "/usr/lib/frr/watchfrr.sh restart %s",
+    "-s",
+    "/usr/lib/frr/watchfrr.sh start %s",
+)
+
+
+@pytest.mark.parametrize(
+    ("words", "namespace", "loading"),
+    [
+        (("/bin/bash", "/usr/lib/frr/watchfrr.sh", "restart", "all"), "pid:[1]", True),
+        (("/usr/bin/vtysh", "-b"), "pid:[1]", True),
+        (("/usr/bin/vtysh", "-b", "-d", "ospfd"), "pid:[1]", True),
+        (("/usr/bin/vtysh", "-b"), "pid:[2]", False),
+        (("/usr/bin/vtysh", "-f", "/tmp/frr.conf"), "pid:[1]", False),
+        (("/usr/bin/vtysh",), "pid:[1]", False),
+        (("vi", "/usr/lib/frr/watchfrr.sh"), "pid:[1]", False),
+    ],
+)
+def test_frr_has_its_file_when_nothing_hands_it_on_any_more(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path, words: tuple[str, ...], namespace: str, loading: bool
+) -> None:
+    monkeypatch.setattr(vtysh, "PROCESSES", str(tmp_path))
+    (tmp_path / "self/ns").mkdir(parents=True)
+    (tmp_path / "self/ns/pid").symlink_to("pid:[1]")
+    (tmp_path / "7").mkdir()
+    process(tmp_path, 8, *WATCHFRR)
+    process(tmp_path, 9, *words, namespace=namespace)
+    assert vtysh.loading() == loading
+
+
+def test_a_start_of_frr_that_does_not_end_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    states = iter([True, False, True])
+    monkeypatch.setattr(vtysh, "loading", lambda: next(states))
+    vtysh.await_loaded()
+    assert next(states) is True
+    monkeypatch.setattr(vtysh, "loading", lambda: True)
+    monkeypatch.setattr(vtysh, "START", 0.3)
+    vtysh.await_loaded()
