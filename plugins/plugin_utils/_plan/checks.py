@@ -35,6 +35,7 @@ def check(values: Values) -> None:
     _keys(values)
     _reach(values)
     _bare(values)
+    _beside(values)
     _bonds(values)
     _by_kernel(values)
     _peers(values)
@@ -192,6 +193,24 @@ def _bare(values: Values) -> None:
                 values.problems.append(
                     f"{segment.where}.vlan {segment.vlan} is fabric_underlay.vlan too; give the segment another."
                 )
+
+
+def _beside(values: Values) -> None:
+    """A router on a segment that is a VLAN of the underlay is in that VLAN, and has an address that no endpoint has."""
+    ends = [end for router in values.routing.routers.values() for end in router.ends]
+    for segment in values.segments.values() if ends else ():
+        names = [link.name for link in values.routing.beside(segment)]
+        for end in (one for one in ends if one.link.name in names):
+            if end.vlan and segment.vlan and end.vlan[1] != segment.vlan:
+                values.problems.append(
+                    f"{end.link.where}: {end.name} is VLAN {end.vlan[1]}, and its subnet is that of segment {segment.name}, which is VLAN"
+                    f" {segment.vlan}; give both the same."
+                )
+            for address in (end.address, end.address6):
+                for holder in values.holders(segment.name, address):
+                    values.problems.append(
+                        f"{end.link.where}: the address {address} of {end.name} is also that of {holder}; give that another address."
+                    )
 
 
 def _bonds(values: Values) -> None:

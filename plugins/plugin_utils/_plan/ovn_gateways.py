@@ -366,12 +366,8 @@ class Gateways:
 
 
 def holders(values: Values, guests: Guests, segment: str, address: t.Any) -> list[str]:
-    """Who has an address of a segment, but for OVN's routers: endpoints, edges in namespaces among them, and further NICs of guests."""
-    found = []
-    for endpoint in values.on_segment.get(segment, ()):
-        addressed = values.addressed.get(endpoint.id)
-        own = (addressed.address.value, addressed.address6.value) if addressed else ()
-        if address in (*own, *endpoint.further, *endpoint.virtual) and addressed:
-            found.append(endpoint.id)
+    """Who has an address of a segment, but for OVN's routers: endpoints, edges in namespaces among them, further NICs of guests, and routers beside it."""
+    found = values.holders(segment, address)
     found += [guests.taken[segment, address]] if (segment, address) in guests.taken else []
+    found += values.routing.neighbors(values.segments[segment], address)
     return list(dict.fromkeys(found))

@@ -15,7 +15,7 @@ import ipaddress
 import re
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import Address, Intent, Network
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import Address, Intent, Network, Segment
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.routers import (
     BACKBONE,
     SHARED,
@@ -124,6 +124,12 @@ class Peering:
     remote: Address
     loopback: bool
     group: str | None
+
+
+def _same(pairs: t.Iterable[tuple[Network | None, Network | None]]) -> bool:
+    """Whether two things have the same network of each family, which one of them may have none of."""
+    both = [(one, other) for one, other in pairs if one and other]
+    return bool(both) and all(one == other for one, other in both)
 
 
 class Routers:
@@ -534,18 +540,39 @@ class Routers:
                 networks.append((net, "fabric_routing." + option.replace("_pool", "")))
         if self.intent.underlay.subnet and self.intent.hosts:
             networks.append((self.intent.underlay.subnet, "fabric_underlay.subnet"))
-        # Segments of different tenants may overlap; what they have in common is told elsewhere.
-        segments = [
-            (net, f"{segment.where}.{option}")
-            for segment in self.intent.segments
-            for option in ("subnet", "subnet6")
-            if (net := getattr(segment, option))
-        ]
         addresses.overlaps(networks, self.problems)
-        for segment in segments:
-            for net, where in (pair for pair in networks if pair[1] != "fabric_underlay.subnet"):
-                if net.version == segment[0].version and net.overlaps(segment[0]):
-                    self.problems.append(f"{segment[1]} {segment[0]} overlaps {where} {net}; give each its own range.")
+        provided = {(segment.name, link.name) for segment in self.intent.segments for link in self.beside(segment)}
+        owners = {
+            f"{link.where}.{option}": name for name, link in self.links.items() for option in ("subnet", "subnet6")
+        }
+        # Segments of different tenants may overlap; what they have in common is told elsewhere.
+        for segment in self.intent.segments:
+            for option in ("subnet", "subnet6"):
+                subnet = getattr(segment, option)
+                for net, where in networks if subnet else ():
+                    if where == "fabric_underlay.subnet" or (segment.name, owners.get(where)) in provided:
+                        continue
+                    if net.version == subnet.version and net.overlaps(subnet):
+                        self.problems.append(
+                            f"{segment.where}.{option} {subnet} overlaps {where} {net}; give each its own range."
+                        )
+
+    def beside(self, segment: Segment) -> list[Link]:
+        """The links of routers that are the network of a segment, too: a VLAN of the underlay, of which both have the same subnets."""
+        overlays = {overlay.name: overlay for overlay in self.intent.overlays}
+        named = segment.overlay or (next(iter(overlays)) if len(overlays) == 1 else None)
+        if named not in overlays or not overlays[named].bare:
+            return []
+        pairs = [
+            (link, ((link.subnet, segment.subnet), (link.subnet6, segment.subnet6))) for link in self.routing.links
+        ]
+        return [link for link, nets in pairs if _same(nets)]
+
+    def neighbors(self, segment: Segment, address: Address | None) -> list[str]:
+        """The ends of routers that have an address of a segment beside which they are."""
+        names = [link.name for link in self.beside(segment)] if self.routers else []
+        ends = [end for router in self.routers.values() for end in router.ends if end.link.name in names]
+        return [end.name for end in ends if address and address in (end.address, end.address6)]
 
     # Sessions
 

@@ -72,6 +72,16 @@ class Values:
         """Whether the segment is a logical switch of OVN."""
         return bool(segment.overlay) and self.overlays[segment.overlay].ovn
 
+    def holders(self, segment: str, address: addresses.Address | None) -> list[str]:
+        """The endpoints that have an address of a segment, edges in namespaces among them."""
+        found = []
+        for endpoint in self.on_segment.get(segment, ()):
+            addressed = self.addressed.get(endpoint.id)
+            own = (addressed.address.value, addressed.address6.value) if addressed else ()
+            if addressed and address and address in (*own, *endpoint.further, *endpoint.virtual):
+                found.append(endpoint.id)
+        return found
+
     def members(self) -> dict[str, dict[str, None]]:
         """For each segment that there is the hosts that have an endpoint of it, or a guest with a further NIC there."""
         found: dict[str, dict[str, None]] = {}

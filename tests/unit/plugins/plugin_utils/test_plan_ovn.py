@@ -135,6 +135,15 @@ def test_the_mtu_has_room_for_the_option_of_ovn(encapsulation: str, subnet: str,
     assert ("OVN's option 8" in plan["sources"]["segments.web.mtu"]) == (encapsulation == "geneve")
 
 
+def test_an_mtu_that_has_no_room_for_the_option_of_ovn_is_refused_with_what_takes_the_room() -> None:
+    hosts = fabric()
+    for host in hosts.values():
+        host["fabric_segments"][1]["mtu"] = 1450
+    said = r"fabric_segments\[db\].mtu 1450 does not fit; at most 1442 = underlay 1500 .* OVN's option 8 "
+    with pytest.raises(PlanError, match=said):
+        planned(hosts)
+
+
 def test_an_edge_between_segments_of_ovn_is_a_router_on_every_host_and_no_namespace() -> None:
     routes = [{"to": "default", "via": "10.1.2.9"}]
     plan = planned(fabric_edges=[{**EDGE, "routes": routes}], fabric_policy=[RULE])

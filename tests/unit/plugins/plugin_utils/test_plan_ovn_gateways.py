@@ -13,10 +13,12 @@ import pytest
 from hypothesis import given, settings
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import PlanError
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan
 from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.model import Packet, Rule, allowed
 from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.ovn import Place, leaving
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify import state, vrrp
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.expectations import expectations
+from ansible_collections.overloom.fabric.tests.unit.intents import SPEC
 from ansible_collections.overloom.fabric.tests.unit.plugins.plugin_utils.test_plan_ovn import (
     OVERLAY,
     central,
@@ -554,3 +556,65 @@ def test_an_edge_in_a_namespace_has_one_target_to_a_port() -> None:
     assert refused.value.problems == [
         "fabric_edges[gw].forwards[www].targets is for an edge between segments with the engine ovn and a provider network; give to with one endpoint."
     ]
+
+
+# Routers on the provider network ------------------------------------------------------------------------------------
+
+BESIDE: Item = {"ends": ["r1:eth1.30"], "subnet": "10.9.0.0/24"}
+
+
+def routed(link: Item | None = None, gateway: Item | None = None, **endpoint: str) -> Item:
+    """The plan of a gateway with a router of the fabric outside, which tells another one of what is behind the gateway."""
+    links = [{**BESIDE, **(link or {})}, {"ends": ["r1:eth2", "r2:eth1"]}]
+    # The router has the link's first address.
+    legs = [{**leg, "address": "10.9.0.9"} if leg["segment"] == "wan" else leg for leg in GATEWAY["legs"]]
+    hosts = outside(gateway or {**GATEWAY, "legs": legs}, fabric_links=links)
+    for point in hosts["kvm2"]["fabric_endpoints"]:
+        point.update(endpoint if point["name"] == "isp" else {})
+    common = {name: value for name, value in hosts["kvm1"].items() if name != "fabric_endpoints"}
+    static = [{"prefix": "10.1.2.0/24", "via": "10.9.0.9"}]
+    told = {"static": static, "redistribute": [{"protocol": "static"}]}
+    routers = {"r1": {**common, "fabric_router": told}, "r2": common}
+    return compile_plan(hosts, SPEC, central=["kvm1"], routers=routers)
+
+
+def test_a_router_on_the_provider_network_tells_others_of_floating_addresses_and_of_what_is_behind_the_gateway() -> (
+    None
+):
+    plan = routed()
+    prefixes = {route["prefix"] for route in plan["routers"]["r2"]["routes"]}
+    # Floating addresses are in the provider network.
+    assert {"10.9.0.0/24", "10.1.2.0/24"} <= prefixes
+    assert routed({"ends": ["r1:wan"]})["routers"]["r1"]["interfaces"]
+
+
+@pytest.mark.parametrize(
+    ("link", "gateway", "endpoint", "sentence"),
+    [
+        (
+            {"ends": ["r1:eth1.31"]},
+            None,
+            {},
+            "r1:eth1.31 is VLAN 31, and its subnet is that of segment wan, which is VLAN 30; give both the same",
+        ),
+        ({}, GATEWAY, {}, r"legs\[2\].address 10.9.0.1 is also that of r1:eth1.30; give one of them another address"),
+        ({}, None, {"address": "10.9.0.1"}, "the address 10.9.0.1 of r1:eth1.30 is also that of kvm2/isp"),
+        (
+            {"subnet": "10.9.0.0/25"},
+            None,
+            {},
+            r"fabric_segments\[wan\].subnet 10.9.0.0/24 overlaps fabric_links\[r1\].subnet 10.9.0.0/25",
+        ),
+        (
+            {"subnet": "10.1.1.0/24"},
+            None,
+            {},
+            r"fabric_segments\[web\].subnet 10.1.1.0/24 overlaps fabric_links\[r1\].subnet 10.1.1.0/24",
+        ),
+    ],
+)
+def test_a_router_on_the_provider_network_is_in_its_vlan_with_an_address_of_its_own(
+    link: Item, gateway: Item | None, endpoint: dict[str, str], sentence: str
+) -> None:
+    with pytest.raises(PlanError, match=sentence):
+        routed(link, gateway, **endpoint)
