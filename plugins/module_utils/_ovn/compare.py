@@ -12,6 +12,7 @@ for what the caller adopts; what is adopted keeps its former values in its own e
 from __future__ import annotations
 
 import json
+import re
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._ovn.database import (
@@ -31,8 +32,10 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovn.database impo
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._ovn.declaration import Key, Node, words
 from ansible_collections.overloom.fabric.plugins.module_utils._ovn.tables import (
+    ADDRESS_SET,
     NAME_KEY,
     PLACES,
+    PORT_GROUP,
     ROOTS,
     ROUTER_PORT,
     SWITCH_PORT,
@@ -55,6 +58,9 @@ from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import 
 IDS = "external_ids"
 # Of an adopted row that was moved: where it was.
 _PLACE = "@place"
+# What of a match is text, and what of the rest names a port group or an address set (ovn-sb(5), match of Logical_Flow).
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+_NAMED = re.compile(r"([@$])([A-Za-z_.][A-Za-z0-9_.]*)")
 # A list of rows, in one row: (table, row, column).
 Place = t.Tuple[str, Id, str]
 
@@ -446,6 +452,7 @@ def compare(found: Tables, wanted: Wanted, settings: Settings, begin: t.Sequence
     later = applied(found, ops)
     _check_referred(found, later)
     _check_names(later, settings.owner)
+    _check_matches(later, settings.owner)
     before, after = _sides(found, later)
     return Change(list(transaction(begin, ops, settings.owner)), before, after, tuple(comparison.warnings))
 
@@ -463,6 +470,27 @@ def _check_referred(found: Tables, later: Tables) -> None:
                             f"{words(gone, gone.key_of(found[gone.name][ref]))} is still the {field.name} of "
                             f"{words(table, table.key_of(row))}; take it from there first, or declare it again"
                         )
+
+
+def _check_matches(later: Tables, owner: str) -> None:
+    """Refuse a match of ours about a group or set that nobody has: OVN would say so in a log alone, and the rule be none.
+
+    A port group also is two address sets, of its ports' addresses of each family (ovn-nb(5), Port_Group).
+    """
+    groups = {row["name"] for row in later[PORT_GROUP.name].values()}
+    sets = {row["name"] for row in later[ADDRESS_SET.name].values()}
+    known = {"@": groups, "$": sets | {f"{name}_ip{version}" for name in groups for version in (4, 6)}}
+    for table in TABLES.values():
+        for row in later[table.name].values():
+            if owner_of(row) != owner or not {"@", "$"} & set(row.get("match", "")):
+                continue
+            for sign, name in _NAMED.findall(_QUOTED.sub("", row["match"])):
+                if name not in known[sign]:
+                    what = words(PORT_GROUP if sign == "@" else ADDRESS_SET, (name,))
+                    raise FabricError(
+                        f"{words(table, table.key_of(row))}: match names the {what}, which is neither declared nor in the database;"
+                        " declare it, or correct the name"
+                    )
 
 
 def _check_names(later: Tables, owner: str) -> None:
