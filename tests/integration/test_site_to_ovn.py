@@ -1,7 +1,7 @@
 # Copyright: the overloom.fabric authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An edge in a namespace becomes a gateway of OVN, because the overlay of its segments does: what is left of the namespace, and who tells."""
+"""The engine of an overlay changes in place, and nothing else of the intent: what is left of the former one, and who tells."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ import os
 import typing as t
 
 import pytest
-from test_site import Fabric
+from test_site import Fabric, changed
 
 BEFORE: dict[str, t.Any] = {"name": "ov", "encapsulation": "geneve"}
+# What an overlay says besides, for each of the engines.
+ENGINES: dict[str, dict[str, str]] = {"bridges": {}, "flows": {"segments_by": "key"}, "ovn": {"engine": "ovn"}}
+# Each of the six ways from one to another.
+WAYS = ("bridges", "flows", "bridges", "ovn", "flows", "ovn", "bridges")
 INTENT: dict[str, t.Any] = {
     "fabric_overlays": [BEFORE, {"name": "office", "encapsulation": "vlan"}],
     "fabric_segments": [
-        {"name": "web", "vlan": 10, "overlay": "ov", "subnet": "10.1.1.0/24"},
-        {"name": "db", "vlan": 20, "overlay": "ov", "subnet": "10.1.2.0/24"},
+        {"name": "web", "vlan": 10, "key": 1010, "overlay": "ov", "subnet": "10.1.1.0/24"},
+        {"name": "db", "vlan": 20, "key": 1020, "overlay": "ov", "subnet": "10.1.2.0/24"},
         {"name": "wan", "vlan": 30, "overlay": "office", "subnet": "10.9.0.0/24"},
     ],
     "fabric_edges": [
@@ -80,3 +84,37 @@ def test_the_namespace_is_told_of_by_drift_and_gone_with_the_change(fabric: Fabr
     fabric.play("playbooks/teardown.yml")
     for host in ENDPOINTS:
         assert not fabric.on(host, "ovs-vsctl", "list-br").strip(), host
+
+
+# What there is on a host: bridges with their ports, settings of Open vSwitch, switches of OVN, namespaces, interfaces, units and files.
+# OVN's databases stay where they were, empty (docs/scenarios/ovn.md), and so does vlan-limit, which ovn-controller sets by itself.
+LOOK = """
+for bridge in $(ovs-vsctl list-br); do echo bridge $bridge $(ovs-vsctl list-ports $bridge); done
+ovs-vsctl --columns=external_ids,other_config list Open_vSwitch | sed 's/vlan-limit="0"//'
+ovn-nbctl --timeout=10 --bare --columns=name list Logical_Switch
+ip netns list | sed 's/ (id.*//'
+ip -o link | sed 's/^[0-9]*: //; s/[@:].*//'
+systemctl list-units --type=service --all --no-legend --plain 'overloom*' 'ovn-host*' 'ovn-controller*' |
+  while read unit load active rest; do echo $unit $active; done
+find /etc/systemd/system /etc/overloom /etc/netns /var/lib/overloom /etc/sysctl.d /etc/modules-load.d ! -type d ! -name ovn-central.service
+true
+"""
+
+
+def things(fabric: Fabric) -> dict[str, set[str]]:
+    return {host: set(fabric.on(host, "sh", "-c", f"({LOOK}) 2>/dev/null").splitlines()) for host in ENDPOINTS}
+
+
+def test_one_intent_goes_from_each_engine_to_each_other(fabric: Fabric) -> None:
+    """Nothing of a former engine is left, so what there is with one does not hang on those before it."""
+    seen: dict[str, dict[str, set[str]]] = {}
+    for engine in WAYS:
+        fabric.intent["fabric_overlays"] = [{**BEFORE, **ENGINES[engine]}, INTENT["fabric_overlays"][1]]
+        fabric.write()
+        fabric.play("site.yml")
+        assert set(changed(fabric.play("site.yml")).values()) == {0}, engine
+        report = fabric.verify()
+        assert report["failed"] == 0, (engine, report)
+        now = things(fabric)
+        first = seen.setdefault(engine, now)
+        assert now == first, (engine, {host: now[host] ^ first[host] for host in now})
