@@ -95,6 +95,8 @@ def running(host: harness.Host) -> str:
     text = host.run(["vtysh", "-c", "show running-config no-header"])
     # The last one is the pimd of FRR 10's, for each VRF.
     only = r"interface \S+\nexit|bfd\nexit|vrf \S+\nexit-vrf|router pim vrf \S+\n no autorp discovery\nexit"
+    # The bgpd of FRR 10 may show these of VRFs after a start, empty.
+    text = re.sub(r"^ (?:vrf-policy \S+\n exit-vrf-policy|vnc defaults\n exit-vnc)\n", "", text, flags=re.M)
     return re.sub(rf"^(?:{only})\n!\n", "", text, flags=re.M)
 
 
