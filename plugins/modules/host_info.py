@@ -140,6 +140,12 @@ vrrp:
   type: list
   elements: dict
   sample: [{name: edge, owner: myfabric}]
+uplinks:
+  description: Routers that M(overloom.fabric.netns_bird) runs for an owner.
+  returned: always
+  type: list
+  elements: dict
+  sample: [{name: edge, owner: myfabric}]
 takeovers:
   description: NICs whose addresses M(overloom.fabric.ovs_takeover) has moved to a bridge for an owner.
   returned: always
@@ -246,6 +252,7 @@ def main() -> None:
             for notes in (unit.notes() for unit in read_units(unit_kind).values())
         ],
         vrrp=_named("keepalived"),
+        uplinks=_named("bird"),
         takeovers=[
             {"name": notes["Name"], "owner": notes["Owner"], "bridge": notes["Bridge"]}
             for notes in (unit.notes() for unit in read_units("takeover").values())

@@ -46,6 +46,10 @@ options:
     description: Whether to read the VRRP routers that M(overloom.fabric.netns_keepalived) runs.
     type: bool
     default: false
+  uplinks:
+    description: Whether to read the routers that M(overloom.fabric.netns_bird) runs, and their default routes.
+    type: bool
+    default: false
   tables:
     description: Whether to read the tables of nftables that M(overloom.fabric.nft_table) has loaded.
     type: bool
@@ -124,6 +128,11 @@ vrrp:
   returned: with O(vrrp), when they could be read
   type: list
   elements: dict
+uplinks:
+  description: The routers that take a default route, as M(overloom.fabric.netns_bird_info) returns them.
+  returned: with O(uplinks), when they could be read
+  type: list
+  elements: dict
 tables:
   description: The tables of nftables that M(overloom.fabric.nft_table) has loaded. One that was changed since is not C(as_loaded).
   returned: with O(tables), when they could be read
@@ -192,6 +201,7 @@ def main() -> None:
             "services": {"type": "bool", "default": False},
             "dhcp": {"type": "bool", "default": False},
             "vrrp": {"type": "bool", "default": False},
+            "uplinks": {"type": "bool", "default": False},
             "tables": {"type": "bool", "default": False},
             "ovn": {"type": "bool", "default": False},
             "policies": {"type": "list", "elements": "str", "default": []},

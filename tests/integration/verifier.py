@@ -37,7 +37,7 @@ from ansible_collections.overloom.fabric.tests.unit.intents import SPEC  # noqa:
 
 Item = t.Dict[str, t.Any]
 GATHER = [*ROUTING]
-READS = ("namespaces", "host_network", "containers", "services", "dhcp", "vrrp", "tables", "ovn")
+READS = ("namespaces", "host_network", "containers", "services", "dhcp", "vrrp", "uplinks", "tables", "ovn")
 
 
 def give_library(host: Host) -> None:

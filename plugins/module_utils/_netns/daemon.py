@@ -77,6 +77,7 @@ class Found(t.NamedTuple):
     """What was read: the units of the kind by file name, those that are active, files by path, and the named namespaces.
 
     interfaces: of the namespaces of active services, by the namespace's name, if the kind looks at these.
+    answers: what active services answered, by their names, if the kind asks them.
     """
 
     units: dict[str, Unit]
@@ -84,6 +85,7 @@ class Found(t.NamedTuple):
     files: dict[str, str]
     spaces: frozenset[str]
     interfaces: dict[str, dict[str, Interface]] = {}
+    answers: dict[str, Item] = {}
 
 
 class Kind(t.NamedTuple):
@@ -94,7 +96,7 @@ class Kind(t.NamedTuple):
     items: the module's option with a list of them. options: of one item, besides those that all kinds have.
     declared: from a name, an item that is present and the owner to the service.
     describe: what a service of a name has beside what all kinds have, in plain types; its process is None if it is not active.
-    inside: whether the interfaces of its namespaces are read.
+    inside: whether the interfaces of its namespaces are read. ask: from a name to what an active service answers, without a process.
     """
 
     unit: str
@@ -108,6 +110,7 @@ class Kind(t.NamedTuple):
     declared: t.Callable[[str, Item, str], Service]
     describe: t.Callable[[Found, str, t.Optional[Process]], Item]
     inside: bool = False
+    ask: t.Callable[[str], Item] | None = None
 
     def service_name(self, name: str) -> str:
         """The file name of a service's unit."""
@@ -144,6 +147,7 @@ def read_host(runner: Runner, kind: Kind) -> Found:
         files={path: text for path in paths for text in [text_of(path)] if text is not None},
         spaces=frozenset(existing()),
         interfaces={name: read_interfaces(runner, name) for name in sorted(filter(None, inside))},
+        answers={name: kind.ask(name) for name in names if kind.ask and kind.service_name(name) in active},
     )
 
 

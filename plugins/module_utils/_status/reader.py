@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import typing as t
 
+from ansible_collections.overloom.fabric.plugins.module_utils._bird.info import uplinks
 from ansible_collections.overloom.fabric.plugins.module_utils._container.reconcile import described
 from ansible_collections.overloom.fabric.plugins.module_utils._dhcp.info import dhcp
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.info import facts
@@ -70,6 +71,7 @@ def read(runner: OvsRunner, frr: Runner, options: Item) -> tuple[Item, dict[str,
     take("services", lambda: {"services": services(runner)})
     take("dhcp", lambda: {"dhcp": dhcp(runner)})
     take("vrrp", lambda: {"vrrp": vrrp(runner)})
+    take("uplinks", lambda: {"uplinks": uplinks(runner)})
     take("tables", lambda: {"tables": tables(runner)})
     take("ovn", lambda: {"ovn": {**southbound(runner), "cluster": members(runner, TIMEOUT)}})
     take("policies", lambda: {"policies": {bridge: policy_packets(runner, bridge) for bridge in options["policies"]}})

@@ -23,6 +23,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.reading im
     read_routes,
     unique,
 )
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.routers import read_area, read_asn
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import INVALID, label, show
 from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.model import ALL_PORTS, WITH_PORTS, Ports
 
@@ -103,6 +104,33 @@ class Floating:
 
 
 @dataclasses.dataclass
+class Ospf:
+    """OSPF of an edge, as the options of the module netns_bird."""
+
+    area: str | t.Any
+    cost: int | t.Any
+    hello: int | t.Any
+    dead: int | t.Any
+
+
+@dataclasses.dataclass
+class Peer:
+    """A router that an edge has a session of BGP with."""
+
+    where: str
+    address: Address | t.Any
+    asn: int | t.Any
+
+
+@dataclasses.dataclass
+class Bgp:
+    """BGP of an edge."""
+
+    asn: int | t.Any
+    peers: list[Peer]
+
+
+@dataclasses.dataclass
 class Edge:
     """A router between segments, in a namespace of its name. log: whether it logs what it drops.
 
@@ -122,6 +150,8 @@ class Edge:
     vrid: int | None | t.Any
     interval: int | t.Any
     preempt: bool | t.Any
+    ospf: Ospf | None = None
+    bgp: Bgp | None = None
     distributed: bool = False
     provider: Leg | None = None
 
@@ -178,7 +208,36 @@ def _edge(item: Item, where: str, problems: list[str]) -> Edge:
         vrid=between(item["vrid"], *VRIDS, f"{where}.vrid", problems),
         interval=between(item["advert_interval"], *INTERVALS, f"{where}.advert_interval", problems),
         preempt=item["preempt"],
+        ospf=_ospf(item["ospf"], f"{where}.ospf", problems),
+        bgp=_bgp(item["bgp"], f"{where}.bgp", problems),
     )
+
+
+def _ospf(item: t.Any, where: str, problems: list[str]) -> Ospf | None:
+    if not isinstance(item, dict):
+        return None
+    numbers = {
+        option: between(item[option], 1, 65535, f"{where}.{option}", problems)
+        for option in ("cost", "hello_interval", "dead_interval")
+    }
+    hello, dead = numbers["hello_interval"], numbers["dead_interval"]
+    if isinstance(hello, int) and isinstance(dead, int) and dead <= hello:
+        problems.append(f"{where}.dead_interval {dead} is not above hello_interval {hello}; give four times that.")
+    area = item["area"] and read_area(item["area"], f"{where}.area", problems)
+    return Ospf(area, numbers["cost"], hello, dead)
+
+
+def _bgp(item: t.Any, where: str, problems: list[str]) -> Bgp | None:
+    if not isinstance(item, dict):
+        return None
+    peers = []
+    for i, one in _items(item["neighbors"]):
+        here = f"{where}.neighbors[{label(one, i)}]"
+        address = read_address(one["address"], f"{here}.address", problems)
+        peers.append(Peer(here, address, one["asn"] and read_asn(one["asn"], f"{here}.asn", problems)))
+    if not peers and item["neighbors"] is not INVALID:
+        problems.append(f"{where}.neighbors is empty; name the routers that it has sessions with.")
+    return Bgp(item["asn"] and read_asn(item["asn"], f"{where}.asn", problems), peers)
 
 
 def _leg(item: Item, where: str, problems: list[str]) -> Leg:

@@ -182,7 +182,7 @@ def load_routing(common: Item, hosts: dict[str, Item], problems: list[str]) -> R
     between(settings["bfd_interval"], 10, 60000, f"{where}.bfd_interval", problems)
     between(settings["bfd_multiplier"], 2, 255, f"{where}.bfd_multiplier", problems)
     between(settings["maximum_paths"], 1, 64, f"{where}.maximum_paths", problems)
-    area = _area(settings["area"], f"{where}.area", problems)
+    area = read_area(settings["area"], f"{where}.area", problems)
     areas = [_area_item(row, problems) for row in settings["areas"]]
     for index, one in enumerate(areas):
         if any(one.area == other.area for other in areas[:index]):
@@ -210,7 +210,7 @@ def _bad(*values: t.Any) -> bool:
     )
 
 
-def _area(value: str, where: str, problems: list[str]) -> str:
+def read_area(value: str, where: str, problems: list[str]) -> str:
     """An area with dots."""
     try:
         if value.isdigit() and int(value) > 0xFFFFFFFF:
@@ -223,7 +223,7 @@ def _area(value: str, where: str, problems: list[str]) -> str:
 
 def _area_item(row: Item, problems: list[str]) -> Area:
     where = f"fabric_routing.areas[{row['area']}]"
-    area = _area(row["area"], f"{where}.area", problems)
+    area = read_area(row["area"], f"{where}.area", problems)
     if area == BACKBONE and row["type"] != "normal":
         problems.append(
             f"{where}.type is {row['type']}, but area {row['area']} is the backbone, which is always normal; take another area, or leave type out."
@@ -266,7 +266,7 @@ def _link(row: Item, index: int, settings: Item, area: str, problems: list[str])
         read_network(row["subnet"], f"{where}.subnet", problems, version=4),
         read_network(row["subnet6"], f"{where}.subnet6", problems, version=6),
         row["ospf"],
-        _area(row["area"], f"{where}.area", problems) if row["area"] is not None else area,
+        read_area(row["area"], f"{where}.area", problems) if row["area"] is not None else area,
         {
             option: row[option]
             for option in ("cost", "network_type", "hello_interval", "dead_interval", "hello_multiplier", "mtu", "bfd")

@@ -20,6 +20,7 @@ _PARTS = {
     "services": ("services",),
     "dhcp": ("dhcp_servers", "dhcp_clients"),
     "vrrp": ("vrrp",),
+    "uplinks": ("uplinks",),
     "tables": ("nft_tables",),
     "ovn": ("ovn_central",),
     "guests": ("guests",),

@@ -24,6 +24,8 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.nft import
 
 # Counters of packets that no rule is about. They have no prefix, so no rule or forward can be called so.
 SPOOFED, INVALID_STATE, DENIED, TO_EDGE = "spoofed", "invalid", "denied", "to-edge"
+# As numbers, as a host need not have /etc/protocols and /etc/services.
+OSPF, BGP_PORT = 89, 179
 # What somebody sends who has no address yet, and neighbors among themselves (RFC 2131, RFC 4861).
 WITHOUT_ADDRESS = {4: ["0.0.0.0"], 6: ["fe80::/10", "::"]}
 
@@ -31,7 +33,7 @@ WITHOUT_ADDRESS = {4: ["0.0.0.0"], 6: ["fe80::/10", "::"]}
 class Side(t.NamedTuple):
     """An interface of an edge. inner: whether all behind it is in its subnets, as it is their gateway. mtu: in bytes.
 
-    peers: the edge's addresses there on other hosts, which it hears by VRRP.
+    peers: the edge's addresses there on other hosts, which it hears by VRRP. ospf: whether it hears OSPF there. bgp: those that may open sessions of BGP.
     """
 
     interface: str
@@ -39,6 +41,8 @@ class Side(t.NamedTuple):
     inner: bool
     mtu: int
     peers: list[Address]
+    ospf: bool = False
+    bgp: t.Sequence[Address] = ()
 
 
 class Translated(t.NamedTuple):
@@ -145,11 +149,17 @@ def _policy(table: Table) -> list[str]:
 
 
 def _input(table: Table) -> list[str]:
-    """The edge itself answers pings and hears its peer, and is asked for nothing else."""
+    """The edge itself answers pings and hears its peer and its routers, and is asked for nothing else."""
     heard = [
         f'iifname "{side.interface}" ip saddr {peer} ip protocol vrrp accept'
         for side in table.sides
         for peer in side.peers
+    ]
+    heard += [f'iifname "{side.interface}" meta l4proto {OSPF} accept' for side in table.sides if side.ospf]
+    heard += [
+        f'iifname "{side.interface}" {FAMILIES[router.version]} saddr {router} tcp dport {BGP_PORT} accept'
+        for side in table.sides
+        for router in side.bgp
     ]
     return [
         "ct state established,related accept",

@@ -23,7 +23,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric imp
     Segment,
 )
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import suggest, word
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import addresses, vrrp
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import addresses, uplinks, vrrp
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.edge_table import (
     Forwarded,
     Side,
@@ -278,11 +278,12 @@ class Edges:
         for edge in edges:
             self._check_tenants(edge)
             self._check_nat(edge)
+            uplinks.check(edge, values.segments, self.problems)
             for forward in edge.forwards:
                 self._check_forward(edge, forward)
 
     def part(self, host: str) -> Item:
-        """What a host gets: the tables of its edges and their VRRP routers, as the modules nft_table and netns_keepalived take them."""
+        """What a host gets of its edges, as the modules nft_table, netns_keepalived and netns_bird take it."""
         here = [edge for edge in self.edges if host in edge.hosts and not edge.distributed]
         return {
             "nft_tables": [
@@ -290,6 +291,7 @@ class Edges:
                 for edge in here
             ],
             "vrrp": [self.vrrp.item(edge, host) for edge in here if edge.redundant],
+            "uplinks": [uplinks.item(edge, self.values.segments) for edge in here if edge.ospf or edge.bgp],
         }
 
     def of_endpoint(self, endpoint: Endpoint) -> Item:
@@ -364,18 +366,24 @@ class Edges:
     def _table(self, edge: Edge, host: str) -> Table:
         """What the edge's table of nftables is made of on a host."""
         return Table(
-            sides=[self._side(leg, [] if edge.distributed else self.vrrp.peers(edge, leg, host)) for leg in edge.legs],
+            sides=[self._side(edge, leg, host) for leg in edge.legs],
             rules=self.rules_of(edge),
             nat=self.translated(edge),
             forwards=self.forwarded(edge),
             log=bool(edge.log),
         )
 
-    def _side(self, leg: Leg, peers: list[Address]) -> Side:
+    def _side(self, edge: Edge, leg: Leg, host: str) -> Side:
         segment = self.values.segments[leg.segment]
-        subnets = [net for net in (segment.subnet, segment.subnet6) if net]
-        interface = interface_of(leg)
-        return Side(interface, subnets, inner=bool(leg.gateway), mtu=self.values.mtus[leg.segment].value, peers=peers)
+        return Side(
+            interface_of(leg),
+            [net for net in (segment.subnet, segment.subnet6) if net],
+            inner=bool(leg.gateway),
+            mtu=self.values.mtus[leg.segment].value,
+            peers=[] if edge.distributed else self.vrrp.peers(edge, leg, host),
+            ospf=bool(edge.ospf) and not leg.gateway,
+            bgp=uplinks.speakers(edge, leg, self.values.segments),
+        )
 
     def _interface(self, edge: Edge, segment: str) -> str:
         leg = next(leg for leg in edge.legs if leg.segment == segment)

@@ -32,6 +32,7 @@ KINDS = {
     "dhcp": "DHCP servers and clients",
     "vrrp": "VRRP routers of edges",
     "active": "edges with one active host",
+    "uplink": "edges with OSPF or BGP",
     "table": "tables of edges",
     "northd": "ovn-northd",
     "member": "members of OVN's cluster",
@@ -216,7 +217,7 @@ def _segments(plan: Item, seen: t.Mapping[str, Item], problems: list[Item]) -> l
     wrong = {
         (check["host"], check["thing"])
         for check in problems
-        if check["kind"] in ("port", "namespace", "container", "service", "dhcp", "vrrp", "table", "guest")
+        if check["kind"] in ("port", "namespace", "container", "service", "dhcp", "vrrp", "uplink", "table", "guest")
     }
     down = {check["host"] for check in problems if check["kind"] == "host"}
     rows = []

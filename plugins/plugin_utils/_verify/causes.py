@@ -29,7 +29,7 @@ Part = t.Tuple[str, ...]
 # Of parts that explain as much, the first is the cause.
 ORDER = ("router", "underlay", "card", "tunnel", "bridge", "switch", "endpoint", "segment", "pair")
 # Checks of what is inside of an endpoint's namespace.
-INSIDE = (*IN_NAMESPACE, "dhcp", "vrrp", "active", "table")
+INSIDE = (*IN_NAMESPACE, "dhcp", "vrrp", "active", "uplink", "table")
 STATE = ("bridge", "port", "interface", "tunnel", *INSIDE, "northd", "member", "chassis", "binding", "gateway", "flows")
 ROUTING = ("adjacency", "session", "route")
 # A ping that fails explains why larger packets and transfers fail.

@@ -36,6 +36,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.policy imp
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.routers import routing
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.services import expected_services
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.state import SOME
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.uplinks import expected_uplinks
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.vrrp import expected_vrrp
 
 Item = t.Dict[str, t.Any]
@@ -434,6 +435,7 @@ def host_state(host: Item) -> Item:
         "services": expected_services(host),
         "dhcp": expected_dhcp(host),
         "vrrp": expected_vrrp(host),
+        "uplinks": expected_uplinks(host),
         "tables": expected_tables(host),
         "northd": expected_northd(host),
         "members": expected_members(host),

@@ -33,6 +33,7 @@ KINDS = {
     "dhcp": "DHCP servers, and what clients were given",
     "vrrp": "VRRP routers of edges",
     "active": "edges on two hosts, of which one is active",
+    "uplink": "edges with OSPF or BGP, their default routes and sessions",
     "table": "tables of edges, as they were loaded and at boot",
     "northd": "ovn-northd, which brings changes to OVN's chassis",
     "member": "OVN's databases in a cluster, each with a leader and without a member that is gone or behind",

@@ -31,6 +31,8 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.ovn import
     northd_rows,
 )
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.services import LOOK as SERVICE_LOOK
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.uplinks import LOOK as UPLINK_LOOK
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.uplinks import uplink_rows
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.vrrp import LOOK as VRRP_LOOK
 
 Item = t.Dict[str, t.Any]
@@ -114,6 +116,7 @@ KINDS = (
     Kind("service", "services", "services", _by_endpoint, SERVICE_LOOK),
     Kind("dhcp", "dhcp", "dhcp", _dhcp, DHCP_LOOK),
     Kind("vrrp", "vrrp", "vrrp", _named, VRRP_LOOK),
+    Kind("uplink", "uplinks", "uplinks", uplink_rows, UPLINK_LOOK),
     Kind("table", "tables", "tables", _tables, TABLE_LOOK),
     Kind("northd", "northd", "ovn", northd_rows, NORTHD_LOOK),
     Kind("member", "members", "ovn", member_rows, MEMBER_LOOK),

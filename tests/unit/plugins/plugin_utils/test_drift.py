@@ -37,6 +37,7 @@ LOOKING = {
         "host_info",
         "libvirt_info",
         "frr_info",
+        "netns_bird_info",
         "ovn_info",
         "ownership_info",
         "guest_wait",
