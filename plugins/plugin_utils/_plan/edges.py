@@ -361,6 +361,10 @@ class Edges:
                 for one in edge.floating
             ],
             "provider": edge.provider.segment if edge.provider else None,
+            "announces": [
+                str(network)
+                for network in (uplinks.announced(edge, self.values.segments) if edge.ospf or edge.bgp else ())
+            ],
         }
 
     def _table(self, edge: Edge, host: str) -> Table:

@@ -99,23 +99,25 @@ class Ways:
             for address in filter(None, (point["address"], point["address6"])):
                 self.by_address.setdefault(address, []).append(point)
 
-    def between(self, one: Item, other: Item) -> list[Way]:
-        """The ways from an endpoint to each address of another one on another segment."""
+    def between(self, one: Item, other: Item, learned: bool = False) -> list[Way]:
+        """The ways from an endpoint to each address of another one on another segment. learned: also those that need a route which an edge announces."""
         found: list[Way] = []
         for edge, layer in self.edges:
             segments = {leg["segment"] for leg in edge["legs"]}
             if one["segment"] != other["segment"] and {one["segment"], other["segment"]} <= segments:
-                found += self._by(edge, layer, one, other)
+                found += self._by(edge, layer, one, other, learned)
         return found
 
-    def _by(self, edge: Item, layer: Layer, one: Item, other: Item) -> t.Iterator[Way]:
+    def _by(self, edge: Item, layer: Layer, one: Item, other: Item, learned: bool) -> t.Iterator[Way]:
         for address in filter(None, (other["address"], other["address6"])):
             family = _family(address)
             translated = family == 4 and _translates(edge, one, other)
-            back = translated or _leads_to(edge, other, family, self.hops)
+            own = one["address"] if family == 4 else one["address6"]
+            told = learned and _told(edge, other, own)
+            back = translated or told or _leads_to(edge, other, family, self.hops)
             # What the edge gives its own address is the edge's to judge.
             far = [] if translated else self.judges.at(other)
-            if back and _leads_to(edge, one, family, self.hops):
+            if back and (_leads_to(edge, one, family, self.hops) or (learned and _told(edge, one, address))):
                 yield Way(one, other, family, address, [layer, *self.judges.at(one), *far])
 
     def floating(self) -> list[Way]:
@@ -129,12 +131,13 @@ class Ways:
         ]
 
     def pings(self, entry: Item) -> bool:
-        """Whether a ping of an expectation passes an edge, so that no silence is expected; by its address, which others may have as well."""
+        """Whether a ping of an expectation may pass an edge, so that no silence is expected; by its address, which others may have as well."""
         one = self.known.get(entry["from"])
         if one is None:
             return False
         others = self.by_address.get(entry["address"], ())
-        return any(way.pings for other in others for way in self.between(one, other) if way.address == entry["address"])
+        ways = [way for other in others for way in self.between(one, other, learned=True)]
+        return any(way.pings for way in ways if way.address == entry["address"])
 
     def sample(self) -> list[Way]:
         """One way for each segment and host to each other segment, and one for each rule that decides about any."""
@@ -187,6 +190,14 @@ def _leads_to(edge: Item, point: Item, family: int, hops: dict[str, set[str]]) -
     leg = next(leg for leg in edge["legs"] if leg["segment"] == point["segment"])
     gateways = [leg[option] for option in ("address", "address6") if leg[option] and _family(leg[option]) == family]
     return any(gateway in hops.get(point["id"], ()) for gateway in gateways)
+
+
+def _told(edge: Item, point: Item, address: str | None) -> bool:
+    """Whether an endpoint may have learned a way to an address, as one outside that listens to what the edge announces by OSPF or BGP."""
+    leg = next(leg for leg in edge["legs"] if leg["segment"] == point["segment"])
+    if leg["gateway"] or not address:
+        return False
+    return any(ipaddress.ip_address(address) in ipaddress.ip_network(network) for network in edge["announces"])
 
 
 def _translates(edge: Item, one: Item, other: Item) -> bool:

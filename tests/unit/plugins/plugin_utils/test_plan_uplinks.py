@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import PlanError
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify import state
-from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.expectations import host_state
+from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.expectations import expectations, host_state
 from ansible_collections.overloom.fabric.tests.unit.intents import SPEC
 
 Item = t.Dict[str, t.Any]
@@ -26,8 +26,8 @@ PEER: Item = {"address": "10.9.0.254", "asn": "64500"}
 BGP: Item = {**EDGE, "bgp": {"asn": "64512", "neighbors": [PEER]}}
 
 
-def planned(edge: Item, **common: t.Any) -> Item:
-    """The plan of two hosts with an edge between the segments web, db and out."""
+def planned(edge: Item, points: t.Mapping[str, list[tuple[str, str]]] | None = None, **common: t.Any) -> Item:
+    """The plan of two hosts with an edge between the segments web, db and out. points: name and segment of endpoints by host, then without IPv6."""
     base: Item = {
         "fabric_name": "test",
         "fabric_segments": [
@@ -38,7 +38,14 @@ def planned(edge: Item, **common: t.Any) -> Item:
         "fabric_edges": [copy.deepcopy(edge)],
         **common,
     }
-    return compile_plan({host: dict(base) for host in ("kvm1", "kvm2")}, SPEC)
+    if points is not None:
+        for segment in base["fabric_segments"]:
+            segment.pop("subnet6", None)
+    ends = {host: [{"name": n, "segment": s} for n, s in named] for host, named in (points or {}).items()}
+    return compile_plan(
+        {host: {**base, "fabric_endpoints": ends.get(host, [])} for host in ("kvm1", "kvm2")},
+        SPEC,
+    )
 
 
 def uplink(edge: Item) -> Item:
@@ -98,6 +105,25 @@ def test_bgp_speaks_from_the_address_on_the_neighbors_segment() -> None:
         'iifname "out" ip saddr 10.9.0.254 tcp dport 179 accept',
         'iifname "out" ip6 saddr 2001:db8:9::fe tcp dport 179 accept',
     ]
+
+
+def test_who_may_have_learned_a_way_is_not_held_to_silence() -> None:
+    def silent(edge: Item) -> set[tuple[str, str]]:
+        points = {"kvm1": [("web1", "web"), ("db1", "db")], "kvm2": [("client", "out")]}
+        rules = [{"name": "all", "from": ["web", "db"], "to": ["out"]}]
+        plan = planned(edge, points, fabric_policy=rules)
+        assert plan["edges"][0]["announces"] == (["10.1.2.0/24"] if "ospf" in edge else [])
+        found = expectations(plan)["isolated"]
+        return {(one["from"], one["to"]) for one in found if "kvm2/client" in (one["from"], one["to"])}
+
+    # web is translated, and IPv6 is left out, so that db alone can be learned of.
+    legs = [{"segment": "web", "address": "10.1.1.1"}, DB, {**OUT, "address6": None}]
+    edge = {**EDGE, "legs": legs, "nat": [{"from": "web", "out": "out"}]}
+    without = silent(edge)
+    assert ("kvm1/db1", "kvm2/client") in without and ("kvm1/web1", "kvm2/client") not in without
+    # Nobody outside may begin, whatever he has learned.
+    assert without - silent({**edge, "ospf": {}}) == {("kvm1/db1", "kvm2/client")}
+    assert ("kvm2/client", "kvm1/db1") in silent({**edge, "ospf": {}})
 
 
 @pytest.mark.parametrize("edge", [OSPF, BGP], ids=["ospf", "bgp"])
