@@ -117,7 +117,8 @@ class Ways:
             back = translated or told or _leads_to(edge, other, family, self.hops)
             # What the edge gives its own address is the edge's to judge.
             far = [] if translated else self.judges.at(other)
-            if back and (_leads_to(edge, one, family, self.hops) or (learned and _told(edge, one, address))):
+            forth = _leads_to(edge, one, family, self.hops) or (learned and own and _told(edge, one, address))
+            if back and forth:
                 yield Way(one, other, family, address, [layer, *self.judges.at(one), *far])
 
     def floating(self) -> list[Way]:
