@@ -108,6 +108,11 @@ options:
     type: list
     elements: str
     default: []
+  logical_routers:
+    description: With O(logical_traces), logical routers to read the translation of.
+    type: list
+    elements: str
+    default: []
 notes:
   - Needs root and iproute2 on the host. Rules are shown where C(nft) is installed; those of C(iptables-legacy) as C(nft) would list them.
 seealso:
@@ -187,10 +192,11 @@ controller:
 logical:
   description:
     - Why OVN's databases could not be read, if so; whether C(ovn-northd) runs; all chassis, and the bindings of the ports;
-      the answers to O(logical_traces); the ports as the northbound database has them; for flows in the answers the ACLs that they were made from.
+      the answers to O(logical_traces); the ports as the northbound database has them; for flows in the answers the ACLs that they were made from;
+      what O(logical_routers) translate.
   returned: with O(logical_traces)
   type: dict
-  sample: {error: null, northd: true, chassis: [], bindings: [], traces: {}, ports: {}, made: {}}
+  sample: {error: null, northd: true, chassis: [], bindings: [], traces: {}, ports: {}, made: {}, translations: {}}
 spawned:
   description: How many processes were started.
   returned: always
@@ -239,6 +245,7 @@ def main() -> None:
             },
             "switch_ports": {"type": "list", "elements": "str", "default": []},
             "router_ports": {"type": "list", "elements": "str", "default": []},
+            "logical_routers": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )

@@ -229,14 +229,26 @@ class World:
             if chassis
             else {}
         )
+        for network, bridge in (chassis or {}).get("bridge_mappings", {}).items():
+            ids["ovn-bridge-mappings"] = f"{network}:{bridge}"
+            for outside in self._outside(network):
+                bridges[bridge]["ports"][f"patch-{outside}-to-{chassis['bridge']}"] = port(type="patch")
         return {"error": None, "bridges": bridges, "traces": {}, "ids": ids}
+
+    def _outside(self, network: str) -> list[str]:
+        """The logical ports that lead to a provider network."""
+        central = [host["ovn_central"] for host in self.plan["hosts"].values() if host["ovn_central"]]
+        rows = [port for one in central for switch in one["northbound"]["switches"] for port in switch["ports"]]
+        return [row["name"] for row in rows if (row.get("options") or {}).get("network_name") == network]
 
     def _logical(self, north: Item) -> Item:
         chassis = [one["ovn_chassis"] for one in self.plan["hosts"].values() if one["ovn_chassis"]]
+        groups = {one["name"]: one["chassis"][0]["chassis_name"] for one in north["ha_chassis_groups"]}
         ports = {}
         for one in [*north["switches"], *north["routers"]]:
             for row in one["ports"]:
-                kept = {key: row[key] for key in ("addresses", "port_security", "mac", "networks") if key in row}
+                cells = ("type", "options", "tag", "addresses", "port_security", "mac", "networks")
+                kept = {key: row[key] for key in cells if key in row}
                 lists = {key: sorted(value) for key, value in kept.items() if isinstance(value, list)}
                 ports[row["name"]] = {"name": row["name"], "enabled": None, **kept, **lists}
         return {
@@ -245,11 +257,18 @@ class World:
             "traces": {},
             "ports": ports,
             "made": {},
+            "translations": {one["name"]: one["nat"] for one in north["routers"]},
             "chassis": [{"name": one["name"], "address": one["encapsulation_ip"]} for one in chassis],
             "bindings": [
                 {"name": point["logical_port"], "chassis": point["host"]}
                 for point in self.plan["endpoints"]
                 if point.get("logical_port")
+            ]
+            + [
+                {"name": f"cr-{row['name']}", "chassis": groups[row["ha_chassis_group"]]}
+                for one in north["routers"]
+                for row in one["ports"]
+                if row["ha_chassis_group"]
             ],
         }
 
@@ -285,7 +304,7 @@ class World:
         for leg in [leg for one in way.alternatives() for leg in one.legs]:
             for one in (leg, leg.reversed()):
                 if one.logical:
-                    target = logical.port_of(one.plan, one.target.id)
+                    target = logical.goal(one)
                     step = 'ingress(dp="x", inport="y")\n---\n 0. ls_in_l2_lkup (x): 1, priority 50, uuid 00000000\n'
                     found[one.trace_name(None)] = f'{step}    /* output to "{target}", type "" */\n'
         return found

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What OVN would do with a packet, on the host of its databases, read and not judged.
 
-One process a packet, and five for all that the databases say of it. This file is private to the collection.
+One process a packet, and five for all that the databases say of it; two more where a router's translation counts. This file is private to the collection.
 Sources: ovn-trace(8), ovn-nb(5), ovn-sb(5).
 """
 
@@ -25,30 +25,40 @@ LOOKUPS = 6
 # A flow of a stage for ACLs, each of which is made from one ACL; the rest of them are OVN's own.
 _ACL = re.compile(r"^ *\d+\. ls_(?:in|out)_acl(?:_eval)? .*, uuid ([0-9a-f]+)$", re.MULTILINE)
 _PORT_COLUMNS = {
-    "Logical_Switch_Port": ("name", "addresses", "port_security", "enabled", "type"),
+    "Logical_Switch_Port": ("name", "addresses", "port_security", "enabled", "type", "options", "tag"),
     "Logical_Router_Port": ("name", "mac", "networks", "enabled"),
 }
+# What a router translates, by the columns that decide.
+_NAT = ("type", "external_ip", "logical_ip")
 _SETS = ("addresses", "port_security", "networks")
 _ROW_COLUMNS = ("_uuid", "name", "action", "priority", "match", "external_ids")
 
 
-def read_logical(runner: Runner, traces: t.Sequence[Item], ports: t.Mapping[str, t.Sequence[str]]) -> Item:
+def read_logical(
+    runner: Runner,
+    traces: t.Sequence[Item],
+    ports: t.Mapping[str, t.Sequence[str]],
+    routers: t.Sequence[str] = (),
+) -> Item:
     """Chassis and bindings, the answers of ovn-trace, the ports as the northbound database has them, and what made the flows of an answer.
 
-    ports: names of ports of switches and of routers. error: why the databases did not answer, if so.
+    ports: names of ports of switches and of routers. routers: those whose translation is read. error: why the databases did not answer, if so.
     """
-    found: Item = {"error": None, "traces": {}, "ports": {}, "made": {}}
+    found: Item = {"error": None, "traces": {}, "ports": {}, "made": {}, "translations": {}}
     try:
         south = southbound(runner, _SOUTH)
     except FabricError as error:
         return {**found, "error": str(error), "northd": None, "chassis": [], "bindings": []}
     names = {name for some in ports.values() for name in some}
+    # Of a router's port that one host alone has, as OVN calls it there.
+    names |= {f"cr-{name}" for name in ports.get("Logical_Router_Port", ())}
     found.update(northd=south["northd"], chassis=south["chassis"])
     found["bindings"] = [row for row in south["bindings"] if row["name"] in names]
     found["traces"] = {one["name"]: _traced(runner, one) for one in traces}
     try:
         found["ports"] = _ports(runner, ports)
         found["made"] = _made(runner, found["traces"].values())
+        found["translations"] = _translations(runner, routers)
     except FabricError as error:
         found["error"] = str(error)
     return found
@@ -77,9 +87,30 @@ def _ports(runner: Runner, ports: t.Mapping[str, t.Sequence[str]]) -> Item:
     return found
 
 
+def _translations(runner: Runner, routers: t.Sequence[str]) -> Item:
+    """What each router translates, as rows of the columns of _NAT."""
+    if not routers:
+        return {}
+    asked = [*_NORTH, "--format=json", "--if-exists", "--columns=name,nat", "list", "Logical_Router", *routers]
+    having = {row[0]: _members(row[1]) for row in documents(runner(asked))[0]["data"]}
+    uuids = [uuid for some in having.values() for uuid in some]
+    rows: Item = {}
+    if uuids:
+        asked = [*_NORTH, "--format=json", "--if-exists", f"--columns=_uuid,{','.join(_NAT)}", "list", "NAT", *uuids]
+        rows = {row[0][1]: dict(zip(_NAT, row[1:])) for row in documents(runner(asked))[0]["data"]}
+    return {name: [rows[uuid] for uuid in some if uuid in rows] for name, some in having.items()}
+
+
+def _members(value: t.Any) -> list[str]:
+    """The UUIDs of a cell of references."""
+    return [value[1]] if value[0] == "uuid" else [one[1] for one in value[1]]
+
+
 def _plain(name: str, value: t.Any) -> t.Any:
     """A cell as RFC 7047 has it: a set of one comes as its only value."""
     listed = value[1] if isinstance(value, list) and value[0] == "set" else None
+    if isinstance(value, list) and value[0] == "map":
+        return dict(value[1])
     if name in _SETS:
         return sorted([value] if listed is None else listed)
     return None if listed == [] else value

@@ -426,7 +426,7 @@ def read(runner: OvsRunner, options: Item) -> Item:
         found["controller"] = read_controller(runner)
     if options["logical_traces"]:
         names = {"Logical_Switch_Port": options["switch_ports"], "Logical_Router_Port": options["router_ports"]}
-        found["logical"] = read_logical(runner, options["logical_traces"], names)
+        found["logical"] = read_logical(runner, options["logical_traces"], names, options["logical_routers"])
     found["plugs"] = read_plugs(runner, options["plugs"])
     found["units"] = read_units(runner, options["units"])
     return found

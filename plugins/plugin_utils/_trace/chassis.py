@@ -8,17 +8,25 @@ This file is private to the collection. Sources: ovn-architecture(7), ovn-contro
 
 from __future__ import annotations
 
+import ipaddress
+import re
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mesh import tep_address
 from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.ovn import DENIED
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import logical, ports
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.crossing import inside
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.packet import End
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.path import SITE, Died, Path, View
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.switch import Traced
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.way import Route
 
 Item = t.Dict[str, t.Any]
+
+# What ovn-trace says of a next hop that OVN knows.
+_BINDING = re.compile(r"MAC binding to ([0-9a-f:]{17})")
+# Where a flow of routing sets the next hop, of both families.
+_HOP = re.compile(r"^(?:xx)?reg0 = (\S+);$")
 
 RECOMPUTE = "systemctl restart ovn-controller"
 # The beginning of the name of an ACL that a rule of the policy was made to.
@@ -51,10 +59,24 @@ def bound(view: View, path: Path, end: End) -> None:
         raise _northd(view) if not found["northd"] else Died("binding", said, f"bound on {host}")
     if there is not None and there["chassis"] != host:
         where = f"bound on {there['chassis']}" if there["chassis"] else "bound nowhere"
+        asked = _requested(found, name)
+        if asked and asked != host:
+            said = f"logical port {name} is {where}, as the northbound database requests the chassis {asked} for it"
+            mend = f"on {logical.central(view.plan)}: ovn-nbctl remove Logical_Switch_Port {name} options requested-chassis; then {SITE}"
+            raise Died("binding", said, f"bound on {host}", mend)
+        changed = _port_changed(view, found, "switch", name) if name in found["ports"] else None
+        if changed:
+            raise changed
         look = (
             f"on {host}: {RECOMPUTE}; on {logical.central(view.plan)}: ovn-sbctl find Port_Binding logical_port={name}"
         )
         raise Died("binding", f"logical port {name} is {where}", f"bound on {host}", look)
+
+
+def _requested(found: Item, name: str) -> str | None:
+    """The chassis that the northbound database wants a port on, if it says so."""
+    options = (found["ports"].get(name) or {}).get("options") or {}
+    return options.get("requested-chassis") or None
 
 
 def chassis(view: View, path: Path, host: str) -> None:
@@ -117,15 +139,129 @@ def pipeline(view: View, path: Path, way: Route) -> None:
         notes.append(f"OVN's databases on {logical.central(view.plan)} were not read")
         return
     answer = logical.parse(found["traces"].get(way.trace_name(None)) or "")
-    target = logical.port_of(view.plan, way.target.id)
+    target = logical.goal(way)
     notes += [f"{name}: {where}" for name, where in _legs(answer)]
     rules = [_rule(view, found["made"].get(step.uuid or "")) for step in answer.steps]
     notes += [f"passes by {rule}" for rule in dict.fromkeys(filter(None, rules))] if target in answer.outputs else []
     if not found["northd"]:
         path.doubt(_northd(view))
         path.remark(_northd(view))
+    for step in answer.steps:
+        if any("set_meter(" in one for one in step.actions):
+            said = f"OVN limits the rate in {step.stage} of {step.datapath}: {step.match}"
+            look = f"on {logical.central(view.plan)}: ovn-nbctl qos-list {step.datapath}"
+            path.doubt(Died("policing", said, "a rate that is enough, by fabric_endpoints[].qos, or none", look))
     if target not in answer.outputs:
         raise _stopped(view, way, found, answer)
+    if way.outward:
+        notes += _outward(view, path, way, found, answer)
+
+
+def _outward(view: View, path: Path, way: Route, found: Item, answer: logical.Answer) -> list[str]:
+    """What decides on the way out besides that the packet goes there: ports, route, translation, who has the next hop; in words."""
+    changed = _changed(view, way, found) or _misrouted(view, way, answer)
+    if changed:
+        raise changed
+    router = logical.router_of(way)
+    wanted, _distributed = way.crossing.outer(way.outward, way.packet.source) if way.outward else (None, False)
+    rows = (found.get("translations") or {}).get(router)
+    if rows is not None and _translated(rows, way.packet.source) != wanted:
+        made = _translated(rows, way.packet.source)
+        said = f"OVN's router {router} {f'makes the source {made}' if made else 'does not translate the source'}"
+        planned = f"the source {way.packet.source} " + (f"becomes {wanted}" if wanted else "stays")
+        look = f"on {logical.central(view.plan)}: ovn-nbctl lr-nat-list {router}; then {SITE}"
+        raise Died("nat", said, planned, look)
+    hop = way.crossing.next_hop(router, way.packet.target)
+    if any(step.stage == "lr_in_arp_request" for step in answer.steps):
+        look = f"on {logical.central(view.plan)}: ovn-sbctl find MAC_Binding ip={hop}"
+        path.doubt(Died("arp-unanswered", f"nobody answers OVN's router {router} for {hop}", f"{hop} answers", look))
+    learned = next((mac for step in answer.steps for mac in _learned(step)), None)
+    real = way.crossing.landing(way.outward, hop) if way.outward else None
+    if learned and real and real.mac and learned != real.mac:
+        said = f"OVN's router {router} takes {hop} to be at {learned}"
+        look = f"on {logical.central(view.plan)}: ovn-nbctl static-mac-binding-del {logical.outer_port(way)} {hop}; ovn-sbctl --all destroy MAC_Binding"
+        raise Died("neighbor", said, f"{real.id} has {real.mac}", look)
+    return [f"source {way.packet.source} becomes {wanted}"] if wanted else []
+
+
+def _learned(step: logical.Step) -> list[str]:
+    """The MAC address by which OVN knows a next hop."""
+    return _BINDING.findall(" ".join(step.actions)) if step.stage == "lr_in_arp_resolve" else []
+
+
+def _translated(rows: t.Sequence[Item], source: str) -> str | None:
+    """The address that a router's rows make of a source, by the longest prefix."""
+    nets = [(ipaddress.ip_network(row["logical_ip"], strict=False), row) for row in rows if "snat" in row["type"]]
+    fitting = [(net.prefixlen, str(row["external_ip"])) for net, row in nets if inside(source, str(net))]
+    return max(fitting)[1] if fitting else None
+
+
+def _misrouted(view: View, way: Route, answer: logical.Answer) -> Died | None:
+    """A route of OVN's that drops the packet, or sends it to another next hop than the planned one."""
+    for step in answer.steps:
+        if step.stage != "lr_in_ip_routing":
+            continue
+        to, router = way.packet.target, step.datapath
+        planned, look = (
+            way.crossing.next_hop(router, to),
+            f"on {logical.central(view.plan)}: ovn-nbctl lr-route-list {router}",
+        )
+        goal = f"to {to} itself" if planned == to else f"{to} via {planned}"
+        if step == answer.steps[-1] or "drop;" in step.actions:
+            by = f" by its route of {step.match}" if step.uuid and "drop;" in step.actions else ""
+            said = (
+                f"OVN's router {router} drops what is for {to}{by}"
+                if by
+                else f"OVN's router {router} has no route to {to}"
+            )
+            return Died("route-refuses" if by else "no-route", said, goal, f"{look}; then {SITE}")
+        hop = next((found[1] for found in map(_HOP.match, step.actions) if found), None)
+        if hop and hop not in ("ip4.dst", "ip6.dst", planned):
+            said = f"OVN's router {router} sends what is for {to} to {hop}, by its route of {step.match}"
+            return Died("wrong-route", said, goal, f"{look}; then {SITE}")
+    return None
+
+
+def gateway(view: View, path: Path, way: Route) -> str:
+    """The host that is OVN's gateway for the packet: bound as planned, a chassis, with the provider network on its bridge."""
+    exits, found = way.exits, answers(view)
+    there = next((row for row in found.get("bindings", ()) if row["name"] == logical.gateway_port(way)), None)
+    host = exits[0]
+    if found and exits != [way.source.host]:
+        planned = f"one of {', '.join(exits)}" if len(exits) > 1 else exits[0]
+        look = f"on {logical.central(view.plan)}: ovn-sbctl find Port_Binding logical_port={logical.gateway_port(way)}; then {SITE}"
+        where = there["chassis"] if there else None
+        if where not in exits:
+            for end in exits:
+                stopped = _cut_off(view, end)
+                if stopped and where is None:
+                    path.at(end, "switch", view.plan["hosts"][end]["ovn_chassis"]["bridge"])
+                    raise stopped
+            said = f"the gateway of edge {way.outward.edge if way.outward else ''} is " + (where or "on no host")
+            raise Died("binding", said, planned, look)
+        host = where
+    path.at(host, "gateway", way.outward.edge if way.outward else "")
+    chassis(view, path, host)
+    _mapped(view, way, host)
+    return host
+
+
+def _mapped(view: View, way: Route, host: str) -> None:
+    """The provider network is where it is planned to be: by the chassis' setting, and by the port that ovn-controller makes of it."""
+    planned = view.plan["hosts"][host]["ovn_chassis"]
+    ids = view.switch(host).get("ids") or {}
+    have = [one.strip() for one in (ids.get("ovn-bridge-mappings") or "").split(",")]
+    for network, bridge in planned["bridge_mappings"].items():
+        if f"{network}:{bridge}" not in have:
+            said = (
+                f"the chassis {host} has external_ids:ovn-bridge-mappings {ids.get('ovn-bridge-mappings') or 'not set'}"
+            )
+            mend = f"on {host}: ovs-vsctl set open_vswitch . external_ids:ovn-bridge-mappings={network}:{bridge}"
+            raise Died("chassis", said, f"ovn-bridge-mappings {network}:{bridge}", mend)
+    network = (_planned(view).get(logical.goal(way)) or {}).get("options", {}).get("network_name")
+    bridge = planned["bridge_mappings"].get(network)
+    if bridge:
+        ports.present(view, host, bridge, f"patch-{logical.goal(way)}-to-{planned['bridge']}")
 
 
 def _legs(answer: logical.Answer) -> list[tuple[str, str]]:
@@ -138,7 +274,7 @@ def _legs(answer: logical.Answer) -> list[tuple[str, str]]:
 
 def _stopped(view: View, way: Route, found: Item, answer: logical.Answer) -> Died:
     """Why OVN does not bring the packet to its target."""
-    changed = _changed(view, way, found)
+    changed = _changed(view, way, found) or _misrouted(view, way, answer)
     if changed:
         return changed
     if answer.error or not answer.steps:
@@ -150,8 +286,7 @@ def _stopped(view: View, way: Route, found: Item, answer: logical.Answer) -> Die
     if "_acl" in end.stage:
         return _denied(view, way, found["made"].get(end.uuid or ""), end)
     if answer.outputs:
-        goal = logical.port_of(view.plan, way.target.id)
-        return Died("wrong-port", f"OVN sends it to {', '.join(answer.outputs)}", f"to {goal}")
+        return Died("wrong-port", f"OVN sends it to {', '.join(answer.outputs)}", f"to {logical.goal(way)}")
     if not found["northd"]:
         return _northd(view)
     stage, where = end.stage, f"{end.stage} of {end.datapath}"
@@ -167,31 +302,38 @@ def _stopped(view: View, way: Route, found: Item, answer: logical.Answer) -> Die
 
 def _changed(view: View, way: Route, found: Item) -> Died | None:
     """What of the logical ports on a way is not as planned in the northbound database."""
-    planned = _planned(view)
-    on = f"on {logical.central(view.plan)}: ovn-nbctl "
-    for kind, names in logical.ports(way).items():
-        short = "lsp" if kind == "switch" else "lrp"
-        for name in names:
-            row, wanted = found["ports"].get(name), planned.get(name)
-            if row is None:
-                return Died("northbound", f"OVN's northbound database has no port {name}", f"port {name}")
-            if row.get("enabled") is False:
-                said = f"logical port {name} is disabled in OVN's northbound database"
-                return Died("northbound", said, "enabled", f"{on}{short}-set-enabled {name} enabled")
-            for key in ("addresses", "port_security", "mac", "networks"):
-                value = (wanted or {}).get(key)
-                if (
-                    value is not None
-                    and key in row
-                    and row[key] != (sorted(value) if isinstance(value, list) else value)
-                ):
-                    said = f"logical port {name} has {key} {_spelled(row[key])} in OVN's northbound database"
-                    return Died("northbound", said, f"{key} {_spelled(value)}", SITE)
+    every = [(kind, name) for kind, names in logical.ports(way).items() for name in names]
+    return next(filter(None, (_port_changed(view, found, kind, name) for kind, name in every)), None)
+
+
+def _port_changed(view: View, found: Item, kind: str, name: str) -> Died | None:
+    """What of a logical port is not as planned. kind: switch or router."""
+    row, wanted = found["ports"].get(name), _planned(view).get(name) or {}
+    if row is None:
+        return Died("northbound", f"OVN's northbound database has no port {name}", f"port {name}")
+    if row.get("enabled") is False:
+        said = f"logical port {name} is disabled in OVN's northbound database"
+        command = f"ovn-nbctl {'lsp' if kind == 'switch' else 'lrp'}-set-enabled {name} enabled"
+        return Died("northbound", said, "enabled", f"on {logical.central(view.plan)}: {command}")
+    for key in ("type", "tag", "addresses", "port_security", "mac", "networks", "options"):
+        value = wanted.get(key)
+        if value is not None and key in row and not _same(row[key], value):
+            said = f"logical port {name} has {key} {_spelled(row[key])} in OVN's northbound database"
+            return Died("northbound", said, f"{key} {_spelled(value)}", SITE)
     return None
 
 
+def _same(found: t.Any, wanted: t.Any) -> bool:
+    """Whether a cell is as planned; of options, those that are planned."""
+    if isinstance(wanted, dict):
+        return all((found or {}).get(key) == value for key, value in wanted.items())
+    return bool(found == (sorted(wanted) if isinstance(wanted, list) else wanted))
+
+
 def _spelled(value: t.Any) -> str:
-    return (", ".join(value) or "none") if isinstance(value, list) else str(value)
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={one}" for key, one in sorted(value.items())) or "none"
+    return (", ".join(value) or "none") if isinstance(value, list) else str("none" if value in (None, "") else value)
 
 
 def _northbound(view: View) -> Item:
@@ -236,7 +378,8 @@ def _denied(view: View, way: Route, row: Item | None, end: logical.Step) -> Died
         return Died("acl", said, "no ACL of others", mend)
     planned = "the same: the intent denies it"
     if row["name"] == DENIED:
-        edge = way.gateways[0].edge if way.gateways[0] else ""
+        router = way.gateways[0] or way.outward
+        edge = router.edge if router else ""
         said = f"edge {edge} drops it, as no rule of fabric_policy allows it (ACL {DENIED})"
         return Died("policy", said, planned, "a rule of fabric_policy with action: allow")
     rule = f"fabric_policy[{row['name'][len(RULE) :]}]"

@@ -144,31 +144,51 @@ class Crossing:
 
     def _behind(self, edge: Item, there: Gateway, here: End, packet: Packet) -> Leg | None:
         """Through a router of OVN: to the target on another of its segments, or to whom its routes lead."""
-        routes: list[Item] = next((one["static_routes"] for one in self.routers if there.port in _names(one)), [])
-        fitting = [one for one in routes if inside(packet.target, one["ip_prefix"])]
-        best = max(fitting, key=lambda one: ipaddress.ip_network(one["ip_prefix"]).prefixlen, default=None)
+        hop = self.next_hop(next((one["name"] for one in self.routers if there.port in _names(one)), ""), packet.target)
         for leg in edge["legs"]:
             if leg["segment"] == edge["provider"]:
                 # What leaves OVN is translated by the host that is the gateway: see leaves.
                 continue
-            for address in (packet.target, best["nexthop"] if best else packet.target):
+            for address in (packet.target, hop):
                 far = self._having(leg["segment"], address) if self.on_link(leg["segment"], address) else None
                 if far:
                     back = self._distributed(edge, leg["segment"], _alike(leg, packet.target))
                     return Leg(here, far, packet, there, back)
         return None
 
-    def leaves(self, source: End, target: str) -> Item | None:
-        """The edge whose gateway of OVN sends a packet out to its provider network, or None."""
+    def next_hop(self, router: str, target: str) -> str:
+        """Whom a router of OVN sends a packet to, by its planned routes: the target itself on its own segments, and where it has no route."""
+        row: Item = next((one for one in self.routers if one["name"] == router), {"ports": [], "static_routes": []})
+        ways = [(net, target) for port in row["ports"] for net in port["networks"]]
+        ways += [(one["ip_prefix"], one["nexthop"]) for one in row["static_routes"]]
+        fitting = [(_length(net), hop) for net, hop in ways if inside(target, net)]
+        return str(max(fitting, key=lambda one: one[0])[1]) if fitting else target
+
+    def leaves(self, source: End, target: str) -> Gateway | None:
+        """The router of OVN whose gateway sends a packet out to its provider network, or None."""
         segment = source.segment or ""
         if self.on_link(segment, target):
             return None
         address = self.way_out(source, target)
-        edge = next((one for one in self.edges.values() if address and self._distributed(one, segment, address)), None)
+        found = [self._distributed(one, segment, address) for one in self.edges.values() if address]
+        gateway = next(filter(None, found), None)
+        edge = self.edges[gateway.edge] if gateway else None
         if edge is None or edge["provider"] is None:
             return None
         own = [leg["segment"] for leg in edge["legs"] if leg["segment"] != edge["provider"]]
-        return None if any(self.on_link(one, target) for one in own) else edge
+        return None if any(self.on_link(one, target) for one in own) else gateway
+
+    def landing(self, gateway: Gateway, target: str) -> End | None:
+        """The endpoint of a provider network that a packet is for, behind a gateway of OVN."""
+        return self._having(self.edges[gateway.edge]["provider"], target)
+
+    def outer(self, gateway: Gateway, source: str) -> tuple[str | None, bool]:
+        """The address that an endpoint has behind a gateway of OVN, and whether its own host translates to it."""
+        edge = self.edges[gateway.edge]
+        for one in edge["floating"]:
+            if one["inner"] == source:
+                return one["address"], one["distributed"]
+        return next((one["address"] for one in edge["nat"] if inside(source, one["from"])), None), False
 
     def translated_by(self, address: str) -> Item | None:
         """The edge that is a router of OVN and answers for an address: of a leg, of NAT, of a forwarded port, or floating."""
@@ -235,6 +255,10 @@ class Crossing:
 
 def _names(router: Item) -> list[str]:
     return [port["name"] for port in router["ports"]]
+
+
+def _length(network: str) -> int:
+    return ipaddress.ip_network(network, strict=False).prefixlen
 
 
 def inside(address: str, network: str) -> bool:

@@ -18,6 +18,7 @@ TITLES = {
     "guest": "guest",
     "host": "host",
     "logical": "OVN",
+    "gateway": "gateway",
     "outside": "outside",
     "port": "port",
     "router": "router",

@@ -399,6 +399,10 @@ def neighbor(path: Path, way: Route, space: Item, hop: kernel.Hop) -> None:
     if not any(state in KNOWN for state in entry["state"].split()):
         path.doubt(Died("arp-unanswered", f"nobody answers {source.id} for {entry['to']}", planned, clear))
     elif mac and entry["mac"] != mac:
+        former = _sibling(way, entry["mac"])
+        if former:
+            said = f"{source.id} still takes {entry['to']} to be at {entry['mac']}, which is {former}'s, where the edge is not active"
+            raise Died("neighbor", said, planned, clear)
         fixed = "PERMANENT" in entry["state"]
         said = "by a permanent entry" if fixed else "as somebody else answers for this address"
         raise Died(
@@ -407,6 +411,13 @@ def neighbor(path: Path, way: Route, space: Item, hop: kernel.Hop) -> None:
             planned,
             clear,
         )
+
+
+def _sibling(way: Route, mac: str) -> str | None:
+    """Another host's interface of the edge that the way goes to, by its MAC address."""
+    edge = (way.world.points.get(way.target.id) or {}).get("edge")
+    found = [one for one in way.world.points.values() if one["mac"] == mac and one.get("edge") == edge]
+    return str(found[0]["id"]) if edge and found else None
 
 
 def arrive(view: View, path: Path, way: Route) -> None:

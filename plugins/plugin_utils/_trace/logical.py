@@ -12,7 +12,8 @@ import re
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mesh import tep_address
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.ovn import plug_name, switch_name
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.ovn import leg_name, plug_name, switch_name
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.ovn_gateways import active_name, outside_name
 
 if t.TYPE_CHECKING:
     from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.way import Route
@@ -49,6 +50,24 @@ def port_of(plan: Item, endpoint: str) -> str:
     return next(str(point["logical_port"]) for point in plan["endpoints"] if point["id"] == endpoint)
 
 
+def goal(way: Route) -> str:
+    """The logical port that OVN should send the packet to: the target's, or that to the provider network."""
+    if way.outward is None:
+        return port_of(way.plan, way.target.id)
+    return outside_name(way.plan["fabric"], way.crossing.edges[way.outward.edge]["provider"])
+
+
+def gateway_port(way: Route) -> str:
+    """What OVN calls the port by which a router leads outside, on the host that is its gateway."""
+    return active_name(outer_port(way))
+
+
+def outer_port(way: Route) -> str:
+    """The port by which a router leads outside."""
+    edge = way.outward.edge if way.outward else ""
+    return leg_name(way.plan["fabric"], edge, way.crossing.edges[edge]["provider"])
+
+
 def central(plan: Item) -> str:
     """The host of OVN's databases."""
     return next(name for name, host in plan["hosts"].items() if host["ovn_central"])
@@ -79,17 +98,31 @@ def ask(way: Route, options: Item) -> None:
     options["logical_traces"].append({**question, "answer": way.packet.answer})
     for name, kind in (("switch_ports", "switch"), ("router_ports", "router")):
         options[name] = sorted({*options[name], *ports(way)[kind]})
+    if way.outward:
+        options["logical_routers"] = sorted({*options["logical_routers"], router_of(way)})
 
 
 def ports(way: Route) -> dict[str, list[str]]:
     """The logical ports that a way crosses, of switches and of routers."""
     fabric = way.plan["fabric"]
+    if way.outward:
+        edge, segment = way.outward.edge, way.source.segment or ""
+        provider = way.crossing.edges[edge]["provider"]
+        plugs = [plug_name(fabric, edge, one) for one in (segment, provider)]
+        known = [port_of(way.plan, way.source.id), *plugs, goal(way)]
+        return {"switch": known, "router": [way.outward.port, outer_port(way)]}
     found = {"switch": [port_of(way.plan, end.id) for end in (way.source, way.target)], "router": []}
     for end, gateway in zip((way.source, way.target), way.gateways):
         if gateway:
             found["switch"].append(plug_name(fabric, gateway.edge, end.segment or ""))
             found["router"].append(gateway.port)
     return found
+
+
+def router_of(way: Route) -> str:
+    """The logical router that the packet leaves by."""
+    port = way.outward.port if way.outward else ""
+    return next(one["name"] for one in way.crossing.routers if port in [row["name"] for row in one["ports"]])
 
 
 def _flow(way: Route) -> str:

@@ -72,6 +72,8 @@ def _walk(view: View, path: Path, way: Route) -> None:
             _lives_in_ovn(view, path, way, routers)
         before = leg
     if not way.crossed and not way.switched:
+        if way.outward:
+            _by_gateway(view, path, way)
         path.at(source.host or "", "outside", target.id, _beyond(way))
     elif before and before.target.host is not None:
         ends.arrive(view, path, before)
@@ -96,7 +98,7 @@ def _beyond(way: Route) -> str:
     to = way.packet.target
     if ends.own_address(way):
         return f"{to} is {way.source.id}'s own"
-    edge = way.crossing.leaves(way.source, to) or way.crossing.translated_by(to)
+    edge = way.crossing.edges[way.outward.edge] if way.outward else way.crossing.translated_by(to)
     if edge:
         hosts = " or ".join(edge["hosts"])
         return f"by edge {edge['name']}, OVN's gateway on {hosts}; what it translates and sends on is not read"
@@ -210,6 +212,28 @@ def _by_wire(view: View, path: Path, way: Route) -> None:
     else:
         # Of a bond only some members take what comes in.
         path.at(far, "switch", segment["bridge"])
+
+
+def _by_gateway(view: View, path: Path, way: Route) -> None:
+    """From an endpoint out of OVN: by its router, to the host that is the gateway, and onto the provider network, as far as that is planned."""
+    near, outward, landing = way.source.host or "", way.outward, way.landing
+    ports.plugged(view, path, way.source, way)
+    chassis.bound(view, path, way.source)
+    chassis.pipeline(view, path, way)
+    host = chassis.gateway(view, path, way)
+    if host != near:
+        chassis.tunnel(view, path, way, near, host, chassis.described(way, near, host, _outer_size(way, near, host)))
+        _cross(view, path, way, near, host, None)
+        chassis.tunnel(view, path, way, host, near, f"from {near}")
+    provider = way.crossing.edges[outward.edge]["provider"] if outward else ""
+    vlan = way.segments[provider]["vlan"]
+    underlay.wire(view, path, host, way.packet.size, vlan)
+    if landing:
+        underlay.wire(view, path, landing.host or "", way.packet.size, vlan)
+        ports.plugged(view, path, landing, way)
+        path.at(landing.host or "", "guest" if landing.guest else "endpoint", landing.id)
+        if not landing.guest:
+            ends.interface(view, landing)
 
 
 def _by_ovn(view: View, path: Path, way: Route) -> None:

@@ -74,6 +74,9 @@ class Route:
         self.crossed: list[Route] = []
         # The router of OVN between both ends, as each of them sees it.
         self.gateways: tuple[Gateway | None, Gateway | None] = (None, None)
+        # The router of OVN that the packet leaves all planned segments by, and the endpoint of its provider network that it is for.
+        self.outward: Gateway | None = None
+        self.landing: End | None = None
         self.hosts = self._hosts()
         self._cross()
 
@@ -103,7 +106,9 @@ class Route:
             return
         legs = self.crossing.legs(self.source, self.packet)
         if not legs or (len(legs) == 1 and legs[0].target.host is None):
-            if not self.switched and self.crossing.leaves(self.source, self.packet.target):
+            self.outward = None if self.switched else self.crossing.leaves(self.source, self.packet.target)
+            if self.outward:
+                self.landing = self.crossing.landing(self.outward, self.packet.target)
                 # What comes there has another header.
                 self.target = outside(self.target.address)._replace(id=self.target.id)
                 self.hosts = self._hosts()
@@ -241,8 +246,8 @@ class Route:
 
     @property
     def logical(self) -> bool:
-        """Whether OVN forwards between both ends."""
-        return self.switched and self.segments[self.source.segment or ""]["engine"] == OVN
+        """Whether OVN forwards between both ends, or as far as its gateway."""
+        return (self.switched or self.outward is not None) and self.segments[self.source.segment or ""]["engine"] == OVN
 
     @property
     def wired(self) -> bool:
@@ -252,7 +257,17 @@ class Route:
     @property
     def next_mac(self) -> str | None:
         """The MAC address that the source writes on the frame, as planned."""
-        return self.gateways[0].mac if self.gateways[0] else self.target.mac
+        gateway = self.gateways[0] or self.outward
+        return gateway.mac if gateway else self.target.mac
+
+    @property
+    def exits(self) -> list[str]:
+        """The hosts by one of which the packet leaves OVN."""
+        if self.outward is None:
+            return []
+        _address, distributed = self.crossing.outer(self.outward, self.packet.source)
+        own: list[str] = self.crossing.edges[self.outward.edge]["hosts"]
+        return [self.source.host or ""] if distributed else own
 
     @property
     def keyed(self) -> bool:
@@ -292,6 +307,7 @@ class Route:
         back.__dict__.update(self.__dict__)
         back.source, back.target, back.hosts = self.target, self.source, self.hosts[::-1]
         back.gateways = self.gateways[::-1]
+        back.outward = back.landing = None
         packet = self.packet
         back.packet = packet._replace(source=packet.target, target=packet.source, answer=not packet.answer)
         back.crossed = [leg.reversed() for leg in self.crossed[::-1]]
@@ -332,7 +348,7 @@ class Route:
         """For each host on the way the options of trace_info."""
         asked: dict[str, Item] = {}
         legs = [leg for way in self.alternatives() for leg in way.legs]
-        for host in dict.fromkeys(host for leg in legs for host in (*leg.all_hosts, *leg.routers())):
+        for host in dict.fromkeys(host for leg in legs for host in (*leg.all_hosts, *leg.beyond(), *leg.routers())):
             if host in self.plan["hosts"] or self.plan["routers"][host]["managed"]:
                 asked[host] = _nothing(host in self.plan["hosts"])
         for leg in legs:
@@ -358,6 +374,8 @@ class Route:
             asked[source.host]["guests"] = True
             asked[source.host]["plugs"].append({"guest": source.guest, "port": source.port})
         asked[source.host]["units"] += self.units(source)
+        if self.outward:
+            self._ask_gateway(asked)
         if not self.switched:
             return
         for host, before in self._entries():
@@ -373,6 +391,19 @@ class Route:
             answered = (before or self.packet.family == 6) and self.keyed
             if not answered and not self.logical:
                 asked[host]["traces"].append(self.arp_trace(host, before))
+
+    def beyond(self) -> list[str]:
+        """The hosts behind the segment, where the packet leaves OVN and where it then lands."""
+        return [*self.exits, *([self.landing.host or ""] if self.landing else [])]
+
+    def _ask_gateway(self, asked: dict[str, Item]) -> None:
+        """Add what the hosts are asked that may be the gateway of OVN."""
+        near = self.source.host or ""
+        for host in dict.fromkeys((near, *self.exits)):
+            asked[host]["chassis"] = True
+            asked[host]["traces"] += self.outer_traces(host, near) if host != near else []
+        if self.landing and self.landing.space:
+            asked[self.landing.host or ""]["namespaces"].append(self.landing.space)
 
     def leased(self, end: End) -> bool:
         """Whether an endpoint has its address by DHCP."""
@@ -491,7 +522,16 @@ class Route:
 
 def _nothing(switch: bool) -> Item:
     """A host of which nothing more than itself is read."""
-    listed = ("namespaces", "traces", "plugs", "units", "logical_traces", "switch_ports", "router_ports")
+    listed = (
+        "namespaces",
+        "traces",
+        "plugs",
+        "units",
+        "logical_traces",
+        "switch_ports",
+        "router_ports",
+        "logical_routers",
+    )
     return {**{name: [] for name in listed}, "guests": False, "chassis": False, "switch": switch}
 
 

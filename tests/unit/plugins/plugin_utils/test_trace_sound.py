@@ -271,3 +271,17 @@ def test_the_virtual_address_of_an_edge_is_no_duplicate(source):
     way = Route(here.plan, source, "10.1.1.1", Packet())
     told = "\n".join(draw.lines(walk.judge(way, here.seen(way), None)))
     assert "● arrives" in told and "itself" not in told, told
+
+
+@pytest.mark.parametrize("former,cause", [(True, "neighbor"), (False, "duplicate-address")])
+def test_a_neighbor_from_before_a_failover_is_no_duplicate_address(former, cause):
+    """Who still sends to the host that was active is served by it, too: answers make it a remark."""
+    here = world("edge_vrrp")
+    way = Route(here.plan, "kvm3/web3", "kvm3/db3", Packet())
+    mac = next(point["mac"] for point in here.plan["endpoints"] if point["id"] == "kvm2/edge")
+    entry = {"to": "10.1.1.1", "dev": "eth0", "mac": mac if former else "02:00:00:00:00:77", "state": "STALE"}
+    seen = changed(here.seen(way), ("kvm3", "spaces", "web3", "neighbors"), [entry])
+    report = walk.judge(way, seen, {"sent": 5, "received": 5})
+    told = report["remark"] if former else report["died"]
+    assert report["passed"] == former and told["cause"] == cause, report
+    assert ("kvm2/edge's, where the edge is not active" in told["because"]) == former, told
