@@ -138,8 +138,10 @@ def pipeline(view: View, path: Path, way: Route) -> None:
     if not found:
         notes.append(f"OVN's databases on {logical.central(view.plan)} were not read")
         return
-    answer = logical.parse(found["traces"].get(way.trace_name(None)) or "")
     target = logical.goal(way)
+    answer = _named(
+        logical.parse(found["traces"].get(way.trace_name(None)) or ""), _planned(view).get(target) or {}, target
+    )
     notes += [f"{name}: {where}" for name, where in _legs(answer)]
     rules = [_rule(view, found["made"].get(step.uuid or "")) for step in answer.steps]
     notes += [f"passes by {rule}" for rule in dict.fromkeys(filter(None, rules))] if target in answer.outputs else []
@@ -155,6 +157,12 @@ def pipeline(view: View, path: Path, way: Route) -> None:
         raise _stopped(view, way, found, answer)
     if way.outward:
         notes += _outward(view, path, way, found, answer)
+
+
+def _named(answer: logical.Answer, planned: Item, target: str) -> logical.Answer:
+    """An answer that calls the target's port by its own name: ovn-trace calls a guest's by the name for people, as that of OVN is a UUID."""
+    friendly = (planned.get("external_ids") or {}).get("neutron:port_name")
+    return answer._replace(outputs=tuple(target if one == friendly else one for one in answer.outputs))
 
 
 def _outward(view: View, path: Path, way: Route, found: Item, answer: logical.Answer) -> list[str]:

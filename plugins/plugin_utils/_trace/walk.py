@@ -72,9 +72,7 @@ def _walk(view: View, path: Path, way: Route) -> None:
             _lives_in_ovn(view, path, way, routers)
         before = leg
     if not way.crossed and not way.switched:
-        if way.outward:
-            _by_gateway(view, path, way)
-        path.at(source.host or "", "outside", target.id, _beyond(way))
+        _left(view, path, way)
     elif before and before.target.host is not None:
         ends.arrive(view, path, before)
     if way.crossed and before and before.target.id != target.id and not edges.own(before, target):
@@ -84,6 +82,18 @@ def _walk(view: View, path: Path, way: Route) -> None:
             target.id,
             f"handed to {before.target.address}; what it does is not read",
         )
+
+
+def _left(view: View, path: Path, way: Route) -> None:
+    """Off the segment, where the plan has no other end of the way."""
+    if way.outward:
+        _by_gateway(view, path, way)
+    if way.landing:
+        return
+    path.at(way.source.host or "", "outside", way.target.id, _beyond(way))
+    apart = _apart(way)
+    if apart:
+        path.doubt(apart)
 
 
 def _outside(way: Route, name: str) -> str:
@@ -103,6 +113,19 @@ def _beyond(way: Route) -> str:
         hosts = " or ".join(edge["hosts"])
         return f"by edge {edge['name']}, OVN's gateway on {hosts}; what it translates and sends on is not read"
     return "beyond the segment: the plan does not know what its gateway does"
+
+
+def _apart(way: Route) -> Died | None:
+    """Why no packet comes from an endpoint to another segment, whatever it sends: nothing that is planned leads there."""
+    source, target = way.source, way.target
+    if not source.segment or not target.segment:
+        return None
+    if way.crossing.way_out(source, way.packet.target) and not way.on_link(way.packet.target):
+        return None
+    said = (
+        f"nothing leads from {source.id} to {target.id}: segments {source.segment} and {target.segment} are kept apart"
+    )
+    return Died("no-route", said, "the same", "fabric_edges, or fabric_endpoints[].routes, would lead there")
 
 
 def _lives(view: View, way: Route, routers: int) -> None:

@@ -160,6 +160,18 @@ def test_a_next_hop_that_ovn_has_yet_to_ask_for_is_a_doubt_alone():
     assert [one["cause"] for one in report["there"]["doubts"]] == ["arp-unanswered"]
 
 
+def test_a_guest_whose_port_ovn_calls_by_its_name_for_people_is_reached():
+    def change(seen: Item) -> None:
+        traces = said(seen)["traces"]
+        name = next(name for name in traces if name.endswith("to kvm2/bolt-vm2"))
+        port = next(point["logical_port"] for point in WORLD.plan["endpoints"] if point["id"] == "kvm2/bolt-vm2")
+        assert port in traces[name]
+        traces[name] = traces[name].replace(port, "ovn/kvm2/bolt-vm2")
+
+    report = verdict(("kvm1/bolt-web1", "kvm2/bolt-vm2"), change)
+    assert report["passed"] and not report["remark"], report["died"] or report["remark"]
+
+
 def test_a_rate_of_ovn_is_a_doubt_alone():
     step = "24. ls_in_qos_meter (x): icmp4, priority 500, uuid 0badf00d\n    set_meter(1, 1);\n"
     report = verdict(SHARED, answer(step))
