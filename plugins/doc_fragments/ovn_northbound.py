@@ -174,7 +174,8 @@ options:
       forwarding_groups:
         description: >-
           Groups of ports behind one address, to which the switch spreads traffic. Those of this owner that are not listed are removed; an
-          option that is left out is as in a new one.
+          option that is left out is as in a new one. A second one of a switch is refused where ovn-northd is older than 23.06.5, 23.09.5 or
+          24.03.3, which leaves out some of them or loops for ever.
         type: list
         elements: dict
         suboptions:

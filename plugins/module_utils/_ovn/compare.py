@@ -38,6 +38,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovn.tables import
     PORT_GROUP,
     ROOTS,
     ROUTER_PORT,
+    SWITCH,
     SWITCH_PORT,
     TABLES,
     Field,
@@ -61,6 +62,8 @@ _PLACE = "@place"
 # What of a match is text, and what of the rest names a port group or an address set (ovn-sb(5), match of Logical_Flow).
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 _NAMED = re.compile(r"([@$])([A-Za-z_.][A-Za-z0-9_.]*)")
+# Release of OVN, and the first patch of it whose northd has several forwarding groups on a switch.
+_SEVERAL_GROUPS = {(23, 6): 5, (23, 9): 5, (24, 3): 3}
 # A list of rows, in one row: (table, row, column).
 Place = t.Tuple[str, Id, str]
 
@@ -453,6 +456,7 @@ def compare(found: Tables, wanted: Wanted, settings: Settings, begin: t.Sequence
     _check_referred(found, later)
     _check_names(later, settings.owner)
     _check_matches(later, settings.owner)
+    _check_forwarding_groups(found, later)
     before, after = _sides(found, later)
     return Change(list(transaction(begin, ops, settings.owner)), before, after, tuple(comparison.warnings))
 
@@ -491,6 +495,29 @@ def _check_matches(later: Tables, owner: str) -> None:
                         f"{words(table, table.key_of(row))}: match names the {what}, which is neither declared nor in the database;"
                         " declare it, or correct the name"
                     )
+
+
+def _check_forwarding_groups(found: Tables, later: Tables) -> None:
+    """Refuse a second forwarding group of a switch where ovn-northd would skip groups, or loop for ever and serve nobody any more."""
+    version = next((row["options"].get("northd_internal_version", "") for row in found[GLOBAL].values()), "")
+    if _takes_several_groups(version):
+        return
+    for ref, row in later[SWITCH.name].items():
+        count = len(row["forwarding_groups"])
+        if count > max(1, len(found[SWITCH.name].get(ref, {}).get("forwarding_groups", ()))):
+            raise FabricError(
+                f"{words(SWITCH, SWITCH.key_of(row))}: forwarding_groups: it would have {count}, and ovn-northd {version.partition('-')[0]}"
+                " takes one of a switch (with more it leaves out some, or never ends); give one, or upgrade OVN to 23.06.5, 23.09.5, 24.03.3 or 24.09"
+            )
+
+
+def _takes_several_groups(version: str) -> bool:
+    """Whether northd of such a version has several forwarding groups on a switch (OVN's commit b64c5643a); one that is not known may."""
+    numbers = re.match(r"(\d+)\.(\d+)\.(\d+)", version)
+    if numbers is None:
+        return True
+    release, patch = (int(numbers[1]), int(numbers[2])), int(numbers[3])
+    return release >= (24, 9) or patch >= _SEVERAL_GROUPS.get(release, patch + 1)
 
 
 def _check_names(later: Tables, owner: str) -> None:

@@ -205,7 +205,11 @@ def intent(rnd: random.Random) -> Item:
 
 
 def _correct(lists: Item) -> None:
-    """Take out what names rows that are not declared after all."""
+    """Take out what names rows that are not declared after all, and what not every ovn-northd takes."""
+    for switch in lists["switches"]:
+        # More than one is refused where ovn-northd cannot take them.
+        if "forwarding_groups" in switch:
+            switch["forwarding_groups"] = switch["forwarding_groups"][:1]
     there = {port["name"] for router in lists["routers"] for port in router.get("ports") or ()}
     for router in lists["routers"]:
         for nat in router.get("nat") or ():

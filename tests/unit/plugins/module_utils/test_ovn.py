@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from ansible_collections.overloom.fabric.plugins.module_utils._ovn import chassis, database, listeners
 from ansible_collections.overloom.fabric.plugins.module_utils._ovn import compare as ovn_compare
 from ansible_collections.overloom.fabric.plugins.module_utils._ovn.compare import Wanted, compare
-from ansible_collections.overloom.fabric.plugins.module_utils._ovn.database import Tables, applied
+from ansible_collections.overloom.fabric.plugins.module_utils._ovn.database import GLOBAL, Tables, applied
 from ansible_collections.overloom.fabric.plugins.module_utils._ovn.declaration import argument_spec
 from ansible_collections.overloom.fabric.plugins.module_utils._ovn.tables import TABLES, stored
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import OVS_OWNER, Caller, Settings
@@ -172,6 +172,42 @@ def test_a_match_about_a_group_that_nobody_has_is_refused(match: str, unknown: s
     said = f"ACL to-lport 1 {match}: match names the {unknown}, which is neither declared nor in the database"
     with pytest.raises(FabricError, match=re.escape(said)):
         compare(draw.empty(), wanted, OURS, BEGIN)
+
+
+@pytest.mark.parametrize(
+    ("version", "refused"),
+    [
+        ("23.03.1-20.27.0-70.6", True),
+        ("23.06.4-20.27.0-70.6", True),
+        ("23.06.5-20.27.0-70.6", False),
+        ("24.03.2-20.33.0-73.6", True),
+        ("24.03.3-20.33.0-73.6", False),
+        ("25.03.0-20.41.0-78.9", False),
+        ("", False),
+    ],
+)
+def test_a_second_forwarding_group_is_refused_where_northd_would_never_end(version: str, refused: bool) -> None:
+    def wanted(*names: str) -> Wanted:
+        groups = [
+            {"name": name, "vip": f"192.0.2.{number}", "vmac": "02:00:00:00:00:01", "child_port": ["p"]}
+            for number, name in enumerate(names, 1)
+        ]
+        return Wanted(draw.nodes({"switches": [{"name": "s", "forwarding_groups": groups}]}), None)
+
+    there = draw.empty()
+    there[GLOBAL]["global"]["options"]["northd_internal_version"] = version
+    assert compare(there, wanted("one"), OURS, BEGIN).steps
+    if not refused:
+        assert compare(there, wanted("one", "two"), OURS, BEGIN).steps
+        return
+    said = f"switch s: forwarding_groups: it would have 2, and ovn-northd {version[:7]} takes one of a switch"
+    with pytest.raises(FabricError, match=re.escape(said)):
+        compare(there, wanted("one", "two"), OURS, BEGIN)
+    # What is there already is not made worse.
+    there = changed(draw.empty(), wanted("one", "two"), OURS, itertools.count())
+    there[GLOBAL]["global"]["options"]["northd_internal_version"] = version
+    more = {"switches": [{"name": "s"}, {"name": "t"}]}
+    assert compare(there, Wanted(draw.nodes(more), None), OURS._replace(purge=False), BEGIN).steps
 
 
 # The schema --------------------------------------------------------------------------------------------------------
