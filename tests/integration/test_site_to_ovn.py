@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import typing as t
 
@@ -46,8 +47,8 @@ ENDPOINTS = {
 @pytest.fixture(name="fabric")
 def with_an_edge_in_a_namespace(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Fabric]:
     fabric = Fabric(tmp_path_factory.mktemp("to_ovn"), f"toovn-{os.getpid()}")
-    fabric.intent.update(INTENT)
-    fabric.hosts = {name: {"fabric_endpoints": points} for name, points in ENDPOINTS.items()}
+    fabric.intent.update(copy.deepcopy(INTENT))
+    fabric.hosts = {name: {"fabric_endpoints": points} for name, points in copy.deepcopy(ENDPOINTS).items()}
     fabric.write()
     try:
         fabric.play("playbooks/lab.yml")
