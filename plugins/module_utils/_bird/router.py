@@ -8,7 +8,6 @@ This file is private to the collection. Sources: BIRD 2's documentation; RFC 232
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 import typing as t
@@ -23,7 +22,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import 
 from ansible_collections.overloom.fabric.plugins.module_utils._systemd import Command, Unit, service, unit_name
 
 Item = t.Dict[str, t.Any]
-Network = t.Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
+Network = _ip.Network
 
 CONFIGURATION = "/etc/overloom/bird"
 DEFAULTS = {4: "0.0.0.0/0", 6: "::/0"}
@@ -104,7 +103,7 @@ def _router(name: str, item: Item) -> Router:
         name,
         namespace=check_name(item.get("namespace") or name, f"{what}: namespace"),
         router_id=str(_address(item["router_id"], f"{what}: router_id", 4)),
-        announce=tuple(_network(one, f"{what}: announce") for one in item.get("announce") or ()),
+        announce=tuple(_ip.check_network(one, f"{what}: announce") for one in item.get("announce") or ()),
         ospf=_ospf(item["ospf"], f"{what}: ospf") if item.get("ospf") else None,
         asn=None if item.get("asn") is None else _between(item["asn"], 1, 4294967294, f"{what}: asn"),
         neighbors=tuple(_neighbor(one, f"{what}: neighbors") for one in item.get("neighbors") or ()),
@@ -149,13 +148,6 @@ def _address(text: str, what: str, version: int | None = None) -> _ip.Host:
     if version and address.version != version:
         raise FabricError(f"{what} {address} must be IPv{version}")
     return address
-
-
-def _network(text: str, what: str) -> Network:
-    try:
-        return ipaddress.ip_network(text)
-    except ValueError as error:
-        raise FabricError(f"{what}: {text!r} is no prefix; write it as 10.1.1.0/24") from error
 
 
 # The file ---------------------------------------------------------------------------------------------------------------

@@ -9,7 +9,6 @@ This file is private to the collection. Sources: dnsmasq(8), RFC 2132, RFC 3442 
 from __future__ import annotations
 
 import collections
-import ipaddress
 import re
 import typing as t
 
@@ -22,7 +21,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import 
 from ansible_collections.overloom.fabric.plugins.module_utils._systemd import Command, Unit, service, unit_name
 
 Item = t.Dict[str, t.Any]
-Network = t.Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
+Network = _ip.Network
 Address = _ip.Host
 Range = t.Tuple[Address, Address]
 
@@ -97,7 +96,7 @@ def _declared(name: str, item: Item, owner: str) -> Service:
 
 def _server(name: str, item: Item) -> Server:
     what = f"DHCP server {name}"
-    subnets = tuple(_network(text, f"{what}: subnets") for text in item.get("subnets") or ())
+    subnets = tuple(_ip.check_network(text, f"{what}: subnets") for text in item.get("subnets") or ())
     versions = [net.version for net in subnets]
     if not subnets or len(set(versions)) < len(versions):
         raise FabricError(f"{what}: subnets needs the subnet of the interface, one for each address family")
@@ -114,7 +113,7 @@ def _server(name: str, item: Item) -> Server:
         lease_time=_between(item.get("lease_time") or 3600, *LEASE_TIMES, f"{what}: lease_time"),
         mtu=None if item.get("mtu") is None else _ip.check_mtu(item["mtu"], map(str, subnets), f"{what}: mtu"),
         routes=tuple(
-            (_network(one["to"], f"{what}: routes"), _ip.check_host(one["via"], f"{what}: routes"))
+            (_ip.check_network(one["to"], f"{what}: routes"), _ip.check_host(one["via"], f"{what}: routes"))
             for one in item.get("routes") or ()
         ),
     )
@@ -123,13 +122,6 @@ def _server(name: str, item: Item) -> Server:
     _check_inside(server, what)
     _check_apart(server, what)
     return server
-
-
-def _network(text: str, what: str) -> Network:
-    try:
-        return ipaddress.ip_network(text)
-    except ValueError as error:
-        raise FabricError(f"{what}: {text!r} is no subnet; write it as 10.1.1.0/24, without host bits") from error
 
 
 def _range(text: str, what: str) -> Range:

@@ -36,6 +36,7 @@ _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.ASCII)
 _BARE_WORD = re.compile(r"[A-Za-z0-9_.:/@%+=,-]+", re.ASCII)
 
 Host = t.Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
+Network = t.Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
 # Kinds of interfaces that lie upon another one.
 UPON = ("vlan", "macvlan", "macvtap", "ipvlan", "ipvtap")
@@ -344,6 +345,14 @@ def check_host(text: str, what: str) -> Host:
         return ipaddress.ip_address(text)
     except ValueError as error:
         raise FabricError(f"{what}: {text!r} is no address; write it as 10.1.1.2, without a prefix length") from error
+
+
+def check_network(text: str, what: str) -> Network:
+    """A prefix. Raises FabricError for anything else, such as an address with host bits."""
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError as error:
+        raise FabricError(f"{what}: {text!r} is no prefix; write it as 10.1.1.0/24, without host bits") from error
 
 
 def check_addresses(texts: t.Iterable[str], what: str) -> tuple[str, ...]:

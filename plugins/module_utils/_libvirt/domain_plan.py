@@ -180,7 +180,7 @@ def _younger(names: t.Iterable[str], path: t.Callable[[str], str]) -> frozenset[
 
 
 def _written(path: str) -> int:
-    """When a file was written, in nanoseconds; 0 if it is not there."""
+    """When a file was written, in nanoseconds; 0 if it is not there, which then is not younger than anything, nor anything than it."""
     try:
         return os.stat(path).st_mtime_ns
     except OSError:
