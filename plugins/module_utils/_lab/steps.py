@@ -24,6 +24,9 @@ from ansible_collections.overloom.fabric.plugins.module_utils._lab.state import 
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Remove, Write
 
+# Seconds for the kernel to see off what was killed: on a busy machine far longer than it works.
+SEEN_OFF = 60
+
 # The path of a server, whatever the person who runs the play has in front of it.
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -129,7 +132,7 @@ class PowerOff(t.NamedTuple):
 
     def do(self) -> None:
         """Kill, and wait until all are gone."""
-        until = time.monotonic() + 10
+        until = time.monotonic() + SEEN_OFF
         while True:
             left = [process.pid for process in lab_processes(self.name).get(self.host, [])] + strangers(self.path)
             if not left:
@@ -162,7 +165,7 @@ class RemoveTree(t.NamedTuple):
 
     def do(self) -> None:
         """Remove it; what a run that was killed had started may end a moment later."""
-        until = time.monotonic() + 5
+        until = time.monotonic() + SEEN_OFF
         while True:
             mounts = [path for path in mount_points() if path.startswith(self.path + "/")]
             # Lazily: a person's shell that stands in a host's folder must not keep the lab.
@@ -190,14 +193,16 @@ class RemoveGroup(t.NamedTuple):
 
     def do(self) -> None:
         """Remove it; a group is busy for a moment after its processes are gone."""
-        until = time.monotonic() + 5
+        until = time.monotonic() + SEEN_OFF
         while os.path.isdir(self.path):
             try:
                 for above, _folders, _files in os.walk(self.path, topdown=False):
                     os.rmdir(above)
             except FileNotFoundError:
                 continue
-            except OSError:
+            except OSError as error:
                 if time.monotonic() > until:
-                    raise
+                    raise FabricError(
+                        f"{self.path} is still busy after {SEEN_OFF} s: {error.strerror}; look at the processes in it"
+                    ) from error
                 time.sleep(0.02)
