@@ -14,12 +14,12 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._controller import
     failed,
     write_json,
 )
-from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import counters, draw, walk
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import draw, walk
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.packet import DEFAULT_SIZE, PROTOCOLS, Packet
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.way import Route, TraceError
 
 FILE = "trace.json"
-OBSERVED = ("read", "routers", "probe", "again", "probe_again")
+OBSERVED = ("read", "routers", "probe", "again", "routers_again", "probe_again")
 
 
 class ActionModule(ControllerAction):
@@ -73,17 +73,19 @@ def _judged(way: Route, options: dict[str, t.Any], variables: dict[str, t.Any]) 
     def registered(host: str, name: str) -> dict[str, t.Any]:
         return (hostvars[host].get(names[name]) or {}) if names[name] and host in hostvars else {}
 
-    hosts = way.questions()
-    seen = {host: {**registered(host, "read"), "frr": registered(host, "routers")} for host in hosts}
+    def read(name: str, routers: str) -> dict[str, t.Any]:
+        return {host: {**registered(host, name), "frr": registered(host, routers)} for host in way.questions()}
+
+    seen = read("read", "routers")
     probes = [registered(way.source.host or "", name).get("observed") for name in ("probe_again", "probe")]
     measured = next((found[0] for found in probes if found), None)
-    report = walk.judge(way, seen, measured)
-    if report["unsure"] and not names["again"]:
-        # A host with much to do may have answered too late.
-        return {"undecided": True}
-    if report["undecided"]:
-        after = {host: registered(host, "again") for host in hosts}
-        counters.decide(way, report, seen, after)
+    if names["again"]:
+        report = walk.judge_again(way, seen, read("again", "routers_again"), measured)
+    else:
+        report = walk.judge(way, seen, measured)
+        if report["unsure"]:
+            # A host with much to do may have answered too late, and a fabric may have settled since it was read.
+            return {"undecided": True}
     display(draw.lines(report), variables)
     write_json(options["report"], FILE, {"fabric": way.plan["fabric"], **report})
     wrong = {} if report["passed"] else failed(draw.sentence(report))

@@ -44,10 +44,15 @@ options:
         description: The variable with the result of M(overloom.fabric.probe).
         type: str
       again:
-        description: The variable with a second result of M(overloom.fabric.trace_info), read after the probe. Its counters decide what the first does not.
+        description:
+          - The variable with a second result of M(overloom.fabric.trace_info), read after the probe. Its counters decide what the first does not.
+          - Where the packet ends by what was read first, the second decides.
+        type: str
+      routers_again:
+        description: The variable with a second result of M(overloom.fabric.frr_info).
         type: str
       probe_again:
-        description: The variable with the result of another M(overloom.fabric.probe), where no answer to the first one was explained. It outweighs the first.
+        description: The variable with the result of another M(overloom.fabric.probe), where the first one and what was read disagree. It outweighs the first.
         type: str
   report:
     description: Folder for C(trace.json), on the controller. It is made when it is missing. The first step removes an earlier report.
@@ -89,7 +94,7 @@ passed:
   returned: with O(observed), once it is decided
   type: bool
 undecided:
-  description: Whether what was read does not explain that no answer came.
+  description: Whether packets and what was read disagree, so that both are to be had once more.
   returned: with O(observed)
   type: bool
 died:

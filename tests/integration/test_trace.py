@@ -42,6 +42,7 @@ class Break(t.NamedTuple):
 
 
 F, R = "flat", "routed"
+SOUND = ((F, WEB), (R, WEB), (R, KEY), (R, VM), (R, ("kvm1", "r1")), (R, ("kvm1", "kvm2")))
 FLUSH = "nft delete table inet byhand"
 GRE = "-- set interface gre-kvm2 type=gre options:local_ip=192.168.200.1 options:remote_ip=192.168.200.2"
 FLOWS = "systemctl restart overloom-flows-br-key:{fabric}.service"
@@ -1039,7 +1040,11 @@ def fabrics(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tracers(fabrics):
-    return {name: Tracer(plan_of(fabric.folder), fabric.lab) for name, fabric in fabrics.items()}
+    made = {name: Tracer(plan_of(fabric.folder), fabric.lab) for name, fabric in fabrics.items()}
+    for name, ends in SOUND:
+        # Adjacencies and what switches have learned settle after a boot.
+        made[name].converge(ends)
+    return made
 
 
 def by_hand(fabric: Fabric, tracer: Tracer, host: str, commands: str) -> None:
@@ -1093,12 +1098,10 @@ def test_a_trace_names_the_hop_and_the_cause(fabrics, tracers, name):
     assert after["passed"], "mended, but " + "\n".join(after["lines"])
 
 
-@pytest.mark.parametrize(
-    "lab,ends", [(F, WEB), (R, WEB), (R, KEY), (R, VM), (R, ("kvm1", "r1")), (R, ("kvm1", "kvm2"))]
-)
+@pytest.mark.parametrize("lab,ends", SOUND)
 def test_a_sound_fabric_gives_no_alarm_and_a_trace_changes_nothing(tracers, lab, ends):
     tracer = tracers[lab]
-    tracer.passes(*ends, 30, measure=True)
+    tracer.converge(ends)
     hosts = list(tracer.hosts)
     before = {host: tracer.state(host) for host in hosts}
     reports = [tracer.run(*ends) for _number in range(3)]
@@ -1127,7 +1130,7 @@ def test_ipv6_is_followed_to_the_address_that_is_named(fabrics, tracers):
 def test_the_playbook_draws_the_path_and_its_exit_status_tells(fabrics, tracers):
     """The whole way, as its user goes it."""
     fabric = fabrics[R]
-    tracers[R].passes(*WEB, 30)
+    tracers[R].converge(WEB)
     options = ["-e", "from=kvm1/web1", "-e", "to=kvm2/web2", "-e", f"trace_report={fabric.folder}"]
     said = fabric.play("playbooks/trace.yml", *options)
     assert "● arrives" in said and "route to 192.168.200.2: dev eth2 via" in said
@@ -1152,7 +1155,7 @@ def tool(*argv: object) -> str:
 def test_a_capture_shows_each_packet_at_every_hop_and_where_it_stops(fabrics, tracers):
     """Wireshark's own tools read the file; hosts are as they were."""
     fabric, tracer = fabrics[R], tracers[R]
-    tracer.passes(*WEB, 30)
+    tracer.converge(WEB)
     options = ["-e", "from=kvm1/web1", "-e", "to=kvm2/web2", "-e", "seconds=8", "-e", f"capture_report={fabric.folder}"]
     before = {host: tracer.state(host) for host in tracer.hosts}
     said = fabric.play("playbooks/capture.yml", *options)

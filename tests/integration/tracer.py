@@ -1,19 +1,29 @@
 # Copyright: the overloom.fabric authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The reads and the judgement of the role trace, without Ansible's start of each task: the same modules, the same plan, in a second."""
+"""The reads and the judgement of the role trace, without Ansible's start of each task: the same modules, the same plan, in a second.
+
+    python tests/integration/tracer.py INVENTORY RUNS [--load PROCESSES]
+
+traces a sound lab that stands so many times, each pair that its plan has in turn, with processes beside it that keep the processors busy,
+and counts the traces that found fault.
+"""
 
 from __future__ import annotations
 
+import argparse
 import concurrent.futures
 import hashlib
+import itertools
+import multiprocessing
+import pathlib
 import time
 import typing as t
 
 from harness import Lab
-from verifier import give_library
+from verifier import expectations, give_library, plan_of, spin
 
-from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import counters, draw, walk
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import draw, walk
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.way import Packet, Route
 
 Item = t.Dict[str, t.Any]
@@ -50,20 +60,26 @@ class Tracer:
         way = Route(self.plan, source, target, packet)
         asked = way.questions()
         probe = way.probe() if measure else None
-        with concurrent.futures.ThreadPoolExecutor(max_workers=len(asked) + 1) as pool:
-            # The role sends when it has read: what a packet leaves behind is not what it met.
-            seen = dict(zip(asked, pool.map(lambda host: self.read(host, asked[host]), asked)))
-        sender = self.hosts[way.source.host or ""]
-        sent = self.ask(sender.name, "probe", {**probe, "settle": 0.7}) if probe else {}
-        report = walk.judge(way, seen, next(iter(sent.get("observed") or []), None))
+        sender = way.source.host or ""
+        # The role sends when it has read: what a packet leaves behind is not what it met.
+        seen = self.read_all(asked)
+        measured = self.send(sender, {**probe, "settle": 0.7}) if probe else None
+        report = walk.judge(way, seen, measured)
         if report["unsure"] and probe:
-            sent = self.ask(sender.name, "probe", {**probe, "settle": 5})
-            report = walk.judge(way, seen, next(iter(sent.get("observed") or []), None))
-        if report["undecided"]:
-            after = {host: self.read(host, asked[host]) for host in asked}
-            counters.decide(way, report, seen, after)
+            measured = self.send(sender, {**probe, "settle": 5}) or measured
+            report = walk.judge_again(way, seen, self.read_all(asked), measured)
         report["lines"] = draw.lines(report)
         return report
+
+    def read_all(self, asked: dict[str, Item]) -> dict[str, Item]:
+        """What the role reads of all hosts on the way."""
+        with concurrent.futures.ThreadPoolExecutor(max_workers=len(asked) + 1) as pool:
+            return dict(zip(asked, pool.map(lambda host: self.read(host, asked[host]), asked)))
+
+    def send(self, sender: str, probe: Item) -> Item | None:
+        """What came back of the packets that the role sends; None when none were sent."""
+        observed: list[Item] = self.ask(sender, "probe", probe).get("observed") or []
+        return next(iter(observed), None)
 
     def read(self, host: str, options: Item) -> Item:
         """What the role reads of a host."""
@@ -79,13 +95,23 @@ class Tracer:
         return self.hosts[host].module(module, options, ok=None)
 
     def passes(self, source: str, target: str, seconds: float, measure: bool = False) -> Item:
-        """Trace until the packet arrives, for so long at most; the last report. measure: packets, too."""
+        """Trace until the packet arrives, for so long at most; the last report.
+
+        measure: packets, too. Then until nothing is remarked either: after a boot or a change, packets may be answered before all has settled.
+        """
         until = time.monotonic() + seconds
         while True:
             report = self.run(source, target, measure=measure)
-            if report["passed"] or time.monotonic() > until:
+            sound = report["passed"] and not (measure and report["remark"])
+            if sound or time.monotonic() > until:
                 return report
             time.sleep(0.2)
+
+    def converge(self, *pairs: tuple[str, str], seconds: float = 90) -> None:
+        """Wait until each of the pairs is sound: after a boot or a change, routes and what switches have learned settle."""
+        for ends in pairs:
+            report = self.passes(*ends, seconds, measure=True)
+            assert report["passed"] and not report["remark"], "\n".join(report["lines"])
 
     def state(self, host: str) -> dict[str, str]:
         """What is set on a host, by the command that shows it."""
@@ -98,3 +124,41 @@ class Tracer:
             flows = self.hosts[host].run(["ovs-ofctl", "--no-stats", "dump-flows", bridge], ok=None)
             found[f"flows of {bridge}"] = hashlib.sha256(flows.encode()).hexdigest()
         return found
+
+
+def sound(plan: Item) -> list[tuple[str, str]]:
+    """The pairs that reach each other by plan, hosts and endpoints."""
+    expected = expectations(plan)
+    known = {point["id"] for point in plan["endpoints"]}
+    reached = [(tep["from"], tep["to"]) for tep in expected["teps"]]
+    for pair in expected["pairs"]:
+        if pair["ping"]:
+            # An address may be that of several tenants.
+            by_name = pair["family"] == 4 and pair["to"] in known
+            reached.append((pair["from"], pair["to"] if by_name else pair["address"]))
+    return list(dict.fromkeys(reached))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("inventory", type=pathlib.Path)
+    parser.add_argument("runs", type=int)
+    parser.add_argument("--load", type=int, default=0)
+    chosen = parser.parse_args()
+    plan = plan_of(chosen.inventory)
+    tracer, pairs = Tracer(plan, Lab(None, plan["fabric"])), sound(plan)
+    burners = [multiprocessing.Process(target=spin, daemon=True) for _number in range(chosen.load)]
+    for burner in burners:
+        burner.start()
+    alarms = unmeasured = 0
+    for ends in itertools.islice(itertools.cycle(pairs), chosen.runs):
+        report = tracer.run(*ends)
+        unmeasured += not report["measured"]
+        if report["remark"] or not report["passed"]:
+            alarms += 1
+            print("\n".join(report["lines"]), flush=True)
+    print(f"{chosen.runs} traces of {len(pairs)} pairs: {alarms} found fault, {unmeasured} were not measured")
+
+
+if __name__ == "__main__":
+    main()

@@ -14,6 +14,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mesh import 
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mtu import overhead
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import (
     chassis,
+    counters,
     edges,
     ends,
     kernel,
@@ -442,6 +443,7 @@ def judge(way: Route, seen: t.Mapping[str, Item], measured: Item | None) -> Item
     there, back = follow(way, seen), follow(way.reversed(), seen)
     _rivals(ways, there)
     died = there["died"] or back["died"]
+    dies = bool(died)
     # An answer is none when somebody else gives it.
     elsewhere = died and (died["cause"] == "duplicate-address" or _answers_itself(way, seen))
     answered = bool(measured and measured.get("received")) and not elsewhere
@@ -466,6 +468,20 @@ def judge(way: Route, seen: t.Mapping[str, Item], measured: Item | None) -> Item
         if alive and died
         else next(iter([*filter(None, [rest]), *there["remarks"], *back["remarks"]]), None),
         "undecided": not alive and not died,
-        "unsure": not alive and not (there["died"] or back["died"]),
+        # Packets and what was read disagree: by now, either may have changed.
+        "unsure": dies if measured and measured.get("received") else not alive and not dies,
         "measured": measured,
     }
+
+
+def judge_again(way: Route, seen: t.Mapping[str, Item], after: t.Mapping[str, Item], measured: Item | None) -> Item:
+    """The verdict where the hosts were read before and after the packets were sent.
+
+    Routes, spanning trees and what was learned may have settled in between: where the packet ends by the first read, the second one decides.
+    """
+    report = judge(way, seen, measured)
+    if report["there"]["died"] or report["back"]["died"]:
+        return judge(way, after, measured)
+    if report["undecided"]:
+        counters.decide(way, report, seen, after)
+    return report

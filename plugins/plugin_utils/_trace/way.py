@@ -79,6 +79,7 @@ class Route:
         self.landing: End | None = None
         self.hosts = self._hosts()
         self._cross()
+        self._owned(source, target)
 
     def _apart(self, source: str, target: str) -> None:
         """Refuse two ends between which no packet goes from the one to the other, or not by the interface that is named."""
@@ -115,6 +116,18 @@ class Route:
             return
         self.crossed = [self._leg(leg) for leg in legs]
         self.source = self.crossed[0].source
+
+    def _owned(self, source: str, target: str) -> None:
+        """Refuse a target whose address somebody else has for the source: with the addresses of several tenants, another one would answer."""
+        far, last = self.target, self.crossed[-1].target if self.crossed else self.source
+        if far.segment in (None, last.segment):
+            return
+        points = [one for one in self.world.points.values() if one["segment"] == last.segment]
+        owner = next((one for one in points if far.address in (one["address"], one["address6"])), None)
+        if owner:
+            raise TraceError(
+                f"from {source} to {target}: {far.address} is that of {owner['id']} there, and nothing leads to that of {target}; name {owner['id']}."
+            )
 
     def _leg(self, part: Leg) -> Route:
         """A part of the way that is on one segment, or on several of OVN."""

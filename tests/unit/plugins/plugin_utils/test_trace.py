@@ -449,6 +449,20 @@ def test_an_answer_outweighs_what_was_read_unless_somebody_else_gives_it():
     assert not verdict(seen, measured=ANSWERED)["passed"]
 
 
+@pytest.mark.parametrize("packet", [PING, Packet("udp", 53)])
+def test_where_an_answer_speaks_against_what_was_read_a_second_read_decides(packet):
+    """Routes and what switches have learned may settle between the read and the packets."""
+    way, settling = Route(PLAN, *WEB, packet), copy.deepcopy(SOUND)
+    unrouted("r1", "192.168.200.1")(settling)
+    assert verdict(settling, packet=packet, measured=ANSWERED)["unsure"]
+    assert not verdict(settling, packet=packet, measured=SILENT)["unsure"]
+    assert not verdict(SOUND, packet=packet, measured=ANSWERED)["unsure"]
+    settled = walk.judge_again(way, settling, SOUND, ANSWERED)
+    assert settled["passed"] and not settled["remark"] and not settled["there"]["died"]
+    still = walk.judge_again(way, settling, settling, ANSWERED)
+    assert (still["remark"] or still["died"])["cause"] == "no-route" and still["passed"] is (packet is PING)
+
+
 def test_a_doubt_is_a_cause_only_when_packets_are_lost():
     seen = copy.deepcopy(SOUND)
     neighbor("kvm1", "web1", "eth0", "10.1.1.66", None, "FAILED")(seen)
@@ -474,6 +488,11 @@ def test_a_loss_that_nothing_explains_is_found_by_counters():
     ):
         where(after)[key] += 7
     found = counters.stopped(Route(PLAN, *WEB, Packet()), report["there"], SOUND, after)
+    assert walk.judge_again(Route(PLAN, *WEB, Packet()), SOUND, after, SILENT)["died"] == {
+        **found,
+        "direction": "there",
+        "at": report["there"]["hops"][found["hop"]],
+    }
     assert report["there"]["hops"][found["hop"]]["name"] == "v-web2" and "saw 0 of 7" in found["because"]
     assert counters.stopped(Route(PLAN, *WEB, Packet()), report["there"], SOUND, SOUND)["cause"] == "unsent"
 

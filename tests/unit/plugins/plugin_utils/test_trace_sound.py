@@ -298,3 +298,12 @@ def test_segments_that_are_kept_apart_are_told_where_the_sender_is_not_read(rece
     if not received:
         assert (report["died"]["cause"], report["undecided"]) == ("no-route", False), report
         assert "segments acme-web and bolt-web are kept apart" in report["died"]["because"], report
+
+
+def test_a_target_is_refused_whose_address_is_somebody_elses_for_the_source():
+    """Else an answer of the other tenant's endpoint would count."""
+    plan = world("ovn").plan
+    with pytest.raises(TraceError, match=r"10\.1\.1\.65 is that of kvm1/web1 there, .*; name kvm1/web1\."):
+        Route(plan, "kvm3/db3", "kvm1/bolt-web1", Packet())
+    assert Route(plan, "kvm3/db3", "kvm1/web1", Packet()).target.id == "kvm1/web1"
+    assert Route(plan, "kvm2/bolt-vm2", "kvm1/bolt-web1", Packet()).target.id == "kvm1/bolt-web1"
