@@ -94,7 +94,7 @@ def namespace(host: harness.Host, name: str, vlan: int, address: str, on: str = 
     host.run(["ovs-vsctl", "add-port", on, f"{name}-out", f"tag={vlan}"])
 
 
-def reaches(host: harness.Host, space: str, address: str, seconds: int = 60) -> None:
+def reaches(host: harness.Host, space: str, address: str, seconds: int = 180) -> None:
     """The namespace gets an answer from the address."""
     host.module("guest_wait", {"kind": "ping", "host": address, "namespace": space, "timeout": seconds})
 
@@ -115,7 +115,7 @@ def port(host: harness.Host, name: str) -> dict[str, t.Any]:
     }
 
 
-def inside(host: harness.Host, name: str, script: str, seconds: float = 20) -> str:
+def inside(host: harness.Host, name: str, script: str, seconds: float = 60) -> str:
     """What a script prints in a guest, run by its agent."""
 
     def ask(command: str, **arguments: t.Any) -> t.Any:

@@ -160,6 +160,19 @@ class Runs:
         done = execute(self.command(argv), ok, stdin, timeout)
         return done.stdout if ok else done.stdout + done.stderr
 
+    def answered(self, address: str, inside: t.Sequence[str] = (), seconds: float = 60, size: int = 56) -> bool:
+        """Whether an address answers a ping that must not be fragmented, at the latest after some seconds.
+
+        inside: what enters a namespace. (By itself ping gives up when nobody has told the neighbor's address for three seconds.)
+        """
+        ping = self.command([*inside, "ping", "-n", "-q", "-c", "1", "-W", "2", "-M", "do", "-s", str(size), address])
+        until = time.monotonic() + seconds
+        while execute(ping, None).returncode:
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.1)
+        return True
+
     def module(
         self,
         name: str,
@@ -280,8 +293,8 @@ class Host(Runs):
         enter = ["nsenter", f"--target={leader}", "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"]
         return privileged([*enter, "env", "-i", f"PATH={PATH}", "HOME=/root", "LANG=C.UTF-8", *argv])
 
-    def reboot(self, timeout: float = 60) -> None:
-        """Reboot the host and wait until it is up again."""
+    def reboot(self, timeout: float = 120) -> None:
+        """Reboot the host and wait until it is up again: until systemd has started all that is started at boot, which may go on by itself."""
         before = self.leader
         self.run(["systemctl", "reboot"])
         until = time.monotonic() + timeout
@@ -291,6 +304,12 @@ class Host(Runs):
                     f"host {self.name} is not up {timeout} s after a reboot:\n{(self.folder / 'console.log').read_text()[-3000:]}"
                 )
             time.sleep(0.02)
+
+    def power_off(self) -> None:
+        """Switch the host off, and wait until it is."""
+        # What asks for it may be ended with all else.
+        self.run(["systemctl", "poweroff"], ok=None)
+        wait(lambda: self.leader is None, f"the end of {self.name}", 120)
 
     def write(self, path: str, text: str) -> None:
         """Write a file in the host."""
@@ -330,6 +349,21 @@ def mounts_below(folder: pathlib.Path) -> list[str]:
     """What is mounted below a folder of this machine, the innermost first."""
     paths = [line.split()[1] for line in pathlib.Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()]
     return [path for path in reversed(paths) if path.startswith(f"{folder}/")]
+
+
+def wait(true: t.Callable[[], t.Any], what: str, seconds: float = 60) -> t.Any:
+    """Wait until something is true, and return it.
+
+    What comes by itself after a change (routes, learned addresses, states of services) is asked this way, and never at one moment.
+    """
+    until = time.monotonic() + seconds
+    while True:
+        value = true()
+        if value:
+            return value
+        if time.monotonic() > until:
+            raise Failed(f"{what} did not come within {seconds} s")
+        time.sleep(0.1)
 
 
 def lab_name(suffix: str = "") -> str:

@@ -9,6 +9,8 @@ import json
 import time
 import typing as t
 
+from harness import wait
+
 if t.TYPE_CHECKING:
     from harness import Host
 
@@ -84,17 +86,19 @@ def everything(host: Host) -> str:
 
 def settled(host: Host) -> str:
     """`everything`, when the kernel has looked for duplicates of all addresses, which takes it a second or two."""
-    until = time.monotonic() + 20
-    while "tentative" in everything(host):
-        assert time.monotonic() < until, everything(host)
+    until = time.monotonic() + 60
+    while "tentative" in (found := everything(host)):
+        assert time.monotonic() < until, found
         time.sleep(0.1)
-    return everything(host)
+    return found
 
 
 def tcp(host: Host, server: str, address: str, client: str) -> float:
     """Bytes that TCP carries from one namespace to another in a second."""
     host.run(inside(server, "iperf3", "--server", "--one-off", "--daemon", "--pidfile", "/run/iperf3.pid"))
     try:
+        # It is a daemon before it listens.
+        wait(lambda: ":5201" in host.run(inside(server, "ss", "-ltn")), "a listener of iperf3")
         text = host.run(
             inside(client, "iperf3", "--client", address, "--json", "--time", "1", "--connect-timeout", "3000"), ok=None
         )
@@ -106,7 +110,7 @@ def tcp(host: Host, server: str, address: str, client: str) -> float:
 
 
 def ping(host: Host, netns: str, address: str, ok: bool | None = True) -> str:
-    """Three echo requests after at most five seconds of waiting for the first answer."""
+    """Three echo requests after at most half a minute of waiting for the first answer."""
     if ok:
-        host.run(inside(netns, "ping", "-c", "1", "-w", "5", address))
+        assert host.answered(address, inside(netns), 30), f"{address} does not answer {netns}"
     return host.run(inside(netns, "ping", "-c", "3", "-i", "0.2", "-W", "1", address), ok=ok)

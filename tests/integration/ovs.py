@@ -45,6 +45,13 @@ def veth(host: harness.Host, *names: str) -> None:
         host.run(["ip", "link", "add", name, "type", "veth", "peer", "name", name + "p"])
 
 
+def exit_switch(host: harness.Host) -> None:
+    """Have ovs-vswitchd end, as it was told to, and wait until it has."""
+    pid = host.run(["cat", "/run/openvswitch/ovs-vswitchd.pid"]).strip()
+    host.run(["ovs-appctl", "-t", "ovs-vswitchd", "exit"])
+    harness.wait(lambda: not host.exists(f"/proc/{pid}"), "the end of ovs-vswitchd")
+
+
 def unseen(host: harness.Host, *lines: str) -> None:
     """Change the host by lines of a shell while ovs-vswitchd stands still, so that it sees only what came of all of them."""
     daemon = "$(cat /run/openvswitch/ovs-vswitchd.pid)"

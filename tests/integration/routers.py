@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import collections
 import re
-import time
 import typing as t
 
 import harness
+from harness import wait
 
 DAEMONS = ("bgpd", "ospfd", "ospf6d", "ripd", "bfdd")
 # By itself watchfrr gives FRR 20 s to read frr.conf, and then ends that half-way, which a busy machine needs for some hundred lines.
@@ -77,17 +77,6 @@ def undo(text: str) -> str:
         elif not line.startswith(" "):
             header = ""
     return "".join(line + "\n" for line in lines)
-
-
-def wait(true: t.Callable[[], t.Any], what: str, seconds: float = 30) -> t.Any:
-    """Wait until something is true, and return it."""
-    until = time.monotonic() + seconds
-    while True:
-        value = true()
-        if value:
-            return value
-        assert time.monotonic() < until, f"{what} did not come within {seconds} s"
-        time.sleep(0.1)
 
 
 def running(host: harness.Host) -> str:

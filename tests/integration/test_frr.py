@@ -15,7 +15,8 @@ import typing as t
 import frr_configs
 import harness
 import pytest
-from routers import by_hand, deleted, full, in_blocks, restart, running, settle, wait
+from harness import wait
+from routers import by_hand, deleted, full, in_blocks, loaded, restart, running, settle
 
 pytestmark = pytest.mark.usefixtures("frr_stopped_afterwards")
 
@@ -142,7 +143,7 @@ def test_what_others_have_not_saved_runs_on_and_is_not_saved(router: harness.Hos
     assert not re.search("10.0.1.9|extended", made + notes)
     restart(router)
     # FRR takes every line of the file, and what was not saved is gone, as it would be without ours.
-    wait(lambda: not unsaved(router), "all that is saved", 10)
+    wait(lambda: not unsaved(router), "all that is saved")
     assert "no bgp default ipv4-unicast" in running(router) and "neighbor 10.0.1.2 activate" in running(router)
     assert not router.module("frr_bgp", options, check=True)["changed"]
     router.module("frr_bgp", {"asn": "65000", "state": "absent"})
@@ -174,7 +175,7 @@ def test_an_exception_of_others_that_is_declared_too_is_there_after_a_teardown(r
     # Ours is gone, theirs is not.
     assert router.run(["cat", "/etc/frr/frr.conf"]) == text
     restart(router)
-    wait(lambda: not unsaved(router), "all that is saved", 10)
+    wait(lambda: not unsaved(router), "all that is saved")
 
 
 BGP = "router bgp 65000"
@@ -231,7 +232,7 @@ def test_what_needs_lines_that_others_have_not_saved_is_refused_unless_these_are
     made = router.run(["cat", "/etc/frr/frr.conf"])
     assert f" {needs}\n" in made and "timers" not in made
     restart(router)
-    wait(lambda: not unsaved(router), "all that is saved", 10)
+    wait(lambda: not unsaved(router), "all that is saved")
     assert not router.module("frr_bgp", options, check=True)["changed"]
     # The other one.
     by_hand(router, f"no {BGP}", *file.splitlines(), BGP, *typed)
@@ -270,7 +271,7 @@ def test_ours_in_a_vrf_and_on_an_interface_of_which_others_have_saved_nothing_st
     assert not re.search("vni|description|hello", made)
     assert {" ip route 10.41.0.0/16 192.0.2.9", " ip ospf cost 9"} <= set(made.splitlines())
     restart(router)
-    wait(lambda: not unsaved(router), "all that is saved", 10)
+    wait(lambda: not unsaved(router), "all that is saved")
     for module, declared in options.items():
         assert not router.module(module, declared, check=True)["changed"]
 
@@ -313,6 +314,8 @@ def test_exactly_the_kinds_of_communities_are_sent(router: harness.Host, kinds: 
 
 
 def test_a_change_sends_only_the_lines_that_differ(router: harness.Host) -> None:
+    # The modules ask while FRR still reads its file.
+    wait(lambda: loaded(router), "a FRR that has read its file")
     router.apply("frr_ospf", ospf(1))
     done = router.apply("frr_ospf", ospf(1, cost=27))
     assert done["commands"][0].splitlines()[1:-2] == ["interface eth1", " ip ospf cost 27", "exit"]
@@ -627,7 +630,8 @@ def established(host: harness.Host) -> dict[str, t.Any] | None:
 
 def test_ospf_drift_is_repaired_without_dropping_the_adjacency(routers: tuple[harness.Host, harness.Host]) -> None:
     first, second = routers
-    keys = {"authentication": "message_digest", "message_digest_keys": [{"id": 1, "key": "weave"}]}
+    # What is repaired drops no adjacency, and a busy machine must not either.
+    keys = {"authentication": "message_digest", "message_digest_keys": [{"id": 1, "key": "weave"}], "dead_interval": 30}
     first.apply("frr_ospf", ospf(1, **keys))
     second.apply("frr_ospf", ospf(2, **keys))
     neighbor = wait(lambda: full(first), "a Full adjacency")
@@ -636,7 +640,7 @@ def test_ospf_drift_is_repaired_without_dropping_the_adjacency(routers: tuple[ha
         lambda: [
             route
             for route in first.module("frr_info", {"gather": ["routes"], "prefixes": ["10.255.0.2/32"]})["routes"]
-            if route["protocol"] == "ospf"
+            if route["protocol"] == "ospf" and route["nexthops"]
         ],
         "the other's loopback",
     )
@@ -704,7 +708,7 @@ def test_a_bgp_filter_changed_by_hand_is_repaired_without_dropping_the_session(
             "neighbor": f"10.0.1.{3 - number}",
             "remote_as": f"6500{3 - number}",
             "password": "weave",
-            "timers": {"keepalive": 1, "hold": 3},
+            "timers": {"keepalive": 2, "hold": 30},
             "connect_timer": 1,
             "bfd_profile": "SLOW",
             "address_families": [
@@ -719,7 +723,7 @@ def test_a_bgp_filter_changed_by_hand_is_repaired_without_dropping_the_session(
             "address_families": [{"family": "ipv4_unicast", "redistribute": [{"protocol": "connected"}]}],
             "prefix_lists": [{"name": "LOOPBACKS", "entries": [{"prefix": "10.255.0.0/24", "ge": 32}]}],
             "bfd_profiles": [
-                {"name": "SLOW", "detect_multiplier": 9, "receive_interval": 500, "transmit_interval": 500}
+                {"name": "SLOW", "detect_multiplier": 60, "receive_interval": 500, "transmit_interval": 500}
             ],
             "route_maps": [{"name": "LOOPBACKS", "entries": [{"match": ["ip address prefix-list LOOPBACKS"]}]}],
         }
@@ -746,7 +750,7 @@ def test_a_bgp_filter_changed_by_hand_is_repaired_without_dropping_the_session(
     assert (
         after
         and after["dropped_count"] == session["dropped_count"]
-        and after["uptime_seconds"] > session["uptime_seconds"]
+        and after["uptime_seconds"] >= session["uptime_seconds"]
     )
 
 

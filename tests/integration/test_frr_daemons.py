@@ -9,7 +9,8 @@ import typing as t
 
 import harness
 import pytest
-from routers import daemons, wait
+from harness import wait
+from routers import daemons
 
 pytestmark = pytest.mark.usefixtures("frr_stopped_afterwards")
 
@@ -94,7 +95,8 @@ def test_a_host_with_a_file_for_each_daemon_is_refused_and_told_how_to_go_on(rou
     router.apply("frr_daemons", {"daemons": ["ospfd"]})
     router.run(["systemctl", "restart", "frr"])
     wait(lambda: "staticd" in daemons(router), "FRR's daemons")
-    assert "ip route 192.0.2.0/24 blackhole" in router.run(["vtysh", "-c", "show running-config"])
+    shown = ["vtysh", "-c", "show running-config"]
+    wait(lambda: "ip route 192.0.2.0/24 blackhole" in router.run(shown, ok=None), "the route of the file")
 
 
 def test_a_daemon_that_is_not_installed_is_refused_before_a_file_is_made(router: harness.Host) -> None:

@@ -20,7 +20,8 @@ import vtysh_batch
 from frr_customs import CUSTOMS
 from frr_habits import HABITS
 from frr_operators import OPERATORS
-from routers import DAEMONS, OPTIONS, by_hand, daemons, deleted, loaded, running, wait
+from harness import wait
+from routers import DAEMONS, OPTIONS, by_hand, daemons, deleted, loaded, running
 
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import conf
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import profile as profiles
@@ -142,7 +143,7 @@ def test_the_host_of_somebody_with_policies_is_rebooted_and_the_playbook_runs_ag
     crowded.run(["systemctl", "enable", "--quiet", "frr"])
     crowded.reboot()
     wait(lambda: set(DAEMONS) <= daemons(crowded), "FRR's daemons", 60)
-    wait(lambda: running(crowded) == ran, "what ran before the reboot", 20)
+    wait(lambda: running(crowded) == ran, "what ran before the reboot")
     assert saved(crowded) == file
     for module, options in tasks.items():
         assert not crowded.module(module, options, check=True)["changed"]
@@ -266,7 +267,7 @@ def test_a_fabric_in_evpn_and_a_vrf_under_another_profile_outlives_daemon_and_ho
 
     def nothing_to_do(starts: str) -> None:
         wait(lambda: set(DAEMONS) <= daemons(crowded), f"FRR's daemons after the {starts}", 60)
-        wait(lambda: running(crowded) == ran, f"what ran before the {starts}", 20)
+        wait(lambda: running(crowded) == ran, f"what ran before the {starts}")
         assert (saved(crowded), notes(crowded)) == (file, noted)
         for module, options in fabric().items():
             assert not crowded.module(module, options)["changed"], (starts, module)
@@ -285,7 +286,7 @@ def test_a_fabric_in_evpn_and_a_vrf_under_another_profile_outlives_daemon_and_ho
     assert running(crowded) == first and not notes(crowded)
     assert saved(crowded) == FABRIC
     restart(crowded)
-    wait(lambda: running(crowded) == first, "what ran at first", 10)
+    wait(lambda: running(crowded) == first, "what ran at first")
 
 
 # --- any file --------------------------------------------------------------------------------------------------------
@@ -376,7 +377,7 @@ def test_frr_starts_with_all_that_random_others_wrote(crowded: harness.Host) -> 
         crowded.apply("frr_ospf", {"instances": [], "purge": True})
         assert running(crowded) == before, seed
         restart(crowded)
-        wait(lambda before=before: running(crowded) == before, "what ran at first", 10)
+        wait(lambda before=before: running(crowded) == before, "what ran at first")
 
 
 def test_settings_go_from_a_router_of_somebody_which_stays(crowded: harness.Host) -> None:
@@ -434,7 +435,7 @@ def test_what_others_had_set_is_back_when_ours_goes(crowded: harness.Host) -> No
     assert running(crowded) == before and not notes(crowded)
     assert sorted(saved(crowded).splitlines()) == sorted(SET_BY_OTHERS.splitlines())
     restart(crowded)
-    wait(lambda: running(crowded) == before, "what ran at first", 10)
+    wait(lambda: running(crowded) == before, "what ran at first")
 
 
 def test_what_others_change_meanwhile_is_theirs(crowded: harness.Host) -> None:
@@ -464,7 +465,7 @@ def test_people_write_their_file_in_many_ways(crowded: harness.Host, habit: str)
     crowded.module("frr_static", {"routes": [], "purge": True})
     crowded.module("frr_ospf", {"instances": [], "purge": True})
     assert saved(crowded).splitlines() == text.splitlines()
-    wait(lambda: running(crowded) == before, "what ran at first", 10)
+    wait(lambda: running(crowded) == before, "what ran at first")
 
 
 FILES_OF_OTHERS = {**OPERATORS, **CUSTOMS}
@@ -643,7 +644,7 @@ def test_a_route_is_parted_from_one_that_frr_refuses_where_nothing_else_does_so(
     crowded.apply("frr_static", {"routes": [], "purge": True})
     assert saved(crowded) == ALONE
     restart(crowded)
-    wait(lambda: running(crowded) == before, "what ran at first", 10)
+    wait(lambda: running(crowded) == before, "what ran at first")
 
 
 def test_the_playbook_runs_while_frr_still_reads_a_long_file(crowded: harness.Host) -> None:
@@ -823,7 +824,7 @@ def test_somebody_adds_a_router_to_a_file_of_an_older_release(crowded: harness.H
     text = running(crowded)
     # frr-reload.py takes no release into account: it would bring each router of such a file to the defaults of today.
     restart(crowded)
-    wait(lambda: running(crowded) == text, "what ran before the restart", 10)
+    wait(lambda: running(crowded) == text, "what ran before the restart")
     assert not crowded.module("frr_bgp", options, check=True)["changed"]
     assert ("no bgp ebgp-requires-policy" in text, "no bgp network import-check" in text) == (not strict, not strict)
     # What such a file means unsaid FRR shows in words, and it goes with the router.
@@ -1040,5 +1041,5 @@ def test_what_others_use_does_not_go(crowded: harness.Host) -> None:
     crowded.run(["vtysh", "-c", "write memory"])
     ran = running(crowded)
     restart(crowded)
-    wait(lambda: running(crowded) == ran, "what ran before the restart", 10)
+    wait(lambda: running(crowded) == ran, "what ran before the restart")
     assert not re.search("G|FAST|RM|PL|AP", running(crowded).replace("!", ""))

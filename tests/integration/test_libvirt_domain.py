@@ -104,10 +104,8 @@ def test_a_guest_is_there_again_after_a_reboot_of_the_host(kvm: harness.Host) ->
     kvm.module("libvirt_domain", wanted)
     kvm.reboot()
     # libvirt starts the guest a moment after it has started itself.
-    until = time.monotonic() + 30
-    while "vm1" not in kvm.run(["virsh", "list", "--name"], ok=None) and time.monotonic() < until:
-        time.sleep(0.2)
-    kvm.module("guest_wait", {"name": "vm1", "kind": "agent", "timeout": 90})
+    harness.wait(lambda: "vm1" in kvm.run(["virsh", "list", "--name"], ok=None), "the guest", 120)
+    kvm.module("guest_wait", {"name": "vm1", "kind": "agent", "timeout": 180})
     guests.namespace(kvm, "blue", 10, "10.1.1.1/24")
     guests.reaches(kvm, "blue", "10.1.1.2")
     dev = live(kvm, "vm1").find("devices/interface/target").get("dev")
@@ -122,7 +120,7 @@ def test_devices_change_while_the_guest_runs_and_memory_waits_for_its_restart(kv
         "vm1", "10.1.1.2/24", nics=[nic], disks=[{"size": "64MiB"}], cloud_init={"user_data": {"hostname": "vm1"}}
     )
     kvm.apply("libvirt_domain", wanted)
-    kvm.module("guest_wait", {"name": "vm1", "kind": "agent", "timeout": 90})
+    kvm.module("guest_wait", {"name": "vm1", "kind": "agent", "timeout": 180})
 
     wanted = {
         **wanted,
@@ -151,7 +149,7 @@ def test_devices_change_while_the_guest_runs_and_memory_waits_for_its_restart(kv
     assert "100663296" in kvm.run(["virsh", "domblkinfo", "vm1", "vda"])
     # Detached by hand while it runs, the definition untouched.
     kvm.run(["virsh", "detach-interface", "vm1", "bridge", "--live"])
-    time.sleep(1)
+    harness.wait(lambda: not live(kvm, "vm1").findall("devices/interface"), "the end of the guest's NIC")
     assert "attach-device" in kvm.apply("libvirt_domain", wanted)["commands"][0]
 
     for change in ({"memory": "160MiB"}, {"boot": ["cdrom", "hd"]}, {"vcpus": 2}, {"machine": "q35"}):
@@ -170,7 +168,7 @@ def test_states_removal_and_foreign_guests(kvm: harness.Host) -> None:
     wanted = guest("vm1", disks=[{"size": "64MiB"}], nics=[], force=False)
     kvm.apply("libvirt_domain", {**wanted, "state": "paused"})
     kvm.apply("libvirt_domain", {**wanted, "state": "running"})
-    kvm.module("guest_wait", {"name": "vm1", "kind": "console", "text": "^overloom guest vm1 is up", "timeout": 90})
+    kvm.module("guest_wait", {"name": "vm1", "kind": "console", "text": "^overloom guest vm1 is up", "timeout": 180})
     # Shut down by itself: the guest hears the power button.
     kvm.apply("libvirt_domain", {**wanted, "state": "shutoff", "guest_agent": False})
     kvm.module("libvirt_domain", {**wanted, "state": "paused", "kernel": "", "initrd": "", "cmdline": ""})

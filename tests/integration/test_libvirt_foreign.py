@@ -376,7 +376,7 @@ def test_the_segment_of_a_running_guest_is_changed_in_the_intent(kvm: harness.Ho
     nic = {"network": "fab", "portgroup": "blue", "mtu": 1500, "rom": False}
     wanted = guest("vm1", "10.1.1.2/24", nics=[nic], cloud_init={"network_config": {"version": 2}, "bus": "sata"})
     kvm.apply("libvirt_domain", wanted)
-    guests.reaches(kvm, "blue", "10.1.1.2", 180)
+    guests.reaches(kvm, "blue", "10.1.1.2")
     pid = kvm.run(["cat", "/run/libvirt/qemu/vm1.pid"])
     wanted.update(
         nics=[{**nic, "portgroup": "red", "mtu": 1400}],
@@ -384,7 +384,7 @@ def test_the_segment_of_a_running_guest_is_changed_in_the_intent(kvm: harness.Ho
     )
     foretold = kvm.module("libvirt_domain", wanted, check=True)["restart_reasons"]
     assert kvm.apply("libvirt_domain", wanted)["restart_reasons"] == foretold
-    guests.reaches(kvm, "red", "10.1.1.2", 60)
+    guests.reaches(kvm, "red", "10.1.1.2")
     guests.silent(kvm, "blue", "10.1.1.2")
     again = kvm.module("libvirt_domain", wanted)
     assert not again["changed"] and [
@@ -428,7 +428,7 @@ def test_the_host_is_rebooted_after_a_backup_and_a_changed_segment(kvm: harness.
             again = kvm.module(module, options)
             assert not again["changed"] and not again.get("restart_reasons"), again
     guests.namespace(kvm, "red", 30, "10.1.1.9/24")
-    guests.reaches(kvm, "red", "10.1.1.2", 60)
+    guests.reaches(kvm, "red", "10.1.1.2")
 
 
 def test_a_guest_is_migrated_by_hand_and_the_playbook_runs_on_both_hosts(

@@ -117,7 +117,7 @@ def each(host: harness.Host, kind: str, table: dict[str, Row], base: dict[str, t
     assert kind == "pool" or documents(host, kind, names.values()) == saved
     # What starts with the host runs now, and libvirt takes a pool whose folder is there for one that runs.
     runs = {"autostart", "path"} if kind == "pool" else {"autostart"}
-    assert shown(host.module(module, {many: seconds}, check=True, diff=True)) == runs
+    harness.wait(lambda: shown(host.module(module, {many: seconds}, check=True, diff=True)) == runs, f"{runs} alone")
 
 
 def test_each_documented_option_of_a_domain(kvm: harness.Host) -> None:

@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-import time
 import typing as t
 
+from harness import wait
 from netns import bridge, names
 
 if t.TYPE_CHECKING:
@@ -32,16 +32,17 @@ def learned(host: Host) -> list[tuple[str, str]]:
 def test_a_bridge_learns_where_an_announced_address_is(host: Host) -> None:
     bridge(host, "br0")
     host.module("netns_veth", {"namespaces": [RED, BLUE]})
-    until = time.monotonic() + 60
-    while True:
+    foretold: dict[str, t.Any] = {}
+
+    def nothing_by_check_mode() -> bool:
         # A new address of IPv6 makes reports of multicast groups, for some seconds and at random moments: a bridge learns from them, too.
         host.run(["ovs-appctl", "fdb/flush", "br0"])
-        foretold = host.module("netns_announce", {"namespaces": ["red"]}, check=True)
-        if not learned(host) or time.monotonic() > until:
-            break
-    assert learned(host) == []
+        foretold.update(host.module("netns_announce", {"namespaces": ["red"]}, check=True))
+        return not learned(host)
+
+    wait(nothing_by_check_mode, "a moment in which nothing is learned")
     said = host.module("netns_announce", {"namespaces": ["red"], "count": 1})
-    assert ("20", "02:00:00:00:00:01") in learned(host)
+    wait(lambda: ("20", "02:00:00:00:00:01") in learned(host), "the announced address")
     assert said["announced"] == foretold["announced"] and not said["changed"]
     assert {"10.0.0.1", "fd00::1"} <= {one["address"] for one in said["announced"]}
 

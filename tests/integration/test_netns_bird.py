@@ -120,7 +120,8 @@ def test_it_takes_the_default_route_and_announces_what_it_is_told(host: Host, it
         lambda found: {one.partition(" ")[0] for one in found} & {*INSIDE, "10.1.2.0/24"} == {"10.1.2.0/24"},
     )
     assert host.run(["systemctl", "show", "--property=MainPID", "overloom-bird-edge"]) == before
-    assert "198.51.100.0/24 10.9.0.254" in routes(host, "edge") and is_default(learned(host, "edge"))
+    assert "198.51.100.0/24 10.9.0.254" in routes(host, "edge")
+    wait_for(host, "edge", is_default)
 
 
 def test_a_neighbor_that_dies_takes_its_default_route_along(host: Host) -> None:

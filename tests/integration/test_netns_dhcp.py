@@ -11,7 +11,8 @@ import time
 import typing as t
 
 import pytest
-from netns import bridge, everything, inside, link
+from harness import wait
+from netns import bridge, inside, link, settled
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.pipeline import Point, Tenancy, pipeline
 
@@ -60,7 +61,7 @@ def lease(host: Host, name: str = "web") -> Item | None:
     return next((row["lease"] for row in rows if row["name"] == name), None)
 
 
-def wait_for_lease(host: Host, server_address: str | None = None, timeout: float = 20) -> Item:
+def wait_for_lease(host: Host, server_address: str | None = None, timeout: float = 60) -> Item:
     """The lease of the client, of a certain server if one is named."""
     until = time.monotonic() + timeout
     while time.monotonic() < until:
@@ -180,10 +181,8 @@ def test_router_advertisements_carry_the_mtu_and_no_default_route(host: Host) ->
     host.apply("netns_dnsmasq", server())
     host.run(inside("web", "sysctl", "-q", "net.ipv6.conf.eth0.disable_ipv6=1"))
     host.run(inside("web", "sysctl", "-q", "net.ipv6.conf.eth0.accept_ra=2", "net.ipv6.conf.eth0.disable_ipv6=0"))
-    until = time.monotonic() + 15
-    while time.monotonic() < until and "1400" not in host.run(inside("web", "sysctl", "-n", "net.ipv6.conf.eth0.mtu")):
-        time.sleep(0.3)
-    assert host.run(inside("web", "sysctl", "-n", "net.ipv6.conf.eth0.mtu")).strip() == "1400"
+    mtu = inside("web", "sysctl", "-n", "net.ipv6.conf.eth0.mtu")
+    wait(lambda: host.run(mtu).strip() == "1400", "an advertisement with the MTU")
     six = host.run(["ip", "-n", "web", "-6", "route"])
     assert "fd00:1::/64" in six and "default" not in six
     # Addresses are DHCPv6's: nobody makes one up.
@@ -207,10 +206,7 @@ def test_another_dnsmasq_is_not_touched(host: Host) -> None:
 
 
 def test_removal_leaves_nothing(host: Host) -> None:
-    # IPv6 addresses are looked for twice before they are used.
-    while "tentative" in everything(host):
-        time.sleep(0.2)
-    before = everything(host)
+    before = settled(host)
     # Without IPv6, whose advertised routes stay in the kernel until they expire.
     four = {"subnets": ["10.1.1.0/24"], "leases": [{**WEB, "addresses": ["10.1.1.5"]}]}
     host.apply("netns_dnsmasq", server(**four))
@@ -223,7 +219,7 @@ def test_removal_leaves_nothing(host: Host) -> None:
     left = host.run(["find", *places, "-name", "*dnsmasq*", "-o", "-name", "*udhcpc*"], ok=None).split()
     assert [path for path in left if "/systemd/" not in path or "overloom" in path] == []
     host.run(["ip", "-n", "web", "link", "set", "eth0", "mtu", "1500"])
-    assert everything(host) == before
+    assert settled(host) == before
 
 
 def test_where_segments_have_keys_only_the_server_answers(host: Host) -> None:

@@ -10,6 +10,7 @@ import typing as t
 
 import pytest
 from containers import IMAGE, OTHER, bring_images, remove_containers
+from harness import wait
 from netns import bridge, names
 
 if t.TYPE_CHECKING:
@@ -50,7 +51,7 @@ def sees_port(host: Host) -> bool:
     return "10.0.0.1/24" in shown and "mtu 1400" in shown and device.isdigit()
 
 
-def until_plugged(host: Host, timeout: float = 20) -> float:
+def until_plugged(host: Host, timeout: float = 60) -> float:
     """Wait until the container has its port; the seconds that it took."""
     begin = time.monotonic()
     while not sees_port(host):
@@ -61,7 +62,7 @@ def until_plugged(host: Host, timeout: float = 20) -> float:
     return time.monotonic() - begin
 
 
-def until_nothing_is_to_do(host: Host, timeout: float = 20) -> None:
+def until_nothing_is_to_do(host: Host, timeout: float = 60) -> None:
     """Wait until all is as declared, with a device that the bridge receives from: the unit ends a moment after the port is seen."""
     until = time.monotonic() + timeout
     while host.module("netns_veth", PORT, check=True)["changed"]:
@@ -90,9 +91,8 @@ def test_whatever_its_owner_does_the_port_comes_back(host: Host) -> None:
         until_plugged(host)
     until_nothing_is_to_do(host)
     host.run(["podman", "kill", "theirs"])
-    time.sleep(0.7)
     # An address of a container that does not run answers nobody.
-    assert names(host) == set()
+    wait(lambda: names(host) == set(), "the end of the namespace's name")
     host.run(["podman", "start", "theirs"])
     until_plugged(host)
     host.run(["podman", "rm", "--force", "--time=0", "theirs"])

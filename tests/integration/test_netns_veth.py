@@ -12,6 +12,7 @@ import typing as t
 
 import harness
 import pytest
+from harness import wait
 from netns import (
     addresses,
     bridge,
@@ -29,7 +30,6 @@ from netns import (
     units,
 )
 from ovs import column, ports, unseen
-from routers import wait
 
 if t.TYPE_CHECKING:
     from harness import Host
@@ -350,8 +350,9 @@ def test_what_was_changed_by_hand_is_set_back(host: Host, drift: list[list[str]]
     apply(host, **FULL)
     for argv in drift:
         host.run(argv)
-    if not host.exists("/run/netns/red"):
-        time.sleep(0.2)  # the kernel takes the interfaces of a deleted namespace away later
+    if ["ip", "netns", "delete", "red"] in drift:
+        # The kernel takes the interfaces of a deleted namespace away later.
+        wait(lambda: "v-red" not in links(host), "the end of the namespace's interfaces")
     result = apply(host, **FULL)
     assert result["changed"] and result["diff"]["before"] != result["diff"]["after"]
     is_full(host)
@@ -450,10 +451,10 @@ def test_the_port_works_again_after_a_restart_of_open_vswitch(host: Host) -> Non
 
 def wait_until_up(host: Host) -> None:
     """Wait until the host has started everything."""
-    until = time.monotonic() + 60
-    while host.run(["systemctl", "is-system-running"], ok=None).strip() not in ("running", "degraded"):
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    wait(
+        lambda: host.run(["systemctl", "is-system-running"], ok=None).strip() in ("running", "degraded"),
+        "the end of the boot",
+    )
 
 
 def test_all_is_there_again_after_a_reboot_without_a_run(host: Host) -> None:
@@ -479,12 +480,13 @@ def test_all_is_there_again_after_a_reboot_without_a_run(host: Host) -> None:
     host.run(["ovs-vsctl", "add-port", "br0", "v-theirs", "tag=20", "--", "add-port", "br0", "v-blue", "tag=20"])
     ping(host, "red", "10.0.0.2")
     ping(host, "red", "fd00::2")
-    until = time.monotonic() + 10
-    while "10.0.0.3/24" not in (
-        addresses(host, "theirs") if "eth0" in host.run(["ip", "-n", "theirs", "-br", "link"], ok=None) else ()
-    ):
-        assert time.monotonic() < until
-        time.sleep(0.1)
+    wait(
+        lambda: (
+            "eth0" in host.run(["ip", "-n", "theirs", "-br", "link"], ok=None)
+            and "10.0.0.3/24" in addresses(host, "theirs")
+        ),
+        "the interface in the namespace that comes late",
+    )
     ping(host, "red", "10.0.0.3")
     assert sysctl(host, "theirs", "net.ipv4.ip_forward") == "1"
     assert tcp(host, "blue", "10.0.0.2", "red") > 1_000_000
@@ -701,17 +703,17 @@ def test_processes_in_a_removed_namespace_are_named_and_live_on(host: Host) -> N
     apply(host, name="red", addresses=["10.0.0.1/24"])
     with subprocess.Popen(host.command(inside("red", "sleep", "60")), stdin=subprocess.DEVNULL) as sleeper:
         try:
-            until = time.monotonic() + 10
-            while not host.module("netns_info", {"names": ["red"]})["namespaces"][0]["processes"]:
-                assert time.monotonic() < until
-            pid = host.module("netns_info", {"names": ["red"]})["namespaces"][0]["processes"][0]
+            (pid,) = wait(
+                lambda: host.module("netns_info", {"names": ["red"]})["namespaces"][0]["processes"],
+                "a process in the namespace",
+            )
             gone = apply(host, name="red", state="absent")
             assert f"processes still run in it and go on without its interfaces: {pid}" in str(gone["warnings"])
             assert names(host) == set() and "v-red" not in links(host) and host.exists(f"/proc/{pid}")
             apply(host, name="red", addresses=["10.0.0.1/24"])
         finally:
             host.run(["kill", str(pid)], ok=None)
-            sleeper.wait(10)
+            sleeper.wait(60)
 
 
 # Wrong input, missing things -------------------------------------------------------------------------------------------------
@@ -858,8 +860,8 @@ def test_twenty_namespaces_take_few_processes_and_little_time(host: Host) -> Non
     took = time.monotonic() - began
     # Read twice, one batch and one offload each, and for all together ip, ovs-vsctl, systemctl.
     assert made["spawned"] <= 2 * (2 + 20) + 2 * 20 + 3
-    # On a busy machine: within a small factor of a script of single commands, which reads nothing.
-    assert took < max(2, 3 * hand), (took, hand)
+    # Within a small factor of a script of single commands, which reads nothing; a busy machine may be busier in one of the two.
+    assert took < max(10, 4 * hand), (took, hand)
     again = host.module("netns_veth", {"namespaces": many(20)})
     assert not again["changed"] and again["spawned"] <= 2 + 20
     few = host.module("netns_veth", {"namespaces": many(21)})

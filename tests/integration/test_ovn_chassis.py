@@ -164,7 +164,7 @@ def test_a_chassis_whose_southbound_database_is_gone_leaves_nothing_on_its_host(
     # One that is dead is behind as soon as anything changes.
     host.run(["ovn-sbctl", "create", "Chassis_Private", "name=kvm9"])
     host.run(["ovn-nbctl", "--wait=sb", "sync"])
-    assert "kvm9" in host.module("ovn_info")["progress"]["slow"]
+    ovn.wait_for(lambda: "kvm9" in host.module("ovn_info")["progress"]["slow"], "a dead chassis is not told of")
     ovn.stop(host)
     assert "southbound database cannot be reached" in host.module("ovn_info", ok=False)["msg"]
     host.apply("ovn_chassis", {"state": "absent"})
@@ -261,9 +261,13 @@ def test_listeners_of_others_stay_and_wrong_ones_are_told(host: Host) -> None:
     ovn.start(host)
     host.run(["ovn-sbctl", "set-connection", "ptcp:16642:127.0.0.1"])
     host.apply("ovn_database", {"southbound": ["ptcp:6642:127.0.0.1"], "northbound": ["ptcp:6641:127.0.0.1"]})
-    assert {":16642", ":6642", ":6641"} <= {
-        line.split()[3].replace("127.0.0.1", "") for line in host.run(["ss", "-tln"]).splitlines()[1:]
-    }
+    ports = {":16642", ":6642", ":6641"}
+    ovn.wait_for(
+        lambda: (
+            ports <= {line.split()[3].replace("127.0.0.1", "") for line in host.run(["ss", "-tln"]).splitlines()[1:]}
+        ),
+        "a listener is not there",
+    )
     missing = host.module("ovn_database", {"southbound": ["ptcp:6642:198.51.100.7"]}, ok=False)
     assert "southbound: ptcp:6642:198.51.100.7 is not listened on" in missing["msg"]
     wrong = host.module("ovn_database", {"southbound": ["tcp:192.0.2.1:6642"]}, ok=False)

@@ -103,7 +103,8 @@ def test_a_cluster_is_made_of_what_is_there_outlives_its_leader_and_reboots_and_
     second.apply("ovn_database", member(1))
     done = third.apply("ovn_database", member(2))
     assert done["cluster"]["southbound"]["status"] == "cluster member" and done["cluster"]["southbound"]["leader"]
-    assert all(switches(host) == ["theirs"] for host in fresh)
+    # A follower hears of what is agreed on a moment later.
+    ovn.wait_for(lambda: all(switches(host) == ["theirs"] for host in fresh), "a member has other rows")
     assert "--ovn-northd-n-threads=2 " in second.run(["cat", DEFAULTS])
     split = first.module("ovn_database", {"cluster": {**member(0)["cluster"], "address": "192.0.2.2"}}, ok=False)
     assert "this host is in a cluster as tcp:192.0.2.1:6643, and not as tcp:192.0.2.2:6643" in split["msg"]
@@ -117,7 +118,7 @@ def test_a_cluster_is_made_of_what_is_there_outlives_its_leader_and_reboots_and_
         lambda: seen(others[0])["leader"] not in (None, f"tcp:{MEMBERS[fresh.index(led)]}:6643"), "no new leader"
     )
     add(others[0], "after")
-    assert switches(others[1]) == ["after", "theirs"]
+    ovn.wait_for(lambda: switches(others[1]) == ["after", "theirs"], "a follower does not follow")
     for unit in ("nb", "sb"):
         led.run(["systemctl", "kill", "--signal=CONT", f"ovn-ovsdb-server-{unit}"])
     ovn.wait_for(lambda: switches(led) == ["after", "theirs"], "the former leader does not follow")
@@ -188,7 +189,7 @@ def test_a_cluster_without_a_quorum_is_told_not_shrunk_and_a_lost_host_joins_aga
     third.apply("ovn_database", member(2))
     first.apply("ovn_database", member(0))
     second.apply("ovn_database", member(1))
-    assert switches(third) == ["kept"] and len(seen(third)["servers"]) == 3
+    ovn.wait_for(lambda: switches(third) == ["kept"] and len(seen(third)["servers"]) == 3, "the third is not whole")
 
 
 def test_members_northd_and_clients_meet_by_tls(fresh: Hosts) -> None:
@@ -211,7 +212,8 @@ def test_members_northd_and_clients_meet_by_tls(fresh: Hosts) -> None:
         host.apply("ovn_database", {**member(number), "ssl": files})
     fresh[0].apply("ovn_database", {"northbound": ["pssl:6641"], "southbound": ["pssl:6642"]})
     add(fresh[2], "secret")
-    assert seen(fresh[1])["address"] == "ssl:192.0.2.2:6643" and switches(fresh[1]) == ["secret"]
+    assert seen(fresh[1])["address"] == "ssl:192.0.2.2:6643"
+    ovn.wait_for(lambda: switches(fresh[1]) == ["secret"], "a follower does not follow")
     keys = [f"--private-key={key}", f"--certificate={certificate}", f"--ca-cert={certificate}"]
     words = ["ovn-nbctl", "--timeout=10", "--no-leader-only", "--bare", "--columns=name"]
     asked = ["list", "Logical_Switch"]

@@ -161,7 +161,9 @@ def test_all_of_it_comes_is_there_once_and_goes_without_a_trace(host: Host) -> N
 
 
 def test_what_was_changed_by_hand_is_repaired(host: Host) -> None:
-    host.module("ovn_northbound", BLUE)
+    # ovn-northd writes into rows, too, such as what became of BFD.
+    settled = {**BLUE, "wait_for": "sb"}
+    host.module("ovn_northbound", settled)
     wanted = ovn.dump(host)
     for by_hand in (
         "lsp-set-port-security web1",
@@ -179,7 +181,7 @@ def test_what_was_changed_by_hand_is_repaired(host: Host) -> None:
     ):
         host.run(["ovn-nbctl", *by_hand.split()])
         assert ovn.dump(host) != wanted, by_hand
-        assert host.apply("ovn_northbound", BLUE)["changed"], by_hand
+        assert host.apply("ovn_northbound", settled)["changed"], by_hand
         assert _said(ovn.dump(host)) == _said(wanted), by_hand
 
 

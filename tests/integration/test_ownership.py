@@ -29,6 +29,7 @@ ovs-vsctl set Open_vSwitch . other_config:dpdk-socket-mem=512,0 other_config:dpd
 ovs-vsctl add-br br-provider -- set bridge br-provider datapath_type=netdev external_ids:ovn-openstack=yes
 ip netns add web
 ip netns exec web sleep 900 </dev/null >/dev/null 2>&1 &
+until ip netns pids web | grep -q .; do sleep 0.1; done
 """
 FILES = {
     "/etc/systemd/network/50-theirs.netdev": "[NetDev]\nName=br-storage\nKind=bridge\n",

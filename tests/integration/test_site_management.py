@@ -96,6 +96,7 @@ def test_the_card_moves_and_everything_holds_also_after_a_reboot(fabric):
 def test_a_run_after_an_interrupted_one_confirms_it(fabric):
     """Nothing is left to be changed, and a way back of before is armed, which would undo it all."""
     name = fabric.intent["fabric_name"]
+    fabric.play("site.yml", *ALLOWED)
     armed = {"name": name, "owner": name, "interfaces": ["eth1", "br-underlay"], "timeout": 600}
     fabric.run("ansible", "kvm1", "-m", "overloom.fabric.host_checkpoint", "-a", json.dumps(armed))
     host = fabric.lab.host("kvm1")
@@ -105,6 +106,7 @@ def test_a_run_after_an_interrupted_one_confirms_it(fabric):
 
 
 def test_a_teardown_gives_the_card_back(fabric):
+    fabric.play("site.yml", *ALLOWED)
     fabric.play("playbooks/teardown.yml")
     assert network(fabric) == there("eth1")
     for name in HOSTS:

@@ -80,6 +80,7 @@ def test_all_that_others_use_is_told_of_all_hosts_at_once_and_nothing_is_changed
         "ovs-ofctl add-flow br-int cookie=0x2b,in_port=43,actions=drop",
         "ip netns add red",
         "ip netns exec red sleep infinity </dev/null >/dev/null 2>&1 &",
+        "until ip netns pids red | grep -q .; do sleep 0.1; done",
         "ip link add v-red type veth peer name theirs netns red",
         f"ip address add {tep['name']} dev v-red",
     )
@@ -145,6 +146,7 @@ def test_what_is_adopted_or_was_prepared_is_used_and_given_back(fabric: Fabric) 
         "ovs-ofctl add-flow br-int cookie=0x2a,priority=5,actions=normal",
         "ip netns list | grep -q ^red || ip netns add red",
         "ip netns pids red | grep -q . || ip netns exec red sleep infinity </dev/null >/dev/null 2>&1 &",
+        "until ip netns pids red | grep -q .; do sleep 0.1; done",
     )
     by_hand(
         fabric,

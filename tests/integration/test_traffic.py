@@ -11,7 +11,7 @@ import typing as t
 import harness
 import pytest
 import roots
-from harness import Host
+from harness import Host, wait
 from netns import inside
 
 UNDERLAY = {4: "192.0.2.{}", 6: "2001:db8:1::{}"}
@@ -55,9 +55,10 @@ def spaces(host: Host, *items: dict[str, t.Any]) -> None:
 
 
 def reaches(host: Host, netns: str, address: str, size: int = 56) -> bool:
-    """Whether every one of three pings of so many bytes is answered, be it late; first one ping is given for the neighbors' addresses."""
-    host.run(inside(netns, "ping", "-c", "1", "-W", "2", address), ok=None)
-    out = host.run(inside(netns, "ping", "-c", "3", "-i", "0.05", "-W", "5", "-s", str(size), address), ok=None)
+    """Whether three pings of so many bytes are answered, be it late; first some seconds are given for the neighbors' addresses."""
+    host.answered(address, inside(netns), 6)
+    # With -w, ping waits for three answers, and else for the last one no longer than an interval.
+    out = host.run(inside(netns, "ping", "-c", "3", "-i", "0.05", "-w", "5", "-s", str(size), address), ok=None)
     return "3 received" in out
 
 
@@ -104,9 +105,10 @@ def arrived(server: Host, client: Host, netns: str, address: str, count: str, se
     server.write("/run/count.py", count)
     unit = ["systemd-run", "--quiet", "--unit=count", "--property=StandardOutput=truncate:/run/counted"]
     server.run([*unit, *inside(netns, "python3", "/run/count.py", address)])
-    client.run(["sleep", "0.5"])
+    listening = inside(netns, "ss", "-lntu")
+    wait(lambda: ":5002 " in server.run(listening), "a listener")
     client.run(inside(netns, "python3", "-c", send, address))
-    server.run(["timeout", "10", "sh", "-c", "while systemctl --quiet is-active count; do sleep 0.1; done"])
+    server.run(["timeout", "60", "sh", "-c", "while systemctl --quiet is-active count; do sleep 0.1; done"])
     return int(server.run(["cat", "/run/counted"]) or 0)
 
 
