@@ -22,24 +22,29 @@ from __future__ import annotations
 import argparse
 import concurrent.futures
 import contextlib
+import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import typing as t
 
 CHECKOUT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(CHECKOUT / "tests/integration"))
 
+import harness  # noqa: E402  # pylint: disable=wrong-import-position
 import roots  # noqa: E402  # pylint: disable=wrong-import-position
 
 OUTPUT = CHECKOUT / "tests/output"
 BIN = pathlib.Path(sys.executable).parent
 PART_TIMEOUT = 1800
-CLEANUP_TIMEOUT = 60
+# A part that is interrupted removes its lab, for which a busy machine takes its time.
+CLEANUP_TIMEOUT = 180
 
 # What these prove is in part proved by other parts, too.
 NOT_IN_SHORT = (
@@ -130,14 +135,39 @@ def chosen_parts(said: t.Sequence[str], known: t.Iterable[str]) -> list[str]:
     return [*names, *(name for name in said if name not in names and name not in firsts)]
 
 
-def end(process: subprocess.Popen[bytes]) -> None:
-    """Interrupt a part as from the keyboard, so that it cleans up; kill what does not end in time."""
+def end(name: str, process: subprocess.Popen[bytes]) -> None:
+    """Interrupt a part as from the keyboard, so that it cleans up; kill what does not end in time, and remove the labs that it has left."""
     for number in (signal.SIGINT, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(CLEANUP_TIMEOUT)
-            return
+            break
+    remove_labs(name, labs_of(name, process.pid))
+
+
+def labs_of(name: str, pid: int) -> list[str]:
+    """The labs that stand of a part: a test file's have the number of its process in their names, a scenario's is of its inventory."""
+    scenario = CHECKOUT / "inventory" / name.partition("-")[2] if name.startswith("molecule-") else None
+    found = []
+    for record in sorted(harness.LABS.glob("*/lab.json")):
+        with contextlib.suppress(OSError, ValueError):
+            inventory = json.loads(record.read_text(encoding="utf-8")).get("inventory")
+            if re.search(rf"-{pid}(?!\d)", record.parent.name) or (scenario and inventory == str(scenario)):
+                found.append(record.parent.name)
+    return found
+
+
+def remove_labs(name: str, labs: list[str]) -> None:
+    """Remove labs that a part has left."""
+    with tempfile.TemporaryDirectory() as library:
+        machine = harness.Machine(pathlib.Path(library)) if labs else None
+        for lab in labs:
+            try:
+                harness.Lab(machine, lab).remove()
+                print(f"removed the lab {lab}, which {name} had left", flush=True)
+            except (harness.Failed, subprocess.TimeoutExpired, OSError) as error:
+                print(f"{name} has left the lab {lab}, which cannot be removed: {error}", flush=True)
 
 
 def run_part(name: str, command: list[str], log_name: str = "") -> tuple[str, bool, float]:
@@ -167,11 +197,11 @@ def run_part(name: str, command: list[str], log_name: str = "") -> tuple[str, bo
                 passed = process.wait(PART_TIMEOUT) == 0
             except subprocess.TimeoutExpired:
                 log.write(f"\nended after {PART_TIMEOUT} s: it took too long\n")
-                end(process)
+                end(name, process)
                 passed = False
             except KeyboardInterrupt:
                 # Of a part that is tried again; the others have threads, which are not interrupted.
-                end(process)
+                end(name, process)
                 raise
             finally:
                 del running[name]
@@ -284,8 +314,8 @@ def main() -> None:
             unstable = try_again(failed, todo)
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)
-            for process in list(running.values()):
-                end(process)
+            for item in list(running.items()):
+                end(*item)
             sys.exit(130)
     sys.exit(tell(failed, unstable, len(todo)))
 

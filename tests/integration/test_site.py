@@ -69,7 +69,13 @@ class Fabric:
     def run(self, tool: str, *argv: str, ok: bool = True) -> str:
         """Run an Ansible command from the checkout; ok says whether it must succeed."""
         process = self.start(tool, *argv)
-        out, _err = process.communicate(timeout=600)
+        try:
+            out, _err = process.communicate(timeout=600)
+        except BaseException:
+            # It is in a session of its own, and would go on with the lab that is removed now.
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise
         assert (process.returncode == 0) is ok, f"{tool} {argv} ended with {process.returncode}\n{out}"
         return out
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import pathlib
+import shutil
 import sys
 import types
 
@@ -79,6 +80,37 @@ def test_a_test_file_is_tried_by_its_failed_tests(
     assert not run.run_part("integration-x", commands["integration-x"])[1]
     assert run.try_again(["integration-x"], commands) == ["integration-x"]
     assert "1 passed" in run.summary_of("integration-x.second")
+
+
+def test_a_part_that_does_not_end_is_killed_and_its_labs_are_removed(
+    run: types.ModuleType, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of others stay, whatever their names are like."""
+    monkeypatch.setattr(run, "CLEANUP_TIMEOUT", 1)
+    monkeypatch.setattr(run, "PART_TIMEOUT", 3)
+    monkeypatch.setattr(run, "remove_labs", lambda name, labs: removed.append((name, labs)))
+    monkeypatch.setattr(run.harness, "LABS", tmp_path / "labs")
+    removed: list[tuple[str, list[str]]] = []
+    made = {
+        "site-{}": "/tmp/x",
+        "test-{}-2": "",
+        "test-{}0": "",
+        "test-1{}": "",
+        "gre": f"{run.CHECKOUT}/inventory/gre",
+    }
+    stubborn = (
+        "import json, os, pathlib, signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        f"for name, inventory in {made!r}.items():\n"
+        f"    folder = pathlib.Path({str(tmp_path / 'labs')!r}, name.format(os.getpid()))\n"
+        "    folder.mkdir(parents=True)\n"
+        "    (folder / 'lab.json').write_text(json.dumps({'inventory': inventory}))\n"
+        "print(os.getpid(), flush=True)\ntime.sleep(60)\n"
+    )
+    for name, own in (("integration-x", []), ("molecule-gre", ["gre"])):
+        assert not run.run_part(name, script(tmp_path / "stubborn.py", stubborn))[1]
+        pid = (tmp_path / f"{name}.log").read_text(encoding="utf-8").split()[0]
+        assert removed.pop() == (name, sorted([f"site-{pid}", f"test-{pid}-2", *own]))
+        shutil.rmtree(tmp_path / "labs")
 
 
 def test_each_file_of_unit_tests_is_in_one_part(run: types.ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
