@@ -147,7 +147,8 @@ options:
     type: int
     default: 5
   settle:
-    description: Seconds to wait at most for each pair's first answer before the counted pings.
+    description:
+      - Seconds to wait at most for each pair's first answer before the counted pings, and for that of each O(probes[].control).
     type: float
     default: 10
   tcp_bytes:

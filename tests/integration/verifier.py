@@ -126,11 +126,11 @@ class Verifier:
         self.everywhere(
             "probe", lambda host: {"state": "listening", "endpoints": todo[host]["endpoints"], **listening}, kvm
         )
-        keep("transfers", probes("transfers", todo))
+        keep("transfers", probes("transfers", todo, settle=2))
         keep("denied", probes("denied", todo, tcp_timeout=3))
         again = judge.again(self.plan, self.expected, seen)
         keep("pings_again", probes("pings", again, settle=self.settle, count=judge.COUNT_AGAIN))
-        keep("transfers_again", probes("transfers", again))
+        keep("transfers_again", probes("transfers", again, settle=self.settle))
         self.everywhere(
             "probe", lambda host: {"state": "stopped", "endpoints": todo[host]["endpoints"], **listening}, kvm
         )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import collections
 import functools
 import ipaddress
+import itertools
 import socket
 import time
 import typing as t
@@ -140,7 +141,7 @@ class Prober:
         probes: dicts with kind (ping, mtu, tcp, connect, isolation, host), from (a sender's id), to (an address), and for mtu
         the size of the IP packet, for isolation optionally to_mac and control (an address that must answer), for tcp
         bytes or seconds, instead of tcp_bytes, for connect the port and the protocol.
-        settle: seconds to wait at most for a first answer before the counted pings.
+        settle: seconds to wait at most for a first answer before the counted pings, and for that of a control.
         """
         observed: list[dict] = [{} for _probe in probes]
         by_kind: dict[str, list[tuple[dict, dict]]] = {}
@@ -160,7 +161,7 @@ class Prober:
         for probe, outcome in by_kind.get("connect", []):
             ask = datagram if probe.get("protocol") == "udp" else connection
             outcome.update(ask(self.senders[probe["from"]], probe["to"], probe["port"]))
-        self._isolation(by_kind.get("isolation", []))
+        self._isolation(by_kind.get("isolation", []), settle)
         self._host(by_kind.get("host", []))
         return observed
 
@@ -295,11 +296,12 @@ class Prober:
             + timeout * (1 + len(pairs) / at_once),
         )
 
-    def _isolation(self, pairs: list[tuple[dict, dict]]) -> None:
+    def _isolation(self, pairs: list[tuple[dict, dict]], settle: float) -> None:
         """Ask below IP and by echo for addresses that must stay silent, and for a control that must not.
 
         Every question is flooded to a whole segment, and a question that a busy forwarder dropped would pass for
-        silence. So each few of them are followed by the control, and the next wait for its answer.
+        silence. So each few of them are followed by the control, and the next wait for its answer. settle: for how
+        many seconds at most those are asked again whose control is silent, but twice at least.
         """
         groups: dict[tuple[str, int, str | None], list[tuple[dict, dict]]] = {}
         for probe, outcome in pairs:
@@ -311,13 +313,16 @@ class Prober:
             for (sender, version, control), group in groups.items()
             for start in range(0, len(group), ASKED_AT_ONCE)
         ]
-        for number in range(ASK_ROUNDS + ASK_AGAIN_ROUNDS):
+        until = 0.0
+        for number in itertools.count():
+            begun = time.monotonic()
+            if number == ASK_ROUNDS:
+                until = begun + settle
             if number >= ASK_ROUNDS:
                 # Silence that a silent control has made worthless is asked for once more, one question at a time.
                 questions = [question for question in questions if question.control and not question.control_answered()]
-            if not questions:
+            if not questions or (number >= ASK_ROUNDS + ASK_AGAIN_ROUNDS and begun >= until):
                 break
-            begun = time.monotonic()
             todo = collections.deque(questions)
             waiting: set[int] = set()
             done = functools.partial(self._ask_more, todo, waiting, ASKERS_AT_ONCE if number < ASK_ROUNDS else 1)

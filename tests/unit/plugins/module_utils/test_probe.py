@@ -3,16 +3,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import collections
 import os
 import signal
 import socket
 import struct
 import time
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.overloom.fabric.plugins.module_utils._probe import packets, responder, sockets
+from ansible_collections.overloom.fabric.plugins.module_utils._probe import prober as prober_module
 from ansible_collections.overloom.fabric.plugins.module_utils._probe.prober import PING_COUNT, Prober
 
 MACS = st.binary(min_size=6, max_size=6)
@@ -105,6 +108,33 @@ def test_an_endpoint_that_is_gone_fails_alone():
     )
     assert here["received"] == here["sent"] == PING_COUNT
     assert "no-such-namespace does not exist" in gone["error"]
+
+
+class LateControl:
+    """A link on which the control answers at its seventh question, and nobody else at all."""
+
+    def __init__(self):
+        self.asked = collections.Counter()
+        self.version, self.answers, self.heard, self.expected = 4, {}, {}, {}
+
+    def send(self, to):
+        self.asked[to] += 1
+        if to == "127.0.0.8" and self.asked[to] >= 7:
+            self.heard[to] = time.monotonic()
+            self.expected.pop(to, lambda: None)()
+
+
+@pytest.mark.parametrize(("settle", "answered"), [(0, False), (30, True)])
+def test_a_silent_control_is_asked_again_as_long_as_it_may_take(monkeypatch, settle, answered):
+    monkeypatch.setattr(prober_module, "SILENCE_WINDOW", 0.02)
+    monkeypatch.setattr(prober_module, "ASK_INTERVAL", 0.01)
+    prober, link = Prober([sockets.Sender("here", None, "lo")]), LateControl()
+    prober._layer2["here", 4] = link
+    probe = {"kind": "isolation", "from": "here", "to": "127.0.0.9", "control": "127.0.0.8"}
+    (outcome,) = prober.measure([probe], settle, 1, 1)
+    assert outcome["control_answered"] is answered and outcome["answered_by"] == []
+    # What answers is not asked for any longer.
+    assert link.asked["127.0.0.8"] == (7 if answered else 5)
 
 
 def answering(name, port, lifetime=20):
