@@ -105,21 +105,21 @@ def _router(name: str, item: Item) -> Router:
         router_id=str(_address(item["router_id"], f"{what}: router_id", 4)),
         announce=tuple(_ip.check_network(one, f"{what}: announce") for one in item.get("announce") or ()),
         ospf=_ospf(item["ospf"], f"{what}: ospf") if item.get("ospf") else None,
-        asn=None if item.get("asn") is None else _between(item["asn"], 1, 4294967294, f"{what}: asn"),
+        asn=None if item.get("asn") is None else _ip.check_range(item["asn"], 1, 4294967294, f"{what}: asn"),
         neighbors=tuple(_neighbor(one, f"{what}: neighbors") for one in item.get("neighbors") or ()),
     )
 
 
 def _ospf(item: Item, what: str) -> Ospf:
-    hello = _between(item.get("hello_interval", 10), 1, 65535, f"{what}: hello_interval")
-    dead = _between(item.get("dead_interval", 40), 1, 65535, f"{what}: dead_interval")
+    hello = _ip.check_range(item.get("hello_interval", 10), 1, 65535, f"{what}: hello_interval")
+    dead = _ip.check_range(item.get("dead_interval", 40), 1, 65535, f"{what}: dead_interval")
     if dead <= hello:
         raise FabricError(f"{what}: dead_interval {dead} is not above hello_interval {hello}; give four times that")
     return Ospf(
         interfaces=tuple(_interface(one, f"{what}: interfaces") for one in item["interfaces"]),
         families=tuple(6 if one == "ipv6" else 4 for one in item.get("families") or ["ipv4"]),
         area=str(_address(item.get("area", "0.0.0.0"), f"{what}: area", 4)),
-        cost=_between(item.get("cost", 10), 1, 65535, f"{what}: cost"),
+        cost=_ip.check_range(item.get("cost", 10), 1, 65535, f"{what}: cost"),
         hello=hello,
         dead=dead,
     )
@@ -128,19 +128,13 @@ def _ospf(item: Item, what: str) -> Ospf:
 def _neighbor(item: Item, what: str) -> Neighbor:
     address = _address(item["address"], f"{what}: address")
     local = _address(item["local"], f"{what} {address}: local", address.version)
-    return Neighbor(address, local, _between(item["asn"], 1, 4294967294, f"{what} {address}: asn"))
+    return Neighbor(address, local, _ip.check_range(item["asn"], 1, 4294967294, f"{what} {address}: asn"))
 
 
 def _interface(name: str, what: str) -> str:
     if '"' in name or "*" in name or "?" in name:
         raise FabricError(f"{what}: {name!r} would be a pattern in BIRD's file; give the interface another name")
     return _ip.check_interface_name(name, what)
-
-
-def _between(value: int, low: int, high: int, what: str) -> int:
-    if not low <= value <= high:
-        raise FabricError(f"{what} must be {low} to {high}, not {value}")
-    return value
 
 
 def _address(text: str, what: str, version: int | None = None) -> _ip.Host:

@@ -13,6 +13,7 @@ import json
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._container.podman import LABEL, check_container_name
+from ansible_collections.overloom.fabric.plugins.module_utils._ip.iproute import check_range
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.namespace import FOLDER as NAMESPACES
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.namespace import check_name
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.reader import UNIT_KIND as NETNS
@@ -129,8 +130,7 @@ def _declared(name: str, item: dict[str, t.Any]) -> Wanted:
     if item.get("image") is None:
         raise FabricError(f"container {name}: image is missing; give the name of an image that is on the host")
     timeout = STOP_TIMEOUT if item.get("stop_timeout") is None else item["stop_timeout"]
-    if not 0 <= timeout <= 3600:
-        raise FabricError(f"container {name}: stop_timeout must be 0 to 3600 seconds, not {timeout}")
+    check_range(timeout, 0, 3600, f"container {name}: stop_timeout", "seconds")
     return Wanted(
         name,
         namespace=check_name(item.get("namespace") or name, f"container {name}: namespace"),

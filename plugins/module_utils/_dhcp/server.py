@@ -110,7 +110,7 @@ def _server(name: str, item: Item) -> Server:
         router=None if item.get("router") is None else _ip.check_host(item["router"], f"{what}: router"),
         dns=tuple(_ip.check_host(text, f"{what}: dns") for text in item.get("dns") or ()),
         domain=None if item.get("domain") is None else _domain(item["domain"], f"{what}: domain"),
-        lease_time=_between(item.get("lease_time") or 3600, *LEASE_TIMES, f"{what}: lease_time"),
+        lease_time=_ip.check_range(item.get("lease_time") or 3600, *LEASE_TIMES, f"{what}: lease_time", "seconds"),
         mtu=None if item.get("mtu") is None else _ip.check_mtu(item["mtu"], map(str, subnets), f"{what}: mtu"),
         routes=tuple(
             (_ip.check_network(one["to"], f"{what}: routes"), _ip.check_host(one["via"], f"{what}: routes"))
@@ -152,12 +152,6 @@ def _lease(item: Item, what: str) -> Lease:
     if len({address.version for address in found}) < len(found) or not found:
         raise FabricError(f"{what}: {item['mac']} needs one address of a family at the most, and one at least")
     return Lease(_ip.check_mac(item["mac"], what), found, name)
-
-
-def _between(value: int, low: int, high: int, what: str) -> int:
-    if not low <= value <= high:
-        raise FabricError(f"{what} must be {low} to {high} seconds, not {value}")
-    return value
 
 
 def _check_inside(server: Server, what: str) -> None:

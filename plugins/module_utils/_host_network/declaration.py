@@ -17,6 +17,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ip.iproute import
     check_interface_name,
     check_mtu,
     check_once,
+    check_range,
     listed,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
@@ -144,8 +145,8 @@ def _item(row: t.Mapping[str, t.Any]) -> Item:
         None if row["members"] is None else tuple(_checked_name(one, f"{what}: members") for one in row["members"])
     )
     for option in ("miimon", "up_delay", "down_delay"):
-        if row[option] is not None and not 0 <= row[option] <= LONGEST_DELAY:
-            raise FabricError(f"{what}: {option} must be 0 to {LONGEST_DELAY} milliseconds, not {row[option]}")
+        if row[option] is not None:
+            check_range(row[option], 0, LONGEST_DELAY, f"{what}: {option}", "milliseconds")
     if row["vlan"] is not None and not 1 <= row["vlan"] <= 4094:
         raise FabricError(f"{what}: vlan {row['vlan']} is no VLAN; give 1 to 4094")
     addresses = None if row["addresses"] is None else check_addresses(row["addresses"], f"{what}: addresses")

@@ -301,6 +301,13 @@ def check_once(names: t.Sequence[str], what: str) -> None:
         raise FabricError(f"{what} {twice} is declared twice; leave one out")
 
 
+def check_range(value: int, low: int, high: int, what: str, unit: str = "") -> int:
+    """A number of low to high, both included. unit: of what, such as `seconds`. Raises FabricError."""
+    if not low <= value <= high:
+        raise FabricError(f"{what} must be {low} to {high}{unit and ' '}{unit}, not {value}")
+    return value
+
+
 def check_interface_name(name: str, what: str) -> str:
     """A name that the kernel takes for an interface (dev_valid_name), and that no command can mistake for an option.
 

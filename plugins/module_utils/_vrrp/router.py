@@ -92,9 +92,9 @@ def _router(name: str, item: Item) -> Router:
     router = Router(
         name,
         namespace=check_name(item.get("namespace") or name, f"{what}: namespace"),
-        vrid=_between(item["vrid"], VRIDS, f"{what}: vrid"),
-        priority=_between(item.get("priority", 100), PRIORITIES, f"{what}: priority"),
-        interval=_between(item.get("interval", 1000), INTERVALS, f"{what}: interval"),
+        vrid=_ip.check_range(item["vrid"], *VRIDS, f"{what}: vrid"),
+        priority=_ip.check_range(item.get("priority", 100), *PRIORITIES, f"{what}: priority"),
+        interval=_ip.check_range(item.get("interval", 1000), *INTERVALS, f"{what}: interval"),
         preempt=bool(item.get("preempt")),
         legs=tuple(_leg(one, what) for one in item["interfaces"]),
     )
@@ -104,12 +104,6 @@ def _router(name: str, item: Item) -> Router:
         )
     _check_apart(router, what)
     return router
-
-
-def _between(value: int, bounds: tuple[int, int], what: str) -> int:
-    if not bounds[0] <= value <= bounds[1]:
-        raise FabricError(f"{what} must be {bounds[0]} to {bounds[1]}, not {value}")
-    return value
 
 
 def _leg(item: Item, what: str) -> Leg:

@@ -186,6 +186,13 @@ def test_only_routes_that_people_make_are_seen() -> None:
     }
 
 
+def test_a_range_has_both_its_ends() -> None:
+    assert [_ip.check_range(value, 1, 3, "clock: interval") for value in (1, 3)] == [1, 3]
+    for value, unit, said in ((0, "", "1 to 3, not 0"), (4, "seconds", "1 to 3 seconds, not 4")):
+        with pytest.raises(FabricError, match=f"^clock: interval must be {said}$"):
+            _ip.check_range(value, 1, 3, "clock: interval", unit)
+
+
 def test_tables_have_names() -> None:
     text = "#\n255\tlocal\n100 inbound # comment\n0x7 odd\nword\n"
     assert _ip.parse_tables(text) == {"local": 255, "inbound": 100}
