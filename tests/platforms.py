@@ -5,8 +5,9 @@
 
     python tests/platforms.py [PLATFORM ...]
 
-debian13: the module tests and the scenarios on hosts of Debian 13. core-2.18 and so on: units, sanity and the default lab with that
-ansible-core as controller, in an environment of its own. Without a platform, all of them. What they print is in tests/output/.
+debian13: the module tests and the scenarios on hosts of Debian 13, which takes hours; each part has a time of its own (tests/run.py),
+and is told when it ends. core-2.18 and so on: units, sanity and the default lab with that ansible-core as controller, in an
+environment of its own; each step is told when it begins. Without a platform, all of them. What they print is in tests/output/.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ CHECKOUT = pathlib.Path(__file__).resolve().parent.parent
 OUTPUT = CHECKOUT / "tests/output"
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "overloom/cores"
 PACKAGES = ["netaddr", "jmespath", "pytest", "hypothesis", "lxml", "antsibull-docs", "galaxy-importer"]
+# Of one step with a core, in seconds.
 TIMEOUT = 3600
 
 # The releases of Python that each ansible-core takes as controller; the first one that is there is used.
@@ -50,6 +52,7 @@ class Failed(Exception):
 
 def run(name: str, argv: list[str], environment: dict[str, str] | None = None) -> str:
     """Run one step of a platform, with its output in the platform's file; returns the output."""
+    print(f"{name}: {' '.join(argv[1:])}", flush=True)
     done = subprocess.run(
         argv,
         cwd=CHECKOUT,
@@ -68,11 +71,30 @@ def run(name: str, argv: list[str], environment: dict[str, str] | None = None) -
     return done.stdout
 
 
+def run_parts(name: str, parts: list[str], environment: dict[str, str]) -> None:
+    """Run parts of the test suite, each of which has a time of its own; what they print is shown, and in the platform's file."""
+    argv = [sys.executable, "tests/run.py", *parts]
+    with open(OUTPUT / f"{name}.log", "a", encoding="utf-8") as log, subprocess.Popen(
+        argv,
+        cwd=CHECKOUT,
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        for line in process.stdout or ():
+            print(line, end="", flush=True)
+            log.write(line)
+    if process.returncode:
+        raise Failed(f"tests/run.py ended with {process.returncode}")
+
+
 def debian13(name: str) -> None:
     """The module tests and the scenarios on hosts of Debian 13."""
     integration = sorted(f"integration-{path.stem[5:]}" for path in (CHECKOUT / "tests/integration").glob("test_*.py"))
     scenarios = sorted(f"molecule-{path.parent.name}" for path in (CHECKOUT / "molecule").glob("*/molecule.yml"))
-    run(name, [sys.executable, "tests/run.py", *scenarios, *integration], {"OVERLOOM_TEST_ROOT": "trixie"})
+    run_parts(name, [*scenarios, *integration], {"OVERLOOM_TEST_ROOT": "trixie"})
 
 
 def interpreter(release: str) -> str | None:
