@@ -16,6 +16,7 @@ This file is private to the collection.
 from __future__ import annotations
 
 import collections
+import itertools
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import IN_NAMESPACE
@@ -55,19 +56,19 @@ class World:
         self.points = {point["id"]: point for point in points_of(plan)}
         self.overlays = {overlay["name"]: overlay for overlay in plan["overlays"]}
         self.segments = {segment["name"]: segment for segment in plan["segments"]}
-        self.behind = {
-            end["address"]: peer["name"]
-            for overlay in plan["overlays"]
-            for peer in overlay["peers"]
-            for end in peer["endpoints"]
-        }
+        peers = [peer for overlay in plan["overlays"] for peer in overlay["peers"]]
+        self.behind = {end["address"]: peer["name"] for peer in peers for end in peer["endpoints"]}
         self.ports = self._ports()
-        self.tunnels = {
-            (host, planned_tunnel(overlay, host, far)): _between("tunnel", overlay["name"], host, far)
-            for overlay in plan["overlays"]
-            for host in plan["hosts"]
-            for far in [*plan["hosts"], *(peer["name"] for peer in overlay["peers"])]
-        }
+        self.tunnels = self._tunnels()
+
+    def _tunnels(self) -> dict[tuple[str, str], Part]:
+        """For each port of a tunnel, which there may be, its tunnel."""
+        found: dict[tuple[str, str], Part] = {}
+        for overlay in self.plan["overlays"]:
+            ends = [*self.plan["hosts"], *(peer["name"] for peer in overlay["peers"])]
+            for host, far in itertools.product(self.plan["hosts"], ends):
+                found[host, planned_tunnel(overlay, host, far)] = _between("tunnel", overlay["name"], host, far)
+        return found
 
     def _ports(self) -> dict[tuple[str, str], Part]:
         """For each port of a host the part that stands or falls with it."""
@@ -266,16 +267,19 @@ def _unreached(world: World, faults: Faults) -> None:
     """Hosts that did not answer: all that was to be read or measured there, and all that was asked of them."""
     for host, reason in world.down.items():
         own = _addresses(world.plan, host)
-        numbers = [
-            number
-            for number in faults.open
-            for check in [faults.checks[number]]
-            if host in (check["host"], *(world.host_of(check[end]) for end in ("from", "to") if check[end]))
-            or (check.get("control") and world.host_of(check["control"]) == host)
-            or check["to"].partition(":")[0] == host
-            or (check["kind"] == "route" and check["to"].partition("/")[0] in own)
-        ]
+        numbers = [number for number in faults.open if _asked_of(world, faults.checks[number], host, own)]
         faults.add(("host", host), sorted(numbers), reason)
+
+
+def _asked_of(world: World, check: Item, host: str, own: t.Collection[str]) -> bool:
+    """Whether a check reads or measures something at a host, or asks something of it. own: its addresses and subnets."""
+    ends = [world.host_of(check[end]) for end in ("from", "to") if check[end]]
+    return (
+        host in (check["host"], *ends)
+        or bool(check.get("control") and world.host_of(check["control"]) == host)
+        or check["to"].partition(":")[0] == host
+        or (check["kind"] == "route" and check["to"].partition("/")[0] in own)
+    )
 
 
 def _addresses(plan: Item, host: str) -> set[str]:

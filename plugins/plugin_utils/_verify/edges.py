@@ -12,6 +12,7 @@ This file is private to the collection.
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import IN_NAMESPACE
@@ -81,13 +82,15 @@ def expected_tables(host: Item) -> dict[str, Item]:
     }
 
 
+def _layer(edge: Item) -> Layer:
+    return Layer(f"edge {edge['name']}", [from_data(rule) for rule in edge["rules"]])
+
+
 class Ways:
     """The ways between endpoints in namespaces by an edge that is the gateway of the first, if the answer comes back by it, too."""
 
     def __init__(self, plan: Item) -> None:
-        self.edges = [
-            (edge, Layer(f"edge {edge['name']}", [from_data(rule) for rule in edge["rules"]])) for edge in plan["edges"]
-        ]
+        self.edges = [(edge, _layer(edge)) for edge in plan["edges"]]
         self.judges = Judges(plan)
         self.hops = _hops(plan) if self.edges else {}
         points = [point for point in plan["endpoints"] if not point.get("edge")] if self.edges else []
@@ -143,7 +146,9 @@ class Ways:
     def sample(self) -> list[Way]:
         """One way for each segment and host to each other segment, and one for each rule that decides about any."""
         some = self._some()
-        found = [way for one in some for other in some for way in self.between(one, other)]
+        found: list[Way] = []
+        for one, other in itertools.product(some, repeat=2):
+            found += self.between(one, other)
         # To another host, if there is any such way: that proves more.
         found.sort(key=lambda way: way.one["host"] == way.other["host"])
         chosen: dict[t.Any, Way] = {}

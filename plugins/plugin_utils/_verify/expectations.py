@@ -89,11 +89,11 @@ def expectations(plan: Item, isolation_limit: int | None = 2000) -> Item:
     isolated, isolation = _sample(by_segment, isolation_limit)
     barred = Barred(plan)
     peers = _peers(plan)
-    owners = {segment: {_owner(point) for point in points} for segment, points in by_segment.items()}
-    own = {
-        segment: {address for point in points for _family, address in addresses(point)}
-        for segment, points in by_segment.items()
-    }
+    owners: dict[str, set[str]] = {}
+    own: dict[str, set[str]] = {}
+    for segment, points in by_segment.items():
+        owners[segment] = {_owner(point) for point in points}
+        own[segment] = {address for point in points for _family, address in addresses(point)}
     by_edges = Ways(plan)
     measured = [*by_edges.sample(), *by_edges.floating()]
     return {
@@ -134,12 +134,11 @@ def expectations(plan: Item, isolation_limit: int | None = 2000) -> Item:
 
 def _teps(plan: Item) -> list[Item]:
     address = {tep["host"]: tep for tep in plan["teps"]}
-    ends = dict.fromkeys(
-        way
-        for overlay in plan["overlays"]
-        for one, other in _tunnels(plan, overlay)
-        for way in ((one, other), (other, one))
-    )
+    ends: dict[tuple[str, str], None] = {}
+    for overlay in plan["overlays"]:
+        for one, other in _tunnels(plan, overlay):
+            ends.update({(one, other): None, (other, one): None})
+    peers = [peer for overlay in plan["overlays"] for peer in overlay["peers"]]
     return [
         {
             "from": one,
@@ -151,8 +150,7 @@ def _teps(plan: Item) -> list[Item]:
         for one, other in ends
     ] + [
         {"from": name, "to": peer["name"], "source": tep["address"], "address": peer["address"], "mtu": tep["mtu"]}
-        for overlay in plan["overlays"]
-        for peer in overlay["peers"]
+        for peer in peers
         for name, tep in address.items()
     ]
 
@@ -164,11 +162,11 @@ def _tunnels(plan: Item, overlay: Item) -> t.Iterable[t.Sequence[str]]:
 
 def points_of(plan: Item) -> list[Item]:
     """All endpoints, and each further NIC of a guest that has an address, as an endpoint of its own."""
-    return [
-        found
-        for point in plan["endpoints"]
-        for found in (point, *({**point, **nic, "of": point["id"]} for nic in point.get("nics", ())))
-    ]
+    found: list[Item] = []
+    for point in plan["endpoints"]:
+        found.append(point)
+        found += [{**point, **nic, "of": point["id"]} for nic in point.get("nics", ())]
+    return found
 
 
 def _owner(point: Item) -> str:
@@ -185,6 +183,7 @@ def addresses(point: Item) -> list[tuple[int, str]]:
 def _peers(plan: Item) -> list[Item]:
     """What is known behind tunnel endpoints of others, each in the form of an endpoint."""
     mtus = {segment["name"]: segment["mtu"] for segment in plan["segments"]}
+    peers = [peer for overlay in plan["overlays"] for peer in overlay["peers"]]
     return [
         {
             "id": peer["name"],
@@ -195,31 +194,34 @@ def _peers(plan: Item) -> list[Item]:
             "mac": None,
             "mtu": mtus[end["segment"]],
         }
-        for overlay in plan["overlays"]
-        for peer in overlay["peers"]
+        for peer in peers
         for end in peer["endpoints"]
     ]
 
 
 def _pairs_to_peers(by_segment: dict[str, list[Item]], peers: list[Item]) -> list[Item]:
     """Each endpoint of a segment with each address behind a peer. Nobody listens there for a transfer."""
-    return [
-        {
-            "from": one["id"],
-            "to": other["id"],
-            "segment": other["segment"],
-            "family": family,
-            "address": address,
-            "mtu": other["mtu"],
-            "payload": other["mtu"] - PING_HEADERS[family],
-            "ping": True,
-            "tcp": False,
-        }
-        for other in peers
-        for one in by_segment.get(other["segment"], ())
-        if one.get("measures", True)
-        for family, address in addresses(other)
-    ]
+    found = []
+    for other in peers:
+        for one in by_segment.get(other["segment"], ()):
+            if one.get("measures", True):
+                found += [_pair(one, other, *address, ping=True, tcp=False) for address in addresses(other)]
+    return found
+
+
+def _pair(one: Item, other: Item, family: int, address: str, ping: bool, tcp: bool) -> Item:
+    """What is to come through from an endpoint to an address of another one on its segment."""
+    return {
+        "from": one["id"],
+        "to": other["id"],
+        "segment": other["segment"],
+        "family": family,
+        "address": address,
+        "mtu": other["mtu"],
+        "payload": other["mtu"] - PING_HEADERS[family],
+        "ping": ping,
+        "tcp": tcp,
+    }
 
 
 def _apart_from_peers(by_segment: dict[str, list[Item]], peers: list[Item]) -> list[tuple[Item, Item]]:
@@ -254,24 +256,16 @@ def _connections(by_segment: dict[str, list[Item]], barred: Barred) -> list[Item
 
 def _pairs(by_segment: dict[str, list[Item]], barred: Barred) -> list[Item]:
     both = sum(len(points) * (len(points) - 1) for points in by_segment.values()) <= TCP_BOTH_WAYS
-    return [
-        {
-            "from": one["id"],
-            "to": other["id"],
-            "segment": segment,
-            "family": family,
-            "address": address,
-            "mtu": other["mtu"],
-            "payload": other["mtu"] - PING_HEADERS[family],
-            "ping": barred.passes(one, other, address, "ping"),
-            "tcp": _transfers(one, other, address, barred, both or i < j),
-        }
-        for segment, points in by_segment.items()
-        for i, one in enumerate(points)
-        for j, other in enumerate(points)
-        if _owner(one) != _owner(other) and one.get("measures", True)
-        for family, address in addresses(other)
-    ]
+    found = []
+    for points in by_segment.values():
+        for (i, one), (j, other) in itertools.product(enumerate(points), repeat=2):
+            if _owner(one) == _owner(other) or not one.get("measures", True):
+                continue
+            for family, address in addresses(other):
+                ping = barred.passes(one, other, address, "ping")
+                tcp = _transfers(one, other, address, barred, both or i < j)
+                found.append(_pair(one, other, family, address, ping, tcp))
+    return found
 
 
 def _transfers(one: Item, other: Item, address: str, barred: Barred, due: bool) -> bool:
@@ -285,6 +279,9 @@ def _transfers(one: Item, other: Item, address: str, barred: Barred, due: bool) 
 def _isolated(one: Item, other: Item, peers: list[Item], own: t.Collection[str], barred: Barred) -> list[Item]:
     """One entry for each address of the other. own: all addresses of the first's segment."""
     controls = _controls(one, [peer for peer in peers if peer["id"] == one["id"] or _asks(one, peer, barred)])
+    # The last of a family stands for it; the first one for a family that has none.
+    control = {entry["family"]: entry for entry in reversed(controls)}
+    other_family = controls[0] if controls else None
     return [
         {
             "from": one["id"],
@@ -293,7 +290,7 @@ def _isolated(one: Item, other: Item, peers: list[Item], own: t.Collection[str],
             "address": address,
             "mac": other["mac"],
             "shared": address in own,
-            "control": next((c for c in controls if c["family"] == family), controls[0] if controls else None),
+            "control": control.get(family, other_family),
         }
         for family, address in addresses(other)
     ]
@@ -309,20 +306,16 @@ def _asks(one: Item, peer: Item, barred: Barred) -> bool:
 def _alone(by_segment: dict[str, list[Item]], barred: Barred) -> list[Item]:
     """In IPv6 every host answers on each of its links, unless it has no address there. Where a policy decides, link-local addresses are barred."""
     silent = {end for pair in barred.stated for end in pair}
-    return [
-        {
-            "from": point["id"],
+    found = []
+    for points in by_segment.values():
+        inside = [point for point in points if point["kind"] in IN_NAMESPACE]
+        for point in inside:
+            answering = [other for other in inside if other is not point and not silent & {point["id"], other["id"]}]
             # OVN's firewall takes an answer to a question that went to all for one without a question.
-            "others": not point["secured"]
-            and not barred.judged(point["segment"])
-            and bool(point["address6"] or ":" in point["address"])
-            and any(other["kind"] in IN_NAMESPACE for other in others),
-        }
-        for points in by_segment.values()
-        for point in points
-        if point["kind"] in IN_NAMESPACE
-        for others in [[other for other in points if other is not point and not silent & {point["id"], other["id"]}]]
-    ]
+            answered = not point["secured"] and not barred.judged(point["segment"])
+            six = bool(point["address6"] or ":" in point["address"])
+            found.append({"from": point["id"], "others": answered and six and bool(answering)})
+    return found
 
 
 def _controls(one: Item, peers: list[Item]) -> list[Item]:
@@ -371,6 +364,10 @@ def _sample(by_segment: dict[str, list[Item]], limit: int | None) -> tuple[list[
 def _ordered_apart(sizes: list[int]) -> int:
     """How many ordered pairs have their two members in different groups of these sizes."""
     return sum(sizes) ** 2 - sum(size * size for size in sizes)
+
+
+def _tunnel(tunnel: Item) -> Item:
+    return {name: as_read(tunnel[name]) for name in TUNNEL_OPTIONS if name in tunnel}
 
 
 def host_state(host: Item) -> Item:
@@ -425,10 +422,7 @@ def host_state(host: Item) -> Item:
         "flows": planned,
         "tep": {"interface": host["underlay"]["tep"]["name"], "address": host["underlay"]["tep"]["address"]},
         "ports": ports,
-        "tunnels": {
-            tunnel["name"]: {name: as_read(tunnel[name]) for name in TUNNEL_OPTIONS if name in tunnel}
-            for tunnel in host["tunnels"]
-        },
+        "tunnels": {tunnel["name"]: _tunnel(tunnel) for tunnel in host["tunnels"]},
         "namespaces": _namespaces(host),
         "host_network": expected_interfaces(host),
         "containers": expected_containers(host),

@@ -92,11 +92,9 @@ def dropped(plan: Item, seen: t.Mapping[str, Item]) -> list[Dropped]:
 
 def _filtering(ruleset: t.Sequence[Item], hook: str) -> list[Item]:
     """The tables that filter at a hook: the thousands of rules of a NAT, as Kubernetes has them, need not be gone through for each packet."""
-    tables = {
-        (chain["family"], chain["table"])
-        for chain in (one.get("chain") or {} for one in ruleset)
-        if chain.get("hook") == hook and chain.get("type") != "nat"
-    }
+    chains = [one["chain"] for one in ruleset if one.get("chain")]
+    hooked = [chain for chain in chains if chain.get("hook") == hook and chain.get("type") != "nat"]
+    tables = {(chain["family"], chain["table"]) for chain in hooked}
     return [one for one in ruleset for row in one.values() if (row.get("family"), row.get("table")) in tables]
 
 

@@ -155,17 +155,12 @@ def options(plan: Item, expected: Item) -> dict[str, Item]:
         else:
             points[point["host"]].append({**base, "guest": point["name"], "listens": point["sends"]})
     refused = denials(plan, expected)
-    return {
-        name: {
-            "endpoints": points[name],
-            "denied": [plain(probe) for probe in refused[name]],
-            **{
-                round_name: [plain(probe) for probe in todo if probe["kind"] in kinds]
-                for round_name, kinds in ROUNDS.items()
-            },
-        }
-        for name, todo in probes(plan, expected).items()
-    }
+    found: dict[str, Item] = {}
+    for name, todo in probes(plan, expected).items():
+        found[name] = {"endpoints": points[name], "denied": [plain(probe) for probe in refused[name]]}
+        for round_name, kinds in ROUNDS.items():
+            found[name][round_name] = [plain(probe) for probe in todo if probe["kind"] in kinds]
+    return found
 
 
 def again(plan: Item, expected: Item, observed: dict[str, Item]) -> dict[str, Item]:
@@ -174,13 +169,12 @@ def again(plan: Item, expected: Item, observed: dict[str, Item]) -> dict[str, It
     What failed is asked again, as a busy machine loses a packet now and then; a leak is not, as nothing excuses it. What a
     host would have measured that was not reached, or of one that was not, is not asked again either.
     """
-    return {
-        host: {
-            name: [plain(probe) for probe, outcome in taken if _open(probe, outcome, observed)]
-            for name, taken in rounds.items()
-        }
-        for host, rounds in _taken(plan, expected, observed).items()
-    }
+    found: dict[str, Item] = {}
+    for host, rounds in _taken(plan, expected, observed).items():
+        found[host] = {}
+        for name, taken in rounds.items():
+            found[host][name] = [plain(probe) for probe, outcome in taken if _open(probe, outcome, observed)]
+    return found
 
 
 def _open(probe: Item, outcome: Item, observed: dict[str, Item]) -> bool:

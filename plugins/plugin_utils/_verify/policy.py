@@ -58,17 +58,17 @@ def own_address(point: Item, other: str) -> str | None:
     return next((address for address in found if (":" in address) == (":" in other)), None)
 
 
+def _layer(policy: Item) -> Layer:
+    rules = [from_data(rule) for rule in policy["rules"]]
+    return Layer(f"segment {policy['segment']}", rules, policy["default"] == "allow")
+
+
 class Judges:
     """Who judges what endpoints send each other, by flows."""
 
     def __init__(self, plan: Item) -> None:
         policies = plan.get("policy", ())
-        self.layers = {
-            one["segment"]: Layer(
-                f"segment {one['segment']}", [from_data(rule) for rule in one["rules"]], one["default"] == "allow"
-            )
-            for one in policies
-        }
+        self.layers = {one["segment"]: _layer(one) for one in policies}
         self.exempt = {one["segment"]: set(one["exempt"]) for one in policies}
 
     def within(self, one: Item, other: Item, address: str) -> list[Layer]:
@@ -117,13 +117,10 @@ class Barred:
 
     def denied(self, by_segment: dict[str, list[Item]], points: dict[str, Item]) -> list[Item]:
         """What is probed in vain."""
-        found = [
-            _denied(points[one], points[other], address, probe)
-            for (one, other), probes in self.stated.items()
-            for address in (points[other]["address"], points[other]["address6"])
-            if address
-            for probe in probes
-        ]
+        found = []
+        for (one, other), probes in self.stated.items():
+            for address in filter(None, (points[other]["address"], points[other]["address6"])):
+                found += [_denied(points[one], points[other], address, probe) for probe in probes]
         for segment in self.judges.layers:
             for one, other, address in _pairs(by_segment.get(segment, [])):
                 found += self._by_policy(one, other, address)

@@ -82,10 +82,11 @@ def violations(checks: t.Sequence[dict]) -> dict[str, list[str]]:
         if check.get("rule") and check.get("leak"):
             kinds = found.setdefault(check["rule"], {}).setdefault(pair(check), [])
             kinds.append(check["kind"].partition("-")[2])
-    return {
-        rule: [f"{ends} ({', '.join(dict.fromkeys(kinds))})" for ends, kinds in pairs.items()]
-        for rule, pairs in found.items()
-    }
+    return {rule: [_violated(*item) for item in pairs.items()] for rule, pairs in found.items()}
+
+
+def _violated(ends: str, kinds: t.Iterable[str]) -> str:
+    return f"{ends} ({', '.join(dict.fromkeys(kinds))})"
 
 
 def junit(report: dict[str, t.Any]) -> str:
@@ -202,12 +203,12 @@ def _spread(values: t.Sequence[tuple[float, dict]], unit: str, slowest: int, dig
 
 
 def _times(by_kind: dict[str, list[dict]]) -> list[str]:
-    found = {
-        kind: [(check["rtt_ms"], check) for check in by_kind.get(kind, ()) if check.get("rtt_ms")]
-        for kind in ("tep-ping", "ping")
-    }
-    names = {"tep-ping": "round trip over the underlay", "ping": "round trip of endpoints"}
-    return [f"  {names[kind]:28}  {_spread(values, 'ms', -1, 2)}" for kind, values in found.items() if values]
+    lines = []
+    for kind, name in (("tep-ping", "round trip over the underlay"), ("ping", "round trip of endpoints")):
+        values = [(check["rtt_ms"], check) for check in by_kind.get(kind, ()) if check.get("rtt_ms")]
+        if values:
+            lines.append(f"  {name:28}  {_spread(values, 'ms', -1, 2)}")
+    return lines
 
 
 def _rates(report: dict[str, t.Any]) -> list[str]:

@@ -20,14 +20,15 @@ UP = "Established"
 
 def expected_uplinks(host: Item) -> dict[str, Item]:
     """Each router runs, has a default route of each family, and its sessions stand."""
+    return {item["name"]: _expected(item) for item in host["uplinks"]}
+
+
+def _expected(item: Item) -> Item:
     return {
-        item["name"]: {
-            "running": True,
-            "namespace": item["namespace"],
-            "default_routes": _families(item),
-            "established": sorted(neighbor["address"] for neighbor in item["neighbors"]),
-        }
-        for item in host["uplinks"]
+        "running": True,
+        "namespace": item["namespace"],
+        "default_routes": _families(item),
+        "established": sorted(neighbor["address"] for neighbor in item["neighbors"]),
     }
 
 
@@ -39,11 +40,8 @@ def _families(item: Item) -> list[str]:
 
 def uplink_rows(rows: t.Iterable[Item], _wanted: dict[str, Item]) -> dict[str, Item]:
     """What was read, by the names of the edges."""
-    return {
-        row["name"]: {
-            **row,
-            "default_routes": sorted(row["defaults"]),
-            "established": sorted(address for address, state in row["sessions"].items() if state == UP),
-        }
-        for row in rows
-    }
+    found = {}
+    for row in rows:
+        established = sorted(address for address, state in row["sessions"].items() if state == UP)
+        found[row["name"]] = {**row, "default_routes": sorted(row["defaults"]), "established": established}
+    return found

@@ -18,10 +18,11 @@ ACTIVE, STANDBY = "active", "standby"
 
 def expected_vrrp(host: Item) -> dict[str, Item]:
     """Each router runs, with its numbers. Which of them is active is judged for all hosts together."""
-    return {
-        item["name"]: {"running": True, **{option: item[option] for option in ("namespace", "vrid", "priority")}}
-        for item in host["vrrp"]
-    }
+    found = {}
+    for item in host["vrrp"]:
+        numbers = {option: item[option] for option in ("namespace", "vrid", "priority")}
+        found[item["name"]] = {"running": True, **numbers}
+    return found
 
 
 def judge_active(plan: Item, reads: t.Mapping[str, Item]) -> list[Item]:
