@@ -14,7 +14,7 @@ import ipaddress
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import Network
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.routers import Peering, Routers
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.routers import Peering, Router, Routers
 
 Item = t.Dict[str, t.Any]
 
@@ -33,10 +33,7 @@ def exchange(routers: Routers) -> dict[str, list[Item]]:
     """The routes by BGP of each router; sets the counts of each session."""
     speakers = {name: router for name, router in routers.routers.items() if router.bgp}
     sessions = {(one.router, one.peer): one for one in routers.peerings}
-    known: dict[str, dict[Network, dict[str, Path]]] = {
-        name: {prefix: {"": Path((), "", "", name, False)} for prefix in router.speaker.networks}
-        for name, router in speakers.items()
-    }
+    known = {name: _own(router) for name, router in speakers.items()}
     told: dict[tuple[str, str], dict[Network, Path]] = {}
     for _round in range(len(speakers) + 2):
         before = told
@@ -53,12 +50,20 @@ def exchange(routers: Routers) -> dict[str, list[Item]]:
     for (here, there), paths in told.items():
         taken = sum(there in known[here].get(prefix, ()) for prefix in paths)
         routers.counts[here, there] = {"accepted": taken, "refused": len(paths) - taken}
-    return {
-        name: [
-            row for prefix in sorted(known[name], key=str) for row in _route(routers, name, prefix, known[name][prefix])
-        ]
-        for name in speakers
-    }
+    return {name: _routes(routers, name, known[name]) for name in speakers}
+
+
+def _routes(routers: Routers, name: str, known: t.Mapping[Network, dict[str, Path]]) -> list[Item]:
+    """The routes of a router, in the order of their prefixes' text."""
+    found: list[Item] = []
+    for prefix in sorted(known, key=str):
+        found += _route(routers, name, prefix, known[prefix])
+    return found
+
+
+def _own(router: Router) -> dict[Network, dict[str, Path]]:
+    """What a router announces of itself."""
+    return {prefix: {"": Path((), "", "", router.name, False)} for prefix in router.speaker.networks}
 
 
 def _rank(routers: Routers, path: Path) -> tuple[t.Any, ...]:

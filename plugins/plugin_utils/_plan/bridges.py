@@ -52,11 +52,11 @@ def _integration(values: Values, name: str) -> list[str]:
 
 def _guarded(values: Values, name: str) -> set[str]:
     """The bridges of a host that RSTP keeps free of loops."""
-    return {
-        values.overlays[overlay].bridge
-        for overlay, pairs in values.edges.items()
-        if values.guards[overlay][0] == "rstp" and any(name in pair for pair in pairs)
-    }
+    found = set()
+    for overlay, pairs in values.edges.items():
+        if values.guards[overlay][0] == "rstp" and any(name in pair for pair in pairs):
+            found.add(values.overlays[overlay].bridge)
+    return found
 
 
 def _underlay_bridge(underlay: Item) -> Item:

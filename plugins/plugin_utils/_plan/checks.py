@@ -215,20 +215,14 @@ def _beside(values: Values) -> None:
 
 def _bonds(values: Values) -> None:
     """A routed underlay has a NIC for each link, and no other."""
-    bonds = (values.intent.bond_of(host) for host in values.intent.hosts.values())
-    for where in dict.fromkeys(bond.where for bond in bonds if bond and values.routing.routed):
+    found = [(values.intent.bond_of(host), values.intent.by_kernel(host)) for host in values.intent.hosts.values()]
+    bonds = [(bond, kernel) for bond, kernel in found if bond]
+    for where in dict.fromkeys(bond.where for bond, _kernel in bonds if values.routing.routed):
         values.problems.append(
             f"{where} is for a switched underlay, but fabric_links makes it routed, with a NIC for each link; leave one of them out."
         )
-
-    for where, problem in dict.fromkeys(
-        (bond.where, problem)
-        for host in values.intent.hosts.values()
-        for bond in [values.intent.bond_of(host)]
-        if bond
-        for problem in _unfit(bond, values.intent.by_kernel(host))
-    ):
-        values.problems.append(f"{where}.{problem}")
+    unfit = [f"{bond.where}.{problem}" for bond, kernel in bonds for problem in _unfit(bond, kernel)]
+    values.problems.extend(dict.fromkeys(unfit))
 
 
 def _unfit(bond: Bond, kernel: bool) -> t.Iterator[str]:
@@ -380,25 +374,24 @@ def _underlay_names(values: Values, name: str) -> t.Iterator[tuple[str, str]]:
 def _tunnel_names(values: Values, name: str) -> t.Iterator[tuple[str, str]]:
     """The names of a host's tunnels, each with what it is."""
     for overlay in values.overlays.values():
-        pairs = [pair for pair in values.edges.get(overlay.name, ()) if name in pair]
-        others = [other for pair in pairs for other in pair if other != name]
-        for peer in (*others, *(peer.name for peer in overlay.peers)):
+        for peer in _far_ends(values, overlay, name):
             yield (
                 mesh.tunnel_name(overlay.name, overlay.tunnel_names, name, peer),
                 f"the tunnel of {overlay.name} to {peer}",
             )
 
 
+def _far_ends(values: Values, overlay: Overlay, name: str) -> list[str]:
+    """The hosts and peers at the other ends of a host's tunnels."""
+    pairs = [pair for pair in values.edges.get(overlay.name, ()) if name in pair]
+    others = [other for pair in pairs for other in pair if other != name]
+    return [*others, *(peer.name for peer in overlay.peers)]
+
+
 def _check_tunnel_names(values: Values) -> None:
     """Each tunnel whose name is given is one."""
     for overlay in values.overlays.values():
-        there = {
-            host: {
-                other for pair in values.edges.get(overlay.name, ()) if host in pair for other in pair if other != host
-            }
-            | {peer.name for peer in overlay.peers}
-            for host in values.order
-        }
+        there = {host: set(_far_ends(values, overlay, host)) for host in values.order}
         for host, names in overlay.tunnel_names.items():
             where = f"{overlay.where}.tunnel_names"
             if host not in there:

@@ -18,6 +18,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric imp
     Bond,
     Endpoint,
     Overlay,
+    Peer,
     Segment,
 )
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.load import check_names, check_others, load
@@ -43,7 +44,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.items import
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.ovn import Ovn
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.policy import Policy
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.router_items import plan_links, plan_routers
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.routers import underlay_mac
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.routers import End, underlay_mac
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.services import Services
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.values import Values
 
@@ -112,6 +113,23 @@ def intent_secrets(
 def _bond(bond: Bond | None) -> Plan | None:
     """A bond as plain data, but for its NICs' place in the intent."""
     return None if bond is None else {k: v for k, v in dataclasses.asdict(bond).items() if k != "where"}
+
+
+def _peer(peer: Peer) -> Plan:
+    endpoints = [{"segment": segment, "address": str(address)} for segment, address in peer.endpoints]
+    return {"name": peer.name, "address": str(peer.address), "endpoints": endpoints}
+
+
+def _link_end(end: End, mac: str) -> Plan:
+    pairs = ((end.address, end.link.subnet), (end.address6, end.link.subnet6))
+    return {
+        "interface": end.interface,
+        "port": end.port,
+        "vlan": end.inner_vlan,
+        "mtu": end.mtu,
+        "mac": mac,
+        "addresses": [addresses.with_prefix(address, net) for address, net in pairs if address and net],
+    }
 
 
 class _Writer:
@@ -215,14 +233,7 @@ class _Writer:
             "tunnels": [list(pair) for pair in self.values.edges[overlay.name]],
             "tunnel_names": overlay.tunnel_names,
             "local_ip": overlay.local_ip,
-            "peers": [
-                {
-                    "name": peer.name,
-                    "address": str(peer.address),
-                    "endpoints": [{"segment": segment, "address": str(address)} for segment, address in peer.endpoints],
-                }
-                for peer in overlay.peers
-            ],
+            "peers": [_peer(peer) for peer in overlay.peers],
             **{name: value for name, value in overlay.options.items() if value is not None},
         }
 
@@ -346,18 +357,4 @@ class _Writer:
         """The ends of links on a KVM host with a routed underlay, whose interfaces are then the cards on the underlay bridge."""
         router = self.values.routing.routers.get(name)
         mac = underlay_mac(self.values.intent.name, name)
-        return [
-            {
-                "interface": end.interface,
-                "port": end.port,
-                "vlan": end.inner_vlan,
-                "mtu": end.mtu,
-                "mac": mac,
-                "addresses": [
-                    addresses.with_prefix(a, net)
-                    for a, net in ((end.address, end.link.subnet), (end.address6, end.link.subnet6))
-                    if a and net
-                ],
-            }
-            for end in (router.ends if router else ())
-        ]
+        return [_link_end(end, mac) for end in (router.ends if router else ())]

@@ -62,9 +62,10 @@ def _hosts_of_servers(intent: Intent, segment: Segment, dhcp: Dhcp, problems: li
         return []
     if dhcp.hosts is not None:
         return _given_hosts(intent, dhcp.where, dhcp.hosts, problems)
-    found = [
-        name for name, host in intent.hosts.items() if any(_is_on(endpoint, segment) for endpoint in host.endpoints)
-    ]
+    found = []
+    for name, host in intent.hosts.items():
+        if any(_is_on(endpoint, segment) for endpoint in host.endpoints):
+            found.append(name)
     if not found:
         problems.append(
             f"{dhcp.where}.hosts is missing; no host has an endpoint of segment {segment.name}, so name one or two."
@@ -275,16 +276,15 @@ class DhcpServices:
         ]
         for host, guests in self.guests.by_host.items():
             for guest in guests:
-                found += [
-                    (f"{guest.endpoint.name}-eth{number}", host, nic.mac, tuple(one for one, _net in nic.addresses))
-                    for number, nic in enumerate(guest.nics)
-                    if number and nic.addresses and nic.segment is served.segment
-                ]
+                for number, nic in enumerate(guest.nics):
+                    if number and nic.addresses and nic.segment is served.segment:
+                        given = tuple(one for one, _net in nic.addresses)
+                        found.append((f"{guest.endpoint.name}-eth{number}", host, nic.mac, given))
+        leases = []
         called = names([(name, host) for name, host, _mac, _addresses in found])
-        return [
-            {"mac": mac, "addresses": [str(one) for one in given if one], "name": name}
-            for name, (_name, _host, mac, given) in zip(called, found)
-        ]
+        for name, (_name, _host, mac, given) in zip(called, found):
+            leases.append({"mac": mac, "addresses": [str(one) for one in given if one], "name": name})
+        return leases
 
     def _dns(self, served: Served) -> list[str]:
         if served.dhcp.dns is not None:

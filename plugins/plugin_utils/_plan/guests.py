@@ -729,17 +729,18 @@ _MACHINES: dict[str, t.Callable[[Guest], Item]] = {"linux": _linux, "veos": _veo
 
 
 def _ports(guest: Guest) -> list[Port]:
-    return [
-        Port(
-            [addresses.with_prefix(*pair) for pair in nic.addresses],
-            nic.mtu,
-            nic.segment.vlan if nic.segment else None,
-            _vlans(nic),
-            nic.native.vlan if nic.native else None,
-            nic.routes,
-        )
-        for nic in guest.nics
-    ]
+    return [_port(nic) for nic in guest.nics]
+
+
+def _port(nic: Nic) -> Port:
+    return Port(
+        [addresses.with_prefix(*pair) for pair in nic.addresses],
+        nic.mtu,
+        nic.segment.vlan if nic.segment else None,
+        _vlans(nic),
+        nic.native.vlan if nic.native else None,
+        nic.routes,
+    )
 
 
 def _flash(guest: Guest) -> Item | None:

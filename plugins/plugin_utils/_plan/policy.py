@@ -75,16 +75,7 @@ class Policy:
 
     def plan(self) -> list[Item]:
         """What the plan says of the segments on which flows enforce the policy."""
-        return [
-            {
-                "segment": name,
-                "default": "allow" if judged.default else "deny",
-                "zone": judged.zone,
-                "exempt": [str(address) for address in judged.exempt],
-                "rules": [{**as_data(one.rule), "number": one.number} for one in judged.rules],
-            }
-            for name, judged in self.judged.items()
-        ]
+        return [_segment(name, judged) for name, judged in self.judged.items()]
 
     def of_endpoint(self, endpoint: Endpoint) -> Item:
         """What the plan says of an endpoint besides: its labels, and whether it is a router, which its host does not judge."""
@@ -281,12 +272,24 @@ class Policy:
         return next((name for name in both if _apart(rule, name)), None)
 
 
+def _segment(name: str, judged: Judged) -> Item:
+    """What the plan says of the policy of a segment."""
+    return {
+        "segment": name,
+        "default": "allow" if judged.default else "deny",
+        "zone": judged.zone,
+        "exempt": [str(address) for address in judged.exempt],
+        "rules": [{**as_data(one.rule), "number": one.number} for one in judged.rules],
+    }
+
+
 def _about(rule: Rule, own: t.Container[Address]) -> bool:
     """Whether one end of a rule is nothing but addresses of these."""
-    return any(
-        ends and all(end.network.num_addresses == 1 and end.network[0] in own for end in ends)
-        for ends in (rule.sources, rule.targets)
-    )
+    return any(ends and all(_is_one_of(end.network, own) for end in ends) for ends in (rule.sources, rule.targets))
+
+
+def _is_one_of(network: Network, own: t.Container[Address]) -> bool:
+    return network.num_addresses == 1 and network[0] in own
 
 
 def _apart(rule: Rule, segment: str) -> bool:

@@ -61,13 +61,14 @@ def _expected(route: Static) -> Item:
 
 
 def _static(route: Static) -> Item:
-    """The options of frr_static."""
-    return {
+    """The options of frr_static that are given."""
+    options = {
         "prefix": str(route.prefix),
         "via": str(route.via) if route.via else None,
         "discard": route.discard,
         "distance": route.distance,
     }
+    return {key: value for key, value in options.items() if value is not None}
 
 
 def plan_links(routers: Routers) -> list[Item]:
@@ -131,9 +132,7 @@ def _router(routers: Routers, router: Router, table: list[Item]) -> Item:
         "interfaces": own,
         "ospf": _ospf(routers, router),
         "bgp": _bgp(routers, router) if router.bgp else {},
-        "static": [
-            {key: value for key, value in _static(route).items() if value is not None} for route in router.static
-        ],
+        "static": [_static(route) for route in router.static],
         "sysctls": _sysctls(router),
         "routes": table,
         "asn": router.bgp.asn if router.bgp else None,

@@ -8,6 +8,7 @@ This file is private to the collection.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import fnmatch
 import hashlib
@@ -423,12 +424,8 @@ class Routers:
         """The links that tunnels may go over: what is left when routers that lead nowhere else are taken away, one after the other."""
         links = {link.name: {host for host, _interface in link.ends} for link in self.links.values() if link.ospf}
         while True:
-            lonely = {
-                host
-                for hosts in links.values()
-                for host in hosts
-                if host not in self.intent.hosts and sum(host in others for others in links.values()) == 1
-            }
+            at_links = collections.Counter(host for hosts in links.values() for host in hosts)
+            lonely = {host for host, count in at_links.items() if count == 1 and host not in self.intent.hosts}
             left = {name: hosts - lonely for name, hosts in links.items() if len(hosts - lonely) > 1}
             if left == links:
                 return set(links)

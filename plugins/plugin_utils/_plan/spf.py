@@ -44,7 +44,7 @@ def loopback_cost(router: Router, version: int) -> int:
 
 def loopback_area(router: Router, version: int) -> str:
     """The area that the loopback is announced in: the backbone, if the router is in it with this version."""
-    areas = {end.link.area for end in router.ends if end.link.ospf and (end.address if version == 2 else end.address6)}
+    areas = {end.link.area for end in router.ends if _speaks(end, version)}
     return next((area for area in router.areas if area in areas), BACKBONE)
 
 
@@ -58,20 +58,25 @@ def fib(routers: Routers, static: dict[str, list[Item]], by_bgp: dict[str, list[
         domain = _Domain(routers, version)
         tables = domain.tables()
         for name, table in domain.with_external(tables, {"static": static, "bgp": by_bgp}).items():
-            result[name] += [
-                {
-                    "prefix": str(prefix),
-                    "cost": route.cost,
-                    "protocol": "ospf" if version == 2 else "ospf6",
-                    "distance": 110,
-                    "nexthops": [
-                        {"address": address, "interface": interface}
-                        for address, interface in sorted(route.hops, key=str)
-                    ],
-                }
-                for prefix, route in sorted(table.items(), key=lambda item: (item[0].version, item[0]))
-            ]
+            rows = sorted(table.items(), key=lambda item: (item[0].version, item[0]))
+            result[name] += [_row(version, prefix, route) for prefix, route in rows]
     return result
+
+
+def _row(version: int, prefix: Network, route: Route) -> Item:
+    hops = sorted(route.hops, key=str)
+    return {
+        "prefix": str(prefix),
+        "cost": route.cost,
+        "protocol": "ospf" if version == 2 else "ospf6",
+        "distance": 110,
+        "nexthops": [{"address": address, "interface": interface} for address, interface in hops],
+    }
+
+
+def _speaks(end: End, version: int) -> bool:
+    """Whether an end speaks a version of OSPF."""
+    return bool(end.link.ospf and (end.address if version == 2 else end.address6))
 
 
 class _Domain:
@@ -81,10 +86,9 @@ class _Domain:
         self.version = version
         self.kinds = {area.area: area for area in routers.routing.areas} if routers.routers else {}
         self.limit = routers.routing.maximum_paths if routers.routers else None
-        self.ends = {
-            name: [end for end in router.ends if end.link.ospf and (end.address if version == 2 else end.address6)]
-            for name, router in routers.routers.items()
-        }
+        self.ends: dict[str, list[End]] = {}
+        for name, router in routers.routers.items():
+            self.ends[name] = [end for end in router.ends if _speaks(end, version)]
         self.routers = {name: router for name, router in routers.routers.items() if self.ends[name]}
         self.areas = {name: {end.link.area for end in self.ends[name]} for name in self.routers}
         self.by_area: dict[str, dict[str, tuple[dict[str, Route], dict[Network, Route]]]] = {}
@@ -114,10 +118,7 @@ class _Domain:
         inside = {area: self.inside(area) for areas in self.areas.values() for area in areas}
         borders = {name for name, areas in self.areas.items() if len(areas) > 1 and BACKBONE in areas}
         # What border routers tell the backbone of their areas, then what they tell their areas of all else.
-        to_backbone = {
-            name: self.summaries(name, inside, [area for area in self.areas[name] if area != BACKBONE])
-            for name in borders
-        }
+        to_backbone = {name: self.summaries(name, inside, self.areas[name] - {BACKBONE}) for name in borders}
         known: dict[str, dict[Network, Route]] = {}
         for name in self.routers:
             known[name] = {}
@@ -210,14 +211,11 @@ class _Domain:
                 subnets = [self.subnet(end) for end in router.ends if not end.link.ospf]
                 pairs = [(subnet, "") for subnet in subnets if subnet is not None]
             else:
-                rows = [
-                    (ipaddress.ip_network(row["prefix"]), row) for row in known[item["protocol"]].get(router.name, ())
-                ]
-                pairs = [
-                    (prefix, next((hop["address"] for hop in row["nexthops"]), ""))
-                    for prefix, row in rows
-                    if row["distance"] < 110 or prefix not in table
-                ]
+                pairs = []
+                for row in known[item["protocol"]].get(router.name, ()):
+                    prefix = ipaddress.ip_network(row["prefix"])
+                    if row["distance"] < 110 or prefix not in table:
+                        pairs.append((prefix, row["nexthops"][0]["address"] if row["nexthops"] else ""))
             told += [
                 (prefix, item["metric"], item["metric_type"], hop)
                 for prefix, hop in pairs

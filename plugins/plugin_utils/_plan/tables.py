@@ -14,6 +14,10 @@ import typing as t
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import KERNEL, OVN
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mesh import planned_tunnel, tep_address
 
+Row = t.Sequence[t.Any]
+# Puts the mark of its origin behind a value; its second argument is the value's path in the plan.
+Marked = t.Callable[[t.Any, str], str]
+
 LEGEND = "Where a value came from: g given, d default, a allocated, c computed. In full, with each rule: -e plan_query=sources"
 
 
@@ -31,19 +35,23 @@ def ranges(numbers: t.Sequence[int]) -> str:
 def table(title: str, header: t.Sequence[str], rows: t.Sequence[t.Sequence[t.Any]], width: int) -> str:
     """Aligned columns under a title; the widest columns wrap until the table fits into width."""
     cells = [[[*str(cell).split("\n")] for cell in row] for row in rows]
-    widths = [
-        max([len(name)] + [len(line) for row in cells for line in row[column]]) for column, name in enumerate(header)
-    ]
+    widths = [_widest([name], *(row[column] for row in cells)) for column, name in enumerate(header)]
     while sum(widths) + 2 * len(widths) > width and max(widths) > 12:
         widths[widths.index(max(widths))] -= 1
     lines = [title, _line(header, widths), _line(["─" * size for size in widths], widths)]
     for row in cells:
-        wrapped = [
-            [part for line in cell for part in textwrap.wrap(line, size) or [""]] for cell, size in zip(row, widths)
-        ]
+        wrapped = [_wrap(cell, size) for cell, size in zip(row, widths)]
         for i in range(max(map(len, wrapped))):
             lines.append(_line([cell[i] if i < len(cell) else "" for cell in wrapped], widths))
     return "\n".join(lines) + "\n"
+
+
+def _widest(*cells: t.Sequence[str]) -> int:
+    return max(len(line) for cell in cells for line in cell)
+
+
+def _wrap(lines: t.Sequence[str], width: int) -> list[str]:
+    return [part for line in lines for part in textwrap.wrap(line, width) or [""]]
 
 
 def _line(cells: t.Sequence[str], widths: t.Sequence[int]) -> str:
@@ -82,18 +90,7 @@ def render(plan: dict[str, t.Any], width: int = 100) -> str:
         table(
             "Hosts",
             ("Host", "Id", "Tunnel endpoint", "NIC", "Bridges", "Tunnels", "Endpoints"),
-            [
-                (
-                    name,
-                    marked(host["id"], f"hosts.{name}.id"),
-                    marked(host["underlay"]["tep"]["address"], f"hosts.{name}.underlay.tep.address"),
-                    marked(_nics(host["underlay"]), f"hosts.{name}.underlay.nics"),
-                    " ".join(bridge["name"] for bridge in host["bridges"]),
-                    len(host["tunnels"]),
-                    sum(point["host"] == name for point in plan["endpoints"]),
-                )
-                for name, host in plan["hosts"].items()
-            ],
+            [_host(plan, name, marked) for name in plan["hosts"]],
             width,
         ),
     ]
@@ -137,32 +134,45 @@ def render(plan: dict[str, t.Any], width: int = 100) -> str:
             table(
                 "Endpoints",
                 ("Endpoint", "Kind", "Segment", "Address", "MAC", "Interface", "MTU"),
-                [
-                    (
-                        point["id"],
-                        marked(point["kind"], f"endpoints.{point['id']}.kind"),
-                        point["segment"],
-                        "\n".join(
-                            marked(
-                                f"{point[name]}/{point[name.replace('address', 'prefix')]}",
-                                f"endpoints.{point['id']}.{name}",
-                            )
-                            for name in ("address", "address6")
-                            if point[name]
-                        ),
-                        marked(point["mac"], f"endpoints.{point['id']}.mac"),
-                        marked(point["interface"], f"endpoints.{point['id']}.interface"),
-                        point["mtu"],
-                    )
-                    for point in plan["endpoints"]
-                ],
+                [_endpoint(point, marked) for point in plan["endpoints"]],
                 width,
             )
         )
     return "\n".join(parts) + "\n" + textwrap.fill(LEGEND, width) + "\n"
 
 
-def _separation(segment: dict[str, t.Any], marked: t.Callable[[t.Any, str], str]) -> str:
+def _host(plan: dict[str, t.Any], name: str, marked: Marked) -> Row:
+    host = plan["hosts"][name]
+    return (
+        name,
+        marked(host["id"], f"hosts.{name}.id"),
+        marked(host["underlay"]["tep"]["address"], f"hosts.{name}.underlay.tep.address"),
+        marked(_nics(host["underlay"]), f"hosts.{name}.underlay.nics"),
+        " ".join(bridge["name"] for bridge in host["bridges"]),
+        len(host["tunnels"]),
+        sum(point["host"] == name for point in plan["endpoints"]),
+    )
+
+
+def _endpoint(point: dict[str, t.Any], marked: Marked) -> Row:
+    key = f"endpoints.{point['id']}"
+    found = [
+        marked(f"{point[address]}/{point[prefix]}", f"{key}.{address}")
+        for address, prefix in (("address", "prefix"), ("address6", "prefix6"))
+        if point[address]
+    ]
+    return (
+        point["id"],
+        marked(point["kind"], f"{key}.kind"),
+        point["segment"],
+        "\n".join(found),
+        marked(point["mac"], f"{key}.mac"),
+        marked(point["interface"], f"{key}.interface"),
+        point["mtu"],
+    )
+
+
+def _separation(segment: dict[str, t.Any], marked: Marked) -> str:
     """What tells a segment from the others of its bridge."""
     if segment["key"]:
         return marked(f"key {segment['key']}{', learns' * segment['learn']}", f"segments.{segment['name']}.key")
@@ -178,7 +188,20 @@ def _nics(underlay: dict[str, t.Any]) -> str:
     return f"{named}, the kernel's" if underlay["engine"] == KERNEL else named
 
 
-def _routing(plan: dict[str, t.Any], marked: t.Callable[[t.Any, str], str], width: int) -> list[str]:
+def _link(link: dict[str, t.Any]) -> Row:
+    return (
+        link["name"],
+        "\n".join(f"{end['host']}:{end['interface']}" for end in link["ends"]),
+        "\n".join(end["address"] or end["address6"] for end in link["ends"]),
+        link["subnet"] or link["subnet6"],
+        link["area"] or "no OSPF",
+        "\n".join(str(end["cost"]) for end in link["ends"]) if link["ospf"] else "-",
+        link["ends"][0]["mtu"],
+        "key" if link["key_id"] else "-",
+    )
+
+
+def _routing(plan: dict[str, t.Any], marked: Marked, width: int) -> list[str]:
     """Routers and links, where there are any."""
     if not plan.get("routers"):
         return []
@@ -195,19 +218,7 @@ def _routing(plan: dict[str, t.Any], marked: t.Callable[[t.Any, str], str], widt
         )
         for name, router in plan["routers"].items()
     ]
-    links = [
-        (
-            link["name"],
-            "\n".join(f"{end['host']}:{end['interface']}" for end in link["ends"]),
-            "\n".join(end["address"] or end["address6"] for end in link["ends"]),
-            link["subnet"] or link["subnet6"],
-            link["area"] or "no OSPF",
-            "\n".join(str(end["cost"]) for end in link["ends"]) if link["ospf"] else "-",
-            link["ends"][0]["mtu"],
-            "key" if link["key_id"] else "-",
-        )
-        for link in plan["links"]
-    ]
+    links = [_link(link) for link in plan["links"]]
     return [
         table(
             "Routers",
@@ -219,7 +230,7 @@ def _routing(plan: dict[str, t.Any], marked: t.Callable[[t.Any, str], str], widt
     ]
 
 
-def _tunnels(plan: dict[str, t.Any], marked: t.Callable[[t.Any, str], str], width: int) -> str:
+def _tunnels(plan: dict[str, t.Any], marked: Marked, width: int) -> str:
     """One row a tunnel, with both its ends."""
     ends = {(name, tunnel["name"]): tunnel for name, host in plan["hosts"].items() for tunnel in host["tunnels"]}
     rows = []

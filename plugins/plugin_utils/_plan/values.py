@@ -93,11 +93,11 @@ class Values:
 
     def bridges_of(self, host: str) -> list[str]:
         """The integration bridges that a host has: those of its tunnels and of its endpoints."""
-        found = [
-            self.overlays[name].bridge
-            for name, pairs in self.edges.items()
-            if self.overlays[name].ovn or self.overlays[name].peers or any(host in pair for pair in pairs)
-        ]
+        found = []
+        for name, pairs in self.edges.items():
+            overlay = self.overlays[name]
+            if overlay.ovn or overlay.peers or any(host in pair for pair in pairs):
+                found.append(overlay.bridge)
         found += [
             self.bridge_of(self.segments[e.segment])
             for e in self.intent.hosts[host].endpoints
