@@ -56,9 +56,7 @@ _LONGEST = 255
 
 def unit_name(kind: str, name: str, suffix: str = "service") -> str:
     """The unit's file name; characters that such a name cannot have become `\\xNN` (systemd.unit(5), systemd-escape(1)). Raises FabricError."""
-    safe = "".join(
-        c if c.isascii() and (c.isalnum() or c in ":_.-") else "".join(f"\\x{b:02x}" for b in c.encode()) for c in name
-    )
+    safe = _escaped(name, ":_.-")
     unit = f"overloom-{kind}-{safe}.{suffix}"
     if len(unit) > _LONGEST:
         raise FabricError(
@@ -78,10 +76,13 @@ def ifup_unit(interface: str) -> str:
     return f"ifup@{_escaped(interface)}.service"
 
 
-def _escaped(word: str) -> str:
-    return "".join(
-        c if c.isascii() and (c.isalnum() or c in ":_.") else "".join(f"\\x{b:02x}" for b in c.encode()) for c in word
-    )
+def _escaped(word: str, kept: str = ":_.") -> str:
+    """A word for the name of a unit. kept: the characters that stay, besides letters and digits."""
+    return "".join(c if c.isascii() and (c.isalnum() or c in kept) else _hexadecimal(c) for c in word)
+
+
+def _hexadecimal(character: str) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in character.encode())
 
 
 def devices_told() -> bool:
@@ -97,7 +98,7 @@ def tool(name: str) -> str:
 def exec_word(value: str) -> str:
     """One word of an ExecStart= line, which systemd hands to the command exactly as value (systemd.service(5))."""
     escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
-    escaped = "".join(c if c.isprintable() else "".join(f"\\x{b:02x}" for b in c.encode()) for c in escaped)
+    escaped = "".join(c if c.isprintable() else _hexadecimal(c) for c in escaped)
     return escaped if escaped and not set(escaped) & set(" ';\"\\") else f'"{escaped}"'
 
 

@@ -196,10 +196,13 @@ from ansible_collections.overloom.fabric.plugins.module_utils._service.reader im
 from ansible_collections.overloom.fabric.plugins.module_utils._systemd import read_units
 
 
+def _notes(kind: str) -> list[dict[str, str]]:
+    return [unit.notes() for unit in read_units(kind).values()]
+
+
 def _named(kind: str) -> list[dict[str, str]]:
     """The units of a kind, by name and owner."""
-    every = [unit.notes() for unit in read_units(kind).values()]
-    return [{"name": notes["Name"], "owner": notes["Owner"]} for notes in every]
+    return [{"name": notes["Name"], "owner": notes["Owner"]} for notes in _notes(kind)]
 
 
 def main() -> None:
@@ -239,23 +242,20 @@ def main() -> None:
         ovs_running=switch_runs(),
         ovs_contained=contained_switch(),
         neighbor_limits=neighbor_limits(),
-        flows=[
-            {"bridge": notes["Bridge"], "owner": notes["Owner"]}
-            for notes in (unit.notes() for unit in read_units("flows").values())
-        ],
+        flows=[{"bridge": notes["Bridge"], "owner": notes["Owner"]} for notes in _notes("flows")],
         placed=[{"name": name, **noted(text)._asdict()} for name, text in read_dropins().items()],
         containers=_named("container"),
         frr=frr_notes(),
         dhcp=[
             {"kind": kind, "name": notes["Name"], "owner": notes["Owner"]}
             for kind, unit_kind in (("server", "dnsmasq"), ("client", "udhcpc"))
-            for notes in (unit.notes() for unit in read_units(unit_kind).values())
+            for notes in _notes(unit_kind)
         ],
         vrrp=_named("keepalived"),
         uplinks=_named("bird"),
         takeovers=[
             {"name": notes["Name"], "owner": notes["Owner"], "bridge": notes["Bridge"]}
-            for notes in (unit.notes() for unit in read_units("takeover").values())
+            for notes in _notes("takeover")
             if "Owner" in notes
         ],
         host_network=[one._asdict() for one in read_notes()],

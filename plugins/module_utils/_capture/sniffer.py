@@ -90,14 +90,14 @@ def open_all(points: t.Sequence[Point]) -> tuple[dict[str, socket.socket], dict[
         return True
 
     open_those([point for point in points if not point.namespace])
-    spaces = dict.fromkeys(point.namespace for point in points if point.namespace)
-    questions = {
-        space: functools.partial(open_those, [point for point in points if point.namespace == space])
-        for space in spaces
-    }
+    spaces: dict[str, list[Point]] = {}
+    for point in points:
+        if point.namespace:
+            spaces.setdefault(point.namespace, []).append(point)
+    questions = {space: functools.partial(open_those, some) for space, some in spaces.items()}
     for space, answer in visit(questions).items():
         if answer is None:
-            errors.update({p.name: f"there is no namespace {space}" for p in points if p.namespace == space})
+            errors.update({point.name: f"there is no namespace {space}" for point in spaces[space]})
     return sockets, errors
 
 

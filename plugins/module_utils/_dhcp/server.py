@@ -241,16 +241,10 @@ def _ranges(server: Server, net: Network) -> list[str]:
 
 def leases(server: Server) -> str:
     """The known machines, as dnsmasq takes them."""
-    lines = [
-        ",".join(
-            [
-                lease.mac,
-                *(str(one) if one.version == 4 else f"[{one}]" for one in lease.addresses),
-                *filter(None, [lease.name]),
-            ]
-        )
-        for lease in server.leases
-    ]
+    lines = []
+    for lease in server.leases:
+        addresses = [str(one) if one.version == 4 else f"[{one}]" for one in lease.addresses]
+        lines.append(",".join([lease.mac, *addresses, *filter(None, [lease.name])]))
     return _HEAD + "".join(f"{line}\n" for line in lines)
 
 

@@ -68,11 +68,10 @@ def files(kept: t.Iterable[Kept], _foreign: t.Mapping[str, str]) -> dict[str, tu
 
 
 def _text(sections: t.Iterable[tuple[str, t.Mapping[str, t.Any]]]) -> str:
-    blocks = (
-        "\n".join([f"[{name}]", *(f"{key}={value}" for key, value in settings.items()), ""])
-        for name, settings in sections
-        if settings
-    )
+    blocks = []
+    for name, settings in sections:
+        if settings:
+            blocks.append("\n".join([f"[{name}]", *(f"{key}={value}" for key, value in settings.items()), ""]))
     return "\n".join(blocks)
 
 

@@ -159,6 +159,6 @@ def _reachable(route: _ip.Route, addresses: t.Iterable[str]) -> bool:
 
 def _in_order(found: t.Sequence[_ip.Route], wanted: t.Sequence[_ip.Route]) -> list[dict[str, t.Any]]:
     """Routes in the order in which they are declared, for a comparison by eye."""
-    return [
-        shown_route(route) for route in (*(r for r in wanted if r in found), *(r for r in found if r not in wanted))
-    ]
+    declared = [route for route in wanted if route in found]
+    others = [route for route in found if route not in wanted]
+    return [shown_route(route) for route in (*declared, *others)]

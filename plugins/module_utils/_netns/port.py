@@ -122,12 +122,10 @@ def _later(veth: Veth, bridge: str, row: Row, marks: t.Sequence[Op]) -> Row:
 def _settings(database: Database, row: Row, name: str, veth: Veth, there: bool) -> list[Op]:
     """What is declared of the port, and of its interface. there: whether it is a port already."""
     interface = database.tables["Interface"][name] if there else empty_row("Interface", name)
-    rows = {"Port": row, "Interface": interface}
-    return [
-        op
-        for table, found in rows.items()
-        for op in differences(found, name, [one for one in veth.port if one.option.table == table], _OWNED)
-    ]
+    ops: list[Op] = []
+    for table, found in (("Port", row), ("Interface", interface)):
+        ops += differences(found, name, [one for one in veth.port if one.option.table == table], _OWNED)
+    return ops
 
 
 def port_left(database: Database, name: str, settings: Settings, deletes: bool) -> list[Op]:

@@ -175,10 +175,9 @@ def space_of(unit: Unit) -> tuple[str, Space] | None:
 
 def notes_of(space: Space) -> dict[str, str]:
     """The notes from which `space_of` gets a namespace back."""
-    veths = {
-        interface: {key: value for key, value in kept._asdict().items() if value is not None}
-        for interface, kept in space.veths.items()
-    }
+    veths = {}
+    for interface, kept in space.veths.items():
+        veths[interface] = {key: value for key, value in kept._asdict().items() if value is not None}
     return {
         "Owner": space.owner,
         "Namespace": "made" if space.made else "found",

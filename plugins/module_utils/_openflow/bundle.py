@@ -207,17 +207,14 @@ def run(module: t.Any) -> t.NoReturn:
             return [things[key].data(*names) for key in wanted if key in things]
 
         wanted = plans[0].wanted
+        present = [item.tlv for item in declared.tlvs or () if item.present]
         return {
             "bridge": declared.bridge,
             "cookie": str(declared.scope.cookie),
             "flows": held(found.switch.flows, wanted.flows, found.names),
             "groups": held(found.switch.groups, wanted.groups, found.names),
             "meters": held(found.switch.meters, wanted.meters),
-            "tlvs": [
-                tlv.data()
-                for tlv in found.tlvs
-                if any(tlv == item.tlv and item.present for item in declared.tlvs or ())
-            ],
+            "tlvs": [tlv.data() for tlv in found.tlvs if tlv in present],
         }
 
     reconcile(module, bridge.read, compared, runner, state, lambda found: late_errors(plans[0], found))

@@ -39,10 +39,9 @@ class Meter(t.NamedTuple):
             parts.append("burst")
         if self.stats:
             parts.append("stats")
-        bands = [
-            ",".join(f"{key}={value}" for key, value in band._asdict().items() if value is not None)
-            for band in self.bands
-        ]
+        bands: list[str] = []
+        for band in self.bands:
+            bands += [f"{key}={value}" for key, value in band._asdict().items() if value is not None]
         return ",".join(parts) + ",bands=" + ",".join(bands)
 
     def data(self) -> dict[str, t.Any]:

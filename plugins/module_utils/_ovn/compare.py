@@ -137,14 +137,14 @@ class _Comparison:
     def _released(self) -> list[Op]:
         """The changes that let rows go to which only rows refer that go as well: the database counts these until they are gone."""
         going = {op.row for op in self.destroyed if isinstance(op, Destroy)}
-        return [
-            Put(table.name, Id(uuid), field.column, None, None)
-            for table in TABLES.values()
-            for field in table.fields
-            if field.strong
-            for uuid, row in sorted(self.found.tables[table.name].items())
-            if uuid in self._removed and row[field.column] in going
-        ]
+        ops: list[Op] = []
+        for table in TABLES.values():
+            leaving = sorted(uuid for uuid in self.found.tables[table.name] if uuid in self._removed)
+            rows = [(uuid, self.found.tables[table.name][uuid]) for uuid in leaving]
+            for field in (field for field in table.fields if field.strong):
+                referring = [uuid for uuid, row in rows if row[field.column] in going]
+                ops += [Put(table.name, Id(uuid), field.column, None, None) for uuid in referring]
+        return ops
 
     # Which rows ----------------------------------------------------------------------------------------------------
 

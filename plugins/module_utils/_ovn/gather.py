@@ -15,7 +15,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovn.compare impor
 from ansible_collections.overloom.fabric.plugins.module_utils._ovn.database import Tables, read_tables
 from ansible_collections.overloom.fabric.plugins.module_utils._ovn.info import Row, southbound
 from ansible_collections.overloom.fabric.plugins.module_utils._ovn.raft import BASES, count_rows, members
-from ansible_collections.overloom.fabric.plugins.module_utils._ovn.tables import ROOTS
+from ansible_collections.overloom.fabric.plugins.module_utils._ovn.tables import ROOTS, Table
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Module, Runner
 
 # Seconds in which a member that is only just behind comes after.
@@ -55,14 +55,12 @@ def _cluster(runner: Runner) -> Row:
 
 def northbound(tables: Tables, owner: str | None) -> Row:
     """The objects of the northbound database, or those of one owner."""
-    return {
-        root.option: [
-            view(tables, root.table, row)
-            for row in sorted(tables[root.table.name].values(), key=lambda row: str(root.table.key_of(row)))
-            if owner in (None, owner_of(row))
-        ]
-        for root in ROOTS
-    }
+    return {root.option: _of_table(tables, root.table, owner) for root in ROOTS}
+
+
+def _of_table(tables: Tables, table: Table, owner: str | None) -> list[Row]:
+    rows = sorted(tables[table.name].values(), key=lambda row: str(table.key_of(row)))
+    return [view(tables, table, row) for row in rows if owner in (None, owner_of(row))]
 
 
 def run(module: Module) -> None:

@@ -39,14 +39,14 @@ def rows_of(text: str, tables: t.Mapping[str, t.Sequence[str]]) -> dict[str, lis
     answers = documents(text)
     if len(answers) != len(tables):
         raise FabricError(f"OVN answered {len(answers)} of {len(tables)} questions; run this again")
-    sets = {"encaps"}
-    return {
-        table: [
-            {name: value_of("set" if name in sets else "", value) for name, value in zip(answer["headings"], values)}
-            for values in answer["data"]
-        ]
-        for table, answer in zip(tables, answers)
-    }
+    found = {}
+    for table, answer in zip(tables, answers):
+        found[table] = [_row(answer["headings"], values) for values in answer["data"]]
+    return found
+
+
+def _row(names: t.Sequence[str], values: t.Sequence[t.Any]) -> Row:
+    return {name: value_of("set" if name == "encaps" else "", value) for name, value in zip(names, values)}
 
 
 def southbound(

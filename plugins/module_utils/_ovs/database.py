@@ -138,10 +138,9 @@ def decode(text: str, asked: t.Iterable[str] = tuple(TABLES)) -> Database:
     bridge_of = {
         rows["Port"][uuid]["name"]: bridge["name"] for bridge in rows["Bridge"].values() for uuid in bridge["ports"]
     }
-    members = {
-        port["name"]: tuple(sorted(rows["Interface"][uuid]["name"] for uuid in port["interfaces"]))
-        for port in rows["Port"].values()
-    }
+    members = {}
+    for port in rows["Port"].values():
+        members[port["name"]] = tuple(sorted(rows["Interface"][uuid]["name"] for uuid in port["interfaces"]))
     tables = {table: {row["name"]: row for row in rows[table].values()} for table in ("Bridge", "Port", "Interface")}
     tables["Open_vSwitch"] = {ROOT: root}
     return Database(
@@ -504,11 +503,10 @@ def _copied(row: dict[str, t.Any]) -> dict[str, t.Any]:
 
 def _without(mirror: dict[str, t.Any], port: str) -> dict[str, t.Any]:
     """A mirror when a port is gone."""
-    rest = {
-        column: tuple(name for name in mirror[column] if name != port)
-        for column in ("select_src_port", "select_dst_port")
-    }
-    return dict(mirror, **rest, output_port=None if mirror["output_port"] == port else mirror["output_port"])
+    left = dict(mirror, output_port=None if mirror["output_port"] == port else mirror["output_port"])
+    for column in ("select_src_port", "select_dst_port"):
+        left[column] = tuple(name for name in mirror[column] if name != port)
+    return left
 
 
 # Failing clearly -------------------------------------------------------------------------------------------------

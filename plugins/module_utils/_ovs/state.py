@@ -32,6 +32,13 @@ def fake_ports(database: Database, name: str) -> list[str]:
     return [name, *(port for port in alike if not rows[port]["fake_bridge"])]
 
 
+def _member(database: Database, name: str) -> Item:
+    """An interface of a bond."""
+    row = database.tables["Interface"][name]
+    seen = {key: row[key] for key in ("link_state", "lacp_current")}
+    return {"name": name, **view(database, "Interface", name, INTERFACE_OPTIONS), **seen}
+
+
 def port_state(database: Database, name: str) -> Item:
     """A port as the modules return it."""
     row = database.interface(name)
@@ -56,14 +63,7 @@ def port_state(database: Database, name: str) -> Item:
         result["statistics"] = row["statistics"]
         result.update({key: database.tables["Port"][name][key] for key in ("status", "rstp_status")})
     if len(members) > 1:
-        result["interfaces"] = [
-            {
-                "name": name,
-                **view(database, "Interface", name, INTERFACE_OPTIONS),
-                **{key: database.tables["Interface"][name][key] for key in ("link_state", "lacp_current")},
-            }
-            for name in members
-        ]
+        result["interfaces"] = [_member(database, member) for member in members]
     if "psk" in result["options"]:
         result["options"]["psk"] = "********"
     return result

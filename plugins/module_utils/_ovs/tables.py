@@ -249,10 +249,13 @@ EXTRA = {
     *STATE,
 }
 
-_REFERRING = {
-    table: [(c, spec) for c, spec in columns.items() if spec.table or spec.kind in ("port", "ports")]
-    for table, columns in TABLES.items()
-}
+
+def _referring(columns: t.Mapping[str, Column]) -> list[tuple[str, Column]]:
+    """The columns that name rows of another table."""
+    return [(name, spec) for name, spec in columns.items() if spec.table or spec.kind in ("port", "ports")]
+
+
+_REFERRING = {table: _referring(columns) for table, columns in TABLES.items()}
 
 # What Open vSwitch itself writes into rows that belong to others.
 STATUS = frozenset({"_uuid", "is_connected", "role"})
@@ -323,10 +326,10 @@ def whole_rows(rows: dict[str, dict[str, Row]]) -> dict[str, dict[str, Row]]:
                 result[column] = {key: whole(spec.table, rows[spec.table][uuid]) for key, uuid in keyed}
         return result
 
-    return {
-        table: {uuid: whole(table, row) for uuid, row in rows[table].items()}
-        for table in ("Open_vSwitch", "Bridge", "Port", "Interface")
-    }
+    found = {}
+    for table in ("Open_vSwitch", "Bridge", "Port", "Interface"):
+        found[table] = {uuid: whole(table, row) for uuid, row in rows[table].items()}
+    return found
 
 
 def queries(extra: t.Container[tuple[str, str]]) -> dict[str, list[str]]:

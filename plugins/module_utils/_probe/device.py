@@ -143,9 +143,8 @@ def measure(devices: t.Mapping[str, Device], probes: t.Sequence[dict], settle: f
                 observed[number] = {"error": str(error)}
 
     # A thread for each device, not a pool: one that has moved into a namespace must not ask another device.
-    threads = [
-        threading.Thread(target=one, args=(source,)) for source in dict.fromkeys(probe["from"] for probe in probes)
-    ]
+    asking = dict.fromkeys(probe["from"] for probe in probes)
+    threads = [threading.Thread(target=one, args=(source,)) for source in asking]
     for thread in threads:
         thread.start()
     for thread in threads:

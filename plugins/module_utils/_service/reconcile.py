@@ -271,9 +271,8 @@ def run(module: t.Any) -> None:
 
     def compared(found: Found) -> Change:
         change = compare(found, wanted, settings)
-        restarted.extend(
-            name for name in present if any(name in step.argv for step in change.steps if isinstance(step, Step))
-        )
+        words = {word for step in change.steps if isinstance(step, Step) for word in step.argv}
+        restarted.extend(name for name in present if name in words)
         return change
 
     reconcile(

@@ -259,10 +259,10 @@ def describe(found: Found, name: str, process: Process | None) -> Item:
     note = _noted(found.files.get(file(name), ""))
     interfaces = found.interfaces.get(process.namespace or "", {}) if process else {}
     legs = {leg: [*addresses] for leg, addresses in note.get("interfaces", {}).items()}
-    held = {
-        leg: [one for one in addresses if leg in interfaces and one in interfaces[leg].addresses]
-        for leg, addresses in legs.items()
-    }
+    held = {}
+    for leg, addresses in legs.items():
+        there = interfaces[leg].addresses if leg in interfaces else ()
+        held[leg] = [one for one in addresses if one in there]
     return {
         "vrid": note.get("vrid"),
         "priority": note.get("priority"),
