@@ -37,10 +37,9 @@ class ActionModule(ControllerAction):
 
 def _files(plan: dict[str, t.Any], hostvars: t.Any, folder: str) -> dict[str, str]:
     """The files by their names; they have the whole plan, whatever hosts the run reached. folder: absolute."""
-    hosts = {
-        name: {variable: hostvars[name][variable] for variable in ways.VARIABLES if variable in hostvars[name]}
-        for name in {*plan["hosts"], *plan["routers"]}
-    }
+    hosts: dict[str, dict[str, t.Any]] = {}
+    for name in {*plan["hosts"], *plan["routers"]}:
+        hosts[name] = {variable: hostvars[name][variable] for variable in ways.VARIABLES if variable in hostvars[name]}
     root = os.geteuid() == 0
     guests = ways.guests(plan, hosts, root)
     texts = (
@@ -53,12 +52,11 @@ def _files(plan: dict[str, t.Any], hostvars: t.Any, folder: str) -> dict[str, st
 
 def _restarts(task_vars: dict[str, t.Any]) -> dict[str, dict[str, list[str]]]:
     """For each host that the run reached, the options that a running guest does not have yet. The guests' roles keep what their module returned."""
-    found = {}
+    found: dict[str, dict[str, list[str]]] = {}
     for host in task_vars.get("ansible_play_hosts", ()):
-        made = [task_vars["hostvars"][host].get(f"{role}_guest_made_guests") or {} for role in ("linux", "veos", "chr")]
-        found[str(host)] = {
-            str(guest): [str(option) for option in options]
-            for one in made
-            for guest, options in one.get("restart_required", {}).items()
-        }
+        guests = found.setdefault(str(host), {})
+        for role in ("linux", "veos", "chr"):
+            made = task_vars["hostvars"][host].get(f"{role}_guest_made_guests") or {}
+            for guest, options in made.get("restart_required", {}).items():
+                guests[str(guest)] = [str(option) for option in options]
     return found

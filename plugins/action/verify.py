@@ -100,16 +100,17 @@ class ActionModule(ControllerAction):
 
 def _observed(plan: dict[str, t.Any], variables: dict[str, str | None], hostvars: t.Any) -> dict[str, dict[str, t.Any]]:
     """For each host of the plan what its tasks have registered."""
-    return {
-        host: {key: hostvars[host].get(variable) for key, variable in variables.items() if variable}
-        for host in {**plan["hosts"], **plan["routers"]}
-        if host in hostvars
-    }
+    found = {}
+    for host in {**plan["hosts"], **plan["routers"]}:
+        if host in hostvars:
+            found[host] = {key: hostvars[host].get(variable) for key, variable in variables.items() if variable}
+    return found
 
 
 def _seconds(observed: dict[str, dict[str, t.Any]]) -> float:
     """How long the slowest host measured, all rounds together."""
     rounds = (*_verify.ROUNDS, "pings_again", "transfers_again", "denied")
-    return sum(
-        max(((seen.get(name) or {}).get("seconds") or 0 for seen in observed.values()), default=0) for name in rounds
-    )
+    total: float = 0
+    for name in rounds:
+        total += max(((seen.get(name) or {}).get("seconds") or 0 for seen in observed.values()), default=0)
+    return total

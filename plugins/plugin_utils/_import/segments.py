@@ -102,12 +102,14 @@ def _alike(found: list[Endpoint], notes: list[Note]) -> list[Endpoint]:
     shared = most_common(endpoint.networks for endpoint in found)
     for endpoint in found:
         if endpoint.networks != shared:
-            here, there = (
-                ", ".join(str(network) for network in each if network) for each in (endpoint.networks, shared)
-            )
+            here, there = _listed(endpoint.networks), _listed(shared)
             why = f"its addresses are in {here}, and those of others on its VLAN are in {there}, but a segment has one subnet of a family"
             notes.append(Note(endpoint.host, f"namespace {endpoint.name}", why, STAYS))
     return [endpoint for endpoint in found if endpoint.networks == shared]
+
+
+def _listed(networks: t.Iterable[t.Any]) -> str:
+    return ", ".join(str(network) for network in networks if network)
 
 
 def _segment(key: Key, alone: bool, members: list[Endpoint], carrier: Carrier, underlay: Underlay) -> Segment:

@@ -18,6 +18,8 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric imp
     ROUTER_VARIABLES,
     Denied,
     Intent,
+    Overlay,
+    Segment,
 )
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.hosts import read_host
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.movable import read_movable, without_movable
@@ -59,11 +61,8 @@ def load(
     underlay = read_underlay(common["fabric_underlay"], given, problems)
     named_overlays = [read_overlay(item, i, underlay, given, problems) for i, item in items_of(common, overlays)]
     named_segments = [read_segment(item, i, problems) for i, item in items_of(common, segments)]
-    refused = {
-        variable
-        for variable, found in ((overlays, named_overlays), (segments, named_segments))
-        if common[variable] is INVALID or INVALID in common[variable] or any(item.name is INVALID for item in found)
-    }
+    named = ((overlays, named_overlays), (segments, named_segments))
+    refused = {variable for variable, found in named if _is_refused(common[variable], found)}
     max_hosts = between(common["fabric_max_hosts"], 1, 65535, "fabric_max_hosts", problems)
     if max_hosts and max_hosts < len(hosts):
         problems.append(f"fabric_max_hosts is {max_hosts}, but the fabric has {len(hosts)} hosts; raise it.")
@@ -86,6 +85,11 @@ def load(
         given=given,
         refused=refused,
     )
+
+
+def _is_refused(given: t.Any, found: t.Iterable[Overlay | Segment]) -> bool:
+    """Whether a list, an item of it or the name of one was refused."""
+    return given is INVALID or INVALID in given or any(item.name is INVALID for item in found)
 
 
 def check_names(hosts: dict[str, dict[str, t.Any]], prefix: str, known: t.Collection[str], problems: list[str]) -> None:

@@ -87,18 +87,19 @@ def document(plan: Item, hosts: t.Mapping[str, Item], root: bool) -> Item:
     found = [{**output, "command": _console(output, hosts[output["host"]], root)} for output in plan["outputs"]]
     return {
         "fabric": plan["fabric"],
-        "hosts": [
-            {
-                "name": name,
-                "tunnel_endpoint": host["underlay"]["tep"]["address"],
-                "nics": host["underlay"]["nics"],
-                "bridges": [bridge["name"] for bridge in host["bridges"]],
-                "command": enter(name, hosts[name], ["bash", "-l"], True, root),
-            }
-            for name, host in plan["hosts"].items()
-        ],
+        "hosts": [_host(name, host, hosts[name], root) for name, host in plan["hosts"].items()],
         "endpoints": [output for output in found if output["kind"] != "router"],
         "routers": [output for output in found if output["kind"] == "router"],
+    }
+
+
+def _host(name: str, host: Item, variables: Item, root: bool) -> Item:
+    return {
+        "name": name,
+        "tunnel_endpoint": host["underlay"]["tep"]["address"],
+        "nics": host["underlay"]["nics"],
+        "bridges": [bridge["name"] for bridge in host["bridges"]],
+        "command": enter(name, variables, ["bash", "-l"], True, root),
     }
 
 

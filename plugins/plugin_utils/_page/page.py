@@ -138,10 +138,10 @@ def _made(section: Section, report: Report, plan: Item) -> Html:
 
 
 def _things(found: t.Sequence[Thing]) -> list[Html]:
-    kinds = dict.fromkeys(thing.kind for thing in found)
-    return [
-        tag("div", *(sections.details(one) for one in found if one.kind == kind), class_="things") for kind in kinds
-    ]
+    groups: dict[str, list[Html]] = {}
+    for thing in found:
+        groups.setdefault(thing.kind, []).append(sections.details(thing))
+    return [tag("div", *group, class_="things") for group in groups.values()]
 
 
 def _when(seconds: float) -> str:

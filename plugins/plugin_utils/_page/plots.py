@@ -33,13 +33,16 @@ class Frame(t.NamedTuple):
 
 def plot(times: t.Sequence[float], values: t.Sequence[float | None], frame: Frame) -> Html:
     """The values at their times as a line, which has a gap where one is not known. times: seconds, ascending."""
-    lines = [
-        tag("polyline", points=" ".join(f"{x:.1f},{y:.1f}" for x, y in part), class_="line")
-        if len(part) > 1
-        else tag("circle", cx=f"{part[0][0]:.1f}", cy=f"{part[0][1]:.1f}", r="2", class_="dot")
-        for part in _parts(times, values, frame)
-    ]
+    lines = [_line(part) for part in _parts(times, values, frame)]
     return tag("svg", *lines, class_="plot", width=WIDTH, height=HEIGHT, viewBox=f"0 0 {WIDTH} {HEIGHT}", role="img")
+
+
+def _line(points: t.Sequence[Point]) -> Html:
+    """A line through points; a dot for one alone."""
+    if len(points) > 1:
+        return tag("polyline", points=" ".join(f"{x:.1f},{y:.1f}" for x, y in points), class_="line")
+    x, y = points[0]
+    return tag("circle", cx=f"{x:.1f}", cy=f"{y:.1f}", r="2", class_="dot")
 
 
 def _parts(times: t.Sequence[float], values: t.Sequence[float | None], frame: Frame) -> list[list[Point]]:

@@ -138,10 +138,10 @@ def matrix(checks: t.Sequence[Item], points: t.Sequence[Item]) -> Html:
         return tag("td", content, class_=kind or None, title=f"{source} → {target}: {meaning}")
 
     head = [tag("th", "from \\ to"), *(tag("th", number, title=name) for number, name in enumerate(names, 1))]
-    rows = [
-        tag("tr", tag("th", f"{number} {source}", scope="row"), *(cell(source, target) for target in names))
-        for number, source in enumerate(names, 1)
-    ]
+    rows = []
+    for number, source in enumerate(names, 1):
+        measured = [cell(source, target) for target in names]
+        rows.append(tag("tr", tag("th", f"{number} {source}", scope="row"), *measured))
     legend = [tag("li", tag("span", shown, class_=kind), f" {meaning}") for shown, (kind, meaning) in MARKS.items()]
     return join(
         tag("div", tag("table", tag("thead", tag("tr", *head)), tag("tbody", *rows), class_="matrix"), class_="wide"),
@@ -163,15 +163,10 @@ def routing(report: Item) -> Html:
 def drift(report: Item) -> Html:
     """What differs from the intent, what is orphaned, what is others', and the commands that repair it."""
     hosts = [(mark(state == "compared"), name, state) for name, state in report["hosts"].items()]
-    differing = [
-        (
-            one["host"],
-            one["thing"],
-            "not there" if one["kind"] == "missing" else "",
-            join(*(tag("div", _detail(detail)) for detail in one["details"])),
-        )
-        for one in report["differing"]
-    ]
+    differing = []
+    for one in report["differing"]:
+        details = join(*(tag("div", _detail(detail)) for detail in one["details"]))
+        differing.append((one["host"], one["thing"], "not there" if one["kind"] == "missing" else "", details))
     repairs = [
         tag("pre", f"on {one['host']} ({one['concern']}):\n" + "\n".join(map(str, one["commands"])))
         for one in report["repairs"]
@@ -214,13 +209,14 @@ def traced(report: Item) -> str:
 def rates(report: Item) -> Html:
     """What each tunnel carried in the last runs of status, all drawn to one scale."""
     times, tunnels = report["times"], report["tunnels"]
-    known = [rate for row in tunnels for way in ("tx", "rx") for rate in row["rates"][way] if rate is not None]
+    drawn = [row["rates"][way] for row in tunnels for way in ("tx", "rx")]
+    known = [rate for rates in drawn for rate in rates if rate is not None]
     if not known:
         return tag("p", "A rate is known from the second run of status on.")
     frame = Frame(times[0], times[-1], max(known))
     head = ("host", "tunnel", "out", "", "in", "")
     rows = [
-        (row["host"], row["name"], *(piece for way in ("tx", "rx") for piece in _plotted(times, row, way, frame)))
+        (row["host"], row["name"], *_plotted(times, row, "tx", frame), *_plotted(times, row, "rx", frame))
         for row in tunnels
     ]
     told = f"{len(times)} runs in {times[-1] - times[0]:.0f} s; the upper edge of each plot is {show.rate(max(known))}."

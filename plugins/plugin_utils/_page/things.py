@@ -92,10 +92,9 @@ def tunnel_ends(overlay: Item, one: str, other: str) -> list[tuple[str, str]]:
 
 
 def _tunnel(plan: Item, state: State, overlay: str, name: str, ends: t.Sequence[tuple[str, str]]) -> Thing:
-    facts = {
-        f"{host}:{port}": next(one for one in plan["hosts"][host]["tunnels"] if one["name"] == port)
-        for host, port in ends
-    }
+    facts = {}
+    for host, port in ends:
+        facts[f"{host}:{port}"] = next(one for one in plan["hosts"][host]["tunnels"] if one["name"] == port)
     return Thing("tunnel", f"{overlay}/{name}", facts, state.both(ends, "tunnel"))
 
 

@@ -34,12 +34,10 @@ def marked(svg: str, report: Item, plan: Item) -> str:
 
 def trail(report: Item, plan: Item) -> tuple[set[str], set[str]]:
     """The ids of the things that the packet met, and of the thing at which it died, if it did."""
-    tunnels = {
-        end: f"tunnel:{overlay['name']}/{one}/{other}"
-        for overlay in plan["overlays"]
-        for one, other in overlay["tunnels"]
-        for end in tunnel_ends(overlay, one, other)
-    }
+    tunnels: dict[tuple[str, str], str] = {}
+    for overlay in plan["overlays"]:
+        for one, other in overlay["tunnels"]:
+            tunnels.update(dict.fromkeys(tunnel_ends(overlay, one, other), f"tunnel:{overlay['name']}/{one}/{other}"))
     links = {frozenset(end["host"] for end in link["ends"]): f"link:{link['name']}" for link in plan["links"]}
     met = set()
     for direction in ("there", "back"):

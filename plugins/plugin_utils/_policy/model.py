@@ -182,13 +182,15 @@ def on_segment(
         sources = tuple(place for place in rule.sources if place.segment is None or place.segment in visible)
         targets = tuple(place for place in rule.targets if place.segment is None or place.segment in visible)
         elsewhere = bool(rule.sources) > bool(sources) or bool(rule.targets) > bool(targets)
-        here = any(
-            not ends or any(place.segment == segment or overlapping(place.network, subnets) for place in ends)
-            for ends in (sources, targets)
-        )
+        here = _are_at(sources, segment, subnets) or _are_at(targets, segment, subnets)
         if here and not elsewhere:
             found.append(rule._replace(sources=sources, targets=targets))
     return found
+
+
+def _are_at(ends: t.Collection[Place], segment: str, subnets: t.Collection[Network]) -> bool:
+    """Whether ends, or those of a rule that says none, may be on a segment."""
+    return not ends or any(place.segment == segment or overlapping(place.network, subnets) for place in ends)
 
 
 def overlapping(network: Network, others: t.Iterable[Network]) -> bool:
@@ -230,10 +232,12 @@ def as_data(rule: Rule) -> Item:
     }
 
 
+def _places(texts: t.Iterable[str]) -> tuple[Place, ...]:
+    return tuple(Place(None, ipaddress.ip_network(text)) for text in texts)
+
+
 def from_data(data: Item) -> Rule:
     """A rule of the plan."""
-    sources, targets = (
-        tuple(Place(None, ipaddress.ip_network(text)) for text in data[option]) for option in ("from", "to")
-    )
+    sources, targets = _places(data["from"]), _places(data["to"])
     ports = tuple((low, high) for low, high in data["ports"])
     return Rule(data["name"], data["action"] == "allow", sources, targets, data["protocol"], ports, data["log"])

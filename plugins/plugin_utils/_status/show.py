@@ -128,6 +128,10 @@ def prometheus(report: Item) -> str:
         for way in ("rx", "tx")
         if f"{way}_bytes" in row
     ]
+    policy = []
+    for row in report["policy"]:
+        labels = {label: row[label] for label in ("host", "rule", "action")}
+        policy.append(({**fabric, **labels}, row["packets"]))
     up = [(labels, int(row["there"] and not row["error"] and row["bfd"] in (None, "up"))) for labels, row in tunnels]
     parts = [
         _metric("overloom_as_planned", "gauge", "Whether all is as planned.", [(fabric, int(report["passed"]))]),
@@ -138,15 +142,7 @@ def prometheus(report: Item) -> str:
             "overloom_tunnel_up", "gauge", "Whether a tunnel is there, without error, and its BFD session not down.", up
         ),
         _metric("overloom_tunnel_bytes_total", "counter", "Bytes that a tunnel carried.", moved),
-        _metric(
-            "overloom_policy_packets_total",
-            "counter",
-            "Packets that a rule of the policy took.",
-            [
-                ({**fabric, **{label: row[label] for label in ("host", "rule", "action")}}, row["packets"])
-                for row in report["policy"]
-            ],
-        ),
+        _metric("overloom_policy_packets_total", "counter", "Packets that a rule of the policy took.", policy),
         _metric("overloom_status_timestamp_seconds", "gauge", "When this was read.", [(fabric, report["time"])]),
     ]
     return "".join(parts)

@@ -8,6 +8,7 @@ This file is private to the collection.
 
 from __future__ import annotations
 
+import collections
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.openflow import DEFAULT, WITHOUT_RULE
@@ -63,12 +64,9 @@ def report(plan: Item, seen: t.Mapping[str, Item], now: float, before: Item | No
         if answers["passed"]:
             checks += _host_checks(plan, name, found)
     checks += judge_active(plan, seen)
-    things = {
-        kind: {"planned": len(of_kind), "good": sum(check["passed"] for check in of_kind)}
-        for kind in KINDS
-        for of_kind in [[check for check in checks if check["kind"] == kind]]
-        if of_kind
-    }
+    planned = collections.Counter(check["kind"] for check in checks)
+    good = collections.Counter(check["kind"] for check in checks if check["passed"])
+    things = {kind: {"planned": planned[kind], "good": good[kind]} for kind in KINDS if planned[kind]}
     problems = [check for check in checks if not check["passed"]]
     before = before if before and before.get("fabric") == plan["fabric"] else None
     return {
@@ -203,13 +201,14 @@ def _policy(plan: Item, seen: t.Mapping[str, Item]) -> list[Item]:
     defaults = {one["default"] for one in plan["policy"]}
     named = {**rules, **{number: (name, "deny") for number, name in WITHOUT_RULE.items()}}
     named[DEFAULT] = (WITHOUT_RULE[DEFAULT], defaults.pop() if len(defaults) == 1 else "allow or deny")
-    return [
-        {"host": host, "rule": named[number][0], "action": named[number][1], "packets": packets}
-        for host, found in seen.items()
-        for counted in found.get("policies", {}).values()
-        for number, packets in ((int(text), packets) for text, packets in counted.items())
-        if number in named
-    ]
+    rows = []
+    for host, found in seen.items():
+        for counted in found.get("policies", {}).values():
+            for number, packets in counted.items():
+                if int(number) in named:
+                    rule, action = named[int(number)]
+                    rows.append({"host": host, "rule": rule, "action": action, "packets": packets})
+    return rows
 
 
 def _segments(plan: Item, seen: t.Mapping[str, Item], problems: list[Item]) -> list[Item]:
