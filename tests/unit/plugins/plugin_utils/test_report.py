@@ -4,13 +4,18 @@
 from __future__ import annotations
 
 import json
+import pathlib
+import re
 from xml.etree import ElementTree
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.overloom.fabric.plugins.plugin_utils._status import summary
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify import report
 
+DOCS = pathlib.Path(__file__).resolve().parents[4] / "docs"
 KINDS = ["tep-ping", "ping", "mtu", "tcp", "isolation", "tunnel"]
 NAMES = st.sampled_from([f"kvm{number}/red" for number in range(1, 5)])
 CHECKS = st.lists(
@@ -161,3 +166,10 @@ def test_many_endpoints_are_told_by_segment():
     lines = report.terminal(report.summary("f", checks, 1.0), endpoints)
     assert lines[0].split() == "● s0 1 of 1 pairs reach each other, 1 of 1 kept apart from the others".split()
     assert lines[1].split() == "✗ s1 0 of 0 pairs reach each other, 0 of 1 kept apart from the others".split()
+
+
+@pytest.mark.parametrize(("page", "kinds"), [("verify.md", report.KINDS), ("status.md", summary.KINDS)])
+def test_each_kind_of_check_is_documented(page, kinds):
+    rows = re.findall(r"^\| ([^|]+) \|", (DOCS / page).read_text(encoding="utf-8"), re.M)
+    told = {word.strip("`") for row in rows for word in row.split(", ")}
+    assert set(kinds) <= told
