@@ -187,20 +187,29 @@ def _is_text(item: t.Mapping[str, t.Any], text: str, what: str) -> bool:
 def _flow(item: t.Mapping[str, t.Any], what: str) -> Declared:
     present = item["state"] == "present"
     if _is_text(item, "flow", what):
-        text = one_line(item["flow"], f"{what}, option flow").strip()
-        where = f"{what} ({short(text)})"
-        declared = {*_TIMEOUTS, *FLAGS}
-        actions = re.search(r"(?:^|[\s,])actions?\s*=", text)
-        head = text[: actions.start()] if actions else text
-        if re.search(r"(?:^|[\s,])cookie\s*=", head):
-            declared.add("cookie")
-        if actions:
-            declared.add("actions")
-        elif present:
-            raise FabricError(f"{where} has no actions=; end it with what is to be done, such as actions=drop")
-        else:
-            text += ",actions=drop"
-        return Declared(where, text, frozenset(declared), present)
+        return _flow_of_text(one_line(item["flow"], f"{what}, option flow").strip(), what, present)
+    return _flow_of_fields(item, what, present)
+
+
+def _flow_of_text(text: str, what: str, present: bool) -> Declared:
+    """A flow that is stated as ovs-ofctl takes it."""
+    where = f"{what} ({short(text)})"
+    declared = {*_TIMEOUTS, *FLAGS}
+    actions = re.search(r"(?:^|[\s,])actions?\s*=", text)
+    head = text[: actions.start()] if actions else text
+    if re.search(r"(?:^|[\s,])cookie\s*=", head):
+        declared.add("cookie")
+    if actions:
+        declared.add("actions")
+    elif present:
+        raise FabricError(f"{where} has no actions=; end it with what is to be done, such as actions=drop")
+    else:
+        text += ",actions=drop"
+    return Declared(where, text, frozenset(declared), present)
+
+
+def _flow_of_fields(item: t.Mapping[str, t.Any], what: str, present: bool) -> Declared:
+    """A flow that is stated field by field."""
     parts = []
     for name, low, high in (("table", 0, 254), ("priority", 0, 65535), *((name, 0, 65535) for name in _TIMEOUTS)):
         if item[name] is not None:
@@ -210,7 +219,8 @@ def _flow(item: t.Mapping[str, t.Any], what: str) -> Declared:
     if item["cookie"] is not None:
         parts.append(f"cookie={parse_cookie(item['cookie'], f'{what}, option cookie')}")
     match = match_text(item["match"] or {}, what)
-    where = f"{what} ({short(','.join(p for p in (*(p for p in parts if p.startswith(('table', 'priority'))), match) if p)) or 'any packet'})"
+    place = [part for part in parts if part.startswith(("table", "priority"))]
+    where = f"{what} ({short(','.join([*place, match] if match else place)) or 'any packet'})"
     parts += [match] if match else []
     parts.append("actions=" + actions_text(item["actions"] or [], where))
     return Declared(where, ",".join(parts), frozenset(declared), present)

@@ -132,6 +132,19 @@ def _bucket(text: str) -> dict[str, t.Any]:
     return values
 
 
+def _checked_bucket(bucket: t.Mapping[str, t.Any], where: str, kind: str, free: t.Iterator[int]) -> Bucket:
+    """A bucket with its numbers checked. free: the ids for those that are given none."""
+    bucket_id, weight = bucket.get("bucket_id"), bucket.get("weight")
+    port, watch = bucket.get("watch_port"), bucket.get("watch_group")
+    return Bucket(
+        next(free) if bucket_id is None else number(bucket_id, 0, 0xFFFFFF00, where, "bucket_id"),
+        int(kind == "select") if weight is None else number(weight, 0, 65535, where, "weight"),
+        None if port in (None, "", "any", "none") else str(port),
+        None if watch is None else number(watch, 0, 0xFFFFFF00, where, "watch_group"),
+        bucket["actions"],
+    )
+
+
 def make_group(
     where: str,
     group_id: t.Any,
@@ -155,23 +168,7 @@ def make_group(
     if len(set(given)) < len(given):
         raise FabricError(f"{where} has two buckets with one bucket_id; give each its own")
     free = iter(n for n in range(len(buckets) + len(given) + 1) if n not in given)
-    made = []
-    for bucket in buckets:
-        watch = bucket.get("watch_group")
-        port = bucket.get("watch_port")
-        made.append(
-            Bucket(
-                next(free)
-                if bucket.get("bucket_id") is None
-                else number(bucket["bucket_id"], 0, 0xFFFFFF00, where, "bucket_id"),
-                int(kind == "select")
-                if bucket.get("weight") is None
-                else number(bucket["weight"], 0, 65535, where, "weight"),
-                None if port in (None, "", "any", "none") else str(port),
-                None if watch is None else number(watch, 0, 0xFFFFFF00, where, "watch_group"),
-                bucket["actions"],
-            )
-        )
+    made = [_checked_bucket(bucket, where, kind, free) for bucket in buckets]
     names = tuple(sorted(_FIELD_ALIASES.get(field, field) for field in fields))
     for field in names:
         if not re.fullmatch(r"[a-z][a-z0-9_]*(=[0-9a-fA-Fx.:]+)?", field):

@@ -116,19 +116,26 @@ def gather_all(
             for name in _ovs_tunnel.tunnel_names(database)
             if database.bridge_of[name] in bridges
         ]
-    openflow = [kind for kind in OPENFLOW if kind in kinds]
     for bridge in bridges:
-        found: dict[str, list[Item]] = {}
-        if "fdb" in kinds:
-            names = {str(database.interface(port)["ofport"]): port for port in database.ports_of(bridge)}
-            found["fdb"] = parse_fdb(appctl(runner, timeout, "fdb/show", bridge), {**names, "LOCAL": bridge})
-        if "datapath_flows" in kinds:
-            found["datapath_flows"] = parse_datapath_flows(appctl(runner, timeout, "dpif/dump-flows", bridge))
-        if openflow:
-            found.update(bundle.gathered(runner, database, bridge, openflow, "", owner, timeout))
-        for kind, things in found.items():
+        for kind, things in _in_switch(runner, database, bridge, kinds, owner, timeout).items():
             result[kind] += [{"bridge": bridge, **thing} for thing in things]
     return result
+
+
+def _in_switch(
+    runner: OvsRunner, database: Database, bridge: str, kinds: t.Container[str], owner: str, timeout: int
+) -> dict[str, list[Item]]:
+    """What is asked for and the switch alone knows of a bridge."""
+    found: dict[str, list[Item]] = {}
+    if "fdb" in kinds:
+        names = {str(database.interface(port)["ofport"]): port for port in database.ports_of(bridge)}
+        found["fdb"] = parse_fdb(appctl(runner, timeout, "fdb/show", bridge), {**names, "LOCAL": bridge})
+    if "datapath_flows" in kinds:
+        found["datapath_flows"] = parse_datapath_flows(appctl(runner, timeout, "dpif/dump-flows", bridge))
+    openflow = [kind for kind in OPENFLOW if kind in kinds]
+    if openflow:
+        found.update(bundle.gathered(runner, database, bridge, openflow, "", owner, timeout))
+    return found
 
 
 def appctl(runner: OvsRunner, timeout: int, *words: str) -> str:
