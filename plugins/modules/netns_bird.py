@@ -53,6 +53,12 @@ options:
           type: list
           elements: str
           default: []
+        announce_table:
+          description:
+            - Number of a routing table in the kernel whose routes are announced as well, each as long as it is there,
+              such as those that M(overloom.fabric.netns_keepalived) has in its C(table) while it is active. One that no rule looks into.
+            - OSPF announces them as external routes of type 1, with its O(ospf.cost), which stub areas do not carry.
+          type: int
         ospf:
           description:
             - OSPF. With O(state=present), this or O(neighbors) is needed.

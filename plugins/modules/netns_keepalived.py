@@ -66,6 +66,10 @@ options:
               Otherwise it waits until the active one is lost.
           type: bool
           default: false
+        table:
+          description:
+            - Number of the routing table in the kernel for O(interfaces[].routes), such as one that M(overloom.fabric.netns_bird) announces.
+          type: int
         interfaces:
           description:
             - Interfaces of the namespace, which change hands together. Needed with O(state=present).
@@ -88,6 +92,10 @@ options:
               description:
                 - Addresses of the same router on other hosts. Adverts go to these by unicast, and are accepted from these alone.
                 - Without any, adverts are multicast.
+              type: list
+              elements: str
+            routes:
+              description: Prefixes of which the active router has a route by this interface in O(table). One on standby has none.
               type: list
               elements: str
   <<: *item

@@ -139,6 +139,69 @@ def test_a_neighbor_that_dies_takes_its_default_route_along(host: Host) -> None:
     wait_for(host, "edge", is_default)
 
 
+def pair(host: Host) -> None:
+    """Two routers of one group, each with an address of its own; whoever is active has the subnets in a table, which BIRD announces."""
+    own = {"r1": ("10.9.0.1", "fd00:9::1"), "r2": ("10.9.0.2", "fd00:9::2")}
+    spaces, routers, speakers = [], [], []
+    for name, (four, six) in own.items():
+        peer = next(address for other, (address, _six) in own.items() if other != name)
+        addresses = [f"{four}/24", f"{six}/64"]
+        spaces.append({"name": name, "bridge": "br0", "tx_checksum": "off", "addresses": addresses})
+        spaces[-1]["virtual_addresses"] = ["10.9.0.9/32"]
+        leg = {"interface": "eth0", "addresses": ["10.9.0.9/32"], "source": four, "peers": [peer]}
+        routers.append({"name": name, "vrid": 7, "priority": 200 - len(routers), "interval": 200, "table": 100})
+        routers[-1]["interfaces"] = [{**leg, "routes": sorted(INSIDE)}]
+        sessions = [{"address": "10.9.0.254", "local": four, "asn": 64500}] if name == "r1" else []
+        speakers.append({**OSPF, "name": name, "router_id": four, "announce": [], "announce_table": 100})
+        speakers[-1].update(neighbors=sessions, asn=64512)
+    host.apply("netns_veth", {"namespaces": spaces})
+    host.apply("netns_bird", {"routers": speakers})
+    # Who begins is active, and stays so.
+    host.apply("netns_keepalived", routers[0])
+    wait_for_way(host, "10.9.0.1")
+    host.apply("netns_keepalived", routers[1])
+
+
+def led(host: Host, netns: str) -> Item:
+    """By which next hop of IPv4 a namespace reaches what is inside, and how many ways of IPv6 it has there."""
+    rows = json.loads(host.run(["ip", "-n", netns, "-json", "route", "show", "10.1.1.0/24"]))
+    six = json.loads(host.run(["ip", "-n", netns, "-6", "-json", "route", "show", "fd00:1::/64"]))
+    hops = [hop for row in rows for hop in row.get("nexthops", [row])]
+    return {"four": sorted(hop.get("gateway", "") for hop in hops), "six": len(six)}
+
+
+def wait_for_way(host: Host, by: str | None) -> None:
+    """Wait until the provider has one way to what is inside, by this router, or none."""
+    wanted = {"four": [by] if by else [], "six": 1 if by else 0}
+    until = time.monotonic() + PATIENCE
+    while led(host, "isp") != wanted and time.monotonic() < until:
+        time.sleep(0.5)
+    assert led(host, "isp") == wanted, host.run(["journalctl", "--no-pager", "--lines=60", "--unit", "overloom-*"])
+
+
+def test_of_two_routers_the_active_one_announces(host: Host) -> None:
+    # Its session of BGP is with r1, which announces there, too.
+    pair(host)
+    for name in ("r1", "r2"):
+        wait_for(host, name, is_default)
+    wait_for_way(host, "10.9.0.1")
+    host.run(["systemctl", "stop", "overloom-keepalived-r1"])
+    wait_for_way(host, "10.9.0.2")
+    assert is_default(learned(host, "r1"))
+    # A kill leaves the routes behind; keepalived comes back, on standby, and takes them away.
+    host.run(["systemctl", "start", "overloom-keepalived-r1"])
+    host.run(["systemctl", "kill", "--signal=KILL", "overloom-keepalived-r2"])
+    wait_for_way(host, "10.9.0.1")
+    # netns_veth knows nothing of these routes, and leaves them.
+    spaces = [{"name": "r1", "bridge": "br0", "tx_checksum": "off", "addresses": ["10.9.0.1/24", "fd00:9::1/64"]}]
+    spaces[0]["virtual_addresses"] = ["10.9.0.9/32"]
+    assert not host.module("netns_veth", {"namespaces": spaces})["changed"]
+    host.run(["systemctl", "stop", "overloom-keepalived-r1", "overloom-keepalived-r2"])
+    wait_for_way(host, None)
+    for name in ("r1", "r2"):
+        assert host.run(["ip", "-n", name, "route", "show", "table", "100"], ok=None) == ""
+
+
 def test_drift_is_repaired_and_removal_leaves_nothing(host: Host) -> None:
     before = everything(host)
     host.apply("netns_bird", OSPF)
@@ -170,6 +233,7 @@ def test_drift_is_repaired_and_removal_leaves_nothing(host: Host) -> None:
         ({"ospf": None}, "router_id, and ospf or neighbors, are needed"),
         ({"announce": ["10.1.1.1/24"]}, "'10.1.1.1/24' is no prefix"),
         ({"neighbors": BGP["neighbors"]}, "asn is missing"),
+        ({"announce_table": 254}, "announce_table 254 is the main one"),
         ({"ospf": {**OSPF["ospf"], "dead_interval": 1}}, "dead_interval 1 is not above hello_interval 1"),
     ],
 )

@@ -50,12 +50,13 @@ class Neighbor(t.NamedTuple):
 
 
 class Router(t.NamedTuple):
-    """A declared router. announce: the prefixes that it announces."""
+    """A declared router. announce: the prefixes that it announces. table: the kernel's routing table of which it announces what is there, or None."""
 
     name: str
     namespace: str
     router_id: str
     announce: tuple[Network, ...]
+    table: int | None
     ospf: Ospf | None
     asn: int | None
     neighbors: tuple[Neighbor, ...]
@@ -79,6 +80,7 @@ def _options() -> Item:
     return {
         "router_id": {"type": "str"},
         "announce": {"type": "list", "elements": "str", "default": []},
+        "announce_table": {"type": "int"},
         "ospf": {"type": "dict", "options": ospf},
         "asn": {"type": "int"},
         "neighbors": {"type": "list", "elements": "dict", "options": neighbor, "default": []},
@@ -104,10 +106,19 @@ def _router(name: str, item: Item) -> Router:
         namespace=check_name(item.get("namespace") or name, f"{what}: namespace"),
         router_id=str(_address(item["router_id"], f"{what}: router_id", 4)),
         announce=tuple(_ip.check_network(one, f"{what}: announce") for one in item.get("announce") or ()),
+        table=_table(item.get("announce_table"), f"{what}: announce_table"),
         ospf=_ospf(item["ospf"], f"{what}: ospf") if item.get("ospf") else None,
         asn=None if item.get("asn") is None else _ip.check_range(item["asn"], 1, 4294967294, f"{what}: asn"),
         neighbors=tuple(_neighbor(one, f"{what}: neighbors") for one in item.get("neighbors") or ()),
     )
+
+
+def _table(table: int | None, what: str) -> int | None:
+    if table is None:
+        return None
+    if table == _ip.MAIN_TABLE:
+        raise FabricError(f"{what} {table} is the main one, which the default route is for; give another, such as 100")
+    return _ip.check_table(table, what)
 
 
 def _ospf(item: Item, what: str) -> Ospf:
@@ -167,6 +178,8 @@ def configuration(router: Router) -> str:
     ]
     for family in (4, 6):
         lines += _protocol(f"kernel kernel{family}", [_channel(family, "none", f"where net = {DEFAULTS[family]}")])
+    for family in _families(router) if router.table else ():
+        lines += _table_lines(t.cast(int, router.table), family)
     for family in sorted({neighbor.address.version for neighbor in router.neighbors}):
         routes = [f"route {one} blackhole;" for one in router.announce if one.version == family]
         lines += _protocol(f"static announced{family}", [f"ipv{family};", *routes])
@@ -193,15 +206,31 @@ def _quoted(names: t.Iterable[str]) -> str:
     return ", ".join(f'"{name}"' for name in names)
 
 
+def _table_lines(table: int, family: int) -> list[str]:
+    """What is in a table of the kernel, beside what is learned: BIRD has one such protocol for each table of its own."""
+    return [
+        f"ipv{family} table table{family};",
+        *_protocol(
+            f"kernel held{family}",
+            [f"kernel table {table};", "learn;", f"ipv{family} {{ table table{family}; import all; export none; }};"],
+        ),
+        *_protocol(
+            f"pipe pipe{family}",
+            [f"table master{family};", f"peer table table{family};", "import all;", "export none;"],
+        ),
+    ]
+
+
 def _ospf_lines(router: Router, ospf: Ospf, family: int) -> list[str]:
-    """Subnets are announced as stub networks, which areas of every kind carry."""
+    """Subnets are announced as stub networks, which areas of every kind carry; those that come and go as external ones, whose metrics add up."""
     timers = f"cost {ospf.cost}; hello {ospf.hello}; dead {ospf.dead};"
     area = [f"interface {_quoted(ospf.interfaces)} {{ type broadcast; {timers} }};"]
     area += [f"stubnet {one} {{ cost {ospf.cost}; }};" for one in router.announce if one.version == family]
+    held = f'filter {{ if proto != "held{family}" then reject; ospf_metric1 = {ospf.cost}; accept; }}'
     return _protocol(
         f"ospf v{2 if family == 4 else 3} ospf{family}",
         [
-            _channel(family, f"where net = {DEFAULTS[family]}", "none"),
+            _channel(family, f"where net = {DEFAULTS[family]}", held if router.table else "none"),
             f"area {ospf.area} {{",
             *(f"  {line}" for line in area),
             "};",
@@ -211,12 +240,13 @@ def _ospf_lines(router: Router, ospf: Ospf, family: int) -> list[str]:
 
 def _bgp_lines(router: Router, neighbor: Neighbor, number: int) -> list[str]:
     family = neighbor.address.version
+    held = f' || proto = "held{family}"' if router.table else ""
     return _protocol(
         f"bgp bgp{number}",
         [
             f"local {neighbor.local} as {router.asn};",
             f"neighbor {neighbor.address} as {neighbor.asn};",
-            _channel(family, f"where net = {DEFAULTS[family]}", "where source = RTS_STATIC"),
+            _channel(family, f"where net = {DEFAULTS[family]}", f"where source = RTS_STATIC{held}"),
         ],
     )
 

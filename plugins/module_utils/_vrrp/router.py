@@ -40,16 +40,20 @@ _WORD = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
 
 
 class Leg(t.NamedTuple):
-    """An interface with its virtual addresses. source: the address to send from. peers: those to send to, none for multicast."""
+    """An interface with its virtual addresses. source: the address to send from. peers: those to send to, none for multicast.
+
+    routes: prefixes of which the active router has a route by it in the router's table.
+    """
 
     interface: str
     addresses: tuple[str, ...]
     source: Address | None
     peers: tuple[Address, ...]
+    routes: tuple[_ip.Network, ...] = ()
 
 
 class Router(t.NamedTuple):
-    """A declared router. interval: in milliseconds."""
+    """A declared router. interval: in milliseconds. table: the kernel's routing table of its routes, or None."""
 
     name: str
     namespace: str
@@ -58,6 +62,7 @@ class Router(t.NamedTuple):
     interval: int
     preempt: bool
     legs: tuple[Leg, ...]
+    table: int | None = None
 
 
 def _options() -> Item:
@@ -67,12 +72,14 @@ def _options() -> Item:
         "addresses": {"type": "list", "elements": "str", "required": True},
         "source": {"type": "str"},
         "peers": {"type": "list", "elements": "str"},
+        "routes": {"type": "list", "elements": "str"},
     }
     return {
         "vrid": {"type": "int"},
         "priority": {"type": "int", "default": 100},
         "interval": {"type": "int", "default": 1000},
         "preempt": {"type": "bool", "default": False},
+        "table": {"type": "int"},
         "interfaces": {"type": "list", "elements": "dict", "options": leg},
     }
 
@@ -97,7 +104,10 @@ def _router(name: str, item: Item) -> Router:
         interval=_ip.check_range(item.get("interval", 1000), *INTERVALS, f"{what}: interval"),
         preempt=bool(item.get("preempt")),
         legs=tuple(_leg(one, what) for one in item["interfaces"]),
+        table=None if item.get("table") is None else _ip.check_table(item["table"], f"{what}: table"),
     )
+    if router.table is None and any(leg.routes for leg in router.legs):
+        raise FabricError(f"{what}: table is missing; give the routing table that routes are for")
     if router.interval % 10:
         raise FabricError(
             f"{what}: interval {router.interval} is no multiple of 10 ms, which is what VRRP counts in; give one"
@@ -118,6 +128,7 @@ def _leg(item: Item, what: str) -> Leg:
         addresses=_ip.check_addresses(item["addresses"], f"{here}: addresses"),
         source=None if item.get("source") is None else _ip.check_host(item["source"], f"{here}: source"),
         peers=tuple(_ip.check_host(text, f"{here}: peers") for text in item.get("peers") or ()),
+        routes=tuple(_ip.check_network(text, f"{here}: routes") for text in item.get("routes") or ()),
     )
     if not any(_ip.family(address) == 4 for address in leg.addresses):
         raise FabricError(
@@ -197,6 +208,7 @@ def _instance(router: Router, leg: Leg) -> list[str]:
         *_block("unicast_peer", map(str, leg.peers)),
         *_block("virtual_ipaddress", four),
         *_block("virtual_ipaddress_excluded", six),
+        *_block("virtual_routes", (f"{one} dev {leg.interface} table {router.table}" for one in leg.routes)),
         "}",
     ]
 
@@ -246,9 +258,18 @@ def _unit(router: Router, owner: str) -> Unit:
             # What it does not understand it would otherwise pass over.
             ("ExecStartPre", Command(("keepalived", "--config-test", *options[:2]))),
             ("ExecStart", Command(("keepalived", *options, "--pid", parent, "--vrrp_pid", child))),
+            *_left_routes(router),
         ],
         wanted_by=["multi-user.target"],
     )
+
+
+def _left_routes(router: Router) -> list[tuple[str, Command]]:
+    """One that was killed leaves its routes, and does not look for them when it comes back; another is active by then."""
+    if router.table is None:
+        return []
+    flush = ("route", "flush", "table", str(router.table))
+    return [("ExecStopPost", Command(("ip", family, *flush), may_fail=True)) for family in ("-4", "-6")]
 
 
 # What it does -----------------------------------------------------------------------------------------------------------

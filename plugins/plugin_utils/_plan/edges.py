@@ -290,9 +290,21 @@ class Edges:
                 {"name": TABLE, "family": "inet", "netns": edge.name, "content": content(self._table(edge, host))}
                 for edge in here
             ],
-            "vrrp": [self.vrrp.item(edge, host) for edge in here if edge.redundant],
-            "uplinks": [uplinks.item(edge, self.values.segments) for edge in here if edge.ospf or edge.bgp],
+            "vrrp": [
+                uplinks.shared(edge, self.values.segments, self.vrrp.item(edge, host))
+                for edge in here
+                if edge.redundant
+            ],
+            "uplinks": [
+                uplinks.item(edge, self.values.segments, self._own(edge, host))
+                for edge in here
+                if edge.ospf or edge.bgp
+            ],
         }
+
+    def _own(self, edge: Edge, host: str) -> dict[str, list[Address]]:
+        """The addresses that each leg of an edge has on a host, but for virtual ones, by its segment."""
+        return {leg.segment: self._addresses(self.vrrp.point(edge, leg, host)) for leg in edge.legs}
 
     def of_endpoint(self, endpoint: Endpoint) -> Item:
         """What the plan says of an endpoint besides, if it is an edge's interface; nobody asks it for a transfer."""

@@ -3,7 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Edges with OSPF or BGP: which routers they speak with, what they announce, and what is refused of them.
 
-What NAT translates is not announced, as nobody outside sees its addresses.
+What NAT translates is not announced, as nobody outside sees its addresses. Of two hosts both speak and take the default route, and the
+active one alone announces: answers that came in by the other would meet no connection there. So keepalived has the subnets in a routing
+table of their own while it is active, and BIRD announces what is in that.
 
 This file is private to the collection.
 """
@@ -21,7 +23,12 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.vrrp import 
 Item = t.Dict[str, t.Any]
 Segments = t.Mapping[str, Segment]
 
+# A leg's own addresses on a host, by the names of the segments.
+Own = t.Mapping[str, t.Sequence[Address]]
+
 DEFAULT_ROUTES = ("default", "0.0.0.0/0", "::/0")
+# Of the namespace alone, and no rule looks into it.
+ANNOUNCED_TABLE = 101
 
 
 def check(edge: Edge, segments: Segments, problems: list[str]) -> None:
@@ -31,10 +38,10 @@ def check(edge: Edge, segments: Segments, problems: list[str]) -> None:
         return
     where = f"{edge.where}.{option}"
     if edge.distributed:
-        problems.append(f"{where} is for an edge with a namespace, and not for OVN's router; give it routes instead.")
+        problems.append(
+            f"{where} is for an edge with a namespace, and OVN's router has none in which somebody could speak; give it routes instead."
+        )
         return
-    if edge.redundant:
-        problems.append(f"{where} is for an edge on one host; name one in hosts, or give routes instead.")
     if edge.ospf and not _outside(edge):
         problems.append(
             f"{edge.where}.ospf finds no router, as all legs are gateways of their segments; give gateway: false to the leg that leads outside."
@@ -55,31 +62,45 @@ def _check_peers(edge: Edge, bgp: Bgp, segments: Segments, problems: list[str]) 
     for peer in bgp.peers:
         if not peer.address:
             continue
-        if peer.address in _own(edge):
+        if peer.address in [*_own(edge), *_stated(edge)]:
             problems.append(f"{peer.where}.address {peer.address} is the edge's own; give that of the other router.")
         elif peer.address in seen:
             problems.append(f"{edge.where}.bgp.neighbors has {peer.address} twice; give it once.")
-        elif _towards(edge, peer, segments) is None and all(leg.segment in segments for leg in edge.legs):
+        elif not _towards(edge, peer, segments) and all(leg.segment in segments for leg in edge.legs):
             problems.append(
                 f"{peer.where}.address {peer.address} is on none of the edge's segments; give an address of a router there."
             )
         seen.append(peer.address)
 
 
-def item(edge: Edge, segments: Segments) -> Item:
-    """An edge as the module netns_bird takes it."""
+def item(edge: Edge, segments: Segments, own: Own) -> Item:
+    """An edge on a host as the module netns_bird takes it."""
+    every = [address for leg in _outside_first(edge) for address in own[leg.segment]]
     return {
         "name": edge.name,
         "namespace": edge.name,
-        "router_id": str(next(address for address in _own(edge) if address.version == 4)),
-        "announce": [str(network) for network in announced(edge, segments)],
+        "router_id": str(next(address for address in every if address.version == 4)),
+        "announce": [] if edge.redundant else [str(network) for network in announced(edge, segments)],
+        "announce_table": ANNOUNCED_TABLE if edge.redundant else None,
         "ospf": _ospf(edge),
         "asn": edge.bgp.asn if edge.bgp else None,
         "neighbors": [
-            {"address": str(peer.address), "local": str(_towards(edge, peer, segments)), "asn": peer.asn}
+            {"address": str(peer.address), "local": str(_local(edge, peer, segments, own)), "asn": peer.asn}
             for peer in (edge.bgp.peers if edge.bgp else ())
         ],
     }
+
+
+def shared(edge: Edge, segments: Segments, router: Item) -> Item:
+    """The VRRP router of an edge on two hosts, with the routes of which the active one's are announced."""
+    if not (edge.ospf or edge.bgp):
+        return router
+    told = announced(edge, segments)
+    legs = [
+        {**leg, "routes": [str(net) for net in _subnets(segments[name]) if net in told]}
+        for leg, name in zip(router["interfaces"], (leg.segment for leg in edge.legs))
+    ]
+    return {**router, "table": ANNOUNCED_TABLE, "interfaces": legs}
 
 
 def _ospf(edge: Edge) -> Item | None:
@@ -101,8 +122,12 @@ def announced(edge: Edge, segments: Segments) -> list[Network]:
     """The subnets that others are told of."""
     hidden = [_source(nat.source, segments) for nat in edge.nat]
     inside = [segments[leg.segment] for leg in edge.legs if leg.gateway]
-    subnets = [net for segment in inside for net in (segment.subnet, segment.subnet6) if net]
+    subnets = [net for segment in inside for net in _subnets(segment)]
     return [net for net in subnets if not any(one and _within(net, one) for one in hidden)]
+
+
+def _subnets(segment: Segment) -> list[Network]:
+    return [net for net in (segment.subnet, segment.subnet6) if net]
 
 
 def speakers(edge: Edge, leg: Leg, segments: Segments) -> list[Address]:
@@ -129,15 +154,35 @@ def _of(leg: Leg) -> list[Address]:
 
 
 def _own(edge: Edge) -> list[Address]:
-    """All addresses of an edge, those outside first."""
-    return [address for leg in sorted(edge.legs, key=lambda leg: bool(leg.gateway)) for address in _of(leg)]
+    """All addresses of an edge, those outside first; of two hosts the virtual ones."""
+    return [address for leg in _outside_first(edge) for address in _of(leg)]
 
 
-def _towards(edge: Edge, peer: Peer, segments: Segments) -> Address | None:
+def _outside_first(edge: Edge) -> list[Leg]:
+    return sorted(edge.legs, key=lambda leg: bool(leg.gateway))
+
+
+def _stated(edge: Edge) -> list[Address]:
+    """The addresses that legs have on each of two hosts, where the intent gives them."""
+    return [address for leg in edge.legs for address in (*(leg.own or ()), *(leg.own6 or ())) if address]
+
+
+def _towards(edge: Edge, peer: Peer, segments: Segments) -> list[Leg]:
+    """The legs on the segment of a neighbor that have an address of its family."""
+    return [
+        leg
+        for leg in edge.legs
+        if leg.segment in segments
+        and _is_on(segments[leg.segment], peer.address)
+        and any(one.version == peer.address.version for one in _of(leg))
+    ]
+
+
+def _local(edge: Edge, peer: Peer, segments: Segments, own: Own) -> Address:
     """The edge's own address on the segment of a neighbor."""
-    on = [leg for leg in edge.legs if leg.segment in segments and _is_on(segments[leg.segment], peer.address)]
-    return next((own for leg in on for own in _of(leg) if own.version == peer.address.version), None)
+    here = [address for leg in _towards(edge, peer, segments) for address in own[leg.segment]]
+    return next(address for address in here if address.version == peer.address.version)
 
 
 def _is_on(segment: Segment, address: Address) -> bool:
-    return any(addresses.contains(net, str(address)) for net in (segment.subnet, segment.subnet6) if net)
+    return any(addresses.contains(net, str(address)) for net in _subnets(segment))

@@ -14,7 +14,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.edges import VRIDS, Edge, Leg
-from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import Address
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import Address, Endpoint
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import mesh
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.values import Values
 
@@ -83,7 +83,7 @@ class Vrrp:
         return [self._own(edge, leg, other) for other in edge.hosts if other != host]
 
     def _interface(self, edge: Edge, leg: Leg, host: str) -> Item:
-        point = self._point(edge, leg, host)
+        point = self.point(edge, leg, host)
         return {
             "interface": interface_of(leg),
             "addresses": alone(point.virtual),
@@ -91,12 +91,13 @@ class Vrrp:
             "peers": [str(peer) for peer in self.peers(edge, leg, host)],
         }
 
-    def _point(self, edge: Edge, leg: Leg, host: str) -> t.Any:
+    def point(self, edge: Edge, leg: Leg, host: str) -> Endpoint:
+        """The endpoint that is a leg of an edge on a host."""
         here = self.values.intent.hosts[host].endpoints
         return next(one for one in here if one.edge == edge.name and one.segment == leg.segment)
 
     def _own(self, edge: Edge, leg: Leg, host: str) -> Address:
-        return t.cast(Address, self.values.addressed[self._point(edge, leg, host).id].address.value)
+        return t.cast(Address, self.values.addressed[self.point(edge, leg, host).id].address.value)
 
     def _check_segments(self, edge: Edge) -> None:
         """Adverts go over IPv4, and who has the addresses is learned."""

@@ -12,6 +12,14 @@ import threading
 from ansible_collections.overloom.fabric.plugins.module_utils._bird import control, router
 from ansible_collections.overloom.fabric.plugins.module_utils._netns import daemon
 
+ITEM = {
+    "name": "edge",
+    "router_id": "10.9.0.1",
+    "announce": ["10.1.1.0/24", "fd00:1::/64"],
+    "ospf": {"interfaces": ["outside"], "families": ["ipv4", "ipv6"]},
+    "asn": 64512,
+    "neighbors": [{"address": "10.9.0.254", "local": "10.9.0.1", "asn": 64500}],
+}
 END = "0000 \n"
 PROTOCOLS = (
     """\
@@ -61,15 +69,7 @@ def test_the_control_socket_is_asked_in_one_connection(tmp_path: pathlib.Path) -
 
 
 def test_the_file_takes_default_routes_alone() -> None:
-    item = {
-        "name": "edge",
-        "router_id": "10.9.0.1",
-        "announce": ["10.1.1.0/24", "fd00:1::/64"],
-        "ospf": {"interfaces": ["outside"], "families": ["ipv4", "ipv6"]},
-        "asn": 64512,
-        "neighbors": [{"address": "10.9.0.254", "local": "10.9.0.1", "asn": 64500}],
-    }
-    text = daemon.declared(item, router.KIND, "me").reread[router.file("edge")]
+    text = daemon.declared(ITEM, router.KIND, "me").reread[router.file("edge")]
     imports = [line.strip() for line in text.splitlines() if "import" in line]
     assert imports == [
         "ipv4 { import none; export where net = 0.0.0.0/0; };",
@@ -81,3 +81,18 @@ def test_the_file_takes_default_routes_alone() -> None:
     assert "stubnet 10.1.1.0/24 { cost 10; };" in text and "stubnet fd00:1::/64 { cost 10; };" in text
     # What BGP announces is of the neighbor's family.
     assert "route 10.1.1.0/24 blackhole;" in text and "route fd00:1::/64" not in text
+
+
+def test_what_is_in_a_table_of_the_kernel_is_announced_beside_what_is_declared() -> None:
+    text = daemon.declared({**ITEM, "announce": [], "announce_table": 100}, router.KIND, "me").reread[
+        router.file("edge")
+    ]
+    lines = [line.strip() for line in text.splitlines()]
+    for family in (4, 6):
+        # It learns from there, and writes nothing there.
+        at = lines.index(f"protocol kernel held{family} {{")
+        told = f"ipv{family} {{ table table{family}; import all; export none; }};"
+        assert lines[at + 1 : at + 4] == ["kernel table 100;", "learn;", told]
+        assert any(f'if proto != "held{family}" then reject; ospf_metric1 = 10; accept;' in line for line in lines)
+    assert 'export where source = RTS_STATIC || proto = "held4"' in text
+    assert "held" not in daemon.declared(ITEM, router.KIND, "me").reread[router.file("edge")]

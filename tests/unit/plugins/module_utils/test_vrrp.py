@@ -11,7 +11,7 @@ import pytest
 
 from ansible_collections.overloom.fabric.plugins.module_utils._ip.iproute import Interface
 from ansible_collections.overloom.fabric.plugins.module_utils._netns import daemon
-from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Step, Write
+from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Step, Write
 from ansible_collections.overloom.fabric.plugins.module_utils._vrrp import router
 
 Item = t.Dict[str, t.Any]
@@ -69,6 +69,23 @@ def test_the_file_has_version_3_and_one_group() -> None:
     assert "nopreempt" not in configuration(preempt=True)
     # A group of one, keepalived warns of.
     assert not [line for line in configuration(interfaces=LEGS[1:]) if "group" in line or "unicast" in line]
+
+
+def test_routes_of_the_active_one_are_in_a_table() -> None:
+    legs = [{**LEGS[0], "routes": ["10.1.1.0/24", "fd00:1::/64"]}, LEGS[1]]
+    lines = configuration(interfaces=legs, table=100)
+    at = lines.index("virtual_routes {")
+    assert lines[at + 1 : at + 4] == ["10.1.1.0/24 dev web table 100", "fd00:1::/64 dev web table 100", "}"]
+    # Whoever is killed leaves none.
+    unit = daemon.declared({**ITEM, "table": 100}, router.KIND, "me").unit
+    assert unit
+    left = [line.partition("ip ")[2] for line in unit.content.splitlines() if line.startswith("ExecStopPost=-")]
+    assert left == ["-4 route flush table 100", "-6 route flush table 100"]
+    plain = daemon.declared(ITEM, router.KIND, "me").unit
+    assert plain and "ExecStopPost" not in plain.content
+    assert "virtual_routes {" not in configuration(table=100) and lines.count("virtual_routes {") == 1
+    with pytest.raises(FabricError, match="^VRRP router edge: table is missing; give the routing table that routes"):
+        configuration(interfaces=legs)
 
 
 def test_a_change_is_read_again() -> None:

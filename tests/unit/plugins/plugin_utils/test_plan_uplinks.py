@@ -106,6 +106,25 @@ def test_bgp_speaks_from_the_address_on_the_neighbors_segment() -> None:
     ]
 
 
+def test_of_two_hosts_both_speak_from_their_own_address_and_the_active_one_announces() -> None:
+    legs = [WEB, DB, {**OUT, "host_addresses": ["10.9.0.3", "10.9.0.4"]}]
+    nat = [{"from": "db", "out": "out"}]
+    edge = {**EDGE, "hosts": ["kvm1", "kvm2"], "legs": legs, "nat": nat, "ospf": {}, "bgp": BGP["bgp"]}
+    plan = planned(edge)
+    for host, own in {"kvm1": "10.9.0.3", "kvm2": "10.9.0.4"}.items():
+        item, vrrp = plan["hosts"][host]["uplinks"][0], plan["hosts"][host]["vrrp"][0]
+        assert item["router_id"] == own and item["neighbors"][0]["local"] == own
+        assert item["ospf"]["families"] == ["ipv4", "ipv6"]
+        assert item["announce"] == [] and item["announce_table"] == vrrp["table"] == 101
+        # What NAT translates has no route there, and neither has the network outside.
+        routes = {leg["interface"]: leg["routes"] for leg in vrrp["interfaces"]}
+        assert routes == {"web": ["10.1.1.0/24", "2001:db8:1::/64"], "db": [], "out": []}
+    assert plan["edges"][0]["announces"] == ["10.1.1.0/24", "2001:db8:1::/64"]
+    # Without a router outside, nothing is announced.
+    assert "table" not in planned({**edge, "ospf": None, "bgp": None})["hosts"]["kvm1"]["vrrp"][0]
+    assert uplink(OSPF)["announce_table"] is None
+
+
 def test_who_may_have_learned_a_way_is_not_held_to_silence() -> None:
     def silent(edge: Item) -> set[tuple[str, str]]:
         points = {"kvm1": [("web1", "web"), ("db1", "db")], "kvm2": [("client", "out")]}
@@ -148,8 +167,12 @@ def test_verify_wants_the_default_route_and_the_sessions(edge: Item) -> None:
     ("edge", "said"),
     [
         (
-            {**OSPF, "hosts": ["kvm1", "kvm2"]},
-            "fabric_edges[edge].ospf is for an edge on one host; name one in hosts, or give routes instead.",
+            {
+                **BGP,
+                "hosts": ["kvm1", "kvm2"],
+                "legs": [WEB, DB, {**OUT, "host_addresses": ["10.9.0.2", "10.9.0.254"]}],
+            },
+            "fabric_edges[edge].bgp.neighbors[0].address 10.9.0.254 is the edge's own; give that of the other router.",
         ),
         (
             {**EDGE, "legs": [WEB, DB], "ospf": {}},
@@ -195,5 +218,5 @@ def test_a_router_of_ovn_takes_none() -> None:
             {"name": "edge", "legs": [WEB, DB], "ospf": {}},
             fabric_overlays=[{"name": "ov", "engine": "ovn", "encapsulation": "geneve"}],
         )
-    said = "fabric_edges[edge].ospf is for an edge with a namespace, and not for OVN's router; give it routes instead."
+    said = "fabric_edges[edge].ospf is for an edge with a namespace, and OVN's router has none in which somebody could speak; give it routes instead."
     assert said in caught.value.problems
