@@ -51,7 +51,12 @@ def routed(fabric: Fabric, cable: str = "kvm2:eth1") -> None:
     fabric.intent["fabric_links"] = [{"ends": ["kvm1:eth1", "r1:eth1"]}, {"ends": [cable, "r1:eth2"]}]
     guest = {"name": "g1", "kind": "guest", "segment": "blue", "guest": {"image": "lab"}}
     container = {"name": "c1", "kind": "container", "segment": "blue", "container": {"image": "lab"}}
-    fabric.hosts["kvm1"]["fabric_endpoints"] = [endpoint("red", "red", "10.1.2.1"), guest, container]
+    # Two that need what nobody has brought to the host.
+    lacking = [
+        {"name": "c2", "kind": "container", "segment": "blue", "container": {"image": "localhost/none:1"}},
+        {"name": "site", "kind": "service", "segment": "red", "service": {"unit": "none.service"}},
+    ]
+    fabric.hosts["kvm1"]["fabric_endpoints"] = [endpoint("red", "red", "10.1.2.1"), guest, container, *lacking]
     fabric.routers = {"r1": {}}
     fabric.write()
 
@@ -111,6 +116,8 @@ def test_all_that_others_use_is_told_of_all_hosts_at_once_and_nothing_is_changed
         "kvm1: guest g1 was there before the fabric and is in use (it runs); give the endpoint g1 another name in fabric_endpoints of kvm1.",
         f"kvm1: network {network} was there before the fabric and is in use (it is defined); take another fabric_name, or rename that network.",
         "kvm1: container c1 was there before the fabric and is in use (",
+        "kvm1: container c2 needs the image localhost/none:1, which is not there; bring it with podman pull, load or build",
+        "kvm1: service none.service: there is no such unit on this host; install it first, or correct its name.",
         "kvm2: bridge br-int belongs to the owner blue; name another bridge",
         "kvm2: interface tep0 was there before the fabric and is in use (configured in /etc/systemd/network/90-theirs.netdev); "
         "name another port in fabric_underlay.tep, or set fabric_adopt",
@@ -129,7 +136,7 @@ def test_all_that_others_use_is_told_of_all_hosts_at_once_and_nothing_is_changed
         said = " ".join(out.split())
         for sentence in (*sentences, nic):
             assert sentence in said, said
-        assert len(set(re.findall(r"\d+\. (?:kvm\d|r1): ", said))) == 11, said
+        assert len(set(re.findall(r"\d+\. (?:kvm\d|r1): ", said))) == 13, said
         assert look(fabric) == before
 
 
