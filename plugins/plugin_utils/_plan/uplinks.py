@@ -96,10 +96,10 @@ def shared(edge: Edge, segments: Segments, router: Item) -> Item:
     if not (edge.ospf or edge.bgp):
         return router
     told = announced(edge, segments)
-    legs = [
-        {**leg, "routes": [str(net) for net in _subnets(segments[name]) if net in told]}
-        for leg, name in zip(router["interfaces"], (leg.segment for leg in edge.legs))
-    ]
+    legs = []
+    for leg, interface in zip(edge.legs, router["interfaces"]):
+        routes = [str(net) for net in _subnets(segments[leg.segment]) if net in told]
+        legs.append({**interface, "routes": routes})
     return {**router, "table": ANNOUNCED_TABLE, "interfaces": legs}
 
 
