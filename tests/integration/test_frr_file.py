@@ -507,8 +507,7 @@ NOT_STARTED = (
     "letters of no alphabet, form feeds and blanks",
     "4,467 lines",
 )
-# Of the customs, those through which FRR itself was taken so far. Not `a VRF that is never left`: frr-reload.py --test would then take away
-# more than before, which is open.
+# Of the customs, those through which FRR itself was taken so far.
 STARTED_CUSTOMS = (
     "an address family left by a line of the router",
     "route maps out of order, with gaps and goto",
@@ -881,6 +880,30 @@ route-map RM permit 10
 line vty
 !
 """
+
+
+OF_VRFS = """\
+interface eth1 vrf V1
+ ip ospf cost 12
+ ip ospf hello-interval 7
+exit
+int eth2 vr V1
+ ip ospf cost 13
+exit
+"""
+
+
+def test_an_interface_that_is_named_with_its_vrf_is_not_back_as_it_was_after_a_restart(crowded: harness.Host) -> None:
+    start(crowded, OF_VRFS)
+    before = running(crowded)
+    interfaces = [{"name": "eth1", "cost": 0, "hello_interval": 8}, {"name": "eth2", "cost": 0}]
+    holds(crowded, "frr_ospf", {"interfaces": interfaces})
+    assert not re.search("ospf cost|hello-interval 7", running(crowded)) and "hello-interval 8" in running(crowded)
+    assert saved(crowded).startswith("interface eth1 vrf V1\n ip ospf hello-interval 8\nexit\n")
+    crowded.module("frr_ospf", {"instances": [], "purge": True})
+    assert running(crowded) == before
+    restart(crowded)
+    wait(lambda: running(crowded) == before, "what ran at first", 10)
 
 
 def test_an_older_spelling_that_is_changed_is_not_back_after_a_restart(crowded: harness.Host) -> None:

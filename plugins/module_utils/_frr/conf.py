@@ -366,6 +366,12 @@ class _Node:
         """Whether it is a block of ours that parts lines."""
         return self.line.opens and any(inner.line.raw.strip() == PARTED for inner in self.inside)
 
+    @property
+    def shortened(self) -> bool:
+        """Whether it is a block whose first word is not written in full."""
+        full = self.entries[0][1] if self.entries else self.line.text
+        return self.line.opens and full.split()[0] != self.line.text.split()[0]
+
     def closed(self, depth: int | None = None) -> bool:
         """Whether the block is closed in words, which may stand in a block within that nobody closed."""
         depth = len(self.line.path) if depth is None else depth
@@ -583,6 +589,8 @@ class Editor:
         node = _Node(made, entries, around, rank, added=True)
         node.replaces = bool(after and after.around is around)
         place = around.inside.index(t.cast(_Node, after)) + 1 if node.replaces else self.place(around, rank)
+        if opens and not node.replaces:
+            place = self.ahead(around, place)
         undone = [
             around.inside.index(one) + 1
             for one in around.undoing
@@ -610,6 +618,13 @@ class Editor:
         ):
             end -= 1
         return end
+
+    def ahead(self, around: _Node, place: int) -> int:
+        """A place ahead of blocks with a shortened first word, which frr-reload.py does not know: with their end, the block around ends for it."""
+        short = next((number for number, node in enumerate(around.inside[:place]) if node.shortened), place)
+        if around is self.top or any(node.setting and not node.line.opens for node in around.inside[short:]):
+            return place
+        return short
 
     def apart(self, place: int) -> int:
         """A place where nothing stands together with a line that FRR refuses: an earlier one, or else a later one; the same if there is none."""

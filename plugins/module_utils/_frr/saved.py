@@ -27,6 +27,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._frr.setting impor
     release_of,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.spelling import Speller
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.words import written_out
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner, Step
 
 
@@ -135,6 +136,29 @@ def edit(text: str, changes: t.Mapping[Address, t.Optional[str]], lines: t.Seque
     return conf.Editor(lines, meanings(lines), GRAMMAR).change(changes).text
 
 
+# An interface named with the VRF that it is in, as FRR 7 and people write it.
+_IN_VRF = re.compile(r"(interface \S+) vrf \S+$")
+# What FRR shows where its VRFs are namespaces, of which each may have an interface of the name.
+_NAMESPACES = re.compile(r"^(?:interface \S+ vrf | netns )", re.M)
+
+
+def without_vrfs(lines: list[conf.Line], text: str) -> list[conf.Line]:
+    """The lines of a file, with interfaces as FRR shows them: the kernel's VRFs are no part of their names. text: what runs."""
+    bare: dict[str, str] = {}
+    for line in lines:
+        named = _IN_VRF.match(written_out((), line.text)) if line.opens and not line.path else None
+        if named:
+            bare[line.text] = named.group(1)
+    if not bare or _NAMESPACES.search(text):
+        return lines
+
+    def shown(line: conf.Line) -> conf.Line:
+        path = tuple(bare.get(header, header) if depth == 0 else header for depth, header in enumerate(line.path))
+        return line._replace(path=path, text=line.text if path else bare.get(line.text, line.text))
+
+    return [shown(line) for line in lines]
+
+
 def saved_lines(
     runner: Runner, saved: str, text: str, known: t.Collection[tuple[Address, str]] = frozenset()
 ) -> list[conf.Line]:
@@ -149,7 +173,8 @@ def saved_lines(
             return lines
 
     def read_again(refused: int | None = None) -> list[conf.Line]:
-        return conf.read(saved, lambda argv, asked: runner.run(Step(argv, asked))[1:], BLOCK.match, refused)
+        read = conf.read(saved, lambda argv, asked: runner.run(Step(argv, asked))[1:], BLOCK.match, refused)
+        return without_vrfs(read, text)
 
     lines = read_again()
     if not text:

@@ -45,6 +45,10 @@ _ROUTE_WORDS = ("tag", "table", "label", "vrf", "nexthop-vrf", "color", "segment
 _LIST = r"((?:ip|ipv6) prefix-list \S+|bgp as-path access-list \S+|bgp (?:large-|ext)?community-list (?:standard |expanded )?\S+)"
 _UNNUMBERED = re.compile(_LIST + " ((?:permit|deny) .*)$")
 _NUMBERED = re.compile(_LIST + r" seq (\d+) ")
+# Numbers that tell one thing from another, written with zeros before them.
+_ZEROS = re.compile(
+    r"^((?:no )?(?:router bgp|route-map \S+ (?:permit|deny)|(?:ip|ipv6|bgp)(?: (?!description )\S+){2,4}? seq) )0+(?=\d)"
+)
 
 
 class Speller:
@@ -53,6 +57,8 @@ class Speller:
     def __init__(self) -> None:
         # The highest sequence number of a list so far.
         self.highest: dict[str, int] = {}
+        # The neighbors that are interfaces, each with its router and name, and the words that say so.
+        self.unnumbered: dict[tuple[str, str], str] = {}
 
     def respelled(self, path: Address, line: str) -> list[Placed]:
         """A line of a block as FRR shows it. path: the block, as FRR shows it."""
@@ -64,18 +70,24 @@ class Speller:
         if path[0].startswith("router ospf"):
             return self.ospf(path, line)
         if path[0].startswith("router rip"):
-            return [(path, _redistribution(line))]
+            line = _redistribution(line)
+            return [(path, _PREFIX.sub(lambda found: _network(found.group(0)), line) if "network " in line else line)]
+        if path[0].startswith("key chain "):
+            return [(path, re.sub(r"^((?:no )?key) 0+(?=\d)", r"\1 ", line))]
         if path[0].startswith("interface "):
             return [(path, _OSPF_INTERFACE.sub(lambda found: found.group(0).replace("ospf ", "ip ospf "), line))]
         if path[0].startswith("vrf "):
             return [_route(path, line)]
         if path[0].startswith("route-map "):
+            line = re.sub(r"^continue$", "on-match next", line)
             return [(path, re.sub(r"^continue(?= \d)", "on-match goto", line))]
         return [(path, line)]
 
     def top(self, line: str) -> Placed:
         """A line outside all blocks."""
+        line = re.sub(r"^((?:no )?router \S+(?: \d+)?) vrf default$", r"\1", line)
         line = re.sub(r"^((?:no )?)ip (as-path access-list|(?:large-|ext)?community-list) ", r"\1bgp \2 ", line)
+        line = _ZEROS.sub(r"\1", line)
         found = _NUMBERED.match(line)
         if found:
             self.highest[found.group(1)] = max(self.highest.get(found.group(1), 0), int(found.group(2)))
@@ -99,8 +111,18 @@ class Speller:
         if len(path) == 1 and _OF_IPV4.match(line):
             return [(path + (_UNICAST,), line)]
         if len(path) == 2 and path[1].startswith("address-family ") and _GROUP_IN_FAMILY.match(line):
-            return [(path[:1], line)]
-        return [(path, line)]
+            return [(path[:1], self.of_interface(path[0], line))]
+        return [(path, self.of_interface(path[0], line) if len(path) == 1 else line)]
+
+    def of_interface(self, router: str, line: str) -> str:
+        """What makes a neighbor without an address, in the one line in which FRR shows it."""
+        made = re.match(r"neighbor (\S+) (interface(?: v6only)?|(?:remote-as|peer-group)(?= ))", line)
+        if not made:
+            return line
+        if made.group(2).startswith("interface"):
+            self.unnumbered[router, made.group(1)] = made.group(2)
+        said = self.unnumbered.get((router, made.group(1)), "")
+        return line if made.group(2) == said or not said else f"{line[: made.start(2)]}{said} {line[made.start(2) :]}"
 
     def ospf(self, path: Address, line: str) -> list[Placed]:
         """A line of OSPF."""
@@ -195,9 +217,11 @@ def _route(path: Address, line: str) -> Placed:
             said["distance"] = word
         else:
             hops.append("Null0" if word.lower() in ("null0", "null") else _host(word))
-    if said.get("vrf") and not path:
-        path = (f"vrf {said['vrf']}",)
-    said.pop("vrf", None)
+    vrf = said.pop("vrf", "")
+    path = path or ((f"vrf {vrf}",) if vrf else ())
+    path = path if path != ("vrf default",) else ()
+    if said.get("nexthop-vrf") == (path[0][len("vrf ") :] if path else "default"):
+        del said["nexthop-vrf"]
     ordered = [
         said["distance"] if key == "distance" else f"{key} {said[key]}".strip() for key in _ROUTE_ORDER if key in said
     ]

@@ -31,7 +31,7 @@ aggregate-address * **; bgp always-compare-med; bgp bestpath as-path multipath-r
 bgp default *; bgp deterministic-med; bgp ebgp-requires-policy; bgp graceful-restart; bgp graceful-restart restart-time *
 bgp graceful-restart stalepath-time *; bgp graceful-restart-disable; bgp listen limit *; bgp listen range * peer-group *
 bgp log-neighbor-changes; bgp network import-check; bgp router-id *; maximum-paths *; maximum-paths ibgp *; network * **; redistribute SOURCE **
-timers bgp * *
+timers bgp * *; vrf-policy *
 """
 _OSPF = """
 area * authentication; area * authentication message-digest; area * default-cost *; area * nssa; area * nssa no-summary; area * range * **
@@ -54,7 +54,7 @@ ipv6 ospf6 mtu-ignore; ipv6 ospf6 network broadcast|point-to-point; ipv6 ospf6 p
 ipv6 ospf6 retransmit-interval *; ipv6 ospf6 transmit-delay *
 """
 _TOP = """
-bfd; bgp as-path access-list * permit|deny **; bgp as-path access-list * seq * permit|deny **; interface *; ip|ipv6 route * **
+bfd; bgp as-path access-list * permit|deny **; bgp as-path access-list * seq * permit|deny **; interface *; interface * vrf *; ip|ipv6 route * **
 bgp community-list|large-community-list|extcommunity-list standard|expanded * permit|deny **
 bgp community-list|large-community-list|extcommunity-list standard|expanded * seq * permit|deny **
 ip|ipv6 prefix-list * description **; ip|ipv6 prefix-list * permit|deny **; ip|ipv6 prefix-list * seq * permit|deny **; key chain *

@@ -224,6 +224,33 @@ def test_a_file_that_frr_would_read_otherwise_without_our_closing_keeps_it() -> 
     assert text == made.closed
 
 
+def test_an_interface_that_is_named_with_its_vrf_is_that_interface() -> None:
+    """As FRR 7 writes it, and shows it no more. Where VRFs are namespaces, each may have one of the name."""
+    text = "interface eth1 vrf RED\n ip ospf cost 12\nexit\nint eth3 vr BLUE\n ip ospf cost 4\nexit\n"
+    runs = "interface eth1\n ip ospf cost 12\nexit\n!\ninterface eth3\n ip ospf cost 4\nexit\n"
+    lines = frr_saved.without_vrfs(conf.by_indentation(text), runs)
+    assert frr_saved.settings(lines, frr_saved.meanings(lines)) == frr_setting.parse(runs)
+    first, third = (("interface eth1", "ip ospf cost"), ("interface eth3", "ip ospf cost"))
+    assert frr_saved.edit(text, {first: "ip ospf cost 5", third: None}, lines) == text[:24] + "ip ospf cost 5\nexit\n"
+    spaces = conf.by_indentation(text)
+    for shown in (text, "vrf RED\n netns /run/netns/red\nexit-vrf\n"):
+        assert frr_saved.without_vrfs(spaces, shown) == spaces
+
+
+def test_a_block_of_ours_stands_ahead_of_a_shortened_one() -> None:
+    """frr-reload.py does not know that one for a block, so all behind its end is for it outside the block around."""
+    address = (*BGP, "address-family l2vpn evpn", "neighbor 1.1.1.1 activate")
+    ours = " address-family l2vpn evpn\n  neighbor 1.1.1.1 activate\n exit-address-family\n"
+    begin = "router bgp 1\n neighbor 1.1.1.1 remote-as 2\n"
+    for short in (" addr ipv4 uni\n  neigh 1.1.1.1 soft in\n exit\n", " vrf V8\n  label 5\n"):
+        made = frr_saved.edit(begin + short + "exit\n", {address: address[-1]})
+        assert made == begin + ours + short + "exit\n"
+        assert frr_saved.edit(made, {address: None}) == begin + short + "exit\n"
+    # What it needs stands before it all the same.
+    late = begin.replace("1.1.1.1", "1.1.1.2") + " addr ipv4 uni\n exit\n neighbor 1.1.1.1 remote-as 2\nexit\n"
+    assert frr_saved.edit(late, {address: address[-1]}) == late.replace("2\nexit", f"2\n{ours}exit")
+
+
 def test_a_block_parts_our_routes_from_those_that_frr_refuses() -> None:
     theirs = "hostname a\n! theirs\nip route 10.1.0.0/16 blackhole\nip route 10.2.0.0/16 192.0.2.1 label 16\n"
     in_vrf = ("vrf A", *SECOND)
@@ -291,7 +318,26 @@ def test_without_vtysh_the_indentation_counts() -> None:
             "ip route 10.1.0.0/16 1.1.1.1 tag 7 20 table 5 onlink",
         ),
         ((), "ip route 10.1.0.0/16 1.1.1.1 vrf A", ("vrf A",), "ip route 10.1.0.0/16 1.1.1.1"),
+        (("router rip",), "network 10.1.1.1/16", ("router rip",), "network 10.1.0.0/16"),
+        (("key chain K",), "key 007", ("key chain K",), "key 7"),
+        ((), "ip prefix-list P seq 005 permit any", (), "ip prefix-list P seq 5 permit any"),
+        (
+            (),
+            "ip community-list standard C seq 010 permit 1:01",
+            (),
+            "bgp community-list standard C seq 10 permit 1:01",
+        ),
+        ((), "ip prefix-list P description seq 05", (), "ip prefix-list P description seq 05"),
+        ((), "route-map R permit 010", (), "route-map R permit 10"),
+        ((), "ip route 10.1.0.0/16 1.1.1.1 vrf default", (), "ip route 10.1.0.0/16 1.1.1.1"),
+        (("vrf default",), "ip route 10.1.0.0/16 1.1.1.1 tag 5", (), "ip route 10.1.0.0/16 1.1.1.1 tag 5"),
+        ((), "ip route 10.1.0.0/16 1.1.1.1 nexthop-vrf default", (), "ip route 10.1.0.0/16 1.1.1.1"),
+        (("vrf A",), "ip route 10.1.0.0/16 1.1.1.1 nexthop-vrf A", ("vrf A",), "ip route 10.1.0.0/16 1.1.1.1"),
+        ((), "router bgp 1 vrf default", (), "router bgp 1"),
+        ((), "router ospf vrf default", (), "router ospf"),
+        ((), "interf eth1 vr A", (), "interface eth1 vrf A"),
         (("route-map A permit 10",), "continue 20", ("route-map A permit 10",), "on-match goto 20"),
+        (("route-map A permit 10",), "continue", ("route-map A permit 10",), "on-match next"),
         (BGP, "neigh 1.1.1.1 remote 2", BGP, "neighbor 1.1.1.1 remote-as 2"),
         (("router ospf",), "red stat rou r", ("router ospf",), "redistribute static route-map r"),
         # Of two that begin so, none is taken.
@@ -303,6 +349,18 @@ def test_without_vtysh_the_indentation_counts() -> None:
 def test_another_spelling_has_the_place_and_words_of_today(path: t.Any, line: str, place: t.Any, shown: str) -> None:
     assert Speller().respelled(path, line) == [(place, shown)]
     assert Speller().respelled(place, shown) == [(place, shown)]
+
+
+@pytest.mark.parametrize("made_by", ["remote-as external", "peer-group G"])
+@pytest.mark.parametrize("interface", ["interface", "interface v6only"])
+def test_a_neighbor_that_is_an_interface_is_made_by_one_line(interface: str, made_by: str) -> None:
+    text = f"router bgp 1\n neighbor G peer-group\n neighbor eth1 {interface}\n neighbor eth1 {made_by}\n neighbor 1.1.1.1 {made_by}\nexit\n"
+    runs = text.replace(f"{interface}\n neighbor eth1", interface)
+    assert meant(text) == meant(runs) == frr_setting.parse(runs)
+    address = (*BGP, "neighbor eth1 interface")
+    said = "neighbor eth1 interface remote-as 5"
+    assert meant(frr_saved.edit(text, {address: said}))[address] == said
+    assert not [a for a in meant(frr_saved.edit(text, {address: None})) if "eth1" in a[-1]]
 
 
 def test_lists_without_numbers_are_numbered_as_frr_does() -> None:
