@@ -507,8 +507,20 @@ NOT_STARTED = (
     "letters of no alphabet, form feeds and blanks",
     "4,467 lines",
 )
-# Of the customs, those through which FRR itself was taken so far.
+# Of the customs, those through which FRR itself was taken so far. Not `a VRF that is never left`: what ran before a restart was not seen to be
+# there after it, which is open.
 STARTED_CUSTOMS = (
+    "NCLU of Cumulus: unnumbered sessions without a family",
+    "files of daemons put one behind the other",
+    "blanks before everything, as copied out of a page",
+    "the next family without the end of the last",
+    "names with every sign that FRR takes",
+    "passwords, a banner and line vty in the middle",
+    "a confederation of which it is a part",
+    "against the profile, twice and undone",
+    "groups in groups' families, with their members first",
+    "leaks between VRFs, with routers that come only by it",
+    "IS-IS in two areas, with everything on the circuits",
     "an address family left by a line of the router",
     "route maps out of order, with gaps and goto",
     "names of many words",
@@ -896,14 +908,19 @@ exit
 def test_an_interface_that_is_named_with_its_vrf_is_not_back_as_it_was_after_a_restart(crowded: harness.Host) -> None:
     start(crowded, OF_VRFS)
     before = running(crowded)
-    interfaces = [{"name": "eth1", "cost": 0, "hello_interval": 8}, {"name": "eth2", "cost": 0}]
-    holds(crowded, "frr_ospf", {"interfaces": interfaces})
-    assert not re.search("ospf cost|hello-interval 7", running(crowded)) and "hello-interval 8" in running(crowded)
-    assert saved(crowded).startswith("interface eth1 vrf V1\n ip ospf hello-interval 8\nexit\n")
+    options = {"interfaces": [{"name": "eth1", "cost": 0, "hello_interval": 8}, {"name": "eth2", "cost": 0}]}
+    crowded.apply("frr_ospf", options)
+    ran = running(crowded)
+    assert "hello-interval 8" in ran and not re.search("ospf cost|hello-interval 7", ran)
+    assert saved(crowded) == "router ospf\nexit\ninterface eth1 vrf V1\n ip ospf hello-interval 8\nexit\n"
+    # Not frr-reload.py: that of FRR 8 takes such a name for another interface, whatever stands there.
+    restart(crowded)
+    wait(lambda: running(crowded) == ran, "what ran before the restart")
+    assert not crowded.module("frr_ospf", options, check=True)["changed"]
     crowded.module("frr_ospf", {"instances": [], "purge": True})
     assert running(crowded) == before
     restart(crowded)
-    wait(lambda: running(crowded) == before, "what ran at first", 10)
+    wait(lambda: running(crowded) == before, "what ran at first")
 
 
 def test_an_older_spelling_that_is_changed_is_not_back_after_a_restart(crowded: harness.Host) -> None:
