@@ -160,6 +160,10 @@ class Edge:
         """Whether it is on two hosts, and its addresses are virtual."""
         return len(self.hosts) > 1
 
+    def nic(self, leg: Leg) -> str:
+        """What the MAC address of an interface comes from. No host is in it, so it is the same in a namespace of any host and as OVN's router."""
+        return f"{self.name}:{leg.segment}"
+
 
 @dataclasses.dataclass
 class Stated:

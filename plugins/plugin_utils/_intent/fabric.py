@@ -241,6 +241,7 @@ class Endpoint:
     inside: of a further interface of a service or an edge, the endpoint whose namespace it is in.
     dhcp: whether it asks a DHCP server for its IPv4 address. serves: whether it is its segment's DHCP server.
     edge: of an interface of an edge, the edge. further: addresses that it has besides, for NAT. labels: by which rules may name it.
+    nic: of an interface of an edge on one host, what its MAC address comes from instead of the identity.
     router: whether it was said to forward packets of others.
     virtual: addresses that it has while its edge is active on its host, as VRRP decides.
     movable: it was stated for the whole fabric, with its host, so that its identity does not hang on that; nth: its place among those.
@@ -266,6 +267,7 @@ class Endpoint:
     dhcp: bool = False
     serves: bool = False
     edge: str = ""
+    nic: str = ""
     further: list[Address] = dataclasses.field(default_factory=list)
     virtual: list[Address] = dataclasses.field(default_factory=list)
     labels: list[str] = dataclasses.field(default_factory=list)

@@ -369,6 +369,8 @@ def _mac(intent: Intent, endpoint: Endpoint) -> Value:
     """The given MAC, else a locally administered one (IEEE 802, second-lowest bit of the first byte) from the names."""
     if endpoint.mac is not None:
         return Value(endpoint.mac, f"given: {endpoint.where}.mac")
+    if endpoint.nic:
+        return Value(derived_mac(intent, endpoint.nic), "derived: hash of the names of fabric, edge and segment")
     names = "fabric and endpoint" if endpoint.movable else "fabric, host and endpoint"
     return Value(derived_mac(intent, endpoint.identity), f"derived: hash of the names of {names}")
 

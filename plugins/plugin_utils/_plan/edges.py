@@ -189,6 +189,8 @@ def _leg_endpoint(edge: Edge, leg: Leg, host: str, first: bool) -> Endpoint:
         sysctls=dict(FORWARDING),
         inside="" if first else edge.name,
         edge=edge.name,
+        # Of two hosts, each has a MAC address of its own.
+        nic="" if edge.redundant else edge.nic(leg),
     )
 
 

@@ -364,7 +364,7 @@ class Ovn:
         }
 
     def _mac(self, edge: Edge, leg: Leg) -> str:
-        return addresses.derived_mac(self.values.intent, f"{edge.name}:{leg.segment}")
+        return addresses.derived_mac(self.values.intent, edge.nic(leg))
 
     def _side(self, edge: Edge, leg: Leg) -> Side:
         subnets = _subnets(self.values.segments[leg.segment])

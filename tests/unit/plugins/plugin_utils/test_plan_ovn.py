@@ -168,6 +168,25 @@ def test_an_edge_between_segments_of_ovn_is_a_router_on_every_host_and_no_namesp
     assert apart <= {(pair["from"], pair["to"]) for pair in expected["denied"] if pair["probe"] == "tcp"}
 
 
+def test_an_edge_has_the_same_mac_addresses_on_each_engine_and_host_but_not_on_two_at_once() -> None:
+    (router,) = central(planned(fabric_edges=[EDGE]))["northbound"]["routers"]
+    as_router = {port["name"].partition(":")[2]: port["mac"] for port in router["ports"]}
+    segments = [{**one, "vlan": 10 * nth, "key": nth} for nth, one in enumerate(fabric()["kvm1"]["fabric_segments"], 1)]
+
+    def in_namespaces(hosts: list[str], **overlay: str) -> dict[tuple[str, str], str]:
+        edge, former = {**EDGE, "hosts": hosts}, {"name": "ov", "encapsulation": "geneve", **overlay}
+        plan = planned(fabric_edges=[edge], fabric_overlays=[former], fabric_segments=segments)
+        return {(one["host"], one["segment"]): one["mac"] for one in plan["endpoints"] if one.get("edge")}
+
+    assert {segment: mac for (_host, segment), mac in in_namespaces(["kvm1"]).items()} == as_router
+    for host in ("kvm1", "kvm2"):
+        found = in_namespaces([host], segments_by="key")
+        assert found == {(host, segment): mac for segment, mac in as_router.items()}
+    # By VRRP both are there.
+    both = in_namespaces(["kvm1", "kvm2"])
+    assert len(set(both.values()) - set(as_router.values())) == 4
+
+
 def test_what_is_logged_is_five_packets_a_second_of_each_acl() -> None:
     plan = planned(fabric_edges=[{**EDGE, "log": True}], fabric_policy=[RULE])
     (meter,) = central(plan)["northbound"]["meters"]
