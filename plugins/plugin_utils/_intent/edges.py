@@ -64,6 +64,16 @@ class Nat:
 
 
 @dataclasses.dataclass
+class SourceRoute:
+    """A route for what comes from a segment or a prefix in one. to: a prefix, or default."""
+
+    where: str
+    source: str
+    to: str
+    via: str
+
+
+@dataclasses.dataclass
 class HealthCheck:
     """How targets are asked whether they live. source: an address of their segment that nobody else has. interval: in seconds."""
 
@@ -154,6 +164,7 @@ class Edge:
     bgp: Bgp | None = None
     distributed: bool = False
     provider: Leg | None = None
+    source_routes: list[SourceRoute] = dataclasses.field(default_factory=list)
 
     @property
     def redundant(self) -> bool:
@@ -199,12 +210,14 @@ def _edge(item: Item, where: str, problems: list[str]) -> Edge:
     forwards = [_forward(one, f"{where}.forwards[{label(one, i)}]", problems) for i, one in _items(item["forwards"])]
     forwards = unique([one for one in forwards if one.name is not INVALID], f"{where}.forwards", problems)
     targets = {item["name"]: item["targets"] for _i, item in _items(item["forwards"])}
+    routes = [one for one in item["routes"] or () if one is not INVALID]
     return Edge(
         where=where,
         name=matching_name(item["name"], f"{where}.name", problems),
         hosts=_texts(item["hosts"]),
         legs=[_leg(one, f"{where}.legs[{i}]", problems) for i, one in _items(item["legs"])],
-        routes=read_routes(item["routes"], where, problems),
+        routes=read_routes([one for one in routes if one["from"] is None], where, problems),
+        source_routes=[one for route in routes for one in _source_routes(route, where, problems)],
         nat=[_nat(one, f"{where}.nat[{i}]", problems) for i, one in _items(item["nat"])],
         forwards=[one for forward in forwards for one in _each(forward, targets[forward.name], problems)],
         floating=[_floating(one, f"{where}.floating[{i}]", problems) for i, one in _items(item["floating"])],
@@ -215,6 +228,13 @@ def _edge(item: Item, where: str, problems: list[str]) -> Edge:
         ospf=_ospf(item["ospf"], f"{where}.ospf", problems),
         bgp=_bgp(item["bgp"], f"{where}.bgp", problems),
     )
+
+
+def _source_routes(route: Item, where: str, problems: list[str]) -> list[SourceRoute]:
+    """A route of a source; none if it has no source, or is not understood."""
+    if not isinstance(route["from"], str):
+        return []
+    return [SourceRoute(f"{where}.routes", route["from"], **one) for one in read_routes([route], where, problems)]
 
 
 def _ospf(item: t.Any, where: str, problems: list[str]) -> Ospf | None:

@@ -70,6 +70,10 @@ def add_legs(intent: Intent, edges: list[Edge], problems: list[str]) -> None:
                     " provider network; give to with one endpoint."
                 )
                 break
+        for route in edge.source_routes[:1]:
+            problems.append(
+                f"{route.where} to {route.to} has a source, which is for an edge between segments with the engine ovn; leave from out."
+            )
         hosts = _hosts_of(intent, edge, problems)
         if hosts:
             vrrp.check(edge, problems)

@@ -33,6 +33,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import (
     ovn_guests,
     ovn_mirrors,
     ovn_qos,
+    ovn_routes,
 )
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.dhcp import DhcpServices
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.edges import Edges
@@ -344,7 +345,10 @@ class Ovn:
         return {
             "name": switch_name(self.fabric, edge.name),
             "ports": [{**self._leg(edge, leg), **self.gateways.port(edge, leg)} for leg in edge.legs],
-            "policies": sources([self._side(edge, leg) for leg in edge.legs]),
+            "policies": [
+                *sources([self._side(edge, leg) for leg in edge.legs]),
+                *ovn_routes.rows(self.values, edge, lambda segment: leg_name(self.fabric, edge.name, segment)),
+            ],
             **self.gateways.router(edge),
             "static_routes": [
                 {"ip_prefix": _prefix(route["to"], route["via"]), "nexthop": route["via"]} for route in edge.routes
@@ -493,6 +497,7 @@ class Ovn:
             )
         self._check_taking_over(edge)
         self._check_routes(edge)
+        ovn_routes.check(self.values, edge)
         for leg in edge.legs:
             self._check_leg(leg)
 
