@@ -58,6 +58,7 @@ NOT_IN_SHORT = (
     "integration-traffic",
     "integration-verify_breaks",
     "integration-verify_runs",
+    "molecule-capture",
     "molecule-chr",
     "molecule-edge_vrrp",
     "molecule-geneve_containers",
