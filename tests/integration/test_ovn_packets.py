@@ -353,6 +353,69 @@ def test_connections_are_shared_out_among_those_who_live(host: Host) -> None:
     ovn.wait_for(lambda: answered(host) == {"nobody"}, "somebody answers")
 
 
+# Routes by source --------------------------------------------------------------------------------------------------------
+
+BEYOND = "198.51.100.7"
+
+
+def by_source(*sources: str) -> Item:
+    """A router that leads beyond by two, and what comes from some sources by three."""
+    known = {name: f"02:00:00:00:00:0{number}" for name, number in SPACES.items()}
+    points = [
+        {"name": name, "segment": "web", "address": f"10.0.0.{SPACES[name]}", "mac": mac, "router": name != "one"}
+        for name, mac in known.items()
+    ]
+    intent = {
+        "fabric_name": "test",
+        "fabric_overlays": [{"name": "ov", "engine": "ovn", "encapsulation": "geneve"}],
+        "fabric_segments": [
+            {"name": "web", "overlay": "ov", "subnet": "10.0.0.0/24"},
+            {"name": "db", "overlay": "ov", "subnet": "10.0.1.0/24"},
+        ],
+        "fabric_edges": [
+            {
+                "name": "gw",
+                "legs": [{"segment": "web", "address": ROUTER}, {"segment": "db", "address": "10.0.1.254"}],
+                "routes": [
+                    {"to": "default", "via": "10.0.0.2"},
+                    *({"from": source, "to": f"{BEYOND}/32", "via": "10.0.0.3"} for source in sources),
+                ],
+            }
+        ],
+        "fabric_policy": [{"name": "out", "from": ["web"], "to": [f"{BEYOND}/32"]}],
+        "fabric_endpoints": points,
+    }
+    plan = compile_plan({"kvm1": intent}, SPEC, central=["kvm1"])
+    return {**plan["hosts"]["kvm1"]["ovn_central"]["northbound"], "purge": True, "wait_for": "hv", "timeout": 60}
+
+
+def asks(host: Host) -> str:
+    """Who hears the question of one, by the counters of the address beyond."""
+    before = {name: counted(host, name) for name in ("two", "three")}
+    host.run(["ip", "netns", "exec", "one", "ping", "-c", "3", "-i", "0.2", "-W", "20", BEYOND])
+    return " ".join(name for name, count in before.items() if counted(host, name) > count)
+
+
+def counted(host: Host, name: str) -> int:
+    """How many packets have come for the address beyond."""
+    found = host.run(["ip", "netns", "exec", name, "nft", "list", "counter", "inet", "beyond", "asked"])
+    return int(found.split("packets ")[1].split()[0])
+
+
+def test_what_comes_from_a_source_has_a_next_hop_of_its_own(host: Host) -> None:
+    table = f"table inet beyond {{ counter asked {{ }}; chain in {{ type filter hook input priority 0; ip daddr {BEYOND} counter name asked; }}; }}"
+    for name in ("two", "three"):
+        host.run(["ip", "-n", name, "address", "replace", f"{BEYOND}/32", "dev", "lo"])
+        host.run(["ip", "-n", name, "link", "set", "lo", "up"])
+        host.run(["ip", "netns", "exec", name, "nft", table])
+    host.run(["ip", "-n", "one", "route", "replace", "default", "via", ROUTER])
+    for sources, hop in (([], "two"), (["web"], "three"), (["10.0.0.9"], "two"), (["10.0.0.1"], "three")):
+        wanted = by_source(*sources)
+        host.module("ovn_northbound", wanted)
+        assert not host.module("ovn_northbound", wanted)["changed"]
+        assert asks(host) == hop, sources
+
+
 # Mirrors -----------------------------------------------------------------------------------------------------------------
 
 # Tells of each packet of GRE what is behind the outer header.
@@ -454,66 +517,3 @@ def test_a_chassis_that_goes_takes_the_tunnels_of_its_mirrors_along(host: Host) 
         time.sleep(0.3)
     host.module("ovn_chassis", {"state": "absent"})
     assert tunnel not in host.run(["ovs-vsctl", "list-ports", "br-ovn"]).split()
-
-
-# Routes by source --------------------------------------------------------------------------------------------------------
-
-BEYOND = "198.51.100.7"
-
-
-def by_source(*sources: str) -> Item:
-    """A router that leads beyond by two, and what comes from some sources by three."""
-    known = {name: f"02:00:00:00:00:0{number}" for name, number in SPACES.items()}
-    points = [
-        {"name": name, "segment": "web", "address": f"10.0.0.{SPACES[name]}", "mac": mac, "router": name != "one"}
-        for name, mac in known.items()
-    ]
-    intent = {
-        "fabric_name": "test",
-        "fabric_overlays": [{"name": "ov", "engine": "ovn", "encapsulation": "geneve"}],
-        "fabric_segments": [
-            {"name": "web", "overlay": "ov", "subnet": "10.0.0.0/24"},
-            {"name": "db", "overlay": "ov", "subnet": "10.0.1.0/24"},
-        ],
-        "fabric_edges": [
-            {
-                "name": "gw",
-                "legs": [{"segment": "web", "address": ROUTER}, {"segment": "db", "address": "10.0.1.254"}],
-                "routes": [
-                    {"to": "default", "via": "10.0.0.2"},
-                    *({"from": source, "to": f"{BEYOND}/32", "via": "10.0.0.3"} for source in sources),
-                ],
-            }
-        ],
-        "fabric_policy": [{"name": "out", "from": ["web"], "to": [f"{BEYOND}/32"]}],
-        "fabric_endpoints": points,
-    }
-    plan = compile_plan({"kvm1": intent}, SPEC, central=["kvm1"])
-    return {**plan["hosts"]["kvm1"]["ovn_central"]["northbound"], "purge": True, "wait_for": "hv", "timeout": 60}
-
-
-def asks(host: Host) -> str:
-    """Who hears the question of one, by the counters of the address beyond."""
-    before = {name: counted(host, name) for name in ("two", "three")}
-    host.run(["ip", "netns", "exec", "one", "ping", "-c", "3", "-i", "0.2", "-W", "20", BEYOND])
-    return " ".join(name for name, count in before.items() if counted(host, name) > count)
-
-
-def counted(host: Host, name: str) -> int:
-    """How many packets have come for the address beyond."""
-    found = host.run(["ip", "netns", "exec", name, "nft", "list", "counter", "inet", "beyond", "asked"])
-    return int(found.split("packets ")[1].split()[0])
-
-
-def test_what_comes_from_a_source_has_a_next_hop_of_its_own(host: Host) -> None:
-    table = f"table inet beyond {{ counter asked {{ }}; chain in {{ type filter hook input priority 0; ip daddr {BEYOND} counter name asked; }}; }}"
-    for name in ("two", "three"):
-        host.run(["ip", "-n", name, "address", "replace", f"{BEYOND}/32", "dev", "lo"])
-        host.run(["ip", "-n", name, "link", "set", "lo", "up"])
-        host.run(["ip", "netns", "exec", name, "nft", table])
-    host.run(["ip", "-n", "one", "route", "replace", "default", "via", ROUTER])
-    for sources, hop in (([], "two"), (["web"], "three"), (["10.0.0.9"], "two"), (["10.0.0.1"], "three")):
-        wanted = by_source(*sources)
-        host.module("ovn_northbound", wanted)
-        assert not host.module("ovn_northbound", wanted)["changed"]
-        assert asks(host) == hop, sources

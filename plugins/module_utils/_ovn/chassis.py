@@ -9,6 +9,7 @@ This file is private to the collection. Source: ovn-controller(8), ovs-vswitchd.
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 import typing as t
 
@@ -66,8 +67,9 @@ SYSTEM_ID = "/etc/openvswitch/system-id.conf"
 # ovn-host on Debian and Ubuntu, whose stop stops the other.
 SERVICES = ("ovn-host.service", "ovn-controller.service")
 PID_FILE = "/run/ovn/ovn-controller.pid"
-# Seconds that ovn-controller may take to end.
-_LONGEST = 20
+# Seconds that ovn-controller may take to connect and to end; until it tries to connect again, it waits for 8 at most.
+_LONGEST = 30
+_CONTROLLER = ("ovn-appctl", "-T", "10", "-t", "ovn-controller")
 # What the name of a mirror's tunnel begins with; the mirror's own is the rest.
 _MIRROR = "ovn-"
 # Keys of external_ids by which ovn-controller knows the ports that it has made: tunnels, and patch ports to the bridges of provider networks.
@@ -165,10 +167,11 @@ class Service(t.NamedTuple):
         return f"{'active' if self.active else 'inactive'}, {'enabled' if self.enabled else 'disabled'}"
 
 
-class Ended(t.NamedTuple):
-    """The wait until ovn-controller has taken its chassis out of the southbound database and ended.
+class Leave(t.NamedTuple):
+    """ovn-controller takes its chassis out of the southbound database, and ends.
 
-    The service's own stop kills it after two seconds, and the chassis would stay. Where the southbound database is gone, it waits in vain.
+    One that was never connected since its start, as right after a boot, would end and leave its chassis there: so it is given time to connect.
+    The service's own stop kills it after two seconds, and the chassis would stay. Where the southbound database is gone, both are waited for in vain.
     """
 
     path: str = PID_FILE
@@ -176,13 +179,30 @@ class Ended(t.NamedTuple):
     def shown(self) -> str:
         """What a person would do."""
         # It is only shown, and like `do` goes on when the time is over.
-        return f"timeout {_LONGEST} sh -c 'while test -e {self.path}; do sleep 0.1; done' || true"
+        connected = f"{' '.join(_CONTROLLER)} connection-status | grep -qx connected"
+        return (
+            f"timeout {_LONGEST} sh -c 'until {connected}; do sleep 0.1; done' || true\n"
+            f"{' '.join(_CONTROLLER)} exit\n"
+            f"timeout {_LONGEST} sh -c 'while test -e {self.path}; do sleep 0.1; done' || true"
+        )
 
     def do(self) -> None:
-        """Wait."""
+        """Wait, end it, and wait."""
         end = time.monotonic() + _LONGEST
+        # Twice, as between its connection and its first sight of the database it would not know its chassis.
+        seen = 0
+        while seen < 2 and time.monotonic() < end:
+            seen = seen + 1 if _asked("connection-status") == "connected" else 0
+            time.sleep(0.1)
+        _asked("exit")
         while os.path.exists(self.path) and time.monotonic() < end:
             time.sleep(0.1)
+
+
+def _asked(word: str) -> str:
+    """What ovn-controller answers; nothing if it does not run."""
+    done = subprocess.run([*_CONTROLLER, word], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
+    return done.stdout.decode("utf-8", "replace").strip()
 
 
 class Found(t.NamedTuple):
@@ -316,7 +336,7 @@ def _around(found: Found, steps: list[AnyStep], present: bool, renamed: bool) ->
     service = found.service
     if service is None or not steps:
         return steps
-    leave: list[AnyStep] = [Step(("ovn-appctl", "-t", "ovn-controller", "exit")), Ended()] if service.running else []
+    leave: list[AnyStep] = [Leave()] if service.running else []
     # By name, as systemctl waits for no unit that only stops along with another.
     stop = [*leave, Step(("systemctl", "stop", *service.units))] if service.active else []
     if not present:
