@@ -197,9 +197,11 @@ def kept(unit: Unit | None) -> Kept | None:
     return Kept(notes["Owner"], notes["Bridge"], notes["Mac"], addresses, routes, former.get("hwaddr", ""))
 
 
-def takeover_unit(name: str, what: Kept) -> Unit:
+def takeover_unit(name: str, what: Kept, own_mac: bool = False) -> Unit:
     """The unit that moves addresses and routes as soon as Open vSwitch has the NIC.
 
+    own_mac: the bridge's port has another MAC address than the NIC, as in user space. There Open vSwitch sends a tunnel's packets to whoever
+    answers ARP for its end, so this port must not answer for the tunnel endpoint beside it (arp_ignore).
     The port goes down and up, so that the kernel tells the neighbors its MAC address (arp_notify, ndisc_notify). At a boot with a checkpoint
     armed the unit does nothing.
     """
@@ -213,13 +215,14 @@ def takeover_unit(name: str, what: Kept) -> Unit:
     }
     wait = ("ovs-vsctl", f"--timeout={PATIENCE}", "wait-until", "Interface")
     hardware = ("ovs-vsctl", "--timeout=30", "set", "Bridge", bridge, f'other-config:hwaddr="{what.mac}"')
-    told = (f"ipv4/conf/{bridge}/arp_notify", f"ipv6/conf/{bridge}/ndisc_notify")
-    notify = [Command(("sh", "-c", 'echo 1 >"$0"', f"/proc/sys/net/{path}"), may_fail=True) for path in told]
+    raised = [f"ipv4/conf/{bridge}/arp_notify", f"ipv6/conf/{bridge}/ndisc_notify"]
+    raised += [f"ipv4/conf/{bridge}/arp_ignore"] if own_mac else []
+    parameters = [Command(("sh", "-c", 'echo 1 >"$0"', f"/proc/sys/net/{path}"), may_fail=True) for path in raised]
     commands = [
         Command((*wait, name, "ofport>0")),
         Command((*wait, bridge, "ofport>0")),
         Command(hardware),
-        *notify,
+        *parameters,
         *ip_commands([f"link set dev {bridge} down"]),
         *(command._replace(may_fail=True) for command in ip_commands(_away(what, name))),
         # What is refused must not keep the rest away; the next run finds what is missing.
@@ -379,7 +382,8 @@ def _take(found: Found, name: str, new: Kept, running: bool) -> list[AnyStep]:
     network = found.networks.get(name, "")
     texts = networkd_texts(name, new.bridge, network) if network else {}
     files: list[AnyStep] = [Write(path, text) for path, text in texts.items() if found.files.get(path) != text]
-    units = unit_steps(found.units, {file: takeover_unit(name, new)}, running)
+    unit = takeover_unit(name, new, new.mac != found.links[name]["address"])
+    units = unit_steps(found.units, {file: unit}, running)
     steps = [*files, *units.put]
     if not running or not (steps or _left(found, name, new)):
         return steps

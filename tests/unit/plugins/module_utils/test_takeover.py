@@ -106,6 +106,18 @@ def test_what_the_bridge_did_not_get_is_told(monkeypatch):
     assert not takeover.refused(after._replace(routes=[], on={}), [item()])
 
 
+@pytest.mark.parametrize(("mac", "quiet"), [("02:00:00:00:00:07", True), (None, False)])
+def test_a_port_with_a_mac_address_of_its_own_answers_for_its_own_addresses_alone(mac, quiet):
+    """In user space, tunnels go to whoever answers ARP for their end."""
+    [unit] = [
+        step.content
+        for step in compared(found(), item(mac=mac)).steps
+        if isinstance(step, Write) and step.path.endswith(".service")
+    ]
+    assert ("/proc/sys/net/ipv4/conf/br0/arp_ignore" in unit) is quiet
+    assert "/proc/sys/net/ipv4/conf/br0/arp_notify" in unit
+
+
 def test_a_boot_is_not_the_only_try_and_what_is_refused_keeps_nothing_away():
     lines = next(iter(moved(found()).units.values())).content.splitlines()
     assert "Restart=on-failure" in lines and "RestartSec=5" in lines
