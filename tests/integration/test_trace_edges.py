@@ -308,9 +308,10 @@ def test_a_trace_names_the_hop_and_the_cause(fabric, tracer, name):
     try:
         by_hand(fabric, tracer, broken.host, broken.do)
         for _attempt in range(20 if broken.cause.startswith(("session", "frr-down")) else 1):
-            # BGP takes its time to notice.
+            # BGP takes its time to notice, and takes the routes of the one direction away before those of the other.
             report = tracer.run(*broken.ends, broken.packet)
-            if report["died"] and report["died"]["cause"] in broken.cause.split("|"):
+            found = report["died"] or {"cause": "", "direction": ""}
+            if found["cause"] in broken.cause.split("|") and found["direction"] == broken.direction:
                 break
     finally:
         by_hand(fabric, tracer, broken.host, broken.undo)
