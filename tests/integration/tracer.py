@@ -11,17 +11,14 @@ and counts the traces that found fault.
 
 from __future__ import annotations
 
-import argparse
 import concurrent.futures
 import hashlib
 import itertools
-import multiprocessing
-import pathlib
 import time
 import typing as t
 
 from harness import Lab
-from verifier import expectations, give_library, plan_of, spin
+from verifier import chosen_runs, expectations, give_library, plan_of
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import draw, walk
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.way import Packet, Route
@@ -140,16 +137,9 @@ def sound(plan: Item) -> list[tuple[str, str]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("inventory", type=pathlib.Path)
-    parser.add_argument("runs", type=int)
-    parser.add_argument("--load", type=int, default=0)
-    chosen = parser.parse_args()
+    chosen = chosen_runs(__doc__.splitlines()[0])
     plan = plan_of(chosen.inventory)
     tracer, pairs = Tracer(plan, Lab(None, plan["fabric"])), sound(plan)
-    burners = [multiprocessing.Process(target=spin, daemon=True) for _number in range(chosen.load)]
-    for burner in burners:
-        burner.start()
     alarms = unmeasured = 0
     for ends in itertools.islice(itertools.cycle(pairs), chosen.runs):
         report = tracer.run(*ends)

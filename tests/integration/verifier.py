@@ -186,19 +186,24 @@ def spin() -> None:
         pass
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def chosen_runs(description: str) -> argparse.Namespace:
+    """What is asked for on the command line: an inventory, a number of runs, and a load, which then keeps processors busy."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("inventory", type=pathlib.Path)
     parser.add_argument("runs", type=int)
     parser.add_argument("--load", type=int, default=0)
     chosen = parser.parse_args()
+    for _number in range(chosen.load):
+        multiprocessing.Process(target=spin, daemon=True).start()
+    return chosen
+
+
+def main() -> None:
+    chosen = chosen_runs(__doc__.splitlines()[0])
     plan = plan_of(chosen.inventory)
     verifier = Verifier(plan, Lab(None, plan["fabric"]), settle=10)
     for host in verifier.hosts.values():
         give_library(host)
-    burners = [multiprocessing.Process(target=spin, daemon=True) for _number in range(chosen.load)]
-    for burner in burners:
-        burner.start()
     failed = unsteady = 0
     for number in range(1, chosen.runs + 1):
         report = verifier.run()
