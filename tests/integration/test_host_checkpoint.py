@@ -14,6 +14,7 @@ import typing as t
 
 import harness
 import pytest
+from harness import wait
 
 MINE, ITS = "192.0.2.1", "192.0.2.2"
 BRIDGE = {"name": "br0", "datapath_type": "netdev", "ports": [{"name": "eth1", "up": True}], "owner": "test"}
@@ -66,13 +67,6 @@ def _answers(controller: harness.Host, address: str) -> bool:
     return "1 received" in controller.run(["ping", "-n", "-c", "1", "-W", "1", address], ok=None)
 
 
-def wait_for(condition: t.Callable[[], t.Any], what: str, within: float = 60) -> None:
-    until = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < until, f"{what}: not within {within} s"
-        time.sleep(0.2)
-
-
 def note(host: harness.Host) -> dict[str, t.Any]:
     return json.loads(host.run(["cat", NOTE]))
 
@@ -81,7 +75,7 @@ def move(host: harness.Host) -> None:
     """Have br0 take over eth1, and put eth1 on br0."""
     host.module("ovs_takeover", TAKEOVER)
     host.module("ovs_bridge", BRIDGE)
-    wait_for(lambda: network(host, "br0")["br0"], "the bridge has the addresses")
+    wait(lambda: network(host, "br0")["br0"], "the bridge has the addresses")
 
 
 def left(host: harness.Host) -> str:
@@ -97,7 +91,7 @@ def test_the_card_is_moved_confirmed_and_given_back(managed: tuple[harness.Host,
     host.apply("host_checkpoint", {**ARMED, "timeout": 300})
     assert host.module("ovs_takeover", TAKEOVER)["changed"]
     host.module("ovs_bridge", BRIDGE)
-    wait_for(lambda: not host.module("ovs_takeover", TAKEOVER, check=True)["changed"], "the addresses are moved")
+    wait(lambda: not host.module("ovs_takeover", TAKEOVER, check=True)["changed"], "the addresses are moved")
     assert reached(controller)
     moved = network(host, "eth1", "br0")
     assert moved["eth1"] == [] and moved["br0"] == before["eth1"]
@@ -109,10 +103,10 @@ def test_the_card_is_moved_confirmed_and_given_back(managed: tuple[harness.Host,
     host.module("host_checkpoint", {**ARMED, "name": "other", "interfaces": ["other0"], "timeout": 3000})
     host.reboot()
     host.run(["systemctl", "is-system-running", "--wait"], ok=None)
-    wait_for(lambda: network(host, "br0")["br0"] == before["eth1"], "the bridge has the addresses after the reboot")
+    wait(lambda: network(host, "br0")["br0"] == before["eth1"], "the bridge has the addresses after the reboot")
     assert host.apply("host_checkpoint", {"name": "other", "state": "absent"})["changed"]
     assert reached(controller)
-    wait_for(lambda: not host.module("ovs_takeover", TAKEOVER, check=True)["changed"], "all is the bridge's")
+    wait(lambda: not host.module("ovs_takeover", TAKEOVER, check=True)["changed"], "all is the bridge's")
     assert host.apply("ovs_takeover", {"takeovers": [], "purge": True, "owner": "test"})["changed"]
     assert network(host, "eth1") == before and left(host) == ""
     assert host.run(["ovs-vsctl", "list-ports", "br0"]) == ""
@@ -126,7 +120,7 @@ def test_a_bridge_of_others_gets_its_mac_address_back(managed: tuple[harness.Hos
     host.run(["ovs-vsctl", "add-br", "br0", "--", *bridge])
     host.module("ovs_takeover", TAKEOVER)
     host.run(["ovs-vsctl", "add-port", "br0", "eth1"])
-    wait_for(lambda: not host.module("ovs_takeover", TAKEOVER, check=True)["changed"], "the addresses are moved")
+    wait(lambda: not host.module("ovs_takeover", TAKEOVER, check=True)["changed"], "the addresses are moved")
     hwaddr = ["ovs-vsctl", "get", "Bridge", "br0", "other_config:hwaddr"]
     assert host.run(hwaddr).strip() == f'"{TAKEOVER["mac"]}"' and reached(controller)
     host.apply("ovs_takeover", {"name": "eth1", "state": "absent", "owner": "test"})
@@ -144,11 +138,11 @@ def test_a_change_that_cuts_the_host_off_is_undone(managed: tuple[harness.Host, 
     # The bridge takes the addresses, and puts the card into a VLAN that nobody else is in.
     host.module("ovs_takeover", TAKEOVER)
     host.module("ovs_bridge", {**BRIDGE, "ports": [{"name": "eth1", "up": True, "tag": 99}]})
-    wait_for(lambda: network(host, "br0")["br0"], "the bridge has the addresses")
+    wait(lambda: network(host, "br0")["br0"], "the bridge has the addresses")
     assert not reached(controller, 3)
     host.run(["ip", "link", "set", "eth1", "mtu", "1400"])
     host.run(["ovs-vsctl", "add-port", "br0", "theirs", "--", "set", "Interface", "theirs", "type=internal"])
-    wait_for(lambda: host.exists(NOTE), "the change is undone", 30 + 60)
+    wait(lambda: host.exists(NOTE), "the change is undone", 30 + 60)
     assert time.monotonic() - begun >= 29
     after = network(host, "eth1", "br0")
     assert set(after["routes"]) ^ set(before["routes"]) == set() and after == before
@@ -166,7 +160,7 @@ def test_a_change_that_cuts_the_host_off_is_undone(managed: tuple[harness.Host, 
     host.run(["ip", "address", "add", *lease])
     host.module("host_checkpoint", {**ARMED, "timeout": 10})
     host.run(["ip", "address", "flush", "dev", "eth1"])
-    wait_for(lambda: host.exists(NOTE), "the second change is undone", 10 + 60)
+    wait(lambda: host.exists(NOTE), "the second change is undone", 10 + 60)
     assert note(host)["problems"] == [] and reached(controller)
     assert set(network(host, "eth1")["eth1"]) == {*before["eth1"], ("192.0.2.77", 24, None)}
     assert " dynamic " in host.run(["ip", "-oneline", "address", "show", "to", "192.0.2.77/32"])
@@ -179,11 +173,11 @@ def test_an_undoing_waits_for_the_module_that_changes_the_host(managed: tuple[ha
     host.module("host_checkpoint", {**ARMED, "timeout": 10})
     hold = "import socket, time; s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); s.bind('\\0overloom-lock/network'); time.sleep(600)"
     host.run(["systemd-run", "--collect", "--unit=hold-lock", harness.PYTHON, "-c", hold])
-    wait_for(lambda: "activating" in _undoing(host), "the undoing has begun")
+    wait(lambda: "activating" in _undoing(host), "the undoing has begun")
     time.sleep(2)
     assert host.exists("/var/lib/overloom/checkpoint/test.json") and not host.exists(NOTE)
     host.run(["systemctl", "stop", "hold-lock"])
-    wait_for(lambda: host.exists(NOTE), "the change is undone")
+    wait(lambda: host.exists(NOTE), "the change is undone")
 
 
 def _undoing(host: harness.Host) -> str:
@@ -198,7 +192,7 @@ def test_a_reboot_undoes_what_was_not_confirmed(managed: tuple[harness.Host, har
     move(host)
     assert reached(controller)
     host.reboot()
-    wait_for(lambda: host.exists(NOTE), "the change is undone")
+    wait(lambda: host.exists(NOTE), "the change is undone")
     assert note(host)["why"] == "rebooted" and note(host)["problems"] == []
     assert network(host, "eth1") == before
     assert host.run(["ovs-vsctl", "list-ports", "br0"]) == ""
@@ -278,7 +272,7 @@ def by_networkd(pair: tuple[harness.Host, harness.Host]) -> t.Iterator[tuple[har
     host.write("/etc/systemd/network/50-card.network", network)
     host.run(["systemctl", "enable", "--now", "--quiet", "systemd-networkd"])
     try:
-        wait_for(lambda: _default(host) == "eth1", "systemd-networkd has configured eth1")
+        wait(lambda: _default(host) == "eth1", "systemd-networkd has configured eth1")
         yield pair
     finally:
         host.run(
@@ -298,11 +292,11 @@ def test_systemd_networkd_is_told_and_told_otherwise(by_networkd: tuple[harness.
     assert reached(controller)
     host.module("host_checkpoint", {**ARMED, "timeout": 3000})
     move(host)
-    wait_for(lambda: _default(host) == "br0", "the default route is the bridge's")
+    wait(lambda: _default(host) == "br0", "the default route is the bridge's")
     host.reboot()
-    wait_for(lambda: host.exists(NOTE), "the change is undone")
+    wait(lambda: host.exists(NOTE), "the change is undone")
     assert note(host)["problems"] == []
-    wait_for(lambda: _default(host) == "eth1", "the default route is the card's again")
+    wait(lambda: _default(host) == "eth1", "the default route is the card's again")
     assert reached(controller) and "00-overloom" not in left(host)
     host.module("host_checkpoint", {**ARMED, "timeout": 3000})
     move(host)
@@ -310,11 +304,11 @@ def test_systemd_networkd_is_told_and_told_otherwise(by_networkd: tuple[harness.
     host.run(["networkctl", "reload"])
     host.reboot()
     host.run(["systemctl", "is-system-running", "--wait"], ok=None)
-    wait_for(lambda: network(host, "eth1", "br0")["br0"], "the bridge has the addresses after the reboot")
-    wait_for(lambda: network(host, "eth1")["eth1"] == [] and _default(host) == "br0", "all is the bridge's")
+    wait(lambda: network(host, "eth1", "br0")["br0"], "the bridge has the addresses after the reboot")
+    wait(lambda: network(host, "eth1")["eth1"] == [] and _default(host) == "br0", "all is the bridge's")
     assert reached(controller)
     assert "192.0.2.53" in host.run(["networkctl", "status", "br0"])
-    wait_for(lambda: not host.module("ovs_takeover", TAKEOVER, check=True)["changed"], "nothing is left to do")
+    wait(lambda: not host.module("ovs_takeover", TAKEOVER, check=True)["changed"], "nothing is left to do")
     host.apply("ovs_takeover", {"takeovers": [], "purge": True, "owner": "test"})
-    wait_for(lambda: _default(host) == "eth1", "the default route is the card's")
+    wait(lambda: _default(host) == "eth1", "the default route is the card's")
     assert left(host) == "" and reached(controller)
