@@ -141,6 +141,8 @@ def test_a_neighbor_that_dies_takes_its_default_route_along(host: Host) -> None:
 
 def pair(host: Host) -> None:
     """Two routers of one group, each with an address of its own; whoever is active has the subnets in a table, which BIRD announces."""
+    # The first has the addresses that edge had: two with one address are refused as soon as the kernel has found the other (RFC 4862).
+    host.apply("netns_veth", {"name": "edge", "state": "absent"})
     own = {"r1": ("10.9.0.1", "fd00:9::1"), "r2": ("10.9.0.2", "fd00:9::2")}
     spaces, routers, speakers = [], [], []
     for name, (four, six) in own.items():
