@@ -94,7 +94,7 @@ UNITS = ("module_utils", "plugin_utils")
 IN_LABS = ("molecule-", "integration-", "guide-readme")
 
 # More than these fail for a reason of their own, and are not tried again.
-TRIED_AGAIN = 3
+TRIED_AGAIN = 5
 TRIES = ("second", "third")
 
 running: dict[str, subprocess.Popen[bytes]] = {}
