@@ -811,12 +811,14 @@ def restrict(options: t.Mapping[str, t.Any], seen: t.Mapping[str, t.Any]) -> dic
                 found = sorted(
                     found, key=lambda item: list(declared).index(item[by]) if item[by] in declared else len(declared)
                 )
-            found = [
-                {name: item[name] for name in declared[item[by]]} if item[by] in declared else dict(item)
-                for item in found
-            ]
+            found = [_as_declared(item, declared.get(item[by])) for item in found]
         result[key] = found
     return result
+
+
+def _as_declared(item: dict[str, t.Any], wanted: dict[str, t.Any] | None) -> dict[str, t.Any]:
+    """The declared options of an item, as it has them; all that it has where it is not declared."""
+    return dict(item) if wanted is None else {name: item[name] for name in wanted}
 
 
 def skeleton(domain: Domain, owner: str, accelerator: str) -> ET.Element:

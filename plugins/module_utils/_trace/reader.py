@@ -382,10 +382,13 @@ def _port(database: Database, name: str) -> Item:
         "link_state": interface.get("link_state"),
         "mtu": interface.get("mtu"),
         "policing": interface.get("ingress_policing_rate") or 0,
-        "members": {
-            member: {key: one.get(key) for key in ("link_state", "lacp_current")} for member, one in members.items()
-        },
+        "members": {member: _member(one) for member, one in members.items()},
     }
+
+
+def _member(interface: Item) -> Item:
+    """The state of a bond's member."""
+    return {key: interface.get(key) for key in ("link_state", "lacp_current")}
 
 
 def _traced(runner: OvsRunner, question: Item) -> str:

@@ -142,10 +142,15 @@ def _tunnel(plan: Item, _cables: t.Sequence[Cable], name: str) -> t.Iterator[tup
 
 def _link(plan: Item, cables: t.Sequence[Cable], name: str) -> t.Iterator[tuple[str, Item]]:
     one, other = _two(plan, "link", name)
-    split = [[(host, nic) for host, _colon, nic in (end.partition(":") for end in cable)] for cable in cables]
+    split = [[_host_and_nic(end) for end in cable] for cable in cables]
     by_nic = next((cable for cable in split if (one, other) in cable), None)
     for host, nic in _ends_at(by_nic, (one, other)) if by_nic else _ends_between(split, one, other, name):
         yield host, {"interface": nic}
+
+
+def _host_and_nic(end: str) -> End:
+    host, _colon, nic = end.partition(":")
+    return host, nic
 
 
 def _ends_at(cable: t.Sequence[End], end: End) -> list[End]:

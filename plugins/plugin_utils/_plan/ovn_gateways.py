@@ -82,6 +82,16 @@ def _options(check: HealthCheck) -> dict[str, str]:
     return {"interval": seconds, "timeout": seconds, "success_count": "1", "failure_count": failures}
 
 
+def _by_priority(hosts: t.Sequence[str]) -> list[Item]:
+    """The hosts of an edge as chassis, in the order in which one takes over from the other."""
+    return [{"chassis_name": host, "priority": len(hosts) - nth} for nth, host in enumerate(hosts)]
+
+
+def _inside(edge: Edge) -> set[str]:
+    """The segments of an edge's legs but that outside."""
+    return {leg.segment for leg in edge.legs if leg is not edge.provider}
+
+
 class Gateways:
     """The edges of OVN with a leg outside, each checked once. What is wrong goes to the values' problems."""
 
@@ -121,13 +131,7 @@ class Gateways:
     def groups(self) -> list[Item]:
         """The hosts of each edge, in the order in which one takes over from the other."""
         return [
-            {
-                "name": group_name(self.fabric, edge.name),
-                "chassis": [
-                    {"chassis_name": host, "priority": len(edge.hosts) - nth} for nth, host in enumerate(edge.hosts)
-                ],
-            }
-            for edge in self.edges
+            {"name": group_name(self.fabric, edge.name), "chassis": _by_priority(edge.hosts)} for edge in self.edges
         ]
 
     def options(self) -> dict[str, str]:
@@ -205,11 +209,13 @@ class Gateways:
 
     def balancers(self) -> list[Item]:
         """The forwarded ports as load balancers, which are on the router for those outside, and on its switches for those inside."""
-        return [
-            self._balancer(edge, [pair for pair in zip(edge.forwards, self.forwarded(edge)) if pair[0].name == name])
-            for edge in self.edges
-            for name in dict.fromkeys(one.name for one in edge.forwards)
-        ]
+        found = []
+        for edge in self.edges:
+            by_name: dict[str, list[tuple[Forward, Forwarded]]] = {}
+            for forward, forwarded in zip(edge.forwards, self.forwarded(edge)):
+                by_name.setdefault(forward.name, []).append((forward, forwarded))
+            found += [self._balancer(edge, pairs) for pairs in by_name.values()]
+        return found
 
     def _balancer(self, edge: Edge, pairs: list[tuple[Forward, Forwarded]]) -> Item:
         """The load balancer of a forwarded port, by its targets."""
@@ -237,13 +243,8 @@ class Gateways:
 
     def balancers_of(self, segment: str) -> list[str]:
         """The load balancers of a switch."""
-        return [
-            name
-            for edge in self.edges
-            for leg in edge.legs
-            if leg.segment == segment and leg is not edge.provider
-            for name in self._balancers(edge)
-        ]
+        inside = [edge for edge in self.edges if segment in _inside(edge)]
+        return [name for edge in inside for name in self._balancers(edge)]
 
     def _provider(self, edge: Edge) -> Segment:
         return self.values.segments[t.cast(Leg, edge.provider).segment]

@@ -50,16 +50,19 @@ def called(fabric: str, endpoint: Endpoint, number: int) -> Item:
 
 def further(fabric: str, guests: t.Iterable[Guest], on_ovn: t.Callable[[Segment], bool]) -> list[Further]:
     """The further NICs of guests that are on OVN."""
-    return [
-        Further(
-            guest.endpoint,
-            nic.segment.name,
-            interface_id(fabric, guest.endpoint, number),
-            called(fabric, guest.endpoint, number)["neutron:port_name"],
-            nic.mac,
-            [str(address) for address, _subnet in nic.addresses],
-        )
-        for guest in guests
-        for number, nic in enumerate(guest.nics)
-        if number and nic.segment is not None and on_ovn(nic.segment)
-    ]
+    found = []
+    for guest in guests:
+        for number, nic in enumerate(guest.nics):
+            if number == 0 or nic.segment is None or not on_ovn(nic.segment):
+                continue
+            found.append(
+                Further(
+                    guest.endpoint,
+                    nic.segment.name,
+                    interface_id(fabric, guest.endpoint, number),
+                    called(fabric, guest.endpoint, number)["neutron:port_name"],
+                    nic.mac,
+                    [str(address) for address, _subnet in nic.addresses],
+                )
+            )
+    return found

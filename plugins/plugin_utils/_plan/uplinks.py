@@ -169,13 +169,8 @@ def _stated(edge: Edge) -> list[Address]:
 
 def _towards(edge: Edge, peer: Peer, segments: Segments) -> list[Leg]:
     """The legs on the segment of a neighbor that have an address of its family."""
-    return [
-        leg
-        for leg in edge.legs
-        if leg.segment in segments
-        and _is_on(segments[leg.segment], peer.address)
-        and any(one.version == peer.address.version for one in _of(leg))
-    ]
+    on_segment = [leg for leg in edge.legs if leg.segment in segments and _is_on(segments[leg.segment], peer.address)]
+    return [leg for leg in on_segment if peer.address.version in {one.version for one in _of(leg)}]
 
 
 def _local(edge: Edge, peer: Peer, segments: Segments, own: Own) -> Address:

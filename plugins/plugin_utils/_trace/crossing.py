@@ -91,9 +91,9 @@ class Crossing:
         """The interfaces of an edge on the host where it is active, with the addresses that others ask for; a router of OVN has none."""
         if not edge["hosts"]:
             return []
-        legs = {leg["segment"]: leg for leg in edge["legs"]}
+        asked = {leg["segment"]: {"address": leg["address"], "address6": leg["address6"]} for leg in edge["legs"]}
         return [
-            {**point, **{key: legs[point["segment"]][key] for key in ("address", "address6")}}
+            {**point, **asked[point["segment"]]}
             for point in self.points.values()
             if point.get("edge") == edge["name"] and point["host"] == self._host(edge)
         ]

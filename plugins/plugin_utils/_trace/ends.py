@@ -253,9 +253,7 @@ def _masked(way: Route, end: End, link: Item) -> Died | None:
     host = way.plan["hosts"].get(end.host or "") or {"namespaces": ()}
     here = [one for one in host["namespaces"] if (one["name"], one["interface"]) == (end.space, end.interface)]
     every = [address for one in here for address in one["addresses"]]
-    found, wanted = (
-        next((one for one in some if kernel.bare(one) == end.address), "") for some in (link["addresses"], every)
-    )
+    found, wanted = _prefixed(end, link["addresses"]), _prefixed(end, every)
     if found == wanted or "/" not in found or not wanted:
         return None
     commands = [
@@ -263,6 +261,11 @@ def _masked(way: Route, end: End, link: Item) -> Died | None:
     ]
     mend = f"on {end.host}: {'; '.join(commands)}; then ansible-playbook site.yml"
     return Died("address", f"{end.interface} of {end.id} has {found}, another prefix length", wanted, mend)
+
+
+def _prefixed(end: End, among: t.Iterable[str]) -> str:
+    """The address of an end with its prefix length, or nothing where it is not among the addresses."""
+    return next((one for one in among if kernel.bare(one) == end.address), "")
 
 
 def _chosen(path: Path, space: Item, way: Route) -> None:

@@ -397,10 +397,10 @@ def _sessions(underlay: Underlay, here: str, target: str) -> list[tuple[Item, li
     seen = ((underlay.view.seen.get(here) or {}).get("frr") or {}).get("bgp_neighbors")
     if planned is None or planned["protocol"] != "bgp" or seen is None:
         return []
-    return [
-        (session, [row for row in seen if row["neighbor"] == session["remote"]])
-        for session in router.get("sessions", ())
-    ]
+    rows: dict[str, list[Item]] = {}
+    for row in seen:
+        rows.setdefault(row["neighbor"], []).append(row)
+    return [(session, rows.get(session["remote"], [])) for session in router.get("sessions", ())]
 
 
 def _why_session(underlay: Underlay, path: Path, here: str, target: str) -> Died | None:

@@ -488,13 +488,14 @@ class Route:
         ends = f"nw_src={tunnel['remote_ip']},nw_dst={own}"
         flow = f"ip,nw_proto=47,{ends}" if tunnel["type"] == "gre" else f"udp,{ends},{ported}"
         cards = [(link["interface"], f",dl_dst={link['mac']}") for link in underlay["links"]]
+        cards = cards or [(nic, "") for nic in underlay["nics"]]
         return [
             {
                 "name": f"tunnel by {card}" + self.entry_name(before),
                 "bridge": underlay["bridge"],
                 "flow": f"in_port={quoted(card)},{flow}{mac}",
             }
-            for card, mac in cards or [(nic, "") for nic in underlay["nics"]]
+            for card, mac in cards
         ]
 
     def _fields(self) -> str:
