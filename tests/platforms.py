@@ -7,7 +7,8 @@
 
 debian13: the module tests and the scenarios on hosts of Debian 13, which takes hours; each part has a time of its own (tests/run.py),
 and is told when it ends. core-2.18 and so on: units, sanity and the default lab with that ansible-core as controller, in an
-environment of its own; each step is told when it begins. Without a platform, all of them. What they print is in tests/output/.
+environment of its own; each step is told when it begins, and core-2.18/lab is that step alone. Without a platform, all of them. What they
+print is in tests/output/.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import re
 import shutil
 import subprocess
 import sys
+import typing as t
 
 CHECKOUT = pathlib.Path(__file__).resolve().parent.parent
 OUTPUT = CHECKOUT / "tests/output"
@@ -33,6 +35,8 @@ CORES = {
     "2.20": ("3.12", "3.13", "3.14"),
     "2.21": ("3.12", "3.13", "3.14"),
 }
+# What is done with each of them.
+STEPS = ("units", "sanity", "lab")
 # The playbooks of the default lab, in order; True where nothing may change.
 LAB = [
     ("playbooks/lab.yml", False),
@@ -115,8 +119,8 @@ def core_environment(name: str, core: str, python: str) -> pathlib.Path:
     return folder / "bin"
 
 
-def with_core(name: str, core: str, python: str) -> None:
-    """Units, sanity and the default lab with an ansible-core as controller."""
+def with_core(name: str, core: str, python: str, steps: t.Sequence[str]) -> None:
+    """Units, sanity and the default lab with an ansible-core as controller, or some of these steps."""
     programs = core_environment(name, core, python)
     environment = {
         "PATH": f"{programs}:{os.environ['PATH']}",
@@ -126,10 +130,18 @@ def with_core(name: str, core: str, python: str) -> None:
         "ANSIBLE_NOCOLOR": "1",
         "ANSIBLE_STDOUT_CALLBACK": "default",
     }
-    run(name, [str(programs / "python"), "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/unit"], environment)
-    run(name, [str(programs / "python"), "tests/sanity.py"], environment)
-    # A lab of its own, beside one that stands.
-    play = [str(programs / "ansible-playbook"), "-i", "inventory/lab", "-e", f"fabric_name={name.replace('.', '-')}"]
+    python = str(programs / "python")
+    if "units" in steps:
+        run(name, [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/unit"], environment)
+    if "sanity" in steps:
+        run(name, [python, "tests/sanity.py"], environment)
+    if "lab" in steps:
+        default_lab(name, str(programs / "ansible-playbook"), core, environment)
+
+
+def default_lab(name: str, program: str, core: str, environment: dict[str, str]) -> None:
+    """The playbooks of the default lab, with a name of its own: it stands beside another one."""
+    play = [program, "-i", "inventory/lab", "-e", f"fabric_name=core-{core.replace('.', '-')}"]
     try:
         for playbook, unchanged in LAB:
             printed = run(name, [*play, playbook], environment)
@@ -151,20 +163,24 @@ def with_core(name: str, core: str, python: str) -> None:
 def main() -> None:
     known = ["debian13", *(f"core-{core}" for core in CORES)]
     chosen = sys.argv[1:] or known
-    wrong = sorted(set(chosen) - set(known))
+    parts = [f"core-{core}/{step}" for core in CORES for step in STEPS]
+    wrong = sorted(set(chosen) - {*known, *parts})
     if wrong:
-        sys.exit(f"no such platform: {', '.join(wrong)}; there are {', '.join(known)}")
+        sys.exit(f"no such platform: {', '.join(wrong)}; there are {', '.join([*known, *parts])}")
     OUTPUT.mkdir(parents=True, exist_ok=True)
     told = []
-    for name in chosen:
+    for asked in chosen:
+        platform, _slash, step = asked.partition("/")
+        # Also the name of the log.
+        name = asked.replace("/", "-")
         (OUTPUT / f"{name}.log").write_text("", encoding="utf-8")
-        core = name.partition("-")[2]
+        core = platform.partition("-")[2]
         python = next(filter(None, map(interpreter, CORES.get(core, ()))), None)
         try:
             if name == "debian13":
                 debian13(name)
             elif python:
-                with_core(name, core, python)
+                with_core(name, core, python, [step] if step else STEPS)
             else:
                 told.append(("not tried", name, f"none of Python {', '.join(CORES[core])} is here"))
                 continue
