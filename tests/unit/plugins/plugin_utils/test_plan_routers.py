@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from ansible_collections.overloom.fabric.plugins.filter.reveal import reveal
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import PlanError
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan, intent_secrets
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.duties import reads, roles
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.routers import judge, routing
-from ansible_collections.overloom.fabric.tests.unit.intents import SPEC
+from ansible_collections.overloom.fabric.tests.unit.intents import SPEC, inventory_plan
 
 
 def plan(common, kvm=None, routers=None):
@@ -579,3 +580,11 @@ def test_an_address_of_every_end_is_in_its_links_subnet():
         for option, subnet in (("address", link["subnet"]), ("address6", link["subnet6"])):
             found = [ipaddress.ip_address(end[option]) for end in link["ends"]]
             assert len(set(found)) == 2 and all(one in ipaddress.ip_network(subnet) for one in found)
+
+
+@pytest.mark.parametrize(("name", "routed"), [("gre", False), ("lab", True)])
+def test_only_a_fabric_with_routers_has_their_role_and_is_asked_for_routing(name, routed):
+    """A host without FRR is asked nothing of it, and so warns of nothing."""
+    made, _groups = inventory_plan(name)
+    assert {"frr_router" in names for names in roles(made).values()} == {routed}
+    assert {bool(read["routing"]) for read in reads(made).values()} == {routed}
