@@ -126,8 +126,8 @@ options:
             choices: [disk, cdrom, floppy]
             default: disk
           bus:
-            description: The bus; by default V(sata) for a cdrom, V(fdc) for a floppy, and for a disk that of the letters of its target,
-              V(ide) for V(hda) and V(scsi) for V(sda), else V(virtio).
+            description: The bus; by default the one on which the disk is, and for a new one V(sata) for a cdrom, V(fdc) for a floppy, and
+              for a disk that of the letters of its target, V(ide) for V(hda) and V(scsi) for V(sda), else V(virtio).
             type: str
             choices: [virtio, ide, sata, scsi, usb, fdc]
           path:

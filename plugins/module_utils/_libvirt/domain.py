@@ -183,7 +183,7 @@ class Domain(t.NamedTuple):
     options: the declared ones, in the shape of `view`. raw: the caller's own XML. files: the content of its cloud-init seed, or None.
     sizes: for each disk's target (size in bytes, backing path, backing format). policy: the options that say how, not what.
     left: MAC addresses of NICs that others added, which are left alone. declared: a disk as it was declared, by its target, where it is bound
-    to the image that lies upon the declared one.
+    to the image that lies upon the declared one. without_bus: the targets of the disks that declare no bus.
     """
 
     name: str
@@ -196,6 +196,7 @@ class Domain(t.NamedTuple):
     secrets: tuple[str, ...]
     left: frozenset[str] = frozenset()
     declared: t.Mapping[str, dict[str, t.Any]] = {}
+    without_bus: frozenset[str] = frozenset()
 
 
 def seed_path(name: str) -> str:
@@ -236,9 +237,12 @@ def want(item: t.Mapping[str, t.Any], owner: str) -> Domain:
     policy = {key: item[key] for key in ("remove_storage", "shutdown_timeout", "force", "restart")}
     check_number(policy["shutdown_timeout"], f"{what} shutdown_timeout", 0, 3600)
     secrets = tuple(g["password"] for g in options.get("graphics", ()) if g.get("password"))
-    return Domain(
-        name, item["state"], options, _want_raw(item.get("xml"), options, what), files, sizes, policy, secrets
-    )
+    without_bus = [
+        disk["target"] for disk, said in zip(options.get("disks", ()), item.get("disks") or ()) if said["bus"] is None
+    ]
+    raw = _want_raw(item.get("xml"), options, what)
+    domain = Domain(name, item["state"], options, raw, files, sizes, policy, secrets)
+    return domain._replace(without_bus=frozenset(without_bus))
 
 
 _Check = t.Callable[[t.Any, str], t.Any]
@@ -718,9 +722,11 @@ def settle(
 ) -> Domain:
     """The wanted domain with each NIC that names no MAC bound to the NIC that stands in its place already, and its offload decided.
 
-    A NIC that is not declared is left alone, unless the mark says that it was declared once.
+    A disk that is there and whose bus is not declared stays on its bus. A NIC that is not declared is left alone, unless the mark says that
+    it was declared once.
     in_user_space: whether a NIC is on a bridge whose datapath is in user space; asked where that decides.
     """
+    domain = _keep_buses(domain, found)
     if "nics" not in domain.options:
         return domain
     elements = [] if found is None else nics_of(found)
@@ -741,6 +747,21 @@ def settle(
     theirs = mark.nics is None and (mark.adopted or not mark.owner)
     left = frozenset(mac for mac in here if mac not in macs and (theirs or mac not in ours))
     return domain._replace(options={**domain.options, "nics": nics}, left=left)
+
+
+def _keep_buses(domain: Domain, found: ET.Element | None) -> Domain:
+    """The wanted domain with the bus of each disk that is there and whose bus is not declared, whatever it is."""
+    if found is None or not domain.without_bus:
+        return domain
+    seen = {disk["target"]: disk for disk in map(view_disk, found.findall("devices/disk"))}
+
+    def bus(disk: t.Mapping[str, t.Any]) -> str:
+        there = seen.get(disk["target"], {}) if disk["target"] in domain.without_bus else {}
+        stays = there.get("bus") and there["device"] == disk["device"]
+        return there["bus"] if stays else disk["bus"]
+
+    disks = [{**disk, "bus": bus(disk)} for disk in domain.options["disks"]]
+    return domain._replace(options={**domain.options, "disks": disks})
 
 
 def _ours(found: ET.Element | None, here: t.Mapping[str, ET.Element]) -> set[str]:

@@ -1,7 +1,7 @@
 # Copyright: the overloom.fabric authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Documents of domains as others write them, composed at random: virt-manager, virt-install, nova, vagrant-libvirt, cockpit, and by hand."""
+"""Documents of domains as others write them, composed at random: virt-manager, virt-install, nova, kubevirt, vagrant-libvirt, cockpit, and by hand."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ METADATA = (
     "</nova:owner></nova:instance>",
     '<cockpit_machines:data xmlns:cockpit_machines="https://github.com/cockpit-project/cockpit/tree/main/pkg/machines">'
     "<cockpit_machines:has_install_phase>false</cockpit_machines:has_install_phase></cockpit_machines:data>",
+    '<kubevirt xmlns="http://kubevirt.io"><uid>u-1</uid><graceperiod><deletionGracePeriodSeconds>30</deletionGracePeriodSeconds></graceperiod></kubevirt>',
+    '<one:vm xmlns:one="http://opennebula.org/xmlns/libvirt/1.0"><one:system_datastore><![CDATA[/var/lib/one/0/7]]></one:system_datastore>'
+    "<one:name><![CDATA[a & b]]></one:name></one:vm>",
 )
 MEMORY = (
     '<memory unit="KiB">1048576</memory><currentMemory unit="KiB">1048576</currentMemory>',
@@ -32,6 +35,9 @@ TUNING = (
     '<sysinfo type="smbios"><system><entry name="manufacturer">OpenStack Foundation</entry></system></sysinfo>',
     "<iothreads>2</iothreads>",
     '<clock offset="utc"><timer name="rtc" tickpolicy="catchup"/><timer name="hpet" present="no"/></clock>',
+    '<perf><event name="cmt" enabled="no"/></perf>',
+    '<idmap><uid start="0" target="1000" count="10"/><gid start="0" target="1000" count="10"/></idmap>',
+    '<keywrap><cipher name="aes" state="off"/></keywrap>',
     "<on_poweroff>destroy</on_poweroff><on_reboot>restart</on_reboot><on_crash>restart</on_crash>",
     '<pm><suspend-to-mem enabled="no"/><suspend-to-disk enabled="no"/></pm>',
     '<seclabel type="dynamic" model="apparmor" relabel="yes"/>',
@@ -45,19 +51,26 @@ NUMA = (
     '<numa><cell id="0" cpus="0-3" memory="1048576" unit="KiB" memAccess="shared"/></numa>',
     '<numa><cell id="0" cpus="0-1" memory="1" unit="GiB"/><cell id="1" cpus="2-3" memory="1" unit="GiB"/></numa>',
 )
-TOPOLOGY = ('<topology sockets="1" dies="1" cores="2" threads="2"/>', '<topology sockets="4" cores="1" threads="1"/>')
+TOPOLOGY = (
+    '<topology sockets="1" dies="1" cores="2" threads="2"/>',
+    '<topology sockets="4" cores="1" threads="1"/>',
+    '<topology sockets="2" cores="1" threads="2"/>',
+)
 CPU = (
     '<cpu mode="host-passthrough" check="none" migratable="off">{}<cache mode="passthrough"/><feature policy="require" name="vmx"/></cpu>',
     '<cpu mode="host-model" check="partial">{}<feature policy="disable" name="svm"/></cpu>',
     '<cpu mode="custom" match="exact" check="partial"><model fallback="allow">Skylake-Client</model><vendor>Intel</vendor>{}'
     '<feature policy="require" name="pcid"/><feature policy="force" name="ss"/></cpu>',
     "<cpu>{}</cpu>",
+    '<cpu mode="maximum" check="none" migratable="on">{}<maxphysaddr mode="passthrough"/></cpu>',
+    '<cpu mode="custom" match="strict"><model fallback="forbid">EPYC-Rome</model>{}<feature policy="optional" name="x2apic"/></cpu>',
 )
 OS = (
     '<type arch="x86_64" machine="pc-q35-7.2">hvm</type>{}<bootmenu enable="yes" timeout="3000"/>',
     '<type arch="x86_64" machine="pc-i440fx-6.2">hvm</type>{}<smbios mode="sysinfo"/>',
     '<type arch="x86_64" machine="pc-q35-6.2">hvm</type><loader readonly="yes" secure="yes" type="pflash">/usr/share/OVMF/OVMF_CODE_4M.ms.fd</loader>'
     '<nvram template="/usr/share/OVMF/OVMF_VARS_4M.ms.fd">/var/lib/libvirt/qemu/nvram/vm_VARS.fd</nvram>{}',
+    '<type arch="x86_64" machine="q35">hvm</type>{}<smbios mode="sysinfo"/><bios useserial="yes" rebootTimeout="0"/>',
     '<type machine="pc">hvm</type><kernel>/boot/vmlinuz</kernel><initrd>/boot/initrd</initrd><cmdline>root=/dev/vda console=ttyS0</cmdline>{}',
 )
 PCI = '<address type="pci" domain="0x0000" bus="0x0{}" slot="0x0{}" function="0x0"/>'
@@ -76,6 +89,19 @@ DISKS = (
     "<readonly/>{boot}</disk>",
     '<disk type="volume" device="disk"><driver name="qemu" type="raw"/>'
     '<source pool="default" volume="{n}.img" mode="host"/><target dev="vd{a}" bus="virtio"/></disk>',
+    '<disk type="file" device="disk" model="virtio-non-transitional"><driver name="qemu" type="qcow2" cache="none" error_policy="stop" discard="unmap"/>'
+    '<source file="/srv/{n}.qcow2"/><backingStore type="file"><format type="raw"/><source file="/srv/base.img"/></backingStore>'
+    '<target dev="vd{a}" bus="virtio"/>{boot}<alias name="ua-disk{n}"/></disk>',
+    '<disk type="file" device="disk"><driver name="qemu" type="raw"/><source file="/srv/{n}.img"/><target dev="sd{a}" bus="usb" removable="on"/>{boot}</disk>',
+    '<disk type="file" device="disk"><driver name="qemu" type="raw"/><source file="/srv/{n}.img"/><target dev="sd{a}" bus="sd"/></disk>',
+    '<disk type="file" device="disk"><driver name="qemu" type="qcow2" detect_zeroes="on"/><source file="/srv/{n}.qcow2"/><target dev="hd{a}" bus="ide"/>'
+    '{boot}<address type="drive" controller="0" bus="0" target="0" unit="{n}"/></disk>',
+    '<disk type="block" device="lun" rawio="yes"><driver name="qemu" type="raw"/><source dev="/dev/sd{a}"/><target dev="sd{a}" bus="scsi"/>{boot}</disk>',
+    '<disk type="file" device="cdrom"><driver name="qemu"/><target dev="hd{a}" bus="ide"/><readonly/>{boot}</disk>',
+    '<disk type="file" device="floppy"><driver name="qemu" type="raw"/><source file="/srv/{n}.vfd"/><target dev="fd{a}" bus="fdc"/></disk>',
+    '<disk type="dir" device="disk"><driver name="qemu" type="fat"/><source dir="/srv/d{n}"/><target dev="vd{a}" bus="virtio"/><readonly/></disk>',
+    '<disk type="vhostuser" device="disk" snapshot="no"><driver name="qemu" type="raw" queues="2"/><source type="unix" path="/run/spdk{n}"/>'
+    '<target dev="vd{a}" bus="virtio"/>{boot}</disk>',
 )
 NICS = (
     '<interface type="network"><mac address="{mac}"/><source network="default" portgroup="old"/><model type="virtio"/>'
@@ -92,6 +118,16 @@ NICS = (
     '<target dev="vhu{n}"/><model type="virtio"/><driver queues="2" rx_queue_size="1024"/>{boot}</interface>',
     '<interface type="ethernet"><mac address="{mac}"/><target dev="t{n}" managed="no"/><model type="e1000"/><link state="down"/></interface>',
     '<interface type="user"><mac address="{mac}"/><model type="rtl8139"/><rom enabled="no" file="/srv/rom"/></interface>',
+    '<interface type="ethernet"><mac address="{mac}"/><target dev="tap{n}" managed="no"/><model type="virtio-non-transitional"/><mtu size="1450"/>'
+    '<alias name="ua-default{n}"/><rom enabled="no"/>{boot}</interface>',
+    '<interface type="udp"><mac address="{mac}"/><source address="127.0.0.2" port="900{n}"><local address="127.0.0.1" port="910{n}"/></source>'
+    '<model type="virtio"/></interface>',
+    '<interface type="network"><mac address="{mac}"/><source network="vagrant-libvirt"/><model type="e1000e"/>'
+    '<driver iommu="on" ats="on"/><ip address="192.0.2.{n}" family="ipv4" prefix="24"/>{boot}</interface>',
+    '<interface type="vdpa"><mac address="{mac}"/><source dev="/dev/vhost-vdpa-{n}"/>{boot}</interface>',
+    '<interface type="bridge"><mac address="{mac}"/><source bridge="br-int"/><virtualport type="openvswitch"><parameters interfaceid="{uuid}"/></virtualport>'
+    '<target dev="tap{n}"/><model type="virtio"/><driver name="vhost" rx_queue_size="512"/><mtu size="1442"/><coalesce><rx><frames max="7"/></rx></coalesce>'
+    '<port isolated="yes"/>{boot}</interface>',
     '<interface type="bridge"><mac address="{mac}"/><source bridge="virbr7"/><model type="e1000"/><filterref filter="clean-traffic">'
     '<parameter name="IP" value="192.0.2.1"/></filterref></interface>',
 )
@@ -101,13 +137,25 @@ SERIALS = (
     '<serial type="tcp"><source mode="bind" host="127.0.0.1" service="455{n}" tls="no"/><protocol type="telnet"/><target port="{n}"/></serial>',
     '<serial type="unix"><source mode="connect" path="/run/s{n}"><reconnect enabled="yes" timeout="2"/></source><target port="{n}"/></serial>',
     '<serial type="file"><source path="/var/tmp/s{n}" append="on"/><target port="{n}"/></serial>',
+    '<serial type="unix"><source mode="bind" path="/run/serial{n}"/><log file="/run/serial{n}-log" append="on"/><target type="isa-serial" port="{n}"/>'
+    '<alias name="serial{n}"/></serial>',
+    '<serial type="tcp"><source mode="bind" host="0.0.0.0" service="1000{n}"/><protocol type="raw"/><log file="/var/lib/nova/console.log" append="off"/>'
+    '<target port="{n}"/></serial>',
+    '<serial type="udp"><source mode="bind" host="0.0.0.0" service="100{n}"/>'
+    '<source mode="connect" host="192.0.2.1" service="200{n}"/><target port="{n}"/></serial>',
+    '<serial type="null"><target port="{n}"/></serial>',
 )
-CONSOLES = ('<console type="pty"><target type="virtio" port="1"/></console>',)
+CONSOLES = (
+    '<console type="pty"><target type="virtio" port="1"/></console>',
+    '<console type="unix"><source mode="bind" path="/run/c2"/><target type="virtio" port="2"/></console>',
+)
 GRAPHICS = {
     "vnc": '<graphics type="vnc" port="5907" autoport="no" keymap="de" sharePolicy="force-shared" passwd="hidden" passwdValidTo="2030-01-01T00:00:00">'
     '<listen type="address" address="0.0.0.0"/></graphics>',
     "spice": '<graphics type="spice" port="5930" tlsPort="5931" autoport="no" keymap="fr"><listen type="address"/><image compression="off"/>'
     '<streaming mode="filter"/><clipboard copypaste="no"/><filetransfer enable="no"/><gl enable="no"/></graphics>',
+    "dbus": '<graphics type="dbus" p2p="yes"><gl enable="yes"/></graphics>',
+    "sdl": '<graphics type="sdl" display=":0.0" xauth="/root/.Xauthority"/>',
     "egl": '<graphics type="egl-headless"><gl rendernode="/dev/dri/renderD128"/></graphics>',
 }
 VIDEO = (
@@ -140,6 +188,21 @@ OTHERS = (
     '<watchdog model="i6300esb" action="reset"/>',
     '<panic model="isa"/>',
     "<emulator>/usr/bin/qemu-system-x86_64</emulator>",
+    '<audio id="1" type="spice"/>',
+    '<redirdev bus="usb" type="spicevmc"/>',
+    '<channel type="spicevmc"><target type="virtio" name="com.redhat.spice.0"/></channel>',
+    '<controller type="usb" index="1" model="ich9-ehci1"/>',
+    '<controller type="usb" index="1" model="ich9-uhci1"><master startport="0"/></controller>',
+    '<controller type="pci" index="5" model="pcie-root-port"><target chassis="5" port="0x14"/></controller>',
+    '<controller type="virtio-serial" index="0" model="virtio-non-transitional" ports="8"/>',
+    '<shmem name="shm0"><model type="ivshmem-plain"/><size unit="M">4</size></shmem>',
+    '<smartcard mode="passthrough" type="spicevmc"/>',
+    '<hub type="usb"/>',
+    '<memory model="nvdimm" access="shared"><source><path>/srv/nvdimm</path></source><target><size unit="MiB">512</size>'
+    '<label><size unit="KiB">128</size></label>'
+    "</target></memory>",
+    '<parallel type="file"><source path="/var/tmp/lp0"/><target port="0"/></parallel>',
+    '<hostdev mode="subsystem" type="scsi" sgio="filtered"><source><adapter name="scsi_host2"/><address bus="0" target="0" unit="3"/></source></hostdev>',
 )
 
 
@@ -179,6 +242,7 @@ class Compose:
             "" if ordered else self.one(("", '<boot dev="hd"/>', '<boot dev="network"/><boot dev="hd"/>'))
         )
         parts = [
+            self.one(("", "", "<genid>43dc0cf8-809b-4adb-9bea-a9abb5f3d90e</genid>")),
             self.one(("", "<title>Old title</title>")),
             self.one(("", "<description>Somebody's\n server</description>")),
         ]

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from ansible_collections.overloom.fabric.plugins.module_utils._guest.image import Image
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.domain import SPEC, view, want
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.domain import BUSES, SPEC, view, want
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.domain_plan import Actions
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.guest_plan import Found, Here, Plan, plan
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.xml import libvirt_document, to_xml
@@ -143,7 +143,10 @@ def applied(root: ET.Element, options: dict[str, t.Any]) -> tuple[ET.Element, Pl
         if disk.get("pool")
     }
     groups = "".join(f"<portgroup name='{name}'/>" for name in ("old", "blue"))
-    networks = {name: ET.fromstring(f"<network><name>{name}</name>{groups}</network>") for name in ("default", "fab")}
+    networks = {
+        name: ET.fromstring(f"<network><name>{name}</name>{groups}</network>")
+        for name in ("default", "fab", "vagrant-libvirt")
+    }
     found = Found(
         {"vm1": Here(copy.deepcopy(root), None, "shutoff", False)},
         networks,
@@ -219,7 +222,9 @@ class Options:
         return result
 
     def disk(self, disk: dict[str, t.Any]) -> dict[str, t.Any]:
-        result = {key: disk[key] for key in ("target", "device", "bus")}
+        result = {key: disk[key] for key in ("target", "device")}
+        # What others have may be on a bus that no option says.
+        result.update(self.some({"bus": disk["bus"]}) if disk["bus"] in BUSES else {})
         result.update({"path": disk["path"]} if not disk["pool"] else {"pool": disk["pool"], "volume": disk["volume"]})
         result["format"] = disk["format"]
         result.update(self.some({key: disk[key] for key in ("cache", "discard", "serial", "shareable", "boot_order")}))
@@ -314,7 +319,7 @@ def test_an_option_changes_its_own_lines_and_the_diff_says_each(seed: int, other
     try:
         after, run = applied(root, options)
     except FabricError as error:
-        assert re.search("NUMA|topology|spice|exclude|plugged in|network, which no option says", str(error)), error
+        assert re.search("NUMA|topology|spice|exclude|plugged in|which no option says", str(error)), error
         return
     change = run.change()
     old, new = canonical(root), canonical(after)
@@ -417,6 +422,18 @@ def test_each_option_of_a_guest_of_every_kind_of_people(name: str) -> None:
         # What is shown to people hides what nobody is to see.
         assert "c00kie" not in str(run.change()) + to_xml(after)
     assert done > 60 and refused < 40
+
+
+@pytest.mark.parametrize("bus", ["sata", "usb", "sd", "xen", "virtio"])
+def test_a_disk_whose_bus_is_not_declared_stays_on_its_bus(bus: str) -> None:
+    text = DOCUMENTS["cloud"].replace("dev='vda' bus='virtio'", f"dev='sda' bus='{bus}'")
+    options: dict[str, t.Any] = {"disks": [{"target": "sda", "path": "/srv/x.qcow2", "cache": "none"}]}
+    after, _run = applied(libvirt_document(text), options)
+    assert besides(text, to_xml(after, secret=True), "devices/disk sda/driver/@cache") == []
+    assert after.find("devices/disk/driver").attrib["cache"] == "none"
+    assert applied(after, options)[1].change().steps == []
+    options["disks"][0]["bus"] = "scsi"
+    assert applied(after, options)[0].find("devices/disk/target").attrib == {"dev": "sda", "bus": "scsi"}
 
 
 def test_metadata_of_others_is_written_back_as_it_was() -> None:
