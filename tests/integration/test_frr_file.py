@@ -507,8 +507,7 @@ NOT_STARTED = (
     "letters of no alphabet, form feeds and blanks",
     "4,467 lines",
 )
-# Of the customs, those through which FRR itself was taken so far. Not `a VRF that is never left`: what ran before a restart was not seen to be
-# there after it, which is open.
+# Of the customs, those through which FRR itself was taken so far.
 STARTED_CUSTOMS = (
     "NCLU of Cumulus: unnumbered sessions without a family",
     "files of daemons put one behind the other",
@@ -531,6 +530,12 @@ STARTED_CUSTOMS = (
     "VyOS, as its generator leaves it",
     "OPNsense, which names everything by numbers",
     "an exit too many after each block",
+    "a VRF that is never left",
+    "OSPF with areas in both spellings, and of interfaces",
+    "OSPF of VRFs, and the same interface in each spelling",
+    "instances of OSPF, where one daemon runs",
+    "EIGRP and Babel beside each other, without ends",
+    "NHRP of a hub, with IPsec",
 )
 STARTED = (*FEW, *(whose for whose in OPERATORS if whose not in (*FEW, *NOT_STARTED)), *STARTED_CUSTOMS)
 

@@ -57,7 +57,7 @@ class Line(t.NamedTuple):
     not take from here: a comment, a closing, a line that this FRR does not know, and all after the end of the configuration.
     inside: how many blocks are open after it; dead: FRR does not read it, as the configuration has ended, or a daemon refused
     a block before (refused.py), and then it keeps its text and block. refused: a daemon may refuse it, and with it what it gets together
-    with it.
+    with it. kept: the block in which a daemon takes it, where that one never left it though vtysh had.
     """
 
     raw: str
@@ -69,6 +69,7 @@ class Line(t.NamedTuple):
     dead: bool = False
     inside: int = 0
     refused: bool = False
+    kept: Path = ()
 
 
 def split(text: str) -> list[str]:
@@ -321,7 +322,8 @@ class Grammar(t.NamedTuple):
 
     opens: whether a line opens a block; rank: its place among the lines of its block; vanishes: whether a block without a line means
     nothing; needs: the addresses of the settings that have to stand before a line; together: whether a line, or what is in a block, is
-    taken as a whole with the lines of its kind nearby, up to a block of another kind.
+    taken as a whole with the lines of its kind nearby, up to a block of another kind; leaves: whether such a block, or line, has the
+    daemons leave one of that kind.
     """
 
     opens: t.Callable[[str], bool]
@@ -329,6 +331,7 @@ class Grammar(t.NamedTuple):
     vanishes: t.Callable[[str], bool]
     needs: t.Callable[[Address], t.Sequence[Address]]
     together: t.Callable[[str], bool] = lambda _line: False
+    leaves: t.Callable[[str], bool] = lambda _line: True
 
 
 # Sub-blocks stand after the settings of their block.
@@ -558,6 +561,9 @@ class Editor:
 
     def takes(self, block: _Node, around: _Node, header: str, needed: t.Sequence[_Node]) -> bool:
         """Whether a new line may go into a block that is there. needed: the lines without which FRR refuses the new one."""
+        if words(block.line.raw) != block.line.text:
+            # `interface eth1 vrf V1`, which frr-reload.py takes for another one.
+            return False
         whole = around is self.top and self.refused and self.grammar.together(header)
         if whole and self.fails(around.inside.index(block)):
             return False
@@ -598,6 +604,8 @@ class Editor:
         ]
         late = max(undone, default=0) > place
         place = max([place, *undone])
+        if around is self.top and not node.replaces:
+            place = self.outside(place, line)
         if around is self.top and after is None and self.refused and self.grammar.together(line):
             place, late = self.part(self.apart(place)), True
         around.inside.insert(place, node)
@@ -625,6 +633,24 @@ class Editor:
         if around is self.top or any(node.setting and not node.line.opens for node in around.inside[short:]):
             return place
         return short
+
+    def outside(self, place: int, line: str) -> int:
+        """A place for a new line that no daemon takes into a block that it has not left, and that has none leave one which it has to be in later."""
+        nodes = self.top.inside
+        for number, node in enumerate(nodes[:place]):
+            if not node.line.opens or node.gone or node.closed():
+                continue
+            if any(one.line.kept == (node.line.text,) for one in nodes[place:]):
+                return number
+            between = [one for one in nodes[number + 1 : place] if one.setting and not one.gone]
+            left = not between or any(self.leaves(one) for one in between)
+            if not left and self.together(node) and self.grammar.together(line) and not self.grammar.opens(line):
+                return number
+        return place
+
+    def leaves(self, node: _Node) -> bool:
+        """Whether a line has daemons leave a block of routes."""
+        return self.grammar.leaves(node.entries[0][1] if node.entries else node.line.text)
 
     def apart(self, place: int) -> int:
         """A place where nothing stands together with a line that FRR refuses: an earlier one, or else a later one; the same if there is none."""
@@ -753,7 +779,8 @@ class Editor:
             if node.gone:
                 continue
             if node.line.text:
-                counted[path, node.entries[0][1] if node.line.opens and node.entries else node.line.text] += 1
+                text = node.entries[0][1] if node.line.opens and node.entries else node.line.text
+                counted[node.line.kept or path, text] += 1
             elif node.line.unknown:
                 counted[path, words(node.line.raw)] += 1
             if node.added:

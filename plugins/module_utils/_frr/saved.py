@@ -86,7 +86,8 @@ def _meaning(line: conf.Line, paths: dict[conf.Path, Address], speller: Speller)
     """What one line sets. paths: the addresses of the blocks so far."""
     if not line.text:
         return ()
-    placed = speller.respelled(paths.get(line.path, line.path), line.text)
+    around = line.kept or line.path
+    placed = speller.respelled(paths.get(around, around), line.text)
     if line.opens:
         path, said = placed[0]
         # A block that says what FRR does anyway is a block all the same.
@@ -118,6 +119,35 @@ def needed(address: Address) -> list[Address]:
     return [(address[0], f"{peer.group(1)} {made}") for made in ("remote-as", "peer-group", "interface")]
 
 
+def mark_kept(lines: list[conf.Line], running: frozenset[tuple[Address, str]]) -> list[conf.Line]:
+    """The lines of a file, where each has the block that its daemon never left, if it runs in that.
+
+    vtysh goes from `vrf V1` to `router bgp 1` without a word to staticd, which takes the next route outside all blocks into V1.
+    """
+    paths: dict[conf.Path, Address] = {(): ()}
+    speller = Speller()
+    meant = [_meaning(line, paths, speller) for line in lines]
+    said = {entry for entries in meant for entry in entries}
+    inside = {one for address, one in running if address[1:]}
+    # The headers that no words have closed so far.
+    still: list[str] = []
+    marked = []
+    for line, entries in zip(lines, meant):
+        outside = line.text and not line.path and not line.opens and not line.dead
+        elsewhere = not running.issuperset(entries) and inside.issuperset(one for _address, one in entries)
+        for header in reversed(still) if outside and elsewhere else ():
+            there = _meaning(line._replace(kept=(header,)), paths, Speller())
+            if running.issuperset(there) and said.isdisjoint(there):
+                line = line._replace(kept=(header,))
+                break
+        if line.opens and not line.path:
+            still = [*(header for header in still if header != line.text), line.text]
+        elif line.closes and line.path and not line.inside:
+            still = [header for header in still if header != line.path[0]]
+        marked.append(line)
+    return marked
+
+
 # staticd takes routes that follow one another as one change, VRFs between them or not. When it refuses one, it takes none, and says so at
 # the next line, which then is refused as well: as the header of a VRF, so that the routes in it get into the default one.
 _STATIC = re.compile(r"(?:ip|ipv6) route |vrf ")
@@ -127,6 +157,8 @@ GRAMMAR = conf.Grammar(
     lambda line: bool(SHOWN_ANYWAY.match(line)),
     needed,
     lambda line: bool(_STATIC.match(line)),
+    # All other blocks are no business of staticd's.
+    lambda line: line.startswith(("interface ", "vrf ")),
 )
 
 
@@ -181,6 +213,7 @@ def saved_lines(
         return lines
     runs = meanings(conf.by_indentation(text, BLOCK.match))
     running = frozenset(setting for entries in runs for setting in entries)
+    lines = mark_kept(lines, running)
     return _mark_refused(
         mark_unread(File(lines, meanings(lines), running), read_again, release_of(text) >= 10), running
     )

@@ -237,6 +237,79 @@ def test_an_interface_that_is_named_with_its_vrf_is_that_interface() -> None:
         assert frr_saved.without_vrfs(spaces, shown) == spaces
 
 
+def test_a_new_setting_of_such_an_interface_gets_a_block_that_everybody_knows() -> None:
+    text = "interface eth1 vrf RED\n ip ospf cost 12\nexit\n"
+    lines = frr_saved.without_vrfs(conf.by_indentation(text), "interface eth1\n ip ospf cost 12\nexit\n")
+    new = ("interface eth1", "ip ospf priority")
+    made = frr_saved.edit(text, {new: "ip ospf priority 3"}, lines)
+    assert made == text + "interface eth1\n ip ospf priority 3\nexit\n"
+    again = frr_saved.without_vrfs(conf.by_indentation(made), "")
+    assert frr_saved.edit(made, {new: None}, again) == text
+
+
+# In vtysh `router bgp` leaves the VRF; staticd is not told of it, and takes the next route outside all blocks into that VRF.
+NEVER_LEFT = """\
+vrf V9
+ ip route 10.50.0.0/16 blackhole
+router bgp 1
+ neighbor 192.0.2.9 remote-as 2
+! of V9
+ip route 10.53.0.0 255.255.0.0 Null0
+"""
+NOT_LEFT_RUNS = """\
+vrf V9
+ ip route 10.50.0.0/16 blackhole
+ ip route 10.53.0.0/16 Null0
+exit-vrf
+router bgp 1
+ neighbor 192.0.2.9 remote-as 2
+exit
+"""
+
+
+def as_it_runs(text: str, runs: str) -> list[conf.Line]:
+    """A file as vtysh reads it, with what the daemons make of it."""
+    lines = conf.by_indentation(runs)
+    running = frozenset(entry for entries in frr_saved.meanings(lines) for entry in entries)
+    return frr_saved.mark_kept(as_frr_reads(text), running)
+
+
+def test_a_route_behind_a_vrf_that_is_never_left_is_one_of_that_vrf() -> None:
+    lines = as_it_runs(NEVER_LEFT, NOT_LEFT_RUNS)
+    assert frr_saved.settings(lines, frr_saved.meanings(lines)) == meant(NOT_LEFT_RUNS)
+    # Where it runs outside, or the VRF is closed, it is none.
+    for text, runs in (
+        (NEVER_LEFT, f"{NOT_LEFT_RUNS.replace(' ip route 10.53.0.0/16 Null0', '')}ip route 10.53.0.0/16 Null0\n"),
+        (NEVER_LEFT.replace("router", "exit-vrf\nrouter"), NOT_LEFT_RUNS),
+    ):
+        assert not any(line.kept for line in as_it_runs(text, runs))
+
+
+def test_ours_come_ahead_of_a_vrf_that_is_never_left_and_go_without_a_trace() -> None:
+    lines = as_it_runs(NEVER_LEFT, NOT_LEFT_RUNS)
+    changed = conf.Editor(lines, frr_saved.meanings(lines), frr_saved.GRAMMAR).change(OURS)
+    before, _vrf, behind = changed.text.partition("vrf V9\n")
+    assert "ip route 10.9.0.0/16 blackhole\n" in before
+    # Between its header and the route that it keeps, nothing comes that has staticd leave it; behind that, no route.
+    between, _route, rest = behind.partition("ip route 10.53.0.0 255.255.0.0 Null0\n")
+    assert not re.search("^(?:exit|interface|vrf|ip|bfd)", between, re.M) and not re.search("^ip route", rest, re.M)
+    again = as_it_runs(changed.text, NOT_LEFT_RUNS)
+    assert conf.counted(again, frr_saved.meanings(again)) == changed.lines
+    config = frr_saved.settings(again, frr_saved.meanings(again))
+    assert {address: config.get(address) for address in OURS} == OURS
+    assert frr_saved.edit(changed.text, dict.fromkeys(OURS), again) == NEVER_LEFT
+
+
+def test_a_route_of_ours_does_not_follow_a_vrf_that_only_vtysh_has_left() -> None:
+    """Nothing of others hangs behind it, but ours would."""
+    text = "vrf V9\n ip route 10.50.0.0/16 blackhole\nrouter bgp 1\n neighbor 192.0.2.9 remote-as 2\n"
+    lists = "ip prefix-list P seq 5 permit any\nip route 10.1.0.0/16 blackhole\n"
+    assert frr_saved.edit(text + lists, {FIRST: FIRST[0]}, as_frr_reads(text + lists)) == f"{FIRST[0]}\n{text}{lists}"
+    # An interface has staticd leave it.
+    left = f"{text}interface eth1\n ip ospf cost 5\nexit\nip route 10.1.0.0/16 blackhole\n"
+    assert frr_saved.edit(left, {FIRST: FIRST[0]}, as_frr_reads(left)) == f"{left}{FIRST[0]}\n"
+
+
 def test_a_block_of_ours_stands_ahead_of_a_shortened_one() -> None:
     """frr-reload.py does not know that one for a block, so all behind its end is for it outside the block around."""
     address = (*BGP, "address-family l2vpn evpn", "neighbor 1.1.1.1 activate")
