@@ -351,8 +351,10 @@ def mounts_below(folder: pathlib.Path) -> list[str]:
     return [path for path in reversed(paths) if path.startswith(f"{folder}/")]
 
 
-def wait(true: t.Callable[[], t.Any], what: str, seconds: float = 60) -> t.Any:
-    """Wait until something is true, and return it.
+def wait(
+    true: t.Callable[[], t.Any], what: str, seconds: float = 60, look: t.Callable[[], object] = lambda: ""
+) -> t.Any:
+    """Wait until something is true, and return it; what `look` finds is told if it does not come.
 
     What comes by itself after a change (routes, learned addresses, states of services) is asked this way, and never at one moment.
     """
@@ -362,7 +364,7 @@ def wait(true: t.Callable[[], t.Any], what: str, seconds: float = 60) -> t.Any:
         if value:
             return value
         if time.monotonic() > until:
-            raise Failed(f"{what} did not come within {seconds} s")
+            raise Failed(f"{what} did not come within {seconds} s\n{look()}".rstrip())
         time.sleep(0.1)
 
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import time
 import typing as t
 
 from harness import wait
@@ -86,11 +85,12 @@ def everything(host: Host) -> str:
 
 def settled(host: Host) -> str:
     """`everything`, when the kernel has looked for duplicates of all addresses, which takes it a second or two."""
-    until = time.monotonic() + 60
-    while "tentative" in (found := everything(host)):
-        assert time.monotonic() < until, found
-        time.sleep(0.1)
-    return found
+
+    def found() -> str:
+        text = everything(host)
+        return "" if "tentative" in text else text
+
+    return str(wait(found, "the end of the search for duplicates", look=lambda: everything(host)))
 
 
 def tcp(host: Host, server: str, address: str, client: str) -> float:

@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import json
-import time
 import typing as t
 
 import ovs
+from harness import wait
 
 if t.TYPE_CHECKING:
     import harness
@@ -23,21 +23,8 @@ def start(host: harness.Host) -> None:
     stop(host)
     host.run(["systemctl", "start", "ovn-central"])
     # The units count as started before their sockets are there.
-    until = time.monotonic() + 60
-    while not all(host.exists(f"/run/ovn/ovn{name}_db.sock") for name in ("nb", "sb")):
-        assert time.monotonic() < until, "the databases did not start"
-        time.sleep(0.1)
+    wait(lambda: all(host.exists(f"/run/ovn/ovn{name}_db.sock") for name in ("nb", "sb")), "the databases")
     host.run(["ovn-nbctl", "--timeout=60", "--wait=sb", "sync"])
-
-
-def wait_for(
-    test: t.Callable[[], bool], what: str, seconds: float = 60, look: t.Callable[[], object] = lambda: ""
-) -> None:
-    """Until a state is there; what `look` finds is told if it does not come."""
-    until = time.monotonic() + seconds
-    while not test():
-        assert time.monotonic() < until, f"{what}\n{look()}"
-        time.sleep(0.3)
 
 
 def stop(host: harness.Host) -> None:

@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import json
-import time
 import typing as t
 
 import pytest
+from harness import wait
 from netns import bridge, everything, inside, routes
 
 if t.TYPE_CHECKING:
@@ -80,12 +80,17 @@ def learned(host: Host, netns: str) -> set[str]:
 
 def wait_for(host: Host, netns: str, wanted: t.Callable[[set[str]], bool]) -> None:
     """Wait until the routes of a namespace are right."""
-    until = time.monotonic() + PATIENCE
-    found = learned(host, netns)
-    while not wanted(found) and time.monotonic() < until:
-        time.sleep(0.5)
-        found = learned(host, netns)
-    assert wanted(found), (found, host.run(["journalctl", "--no-pager", "--lines=60", "--unit", "overloom-bird-*"]))
+    wait(
+        lambda: wanted(learned(host, netns)),
+        f"the routes of {netns}",
+        PATIENCE,
+        lambda: (learned(host, netns), log(host)),
+    )
+
+
+def log(host: Host) -> str:
+    """What the routers have told last."""
+    return host.run(["journalctl", "--no-pager", "--lines=60", "--unit", "overloom-*"])
 
 
 def is_default(found: set[str]) -> bool:
@@ -175,10 +180,7 @@ def led(host: Host, netns: str) -> Item:
 def wait_for_way(host: Host, by: str | None) -> None:
     """Wait until the provider has one way to what is inside, by this router, or none."""
     wanted = {"four": [by] if by else [], "six": 1 if by else 0}
-    until = time.monotonic() + PATIENCE
-    while led(host, "isp") != wanted and time.monotonic() < until:
-        time.sleep(0.5)
-    assert led(host, "isp") == wanted, host.run(["journalctl", "--no-pager", "--lines=60", "--unit", "overloom-*"])
+    wait(lambda: led(host, "isp") == wanted, f"the way {wanted}", PATIENCE, lambda: (led(host, "isp"), log(host)))
 
 
 def test_of_two_routers_the_active_one_announces(host: Host) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 import typing as t
 
 import pytest
@@ -36,15 +35,14 @@ def ps(host: Host) -> dict[str, t.Any]:
     return {row["Names"][0]: row for row in json.loads(host.run(["podman", "ps", "--all", "--format", "json"])) or []}
 
 
-def wait_for(host: Host, name: str, other_than: str = "", timeout: float = 60) -> dict[str, t.Any]:
+def wait_for(host: Host, name: str, other_than: str = "") -> dict[str, t.Any]:
     """The running container of a name, another one than that of an id."""
-    until = time.monotonic() + timeout
-    while time.monotonic() < until:
+
+    def found() -> dict[str, t.Any] | None:
         row = ps(host).get(name)
-        if row and row["State"] == "running" and row["Id"] != other_than:
-            return row
-        time.sleep(0.1)
-    raise AssertionError(f"no container {name} within {timeout} s: {ps(host)}")
+        return row if row and row["State"] == "running" and row["Id"] != other_than else None
+
+    return t.cast("dict[str, t.Any]", wait(found, f"a container {name}", look=lambda: ps(host)))
 
 
 def has_port(host: Host, name: str = "c1") -> bool:

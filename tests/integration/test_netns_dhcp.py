@@ -63,13 +63,13 @@ def lease(host: Host, name: str = "web") -> Item | None:
 
 def wait_for_lease(host: Host, server_address: str | None = None, timeout: float = 60) -> Item:
     """The lease of the client, of a certain server if one is named."""
-    until = time.monotonic() + timeout
-    while time.monotonic() < until:
-        found = lease(host)
-        if found and server_address in (None, found["server"]):
-            return found
-        time.sleep(0.2)
-    raise AssertionError(host.run(["journalctl", "--no-pager", "--lines=60", "--unit", "overloom-*"]))
+
+    def found() -> Item | None:
+        held = lease(host)
+        return held if held and server_address in (None, held["server"]) else None
+
+    log = ["journalctl", "--no-pager", "--lines=60", "--unit", "overloom-*"]
+    return t.cast("Item", wait(found, "the lease", timeout, lambda: host.run(log)))
 
 
 def pid(host: Host, unit: str) -> str:

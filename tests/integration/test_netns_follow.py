@@ -54,19 +54,19 @@ def sees_port(host: Host) -> bool:
 def until_plugged(host: Host, timeout: float = 60) -> float:
     """Wait until the container has its port; the seconds that it took."""
     begin = time.monotonic()
-    while not sees_port(host):
-        assert time.monotonic() < begin + timeout, host.run(
-            ["journalctl", "-u", "overloom-*", "-n", "30", "--no-pager"]
-        )
-        time.sleep(0.1)
+    log = ["journalctl", "-u", "overloom-*", "-n", "30", "--no-pager"]
+    wait(lambda: sees_port(host), "the port", timeout, lambda: host.run(log))
     return time.monotonic() - begin
 
 
 def until_nothing_is_to_do(host: Host, timeout: float = 60) -> None:
     """Wait until all is as declared, with a device that the bridge receives from: the unit ends a moment after the port is seen."""
-    until = time.monotonic() + timeout
-    while host.module("netns_veth", PORT, check=True)["changed"]:
-        assert time.monotonic() < until, host.run(["cat", "/proc/net/packet"])
+    wait(
+        lambda: not host.module("netns_veth", PORT, check=True)["changed"],
+        "nothing left to do",
+        timeout,
+        lambda: host.run(["cat", "/proc/net/packet"]),
+    )
 
 
 def test_a_container_of_others_is_plugged_in_and_given_back(host: Host) -> None:

@@ -60,12 +60,8 @@ def states(host: Host) -> dict[str, str | None]:
 
 def wait_for(host: Host, **wanted: str | None) -> None:
     """Wait until the routers are in these states."""
-    until = time.monotonic() + PATIENCE
-    while time.monotonic() < until:
-        if states(host) == wanted:
-            return
-        time.sleep(0.2)
-    raise AssertionError(host.run(["journalctl", "--no-pager", "--lines=60", "--unit", "overloom-keepalived-*"]))
+    log = ["journalctl", "--no-pager", "--lines=60", "--unit", "overloom-keepalived-*"]
+    wait(lambda: states(host) == wanted, f"the states {wanted}", PATIENCE, lambda: host.run(log))
 
 
 def both(host: Host) -> None:
@@ -99,9 +95,7 @@ def test_one_is_active_and_the_other_takes_over_both_families(host: Host) -> Non
     assert host.run(["stat", "-c", "%a %U", "/etc/overloom/keepalived/r1/keepalived.conf"]).split() == ["640", "root"]
     # Its death, without a word to the other.
     host.run(inside("r1", "ip", "link", "set", "eth0", "down"))
-    until = time.monotonic() + PATIENCE
-    while not set(VIRTUAL) <= addresses(host, "r2") and time.monotonic() < until:
-        time.sleep(0.1)
+    wait(lambda: set(VIRTUAL) <= addresses(host, "r2"), "the addresses on r2", PATIENCE)
     for address in every:
         reaches(host, address)
     # The one that is back does not take over: it would disturb connections once more.
@@ -194,10 +188,12 @@ def test_drift_is_repaired(host: Host) -> None:
 def test_after_a_reboot_they_are_there_again(host: Host) -> None:
     both(host)
     host.reboot()
-    until = time.monotonic() + PATIENCE
-    while sorted(map(str, states(host).values())) != ["active", "standby"] and time.monotonic() < until:
-        time.sleep(0.5)
-    assert sorted(map(str, states(host).values())) == ["active", "standby"], states(host)
+    wait(
+        lambda: sorted(map(str, states(host).values())) == ["active", "standby"],
+        "one active and one on standby",
+        PATIENCE,
+        lambda: states(host),
+    )
 
 
 def test_the_distributions_service_and_other_owners_are_left_alone(host: Host) -> None:

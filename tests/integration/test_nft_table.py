@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import re
-import time
 import typing as t
 
 import pytest
+from harness import wait
 
 if t.TYPE_CHECKING:
     from harness import Host
@@ -90,19 +90,11 @@ def test_it_is_there_after_a_reboot_and_after_the_distributions_service_has_drop
     host.apply("nft_table", {"name": "guard", "content": GUARD})
     for verb in ("restart", "reload", "restart"):
         host.run(["systemctl", verb, "nftables"])
-        until(lambda: "ways in" in listed(host, "table", "inet", "guard"))
+        wait(lambda: "ways in" in listed(host, "table", "inet", "guard"), f"the table after a {verb}")
         assert not host.module("nft_table", {"name": "guard", "content": GUARD})["changed"]
     host.reboot()
-    until(lambda: "ways in" in listed(host, "table", "inet", "guard"))
+    wait(lambda: "ways in" in listed(host, "table", "inet", "guard"), "the table after a reboot")
     assert not host.module("nft_table", {"name": "guard", "content": GUARD})["changed"]
-
-
-def until(holds: t.Callable[[], bool], timeout: float = 60) -> None:
-    """Wait for something."""
-    end = time.monotonic() + timeout
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.2)
 
 
 def test_a_table_of_a_namespace_follows_it(host: Host) -> None:
@@ -116,7 +108,7 @@ def test_a_table_of_a_namespace_follows_it(host: Host) -> None:
     host.apply("netns_veth", {"name": "router", "addresses": ["10.9.0.1/24"], "tx_checksum": "on"})
     host.apply("nft_table", ROUTER)
     host.reboot()
-    until(lambda: "masquerade" in host.run(inside, ok=None))
+    wait(lambda: "masquerade" in host.run(inside, ok=None), "the table of the namespace")
     host.apply("nft_table", {**{key: ROUTER[key] for key in ("name", "family", "netns")}, "state": "absent"})
     assert not host.run(inside)
     host.apply("netns_veth", {"name": "router", "state": "absent"})
@@ -158,14 +150,15 @@ def test_an_established_connection_outlives_a_changed_table(host: Host) -> None:
     )
     host.run(["rm", "-f", "/run/nft-changed"])
     host.run(["systemd-run", "--unit=srv-test", "--collect", *server, "python3", "-c", program])
-    until(lambda: ":7000" in host.run([*server, "ss", "-ltn"]))
+    wait(lambda: ":7000" in host.run([*server, "ss", "-ltn"]), "a listener")
     host.run(["systemd-run", "--unit=cli-test", "--property=RemainAfterExit=yes", "python3", "-c", client])
-    until(lambda: "ESTAB" in host.run([*server, "ss", "-tn"]))
+    wait(lambda: "ESTAB" in host.run([*server, "ss", "-tn"]), "the connection")
     for port in (7001, 7002, 7003):
         # The way in for new connections is closed; the one that is there stays.
         host.apply("nft_table", {"name": "guard", "netns": "srv", "content": rules.replace("7000", str(port))})
     host.run(["touch", "/run/nft-changed"])
-    until(lambda: "all answered" in host.run(["journalctl", "-u", "cli-test", "--output=cat", "--no-pager"]))
+    said = ["journalctl", "-u", "cli-test", "--output=cat", "--no-pager"]
+    wait(lambda: "all answered" in host.run(said), "the last answer")
     # The control: a new connection is not let in.
     host.run(["timeout", "1", "bash", "-c", "exec 3<>/dev/tcp/10.8.0.2/7000"], ok=False)
     host.run(["systemctl", "stop", "cli-test"])

@@ -11,7 +11,7 @@ import typing as t
 import ovn
 import ovs
 import pytest
-from harness import Host
+from harness import Host, wait
 
 CHASSIS: dict[str, t.Any] = {
     "name": "kvm1",
@@ -94,7 +94,7 @@ def test_a_host_becomes_a_chassis_keeps_its_name_over_a_reboot_and_goes_without_
     assert done["chassis"]["bridge_mappings"] == {"outside": "br-ex"} and done["chassis"]["gateway"]
     assert host.run(["cat", FILE]) == "kvm1\n" and ids(host)["overloom-ovn-chassis"] == "overloom.fabric"
     host.run(["systemctl", "enable", "--now", "--quiet", "ovn-host"])
-    ovn.wait_for(lambda: chassis(host) == ["kvm1"], "the chassis is not there")
+    wait(lambda: chassis(host) == ["kvm1"], "the chassis")
     told = host.module("ovn_info", {"gather": ["chassis", "bindings", "progress", "northbound"]})
     assert told["spawned"] == 2 and told["bindings"] == [] and told["northbound"]["switches"] == []
     [one] = told["chassis"]
@@ -102,14 +102,14 @@ def test_a_host_becomes_a_chassis_keeps_its_name_over_a_reboot_and_goes_without_
     assert told["progress"]["slow"] == (["kvm1"] if one["lag"] else [])
     # A change of its name leaves none of the old name behind.
     host.apply("ovn_chassis", {"name": "kvm2"})
-    ovn.wait_for(lambda: chassis(host) == ["kvm2"], "the chassis of the old name is still there")
+    wait(lambda: chassis(host) == ["kvm2"], "the chassis of the new name alone")
     host.reboot()
     # The address comes later than the server that is to listen on it.
     assert "kvm2" in ids(host)["system-id"]
-    ovn.wait_for(lambda: host.exists("/run/ovn/ovnsb_db.sock"), "the database is not there")
+    wait(lambda: host.exists("/run/ovn/ovnsb_db.sock"), "the database")
     assert ":6642" not in host.run(["ss", "-tln"])
     host.run(["ip", "address", "add", "192.0.2.1/24", "dev", "lo"])
-    ovn.wait_for(lambda: ":6642" in host.run(["ss", "-tln"]), "an address that comes late is not listened on")
+    wait(lambda: ":6642" in host.run(["ss", "-tln"]), "a listener on the address that comes late")
     assert not host.module("ovn_database", {"southbound": ["ptcp:6642:192.0.2.1"]})["changed"]
     assert not host.module("ovn_chassis", {**CHASSIS, "name": "kvm2"})["changed"]
     host.apply("ovn_chassis", {"state": "absent"})
@@ -119,7 +119,7 @@ def test_a_host_becomes_a_chassis_keeps_its_name_over_a_reboot_and_goes_without_
     )
     assert host.run(["systemctl", "is-enabled", "ovn-host"], ok=None).strip() == "disabled"
     host.apply("ovn_database", {"state": "absent"})
-    ovn.wait_for(lambda: ":6642" not in host.run(["ss", "-tln"]), "it is still listened on")
+    wait(lambda: ":6642" not in host.run(["ss", "-tln"]), "the end of the listener")
 
 
 def test_a_chassis_whose_southbound_database_is_gone_leaves_nothing_on_its_host(host: Host) -> None:
@@ -129,7 +129,7 @@ def test_a_chassis_whose_southbound_database_is_gone_leaves_nothing_on_its_host(
     host.run(["ovs-vsctl", "add-br", "br-ex", "--", "set", "Bridge", "br-ex", "datapath_type=netdev"])
     host.apply("ovn_chassis", {**CHASSIS, **local})
     host.run(["systemctl", "enable", "--now", "--quiet", "ovn-host"])
-    ovn.wait_for(lambda: chassis(host) == ["kvm1"], "the chassis is not there")
+    wait(lambda: chassis(host) == ["kvm1"], "the chassis")
     network = "ls-add s -- lsp-add s l -- lsp-set-type l localnet -- lsp-set-options l network_name=outside -- lsp-set-addresses l unknown"
     host.run(["ovn-nbctl", *network.split(), "--", "lsp-add", "s", "p"])
     host.run(["ovn-sbctl", "chassis-add", "kvm9", "geneve", "192.0.2.9"])
@@ -147,24 +147,24 @@ def test_a_chassis_whose_southbound_database_is_gone_leaves_nothing_on_its_host(
             "external_ids:iface-id=p",
         ]
     )
-    ovn.wait_for(lambda: "patch-" in "".join(ovs.ports(host, "br-ex")), "the provider network is not served")
+    wait(lambda: "patch-" in "".join(ovs.ports(host, "br-ex")), "the provider network")
     # Its last digit is the first that is free, which ovn-controller may do twice.
-    ovn.wait_for(
+    wait(
         lambda: " ovn-kvm9-" in " ".join(["", *ovs.ports(host, "br-ovn")]),
-        "there is no tunnel",
+        "the tunnel",
         look=lambda: host.run(["sh", "-c", "ovs-vsctl show; ovn-sbctl show; tail -50 /var/log/ovn/ovn-controller.log"]),
     )
-    ovn.wait_for(
+    wait(
         lambda: (
             host.module("ovn_info", {"gather": ["bindings"]})["bindings"][-1]
             == {"name": "p", "type": "", "chassis": "kvm1", "up": True}
         ),
-        "the port is not up",
+        "the port",
     )
     # One that is dead is behind as soon as anything changes.
     host.run(["ovn-sbctl", "create", "Chassis_Private", "name=kvm9"])
     host.run(["ovn-nbctl", "--wait=sb", "sync"])
-    ovn.wait_for(lambda: "kvm9" in host.module("ovn_info")["progress"]["slow"], "a dead chassis is not told of")
+    wait(lambda: "kvm9" in host.module("ovn_info")["progress"]["slow"], "the dead chassis among the slow ones")
     ovn.stop(host)
     assert "southbound database cannot be reached" in host.module("ovn_info", ok=False)["msg"]
     host.apply("ovn_chassis", {"state": "absent"})
@@ -184,7 +184,7 @@ def test_a_chassis_finds_its_database_by_tls(host: Host) -> None:
     host.apply("ovn_database", {"southbound": ["pssl:6642:127.0.0.1"], "ssl": files})
     host.apply("ovn_chassis", {**CHASSIS, "remotes": ["ssl:127.0.0.1:6642"], "ssl": files})
     host.run(["systemctl", "enable", "--now", "--quiet", "ovn-host"])
-    ovn.wait_for(lambda: chassis(host) == ["kvm1"], "the chassis does not come by TLS")
+    wait(lambda: chassis(host) == ["kvm1"], "the chassis by TLS")
     host.apply("ovn_chassis", {"state": "absent"})
     assert chassis(host) == [] and ids(host) == before
     assert "Private key" not in host.run(["ovs-vsctl", "get-ssl"])
@@ -221,12 +221,12 @@ def test_a_chassis_with_another_hosts_certificate_writes_nothing(host: Host) -> 
     host.apply("ovn_chassis", {**CHASSIS, "remotes": ["ssl:127.0.0.1:16642"], "ssl": files("kvm9")})
     host.run(["systemctl", "enable", "--now", "--quiet", "ovn-host"])
     refused = r"RBAC rules for client \"kvm9\" role \"ovn-controller\" prohibit row insertion into table"
-    ovn.wait_for(lambda: refused in said(), "the chassis of another name is not refused", look=said)
+    wait(lambda: refused in said(), "the refusal of another name's chassis", look=said)
     assert chassis(host) == []
     # The same with its own certificate, which a connection that stands does not ask for again.
     host.apply("ovn_chassis", {**CHASSIS, "remotes": ["ssl:127.0.0.1:16642"], "ssl": files("kvm1")})
     host.run(["systemctl", "restart", "ovn-controller"])
-    ovn.wait_for(lambda: chassis(host) == ["kvm1"], "the chassis does not come with its own certificate", look=said)
+    wait(lambda: chassis(host) == ["kvm1"], "the chassis with its own certificate", look=said)
     # It goes as it came, and takes its row along.
     host.apply("ovn_chassis", {"state": "absent"})
     assert chassis(host) == [] and ids(host) == before
@@ -262,11 +262,11 @@ def test_listeners_of_others_stay_and_wrong_ones_are_told(host: Host) -> None:
     host.run(["ovn-sbctl", "set-connection", "ptcp:16642:127.0.0.1"])
     host.apply("ovn_database", {"southbound": ["ptcp:6642:127.0.0.1"], "northbound": ["ptcp:6641:127.0.0.1"]})
     ports = {":16642", ":6642", ":6641"}
-    ovn.wait_for(
+    wait(
         lambda: (
             ports <= {line.split()[3].replace("127.0.0.1", "") for line in host.run(["ss", "-tln"]).splitlines()[1:]}
         ),
-        "a listener is not there",
+        "a listener",
     )
     missing = host.module("ovn_database", {"southbound": ["ptcp:6642:198.51.100.7"]}, ok=False)
     assert "southbound: ptcp:6642:198.51.100.7 is not listened on" in missing["msg"]

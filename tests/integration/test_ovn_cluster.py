@@ -12,7 +12,7 @@ import harness
 import ovn
 import pytest
 import roots
-from harness import Host
+from harness import Host, wait
 
 Hosts = t.List[Host]
 MEMBERS = ["192.0.2.1", "192.0.2.2", "192.0.2.3"]
@@ -76,7 +76,7 @@ def active(host: Host, unit: str) -> bool:
 
 def leader(hosts: Hosts) -> Host:
     """The host whose northbound server leads."""
-    ovn.wait_for(lambda: bool(seen(hosts[0])["leader"]), "there is no leader")
+    wait(lambda: bool(seen(hosts[0])["leader"]), "a leader")
     led = seen(hosts[0])["leader"].split(":")[1]
     return hosts[MEMBERS.index(led)]
 
@@ -104,7 +104,7 @@ def test_a_cluster_is_made_of_what_is_there_outlives_its_leader_and_reboots_and_
     done = third.apply("ovn_database", member(2))
     assert done["cluster"]["southbound"]["status"] == "cluster member" and done["cluster"]["southbound"]["leader"]
     # A follower hears of what is agreed on a moment later.
-    ovn.wait_for(lambda: all(switches(host) == ["theirs"] for host in fresh), "a member has other rows")
+    wait(lambda: all(switches(host) == ["theirs"] for host in fresh), "the same rows at all members")
     assert "--ovn-northd-n-threads=2 " in second.run(["cat", DEFAULTS])
     split = first.module("ovn_database", {"cluster": {**member(0)["cluster"], "address": "192.0.2.2"}}, ok=False)
     assert "this host is in a cluster as tcp:192.0.2.1:6643, and not as tcp:192.0.2.2:6643" in split["msg"]
@@ -114,14 +114,12 @@ def test_a_cluster_is_made_of_what_is_there_outlives_its_leader_and_reboots_and_
     others = [host for host in fresh if host is not led]
     for unit in ("nb", "sb"):
         led.run(["systemctl", "kill", "--signal=STOP", f"ovn-ovsdb-server-{unit}"])
-    ovn.wait_for(
-        lambda: seen(others[0])["leader"] not in (None, f"tcp:{MEMBERS[fresh.index(led)]}:6643"), "no new leader"
-    )
+    wait(lambda: seen(others[0])["leader"] not in (None, f"tcp:{MEMBERS[fresh.index(led)]}:6643"), "a new leader")
     add(others[0], "after")
-    ovn.wait_for(lambda: switches(others[1]) == ["after", "theirs"], "a follower does not follow")
+    wait(lambda: switches(others[1]) == ["after", "theirs"], "the row at a follower")
     for unit in ("nb", "sb"):
         led.run(["systemctl", "kill", "--signal=CONT", f"ovn-ovsdb-server-{unit}"])
-    ovn.wait_for(lambda: switches(led) == ["after", "theirs"], "the former leader does not follow")
+    wait(lambda: switches(led) == ["after", "theirs"], "the row at the former leader")
 
     # All of them reboot. The addresses come late, as nothing here gives them at boot.
     for host in fresh:
@@ -129,9 +127,9 @@ def test_a_cluster_is_made_of_what_is_there_outlives_its_leader_and_reboots_and_
     for number, host in enumerate(fresh):
         host.reboot()
         address(host, number)
-    ovn.wait_for(
+    wait(
         lambda: all(seen(host)["status"] == "cluster member" and seen(host)["leader"] for host in fresh),
-        "they do not find each other",
+        "members that find each other",
     )
     add(third, "rebooted")
     for number, host in enumerate(fresh):
@@ -142,7 +140,7 @@ def test_a_cluster_is_made_of_what_is_there_outlives_its_leader_and_reboots_and_
     for host in fresh:
         host.apply("ovn_database", {"cluster": {}})
         assert host.run(["cat", DEFAULTS]) == KEPT.replace("=--ovn-northd-n-threads=2", '="--ovn-northd-n-threads=2"')
-        ovn.wait_for(functools.partial(host.exists, "/run/ovn/ovnnb_db.sock"), "the database does not come back")
+        wait(functools.partial(host.exists, "/run/ovn/ovnnb_db.sock"), "the database")
         assert not host.exists("/etc/ovn/ovn-northd-db-params.conf")
         assert seen(host) == {"model": "standalone", "rows": 3} and switches(host) == ["after", "rebooted", "theirs"]
         add(host, "alone")
@@ -166,7 +164,7 @@ def test_a_cluster_without_a_quorum_is_told_not_shrunk_and_a_lost_host_joins_aga
     first.run(["systemctl", "restart", "ovn-northd"])
     second.run(["systemctl", "kill", "--signal=KILL", "ovn-northd"])
     add(first, "kept")
-    ovn.wait_for(lambda: active(second, "ovn-northd"), "ovn-northd does not come back")
+    wait(lambda: active(second, "ovn-northd"), "ovn-northd")
     assert active(first, "ovn-ovsdb-server-nb") and not second.module("ovn_database", member(1))["changed"]
     # The disk of the third is lost. It joins anew, and who it was is removed, both in its way and never to less than a quorum.
     ovn.stop(third)
@@ -174,7 +172,7 @@ def test_a_cluster_without_a_quorum_is_told_not_shrunk_and_a_lost_host_joins_aga
     refused = first.module("ovn_database", member(0, members=another, create=True, kick=True), check=True)
     assert any("cluster/kick OVN_Northbound tcp:192.0.2.3:6643" in command for command in refused["commands"])
     second.run(["systemctl", "stop", "ovn-ovsdb-server-nb", "ovn-ovsdb-server-sb"])
-    ovn.wait_for(lambda: not seen(first)["leader"], "the leader does not notice that it is alone")
+    wait(lambda: not seen(first)["leader"], "a leader that knows that it is alone")
     alone = first.module("ovn_database", member(0, members=another, kick=True), ok=False)
     assert "tcp:192.0.2.3:6643 cannot be removed, as of the 2 servers that stay 1 can be reached" in alone["msg"]
     told = first.module("ovn_database", member(0), ok=False)
@@ -189,7 +187,7 @@ def test_a_cluster_without_a_quorum_is_told_not_shrunk_and_a_lost_host_joins_aga
     third.apply("ovn_database", member(2))
     first.apply("ovn_database", member(0))
     second.apply("ovn_database", member(1))
-    ovn.wait_for(lambda: switches(third) == ["kept"] and len(seen(third)["servers"]) == 3, "the third is not whole")
+    wait(lambda: switches(third) == ["kept"] and len(seen(third)["servers"]) == 3, "a whole third member")
 
 
 def test_members_northd_and_clients_meet_by_tls(fresh: Hosts) -> None:
@@ -213,7 +211,7 @@ def test_members_northd_and_clients_meet_by_tls(fresh: Hosts) -> None:
     fresh[0].apply("ovn_database", {"northbound": ["pssl:6641"], "southbound": ["pssl:6642"]})
     add(fresh[2], "secret")
     assert seen(fresh[1])["address"] == "ssl:192.0.2.2:6643"
-    ovn.wait_for(lambda: switches(fresh[1]) == ["secret"], "a follower does not follow")
+    wait(lambda: switches(fresh[1]) == ["secret"], "the row at a follower")
     keys = [f"--private-key={key}", f"--certificate={certificate}", f"--ca-cert={certificate}"]
     words = ["ovn-nbctl", "--timeout=10", "--no-leader-only", "--bare", "--columns=name"]
     asked = ["list", "Logical_Switch"]
@@ -226,6 +224,6 @@ def test_members_northd_and_clients_meet_by_tls(fresh: Hosts) -> None:
     more = fresh[1].module("ovn_database", {"restore": file}, ok=False)
     assert "restore: the database has 2 rows, which would be replaced by the 1 of" in more["msg"]
     fresh[1].apply("ovn_database", {"restore": file, "force": True})
-    ovn.wait_for(lambda: all(switches(host) == ["secret"] for host in fresh), "a member has other rows")
+    wait(lambda: all(switches(host) == ["secret"] for host in fresh), "the same rows at all members")
     assert "0.0.0.0:6641" in fresh[1].run(["ss", "-tln"]) and ":6641" in fresh[0].run(["ss", "-tln"])
     fresh[0].run([*words, "--db=tcp:192.0.2.2:6641", *asked], ok=False)

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import ipaddress
 import json
-import time
 import typing as t
 
 import ovn
 import pytest
-from harness import Host
+from harness import Host, wait
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import Mirror, Qos, Segment
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import ovn_mirrors, ovn_qos
@@ -144,20 +143,14 @@ def listen(host: Host, name: str, *arguments: str) -> str:
             *inside(name, RECEIVER, *arguments),
         ]
     )
-    until = time.monotonic() + 30
-    while ":9000" not in host.run(["ip", "netns", "exec", name, "ss", "-uln"]):
-        assert time.monotonic() < until, "nobody listens"
-        time.sleep(0.1)
+    wait(lambda: ":9000" in host.run(["ip", "netns", "exec", name, "ss", "-uln"]), "a listener")
     return file
 
 
 def heard(host: Host, file: str) -> list[t.Any]:
     """What has come, when the silence is long enough."""
-    until = time.monotonic() + 60
-    while not (host.exists(file) and host.run(["cat", file]).strip()):
-        assert time.monotonic() < until, "the listener does not end"
-        time.sleep(0.2)
-    return t.cast("list[t.Any]", json.loads(host.run(["cat", file])))
+    text = wait(lambda: host.exists(file) and host.run(["cat", file]).strip(), "the end of the listener")
+    return t.cast("list[t.Any]", json.loads(text))
 
 
 def sent(host: Host, source: str, target: str) -> tuple[float, list[t.Any]]:
@@ -171,11 +164,8 @@ def sent(host: Host, source: str, target: str) -> tuple[float, list[t.Any]]:
 
 def reach(host: Host, source: str, target: str) -> None:
     """Wait until one answers the other."""
-    until = time.monotonic() + 60
-    while "1 received" not in host.run(
-        ["ip", "netns", "exec", source, "ping", "-c", "1", "-W", "1", f"10.0.0.{SPACES[target]}"], ok=None
-    ):
-        assert time.monotonic() < until, f"{source} does not reach {target}"
+    ping = ["ip", "netns", "exec", source, "ping", "-c", "1", "-W", "1", f"10.0.0.{SPACES[target]}"]
+    wait(lambda: "1 received" in host.run(ping, ok=None), f"an answer of {target} to {source}")
 
 
 def test_rates_and_marks_hold_for_whom_they_are_stated_and_for_nobody_else(host: Host) -> None:
@@ -214,15 +204,18 @@ def _reached(host: Host) -> dict[str, bool]:
     file = listen(host, "two", GROUP, "10.0.0.2")
     # The report is on its way; what comes before it is taken up is nobody's.
     snooped = "mcast_snoop" in host.run(["ovn-nbctl", "get", "Logical_Switch", "test/web", "other_config"])
-    until = time.monotonic() + 30
-    while snooped and GROUP not in host.run(["ovn-sbctl", "--columns=address", "list", "IGMP_Group"]):
-        assert time.monotonic() < until, "the report was not taken up"
-        time.sleep(0.2)
+    if snooped:
+        wait(lambda: GROUP in groups(host), "the report")
     before = _received(host)
     host.run(inside("one", SENDER, GROUP, "2", "10.0.0.1"))
     after = _received(host)
     assert heard(host, file)[0] > 0
     return {name: after[name] - before[name] > 20 for name in ("two", "three")}
+
+
+def groups(host: Host) -> str:
+    """The groups whose members OVN knows."""
+    return host.run(["ovn-sbctl", "--columns=address", "list", "IGMP_Group"])
 
 
 def _received(host: Host) -> dict[str, int]:
@@ -240,10 +233,7 @@ def test_queries_for_members_are_sent_and_taken(host: Host) -> None:
     # A question may come before who is asked is ready, and the next one is usually 150 s later.
     snooped["switches"][0]["other_config"]["mcast_query_interval"] = "2"
     host.module("ovn_northbound", snooped)
-    until = time.monotonic() + 60
-    while GROUP not in host.run(["ovn-sbctl", "--columns=address", "list", "IGMP_Group"]):
-        assert time.monotonic() < until, "the member was not asked"
-        time.sleep(0.3)
+    wait(lambda: GROUP in groups(host), "the answer of the member")
     host.run(["systemctl", "stop", "heard-two"])
 
 
@@ -323,10 +313,7 @@ def monitored(host: Host) -> list[str]:
 
 
 def await_monitors(host: Host, expected: list[str]) -> None:
-    until = time.monotonic() + 60
-    while monitored(host) != expected:
-        assert time.monotonic() < until, f"{monitored(host)} instead of {expected}"
-        time.sleep(0.3)
+    wait(lambda: monitored(host) == expected, f"the states {expected}", look=lambda: monitored(host))
 
 
 def test_connections_are_shared_out_among_those_who_live(host: Host) -> None:
@@ -336,9 +323,7 @@ def test_connections_are_shared_out_among_those_who_live(host: Host) -> None:
     for name in ("two", "three"):
         program = inside(name, SERVER, name, f"10.0.0.{SPACES[name]}")
         host.run(["systemd-run", "--quiet", "--collect", f"--unit=serve-{name}", *program])
-    until = time.monotonic() + 60
-    while answered(host) != {"two", "three"}:
-        assert time.monotonic() < until, "the two do not share the questions"
+    wait(lambda: answered(host) == {"two", "three"}, "questions shared by the two")
     host.run(["systemctl", "stop", "serve-three"])
     assert answered(host) == {"two", "nobody"}, "without a health check a dead target has its part"
     checked = forwarding(health_check={"source": "10.0.0.200", "interval": 1, "failures": 2})
@@ -346,11 +331,11 @@ def test_connections_are_shared_out_among_those_who_live(host: Host) -> None:
     assert not host.module("ovn_northbound", checked)["changed"]
     await_monitors(host, ["offline", "online"])
     host.run(["ovn-nbctl", "--timeout=60", "--wait=hv", "sync"])
-    ovn.wait_for(lambda: answered(host) == {"two"}, "a dead target has its part")
+    wait(lambda: answered(host) == {"two"}, "an end of the dead target's part")
     host.run(["systemctl", "stop", "serve-two"])
     await_monitors(host, ["offline", "offline"])
     host.run(["ovn-nbctl", "--timeout=60", "--wait=hv", "sync"])
-    ovn.wait_for(lambda: answered(host) == {"nobody"}, "somebody answers")
+    wait(lambda: answered(host) == {"nobody"}, "the silence of all")
 
 
 # Routes by source --------------------------------------------------------------------------------------------------------
@@ -482,20 +467,20 @@ def test_a_mirror_copies_one_direction_of_its_port_alone(
     assert not host.module("ovn_northbound", wanted)["changed"]
     sent, received = "0800", "0000"
     ours, other = (sent, received) if direction == "sent" else (received, sent)
-    until = time.monotonic() + 60
-    while not _pings(host, sink, header, ours):
-        assert time.monotonic() < until, "no copy comes"
+
+    def copied() -> int:
+        count = _pings(host, sink, header, ours)
         reach(host, "one", "two")
         reach(host, "two", "three")
+        return count
+
+    wait(copied, "a copy")
     # What one does not take part in, and its other direction, are not copied.
     assert not _pings(host, sink, header, other)
     text = host.run(["cat", sink])
     assert "0a0000020a000003" not in text and "0a0000030a000002" not in text
     host.module("ovn_northbound", {**northbound(), "purge": True})
-    until = time.monotonic() + 60
-    while host.run(["ovs-vsctl", "list-ports", "br-ovn"]) != before:
-        assert time.monotonic() < until, "the tunnel stays"
-        time.sleep(0.3)
+    wait(lambda: host.run(["ovs-vsctl", "list-ports", "br-ovn"]) == before, "the end of the tunnel")
     assert not host.run(["ovs-vsctl", "--bare", "--columns=name", "list", "Mirror"]).strip()
 
 
@@ -511,9 +496,6 @@ def test_a_chassis_that_goes_takes_the_tunnels_of_its_mirrors_along(host: Host) 
     mirror = Mirror("", ipaddress.ip_address(SINK_ADDRESS), "sent", "gre", 0)
     host.module("ovn_northbound", mirrored({"one": mirror}))
     tunnel = f"ovn-{ovn_mirrors.name_of('test', mirror)}"
-    until = time.monotonic() + 60
-    while tunnel not in host.run(["ovs-vsctl", "list-ports", "br-ovn"]).split():
-        assert time.monotonic() < until, "the tunnel is not made"
-        time.sleep(0.3)
+    wait(lambda: tunnel in host.run(["ovs-vsctl", "list-ports", "br-ovn"]).split(), "the tunnel")
     host.module("ovn_chassis", {"state": "absent"})
     assert tunnel not in host.run(["ovs-vsctl", "list-ports", "br-ovn"]).split()

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import time
 import typing as t
 
 import pytest
@@ -389,10 +388,7 @@ def test_a_switch_of_a_container_is_told_by_its_process(host: Host) -> None:
     program = "cp /bin/sleep /run/ovs-vswitchd; mount -t tmpfs none /run/openvswitch; exec /run/ovs-vswitchd 300"
     pid = host.run(["sh", "-c", f"unshare --mount sh -c '{program}' >/dev/null 2>&1 & echo $!"]).strip()
     try:
-        deadline = time.monotonic() + 60
-        while host.module("host_info")["ovs_contained"] is None and time.monotonic() < deadline:
-            time.sleep(0.5)
-        assert str(host.module("host_info")["ovs_contained"]) == pid
+        assert str(wait(lambda: host.module("host_info")["ovs_contained"], "the switch")) == pid
     finally:
         host.run(["kill", pid])
 

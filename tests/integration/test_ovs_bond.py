@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import re
-import time
 import typing as t
 
 import pytest
+from harness import wait
 from netns import inside
 from ovs import veth
 
@@ -70,13 +70,14 @@ def settled(host: Host) -> bool:
     )
 
 
-def wait(claim: t.Callable[[], bool], seconds: float, host: Host) -> None:
-    until = time.monotonic() + seconds
-    while not claim():
-        assert time.monotonic() < until, host.run("ovs-appctl bond/show".split()) + host.run(
-            "ovs-appctl lacp/show".split()
-        )
-        time.sleep(0.1)
+def settle(host: Host) -> None:
+    """Wait until it is so."""
+    wait(lambda: settled(host), "both links of each bond", look=lambda: told(host))
+
+
+def told(host: Host) -> str:
+    """What Open vSwitch says of them."""
+    return "".join(host.run(["ovs-appctl", f"{kind}/show"]) for kind in ("bond", "lacp"))
 
 
 def lost(host: Host, link: str) -> float:
@@ -99,7 +100,7 @@ def test_a_pulled_link_of_a_bond_loses_less_than_a_second_and_all_is_there_after
     cabled(host)
     host.apply("netns_veth", ends())
     host.apply("ovs_bridge", switches(MODES[mode]))
-    wait(lambda: settled(host), 60, host)
+    settle(host)
     assert host.answered("10.0.0.2", inside("n1"))
     # Whichever of them carries the traffic: each is pulled once.
     for link in ("l0", "l1"):
@@ -108,13 +109,13 @@ def test_a_pulled_link_of_a_bond_loses_less_than_a_second_and_all_is_there_after
             seconds = lost(host, link)
             shown = host.run("ovs-appctl bond/show".split())
             host.run(["ip", "link", "set", link, "up"])
-            wait(lambda: settled(host), 60, host)
+            settle(host)
             if seconds < 1:
                 break
             assert attempt < 2, (seconds, shown)
     host.reboot()
     # A card is there at boot, and these cables are not; all else the host makes itself.
     cabled(host)
-    wait(lambda: settled(host), 60, host)
+    settle(host)
     assert host.answered("10.0.0.2", inside("n1"))
     assert not host.module("ovs_bridge", switches(MODES[mode]))["changed"]

@@ -11,6 +11,7 @@ import typing as t
 
 import harness
 import pytest
+from harness import wait
 from netns import ping
 from ovs import bridges, column, exit_switch, ports, unseen, veth
 
@@ -507,10 +508,11 @@ def test_a_patch_cable_between_two_bridges(host: Host) -> None:
     cable[1]["ports"] = [{"name": "to-br0", "state": "absent"}, {"name": "other", "type": "patch", "peer": "to-br1"}]
     host.apply("ovs_bridge", {"bridges": cable})
     assert column(host, "Interface", "to-br1", "options") == {"peer": "other"} and ports(host, "br1") == ["other"]
-    until = time.monotonic() + 60
-    while column(host, "Interface", "to-br1", "error") != []:
-        assert time.monotonic() < until, host.run(["ovs-vsctl", "list", "Interface"])
-        time.sleep(0.2)
+    wait(
+        lambda: column(host, "Interface", "to-br1", "error") == [],
+        "a cable without an error",
+        look=lambda: host.run(["ovs-vsctl", "list", "Interface"]),
+    )
 
 
 def test_a_port_changes_its_type(host: Host) -> None:
@@ -785,6 +787,11 @@ def test_a_nic_that_came_back_under_its_name_is_taken_anew(host: Host) -> None:
     host.run(["sysctl", "-qw", "net.ipv4.conf.all.arp_ignore=0"])
 
 
+def unit_of_tep(host: Host) -> str:
+    """What systemd says of the unit that gives the port its addresses."""
+    return host.run(["systemctl", "status", "overloom-port-tep0"], ok=None)
+
+
 def test_addresses_are_there_after_a_reboot_and_a_restart_of_the_switch(host: Host) -> None:
     args = {**BR, "ports": [TEP, {"name": "br0", "addresses": ["198.51.100.1/24"]}, {"name": "eth1", "up": True}]}
     host.apply("ovs_bridge", args)
@@ -794,10 +801,7 @@ def test_addresses_are_there_after_a_reboot_and_a_restart_of_the_switch(host: Ho
 
     for disturb in (lambda: host.run(["systemctl", "restart", "ovs-vswitchd"]), host.reboot):
         disturb()
-        until = time.monotonic() + 60
-        while not settled():
-            assert time.monotonic() < until, host.run(["systemctl", "status", "overloom-port-tep0"], ok=None)
-            time.sleep(0.2)
+        wait(settled, "nothing left to do", look=lambda: unit_of_tep(host))
         assert addresses(host, "tep0") == TEP["addresses"] and addresses(host, "br0") == ["198.51.100.1/24"]
 
 
@@ -809,10 +813,7 @@ def test_a_port_that_comes_late_gets_its_addresses(host: Host) -> None:
     host.run(["systemctl", "restart", "overloom-port-tep0"], ok=None)
     assert addresses(host, "late") == []
     host.run("ip link set late name tep0".split())
-    until = time.monotonic() + 60
-    while addresses(host, "tep0") != TEP["addresses"]:
-        assert time.monotonic() < until, host.run(["systemctl", "status", "overloom-port-tep0"], ok=None)
-        time.sleep(0.2)
+    wait(lambda: addresses(host, "tep0") == TEP["addresses"], "its addresses", look=lambda: unit_of_tep(host))
 
 
 def test_an_adopted_port_gets_its_addresses_back_and_loses_its_unit(host: Host) -> None:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import re
-import time
 import typing as t
 
 import pytest
+from harness import wait
 from ovs import bridges, column, plain, ports, veth
 
 if t.TYPE_CHECKING:
@@ -465,11 +465,13 @@ def test_user_mirrors_a_port_to_another(host: Host) -> None:
     for name in ("v0", "v0p", "v1", "v1p", "v2", "v2p"):
         host.run(["ip", "link", "set", name, "up"])
     host.run("ip address add 10.1.1.1/24 dev v0p".split())
-    until = time.monotonic() + 60
-    while not (statistics := rows(host, "Mirror", "statistics")[0].get("statistics", {})).get("tx_packets"):
-        assert time.monotonic() < until, statistics
+
+    def mirrored() -> int:
         # Nobody has the address, but the question for it is a frame too.
         host.run("ping -c 1 -W 1 10.1.1.2".split(), ok=False)
+        return int(rows(host, "Mirror", "statistics")[0].get("statistics", {}).get("tx_packets", 0))
+
+    wait(mirrored, "a copy")
     # A port that goes is no longer mirrored, and the mirror stays as it is declared.
     host.apply("ovs_bridge", {**BR, "ports": [{"name": "v0"}, {"name": "v1", "state": "absent"}], "mirrors": [mirror]})
     failed = host.module("ovs_bridge", {**BR, "mirrors": [{**mirror, "output_port": "v1"}]}, ok=False)
@@ -605,10 +607,7 @@ def test_the_qos_of_a_port_is_set_changed_and_cleared(host: Host) -> None:
 def test_user_shapes_what_leaves_a_port_and_the_kernel_does_it(host: Host) -> None:
     veth(host, "v0")
     host.module("ovs_bridge", {**BR, "ports": [{"name": "v0", "qos": HTB}]})
-    until = time.monotonic() + 60
-    while "htb" not in host.run("tc qdisc show dev v0".split()):
-        assert time.monotonic() < until
-        time.sleep(0.1)
+    wait(lambda: "htb" in host.run("tc qdisc show dev v0".split()), "the queueing discipline")
 
 
 def test_the_qos_of_a_port_goes_with_the_port_and_with_the_bridge(host: Host) -> None:
@@ -641,10 +640,11 @@ def test_ingress_policing_reaches_the_kernel(host: Host) -> None:
     host.apply(
         "ovs_bridge", {**BR, "ports": [{"name": "v0", "ingress_policing_rate": 10000, "ingress_policing_burst": 8000}]}
     )
-    until = time.monotonic() + 60
-    while "ingress" not in host.run("tc qdisc show dev v0".split()):
-        assert time.monotonic() < until, host.run("ovs-vsctl list Interface v0".split())
-        time.sleep(0.1)
+    wait(
+        lambda: "ingress" in host.run("tc qdisc show dev v0".split()),
+        "the policing",
+        look=lambda: host.run("ovs-vsctl list Interface v0".split()),
+    )
     host.apply(
         "ovs_bridge", {**BR, "ports": [{"name": "v0", "ingress_policing_rate": "", "ingress_policing_burst": ""}]}
     )
@@ -803,10 +803,11 @@ def test_lacp_is_negotiated_between_two_bonds(host: Host) -> None:
     first = {"name": "bond0", "members": ["v0", "v1"], "lacp": "active", **bond}
     second = {"name": "bond1", "members": ["v0p", "v1p"], "lacp": "passive", **bond}
     host.module("ovs_bridge", {"bridges": [{**BR, "ports": [first]}, {**BR, "name": "br1", "ports": [second]}]})
-    until = time.monotonic() + 60
-    while "lacp_status: negotiated" not in host.run("ovs-appctl bond/show bond0".split()):
-        assert time.monotonic() < until, host.run("ovs-appctl lacp/show".split())
-        time.sleep(0.2)
+    wait(
+        lambda: "lacp_status: negotiated" in host.run("ovs-appctl bond/show bond0".split()),
+        "LACP's agreement",
+        look=lambda: host.run("ovs-appctl lacp/show".split()),
+    )
 
 
 def test_user_joins_two_bridges_by_patch_ports_in_one_call(host: Host) -> None:

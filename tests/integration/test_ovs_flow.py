@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import random
-import time
 import typing as t
 
 import pytest
@@ -702,12 +701,8 @@ def held(host: Host) -> tuple[list[str], list[str], list[str]]:
 
 def wait_for_unit(host: Host) -> None:
     """Until the service that restores has ended."""
-    until = time.monotonic() + 60
-    while (
-        host.run(["systemctl", "is-active", UNIT], ok=None).split()[0] not in ("active", "failed")
-        and time.monotonic() < until
-    ):
-        time.sleep(0.1)
+    ended = ("active", "failed")
+    wait(lambda: host.run(["systemctl", "is-active", UNIT], ok=None).split()[0] in ended, f"the end of {UNIT}")
 
 
 def test_everything_is_there_again_after_a_reboot(br0: Host) -> None:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import time
 import typing as t
 
 import pytest
@@ -78,12 +77,13 @@ def test_all_that_the_switch_says_is_typed(busy: Host) -> None:
     assert (flow["bridge"], flow["ours"], flow["match"], flow["n_packets"]) == ("br0", True, {"ip": True}, 0)
     assert seen["groups"][0]["bridge"] == "br0" and seen["groups"][0]["group_id"] == 1 and seen["meters"] == []
     assert {table["table"] for table in seen["tables"] if table["bridge"] == "br0"} == {0, 1}
-    until = time.monotonic() + 60
-    while not [flow for flow in seen["datapath_flows"] if flow["n_packets"] and flow["used"] is not None]:
-        assert time.monotonic() < until, seen["datapath_flows"]
+
+    def used() -> list[dict[str, t.Any]]:
         busy.run("ip netns exec n1 ping -c 3 -i 0.2 -W 5 10.1.1.2".split())
-        seen = busy.module("ovs_info", {"gather": ["datapath_flows"]})
-    assert {flow["bridge"] for flow in seen["datapath_flows"]} == {"br0"}
+        found = busy.module("ovs_info", {"gather": ["datapath_flows"]})["datapath_flows"]
+        return found if any(flow["n_packets"] and flow["used"] is not None for flow in found) else []
+
+    assert {flow["bridge"] for flow in wait(used, "a flow of the datapath that is used")} == {"br0"}
 
 
 def test_only_what_is_asked_for_is_read(busy: Host) -> None:
@@ -98,16 +98,13 @@ def test_only_what_is_asked_for_is_read(busy: Host) -> None:
 
 
 def test_counters_come_with_the_ports(busy: Host) -> None:
-    until = time.monotonic() + 60
-    counted = 0
-    # Open vSwitch writes them every five seconds.
-    while not counted:
-        assert time.monotonic() < until
-        time.sleep(0.5)
+    def counted() -> int:
         (bridge,) = busy.module("ovs_info", {"gather": ["bridges", "statistics"], "bridges": ["br0"]})["bridges"]
-        counted = sum(
-            port["statistics"].get("rx_packets", 0) for port in bridge["ports"] if port["name"] in ("p1", "p2")
-        )
+        ports = [port for port in bridge["ports"] if port["name"] in ("p1", "p2")]
+        return sum(port["statistics"].get("rx_packets", 0) for port in ports)
+
+    # Open vSwitch writes them every five seconds.
+    wait(counted, "a counted packet")
 
 
 def test_a_static_address_has_no_age(busy: Host) -> None:

@@ -70,12 +70,14 @@ def disturbed(
 
 def back_again(host: Host) -> None:
     """Wait until Open vSwitch runs, as a person would before the next run."""
-    until = time.monotonic() + 120
     host.run(["systemctl", "reset-failed"], ok=None)
     host.run(["systemctl", "start", "openvswitch-switch", "ovsdb-server", "ovs-vswitchd"], ok=None)
-    while "ovs-vswitchd" not in host.run(["ovs-appctl", "version"], ok=None):
-        assert time.monotonic() < until, host.run(["systemctl", "status", "ovsdb-server", "ovs-vswitchd"], ok=None)
-        time.sleep(0.1)
+    harness.wait(
+        lambda: "ovs-vswitchd" in host.run(["ovs-appctl", "version"], ok=None),
+        "Open vSwitch",
+        120,
+        lambda: host.run(["systemctl", "status", "ovsdb-server", "ovs-vswitchd"], ok=None),
+    )
 
 
 @pytest.mark.parametrize("what", DISTURBANCES)

@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-import time
 import typing as t
 
 import pytest
+from harness import wait
 from ovs import column, ports
 
 if t.TYPE_CHECKING:
@@ -51,10 +51,7 @@ def tlvs(host: Host, bridge: str = "br-int") -> list[list[str]]:
 
 def until(claim: t.Callable[[], t.Any], wanted: t.Any, seconds: float = 60) -> None:
     """Wait until a claim holds, and assert that it does."""
-    end = time.monotonic() + seconds
-    while claim() != wanted and time.monotonic() < end:
-        time.sleep(0.2)
-    assert claim() == wanted
+    wait(lambda: claim() == wanted, f"{wanted}", seconds, claim)
 
 
 @pytest.fixture

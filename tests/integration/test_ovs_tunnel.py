@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import time
 import typing as t
 
 import pytest
@@ -461,9 +460,11 @@ def test_frames_go_through_a_tunnel_and_bfd_comes_up(pair: tuple[Host, Host], ki
         bfd = {"enable": True, "min_rx": 100, "min_tx": 100}
         host.module("ovs_tunnel", {**GRE, "type": kind, "remote_ip": net.format(3 - number), "key": 7, "bfd": bfd})
     first = pair[0]
-    until = time.monotonic() + 60
-    while first.module("ovs_tunnel_info", {"name": "gre0"})["tunnels"][0]["bfd_status"].get("state") != "up":
-        assert time.monotonic() < until, first.run(["ovs-vsctl", "list", "Interface", "gre0"])
+    wait(
+        lambda: shown(first)["bfd_status"].get("state") == "up",
+        "BFD",
+        look=lambda: first.run(["ovs-vsctl", "list", "Interface", "gre0"]),
+    )
     assert first.answered("10.10.10.2")
 
 
@@ -475,9 +476,16 @@ def test_cfm_sees_the_other_end(pair: tuple[Host, Host]) -> None:
         )
         cfm = {"cfm_mpid": number, "cfm_interval": 100, "cfm_extended": True}
         host.module("ovs_tunnel", {**GRE, "remote_ip": f"192.0.2.{3 - number}", **cfm})
-    until = time.monotonic() + 60
-    while pair[0].module("ovs_tunnel_info", {"name": "gre0"})["tunnels"][0]["cfm_fault"] is not False:
-        assert time.monotonic() < until, pair[0].run(["ovs-appctl", "cfm/show"])
+    wait(
+        lambda: shown(pair[0])["cfm_fault"] is False,
+        "the other end",
+        look=lambda: pair[0].run(["ovs-appctl", "cfm/show"]),
+    )
+
+
+def shown(host: Host) -> dict[str, t.Any]:
+    """What the sister says of gre0."""
+    return t.cast("dict[str, t.Any]", host.module("ovs_tunnel_info", {"name": "gre0"})["tunnels"][0])
 
 
 def test_the_state_is_typed_and_filtered(br2: Host) -> None:

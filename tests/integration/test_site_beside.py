@@ -9,11 +9,11 @@ All that is theirs (beside.py) is the same at each step, and where a firewall of
 from __future__ import annotations
 
 import os
-import time
 import typing as t
 
 import beside
 import pytest
+from harness import wait
 from test_site import Fabric, changed
 
 HOSTS = ("kvm1", "kvm2", "r1")
@@ -50,14 +50,12 @@ def fabric(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Fabric]:
 
 def same(fabric: Fabric, before: dict[str, dict[str, str]], step: str) -> None:
     """Wait until all that is theirs is as it was; after a boot their own daemons take their time."""
-    until = time.monotonic() + 90
+
+    def changed(name: str) -> list[str]:
+        return beside.differences(before[name], beside.look(fabric.lab.host(name)))
+
     for name in HOSTS:
-        while True:
-            found = beside.differences(before[name], beside.look(fabric.lab.host(name)))
-            if not found:
-                break
-            assert time.monotonic() < until, f"{step}: {name}: {found}"
-            time.sleep(2)
+        wait(lambda name=name: not changed(name), f"{step}: what was on {name}", 90, lambda name=name: changed(name))
 
 
 def forward(fabric: Fabric, policy: str) -> None:
@@ -96,9 +94,8 @@ def test_all_that_others_have_is_as_it_was_and_a_firewall_in_the_way_is_named(fa
     beside.firewall(fabric.lab.host("kvm1"), "")
     fabric.on("kvm1", "systemctl", "restart", "nftables")
     # OSPF keeps a neighbor for its dead interval.
-    until = time.monotonic() + 60
-    while "Full" in fabric.on("r1", "vtysh", "-c", "show ip ospf neighbor 192.168.200.1") and time.monotonic() < until:
-        time.sleep(1)
+    neighbor = ("r1", "vtysh", "-c", "show ip ospf neighbor 192.168.200.1")
+    wait(lambda: "Full" not in fabric.on(*neighbor), "the end of the adjacency")
     (cause,) = causes(fabric)
     assert cause["title"] == "link kvm1:eth1 <-> r1:eth1"
     assert any(

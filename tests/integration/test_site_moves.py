@@ -12,7 +12,7 @@ import typing as t
 
 import pytest
 from guests import inside
-from harness import Failed
+from harness import Failed, wait
 from test_site import Fabric, changed
 
 ENGINES = {"blue": "10.1.1", "red": "10.1.2", "green": "10.1.3"}
@@ -119,10 +119,8 @@ class Moves(Fabric):
         found = {}
         for name in ASKED:
             self.on("kvm3", "systemctl", "kill", "--kill-who=main", "--signal=INT", f"ask-{name}")
-            until = time.monotonic() + 30
-            while "transmitted" not in self.on("kvm3", "cat", f"/run/ask-{name}"):
-                assert time.monotonic() < until, f"the ping of {name} does not end"
-                time.sleep(0.2)
+            asked = ("kvm3", "cat", f"/run/ask-{name}")
+            wait(lambda asked=asked: "transmitted" in self.on(*asked), f"the end of the ping of {name}", 30)
             sent, lost, longest = map(float, self.on("kvm3", "python3", "-c", COUNT, name).split())
             print(f"{name}: {lost:.0f} of {sent:.0f} lost, {longest:.2f} s of silence at most")
             assert sent > 20
