@@ -57,17 +57,28 @@ def seen(host: Host, database: str = "northbound") -> dict[str, t.Any]:
     return t.cast("dict[str, t.Any]", host.module("ovn_info", {"gather": ["cluster"]})["cluster"][database])
 
 
-def switches(host: Host) -> list[str]:
+def switches(host: Host, ok: bool | None = True) -> list[str]:
     """The logical switches that a host's own server knows."""
     out = host.run(
-        ["ovn-nbctl", "--timeout=20", "--no-leader-only", "--bare", "--columns=name", "list", "Logical_Switch"]
+        ["ovn-nbctl", "--timeout=20", "--no-leader-only", "--bare", "--columns=name", "list", "Logical_Switch"], ok
     )
     return sorted(out.split())
 
 
-def add(host: Host, name: str, ok: bool | None = True) -> None:
-    """Make a logical switch by way of a host's own server, and wait until ovn-northd has seen it."""
-    host.run(["ovn-nbctl", "--timeout=30", "--no-leader-only", "--wait=sb", "ls-add", name], ok)
+def await_switches(names: list[str], *hosts: Host) -> None:
+    """Wait until the servers of hosts know just these. One that has no leader for a moment closes its connections."""
+    for host in hosts:
+        wait(
+            lambda host=host: switches(host, None) == names,
+            f"the rows {names}",
+            look=functools.partial(switches, host, None),
+        )
+
+
+def add(host: Host, name: str) -> None:
+    """Make a logical switch by way of a host's own server, and wait until ovn-northd has seen it; a connection that was closed is made again."""
+    command = ["ovn-nbctl", "--timeout=30", "--no-leader-only", "--wait=sb", "--may-exist", "ls-add", name]
+    wait(lambda: "ovn-nbctl: " not in host.run(command, ok=None), f"the logical switch {name}", 120)
 
 
 def active(host: Host, unit: str) -> bool:
@@ -104,7 +115,7 @@ def test_a_cluster_is_made_of_what_is_there_outlives_its_leader_and_reboots_and_
     done = third.apply("ovn_database", member(2))
     assert done["cluster"]["southbound"]["status"] == "cluster member" and done["cluster"]["southbound"]["leader"]
     # A follower hears of what is agreed on a moment later.
-    wait(lambda: all(switches(host) == ["theirs"] for host in fresh), "the same rows at all members")
+    await_switches(["theirs"], *fresh)
     assert "--ovn-northd-n-threads=2 " in second.run(["cat", DEFAULTS])
     split = first.module("ovn_database", {"cluster": {**member(0)["cluster"], "address": "192.0.2.2"}}, ok=False)
     assert "this host is in a cluster as tcp:192.0.2.1:6643, and not as tcp:192.0.2.2:6643" in split["msg"]
@@ -116,10 +127,10 @@ def test_a_cluster_is_made_of_what_is_there_outlives_its_leader_and_reboots_and_
         led.run(["systemctl", "kill", "--signal=STOP", f"ovn-ovsdb-server-{unit}"])
     wait(lambda: seen(others[0])["leader"] not in (None, f"tcp:{MEMBERS[fresh.index(led)]}:6643"), "a new leader")
     add(others[0], "after")
-    wait(lambda: switches(others[1]) == ["after", "theirs"], "the row at a follower")
+    await_switches(["after", "theirs"], others[1])
     for unit in ("nb", "sb"):
         led.run(["systemctl", "kill", "--signal=CONT", f"ovn-ovsdb-server-{unit}"])
-    wait(lambda: switches(led) == ["after", "theirs"], "the row at the former leader")
+    await_switches(["after", "theirs"], led)
 
     # All of them reboot. The addresses come late, as nothing here gives them at boot.
     for host in fresh:
@@ -187,7 +198,7 @@ def test_a_cluster_without_a_quorum_is_told_not_shrunk_and_a_lost_host_joins_aga
     third.apply("ovn_database", member(2))
     first.apply("ovn_database", member(0))
     second.apply("ovn_database", member(1))
-    wait(lambda: switches(third) == ["kept"] and len(seen(third)["servers"]) == 3, "a whole third member")
+    wait(lambda: switches(third, None) == ["kept"] and len(seen(third)["servers"]) == 3, "a whole third member")
 
 
 def test_members_northd_and_clients_meet_by_tls(fresh: Hosts) -> None:
@@ -211,7 +222,7 @@ def test_members_northd_and_clients_meet_by_tls(fresh: Hosts) -> None:
     fresh[0].apply("ovn_database", {"northbound": ["pssl:6641"], "southbound": ["pssl:6642"]})
     add(fresh[2], "secret")
     assert seen(fresh[1])["address"] == "ssl:192.0.2.2:6643"
-    wait(lambda: switches(fresh[1]) == ["secret"], "the row at a follower")
+    await_switches(["secret"], fresh[1])
     keys = [f"--private-key={key}", f"--certificate={certificate}", f"--ca-cert={certificate}"]
     words = ["ovn-nbctl", "--timeout=10", "--no-leader-only", "--bare", "--columns=name"]
     asked = ["list", "Logical_Switch"]
@@ -224,6 +235,6 @@ def test_members_northd_and_clients_meet_by_tls(fresh: Hosts) -> None:
     more = fresh[1].module("ovn_database", {"restore": file}, ok=False)
     assert "restore: the database has 2 rows, which would be replaced by the 1 of" in more["msg"]
     fresh[1].apply("ovn_database", {"restore": file, "force": True})
-    wait(lambda: all(switches(host) == ["secret"] for host in fresh), "the same rows at all members")
+    await_switches(["secret"], *fresh)
     assert "0.0.0.0:6641" in fresh[1].run(["ss", "-tln"]) and ":6641" in fresh[0].run(["ss", "-tln"])
     fresh[0].run([*words, "--db=tcp:192.0.2.2:6641", *asked], ok=False)
