@@ -86,7 +86,7 @@ def test_an_image_that_was_built_anew_under_its_name_is_taken(host: Host) -> Non
 def test_restarted_and_killed_fifty_times_it_has_its_port_each_time(host: Host) -> None:
     host.apply("netns_container", C1)
     again = "systemctl restart overloom-container-c1 && podman exec c1 ip address show dev eth0 | grep -q 10.0.0.1 || exit 1"
-    host.run(["sh", "-c", f"for round in $(seq 45); do {again}; done"])
+    host.run(["sh", "-c", f"for round in $(seq 45); do {again}; done"], timeout=600)
     last = ps(host)["c1"]["Id"]
     for command in (["kill"], ["rm", "--force", "--time=0"], ["stop", "--time=0"], ["kill"], ["kill"]):
         host.run(["podman", *command, "c1"])
