@@ -240,8 +240,11 @@ def unsaved(saved: Config, to_save: t.Mapping[Address, str | None]) -> dict[Addr
 def _joined(old: Notes, new: Notes) -> Notes:
     """What an owner has before a change and after it."""
     both = {**old, **new}
-    lines = {
-        name: {tuple(line) for side in (old, new) for line in side.get(name, {}).get("lines", ())} for name in both
-    }
-    had = {name: former.for_note(former.both(*(former.noted(side.get(name)) for side in (old, new)))) for name in both}
-    return {name: {**both[name], "lines": [list(line) for line in sorted(lines[name])], **had[name]} for name in both}
+    return {name: {**note, **_lines_and_former(old.get(name), new.get(name))} for name, note in both.items()}
+
+
+def _lines_and_former(old: t.Mapping[str, t.Any] | None, new: t.Mapping[str, t.Any] | None) -> dict[str, t.Any]:
+    """The lines of a thing before a change and after it, and what they replace."""
+    lines = {tuple(line) for note in (old, new) if note for line in note.get("lines", ())}
+    had = former.for_note(former.both(former.noted(old), former.noted(new)))
+    return {"lines": [list(line) for line in sorted(lines)], **had}

@@ -423,11 +423,12 @@ def list_things(params: Params, found: Found) -> tuple[list[Thing], list[str]]:
 def below(found: Found, owner: str, name: str) -> list[Thing]:
     """Everything that the notes hold as part of a thing, as things that are to go with it."""
     notes = found.notes.get(owner, {})
-    return [
-        Thing(other, {}, tuple((tuple(path), begin) for path, begin in note["scope"]), present=False)
-        for other, note in notes.items()
-        if other.startswith(name + " ")
-    ]
+    things = []
+    for other, note in notes.items():
+        if other.startswith(name + " "):
+            scope = tuple((tuple(path), begin) for path, begin in note["scope"])
+            things.append(Thing(other, {}, scope, present=False))
+    return things
 
 
 def vrf_suffix(vrf: str) -> str:

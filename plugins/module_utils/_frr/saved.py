@@ -222,10 +222,11 @@ def saved_lines(
 def _mark_refused(lines: list[conf.Line], running: t.Collection[tuple[Address, str]]) -> list[conf.Line]:
     """The lines of a file, where each route that does not run is one that FRR may have refused."""
     runs = {address for address, _line in running}
-    return [
-        line._replace(refused=not line.dead and any(" route " in one[:11] and a not in runs for a, one in entries))
-        for line, entries in zip(lines, meanings(lines))
-    ]
+    marked = []
+    for line, entries in zip(lines, meanings(lines)):
+        idle_route = any(" route " in one[:11] and address not in runs for address, one in entries)
+        marked.append(line._replace(refused=not line.dead and idle_route))
+    return marked
 
 
 def edited(
