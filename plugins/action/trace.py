@@ -63,7 +63,14 @@ def _questions(way: Route) -> dict[str, t.Any]:
     """What each host is asked, who asks FRR, and who sends."""
     asked = way.questions()
     routers = [name for name in asked if way.plan["routers"].get(name, {}).get("managed")]
-    return {"hosts": asked, "routers": routers, "sender": way.source.host, "probe": way.probe()}
+    prefixes = way.prefixes(asked)
+    return {
+        "hosts": asked,
+        "routers": routers,
+        "prefixes": prefixes,
+        "sender": way.source.host,
+        "probe": way.probe(),
+    }
 
 
 def _judged(way: Route, options: dict[str, t.Any], variables: dict[str, t.Any]) -> dict[str, t.Any]:

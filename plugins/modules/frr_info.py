@@ -21,7 +21,7 @@ options:
       - A subset of a daemon that does not run is returned empty. V(bgp_refused) includes V(bgp).
     type: list
     elements: str
-    choices: [ospf, ospf6, bgp, bgp_refused, routes, interfaces, bfd, ospf_interfaces, bgp_reasons]
+    choices: [ospf, ospf6, bgp, bgp_refused, routes, interfaces, bfd, ospf_interfaces, bgp_reasons, running_config]
     default: [ospf, ospf6, bgp, routes, interfaces, bfd]
   prefixes:
     description: Return only routes inside these prefixes.
@@ -117,6 +117,14 @@ bgp_reasons:
   sample:
     - {vrf: default, neighbor: 192.0.2.2, remote_as: 64513, local_as: 64512, shut_down: false, families: [ipv4Unicast], reset: BGP Notification received,
        notification: OPEN Message Error/Bad Peer AS}
+running_config:
+  description: The running configuration as FRR shows it, without what it begins with, and with its passwords and keys masked.
+  returned: with C(running_config) in O(gather)
+  type: str
+  sample: |
+    router bgp 64512
+     neighbor 192.0.2.2 remote-as 64513
+    exit
 hanging:
   description: The daemons of FRR that take connections and do not answer.
   returned: when FRR does not answer

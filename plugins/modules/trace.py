@@ -81,6 +81,12 @@ routers:
   returned: without O(observed)
   type: list
   elements: str
+prefixes:
+  description: The prefixes of routes that the hosts may need to each other.
+  returned: without O(observed)
+  type: list
+  elements: str
+  sample: [192.168.200.2/32]
 sender:
   description: The host of the sender.
   returned: without O(observed)

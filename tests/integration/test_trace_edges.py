@@ -38,6 +38,19 @@ def edge(do: str, undo: str, cause: str, says: str = "", name: str = "kvm1/edge"
     return Break(LAB, "kvm1", do, undo, cause, ("kvm1", name), says, **{"ends": ROUTED, **more})
 
 
+def bgp(host: str, do: str, undo: str, says: str, family: str = "") -> Break:
+    """A break of the session between the router and the third host, in the configuration of one end. {}: its neighbor."""
+    asn, peer = {"tor": (64510, "10.99.3.1"), "kvm3": (64513, "10.99.3.2")}[host]
+    blocks = f"-c 'router bgp {asn}' " + (f"-c '{family}' " if family else "")
+    # What FRR takes up when a session begins anew.
+    done, undone = (
+        f"{VTYSH}-c 'ip prefix-list byhand deny any' {blocks}-c '{line.format('neighbor ' + peer)}'; vtysh -c 'clear bgp {peer}'"
+        for line in (do, undo)
+    )
+    gone = f"{VTYSH}-c 'no ip prefix-list byhand'"
+    return Break(LAB, host, done, f"{undone}; {gone}", "session", (host, host), says, ROUTED)
+
+
 BREAKS = {
     # The way to the edge.
     "default route gone": Break(
@@ -213,6 +226,34 @@ BREAKS = {
     ),
 }
 
+# A long run takes these, too.
+MORE = {
+    "prefix length of an edge's address": edge(
+        "ip -n edge address del 10.1.2.1/24 dev db; ip -n edge address add 10.1.2.1/32 dev db",
+        "ip -n edge address del 10.1.2.1/32 dev db; ip -n edge address add 10.1.2.1/24 dev db",
+        "address",
+        "10.1.2.1/32, another prefix length",
+    ),
+    "a neighbor of another AS": bgp("tor", "{} remote-as 65099", "{} remote-as 64513", "takes kvm3 to be AS 65099"),
+    "a password at one end": bgp(
+        "tor", "{} password byhand", "no {} password", "has the line 'neighbor 10.99.3.1 password"
+    ),
+    "a filter of what is sent": bgp(
+        "kvm3",
+        "{} prefix-list byhand out",
+        "no {} prefix-list byhand out",
+        "kvm3 filters what it sends to tor by prefix-list byhand",
+        "address-family ipv4 unicast",
+    ),
+    "a network that is not announced": bgp(
+        "kvm3",
+        "no network 192.168.200.3/32",
+        "network 192.168.200.3/32",
+        "no line 'network 192.168.200.3/32'",
+        "address-family ipv4 unicast",
+    ),
+}
+
 
 def fabric_of(folder: t.Any, name: str) -> Fabric:
     """Three hosts and a router; tunnels in a triangle; an edge between three segments, on the first host."""
@@ -298,13 +339,13 @@ def tracer(fabric):
 
 
 # `make test` says that it takes every fourth.
-CHOSEN = list(BREAKS)[:: 1 if os.environ.get("OVERLOOM_LONG") else 4]
+CHOSEN = [*BREAKS, *MORE] if os.environ.get("OVERLOOM_LONG") else list(BREAKS)[::4]
 INTENDED = ("a rule that denies", "no rule that allows")
 
 
 @pytest.mark.parametrize("name", CHOSEN)
 def test_a_trace_names_the_hop_and_the_cause(fabric, tracer, name):
-    broken = BREAKS[name]
+    broken = {**BREAKS, **MORE}[name]
     try:
         by_hand(fabric, tracer, broken.host, broken.do)
         for _attempt in range(20 if broken.cause.startswith(("session", "frr-down")) else 1):

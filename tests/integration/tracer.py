@@ -48,6 +48,7 @@ class Tracer:
 
     def __init__(self, plan: Item, lab: Lab) -> None:
         self.plan = plan
+        self.prefixes: list[str] = []
         self.hosts = {name: lab.host(name) for name in {**plan["hosts"], **plan["routers"]}}
         for host in self.hosts.values():
             give_library(host)
@@ -56,6 +57,7 @@ class Tracer:
         """Read, send, and judge; the report."""
         way = Route(self.plan, source, target, packet)
         asked = way.questions()
+        self.prefixes = way.prefixes(asked)
         probe = way.probe() if measure else None
         sender = way.source.host or ""
         # The role sends when it has read: what a packet leaves behind is not what it met.
@@ -82,7 +84,8 @@ class Tracer:
         """What the role reads of a host."""
         found = self.ask(host, "trace_info", options)
         if self.plan["routers"].get(host, {}).get("managed"):
-            found["frr"] = self.ask(host, "frr_info", {"gather": ["ospf", "bgp", "ospf_interfaces", "bgp_reasons"]})
+            gather = ["ospf", "bgp", "ospf_interfaces", "bgp_reasons", "routes", "running_config"]
+            found["frr"] = self.ask(host, "frr_info", {"gather": gather, "prefixes": self.prefixes})
         return found
 
     def ask(self, host: str, module: str, options: Item) -> Item:

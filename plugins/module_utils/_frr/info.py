@@ -14,6 +14,7 @@ import json
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.reader import check_allowed
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.setting import hide
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner
 
 Json = t.Any
@@ -30,7 +31,10 @@ QUESTIONS = {
     "bfd": ("bfdd", "show bfd peers json"),
     "ospf_interfaces": ("ospfd", "show ip ospf vrf all interface json"),
     "bgp_reasons": ("bgpd", "show bgp vrf all neighbors json"),
+    "running_config": ("zebra", "show running-config no-header"),
 }
+# What is answered in words.
+TEXTS = ("running_config",)
 
 
 NETWORK_TYPES = {
@@ -67,13 +71,13 @@ def gather(runner: Runner, subsets: t.Iterable[str]) -> tuple[tuple[str, ...], d
         raise FabricError(f"FRR did not answer: {(err or out).strip()[:300]}")
     mark = " " + " ".join(daemons)
     answers = [part.strip() for part in out.split(mark + "\n")] if daemons else []
-    return daemons, {name: document(answer) for name, answer in zip(asked, answers)}
+    return daemons, {name: hide(answer) if name in TEXTS else document(answer) for name, answer in zip(asked, answers)}
 
 
 SUBSETS = ["ospf", "ospf6", "bgp", "routes", "interfaces", "bfd"]
 CHOICES = [*SUBSETS[:3], "bgp_refused", *SUBSETS[3:]]
-# Why there is no adjacency or session.
-DETAILS = ["ospf_interfaces", "bgp_reasons"]
+# Why there is no adjacency, session or route.
+DETAILS = ["ospf_interfaces", "bgp_reasons", "running_config"]
 
 
 def facts(runner: Runner, wanted: t.Container[str], within: t.Sequence[str] = ()) -> dict[str, Json]:
@@ -96,6 +100,7 @@ def facts(runner: Runner, wanted: t.Container[str], within: t.Sequence[str] = ()
         "bfd": {"bfd_peers": bfd_peers(found.get("bfd"))},
         "ospf_interfaces": {"ospf_interfaces": ospf_interfaces(found.get("ospf_interfaces"))},
         "bgp_reasons": {"bgp_reasons": bgp_reasons(found.get("bgp_reasons"))},
+        "running_config": {"running_config": found.get("running_config", "")},
     }
     told: dict[str, Json] = {"daemons": list(daemons)}
     for name in asked:

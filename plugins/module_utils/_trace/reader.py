@@ -67,6 +67,12 @@ DISCARDS = {
     ),
     "xfrm_stat": ("Xfrm",),
 }
+# Counters of which the file has a row a processor, in hexadecimal: the file, the column, and what it is called here.
+BY_PROCESSOR = (
+    ("stat/nf_conntrack", "drop", "ConntrackDrop"),
+    ("stat/arp_cache", "table_fulls", "NeighborTableFull"),
+    ("stat/ndisc_cache", "table_fulls", "NeighborTableFull6"),
+)
 # Sockets that wait for connections (TCP state LISTEN) or packets (UDP sockets without a peer), of both families.
 SOCKETS = {"tcp": ("tcp", "tcp6"), "udp": ("udp", "udp6")}
 WAITING = {"tcp": "0A", "udp": "07"}
@@ -76,6 +82,8 @@ WITHOUT_ARP = ("dummy", "vrf")
 QUIET = ("noqueue", "pfifo_fast", "fq_codel", "fq", "mq", "noop")
 # The interfaces of a chain in the words of nft.
 _AT = re.compile(r"\bdevices? (= \{[^}]*\}|\S+)")
+_LIMIT = re.compile(r"(?:zone=(\d+),|default )limit=(\d+)(?:,count=(\d+))?")
+_OWN_ROUTE = re.compile(r"User: (\S+).* dev (\S+).*")
 LEGACY = {"ip": ("iptables-legacy-save", "ip_tables_names"), "ip6": ("ip6tables-legacy-save", "ip6_tables_names")}
 
 
@@ -92,6 +100,9 @@ def read_kernel(runner: OvsRunner, namespace: str | None) -> Item:
     if len(found) != len(QUESTIONS):
         raise FabricError(f"ip -batch in {namespace or 'the host'} answered {len(found)} of {len(QUESTIONS)} questions")
     links = [_link(link) for link in found["links"]]
+    filters = _filters(runner, namespace)
+    for link in links:
+        link["filters"] = link["name"] in filters
     return {
         "links": {link["name"]: link for link in links},
         "routes": [_route(route) for route in found["routes"] if route.get("dst")],
@@ -101,6 +112,20 @@ def read_kernel(runner: OvsRunner, namespace: str | None) -> Item:
         "rules6": _rules6(runner, namespace),
         **_sysctls(namespace, [link["name"] for link in links]),
     }
+
+
+def _filters(runner: OvsRunner, namespace: str | None) -> set[str]:
+    """The interfaces that have filters of tc(8), which may drop what comes in or goes out; none where that cannot be read."""
+    enter = ["tc", *(["-n", namespace] if namespace else []), "-json"]
+
+    def asked(*words: str) -> list[Item]:
+        status, out, _err = runner.run([*enter, *words])
+        rows = documents(out) if status == 0 else []
+        return t.cast("list[Item]", rows[0] if rows else [])
+
+    hooks = {"ingress": ("ingress",), "clsact": ("ingress", "egress")}
+    places = [(one["dev"], side) for one in asked("qdisc", "show") for side in hooks.get(one.get("kind", ""), ())]
+    return {dev for dev, side in places if asked("filter", "show", "dev", dev, side)}
 
 
 def _link(link: Item) -> Item:
@@ -190,10 +215,14 @@ def _discards() -> Item:
     for name, wanted in DISCARDS.items():
         counters = counters_of(_text(name))
         found.update({key: value for key, value in counters.items() if value and key.startswith(wanted)})
-    rows = [line.split() for line in _text("stat/nf_conntrack").splitlines()]
-    # One row a processor, in hexadecimal.
-    dropped = sum(int(row[rows[0].index("drop")], 16) for row in rows[1:]) if rows and "drop" in rows[0] else 0
-    return {**found, **({"ConntrackDrop": dropped} if dropped else {})}
+    sums = {called: hexadecimal(_text(name), column) for name, column, called in BY_PROCESSOR}
+    return {**found, **{called: count for called, count in sums.items() if count}}
+
+
+def hexadecimal(text: str, column: str) -> int:
+    """The sum of a column of a file below /proc/net/stat."""
+    rows = [line.split() for line in text.splitlines()]
+    return sum(int(row[rows[0].index(column)], 16) for row in rows[1:]) if rows and column in rows[0] else 0
 
 
 def counters_of(text: str) -> dict[str, int]:
@@ -325,13 +354,39 @@ def read_switch(runner: OvsRunner, traces: t.Sequence[Item]) -> Item:
     except FabricError as error:
         return {"error": str(error), "bridges": {}, "traces": {}, "ids": {}}
     bridges = {name: _bridge(database, name) for name in database.tables["Bridge"]}
-    ids = database.tables["Open_vSwitch"][ROOT].get("external_ids") or {}
+    root = database.tables["Open_vSwitch"][ROOT]
+    ids = root.get("external_ids") or {}
     chassis = {key: value for key, value in ids.items() if key.startswith("ovn-") or key == "system-id"}
     answers = _traces(runner, traces)
     found: Item = {"error": None, "bridges": bridges, "traces": answers, "ids": chassis}
     if any(TRACKS in answer for answer in answers.values()):
         found["tracked"] = _tracked(runner)
+        found["zones"] = limits_of(_said(runner, "dpctl/ct-get-limits"))
+    found["paused"] = str((root.get("other_config") or {}).get("flow-restore-wait")) == "true"
+    found["overridden"] = own_routes(_said(runner, "ovs/route/show"))
     return found
+
+
+def _said(runner: OvsRunner, question: str) -> str:
+    """What the switch answers; empty where it does not."""
+    status, out, _err = runner.run(["ovs-appctl", "-T", "10", question])
+    return out if status == 0 else ""
+
+
+def limits_of(text: str) -> Item:
+    """How many connections each zone may have, from `dpctl/ct-get-limits`: by zone the limit and the count, of the others the limit alone."""
+    found: Item = {}
+    for line in text.splitlines():
+        said = _LIMIT.search(line)
+        if said and int(said[2]):
+            found[said[1] or "default"] = [int(said[2]), int(said[3]) if said[3] else None]
+    return found
+
+
+def own_routes(text: str) -> list[Item]:
+    """Routes that somebody has given to the switch beside the kernel's, from `ovs/route/show`."""
+    found = [_OWN_ROUTE.match(line) for line in text.splitlines()]
+    return [{"to": one[1], "dev": one[2], "line": one[0]} for one in found if one]
 
 
 def _tracked(runner: OvsRunner) -> list[int] | None:
@@ -379,6 +434,7 @@ def _port(database: Database, name: str) -> Item:
         "ofport": interface.get("ofport"),
         "error": interface.get("error"),
         "iface_id": (interface.get("external_ids") or {}).get("iface-id"),
+        "attached_mac": (interface.get("external_ids") or {}).get("attached-mac"),
         "link_state": interface.get("link_state"),
         "mtu": interface.get("mtu"),
         "policing": interface.get("ingress_policing_rate") or 0,

@@ -26,6 +26,11 @@ DISCARDS = {
     "Ip6InNoRoutes": ("no-route", "for want of a route", "ip -6 route"),
     "Ip6OutNoRoutes": ("no-route", "for want of a route", "ip -6 route"),
     "ConntrackDrop": ("conntrack-full", "that it could not track", "sysctl net.netfilter.nf_conntrack_max"),
+    "NeighborTableFull": (
+        "neighbor-table-full",
+        "as its table of neighbors is full",
+        "sysctl -a -r 'neigh.default.gc_thresh'",
+    ),
     "Xfrm": ("ipsec", "by its policies of IPsec", "ip xfrm policy"),
 }
 OTHER = ("discarded", "as not deliverable, or by a rule", "nstat -asz")

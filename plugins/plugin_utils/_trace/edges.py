@@ -38,7 +38,7 @@ def through(view: View, path: Path, before: Route, leg: Route) -> None:
     space, link = ends.interface(view, leaving)
     if entry.host is not None:
         ends.forwards(space, entry, leg.packet.target, "an edge forwards")
-    hop = ends.route(space, leg, entry.interface or "lo")
+    hop = ends.routed(space, leg, link, entry.interface or "lo")
     notes.append(f"route to {leg.packet.target}: dev {hop.dev}" + (f" via {hop.via}" if hop.via else ""))
     _room(leg, link, leaving)
     _forwarded(path, space, before, leg)

@@ -15,7 +15,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._systemd import un
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.edge_table import TO_EDGE
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.edges import TABLE
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import kernel, nft, parameters
-from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.path import Died, Path, View, sizes
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.path import SITE, Died, Path, View, sizes
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.way import End, Route
 
 Item = t.Dict[str, t.Any]
@@ -98,6 +98,9 @@ def interface(view: View, end: End, way: Route | None = None) -> tuple[Item, Ite
         having = ", ".join(of_family) or "no address"
         if way and not six and way.leased(end):
             raise _unleased(view, end, having)
+        for unit, state in (view.host(host).get("units") or {}).items():
+            if unit == unit_name("keepalived", name) and state != "active":
+                raise _stopped(end, unit, state)
         raise Died(
             "address",
             f"{end.interface} of {end.id} has {having}",
@@ -212,7 +215,17 @@ def guest(view: View, path: Path, end: End) -> None:
             "its link is up",
             on + f"virsh domif-setlink {end.guest} {end.port} up",
         )
+    _attached(view, end)
     notes.append(f"runs, {end.address} on {end.interface}")
+
+
+def _attached(view: View, end: End) -> None:
+    """The MAC address of a guest's NIC, as libvirt tells the switch."""
+    bridge = (view.host(end.host or "").get("switch") or {}).get("bridges", {}).get(end.bridge) or {"ports": {}}
+    found = (bridge["ports"].get(end.port) or {}).get("attached_mac")
+    if found and end.mac and found != end.mac:
+        said = f"the NIC {end.port} of guest {end.guest} on {end.host} has the MAC address {found}"
+        raise Died("mac", said, f"MAC address {end.mac}", f"{SITE}, which defines the guest anew")
 
 
 def leave(view: View, path: Path, way: Route) -> None:
@@ -224,12 +237,8 @@ def leave(view: View, path: Path, way: Route) -> None:
     notes = path.at(source.host or "", "endpoint", source.id)
     space, link = interface(view, source, way)
     notes.append(f"{source.address} on {source.interface}, MTU {link['mtu']}")
+    hop = routed(space, way, link)
     masked = _masked(way, source, link)
-    try:
-        hop = route(space, way)
-    except Died as died:
-        # The kernel makes its route to the segment of the address and its prefix length.
-        raise (masked if masked and died.cause in ("no-route", "wrong-route") else died) from died
     if masked:
         path.remark(masked)
     notes.append(f"route to {way.packet.target}: dev {hop.dev}" + (f" via {hop.via}" if hop.via else ""))
@@ -246,6 +255,15 @@ def leave(view: View, path: Path, way: Route) -> None:
         filtered(path, space, hook, leaving, place(source))
         rewritten(path, space, hook, leaving, place(source))
     neighbor(path, way, space, hop)
+
+
+def routed(space: Item, way: Route, link: Item, iif: str = "lo") -> kernel.Hop:
+    """The way out, which a wrong prefix length of the address may be the reason of, as the kernel makes its route to the segment of it."""
+    try:
+        return route(space, way, iif)
+    except Died as died:
+        masked = _masked(way, way.source, link)
+        raise (masked if masked and died.cause in ("no-route", "wrong-route") else died) from died
 
 
 def _masked(way: Route, end: End, link: Item) -> Died | None:
@@ -328,7 +346,8 @@ def route(space: Item, way: Route, iif: str = "lo") -> kernel.Hop:
         if own_address(way):
             return kernel.Hop("lo", None)
         raise _keeps(space, way)
-    hop = (kernel.hops(found) or [kernel.Hop("lo", None)])[0]
+    choices = kernel.hops(found) or [kernel.Hop("lo", None)]
+    hop = next((one for one in choices if (one.dev, one.via) != (source.interface, planned.via)), choices[0])
     if way.switched and (hop.dev != source.interface or hop.via != planned.via):
         leads = f"dev {hop.dev}" + (f" via {hop.via}" if hop.via else "")
         said = f"the route of {source.id} to {packet.target}{kernel.in_table(found)} leads elsewhere: {leads}"

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The verdict of nftables on a packet, from `nft -json list ruleset`. Pure.
 
-A condition that a list of rules does not decide (connection tracking, marks, sets that are not listed) is neither true nor false: a rule with
+A condition that a list of rules does not decide (connection tracking, marks, several fields at once) is neither true nor false: a rule with
 one is passed over, and only measured loss makes it a suspect. This file is private to the collection. Source: libnftables-json(5).
 """
 
@@ -23,6 +23,8 @@ TYPES = {"icmp": {"echo-request": 8, "echo-reply": 0}, "icmpv6": {"echo-request"
 DROPS = ("drop", "reject")
 # Statements by which a packet may go elsewhere: to another interface, to a program that may not be there.
 DIVERTS = ("fwd", "queue", "tproxy")
+# Fields without which a packet does not arrive, or not at its target.
+REWRITTEN = ("ttl", "hoplimit", "daddr", "saddr")
 NAT = ("dnat", "snat", "masquerade", "redirect")
 # Statements that decide, or that change nothing of what is decided.
 KNOWN = {"match", "counter", "log", "accept", "return", "jump", "goto", *DROPS, *NAT}
@@ -79,7 +81,7 @@ class Translation(t.NamedTuple):
 
 def verdict(ruleset: list[Item] | None, hook: str, met: Met) -> Ruling | None:
     """What drops the packet at a hook, or None. ruleset: None where it was not read."""
-    rules = _rules(ruleset)
+    rules = _rules(ruleset, met)
     for chain in _based(ruleset, hook, met):
         found = _chain(chain, rules, met, 0)
         if found is None and chain.get("policy") == "drop":
@@ -95,14 +97,55 @@ def verdict(ruleset: list[Item] | None, hook: str, met: Met) -> Ruling | None:
 def translation(ruleset: list[Item] | None, hook: str, met: Met) -> Translation | None:
     """The rule of NAT that takes the first packet of a connection at a hook, or None."""
     for chain in _based(ruleset, hook, met):
-        found = _chain(chain, _rules(ruleset), met, 0) if chain.get("type") == "nat" else None
+        found = _chain(chain, _rules(ruleset, met), met, 0) if chain.get("type") == "nat" else None
         if isinstance(found, Translation):
             return found
     return None
 
 
-def _rules(ruleset: list[Item] | None) -> list[Item]:
-    return [one["rule"] for one in ruleset or () if "rule" in one]
+def _rules(ruleset: list[Item] | None, met: Met) -> list[Item]:
+    """The rules, with the elements of named sets and maps in the place of their names, and what maps of verdicts say of the packet."""
+    named = {
+        (one[kind]["family"], one[kind]["table"], "@" + one[kind]["name"]): one[kind].get("elem") or []
+        for one in ruleset or ()
+        for kind in ("set", "map")
+        if kind in one
+    }
+    return [_resolved(one["rule"], named, met) for one in ruleset or () if "rule" in one]
+
+
+def _resolved(rule: Item, named: t.Mapping[tuple[str, str, str], list[t.Any]], met: Met) -> Item:
+    def listed(value: t.Any) -> t.Any:
+        known = named.get((rule["family"], rule["table"], value)) if isinstance(value, str) else None
+        return value if known is None else {"set": known}
+
+    made: list[Item] = []
+    for one in rule.get("expr", ()):
+        if "match" in one:
+            right = one["match"]["right"]
+            known = {"right": listed(right), "named": right} if listed(right) is not right else {}
+            made.append({"match": {**one["match"], **known}})
+        elif "vmap" in one:
+            made += _mapped(one["vmap"], listed(one["vmap"]["data"]), met)
+        else:
+            made.append(one)
+    return {**rule, "expr": made}
+
+
+def _mapped(vmap: Item, data: t.Any, met: Met) -> list[Item]:
+    """A map of verdicts as the condition that the packet is one of its keys, and the verdict. As it is where that is not known."""
+    key, seen = vmap["key"], _seen(vmap["key"], met)
+    pairs = data.get("set") if isinstance(data, dict) else None
+    pairs = [pair for pair in pairs or () if isinstance(pair, list) and len(pair) == 2 and isinstance(pair[1], dict)]
+    answers = [(one, says, False if seen == "" else None if seen is None else _among(one, seen)) for one, says in pairs]
+    for one, says, answer in answers:
+        if answer:
+            return [{"match": {"op": "==", "left": key, "right": one}}, says]
+    if pairs and all(answer is False for _one, _says, answer in answers):
+        # None of its keys: the rule is passed over.
+        return [{"match": {"op": "==", "left": key, "right": {"set": [one for one, _says in pairs]}}}]
+    drops = next((says for _one, says, answer in answers if answer is None and set(says) & set(DROPS)), None)
+    return [{"vmap": vmap}, drops] if drops else [{"vmap": vmap}]
 
 
 def _based(ruleset: list[Item] | None, hook: str, met: Met) -> list[Item]:
@@ -189,13 +232,11 @@ def _chain(chain: Item, rules: list[Item], met: Met, depth: int) -> Ruling | Tra
 def _rule(rule: Item, rules: list[Item], met: Met, depth: int) -> Ruling | Translation | str | None:
     statements = rule.get("expr", ())
     answers = _answers(statements, met)
-    if False in answers or (
-        None in answers and not any(kind in one for one in statements for kind in (*DROPS, *DIVERTS))
-    ):
+    if False in answers or (None in answers and not any(map(_takes, statements))):
         return None
     for one in statements:
         (kind,) = one
-        if kind in (*DROPS, *DIVERTS):
+        if _takes(one):
             return _ruling(rule, None not in answers)
         if kind in NAT:
             to = one[kind] or {}
@@ -208,6 +249,14 @@ def _rule(rule: Item, rules: list[Item], met: Met, depth: int) -> Ruling | Trans
             if ending is not None or kind == "goto":
                 return ending or "return"
     return None
+
+
+def _takes(statement: Item) -> bool:
+    """Whether a statement drops a packet, or makes it another one that may not arrive."""
+    (kind,) = statement
+    key = (statement[kind] or {}).get("key") if kind == "mangle" else None
+    payload = key.get("payload") if isinstance(key, dict) else None
+    return kind in (*DROPS, *DIVERTS) or bool(payload and payload.get("field") in REWRITTEN)
 
 
 def _ruling(rule: Item, certain: bool) -> Ruling:
@@ -266,6 +315,9 @@ def _seen(left: t.Any, met: Met) -> t.Any:
     """The packet's value of an expression; None where it has none that is known."""
     if not isinstance(left, dict):
         return None
+    if "concat" in left:
+        parts = [_seen(one, met) for one in left["concat"]]
+        return None if None in parts else "" if "" in parts else tuple(parts)
     if "meta" in left:
         return _meta(left["meta"].get("key"), met)
     if "ct" in left:
@@ -333,6 +385,11 @@ def _among(right: t.Any, seen: t.Any) -> bool | None:
             return None if None in (low, high, value) else bool(low <= value <= high)
         if "prefix" in right:
             return _inside(right["prefix"], seen)
+        if "elem" in right:
+            # With a counter, a comment or a timeout.
+            return _among(right["elem"].get("val"), seen)
+        if "concat" in right and isinstance(seen, tuple) and len(right["concat"]) == len(seen):
+            return _every([_among(one, part) for one, part in zip(right["concat"], seen)])
         return None
     if isinstance(right, str) and right.startswith("@"):
         return None
@@ -350,6 +407,10 @@ def _spellings(seen: t.Any) -> set[str]:
 def _any(items: list[t.Any], seen: t.Any) -> bool | None:
     answers = [_among(item, seen) for item in items]
     return True if True in answers else None if None in answers else False
+
+
+def _every(answers: list[bool | None]) -> bool | None:
+    return False if False in answers else None if None in answers else True
 
 
 def _same_address(one: t.Any, other: t.Any) -> bool:
@@ -386,16 +447,26 @@ def _text(rule: Item) -> str:
 def _statement(one: Item) -> str:
     if "match" in one:
         match = one["match"]
-        left = match["left"]
-        name = left.get("meta", {}).get("key") if isinstance(left, dict) else None
-        payload = left.get("payload", {}) if isinstance(left, dict) else {}
-        name = name or " ".join(str(payload[key]) for key in ("protocol", "field") if key in payload) or "condition"
+        name = _named_field(match["left"])
         operator = "" if match.get("op", "==") in ("==", "in") else f"{match['op']} "
-        return f"{name} {operator}{_right(match['right'])}"
+        return f"{name} {operator}{match.get('named') or _right(match['right'])}"
     (kind,) = one
+    if kind in ("vmap", "mangle"):
+        words = "vmap" if kind == "vmap" else f"set {_right(one[kind].get('value'))}"
+        return f"{_named_field(one[kind].get('key'))} {words}"
     if kind == "counter":
         return f"counter {one[kind]}" if isinstance(one[kind], str) else ""
     return kind if one[kind] is None or kind == "reject" else f"{kind} {_right(one[kind])}"
+
+
+def _named_field(left: t.Any) -> str:
+    """What a condition is about, as a person writes it."""
+    if not isinstance(left, dict):
+        return "condition"
+    if "concat" in left:
+        return " . ".join(_named_field(one) for one in left["concat"])
+    name, payload = left.get("meta", {}).get("key"), left.get("payload", {})
+    return name or " ".join(str(payload[key]) for key in ("protocol", "field") if key in payload) or "condition"
 
 
 def _right(value: t.Any) -> str:

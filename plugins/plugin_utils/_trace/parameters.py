@@ -58,6 +58,9 @@ def queued(path: Path, space: Item, dev: str, place: Place) -> None:
     if link.get("queue"):
         said = f"{dev} of {place.who} has the queue {link['queue']}, which may drop or delay"
         path.doubt(Died("queue", said, "no queue of others", place.inside(f"tc -s qdisc show dev {dev}")))
+    if link.get("filters"):
+        said = f"{dev} of {place.who} has filters of tc, which may drop"
+        path.doubt(Died("queue", said, "no filters of others", place.inside(f"tc filter show dev {dev} ingress")))
     if link.get("xdp"):
         said = f"{dev} of {place.who} has a program of XDP, which may drop what comes in"
         path.doubt(Died("xdp", said, "no program of others", place.inside(f"ip link set {dev} xdp off")))

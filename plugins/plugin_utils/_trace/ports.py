@@ -16,6 +16,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.unset import
 from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.model import passes
 from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.openflow import DEFAULT, WITHOUT_RULE
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import ends, parameters, switch
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.crossing import inside
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.path import SITE, Died, Path, View, sizes
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.way import End, Route
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.policy import Judges, first_packet
@@ -36,7 +37,7 @@ def plugged(view: View, path: Path, end: End, way: Route) -> None:
             _behind(view, path, end)
         raise
     _wired(view, host, end)
-    _limited(path, host, name, row)
+    limited(path, host, name, row)
     _held(view, path, end, way)
     # Flows alone decide on their bridge; tags count where the bridge switches.
     if not way.keyed or end.guest:
@@ -65,7 +66,7 @@ def _wired(view: View, host: str, end: End) -> None:
                 _tag(host, port["name"], end._replace(tag=as_read(port["tag"])), row)
 
 
-def _limited(path: Path, host: str, name: str, row: Item) -> None:
+def limited(path: Path, host: str, name: str, row: Item) -> None:
     """A rate that the port takes at most."""
     if row.get("policing"):
         said = f"port {name} on {host} takes {row['policing']} kbit/s at most, and drops the rest"
@@ -174,6 +175,8 @@ def tunnel(view: View, path: Path, host: str, far: str, way: Route, note: str) -
         ) from died
     _options(host, name, planned, row)
     _added(path, host, name, row)
+    _rival(view, path, host, name, way, planned)
+    _overridden(view, path, host, planned["remote_ip"])
     _carries(host, name, way, planned, row)
     # From tunnel to tunnel, that is; an endpoint's port is never protected.
     if host in way.hosts[1:-1] and row.get("protected") and not planned["protected"]:
@@ -223,6 +226,31 @@ def _added(path: Path, host: str, name: str, row: Item) -> None:
         if option in ("in_key", "out_key") and _number(found) != _number(row["options"].get("key")):
             raise died
         path.doubt(died)
+
+
+def _overridden(view: View, path: Path, host: str, remote: str) -> None:
+    """A route that somebody has given to the switch, beside those of the kernel."""
+    for route in view.switch(host).get("overridden") or ():
+        if not inside(remote, route["to"]):
+            continue
+        said = f"the switch on {host} has a route of its own to {remote} by {route['dev']}, before the kernel's"
+        mend = f"on {host}: ovs-appctl ovs/route/del {route['to']}"
+        path.doubt(Died("tunnel-route", said, "the kernel's route", mend))
+
+
+def _rival(view: View, path: Path, host: str, name: str, way: Route, planned: Item) -> None:
+    """Another tunnel from the same far end, with the very key of the segment, by which the switch takes what has the key."""
+    if not way.keyed:
+        return
+    key = str(way.segments[way.source.segment or ""]["key"])
+    for bridge, one in view.switch(host)["bridges"].items():
+        for other, row in one["ports"].items():
+            taken = _number(row["options"].get("in_key") or row["options"].get("key"))
+            same = (row["type"], row["options"].get("remote_ip")) == (planned["type"], planned["remote_ip"])
+            if other != name and same and taken == key and not row["error"]:
+                said = f"tunnel {other} in {bridge} on {host} takes what comes with key {key}, before {name}"
+                mend = f"on {host}: ovs-vsctl del-port {bridge} {other}"
+                path.doubt(Died("tunnel-key", said, f"key {key} by {name} alone", mend))
 
 
 def _number(value: t.Any) -> str | None:
@@ -301,12 +329,22 @@ def tables(view: View, path: Path, host: str, way: Route, passage: Passage) -> s
 
 
 def _tracked(view: View, path: Path, host: str) -> None:
-    """Connections that a switch in user space has no more room for."""
+    """Connections that a switch has no more room for, and one that takes none as it waits."""
+    if view.switch(host).get("paused"):
+        said = f"Open vSwitch on {host} waits for its flows to be restored, and forwards nothing new: other_config:flow-restore-wait is true"
+        mend = f"on {host}: ovs-vsctl remove open_vswitch . other_config flow-restore-wait"
+        path.doubt(Died("ovs-down", said, "flow-restore-wait not set", mend))
     count, most = view.switch(host).get("tracked") or (0, 0)
     if most and count >= most:
         said = f"connection tracking of Open vSwitch on {host} is full: {count} of {most}"
         mend = f"on {host}: ovs-appctl dpctl/ct-set-maxconns {max(3000000, most * 2)}"
         path.doubt(Died("conntrack-full", said, "room for new connections", mend))
+    for zone, (limit, count) in (view.switch(host).get("zones") or {}).items():
+        if count is None or count >= limit:
+            where, words = ("each zone", "default=0") if zone == "default" else (f"zone {zone}", f"zone={zone}")
+            said = f"connection tracking of Open vSwitch on {host} takes {limit} connections of {where} at most"
+            gone = "ct-set-limits default=0" if zone == "default" else f"ct-del-limits {words}"
+            path.doubt(Died("conntrack-full", said, "no limit", f"on {host}: ovs-appctl dpctl/{gone}"))
 
 
 def permitted(leg: Route) -> bool:

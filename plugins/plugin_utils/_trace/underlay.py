@@ -13,10 +13,11 @@ import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import Vlans
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.unset import as_read
-from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import bgp, kernel, nft, ospf, parameters
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import bgp, kernel, nft, ospf, parameters, zebra
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.crossing import inside
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.ends import KNOWN, filtered, rewritten
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.path import Died, Path, View, sizes
-from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.ports import present, received
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.ports import limited, present, received
 
 Item = t.Dict[str, t.Any]
 
@@ -134,8 +135,10 @@ def cross(view: View, path: Path, near: str, outer: Outer, macs: t.Mapping[str, 
         if number:
             _enter(underlay, path, space, here, came, outer)
         at = kernel.has_address(space, outer.target)
-        if number and at:
+        if at:
+            path.at(here, _kind(underlay, here), here)
             _rightful(underlay, here, at, outer.target)
+        if number and at:
             _deliver(underlay, path, space, here, came or at, outer)
             return
         been.add(here)
@@ -191,10 +194,15 @@ def _rightful(underlay: Underlay, here: str, at: str, target: str) -> None:
 def _deliver(underlay: Underlay, path: Path, space: Item, here: str, came: str, outer: Outer) -> None:
     cable = underlay.cable(here, came)
     parameters.doubts(path, space, came, parameters.Place(here, "", here))
-    if outer.tunnel and cable and cable.bridge:
-        received(underlay.view, here, cable.cards, cable.bridge, outer.entry)
+    if cable and cable.bridge:
+        rows = underlay.view.bridge(here, cable.bridge)["ports"]
+        for card in cable.cards:
+            limited(path, here, card, rows.get(card) or {})
+        if outer.tunnel:
+            received(underlay.view, here, cable.cards, cable.bridge, outer.entry)
     if not (outer.tunnel and underlay.userspace(here)):
-        filtered(path, space, "input", _met(outer, came, ""), parameters.Place(here, "", here))
+        for hook in ("ingress", "prerouting", "input"):
+            filtered(path, space, hook, _met(outer, came, ""), parameters.Place(here, "", here))
     if outer.protocol == "icmp" and not outer.answer:
         parameters.refused(space, ":" in outer.target, parameters.Place(here, "", here))
     if outer.tunnel:
@@ -226,6 +234,7 @@ def _leave(
     if came is not None or not (outer.tunnel and underlay.userspace(here)):
         for hook in ("forward" if came else "output", "postrouting", "egress"):
             filtered(path, space, hook, _met(outer, came or "", hop.dev), parameters.Place(here, "", here))
+        _route_mtu(path, here, hop, outer)
         rewritten(path, space, "postrouting", _met(outer, came or "", hop.dev), parameters.Place(here, "", here))
     _sent(underlay, path, space, here, hop.dev, outer)
     address = hop.via or outer.target
@@ -233,7 +242,8 @@ def _leave(
     if after is None:
         notes.append(f"handed to {address}, which the plan does not know")
         if underlay.owner(outer.target):
-            raise Died(
+            # A route to everything takes what another one is missing for.
+            raise _missing(underlay, path, here, outer.target) or Died(
                 "wrong-route",
                 f"the route of {here} to {outer.target} leads to {address}, which nobody of the fabric has",
                 _planned(underlay, here, outer.target),
@@ -292,17 +302,43 @@ def _next(underlay: Underlay, path: Path, space: Item, here: str, came: str | No
         raise _unrouted(underlay, path, here, outer, planned)
     if found["type"] in kernel.REFUSED:
         ruled = kernel.ruled(space, found, outer.target, outer.source, came or "lo")
+        line = zebra.static(underlay.view, here, found["to"])
+        by_hand = f"ip {ruled or 'route del ' + found['type'] + ' ' + found['to']}"
         raise Died(
             "route-refuses",
             f"{here} has a route of type {found['type']} to {found['to']}{kernel.in_table(found).rstrip(',')}",
             planned,
-            f"on {here}: ip {ruled or 'route del ' + found['type'] + ' ' + found['to']}",
+            f"on {here}: " + (f"vtysh -c 'configure terminal' -c 'no {line}'" if line and not ruled else by_hand),
         )
     choices = kernel.hops(found)
     if not choices:
         raise Died("no-route", f"{here} has a route to {found['to']} that leads nowhere", planned, look)
     wanted = {hop["address"] for hop in _hops(underlay, here, outer.target)}
-    return next((hop for hop in choices if hop.via in wanted), choices[0])
+    hop = next((hop for hop in choices if hop.via in wanted), choices[0])
+    # Over link-local addresses the plan has no next hop's address.
+    if None in wanted:
+        return hop
+    if hop.via is None and not _on_wire(space, hop.dev, outer.target):
+        said = f"the route of {here} to {outer.target} leads to {hop.dev}, where nobody has it"
+        raise Died("wrong-route", said, planned, look)
+    for other in choices:
+        if wanted and other.via not in wanted and len(choices) > 1:
+            said = f"one of {len(choices)} next hops of {here} to {outer.target} is {other.via or other.dev}"
+            path.doubt(Died("wrong-route", said, planned, look))
+    return hop
+
+
+def _on_wire(space: Item, dev: str, address: str) -> bool:
+    """Whether an address is of a subnet of an interface."""
+    return any(inside(address, net) for net in (space["links"].get(dev) or {"addresses": ()})["addresses"])
+
+
+def _route_mtu(path: Path, here: str, hop: kernel.Hop, outer: Outer) -> None:
+    """A route may have an MTU of its own."""
+    if hop.mtu and outer.size > hop.mtu:
+        said = f"{outer.size} bytes do not fit into the MTU {hop.mtu} of the route of {here} to {outer.target}"
+        look = f"on {here}: ip route get {outer.target}"
+        path.doubt(Died("mtu", said, "a route without an MTU", look))
 
 
 def _hops(underlay: Underlay, here: str, target: str) -> list[Item]:
@@ -333,7 +369,7 @@ def _planned(underlay: Underlay, here: str, target: str) -> str:
 
 def _unrouted(underlay: Underlay, path: Path, here: str, outer: Outer, planned: str) -> Died:
     """Why a host has no route: its daemons, the planned link to the next router, the far end of it, the adjacency over it."""
-    reason = _daemons(underlay.view, here) or _why_missing(underlay, path, here, outer.target)
+    reason = _missing(underlay, path, here, outer.target)
     if reason:
         return reason
     look = (
@@ -345,6 +381,33 @@ def _unrouted(underlay: Underlay, path: Path, here: str, outer: Outer, planned: 
     if planned and underlay.view.daemons(here):
         said += ", though links and neighbors are as planned: its FRR keeps it from the kernel (ip protocol, distance), or a router filters it"
     return Died("no-route", said, planned, look)
+
+
+def _missing(underlay: Underlay, path: Path, here: str, target: str) -> Died | None:
+    """Why the kernel of a host has no planned route to an address, nearest first; None where that is not found."""
+    return (
+        _daemons(underlay.view, here)
+        or _mismasked(underlay, underlay.view.space(here, ""), here, target)
+        or zebra.withheld(underlay.view, here, target)
+        or _why_missing(underlay, path, here, target)
+    )
+
+
+def _mismasked(underlay: Underlay, space: Item, here: str, target: str = "", only: str = "") -> Died | None:
+    """An address of the underlay with another prefix length than planned, so that the kernel has no route to its subnet.
+
+    target: an address of that subnet; only: an interface, else each of the host.
+    """
+    for address, cable in underlay.cables.items():
+        wanted = _prefixed(underlay, here, address)
+        mine = cable.host == here and only in ("", cable.dev)
+        having = (space["links"].get(cable.dev) or {"addresses": ()})["addresses"] if mine else ()
+        found = next((one for one in having if kernel.bare(one) == address and one != wanted), None)
+        if found and (not target or inside(target, wanted)):
+            said = f"{cable.dev} on {here} has {found}, another prefix length"
+            mend = f"on {here}: ip address del {found} dev {cable.dev}; ip address add {wanted} dev {cable.dev}"
+            return Died("underlay-address", said, wanted, mend)
+    return None
 
 
 def _why_missing(underlay: Underlay, path: Path, here: str, target: str) -> Died | None:
@@ -373,6 +436,10 @@ def _why_missing(underlay: Underlay, path: Path, here: str, target: str) -> Died
 
 def _unannounced(underlay: Underlay, path: Path, target: str) -> Died | None:
     """An address whose owner does not tell the others of it: OSPF is not as planned on its interface."""
+    quiet = bgp.silent(underlay.view, underlay.owner(target) or "", target)
+    if quiet:
+        _blame(underlay, path, quiet.host)
+        return Died("unannounced", quiet.has, quiet.planned, quiet.mend)
     cable = underlay.cables.get(target)
     if cable is None:
         return None
@@ -426,7 +493,8 @@ def _why_down(underlay: Underlay, here: str, session: Item, said: str) -> tuple[
     if found:
         return found.host, Died("session", f"{said}: {found.has}", f"{found.planned}; {planned}", found.mend)
     look = f"on {here}: vtysh -c 'show bgp neighbors {session['remote']}'"
-    return _unheard(underlay, here, session) or (here, Died("session", f"{said}{bgp.ALIKE}", planned, look))
+    alike = f"{said}{bgp.last_word(underlay.view, here, session)}{bgp.ALIKE}"
+    return _unheard(underlay, here, session) or (here, Died("session", alike, planned, look))
 
 
 def _unheard(underlay: Underlay, here: str, session: Item) -> tuple[str, Died] | None:
@@ -437,8 +505,10 @@ def _unheard(underlay: Underlay, here: str, session: Item) -> tuple[str, Died] |
         if space is None:
             continue
         packet = nft.Met(source, target, "tcp", BGP_PORT, kernel.has_address(space, target) or "", "")
+        out = nft.Met(target, source, "tcp", BGP_PORT, "", packet.iif)
         try:
-            filtered(Path(), space, "input", packet, parameters.Place(host, "", host))
+            for hook, one in (("ingress", packet), ("prerouting", packet), ("input", packet), ("output", out)):
+                filtered(Path(), space, hook, one, parameters.Place(host, "", host))
         except Died as died:
             return host, died
     return None
@@ -449,6 +519,12 @@ def _fewer(underlay: Underlay, here: str, target: str) -> tuple[str, Died] | Non
     for session, rows in _sessions(underlay, here, target):
         got = next((row["prefixes_received"] for row in rows if row["family"] == _family(target)), None)
         if got is not None and got < session["accepted"]:
+            found = bgp.silent(underlay.view, underlay.owner(target) or "", target) or bgp.dropped(
+                underlay.view, here, session
+            )
+            if found:
+                said = f"{here} has no route to {target} by BGP: {found.has}"
+                return found.host, Died("session", said, found.planned, found.mend)
             peer = f"{session['peer']} ({session['remote']})"
             said = f"the BGP session of {here} with {peer} brought {got} prefixes, and none for {target}: one of the two filters it, or does not announce it"
             shown = f"on {here} and {session['peer']}: vtysh -c 'show running-config' | grep -e prefix-list -e route-map -e network"
@@ -578,6 +654,9 @@ def _addressed(underlay: Underlay, space: Item, cable: Cable | None) -> None:
                 f"{address} on {cable.dev}",
                 f"on {cable.host}: ip address add {_prefixed(underlay, cable.host, address)} dev {cable.dev}",
             )
+    masked = _mismasked(underlay, space, cable.host, only=cable.dev) if cable else None
+    if masked:
+        raise masked
 
 
 def _adjacent(underlay: Underlay, path: Path, here: str, mine: Cable, far: Cable) -> None:
@@ -614,7 +693,8 @@ def _heard(underlay: Underlay, path: Path, here: str, mine: Cable, far: Cable) -
     space, place, trial = underlay.view.space(here, ""), parameters.Place(here, "", here), Path()
     trial.at(here, _kind(underlay, here), here)
     try:
-        filtered(trial, space, "input", nft.Met(other, OSPF_ROUTERS, "ospf", None, mine.dev, ""), place)
+        for hook in ("ingress", "prerouting", "input"):
+            filtered(trial, space, hook, nft.Met(other, OSPF_ROUTERS, "ospf", None, mine.dev, ""), place)
         for hook, dev in [(hook, mine.dev) for hook in ("output", "egress")] + [
             ("egress", card) for card in mine.cards
         ]:
@@ -633,12 +713,22 @@ def _cards(underlay: Underlay, space: Item, host: str, dev: str, outer: Outer) -
     _room(_linked(space, host, dev), host, cable, outer)
     if cable is None:
         return []
+    _free(space, cable)
     notes = _behind(underlay, space, cable, outer)
     if cable.bridge:
         _plugged(underlay, cable)
     elif cable.vlan:
         _numbered(space, cable)
     return notes
+
+
+def _free(space: Item, cable: Cable) -> None:
+    """An interface of the kernel's own that is in no bridge, where what comes in would go."""
+    master = space["links"][cable.dev].get("master")
+    if master and not cable.bridge:
+        said = f"{cable.dev} on {cable.host} is a port of {master}, so that what comes in goes there"
+        mend = f"on {cable.host}: ip link set {cable.dev} nomaster"
+        raise Died("enslaved", said, f"{cable.dev} is nobody's port", mend)
 
 
 def _numbered(space: Item, cable: Cable) -> None:

@@ -20,7 +20,8 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric imp
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mesh import planned_tunnel, tep_address
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.unset import as_read
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import logical
-from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.crossing import Crossing, Leg
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.crossing import Crossing, Leg, inside
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.kernel import bare
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.packet import (
     DEFAULT_SIZE,
     End,
@@ -375,6 +376,13 @@ class Route:
                 options[name] = list({one["name"]: one for one in options[name]}.values())
         return asked
 
+    def prefixes(self, hosts: t.Iterable[str]) -> list[str]:
+        """The prefixes of routes that hosts on the way may need to each other, as planned, to ask FRR of them."""
+        known = list(hosts)
+        found = {f"{one}/{128 if ':' in one else 32}" for host in known for one in map(bare, self.addresses(host))}
+        routes = [row["prefix"] for host in known for row in self.plan["routers"].get(host, {}).get("routes", ())]
+        return sorted(found.union(one for one in routes if any(inside(bare(to), one) for to in found)))
+
     def ask(self, asked: dict[str, Item]) -> None:
         """Add what this leg asks in this direction."""
         source = self.source
@@ -423,7 +431,7 @@ class Route:
         return bool((self.world.points.get(end.id) or {}).get("dhcp"))
 
     def units(self, end: End) -> list[str]:
-        """The services that an endpoint stands or falls with: container, service, server and client of DHCP."""
+        """The services that an endpoint stands or falls with: container, service, server and client of DHCP, router of VRRP."""
         point = self.world.points.get(end.id) or {}
         name, host = end.space or "", self.plan["hosts"].get(end.host or "") or {}
         units = [service_name(name)] if (point.get("container") or {}).get("managed") else []
@@ -431,6 +439,9 @@ class Route:
             units.append(as_service(point["service"]["unit"]))
         for kind, items in (("dnsmasq", "dhcp_servers"), ("udhcpc", "dhcp_clients")):
             units += [unit_name(kind, name) for one in host.get(items, ()) if one["namespace"] == name]
+        edge = self.crossing.edges.get(point.get("edge") or "")
+        if edge and len(edge["hosts"]) > 1:
+            units.append(unit_name("keepalived", name))
         return units
 
     def trace(self, host: str, before: str | None) -> Item:

@@ -52,6 +52,8 @@ def test_a_vrf_is_no_bridge_and_its_rule_is_no_doubt() -> None:
             return said
 
         def run(self, argv: t.Sequence[str]) -> t.Tuple[int, str, str]:
+            if argv[0] == "tc":
+                return 127, "", "not found"
             assert "-6" in argv
             return (
                 0,
@@ -140,3 +142,46 @@ def test_connections_of_a_switch_are_numbers_or_not_told(said: t.Any, tracked: t
             return t.cast("t.Tuple[int, str, str]", said)
 
     assert reader._tracked(t.cast(t.Any, Says())) == tracked
+
+
+def test_filters_of_tc_are_asked_for_where_an_interface_may_have_them() -> None:
+    """What `tc -json` prints; a hook without a filter drops nothing."""
+    queues = [
+        {"kind": "noqueue", "dev": "lo"},
+        {"kind": "ingress", "dev": "a0", "parent": "ffff:fff1"},
+        {"kind": "clsact", "dev": "b0", "parent": "ffff:fff1"},
+        {"kind": "clsact", "dev": "c0", "parent": "ffff:fff1"},
+    ]
+    filters = {("b0", "egress"): [{"protocol": "all", "pref": 49152, "kind": "matchall", "chain": 0}]}
+    asked: t.List[t.Tuple[str, ...]] = []
+
+    class Tc:
+        def run(self, argv: t.Sequence[str]) -> t.Tuple[int, str, str]:
+            assert argv[:4] == ["tc", "-n", "web2", "-json"]
+            asked.append(tuple(argv[4:]))
+            return 0, json.dumps(queues if argv[4] == "qdisc" else filters.get((argv[7], argv[8]), [])), ""
+
+    assert reader._filters(t.cast(t.Any, Tc()), "web2") == {"b0"}
+    assert [row[3:] for row in asked[1:]] == [
+        ("a0", "ingress"),
+        ("b0", "ingress"),
+        ("b0", "egress"),
+        ("c0", "ingress"),
+        ("c0", "egress"),
+    ]
+
+
+def test_what_is_counted_by_processors_is_summed_up() -> None:
+    text = "entries  allocs table_fulls\n00000002  00000001 0000000a\n00000002  00000001 00000001\n"
+    assert reader.hexadecimal(text, "table_fulls") == 11
+    assert reader.hexadecimal(text, "drop") == 0 and reader.hexadecimal("", "drop") == 0
+
+
+def test_limits_of_connections_and_routes_of_the_switch_are_read() -> None:
+    """In the words of Open vSwitch 3.1."""
+    assert reader.limits_of("default limit=0\nzone=1,limit=5,count=3\n") == {"1": [5, 3]}
+    assert reader.limits_of("default limit=10\n") == {"default": [10, None]}
+    assert reader.limits_of("") == {}
+    table = "Route Table:\nCached: 10.0.0.0/8 dev eth0 SRC 10.0.0.1\nUser: 192.168.200.2/32 dev br-int SRC 10.1.1.1\n"
+    assert [(one["to"], one["dev"]) for one in reader.own_routes(table)] == [("192.168.200.2/32", "br-int")]
+    assert reader.own_routes("Route Table:\n") == []

@@ -184,6 +184,8 @@ def both(*changes):
     return change
 
 
+# A card that works.
+CARD = {"name": "eth9", "mac": "02:00:00:00:09:09", "mtu": 1500, "up": True, "carrier": True, "addresses": []}
 GRE = {"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "protocol"}}, "right": "gre"}}
 ESTABLISHED = {"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": "established"}}
 COUNTED = {"counter": {"packets": 7, "bytes": 700}}

@@ -328,6 +328,16 @@ def test_an_edge_on_two_hosts_is_crossed_where_it_is_active():
     assert [leg.source.id for leg in active.legs] == ["kvm1/web1", "kvm2/edge-db"]
     assert active.legs[1].source.address == "10.1.2.1"
     assert not way.actives(lambda *_any: False)
+    # Where none of them runs, nobody has the virtual addresses.
+    unit = "overloom-keepalived-edge.service"
+    assert unit in way.questions()["kvm1"]["units"]
+    assert unit not in Route(PLAN, *ROUTED, PING).questions()["kvm1"]["units"]
+    for state, cause in (("inactive", "service-down"), ("active", "address")):
+        seen = copy.deepcopy(SOUND)
+        for interface in edge(seen)["links"].values():
+            interface["addresses"] = []
+        seen["kvm1"]["units"] = {unit: state}
+        assert walk.judge(way, seen, None)["died"]["cause"] == cause
     both = way.actives(lambda *_any: True)
     there = {"hops": [{"host": "kvm1", "kind": "port"}, {"host": "kvm1", "kind": "edge"}], "doubts": [], "remarks": []}
     walk._rivals(both, there)

@@ -236,7 +236,7 @@ def test_a_condition_that_cannot_be_told_makes_a_drop_a_doubt():
     assert not nft.verdict(rules, "input", MET).certain
 
 
-VMAP = {"vmap": {"key": STATE, "data": {"set": [["established", ACCEPT], ["new", {"jump": {"target": "other"}}]]}}}
+VMAP = {"vmap": {"key": {"meta": {"key": "mark"}}, "data": {"set": [[1, ACCEPT], [2, {"jump": {"target": "other"}}]]}}}
 
 
 @pytest.mark.parametrize(
