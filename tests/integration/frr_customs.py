@@ -522,7 +522,6 @@ ip pim rp 192.0.2.77 239.1.0.0/16
 ip pim spt-switchover infinity-and-beyond prefix-list SPT
 ip pim register-suppress-time 50
 ip pim v6-secondary
-ip ssmpingd 192.0.2.5
 ip msdp mesh-group M source 192.0.2.5
 ipv6 pim rp 2001:db8::77 ff00::/8
 ipv6 pim keep-alive-timer 200
