@@ -211,7 +211,7 @@ BREAKS = {
         + "-c 'no neighbor 10.99.3.1 prefix-list byhand in' -c exit -c exit -c 'no ip prefix-list byhand'",
         "session",
         ("tor", "tor"),
-        "prefixes",
+        "tor filters what it takes from kvm3 by prefix-list byhand",
         ROUTED,
     ),
     "FRR gone on a host": Break(
@@ -351,8 +351,9 @@ def test_a_trace_names_the_hop_and_the_cause(fabric, tracer, name):
         for _attempt in range(20 if broken.cause.startswith(("session", "frr-down")) else 1):
             # BGP takes its time to notice, and takes the routes of the one direction away before those of the other.
             report = tracer.run(*broken.ends, broken.packet)
-            found = report["died"] or {"cause": "", "direction": ""}
-            if found["cause"] in broken.cause.split("|") and found["direction"] == broken.direction:
+            found = report["died"] or {"cause": "", "direction": "", "because": ""}
+            known = found["cause"] in broken.cause.split("|") and broken.says in found["because"]
+            if known and found["direction"] == broken.direction:
                 break
     finally:
         by_hand(fabric, tracer, broken.host, broken.undo)
