@@ -24,7 +24,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.firewalls 
 PORTS = range(61000, 65536)
 FILES = ("verify.json", "verify.xml")
 REQUIRED = (*_verify.ROUNDS, "denied", "read", "flows")
-OPTIONAL = ("reached", "listening", "pings_again", "transfers_again", "routers", "firewall")
+OPTIONAL = ("reached", "listening", "pings_again", "transfers_again", "routers", "routers_again", "firewall")
 
 
 class ActionModule(ControllerAction):
@@ -65,7 +65,12 @@ class ActionModule(ControllerAction):
             firewalls = bool(open_ones) or not all(
                 check["passed"] for check in _routers.judge(expected["routers"], observed)
             )
-            return {"hosts": hosts, "count": _verify.COUNT_AGAIN, "firewalls": firewalls}
+            return {
+                "hosts": hosts,
+                "count": _verify.COUNT_AGAIN,
+                "firewalls": firewalls,
+                "routers": bool(open_ones),
+            }
         return self._judged(plan, expected, observed, options["report"], variables)
 
     @staticmethod

@@ -66,6 +66,11 @@ options:
       routers:
         description: The variable with the result of M(overloom.fabric.frr_info), where the plan has routers.
         type: str
+      routers_again:
+        description:
+          - The variable with the result of M(overloom.fabric.frr_info) after something had failed, where O(again) returned RV(routers).
+          - What was read then counts.
+        type: str
   again:
     description: Derive from O(observed) what has to be measured once more, and judge nothing yet.
     type: bool
@@ -104,6 +109,10 @@ port:
   sample: 62044
 firewalls:
   description: Whether something failed that the hosts' own firewalls may be the reason of.
+  returned: with O(again)
+  type: bool
+routers:
+  description: Whether a measurement failed, so that routers are to be read once more before it is repeated.
   returned: with O(again)
   type: bool
 count:

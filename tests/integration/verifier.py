@@ -129,6 +129,8 @@ class Verifier:
         keep("transfers", probes("transfers", todo, settle=2))
         keep("denied", probes("denied", todo, tcp_timeout=3))
         again = judge.again(self.plan, self.expected, seen)
+        if any(probes for rounds in again.values() for probes in rounds.values()):
+            keep("routers_again", self.routers(up))
         keep("pings_again", probes("pings", again, settle=self.settle, count=judge.COUNT_AGAIN))
         keep("transfers_again", probes("transfers", again, settle=self.settle))
         self.everywhere(

@@ -196,6 +196,24 @@ def test_a_router_whose_daemons_do_not_run_is_one_cause_with_all_that_hangs_on_i
     )
 
 
+@pytest.mark.parametrize(
+    ("again", "why"),
+    [
+        ({"ospf_neighbors": [], "routes": [], "daemons": ["zebra", "ospfd"]}, "no neighbor"),
+        ({"failed": True, "msg": "vtysh does not answer"}, "vtysh does not answer"),
+        ({"skipped": True}, "ospfd and zebra do not run"),
+        ({}, "ospfd and zebra do not run"),
+    ],
+)
+def test_what_a_router_was_last_seen_to_know_counts(again, why):
+    """Read once more after something had failed; a task that was skipped, as on a host without a router, has read nothing."""
+    seen = {"routers": {"ospf_neighbors": [], "routes": [], "daemons": []}, "routers_again": again}
+    told_of = [
+        check["observed"] for check in verify.judge(PLAN, EXPECTED, {"r1": seen}) if check["kind"] == "adjacency"
+    ]
+    assert any(why in text for text in told_of), told_of
+
+
 def apart(check):
     """Whether a check is between two hosts."""
     return check["from"].split("/")[0] != check["to"].split("/")[0]
