@@ -123,6 +123,27 @@ def test_what_frr_makes_of_the_neighbors_of_others_is_saved_and_goes_again(route
     assert not router.module("frr_bgp", {"asn": "65000", "adopt": True}, check=True).get("warnings")
 
 
+def test_the_bgp_by_which_others_leak_routes_stays_empty_and_goes_without_them(router: harness.Host) -> None:
+    theirs, family = "router bgp 65000 vrf V1", "address-family l2vpn evpn"
+    by_hand(router, theirs, family, "advertise ipv4 unicast", "exit-address-family", "exit")
+    router.write(
+        "/etc/frr/frr.conf", f"{theirs}\n !\n {family}\n  advertise ipv4 unicast\n exit-address-family\nexit\n"
+    )
+    ours = {"asn": "65000", "neighbors": [{"neighbor": "10.0.1.2", "remote_as": "65001"}]}
+    router.apply("frr_bgp", ours)
+    warned = router.apply("frr_bgp", {"asn": "65000", "state": "absent"})["warnings"]
+    assert f"router bgp 65000 stays, empty, as {theirs} needs it to leak routes" in warned
+    assert "neighbor 10.0.1.2" not in running(router) and not unsaved(router)
+    restart(router)
+    wait(lambda: not unsaved(router), "all that is saved")
+    assert {("router bgp 65000",), (theirs, family, "advertise ipv4 unicast")} <= set(in_blocks(running(router)))
+    # Beside others who leak none it goes.
+    by_hand(router, theirs, family, "no advertise ipv4 unicast", "exit-address-family", "exit")
+    assert not router.apply("frr_bgp", {"asn": "65000", "state": "absent"}).get("warnings")
+    assert ("router bgp 65000",) not in in_blocks(running(router))
+    assert not router.exists("/etc/overloom/frr/overloom.fabric-frr_bgp.json")
+
+
 def test_what_others_have_not_saved_runs_on_and_is_not_saved(router: harness.Host) -> None:
     lines = ("router bgp 65000", " neighbor 10.0.1.2 remote-as 65001", "exit")
     file = "".join(f"{line}\n" for line in lines)

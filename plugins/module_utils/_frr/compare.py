@@ -8,6 +8,7 @@ This file is private to the collection.
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import conf, former
@@ -40,11 +41,19 @@ from ansible_collections.overloom.fabric.plugins.module_utils._frr.setting impor
     show,
     shown,
 )
-from ansible_collections.overloom.fabric.plugins.module_utils._frr.uses import Definition, defined, orphans, used
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.uses import (
+    Definition,
+    defined,
+    leaking,
+    orphans,
+    used,
+)
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.wanted import Index, Thing, within
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.writer import Apply
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import Caller, may_remove, returned
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, FabricError, Runner
+
+_DEFAULT_BGP = re.compile(r"router bgp \d+$")
 
 
 class Options(t.NamedTuple):
@@ -184,6 +193,7 @@ class _Comparison:
         self.words: dict[Address, tuple[conf.Said, ...]] = {}
         self.made = made_by(options.owner)
         self.notes: dict[str, Notes] = copied(found.notes)
+        self.forgotten: Notes = {}
         self.mine = self.notes.setdefault(options.owner, {})
         self.changes: dict[Address, str | None] = {}
         self.drops: list[Drop] = []
@@ -260,6 +270,22 @@ class _Comparison:
         staying = leaving_blocks(self.found.running, {**self.changes, **dict.fromkeys(inside)})
         self.changes.update({a: None for a, block in inside.items() if staying.get(block, ()) is None})
 
+    def keep_default_bgp(self) -> None:
+        """Leave the BGP of the default VRF, empty, while others leak routes by it, as FRR refuses to take it away then; it stays ours."""
+        after = {a: line for a, line in {**self.found.running, **self.changes}.items() if line is not None}
+        needing = leaking(after)
+        for address in [a for a, line in self.changes.items() if line is None and _DEFAULT_BGP.match(a[-1])]:
+            if needing and address in self.found.running:
+                del self.changes[address]
+                self._keep_noted(address)
+                self.warnings.append(f"{address[0]} stays, empty, as {needing} needs it to leak routes")
+
+    def _keep_noted(self, header: Address) -> None:
+        """Have a block that stays noted as ours, so that it goes another time."""
+        for name, note in self.forgotten.items():
+            if header in map(tuple, note["lines"]):
+                self.mine[name] = {"lines": [header], "scope": note["scope"], "drop": note.get("drop")}
+
     def _claim(self, name: str) -> None:
         rivals = [owner for owner in self.notes if owner != self.options.owner and name in self.notes[owner]]
         if rivals and not self.options.adopt:
@@ -280,7 +306,7 @@ class _Comparison:
 
     def _forget(self, name: str) -> None:
         """Take away what the notes say that we made of a thing."""
-        note = self.mine.pop(name)
+        note = self.forgotten[name] = self.mine.pop(name)
         self.leaving.update(former.noted(note))
         addresses = [tuple(address) for address in note["lines"]]
         if note.get("drop"):
@@ -366,6 +392,7 @@ def compare(runner: Runner, found: Found, things: t.Sequence[Thing], options: Op
         plan.purge({thing.name for thing in things})
     plan.give_back()
     plan.leave_with_blocks()
+    plan.keep_default_bgp()
     changes = plan.changes
     said = profiles.unsaid(explicit, {**saved, **changes}, starts_as)
     for thing in things:

@@ -1,7 +1,7 @@
 # Copyright: the overloom.fabric authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which lines use what other lines define by name: lists, route-maps, key chains, BFD profiles, peer groups.
+"""Which lines use what other lines define by name: lists, route-maps, key chains, BFD profiles, peer groups; who needs the default BGP.
 
 FRR takes a definition away whoever uses it: a filter then lets everything or nothing through, and with a peer group its
 members go. This file is private to the collection, and pure.
@@ -89,6 +89,24 @@ def used(address: Address, line: str) -> t.Iterator[Definition]:
                 yield f"{kind} ipv{6 if _of_ipv6(address, line) else 4}", name
             else:
                 yield kind, f"{name} of {address[0]}" if kind == "peer group" else name
+
+
+# What leaks routes by way of the default VRF's BGP, in the BGP of another VRF.
+_LEAKS = re.compile(r"(?:import|export) vpn$|import vrf (?!default$)|advertise ipv[46] unicast( |$)")
+_OF_VRF = re.compile(r"router bgp \d+ vrf (\S+)$")
+
+
+def leaking(config: Config) -> str | None:
+    """The BGP of a VRF that leaks routes, or has a VNI: FRR does not take the BGP of the default VRF away beside it (`no router bgp`, bgpd)."""
+    for address, line in config.items():
+        vrf = _OF_VRF.match(address[0])
+        if vrf and (_LEAKS.match(line) or _has_vni(config, vrf[1])):
+            return address[0]
+    return None
+
+
+def _has_vni(config: Config, vrf: str) -> bool:
+    return any(address[0] == f"vrf {vrf}" and line.startswith("vni ") for address, line in config.items())
 
 
 def _of_ipv6(address: Address, line: str) -> bool:

@@ -352,6 +352,40 @@ def test_only_what_was_made_is_purged() -> None:
     assert plan(before, []).steps == []
 
 
+LEAKING = (
+    "router bgp 65000 vrf V1\n !\n address-family l2vpn evpn\n  advertise ipv4 unicast\n exit-address-family\nexit\n"
+)
+VNI = "vrf V1\n vni 100\nexit-vrf\n!\nrouter bgp 65000 vrf V1\nexit\n"
+IMPORTING = "router bgp 65000 vrf V1\n !\n address-family ipv4 unicast\n  import {}\n exit-address-family\nexit\n"
+
+
+@pytest.mark.parametrize(
+    ("theirs", "stays"),
+    [
+        (LEAKING, True),
+        (VNI, True),
+        (IMPORTING.format("vpn"), True),
+        (IMPORTING.format("vrf V2"), True),
+        # Routes of the default VRF itself, or none at all.
+        (IMPORTING.format("vrf default"), False),
+        ("router bgp 65000 vrf V1\n bgp router-id 10.0.0.1\nexit\n", False),
+        (VNI.replace("router bgp 65000 vrf V1", "router bgp 65000 vrf V2"), False),
+    ],
+)
+def test_the_bgp_by_which_others_leak_routes_stays_empty(theirs: str, stays: bool) -> None:
+    """FRR says: Cannot delete default BGP instance. Dependent VRF instances exist."""
+    ours = "router bgp 65000\n neighbor 10.0.0.2 remote-as 65001\nexit\n!\n"
+    lines = [["router bgp 65000"], ["router bgp 65000", "neighbor 10.0.0.2 remote-as"]]
+    scope = [[["router bgp 65000"], ""]]
+    notes = {"us": {"BGP 65000": {"lines": lines, "scope": scope, "drop": [[], "no router bgp 65000"]}}}
+    change = plan(found(ours + theirs, ours + theirs, notes), [], purge=True)
+    sent = change.steps[0].text
+    assert ("no router bgp 65000\n" in sent) is not stays
+    assert ("no neighbor 10.0.0.2" in sent) is stays
+    told = [text for text in change.warnings if "stays, empty, as router bgp 65000 vrf V1 needs it" in text]
+    assert len(told) == stays
+
+
 def test_what_a_saved_line_uses_does_not_go() -> None:
     """The user does not run, but would after a restart, without its filter."""
     line, user = "route-map RM permit 10", "router ospf\n redistribute static route-map RM\nexit\n"
