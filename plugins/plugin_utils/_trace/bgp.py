@@ -14,7 +14,7 @@ import typing as t
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.setting import Config, negation
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import zebra
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.crossing import inside
-from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.path import View
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.path import SITE, View
 
 Item = t.Dict[str, t.Any]
 
@@ -39,6 +39,25 @@ SHARED = ("password", "ttl_security_hops", "ebgp_multihop", "update_source", "di
 _FILTER = re.compile(r"neighbor \S+ (prefix-list|route-map|filter-list|distribute-list) (\S+) (in|out)$")
 _FILTERS = {"prefix-list": "prefix_list_", "route-map": "route_map_", "filter-list": "as_path_list_"}
 
+# Words of lines that belong to an address family.
+_FAMILY_WORDS = (
+    "activate",
+    "route-reflector-client",
+    "route-server-client",
+    "next-hop-self",
+    "send-community",
+    "soft-reconfiguration",
+    "default-originate",
+    "weight",
+    "allowas-in",
+    "as-override",
+    "remove-private-AS",
+    "addpath-tx-all-paths",
+    "attribute-unchanged",
+    *_FILTERS,
+    "distribute-list",
+)
+
 
 class Difference(t.NamedTuple):
     """What is not as planned at an end of a session, in words, what is planned, and what mends it."""
@@ -52,7 +71,7 @@ class Difference(t.NamedTuple):
 def difference(view: View, here: str, session: Item) -> Difference | None:
     """What of the two ends of a session is not as planned; None where nothing is, or where it was not read."""
     for host, peer, address in ((here, session["peer"], session["remote"]), (session["peer"], here, session["local"])):
-        reasons = ((view.seen.get(host) or {}).get("frr") or {}).get("bgp_reasons")
+        reasons = view.frr(host).get("bgp_reasons")
         if reasons is None:
             continue
         row = next((one for one in reasons if one["neighbor"] == address), None)
@@ -65,7 +84,7 @@ def difference(view: View, here: str, session: Item) -> Difference | None:
 def last_word(view: View, here: str, session: Item) -> str:
     """What one end told the other as it ended the session, as a part of a sentence; empty where nothing was told."""
     for host, address in ((here, session["remote"]), (session["peer"], session["local"])):
-        rows = ((view.seen.get(host) or {}).get("frr") or {}).get("bgp_reasons") or ()
+        rows = view.frr(host).get("bgp_reasons") or ()
         said = next((row["notification"] for row in rows if row["neighbor"] == address), "")
         if said:
             return f", as {host} last said or was told: {said}"
@@ -75,26 +94,24 @@ def last_word(view: View, here: str, session: Item) -> str:
 def _of_end(view: View, host: str, peer: str, address: str, row: Item | None) -> Difference | None:
     routers = view.plan["routers"]
     own, other = str(routers[host]["asn"]), str((routers.get(peer) or {}).get("asn"))
-
-    def mend(*lines: str) -> str:
-        words = " ".join(f"-c '{line}'" for line in ("configure terminal", f"router bgp {own}", *lines))
-        return f"on {host}: vtysh {words}; ansible-playbook site.yml makes it last"
-
+    router = (_header(view, host),)
     if row is None:
         said = f"{host} has no neighbor {address}"
-        return Difference(host, said, f"neighbor {address}", mend(f"neighbor {address} remote-as {other}"))
+        return Difference(
+            host, said, f"neighbor {address}", _mend(host, router, f"neighbor {address} remote-as {other}")
+        )
     if row["shut_down"]:
-        gone = mend(f"no neighbor {address} shutdown")
+        gone = _mend(host, router, f"no neighbor {address} shutdown")
         return Difference(host, f"{host} has it shut down", "not shut down", gone)
     if str(row["local_as"]) != own:
-        return Difference(host, f"{host} is AS {row['local_as']}", f"AS {own}", "ansible-playbook site.yml")
+        return Difference(host, f"{host} is AS {row['local_as']}", f"AS {own}", SITE)
     if str(row["remote_as"]) != other and other != "None":
-        line = mend(f"neighbor {address} remote-as {other}")
+        line = _mend(host, router, f"neighbor {address} remote-as {other}")
         return Difference(host, f"{host} takes {peer} to be AS {row['remote_as']}", f"AS {other}", line)
     for family in _families(view, host, address):
         if FAMILIES.get(family) not in row["families"]:
             words = family.replace("_", " ")
-            line = mend(f"address-family {words}", f"neighbor {address} activate")
+            line = _mend(host, (*router, f"address-family {words}"), f"neighbor {address} activate")
             return Difference(host, f"{host} has {words} not activated for {peer}", f"{words} activated", line)
     return _by_lines(view, host, address)
 
@@ -102,7 +119,7 @@ def _of_end(view: View, host: str, peer: str, address: str, row: Item | None) ->
 def _mend(host: str, path: t.Sequence[str], line: str) -> str:
     """The command that takes a line away, or adds one, in the blocks of its path."""
     words = " ".join(f"-c '{one}'" for one in ("configure terminal", *path, line))
-    return f"on {host}: vtysh {words}; ansible-playbook site.yml makes it last"
+    return f"on {host}: vtysh {words}; {SITE} makes it last"
 
 
 def _by_lines(view: View, host: str, address: str) -> Difference | None:
@@ -119,7 +136,7 @@ def _by_lines(view: View, host: str, address: str) -> Difference | None:
     for option in SHARED:
         if wanted.get(option) and option not in having and not wanted.get("peer_group"):
             said = f"{host} has no {option.replace('_', ' ')} for it"
-            return Difference(host, said, f"{option.replace('_', ' ')} as in the intent", "ansible-playbook site.yml")
+            return Difference(host, said, f"{option.replace('_', ' ')} as in the intent", SITE)
     return None
 
 
@@ -156,26 +173,6 @@ def _as_planned(line: str, wanted: Item) -> bool:
         return True
     value = wanted.get(_option(line))
     return bool(value) and (isinstance(value, bool) or word == "password" or not rest or str(value) in rest)
-
-
-# Words of lines that belong to an address family.
-_FAMILY_WORDS = (
-    "activate",
-    "route-reflector-client",
-    "route-server-client",
-    "next-hop-self",
-    "send-community",
-    "soft-reconfiguration",
-    "default-originate",
-    "weight",
-    "allowas-in",
-    "as-override",
-    "remove-private-AS",
-    "addpath-tx-all-paths",
-    "attribute-unchanged",
-    *_FILTERS,
-    "distribute-list",
-)
 
 
 def _neighbor(view: View, host: str, address: str) -> Item | None:

@@ -42,7 +42,7 @@ class Difference(t.NamedTuple):
 
 def rows(view: View, host: str) -> dict[str, Item] | None:
     """The interfaces of OSPF of a host, by name; None where they were not read."""
-    found = ((view.seen.get(host) or {}).get("frr") or {}).get("ospf_interfaces")
+    found = view.frr(host).get("ospf_interfaces")
     return None if found is None else {row["interface"]: row for row in found if row["vrf"] == "default"}
 
 

@@ -118,10 +118,14 @@ class View:
         found: Item = bridges[name]
         return found
 
+    def frr(self, host: str) -> Item:
+        """What FRR of a host said; empty where it was not asked."""
+        found: Item = (self.seen.get(host) or {}).get("frr") or {}
+        return found
+
     def daemons(self, host: str) -> list[str] | None:
         """The daemons of FRR that run on a host; None when that was not read."""
-        read = (self.seen.get(host) or {}).get("frr") or {}
-        return read.get("daemons")
+        return self.frr(host).get("daemons")
 
 
 def _line(found: Item) -> str:

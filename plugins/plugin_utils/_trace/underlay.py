@@ -461,7 +461,7 @@ def _sessions(underlay: Underlay, here: str, target: str) -> list[tuple[Item, li
     """The planned sessions of a router that has its route to an address by BGP, each with what was read of it."""
     router = underlay.plan["routers"].get(here) or {}
     planned = next((row for row in router.get("routes", ()) if _holds(row["prefix"], target)), None)
-    seen = ((underlay.view.seen.get(here) or {}).get("frr") or {}).get("bgp_neighbors")
+    seen = underlay.view.frr(here).get("bgp_neighbors")
     if planned is None or planned["protocol"] != "bgp" or seen is None:
         return []
     rows: dict[str, list[Item]] = {}
@@ -550,7 +550,7 @@ def _holds(prefix: str, address: str) -> bool:
 
 
 def _daemons(view: View, host: str) -> Died | None:
-    silent = ((view.seen.get(host) or {}).get("frr") or {}).get("hanging")
+    silent = view.frr(host).get("hanging")
     if silent:
         verb = "does" if len(silent) == 1 else "do"
         said = f"{' and '.join(silent)} of FRR on {host} {verb} not answer: it hangs"
@@ -661,7 +661,7 @@ def _addressed(underlay: Underlay, space: Item, cable: Cable | None) -> None:
 
 def _adjacent(underlay: Underlay, path: Path, here: str, mine: Cable, far: Cable) -> None:
     """The OSPF adjacency over a link."""
-    read = (underlay.view.seen.get(here) or {}).get("frr") or {}
+    read = underlay.view.frr(here)
     if "ospf_neighbors" not in read:
         return
     states = [one["state"] for one in read["ospf_neighbors"] if one["interface"] == mine.dev]

@@ -22,13 +22,13 @@ KERNELS = ("connected", "kernel", "local")
 
 def config(view: View, host: str) -> Config | None:
     """FRR's running configuration on a host; None where it was not read."""
-    text = ((view.seen.get(host) or {}).get("frr") or {}).get("running_config")
+    text = view.frr(host).get("running_config")
     return parse(text) if text else None
 
 
 def withheld(view: View, host: str, target: str) -> Died | None:
     """Why the kernel has no route to an address that FRR has one to; None where FRR has none, or was not read."""
-    rows = ((view.seen.get(host) or {}).get("frr") or {}).get("routes") or ()
+    rows = view.frr(host).get("routes") or ()
     known = [
         row
         for row in rows

@@ -155,7 +155,7 @@ GRAPHICS = {
     "spice": '<graphics type="spice" port="5930" tlsPort="5931" autoport="no" keymap="fr"><listen type="address"/><image compression="off"/>'
     '<streaming mode="filter"/><clipboard copypaste="no"/><filetransfer enable="no"/><gl enable="no"/></graphics>',
     "dbus": '<graphics type="dbus" p2p="yes"><gl enable="yes"/></graphics>',
-    "sdl": '<graphics type="sdl" display=":0.0" xauth="/root/.Xauthority"/>',
+    "sdl": '<graphics type="sdl" display=":0.0" xauth="/run/xauthority"/>',
     "egl": '<graphics type="egl-headless"><gl rendernode="/dev/dri/renderD128"/></graphics>',
 }
 VIDEO = (
