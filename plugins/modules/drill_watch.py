@@ -129,7 +129,7 @@ import time
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.overloom.fabric.plugins.module_utils._drill.watch import Watch, check_times, prepare, states_of
-from ansible_collections.overloom.fabric.plugins.module_utils._frr.reader import frr_runner
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.runner import frr_runner
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.vtysh import LOOK
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import ovs_runner
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import DEFAULT_OWNER
@@ -137,7 +137,6 @@ from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import 
 from ansible_collections.overloom.fabric.plugins.module_utils._status.reader import read
 
 PROBE = {name: {"type": "str", "required": True} for name in ("pair", "namespace", "to")}
-NOTHING = ("containers", "services", "dhcp", "tables", "ovn", "guests")
 
 
 def main() -> None:
@@ -157,11 +156,8 @@ def main() -> None:
     params = module.params
     runner, frr = ovs_runner(module), frr_runner(module, LOOK)
     asked = {
-        **dict.fromkeys(NOTHING, False),
         "switch": params["switch"],
         "vrrp": params["vrrp"],
-        "namespaces": [],
-        "policies": [],
         "routing": ["ospf", "ospf6", "bgp", "bfd"] if params["routing"] else [],
     }
     cuts = not module.check_mode and (params["impairments"] or params["router"])

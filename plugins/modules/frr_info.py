@@ -140,9 +140,10 @@ spawned:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.overloom.fabric.plugins.module_utils._frr.info import CHOICES, DETAILS, SUBSETS, facts
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.info import facts
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.lists import check_prefix
-from ansible_collections.overloom.fabric.plugins.module_utils._frr.reader import HangsError, frr_runner
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.runner import HangsError, frr_runner
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.subsets import CHOICES, DETAILS, SUBSETS
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.vtysh import LOOK
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 

@@ -184,8 +184,8 @@ spawned:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.overloom.fabric.plugins.module_utils._frr.info import CHOICES
-from ansible_collections.overloom.fabric.plugins.module_utils._frr.reader import frr_runner
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.runner import frr_runner
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.subsets import CHOICES
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.vtysh import LOOK
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import ovs_runner
 from ansible_collections.overloom.fabric.plugins.module_utils._status.reader import read

@@ -13,8 +13,9 @@ import ipaddress
 import json
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.module_utils._frr.reader import check_allowed
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.runner import check_allowed
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.setting import hide
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.subsets import DETAILS, SUBSETS
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner
 
 Json = t.Any
@@ -72,12 +73,6 @@ def gather(runner: Runner, subsets: t.Iterable[str]) -> tuple[tuple[str, ...], d
     mark = " " + " ".join(daemons)
     answers = [part.strip() for part in out.split(mark + "\n")] if daemons else []
     return daemons, {name: hide(answer) if name in TEXTS else document(answer) for name, answer in zip(asked, answers)}
-
-
-SUBSETS = ["ospf", "ospf6", "bgp", "routes", "interfaces", "bfd"]
-CHOICES = [*SUBSETS[:3], "bgp_refused", *SUBSETS[3:]]
-# Why there is no adjacency, session or route.
-DETAILS = ["ospf_interfaces", "bgp_reasons", "running_config"]
 
 
 def facts(runner: Runner, wanted: t.Container[str], within: t.Sequence[str] = ()) -> dict[str, Json]:

@@ -17,6 +17,7 @@ import typing as t
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import conf, vtysh
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.conf import CONF
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.files import apart, own_files
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.runner import check_allowed
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.saved import saved_lines
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.setting import Address, Config, parse, release_of
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner
@@ -95,35 +96,6 @@ def read(runner: Runner, module: str, last: str | None = None) -> Found:
     profile = re.search(r"""^\s*frr_profile=["']?(\w+)""", _read(DAEMONS), re.M)
     lines = saved_lines(runner, saved, text)
     return Found(parse(text), text, daemons, saved, notes, lines, profile.group(1) if profile else "traditional")
-
-
-class HangsError(FabricError):
-    """FRR does not answer. daemons: those of it that hang; none where it is not known."""
-
-    def __init__(self, message: str, daemons: t.Sequence[str]) -> None:
-        super().__init__(message)
-        self.daemons = list(daemons)
-
-
-def frr_runner(module: t.Any, longest: int = vtysh.LONGEST) -> Runner:
-    """A Runner whose commands end, also when a daemon hangs, and read their lines from a file. longest: seconds until then."""
-
-    def run(argv: t.Sequence[str], stdin: str | None) -> tuple[int, str, str]:
-        status, out, err = vtysh.execute(module, argv, stdin, longest)
-        if status in (124, 137):
-            silent = vtysh.hanging()
-            see = f"restart it: {' and '.join(silent)} does not answer"
-            mend = see if silent else "see with systemctl status frr which daemon hangs"
-            raise HangsError(f"{argv[0]} had no answer of FRR in {longest} s; {mend}, then run this again", silent)
-        return status, out, err
-
-    return Runner(run)
-
-
-def check_allowed(status: int, said: str) -> None:
-    """Tell a user without rights, to whom FRR looks as if it did not run. Raises FabricError."""
-    if status and "Permission denied" in said:
-        raise FabricError("FRR answers only root and the group frrvty; run the task with become: true")
 
 
 def _read(path: str) -> str:

@@ -12,7 +12,8 @@ import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.compare import Options, compare, judge
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.files import check_writable
-from ansible_collections.overloom.fabric.plugins.module_utils._frr.reader import Found, frr_runner, read
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.reader import Found, read
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.runner import frr_runner
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.setting import Address, show
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.wanted import Index, Thing
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.writer import Apply, Save

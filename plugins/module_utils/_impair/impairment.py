@@ -12,9 +12,7 @@ This file is private to the collection.
 
 from __future__ import annotations
 
-import os
 import re
-import time
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._impair.effects import Wanted, check_name, declared
@@ -25,6 +23,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._impair.means impo
     means,
     table_name,
 )
+from ansible_collections.overloom.fabric.plugins.module_utils._impair.reader import FOLDER, KIND, impairments
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import Caller, Settings, may_declare, may_remove
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
     AnyStep,
@@ -47,9 +46,6 @@ from ansible_collections.overloom.fabric.plugins.module_utils._systemd import (
     unit_name,
 )
 
-KIND = "impair"
-# Not /etc: a boot finds nothing there.
-FOLDER = "/run/systemd/system"
 # States of a unit that has begun, or is about to.
 RUNNING = ("active", "activating", "reloading")
 _ASK_NETEM = ("unshare", "--net", "tc", "qdisc", "add", "dev", "lo", "root", "netem", "delay", "1ms")
@@ -275,25 +271,6 @@ def _start(found: Found, names: t.Sequence[str]) -> list[AnyStep]:
 def _told(unit: Unit | None) -> dict[str, str]:
     notes = unit.notes() if unit else {}
     return {key.lower(): notes[key] for key in ("Interface", "Netns", "Effect", "Seconds") if key in notes}
-
-
-def impairments(owner: str | None = None) -> list[dict[str, t.Any]]:
-    """The impairments of this host, in the order of their names: of one owner, or of all. Spawns nothing."""
-    rows = []
-    for file, unit in sorted(read_units(KIND, FOLDER).items()):
-        notes = unit.notes()
-        try:
-            begun = os.stat(f"{FOLDER}/{file}").st_mtime
-        except OSError:
-            # It has ended meanwhile.
-            continue
-        if "Seconds" not in notes or (owner is not None and notes.get("Owner") != owner):
-            continue
-        length = int(notes["Seconds"])
-        left = max(0, round(length - (time.time() - begun)))
-        row = {key.lower(): notes.get(key) for key in ("Name", "Owner", "Interface", "Netns", "Effect")}
-        rows.append({**row, "seconds": length, "left": min(left, length)})
-    return rows
 
 
 def late_errors(found: Found, asked: Declared) -> list[str]:

@@ -21,6 +21,8 @@ from ansible_collections.overloom.fabric.plugins.module_utils._openflow.switch i
     spoken,
     tlvs_text,
 )
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.before import flushes
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import Database
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Runner, Step
 
 
@@ -97,3 +99,37 @@ def put_back(held: Held, name: str, protocols: t.Collection[str], timeout: int) 
         if things:
             steps.append(Step((*begin, command, name, "-"), "".join(f"{thing.text({})}\n" for thing in things)))
     return steps
+
+
+class Holdings:
+    """What bridges hold in the memory of ovs-vswitchd; it is read only where it matters.
+
+    remote: is the database another host's, so that nothing can be read?
+    """
+
+    def __init__(self, runner: t.Any, database: Database, timeout: int, remote: bool = False) -> None:
+        self._runner, self._database, self._timeout, self._remote = runner, database, timeout, remote
+
+    def _reader(self, bridge: str) -> Reader:
+        return Reader(self._runner, bridge, self._database.tables["Bridge"][bridge], self._timeout)
+
+    def others(self, bridge: str) -> list[str]:
+        """The flows of others on a bridge, in words."""
+        return [] if self._remote else others(self._reader(bridge).flows())
+
+    def flows(self, bridge: str) -> tuple[int | None, list[str]]:
+        """How many flows a bridge has, None if that cannot be read, and those of others, in words."""
+        reader = self._reader(bridge)
+        flows = None if self._remote else reader.all_flows()
+        return (None, []) if flows is None else (len(flows), others(reader.made(flows)))
+
+    def put_back(self, after: Database) -> list[Step]:
+        """The commands that bring back what Open vSwitch drops by the side when the database becomes this."""
+        steps: list[Step] = []
+        for name, row in sorted(self._database.tables["Bridge"].items()):
+            later = after.tables["Bridge"].get(name)
+            if later is not None and flushes(row, later) and not self._remote:
+                # A new datapath makes the bridge anew, and its map of GENEVE options with it.
+                held = self._reader(name).held(tlvs=row["datapath_type"] != later["datapath_type"])
+                steps += put_back(held, name, later["protocols"], self._timeout)
+        return steps

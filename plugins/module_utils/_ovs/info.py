@@ -14,7 +14,6 @@ import typing as t
 from ansible_collections.overloom.fabric.plugins.module_utils._openflow import bundle
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs import state as ovs_state
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs import switch as _ovs_switch
-from ansible_collections.overloom.fabric.plugins.module_utils._ovs import tunnel as _ovs_tunnel
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import (
     Database,
     OvsRunner,
@@ -112,8 +111,8 @@ def gather_all(
         result["bridges"] = [ovs_state.bridge_state(database, name) for name in sorted([*bridges, *fakes])]
     if "tunnels" in kinds:
         result["tunnels"] = [
-            _ovs_tunnel.state(database, name)
-            for name in _ovs_tunnel.tunnel_names(database)
+            ovs_state.tunnel_state(database, name)
+            for name in ovs_state.tunnel_names(database)
             if database.bridge_of[name] in bridges
         ]
     for bridge in bridges:

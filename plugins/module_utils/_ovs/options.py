@@ -37,6 +37,8 @@ from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import 
 Item = t.Dict[str, t.Any]
 
 TUNNEL_TYPES = ("gre", "ip6gre", "vxlan", "geneve", "stt", "lisp", "erspan", "ip6erspan", "gtpu", "bareudp", "srv6")
+# Options of an interface that nothing shows.
+SECRET_OPTIONS = ("psk",)
 
 # Keys of external_ids that hypervisors, Open vSwitch itself and other agents own (ovs-vswitchd.conf.db(5), "Virtual
 # Machine Identifiers"; libvirt, OVN and NetworkManager): a declared map leaves them alone unless it names them.

@@ -1,7 +1,7 @@
 # Copyright: the overloom.fabric authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bridges and ports as modules return them; fake bridges.
+"""Bridges, ports and tunnels as modules return them; fake bridges.
 
 This file is private to the collection and pure. Source: ovs-vsctl(8), ovs-vswitchd.conf.db(5).
 """
@@ -17,7 +17,15 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs.declaration i
     INTERFACE_OPTIONS,
     OPTIONS,
 )
-from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import Item, failed_bridge, owner_of, view
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import (
+    SECRET_OPTIONS,
+    TUNNEL_TYPES,
+    Item,
+    failed_bridge,
+    owner_of,
+    view,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.port import PORT_OPTIONS
 
 
 def is_fake(database: Database, name: str) -> bool:
@@ -64,9 +72,41 @@ def port_state(database: Database, name: str) -> Item:
         result.update({key: database.tables["Port"][name][key] for key in ("status", "rstp_status")})
     if len(members) > 1:
         result["interfaces"] = [_member(database, member) for member in members]
-    if "psk" in result["options"]:
-        result["options"]["psk"] = "********"
+    result["options"] = _masked(result["options"])
     return result
+
+
+def _masked(options: t.Mapping[str, str]) -> dict[str, str]:
+    """The options of an interface without what is secret of them."""
+    return {key: "********" if key in SECRET_OPTIONS else value for key, value in options.items()}
+
+
+def tunnel_names(database: Database) -> list[str]:
+    """The ports that are tunnels, sorted."""
+    return sorted(p for p in database.members if database.interface(p)["type"] in TUNNEL_TYPES)
+
+
+def tunnel_state(database: Database, name: str) -> Item:
+    """A tunnel as the modules return it."""
+    row = database.interface(name)
+    return {
+        "name": name,
+        "bridge": database.bridge_of.get(name),
+        "owner": owner_of(database.tables["Port"][name]),
+        "type": row["type"],
+        "options": _masked(dict(sorted(row["options"].items()))),
+        "ofport": row["ofport"],
+        "error": row["error"],
+        "bfd_status": row["bfd_status"],
+        "cfm_fault": row["cfm_fault"],
+        "egress_interface": row["status"].get("tunnel_egress_iface"),
+        "egress_carrier": row["status"].get("tunnel_egress_iface_carrier"),
+        "source_ip": row["status"].get("source_ip"),
+        "link_state": row["link_state"],
+        "mac_in_use": row["mac_in_use"],
+        **view(database, "Port", name, PORT_OPTIONS),
+        "bfd": dict(sorted(row["bfd"].items())),
+    }
 
 
 def bridge_state(

@@ -28,6 +28,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database impo
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.diff import described
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import (
+    SECRET_OPTIONS,
     TUNNEL_TYPES,
     Address,
     Flag,
@@ -53,7 +54,6 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options impor
     parse,
     port_name,
     removable,
-    view,
     vsctl,
     words_for,
 )
@@ -67,6 +67,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs.port import (
     write_steps,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.rows import left_over
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.state import tunnel_names, tunnel_state
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.text import CLEAR, Put
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import Caller, returned
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
@@ -96,8 +97,8 @@ KEY_BITS = {
 }
 
 
-def _tunnel_option(name: str, kind: t.Any, types: tuple[str, ...] = (), secret: bool = False) -> Option:
-    return Option(name, "Interface", "options", kind, name, secret, types)
+def _tunnel_option(name: str, kind: t.Any, types: tuple[str, ...] = ()) -> Option:
+    return Option(name, "Interface", "options", kind, name, name in SECRET_OPTIONS, types)
 
 
 TUNNEL_OPTIONS = [
@@ -125,7 +126,7 @@ TUNNEL_OPTIONS = [
     _tunnel_option("payload_type", Text(), ("bareudp",)),
     _tunnel_option("srv6_segs", Text(), ("srv6",)),
     _tunnel_option("srv6_flowlabel", Text("copy", "zero", "compute"), ("srv6",)),
-    _tunnel_option("psk", Text(), ("gre", "geneve", "vxlan", "stt"), secret=True),
+    _tunnel_option("psk", Text(), ("gre", "geneve", "vxlan", "stt")),
     _tunnel_option("remote_cert", Text(), ("gre", "geneve", "vxlan", "stt")),
     _tunnel_option("remote_name", Text(), ("gre", "geneve", "vxlan", "stt")),
     Option("options", "Interface", "options", Pairs()),
@@ -430,36 +431,6 @@ def _check_unique(after: Database, tunnels: list[Tunnel]) -> None:
         taken.setdefault(same, name)
 
 
-def state(database: Database, name: str) -> Item:
-    """A tunnel as the modules return it."""
-    row = database.interface(name)
-    port = database.tables["Port"][name]
-    secrets = {o.key for o in TUNNEL_OPTIONS if o.secret}
-    return {
-        "name": name,
-        "bridge": database.bridge_of.get(name),
-        "owner": owner_of(port),
-        "type": row["type"],
-        "options": {key: "********" if key in secrets else value for key, value in sorted(row["options"].items())},
-        "ofport": row["ofport"],
-        "error": row["error"],
-        "bfd_status": row["bfd_status"],
-        "cfm_fault": row["cfm_fault"],
-        "egress_interface": row["status"].get("tunnel_egress_iface"),
-        "egress_carrier": row["status"].get("tunnel_egress_iface_carrier"),
-        "source_ip": row["status"].get("source_ip"),
-        "link_state": row["link_state"],
-        "mac_in_use": row["mac_in_use"],
-        **view(database, "Port", name, PORT_OPTIONS),
-        "bfd": dict(sorted(row["bfd"].items())),
-    }
-
-
-def tunnel_names(database: Database) -> list[str]:
-    """The ports that are tunnels, sorted."""
-    return sorted(p for p in database.members if database.interface(p)["type"] in TUNNEL_TYPES)
-
-
 def run(module: t.Any) -> None:
     """The module ovs_tunnel."""
     params = module.params
@@ -516,7 +487,7 @@ def run(module: t.Any) -> None:
         ),
         compare=find,
         runner=runner,
-        state=lambda found: {"tunnels": [state(found, x.name) for x in present if x.name in found.members]},
+        state=lambda found: {"tunnels": [tunnel_state(found, x.name) for x in present if x.name in found.members]},
         judge=judge,
         undo=undo,
     )
@@ -530,7 +501,7 @@ def run_info(module: Module) -> t.NoReturn:
         found = read_database(runner, vsctl(params))
     except FabricError as error:
         module.fail_json(msg=str(error), spawned=runner.spawned)
-    states = (state(found, name) for name in tunnel_names(found))
+    states = (tunnel_state(found, name) for name in tunnel_names(found))
     filters = [(key, params[key]) for key in ("name", "bridge", "type", "owner") if params[key] is not None]
     module.exit_json(
         changed=False, tunnels=[s for s in states if all(s[k] == v for k, v in filters)], spawned=runner.spawned

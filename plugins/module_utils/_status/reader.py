@@ -11,21 +11,9 @@ from __future__ import annotations
 import re
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.module_utils._bird.info import uplinks
-from ansible_collections.overloom.fabric.plugins.module_utils._container.reconcile import described
-from ansible_collections.overloom.fabric.plugins.module_utils._dhcp.info import dhcp
-from ansible_collections.overloom.fabric.plugins.module_utils._frr.info import facts
-from ansible_collections.overloom.fabric.plugins.module_utils._host_network.compare import states
-from ansible_collections.overloom.fabric.plugins.module_utils._impair.impairment import impairments
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.states import guest_states
+from ansible_collections.overloom.fabric.plugins.module_utils._impair.reader import impairments
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.info import namespaces
-from ansible_collections.overloom.fabric.plugins.module_utils._nft.info import tables
 from ansible_collections.overloom.fabric.plugins.module_utils._openflow.cookie import COOKIE_PREFIX
-from ansible_collections.overloom.fabric.plugins.module_utils._ovn.info import southbound
-from ansible_collections.overloom.fabric.plugins.module_utils._ovn.raft import members
-from ansible_collections.overloom.fabric.plugins.module_utils._ovs import bridge as ovs_bridge
-from ansible_collections.overloom.fabric.plugins.module_utils._ovs import state as ovs_state
-from ansible_collections.overloom.fabric.plugins.module_utils._ovs import tunnel as _ovs_tunnel
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import (
     Database,
     OvsRunner,
@@ -33,10 +21,10 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database impo
     ovs_vsctl,
     read_database,
 )
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.held import Holdings
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.state import bridge_state, tunnel_names, tunnel_state
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.tables import STATE
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner
-from ansible_collections.overloom.fabric.plugins.module_utils._service.reconcile import described as services
-from ansible_collections.overloom.fabric.plugins.module_utils._vrrp.info import vrrp
 
 Item = t.Dict[str, t.Any]
 
@@ -45,12 +33,15 @@ COUNTERS = ("rx_bytes", "tx_bytes", "rx_packets", "tx_packets", "rx_errors", "tx
 
 
 def read(runner: OvsRunner, frr: Runner, options: Item) -> tuple[Item, dict[str, str]]:
-    """All that was asked for, and why what is missing of it could not be read, by its key."""
+    """All that was asked for, and why what is missing of it could not be read, by its key.
+
+    frr: runs what asks FRR. options: as the module status_info has them; a part that is not named is not read.
+    """
     found: Item = {"namespaces": [], "impairments": impairments()}
     unread: dict[str, str] = {}
 
     def take(part: str, reader: t.Callable[[], Item]) -> None:
-        if options[part]:
+        if options.get(part):
             try:
                 found.update(reader())
             except FabricError as error:
@@ -66,17 +57,17 @@ def read(runner: OvsRunner, frr: Runner, options: Item) -> tuple[Item, dict[str,
 
     take("switch", switch)
     take("namespaces", lambda: {"namespaces": namespaces(runner, options["namespaces"], lambda: database)})
-    take("host_network", lambda: {"host_network": states(runner, options["host_network"])})
-    take("containers", lambda: {"containers": described(runner)})
-    take("services", lambda: {"services": services(runner)})
-    take("dhcp", lambda: {"dhcp": dhcp(runner)})
-    take("vrrp", lambda: {"vrrp": vrrp(runner)})
-    take("uplinks", lambda: {"uplinks": uplinks(runner)})
-    take("tables", lambda: {"tables": tables(runner)})
-    take("ovn", lambda: {"ovn": {**southbound(runner), "cluster": members(runner, TIMEOUT)}})
     take("policies", lambda: {"policies": {bridge: policy_packets(runner, bridge) for bridge in options["policies"]}})
-    take("guests", lambda: _guests(runner))
-    take("routing", lambda: facts(frr, options["routing"]))
+    take("host_network", lambda: {"host_network": _host_network(runner, options["host_network"])})
+    take("containers", lambda: {"containers": _containers(runner)})
+    take("services", lambda: {"services": _services(runner)})
+    take("dhcp", lambda: {"dhcp": _dhcp(runner)})
+    take("vrrp", lambda: {"vrrp": _vrrp(runner)})
+    take("uplinks", lambda: {"uplinks": _uplinks(runner)})
+    take("tables", lambda: {"tables": _tables(runner)})
+    take("ovn", lambda: {"ovn": _ovn(runner)})
+    take("guests", lambda: {"guests": _guests(runner)})
+    take("routing", lambda: _routing(frr, options["routing"]))
     return found, unread
 
 
@@ -95,20 +86,80 @@ def policy_packets(runner: Runner, bridge: str) -> dict[str, int]:
     return found
 
 
-def _guests(runner: Runner) -> Item:
+def _switch(runner: OvsRunner, database: Database) -> Item:
+    """Bridges with their ports and the number of their flows; tunnels with their counters."""
+    held = Holdings(runner, database, TIMEOUT)
+    bridges = [bridge_state(database, name, held.flows) for name in sorted(database.tables["Bridge"])]
+    tunnels = []
+    for name in tunnel_names(database):
+        statistics = database.interface(name).get("statistics") or {}
+        counters = {counter: int(statistics.get(counter, 0)) for counter in COUNTERS}
+        tunnels.append({**tunnel_state(database, name), "statistics": counters})
+    return {"bridges": bridges, "tunnels": tunnels}
+
+
+# Below, code is imported where it is of use: a module comes to its host as text, and to compile all of it takes longer than to read a host.
+
+
+def _host_network(runner: Runner, names: list[str]) -> list[Item]:
+    from ansible_collections.overloom.fabric.plugins.module_utils._host_network.compare import states
+
+    return states(runner, names)
+
+
+def _containers(runner: Runner) -> list[Item]:
+    from ansible_collections.overloom.fabric.plugins.module_utils._container.reconcile import described
+
+    return described(runner)
+
+
+def _services(runner: Runner) -> list[Item]:
+    from ansible_collections.overloom.fabric.plugins.module_utils._service.reconcile import described
+
+    return described(runner)
+
+
+def _dhcp(runner: Runner) -> Item:
+    from ansible_collections.overloom.fabric.plugins.module_utils._dhcp.info import dhcp
+
+    return dhcp(runner)
+
+
+def _vrrp(runner: Runner) -> list[Item]:
+    from ansible_collections.overloom.fabric.plugins.module_utils._vrrp.info import vrrp
+
+    return vrrp(runner)
+
+
+def _uplinks(runner: Runner) -> list[Item]:
+    from ansible_collections.overloom.fabric.plugins.module_utils._bird.info import uplinks
+
+    return uplinks(runner)
+
+
+def _tables(runner: Runner) -> list[Item]:
+    from ansible_collections.overloom.fabric.plugins.module_utils._nft.info import tables
+
+    return tables(runner)
+
+
+def _ovn(runner: Runner) -> Item:
+    from ansible_collections.overloom.fabric.plugins.module_utils._ovn.info import southbound
+    from ansible_collections.overloom.fabric.plugins.module_utils._ovn.raft import members
+
+    return {**southbound(runner), "cluster": members(runner, TIMEOUT)}
+
+
+def _guests(runner: Runner) -> dict[str, str]:
+    from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.states import guest_states
+
     states = guest_states(runner)
     if states is None:
         raise FabricError("libvirt does not answer")
-    return {"guests": states}
+    return states
 
 
-def _switch(runner: OvsRunner, database: Database) -> Item:
-    """Bridges with their ports and the number of their flows; tunnels with their counters."""
-    held = ovs_bridge.Holdings(runner, database, TIMEOUT)
-    bridges = [ovs_state.bridge_state(database, name, held.flows) for name in sorted(database.tables["Bridge"])]
-    tunnels = []
-    for name in _ovs_tunnel.tunnel_names(database):
-        statistics = database.interface(name).get("statistics") or {}
-        counters = {counter: int(statistics.get(counter, 0)) for counter in COUNTERS}
-        tunnels.append({**_ovs_tunnel.state(database, name), "statistics": counters})
-    return {"bridges": bridges, "tunnels": tunnels}
+def _routing(frr: Runner, wanted: list[str]) -> Item:
+    from ansible_collections.overloom.fabric.plugins.module_utils._frr.info import facts
+
+    return facts(frr, wanted)

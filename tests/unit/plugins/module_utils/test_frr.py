@@ -31,7 +31,8 @@ from ansible_collections.overloom.fabric.plugins.module_utils._frr.info import (
     ospf_neighbors,
     routes,
 )
-from ansible_collections.overloom.fabric.plugins.module_utils._frr.reader import Found, frr_runner, notes_path, read
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.reader import Found, notes_path, read
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.runner import frr_runner
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.saved import edit
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.setting import (
     ACTIVE,

@@ -17,7 +17,7 @@ import typing as t
 import pytest
 
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import vtysh
-from ansible_collections.overloom.fabric.plugins.module_utils._frr.reader import HangsError, frr_runner
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.runner import HangsError, frr_runner
 
 TEXT = "".join(f"ip route 10.{number // 256}.{number % 256}.0/24 blackhole\n" for number in range(5000))
 

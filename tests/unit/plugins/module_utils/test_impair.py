@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.overloom.fabric.plugins.module_utils._impair import effects, impairment
+from ansible_collections.overloom.fabric.plugins.module_utils._impair import effects, impairment, reader
 from ansible_collections.overloom.fabric.plugins.module_utils._impair.means import asks_netem, means
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import Settings
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner
@@ -157,14 +157,14 @@ def test_options_that_contradict_are_refused(params, said):
 
 
 def test_the_time_that_is_left_comes_of_the_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(impairment, "FOLDER", str(tmp_path))
+    monkeypatch.setattr(reader, "FOLDER", str(tmp_path))
     wanted = effects.declared({**ITEM, "cut": True, "for": "60s", "netns": "web"})
     unit = impairment.unit_of(wanted, means(wanted, False, "x"), "x")
     (tmp_path / unit.name).write_text(unit.content, encoding="utf-8")
-    (row,) = impairment.impairments()
+    (row,) = reader.impairments()
     assert 58 <= row.pop("left") <= 60
     assert row == {"name": "t", "owner": "x", "interface": "eth1", "netns": "web", "effect": "cut", "seconds": 60}
-    assert impairment.impairments("y") == []
+    assert reader.impairments("y") == []
 
 
 @pytest.mark.parametrize(
