@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import typing as t
 
-from harness import Host
+from harness import Host, wait
 
 # At boot, as their own daemons do it. No `set -e` where a lab host keeps what a real one loses: rules outlive its reboot.
 UP = """#!/bin/sh
@@ -85,13 +85,14 @@ ExecStart=/usr/sbin/dnsmasq --keep-in-foreground --conf-file=/dev/null --strict-
 [Install]
 WantedBy=multi-user.target
 """
-VRRP = """vrrp_instance theirs {
+VIRTUAL = "10.99.1.250/24"
+VRRP = f"""vrrp_instance theirs {{
   interface lxdbr0
   virtual_router_id 77
   priority 100
   advert_int 1
-  virtual_ipaddress { 10.99.1.250/24 }
-}
+  virtual_ipaddress {{ {VIRTUAL} }}
+}}
 """
 # Takes all tables away at each boot and restart; then a host that takes in what it knows. {more}: rules of those who know of the fabric.
 NFT = """#!/usr/sbin/nft -f
@@ -150,6 +151,9 @@ def crowd(host: Host, forward: str = "ACCEPT", more: str = KNOWS) -> None:
     host.run(["systemctl", "enable", "--quiet", "keepalived"])
     host.run(["systemctl", "restart", "keepalived"])
     host.run(["sysctl", "--quiet", "--load", "/etc/sysctl.d/99-theirs.conf"])
+    # keepalived takes its address a few seconds after its start; what is looked at before that would be something else than theirs.
+    addresses = ["ip", "-oneline", "address", "show", "dev", "lxdbr0"]
+    wait(lambda: VIRTUAL in host.run(addresses), "keepalived's address", 60, lambda: host.run(addresses))
 
 
 def firewall(host: Host, more: str) -> None:

@@ -106,7 +106,7 @@ def _tls(item: dict[str, t.Any], where: str, problems: list[str]) -> dict[str, s
     tls = item["tls"]
     if not tls:
         return None
-    if item["engine"] != OVN:
+    if item["engine"] not in (OVN, INVALID):
         problems.append(
             f"{where}.tls is for the engine ovn, whose databases are asked by it; leave it out with {item['engine']}."
         )
@@ -125,7 +125,7 @@ def _tls(item: dict[str, t.Any], where: str, problems: list[str]) -> dict[str, s
 
 def _rbac(item: dict[str, t.Any], where: str, problems: list[str]) -> bool:
     """Whether chassis have a role, which goes by their certificates."""
-    if item["rbac"] and item["engine"] != OVN:
+    if item["rbac"] and item["engine"] not in (OVN, INVALID):
         problems.append(
             f"{where}.rbac is for the engine ovn, whose chassis have a role by it; leave it out with {item['engine']}."
         )

@@ -119,7 +119,8 @@ def read_routes(items: t.Any, where: str, problems: list[str]) -> list[dict[str,
             if to != "default" and to.version != via.version:
                 problems.append(f"{where}.routes to {to} goes via {via}; both must be of the same address family.")
             routes.append({"to": str(to), "via": str(via)})
-    return routes
+    # One that is stated twice is one route.
+    return [route for number, route in enumerate(routes) if route not in routes[:number]]
 
 
 def between(value: t.Any, low: int, high: int, where: str, problems: list[str]) -> int | None | t.Any:

@@ -241,7 +241,7 @@ def _link(row: Item, index: int, settings: Item, area: str, problems: list[str])
         host, _colon, interface = end.partition(":")
         pairs.append((host, interface))
     name = row["name"] if row["name"] is not None else "-".join(host for host, _interface in pairs)
-    where = f"fabric_links[{row['name'] or name or label(row, index)}]"
+    where = f"fabric_links[{label({'name': row['name'] or name}, index)}]"
     matching_name(row["name"], f"{where}.name", problems)
     if not pairs:
         problems.append(f"{where}.ends is empty; give at least one end, such as r1:eth1.")

@@ -92,7 +92,9 @@ def conform(value: t.Any, spec: dict[str, t.Any], where: str, problems: list[str
         element = {"type": spec["elements"], "options": spec.get("options"), "required": True}
         if "choices" in spec:
             element["choices"] = spec["choices"]
-        return [conform(item, element, f"{where}[{label(item, i)}]", problems) for i, item in enumerate(value)]
+        items = [conform(item, element, f"{where}[{label(item, i)}]", problems) for i, item in enumerate(value)]
+        # What is read further item by item tells its errors item by item; a list of plain values is good or it is not.
+        return items if spec.get("options") or INVALID not in items else INVALID
     if isinstance(value, dict) and spec.get("options"):
         return conform_options(value, spec["options"], where, problems)
     return value

@@ -405,6 +405,15 @@ def contains(subnet: Network, address: str) -> bool:
     return ipaddress.ip_address(address) in subnet
 
 
+def second_hops(routes: t.Iterable[dict[str, str]]) -> t.Iterator[tuple[str, str, str]]:
+    """The destinations that have two next hops of one family, with both."""
+    first: dict[tuple[bool, str], str] = {}
+    for route in routes:
+        via = first.setdefault((":" in route["via"], route["to"]), route["via"])
+        if via != route["via"]:
+            yield route["to"], via, route["via"]
+
+
 def with_prefix(address: Address, subnet: Network) -> str:
     """An address as an interface has it."""
     return str(ipaddress.ip_interface((address, subnet.prefixlen)))

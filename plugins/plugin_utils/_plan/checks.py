@@ -64,6 +64,11 @@ def _endpoints(values: Values) -> None:
                     f"{endpoint.where}.routes to {route['to']} goes via {route['via']}, which is not on segment {segment.name}"
                     f" ({', '.join(map(str, nets))}); give a next hop there."
                 )
+        # An edge's are of all its segments together.
+        for to, via, second in () if endpoint.edge else addresses.second_hops(endpoint.routes):
+            values.problems.append(
+                f"{endpoint.where}.routes to {to} goes via {via} and {second}; leave one of them out."
+            )
 
 
 def _networks(values: Values) -> None:
@@ -318,14 +323,17 @@ def _peer_endpoint(
     values: Values, overlay: str, segments: list[Segment], place: str, name: str, address: addresses.Address | None
 ) -> None:
     """An endpoint behind a peer is on a segment of the overlay."""
+    if name is INVALID:
+        return
     segment = next((segment for segment in segments if segment.name == name), None)
     if segment is None:
         known = [segment.name for segment in segments]
         values.problems.append(f"{place}.segment {word(name)} is no segment of overlay {overlay}{suggest(name, known)}")
         return
     subnets = (segment.subnet, segment.subnet6)
-    inside = any(addresses.contains(subnet, str(address)) for subnet in subnets if subnet)
-    if address and INVALID not in subnets and not inside:
+    if not address or INVALID in subnets:
+        return
+    if not any(addresses.contains(subnet, str(address)) for subnet in subnets if subnet):
         values.problems.append(f"{place}.address {address} is not on segment {name}; give an address in its subnet.")
 
 

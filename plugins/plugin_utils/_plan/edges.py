@@ -22,7 +22,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric imp
     Network,
     Segment,
 )
-from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import suggest, word
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import INVALID, suggest, word
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import addresses, uplinks, vrrp
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.edge_table import (
     Forwarded,
@@ -127,6 +127,8 @@ def _add_edge(intent: Intent, edge: Edge, nth: int, host: str, problems: list[st
     segments = {segment.name: segment for segment in intent.segments}
     routed: list[dict[str, str]] = []
     for leg in edge.legs:
+        if leg.segment is INVALID:
+            continue
         endpoint = _leg_endpoint(edge, leg, host, first=leg is edge.legs[0])
         segment = segments.get(leg.segment)
         if segment is not None:
@@ -167,14 +169,11 @@ def _check_routes(edge: Edge, segments: t.Container[str], routed: list[dict[str,
 
 def _check_hops(edge: Edge, problems: list[str]) -> None:
     """A namespace has one next hop to each destination."""
-    first: dict[tuple[bool, str], str] = {}
-    for route in edge.routes:
-        via = first.setdefault((":" in route["via"], route["to"]), route["via"])
-        if via != route["via"]:
-            problems.append(
-                f"{edge.where}.routes to {route['to']} goes via {via} and {route['via']}, and several next hops are for an edge between segments"
-                " with the engine ovn; leave one of them out."
-            )
+    for to, via, second in addresses.second_hops(edge.routes):
+        problems.append(
+            f"{edge.where}.routes to {to} goes via {via} and {second}, and several next hops are for an edge between segments"
+            " with the engine ovn; leave one of them out."
+        )
 
 
 def _leg_endpoint(edge: Edge, leg: Leg, host: str, first: bool) -> Endpoint:
@@ -500,7 +499,9 @@ class Edges:
             self.problems.append(
                 f"{forward.where}.to {word(forward.target)} is no endpoint{suggest(forward.target, self.points)}"
             )
-        elif not any(leg.segment == target.segment and leg.gateway for leg in edge.legs):
+        elif target.segment is not INVALID and not any(
+            leg.segment == target.segment and leg.gateway for leg in edge.legs
+        ):
             self.problems.append(
                 f"{forward.where}.to {target.id} is on segment {target.segment}, whose gateway the edge is not; name an endpoint behind it."
             )

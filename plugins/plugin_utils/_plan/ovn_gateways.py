@@ -22,7 +22,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.edges impo
     Nat,
 )
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import Address, Endpoint, Network, Segment
-from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import suggest, word
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import INVALID, suggest, word
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import addresses, ovn_guests
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.edge_table import Forwarded
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.edges import Edges
@@ -284,6 +284,8 @@ class Gateways:
         self._check_target(edge, floating, target)
 
     def _check_target(self, edge: Edge, floating: Floating, target: Endpoint) -> None:
+        if target.segment is INVALID:
+            return
         if not any(leg.segment == target.segment and leg.gateway for leg in edge.legs):
             self.problems.append(
                 f"{floating.where}.to {target.id} is on segment {target.segment}, whose gateway the edge is not; name an endpoint behind it."

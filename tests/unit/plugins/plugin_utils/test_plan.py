@@ -13,19 +13,16 @@ import time
 
 import pytest
 import yaml
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.overloom.fabric.plugins.module_utils._netns import declaration as _netns_declaration
-from ansible_collections.overloom.fabric.plugins.module_utils._ovs import declaration as ovs_declaration
-from ansible_collections.overloom.fabric.plugins.module_utils._ovs import tunnel as _ovs_tunnel
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import interface_name
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import PlanError
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.expectations import expectations, host_state
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.judge import judge
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.state import judge as judge_state
+from ansible_collections.overloom.fabric.tests.unit.acceptance import refusals
 from ansible_collections.overloom.fabric.tests.unit.intents import CHECKOUT, SPEC, fabrics
 
 many = settings(
@@ -330,30 +327,10 @@ def test_the_mtu_of_well_known_cases(encapsulation, underlay, options, vlan, exp
     assert plan_of(hosts)["segments"][0]["mtu"] == expected
 
 
-MODULES = {
-    "bridges": (ovs_declaration.bridge_argument_spec(), ovs_declaration.declared),
-    "tunnels": (_ovs_tunnel.tunnel_argument_spec(), _ovs_tunnel.declared),
-    "namespaces": (_netns_declaration.argument_spec()["namespaces"]["options"], _netns_declaration.declared),
-}
-
-
-def item_errors(spec, items):
-    """What Ansible, and the module's own first look, would say to a list of items."""
-    result = ArgumentSpecValidator({"items": {"type": "list", "elements": "dict", "options": spec}}).validate(
-        {"items": items}
-    )
-    return result.error_messages, result.validated_parameters["items"]
-
-
 @settings(parent=many, max_examples=30)
 @given(fabrics())
 def test_every_item_is_what_its_module_takes(hosts):
-    plan = plan_of(hosts)
-    for host in plan["hosts"].values():
-        for items, (spec, declared) in MODULES.items():
-            errors, validated = item_errors(spec, host[items])
-            assert errors == []
-            declared(validated)
+    assert [refusals(host) for host in plan_of(hosts)["hosts"].values()] == [[]] * len(hosts)
 
 
 BOND = {"interfaces": ["eth1", "eth2"]}

@@ -786,6 +786,11 @@ REFUSED = [
         ],
     ),
     (
+        "route with two next hops",
+        fabric(kvm1=endpoint(routes=[{"to": "default", "via": "10.1.1.2"}, {"to": "default", "via": "10.1.1.3"}])),
+        ["kvm1: fabric_endpoints[a].routes to default goes via 10.1.1.2 and 10.1.1.3; leave one of them out."],
+    ),
+    (
         "route families",
         fabric(kvm1=endpoint(routes=[{"to": "2001:db8::/64", "via": "10.1.1.2"}])),
         [
