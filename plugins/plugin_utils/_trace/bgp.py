@@ -11,7 +11,9 @@ from __future__ import annotations
 import re
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.module_utils._frr.setting import Config, negation
+from ansible_collections.overloom.fabric.plugins.module_utils._frr import bgp as frr_bgp
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.reader import Found
+from ansible_collections.overloom.fabric.plugins.module_utils._frr.setting import MASK, Address, Config, hide, negation
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import zebra
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.crossing import inside
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.path import SITE, View
@@ -21,42 +23,9 @@ Item = t.Dict[str, t.Any]
 # What is left where both ends are as planned.
 ALIKE = "; both ends are as planned but for what FRR does not show: a password of one of them, its source address, or what lies between"
 FAMILIES = {"ipv4_unicast": "ipv4Unicast", "ipv6_unicast": "ipv6Unicast"}
-# Lines about a neighbor that keep no session from standing.
-HARMLESS = (
-    "remote-as",
-    "description",
-    "bfd",
-    "timers",
-    "advertisement-interval",
-    "peer-group",
-    "interface",
-    "shutdown",
-)
-# Options of the plan that are not called as the word of their line.
-OPTIONS = {"ttl-security": "ttl_security_hops", "capability": "extended_nexthop"}
-# Lines that both ends of a session need, or none.
-SHARED = ("password", "ttl_security_hops", "ebgp_multihop", "update_source", "disable_connected_check")
-_FILTER = re.compile(r"neighbor \S+ (prefix-list|route-map|filter-list|distribute-list) (\S+) (in|out)$")
-_FILTERS = {"prefix-list": "prefix_list_", "route-map": "route_map_", "filter-list": "as_path_list_"}
-
-# Words of lines that belong to an address family.
-_FAMILY_WORDS = (
-    "activate",
-    "route-reflector-client",
-    "route-server-client",
-    "next-hop-self",
-    "send-community",
-    "soft-reconfiguration",
-    "default-originate",
-    "weight",
-    "allowas-in",
-    "as-override",
-    "remove-private-AS",
-    "addpath-tx-all-paths",
-    "attribute-unchanged",
-    *_FILTERS,
-    "distribute-list",
-)
+# Settings of a neighbor by which no session fails to stand, whatever they are.
+HARMLESS = ("description", "timers", "advertisement-interval", "bfd")
+_FILTER = re.compile(r"neighbor \S+ ((?:prefix-list|route-map|filter-list|distribute-list) \S+) (in|out)$")
 
 
 class Difference(t.NamedTuple):
@@ -122,96 +91,119 @@ def _mend(host: str, path: t.Sequence[str], line: str) -> str:
     return f"on {host}: vtysh {words}; {SITE} makes it last"
 
 
-def _by_lines(view: View, host: str, address: str) -> Difference | None:
-    """A line of the configuration about a session that is not as planned; one that waits for the other end is told last."""
-    found = _lines(view, host, address)
-    wanted = _neighbor(view, host, address)
-    if found is None or wanted is None:
+class _Lines(t.NamedTuple):
+    """The lines about a neighbor, by their addresses in the configuration. wanted: as frr_bgp writes them of the plan, passwords masked."""
+
+    running: Config
+    wanted: Config
+
+    def of_others(self) -> t.Iterator[tuple[Address, str]]:
+        """Those that run and that the plan does not have, or has otherwise; one that waits for the other end comes last."""
+        added = [(at, line) for at, line in self.running.items() if self.wanted.get(at) != line]
+        return iter(sorted(added, key=lambda one: "passive" in one[1]))
+
+    def missing(self) -> t.Iterator[tuple[Address, str]]:
+        """Those of the plan that do not run."""
+        return ((at, line) for at, line in self.wanted.items() if at not in self.running)
+
+
+def _lines(view: View, host: str, address: str) -> _Lines | None:
+    """None where the configuration was not read, or the plan has no such neighbor."""
+    config, instances = zebra.config(view, host), (view.plan["routers"][host].get("bgp") or {}).get("instances") or []
+    if config is None:
         return None
-    for path, line in sorted(found, key=lambda one: "passive" in one[1]):
-        if not _as_planned(line, wanted):
-            said = f"{host} has the line '{line}'"
-            return Difference(host, said, "no such line", _mend(host, path, negation(line)))
-    having = {_option(line) for _path, line in found}
-    for option in SHARED:
-        if wanted.get(option) and option not in having and not wanted.get("peer_group"):
-            said = f"{host} has no {option.replace('_', ' ')} for it"
-            return Difference(host, said, f"{option.replace('_', ' ')} as in the intent", SITE)
+    found = Found(config, view.frr(host)["running_config"], (), "", {})
+    for instance in instances:
+        items = [_filled(frr_bgp.INSTANCE, instance)]
+        for thing in frr_bgp.things({}, items, found, "", False)[0]:
+            if thing.name.endswith(f" neighbor {address}"):
+                wanted = {at: hide(line) for at, line in thing.lines.items() if line}
+                return _Lines({at: line for at, line in config.items() if thing.holds(at)}, wanted)
     return None
 
 
-def _lines(view: View, host: str, address: str) -> list[tuple[tuple[str, ...], str]] | None:
-    """The lines about a neighbor, and that which shuts all down, each with the blocks around it; None where they were not read."""
-    config, header = zebra.config(view, host), _header(view, host)
-    if config is None:
+def _filled(spec: t.Mapping[str, Item], item: Item) -> Item:
+    """An item of a module's options as the module gets it, with those that it leaves out."""
+    values = {name: item.get(name, option.get("default")) for name, option in spec.items()}
+    for name, option in spec.items():
+        inner, value = option.get("options"), values[name]
+        if inner and isinstance(value, list):
+            values[name] = [_filled(inner, one) for one in value]
+        elif inner and value is not None:
+            values[name] = _filled(inner, value)
+    return values
+
+
+def _by_lines(view: View, host: str, address: str) -> Difference | None:
+    """A line of the configuration about a session that is not as planned."""
+    config, header = zebra.config(view, host) or {}, _header(view, host)
+    if (header, "bgp shutdown") in config:
+        gone = _mend(host, (header,), "no bgp shutdown")
+        return Difference(host, f"{host} has the line 'bgp shutdown'", "no such line", gone)
+    lines = _lines(view, host, address)
+    if lines is None:
         return None
-    return [
-        (path[:-1], line)
-        for path, line in config.items()
-        if path[0] == header and (line.startswith(f"neighbor {address} ") or line == "bgp shutdown")
-    ]
+    for at, line in lines.of_others():
+        if _stops(at, line):
+            planned = lines.wanted.get(at)
+            said = f"{host} has the line '{line}'"
+            return Difference(host, said, planned or "no such line", _mend(host, at[:-1], planned or negation(line)))
+    for at, line in lines.missing():
+        if _stops(at, line):
+            secret = hide(line) != line or MASK in line
+            return Difference(
+                host, f"{host} has no line '{line}'", line, SITE if secret else _mend(host, at[:-1], line)
+            )
+    return None
+
+
+def _stops(at: Address, line: str) -> bool:
+    """Whether a session may fail to stand by a line. What an address family takes or sends keeps none from it, but too much of it."""
+    word = line.partition("neighbor ")[2].split()[1]
+    return word == "maximum-prefix" if len(at) > 2 else word not in HARMLESS
 
 
 def _header(view: View, host: str) -> str:
     return f"router bgp {view.plan['routers'][host]['asn']}"
 
 
-def _option(line: str) -> str:
-    word = line.split()[2] if line.startswith("neighbor ") else line
-    return OPTIONS.get(word, word.replace("-", "_"))
-
-
-def _as_planned(line: str, wanted: Item) -> bool:
-    """Whether a line about a session is one of the plan. What an address family takes or sends keeps no session from standing, but too much of it."""
-    if line == "bgp shutdown":
-        return False
-    word, rest = line.split()[2], line.split()[3:]
-    if word == "maximum-prefix":
-        limits = [(one.get("maximum_prefix") or {}).get("limit") for one in wanted["address_families"]]
-        return rest[0] in map(str, limits)
-    if word in HARMLESS or word in _FAMILY_WORDS:
-        return True
-    value = wanted.get(_option(line))
-    return bool(value) and (isinstance(value, bool) or word == "password" or not rest or str(value) in rest)
-
-
-def _neighbor(view: View, host: str, address: str) -> Item | None:
-    """A neighbor as the plan has it."""
-    instances = (view.plan["routers"][host].get("bgp") or {}).get("instances") or []
-    return next((one for instance in instances for one in instance["neighbors"] if one["neighbor"] == address), None)
-
-
 def _families(view: View, host: str, address: str) -> list[str]:
     """The planned address families of a neighbor."""
-    found = _neighbor(view, host, address) or {"address_families": []}
-    return [family["family"] for family in found["address_families"] if family.get("activate")]
+    instances = (view.plan["routers"][host].get("bgp") or {}).get("instances") or []
+    rows = [one for instance in instances for one in instance["neighbors"] if one["neighbor"] == address]
+    return [family["family"] for row in rows for family in row["address_families"] if family.get("activate")]
 
 
 def dropped(view: View, here: str, session: Item) -> Difference | None:
-    """A filter at an end of a session that the plan does not have, or a next hop that is left as it is."""
+    """Why a session that stands brings fewer prefixes: what its sender sends, or its taker takes, is not as planned."""
     peer = session["peer"]
-    for host, other, address, way in (
-        (peer, here, session["local"], "out"),
-        (here, peer, session["remote"], "in"),
-    ):
-        if host not in view.plan["routers"]:
-            continue
-        wanted = (_neighbor(view, host, address) or {}).get("address_families") or []
-        found = _lines(view, host, address) or []
-        for path, line in found:
-            kind = _FILTER.match(line)
-            if not kind or kind[3] != way:
-                continue
-            option = _FILTERS.get(kind[1], "distribute_list_") + way
-            if kind[2] not in [one.get(option) for one in wanted]:
-                does = "takes from" if way == "in" else "sends to"
-                said = f"{host} filters what it {does} {other} by {kind[1]} {kind[2]}"
-                return Difference(host, said, "no such filter", _mend(host, path, f"no {line}"))
-        itself = [one for one in wanted if one.get("next_hop_self") in ("plain", "force") and one.get("activate")]
-        if way == "out" and found and itself and not any("next-hop-self" in line for _path, line in found):
+    for host, other, address, way in ((peer, here, session["local"], "out"), (here, peer, session["remote"], "in")):
+        lines = _lines(view, host, address) if host in view.plan["routers"] else None
+        found = lines and (
+            _filtered(host, other, lines, way) or (_next_hop(host, other, lines) if way == "out" else None)
+        )
+        if found:
+            return found
+    return None
+
+
+def _filtered(host: str, other: str, lines: _Lines, way: str) -> Difference | None:
+    """A filter of one direction that the plan does not have."""
+    for at, line in lines.of_others():
+        kind = _FILTER.match(line)
+        if kind and kind[2] == way:
+            does = "takes from" if way == "in" else "sends to"
+            said = f"{host} filters what it {does} {other} by {kind[1]}"
+            return Difference(host, said, "no such filter", _mend(host, at[:-1], f"no {line}"))
+    return None
+
+
+def _next_hop(host: str, other: str, lines: _Lines) -> Difference | None:
+    """A next hop that is left as it is, and that the other end may not reach."""
+    for at, line in lines.missing():
+        if "next-hop-self" in line:
             said = f"{host} does not make itself the next hop of what it sends to {other}"
-            path = (_header(view, host), "address-family " + itself[0]["family"].replace("_", " "))
-            return Difference(host, said, "next-hop-self", _mend(host, path, f"neighbor {address} next-hop-self"))
+            return Difference(host, said, "next-hop-self", _mend(host, at[:-1], line))
     return None
 
 

@@ -45,7 +45,9 @@ def filtered(
     if ruling is None:
         return
     counted = "" if ruling.packets is None else f" (its counter: {ruling.packets} packets)"
-    died = Died("firewall", f"{at.who} drops it by {ruling.rule}{counted}", planned, at.inside(ruling.look))
+    # What the edge's own table drops in the end is let through by a rule that is missing there.
+    mend = SITE if ruling.policy and ruling.table == OURS else at.inside(ruling.look)
+    died = Died("firewall", f"{at.who} drops it by {ruling.rule}{counted}", planned, mend)
     if ruling.certain:
         raise died
     path.doubt(died)
@@ -55,8 +57,8 @@ def rewritten(path: Path, space: Item, hook: str, packet: nft.Met, at: parameter
     """NAT where the fabric has none: what is sent or answered may no longer be what the other end waits for."""
     found = None if packet.reply else nft.translation(space["firewall"], hook, packet)
     if found:
-        look = at.inside("nft -a list ruleset")
-        path.doubt(Died("nat", f"{at.who} translates it by {found.rule}", "no NAT of others", look))
+        said = f"{at.who} translates it by {found.rule}"
+        path.doubt(Died("nat", said, "no NAT of others", at.inside(found.look)))
 
 
 def entered(namespace: str, command: str) -> str:
@@ -267,23 +269,23 @@ def routed(space: Item, way: Route, link: Item, iif: str = "lo") -> kernel.Hop:
 
 
 def _masked(way: Route, end: End, link: Item) -> Died | None:
-    """An address with another prefix length than the planned one."""
+    """The endpoint's address with another prefix length than the planned one."""
     host = way.plan["hosts"].get(end.host or "") or {"namespaces": ()}
     here = [one for one in host["namespaces"] if (one["name"], one["interface"]) == (end.space, end.interface)]
-    every = [address for one in here for address in one["addresses"]]
-    found, wanted = _prefixed(end, link["addresses"]), _prefixed(end, every)
-    if found == wanted or "/" not in found or not wanted:
+    planned = (address for one in here for address in one["addresses"] if kernel.bare(address) == end.address)
+    wanted = next(planned, None)
+    return masked(link, wanted, "address", place(end)) if wanted else None
+
+
+def masked(link: Item, wanted: str, cause: str, at: parameters.Place) -> Died | None:
+    """An address of an interface with another prefix length than the planned one, for which the kernel's route to the subnet is another."""
+    having = next((one for one in link["addresses"] if kernel.bare(one) == kernel.bare(wanted)), wanted)
+    if having == wanted:
         return None
-    commands = [
-        entered(end.space or "", f"address {what} dev {end.interface}") for what in (f"del {found}", f"add {wanted}")
-    ]
-    mend = f"on {end.host}: {'; '.join(commands)}; then ansible-playbook site.yml"
-    return Died("address", f"{end.interface} of {end.id} has {found}, another prefix length", wanted, mend)
-
-
-def _prefixed(end: End, among: t.Iterable[str]) -> str:
-    """The address of an end with its prefix length, or nothing where it is not among the addresses."""
-    return next((one for one in among if kernel.bare(one) == end.address), "")
+    changes = (f"address {what} dev {link['name']}" for what in (f"del {having}", f"add {wanted}"))
+    mend = "; ".join(entered(at.namespace, change) for change in changes)
+    said = f"{link['name']} of {at.who} has {having}, another prefix length"
+    return Died(cause, said, wanted, f"on {at.host}: {mend}; then {SITE}")
 
 
 def _chosen(path: Path, space: Item, way: Route) -> None:
@@ -497,11 +499,12 @@ def reverse_path(space: Item, way: Route) -> None:
     target = way.target
     dropped = kernel.reverse_path(space, target.interface or "", way.packet.source)
     if dropped:
+        back = _planned(way.reversed())
         raise Died(
             "rp-filter",
             f"the reverse path filter of {target.id} drops it: {dropped}",
-            "",
-            _by_hand(target, f"route get {way.packet.source}"),
+            f"the way back: {back.words}" if back.words else "",
+            back.mend,
         )
 
 

@@ -60,6 +60,7 @@ class Ruling(t.NamedTuple):
     """The rule or policy that drops a packet: in words, with its counter (None without one), and what takes it away, or shows it.
 
     certain: no rule before it might have let the packet through. table: family and name; counter: the name of a counter, where it has one.
+    policy: it is the chain's policy, which takes what no rule has taken.
     """
 
     rule: str
@@ -68,15 +69,20 @@ class Ruling(t.NamedTuple):
     certain: bool = True
     table: tuple[str, str] = ("", "")
     counter: str | None = None
+    policy: bool = False
 
 
 class Translation(t.NamedTuple):
-    """A rule of NAT that takes a packet. kind: as nft calls it; address, port: what is written, None where it is the interface's or stays."""
+    """A rule of NAT that takes a packet. kind: as nft calls it; address, port: what is written, None where it is the interface's or stays.
+
+    look: what takes the rule away, or shows it.
+    """
 
     kind: str
     address: str | None
     port: int | None
     rule: str
+    look: str
 
 
 def verdict(ruleset: list[Item] | None, hook: str, met: Met) -> Ruling | None:
@@ -86,7 +92,7 @@ def verdict(ruleset: list[Item] | None, hook: str, met: Met) -> Ruling | None:
         found = _chain(chain, rules, met, 0)
         if found is None and chain.get("policy") == "drop":
             table = (chain["family"], chain["table"])
-            found = Ruling(f"{_named(chain)} has the policy drop", None, _look(chain), table=table)
+            found = Ruling(f"{_named(chain)} has the policy drop", None, _look(chain), table=table, policy=True)
         if isinstance(found, Ruling):
             return _counted(found, ruleset)._replace(
                 certain=found.certain and _placed(chain) and not any(_undecided(rule, chain, met) for rule in rules)
@@ -207,6 +213,8 @@ def _look(chain: Item) -> str:
     place = f"{chain['family']} {chain['table']} {name}"
     if "expr" in chain and "handle" in chain:
         return f"nft delete rule {place} handle {chain['handle']}"
+    if chain.get("policy") == "drop":
+        return f"nft add chain {place} '{{ policy accept; }}'"
     return f"nft -a list chain {place}"
 
 
@@ -240,7 +248,7 @@ def _rule(rule: Item, rules: list[Item], met: Met, depth: int) -> Ruling | Trans
             return _ruling(rule, None not in answers)
         if kind in NAT:
             to = one[kind] or {}
-            return Translation(kind, to.get("addr"), to.get("port"), f"{_named(rule)}: {_text(rule)}")
+            return Translation(kind, to.get("addr"), to.get("port"), f"{_named(rule)}: {_text(rule)}", _look(rule))
         if kind in ("accept", "return"):
             return kind
         if kind in ("jump", "goto") and depth < 16:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.path import View
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import zebra
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.path import SITE, View, with_mtu
 
 Item = t.Dict[str, t.Any]
 
@@ -24,19 +25,28 @@ ALIKE = (
 
 
 class Difference(t.NamedTuple):
-    """What is not as planned at an end of a link: its host and interface, in words what is there and what is planned, and what mends it."""
+    """What is not as planned at an end of a link: its host and interface, in words what is there and what is planned, and what mends it.
+
+    lines: of the interface's block; after: a command of vtysh by which they take effect.
+    """
 
     host: str
     dev: str
     has: str
     planned: str
     lines: tuple[str, ...]
+    after: str = ""
 
-    def mend(self) -> str:
+    def mend(self, view: View) -> str:
         """The command."""
         if not self.lines and self.planned.startswith("MTU "):
-            return f"on {self.host}: ip link set {self.dev} mtu {self.planned[4:]}; ansible-playbook site.yml makes it last"
+            return (
+                f"{with_mtu(view.plan, self.host, self.dev, self.planned[4:])}; ansible-playbook site.yml makes it last"
+            )
+        if not self.lines:
+            return SITE
         said = " ".join(f"-c '{line}'" for line in ("configure terminal", f"interface {self.dev}", *self.lines))
+        said += f"; vtysh -c '{self.after}'" if self.after else ""
         return f"on {self.host}: vtysh {said}; ansible-playbook site.yml makes it last"
 
 
@@ -60,6 +70,8 @@ def difference(view: View, ends: t.Sequence[tuple[str, str]], link: Item | None)
         if read is None or wanted is None:
             continue
         row = read.get(dev)
+        if row is None and _without_process(view, host):
+            return Difference(host, dev, "does not run, as FRR has no line 'router ospf'", "router ospf", ())
         if row is None:
             return Difference(host, dev, "does not run", f"area {wanted['area']}", (f"ip ospf area {wanted['area']}",))
         if row["passive"] != wanted["passive"]:
@@ -76,6 +88,12 @@ def difference(view: View, ends: t.Sequence[tuple[str, str]], link: Item | None)
             lines = () if secured else ("no ip ospf authentication",)
             return Difference(host, dev, keyed, wants, lines)
     return _same_router(view, found) or _mtu(found)
+
+
+def _without_process(view: View, host: str) -> bool:
+    """Whether FRR's configuration was read, and has no process of OSPF."""
+    config = zebra.config(view, host)
+    return config is not None and ("router ospf",) not in config
 
 
 def _passive(passive: bool) -> str:
@@ -95,9 +113,8 @@ def _same_router(view: View, found: t.Sequence[tuple[str, str, dict[str, Item] |
         wanted = view.plan["routers"][host]["router_id"]
         if wanted != router_id:
             said = f"has the router ID {router_id}, as the other end has"
-            return Difference(
-                host, dev, said, f"router ID {wanted}", ("exit", "router ospf", f"ospf router-id {wanted}")
-            )
+            lines = ("exit", "router ospf", f"ospf router-id {wanted}")
+            return Difference(host, dev, said, f"router ID {wanted}", lines, "clear ip ospf process")
     return None
 
 

@@ -49,7 +49,8 @@ def doubts(path: Path, space: Item, dev: str, place: Place) -> None:
         )
     for rule in kernel.undecided(space):
         said = f"a rule of policy routing of {place.who} may take it: {rule}"
-        path.doubt(Died("policy-routing", said, "no rule of others", place.inside("ip rule show")))
+        gone = place.inside(f"ip rule del {rule.partition(',')[0]}")
+        path.doubt(Died("policy-routing", said, "no rule of others", gone))
 
 
 def queued(path: Path, space: Item, dev: str, place: Place) -> None:

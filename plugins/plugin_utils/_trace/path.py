@@ -106,7 +106,7 @@ class View:
                 "ovs-down",
                 f"Open vSwitch on {host} does not answer: {found['error']}",
                 "Open vSwitch runs",
-                f"on {host}: systemctl start openvswitch-switch",
+                f"on {host}: systemctl restart openvswitch-switch",
             )
         return found
 
@@ -141,3 +141,10 @@ def sizes(link: Item, size: int, planned: int | None, host: str, mend: str) -> N
         ours = planned is not None and planned != link["mtu"]
         smaller = "trace a smaller size, or raise fabric_underlay.mtu"
         raise Died("mtu", because, f"MTU {planned}" if planned else "", mend if ours else smaller)
+
+
+def with_mtu(plan: Item, host: str, dev: str, mtu: t.Any) -> str:
+    """The command that gives an interface of the underlay an MTU: Open vSwitch sets that of its ports by itself."""
+    switched = (plan["hosts"].get(host) or {"underlay": {"bridge": None}})["underlay"]["bridge"]
+    command = f"ovs-vsctl set interface {dev} mtu_request={mtu}" if switched else f"ip link set {dev} mtu {mtu}"
+    return f"on {host}: {command}"

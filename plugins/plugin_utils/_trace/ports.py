@@ -305,12 +305,7 @@ def tables(view: View, path: Path, host: str, way: Route, passage: Passage) -> s
         died = _lost(view, host, bridge, traced, found, names, goal)
         if "fdb/show" in died.mend:
             vlan = way.segments[way.source.segment or ""]["vlan"] or 0
-            died.mend += f"; then ovs-appctl fdb/del {bridge} {vlan} {way.target.mac}"
-        if "between protected ports" in died.because:
-            died.cause, died.planned = "split-horizon", "its ports are not protected from each other"
-            died.mend = (
-                f"on {host}: ovs-vsctl --columns=name find port protected=true; ovs-vsctl set port NAME protected=false"
-            )
+            died.mend += f"; ovs-appctl fdb/del {bridge} {vlan} {way.target.mac}"
         if died.cause == "policy":
             _held_to_intent(died, switch.last(traced), way)
         raise died
@@ -428,7 +423,11 @@ def _lost(
     if end.match is None:
         why = f"fail_mode {found['fail_mode']}, and no flow matches in {line.partition(':')[0]}"
         return Died("no-flow", f"bridge {end.bridge} on {host} drops it: {why}", f"leaves by {goal}")
-    blocked = _by_tree(view, host, bridge, found, goal) or _blocked(host, traced, end, goal)
+    blocked = (
+        _by_tree(view, host, bridge, found, goal)
+        or _blocked(host, traced, end, goal)
+        or _protected(view, host, bridge, traced, goal)
+    )
     if blocked:
         return blocked
     if not traced.outputs and not traced.tunnels:
@@ -468,6 +467,19 @@ def _by_tree(view: View, host: str, bridge: str, found: Item, goal: str) -> Died
     return Died("spanning-tree", said, f"no {tree.upper()}", mend)
 
 
+def _protected(view: View, host: str, bridge: str, traced: switch.Traced, goal: str) -> Died | None:
+    """Two ports that somebody has protected, between which nothing passes, also not what is flooded."""
+    rows, name = view.bridge(host, bridge)["ports"], goal.rpartition(" ")[2]
+    pair = [one for one in (traced.entry, name) if (rows.get(one) or {}).get("protected")]
+    if len(pair) < 2 and "between protected ports" not in traced.remark:
+        return None
+    planned = {one["name"] for one in view.plan["hosts"][host]["tunnels"] if one["protected"]}
+    freed = [one for one in pair if one not in planned] or [name]
+    said = f"bridge {bridge} on {host} hands nothing from {traced.entry or 'where it comes in'} to {name}: both ports are protected"
+    mend = "; ".join(f"ovs-vsctl set port {one} protected=false" for one in freed)
+    return Died("split-horizon", said, "its ports are not protected from each other", f"on {host}: {mend}")
+
+
 def _left_out(host: str, bridge: str, traced: switch.Traced, goal: str) -> Died | None:
     """A port that a flood does not go to, though it carries the VLAN."""
     if not any("flooding" in action for flow in traced.flows for action in flow.actions):
@@ -480,7 +492,6 @@ def _left_out(host: str, bridge: str, traced: switch.Traced, goal: str) -> Died 
 
 def _blocked(host: str, traced: switch.Traced, end: switch.Matched, goal: str) -> Died | None:
     """What drops the packet besides flows: how a port is set in OpenFlow, a spanning tree, a mirror."""
-    show = f"on {host}: ovs-ofctl -O OpenFlow15 show {end.bridge}"
     if "mirroring" in traced.remark:
         clear = f"on {host}: ovs-vsctl list mirror; ovs-vsctl clear bridge {end.bridge} mirrors"
         return Died(
@@ -491,11 +502,11 @@ def _blocked(host: str, traced: switch.Traced, end: switch.Matched, goal: str) -
             f"bridge {end.bridge} on {host} sends nothing to its port, as that is set to no-forward in OpenFlow: {goal}"
         )
         return Died(
-            "port-config", said, goal, f"{show}; then ovs-ofctl mod-port {end.bridge} {goal.rpartition(' ')[2]} forward"
+            "port-config", said, goal, f"on {host}: ovs-ofctl mod-port {end.bridge} {goal.rpartition(' ')[2]} forward"
         )
     if not traced.outputs and not traced.tunnels and end is traced.flows[0] and not end.actions:
         said = f"bridge {end.bridge} on {host} takes nothing from its port {traced.entry}: OpenFlow has it set to no-receive, or a spanning tree blocks it"
-        return Died("port-config", said, goal, f"{show}; then ovs-ofctl mod-port {end.bridge} {traced.entry} receive")
+        return Died("port-config", said, goal, f"on {host}: ovs-ofctl mod-port {end.bridge} {traced.entry} receive")
     return None
 
 

@@ -15,8 +15,8 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options impor
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.unset import as_read
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import bgp, kernel, nft, ospf, parameters, zebra
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.crossing import inside
-from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.ends import KNOWN, filtered, rewritten
-from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.path import Died, Path, View, sizes
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.ends import KNOWN, filtered, masked, rewritten
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.path import Died, Path, View, sizes, with_mtu
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.ports import limited, present, received
 
 Item = t.Dict[str, t.Any]
@@ -142,20 +142,16 @@ def cross(view: View, path: Path, near: str, outer: Outer, macs: t.Mapping[str, 
             _deliver(underlay, path, space, here, came or at, outer)
             return
         been.add(here)
-        before = here
+        before, entered = here, came
         here, came = _leave(underlay, path, space, here, came, outer, macs if not number else {})
         if came is None:
             return
-        _onward(underlay, before, here, been, outer.target)
+        if here in been:
+            # Whose route is not the planned one is to blame, or the last.
+            said = f"the route of {before} to {outer.target} leads back to {here}: the packet goes in a circle"
+            mend = _reroute(underlay, space, before, outer, entered)
+            raise Died("loop", said, _planned(underlay, before, outer.target), mend)
     raise Died("loop", f"the routers send it in a circle; it is lost after {LONGEST} of them")
-
-
-def _onward(underlay: Underlay, before: str, here: str, been: t.Container[str], target: str) -> None:
-    """Refuse to come back to a host; the one whose route is not the planned one is to blame, or the last."""
-    if here in been:
-        planned = _planned(underlay, before, target)
-        because = f"the route of {before} to {target} leads back to {here}: the packet goes in a circle"
-        raise Died("loop", because, planned, f"on {before}: ip route get {target}")
 
 
 def _enter(underlay: Underlay, path: Path, space: Item, here: str, came: str | None, outer: Outer) -> None:
@@ -175,8 +171,18 @@ def _enter(underlay: Underlay, path: Path, space: Item, here: str, came: str | N
             "rp-filter",
             f"the reverse path filter of {here} ({mode}) drops what comes in by {came}: {dropped}",
             "no filter that routes in two directions fail",
-            f"on {here}: sysctl -w net.ipv4.conf.{came}.rp_filter=0 net.ipv4.conf.all.rp_filter=0, or mend the way back: ip route get {outer.source}",
+            _let_in(underlay, space, here, came, outer),
         )
+
+
+def _let_in(underlay: Underlay, space: Item, here: str, came: str, outer: Outer) -> str:
+    """What mends a reverse path filter that drops: the way back as planned, or no filter where it is so already."""
+    found = kernel.route(space, outer.source)
+    planned = {hop["address"] for hop in _hops(underlay, here, outer.source)}
+    if found and planned and not any(hop.via in planned for hop in kernel.hops(found)):
+        return _reroute(underlay, space, here, outer._replace(source=outer.target, target=outer.source), None)
+    names = [name for name in ("all", came) if space["rp_filter"].get(name)]
+    return f"on {here}: sysctl -w " + " ".join(f"net.ipv4.conf.{name}.rp_filter=0" for name in names)
 
 
 def _rightful(underlay: Underlay, here: str, at: str, target: str) -> None:
@@ -247,7 +253,7 @@ def _leave(
                 "wrong-route",
                 f"the route of {here} to {outer.target} leads to {address}, which nobody of the fabric has",
                 _planned(underlay, here, outer.target),
-                f"on {here}: ip route get {outer.target}",
+                _reroute(underlay, space, here, outer, came),
             )
         return here, None
     beyond = _beyond(underlay, path, space, here, hop, address, after, macs.get(outer.target))
@@ -320,12 +326,31 @@ def _next(underlay: Underlay, path: Path, space: Item, here: str, came: str | No
         return hop
     if hop.via is None and not _on_wire(space, hop.dev, outer.target):
         said = f"the route of {here} to {outer.target} leads to {hop.dev}, where nobody has it"
-        raise Died("wrong-route", said, planned, look)
+        raise Died("wrong-route", said, planned, _reroute(underlay, space, here, outer, came))
     for other in choices:
         if wanted and other.via not in wanted and len(choices) > 1:
             said = f"one of {len(choices)} next hops of {here} to {outer.target} is {other.via or other.dev}"
-            path.doubt(Died("wrong-route", said, planned, look))
+            path.doubt(Died("wrong-route", said, planned, _reroute(underlay, space, here, outer, came)))
     return hop
+
+
+def _reroute(underlay: Underlay, space: Item, here: str, outer: Outer, came: str | None) -> str:
+    """The command that makes the route to an address lead as planned, in its place; a look at it where the plan has none, or a rule leads to it."""
+    found = kernel.route(space, outer.target, outer.source, came or "lo")
+    planned = [hop for hop in _hops(underlay, here, outer.target) if hop["address"] and hop["interface"]]
+    ruled = kernel.ruled(space, found, outer.target, outer.source, came or "lo") if found else None
+    if ruled:
+        return f"on {here}: ip {ruled}"
+    if not found or not planned:
+        return f"on {here}: ip route get {outer.target}"
+    ways = [f"via {hop['address']} dev {hop['interface']}" for hop in planned]
+    led = ways[0] if len(ways) == 1 else " ".join(f"nexthop {way}" for way in ways)
+    family = "-6 " if ":" in outer.target else ""
+    # By its metric the kernel knows the route that is replaced.
+    metric = f" metric {found['metric']}" if found["metric"] else ""
+    to = found["to"] if found["to"] != "default" else outer.target
+    kept = f" proto {found['protocol']}" if found.get("protocol") else ""
+    return f"on {here}: ip {family}route replace {to} {led}{kept}{metric}"
 
 
 def _on_wire(space: Item, dev: str, address: str) -> bool:
@@ -390,6 +415,8 @@ def _missing(underlay: Underlay, path: Path, here: str, target: str) -> Died | N
         or _mismasked(underlay, underlay.view.space(here, ""), here, target)
         or zebra.withheld(underlay.view, here, target)
         or _why_missing(underlay, path, here, target)
+        # Also where a route comes and goes, as with an adjacency that does not last: then a link says why.
+        or zebra.deleted(underlay.view, here, target)
     )
 
 
@@ -400,13 +427,10 @@ def _mismasked(underlay: Underlay, space: Item, here: str, target: str = "", onl
     """
     for address, cable in underlay.cables.items():
         wanted = _prefixed(underlay, here, address)
-        mine = cable.host == here and only in ("", cable.dev)
-        having = (space["links"].get(cable.dev) or {"addresses": ()})["addresses"] if mine else ()
-        found = next((one for one in having if kernel.bare(one) == address and one != wanted), None)
+        link = space["links"].get(cable.dev) if cable.host == here and only in ("", cable.dev) else None
+        found = masked(link, wanted, "underlay-address", parameters.Place(here, "", here)) if link else None
         if found and (not target or inside(target, wanted)):
-            said = f"{cable.dev} on {here} has {found}, another prefix length"
-            mend = f"on {here}: ip address del {found} dev {cable.dev}; ip address add {wanted} dev {cable.dev}"
-            return Died("underlay-address", said, wanted, mend)
+            return found
     return None
 
 
@@ -443,13 +467,19 @@ def _unannounced(underlay: Underlay, path: Path, target: str) -> Died | None:
     cable = underlay.cables.get(target)
     if cable is None:
         return None
+    try:
+        # On an interface that is down OSPF does not run.
+        _linked(underlay.view.space(cable.host, ""), cable.host, cable.dev)
+    except Died as died:
+        _blame(underlay, path, cable.host)
+        return died
     link = next((link for link, _end in _ends(underlay, cable.host, cable)), None)
     found = ospf.difference(underlay.view, [(cable.host, cable.dev)], link)
     if found is None or "passive" in found.has:
         return None
     _blame(underlay, path, cable.host)
     said = f"{cable.host} does not announce {target}: OSPF on {cable.dev} {found.has}"
-    return Died("unannounced", said, found.planned, found.mend())
+    return Died("unannounced", said, found.planned, found.mend(underlay.view))
 
 
 def _on_link(underlay: Underlay, here: str, hop: Item) -> bool:
@@ -586,11 +616,26 @@ def _why_link(underlay: Underlay, path: Path, space: Item, here: str, hop: Item)
         if far and underlay.view.known(far.host):
             there = underlay.view.space(far.host, "")
             _far(underlay, path, there, far, outer)
+            if mine:
+                _known_by(underlay, path, mine, far)
+                _known_by(underlay, path, far, mine)
         if mine and far and _by_ospf(underlay, here, mine):
             _adjacent(underlay, path, here, mine, far)
     except Died as died:
         return died
     return None
+
+
+def _known_by(underlay: Underlay, path: Path, one: Cable, other: Cable) -> None:
+    """A permanent entry by which one end of a link sends what is for the other end to another MAC address: multicast still arrives."""
+    space, there = underlay.view.space(one.host, ""), underlay.view.space(other.host, "")
+    for address in (at for at, cable in underlay.cables.items() if cable == other):
+        entry = kernel.neighbor(space, one.dev, address)
+        real = there["links"].get(other.dev, {}).get("mac")
+        if entry and real and "PERMANENT" in entry["state"] and entry["mac"] != real:
+            _blame(underlay, path, one.host)
+            planned = f"{other.host} has {real} there"
+            _addressed_to(path, one.host, kernel.Hop(one.dev, address), address, entry, real, planned)
 
 
 def _ends(underlay: Underlay, here: str, cable: Cable) -> list[tuple[Item, Item]]:
@@ -675,7 +720,7 @@ def _adjacent(underlay: Underlay, path: Path, here: str, mine: Cable, far: Cable
     if found:
         path.at(found.host, _kind(underlay, found.host), found.host)
         because = f"{said}: OSPF on {found.dev} of {found.host} {found.has}"
-        raise Died("adjacency", because, f"{found.planned}; {agreed}", found.mend())
+        raise Died("adjacency", because, f"{found.planned}; {agreed}", found.mend(underlay.view))
     _heard(underlay, path, here, mine, far)
     _heard(underlay, path, far.host, far, mine)
     path.at(here, _kind(underlay, here), here)
@@ -710,7 +755,7 @@ def _cards(underlay: Underlay, space: Item, host: str, dev: str, outer: Outer) -
     if cable and cable.bridge:
         # Without its daemon the ports of a bridge are down, too.
         underlay.view.switch(host)
-    _room(_linked(space, host, dev), host, cable, outer)
+    _room(underlay, _linked(space, host, dev), host, cable, outer)
     if cable is None:
         return []
     _free(space, cable)
@@ -752,7 +797,7 @@ def _behind(underlay: Underlay, space: Item, cable: Cable, outer: Outer) -> list
         except Died as died:
             reasons[card] = died
         else:
-            _room(link, host, cable, outer)
+            _room(underlay, link, host, cable, outer)
     if cable.cards and len(reasons) == len(cable.cards):
         raise _cut_off(cable, list(reasons.values()))
     used = ", ".join(card for card in cable.cards if card not in reasons)
@@ -798,8 +843,8 @@ def _linked(space: Item, host: str, name: str) -> Item:
     return link
 
 
-def _room(link: Item, host: str, cable: Cable | None, outer: Outer) -> None:
-    mend = f"on {host}: ip link set {link['name']} mtu {cable.mtu}" if cable else ""
+def _room(underlay: Underlay, link: Item, host: str, cable: Cable | None, outer: Outer) -> None:
+    mend = with_mtu(underlay.plan, host, link["name"], cable.mtu) if cable else ""
     sizes(link, outer.size, cable.mtu if cable else None, host, mend)
 
 

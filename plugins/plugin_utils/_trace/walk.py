@@ -198,6 +198,14 @@ def _routed(view: View, path: Path, way: Route) -> None:
         way.source.address, way.target.address, packet.size, packet.protocol, packet.port, False, packet.answer
     )
     underlay.cross(view, path, host, outer, {})
+    routers = list(dict.fromkeys(hop["host"] for hop in path.hops))[1:-1]
+    for number, router in enumerate(routers, 1):
+        try:
+            _lives(view, way, number)
+        except Died:
+            last = max(place for place, hop in enumerate(path.hops) if hop["host"] == router)
+            del path.hops[last + 1 :]
+            raise
 
 
 def _through(view: View, path: Path, way: Route, hosts: list[str], number: int) -> None:

@@ -27,34 +27,51 @@ def config(view: View, host: str) -> Config | None:
 
 
 def withheld(view: View, host: str, target: str) -> Died | None:
-    """Why the kernel has no route to an address that FRR has one to; None where FRR has none, or was not read."""
-    rows = view.frr(host).get("routes") or ()
-    known = [
-        row
-        for row in rows
-        if row["vrf"] == "default" and row["protocol"] not in KERNELS and inside(target, row["prefix"])
-    ]
-    row = max(known, key=_length, default=None)
-    if row is None:
+    """Why FRR keeps its route to an address from the kernel; None where it does not, has none, or was not read."""
+    row = _route(view, host, target)
+    if row is None or _installed(row):
         return None
-    hop: Item = next(iter(row["nexthops"]), {})
-    via = f"via {hop.get('address')} dev {hop.get('interface')}"
-    planned = f"{row['prefix']} {via}"
-    if row["selected"] and any(one["installed"] for one in row["nexthops"]):
-        said = f"the kernel of {host} has no route to {target}, though FRR has given it one by {row['protocol']}: somebody has deleted it there"
-        again = f"ip route add {row['prefix']} {via} proto {row['protocol']} metric 20"
-        return Died("no-route", said, planned, f"on {host}: {again}")
-    line = _mapped(view, host, row)
+    line, hop = _mapped(view, host, row), _hop(row)
     said = f"FRR on {host} knows a route to {target} by {row['protocol']}, and keeps it from the kernel"
     if line:
         gone = f"vtysh -c 'configure terminal' -c 'no {line}'"
-        return Died(
-            "no-route", f"{said}: it has the line '{line}'", planned, f"on {host}: {gone}; {SITE} makes it last"
-        )
-    why = (
-        "" if any(one["active"] for one in row["nexthops"]) else f": its next hop {hop.get('address')} is not reachable"
-    )
-    return Died("no-route", f"{said}{why}", planned, f"on {host}: vtysh -c 'show ip route {target}'")
+        because = f"{said}: it has the line '{line}'"
+        return Died("no-route", because, _in_words(row), f"on {host}: {gone}; {SITE} makes it last")
+    reached = any(one["active"] for one in row["nexthops"])
+    why = "" if reached else f": its next hop {hop.get('address')} is not reachable"
+    return Died("no-route", f"{said}{why}", _in_words(row), f"on {host}: vtysh -c 'show ip route {target}'")
+
+
+def deleted(view: View, host: str, target: str) -> Died | None:
+    """A route to an address that FRR has given to the kernel, which has none; None where FRR has none, or was not read."""
+    row = _route(view, host, target)
+    if row is None or not _installed(row):
+        return None
+    said = f"the kernel of {host} has no route to {target}, though FRR has given it one by {row['protocol']}: somebody has deleted it there"
+    again = f"ip route add {_in_words(row)} proto {row['protocol']} metric 20"
+    return Died("no-route", said, _in_words(row), f"on {host}: {again}")
+
+
+def _route(view: View, host: str, target: str) -> Item | None:
+    """FRR's own route to an address."""
+    known = [
+        row
+        for row in view.frr(host).get("routes") or ()
+        if row["vrf"] == "default" and row["protocol"] not in KERNELS and inside(target, row["prefix"])
+    ]
+    return max(known, key=_length, default=None)
+
+
+def _installed(row: Item) -> bool:
+    return bool(row["selected"]) and any(one["installed"] for one in row["nexthops"])
+
+
+def _hop(row: Item) -> Item:
+    return next(iter(row["nexthops"]), {})
+
+
+def _in_words(row: Item) -> str:
+    return f"{row['prefix']} via {_hop(row).get('address')} dev {_hop(row).get('interface')}"
 
 
 def static(view: View, host: str, to: str) -> str | None:

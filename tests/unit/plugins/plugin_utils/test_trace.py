@@ -681,7 +681,7 @@ def test_the_switch_says_why_it_drops_a_learned_address():
     answer("kvm1", WEB, trace_text("br-int", step, "drop"))(seen)
     died = verdict(seen)["died"]
     assert died["cause"] == "flow" and "(learned port is input port, dropping)" in died["because"]
-    assert died["mend"].startswith("on kvm1: ovs-appctl fdb/show br-int; then ovs-appctl fdb/del br-int 10 ")
+    assert died["mend"].startswith("on kvm1: ovs-appctl fdb/show br-int; ovs-appctl fdb/del br-int 10 ")
 
 
 @pytest.mark.parametrize("protected", [False, True])
@@ -987,8 +987,12 @@ def without_adjacency(changed: dict | None = None, host: str = "r1") -> dict:
         ({"hello_interval": 7}, "has the hello interval 7", "ip ospf hello-interval 1"),
         ({"dead_interval": 9}, "has the dead interval 9", "ip ospf dead-interval 2"),
         ({"authentication": "message-digest"}, "authenticates by message-digest", "no ip ospf authentication"),
-        ({"router_id": PLAN["routers"]["kvm2"]["router_id"]}, "has the router ID", "ospf router-id"),
-        ({"mtu": 1400}, "has the MTU 1400, and the other end 1500", "mtu 1500"),
+        (
+            {"router_id": PLAN["routers"]["kvm2"]["router_id"]},
+            "has the router ID",
+            "'; vtysh -c 'clear ip ospf process'",
+        ),
+        ({"mtu": 1400}, "has the MTU 1400, and the other end 1500", "1500"),
     ],
 )
 def test_an_adjacency_that_is_missing_is_told_by_what_differs_and_at_which_end(host, dev, changed, says, mends):
@@ -1121,7 +1125,9 @@ def test_a_rule_that_leads_a_router_to_a_table_of_others_is_taken_away():
 
 
 def test_the_smaller_mtu_of_a_link_is_mended_at_its_interface():
-    said = ospf.Difference("r1", "eth2", "has the MTU 1400, and the other end 1500", "MTU 1500", ()).mend()
+    said = ospf.Difference("r1", "eth2", "has the MTU 1400, and the other end 1500", "MTU 1500", ()).mend(
+        View(PLAN, {})
+    )
     assert said == "on r1: ip link set eth2 mtu 1500; ansible-playbook site.yml makes it last"
 
 
@@ -1132,6 +1138,10 @@ def test_an_address_that_its_owner_does_not_announce_is_told_there():
     died = verdict(seen, WEB)["died"]
     assert (died["cause"], died["at"]["host"]) == ("unannounced", "kvm2")
     assert "kvm2 does not announce 192.168.200.2: OSPF on tep0 does not run" in died["because"]
+    down = copy.deepcopy(seen)
+    link("kvm2", "", "tep0")(down)["up"] = False
+    died = verdict(down, WEB)["died"]
+    assert (died["cause"], died["mend"]) == ("underlay-down", "on kvm2: ip link set tep0 up"), died
     seen["kvm2"]["frr"]["ospf_interfaces"] = [ospf_row("kvm2", "ul-eth1"), ospf_row("kvm2", "tep0")]
     assert verdict(seen, WEB)["died"]["cause"] == "no-route", "it is announced as planned"
 
@@ -1221,6 +1231,127 @@ def test_nat_of_others_is_a_doubt(host, name, hook, at):
     assert verdict(seen, measured=ANSWERED)["passed"]
     died = verdict(seen, measured=SILENT)["died"]
     assert (died["cause"], died["at"]["name"]) == ("nat", at) and "translates it by" in died["because"]
+    assert "nft delete rule inet byhand" in died["mend"] or "nft -a list chain" in died["mend"]
+
+
+def test_a_policy_that_drops_is_mended_by_another_one_and_an_edge_by_the_intent():
+    seen = copy.deepcopy(SOUND)
+    for family_and_table, mend in (
+        ({}, "nft add chain inet {} c '{{ policy accept; }}'"),
+        ({"table": "edge"}, "ansible-playbook site.yml"),
+    ):
+        ruleset = rules("forward", policy="drop")
+        ruleset[0]["chain"].update(family_and_table)
+        seen["r1"]["spaces"][""]["firewall"] = ruleset
+        died = verdict(seen)["died"]
+        assert died["cause"] == "firewall" and "has the policy drop" in died["because"]
+        assert died["mend"].endswith(mend.format(ruleset[0]["chain"]["table"])), died
+
+
+@pytest.mark.parametrize(
+    "to,hops,metric,cause",
+    [
+        (
+            "192.168.200.2",
+            [{"via": "10.254.0.18", "dev": "eth2"}, {"via": "10.254.0.77", "dev": "eth2"}],
+            20,
+            "wrong-route",
+        ),
+        ("192.168.200.2", [{"via": "10.254.0.10", "dev": "eth1"}], 0, "loop"),
+        ("192.168.200.2/31", [{"via": "10.254.0.77", "dev": "eth2"}], 0, "wrong-route"),
+    ],
+)
+def test_a_wrong_route_is_mended_in_its_place(to, hops, metric, cause):
+    """By prefix and metric the kernel knows which route is meant."""
+    seen = copy.deepcopy(SOUND)
+    unrouted("r1", "192.168.200.2")(seen)
+    routed("r1", to, hops=hops, metric=metric)(seen)
+    died = verdict(seen, measured=SILENT)["died"]
+    assert (died["cause"], died["at"]["host"]) == (cause, "r1")
+    ending = f" metric {metric}" if metric else ""
+    assert died["mend"] == f"on r1: ip route replace {to} via 10.254.0.18 dev eth2 proto boot{ending}"
+
+
+@pytest.mark.parametrize(
+    "away,mend",
+    [
+        (True, "on r1: ip route replace 192.168.200.1 via 10.254.0.10 dev eth1 proto boot"),
+        (False, "on r1: sysctl -w net.ipv4.conf.all.rp_filter=0"),
+    ],
+)
+def test_a_reverse_path_filter_is_mended_by_the_way_back_or_is_turned_off(away, mend):
+    seen = copy.deepcopy(SOUND)
+    seen["r1"]["spaces"][""]["rp_filter"] = {"all": 1}
+    if away:
+        routed("r1", "192.168.200.1", hops=[{"via": "10.254.0.18", "dev": "eth2"}], metric=-1)(seen)
+    else:
+        # The plan's next hop, by another interface.
+        unrouted("r1", "192.168.200.1")(seen)
+        routed("r1", "192.168.200.1", hops=[{"via": "10.254.0.10", "dev": "eth2"}])(seen)
+    died = verdict(seen)["died"]
+    assert (died["cause"], died["at"]["host"]) == ("rp-filter", "r1")
+    assert died["mend"].replace(" metric -1", "") == mend
+
+
+def test_the_ttl_of_a_host_is_used_up_by_routers():
+    seen = copy.deepcopy(SOUND)
+    seen["kvm1"]["spaces"][""]["ttl"] = 1
+    died = verdict(seen, ("kvm1", "kvm2"))["died"]
+    assert (died["cause"], died["at"]["host"]) == ("ttl", "r1") and "sysctl -w net.ipv4.ip_default_ttl=64" in died[
+        "mend"
+    ]
+    seen["kvm1"]["spaces"][""]["ttl"] = 2
+    assert verdict(seen, ("kvm1", "kvm2"))["passed"]
+
+
+def test_a_process_of_ospf_that_is_gone_is_made_anew_by_the_playbook():
+    seen = without_adjacency(None, "r1")
+    seen["r1"]["frr"]["running_config"] = "router bgp 1\nexit\n"
+    died = verdict(seen, WEB)["died"]
+    assert "has no line 'router ospf'" in died["because"] and died["mend"] == "ansible-playbook site.yml", died
+    seen["r1"]["frr"]["running_config"] = "router ospf\nexit\n"
+    assert "ip ospf area" in verdict(seen, WEB)["died"]["mend"]
+
+
+def test_a_permanent_neighbor_explains_an_adjacency_that_comes_and_goes():
+    """By multicast hellos still arrive, and BFD's packets do not: FRR has the route at one time, and the kernel has not at another."""
+    seen = copy.deepcopy(SOUND)
+    seen["kvm1"]["frr"]["routes"] = [
+        {
+            "vrf": "default",
+            "prefix": "192.168.200.2/32",
+            "protocol": "ospf",
+            "selected": True,
+            "nexthops": [{"address": "10.254.0.11", "interface": "ul-eth1", "active": True, "installed": True}],
+        }
+    ]
+    unrouted("kvm1", "192.168.200.2")(seen)
+    assert "somebody has deleted it there" in verdict(seen)["died"]["because"]
+    neighbor("r1", "", "eth2", "10.254.0.18", "02:00:00:00:00:99", "PERMANENT")(seen)
+    died = verdict(seen)["died"]
+    assert (died["cause"], died["at"]["host"]) == ("neighbor", "r1") and "ip neighbor del 10.254.0.18 dev eth2" in died[
+        "mend"
+    ]
+
+
+def test_the_mtu_of_a_port_of_a_switch_is_set_by_the_switch():
+    """What `ip link` gives it, ovs-vswitchd takes back."""
+    seen = copy.deepcopy(SOUND)
+    seen["kvm1"]["spaces"][""]["links"]["eth1"]["mtu"] = 100
+    died = verdict(seen)["died"]
+    assert (died["cause"], died["mend"]) == ("mtu", "on kvm1: ovs-vsctl set interface eth1 mtu_request=1500"), died
+
+
+def test_a_wrong_route_by_a_rule_of_others_is_mended_by_taking_the_rule_away():
+    seen = copy.deepcopy(SOUND)
+    routed("r1", "default", table="77", hops=[{"via": "10.254.0.77", "dev": "eth2"}])(seen)
+    every = {"src": "all", "iif": None, "action": None, "decided": True}
+    seen["r1"]["spaces"][""]["rules"] = [
+        {**every, "priority": 5, "dst": "192.168.200.2", "table": "77"},
+        {**every, "priority": 32766, "dst": None, "table": "main"},
+    ]
+    died = verdict(seen)["died"]
+    assert (died["cause"], died["mend"]) == ("wrong-route", "on r1: ip rule del priority 5"), died
 
 
 def test_connections_that_the_switch_has_no_room_for_are_a_doubt():
@@ -1285,4 +1416,20 @@ def test_protected_ports_are_told_with_what_mends_them():
     step = " 0. priority 0\n    NORMAL\n     >>>> Flow is between protected ports, skipping output. <<<<"
     answer("kvm2", WEB, trace_text("br-int", step, "drop"))(seen)
     died = verdict(seen)["died"]
-    assert died["cause"] == "split-horizon" and "protected=false" in died["mend"], died
+    assert died["cause"] == "split-horizon" and died["mend"] == "on kvm2: ovs-vsctl set port v-web2 protected=false", (
+        died
+    )
+
+
+def test_a_flood_leaves_out_what_is_protected_from_where_it_comes_in():
+    seen = copy.deepcopy(SOUND)
+    step = " 0. priority 0\n    NORMAL\n     -> no learned MAC for destination, flooding"
+    text = trace_text("br-int", step, "1")
+    text = text.replace('bridge("br-int")', 'Flow: icmp,in_port=gre-kvm1,dl_vlan=10\n\nbridge("br-int")')
+    answer("kvm2", WEB, text)(seen)
+    assert verdict(seen)["died"]["cause"] == "port-config"
+    for name in ("v-web2", "gre-kvm1"):
+        port("kvm2", "br-int", name)(seen)["protected"] = True
+    died = verdict(seen)["died"]
+    assert (died["cause"], died["at"]["host"]) == ("split-horizon", "kvm2"), died
+    assert died["mend"].count("protected=false") == 2, died

@@ -84,11 +84,11 @@ def sessions(state: str, received: int | None = None, **config: str) -> Item:
     return seen
 
 
-def with_line(host: str, line: str, family: bool = False) -> str:
-    """A configuration with one line more."""
+def with_line(host: str, line: str, family: bool = False, lines: str = "") -> str:
+    """A configuration with one line more. lines: it; else the planned one."""
     before = f"  neighbor {PEER[host]} activate" if family else f" neighbor {PEER[host]} description"
     assert before in LINES[host]
-    return LINES[host].replace(before, f"{'  ' if family else ' '}{line}\n{before}")
+    return (lines or LINES[host]).replace(before, f"{'  ' if family else ' '}{line}\n{before}")
 
 
 @pytest.mark.parametrize("host", ["tor", "kvm3"])
@@ -114,9 +114,17 @@ def test_a_line_that_stops_a_session_is_told_with_its_end(host: str, line: str, 
     assert ("address-family ipv4 unicast" in died["mend"]) is family
 
 
-@pytest.mark.parametrize("line", ["neighbor {} timers 1 3", "neighbor {} bfd", "neighbor {} send-community large"])
-def test_a_line_that_stops_no_session_is_not_told(line: str) -> None:
-    seen = sessions("Active", tor=with_line("tor", line.format(PEER["tor"])))
+@pytest.mark.parametrize(
+    "line,family",
+    [
+        ("neighbor {} timers 1 3", False),
+        ("neighbor {} bfd", False),
+        ("neighbor {} send-community large", True),
+        ("neighbor {} route-map byhand in", True),
+    ],
+)
+def test_a_line_that_stops_no_session_is_not_told(line: str, family: bool) -> None:
+    seen = sessions("Active", tor=with_line("tor", line.format(PEER["tor"]), family))
     died = test_trace_edges.verdict(seen, ROUTED)["died"]
     assert died["cause"] == "session" and "both ends are as planned" in died["because"], died
 
@@ -127,14 +135,19 @@ def test_a_line_that_the_plan_has_and_one_that_it_lacks() -> None:
         one for one in plan["routers"]["tor"]["bgp"]["instances"][0]["neighbors"] if one["neighbor"] == PEER["tor"]
     ]
     row["ebgp_multihop"] = 2
-    for config, says in (
-        (with_line("tor", f"{bgp} 2"), "both ends are as planned"),
-        (with_line("tor", f"{bgp} 3"), f"has the line '{bgp} 3'"),
-        (LINES["tor"], "tor has no ebgp multihop for it"),
+    row["password"] = "lights"
+    secret = "neighbor 10.99.3.1 password ********"
+    with_secret = LINES["tor"].replace(" neighbor 10.99.3.1 description", f" {secret}\n neighbor 10.99.3.1 description")
+    for config, says, mends in (
+        (with_line("tor", f"{bgp} 2", lines=with_secret), "both ends are as planned", "show bgp neighbors"),
+        (with_line("tor", f"{bgp} 3", lines=with_secret), f"has the line '{bgp} 3'", f"-c '{bgp} 2'"),
+        (with_secret, f"tor has no line '{bgp} 2'", f"-c '{bgp} 2'"),
+        (with_line("tor", f"{bgp} 2"), f"tor has no line '{secret}'", "ansible-playbook site.yml"),
     ):
         way = Route(plan, *ROUTED, test_trace_edges.PING)
         died = test_trace_edges.walk.judge(way, sessions("Active", tor=config), None)["died"]
-        assert died["cause"] == "session" and says in died["because"], died
+        assert died["cause"] == "session" and says in died["because"] and mends in died["mend"], died
+        assert "lights" not in str(died)
 
 
 def test_what_one_end_told_the_other_is_in_the_sentence() -> None:
