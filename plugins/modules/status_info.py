@@ -58,6 +58,24 @@ options:
     description: Whether to read the chassis and bindings of OVN's southbound database, which is on this host.
     type: bool
     default: false
+  hops:
+    description: With O(ovn), packets that OVN's routers are asked about by C(ovn-trace). None is sent.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: The key of the answer.
+        type: str
+        required: true
+      router:
+        description: The logical router that the packet enters.
+        type: str
+        required: true
+      flow:
+        description: The packet, as an expression of ovn-sb(5).
+        type: str
+        required: true
   policies:
     description: The bridges on which the packets are counted that rules of a policy took.
     type: list
@@ -142,7 +160,7 @@ tables:
 ovn:
   description: The C(chassis) and C(bindings) that M(overloom.fabric.ovn_info) returns, the number of the last change (C(nb_cfg)),
     whether the host's C(ovn-northd) runs (C(northd)), and what M(overloom.fabric.ovn_info) returns as C(cluster). A database without a leader, or without
-    one of its members, is given ten seconds to find them.
+    one of its members, is given ten seconds to find them. C(hops) has what C(ovn-trace) said of each of O(hops), by its name.
   returned: with O(ovn), when the southbound database answers
   type: dict
 policies:
@@ -190,6 +208,8 @@ from ansible_collections.overloom.fabric.plugins.module_utils._frr.vtysh import 
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import ovs_runner
 from ansible_collections.overloom.fabric.plugins.module_utils._status.reader import read
 
+HOP = {name: {"type": "str", "required": True} for name in ("name", "router", "flow")}
+
 
 def main() -> None:
     module = AnsibleModule(
@@ -204,6 +224,7 @@ def main() -> None:
             "uplinks": {"type": "bool", "default": False},
             "tables": {"type": "bool", "default": False},
             "ovn": {"type": "bool", "default": False},
+            "hops": {"type": "list", "elements": "dict", "default": [], "options": HOP},
             "policies": {"type": "list", "elements": "str", "default": []},
             "guests": {"type": "bool", "default": False},
             "routing": {"type": "list", "elements": "str", "choices": CHOICES, "default": []},

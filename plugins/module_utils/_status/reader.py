@@ -65,7 +65,7 @@ def read(runner: OvsRunner, frr: Runner, options: Item) -> tuple[Item, dict[str,
     take("vrrp", lambda: {"vrrp": _vrrp(runner)})
     take("uplinks", lambda: {"uplinks": _uplinks(runner)})
     take("tables", lambda: {"tables": _tables(runner)})
-    take("ovn", lambda: {"ovn": _ovn(runner)})
+    take("ovn", lambda: {"ovn": _ovn(runner, options.get("hops") or ())})
     take("guests", lambda: {"guests": _guests(runner)})
     take("routing", lambda: _routing(frr, options["routing"]))
     return found, unread
@@ -143,11 +143,14 @@ def _tables(runner: Runner) -> list[Item]:
     return tables(runner)
 
 
-def _ovn(runner: Runner) -> Item:
+def _ovn(runner: Runner, hops: t.Sequence[Item]) -> Item:
+    """OVN's databases, and the way of packets by its routers, one process each."""
     from ansible_collections.overloom.fabric.plugins.module_utils._ovn.info import southbound
     from ansible_collections.overloom.fabric.plugins.module_utils._ovn.raft import members
+    from ansible_collections.overloom.fabric.plugins.module_utils._trace.logical import traced
 
-    return {**southbound(runner), "cluster": members(runner, TIMEOUT)}
+    asked = {one["name"]: traced(runner, one["router"], one["flow"]) for one in hops}
+    return {**southbound(runner), "cluster": members(runner, TIMEOUT), "hops": asked}
 
 
 def _guests(runner: Runner) -> dict[str, str]:

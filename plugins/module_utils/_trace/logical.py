@@ -65,8 +65,12 @@ def read_logical(
 
 
 def _traced(runner: Runner, question: Item) -> str:
-    state = "est,rpl" if question.get("answer") else "new"
-    argv = ["ovn-trace", *[f"--ct={state}"] * LOOKUPS, question["switch"], question["flow"]]
+    return traced(runner, question["switch"], question["flow"], "est,rpl" if question.get("answer") else "new")
+
+
+def traced(runner: Runner, datapath: str, flow: str, state: str = "new") -> str:
+    """What ovn-trace says of a packet that enters a switch or router, or why it says nothing. state: what its connection is taken for."""
+    argv = ["ovn-trace", "--no-leader-only", *[f"--ct={state}"] * LOOKUPS, datapath, flow]
     status, out, err = runner.run(argv)
     return out if status == 0 else "error: " + (err or out).strip()
 

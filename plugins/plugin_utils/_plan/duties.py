@@ -60,8 +60,14 @@ def _reads(host: Plan, policed: t.Collection[str]) -> Plan:
         "namespaces": [space["name"] for space in host.get("namespaces", ())],
         "host_network": [interface["name"] for interface in host.get("host_network", ())],
         **{option: any(host.get(part) for part in parts) for option, parts in _PARTS.items()},
+        "hops": [_asked(hop) for hop in (host.get("ovn_central") or {"hops": ()})["hops"]],
         "policies": [flows["bridge"] for flows in host.get("flows", ()) if flows["bridge"] in policed],
     }
+
+
+def _asked(hop: Plan) -> Plan:
+    """What OVN is asked about a packet, without the answer that is planned."""
+    return {option: hop[option] for option in ("name", "router", "flow")}
 
 
 def _everyone(plan: Plan) -> list[str]:

@@ -11,6 +11,7 @@ This file is private to the collection.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import ipaddress
 import re
@@ -205,7 +206,9 @@ class Ovn:
         overlay = t.cast(Overlay, self.overlay)
         tls = overlay.tls or {}
         members = [str(self.values.teps[one].value) for one in self.central]
-        served = {"ssl": tls, "hosts": list(self.central), "cluster": {}, "northbound_listeners": []}
+        served: Item = {"ssl": tls, "hosts": list(self.central), "cluster": {}, "northbound_listeners": []}
+        # One host's answer is enough, and each question reads the whole southbound database.
+        served["hops"] = self._hops() if host == self.central[0] else []
         if len(members) == 1:
             # Its ovn-northd asks by the local socket.
             listeners = [f"{'pssl' if tls else 'ptcp'}:{SOUTHBOUND_PORT}:{self._address(host)}"]
@@ -221,6 +224,19 @@ class Ovn:
             "southbound_listeners": [f"pssl:{SOUTHBOUND_PORT}"] if tls else [],
             "southbound_rbac": [f"pssl:{RBAC_PORT}"] if overlay.rbac else [],
         }
+
+    def _hops(self) -> list[Item]:
+        """What OVN is asked about routes of sources, as the option hops of the module status_info, with the planned next hops."""
+        return [
+            {"router": switch_name(self.fabric, edge.name), **question}
+            for edge in self.edges
+            for question in ovn_routes.questions(
+                self.values,
+                edge,
+                functools.partial(leg_name, self.fabric, edge.name),
+                functools.partial(self._mac, edge),
+            )
+        ]
 
     def logical_port(self, endpoint: Endpoint) -> str | None:
         """The logical port that an endpoint is; None if it is on no segment of OVN."""
@@ -347,7 +363,7 @@ class Ovn:
             "ports": [{**self._leg(edge, leg), **self.gateways.port(edge, leg)} for leg in edge.legs],
             "policies": [
                 *sources([self._side(edge, leg) for leg in edge.legs]),
-                *ovn_routes.rows(self.values, edge, lambda segment: leg_name(self.fabric, edge.name, segment)),
+                *ovn_routes.rows(self.values, edge, functools.partial(leg_name, self.fabric, edge.name)),
             ],
             **self.gateways.router(edge),
             "static_routes": [

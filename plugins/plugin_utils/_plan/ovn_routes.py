@@ -1,7 +1,9 @@
 # Copyright: the overloom.fabric authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Routes of OVN's routers for what comes from one source: rows of Logical_Router_Policy, and what is refused of them. Source: ovn-nb(5).
+"""Routes of OVN's routers for what comes from one source: rows of Logical_Router_Policy, what OVN is asked to prove them, and what is refused.
+
+Source: ovn-nb(5), ovn-sb(5).
 
 A policy is asked behind the routing table and goes before it. Among them the longest destination wins, then the longest source, as in a routing table.
 
@@ -11,10 +13,11 @@ This file is private to the collection.
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.edges import Edge, Leg, SourceRoute
-from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import Network
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import Address, Network
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import suggest, word
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.values import Values
 
@@ -24,6 +27,14 @@ Name = t.Callable[[str], str]
 # Above the policies that hold sources to their segments. OVN takes 0 to 32767.
 LOWEST, OWN = 1000, 30000
 LENGTHS = 129
+
+# Beyond everything: networks for documentation (RFC 5737, RFC 3849), of which one is asked for where a route leads everywhere.
+_BEYOND = {
+    4: ("198.51.100.1", "203.0.113.1", "192.0.2.1"),
+    6: ("2001:db8:ffff::1", "2001:db8:fffe::1"),
+}
+# How many addresses of a prefix are tried until one is found that no longer prefix has.
+_TRIED = 64
 
 
 class Way(t.NamedTuple):
@@ -68,6 +79,100 @@ def _own(values: Values, edge: Edge, ways: list[Way], port: Name) -> list[Item]:
     return list(found.values())
 
 
+# What OVN is asked ---------------------------------------------------------------------------------------------------------
+
+
+def questions(values: Values, edge: Edge, port: Name, mac: t.Callable[[Leg], str]) -> list[Item]:
+    """For each route of a source a packet that takes it, and packets of other sources to the same destinations, each with its next hops.
+
+    mac: the MAC address of the router on a leg. Nothing is asked of a route whose packets all take routes with longer prefixes.
+    """
+    ways = [way for route in edge.source_routes for way in _ways(values, edge, route)]
+    own = {address for leg in edge.legs for address in (leg.address, leg.address6) if address}
+    inside = [net for leg in edge.legs for net in subnets(values, leg)]
+    legs = {leg.segment: leg for leg in edge.legs}
+    found: dict[str, Item] = {}
+    for segment, source, target in [*_taking(ways, own, inside), *_apart(values, edge, ways, own, inside)]:
+        decided = _deciding(ways, segment, source, target)
+        name = f"{edge.name}: {source} ({segment}) to {target}"
+        flow = _flow(port(segment), mac(legs[segment]), source, target)
+        found[name] = {
+            "name": name,
+            "flow": flow,
+            "nexthops": [way.via for way in decided] or _routed(edge, target),
+        }
+    return list(found.values())
+
+
+def _flow(port: str, mac: str, source: Address, target: Address) -> str:
+    """A packet that comes to a router, in OVN's words."""
+    family = f"ip{source.version}"
+    return (
+        f'inport == "{port}" && eth.src == 02:00:00:00:00:01 && eth.dst == {mac} && ip.ttl == 64'
+        f" && {family}.src == {source} && {family}.dst == {target} && udp.dst == 9"
+    )
+
+
+def _taking(
+    ways: list[Way], own: t.Container[Address], inside: list[Network]
+) -> t.Iterator[tuple[str, Address, Address]]:
+    """A packet for each way that it decides about: segment, source and target."""
+    for way in ways:
+        pairs = itertools.product(_some(way.source, own), _targets(way.to, inside))
+        for source, target in pairs:
+            if way in _deciding(ways, way.segment, source, target):
+                yield way.segment, source, target
+                break
+
+
+def _apart(
+    values: Values, edge: Edge, ways: list[Way], own: t.Container[Address], inside: list[Network]
+) -> t.Iterator[tuple[str, Address, Address]]:
+    """For each destination and segment a packet whose source no way is for."""
+    nets = [(leg.segment, net) for leg in edge.legs if leg.gateway for net in subnets(values, leg)]
+    for to, (segment, net) in itertools.product(dict.fromkeys(way.to for way in ways), nets):
+        if net.version != to.version:
+            continue
+        pairs = itertools.product(_some(net, own), _targets(to, inside))
+        apart = (pair for pair in pairs if not _deciding(ways, segment, *pair))
+        yield from ((segment, *pair) for pair in itertools.islice(apart, 1))
+
+
+def _deciding(ways: list[Way], segment: str, source: Address, target: Address) -> list[Way]:
+    """The ways that a packet takes, which share it: those with the longest destination, and among them with the longest source."""
+    fitting = [way for way in ways if way.segment == segment and source in way.source and target in way.to]
+    best = max(((way.to.prefixlen, way.source.prefixlen) for way in fitting), default=None)
+    return [way for way in fitting if (way.to.prefixlen, way.source.prefixlen) == best]
+
+
+def _routed(edge: Edge, target: Address) -> list[str]:
+    """The next hops of the routes without a source, of which the longest destination wins."""
+    fitting = [(net, via) for net, via in map(_route, edge.routes) if target in net]
+    longest = max((net.prefixlen for net, _via in fitting), default=0)
+    return [via for net, via in fitting if net.prefixlen == longest]
+
+
+def _route(route: t.Mapping[str, str]) -> tuple[Network, str]:
+    return _destination(route["to"], route["via"]), route["via"]
+
+
+def _some(net: Network, own: t.Container[Address]) -> list[Address]:
+    """Addresses of a prefix that a host may have: the first ones, or the last."""
+    size = int(net.broadcast_address) - int(net.network_address)
+    offsets = [*range(1, min(1 + _TRIED, size)), max(size - 1, 0)]
+    found: list[Address] = [net.network_address + offset for offset in offsets]
+    return [address for address in found if address not in own]
+
+
+def _targets(to: Network, inside: list[Network]) -> list[Address]:
+    """Addresses of a destination that are on none of the edge's segments."""
+    beyond = [ipaddress.ip_address(text) for text in _BEYOND[to.version]] if not to.prefixlen else _some(to, ())
+    return [address for address in beyond if not any(address in net for net in inside)]
+
+
+# The routes ----------------------------------------------------------------------------------------------------------------
+
+
 def subnets(values: Values, leg: Leg) -> list[Network]:
     """The subnets of a leg's segment."""
     segment = values.segments.get(leg.segment)
@@ -76,13 +181,17 @@ def subnets(values: Values, leg: Leg) -> list[Network]:
 
 def _ways(values: Values, edge: Edge, route: SourceRoute) -> list[Way]:
     """A route by the ports that its source comes by, of the family of its next hop."""
-    via = ipaddress.ip_address(route.via)
-    to = ipaddress.ip_network(("0.0.0.0/0" if via.version == 4 else "::/0") if route.to == "default" else route.to)
+    to = _destination(route.to, route.via)
     return [
         Way(segment, net, to, route.via)
         for segment, net in _sources(values, edge, route.source)
         if net.version == to.version
     ]
+
+
+def _destination(to: str, via: str) -> Network:
+    """The prefix that a route leads to, of the family of its next hop."""
+    return ipaddress.ip_network(("::/0" if ":" in via else "0.0.0.0/0") if to == "default" else to)
 
 
 def _sources(values: Values, edge: Edge, source: str) -> list[tuple[str, Network]]:
@@ -127,10 +236,22 @@ def _faults(values: Values, edge: Edge, route: SourceRoute, ways: list[Way]) -> 
         found.append("leads to the edge itself; give the address of another router.")
     elif not any(via in net for net in nets):
         found.append("has a next hop on none of the edge's segments; give one there.")
+    plain = [net for net, _via in map(_route, edge.routes)]
+    if ways and not _covered(ways[0].to, plain):
+        found.append(
+            "has no route without a source to the same place, and OVN drops what its routing table has no route for before it asks for the source;"
+            " state one for all others, too."
+        )
     inside = [net for net in nets if any(_within(way.to, net) for way in ways)]
     if inside:
         found.append(f"is for {inside[0]}, a segment of the edge, where it leads itself; give a destination beyond it.")
     return found
+
+
+def _covered(to: Network, nets: list[Network]) -> bool:
+    """Whether prefixes, alone or together, have all addresses of another one."""
+    same = [t.cast(t.Any, net) for net in nets if net.version == to.version]
+    return any(_within(to, net) for net in ipaddress.collapse_addresses(same))
 
 
 def _within(net: Network, other: Network) -> bool:

@@ -106,8 +106,8 @@ def _host_checks(plan: Item, name: str, found: Item) -> list[Item]:
         state = host_state(plan["hosts"][name])
         for bridge in state["bridges"].values():
             bridge["flow_count"] = SOME
-        # Which flows there are is verify's question.
-        checks = _verify_state.judge(name, {**state, "flows": {}}, found)
+        # Which flows there are, and where OVN's routers lead, are verify's questions.
+        checks = _verify_state.judge(name, {**state, "flows": {}, "hops": {}}, found)
         checks = [_working(plan["hosts"][name], check, found) for check in checks]
         checks += [_guest(name, guest, found) for guest in plan["hosts"][name].get("guests", ())]
     routing = _verify_routers.routing(plan)

@@ -23,6 +23,7 @@ Item = t.Dict[str, t.Any]
 _DATAPATH = re.compile(r'^(ingress|egress)\(dp="([^"]+)"')
 _STEP = re.compile(r"^ *\d+\. (\w+)(?: \([^)]*\))?: (.*?)(?:, priority (\d+), uuid ([0-9a-f]+))?$")
 _OUTPUT = re.compile(r'/\* output to "([^"]+)", type "([^"]*)" \*/')
+_NEXT_HOP = re.compile(r"\b(?:xx)?reg0 = ([0-9a-fA-F.:]+);")
 # Types of ports that lead from switch to router and back.
 _INSIDE = ("patch", "router", "l3gateway")
 
@@ -164,3 +165,14 @@ def parse(text: str) -> Answer:
         elif steps and line.startswith("    "):
             steps[-1] = steps[-1]._replace(actions=(*steps[-1].actions, line.strip()))
     return Answer(None, tuple(steps), tuple(outputs))
+
+
+def next_hop(answer: Answer) -> str | None:
+    """The next hop that a router has chosen for a packet which entered it; None where it drops the packet."""
+    hop, router = None, answer.steps[0].datapath if answer.steps else None
+    for step in answer.steps:
+        if step.datapath == router and step.stage.startswith(("lr_in_ip_routing", "lr_in_policy")):
+            text = " ".join(step.actions)
+            chosen = _NEXT_HOP.findall(text)
+            hop = None if step.uuid is None or "drop;" in text else chosen[-1] if chosen else hop
+    return hop

@@ -31,7 +31,20 @@ Part = t.Tuple[str, ...]
 ORDER = ("router", "underlay", "card", "tunnel", "bridge", "switch", "endpoint", "segment", "pair")
 # Checks of what is inside of an endpoint's namespace.
 INSIDE = (*IN_NAMESPACE, "dhcp", "vrrp", "active", "uplink", "table")
-STATE = ("bridge", "port", "interface", "tunnel", *INSIDE, "northd", "member", "chassis", "binding", "gateway", "flows")
+STATE = (
+    "bridge",
+    "port",
+    "interface",
+    "tunnel",
+    *INSIDE,
+    "northd",
+    "member",
+    "chassis",
+    "binding",
+    "gateway",
+    "hop",
+    "flows",
+)
 ROUTING = ("adjacency", "session", "route")
 # A ping that fails explains why larger packets and transfers fail.
 SYMPTOMS = (
@@ -97,6 +110,8 @@ class World:
             return ("card", host)
         if kind == "chassis":
             return ("switch", name)
+        if kind in ("gateway", "hop"):
+            return ("ovn", host)
         if kind == "binding":
             # Behind the fabric's name is the endpoint's id.
             return ("endpoint", self.owner(name.partition("/")[2]))
@@ -493,6 +508,7 @@ TITLES = {
     "host": "host {0} does not answer",
     "switch": "Open vSwitch on {0}",
     "router": "FRR on {0}",
+    "ovn": "OVN's routers, as the databases on {0} have them",
     "namespaces": "namespaces of {0}",
     "probe": "measuring on {0}",
     "tunnel": "tunnel {1} <-> {2} of overlay {0}",

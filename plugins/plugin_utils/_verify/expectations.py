@@ -29,6 +29,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.ovn import
     expected_bindings,
     expected_chassis,
     expected_gateways,
+    expected_hops,
     expected_members,
     expected_northd,
 )
@@ -436,6 +437,7 @@ def host_state(host: Item) -> Item:
         "chassis": expected_chassis(host),
         "bindings": expected_bindings(host),
         "gateways": expected_gateways(host),
+        "hops": expected_hops(host),
     }
 
 

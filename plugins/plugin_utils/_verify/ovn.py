@@ -11,6 +11,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._ovn.raft import BASES, MEMBER
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.logical import next_hop, parse
 
 Item = t.Dict[str, t.Any]
 
@@ -18,6 +19,7 @@ CHASSIS_LOOK = "ovn-sbctl list Chassis {name}; ovn-sbctl list Chassis_Private {n
 NORTHD_LOOK = "systemctl status {name}"
 GATEWAY_LOOK = "ovn-sbctl find Port_Binding logical_port={name}; ovn-sbctl list HA_Chassis_Group"
 MEMBER_LOOK = "ovn-appctl -t /run/ovn/ovn{unit}_db.ctl cluster/status {name}"
+HOP_LOOK = "ovn-nbctl lr-policy-list {router}; ovn-trace {router} '{flow}'"
 BINDING_LOOK = "ovn-sbctl find Port_Binding logical_port={name}"
 
 
@@ -50,6 +52,12 @@ def expected_gateways(host: Item) -> dict[str, Item]:
     """The routers' ports that lead outside, where the databases are, each on the first of its edge's hosts."""
     central = host["ovn_central"] or {"gateways": {}}
     return {port: {"name": port, "chassis": hosts[0]} for port, hosts in central["gateways"].items()}
+
+
+def expected_hops(host: Item) -> dict[str, Item]:
+    """Packets that OVN's routers are asked about, each with its planned next hops, of which it takes one."""
+    central = host["ovn_central"] or {"hops": ()}
+    return {one["name"]: one for one in central["hops"]}
 
 
 def expected_members(host: Item) -> dict[str, Item]:
@@ -102,3 +110,13 @@ def chassis_rows(found: Item, _wanted: dict[str, Item]) -> dict[str, Item]:
 def binding_rows(found: Item, _wanted: dict[str, Item]) -> dict[str, Item]:
     """What was read of the logical ports."""
     return {row["name"]: row for row in found["bindings"]}
+
+
+def hop_rows(found: Item, wanted: dict[str, Item]) -> dict[str, Item]:
+    """The next hops that OVN's routers give packets. One of several that share the connections is as good as all."""
+    rows = {}
+    for name, want in wanted.items():
+        answer = parse(found["hops"].get(name) or "")
+        hop = answer.error or next_hop(answer)
+        rows[name] = {**want, "nexthops": want["nexthops"] if hop in want["nexthops"] else [hop] if hop else []}
+    return rows

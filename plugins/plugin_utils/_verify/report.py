@@ -40,6 +40,7 @@ KINDS = {
     "chassis": "OVN's chassis, and whether they have taken up the last change",
     "binding": "OVN's logical ports, bound on their endpoints' hosts",
     "gateway": "OVN's gateways, on the first host of each edge",
+    "hop": "next hops of OVN's routers by source, for packets of a route's source and of others",
     "flows": "flows of a bridge",
     "adjacency": "OSPF neighbors",
     "session": "BGP sessions and their prefixes",

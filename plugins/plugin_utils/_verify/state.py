@@ -23,10 +23,12 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.ovn import
     BINDING_LOOK,
     CHASSIS_LOOK,
     GATEWAY_LOOK,
+    HOP_LOOK,
     MEMBER_LOOK,
     NORTHD_LOOK,
     binding_rows,
     chassis_rows,
+    hop_rows,
     member_rows,
     northd_rows,
 )
@@ -123,6 +125,7 @@ KINDS = (
     Kind("chassis", "chassis", "ovn", chassis_rows, CHASSIS_LOOK),
     Kind("binding", "bindings", "ovn", binding_rows, BINDING_LOOK),
     Kind("gateway", "gateways", "ovn", binding_rows, GATEWAY_LOOK),
+    Kind("hop", "hops", "ovn", hop_rows, HOP_LOOK),
 )
 
 
@@ -149,7 +152,7 @@ def _of_kind(host: str, kind: Kind, wanted: dict[str, Item], read: Item) -> list
             "thing": name,
             "from": f"{host}:{name}",
             "to": "",
-            "look": f"on {host}: {kind.look.format(name=name, unit=want.get('name'), table=want.get('table'))}",
+            "look": f"on {host}: {kind.look.format_map(_places(name, want))}",
         }
         if unread:
             reason = (read.get("unread") or {}).get(kind.read) or why(read)
@@ -159,6 +162,12 @@ def _of_kind(host: str, kind: Kind, wanted: dict[str, Item], read: Item) -> list
         row = found.get(name)
         checks.append({**check, **_compared(kind.name, _declared(want) if (row or {}).get("adopted") else want, row)})
     return checks
+
+
+def _places(name: str, want: Item) -> Item:
+    """What the command to look at a thing may name."""
+    options = ("table", "router", "flow")
+    return {"name": name, "unit": want.get("name"), **{option: want.get(option) for option in options}}
 
 
 def _declared(want: Item) -> Item:
