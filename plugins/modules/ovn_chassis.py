@@ -137,7 +137,10 @@ EXAMPLES = r"""
 
 RETURN = r"""
 chassis:
-  description: The options above as they are now, typed, and the owner. In check mode, as they were found.
+  description:
+    - The options above as they are now, typed, and the owner. In check mode, as they were found.
+    - C(vlan_limit) is that of the whole switch. C(ovn-controller) sets it to 0, which reads any number of VLAN headers, and so it is set here,
+      too; then it is known what it was before, and O(state=absent) gives that back.
   returned: success
   type: dict
   sample: {name: kvm1, remotes: ["tcp:192.0.2.1:6642"], encapsulations: [geneve], encapsulation_ip: 192.0.2.11, gateway: false, owner: overloom.fabric}

@@ -39,6 +39,11 @@ def ids(host: Host) -> dict[str, str]:
     return t.cast("dict[str, str]", ovs.column(host, "Open_vSwitch", ".", "external_ids"))
 
 
+def vlan_limit(host: Host) -> str | None:
+    """How many VLAN headers Open vSwitch reads, which ovn-controller sets."""
+    return t.cast("dict[str, str]", ovs.column(host, "Open_vSwitch", ".", "other_config")).get("vlan-limit")
+
+
 def chassis(host: Host) -> list[str]:
     """The chassis that the southbound database knows."""
     return host.run(["ovn-sbctl", "--bare", "--columns=name", "list", "Chassis"]).split()
@@ -90,7 +95,9 @@ def test_a_host_becomes_a_chassis_keeps_its_name_over_a_reboot_and_goes_without_
     host.run(["systemctl", "enable", "--quiet", "ovn-central"])
     listens = host.apply("ovn_database", {"southbound": ["ptcp:6642:192.0.2.1"]})
     assert listens["databases"]["southbound"]["listeners"]["ptcp:6642:192.0.2.1"]["owner"] == "overloom.fabric"
+    host.run(["ovs-vsctl", "set", "Open_vSwitch", ".", "other_config:vlan-limit=2"])
     done = host.apply("ovn_chassis", CHASSIS)
+    assert done["chassis"]["vlan_limit"] == vlan_limit(host) == "0"
     assert done["chassis"]["bridge_mappings"] == {"outside": "br-ex"} and done["chassis"]["gateway"]
     assert host.run(["cat", FILE]) == "kvm1\n" and ids(host)["overloom-ovn-chassis"] == "overloom.fabric"
     host.run(["systemctl", "enable", "--now", "--quiet", "ovn-host"])
@@ -114,6 +121,8 @@ def test_a_host_becomes_a_chassis_keeps_its_name_over_a_reboot_and_goes_without_
     assert not host.module("ovn_chassis", {**CHASSIS, "name": "kvm2"})["changed"]
     host.apply("ovn_chassis", {"state": "absent"})
     assert chassis(host) == [], "ovn-controller's exit takes its chassis out"
+    assert vlan_limit(host) == "2"
+    host.run(["ovs-vsctl", "remove", "Open_vSwitch", ".", "other_config", "vlan-limit"])
     assert (
         ids(host) == {**before, "system-id": ids(host)["system-id"]} and host.run(["cat", FILE]).strip() == file.strip()
     )
@@ -171,6 +180,28 @@ def test_a_chassis_whose_southbound_database_is_gone_leaves_nothing_on_its_host(
     assert not ovs.ports(host, "br-ex") and ovs.ports(host, "br-ovn") == ["p"]
     assert ids(host) == before
     assert host.run(["systemctl", "is-active", "ovn-controller"], ok=None).strip() != "active"
+
+
+@pytest.mark.parametrize(
+    ("former", "others", "after"), [(None, None, None), ("0", None, "0"), (None, "1", "1"), ("2", "1", "1")]
+)
+def test_the_limit_of_vlan_headers_is_given_back_unless_others_have_changed_it(
+    host: Host, former: str | None, others: str | None, after: str | None
+) -> None:
+    ovn.start(host)
+    before = ids(host)
+    for value in filter(None, [former]):
+        host.run(["ovs-vsctl", "set", "Open_vSwitch", ".", f"other_config:vlan-limit={value}"])
+    host.apply("ovn_chassis", {**CHASSIS, "remotes": ["unix:/run/ovn/ovnsb_db.sock"], "bridge_mappings": {}})
+    host.run(["systemctl", "enable", "--now", "--quiet", "ovn-host"])
+    wait(lambda: chassis(host) == ["kvm1"], "the chassis")
+    assert vlan_limit(host) == "0"
+    host.run(["systemctl", "stop", "ovn-host", "ovn-controller"])
+    for value in filter(None, [others]):
+        host.run(["ovs-vsctl", "set", "Open_vSwitch", ".", f"other_config:vlan-limit={value}"])
+    host.apply("ovn_chassis", {"state": "absent"})
+    assert vlan_limit(host) == after and ids(host) == before
+    host.run(["ovs-vsctl", "remove", "Open_vSwitch", ".", "other_config", "vlan-limit"])
 
 
 def test_a_chassis_finds_its_database_by_tls(host: Host) -> None:

@@ -150,7 +150,11 @@ OPTIONS = [
     Option("ssl", _TABLE, "ssl", SSL),
 ]
 _CMS = _setting("cms_options", Text())
-OWNED = own_keys([*OPTIONS, _CMS])
+# What ovn-controller sets by itself, for any number of VLAN headers, and leaves behind. Set by us, the former value is known and comes back.
+_VLAN_LIMIT = Option("vlan_limit", _TABLE, "other_config", Text(), "vlan-limit")
+_ANY_NUMBER = "0"
+_ALL = [*OPTIONS, _CMS, _VLAN_LIMIT]
+OWNED = own_keys(_ALL)
 
 
 class Service(t.NamedTuple):
@@ -262,13 +266,14 @@ def compare(
     if not present and found.owner != caller.owner:
         return Change([], {}, {})
     # Whether the host is another's chassis is asked here; beyond that, no setting is anybody's.
-    judged = Before(found.database, caller._replace(adopt=True), words_for([*OPTIONS, _CMS]))
+    judged = Before(found.database, caller._replace(adopt=True), words_for(_ALL))
     if present:
         _may_be_chassis(found, caller)
-        wanted = [*wanted, *with_gateway(found.row, gateway)]
+        wanted = [*wanted, *with_gateway(found.row, gateway), Wanted(_VLAN_LIMIT, _ANY_NUMBER)]
         ops = judged.settle(differences(found.row, ROOT, wanted, OWNED, marks_of(caller.owner, MODULE)))
     else:
-        ops = [*_left_ports(found.database), *judged.settle(_own(found.row, caller.owner))]
+        back = judged.settle(_own(found.row, caller.owner))
+        ops = [*_left_ports(found.database), *(op for op in back if not _of_others(found.row, op))]
     mark = caller.owner if present else CLEAR
     if found.owner != mark:
         ops.append(Put(_TABLE, ROOT, "external_ids", MARK, mark))
@@ -301,8 +306,14 @@ def _may_be_chassis(found: Found, caller: Caller) -> None:
 def _own(row: Item, owner: str) -> list[Op]:
     """The changes that clear all that this owner has set."""
     former = former_of(row, owner) or {}
-    places = [(option.column, option.key) for option in (*OPTIONS, _CMS)]
+    places = [(option.column, option.key) for option in _ALL]
     return [Put(_TABLE, ROOT, column, key, CLEAR) for column, key in places if (column, key) in former]
+
+
+def _of_others(row: Item, op: Op) -> bool:
+    """Whether a change would undo what others have made of the limit of VLAN headers since ovn-controller had its own."""
+    cell = (op.column, op.key) if isinstance(op, Put) else None
+    return cell == (_VLAN_LIMIT.column, _VLAN_LIMIT.key) and _VLAN_LIMIT.value(row) != _ANY_NUMBER
 
 
 def _left_ports(database: Database) -> list[Op]:
@@ -348,7 +359,7 @@ def _shown(database: Database) -> Item:
     row = database.tables[_TABLE][ROOT]
     words = (row["external_ids"].get(_CMS.key) or "").split(",")
     return {
-        **view(database, _TABLE, ROOT, OPTIONS),
+        **view(database, _TABLE, ROOT, [*OPTIONS, _VLAN_LIMIT]),
         "gateway": _GATEWAY in words,
         "owner": row["external_ids"].get(MARK),
     }
