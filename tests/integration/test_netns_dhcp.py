@@ -189,6 +189,46 @@ def test_router_advertisements_carry_the_mtu_and_no_default_route(host: Host) ->
     assert "scope global" not in host.run(["ip", "-n", "web", "-6", "address", "show", "dev", "eth0"])
 
 
+# What a machine has that is not in the plan as a client, but has its lease there.
+NETWORKD = """[Match]
+Name=eth0
+[Network]
+DHCP=ipv6
+IPv6AcceptRA=yes
+[DHCPv6]
+UseDNS=no
+"""
+
+
+def test_a_client_of_dhcpv6_gets_the_planned_address(host: Host) -> None:
+    """systemd-networkd, in a namespace of its own, as on a machine of its own."""
+    six = {"mac": "02:00:00:00:00:06", "addresses": ["10.1.1.6", "fd00:1::6"], "name": "six"}
+    host.module("netns_dnsmasq", server(leases=[WEB, six], ranges=["fd00:1::100-fd00:1::1ff"]))
+    for name, mac in (("six", six["mac"]), ("stranger", "02:00:00:00:00:07")):
+        host.module("netns_veth", {"name": name, "addresses": [], "mac": mac, "bridge": "br0", "tx_checksum": "off"})
+    host.run(["mkdir", "-p", "/run/systemd/network"])
+    host.write("/run/systemd/network/10-eth0.network", NETWORKD)
+    given = {}
+    for name in ("six", "stranger"):
+        inside_it = [f"--property=NetworkNamespacePath=/run/netns/{name}", "--property=RuntimeDirectory=systemd/netif"]
+        host.run(["systemd-run", f"--unit=networkd-{name}", *inside_it, "/lib/systemd/systemd-networkd"])
+        look = ["journalctl", "--no-pager", "--lines=60", f"--unit=networkd-{name}", "--unit=overloom-*"]
+
+        def addresses(name: str = name) -> list[str]:
+            rows = json.loads(
+                host.run(["ip", "-n", name, "-json", "-6", "address", "show", "dev", "eth0", "scope", "global"])
+            )
+            return [one["local"] for row in rows for one in row.get("addr_info", ()) if "local" in one]
+
+        given[name] = wait(addresses, f"an address of {name}", 60, lambda look=look: host.run(look))
+        host.run(["systemctl", "stop", f"networkd-{name}"])
+    assert given["six"] == ["fd00:1::6"]
+    # The control: another machine has one of the ranges.
+    (other,) = given["stranger"]
+    assert re.fullmatch("fd00:1::1[0-9a-f]{2}", other)
+    host.run(["rm", "/run/systemd/network/10-eth0.network"])
+
+
 def test_another_dnsmasq_is_not_touched(host: Host) -> None:
     host.write("/etc/dnsmasq.conf", "domain=theirs\n")
     host.run(["ip", "link", "add", "theirs0", "type", "veth", "peer", "name", "theirs1"])
