@@ -50,6 +50,7 @@ CLEANUP_TIMEOUT = 180
 NOT_IN_SHORT = (
     "integration-flows",
     "integration-site_beside",
+    "integration-site_cluster",
     "integration-site_guests",
     "integration-site_management",
     "integration-site_moves",
@@ -77,6 +78,7 @@ LONGEST = (
     "unit-plugin_utils",
     "integration-flows",
     "integration-site_beside",
+    "integration-site_cluster",
     "integration-site_guests",
     "integration-site_management",
     "integration-intent_examples",
@@ -266,7 +268,10 @@ def tell_left_out(short: bool) -> None:
             flush=True,
         )
     if not os.environ.get("OVERLOOM_LONG"):
-        print("integration-trace takes every fifth broken fabric; OVERLOOM_LONG=1 takes all", flush=True)
+        print(
+            "integration-trace takes every fifth broken fabric, integration-ovn_northbound three seeds; OVERLOOM_LONG=1 takes more",
+            flush=True,
+        )
 
 
 def main() -> None:

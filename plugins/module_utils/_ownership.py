@@ -39,6 +39,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._netns.reader impo
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._network_files import Named
 from ansible_collections.overloom.fabric.plugins.module_utils._network_files import read as network_files
+from ansible_collections.overloom.fabric.plugins.module_utils._ovn import raft
 from ansible_collections.overloom.fabric.plugins.module_utils._ovn.chassis import MARK
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.before import users
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import (
@@ -62,6 +63,7 @@ KINDS = (
     "address",
     "bridge",
     "chassis",
+    "cluster",
     "container",
     "guest",
     "interface",
@@ -78,7 +80,7 @@ LIBVIRT = {
     "network": ("/etc/libvirt/qemu/networks", "/run/libvirt/network"),
 }
 # What cannot be shared: an address, and what a teardown would not give back.
-NOT_ADOPTABLE = ("address", "container", "guest", "network", "service")
+NOT_ADOPTABLE = ("address", "cluster", "container", "guest", "network", "service")
 # Seconds that ovs-vswitchd has to answer.
 _PATIENCE = 10
 
@@ -86,7 +88,8 @@ _PATIENCE = 10
 class Claim(t.NamedTuple):
     """A thing that is to be made.
 
-    on: the bridge of a port, the interface of an address or in a namespace, the image of a container. instead: the way on besides adoption.
+    on: the bridge of a port, the interface of an address or in a namespace, the image of a container, the members of a cluster.
+    instead: the way on besides adoption.
     """
 
     kind: str
@@ -107,7 +110,7 @@ class Host(t.NamedTuple):
     switch: whether Open vSwitch answered; if not, its devices are there without anybody who knows them. flows: of others on a
     bridge, in words. spaces: what our units note of namespaces. guests, networks: name to (owner or "", whether it runs).
     images: those of the claims that are there. placed: the services of the claims. files: what the host's own network configuration names.
-    noted: what host_network has made there.
+    noted: what host_network has made there. databases: what this host's servers of OVN's databases say of their cluster.
     """
 
     interfaces: dict[str, _ip.Interface]
@@ -126,6 +129,7 @@ class Host(t.NamedTuple):
     placed: Placed | None = None
     files: t.Sequence[Named] = ()
     noted: t.Sequence[Noted] = ()
+    databases: t.Dict[str, t.Dict[str, t.Any]] = {}
 
     def owners(self, name: str) -> set[str]:
         """Whose an interface is by files that host_network has made."""
@@ -158,12 +162,20 @@ def read_host(runner: Runner, claims: t.Sequence[Claim]) -> Host:
     if "container" in names:
         images = {claim.on for claim in claims if claim.kind == "container" and claim.on}
         host = host._replace(containers=containers(runner) or {}, images=frozenset(image_ids(runner, images)))
+    for members in (claim.on.split(",") for claim in claims if claim.kind == "cluster"):
+        host = host._replace(databases=_databases(runner, members))
     return host._replace(
         guests=defined("guest") if "guest" in names else {},
         networks=defined("network") if "network" in names else {},
         placed=placed(runner, names["service"]) if "service" in names else None,
         noted=read_notes(),
     )
+
+
+def _databases(runner: Runner, members: t.Sequence[str]) -> dict[str, dict[str, t.Any]]:
+    """What the servers of OVN's databases say; those of a cluster that is to change may find each other first."""
+    rows = raft.members(runner, 0)
+    return raft.members(runner, _PATIENCE) if raft.changes(rows, members) else rows
 
 
 def _read_network(runner: Runner, names: t.Mapping[str, t.Sequence[str]]) -> Host:
@@ -361,11 +373,13 @@ def _of_manager(address: str) -> bool:
 
 
 def missing(claim: Claim, host: Host) -> str | None:
-    """The sentence about what has to be there and is not: a card, the image of a container, or the unit of a service."""
+    """The sentence about what has to be there and is not: a card, the image of a container, the unit of a service, or most of a cluster that changes."""
     if claim.kind == "container" and claim.on and claim.on not in host.images:
         return f"container {claim.name} needs the image {claim.on}, which is not there; bring it with podman pull, load or build, or correct container.image"
     if claim.kind == "service" and host.placed:
         return refusal(claim.name, host.placed.services[claim.name])
+    if claim.kind == "cluster":
+        return raft.refused_change(host.databases, claim.on.split(",")) if host.databases else None
     return missing_nic(claim, host)
 
 
@@ -468,6 +482,7 @@ _JUDGES: dict[str, t.Callable[[Claim, Host, str], Use | None]] = {
     "address": _address,
     "bridge": _bridge,
     "chassis": _chassis,
+    "cluster": lambda _claim, _host, _owner: None,
     "container": _container,
     "guest": _domain,
     "interface": _interface,

@@ -37,8 +37,9 @@ options:
           - What it is.
           - A V(nic) has to be there; it is plugged into the bridge O(claims[].on), if that is given.
           - The image of a V(container) and the unit of a V(service) have to be there as well.
+          - A V(cluster) is that of OVN's databases. Where it is to have other members, most of those that it has must stay, and be reached.
         type: str
-        choices: [address, bridge, chassis, container, guest, interface, namespace, network, nic, port, router, service]
+        choices: [address, bridge, chassis, cluster, container, guest, interface, namespace, network, nic, port, router, service]
         required: true
       name:
         description: Its name; of a V(chassis) the host's, of a V(router) the line of C(frr.conf), of an V(address) the address.
@@ -47,6 +48,7 @@ options:
       'on':
         description:
           - The bridge of a port or NIC, the interface of an address, the image of a container, or the name that this collection's notes have for a router.
+          - Of a cluster the addresses of its members, with commas between them.
         type: str
       instead:
         description: The way on for a person, as a part of the sentence in RV(findings[].msg).

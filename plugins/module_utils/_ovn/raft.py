@@ -156,3 +156,35 @@ def count_rows(runner: Runner, base: Base) -> int:
     asked = [{"op": "select", "table": name, "where": [], "columns": ["_uuid"]} for name in tables]
     answers = json.loads(runner(("ovsdb-tool", "query", base.file, json.dumps([base.schema, *asked]))))
     return sum(len(answer["rows"]) for answer in answers)
+
+
+def refused_change(rows: t.Mapping[str, Row], wanted: t.Sequence[str]) -> str | None:
+    """Why a cluster cannot come to have these addresses as members, in words; None where it has them, or where most of its servers stay and are there.
+
+    Each server that goes or comes is agreed on by most of those that there are until then. rows: what this host's servers say, by their databases' names.
+    """
+    for base in BASES:
+        servers = _servers(rows[base.name])
+        if not servers or set(servers) == set(wanted):
+            continue
+        staying = [server for address, server in servers.items() if address in wanted]
+        reached, needed = sum(server["connected"] for server in staying), len(servers) // 2 + 1
+        if not rows[base.name]["leader"] or reached < needed:
+            return (
+                f"OVN's {base.name} database: the cluster of {', '.join(sorted(servers))} cannot become one of {', '.join(sorted(wanted))}, as of its"
+                f" {len(servers)} servers {needed} have to stay and be reached, and {reached} {'does' if reached == 1 else 'do'};"
+                " start the others, or leave them in the group ovn_central"
+            )
+    return None
+
+
+def changes(rows: t.Mapping[str, Row], wanted: t.Sequence[str]) -> bool:
+    """Whether a cluster of this host's has other members than these addresses."""
+    return any(set(_servers(row)) not in (set(), set(wanted)) for row in rows.values())
+
+
+def _servers(row: Row) -> dict[str, Row]:
+    """The servers of a cluster by their addresses, which stand in ssl:[2001:db8::1]:6643."""
+    return {
+        server["address"].partition(":")[2].rpartition(":")[0].strip("[]"): server for server in row.get("servers", ())
+    }

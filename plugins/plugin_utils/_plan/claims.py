@@ -27,6 +27,9 @@ def claims(plan: Plan, intent: Intent) -> dict[str, Plan]:
             found += _host(name, plan["hosts"][name], bridges, {edge["name"] for edge in plan["edges"]})
             if plan["hosts"][name]["ovn_chassis"]:
                 found.append(_claim("chassis", name, "", f"leave {name} out of kvm_hosts"))
+            cluster = (plan["hosts"][name]["ovn_central"] or {"cluster": {}})["cluster"]
+            if cluster:
+                found.append(_claim("cluster", "OVN's databases", ",".join(cluster["members"]), "start the others"))
         router = plan["routers"].get(name)
         if router and router["managed"]:
             found += _router(name, router, name in plan["hosts"])

@@ -163,3 +163,55 @@ def test_a_cluster_of_another_owner_does_not_end() -> None:
     ended = steps(found(text=text), None)
     assert "ovsdb-tool cluster-to-standalone /var/lib/ovn/ovnnb_db.db.standalone /var/lib/ovn/ovnnb_db.db" in ended
     assert ended[-1] == "systemctl start ovn-ovsdb-server-nb.service ovn-ovsdb-server-sb.service ovn-northd.service"
+
+
+def servers(leader: str | None = "tcp:192.0.2.1:6643", **alive: bool) -> dict[str, raft.Row]:
+    """What a host says of a cluster: of each server, by its last number, whether it is connected."""
+    rows = [{"address": f"tcp:192.0.2.{name[1:]}:6643", "connected": up} for name, up in alive.items()]
+    return {base.name: {"model": "clustered", "leader": leader, "servers": rows} for base in raft.BASES}
+
+
+@pytest.mark.parametrize(
+    ("rows", "wanted_members", "said"),
+    [
+        # It has them, whoever is there: nothing of it is to be changed.
+        (servers(None, h1=True, h2=False, h3=False), MEMBERS, None),
+        # It grows, and shrinks, while most are there and stay.
+        (servers(h1=True, h2=True, h3=False), [*MEMBERS, "192.0.2.4", "192.0.2.5"], None),
+        (servers(h1=True, h2=True, h3=True, h4=False, h5=False), MEMBERS, None),
+        # One replaces another.
+        (servers(h1=True, h2=True, h3=False), [*MEMBERS[:2], "192.0.2.4"], None),
+        # A host that is in none yet does not judge.
+        ({base.name: {"model": "standalone"} for base in raft.BASES}, MEMBERS, None),
+        (
+            servers(h1=True, h2=False, h3=False),
+            [*MEMBERS, "192.0.2.4", "192.0.2.5"],
+            "of its 3 servers 2 have to stay and be reached, and 1 does",
+        ),
+        (servers(None, h1=True, h2=True, h3=True), [*MEMBERS, "192.0.2.4", "192.0.2.5"], "and 3 do; start the others"),
+        (
+            servers(h1=True, h2=True, h3=False, h4=True, h5=True),
+            MEMBERS,
+            "of its 5 servers 3 have to stay and be reached, and 2 do",
+        ),
+        (
+            servers(h1=True, h2=True, h3=True),
+            ["192.0.2.3", "192.0.2.4", "192.0.2.5"],
+            "2 have to stay and be reached, and 1 does",
+        ),
+    ],
+)
+def test_a_cluster_changes_only_by_most_of_its_servers(
+    rows: dict[str, raft.Row], wanted_members: list[str], said: str | None
+) -> None:
+    refused = raft.refused_change(rows, wanted_members)
+    assert refused is None if said is None else said in t.cast(str, refused)
+    assert raft.changes(rows, wanted_members) or refused is None
+
+
+def test_the_address_of_a_server_is_told_from_its_place() -> None:
+    rows = {
+        base.name: {"leader": "x", "servers": [{"address": "ssl:[2001:db8::1]:6643", "connected": True}]}
+        for base in raft.BASES
+    }
+    assert not raft.changes(rows, ["2001:db8::1"])
