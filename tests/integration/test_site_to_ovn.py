@@ -89,10 +89,10 @@ def test_the_namespace_is_told_of_by_drift_and_gone_with_the_change(fabric: Fabr
 
 
 # What there is on a host: bridges with their ports, settings of Open vSwitch, switches of OVN, namespaces, interfaces, units and files.
-# OVN's databases stay where they were, empty (docs/scenarios/ovn.md), and so does vlan-limit, which ovn-controller sets by itself.
+# OVN's databases stay where they were, empty (docs/scenarios/ovn.md).
 LOOK = """
 for bridge in $(ovs-vsctl list-br); do echo bridge $bridge $(ovs-vsctl list-ports $bridge); done
-ovs-vsctl --columns=external_ids,other_config list Open_vSwitch | sed 's/vlan-limit="0"//'
+ovs-vsctl --columns=external_ids,other_config list Open_vSwitch
 ovn-nbctl --timeout=10 --bare --columns=name list Logical_Switch
 ip netns list | sed 's/ (id.*//'
 ip -o link | sed 's/^[0-9]*: //; s/[@:].*//'
