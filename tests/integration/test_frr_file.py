@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import collections
+import difflib
 import functools
 import os
 import random
@@ -96,9 +97,14 @@ def hold_together(host: harness.Host, tasks: dict[str, dict[str, t.Any]]) -> Non
     would_go = deleted(host)
     assert would_go is None if gone is None else would_go is not None and not would_go - gone
     restart(host)
-    wait(lambda: running(host) == ran, "what ran before the restart")
+    wait(lambda: running(host) == ran, "what ran before the restart", look=lambda: differing(ran, running(host)))
     for module, options in tasks.items():
         assert not host.module(module, options, check=True)["changed"]
+
+
+def differing(before: str, after: str) -> str:
+    """The lines in which two configurations differ."""
+    return "\n".join(difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=1))
 
 
 POLICY = """\
@@ -668,6 +674,68 @@ def test_what_a_line_of_others_undoes_is_ours_behind_it(crowded: harness.Host) -
     for module in ("frr_rip", "frr_bgp"):
         crowded.module(module, {"instances": [], "purge": True})
     assert running(crowded) == before and saved(crowded) == UNDONE
+
+
+# Each beside a setting of ours whose words it begins with.
+ALIKE = """\
+frr defaults traditional
+bfd
+ profile THEIRS
+  receive-interval 150
+  transmit-interval 150
+ exit
+exit
+router bgp 65000
+ neighbor 192.0.2.9 remote-as 65001
+ neighbor 192.0.2.9 timers delayopen 10
+ neighbor 192.0.2.9 bfd
+ neighbor 192.0.2.9 bfd check-control-plane-failure
+exit
+router ospf
+ redistribute table 10
+ distance ospf external 25
+ area 0.0.0.7 nssa
+ area 0.0.0.7 nssa suppress-fa
+ graceful-restart helper planned-only
+ graceful-restart helper supported-grace-time 163
+exit
+router ospf6
+ distance ospf6 external 25
+ graceful-restart helper enable 192.0.2.13
+ graceful-restart helper planned-only
+exit
+router rip
+ distance 99 10.9.9.0/24
+exit
+"""
+
+
+def test_a_setting_of_others_that_begins_as_one_of_ours_is_another_one(crowded: harness.Host) -> None:
+    start(crowded, ALIKE)
+    before = running(crowded)
+    areas = [{"area": "7", "type": "totally_nssa"}]
+    profiles = [{"name": "THEIRS", "detect_multiplier": 4, "receive_interval": 300}]
+    peer = {"neighbor": "192.0.2.9", "timers": {"keepalive": 5, "hold": 15}, "bfd": True}
+    helped = {"distance": 77, "graceful_restart": {"helper": True}}
+    tasks: dict[str, dict[str, t.Any]] = {
+        "frr_bgp": {"asn": "65000", "neighbors": [peer], "bfd_profiles": profiles},
+        "frr_ospf": {"instances": [{**helped, "areas": areas}, {**helped, "version": 3}]},
+        "frr_rip": {"distance": 88},
+    }
+    hold_together(crowded, tasks)
+    for text in (running(crowded), saved(crowded)):
+        for line in ("timers 5 15", "distance 77", "distance 88", "nssa no-summary", "helper enable\n"):
+            assert line in text, line
+        # One that says a default is not shown.
+        assert [line for line in ALIKE.splitlines() if line not in text] == ["  receive-interval 150"]
+    for module in reversed(tasks):
+        crowded.module(
+            module, {"instances": [], "purge": True, **({"bfd_profiles": []} if module == "frr_bgp" else {})}
+        )
+    assert running(crowded) == before and sorted(saved(crowded).splitlines()) == sorted(ALIKE.splitlines())
+    # BFD that is turned off is off at the next start.
+    holds(crowded, "frr_bgp", {"asn": "65000", "neighbors": [{"neighbor": "192.0.2.9", "bfd": False}]})
+    assert "192.0.2.9 bfd" not in running(crowded)
 
 
 @pytest.mark.parametrize("said", ["no service integrated-vtysh-config", "! as Quagga had it"])

@@ -561,9 +561,6 @@ def _session(item: Params, lines: Lines, path: Address, begin: str, what: str) -
         values["update_source"] = check(source, f"{what}: update_source")
     if item["ebgp_multihop"] and item["ttl_security_hops"]:
         raise FabricError(f"{what}: ebgp_multihop and ttl_security_hops exclude each other; use one")
-    profile = item["bfd_profile"]
-    if profile and item["bfd"] is False:
-        raise FabricError(f"{what}: bfd_profile {profile} needs bfd; leave bfd out, or set it")
     rows = [
         ("local_as", "local-as {}"),
         ("description", "description {}"),
@@ -582,8 +579,18 @@ def _session(item: Params, lines: Lines, path: Address, begin: str, what: str) -
         lines.put(path, f"{begin} advertisement-interval {item['advertisement_interval']}")
     if item["timers"]:
         lines.put(path, f"{begin} timers {_timers(item['timers'], what)}")
+    _bfd(item, lines, path, begin, what)
+
+
+def _bfd(item: Params, lines: Lines, path: Address, begin: str, what: str) -> None:
+    profile = item["bfd_profile"]
+    if profile and item["bfd"] is False:
+        raise FabricError(f"{what}: bfd_profile {profile} needs bfd; leave bfd out, or set it")
     if profile is not None or item["bfd"] is False:
         lines.put(path, f"{begin} bfd profile {check_word(profile or 'none', what + ': bfd_profile')}", bool(profile))
+    if item["bfd"] is False:
+        # It turns BFD on again where it goes, or stays, after BFD.
+        lines.put(path, f"{begin} bfd check-control-plane-failure", False)
     if profile or item["bfd"] is not None:
         lines.put(path, f"{begin} bfd", bool(profile or item["bfd"]))
 

@@ -113,8 +113,18 @@ class _Difference:
         if old is not None and _REMOVE_FIRST.match(address[-1]):
             self.before.append(Row((len(self.before),), path, negation(old)))
         row = Row(self._place(path, line), path, line)
+        if old is not None:
+            self._bring_back(address, old)
         # Where an interface still says that it is not passive, which means nothing, the first one only takes that away.
         self.during += [row, row] if line == PASSIVE else [row]
+
+    def _bring_back(self, address: Address, old: str) -> None:
+        """Say once more what others have set of an NSSA, which goes with its type."""
+        gone = negation(old)[3:]
+        for other, line in self.config.items() if gone.endswith(" nssa") else ():
+            stays = other != address and other not in self.gone
+            if stays and other[:-1] == address[:-1] and line.startswith(f"{gone} "):
+                self.during.append(Row(self._place(other[:-1], line), other[:-1], line))
 
     def _holds(self, block: Address) -> bool:
         """Whether something in a block stays."""

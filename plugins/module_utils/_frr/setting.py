@@ -22,8 +22,8 @@ Address = t.Tuple[str, ...]
 Config = t.Dict[Address, str]
 
 
-# How many words of a line are its key, by the words that it begins with; the longest beginning counts. A line that is
-# not listed is its own key: it is there or it is not.
+# How many words of a line are its key, by the words that it begins with (* is any word, # a number); the longest beginning
+# counts. A line that is not listed is its own key: it is there or it is not.
 _KEY_WORDS = {
     "access-list": 4,
     "aggregate-address": 2,
@@ -48,8 +48,14 @@ _KEY_WORDS = {
     "description": 1,
     "detect-multiplier": 1,
     "distance": 1,
+    # Of kinds of routes, and of routes from somebody, beside that of all.
+    "distance bgp *": 2,
+    "distance ospf *": 2,
+    "distance ospf6 *": 2,
+    "distance * *": 3,
     "graceful-restart": 1,
-    "graceful-restart helper": 2,
+    "graceful-restart helper *": 3,
+    "graceful-restart helper enable *": 4,
     "ip ospf *": 3,
     "ip ospf bfd profile": 4,
     "ip ospf message-digest-key": 4,
@@ -76,10 +82,13 @@ _KEY_WORDS = {
     "neighbor * poll-interval": 2,
     "neighbor * priority": 2,
     "neighbor * *": 3,
+    "neighbor * bfd check-control-plane-failure": 4,
     "neighbor * bfd profile": 4,
-    "neighbor * capability extended-nexthop": 4,
+    "neighbor * capability *": 4,
     "neighbor * send-community": 4,
+    "neighbor * shutdown rtt": 4,
     "neighbor * timers connect": 4,
+    "neighbor * timers delayopen": 4,
     "network": 2,
     "ospf router-id": 2,
     "ospf6 router-id": 2,
@@ -87,6 +96,8 @@ _KEY_WORDS = {
     "passive-interface default": 2,
     "receive-interval": 1,
     "redistribute": 2,
+    # An instance of OSPF, or a table.
+    "redistribute * #": 3,
     "summary-address": 2,
     "timers basic": 2,
     "timers bgp": 2,
@@ -96,9 +107,10 @@ _KEY_WORDS = {
     "version": 1,
 }
 _KEYS: dict[str, list[tuple[re.Pattern, int]]] = {}
+_OPEN = {"*": r"\S+", "#": r"\d+"}
 # The longest beginning counts, and of those the one with the fewest words left open.
 for _begin in sorted(_KEY_WORDS, key=lambda begin: (-len(begin.split()), begin.split().count("*"))):
-    _words = [r"\S+" if word == "*" else re.escape(word) for word in _begin.split()]
+    _words = [_OPEN.get(word) or re.escape(word) for word in _begin.split()]
     _KEYS.setdefault(_begin.split()[0], []).append((re.compile(" ".join(_words) + r"(?= |$)"), _KEY_WORDS[_begin]))
 # A neighbor has one filter of a kind in each direction, which is the line's last word.
 _DIRECTED = re.compile(r"(neighbor \S+ (?:route-map|prefix-list|filter-list|distribute-list)) \S+ (in|out)$")
@@ -106,7 +118,8 @@ _DIRECTED = re.compile(r"(neighbor \S+ (?:route-map|prefix-list|filter-list|dist
 _OF_ADDRESS = re.compile(
     r"ip ospf (?!area |authentication-key \S+$)\S.* (\d+\.\d+\.\d+\.\d+)$|ip ospf area \S+ (\d+\.\d+\.\d+\.\d+)$"
 )
-_AREA_TYPE = re.compile(r"(area \S+) (?:stub|nssa)\b")
+# A range of an NSSA, and what it makes of forwarding addresses, is no part of its type.
+_AREA_TYPE = re.compile(r"(area \S+) (?:stub|nssa)(?! (?:range|suppress-fa)\b)\b")
 _AREA = re.compile(r"^((?:no )?(?:area|ip ospf area|ipv6 ospf6 area|network \S+ area)) (\d+)(?= |$)")
 _ASN = re.compile(
     r"^(router bgp|(?:no )?neighbor \S+ (?:interface )?(?:v6only )?(?:remote-as|local-as)) (\d+)\.(\d+)(?= |$)"
@@ -115,16 +128,20 @@ _ASN = re.compile(
 _NBMA = r"^neighbor \S+(?: (?:priority|poll-interval) \d+)+$"
 _ROUTE = re.compile(r"^(ip|ipv6) route \S+ ")
 
+# Settings that FRR 8 takes away by no line but the one that says the default.
+_CLEARED_BY = {
+    line.split()[0]: line for line in ("detect-multiplier 3", "receive-interval 300", "transmit-interval 300")
+}
 # Lines that say what FRR does anyway, and that it may or may not show.
 _DEFAULTS = frozenset(
     (
+        *_CLEARED_BY.values(),
         "area stub",
         "bgp graceful-restart restart-time 120",
         "bgp graceful-restart stalepath-time 360",
         "bgp listen limit 100",
         "no allow-ecmp",
         "default-metric 1",
-        "detect-multiplier 3",
         "ip ospf hello-interval 10",
         "ip ospf network broadcast",
         "ip ospf priority 1",
@@ -137,10 +154,8 @@ _DEFAULTS = frozenset(
         "ipv6 ospf6 priority 1",
         "ipv6 ospf6 retransmit-interval 5",
         "ipv6 ospf6 transmit-delay 1",
-        "receive-interval 300",
         "timers basic 30 180 120",
         "timers throttle spf 0 50 5000",
-        "transmit-interval 300",
     )
 )
 
@@ -337,6 +352,8 @@ def negation(line: str) -> str:
     if line == "ip rip split-horizon poisoned-reverse":
         # With `no`, it would take the split horizon away as well.
         return "ip rip split-horizon"
+    if line.split()[0] in _CLEARED_BY:
+        return _CLEARED_BY[line.split()[0]]
     # The variants of a setting are taken away by its plain form.
     line = _PLAIN.sub(r"\1", line)
     return "no " + line

@@ -157,6 +157,27 @@ def test_two_spellings_are_one_setting(one: str, other: str) -> None:
     assert parse(one) == parse(other)
 
 
+@pytest.mark.parametrize(
+    ("header", "ours", "theirs"),
+    [
+        ("router bgp 1", "neighbor A timers 3 9", "neighbor A timers delayopen 10"),
+        ("router bgp 1", "neighbor A bfd", "neighbor A bfd check-control-plane-failure"),
+        ("router bgp 1", "neighbor A shutdown", "neighbor A shutdown rtt 5 count 3"),
+        ("router bgp 1", "neighbor A capability extended-nexthop", "neighbor A capability dynamic"),
+        ("router ospf", "distance 77", "distance ospf external 25"),
+        ("router ospf", "graceful-restart helper enable", "graceful-restart helper enable 192.0.2.1"),
+        ("router ospf", "graceful-restart helper enable", "graceful-restart helper planned-only"),
+        ("router ospf", "area 0.0.0.7 nssa no-summary", "area 0.0.0.7 nssa suppress-fa"),
+        ("router ospf", "redistribute table 7 metric 3", "redistribute table 10"),
+        ("router ospf6", "distance 77", "distance ospf6 external 25"),
+        ("router rip", "distance 77", "distance 9 10.9.9.0/24 A"),
+    ],
+)
+def test_a_line_that_begins_as_another_may_be_another_setting(header: str, ours: str, theirs: str) -> None:
+    config = parse(f"{header}\n {ours}\n {theirs}\n")
+    assert len(parse(f"{header}\n {ours}\n")) == 2 and len(config) == 3 and {ours, theirs} < set(config.values())
+
+
 def test_one_setting_has_one_key_with_any_value() -> None:
     for pair in (
         ("neighbor 10.0.1.2 timers 3 9", "neighbor 10.0.1.2 timers 1 3"),
@@ -1288,6 +1309,19 @@ def test_negations_take_away_the_whole_setting() -> None:
     assert negation("no neighbor 10.0.1.2 activate") == "neighbor 10.0.1.2 activate"
     assert negation("area 0.0.0.1 stub no-summary") == "no area 0.0.0.1 stub"
     assert negation("ip ospf cost 5") == "no ip ospf cost 5"
+    # FRR 8 does not know `no receive-interval`.
+    assert negation("receive-interval 150") == "receive-interval 300"
+
+
+def test_what_others_have_set_of_an_area_is_said_once_more_where_frr_forgets_it_with_the_type() -> None:
+    config = parse("router ospf\n area 0.0.0.7 nssa no-summary\n area 0.0.0.7 nssa suppress-fa\n area 0.0.0.70 nssa")
+    assert [
+        line for _path, line in difference(config, {("router ospf", "area 0.0.0.7 type"): "area 0.0.0.7 nssa"}, ())
+    ] == [
+        "no area 0.0.0.7 nssa",
+        "area 0.0.0.7 nssa",
+        "area 0.0.0.7 nssa suppress-fa",
+    ]
 
 
 # --- facts -----------------------------------------------------------------------------------------------------------
