@@ -66,7 +66,8 @@ def remembered(
         if BLOCK.match(address[-1]) and file != address[-1]:
             # What undoes a block stays where it is, and ours stands behind it.
             file = None
-        one = found.pop(address, None)
+        # What is remembered keeps its place: a second run writes the same note.
+        one = found.get(address)
         if one is None and address in ours:
             continue
         # What is there is theirs where it is none of what we put.
@@ -76,6 +77,8 @@ def remembered(
         theirs = [value for value in (was, saved) if value is not None]
         if any(value != line for value in theirs):
             found[address] = Former(was, saved, text, (line,))
+        else:
+            found.pop(address, None)
     return found
 
 
