@@ -467,9 +467,11 @@ def _unannounced(underlay: Underlay, path: Path, target: str) -> Died | None:
     cable = underlay.cables.get(target)
     if cable is None:
         return None
+    read = ((underlay.view.seen.get(cable.host) or {}).get("spaces") or {}).get("")
     try:
         # On an interface that is down OSPF does not run.
-        _linked(underlay.view.space(cable.host, ""), cable.host, cable.dev)
+        if read:
+            _linked(read, cable.host, cable.dev)
     except Died as died:
         _blame(underlay, path, cable.host)
         return died
