@@ -252,14 +252,14 @@ FIREWALLS = {
         lambda check: check in TEPS,
         "r1's own firewall does not forward from kvm1 to kvm2 (192.168.200.1 to 192.168.200.2), from kvm2 to kvm1 (192.168.200.2 to 192.168.200.1): "
         "nftables chain ip filter FORWARD has the policy drop",
-        "on r1: nft -a list chain ip filter FORWARD",
+        "on r1: nft add chain ip filter FORWARD '{ policy accept; }'",
     ),
     "OSPF is not let in": (
         "kvm1",
         [chain("input", "drop", "inet"), rule("input", proto("icmp"), {"accept": None})],
         lambda check: check["kind"] == "adjacency" and "kvm1:eth1" in (check["from"], check["to"]),
         "kvm1's own firewall drops OSPF from r1 on ul-eth1 (protocol 89): nftables chain inet filter INPUT has the policy drop",
-        "on kvm1: nft -a list chain inet filter INPUT",
+        "on kvm1: nft add chain inet filter INPUT '{ policy accept; }'",
     ),
     "a rule against pings": (
         "kvm2",
