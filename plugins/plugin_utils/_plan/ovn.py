@@ -163,40 +163,48 @@ class Ovn:
 
     def _databases(self) -> Item:
         """What the databases hold: northbound as the module ovn_northbound takes it, and which chassis and bindings come of it."""
+        return {
+            "chassis": [self._chassis(host) for host in self.values.order],
+            "northbound": self._northbound(),
+            "gateways": {
+                active_name(leg_name(self.fabric, edge.name, edge.provider.segment)): edge.hosts
+                for edge in self.gateways.edges
+                if edge.provider
+            },
+            "bindings": self._bindings(),
+        }
+
+    def _northbound(self) -> Item:
+        """The northbound database, as the module ovn_northbound takes it."""
         gateways = self.gateways
         groups = [self._group(edge, leg) for edge in self.edges for leg in edge.legs if leg is not edge.provider]
         logs = any(acl["log"] for group in groups for acl in group["acls"])
+        clients = [segment for segment in self.segments if segment.dhcp]
         return {
-            "chassis": [self._chassis(host) for host in self.values.order],
-            "northbound": {
-                "switches": [
-                    *(self._switch(segment) for segment in self.segments),
-                    *(self._provider(segment) for segment in gateways.providers()),
-                ],
-                "routers": [self._router(edge) for edge in self.edges],
-                "port_groups": groups,
-                "meters": [meter(meter_name(self.fabric))] if logs else [],
-                "dhcp_options": [
-                    row for one in self.segments if one.dhcp for row in ovn_dhcp.options(one, self._told(one))
-                ],
-                "dns": [self._names(segment) for segment in self.segments if segment.dhcp],
-                "mirrors": ovn_mirrors.rows(self.values),
-                "load_balancers": gateways.balancers(),
-                "ha_chassis_groups": gateways.groups(),
-                "nb_global_options": gateways.options(),
-            },
-            "gateways": {
-                active_name(leg_name(self.fabric, edge.name, edge.provider.segment)): edge.hosts
-                for edge in gateways.edges
-                if edge.provider
-            },
-            "bindings": {
-                ovn_guests.logical_port(self.fabric, endpoint): endpoint.host
-                for segment in self.segments
-                for endpoint in self.points[segment.name]
-            }
-            | {nic.name: nic.endpoint.host for nics in self.further.values() for nic in nics},
+            "switches": [
+                *(self._switch(segment) for segment in self.segments),
+                *(self._provider(segment) for segment in gateways.providers()),
+            ],
+            "routers": [self._router(edge) for edge in self.edges],
+            "port_groups": groups,
+            "meters": [meter(meter_name(self.fabric))] if logs else [],
+            "dhcp_options": [row for one in clients for row in ovn_dhcp.options(one, self._told(one))],
+            "dns": [self._names(segment) for segment in clients],
+            "mirrors": ovn_mirrors.rows(self.values),
+            "load_balancers": gateways.balancers(),
+            "ha_chassis_groups": gateways.groups(),
+            "nb_global_options": gateways.options(),
         }
+
+    def _bindings(self) -> dict[str, str]:
+        """The host of each logical port."""
+        result = {}
+        for segment in self.segments:
+            for endpoint in self.points[segment.name]:
+                result[ovn_guests.logical_port(self.fabric, endpoint)] = endpoint.host
+        for nics in self.further.values():
+            result.update({nic.name: nic.endpoint.host for nic in nics})
+        return result
 
     def _served(self, host: str) -> Item:
         """How a host's databases are served: their listeners, TLS, and the cluster of several hosts.

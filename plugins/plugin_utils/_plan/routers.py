@@ -167,18 +167,20 @@ class Routers:
         if len(problems) > before:
             self.ok = False
             return
-        every_end = [end for link in routing.links for end in self._ends(link)]
-        for name in sorted(
-            everyone, key=lambda name: (name not in intent.hosts, numbers[name].value if name in numbers else 0, name)
-        ):
-            ends = [end for end in every_end if end.host == name]
-            if name in numbers and (name in intent.routers or ends):
-                self.routers[name] = self._router(name, numbers[name].value, routing.own[name], ends, teps)
+        self._make(numbers, teps)
         self._check()
         self.ok = len(problems) == before
         if self.ok:
             self._pair_sessions()
             self.ok = len(problems) == before
+
+    def _make(self, numbers: dict[str, addresses.Value], teps: dict[str, addresses.Value]) -> None:
+        """Make the routers, KVM hosts that are ends of links first, each kind in the order of their numbers."""
+        every_end = [end for link in self.routing.links for end in self._ends(link)]
+        for name in sorted(numbers, key=lambda name: (name in self.intent.routers, numbers[name].value, name)):
+            ends = [end for end in every_end if end.host == name]
+            if name in self.intent.routers or ends:
+                self.routers[name] = self._router(name, numbers[name].value, self.routing.own[name], ends, teps)
 
     # What the ends have
 
@@ -524,6 +526,28 @@ class Routers:
 
     def _check_networks(self) -> None:
         """No two networks share an address."""
+        networks = self._networks()
+        addresses.overlaps(networks, self.problems)
+        provided = {(segment.name, link.name) for segment in self.intent.segments for link in self.beside(segment)}
+        owners = {
+            f"{link.where}.{option}": name for name, link in self.links.items() for option in ("subnet", "subnet6")
+        }
+        # Segments of different tenants may overlap; what they have in common is told elsewhere.
+        for segment in self.intent.segments:
+            apart = [
+                (net, where)
+                for net, where in networks
+                if where != "fabric_underlay.subnet" and (segment.name, owners.get(where)) not in provided
+            ]
+            for option, subnet in (("subnet", segment.subnet), ("subnet6", segment.subnet6)):
+                for net, where in apart:
+                    if subnet and net.version == subnet.version and net.overlaps(subnet):
+                        self.problems.append(
+                            f"{segment.where}.{option} {subnet} overlaps {where} {net}; give each its own range."
+                        )
+
+    def _networks(self) -> list[tuple[Network, str]]:
+        """The networks of links, pools and the underlay, each with the variable that gives it."""
         networks: list[tuple[Network, str]] = []
         for link in self.links.values():
             networks += [
@@ -537,22 +561,7 @@ class Routers:
                 networks.append((net, "fabric_routing." + option.replace("_pool", "")))
         if self.intent.underlay.subnet and self.intent.hosts:
             networks.append((self.intent.underlay.subnet, "fabric_underlay.subnet"))
-        addresses.overlaps(networks, self.problems)
-        provided = {(segment.name, link.name) for segment in self.intent.segments for link in self.beside(segment)}
-        owners = {
-            f"{link.where}.{option}": name for name, link in self.links.items() for option in ("subnet", "subnet6")
-        }
-        # Segments of different tenants may overlap; what they have in common is told elsewhere.
-        for segment in self.intent.segments:
-            for option in ("subnet", "subnet6"):
-                subnet = getattr(segment, option)
-                for net, where in networks if subnet else ():
-                    if where == "fabric_underlay.subnet" or (segment.name, owners.get(where)) in provided:
-                        continue
-                    if net.version == subnet.version and net.overlaps(subnet):
-                        self.problems.append(
-                            f"{segment.where}.{option} {subnet} overlaps {where} {net}; give each its own range."
-                        )
+        return networks
 
     def beside(self, segment: Segment) -> list[Link]:
         """The links of routers that are the network of a segment, too: a VLAN of the underlay, of which both have the same subnets."""
