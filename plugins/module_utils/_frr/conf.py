@@ -597,13 +597,9 @@ class Editor:
         place = around.inside.index(t.cast(_Node, after)) + 1 if node.replaces else self.place(around, rank)
         if opens and not node.replaces:
             place = self.ahead(around, place)
-        undone = [
-            around.inside.index(one) + 1
-            for one in around.undoing
-            if undoes(one.entries[0][1], line) and not (one.gone or one.line.dead)
-        ]
-        late = max(undone, default=0) > place
-        place = max([place, *undone])
+        behind = self.behind_undoing(around, line)
+        late = behind > place
+        place = max(place, behind)
         if around is self.top and not node.replaces:
             place = self.outside(place, line)
         if around is self.top and after is None and self.refused and self.grammar.together(line):
@@ -613,6 +609,16 @@ class Editor:
         for one, _line in entries:
             self.found.setdefault(one, []).append(node)
         return node
+
+    @staticmethod
+    def behind_undoing(around: _Node, line: str) -> int:
+        """The first place in a block behind all that would undo a new line there, such as `no neighbor 192.0.2.1`."""
+        places = [
+            around.inside.index(one) + 1
+            for one in around.undoing
+            if undoes(one.entries[0][1], line) and not (one.gone or one.line.dead)
+        ]
+        return max(places, default=0)
 
     def place(self, around: _Node, rank: int) -> int:
         """Where a new line of a rank stands in a block."""

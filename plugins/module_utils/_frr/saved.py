@@ -140,12 +140,18 @@ def mark_kept(lines: list[conf.Line], running: frozenset[tuple[Address, str]]) -
             if running.issuperset(there) and said.isdisjoint(there):
                 line = line._replace(kept=(header,))
                 break
-        if line.opens and not line.path:
-            still = [*(header for header in still if header != line.text), line.text]
-        elif line.closes and line.path and not line.inside:
-            still = [header for header in still if header != line.path[0]]
+        still = _still_open(still, line)
         marked.append(line)
     return marked
+
+
+def _still_open(headers: list[str], line: conf.Line) -> list[str]:
+    """The headers of blocks that no words have closed after one more line."""
+    if line.opens and not line.path:
+        return [*(header for header in headers if header != line.text), line.text]
+    if line.closes and line.path and not line.inside:
+        return [header for header in headers if header != line.path[0]]
+    return headers
 
 
 # staticd takes routes that follow one another as one change, VRFs between them or not. When it refuses one, it takes none, and says so at

@@ -101,19 +101,23 @@ def written_out(path: Address, line: str) -> str:
         return line
     negative, line = (line[:3], line[3:]) if line.startswith("no ") else ("", line)
     words = tuple(line.split(" "))
+    found = set()
+    for match in _matches(begin, words):
+        rest = words[len(match) :]
+        in_any_order = match[0] in ("redistribute", "default-information")
+        found.add(" ".join([*match, *(_further(rest) if in_any_order else rest)]))
+    return negative + (found.pop() if len(found) == 1 else line)
+
+
+def _matches(begin: str, words: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """The forms of a block that words may be short for, each as its words in full; a word that is one in full is no other."""
     # The word after a neighbor's name says the most of its many forms.
     third = words[2] if len(words) > 2 and "neighbor".startswith(words[0]) else ""
-    matches = [match for form in _alike(begin, words[0], third) for match in [_match(form, words)] if match]
-    for place in range(len(words)):
-        exact = [match for match in matches if place < len(match) and match[place] == words[place]]
+    matches = [match for match in (_match(form, words) for form in _alike(begin, words[0], third)) if match]
+    for place, word in enumerate(words):
+        exact = [match for match in matches if place < len(match) and match[place] == word]
         matches = exact or matches
-    found = set()
-    for match in matches:
-        rest = words[len(match) :]
-        found.add(
-            " ".join([*match, *(_further(rest) if match[0] in ("redistribute", "default-information") else rest)])
-        )
-    return negative + (found.pop() if len(found) == 1 else line)
+    return matches
 
 
 def _match(form: tuple[tuple[str, ...], ...], words: tuple[str, ...]) -> tuple[str, ...]:
