@@ -24,6 +24,7 @@ Item = t.Dict[str, t.Any]
 Network = _ip.Network
 Address = _ip.Host
 Range = t.Tuple[Address, Address]
+T = t.TypeVar("T")
 
 CONFIGURATION = "/etc/overloom/dnsmasq"
 # What it has given out, which it keeps over a restart.
@@ -100,28 +101,36 @@ def _server(name: str, item: Item) -> Server:
     versions = [net.version for net in subnets]
     if not subnets or len(set(versions)) < len(versions):
         raise FabricError(f"{what}: subnets needs the subnet of the interface, one for each address family")
+
+    def each(option: str, check: t.Callable[[t.Any, str], T]) -> tuple[T, ...]:
+        return tuple(check(value, f"{what}: {option}") for value in item.get(option) or ())
+
+    def given(option: str, check: t.Callable[[t.Any, str], T]) -> T | None:
+        return None if item.get(option) is None else check(item[option], f"{what}: {option}")
+
     server = Server(
         name,
         namespace=check_name(item.get("namespace") or name, f"{what}: namespace"),
         interface=_ip.check_interface_name(item.get("interface") or "eth0", f"{what}: interface"),
         subnets=subnets,
-        ranges=tuple(_range(text, f"{what}: ranges") for text in item.get("ranges") or ()),
-        leases=tuple(_lease(one, f"{what}: leases") for one in item.get("leases") or ()),
-        router=None if item.get("router") is None else _ip.check_host(item["router"], f"{what}: router"),
-        dns=tuple(_ip.check_host(text, f"{what}: dns") for text in item.get("dns") or ()),
-        domain=None if item.get("domain") is None else _domain(item["domain"], f"{what}: domain"),
+        ranges=each("ranges", _range),
+        leases=each("leases", _lease),
+        router=given("router", _ip.check_host),
+        dns=each("dns", _ip.check_host),
+        domain=given("domain", _domain),
         lease_time=_ip.check_range(item.get("lease_time") or 3600, *LEASE_TIMES, f"{what}: lease_time", "seconds"),
-        mtu=None if item.get("mtu") is None else _ip.check_mtu(item["mtu"], map(str, subnets), f"{what}: mtu"),
-        routes=tuple(
-            (_ip.check_network(one["to"], f"{what}: routes"), _ip.check_host(one["via"], f"{what}: routes"))
-            for one in item.get("routes") or ()
-        ),
+        mtu=given("mtu", lambda value, where: _ip.check_mtu(value, map(str, subnets), where)),
+        routes=each("routes", _route),
     )
     if server.interface == "lo":
         raise FabricError(f"{what}: interface lo is the loopback of every namespace; give another name")
     _check_inside(server, what)
     _check_apart(server, what)
     return server
+
+
+def _route(one: Item, what: str) -> tuple[Network, Address]:
+    return _ip.check_network(one["to"], what), _ip.check_host(one["via"], what)
 
 
 def _range(text: str, what: str) -> Range:

@@ -476,12 +476,9 @@ def _clock(moment: float) -> str:
 def run(module: Module) -> t.NoReturn:
     """The whole of guest_wait."""
     params = module.params
-    single = {key: params[key] for key in SPEC}
     result: dict[str, t.Any] = {"changed": False, "spawned": 0}
     try:
-        if params["waits"] is None and params["kind"] is None:
-            raise FabricError("kind or waits is missing: say what is waited for")
-        waits = [want(item) for item in (params["waits"] if params["waits"] is not None else [single])]
+        waits = _declared(params)
         if module.check_mode or not waits:
             # An earlier task may only have foretold the guest.
             module.exit_json(waits=[], pending=[], **result)
@@ -499,6 +496,15 @@ def run(module: Module) -> t.NoReturn:
     if sentences:
         module.fail_json(msg="\n".join(sentences), waits=outcomes, pending=pending, **result)
     module.exit_json(waits=outcomes, pending=pending, **result)
+
+
+def _declared(params: t.Mapping[str, t.Any]) -> list[Wait]:
+    """The waits of the list, or the one that the module's own options say. Raises FabricError."""
+    if params["waits"] is not None:
+        return [want(item) for item in params["waits"]]
+    if params["kind"] is None:
+        raise FabricError("kind or waits is missing: say what is waited for")
+    return [want({key: params[key] for key in SPEC})]
 
 
 def _outcomes(waiter: Waiter, waits: t.Sequence[Wait], budget: float) -> list[dict[str, t.Any]]:

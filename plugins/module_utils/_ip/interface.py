@@ -302,17 +302,10 @@ class _Comparison:
 
     def _kept(self, item: Item, old: Kept, interface: _ip.Interface | None, made: bool) -> Kept:
         """What is noted of a declared interface: each option, or what it was. made: whether the VLAN is made now."""
-        new = Kept(
-            self.owner,
-            old.addresses if item.addresses is None else item.addresses,
-            old.mtu if item.mtu is None else item.mtu,
-            old.up if item.up is None else item.up,
-            parent=item.parent or old.parent,
-            vlan=item.vlan if item.parent else old.vlan,
-            was_mtu=old.was_mtu,
-            was_up=old.was_up,
-            parent_up=old.parent_up,
-        )
+        given = {key: getattr(item, key) for key in ("addresses", "mtu", "up") if getattr(item, key) is not None}
+        new = old._replace(owner=self.owner, others=(), **given)
+        if item.parent:
+            new = new._replace(parent=item.parent, vlan=item.vlan)
         if new.addresses and new.up is None:
             new = new._replace(up=True)
         if made and old.parent != new.parent:

@@ -170,13 +170,7 @@ def compare(wanted: Wanted, found: Found) -> Change:
             f"sysctls: this kernel has no {missing[0]}; leave it out, load its module, or take optional=true"
         )
     former = taken(found.text) if ours else found.text
-    if wanted.sysctls:
-        kept = [f"{_TAKEN}{json.dumps(line)}\n" for line in (former or "").splitlines(keepends=True)]
-        lines = [f"{path} = {value}\n" for path, value in sorted(wanted.sysctls.items())]
-        text: str | None = "".join([f"{head}\n", *kept, *lines])
-    else:
-        # With adopt, what was there before goes, too.
-        text = None if wanted.adopt else former
+    text = _text(wanted, head, former)
     values = wanted.sysctls or (stated(text) if found.text != text else {})
     differing = {path: value for path, value in values.items() if found.values.get(path) not in (None, value)}
     steps: list[Step | Write | Remove] = []
@@ -188,6 +182,16 @@ def compare(wanted: Wanted, found: Found) -> Change:
     return Change(
         list(steps), {"file": found.text, "in force": found.values}, after, _told(wanted, found, ours, former)
     )
+
+
+def _text(wanted: Wanted, head: str, former: str | None) -> str | None:
+    """The file as it will be, None for none. head: its first line; former: the file that ours was taken over from."""
+    if not wanted.sysctls:
+        # With adopt, what was there before goes, too.
+        return None if wanted.adopt else former
+    kept = [f"{_TAKEN}{json.dumps(line)}\n" for line in (former or "").splitlines(keepends=True)]
+    lines = [f"{path} = {value}\n" for path, value in sorted(wanted.sysctls.items())]
+    return "".join([f"{head}\n", *kept, *lines])
 
 
 def _told(wanted: Wanted, found: Found, ours: bool, former: str | None) -> tuple[str, ...]:

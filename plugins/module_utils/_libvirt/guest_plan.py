@@ -466,27 +466,10 @@ class PlannedDomain(Planned[Here]):
         return (*self.old.before, *(to_xml(elements[mac]) for mac in taken))
 
     def _define(self, mark: Mark, accelerator: str, owner: str) -> None:
-        here, options = self.here, self.options
+        here = self.here
         root = skeleton(self.domain, owner, accelerator) if here is None else copy.deepcopy(here.inactive)
-        seen = view_of(root, self.domain)
-        if here is not None:
-            self.before = {"owner": self.old.owner, **shown(restrict(options, seen)), **self.before}
-        self.after = {
-            "owner": mark.owner,
-            **shown({key: value for key, value in options.items() if key in seen}),
-            **self.after,
-        }
-        if (
-            self.before.get("graphics")
-            and self.before["graphics"] == self.after["graphics"]
-            and "graphics" in differences(options, seen)
-        ):
-            # Nothing but a secret differs.
-            self.before["graphics"] = [
-                {**item, "password": f"another {MASK}"} if item.get("password") else item
-                for item in self.before["graphics"]
-            ]
-        if here is not None and not differences(options, seen) and mark == self.old and not lacks(root, self.domain):
+        differing = self._tell(mark, view_of(root, self.domain))
+        if here is not None and not differing and mark == self.old and not lacks(root, self.domain):
             return
         if self.domain.raw is not None and lacks(root, self.domain):
             self.note("xml", None, to_xml(self.domain.raw))
@@ -507,6 +490,21 @@ class PlannedDomain(Planned[Here]):
 
         write_mark(root, remember(root), AFTER_METADATA)
         self.result.define.append(self.actions.define(self.name, root, self.domain.secrets, remember))
+
+    def _tell(self, mark: Mark, seen: dict[str, t.Any]) -> list[str]:
+        """Show the declared options as they are and as they will be; those that differ. seen: what there is of all."""
+        options, differing = self.options, differences(self.options, seen)
+        if self.here is not None:
+            self.before = {"owner": self.old.owner, **shown(restrict(options, seen)), **self.before}
+        wanted = shown({key: value for key, value in options.items() if key in seen})
+        self.after = {"owner": mark.owner, **wanted, **self.after}
+        before = self.before.get("graphics")
+        if before and before == self.after["graphics"] and "graphics" in differing:
+            # Nothing but a secret differs.
+            self.before["graphics"] = [
+                {**item, "password": f"another {MASK}"} if item.get("password") else item for item in before
+            ]
+        return differing
 
     def _note_besides(self, root: ET.Element) -> None:
         """What the change draws after it, which no declared option shows."""

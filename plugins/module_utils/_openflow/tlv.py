@@ -89,37 +89,68 @@ def compare_tlvs(
     """
     if wanted is None:
         return TlvPlan([], [], [], list(own))
-    held = {(tlv.option_class, tlv.type): tlv for tlv in found}
-    fields = {tlv.number: tlv for tlv in found}
-    clear: list[Tlv] = []
-    put: list[Tlv] = []
-    drop: list[Tlv] = []
-    ours = {(tlv.option_class, tlv.type): tlv for tlv in own}
+    comparison = _Comparison(found, own, scope)
     for item in wanted:
-        key = (item.tlv.option_class, item.tlv.type)
-        present = held.get(key)
-        if not item.present:
-            if present is not None:
-                _refuse_foreign(item.where, present, own, scope)
-                drop.append(present)
-            ours.pop(key, None)
-            continue
-        in_the_way = {tlv for tlv in (present, fields.get(item.tlv.number)) if tlv is not None and tlv != item.tlv}
-        for tlv in sorted(in_the_way - set(clear)):
-            _refuse_foreign(item.where, tlv, own, scope)
-            ours.pop((tlv.option_class, tlv.type), None)
-            clear.append(tlv)
-        if present != item.tlv:
-            put.append(item.tlv)
-        if present != item.tlv or item.tlv in own or scope.adopt:
-            ours[key] = item.tlv
+        if item.present:
+            comparison.put(item)
+        else:
+            comparison.drop(item)
     if scope.purge:
-        undeclared = set(ours) - {(item.tlv.option_class, item.tlv.type) for item in wanted}
-        removed = [ours.pop(key) for key in sorted(undeclared)]
-        drop += [tlv for tlv in removed if tlv in found and tlv not in clear]
-    _refuse_used(clear, used, ())
-    _refuse_used(drop, used, gone)
-    return TlvPlan(clear, put, drop, sorted(ours.values()))
+        comparison.purge(wanted)
+    plan = comparison.plan()
+    _refuse_used(plan.clear, used, ())
+    _refuse_used(plan.drop, used, gone)
+    return plan
+
+
+def _key(tlv: Tlv) -> tuple[int, int]:
+    """What tells one entry from another."""
+    return tlv.option_class, tlv.type
+
+
+class _Comparison:
+    """What becomes of each entry, gathered. ours: the entries of this owner afterwards, by class and type."""
+
+    def __init__(self, found: t.Sequence[Tlv], own: t.Collection[Tlv], scope: Scope) -> None:
+        self.found, self.own, self.scope = found, own, scope
+        self.held = {_key(tlv): tlv for tlv in found}
+        self.fields = {tlv.number: tlv for tlv in found}
+        self.ours = {_key(tlv): tlv for tlv in own}
+        self.cleared: list[Tlv] = []
+        self.added: list[Tlv] = []
+        self.dropped: list[Tlv] = []
+
+    def put(self, item: WantedTlv) -> None:
+        """Have a declared entry, and clear those that hold its class and type, or its field. Raises FabricError for one of others."""
+        key, tlv = _key(item.tlv), item.tlv
+        present = self.held.get(key)
+        in_the_way = {one for one in (present, self.fields.get(tlv.number)) if one is not None and one != tlv}
+        for one in sorted(in_the_way - set(self.cleared)):
+            _refuse_foreign(item.where, one, self.own, self.scope)
+            self.ours.pop(_key(one), None)
+            self.cleared.append(one)
+        if present != tlv:
+            self.added.append(tlv)
+        if present != tlv or tlv in self.own or self.scope.adopt:
+            self.ours[key] = tlv
+
+    def drop(self, item: WantedTlv) -> None:
+        """Take an entry away that is declared as absent. Raises FabricError for one of others."""
+        present = self.held.get(_key(item.tlv))
+        if present is not None:
+            _refuse_foreign(item.where, present, self.own, self.scope)
+            self.dropped.append(present)
+        self.ours.pop(_key(item.tlv), None)
+
+    def purge(self, wanted: t.Sequence[WantedTlv]) -> None:
+        """Take away our entries that are not declared."""
+        undeclared = set(self.ours) - {_key(item.tlv) for item in wanted}
+        removed = [self.ours.pop(key) for key in sorted(undeclared)]
+        self.dropped += [tlv for tlv in removed if tlv in self.found and tlv not in self.cleared]
+
+    def plan(self) -> TlvPlan:
+        """All of it."""
+        return TlvPlan(self.cleared, self.added, self.dropped, sorted(self.ours.values()))
 
 
 def _refuse_foreign(where: str, tlv: Tlv, own: t.Collection[Tlv], scope: Scope) -> None:

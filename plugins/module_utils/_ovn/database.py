@@ -317,12 +317,7 @@ def _arguments(ops: t.Sequence[Op]) -> list[str]:
     for op in ops:
         if isinstance(op, Put):
             cells.setdefault((op.table, op.row), []).append(op)
-    joined = _by_place(
-        (place, op.row)
-        for op in ops
-        for place in [op.under if isinstance(op, Create) else op.target if isinstance(op, Move) else None]
-        if place
-    )
+    joined = _by_place(_comers(ops))
     columns: dict[Id, list[tuple[str, Id, str]]] = {}
     for place in joined:
         columns.setdefault(place[1], []).append(place)
@@ -340,6 +335,15 @@ def _arguments(ops: t.Sequence[Op]) -> list[str]:
     for (table, row), puts in cells.items():
         argv += _changes(table, row, puts)
     return argv + [word for op in ops if isinstance(op, Destroy) for word in ("--", "destroy", op.table, op.row)]
+
+
+def _comers(ops: t.Iterable[Op]) -> t.Iterator[tuple[tuple[str, Id, str], Id]]:
+    """Each row that comes into a list of another row, with that list."""
+    for op in ops:
+        if isinstance(op, Create) and op.under:
+            yield op.under, op.row
+        elif isinstance(op, Move) and op.target:
+            yield op.target, op.row
 
 
 def _by_place(pairs: t.Iterable[tuple[tuple[str, Id, str], Id]]) -> dict[tuple[str, Id, str], list[Id]]:
