@@ -8,7 +8,6 @@ This file is private to the collection.
 
 from __future__ import annotations
 
-import re
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import conf, former
@@ -44,7 +43,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._frr.setting impor
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.uses import (
     Definition,
     defined,
-    leaking,
+    needed_blocks,
     orphans,
     used,
 )
@@ -52,8 +51,6 @@ from ansible_collections.overloom.fabric.plugins.module_utils._frr.wanted import
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.writer import Apply
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import Caller, may_remove, returned
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, FabricError, Runner
-
-_DEFAULT_BGP = re.compile(r"router bgp \d+$")
 
 
 class Options(t.NamedTuple):
@@ -99,11 +96,16 @@ def _not_running(
     return [f"{CONF}: {'; '.join(found[:3])}{more}: not what runs, so FRR's next start changes it; {advice}"]
 
 
+def _after(config: Config, changes: t.Mapping[Address, str | None]) -> dict[Address, str]:
+    """A configuration with the changes made."""
+    return {address: line for address, line in {**config, **changes}.items() if line is not None}
+
+
 def _check_used(
     config: Config, changes: t.Mapping[Address, t.Optional[str]], ours: t.Container[Address], where: str = ""
 ) -> None:
     """Refuse to take away what lines of others use, which run or are saved. Raises FabricError."""
-    after = {address: line for address, line in {**config, **changes}.items() if line is not None}
+    after = _after(config, changes)
     for (kind, name), address in orphans(config, after):
         if address in ours or address in changes:
             continue
@@ -248,7 +250,7 @@ class _Comparison:
     @staticmethod
     def _has_place(address: Address, config: Config, changes: t.Mapping[Address, str | None]) -> bool:
         """Whether the blocks and the neighbor that a line needs are there after the changes."""
-        return lacking(address, {a: line for a, line in {**config, **changes}.items() if line is not None}) is None
+        return lacking(address, _after(config, changes)) is None
 
     def note_said(self, thing: Thing, said: t.Mapping[Address, str | None]) -> None:
         """Note what the file says of a thing though FRR does it unsaid, as the file may state another profile or release."""
@@ -270,15 +272,13 @@ class _Comparison:
         staying = leaving_blocks(self.found.running, {**self.changes, **dict.fromkeys(inside)})
         self.changes.update({a: None for a, block in inside.items() if staying.get(block, ()) is None})
 
-    def keep_default_bgp(self) -> None:
-        """Leave the BGP of the default VRF, empty, while others leak routes by it, as FRR refuses to take it away then; it stays ours."""
-        after = {a: line for a, line in {**self.found.running, **self.changes}.items() if line is not None}
-        needing = leaking(after)
-        for address in [a for a, line in self.changes.items() if line is None and _DEFAULT_BGP.match(a[-1])]:
-            if needing and address in self.found.running:
-                del self.changes[address]
-                self._keep_noted(address)
-                self.warnings.append(f"{address[0]} stays, empty, as {needing} needs it to leak routes")
+    def keep_needed(self) -> None:
+        """Leave blocks, empty, that FRR refuses to take away while others need them; they stay ours."""
+        running = self.found.running
+        for block, user in needed_blocks(running, _after(running, self.changes)).items():
+            del self.changes[block]
+            self._keep_noted(block)
+            self.warnings.append(f"{block[0]} stays, empty, as {user} needs it to leak routes")
 
     def _keep_noted(self, header: Address) -> None:
         """Have a block that stays noted as ours, so that it goes another time."""
@@ -392,7 +392,7 @@ def compare(runner: Runner, found: Found, things: t.Sequence[Thing], options: Op
         plan.purge({thing.name for thing in things})
     plan.give_back()
     plan.leave_with_blocks()
-    plan.keep_default_bgp()
+    plan.keep_needed()
     changes = plan.changes
     said = profiles.unsaid(explicit, {**saved, **changes}, starts_as)
     for thing in things:

@@ -1,7 +1,7 @@
 # Copyright: the overloom.fabric authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which lines use what other lines define by name: lists, route-maps, key chains, BFD profiles, peer groups; who needs the default BGP.
+"""Which lines use what other lines define by name: lists, route-maps, key chains, BFD profiles, peer groups; and who needs the default BGP.
 
 FRR takes a definition away whoever uses it: a filter then lets everything or nothing through, and with a peer group its
 members go. This file is private to the collection, and pure.
@@ -94,9 +94,10 @@ def used(address: Address, line: str) -> t.Iterator[Definition]:
 # What leaks routes by way of the default VRF's BGP, in the BGP of another VRF.
 _LEAKS = re.compile(r"(?:import|export) vpn$|import vrf (?!default$)|advertise ipv[46] unicast( |$)")
 _OF_VRF = re.compile(r"router bgp \d+ vrf (\S+)$")
+_OF_DEFAULT_VRF = re.compile(r"router bgp \d+$")
 
 
-def leaking(config: Config) -> str | None:
+def _leaking(config: Config) -> str | None:
     """The BGP of a VRF that leaks routes, or has a VNI: FRR does not take the BGP of the default VRF away beside it (`no router bgp`, bgpd)."""
     for address, line in config.items():
         vrf = _OF_VRF.match(address[0])
@@ -124,3 +125,10 @@ def orphans(before: Config, after: Config) -> t.Iterator[tuple[Definition, Addre
         for definition in used(address, line):
             if definition in gone:
                 yield definition, address
+
+
+def needed_blocks(before: Config, after: Config) -> dict[Address, str]:
+    """Blocks that a change takes away and FRR does not, each with the block that goes on needing it."""
+    user = _leaking(after)
+    gone = [address for address in before if address not in after and _OF_DEFAULT_VRF.match(address[-1])]
+    return dict.fromkeys(gone, user) if user else {}
