@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import json
 import subprocess
-import time
 import typing as t
 
 import harness
@@ -123,14 +122,12 @@ def inside(host: harness.Host, name: str, script: str, seconds: float = 60) -> s
         return json.loads(host.run(["virsh", "qemu-agent-command", name, text]))["return"]
 
     job = ask("guest-exec", **{"path": "/bin/sh", "arg": ["-c", script], "capture-output": True})["pid"]
-    until = time.monotonic() + seconds
-    while True:
+
+    def ended() -> dict[str, t.Any] | None:
         state = ask("guest-exec-status", pid=job)
-        if state["exited"]:
-            assert state["exitcode"] == 0, (
-                base64.b64decode(state.get("out-data", "")).decode()
-                + base64.b64decode(state.get("err-data", "")).decode()
-            )
-            return base64.b64decode(state.get("out-data", "")).decode()
-        assert time.monotonic() < until, f"{name}: {script} did not end in {seconds} s"
-        time.sleep(0.2)
+        return state if state["exited"] else None
+
+    state = harness.wait(ended, f"{name}: the end of {script}", seconds)
+    said, complained = (base64.b64decode(state.get(key, "")).decode() for key in ("out-data", "err-data"))
+    assert state["exitcode"] == 0, said + complained
+    return str(said)

@@ -62,9 +62,7 @@ def traces(host: harness.Host) -> list[bool]:
 def wait_for_end(host: harness.Host, seconds: float) -> float:
     """Wait until a unit has ended; how long that took."""
     begun = time.monotonic()
-    while host.exists(UNIT):
-        assert time.monotonic() < begun + seconds
-        time.sleep(0.1)
+    harness.wait(lambda: not host.exists(UNIT), "the end of the impairment", seconds)
     return time.monotonic() - begun
 
 

@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-import time
 import typing as t
 
 import pytest
+from harness import wait
 
 if t.TYPE_CHECKING:
     from harness import Host
@@ -52,12 +52,8 @@ def page(host: Host, space: str | None) -> bool:
     """Whether the site answers in a namespace, or in the host's own network; its first answer is waited for."""
     fetch = "import urllib.request as r; print(r.urlopen('http://127.0.0.1/', timeout=2).read().decode())"
     inside = ["ip", "netns", "exec", space] if space else []
-    until = time.monotonic() + 60
-    while time.monotonic() < until:
-        if "A site." in host.run([*inside, "python3", "-c", fetch], ok=None):
-            return True
-        time.sleep(0.2)
-    return False
+    wait(lambda: "A site." in host.run([*inside, "python3", "-c", fetch], ok=None), f"the site in {space}")
+    return True
 
 
 def refused(host: Host, space: str | None) -> bool:

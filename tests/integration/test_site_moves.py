@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import time
 import typing as t
 
 import pytest
@@ -97,15 +96,14 @@ class Moves(Fabric):
     def boot(self, name: str) -> str:
         """What tells one boot of a guest from another."""
         (place,) = self.runs(name)
-        until = time.monotonic() + 180
-        while True:
-            try:
-                return inside(self.lab.host(place), name, "cat /proc/sys/kernel/random/boot_id", 60)
-            except Failed:
-                # One that still boots has no agent yet.
-                if time.monotonic() > until:
-                    raise
-                time.sleep(1)
+        return str(wait(lambda: self._boot_id(place, name), f"the agent of {name}", 180))
+
+    def _boot_id(self, place: str, name: str) -> str | None:
+        """The number of a guest's boot; None while it still boots and has no agent yet."""
+        try:
+            return inside(self.lab.host(place), name, "cat /proc/sys/kernel/random/boot_id", 60)
+        except Failed:
+            return None
 
     def ask(self) -> None:
         """Ping all that are asked until lost() is called."""

@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import os
-import time
 import typing as t
 
 import pytest
+from harness import wait
 from test_site import Fabric
 from test_trace import Break, by_hand, nft
 from tracer import Packet, Tracer
@@ -392,24 +392,26 @@ def crossed(report: dict[str, t.Any]) -> list[str]:
 def test_a_blocked_tunnel_is_no_fault_and_the_way_round_is_walked(fabric, tracer):
     """Of a triangle one side is blocked. Who takes another one away sees the packet go the other way."""
     pairs = (("kvm1/db1", "kvm2/db2"), ("kvm1/db1", "kvm3/db3"), ("kvm2/db2", "kvm3/db3"))
-    ways: list[int] = []
-    until = time.monotonic() + 90
-    while sorted(ways) != [2, 2, 3] and time.monotonic() < until:
+
+    def one_is_blocked() -> list[int] | None:
         # The spanning tree may still move after all is answered.
         tracer.converge(*pairs)
         ways = [len(crossed(tracer.run(*ends))) for ends in pairs]
-    assert sorted(ways) == [2, 2, 3], "one of three tunnels is blocked"
-    direct = pairs[ways.index(2)]
+        return ways if sorted(ways) == [2, 2, 3] else None
+
+    direct = pairs[wait(one_is_blocked, "a tree in which one of three tunnels is blocked", 90).index(2)]
     host, far = (end.partition("/")[0] for end in direct)
     name = f"vxlan-{far}"
     fabric.on(host, "ovs-vsctl", "set", "port", name, "other_config:rstp-path-cost=200000")
     fabric.on(far, "ovs-vsctl", "set", "port", f"vxlan-{host}", "other_config:rstp-path-cost=200000")
+
+    def goes_round() -> bool:
+        report = tracer.run(*direct)
+        return bool(report["passed"]) and len(crossed(report)) == 3
+
     try:
-        until = time.monotonic() + 90
-        report = tracer.passes(*direct, 30, measure=True)
-        while not (report["passed"] and len(crossed(report)) == 3) and time.monotonic() < until:
-            report = tracer.run(*direct)
+        tracer.passes(*direct, 30, measure=True)
+        wait(goes_round, "the way round", 90, lambda: "\n".join(tracer.run(*direct)["lines"]))
     finally:
         for one, other in ((host, far), (far, host)):
             fabric.on(one, "ovs-vsctl", "remove", "port", f"vxlan-{other}", "other_config", "rstp-path-cost")
-    assert report["passed"] and len(crossed(report)) == 3, "\n".join(report["lines"])
