@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import copy
 import os
-import pathlib
 import random
-import sys
 import typing as t
 
 import ovn
@@ -20,10 +18,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovn import compar
 from ansible_collections.overloom.fabric.plugins.module_utils._ovn.database import applied, read_tables, transaction
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import Settings
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner, differing
-
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "unit/plugins/module_utils"))
-
-import ovn_draw as draw  # noqa: E402  # pylint: disable=wrong-import-position
+from ansible_collections.overloom.fabric.tests.unit.plugins.module_utils import ovn_draw as draw
 
 BLUE: dict[str, t.Any] = {
     "switches": [
@@ -189,10 +184,11 @@ def test_what_was_changed_by_hand_is_repaired(host: Host) -> None:
 def _said(tables: dict[str, t.Any]) -> dict[str, list[str]]:
     """What rows say, without what tells which row is which."""
     columns = ("ports", "acls", "nat", "static_routes", "policies", "gateway_chassis", "dns_records", "qos_rules")
-    return {
-        table: sorted(str({name: value for name, value in row.items() if name not in columns}) for row in rows.values())
-        for table, rows in tables.items()
-    }
+
+    def said(row: dict[str, t.Any]) -> str:
+        return str({name: value for name, value in row.items() if name not in columns})
+
+    return {table: sorted(map(said, rows.values())) for table, rows in tables.items()}
 
 
 def test_what_is_listed_no_longer_goes_and_what_is_left_out_stays(host: Host) -> None:

@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-import pathlib
 import random
-import sys
 import typing as t
 
 import pytest
@@ -18,10 +16,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs import tunnel
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.database import Database, read_database, transaction
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.tables import EXTRA
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner
-
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "unit/plugins/module_utils"))
-
-import ovs_draw as draw  # noqa: E402  # pylint: disable=wrong-import-position
+from ansible_collections.overloom.fabric.tests.unit.plugins.module_utils import ovs_draw as draw
 
 if t.TYPE_CHECKING:
     from harness import Host

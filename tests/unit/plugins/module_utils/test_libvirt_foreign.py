@@ -11,10 +11,8 @@ from __future__ import annotations
 import collections
 import copy
 import os
-import pathlib
 import random
 import re
-import sys
 import typing as t
 import xml.etree.ElementTree as ET
 
@@ -31,11 +29,8 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.xml impor
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 from ansible_collections.overloom.fabric.tests.integration.libvirt_options import DOMAIN
 from ansible_collections.overloom.fabric.tests.integration.libvirt_others import DOCUMENTS, NEWER, STEPS, besides
-
-sys.path.insert(0, str(pathlib.Path(__file__).parent))
-
-from libvirt_documents import assert_valid, filled  # noqa: E402  # pylint: disable=wrong-import-position
-from libvirt_foreign import Compose  # noqa: E402  # pylint: disable=wrong-import-position
+from ansible_collections.overloom.fabric.tests.unit.plugins.module_utils.libvirt_documents import assert_valid, filled
+from ansible_collections.overloom.fabric.tests.unit.plugins.module_utils.libvirt_foreign import Compose
 
 LONG = bool(os.environ.get("OVERLOOM_LONG"))
 SETTINGS = settings(
@@ -325,14 +320,9 @@ def test_an_option_changes_its_own_lines_and_the_diff_says_each(seed: int, other
     old, new = canonical(root), canonical(after)
     lines = [path for path, _value in [*(old - new), *(new - old)]]
     # A serial port that comes or goes does so as a whole.
-    ports = [
-        {path.split("/")[1] for path, _value in side if path.startswith(("devices/serial 0", "devices/console serial"))}
-        for side in (old, new)
-    ]
     if "serial" in options:
-        lines = [
-            path for path in lines if not path.startswith("devices/") or path.split("/")[1] not in ports[0] ^ ports[1]
-        ]
+        moved = _serial_ports(old) ^ _serial_ports(new)
+        lines = [path for path in lines if not path.startswith("devices/") or path.split("/")[1] not in moved]
     assert [path for path in lines if not may_change(path, options)] == []
     # Each line is shown: by an option whose value differs, or beside.
     before, told = change.before.get("vm1", {}), change.after.get("vm1", {})
@@ -342,6 +332,12 @@ def test_an_option_changes_its_own_lines_and_the_diff_says_each(seed: int, other
         "the diff is silent"
     )
     assert not [path for path in beside if path not in lines], "the diff tells of what did not change"
+
+
+def _serial_ports(lines: t.Iterable[tuple[str, t.Any]]) -> set[str]:
+    """The first serial port and its console, as `canonical` calls them."""
+    ports = ("devices/serial 0", "devices/console serial")
+    return {path.split("/")[1] for path, _value in lines if path.startswith(ports)}
 
 
 def _spelled(path: str) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import pathlib
-import sys
 import threading
 import typing as t
 import xml.etree.ElementTree as ET
@@ -26,10 +25,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.patch imp
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.xml import parse
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner
 from ansible_collections.overloom.fabric.tests.integration.libvirt_options import AT_ONCE, BASE, DOMAIN
-
-sys.path.insert(0, str(pathlib.Path(__file__).parent))
-
-from libvirt_documents import filled  # noqa: E402  # pylint: disable=wrong-import-position
+from ansible_collections.overloom.fabric.tests.unit.plugins.module_utils.libvirt_documents import filled
 
 OWNER = "fabric-1"
 ACTIONS = Actions(None, "qemu:///system")

@@ -6,9 +6,7 @@
 from __future__ import annotations
 
 import copy
-import pathlib
 import random
-import sys
 import typing as t
 import xml.etree.ElementTree as ET
 
@@ -34,10 +32,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.xml impor
     to_xml,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
-
-sys.path.insert(0, str(pathlib.Path(__file__).parent))
-
-from libvirt_documents import assert_valid, filled  # noqa: E402  # pylint: disable=wrong-import-position
+from ansible_collections.overloom.fabric.tests.unit.plugins.module_utils.libvirt_documents import assert_valid, filled
 
 SETTINGS = settings(max_examples=700, deadline=None)
 MARK = Mark("fabric-1", "libvirt_network")

@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import copy
-import pathlib
-import sys
 import typing as t
 import xml.etree.ElementTree as ET
 
@@ -25,10 +23,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.network_p
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.xml import parse, read_mark
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
-
-sys.path.insert(0, str(pathlib.Path(__file__).parent))
-
-from libvirt_documents import filled  # noqa: E402  # pylint: disable=wrong-import-position
+from ansible_collections.overloom.fabric.tests.unit.plugins.module_utils.libvirt_documents import filled
 
 OWNER = "fabric-1"
 URI = "qemu:///system"

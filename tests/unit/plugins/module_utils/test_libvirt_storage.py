@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import json
-import pathlib
-import sys
 import types
 import typing as t
 import unittest.mock as mock
@@ -33,10 +31,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.storage i
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.xml import parse
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, FabricError, Remove, Write
-
-sys.path.insert(0, str(pathlib.Path(__file__).parent))
-
-from libvirt_documents import assert_valid, filled  # noqa: E402  # pylint: disable=wrong-import-position
+from ansible_collections.overloom.fabric.tests.unit.plugins.module_utils.libvirt_documents import assert_valid, filled
 
 OWNER = "fabric-1"
 ACTIONS = PoolActions(None, "qemu:///system")

@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import copy
-import pathlib
-import sys
 import typing as t
 
 import pytest
@@ -27,9 +25,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import 
 from ansible_collections.overloom.fabric.tests.unit.kernel import Link, Transaction, World
 
 # The drawn items lie beside this file, and the folder is no package: the path comes first.
-sys.path.insert(0, str(pathlib.Path(__file__).parent))
-
-from netns_draw import drift, item, items  # noqa: E402  # pylint: disable=wrong-import-position
+from ansible_collections.overloom.fabric.tests.unit.plugins.module_utils.netns_draw import drift, item, items
 
 OWNER = "fabric"
 MARK = "overloom:fabric"
@@ -326,10 +322,10 @@ def test_a_namespace_with_interfaces_of_others_is_not_adopted_whole(others: tupl
 
 def seen(host: World) -> dict[t.Any, t.Any]:
     """All that there is, but for the places in memory."""
-    return {
-        space: {name: {**vars(link), "peer": link.peer and link.peer.name} for name, link in links.items()}
-        for space, links in host.spaces.items()
-    }
+    found = {}
+    for space, links in host.spaces.items():
+        found[space] = {name: {**vars(link), "peer": link.peer and link.peer.name} for name, link in links.items()}
+    return found
 
 
 @pytest.mark.parametrize("others", [(), ("theirs",)])

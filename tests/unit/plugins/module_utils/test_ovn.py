@@ -11,7 +11,6 @@ import pathlib
 import random
 import re
 import shlex
-import sys
 import typing as t
 
 import pytest
@@ -26,10 +25,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovn.declaration i
 from ansible_collections.overloom.fabric.plugins.module_utils._ovn.tables import TABLES, stored
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import OVS_OWNER, Caller, Settings
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
-
-sys.path.insert(0, str(pathlib.Path(__file__).parent))
-
-import ovn_draw as draw  # noqa: E402  # pylint: disable=wrong-import-position
+from ansible_collections.overloom.fabric.tests.unit.plugins.module_utils import ovn_draw as draw
 
 OURS = Settings("overloom.fabric", purge=True)
 NOTHING = Wanted([], None)

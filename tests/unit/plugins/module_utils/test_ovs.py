@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
-import pathlib
 import random
-import sys
 import types
 import typing as t
 
@@ -45,10 +43,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options impor
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.tables import TABLES
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.text import Put, quote, runs
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
-
-sys.path.insert(0, str(pathlib.Path(__file__).parent))
-
-import ovs_draw as draw  # noqa: E402  # pylint: disable=wrong-import-position
+from ansible_collections.overloom.fabric.tests.unit.plugins.module_utils import ovs_draw as draw
 
 BEGIN = ["ovs-vsctl"]
 OWNER = draw.OWNERS[0]
