@@ -142,9 +142,10 @@ KINDS = (pbr, bfd, evpn, vrfs, isis, pim, ldp, segments, others, policies, globa
 
 def draw(rng: random.Random, kinds: t.Sequence[t.Callable[[random.Random, int], list[Stanza]]] = KINDS) -> list[Stanza]:
     """A file's blocks, in any order, some of them opened twice."""
-    stanzas = [
-        stanza for n in range(2) for kind in rng.sample(kinds, rng.randint(1, len(kinds))) for stanza in kind(rng, n)
-    ]
+    stanzas: list[Stanza] = []
+    for n in range(2):
+        for kind in rng.sample(kinds, rng.randint(1, len(kinds))):
+            stanzas += kind(rng, n)
     rng.shuffle(stanzas)
     return stanzas
 

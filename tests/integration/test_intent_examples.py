@@ -62,16 +62,16 @@ def meet(one: dict[str, t.Any], other: dict[str, t.Any]) -> bool:
     return bool(says[0] & says[1])
 
 
+def fits(change: dict[str, t.Any], group: list[dict[str, t.Any]]) -> bool:
+    """Whether an example can be together with those of a group."""
+    return not alone(change) and not alone(group[0]) and not any(meet(change, one) for one in group)
+
+
 def grouped(changes: list[dict[str, t.Any]]) -> list[list[dict[str, t.Any]]]:
     """The examples, those together that can be."""
     groups: list[list[dict[str, t.Any]]] = []
     for change in changes:
-        free = (
-            group
-            for group in groups
-            if not alone(change) and not alone(group[0]) and not any(meet(change, one) for one in group)
-        )
-        group = next(free, None)
+        group = next((group for group in groups if fits(change, group)), None)
         if group is None:
             groups.append([change])
         else:
@@ -95,10 +95,9 @@ def apply(fabric: Fabric, changes: list[dict[str, t.Any]]) -> None:
     # Where an example has segments of its own, the smallest one's endpoints follow to the first of them.
     first = common["fabric_segments"][0]["name"]
     fabric.intent = common
-    fabric.hosts = {
-        name: {"fabric_endpoints": [{**point, "segment": first} for point in host["fabric_endpoints"]]}
-        for name, host in hosts.items()
-    }
+    fabric.hosts = {}
+    for name, host in hosts.items():
+        fabric.hosts[name] = {"fabric_endpoints": [{**one, "segment": first} for one in host["fabric_endpoints"]]}
     if "fabric_endpoints" in own:
         fabric.hosts["kvm1"]["fabric_endpoints"] = [*fabric.hosts["kvm1"]["fabric_endpoints"], *own["fabric_endpoints"]]
     if "fabric_flows" in own:

@@ -101,7 +101,8 @@ def traces(lab: harness.Lab) -> list[str]:
     found += [
         " ".join(fields) for fields in mounts() if f"/labs/{lab.name}/" in fields[4] or f"lab-{lab.name}" in fields[4]
     ]
-    names = {lab.name, f"overloom-lab-{lab.name}"}
+    names = (lab.name, f"overloom-lab-{lab.name}")
+    beginnings = tuple(f"{name}." for name in names)
     for parent in (
         "/run/overloom/labs",
         "/run/systemd/nspawn/propagate",
@@ -110,11 +111,8 @@ def traces(lab: harness.Lab) -> list[str]:
         "/sys/fs/cgroup/unified",
     ):
         with contextlib.suppress(FileNotFoundError):
-            found += [
-                f"{parent}/{name}"
-                for name in os.listdir(parent)
-                if name in names or name.startswith(tuple(f"{n}." for n in names))
-            ]
+            here = os.listdir(parent)
+            found += [f"{parent}/{name}" for name in here if name in names or name.startswith(beginnings)]
     return found
 
 

@@ -48,10 +48,9 @@ def fingerprint(host: Host) -> t.Any:
     bridge = {name: column(host, "Bridge", "br-int", name) for name in names}
     bridge["controllers"] = host.run(["ovs-vsctl", "get-controller", "br-int"]).split()
     bridge.pop("controller")
-    held = {
-        port: [column(host, "Port", port, name) for name in ("tag", "trunks", "external_ids")]
-        for port in ports(host, "br-int")
-    }
+    held = {}
+    for port in ports(host, "br-int"):
+        held[port] = [column(host, "Port", port, name) for name in ("tag", "trunks", "external_ids")]
     groups = host.run(["ovs-ofctl", "-O", "OpenFlow15", "dump-groups", "br-int"]).splitlines()[1:]
     return bridge, held, flows(host), groups
 

@@ -62,10 +62,7 @@ QOS_STEPS = [declared for declared, _held, _queues in test_ovs_bridge_parts.QOS]
 TABLES: dict[str, list[list[Step]]] = {
     "ovs_bridge": [
         *by_steps((case[0], case[1:4]) for case in test_ovs_bridge.BRIDGE_CASES),
-        *by_steps(
-            (option, [declared for declared, _held in steps])
-            for option, (_table, _columns, steps) in test_ovs_bridge_parts.PARTS.items()
-        ),
+        *by_steps((option, [step[0] for step in part[2]]) for option, part in test_ovs_bridge_parts.PARTS.items()),
         *of_port(PORT_STEPS),
         *of_port(by_steps([("qos", QOS_STEPS)])),
         *of_port([[{"interfaces": [declared]} for declared, _held in test_ovs_bridge_parts.MEMBER]]),

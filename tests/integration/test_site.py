@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import collections
 import json
 import os
 import pathlib
@@ -13,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+import typing as t
 
 import pytest
 import roots
@@ -31,6 +33,17 @@ SEGMENTS = [
 
 def endpoint(name: str, segment: str, address: str) -> dict[str, str]:
     return {"name": name, "segment": segment, "address": address}
+
+
+def one_each(number: int, segments: t.Iterable[str]) -> dict[str, t.Any]:
+    """The variables of a host with an endpoint on each segment, such as web1 on web."""
+    return {"fabric_endpoints": [{"name": f"{segment}{number}", "segment": segment} for segment in segments]}
+
+
+def counted(report: dict[str, t.Any], *kinds: str) -> dict[str, int]:
+    """How many checks of some kinds a report of verify has."""
+    seen = collections.Counter(check["kind"] for check in report["checks"])
+    return {kind: seen[kind] for kind in kinds}
 
 
 class Fabric:
@@ -130,10 +143,7 @@ def test_from_an_empty_host_to_a_proven_overlay_and_nothing_changes_again(fabric
     assert set(changed(fabric.play("site.yml")).values()) == {0}
     report = fabric.verify()
     assert report["failed"] == 0
-    kinds = {
-        kind: sum(check["kind"] == kind for check in report["checks"])
-        for kind in ("tep-ping", "ping", "mtu", "tcp", "isolation")
-    }
+    kinds = counted(report, "tep-ping", "ping", "mtu", "tcp", "isolation")
     assert kinds == {"tep-ping": 2, "ping": 4, "mtu": 4, "tcp": 4, "isolation": 8}
     assert all(check["control"] for check in report["checks"] if check["kind"] == "isolation")
     assert "<testsuites" in (fabric.folder / "reports/verify.xml").read_text()
@@ -296,23 +306,16 @@ def test_sixty_endpoints_are_measured_and_a_dead_segment_does_not_hold_up_the_ot
     large.intent.update(
         fabric_segments=[{"name": name, "vlan": 10 + i, "subnet": f"10.{i}.0.0/16"} for i, name in enumerate(names)]
     )
-    large.hosts = {
-        host: {"fabric_endpoints": [{"name": f"e{i}", "segment": names[i % 3]} for i in range(30)]}
-        for host in ("kvm1", "kvm2")
-    }
+    points = [{"name": f"e{i}", "segment": names[i % 3]} for i in range(30)]
+    large.hosts = {host: {"fabric_endpoints": points} for host in ("kvm1", "kvm2")}
     large.write()
     large.play("playbooks/lab.yml")
     try:
         large.play("site.yml")
         report = large.verify()
-        kinds = {
-            kind: sum(check["kind"] == kind for check in report["checks"])
-            for kind in ("ping", "mtu", "tcp", "isolation", "namespace")
-        }
-        assert (
-            kinds == {"ping": 1140, "mtu": 1140, "tcp": 1140, "isolation": 2000, "namespace": 60}
-            and report["failed"] == 0
-        )
+        kinds = counted(report, "ping", "mtu", "tcp", "isolation", "namespace")
+        assert kinds == {"ping": 1140, "mtu": 1140, "tcp": 1140, "isolation": 2000, "namespace": 60}
+        assert report["failed"] == 0
         large.on("kvm1", "ovs-vsctl", "set", "port", "gre-kvm2", "trunks=11,12")
         failed = [
             check for check in large.verify(ok=False)["checks"] if not check["passed"] and check["kind"] == "ping"

@@ -13,7 +13,7 @@ import subprocess
 import typing as t
 
 import pytest
-from test_site import Fabric
+from test_site import Fabric, one_each
 from tracer import Packet, Tracer
 from verifier import plan_of
 
@@ -1127,10 +1127,7 @@ def fabric_of(folder: t.Any, routed: bool) -> Fabric:
         fabric.routers = {"r1": {}}
     fabric.intent["fabric_segments"] = segments
     names = [segment["name"] for segment in segments]
-    fabric.hosts = {
-        f"kvm{number}": {"fabric_endpoints": [{"name": f"{name}{number}", "segment": name} for name in names]}
-        for number in (1, 2)
-    }
+    fabric.hosts = {f"kvm{number}": one_each(number, names) for number in (1, 2)}
     if routed:
         guest = {"name": "vm2", "kind": "guest", "segment": "acme", "guest": {"image": "lab"}}
         container = {"name": "app2", "kind": "container", "segment": "web", "container": {"image": "lab"}}

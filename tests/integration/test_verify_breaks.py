@@ -10,7 +10,7 @@ import pathlib
 import typing as t
 
 import pytest
-from test_site import Fabric
+from test_site import Fabric, one_each
 from verifier import Verifier, give_library, plan_of
 
 # Lines of a terminal, counted from its end, which hold the causes and the recap.
@@ -152,10 +152,7 @@ def routed(folder: pathlib.Path, name: str) -> Fabric:
         ],
     )
     guest = {"name": "vm1", "kind": "guest", "segment": "web", "guest": {"image": "lab"}}
-    fabric.hosts = {
-        f"kvm{n}": {"fabric_endpoints": [{"name": f"{name}{n}", "segment": name} for name in ("web", "db")]}
-        for n in (1, 2)
-    }
+    fabric.hosts = {f"kvm{number}": one_each(number, ("web", "db")) for number in (1, 2)}
     fabric.hosts["kvm1"]["fabric_endpoints"].append(guest)
     fabric.routers = {"r1": {}}
     fabric.write()

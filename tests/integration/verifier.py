@@ -175,10 +175,11 @@ def plan_of(folder: pathlib.Path) -> Item:
     common = {**inventory.get("vars", {}), **(yaml.safe_load(shared.read_text()) if shared.exists() else {})}
     common = {name: value for name, value in common.items() if name.startswith("fabric_")}
     groups = {name: group.get("hosts") or {} for name, group in inventory["children"].items()}
-    hosts, routers = (
-        {name: {**common, **(own or {})} for name, own in groups.get(group, {}).items()}
-        for group in ("kvm_hosts", "routers")
-    )
+
+    def variables(group: str) -> Item:
+        return {name: {**common, **(own or {})} for name, own in groups.get(group, {}).items()}
+
+    hosts, routers = variables("kvm_hosts"), variables("routers")
     return compile_plan(hosts, SPEC, routers=routers or None, central=list(groups.get("ovn_central", ())))
 
 

@@ -203,11 +203,10 @@ class Fabric:
 
     def __init__(self, plan):
         host_of = {tep["address"]: tep["host"] for tep in plan["teps"]}
-        self.bridges = {
-            (name, entry["bridge"]): Bridge([flow["flow"] for flow in entry["flows"]])
-            for name, host in plan["hosts"].items()
-            for entry in host["flows"]
-        }
+        self.bridges = {}
+        for name, host in plan["hosts"].items():
+            for entry in host["flows"]:
+                self.bridges[name, entry["bridge"]] = Bridge([flow["flow"] for flow in entry["flows"]])
         ends = {
             (name, tunnel["bridge"], host_of[tunnel["remote_ip"]]): tunnel["name"]
             for name, host in plan["hosts"].items()

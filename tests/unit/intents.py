@@ -29,6 +29,11 @@ NAMES = st.text("abcdefghijklmnopqrstuvwxyz0123456789-", min_size=1, max_size=20
 INVENTORIES = sorted(path.parent.name for path in CHECKOUT.glob("inventory/*/hosts.yml"))
 
 
+def one_each(number, segments):
+    """The endpoints of a host with one on each segment, such as web1 on web."""
+    return [{"name": f"{segment}{number}", "segment": segment} for segment in segments]
+
+
 def inventory(name):
     """The fabric's variables of the KVM hosts and of the routers of an inventory below inventory/, and its groups with their hosts."""
     loader = DataLoader()
@@ -40,9 +45,8 @@ def inventory(name):
         stated = {key: value for key, value in given.items() if key.startswith("fabric_")}
         return Templar(loader, variables=given).template(stated)
 
-    hosts, routers = (
-        {host: fabric_variables(host) for host in groups.get(group, ())} for group in ("kvm_hosts", "routers")
-    )
+    hosts = {host: fabric_variables(host) for host in groups.get("kvm_hosts", ())}
+    routers = {host: fabric_variables(host) for host in groups.get("routers", ())}
     return hosts, routers, groups
 
 
@@ -79,12 +83,9 @@ def fabrics(draw, most=6):
     segments = [
         draw(_segment(number, overlays, six_only=draw(st.booleans()))) for number in range(draw(st.integers(1, 8)))
     ]
-    for bridge in {overlay.get("bridge", "br-int") for overlay in overlays}:
-        inside = [
-            s
-            for s in segments
-            if bridge in {o.get("bridge", "br-int") for o in overlays if s.get("overlay", "vxlan") == o["name"]}
-        ]
+    bridge_of = {overlay["name"]: overlay.get("bridge", "br-int") for overlay in overlays}
+    for bridge in set(bridge_of.values()):
+        inside = [segment for segment in segments if bridge_of.get(segment.get("overlay", "vxlan")) == bridge]
         if inside and draw(st.booleans()):
             del draw(st.sampled_from(inside))["vlan"]
     common["fabric_segments"] = segments
@@ -211,7 +212,8 @@ def scale_ovn(hosts, segments, endpoints):
         ],
         "fabric_edges": [{"name": f"r{i // 10}", "legs": legs[i : i + 10]} for i in range(0, segments, 10)],
     }
-    points = [
-        [{"name": f"e{i}", "segment": f"s{i % segments}"} for i in range(n, endpoints, hosts)] for n in range(hosts)
-    ]
-    return {f"kvm{n}": {**common, "fabric_endpoints": here} for n, here in enumerate(points, 1)}
+    variables = {}
+    for n in range(hosts):
+        points = [{"name": f"e{i}", "segment": f"s{i % segments}"} for i in range(n, endpoints, hosts)]
+        variables[f"kvm{n + 1}"] = {**common, "fabric_endpoints": points}
+    return variables

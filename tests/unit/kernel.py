@@ -242,6 +242,9 @@ class World:
                     {path: self.sysctls[name].get(path, "0") for path in sysctls},
                     {link.name: link.offload for link in links.values()},
                 )
+        tried = {}
+        for name, sysctls in interests.items():
+            tried[name] = {path: Sysctl("0", value) for path, value in sysctls.items()}
         return Found(
             host={link.name: self._interface(None, link) for link in self.spaces[None].values()},
             ids=dict(self.ids),
@@ -250,9 +253,6 @@ class World:
             units=dict(self.units),
             spaces=dict(filter(None, map(space_of, self.units.values()))),
             database=self.database,
-            tried={
-                name: {path: Sysctl("0", value) for path, value in sysctls.items()}
-                for name, sysctls in interests.items()
-            },
+            tried=tried,
             processes={},
         )

@@ -11,7 +11,8 @@ import pathlib
 import pytest
 
 CHECKOUT = pathlib.Path(__file__).resolve().parent.parent.parent
-SOURCES = sorted(path for folder in ("plugins", "tools", "docs") for path in (CHECKOUT / folder).rglob("*.py"))
+FOLDERS = ("plugins", "tools", "docs", "tests")
+SOURCES = sorted(path for folder in FOLDERS for path in (CHECKOUT / folder).rglob("*.py"))
 KINDS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 

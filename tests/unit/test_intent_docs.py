@@ -23,12 +23,11 @@ INVENTORY, SMALLEST, *CHANGES = [
 def fabric(change):
     """The page's smallest intent, with one of its later examples on top."""
     hosts = INVENTORY["all"]["children"]["kvm_hosts"]["hosts"]
-    own = {"fabric_endpoints"} & change.keys()
+    own = {"fabric_endpoints": change["fabric_endpoints"]} if "fabric_endpoints" in change else {}
     common = {**SMALLEST, **{name: value for name, value in change.items() if name not in own}}
-    return {
-        name: {**common, **variables, **({k: change[k] for k in own} if name == "kvm1" else {})}
-        for name, variables in hosts.items()
-    }
+    fabric = {name: {**common, **variables} for name, variables in hosts.items()}
+    fabric["kvm1"].update(own)
+    return fabric
 
 
 def test_the_reference_is_what_the_specification_says():

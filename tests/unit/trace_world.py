@@ -135,33 +135,35 @@ class World:
             for hop in row["nexthops"][:1]
         ]
         links = {"lo": link("lo", ())}
-        for one in (router or {}).get("interfaces", ()):
+        for one in router.get("interfaces", ()):
             links[one["name"]] = link(one["name"], one["addresses"], one.get("mtu"))
         for end in [end for one in self.plan["links"] for end in one["ends"] if end["host"] == name]:
             links.setdefault(end["interface"], link(end["interface"], ()))
-        for bridge in (host or {}).get("bridges", ()):
-            for one in bridge.get("ports", ()):
-                if one.get("type") != "patch":
-                    links[one["name"]] = link(one["name"], one.get("addresses") or (), as_read(one.get("mtu")))
+        for one in self._ports(host) if host else ():
+            links[one["name"]] = link(one["name"], one.get("addresses") or (), as_read(one.get("mtu")))
         for nic in host["underlay"]["nics"] if host else ():
             links.setdefault(nic, link(nic, ()))
         for end in self.ends.get(name, ()):
             links[end.port or ""] = link(end.port or "", ())
         tep = host["underlay"]["tep"] if host else None
-        if tep and tep["address"] and tep["name"] not in links:
-            links[tep["name"]] = link(tep["name"], [tep["address"]])
+        if tep and tep["address"]:
+            links.setdefault(tep["name"], link(tep["name"], [tep["address"]]))
         return space(list(links.values()), routes)
+
+    @staticmethod
+    def _ports(host: Item) -> list[Item]:
+        """The ports of a host's bridges that are interfaces of the kernel."""
+        ports = [port for bridge in host["bridges"] for port in bridge.get("ports", ())]
+        return [port for port in ports if port.get("type") != "patch"]
 
     def _towards(self, name: str, address: str) -> str | None:
         """The interface of a host that an address is behind."""
-        ends = [
-            (end, link[key])
-            for link in self.plan["links"]
-            for end in link["ends"]
-            for key in ("subnet", "subnet6")
-            if end["host"] == name and link[key]
-        ]
-        return next((end["port"] for end, subnet in ends if inside(address, subnet)), None)
+        for cable in self.plan["links"]:
+            here = any(inside(address, cable[key]) for key in ("subnet", "subnet6") if cable[key])
+            for end in cable["ends"] if here else ():
+                if end["host"] == name:
+                    return str(end["port"])
+        return None
 
     def _inside(self, host: str, name: str) -> Item:
         """A namespace of endpoints."""
@@ -170,12 +172,11 @@ class World:
             if one["name"] != name:
                 continue
             end = next(end for end in self.ends[host] if (end.space, end.interface) == (name, one["interface"]))
-            point, segment = self.points[end.id], self.way.segments[end.segment or ""]
+            point = self.points[end.id]
             addresses = list(one["addresses"])
             if point["dhcp"]:
                 addresses.append(f"{point['address']}/{point['prefix']}")
-                legs = [leg for edge in self.plan["edges"] for leg in edge["legs"] if leg["segment"] == segment["name"]]
-                routes += [route("default", one["interface"], leg["address"]) for leg in legs if leg["gateway"]]
+                routes += [route("default", one["interface"], gateway) for gateway in self._gateways(end.segment or "")]
             edge = next((edge for edge in self.plan["edges"] if edge["name"] == point.get("edge")), None)
             if edge and edge["hosts"][0] == host:
                 addresses += one["virtual_addresses"]
@@ -188,6 +189,11 @@ class World:
             here = [_rule(one) for one in rules if (":" in one["from"]) == six]
             found[key] = [*here, *(_rule({"priority": 32766, "table": 254}) for _any in here[:1])]
         return found
+
+    def _gateways(self, segment: str) -> list[str]:
+        """The addresses of edges that are a segment's gateways."""
+        legs = [leg for edge in self.plan["edges"] for leg in edge["legs"]]
+        return [leg["address"] for leg in legs if leg["segment"] == segment and leg["gateway"]]
 
     def _switch(self, name: str, host: Item) -> Item:
         bridges: Item = {}
@@ -210,35 +216,36 @@ class World:
             bridges[end.bridge or ""]["ports"][end.port or ""] = port(
                 end.tag, iface_id=self.points[end.id].get("logical_port")
             )
-        chassis = host["ovn_chassis"]
-        for far in self.plan["hosts"] if chassis else ():
-            planned = self.plan["hosts"][far]["ovn_chassis"]
+        ids = self._join_ovn(name, host["ovn_chassis"], bridges) if host["ovn_chassis"] else {}
+        return {"error": None, "bridges": bridges, "traces": {}, "ids": ids}
+
+    def _join_ovn(self, name: str, chassis: Item, bridges: Item) -> Item:
+        """Give the bridges of a chassis the ports that ovn-controller makes; its external_ids."""
+        ports = bridges[chassis["bridge"]]["ports"]
+        for far, host in self.plan["hosts"].items():
+            planned = host["ovn_chassis"]
             if planned and far != name:
                 options = {"remote_ip": planned["encapsulation_ip"]}
-                tunnel = port(type=planned["encapsulations"][0], options=options)
-                bridges[chassis["bridge"]]["ports"][f"ovn-{far}"] = tunnel
-        ids = (
-            {
-                "system-id": chassis["name"],
-                "ovn-remote": ",".join(chassis["remotes"]),
-                "ovn-encap-type": ",".join(chassis["encapsulations"]),
-                "ovn-encap-ip": chassis["encapsulation_ip"],
-                "ovn-bridge": chassis["bridge"],
-                "ovn-set-local-ip": "true",
-            }
-            if chassis
-            else {}
-        )
-        for network, bridge in (chassis or {}).get("bridge_mappings", {}).items():
+                ports[f"ovn-{far}"] = port(type=planned["encapsulations"][0], options=options)
+        ids = {
+            "system-id": chassis["name"],
+            "ovn-remote": ",".join(chassis["remotes"]),
+            "ovn-encap-type": ",".join(chassis["encapsulations"]),
+            "ovn-encap-ip": chassis["encapsulation_ip"],
+            "ovn-bridge": chassis["bridge"],
+            "ovn-set-local-ip": "true",
+        }
+        for network, bridge in chassis.get("bridge_mappings", {}).items():
             ids["ovn-bridge-mappings"] = f"{network}:{bridge}"
             for outside in self._outside(network):
                 bridges[bridge]["ports"][f"patch-{outside}-to-{chassis['bridge']}"] = port(type="patch")
-        return {"error": None, "bridges": bridges, "traces": {}, "ids": ids}
+        return ids
 
     def _outside(self, network: str) -> list[str]:
         """The logical ports that lead to a provider network."""
         central = [host["ovn_central"] for host in self.plan["hosts"].values() if host["ovn_central"]]
-        rows = [port for one in central for switch in one["northbound"]["switches"] for port in switch["ports"]]
+        switches = [switch for one in central for switch in one["northbound"]["switches"]]
+        rows = [row for switch in switches for row in switch["ports"]]
         return [row["name"] for row in rows if (row.get("options") or {}).get("network_name") == network]
 
     def _logical(self, north: Item) -> Item:

@@ -115,16 +115,11 @@ class _Drawing:
         if isinstance(field.kind, Flag):
             return self.rnd.random() < 0.5
         if field.name in MAPS and field.stored.kind == "numbers":
-            return {
-                key: self.rnd.choice(list(values))
-                for key, values in MAPS[field.name].items()
-                if self.rnd.random() < 0.5
-            }
+            chosen = self.some(list(MAPS[field.name]))
+            return {key: self.rnd.choice(list(MAPS[field.name][key])) for key in chosen}
         if isinstance(field.kind, Pairs):
-            return {
-                f"k{n}" if self.rnd.random() < 0.5 else self.rnd.choice(AWKWARD): self.rnd.choice(AWKWARD)
-                for n in range(self.rnd.randint(0, 3))
-            }
+            names = (self.rnd.choice((f"k{n}", *AWKWARD)) for n in range(self.rnd.randint(0, 3)))
+            return {name: self.rnd.choice(AWKWARD) for name in names}
         if field.name in NUMBERS:
             return self.rnd.choice(NUMBERS[field.name])
         choices = field.kind.spec.get("choices")
@@ -251,15 +246,12 @@ def stored(tables: Tables, count: t.Iterator[int]) -> Tables:
     columns = {name: {child.column for child in table.children} for name, table in TABLES.items()}
     for name, table in TABLES.items():
         columns[name] |= {"_uuid", *(field.column for field in table.fields if field.refers)}
-    return {
-        name: {
-            ids.get(ref, ref): {
-                column: known(value) if column in columns.get(name, ()) else value for column, value in row.items()
-            }
-            for ref, row in rows.items()
-        }
-        for name, rows in tables.items()
-    }
+    result: Tables = {}
+    for name, rows in tables.items():
+        refer, stored_rows = columns.get(name, ()), result.setdefault(name, {})
+        for ref, row in rows.items():
+            stored_rows[ids.get(ref, ref)] = {c: known(value) if c in refer else value for c, value in row.items()}
+    return result
 
 
 def foreign(tables: Tables, rnd: random.Random) -> Tables:
@@ -277,12 +269,10 @@ def of_others(tables: Tables) -> Tables:
     lists = {above.name: set() for above, _child in PLACES}
     for above, child in PLACES:
         lists[above.name].add(child.column)
-    return {
-        name: {
-            ref: {column: value for column, value in row.items() if column not in lists.get(name, ())}
-            for ref, row in rows.items()
-            if OVS_OWNER not in row["external_ids"]
-        }
-        for name, rows in tables.items()
-        if name != GLOBAL
-    }
+    result: Tables = {}
+    for name, rows in tables.items():
+        theirs = {ref: row for ref, row in rows.items() if OVS_OWNER not in row["external_ids"]}
+        hung = lists.get(name, ())
+        if name != GLOBAL:
+            result[name] = {ref: {c: v for c, v in row.items() if c not in hung} for ref, row in theirs.items()}
+    return result

@@ -291,11 +291,12 @@ EPHEMERAL = {
 
 def essence(database: Database) -> t.Any:
     """What is configured, comparable between the model and the switch."""
-    tables = {
-        name: {key: {c: _anonymous(v) for c, v in row.items() if c not in EPHEMERAL} for key, row in rows.items()}
-        for name, rows in database.tables.items()
-        if name != "Open_vSwitch"
-    }
+
+    def lasting(row: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+        return {column: _anonymous(value) for column, value in row.items() if column not in EPHEMERAL}
+
+    tables = {name: {key: lasting(row) for key, row in rows.items()} for name, rows in database.tables.items()}
+    del tables["Open_vSwitch"]
     return tables, database.bridge_of, database.members
 
 

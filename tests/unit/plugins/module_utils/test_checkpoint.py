@@ -66,13 +66,9 @@ def done(lines: t.Iterable[str], host: dict[str, t.Any]) -> dict[str, t.Any]:
 def test_what_is_recorded_comes_back_and_all_else_stays(recorded, found):
     wanted = {name: recorded[name] for name in ("eth0", "br0")}
     # In the record, an address is on one interface.
-    wanted["br0"] = {
-        **wanted["br0"],
-        **{
-            key: [one for one in wanted["br0"][key] if one not in wanted["eth0"][key]]
-            for key in ("addresses", "routes")
-        },
-    }
+    wanted["br0"] = dict(wanted["br0"])
+    for key in ("addresses", "routes"):
+        wanted["br0"][key] = [one for one in wanted["br0"][key] if one not in wanted["eth0"][key]]
     after = done(undo.lines_back(wanted, found), found)
     for key in ("addresses", "routes"):
         ours = {words for state in wanted.values() for words in state[key]}
@@ -193,10 +189,10 @@ class Switch:
         return uuid
 
     def rows(self) -> dict[str, list[dict[str, t.Any]]]:
-        return {
-            table: [{**row, "_uuid": ["uuid", uuid]} for uuid, row in rows.items()]
-            for table, rows in self.tables.items()
-        }
+        found = {}
+        for table, rows in self.tables.items():
+            found[table] = [{**row, "_uuid": ["uuid", uuid]} for uuid, row in rows.items()]
+        return found
 
     def port(self, bridge: str, name: str, *interfaces: str, tag: int = 0) -> str:
         inside = [["uuid", self.add("Interface", name=one, type="", ofport=1)] for one in interfaces or (name,)]
@@ -321,12 +317,10 @@ def _change(switch: Switch, change: str, number: int) -> None:
 def _holding(switch: Switch) -> list[tuple[str, str]]:
     """The bridge and the port that eth0 is in."""
     names = {uuid: row["name"] for uuid, row in switch.tables["Interface"].items()}
-    return [
-        (bridge, port)
-        for bridge, row in switch.tables["Bridge"].items()
-        for port in undo.members(row["ports"])
-        if "eth0" in [names[one] for one in undo.members(switch.tables["Port"][port]["interfaces"])]
-    ]
+    members = {uuid: undo.members(row["interfaces"]) for uuid, row in switch.tables["Port"].items()}
+    holding = [uuid for uuid, inside in members.items() if "eth0" in [names[one] for one in inside]]
+    bridges = switch.tables["Bridge"].items()
+    return [(bridge, port) for bridge, row in bridges for port in undo.members(row["ports"]) if port in holding]
 
 
 def parameters(**given: t.Any) -> dict[str, t.Any]:

@@ -79,7 +79,8 @@ def test_from_any_state_the_wanted_one_is_reached_and_left_alone(before: list[Wa
     gone = {word for line in words if "disable" in line for word in line if word.startswith("overloom-")}
     same = {one.name for one in after if one in before}
     assert restarted == {service_name(one.name) for one in after} - {service_name(name) for name in same}
-    assert gone == {service_name(name) for name in {one.name for one in before} - {one.name for one in after}}
+    names_before, names_after = ({one.name for one in some} for some in (before, after))
+    assert gone == {service_name(name) for name in names_before - names_after}
     made = found_of([container(one.name, one.image) for one in after], after)
     settled = compare(made, after, MINE)
     assert settled.steps == [] and settled.before == settled.after

@@ -636,12 +636,11 @@ def test_every_cookie_with_purge_makes_the_tables_exactly_what_is_declared(
 def test_groups_converge_and_only_ours_go(wanted: list[Group], found: list[Group], own: set[int], purge: bool) -> None:
     before = switch((), found)
     scope = Scope(OURS, None, purge, False, frozenset(own))
-    items = [
-        WantedGroup(f"group {g.group_id}", g.group_id, {**g._asdict(), "buckets": [b._asdict() for b in g.buckets]})
-        for g in {g.group_id: g for g in wanted}.values()
-    ]
-    for item in items:
-        item.values.pop("group_id")
+    items = []
+    for group_id, group in {group.group_id: group for group in wanted}.items():
+        values = {**group._asdict(), "buckets": [bucket._asdict() for bucket in group.buckets]}
+        values.pop("group_id")
+        items.append(WantedGroup(f"group {group_id}", group_id, values))
     try:
         plan = compare(Wanted(None, items, None), before, scope, {})
     except FabricError as error:

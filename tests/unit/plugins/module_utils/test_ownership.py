@@ -197,10 +197,11 @@ def test_bonds_and_vlans_of_the_kernel_are_whose_the_files_are() -> None:
         "tep0": interface("tep0", kind="vlan", parent="bond0", addresses=("192.168.200.1/24",)),
     }
     nobodys = NOTHING._replace(interfaces=cards)
-    of_us, of_blue = (
-        nobodys._replace(noted=[Noted(name, owner, "networkd") for name in ("bond0", "tep0", "eth3")])
-        for owner in ("us", "blue")
-    )
+
+    def of_owner(owner):
+        return nobodys._replace(noted=[Noted(name, owner, "networkd") for name in ("bond0", "tep0", "eth3")])
+
+    of_us, of_blue = of_owner("us"), of_owner("blue")
     claims = (("interface", "bond0", ""), ("interface", "tep0", ""), ("nic", "eth1", "bond0"), ("nic", "eth3", "eth3"))
     assert [told(of_us, *claim) for claim in claims] == [[], [], [], []]
     # The NICs go back to a bridge, too.

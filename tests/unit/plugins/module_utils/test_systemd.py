@@ -17,36 +17,32 @@ from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
 
 
+# A piece of a word of an ExecStart= line, as systemd takes it apart (systemd.service(5), systemd.syntax(7)).
+PIECE = re.compile(
+    r"""\\x(?P<hex>[0-9a-f]{2}) | \\(?P<escaped>[\\"]) | (?P<quote>") | (?P<space>[ ]) | (?P<doubled>%%|[$][$]) | (?P<plain>[^\\%$])""",
+    re.X,
+)
+
+
 def read_words(line: str) -> list[str]:
-    """How systemd takes an ExecStart= line apart: quotes, C escapes, specifiers, variables (systemd.service(5), systemd.syntax(7))."""
+    """How systemd takes an ExecStart= line apart: quotes, C escapes, doubled specifiers and variables."""
     words: list[bytes] = []
     at, word, quoted = 0, None, False
     while at < len(line):
-        c = line[at]
-        if c == "\\":
-            code = line[at + 1]
-            if code == "x":
-                word = (word or b"") + bytes([int(line[at + 2 : at + 4], 16)])
-                at += 4
-            else:
-                word = (word or b"") + {"\\": b"\\", '"': b'"'}[code]
-                at += 2
-            continue
-        if c == '"':
+        piece = PIECE.match(line, at)
+        assert piece, "an unknown escape, or a specifier or variable that is expanded"
+        kind, text = piece.lastgroup, piece[piece.lastgroup or 0]
+        if kind == "quote":
             assert quoted or word is None, "a quote inside a word"
             quoted, word = not quoted, word or b""
-        elif c == " " and not quoted:
+        elif kind == "space" and not quoted:
             assert word != b";" or line[at - 1] == '"'
             words += [] if word is None else [word]
             word = None
-        elif c in "%$":
-            assert line[at + 1] == c, "expanded"
-            word = (word or b"") + c.encode()
-            at += 1
         else:
-            assert c != "'" or quoted, "an open quote"
-            word = (word or b"") + c.encode()
-        at += 1
+            assert text != "'" or quoted, "an open quote"
+            word = (word or b"") + (bytes([int(text, 16)]) if kind == "hex" else text[-1:].encode())
+        at = piece.end()
     assert not quoted
     return [w.decode() for w in [*words, *([] if word is None else [word])]]
 

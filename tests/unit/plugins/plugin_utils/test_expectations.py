@@ -145,13 +145,10 @@ def test_five_thousand_endpoints_on_as_many_segments_stay_bounded():
             {"name": f"s{i}", "vlan": i + 1, "subnet": f"10.{i // 64}.{i % 64 * 4}.0/22"} for i in range(2500)
         ],
     }
-    hosts = {
-        f"kvm{n}": {
-            **common,
-            "fabric_endpoints": [{"name": f"e{k}", "segment": f"s{(n // 2 * 250 + k) % 2500}"} for k in range(250)],
-        }
-        for n in range(20)
-    }
+    hosts = {}
+    for n in range(20):
+        points = [{"name": f"e{k}", "segment": f"s{(n // 2 * 250 + k) % 2500}"} for k in range(250)]
+        hosts[f"kvm{n}"] = {**common, "fabric_endpoints": points}
     expected = expectations(compile_plan(hosts, SPEC), 500)
     assert len(expected["isolated"]) == expected["isolation"]["checked"] == 5000
     assert expected["isolation"]["of"] > 20_000_000

@@ -215,17 +215,8 @@ def guests(draw):
     ]
     for number, point in enumerate(points, 1):
         point.update(address=f"10.0.0.{number}", address6=None)
-    doors = [
-        {
-            "kind": "namespace",
-            "name": "door",
-            "host": names[0][0],
-            "segment": segment,
-            "address": "10.0.0.99",
-            "address6": None,
-        }
-        for segment in {point["segment"] for point in points}
-    ]
+    door = {"kind": "namespace", "name": "door", "host": names[0][0], "address": "10.0.0.99", "address6": None}
+    doors = [{**door, "segment": segment} for segment in {point["segment"] for point in points}]
     hosts = {host: {"guests": []} for host, _name in names}
     for point in points:
         hosts[point["host"]]["guests"].append({"name": point["name"], "role": "linux", "user": "admin"})

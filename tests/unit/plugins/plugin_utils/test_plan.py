@@ -173,10 +173,10 @@ def test_a_tunnel_has_two_ends_that_mirror_each_other(hosts):
 def flood(plan, overlay, start):
     """How many copies of a frame each host gets that one host floods into an overlay, or None if it never ends."""
     address = {tep["address"]: tep["host"] for tep in plan["teps"]}
-    ports = {
-        name: [(address[t["remote_ip"]], t["protected"]) for t in host["tunnels"] if t["bridge"] == overlay["bridge"]]
-        for name, host in plan["hosts"].items()
-    }
+    ports = {}
+    for name, host in plan["hosts"].items():
+        tunnels = [tunnel for tunnel in host["tunnels"] if tunnel["bridge"] == overlay["bridge"]]
+        ports[name] = [(address[tunnel["remote_ip"]], tunnel["protected"]) for tunnel in tunnels]
     if overlay["loop_guard"] == "rstp":
         ports = spanning_tree(ports)
     copies, queue = collections.Counter(), [(start, None)]
@@ -564,13 +564,10 @@ def test_two_hundred_hosts_and_five_thousand_segments_take_seconds():
             for i in range(5000)
         ],
     }
-    hosts = {
-        f"kvm{n}": {
-            **common,
-            "fabric_endpoints": [{"name": f"e{k}", "segment": f"s{(n * 25 + k) % 5000}"} for k in range(25)],
-        }
-        for n in range(1, 201)
-    }
+    hosts = {}
+    for n in range(1, 201):
+        points = [{"name": f"e{k}", "segment": f"s{(n * 25 + k) % 5000}"} for k in range(25)]
+        hosts[f"kvm{n}"] = {**common, "fabric_endpoints": points}
     start = time.process_time()
     plan = plan_of(hosts)
     assert time.process_time() - start < 8

@@ -132,7 +132,8 @@ def test_ranges_touch_nobody_and_those_of_two_servers_share_nothing(
         # A subnet that is too small says so, and nothing else is wrong.
         assert all("room" in text or "both have the address" in text for text in refused.problems)
         return
-    every = [one for host in plan["hosts"].values() for item in host["dhcp_servers"] for one in ends(item["ranges"])]
+    servers = [item for host in plan["hosts"].values() for item in host["dhcp_servers"]]
+    every = [one for item in servers for one in ends(item["ranges"])]
     taken = [ipaddress.ip_address(one[key]) for one in plan["endpoints"] for key in ("address", "address6") if one[key]]
     for first, last in every:
         assert not [one for one in taken if one.version == first.version and first <= one <= last]

@@ -39,10 +39,10 @@ def plan_of(*arguments, **options):
 
 
 def modes(plan):
-    return {
-        name: [bridge["fail_mode"] for bridge in host["bridges"] if "fail_mode" in bridge]
-        for name, host in plan["hosts"].items()
-    }
+    found = {}
+    for name, host in plan["hosts"].items():
+        found[name] = [bridge["fail_mode"] for bridge in host["bridges"] if "fail_mode" in bridge]
+    return found
 
 
 def test_flows_are_one_call_a_bridge_in_the_words_of_the_module():

@@ -74,10 +74,8 @@ def test_the_modules_take_every_planned_guest_and_network(hosts):
             count += len(domain.options["nics"])
             macs |= {nic["mac"] for nic in domain.options["nics"]}
             uuids.add(domain.options["uuid"])
-            groups = {
-                network["name"]: [group["name"] for group in network["portgroups"]] for network in host["networks"]
-            }
-            assert all(nic["portgroup"] in groups[nic["network"]] for nic in domain.options["nics"])
+            groups = [(net["name"], group["name"]) for net in host["networks"] for group in net["portgroups"]]
+            assert all((nic["network"], nic["portgroup"]) in groups for nic in domain.options["nics"])
         for network in host["networks"]:
             _libvirt_network.want(validated(_libvirt_network.SPEC, network))
             assert network["bridge"] in [bridge["name"] for bridge in host["bridges"]]

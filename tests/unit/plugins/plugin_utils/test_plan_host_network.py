@@ -116,10 +116,9 @@ def test_a_host_says_for_itself_who_makes_its_underlay() -> None:
 
 def test_the_first_look_at_a_host_is_for_the_bond_its_nics_and_the_address() -> None:
     plan = planned({"bond": BOND, "vlan": 200}, {"fabric_underlay_interface": "eth7"})
-    found = {
-        name: {(claim["kind"], claim["name"], claim["on"]) for claim in plan["claims"][name]["claims"]}
-        for name in plan["hosts"]
-    }
+    found = {}
+    for name in plan["hosts"]:
+        found[name] = {(claim["kind"], claim["name"], claim["on"]) for claim in plan["claims"][name]["claims"]}
     bond = {("interface", "bond0", ""), ("nic", "eth1", "bond0"), ("nic", "eth2", "bond0")}
     assert {*bond, ("interface", "tep0", ""), ("address", "192.168.200.1/24", "tep0")} <= found["kvm1"]
     # A NIC that carries a VLAN may be used by others as well.

@@ -46,10 +46,10 @@ def chain(*names, **link):
 
 def routes(made, name):
     """The routes of a router: prefix to cost and next hops."""
-    return {
-        row["prefix"]: (row["cost"], {hop["address"] for hop in row["nexthops"]})
-        for row in made["routers"][name]["routes"]
-    }
+    found = {}
+    for row in made["routers"][name]["routes"]:
+        found[row["prefix"]] = (row["cost"], {hop["address"] for hop in row["nexthops"]})
+    return found
 
 
 # What is allocated
@@ -225,11 +225,10 @@ LAN = {"name": "lan", "ends": ["r1:lan"], "subnet": "10.50.0.0/24", "ospf": Fals
 def test_static_routes_and_what_is_told_of_them():
     """Of type 2, the cost stays; of type 1, the way adds to it; a discarded prefix goes to the one that discards it."""
     made = plan({"fabric_links": [*chain("r1", "r2", "r3"), LAN]}, routers={"r1": outside(), "r2": {}, "r3": {}})
-    mine = {
-        row["prefix"]: (row["protocol"], [hop["address"] for hop in row["nexthops"]])
-        for row in made["routers"]["r1"]["routes"]
-    }
-    assert mine["10.60.0.0/16"] == ("static", ["10.50.0.9"]) and mine["10.61.0.0/16"] == ("static", [])
+    protocols = {row["prefix"]: row["protocol"] for row in made["routers"]["r1"]["routes"]}
+    hops = {prefix: addresses for prefix, (_cost, addresses) in routes(made, "r1").items()}
+    assert (protocols["10.60.0.0/16"], hops["10.60.0.0/16"]) == ("static", {"10.50.0.9"})
+    assert (protocols["10.61.0.0/16"], hops["10.61.0.0/16"]) == ("static", set())
     assert made["routers"]["r1"]["static"] == [
         {"prefix": "10.60.0.0/16", "via": "10.50.0.9", "distance": 1},
         {"prefix": "10.61.0.0/16", "discard": "blackhole", "distance": 1},
@@ -533,25 +532,16 @@ def test_the_links_of_a_routed_underlay_let_its_mtu_pass():
 def told(made, name):
     """What FRR tells of a router on which all is as planned."""
     wanted = routing(made)[name]
-    return {
-        "ospf_neighbors": [
-            {"interface": row["port"], "router_id": row["router_id"], "state": "Full", "area": row["area"]}
-            for row in wanted["adjacencies"]
-        ],
-        "routes": [
-            {
-                "prefix": row["prefix"],
-                "protocol": row["protocol"],
-                "selected": True,
-                "metric": row["cost"],
-                "nexthops": [
-                    {"address": hop["address"], "interface": hop["interface"], "active": True}
-                    for hop in row["nexthops"]
-                ],
-            }
-            for row in wanted["routes"]
-        ],
-    }
+    neighbors = [
+        {"interface": row["port"], "router_id": row["router_id"], "state": "Full", "area": row["area"]}
+        for row in wanted["adjacencies"]
+    ]
+    found = []
+    for row in wanted["routes"]:
+        hops = [{"address": hop["address"], "interface": hop["interface"], "active": True} for hop in row["nexthops"]]
+        route = {"prefix": row["prefix"], "protocol": row["protocol"], "selected": True, "metric": row["cost"]}
+        found.append({**route, "nexthops": hops})
+    return {"ospf_neighbors": neighbors, "routes": found}
 
 
 def test_verify_tells_what_differs_and_only_that():

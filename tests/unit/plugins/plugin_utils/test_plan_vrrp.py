@@ -18,7 +18,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._status import sum
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify import judge, state
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.expectations import expectations, host_state
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.vrrp import judge_active
-from ansible_collections.overloom.fabric.tests.unit.intents import SPEC
+from ansible_collections.overloom.fabric.tests.unit.intents import SPEC, one_each
 
 Item = t.Dict[str, t.Any]
 EDGE: Item = {
@@ -47,10 +47,7 @@ def fabric(*edges: Item, web: Item | None = None, more: t.Sequence[Item] = (), *
         **common,
     }
     points = {"kvm1": ["web", "db"], "kvm2": ["web"], "kvm3": ["web", "out"]}
-    return {
-        host: {**base, "fabric_endpoints": [{"name": f"{name}{host[-1]}", "segment": name} for name in names]}
-        for host, names in points.items()
-    }
+    return {host: {**base, "fabric_endpoints": one_each(host[-1], names)} for host, names in points.items()}
 
 
 def planned(*edges: Item, **more: t.Any) -> Item:

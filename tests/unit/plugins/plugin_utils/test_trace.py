@@ -29,7 +29,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import ends
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import ports as trace_ports
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.path import Died, Path, View
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.way import Packet, Route, TraceError
-from ansible_collections.overloom.fabric.tests.unit.intents import SPEC
+from ansible_collections.overloom.fabric.tests.unit.intents import SPEC, one_each
 
 SOUND = json.loads((pathlib.Path(__file__).parent / "trace_seen.json").read_text(encoding="utf-8"))
 COMMON = {
@@ -45,9 +45,7 @@ COMMON = {
         {"name": "acme", "key": 5001, "subnet": "10.2.1.0/24", "overlay": "keyed"},
     ],
 }
-POINTS = {
-    f"kvm{number}": [{"name": f"{name}{number}", "segment": name} for name in ("web", "acme")] for number in (1, 2)
-}
+POINTS = {f"kvm{number}": one_each(number, ("web", "acme")) for number in (1, 2)}
 POINTS["kvm2"].append({"name": "vm2", "kind": "guest", "segment": "acme", "guest": {"image": "lab"}})
 PLAN = compile_plan(
     {name: {**COMMON, "fabric_endpoints": points} for name, points in POINTS.items()},

@@ -17,7 +17,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._capture.points im
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import draw, logical, walk
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.way import Packet, Route
-from ansible_collections.overloom.fabric.tests.unit.intents import SPEC
+from ansible_collections.overloom.fabric.tests.unit.intents import SPEC, one_each
 
 Item = t.Dict[str, t.Any]
 
@@ -53,13 +53,7 @@ COMMON = {
     ],
 }
 PLAN = compile_plan(
-    {
-        f"kvm{number}": {
-            **COMMON,
-            "fabric_endpoints": [{"name": f"{name}{number}", "segment": name} for name in ("web", "acme", "ow", "od")],
-        }
-        for number in (1, 2)
-    },
+    {f"kvm{n}": {**COMMON, "fabric_endpoints": one_each(n, ("web", "acme", "ow", "od"))} for n in (1, 2)},
     SPEC,
     routers={"r1": dict(COMMON)},
     central=["kvm1"],
@@ -75,13 +69,7 @@ def test_the_way_of_ipv6_alone_is_by_the_router_too() -> None:
         segment["subnet"] = segment.pop("subnet6")
     for leg in t.cast(t.List[Item], common["fabric_edges"])[0]["legs"]:
         leg["address"] = leg.pop("address6")
-    hosts = {
-        f"kvm{number}": {
-            **common,
-            "fabric_endpoints": [{"name": f"{name}{number}", "segment": name} for name in ("ow", "od")],
-        }
-        for number in (1, 2)
-    }
+    hosts = {f"kvm{n}": {**common, "fabric_endpoints": one_each(n, ("ow", "od"))} for n in (1, 2)}
     plan = compile_plan(hosts, SPEC, routers={"r1": dict(common)}, central=["kvm1"])
     (way,) = Route(plan, *CROSS, Packet()).legs
     assert [gateway and gateway.address for gateway in way.gateways] == ["2001:db8:3::1", "2001:db8:4::1"]

@@ -17,7 +17,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._capture.points im
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import draw, walk
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.way import Packet, Route, TraceError
-from ansible_collections.overloom.fabric.tests.unit.intents import INVENTORIES, SPEC, fabrics, inventory_plan
+from ansible_collections.overloom.fabric.tests.unit.intents import INVENTORIES, SPEC, fabrics, inventory_plan, one_each
 from ansible_collections.overloom.fabric.tests.unit.plugins.plugin_utils import (
     test_trace,
     test_trace_edges,
@@ -56,10 +56,11 @@ def world(name: str) -> World:
 
 def all_ends(plan: Item) -> list[str]:
     """Whatever a trace may be from or to: endpoints, hosts, routers, addresses of edges, and of nobody."""
-    legs = [leg[key] for edge in plan["edges"] for leg in edge["legs"] for key in ("address", "address6")]
+    legs = [leg for edge in plan["edges"] for leg in edge["legs"]]
+    gateways = [leg[key] for leg in legs for key in ("address", "address6") if leg[key]]
     taken = [one["address"] for edge in plan["edges"] for one in [*edge["forwards"], *edge["floating"]]]
     points = [point["id"] for point in plan["endpoints"]]
-    return list(dict.fromkeys([*points, *plan["hosts"], *plan["routers"], *filter(None, legs), *taken, *OUTSIDE]))
+    return list(dict.fromkeys([*points, *plan["hosts"], *plan["routers"], *gateways, *taken, *OUTSIDE]))
 
 
 def ways(plan: Item) -> t.Iterator[Route]:
@@ -124,13 +125,7 @@ def over_ipv6() -> Item:
             {"name": "db", "vlan": 20, "subnet": "2001:db8::/64", "overlay": "gnv"},
         ],
     }
-    hosts = {
-        f"kvm{number}": {
-            **common,
-            "fabric_endpoints": [{"name": f"{name}{number}", "segment": name} for name in ("web", "db")],
-        }
-        for number in (1, 2)
-    }
+    hosts = {f"kvm{n}": {**common, "fabric_endpoints": one_each(n, ("web", "db"))} for n in (1, 2)}
     return t.cast(Item, compile_plan(hosts, SPEC))
 
 
