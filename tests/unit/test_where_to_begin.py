@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import pathlib
 import re
 
@@ -51,3 +52,12 @@ def test_a_usual_task_needs_few_files_which_are_there_with_what_is_named(task: s
     text = "\n".join(path.read_text(encoding="utf-8") for path in files if path.is_file())
     for word in words:
         assert re.search(rf"\b{re.escape(word)}\b", text), f"{word} is in none of the files that are named for {task!r}"
+
+
+@pytest.mark.parametrize("place", ["module_utils", "plugin_utils"])
+def test_the_layout_names_each_room_and_no_other(place: str) -> None:
+    layout = PAGE[PAGE.index("## Repository layout") : PAGE.index("### Where to begin")]
+    lines = layout[layout.index(f"plugins/{place}/") :].splitlines()[1:]
+    told = [word for line in itertools.takewhile(lambda line: line.startswith("  "), lines) for word in line.split()]
+    rooms = {path.parent.name for path in (CHECKOUT / "plugins" / place).glob("_*/*.py")}
+    assert {word.rstrip("/") for word in told if word.endswith("/")} == rooms
