@@ -70,21 +70,13 @@ def render(plan: dict[str, t.Any], width: int = 100) -> str:
         return f"{value} {mark}".rstrip()
 
     underlay = plan["underlay"]
-    tunnels = sum(len(overlay["tunnels"]) for overlay in plan["overlays"])
-    counts = [
-        (len(plan["hosts"]), "host"),
-        (len(plan["segments"]), "segment"),
-        (len(plan["endpoints"]), "endpoint"),
-        (tunnels, "tunnel"),
-    ]
+    columns = ("subnet", "mtu", "bridge", "tep", "vlan")
     parts = [
-        f"Fabric {plan['fabric']}: "
-        + ", ".join(f"{count} {what}{'' if count == 1 else 's'}" for count, what in counts)
-        + "\n",
+        _counts(plan),
         table(
             "Underlay",
             ("Subnet", "MTU", "Bridge", "Tunnel endpoint port", "VLAN"),
-            [[marked(underlay[name], f"underlay.{name}") for name in ("subnet", "mtu", "bridge", "tep", "vlan")]],
+            [[marked(underlay[name], f"underlay.{name}") for name in columns]],
             width,
         ),
         table(
@@ -93,41 +85,11 @@ def render(plan: dict[str, t.Any], width: int = 100) -> str:
             [_host(plan, name, marked) for name in plan["hosts"]],
             width,
         ),
+        *_routing(plan, marked, width),
     ]
-    parts += _routing(plan, marked, width)
     if plan["segments"]:
-        keys, tenants = (
-            any(segment["key"] for segment in plan["segments"]),
-            any(segment["tenant"] for segment in plan["segments"]),
-        )
-        parts.append(
-            table(
-                "Segments",
-                (
-                    "Segment",
-                    *["Tenant"] * tenants,
-                    "VLAN or key" if keys else "VLAN",
-                    "Subnet",
-                    "Overlay",
-                    "MTU",
-                    "How the MTU came about",
-                ),
-                [
-                    (
-                        segment["name"],
-                        *[marked(segment["tenant"], f"segments.{segment['name']}.tenant")] * tenants,
-                        _separation(segment, marked),
-                        "\n".join(filter(None, (segment["subnet"], segment["subnet6"]))),
-                        marked(segment["overlay"] or "local", f"segments.{segment['name']}.overlay"),
-                        marked(segment["mtu"], f"segments.{segment['name']}.mtu"),
-                        source[f"segments.{segment['name']}.mtu"].partition(": ")[2],
-                    )
-                    for segment in plan["segments"]
-                ],
-                width,
-            )
-        )
-    if tunnels:
+        parts.append(_segments(plan, marked, width))
+    if any(overlay["tunnels"] for overlay in plan["overlays"]):
         parts.append(_tunnels(plan, marked, width))
     if plan["endpoints"]:
         parts.append(
@@ -139,6 +101,42 @@ def render(plan: dict[str, t.Any], width: int = 100) -> str:
             )
         )
     return "\n".join(parts) + "\n" + textwrap.fill(LEGEND, width) + "\n"
+
+
+def _counts(plan: dict[str, t.Any]) -> str:
+    """The first line: how many of each kind the fabric has."""
+    counts = [
+        (len(plan["hosts"]), "host"),
+        (len(plan["segments"]), "segment"),
+        (len(plan["endpoints"]), "endpoint"),
+        (sum(len(overlay["tunnels"]) for overlay in plan["overlays"]), "tunnel"),
+    ]
+    told = ", ".join(f"{count} {what}{'' if count == 1 else 's'}" for count, what in counts)
+    return f"Fabric {plan['fabric']}: {told}\n"
+
+
+def _segments(plan: dict[str, t.Any], marked: Marked, width: int) -> str:
+    """One row a segment; a column for tenants where there are any."""
+    segments = plan["segments"]
+    tenants = any(segment["tenant"] for segment in segments)
+    keys = any(segment["key"] for segment in segments)
+    rows = []
+    for segment in segments:
+        where = f"segments.{segment['name']}"
+        rows.append(
+            (
+                segment["name"],
+                *[marked(segment["tenant"], f"{where}.tenant")] * tenants,
+                _separation(segment, marked),
+                "\n".join(filter(None, (segment["subnet"], segment["subnet6"]))),
+                marked(segment["overlay"] or "local", f"{where}.overlay"),
+                marked(segment["mtu"], f"{where}.mtu"),
+                plan["sources"][f"{where}.mtu"].partition(": ")[2],
+            )
+        )
+    separation = "VLAN or key" if keys else "VLAN"
+    header = ("Segment", *["Tenant"] * tenants, separation, "Subnet", "Overlay", "MTU", "How the MTU came about")
+    return table("Segments", header, rows, width)
 
 
 def _host(plan: dict[str, t.Any], name: str, marked: Marked) -> Row:

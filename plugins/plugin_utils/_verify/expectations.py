@@ -42,7 +42,6 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._verify.vrrp impor
 
 Item = t.Dict[str, t.Any]
 
-# Bytes of an IP packet that are not the payload of an echo request: IPv4 20 (RFC 791) or IPv6 40 (RFC 8200), and ICMP 8.
 # Of a tunnel: what is held, where the plan states it.
 TUNNEL_OPTIONS = (
     "bridge",
@@ -57,6 +56,7 @@ TUNNEL_OPTIONS = (
     "df_default",
     "bfd",
 )
+# Bytes of an IP packet that are not the payload of an echo request: IPv4 20 (RFC 791) or IPv6 40 (RFC 8200), and ICMP 8.
 PING_HEADERS = {4: 28, 6: 48}
 
 # Above so many ordered pairs, a TCP transfer in one direction stands for both.
@@ -87,14 +87,10 @@ def expectations(plan: Item, isolation_limit: int | None = 2000) -> Item:
     by_segment: dict[str, list[Item]] = {}
     for point in points_of(plan):
         by_segment.setdefault(point["segment"], []).append(point)
-    isolated, isolation = _sample(by_segment, isolation_limit)
+    chosen, isolation = _sample(by_segment, isolation_limit)
     barred = Barred(plan)
     peers = _peers(plan)
-    owners: dict[str, set[str]] = {}
-    own: dict[str, set[str]] = {}
-    for segment, points in by_segment.items():
-        owners[segment] = {_owner(point) for point in points}
-        own[segment] = {address for point in points for _family, address in addresses(point)}
+    isolated = _isolated(_apart(by_segment, [*chosen, *_apart_from_peers(by_segment, peers)]), by_segment, barred)
     by_edges = Ways(plan)
     measured = [*by_edges.sample(), *by_edges.floating()]
     return {
@@ -112,20 +108,8 @@ def expectations(plan: Item, isolation_limit: int | None = 2000) -> Item:
             *expected_connections(measured),
             *expected_forwards(plan),
         ],
-        "isolated": [
-            entry
-            for one, other in [*isolated, *_apart_from_peers(by_segment, peers)]
-            # A switch or router may well know a way there.
-            if one.get("measures", True)
-            and not one.get("device")
-            # A guest with NICs on both segments answers for all its addresses on each.
-            and _owner(other) not in owners[one["segment"]]
-            # A service with interfaces on both segments rightly reaches both.
-            and not (one["kind"] in IN_NAMESPACE and _owner(one) in owners.get(other["segment"], ()))
-            for entry in _isolated(one, other, by_segment[one["segment"]], own[one["segment"]], barred)
-            # An edge lets pings pass there.
-            if not by_edges.pings(entry)
-        ],
+        # An edge lets pings pass there.
+        "isolated": [entry for entry in isolated if not by_edges.pings(entry)],
         "alone": _alone(by_segment, barred),
         "isolation": isolation,
         "hosts": {name: host_state(host) for name, host in plan["hosts"].items()},
@@ -277,7 +261,32 @@ def _transfers(one: Item, other: Item, address: str, barred: Barred, due: bool) 
     return due or back is not None and not barred.passes(other, one, back, "tcp")
 
 
-def _isolated(one: Item, other: Item, peers: list[Item], own: t.Collection[str], barred: Barred) -> list[Item]:
+def _apart(by_segment: dict[str, list[Item]], pairs: t.Iterable[tuple[Item, Item]]) -> t.Iterator[tuple[Item, Item]]:
+    """The pairs of different segments of which the first must not reach the second, without an edge."""
+    owners = {segment: {_owner(point) for point in points} for segment, points in by_segment.items()}
+    for one, other in pairs:
+        # A switch or router may well know a way there.
+        asks = one.get("measures", True) and not one.get("device")
+        # A guest with NICs on both segments answers for all its addresses on each.
+        answers = _owner(other) in owners[one["segment"]]
+        # A service with interfaces on both segments rightly reaches both.
+        reaches = one["kind"] in IN_NAMESPACE and _owner(one) in owners.get(other["segment"], ())
+        if asks and not answers and not reaches:
+            yield one, other
+
+
+def _isolated(pairs: t.Iterable[tuple[Item, Item]], by_segment: dict[str, list[Item]], barred: Barred) -> list[Item]:
+    """The entries of all pairs that must not reach each other."""
+    own: dict[str, set[str]] = {}
+    for segment, points in by_segment.items():
+        own[segment] = {address for point in points for _family, address in addresses(point)}
+    found = []
+    for one, other in pairs:
+        found += _isolated_from(one, other, by_segment[one["segment"]], own[one["segment"]], barred)
+    return found
+
+
+def _isolated_from(one: Item, other: Item, peers: list[Item], own: t.Collection[str], barred: Barred) -> list[Item]:
     """One entry for each address of the other. own: all addresses of the first's segment."""
     controls = _controls(one, [peer for peer in peers if peer["id"] == one["id"] or _asks(one, peer, barred)])
     # The last of a family stands for it; the first one for a family that has none.
@@ -373,56 +382,12 @@ def _tunnel(tunnel: Item) -> Item:
 
 def host_state(host: Item) -> Item:
     """What the *_info modules must find on a host."""
-    ports: dict[str, Item] = {}
-    for bridge in host["bridges"]:
-        for port in bridge.get("ports", ()):
-            ports[port["name"]] = {"bridge": bridge["name"], "tag": as_read(port.get("tag")), "trunks": []}
-            # A patch port has none.
-            if "mtu" in port:
-                ports[port["name"]]["mtu"] = port["mtu"]
-            if "members" in port:
-                ports[port["name"]].update(_bond(port))
-    for tunnel in host["tunnels"]:
-        ports[tunnel["name"]] = {
-            "bridge": tunnel["bridge"],
-            "tag": None,
-            "trunks": tunnel["trunks"],
-            "protected": tunnel["protected"],
-        }
-    for space in host["namespaces"]:
-        ports[space["outer"]] = {
-            "bridge": space["bridge"],
-            "tag": as_read(space["tag"]),
-            "trunks": space["trunks"],
-            "link_state": "up",
-        }
-    groups = {
-        (network["name"], group["name"]): (network["bridge"], group)
-        for network in host.get("networks", ())
-        for group in network["portgroups"]
-    }
-    for nic in [nic for guest in host.get("guests", ()) for nic in guest["domain"]["nics"]]:
-        bridge, group = groups[nic["network"], nic["portgroup"]]
-        ports[nic["dev"]] = {
-            "bridge": bridge,
-            "tag": group.get("vlan", group.get("native_vlan")),
-            "trunks": [int(vlan) for vlan in group.get("trunks", ())],
-            "mtu_in_use": nic["mtu"],
-        }
     planned = {entry["bridge"]: len(entry["flows"]) for entry in host.get("flows", ())}
     return {
-        "bridges": {
-            bridge["name"]: {
-                "rstp": bridge.get("rstp", False),
-                # Flows of the plan are held one by one; without them, the bridge's own flow has to be there.
-                **({} if bridge["name"] in planned else {"flow_count": SOME}),
-                **({"fail_mode": as_read(bridge["fail_mode"])} if "fail_mode" in bridge else {}),
-            }
-            for bridge in host["bridges"]
-        },
+        "bridges": {bridge["name"]: _bridge(bridge, bridge["name"] in planned) for bridge in host["bridges"]},
         "flows": planned,
         "tep": {"interface": host["underlay"]["tep"]["name"], "address": host["underlay"]["tep"]["address"]},
-        "ports": ports,
+        "ports": {**_bridge_ports(host), **_endpoint_ports(host)},
         "tunnels": {tunnel["name"]: _tunnel(tunnel) for tunnel in host["tunnels"]},
         "namespaces": _namespaces(host),
         "host_network": expected_interfaces(host),
@@ -439,6 +404,62 @@ def host_state(host: Item) -> Item:
         "gateways": expected_gateways(host),
         "hops": expected_hops(host),
     }
+
+
+def _bridge(bridge: Item, has_flows: bool) -> Item:
+    """A bridge. has_flows: whether the plan has flows for it, which are held one by one; without them, its own flow has to be there."""
+    expected = {"rstp": bridge.get("rstp", False)}
+    if not has_flows:
+        expected["flow_count"] = SOME
+    if "fail_mode" in bridge:
+        expected["fail_mode"] = as_read(bridge["fail_mode"])
+    return expected
+
+
+def _bridge_ports(host: Item) -> dict[str, Item]:
+    """The ports that bridges and tunnels bring."""
+    ports: dict[str, Item] = {}
+    for bridge in host["bridges"]:
+        for port in bridge.get("ports", ()):
+            ports[port["name"]] = {"bridge": bridge["name"], "tag": as_read(port.get("tag")), "trunks": []}
+            # A patch port has none.
+            if "mtu" in port:
+                ports[port["name"]]["mtu"] = port["mtu"]
+            if "members" in port:
+                ports[port["name"]].update(_bond(port))
+    for tunnel in host["tunnels"]:
+        ports[tunnel["name"]] = {
+            "bridge": tunnel["bridge"],
+            "tag": None,
+            "trunks": tunnel["trunks"],
+            "protected": tunnel["protected"],
+        }
+    return ports
+
+
+def _endpoint_ports(host: Item) -> dict[str, Item]:
+    """The ports of namespaces and guests."""
+    ports: dict[str, Item] = {}
+    for space in host["namespaces"]:
+        ports[space["outer"]] = {
+            "bridge": space["bridge"],
+            "tag": as_read(space["tag"]),
+            "trunks": space["trunks"],
+            "link_state": "up",
+        }
+    groups = {}
+    for network in host.get("networks", ()):
+        for group in network["portgroups"]:
+            groups[network["name"], group["name"]] = (network["bridge"], group)
+    for nic in [nic for guest in host.get("guests", ()) for nic in guest["domain"]["nics"]]:
+        bridge, group = groups[nic["network"], nic["portgroup"]]
+        ports[nic["dev"]] = {
+            "bridge": bridge,
+            "tag": group.get("vlan", group.get("native_vlan")),
+            "trunks": [int(vlan) for vlan in group.get("trunks", ())],
+            "mtu_in_use": nic["mtu"],
+        }
+    return ports
 
 
 def _bond(port: Item) -> Item:
