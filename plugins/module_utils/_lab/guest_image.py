@@ -489,63 +489,60 @@ def build_stand_in(runner: Runner, folder: str, kernel: bytes, debs: t.Mapping[s
     shutil.rmtree(content)
 
 
+def download(runner: Runner, folder: str, packages: t.Iterable[str]) -> dict[str, str]:
+    """Fetch packages into a folder; their files by package."""
+    here = os.getcwd()
+    os.chdir(folder)
+    try:
+        # apt-get download writes into the working folder.
+        runner(Step(("apt-get", "download", "-q", "-o", "APT::Sandbox::User=root", *packages)))
+    finally:
+        os.chdir(here)
+    return {name.split("_")[0]: os.path.join(folder, name) for name in os.listdir(folder)}
+
+
+def unpack_kernel(deb: str) -> tuple[bytes, str, dict[str, bytes]]:
+    """The kernel of a package, its release, and its modules by name; empty where the package has none."""
+    kernel, release, modules = b"", "", {}
+    for name, read in deb_members(deb):
+        if name.startswith("boot/vmlinuz-"):
+            kernel, release = read(), name[len("boot/vmlinuz-") :]
+        match = re.search(r"/([^/]+)\.ko(\.xz)?$", name)
+        # Which modules depend on which is known only when all of them are here; the network's and the drivers' are few.
+        if match and re.search(
+            r"/kernel/(net|lib|block|crypto|arch|drivers/(net|virtio|block|char|ata|scsi|acpi|input|firmware|cdrom|md)"
+            r"|fs/(isofs|fat|nls|ext4|jbd2))/|/kernel/fs/mbcache",
+            name,
+        ):
+            content = read()
+            modules[match.group(1).replace("-", "_")] = lzma.decompress(content) if match.group(2) else content
+    return kernel, release, modules
+
+
+def unpack_busybox(deb: str) -> bytes:
+    """The program of the package busybox-static. Raises FabricError."""
+    for name, read in deb_members(deb):
+        if name in ("bin/busybox", "usr/bin/busybox"):
+            return read()
+    raise FabricError("the package busybox-static has no bin/busybox: report this with the package's version")
+
+
 def build(runner: Runner, cache: str, package: str, modules: t.Sequence[str], stand_in: bool = False) -> Image:
     """Fetch the packages, unpack what is needed, and put the image into the cache in one rename."""
     image = locate(cache, package, modules, stand_in)
     os.makedirs(cache, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".guest-", dir=cache) as scratch:
-        here = os.getcwd()
         kernel_package = real_package(runner, package)
         loader = ("isolinux", "syslinux-common") if stand_in else ()
-        os.chdir(scratch)
-        try:
-            # apt-get download writes into the working folder.
-            runner(
-                Step(
-                    (
-                        "apt-get",
-                        "download",
-                        "-q",
-                        "-o",
-                        "APT::Sandbox::User=root",
-                        kernel_package,
-                        "busybox-static",
-                        *loader,
-                    )
-                )
-            )
-        finally:
-            os.chdir(here)
-        debs = {name.split("_")[0]: os.path.join(scratch, name) for name in os.listdir(scratch)}
-        kernel, release, found = b"", "", {}
-        for name, read in deb_members(debs[kernel_package]):
-            if name.startswith("boot/vmlinuz-"):
-                kernel, release = read(), name[len("boot/vmlinuz-") :]
-            match = re.search(r"/([^/]+)\.ko(\.xz)?$", name)
-            # Which modules depend on which is known only when all of them are here; the network's and the drivers' are few.
-            if match and re.search(
-                r"/kernel/(net|lib|block|crypto|arch|drivers/(net|virtio|block|char|ata|scsi|acpi|input|firmware|cdrom|md)"
-                r"|fs/(isofs|fat|nls|ext4|jbd2))/|/kernel/fs/mbcache",
-                name,
-            ):
-                content = read()
-                found[match.group(1).replace("-", "_")] = lzma.decompress(content) if match.group(2) else content
+        debs = download(runner, scratch, (kernel_package, "busybox-static", *loader))
+        kernel, release, found = unpack_kernel(debs[kernel_package])
         missing = sorted(set(modules) - set(found))
         if not kernel or missing:
             raise FabricError(
                 f"kernel_package {kernel_package} lacks {', '.join(missing) or 'a kernel'}: name modules that it has"
             )
         order = closure([*BASE_MODULES, *modules], {name: module_depends(content) for name, content in found.items()})
-        busybox = next(
-            (
-                read()
-                for name, read in deb_members(debs["busybox-static"])
-                if name in ("bin/busybox", "usr/bin/busybox")
-            ),
-            None,
-        )
-        if busybox is None:
-            raise FabricError("the package busybox-static has no bin/busybox: report this with the package's version")
+        busybox = unpack_busybox(debs["busybox-static"])
         folder = os.path.join(scratch, "image")
         os.mkdir(folder)
         with open(os.path.join(folder, "vmlinux"), "wb") as stream:
