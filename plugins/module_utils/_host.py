@@ -18,6 +18,7 @@ import socket
 import struct
 import typing as t
 
+from ansible_collections.overloom.fabric.plugins.module_utils._netns.namespace import identity
 from ansible_collections.overloom.fabric.plugins.module_utils._systemd import property_blocks
 
 SBIN = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -64,19 +65,11 @@ def contained_switch(proc: str = "/proc", folder: str = "/run/openvswitch") -> i
 
     Both would rule the kernel's one datapath of this network namespace, and each removes the ports that it does not know.
     """
-
-    def place(path: str) -> tuple[int, int] | None:
-        try:
-            found = os.stat(path)
-        except OSError:
-            return None
-        return found.st_dev, found.st_ino
-
-    own, network = place(folder), place(f"{proc}/self/ns/net")
+    own, network = identity(folder), identity(f"{proc}/self/ns/net")
     for pid in sorted(int(name) for name in os.listdir(proc) if name.isdigit()):
-        if content(f"{proc}/{pid}/comm").strip() != "ovs-vswitchd" or place(f"{proc}/{pid}/ns/net") != network:
+        if content(f"{proc}/{pid}/comm").strip() != "ovs-vswitchd" or identity(f"{proc}/{pid}/ns/net") != network:
             continue
-        if place(f"{proc}/{pid}/root{folder}") not in (own, None):
+        if identity(f"{proc}/{pid}/root{folder}") not in (own, None):
             return pid
     return None
 

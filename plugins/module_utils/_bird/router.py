@@ -14,7 +14,13 @@ import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._bird import control
 from ansible_collections.overloom.fabric.plugins.module_utils._ip import iproute as _ip
-from ansible_collections.overloom.fabric.plugins.module_utils._netns.daemon import Found, Kind, Process, Service
+from ansible_collections.overloom.fabric.plugins.module_utils._netns.daemon import (
+    Found,
+    Kind,
+    Process,
+    Service,
+    declared_in,
+)
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.namespace import FOLDER as NAMESPACES
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.namespace import check_name
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.reader import UNIT_KIND as NETNS
@@ -312,22 +318,13 @@ def _ask(name: str) -> Item:
 def describe(found: Found, name: str, _process: Process | None) -> Item:
     """What a router has beside what all services have, as the modules return it."""
     said = found.answers.get(name) or {"states": {}, "defaults": {}}
-    note = _noted(found.files.get(file(name), ""))
+    note = declared_in(found.files.get(file(name), ""), _NOTE)
     sessions = note.get("sessions", {})
     return {
         "sessions": {address: said["states"].get(protocol, "down") for protocol, address in sessions.items()},
         "awaited": note.get("families", []),
         "defaults": said["defaults"],
     }
-
-
-def _noted(text: str) -> Item:
-    """What was declared, from the file."""
-    line = next((line for line in text.splitlines() if line.startswith(_NOTE)), _NOTE + "{}")
-    try:
-        return t.cast(Item, json.loads(line[len(_NOTE) :]))
-    except ValueError:
-        return {}
 
 
 KIND = Kind(

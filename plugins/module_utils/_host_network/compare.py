@@ -32,7 +32,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._host_network.read
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._ip.iproute import (
     UPON,
-    batch_step,
+    batch_steps,
     parse_interfaces,
     word,
 )
@@ -532,18 +532,18 @@ class _Work:
         """A device is made when its file is read and there is none of its name."""
         again = self.again()
         lines = [*self._deletions([*self.gone, *reversed(self.anew)]), *self._taken_away()]
-        steps: list[AnyStep] = [*self.writes, *self.removes, *_batch(lines)]
+        steps: list[AnyStep] = [*self.writes, *self.removes, *batch_steps(lines)]
         steps.append(Step(("networkctl", "reload")))
         used = [nic for name in again for nic in self.aim.new[name].item.uses() if nic in self.found.links]
         # A VLAN goes with its bond.
         made = {*self.anew, *(name for name in again if self.aim.new[name].item.parent in self.anew)}
         settle = [name for name in dict.fromkeys([*used, *again]) if name in self.found.links and name not in made]
         steps += [Step(("networkctl", "reconfigure", *settle))] if settle else []
-        return [*steps, *_batch(self._lines_back())]
+        return [*steps, *batch_steps(self._lines_back())]
 
     def _networkmanager(self) -> list[AnyStep]:
         """A connection whose file is gone is stopped, and its device with it. A bond starts its NICs."""
-        steps: list[AnyStep] = [*self.writes, *self.removes, *_batch(self._taken_away())]
+        steps: list[AnyStep] = [*self.writes, *self.removes, *batch_steps(self._taken_away())]
         steps.append(Step(("nmcli", "connection", "reload")))
         for name in self.again():
             identity = networkmanager.uuid_of(self.aim.new[name].owner, name)
@@ -555,14 +555,10 @@ class _Work:
         again = self.again()
         stop = [*self.gone, *(name for name in reversed(again) if name in self.aim.old)]
         steps: list[AnyStep] = [Step(("ifdown", "--force", "--ignore-errors", name)) for name in stop]
-        steps += [*_batch(self._taken_away()), *self.writes, *self.removes]
+        steps += [*batch_steps(self._taken_away()), *self.writes, *self.removes]
         # It keeps its own list of what is up, which may be wrong.
         steps += [Step(("ifup", "--force", name)) for name in again]
-        return [*steps, *_batch(self._lines_back())]
-
-
-def _batch(lines: list[str]) -> list[AnyStep]:
-    return [batch_step(lines)] if lines else []
+        return [*steps, *batch_steps(self._lines_back())]
 
 
 # --- running -------------------------------------------------------------------------------------------------------------------

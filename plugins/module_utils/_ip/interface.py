@@ -355,7 +355,7 @@ class _Comparison:
         changes = unit_steps(self.found.units, self.units, running)
         first = [step for step in unit_steps(self.found.units, self.interim, running).put if isinstance(step, Write)]
         put = [step for step in changes.put if step not in first]
-        steps = [*first, *([_ip.batch_step(self.lines)] if self.lines else []), *put, *changes.drop]
+        steps = [*first, *_ip.batch_steps(self.lines), *put, *changes.drop]
         if not steps:
             return Change([], {}, {}, tuple(self.warnings))
         return Change(steps, self.before, self.after, tuple(self.warnings))

@@ -474,6 +474,11 @@ def batch_step(lines: t.Iterable[str], netns: str | None = None) -> Step:
     return Step(("ip", *inside, "-batch", "-"), "\n".join(lines) + "\n")
 
 
+def batch_steps(lines: t.Collection[str]) -> list[Step]:
+    """The one step of some lines, none without a line."""
+    return [batch_step(lines)] if lines else []
+
+
 def interface_batch(found: Interface | None, wanted: Wanted, bounced: bool = False) -> list[str]:
     """The lines for `ip -batch -` that make an interface what is wanted; empty if it is so already.
 

@@ -401,3 +401,12 @@ def _message(line: str) -> str:
         return str(json.loads(line).get("MESSAGE") or "").strip()
     except ValueError:
         return ""
+
+
+def declared_in(text: str, beginning: str) -> Item:
+    """What a daemon's file says of its declaration, as JSON in the line with such a beginning; empty where it says nothing."""
+    line = next((line for line in text.splitlines() if line.startswith(beginning)), beginning + "{}")
+    try:
+        return t.cast(Item, json.loads(line[len(beginning) :]))
+    except ValueError:
+        return {}

@@ -14,7 +14,7 @@ import uuid
 from ansible_collections.overloom.fabric.plugins.module_utils._json import documents
 from ansible_collections.overloom.fabric.plugins.module_utils._ovn.tables import PLACES, TABLES, Child, Table, stored
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.tables import MAP, NUMBER, TEXT, Column, value_of
-from ansible_collections.overloom.fabric.plugins.module_utils._ovs.text import quote
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.text import argument_bytes, quote
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Runner, Step
 
 # The one row of what holds for the whole database.
@@ -236,23 +236,19 @@ def transaction(begin: t.Sequence[str], ops: t.Sequence[Op], owner: str) -> list
     if not ops:
         return []
     argv = (*begin, *_arguments(ops))
-    if _length(argv) <= LONGEST:
+    if argument_bytes(argv) <= LONGEST:
         return [Step(argv)]
     steps: list[Step] = []
     part: list[Op] = []
     size = 0
     for unit in _units(_with_uuids(ops, owner)):
-        length = _length(_arguments(unit))
+        length = argument_bytes(_arguments(unit))
         if part and size + length > LONGEST:
             steps.append(Step((*begin, *_arguments(part))))
             part, size = [], 0
         part += unit
         size += length
     return [*steps, Step((*begin, *_arguments(part)))]
-
-
-def _length(argv: t.Iterable[str]) -> int:
-    return sum(len(word.encode("utf-8")) + 9 for word in argv)
 
 
 def _with_uuids(ops: t.Iterable[Op], owner: str) -> list[Op]:

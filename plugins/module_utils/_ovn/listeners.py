@@ -16,6 +16,7 @@ import typing as t
 from ansible_collections.overloom.fabric.plugins.module_utils._ovn import raft
 from ansible_collections.overloom.fabric.plugins.module_utils._ovn.client import begin, client_runner
 from ansible_collections.overloom.fabric.plugins.module_utils._ovn.info import asked, rows_of
+from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import owner_of
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.text import quote
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import OVS_OWNER, Caller, may_change
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
@@ -146,10 +147,6 @@ def _read(runner: Runner, base: Base, timeout: int) -> Held:
     return Held(connections, next(iter(rows["SSL"]), None))
 
 
-def _owner(row: Row) -> str | None:
-    return row["external_ids"].get(OVS_OWNER)
-
-
 def compare(found: Found, wanted: t.Mapping[str, Wanted], probe: int | None, caller: Caller, timeout: int) -> Change:
     """The steps that make the servers listen where it is declared; listeners of others stay. Pure."""
     steps = []
@@ -190,9 +187,9 @@ def _connections(base: Base, held: Held, wanted: Wanted, probe: int | None, call
         # Who made it keeps it: it listens already.
         if cells:
             changed = " and ".join(cell.partition("=")[0] for cell in cells)
-            may_change(f"{base.name}: {target}", _owner(row), caller, f"its {changed} would be changed")
+            may_change(f"{base.name}: {target}", owner_of(row), caller, f"its {changed} would be changed")
             words += ["--", "set", "Connection", row["_uuid"], *cells]
-        if caller.adopt and _owner(row) != caller.owner:
+        if caller.adopt and owner_of(row) != caller.owner:
             words += ["--", "set", "Connection", row["_uuid"], marked]
     gone = [row["_uuid"] for _target, row in sorted(held.connections.items()) if _goes(row, wanted, caller)]
     return words + (["--", "remove", base.table, ROOT, "connections", *gone] if gone else [])
@@ -200,21 +197,21 @@ def _connections(base: Base, held: Held, wanted: Wanted, probe: int | None, call
 
 def _goes(row: Row, wanted: Wanted, caller: Caller) -> bool:
     """Whether a listener of ours is declared no more."""
-    return row["target"] not in wanted.targets and _owner(row) == caller.owner and _role(row) in wanted.roles
+    return row["target"] not in wanted.targets and owner_of(row) == caller.owner and _role(row) in wanted.roles
 
 
 def _ssl(base: Base, held: Held, ssl: dict[str, str] | None, caller: Caller) -> list[str]:
     if ssl is None:
         return []
     row = held.ssl
-    ours = row is not None and _owner(row) == caller.owner
+    ours = row is not None and owner_of(row) == caller.owner
     if not ssl:
         return ["--", "clear", base.table, ROOT, "ssl"] if ours else []
     cells = [f"{name}={quote(path)}" for name, path in ssl.items() if row is None or row[name] != path]
     if not cells:
         return []
     if row is not None:
-        may_change(f"{base.name}: ssl", _owner(row), caller, "its files would be changed", way="leave ssl out")
+        may_change(f"{base.name}: ssl", owner_of(row), caller, "its files would be changed", way="leave ssl out")
         mark = [] if ours else [f"external_ids:{OVS_OWNER}={quote(caller.owner)}"]
         return ["--", "set", "SSL", row["_uuid"], *cells, *mark]
     mark = [f"external_ids:{OVS_OWNER}={quote(caller.owner)}"]
@@ -230,7 +227,7 @@ def _shown(held: Held) -> Row:
 
 def _listener(row: Row) -> Row:
     role = {"role": row["role"] or None} if "role" in row else {}
-    return {"inactivity_probe": row["inactivity_probe"], "owner": _owner(row), **role}
+    return {"inactivity_probe": row["inactivity_probe"], "owner": owner_of(row), **role}
 
 
 def _foretold(base: Base, held: Held, wanted: Wanted, probe: int | None, caller: Caller) -> Row:
@@ -245,7 +242,7 @@ def _foretold(base: Base, held: Held, wanted: Wanted, probe: int | None, caller:
         row["inactivity_probe"] = row["inactivity_probe"] if probe is None else probe
         row["owner"] = caller.owner if caller.adopt else row["owner"]
         shown["listeners"][target] = {**row, **dict.fromkeys(_ROLE[base.name], role or None)}
-    if wanted.ssl is not None and (wanted.ssl or (held.ssl and _owner(held.ssl) == caller.owner)):
+    if wanted.ssl is not None and (wanted.ssl or (held.ssl and owner_of(held.ssl) == caller.owner)):
         shown["ssl"] = wanted.ssl or None
     return shown
 

@@ -144,7 +144,7 @@ def compare(
     changes = unit_steps(units, wanted_units, running)
     for file, new_unit in sorted(wanted_units.items()):
         diff.unit(file, units.get(file), new_unit)
-    last = ([_ip.batch_step(lines)] if lines else []) + changes.put
+    last = [*_ip.batch_steps(lines), *changes.put]
     return Steps(changes.drop, last, diff.before, diff.after)
 
 

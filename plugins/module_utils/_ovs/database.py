@@ -23,6 +23,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ovs.tables import
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.text import (
     CLEAR,
     Put,
+    argument_bytes,
     assignment,
     quote,
     row_words,
@@ -307,24 +308,19 @@ def transaction(begin: t.Sequence[str], ops: t.Sequence[Op], secrets: tuple[str,
         # Else ovs-vsctl writes its arguments to the system's log (ovs-vsctl(8)).
         begin = [*begin, "--no-syslog"]
     argv = _arguments(begin, ops)
-    if _length(argv) <= LONGEST:
+    if argument_bytes(argv) <= LONGEST:
         return [Step(tuple(argv), secrets=secrets)]
     steps: list[Step] = []
     part: list[Op] = []
     size = 0
     for unit in _units(ops):
-        length = _length(_arguments((), unit))
+        length = argument_bytes(_arguments((), unit))
         if part and size + length > LONGEST:
             steps.append(Step(tuple(_arguments(begin, part)), secrets=secrets))
             part, size = [], 0
         part += unit
         size += length
     return [*steps, Step(tuple(_arguments(begin, part)), secrets=secrets)]
-
-
-def _length(argv: t.Iterable[str]) -> int:
-    """What arguments take of the kernel's limit, in bytes: each with its end and its pointer (execve(2))."""
-    return sum(len(word.encode("utf-8")) + 9 for word in argv)
 
 
 def _units(ops: t.Iterable[Op]) -> list[list[Op]]:

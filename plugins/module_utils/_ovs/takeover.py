@@ -21,7 +21,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._checkpoint.checkp
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._host import content
 from ansible_collections.overloom.fabric.plugins.module_utils._ip.iproute import (
-    batch_step,
+    batch_steps,
     check_interface_name,
     check_mac,
     check_once,
@@ -414,13 +414,13 @@ def _give(found: Found, name: str, old: Kept | None, running: bool) -> list[AnyS
         addresses=tuple(words for words in old.addresses if words.split(" ")[0] in present),
         routes=tuple(words for words in old.routes if words in held["routes"]),
     )
-    steps += _batch(_away(here, old.bridge))
+    steps += batch_steps(_away(here, old.bridge))
     if found.on.get(name) == old.bridge:
         vsctl = ("ovs-vsctl", "--timeout=30")
         port = ("--if-exists", "--with-iface", "del-port", old.bridge, name)
         steps.append(Step((*vsctl, *port, "--", *_hwaddr_back(old))))
     if name in found.links:
-        steps += [*_batch(_onto(old, name)), Announce(name, old.addresses)]
+        steps += [*batch_steps(_onto(old, name)), Announce(name, old.addresses)]
     return [*steps, *([Step(("networkctl", "reload"))] if files else []), *remove]
 
 
@@ -429,10 +429,6 @@ def _hwaddr_back(old: Kept) -> tuple[str, ...]:
     if old.hwaddr:
         return ("set", "Bridge", old.bridge, f'other_config:hwaddr="{old.hwaddr}"')
     return ("remove", "Bridge", old.bridge, "other_config", "hwaddr")
-
-
-def _batch(lines: list[str]) -> list[AnyStep]:
-    return [batch_step(lines)] if lines else []
 
 
 def _told(found: Found, name: str, old: Kept | None) -> dict[str, t.Any]:

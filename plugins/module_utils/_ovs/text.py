@@ -150,3 +150,8 @@ def _created(table: str, row: t.Mapping[str, t.Any], name: str, more: t.Sequence
         assignment(Put(table, "", next(c for c, spec in TABLES[table].items() if c not in STATUS), None, CLEAR))
     ]
     return [*words, "--", f"--id=@{name}", "create", table, *cells]
+
+
+def argument_bytes(argv: t.Iterable[str]) -> int:
+    """What arguments take of the kernel's limit, in bytes: each with its end and its pointer (execve(2))."""
+    return sum(len(word.encode("utf-8")) + 9 for word in argv)

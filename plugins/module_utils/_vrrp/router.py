@@ -14,7 +14,13 @@ import re
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._ip import iproute as _ip
-from ansible_collections.overloom.fabric.plugins.module_utils._netns.daemon import Found, Kind, Process, Service
+from ansible_collections.overloom.fabric.plugins.module_utils._netns.daemon import (
+    Found,
+    Kind,
+    Process,
+    Service,
+    declared_in,
+)
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.namespace import FOLDER as NAMESPACES
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.namespace import check_name
 from ansible_collections.overloom.fabric.plugins.module_utils._netns.reader import UNIT_KIND as NETNS
@@ -277,7 +283,7 @@ def _left_routes(router: Router) -> list[tuple[str, Command]]:
 
 def describe(found: Found, name: str, process: Process | None) -> Item:
     """What a router was declared as, and whether it has its addresses."""
-    note = _noted(found.files.get(file(name), ""))
+    note = declared_in(found.files.get(file(name), ""), _NOTE)
     interfaces = found.interfaces.get(process.namespace or "", {}) if process else {}
     legs = {leg: [*addresses] for leg, addresses in note.get("interfaces", {}).items()}
     held = {}
@@ -290,15 +296,6 @@ def describe(found: Found, name: str, process: Process | None) -> Item:
         "state": _state(legs, held) if process else None,
         "addresses": sorted(address for addresses in held.values() for address in addresses),
     }
-
-
-def _noted(text: str) -> Item:
-    """What was declared, from the file."""
-    line = next((line for line in text.splitlines() if line.startswith(_NOTE)), _NOTE + "{}")
-    try:
-        return t.cast(Item, json.loads(line[len(_NOTE) :]))
-    except ValueError:
-        return {}
 
 
 def _state(legs: Item, held: Item) -> str:

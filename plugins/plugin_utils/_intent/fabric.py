@@ -233,6 +233,11 @@ class Segment:
     policy: str | None | t.Any = None
     multicast_snooping: bool | t.Any = False
 
+    @property
+    def subnets(self) -> list[Network]:
+        """Its subnets, of IPv4 and IPv6 or of one of them."""
+        return [net for net in (self.subnet, self.subnet6) if net]
+
 
 @dataclasses.dataclass
 class Endpoint:

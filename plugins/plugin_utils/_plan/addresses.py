@@ -348,7 +348,7 @@ def _claim_further(
     problems: list[str],
 ) -> None:
     """Take an address that an endpoint has besides its own: it is on the segment, and nobody else's, but for the same edge on another host."""
-    nets = [net for net in (segment.subnet, segment.subnet6) if net]
+    nets = segment.subnets
     if INVALID in (segment.subnet, segment.subnet6):
         return
     net = next((net for net in nets if address in net), None)
@@ -417,3 +417,11 @@ def second_hops(routes: t.Iterable[dict[str, str]]) -> t.Iterator[tuple[str, str
 def with_prefix(address: Address, subnet: Network) -> str:
     """An address as an interface has it."""
     return str(ipaddress.ip_interface((address, subnet.prefixlen)))
+
+
+def as_network(text: str) -> Network | None:
+    """An address or a prefix as a network; None if it is neither."""
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError:
+        return None

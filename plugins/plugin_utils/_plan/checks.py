@@ -55,7 +55,7 @@ def _endpoints(values: Values) -> None:
                     f"{endpoint.where}.segment {word(endpoint.segment)} is no segment{suggest(endpoint.segment, values.segments)}"
                 )
             continue
-        nets = [net for net in (segment.subnet, segment.subnet6) if net]
+        nets = segment.subnets
         if segment.subnet is INVALID or segment.subnet6 is INVALID:
             continue
         for route in endpoint.routes:

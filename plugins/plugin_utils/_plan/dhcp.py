@@ -301,7 +301,7 @@ class DhcpServices:
     # Checks
 
     def _served(self, segment: Segment, dhcp: Dhcp) -> Served:
-        subnets = [net for net in (segment.subnet, segment.subnet6) if net]
+        subnets = segment.subnets
         servers = [one for one in self.values.endpoints if one.serves and one.segment == segment.name]
         served = Served(segment, dhcp, subnets, servers, self._taken(segment), [])
         self._check_router(served)

@@ -222,7 +222,7 @@ def _further(edge: Edge, leg: Leg) -> list[Address]:
 
 
 def _is_on(segment: Segment, address: str) -> bool:
-    return any(addresses.contains(net, address) for net in (segment.subnet, segment.subnet6) if net)
+    return any(addresses.contains(net, address) for net in segment.subnets)
 
 
 def _gateways(edges: list[Edge], problems: list[str]) -> dict[str, Leg]:
@@ -398,7 +398,7 @@ class Edges:
         segment = self.values.segments[leg.segment]
         return Side(
             interface_of(leg),
-            [net for net in (segment.subnet, segment.subnet6) if net],
+            segment.subnets,
             inner=bool(leg.gateway),
             mtu=self.values.mtus[leg.segment].value,
             peers=[] if edge.distributed else self.vrrp.peers(edge, leg, host),
@@ -463,7 +463,7 @@ class Edges:
         segment = self.values.segments.get(nat.source)
         if segment is not None:
             self._check_on_edge(edge, f"{nat.where}.from", nat.source)
-        network = segment.subnet if segment is not None else _range(nat.source)
+        network = segment.subnet if segment is not None else addresses.as_network(nat.source)
         if network is None:
             self.problems.append(
                 f"{nat.where}.from {word(nat.source)} is no segment and no prefix{suggest(nat.source, self.values.segments)}"
@@ -530,7 +530,7 @@ class Edges:
         endpoint = self.points[forward.target]
         target = next((one for one in self._addresses(endpoint) if one.version == address.version), None)
         segment = self.values.segments[endpoint.segment]
-        subnet = next((net for net in (segment.subnet, segment.subnet6) if net and target and target in net), None)
+        subnet = next((net for net in segment.subnets if target and target in net), None)
         return Forwarded(
             name=forward.name,
             address=address,
@@ -548,11 +548,3 @@ def _opened(forward: Forwarded, segment: str) -> Rule:
     target = Place(segment, ipaddress.ip_network(t.cast(Address, forward.target)))
     ports = ((forward.to_port, forward.to_port),)
     return Rule(forward.counter, True, (), (target,), forward.protocol, ports, False)
-
-
-def _range(text: str) -> Network | None:
-    """An address or a prefix; None if it is neither."""
-    try:
-        return ipaddress.ip_network(text)
-    except ValueError:
-        return None

@@ -365,7 +365,7 @@ class Guests:
 
     def _address(self, place: str, segment: Segment, address: addresses.Address, who: str) -> Pair | None:
         """The address of a further NIC with its subnet, or None if it is outside of the segment."""
-        subnets = [net for net in (segment.subnet, segment.subnet6) if net and net.version == address.version]
+        subnets = [net for net in segment.subnets if net.version == address.version]
         if not subnets or address not in subnets[0]:
             self.problems.append(
                 f"{place} {address} is outside segment {segment.name}; give an address inside, or leave it out."

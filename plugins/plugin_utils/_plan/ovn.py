@@ -39,7 +39,12 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import (
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.dhcp import DhcpServices
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.edges import Edges
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.guests import Guests
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.ovn_gateways import Gateways, active_name, holders
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.ovn_gateways import (
+    Gateways,
+    active_name,
+    bracketed,
+    holders,
+)
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.values import Values
 from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.ovn import (
     Asked,
@@ -258,8 +263,7 @@ class Ovn:
 
     def _address(self, host: str) -> str:
         """Where a host's databases are asked."""
-        address = self.values.teps[host].value
-        return f"[{address}]" if address.version == 6 else str(address)
+        return bracketed(self.values.teps[host].value)
 
     def _remote(self, host: str) -> str:
         overlay = t.cast(Overlay, self.overlay)
@@ -395,7 +399,7 @@ class Ovn:
         return addresses.derived_mac(self.values.intent, edge.nic(leg))
 
     def _side(self, edge: Edge, leg: Leg) -> Side:
-        subnets = _subnets(self.values.segments[leg.segment])
+        subnets = self.values.segments[leg.segment].subnets
         return Side(leg_name(self.fabric, edge.name, leg.segment), subnets, inner=bool(leg.gateway))
 
     def _group(self, edge: Edge, leg: Leg) -> Item:
@@ -403,7 +407,7 @@ class Ovn:
         segment = self.values.segments[leg.segment]
         name = group_name(self.fabric, edge.name, leg.segment)
         rules, log = self.routers.rules_of(edge), bool(edge.log)
-        place = Place(name, leg.segment, _subnets(segment), self._mac(edge, leg), meter_name(self.fabric))
+        place = Place(name, leg.segment, segment.subnets, self._mac(edge, leg), meter_name(self.fabric))
         listed = acls(rules, place, log)
         if edge.provider:
             asked = [Asked(one.counter, one.address, one.protocol, one.port) for one in self.gateways.forwarded(edge)]
@@ -421,7 +425,7 @@ class Ovn:
     def _inside(self, edge: Edge) -> list[Network]:
         """The subnets of all of an edge's legs but that which leads outside."""
         legs = [leg for leg in edge.legs if leg is not edge.provider]
-        return [net for leg in legs for net in _subnets(self.values.segments[leg.segment])]
+        return [net for leg in legs for net in self.values.segments[leg.segment].subnets]
 
     # Checks
 
@@ -603,10 +607,6 @@ def _placed(endpoint: Endpoint) -> Item:
     # The first of two has it until the guest is announced from the second.
     hosts = f"{endpoint.host},{endpoint.stated}" if endpoint.moving else endpoint.host
     return {"options": {"requested-chassis": hosts}}
-
-
-def _subnets(segment: Segment) -> list[Network]:
-    return [net for net in (segment.subnet, segment.subnet6) if net]
 
 
 def _prefix(to: str, via: str) -> str:

@@ -51,7 +51,7 @@ def options(segment: Segment, told: Told) -> list[Item]:
 
 def of_port(segment: Segment, name: str) -> Item:
     """What a port says of the options of its segment, which has DHCP or not; what it does not have is cleared."""
-    versions = [net.version for net in (segment.subnet, segment.subnet6) if net and segment.dhcp]
+    versions = [net.version for net in segment.subnets if segment.dhcp]
     return {option: options_name(name, version) if version in versions else "" for version, option in OPTIONS.items()}
 
 

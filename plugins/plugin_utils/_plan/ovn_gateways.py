@@ -68,11 +68,11 @@ def active_name(port: str) -> str:
 
 def spelled(address: Address | None, port: int) -> str:
     """An address with a port, as a load balancer has it."""
-    return f"[{address}]:{port}" if address and address.version == 6 else f"{address}:{port}"
+    return f"{bracketed(address)}:{port}"
 
 
-def bracketed(address: t.Any) -> str:
-    """An address as the keys and values of ip_port_mappings have it."""
+def bracketed(address: Address | None) -> str:
+    """An address as connections and the keys and values of ip_port_mappings have it."""
     return f"[{address}]" if address and address.version == 6 else str(address)
 
 
@@ -316,7 +316,7 @@ class Gateways:
                 f"{check.where} asks from one segment, and the targets are on {' and '.join(names)}; name targets on one of them."
             )
             return
-        nets = [net for net in (segment.subnet, segment.subnet6) if net]
+        nets = segment.subnets
         said = f"{check.where}.source {check.source}"
         if not any(check.source in net and not addresses.reserved(net, check.source) for net in nets):
             self.problems.append(
@@ -351,7 +351,7 @@ class Gateways:
     def _used(self, edge: Edge) -> list[Used]:
         """The addresses outside that an edge has. What is IPv6 and would be translated is refused elsewhere."""
         leg, provider = t.cast(Leg, edge.provider), self._provider(edge)
-        nets = [net for net in (provider.subnet, provider.subnet6) if net]
+        nets = provider.subnets
         found = [
             Used(f"{leg.where}.{option}", edge, leg.segment, address, [net] if net else [])
             for option, address, net in (

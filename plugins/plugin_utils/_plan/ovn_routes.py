@@ -176,7 +176,7 @@ def _targets(to: Network, inside: list[Network]) -> list[Address]:
 def subnets(values: Values, leg: Leg) -> list[Network]:
     """The subnets of a leg's segment."""
     segment = values.segments.get(leg.segment)
-    return [net for net in (segment.subnet, segment.subnet6) if net] if segment else []
+    return segment.subnets if segment else []
 
 
 def _ways(values: Values, edge: Edge, route: SourceRoute) -> list[Way]:

@@ -19,6 +19,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._openflow.cookie i
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.edges import Edge, Stated
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import Address, Endpoint, Network, Segment
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import INVALID, suggest, word
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import addresses
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.guests import Guests
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.values import Values
 from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.model import (
@@ -116,12 +117,12 @@ class Policy:
                 f"{where} has {name}, which is both a segment and an endpoint; give one of them another name."
             )
         if name in self.values.segments:
-            return [Place(name, net) for net in _subnets(self.values.segments[name])]
+            return [Place(name, net) for net in self.values.segments[name].subnets]
         if name in self.points:
             return self.places_of[name]
         if name.startswith(LABEL):
             return self._labelled(where, name[len(LABEL) :])
-        network = _range(name)
+        network = addresses.as_network(name)
         if network is None:
             known = [*self.values.segments, *self.points, *(LABEL + label for label in self.labels)]
             self.problems.append(
@@ -174,14 +175,14 @@ class Policy:
         zones: set[int] = set()
         for name, default in policed.items():
             segment = self.values.segments[name]
-            here = {rule.name: rule for rule in on_segment(self.rules, name, _subnets(segment), self._visible(segment))}
+            here = {rule.name: rule for rule in on_segment(self.rules, name, segment.subnets, self._visible(segment))}
             rules = [one._replace(rule=here[one.rule.name]) for one in numbers if one.rule.name in here]
             zone = self._zone(name, zones)
             zones.add(zone)
             legs = [endpoint for endpoint in self.values.endpoints if endpoint.edge and endpoint.segment == name]
             exempt = [address for leg in legs for address in self._own(leg)]
             cookie = owner_cookie(str(self.values.intent.name))
-            found[name] = Judged(zone, default, rules, for_groups(rules, _subnets(segment)), exempt, cookie)
+            found[name] = Judged(zone, default, rules, for_groups(rules, segment.subnets), exempt, cookie)
         return found
 
     def _visible(self, segment: Segment) -> set[str]:
@@ -299,17 +300,5 @@ def _apart(rule: Rule, segment: str) -> bool:
     return not (alone and ends[0] == ends[1] and len({network.version for network in ends[0]}) == len(ends[0]))
 
 
-def _subnets(segment: Segment) -> list[Network]:
-    return [net for net in (segment.subnet, segment.subnet6) if net]
-
-
 def _place(segment: str, address: Address) -> Place:
     return Place(segment, ipaddress.ip_network(address))
-
-
-def _range(text: str) -> Network | None:
-    """An address or a prefix; None if it is neither."""
-    try:
-        return ipaddress.ip_network(text)
-    except ValueError:
-        return None

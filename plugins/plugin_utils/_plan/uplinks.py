@@ -98,7 +98,7 @@ def shared(edge: Edge, segments: Segments, router: Item) -> Item:
     told = announced(edge, segments)
     legs = []
     for leg, interface in zip(edge.legs, router["interfaces"]):
-        routes = [str(net) for net in _subnets(segments[leg.segment]) if net in told]
+        routes = [str(net) for net in segments[leg.segment].subnets if net in told]
         legs.append({**interface, "routes": routes})
     return {**router, "table": ANNOUNCED_TABLE, "interfaces": legs}
 
@@ -122,12 +122,8 @@ def announced(edge: Edge, segments: Segments) -> list[Network]:
     """The subnets that others are told of."""
     hidden = [_source(nat.source, segments) for nat in edge.nat]
     inside = [segments[leg.segment] for leg in edge.legs if leg.gateway]
-    subnets = [net for segment in inside for net in _subnets(segment)]
+    subnets = [net for segment in inside for net in segment.subnets]
     return [net for net in subnets if not any(one and _within(net, one) for one in hidden)]
-
-
-def _subnets(segment: Segment) -> list[Network]:
-    return [net for net in (segment.subnet, segment.subnet6) if net]
 
 
 def speakers(edge: Edge, leg: Leg, segments: Segments) -> list[Address]:
@@ -180,4 +176,4 @@ def _local(edge: Edge, peer: Peer, segments: Segments, own: Own) -> Address:
 
 
 def _is_on(segment: Segment, address: Address) -> bool:
-    return any(addresses.contains(net, str(address)) for net in _subnets(segment))
+    return any(addresses.contains(net, str(address)) for net in segment.subnets)
