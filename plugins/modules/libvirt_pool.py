@@ -105,7 +105,7 @@ spawned:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.connection import one_or_many
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.storage import POOL_SPEC, run_pools
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.pools import POOL_SPEC, run_pools
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import owner_argument_spec
 
 

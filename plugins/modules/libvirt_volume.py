@@ -99,7 +99,7 @@ spawned:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.connection import one_or_many
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.storage import VOLUME_SPEC, run_volumes
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.volumes import VOLUME_SPEC, run_volumes
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import owner_argument_spec
 
 

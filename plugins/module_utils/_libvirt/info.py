@@ -12,7 +12,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import do
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import network_plan as _libvirt_networks
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.connection import asked, connect
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.devices import view_nic
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.storage import pool_state, read_pools
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.pools import pool_state, read_pools
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.xml import attribute, parse_vlan, shown_size
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import DEFAULT_OWNER
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Module, module_runner

@@ -14,19 +14,21 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import connection as _connection
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import storage as _storage
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.storage import (
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import pools as _pools
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.pools import (
     POOL_SPEC,
-    VOLUME_SPEC,
     Pool,
     PoolActions,
-    VolumeActions,
-    Volumes,
     plan_pools,
-    plan_volumes,
     pool_uuid,
     view_pool,
     want_pool,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.volumes import (
+    VOLUME_SPEC,
+    VolumeActions,
+    Volumes,
+    plan_volumes,
     want_volume,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.xml import parse
@@ -102,7 +104,7 @@ def test_a_pool_that_libvirt_refuses_is_there_again_as_it_was(monkeypatch: pytes
     """As when another pool has the path; the former one is undefined by then."""
     # The library itself is on hosts only.
     library = types.SimpleNamespace(libvirtError=type("libvirtError", (Exception,), {"get_error_message": str}))
-    monkeypatch.setattr(_storage, "libvirt", library)
+    monkeypatch.setattr(_pools, "libvirt", library)
     monkeypatch.setattr(_connection, "libvirt", library)
     connection = mock.Mock()
     handle = connection.storagePoolDefineXML.return_value
