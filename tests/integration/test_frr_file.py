@@ -639,6 +639,33 @@ def test_a_route_is_parted_from_one_that_frr_refuses_where_nothing_else_does_so(
     wait(lambda: running(crowded) == before, "what ran at first")
 
 
+# Nothing of a VRF stands between their routes and ours, and an interface parts nothing.
+IN_DEFAULT_VRF = """\
+frr defaults traditional
+ip route 10.77.0.0/16 192.0.2.9
+interface lo
+! theirs
+ip route 10.97.0.0/16 blackhole
+ip route 10.99.0.0/16 192.0.2.7 label 16/17
+"""
+
+
+def test_a_route_is_parted_from_one_that_frr_refuses_in_the_default_vrf(crowded: harness.Host) -> None:
+    start(crowded, IN_DEFAULT_VRF)
+    options = {"routes": [{"prefix": "10.9.0.0/16", "discard": "blackhole"}], "purge": True}
+    if ours_until_a_start(crowded, options):
+        return
+    # FRR by itself takes none of theirs.
+    before = running(crowded)
+    assert not re.search("10.77|10.97|10.99", before)
+    holds(crowded, "frr_static", options)
+    assert "\nip route 10.9.0.0/16 blackhole\n" in running(crowded)
+    crowded.apply("frr_static", {"routes": [], "purge": True})
+    assert saved(crowded) == IN_DEFAULT_VRF
+    restart(crowded)
+    wait(lambda: running(crowded) == before, "what ran at first")
+
+
 def test_the_playbook_runs_while_frr_still_reads_a_long_file(crowded: harness.Host) -> None:
     """As after a boot: the daemons answer before they have all of it."""
     listed = "".join(f"ip prefix-list L seq {5 * n} permit 10.{n // 256}.{n % 256}.0/24\n" for n in range(1, 301))

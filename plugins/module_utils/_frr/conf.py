@@ -42,9 +42,9 @@ _LONGEST = 4000
 _ENDED = -2
 # Stands before each closing of a block that nobody had closed, so that it goes again with what it was needed for.
 CLOSED = "! closed for what overloom.fabric put behind it"
-# An empty block that parts our lines from those that FRR refuses, with what tells that it is ours. It has no closing: should its first line be
-# refused with one of ours, that would end the configuration.
-PARTING = "interface lo"
+# An empty block that parts our lines from those that FRR refuses, with what tells that it is ours. All daemons know it, and finish what they have
+# been told before it. It has no closing: should its first line be refused with one of ours, that would end the configuration.
+PARTING = "line vty"
 PARTED = "! parts what overloom.fabric put before it from what FRR refuses"
 # Blocks lie five deep in FRR; each round settles at least one level.
 _ROUNDS = 9
@@ -690,8 +690,12 @@ class Editor:
         return any(node.line.refused or any(one.line.refused for one in node.inside) for node in nodes[begin + 1 : end])
 
     def parts(self, node: _Node) -> bool:
-        """Whether what stands before a block is not taken together with what follows it."""
-        return node.line.opens and not node.gone and not self.together(node)
+        """Whether what stands before a block is not taken together with what follows it: vtysh has all daemons finish when it is closed.
+
+        A block that is left without a word does nothing of the kind, but for that of vtysh's own lines.
+        """
+        finished = node.closed() or node.line.text == PARTING
+        return node.line.opens and finished and not node.gone and not self.together(node)
 
     def indent(self, around: _Node) -> str:
         """The spaces before the lines of a block."""

@@ -164,7 +164,7 @@ ACTIVE = f"no {PASSIVE}"
 
 BLOCK = re.compile(
     r"(?:router (?:ospf|ospf6|bgp|rip|ripng)\b.*|route-map \S+ (?:permit|deny) \d+|bfd|profile \S+|key chain \S+|key \d+"
-    r"|vrf \S+|interface \S+|address-family \S.*|rpki|router .*)$"
+    r"|vrf \S+|interface \S+|address-family \S.*|rpki|router .*|line vty)$"
 )
 # FRR shows these blocks because the thing exists or existed, not because somebody configured it.
 SHOWN_ANYWAY = re.compile(r"(?:interface|address-family|vrf) |bfd$")
