@@ -123,11 +123,13 @@ def _lines(view: View, host: str, address: str) -> _Lines | None:
 
 
 def _filled(spec: t.Mapping[str, Item], item: Item) -> Item:
-    """An item of a module's options as the module gets it, with those that it leaves out."""
+    """An item of a module's options as the module gets it, with those that it leaves out, and its secrets masked."""
     values = {name: item.get(name, option.get("default")) for name, option in spec.items()}
     for name, option in spec.items():
         inner, value = option.get("options"), values[name]
-        if inner and isinstance(value, list):
+        if option.get("no_log") and value:
+            values[name] = MASK
+        elif inner and isinstance(value, list):
             values[name] = [_filled(inner, one) for one in value]
         elif inner and value is not None:
             values[name] = _filled(inner, value)
