@@ -169,6 +169,23 @@ def places(value: t.Any, path: tuple = ()) -> t.Iterator[tuple[tuple, t.Any]]:
         yield path, 0
 
 
+def texts(value: t.Any, path: tuple = ()) -> t.Iterator[tuple[tuple, str]]:
+    """Each text of a reading: addresses, states, names, and what FRR and OVN say."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, one in items:
+        if isinstance(one, str):
+            yield (*path, key), one
+        yield from texts(one, (*path, key))
+
+
+def otherwise(seen: Item) -> list[tuple[tuple, t.Any]]:
+    """Each text with what stands elsewhere under the same key: another one's address, name or state."""
+    words: dict[t.Any, set[str]] = {}
+    for path, text in texts(seen):
+        words.setdefault(path[-1], set()).add(text)
+    return [(path, other) for path, text in texts(seen) for other in sorted(words[path[-1]] - {text})]
+
+
 def changed(value: t.Any, path: tuple, other: t.Any) -> t.Any:
     """A copy with another value in one place."""
     if not path:
@@ -192,7 +209,7 @@ def silent(seen: Item) -> list[tuple[tuple, t.Any]]:
     return [*found, *(((host, name), None) for host in seen for name in ("controller", "guests") if name in seen[host])]
 
 
-@settings(max_examples=200)
+@settings(max_examples=300)
 @given(st.data())
 def test_whatever_was_read_or_not_there_is_a_verdict_in_words(data):
     here = world(data.draw(st.sampled_from(INVENTORIES)))
@@ -201,7 +218,10 @@ def test_whatever_was_read_or_not_there_is_a_verdict_in_words(data):
     )
     seen = here.seen(way)
     for _number in range(data.draw(st.integers(1, 3))):
-        spots = silent(here.seen(way)) if data.draw(st.booleans()) else [*places(seen)]
+        kind = data.draw(
+            st.sampled_from([lambda seen: [*places(seen)], otherwise, lambda _seen: silent(here.seen(way))])
+        )
+        spots = kind(seen)
         path, other = data.draw(st.sampled_from(spots or silent(here.seen(way))))
         if path[1:] and path[1] not in seen[path[0]]:
             continue
