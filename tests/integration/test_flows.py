@@ -52,13 +52,8 @@ class Site(Fabric):
 @contextlib.contextmanager
 def standing(folder, name, hosts, intent):
     """The site, built on a lab of its own, which is taken away in the end."""
-    site = Site(folder, f"{name}-{os.getpid()}", hosts, intent)
-    site.play("playbooks/lab.yml")
-    try:
-        site.play("site.yml")
+    with Site(folder, f"{name}-{os.getpid()}", hosts, intent).built() as site:
         yield site
-    finally:
-        site.play("playbooks/lab_down.yml")
 
 
 def points(*names):

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import json
 import os
 import pathlib
@@ -46,6 +47,9 @@ def counted(report: dict[str, t.Any], *kinds: str) -> dict[str, int]:
     return {kind: seen[kind] for kind in kinds}
 
 
+_Fabric = t.TypeVar("_Fabric", bound="Fabric")
+
+
 class Fabric:
     """An inventory in a folder of its own, and the commands that a user gives."""
 
@@ -64,6 +68,16 @@ class Fabric:
         }
         self.routers: dict[str, dict] = {}
         self.write()
+
+    @contextlib.contextmanager
+    def built(self: _Fabric) -> t.Iterator[_Fabric]:
+        """The fabric, built on a lab of its own, which is taken away in the end."""
+        self.play("playbooks/lab.yml")
+        try:
+            self.play("site.yml")
+            yield self
+        finally:
+            self.play("playbooks/lab_down.yml")
 
     def write(self) -> None:
         everybody = {**self.intent, "lab_root": roots.lab_root()}

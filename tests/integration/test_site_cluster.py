@@ -59,6 +59,10 @@ class Cluster(Fabric):
         said = [self.lab.host(host).run([*command, "list", table], ok=None) for table in TABLES]
         return sorted(" ".join(said).split())
 
+    def await_rows(self, host: str, rows: list[str]) -> None:
+        """Wait until a host's server has these rows."""
+        wait(lambda: self.rows(host) == rows, f"the rows on {host}", look=lambda: self.rows(host))
+
     def members(self, host: str) -> int:
         """How many servers a host's cluster has; none for a database that stands alone."""
         shown = self.on(
@@ -69,13 +73,8 @@ class Cluster(Fabric):
 
 @pytest.fixture(scope="module")
 def fabric(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Cluster]:
-    fabric = Cluster(tmp_path_factory.mktemp("cluster"))
-    fabric.play("playbooks/lab.yml")
-    try:
-        fabric.play("site.yml")
+    with Cluster(tmp_path_factory.mktemp("cluster")).built() as fabric:
         yield fabric
-    finally:
-        fabric.play("playbooks/lab_down.yml")
 
 
 def refused(fabric: Cluster) -> str:
@@ -98,11 +97,7 @@ def test_a_cluster_grows_and_shrinks_by_the_inventory_and_loses_no_row(fabric: C
         fabric.play("site.yml")
         assert set(changed(fabric.play("site.yml")).values()) == {0}, size
         for host in fabric.central:
-            wait(
-                lambda host=host: fabric.rows(host) == rows,
-                f"the rows on {host}",
-                look=lambda host=host: fabric.rows(host),
-            )
+            fabric.await_rows(host, rows)
             assert fabric.members(host) == (size if size > 1 else 0)
         report = fabric.verify()
         assert report["failed"] == 0, (size, report)
@@ -120,11 +115,7 @@ def refuses_where_no_quorum_stays(fabric: Cluster, rows: list[str]) -> None:
     assert "as of its 5 servers 3 have to stay and be reached, and 1 does; start the others" in said
     for host in ("kvm2", "kvm3"):
         fabric.on(host, "systemctl", "start", *SERVERS)
-        wait(
-            lambda host=host: fabric.rows(host) == rows,
-            f"the server of {host}",
-            look=lambda host=host: fabric.rows(host),
-        )
+        fabric.await_rows(host, rows)
 
 
 @pytest.mark.parametrize("size", [2, 4])

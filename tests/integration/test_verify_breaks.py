@@ -161,13 +161,8 @@ def routed(folder: pathlib.Path, name: str) -> Fabric:
 
 @pytest.fixture(scope="module")
 def fabric(tmp_path_factory):
-    fabric = routed(tmp_path_factory.mktemp("breaks"), f"breaks-{os.getpid()}")
-    fabric.play("playbooks/lab.yml")
-    try:
-        fabric.play("site.yml")
+    with routed(tmp_path_factory.mktemp("breaks"), f"breaks-{os.getpid()}").built() as fabric:
         yield fabric
-    finally:
-        fabric.play("playbooks/lab_down.yml")
 
 
 @pytest.fixture(scope="module")

@@ -15,13 +15,8 @@ from test_verify_breaks import measuring, routed
 
 @pytest.fixture(scope="module")
 def fabric(tmp_path_factory):
-    fabric = routed(tmp_path_factory.mktemp("runs"), f"verify-runs-{os.getpid()}")
-    fabric.play("playbooks/lab.yml")
-    try:
-        fabric.play("site.yml")
+    with routed(tmp_path_factory.mktemp("runs"), f"verify-runs-{os.getpid()}").built() as fabric:
         yield fabric
-    finally:
-        fabric.play("playbooks/lab_down.yml")
 
 
 def test_a_host_that_is_down_is_asked_once_and_named_once_by_the_playbook(fabric):

@@ -330,10 +330,9 @@ def _peer_endpoint(
         known = [segment.name for segment in segments]
         values.problems.append(f"{place}.segment {word(name)} is no segment of overlay {overlay}{suggest(name, known)}")
         return
-    subnets = (segment.subnet, segment.subnet6)
-    if not address or INVALID in subnets:
+    if not address or INVALID in (segment.subnet, segment.subnet6):
         return
-    if not any(addresses.contains(subnet, str(address)) for subnet in subnets if subnet):
+    if not any(addresses.contains(subnet, str(address)) for subnet in segment.subnets):
         values.problems.append(f"{place}.address {address} is not on segment {name}; give an address in its subnet.")
 
 
