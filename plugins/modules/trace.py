@@ -103,6 +103,10 @@ undecided:
   description: Whether packets and what was read disagree, so that both are to be had once more.
   returned: with O(observed)
   type: bool
+settle:
+  description: For how many seconds the packets may then go unanswered before they count as lost.
+  returned: with RV(undecided), when O(observed) has no second read
+  type: int
 died:
   description: Where the packet ends, or null. C(cause) is a word for programs, C(because) a sentence, C(planned) what the plan has there, C(mend) a command.
   returned: with O(observed), once it is decided

@@ -65,7 +65,7 @@ class Tracer:
         measured = self.send(sender, {**probe, "settle": 0.7}) if probe else None
         report = walk.judge(way, seen, measured)
         if report["unsure"] and probe:
-            measured = self.send(sender, {**probe, "settle": 5}) or measured
+            measured = self.send(sender, {**probe, "settle": walk.patience(report)}) or measured
             report = walk.judge_again(way, seen, self.read_all(asked), measured)
         report["lines"] = draw.lines(report)
         return report

@@ -22,6 +22,8 @@ ALIKE = (
     ("hello_interval", "hello interval", "ip ospf hello-interval {}"),
     ("dead_interval", "dead interval", "ip ospf dead-interval {}"),
 )
+# States of neighbors that hear each other, and have not yet all of each other's databases (RFC 2328, section 10.1).
+EXCHANGING = ("ExStart", "Exchange", "Loading")
 
 
 class Difference(t.NamedTuple):
@@ -87,7 +89,18 @@ def difference(view: View, ends: t.Sequence[tuple[str, str]], link: Item | None)
             wants = _keyed("message-digest" if secured else "")
             lines = () if secured else ("no ip ospf authentication",)
             return Difference(host, dev, keyed, wants, lines)
-    return _same_router(view, found) or _mtu(found)
+    return _same_router(view, found) or _mtu(view, found)
+
+
+def alike(view: View, far: str, row: Item | None) -> str:
+    """What is left where no end differs, as a part of a sentence. far: the other end; row: the neighbor, None where there is none."""
+    if row is None or not row["state"].startswith(EXCHANGING):
+        return "; all that OSPF shows is alike at both ends, which leaves a key of its authentication"
+    since = row.get("uptime_seconds")
+    said = "" if since is None else f" for {since} s"
+    if rows(view, far) is None:
+        return f"{said}; the MTU of {far} was not read, and may be another one"
+    return f"{said}, though all that OSPF shows is alike at both ends: it gets on by itself, or the link loses packets of its databases"
 
 
 def _without_process(view: View, host: str) -> bool:
@@ -118,11 +131,13 @@ def _same_router(view: View, found: t.Sequence[tuple[str, str, dict[str, Item] |
     return None
 
 
-def _mtu(found: t.Sequence[tuple[str, str, dict[str, Item] | None]]) -> Difference | None:
-    """Interfaces whose MTUs differ: neighbors then do not come beyond ExStart."""
+def _mtu(view: View, found: t.Sequence[tuple[str, str, dict[str, Item] | None]]) -> Difference | None:
+    """Interfaces whose MTUs differ: neighbors then do not come beyond ExStart, unless the smaller end is told to take it."""
     known = [(host, dev, (read or {}).get(dev, {}).get("mtu")) for host, dev, read in found]
     if len(known) < 2 or None in (known[0][2], known[1][2]) or known[0][2] == known[1][2]:
         return None
     host, dev, mtu = min(known, key=lambda one: t.cast(int, one[2]))
+    if (f"interface {dev}", "ip ospf mtu-ignore") in (zebra.config(view, host) or {}):
+        return None
     most = max(t.cast(int, one[2]) for one in known)
     return Difference(host, dev, f"has the MTU {mtu}, and the other end {most}", f"MTU {most}", ())

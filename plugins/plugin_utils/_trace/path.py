@@ -19,18 +19,21 @@ class Died(Exception):
     """The end of a packet.
 
     cause: a word for programs; because: a sentence; planned: what the intent says there instead; mend: a command.
+    settles: a state of the moment while all that is set is as planned: it may have passed by the next read.
     """
 
-    def __init__(self, cause: str, because: str, planned: str = "", mend: str = SITE) -> None:
+    def __init__(self, cause: str, because: str, planned: str = "", mend: str = SITE, *, settles: bool = False) -> None:
         super().__init__(because)
         self.cause = cause
         self.because = because
         self.planned = planned
         self.mend = mend
+        self.settles = settles
 
     def data(self, hop: int) -> Item:
         """As plain data."""
-        return {"hop": hop, "cause": self.cause, "because": self.because, "planned": self.planned, "mend": self.mend}
+        told = {"cause": self.cause, "because": self.because, "planned": self.planned, "mend": self.mend}
+        return {"hop": hop, **told, "settles": self.settles}
 
 
 class Path:

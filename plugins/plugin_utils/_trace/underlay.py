@@ -16,7 +16,14 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.unset import
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import bgp, kernel, nft, ospf, parameters, zebra
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.crossing import inside
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.ends import KNOWN, filtered, masked, rewritten
-from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.path import Died, Path, View, sizes, with_mtu
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.path import (
+    SITE,
+    Died,
+    Path,
+    View,
+    sizes,
+    with_mtu,
+)
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.ports import limited, present, received
 
 Item = t.Dict[str, t.Any]
@@ -405,7 +412,7 @@ def _unrouted(underlay: Underlay, path: Path, here: str, outer: Outer, planned: 
     said = f"{here} has no route to {outer.target}"
     if planned and underlay.view.daemons(here):
         said += ", though links and neighbors are as planned: its FRR keeps it from the kernel (ip protocol, distance), or a router filters it"
-    return Died("no-route", said, planned, look)
+    return Died("no-route", said, planned, look, settles=bool(planned))
 
 
 def _missing(underlay: Underlay, path: Path, here: str, target: str) -> Died | None:
@@ -526,7 +533,7 @@ def _why_down(underlay: Underlay, here: str, session: Item, said: str) -> tuple[
         return found.host, Died("session", f"{said}: {found.has}", f"{found.planned}; {planned}", found.mend)
     look = f"on {here}: vtysh -c 'show bgp neighbors {session['remote']}'"
     alike = f"{said}{bgp.last_word(underlay.view, here, session)}{bgp.ALIKE}"
-    return _unheard(underlay, here, session) or (here, Died("session", alike, planned, look))
+    return _unheard(underlay, here, session) or (here, Died("session", alike, planned, look, settles=True))
 
 
 def _unheard(underlay: Underlay, here: str, session: Item) -> tuple[str, Died] | None:
@@ -560,7 +567,7 @@ def _fewer(underlay: Underlay, here: str, target: str) -> tuple[str, Died] | Non
             peer = f"{session['peer']} ({session['remote']})"
             said = f"the BGP session of {here} with {peer} brought {got} prefixes, and none for {target}: one of the two filters it, or does not announce it"
             shown = f"on {here} and {session['peer']}: vtysh -c 'show running-config' | grep -e prefix-list -e route-map -e network"
-            return here, Died("session", said, f"{session['accepted']} prefixes", shown)
+            return here, Died("session", said, f"{session['accepted']} prefixes", shown, settles=True)
     return None
 
 
@@ -711,10 +718,10 @@ def _adjacent(underlay: Underlay, path: Path, here: str, mine: Cable, far: Cable
     read = underlay.view.frr(here)
     if "ospf_neighbors" not in read:
         return
-    states = [one["state"] for one in read["ospf_neighbors"] if one["interface"] == mine.dev]
-    if any(state.startswith("Full") for state in states):
+    rows = [one for one in read["ospf_neighbors"] if one["interface"] == mine.dev]
+    if any(row["state"].startswith("Full") for row in rows):
         return
-    why = f"has the state {states[0]}" if states else "is not there"
+    why = f"has the state {rows[0]['state']}" if rows else "is not there"
     said = f"the OSPF adjacency of {here} to {far.host} on {mine.dev} {why}"
     agreed = f"Full with {far.host}{_agreed(underlay, here, mine)}"
     link = next((link for link, _end in _ends(underlay, here, mine)), None)
@@ -726,10 +733,9 @@ def _adjacent(underlay: Underlay, path: Path, here: str, mine: Cable, far: Cable
     _heard(underlay, path, here, mine, far)
     _heard(underlay, path, far.host, far, mine)
     path.at(here, _kind(underlay, here), here)
-    stuck = "; the MTUs of the two ends differ" if states and states[0].startswith(("ExStart", "Exchange")) else ""
-    alike = "; all that OSPF shows is alike at both ends, which leaves a key of its authentication" if not stuck else ""
     shown = f"on {here} and {far.host}: vtysh -c 'show running-config' | grep -e ^interface -e message-digest-key"
-    raise Died("adjacency", f"{said}{stuck or alike}", agreed, f"ansible-playbook site.yml; {shown}")
+    because = said + ospf.alike(underlay.view, far.host, rows[0] if rows else None)
+    raise Died("adjacency", because, agreed, f"{SITE}; {shown}", settles=True)
 
 
 def _heard(underlay: Underlay, path: Path, here: str, mine: Cable, far: Cable) -> None:

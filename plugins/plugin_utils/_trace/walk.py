@@ -30,6 +30,9 @@ Item = t.Dict[str, t.Any]
 
 # What is seen of a loss wherever the reason is.
 SYMPTOMS = ("arp-unanswered",)
+# Seconds that a busy host may take to answer, and that a protocol of routing takes at most when a packet of it was lost:
+# OSPF sends it again after five (RFC 2328, RxmtInterval), and then routes are computed.
+BUSY, SETTLING = 5, 12
 
 
 def follow(way: Route, seen: t.Mapping[str, Item]) -> Item:
@@ -441,6 +444,20 @@ def _suspect(doubts: t.Sequence[Item]) -> Item | None:
     return next((one for one in doubts if one["cause"] not in SYMPTOMS), next(iter(doubts), None))
 
 
+def _lasting(direction: Item) -> Item | None:
+    """What ends a direction though packets are answered. A state of the moment has passed by then: a note of its hop."""
+    died: Item | None = direction["died"]
+    if died and died["settles"]:
+        direction["hops"][died["hop"]]["notes"].append(died["because"])
+        return None
+    return died
+
+
+def patience(report: Item) -> int:
+    """Seconds to wait for an answer before the hosts are read once more: what settles by itself has its time."""
+    return SETTLING if report["died"] and report["died"]["settles"] else BUSY
+
+
 def judge(way: Route, seen: t.Mapping[str, Item], measured: Item | None) -> Item:
     """Both directions and the verdict.
 
@@ -455,6 +472,8 @@ def judge(way: Route, seen: t.Mapping[str, Item], measured: Item | None) -> Item
     # An answer is none when somebody else gives it.
     elsewhere = died and (died["cause"] == "duplicate-address" or _answers_itself(way, seen))
     answered = bool(measured and measured.get("received")) and not elsewhere
+    if answered:
+        died = _lasting(there) or _lasting(back)
     lost = bool(measured and measured.get("sent")) and not answered and not _only_pings_die(way, seen)
     if not died and lost:
         # The last is nearest to the reason: who gets no packet is not asked.
@@ -477,7 +496,7 @@ def judge(way: Route, seen: t.Mapping[str, Item], measured: Item | None) -> Item
         else next(iter([*filter(None, [rest]), *there["remarks"], *back["remarks"]]), None),
         "undecided": not alive and not died,
         # Packets and what was read disagree: by now, either may have changed.
-        "unsure": dies if measured and measured.get("received") else not alive and not dies,
+        "unsure": dies if measured and measured.get("received") else not alive and (not dies or died["settles"]),
         "measured": measured,
     }
 

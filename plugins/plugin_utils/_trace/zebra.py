@@ -39,7 +39,8 @@ def withheld(view: View, host: str, target: str) -> Died | None:
         return Died("no-route", because, _in_words(row), f"on {host}: {gone}; {SITE} makes it last")
     reached = any(one["active"] for one in row["nexthops"])
     why = "" if reached else f": its next hop {hop.get('address')} is not reachable"
-    return Died("no-route", f"{said}{why}", _in_words(row), f"on {host}: vtysh -c 'show ip route {target}'")
+    look = f"on {host}: vtysh -c 'show ip route {target}'"
+    return Died("no-route", f"{said}{why}", _in_words(row), look, settles=True)
 
 
 def deleted(view: View, host: str, target: str) -> Died | None:
@@ -49,7 +50,8 @@ def deleted(view: View, host: str, target: str) -> Died | None:
         return None
     said = f"the kernel of {host} has no route to {target}, though FRR has given it one by {row['protocol']}: somebody has deleted it there"
     again = f"ip route add {_in_words(row)} proto {row['protocol']} metric 20"
-    return Died("no-route", said, _in_words(row), f"on {host}: {again}")
+    # FRR and the kernel are not read at the same moment.
+    return Died("no-route", said, _in_words(row), f"on {host}: {again}", settles=True)
 
 
 def _route(view: View, host: str, target: str) -> Item | None:

@@ -452,15 +452,66 @@ def test_an_answer_outweighs_what_was_read_unless_somebody_else_gives_it():
 @pytest.mark.parametrize("packet", [PING, Packet("udp", 53)])
 def test_where_an_answer_speaks_against_what_was_read_a_second_read_decides(packet):
     """Routes and what switches have learned may settle between the read and the packets."""
-    way, settling = Route(PLAN, *WEB, packet), copy.deepcopy(SOUND)
+    way, settling, refusing = Route(PLAN, *WEB, packet), copy.deepcopy(SOUND), copy.deepcopy(SOUND)
     unrouted("r1", "192.168.200.1")(settling)
+    routed("r1", "192.168.200.2", type="blackhole")(refusing)
     assert verdict(settling, packet=packet, measured=ANSWERED)["unsure"]
-    assert not verdict(settling, packet=packet, measured=SILENT)["unsure"]
+    assert verdict(settling, packet=packet, measured=SILENT)["unsure"]
+    assert not verdict(refusing, packet=packet, measured=SILENT)["unsure"]
     assert not verdict(SOUND, packet=packet, measured=ANSWERED)["unsure"]
     settled = walk.judge_again(way, settling, SOUND, ANSWERED)
     assert settled["passed"] and not settled["remark"] and not settled["there"]["died"]
-    still = walk.judge_again(way, settling, settling, ANSWERED)
-    assert (still["remark"] or still["died"])["cause"] == "no-route" and still["passed"] is (packet is PING)
+    still = walk.judge_again(way, refusing, refusing, ANSWERED)
+    assert (still["remark"] or still["died"])["cause"] == "route-refuses" and still["passed"] is (packet is PING)
+
+
+@pytest.mark.parametrize("packet", [PING, Packet("udp", 53)])
+def test_a_state_of_the_moment_is_read_once_more_and_no_alarm_where_packets_are_answered(packet):
+    """A route that is not there though all is set as planned, and an adjacency on its way: either may have come when the packets went."""
+    way = Route(PLAN, *WEB, packet)
+    for settling in (without_adjacency({}), adjacent("ExStart")):
+        first = verdict(settling, WEB, packet=packet, measured=SILENT)
+        assert first["unsure"] and walk.patience(first) == walk.SETTLING, first["died"]
+        assert walk.judge_again(way, settling, SOUND, ANSWERED)["died"] is None
+        moment = walk.judge_again(way, settling, settling, ANSWERED)
+        assert moment["passed"] and not moment["remark"] and moment["died"] is None
+        assert "adjacency" in "\n".join(draw.lines(moment)), "it is told where it was read"
+        lasting = walk.judge_again(way, settling, settling, SILENT)
+        assert not lasting["passed"] and lasting["died"]["cause"] == "adjacency"
+    area = verdict(without_adjacency({"area": "0.0.0.9"}), WEB, packet=packet, measured=SILENT)
+    assert not area["unsure"] and area["died"]["cause"] == "adjacency", "what is set otherwise does not settle"
+
+
+def adjacent(state: str, seconds: int | None = 7, **changed) -> dict:
+    """Between r1 and kvm2 the adjacency is in a state since some seconds. changed: what OSPF's interface of r1 has."""
+    seen = without_adjacency(changed)
+    row = {"interface": "eth2", "state": state, "uptime_seconds": seconds, "router_id": "10.255.0.2"}
+    seen["r1"]["frr"]["ospf_neighbors"] = [row]
+    return seen
+
+
+@pytest.mark.parametrize("state", ["ExStart", "Exchange", "Loading"])
+def test_an_adjacency_that_exchanges_is_told_by_what_was_read_of_the_mtu(state):
+    def said(seen: dict) -> str:
+        died = verdict(seen, WEB)["died"]
+        assert died["cause"] == "adjacency", died
+        return str(died["because"])
+
+    alike = said(adjacent(state))
+    assert f"has the state {state} for 7 s, though all that OSPF shows is alike" in alike and "MTU" not in alike
+    assert "key" not in alike, "they hear each other's hellos"
+    assert f"has the state {state}, though" in said(adjacent(state, None))
+    smaller = adjacent(state, mtu=1400)
+    assert "eth2 of r1 has the MTU 1400, and the other end 1500" in said(smaller)
+    for host, dev, taken in (("kvm2", "ul-eth1", False), ("r1", "eth2", True)):
+        # The end with the smaller MTU refuses (RFC 2328, section 10.6): it is the one that must be told to take it.
+        told = copy.deepcopy(smaller)
+        lines = f"interface {dev}\n ip ospf mtu-ignore\nexit\nrouter ospf\nexit\n"
+        told[host]["frr"]["running_config"] = lines
+        assert ("has the MTU 1400" in said(told)) is not taken
+    unread = adjacent(state)
+    del unread["kvm2"]["frr"]["ospf_interfaces"]
+    assert "the MTU of kvm2 was not read" in said(unread)
 
 
 def test_a_doubt_is_a_cause_only_when_packets_are_lost():
