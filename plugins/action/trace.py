@@ -92,7 +92,7 @@ def _judged(way: Route, options: dict[str, t.Any], variables: dict[str, t.Any]) 
         report = walk.judge(way, seen, measured)
         if report["unsure"]:
             # A host with much to do may have answered too late, and a fabric may have settled since it was read.
-            return {"undecided": True, "settle": walk.patience(report)}
+            return {"undecided": True, "settle": walk.patience(report), "hosts": way.questions_again(seen)}
     display(draw.lines(report), variables)
     write_json(options["report"], FILE, {"fabric": way.plan["fabric"], **report})
     wrong = {} if report["passed"] else failed(draw.sentence(report))

@@ -73,8 +73,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 hosts:
-  description: For each host on the way the options of M(overloom.fabric.trace_info).
-  returned: without O(observed)
+  description: For each host on the way the options of M(overloom.fabric.trace_info); with RV(undecided) those for the second read.
+  returned: without O(observed), or with RV(undecided) when O(observed) has no second read
   type: dict
 routers:
   description: The hosts on the way that run FRR.

@@ -66,7 +66,7 @@ class Tracer:
         report = walk.judge(way, seen, measured)
         if report["unsure"] and probe:
             measured = self.send(sender, {**probe, "settle": walk.patience(report)}) or measured
-            report = walk.judge_again(way, seen, self.read_all(asked), measured)
+            report = walk.judge_again(way, seen, self.read_all(way.questions_again(seen)), measured)
         report["lines"] = draw.lines(report)
         return report
 

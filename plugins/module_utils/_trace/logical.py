@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What OVN would do with a packet, on the host of its databases, read and not judged.
 
-One process a packet, and five for all that the databases say of it; two more where a router's translation counts. This file is private to the collection.
+One process a packet, and five for all that the databases say of it; up to three more where routers count. This file is private to the collection.
 Sources: ovn-trace(8), ovn-nb(5), ovn-sb(5).
 """
 
@@ -30,6 +30,7 @@ _PORT_COLUMNS = {
 }
 # What a router translates, by the columns that decide.
 _NAT = ("type", "external_ip", "logical_ip")
+_NEIGHBOR = ("logical_port", "ip", "mac")
 _SETS = ("addresses", "port_security", "networks")
 _ROW_COLUMNS = ("_uuid", "name", "action", "priority", "match", "external_ids")
 
@@ -42,9 +43,9 @@ def read_logical(
 ) -> Item:
     """Chassis and bindings, the answers of ovn-trace, the ports as the northbound database has them, and what made the flows of an answer.
 
-    ports: names of ports of switches and of routers. routers: those whose translation is read. error: why the databases did not answer, if so.
+    ports: names of ports of switches and of routers. routers: those that are read. error: why the databases did not answer, if so.
     """
-    found: Item = {"error": None, "traces": {}, "ports": {}, "made": {}, "translations": {}}
+    found: Item = {"error": None, "traces": {}, "ports": {}, "made": {}, "translations": {}, "off": [], "neighbors": []}
     try:
         south = southbound(runner, _SOUTH)
     except FabricError as error:
@@ -58,7 +59,8 @@ def read_logical(
     try:
         found["ports"] = _ports(runner, ports)
         found["made"] = _made(runner, found["traces"].values())
-        found["translations"] = _translations(runner, routers)
+        found["translations"], found["off"] = _routers(runner, routers)
+        found["neighbors"] = _neighbors(runner) if routers else []
     except FabricError as error:
         found["error"] = str(error)
     return found
@@ -91,18 +93,26 @@ def _ports(runner: Runner, ports: t.Mapping[str, t.Sequence[str]]) -> Item:
     return found
 
 
-def _translations(runner: Runner, routers: t.Sequence[str]) -> Item:
-    """What each router translates, as rows of the columns of _NAT."""
+def _routers(runner: Runner, routers: t.Sequence[str]) -> tuple[Item, list[str]]:
+    """What each router translates, as rows of the columns of _NAT, and those that are disabled."""
     if not routers:
-        return {}
-    asked = [*_NORTH, "--format=json", "--if-exists", "--columns=name,nat", "list", "Logical_Router", *routers]
-    having = {row[0]: _members(row[1]) for row in documents(runner(asked))[0]["data"]}
+        return {}, []
+    asked = [*_NORTH, "--format=json", "--if-exists", "--columns=name,nat,enabled", "list", "Logical_Router", *routers]
+    read = documents(runner(asked))[0]["data"]
+    having, off = {row[0]: _members(row[1]) for row in read}, [row[0] for row in read if row[2] is False]
     uuids = [uuid for some in having.values() for uuid in some]
     rows: Item = {}
     if uuids:
         asked = [*_NORTH, "--format=json", "--if-exists", f"--columns=_uuid,{','.join(_NAT)}", "list", "NAT", *uuids]
         rows = {row[0][1]: dict(zip(_NAT, row[1:])) for row in documents(runner(asked))[0]["data"]}
-    return {name: [rows[uuid] for uuid in some if uuid in rows] for name, some in having.items()}
+    return {name: [rows[uuid] for uuid in some if uuid in rows] for name, some in having.items()}, off
+
+
+def _neighbors(runner: Runner) -> list[Item]:
+    """MAC addresses of neighbors that somebody has set, which ovn-trace does not know of; none where OVN is too old to have them."""
+    asked = [*_NORTH, "--format=json", f"--columns={','.join(_NEIGHBOR)}", "list", "Static_MAC_Binding"]
+    status, out, _err = runner.run(asked)
+    return [dict(zip(_NEIGHBOR, row)) for row in documents(out)[0]["data"]] if status == 0 else []
 
 
 def _members(value: t.Any) -> list[str]:

@@ -14,6 +14,7 @@ import typing as t
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import bgp as frr_bgp
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.reader import Found
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.setting import MASK, Address, Config, hide, negation
+from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import conform_options
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import zebra
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.crossing import inside
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.path import SITE, View
@@ -114,7 +115,7 @@ def _lines(view: View, host: str, address: str) -> _Lines | None:
         return None
     found = Found(config, view.frr(host)["running_config"], (), "", {})
     for instance in instances:
-        items = [_filled(frr_bgp.INSTANCE, instance)]
+        items = [conform_options(_masked(frr_bgp.INSTANCE, instance), frr_bgp.INSTANCE, "", [])]
         for thing in frr_bgp.things({}, items, found, "", False)[0]:
             if thing.name.endswith(f" neighbor {address}"):
                 wanted = {at: hide(line) for at, line in thing.lines.items() if line}
@@ -122,17 +123,18 @@ def _lines(view: View, host: str, address: str) -> _Lines | None:
     return None
 
 
-def _filled(spec: t.Mapping[str, Item], item: Item) -> Item:
-    """An item of a module's options as the module gets it, with those that it leaves out, and its secrets masked."""
-    values = {name: item.get(name, option.get("default")) for name, option in spec.items()}
-    for name, option in spec.items():
-        inner, value = option.get("options"), values[name]
+def _masked(spec: t.Mapping[str, Item], item: Item) -> Item:
+    """An item of a module's options without its secrets: the plan has them by their place, and FRR's configuration was read without them."""
+    values = dict(item)
+    for name, value in item.items():
+        option = spec.get(name) or {}
+        inner = option.get("options")
         if option.get("no_log") and value:
             values[name] = MASK
         elif inner and isinstance(value, list):
-            values[name] = [_filled(inner, one) for one in value]
+            values[name] = [_masked(inner, one) for one in value]
         elif inner and value is not None:
-            values[name] = _filled(inner, value)
+            values[name] = _masked(inner, value)
     return values
 
 

@@ -14,7 +14,7 @@ import typing as t
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mesh import tep_address
 from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.ovn import DENIED
-from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import logical, ports
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import edges, logical, nft, ports, switch
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.crossing import inside
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.packet import End
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.path import SITE, Died, Path, View
@@ -183,7 +183,12 @@ def _outward(view: View, path: Path, way: Route, found: Item, answer: logical.An
     if any(step.stage == "lr_in_arp_request" for step in answer.steps):
         look = f"on {logical.central(view.plan)}: ovn-sbctl find MAC_Binding ip={hop}"
         path.doubt(Died("arp-unanswered", f"nobody answers OVN's router {router} for {hop}", f"{hop} answers", look))
-    learned = next((mac for step in answer.steps for mac in _learned(step)), None)
+    set_ = [
+        row["mac"]
+        for row in found.get("neighbors", ())
+        if (row["logical_port"], row["ip"]) == (logical.outer_port(way), hop)
+    ]
+    learned = next((mac for step in answer.steps for mac in _learned(step)), None) or next(iter(set_), None)
     real = way.crossing.landing(way.outward, hop) if way.outward else None
     if learned and real and real.mac and learned != real.mac:
         said = f"OVN's router {router} takes {hop} to be at {learned}"
@@ -310,6 +315,11 @@ def _stopped(view: View, way: Route, found: Item, answer: logical.Answer) -> Die
 
 def _changed(view: View, way: Route, found: Item) -> Died | None:
     """What of the logical ports on a way is not as planned in the northbound database."""
+    router = logical.router_of(way)
+    if router in found.get("off", ()):
+        said = f"logical router {router} is disabled in OVN's northbound database"
+        mend = f"on {logical.central(view.plan)}: ovn-nbctl set Logical_Router {router} enabled=true"
+        return Died("northbound", said, "enabled", mend)
     every = [(kind, name) for kind, names in logical.ports(way).items() for name in names]
     return next(filter(None, (_port_changed(view, found, kind, name) for kind, name in every)), None)
 
@@ -384,10 +394,16 @@ def _denied(view: View, way: Route, row: Item | None, end: logical.Step) -> Died
         gone = f"ovn-nbctl remove Logical_Switch {end.datapath} acls {row['uuid']}"
         mend = f"on {logical.central(view.plan)}: {gone}; one of a group of ports: ovn-nbctl find Port_Group acls{{>=}}{row['uuid']}"
         return Died("acl", said, "no ACL of others", mend)
-    planned = "the same: the intent denies it"
+    planned, router, came = "the same: the intent denies it", way.gateways[0] or way.outward, way.packet
+    edge = router.edge if router else ""
+    met = nft.Met(came.source, came.target, came.protocol, came.port, "", "", came.answer)
+    allowed = edges.decision(way.crossing.edges[edge], met) if edge else None
+    if allowed and allowed[1] == "allow":
+        rule = f"fabric_policy[{allowed[0]}]" if allowed[0] else "the intent"
+        said = f"{where} by the ACL {row['name']}, though {rule} allows it: its ACL is not there, or is not as planned"
+        look = f"{SITE}; on {logical.central(view.plan)}: ovn-nbctl find ACL name={RULE}{allowed[0]}"
+        return Died("acl", said, f"{rule} allows it", look)
     if row["name"] == DENIED:
-        router = way.gateways[0] or way.outward
-        edge = router.edge if router else ""
         said = f"edge {edge} drops it, as no rule of fabric_policy allows it (ACL {DENIED})"
         return Died("policy", said, planned, "a rule of fabric_policy with action: allow")
     rule = f"fabric_policy[{row['name'][len(RULE) :]}]"
@@ -399,14 +415,56 @@ def flows(view: View, path: Path, way: Route, goal: str, reached: t.Callable[[Tr
     host, bridge = way.source.host or "", way.source.bridge or ""
     path.at(host, "switch", bridge)
     try:
-        return ports.tables(view, path, host, way, ports.Passage(bridge, goal, None, reached))
+        traced = ports.tables(view, path, host, way, ports.Passage(bridge, goal, None, reached))
     except Died as died:
-        if died.cause in ("flow", "no-flow", "wrong-port") and _cut_off(view, host):
-            raise t.cast(Died, _cut_off(view, host)) from died
-        if died.cause in ("flow", "no-flow", "wrong-port"):
-            died.planned = f"leaves by {goal}, as OVN's databases have it"
-            died.mend = f"on {host}: {RECOMPUTE}, which makes its flows anew"
-        raise
+        raise _explained(view, way, host, goal, way.trace_name(None), died) from died
+    _asked(view, path, way, host)
+    return traced
+
+
+def arrived(view: View, path: Path, way: Route) -> None:
+    """OVN's flows on the target's chassis, where they were asked: what the tunnel carries only the sender's chassis can tell."""
+    host, bridge, goal = way.target.host or "", way.target.bridge or "", f"port {way.target.port}"
+    traced = switch.parse(view.switch(host)["traces"].get(way.far_name()) or "")
+    if traced.error or way.target.port in traced.outputs:
+        return
+    path.at(host, "switch", bridge)
+    died = ports.lost(view, host, bridge, traced, view.bridge(host, bridge), {}, goal)
+    raise _explained(view, way, host, goal, way.far_name(), died)
+
+
+def _explained(view: View, way: Route, host: str, goal: str, question: str, died: Died) -> Died:
+    """Why the flows of a chassis do not do what the databases say."""
+    if died.cause not in ("flow", "no-flow", "wrong-port"):
+        return died
+    died.planned = f"leaves by {goal}, as OVN's databases have it"
+    died.mend = f"on {host}: {RECOMPUTE}, which makes its flows anew"
+    return _by_others(view, way, host, goal, question) or _cut_off(view, host) or died
+
+
+def _asked(view: View, path: Path, way: Route, host: str) -> None:
+    """The search for the next MAC address, which OVN answers on the sender's own chassis, where it was asked."""
+    traced = switch.parse(view.switch(host)["traces"].get(way.arp_name(None)) or "")
+    if not traced.error and traced.dropped:
+        bridge = way.source.bridge or ""
+        died = ports.lost(view, host, bridge, traced, view.bridge(host, bridge), {}, f"port {way.source.port}")
+        end = switch.last(traced)
+        by = f" (cookie {end.cookie:#x})" if end and end.cookie else ""
+        died.because = f"the ARP question of {way.source.id} does not pass: {died.because}{by}"
+        died.planned, died.mend = "OVN answers it", f"on {host}: {RECOMPUTE}, which makes its flows anew"
+        path.doubt(died)
+
+
+def _by_others(view: View, way: Route, host: str, goal: str, question: str) -> Died | None:
+    """A flow of others that drops the packet, which the databases bring to its target: its cookie is of no row of theirs on the way."""
+    end = switch.last(switch.parse(view.switch(host)["traces"].get(question) or ""))
+    told = answers(view).get("traces", {}).get(way.trace_name(None)) or ""
+    # The cookie is the beginning of the UUID of what a flow was made from.
+    if end is None or not end.cookie or not told or f"{end.cookie:08x}" in told:
+        return None
+    said = f"a flow of others on {host} (cookie {end.cookie:#x}) takes it: {switch.in_words(end, {})}"
+    gone = f"ovs-ofctl -O OpenFlow15 del-flows {end.bridge} cookie={end.cookie:#x}/-1"
+    return Died("foreign-flow", said, f"leaves by {goal}, as OVN's databases have it", f"on {host}: {gone}")
 
 
 def tunnel(view: View, path: Path, way: Route, host: str, far: str, note: str) -> None:

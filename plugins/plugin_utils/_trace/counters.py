@@ -88,7 +88,12 @@ def stopped(way: Route, direction: Item, before: t.Mapping[str, Item], after: t.
             passed = rise
         elif rise < passed / 2:
             because = f"{hop['name']} on {hop['host']} saw {rise} of {passed} packets; {last} saw them"
-            return Died("lost", because, "", f"on {hop['host']}: tcpdump -ni {hop['name']}").data(number)
+            look = f"on {hop['host']}: tcpdump -ni {hop['name']}"
+            if any(leg.logical for leg in way.legs) and hop["kind"] == "port":
+                # By which port of OVN's the packet comes there only its databases know, so the switch is not asked.
+                because += "; what the flows of OVN there do was not read"
+                look = f"on {hop['host']}: systemctl restart ovn-controller, which makes its flows anew; tcpdump -ni {hop['name']}"
+            return Died("lost", because, "", look).data(number)
         last = f"{hop['name']} on {hop['host']}"
     return None
 

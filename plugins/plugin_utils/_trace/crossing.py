@@ -198,6 +198,13 @@ class Crossing:
                 return edge
         return None
 
+    def forwarded_by_ovn(self, packet: Packet) -> bool:
+        """Whether a packet is for a forwarded port of an edge that is a router of OVN, which answers pings itself."""
+        edge = self.translated_by(packet.target)
+        asked = (packet.target, packet.protocol, packet.port)
+        forwards = edge["forwards"] if edge else ()
+        return any((one["address"], one["protocol"], one["port"]) == asked for one in forwards)
+
     def _distributed(self, edge: Item, segment: str, address: str) -> Gateway | None:
         """An edge that is OVN's router, by its address on a segment."""
         name = leg_name(self.plan["fabric"], edge["name"], segment)

@@ -64,7 +64,11 @@ def verdict(report: Item) -> list[str]:
         return told + ([f"      mend: {died['mend']}"] if died["mend"] else [])
     if report["undecided"]:
         return ["  ✗ no answer came back, and nothing that was read says why"]
-    told = ["  ● arrives, and the answer comes back" + _measured(report["measured"])]
+    measured, last = _measured(report["measured"]), report["there"]["hops"][-1]
+    arrives = "arrives, and the answer comes back"
+    if last["kind"] == report["back"]["hops"][0]["kind"] == "outside" and not (report["measured"] or {}).get("sent"):
+        arrives = f"passes as far as it is followed, to {last['name']}"
+    told = [f"  ● {arrives}{measured}"]
     if report["remark"]:
         told.append(f"      but {report['remark']['because']}")
     return told

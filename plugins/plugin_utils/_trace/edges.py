@@ -90,7 +90,7 @@ def _policy(path: Path, space: Item, leg: Route, met: nft.Met) -> None:
     """The chain of the policy: what it drops as declared is told by the rule of the intent."""
     name = leg.source.space or ""
     edge = next(one for one in leg.plan["edges"] if one["name"] == name)
-    ruling, declared = nft.verdict(space["firewall"], "forward", met), _declared(edge, met)
+    ruling, declared = nft.verdict(space["firewall"], "forward", met), decision(edge, met)
     if ruling and ruling.certain and ruling.table == ends.OURS and declared and declared[1] == "deny":
         counted = "" if ruling.packets is None else f" (its counter {ruling.counter}: {ruling.packets} packets)"
         rule = f"fabric_policy[{declared[0]}]" if declared[0] else "no rule of fabric_policy"
@@ -106,7 +106,7 @@ def _policy(path: Path, space: Item, leg: Route, met: nft.Met) -> None:
         )
 
 
-def _declared(edge: Item, met: nft.Met) -> tuple[str, str] | None:
+def decision(edge: Item, met: nft.Met) -> tuple[str, str] | None:
     """Name and action of the rule of the intent that decides; without a name where none does. None for answers."""
     if met.reply:
         return None

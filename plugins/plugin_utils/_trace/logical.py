@@ -99,8 +99,7 @@ def ask(way: Route, options: Item) -> None:
     options["logical_traces"].append({**question, "answer": way.packet.answer})
     for name, kind in (("switch_ports", "switch"), ("router_ports", "router")):
         options[name] = sorted({*options[name], *ports(way)[kind]})
-    if way.outward:
-        options["logical_routers"] = sorted({*options["logical_routers"], router_of(way)})
+    options["logical_routers"] = sorted({*options["logical_routers"], *filter(None, [router_of(way)])})
 
 
 def ports(way: Route) -> dict[str, list[str]]:
@@ -121,9 +120,10 @@ def ports(way: Route) -> dict[str, list[str]]:
 
 
 def router_of(way: Route) -> str:
-    """The logical router that the packet leaves by."""
-    port = way.outward.port if way.outward else ""
-    return next(one["name"] for one in way.crossing.routers if port in [row["name"] for row in one["ports"]])
+    """The logical router that the packet leaves by, or that lies between its ends; empty where none does."""
+    gateway = way.outward or way.gateways[0]
+    port = gateway.port if gateway else ""
+    return next((one["name"] for one in way.crossing.routers if port in [row["name"] for row in one["ports"]]), "")
 
 
 def _flow(way: Route) -> str:

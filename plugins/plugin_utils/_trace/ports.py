@@ -11,10 +11,10 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._ovs.options import Vlans
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.pipeline import LEARNED
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.pipeline import COMMIT, LEARNED
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.unset import as_read
 from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.model import passes
-from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.openflow import DEFAULT, WITHOUT_RULE
+from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.openflow import DEFAULT, SPOOFED, WITHOUT_RULE
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import ends, parameters, switch
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.crossing import inside
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.path import SITE, Died, Path, View, sizes
@@ -302,21 +302,26 @@ def tables(view: View, path: Path, host: str, way: Route, passage: Passage) -> s
             rule = _rule(view, host, flow)
             notes.append(switch.in_words(flow, names) + (f" ({rule})" if rule else ""))
     if not passage.reached(traced):
-        died = _lost(view, host, bridge, traced, found, names, goal)
-        if "fdb/show" in died.mend:
+        died = lost(view, host, bridge, traced, found, names, goal)
+        if way.keyed and died.cause == "wrong-port":
+            # Flows decide there, and nothing is learned.
+            died.mend = f"{SITE}; on {host}: ovs-ofctl -O OpenFlow15 --names dump-flows {bridge}"
+        elif "fdb/show" in died.mend:
             vlan = way.segments[way.source.segment or ""]["vlan"] or 0
             died.mend += f"; ovs-appctl fdb/del {bridge} {vlan} {way.target.mac}"
         if died.cause == "policy":
             _held_to_intent(died, switch.last(traced), way)
         raise died
+    if way.keyed:
+        _by_flows(path, host, bridge, way, traced)
     notes.append(f"leaves by {goal}")
     _tracked(view, path, host)
     _suspects(view, path, host, traced, names)
     asked = answers.get(way.arp_name(passage.before))
-    if asked and not way.keyed:
+    if asked and not way.keyed and not way.logical:
         question = switch.parse(asked)
         if not question.error and not passage.reached(question):
-            died = _lost(view, host, bridge, question, found, names, goal)
+            died = lost(view, host, bridge, question, found, names, goal)
             word = "neighbor solicitation" if way.packet.family == 6 else "ARP question"
             died.because = f"the {word} for {way.target.address} does not pass: {died.because}"
             path.doubt(died)
@@ -342,6 +347,19 @@ def _tracked(view: View, path: Path, host: str) -> None:
             path.doubt(Died("conntrack-full", said, "no limit", f"on {host}: ovs-appctl dpctl/{gone}"))
 
 
+def _by_flows(path: Path, host: str, bridge: str, way: Route, traced: switch.Traced) -> None:
+    """What flows of a pipeline do besides: the key that they send it with, and the connection that they remember for the answer."""
+    key = way.segments[way.source.segment or ""]["key"]
+    if traced.keys and key not in traced.keys:
+        said = f"the flows of {bridge} on {host} send it with the key {traced.keys[0]}"
+        raise Died("tunnel-key", said, f"key {key}")
+    committing = [flow for flow in traced.flows if (flow.bridge, flow.table) == (bridge, COMMIT)]
+    acts = [action for flow in traced.flows for action in flow.actions]
+    if committing and not way.packet.answer and not any(one.startswith("ct(commit") for one in acts):
+        said = f"the flows of {bridge} on {host} let it pass and do not remember its connection, so that the answer is dropped"
+        path.doubt(Died("flow", said, f"table {COMMIT} commits each new connection"))
+
+
 def permitted(leg: Route) -> bool:
     """Whether the policies that flows hold a leg's packet to let its connection pass, as the plan has them."""
     packet, judges = leg.packet, Judges(leg.plan)
@@ -356,9 +374,13 @@ def permitted(leg: Route) -> bool:
 
 def _held_to_intent(died: Died, end: switch.Matched | None, way: Route) -> None:
     """Hold what a flow of the policy drops against the intent: flows may have drifted. What is of no rule is not the rules' to tell."""
-    if end is None or (end.cookie & 0xFFFF) in WITHOUT_RULE.keys() - {DEFAULT}:
+    number = end.cookie & 0xFFFF if end else DEFAULT
+    if end is None or number in WITHOUT_RULE.keys() - {DEFAULT, SPOOFED}:
         return
-    if permitted(way):
+    if number == SPOOFED:
+        # The packet that is asked about has the planned addresses.
+        died.cause, died.planned, died.mend = "flow", "the packet passes, as its addresses are the endpoints' own", SITE
+    elif permitted(way):
         died.cause, died.planned, died.mend = "flow", "fabric_policy lets it pass", SITE
     else:
         died.planned = "the same: the intent denies it"
@@ -390,7 +412,7 @@ def answered(view: View, path: Path, host: str, way: Route) -> None:
         return
     bridge = way.source.bridge or ""
     names = {one["table"]: one["name"] for one in _flow_tables(view, host, bridge)}
-    died = _lost(view, host, bridge, traced, view.bridge(host, bridge), names, f"port {way.source.port}, as an answer")
+    died = lost(view, host, bridge, traced, view.bridge(host, bridge), names, f"port {way.source.port}, as an answer")
     died.because = f"nobody answers the ARP question for {way.target.address}: {died.because}"
     died.cause = "arp-unanswered"
     path.doubt(died)
@@ -401,10 +423,10 @@ def received(view: View, host: str, cards: t.Sequence[str], bridge: str, entry: 
     texts = [view.switch(host)["traces"].get(f"tunnel by {card}{entry}") for card in cards]
     traced = [switch.parse(text) for text in texts if text]
     if traced and all(one.dropped for one in traced):
-        raise _lost(view, host, bridge, traced[0], view.bridge(host, bridge), {}, "the tunnel endpoint")
+        raise lost(view, host, bridge, traced[0], view.bridge(host, bridge), {}, "the tunnel endpoint")
 
 
-def _lost(
+def lost(
     view: View, host: str, bridge: str, traced: switch.Traced, found: Item, names: t.Mapping[int, str], goal: str
 ) -> Died:
     """Why the switch does not hand the packet on."""

@@ -19,6 +19,8 @@ _ENTRY = re.compile(r'in_port="?([^",]+)"?')
 _REMARKS = ("-> ", ">> ", ">>>> ")
 _COOKIE = re.compile(r", cookie (0x[0-9a-f]+)")
 _BRIDGE = re.compile(r'^\s*bridge\("(.+)"\)$')
+_KEY = re.compile(r"\b(?:vni|key|tun_id)=(0x[0-9a-f]+)")
+_GENEVE = re.compile(r"geneve\([^)]*?vni=(0x[0-9a-f]+),options\(\{class=0x102,type=0x80,len=4,(0x[0-9a-f]+)\}")
 _TUNNELS = (
     re.compile(
         r"tnl_push\(tnl_port\([^)]*\),header\(.*?eth\(dst=([0-9a-f:]+).*?ipv[46]\(src=([0-9a-f.:]+),dst=([0-9a-f.:]+)"
@@ -41,12 +43,20 @@ class Matched(t.NamedTuple):
     actions: tuple[str, ...]
 
 
+class Carried(t.NamedTuple):
+    """What a tunnel of OVN carries beside the packet: the key of the logical switch, and those of the logical ports."""
+
+    key: str
+    ports: str
+
+
 class Traced(t.NamedTuple):
     """An answer of ofproto/trace.
 
     outputs: the ports' names; tunnels: remote address -> MAC address of the outer next hop; unresolved: the way of a tunnel's outer packet
     is not known, so that the tunnel is in neither. sources: remote address -> outer source address,
     "" where the kernel chooses it. remark: the switch's last words beside the flows. entry: the port it came in by.
+    carried: as a tunnel of OVN carries it, or None. keys: those of the tunnels' headers.
     """
 
     error: str | None
@@ -58,6 +68,8 @@ class Traced(t.NamedTuple):
     remark: str = ""
     entry: str = ""
     sources: t.Mapping[str, str] = {}
+    carried: Carried | None = None
+    keys: tuple[int, ...] = ()
 
 
 def parse(text: str) -> Traced:
@@ -88,7 +100,15 @@ def parse(text: str) -> Traced:
         said[-1] if said else "",
         came[1] if came else "",
         {remote: source for _hop, source, remote in pushed},
+        _carried(text),
+        tuple(int(key, 16) for one in actions for key in _KEY.findall(one)),
     )
+
+
+def _carried(text: str) -> Carried | None:
+    """What a tunnel of OVN carries, by the last header of Geneve (ovn-architecture(7), Tunnel Encapsulations)."""
+    headers = _GENEVE.findall(text)
+    return Carried(*headers[-1]) if headers else None
 
 
 def _remarks(flows: t.Iterable[Matched]) -> list[str]:

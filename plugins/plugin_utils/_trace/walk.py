@@ -290,6 +290,7 @@ def _by_ovn(view: View, path: Path, way: Route) -> None:
     chassis.tunnel(view, path, way, near, far, chassis.described(way, near, far, _outer_size(way, near, far)))
     _cross(view, path, way, near, far, traced)
     chassis.tunnel(view, path, way, far, near, f"from {near}")
+    chassis.arrived(view, path, way)
 
 
 def _here(view: View, path: Path, way: Route, host: str, bridge: str, before: str | None) -> None:
@@ -509,6 +510,10 @@ def judge_again(way: Route, seen: t.Mapping[str, Item], after: t.Mapping[str, It
     report = judge(way, seen, measured)
     if report["there"]["died"] or report["back"]["died"]:
         return judge(way, after, measured)
+    if report["undecided"] or (report["died"] and report["died"]["cause"] in SYMPTOMS):
+        later = judge(way, after, measured)
+        if later["died"] and later["died"]["cause"] not in SYMPTOMS:
+            return later
     if report["undecided"]:
         counters.decide(way, report, seen, after)
     return report

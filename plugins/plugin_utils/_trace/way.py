@@ -19,7 +19,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._systemd import un
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import DST_PORTS, IN_NAMESPACE, OVN
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mesh import planned_tunnel, tep_address
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.unset import as_read
-from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import logical
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import logical, switch
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.crossing import Crossing, Leg, inside
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.kernel import bare
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.packet import (
@@ -376,6 +376,40 @@ class Route:
                 options[name] = list({one["name"]: one for one in options[name]}.values())
         return asked
 
+    def questions_again(self, seen: t.Mapping[str, Item]) -> dict[str, Item]:
+        """What the hosts are asked when they are read once more: the same, and of OVN what only the first answers tell how to ask.
+
+        seen: what was read.
+        """
+        asked = self.questions()
+        for leg in (leg for way in self.alternatives() for leg in way.legs if leg.logical and leg.switched):
+            for way in (leg, leg.reversed()):
+                way._ask_far(asked, seen)
+        return asked
+
+    def _ask_far(self, asked: dict[str, Item], seen: t.Mapping[str, Item]) -> None:
+        """The question for the next MAC address at the source's chassis, and the packet as its tunnel hands it to that of the target."""
+        near, far = self.hosts[0], self.hosts[-1]
+        if self.packet.family == 4:
+            asked[near]["traces"].append(self.arp_trace(near, None))
+        read = {host: (seen.get(host) or {}).get("switch") or {} for host in (near, far)}
+        sent = switch.parse((read[near].get("traces") or {}).get(self.trace_name(None)) or "").carried
+        ports = (read[far].get("bridges") or {}).get(self.target.bridge or "", {"ports": {}})["ports"]
+        remote = tep_address(self.plan, near)
+        tunnel = next((name for name, row in ports.items() if row["options"].get("remote_ip") == remote), None)
+        if near != far and sent and tunnel:
+            flow = f"in_port={quoted(tunnel)},tun_id={sent.key},tun_metadata0={sent.ports},{self._fields(far=True)}"
+            question = {"name": self.far_name(), "bridge": self.target.bridge, "flow": flow}
+            asked[far]["traces"].append({**question, **self._state()})
+
+    def far_name(self) -> str:
+        """The key of the answer of the target's chassis."""
+        return f"{self.trace_name(None)} at {self.hosts[-1]}"
+
+    def _state(self) -> Item:
+        """Flows that look for its connection take a packet for the first one, or for an answer."""
+        return {"answer": True} if self.packet.answer else {}
+
     def prefixes(self, hosts: t.Iterable[str]) -> list[str]:
         """The prefixes of routes that hosts on the way may need to each other, as planned, to ask FRR of them."""
         known = list(hosts)
@@ -446,21 +480,19 @@ class Route:
 
     def trace(self, host: str, before: str | None) -> Item:
         """The question to the switch of a host: the packet as it comes from the endpoint, or by the tunnel from the host before."""
-        # Flows that look for its connection take it for the first packet of one, or for an answer.
-        state = {"answer": True} if self.packet.answer else {}
-        return {"name": self.trace_name(before), **self._entering(host, before, self._fields()), **state}
+        return {"name": self.trace_name(before), **self._entering(host, before, self._fields()), **self._state()}
 
     def arp_trace(self, host: str, before: str | None) -> Item:
         """The question for the target's MAC address, which flows answer, or which everybody gets."""
-        source, target = self.source, self.target
+        source, asked = self.source, self.gateways[0].address if self.gateways[0] else self.target.address
         if self.packet.family == 6:
             # RFC 4861, sections 2.3 and 4.3: to the group of all who may have the address.
-            low = ipaddress.ip_address(target.address).packed[-3:]
+            low = ipaddress.ip_address(asked).packed[-3:]
             group, mac = f"ff02::1:ff{low[0]:02x}:{low[1:].hex()}", "33:33:ff:" + low.hex(":")
             ends = f"dl_src={source.mac},dl_dst={mac},ipv6_src={source.address},ipv6_dst={group}"
-            fields = f"icmp6,icmpv6_type=135,icmpv6_code=0,{ends},nd_target={target.address},nd_sll={source.mac}"
+            fields = f"icmp6,icmpv6_type=135,icmpv6_code=0,{ends},nd_target={asked},nd_sll={source.mac}"
         else:
-            ends = f"dl_src={source.mac},dl_dst=ff:ff:ff:ff:ff:ff,arp_spa={source.address},arp_tpa={target.address}"
+            ends = f"dl_src={source.mac},dl_dst=ff:ff:ff:ff:ff:ff,arp_spa={source.address},arp_tpa={asked}"
             fields = f"arp,arp_op=1,{ends},arp_sha={source.mac}"
         return {"name": self.arp_name(before), **self._entering(host, before, fields)}
 
@@ -509,8 +541,8 @@ class Route:
             for card, mac in cards
         ]
 
-    def _fields(self) -> str:
-        """The packet in the switch's words."""
+    def _fields(self, far: bool = False) -> str:
+        """The packet in the switch's words. far: behind OVN's router, if one lies between both ends."""
         packet, six = self.packet, self.packet.family == 6
         protocol = {"icmp": "icmp6" if six else "icmp"}.get(packet.protocol, packet.protocol + ("6" if six else ""))
         prefix = "ipv6_" if six else "nw_"
@@ -522,13 +554,14 @@ class Route:
         )
         side = "src" if packet.answer else "dst"
         port = f",{packet.protocol}_{side}={packet.port}" if packet.port else kind
-        ends = f"dl_src={self.source.mac},dl_dst={self.next_mac}"
-        hops = ",nw_ttl=64" if self.logical else ""
+        router = self.gateways[1] if far else None
+        ends = f"dl_src={router.mac if router else self.source.mac},dl_dst={self.target.mac if far else self.next_mac}"
+        hops = f",nw_ttl={63 if router else 64}" if self.logical else ""
         return f"{protocol},{ends},{prefix}src={packet.source},{prefix}dst={packet.target}{hops}{port}"
 
     def probe(self) -> Item | None:
         """The measurement beside the reading, as options of the module probe, or None where nobody can send, and where a ping takes another way."""
-        if any(leg.packet.original for leg in self.legs):
+        if any(leg.packet.original for leg in self.legs) or self.crossing.forwarded_by_ovn(self.packet):
             return None
         source, packet = self.source, self.packet
         point = self.world.points.get(source.id, {})

@@ -591,7 +591,7 @@ def test_a_ping_that_the_policy_denies_does_not_speak_for_a_port_that_it_allows(
     [
         (Packet("tcp", 8443), DEFAULT, "flow", "ansible-playbook site.yml", "fabric_policy lets it pass"),
         (Packet("tcp", 8444), DEFAULT, "policy", "fabric_policy; here", "the same: the intent denies it"),
-        (Packet("tcp", 8443), SPOOFED, "policy", "fabric_policy; here", "leaves by"),
+        (Packet("tcp", 8443), SPOOFED, "flow", "ansible-playbook site.yml", "the packet passes, as"),
     ],
 )
 def test_what_a_flow_of_the_policy_drops_is_held_against_the_intent(packet, cookie, cause, mend, planned):
@@ -606,6 +606,28 @@ def test_what_a_flow_of_the_policy_drops_is_held_against_the_intent(packet, cook
     answer("kvm2", KEY[::-1], trace_text("br-key", step, "drop"))(seen)
     died = walk.judge(Route(JUDGED_PLAN, *KEY, packet), seen, None)["died"]
     assert (died["direction"], died["cause"]) == ("back", cause)
+
+
+def test_flows_that_send_with_another_key_or_do_not_remember_the_connection_are_told():
+    """The flow is one of ours by its cookie, and what it does is not: somebody has changed it, or taken one away before it."""
+    name = " to ".join(KEY)
+    sound = SOUND["kvm1"]["switch"]["traces"][name]
+    assert switch.parse(sound).keys == (5001,)
+    seen = copy.deepcopy(SOUND)
+    answer("kvm1", KEY, sound.replace("geneve(vni=0x1389)", "geneve(vni=0x138a)"))(seen)
+    died = verdict(seen, KEY)["died"]
+    assert (died["cause"], died["at"]["name"], died["planned"]) == ("tunnel-key", "br-key", "key 5001"), died
+    assert "send it with the key 5002" in died["because"] and died["mend"] == "ansible-playbook site.yml"
+    for acts, cause in (("goto_table:30", "flow"), ("ct(commit,zone=20569)\n    drop\n    goto_table:30", None)):
+        after = 'bridge("br-underlay")'
+        answer("kvm1", KEY, sound.replace(after, f"27. priority 0\n    {acts}\n\n{after}"))(seen)
+        assert verdict(seen, KEY)["passed"], "without packets that are lost it is no cause"
+        died = verdict(seen, KEY, measured=SILENT)["died"]
+        assert (died and died["cause"]) == cause, died
+    step = f"30. priority 100, cookie {owner_cookie(PLAN['hosts']['kvm1']['owner']):#x}\n    output:3"
+    answer("kvm1", KEY, trace_text("br-key", step, "v-other"))(seen)
+    died = verdict(seen, KEY)["died"]
+    assert died["cause"] == "wrong-port" and "fdb" not in died["mend"] and died["mend"].startswith("ansible-playbook")
 
 
 def test_a_router_forwards_by_rules_of_both_interfaces():
@@ -1212,10 +1234,10 @@ def test_a_flood_that_leaves_a_port_out_and_a_spanning_tree_of_others_are_named(
     found = {"fail_mode": "standalone", "datapath_type": "netdev", "ports": {}}
     flood = switch.Matched("br-int", 0, "priority 0", 0, ("NORMAL", "-> no learned MAC for destination, flooding"))
     traced = switch.Traced(None, (flood,), ("br-int",), {}, False, entry="v-web1")
-    died = trace_ports._lost(VIEW, "kvm1", "br-int", traced, found, {}, "tunnel gre-kvm2")
+    died = trace_ports.lost(VIEW, "kvm1", "br-int", traced, found, {}, "tunnel gre-kvm2")
     assert died.cause == "port-config" and "leaves out gre-kvm2" in died.because
     assert died.mend.endswith("ovs-ofctl mod-port br-int gre-kvm2 flood")
-    died = trace_ports._lost(VIEW, "kvm1", "br-int", traced, {**found, "spanning_tree": "stp"}, {}, "tunnel gre-kvm2")
+    died = trace_ports.lost(VIEW, "kvm1", "br-int", traced, {**found, "spanning_tree": "stp"}, {}, "tunnel gre-kvm2")
     assert died.cause == "spanning-tree" and died.mend == "on kvm1: ovs-vsctl set bridge br-int stp_enable=false"
 
 

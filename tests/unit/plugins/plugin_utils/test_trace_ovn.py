@@ -164,6 +164,100 @@ def acl(row: Item | None, stage: str = "ls_out_acl", action: str = "drop;") -> t
     return change
 
 
+FAR = (
+    'Flow: icmp,tun_id=0x2,in_port="ovn-kvm1-0",vlan_tci=0x0000\n\nbridge("br-ovn")\n----------------\n'
+    " 0. %s\n    %s\n\nFinal flow: unchanged\nMegaflow: recirc_id=0\nDatapath actions: %s\n"
+)
+BY_HAND = 'ip,in_port="ovn-kvm1-0", priority 65000, cookie 0xbad'
+
+
+@pytest.mark.parametrize(
+    "answer,cause,says,mends",
+    [
+        (FAR % (BY_HAND, "drop", "drop"), "foreign-flow", "cookie 0xbad", "del-flows br-ovn cookie=0xbad/-1"),
+        (FAR % ("priority 0", "drop", "drop"), "flow", "drops it in table 0", "restart ovn-controller"),
+        (FAR % ("priority 0", 'output:"v-ow2"', "v-ow2"), "wrong-port", "sends it to v-ow2", "restart ovn-controller"),
+        (FAR % ("priority 0", 'output:"v-od2"', "v-od2"), None, "", ""),
+    ],
+)
+def test_a_loss_at_the_chassis_of_the_target_is_found_by_what_the_first_answers_tell_how_to_ask(
+    answer, cause, says, mends
+):
+    """The keys of the tunnel are those that the sender's chassis wrote; behind the router the frame has its address, and a TTL less."""
+    way = Route(PLAN, *CROSS, Packet())
+    asked = {one["name"]: one for one in way.questions_again(SOUND)["kvm2"]["traces"]}
+    question = asked[way.far_name()]
+    router = next(one for one in PLAN["hosts"]["kvm1"]["ovn_central"]["northbound"]["routers"])
+    leaving = next(port["mac"] for port in router["ports"] if port["name"] == "hunt-o/dist:od")
+    for part in ('in_port="ovn-kvm1-0",tun_id=0x2,tun_metadata0=0x30001,icmp,', f"dl_src={leaving},", "nw_ttl=63"):
+        assert part in question["flow"], question
+    assert way.far_name() not in {one["name"] for one in way.questions()["kvm2"]["traces"]}
+    after = copy.deepcopy(SOUND)
+    after["kvm2"]["switch"]["traces"][way.far_name()] = answer
+    report = walk.judge_again(way, SOUND, after, SILENT)
+    if cause is None:
+        assert report["died"] is None or report["died"]["cause"] in ("lost", "unsent"), report["died"]
+        return
+    died = report["died"]
+    assert (died["cause"], died["at"]["host"], died["at"]["name"]) == (cause, "kvm2", "br-ovn"), died
+    assert says in died["because"] and mends in died["mend"], died
+
+
+def test_a_loss_of_the_question_for_an_address_is_found_at_the_chassis_that_answers_it():
+    way = Route(PLAN, *CROSS, Packet())
+    asked = {one["name"]: one["flow"] for one in way.questions_again(SOUND)["kvm1"]["traces"]}
+    assert "arp_tpa=10.3.1.1," in asked[way.arp_name()], "the router's, who has the next MAC address"
+    after = copy.deepcopy(SOUND)
+    traces = after["kvm1"]["switch"]["traces"]
+    traces[way.arp_name()] = FAR % ('arp,in_port="v-ow1", priority 65000, cookie 0xbad', "drop", "drop")
+    died = walk.judge_again(way, SOUND, after, SILENT)["died"]
+    assert (died["cause"], died["at"]["name"]) == ("flow", "br-ovn") and "cookie 0xbad" in died["because"], died
+    assert walk.judge(way, after, {"sent": 5, "received": 5})["passed"], "who has learned the address does not ask"
+    traces[way.arp_name()] = FAR % ("arp", "IN_PORT", "v-ow1")
+    answered = walk.judge_again(way, SOUND, after, SILENT)["died"]
+    assert answered is None or answered["cause"] == "unsent", answered
+
+
+def test_a_flow_of_others_on_the_sender_s_chassis_is_told_by_its_cookie():
+    seen = copy.deepcopy(SOUND)
+    seen["kvm1"]["switch"]["traces"][NAME] = FAR % ('in_port="v-ow1", priority 65000, cookie 0xbad', "drop", "drop")
+    died = verdict(seen)["died"]
+    assert (died["cause"], died["at"]["host"]) == ("foreign-flow", "kvm1") and "0xbad" in died["mend"], died
+    known = next(step.uuid for step in logical.parse(said(seen)["traces"][NAME]).steps if step.uuid)
+    text = f"reg15=0x2, priority 1, cookie 0x{known.lstrip('0')}"
+    seen["kvm1"]["switch"]["traces"][NAME] = FAR % (text, "drop", "drop")
+    assert verdict(seen)["died"]["cause"] == "flow", "a flow of OVN's that is old"
+
+
+def test_a_router_that_is_off_is_told_as_such():
+    seen = copy.deepcopy(SOUND)
+    lost(seen)
+    said(seen)["off"] = ["hunt-o/dist"]
+    died = verdict(seen)["died"]
+    assert died["cause"] == "northbound" and died["because"].startswith("logical router hunt-o/dist is disabled"), died
+    assert died["mend"] == "on kvm1: ovn-nbctl set Logical_Router hunt-o/dist enabled=true"
+
+
+def test_what_the_intent_allows_and_an_acl_of_ours_drops_is_told_as_an_acl_that_is_gone():
+    """An ACL of a rule deleted in the northbound database: then that of the end drops what no other one took."""
+    (denied,) = {
+        acl["name"]: acl
+        for group in PLAN["hosts"]["kvm1"]["ovn_central"]["northbound"]["port_groups"]
+        for acl in group["acls"]
+        if acl["name"] == "denied" and "@pg_hunt_o_dist_od" in acl["match"]
+    }.values()
+    seen = copy.deepcopy(SOUND)
+    acl({**OTHERS, **{key: denied[key] for key in ("name", "match", "action", "priority")}})(seen)
+    died = verdict(seen)["died"]
+    assert died["cause"] == "acl" and "though fabric_policy[pings] allows it" in died["because"], died
+    assert died["planned"] == "fabric_policy[pings] allows it" and died["mend"].startswith("ansible-playbook site.yml")
+    way = Route(PLAN, *CROSS, Packet("udp", 53))
+    name = "kvm1/ow1 to kvm2/od2"
+    assert seen["kvm1"]["logical"]["traces"][name]
+    died = walk.judge(way, seen, None)["died"]
+    assert died["cause"] == "policy" and died["planned"] == "the same: the intent denies it", died
+
+
 OTHERS = {"uuid": "ab-cd", "name": "byhand", "action": "drop", "priority": 1001, "match": "ip4", "external_ids": {}}
 BREAKS = {
     "iface-id": (

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import typing as t
 
 import pytest
@@ -115,6 +116,12 @@ BREAKS: dict[str, tuple[t.Callable[[Item], t.Any], tuple[str, str, str, str]]] =
         answer("17. lr_in_arp_resolve (x): 1, priority 1, uuid 0\n    /* MAC binding to 02:00:00:00:00:77. */\n"),
         ("neighbor", "kvm3", "to be at 02:00:00:00:00:77", "static-mac-binding-del ovn/acme:wan 10.9.0.2"),
     ),
+    "neighbor set by hand": (
+        lambda seen: said(seen).update(
+            neighbors=[{"logical_port": "ovn/acme:wan", "ip": "10.9.0.2", "mac": "02:00:00:00:00:78"}]
+        ),
+        ("neighbor", "kvm3", "to be at 02:00:00:00:00:78", "static-mac-binding-del ovn/acme:wan 10.9.0.2"),
+    ),
     "ACL of others": (
         answer(" 8. ls_in_acl (x): ip4, priority 9, uuid 0badf00d\n    drop;\n", delivered=False),
         ("acl", "kvm3", "ls_in_acl of ovn/acme", "list ACL"),
@@ -201,10 +208,11 @@ def test_what_a_router_translates_is_read_by_its_rows(count):
 
     def runner(argv: t.Sequence[str]) -> str:
         asked.append(argv)
-        found = rows if "NAT" in argv else [["r", uuids[0] if count == 1 else ["set", uuids]]]
-        return '{"data": %s}' % str(found).replace("'", '"')
+        found = rows if "NAT" in argv else [["r", uuids[0] if count == 1 else ["set", uuids], count > 0]]
+        return json.dumps({"data": found})
 
-    found = reader._translations(runner, ["r"])
+    found, off = reader._routers(runner, ["r"])
     assert found == {"r": [{"type": "snat", "external_ip": "192.0.2.1", "logical_ip": "10.0.0.0/24"}] * count}
+    assert off == ([] if count else ["r"])
     assert len(asked) == (2 if count else 1)
-    assert not reader._translations(runner, [])
+    assert reader._routers(runner, []) == ({}, [])
