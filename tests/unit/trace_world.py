@@ -299,7 +299,7 @@ class World:
         bridges = self.read[host]["switch"]["bridges"]
         ports = {name: one for bridge in bridges.values() for name, one in bridge["ports"].items()}
         tunnels = [one["options"]["remote_ip"] for one in ports.values() if "remote_ip" in one["options"]]
-        pushed = [f"set(tunnel(tun_id=0x0,dst={remote},flags(df)))" for remote in tunnels]
+        pushed = [f"set(tunnel(dst={remote},flags(df)))" for remote in tunnels]
         actions = ",".join([*pushed, *ports])
         head = f'bridge("{question["bridge"]}")\n---\n 0. priority 0\n    NORMAL\n\n'
         return f"{head}Final flow: unchanged\nMegaflow: x\nDatapath actions: {actions}\n"

@@ -33,6 +33,8 @@ DISCARDS = {
     ),
     "Xfrm": ("ipsec", "by its policies of IPsec", "ip xfrm policy"),
 }
+# Whom a port is plugged in for.
+ENDS = ("endpoint", "guest", "edge")
 OTHER = ("discarded", "as not deliverable, or by a rule", "nstat -asz")
 
 
@@ -100,7 +102,8 @@ def stopped(way: Route, direction: Item, before: t.Mapping[str, Item], after: t.
 
 def _count(way: Route, hop: Item, number: int, hops: list[Item], read: t.Mapping[str, Item]) -> int | None:
     """The counter of a hop for this direction; None where it has none of its own."""
-    first_half = number < len(hops) / 2
+    # From an endpoint, or from an edge on its way: then a port receives what that sends.
+    leaves = not number or hops[number - 1]["kind"] in ENDS
     seen = read.get(hop["host"]) or {}
     space, name = "", hop["name"]
     if hop["kind"] == "endpoint" and name in way.world.points:
@@ -110,6 +113,5 @@ def _count(way: Route, hop: Item, number: int, hops: list[Item], read: t.Mapping
         # The switch tells of its tunnels every few seconds only.
         return None
     link = ((seen.get("spaces") or {}).get(space) or {"links": {}})["links"].get(name)
-    # A port receives what its endpoint sends.
-    sends = first_half == (hop["kind"] == "endpoint")
+    sends = leaves == (hop["kind"] == "endpoint")
     return link["sent" if sends else "received"] if link else None

@@ -12,7 +12,7 @@ import typing as t
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.edges import TABLE
 from ansible_collections.overloom.fabric.plugins.plugin_utils._policy.model import from_data
-from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import ends, nft, parameters
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import ends, kernel, nft, parameters
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.crossing import inside
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.packet import End, Packet
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.path import Died, Path, View, sizes
@@ -44,8 +44,18 @@ def through(view: View, path: Path, before: Route, leg: Route) -> None:
     _forwarded(path, space, before, leg)
     for end in (entry, leaving):
         parameters.doubts(path, space, end.interface or "", ends.place(leaving))
+    _owned(space, before.packet, leg)
     notes += _translation(before.packet, leg.packet)
     ends.neighbor(path, leg, space, hop)
+
+
+def _owned(space: Item, came: Packet, leg: Route) -> None:
+    """The address that the source becomes, which nobody but the edge answers for."""
+    address, end = leg.packet.source, leg.source
+    asked = not leg.packet.answer and address != came.source and leg.crossing.on_link(end.segment or "", address)
+    if asked and kernel.has_address(space, address) is None:
+        said = f"{end.host}/{end.space} does not have the address {address}, which it makes the source, so that no answer comes back"
+        raise Died("address", said, f"{address} on {end.interface}")
 
 
 def _entered(view: View, path: Path, before: Route) -> Item:

@@ -212,6 +212,14 @@ def put(*path: str, **values):
 FULL = {"connections": 9, "connections_most": 9}
 BROKEN = {
     "policy gone": (chainless("forward"), ROUTED, PING, "firewall", "kvm1", "policy drop"),
+    "address of NAT gone": (
+        lambda seen: seen["kvm1"]["spaces"]["edge"]["links"]["outside"]["addresses"].remove("10.9.0.8/24"),
+        ("kvm2/db2", "kvm3/world"),
+        PING,
+        "address",
+        "kvm1",
+        "does not have the address 10.9.0.8",
+    ),
     "source NAT gone": (chainless("postrouting"), OUT, PING, "nat", "kvm1", "does not translate the source"),
     "forward gone": (chainless("prerouting"), FORWARDED, HTTP, "nat", "kvm1", "does not translate the target"),
     "forwarding": (put("kvm1", "spaces", "edge", forwarding=0), ROUTED, PING, "forwarding", "kvm1", "ip_forward"),
@@ -402,3 +410,23 @@ def test_a_rule_against_bgp_is_the_reason_of_a_session_that_is_down():
     seen["kvm3"]["spaces"][""]["firewall"] = [{"chain": chain}, {"rule": rule}]
     died = verdict(seen, ROUTED)["died"]
     assert (died["cause"], died["at"]["host"]) == ("firewall", "kvm3") and "tcp dport 179" in died["because"]
+
+
+def test_the_ports_of_an_edge_are_counted_by_the_way_the_packet_takes():
+    """Into the edge by one port, which sends, and out by another one, which receives: the edge has its packets, and the next one has none."""
+    report, after = verdict(copy.deepcopy(SOUND), OUT, PING, SILENT), copy.deepcopy(SOUND)
+    assert report["undecided"], report["died"]
+    hops = [hop["name"] for hop in report["there"]["hops"] if hop["kind"] == "port"]
+    assert hops[1:3] == ["v-edge-web", "v-edge-outside"], hops
+    counted = (
+        ("kvm2", "web2", "eth0", "sent"),
+        ("kvm2", "", hops[0], "received"),
+        ("kvm1", "", hops[1], "sent"),
+        ("kvm1", "", hops[2], "received"),
+    )
+    for number, (host, space, name, key) in enumerate(counted):
+        after[host]["spaces"][space]["links"][name][key] += 7
+        found = walk.counters.stopped(Route(PLAN, *OUT, PING), report["there"], SOUND, after)
+        names = [*hops, "kvm3/world"]
+        assert found["cause"] == "lost" or not number, found
+        assert not number or found["because"].startswith(f"{names[number]} on"), found
