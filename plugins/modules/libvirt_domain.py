@@ -199,7 +199,8 @@ options:
       nics: &nics
         description:
           - The NICs of the guest, in the order in which the guest counts them.
-          - A NIC is known by its MAC address; one that is declared without, by its place among those of its kind.
+          - A NIC is known by its MAC address. One that is declared without is the NIC which already is what is declared, or is plugged in there,
+            or else the one in its place among those of its kind.
           - A NIC that was declared once and is not listed any more is taken out. One that others added is left alone.
         type: list
         elements: dict

@@ -773,7 +773,11 @@ def _ours(found: ET.Element | None, here: t.Mapping[str, ET.Element]) -> set[str
 def _bind(
     wanted: t.Sequence[t.Mapping[str, t.Any]], here: t.Mapping[str, ET.Element], ours: t.Container[str]
 ) -> list[str]:
-    """The MAC address of each wanted NIC. One without takes that of the NIC which stands in its place among those of its kind."""
+    """The MAC address of each wanted NIC.
+
+    One without takes that of a NIC which already is what it declares, or is plugged in there, or else of the one that stands in its place
+    among those of its kind.
+    """
 
     def group(kind: str) -> str:
         return "plugged" if kind in ("network", "bridge") else kind
@@ -784,15 +788,39 @@ def _bind(
         if mac in ours:
             places.setdefault(group(nic_kind(nic)), []).append(mac)
     counts: dict[str, int] = {}
-    macs = []
-    for declared in wanted:
+    macs = [nic["mac"] for nic in wanted]
+    # The NICs without an address, each with its place among those that stand there.
+    bare = []
+    for number, declared in enumerate(wanted):
         kind = group(next(kind for kind in NIC_KINDS if declared.get(kind)))
-        place = counts.get(kind, 0)
-        counts[kind] = place + 1
-        stands = places.get(kind, [])[place : place + 1]
-        free = declared.get("derived") and declared["mac"] not in here and stands and stands[0] not in taken
-        macs.append(stands[0] if free else declared["mac"])
+        counts[kind] = place = counts.get(kind, -1) + 1
+        if declared.get("derived") and declared["mac"] not in here:
+            bare.append((number, places.get(kind, []), place))
+    seen = {mac: view_nic(nic) for mac, nic in here.items()}
+    for fits in (_is_as_declared, _is_plugged_alike, None):
+        for number, standing, place in bare:
+            own = standing[place : place + 1]
+            free = [mac for mac in (*own, *(standing if fits else ())) if mac not in taken]
+            alike = [mac for mac in free if not fits or fits(seen[mac], wanted[number])]
+            if not alike or macs[number] in here:
+                continue
+            macs[number] = alike[0]
+            taken.add(alike[0])
+            if own and own[0] != alike[0]:
+                # Who stands there gets this one's place.
+                standing[standing.index(alike[0])] = own[0]
+                standing[place] = alike[0]
     return macs
+
+
+def _is_as_declared(nic: t.Mapping[str, t.Any], declared: t.Mapping[str, t.Any]) -> bool:
+    """Whether a NIC is all that is declared of it."""
+    return all(nic[key] == value for key, value in declared.items() if key in nic and key != "mac" and value != "auto")
+
+
+def _is_plugged_alike(nic: t.Mapping[str, t.Any], declared: t.Mapping[str, t.Any]) -> bool:
+    """Whether a NIC is plugged in where it is declared to be."""
+    return all(nic[kind] == declared.get(kind, "") for kind in NIC_KINDS)
 
 
 MACHINES = {"q35": "pc-q35-", "pc": "pc-i440fx-", "virt": "virt-"}

@@ -286,6 +286,29 @@ def test_a_nic_without_mac_takes_the_one_that_stands_in_its_place() -> None:
     assert [nic["mac"] for nic in wanted.options["nics"]] == ["52:54:00:00:00:01", "52:54:00:00:00:02"]
 
 
+def test_a_nic_without_mac_is_the_one_that_is_already_what_it_declares() -> None:
+    there = [
+        {"network": "n", "mac": "52:54:00:00:00:01"},
+        {"bridge": "br0", "vlan": 10, "mac": "52:54:00:00:00:02"},
+        {"bridge": "br0", "vlan": 20, "mac": "52:54:00:00:00:03"},
+    ]
+    root, _wanted = made(memory="64MiB", nics=there)
+
+    def bound(*nics: dict[str, t.Any]) -> list[str]:
+        wanted = settle(want(item(nics=list(nics)), OWNER), root)
+        return [nic["mac"][-1] for nic in wanted.options["nics"]]
+
+    assert bound({"bridge": "br0"}) == ["2"]
+    assert bound({"bridge": "br0", "vlan": 20}) == ["3"]
+    # As it is plugged in; what it has besides is changed.
+    assert bound({"bridge": "br0", "vlan": 30}) == ["2"]
+    # One that is on no bridge yet takes the place that is left.
+    assert bound({"bridge": "br0", "vlan": 20}, {"bridge": "br1"}, {"network": "n"}) == ["3", "2", "1"]
+    assert bound({"bridge": "br0", "vlan": 10}, {"bridge": "br1"}) == ["2", "1"]
+    # One that is declared by its address is nobody else's.
+    assert bound({**there[1]}, {"bridge": "br0", "vlan": 10}, {"network": "n"}) == ["2", "3", "1"]
+
+
 def test_reordered_nics_get_their_places_on_the_bus_anew() -> None:
     one, two = {"network": "n", "mac": "52:54:00:00:00:01"}, {"network": "n", "mac": "52:54:00:00:00:02"}
     root, _wanted = made(memory="64MiB", nics=[one, two])

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from ansible_collections.overloom.fabric.plugins.module_utils._guest.image import Image
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.devices import NIC_KINDS
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.domain import BUSES, SPEC, view, want
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.domain_plan import Actions
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.guest_plan import Found, Here, Plan, plan
@@ -360,6 +361,26 @@ def test_what_is_there_already_and_a_second_run_change_nothing(seed: int, other:
     twice, run = applied(once, options)
     assert run.change().steps == [], run.change()
     assert twice is once
+
+
+@given(SEEDS, SEEDS)
+@SETTINGS
+def test_nics_that_are_declared_without_their_addresses_and_are_there_stay_as_they_are(seed: int, other: int) -> None:
+    root = Compose(seed).document()
+    drawn = Options(other, root)
+    # Any of them, by where it is plugged in, and what it has besides in part.
+    nics = [nic for nic in map(drawn.nic, drawn.seen["nics"]) if nic and drawn.random.random() < 0.6]
+    places = [[nic[kind] for kind in NIC_KINDS if kind in nic] for nic in nics]
+    for nic, place in zip(nics, places):
+        if places.count(place) == 1 and alone(place, drawn.seen["nics"]):
+            del nic["mac"]
+    after, _run = applied(root, {"nics": nics})
+    assert canonical(after) == canonical(root)
+
+
+def alone(place: list[str], nics: t.Sequence[dict[str, t.Any]]) -> bool:
+    """Whether only one NIC is plugged in there."""
+    return sum(place == [nic[kind] for kind in NIC_KINDS if nic[kind]] for nic in nics) == 1
 
 
 @given(SEEDS)
