@@ -666,6 +666,89 @@ def test_a_route_is_parted_from_one_that_frr_refuses_in_the_default_vrf(crowded:
     wait(lambda: running(crowded) == before, "what ran at first")
 
 
+# Ours takes the place of the second and the third one, and of the one in the VRF.
+REPLACED = """\
+frr defaults traditional
+ip route 10.99.0.0/16 192.0.2.7 label 16/17
+ip route 10.8.0.0/16 192.0.2.9 200
+ip route 10.9.0.0/16 192.0.2.9
+vrf V1
+ ip route 10.7.0.0/16 192.0.2.9 200
+exit-vrf
+"""
+
+
+def test_a_route_is_not_saved_in_the_place_of_one_that_frr_refuses(crowded: harness.Host) -> None:
+    start(crowded, REPLACED)
+    hops = [{"prefix": f"10.{number}.0.0/16", "via": "192.0.2.9"} for number in (8, 9, 7)]
+    options = {"routes": [*hops[:2], {**hops[2], "vrf": "V1"}], "purge": True}
+    if "mgmtd" in daemons(crowded):
+        crowded.apply("frr_static", options)
+        return
+    # FRR by itself takes none of theirs where it stands, and that of V1 into the default VRF.
+    before = running(crowded)
+    assert re.findall("^ *ip route .*", before, re.M) == ["ip route 10.7.0.0/16 192.0.2.9 200"]
+    holds(crowded, "frr_static", options)
+    assert "vrf V1\n ip route 10.7.0.0/16 192.0.2.9\nexit-vrf\n" in running(crowded)
+    crowded.apply("frr_static", {"routes": [], "purge": True})
+    assert saved(crowded) == REPLACED
+    restart(crowded)
+    wait(lambda: running(crowded) == before, "what ran at first")
+
+
+# A setting in two places, with a default and an empty family, and a neighbor that is made by its group ahead of all it has.
+TWICE = """\
+frr defaults traditional
+router bgp 65000
+ bgp network import-check
+ neighbor G peer-group
+ neighbor G remote-as 65001
+ neighbor 192.0.2.9 peer-group G
+ neighbor 192.0.2.9 description theirs
+ neighbor 192.0.2.9 update-source lo
+ neighbor 192.0.2.8 remote-as 65002
+ neighbor 192.0.2.8 weight 7
+ network 10.7.0.0/16
+ address-family ipv4 unicast
+  network 10.7.0.0/16
+  neighbor 192.0.2.8 weight 7
+ exit-address-family
+ address-family ipv6 unicast
+ exit-address-family
+exit
+bfd
+ profile FAST
+  detect-multiplier 5
+ exit
+exit
+bfd
+exit
+"""
+
+
+def test_what_others_say_twice_or_by_default_is_back_when_ours_goes(crowded: harness.Host) -> None:
+    start(crowded, TWICE)
+    before = running(crowded)
+    family = {"family": "ipv4_unicast", "weight": 9}
+    peers = [
+        {"neighbor": "192.0.2.8", "address_families": [family], "bfd_profile": "FAST"},
+        {"neighbor": "192.0.2.9", "peer_group": "", "remote_as": "65003"},
+    ]
+    own = {"family": "ipv4_unicast", "networks": [{"prefix": "10.8.0.0/16"}]}
+    options = {"asn": "65000", "network_import_check": False, "neighbors": peers, "address_families": [own]}
+    profiles_ = {"bfd_profiles": [{"name": "FAST", "transmit_interval": 77}]}
+    holds(crowded, "frr_bgp", {**options, **profiles_})
+    file = saved(crowded)
+    assert (file.count("weight"), file.count("import-check"), file.count("profile FAST\n  ")) == (1, 1, 1)
+    # What makes the neighbor stands ahead of what it has.
+    assert file.index("192.0.2.9 remote-as 65003") < file.index("192.0.2.9 description")
+    crowded.apply("frr_bgp", {"instances": [], "bfd_profiles": [], "purge": True})
+    assert sorted(saved(crowded).splitlines()) == sorted(TWICE.splitlines())
+    wait(lambda: running(crowded) == before, "what ran at first", look=lambda: differing(before, running(crowded)))
+    restart(crowded)
+    wait(lambda: running(crowded) == before, "what ran at first", look=lambda: differing(before, running(crowded)))
+
+
 def test_the_playbook_runs_while_frr_still_reads_a_long_file(crowded: harness.Host) -> None:
     """As after a boot: the daemons answer before they have all of it."""
     listed = "".join(f"ip prefix-list L seq {5 * n} permit 10.{n // 256}.{n % 256}.0/24\n" for n in range(1, 301))

@@ -8,6 +8,7 @@ This file is private to the collection.
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 from ansible_collections.overloom.fabric.plugins.module_utils._frr import conf, former
@@ -36,6 +37,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._frr.setting impor
     Address,
     Config,
     hide,
+    rank,
     render,
     show,
     shown,
@@ -77,18 +79,19 @@ def _not_running(
 ) -> list[str]:
     """A warning about lines of frr.conf that stand where ours do, do not run, and are not changed here."""
     scopes = [pair for thing in things if thing.present for pair in thing.scope]
+    # The last line of a setting counts.
+    last = {
+        address: (number, one)
+        for number, (line, entries) in enumerate(zip(lines, meanings(lines)), 1)
+        for address, one in (entries if line.lives and not line.opens else ())
+    }
     found = []
-    for number, (line, entries) in enumerate(zip(lines, meanings(lines)), 1):
-        for address, one in entries:
-            if (
-                profiles.effective(address, running, profile) != one
-                and address not in to_save
-                and not line.opens
-                and not line.dead
-                and one != ACTIVE
-                and within(scopes, address)
-            ):
-                found.append(f"line {number}, '{hide(one)}'")
+    for address, (number, one) in last.items():
+        # Where FRR shows nothing, it does not do what such a line takes away.
+        idle = one.startswith("no ") and address not in running and not profiles.depends(address)
+        differs = profiles.effective(address, running, profile) != one and not idle and one != ACTIVE
+        if differs and address not in to_save and within(scopes, address):
+            found.append(f"line {number}, '{hide(one)}'")
     if not found:
         return []
     more = f" and {len(found) - 3} more" if len(found) > 3 else ""
@@ -159,7 +162,7 @@ def _stood(
 ) -> frozenset[tuple[Address, str]]:
     """The settings that FRR shows or its file has, those that mean nothing now among them."""
     runs = (entry for one in shown(found.text, idle=True) for entry in one.entries)
-    saved = (entry for line, entries in zip(saved_as, meant) if not line.dead for entry in entries)
+    saved = (entry for line, entries in zip(saved_as, meant) if line.lives for entry in entries)
     return frozenset((*runs, *saved))
 
 
@@ -170,6 +173,10 @@ def _unsaid(found: Found, things: t.Sequence[Thing]) -> list[Thing]:
     for thing in things:
         coming.update(t.cast(Config, thing.lines))
     return [thing._replace(lines=profiles.unsaid(thing.lines, coming, profile)) for thing in things]
+
+
+# The address of the line that has a neighbor in a peer group.
+_MEMBER = re.compile(r"(neighbor \S+) (peer-group|interface)$")
 
 
 class _Comparison:
@@ -186,10 +193,10 @@ class _Comparison:
         saved: Config,
         options: Options,
         stood: t.Container[tuple[Address, str]],
-        texts: t.Mapping[Address, str],
+        places: former.Places,
     ) -> None:
         self.found, self.saved, self.options, self.stood = found, saved, options, stood
-        self.places = former.Places(found.running, saved, texts)
+        self.places = places
         self.leaving: former.Formers = {}
         self.to_save: dict[Address, str | None] = {}
         self.words: dict[Address, tuple[conf.Said, ...]] = {}
@@ -231,7 +238,8 @@ class _Comparison:
 
     def give_back(self) -> None:
         """Have what others had before where ours goes: in what runs and in the file, as far as ours still stands there and nobody declares it."""
-        for address, one in sorted(self.leaving.items(), key=lambda item: len(item[0])):
+        # What others need comes first, as what makes a neighbor.
+        for address, one in sorted(self.leaving.items(), key=lambda item: (len(item[0]), rank(item[0][-1]))):
             if self.changes.get(address) is not None:
                 continue
             if self.found.running.get(address) in one.ours and self._has_place(
@@ -244,13 +252,27 @@ class _Comparison:
                 continue
             fits = self._has_place(address, self.saved, {**self.changes, **self.to_save})
             self.to_save[address] = one.saved if fits else None
-            if fits and one.saved is not None and one.text:
-                self.words[address] = one.words(address)
+            if fits and one.saved is not None and one.said:
+                self.words[address] = one.said
+        for address in self.leaving:
+            self._give_back_member(address)
+
+    def _give_back_member(self, address: Address) -> None:
+        """Have a neighbor made anew, with all it has, that goes back to a peer group: FRR takes one away with what made it."""
+        running, change = self.found.running, self.changes.get(address)
+        member = _MEMBER.match(address[-1])
+        if not member or change == running.get(address) or " peer-group " not in f"{running.get(address)} {change}":
+            return
+        begin, how = member.groups()
+        there = [a for a in running if a[:1] == address[:1] and a[-1].startswith(f"{begin} ")]
+        drop = f"no {begin}" + (f" {how}" if how == "interface" else "")
+        if there and not any(line == drop for _path, line, _scope in self.drops):
+            self._renew((address[:-1], drop), there)
 
     @staticmethod
     def _has_place(address: Address, config: Config, changes: t.Mapping[Address, str | None]) -> bool:
         """Whether the blocks and the neighbor that a line needs are there after the changes."""
-        return lacking(address, _after(config, changes)) is None
+        return lacking(address, {**_after(config, changes), address: ""}) is None
 
     def note_said(self, thing: Thing, said: t.Mapping[Address, str | None]) -> None:
         """Note what the file says of a thing though FRR does it unsaid, as the file may state another profile or release."""
@@ -325,7 +347,7 @@ class _Comparison:
         beside = {tuple(address) for address in self.mine.get(BESIDE, {}).get("lines", ())}
         before = {} if self.options.adopt else former.noted(note)
         formers = former.remembered(before, lines, self.places, had | beside | self.made)
-        self.words.update({a: one.words(a) for a, one in before.items() if one.text and one.saved == lines.get(a, "")})
+        self.words.update({a: one.said for a, one in before.items() if one.said and one.saved == lines.get(a, "")})
         self.changes.update(lines)
         if thing.renew and thing.drop:
             self._renew(thing.drop, there)
@@ -379,12 +401,15 @@ def compare(runner: Runner, found: Found, things: t.Sequence[Thing], options: Op
     starts_as = profiles.stated((line.text for line in saved_as), found.profile)
     runs_as = profiles.stated(found.text.splitlines())
     meant = meanings(saved_as)
-    saved = profiles.said(settings(saved_as, meant), starts_as)
+    states = settings(saved_as, meant)
+    saved = profiles.said(states, starts_as)
     found = found._replace(running=profiles.said(found.running, runs_as), lines=saved_as)
     explicit = _explicit(things)
     things = _unsaid(found, things)
 
-    plan = _Comparison(found, saved, options, _stood(found, saved_as, meant), former.spelled(saved_as, meant))
+    idle = {address: line for address, line in states.items() if address not in saved}
+    places = former.Places(found.running, saved, idle, former.spelled(saved_as, meant))
+    plan = _Comparison(found, saved, options, _stood(found, saved_as, meant), places)
     plan.check_daemons()
     for thing in things:
         plan.take(thing)

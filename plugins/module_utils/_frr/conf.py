@@ -57,7 +57,7 @@ class Line(t.NamedTuple):
     not take from here: a comment, a closing, a line that this FRR does not know, and all after the end of the configuration.
     inside: how many blocks are open after it; dead: FRR does not read it, as the configuration has ended, or a daemon refused
     a block before (refused.py), and then it keeps its text and block. refused: a daemon may refuse it, and with it what it gets together
-    with it. kept: the block in which a daemon takes it, where that one never left it though vtysh had.
+    with it; idle: it has done so, and ours stands elsewhere. kept: the block in which a daemon takes it, where that one never left it though vtysh had.
     """
 
     raw: str
@@ -69,7 +69,13 @@ class Line(t.NamedTuple):
     dead: bool = False
     inside: int = 0
     refused: bool = False
+    idle: bool = False
     kept: Path = ()
+
+    @property
+    def lives(self) -> bool:
+        """Whether FRR takes it. What it does not take stays as it is."""
+        return not (self.dead or self.idle)
 
 
 def split(text: str) -> list[str]:
@@ -311,10 +317,11 @@ Entries = t.Sequence[t.Tuple[Address, str]]
 
 
 class Said(t.NamedTuple):
-    """A line in FRR's words, and what it sets."""
+    """A line in the words of FRR or of somebody, and what it sets. block: the address of the block that it is in, if it is not that of its setting."""
 
     text: str
     entries: Entries
+    block: Address | None = None
 
 
 class Grammar(t.NamedTuple):
@@ -443,6 +450,8 @@ class Editor:
         self.eol = "\r\n" if lines and lines[0].raw.endswith("\r\n") else "\n"
         # Whether FRR refuses lines that it takes together with others.
         self.refused = any(line.refused for line in lines)
+        # The lines of the file, in their order.
+        self.nodes: list[_Node] = []
         around = [self.top]
         for line, entries in zip(lines, meant):
             # A line that closes a block is the last one in it.
@@ -451,6 +460,7 @@ class Editor:
             if line.opens and len(around) > 1:
                 rank = max(rank, _SUB_BLOCK)
             node = _Node(line, entries, around[-1], rank)
+            self.nodes.append(node)
             around[-1].inside.append(node)
             if entries and entries[0][1].startswith("no "):
                 around[-1].undoing.append(node)
@@ -495,17 +505,17 @@ class Editor:
         out.settle()
         return self.joined([raw for raw in out.raws if raw])
 
-    def clear(self, address: Address, wanted: str | None = None) -> list[_Node]:
+    def clear(self, address: Address) -> list[_Node]:
         """Take away the lines that say a setting; what they say besides is said by lines of its own. Blocks are left for later.
 
-        wanted: its line from now on, which stays where FRR does not read it.
+        What FRR does not take of it says nothing.
         """
         cleared: list[_Node] = []
         if address and self.grammar.opens(address[-1]):
             # What undoes a block is a line of others.
             return cleared
         for node in self.found.get(address, ()):
-            if node.gone or node.line.opens or (node.line.dead and (address, wanted) in node.entries):
+            if node.gone or node.line.opens or not node.line.lives:
                 continue
             node.gone = True
             around = t.cast(_Node, node.around)
@@ -530,15 +540,18 @@ class Editor:
         said = self.words.get(address) or (Said(line, ((address, line),)),)
         if self.lines_of(address) == [one.text for one in said]:
             return
-        cleared = [node for node in self.clear(address, line) if not node.line.dead]
-        same = next((node for node in cleared if self.path(t.cast(_Node, node.around)) == address[:-1]), None)
-        around = t.cast(_Node, same.around) if same else self.block(address)
+        cleared = self.clear(address)
+        # The last line in each block, which the next one follows.
+        stood = {self.path(t.cast(_Node, node.around)): node for node in reversed(cleared)}
         for one in said:
-            same = self.add(address, one.text, around, after=same, entries=one.entries)
+            path = address[:-1] if one.block is None else one.block
+            same = stood.get(path)
+            around = t.cast(_Node, same.around) if same else self.block((*path, address[-1]))
+            stood[path] = self.add(address, one.text, around, after=same, entries=one.entries)
 
     def lines_of(self, address: Address) -> list[str]:
         """The lines that say a setting; none of a block that FRR does not read."""
-        return [node.line.text for node in self.found.get(address, ()) if not node.gone and not node.line.dead]
+        return [node.line.text for node in self.found.get(address, ()) if not node.gone and node.line.lives]
 
     def instances(self, address: Address) -> list[_Node]:
         """The blocks of an address, which a file may open several times."""
@@ -553,11 +566,20 @@ class Editor:
         needed = [node for one in self.grammar.needs(address) for node in self.found.get(one, ()) if not node.gone]
         for depth in range(1, len(address)):
             path = address[:depth]
-            last = next((node for node in reversed(self.instances(path)) if node.around is at), None)
+            last = self.last_instance(address, depth, at, needed)
             if last is None or not self.takes(last, at, path[-1], needed):
                 last = self.add(path, path[-1], at, opens=True)
             at = last
         return at
+
+    def last_instance(self, address: Address, depth: int, around: _Node, needed: t.Sequence[_Node]) -> _Node | None:
+        """The last block for a new line at a depth, or the last that has the block in it which comes next, where nothing needed stands elsewhere."""
+        instances = [node for node in self.instances(address[:depth]) if node.around is around]
+        deeper = self.instances(address[: depth + 1]) if depth + 1 < len(address) else []
+        holding = [node for node in instances if any(one.around is node for one in deeper)]
+        if holding and all(node.around is holding[-1] for node in needed):
+            return holding[-1]
+        return instances[-1] if instances else None
 
     def takes(self, block: _Node, around: _Node, header: str, needed: t.Sequence[_Node]) -> bool:
         """Whether a new line may go into a block that is there. needed: the lines without which FRR refuses the new one."""
@@ -587,7 +609,9 @@ class Editor:
         entries: what the line sets, where that is more than the setting of the address, or said in other words.
         """
         entries = entries or ((address, line),)
-        rank = self.grammar.rank(line)
+        # However it is spelled.
+        meaning = entries[0][1]
+        rank = self.grammar.rank(meaning)
         if opens and around is not self.top:
             rank = max(rank, _SUB_BLOCK)
         indent = self.indent(around)
@@ -597,12 +621,15 @@ class Editor:
         place = around.inside.index(t.cast(_Node, after)) + 1 if node.replaces else self.place(around, rank)
         if opens and not node.replaces:
             place = self.ahead(around, place)
-        behind = self.behind_undoing(around, line)
+        behind = self.behind_undoing(around, meaning)
         late = behind > place
         place = max(place, behind)
+        if not node.replaces:
+            needing = self.ahead_of_needing(around, entries)
+            late, place = late or needing < place, min(place, needing)
         if around is self.top and not node.replaces:
-            place = self.outside(place, line)
-        if around is self.top and after is None and self.refused and self.grammar.together(line):
+            place = self.outside(place, meaning)
+        if around is self.top and after is None and self.refused and self.grammar.together(meaning):
             place, late = self.part(self.apart(place)), True
         around.inside.insert(place, node)
         around.last = (rank, place + 1) if after is None and not late else (-1, 0)
@@ -619,6 +646,21 @@ class Editor:
             if undoes(one.entries[0][1], line) and not (one.gone or one.line.dead)
         ]
         return max(places, default=0)
+
+    @functools.cached_property
+    def needing(self) -> dict[Address, list[_Node]]:
+        """The lines that the file had, by the settings that have to stand before them."""
+        found: dict[Address, list[_Node]] = {}
+        for address, nodes in self.found.items():
+            for one in self.grammar.needs(address):
+                found.setdefault(one, []).extend(node for node in nodes if not (node.added or node.line.dead))
+        return found
+
+    def ahead_of_needing(self, around: _Node, entries: Entries) -> int:
+        """The last place in a block ahead of all lines that need a new one there."""
+        needing = [node for address, _line in entries for node in self.needing.get(address, ()) if not node.gone]
+        places = [around.inside.index(inner) for inner in map(functools.partial(_inside, around), needing) if inner]
+        return min(places, default=len(around.inside))
 
     def place(self, around: _Node, rank: int) -> int:
         """Where a new line of a rank stands in a block."""
@@ -689,6 +731,19 @@ class Editor:
         end = next((number for number in range(place, len(nodes)) if self.parts(nodes[number])), len(nodes))
         return any(node.line.refused or any(one.line.refused for one in node.inside) for node in nodes[begin + 1 : end])
 
+    def groups(self) -> list[list[int]]:
+        """The numbers of the lines that FRR takes together, as a whole or not at all: up to what parts them, or the closing of their block."""
+        numbers = {id(node): number for number, node in enumerate(self.nodes)}
+        groups: list[list[int]] = [[]]
+        for node in self.top.inside:
+            taken = self.together(node)
+            if taken:
+                routes = node.inside if node.line.opens else [node]
+                groups[-1] += [numbers[id(one)] for one in routes if one.line.text]
+            if self.parts(node) or (taken and node.line.opens and node.closed()):
+                groups.append([])
+        return groups
+
     def parts(self, node: _Node) -> bool:
         """Whether what stands before a block is not taken together with what follows it: vtysh has all daemons finish when it is closed.
 
@@ -726,12 +781,13 @@ class Editor:
                 for inner in node.inside
                 if not (inner.line.closes or inner.marks or inner.gone)
             )
-            if (
-                node.touched
-                and not remarks
-                and self.grammar.vanishes(node.entries[0][1] if node.entries else node.line.text)
-            ):
+            if node.touched and not remarks and self.vanishes(node):
                 self.drop(node)
+
+    def vanishes(self, node: _Node) -> bool:
+        """Whether a block means nothing where it is empty, of itself or as it is opened elsewhere, too."""
+        elsewhere = (one for one in self.instances(self.path(node)) if one is not node)
+        return self.grammar.vanishes(node.entries[0][1] if node.entries else node.line.text) or any(elsewhere)
 
     def unpart(self) -> None:
         """Take away the blocks that part nothing any more, as our lines ahead of them have gone."""
@@ -822,6 +878,14 @@ def counted(lines: t.Sequence[Line], meant: t.Sequence[Entries]) -> collections.
     found: collections.Counter[tuple[Address, str]] = collections.Counter()
     editor.count(editor.top, (), found, set())
     return found
+
+
+def _inside(around: _Node, node: _Node) -> _Node | None:
+    """The line of a block that is another line, or that has it in its own block."""
+    inner: _Node | None = node
+    while inner and inner.around is not around:
+        inner = inner.around
+    return inner
 
 
 def undoes(line: str, other: str) -> bool:

@@ -62,7 +62,7 @@ class _Difference:
         # Address families after the lines of their router, so that each block is entered once.
         self.before.sort(key=lambda row: (rank(row.path[0]), row.path) if row.path else (-1, ()))
         self.during.sort(key=lambda row: row.place)
-        return [(row.path, row.line) for row in self.before + self.during + self.after]
+        return [(row.path, row.line) for row in longest_first(self.before) + self.during + self.after]
 
     def drop_wholes(self, drops: t.Iterable[Drop]) -> None:
         """Take away what goes as a whole: blocks in which nothing stays, then things by the line that drops them."""
@@ -153,6 +153,19 @@ class Row(t.NamedTuple):
     place: tuple[t.Any, ...]
     path: Address
     line: str
+
+
+def longest_first(rows: t.Sequence[Row]) -> list[Row]:
+    """What begins as another line does goes ahead of that: FRR may bring the other one back with it, as `bfd` of a neighbor with its profile."""
+    ordered: list[Row] = []
+    seen: set[tuple[Address, str]] = set()
+    for row in rows:
+        words = row.line.split(" ")
+        begins = {(row.path, " ".join(words[:count])) for count in range(1, len(words))} & seen
+        ahead = (number for number, one in enumerate(ordered) if (one.path, one.line) in begins)
+        ordered.insert(next(ahead) if begins else len(ordered), row)
+        seen.add((row.path, row.line))
+    return ordered
 
 
 def difference(

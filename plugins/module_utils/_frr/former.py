@@ -17,42 +17,50 @@ from ansible_collections.overloom.fabric.plugins.module_utils._frr.setting impor
 class Former(t.NamedTuple):
     """A setting of others that ours took the place of.
 
-    was: its line as it ran, None where it did not run; saved: the same of frr.conf; text: how the file spelled it, empty for the one
-    spelling; ours: the lines that we have put in its place, None for having cleared it: several while a change is under way.
+    was: its line as it ran, None where it did not run; saved: the same of frr.conf; said: how the file said it, none for the one spelling;
+    ours: the lines that we have put in its place, None for having cleared it: several while a change is under way.
     """
 
     was: str | None
     saved: str | None
-    text: str
+    said: tuple[conf.Said, ...]
     ours: tuple[str | None, ...]
-
-    def words(self, address: Address) -> tuple[conf.Said, ...]:
-        """The line of the file, as its owner spelled it."""
-        return (conf.Said(self.text, ((address, self.saved or ""),)),)
 
 
 Formers = t.Dict[Address, Former]
+Words = t.Mapping[Address, t.Tuple[conf.Said, ...]]
 
 
 class Places(t.NamedTuple):
-    """Where settings of others may stand: what runs, what is saved, and how frr.conf spells it."""
+    """Where settings of others may stand: what runs, what is saved, what frr.conf says though FRR does it anyway, and in which words."""
 
     running: Config
     saved: Config
-    texts: t.Mapping[Address, str]
+    idle: Config
+    words: Words
 
 
 def noted(note: t.Mapping[str, t.Any] | None) -> Formers:
     """What a note remembers."""
     return {
-        tuple(one["address"]): Former(one["was"], one["saved"], one["text"], tuple(one["ours"]))
+        tuple(one["address"]): Former(one["was"], one["saved"], tuple(_said(one)), tuple(one["ours"]))
         for one in (note or {}).get("former", ())
     }
 
 
+def _said(one: t.Mapping[str, t.Any]) -> t.Iterator[conf.Said]:
+    """The lines of the file that a note remembers."""
+    address = tuple(one["address"])
+    for block, text, line in one.get("said", ()):
+        yield conf.Said(text, ((address, line),), tuple(block))
+
+
 def for_note(formers: Formers) -> dict[str, t.Any]:
     """The part of a note that remembers; nothing where there is nothing to remember."""
-    rows = [{"address": list(address), **one._asdict(), "ours": list(one.ours)} for address, one in formers.items()]
+    rows = []
+    for address, one in formers.items():
+        said = [[list(line.block or ()), line.text, line.entries[0][1]] for line in one.said]
+        rows.append({"address": list(address), **one._asdict(), "said": said, "ours": list(one.ours)})
     return {"former": rows} if rows else {}
 
 
@@ -66,6 +74,8 @@ def remembered(
         if BLOCK.match(address[-1]) and file != address[-1]:
             # What undoes a block stays where it is, and ours stands behind it.
             file = None
+        elif file is None and line is not None:
+            file = places.idle.get(address)
         # What is remembered keeps its place: a second run writes the same note.
         one = found.get(address)
         if one is None and address in ours:
@@ -73,10 +83,10 @@ def remembered(
         # What is there is theirs where it is none of what we put.
         was = one.was if one and now in one.ours else now
         saved = one.saved if one and file in one.ours else file
-        text = one.text if one and file in one.ours else places.texts.get(address, "")
+        said = one.said if one and file in one.ours else places.words.get(address, ())
         theirs = [value for value in (was, saved) if value is not None]
         if any(value != line for value in theirs):
-            found[address] = Former(was, saved, text, (line,))
+            found[address] = Former(was, saved, said, (line,))
         else:
             found.pop(address, None)
     return found
@@ -91,16 +101,29 @@ def both(old: Formers, new: Formers) -> Formers:
     }
 
 
-def spelled(lines: t.Sequence[conf.Line], meant: t.Sequence[conf.Entries]) -> dict[Address, str]:
-    """The lines of a file as somebody spelled them, by their setting, where one says nothing else and stands in the block of today."""
+def spelled(lines: t.Sequence[conf.Line], meant: t.Sequence[conf.Entries]) -> Words:
+    """The lines of a file as somebody said them, by their setting, each with its block; none where one says something else as well.
+
+    A setting may be said several times, as under `router bgp` and in its address family. A line that another one makes mean nothing counts
+    where it can be put back so that it does again.
+    """
     blocks: dict[conf.Path, Address] = {(): ()}
-    texts: dict[Address, str] = {}
+    words: dict[Address, list[conf.Said]] = {}
+    mixed: set[Address] = set()
     for line, entries in zip(lines, meant):
-        if line.dead or not entries:
+        if not line.lives or not entries:
             continue
         if line.opens:
             blocks[(*line.path, line.text)] = entries[0][0]
             continue
-        for address, _one in entries:
-            texts[address] = line.text if len(entries) == 1 and blocks.get(line.path) == address[:-1] else ""
-    return texts
+        if len(entries) > 1 or line.kept or line.path not in blocks:
+            mixed.update(address for address, _one in entries)
+            continue
+        words.setdefault(entries[0][0], []).append(conf.Said(line.text, entries, blocks[line.path]))
+    return {address: _as_before(said) for address, said in words.items() if address not in mixed}
+
+
+def _as_before(said: t.Sequence[conf.Said]) -> tuple[conf.Said, ...]:
+    """The lines of a setting that mean the same, whichever of their blocks comes first."""
+    last = said[-1]
+    return tuple(one for one in said if one.entries == last.entries or one.block == last.block)

@@ -201,7 +201,7 @@ def _texts(lines: t.Sequence[conf.Line]) -> dict[Address, list[str]]:
     """The lines of a file by what they set."""
     found: dict[Address, list[str]] = {}
     for line, entries in zip(lines, meanings(lines)):
-        for address, _one in () if line.dead else entries:
+        for address, _one in entries if line.lives else ():
             found.setdefault(address, []).append(line.text)
     return found
 

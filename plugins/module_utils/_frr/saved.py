@@ -8,6 +8,7 @@ This file is private to the collection.
 
 from __future__ import annotations
 
+import collections
 import re
 import typing as t
 
@@ -101,7 +102,7 @@ def settings(lines: t.Sequence[conf.Line], meant: t.Sequence[conf.Entries]) -> C
     """The configuration that a file makes, as `parse` reads it from what runs."""
     config: Config = {}
     for line, entries in zip(lines, meant):
-        for address, one in () if line.dead else entries:
+        for address, one in entries if line.lives else ():
             if not (line.opens and SHOWN_ANYWAY.match(one)):
                 # The last one counts.
                 config.pop(address, None)
@@ -220,19 +221,35 @@ def saved_lines(
     runs = meanings(conf.by_indentation(text, BLOCK.match))
     running = frozenset(setting for entries in runs for setting in entries)
     lines = mark_kept(lines, running)
-    return _mark_refused(
-        mark_unread(File(lines, meanings(lines), running), read_again, release_of(text) >= 10), running
-    )
+    # A daemon of FRR 10 takes all routes of the file or none.
+    apart = release_of(text) >= 10
+    lines = mark_unread(File(lines, meanings(lines), running), read_again, apart)
+    return lines if apart else mark_refused(lines, running)
 
 
-def _mark_refused(lines: list[conf.Line], running: t.Collection[tuple[Address, str]]) -> list[conf.Line]:
-    """The lines of a file, where each route that does not run is one that FRR may have refused."""
+def mark_refused(lines: list[conf.Line], running: frozenset[tuple[Address, str]]) -> list[conf.Line]:
+    """The lines of a file, where each route that does not run is one that FRR may have refused.
+
+    Those are idle that it has refused together: none of them runs, unless it is said elsewhere as well.
+    """
     runs = {address for address, _line in running}
-    marked = []
-    for line, entries in zip(lines, meanings(lines)):
+    meant = meanings(lines)
+    for number, entries in enumerate(meant):
         idle_route = any(" route " in one[:11] and address not in runs for address, one in entries)
-        marked.append(line._replace(refused=not line.dead and idle_route))
-    return marked
+        lines[number] = lines[number]._replace(refused=not lines[number].dead and idle_route)
+    if not any(line.refused for line in lines):
+        return lines
+    said = collections.Counter(one for entries in meant for one in entries)
+    idle: set[int] = set()
+    for group in conf.Editor(lines, meant, GRAMMAR).groups():
+        here = [number for number in group if meant[number] and not lines[number].dead]
+        silent = {number for number in here if not running.issuperset(meant[number])}
+        inside = collections.Counter(one for number in here for one in meant[number])
+        if silent and all(number in silent or all(said[one] > inside[one] for one in meant[number]) for number in here):
+            idle.update(here)
+    return [
+        line._replace(refused=line.refused or number in idle, idle=number in idle) for number, line in enumerate(lines)
+    ]
 
 
 def edited(

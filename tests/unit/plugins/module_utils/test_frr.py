@@ -263,6 +263,15 @@ def test_the_file_ends_with_the_same_settings(before: dict[Address, str], after:
     assert parse(edit(text, changes)) == after
 
 
+def test_what_begins_as_another_line_goes_ahead_of_it() -> None:
+    """FRR takes the profile away, and leaves a session that has none."""
+    path = ("router bgp 65000",)
+    lines = ["neighbor 10.0.1.2 bfd", "neighbor 10.0.1.2 passive", "neighbor 10.0.1.2 bfd profile FAST"]
+    config = {(*path, key_of(line)): line for line in lines}
+    gone = [line for _path, line in difference(config, dict.fromkeys(config), ())]
+    assert gone == [f"no {lines[2]}", f"no {lines[0]}", f"no {lines[1]}"]
+
+
 @given(configs())
 def test_what_is_shown_is_read_back(config: dict[Address, str]) -> None:
     assert parse(show(config.items())) == config
@@ -857,15 +866,28 @@ interface eth1
  ip ospf hello-interval 7
 exit
 router bgp 65000
+ bgp network import-check
  neighbor 10.0.1.2 remote-as 65001
  neigh 10.0.1.2 timers 10 30
  neighbor 10.0.1.2 description theirs
+ neighbor 10.0.1.2 weight 7
+ address-family ipv4 unicast
+  neigh 10.0.1.2 weight 7
+ exit-address-family
 exit
 """
-RUNS = SET_BY_OTHERS.replace("ip ospf co ", "ip ospf cost ").replace("neigh ", "neighbor ")
+# The first line of BGP says what FRR does anyway, and one setting is said twice, as people have it who have added the family later.
+RUNS = (
+    SET_BY_OTHERS.replace(" bgp network import-check\n", "")
+    .replace(" neighbor 10.0.1.2 weight 7\n", "", 1)
+    .replace("ip ospf co ", "ip ospf cost ")
+    .replace("neigh ", "neighbor ")
+)
 COST, HELLO = ("interface eth1", "ip ospf cost"), ("interface eth1", "ip ospf hello-interval")
 TIMERS = ("router bgp 65000", "neighbor 10.0.1.2 timers")
 DESCRIPTION = ("router bgp 65000", "neighbor 10.0.1.2 description")
+WEIGHT = ("router bgp 65000", "address-family ipv4 unicast", "neighbor 10.0.1.2 weight")
+IMPORT = ("router bgp 65000", "bgp network import-check")
 
 
 class Router:
@@ -910,6 +932,11 @@ class Router:
             if line.text and not line.text.startswith("interface ")
         )
         self.config = obey(self.config, lines)
+        # It shows no family for itself, and of this setting what is no default.
+        self.config.pop(WEIGHT[:2], None)
+        if IMPORT[:1] in self.config and IMPORT[1] in text:
+            self.config.pop(IMPORT, None)
+            self.config.update({IMPORT: f"no {IMPORT[1]}"} if f"no {IMPORT[1]}" in text else {})
 
     def apply(self, things: list[Thing], **options: t.Any) -> bool:
         """Run a module, and again, which changes nothing. Returns whether the first run changed something."""
@@ -929,7 +956,9 @@ def fixture_router(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> R
 
 def sets(lines: dict[Address, str | None]) -> Thing:
     """A thing that sets lines on an interface and of a neighbor of others."""
-    return Thing("it", lines, ((("interface eth1",), "ip ospf "), (("router bgp 65000",), "neighbor 10.0.1.2 ")))
+    peer = "neighbor 10.0.1.2 "
+    scope = ((WEIGHT[:1], peer), (WEIGHT[:2], peer), (IMPORT[:1], IMPORT[1] + "\n"), (COST[:1], "ip ospf "))
+    return Thing("it", lines, scope)
 
 
 VALUES = st.fixed_dictionaries(
@@ -940,6 +969,8 @@ VALUES = st.fixed_dictionaries(
         ("interface eth1", "ip ospf priority"): st.just("ip ospf priority 9"),
         TIMERS: st.sampled_from([None, "neighbor 10.0.1.2 timers 3 9", "neighbor 10.0.1.2 timers 10 30"]),
         DESCRIPTION: st.sampled_from([None, "neighbor 10.0.1.2 description ours"]),
+        WEIGHT: st.sampled_from([None, "neighbor 10.0.1.2 weight 7", "neighbor 10.0.1.2 weight 9"]),
+        IMPORT: st.just("no bgp network import-check"),
     },
 )
 
@@ -975,6 +1006,26 @@ def test_a_changed_line_of_others_is_back_in_its_place_byte_by_byte(router: Rout
     assert " ip ospf cost 10\n" in router.file.read_text() and "timers 10 30" not in router.file.read_text()
     router.apply([], purge=True)
     assert router.file.read_text() == SET_BY_OTHERS
+
+
+def test_a_setting_that_is_said_twice_is_back_in_both_places(router: Router) -> None:
+    router.apply([sets({WEIGHT: "neighbor 10.0.1.2 weight 9", IMPORT: "no bgp network import-check"})])
+    file = router.file.read_text()
+    assert file.count("weight") == 1 and file.count("import-check") == 1
+    router.apply([], purge=True)
+    assert router.file.read_text() == SET_BY_OTHERS
+    # Of another value than the one that counts, what stands in another block might count afterwards.
+    in_family, under_router = "  neigh 10.0.1.2 weight 7\n", " neighbor 10.0.1.2 weight 7\n"
+    for old, new, back in (
+        (under_router, under_router.replace("7", "5"), 1),
+        (in_family, in_family.replace("7", "5") + in_family, 2),
+    ):
+        router.begin(RUNS, SET_BY_OTHERS.replace(old, new, 1))
+        router.apply([sets({WEIGHT: None})])
+        assert "weight" not in router.file.read_text()
+        router.apply([], purge=True)
+        assert router.saved()[WEIGHT] == "neighbor 10.0.1.2 weight 7"
+        assert router.file.read_text().count("weight") == back + (old == in_family)
 
 
 def test_what_others_have_changed_since_is_theirs(router: Router) -> None:

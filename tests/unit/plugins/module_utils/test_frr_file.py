@@ -324,6 +324,33 @@ def test_a_block_of_ours_stands_ahead_of_a_shortened_one() -> None:
     assert frr_saved.edit(late, {address: address[-1]}) == late.replace("2\nexit", f"2\n{ours}exit")
 
 
+def test_what_makes_a_neighbor_stands_ahead_of_all_that_needs_it() -> None:
+    begin = "router bgp 1\n neighbor G peer-group\n"
+    rest = " neighbor 1.1.1.1 description x\n neighbor 1.1.1.2 remote-as 2\nexit\n"
+    member, made = ((*BGP, f"neighbor 1.1.1.1 {how}") for how in ("peer-group", "remote-as"))
+    text = f"{begin} neighbor 1.1.1.1 peer-group G\n{rest}"
+    alone = frr_saved.edit(text, {member: None, made: "neighbor 1.1.1.1 remote-as 3"})
+    assert alone == f"{begin} neighbor 1.1.1.1 remote-as 3\n{rest}"
+    assert frr_saved.edit(alone, {made: None, member: "neighbor 1.1.1.1 peer-group G"}) == text
+    # The control: where nothing needs it, it comes last of its kind.
+    assert frr_saved.edit(f"{begin}{rest}", {(*BGP, "neighbor 1.1.1.3 remote-as"): "neighbor 1.1.1.3 remote-as 3"}) == (
+        f"{begin}{rest}".replace("exit\n", " neighbor 1.1.1.3 remote-as 3\nexit\n")
+    )
+
+
+def test_ours_stands_in_the_block_that_has_its_own_though_it_is_opened_again_and_leaves_none() -> None:
+    text = "bfd\n profile A\n  detect-multiplier 5\n exit\nexit\nbfd\n peer 192.0.2.1\n exit\nexit\n"
+    address = ("bfd", "profile A", "transmit-interval")
+    made = frr_saved.edit(text, {address: "transmit-interval 77"})
+    assert made == text.replace(" 5\n", " 5\n  transmit-interval 77\n")
+    assert frr_saved.edit(made, {address: None}) == text
+    # One that was opened again for ours goes with it; the only one stays, though it is empty.
+    again = text.replace(" exit\nexit\n", " exit\n profile A\n  transmit-interval 77\n exit\nexit\n", 1)
+    assert frr_saved.edit(again, {address: None}) == text
+    alone = "bfd\n profile A\n  transmit-interval 77\n exit\nexit\n"
+    assert frr_saved.edit(alone, {address: None}) == alone.replace("  transmit-interval 77\n", "")
+
+
 def test_a_block_parts_our_routes_from_those_that_frr_refuses() -> None:
     theirs = "hostname a\n! theirs\nip route 10.1.0.0/16 blackhole\nip route 10.2.0.0/16 192.0.2.1 label 16\n"
     in_vrf = ("vrf A", *SECOND)
@@ -618,6 +645,44 @@ def test_what_a_later_line_undoes_is_not_there_and_ours_comes_behind_it() -> Non
 def test_the_router_of_a_vrf_does_not_go_with_the_one_of_the_default() -> None:
     text = "router ospf vrf A\nexit\nrouter ospf\n maximum-paths 3\nexit\nno router ospf\n"
     assert ("router ospf vrf A",) in meant(text) and ("router ospf", "maximum-paths") not in meant(text)
+
+
+def test_a_route_that_frr_refuses_stays_where_ours_takes_its_place() -> None:
+    label = "ip route 10.99.0.0/16 192.0.2.7 label 16/17\n"
+    theirs = f"{label}ip route 10.9.0.0/16 192.0.2.9 200\nvrf V1\n ip route 10.9.0.0/16 192.0.2.9\nexit-vrf\n"
+    ours = "ip route 10.9.0.0/16 192.0.2.9"
+    wanted = {(ours,): ours, ("vrf V1", ours): ours}
+
+    def change(text: str, running: str, changes: t.Mapping[tuple[str, ...], str | None]) -> str:
+        runs = frozenset(frr_setting.parse(running).items())
+        lines = frr_saved.mark_refused(conf.by_indentation(text, frr_setting.BLOCK.match), runs)
+        config = frr_saved.settings(lines, frr_saved.meanings(lines))
+        differing = {address: line for address, line in changes.items() if config.get(address) != line}
+        return frr_saved.edit(text, differing, lines)
+
+    block = f"vrf V1\n {ours}\nexit-vrf\n"
+    # FRR by itself takes the route of the VRF into the default one.
+    made = change(theirs, "ip route 10.9.0.0/16 192.0.2.9\n", {("vrf V1", ours): ours})
+    assert made == f"{block}{conf.PARTING}\n{conf.PARTED}\n{theirs}"
+    made = change(theirs, "", wanted)
+    assert made == f"{ours}\n{block}{conf.PARTING}\n{conf.PARTED}\n{theirs}"
+    runs = f"{ours}\n{block}"
+    assert change(made, runs, wanted) == made
+    assert change(made, runs, dict.fromkeys(wanted)) == theirs
+    # Another group, in which nothing is refused, is changed in its place.
+    both = f"{theirs}interface eth1\nexit\nip route 10.8.0.0/16 192.0.2.9 200\n"
+    route = {("ip route 10.8.0.0/16 192.0.2.9",): "ip route 10.8.0.0/16 192.0.2.9"}
+    assert change(both, "ip route 10.8.0.0/16 192.0.2.9 200\n", route) == both.replace("9 200\n", "9\n").replace(
+        "ip route 10.9.0.0/16 192.0.2.9\nvrf", "ip route 10.9.0.0/16 192.0.2.9 200\nvrf"
+    )
+
+
+def test_what_is_not_read_stays_though_ours_says_it() -> None:
+    text = "ip route 10.7.0.0/16 blackhole\nend\nip route 10.9.0.0/16 192.0.2.9 200\n"
+    lines = [line._replace(dead=number == 2) for number, line in enumerate(conf.by_indentation(text))]
+    ours = "ip route 10.9.0.0/16 192.0.2.9"
+    made = frr_saved.edit(text, {(ours,): ours}, lines)
+    assert made == text.replace("end\n", f"{ours}\nend\n")
 
 
 REFUSED = "ip route 10.99.0.0/16 192.0.2.7 label 16/17\n"
