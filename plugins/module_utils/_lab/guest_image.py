@@ -453,7 +453,7 @@ FLASH_SIZE, FLASH_AT = 16 << 20, 2 << 20
 
 def boot_disc(files: t.Mapping[str, bytes]) -> bytes:
     """The disc that the stand-in boots from. files: isolinux.bin, ldlinux.c32, vmlinuz, initrd."""
-    # no_timer_check: as on the lab's guests (_plan/guests.py).
+    # no_timer_check: as on the lab's guests (_plan/guest_machines.py).
     words = "initrd=initrd console=ttyS0 quiet no_timer_check overloom.stand_in=yes"
     script = f"default linux\nprompt 0\nlabel linux\n  kernel vmlinuz\n  append {words}\n"
     return iso_image({**files, "isolinux.cfg": script.encode()}, "STANDIN", "isolinux.bin")

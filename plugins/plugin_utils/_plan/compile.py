@@ -33,6 +33,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.dhcp import 
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.duties import reads, roles
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.edges import Edges, add_legs
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.flows import flows, secure
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.guest_items import GuestItems
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.guests import Guests
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.host_network import interfaces
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.items import (
@@ -147,7 +148,7 @@ class _Writer:
         ovn: Ovn,
     ) -> None:
         self.values = values
-        self.guests = guests
+        self.guests, self.guest_items = guests, GuestItems(guests)
         self.containers = containers
         self.services = services
         self.dhcp = dhcp
@@ -164,14 +165,14 @@ class _Writer:
             self._state(f"underlay.{option}", f"fabric_underlay.{option}")
         overlays = [self._overlay(overlay) for overlay in values.overlays.values()]
         segments = [self._segment(segment) for segment in values.segments.values()]
-        of_guests = self.guests.points()
+        of_guests = self.guest_items.points()
         called = {endpoint.identity: endpoint for endpoint in values.endpoints}
         endpoints = [
             {**self._endpoint(endpoint), **of_guests.get(endpoint.id, {})}
             for name in values.order
             for endpoint in intent.hosts[name].endpoints
         ]
-        self.sources.update(self.guests.sources())
+        self.sources.update(self.guest_items.sources())
         hosts = self._hosts(endpoints)
         for name, router in values.routing.routers.items():
             self.sources.update({f"routers.{name}.{key}": source for key, source in router.sources.items()})
@@ -307,7 +308,7 @@ class _Writer:
         by_flows, limits = flows(values, self.guests, self.policy.judged), neighbor_limits(endpoints)
         hosts: dict[str, Plan] = {}
         for name in values.order:
-            underlay, guests = self._underlay(name), self.guests.parts(name)
+            underlay, guests = self._underlay(name), self.guest_items.parts(name)
             plugged = [network["bridge"] for network in guests["networks"]]
             hosts[name] = {
                 "id": values.ids[name].value,

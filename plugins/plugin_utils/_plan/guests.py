@@ -1,7 +1,7 @@
 # Copyright: the overloom.fabric authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Guests: what endpoints of the kind guest say of them checked, and each as the module libvirt_domain takes it.
+"""Guests: what endpoints of the kind guest say of them, checked.
 
 A guest's endpoint is its first NIC; `guest.nics` are the others. Names, MAC addresses and UUIDs follow from the intent, so a guest
 that is made again is the same one to its neighbors and to licences that hang on them.
@@ -25,10 +25,8 @@ from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import 
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric import Endpoint, Segment
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.reading import read_address, read_mac
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import INVALID, show, suggest, word
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import addresses, wires
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.guest_configs import Port, autorun, startup_config
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.ovn_guests import interface_id
-from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.placement import REFUSE, STATED
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import addresses
+from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.placement import REFUSE
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.values import Values
 
 Item = t.Dict[str, t.Any]
@@ -39,7 +37,6 @@ BUILT = IMAGES + "/overloom-{}"
 LAB, STAND_IN = "lab", "stand-in"
 # Kernel and initramfs lie in it side by side while it boots.
 LAB_MEMORY = "128MiB"
-CONSOLE = "/var/log/libvirt/qemu/{}-console.log"
 _USER = re.compile("[a-z_][a-z0-9_-]{0,31}")
 FORMATS = {".qcow2": "qcow2", ".vmdk": "vmdk", ".img": "raw", ".raw": "raw"}
 
@@ -84,6 +81,11 @@ class Nic(t.NamedTuple):
     addresses: list[Pair]
     routes: list[dict[str, str]]
     mtu: int
+
+    @property
+    def vlans(self) -> list[int]:
+        """The VLAN IDs that a trunk carries."""
+        return sorted(segment.vlan for segment in self.trunks if segment.vlan is not None)
 
 
 class Guest(t.NamedTuple):
@@ -176,13 +178,13 @@ class Guests:
             self.problems.append(
                 f"{where}.image {image} has no known format; its name must end in {', '.join(FORMATS)}."
             )
-        for option in ("aboot",):
-            if options[option] is not None and role != "veos":
-                self.problems.append(f"{where}.{option} is for the role veos; leave it out with {role}.")
-            elif options[option] is not None and not re.fullmatch(r"/.+\.iso", options[option]):
-                self.problems.append(
-                    f"{where}.{option} {show(options[option])} must be the absolute path of an ISO image on the KVM host."
-                )
+        aboot = options["aboot"]
+        if aboot is not None and role != "veos":
+            self.problems.append(f"{where}.aboot is for the role veos; leave it out with {role}.")
+        elif aboot is not None and not re.fullmatch(r"/.+\.iso", aboot):
+            self.problems.append(
+                f"{where}.aboot {show(aboot)} must be the absolute path of an ISO image on the KVM host."
+            )
         for option in ("image_sha256", "aboot_sha256"):
             if options[option] is not None and not re.fullmatch("[0-9a-f]{64}", options[option]):
                 self.problems.append(
@@ -404,390 +406,3 @@ class Guests:
                     f"{name}: its {len(guests)} guests take {shown_size(total)} of memory, but fabric_guest_memory is {shown_size(most)};"
                     " lower guest.memory, or move a guest."
                 )
-
-    # ---- what each host gets
-
-    def parts(self, name: str) -> Item:
-        """What a host gets for its guests: the guests themselves, their images, memory and libvirt networks."""
-        guests = self.by_host[name]
-        return {
-            "guests": [self._item(guest) for guest in guests],
-            "guest_images": BUILT.format(self.values.intent.name),
-            "guest_memory": sum(guest.memory for guest in guests),
-            "networks": self._networks(guests),
-        }
-
-    def points(self) -> dict[str, Item]:
-        """What the endpoints that are guests have besides others, by their id."""
-        return {guest.endpoint.id: self._point(guest) for guests in self.by_host.values() for guest in guests}
-
-    def _point(self, guest: Guest) -> Item:
-        # A transfer needs tools that only the lab's guest is known to have. Without an agent, a guest's own API is asked.
-        linux = guest.options["role"] == "linux"
-        device = None if linux else _device(guest, self._spaces(guest))
-        return {
-            "interface": guest.endpoint.interface if linux else guest.kind.first,
-            "port": guest.nics[0].dev,
-            "measures": linux or device is not None,
-            "sends": linux and guest.built,
-            "device": device,
-            "nics": [_further(guest, number, nic) for number, nic in enumerate(guest.nics) if number and nic.addresses],
-        }
-
-    def sources(self) -> dict[str, str]:
-        """Where the values of points() came from."""
-        return {
-            f"endpoints.{guest.endpoint.id}.interface": f"derived: first NIC of {guest.options['role']}"
-            for guests in self.by_host.values()
-            for guest in guests
-        }
-
-    def _spaces(self, guest: Guest) -> list[Endpoint]:
-        """The namespaces on the guest's host and segment, from which it can be asked."""
-        here = self.values.intent.hosts[guest.endpoint.host].endpoints
-        return [e for e in here if (e.kind, e.segment) == ("namespace", guest.endpoint.segment)]
-
-    def _bridge(self, nic: Nic) -> str:
-        """The bridge that libvirt plugs a NIC into."""
-        bridge = self.values.bridge_of(nic.segment or nic.trunks[0])
-        return wires.plug_bridge(bridge) if nic.segment and self.values.keyed(nic.segment) else bridge
-
-    def _portgroup(self, nic: Nic) -> str:
-        """The portgroup of a NIC: named after its wire, its segment, or the VLANs of its trunk."""
-        return nic.dev if nic.segment and self.values.keyed(nic.segment) else portgroup(nic)
-
-    def _networks(self, guests: list[Guest]) -> list[Item]:
-        """A libvirt network for each bridge that guests are on: a portgroup for each of its segments, and for each trunk that is used."""
-        found: dict[str, Item] = {}
-        for guest in guests:
-            for nic in guest.nics:
-                bridge = self._bridge(nic)
-                name = network_name(self.values.intent.name, bridge)
-                if name not in found:
-                    groups = [_access(s) for s in self.values.segments.values() if self.values.bridge_of(s) == bridge]
-                    groups += [
-                        {"name": wire.name, "vlan": wire.vlan}
-                        for wire in self.values.wires[guest.endpoint.host]
-                        if wires.plug_bridge(self.values.bridge_of(wire.segment)) == bridge
-                    ]
-                    found[name] = {"name": name, "mode": "openvswitch", "bridge": bridge, "portgroups": groups}
-                if nic.trunks and portgroup(nic) not in [group["name"] for group in found[name]["portgroups"]]:
-                    trunk = {"name": portgroup(nic), "trunks": [str(vlan) for vlan in _vlans(nic)]}
-                    found[name]["portgroups"].append({**trunk, "native_vlan": nic.native.vlan} if nic.native else trunk)
-        return list(found.values())
-
-    def _logical(self, guest: Guest, number: int, nic: Nic) -> Item:
-        """The logical port that a NIC on a segment of OVN is."""
-        if nic.segment is None or not self.values.ovn(nic.segment):
-            return {}
-        return {"interface_id": interface_id(self.values.intent.name, guest.endpoint, number)}
-
-    def _item(self, guest: Guest) -> Item:
-        """A guest with the domain as the module takes it, what to wait for, and what its role needs besides."""
-        endpoint, options = guest.endpoint, guest.options
-        domain = {
-            "name": endpoint.name,
-            "state": "running",
-            "uuid": guest.uuid,
-            "title": f"{options['role']} guest {endpoint.name} of fabric {self.values.intent.name}",
-            "machine": "pc",
-            "memory": shown_size(guest.memory),
-            "vcpus": options["vcpus"] or (1 if guest.built else guest.kind.vcpus),
-            "nics": [
-                {
-                    "mac": nic.mac,
-                    "model": options["model"] or guest.kind.model,
-                    "offload": "auto",
-                    "network": network_name(self.values.intent.name, self._bridge(nic)),
-                    "portgroup": self._portgroup(nic),
-                    "dev": nic.dev,
-                    "mtu": nic.mtu,
-                    "rom": False,
-                    **self._logical(guest, number, nic),
-                }
-                for number, nic in enumerate(guest.nics)
-            ],
-            "serial": {"log": CONSOLE.format(endpoint.name)},
-            "graphics": [],
-            "guest_agent": options["role"] == "linux",
-            **_stated(endpoint),
-            "autostart": True,
-            "restart": options["restart"],
-            "force": options["restart"],
-        }
-        return {
-            "name": endpoint.name,
-            "role": options["role"],
-            "image": options["image"],
-            "placement": options["placement"],
-            "storage": options["storage"],
-            "sums": [
-                {"path": options[name], "sha256": options[f"{name}_sha256"]}
-                for name in ("image", "aboot")
-                if options[name] and options[f"{name}_sha256"]
-            ],
-            "user": options["user"],
-            "addresses": [
-                {"nic": number, "address": addresses.with_prefix(*pair)}
-                for number, nic in enumerate(guest.nics)
-                for pair in nic.addresses
-            ],
-            "built": guest.built,
-            "domain": {**domain, **_MACHINES[options["role"]](guest)},
-            "wait": _wait(guest, self._spaces(guest)),
-            "flash": _flash(guest),
-        }
-
-
-def _stated(endpoint: Endpoint) -> Item:
-    """What tells a guest that others have migrated from one that the intent moves; one that is still to be moved keeps what it has."""
-    return {"metadata": {STATED: endpoint.stated}} if endpoint.movable and not endpoint.moving else {}
-
-
-def _further(guest: Guest, number: int, nic: Nic) -> Item:
-    """A NIC besides the first, as verify measures it: in the form of an endpoint, as far as it differs from the guest's."""
-    name = {"linux": "eth", "veos": "Ethernet", "chr": "ether"}[guest.options["role"]] + str(
-        number + (guest.options["role"] == "chr")
-    )
-    by_version = {address.version: (str(address), subnet.prefixlen) for address, subnet in nic.addresses}
-    (address, prefix), (address6, prefix6) = (by_version.get(version, (None, None)) for version in (4, 6))
-    return {
-        "id": f"{guest.endpoint.id}:{name}",
-        "interface": name,
-        "segment": nic.segment.name if nic.segment else None,
-        "address": address,
-        "prefix": prefix,
-        "address6": address6,
-        "prefix6": prefix6,
-        "mac": nic.mac,
-        "mtu": nic.mtu,
-        "port": nic.dev,
-    }
-
-
-class _Api(t.NamedTuple):
-    """How a vendor's management is spoken to."""
-
-    name: str
-    scheme: str
-    port: int
-
-
-_APIS = {"veos": _Api("eos", "https", 443), "chr": _Api("routeros", "http", 80)}
-
-
-def _device(guest: Guest, spaces: t.Sequence[Endpoint]) -> Item | None:
-    """How a switch or router is asked to measure, or None when there is no namespace that could ask it."""
-    if not spaces or not guest.nics[0].addresses:
-        return None
-    api, scheme, port = _APIS[guest.options["role"]]
-    address = next((f"[{a}]" if a.version == 6 else str(a) for a, _subnet in guest.nics[0].addresses))
-    # The stand-in speaks no TLS.
-    url = f"http://{address}:{port}" if guest.built and port != 80 else f"{scheme}://{address}"
-    return {
-        "api": api,
-        "url": url,
-        "user": guest.options["user"] if api == "eos" else "admin",
-        "namespace": spaces[0].space,
-    }
-
-
-def network_name(fabric: str, bridge: str) -> str:
-    """The libvirt network of a fabric's bridge: several fabrics share a host, and each has its own."""
-    return f"{fabric}-{bridge}"
-
-
-def portgroup(nic: Nic) -> str:
-    """The portgroup of a NIC: named after its segment, or after the VLANs of its trunk."""
-    if nic.segment:
-        return nic.segment.name
-    return "trunk-" + "-".join(map(str, _vlans(nic))) + (f"-native-{nic.native.vlan}" if nic.native else "")
-
-
-def _vlans(nic: Nic) -> list[int]:
-    return sorted(segment.vlan for segment in nic.trunks if segment.vlan is not None)
-
-
-def _access(segment: Segment) -> Item:
-    return {"name": segment.name, **({"vlan": segment.vlan} if segment.vlan else {})}
-
-
-def _linux(guest: Guest) -> Item:
-    """A cloud image with a seed for cloud-init, or the lab's small guest, which reads its kernel's command line."""
-    endpoint, options = guest.endpoint, guest.options
-    if guest.built:
-        # On a busy machine without KVM, the kernel's check of the timer's interrupts may fail, and it panics.
-        words = ["console=ttyS0", "quiet", "no_timer_check", f"overloom.hostname={endpoint.name}"]
-        for number, nic in enumerate(guest.nics):
-            items = [f"mtu={nic.mtu}", *(addresses.with_prefix(*pair) for pair in nic.addresses)]
-            items += [f"gateway={route['via']}" for route in nic.routes if route["to"] == "default"]
-            words.append(f"overloom.eth{number}={','.join(items)}")
-        return {
-            "kernel": f"{guest.folder}/lab-guest/vmlinux",
-            "initrd": f"{guest.folder}/lab-guest/initrd",
-            "cmdline": " ".join(words),
-            "disks": [],
-        }
-    user = {
-        "name": options["user"],
-        "ssh_authorized_keys": options["keys"] or [],
-        "shell": "/bin/bash",
-        "sudo": "ALL=(ALL) NOPASSWD:ALL",
-    }
-    if options["password_hash"]:
-        user.update(passwd=options["password_hash"], lock_passwd=False)
-    return {
-        "disks": [{**_disk(guest, "virtio"), **({"size": options["disk_size"]} if options["disk_size"] else {})}],
-        "cloud_init": {
-            "meta_data": {"instance-id": guest.uuid, "local-hostname": endpoint.name},
-            "user_data": {
-                "hostname": endpoint.name,
-                "users": [user],
-                "ssh_pwauth": bool(options["password_hash"]),
-                "packages": [],
-            },
-            "network_config": {
-                "version": 2,
-                "ethernets": {f"eth{n}": _ethernet(n, nic, endpoint) for n, nic in enumerate(guest.nics)},
-            },
-            "bus": "ide",
-        },
-    }
-
-
-def _ethernet(number: int, nic: Nic, endpoint: Endpoint) -> Item:
-    """A NIC in the network configuration of cloud-init, version 2."""
-    name = endpoint.interface if number == 0 else f"eth{number}"
-    found = {
-        "match": {"macaddress": nic.mac},
-        "set-name": name,
-        "mtu": nic.mtu,
-        "dhcp4": number == 0 and endpoint.dhcp,
-        "dhcp6": False,
-        "addresses": [
-            addresses.with_prefix(*pair)
-            for pair in nic.addresses
-            if not (number == 0 and endpoint.dhcp and pair[0].version == 4)
-        ],
-    }
-    routes = [
-        {"to": {"default": "0.0.0.0/0" if "." in r["via"] else "::/0"}.get(r["to"], r["to"]), "via": r["via"]}
-        for r in nic.routes
-    ]
-    return {**found, "routes": routes} if routes else found
-
-
-def _disk(guest: Guest, bus: str) -> Item:
-    """The guest's own disk, which lies upon the image and leaves that as it is."""
-    image = guest.options["image"]
-    return {
-        "bus": guest.options["disk_bus"] or bus,
-        "backing_path": image,
-        "backing_format": FORMATS[image[image.rindex(".") :]],
-    }
-
-
-def _veos(guest: Guest) -> Item:
-    """IDE and nothing else; the Aboot ISO, where there is one, comes first in the boot order."""
-    folder = f"{guest.folder}/stand-in"
-    aboot = f"{folder}/boot.iso" if guest.built else guest.options["aboot"]
-    flash = (
-        {"bus": "ide", "backing_path": f"{folder}/flash.qcow2", "backing_format": "qcow2"}
-        if guest.built
-        else _disk(guest, "ide")
-    )
-    disks = [{**flash, "target": "hda"}]
-    for number, path in enumerate(guest.options["extra_disks"] or ()):
-        disks.append(
-            {
-                "target": "hd" + "bd"[number],
-                "bus": "ide",
-                "backing_path": path,
-                "backing_format": FORMATS[path[path.rindex(".") :]],
-            }
-        )
-    if aboot:
-        disks.append({"target": "hdc", "bus": "ide", "device": "cdrom", "path": aboot, "format": "raw"})
-    return {"disks": disks, "boot": ["cdrom", "hd"] if aboot else ["hd"]}
-
-
-def _chr(guest: Guest) -> Item:
-    """One disk."""
-    if guest.built:
-        folder = f"{guest.folder}/stand-in"
-        return {
-            "disks": [
-                {"bus": "ide", "target": "hda", "backing_path": f"{folder}/flash.qcow2", "backing_format": "qcow2"},
-                {"target": "hdc", "bus": "ide", "device": "cdrom", "path": f"{folder}/boot.iso", "format": "raw"},
-            ],
-            "boot": ["cdrom", "hd"],
-        }
-    return {"disks": [{**_disk(guest, "ide"), "target": "hda"}], "boot": ["hd"]}
-
-
-_MACHINES: dict[str, t.Callable[[Guest], Item]] = {"linux": _linux, "veos": _veos, "chr": _chr}
-
-
-def _ports(guest: Guest) -> list[Port]:
-    return [_port(nic) for nic in guest.nics]
-
-
-def _port(nic: Nic) -> Port:
-    return Port(
-        [addresses.with_prefix(*pair) for pair in nic.addresses],
-        nic.mtu,
-        nic.segment.vlan if nic.segment else None,
-        _vlans(nic),
-        nic.native.vlan if nic.native else None,
-        nic.routes,
-    )
-
-
-def _flash(guest: Guest) -> Item | None:
-    """What is written to a device's flash partition, the second one, before its first boot."""
-    role, name = guest.options["role"], guest.endpoint.name
-    if role == "linux":
-        return None
-    if role == "chr":
-        files = {"/rw/autorun.scr": autorun(name, _ports(guest), guest.options)}
-    else:
-        carried = [
-            *(segment for nic in guest.nics for segment in nic.trunks),
-            *(n.segment for n in guest.nics[1:] if n.segment and not n.addresses),
-        ]
-        vlans = {segment.vlan: segment.name for segment in carried if segment.vlan}
-        files = {
-            "/startup-config": startup_config(name, _ports(guest), guest.options, vlans),
-            "/zerotouch-config": "DISABLE=True\n",
-        }
-    return {
-        "image": f"{IMAGES}/{name}-hda.qcow2",
-        "partition": 2,
-        "files": [{"path": path, "content": content} for path, content in files.items()],
-        "secrets": [guest.options["password_hash"]] if guest.options["password_hash"] else [],
-    }
-
-
-def _wait(guest: Guest, spaces: t.Sequence[Endpoint]) -> Item:
-    """What must answer before a guest is called ready. spaces: namespaces on the guest's host and segment, from which it can be asked.
-
-    The KVM host itself has no address on a segment; without a namespace there, the guest's console tells.
-    """
-    role = guest.options["role"]
-    common = {"name": guest.endpoint.name, "timeout": guest.options["ready_timeout"]}
-    if role == "linux":
-        return {**common, "kind": "agent"}
-    device = _device(guest, spaces)
-    if device is None:
-        text = f"API on port {_APIS[role].port}" if guest.built else {"veos": "login:", "chr": "Login:"}[role]
-        return {**common, "kind": "console", "text": text}
-    asked: Item = {"namespace": device["namespace"], "times": 2}
-    if role == "chr":
-        # Which answers with 401 when it wants a password.
-        return {**common, **asked, "kind": "http", "url": f"{device['url']}/rest/system/resource", "status": [200, 401]}
-    asked["host"] = str(guest.nics[0].addresses[0][0])
-    return (
-        {**common, **asked, "kind": "tcp", "port": _APIS[role].port}
-        if guest.built
-        else {**common, **asked, "kind": "ssh"}
-    )
