@@ -9,7 +9,7 @@ import typing as t
 import xml.etree.ElementTree as ET
 
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import domain_plan as _libvirt_guests
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import network_plan as _libvirt_networks
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import network_plan
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.connection import asked, connect
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.devices import view_nic
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.pools import pool_state, read_pools
@@ -46,8 +46,8 @@ def run(module: Module) -> t.NoReturn:
                 if owner in (None, entry["owner"])
             }
         if "networks" in params["gather"]:
-            networks = _libvirt_networks.read_networks(connection)
-            typed = _libvirt_networks.state_of(networks, networks, {})
+            networks = network_plan.read_networks(connection)
+            typed = network_plan.state_of(networks, networks, {})
             result["networks"] = {
                 name: entry for name, entry in sorted(typed.items()) if owner in (None, entry["owner"])
             }

@@ -32,10 +32,6 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.domain_pl
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.live import expected_vlan, live_interface
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.network import (
     BEHIND_METADATA,
-    MANAGED,
-    MODULE,
-    SPEC,
-    Network,
     besides,
     check_new,
     check_whole,
@@ -49,6 +45,12 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.network i
     restrict,
     skeleton,
     view,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.network_declaration import (
+    MANAGED,
+    MODULE,
+    SPEC,
+    Network,
     want,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.planned import Planned

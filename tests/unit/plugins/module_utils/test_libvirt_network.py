@@ -15,14 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.network import (
-    SPEC,
     besides,
     differences,
     patch,
     skeleton,
     view,
-    want,
 )
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.network_declaration import SPEC, want
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.xml import (
     Mark,
     document_lines,

@@ -12,7 +12,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.domain_plan import Actions as DomainActions
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.network import SPEC, want
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.network_declaration import SPEC, want
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.network_plan import (
     Actions,
     Found,

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.overloom.fabric.plugins.module_utils._guest.iso import iso_image
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import domain as _libvirt_domain
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import network as _libvirt_network
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import network_declaration
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import PlanError
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify import judge as _verify
@@ -77,7 +77,7 @@ def test_the_modules_take_every_planned_guest_and_network(hosts):
             groups = [(net["name"], group["name"]) for net in host["networks"] for group in net["portgroups"]]
             assert all((nic["network"], nic["portgroup"]) in groups for nic in domain.options["nics"])
         for network in host["networks"]:
-            _libvirt_network.want(validated(_libvirt_network.SPEC, network))
+            network_declaration.want(validated(network_declaration.SPEC, network))
             assert network["bridge"] in [bridge["name"] for bridge in host["bridges"]]
     assert len(macs) == count and len(uuids) == sum(len(host["guests"]) for host in plan["hosts"].values())
     spaces = sum(len(host["namespaces"]) for host in plan["hosts"].values())
