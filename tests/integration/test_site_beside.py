@@ -19,8 +19,9 @@ from test_site import Fabric, changed
 HOSTS = ("kvm1", "kvm2", "r1")
 # As udev's rules of NetworkManager's package leave them alone on a host that has udev.
 NO_UDEV = "[keyfile]\nunmanaged-devices=interface-name:v-*;interface-name:cali*\n"
-# What matches every interface, as some images bring it; and, as it would take away their blackhole routes and rules by itself, not these.
-ANY = "[Match]\nName=*\nType=ether\n[Network]\nDHCP=ipv4\nLinkLocalAddressing=no\n"
+# What matches every interface, as some images bring it; and, as it would take away the addresses of their interfaces (since
+# release 257), their blackhole routes and rules by itself, not these.
+ANY = "[Match]\nName=*\nType=ether\n[Network]\nDHCP=ipv4\nLinkLocalAddressing=no\nKeepConfiguration=yes\n"
 KEEP = "[Network]\nManageForeignRoutes=no\nManageForeignRoutingPolicyRules=no\n"
 
 

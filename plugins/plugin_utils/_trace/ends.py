@@ -46,7 +46,7 @@ def filtered(
         return
     counted = "" if ruling.packets is None else f" (its counter: {ruling.packets} packets)"
     # What the edge's own table drops in the end is let through by a rule that is missing there.
-    mend = SITE if ruling.policy and ruling.table == OURS else at.inside(ruling.look)
+    mend = SITE if ruling.policy and ruling.table == OURS else at.inside(ruling.mend)
     died = Died("firewall", f"{at.who} drops it by {ruling.rule}{counted}", planned, mend)
     if ruling.certain:
         raise died
@@ -58,7 +58,7 @@ def rewritten(path: Path, space: Item, hook: str, packet: nft.Met, at: parameter
     found = None if packet.reply else nft.translation(space["firewall"], hook, packet)
     if found:
         said = f"{at.who} translates it by {found.rule}"
-        path.doubt(Died("nat", said, "no NAT of others", at.inside(found.look)))
+        path.doubt(Died("nat", said, "no NAT of others", at.inside(found.mend)))
 
 
 def entered(namespace: str, command: str) -> str:

@@ -57,8 +57,9 @@ class Met(t.NamedTuple):
 
 
 class Ruling(t.NamedTuple):
-    """The rule or policy that drops a packet: in words, with its counter (None without one), and what takes it away, or shows it.
+    """The rule or policy that drops a packet: in words, with its counter (None without one).
 
+    look: the command that shows it. mend: the one that lets the packet through.
     certain: no rule before it might have let the packet through. table: family and name; counter: the name of a counter, where it has one.
     policy: it is the chain's policy, which takes what no rule has taken.
     """
@@ -66,6 +67,7 @@ class Ruling(t.NamedTuple):
     rule: str
     packets: int | None
     look: str
+    mend: str
     certain: bool = True
     table: tuple[str, str] = ("", "")
     counter: str | None = None
@@ -75,14 +77,14 @@ class Ruling(t.NamedTuple):
 class Translation(t.NamedTuple):
     """A rule of NAT that takes a packet. kind: as nft calls it; address, port: what is written, None where it is the interface's or stays.
 
-    look: what takes the rule away, or shows it.
+    mend: the command that takes the rule away.
     """
 
     kind: str
     address: str | None
     port: int | None
     rule: str
-    look: str
+    mend: str
 
 
 def verdict(ruleset: list[Item] | None, hook: str, met: Met) -> Ruling | None:
@@ -92,7 +94,8 @@ def verdict(ruleset: list[Item] | None, hook: str, met: Met) -> Ruling | None:
         found = _chain(chain, rules, met, 0)
         if found is None and chain.get("policy") == "drop":
             table = (chain["family"], chain["table"])
-            found = Ruling(f"{_named(chain)} has the policy drop", None, _look(chain), table=table, policy=True)
+            said = f"{_named(chain)} has the policy drop"
+            found = Ruling(said, None, _look(chain), _mend(chain), table=table, policy=True)
         if isinstance(found, Ruling):
             return _counted(found, ruleset)._replace(
                 certain=found.certain and _placed(chain) and not any(_undecided(rule, chain, met) for rule in rules)
@@ -204,18 +207,23 @@ def _named(chain: Item) -> str:
     return f"nftables chain {chain['family']} {chain['table']} {chain.get('chain') or chain['name']}"
 
 
-def _look(chain: Item) -> str:
-    """How to see a chain, and how to take a rule out of it."""
-    name = chain.get("chain") or chain["name"]
-    if chain["table"].startswith("legacy-"):
-        program = "iptables-legacy" if chain["family"] == "ip" else "ip6tables-legacy"
-        return f"{program} -t {chain['table'][7:]} -L {name} -nv --line-numbers"
-    place = f"{chain['family']} {chain['table']} {name}"
-    if "expr" in chain and "handle" in chain:
-        return f"nft delete rule {place} handle {chain['handle']}"
-    if chain.get("policy") == "drop":
-        return f"nft add chain {place} '{{ policy accept; }}'"
-    return f"nft -a list chain {place}"
+def _look(one: Item) -> str:
+    """The command that shows a chain, or the one that a rule is in."""
+    name = one.get("chain") or one["name"]
+    if one["table"].startswith("legacy-"):
+        program = "iptables-legacy" if one["family"] == "ip" else "ip6tables-legacy"
+        return f"{program} -t {one['table'][7:]} -L {name} -nv --line-numbers"
+    return f"nft -a list chain {one['family']} {one['table']} {name}"
+
+
+def _mend(one: Item) -> str:
+    """The command that takes a rule away, or has a chain accept what no rule takes; where it is not known, the one that shows it."""
+    place = f"{one['family']} {one['table']} {one.get('chain') or one['name']}"
+    if one["table"].startswith("legacy-"):
+        return _look(one)
+    if "expr" in one and "handle" in one:
+        return f"nft delete rule {place} handle {one['handle']}"
+    return f"nft add chain {place} '{{ policy accept; }}'" if one.get("policy") == "drop" else _look(one)
 
 
 def _chain(chain: Item, rules: list[Item], met: Met, depth: int) -> Ruling | Translation | str | None:
@@ -248,7 +256,7 @@ def _rule(rule: Item, rules: list[Item], met: Met, depth: int) -> Ruling | Trans
             return _ruling(rule, None not in answers)
         if kind in NAT:
             to = one[kind] or {}
-            return Translation(kind, to.get("addr"), to.get("port"), f"{_named(rule)}: {_text(rule)}", _look(rule))
+            return Translation(kind, to.get("addr"), to.get("port"), f"{_named(rule)}: {_text(rule)}", _mend(rule))
         if kind in ("accept", "return"):
             return kind
         if kind in ("jump", "goto") and depth < 16:
@@ -274,7 +282,7 @@ def _ruling(rule: Item, certain: bool) -> Ruling:
     named = [one for one in counters if isinstance(one, str)]
     table = (rule["family"], rule["table"])
     said = f"{_named(rule)}: {_text(rule)}"
-    return Ruling(said, next(iter(counted), None), _look(rule), certain, table, next(iter(named), None))
+    return Ruling(said, next(iter(counted), None), _look(rule), _mend(rule), certain, table, next(iter(named), None))
 
 
 def _answers(statements: t.Iterable[Item], met: Met) -> list[bool | None]:

@@ -48,7 +48,7 @@ class Dropped(t.NamedTuple):
 
     @property
     def look(self) -> str:
-        """The command that shows the rule or takes it away."""
+        """The command that shows the rule."""
         return f"on {self.packet.host}: {self.ruling.look}"
 
 
