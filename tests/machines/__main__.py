@@ -76,7 +76,7 @@ def drill(tally: Tally, folder: pathlib.Path, machines: list[Machine], options: 
         return None
     drills = Drills(machines, folder, LOGS)
     drills.write_inventory()
-    for name, action in [] if options.boot_only else drills.steps(options.short):
+    for name, action in [] if options.boot_only else drills.steps(options.short, options.bonds):
         drills.step = name
         tally.step(name, action)
     return drills
@@ -101,6 +101,7 @@ def main() -> None:
         action="store_true",
         help="without drift, VLAN, bond and the management interface, and verified once, as CI does",
     )
+    parser.add_argument("--bonds", action="store_true", help="the bonds of the kernel alone")
     options = parser.parse_args()
     # debugfs and mke2fs are there, which a user's own path may lack.
     os.environ["PATH"] += ":/usr/sbin:/sbin"

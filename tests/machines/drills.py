@@ -26,22 +26,32 @@ PLAYBOOK_TIMEOUT = 600
 STATE_TIMEOUT = 120
 # Pings while a cable is pulled, the seconds between two of them, and how many seconds of them may be lost on an emulated processor.
 PINGS, PING_INTERVAL, LONGEST_LOSS = 900, 0.05, 3
-# The options by which the fabric has its underlay by the kernel.
-BY_KERNEL = (
-    "--extra-vars",
-    json.dumps(
-        {
-            "fabric_underlay": {
-                "engine": "kernel",
-                "subnet": "192.168.200.0/24",
-                "vlan": 200,
-                "bond": {"interfaces": ["eth1", "eth2"], "primary": "eth1"},
-            },
-            # What the inventory has for a host.
-            "fabric_underlay_interface": None,
-        }
-    ),
-)
+
+
+def by_kernel(**bond: str) -> tuple[str, str]:
+    """The options by which the fabric has its underlay by the kernel, on a bond of both NICs."""
+    underlay = {
+        "engine": "kernel",
+        "subnet": "192.168.200.0/24",
+        "vlan": 200,
+        "bond": {"interfaces": ["eth1", "eth2"], **bond},
+    }
+    # The inventory has an interface for a host.
+    return "--extra-vars", json.dumps({"fabric_underlay": underlay, "fabric_underlay_interface": None})
+
+
+BY_KERNEL = by_kernel(primary="eth1")
+# Both NICs are in use, by what the machines' kernels agree on.
+BY_LACP = by_kernel(mode="lacp", lacp_rate="fast")
+# What Debian's installer writes for a host without systemd-networkd.
+INTERFACES = """source /etc/network/interfaces.d/*
+auto lo
+iface lo inet loopback
+auto eth0
+iface eth0 inet static
+    address 10.0.2.15/24
+    gateway 10.0.2.2
+"""
 RECAP = re.compile(r"^(\S+)\s+:\s+ok=\d+\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE)
 
 
@@ -73,10 +83,10 @@ class Drills:
         self.step = ""
         self.deleted = ""
 
-    def steps(self, short: bool) -> list[tuple[str, Callable[[], None]]]:
+    def steps(self, short: bool, bonds: bool = False) -> list[tuple[str, Callable[[], None]]]:
         """Every step with its name, in the order in which they must run.
 
-        A short run is without drift, the VLAN, the bond, the management interface, and what others do twice.
+        A short run is without drift, the VLAN, the bonds, the management interface, and what others do twice. bonds: these alone.
         """
         first = [
             ("the machines talk over their cable", self.cable),
@@ -118,7 +128,22 @@ class Drills:
             ("the bond is there again, site.yml changes nothing", self.bond_again),
             ("teardown gives its NICs back", self.bond_given_back),
         ]
-        return [*first, *again, *with_vlan, *drift, *last, *bond, *management]
+        lacp = [
+            ("a bond by LACP carries the tunnels on both NICs", self.lacp_built),
+            ("a cable of it is pulled under traffic", self.lacp_pulled),
+            ("teardown gives its NICs back", self.bond_given_back),
+        ]
+        by_ifupdown = [
+            ("the network becomes ifupdown's", self.to_ifupdown),
+            ("a bond of ifupdown carries the tunnels", self.bond_built),
+            ("both reboot", self.reboot),
+            ("the bond is there again, site.yml changes nothing", self.bond_again),
+            ("teardown gives its NICs back", self.bond_given_back),
+        ]
+        if bonds:
+            return [*bond, *lacp, *by_ifupdown]
+        # The last ones leave the machines to ifupdown.
+        return [*first, *again, *with_vlan, *drift, *last, *bond, *lacp, *management, *by_ifupdown]
 
     def write_inventory(self) -> None:
         """Copy inventory/example and change the lines that its comments tell a user to change."""
@@ -410,7 +435,7 @@ class Drills:
         for name, text in self._networks().items():
             claim(" eth0 " in text and "br-underlay" not in text, f"{name} has {text}")
 
-    # With systemd-networkd, which the machines have.
+    # The machines have systemd-networkd, until ifupdown takes over.
 
     def _each_active(self, nic: str) -> None:
         """Wait until both bonds send by a NIC, which takes the kernel some tenths of a second of an emulated processor."""
@@ -421,6 +446,61 @@ class Drills:
                 return
             claim(time.monotonic() < until, f"the bonds do not use {nic}: {said}")
             time.sleep(1)
+
+    def _each_together(self, *nics: str) -> None:
+        """Wait until both bonds have one group by LACP, with these NICs and a partner."""
+
+        def together(text: str) -> bool:
+            ids = re.findall(r"Slave Interface: (\S+)\n(?:.+\n)*?Aggregator ID: (\d+)", text)
+            active = re.search(r"Active Aggregator Info:\s+Aggregator ID: (\d+)\s+Number of ports: (\d+)", text)
+            partner = re.search(r"Partner Mac Address: (\S+)", text)
+            if not active or not partner or partner[1] == "00:00:00:00:00:00":
+                return False
+            # One that was pulled may still be in the group, but is none of its ports.
+            there = {nic for nic, number in ids if number == active[1]}
+            return there >= set(nics) and active[2] == str(len(nics))
+
+        until = time.monotonic() + STATE_TIMEOUT
+        while True:
+            said = self._each("sudo", "cat", "/proc/net/bonding/bond0")
+            if all(together(text) for text in said.values()):
+                return
+            claim(time.monotonic() < until, f"the bonds do not have {' and '.join(nics)} together: {said}")
+            time.sleep(1)
+
+    def lacp_built(self) -> None:
+        _output, changed = self._playbook("site.yml", *BY_LACP)
+        claim(len(changed) == len(self.machines) and all(changed.values()), f"changed {changed}")
+        self._each_together("eth1", "eth2")
+        _output, changed = self._playbook("site.yml", *BY_LACP)
+        claim(changed == {machine.name: 0 for machine in self.machines}, f"changed {changed}")
+        self.verify(*BY_LACP)
+
+    def lacp_pulled(self) -> None:
+        """Pull one of two cables that both carry, while pings cross the tunnel; then plug it in again."""
+        self._pulled(lambda: self._each_together("eth2"), BY_LACP)
+        for machine in self.machines:
+            machine.plug("eth1", up=True)
+        self._each_together("eth1", "eth2")
+        self.verify(*BY_LACP)
+
+    def to_ifupdown(self) -> None:
+        """eth0 is ifupdown's at the next boot, and systemd-networkd does not run."""
+        for machine in self.machines:
+            write = f"cat > /etc/network/interfaces <<'END'\n{INTERFACES}END\nrm /etc/systemd/network/eth0.network"
+            machine.ssh("sudo", "sh", "-e", "-c", write)
+            machine.ssh(
+                "sudo", "systemctl", "disable", "--quiet", "systemd-networkd.service", "systemd-networkd.socket"
+            )
+            machine.ssh("sudo", "systemctl", "enable", "--quiet", "networking.service")
+        self.reboot()
+        for name, state in self._each("systemctl", "is-active", "networking.service").items():
+            claim(state == "active", f"ifupdown of {name} is {state}")
+        stopped = {
+            machine.name: machine.ssh("systemctl", "is-active", "systemd-networkd", check=False).strip()
+            for machine in self.machines
+        }
+        claim("active" not in stopped.values(), f"systemd-networkd is {stopped}")
 
     def bond_built(self) -> None:
         _output, changed = self._playbook("site.yml", *BY_KERNEL)
@@ -439,6 +519,14 @@ class Drills:
 
     def bond_pulled(self) -> None:
         """Pull the cable of the active members, at both of its ends, while pings cross the tunnel; then plug it in again."""
+        self._pulled(lambda: self._each_active("eth2"), BY_KERNEL)
+        for machine in self.machines:
+            machine.plug("eth1", up=True)
+        self._each_active("eth1")
+        self.verify(*BY_KERNEL)
+
+    def _pulled(self, survived: Callable[[], None], options: Sequence[str]) -> None:
+        """Pull a cable of both bonds while pings cross the tunnel. survived: waits until the bonds go on without it."""
         shown = self.second.ssh("sudo", "ip", "-netns", "web2", "-oneline", "-4", "address", "show", "dev", "eth0")
         ping = ["ping", "-n", "-q", "-i", str(PING_INTERVAL), "-c", str(PINGS), shown.split()[3].partition("/")[0]]
         asking = self.first.ssh_argv("sudo", "ip", "netns", "exec", "web1", *ping)
@@ -447,7 +535,7 @@ class Drills:
                 time.sleep(5)
                 for machine in self.machines:
                     machine.plug("eth1", up=False)
-                self._each_active("eth2")
+                survived()
                 claim(pinging.poll() is None, "the pings were over before the other NIC was in use")
                 said = pinging.communicate(timeout=PLAYBOOK_TIMEOUT)[0]
             finally:
@@ -458,16 +546,12 @@ class Drills:
         lost = (sent - received) * PING_INTERVAL
         print(f"        {sent - received} of {sent} pings were lost, that is {lost:.2f} s", flush=True)
         claim(sent == PINGS and lost < LONGEST_LOSS, f"{lost:.2f} s of pings were lost")
-        self._bond_is_told()
-        for machine in self.machines:
-            machine.plug("eth1", up=True)
-        self._each_active("eth1")
-        self.verify(*BY_KERNEL)
+        self._bond_is_told(options)
 
-    def _bond_is_told(self) -> None:
+    def _bond_is_told(self, options: Sequence[str]) -> None:
         """Verify names the member that is missing, and nothing that crosses the bond."""
-        options = ["--extra-vars", f"verify_report={self.logs}", "--extra-vars", "verify_settle=2", *BY_KERNEL]
-        self._playbook("playbooks/verify.yml", *options, ok=False)
+        more = ["--extra-vars", f"verify_report={self.logs}", "--extra-vars", "verify_settle=2", *options]
+        self._playbook("playbooks/verify.yml", *more, ok=False)
         report = json.loads((self.logs / "verify.json").read_text(encoding="utf-8"))
         failed = {f"{check['kind']} {check['from']}" for check in report["checks"] if not check["passed"]}
         claim(failed == {"interface kvm1:bond0", "interface kvm2:bond0"}, f"verify says {failed}")

@@ -30,6 +30,9 @@ SUITE = "bookworm"
 PACKAGES = [
     "dbus",
     "ethtool",
+    # The other way in which Debian configures a network; the last drill takes it.
+    "ifenslave",
+    "ifupdown",
     "iproute2",
     "iputils-ping",
     "linux-image-amd64",
@@ -54,6 +57,7 @@ COMMANDS = [
     ["useradd", "--create-home", "--shell", "/bin/bash", USER],
     ["install", "-d", "-o", USER, "-g", USER, "-m", "700", f"/home/{USER}/.ssh"],
     ["systemctl", "enable", "systemd-networkd.service"],
+    ["systemctl", "disable", "networking.service"],
     # A wait for every interface to be online would wait for eth1, and timers would only take the processor away.
     [
         "systemctl",

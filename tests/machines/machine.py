@@ -150,7 +150,9 @@ class Machine:
             argv += ["-netdev", f"{kind},id={name},{options}"]
             argv += [
                 "-device",
-                f"virtio-net-pci,id={_device(name)},netdev={name},romfile=,mac=52:54:00:00:{nic:02x}:{self.number:02x}",
+                f"virtio-net-pci,id={_device(name)},netdev={name},romfile=,speed=1000,duplex=full,"
+                # LACP puts NICs together by their speed, which a virtual one has none of by itself.
+                f"mac=52:54:00:00:{nic:02x}:{self.number:02x}",
             ]
         with open(self.folder / "qemu.log", "wb") as log:
             self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
