@@ -193,10 +193,10 @@ logical:
   description:
     - Why OVN's databases could not be read, if so; whether C(ovn-northd) runs; all chassis, and the bindings of the ports;
       the answers to O(logical_traces); the ports as the northbound database has them; for flows in the answers the ACLs that they were made from;
-      what O(logical_routers) translate, which of them are off, and the neighbors that were set for them.
+      what O(logical_routers) translate, which of them are disabled, and the neighbors that were set for them.
   returned: with O(logical_traces)
   type: dict
-  sample: {error: null, northd: true, chassis: [], bindings: [], traces: {}, ports: {}, made: {}, translations: {}, off: [], neighbors: []}
+  sample: {error: null, northd: true, chassis: [], bindings: [], traces: {}, ports: {}, made: {}, translations: {}, disabled: [], neighbors: []}
 spawned:
   description: How many processes were started.
   returned: always

@@ -72,7 +72,7 @@ BREAKS = {
         ip("link", "set", "eth2", "mtu", "1300"),
         ip("link", "set", "eth2", "mtu", "1500"),
         "link kvm2:eth1 <-> r1:eth2",
-        "ExStart in area 0.0.0.0; planned is Full in area 0.0.0.0; the MTUs of the two ends differ",
+        "ExStart in area 0.0.0.0; planned is Full in area 0.0.0.0; it stays there where the MTUs of the two ends differ",
         "on kvm2: vtysh",
     ),
     "address": Break(

@@ -45,7 +45,15 @@ def read_logical(
 
     ports: names of ports of switches and of routers. routers: those that are read. error: why the databases did not answer, if so.
     """
-    found: Item = {"error": None, "traces": {}, "ports": {}, "made": {}, "translations": {}, "off": [], "neighbors": []}
+    found: Item = {
+        "error": None,
+        "traces": {},
+        "ports": {},
+        "made": {},
+        "translations": {},
+        "disabled": [],
+        "neighbors": [],
+    }
     try:
         south = southbound(runner, _SOUTH)
     except FabricError as error:
@@ -59,7 +67,7 @@ def read_logical(
     try:
         found["ports"] = _ports(runner, ports)
         found["made"] = _made(runner, found["traces"].values())
-        found["translations"], found["off"] = _routers(runner, routers)
+        found["translations"], found["disabled"] = _routers(runner, routers)
         found["neighbors"] = _neighbors(runner) if routers else []
     except FabricError as error:
         found["error"] = str(error)
@@ -99,13 +107,13 @@ def _routers(runner: Runner, routers: t.Sequence[str]) -> tuple[Item, list[str]]
         return {}, []
     asked = [*_NORTH, "--format=json", "--if-exists", "--columns=name,nat,enabled", "list", "Logical_Router", *routers]
     read = documents(runner(asked))[0]["data"]
-    having, off = {row[0]: _members(row[1]) for row in read}, [row[0] for row in read if row[2] is False]
+    having, disabled = {row[0]: _members(row[1]) for row in read}, [row[0] for row in read if row[2] is False]
     uuids = [uuid for some in having.values() for uuid in some]
     rows: Item = {}
     if uuids:
         asked = [*_NORTH, "--format=json", "--if-exists", f"--columns=_uuid,{','.join(_NAT)}", "list", "NAT", *uuids]
         rows = {row[0][1]: dict(zip(_NAT, row[1:])) for row in documents(runner(asked))[0]["data"]}
-    return {name: [rows[uuid] for uuid in some if uuid in rows] for name, some in having.items()}, off
+    return {name: [rows[uuid] for uuid in some if uuid in rows] for name, some in having.items()}, disabled
 
 
 def _neighbors(runner: Runner) -> list[Item]:

@@ -316,7 +316,7 @@ def _stopped(view: View, way: Route, found: Item, answer: logical.Answer) -> Die
 def _changed(view: View, way: Route, found: Item) -> Died | None:
     """What of the logical ports on a way is not as planned in the northbound database."""
     router = logical.router_of(way)
-    if router in found.get("off", ()):
+    if router in found.get("disabled", ()):
         said = f"logical router {router} is disabled in OVN's northbound database"
         mend = f"on {logical.central(view.plan)}: ovn-nbctl set Logical_Router {router} enabled=true"
         return Died("northbound", said, "enabled", mend)

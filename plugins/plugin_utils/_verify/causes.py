@@ -365,7 +365,11 @@ def _routing(faults: Faults) -> None:
             sort = "link" if check["kind"] == "adjacency" else "session"
             seen = f"{check['from']} sees {check['observed']}; planned is {check['expected']}"
             # RFC 2328, section 10.6: a neighbor with another MTU never gets further.
-            stuck = "; the MTUs of the two ends differ" if "ExStart" in seen or "Exchange" in seen else ""
+            stuck = (
+                "; it stays there where the MTUs of the two ends differ"
+                if "ExStart" in seen or "Exchange" in seen
+                else ""
+            )
             faults.add(_between(sort, check["from"], check["to"]), [number], seen + stuck, check["look"])
     routes = [number for number in sorted(faults.open) if faults.checks[number]["kind"] == "route"]
     for number in routes:

@@ -232,7 +232,7 @@ def test_a_flow_of_others_on_the_sender_s_chassis_is_told_by_its_cookie():
 def test_a_router_that_is_off_is_told_as_such():
     seen = copy.deepcopy(SOUND)
     lost(seen)
-    said(seen)["off"] = ["hunt-o/dist"]
+    said(seen)["disabled"] = ["hunt-o/dist"]
     died = verdict(seen)["died"]
     assert died["cause"] == "northbound" and died["because"].startswith("logical router hunt-o/dist is disabled"), died
     assert died["mend"] == "on kvm1: ovn-nbctl set Logical_Router hunt-o/dist enabled=true"

@@ -211,8 +211,8 @@ def test_what_a_router_translates_is_read_by_its_rows(count):
         found = rows if "NAT" in argv else [["r", uuids[0] if count == 1 else ["set", uuids], count > 0]]
         return json.dumps({"data": found})
 
-    found, off = reader._routers(runner, ["r"])
+    found, disabled = reader._routers(runner, ["r"])
     assert found == {"r": [{"type": "snat", "external_ip": "192.0.2.1", "logical_ip": "10.0.0.0/24"}] * count}
-    assert off == ([] if count else ["r"])
+    assert disabled == ([] if count else ["r"])
     assert len(asked) == (2 if count else 1)
     assert reader._routers(runner, []) == ({}, [])
