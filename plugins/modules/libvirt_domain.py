@@ -502,7 +502,7 @@ spawned:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.connection import one_or_many
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.domain import SPEC
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.domain_declaration import SPEC
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.domain_plan import run
 from ansible_collections.overloom.fabric.plugins.module_utils._owner import owner_argument_spec
 

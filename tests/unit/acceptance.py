@@ -11,7 +11,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._container import 
 from ansible_collections.overloom.fabric.plugins.module_utils._container import service as container_service
 from ansible_collections.overloom.fabric.plugins.module_utils._dhcp import client as dhcp_client
 from ansible_collections.overloom.fabric.plugins.module_utils._dhcp import server as dhcp_server
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import domain, network_declaration
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import domain_declaration, network_declaration
 from ansible_collections.overloom.fabric.plugins.module_utils._netns import daemon
 from ansible_collections.overloom.fabric.plugins.module_utils._netns import declaration as netns_declaration
 from ansible_collections.overloom.fabric.plugins.module_utils._nft import reconcile as nft_reconcile
@@ -43,7 +43,7 @@ MODULES = {
     "vrrp": _daemons(vrrp_router.KIND),
     "nft_tables": (nft_reconcile.argument_spec()["tables"]["options"], nft_table.declared),
     "networks": (network_declaration.SPEC, lambda items: [network_declaration.want(item) for item in items]),
-    "guests": (domain.SPEC, lambda items: [domain.want(item, OWNER) for item in items]),
+    "guests": (domain_declaration.SPEC, lambda items: [domain_declaration.want(item, OWNER) for item in items]),
 }
 
 

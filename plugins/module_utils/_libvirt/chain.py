@@ -15,7 +15,7 @@ import xml.etree.ElementTree as ET
 
 from ansible_collections.overloom.fabric.plugins.module_utils._guest import image as _image
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.devices import view_disk
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.domain import Domain
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.domain_declaration import Domain
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.xml import Mark
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError
 

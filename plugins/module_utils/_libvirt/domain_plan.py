@@ -32,12 +32,11 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.connectio
     virsh,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.devices import view_disk, view_nic
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.domain import (
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.domain import shown, view
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.domain_declaration import (
     SPEC,
     Domain,
     seed_path,
-    shown,
-    view,
     want,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.guest_plan import Found, Here, Plan, plan

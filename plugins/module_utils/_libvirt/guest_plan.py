@@ -21,16 +21,18 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.chain imp
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.connection import Group, order_steps
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.devices import nics_of, view_disk, view_nic
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.domain import (
-    MODULE,
-    Domain,
     differences,
     machine_family,
     restrict,
-    seed_path,
     settle,
     shown,
     skeleton,
     view_of,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.domain_declaration import (
+    MODULE,
+    Domain,
+    seed_path,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.live import Live, Pending, lacks, pending_of
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.patch import (

@@ -8,8 +8,7 @@ from __future__ import annotations
 import typing as t
 import xml.etree.ElementTree as ET
 
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import domain_plan as _libvirt_guests
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import network_plan
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import domain_plan, network_plan
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.connection import asked, connect
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.devices import view_nic
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.pools import pool_state, read_pools
@@ -38,8 +37,8 @@ def run(module: Module) -> t.NoReturn:
     try:
         connection = connect(params["uri"])
         if "domains" in params["gather"]:
-            domains = _libvirt_guests.read_domains(connection)
-            typed = _libvirt_guests.state_of(domains, domains, {})
+            domains = domain_plan.read_domains(connection)
+            typed = domain_plan.state_of(domains, domains, {})
             result["domains"] = {
                 name: {**entry, "interfaces": interfaces(domains[name].live)}
                 for name, entry in sorted(typed.items())
@@ -61,7 +60,7 @@ def run(module: Module) -> t.NoReturn:
                 "libvirt": f"{number // 1000000}.{number // 1000 % 1000}.{number % 1000}",
                 "memory": shown_size(info[1] * 2**20),
                 "cpus": info[2],
-                "accelerator": _libvirt_guests.try_kvm(connection, runner),
+                "accelerator": domain_plan.try_kvm(connection, runner),
             }
     except FabricError as error:
         module.fail_json(msg=str(error), spawned=runner.spawned)

@@ -23,14 +23,16 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.devices i
     write_nic,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.domain import (
+    differences,
+    restrict,
+    shown,
+    view_of,
+)
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.domain_declaration import (
     HOTPLUG_BUSES,
     LIVE_OPTIONS,
     Domain,
-    differences,
-    restrict,
     seed_path,
-    shown,
-    view_of,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.xml import (
     contains,

@@ -28,13 +28,12 @@ from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.devices i
     view_hostdev,
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.domain import (
-    Domain,
     differences,
     machine_family,
     memory_bytes,
-    seed_path,
     view_of,
 )
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.domain_declaration import Domain, seed_path
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.xml import (
     Mark,
     attribute,

@@ -15,15 +15,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import domain as domain_lib
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.domain import (
-    SPEC,
     differences,
     settle,
+    shown,
     skeleton,
     view,
-    want,
 )
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.domain_declaration import BOOT, SPEC, want
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.patch import patch
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.xml import (
     Mark,
@@ -156,7 +155,7 @@ class Draw:
             machine=lambda: self.one("pc", "q35", "pc-q35-7.2"),
             firmware=lambda: self.one("bios", "efi"),
             vcpus=lambda: self.random.randint(1, 64),
-            boot=lambda: self.random.sample(domain_lib.BOOT, self.random.randint(0, 4)),
+            boot=lambda: self.random.sample(BOOT, self.random.randint(0, 4)),
             kernel=lambda: self.one(self.path(), ""),
             initrd=lambda: self.one(self.path(), ""),
             cmdline=lambda: self.one(self.line(), "console=ttyS0 a=$(reboot) 'b' \"c\" ;d"),
@@ -327,7 +326,7 @@ def test_a_password_is_kept_when_it_is_not_declared_and_never_shown() -> None:
     patch(root, want(item(graphics=[{"type": "vnc", "port": 5999}]), OWNER), MARK)
     assert view(root)["graphics"][0]["password"] == "s3cret"
     assert "s3cret" not in to_xml(root) and "s3cret" in to_xml(root, secret=True)
-    assert "s3cret" not in str(domain_lib.shown(view(root)))
+    assert "s3cret" not in str(shown(view(root)))
 
 
 def test_raw_xml_adds_what_no_option_says_and_is_then_contained() -> None:

@@ -23,7 +23,8 @@ from lxml import etree
 
 from ansible_collections.overloom.fabric.plugins.module_utils._guest.image import Image
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.devices import NIC_KINDS
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.domain import BUSES, SPEC, view, want
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.domain import view
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.domain_declaration import BUSES, SPEC, want
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.domain_plan import Actions
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.guest_plan import Found, Here, Plan, plan
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.xml import libvirt_document, to_xml

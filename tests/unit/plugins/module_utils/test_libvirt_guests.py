@@ -18,7 +18,8 @@ from ansible_collections.overloom.fabric.plugins.module_utils._guest.image impor
 from ansible_collections.overloom.fabric.plugins.module_utils._guest.iso import iso_image
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.chain import Chain
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.devices import write_disk
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.domain import SPEC, view, want
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.domain import view
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.domain_declaration import SPEC, want
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.domain_plan import Actions, left_host, try_kvm
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.guest_plan import Found, Here, plan
 from ansible_collections.overloom.fabric.plugins.module_utils._libvirt.patch import lines

@@ -15,8 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.overloom.fabric.plugins.module_utils._guest.iso import iso_image
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import domain as _libvirt_domain
-from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import network_declaration
+from ansible_collections.overloom.fabric.plugins.module_utils._libvirt import domain_declaration, network_declaration
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import PlanError
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan
 from ansible_collections.overloom.fabric.plugins.plugin_utils._verify import judge as _verify
@@ -69,8 +68,8 @@ def test_the_modules_take_every_planned_guest_and_network(hosts):
     macs, uuids, count = set(), set(), 0
     for host in plan["hosts"].values():
         for guest in host["guests"]:
-            item = validated(_libvirt_domain.SPEC, guest["domain"])
-            domain = _libvirt_domain.want(item, host["owner"])
+            item = validated(domain_declaration.SPEC, guest["domain"])
+            domain = domain_declaration.want(item, host["owner"])
             count += len(domain.options["nics"])
             macs |= {nic["mac"] for nic in domain.options["nics"]}
             uuids.add(domain.options["uuid"])
@@ -218,7 +217,7 @@ def test_a_seed_is_made_without_a_network_and_reads_back_with_a_tool_of_others(t
     keys, shadow = ["ssh-ed25519 AAAA me"], "$6$salt$hash"
     nics = [{"segment": "red", "address": "10.1.2.9"}]
     host = planned({"image": "/srv/debian.qcow2", "keys": keys, "user": "op", "password_hash": shadow, "nics": nics})
-    domain = _libvirt_domain.want(validated(_libvirt_domain.SPEC, host["guests"][0]["domain"]), host["owner"])
+    domain = domain_declaration.want(validated(domain_declaration.SPEC, host["guests"][0]["domain"]), host["owner"])
     seed = tmp_path / "seed.iso"
     seed.write_bytes(iso_image(domain.files))
 
