@@ -121,12 +121,15 @@ class Drills:
             ("site.yml repairs it", self.repair),
             ("verify", self.verify),
         ]
-        bond = [
-            ("a bond of the kernel carries the tunnels", self.bond_built),
-            ("a cable of it is pulled under traffic", self.bond_pulled),
+        bond_kept = [
             ("both reboot", self.reboot),
             ("the bond is there again, site.yml changes nothing", self.bond_again),
             ("teardown gives its NICs back", self.bond_given_back),
+        ]
+        bond = [
+            ("a bond of the kernel carries the tunnels", self.bond_built),
+            ("a cable of it is pulled under traffic", self.bond_pulled),
+            *bond_kept,
         ]
         lacp = [
             ("a bond by LACP carries the tunnels on both NICs", self.lacp_built),
@@ -136,9 +139,7 @@ class Drills:
         by_ifupdown = [
             ("the network becomes ifupdown's", self.to_ifupdown),
             ("a bond of ifupdown carries the tunnels", self.bond_built),
-            ("both reboot", self.reboot),
-            ("the bond is there again, site.yml changes nothing", self.bond_again),
-            ("teardown gives its NICs back", self.bond_given_back),
+            *bond_kept,
         ]
         if bonds:
             return [*bond, *lacp, *by_ifupdown]
