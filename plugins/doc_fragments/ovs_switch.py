@@ -87,7 +87,7 @@ options:
     type: str
   hw_offload:
     description:
-      - Whether flows are handed to the network card. Turned off, it is off when C(ovs-vswitchd) starts again.
+      - Whether flows are handed to the NIC. Turned off, it is off when C(ovs-vswitchd) starts again.
     type: bool
   tc_policy:
     description:

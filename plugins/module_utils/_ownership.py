@@ -339,7 +339,7 @@ def _interface(claim: Claim, host: Host, owner: str) -> Use | None:
 
 
 def _nic(claim: Claim, host: Host, owner: str) -> Use | None:
-    """The card of the underlay.
+    """The NIC of the underlay.
 
     on: the bridge or bond that it is to be plugged into, itself where it is to have an address, or "" where it is used as it is.
     """
@@ -373,7 +373,7 @@ def _of_manager(address: str) -> bool:
 
 
 def missing(claim: Claim, host: Host) -> str | None:
-    """The sentence about what has to be there and is not: a card, the image of a container, the unit of a service, or most of a cluster that changes."""
+    """The sentence about what has to be there and is not: a NIC, the image of a container, the unit of a service, or most of a cluster that changes."""
     if claim.kind == "container" and claim.on and claim.on not in host.images:
         return f"container {claim.name} needs the image {claim.on}, which is not there; bring it with podman pull, load or build, or correct container.image"
     if claim.kind == "service" and host.placed:
@@ -384,7 +384,7 @@ def missing(claim: Claim, host: Host) -> str | None:
 
 
 def missing_nic(claim: Claim, host: Host) -> str | None:
-    """The sentence about a card that is not there, with those that are."""
+    """The sentence about a NIC that is not there, with those that are."""
     name = claim.name
     if claim.kind != "nic" or not host.interfaces or name in host.interfaces or name in host.database.bridge_of:
         return None
@@ -393,14 +393,14 @@ def missing_nic(claim: Claim, host: Host) -> str | None:
         for port, bridge in host.database.bridge_of.items()
         if port == bridge or host.database.interface(port)["type"] == "internal"
     }
-    cards = [
+    nics = [
         interface.name
         for interface in host.interfaces.values()
         if interface.name not in {"lo", *made}
         and interface.kind not in ("openvswitch", "tun")
         and alias_owner(interface.alias) is None
     ]
-    return f"there is no interface {name}; the host has {', '.join(sorted(cards)) or 'none but lo'}; {claim.instead}"
+    return f"there is no interface {name}; the host has {', '.join(sorted(nics)) or 'none but lo'}; {claim.instead}"
 
 
 def _namespace(claim: Claim, host: Host, owner: str) -> Use | None:

@@ -16,7 +16,7 @@ description:
     its files until the lab is removed.
   - A host starts with nothing of the machine's state, only with its software. No unit is enabled in it but what systemd needs,
     and the machine's logs, databases of Open vSwitch, libvirt definitions, scheduled jobs and home folders are hidden from it.
-  - Network cards are down and have no address until something in the host changes that, and a reboot takes all network settings away,
+  - NICs are down and have no address until something in the host changes that, and a reboot takes all network settings away,
     as on a real machine.
   - What is there is compared with what is declared, and only what differs is changed. A host that is off is booted, a
     cable that is gone is plugged again.
@@ -62,7 +62,7 @@ options:
     elements: str
   mtu:
     description:
-      - The MTU that a network card has when its host is switched on. The default is that of a real card.
+      - The MTU that a NIC has when its host is switched on. The default is that of a real NIC.
       - A host may raise it, and cables and switches carry at least 9216 bytes, so the MTU of a fabric is for the fabric to set.
       - A change of it makes all cables anew.
     type: int

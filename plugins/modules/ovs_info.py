@@ -159,7 +159,7 @@ datapath_flows:
       description: The seconds since the last of them, if there was one.
       type: float
     offloaded:
-      description: Whether the network card does it.
+      description: Whether the NIC does it.
       type: bool
 spawned:
   description: How many processes the module started.

@@ -57,14 +57,14 @@ def _clean(lab: harness.Lab, names: t.Iterable[str]) -> list[harness.Host]:
 def host(session_lab: harness.Lab) -> harness.Host:
     """A systemd host with Open vSwitch running and nothing in it.
 
-    Its card eth1 is down and without address, as that of a fresh machine is.
+    Its NIC eth1 is down and without address, as that of a fresh machine is.
     """
     return _clean(session_lab, HOSTS[:1])[0]
 
 
 @pytest.fixture
 def pair(session_lab: harness.Lab) -> tuple[harness.Host, harness.Host]:
-    """Two such hosts, a and b, with a cable between the eth1 of both. Both cards are down and without address."""
+    """Two such hosts, a and b, with a cable between the eth1 of both. Both NICs are down and without address."""
     first, second = _clean(session_lab, HOSTS)
     return first, second
 

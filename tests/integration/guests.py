@@ -61,9 +61,9 @@ def clean(host: harness.Host) -> None:
     host.run([harness.PYTHON, "-c", CLEAN])
 
 
-def guest(name: str, *cards: str, **options: t.Any) -> dict[str, t.Any]:
-    """The options of a lab guest. cards: what each NIC gets on the kernel's command line, such as "10.1.1.2/24,mtu=1400"."""
-    words = [f"overloom.eth{n}={card}" for n, card in enumerate(cards) if card]
+def guest(name: str, *nics: str, **options: t.Any) -> dict[str, t.Any]:
+    """The options of a lab guest. nics: what each NIC gets on the kernel's command line, such as "10.1.1.2/24,mtu=1400"."""
+    words = [f"overloom.eth{n}={nic}" for n, nic in enumerate(nics) if nic]
     return {
         "name": name,
         "state": "running",

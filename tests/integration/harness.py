@@ -321,7 +321,7 @@ class Host(Runs):
         return execute(self.command(["test", "-e", path]), None).returncode == 0
 
     def clean(self) -> None:
-        """Take away what a test has made: bridges, namespaces, interfaces, units of the collection; cards are down again."""
+        """Take away what a test has made: bridges, namespaces, interfaces, units of the collection; NICs are down again."""
         self.run([PYTHON, "-c", CLEAN])
 
 

@@ -84,8 +84,8 @@ def left(host: harness.Host) -> str:
     return host.run(["sh", "-c", f"{looked} 2>/dev/null || :"])
 
 
-def test_the_card_is_moved_confirmed_and_given_back(managed: tuple[harness.Host, harness.Host]) -> None:
-    """The bridge has what the card had, also after a reboot, and the card has it again in the end."""
+def test_the_nic_is_moved_confirmed_and_given_back(managed: tuple[harness.Host, harness.Host]) -> None:
+    """The bridge has what the NIC had, also after a reboot, and the NIC has it again in the end."""
     host, controller = managed
     before = network(host, "eth1")
     host.apply("host_checkpoint", {**ARMED, "timeout": 300})
@@ -114,7 +114,7 @@ def test_the_card_is_moved_confirmed_and_given_back(managed: tuple[harness.Host,
 
 
 def test_a_bridge_of_others_gets_its_mac_address_back(managed: tuple[harness.Host, harness.Host]) -> None:
-    """Somebody had given the bridge one before it took over the card's addresses."""
+    """Somebody had given the bridge one before it took over the NIC's addresses."""
     host, controller = managed
     bridge = ["set", "Bridge", "br0", "datapath_type=netdev", 'other_config:hwaddr="02:00:00:00:0b:01"']
     host.run(["ovs-vsctl", "add-br", "br0", "--", *bridge])
@@ -129,13 +129,13 @@ def test_a_bridge_of_others_gets_its_mac_address_back(managed: tuple[harness.Hos
 
 
 def test_a_change_that_cuts_the_host_off_is_undone(managed: tuple[harness.Host, harness.Host]) -> None:
-    """Nobody confirms, as the card is on a bridge and its addresses lead nowhere; what others did meanwhile stays."""
+    """Nobody confirms, as the NIC is on a bridge and its addresses lead nowhere; what others did meanwhile stays."""
     host, controller = managed
     assert reached(controller)
     before = network(host, "eth1", "br0")
     host.module("host_checkpoint", {**ARMED, "timeout": 30})
     begun = time.monotonic()
-    # The bridge takes the addresses, and puts the card into a VLAN that nobody else is in.
+    # The bridge takes the addresses, and puts the NIC into a VLAN that nobody else is in.
     host.module("ovs_takeover", TAKEOVER)
     host.module("ovs_bridge", {**BRIDGE, "ports": [{"name": "eth1", "up": True, "tag": 99}]})
     wait(lambda: network(host, "br0")["br0"], "the bridge has the addresses")
@@ -200,7 +200,7 @@ def test_a_reboot_undoes_what_was_not_confirmed(managed: tuple[harness.Host, har
 
 
 def test_ports_are_put_back_with_their_settings(managed: tuple[harness.Host, harness.Host]) -> None:
-    """A bridge of others with the card on it: the card's port is changed, then the bridge is gone."""
+    """A bridge of others with the NIC on it: the NIC's port is changed, then the bridge is gone."""
     host, _controller = managed
     host.run(
         [
@@ -261,7 +261,7 @@ def test_an_address_by_dhcp_is_refused(managed: tuple[harness.Host, harness.Host
 
 @pytest.fixture
 def by_networkd(pair: tuple[harness.Host, harness.Host]) -> t.Iterator[tuple[harness.Host, harness.Host]]:
-    """Host a's card is configured by systemd-networkd, which gives it its addresses at each boot and when they are lost."""
+    """Host a's NIC is configured by systemd-networkd, which gives it its addresses at each boot and when they are lost."""
     host, controller = pair
     for address in (f"{ITS}/24", "2001:db8::2/64"):
         controller.run(["ip", "address", "add", address, "dev", "eth1"])
@@ -269,7 +269,7 @@ def by_networkd(pair: tuple[harness.Host, harness.Host]) -> t.Iterator[tuple[har
     network = (
         f"[Match]\nName=eth1\n[Network]\nAddress={MINE}/24\nAddress=2001:db8::1/64\nGateway={ITS}\nDNS=192.0.2.53\n"
     )
-    host.write("/etc/systemd/network/50-card.network", network)
+    host.write("/etc/systemd/network/50-nic.network", network)
     host.run(["systemctl", "enable", "--now", "--quiet", "systemd-networkd"])
     try:
         wait(lambda: _default(host) == "eth1", "systemd-networkd has configured eth1")
@@ -287,7 +287,7 @@ def _default(host: harness.Host) -> str:
 
 
 def test_systemd_networkd_is_told_and_told_otherwise(by_networkd: tuple[harness.Host, harness.Host]) -> None:
-    """It configures the bridge as it did the card, at a boot too; what was not confirmed at a reboot is the card's again."""
+    """It configures the bridge as it did the NIC, at a boot too; what was not confirmed at a reboot is the NIC's again."""
     host, controller = by_networkd
     assert reached(controller)
     host.module("host_checkpoint", {**ARMED, "timeout": 3000})
@@ -296,7 +296,7 @@ def test_systemd_networkd_is_told_and_told_otherwise(by_networkd: tuple[harness.
     host.reboot()
     wait(lambda: host.exists(NOTE), "the change is undone")
     assert note(host)["problems"] == []
-    wait(lambda: _default(host) == "eth1", "the default route is the card's again")
+    wait(lambda: _default(host) == "eth1", "the default route is the NIC's again")
     assert reached(controller) and "00-overloom" not in left(host)
     host.module("host_checkpoint", {**ARMED, "timeout": 3000})
     move(host)
@@ -310,5 +310,5 @@ def test_systemd_networkd_is_told_and_told_otherwise(by_networkd: tuple[harness.
     assert "192.0.2.53" in host.run(["networkctl", "status", "br0"])
     wait(lambda: not host.module("ovs_takeover", TAKEOVER, check=True)["changed"], "nothing is left to do")
     host.apply("ovs_takeover", {"takeovers": [], "purge": True, "owner": "test"})
-    wait(lambda: _default(host) == "eth1", "the default route is the card's")
+    wait(lambda: _default(host) == "eth1", "the default route is the NIC's")
     assert left(host) == "" and reached(controller)

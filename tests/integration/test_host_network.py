@@ -112,7 +112,7 @@ def test_each_manager_makes_an_interface_changes_it_has_it_after_a_reboot_and_gi
     host.run(["ip", "link", "set", "n1p", "up"])
     host.run(["sh", "-c", "systemctl is-system-running --wait || true"])
     if manager == "ifupdown":
-        # A card is there at boot, and this cable is not; the unit that starts a NIC that comes later is udev's.
+        # A NIC is there at boot, and this cable is not; the unit that starts a NIC that comes later is udev's.
         host.run(["ifup", "--all"])
     for address in ("192.0.2.2/", "192.0.2.3/"):
         has(host, address)

@@ -66,7 +66,7 @@ def test_it_is_there_again_at_boot(host: harness.Host) -> None:
 
 @pytest.mark.parametrize("way", ["absent", "purge"])
 def test_it_gets_back_its_mtu_and_its_state_also_after_a_reboot(host: harness.Host, way: str) -> None:
-    """A card that was down and had another MTU before it was declared; the kernel forgets both at the reboot, and the unit does not."""
+    """A NIC that was down and had another MTU before it was declared; the kernel forgets both at the reboot, and the unit does not."""
     host.run(["ip", "link", "set", "eth1", "mtu", "1450", "down"])
     host.apply("ip_interface", {"name": "eth1", "addresses": ["10.254.0.1/31"], "mtu": 1400, "owner": "test"})
     host.apply("ip_interface", {"name": "eth1", "mtu": 1380, "owner": "test"})

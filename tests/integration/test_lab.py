@@ -133,7 +133,7 @@ def assert_gone(lab: harness.Lab, kept: set[tuple[str, str]]) -> None:
 
 
 def interfaces(host: harness.Host) -> dict[str, int]:
-    """The host's network cards with their indexes, which change when one is made anew."""
+    """The host's NICs with their indexes, which change when one is made anew."""
     return {
         link["ifname"]: link["ifindex"]
         for link in json.loads(host.run(["ip", "-json", "link", "show"]))
@@ -141,14 +141,14 @@ def interfaces(host: harness.Host) -> dict[str, int]:
     }
 
 
-def address(host: harness.Host, number: int, card: str = "eth1") -> None:
-    """Bring a card up with the address 10.9.8.NUMBER."""
-    host.run(["ip", "link", "set", "dev", card, "up"])
-    host.run(["ip", "address", "add", f"10.9.8.{number}/24", "dev", card])
+def address(host: harness.Host, number: int, nic: str = "eth1") -> None:
+    """Bring a NIC up with the address 10.9.8.NUMBER."""
+    host.run(["ip", "link", "set", "dev", nic, "up"])
+    host.run(["ip", "address", "add", f"10.9.8.{number}/24", "dev", nic])
 
 
 def reaches(host: harness.Host, number: int, seconds: float = 30) -> bool:
-    """Whether 10.9.8.NUMBER answers, at the latest after some seconds: a card that has just come up takes a moment."""
+    """Whether 10.9.8.NUMBER answers, at the latest after some seconds: a NIC that has just come up takes a moment."""
     return host.answered(f"10.9.8.{number}", seconds=seconds)
 
 
@@ -229,12 +229,12 @@ def test_open_vswitch_starts_and_a_reboot_keeps_files_and_services_but_no_networ
     a.run(["ip", "link", "set", "dev", "eth1", "mtu", "9000", "address", "02:00:00:00:00:01"])
     a.run(["sysctl", "-qw", "net.ipv4.ip_forward=1"])
     a.run(["ip", "link", "add", "name", "made", "type", "veth", "peer", "name", "made2"])
-    before, card = a.leader, interfaces(b)["eth1"]
+    before, nic = a.leader, interfaces(b)["eth1"]
     a.reboot()
     assert a.leader != before and a.run(["systemctl", "is-system-running"]) == "running\n"
     assert a.run(["cat", "/etc/kept"]) == "by the host"
     assert a.run(["ovs-vsctl", "list-br"]) == "br-kept\n"
-    # As on a real machine: the cards are there, down, as they came from the factory, and nothing else is.
+    # As on a real machine: the NICs are there, down, as they came from the factory, and nothing else is.
     assert set(interfaces(a)) & {"eth1", "made", "made2"} == {"eth1"}
     link = json.loads(a.run(["ip", "-json", "address", "show", "dev", "eth1"]))[0]
     assert (
@@ -244,8 +244,8 @@ def test_open_vswitch_starts_and_a_reboot_keeps_files_and_services_but_no_networ
         and link["address"] != "02:00:00:00:00:01"
     )
     assert a.run(["cat", "/proc/sys/net/ipv4/ip_forward"]) == "0\n"
-    # The other host's card stayed in its slot, and the cable works.
-    assert interfaces(b)["eth1"] == card
+    # The other host's NIC stayed in its slot, and the cable works.
+    assert interfaces(b)["eth1"] == nic
     address(a, 1)
     assert reaches(a, 2)
     assert not lab.make(["a", "b"], CABLE)["changed"]
@@ -318,16 +318,16 @@ def test_a_folder_of_the_machine_is_seen_read_only_and_a_change_restarts_the_hos
 def test_a_host_and_a_cable_come_and_go_alone(make_lab):
     lab = make_lab(links=CABLE)
     a, b = lab.host("a"), lab.host("b")
-    leaders, cards = (a.leader, b.leader), (interfaces(a), interfaces(b))
+    leaders, nics = (a.leader, b.leader), (interfaces(a), interfaces(b))
     added = lab.make(["a", "b", "c"], [*CABLE, ["b:eth2", "c:eth1"]])
     assert added["changed"] and (a.leader, b.leader) == leaders
-    assert interfaces(a) == cards[0] and interfaces(b)["eth1"] == cards[1]["eth1"] and "eth2" in interfaces(b)
+    assert interfaces(a) == nics[0] and interfaces(b)["eth1"] == nics[1]["eth1"] and "eth2" in interfaces(b)
     address(b, 1, "eth2")
     address(lab.host("c"), 2)
     assert reaches(b, 2)
     removed = lab.make(["a", "b"], CABLE)
     assert removed["changed"] and (a.leader, b.leader) == leaders
-    assert (interfaces(a), interfaces(b)) == cards
+    assert (interfaces(a), interfaces(b)) == nics
     assert (
         not any(f"/{lab.name}/hosts/c" in trace for trace in traces(lab))
         and not (harness.LABS / lab.name / "layers" / "c").exists()
@@ -345,12 +345,12 @@ def test_a_host_and_a_cable_come_and_go_alone(make_lab):
 def test_a_switch_carries_frames_between_all_its_ends_and_a_new_end_disturbs_no_other(make_lab):
     lab = make_lab(["a", "b", "c"], [["a:eth1", "b:eth1", "c:eth1"], ["a:eth2", "b:eth2", "c:eth2"]])
     hosts = [lab.host(name) for name in "abc"]
-    cards = [interfaces(host) for host in hosts]
+    nics = [interfaces(host) for host in hosts]
     for number, host in enumerate(hosts, 1):
         address(host, number)
     assert reaches(hosts[0], 2) and reaches(hosts[0], 3) and reaches(hosts[1], 3)
     lab.make(["a", "b", "c", "d"], [["d:eth1", "a:eth1", "b:eth1", "c:eth1"], ["a:eth2", "b:eth2", "c:eth2"]])
-    assert [interfaces(host) for host in hosts] == cards
+    assert [interfaces(host) for host in hosts] == nics
     address(lab.host("d"), 4)
     assert reaches(hosts[0], 4) and reaches(hosts[2], 4)
     # The second switch is another one.
@@ -359,25 +359,25 @@ def test_a_switch_carries_frames_between_all_its_ends_and_a_new_end_disturbs_no_
     assert not reaches(hosts[0], 2, 1)
     # A host that was first in the list goes, and the others do not notice.
     lab.make(["b", "c", "d"], [["b:eth1", "c:eth1", "d:eth1"]])
-    assert reaches(hosts[2], 4) and interfaces(hosts[2]) == {"eth1": cards[2]["eth1"]}
+    assert reaches(hosts[2], 4) and interfaces(hosts[2]) == {"eth1": nics[2]["eth1"]}
 
 
 def test_jumbo_frames_pass_when_the_hosts_ask_for_them(make_lab):
     lab = make_lab(["a", "b", "c"], [["a:eth1", "b:eth1"], ["a:eth2", "b:eth2", "c:eth2"]])
     a, b = lab.host("a"), lab.host("b")
-    for card in ("eth1", "eth2"):
-        address(a, 1, card)
-        address(b, 2, card)
+    for nic in ("eth1", "eth2"):
+        address(a, 1, nic)
+        address(b, 2, nic)
         a.run(["ping", "-c1", "-W1", "-Mdo", "-s1473", "10.9.8.2"], ok=False)
         for host in (a, b):
-            host.run(["ip", "link", "set", "dev", card, "mtu", "9000"])
+            host.run(["ip", "link", "set", "dev", nic, "mtu", "9000"])
         assert a.answered("10.9.8.2", size=8972)
         for host in (a, b):
-            host.run(["ip", "link", "set", "dev", card, "down"])
-            host.run(["ip", "address", "flush", "dev", card])
+            host.run(["ip", "link", "set", "dev", nic, "down"])
+            host.run(["ip", "address", "flush", "dev", nic])
 
 
-def test_what_a_host_does_to_its_cards_is_not_repaired_but_a_card_that_is_gone_is(make_lab):
+def test_what_a_host_does_to_its_nics_is_not_repaired_but_a_nic_that_is_gone_is(make_lab):
     lab = make_lab(links=CABLE)
     a = lab.host("a")
     a.run(["ip", "link", "set", "dev", "eth1", "mtu", "1400", "alias", "mine", "up"])
@@ -388,7 +388,7 @@ def test_what_a_host_does_to_its_cards_is_not_repaired_but_a_card_that_is_gone_i
     address(a, 1)
     address(lab.host("b"), 2)
     assert reaches(a, 2)
-    # Something else under the card's name is in its way.
+    # Something else under the NIC's name is in its way.
     a.run(["ip", "link", "delete", "dev", "eth1"])
     a.run(["ip", "link", "add", "name", "eth1", "type", "veth", "peer", "name", "other"])
     lab.make(["a", "b"], CABLE)
@@ -431,7 +431,7 @@ def test_nothing_foreign_is_touched(make_lab, machine):
     name = f"ovl{os.getpid()}"
     machine.run(["ip", "netns", "add", name])
     machine.run(["ip", "link", "add", "name", name, "type", "bridge"])
-    # The machine may have a card of the same name as the hosts have.
+    # The machine may have a NIC of the same name as the hosts have.
     machine.run(["ip", "link", "add", "name", f"{name}c", "type", "bridge"])
     try:
         before = machine.run(["ip", "-json", "link", "show", "dev", name]), os.stat(f"/run/netns/{name}").st_ino

@@ -32,7 +32,7 @@ def _cable(pair: Pair) -> t.Iterator[Pair]:
     for number, one in enumerate(pair, 1):
         one.run(["ip", "address", "add", f"10.9.0.{number}/24", "dev", "eth1"])
         one.run(["ip", "link", "set", "eth1", "up"])
-    # A card that has just come up takes a moment.
+    # A NIC that has just come up takes a moment.
     assert pair[0].answered("10.9.0.2")
     assert lost(pair[0], 3) == 0
     yield pair

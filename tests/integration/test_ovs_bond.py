@@ -114,7 +114,7 @@ def test_a_pulled_link_of_a_bond_loses_less_than_a_second_and_all_is_there_after
                 break
             assert attempt < 2, (seconds, shown)
     host.reboot()
-    # A card is there at boot, and these cables are not; all else the host makes itself.
+    # A NIC is there at boot, and these cables are not; all else the host makes itself.
     cabled(host)
     settle(host)
     assert host.answered("10.0.0.2", inside("n1"))

@@ -767,7 +767,7 @@ def test_a_new_mac_address_takes_no_address_along_and_none_stays_that_goes(host:
 
 def test_a_nic_that_came_back_under_its_name_is_taken_anew(host: Host) -> None:
     nic = "ip link add nic type veth peer name eth0 netns far; ip link set nic up; ip -n far link set eth0 up; ip -n far address add 192.0.2.2/24 dev eth0"
-    # Else the card answers for the address, too, with its own MAC address.
+    # Else the NIC answers for the address, too, with its own MAC address.
     host.run(["sh", "-ec", "ip netns add far; sysctl -qw net.ipv4.conf.all.arp_ignore=1; " + nic])
     args = {**BR, "ports": [{"name": "tep0", "type": "internal", "addresses": ["192.0.2.1/24"]}]}
     args["ports"].append({"name": "nic", "up": True, "external_ids": {"rack": "7"}})

@@ -101,7 +101,7 @@ DATABASE = {
     "timeout": STOPPED,
     **{f"database_{name}": TLS for name in ("private_key", "certificate", "ca_cert")},
 }
-# No machine of these tests has a card for it.
+# No machine of these tests has a NIC for it.
 DPDK = "test_dpdk_is_passed_through_with_the_device_of_each_member"
 XDP = "test_af_xdp_is_passed_through_or_its_refusal_is_an_error_that_leaves_nothing"
 PASSED = {

@@ -10,7 +10,7 @@ import typing as t
 import pytest
 from harness import Host
 
-# Podman's and Docker's bridges, Incus's, a firewall's tables, policy routing; OVN's settings without its controller, DPDK's without its cards.
+# Podman's and Docker's bridges, Incus's, a firewall's tables, policy routing; OVN's settings without its controller, DPDK's without its NICs.
 THEIRS = """
 for bridge in podman0 docker0 incusbr0; do ip link add $bridge type bridge; ip link set $bridge up; done
 ip address add 10.88.0.1/16 dev podman0

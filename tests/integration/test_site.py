@@ -161,7 +161,7 @@ def test_from_an_empty_host_to_a_proven_overlay_and_nothing_changes_again(fabric
     assert kinds == {"tep-ping": 2, "ping": 4, "mtu": 4, "tcp": 4, "isolation": 8}
     assert all(check["control"] for check in report["checks"] if check["kind"] == "isolation")
     assert "<testsuites" in (fabric.folder / "reports/verify.xml").read_text()
-    # The card on the underlay bridge is the kernel's too, and does not answer for the tunnel endpoint with its own MAC address.
+    # The NIC on the underlay bridge is the kernel's too, and does not answer for the tunnel endpoint with its own MAC address.
     endpoint_mac = json.loads(fabric.on("kvm2", "ip", "-json", "link", "show", "dev", "tep0"))[0]["address"]
     assert endpoint_mac in fabric.on("kvm1", "ip", "neighbor", "show", "192.168.200.2", "dev", "tep0")
 

@@ -1,7 +1,7 @@
 # Copyright: the overloom.fabric authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""site.yml on hosts whose only card has their default route: refused, moved with a way back, undone, given back."""
+"""site.yml on hosts whose only NIC has their default route: refused, moved with a way back, undone, given back."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def there(device: str) -> dict[str, str]:
     return {name: f"{device} 192.0.2.{number}/24 {routes}" for number, name in enumerate(HOSTS, 1)}
 
 
-def test_the_card_is_refused_and_nothing_is_made(fabric):
+def test_the_nic_is_refused_and_nothing_is_made(fabric):
     output = re.sub(r"\s+", " ", fabric.play("site.yml", ok=False))
     for name in HOSTS:
         assert f"{name}: the underlay has the NIC eth1, which carries the host's default route" in output
@@ -55,7 +55,7 @@ def test_the_card_is_refused_and_nothing_is_made(fabric):
 
 
 def test_a_host_that_undoes_the_change_is_told_of(fabric):
-    """As soon as the card is on the bridge the host takes its time for up."""
+    """As soon as the NIC is on the bridge the host takes its time for up."""
     undo = f"overloom-checkpoint-{fabric.intent['fabric_name']}.service"
     early = f"until ovs-vsctl port-to-br eth1; do sleep 0.05; done; sleep 1; systemctl start {undo}"
     fabric.on("kvm1", "systemd-run", f"--setenv=PATH={PATH}", "sh", "-c", early)
@@ -66,7 +66,7 @@ def test_a_host_that_undoes_the_change_is_told_of(fabric):
 
 
 def test_a_task_that_comes_too_late_changes_nothing(fabric):
-    """The host takes its time for up before the card is put on the bridge, and has undone the change by then."""
+    """The host takes its time for up before the NIC is put on the bridge, and has undone the change by then."""
     name = fabric.intent["fabric_name"]
     undo, takeover = f"overloom-checkpoint-{name}.service", "/etc/systemd/system/overloom-takeover-eth1.service"
     early = f"until test -e {takeover}; do sleep 0.05; done; systemctl start {undo}"
@@ -77,7 +77,7 @@ def test_a_task_that_comes_too_late_changes_nothing(fabric):
     assert "eth1" not in fabric.on("kvm1", "ovs-vsctl", "--columns=name", "list", "Port")
 
 
-def test_the_card_moves_and_everything_holds_also_after_a_reboot(fabric):
+def test_the_nic_moves_and_everything_holds_also_after_a_reboot(fabric):
     foretold = changed(fabric.play("site.yml", *ALLOWED, "--check"))
     assert all(foretold.values()) and network(fabric) == there("eth1")
     assert all(changed(fabric.play("site.yml", *ALLOWED)).values())
@@ -105,7 +105,7 @@ def test_a_run_after_an_interrupted_one_confirms_it(fabric):
     assert not host.exists("/var/lib/overloom/checkpoint") and network(fabric) == there("br-underlay")
 
 
-def test_a_teardown_gives_the_card_back(fabric):
+def test_a_teardown_gives_the_nic_back(fabric):
     fabric.play("site.yml", *ALLOWED)
     fabric.play("playbooks/teardown.yml")
     assert network(fabric) == there("eth1")

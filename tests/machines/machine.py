@@ -48,7 +48,7 @@ def _load(path: pathlib.Path) -> t.Any:
 
 def _device(nic: str) -> str:
     """What QEMU calls a NIC."""
-    return f"card-{nic}"
+    return f"nic-{nic}"
 
 
 def free_port() -> int:

@@ -1,7 +1,7 @@
 # Copyright: the overloom.fabric authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Addresses, MTU and state of interfaces that exist already, a router's cards and its loopback; and VLANs on cards, which it makes.
+"""Addresses, MTU and state of interfaces that exist already, a router's NICs and its loopback; and VLANs on NICs, which it makes.
 
 This file is private to the collection. The kernel has them now, a systemd unit gives them again at boot, and notes whose they
 are. Addresses that the unit does not note are another's, and are left.
@@ -58,7 +58,7 @@ class Item(t.NamedTuple):
 
 
 class Found(t.NamedTuple):
-    """What is on the host: its interfaces, and the units of the module, by file name. devices: can a unit wait for a card?"""
+    """What is on the host: its interfaces, and the units of the module, by file name. devices: can a unit wait for a NIC?"""
 
     interfaces: dict[str, _ip.Interface]
     units: dict[str, Unit]
@@ -69,7 +69,7 @@ class Kept(t.NamedTuple):
     """What a unit gives its interface at boot.
 
     others: those of its addresses that were there before, and so are never taken away. was_mtu, was_up: what the interface was before
-    either was declared, which it becomes again; None for what was not declared. parent_up: the same of the card of a VLAN.
+    either was declared, which it becomes again; None for what was not declared. parent_up: the same of the NIC of a VLAN.
     """
 
     owner: str
@@ -107,12 +107,12 @@ def _item(row: t.Mapping[str, t.Any]) -> Item:
 
 
 def _check_vlan(name: str, parent: str, vlan: int | None) -> None:
-    """A VLAN has a number and a card, which is another interface."""
+    """A VLAN has a number and a NIC, which is another interface."""
     what = f"interface {name}"
     if bool(parent) != (vlan is not None):
         raise FabricError(f"{what}: parent and vlan belong together; give both, or none")
     if parent and _ip.check_interface_name(parent, f"{what}: parent") == name:
-        raise FabricError(f"{what}: parent is the interface itself; give the card that carries the VLAN")
+        raise FabricError(f"{what}: parent is the interface itself; give the NIC that carries the VLAN")
     if vlan is not None and not 1 <= vlan <= 4094:
         raise FabricError(f"{what}: vlan {vlan} is out of range; a VLAN is 1 to 4094")
 
@@ -140,7 +140,7 @@ def kept(unit: Unit | None) -> Kept | None:
 
 
 def unit(name: str, wanted: Kept, devices: bool) -> Unit:
-    """The unit that gives an interface at boot what is declared. devices: whether it can wait for its card, which may come late."""
+    """The unit that gives an interface at boot what is declared. devices: whether it can wait for its NIC, which may come late."""
     notes = {"Owner": wanted.owner, "Addresses": " ".join(wanted.addresses)}
     for key, number in (("Mtu", wanted.mtu), ("WasMtu", wanted.was_mtu)):
         notes.update({} if number is None else {key: str(number)})
@@ -153,8 +153,8 @@ def unit(name: str, wanted: Kept, devices: bool) -> Unit:
     lines = _create(name, wanted)
     lines += _ip.interface_batch(None, _ip.Wanted(name, mtu=wanted.mtu, up=wanted.up, addresses=wanted.addresses))
     # FRR announces what it finds, so the addresses come first. It is itself before network.target, so these must not be after that.
-    card = wanted.parent or name
-    wants = [device_unit(card)] if devices and card != "lo" else []
+    nic = wanted.parent or name
+    wants = [device_unit(nic)] if devices and nic != "lo" else []
     return oneshot(
         KIND,
         name,
@@ -169,7 +169,7 @@ def unit(name: str, wanted: Kept, devices: bool) -> Unit:
 
 
 def _create(name: str, wanted: Kept) -> list[str]:
-    """The lines that make a VLAN; its card has to be up before the VLAN can be."""
+    """The lines that make a VLAN; its NIC has to be up before the VLAN can be."""
     if wanted.vlan is None:
         return []
     parent = _ip.word(wanted.parent)
@@ -258,7 +258,7 @@ class _Comparison:
         self._tell(item.name, interface, target, noted, new)
 
     def _check_there(self, item: Item, noted: Kept | None) -> None:
-        """The interface has to be there; a VLAN is made, and needs its card."""
+        """The interface has to be there; a VLAN is made, and needs its NIC."""
         needed = item.parent or (noted.parent if noted else "") or item.name
         if not item.present or needed in self.found.interfaces:
             return
@@ -284,21 +284,21 @@ class _Comparison:
         return any(one.upon == name and self.stays.get(one.name, True) for one in self.found.interfaces.values())
 
     def _parent_down(self, old: Kept) -> list[str]:
-        """The line that takes the card of a VLAN down again, if nobody uses it any more."""
-        card = self.found.interfaces.get(old.parent)
+        """The line that takes the NIC of a VLAN down again, if nobody uses it any more."""
+        nic = self.found.interfaces.get(old.parent)
         line = f"link set dev {_ip.word(old.parent)} down"
         kept_up = self.stays.get(old.parent, unit_name(KIND, old.parent) in self.found.units)
-        if old.parent_up is not False or card is None or not card.up or kept_up or line in self.lines:
+        if old.parent_up is not False or nic is None or not nic.up or kept_up or line in self.lines:
             return []
-        return [] if card.addresses or card.master or card.busy or self._carries(old.parent) else [line]
+        return [] if nic.addresses or nic.master or nic.busy or self._carries(old.parent) else [line]
 
     def _parent_was_up(self, parent: str) -> bool | None:
-        """Whether a card was up before a VLAN of ours came onto it."""
-        card = self.found.interfaces.get(parent)
+        """Whether a NIC was up before a VLAN of ours came onto it."""
+        nic = self.found.interfaces.get(parent)
         others = [kept(one) for one in self.found.units.values()]
         if any(one and one.parent == parent and one.parent_up is False for one in others):
             return False
-        return card.up if card else None
+        return nic.up if nic else None
 
     def _kept(self, item: Item, old: Kept, interface: _ip.Interface | None, made: bool) -> Kept:
         """What is noted of a declared interface: each option, or what it was. made: whether the VLAN is made now."""

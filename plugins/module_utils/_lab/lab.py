@@ -65,7 +65,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import 
     Write,
 )
 
-# What a switch carries; a frame of a host whose card has a smaller MTU fits in any case.
+# What a switch carries; a frame of a host whose NIC has a smaller MTU fits in any case.
 SWITCH_MTU = 9216
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
@@ -238,17 +238,17 @@ def _build(wanted: Wanted, found: Found) -> Change:
     raised = _raised_limits(found, len(wanted.hosts) + found.others)
     steps = _raise_limits(found, raised)
     steps += _ground(wanted, found)
-    cards = _cards(wanted)
+    nics = _nics(wanted)
     switches = _switches(wanted)
     gone = [host for host in found.hosts if host not in wanted.hosts]
-    # Cables first: the far end of a removed host's card goes with it only after a while, and its name is taken until then.
-    steps += _pull(wanted, found, cards, switches)
+    # Cables first: the far end of a removed host's NIC goes with it only after a while, and its name is taken until then.
+    steps += _pull(wanted, found, nics, switches)
     for host in gone:
         steps += _remove_host(wanted, found, host)
 
     for host in wanted.hosts:
-        steps += _prepare_host(wanted, found, host, cards[host])
-    steps += _plug(wanted, found, cards, switches)
+        steps += _prepare_host(wanted, found, host, nics[host])
+    steps += _plug(wanted, found, nics, switches)
     steps += [_power_on(wanted, found, host) for host in wanted.hosts if _outdated(wanted, found, host)]
     before, after = _shape_found(found), _shape_wanted(wanted, found)
     if raised:
@@ -309,19 +309,19 @@ def _switches(wanted: Wanted) -> list[tuple[tuple[str, str], ...]]:
     return [link for link in wanted.links if len(link) > 2]
 
 
-def _cards(wanted: Wanted) -> dict[str, dict[str, dict[str, t.Any]]]:
-    """The network cards of each host, by name, as cables.json has them."""
-    cards: dict[str, dict[str, dict[str, t.Any]]] = {host: {} for host in wanted.hosts}
+def _nics(wanted: Wanted) -> dict[str, dict[str, dict[str, t.Any]]]:
+    """The NICs of each host, by name, as cables.json has them."""
+    nics: dict[str, dict[str, dict[str, t.Any]]] = {host: {} for host in wanted.hosts}
     for link in wanted.links:
         for host, interface in link:
             ends = link if len(link) == 2 else ((host, interface), ("", switch_port((host, interface))))
-            cards[host][interface] = {
+            nics[host][interface] = {
                 "interface": interface,
                 "address": mac_address(wanted.name, host, interface),
                 "mtu": wanted.mtu,
                 "group": cable_group(wanted.mtu, *ends),
             }
-    return cards
+    return nics
 
 
 def _group_at(found: Found, end: tuple[str, str]) -> str | None:
@@ -332,14 +332,14 @@ def _group_at(found: Found, end: tuple[str, str]) -> str | None:
     return ((found.hosts.get(host) or HostFound()).interfaces or {}).get(interface)
 
 
-def _cables(wanted: Wanted, cards: dict) -> list[tuple[str, tuple[tuple[str, str], tuple[str, str]]]]:
+def _cables(wanted: Wanted, nics: dict) -> list[tuple[str, tuple[tuple[str, str], tuple[str, str]]]]:
     """Every cable as its group and its two ends."""
     cables = []
     for link in wanted.links:
         pairs = [link] if len(link) == 2 else [(end, ("", switch_port(end))) for end in link]
         for pair in pairs:
             host, interface = pair[0]
-            cables.append((cards[host][interface]["group"], (pair[0], pair[1])))
+            cables.append((nics[host][interface]["group"], (pair[0], pair[1])))
     return cables
 
 
@@ -347,9 +347,9 @@ def _whole(found: Found, group: str, ends: t.Iterable[tuple[str, str]]) -> bool:
     return all(_group_at(found, end) == group for end in ends)
 
 
-def _pull(wanted: Wanted, found: Found, cards: dict, switches: list) -> list:
+def _pull(wanted: Wanted, found: Found, nics: dict, switches: list) -> list:
     """Remove the cables that are no longer wanted, and what is in the way of wanted ones."""
-    whole = {group for group, ends in _cables(wanted, cards) if _whole(found, group, ends)}
+    whole = {group for group, ends in _cables(wanted, nics) if _whole(found, group, ends)}
     steps = []
     pulled: set[str] = set()
 
@@ -362,9 +362,9 @@ def _pull(wanted: Wanted, found: Found, cards: dict, switches: list) -> list:
 
     for host in wanted.hosts:
         known = found.hosts.get(host, HostFound())
-        recorded = {(card["interface"], card["group"]) for card in known.cables}
+        recorded = {(nic["interface"], nic["group"]) for nic in known.cables}
         for interface, group in (known.interfaces or {}).items():
-            if group not in whole and (interface in cards[host] or (interface, group) in recorded):
+            if group not in whole and (interface in nics[host] or (interface, group) in recorded):
                 pull(_net(wanted, host), interface, group)
     ports = {switch_port(end) for link in switches for end in link}
     bridges = set(_bridges(switches, found))
@@ -388,7 +388,7 @@ def _bridges(switches: list, found: Found) -> list[str]:
     return [name or next(free) for name in names]
 
 
-def _plug(wanted: Wanted, found: Found, cards: dict, switches: list) -> list:
+def _plug(wanted: Wanted, found: Found, nics: dict, switches: list) -> list:
     """Make the cables that are missing, and the switches."""
     steps = []
     switch = f"{lab_folder(wanted.name)}/switch"
@@ -399,13 +399,13 @@ def _plug(wanted: Wanted, found: Found, cards: dict, switches: list) -> list:
         steps.append(in_network(switch, "sysctl", "--quiet", "--write", "net.ipv6.conf.default.disable_ipv6=1"))
     made = found.switch or {}
     steps += [in_network(switch, *_BRIDGE, bridge, *_BRIDGE_OPTIONS) for bridge in bridges if bridge not in made]
-    for group, ends in _cables(wanted, cards):
+    for group, ends in _cables(wanted, nics):
         if not _whole(found, group, ends):
-            steps += _cable(wanted, cards, group, ends)
+            steps += _cable(wanted, nics, group, ends)
     for bridge, link in zip(bridges, switches):
         for end in link:
             port = switch_port(end)
-            group = cards[end[0]][end[1]]["group"]
+            group = nics[end[0]][end[1]]["group"]
             if not (_whole(found, group, [end, ("", port)]) and made[port]["master"] == bridge):
                 steps.append(in_network(switch, "ip", "link", "set", "dev", port, "master", bridge, "up"))
     return steps
@@ -415,7 +415,7 @@ _BRIDGE = ("ip", "link", "add", "name")
 _BRIDGE_OPTIONS = ("mtu", str(SWITCH_MTU), "up", "type", "bridge", "mcast_snooping", "0")
 
 
-def _cable(wanted: Wanted, cards: dict, group: str, ends: t.Sequence[tuple[str, str]]) -> list[Step]:
+def _cable(wanted: Wanted, nics: dict, group: str, ends: t.Sequence[tuple[str, str]]) -> list[Step]:
     """Make one cable: a veth pair. An end without a host is at the switch."""
     argv = ["ip", "link", "add"]
     for number, (host, interface) in enumerate(ends):
@@ -423,7 +423,7 @@ def _cable(wanted: Wanted, cards: dict, group: str, ends: t.Sequence[tuple[str, 
         if number:
             argv += ["netns", _net(wanted, host) if host else f"{lab_folder(wanted.name)}/switch"]
         if host:
-            argv += ["address", cards[host][interface]["address"]]
+            argv += ["address", nics[host][interface]["address"]]
         argv += ["mtu", str(wanted.mtu if host else max(SWITCH_MTU, wanted.mtu)), "group", group]
         argv += [] if number else ["type", "veth", "peer"]
     # Made in the namespace of its first end: elsewhere, an interface of the same name (the machine's own eth1) is in the way.
@@ -477,7 +477,7 @@ def _outdated(wanted: Wanted, found: Found, host: str) -> bool:
     )
 
 
-def _prepare_host(wanted: Wanted, found: Found, host: str, cards: dict) -> list:
+def _prepare_host(wanted: Wanted, found: Found, host: str, nics: dict) -> list:
     """Everything of one host but its cables, and without switching it on."""
     folder = host_folder(wanted.name, host)
     layers = f"{wanted.storage}/{host}"
@@ -505,8 +505,8 @@ def _prepare_host(wanted: Wanted, found: Found, host: str, cards: dict) -> list:
         ]
     if known.interfaces is None:
         steps += [Write(f"{folder}/net", ""), Step(("unshare", f"--net={folder}/net", "true"))]
-    if list(known.cables) != list(cards.values()) or known.definition is None:
-        steps.append(Write(f"{folder}/cables.json", json.dumps(list(cards.values())) + "\n"))
+    if list(known.cables) != list(nics.values()) or known.definition is None:
+        steps.append(Write(f"{folder}/cables.json", json.dumps(list(nics.values())) + "\n"))
     if known.definition != definition:
         steps.append(Write(f"{folder}/host.json", json.dumps(definition) + "\n"))
     return steps
@@ -578,7 +578,7 @@ def _shape_found(found: Found) -> dict[str, t.Any]:
         "lab": "present" if found.record and found.layer else "incomplete",
         "hosts": {host: known.state for host, known in found.hosts.items()},
         "interfaces": sorted(
-            f"{host}:{card['interface']}" for host, known in found.hosts.items() for card in known.cables
+            f"{host}:{nic['interface']}" for host, known in found.hosts.items() for nic in known.cables
         ),
     }
 

@@ -8,7 +8,7 @@ This file is private to the collection. The lab module writes it into the lab's 
 
 systemd-nspawn(1) with --keep-unit ends with 133 when the host inside reboots, and expects its caller to start it again. That
 is the chance to give the host what a real reboot gives: a network namespace without any setting, address, route or firewall
-rule of the time before, in which only the network cards are.
+rule of the time before, in which only the NICs are.
 
 In FOLDER it reads `host.json` (argv: the systemd-nspawn command) and `cables.json` (a list of interface, address, mtu), and keeps,
 while the host is up, `leader` (pid of the host's process 1, and the seconds that it took to boot).
@@ -36,12 +36,12 @@ def write(path: str, text: str) -> None:
 
 
 def renew_network(folder: str) -> None:
-    """Put a new network namespace at FOLDER/net and move the network cards (only them) into it, down and with no setting."""
+    """Put a new network namespace at FOLDER/net and move the NICs (only them) into it, down and with no setting."""
     net = os.path.join(folder, "net")
     with open(os.path.join(folder, "cables.json"), encoding="utf-8") as stream:
         cables = json.load(stream)
     old = os.open(net, os.O_RDONLY)
-    # Lazily: the descriptor keeps it busy, and is what keeps the cards alive on their way.
+    # Lazily: the descriptor keeps it busy, and is what keeps the NICs alive on their way.
     subprocess.run(["umount", "--lazy", net], check=True)
     subprocess.run(["unshare", "--net=" + net, "true"], check=True)
     moves = "".join(

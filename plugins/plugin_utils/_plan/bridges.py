@@ -105,7 +105,7 @@ def _bond(underlay: Item) -> Item:
 
 
 def _routed_bridge(underlay: Item) -> Item:
-    """The bridge of a routed underlay: for each link its card and a port with the link's address, and the tunnel endpoint by itself.
+    """The bridge of a routed underlay: for each link its NIC and a port with the link's address, and the tunnel endpoint by itself.
 
     Each link is a VLAN inside the bridge, so that nothing passes from one to the other but through the kernel's routing. The ports
     share one MAC address: see underlay_mac().

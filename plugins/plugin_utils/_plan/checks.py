@@ -356,7 +356,7 @@ def _interfaces(values: Values) -> None:
 
 
 def _underlay_names(values: Values, name: str) -> t.Iterator[tuple[str, str]]:
-    """The names of a host's bridges, cards and tunnel endpoint, each with what it is."""
+    """The names of a host's bridges, NICs and tunnel endpoint, each with what it is."""
     underlay, host = values.intent.underlay, values.intent.hosts[name]
     kernel = values.intent.by_kernel(host)
     if not kernel:

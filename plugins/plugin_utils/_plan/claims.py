@@ -94,7 +94,7 @@ def _links(name: str, host: Plan, places: dict[str, str]) -> list[Claim]:
 
 
 def _port(host: str, port: Plan, bridge: str, underlay: Plan) -> list[Claim]:
-    """A port that is declared of a bridge: a card, a bond with its cards, or one that is made."""
+    """A port that is declared of a bridge: a NIC, a bond with its NICs, or one that is made."""
     if port.get("type"):
         return [_claim("interface", port["name"], bridge, "name another port in fabric_underlay.tep")]
     if "members" in port:
@@ -119,8 +119,8 @@ def _of_kernel(host: str, item: Plan, underlay: Plan) -> list[Claim]:
     return [*found, _nic(name, name, where)]
 
 
-def _nic(card: str, bridge: str, where: str) -> Claim:
-    return _claim("nic", card, bridge, f"name another one in {where}")
+def _nic(nic: str, bridge: str, where: str) -> Claim:
+    return _claim("nic", nic, bridge, f"name another one in {where}")
 
 
 def _address(host: str, address: str, port: str) -> Claim:
@@ -128,7 +128,7 @@ def _address(host: str, address: str, port: str) -> Claim:
 
 
 def _router(name: str, router: Plan, kvm: bool) -> list[Claim]:
-    """The routing processes of a router, and its cards; those of a KVM host are among its ports."""
+    """The routing processes of a router, and its NICs; those of a KVM host are among its ports."""
     other = f"leave FRR on {name} to others with fabric_router.managed: false"
     found = []
     for instance in (router["ospf"] or {}).get("instances", ()):
@@ -139,8 +139,8 @@ def _router(name: str, router: Plan, kvm: bool) -> list[Claim]:
     for instance in (router["bgp"] or {}).get("instances", ()):
         found.append(_claim("router", f"router bgp {instance['asn']}", f"BGP {instance['asn']} default", other))
     if not kvm:
-        cards = dict.fromkeys(interface.get("parent") or interface["name"] for interface in router["interfaces"])
-        found += [_nic(card, "", "the ends of fabric_links") for card in cards if card != "lo"]
+        nics = dict.fromkeys(interface.get("parent") or interface["name"] for interface in router["interfaces"])
+        found += [_nic(nic, "", "the ends of fabric_links") for nic in nics if nic != "lo"]
         found += [
             _address(name, address, item["name"])
             for item in router["interfaces"]

@@ -355,7 +355,7 @@ class _Writer:
         }
 
     def _links(self, name: str) -> list[Plan]:
-        """The ends of links on a KVM host with a routed underlay, whose interfaces are then the cards on the underlay bridge."""
+        """The ends of links on a KVM host with a routed underlay, whose interfaces are then the NICs on the underlay bridge."""
         router = self.values.routing.routers.get(name)
         mac = underlay_mac(self.values.intent.name, name)
         return [_link_end(end, mac) for end in (router.ends if router else ())]

@@ -142,14 +142,14 @@ def _router(routers: Routers, router: Router, table: list[Item]) -> Item:
 
 
 def _interfaces(router: Router) -> list[Item]:
-    """The options of ip_interface for the ends of links, cards before what is on them."""
-    # The card of VLANs is up, and its MTU lets all of them pass.
-    cards: dict[str, int] = {}
+    """The options of ip_interface for the ends of links, NICs before what is on them."""
+    # The NIC of VLANs is up, and its MTU lets all of them pass.
+    nics: dict[str, int] = {}
     for end in router.ends:
         if end.vlan:
-            cards[end.vlan[0]] = max(end.mtu, cards.get(end.vlan[0], 0))
+            nics[end.vlan[0]] = max(end.mtu, nics.get(end.vlan[0], 0))
     plain = {end.port for end in router.ends}
-    carriers = [{"name": card, "mtu": mtu, "up": True} for card, mtu in cards.items() if card not in plain]
+    carriers = [{"name": nic, "mtu": mtu, "up": True} for nic, mtu in nics.items() if nic not in plain]
     ends = [
         {
             "name": end.port,
@@ -164,9 +164,9 @@ def _interfaces(router: Router) -> list[Item]:
 
 
 def _sysctls(router: Router) -> Item:
-    """Only the port of a link may answer for its address, not the card beneath it, which has another MAC address.
+    """Only the port of a link may answer for its address, not the NIC beneath it, which has another MAC address.
 
-    In user space, Open vSwitch and the kernel both see what a card receives.
+    In user space, Open vSwitch and the kernel both see what a NIC receives.
     """
     if not router.kvm:
         return {}

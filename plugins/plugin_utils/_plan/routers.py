@@ -31,7 +31,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.routers im
 from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.spec import INVALID, suggest, word
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan import addresses
 
-# A KVM host's port on the underlay bridge that stands for a link: the bridge may have several cards, each in a broadcast domain of its own.
+# A KVM host's port on the underlay bridge that stands for a link: the bridge may have several NICs, each in a broadcast domain of its own.
 PORT_PREFIX = "ul-"
 # VLANs inside the underlay bridge that keep the links apart; no frame on a cable has them.
 FIRST_INNER_VLAN = 4094
@@ -66,12 +66,12 @@ class End:
 
     @property
     def vlan(self) -> tuple[str, int] | None:
-        """The card and the number, if the end is a VLAN on a router's card, such as eth1.10."""
-        card, _dot, number = self.interface.rpartition(".")
+        """The NIC and the number, if the end is a VLAN on a router's NIC, such as eth1.10."""
+        nic, _dot, number = self.interface.rpartition(".")
         on_router = self.inner_vlan is None
         return (
-            (card, int(number))
-            if on_router and card and re.fullmatch("[1-9][0-9]{0,3}", number) and int(number) <= 4094
+            (nic, int(number))
+            if on_router and nic and re.fullmatch("[1-9][0-9]{0,3}", number) and int(number) <= 4094
             else None
         )
 
@@ -416,10 +416,10 @@ class Routers:
         for router in self.routers.values():
             self._check_static(router)
             for end in router.ends:
-                card = next((one for one in router.ends if end.vlan and one.interface == end.vlan[0]), None)
-                if card and card.mtu < end.mtu:
+                nic = next((one for one in router.ends if end.vlan and one.interface == end.vlan[0]), None)
+                if nic and nic.mtu < end.mtu:
                     problems.append(
-                        f"{end.link.where}: {end.name} has the MTU {end.mtu}, more than its card {card.name} with {card.mtu}; raise that one."
+                        f"{end.link.where}: {end.name} has the MTU {end.mtu}, more than its NIC {nic.name} with {nic.mtu}; raise that one."
                     )
 
     def _transit(self) -> set[str]:

@@ -28,7 +28,7 @@ Item = t.Dict[str, t.Any]
 Part = t.Tuple[str, ...]
 
 # Of parts that explain as much, the first is the cause.
-ORDER = ("router", "underlay", "card", "tunnel", "bridge", "switch", "endpoint", "segment", "pair")
+ORDER = ("router", "underlay", "nic", "tunnel", "bridge", "switch", "endpoint", "segment", "pair")
 # Checks of what is inside of an endpoint's namespace.
 INSIDE = (*IN_NAMESPACE, "dhcp", "vrrp", "active", "uplink", "table")
 STATE = (
@@ -57,7 +57,7 @@ SYMPTOMS = (
 )
 SAMPLES = 3
 # Faults that take routes away.
-UPSTREAM = ("link", "router", "host", "switch", "card", "session")
+UPSTREAM = ("link", "router", "host", "switch", "nic", "session")
 
 
 class World:
@@ -89,7 +89,7 @@ class World:
         for name, host in self.plan["hosts"].items():
             for bridge in host["bridges"]:
                 part = (
-                    ("card", name) if bridge["name"] == host["underlay"]["bridge"] else ("bridge", name, bridge["name"])
+                    ("nic", name) if bridge["name"] == host["underlay"]["bridge"] else ("bridge", name, bridge["name"])
                 )
                 found.update({(name, port["name"]): part for port in bridge.get("ports", ())})
             found.update(
@@ -107,7 +107,7 @@ class World:
         if kind in INSIDE:
             return ("endpoint", self.owner(f"{host}/{name}"))
         if kind == "interface":
-            return ("card", host)
+            return ("nic", host)
         if kind == "chassis":
             return ("switch", name)
         if kind in ("gateway", "hop"):
@@ -116,7 +116,7 @@ class World:
             # Behind the fabric's name is the endpoint's id.
             return ("endpoint", self.owner(name.partition("/")[2]))
         if kind in ("bridge", "flows"):
-            return ("card", host) if name == self.plan["hosts"][host]["underlay"]["bridge"] else ("bridge", host, name)
+            return ("nic", host) if name == self.plan["hosts"][host]["underlay"]["bridge"] else ("bridge", host, name)
         return self.tunnels.get((host, name)) or self.ports.get((host, name)) or ("switch", host)
 
     def owner(self, end: str) -> str:
@@ -131,7 +131,7 @@ class World:
         """The parts that a measurement crosses, with which it stands or falls."""
         one, other = self.host_of(check["from"]), self.host_of(check["to"])
         if check["kind"].startswith("tep-"):
-            ends = [(sort, host) for sort in ("card", "switch") for host in (one, other) if host in self.plan["hosts"]]
+            ends = [(sort, host) for sort in ("nic", "switch") for host in (one, other) if host in self.plan["hosts"]]
             return [_between("underlay", one, other), *ends]
         if check["kind"] == "isolation" and not check.get("leak"):
             # Silence that proves nothing: the control was not reached.
@@ -171,8 +171,8 @@ class World:
             parts += [
                 _between("tunnel", segment["overlay"], one, other),
                 _between("underlay", one, other),
-                ("card", one),
-                ("card", other),
+                ("nic", one),
+                ("nic", other),
             ]
         for host in hops:
             if host in self.plan["hosts"]:
@@ -352,7 +352,7 @@ def _difference(check: Item) -> str:
 def _routing(faults: Faults) -> None:
     """A router that does not run fails its neighbors' checks, a lost adjacency its routes, and both the ways between tunnel endpoints."""
     # On a KVM host the router's interfaces are ports of Open vSwitch.
-    dead = {part[1]: part for part in faults.by_part if part[0] in ("switch", "card", "router", "host")}
+    dead = {part[1]: part for part in faults.by_part if part[0] in ("switch", "nic", "router", "host")}
     for number in sorted(faults.open):
         check = faults.checks[number]
         if check["kind"] not in ("adjacency", "session"):
@@ -432,7 +432,7 @@ class _Blame:
 
     def suspect(self, part: Part, kind: str) -> bool:
         """Whether nothing of a kind of check passes over a part."""
-        return self.share(part, kind) == 1.0 and (part[0] not in ("underlay", "card") or part in self.bare)
+        return self.share(part, kind) == 1.0 and (part[0] not in ("underlay", "nic") or part in self.bare)
 
 
 def _plain(kind: str) -> str:
@@ -517,7 +517,7 @@ TITLES = {
     "probe": "measuring on {0}",
     "tunnel": "tunnel {1} <-> {2} of overlay {0}",
     "underlay": "underlay {0} <-> {1}",
-    "card": "underlay of {0}",
+    "nic": "underlay of {0}",
     "bridge": "bridge {1} on {0}",
     "endpoint": "endpoint {0}",
     "segment": "segment {0}",

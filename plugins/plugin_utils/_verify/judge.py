@@ -525,7 +525,7 @@ def _look(plan: Item, probe: Item) -> str:
 
 
 def _carrier(plan: Item, point: Item, far: str) -> str | None:
-    """The interfaces by which an endpoint's frames leave its host: a tunnel, or the cards of the underlay."""
+    """The interfaces by which an endpoint's frames leave its host: a tunnel, or the NICs of the underlay."""
     name = next(segment["overlay"] for segment in plan["segments"] if segment["name"] == point["segment"])
     overlay = next((overlay for overlay in plan["overlays"] if overlay["name"] == name), None)
     if overlay and overlay["encapsulation"] == "vlan":

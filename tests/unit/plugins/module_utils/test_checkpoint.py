@@ -292,7 +292,7 @@ def test_a_bridge_that_came_since_keeps_its_own_port(changes):
 
 
 def _change(switch: Switch, change: str, number: int) -> None:
-    """What somebody does to the bridge or to the card's port."""
+    """What somebody does to the bridge or to the NIC's port."""
     named = {row["name"]: uuid for uuid, row in switch.tables["Bridge"].items()}
     bridge, held = named.get("br0"), _holding(switch)
     if change == "tag" and held:

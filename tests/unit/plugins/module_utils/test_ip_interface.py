@@ -34,8 +34,8 @@ def run(world: World, items: list[dict[str, t.Any]], last: int | None = None, **
         world.do(step)
 
 
-def card(held: t.Iterable[str] = ()) -> World:
-    """A host with a card that somebody has given addresses."""
+def nic(held: t.Iterable[str] = ()) -> World:
+    """A host with a NIC that somebody has given addresses."""
     world = World()
     world.add(None, "eth1").addresses = list(held)
     return world
@@ -48,7 +48,7 @@ def held(world: World) -> list[str]:
 @given(st.data(), addresses, addresses, addresses)
 @settings(max_examples=250, deadline=None)
 def test_what_others_gave_is_there_after_all_runs_and_nothing_else(data, others, one, two):
-    world = card(others)
+    world = nic(others)
     for wanted in (one, two):
         item = {"name": "eth1", "addresses": wanted}
         run(world, [item], last=data.draw(st.integers(0, 6)))
@@ -61,13 +61,13 @@ def test_what_others_gave_is_there_after_all_runs_and_nothing_else(data, others,
 
 
 def test_a_run_that_is_foretold_is_the_one_that_is_done():
-    change = plan(card(), [{"name": "eth1", "addresses": POOL, "mtu": 1400}])
+    change = plan(nic(), [{"name": "eth1", "addresses": POOL, "mtu": 1400}])
     assert [step.stdin for step in change.steps if isinstance(step, Step) and step.stdin]
     assert change.before["eth1"]["addresses"] == [] and change.after["eth1"]["addresses"] == POOL
 
 
 def test_an_adopted_address_is_taken_away_with_the_others():
-    world = card(POOL[:2])
+    world = nic(POOL[:2])
     run(world, [{"name": "eth1", "addresses": POOL[:1]}], adopt=True)
     run(world, [])
     assert held(world) == POOL[1:2]
@@ -86,7 +86,7 @@ states = st.fixed_dictionaries(
 @given(st.data(), states, states, st.booleans(), st.sampled_from([1300, 1500]))
 @settings(max_examples=250, deadline=None)
 def test_mtu_and_state_are_afterwards_what_they_were(data, one, two, up, mtu):
-    world = card()
+    world = nic()
     link = world.spaces[None]["eth1"]
     link.up, link.mtu = up, mtu
     for item in (one, two):
@@ -104,7 +104,7 @@ def test_what_others_made_of_it_since_stays():
         (lambda link: link.addresses.append("192.0.2.1/24"), 1500, True),
         (lambda link: setattr(link, "up", False), 1500, False),
     ):
-        world = card()
+        world = nic()
         link = world.spaces[None]["eth1"]
         run(world, [{"name": "eth1", "mtu": 1400, "up": True}])
         assert (link.mtu, link.up) == (1400, True)
@@ -113,7 +113,7 @@ def test_what_others_made_of_it_since_stays():
         assert (link.mtu, link.up) == (mtu, up)
 
 
-def test_at_boot_a_unit_waits_for_its_card_where_somebody_tells_of_it() -> None:
+def test_at_boot_a_unit_waits_for_its_nic_where_somebody_tells_of_it() -> None:
     for name, kept, device in (
         ("eth1", ip_interface.Kept("lab", up=True), "sys-subsystem-net-devices-eth1.device"),
         ("eth1.30", ip_interface.Kept("lab", parent="br-x", vlan=30), r"sys-subsystem-net-devices-br\x2dx.device"),

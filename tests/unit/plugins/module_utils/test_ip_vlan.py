@@ -1,7 +1,7 @@
 # Copyright: the overloom.fabric authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""VLANs on cards, compared without a kernel that has them."""
+"""VLANs on NICs, compared without a kernel that has them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._ip import iproute
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Step, Write
 from ansible_collections.overloom.fabric.plugins.module_utils._systemd import Unit
 
-CARD = _ip.Interface("eth1", 2, 1500, "02:00:00:00:00:01", True, "", "", ())
+NIC = _ip.Interface("eth1", 2, 1500, "02:00:00:00:00:01", True, "", "", ())
 # What `ip -json -details address show` tells of a VLAN.
 SHOWN = {
     "ifindex": 7,
@@ -64,7 +64,7 @@ ON_A_STICK = {"parent": "eth1", "vlan": 10, "addresses": ["10.1.10.1/24"]}
 
 
 def test_a_vlan_is_made_now_and_at_boot_and_goes_as_a_whole() -> None:
-    lines, units = change([CARD], {}, item(**ON_A_STICK))
+    lines, units = change([NIC], {}, item(**ON_A_STICK))
     assert lines == [
         "link set dev eth1 up",
         "link add link eth1 name eth1.10 type vlan id 10",
@@ -75,18 +75,18 @@ def test_a_vlan_is_made_now_and_at_boot_and_goes_as_a_whole() -> None:
     assert [line.split(" ", 1)[1] for line in unit.content.splitlines() if line.startswith("ExecStart=")] == lines
     # There, it is no change, said again or not; gone, it is made again from what is noted.
     for declared in (item(**ON_A_STICK), item()):
-        assert change([CARD, VLAN], units, declared) == ([], {})
-        assert change([CARD], units, declared)[0] == lines
+        assert change([NIC, VLAN], units, declared) == ([], {})
+        assert change([NIC], units, declared)[0] == lines
     assert (
-        change([CARD, VLAN], units, purge=True)[0]
-        == change([CARD, VLAN], units, item(state="absent"))[0]
+        change([NIC, VLAN], units, purge=True)[0]
+        == change([NIC, VLAN], units, item(state="absent"))[0]
         == ["link delete dev eth1.10"]
     )
 
 
 def test_another_number_makes_the_vlan_anew() -> None:
-    units = change([CARD], {}, item(**ON_A_STICK))[1]
-    lines, _units = change([CARD, VLAN], units, item(parent="eth1", vlan=11))
+    units = change([NIC], {}, item(**ON_A_STICK))[1]
+    lines, _units = change([NIC, VLAN], units, item(parent="eth1", vlan=11))
     assert lines[:3] == [
         "link delete dev eth1.10",
         "link set dev eth1 up",
@@ -96,9 +96,9 @@ def test_another_number_makes_the_vlan_anew() -> None:
 
 
 def test_a_vlan_that_others_made_is_not_removed() -> None:
-    units = change([CARD, VLAN], {}, item(**ON_A_STICK))[1]
+    units = change([NIC, VLAN], {}, item(**ON_A_STICK))[1]
     assert "Vlan" not in str(units)
-    assert change([CARD, VLAN], units, purge=True)[0] == []
+    assert change([NIC, VLAN], units, purge=True)[0] == []
 
 
 def test_an_interface_of_others_is_never_taken_for_the_vlan() -> None:
@@ -106,7 +106,7 @@ def test_an_interface_of_others_is_never_taken_for_the_vlan() -> None:
     with pytest.raises(
         FabricError, match="interface eth1.10 exists and is not VLAN 10 of eth1; remove it, or take another name"
     ):
-        change([CARD, other], {}, item(**ON_A_STICK))
+        change([NIC, other], {}, item(**ON_A_STICK))
     with pytest.raises(FabricError, match="interface eth1 does not exist"):
         change([], {}, item(**ON_A_STICK))
 
@@ -125,28 +125,28 @@ def test_bad_input_is_one_sentence(given: dict[str, t.Any], said: str) -> None:
         item(**given)
 
 
-def test_the_card_of_vlans_is_down_again_after_the_last_of_them() -> None:
-    down, first = CARD._replace(up=False), item(**ON_A_STICK)
+def test_the_nic_of_vlans_is_down_again_after_the_last_of_them() -> None:
+    down, first = NIC._replace(up=False), item(**ON_A_STICK)
     second = item(name="eth1.20", parent="eth1", vlan=20)
     _lines, units = change([down], {}, first)
     other = VLAN._replace(name="eth1.20", ifindex=8, vlan=20, addresses=())
-    # The card is up already when the second comes.
-    units.update(change([CARD, VLAN], units, first, second)[1])
-    found = [CARD, VLAN, other]
+    # The NIC is up already when the second comes.
+    units.update(change([NIC, VLAN], units, first, second)[1])
+    found = [NIC, VLAN, other]
     assert change(found, units, first, purge=True)[0] == ["link delete dev eth1.20"]
     gone = ["link delete dev eth1.10", "link delete dev eth1.20", "link set dev eth1 down"]
     assert sorted(change(found, units, purge=True)[0]) == gone
-    # Somebody uses the card meanwhile, or it is declared itself.
-    assert change([CARD._replace(addresses=("192.0.2.1/24",)), VLAN, other], units, purge=True)[0] == gone[:2]
-    assert change([CARD, VLAN, other, other._replace(name="theirs")], units, purge=True)[0] == gone[:2]
-    assert change([CARD._replace(busy=True), VLAN, other], units, purge=True)[0] == gone[:2]
+    # Somebody uses the NIC meanwhile, or it is declared itself.
+    assert change([NIC._replace(addresses=("192.0.2.1/24",)), VLAN, other], units, purge=True)[0] == gone[:2]
+    assert change([NIC, VLAN, other, other._replace(name="theirs")], units, purge=True)[0] == gone[:2]
+    assert change([NIC._replace(busy=True), VLAN, other], units, purge=True)[0] == gone[:2]
     assert gone[2] not in change(found, units, item(name="eth1", up=True), purge=True)[0]
     # One that was up stays so.
-    _lines, units = change([CARD], {}, first)
-    assert change([CARD, VLAN], units, purge=True)[0] == gone[:1]
+    _lines, units = change([NIC], {}, first)
+    assert change([NIC, VLAN], units, purge=True)[0] == gone[:1]
 
 
-def test_a_card_with_a_lease_or_in_a_switch_in_user_space_is_busy_and_stays_up() -> None:
+def test_a_nic_with_a_lease_or_in_a_switch_in_user_space_is_busy_and_stays_up() -> None:
     row = {"ifname": "eth1", "ifindex": 2, "mtu": 1500, "flags": ["UP"], "promiscuity": 0}
     lease = {"family": "inet", "local": "192.0.2.9", "prefixlen": 24, "scope": "global", "dynamic": True}
     for more, busy in (({}, False), ({"promiscuity": 1}, True), ({"addr_info": [lease]}, True)):

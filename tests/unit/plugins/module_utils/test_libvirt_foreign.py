@@ -282,7 +282,7 @@ def may_change(path: str, options: dict[str, t.Any]) -> bool:
     """Whether a declared option may change this line."""
     if any(name in options and re.fullmatch(pattern, path) for name, pattern in OPTIONS.items()):
         return True
-    # Without a card, none stays.
+    # Without a NIC, none stays.
     if options.get("video") == "none" and path.startswith("devices/video"):
         return True
     for tag, option, by, table in (("disk", "disks", "target", DISK), ("interface", "nics", "mac", NIC)):

@@ -275,7 +275,7 @@ def test_names_are_exact() -> None:
 def test_a_foreign_namespace_is_used_and_never_removed() -> None:
     host = world()
     host.add_space("red")
-    host.add(None, "red-card")
+    host.add(None, "red-nic")
     converge(host, [item(addresses=["10.0.0.1/24"])])
     assert "WantedBy" not in host.units["overloom-netns-red.service"].content
     assert "PathExists=/run/netns/red" in host.units["overloom-netns-red.path"].content

@@ -150,21 +150,21 @@ def test_a_port_is_anothers_on_anothers_bridge_only() -> None:
     )
 
 
-def test_a_card_must_be_there_and_be_nobodys() -> None:
-    cards = {
+def test_a_nic_must_be_there_and_be_nobodys() -> None:
+    nics = {
         "lo": interface("lo"),
         "eth0": interface("eth0"),
         "eth1": interface("eth1", addresses=("192.0.2.1/24",)),
         "eth2": interface("eth2", master="bond0"),
     }
-    host = NOTHING._replace(interfaces=cards)
+    host = NOTHING._replace(interfaces=nics)
     assert told(host, "nic", "eth9", "br-underlay") == [
         "there is no interface eth9; the host has eth0, eth1, eth2; take another"
     ]
     assert told(host, "nic", "eth0", "br-underlay") == []
     assert "(address 192.0.2.1/24)" in told(host, "nic", "eth1", "br-underlay")[0]
     assert "(a part of bond0)" in told(host, "nic", "eth2", "br-underlay")[0]
-    # A router's card keeps what others gave it; and a card that is ours already is not looked at.
+    # A router's NIC keeps what others gave it; and a NIC that is ours already is not looked at.
     assert told(host, "nic", "eth1") == []
     plugged = host._replace(database=database(**{"br-underlay": {**OURS, "ports": {"eth1": "us"}}}))
     assert told(plugged, "nic", "eth1", "br-underlay") == []
@@ -172,7 +172,7 @@ def test_a_card_must_be_there_and_be_nobodys() -> None:
 
 def test_a_member_of_a_bond_is_whose_the_bond_is() -> None:
     # The kernel's datapath is their master.
-    cards = {name: interface(name, master="ovs-system") for name in ("eth1", "eth2")}
+    nics = {name: interface(name, master="ovs-system") for name in ("eth1", "eth2")}
     for owner, bridge, said in (
         ("us", "br-underlay", []),
         (
@@ -184,19 +184,19 @@ def test_a_member_of_a_bond_is_whose_the_bond_is() -> None:
     ):
         switch = database(**{bridge: {"ports": {"bond0": owner}}})
         bonded = switch._replace(members={**switch.members, "bond0": ("eth1", "eth2")})
-        found = told(NOTHING._replace(interfaces=cards, database=bonded), "nic", "eth2", "br-underlay")
+        found = told(NOTHING._replace(interfaces=nics, database=bonded), "nic", "eth2", "br-underlay")
         assert [line.partition(", or ")[0] for line in found] == said
 
 
 def test_bonds_and_vlans_of_the_kernel_are_whose_the_files_are() -> None:
-    cards = {
+    nics = {
         "eth1": interface("eth1", master="bond0"),
         "eth2": interface("eth2", addresses=("fe80::1/64",)),
         "eth3": interface("eth3", addresses=("192.168.200.1/24",)),
         "bond0": interface("bond0", kind="bond"),
         "tep0": interface("tep0", kind="vlan", parent="bond0", addresses=("192.168.200.1/24",)),
     }
-    nobodys = NOTHING._replace(interfaces=cards)
+    nobodys = NOTHING._replace(interfaces=nics)
 
     def of_owner(owner):
         return nobodys._replace(noted=[Noted(name, owner, "networkd") for name in ("bond0", "tep0", "eth3")])
@@ -543,7 +543,7 @@ iface vxlan_vnet1
             [("eth1", False, True)],
         ),
         ("a.network", "[Match]\nName=eth1\n[Network]\nDHCP=none\n", [("eth1", False, False)]),
-        # What images have for whichever card there is names none.
+        # What images have for whichever NIC there is names none.
         ("a.network", "[Match]\nName=en*\n[Network]\nDHCP=yes\n", [("en*", False, True)]),
         (
             "a.nmconnection",
@@ -582,24 +582,24 @@ def test_files_of_a_manager_that_the_host_does_not_have_name_nothing_and_no_rema
     assert _network_files.read() == [Named("eth1", str(path), False, True)]
 
 
-def test_a_card_of_a_switch_that_stands_still_is_not_taken_for_anothers() -> None:
-    cards = {"eth1": interface("eth1", master="ovs-system"), "eth2": interface("eth2", master="br0")}
-    still = NOTHING._replace(interfaces=cards, switch=False)
+def test_a_nic_of_a_switch_that_stands_still_is_not_taken_for_anothers() -> None:
+    nics = {"eth1": interface("eth1", master="ovs-system"), "eth2": interface("eth2", master="br0")}
+    still = NOTHING._replace(interfaces=nics, switch=False)
     assert told(still, "nic", "eth1", "br-underlay") == []
     assert "(a part of br0)" in told(still, "nic", "eth2", "br-underlay")[0]
     assert "(a part of ovs-system)" in told(still._replace(switch=True), "nic", "eth1", "br-underlay")[0]
 
 
 def test_what_a_hosts_own_configuration_makes_or_addresses_is_in_use_before_it_is_there() -> None:
-    cards = {name: interface(name) for name in ("eth1", "eth2", "eth3")}
-    cards["eth1.7"] = interface("eth1.7", kind="vlan", parent="eth1", vlan=7)
-    cards["v0"] = interface("v0", kind="veth", parent="eth3")
+    nics = {name: interface(name) for name in ("eth1", "eth2", "eth3")}
+    nics["eth1.7"] = interface("eth1.7", kind="vlan", parent="eth1", vlan=7)
+    nics["v0"] = interface("v0", kind="veth", parent="eth3")
     files = [
         Named("br-int", "/f/br.netdev", True, False),
         Named("eth2", "/f/eth2", False, True),
         Named("eth3", "/f/eth3", False, False),
     ]
-    host = NOTHING._replace(interfaces=cards, files=files, database=database(**{"br-own": {**OURS}}))
+    host = NOTHING._replace(interfaces=nics, files=files, database=database(**{"br-own": {**OURS}}))
     assert (
         "bridge br-int was there before the fabric and is in use (configured in /f/br.netdev); take another"
         in told(host, "bridge", "br-int")[0]

@@ -607,7 +607,7 @@ class TestNetworksWithoutTunnels:
         ]
         assert [tunnel["name"] for tunnel in host["tunnels"]] == ["vx-kvm2"]
 
-    def test_where_to_look_is_the_card(self):
+    def test_where_to_look_is_the_nic(self):
         plan = plan_of(self.HOSTS)
         looks = {
             check["from"]: check["look"] for check in judge(plan, expectations(plan), {}) if check["kind"] == "ping"

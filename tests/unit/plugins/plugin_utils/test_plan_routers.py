@@ -116,7 +116,7 @@ def test_secrets_are_in_no_part_of_the_plan_but_theirs():
     assert all(shown.count(secret) == 2 for secret in hidden.values())
 
 
-def test_a_router_on_a_stick_has_vlans_on_its_card():
+def test_a_router_on_a_stick_has_vlans_on_its_nic():
     links = [
         {"name": "red", "ends": ["r1:eth1.10"], "subnet": "10.1.10.0/24"},
         {"name": "blue", "ends": ["r1:eth1.20"], "subnet": "10.1.20.0/24", "mtu": 1600},
@@ -126,7 +126,7 @@ def test_a_router_on_a_stick_has_vlans_on_its_card():
     made = plan({"fabric_links": links}, routers={"r1": {}, "r2": {}})
     items = {item["name"]: item for item in made["routers"]["r1"]["interfaces"]}
     assert list(items) == ["lo", "eth1", "eth2", "eth1.10", "eth1.20", "eth2.7"]
-    # The card itself gets no address, and lets the largest of its VLANs pass.
+    # The NIC itself gets no address, and lets the largest of its VLANs pass.
     assert items["eth1"] == {"name": "eth1", "mtu": 1600, "up": True}
     assert items["eth1.10"] == {
         "name": "eth1.10",
@@ -141,7 +141,7 @@ def test_a_router_on_a_stick_has_vlans_on_its_card():
     (problem,) = problems(
         {"fabric_links": links}, routers={"r1": {"fabric_host_id": 1, "fabric_router": {}}, "r2": {}}
     )[:1]
-    assert "r1:eth2.7 has the MTU 9000, more than its card r1:eth2 with 1500" in problem
+    assert "r1:eth2.7 has the MTU 9000, more than its NIC r1:eth2 with 1500" in problem
 
 
 def test_links_with_a_secret_have_it_in_both_versions():

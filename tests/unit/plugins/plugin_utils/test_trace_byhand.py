@@ -82,14 +82,14 @@ CERTAIN = {
         "kvm1",
         "has the address 192.168.200.2",
     ),
-    "route of a host to a card of nobody": (
+    "route of a host to a NIC of nobody": (
         both(carded("kvm1"), routed("kvm1", "192.168.200.2", metric=-1, hops=[{"via": None, "dev": "eth9"}])),
         WEB,
         "wrong-route",
         "kvm1",
         "leads to eth9, where nobody has it",
     ),
-    "route of a router to a card of nobody": (
+    "route of a router to a NIC of nobody": (
         both(carded("r1"), routed("r1", "192.168.200.2", metric=-1, hops=[{"via": None, "dev": "eth9"}])),
         WEB,
         "wrong-route",
@@ -171,7 +171,7 @@ SUSPECTS = {
     "one of several next hops": (hops("10.254.0.18", "10.254.0.77"), "wrong-route", "r1", "one of 2 next hops"),
     "filters at an interface": (put(link("kvm2", "web2", "eth0"), filters=True), "queue", "kvm2/web2", "filters of tc"),
     "filters at a port": (put(link("kvm2", "", "v-web2"), filters=True), "queue", "v-web2", "filters of tc"),
-    "rate of a card": (put(port("kvm2", "br-underlay", "eth1"), policing=8), "policing", "kvm2", "eth1 on kvm2"),
+    "rate of a NIC": (put(port("kvm2", "br-underlay", "eth1"), policing=8), "policing", "kvm2", "eth1 on kvm2"),
     "connections of a zone": (
         lambda seen: seen["kvm2"]["switch"].update(zones={"5": [3, 3]}),
         "conntrack-full",

@@ -130,7 +130,7 @@ BREAKS: dict[str, tuple[t.Callable[[Item], t.Any], tuple[str, str, str, str]]] =
         lambda seen: seen["kvm3"]["switch"]["bridges"]["br-ovn"]["ports"].pop("ovn-kvm2"),
         ("tunnel-gone", "kvm3", "no tunnel to kvm2", "restart ovn-controller"),
     ),
-    "card of the gateway": (
+    "NIC of the gateway": (
         lambda seen: seen["kvm2"]["switch"]["bridges"]["br-underlay"]["ports"]["eth1"].update(trunks=[10]),
         ("trunks", "kvm2", "carries only the VLANs", "clear port eth1 trunks"),
     ),
