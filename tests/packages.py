@@ -23,11 +23,17 @@ USES = ("base", "lab", "host", "test", "machines")
 
 
 class Package(t.NamedTuple):
-    """A line of the list."""
+    """A line of the list. everywhere: whether each release of Debian has the package."""
 
     name: str
     uses: tuple[str, ...]
     programs: tuple[str, ...]
+    everywhere: bool = True
+
+    @property
+    def pattern(self) -> str:
+        """What apt takes for the package, also in a release without it."""
+        return self.name if self.everywhere else f"?exact-name({self.name})"
 
     def is_here(self) -> bool:
         """Whether this machine has its first program."""
@@ -51,7 +57,10 @@ def declared() -> list[Package]:
             raise ValueError(
                 f"{DECLARED.name}:{number}: write PACKAGE USES PROGRAM..., uses being of {', '.join(USES)}"
             )
-        packages.append(Package(words[0], uses, tuple(words[2:])))
+        name = words[0].rstrip("?")
+        if name != words[0] and uses != ("host",):
+            raise ValueError(f"{DECLARED.name}:{number}: only hosts can do without {name}")
+        packages.append(Package(name, uses, tuple(words[2:]), name == words[0]))
     return packages
 
 

@@ -48,14 +48,14 @@ def debian_root(suite: str = SUITE) -> pathlib.Path:
 
     It is another one when the list of packages changes. One that was not used for two weeks is removed when another is made.
     """
-    include = sorted(package.name for package in packages.of("lab", "host"))
+    include = sorted(package.pattern for package in packages.of("lab", "host"))
     command = [
         "mmdebstrap",
         "--quiet",
         "--mode=root",
         "--variant=minbase",
         "--format=directory",
-        f"--include={','.join(include)}",
+        *(f"--include={pattern}" for pattern in include),
     ]
     command += [f"--dpkgopt=path-exclude={path}" for path in LEFT_OUT]
     # Another place of this checkout makes no other root.

@@ -189,44 +189,80 @@ def test_router_advertisements_carry_the_mtu_and_no_default_route(host: Host) ->
     assert "scope global" not in host.run(["ip", "-n", "web", "-6", "address", "show", "dev", "eth0"])
 
 
-# What a machine has that is not in the plan as a client, but has its lease there.
+# What machines have that ask for their addresses by themselves, and how they are started in a namespace, as on machines of their own.
 NETWORKD = """[Match]
 Name=eth0
 [Network]
-DHCP=ipv6
+DHCP=yes
 IPv6AcceptRA=yes
+[DHCPv4]
+UseDNS=no
+UseHostname=no
+UseMTU=yes
 [DHCPv6]
 UseDNS=no
 """
+CLIENTS: dict[str, list[list[str]]] = {
+    "systemd-networkd": [["/lib/systemd/systemd-networkd"]],
+    "dhclient": [["dhclient", "-d", version, "-lf", "/run/l", "-pf", "/run/p", "eth0"] for version in ("-4", "-6")],
+}
 
 
-def test_a_client_of_dhcpv6_gets_the_planned_address(host: Host) -> None:
-    """systemd-networkd, in a namespace of its own, as on a machine of its own."""
+@pytest.fixture(name="theirs")
+def with_theirs(host: Host) -> t.Iterator[Host]:
+    """The host with what the clients read and write."""
+    host.write("/run/systemd/network/10-eth0.network", NETWORKD)
+    host.write("/var/tmp/resolv.conf", "")
+    yield host
+    host.run(["systemctl", "stop", "theirs-*"])
+    host.run(["rm", "/run/systemd/network/10-eth0.network", "/var/tmp/resolv.conf"])
+
+
+def ask_as(host: Host, client: str, name: str) -> dict[str, str]:
+    """Start a client in a namespace, and wait for its address of each family."""
+    # dhclient ends where it cannot bind to the address yet.
+    local = ["ip", "-n", name, "-6", "address", "show", "dev", "eth0", "scope", "link"]
+    wait(lambda: "inet6" in host.run(local) and "tentative" not in host.run(local), f"the link-local address of {name}")
+    common = [
+        f"--property=NetworkNamespacePath=/run/netns/{name}",
+        "--property=BindPaths=/var/tmp/resolv.conf:/etc/resolv.conf",
+    ]
+    for number, command in enumerate(CLIENTS[client]):
+        own = [
+            f"--unit=theirs-{name}-{number}",
+            "--property=PrivateTmp=yes",
+            "--property=RuntimeDirectory=systemd/netif",
+        ]
+        host.run(["systemd-run", "--quiet", *common, *own, *command])
+
+    def addresses() -> dict[str, str] | None:
+        show = ["ip", "-n", name, "-json", "address", "show", "dev", "eth0", "scope", "global"]
+        rows = [one for row in json.loads(host.run(show)) for one in row.get("addr_info", ())]
+        found = {row["family"]: row["local"] for row in rows if "local" in row and "tentative" not in row}
+        return found if len(found) == 2 else None
+
+    log = ["journalctl", "--no-pager", "--lines=60", "--unit=theirs-*", "--unit=overloom-*"]
+    return t.cast("dict[str, str]", wait(addresses, f"both addresses of {name}", 60, lambda: host.run(log)))
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_clients_that_machines_have_get_what_is_planned(theirs: Host, client: str) -> None:
+    host = theirs
     six = {"mac": "02:00:00:00:00:06", "addresses": ["10.1.1.6", "fd00:1::6"], "name": "six"}
-    host.module("netns_dnsmasq", server(leases=[WEB, six], ranges=["fd00:1::100-fd00:1::1ff"]))
+    ranges = ["10.1.1.100-10.1.1.149", "fd00:1::100-fd00:1::1ff"]
+    host.module("netns_dnsmasq", server(leases=[WEB, six], ranges=ranges))
     for name, mac in (("six", six["mac"]), ("stranger", "02:00:00:00:00:07")):
         host.module("netns_veth", {"name": name, "addresses": [], "mac": mac, "bridge": "br0", "tx_checksum": "off"})
-    host.run(["mkdir", "-p", "/run/systemd/network"])
-    host.write("/run/systemd/network/10-eth0.network", NETWORKD)
-    given = {}
-    for name in ("six", "stranger"):
-        inside_it = [f"--property=NetworkNamespacePath=/run/netns/{name}", "--property=RuntimeDirectory=systemd/netif"]
-        host.run(["systemd-run", f"--unit=networkd-{name}", *inside_it, "/lib/systemd/systemd-networkd"])
-        look = ["journalctl", "--no-pager", "--lines=60", f"--unit=networkd-{name}", "--unit=overloom-*"]
-
-        def addresses(name: str = name) -> list[str]:
-            rows = json.loads(
-                host.run(["ip", "-n", name, "-json", "-6", "address", "show", "dev", "eth0", "scope", "global"])
-            )
-            return [one["local"] for row in rows for one in row.get("addr_info", ()) if "local" in one]
-
-        given[name] = wait(addresses, f"an address of {name}", 60, lambda look=look: host.run(look))
-        host.run(["systemctl", "stop", f"networkd-{name}"])
-    assert given["six"] == ["fd00:1::6"]
+    assert ask_as(host, client, "six") == {"inet": "10.1.1.6", "inet6": "fd00:1::6"}
+    routes = ("default via 10.1.1.1", "10.9.0.0/16 via 10.1.1.1")
+    show = ["ip", "-n", "six", "-4", "route"]
+    wait(lambda: all(route in host.run(show) for route in routes), "the routes", 30, lambda: host.run(show))
+    assert link(host, "eth0", "six")["mtu"] == 1400
     # The control: another machine has one of the ranges.
-    (other,) = given["stranger"]
-    assert re.fullmatch("fd00:1::1[0-9a-f]{2}", other)
-    host.run(["rm", "/run/systemd/network/10-eth0.network"])
+    other = ask_as(host, client, "stranger")
+    assert re.fullmatch(r"10\.1\.1\.1[0-4][0-9]", other["inet"]) and re.fullmatch(
+        "fd00:1::1[0-9a-f]{2}", other["inet6"]
+    )
 
 
 def test_another_dnsmasq_is_not_touched(host: Host) -> None:

@@ -126,6 +126,19 @@ def test_a_line_of_the_list_that_says_nothing_is_refused(monkeypatch, tmp_path):
         broken.write_text(f"# a comment\n{line}\n", encoding="utf-8")
         with pytest.raises(ValueError, match="packages.txt:2: write PACKAGE USES PROGRAM"):
             packages.declared()
+    broken.write_text("tool9? test tool9\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="packages.txt:1: only hosts can do without tool9"):
+        packages.declared()
+
+
+def test_a_package_that_some_releases_lack_is_a_pattern_for_apt(monkeypatch, tmp_path):
+    listed = tmp_path / "packages.txt"
+    monkeypatch.setattr(packages, "DECLARED", listed)
+    listed.write_text("tool8 host tool8\ntool9? host tool9\n", encoding="utf-8")
+    assert [(package.name, package.pattern) for package in packages.declared()] == [
+        ("tool8", "tool8"),
+        ("tool9", "?exact-name(tool9)"),
+    ]
 
 
 @pytest.mark.parametrize(
