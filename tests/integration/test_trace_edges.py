@@ -21,7 +21,9 @@ WEB, ROUTED, OUT = ("kvm1/web1", "kvm2/web2"), ("kvm1/web1", "kvm3/db3"), ("kvm2
 DENIED, BEYOND = ("kvm2/web2", "kvm2/db2"), ("kvm1/web1", "198.51.100.7")
 FORWARDED, APP = ("kvm3/world", "10.9.0.1"), ("kvm1/web1", "kvm3/app3")
 LEASED, SNAT = ("kvm1/web1", "kvm2/ask2"), ("kvm3/db3", "kvm3/world")
-SOUND = (WEB, ROUTED, OUT, LEASED, APP, SNAT, ("kvm1/web1", "2001:db8:0:2::1:3"))
+# Behind an edge on two hosts.
+PAIR = ("kvm1/lan1", "kvm3/dmz3")
+SOUND = (WEB, ROUTED, OUT, LEASED, APP, SNAT, PAIR, ("kvm1/web1", "2001:db8:0:2::1:3"))
 HTTP, SQL = Packet("tcp", 80), Packet("tcp", 5432)
 TABLE = "systemctl restart overloom-nft-edge-inet-edge"
 VTYSH = "vtysh -c 'configure terminal' "
@@ -50,6 +52,47 @@ def bgp(host: str, do: str, undo: str, says: str, family: str = "") -> Break:
     gone = f"{VTYSH}-c 'no ip prefix-list byhand'"
     return Break(LAB, host, done, f"{undone}; {gone}", "session", (host, host), says, ROUTED)
 
+
+KEEPALIVED = "overloom-keepalived-pair.service"
+DEAF = nft("input", "ip protocol vrrp counter drop", namespace="pair")
+
+
+def pair(host: str, do: str, undo: str, cause: str, says: str) -> Break:
+    """A break of the edge on two hosts, which carries packets on, so that a trace remarks it."""
+    return Break(LAB, host, do, undo, cause, ("kvm2|kvm3", "kvm2/pair|kvm3/pair"), says, PAIR)
+
+
+# What a trace remarks of packets that arrive.
+REMARKED = {
+    "the VRRP routers of an edge do not hear each other": pair(
+        "kvm2|kvm3",
+        DEAF,
+        "ip netns exec pair nft delete table inet byhand",
+        "duplicate-address",
+        "is active on kvm2 and kvm3 at once, so that each answers for its addresses: kvm2/pair drops it by nftables",
+    ),
+    "the VRRP router of one host stopped": pair(
+        "kvm3",
+        f"systemctl stop {KEEPALIVED}",
+        f"systemctl start {KEEPALIVED}",
+        "service-down",
+        f"{KEEPALIVED} of kvm3/pair is inactive",
+    ),
+    "the VRRP router of the other host stopped": pair(
+        "kvm2",
+        f"systemctl stop {KEEPALIVED}",
+        f"systemctl start {KEEPALIVED}",
+        "service-down",
+        f"{KEEPALIVED} of kvm2/pair is inactive",
+    ),
+    "a virtual address by hand": pair(
+        "kvm2|kvm3",
+        "ip -n pair address show dev lan | grep -q '10.4.1.1/' || ip -n pair address add 10.4.1.1/32 dev lan",
+        "systemctl restart " + KEEPALIVED,
+        "duplicate-address",
+        "its keepalived has not put it there",
+    ),
+}
 
 BREAKS = {
     # The way to the edge.
@@ -268,13 +311,16 @@ def fabric_of(folder: t.Any, name: str) -> Fabric:
             {"name": "web", "vlan": 10, "subnet": "10.1.1.0/24", "subnet6": "2001:db8:0:1::/64", "dhcp": {}},
             {"name": "db", "vlan": 20, "subnet": "10.1.2.0/24", "subnet6": "2001:db8:0:2::/64"},
             {"name": "outside", "vlan": 30, "subnet": "10.9.0.0/24"},
+            {"name": "lan", "vlan": 40, "subnet": "10.4.1.0/24"},
+            {"name": "dmz", "vlan": 50, "subnet": "10.4.2.0/24"},
         ],
-        fabric_edges=[_edge()],
+        fabric_edges=[_edge(), _pair()],
         fabric_policy=[
             {"name": "no-db2", "action": "deny", "from": ["kvm2/web2"], "to": ["kvm2/db2"]},
             {"name": "sql", "from": ["web"], "to": ["db"], "protocol": "tcp", "ports": ["5432"]},
             {"name": "pings", "from": ["web", "db"], "to": ["web", "db"], "protocol": "icmp"},
             {"name": "out", "from": ["web", "db"], "to": ["outside", "198.51.100.0/24"]},
+            {"name": "lan", "from": ["lan"], "to": ["dmz"]},
         ],
     )
     sessions = [{"name": f"kvm{number}"} for number in HOSTS]
@@ -291,10 +337,11 @@ def fabric_of(folder: t.Any, name: str) -> Fabric:
         for number in HOSTS
     }
     points = {
-        "kvm1": [{"name": "web1", "segment": "web"}],
+        "kvm1": [{"name": "web1", "segment": "web"}, {"name": "lan1", "segment": "lan"}],
         "kvm2": [{"name": "web2", "segment": "web"}, {"name": "ask2", "segment": "web", "address": "dhcp"}],
         "kvm3": [
             {"name": "app3", "segment": "db", "kind": "container", "container": {"image": "lab"}},
+            {"name": "dmz3", "segment": "dmz"},
             {"name": "world", "segment": "outside", "address": "10.9.0.2", "sysctls": {"net.ipv4.ip_forward": "1"}},
         ],
     }
@@ -317,6 +364,11 @@ def _edge() -> dict[str, t.Any]:
         "nat": [{"from": "web", "out": "outside"}, {"from": "db", "out": "outside", "address": "10.9.0.8"}],
         "forwards": [{"name": "www", "segment": "outside", "port": 80, "to": "kvm2/web2", "to_port": 8080}],
     }
+
+
+def _pair() -> dict[str, t.Any]:
+    legs = [{"segment": "lan", "address": "10.4.1.1"}, {"segment": "dmz", "address": "10.4.2.1"}]
+    return {"name": "pair", "hosts": ["kvm2", "kvm3"], "legs": legs}
 
 
 @pytest.fixture(scope="module")
@@ -365,6 +417,47 @@ def test_a_trace_names_the_hop_and_the_cause(fabric, tracer, name):
     if broken.do != "true":
         after = tracer.passes(*broken.ends, 90, measure=broken.packet.protocol == "icmp" and broken.ends != BEYOND)
         assert after["passed"] or broken.packet.protocol != "icmp" or broken.ends == BEYOND, "\n".join(after["lines"])
+
+
+@pytest.mark.parametrize("name", REMARKED)
+def test_what_an_edge_on_two_hosts_lacks_is_remarked_while_packets_arrive(fabric, tracer, name):
+    broken = REMARKED[name]
+    tracer.converge(broken.ends)
+
+    def told() -> dict[str, t.Any] | None:
+        found = tracer.run(*broken.ends)
+        remark = found["remark"]
+        known = found["passed"] and remark and remark["cause"] == broken.cause and broken.says in remark["because"]
+        return {**remark, "at": found["there"]["hops"][remark["hop"]]} if known else None
+
+    shown = lambda: "\n".join(tracer.run(*broken.ends)["lines"])  # noqa: E731
+    try:
+        for host in broken.host.split("|"):
+            by_hand(fabric, tracer, host, broken.do)
+        # Who is active changes within three adverts.
+        remark = wait(told, f"a remark of {broken.says!r}", 30, shown)
+    finally:
+        for host in broken.host.split("|"):
+            by_hand(fabric, tracer, host, broken.undo)
+    assert remark["at"]["kind"] == "edge" and remark["at"]["name"] in broken.at[1].split("|"), remark
+    tracer.converge(broken.ends)
+
+
+def test_an_edge_that_is_active_nowhere_ends_the_way_at_a_stopped_router(fabric, tracer):
+    """Who remembers the host that was active sends there as long as it remembers."""
+    tracer.converge(PAIR)
+    for host in ("kvm2", "kvm3"):
+        fabric.on(host, "systemctl", "stop", KEEPALIVED)
+    try:
+        fabric.on("kvm1", "ip", "-n", "lan1", "neighbor", "flush", "dev", "eth0")
+        fabric.on("kvm3", "ip", "-n", "dmz3", "neighbor", "flush", "dev", "eth0")
+        report = tracer.run(*PAIR)
+    finally:
+        for host in ("kvm2", "kvm3"):
+            fabric.on(host, "systemctl", "start", KEEPALIVED)
+    died = report["died"]
+    assert died and died["cause"] == "service-down" and died["at"]["kind"] == "edge", "\n".join(report["lines"])
+    tracer.converge(PAIR)
 
 
 @pytest.mark.parametrize("ends", SOUND)

@@ -314,4 +314,11 @@ class World:
                     target = logical.goal(one)
                     step = 'ingress(dp="x", inport="y")\n---\n 0. ls_in_l2_lkup (x): 1, priority 50, uuid 00000000\n'
                     found[one.trace_name(None)] = f'{step}    /* output to "{target}", type "" */\n'
+        if way.turn:
+            into, target = way.inner(), logical.port_of(way.plan, way.turn.source.id)
+            made = f"{into.packet.target}:{into.packet.port}" if into.packet.original else into.packet.target
+            step = f'ingress(dp="x", inport="y")\n---\n 7. lr_in_dnat (x): 1, priority 50, uuid 00000000\n    {{}}({made});\n'
+            step = step.format("ct_lb_mark" if into.packet.original else "ct_dnat_in_czone")
+            step = step.replace("ct_lb_mark(", "ct_lb_mark(backends=")
+            found[way.trace_name(None)] = f'{step}    /* output to "{target}", type "" */\n'
         return found

@@ -29,6 +29,8 @@ _BINDING = re.compile(r"MAC binding to ([0-9a-f:]{17})")
 _HOP = re.compile(r"^(?:xx)?reg0 = (\S+);$")
 
 RECOMPUTE = "systemctl restart ovn-controller"
+# What stops ovn-northd stops the databases, too (ovn-ctl(8), stop_northd), and nothing starts them again with it.
+DATABASES = "systemctl restart ovn-ovsdb-server-nb ovn-ovsdb-server-sb"
 # The beginning of the name of an ACL that a rule of the policy was made to.
 RULE = "rule-"
 
@@ -50,14 +52,19 @@ def bound(view: View, path: Path, end: End) -> None:
         mend = f"on {host}: ovs-vsctl set interface {end.port} external_ids:iface-id={name}"
         raise Died("binding", said, f"iface-id {name}", mend)
     chassis(view, path, host)
-    found = answers(view)
+    found, rival = answers(view), _claimed(view, host, end.port or "", name)
+    if rival:
+        path.doubt(rival)
+        path.remark(rival)
     if not found:
         return
     there = next((one for one in found["bindings"] if one["name"] == name), None)
     if there is None and name in found["ports"]:
         said = f"logical port {name} is in the northbound database, and not in the southbound one"
-        raise _northd(view) if not found["northd"] else Died("binding", said, f"bound on {host}")
+        raise not_in_force(view) if not found["northd"] else Died("binding", said, f"bound on {host}")
     if there is not None and there["chassis"] != host:
+        if rival:
+            raise rival
         where = f"bound on {there['chassis']}" if there["chassis"] else "bound nowhere"
         asked = _requested(found, name)
         if asked and asked != host:
@@ -71,6 +78,19 @@ def bound(view: View, path: Path, end: End) -> None:
             f"on {host}: {RECOMPUTE}; on {logical.central(view.plan)}: ovn-sbctl find Port_Binding logical_port={name}"
         )
         raise Died("binding", f"logical port {name} is {where}", f"bound on {host}", look)
+
+
+def _claimed(view: View, host: str, port: str, name: str) -> Died | None:
+    """Another port, here or on another host that was read, by which a logical port is claimed."""
+    for other in view.seen:
+        bridges = ((view.seen[other] or {}).get("switch") or {}).get("bridges") or {}
+        for claims, row in ((claims, row) for one in bridges.values() for claims, row in one["ports"].items()):
+            if row.get("iface_id") == name and (other, claims) != (host, port):
+                said = f"port {claims} on {other} has the iface-id {name}, too, so that OVN may take it for {port} on {host}"
+                gone = f"on {other}: ovs-vsctl remove interface {claims} external_ids iface-id"
+                mend = f"{gone}; on {host}: {RECOMPUTE}"
+                return Died("binding", said, f"iface-id {name} on {port} alone", mend)
+    return None
 
 
 def _requested(found: Item, name: str) -> str | None:
@@ -117,7 +137,7 @@ def _cut_off(view: View, host: str) -> Died | None:
         start = f"on {host}: systemctl start ovn-controller"
         return Died("chassis", f"ovn-controller on {host} does not run", "ovn-controller runs", start)
     if error:
-        start = f"on {central}: systemctl restart ovn-central"
+        start = f"on {central}: {DATABASES}"
         return Died("ovn-down", f"OVN's databases on {central} do not answer: {error}", "they run", start)
     if controller != "connected":
         said = f"ovn-controller on {host} does not reach the databases on {central}: {controller}"
@@ -125,10 +145,11 @@ def _cut_off(view: View, host: str) -> Died | None:
     return None
 
 
-def _northd(view: View) -> Died:
+def not_in_force(view: View) -> Died:
+    """What is in the northbound database alone."""
     on = f"on {logical.central(view.plan)}: "
     said = "ovn-northd does not run: what was changed in OVN's northbound database since then is not in force"
-    return Died("northd", said, "ovn-northd runs", on + "systemctl restart ovn-northd")
+    return Died("northd", said, "ovn-northd runs", f"{on}systemctl restart ovn-northd; {DATABASES}")
 
 
 def pipeline(view: View, path: Path, way: Route) -> None:
@@ -139,24 +160,33 @@ def pipeline(view: View, path: Path, way: Route) -> None:
         notes.append(f"OVN's databases on {logical.central(view.plan)} were not read")
         return
     target = logical.goal(way)
-    answer = _named(
-        logical.parse(found["traces"].get(way.trace_name(None)) or ""), _planned(view).get(target) or {}, target
-    )
-    notes += [f"{name}: {where}" for name, where in _legs(answer)]
+    answer = answered(view, way, target)
+    notes += [f"{name}: {where}" for name, where in legs(answer)]
     rules = [_rule(view, found["made"].get(step.uuid or "")) for step in answer.steps]
     notes += [f"passes by {rule}" for rule in dict.fromkeys(filter(None, rules))] if target in answer.outputs else []
-    if not found["northd"]:
-        path.doubt(_northd(view))
-        path.remark(_northd(view))
+    northd(view, path)
     for step in answer.steps:
         if any("set_meter(" in one for one in step.actions):
             said = f"OVN limits the rate in {step.stage} of {step.datapath}: {step.match}"
             look = f"on {logical.central(view.plan)}: ovn-nbctl qos-list {step.datapath}"
             path.doubt(Died("policing", said, "a rate that is enough, by fabric_endpoints[].qos, or none", look))
     if target not in answer.outputs:
-        raise _stopped(view, way, found, answer)
+        raise stopped(view, way, way, found, answer)
     if way.outward:
         notes += _outward(view, path, way, found, answer)
+
+
+def answered(view: View, way: Route, target: str) -> logical.Answer:
+    """OVN's answer about a packet, in which the target's port has its own name."""
+    text = answers(view)["traces"].get(way.trace_name(None)) or ""
+    return _named(logical.parse(text), _planned(view).get(target) or {}, target)
+
+
+def northd(view: View, path: Path) -> None:
+    """Note that what was changed since ovn-northd stopped is not in force."""
+    if not answers(view)["northd"]:
+        path.doubt(not_in_force(view))
+        path.remark(not_in_force(view))
 
 
 def _named(answer: logical.Answer, planned: Item, target: str) -> logical.Answer:
@@ -277,7 +307,7 @@ def _mapped(view: View, way: Route, host: str) -> None:
         ports.present(view, host, bridge, f"patch-{logical.goal(way)}-to-{planned['bridge']}")
 
 
-def _legs(answer: logical.Answer) -> list[tuple[str, str]]:
+def legs(answer: logical.Answer) -> list[tuple[str, str]]:
     """Each logical switch and router on the way, and how far the packet came there."""
     last: dict[str, str] = {}
     for step in answer.steps:
@@ -285,11 +315,17 @@ def _legs(answer: logical.Answer) -> list[tuple[str, str]]:
     return [*last.items()]
 
 
-def _stopped(view: View, way: Route, found: Item, answer: logical.Answer) -> Died:
-    """Why OVN does not bring the packet to its target."""
-    changed = _changed(view, way, found) or _misrouted(view, way, answer)
-    if changed:
-        return changed
+def stopped(view: View, ports_of: Route, way: Route, found: Item, answer: logical.Answer) -> Died:
+    """Why OVN does not bring the packet to its target. ports_of: the way whose logical ports are crossed, in either direction."""
+    died = (
+        _changed(view, ports_of, found) or _misrouted(view, way, answer) or _ended(view, ports_of, way, found, answer)
+    )
+    # What the intent denies is denied with and without it.
+    return died if found["northd"] or died.cause == "policy" else not_in_force(view)
+
+
+def _ended(view: View, ports_of: Route, way: Route, found: Item, answer: logical.Answer) -> Died:
+    """The stage of OVN's pipeline where the packet ends."""
     if answer.error or not answer.steps:
         said = f"OVN cannot say what it does with it: {answer.error}"
         return Died("logical", said, "", f"on {logical.central(view.plan)}: ovn-nbctl show")
@@ -299,9 +335,7 @@ def _stopped(view: View, way: Route, found: Item, answer: logical.Answer) -> Die
     if "_acl" in end.stage:
         return _denied(view, way, found["made"].get(end.uuid or ""), end)
     if answer.outputs:
-        return Died("wrong-port", f"OVN sends it to {', '.join(answer.outputs)}", f"to {logical.goal(way)}")
-    if not found["northd"]:
-        return _northd(view)
+        return Died("wrong-port", f"OVN sends it to {', '.join(answer.outputs)}", f"to {logical.goal(ports_of)}")
     stage, where = end.stage, f"{end.stage} of {end.datapath}"
     done = end.actions[-1] if end.actions else "no flow matches"
     cause = "port-security" if "port_sec" in stage else "logical"
@@ -396,7 +430,7 @@ def _denied(view: View, way: Route, row: Item | None, end: logical.Step) -> Died
         return Died("acl", said, "no ACL of others", mend)
     planned, router, came = "the same: the intent denies it", way.gateways[0] or way.outward, way.packet
     edge = router.edge if router else ""
-    met = nft.Met(came.source, came.target, came.protocol, came.port, "", "", came.answer)
+    met = nft.Met(came.source, came.target, came.protocol, came.port, "", "", came.answer, came.original)
     allowed = edges.decision(way.crossing.edges[edge], met) if edge else None
     if allowed and allowed[1] == "allow":
         rule = f"fabric_policy[{allowed[0]}]" if allowed[0] else "the intent"
@@ -439,7 +473,9 @@ def _explained(view: View, way: Route, host: str, goal: str, question: str, died
         return died
     died.planned = f"leaves by {goal}, as OVN's databases have it"
     died.mend = f"on {host}: {RECOMPUTE}, which makes its flows anew"
-    return _by_others(view, way, host, goal, question) or _cut_off(view, host) or died
+    end = way.source if host == way.source.host else way.target
+    rival = _claimed(view, host, end.port or "", logical.port_of(view.plan, end.id)) if end.port else None
+    return rival or _by_others(view, way, host, goal, question) or _cut_off(view, host) or died
 
 
 def _asked(view: View, path: Path, way: Route, host: str) -> None:

@@ -30,6 +30,15 @@ class Leg(t.NamedTuple):
     back: Gateway | None = None
 
 
+class Entrance(t.NamedTuple):
+    """Into OVN: the edge that is its router, the router's MAC address outside, the endpoint, and the port there, None where it stays."""
+
+    edge: str
+    mac: str
+    endpoint: str
+    port: int | None
+
+
 class Crossing:
     """Where routers between segments lead a packet. end_of: an endpoint of the plan as an end.
 
@@ -196,6 +205,24 @@ class Crossing:
             taken = [*edge["nat"], *edge["forwards"], *edge["floating"]]
             if edge["provider"] and address in {*self._addresses(edge), *(one["address"] for one in taken)}:
                 return edge
+        return None
+
+    def enters(self, source: End, packet: Packet) -> Entrance | None:
+        """Where a packet from a provider network is for an endpoint behind a router of OVN, by a floating address or a forwarded port."""
+        edge = self.translated_by(packet.target)
+        if edge is None or edge["provider"] != source.segment:
+            return None
+        name = leg_name(self.plan["fabric"], edge["name"], edge["provider"])
+        router: Item = next((one for one in self.routers if name in _names(one)), {"ports": [], "nat": []})
+        mac = next((port["mac"] for port in router["ports"] if port["name"] == name), "")
+        for one in edge["floating"]:
+            if one["address"] == packet.target:
+                own = [row.get("external_mac") for row in router["nat"] if row["external_ip"] == one["address"]]
+                return Entrance(edge["name"], next(filter(None, own), mac), one["to"], None)
+        asked = (packet.target, packet.protocol, packet.port)
+        for one in edge["forwards"]:
+            if (one["address"], one["protocol"], one["port"]) == asked:
+                return Entrance(edge["name"], mac, one["to"], one["to_port"])
         return None
 
     def forwarded_by_ovn(self, packet: Packet) -> bool:

@@ -83,6 +83,7 @@ def _forwarded(path: Path, space: Item, before: Route, leg: Route) -> None:
     iif, oif = before.target.interface or "", leg.source.interface or ""
     original = left.original if not left.answer else None
     arrived = nft.Met(came.source, came.target, came.protocol, came.port, iif, "", came.answer)
+    _tracked(path, space, before, leg, arrived)
     if not left.answer:
         wanted = (left.target, left.port) if left.original and not came.original else None
         _nat(space, "prerouting", arrived, wanted, host, name)
@@ -94,6 +95,22 @@ def _forwarded(path: Path, space: Item, before: Route, leg: Route) -> None:
     if not left.answer:
         _nat(space, "postrouting", met, (left.source, None) if left.source != came.source else None, host, name)
     ends.filtered(path, space, "egress", met, ends.place(leg.source))
+
+
+def _tracked(path: Path, space: Item, before: Route, leg: Route, arrived: nft.Met) -> None:
+    """A rule of others by which the edge does not know the packet's connection: it is not translated then, and no answer."""
+    rule, name = nft.untracked(space["firewall"], "prerouting", arrived), leg.source.space or ""
+    if rule is None:
+        return
+    said = (
+        f"edge {name} does not track its connection, so that there is neither NAT nor an answer of it, by {rule.rule}"
+    )
+    died = Died("firewall", said, "no rule of the fabric", ends.place(leg.source).inside(rule.mend))
+    unknown = arrived._replace(oif=leg.source.interface or "", untracked=True)
+    translated = (before.packet.source, before.packet.target) != (leg.packet.source, leg.packet.target)
+    if rule.certain and (translated or nft.verdict(space["firewall"], "forward", unknown)):
+        raise died
+    path.doubt(died)
 
 
 def _policy(path: Path, space: Item, leg: Route, met: nft.Met) -> None:

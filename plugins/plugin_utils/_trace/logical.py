@@ -102,6 +102,14 @@ def ask(way: Route, options: Item) -> None:
     options["logical_routers"] = sorted({*options["logical_routers"], *filter(None, [router_of(way)])})
 
 
+def ask_inwards(way: Route, options: Item) -> None:
+    """Add what OVN is asked about a packet that enters it from a provider network."""
+    fabric, segment, mac = way.plan["fabric"], way.source.segment or "", way.entrance.mac if way.entrance else ""
+    question = {"name": way.trace_name(None), "switch": switch_name(fabric, segment)}
+    flow = _fields(way, outside_name(fabric, segment), mac)
+    options["logical_traces"].append({**question, "flow": flow, "answer": False})
+
+
 def ports(way: Route) -> dict[str, list[str]]:
     """The logical ports that a way crosses, of switches and of routers."""
     fabric = way.plan["fabric"]
@@ -127,13 +135,18 @@ def router_of(way: Route) -> str:
 
 
 def _flow(way: Route) -> str:
-    """The packet in OVN's words."""
+    """The packet in OVN's words, as it comes from its endpoint."""
+    return _fields(way, port_of(way.plan, way.source.id), way.next_mac or "")
+
+
+def _fields(way: Route, inport: str, mac: str) -> str:
+    """The packet as it enters by a logical port, for a MAC address."""
     packet, version = way.packet, way.packet.family
     echo = (129 if packet.answer else 128) if version == 6 else (0 if packet.answer else 8)
     parts = [
-        f'inport == "{port_of(way.plan, way.source.id)}"',
+        f'inport == "{inport}"',
         f"eth.src == {way.source.mac}",
-        f"eth.dst == {way.next_mac}",
+        f"eth.dst == {mac}",
         "ip.ttl == 64",
         f"ip{version}.src == {packet.source}",
         f"ip{version}.dst == {packet.target}",

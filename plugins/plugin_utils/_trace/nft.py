@@ -15,7 +15,7 @@ import typing as t
 Item = t.Dict[str, t.Any]
 
 # What nft may write as a number.
-NUMBERS = {"icmp": 1, "tcp": 6, "udp": 17, "gre": 47, "icmpv6": 58, "ospf": 89}
+NUMBERS = {"icmp": 1, "tcp": 6, "udp": 17, "gre": 47, "icmpv6": 58, "ospf": 89, "vrrp": 112}
 NAMES = {"icmpv6": "ipv6-icmp", "ospf": "ospfigp"}
 # What asks for a neighbor of IPv6, and what answers: the protocol `nd` here.
 SOLICITED = {"nd-neighbor-solicit": 135, "nd-neighbor-advert": 136}
@@ -38,6 +38,7 @@ class Met(t.NamedTuple):
     """The packet as a chain sees it. iif, oif: interface names, empty where there is none; reply: it is an answer.
 
     original: target and port before they were translated, or None. later: it is not the first packet of its connection.
+    untracked: connection tracking has left it out.
     """
 
     source: str
@@ -49,6 +50,7 @@ class Met(t.NamedTuple):
     reply: bool = False
     original: tuple[str, int | None] | None = None
     later: bool = False
+    untracked: bool = False
 
     @property
     def version(self) -> int:
@@ -109,6 +111,18 @@ def translation(ruleset: list[Item] | None, hook: str, met: Met) -> Translation 
         found = _chain(chain, _rules(ruleset, met), met, 0) if chain.get("type") == "nat" else None
         if isinstance(found, Translation):
             return found
+    return None
+
+
+def untracked(ruleset: list[Item] | None, hook: str, met: Met) -> Ruling | None:
+    """The rule by which connection tracking leaves a packet out, so that it is not translated and no answer of a connection; or None."""
+    rules = _rules(ruleset, met)
+    for chain in _based(ruleset, hook, met):
+        for rule in rules:
+            here = (rule["family"], rule["table"], rule["chain"]) == (chain["family"], chain["table"], chain["name"])
+            answers = _answers([one for one in rule.get("expr", ()) if "notrack" not in one], met)
+            if here and any("notrack" in one for one in rule.get("expr", ())) and False not in answers:
+                return _ruling(rule, None not in answers)
     return None
 
 
@@ -346,7 +360,7 @@ def _tracked(ct: Item, met: Met) -> t.Any:
     """What connection tracking knows of the packet."""
     key = ct.get("key") or ""
     if key == "state":
-        return "established" if met.reply or met.later else "new"
+        return "untracked" if met.untracked else "established" if met.reply or met.later else "new"
     if key == "status":
         return "dnat" if met.original else "confirmed"
     if ct.get("dir") == "original" and not met.reply:
@@ -470,6 +484,8 @@ def _statement(one: Item) -> str:
     if kind in ("vmap", "mangle"):
         words = "vmap" if kind == "vmap" else f"set {_right(one[kind].get('value'))}"
         return f"{_named_field(one[kind].get('key'))} {words}"
+    if kind == "limit" and isinstance(one[kind], dict):
+        return _limit(one[kind])
     if kind == "counter":
         return f"counter {one[kind]}" if isinstance(one[kind], str) else ""
     return kind if one[kind] is None or kind == "reject" else f"{kind} {_right(one[kind])}"
@@ -481,19 +497,52 @@ def _named_field(left: t.Any) -> str:
         return "condition"
     if "concat" in left:
         return " . ".join(_named_field(one) for one in left["concat"])
-    name, payload = left.get("meta", {}).get("key"), left.get("payload", {})
-    return name or " ".join(str(payload[key]) for key in ("protocol", "field") if key in payload) or "condition"
+    if "&" in left:
+        return _named_field(left["&"][0])
+    if "payload" in left:
+        return (
+            " ".join(str(left["payload"][key]) for key in ("protocol", "field") if key in left["payload"])
+            or "condition"
+        )
+    if "meta" in left:
+        return str(left["meta"]["key"])
+    if "ct" in left:
+        return " ".join(["ct", *(str(left["ct"][key]) for key in ("dir", "key") if key in left["ct"])])
+    return _words(left)
+
+
+def _limit(limit: Item) -> str:
+    """A rate as nft(8) writes it."""
+    over, unit = "over " if limit.get("inv") else "", limit.get("rate_unit", "packets")
+    rate = f"rate {over}{limit.get('rate')}" + ("" if unit == "packets" else f" {unit}") + f"/{limit.get('per')}"
+    return f"limit {rate}" + (
+        f" burst {limit['burst']} {limit.get('burst_unit', 'packets')}" if limit.get("burst") else ""
+    )
+
+
+def _words(value: Item) -> str:
+    """What libnftables has in an object, one word after the other."""
+    return " ".join(f"{name} {_right(one)}" for name, one in value.items() if one is not None)
 
 
 def _right(value: t.Any) -> str:
-    if isinstance(value, dict) and "prefix" in value:
+    if isinstance(value, list):
+        return ", ".join(_right(item) for item in value)
+    if not isinstance(value, dict):
+        return str(value)
+    if "prefix" in value:
         return f"{value['prefix']['addr']}/{value['prefix']['len']}"
-    if isinstance(value, dict) and "range" in value:
+    if "range" in value:
         return f"{value['range'][0]}-{value['range'][1]}"
-    if isinstance(value, dict) and "set" in value:
-        return "{ " + ", ".join(_right(item) for item in value["set"]) + " }"
-    if isinstance(value, dict) and "addr" in value:
-        return f"to {value['addr']}" + (f" port {value['port']}" if "port" in value else "")
-    if isinstance(value, dict) and "target" in value:
+    if "set" in value:
+        members = value["set"] if isinstance(value["set"], list) else [value["set"]]
+        return "{ " + ", ".join(_right(item) for item in members) + " }"
+    if "concat" in value:
+        return " . ".join(_right(item) for item in value["concat"])
+    if "elem" in value:
+        return _right(value["elem"].get("val"))
+    if "addr" in value:
+        return f"to {value['addr']}" + (f" port {value['port']}" if value.get("port") else "")
+    if "target" in value:
         return str(value["target"])
-    return str(value)
+    return _words(value)

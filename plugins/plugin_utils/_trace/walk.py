@@ -17,11 +17,13 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import (
     counters,
     edges,
     ends,
+    inward,
     kernel,
     mesh,
     ports,
     switch,
     underlay,
+    vrrp,
 )
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.path import Died, Path, View
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.way import Route, udp_port
@@ -90,6 +92,9 @@ def _walk(view: View, path: Path, way: Route) -> None:
 
 def _left(view: View, path: Path, way: Route) -> None:
     """Off the segment, where the plan has no other end of the way."""
+    if way.turn:
+        _into_ovn(view, path, way, way.turn)
+        return
     if way.outward:
         _by_gateway(view, path, way)
     if way.landing:
@@ -271,6 +276,25 @@ def _by_gateway(view: View, path: Path, way: Route) -> None:
             ends.interface(view, landing)
 
 
+def _into_ovn(view: View, path: Path, way: Route, turn: Route) -> None:
+    """From an endpoint of a provider network to one behind OVN's router: by the gateway's host. turn: the way back."""
+    near, inner = way.source.host or "", turn.source
+    vlan = way.segments[way.source.segment or ""]["vlan"]
+    ports.plugged(view, path, way.source, way)
+    underlay.wire(view, path, near, way.packet.size, vlan)
+    host = chassis.gateway(view, path, turn)
+    underlay.wire(view, path, host, way.packet.size, vlan)
+    into = inward.pipeline(view, path, way, turn)
+    far = inner.host or ""
+    if host != far:
+        chassis.tunnel(view, path, turn, host, far, chassis.described(turn, host, far, _outer_size(turn, host, far)))
+        _cross(view, path, turn, host, far, None)
+        chassis.tunnel(view, path, turn, far, host, f"from {host}")
+    chassis.bound(view, path, inner)
+    ports.plugged(view, path, inner, turn)
+    ends.arrive(view, path, into)
+
+
 def _by_ovn(view: View, path: Path, way: Route) -> None:
     """From a logical port to another: what the databases say, and then what the chassis do. What is wrong at the far one explains more than flows."""
     near, far, target = way.hosts[0], way.hosts[-1], way.target
@@ -391,6 +415,8 @@ def _only_pings_die(way: Route, seen: t.Mapping[str, Item]) -> bool:
     if way.packet.protocol == "icmp":
         return False
     echo = way.with_packet(way.packet._replace(protocol="icmp", port=None))
+    if way.turn and not inward.permitted(echo):
+        return True
     # The switches were asked about the packet itself: what flows make of a ping is in the plan.
     if not all(ports.permitted(leg) for leg in echo.legs):
         return True
@@ -411,33 +437,6 @@ def _of_the_protocol(way: Route, seen: t.Mapping[str, Item], doubts: t.Sequence[
     echo = way.with_packet(way.packet._replace(protocol="icmp", port=None))
     known = {one["because"] for leg in (echo, echo.reversed()) for one in follow(leg, seen)["doubts"]}
     return next((one for one in doubts if one["because"] not in known), None)
-
-
-def _actives(way: Route, seen: t.Mapping[str, Item]) -> list[Route]:
-    """The ways by the hosts where edges are active: those that have the virtual addresses. There is one, unless two routers of VRRP do not hear each other."""
-    if len(way.alternatives()) == 1:
-        return [way]
-
-    def holds(host: str, namespace: str, address: str) -> bool:
-        space = (seen.get(host) or {}).get("spaces", {}).get(namespace)
-        return bool(space and kernel.has_address(space, address))
-
-    return way.actives(holds) or [way]
-
-
-def _rivals(ways: t.Sequence[Route], there: Item) -> None:
-    """Note edges that are active on more than one host, at their hop."""
-    ends_ = [(leg.target, way.crossing.edge_of(leg.target)) for way in ways for leg in way.crossed]
-    for number, hop in enumerate(there["hops"]):
-        edge = next((edge for end, edge in ends_ if edge and hop["kind"] == "edge" and end.host == hop["host"]), None)
-        hosts = dict.fromkeys(str(end.host) for end, one in ends_ if edge and one and one["name"] == edge["name"])
-        if edge and len(hosts) > 1:
-            said = f"edge {edge['name']} is active on {' and '.join(hosts)} at once, so that each answers for its addresses"
-            look = f"on {' and '.join(hosts)}: journalctl -u 'overloom-keepalived-*'"
-            rival = Died("duplicate-address", said, "one of them is active", look).data(number)
-            there["doubts"].append(rival)
-            there["remarks"].append(rival)
-            return
 
 
 def _suspect(doubts: t.Sequence[Item]) -> Item | None:
@@ -464,10 +463,11 @@ def judge(way: Route, seen: t.Mapping[str, Item], measured: Item | None) -> Item
 
     measured: what the module probe observed of the packet, or None. What comes back decides for ICMP: nothing that was read can contradict it.
     """
-    ways = _actives(way, seen)
+    ways = vrrp.actives(way, seen)
     way = ways[0]
-    there, back = follow(way, seen), follow(way.reversed(), seen)
-    _rivals(ways, there)
+    there = vrrp.likeliest([follow(one, seen) for one in ways])
+    back = vrrp.likeliest([follow(one.reversed(), seen) for one in ways])
+    vrrp.second(ways, there, seen, follow)
     died = there["died"] or back["died"]
     dies = bool(died)
     # An answer is none when somebody else gives it.

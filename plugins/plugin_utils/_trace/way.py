@@ -20,7 +20,7 @@ from ansible_collections.overloom.fabric.plugins.plugin_utils._intent.fabric imp
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.mesh import planned_tunnel, tep_address
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.unset import as_read
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import logical, switch
-from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.crossing import Crossing, Leg, inside
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.crossing import Crossing, Entrance, Leg, inside
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.kernel import bare
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.packet import (
     DEFAULT_SIZE,
@@ -78,6 +78,9 @@ class Route:
         # The router of OVN that the packet leaves all planned segments by, and the endpoint of its provider network that it is for.
         self.outward: Gateway | None = None
         self.landing: End | None = None
+        # Where a packet from a provider network enters OVN, and the way of its endpoint to the sender.
+        self.entrance: Entrance | None = None
+        self.turn: Route | None = None
         self.hosts = self._hosts()
         self._cross()
         self._owned(source, target)
@@ -109,6 +112,9 @@ class Route:
         legs = self.crossing.legs(self.source, self.packet)
         if not legs or (len(legs) == 1 and legs[0].target.host is None):
             self.outward = None if self.switched else self.crossing.leaves(self.source, self.packet.target)
+            self.entrance = self.crossing.enters(self.source, self.packet)
+            if self.entrance:
+                self.turn = Route(self.plan, self.entrance.endpoint, self.source.id, Packet())
             if self.outward:
                 self.landing = self.crossing.landing(self.outward, self.packet.target)
                 # What comes there has another header.
@@ -159,6 +165,18 @@ class Route:
             if all(holds(end.host or "", end.space or "", end.address) for end, edge in edges if edge):
                 found.append(way)
         return found
+
+    def between_hosts(self) -> list[Route]:
+        """The ways by which the routers of VRRP of an edge hear each other, on the segments that the packet crosses."""
+        found: dict[tuple[str, str | None], Route] = {}
+        for end in (end for leg in self.crossed for end in (leg.source, leg.target)):
+            edge = self.crossing.edge_of(end)
+            if edge and len(edge["hosts"]) > 1 and (edge["name"], end.segment) not in found:
+                points = [one for one in self.world.points.values() if one.get("edge") == edge["name"]]
+                near, far = [self._endpoint(one) for one in points if one["segment"] == end.segment][:2]
+                packet = Packet(source=near.address, target=far.address)
+                found[(edge["name"], end.segment)] = self._leg(Leg(near, far, packet))
+        return list(found.values())
 
     @property
     def legs(self) -> list[Route]:
@@ -321,7 +339,7 @@ class Route:
         back.__dict__.update(self.__dict__)
         back.source, back.target, back.hosts = self.target, self.source, self.hosts[::-1]
         back.gateways = self.gateways[::-1]
-        back.outward = back.landing = None
+        back.outward = back.landing = back.entrance = back.turn = None
         packet = self.packet
         back.packet = packet._replace(source=packet.target, target=packet.source, answer=not packet.answer)
         back.crossed = [leg.reversed() for leg in self.crossed[::-1]]
@@ -334,6 +352,18 @@ class Route:
         other.packet = packet
         other.crossed = [leg.with_packet(_kind_of(packet, leg.packet)) for leg in self.crossed]
         return other
+
+    def inner(self) -> Route:
+        """The way of a packet that enters OVN, with the header that it has behind the router."""
+        if self.turn is None or self.entrance is None:
+            return self
+        into, port = self.turn.reversed(), self.entrance.port
+        into.source, into.outward = self.source, self.turn.outward
+        original = (self.packet.target, self.packet.port) if port else None
+        into.packet = self.packet._replace(
+            target=self.turn.source.address, port=port or self.packet.port, original=original
+        )
+        return into
 
     def routers(self) -> list[str]:
         """The routers that lie between the hosts, by whichever way: those that links lead to without crossing another KVM host."""
@@ -361,7 +391,8 @@ class Route:
     def questions(self) -> dict[str, Item]:
         """For each host on the way the options of trace_info."""
         asked: dict[str, Item] = {}
-        legs = [leg for way in self.alternatives() for leg in way.legs]
+        legs = [leg for way in self.alternatives() for leg in way.legs] + self.between_hosts()
+        legs += [leg.turn for leg in legs if leg.turn]
         for host in dict.fromkeys(host for leg in legs for host in (*leg.all_hosts, *leg.beyond(), *leg.routers())):
             if host in self.plan["hosts"] or self.plan["routers"][host]["managed"]:
                 asked[host] = _nothing(host in self.plan["hosts"])
@@ -370,6 +401,8 @@ class Route:
                 way.ask(asked)
                 if way.logical:
                     logical.ask(way, asked.setdefault(logical.central(way.plan), _nothing(False)))
+        if self.entrance:
+            logical.ask_inwards(self, asked[logical.central(self.plan)])
         for options in asked.values():
             # Legs have questions in common.
             for name in ("traces", "logical_traces"):

@@ -13,7 +13,7 @@ import pytest
 
 from ansible_collections.overloom.fabric.plugins.plugin_utils._capture.points import points, questions
 from ansible_collections.overloom.fabric.plugins.plugin_utils._plan.compile import compile_plan
-from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import draw, mesh, walk
+from ansible_collections.overloom.fabric.plugins.plugin_utils._trace import draw, mesh, nft, walk
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.path import View
 from ansible_collections.overloom.fabric.plugins.plugin_utils._trace.way import Packet, Route
 from ansible_collections.overloom.fabric.tests.unit.intents import SPEC
@@ -340,18 +340,11 @@ def test_an_edge_on_two_hosts_is_crossed_where_it_is_active():
     unit = "overloom-keepalived-edge.service"
     assert unit in way.questions()["kvm1"]["units"]
     assert unit not in Route(PLAN, *ROUTED, PING).questions()["kvm1"]["units"]
-    for state, cause in (("inactive", "service-down"), ("active", "address")):
-        seen = copy.deepcopy(SOUND)
-        for interface in edge(seen)["links"].values():
-            interface["addresses"] = []
-        seen["kvm1"]["units"] = {unit: state}
-        assert walk.judge(way, seen, None)["died"]["cause"] == cause
-    both = way.actives(lambda *_any: True)
-    there = {"hops": [{"host": "kvm1", "kind": "port"}, {"host": "kvm1", "kind": "edge"}], "doubts": [], "remarks": []}
-    walk._rivals(both, there)
-    assert there["remarks"] == there["doubts"] and there["doubts"][0]["hop"] == 1
-    assert "is active on kvm1 and kvm2 at once" in there["doubts"][0]["because"]
-    walk._rivals(both[:1], {**there, "doubts": None, "remarks": None})
+    seen = copy.deepcopy(SOUND)
+    for interface in edge(seen)["links"].values():
+        interface["addresses"] = []
+    seen["kvm1"]["units"] = {unit: "inactive"}
+    assert walk.judge(way, seen, None)["died"]["cause"] == "service-down"
 
 
 def test_a_capture_has_its_points_on_each_segment_and_the_header_that_nat_makes():
@@ -430,3 +423,44 @@ def test_the_ports_of_an_edge_are_counted_by_the_way_the_packet_takes():
         names = [*hops, "kvm3/world"]
         assert found["cause"] == "lost" or not number, found
         assert not number or found["because"].startswith(f"{names[number]} on"), found
+
+
+CT_NEW = {"match": {"op": "==", "left": {"ct": {"key": "state"}}, "right": "new"}}
+
+
+@pytest.mark.parametrize(
+    "statement,words",
+    [
+        (
+            {"limit": {"rate": 10, "per": "second", "burst": 5, "inv": True}},
+            "limit rate over 10/second burst 5 packets",
+        ),
+        ({"limit": {"rate": 2, "rate_unit": "mbytes", "per": "minute"}}, "limit rate 2 mbytes/minute"),
+        ({"queue": {"num": 3}}, "queue num 3"),
+    ],
+)
+def test_a_rule_is_printed_as_nft_writes_it(statement, words):
+    table = {"family": "inet", "table": "byhand"}
+    chain = {**table, "name": "forward", "hook": "forward", "prio": 0, "type": "filter", "policy": "accept"}
+    rules = [
+        {"chain": chain},
+        {"rule": {**table, "chain": "forward", "handle": 2, "expr": [CT_NEW, statement, {"drop": None}]}},
+    ]
+    found = nft.verdict(rules, "forward", nft.Met("10.0.0.1", "10.0.0.2", "tcp", 80, "a", "b"))
+    assert found and f"ct state new {words} drop" in found.rule, found
+
+
+@pytest.mark.parametrize("ends,dies", [(OUT, True), (ROUTED, False)])
+def test_an_edge_that_does_not_track_is_the_reason_where_it_has_to(ends, dies):
+    """What is translated is lost for sure; what passes without its connection is a suspect alone."""
+    table = {"family": "ip", "table": "byhand"}
+    chain = {**table, "name": "pre", "hook": "prerouting", "prio": -300, "type": "filter", "policy": "accept"}
+    seen = copy.deepcopy(SOUND)
+    edge(seen)["firewall"] = [
+        *edge(seen)["firewall"],
+        {"chain": chain},
+        {"rule": {**table, "chain": "pre", "handle": 7, "expr": [{"notrack": None}]}},
+    ]
+    died = walk.judge(Route(PLAN, *ends, PING), seen, {"sent": 5, "received": 0} if not dies else None)["died"]
+    assert died and "does not track its connection" in died["because"], died
+    assert died["mend"] == "on kvm1: ip netns exec edge nft delete rule ip byhand pre handle 7", died

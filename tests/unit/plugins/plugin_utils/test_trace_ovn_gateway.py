@@ -216,3 +216,144 @@ def test_what_a_router_translates_is_read_by_its_rows(count):
     assert disabled == ([] if count else ["r"])
     assert len(asked) == (2 if count else 1)
     assert reader._routers(runner, []) == ({}, [])
+
+
+# Into OVN, from a provider network.
+INTO, INTO_DISTRIBUTED = ("kvm3/isp", "10.9.0.20"), ("kvm3/isp", "10.9.0.21")
+FORWARDED = ("kvm3/isp", "10.9.0.1")
+ISP, HTTP = "kvm3/isp to 10.9.0.20", Packet("tcp", 80)
+DENIED = "4. ls_out_acl (northd.c:1): reg0[9] == 1 && ip, priority 1001, uuid {}\n    drop;\n"
+
+
+def into(ends: tuple[str, str], packet: Packet, change: t.Callable[[Item], t.Any] | None = None, got: int = 5) -> Item:
+    way = Route(WORLD.plan, *ends, packet)
+    seen = copy.deepcopy(WORLD.seen(way))
+    for host in seen.values():
+        for space in host["spaces"].values():
+            space["listening"] = {"tcp": [80, 8080]}
+    if change:
+        change(seen)
+    return walk.judge(way, seen, {"sent": 5, "received": got} if packet.protocol == "icmp" else None)
+
+
+@pytest.mark.parametrize(
+    "ends,packet,hosts,becomes",
+    [
+        (INTO, HTTP, ["kvm3", "kvm2", "kvm1"], "target 10.9.0.20 becomes 10.1.1.65"),
+        (INTO_DISTRIBUTED, HTTP, ["kvm3"], "target 10.9.0.21 becomes 10.1.2.67"),
+        (FORWARDED, HTTP, ["kvm3", "kvm2"], "target 10.9.0.1:80 becomes 10.1.1.66:8080"),
+        (INTO, Packet(), ["kvm3", "kvm2", "kvm1"], "target 10.9.0.20 becomes 10.1.1.65"),
+    ],
+)
+def test_a_packet_from_outside_is_followed_to_its_endpoint_behind_the_router(ends, packet, hosts, becomes):
+    report = into(ends, packet)
+    shown = "\n".join(draw.lines(report))
+    assert report["passed"] and not report["remark"], shown
+    assert list(dict.fromkeys(hop["host"] for hop in report["there"]["hops"])) == hosts, shown
+    assert becomes in shown and report["there"]["hops"][-1]["kind"] == "endpoint", shown
+
+
+def otherwise(text: str) -> t.Callable[[Item], None]:
+    """OVN answers otherwise about what comes from outside."""
+
+    def change(seen: Item) -> None:
+        for name in said(seen)["traces"]:
+            if name.startswith("kvm3/isp to"):
+                said(seen)["traces"][name] = STEP + text
+
+    return change
+
+
+def listens(ports: list[int]) -> t.Callable[[Item], None]:
+    return lambda seen: [space.update(listening={"tcp": ports}) for space in seen["kvm2"]["spaces"].values()]
+
+
+MADE = "7. lr_in_dnat (northd.c:1): ip, priority 100, uuid 0badf00d\n    "
+ADMITTED = "0. lr_in_admission (northd.c:1): 1, priority 50, uuid 0badf00d\n    next;\n"
+
+
+@pytest.mark.parametrize(
+    "ends,packet,change,expected",
+    [
+        (INTO, HTTP, otherwise(ADMITTED), ("nat", "kvm2", "does not translate the target 10.9.0.20", "lr-nat-list")),
+        (
+            FORWARDED,
+            HTTP,
+            otherwise(ADMITTED),
+            ("nat", "kvm2", "does not translate the target 10.9.0.1:80", "lr-lb-list"),
+        ),
+        (
+            FORWARDED,
+            HTTP,
+            otherwise(MADE + "ct_lb_mark(backends=10.1.1.66:9090);\n"),
+            ("nat", "kvm2", "makes 10.9.0.1:80 the target 10.1.1.66:9090", "site.yml"),
+        ),
+        (
+            INTO,
+            HTTP,
+            otherwise(MADE + "ct_dnat_in_czone(10.1.1.99);\n"),
+            ("nat", "kvm2", "makes 10.9.0.20 the target 10.1.1.99", "site.yml"),
+        ),
+        (
+            INTO,
+            Packet(),
+            otherwise(MADE + "ct_dnat_in_czone(10.1.1.65);\n" + DENIED.format("0badf00d")),
+            ("acl", "kvm2", "OVN drops it in ls_out_acl", "ovn-nbctl list ACL"),
+        ),
+        (FORWARDED, HTTP, listens([22]), ("no-listener", "kvm2", "TCP port 8080 in kvm2/web2", "ss -lnt")),
+        (INTO, HTTP, gateway(None), ("binding", "kvm3", "the gateway of edge acme is on no host", "Port_Binding")),
+        (
+            INTO,
+            HTTP,
+            lambda seen: said(seen).update(northd=False) or otherwise(ADMITTED)(seen),
+            ("northd", "kvm2", "is not in force", "systemctl restart ovn-northd"),
+        ),
+        (
+            INTO,
+            HTTP,
+            lambda seen: seen["kvm1"]["switch"]["bridges"]["br-ovn"]["ports"]["v-web1"].update(iface_id="x"),
+            ("binding", "kvm1", "has the iface-id x", "iface-id=ovn/kvm1/web1"),
+        ),
+    ],
+)
+def test_where_a_packet_from_outside_ends_is_named(ends, packet, change, expected):
+    died = into(ends, packet, change, 0)["died"]
+    cause, host, says, mends = expected
+    assert died and (died["cause"], died["at"]["host"]) == (cause, host), died
+    assert says in died["because"] and mends in died["mend"], died
+
+
+def test_a_ping_that_the_policy_denies_says_nothing_of_what_it_allows():
+    """From outside TCP alone is let in."""
+    way = Route(WORLD.plan, *INTO, HTTP)
+    seen = copy.deepcopy(WORLD.seen(way))
+    for space in seen["kvm1"]["spaces"].values():
+        space["listening"] = {"tcp": [80]}
+    assert walk.judge(way, seen, {"sent": 5, "received": 0})["passed"]
+
+
+@pytest.mark.parametrize("bound", ["kvm1", "kvm3"])
+def test_a_second_port_that_claims_a_logical_port_is_named(bound):
+    def claims(seen: Item) -> None:
+        ports = seen["kvm3"]["switch"]["bridges"]["br-ovn"]["ports"]
+        ports["byhand0"] = {**ports["v-app3"], "iface_id": "ovn/kvm1/web1"}
+        next(row for row in said(seen)["bindings"] if row["name"] == "ovn/kvm1/web1").update(chassis=bound)
+
+    report = verdict(("kvm1/web1", "kvm3/app3"), claims)
+    told = report["remark"] if bound == "kvm1" else report["died"]
+    assert report["passed"] == (bound == "kvm1") and told["cause"] == "binding", report
+    assert "port byhand0 on kvm3 has the iface-id ovn/kvm1/web1, too" in told["because"], told
+    assert told["mend"].startswith("on kvm3: ovs-vsctl remove interface byhand0 external_ids iface-id; on kvm1: ")
+
+
+def test_a_second_port_on_the_same_host_explains_that_the_first_one_has_no_flows():
+    def claims(seen: Item) -> None:
+        switch = seen["kvm1"]["switch"]
+        ports = switch["bridges"]["br-ovn"]["ports"]
+        ports["byhand0"] = {**ports["v-web1"]}
+        head = 'bridge("br-ovn")\n---\n 0. priority 0\n    drop\n\n'
+        for name in switch["traces"]:
+            switch["traces"][name] = f"{head}Final flow: unchanged\nMegaflow: x\nDatapath actions: drop\n"
+
+    died = verdict(("kvm1/web1", "kvm3/app3"), claims)["died"]
+    assert died["cause"] == "binding" and "port byhand0 on kvm1 has the iface-id ovn/kvm1/web1, too" in died["because"]

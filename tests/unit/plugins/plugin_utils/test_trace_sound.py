@@ -303,6 +303,103 @@ def test_a_neighbor_from_before_a_failover_is_no_duplicate_address(former, cause
     assert ("kvm2/edge's, where the edge is not active" in told["because"]) == former, told
 
 
+VRRP = "overloom-keepalived-edge.service"
+
+
+def held(seen, host, *taken):
+    """What is read of an edge's host, with some or all of the virtual addresses of its interfaces."""
+    links = seen[host]["spaces"]["edge"]["links"]
+    every = {"web": ["10.1.1.1/32", "2001:db8:0:1::1/128"], "db": ["10.1.2.1/32", "2001:db8:0:2::1/128"]}
+    every["outside"] = ["10.9.0.1/32", "10.9.0.8/32"]
+    for dev, addresses in every.items():
+        own = [one for one in links[dev]["addresses"] if one not in addresses and not one.endswith("/32")]
+        now = own + [one for one in addresses if not taken or one in taken]
+        seen = changed(seen, (host, "spaces", "edge", "links", dev, "addresses"), now)
+    return seen
+
+
+def deaf(chain):
+    """A table with a rule against VRRP in a chain."""
+    table = {"family": "inet", "table": "byhand"}
+    based = {**table, "name": chain, "hook": chain, "prio": 0, "type": "filter", "policy": "accept"}
+    match = {"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "protocol"}}, "right": "vrrp"}}
+    return [{"chain": based}, {"rule": {**table, "chain": chain, "handle": 4, "expr": [match, {"drop": None}]}}]
+
+
+@pytest.mark.parametrize(
+    "place,other,says,mends",
+    [
+        (None, None, "at once, so that each answers for its addresses", "on kvm2: systemctl restart " + VRRP),
+        (("kvm2", "units"), {VRRP: "failed"}, f"{VRRP} of kvm2/edge is failed", "on kvm2: systemctl restart " + VRRP),
+        (
+            ("kvm1", "spaces", "edge", "firewall"),
+            deaf("input"),
+            "inet byhand input: ip protocol vrrp drop",
+            "on kvm1: ip netns exec edge nft delete rule inet byhand input handle 4",
+        ),
+        (
+            ("kvm2", "spaces", "edge", "firewall"),
+            deaf("output"),
+            "inet byhand output: ip protocol vrrp drop",
+            "on kvm2: ip netns exec edge nft delete rule inet byhand output handle 4",
+        ),
+        (
+            ("kvm2", "switch", "bridges", "br-int", "ports", "v-edge-db", "tag"),
+            77,
+            "port v-edge-db on kvm2 has tag 77",
+            "on kvm2: ovs-vsctl set port v-edge-db tag=20",
+        ),
+    ],
+)
+@pytest.mark.parametrize("both", [True, False])
+def test_what_keeps_the_routers_of_an_edge_from_each_other_is_told(place, other, says, mends, both):
+    """Where both are active it is why; where one is, the other could not take over."""
+    here = world("edge_vrrp")
+    way = Route(here.plan, "kvm1/web1", "kvm3/db3", Packet())
+    seen = held(here.seen(way), "kvm2") if both else here.seen(way)
+    seen = changed(seen, place, other) if place else seen
+    report = walk.judge(way, seen, {"sent": 5, "received": 5})
+    told = report["remark"]
+    assert report["passed"]
+    if not both and place is None:
+        assert told is None
+        return
+    assert says in told["because"] and mends in told["mend"], told
+    assert ("is active on kvm1 and kvm2 at once" in told["because"]) == both, told
+    lost = walk.judge(way, seen, {"sent": 5, "received": 0})
+    assert not both or lost["died"]["because"] == told["because"], lost["died"]
+
+
+def test_a_virtual_address_that_keepalived_has_not_put_there_is_told():
+    here = world("edge_vrrp")
+    way = Route(here.plan, "kvm1/web1", "kvm3/db3", Packet())
+    seen = held(here.seen(way), "kvm2", "10.1.1.1/32")
+    told = walk.judge(way, seen, {"sent": 5, "received": 5})["remark"]
+    assert told["mend"] == "on kvm2: ip -n edge address del 10.1.1.1/32 dev web", told
+
+
+@pytest.mark.parametrize("former", ["kvm1/edge", "kvm2/edge"])
+@pytest.mark.parametrize("both", [True, False])
+def test_whom_the_sender_knows_as_the_edge_decides_where_it_is_crossed(former, both):
+    """Of two active hosts, the one that it sends to; of none, that one's service is the reason, and not who remembers it."""
+    here = world("edge_vrrp")
+    way = Route(here.plan, "kvm3/web3", "kvm3/db3", Packet())
+    mac = next(point["mac"] for point in here.plan["endpoints"] if point["id"] == former)
+    seen = here.seen(way)
+    seen = held(seen, "kvm2") if both else held(seen, "kvm1", "nothing")
+    seen = changed(seen, ("kvm1", "units"), {VRRP: "active" if both else "inactive"})
+    seen = changed(seen, ("kvm2", "units"), {VRRP: "active" if both else "inactive"})
+    entry = {"to": "10.1.1.1", "dev": "eth0", "mac": mac, "state": "STALE"}
+    report = walk.judge(way, changed(seen, ("kvm3", "spaces", "web3", "neighbors"), [entry]), None)
+    if both:
+        assert former in [hop["name"] for hop in report["there"]["hops"]] and not report["died"], report["died"]
+    else:
+        assert report["died"]["cause"] == "service-down" and report["died"]["at"]["name"] == former, report["died"]
+        for host in ("kvm1", "kvm2"):
+            seen = changed(seen, (host, "units"), {VRRP: "active"})
+        assert walk.judge(way, seen, None)["died"]["cause"] == "address"
+
+
 @pytest.mark.parametrize("received", [0, 5])
 def test_segments_that_are_kept_apart_are_told_where_the_sender_is_not_read(received):
     """A guest may send by any route; where an answer came, somebody leads there."""
