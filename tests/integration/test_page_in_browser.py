@@ -178,7 +178,7 @@ def test_the_search_hides_what_does_not_match(browser: Browser) -> None:
 
 
 def test_rates_of_the_last_runs_are_plotted(browser: Browser) -> None:
-    (line, *_) = browser.seen("#rates .plot polyline")
+    line = browser.seen("#rates .plot polyline")[0]
     points = [tuple(map(float, point.split(","))) for point in line.get_attribute("points").split()]
     assert len(points) == 3 and points == sorted(points)
     assert "4 runs in 180 s" in browser.find("#rates")[0].text

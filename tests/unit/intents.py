@@ -217,3 +217,8 @@ def scale_ovn(hosts, segments, endpoints):
         points = [{"name": f"e{i}", "segment": f"s{i % segments}"} for i in range(n, endpoints, hosts)]
         variables[f"kvm{n + 1}"] = {**common, "fabric_endpoints": points}
     return variables
+
+
+def sentences(printed: str) -> str:
+    """What a playbook printed, on one line: before ansible-core 2.19 a failure's sentence is wrapped, and quotes in it are doubled, as YAML."""
+    return " ".join(printed.replace("''", "'").split())

@@ -9,6 +9,8 @@ This file is private to the collection, and a program of its own: netns_udhcpc w
 lease, so the kernel removes it should the client die; routes carry the protocol dhcp. By both, other tools know them from what people set.
 """
 
+# A program of its own has no AnsibleModule to run commands.
+# pylint: disable=ansible-bad-function
 from __future__ import annotations
 
 import json

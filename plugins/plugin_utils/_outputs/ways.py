@@ -8,6 +8,7 @@ This file is private to the collection. Sources: ssh_config(5), nsenter(1), ansi
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import typing as t
@@ -207,7 +208,9 @@ def inventory(fabric: str, found: t.Sequence[Guest], config: str) -> str:
         for kind, known in names.items():
             groups.setdefault(known[guest.facts[kind]], {"hosts": {}})["hosts"][guest.label] = {}
     head = f"# Guests of the fabric {fabric}, for a next play: ansible-playbook -i THIS_FILE PLAYBOOK\n"
-    return head + yaml.safe_dump({"all": {"children": groups}}, sort_keys=False, width=1000)
+    # Before ansible-core 2.19 texts of an inventory are of a class that YAML does not know.
+    children = json.loads(json.dumps(groups))
+    return head + yaml.safe_dump({"all": {"children": children}}, sort_keys=False, width=1000)
 
 
 def group_names(kind: str, names: t.Collection[str]) -> dict[str, str]:

@@ -499,7 +499,7 @@ class Edges:
             self.problems.append(
                 f"{forward.where}.to {word(forward.target)} is no endpoint{suggest(forward.target, self.points)}"
             )
-        elif target.segment is not INVALID and not any(
+        elif target.segment in self.values.segments and not any(
             leg.segment == target.segment and leg.gateway for leg in edge.legs
         ):
             self.problems.append(

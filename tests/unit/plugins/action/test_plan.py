@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from ansible_collections.overloom.fabric.plugins.action.plan import _templates
-from ansible_collections.overloom.fabric.tests.unit.intents import CHECKOUT
+from ansible_collections.overloom.fabric.tests.unit.intents import CHECKOUT, sentences
 
 EVERYONE = {
     # Any connection would do, for none is made.
@@ -107,7 +107,7 @@ def test_a_query_prints_the_part_that_it_selects(fabric):
 def test_a_query_that_is_none_is_told(fabric):
     status, output = fabric(SHOW, "-e", "plan_query=hosts.[")
     assert status != 0
-    assert "query 'hosts.[' is no JMESPath expression" in output
+    assert "query 'hosts.[' is no JMESPath expression" in sentences(output)
 
 
 @pytest.mark.parametrize("arguments, hosts", [((), ["kvm1", "kvm2"]), (("--limit", "kvm2", "--check"), ["kvm2"])])

@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 import types
 import typing as t
-import unittest.mock as mock
 import xml.etree.ElementTree as ET
+from unittest import mock
 
 import pytest
 

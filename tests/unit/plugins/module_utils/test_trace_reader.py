@@ -99,17 +99,17 @@ def test_a_program_of_xdp_is_seen() -> None:
 def test_older_nft_tell_the_interfaces_of_a_chain_as_text_alone() -> None:
     chains = [{"chain": {"family": "netdev", "table": "t", "name": name, "hook": "egress"}} for name in ("o", "i", "n")]
     said = """table netdev t {
-	chain o {
-		type filter hook egress device "eth1" priority filter; policy drop;
-	}
+\tchain o {
+\t\ttype filter hook egress device "eth1" priority filter; policy drop;
+\t}
 
-	chain i {
-		type filter hook ingress devices = { a, "b.10" } priority filter; policy accept;
-	}
+\tchain i {
+\t\ttype filter hook ingress devices = { a, "b.10" } priority filter; policy accept;
+\t}
 
-	chain n {
-		type filter hook ingress device v-web2 priority filter; policy accept;
-	}
+\tchain n {
+\t\ttype filter hook ingress device v-web2 priority filter; policy accept;
+\t}
 }
 """
     asked: t.List[t.Sequence[str]] = []

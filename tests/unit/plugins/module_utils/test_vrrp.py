@@ -35,12 +35,12 @@ def configuration(**change: t.Any) -> list[str]:
     return [line.strip() for line in text.splitlines()]
 
 
-def found_of(held: t.Mapping[str, t.Sequence[str]] = {}, running: bool = True) -> daemon.Found:
+def found_of(held: t.Mapping[str, t.Sequence[str]] | None = None, running: bool = True) -> daemon.Found:
     """A host that has the router, with these virtual addresses."""
     one = daemon.declared(ITEM, router.KIND, "me")
     assert one.unit
     inside = {
-        name: Interface(name, 1, 1500, "", True, "", "veth", (*held.get(name, ()), "10.1.9.9/24"))
+        name: Interface(name, 1, 1500, "", True, "", "veth", (*(held or {}).get(name, ()), "10.1.9.9/24"))
         for name in ("web", "db")
     }
     return daemon.Found(

@@ -321,7 +321,7 @@ def test_masks_of_ports_are_the_range_and_do_not_overlap(one: int, other: int) -
     low, high = min(one, other), max(one, other)
     masks = port_masks(low, high)
     assert sum(0x10000 - mask for _value, mask in masks) == high - low + 1
-    for port in {low, high, (low + high) // 2, max(low - 1, 0), min(high + 1, 65535)}:
+    for port in (low, high, (low + high) // 2, max(low - 1, 0), min(high + 1, 65535)):
         assert sum(port & mask == value for value, mask in masks) == (low <= port <= high)
 
 
