@@ -75,7 +75,8 @@ class Item(t.NamedTuple):
     @property
     def what(self) -> str:
         """The interface in a sentence."""
-        return f"{ {'bond': 'bond', 'vlan': 'VLAN', 'nic': 'NIC'}[self.kind] } {self.name}"
+        kind = {"bond": "bond", "vlan": "VLAN", "nic": "NIC"}[self.kind]
+        return f"{kind} {self.name}"
 
     def uses(self) -> tuple[str, ...]:
         """The interfaces that have to be there for this one: members, parent, or the NIC itself."""
