@@ -13,6 +13,8 @@ description:
   - Gives addresses, an MTU and the state up to interfaces that exist, such as the NICs and the loopback of a router, now and at boot.
   - Makes VLANs on NICs (IEEE 802.1Q), as a router on a stick has them.
   - Addresses that others gave to an interface are left, also where they are declared here too, unless O(adopt=true).
+  - NetworkManager leaves an interface that is up by this module alone, where nobody has made a connection for it. It would ask for a lease by it,
+    and when no server answers, take away the addresses that the interface has.
   - The plain options describe one interface; O(interfaces) describes several.
 extends_documentation_fragment:
   - overloom.fabric.attributes
@@ -53,6 +55,7 @@ options:
   <<: *item
 notes:
   - The kernel keeps no marks of addresses. They are noted in the systemd unit C(overloom-interface-NAME.service), which also makes them at boot.
+  - NetworkManager is told by the file C(/etc/NetworkManager/conf.d/overloom-unmanaged-NAME.conf), which goes with the unit.
   - For an internal port of Open vSwitch, use M(overloom.fabric.ovs_bridge), which gives the addresses again when the port is made anew.
 """
 

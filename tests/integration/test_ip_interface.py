@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import time
 import typing as t
 
 import harness
@@ -121,3 +122,68 @@ def test_another_owner_is_respected(host: harness.Host) -> None:
     assert result["msg"] == "interface eth1 belongs to other; set adopt to take it over"
     host.apply("ip_interface", {"name": "eth1", "addresses": ["10.0.0.2/24"], "owner": "test", "adopt": True})
     assert held(host, "eth1")["addresses"] == ["10.0.0.2/24"]
+
+
+def nm_state(host: harness.Host, name: str) -> str:
+    """How NetworkManager has an interface."""
+    return host.run(["nmcli", "-g", "GENERAL.STATE", "device", "show", name]).partition("(")[2].strip(" )\n")
+
+
+@pytest.fixture
+def network_manager(pair: tuple[harness.Host, harness.Host]) -> t.Iterator[harness.Host]:
+    """NetworkManager runs, and asks by each NIC for a lease that nobody gives."""
+    host, other = pair
+    other.run(["ip", "link", "set", "dev", "eth1", "up"])
+    host.write("/etc/NetworkManager/conf.d/test.conf", "[connection]\nipv4.dhcp-timeout=2\n")
+    host.run(["systemctl", "enable", "--now", "--quiet", "NetworkManager"])
+    harness.wait(
+        lambda: nm_state(host, "eth1").startswith("connecting"),
+        "NetworkManager asks for a lease by eth1",
+        look=lambda: host.run(["nmcli", "device"]),
+    )
+    yield host
+    host.run(["systemctl", "disable", "--now", "--quiet", "NetworkManager"])
+    host.run(["rm", "-r", "/etc/NetworkManager/conf.d/test.conf", "/run/NetworkManager"])
+    host.run(["ip", "link", "set", "dev", "eth1", "addrgenmode", "eui64"])
+
+
+def test_networkmanager_takes_away_what_a_person_gives_a_nic_that_is_nobodys(network_manager: harness.Host) -> None:
+    """The control: without the module the address is gone when no server has answered."""
+    network_manager.run(["ip", "address", "add", "10.254.0.1/31", "dev", "eth1"])
+    harness.wait(lambda: not held(network_manager, "eth1")["addresses"], "the address is gone")
+
+
+def test_networkmanager_leaves_a_nic_alone_and_has_it_again(network_manager: harness.Host) -> None:
+    """The address stays, also over NetworkManager's own restart and the host's; then NetworkManager has its NIC again."""
+    host = network_manager
+    host.apply("ip_interface", {"name": "eth1", "addresses": ["10.254.0.1/31"], "owner": "test"})
+    for start in (lambda: host.run(["systemctl", "restart", "NetworkManager"]), host.reboot):
+        # Longer than it asks for a lease.
+        time.sleep(5)
+        assert held(host, "eth1") == {"addresses": ["10.254.0.1/31"], "mtu": 1500, "up": True}
+        assert nm_state(host, "eth1") == "unmanaged"
+        assert "fe80::" in host.run(["ip", "-6", "address", "show", "dev", "eth1"])
+        start()
+    host.run(["systemctl", "is-system-running", "--wait"], ok=None)
+    assert held(host, "eth1")["addresses"] == ["10.254.0.1/31"] and nm_state(host, "eth1") == "unmanaged"
+    host.apply("ip_interface", {"name": "eth1", "state": "absent", "owner": "test"})
+    assert not host.exists("/etc/NetworkManager/conf.d/overloom-unmanaged-eth1.conf")
+    harness.wait(lambda: nm_state(host, "eth1").startswith("connecting"), "NetworkManager asks for a lease again")
+
+
+def test_a_nic_with_a_connection_that_somebody_made_stays_networkmanagers(network_manager: harness.Host) -> None:
+    """The address of the module is there beside that of the connection."""
+    host = network_manager
+    host.run(
+        ["nmcli", "connection", "add", "type", "ethernet", "ifname", "eth1", "con-name", "mine", "autoconnect", "yes"]
+        + ["ipv4.method", "manual", "ipv4.addresses", "192.0.2.1/24", "ipv6.method", "disabled"]
+    )
+    host.run(["nmcli", "connection", "up", "mine"])
+    try:
+        host.apply("ip_interface", {"name": "eth1", "addresses": ["10.254.0.1/31"], "owner": "test"})
+        time.sleep(5)
+        assert held(host, "eth1")["addresses"] == ["192.0.2.1/24", "10.254.0.1/31"]
+        assert nm_state(host, "eth1") == "connected"
+        assert not host.exists("/etc/NetworkManager/conf.d/overloom-unmanaged-eth1.conf")
+    finally:
+        host.run(["nmcli", "connection", "delete", "mine"])

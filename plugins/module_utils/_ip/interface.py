@@ -9,8 +9,10 @@ are. Addresses that the unit does not note are another's, and are left.
 
 from __future__ import annotations
 
+import ipaddress
 import typing as t
 
+from ansible_collections.overloom.fabric.plugins.module_utils import _network_manager
 from ansible_collections.overloom.fabric.plugins.module_utils._ip import iproute as _ip
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import (
     Change,
@@ -58,11 +60,15 @@ class Item(t.NamedTuple):
 
 
 class Found(t.NamedTuple):
-    """What is on the host: its interfaces, and the units of the module, by file name. devices: can a unit wait for a NIC?"""
+    """What is on the host: its interfaces, the units of the module, by file name, and what NetworkManager has of the interfaces.
+
+    devices: can a unit wait for a NIC?
+    """
 
     interfaces: dict[str, _ip.Interface]
     units: dict[str, Unit]
     devices: bool = False
+    network_manager: _network_manager.Found = _network_manager.Found()
 
 
 class Kept(t.NamedTuple):
@@ -214,6 +220,7 @@ class _Comparison:
 
     stays: of each interface that this run is about, whether it is declared, and not given back.
     interim: units that note what comes and what goes until it is done, so that a run that is killed leaves nothing that nobody knows.
+    unmanaged: interfaces that NetworkManager leaves alone from now on; managed: those that are its own again.
     """
 
     def __init__(self, found: Found, owner: str, adopt: bool, check: bool, stays: t.Mapping[str, bool]) -> None:
@@ -221,6 +228,8 @@ class _Comparison:
         self.units: dict[str, Unit | None] = {}
         self.interim: dict[str, Unit | None] = {}
         self.lines: list[str] = []
+        self.unmanaged: list[str] = []
+        self.managed: list[str] = []
         self.before: dict[str, t.Any] = {}
         self.after: dict[str, t.Any] = {}
         self.warnings: list[str] = []
@@ -250,12 +259,15 @@ class _Comparison:
             self.lines += self._parent_down(old)
             self._tell(item.name, interface, (), old, new)
             return
+        there = interface
+        if interface is not None:
+            interface = self._released(interface, new)
         target = self._target(old, new, interface)
         self.lines += made
         if interface is not None or item.present:
             mtu, up = (new.mtu, new.up) if new else self._former(old, interface, target)
             self.lines += _ip.interface_batch(interface, _ip.Wanted(item.name, mtu=mtu, up=up, addresses=target))
-        self._tell(item.name, interface, target, noted, new)
+        self._tell(item.name, there, target, noted, new)
 
     def _check_there(self, item: Item, noted: Kept | None) -> None:
         """The interface has to be there; a VLAN is made, and needs its NIC."""
@@ -266,6 +278,25 @@ class _Comparison:
         if not self.check:
             raise FabricError(sentence)
         self.warnings.append(sentence)
+
+    def _released(self, interface: _ip.Interface, new: Kept | None) -> _ip.Interface:
+        """The interface as it is once NetworkManager leaves it alone, or has it again."""
+        name, found = interface.name, self.found.network_manager
+        if new is None:
+            self.managed += [name] if name in found.unmanaged else []
+            return interface
+        if not new.up or name not in found.manages:
+            return interface
+        self.unmanaged.append(name)
+        # As it lets go, NetworkManager takes the interface down if it had brought it up, and away what it gave.
+        stay = tuple(
+            address for address in interface.addresses if not found.manages[name].silent or not _link_local(address)
+        )
+        if found.manages[name].silent and not stay:
+            # The kernel makes its link-local address as the interface comes up.
+            word = _ip.word(name)
+            self.lines += [f"link set dev {word} down", f"link set dev {word} addrgenmode eui64"]
+        return interface._replace(up=False, addresses=stay)
 
     def _former(
         self, old: Kept, interface: _ip.Interface | None, addresses: t.Collection[str]
@@ -346,6 +377,10 @@ class _Comparison:
         self.before[name] = {"addresses": held, "at_boot": _spelled(old)}
         self.after[name] = {"addresses": list(target), "at_boot": _spelled(new)}
         former = self._former(old, interface, target) if old and old.vlan is None and not new else (None, None)
+        for names, by in ((self.unmanaged, "nobody"), (self.managed, "NetworkManager")):
+            if name in names:
+                self.after[name]["managed_by"] = by
+                self.before[name]["managed_by"] = "NetworkManager" if by == "nobody" else "nobody"
         for key, value in zip(("mtu", "up"), (new.mtu, new.up) if new else former):
             if value is not None:
                 self.before[name][key], self.after[name][key] = getattr(interface, key, None), value
@@ -355,10 +390,17 @@ class _Comparison:
         changes = unit_steps(self.found.units, self.units, running)
         first = [step for step in unit_steps(self.found.units, self.interim, running).put if isinstance(step, Write)]
         put = [step for step in changes.put if step not in first]
-        steps = [*first, *_ip.batch_steps(self.lines), *put, *changes.drop]
+        found = self.found.network_manager
+        released = _network_manager.unmanage(found, self.unmanaged, self.owner)
+        given_back = _network_manager.manage(found, self.managed)
+        steps = [*first, *released, *_ip.batch_steps(self.lines), *put, *given_back, *changes.drop]
         if not steps:
             return Change([], {}, {}, tuple(self.warnings))
         return Change(steps, self.before, self.after, tuple(self.warnings))
+
+
+def _link_local(address: str) -> bool:
+    return ipaddress.ip_interface(address).is_link_local
 
 
 def _both(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
@@ -422,7 +464,9 @@ def _late(found: Found, declared: t.Sequence[Item]) -> list[str]:
 
 def read(runner: Runner) -> Found:
     """Read the host once; spawns one process."""
-    return Found(_ip.read_interfaces(runner), read_units(KIND), devices_told())
+    interfaces = _ip.read_interfaces(runner)
+    indexes = {name: one.ifindex for name, one in interfaces.items() if name != "lo"}
+    return Found(interfaces, read_units(KIND), devices_told(), _network_manager.read(indexes))
 
 
 def _state(interface: _ip.Interface) -> dict[str, t.Any]:

@@ -10,21 +10,29 @@ import typing as t
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.overloom.fabric.plugins.module_utils import _network_manager
 from ansible_collections.overloom.fabric.plugins.module_utils._ip import interface as ip_interface
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import Change, Step
 from ansible_collections.overloom.fabric.tests.unit.kernel import World
 
 POOL = ["10.0.0.1/24", "10.0.0.2/24", "10.0.1.1/31", "fd00::1/64"]
+NO_NETWORK_MANAGER = _network_manager.Found()
 addresses = st.lists(st.sampled_from(POOL), unique=True)
 
 
-def plan(world: World, items: list[dict[str, t.Any]], purge: bool = True, adopt: bool = False) -> Change:
+def plan(
+    world: World,
+    items: list[dict[str, t.Any]],
+    purge: bool = True,
+    adopt: bool = False,
+    network_manager: _network_manager.Found = NO_NETWORK_MANAGER,
+) -> Change:
     every = [
         {"parent": None, "vlan": None, "addresses": None, "mtu": None, "up": None, "state": "present", **item}
         for item in items
     ]
     wanted = ip_interface.items({"interfaces": every, "name": None})
-    found = ip_interface.Found(world.read({}).host, dict(world.units))
+    found = ip_interface.Found(world.read({}).host, dict(world.units), network_manager=network_manager)
     return ip_interface.compare(found, wanted, "us", adopt, purge, check=False, running=True)
 
 
@@ -123,3 +131,41 @@ def test_at_boot_a_unit_waits_for_its_nic_where_somebody_tells_of_it() -> None:
         assert [line for line in lines if line.startswith("Wants=")] == ([f"Wants={device}"] if device else [])
         assert f"After=network-pre.target {device}".strip() in lines
         assert ".device" not in ip_interface.unit(name, kept, devices=False).content
+
+
+def shown(change: Change) -> list[str]:
+    return [step.shown() for step in change.steps]
+
+
+def place(steps: list[str], words: str) -> int:
+    """The place of the one step that has these words."""
+    (number,) = (number for number, step in enumerate(steps) if words in step)
+    return number
+
+
+def test_networkmanager_leaves_alone_what_is_configured_here_before_that_and_has_it_again_before_the_unit_goes() -> (
+    None
+):
+    world, item = nic(), {"name": "eth1", "addresses": POOL[:1]}
+    devices = {"eth1": _network_manager.Device(2, True), "eth9": _network_manager.Device(3, True)}
+    steps = shown(plan(world, [item], network_manager=_network_manager.Found(devices)))
+    order = ("overloom-unmanaged-eth1.conf", "try-reload-or-restart", "managed=true", "addrgenmode eui64")
+    places = [place(steps, words) for words in order]
+    assert places == sorted(places) and "link set dev eth1 up" in steps[places[-1]]
+    assert not [step for step in steps if "eth9" in step]
+
+    run(world, [item])
+    ours = _network_manager.Found({}, frozenset({"eth1"}))
+    assert not plan(world, [item], network_manager=ours).steps
+    steps = shown(plan(world, [], network_manager=ours))
+    removed = place(steps, "rm -f /etc/NetworkManager/conf.d/overloom-unmanaged-eth1.conf")
+    assert removed < place(steps, "rm -f /etc/systemd/system/overloom-interface-eth1.service")
+
+
+def test_networkmanager_keeps_what_is_not_up_by_the_module() -> None:
+    manages = _network_manager.Found({"eth1": _network_manager.Device(2, True)})
+    assert not [
+        step
+        for step in shown(plan(nic(), [{"name": "eth1", "mtu": 1400}], network_manager=manages))
+        if "NetworkManager" in step
+    ]
