@@ -177,10 +177,20 @@ def test_after_a_reboot_both_are_there_again(host: Host) -> None:
     assert not host.module("netns_udhcpc", {"name": "web"}, check=True)["changed"]
 
 
-def test_router_advertisements_carry_the_mtu_and_no_default_route(host: Host) -> None:
-    host.apply("netns_dnsmasq", server())
+def solicit(host: Host) -> None:
+    """Have the client ask for routers of IPv6, as at its start."""
     host.run(inside("web", "sysctl", "-q", "net.ipv6.conf.eth0.disable_ipv6=1"))
     host.run(inside("web", "sysctl", "-q", "net.ipv6.conf.eth0.accept_ra=2", "net.ipv6.conf.eth0.disable_ipv6=0"))
+
+
+def is_advertised(host: Host) -> bool:
+    """Whether the client was told of the segment's prefix; it has no address there."""
+    return "fd00:1::/64" in host.run(["ip", "-n", "web", "-6", "route"])
+
+
+def test_router_advertisements_carry_the_mtu_and_no_default_route(host: Host) -> None:
+    host.apply("netns_dnsmasq", server())
+    solicit(host)
     mtu = inside("web", "sysctl", "-n", "net.ipv6.conf.eth0.mtu")
     wait(lambda: host.run(mtu).strip() == "1400", "an advertisement with the MTU")
     six = host.run(["ip", "-n", "web", "-6", "route"])
@@ -302,25 +312,28 @@ def test_where_segments_have_keys_only_the_server_answers(host: Host) -> None:
     macs = {"dhcp1": "02:00:00:00:00:01", "dhcp2": "02:00:00:00:00:02", "web": MAC}
     spaces = [
         {"name": name, "bridge": "br0", "mac": mac, "addresses": given, "tx_checksum": "off"}
-        for (name, mac), given in zip(macs.items(), (["10.1.1.2/24"], ["10.1.1.3/24"], []))
+        for (name, mac), given in zip(macs.items(), (["10.1.1.2/24"], ["10.1.1.3/24", "fd00:1::3/64"], []))
     ]
     host.module("netns_veth", {"namespaces": spaces})
-    # The second one is no server in the plan, and answers all the same.
+    # The second one is no server in the plan, and answers and advertises all the same.
     subnets = {"subnets": ["10.1.1.0/24"], "leases": [{**WEB, "addresses": ["10.1.1.5"]}]}
-    host.module("netns_dnsmasq", server("dhcp2", **subnets))
+    host.module("netns_dnsmasq", server("dhcp2"))
     for guarded in (True, False):
         points = [Point(f"v-{name}", mac, [], serves=name == "dhcp1") for name, mac in macs.items()]
         flows = [{"flow": flow} for flow in pipeline([Tenancy(7, points, [], [], guarded=guarded)])]
         host.module("ovs_flow", {"bridge": "br0", "flows": flows, "purge": True})
+        solicit(host)
         host.module("netns_udhcpc", {"name": "web"})
         if guarded:
             time.sleep(4)
-            assert lease(host) is None
+            assert lease(host) is None and not is_advertised(host)
             host.module("netns_dnsmasq", server("dhcp1", **subnets))
             assert wait_for_lease(host)["server"] == "10.1.1.2"
             host.module("netns_dnsmasq", {"name": "dhcp1", "state": "absent"})
             host.module("netns_udhcpc", {"name": "web", "state": "absent"})
+    # The control.
     assert wait_for_lease(host)["server"] == "10.1.1.3"
+    wait(lambda: is_advertised(host), "an advertisement")
 
 
 def test_another_owner_keeps_its_own(host: Host) -> None:
