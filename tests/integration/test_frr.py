@@ -310,7 +310,7 @@ def test_a_neighbor_that_moves_into_a_group_is_saved_as_it_runs(router: harness.
     kept(router, "frr_bgp", speaker(remote_as="65002", ttl_security_hops=1))
     grouped = {**speaker(peer_group="G")}
     del grouped["neighbors"][0]["address_families"]
-    # FRR takes away what the neighbor had of its own: its AS, its address families, and how far it may be.
+    # It is made anew with all that it has but its AS.
     text = kept(router, "frr_bgp", grouped)
     assert "neighbor 10.0.1.2 remote-as" not in text and not unsaved(router)
 

@@ -1236,3 +1236,76 @@ def test_what_others_use_does_not_go(crowded: harness.Host) -> None:
     restart(crowded)
     wait(lambda: running(crowded) == ran, "what ran before the restart")
     assert not re.search("G|FAST|RM|PL|AP", running(crowded).replace("!", ""))
+
+
+NAMING = """\
+router bgp 65000
+ neighbor 192.0.2.9 remote-as 65001
+ address-family ipv6 unicast
+  neighbor 192.0.2.9 prefix-list PL in
+ exit-address-family
+exit
+route-map X permit 10
+ match as-path AP
+exit
+"""
+
+
+def test_what_others_named_before_it_was_there_goes_again(crowded: harness.Host) -> None:
+    start(crowded, NAMING)
+    before = running(crowded)
+    lists: dict[str, t.Any] = {
+        "prefix_lists": [{"name": "PL", "family": "ipv6", "entries": [{"prefix": "any"}]}],
+        "as_path_lists": [{"name": "AP", "entries": [{"regex": "^1$"}]}],
+    }
+    options = {"asn": "65000", **lists, "purge": True}
+    holds(crowded, "frr_bgp", options)
+    gone = {"asn": "65000", **dict.fromkeys(lists, []), "purge": True}
+    # Somebody who names it now needs it.
+    by_hand(crowded, "route-map Y permit 10", "match as-path AP")
+    refused = crowded.module("frr_bgp", gone, ok=False)["msg"]
+    assert "used by 'match as-path AP' in 'route-map Y permit 10'" in refused
+    by_hand(crowded, "no route-map Y permit 10")
+    crowded.apply("frr_bgp", gone)
+    assert (running(crowded), saved(crowded)) == (before, NAMING)
+
+
+GROUPED = """\
+router bgp 65000
+ neighbor G peer-group
+ neighbor G remote-as 65001
+ neighbor 192.0.2.9 remote-as 65002
+ neighbor 192.0.2.9 ttl-security hops 163
+ neighbor 192.0.2.9 disable-connected-check
+ address-family ipv4 multicast
+  neighbor 192.0.2.9 activate
+ exit-address-family
+exit
+"""
+
+
+def test_a_neighbor_of_others_that_ours_moves_into_a_group_is_theirs_again(crowded: harness.Host) -> None:
+    start(crowded, GROUPED)
+    before = running(crowded)
+    member = {"neighbor": "192.0.2.9", "peer_group": "G"}
+    holds(crowded, "frr_bgp", {"asn": "65000", "neighbors": [member], "purge": True})
+    text = running(crowded)
+    assert " neighbor 192.0.2.9 peer-group G\n neighbor 192.0.2.9 ttl-security hops 163\n" in text
+    assert "192.0.2.9 remote-as" not in text
+    crowded.apply("frr_bgp", {"instances": [], "purge": True})
+    assert (running(crowded), saved(crowded)) == (before, GROUPED)
+    # What FRR refuses of a neighbor that is made anew leaves all that it had.
+    group = {"name": "G", "ebgp_multihop": 2}
+    refused = crowded.module("frr_bgp", {"asn": "65000", "peer_groups": [group], "neighbors": [member]}, ok=False)
+    assert "cannot be configured together" in refused["msg"]
+    assert (running(crowded), saved(crowded)) == (before, GROUPED)
+
+
+def test_how_far_a_neighbor_may_be_takes_the_place_of_the_other_way_to_say_it(crowded: harness.Host) -> None:
+    start(crowded, GROUPED)
+    before = running(crowded)
+    neighbor = {"neighbor": "192.0.2.9", "ebgp_multihop": 2}
+    holds(crowded, "frr_bgp", {"asn": "65000", "neighbors": [neighbor], "purge": True})
+    assert "ebgp-multihop 2" in running(crowded) and "ttl-security" not in running(crowded)
+    crowded.apply("frr_bgp", {"instances": [], "purge": True})
+    assert running(crowded) == before and "".join(sorted(saved(crowded))) == "".join(sorted(GROUPED))

@@ -430,7 +430,7 @@ class _Peer:
         self._identity()
         self._session()
         self._families()
-        renew = self._leaves_group()
+        renew = self._changes_group()
         if self.group:
             self._leave_to_group(renew)
         return Thing(self.what, self.lines.wanted, self.scope, drop, renew=renew)
@@ -452,11 +452,16 @@ class _Peer:
             self.lines.put(self.path, f"{begin} remote-as {remote_as}")
         if group is not None:
             self.lines.put(self.path, f"{begin} peer-group {group or '-'}", bool(group))
+        if group and self._group_brings_as():
+            # FRR takes its own away.
+            self.lines.put(self.path, f"{begin} remote-as -", False)
+
+    def _group_brings_as(self) -> bool:
+        return self.unnumbered or self.path + (f"neighbor {self.group} remote-as",) in self.of_group
 
     def _check_identity(self, remote_as: str | None) -> None:
         group = self.group
-        brings = self.unnumbered or self.path + (f"neighbor {group} remote-as",) in self.of_group
-        if group and remote_as and brings:
+        if group and remote_as and self._group_brings_as():
             raise FabricError(
                 f"{self.what}: remote_as and peer_group: the peer group {group} brings the AS number; give it in one place"
             )
@@ -485,12 +490,14 @@ class _Peer:
             path = self.path + (f"address-family {FAMILIES[row['family']]}",)
             _peer_family(row, self.lines, path, self.begin, self.what, self.process.ipv4)
 
-    def _leaves_group(self) -> bool:
-        """Whether it goes from a peer group or into another. FRR takes a neighbor away with its group, so it is made anew with all it has."""
+    def _changes_group(self) -> bool:
+        """Whether it goes from a peer group, or into one. It is made anew with all it has, as FRR takes a neighbor away with its group,
+        and in a group it is another one than that which FRR makes of the same lines when it starts."""
         member = self.path + (f"{self.begin} interface" if self.unnumbered else f"{self.begin} peer-group",)
         if self.kind != "neighbor" or member not in self.lines.wanted:
             return False
-        now, wanted = self.found.running.get(member), self.lines.wanted[member]
+        maker = self.path + (f"{self.begin} remote-as",)
+        now, wanted = self.found.running.get(member, self.found.running.get(maker)), self.lines.wanted[member]
         return now not in (None, wanted) and " peer-group " in f"{now} {wanted}"
 
     def _leave_to_group(self, renew: bool) -> None:
@@ -561,6 +568,11 @@ def _session(item: Params, lines: Lines, path: Address, begin: str, what: str) -
         values["update_source"] = check(source, f"{what}: update_source")
     if item["ebgp_multihop"] and item["ttl_security_hops"]:
         raise FabricError(f"{what}: ebgp_multihop and ttl_security_hops exclude each other; use one")
+    # What excludes the other takes its place.
+    if item["ebgp_multihop"]:
+        values["ttl_security_hops"] = 0
+    elif item["ttl_security_hops"]:
+        values["ebgp_multihop"] = 0
     rows = [
         ("local_as", "local-as {}"),
         ("description", "description {}"),

@@ -8,6 +8,7 @@ This file is private to the collection.
 
 from __future__ import annotations
 
+import functools
 import re
 import typing as t
 
@@ -44,6 +45,7 @@ from ansible_collections.overloom.fabric.plugins.module_utils._frr.setting impor
 )
 from ansible_collections.overloom.fabric.plugins.module_utils._frr.uses import (
     Definition,
+    dangling,
     defined,
     needed_blocks,
     orphans,
@@ -254,25 +256,39 @@ class _Comparison:
             self.to_save[address] = one.saved if fits else None
             if fits and one.saved is not None and one.said:
                 self.words[address] = one.said
-        for address in self.leaving:
+        for address in [a for a in self.changes if _MEMBER.match(a[-1])]:
             self._give_back_member(address)
 
     def _give_back_member(self, address: Address) -> None:
-        """Have a neighbor made anew, with all it has, that goes back to a peer group: FRR takes one away with what made it."""
-        running, change = self.found.running, self.changes.get(address)
-        member = _MEMBER.match(address[-1])
-        if not member or change == running.get(address) or " peer-group " not in f"{running.get(address)} {change}":
+        """Have a neighbor made anew, with all it has, that goes back to a peer group, or from one: FRR takes one away with what made it."""
+        running, change = self.found.running, self.changes[address]
+        begin, how = t.cast("re.Match[str]", _MEMBER.match(address[-1])).groups()
+        made = change is not None or self.changes.get((*address[:-1], f"{begin} remote-as")) is not None
+        if not made or change == running.get(address) or " peer-group " not in f"{running.get(address)} {change}":
             return
-        begin, how = member.groups()
-        there = [a for a in running if a[:1] == address[:1] and a[-1].startswith(f"{begin} ")]
-        drop = f"no {begin}" + (f" {how}" if how == "interface" else "")
-        if there and not any(line == drop for _path, line, _scope in self.drops):
-            self._renew((address[:-1], drop), there)
+        there = self._has(address[:-1], f"{begin} ")
+        drop = (address[:-1], f"no {begin}" + (f" {how}" if how == "interface" else ""))
+        if there and drop not in self.renewed and not any((path, line) == drop for path, line, _scope in self.drops):
+            self._renew(drop, there)
 
     @staticmethod
     def _has_place(address: Address, config: Config, changes: t.Mapping[Address, str | None]) -> bool:
         """Whether the blocks and the neighbor that a line needs are there after the changes."""
         return lacking(address, {**_after(config, changes), address: ""}) is None
+
+    @functools.cached_property
+    def _dangling(self) -> dict[Definition, set[Address]]:
+        """The lines that name what is neither running nor saved, by that."""
+        found: dict[Definition, set[Address]] = {}
+        known = defined(self.found.running) | defined(self.saved)
+        for definition, address in (*dangling(self.found.running), *dangling(self.saved)):
+            if definition not in known:
+                found.setdefault(definition, set()).add(address)
+        return found
+
+    def named_before(self) -> set[Address]:
+        """The lines that named what goes before it was made: they are left as they were."""
+        return {address for note in self.forgotten.values() for address in _named(note)}
 
     def note_said(self, thing: Thing, said: t.Mapping[Address, str | None]) -> None:
         """Note what the file says of a thing though FRR does it unsaid, as the file may state another profile or release."""
@@ -350,12 +366,21 @@ class _Comparison:
         self.words.update({a: one.said for a, one in before.items() if one.said and one.saved == lines.get(a, "")})
         self.changes.update(lines)
         if thing.renew and thing.drop:
-            self._renew(thing.drop, there)
+            self._renew(thing.drop, self._has(*thing.scope[0]))
         # What runs in the place of theirs is given back, and as they had it, it is theirs.
         theirs = {address for address, one in {**before, **formers}.items() if one.was is not None}
         made = (had | self._made_now(lines) | (beside & lines.keys())) - theirs
         made -= {address for address, line in lines.items() if line is None}
         self._note(thing, made, formers, self.options.adopt or not there)
+        self._note_named(thing)
+
+    def _note_named(self, thing: Thing) -> None:
+        """Note the lines that name what a thing defines, and did so before it was there."""
+        note = self.mine.get(thing.name)
+        comes = defined({address: line for address, line in thing.lines.items() if line is not None})
+        named = {address for one in comes for address in self._dangling.get(one, ())}
+        if note and named:
+            note["named"] = sorted(named)
 
     def _note(self, thing: Thing, made: set[Address], formers: former.Formers, whole: bool) -> None:
         """Note which lines of a thing are ours. whole: it is, as nobody had it before."""
@@ -363,7 +388,8 @@ class _Comparison:
         if made or formers:
             drop = thing.drop if whole or (note and note.get("drop")) else None
             rows = {"lines": sorted(made), "scope": thing.scope, "drop": drop}
-            self.mine[thing.name] = {**rows, **former.for_note(formers)}
+            named = {"named": note["named"]} if note and "named" in note else {}
+            self.mine[thing.name] = {**rows, **named, **former.for_note(formers)}
         elif note:
             del self.mine[thing.name]
 
@@ -373,12 +399,21 @@ class _Comparison:
         wanted = {address: line for address, line in lines.items() if line is not None}
         return {address for address, line in wanted.items() if address not in running and (address, line) not in stood}
 
+    def _has(self, path: Address, begin: str) -> list[Address]:
+        """What runs of a neighbor, in whichever address family."""
+        return [a for a in self.found.running if a[: len(path)] == path and a[-1].startswith(begin)]
+
     def _renew(self, drop: tuple[Address, str], there: list[Address]) -> None:
         """Make a thing anew with whatever else it has."""
         self.renewed.append(drop)
         for address in there:
             self.base.pop(address)
             self.changes.setdefault(address, self.found.running[address])
+
+
+def _named(note: t.Mapping[str, t.Any]) -> t.Iterator[Address]:
+    """The lines that named what a thing defines before it was there."""
+    return map(tuple, note.get("named", ()))
 
 
 def _with_blocks(thing: Thing) -> dict[Address, str | None]:
@@ -423,9 +458,10 @@ def compare(runner: Runner, found: Found, things: t.Sequence[Thing], options: Op
     for thing in things:
         plan.note_said(thing, said)
     to_save = {**changes, **said, **plan.to_save}
-    _check_used(found.running, changes, made_by(options.owner))
+    excused = made_by(options.owner) | plan.named_before()
+    _check_used(found.running, changes, excused)
     # What is saved runs after the next restart.
-    _check_used(saved, to_save, made_by(options.owner), f" of {CONF}")
+    _check_used(saved, to_save, excused, f" of {CONF}")
     warnings = plan.warnings + _check_saved(found.running, saved, to_save) + _staying(found.running, changes)
     if found.daemons:
         warnings += _not_running(saved_as, things, found.running, runs_as, to_save)

@@ -234,9 +234,11 @@ def mark_refused(lines: list[conf.Line], running: frozenset[tuple[Address, str]]
     """
     runs = {address for address, _line in running}
     meant = meanings(lines)
-    for number, entries in enumerate(meant):
-        idle_route = any(" route " in one[:11] and address not in runs for address, one in entries)
-        lines[number] = lines[number]._replace(refused=not lines[number].dead and idle_route)
+
+    def may_be_refused(line: conf.Line, entries: conf.Entries) -> bool:
+        return not line.dead and any(" route " in one[:11] and address not in runs for address, one in entries)
+
+    lines = [line._replace(refused=may_be_refused(line, entries)) for line, entries in zip(lines, meant)]
     if not any(line.refused for line in lines):
         return lines
     said = collections.Counter(one for entries in meant for one in entries)

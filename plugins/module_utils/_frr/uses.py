@@ -127,6 +127,15 @@ def orphans(before: Config, after: Config) -> t.Iterator[tuple[Definition, Addre
                 yield definition, address
 
 
+def dangling(config: Config) -> t.Iterator[tuple[Definition, Address]]:
+    """What nothing defines though a line names it, which FRR takes, each with that line."""
+    known = defined(config)
+    for address, line in config.items():
+        for definition in used(address, line):
+            if definition not in known:
+                yield definition, address
+
+
 def needed_blocks(before: Config, after: Config) -> dict[Address, str]:
     """Blocks that a change takes away and FRR does not, each with the block that goes on needing it."""
     user = _leaking(after)

@@ -34,6 +34,8 @@ LOAD = ("vtysh", "-f", vtysh.STDIN)
 VALIDATE = ("vtysh", "-C", "-f", vtysh.STDIN)
 # How often, and how many seconds apart, lines are looked for that a daemon takes late.
 LATE_TRIES, LATE_PAUSE = 5, 0.2
+# How often what was changed is taken back, as a line may take others away with it: `no neighbor 192.0.2.1 peer-group G` the whole neighbor.
+BACK_TRIES = 3
 
 
 class Save:
@@ -150,12 +152,15 @@ class Apply:
 
     def undo(self, now: Config) -> None:
         """Take the change back from what FRR has now, and then out of the notes."""
-        self.take_back(now)
+        for _attempt in range(BACK_TRIES):
+            if not self.take_back(now):
+                break
+            now = self.running()
         for step in self.back:
             step.do()
 
-    def take_back(self, now: Config) -> None:
-        """Bring what FRR has now of the change back to what it had before, wherever a line went."""
+    def take_back(self, now: Config) -> bool:
+        """Bring what FRR has now of the change back to what it had before, wherever a line went. Returns whether anything was to be done."""
         new = [
             address
             for address in self.changes
@@ -168,6 +173,7 @@ class Apply:
         back = difference(now, {address: self.config.get(address) for address in [*self.changes, *inside, *astray]}, ())
         if back:
             self.runner.run(Step(LOAD, render(back)))
+        return bool(back)
 
 
 def refusals(text: str, out: str, err: str) -> list[str]:

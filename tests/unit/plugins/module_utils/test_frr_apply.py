@@ -53,10 +53,17 @@ def test_a_line_that_comes_late_is_waited_for() -> None:
 
 
 def test_a_line_that_does_not_come_is_named_and_the_rest_is_taken_back() -> None:
-    frr = Frr([OTHER])
+    frr = Frr(*[[OTHER]] * (frr_writer.LATE_TRIES + 1), [])
     with pytest.raises(FabricError, match="FRR refused the line 'ip route 10.1.0.0/16 192.0.2.1'; what it had taken"):
         apply(frr)
     assert len(frr.loaded) == 2 and "no ip route 10.2.0.0/16 192.0.2.1" in frr.loaded[1]
+
+
+def test_what_went_with_a_line_that_is_taken_back_is_brought_back_as_well() -> None:
+    before = Found({OTHER: OTHER[0]}, "", ("staticd",), "", {})
+    frr = Frr([], [OTHER])
+    Apply(Runner(frr), "", before, CHANGES).undo({ROUTE: ROUTE[0], OTHER: OTHER[0]})
+    assert frr.loaded == [f"no {ROUTE[0]}\n", f"{OTHER[0]}\n"]
 
 
 def test_a_release_that_says_what_it_refuses_is_not_asked_again() -> None:
