@@ -185,7 +185,8 @@ class _Comparison:
     """What one call changes, thing by thing: wanted settings, lines that take things away at once, and notes.
 
     changes: settings to reach; drops: lines that take away all of a thing; renewed: those of things that are made anew; base: what
-    runs without these; notes: by owner, of which mine is ours; stood: what nobody makes who declares it, as it is there.
+    runs without these; kept: the settings that such a thing has anew as it had them, saved or not; notes: by owner, of which mine is
+    ours; stood: what nobody makes who declares it, as it is there.
     leaving: what others had where ours goes; to_save, words: what frr.conf gets of it, and in which words.
     """
 
@@ -209,6 +210,7 @@ class _Comparison:
         self.changes: dict[Address, str | None] = {}
         self.drops: list[Drop] = []
         self.renewed: list[tuple[Address, str]] = []
+        self.kept: set[Address] = set()
         self.base = dict(found.running)
         self.warnings: list[str] = []
         self.index, self.saved_index = Index(found.running), Index(saved)
@@ -408,7 +410,9 @@ class _Comparison:
         self.renewed.append(drop)
         for address in there:
             self.base.pop(address)
-            self.changes.setdefault(address, self.found.running[address])
+            if address not in self.changes:
+                self.changes[address] = self.found.running[address]
+                self.kept.add(address)
 
 
 def _named(note: t.Mapping[str, t.Any]) -> t.Iterator[Address]:
@@ -457,7 +461,7 @@ def compare(runner: Runner, found: Found, things: t.Sequence[Thing], options: Op
     said = profiles.unsaid(explicit, {**saved, **changes}, starts_as)
     for thing in things:
         plan.note_said(thing, said)
-    to_save = {**changes, **said, **plan.to_save}
+    to_save = {**{a: line for a, line in changes.items() if a not in plan.kept}, **said, **plan.to_save}
     excused = made_by(options.owner) | plan.named_before()
     _check_used(found.running, changes, excused)
     # What is saved runs after the next restart.
