@@ -285,7 +285,8 @@ class _Comparison:
         if new is None:
             self.managed += [name] if name in found.unmanaged else []
             return interface
-        if not new.up or name not in found.manages:
+        # NetworkManager leaves a VLAN alone that it has not made.
+        if not new.up or new.vlan is not None or name not in found.manages:
             return interface
         self.unmanaged.append(name)
         # As it lets go, NetworkManager takes the interface down if it had brought it up, and away what it gave.

@@ -9,6 +9,7 @@ import typing as t
 
 import pytest
 
+from ansible_collections.overloom.fabric.plugins.module_utils import _network_manager
 from ansible_collections.overloom.fabric.plugins.module_utils._ip import interface as _ip_interface
 from ansible_collections.overloom.fabric.plugins.module_utils._ip import iproute as _ip
 from ansible_collections.overloom.fabric.plugins.module_utils._reconcile import FabricError, Step, Write
@@ -45,10 +46,16 @@ def item(**given: t.Any) -> _ip_interface.Item:
 
 
 def change(
-    found: list[_ip.Interface], units: dict[str, Unit], *declared: _ip_interface.Item, purge: bool = False
+    found: list[_ip.Interface],
+    units: dict[str, Unit],
+    *declared: _ip_interface.Item,
+    purge: bool = False,
+    manages: t.Sequence[str] = (),
 ) -> tuple[list[str], dict[str, Unit]]:
-    """The lines for ip(8), and the units that are there afterwards."""
-    state = _ip_interface.Found({one.name: one for one in found}, units)
+    """The lines for ip(8), and the units that are there afterwards. manages: the interfaces that NetworkManager manages."""
+    devices = {name: _network_manager.Device(number, True) for number, name in enumerate(manages)}
+    there = {one.name: one for one in found}
+    state = _ip_interface.Found(there, units, network_manager=_network_manager.Found(devices))
     made = _ip_interface.compare(state, declared, "test", False, purge, False, True)
     lines = [
         line
@@ -77,6 +84,9 @@ def test_a_vlan_is_made_now_and_at_boot_and_goes_as_a_whole() -> None:
     for declared in (item(**ON_A_STICK), item()):
         assert change([NIC, VLAN], units, declared) == ([], {})
         assert change([NIC], units, declared)[0] == lines
+    # NetworkManager counts it among its own, as it does all that have addresses, and leaves it alone.
+    assert change([NIC, VLAN], units, item(**ON_A_STICK), manages=["eth1.10"]) == ([], {})
+    assert change([NIC], {}, item(name="eth1", up=True), manages=["eth1"]) != ([], {})
     assert (
         change([NIC, VLAN], units, purge=True)[0]
         == change([NIC, VLAN], units, item(state="absent"))[0]
