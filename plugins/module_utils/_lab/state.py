@@ -39,6 +39,8 @@ NSPAWN = "/run/systemd/nspawn"
 MARK = "OVERLOOM_LAB_HOST"
 # Where proc(5) has env_start among the fields of /proc/PID/stat, counted from the state, which follows the name. env_end is the next.
 ENV_START = 50 - 3
+# Seconds after which an empty environment is no longer that of a process which starts another program.
+NONE_FOR_GOOD = 0.05
 
 
 class Wanted(t.NamedTuple):
@@ -328,24 +330,29 @@ def _environment(pid: str) -> bytes:
     """The environment of a process; empty for one that has ended.
 
     While a process starts another program (execve(2)), the kernel shows an empty one until it has written the new one, so it is read
-    again until then. On a busy machine that may be more than a moment.
+    again until then. On a busy machine that may be more than a moment. One that was given none looks the same, but for good.
     """
     until = time.monotonic() + 10
+    none_since: float | None = None
     while True:
         try:
             with open(f"/proc/{pid}/environ", "rb") as stream:
                 environment = stream.read()
-            if environment or time.monotonic() > until or _has_none(pid):
+            now = time.monotonic()
+            if environment or now > until:
                 return environment
             # Of a zombie and of the kernel's own threads there is none.
             os.readlink(f"/proc/{pid}/exe")
+            none_since = (none_since or now) if _has_none(pid) else None
         except OSError:
+            return b""
+        if none_since is not None and now - none_since > NONE_FOR_GOOD:
             return b""
         time.sleep(0.001)
 
 
 def _has_none(pid: str) -> bool:
-    """Whether a process has been given an empty environment (env_start and env_end of proc(5)). Raises OSError if it has ended."""
+    """Whether a process has an empty environment (env_start and env_end of proc(5)). Raises OSError if it has ended."""
     with open(f"/proc/{pid}/stat", "rb") as stream:
         # The name, in parentheses, may hold anything.
         fields = stream.read().rpartition(b") ")[2].split()
