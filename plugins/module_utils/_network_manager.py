@@ -65,6 +65,7 @@ class Release(t.NamedTuple):
 
     def shown(self) -> str:
         """The command that waits as long."""
+        # It is only shown, and like `do` goes on when the time is over.
         return f"timeout {_LONGEST} sh -c 'while grep -qx {_MANAGED} {self.path}; do sleep 0.1; done' || true"
 
     def do(self) -> None:
@@ -93,7 +94,8 @@ def read(indexes: t.Mapping[str, int]) -> Found:
     if not managed:
         return Found({}, unmanaged)
     connections = {path: content(path) for path in glob.glob(f"{_MADE_UP}/*")}
-    made_up = _uuids(text for path, text in connections.items() if not os.path.basename(path).startswith("netplan-"))
+    own = (text for path, text in connections.items() if not os.path.basename(path).startswith("netplan-"))
+    made_up = {_value(text, "uuid") for text in own}
     named = {one.name for one in _network_files.read() if one.path.endswith(".nmconnection")}
     return Found(
         {
@@ -124,10 +126,6 @@ _RELOAD = Step(("systemctl", "try-reload-or-restart", "NetworkManager.service"))
 
 def _managed(text: str) -> bool:
     return _MANAGED in text.splitlines()
-
-
-def _uuids(texts: t.Iterable[str]) -> set[str]:
-    return {_value(text, "uuid") for text in texts}
 
 
 def _value(text: str, key: str) -> str:

@@ -166,6 +166,18 @@ def test_bad_input_is_one_sentence(host: Host, port: dict[str, t.Any], item: dic
     assert names(host) == set()
 
 
+def test_an_engine_that_is_not_installed_is_one_sentence(host: Host, engine: str, port: dict[str, t.Any]) -> None:
+    program = host.run(["sh", "-c", f"command -v {engine}"]).strip()
+    host.run(["mv", program, f"{program}.away"])
+    try:
+        for check in (True, False):
+            said = host.module("netns_veth", port, check=check, ok=False)["msg"]
+            assert f"{engine} is not installed on this host" in said
+    finally:
+        host.run(["mv", f"{program}.away", program])
+    assert names(host) == set()
+
+
 def test_a_namespace_of_somebody_else_keeps_its_name(host: Host, engine: str, port: dict[str, t.Any]) -> None:
     host.run(["ip", "netns", "add", "db"])
     assert "namespace db is there already" in host.module("netns_veth", port, ok=False)["msg"]

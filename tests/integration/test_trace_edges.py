@@ -430,7 +430,9 @@ def test_what_an_edge_on_two_hosts_lacks_is_remarked_while_packets_arrive(fabric
         known = found["passed"] and remark and remark["cause"] == broken.cause and broken.says in remark["because"]
         return {**remark, "at": found["there"]["hops"][remark["hop"]]} if known else None
 
-    shown = lambda: "\n".join(tracer.run(*broken.ends)["lines"])  # noqa: E731
+    def shown() -> str:
+        return "\n".join(tracer.run(*broken.ends)["lines"])
+
     try:
         for host in broken.host.split("|"):
             by_hand(fabric, tracer, host, broken.do)

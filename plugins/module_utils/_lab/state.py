@@ -150,7 +150,7 @@ def unit(name: str, host: str) -> str:
 
 
 def mac_address(name: str, host: str, interface: str) -> str:
-    """The address of a network nic: locally administered, and the same whenever the cable is made again."""
+    """The address of a NIC: locally administered, and the same whenever the cable is made again."""
     return "02:" + ":".join(re.findall("..", digest(name, host, interface)[:10]))
 
 
